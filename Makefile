@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+# One Makefile, no recursion. `make help` lists what it can do.
+#
+# MODE=release|debug|asan|tsan|fuzz chooses flags and the folder below build/.
+
+MODE   ?= release
+CC     ?= cc
+V      ?= 0
+PYTHON ?= /usr/bin/python3
+prefix     ?= /usr/local
+sbindir    ?= $(prefix)/sbin
+bindir     ?= $(prefix)/bin
+sysconfdir ?= /etc
+
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+Q := $(if $(filter 1,$(V)),,@)
+
+# --- flags ---------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+        -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Walloca \
+        -Wundef -Wformat=2 -Wconversion -Wno-sign-conversion -Wnull-dereference \
+        -Wimplicit-fallthrough -Wredundant-decls
+IS_GCC := $(shell $(CC) --version 2>/dev/null | grep -qi clang || echo yes)
+ifeq ($(IS_GCC),yes)
+WARN += -Wcast-align=strict -Wduplicated-cond -Wduplicated-branches -Wlogical-op
+endif
+
+# no -ftrivial-auto-var-init: it would zero a token reader (1.5 KiB) for every message
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
+BASE   := -std=c11 -D_GNU_SOURCE -I. $(WARN) -g -fno-strict-aliasing -fno-common \
+          -fno-omit-frame-pointer -fvisibility=hidden -pthread
+FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fPIE $(HARDEN)
+FLAGS_debug   := -O0 -DEXPENSIVE_CHECKS -fPIE
+FLAGS_asan    := -O1 -DEXPENSIVE_CHECKS -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan    := -O1 -DEXPENSIVE_CHECKS -fsanitize=thread
+FLAGS_fuzz    := -O1 -DEXPENSIVE_CHECKS -fsanitize=fuzzer-no-link,address,undefined \
+                 -fno-sanitize-recover=all
+LINK_release  := -pie -Wl,-z,relro,-z,now
+LINK_debug    := -pie
+LINK_asan     := -fsanitize=address,undefined
+LINK_tsan     := -fsanitize=thread
+LINK_fuzz     := -fsanitize=address,undefined
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
+ifeq ($(FLAGS_$(MODE)),)
+$(error MODE=$(MODE) is none of release, debug, asan, tsan, fuzz)
+endif
+
+CFLAGS_ALL = $(BASE) $(FLAGS_$(MODE)) $(CFLAGS)
+LDFLAGS_ALL = -pthread $(LINK_$(MODE)) -Wl,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
+# wslay and msgpack-c's Debian packages differ in what they bring for pkg-config: link by name
+LIBS := -levent_core -lsodium -lwslay -lmsgpackc -lyaml -lcrypto -lsqlite3 -ljansson
+LIBS := $(shell [ -e /usr/include/msgpack.h ] && ls /usr/lib/*/libmsgpack-c.so >/dev/null 2>&1 \
+          && echo $(subst -lmsgpackc,-lmsgpack-c,$(LIBS)) || echo $(LIBS))
+
+# --- what is built from what ---------------------------------------------------------------
+
+B := build/$(MODE)
+obj = $(patsubst %.c,$(B)/%.o,$(1))
+
+COMMON_SRC  := $(wildcard common/*.c)
+PROTO_SRC   := $(wildcard proto/*.c)
+ROUTERD_SRC := $(wildcard routerd/*.c routerd/net/*.c routerd/peer/*.c routerd/core/*.c routerd/control/*.c)
+AUTHD_SRC   := $(wildcard authd/*.c)
+CTL_SRC     := $(wildcard authd/ctl/*.c)
+UNIT_SRC    := $(wildcard tests/unit/test_*.c)
+FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
+TOOL_SRC    := $(wildcard tests/tools/*.c)
+HEADERS     := $(wildcard common/*.h proto/*.h routerd/*.h routerd/*/*.h authd/*.h authd/ctl/*.h)
+ALL_C       := $(COMMON_SRC) $(PROTO_SRC) $(ROUTERD_SRC) $(AUTHD_SRC) $(CTL_SRC) $(UNIT_SRC) \
+               $(FUZZ_SRC) $(TOOL_SRC) $(wildcard tests/fuzz/*.c tests/bench/*.c)
+
+# libraries hold everything but the mains, so that tests can link any part and replace another
+LIBCOMMON  := $(B)/libcommon.a
+LIBPROTO   := $(B)/libproto.a
+LIBROUTERD := $(B)/librouterd.a
+LIBAUTHD   := $(B)/libauthd.a
+PROGRAMS   := $(addprefix $(B)/,routerd/routerd authd/authd authd/authctl)
+UNITS      := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
+FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
+TOOLS      := $(patsubst tests/tools/%.c,$(B)/tools/%,$(TOOL_SRC))
+
+$(LIBCOMMON):  $(call obj,$(COMMON_SRC))
+$(LIBPROTO):   $(call obj,$(PROTO_SRC))
+$(LIBROUTERD): $(call obj,$(filter-out %/main.c,$(ROUTERD_SRC)))
+$(LIBAUTHD):   $(call obj,$(filter-out %/main.c,$(AUTHD_SRC)))
+%.a:
+	$(Q)rm -f $@; ar rcs $@ $^
+
+$(B)/routerd/routerd: $(B)/routerd/main.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
+$(B)/authd/authd: $(B)/authd/main.o $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)
+$(B)/authd/authctl: $(call obj,$(CTL_SRC)) $(LIBPROTO) $(LIBCOMMON)
+$(PROGRAMS):
+	@echo "  LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(B)/unit/%: $(B)/tests/unit/%.o $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka -lcbor
+$(B)/tools/%: $(B)/tests/tools/%.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+# a fuzz target is linked with libFuzzer in MODE=fuzz, else with a main that replays the corpus
+$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(B)/tests/fuzz/replay.o) \
+             $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS_ALL) $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) -o $@ $^ $(LIBS)
+
+$(B)/%.o: %.c $(B)/flags.stamp
+	@mkdir -p $(@D)
+	@echo "  CC   $<"
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+-include $(patsubst %.c,$(B)/%.d,$(ALL_C))
+
+# rewritten only when compiler or flags change; every object depends on it
+$(B)/flags.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS)' | cmp -s - $@ || \
+	 echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS)' > $@
+.SECONDARY:
+.PHONY: FORCE
+FORCE:
+
+# --- targets -------------------------------------------------------------------------------
+
+.PHONY: all tools unit fuzzers replay headers layers format format-check clean help
+all: $(PROGRAMS) ## build routerd, authd and authctl
+tools: $(TOOLS) ## build the test programs that are no unit tests
+
+unit: $(UNITS) ## build and run the unit tests
+	$(Q)set -e; for t in $(UNITS); do $$t; done
+
+fuzzers: $(FUZZERS) ## build the fuzz targets (MODE=fuzz) or their replayers
+replay: $(FUZZERS) ## run every fuzz target over its corpus
+	$(Q)set -e; for f in $(FUZZERS); do $$f tests/fuzz/corpus/$$(basename $$f | sed s/^fuzz_//); done
+
+headers: ## prove that every header compiles alone
+	$(Q)set -e; for h in $(HEADERS); do \
+	  $(CC) $(BASE) -Werror -fsyntax-only -x c $$h -Wno-unused-function || { echo "$$h"; exit 1; }; done
+	@echo "headers: $(words $(HEADERS)) compile alone"
+
+layers: ## prove that the folders include only downwards
+	$(Q)sh tests/layers.sh
+
+format: ## format the sources (clang-format 14)
+	$(Q)clang-format -i $(HEADERS) $(sort $(ALL_C))
+format-check: ## fail where clang-format would change something
+	$(Q)clang-format --dry-run -Werror $(HEADERS) $(sort $(ALL_C))
+
+clean: ## remove what was built
+	rm -rf build
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t16

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Attributes, assertions and the few inlines that every file needs.
+ * No state; any thread.
+ */
+#ifndef COMMON_BASE_H
+#define COMMON_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define MUSTCHECK             __attribute__((warn_unused_result))
+#define PRINTF_LIKE(f, a)     __attribute__((format(printf, f, a)))
+#define NORETURN              __attribute__((noreturn))
+#define LIKELY(x)             __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)           __builtin_expect(!!(x), 0)
+#define ARRAY_LEN(a)          (sizeof(a) / sizeof((a)[0]))
+#define container_of(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
+
+/* Prints file, line and condition, then aborts. */
+void assert_failed(const char *file, int line, const char *cond) NORETURN;
+
+/*
+ * An invariant of this program, compiled in always. Nothing that a peer, a file or
+ * another process sends may be able to make one fail.
+ */
+#define ASSERT(cond)                                                                     \
+	do {                                                                             \
+		if (UNLIKELY(!(cond)))                                                   \
+			assert_failed(__FILE__, __LINE__, #cond);                        \
+	} while (0)
+
+/* For checks that cost more than a comparison: on in debug and sanitizer builds. */
+#ifdef EXPENSIVE_CHECKS
+#define DEBUG_ASSERT(cond) ASSERT(cond)
+#else
+#define DEBUG_ASSERT(cond)                                                               \
+	do {                                                                             \
+	} while (0)
+#endif
+
+/* Bytes that belong to somebody else. p may be NULL only if len is 0. */
+struct slice {
+	const uint8_t *p;
+	size_t len;
+};
+
+static inline struct slice slice_of(const void *p, size_t len)
+{
+	return (struct slice){.p = p, .len = len};
+}
+
+/* The bytes of a C string, without its terminator; NULL gives the empty slice. */
+static inline struct slice slice_str(const char *s)
+{
+	return slice_of(s, s == NULL ? 0 : strlen(s));
+}
+
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+static inline bool slice_eq_str(struct slice a, const char *s)
+{
+	return slice_eq(a, slice_str(s));
+}
+
+static inline size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline uint16_t get_be16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t get_be32(const uint8_t *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap32(v);
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return __builtin_bswap64(v);
+}
+
+static inline void put_be16(uint8_t *p, uint16_t v)
+{
+	v = __builtin_bswap16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be32(uint8_t *p, uint32_t v)
+{
+	v = __builtin_bswap32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static inline void put_be64(uint8_t *p, uint64_t v)
+{
+	v = __builtin_bswap64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the byte order helpers above are written for little-endian machines"
+#endif
+
+#endif

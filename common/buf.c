@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Growing byte buffer with a hard maximum; see buf.h. */
+#include "common/buf.h"
+
+#include "common/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { BUF_FIRST = 64 }; /* first allocation, bytes */
+
+void buf_init(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max};
+}
+
+void buf_fini(struct buf *b)
+{
+	free(b->data);
+	buf_init(b, b->max);
+}
+
+bool buf_grow(struct buf *b, size_t more)
+{
+	if (b->err != 0)
+		return false;
+	if (more > b->max - b->len) {
+		b->err = E_LIMIT;
+		return false;
+	}
+	size_t need = b->len + more;
+	if (need <= b->cap && b->data != NULL)
+		return true;
+	size_t cap = b->cap == 0 ? BUF_FIRST : b->cap;
+	while (cap < need)
+		cap = cap > b->max / 2 ? (need > b->max ? need : b->max) : cap * 2;
+	uint8_t *data = realloc(b->data, cap);
+	if (data == NULL) {
+		b->err = E_NOMEM;
+		return false;
+	}
+	b->data = data;
+	b->cap = cap;
+	return true;
+}
+
+void buf_printf(struct buf *b, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	int n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	ASSERT(n >= 0);
+	/* one more byte for vsnprintf's terminator, which is not counted */
+	uint8_t *to = buf_reserve(b, (size_t)n + 1);
+	if (to == NULL)
+		return;
+	va_start(ap, fmt);
+	vsnprintf((char *)to, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	buf_commit(b, (size_t)n);
+}
+
+void buf_consume(struct buf *b, size_t n)
+{
+	ASSERT(n <= b->len);
+	b->len -= n;
+	if (b->len > 0)
+		memmove(b->data, b->data + n, b->len);
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log lines: one event, one line, "message key=value ...", to standard error.
+ *
+ * Bytes that came from a peer go through log_quote (or a %s of its result) so that they
+ * cannot forge a line. Lines that a peer can cause at will go through a log_rate. Any
+ * thread: a line is written by one write(2).
+ */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include "common/base.h"
+
+enum log_level {
+	LOG_LEVEL_ERROR = 0, /* needs the operator */
+	LOG_LEVEL_WARN = 1,  /* will need the operator if it goes on */
+	LOG_LEVEL_INFO = 2,  /* normal, and worth a line */
+	LOG_LEVEL_DEBUG = 3,
+	LOG_LEVEL_COUNT = 4,
+};
+
+enum log_format {
+	LOG_FORMAT_TEXT = 0, /* time, level, message */
+	LOG_FORMAT_JOURNAL =
+		1, /* "<6>message": priorities for journald, which has the time */
+	LOG_FORMAT_COUNT = 2,
+};
+
+/* Before the first thread starts. */
+void log_init(enum log_level level, enum log_format format);
+
+/* The index of a name ("error", "warn", "info", "debug"), or E_UNKNOWN. */
+int log_level_parse(const char *name) MUSTCHECK;
+
+bool log_enabled(enum log_level level);
+
+/*
+ * One line. prefix names the object that the line is about ("w2 c1781") and may be NULL.
+ * Lines over 2 KiB are cut.
+ */
+void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
+	PRINTF_LIKE(3, 4);
+
+#define log_error(prefix, ...) log_write(LOG_LEVEL_ERROR, prefix, __VA_ARGS__)
+#define log_warn(prefix, ...)  log_write(LOG_LEVEL_WARN, prefix, __VA_ARGS__)
+#define log_info(prefix, ...)  log_write(LOG_LEVEL_INFO, prefix, __VA_ARGS__)
+#define log_debug(prefix, ...)                                                           \
+	do {                                                                             \
+		if (log_enabled(LOG_LEVEL_DEBUG))                                        \
+			log_write(LOG_LEVEL_DEBUG, prefix, __VA_ARGS__);                 \
+	} while (0)
+
+enum { LOG_QUOTE_MAX = 200 }; /* a quoted text is cut to fit, and then ends in "..." */
+
+struct log_quoted {
+	char text[LOG_QUOTE_MAX];
+};
+
+/*
+ * Foreign bytes as they may stand in a line: printable ASCII other than space, '"', '='
+ * and '\' as it is, everything else as \xNN. Use as log_quote(s).text in the arguments of
+ * log_write.
+ */
+struct log_quoted log_quote(struct slice s);
+
+/* At most burst lines a second for one kind of event; the rest is counted. */
+struct log_rate {
+	uint64_t second;  /* the second that the count below belongs to */
+	unsigned burst;   /* lines a second; set by the owner */
+	unsigned written; /* in this second */
+	unsigned dropped; /* since the last line that was written */
+};
+
+/*
+ * May this line be written? If so, *dropped_out says how many were not, since the last.
+ * now_ms is a monotonic clock. The owner's thread only.
+ */
+bool log_rate_ok(struct log_rate *r, uint64_t now_ms, unsigned *dropped_out);
+
+#endif

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One thread's event loop; see loop.h. */
+#include "common/loop.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+struct loop {
+	struct event_base *base;
+	loop_turn_cb *turn_end;
+	void *arg;
+	uint64_t now_ms; /* 0: not read yet in this turn */
+	bool stop;
+};
+
+uint64_t clock_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+struct loop *loop_new(loop_turn_cb *turn_end, void *arg)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	struct event_config *cfg = event_config_new();
+
+	if (l == NULL || cfg == NULL)
+		goto fail;
+	if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) != 0)
+		goto fail;
+	l->base = event_base_new_with_config(cfg);
+	if (l->base == NULL)
+		goto fail;
+	event_config_free(cfg);
+	l->turn_end = turn_end;
+	l->arg = arg;
+	return l;
+fail:
+	if (cfg != NULL)
+		event_config_free(cfg);
+	free(l);
+	return NULL;
+}
+
+void loop_free(struct loop **lp)
+{
+	struct loop *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	event_base_free(l->base);
+	free(l);
+}
+
+void loop_run(struct loop *l)
+{
+	bool busy = true; /* the hook runs once before the first wait */
+
+	while (!l->stop) {
+		l->now_ms = 0;
+		event_base_loop(l->base, EVLOOP_ONCE | (busy ? EVLOOP_NONBLOCK : 0));
+		busy = l->turn_end != NULL && l->turn_end(l->arg);
+	}
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stop = true;
+}
+
+struct event_base *loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+uint64_t loop_now_ms(struct loop *l)
+{
+	if (l->now_ms == 0)
+		l->now_ms = clock_now_ns() / 1000000;
+	return l->now_ms;
+}
+
+static void timer_fired(evutil_socket_t fd, short what, void *arg)
+{
+	struct timer *t = arg;
+
+	(void)fd;
+	(void)what;
+	t->cb(t->arg);
+}
+
+void timer_init(struct timer *t, struct loop *l, timer_cb *cb, void *arg)
+{
+	t->cb = cb;
+	t->arg = arg;
+	evtimer_assign(&t->ev, l->base, timer_fired, t);
+}
+
+void timer_arm(struct timer *t, uint64_t after_ms)
+{
+	struct timeval tv = {
+		.tv_sec = (time_t)(after_ms / 1000),
+		.tv_usec = (suseconds_t)(after_ms % 1000 * 1000),
+	};
+
+	event_add(&t->ev, &tv);
+}
+
+void timer_disarm(struct timer *t)
+{
+	event_del(&t->ev);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * WAMP messages: a decoded envelope and a payload that stays as it was received
+ * (specification: "Messages"). Written once, over tokens, for all encodings. Pure code;
+ * any thread.
+ *
+ * Reading checks the whole message (see token.h), so that a payload can be passed on
+ * blindly.
+ */
+#ifndef PROTO_MSG_H
+#define PROTO_MSG_H
+
+#include "common/buf.h"
+#include "proto/token.h"
+#include "proto/wamp.h"
+
+/*
+ * The optional Arguments|list and ArgumentsKw|dict that end many messages, as encoded:
+ * items 0 (nothing), 1 (Arguments) or 2 (both), consecutive, in JSON with the comma
+ * between them.
+ */
+struct msg_payload {
+	struct slice bytes;
+	unsigned items;
+};
+
+/* What a HELLO says. Absent, null, undefined and empty are the same: len 0. */
+struct msg_hello {
+	struct slice realm;
+	struct slice authid;
+	struct slice authrole;
+	struct slice agent;
+	struct slice authmethods[WAMP_MAX_AUTHMETHODS];
+	unsigned n_authmethods;       /* 0: absent or empty, which means anonymous */
+	struct slice authextra;       /* the dict as encoded; len 0 if absent */
+	struct slice pubkey;          /* authextra.pubkey, if a string */
+	struct slice channel_binding; /* authextra.channel_binding, if a string */
+};
+
+struct msg {
+	enum wamp_type type;
+	uint64_t request; /* of requests, replies and ERROR (0: not in this type) */
+	uint64_t id;      /* UNSUBSCRIBE: subscription; UNREGISTER: registration */
+	enum wamp_type error_type; /* ERROR: REQUEST.Type */
+	struct slice uri; /* topic, procedure, ERROR's and GOODBYE's and ABORT's URI */
+	struct slice
+		text; /* Details.message of ABORT and GOODBYE; AUTHENTICATE's signature */
+	struct slice match;  /* SUBSCRIBE, REGISTER: Options.match; len 0 if absent */
+	struct slice invoke; /* REGISTER: Options.invoke; len 0 if absent */
+	bool acknowledge;    /* PUBLISH */
+	bool exclude_me;     /* PUBLISH; true unless it says false */
+	bool progress;       /* YIELD */
+	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR */
+	struct msg_hello *hello;    /* where msg_read puts a HELLO; set by the caller */
+};
+
+/*
+ * Decodes one message that a client may send. Slices are lent by in, or by scratch where
+ * the encoding needed undoing (cleared first; never larger than in). out->hello must
+ * point to a struct to fill.
+ *
+ * Errors: those of the reader; E_TYPE for a message whose elements are of the wrong
+ * number or type; E_UNKNOWN for a message type that no client sends; out->type is then
+ * set if it was read, otherwise 0, and for E_TYPE out->request if it was.
+ */
+int msg_read(enum serializer s, struct slice in, struct buf *scratch,
+	     struct msg *out) MUSTCHECK;
+
+/* The standard name of a message type, "CALL"; "?" for none. */
+const char *wamp_type_name(enum wamp_type type);
+
+/*
+ * Writers: append one message to out; errors stick there. Payload bytes must be in the
+ * encoding s. details, where there is one, is an encoded dict of that encoding, len 0 for
+ * {}.
+ */
+void msg_write_abort(struct buf *out, enum serializer s, const char *uri,
+		     struct slice message);
+void msg_write_goodbye(struct buf *out, enum serializer s, const char *uri,
+		       struct slice message);
+void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
+				    const char *challenge_hex);
+/* SUBSCRIBED, REGISTERED, PUBLISHED: [type, request, id] */
+void msg_write_reply_id(struct buf *out, enum serializer s, enum wamp_type type,
+			uint64_t request, uint64_t id);
+/* UNSUBSCRIBED, UNREGISTERED: [type, request] */
+void msg_write_reply(struct buf *out, enum serializer s, enum wamp_type type,
+		     uint64_t request);
+void msg_write_event(struct buf *out, enum serializer s, uint64_t subscription,
+		     uint64_t publication, struct msg_payload payload);
+void msg_write_invocation(struct buf *out, enum serializer s, uint64_t request,
+			  uint64_t registration, struct msg_payload payload);
+void msg_write_result(struct buf *out, enum serializer s, uint64_t request,
+		      struct msg_payload payload);
+void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
+		     uint64_t request, struct slice uri, struct msg_payload payload);
+/* An ERROR of the router's own: Arguments is [text]. */
+void msg_write_error_text(struct buf *out, enum serializer s, enum wamp_type request_type,
+			  uint64_t request, const char *uri, struct slice text);
+
+/* What WELCOME says. */
+struct msg_welcome {
+	uint64_t session;
+	struct slice realm, authid, authrole;
+	const char *authmethod;
+	struct slice authprovider;
+	struct slice authextra; /* from the authenticator: a MessagePack map, checked; len
+				   0: none */
+	const char *node, *worker, *peer; /* x_cb_node, x_cb_worker, x_cb_peer */
+	int64_t pid;                      /* x_cb_pid */
+};
+/* E_UNSUPPORTED (sticks) if authextra cannot be said in this encoding. */
+void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welcome *w);
+
+/*
+ * Batched transports: several messages in one WebSocket message. Takes the first off
+ * *rest. JSON: each ends with 0x1e (specification) or 0x18 (Autobahn); *separator is the
+ * one seen, unchanged for the others. Others: a 32-bit big-endian length before each.
+ * E_SYNTAX, E_TRUNCATED; an empty *rest is E_TRUNCATED.
+ */
+int batch_next(enum serializer s, struct slice *rest, struct slice *msg_out,
+	       uint8_t *separator) MUSTCHECK;
+
+/*
+ * Brackets a message for a batched transport: begin returns a position for end.
+ */
+size_t batch_begin(struct buf *out, enum serializer s);
+void batch_end(struct buf *out, enum serializer s, size_t begin, uint8_t separator);
+
+#endif

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * WAMP's message codes, URIs and limits (specification: "Messages", "URI reference").
+ * Constants only.
+ */
+#ifndef PROTO_WAMP_H
+#define PROTO_WAMP_H
+
+#include <stdint.h>
+
+enum wamp_type {
+	WAMP_HELLO = 1,
+	WAMP_WELCOME = 2,
+	WAMP_ABORT = 3,
+	WAMP_CHALLENGE = 4,
+	WAMP_AUTHENTICATE = 5,
+	WAMP_GOODBYE = 6,
+	WAMP_ERROR = 8,
+	WAMP_PUBLISH = 16,
+	WAMP_PUBLISHED = 17,
+	WAMP_SUBSCRIBE = 32,
+	WAMP_SUBSCRIBED = 33,
+	WAMP_UNSUBSCRIBE = 34,
+	WAMP_UNSUBSCRIBED = 35,
+	WAMP_EVENT = 36,
+	WAMP_CALL = 48,
+	WAMP_CANCEL = 49,
+	WAMP_RESULT = 50,
+	WAMP_REGISTER = 64,
+	WAMP_REGISTERED = 65,
+	WAMP_UNREGISTER = 66,
+	WAMP_UNREGISTERED = 67,
+	WAMP_INVOCATION = 68,
+	WAMP_INTERRUPT = 69,
+	WAMP_YIELD = 70,
+};
+
+enum {
+	WAMP_MAX_DEPTH = 64, /* nesting of arrays and maps in a message */
+	WAMP_MAX_URI = 1024, /* bytes; ours, the specification has none */
+	WAMP_MAX_AUTHMETHODS =
+		16, /* names looked at in a HELLO; later ones are ignored */
+};
+
+/* Ids are integers from 1 to 2^53 (section "Identifiers"). */
+#define WAMP_MAX_ID (UINT64_C(1) << 53)
+
+/* The three encodings of a message; also the index of a payload's slots. */
+enum serializer {
+	SERIALIZER_JSON = 0,
+	SERIALIZER_MSGPACK = 1,
+	SERIALIZER_CBOR = 2,
+	SERIALIZER_COUNT = 3,
+};
+
+#define WAMP_CLOSE_GOODBYE_AND_OUT "wamp.close.goodbye_and_out"
+#define WAMP_CLOSE_KILLED          "wamp.close.killed"
+#define WAMP_CLOSE_CLOSE_REALM     "wamp.close.close_realm"
+
+#define WAMP_ERROR_INVALID_URI              "wamp.error.invalid_uri"
+#define WAMP_ERROR_NO_SUCH_PROCEDURE        "wamp.error.no_such_procedure"
+#define WAMP_ERROR_PROCEDURE_ALREADY_EXISTS "wamp.error.procedure_already_exists"
+#define WAMP_ERROR_NO_SUCH_REGISTRATION     "wamp.error.no_such_registration"
+#define WAMP_ERROR_NO_SUCH_SUBSCRIPTION     "wamp.error.no_such_subscription"
+#define WAMP_ERROR_INVALID_ARGUMENT         "wamp.error.invalid_argument"
+#define WAMP_ERROR_CANCELED                 "wamp.error.canceled"
+#define WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED    "wamp.error.payload_size_exceeded"
+#define WAMP_ERROR_PROTOCOL_VIOLATION       "wamp.error.protocol_violation"
+#define WAMP_ERROR_NOT_AUTHORIZED           "wamp.error.not_authorized"
+#define WAMP_ERROR_NO_SUCH_REALM            "wamp.error.no_such_realm"
+#define WAMP_ERROR_NO_SUCH_ROLE             "wamp.error.no_such_role"
+#define WAMP_ERROR_NO_SUCH_PRINCIPAL        "wamp.error.no_such_principal"
+#define WAMP_ERROR_NO_MATCHING_AUTH_METHOD  "wamp.error.no_matching_auth_method"
+#define WAMP_ERROR_AUTHENTICATION_DENIED    "wamp.error.authentication_denied"
+#define WAMP_ERROR_AUTHENTICATION_FAILED    "wamp.error.authentication_failed"
+#define WAMP_ERROR_OPTION_NOT_ALLOWED       "wamp.error.option_not_allowed"
+#define WAMP_ERROR_NO_SUCH_SESSION          "wamp.error.no_such_session"
+#define WAMP_ERROR_UNAVAILABLE              "wamp.error.unavailable"
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * UTF-8 validation; see utf8.h. ASCII is passed over 16 bytes at a time, the rest is
+ * checked character by character against the table of RFC 3629, section 4.
+ */
+#include "common/utf8.h"
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* The first byte that is not ASCII, or end. */
+static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
+{
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		unsigned high = (unsigned)_mm_movemask_epi8(v);
+
+		if (high != 0)
+			return p + __builtin_ctz(high);
+	}
+#else
+	for (; end - p >= 8; p += 8) {
+		uint64_t v;
+
+		memcpy(&v, p, sizeof(v));
+		v &= UINT64_C(0x8080808080808080);
+		if (v != 0)
+			return p + __builtin_ctzll(v) / 8;
+	}
+#endif
+	while (p < end && *p < 0x80)
+		p++;
+	return p;
+}
+
+/*
+ * What must follow the first byte of a character that is not ASCII. Only the second byte
+ * has bounds of its own: they exclude overlong forms (E0, F0), surrogates (ED) and what
+ * lies above U+10FFFF (F4).
+ */
+static bool begin(struct utf8_state *st, uint8_t c)
+{
+	st->lo = 0x80;
+	st->hi = 0xbf;
+	if (c >= 0xc2 && c <= 0xdf) {
+		st->need = 1;
+	} else if (c >= 0xe0 && c <= 0xef) {
+		st->need = 2;
+		if (c == 0xe0)
+			st->lo = 0xa0;
+		else if (c == 0xed)
+			st->hi = 0x9f;
+	} else if (c >= 0xf0 && c <= 0xf4) {
+		st->need = 3;
+		if (c == 0xf0)
+			st->lo = 0x90;
+		else if (c == 0xf4)
+			st->hi = 0x8f;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+bool utf8_feed(struct utf8_state *st, const uint8_t *p, size_t len)
+{
+	if (len == 0)
+		return true;
+	const uint8_t *end = p + len;
+	struct utf8_state s = *st;
+
+	while (p < end) {
+		if (s.need == 0) {
+			if (*p < 0x80) {
+				p = skip_ascii(p, end);
+				continue;
+			}
+			if (!begin(&s, *p++))
+				return false;
+			continue;
+		}
+		if (*p < s.lo || *p > s.hi)
+			return false;
+		p++;
+		s.need--;
+		s.lo = 0x80;
+		s.hi = 0xbf;
+	}
+	*st = s;
+	return true;
+}
+
+bool utf8_valid_long(struct slice s)
+{
+	struct utf8_state st = {0};
+
+	return utf8_feed(&st, s.p, s.len) && utf8_done(&st);
+}

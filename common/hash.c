@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The process's hash key, and SipHash by libsodium; see hash.h. */
+#include "common/hash.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <sys/random.h>
+
+static_assert(HASH_KEY_LEN == crypto_shorthash_KEYBYTES, "the key is SipHash's");
+static_assert(sizeof(uint64_t) == crypto_shorthash_BYTES, "the hash is 64 bits");
+
+static struct hash_key process_key;
+const struct hash_key *const hash_process_key = &process_key;
+
+/*
+ * A constructor, so that no program and no test can forget it: a table that runs under a
+ * known key works as well as any other, until somebody attacks it.
+ */
+__attribute__((constructor)) static void draw_process_key(void)
+{
+	ssize_t n = getrandom(process_key.bytes, sizeof(process_key.bytes), 0);
+
+	ASSERT(n == sizeof(process_key.bytes));
+}
+
+uint64_t hash_bytes(const struct hash_key *key, struct slice bytes)
+{
+	uint64_t hash;
+
+	crypto_shorthash((uint8_t *)&hash, bytes.p, bytes.len, key->bytes);
+	return hash;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sockets; see sock.h. */
+#include "common/sock.h"
+
+#include "common/err.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { SOCK_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC };
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in4;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+void sock_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd != -1)
+		close(*fd);
+	*fd = -1;
+	errno = saved;
+}
+
+static int unix_address(const char *path, struct sockaddr_un *out)
+{
+	size_t len = strlen(path);
+
+	*out = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (len == 0 || len >= sizeof(out->sun_path))
+		return E_RANGE;
+	memcpy(out->sun_path, path, len);
+	return 0;
+}
+
+/* Removes a socket file that a dead process left behind. */
+static int remove_stale(const char *path)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st) == -1)
+		return errno == ENOENT ? 0 : E_SYS;
+	if (!S_ISSOCK(st.st_mode))
+		return E_EXISTS;
+	int r = sock_connect_unix(path, &fd);
+	if (r == 0)
+		sock_close(&fd);
+	if (r == 0 || r == E_AGAIN) { /* a full backlog is an answer, too */
+		errno = EADDRINUSE;
+		return E_SYS;
+	}
+	if (r != E_SYS || errno != ECONNREFUSED)
+		return r;
+	return unlink(path) == -1 && errno != ENOENT ? E_SYS : 0;
+}
+
+int sock_listen_unix(const char *path, mode_t mode, int *fd_out)
+{
+	struct sockaddr_un a;
+	int r = unix_address(path, &a);
+
+	if (r == 0)
+		r = remove_stale(path);
+	if (r != 0)
+		return r;
+	int fd = socket(AF_UNIX, SOCK_TYPE, 0);
+	if (fd == -1)
+		return E_SYS;
+	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == -1)
+		goto fail;
+	/* nobody can connect before listen, so the mode is in force from the start */
+	if (chmod(path, mode) == -1 || listen(fd, SOMAXCONN) == -1) {
+		int saved = errno;
+		unlink(path);
+		errno = saved;
+		goto fail;
+	}
+	*fd_out = fd;
+	return 0;
+fail:
+	sock_close(&fd);
+	return E_SYS;
+}
+
+static int listen_tcp_at(const union address *a, socklen_t len, int *fd_out)
+{
+	static const int on = 1, off = 0;
+	int fd = socket(a->any.sa_family, SOCK_TYPE, 0);
+
+	if (fd == -1)
+		return E_SYS;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
+		goto fail;
+	/* "::" means both families; an IPv6 address means itself */
+	if (a->any.sa_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY,
+		       IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) ? &off : &on,
+		       sizeof(on)) == -1)
+		goto fail;
+	if (bind(fd, &a->any, len) == -1 || listen(fd, SOMAXCONN) == -1)
+		goto fail;
+	*fd_out = fd;
+	return 0;
+fail:
+	sock_close(&fd);
+	return E_SYS;
+}
+
+int sock_listen_tcp(const char *host, uint16_t port, int *fd_out)
+{
+	union address in4 = {.in4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
+	union address in6 = {.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+
+	if (host == NULL || host[0] == '\0') {
+		int r = listen_tcp_at(&in6, sizeof(in6.in6), fd_out);
+		if (r == E_SYS && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+			r = listen_tcp_at(&in4, sizeof(in4.in4), fd_out);
+		return r;
+	}
+	if (inet_pton(AF_INET, host, &in4.in4.sin_addr) == 1)
+		return listen_tcp_at(&in4, sizeof(in4.in4), fd_out);
+	if (inet_pton(AF_INET6, host, &in6.in6.sin6_addr) == 1)
+		return listen_tcp_at(&in6, sizeof(in6.in6), fd_out);
+	return E_SYNTAX;
+}
+
+uint16_t sock_local_port(int fd)
+{
+	union address a = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, &a.any, &len) == -1)
+		return 0;
+	if (a.any.sa_family == AF_INET)
+		return ntohs(a.in4.sin_port);
+	return a.any.sa_family == AF_INET6 ? ntohs(a.in6.sin6_port) : 0;
+}
+
+int sock_connect_unix(const char *path, int *fd_out)
+{
+	struct sockaddr_un a;
+	int r = unix_address(path, &a);
+
+	if (r != 0)
+		return r;
+	int fd = socket(AF_UNIX, SOCK_TYPE, 0);
+	if (fd == -1)
+		return E_SYS;
+	do {
+		r = connect(fd, (struct sockaddr *)&a, sizeof(a));
+	} while (r == -1 && errno == EINTR);
+	if (r == -1) {
+		sock_close(&fd);
+		return errno == EAGAIN ? E_AGAIN : E_SYS;
+	}
+	*fd_out = fd;
+	return 0;
+}
+
+/* accept(2): errors of the connection that was about to be taken, not of the socket. */
+static bool is_accept_hiccup(int err)
+{
+	switch (err) {
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case EPERM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+int sock_accept(int listen_fd, int *fd_out)
+{
+	static const int on = 1;
+	union address a = {.any = {.sa_family = AF_UNSPEC}};
+
+	for (unsigned tries = 0; tries < 64; tries++) {
+		socklen_t len = sizeof(a);
+		int fd = accept4(listen_fd, &a.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		if (fd != -1) {
+			/* a connection that is already reset fails here, and later */
+			if (a.any.sa_family != AF_UNIX)
+				setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+			*fd_out = fd;
+			return 0;
+		}
+		if (errno == EAGAIN)
+			return E_AGAIN;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+		    errno == ENOMEM)
+			return E_LIMIT;
+		if (!is_accept_hiccup(errno))
+			return E_SYS;
+	}
+	return E_AGAIN; /* the loop comes back to it: level-triggered */
+}
+
+static int io_error(int err)
+{
+	if (err == EAGAIN)
+		return E_AGAIN;
+	if (err == ECONNRESET || err == EPIPE || err == ETIMEDOUT)
+		return E_CLOSED;
+	return E_SYS;
+}
+
+int sock_read(int fd, void *buf, size_t n, size_t *got_out)
+{
+	ssize_t r;
+
+	do {
+		r = recv(fd, buf, n, 0);
+	} while (r == -1 && errno == EINTR);
+	if (r == -1)
+		return io_error(errno);
+	if (r == 0)
+		return E_CLOSED;
+	*got_out = (size_t)r;
+	return 0;
+}
+
+int sock_write(int fd, const void *data, size_t n, size_t *put_out)
+{
+	ssize_t r;
+
+	do {
+		r = send(fd, data, n, MSG_NOSIGNAL);
+	} while (r == -1 && errno == EINTR);
+	if (r == -1)
+		return io_error(errno);
+	*put_out = (size_t)r;
+	return 0;
+}
+
+int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out)
+{
+	/* sendmsg does not write through msg_iov, but its type lacks the const */
+	struct msghdr m = {.msg_iovlen = (size_t)n_iov};
+	ssize_t r;
+
+	memcpy(&m.msg_iov, &iov, sizeof(m.msg_iov));
+	do {
+		r = sendmsg(fd, &m, MSG_NOSIGNAL);
+	} while (r == -1 && errno == EINTR);
+	if (r == -1)
+		return io_error(errno);
+	*put_out = (size_t)r;
+	return 0;
+}
+
+int sock_peer_cred(int fd, struct sock_cred *out)
+{
+	struct ucred c;
+	socklen_t len = sizeof(c);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == -1)
+		return E_SYS;
+	*out = (struct sock_cred){.pid = c.pid, .uid = c.uid, .gid = c.gid};
+	return 0;
+}
+
+static struct sock_name name_of(const union address *a, socklen_t len)
+{
+	struct sock_name n;
+	char host[INET6_ADDRSTRLEN];
+	size_t path_max = len - min_size(len, offsetof(struct sockaddr_un, sun_path));
+
+	switch (a->any.sa_family) {
+	case AF_INET:
+		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
+		snprintf(n.text, sizeof(n.text), "tcp4:%s:%u", host,
+			 ntohs(a->in4.sin_port));
+		break;
+	case AF_INET6:
+		/* an IPv4 client of a socket for both families is an IPv4 client */
+		if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
+			inet_ntop(AF_INET, &a->in6.sin6_addr.s6_addr[12], host,
+				  sizeof(host));
+			snprintf(n.text, sizeof(n.text), "tcp4:%s:%u", host,
+				 ntohs(a->in6.sin6_port));
+			break;
+		}
+		inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof(host));
+		snprintf(n.text, sizeof(n.text), "tcp6:%s:%u", host,
+			 ntohs(a->in6.sin6_port));
+		break;
+	case AF_UNIX:
+		if (path_max == 0 || a->un.sun_path[0] == '\0')
+			snprintf(n.text, sizeof(n.text), "unix");
+		else
+			snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)path_max,
+				 a->un.sun_path);
+		break;
+	default:
+		snprintf(n.text, sizeof(n.text), "unknown");
+	}
+	return n;
+}
+
+struct sock_name sock_peer_name(int fd)
+{
+	union address a = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len = sizeof(a);
+
+	if (getpeername(fd, &a.any, &len) == -1)
+		a.any.sa_family = AF_UNSPEC;
+	/* what path a client bound its end to is its own affair, and foreign text */
+	if (a.any.sa_family == AF_UNIX)
+		len = 0;
+	return name_of(&a, len);
+}
+
+struct sock_name sock_local_name(int fd)
+{
+	union address a = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len = sizeof(a);
+
+	if (getsockname(fd, &a.any, &len) == -1)
+		a.any.sa_family = AF_UNSPEC;
+	return name_of(&a, len);
+}

@@ -68,6 +68,18 @@ static inline bool slice_eq_str(struct slice a, const char *s)
 	return slice_eq(a, slice_str(s));
 }
 
+/* Copies s to *pos, moves *pos behind it, returns the copy: for texts that follow a
+ * struct. */
+static inline struct slice slice_store(uint8_t **pos, struct slice s)
+{
+	uint8_t *at = *pos;
+
+	if (s.len > 0)
+		memcpy(at, s.p, s.len);
+	*pos += s.len;
+	return slice_of(at, s.len);
+}
+
 static inline size_t min_size(size_t a, size_t b)
 {
 	return a < b ? a : b;

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counted identities; any thread. See identity.h. */
+#include "routerd/identity.h"
+
+#include <stdlib.h>
+
+struct identity *identity_new(const struct identity *from)
+{
+	size_t texts = from->realm_name.len + from->authid.len + from->authrole.len +
+		       from->authprovider.len + from->pubkey.len;
+	struct identity *i = malloc(sizeof(*i) + texts);
+
+	if (i == NULL)
+		return NULL;
+	*i = *from;
+	atomic_init(&i->refs, 1);
+	uint8_t *pos = (uint8_t *)(i + 1);
+	i->realm_name = slice_store(&pos, from->realm_name);
+	i->authid = slice_store(&pos, from->authid);
+	i->authrole = slice_store(&pos, from->authrole);
+	i->authprovider = slice_store(&pos, from->authprovider);
+	i->pubkey = slice_store(&pos, from->pubkey);
+	return i;
+}
+
+struct identity *identity_ref(struct identity *i)
+{
+	atomic_fetch_add_explicit(&i->refs, 1, memory_order_relaxed);
+	return i;
+}
+
+void identity_unref(struct identity **ip)
+{
+	struct identity *i = *ip;
+
+	*ip = NULL;
+	if (i == NULL)
+		return;
+	if (atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) == 1)
+		free(i);
+}

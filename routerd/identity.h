@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who a session is, as its login found out. Immutable and counted: the peer on its worker
+ * and the session at the realm's owner hold the same one.
+ */
+#ifndef ROUTERD_IDENTITY_H
+#define ROUTERD_IDENTITY_H
+
+#include "common/base.h"
+
+#include <stdatomic.h>
+
+/* Where and when the principal was looked up; for closing the race with a revocation. */
+struct lookup_stamp {
+	bool asked; /* false: no authenticator was involved (anonymous) */
+	bool has_epoch;
+	uint16_t authenticator; /* index in the configuration */
+	uint64_t epoch;         /* of the data that was read, if the answer had one */
+	uint64_t link; /* number of the connection that answered: epochs compare within
+			  one */
+	uint64_t revocations; /* number of the last revocation when the question was sent
+			       */
+};
+
+struct identity {
+	_Atomic uint32_t refs;
+	uint16_t realm;         /* index in the configuration */
+	uint16_t role;          /* index in that realm */
+	uint64_t session;       /* WAMP session id */
+	const char *authmethod; /* a constant */
+	struct lookup_stamp stamp;
+	/* these texts lie behind the struct, in one allocation */
+	struct slice realm_name, authid, authrole, authprovider;
+	struct slice pubkey; /* 64 lower-case hex digits, or empty */
+};
+
+/* A copy of *from and its texts, with one reference; NULL: no memory. */
+struct identity *identity_new(const struct identity *from);
+struct identity *identity_ref(struct identity *i);
+/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+void identity_unref(struct identity **i);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counted payloads with a slot per encoding; any thread. See payload.h. */
+#include "routerd/payload.h"
+
+#include "common/err.h"
+#include "common/shared_buf.h"
+#include "proto/transcode.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum {
+	TRANSCODED_MAX = 64 << 20
+}; /* 16 MiB of binary grow by a third in JSON's base64 */
+
+struct payload {
+	_Atomic uint32_t refs;
+	uint32_t len; /* of the items */
+	uint16_t uri_len;
+	uint8_t serializer;
+	uint8_t n_items;
+	/* NULL until somebody needed it; the slot of our own encoding stays NULL */
+	_Atomic(struct shared_buf *) transcoded[SERIALIZER_COUNT];
+	uint8_t bytes[]; /* the URI, then the items */
+};
+
+struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payload items)
+{
+	ASSERT(uri.len <= WAMP_MAX_URI && items.bytes.len <= UINT32_MAX);
+	struct payload *p = malloc(sizeof(*p) + uri.len + items.bytes.len);
+
+	if (p == NULL)
+		return NULL;
+	atomic_init(&p->refs, 1);
+	p->len = (uint32_t)items.bytes.len;
+	p->uri_len = (uint16_t)uri.len;
+	p->serializer = (uint8_t)s;
+	p->n_items = (uint8_t)items.items;
+	for (int i = 0; i < SERIALIZER_COUNT; i++)
+		atomic_init(&p->transcoded[i], NULL);
+	uint8_t *pos = p->bytes;
+	slice_store(&pos, uri);
+	slice_store(&pos, items.bytes);
+	return p;
+}
+
+struct payload *payload_ref(struct payload *p)
+{
+	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	return p;
+}
+
+void payload_unref(struct payload **pp)
+{
+	struct payload *p = *pp;
+
+	*pp = NULL;
+	if (p == NULL)
+		return;
+	if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (int i = 0; i < SERIALIZER_COUNT; i++) {
+		struct shared_buf *b =
+			atomic_load_explicit(&p->transcoded[i], memory_order_relaxed);
+		shared_buf_unref(&b);
+	}
+	free(p);
+}
+
+struct slice payload_uri(const struct payload *p)
+{
+	return slice_of(p->bytes, p->uri_len);
+}
+
+size_t payload_size(const struct payload *p)
+{
+	return p == NULL ? 0 : sizeof(*p) + p->uri_len + p->len;
+}
+
+/* Fills the slot of s, unless another thread is faster: then its copy is as good. */
+static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **out)
+{
+	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
+	struct buf b;
+
+	buf_init(&b, TRANSCODED_MAX);
+	int r = transcode(p->serializer, in, p->n_items, s, &b);
+	struct shared_buf *mine = r == 0 ? shared_buf_copy(buf_slice(&b)) : NULL;
+	buf_fini(&b);
+	if (r != 0)
+		return r;
+	if (mine == NULL)
+		return E_NOMEM;
+	struct shared_buf *theirs = NULL;
+	if (!atomic_compare_exchange_strong_explicit(&p->transcoded[s], &theirs, mine,
+						     memory_order_acq_rel,
+						     memory_order_acquire)) {
+		shared_buf_unref(&mine);
+		mine = theirs;
+	}
+	*out = mine;
+	return 0;
+}
+
+int payload_items(struct payload *p, enum serializer s, struct msg_payload *out)
+{
+	struct slice bytes = slice_of(p->bytes + p->uri_len, p->len);
+
+	if (s != p->serializer && p->n_items > 0) {
+		struct shared_buf *b =
+			atomic_load_explicit(&p->transcoded[s], memory_order_acquire);
+		int r = b == NULL ? fill_slot(p, s, &b) : 0;
+		if (r != 0)
+			return r;
+		bytes = slice_of(b->data, b->len);
+	}
+	*out = (struct msg_payload){.bytes = bytes, .items = p->n_items};
+	return 0;
+}

@@ -127,10 +127,12 @@ FORCE:
 
 # --- targets -------------------------------------------------------------------------------
 
-.PHONY: all tools unit fuzzers replay headers layers format format-check clean help
+.PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
+.PHONY: deps demo run integ check check-long
 all: $(PROGRAMS) ## build routerd, authd and authctl
 tools: $(TOOLS) ## build the test programs that are no unit tests
 
+units: $(UNITS) ## build the unit tests
 unit: $(UNITS) ## build and run the unit tests
 	$(Q)set -e; for t in $(UNITS); do $$t; done
 
@@ -150,6 +152,19 @@ format: ## format the sources (clang-format 14)
 	$(Q)clang-format -i $(HEADERS) $(sort $(ALL_C))
 format-check: ## fail where clang-format would change something
 	$(Q)clang-format --dry-run -Werror $(HEADERS) $(sort $(ALL_C))
+
+deps: ## install the Debian packages that are missing
+	$(Q)sh etc/demo/install-packages.sh etc/demo/packages.txt tests/packages.txt
+demo: ## build, start everything, log in with a known and an unknown key
+	$(Q)sh etc/demo/demo.sh
+run: ## build and serve on port 8080 until Ctrl-C
+	$(Q)sh etc/demo/demo.sh --serve
+integ: ## run the integration tests (MODE, ARGS for pytest)
+	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q tests/integration $(ARGS)
+check: deps ## every test, in less than 15 minutes
+	$(Q)$(PYTHON) tests/run.py check
+check-long: deps ## what does not fit into check: everything under sanitizers, valgrind, chroots
+	$(Q)$(PYTHON) tests/run.py check-long
 
 clean: ## remove what was built
 	rm -rf build

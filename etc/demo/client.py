@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Logs in with an Ed25519 key and nothing else, and prints how the router answered.
+
+The HELLO names neither a realm nor an authid: the authenticator finds the principal by the
+public key and assigns both. Exit status 0 when joined, 1 when refused, 2 when there was no
+answer.
+
+    client.py --key FILE [--url ws://127.0.0.1:8080/ws]
+
+FILE holds the 32 bytes of a private key, as `authctl key gen` writes them.
+"""
+
+import argparse
+import sys
+
+from autobahn.twisted.wamp import ApplicationSession
+from autobahn.twisted.websocket import WampWebSocketClientFactory
+from autobahn.wamp.auth import create_authenticator
+from autobahn.wamp.types import ComponentConfig
+from autobahn.websocket.util import parse_url
+from twisted.internet import reactor
+from twisted.internet.endpoints import TCP4ClientEndpoint
+
+REFUSED, NO_ANSWER = 1, 2
+
+
+class Client(ApplicationSession):
+    status = NO_ANSWER
+
+    def __init__(self, private_key):
+        super().__init__(ComponentConfig(realm=None))
+        self.authenticator = create_authenticator("cryptosign", privkey=private_key.hex())
+
+    def onConnect(self):
+        self.join(None, authmethods=["cryptosign"], authid=None,
+                  authextra=self.authenticator.authextra)
+
+    def onChallenge(self, challenge):
+        return self.authenticator.on_challenge(self, challenge)
+
+    def onJoin(self, details):
+        Client.status = 0
+        print(f"joined realm {details.realm}")
+        for name in ("session", "authid", "authrole", "authmethod", "authprovider"):
+            print(f"  {name:14}{getattr(details, name)}")
+        print("  authextra")
+        for name, value in sorted((details.authextra or {}).items()):
+            print(f"    {name:12}{value}")
+        print(f"  {'serializer':14}{details.serializer}")
+        self.leave()
+
+    def onLeave(self, details):
+        if Client.status == NO_ANSWER:
+            Client.status = REFUSED
+            print("refused")
+            print(f"  {'reason':14}{details.reason}")
+            print(f"  {'message':14}{details.message}")
+        self.disconnect()
+
+    def onDisconnect(self):
+        if reactor.running:
+            reactor.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="log in by cryptosign and print the answer")
+    parser.add_argument("--key", required=True, metavar="FILE")
+    parser.add_argument("--url", default="ws://127.0.0.1:8080/ws")
+    args = parser.parse_args()
+    with open(args.key, "rb") as file:
+        private_key = file.read()
+
+    def failed(failure):
+        print(f"no connection to {args.url}: {failure.getErrorMessage()}", file=sys.stderr)
+        reactor.stop()
+
+    # offers all serializers, CBOR in batches first
+    factory = WampWebSocketClientFactory(lambda: Client(private_key), url=args.url)
+    host, port = parse_url(args.url)[1:3]
+    TCP4ClientEndpoint(reactor, host, port, timeout=10).connect(factory).addErrback(failed)
+    reactor.run()
+    sys.exit(Client.status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# demo.sh          - builds, starts authd and routerd, lets a known and an unknown client log in
+# demo.sh --serve  - the same without the clients, in the foreground until Ctrl-C
+#
+# State lies in a folder of its own that is removed at the end, whatever happens.
+set -eu
+cd "$(dirname "$0")/../.."
+root=$PWD
+bin=$root/build/release
+
+sh etc/demo/install-packages.sh etc/demo/packages.txt
+make -s -j"$(nproc)" all
+
+state=$(mktemp -d)
+authd= routerd=
+cleanup() {
+	status=$?
+	trap - EXIT INT TERM
+	for pid in $routerd $authd; do
+		kill "$pid" 2>/dev/null && wait "$pid" || :
+	done
+	cd /
+	rm -rf "$state"
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# wait_ready NAME PID: until NAME says that it serves; its log and failure if it ends instead
+wait_ready() {
+	tries=200
+	until grep -qw ready "$1.log"; do
+		if ! kill -0 "$2" 2>/dev/null || [ $tries = 0 ]; then
+			cat "$1.log" >&2
+			echo "$1 does not run: see above" >&2
+			exit 1
+		fi
+		tries=$((tries - 1))
+		sleep 0.05
+	done
+}
+
+cd "$state"
+"$bin/authd/authd" -c "$root/etc/demo/authd.yaml" 2>authd.log &
+authd=$!
+wait_ready authd $authd
+
+authctl() {
+	"$bin/authd/authctl" --socket admin.sock "$@"
+}
+authctl key gen -f known.key >/dev/null
+authctl key gen -f unknown.key >/dev/null
+public=$(authctl -o json key show known.key | sed -n 's/.*"\([0-9a-f]\{64\}\)".*/\1/p')
+authctl principal add client01@example.com --realm devices --role device \
+	--key "$public" --extra '{"foo": 23}'
+
+"$bin/routerd/routerd" -c "$root/etc/demo/routerd.yaml" 2>routerd.log &
+routerd=$!
+wait_ready routerd $routerd
+
+if [ "${1-}" = --serve ]; then
+	echo "serving ws://127.0.0.1:8080/ws; Ctrl-C ends it. In another terminal:"
+	echo "  /usr/bin/python3 $root/etc/demo/client.py --key $state/known.key"
+	trap 'exit 0' INT
+	wait $routerd
+	exit
+fi
+
+echo "--- client with the known key"
+/usr/bin/python3 "$root/etc/demo/client.py" --key known.key
+echo "--- client with an unknown key"
+status=0
+/usr/bin/python3 "$root/etc/demo/client.py" --key unknown.key || status=$?
+if [ $status != 1 ]; then
+	echo "the unknown key was not refused" >&2
+	exit 1
+fi

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: factories for real daemons, stopped and judged when the test is over.
+
+A daemon that logged an assertion or a sanitizer's report, or that does not end with status 0
+on SIGTERM, fails the test that used it.
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import rawclient
+import utils
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "subset: part of what `make check` runs under sanitizers")
+    config.addinivalue_line("markers", "long: too long for `make check`, part of `make check-long`")
+
+
+@pytest.fixture
+def folder():
+    """A short path: the names of Unix sockets are limited to 107 bytes."""
+    path = Path(tempfile.mkdtemp(prefix="wamp."))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def daemons(folder):
+    """Everything started by a test; stopped in reverse order."""
+    started = []
+    yield started
+    errors = []
+    for daemon in reversed(started):
+        try:
+            daemon.stop()
+        except AssertionError as e:
+            errors.append(str(e))
+        try:
+            daemon.check_log()
+        except AssertionError as e:
+            errors.append(str(e))
+    assert not errors, "\n".join(errors)
+
+
+@pytest.fixture
+def start_routerd(daemons, folder):
+    """start_routerd(config=None, **router_config's arguments) -> Routerd, ready."""
+
+    def start(config=None, name="routerd", limits=None, env=None, **kw):
+        config = config or utils.router_config(**kw)
+        routerd = utils.Routerd(folder, config, name=name, limits=limits, env=env)
+        daemons.append(routerd)
+        return routerd.start()
+
+    return start
+
+
+@pytest.fixture
+def start_authd(daemons, folder):
+    def start(config=None, name="authd"):
+        authd = utils.Authd(folder, config, name=name)
+        daemons.append(authd)
+        return authd.start()
+
+    return start
+
+
+@pytest.fixture(params=[1, 4], ids=["1thread", "4threads"])
+def threads(request):
+    return request.param
+
+
+@pytest.fixture
+def routerd(start_routerd, threads):
+    """A router with anonymous logins alone, at 1 and at 4 threads."""
+    return start_routerd(threads=threads, cryptosign=False)
+
+
+@pytest.fixture
+def authd(start_authd):
+    return start_authd()
+
+
+@pytest.fixture
+def known_key():
+    return utils.Key()
+
+
+@pytest.fixture
+def login_routerd(authd, start_routerd, threads, known_key):
+    """authd with client01@example.com under known_key, and a router that asks it."""
+    authd.add("client01@example.com", known_key, extra={"foo": 23})
+    return start_routerd(threads=threads)
+
+
+@pytest.fixture
+def clients():
+    """Collects raw clients and closes their sockets after the test."""
+    opened = []
+    yield opened
+    for client in opened:
+        client.close_socket()
+
+
+@pytest.fixture
+def connect(clients):
+    """connect(routerd, serializer="json", **kw) -> rawclient.Client, not yet joined."""
+
+    def go(routerd, serializer="json", listener=0, **kw):
+        client = rawclient.Client(routerd.port(listener), serializer, **kw)
+        clients.append(client)
+        return client
+
+    return go
+
+
+@pytest.fixture
+def join(connect):
+    """join(routerd, serializer="json", realm="devices", **hello) -> joined Client."""
+
+    def go(routerd, serializer="json", realm="devices", listener=0, **hello):
+        client = connect(routerd, serializer, listener=listener)
+        client.join(realm, **hello)
+        return client
+
+    return go

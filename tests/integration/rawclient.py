@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A synchronous client for what real clients cannot do wrong.
+
+It has its own WebSocket framing and its own codecs and shares no code with the project. Each
+read has a deadline. `Ws` is bytes and frames, `Client` is WAMP on top; both let a test send
+whatever bytes it likes.
+"""
+
+import base64
+import collections
+import hashlib
+import io
+import json
+import os
+import socket
+import struct
+import time
+
+import cbor2
+import msgpack
+import utils
+
+HELLO, WELCOME, ABORT, CHALLENGE, AUTHENTICATE, GOODBYE, ERROR = 1, 2, 3, 4, 5, 6, 8
+PUBLISH, PUBLISHED = 16, 17
+SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED, EVENT = 32, 33, 34, 35, 36
+CALL, CANCEL, RESULT = 48, 49, 50
+REGISTER, REGISTERED, UNREGISTER, UNREGISTERED, INVOCATION, INTERRUPT, YIELD = 64, 65, 66, 67, 68, 69, 70
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+SERIALIZERS = ["json", "msgpack", "cbor", "json.batched", "msgpack.batched", "cbor.batched"]
+
+
+class Closed(Exception):
+    """The peer closed: code of its close frame, or None when only the socket ended."""
+
+    def __init__(self, code=None, reason=b""):
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class Refused(Exception):
+    """The answer to the upgrade was not 101."""
+
+    def __init__(self, status, headers, body):
+        super().__init__(status, headers, body)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class WampError(Exception):
+    def __init__(self, message):
+        super().__init__(message)
+        self.uri = message[4]
+        self.args_ = message[5] if len(message) > 5 else []
+        self.kwargs = message[6] if len(message) > 6 else {}
+
+
+class Aborted(Exception):
+    def __init__(self, message):
+        super().__init__(message)
+        assert len(message) == 3, message
+        self.details = message[1]
+        self.uri = message[2]
+
+
+# --- codecs ---------------------------------------------------------------------------------
+
+
+def _json_out(value):
+    if isinstance(value, (bytes, bytearray)):
+        return "\0" + base64.b64encode(value).decode()
+    if isinstance(value, (list, tuple)):
+        return [_json_out(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _json_out(v) for k, v in value.items()}
+    return value
+
+
+def _json_in(value):
+    if isinstance(value, str) and value.startswith("\0"):
+        return base64.b64decode(value[1:], validate=True)
+    if isinstance(value, list):
+        return [_json_in(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _json_in(v) for k, v in value.items()}
+    return value
+
+
+def encode(serializer, value):
+    if serializer == "json":
+        return json.dumps(_json_out(value), ensure_ascii=False, separators=(",", ":")).encode()
+    if serializer == "msgpack":
+        return msgpack.packb(value, use_bin_type=True)
+    return cbor2.dumps(value)
+
+
+def decode(serializer, data):
+    """Strict: one item and nothing behind it."""
+    if serializer == "json":
+        return _json_in(json.loads(data.decode("utf-8")))
+    if serializer == "msgpack":
+        return msgpack.unpackb(data, raw=False, strict_map_key=False)
+    stream = io.BytesIO(data)
+    value = cbor2.load(stream)
+    assert stream.tell() == len(data), "bytes behind the message"
+    return value
+
+
+# --- WebSocket ------------------------------------------------------------------------------
+
+
+class Ws:
+    def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
+                 headers=None, timeout=5, unix=None):
+        self.timeout = timeout * utils.SLOW
+        self.buffer = b""
+        self.eof = False
+        if unix:
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(self.timeout)
+            self.socket.connect(str(unix))
+        else:
+            self.socket = socket.create_connection((host, port), self.timeout)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if protocols is not None:
+            self._upgrade(f"{host}:{port}", path, protocols, headers or {})
+
+    def _upgrade(self, host, path, protocols, headers):
+        key = base64.b64encode(os.urandom(16)).decode()
+        fields = {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade",
+                  "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13",
+                  "Sec-WebSocket-Protocol": ", ".join(protocols), **headers}
+        lines = [f"GET {path} HTTP/1.1"] + [f"{k}: {v}" for k, v in fields.items() if v is not None]
+        self.send_bytes(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        status, answer = self.read_http_head()
+        if status != 101:
+            raise Refused(status, answer, self.read_http_body(answer))
+        digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        assert answer["sec-websocket-accept"] == base64.b64encode(digest).decode()
+        self.protocol = answer.get("sec-websocket-protocol")
+
+    def read_http_head(self):
+        while b"\r\n\r\n" not in self.buffer:
+            self._fill()
+        head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
+        lines = head.decode("latin-1").split("\r\n")
+        headers = dict(line.split(":", 1) for line in lines[1:])
+        return int(lines[0].split()[1]), {k.lower(): v.strip() for k, v in headers.items()}
+
+    def read_http_body(self, headers):
+        if "content-length" in headers:
+            return self._take(int(headers["content-length"]))
+        while not self.eof:
+            try:
+                self._fill()
+            except Closed:
+                break
+        return self.buffer
+
+    def _fill(self):
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.eof = True
+            raise Closed(None)
+        self.buffer += data
+
+    def _take(self, count):
+        if len(self.buffer) < count:
+            parts = [self.buffer]
+            have = len(self.buffer)
+            while have < count:
+                self.buffer = b""
+                self._fill()
+                parts.append(self.buffer)
+                have += len(self.buffer)
+            self.buffer = b"".join(parts)
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def send_bytes(self, data):
+        """Raw bytes on the socket; a peer that closed meanwhile is noticed by the next read."""
+        try:
+            self.socket.sendall(data)
+        except ConnectionError:
+            pass
+
+    def send_frame(self, opcode, payload=b"", fin=True, mask=True, rsv=0):
+        self.send_bytes(frame(opcode, payload, fin, mask, rsv))
+
+    def recv_frame(self, timeout=None):
+        """(opcode, fin, payload); a server's frame is never masked and uses no RSV bit."""
+        self.socket.settimeout(self.timeout if timeout is None else timeout)
+        first, second = self._take(2)
+        assert not first & 0x70, "RSV bit set"
+        assert not second & 0x80, "masked by the server"
+        length = second
+        if length == 126:
+            (length,) = struct.unpack("!H", self._take(2))
+        elif length == 127:
+            (length,) = struct.unpack("!Q", self._take(8))
+        return first & 15, bool(first & 0x80), self._take(length)
+
+    def recv_message(self, timeout=None):
+        """(opcode, payload) of the next data message; answers pings, raises Closed."""
+        parts, kind = [], None
+        while True:
+            opcode, fin, payload = self.recv_frame(timeout)
+            if opcode == PING:
+                self.send_frame(PONG, payload)
+            elif opcode == CLOSE:
+                code = struct.unpack("!H", payload[:2])[0] if payload else None
+                self.send_frame(CLOSE, payload[:2])
+                raise Closed(code, payload[2:])
+            elif opcode != PONG:
+                kind = opcode if kind is None else kind
+                parts.append(payload)
+                if fin:
+                    return kind, b"".join(parts)
+
+    def wait_closed(self, timeout=None):
+        """Reads until the peer closes; returns (close code or None, messages before it)."""
+        messages = []
+        try:
+            while True:
+                messages.append(self.recv_message(timeout))
+        except Closed as closed:
+            return closed.code, messages
+
+    def wait_eof(self):
+        """After the close handshake the server ends the connection."""
+        try:
+            while True:
+                self._fill()
+        except Closed:
+            pass
+
+    def close(self, code=1000):
+        self.send_frame(CLOSE, struct.pack("!H", code))
+        return self.wait_closed()[0]
+
+    def close_socket(self):
+        self.socket.close()
+
+
+def frame(opcode, payload=b"", fin=True, mask=True, rsv=0):
+    """One frame of a client, as bytes."""
+    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
+    flag = 0x80 if mask else 0
+    if len(payload) < 126:
+        head += bytes([flag | len(payload)])
+    elif len(payload) < 65536:
+        head += bytes([flag | 126]) + struct.pack("!H", len(payload))
+    else:
+        head += bytes([flag | 127]) + struct.pack("!Q", len(payload))
+    if not mask:
+        return head + payload
+    key = os.urandom(4)
+    pad = (key * (len(payload) // 4 + 1))[:len(payload)]
+    masked = (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(len(payload), "big")
+    return head + key + masked
+
+
+# --- WAMP -----------------------------------------------------------------------------------
+
+
+class Client(Ws):
+    """WAMP over one transport. What was received and not asked for yet lies in `inbox`."""
+
+    def __init__(self, port, serializer="json", separator=b"\x18", protocols=None, **kw):
+        super().__init__(port, protocols or [f"wamp.2.{serializer}"], **kw)
+        assert protocols or self.protocol == f"wamp.2.{serializer}", self.protocol
+        name = self.protocol.split(".")
+        self.serializer, self.batched = name[2], len(name) > 3
+        self.opcode = TEXT if self.serializer == "json" else BINARY
+        self.separator = separator
+        self.inbox = collections.deque()
+        self.procedures = {}
+        self.request = 0
+        self.served = 0
+        self.welcome = None
+
+    # --- messages ---
+
+    def pack(self, *messages):
+        """The payload of one WebSocket message that carries these WAMP messages."""
+        encoded = [encode(self.serializer, m) for m in messages]
+        if not self.batched:
+            assert len(encoded) == 1
+            return encoded[0]
+        if self.serializer == "json":
+            return b"".join(e + self.separator for e in encoded)
+        return b"".join(struct.pack("!I", len(e)) + e for e in encoded)
+
+    def unpack(self, data):
+        if not self.batched:
+            return [decode(self.serializer, data)]
+        if self.serializer == "json":
+            assert data.endswith(self.separator), data[-20:]
+            return [decode("json", part) for part in data[:-1].split(self.separator)]
+        messages = []
+        while data:
+            (length,) = struct.unpack("!I", data[:4])
+            assert length <= len(data) - 4
+            messages.append(decode(self.serializer, data[4:4 + length]))
+            data = data[4 + length:]
+        assert messages, "an empty batch"
+        return messages
+
+    def send(self, *messages):
+        if self.batched or len(messages) == 1:
+            self.send_frame(self.opcode, self.pack(*messages))
+        else:
+            self.send_bytes(b"".join(frame(self.opcode, self.pack(m)) for m in messages))
+
+    def send_payload(self, payload):
+        """Bytes that may be no message at all, in a frame of the right opcode."""
+        self.send_frame(self.opcode, payload)
+
+    def _receive(self, timeout=None):
+        opcode, payload = self.recv_message(timeout)
+        assert opcode == self.opcode, "text and binary mixed up"
+        for message in self.unpack(payload):
+            if message[0] == INVOCATION and message[2] in self.procedures:
+                self._serve(message)
+            else:
+                self.inbox.append(message)
+
+    def recv(self, timeout=None):
+        """The next message, whatever it is."""
+        while not self.inbox:
+            self._receive(timeout)
+        return self.inbox.popleft()
+
+    def expect(self, kind, request=None, timeout=None):
+        """The next message of this type (and request id); others stay in the inbox."""
+        seen = 0
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while True:
+            while seen < len(self.inbox):
+                message = self.inbox[seen]
+                if message[0] == kind and request in (None, message[1]):
+                    del self.inbox[seen]
+                    return message
+                if (message[0] == ERROR and kind not in (EVENT, INVOCATION)
+                        and request is not None and message[2] == request):
+                    del self.inbox[seen]
+                    raise WampError(message)
+                if message[0] == ABORT and kind != ABORT:
+                    del self.inbox[seen]
+                    raise Aborted(message)
+                seen += 1
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no message of type {kind}; got {list(self.inbox)[:5]}")
+            self._receive(left)
+
+    def silent(self):
+        """Proves that nothing is on its way: a call that fails comes back alone.
+
+        Only what the owner sent before is ordered with its answer, so this is used where the
+        test knows that the causes are already processed.
+        """
+        while True:
+            request = self.next_request()
+            self.send([CALL, request, {}, "com.example.nobody"])
+            try:
+                self.expect(RESULT, request)
+            except WampError:
+                return list(self.inbox)
+
+    def next_request(self):
+        self.request += 1
+        return self.request
+
+    # --- session ---
+
+    def hello(self, realm="devices", authmethods=("anonymous",), authid=None, authextra=None, **details):
+        hello = {"roles": {"caller": {}, "callee": {}, "publisher": {}, "subscriber": {}}, **details}
+        if authmethods is not None:
+            hello["authmethods"] = list(authmethods)
+        if authid is not None:
+            hello["authid"] = authid
+        if authextra is not None:
+            hello["authextra"] = authextra
+        self.send([HELLO, realm, hello])
+
+    def join(self, realm="devices", key=None, authextra=None, **kw):
+        """HELLO to WELCOME; with a key by cryptosign. Raises Aborted."""
+        if key is None:
+            self.hello(realm, authextra=authextra, **kw)
+        else:
+            challenge = self.challenge(realm, key, authextra=authextra, **kw)
+            self.authenticate(key.sign(challenge))
+        self.welcome = self.expect(WELCOME)
+        assert len(self.welcome) == 3
+        self.session = self.welcome[1]
+        self.details = self.welcome[2]
+        return self.details
+
+    def challenge(self, realm, key, authextra=None, **kw):
+        """HELLO by cryptosign; returns the challenge in hex."""
+        extra = {"pubkey": key.public, "channel_binding": None, **(authextra or {})}
+        self.hello(realm, authmethods=["cryptosign"], authextra=extra, **kw)
+        message = self.expect(CHALLENGE)
+        assert len(message) == 3 and message[1] == "cryptosign", message
+        return message[2]["challenge"]
+
+    def authenticate(self, signature, extra=None):
+        self.send([AUTHENTICATE, signature, extra or {}])
+
+    def leave(self):
+        self.send([GOODBYE, {}, "wamp.close.close_realm"])
+        goodbye = self.expect(GOODBYE)
+        assert goodbye == [GOODBYE, goodbye[1], "wamp.close.goodbye_and_out"]
+
+    # --- the Basic Profile ---
+
+    def _request(self, kind, answer, *fields, options=None):
+        request = self.next_request()
+        head = [kind, request] + ([] if options is None else [options])
+        self.send(head + list(fields))
+        return self.expect(answer, request)
+
+    def subscribe(self, topic, **options):
+        return self._request(SUBSCRIBE, SUBSCRIBED, topic, options=options)[2]
+
+    def unsubscribe(self, subscription):
+        return self._request(UNSUBSCRIBE, UNSUBSCRIBED, subscription)
+
+    def register(self, procedure, function=None, **options):
+        """Without a function the test answers the INVOCATIONs itself."""
+        registration = self._request(REGISTER, REGISTERED, procedure, options=options)[2]
+        if function:
+            self.procedures[registration] = function
+            # invocations may have arrived in one batch with REGISTERED
+            for message in [m for m in self.inbox if m[0] == INVOCATION and m[2] == registration]:
+                self.inbox.remove(message)
+                self._serve(message)
+        return registration
+
+    def unregister(self, registration):
+        return self._request(UNREGISTER, UNREGISTERED, registration)
+
+    def publish(self, topic, args=None, kwargs=None, acknowledge=False, **options):
+        """Returns the publication id if acknowledged."""
+        if acknowledge:
+            options["acknowledge"] = True
+            return self._request(PUBLISH, PUBLISHED, topic, *_payload(args, kwargs), options=options)[2]
+        self.send([PUBLISH, self.next_request(), options, topic, *_payload(args, kwargs)])
+        return None
+
+    def start_call(self, procedure, args=None, kwargs=None, **options):
+        request = self.next_request()
+        self.send([CALL, request, options, procedure, *_payload(args, kwargs)])
+        return request
+
+    def result(self, request):
+        return payload_of(self.expect(RESULT, request), 3)
+
+    def call(self, procedure, args=None, kwargs=None, callee=None):
+        """(args, kwargs); callee is another Client of this process that has to answer."""
+        request = self.start_call(procedure, args, kwargs)
+        if callee is not None and callee is not self:
+            callee.serve(1)
+        return self.result(request)
+
+    def _serve(self, message):
+        args, kwargs = payload_of(message, 4)
+        try:
+            args, kwargs = self.procedures[message[2]](args, kwargs)
+        except WampError as e:
+            self.send([ERROR, INVOCATION, message[1], {}, e.uri, e.args_, e.kwargs])
+            return
+        self.served += 1
+        self.send([YIELD, message[1], {}, *_payload(args, kwargs)])
+
+    def serve(self, count):
+        """Answers this many invocations of procedures that have a function."""
+        goal = self.served + count
+        while self.served < goal:
+            self._receive()
+
+    def event(self, subscription=None):
+        """(args, kwargs) of the next EVENT."""
+        message = self.expect(EVENT, subscription)
+        return payload_of(message, 4)
+
+
+def _payload(args, kwargs):
+    if kwargs:
+        return [args or [], kwargs]
+    return [args] if args else []
+
+
+def payload_of(message, index):
+    args = message[index] if len(message) > index else []
+    kwargs = message[index + 1] if len(message) > index + 1 else {}
+    return args, kwargs
+
+
+def raise_error(uri, args=None, kwargs=None):
+    """For functions given to register(): the caller gets this error."""
+    raise WampError([ERROR, INVOCATION, 0, {}, uri, args or [], kwargs or {}])

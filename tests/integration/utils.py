@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real daemons in a throw-away folder: how the integration tests start, ask and stop them.
+
+BUILD names the build folder (default build/release), WRAP a command to run the daemons under
+(valgrind). Nothing here sleeps for luck: every wait has a condition and a deadline, and the
+deadlines grow with the slowness of the build under test.
+"""
+
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import nacl.signing
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / os.environ.get("BUILD", "build/release")
+WRAP = os.environ.get("WRAP", "").split()
+IS_ASAN = BUILD.name == "asan"
+IS_TSAN = BUILD.name == "tsan"
+
+# how much slower than a release build everything may be before we call it stuck
+SLOW = 25 if WRAP else 8 if IS_TSAN else 4 if IS_ASAN else 2
+
+# what must never appear in a daemon's log
+BAD_LOG = re.compile(
+    r"ASSERT|ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer"
+    r"|definitely lost: [1-9]|indirectly lost: [1-9]|Invalid (read|write)"
+)
+
+
+def wait_for(condition, what, seconds=5):
+    """Polls until condition() is true and returns its value."""
+    deadline = time.monotonic() + seconds * SLOW
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds * SLOW} s for {what}")
+        time.sleep(0.01)
+
+
+# --- ports ----------------------------------------------------------------------------------
+
+# below the kernel's ephemeral range, so that no outgoing connection takes one of ours; each
+# worker of pytest-xdist has a range of its own
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+_next_port = 20000 + 1500 * _WORKER
+
+
+def free_port():
+    global _next_port
+    while True:
+        _next_port += 1
+        with socket.socket() as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind(("127.0.0.1", _next_port))
+                return _next_port
+            except OSError:
+                continue
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+
+class Key:
+    """An Ed25519 key pair as cryptosign uses it."""
+
+    def __init__(self, seed=None):
+        self.seed = seed or secrets.token_bytes(32)
+        self._key = nacl.signing.SigningKey(self.seed)
+
+    @property
+    def public(self):
+        return self._key.verify_key.encode().hex()
+
+    def sign(self, challenge_hex):
+        """What AUTHENTICATE carries: the signature and the message signed, in hex."""
+        message = bytes.fromhex(challenge_hex)
+        return (self._key.sign(message).signature + message).hex()
+
+
+# --- processes ------------------------------------------------------------------------------
+
+
+class Daemon:
+    """One of the project's daemons, or anything else that says "ready" on stderr."""
+
+    def __init__(self, name, argv, cwd, env=None, wrap=True, limits=None):
+        self.name = name
+        self.argv = (WRAP if wrap else []) + [str(a) for a in argv]
+        self.cwd = Path(cwd)
+        self.env = {**os.environ, **sanitizer_env(), **(env or {})}
+        self.limits = limits
+        self.log_path = self.cwd / f"{name}.log"
+        self.process = None
+        self.log_start = 0
+
+    def start(self, wait=True):
+        with open(self.log_path, "ab") as log:
+            self.log_start = log.tell()
+            self.process = subprocess.Popen(
+                self.argv, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, preexec_fn=self.limits,
+            )
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n"
+                                   f"{self.log_tail()}")
+            return re.search(r"\bready\b", self.log(since_start=True))
+
+        wait_for(ready, f"{self.name} to be ready", 10)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log(self, since_start=False):
+        if not self.log_path.exists():
+            return ""
+        text = self.log_path.read_bytes()
+        return text[self.log_start if since_start else 0:].decode("utf-8", "replace")
+
+    def log_tail(self, lines=60):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    def wait_log(self, pattern, seconds=5):
+        return wait_for(lambda: re.search(pattern, self.log(since_start=True)),
+                        f"{pattern!r} in the log of {self.name}", seconds)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self):
+        """SIGTERM, and exit status 0 within the deadline."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            try:
+                self.process.wait(10 * SLOW)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(f"{self.name} did not stop:\n{self.log_tail()}") from None
+        code, self.process = self.process.returncode, None
+        assert code == 0, f"{self.name} ended with {code}:\n{self.log_tail()}"
+
+    def kill(self):
+        """SIGKILL: how a daemon goes when the machine wants it gone."""
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def check_log(self):
+        bad = BAD_LOG.search(self.log())
+        assert not bad, f"{self.name} logged {bad.group()!r}:\n{self.log()[bad.start() - 500:][:6000]}"
+
+    # --- what /proc says ---
+
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def rss(self):
+        """Resident memory in bytes."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise RuntimeError("no VmRSS")
+
+    def cpu(self):
+        """CPU seconds used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def sanitizer_env():
+    env = {
+        "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+        "TSAN_OPTIONS": "halt_on_error=0 exitcode=66 second_deadlock_stack=1",
+    }
+    return {k: v for k, v in env.items() if k not in os.environ}
+
+
+def tsan_prefix():
+    """TSan's shadow memory does not fit every kernel's address randomisation."""
+    return ["setarch", "-R"] if IS_TSAN else []
+
+
+class Routerd(Daemon):
+    def __init__(self, folder, config, name="routerd", **kw):
+        self.config = config
+        self.config_path = Path(folder) / f"{name}.yaml"
+        self.write_config()
+        argv = tsan_prefix() + [BUILD / "routerd/routerd", "-c", self.config_path.name]
+        super().__init__(name, argv, folder, **kw)
+
+    def write_config(self):
+        # JSON is YAML, and its strings are never mistaken for numbers
+        self.config_path.write_text(json.dumps(self.config, indent=1) + "\n")
+
+    @property
+    def threads(self):
+        return self.config.get("threads", 1)
+
+    def port(self, listener=0):
+        return self.config["transports"][listener]["endpoint"]["port"]
+
+    def url(self, listener=0):
+        return f"ws://127.0.0.1:{self.port(listener)}/ws"
+
+    def counters(self):
+        """Asks for the counters and returns one dict of integers for each worker."""
+        pattern = re.compile(r"\bcounters worker=(\d+) (.*)$", re.M)
+        before = len(pattern.findall(self.log()))
+        self.signal(signal.SIGUSR1)
+
+        def arrived():
+            lines = pattern.findall(self.log())[before:]
+            # a file is read while it is written: only lines with an end count
+            return lines if len(lines) >= self.threads and self.log().endswith("\n") else None
+
+        result = [None] * self.threads
+        for worker, rest in wait_for(arrived, "counters of every worker"):
+            result[int(worker)] = {k: int(v) for k, v in re.findall(r"(\w+)=(-?\d+)\b", rest)}
+        return result
+
+    def total(self, counter):
+        return sum(c[counter] for c in self.counters())
+
+    def check_threads(self):
+        """With several workers: each had sessions, and posts crossed between them."""
+        if self.threads == 1:
+            return
+        counters = self.counters()
+        assert all(c["joined"] > 0 for c in counters), counters
+        assert sum(c["posts_out"] for c in counters) > 0, counters
+        assert sum(c["posts_in"] for c in counters) > 0, counters
+
+
+class Authd(Daemon):
+    def __init__(self, folder, config=None, name="authd", **kw):
+        self.config = {
+            "database": "authd.db",
+            "listen": {"path": "authd.sock"},
+            "admin": {"path": "admin.sock"},
+            **(config or {}),
+        }
+        path = Path(folder) / f"{name}.yaml"
+        path.write_text(json.dumps(self.config, indent=1) + "\n")
+        argv = tsan_prefix() + [BUILD / "authd/authd", "-c", path.name]
+        super().__init__(name, argv, folder, **kw)
+
+    def ctl(self, *args, ok=True):
+        """Runs authctl; returns its stdout. ok=False: returns (status, stdout, stderr)."""
+        done = subprocess.run(
+            [str(a) for a in tsan_prefix() + [BUILD / "authd/authctl", "--socket", "admin.sock", *args]],
+            cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=20 * SLOW,
+        )
+        if not ok:
+            return done.returncode, done.stdout, done.stderr
+        assert done.returncode == 0, f"authctl {args}: {done.returncode} {done.stderr}"
+        return done.stdout
+
+    def add(self, authid, key, realm="devices", role="device", extra=None):
+        args = ["--realm", realm, "--role", role, "--key", key.public]
+        if extra is not None:
+            args += ["--extra", json.dumps(extra)]
+        self.ctl("principal", "add", authid, *args)
+
+
+# --- configurations -------------------------------------------------------------------------
+
+ALL = {"call": True, "register": True, "publish": True, "subscribe": True}
+
+
+def permission(uri="", match="prefix", **allow):
+    return {"uri": uri, "match": match, "allow": allow or ALL}
+
+
+def router_config(threads=1, anonymous="device", cryptosign=True, **more):
+    """A configuration with one realm "devices", one listener and anonymous logins."""
+    auth = {}
+    if cryptosign:
+        auth["cryptosign"] = {"type": "dynamic", "authenticator": "authd"}
+    if anonymous:
+        auth["anonymous"] = {"type": "static", "role": anonymous}
+    config = {
+        "threads": threads,
+        "realms": [{"name": "devices",
+                    "roles": [{"name": "device", "permissions": [permission()]}]}],
+        "transports": [{
+            "type": "websocket", "id": "public",
+            "endpoint": {"type": "tcp", "port": free_port(), "interface": "127.0.0.1"},
+            "paths": ["/ws"], "auth": auth,
+        }],
+        **more,
+    }
+    if cryptosign:
+        config["authenticators"] = {"authd": {"socket": "authd.sock"}}
+    return config

@@ -1,0 +1,204 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every test and adds up what passed: `make check` and `make check-long` call this.
+
+    run.py check|check-long [STAGE...]
+
+Each stage is a command; its output goes to build/check/STAGE.log and is shown when it fails.
+What cmocka and pytest report is counted; a stage that reports no number counts as one test.
+The last line is "N passed, N failed", and the exit status is 0 only without a failure.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / "build/check"
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/integration"]
+JOBS = f"-j{os.cpu_count()}"
+
+
+class Stage:
+    def __init__(self, name, *commands, minutes=5, env=None):
+        self.name = name
+        self.commands = commands
+        self.minutes = minutes
+        self.env = env or {}
+        self.passed = self.failed = self.skipped = 0
+        self.seconds = 0.0
+        self.note = ""
+
+    @property
+    def log(self):
+        return LOGS / f"{self.name}.log"
+
+    def run(self):
+        start = time.monotonic()
+        deadline = start + self.minutes * 60
+        ok = True
+        with open(self.log, "wb") as log:
+            for command in self.commands:
+                log.write(f"$ {' '.join(command)}\n".encode())
+                log.flush()
+                if not self._run_one(command, log, deadline):
+                    ok = False
+                    break
+        self.seconds = time.monotonic() - start
+        self._count(ok)
+        return ok
+
+    def _run_one(self, command, log, deadline):
+        # its own process group: what a test leaves behind is ended with it
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log, env={**os.environ, **self.env},
+                                   start_new_session=True)
+        try:
+            code = process.wait(max(1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.note = f"no end after {self.minutes} minutes"
+            os.killpg(process.pid, 15)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, 9)
+                process.wait()
+            return False
+        except KeyboardInterrupt:
+            os.killpg(process.pid, 15)
+            raise
+        if code != 0:
+            self.note = self.note or f"exit status {code}"
+        return code == 0
+
+    def _count(self, ok):
+        text = self.log.read_text(errors="replace")
+        text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+        for number in re.findall(r"^\[  PASSED  \] (\d+) test", text, re.M):
+            self.passed += int(number)
+        for number in re.findall(r"^\[  FAILED  \] (\d+) test", text, re.M):
+            self.failed += int(number)
+        for line in re.findall(r"^(?:=* ?)?(\d+ \w+.*) in [\d.]+s", text, re.M):
+            found = dict((word, int(n)) for n, word in re.findall(r"(\d+) (\w+)", line))
+            self.passed += found.get("passed", 0)
+            self.failed += found.get("failed", 0) + found.get("error", 0) + found.get("errors", 0)
+            self.skipped += found.get("skipped", 0)
+        if ok and self.passed == 0 and self.failed == 0:
+            self.passed = 1
+        if not ok and self.failed == 0:
+            self.failed = 1
+        if ok and self.failed:
+            self.note = "failures, yet exit status 0"
+
+
+def make(*targets, mode="release"):
+    return ["make", "-s", JOBS, f"MODE={mode}", *targets]
+
+
+def unit(mode):
+    return ["make", "-s", f"MODE={mode}", "unit"]
+
+
+def pytest(mode, *args, jobs=2):
+    return [*PYTEST, "-n", str(jobs), *args]
+
+
+def clients():
+    """Real clients that Debian does not package, below build/."""
+    return Stage("clients", ["sh", "tests/clients.sh"])
+
+
+def build(mode):
+    return Stage(f"build-{mode}", make("all", "tools", "units", "fuzzers", mode=mode), minutes=6)
+
+
+def integration(mode, *args, minutes=8, jobs=2, name=None):
+    return Stage(name or f"integration-{mode}", pytest(mode, *args, jobs=jobs),
+                 minutes=minutes, env={"BUILD": f"build/{mode}"})
+
+
+def check():
+    return [
+        clients(),
+        build("release"),
+        build("asan"),
+        build("tsan"),
+        Stage("headers", make("headers")),
+        Stage("layers", make("layers")),
+        *format_check(),
+        Stage("unit-release", unit("release")),
+        Stage("unit-asan", unit("asan"), minutes=6),
+        Stage("replay-asan", make("replay", mode="asan")),
+        integration("release", "-m", "not long"),
+        integration("asan", "-m", "subset and not long"),
+        integration("tsan", "-m", "subset and not long", "-k", "not 1thread"),
+    ]
+
+
+def check_long():
+    return [
+        clients(),
+        build("release"),
+        build("asan"),
+        build("tsan"),
+        Stage("unit-tsan", unit("tsan"), minutes=20),
+        integration("release", "-m", "long", minutes=30, jobs=1, name="long-release"),
+        integration("asan", "-m", "not long", minutes=40),
+        integration("tsan", "-m", "not long", "-k", "not 1thread", minutes=60),
+        Stage("valgrind", [*PYTEST, "-m", "long", "-k", "connects"], minutes=60,
+              env={"WRAP": "valgrind --leak-check=full --errors-for-leak-kinds=definite,indirect "
+                           "--error-exitcode=9"}),
+        Stage("chroot-bookworm", ["sh", "tests/chroot.sh", "bookworm"], minutes=60),
+        Stage("chroot-trixie", ["sh", "tests/chroot.sh", "trixie"], minutes=60),
+    ]
+
+
+def format_check():
+    """The sources' format is that of one version of clang-format."""
+    try:
+        version = subprocess.run(["clang-format", "--version"], capture_output=True, text=True).stdout
+    except OSError:
+        return []
+    return [Stage("format", make("format-check"))] if " version 14." in version else []
+
+
+def show_progress(stage, done):
+    """A sign of life each half minute, for whoever watches or waits with a time-out."""
+    start = time.monotonic()
+    while not done.wait(30):
+        print(f"    ... {stage.name} {time.monotonic() - start:.0f} s", flush=True)
+
+
+def main():
+    suites = {"check": check, "check-long": check_long}
+    if len(sys.argv) < 2 or sys.argv[1] not in suites:
+        sys.exit(__doc__)
+    stages = suites[sys.argv[1]]()
+    if sys.argv[2:]:
+        stages = [s for s in stages if s.name in sys.argv[2:]]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    for stage in stages:
+        print(f"--- {stage.name}", flush=True)
+        done = threading.Event()
+        threading.Thread(target=show_progress, args=(stage, done), daemon=True).start()
+        ok = stage.run()
+        done.set()
+        if not ok or stage.failed:
+            print(stage.log.read_text(errors="replace")[-8000:])
+        print(f"    {stage.passed} passed, {stage.failed} failed, {stage.skipped} skipped, "
+              f"{stage.seconds:.0f} s {stage.note}", flush=True)
+    print(f"\n{'stage':24}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
+    for s in stages:
+        print(f"{s.name:24}{s.passed:8}{s.failed:8}{s.skipped:8}{s.seconds:9.0f} {s.note}")
+    failed = sum(s.failed for s in stages)
+    print(f"{sum(s.seconds for s in stages):57.0f}\n")
+    print(f"{sum(s.passed for s in stages)} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -89,9 +89,9 @@ void rpc_conn_lower_limits(struct rpc_conn *c, size_t max_message, unsigned max_
 const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c);
 
 /*
- * Sends a request; params is an encoded array, copied. *id_out, if wanted, is the msgid,
- * for rpc_cancel. E_LIMIT: too many calls or too many bytes in flight, or too large;
- * E_CLOSED: the connection has ended. cb is not called then.
+ * Sends a request; params is an encoded array, copied. *id_out, if wanted, is the msgid
+ * (never 0), for rpc_cancel. E_LIMIT: too many calls or too many bytes in flight, or too
+ * large; E_CLOSED: the connection has ended. cb is not called then.
  */
 struct rpc_call {
 	const char *method;

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * MessagePack-RPC connections; see rpc.h.
+ *
+ * Every way in from the loop goes through enter and leave. A connection that is freed in
+ * one of its own callbacks is marked, and destroyed when that way is left. Output is
+ * gathered and written once, by an event that is made active by hand, so that many calls
+ * in a turn are one write.
+ */
+#include "common/rpc.h"
+
+#include "common/err.h"
+#include "common/loop.h"
+#include "common/sock.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+enum { READ_CHUNK = 16 * 1024 };
+
+enum conn_state {
+	CONN_OPEN = 0,
+	CONN_FINISHING = 1, /* ends at the next flush, with end_reason */
+	CONN_ENDED = 2,
+};
+
+/* A request of ours. Its index is the low bits of its id, so that answers find it. */
+struct pending {
+	struct rpc_conn *conn;
+	uint32_t id;
+	bool used;
+	rpc_answer_cb *cb;
+	void *arg;
+	struct timer deadline;
+	unsigned next_free;
+};
+
+struct rpc_request {
+	LIST_ENTRY(rpc_request) link;
+	struct rpc_conn *conn; /* NULL once the connection has ended */
+	uint32_t id;
+};
+
+struct rpc_conn {
+	struct loop *loop;
+	int fd;
+	enum conn_state state;
+	int end_reason;
+	bool entered; /* a callback of this connection is running */
+	bool doomed;  /* freed meanwhile */
+	bool paused;  /* not reading, because too much waits to be sent */
+	const struct rpc_handlers *handlers;
+	void *arg;
+	struct event ev_read, ev_write;
+	struct buf in, out;
+	size_t max_message_out;
+	unsigned max_calls, max_requests;
+	struct pending *pending;
+	unsigned n_slots, free_slot; /* free_slot == n_slots: none */
+	LIST_HEAD(, rpc_request) requests;
+	struct rpc_counters counters;
+};
+
+static void destroy(struct rpc_conn *c);
+
+static void enter(struct rpc_conn *c)
+{
+	ASSERT(!c->entered);
+	c->entered = true;
+}
+
+static void leave(struct rpc_conn *c)
+{
+	c->entered = false;
+	if (c->doomed)
+		destroy(c);
+}
+
+static bool running(const struct rpc_conn *c)
+{
+	return c->state == CONN_OPEN && !c->doomed;
+}
+
+/* Takes a call out of the table. */
+static void pending_release(struct pending *p)
+{
+	struct rpc_conn *c = p->conn;
+
+	timer_disarm(&p->deadline);
+	p->used = false;
+	p->next_free = c->free_slot;
+	c->free_slot = (unsigned)(p - c->pending);
+	c->counters.calls--;
+}
+
+static void pending_finish(struct pending *p, const struct rpc_answer *a)
+{
+	rpc_answer_cb *cb = p->cb;
+	void *arg = p->arg;
+
+	pending_release(p);
+	cb(a, arg);
+}
+
+/* No more input, output, or answers by the peer. */
+static void disconnect(struct rpc_conn *c)
+{
+	struct rpc_request *req, *next;
+
+	c->state = CONN_ENDED;
+	event_del(&c->ev_read);
+	event_del(&c->ev_write);
+	sock_close(&c->fd);
+	for (req = LIST_FIRST(&c->requests); req != NULL; req = next) {
+		next = LIST_NEXT(req, link);
+		LIST_REMOVE(req, link);
+		req->conn = NULL;
+	}
+	c->counters.requests = 0;
+}
+
+/* Only from the loop. */
+static void end(struct rpc_conn *c, int reason)
+{
+	static const struct rpc_answer closed = {.outcome = RPC_CLOSED};
+
+	disconnect(c);
+	for (unsigned i = 0; i < c->n_slots && !c->doomed; i++)
+		if (c->pending[i].used)
+			pending_finish(&c->pending[i], &closed);
+	if (!c->doomed)
+		c->handlers->closed(reason, c->arg);
+}
+
+/* From anywhere: ends the connection soon, by way of the loop. */
+static void end_soon(struct rpc_conn *c, int reason)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	c->state = CONN_FINISHING;
+	c->end_reason = reason;
+	event_del(&c->ev_read);
+	event_active(&c->ev_write, EV_WRITE, 0);
+}
+
+static bool output_is_high(const struct rpc_conn *c)
+{
+	return c->out.len >= c->out.max / 2;
+}
+
+/* Appends a message to the output, whole or not at all. */
+static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
+{
+	size_t before = c->out.len;
+
+	if (c->state != CONN_OPEN)
+		return E_CLOSED;
+	rpc_msg_write(&c->out, m);
+	int r = c->out.err;
+	if (r == 0 && c->out.len - before > c->max_message_out)
+		r = E_LIMIT;
+	if (r != 0) {
+		c->out.len = before;
+		c->out.err = 0;
+		return r;
+	}
+	c->counters.out++;
+	if (before == 0)
+		event_active(&c->ev_write, EV_WRITE, 0);
+	return 0;
+}
+
+static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
+{
+	struct rpc_request *req = NULL;
+
+	if (c->counters.requests < c->max_requests)
+		req = malloc(sizeof(*req));
+	if (req == NULL) {
+		end(c, c->counters.requests < c->max_requests ? E_NOMEM : E_LIMIT);
+		return;
+	}
+	req->conn = c;
+	req->id = m->id;
+	LIST_INSERT_HEAD(&c->requests, req, link);
+	c->counters.requests++;
+	c->handlers->request(req, m->method, m->params, c->arg);
+}
+
+static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
+{
+	struct pending *p = NULL;
+	const struct rpc_answer a = {
+		.outcome = m->error.len == 0 ? RPC_OK : RPC_ERROR,
+		.error = m->error,
+		.result = m->result,
+	};
+
+	if (c->n_slots > 0)
+		p = &c->pending[m->id & (c->n_slots - 1)];
+	if (p == NULL || !p->used || p->id != m->id) {
+		c->counters.late++;
+		return;
+	}
+	pending_finish(p, &a);
+}
+
+static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
+{
+	c->counters.in++;
+	switch (m->type) {
+	case RPC_REQUEST:
+		got_request(c, m);
+		break;
+	case RPC_RESPONSE:
+		got_response(c, m);
+		break;
+	case RPC_NOTIFICATION:
+		c->handlers->notification(m->method, m->params, c->arg);
+		break;
+	}
+}
+
+/* Handles the whole messages in the input buffer, until too much waits to be sent. */
+static void process_input(struct rpc_conn *c)
+{
+	size_t used = 0, len;
+	struct rpc_msg m;
+
+	while (running(c) && used < c->in.len) {
+		c->paused = output_is_high(c);
+		if (c->paused)
+			break;
+		struct slice rest = slice_of(c->in.data + used, c->in.len - used);
+		int r = rpc_msg_read(rest, c->handlers->check, &m, &len);
+		if (r == E_TRUNCATED && rest.len < c->in.max)
+			break;
+		if (r != 0) {
+			end(c, r == E_TRUNCATED ? E_LIMIT : r);
+			return;
+		}
+		used += len;
+		got_msg(c, &m);
+	}
+	if (!running(c))
+		return;
+	buf_consume(&c->in, used);
+	if (c->paused)
+		event_del(&c->ev_read);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct rpc_conn *c = arg;
+	size_t got = 0;
+
+	(void)fd;
+	(void)what;
+	enter(c);
+	size_t room = min_size(READ_CHUNK, c->in.max - c->in.len);
+	uint8_t *to = buf_reserve(&c->in, room);
+	int r = to == NULL ? E_NOMEM : sock_read(c->fd, to, room, &got);
+	if (r == 0) {
+		buf_commit(&c->in, got);
+		process_input(c);
+	} else if (r != E_AGAIN) {
+		end(c, r);
+	}
+	leave(c);
+}
+
+static int flush(struct rpc_conn *c)
+{
+	size_t sent = 0, n;
+	int r = 0;
+
+	while (sent < c->out.len && r == 0) {
+		r = sock_write(c->fd, c->out.data + sent, c->out.len - sent, &n);
+		if (r == 0)
+			sent += n;
+	}
+	buf_consume(&c->out, sent);
+	if (r == E_AGAIN && event_add(&c->ev_write, NULL) == -1)
+		return E_NOMEM;
+	return r == E_AGAIN ? 0 : r;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct rpc_conn *c = arg;
+
+	(void)fd;
+	(void)what;
+	enter(c);
+	int r = flush(c);
+	if (c->state == CONN_FINISHING) {
+		end(c, c->end_reason);
+	} else if (r != 0) {
+		end(c, r);
+	} else if (c->paused && !output_is_high(c)) {
+		c->paused = false;
+		if (event_add(&c->ev_read, NULL) == -1)
+			end(c, E_NOMEM);
+		else
+			process_input(c);
+	}
+	leave(c);
+}
+
+static void on_deadline(void *arg)
+{
+	static const struct rpc_answer timeout = {.outcome = RPC_TIMEOUT};
+	struct pending *p = arg;
+	struct rpc_conn *c = p->conn;
+
+	enter(c);
+	pending_finish(p, &timeout);
+	leave(c);
+}
+
+static int pending_table_new(struct rpc_conn *c, unsigned max_calls)
+{
+	unsigned n = 1;
+
+	if (max_calls == 0)
+		return 0;
+	while (n < max_calls)
+		n *= 2;
+	c->pending = calloc(n, sizeof(*c->pending));
+	if (c->pending == NULL)
+		return E_NOMEM;
+	c->n_slots = n;
+	for (unsigned i = 0; i < n; i++) {
+		struct pending *p = &c->pending[i];
+		p->conn = c;
+		p->id = i;
+		p->next_free = i + 1;
+		timer_init(&p->deadline, c->loop, on_deadline, p);
+	}
+	return 0;
+}
+
+struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers *handlers,
+			      const struct rpc_limits *limits, void *arg)
+{
+	struct rpc_conn *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		goto fail;
+	c->loop = l;
+	c->handlers = handlers;
+	c->arg = arg;
+	c->max_message_out = limits->max_message;
+	c->max_calls = limits->max_calls;
+	c->max_requests = limits->max_requests;
+	buf_init(&c->in, limits->max_message);
+	buf_init(&c->out, limits->max_out);
+	LIST_INIT(&c->requests);
+	if (pending_table_new(c, limits->max_calls) != 0)
+		goto fail;
+	event_assign(&c->ev_read, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, c);
+	event_assign(&c->ev_write, loop_base(l), fd, EV_WRITE, on_writable, c);
+	if (event_add(&c->ev_read, NULL) == -1)
+		goto fail;
+	c->fd = fd;
+	return c;
+fail:
+	if (c != NULL)
+		free(c->pending);
+	free(c);
+	sock_close(&fd);
+	return NULL;
+}
+
+static void destroy(struct rpc_conn *c)
+{
+	if (c->state != CONN_ENDED)
+		disconnect(c);
+	for (unsigned i = 0; i < c->n_slots; i++)
+		if (c->pending[i].used)
+			pending_release(&c->pending[i]);
+	buf_fini(&c->in);
+	buf_fini(&c->out);
+	free(c->pending);
+	free(c);
+}
+
+void rpc_conn_free(struct rpc_conn **cp)
+{
+	struct rpc_conn *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	if (c->entered)
+		c->doomed = true;
+	else
+		destroy(c);
+}
+
+void rpc_conn_finish(struct rpc_conn *c)
+{
+	end_soon(c, E_CLOSED);
+}
+
+void rpc_conn_lower_limits(struct rpc_conn *c, size_t max_message, unsigned max_calls)
+{
+	c->max_message_out = min_size(c->max_message_out, max_message);
+	if (max_calls < c->max_calls)
+		c->max_calls = max_calls;
+}
+
+const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c)
+{
+	return &c->counters;
+}
+
+int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
+{
+	if (c->doomed || c->state != CONN_OPEN)
+		return E_CLOSED;
+	if (c->counters.calls >= c->max_calls)
+		return E_LIMIT;
+	/* no slot is used twice with one id until 32 bits wrap; the low bits are its
+	 * index */
+	struct pending *p = &c->pending[c->free_slot];
+	uint32_t id = p->id + c->n_slots;
+	if (id == 0)
+		id += c->n_slots; /* 0 is free for callers, to say none */
+	const struct rpc_msg m = {
+		.type = RPC_REQUEST,
+		.id = id,
+		.method = slice_str(call->method),
+		.params = call->params,
+	};
+	int r = send_msg(c, &m);
+	if (r != 0)
+		return r;
+	c->free_slot = p->next_free;
+	c->counters.calls++;
+	p->id = id;
+	p->used = true;
+	p->cb = call->cb;
+	p->arg = call->arg;
+	timer_arm(&p->deadline, call->timeout_ms);
+	if (id_out != NULL)
+		*id_out = id;
+	return 0;
+}
+
+void rpc_cancel(struct rpc_conn *c, uint32_t id)
+{
+	if (c->n_slots == 0)
+		return;
+	struct pending *p = &c->pending[id & (c->n_slots - 1)];
+	if (p->used && p->id == id)
+		pending_release(p);
+}
+
+int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
+{
+	const struct rpc_msg m = {
+		.type = RPC_NOTIFICATION,
+		.method = slice_str(method),
+		.params = params,
+	};
+
+	return c->doomed ? E_CLOSED : send_msg(c, &m);
+}
+
+static void answer(struct rpc_request *req, struct slice error, struct slice result)
+{
+	struct rpc_conn *c = req->conn;
+	const struct rpc_msg m = {
+		.type = RPC_RESPONSE,
+		.id = req->id,
+		.error = error,
+		.result = result,
+	};
+
+	if (c != NULL) {
+		LIST_REMOVE(req, link);
+		c->counters.requests--;
+		int r = send_msg(c, &m);
+		if (r != 0 && r != E_CLOSED)
+			end_soon(c, r);
+	}
+	free(req);
+}
+
+void rpc_reply(struct rpc_request *req, struct slice result)
+{
+	answer(req, slice_of(NULL, 0), result);
+}
+
+void rpc_reply_error(struct rpc_request *req, struct slice error)
+{
+	ASSERT(error.len > 0); /* an empty error would say that all is well */
+	answer(req, error, slice_of(NULL, 0));
+}
+
+uint32_t rpc_request_id(const struct rpc_request *req)
+{
+	return req->id;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Mailboxes between threads; see mailbox.h for which thread may call what. */
+#include "common/mailbox.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { SPARE_MAX = 32 }; /* empty batches that a thread keeps */
+
+/* What is on its way from one thread to another. */
+struct pair {
+	_Atomic size_t bytes;
+	_Atomic bool over; /* passed high water, has not been below low water since */
+};
+
+/* Items that are not handed over yet. */
+struct stage {
+	struct mail_list list;
+	struct mail_batch *last; /* NULL if the list is empty */
+	size_t bytes;
+};
+
+/* What only its own thread touches. */
+struct sender {
+	struct stage *staged; /* one a receiver */
+	struct mail_list spare;
+	unsigned n_spare;
+	struct mailbox_counters counters;
+};
+
+struct mailbox {
+	_Alignas(64) pthread_mutex_t lock; /* guards in */
+	struct mail_list in;
+	int fd; /* eventfd */
+	struct sender sender;
+	struct pair *from; /* one a sender */
+};
+
+struct mailboxes {
+	unsigned n;
+	size_t item_size, high, low;
+	_Atomic unsigned pairs_over;
+	struct mailbox *box;
+};
+
+static int box_init(struct mailbox *b, unsigned n)
+{
+	pthread_mutex_init(&b->lock, NULL);
+	STAILQ_INIT(&b->in);
+	STAILQ_INIT(&b->sender.spare);
+	b->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	b->from = calloc(n, sizeof(*b->from));
+	b->sender.staged = calloc(n, sizeof(*b->sender.staged));
+	if (b->fd == -1 || b->from == NULL || b->sender.staged == NULL)
+		return -1;
+	for (unsigned i = 0; i < n; i++)
+		STAILQ_INIT(&b->sender.staged[i].list);
+	return 0;
+}
+
+struct mailboxes *mailboxes_new(unsigned n, size_t item_size, size_t high, size_t low)
+{
+	ASSERT(n > 0 && low < high);
+	struct mailboxes *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	m->item_size = item_size;
+	m->high = high;
+	m->low = low;
+	m->box = aligned_alloc(64, n * sizeof(*m->box));
+	if (m->box == NULL)
+		goto fail;
+	memset(m->box, 0, n * sizeof(*m->box));
+	for (m->n = 0; m->n < n;)
+		if (box_init(&m->box[m->n++], n) != 0)
+			goto fail;
+	return m;
+fail:
+	mailboxes_free(&m, NULL);
+	return NULL;
+}
+
+static void drop_list(struct mailboxes *m, struct mail_list *l, void (*drop)(void *item))
+{
+	while (!STAILQ_EMPTY(l)) {
+		struct mail_batch *b = STAILQ_FIRST(l);
+		STAILQ_REMOVE_HEAD(l, link);
+		for (; b->taken < b->count; b->taken++)
+			drop(b->items + b->taken * m->item_size);
+		free(b);
+	}
+}
+
+static void box_fini(struct mailboxes *m, struct mailbox *b, void (*drop)(void *item))
+{
+	drop_list(m, &b->in, drop);
+	for (unsigned i = 0; i < m->n && b->sender.staged != NULL; i++)
+		drop_list(m, &b->sender.staged[i].list, drop);
+	while (!STAILQ_EMPTY(&b->sender.spare)) {
+		struct mail_batch *s = STAILQ_FIRST(&b->sender.spare);
+		STAILQ_REMOVE_HEAD(&b->sender.spare, link);
+		free(s);
+	}
+	free(b->sender.staged);
+	free(b->from);
+	if (b->fd != -1)
+		close(b->fd);
+	pthread_mutex_destroy(&b->lock);
+}
+
+void mailboxes_free(struct mailboxes **mp, void (*drop)(void *item))
+{
+	struct mailboxes *m = *mp;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	for (unsigned i = 0; i < m->n; i++)
+		box_fini(m, &m->box[i], drop);
+	free(m->box);
+	free(m);
+}
+
+int mailbox_fd(const struct mailboxes *m, unsigned self)
+{
+	return m->box[self].fd;
+}
+
+static void wake(struct mailbox *b)
+{
+	uint64_t one = 1;
+
+	/* fails only if the counter is full, and then the reader is awake */
+	ssize_t ignored = write(b->fd, &one, sizeof(one));
+	(void)ignored;
+}
+
+static struct mail_batch *batch_new(struct mailboxes *m, struct sender *s, unsigned self)
+{
+	struct mail_batch *b = STAILQ_FIRST(&s->spare);
+
+	if (b != NULL) {
+		STAILQ_REMOVE_HEAD(&s->spare, link);
+		s->n_spare--;
+	} else {
+		b = malloc(sizeof(*b) + MAIL_BATCH_ITEMS * m->item_size);
+		if (b == NULL) {
+			fputs("out of memory for mail between threads\n", stderr);
+			abort();
+		}
+	}
+	b->from = self;
+	b->count = b->taken = 0;
+	b->bytes = 0;
+	return b;
+}
+
+void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to, size_t bytes)
+{
+	struct sender *s = &m->box[self].sender;
+	struct stage *st = &s->staged[to];
+	struct mail_batch *b = st->last;
+
+	if (b == NULL || b->count == MAIL_BATCH_ITEMS) {
+		b = st->last = batch_new(m, s, self);
+		STAILQ_INSERT_TAIL(&st->list, b, link);
+	}
+	b->bytes += bytes;
+	st->bytes += bytes;
+	return b->items + b->count++ * m->item_size;
+}
+
+/*
+ * Moves a pair's mark to where its bytes are. Both ends may do so at the same time, each
+ * after it has changed the bytes; whoever changed them last looks at them last, so that
+ * the mark ends right.
+ */
+static void settle(struct mailboxes *m, struct pair *p)
+{
+	for (;;) {
+		size_t bytes = atomic_load(&p->bytes);
+		if (bytes > m->high) {
+			if (atomic_exchange(&p->over, true))
+				return;
+			atomic_fetch_add(&m->pairs_over, 1);
+		} else if (bytes < m->low) {
+			if (!atomic_load(&p->over) || !atomic_exchange(&p->over, false))
+				return;
+			if (atomic_fetch_sub(&m->pairs_over, 1) == 1)
+				for (unsigned i = 0; i < m->n; i++)
+					wake(&m->box[i]);
+		} else {
+			return;
+		}
+	}
+}
+
+/* Enters what is staged into the account and moves it to the end of *out. */
+static void unstage(struct stage *st, struct pair *p, struct mail_list *out)
+{
+	atomic_fetch_add(&p->bytes, st->bytes);
+	STAILQ_CONCAT(out, &st->list);
+	st->last = NULL;
+	st->bytes = 0;
+}
+
+static void hand_over_to(struct mailboxes *m, unsigned self, unsigned to)
+{
+	struct sender *s = &m->box[self].sender;
+	struct mailbox *box = &m->box[to];
+	struct mail_batch *b;
+
+	STAILQ_FOREACH (b, &s->staged[to].list, link)
+		s->counters.items += b->count;
+	s->counters.batches++;
+
+	pthread_mutex_lock(&box->lock);
+	bool was_empty = STAILQ_EMPTY(&box->in);
+	unstage(&s->staged[to], &box->from[self], &box->in);
+	pthread_mutex_unlock(&box->lock);
+
+	if (was_empty) {
+		s->counters.wakeups++;
+		wake(box);
+	}
+	settle(m, &box->from[self]);
+}
+
+void mailbox_hand_over(struct mailboxes *m, unsigned self)
+{
+	for (unsigned to = 0; to < m->n; to++)
+		if (to != self && m->box[self].sender.staged[to].last != NULL)
+			hand_over_to(m, self, to);
+}
+
+void mailbox_take(struct mailboxes *m, unsigned self, struct mail_list *out)
+{
+	struct mailbox *box = &m->box[self];
+	uint64_t ignored;
+
+	/* first the signal, then the content: what comes in between signals again */
+	ssize_t n = read(box->fd, &ignored, sizeof(ignored));
+	(void)n;
+	pthread_mutex_lock(&box->lock);
+	STAILQ_CONCAT(out, &box->in);
+	pthread_mutex_unlock(&box->lock);
+}
+
+void mailbox_take_own(struct mailboxes *m, unsigned self, struct mail_list *out)
+{
+	struct stage *own = &m->box[self].sender.staged[self];
+
+	if (own->last == NULL)
+		return;
+	unstage(own, &m->box[self].from[self], out);
+	settle(m, &m->box[self].from[self]);
+}
+
+void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b)
+{
+	struct mailbox *box = &m->box[self];
+	struct pair *p = &box->from[b->from];
+
+	atomic_fetch_sub(&p->bytes, b->bytes);
+	settle(m, p);
+	if (box->sender.n_spare == SPARE_MAX) {
+		free(b);
+		return;
+	}
+	STAILQ_INSERT_HEAD(&box->sender.spare, b, link);
+	box->sender.n_spare++;
+}
+
+bool mailbox_pressure(const struct mailboxes *m)
+{
+	return atomic_load_explicit(&m->pairs_over, memory_order_relaxed) != 0;
+}
+
+size_t mailbox_in_flight(const struct mailboxes *m, unsigned from, unsigned to)
+{
+	return atomic_load(&m->box[to].from[from].bytes);
+}
+
+const struct mailbox_counters *mailbox_counters(const struct mailboxes *m, unsigned self)
+{
+	return &m->box[self].sender.counters;
+}

@@ -102,7 +102,7 @@ struct post_error {
 	const char *text; /* a constant */
 };
 
-struct login_question; /* control/login.h */
+struct login_question; /* login.h */
 struct login_answer;
 struct login_report;
 

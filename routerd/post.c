@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What posts hold and how much they count for; any thread. See post.h. */
+#include "routerd/post.h"
+
+#include "common/sock.h"
+#include "routerd/login.h"
+
+#include <stdlib.h>
+
+void post_drop(struct post *p)
+{
+	payload_unref(&p->payload);
+	switch ((enum post_type)p->type) {
+	case POST_JOIN:
+		identity_unref(&p->identity);
+		break;
+	case POST_JOIN_REFUSED:
+	case POST_KILLED:
+	case POST_REVOKE:
+		revocation_unref(&p->revocation);
+		break;
+	case POST_CONNECTION:
+		sock_close(&p->connection.fd);
+		break;
+	case POST_LOGIN:
+		free(p->question);
+		break;
+	case POST_LOGIN_ANSWER:
+		free(p->answer);
+		break;
+	case POST_LOGIN_REPORT:
+		free(p->report);
+		break;
+	case POST_GONE:
+	case POST_GOODBYE:
+	case POST_SUBSCRIBE:
+	case POST_UNSUBSCRIBE:
+	case POST_PUBLISH:
+	case POST_REGISTER:
+	case POST_UNREGISTER:
+	case POST_CALL:
+	case POST_YIELD:
+	case POST_INVOCATION_ERROR:
+	case POST_UNDELIVERABLE:
+	case POST_JOINED:
+	case POST_LEFT:
+	case POST_SUBSCRIBED:
+	case POST_UNSUBSCRIBED:
+	case POST_PUBLISHED:
+	case POST_REGISTERED:
+	case POST_UNREGISTERED:
+	case POST_INVOCATION:
+	case POST_RESULT:
+	case POST_ERROR:
+	case POST_EVENT:
+	case POST_LOGIN_CANCEL:
+	case POST_REVOKED:
+	case POST_STATS:
+	case POST_STOP:
+	case POST_DRAIN:
+	case POST_DRAINED:
+	case POST_STOPPED:
+	case POST_TYPE_COUNT:
+		break;
+	}
+}
+
+size_t post_size(const struct post *p)
+{
+	size_t size = sizeof(*p) + payload_size(p->payload);
+
+	if (p->type == POST_LOGIN)
+		size += p->question->len;
+	else if (p->type == POST_LOGIN_ANSWER)
+		size += p->answer->len;
+	return size;
+}

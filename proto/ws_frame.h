@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frame heads of what we send, and what a WebSocket Close may carry (RFC 6455, 5.2, 5.5,
+ * 7.4). Heads of what we receive are read by wslay, in routerd/net/ws.c. Pure code; any
+ * thread.
+ */
+#ifndef PROTO_WS_FRAME_H
+#define PROTO_WS_FRAME_H
+
+#include "common/base.h"
+
+/* How a message becomes bytes on the wire. */
+enum framing {
+	FRAMING_WS_TEXT = 0,
+	FRAMING_WS_BINARY = 1,
+};
+
+enum {
+	FRAME_HEAD_MAX = 10,
+	WS_CONTROL_PAYLOAD_MAX = 125,
+	WS_CONTROL_FRAME_MAX = 2 + WS_CONTROL_PAYLOAD_MAX,
+	WS_CLOSE_REASON_MAX = WS_CONTROL_PAYLOAD_MAX - 2,
+};
+
+/*
+ * Writes the head of a whole, unmasked message of len payload bytes, and returns the
+ * head's length.
+ */
+size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
+
+enum ws_opcode {
+	WS_OP_CONTINUATION = 0,
+	WS_OP_TEXT = 1,
+	WS_OP_BINARY = 2,
+	WS_OP_CLOSE = 8,
+	WS_OP_PING = 9,
+	WS_OP_PONG = 10,
+};
+
+/* A whole control frame; payload has at most WS_CONTROL_PAYLOAD_MAX bytes. Returns its
+ * length. */
+size_t ws_control_frame(enum ws_opcode opcode, struct slice payload,
+			uint8_t out[WS_CONTROL_FRAME_MAX]);
+
+/* A whole Close frame. code 0: without one. reason is cut between two characters. */
+size_t ws_close_frame(uint16_t code, struct slice reason,
+		      uint8_t out[WS_CONTROL_FRAME_MAX]);
+
+enum ws_close_code {
+	WS_CLOSE_NORMAL = 1000,
+	WS_CLOSE_GOING_AWAY = 1001,
+	WS_CLOSE_PROTOCOL = 1002,
+	WS_CLOSE_UNSUPPORTED = 1003,
+	WS_CLOSE_BAD_DATA = 1007,
+	WS_CLOSE_POLICY = 1008,
+	WS_CLOSE_TOO_BIG = 1009,
+	WS_CLOSE_INTERNAL = 1011,
+	WS_CLOSE_RESTART = 1012,
+	WS_CLOSE_TRY_AGAIN = 1013,
+};
+
+/* May this code stand in a Close frame? */
+bool ws_close_code_ok(uint16_t code);
+
+/*
+ * The payload of a received Close. An empty one gives code 0. E_SYNTAX: one byte, or a
+ * code that may not be sent; E_UTF8: the reason is no text.
+ */
+int ws_close_read(struct slice payload, uint16_t *code_out,
+		  struct slice *reason_out) MUSTCHECK;
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client's connection, seen from above: messages in, framed bytes out, and one
+ * goodbye. It reads the HTTP upgrade, speaks WebSocket (RFC 6455, server side), queues
+ * what is to be sent, watches its deadlines and keeps to its limits. It knows no WAMP.
+ *
+ * Every function belongs to the thread of the connection's struct net. All of them may be
+ * called from any callback and in any state: where they make no sense any more they do
+ * nothing. Nothing is freed inside a callback.
+ */
+#ifndef ROUTERD_NET_CONN_H
+#define ROUTERD_NET_CONN_H
+
+#include "common/base.h"
+#include "common/shared_buf.h"
+#include "common/sock.h"
+#include "proto/http.h"
+#include "proto/ws_frame.h"
+#include "routerd/net/net.h"
+
+#include <stdatomic.h>
+
+/*
+ * The settings of a listener, shared by its connections and immutable. They must stay
+ * where they are until the last net that uses them is finished.
+ */
+struct conn_conf {
+	void *user;                 /* for the handler */
+	const char *name;           /* of the listener, in log lines */
+	_Atomic uint32_t *live;     /* counted down when a connection is freed, or NULL */
+	uint32_t early_message_max; /* bytes of a message before conn_established */
+	uint32_t message_max;       /* and after it */
+	uint32_t handshake_ms;      /* from conn_adopt to conn_established */
+	uint32_t ping_interval_ms;  /* silence after which a ping is sent; 0: never */
+	uint32_t ping_timeout_ms;   /* silence after a ping that ends a connection */
+	uint32_t close_ms;          /* for the goodbyes */
+	size_t queue_max;           /* bytes of memory in the out-queue */
+};
+
+enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* usual for early_message_max */
+
+/*
+ * The layer above. A constant table.
+ *
+ * `closed` is called exactly once for each connection whose `upgrade` answered 0, at the
+ * end of the turn in which it left OPEN, never from inside another function of this
+ * interface. No callback follows it, and the pointer is not to be used after it, although
+ * the connection may still be there for its last words.
+ */
+struct conn_handler {
+	size_t user_size; /* bytes at conn_user, zeroed at first */
+
+	/* Shown, with status 200, to who asks by GET and wants no upgrade: plain text. */
+	const char *page;
+
+	/* Is this a path of ours? (Without query.) Otherwise the answer is 404. */
+	bool (*path_known)(const struct conn *c, struct slice path);
+
+	/*
+	 * A correct upgrade request to a known path. 0 accepts it, and *text_out is the
+	 * subprotocol, or NULL for none; otherwise the HTTP status of the refusal, and
+	 * *text_out a sentence that says why. The text must outlive the call only.
+	 */
+	int (*upgrade)(struct conn *c, const struct http_request *req,
+		       const char **text_out);
+
+	/* A whole message. bytes are lent for the call. Text is valid UTF-8. */
+	void (*message)(struct conn *c, struct slice bytes, bool text);
+
+	void (*closed)(struct conn *c);
+};
+
+/* Why a connection ended. */
+enum conn_end {
+	CONN_END_NONE = 0,      /* it did not */
+	CONN_END_PEER = 1,      /* the peer sent Close */
+	CONN_END_OWN = 2,       /* conn_close */
+	CONN_END_DROPPED = 3,   /* conn_drop */
+	CONN_END_LOST = 4,      /* end of file or reset, without Close */
+	CONN_END_HTTP = 5,      /* answered by HTTP, not upgraded */
+	CONN_END_PROTOCOL = 6,  /* the peer violated RFC 6455 */
+	CONN_END_TOO_BIG = 7,   /* a message over the limit */
+	CONN_END_HANDSHAKE = 8, /* not established in time */
+	CONN_END_PING = 9,      /* no sign of life after a ping */
+	CONN_END_SLOW = 10,     /* more queued than queue_max */
+	CONN_END_BUDGET_OUT =
+		11, /* the largest queue when this thread's budget was used up */
+	CONN_END_BUDGET_IN = 12, /* the same for incomplete messages */
+	CONN_END_NOMEM = 13,     /* no memory for its buffers */
+	CONN_END_COUNT = 14,
+};
+
+/* As words for a log line: "closed by peer". */
+const char *conn_end_str(enum conn_end end);
+
+/*
+ * Takes fd, a connected non-blocking stream socket. The deadline starts. NULL if there is
+ * no memory: fd is then closed, and conf->live counted down.
+ */
+struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
+			const struct conn_handler *handler);
+
+/* The handler's own bytes, aligned for anything. */
+void *conn_user(struct conn *c);
+struct net *conn_net(const struct conn *c);
+const struct conn_conf *conn_conf(const struct conn *c);
+enum conn_state conn_state(const struct conn *c);
+enum conn_end conn_end(const struct conn *c);
+/* 1, 2, 3, ... in each net; for log lines. */
+uint64_t conn_number(const struct conn *c);
+/* "tcp4:127.0.0.1:38588", "unix"; "unknown" once a TCP peer has reset the connection. */
+struct sock_name conn_peer_name(const struct conn *c);
+/* Bytes of memory in the out-queue. */
+size_t conn_queued(const struct conn *c);
+
+/* Prefix of log lines about it: "w2 c1781". */
+struct conn_prefix {
+	char text[48];
+};
+struct conn_prefix conn_prefix(const struct conn *c);
+
+/*
+ * The handshake is over: its deadline ends, pings begin, and message_max holds from the
+ * next frame on.
+ */
+void conn_established(struct conn *c);
+
+/*
+ * Queues a whole framed message (frame_head, then the payload) by copying it. It is
+ * written at the end of the turn. If the queue is not empty and would grow over queue_max
+ * the connection is dropped as a slow consumer.
+ */
+void conn_send(struct conn *c, struct slice framed);
+
+/*
+ * The same without a copy, where that pays: for bytes that go to many. Takes one
+ * reference.
+ */
+void conn_send_shared(struct conn *c, struct shared_buf *framed);
+
+/*
+ * Sends Close (after what is queued), waits for the peer's, closes. code must be one that
+ * may stand in a Close frame. reason is UTF-8, cut to 123 bytes, and may be NULL.
+ */
+void conn_close(struct conn *c, uint16_t code, const char *reason);
+
+/* Closes at once; what is queued is lost. */
+void conn_drop(struct conn *c);
+
+/*
+ * Stops reading from the socket; the messages that were already read still arrive (at
+ * most one receive buffer of them). Ping deadlines stand still, and start anew on
+ * resume; the handshake's goes on.
+ */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the connections of one thread share: its loop, its receive buffer, its budgets,
+ * its deadlines, its lists and its counters. One struct net belongs to each worker; a
+ * connection belongs to one of them for ever. Nothing here knows WAMP.
+ *
+ * The owner's thread only, except net_counter_get.
+ */
+#ifndef ROUTERD_NET_NET_H
+#define ROUTERD_NET_NET_H
+
+#include "common/base.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "routerd/net/outq.h"
+#include "routerd/net/wheel.h"
+#include "routerd/net/ws.h"
+
+#include <stdatomic.h>
+#include <sys/queue.h>
+
+struct conn;
+TAILQ_HEAD(conn_list, conn);
+
+/* Where a connection stands. Changed by conn_set_state alone. */
+enum conn_state {
+	CONN_OPENING = 0, /* reading the upgrade request */
+	CONN_OPEN = 1,    /* WebSocket; messages go both ways */
+	CONN_CLOSING = 2, /* saying goodbye; no message is delivered or accepted */
+	CONN_DEAD = 3,    /* freed at the end of the turn */
+	CONN_STATE_COUNT = 4,
+};
+
+/* name in the enum, name in the statistics */
+#define NET_COUNTERS(X)                                                                  \
+	X(ADOPTED, "connections_adopted")                                                \
+	X(UPGRADED, "connections_upgraded")                                              \
+	X(FREED, "connections_freed")                                                    \
+	X(BYTES_IN, "bytes_in")                                                          \
+	X(BYTES_OUT, "bytes_out")                                                        \
+	X(MESSAGES_IN, "messages_in")                                                    \
+	X(MESSAGES_OUT, "messages_out")                                                  \
+	X(WRITES, "writes")                                                              \
+	X(PINGS_OUT, "pings_out")                                                        \
+	X(PAUSES, "pauses")                                                              \
+	X(END_PEER, "closed_by_peer")                                                    \
+	X(END_OWN, "closed_by_router")                                                   \
+	X(END_DROPPED, "closed_dropped")                                                 \
+	X(END_LOST, "closed_lost")                                                       \
+	X(END_HTTP, "closed_http")                                                       \
+	X(END_PROTOCOL, "closed_protocol_error")                                         \
+	X(END_TOO_BIG, "closed_message_too_big")                                         \
+	X(END_HANDSHAKE, "closed_handshake_timeout")                                     \
+	X(END_PING, "closed_ping_timeout")                                               \
+	X(END_SLOW, "closed_slow_consumer")                                              \
+	X(END_BUDGET_OUT, "closed_over_output_budget")                                   \
+	X(END_BUDGET_IN, "closed_over_input_budget")                                     \
+	X(END_NOMEM, "closed_no_memory")
+
+enum net_counter {
+#define X(id, name) NET_##id,
+	NET_COUNTERS(X)
+#undef X
+		NET_COUNTER_COUNT,
+};
+
+/* The name of a counter in the statistics. */
+const char *net_counter_name(enum net_counter which);
+
+struct net_limits {
+	size_t max_queued;     /* bytes of memory in all out-queues of this thread */
+	size_t max_incomplete; /* the same for requests and messages not yet complete */
+};
+
+struct net {
+	struct loop *loop; /* lent */
+	const char *name;  /* prefix of log lines, as "w2"; lent */
+	struct net_limits limits;
+	uint8_t *scratch; /* where every read goes first */
+
+	/* Set by the owner: while true, an established connection that becomes readable
+	 * is paused instead of read. Others go on. Undone by net_resume_all. */
+	bool paused;
+
+	/* the rest belongs to conn.c and net.c */
+	uint64_t last_number; /* of a connection */
+	uint32_t conns;       /* not freed yet */
+	struct conn_list by_state[CONN_STATE_COUNT];
+	struct conn_list dirty;        /* something to write in this turn */
+	struct conn_list blocked;      /* waiting until the socket is writable */
+	struct conn_list incomplete;   /* holding part of a request or message */
+	struct conn_list paused_conns; /* by the flag above */
+	struct conn_list left;         /* `closed` is to be called in this turn */
+	struct wheel wheel;            /* deadlines */
+	struct timer tick;             /* when the wheel is next due */
+	uint64_t tick_due_ms;          /* 0: not armed */
+	struct ws_pool ws;
+	size_t queued;           /* counted against limits.max_queued */
+	size_t incomplete_bytes; /* counted against limits.max_incomplete */
+	uint64_t turn_start_ns;  /* 0: nothing read yet in this turn */
+	size_t turn_queued;      /* output queued since the last flush */
+	struct log_rate log_rate;
+	_Atomic uint64_t counters[NET_COUNTER_COUNT];
+};
+
+/* 0 or E_NOMEM. loop and name are lent until net_fini. */
+int net_init(struct net *n, struct loop *loop, const char *name,
+	     const struct net_limits *limits) MUSTCHECK;
+
+/* Drops and frees every connection (their `closed` is called), then the rest. */
+void net_fini(struct net *n);
+
+/*
+ * To be called from the loop's hook, after whatever queues output: calls `closed` for
+ * the connections that left OPEN, writes what is queued with one writev each, and frees
+ * the dead. What `closed` posts must be handed over after it. True if it should be called
+ * again without waiting for an event.
+ */
+bool net_turn_end(struct net *n);
+
+/* The flag `paused` fell: every connection that it paused is read again. */
+void net_resume_all(struct net *n);
+
+/*
+ * Says goodbye to every connection: 503 where the upgrade is not done yet, else a Close
+ * with this code and reason. Then turns go on until net_conns is 0, or for as long as the
+ * caller cares to wait.
+ */
+void net_close_all(struct net *n, uint16_t code, const char *reason);
+
+/* Connections not freed yet. */
+static inline uint32_t net_conns(const struct net *n)
+{
+	return n->conns;
+}
+
+/* Counts. No read-modify-write: nobody else writes. */
+static inline void net_count(struct net *n, enum net_counter which, uint64_t by)
+{
+	uint64_t v = atomic_load_explicit(&n->counters[which], memory_order_relaxed);
+
+	atomic_store_explicit(&n->counters[which], v + by, memory_order_relaxed);
+}
+
+/* Any thread. */
+static inline uint64_t net_counter_get(const struct net *n, enum net_counter which)
+{
+	return atomic_load_explicit(&n->counters[which], memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The protocol between routerd and an authenticator, wamp-auth/1: the one description of
+ * it in code. auth-protocol.md beside this file says what it means; the golden traces in
+ * golden/ show its bytes. Pure code; any thread.
+ *
+ * Each struct has a pair: _read takes the encoded params, result or error that rpc.h
+ * lends, _write appends it. Slices in a struct that was read are lent by what it was read
+ * from. A slice with len 0 is a value that was not said. Readers fill in the defaults,
+ * and leave *out as it was if they fail.
+ */
+#ifndef PROTO_AUTH_API_H
+#define PROTO_AUTH_API_H
+
+#include "common/buf.h"
+#include "proto/fields.h"
+
+enum {
+	AUTH_VERSION_MAJOR = 1,
+	AUTH_VERSION_MINOR = 0,
+};
+
+/* Limits; see "Limits" in the document. Sizes in bytes, times in milliseconds. */
+enum {
+	AUTH_MAX_MESSAGE = 64 * 1024,
+	AUTH_MAX_DEPTH = 16,
+	AUTH_MAX_STRING = 16 * 1024,
+	AUTH_MAX_MAP = 256, /* keys */
+	AUTH_MAX_NAME = 255,
+	AUTH_MAX_INFLIGHT = 1024,
+	AUTH_MAX_KEYS = FIELD_MAX_KEYS,
+	AUTH_KEY_HEX = 64,
+	AUTH_HELLO_MS = 2000,
+	AUTH_AUTHENTICATE_MS = 2000,
+	AUTH_REVOKE_MS = 2000,
+	AUTH_PING_MS = 5000,
+	AUTH_PING_MISSES = 2, /* without an answer: the link is dead */
+};
+
+#define AUTH_METHOD_HELLO        "hello"
+#define AUTH_METHOD_AUTHENTICATE "authenticate"
+#define AUTH_METHOD_REVOKE       "revoke"
+#define AUTH_METHOD_PING         "ping"
+#define AUTH_NOTIFY_CANCEL       "cancel"
+#define AUTH_NOTIFY_OPENED       "session.opened"
+#define AUTH_NOTIFY_CLOSED       "session.closed"
+#define AUTH_NOTIFY_FAILED       "auth.failed"
+
+#define AUTH_ERROR_NO_SUCH_METHOD      "auth.rpc.no_such_method"
+#define AUTH_ERROR_UNSUPPORTED_VERSION "auth.rpc.unsupported_version"
+#define AUTH_ERROR_INVALID_ARGUMENT    "auth.rpc.invalid_argument"
+#define AUTH_ERROR_NOT_READY           "auth.rpc.not_ready"
+#define AUTH_ERROR_UNAVAILABLE         "auth.rpc.unavailable"
+
+#define AUTH_NO_EPOCH FIELD_NONE
+
+/* What a side can do beyond the minimum: bits of auth_hello.features. */
+enum auth_feature {
+	AUTH_FEATURE_REVOKE = 1 << 0, /* authd: sends revoke; routerd: understands it */
+	AUTH_FEATURE_CANCEL = 1 << 1, /* the notification cancel, likewise */
+	AUTH_FEATURE_EVENTS = 1 << 2, /* session.opened, session.closed, auth.failed */
+};
+
+/*
+ * For struct rpc_handlers: checks one object against the limits above, inside of a
+ * message.
+ */
+int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
+
+/* hello [map], routerd to authd */
+struct auth_hello {
+	struct field_version protocol; /* required */
+	struct slice product;          /* "routerd/0.1.0" */
+	struct slice instance;         /* drawn anew by each process */
+	uint64_t pid;                  /* FIELD_NONE: not said */
+	uint64_t max_message;          /* default: AUTH_MAX_MESSAGE */
+	uint64_t max_depth;            /* default: AUTH_MAX_DEPTH */
+	unsigned features;
+	struct slice methods;   /* encoded arrays of strings: auth_list_write */
+	struct slice realms;    /* ... */
+	struct slice listeners; /* ... */
+	uint64_t last_epoch;    /* of the last answer; AUTH_NO_EPOCH: none */
+	struct slice last_db;
+};
+int auth_hello_read(struct slice params, struct auth_hello *out) MUSTCHECK;
+void auth_hello_write(struct buf *out, const struct auth_hello *h);
+
+/* and its result */
+struct auth_hello_result {
+	struct field_version protocol; /* required */
+	struct slice product, instance;
+	struct slice db;       /* identity of the data that epochs count changes of */
+	uint64_t epoch;        /* AUTH_NO_EPOCH: there is none */
+	uint64_t max_message;  /* default: AUTH_MAX_MESSAGE */
+	uint64_t max_inflight; /* default: AUTH_MAX_INFLIGHT */
+	unsigned features;
+	struct slice methods; /* encoded array of strings */
+	bool ready;           /* default: true */
+	uint64_t timeout_ms;  /* default: AUTH_AUTHENTICATE_MS */
+};
+int auth_hello_result_read(struct slice result, struct auth_hello_result *out) MUSTCHECK;
+void auth_hello_result_write(struct buf *out, const struct auth_hello_result *h);
+
+/* How the client is connected: details.transport, everything optional. */
+struct auth_transport {
+	struct slice listener;
+	struct slice channel_framing;    /* "websocket" */
+	struct slice channel_serializer; /* "cbor" */
+	struct slice channel_type;       /* "tcp", "unix" */
+	struct slice peer;               /* "tcp4:127.0.0.1:51812" */
+	struct slice path;
+	struct slice headers; /* http_headers_received, an encoded map */
+};
+
+/* authenticate [realm|nil, authid|nil, details], routerd to authd */
+struct auth_request {
+	struct slice realm;
+	struct slice authid;
+	struct slice authmethod; /* required */
+	struct slice authrole;   /* asked for by the client */
+	/*
+	 * What the client sent as authextra, an encoded map. Writing: passed on as it is
+	 * if it is within the limits, otherwise (and if len is 0) replaced by pubkey and
+	 * channel_binding alone. Reading: these two are picked out of it, if they are
+	 * strings; they may be anything otherwise.
+	 */
+	struct slice authextra;
+	struct slice pubkey;
+	struct slice channel_binding;
+	uint64_t session;  /* the id that the session will have; FIELD_NONE: none yet */
+	uint64_t ttl_ms;   /* after this, nobody waits for the answer; FIELD_NONE */
+	struct slice corr; /* stands in the logs of both sides and in ABORT */
+	struct auth_transport transport;
+};
+int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
+/*
+ * E_LIMIT, E_DEPTH, ...: something that the client said is more than the authenticator
+ * accepts, and sending it would end the connection. *out then holds rubbish.
+ */
+int auth_request_write(struct buf *out, const struct auth_request *q) MUSTCHECK;
+
+/* its result: a map, or a role alone */
+struct auth_result {
+	struct slice role; /* required, at least one byte */
+	struct slice realm, authid, authprovider;
+	struct slice extra;     /* an encoded map, becomes WELCOME's authextra */
+	struct field_keys keys; /* said as pubkey or as pubkeys; any of them may sign */
+	uint64_t epoch;         /* of the data it was read from; AUTH_NO_EPOCH */
+};
+int auth_result_read(struct slice result, struct auth_result *out) MUSTCHECK;
+void auth_result_write(struct buf *out, const struct auth_result *res);
+
+enum auth_error_kind {
+	AUTH_ERROR_DENY = 0,      /* decided: no */
+	AUTH_ERROR_IGNORE = 1,    /* not mine, ask the next */
+	AUTH_ERROR_TEMPORARY = 2, /* cannot decide now */
+	AUTH_ERROR_INTERNAL = 3,  /* a bug, or an error that could not be read */
+	AUTH_ERROR_KIND_COUNT = 4,
+};
+
+/* The error of any request. */
+struct auth_error {
+	enum auth_error_kind kind;
+	struct slice uri;        /* valid, if any; a deny without one is allowed */
+	struct slice message;    /* for the client, if kind is deny */
+	struct slice detail;     /* for the log only */
+	uint64_t retry_after_ms; /* FIELD_NONE: not said */
+};
+/*
+ * Reads a map, a bare URI (a deny) or [uri, message] (a deny). Never fails: what cannot
+ * be read is AUTH_ERROR_INTERNAL, and detail says what is wrong with it.
+ */
+void auth_error_read(struct slice error, struct auth_error *out);
+void auth_error_write(struct buf *out, const struct auth_error *e);
+/* "deny", ... */
+const char *auth_error_kind_name(enum auth_error_kind k);
+
+/* Which sessions: those for which every term holds that is said. At least one is. */
+struct auth_match {
+	struct slice authid, pubkey, role, realm;
+	uint64_t session; /* FIELD_NONE: any */
+};
+
+/* revoke [map], authd to routerd */
+struct auth_revoke {
+	struct auth_match match; /* an unknown term fails: it would widen the match */
+	uint64_t epoch;          /* of the change; AUTH_NO_EPOCH */
+	struct slice uri;        /* of GOODBYE and ABORT; default: wamp.close.killed */
+	struct slice message;
+	bool dry_run; /* count only */
+};
+int auth_revoke_read(struct slice params, struct auth_revoke *out) MUSTCHECK;
+void auth_revoke_write(struct buf *out, const struct auth_revoke *v);
+
+struct auth_revoke_result {
+	uint64_t sessions; /* killed; required */
+	uint64_t pending;  /* handshakes refused; default: 0 */
+	bool partial;      /* not all of the router has answered in time */
+};
+int auth_revoke_result_read(struct slice result,
+			    struct auth_revoke_result *out) MUSTCHECK;
+void auth_revoke_result_write(struct buf *out, const struct auth_revoke_result *res);
+
+/* ping [], either way; its result */
+struct auth_ping_result {
+	bool ready;               /* default: true */
+	uint64_t inflight, epoch; /* FIELD_NONE */
+};
+int auth_ping_read(struct slice params) MUSTCHECK;
+void auth_ping_write(struct buf *out);
+int auth_ping_result_read(struct slice result, struct auth_ping_result *out) MUSTCHECK;
+void auth_ping_result_write(struct buf *out, const struct auth_ping_result *res);
+
+/* cancel [msgid]: routerd does not wait any more */
+int auth_cancel_read(struct slice params, uint32_t *id_out) MUSTCHECK;
+void auth_cancel_write(struct buf *out, uint32_t id);
+
+/* session.opened [map] */
+struct auth_opened {
+	uint64_t session; /* required */
+	struct slice realm, authid, authrole, authmethod, pubkey, peer, corr;
+};
+int auth_opened_read(struct slice params, struct auth_opened *out) MUSTCHECK;
+void auth_opened_write(struct buf *out, const struct auth_opened *o);
+
+/* session.closed [map] */
+struct auth_closed {
+	uint64_t session; /* required */
+	struct slice authid, reason;
+	uint64_t duration_ms; /* FIELD_NONE */
+};
+int auth_closed_read(struct slice params, struct auth_closed *out) MUSTCHECK;
+void auth_closed_write(struct buf *out, const struct auth_closed *c);
+
+/* auth.failed [map]: the client did not prove what authenticate said */
+struct auth_failed {
+	struct slice corr;
+	struct slice reason; /* "bad_signature", "timeout", "abandoned"; required */
+};
+int auth_failed_read(struct slice params, struct auth_failed *out) MUSTCHECK;
+void auth_failed_write(struct buf *out, const struct auth_failed *f);
+
+/* An encoded array of strings, for methods, realms and listeners. */
+void auth_list_write(struct buf *out, const struct slice *items, size_t n);
+
+#endif

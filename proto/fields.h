@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * MessagePack maps as structs, by a table of keys: one description serves reading and
+ * writing, so that the two cannot disagree. Used by auth_api and admin_api. Pure code;
+ * any thread.
+ *
+ * Reading passes over unknown keys, and is strict in everything else: types, bounds,
+ * double keys. A value of nil is as good as none.
+ */
+#ifndef PROTO_FIELDS_H
+#define PROTO_FIELDS_H
+
+#include "common/base.h"
+#include "proto/token.h"
+
+enum field_type {
+	FIELD_STR = 0,       /* struct slice: text of 1 to max bytes; len 0: absent */
+	FIELD_URI = 1,       /* struct slice: as FIELD_STR, and a loose URI */
+	FIELD_KEY = 2,       /* struct slice: 64 hex digits */
+	FIELD_KEYS = 3,      /* struct field_keys: an array of these */
+	FIELD_UINT = 4,      /* uint64_t up to max; FIELD_NONE: absent */
+	FIELD_BOOL = 5,      /* bool */
+	FIELD_FLAGS = 6,     /* unsigned: an array of names, bit i is names[i]; unknown
+				names are passed over */
+	FIELD_VERSION = 7,   /* struct field_version: [major, minor] */
+	FIELD_RAW_MAP = 8,   /* struct slice: an encoded map; len 0: absent */
+	FIELD_RAW_ARRAY = 9, /* struct slice: an encoded array; len 0: absent */
+	FIELD_STRUCT = 10,   /* a struct with a table of its own, a map on the wire */
+};
+
+#define FIELD_NONE UINT64_MAX
+
+enum { FIELD_MAX_KEYS = 16 };
+struct field_keys {
+	unsigned n;
+	struct slice hex[FIELD_MAX_KEYS];
+};
+
+struct field_version {
+	uint32_t major, minor;
+};
+
+enum {
+	FIELD_REQUIRED = 1, /* reading fails without it */
+	FIELD_OR_NIL = 2,   /* writing says nil where it is absent, instead of nothing */
+	FIELD_STRICT = 4,   /* of FIELD_STRUCT: unknown keys are an error */
+};
+
+struct field_table;
+struct field {
+	const char *key;
+	enum field_type type;
+	unsigned flags;
+	size_t offset; /* in the struct */
+	uint64_t max;  /* STR, URI: bytes; UINT: value; 0: FIELD_DEFAULT_MAX, or any */
+	const struct field_table *table; /* STRUCT */
+	const char *const *names;        /* FLAGS: up to NULL */
+};
+
+enum { FIELD_DEFAULT_MAX = 255 };
+
+struct field_table {
+	const struct field *fields; /* at most 64 */
+	size_t n;
+};
+
+/*
+ * Reads a map at the reader's place into a struct, whose fields hold their defaults
+ * before. Slices are lent by the reader's input. E_TYPE, E_RANGE, E_EXISTS (a key twice),
+ * E_NOTFOUND (a required one is missing), E_LIMIT (too many keys in a FIELD_KEYS),
+ * E_UNKNOWN (FIELD_STRICT), or an error of the reader. *out is then half filled.
+ */
+int fields_read(struct token_reader *r, const struct field_table *t, void *out) MUSTCHECK;
+
+/* Writes it as a map. */
+void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
+
+/* The 32 octets of 64 hex digits of either case; E_TYPE if they are something else. */
+int fields_key_decode(struct slice hex, uint8_t out[32]) MUSTCHECK;
+
+/* The digits, in lower case, with a terminator. */
+void fields_key_encode(const uint8_t key[32], char out[65]);
+
+#endif

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import peers
 import pytest
 import rawclient
 import utils
@@ -127,3 +128,18 @@ def join(connect):
         return client
 
     return go
+
+
+@pytest.fixture
+def puppets():
+    """puppets(kind) -> peers.Puppet, ended after the test."""
+    started = []
+
+    def start(kind):
+        puppet = peers.Puppet(kind)
+        started.append(puppet)
+        return puppet
+
+    yield start
+    for puppet in started:
+        puppet.close()

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// autobahn-js as a puppet. CLIENTS names the folder with node_modules.
+import { createRequire } from "node:module";
+import { say, serve, wampError } from "./puppet.mjs";
+
+const require = createRequire(process.env.CLIENTS + "/");
+const autobahn = require("autobahn");
+const nacl = require("tweetnacl");
+const { JSONSerializer, MsgpackSerializer, CBORSerializer } = autobahn.serializer;
+const SERIALIZERS = { json: JSONSerializer, msgpack: MsgpackSerializer, cbor: CBORSerializer };
+
+const sessions = {};
+
+function translate(e) {
+	return e instanceof autobahn.Error ? wampError(e.error, e.args, e.kwargs) : e;
+}
+
+function result(value) {
+	if (value instanceof autobahn.Result) return { args: value.args, kwargs: value.kwargs };
+	return { args: value === null || value === undefined ? [] : [value], kwargs: {} };
+}
+
+serve({
+	join(command) {
+		return new Promise((resolve, reject) => {
+			const options = {
+				url: command.url,
+				realm: command.realm,
+				serializers: [new SERIALIZERS[command.serializer]()],
+				max_retries: command.retry ? -1 : 0,
+				initial_retry_delay: 0.3,
+				max_retry_delay: 1,
+				authmethods: ["anonymous"],
+			};
+			if (command.key) {
+				const pair = nacl.sign.keyPair.fromSeed(Buffer.from(command.key, "hex"));
+				options.authmethods = ["cryptosign"];
+				options.authid = command.authid || undefined;
+				options.authextra = { pubkey: Buffer.from(pair.publicKey).toString("hex") };
+				options.onchallenge = (session, method, extra) =>
+					autobahn.auth_cryptosign.sign_challenge(pair, extra);
+			}
+			const connection = new autobahn.Connection(options);
+			let open = false;
+			connection.onopen = (session, details) => {
+				sessions[command.s] = { session, connection, subs: {}, regs: {} };
+				if (open) say({ ev: "rejoined", s: command.s, session: session.id });
+				open = true;
+				delete details.transport;
+				resolve({ ...details, session: session.id, realm: session.realm });
+			};
+			connection.onclose = (reason, details) => {
+				if (open) say({ ev: "left", s: command.s, reason: details.reason, why: reason });
+				else if (!command.retry) reject(wampError(details.reason || reason, [details.message]));
+				return false;
+			};
+			connection.open();
+		});
+	},
+	async subscribe(command) {
+		const { session, subs } = sessions[command.s];
+		subs[command.topic] = await session.subscribe(command.topic, (args, kwargs) => {
+			say({ ev: "event", s: command.s, topic: command.topic, args: args || [], kwargs: kwargs || {} });
+		}).catch((e) => { throw translate(e); });
+	},
+	async unsubscribe(command) {
+		await sessions[command.s].subs[command.topic].unsubscribe();
+	},
+	async register(command) {
+		const { session, regs } = sessions[command.s];
+		regs[command.proc] = await session.register(command.proc, (args, kwargs) => {
+			if (command.kind === "fail") throw new autobahn.Error("com.example.failed", args, kwargs);
+			return new autobahn.Result(args, kwargs);
+		}).catch((e) => { throw translate(e); });
+	},
+	async unregister(command) {
+		await sessions[command.s].regs[command.proc].unregister();
+	},
+	async publish(command) {
+		const publication = sessions[command.s].session.publish(
+			command.topic, command.args, command.kwargs, command.options || {});
+		if (command.options && command.options.acknowledge)
+			return (await publication.catch?.((e) => { throw translate(e); }) ?? await publication).id;
+	},
+	async call(command) {
+		try {
+			return result(await sessions[command.s].session.call(command.proc, command.args, command.kwargs));
+		} catch (e) {
+			throw translate(e);
+		}
+	},
+	leave(command) {
+		sessions[command.s].connection.close();
+	},
+});

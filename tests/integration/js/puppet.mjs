@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the two JavaScript puppets share: JSON commands on stdin, answers and events on stdout
+// (see peers.py). Bytes travel as {"$bin": hex}.
+import { Console } from "node:console";
+import readline from "node:readline";
+
+// stdout belongs to the protocol; what the libraries print goes to stderr
+globalThis.console = new Console(process.stderr, process.stderr);
+
+export function toJson(value) {
+	if (typeof value === "bigint") return Number(value);
+	if (value instanceof Uint8Array) return { $bin: Buffer.from(value).toString("hex") };
+	if (value instanceof ArrayBuffer) return { $bin: Buffer.from(value).toString("hex") };
+	if (Array.isArray(value)) return value.map(toJson);
+	if (value !== null && typeof value === "object")
+		return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, toJson(v)]));
+	return value;
+}
+
+export function fromJson(value) {
+	if (Array.isArray(value)) return value.map(fromJson);
+	if (value !== null && typeof value === "object") {
+		const keys = Object.keys(value);
+		if (keys.length === 1 && keys[0] === "$bin") return Buffer.from(value.$bin, "hex");
+		return Object.fromEntries(keys.map((k) => [k, fromJson(value[k])]));
+	}
+	return value;
+}
+
+export function say(message) {
+	process.stdout.write(JSON.stringify(toJson(message)) + "\n");
+}
+
+// operations: {name: async (command) => result}; an Error with .wamp is a WAMP error
+export function serve(operations) {
+	const lines = readline.createInterface({ input: process.stdin });
+	lines.on("line", async (line) => {
+		const command = fromJson(JSON.parse(line));
+		try {
+			const ok = await operations[command.op](command);
+			say({ id: command.id, ok: ok === undefined ? null : ok });
+		} catch (e) {
+			say({ id: command.id, err: e.wamp || { uri: "test.exception", args: [String(e && e.stack || e)], kwargs: {} } });
+		}
+	});
+	lines.on("close", () => process.exit(0));
+}
+
+export function wampError(uri, args, kwargs) {
+	const e = new Error(uri);
+	e.wamp = { uri, args: args || [], kwargs: kwargs || {} };
+	return e;
+}

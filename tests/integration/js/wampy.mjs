@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// wampy.js as a puppet. CLIENTS names the folder with node_modules.
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { say, serve, wampError } from "./puppet.mjs";
+
+const require = createRequire(process.env.CLIENTS + "/");
+const load = (name) => import(pathToFileURL(require.resolve(name)).href);
+const module = (m) => m.default?.default ?? m.default ?? m;
+const { Wampy } = await load("wampy");
+const WebSocket = require("ws");
+const SERIALIZERS = {
+	json: (await load("wampy/JsonSerializer.js")),
+	msgpack: (await load("wampy/MsgpackSerializer.js")),
+	cbor: (await load("wampy/CborSerializer.js")),
+};
+const cryptosign = await load("wampy/cryptosign.js");
+const nacl = require("tweetnacl");
+
+const sessions = {};
+
+function pick(m, name) {
+	return m[name] ?? m.default?.[name] ?? module(m);
+}
+
+function translate(e) {
+	if (e && e.errorUri) return wampError(e.errorUri, e.argsList || [], e.argsDict || {});
+	if (e && e.error) return wampError(String(e.error), e.argsList || [], e.argsDict || {});
+	return e;
+}
+
+function payload(command) {
+	return { argsList: command.args || [], argsDict: command.kwargs || {} };
+}
+
+serve({
+	async join(command) {
+		const name = { json: "JsonSerializer", msgpack: "MsgpackSerializer", cbor: "CborSerializer" }[command.serializer];
+		const Serializer = pick(SERIALIZERS[command.serializer], name);
+		const options = {
+			realm: command.realm,
+			ws: WebSocket,
+			serializer: new Serializer(),
+			autoReconnect: false,
+			uriValidation: "loose",
+			onClose: () => say({ ev: "lost", s: command.s }),
+		};
+		if (command.key) {
+			const pair = nacl.sign.keyPair.fromSeed(Buffer.from(command.key, "hex"));
+			options.authid = command.authid || null;
+			options.authmethods = ["cryptosign"];
+			options.authextra = { pubkey: Buffer.from(pair.publicKey).toString("hex") };
+			options.authMode = "auto";
+			options.authPlugins = { cryptosign: pick(cryptosign, "sign")(command.key) };
+		}
+		const client = new Wampy(command.url, options);
+		let details;
+		try {
+			details = await client.connect();
+		} catch (e) {
+			throw translate(e);
+		}
+		sessions[command.s] = client;
+		return { ...details, session: client.getSessionId() };
+	},
+	async subscribe(command) {
+		try {
+			await sessions[command.s].subscribe(command.topic, ({ argsList, argsDict }) => {
+				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {} });
+			});
+		} catch (e) {
+			throw translate(e);
+		}
+	},
+	async unsubscribe(command) {
+		await sessions[command.s].unsubscribe(command.topic);
+	},
+	async register(command) {
+		try {
+			await sessions[command.s].register(command.proc, ({ argsList, argsDict }) => {
+				if (command.kind === "fail")
+					throw { error: "com.example.failed", details: {}, argsList, argsDict };
+				return { argsList: argsList || [], argsDict: argsDict || {} };
+			});
+		} catch (e) {
+			throw translate(e);
+		}
+	},
+	async unregister(command) {
+		await sessions[command.s].unregister(command.proc);
+	},
+	async publish(command) {
+		// wampy always asks for an acknowledgement
+		const options = {};
+		if (command.options && "exclude_me" in command.options) options.exclude_me = command.options.exclude_me;
+		const done = await sessions[command.s].publish(command.topic, payload(command), options);
+		return done.publicationId;
+	},
+	async call(command) {
+		try {
+			const { argsList, argsDict } = await sessions[command.s].call(command.proc, payload(command));
+			return { args: argsList || [], kwargs: argsDict || {} };
+		} catch (e) {
+			throw translate(e);
+		}
+	},
+	async leave(command) {
+		await sessions[command.s].disconnect();
+	},
+});

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real clients as puppets, all with one interface.
+
+A puppet is a process (peers/ab.py, js/ab.mjs, js/wampy.mjs) that holds any number of named
+sessions and obeys one JSON command a line. `Puppet` starts it and talks to it, `Peer` is one
+session in it.
+"""
+
+import json
+import os
+import queue
+import subprocess
+import threading
+
+import utils
+from utils import ROOT
+
+HERE = ROOT / "tests/integration"
+VENV = ROOT / "build/venv/bin/python"
+CLIENTS = ROOT / "build/js"
+
+COMMANDS = {
+    "ab-asyncio": ["/usr/bin/python3", HERE / "peers/ab.py", "asyncio"],
+    "ab-twisted": ["/usr/bin/python3", HERE / "peers/ab.py", "twisted"],
+    "ab-new-asyncio": [VENV, HERE / "peers/ab.py", "asyncio"],
+    "ab-new-twisted": [VENV, HERE / "peers/ab.py", "twisted"],
+    "autobahn-js": ["node", HERE / "js/ab.mjs"],
+    "wampy": ["node", HERE / "js/wampy.mjs"],
+}
+PYTHON = [name for name in COMMANDS if name.startswith("ab-")]
+JAVASCRIPT = ["autobahn-js", "wampy"]
+
+BATCHED = ["json.batched", "msgpack.batched", "cbor.batched"]
+PLAIN = ["json", "msgpack", "cbor"]
+
+
+def serializers(kind):
+    """JavaScript's clients know no batches."""
+    return PLAIN + BATCHED if kind in PYTHON else PLAIN
+
+
+class PeerError(Exception):
+    def __init__(self, err):
+        super().__init__(err)
+        self.uri = err["uri"]
+        self.args_ = err["args"]
+        self.kwargs = err["kwargs"]
+
+
+def to_json(value):
+    if isinstance(value, bytes):
+        return {"$bin": value.hex()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, dict):
+        return {k: to_json(v) for k, v in value.items()}
+    return value
+
+
+def from_json(value):
+    if isinstance(value, dict):
+        if list(value) == ["$bin"]:
+            return bytes.fromhex(value["$bin"])
+        return {k: from_json(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [from_json(v) for v in value]
+    return value
+
+
+class Puppet:
+    def __init__(self, kind):
+        self.kind = kind
+        self.process = subprocess.Popen(
+            [str(a) for a in COMMANDS[kind]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "CLIENTS": str(CLIENTS), "PYTHONUNBUFFERED": "1"}, text=True)
+        self.answers = {}
+        self.events = queue.Queue()
+        self.parked = []
+        self.changed = threading.Condition()
+        self.next_id = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            message = from_json(json.loads(line))
+            if "ev" in message:
+                self.events.put(message)
+                continue
+            with self.changed:
+                self.answers[message["id"]] = message
+                self.changed.notify_all()
+        with self.changed:
+            self.answers[None] = {"err": {"uri": "test.puppet_died", "args": [], "kwargs": {}}}
+            self.changed.notify_all()
+
+    def start(self, op, **command):
+        """Sends a command and does not wait; returns what finish() wants."""
+        self.next_id += 1
+        line = json.dumps(to_json({"id": self.next_id, "op": op, **command}))
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.next_id
+
+    def finish(self, number, seconds=10):
+        with self.changed:
+            if not self.changed.wait_for(lambda: number in self.answers or None in self.answers,
+                                         seconds * utils.SLOW):
+                raise TimeoutError(f"{self.kind}: no answer")
+            answer = self.answers.pop(number, None) or self.answers[None]
+        if "err" in answer:
+            raise PeerError(answer["err"])
+        return answer["ok"]
+
+    def do(self, op, **command):
+        return self.finish(self.start(op, **command))
+
+    def event(self, seconds=10, **match):
+        """The next event that has these values; others are kept."""
+        def fits(event):
+            return all(event.get(k) == v for k, v in match.items())
+
+        for event in self.parked:
+            if fits(event):
+                self.parked.remove(event)
+                return event
+        while True:
+            try:
+                event = self.events.get(timeout=seconds * utils.SLOW)
+            except queue.Empty:
+                raise TimeoutError(f"{self.kind}: no event {match}; have {self.parked}") from None
+            if fits(event):
+                return event
+            self.parked.append(event)
+
+    def close(self):
+        self.process.stdin.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Peer:
+    """One session of a puppet, with the interface of a client."""
+
+    def __init__(self, puppet, url, serializer, realm="devices", key=None, name=None, **kw):
+        self.puppet = puppet
+        self.serializer = serializer
+        self.name = name or f"{serializer}-{puppet.next_id}"
+        self.details = puppet.do("join", s=self.name, url=url, serializer=serializer, realm=realm,
+                                 key=key.seed.hex() if key else None, **kw)
+
+    def __str__(self):
+        return f"{self.puppet.kind}/{self.serializer}"
+
+    def do(self, op, **command):
+        return self.puppet.do(op, s=self.name, **command)
+
+    def subscribe(self, topic):
+        return self.do("subscribe", topic=topic)
+
+    def unsubscribe(self, topic):
+        return self.do("unsubscribe", topic=topic)
+
+    def register(self, procedure, kind="echo"):
+        return self.do("register", proc=procedure, kind=kind)
+
+    def unregister(self, procedure):
+        return self.do("unregister", proc=procedure)
+
+    def publish(self, topic, args, kwargs, **options):
+        return self.do("publish", topic=topic, args=args, kwargs=kwargs, options=options)
+
+    def call(self, procedure, args, kwargs):
+        result = self.do("call", proc=procedure, args=args, kwargs=kwargs)
+        return result["args"], result["kwargs"]
+
+    def event(self, topic):
+        event = self.puppet.event(ev="event", s=self.name, topic=topic)
+        return event["args"], event["kwargs"]
+
+    def leave(self):
+        self.do("leave")

@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Autobahn|Python as a puppet: JSON commands on stdin, answers and events on stdout.
+
+    ab.py asyncio|twisted
+
+See peers.py, which speaks the other end, for the commands. One process holds any number of
+sessions, each with a name.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+
+FRAMEWORK = sys.argv[1]
+
+import txaio  # noqa: E402
+
+if FRAMEWORK == "asyncio":
+    txaio.use_asyncio()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    txaio.config.loop = loop
+    from autobahn.asyncio.wamp import ApplicationSession
+    from autobahn.asyncio.websocket import WampWebSocketClientFactory
+else:
+    txaio.use_twisted()
+    from autobahn.twisted.wamp import ApplicationSession
+    from autobahn.twisted.websocket import WampWebSocketClientFactory
+    from twisted.internet import reactor
+    from twisted.internet.defer import ensureDeferred
+    txaio.config.loop = reactor
+
+from autobahn.wamp import serializer as serializers  # noqa: E402
+from autobahn.wamp.auth import create_authenticator  # noqa: E402
+from autobahn.wamp.exception import ApplicationError  # noqa: E402
+from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions  # noqa: E402
+from autobahn.websocket.util import parse_url  # noqa: E402
+
+SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
+               "cbor": serializers.CBORSerializer}
+
+
+def to_json(value):
+    if isinstance(value, bytes):
+        return {"$bin": value.hex()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(v) for v in value]
+    if isinstance(value, dict):
+        return {k: to_json(v) for k, v in value.items()}
+    return value
+
+
+def from_json(value):
+    if isinstance(value, dict):
+        if list(value) == ["$bin"]:
+            return bytes.fromhex(value["$bin"])
+        return {k: from_json(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [from_json(v) for v in value]
+    return value
+
+
+def say(**message):
+    sys.stdout.write(json.dumps(to_json(message)) + "\n")
+    sys.stdout.flush()
+
+
+class Session(ApplicationSession):
+    def __init__(self, command, joined):
+        super().__init__(ComponentConfig(realm=command["realm"]))
+        self.command = command
+        self.joined = joined
+        self.subscriptions = {}
+        self.registrations = {}
+        self.authenticator = None
+
+    def finish(self, result=None, error=None):
+        joined, self.joined = self.joined, None
+        if joined is None:
+            return False
+        if error:
+            txaio.reject(joined, error)
+        else:
+            txaio.resolve(joined, result)
+        return True
+
+    def onConnect(self):
+        command = self.command
+        extra = command.get("authextra")
+        if command.get("key"):
+            self.authenticator = create_authenticator("cryptosign", privkey=command["key"])
+            extra = {**(extra or {}), **self.authenticator.authextra}
+        methods = command.get("authmethods") or ["cryptosign" if self.authenticator else "anonymous"]
+        self.join(command["realm"], authmethods=methods, authid=command.get("authid"), authextra=extra)
+
+    def onChallenge(self, challenge):
+        if self.command.get("signature"):
+            return self.command["signature"]
+        return self.authenticator.on_challenge(self, challenge)
+
+    def onJoin(self, details):
+        self.finish({n: getattr(details, n) for n in (
+            "realm", "session", "authid", "authrole", "authmethod", "authprovider", "authextra",
+            "serializer")})
+
+    def onLeave(self, details):
+        if not self.finish(error=ApplicationError(details.reason, details.message)):
+            say(ev="left", s=self.command["s"], reason=details.reason, message=details.message)
+        self.disconnect()
+
+    def onDisconnect(self):
+        self.finish(error=ApplicationError("test.lost"))
+        say(ev="lost", s=self.command["s"])
+
+
+sessions = {}
+
+
+async def do_join(command):
+    joined = txaio.create_future()
+    session = sessions[command["s"]] = Session(command, joined)
+    name, *batched = command["serializer"].split(".")
+    made = SERIALIZERS[name](batched=bool(batched))
+    factory = WampWebSocketClientFactory(lambda: session, url=command["url"], serializers=[made])
+    host, port = parse_url(command["url"])[1:3]
+    if FRAMEWORK == "asyncio":
+        await loop.create_connection(factory, host, port)
+    else:
+        reactor.connectTCP(host, port, factory)
+    return await joined
+
+
+async def do_subscribe(command):
+    session, topic = sessions[command["s"]], command["topic"]
+
+    def on_event(*args, **kwargs):
+        say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs)
+
+    session.subscriptions[topic] = await session.subscribe(on_event, topic)
+    return session.subscriptions[topic].id
+
+
+async def do_unsubscribe(command):
+    await sessions[command["s"]].subscriptions.pop(command["topic"]).unsubscribe()
+
+
+async def do_register(command):
+    session = sessions[command["s"]]
+
+    def echo(*args, **kwargs):
+        return CallResult(*args, **kwargs)
+
+    def fail(*args, **kwargs):
+        raise ApplicationError("com.example.failed", *args, **kwargs)
+
+    function = {"echo": echo, "fail": fail}[command.get("kind", "echo")]
+    session.registrations[command["proc"]] = await session.register(function, command["proc"])
+
+
+async def do_unregister(command):
+    await sessions[command["s"]].registrations.pop(command["proc"]).unregister()
+
+
+async def do_publish(command):
+    options = command.get("options") or {}
+    done = sessions[command["s"]].publish(
+        command["topic"], *command.get("args", []), **command.get("kwargs", {}),
+        options=PublishOptions(**options))
+    if options.get("acknowledge"):
+        return (await done).id
+    return None
+
+
+async def do_call(command):
+    result = await sessions[command["s"]].call(
+        command["proc"], *command.get("args", []), **command.get("kwargs", {}))
+    if isinstance(result, CallResult):
+        return {"args": list(result.results), "kwargs": dict(result.kwresults or {})}
+    return {"args": [] if result is None else [result], "kwargs": {}}
+
+
+async def do_leave(command):
+    sessions[command["s"]].leave()
+
+
+async def run(command):
+    try:
+        result = await globals()["do_" + command["op"]](command)
+        say(id=command["id"], ok=result)
+    except ApplicationError as e:
+        say(id=command["id"], err={"uri": e.error, "args": list(e.args), "kwargs": e.kwargs})
+    except Exception as e:
+        say(id=command["id"], err={"uri": "test.exception", "args": [repr(e)], "kwargs": {}})
+
+
+def start(command):
+    if FRAMEWORK == "asyncio":
+        loop.create_task(run(command))
+    else:
+        ensureDeferred(run(command))
+
+
+def read_commands():
+    """In a thread of its own; the end of stdin ends the process."""
+    call = loop.call_soon_threadsafe if FRAMEWORK == "asyncio" else reactor.callFromThread
+    for line in sys.stdin:
+        call(start, from_json(json.loads(line)))
+    call(loop.stop if FRAMEWORK == "asyncio" else reactor.stop)
+
+
+threading.Thread(target=read_commands, daemon=True).start()
+if FRAMEWORK == "asyncio":
+    loop.run_forever()
+else:
+    reactor.run()

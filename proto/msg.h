@@ -50,14 +50,16 @@ struct msg {
 	bool acknowledge;    /* PUBLISH */
 	bool exclude_me;     /* PUBLISH; true unless it says false */
 	bool progress;       /* YIELD */
-	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR */
+	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	struct msg_hello *hello;    /* where msg_read puts a HELLO; set by the caller */
 };
 
 /*
  * Decodes one message that a client may send. Slices are lent by in, or by scratch where
- * the encoding needed undoing (cleared first; never larger than in). out->hello must
- * point to a struct to fill.
+ * the encoding needed undoing (cleared first; never larger than in, so its maximum should
+ * not be less than that of messages). out->hello must point to a struct, which a HELLO
+ * fills. Keys of Options and Details that this router does not use are passed over, null
+ * and undefined are as if absent; the message's URIs are text, but not checked further.
  *
  * Errors: those of the reader; E_TYPE for a message whose elements are of the wrong
  * number or type; E_UNKNOWN for a message type that no client sends; out->type is then
@@ -71,8 +73,7 @@ const char *wamp_type_name(enum wamp_type type);
 
 /*
  * Writers: append one message to out; errors stick there. Payload bytes must be in the
- * encoding s. details, where there is one, is an encoded dict of that encoding, len 0 for
- * {}.
+ * encoding s, other texts valid UTF-8.
  */
 void msg_write_abort(struct buf *out, enum serializer s, const char *uri,
 		     struct slice message);
@@ -109,14 +110,18 @@ struct msg_welcome {
 	const char *node, *worker, *peer; /* x_cb_node, x_cb_worker, x_cb_peer */
 	int64_t pid;                      /* x_cb_pid */
 };
-/* E_UNSUPPORTED (sticks) if authextra cannot be said in this encoding. */
+/*
+ * E_UNSUPPORTED (sticks) if authextra cannot be said in this encoding. authextra and the
+ * four x_cb_* go into WELCOME's authextra together, and the latter on the top level too,
+ * both as Crossbar does.
+ */
 void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welcome *w);
 
 /*
  * Batched transports: several messages in one WebSocket message. Takes the first off
- * *rest. JSON: each ends with 0x1e (specification) or 0x18 (Autobahn); *separator is the
- * one seen, unchanged for the others. Others: a 32-bit big-endian length before each.
- * E_SYNTAX, E_TRUNCATED; an empty *rest is E_TRUNCATED.
+ * *rest. JSON: each ends with 0x1e (specification) or 0x18 (Autobahn), which the last may
+ * lack; *separator is the one seen, otherwise unchanged. Others: a 32-bit big-endian
+ * length before each. E_TRUNCATED, also if *rest is empty: a batch has a message.
  */
 int batch_next(enum serializer s, struct slice *rest, struct slice *msg_out,
 	       uint8_t *separator) MUSTCHECK;

@@ -8,6 +8,9 @@
  * is at most WAMP_MAX_DEPTH, and the items that all open containers still announce never
  * exceed the bytes left, so that a short input cannot promise a huge one. It allocates
  * nothing. Pure code; any thread.
+ *
+ * What lies outermost is a sequence of items, in JSON joined by commas: usually one, the
+ * message, but the payload of a message (see msg.h) is one or two.
  */
 #ifndef PROTO_TOKEN_H
 #define PROTO_TOKEN_H
@@ -29,9 +32,12 @@ enum token_type {
 	TOKEN_MAP = 9,
 	TOKEN_END = 10, /* of the innermost array or map, also where the encoding has no
 			   byte for it */
-	TOKEN_OPAQUE =
-		11, /* well-formed, but with no counterpart elsewhere: ext types, CBOR's
-		       unassigned simple values, integers below -2^63 or above 2^64-1 */
+	/*
+	 * Well-formed, but with no counterpart elsewhere: MessagePack's ext types, CBOR's
+	 * bignums, integers below -2^63 and unassigned simple values, JSON's numbers that
+	 * overflow a double (1e400) or have more than 400 characters.
+	 */
+	TOKEN_OPAQUE = 11,
 };
 
 /* count of an array or map whose encoding does not announce it (JSON, CBOR's indefinite
@@ -59,21 +65,26 @@ struct token {
 struct token_reader {
 	enum serializer serializer;
 	const uint8_t *start, *pos, *end;
-	unsigned depth;
-	/* the implementations' own: what each open container still expects */
-	uint64_t outstanding; /* sum of announced items not yet read */
-	struct {
+	/* the rest is the implementations' own */
+	unsigned depth;       /* containers open (in CBOR tags count as such) */
+	uint64_t outstanding; /* sum of the announced items not yet read */
+	/* the open containers; 0 is the sequence that lies outermost */
+	struct token_frame {
 		uint64_t left; /* items (not pairs) left, or TOKEN_COUNT_UNKNOWN */
 		uint64_t seen; /* items read */
-		bool is_map;
-	} open[WAMP_MAX_DEPTH];
+		uint8_t kind;  /* TOKEN_ARRAY or TOKEN_MAP; TOKEN_OPAQUE for a tag */
+	} open[WAMP_MAX_DEPTH + 1];
 };
 
 /* Lends the bytes to the reader for as long as it and its tokens are used. */
 void token_reader_init(struct token_reader *r, enum serializer s, struct slice in);
 
-/* The next token; E_TRUNCATED, E_SYNTAX, E_UTF8, E_DEPTH or E_LIMIT, after which r is
- * unusable. */
+/*
+ * The next token; E_TRUNCATED (also where more is announced than bytes are left),
+ * E_SYNTAX, E_UTF8 or E_DEPTH, after which r is unusable. CBOR's tags are passed over:
+ * the tagged item is the value. Numbers in JSON: without fraction and exponent they are
+ * integers as far as 64 bits carry, else doubles, as JavaScript writes 1e20.
+ */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 
 /*
@@ -84,35 +95,44 @@ int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
  */
 int token_skip(struct token_reader *r, struct slice *item_out) MUSTCHECK;
 
+/*
+ * TOKEN_ARRAY or TOKEN_MAP if an item that token_skip gave is one, TOKEN_OPAQUE for any
+ * other.
+ */
+enum token_type token_container(enum serializer s, struct slice item);
+
 /* Nothing but white space (JSON) may follow the outermost item: 0 or E_TRAILING. */
 int token_end(struct token_reader *r) MUSTCHECK;
 
 /*
  * The characters of a STR (octets of a BIN). Lent by the input if they lie there as they
- * are, otherwise decoded into scratch, which must outlive *out. E_LIMIT if scratch is too
- * small.
+ * are, otherwise appended to scratch, which must outlive *out. Appending may move what an
+ * earlier call gave, unless room was reserved: never more than the length of t->text.
+ * E_LIMIT, E_NOMEM.
  */
 int token_text(const struct token *t, enum serializer s, struct buf *scratch,
 	       struct slice *out) MUSTCHECK;
 
 /* An id (1..2^53) from a UINT, or from a DOUBLE with an integral value, as wampy.js
- * sends. */
+ * sends. E_TYPE, E_RANGE. */
 int token_id(const struct token *t, uint64_t *out) MUSTCHECK;
 
 /*
- * Writes tokens to a buffer. Errors stick in the buffer. Containers nest at most
- * WAMP_MAX_DEPTH deep. A container of unknown count is begun with TOKEN_COUNT_UNKNOWN;
- * its header is then filled in by token_put_end, which every container needs.
+ * Writes tokens to a buffer. Errors stick in the buffer; E_DEPTH if containers nest more
+ * than WAMP_MAX_DEPTH deep. Outermost may lie any number of items, as with the reader. A
+ * container of unknown count is begun with TOKEN_COUNT_UNKNOWN; its header is then filled
+ * in by token_put_end, which every container needs.
  */
 struct token_writer {
 	enum serializer serializer;
 	struct buf *out;
+	/* the rest is the implementations' own */
 	unsigned depth;
-	struct {
-		size_t header;  /* offset of its header in out, for filling in */
-		uint64_t items; /* written so far */
+	struct token_writer_frame {
+		size_t header;      /* offset in out of the header to be filled in */
+		uint64_t announced; /* items, or TOKEN_COUNT_UNKNOWN */
+		uint64_t items;     /* written so far; a pair is two */
 		bool is_map;
-		bool unknown;
 	} open[WAMP_MAX_DEPTH + 1];
 };
 
@@ -121,11 +141,16 @@ void token_put_null(struct token_writer *w);
 void token_put_bool(struct token_writer *w, bool v);
 void token_put_uint(struct token_writer *w, uint64_t v);
 void token_put_int(struct token_writer *w, int64_t v);
-/* NaN and infinities cannot be said in JSON: E_UNSUPPORTED sticks in the buffer. */
+/* NaN and infinities, and map keys that are not strings, cannot be said in JSON:
+ * E_UNSUPPORTED sticks in the buffer. */
 void token_put_double(struct token_writer *w, double v);
-/* s must be valid UTF-8. */
+/*
+ * s must be valid UTF-8. In JSON a value that begins with U+0000 would be read as a
+ * binary: E_UNSUPPORTED.
+ */
 void token_put_str(struct token_writer *w, struct slice s);
 void token_put_bin(struct token_writer *w, struct slice s);
+/* count items (token_put_map: pairs) and token_put_end must follow. */
 void token_put_array(struct token_writer *w, uint64_t count);
 void token_put_map(struct token_writer *w, uint64_t pairs);
 void token_put_end(struct token_writer *w);

@@ -16,7 +16,7 @@ enum match {
 /*
  * Is this (valid UTF-8) a URI of at most WAMP_MAX_URI bytes: components without white
  * space, '#' and '.', joined by '.', none empty? White space is ASCII's and Unicode's, as
- * Autobahn's \s.
+ * Autobahn's \s. Nor may it hold U+0000, which JSON could not say at the beginning.
  */
 bool uri_valid(struct slice uri);
 

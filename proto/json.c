@@ -1,0 +1,680 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The JSON reader (RFC 8259, and the WAMP specification's "Binary conversion of JSON
+ * Strings"). See token.h; the writer is json_write.c. Pure code; any thread.
+ *
+ * A string value that begins with \u0000 is a binary in base64. Keys are never that, as
+ * with Autobahn. An escape that gives half a surrogate pair is refused, since the text
+ * could not be said in another encoding.
+ */
+#include "proto/json_int.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { NUMBER_MAX = 400 }; /* characters; longer numbers are opaque */
+
+static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
+{
+	while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+		p++;
+	return p;
+}
+
+static inline bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* --- strings --- */
+
+/*
+ * The first quote, backslash or control character, or end. *high collects whether a byte
+ * was not ASCII, so that UTF-8 is checked only where there is any.
+ */
+static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end, bool *high)
+{
+	unsigned seen = 0;
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
+		      control = _mm_set1_epi8(0x1f);
+
+	for (; end - p >= 16; p += 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		__m128i special =
+			_mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote),
+						  _mm_cmpeq_epi8(v, backslash)),
+				     _mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
+		unsigned mask = (unsigned)_mm_movemask_epi8(special);
+		unsigned top = (unsigned)_mm_movemask_epi8(v);
+
+		if (mask != 0) {
+			/* only the bits below the first special byte count */
+			*high |= ((seen | (top & (mask ^ (mask - 1)))) != 0);
+			return p + __builtin_ctz(mask);
+		}
+		seen |= top;
+	}
+#endif
+	while (p < end && *p >= 0x20 && *p != '"' && *p != '\\')
+		seen |= *p++ & 0x80;
+	*high |= seen != 0;
+	return p;
+}
+
+static int hex_digit(uint8_t c)
+{
+	if (is_digit(c))
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Four hexadecimal digits. */
+static int read_hex4(const uint8_t **pp, const uint8_t *end, uint32_t *out)
+{
+	uint32_t v = 0;
+
+	for (int i = 0; i < 4; i++) {
+		if (*pp == end)
+			return E_TRUNCATED;
+		int digit = hex_digit(*(*pp)++);
+		if (digit < 0)
+			return E_SYNTAX;
+		v = v << 4 | (uint32_t)digit;
+	}
+	*out = v;
+	return 0;
+}
+
+/* The escape whose backslash *pp points at: the character that it stands for. */
+static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
+{
+	static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
+	uint32_t low;
+
+	if (bytes_left(*pp, end) < 2)
+		return E_TRUNCATED;
+	uint8_t c = (*pp)[1];
+	*pp += 2;
+	if (c != 'u') {
+		const char *at = memchr(names, c, sizeof(names) - 1);
+		if (at == NULL)
+			return E_SYNTAX;
+		*out = (uint8_t)values[at - names];
+		return 0;
+	}
+	int err = read_hex4(pp, end, out);
+	if (err != 0 || *out < 0xd800 || *out > 0xdfff)
+		return err;
+	if (*out > 0xdbff)
+		return E_UTF8;
+	/* the first half of a pair: the second must follow */
+	if (*pp == end || (**pp == '\\' && *pp + 1 == end))
+		return E_TRUNCATED;
+	if ((*pp)[0] != '\\' || (*pp)[1] != 'u')
+		return E_UTF8;
+	*pp += 2;
+	err = read_hex4(pp, end, &low);
+	if (err != 0)
+		return err;
+	if (low < 0xdc00 || low > 0xdfff)
+		return E_UTF8;
+	*out = 0x10000 + ((*out - 0xd800) << 10) + (low - 0xdc00);
+	return 0;
+}
+
+/*
+ * A string whose opening quote *pp points at. text_out is what lies between the quotes.
+ */
+static inline int scan_string(const uint8_t **pp, const uint8_t *end,
+			      struct slice *text_out, bool *escaped_out)
+{
+	const uint8_t *from = *pp + 1, *p = from;
+	bool high = false, escaped = false;
+
+	for (;;) {
+		p = skip_plain(p, end, &high);
+		if (p == end)
+			return E_TRUNCATED;
+		if (*p == '"')
+			break;
+		if (*p != '\\')
+			return E_SYNTAX;
+		uint32_t c;
+		int err = read_escape(&p, end, &c);
+		if (err != 0)
+			return err;
+		escaped = true;
+	}
+	*text_out = slice_of(from, bytes_left(from, p));
+	*escaped_out = escaped;
+	*pp = p + 1;
+	return high && !utf8_valid(*text_out) ? E_UTF8 : 0;
+}
+
+static size_t put_utf8(uint8_t *to, uint32_t c)
+{
+	if (c < 0x80) {
+		to[0] = (uint8_t)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		to[0] = (uint8_t)(0xc0 | c >> 6);
+		to[1] = (uint8_t)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		to[0] = (uint8_t)(0xe0 | c >> 12);
+		to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+		to[2] = (uint8_t)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	to[0] = (uint8_t)(0xf0 | c >> 18);
+	to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
+	to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
+	to[3] = (uint8_t)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* Undoes the escapes of a checked string. to has room for text.len: it never grows. */
+static size_t unescape(struct slice text, uint8_t *to)
+{
+	const uint8_t *p = text.p, *end = text.p + text.len;
+	uint8_t *from = to;
+
+	while (p < end) {
+		const uint8_t *stop = memchr(p, '\\', bytes_left(p, end));
+		size_t n = bytes_left(p, stop == NULL ? end : stop);
+		uint32_t c;
+
+		memcpy(to, p, n);
+		to += n;
+		p += n;
+		if (stop == NULL)
+			break;
+		int err = read_escape(&p, end, &c);
+		ASSERT(err == 0);
+		to += put_utf8(to, c);
+	}
+	return bytes_left(from, to);
+}
+
+/* --- binaries --- */
+
+/* One character of base64, possibly escaped ("\/"): -1 for others, 64 for '='. */
+static int base64_next(const uint8_t **pp, const uint8_t *end)
+{
+	uint32_t c = **pp;
+
+	if (c != '\\')
+		++*pp;
+	else if (read_escape(pp, end, &c) != 0)
+		return -1;
+	if (c >= 'A' && c <= 'Z')
+		return (int)(c - 'A');
+	if (c >= 'a' && c <= 'z')
+		return (int)(c - 'a') + 26;
+	if (c >= '0' && c <= '9')
+		return (int)(c - '0') + 52;
+	if (c == '+')
+		return 62;
+	if (c == '/')
+		return 63;
+	return c == '=' ? 64 : -1;
+}
+
+/*
+ * RFC 4648, section 4, with padding. Decodes to to, or only checks if that is NULL. The
+ * result is never longer than the text.
+ */
+static int base64_decode(struct slice text, uint8_t *to, size_t *len_out)
+{
+	const uint8_t *p = text.p, *end = text.p + text.len;
+	unsigned chars = 0, padding = 0;
+	uint32_t bits = 0;
+	size_t len = 0;
+
+	while (p < end) {
+		int v = base64_next(&p, end);
+
+		/* '=' only as the last one or two of four, and nothing behind it */
+		if (v < 0 || (v == 64 && chars < 2) || (v != 64 && padding > 0))
+			return E_SYNTAX;
+		padding += v == 64;
+		bits = bits << 6 | (v & 0x3f);
+		if (++chars < 4)
+			continue;
+		for (unsigned i = 0; i < 3 - padding; i++, len++)
+			if (to != NULL)
+				to[len] = (uint8_t)(bits >> (16 - 8 * i));
+		if (padding > 0 && p < end)
+			return E_SYNTAX;
+		chars = 0;
+		bits = 0;
+	}
+	*len_out = len;
+	return chars == 0 ? 0 : E_SYNTAX;
+}
+
+static inline bool is_binary(struct slice text)
+{
+	return text.len >= JSON_BINARY_MARK_LEN &&
+	       memcmp(text.p, JSON_BINARY_MARK, JSON_BINARY_MARK_LEN) == 0;
+}
+
+static struct slice binary_text(struct slice text)
+{
+	return slice_of(text.p + JSON_BINARY_MARK_LEN, text.len - JSON_BINARY_MARK_LEN);
+}
+
+static int json_text(const struct token *t, struct buf *scratch, struct slice *out)
+{
+	uint8_t *to = buf_reserve(scratch, t->text.len);
+	size_t len = 0;
+
+	if (to == NULL)
+		return scratch->err;
+	if (t->type == TOKEN_BIN) {
+		int err = base64_decode(t->text, to, &len);
+		if (err != 0)
+			return err;
+	} else {
+		len = unescape(t->text, to);
+	}
+	buf_commit(scratch, len);
+	*out = slice_of(to, len);
+	return 0;
+}
+
+/* --- scalars --- */
+
+static inline const uint8_t *skip_digits(const uint8_t *p, const uint8_t *end)
+{
+	while (p < end && is_digit(*p))
+		p++;
+	return p;
+}
+
+/* At least one digit. */
+static inline int scan_digits(const uint8_t **pp, const uint8_t *end)
+{
+	const uint8_t *p = skip_digits(*pp, end);
+
+	if (p == *pp)
+		return p == end ? E_TRUNCATED : E_SYNTAX;
+	*pp = p;
+	return 0;
+}
+
+static inline int scan_number(const uint8_t **pp, const uint8_t *end, bool *integer_out)
+{
+	const uint8_t *p = *pp;
+	bool integer = true;
+	int err = 0;
+
+	if (*p == '-')
+		p++;
+	if (p < end && *p == '0')
+		p++;
+	else
+		err = scan_digits(&p, end);
+	if (err == 0 && p < end && *p == '.') {
+		integer = false;
+		p++;
+		err = scan_digits(&p, end);
+	}
+	if (err == 0 && p < end && (*p | 0x20) == 'e') {
+		integer = false;
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			p++;
+		err = scan_digits(&p, end);
+	}
+	*pp = p;
+	*integer_out = integer;
+	return err;
+}
+
+static inline int scan_literal(const uint8_t **pp, const uint8_t *end, const char *name,
+			       size_t len)
+{
+	size_t n = min_size(len, bytes_left(*pp, end));
+
+	if (memcmp(*pp, name, n) != 0)
+		return E_SYNTAX;
+	*pp += n;
+	return n == len ? 0 : E_TRUNCATED;
+}
+
+/* An integer if 64 bits hold it. */
+static bool parse_integer(struct slice text, struct token *out)
+{
+	bool negative = text.p[0] == '-';
+	uint64_t v = 0;
+
+	for (size_t i = negative; i < text.len; i++) {
+		unsigned digit = text.p[i] - '0';
+
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, digit, &v))
+			return false;
+	}
+	if (!negative || v == 0) {
+		out->type = TOKEN_UINT;
+		out->u = v;
+		return true;
+	}
+	if (v > (uint64_t)INT64_MAX + 1)
+		return false;
+	out->type = TOKEN_NEGINT;
+	out->i = (int64_t)(0 - v);
+	return true;
+}
+
+static void parse_number(struct slice text, bool integer, struct token *out)
+{
+	char copy[NUMBER_MAX + 1]; /* strtod wants a terminator */
+
+	out->type = TOKEN_OPAQUE;
+	if (text.len > NUMBER_MAX || (integer && parse_integer(text, out)))
+		return;
+	memcpy(copy, text.p, text.len);
+	copy[text.len] = '\0';
+	double d = strtod(copy, NULL);
+	if (isinf(d))
+		return;
+	out->type = TOKEN_DOUBLE;
+	out->d = d;
+}
+
+/* --- structure --- */
+
+/* Any value but an array or object. */
+static inline int scan_scalar(const uint8_t **pp, const uint8_t *end)
+{
+	struct slice text;
+	bool flag;
+	size_t len;
+	int err;
+
+	switch (**pp) {
+	case '"':
+		err = scan_string(pp, end, &text, &flag);
+		if (err == 0 && UNLIKELY(flag) && is_binary(text))
+			err = base64_decode(binary_text(text), NULL, &len);
+		return err;
+	case 't':
+		return scan_literal(pp, end, "true", 4);
+	case 'f':
+		return scan_literal(pp, end, "false", 5);
+	case 'n':
+		return scan_literal(pp, end, "null", 4);
+	case '-':
+	case '0':
+	case '1':
+	case '2':
+	case '3':
+	case '4':
+	case '5':
+	case '6':
+	case '7':
+	case '8':
+	case '9':
+		return scan_number(pp, end, &flag);
+	default:
+		return E_SYNTAX;
+	}
+}
+
+/* A key and the colon behind it, and white space around them. */
+static inline int scan_key(const uint8_t **pp, const uint8_t *end)
+{
+	struct slice text;
+	bool escaped;
+
+	*pp = skip_space(*pp, end);
+	if (*pp == end)
+		return E_TRUNCATED;
+	if (**pp != '"')
+		return E_SYNTAX;
+	int err = scan_string(pp, end, &text, &escaped);
+	if (err != 0)
+		return err;
+	*pp = skip_space(*pp, end);
+	if (*pp == end)
+		return E_TRUNCATED;
+	if (*(*pp)++ != ':')
+		return E_SYNTAX;
+	*pp = skip_space(*pp, end);
+	return 0;
+}
+
+/* The containers that scan_value has open. */
+struct nesting {
+	uint64_t maps; /* one bit each, the innermost lowest: is it an object? */
+	unsigned depth, max;
+};
+
+/* A container's opening bracket, and the first key of an object that has one. */
+static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesting *n)
+{
+	bool is_map = **pp == '{';
+
+	if (n->depth == n->max)
+		return E_DEPTH;
+	n->depth++;
+	n->maps = n->maps << 1 | is_map;
+	*pp = skip_space(*pp + 1, end);
+	return is_map && *pp < end && **pp != '}' ? scan_key(pp, end) : 0;
+}
+
+/* Closing brackets, then a comma (and key), or the end of the outermost container. */
+static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nesting *n)
+{
+	while (n->depth > 0) {
+		*pp = skip_space(*pp, end);
+		if (*pp == end)
+			return E_TRUNCATED;
+		uint8_t c = *(*pp)++;
+		bool is_map = n->maps & 1;
+		if (c == (is_map ? '}' : ']')) {
+			n->depth--;
+			n->maps >>= 1;
+			continue;
+		}
+		if (c != ',')
+			return E_SYNTAX;
+		if (is_map)
+			return scan_key(pp, end);
+		*pp = skip_space(*pp, end);
+		return 0;
+	}
+	return 0;
+}
+
+/* A value that begins at *pp, with all that is in it, at most room levels deep. */
+static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room)
+{
+	struct nesting n = {.max = room};
+	int err;
+
+	do {
+		if (*pp == end)
+			return E_TRUNCATED;
+		if (**pp == '[' || **pp == '{') {
+			uint8_t closing = (uint8_t)(**pp + 2);
+
+			err = scan_open(pp, end, &n);
+			/* not empty: its first value is next */
+			if (err == 0 && (*pp == end || **pp != closing))
+				continue;
+		} else {
+			err = scan_scalar(pp, end);
+		}
+		if (err == 0)
+			err = scan_close(pp, end, &n);
+		if (err != 0)
+			return err;
+	} while (n.depth > 0);
+	return 0;
+}
+
+/*
+ * What lies between the items of the innermost open container: *pp is then at the next
+ * item, or at the bracket that closes the container, and *closed_out says which.
+ */
+static inline int scan_separator(const struct token_reader *r, const uint8_t **pp,
+				 bool *closed_out)
+{
+	const struct token_frame *f = &r->open[r->depth];
+	const uint8_t *p = skip_space(r->pos, r->end);
+	bool is_map = f->kind == TOKEN_MAP;
+
+	*closed_out = false;
+	if (p == r->end)
+		return E_TRUNCATED;
+	if (is_map && f->seen % 2 == 1) {
+		if (*p != ':')
+			return E_SYNTAX;
+	} else if (r->depth > 0 && *p == (is_map ? '}' : ']')) {
+		*closed_out = true;
+		*pp = p;
+		return 0;
+	} else if (f->seen == 0) {
+		*pp = p;
+		return 0;
+	} else if (*p != ',') {
+		return E_SYNTAX;
+	}
+	*pp = skip_space(p + 1, r->end);
+	return *pp == r->end ? E_TRUNCATED : 0;
+}
+
+static inline bool key_is_due(const struct token_frame *f)
+{
+	return f->kind == TOKEN_MAP && f->seen % 2 == 0;
+}
+
+static int json_skip(struct token_reader *r, struct slice *item_out)
+{
+	struct token_frame *f = &r->open[r->depth];
+	struct slice text;
+	const uint8_t *p;
+	bool flag;
+
+	int err = scan_separator(r, &p, &flag);
+	if (err != 0)
+		return err;
+	if (flag)
+		return E_TYPE;
+	const uint8_t *from = p;
+	if (!key_is_due(f))
+		err = scan_value(&p, r->end, WAMP_MAX_DEPTH - r->depth);
+	else
+		err = *p == '"' ? scan_string(&p, r->end, &text, &flag) : E_SYNTAX;
+	if (err != 0)
+		return err;
+	f->seen++;
+	r->pos = p;
+	if (item_out != NULL)
+		*item_out = slice_of(from, bytes_left(from, p));
+	return 0;
+}
+
+static int next_string(const uint8_t **pp, const uint8_t *end, bool is_key,
+		       struct token *out)
+{
+	size_t len;
+	int err = scan_string(pp, end, &out->text, &out->encoded);
+
+	out->type = TOKEN_STR;
+	if (err != 0 || is_key || !out->encoded || !is_binary(out->text))
+		return err;
+	out->type = TOKEN_BIN;
+	out->text = binary_text(out->text);
+	return base64_decode(out->text, NULL, &len);
+}
+
+/* Any value but an array or object. */
+static int next_scalar(const uint8_t **pp, const uint8_t *end, struct token *out)
+{
+	const uint8_t *from = *pp;
+	bool integer;
+
+	if (*from == '"')
+		return next_string(pp, end, false, out);
+	if (*from == '-' || is_digit(*from)) {
+		int err = scan_number(pp, end, &integer);
+		if (err == 0)
+			parse_number(slice_of(from, bytes_left(from, *pp)), integer, out);
+		return err;
+	}
+	out->type = *from == 'n' ? TOKEN_NULL : TOKEN_BOOL;
+	out->b = *from == 't';
+	return scan_scalar(pp, end);
+}
+
+static int json_next(struct token_reader *r, struct token *out)
+{
+	struct token_frame *f = &r->open[r->depth];
+	const uint8_t *p;
+	bool closed;
+
+	int err = scan_separator(r, &p, &closed);
+	if (err != 0)
+		return err;
+	out->encoded = false;
+	if (closed) {
+		r->pos = p + 1;
+		r->depth--;
+		out->type = TOKEN_END;
+		return 0;
+	}
+	if (*p == '[' || *p == '{') {
+		if (key_is_due(f))
+			return E_SYNTAX;
+		out->type = *p == '{' ? TOKEN_MAP : TOKEN_ARRAY;
+		out->count = TOKEN_COUNT_UNKNOWN;
+		f->seen++;
+		r->pos = p + 1;
+		return frame_push(r, out->type, TOKEN_COUNT_UNKNOWN);
+	}
+	if (!key_is_due(f))
+		err = next_scalar(&p, r->end, out);
+	else
+		err = *p == '"' ? next_string(&p, r->end, true, out) : E_SYNTAX;
+	if (err != 0)
+		return err;
+	f->seen++;
+	r->pos = p;
+	return 0;
+}
+
+static enum token_type json_container(struct slice item)
+{
+	if (item.p[0] == '[')
+		return TOKEN_ARRAY;
+	return item.p[0] == '{' ? TOKEN_MAP : TOKEN_OPAQUE;
+}
+
+const struct token_codec codec_json = {
+	.next = json_next,
+	.skip = json_skip,
+	.text = json_text,
+	.container = json_container,
+	.put_null = json_put_null,
+	.put_bool = json_put_bool,
+	.put_uint = json_put_uint,
+	.put_negint = json_put_negint,
+	.put_double = json_put_double,
+	.put_str = json_put_str,
+	.put_bin = json_put_bin,
+	.put_raw = json_put_raw,
+	.open = json_open,
+	.close = json_close,
+};

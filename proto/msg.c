@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the messages that clients send; see msg.h. Tables say which elements a message
+ * has and which keys of its options matter here; everything else is checked and passed
+ * over. The writers are in msg_write.c.
+ */
+#include "proto/msg.h"
+
+#include "common/err.h"
+
+#include <stddef.h>
+
+/* --- what there is to read --- */
+
+enum option_kind {
+	OPTION_BOOL,    /* bool */
+	OPTION_TEXT,    /* slice; undefined and null are as if absent */
+	OPTION_DICT,    /* must be one, is not kept */
+	OPTION_METHODS, /* HELLO's authmethods */
+	OPTION_EXTRA,   /* HELLO's authextra */
+	OPTION_HINT,    /* slice; any other type is as if absent */
+};
+
+struct option {
+	struct slice name;
+	enum option_kind kind;
+	size_t offset; /* in struct msg, of a HELLO in struct msg_hello */
+};
+
+/* The options of one type of message. */
+struct options {
+	const struct option *list;
+	size_t count;
+};
+
+#define NAME(s)                                                                          \
+	{                                                                                \
+		(const uint8_t *)(s), sizeof(s) - 1                                      \
+	}
+#define OPTIONS(list)                                                                    \
+	{                                                                                \
+		list, ARRAY_LEN(list)                                                    \
+	}
+
+static const struct option hello_details[] = {
+	{NAME("roles"), OPTION_DICT, 0},
+	{NAME("authmethods"), OPTION_METHODS, 0},
+	{NAME("authid"), OPTION_TEXT, offsetof(struct msg_hello, authid)},
+	{NAME("authrole"), OPTION_TEXT, offsetof(struct msg_hello, authrole)},
+	{NAME("authextra"), OPTION_EXTRA, 0},
+	{NAME("agent"), OPTION_TEXT, offsetof(struct msg_hello, agent)},
+};
+static const struct option authextra_keys[] = {
+	{NAME("pubkey"), OPTION_HINT, offsetof(struct msg_hello, pubkey)},
+	{NAME("channel_binding"), OPTION_HINT,
+	 offsetof(struct msg_hello, channel_binding)},
+};
+static const struct option closing_details[] = {
+	{NAME("message"), OPTION_TEXT, offsetof(struct msg, text)},
+};
+static const struct option publish_options[] = {
+	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
+	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
+};
+static const struct option subscribe_options[] = {
+	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
+};
+static const struct option register_options[] = {
+	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
+	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
+};
+static const struct option yield_options[] = {
+	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
+};
+
+enum element {
+	ELEMENT_NONE = 0, /* the message ends here */
+	ELEMENT_REQUEST,
+	ELEMENT_ID,
+	ELEMENT_ERROR_TYPE,
+	ELEMENT_URI,
+	ELEMENT_REALM,
+	ELEMENT_TEXT,
+	ELEMENT_OPTIONS,
+	ELEMENT_MAYBE_OPTIONS,
+	ELEMENT_PAYLOAD, /* Arguments and ArgumentsKw, if they are there */
+};
+
+struct shape {
+	struct options options;
+	uint8_t elements[6]; /* enum element, behind the message's type */
+};
+
+/* The messages that a client may send (specification: "Messages"). */
+static const struct shape shapes[] = {
+	[WAMP_HELLO] = {OPTIONS(hello_details), {ELEMENT_REALM, ELEMENT_OPTIONS}},
+	[WAMP_ABORT] = {OPTIONS(closing_details),
+			{ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD}},
+	[WAMP_AUTHENTICATE] = {{NULL, 0}, {ELEMENT_TEXT, ELEMENT_OPTIONS}},
+	[WAMP_GOODBYE] = {OPTIONS(closing_details), {ELEMENT_OPTIONS, ELEMENT_URI}},
+	[WAMP_ERROR] = {{NULL, 0},
+			{ELEMENT_ERROR_TYPE, ELEMENT_REQUEST, ELEMENT_OPTIONS,
+			 ELEMENT_URI, ELEMENT_PAYLOAD}},
+	[WAMP_PUBLISH] = {OPTIONS(publish_options),
+			  {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI,
+			   ELEMENT_PAYLOAD}},
+	[WAMP_SUBSCRIBE] = {OPTIONS(subscribe_options),
+			    {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI}},
+	/* options here and in UNREGISTER are Autobahn's */
+	[WAMP_UNSUBSCRIBE] = {{NULL, 0},
+			      {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS}},
+	[WAMP_CALL] = {{NULL, 0},
+		       {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD}},
+	[WAMP_CANCEL] = {{NULL, 0}, {ELEMENT_REQUEST, ELEMENT_OPTIONS}},
+	[WAMP_REGISTER] = {OPTIONS(register_options),
+			   {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI}},
+	[WAMP_UNREGISTER] = {{NULL, 0},
+			     {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS}},
+	[WAMP_YIELD] = {OPTIONS(yield_options),
+			{ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_PAYLOAD}},
+};
+
+/* --- reading --- */
+
+enum { TYPE_MAX = 1023 }; /* the last code that the specification allots */
+
+struct decoder {
+	enum serializer serializer;
+	struct token_reader reader;
+	struct buf *scratch;
+	size_t size; /* of the message */
+	struct msg *out;
+	bool has_roles;
+};
+
+/* What a string says; room for all of them is made once, so that none moves. */
+static int text_of(struct decoder *d, const struct token *t, struct slice *out)
+{
+	if (LIKELY(!t->encoded)) {
+		*out = t->text;
+		return 0;
+	}
+	if (d->scratch->len == 0 && buf_reserve(d->scratch, d->size) == NULL)
+		return d->scratch->err;
+	return token_text(t, d->serializer, d->scratch, out);
+}
+
+static bool is_absent(const struct token *t)
+{
+	return t->type == TOKEN_NULL || t->type == TOKEN_UNDEFINED;
+}
+
+/* A string; with nullable also null, which leaves *out as it was. */
+static int read_text(struct decoder *d, struct token_reader *r, bool nullable,
+		     struct slice *out)
+{
+	struct token t;
+	int err = token_next(r, &t);
+
+	if (err != 0)
+		return err;
+	if (nullable && is_absent(&t))
+		return 0;
+	return t.type == TOKEN_STR ? text_of(d, &t, out) : E_TYPE;
+}
+
+static int read_id(struct token_reader *r, uint64_t *out)
+{
+	struct token t;
+	int err = token_next(r, &t);
+
+	if (err != 0)
+		return err;
+	return token_id(&t, out) == 0 ? 0 : E_TYPE;
+}
+
+static int read_bool(struct token_reader *r, bool *out)
+{
+	struct token t;
+	int err = token_next(r, &t);
+
+	if (err != 0 || is_absent(&t))
+		return err;
+	if (t.type != TOKEN_BOOL)
+		return E_TYPE;
+	*out = t.b;
+	return 0;
+}
+
+static int read_methods(struct decoder *d)
+{
+	struct token_reader *r = &d->reader;
+	struct msg_hello *hello = d->out->hello;
+	struct token t;
+	int err = token_next(r, &t);
+
+	if (err != 0 || is_absent(&t))
+		return err;
+	if (t.type != TOKEN_ARRAY)
+		return E_TYPE;
+	hello->n_authmethods = 0;
+	for (;;) {
+		struct slice name;
+
+		err = token_next(r, &t);
+		if (err != 0 || t.type == TOKEN_END)
+			return err;
+		if (t.type != TOKEN_STR)
+			return E_TYPE;
+		if (hello->n_authmethods == WAMP_MAX_AUTHMETHODS)
+			continue;
+		err = text_of(d, &t, &name);
+		if (err != 0)
+			return err;
+		hello->authmethods[hello->n_authmethods++] = name;
+	}
+}
+
+static int read_dict(struct decoder *d, struct token_reader *r,
+		     const struct options *known, void *into);
+
+/* Kept as a whole, and then read again for the keys that matter here. */
+static int read_extra(struct decoder *d)
+{
+	static const struct options keys = OPTIONS(authextra_keys);
+	struct msg_hello *hello = d->out->hello;
+	struct token_reader again;
+	struct slice item;
+	struct token t;
+	int err = token_skip(&d->reader, &item);
+
+	if (err != 0)
+		return err;
+	token_reader_init(&again, d->serializer, item);
+	if (token_container(d->serializer, item) != TOKEN_MAP) {
+		err = token_next(&again, &t);
+		return err != 0 || is_absent(&t) ? err : E_TYPE;
+	}
+	hello->authextra = item;
+	return read_dict(d, &again, &keys, hello);
+}
+
+/* A string if it is one. */
+static int read_hint(struct decoder *d, struct token_reader *r, struct slice *out)
+{
+	struct slice item;
+	struct token_reader again;
+	struct token t;
+	int err = token_skip(r, &item);
+
+	if (err != 0)
+		return err;
+	token_reader_init(&again, d->serializer, item);
+	err = token_next(&again, &t);
+	if (err != 0 || t.type != TOKEN_STR)
+		return err;
+	return text_of(d, &t, out);
+}
+
+static int read_roles(struct decoder *d)
+{
+	struct slice item;
+	int err = token_skip(&d->reader, &item);
+
+	if (err != 0)
+		return err;
+	d->has_roles = true;
+	return token_container(d->serializer, item) == TOKEN_MAP ? 0 : E_TYPE;
+}
+
+static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
+		       void *into)
+{
+	void *at = (uint8_t *)into + o->offset;
+
+	switch (o->kind) {
+	case OPTION_BOOL:
+		return read_bool(r, at);
+	case OPTION_TEXT:
+		return read_text(d, r, true, at);
+	case OPTION_HINT:
+		return read_hint(d, r, at);
+	case OPTION_DICT:
+		return read_roles(d);
+	case OPTION_METHODS:
+		return read_methods(d);
+	case OPTION_EXTRA:
+		return read_extra(d);
+	}
+	return E_TYPE;
+}
+
+/* A dict: known keys to their places, the others are checked and passed over. */
+static int read_dict(struct decoder *d, struct token_reader *r,
+		     const struct options *known, void *into)
+{
+	struct token t;
+	struct slice name;
+	int err = token_next(r, &t);
+
+	if (err != 0)
+		return err;
+	if (t.type != TOKEN_MAP)
+		return E_TYPE;
+	for (;;) {
+		const struct option *o = NULL;
+
+		err = token_next(r, &t);
+		if (err != 0 || t.type == TOKEN_END)
+			return err;
+		if (t.type != TOKEN_STR)
+			return E_TYPE;
+		err = text_of(d, &t, &name);
+		if (err != 0)
+			return err;
+		for (size_t i = 0; o == NULL && i < known->count; i++)
+			if (slice_eq(name, known->list[i].name))
+				o = &known->list[i];
+		err = o == NULL ? token_skip(r, NULL) : read_option(d, r, o, into);
+		if (err != 0)
+			return err;
+	}
+}
+
+static int read_payload(struct decoder *d)
+{
+	static const enum token_type types[] = {TOKEN_ARRAY, TOKEN_MAP};
+	struct msg_payload *payload = &d->out->payload;
+	struct slice item;
+
+	for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
+		int err = token_skip(&d->reader, &item);
+
+		if (err == E_TYPE) /* the message ends before it */
+			return 0;
+		if (err != 0)
+			return err;
+		if (token_container(d->serializer, item) != types[i])
+			return E_TYPE;
+		if (i == 0)
+			payload->bytes = item;
+		else
+			payload->bytes.len =
+				(size_t)(item.p + item.len - payload->bytes.p);
+		payload->items++;
+	}
+	return 0;
+}
+
+/* A dict of which nothing is kept, or the end of the message. */
+static int read_maybe_dict(struct decoder *d)
+{
+	struct slice item;
+	int err = token_skip(&d->reader, &item);
+
+	if (err == E_TYPE)
+		return 0;
+	if (err != 0)
+		return err;
+	return token_container(d->serializer, item) == TOKEN_MAP ? 0 : E_TYPE;
+}
+
+static int read_error_type(struct decoder *d)
+{
+	uint64_t type;
+	int err = read_id(&d->reader, &type);
+
+	if (err != 0)
+		return err;
+	if (type > WAMP_YIELD)
+		return E_TYPE;
+	d->out->error_type = (enum wamp_type)type;
+	return 0;
+}
+
+static int read_hello_details(struct decoder *d, const struct options *known)
+{
+	int err = read_dict(d, &d->reader, known, d->out->hello);
+
+	/* without a role a HELLO is invalid (section "Session Establishment") */
+	return err == 0 && !d->has_roles ? E_TYPE : err;
+}
+
+static int read_element(struct decoder *d, enum element e, const struct options *known)
+{
+	struct msg *out = d->out;
+
+	switch (e) {
+	case ELEMENT_REQUEST:
+		return read_id(&d->reader, &out->request);
+	case ELEMENT_ID:
+		return read_id(&d->reader, &out->id);
+	case ELEMENT_ERROR_TYPE:
+		return read_error_type(d);
+	case ELEMENT_URI:
+		return read_text(d, &d->reader, false, &out->uri);
+	case ELEMENT_REALM:
+		*out->hello = (struct msg_hello){.n_authmethods = 0};
+		return read_text(d, &d->reader, true, &out->hello->realm);
+	case ELEMENT_TEXT:
+		return read_text(d, &d->reader, false, &out->text);
+	case ELEMENT_MAYBE_OPTIONS:
+		return read_maybe_dict(d);
+	case ELEMENT_OPTIONS:
+		if (out->type == WAMP_HELLO)
+			return read_hello_details(d, known);
+		return read_dict(d, &d->reader, known, out);
+	case ELEMENT_PAYLOAD:
+		return read_payload(d);
+	case ELEMENT_NONE:
+		break;
+	}
+	return E_TYPE;
+}
+
+/* The elements behind the type, and nothing behind them. */
+static int read_elements(struct decoder *d, const struct shape *shape)
+{
+	struct token t;
+
+	for (size_t i = 0; shape->elements[i] != ELEMENT_NONE; i++) {
+		int err = read_element(d, (enum element)shape->elements[i],
+				       &shape->options);
+		if (err != 0)
+			return err;
+	}
+	int err = token_next(&d->reader, &t);
+	if (err != 0)
+		return err;
+	return t.type == TOKEN_END ? token_end(&d->reader) : E_TYPE;
+}
+
+int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg *out)
+{
+	struct decoder d;
+	struct token t;
+	uint64_t type;
+
+	buf_clear(scratch);
+	*out = (struct msg){.exclude_me = true, .hello = out->hello};
+	d.serializer = s;
+	d.scratch = scratch;
+	d.size = in.len;
+	d.out = out;
+	d.has_roles = false;
+	token_reader_init(&d.reader, s, in);
+	int err = token_next(&d.reader, &t);
+	if (err != 0)
+		return err;
+	if (t.type != TOKEN_ARRAY)
+		return E_TYPE;
+	err = read_id(&d.reader, &type);
+	if (err != 0)
+		return err;
+	if (type <= TYPE_MAX)
+		out->type = (enum wamp_type)type;
+	if (type >= ARRAY_LEN(shapes) || shapes[type].elements[0] == ELEMENT_NONE)
+		return E_UNKNOWN;
+	return read_elements(&d, &shapes[type]);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes the messages that the router sends; see msg.h. */
+#include "proto/msg.h"
+
+#include "common/err.h"
+#include "proto/transcode.h"
+
+const char *wamp_type_name(enum wamp_type type)
+{
+	static const char *const names[] = {
+		[WAMP_HELLO] = "HELLO",
+		[WAMP_WELCOME] = "WELCOME",
+		[WAMP_ABORT] = "ABORT",
+		[WAMP_CHALLENGE] = "CHALLENGE",
+		[WAMP_AUTHENTICATE] = "AUTHENTICATE",
+		[WAMP_GOODBYE] = "GOODBYE",
+		[WAMP_ERROR] = "ERROR",
+		[WAMP_PUBLISH] = "PUBLISH",
+		[WAMP_PUBLISHED] = "PUBLISHED",
+		[WAMP_SUBSCRIBE] = "SUBSCRIBE",
+		[WAMP_SUBSCRIBED] = "SUBSCRIBED",
+		[WAMP_UNSUBSCRIBE] = "UNSUBSCRIBE",
+		[WAMP_UNSUBSCRIBED] = "UNSUBSCRIBED",
+		[WAMP_EVENT] = "EVENT",
+		[WAMP_CALL] = "CALL",
+		[WAMP_CANCEL] = "CANCEL",
+		[WAMP_RESULT] = "RESULT",
+		[WAMP_REGISTER] = "REGISTER",
+		[WAMP_REGISTERED] = "REGISTERED",
+		[WAMP_UNREGISTER] = "UNREGISTER",
+		[WAMP_UNREGISTERED] = "UNREGISTERED",
+		[WAMP_INVOCATION] = "INVOCATION",
+		[WAMP_INTERRUPT] = "INTERRUPT",
+		[WAMP_YIELD] = "YIELD",
+	};
+
+	if ((size_t)type >= ARRAY_LEN(names) || names[type] == NULL)
+		return "?";
+	return names[type];
+}
+
+/* What WELCOME announces: exactly what this version does. */
+static const char *const broker_features[] = {"publisher_exclusion", NULL};
+static const char *const dealer_features[] = {NULL};
+
+/* [type, ... of count elements */
+static void begin(struct token_writer *w, struct buf *out, enum serializer s,
+		  enum wamp_type type, uint64_t count)
+{
+	token_writer_init(w, s, out);
+	token_put_array(w, count);
+	token_put_uint(w, type);
+}
+
+static void put_empty_dict(struct token_writer *w)
+{
+	token_put_map(w, 0);
+	token_put_end(w);
+}
+
+static void put_pair(struct token_writer *w, const char *key, struct slice value)
+{
+	token_put_text(w, key);
+	token_put_str(w, value);
+}
+
+/* ABORT and GOODBYE: [type, {message}, uri] */
+static void write_closing(struct buf *out, enum serializer s, enum wamp_type type,
+			  const char *uri, struct slice message)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, type, 3);
+	token_put_map(&w, message.len > 0);
+	if (message.len > 0)
+		put_pair(&w, "message", message);
+	token_put_end(&w);
+	token_put_text(&w, uri);
+	token_put_end(&w);
+}
+
+void msg_write_abort(struct buf *out, enum serializer s, const char *uri,
+		     struct slice message)
+{
+	write_closing(out, s, WAMP_ABORT, uri, message);
+}
+
+void msg_write_goodbye(struct buf *out, enum serializer s, const char *uri,
+		       struct slice message)
+{
+	write_closing(out, s, WAMP_GOODBYE, uri, message);
+}
+
+void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
+				    const char *challenge_hex)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, WAMP_CHALLENGE, 3);
+	token_put_text(&w, "cryptosign");
+	token_put_map(&w, 2);
+	put_pair(&w, "challenge", slice_str(challenge_hex));
+	token_put_text(&w, "channel_binding");
+	token_put_null(&w);
+	token_put_end(&w);
+	token_put_end(&w);
+}
+
+void msg_write_reply_id(struct buf *out, enum serializer s, enum wamp_type type,
+			uint64_t request, uint64_t id)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, type, 3);
+	token_put_uint(&w, request);
+	token_put_uint(&w, id);
+	token_put_end(&w);
+}
+
+void msg_write_reply(struct buf *out, enum serializer s, enum wamp_type type,
+		     uint64_t request)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, type, 2);
+	token_put_uint(&w, request);
+	token_put_end(&w);
+}
+
+/* ..., {}, payload] */
+static void end_with_payload(struct token_writer *w, struct msg_payload payload)
+{
+	put_empty_dict(w);
+	token_put_raw(w, payload.bytes, payload.items);
+	token_put_end(w);
+}
+
+void msg_write_event(struct buf *out, enum serializer s, uint64_t subscription,
+		     uint64_t publication, struct msg_payload payload)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, WAMP_EVENT, 4 + payload.items);
+	token_put_uint(&w, subscription);
+	token_put_uint(&w, publication);
+	end_with_payload(&w, payload);
+}
+
+void msg_write_invocation(struct buf *out, enum serializer s, uint64_t request,
+			  uint64_t registration, struct msg_payload payload)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, WAMP_INVOCATION, 4 + payload.items);
+	token_put_uint(&w, request);
+	token_put_uint(&w, registration);
+	end_with_payload(&w, payload);
+}
+
+void msg_write_result(struct buf *out, enum serializer s, uint64_t request,
+		      struct msg_payload payload)
+{
+	struct token_writer w;
+
+	begin(&w, out, s, WAMP_RESULT, 3 + payload.items);
+	token_put_uint(&w, request);
+	end_with_payload(&w, payload);
+}
+
+/* [ERROR, request_type, request, {}, uri, ... of items more elements */
+static void begin_error(struct token_writer *w, struct buf *out, enum serializer s,
+			enum wamp_type request_type, uint64_t request, uint64_t items)
+{
+	begin(w, out, s, WAMP_ERROR, 5 + items);
+	token_put_uint(w, request_type);
+	token_put_uint(w, request);
+	put_empty_dict(w);
+}
+
+void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
+		     uint64_t request, struct slice uri, struct msg_payload payload)
+{
+	struct token_writer w;
+
+	begin_error(&w, out, s, request_type, request, payload.items);
+	token_put_str(&w, uri);
+	token_put_raw(&w, payload.bytes, payload.items);
+	token_put_end(&w);
+}
+
+void msg_write_error_text(struct buf *out, enum serializer s, enum wamp_type request_type,
+			  uint64_t request, const char *uri, struct slice text)
+{
+	struct token_writer w;
+
+	begin_error(&w, out, s, request_type, request, 1);
+	token_put_text(&w, uri);
+	token_put_array(&w, 1);
+	token_put_str(&w, text);
+	token_put_end(&w);
+	token_put_end(&w);
+}
+
+/* role: {features: {...}}, both objects also if empty, since wampy.js looks into them */
+static void put_role(struct token_writer *w, const char *role,
+		     const char *const *features)
+{
+	token_put_text(w, role);
+	token_put_map(w, 1);
+	token_put_text(w, "features");
+	token_put_map(w, TOKEN_COUNT_UNKNOWN);
+	for (; *features != NULL; features++) {
+		token_put_text(w, *features);
+		token_put_bool(w, true);
+	}
+	token_put_end(w);
+	token_put_end(w);
+}
+
+static const char key_node[] = "x_cb_node", key_worker[] = "x_cb_worker",
+		  key_peer[] = "x_cb_peer", key_pid[] = "x_cb_pid";
+enum { CB_PAIRS = 4 };
+
+static void put_cb_pairs(struct token_writer *w, const struct msg_welcome *welcome)
+{
+	put_pair(w, key_node, slice_str(welcome->node));
+	put_pair(w, key_worker, slice_str(welcome->worker));
+	put_pair(w, key_peer, slice_str(welcome->peer));
+	token_put_text(w, key_pid);
+	token_put_int(w, welcome->pid);
+}
+
+static bool is_cb_key(struct slice key)
+{
+	return slice_eq_str(key, key_node) || slice_eq_str(key, key_worker) ||
+	       slice_eq_str(key, key_peer) || slice_eq_str(key, key_pid);
+}
+
+/* The authenticator's pairs, less those that the router says itself. */
+static int put_authenticators(struct token_writer *w, struct slice authextra,
+			      struct buf *scratch)
+{
+	struct token_reader r;
+	struct token t;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, authextra);
+	int err = token_next(&r, &t);
+	if (err == 0 && t.type != TOKEN_MAP)
+		err = E_TYPE;
+	while (err == 0) {
+		err = token_next(&r, &t);
+		if (err != 0 || t.type == TOKEN_END)
+			break;
+		if (t.type != TOKEN_STR)
+			return E_UNSUPPORTED; /* a dict's keys are strings */
+		if (is_cb_key(t.text)) {
+			err = token_skip(&r, NULL);
+			continue;
+		}
+		token_put_str(w, t.text);
+		err = transcode_item(&r, w, scratch);
+	}
+	return err;
+}
+
+static void put_authextra(struct token_writer *w, const struct msg_welcome *welcome)
+{
+	struct buf scratch; /* MessagePack needs none */
+	int err = 0;
+
+	buf_init(&scratch, 0);
+	token_put_text(w, "authextra");
+	token_put_map(w, TOKEN_COUNT_UNKNOWN);
+	if (welcome->authextra.len > 0)
+		err = put_authenticators(w, welcome->authextra, &scratch);
+	if (err != 0 && w->out->err == 0)
+		w->out->err = err;
+	put_cb_pairs(w, welcome);
+	token_put_end(w);
+}
+
+void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welcome *w)
+{
+	struct token_writer writer;
+
+	begin(&writer, out, s, WAMP_WELCOME, 3);
+	token_put_uint(&writer, w->session);
+	token_put_map(&writer, 7 + CB_PAIRS);
+	token_put_text(&writer, "roles");
+	token_put_map(&writer, 2);
+	put_role(&writer, "broker", broker_features);
+	put_role(&writer, "dealer", dealer_features);
+	token_put_end(&writer);
+	put_pair(&writer, "realm", w->realm);
+	put_pair(&writer, "authid", w->authid);
+	put_pair(&writer, "authrole", w->authrole);
+	put_pair(&writer, "authmethod", slice_str(w->authmethod));
+	put_pair(&writer, "authprovider", w->authprovider);
+	put_authextra(&writer, w);
+	put_cb_pairs(&writer, w);
+	token_put_end(&writer);
+	token_put_end(&writer);
+}

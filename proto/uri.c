@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* URIs and their patterns; see uri.h. */
+#include "proto/uri.h"
+
+#include "common/err.h"
+#include "proto/wamp.h"
+
+/*
+ * Is the character that begins at p one of Unicode's spaces beyond ASCII? p is valid
+ * UTF-8, so that a first byte is followed by the others.
+ */
+static bool is_unicode_space(const uint8_t *p)
+{
+	switch (p[0]) {
+	case 0xc2: /* U+0085, U+00A0 */
+		return p[1] == 0x85 || p[1] == 0xa0;
+	case 0xe1: /* U+1680 */
+		return p[1] == 0x9a && p[2] == 0x80;
+	case 0xe2: /* U+2000 to U+200A, U+2028, U+2029, U+202F; U+205F */
+		if (p[1] == 0x80)
+			return p[2] <= 0x8a || p[2] == 0xa8 || p[2] == 0xa9 ||
+			       p[2] == 0xaf;
+		return p[1] == 0x81 && p[2] == 0x9f;
+	case 0xe3: /* U+3000 */
+		return p[1] == 0x80 && p[2] == 0x80;
+	default:
+		return false;
+	}
+}
+
+/* May the character that begins at p be part of a component? */
+static inline bool is_component(const uint8_t *p)
+{
+	uint8_t c = *p;
+
+	if (LIKELY(c > 0x20 && c < 0x80))
+		return c != '#';
+	if (c >= 0x80)
+		return !is_unicode_space(p);
+	/* tab to carriage return, space, and the separators that Python's \s knows */
+	return c != 0 && !(c >= 0x09 && c <= 0x0d) && !(c >= 0x1c && c <= 0x20);
+}
+
+bool uri_valid(struct slice uri)
+{
+	bool begun = false; /* is there something in this component? */
+
+	if (uri.len > WAMP_MAX_URI)
+		return false;
+	for (size_t i = 0; i < uri.len; i++) {
+		if (uri.p[i] == '.') {
+			if (!begun)
+				return false;
+			begun = false;
+		} else if (is_component(uri.p + i)) {
+			begun = true;
+		} else {
+			return false;
+		}
+	}
+	return begun;
+}
+
+int match_parse(struct slice name)
+{
+	if (slice_eq_str(name, "exact"))
+		return MATCH_EXACT;
+	if (slice_eq_str(name, "prefix"))
+		return MATCH_PREFIX;
+	if (slice_eq_str(name, "wildcard"))
+		return MATCH_WILDCARD;
+	return E_UNKNOWN;
+}
+
+/* Takes the first component off *rest, and the dot behind it; *more: was there one? */
+static struct slice take_component(struct slice *rest, bool *more)
+{
+	const uint8_t *dot = rest->len == 0 ? NULL : memchr(rest->p, '.', rest->len);
+	struct slice first =
+		slice_of(rest->p, dot == NULL ? rest->len : (size_t)(dot - rest->p));
+
+	*more = dot != NULL;
+	*rest = dot == NULL ? slice_of(NULL, 0)
+			    : slice_of(dot + 1, rest->len - first.len - 1);
+	return first;
+}
+
+static bool wildcard_matches(struct slice pattern, struct slice uri)
+{
+	bool more_pattern, more_uri;
+
+	do {
+		struct slice p = take_component(&pattern, &more_pattern);
+		struct slice u = take_component(&uri, &more_uri);
+
+		if (p.len > 0 && !slice_eq(p, u))
+			return false;
+	} while (more_pattern && more_uri);
+	return more_pattern == more_uri;
+}
+
+bool uri_matches(enum match how, struct slice pattern, struct slice uri)
+{
+	switch (how) {
+	case MATCH_EXACT:
+		return slice_eq(pattern, uri);
+	case MATCH_PREFIX:
+		return uri.len >= pattern.len &&
+		       slice_eq(pattern, slice_of(uri.p, pattern.len));
+	case MATCH_WILDCARD:
+		return wildcard_matches(pattern, uri);
+	case MATCH_COUNT:
+		break;
+	}
+	return false;
+}

@@ -472,12 +472,12 @@ class Client(Ws):
 
     def _serve(self, message):
         args, kwargs = payload_of(message, 4)
+        self.served += 1
         try:
             args, kwargs = self.procedures[message[2]](args, kwargs)
         except WampError as e:
             self.send([ERROR, INVOCATION, message[1], {}, e.uri, e.args_, e.kwargs])
             return
-        self.served += 1
         self.send([YIELD, message[1], {}, *_payload(args, kwargs)])
 
     def serve(self, count):

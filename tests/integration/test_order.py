@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What WAMP promises about order, and that nothing is lost or doubled on the way."""
+
+import threading
+
+import pytest
+from rawclient import EVENT, INVOCATION, SERIALIZERS, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED
+
+TOPICS = [f"com.example.order.t{i}" for i in range(10)]
+
+
+def in_threads(*functions):
+    """Runs the functions at the same time and raises what they raised."""
+    errors = []
+
+    def run(function):
+        try:
+            function()
+        except BaseException as e:
+            errors.append(e)
+
+    threads = [threading.Thread(target=run, args=(f,)) for f in functions]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.subset
+def test_events_of_a_publisher_stay_in_order_across_topics(routerd, join):
+    count = 300
+    receivers = [join(routerd, s) for s in SERIALIZERS]
+    topic_of = []
+    for r in receivers:
+        topic_of.append({r.subscribe(t): i for i, t in enumerate(TOPICS)})
+    senders = [join(routerd, s) for s in ("json", "msgpack", "cbor.batched")]
+
+    def publish(number, sender):
+        for i in range(count):
+            sender.publish(TOPICS[i % 10], [number, i])
+        # one that is answered: all before it were processed
+        sender.publish("com.example.end", acknowledge=True)
+
+    def receive(receiver, topics):
+        following = [0] * len(senders)
+        for _ in range(count * len(senders)):
+            message = receiver.expect(EVENT)
+            number, i = message[4]
+            assert i == following[number], f"publisher {number}: {i} after {following[number] - 1}"
+            assert topics[message[1]] == i % 10
+            following[number] += 1
+
+    in_threads(*[lambda n=n, s=s: publish(n, s) for n, s in enumerate(senders)],
+               *[lambda r=r, t=t: receive(r, t) for r, t in zip(receivers, topic_of)])
+    for r in receivers:
+        assert r.silent() == []
+    routerd.check_threads()
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize("alone", [True, False], ids=["last_member", "one_of_many"])
+def test_no_event_before_subscribed_and_none_after_unsubscribed(routerd, join, alone):
+    """Subscribers come and go while two publishers never stop."""
+    rounds, stop = 60, threading.Event()
+    if not alone:
+        join(routerd).subscribe("com.example.churn")
+    churners = [join(routerd, s) for s in SERIALIZERS[:4]]
+    publishers = [join(routerd, s) for s in ("json", "cbor")]
+
+    def publish(sender):
+        while not stop.is_set():
+            for _ in range(20):
+                sender.publish("com.example.churn", [1])
+            sender.publish("com.example.churn", [2], acknowledge=True)
+
+    def churn(client):
+        seen = 0
+        for _ in range(rounds):
+            request = client.next_request()
+            client.send([SUBSCRIBE, request, {}, "com.example.churn"])
+            message = client.recv()
+            assert message[:2] == [SUBSCRIBED, request], f"{message} before SUBSCRIBED"
+            subscription = message[2]
+            for _ in range(3):
+                message = client.recv()
+                assert message[0] == EVENT and message[1] == subscription
+                seen += 1
+            request = client.next_request()
+            client.send([UNSUBSCRIBE, request, subscription])
+            while True:
+                message = client.recv()
+                if message[0] == UNSUBSCRIBED:
+                    assert message[1] == request
+                    break
+                assert message[0] == EVENT and message[1] == subscription
+            assert not client.inbox, "an event in the same batch behind UNSUBSCRIBED"
+        return seen
+
+    def all_churn():
+        try:
+            in_threads(*[lambda c=c: churn(c) for c in churners])
+        finally:
+            stop.set()
+
+    in_threads(all_churn, *[lambda p=p: publish(p) for p in publishers])
+    routerd.check_threads()
+
+
+def test_what_was_published_before_goodbye_arrives(routerd, join):
+    receiver = join(routerd)
+    subscription = receiver.subscribe("com.example.last_words")
+    for s in SERIALIZERS:
+        sender = join(routerd, s)
+        for i in range(100):
+            sender.publish("com.example.last_words", [i])
+        sender.leave()
+        for i in range(100):
+            assert receiver.event(subscription) == ([i], {})
+    routerd.check_threads()
+
+
+def test_invocations_of_a_caller_keep_their_order(routerd, join):
+    count = 300
+    callee = join(routerd, "cbor.batched")
+    procedures = [f"com.example.order.p{i}" for i in range(5)]
+    for p in procedures:
+        callee.register(p)
+    callers = [join(routerd, s) for s in ("json", "msgpack", "cbor")]
+
+    def call(number, caller):
+        requests = [caller.start_call(procedures[i % 5], [number, i]) for i in range(count)]
+        for i, request in enumerate(requests):
+            assert caller.result(request) == ([number, i], {})
+
+    def serve():
+        following = [0] * len(callers)
+        for _ in range(count * len(callers)):
+            message = callee.expect(INVOCATION)
+            number, i = message[4]
+            assert i == following[number]
+            following[number] += 1
+            callee.send([70, message[1], {}, message[4]])
+
+    in_threads(serve, *[lambda n=n, c=c: call(n, c) for n, c in enumerate(callers)])
+    routerd.check_threads()
+
+
+def test_invocation_ids_count_up_by_one_for_each_callee(routerd, join):
+    caller, one, two = join(routerd), join(routerd), join(routerd)
+    one.register("com.example.one")
+    two.register("com.example.two")
+    for client, procedure in ((one, "com.example.one"), (two, "com.example.two")):
+        for i in range(1, 6):
+            request = caller.start_call(procedure, [i])
+            message = client.expect(INVOCATION)
+            assert message[1] == i
+            client.send([70, message[1], {}])
+            caller.result(request)
+
+
+def test_results_may_come_in_another_order_than_calls(routerd, join):
+    caller, callee = join(routerd, "msgpack"), join(routerd, "json")
+    callee.register("com.example.slow")
+    requests = [caller.start_call("com.example.slow", [i]) for i in range(10)]
+    invocations = [callee.expect(INVOCATION) for _ in range(10)]
+    for message in reversed(invocations):
+        callee.send([70, message[1], {}, message[4]])
+    for i in reversed(range(10)):
+        assert caller.result(requests[i]) == ([i], {})

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subscriptions, members and publications; see broker.h. */
+#include "routerd/core/broker.h"
+
+#include "common/table.h"
+#include "routerd/core/realm_int.h"
+
+#include <stdlib.h>
+
+/* Born with its first member, dies with its last. */
+struct subscription {
+	UT_hash_handle hh; /* by topic, which lies behind the struct */
+	uint64_t id;
+	uint32_t n_members;
+	uint32_t members_of[]; /* each worker */
+};
+
+struct membership {
+	struct id_node node; /* owner: the session, id: the subscription's */
+	LIST_ENTRY(membership) of_session;
+	struct subscription *subscription;
+};
+
+int broker_init(struct broker *b)
+{
+	return id_table_init(&b->memberships);
+}
+
+void broker_fini(struct broker *b)
+{
+	ASSERT(b->topics == NULL);
+	id_table_fini(&b->memberships);
+}
+
+size_t broker_subscriptions(const struct broker *b)
+{
+	return HASH_COUNT(b->topics);
+}
+
+static struct subscription *find_topic(const struct broker *b, struct slice topic)
+{
+	struct subscription *sub;
+
+	HASH_FIND(hh, b->topics, topic.p, topic.len, sub);
+	return sub;
+}
+
+static struct subscription *new_subscription(struct realm *r, struct slice topic)
+{
+	size_t counts = r->n_workers * sizeof(uint32_t);
+	struct subscription *sub = calloc(1, sizeof(*sub) + counts + topic.len);
+
+	if (sub == NULL)
+		return NULL;
+	uint8_t *pos = (uint8_t *)(sub->members_of + r->n_workers);
+	topic = slice_store(&pos, topic);
+	HASH_ADD_KEYPTR(hh, r->broker.topics, topic.p, topic.len, sub);
+	if (!table_has(sub)) {
+		free(sub);
+		return NULL;
+	}
+	sub->id = realm_new_id(r);
+	return sub;
+}
+
+static void free_subscription_if_empty(struct realm *r, struct subscription *sub)
+{
+	if (sub->n_members > 0)
+		return;
+	HASH_DEL(r->broker.topics, sub);
+	free(sub);
+}
+
+static struct membership *find_membership(const struct broker *b, const struct session *s,
+					  uint64_t subscription)
+{
+	struct id_node *node = id_table_find(&b->memberships, s, subscription);
+
+	return node == NULL ? NULL : container_of(node, struct membership, node);
+}
+
+/* The topic's subscription with s as a member; NULL: no memory. */
+static struct subscription *add_member(struct realm *r, struct session *s,
+				       struct subscription *sub, struct slice topic)
+{
+	struct membership *m = malloc(sizeof(*m));
+
+	if (m == NULL)
+		return NULL;
+	if (sub == NULL)
+		sub = new_subscription(r, topic);
+	if (sub == NULL) {
+		free(m);
+		return NULL;
+	}
+	m->node.owner = s;
+	m->node.id = sub->id;
+	m->subscription = sub;
+	id_table_add(&r->broker.memberships, &m->node);
+	LIST_INSERT_HEAD(&s->memberships, m, of_session);
+	s->n_memberships++;
+	sub->n_members++;
+	sub->members_of[s->ref.worker]++;
+	return sub;
+}
+
+static void drop_membership(struct realm *r, struct session *s, struct membership *m)
+{
+	struct subscription *sub = m->subscription;
+
+	id_table_remove(&r->broker.memberships, &m->node);
+	LIST_REMOVE(m, of_session);
+	s->n_memberships--;
+	sub->n_members--;
+	sub->members_of[s->ref.worker]--;
+	free(m);
+	free_subscription_if_empty(r, sub);
+}
+
+void broker_subscribe(struct realm *r, struct session *s, struct post *p)
+{
+	static const struct post_error too_many = {
+		WAMP_ERROR_UNAVAILABLE, "the session has too many subscriptions"};
+	static const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE,
+						    "out of memory"};
+	struct slice topic = payload_uri(p->payload);
+	struct subscription *sub = find_topic(&r->broker, topic);
+
+	/* a second time: the same answer */
+	if (sub == NULL || find_membership(&r->broker, s, sub->id) == NULL) {
+		const struct post_error *error = &no_memory;
+		if (s->n_memberships >= r->limits.subscriptions)
+			error = &too_many;
+		else if ((sub = add_member(r, s, sub, topic)) != NULL)
+			error = NULL;
+		if (error != NULL) {
+			session_error(r, s, WAMP_SUBSCRIBE, p->request, *error, NULL);
+			return;
+		}
+	}
+	struct post answer = {
+		.type = POST_SUBSCRIBED,
+		.request = p->request,
+		.id = sub->id,
+	};
+	session_post(r, s, &answer);
+}
+
+void broker_unsubscribe(struct realm *r, struct session *s, struct post *p)
+{
+	static const struct post_error no_such = {
+		WAMP_ERROR_NO_SUCH_SUBSCRIPTION,
+		"the session has no subscription with this id"};
+	struct membership *m = find_membership(&r->broker, s, p->id);
+
+	if (m == NULL) {
+		session_error(r, s, WAMP_UNSUBSCRIBE, p->request, no_such, NULL);
+		return;
+	}
+	drop_membership(r, s, m);
+	struct post answer = {
+		.type = POST_UNSUBSCRIBED,
+		.request = p->request,
+		.id = p->id,
+	};
+	session_post(r, s, &answer);
+}
+
+void broker_drop_memberships(struct realm *r, struct session *s)
+{
+	struct membership *m;
+
+	while ((m = LIST_FIRST(&s->memberships)) != NULL)
+		drop_membership(r, s, m);
+}
+
+#define ID_MASK (WAMP_MAX_ID - 1)
+
+/*
+ * A permutation of the 53-bit numbers: a multiplication by an odd number modulo 2^53 can
+ * be undone, and so can a right shift with exclusive or.
+ */
+static uint64_t permute(uint64_t x)
+{
+	x = (x ^ x >> 27) * UINT64_C(0xbf58476d1ce4e5b9) & ID_MASK;
+	x = (x ^ x >> 26) * UINT64_C(0x94d049bb133111eb) & ID_MASK;
+	return x ^ x >> 28;
+}
+
+void broker_seed(struct broker *b, uint64_t seed)
+{
+	b->publication = seed & ID_MASK;
+	b->publication_step = permute(seed >> 11) | 1;
+}
+
+/*
+ * Looks random, as the specification asks for, and still comes only once in 2^53: the
+ * step is odd, so all numbers take their turn.
+ */
+static uint64_t publication_id(struct broker *b)
+{
+	b->publication = (b->publication + b->publication_step) & ID_MASK;
+	return permute(b->publication) + 1;
+}
+
+/*
+ * One post to each worker that has members, in the order of their numbers. The last takes
+ * the reference that p holds.
+ */
+static void post_events(struct realm *r, const struct session *s,
+			const struct subscription *sub, struct post *p,
+			uint64_t publication)
+{
+	const unsigned none = r->n_workers;
+	unsigned to = none, skip = none;
+	struct post event = {
+		.type = POST_EVENT,
+		.realm = r->index,
+		.session = s->ref,
+		.id = sub->id,
+		.exclude_me = p->exclude_me,
+		.publication = publication,
+	};
+
+	/* the publisher alone, who does not want it */
+	if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
+	    find_membership(&r->broker, s, sub->id) != NULL)
+		skip = s->ref.worker;
+	for (unsigned worker = 0; worker < r->n_workers; worker++) {
+		if (sub->members_of[worker] == 0 || worker == skip)
+			continue;
+		if (to != none) {
+			event.payload = payload_ref(p->payload);
+			r->counters.events_posted++;
+			post_send(r->outbox, to, &event);
+		}
+		to = worker;
+	}
+	if (to == none)
+		return;
+	event.payload = p->payload;
+	p->payload = NULL;
+	r->counters.events_posted++;
+	post_send(r->outbox, to, &event);
+}
+
+void broker_publish(struct realm *r, struct session *s, struct post *p)
+{
+	const struct subscription *sub = find_topic(&r->broker, payload_uri(p->payload));
+	uint64_t publication = publication_id(&r->broker);
+
+	r->counters.publishes++;
+	if (sub != NULL)
+		post_events(r, s, sub, p, publication);
+	if (!p->acknowledge)
+		return;
+	struct post answer = {
+		.type = POST_PUBLISHED,
+		.request = p->request,
+		.id = publication,
+	};
+	session_post(r, s, &answer);
+}

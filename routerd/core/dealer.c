@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registrations and calls; see dealer.h. */
+#include "routerd/core/dealer.h"
+
+#include "common/err.h"
+#include "common/table.h"
+#include "routerd/core/realm_int.h"
+
+#include <stdlib.h>
+
+enum {
+	FREE_CALLS_MAX = 1024, /* kept by a realm for calls to come */
+};
+
+struct registration {
+	struct id_node node; /* owner: the callee, id: the registration's */
+	LIST_ENTRY(registration) of_callee;
+	UT_hash_handle hh; /* by procedure */
+	uint8_t procedure[];
+};
+
+/* A CALL that has become an INVOCATION and is not answered yet. */
+struct call {
+	struct id_node node; /* owner: the callee, id: INVOCATION.Request */
+	LIST_ENTRY(call) of_callee;
+	union {
+		LIST_ENTRY(call) of_caller;
+		SLIST_ENTRY(call) free;
+	};
+	struct session *caller;
+	uint64_t request; /* CALL.Request: the caller's choice, not always unique */
+};
+
+static const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE, "out of memory"};
+
+int dealer_init(struct dealer *d)
+{
+	int r;
+
+	SLIST_INIT(&d->free_calls);
+	if ((r = id_table_init(&d->registrations)) != 0 ||
+	    (r = id_table_init(&d->calls)) != 0)
+		return r;
+	return 0;
+}
+
+void dealer_fini(struct dealer *d)
+{
+	struct call *c;
+
+	ASSERT(d->procedures == NULL);
+	while ((c = SLIST_FIRST(&d->free_calls)) != NULL) {
+		SLIST_REMOVE_HEAD(&d->free_calls, free);
+		free(c);
+	}
+	id_table_fini(&d->calls);
+	id_table_fini(&d->registrations);
+}
+
+/* --- registrations
+ * ---------------------------------------------------------------------- */
+
+static struct registration *find_procedure(const struct dealer *d, struct slice procedure)
+{
+	struct registration *reg;
+
+	HASH_FIND(hh, d->procedures, procedure.p, procedure.len, reg);
+	return reg;
+}
+
+static struct registration *add_registration(struct realm *r, struct session *s,
+					     struct slice procedure)
+{
+	struct registration *reg = malloc(sizeof(*reg) + procedure.len);
+
+	if (reg == NULL)
+		return NULL;
+	memcpy(reg->procedure, procedure.p, procedure.len);
+	HASH_ADD(hh, r->dealer.procedures, procedure, procedure.len, reg);
+	if (!table_has(reg)) {
+		free(reg);
+		return NULL;
+	}
+	reg->node.owner = s;
+	reg->node.id = realm_new_id(r);
+	id_table_add(&r->dealer.registrations, &reg->node);
+	LIST_INSERT_HEAD(&s->registrations, reg, of_callee);
+	s->n_registrations++;
+	return reg;
+}
+
+static void drop_registration(struct realm *r, struct session *s,
+			      struct registration *reg)
+{
+	HASH_DEL(r->dealer.procedures, reg);
+	id_table_remove(&r->dealer.registrations, &reg->node);
+	LIST_REMOVE(reg, of_callee);
+	s->n_registrations--;
+	free(reg);
+}
+
+void dealer_register(struct realm *r, struct session *s, struct post *p)
+{
+	static const struct post_error exists = {WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
+						 "a callee is registered for procedure"};
+	static const struct post_error too_many = {
+		WAMP_ERROR_UNAVAILABLE, "the session has too many registrations"};
+	struct slice procedure = payload_uri(p->payload);
+	struct registration *reg = NULL;
+
+	if (find_procedure(&r->dealer, procedure) != NULL) {
+		session_error(r, s, WAMP_REGISTER, p->request, exists, p->payload);
+		p->payload = NULL;
+	} else if (s->n_registrations >= r->limits.registrations) {
+		session_error(r, s, WAMP_REGISTER, p->request, too_many, NULL);
+	} else if ((reg = add_registration(r, s, procedure)) == NULL) {
+		session_error(r, s, WAMP_REGISTER, p->request, no_memory, NULL);
+	} else {
+		struct post answer = {
+			.type = POST_REGISTERED,
+			.request = p->request,
+			.id = reg->node.id,
+		};
+		session_post(r, s, &answer);
+	}
+}
+
+void dealer_unregister(struct realm *r, struct session *s, struct post *p)
+{
+	static const struct post_error no_such = {
+		WAMP_ERROR_NO_SUCH_REGISTRATION,
+		"the session has no registration with this id"};
+	struct id_node *node = id_table_find(&r->dealer.registrations, s, p->id);
+
+	if (node == NULL) {
+		session_error(r, s, WAMP_UNREGISTER, p->request, no_such, NULL);
+		return;
+	}
+	drop_registration(r, s, container_of(node, struct registration, node));
+	struct post answer = {
+		.type = POST_UNREGISTERED,
+		.request = p->request,
+	};
+	session_post(r, s, &answer);
+}
+
+void dealer_drop_registrations(struct realm *r, struct session *s)
+{
+	struct registration *reg;
+
+	while ((reg = LIST_FIRST(&s->registrations)) != NULL)
+		drop_registration(r, s, reg);
+}
+
+/* --- calls
+ * ------------------------------------------------------------------------------ */
+
+static struct call *take_call(struct dealer *d)
+{
+	struct call *c = SLIST_FIRST(&d->free_calls);
+
+	if (c == NULL)
+		return malloc(sizeof(*c));
+	SLIST_REMOVE_HEAD(&d->free_calls, free);
+	d->n_free_calls--;
+	return c;
+}
+
+static void give_back_call(struct dealer *d, struct call *c)
+{
+	if (d->n_free_calls == FREE_CALLS_MAX) {
+		free(c);
+		return;
+	}
+	SLIST_INSERT_HEAD(&d->free_calls, c, free);
+	d->n_free_calls++;
+}
+
+static struct call *add_call(struct realm *r, struct session *caller, uint64_t request,
+			     struct session *callee)
+{
+	struct call *c = take_call(&r->dealer);
+
+	if (c == NULL)
+		return NULL;
+	/* specification, "Identifiers": in session scope, from 1 to 2^53, then from 1 */
+	callee->last_invocation = callee->last_invocation % WAMP_MAX_ID + 1;
+	c->node.owner = callee;
+	c->node.id = callee->last_invocation;
+	c->caller = caller;
+	c->request = request;
+	id_table_add(&r->dealer.calls, &c->node);
+	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
+	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
+	callee->n_invocations++;
+	caller->n_calls++;
+	return c;
+}
+
+static void forget_call(struct realm *r, struct call *c)
+{
+	struct session *callee = c->node.owner;
+
+	id_table_remove(&r->dealer.calls, &c->node);
+	LIST_REMOVE(c, of_callee);
+	LIST_REMOVE(c, of_caller);
+	callee->n_invocations--;
+	c->caller->n_calls--;
+	give_back_call(&r->dealer, c);
+}
+
+/* The call that a callee means; NULL, and counted: it has none of this id. */
+static struct call *find_call(struct realm *r, const struct session *callee,
+			      uint64_t invocation)
+{
+	struct id_node *node = id_table_find(&r->dealer.calls, callee, invocation);
+
+	if (node != NULL)
+		return container_of(node, struct call, node);
+	r->counters.unknown_answers++;
+	return NULL;
+}
+
+void dealer_call(struct realm *r, struct session *s, struct post *p)
+{
+	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
+						  "no callee registered for procedure"};
+	static const struct post_error caller_full = {
+		WAMP_ERROR_UNAVAILABLE, "the session has too many calls in flight"};
+	static const struct post_error callee_full = {
+		WAMP_ERROR_UNAVAILABLE, "the callee has too many calls in flight"};
+	const struct registration *reg =
+		find_procedure(&r->dealer, payload_uri(p->payload));
+	const struct post_error *error = NULL;
+	const struct call *c = NULL;
+
+	r->counters.calls++;
+	if (reg == NULL) {
+		session_error(r, s, WAMP_CALL, p->request, no_such, p->payload);
+		p->payload = NULL;
+		return;
+	}
+	struct session *callee = reg->node.owner;
+	if (s->n_calls >= r->limits.calls)
+		error = &caller_full;
+	else if (callee->n_invocations >= r->limits.invocations)
+		error = &callee_full;
+	else if ((c = add_call(r, s, p->request, callee)) == NULL)
+		error = &no_memory;
+	if (error != NULL) {
+		session_error(r, s, WAMP_CALL, p->request, *error, NULL);
+		return;
+	}
+	struct post invocation = {
+		.type = POST_INVOCATION,
+		.request = c->node.id,
+		.id = reg->node.id,
+		.payload = p->payload,
+	};
+	p->payload = NULL;
+	session_post(r, callee, &invocation);
+}
+
+void dealer_yield(struct realm *r, struct session *s, struct post *p)
+{
+	struct call *c = find_call(r, s, p->request);
+
+	if (c == NULL)
+		return;
+	struct post result = {
+		.type = POST_RESULT,
+		.request = c->request,
+		.payload = p->payload,
+	};
+	p->payload = NULL;
+	r->counters.results++;
+	session_post(r, c->caller, &result);
+	forget_call(r, c);
+}
+
+/* Answers a call by an ERROR, and forgets it. */
+static void fail_call(struct realm *r, struct call *c, struct post_error error,
+		      struct payload *payload)
+{
+	session_error(r, c->caller, WAMP_CALL, c->request, error, payload);
+	forget_call(r, c);
+}
+
+void dealer_invocation_error(struct realm *r, struct session *s, struct post *p)
+{
+	static const struct post_error the_callees = {NULL, NULL};
+	struct call *c = find_call(r, s, p->request);
+
+	if (c == NULL)
+		return;
+	fail_call(r, c, the_callees, p->payload);
+	p->payload = NULL;
+}
+
+void dealer_undeliverable(struct realm *r, struct session *s, struct post *p)
+{
+	struct call *c = find_call(r, s, p->request);
+
+	if (c != NULL)
+		fail_call(r, c, p->error, NULL);
+}
+
+void dealer_forget_calls(struct realm *r, struct session *s)
+{
+	struct call *c;
+
+	while ((c = LIST_FIRST(&s->calls)) != NULL)
+		forget_call(r, c);
+}
+
+void dealer_fail_invocations(struct realm *r, struct session *s)
+{
+	static const struct post_error callee_left = {
+		WAMP_ERROR_CANCELED, "callee left while the call was in flight"};
+	struct call *c;
+
+	while ((c = LIST_FIRST(&s->invocations)) != NULL)
+		fail_call(r, c, callee_left, NULL);
+}

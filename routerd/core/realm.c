@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A realm: its parts put together, posts handed to their handlers; see realm.h. */
+#include "routerd/core/realm.h"
+
+#include "routerd/core/realm_int.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
+			const struct realm_limits *limits, struct outbox *outbox)
+{
+	ASSERT(index < n_realms && n_workers > 0);
+	struct realm *r = calloc(1, sizeof(*r));
+	uint64_t seed;
+
+	if (r == NULL)
+		return NULL;
+	r->outbox = outbox;
+	r->index = index;
+	r->n_realms = n_realms;
+	r->n_workers = n_workers;
+	r->limits = *limits;
+	r->next_id = index + 1u;
+	TAILQ_INIT(&r->sessions);
+	if (id_table_init(&r->session_table) != 0 || broker_init(&r->broker) != 0 ||
+	    dealer_init(&r->dealer) != 0) {
+		realm_free(&r);
+		return NULL;
+	}
+	randombytes_buf(&seed, sizeof(seed));
+	realm_seed(r, seed);
+	return r;
+}
+
+void realm_free(struct realm **rp)
+{
+	struct realm *r = *rp;
+	struct session *s;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	/* when no call is in flight any more, nobody is owed a post */
+	TAILQ_FOREACH (s, &r->sessions, link)
+		dealer_forget_calls(r, s);
+	while ((s = TAILQ_FIRST(&r->sessions)) != NULL)
+		session_take_down(r, s);
+	dealer_fini(&r->dealer);
+	broker_fini(&r->broker);
+	id_table_fini(&r->session_table);
+	free(r);
+}
+
+void realm_seed(struct realm *r, uint64_t seed)
+{
+	broker_seed(&r->broker, seed);
+}
+
+static void handle_gone(struct realm *r, struct session *s, struct post *p)
+{
+	(void)p;
+	r->counters.gones++;
+	session_take_down(r, s);
+}
+
+static void handle_goodbye(struct realm *r, struct session *s, struct post *p)
+{
+	struct post left = {
+		.type = POST_LEFT,
+		.realm = r->index,
+		.session = p->session,
+	};
+
+	r->counters.goodbyes++;
+	session_take_down(r, s);
+	post_send(r->outbox, left.session.worker, &left);
+}
+
+/* For each post of a session but its first. */
+static void (*const handlers[])(struct realm *, struct session *, struct post *) = {
+	[POST_GONE] = handle_gone,
+	[POST_GOODBYE] = handle_goodbye,
+	[POST_SUBSCRIBE] = broker_subscribe,
+	[POST_UNSUBSCRIBE] = broker_unsubscribe,
+	[POST_PUBLISH] = broker_publish,
+	[POST_REGISTER] = dealer_register,
+	[POST_UNREGISTER] = dealer_unregister,
+	[POST_CALL] = dealer_call,
+	[POST_YIELD] = dealer_yield,
+	[POST_INVOCATION_ERROR] = dealer_invocation_error,
+	[POST_UNDELIVERABLE] = dealer_undeliverable,
+};
+
+void realm_post(struct realm *r, struct post *p)
+{
+	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == r->index);
+	struct session *s;
+
+	if (p->type == POST_JOIN)
+		session_join(r, p);
+	else if ((s = session_find(r, p->session)) != NULL)
+		handlers[p->type](r, s, p);
+	else
+		r->counters.dropped_posts++;
+	post_drop(p);
+}
+
+unsigned realm_revoke(struct realm *r, struct revocation *revocation)
+{
+	struct session *s, *next;
+	unsigned n = 0;
+
+	for (s = TAILQ_FIRST(&r->sessions); s != NULL; s = next) {
+		next = TAILQ_NEXT(s, link);
+		if (!revocation_matches(revocation, s->identity))
+			continue;
+		n++;
+		if (revocation->dry_run)
+			continue;
+		struct post killed = {
+			.type = POST_KILLED,
+			.realm = r->index,
+			.session = s->ref,
+			.revocation = revocation_ref(revocation),
+		};
+		r->counters.kills++;
+		session_take_down(r, s);
+		post_send(r->outbox, killed.session.worker, &killed);
+	}
+	return n;
+}
+
+size_t realm_sessions(const struct realm *r)
+{
+	return r->session_table.count;
+}
+
+struct realm_counters realm_counters(const struct realm *r)
+{
+	struct realm_counters c = r->counters;
+
+	c.sessions = r->session_table.count;
+	c.subscriptions = broker_subscriptions(&r->broker);
+	c.memberships = r->broker.memberships.count;
+	c.registrations = r->dealer.registrations.count;
+	c.calls_in_flight = r->dealer.calls.count;
+	return c;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A realm at its owner: sessions, broker and dealer (specification: "Publish and
+ * Subscribe", "Remote Procedure Calls", Basic Profile). Posts go in, posts come out; what
+ * comes out depends on nothing but what went in. No socket, lock, clock or payload byte
+ * is known here. All functions: only on the thread of the worker that owns the realm.
+ */
+#ifndef ROUTERD_CORE_REALM_H
+#define ROUTERD_CORE_REALM_H
+
+#include "common/base.h"
+#include "routerd/post.h"
+
+struct realm;
+
+/* Maxima for one session. Beyond them a request is answered by an ERROR. */
+struct realm_limits {
+	uint32_t subscriptions;
+	uint32_t registrations;
+	uint32_t calls;       /* in flight, as their caller */
+	uint32_t invocations; /* in flight, as their callee */
+};
+
+struct realm_counters {
+	/* what there is now */
+	uint64_t sessions;
+	uint64_t subscriptions;
+	uint64_t memberships; /* of sessions in subscriptions */
+	uint64_t registrations;
+	uint64_t calls_in_flight;
+	/* what there was so far */
+	uint64_t joins;
+	uint64_t goodbyes;
+	uint64_t gones;
+	uint64_t kills;
+	uint64_t replaced; /* sessions whose slot was joined again before they left */
+	uint64_t dropped_posts; /* from sessions that had left, or were killed */
+	uint64_t publishes;
+	uint64_t events_posted; /* one for each worker with members */
+	uint64_t calls;
+	uint64_t results;
+	uint64_t errors;          /* sent: the router's own and the callees' */
+	uint64_t unknown_answers; /* YIELD, ERROR, undeliverable: no such call */
+};
+
+/*
+ * A realm without sessions, the index-th of n_realms (which keeps subscription and
+ * registration ids apart), for sessions on workers 0 to n_workers - 1. The limits are
+ * copied; the outbox is lent and must live longer. NULL: no memory.
+ */
+struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
+			const struct realm_limits *limits, struct outbox *outbox);
+
+/* Forgets everything and posts nothing. NULL-safe, clears the caller's pointer. */
+void realm_free(struct realm **realm);
+
+/* Makes publication ids repeatable; for tests. */
+void realm_seed(struct realm *r, uint64_t seed);
+
+/*
+ * Handles one post from a worker to the owner and takes the references that it holds. A
+ * post from a session that is not here (any more) is dropped and counted. The worker has
+ * checked a JOIN against the revocations that it remembers.
+ */
+void realm_post(struct realm *r, struct post *p);
+
+/*
+ * Ends the sessions that a revocation names, each with a POST_KILLED that refers to it;
+ * if it is a dry run, only counts them. Returns how many.
+ */
+unsigned realm_revoke(struct realm *r, struct revocation *revocation);
+
+size_t realm_sessions(const struct realm *r);
+struct realm_counters realm_counters(const struct realm *r);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A realm from inside, for the files of core/: they are its parts, and one thread runs
+ * them all.
+ */
+#ifndef ROUTERD_CORE_REALM_INT_H
+#define ROUTERD_CORE_REALM_INT_H
+
+#include "routerd/core/broker.h"
+#include "routerd/core/dealer.h"
+#include "routerd/core/realm.h"
+#include "routerd/core/session.h"
+
+struct realm {
+	struct outbox *outbox; /* lent */
+	uint16_t index;        /* in the configuration */
+	unsigned n_realms;
+	unsigned n_workers;
+	struct realm_limits limits;
+	uint64_t next_id;              /* see realm_new_id */
+	struct session_list sessions;  /* in the order of joining */
+	struct id_table session_table; /* by worker and slot */
+	struct broker broker;
+	struct dealer dealer;
+	struct realm_counters counters; /* its first group is filled in when asked for */
+};
+
+/*
+ * An id for a subscription or registration: never used before or again, in any realm of
+ * this process; small, because wampy writes large ones as floating point.
+ */
+static inline uint64_t realm_new_id(struct realm *r)
+{
+	uint64_t id = r->next_id;
+
+	r->next_id += r->n_realms;
+	return id;
+}
+
+#endif

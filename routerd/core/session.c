@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions at the owner of their realm; see session.h. */
+#include "routerd/core/session.h"
+
+#include "routerd/core/realm_int.h"
+
+#include <stdlib.h>
+
+static uint64_t place(struct session_ref ref)
+{
+	return (uint64_t)ref.worker << 32 | ref.slot;
+}
+
+/* Whoever has this slot of this worker, of whatever generation. */
+static struct session *find_by_place(const struct realm *r, struct session_ref ref)
+{
+	struct id_node *node = id_table_find(&r->session_table, NULL, place(ref));
+
+	return node == NULL ? NULL : container_of(node, struct session, node);
+}
+
+struct session *session_find(const struct realm *r, struct session_ref ref)
+{
+	struct session *s = find_by_place(r, ref);
+
+	return s == NULL || s->ref.generation != ref.generation ? NULL : s;
+}
+
+void session_join(struct realm *r, struct post *p)
+{
+	ASSERT(p->session.worker < r->n_workers);
+	struct session *s = find_by_place(r, p->session);
+	struct post answer = {
+		.type = POST_JOINED,
+		.realm = r->index,
+		.session = p->session,
+	};
+
+	if (s != NULL) { /* its worker's mistake, but not worth a crash */
+		r->counters.replaced++;
+		session_take_down(r, s);
+	}
+	s = calloc(1, sizeof(*s));
+	if (s == NULL) {
+		answer.type = POST_JOIN_REFUSED;
+		post_send(r->outbox, answer.session.worker, &answer);
+		return;
+	}
+	s->ref = p->session;
+	s->identity = p->identity;
+	p->identity = NULL;
+	LIST_INIT(&s->memberships);
+	LIST_INIT(&s->registrations);
+	LIST_INIT(&s->calls);
+	LIST_INIT(&s->invocations);
+	s->node.id = place(s->ref);
+	id_table_add(&r->session_table, &s->node);
+	TAILQ_INSERT_TAIL(&r->sessions, s, link);
+	r->counters.joins++;
+	post_send(r->outbox, answer.session.worker, &answer);
+}
+
+void session_take_down(struct realm *r, struct session *s)
+{
+	broker_drop_memberships(r, s);
+	dealer_drop_registrations(r, s);
+	dealer_forget_calls(r, s);
+	dealer_fail_invocations(r, s);
+	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0 &&
+	       s->n_invocations == 0);
+	TAILQ_REMOVE(&r->sessions, s, link);
+	id_table_remove(&r->session_table, &s->node);
+	identity_unref(&s->identity);
+	free(s);
+}
+
+void session_post(struct realm *r, const struct session *s, struct post *p)
+{
+	p->realm = r->index;
+	p->session = s->ref;
+	post_send(r->outbox, s->ref.worker, p);
+}
+
+void session_error(struct realm *r, const struct session *s, enum wamp_type request_type,
+		   uint64_t request, struct post_error error, struct payload *payload)
+{
+	struct post p = {
+		.type = POST_ERROR,
+		.request_type = (uint8_t)request_type,
+		.request = request,
+		.payload = payload,
+		.error = error,
+	};
+
+	r->counters.errors++;
+	session_post(r, s, &p);
+}

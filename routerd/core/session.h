@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session at the owner of its realm: who it is, and the heads of the lists of what it
+ * has. The lists' elements are the broker's and the dealer's. Only for core/; only on the
+ * owner's thread.
+ */
+#ifndef ROUTERD_CORE_SESSION_H
+#define ROUTERD_CORE_SESSION_H
+
+#include "common/base.h"
+#include "routerd/core/id_table.h"
+#include "routerd/post.h"
+
+#include <sys/queue.h>
+
+struct realm;
+struct membership;
+struct registration;
+struct call;
+
+struct session {
+	struct id_node node; /* owner: NULL, id: worker and slot */
+	TAILQ_ENTRY(session) link;
+	struct identity *identity; /* a reference */
+	struct session_ref ref;
+	uint32_t n_memberships;
+	uint32_t n_registrations;
+	uint32_t n_calls;
+	uint32_t n_invocations;
+	uint64_t last_invocation; /* id of the last INVOCATION to it */
+	LIST_HEAD(, membership) memberships;
+	LIST_HEAD(, registration) registrations;
+	LIST_HEAD(, call) calls;       /* in flight, of which it is the caller */
+	LIST_HEAD(, call) invocations; /* in flight, of which it is the callee */
+};
+
+TAILQ_HEAD(session_list, session);
+
+/* NULL: it is not here, which is normal. */
+struct session *session_find(const struct realm *r, struct session_ref ref);
+
+/* Handles POST_JOIN: takes its identity. */
+void session_join(struct realm *r, struct post *p);
+
+/*
+ * Ends a session and frees it: memberships, registrations, calls that it made (forgotten;
+ * nobody waits for them), calls made to it (their callers get an ERROR), realm. In this
+ * order: so it gets no ERROR for a call that it made to itself.
+ */
+void session_take_down(struct realm *r, struct session *s);
+
+/* Sends a post to a session; fills in realm and session, and takes its references. */
+void session_post(struct realm *r, const struct session *s, struct post *p);
+
+/*
+ * Answers a request by an ERROR in the router's own words. Takes a payload, whose URI the
+ * worker writes behind the text, or NULL.
+ */
+void session_error(struct realm *r, const struct session *s, enum wamp_type request_type,
+		   uint64_t request, struct post_error error, struct payload *payload);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A realm between a test that plays the workers and an outbox that records. For the test
+ * programs of routerd/core/, which include it once each.
+ */
+#ifndef TESTS_UNIT_CORE_FIXTURE_H
+#define TESTS_UNIT_CORE_FIXTURE_H
+
+#include "common/err.h"
+#include "proto/transcode.h"
+#include "routerd/core/realm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum {
+	N_REALMS = 3,
+	N_WORKERS = 3,
+	REALM = 1, /* index of the realm under test */
+	OUTBOX_ROOM = 64,
+};
+
+struct outbox {
+	struct {
+		unsigned to;
+		struct post post;
+	} sent[OUTBOX_ROOM];
+	size_t first, end;
+	bool discard;
+};
+
+struct core {
+	struct outbox outbox;
+	struct realm *realm;
+};
+
+static const struct realm_limits default_limits = {
+	.subscriptions = 4,
+	.registrations = 4,
+	.calls = 4,
+	.invocations = 6,
+};
+
+/* Until proto/transcode.c is there; nothing here needs it. */
+__attribute__((weak)) int transcode(enum serializer from, struct slice in, unsigned items,
+				    enum serializer to, struct buf *out)
+{
+	(void)from, (void)in, (void)items, (void)to, (void)out;
+	return E_UNSUPPORTED;
+}
+
+/* Replaces that of routerd/outbox.c. */
+void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+{
+	if (ob->discard) {
+		struct post copy = *p;
+		post_drop(&copy);
+		return;
+	}
+	assert_true(ob->end < OUTBOX_ROOM);
+	ob->sent[ob->end].to = to_worker;
+	ob->sent[ob->end++].post = *p;
+}
+
+static inline void forget_sent(struct core *c)
+{
+	for (size_t i = 0; i < c->outbox.end; i++)
+		post_drop(&c->outbox.sent[i].post);
+	c->outbox.first = c->outbox.end = 0;
+}
+
+static int setup(void **state)
+{
+	struct core *c = calloc(1, sizeof(*c));
+
+	assert_non_null(c);
+	c->realm = realm_new(REALM, N_REALMS, N_WORKERS, &default_limits, &c->outbox);
+	assert_non_null(c->realm);
+	*state = c;
+	return 0;
+}
+
+/* A test that ends well has looked at all that was sent. */
+static int teardown(void **state)
+{
+	struct core *c = *state;
+
+	assert_int_equal(c->outbox.first, c->outbox.end);
+	realm_free(&c->realm);
+	assert_null(c->realm);
+	assert_int_equal(c->outbox.first, c->outbox.end); /* freeing posts nothing */
+	forget_sent(c);
+	free(c);
+	return 0;
+}
+
+#define core_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+/* --- what workers send
+ * ------------------------------------------------------------------ */
+
+static inline struct session_ref ref(uint16_t worker, uint32_t slot, uint32_t generation)
+{
+	return (struct session_ref){
+		.worker = worker, .slot = slot, .generation = generation};
+}
+
+static inline struct payload *payload(const char *uri, const char *arguments)
+{
+	struct msg_payload items = {
+		.bytes = slice_str(arguments),
+		.items = arguments == NULL ? 0 : 1,
+	};
+	struct payload *p = payload_new(SERIALIZER_JSON, slice_str(uri), items);
+
+	assert_non_null(p);
+	return p;
+}
+
+static inline void send_post(struct core *c, struct session_ref from, struct post p)
+{
+	p.realm = REALM;
+	p.session = from;
+	realm_post(c->realm, &p);
+}
+
+static inline void send_join(struct core *c, struct session_ref from, const char *authid)
+{
+	struct identity i = {
+		.realm = REALM,
+		.session = 1000 + from.slot,
+		.authmethod = "cryptosign",
+		.stamp = {.asked = true},
+		.realm_name = slice_str("devices"),
+		.authid = slice_str(authid),
+		.authrole = slice_str("device"),
+	};
+	struct identity *identity = identity_new(&i);
+
+	assert_non_null(identity);
+	send_post(c, from, (struct post){.type = POST_JOIN, .identity = identity});
+}
+
+static inline void send_uri(struct core *c, struct session_ref from, enum post_type type,
+			    uint64_t request, const char *uri)
+{
+	send_post(c, from,
+		  (struct post){.type = (uint8_t)type,
+				.request = request,
+				.payload = payload(uri, NULL)});
+}
+
+static inline void send_id(struct core *c, struct session_ref from, enum post_type type,
+			   uint64_t request, uint64_t id)
+{
+	send_post(c, from,
+		  (struct post){.type = (uint8_t)type, .request = request, .id = id});
+}
+
+static inline void send_args(struct core *c, struct session_ref from, enum post_type type,
+			     uint64_t request, const char *arguments)
+{
+	send_post(c, from,
+		  (struct post){.type = (uint8_t)type,
+				.request = request,
+				.payload = payload(NULL, arguments)});
+}
+
+/* --- what they get
+ * ---------------------------------------------------------------------- */
+
+static inline void expect_nothing(const struct core *c)
+{
+	assert_int_equal(c->outbox.first, c->outbox.end);
+}
+
+/* The next post; the references in it are lent until the test ends. */
+static inline struct post next_post(struct core *c, unsigned worker, enum post_type type)
+{
+	assert_true(c->outbox.first < c->outbox.end);
+	size_t i = c->outbox.first++;
+	struct post p = c->outbox.sent[i].post;
+
+	assert_int_equal(p.type, type);
+	assert_int_equal(p.realm, REALM);
+	assert_int_equal(c->outbox.sent[i].to, worker);
+	return p;
+}
+
+/* The next post is of this type, for this session, and about this request. */
+static inline struct post expect(struct core *c, struct session_ref to,
+				 enum post_type type, uint64_t request)
+{
+	struct post p = next_post(c, to.worker, type);
+
+	assert_true(session_ref_eq(p.session, to));
+	assert_int_equal(p.request, request);
+	return p;
+}
+
+static inline struct post expect_error(struct core *c, struct session_ref to,
+				       enum wamp_type request_type, uint64_t request,
+				       const char *uri, const char *text)
+{
+	struct post p = expect(c, to, POST_ERROR, request);
+
+	assert_int_equal(p.request_type, request_type);
+	assert_string_equal(p.error.uri, uri);
+	assert_string_equal(p.error.text, text);
+	return p;
+}
+
+static inline void assert_uri(const struct post *p, const char *uri)
+{
+	assert_non_null(p->payload);
+	assert_true(slice_eq_str(payload_uri(p->payload), uri));
+}
+
+static inline void assert_args(const struct post *p, const char *arguments)
+{
+	struct msg_payload items;
+
+	assert_non_null(p->payload);
+	assert_int_equal(payload_items(p->payload, SERIALIZER_JSON, &items), 0);
+	assert_true(slice_eq_str(items.bytes, arguments));
+}
+
+/* --- both
+ * ------------------------------------------------------------------------------- */
+
+static inline void join(struct core *c, struct session_ref who, const char *authid)
+{
+	send_join(c, who, authid);
+	expect(c, who, POST_JOINED, 0);
+}
+
+static inline uint64_t subscribe(struct core *c, struct session_ref who,
+				 const char *topic)
+{
+	send_uri(c, who, POST_SUBSCRIBE, 77, topic);
+	return expect(c, who, POST_SUBSCRIBED, 77).id;
+}
+
+static inline uint64_t provide(struct core *c, struct session_ref who,
+			       const char *procedure)
+{
+	send_uri(c, who, POST_REGISTER, 78, procedure);
+	return expect(c, who, POST_REGISTERED, 78).id;
+}
+
+#endif

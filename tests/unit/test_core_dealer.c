@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Registrations and calls at a realm's owner. */
+#include "tests/unit/core_fixture.h"
+
+#include <stdio.h>
+
+static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
+static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
+static const struct session_ref carol = {.worker = 2, .slot = 2, .generation = 1};
+
+static void join_all(struct core *c)
+{
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	join(c, carol, "carol");
+}
+
+static void call(struct core *c, struct session_ref who, uint64_t request,
+		 const char *procedure, const char *arguments)
+{
+	send_post(c, who,
+		  (struct post){.type = POST_CALL,
+				.request = request,
+				.payload = payload(procedure, arguments)});
+}
+
+/* Alice's call of "p" with this request id, which bob gets as this invocation. */
+static void call_bob(struct core *c, uint64_t request, uint64_t invocation)
+{
+	call(c, alice, request, "p", "[7]");
+	expect(c, bob, POST_INVOCATION, invocation);
+}
+
+static void call_and_result(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t registration = provide(c, bob, "p");
+	call(c, alice, 42, "p", "[7]");
+	struct post p = expect(c, bob, POST_INVOCATION, 1);
+	assert_int_equal(p.id, registration);
+	assert_uri(&p, "p");
+	assert_args(&p, "[7]");
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 1);
+	send_args(c, bob, POST_YIELD, 1, "[8]");
+	p = expect(c, alice, POST_RESULT, 42);
+	assert_args(&p, "[8]");
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+	assert_int_equal(realm_counters(c->realm).calls, 1);
+	assert_int_equal(realm_counters(c->realm).results, 1);
+	send_args(c, bob, POST_YIELD, 1, "[9]"); /* answered already */
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).unknown_answers, 1);
+}
+
+static void callees_error_is_passed_on(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call_bob(c, 42, 1);
+	send_post(c, bob,
+		  (struct post){.type = POST_INVOCATION_ERROR,
+				.request = 1,
+				.payload = payload("com.example.broken", "[9]")});
+	struct post p = expect(c, alice, POST_ERROR, 42);
+	assert_int_equal(p.request_type, WAMP_CALL);
+	assert_null(p.error.uri);
+	assert_null(p.error.text);
+	assert_uri(&p, "com.example.broken");
+	assert_args(&p, "[9]");
+	send_args(c, bob, POST_YIELD, 1, "[9]");
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).errors, 1);
+}
+
+static void no_such_procedure(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call(c, alice, 42, "p.q", "[7]");
+	struct post p =
+		expect_error(c, alice, WAMP_CALL, 42, WAMP_ERROR_NO_SUCH_PROCEDURE,
+			     "no callee registered for procedure");
+	assert_uri(&p, "p.q");
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+}
+
+static void undeliverable_invocation(void **state)
+{
+	static const struct post_error error = {WAMP_ERROR_INVALID_ARGUMENT, "NaN"};
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call_bob(c, 42, 1);
+	send_post(
+		c, bob,
+		(struct post){.type = POST_UNDELIVERABLE, .request = 1, .error = error});
+	expect_error(c, alice, WAMP_CALL, 42, error.uri, error.text);
+	send_post(
+		c, bob,
+		(struct post){.type = POST_UNDELIVERABLE, .request = 1, .error = error});
+	send_args(c, bob, POST_YIELD, 1, "[9]");
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).unknown_answers, 2);
+}
+
+static void procedure_has_one_callee(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	const struct session_ref both[] = {alice, bob};
+	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
+		send_uri(c, both[i], POST_REGISTER, 3, "p");
+		struct post p = expect_error(c, both[i], WAMP_REGISTER, 3,
+					     WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
+					     "a callee is registered for procedure");
+		assert_uri(&p, "p");
+	}
+	call_bob(c, 42, 1);
+	assert_int_equal(realm_counters(c->realm).registrations, 1);
+}
+
+static void unregister(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t id = provide(c, bob, "p");
+	call_bob(c, 42, 1);
+	send_id(c, bob, POST_UNREGISTER, 6, id);
+	expect(c, bob, POST_UNREGISTERED, 6);
+	call(c, alice, 43, "p", NULL);
+	expect_error(c, alice, WAMP_CALL, 43, WAMP_ERROR_NO_SUCH_PROCEDURE,
+		     "no callee registered for procedure");
+	send_args(c, bob, POST_YIELD, 1, "[8]"); /* what is in flight goes on */
+	expect(c, alice, POST_RESULT, 42);
+	assert_int_not_equal(provide(c, carol, "p"), id);
+	call(c, alice, 44, "p", NULL);
+	expect(c, carol, POST_INVOCATION, 1);
+}
+
+static void unregister_of_what_is_not_ones_own(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t id = provide(c, bob, "p");
+	const uint64_t wrong[] = {id, id + 1, id + N_REALMS, 0, WAMP_MAX_ID, UINT64_MAX};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		send_id(c, alice, POST_UNREGISTER, i, wrong[i]);
+		expect_error(c, alice, WAMP_UNREGISTER, i,
+			     WAMP_ERROR_NO_SUCH_REGISTRATION,
+			     "the session has no registration with this id");
+	}
+	uint64_t subscription = subscribe(c, bob, "p"); /* own, but no registration */
+	send_id(c, bob, POST_UNREGISTER, 7, subscription);
+	expect_error(c, bob, WAMP_UNREGISTER, 7, WAMP_ERROR_NO_SUCH_REGISTRATION,
+		     "the session has no registration with this id");
+	call_bob(c, 42, 1);
+}
+
+static void too_many_registrations(void **state)
+{
+	static const char *const procedures[] = {"a", "b", "c", "d"};
+	struct core *c = *state;
+	uint64_t id = 0;
+
+	join_all(c);
+	for (size_t i = 0; i < default_limits.registrations; i++)
+		id = provide(c, bob, procedures[i]);
+	send_uri(c, bob, POST_REGISTER, 9, "e");
+	expect_error(c, bob, WAMP_REGISTER, 9, WAMP_ERROR_UNAVAILABLE,
+		     "the session has too many registrations");
+	send_id(c, bob, POST_UNREGISTER, 10, id);
+	expect(c, bob, POST_UNREGISTERED, 10);
+	provide(c, bob, "e");
+}
+
+static void too_many_calls_of_a_caller(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	for (uint64_t i = 1; i <= default_limits.calls; i++)
+		call_bob(c, 100 + i, i);
+	call(c, alice, 200, "p", NULL);
+	expect_error(c, alice, WAMP_CALL, 200, WAMP_ERROR_UNAVAILABLE,
+		     "the session has too many calls in flight");
+	send_args(c, bob, POST_YIELD, 2, NULL);
+	expect(c, alice, POST_RESULT, 102);
+	call_bob(c, 201, 5);
+}
+
+static void too_many_invocations_of_a_callee(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	for (uint64_t i = 1; i <= default_limits.invocations; i++) {
+		call(c, i % 2 == 0 ? alice : carol, 100 + i, "p", NULL);
+		expect(c, bob, POST_INVOCATION, i);
+	}
+	call(c, alice, 200, "p", NULL);
+	expect_error(c, alice, WAMP_CALL, 200, WAMP_ERROR_UNAVAILABLE,
+		     "the callee has too many calls in flight");
+	send_args(c, bob, POST_YIELD, 1, NULL);
+	expect(c, carol, POST_RESULT, 101);
+	call_bob(c, 201, 7);
+}
+
+static void invocation_ids_are_each_callees_own(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	provide(c, bob, "p2");
+	provide(c, carol, "q");
+	call_bob(c, 1, 1);
+	call(c, alice, 2, "q", NULL);
+	expect(c, carol, POST_INVOCATION, 1);
+	call(c, alice, 3, "p2", NULL);
+	expect(c, bob, POST_INVOCATION, 2);
+	send_args(c, carol, POST_YIELD, 2, NULL); /* that one is bob's */
+	expect_nothing(c);
+	send_args(c, alice, POST_YIELD, 1, NULL);
+	expect_nothing(c);
+	send_args(c, bob, POST_YIELD, 2, NULL); /* in any order */
+	expect(c, alice, POST_RESULT, 3);
+	send_args(c, carol, POST_YIELD, 1, NULL);
+	expect(c, alice, POST_RESULT, 2);
+	send_args(c, bob, POST_YIELD, 1, NULL);
+	expect(c, alice, POST_RESULT, 1);
+}
+
+static void unknown_answers_are_dropped(void **state)
+{
+	static const uint64_t wrong[] = {0, 2, WAMP_MAX_ID, UINT64_MAX};
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call_bob(c, 1, 1);
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		send_args(c, bob, POST_YIELD, wrong[i], NULL);
+		send_args(c, bob, POST_INVOCATION_ERROR, wrong[i], NULL);
+	}
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).unknown_answers, 8);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 1);
+}
+
+static void same_request_id_twice_is_two_calls(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call_bob(c, 5, 1);
+	call_bob(c, 5, 2);
+	send_args(c, bob, POST_YIELD, 2, "[2]");
+	struct post p = expect(c, alice, POST_RESULT, 5);
+	assert_args(&p, "[2]");
+	send_args(c, bob, POST_YIELD, 1, "[1]");
+	p = expect(c, alice, POST_RESULT, 5);
+	assert_args(&p, "[1]");
+}
+
+static void a_session_may_call_itself(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call(c, bob, 5, "p", NULL);
+	expect(c, bob, POST_INVOCATION, 1);
+	send_args(c, bob, POST_YIELD, 1, NULL);
+	expect(c, bob, POST_RESULT, 5);
+}
+
+static void many_calls_answered_in_any_order(void **state)
+{
+	enum { SESSIONS = 50, EACH = 40 };
+	struct core *c = *state;
+	struct realm_limits many = {.registrations = 1,
+				    .calls = EACH * SESSIONS,
+				    .invocations = EACH * SESSIONS};
+	char name[16];
+	uint64_t unanswered = 0;
+
+	realm_free(&c->realm);
+	c->realm = realm_new(REALM, N_REALMS, N_WORKERS, &many, &c->outbox);
+	assert_non_null(c->realm);
+	for (uint32_t i = 0; i < SESSIONS; i++) {
+		join(c, ref(1, i, 1), "callee");
+		(void)snprintf(name, sizeof(name), "p%u", i);
+		provide(c, ref(1, i, 1), name);
+		forget_sent(c);
+	}
+	join(c, alice, "alice");
+	for (uint64_t k = 1; k <= EACH; k++) {
+		for (uint32_t i = 0; i < SESSIONS; i++) {
+			(void)snprintf(name, sizeof(name), "p%u", i);
+			call(c, alice, k * SESSIONS + i, name, NULL);
+			expect(c, ref(1, i, 1), POST_INVOCATION, k);
+			forget_sent(c);
+			unanswered++;
+		}
+	}
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, unanswered);
+	/* 7 and EACH have no common divisor */
+	for (uint64_t k = 7; unanswered > 0; k = (k + 7) % EACH) {
+		for (uint32_t i = SESSIONS; i-- > 0; unanswered--) {
+			send_args(c, ref(1, i, 1), POST_YIELD, k + 1, NULL);
+			expect(c, alice, POST_RESULT, (k + 1) * SESSIONS + i);
+			forget_sent(c);
+		}
+	}
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		core_test(call_and_result),
+		core_test(callees_error_is_passed_on),
+		core_test(no_such_procedure),
+		core_test(undeliverable_invocation),
+		core_test(procedure_has_one_callee),
+		core_test(unregister),
+		core_test(unregister_of_what_is_not_ones_own),
+		core_test(too_many_registrations),
+		core_test(too_many_calls_of_a_caller),
+		core_test(too_many_invocations_of_a_callee),
+		core_test(invocation_ids_are_each_callees_own),
+		core_test(unknown_answers_are_dropped),
+		core_test(same_request_id_twice_is_two_calls),
+		core_test(a_session_may_call_itself),
+		core_test(many_calls_answered_in_any_order),
+	};
+
+	return cmocka_run_group_tests_name("core_dealer", tests, NULL, NULL);
+}

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions at a realm's owner: joining, leaving in each way, and what leaves with them.
+ */
+#include "tests/unit/core_fixture.h"
+
+static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
+static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
+static const struct session_ref carol = {.worker = 1, .slot = 2, .generation = 1};
+
+static const char left_text[] = "callee left while the call was in flight";
+
+static void join_all(struct core *c)
+{
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	join(c, carol, "carol");
+}
+
+static struct revocation *revocation_of(const char *authid)
+{
+	struct revocation from = {
+		.number = 1,
+		.authid = slice_str(authid),
+		.uri = slice_str(WAMP_CLOSE_KILLED),
+	};
+	struct revocation *r = revocation_new(&from);
+
+	assert_non_null(r);
+	return r;
+}
+
+/* The ways to leave: each must do what the tests of take_down below say. */
+enum way { BY_GONE, BY_GOODBYE, BY_REVOCATION, BY_REPLACEMENT, WAYS };
+
+static void leave(struct core *c, struct session_ref who, const char *authid,
+		  enum way way)
+{
+	struct session_ref next = who;
+
+	switch (way) {
+	case BY_GONE:
+		send_post(c, who, (struct post){.type = POST_GONE});
+		break;
+	case BY_GOODBYE:
+		send_post(c, who, (struct post){.type = POST_GOODBYE});
+		break;
+	case BY_REVOCATION:;
+		struct revocation *r = revocation_of(authid);
+		assert_int_equal(realm_revoke(c->realm, r), 1);
+		revocation_unref(&r);
+		break;
+	case BY_REPLACEMENT:
+		next.generation++;
+		send_join(c, next, "next");
+		break;
+	case WAYS:
+		break;
+	}
+}
+
+/* What the leaver's worker gets, behind all else. */
+static void expect_leave(struct core *c, struct session_ref who, enum way way)
+{
+	struct session_ref next = who;
+
+	if (way == BY_GOODBYE) {
+		expect(c, who, POST_LEFT, 0);
+	} else if (way == BY_REVOCATION) {
+		struct post p = expect(c, who, POST_KILLED, 0);
+		assert_true(slice_eq_str(p.revocation->uri, WAMP_CLOSE_KILLED));
+	} else if (way == BY_REPLACEMENT) {
+		next.generation++;
+		expect(c, next, POST_JOINED, 0);
+		send_post(c, next, (struct post){.type = POST_GONE});
+	}
+	expect_nothing(c);
+}
+
+/* Runs a test with each way to leave, each time in a fresh realm. */
+static void each_way(struct core *c, void (*test)(struct core *, enum way))
+{
+	for (int way = 0; way < WAYS; way++) {
+		join_all(c);
+		test(c, (enum way)way);
+		expect_nothing(c);
+		realm_free(&c->realm);
+		expect_nothing(c);
+		forget_sent(c);
+		c->realm = realm_new(REALM, N_REALMS, N_WORKERS, &default_limits,
+				     &c->outbox);
+		assert_non_null(c->realm);
+	}
+}
+
+static void publish(struct core *c, struct session_ref who, const char *topic)
+{
+	send_uri(c, who, POST_PUBLISH, 5, topic);
+}
+
+static void check_memberships(struct core *c, enum way way)
+{
+	uint64_t shared = subscribe(c, bob, "shared");
+	subscribe(c, carol, "shared");
+	subscribe(c, bob, "own");
+	leave(c, bob, "bob", way);
+	expect_leave(c, bob, way);
+	assert_int_equal(realm_counters(c->realm).memberships, 1);
+	assert_int_equal(realm_counters(c->realm).subscriptions, 1);
+	publish(c, alice, "own");
+	expect_nothing(c);
+	publish(c, alice, "shared");
+	assert_int_equal(next_post(c, 1, POST_EVENT).id, shared);
+	leave(c, carol, "carol", way); /* the worker's last: its count must be right */
+	expect_leave(c, carol, way);
+	publish(c, alice, "shared");
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).memberships, 0);
+	assert_int_equal(realm_counters(c->realm).subscriptions, 0);
+}
+
+static void take_down_memberships(void **state)
+{
+	each_way(*state, check_memberships);
+}
+
+static void check_registrations(struct core *c, enum way way)
+{
+	provide(c, bob, "p");
+	provide(c, bob, "q");
+	leave(c, bob, "bob", way);
+	expect_leave(c, bob, way);
+	assert_int_equal(realm_counters(c->realm).registrations, 0);
+	send_uri(c, alice, POST_CALL, 9, "p");
+	expect_error(c, alice, WAMP_CALL, 9, WAMP_ERROR_NO_SUCH_PROCEDURE,
+		     "no callee registered for procedure");
+	provide(c, carol, "p");
+	provide(c, carol, "q");
+}
+
+static void take_down_registrations(void **state)
+{
+	each_way(*state, check_registrations);
+}
+
+static void check_calls_of_caller(struct core *c, enum way way)
+{
+	provide(c, alice, "p");
+	send_uri(c, bob, POST_CALL, 9, "p");
+	expect(c, alice, POST_INVOCATION, 1);
+	send_uri(c, carol, POST_CALL, 9, "p");
+	expect(c, alice, POST_INVOCATION, 2);
+	leave(c, bob, "bob", way);
+	expect_leave(c, bob, way);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 1);
+	send_args(c, alice, POST_YIELD, 1, NULL); /* nobody waits for it */
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).unknown_answers, 1);
+	send_args(c, alice, POST_YIELD, 2, NULL);
+	expect(c, carol, POST_RESULT, 9);
+}
+
+static void take_down_calls_of_caller(void **state)
+{
+	each_way(*state, check_calls_of_caller);
+}
+
+static void check_invocations_of_callee(struct core *c, enum way way)
+{
+	provide(c, bob, "p");
+	send_uri(c, alice, POST_CALL, 8, "p");
+	expect(c, bob, POST_INVOCATION, 1);
+	send_uri(c, carol, POST_CALL, 9, "p");
+	expect(c, bob, POST_INVOCATION, 2);
+	send_uri(c, bob, POST_CALL, 10, "p"); /* its own: it gets no ERROR for that */
+	expect(c, bob, POST_INVOCATION, 3);
+	leave(c, bob, "bob", way);
+	expect_error(c, carol, WAMP_CALL, 9, WAMP_ERROR_CANCELED, left_text);
+	expect_error(c, alice, WAMP_CALL, 8, WAMP_ERROR_CANCELED, left_text);
+	expect_leave(c, bob, way);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+	send_args(c, bob, POST_YIELD, 1, NULL);
+	expect_nothing(c);
+}
+
+static void take_down_invocations_of_callee(void **state)
+{
+	each_way(*state, check_invocations_of_callee);
+}
+
+static void check_realm(struct core *c, enum way way)
+{
+	assert_int_equal(realm_sessions(c->realm), 3);
+	leave(c, bob, "bob", way);
+	expect_leave(c, bob, way);
+	assert_int_equal(realm_sessions(c->realm), 2);
+	uint64_t dropped = realm_counters(c->realm).dropped_posts;
+	publish(c, bob, "a");
+	send_uri(c, bob, POST_SUBSCRIBE, 1, "a");
+	send_uri(c, bob, POST_REGISTER, 2, "p");
+	send_uri(c, bob, POST_CALL, 3, "p");
+	send_id(c, bob, POST_UNSUBSCRIBE, 4, 1);
+	send_id(c, bob, POST_UNREGISTER, 5, 1);
+	send_args(c, bob, POST_YIELD, 1, NULL);
+	send_args(c, bob, POST_INVOCATION_ERROR, 1, NULL);
+	send_id(c, bob, POST_UNDELIVERABLE, 1, 0);
+	send_post(c, bob, (struct post){.type = POST_GOODBYE});
+	send_post(c, bob, (struct post){.type = POST_GONE});
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).dropped_posts, dropped + 11);
+}
+
+static void take_down_leaves_the_realm(void **state)
+{
+	each_way(*state, check_realm);
+}
+
+static void ways_are_counted(void **state)
+{
+	struct core *c = *state;
+
+	for (int way = 0; way < WAYS; way++) {
+		join(c, bob, "bob");
+		leave(c, bob, "bob", (enum way)way);
+		expect_leave(c, bob, (enum way)way);
+	}
+	struct realm_counters n = realm_counters(c->realm);
+	assert_int_equal(n.joins, 5);
+	assert_int_equal(n.gones, 2); /* and the one who replaced */
+	assert_int_equal(n.goodbyes, 1);
+	assert_int_equal(n.kills, 1);
+	assert_int_equal(n.replaced, 1);
+	assert_int_equal(n.sessions, 0);
+}
+
+static void a_slot_is_used_again(void **state)
+{
+	struct core *c = *state;
+	struct session_ref next = bob;
+
+	join_all(c);
+	provide(c, bob, "p");
+	send_post(c, bob, (struct post){.type = POST_GONE});
+	next.generation++;
+	join(c, next, "next");
+	send_uri(c, bob, POST_REGISTER, 2, "p"); /* of the old generation */
+	expect_nothing(c);
+	provide(c, next, "p");
+	send_uri(c, alice, POST_CALL, 3, "p");
+	expect(c, next, POST_INVOCATION, 1); /* counts from 1 again */
+}
+
+static void same_slot_of_another_worker_is_another_session(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c); /* alice and bob have slot 1 both */
+	send_post(c, alice, (struct post){.type = POST_GONE});
+	assert_int_equal(realm_sessions(c->realm), 2);
+	subscribe(c, bob, "a");
+}
+
+static void identity_is_held_and_dropped(void **state)
+{
+	struct core *c = *state;
+	struct identity i = {.authid = slice_str("bob")};
+	struct identity *identity = identity_new(&i);
+
+	assert_non_null(identity);
+	send_post(c, bob,
+		  (struct post){.type = POST_JOIN, .identity = identity_ref(identity)});
+	expect(c, bob, POST_JOINED, 0);
+	assert_int_equal(identity->refs, 2);
+	send_post(c, bob, (struct post){.type = POST_GONE});
+	assert_int_equal(identity->refs, 1);
+	identity_unref(&identity);
+}
+
+static void revocation_kills_only_whom_it_names(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	join(c, ref(2, 5, 1), "bob");
+	join(c, ref(0, 7, 1), "bob");
+	struct revocation *r = revocation_of("bob");
+	r->dry_run = true;
+	assert_int_equal(realm_revoke(c->realm, r), 3);
+	assert_int_equal(realm_sessions(c->realm), 5);
+	expect_nothing(c);
+	r->dry_run = false;
+	assert_int_equal(realm_revoke(c->realm, r), 3);
+	/* in the order of joining */
+	assert_ptr_equal(expect(c, bob, POST_KILLED, 0).revocation, r);
+	expect(c, ref(2, 5, 1), POST_KILLED, 0);
+	expect(c, ref(0, 7, 1), POST_KILLED, 0);
+	assert_int_equal(r->refs, 4);
+	assert_int_equal(realm_revoke(c->realm, r), 0);
+	assert_int_equal(realm_sessions(c->realm), 2);
+	assert_int_equal(realm_counters(c->realm).kills, 3);
+	revocation_unref(&r);
+}
+
+static void killed_callee_and_caller_in_one_go(void **state)
+{
+	struct core *c = *state;
+
+	join(c, alice, "same");
+	join(c, bob, "same");
+	provide(c, alice, "p");
+	provide(c, bob, "q");
+	send_uri(c, alice, POST_CALL, 1, "q");
+	expect(c, bob, POST_INVOCATION, 1);
+	send_uri(c, bob, POST_CALL, 2, "p");
+	expect(c, alice, POST_INVOCATION, 1);
+	struct revocation *r = revocation_of("same");
+	assert_int_equal(realm_revoke(c->realm, r), 2);
+	revocation_unref(&r);
+	expect_error(c, bob, WAMP_CALL, 2, WAMP_ERROR_CANCELED, left_text);
+	expect(c, alice, POST_KILLED, 0);
+	expect(c, bob, POST_KILLED, 0);
+}
+
+static void freeing_a_busy_realm_posts_nothing(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, alice, "p");
+	provide(c, bob, "q");
+	subscribe(c, alice, "a");
+	subscribe(c, bob, "a");
+	send_uri(c, alice, POST_CALL, 1, "q");
+	expect(c, bob, POST_INVOCATION, 1);
+	send_uri(c, bob, POST_CALL, 2, "p");
+	expect(c, alice, POST_INVOCATION, 1);
+	realm_free(&c->realm);
+	expect_nothing(c);
+	realm_free(&c->realm);
+}
+
+/* With 10,000 sessions all there at once; MODE=asan sees what is left behind. */
+static void storm(void **state)
+{
+	enum { N = 10000 };
+	struct core *c = *state;
+
+	c->outbox.discard = true;
+	for (uint32_t round = 1; round <= 2; round++) {
+		for (uint32_t i = 0; i < N; i++) {
+			struct session_ref who = ref((uint16_t)(i % N_WORKERS), i, round);
+			send_join(c, who, "stormy");
+			send_uri(c, who, POST_SUBSCRIBE, 1, "storm");
+			send_uri(c, who, POST_REGISTER, 2, i % 2 == 0 ? "p" : "q");
+			send_uri(c, who, POST_CALL, 3, i % 2 == 0 ? "q" : "p");
+		}
+		assert_int_equal(realm_sessions(c->realm), N);
+		assert_int_equal(realm_counters(c->realm).memberships, N);
+		for (uint32_t i = 0; i < N; i++) {
+			struct session_ref who = ref((uint16_t)(i % N_WORKERS), i, round);
+			send_post(c, who,
+				  (struct post){.type = i % 3 == 0 ? POST_GOODBYE
+								   : POST_GONE});
+		}
+		struct realm_counters n = realm_counters(c->realm);
+		assert_int_equal(n.sessions, 0);
+		assert_int_equal(n.subscriptions, 0);
+		assert_int_equal(n.memberships, 0);
+		assert_int_equal(n.registrations, 0);
+		assert_int_equal(n.calls_in_flight, 0);
+		assert_int_equal(n.dropped_posts, 0);
+	}
+	c->outbox.discard = false;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		core_test(take_down_memberships),
+		core_test(take_down_registrations),
+		core_test(take_down_calls_of_caller),
+		core_test(take_down_invocations_of_callee),
+		core_test(take_down_leaves_the_realm),
+		core_test(ways_are_counted),
+		core_test(a_slot_is_used_again),
+		core_test(same_slot_of_another_worker_is_another_session),
+		core_test(identity_is_held_and_dropped),
+		core_test(revocation_kills_only_whom_it_names),
+		core_test(killed_callee_and_caller_in_one_go),
+		core_test(freeing_a_busy_realm_posts_nothing),
+		core_test(storm),
+	};
+
+	return cmocka_run_group_tests_name("core_session", tests, NULL, NULL);
+}

@@ -1,0 +1,743 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Configuration files: from the tree of nodes into structs, as the tables say; see
+ * conf.h. One file is one struct conf, on the caller's stack.
+ */
+#include "common/conf.h"
+
+#include "common/buf.h"
+#include "common/conf_tree.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Where in the file a field came from. */
+struct field_place {
+	const struct field_place *next;
+	const void *field;
+	struct conf_place at;
+};
+
+struct conf {
+	const char *name;
+	struct pool *pool;                /* the caller's: what the structs point to */
+	struct pool scratch;              /* nodes and places, until the file is done */
+	const struct field_place *places; /* newest first */
+	struct conf_place map;            /* of the map that is being read or checked */
+	struct conf_error *err;
+};
+
+struct pool *conf_pool(struct conf *c)
+{
+	return c->pool;
+}
+
+PRINTF_LIKE(3, 4)
+static int fail_at(struct conf *c, struct conf_place at, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	conf_error_put(c->err, c->name, at, fmt, ap);
+	va_end(ap);
+	return E_SYNTAX;
+}
+
+int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
+{
+	const struct field_place *p = c->places;
+	va_list ap;
+
+	while (p != NULL && (field == NULL || p->field != field))
+		p = p->next;
+	va_start(ap, fmt);
+	conf_error_put(c->err, c->name, p != NULL ? p->at : c->map, fmt, ap);
+	va_end(ap);
+	return E_SYNTAX;
+}
+
+int conf_fail_nomem(struct conf *c)
+{
+	snprintf(c->err->text, sizeof(c->err->text), "%s: %s", c->name, err_str(E_NOMEM));
+	return E_NOMEM;
+}
+
+static int remember_place(struct conf *c, const void *field, const struct conf_node *n)
+{
+	struct field_place *p = pool_alloc(&c->scratch, sizeof(*p));
+
+	if (p == NULL)
+		return conf_fail_nomem(c);
+	*p = (struct field_place){.next = c->places, .field = field, .at = n->place};
+	c->places = p;
+	return 0;
+}
+
+/* ---- scalars ---- */
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+static const struct unit size_units[] = {
+	{"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
+static const struct unit ms_units[] = {
+	{"", 1}, {"ms", 1}, {"s", 1000}, {"min", 60 * 1000}, {NULL, 0}};
+
+/* Digits, spaces, one of the units. E_SYNTAX, or E_RANGE if it does not fit in *out. */
+MUSTCHECK
+static int parse_number(const char *text, const struct unit *units, int64_t *out)
+{
+	size_t digits = strspn(text, "0123456789");
+	const char *unit = text + digits + strspn(text + digits, " ");
+	int64_t n = 0;
+
+	if (digits == 0)
+		return E_SYNTAX;
+	while (units->name != NULL && strcmp(units->name, unit) != 0)
+		units++;
+	if (units->name == NULL)
+		return E_SYNTAX;
+	for (size_t i = 0; i < digits; i++)
+		if (__builtin_mul_overflow(n, 10, &n) ||
+		    __builtin_add_overflow(n, text[i] - '0', &n))
+			return E_RANGE;
+	if (__builtin_mul_overflow(n, units->factor, &n))
+		return E_RANGE;
+	*out = n;
+	return 0;
+}
+
+/* "1 MiB" where that is exact, else the number alone. */
+struct number_text {
+	char text[32];
+};
+static struct number_text number_text(int64_t n, const struct unit *units)
+{
+	struct number_text t;
+	const struct unit *best = units;
+
+	for (const struct unit *u = units; n != 0 && u->name != NULL; u++)
+		if (n % u->factor == 0)
+			best = u;
+	snprintf(t.text, sizeof(t.text), "%" PRId64 "%s%s", n / best->factor,
+		 best->factor == 1 ? "" : " ", best->factor == 1 ? "" : best->name);
+	return t;
+}
+
+/* What stands there instead, for messages. */
+struct found {
+	char text[LOG_QUOTE_MAX + 16];
+};
+static struct found found(const struct conf_node *n)
+{
+	struct found f = {{0}};
+
+	if (n->kind == CONF_NODE_LIST)
+		snprintf(f.text, sizeof(f.text), "a list");
+	else if (n->kind == CONF_NODE_MAP)
+		snprintf(f.text, sizeof(f.text), "a map");
+	else if (n->text[0] == '\0')
+		snprintf(f.text, sizeof(f.text), n->plain ? "nothing" : "an empty text");
+	else
+		snprintf(f.text, sizeof(f.text), "%s'%s'", n->plain ? "" : "the text ",
+			 log_quote(slice_str(n->text)).text);
+	return f;
+}
+
+static bool is_plain(const struct conf_node *n, const char *text)
+{
+	return n->kind == CONF_NODE_SCALAR && n->plain && strcmp(n->text, text) == 0;
+}
+
+/* YAML's ways to say that there is no value. */
+static bool is_null(const struct conf_node *n)
+{
+	return is_plain(n, "") || is_plain(n, "~") || is_plain(n, "null");
+}
+
+static int read_bool_value(struct conf *c, const struct conf_key *k,
+			   const struct conf_node *n, bool *out)
+{
+	*out = is_plain(n, "true");
+	if (!*out && !is_plain(n, "false"))
+		return fail_at(c, n->place, "'%s': expected true or false, not %s",
+			       k->name, found(n).text);
+	return 0;
+}
+
+static int read_bool(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		     void *field)
+{
+	return read_bool_value(c, k, n, field);
+}
+
+static int read_fixed(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		      void *field)
+{
+	bool value;
+	int rc = read_bool_value(c, k, n, &value);
+
+	(void)field;
+	if (rc == 0 && value != (k->def != 0))
+		return fail_at(c, n->place, "'%s: %s' %s", k->name,
+			       value ? "true" : "false",
+			       k->text != NULL ? k->text : "is not supported yet");
+	return rc;
+}
+
+/* A number within the row's bounds. */
+static int read_number(struct conf *c, const struct conf_key *k,
+		       const struct conf_node *n, const struct unit *units, int64_t *out)
+{
+	int rc = n->kind == CONF_NODE_SCALAR && n->plain
+			 ? parse_number(n->text, units, out)
+			 : E_TYPE;
+
+	if (rc == 0 && *out >= k->min && *out <= k->max)
+		return 0;
+	const char *kind = units == size_units ? "a number of bytes"
+			   : units == ms_units ? "milliseconds"
+					       : "an integer";
+	const char *hint = units == size_units ? " (or with KiB, MiB, GiB)"
+			   : units == ms_units ? " (or with ms, s, min)"
+					       : "";
+	return fail_at(c, n->place, "'%s': expected %s from %s to %s%s%s%s%s, not %s",
+		       k->name, kind, number_text(k->min, units).text,
+		       number_text(k->max, units).text, hint,
+		       k->text != NULL ? " or '" : "", k->text != NULL ? k->text : "",
+		       k->text != NULL ? "'" : "", found(n).text);
+}
+
+static int read_int(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		    void *field)
+{
+	int64_t value = k->def;
+	int rc = k->text != NULL && is_plain(n, k->text)
+			 ? 0
+			 : read_number(c, k, n, no_units, &value);
+
+	if (rc == 0)
+		*(int *)field = (int)value;
+	return rc;
+}
+
+static int read_size(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		     void *field)
+{
+	int64_t value;
+	int rc = read_number(c, k, n, size_units, &value);
+
+	if (rc == 0)
+		*(size_t *)field = (size_t)value;
+	return rc;
+}
+
+static int read_ms(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		   void *field)
+{
+	int64_t value;
+	int rc = read_number(c, k, n, ms_units, &value);
+
+	if (rc == 0)
+		*(uint32_t *)field = (uint32_t)value;
+	return rc;
+}
+
+static int read_text_value(struct conf *c, const struct conf_key *k,
+			   const struct conf_node *n, const char **out)
+{
+	if (n->kind != CONF_NODE_SCALAR || is_null(n) ||
+	    (k->type != CONF_TEXT && n->text[0] == '\0'))
+		return fail_at(c, n->place, "'%s': expected a text, not %s", k->name,
+			       found(n).text);
+	*out = pool_text(c->pool, slice_str(n->text));
+	return *out != NULL ? 0 : conf_fail_nomem(c);
+}
+
+static int read_text(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		     void *field)
+{
+	return read_text_value(c, k, n, field);
+}
+
+/* "a, b or c" */
+struct names_text {
+	char text[256];
+};
+static struct names_text names_text(const char *const *names)
+{
+	struct names_text t = {{0}};
+	size_t n = 0;
+
+	for (size_t i = 0; names[i] != NULL && n < sizeof(t.text); i++) {
+		const char *sep = i == 0 ? "" : names[i + 1] == NULL ? " or " : ", ";
+
+		n += (size_t)snprintf(t.text + n, sizeof(t.text) - n, "%s'%s'", sep,
+				      names[i]);
+	}
+	return t;
+}
+
+static int index_of(const char *const *names, const char *name)
+{
+	for (int i = 0; names != NULL && names[i] != NULL; i++)
+		if (strcmp(names[i], name) == 0)
+			return i;
+	return E_NOTFOUND;
+}
+
+static int read_name(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		     int *out)
+{
+	bool is_text = n->kind == CONF_NODE_SCALAR;
+	int i = is_text ? index_of(k->names, n->text) : E_NOTFOUND;
+
+	if (i < 0 && is_text && index_of(k->later, n->text) >= 0)
+		return fail_at(c, n->place,
+			       "'%s': '%s' is not supported yet; expected %s", k->name,
+			       n->text, names_text(k->names).text);
+	if (i < 0)
+		return fail_at(c, n->place, "'%s': expected %s, not %s", k->name,
+			       names_text(k->names).text, found(n).text);
+	*out = i;
+	return 0;
+}
+
+static int read_enum(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		     void *field)
+{
+	return read_name(c, k, n, field);
+}
+
+/* ---- lists ---- */
+
+static int check_list(struct conf *c, const struct conf_key *k, const struct conf_node *n)
+{
+	bool named = k->type == CONF_NAMED;
+
+	if (n->kind != (named ? CONF_NODE_MAP : CONF_NODE_LIST))
+		return fail_at(c, n->place, "'%s': expected a %s, not %s", k->name,
+			       named ? "map of names" : "list", found(n).text);
+	if (n->count < (size_t)k->min || n->count > (size_t)k->max)
+		return fail_at(c, n->place,
+			       "'%s': expected %" PRId64 " to %" PRId64
+			       " elements, not %zu",
+			       k->name, k->min, k->max, n->count);
+	return 0;
+}
+
+static int read_flags(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		      void *field)
+{
+	unsigned flags = 0;
+	int rc = check_list(c, k, n);
+
+	for (const struct conf_node *e = n->first; rc == 0 && e != NULL; e = e->next) {
+		int i = 0;
+
+		rc = read_name(c, k, e, &i);
+		if (rc == 0 && (flags & 1u << i) != 0)
+			rc = fail_at(c, e->place, "'%s': %s is there twice", k->name,
+				     found(e).text);
+		flags |= 1u << i;
+	}
+	if (rc == 0)
+		*(unsigned *)field = flags;
+	return rc;
+}
+
+static int read_strings(struct conf *c, const struct conf_key *k,
+			const struct conf_node *n, void *field)
+{
+	struct conf_strings *s = field;
+	int rc = check_list(c, k, n);
+
+	if (rc != 0)
+		return rc;
+	s->items = pool_array(c->pool, n->count, sizeof(*s->items));
+	if (s->items == NULL)
+		return conf_fail_nomem(c);
+	for (const struct conf_node *e = n->first; rc == 0 && e != NULL; e = e->next) {
+		rc = read_text_value(c, k, e, &s->items[s->count]);
+		if (rc == 0)
+			rc = remember_place(c, &s->items[s->count++], e);
+	}
+	return rc;
+}
+
+/* ---- maps ---- */
+
+static int read_map(struct conf *c, const struct conf_table *t, const struct conf_node *n,
+		    void *map);
+static void set_defaults(const struct conf_table *t, void *map);
+
+static int read_submap(struct conf *c, const struct conf_key *k,
+		       const struct conf_node *n, void *field)
+{
+	if (n->kind != CONF_NODE_MAP)
+		return fail_at(c, n->place, "'%s': expected a map, not %s", k->name,
+			       found(n).text);
+	return read_map(c, k->table, n, field);
+}
+
+/* A map's name, for the first field of the element at that index. */
+static int read_element_name(struct conf *c, const struct conf_key *k,
+			     const struct conf_node *n, unsigned char *array,
+			     size_t index)
+{
+	const char **name = (void *)(array + index * k->table->size);
+	int rc = read_text_value(c, k, n, name);
+
+	for (size_t i = 0; rc == 0 && i < index; i++) {
+		const char **other = (void *)(array + i * k->table->size);
+
+		if (strcmp(*other, *name) == 0)
+			return fail_at(c, n->place, "'%s' is there twice in '%s'",
+				       log_quote(slice_str(*name)).text, k->name);
+	}
+	return rc == 0 ? remember_place(c, name, n) : rc;
+}
+
+/* LIST and NAMED. */
+static int read_array(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		      void *field, size_t *count)
+{
+	int rc = check_list(c, k, n);
+
+	if (rc != 0)
+		return rc;
+	unsigned char *array = pool_array(c->pool, n->count, k->table->size);
+	if (array == NULL)
+		return conf_fail_nomem(c);
+	memcpy(field, &(void *){array}, sizeof(void *));
+	for (const struct conf_node *e = n->first; e != NULL; e = e->next) {
+		void *element = array + *count * k->table->size;
+
+		set_defaults(k->table, element);
+		rc = remember_place(c, element, e);
+		if (rc == 0 && k->type == CONF_NAMED) {
+			rc = read_element_name(c, k, e, array, *count);
+			e = e->next;
+		}
+		if (rc == 0)
+			rc = read_submap(c, k, e, element);
+		if (rc != 0)
+			return rc;
+		++*count;
+	}
+	return 0;
+}
+
+static int read_nothing(struct conf *c, const struct conf_key *k,
+			const struct conf_node *n, void *field)
+{
+	(void)c;
+	(void)k;
+	(void)n;
+	(void)field;
+	return 0;
+}
+
+static int refuse(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		  void *field)
+{
+	(void)field;
+	return fail_at(c, n->place, "'%s' %s", k->name,
+		       k->text != NULL ? k->text : "is not supported yet");
+}
+
+typedef int conf_reader(struct conf *c, const struct conf_key *k,
+			const struct conf_node *n, void *field);
+static conf_reader *const readers[] = {
+	[CONF_BOOL] = read_bool,
+	[CONF_INT] = read_int,
+	[CONF_SIZE] = read_size,
+	[CONF_MS] = read_ms,
+	[CONF_STRING] = read_text,
+	[CONF_TEXT] = read_text,
+	[CONF_ENUM] = read_enum,
+	[CONF_FLAGS] = read_flags,
+	[CONF_STRINGS] = read_strings,
+	[CONF_MAP] = read_submap,
+	[CONF_LIST] = NULL,
+	[CONF_NAMED] = NULL,
+	[CONF_FIXED] = read_fixed,
+	[CONF_IGNORED] = read_nothing,
+	[CONF_UNSUPPORTED] = refuse,
+};
+static_assert(ARRAY_LEN(readers) == CONF_TYPE_COUNT, "a reader for each type");
+
+static void *field_of(void *map, size_t at)
+{
+	return (unsigned char *)map + at;
+}
+
+static int read_value(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		      void *map)
+{
+	void *field = field_of(map, k->at);
+	int rc = 0;
+
+	/* keys without a field have none that could be asked for */
+	if (k->type < CONF_FIXED)
+		rc = remember_place(c, field, n);
+	if (rc != 0)
+		return rc;
+	if (k->type == CONF_LIST || k->type == CONF_NAMED)
+		return read_array(c, k, n, field, field_of(map, k->count_at));
+	return readers[k->type](c, k, n, field);
+}
+
+static void set_defaults(const struct conf_table *t, void *map)
+{
+	for (size_t i = 0; i < t->n_keys; i++) {
+		const struct conf_key *k = &t->keys[i];
+		void *field = field_of(map, k->at);
+
+		switch (k->type) {
+		case CONF_BOOL:
+			*(bool *)field = k->def != 0;
+			break;
+		case CONF_INT:
+		case CONF_ENUM:
+			*(int *)field = (int)k->def;
+			break;
+		case CONF_SIZE:
+			*(size_t *)field = (size_t)k->def;
+			break;
+		case CONF_MS:
+			*(uint32_t *)field = (uint32_t)k->def;
+			break;
+		case CONF_STRING:
+		case CONF_TEXT:
+			*(const char **)field = k->text;
+			break;
+		case CONF_FLAGS:
+			*(unsigned *)field = (unsigned)k->def;
+			break;
+		case CONF_MAP:
+			set_defaults(k->table, field);
+			break;
+		case CONF_STRINGS: /* the struct was zeroed: an empty list */
+		case CONF_LIST:
+		case CONF_NAMED:
+		case CONF_FIXED:
+		case CONF_IGNORED:
+		case CONF_UNSUPPORTED:
+		case CONF_TYPE_COUNT:
+			break;
+		}
+	}
+}
+
+enum { KEY_SHOWN = 32 }; /* a longer key has no near relative in a table */
+
+/*
+ * How many letters must be changed, added, left out or swapped with their neighbour to
+ * get from a to b; SIZE_MAX if either is long.
+ */
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t d[KEY_SHOWN + 1][KEY_SHOWN + 1];
+	size_t n = strlen(a), m = strlen(b);
+
+	if (n > KEY_SHOWN || m > KEY_SHOWN)
+		return SIZE_MAX;
+	for (size_t i = 0; i <= n; i++)
+		d[i][0] = i;
+	for (size_t j = 0; j <= m; j++)
+		d[0][j] = j;
+	for (size_t i = 1; i <= n; i++) {
+		for (size_t j = 1; j <= m; j++) {
+			size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
+
+			best = min_size(best, d[i - 1][j] + 1);
+			best = min_size(best, d[i][j - 1] + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
+			    a[i - 2] == b[j - 1])
+				best = min_size(best, d[i - 2][j - 2] + 1);
+			d[i][j] = best;
+		}
+	}
+	return d[n][m];
+}
+
+static int fail_unknown_key(struct conf *c, const struct conf_table *t,
+			    const struct conf_node *key)
+{
+	const char *known[65], *nearest = NULL;
+	size_t n_known = 0, distance = 3; /* further away it is no slip */
+
+	for (size_t i = 0; i < t->n_keys; i++) {
+		const char *name = t->keys[i].name;
+		bool short_enough =
+			strlen(key->text) <= KEY_SHOWN && strlen(name) <= KEY_SHOWN;
+
+		if (t->keys[i].type < CONF_FIXED && n_known < ARRAY_LEN(known) - 1)
+			known[n_known++] = name;
+		if (!short_enough || edit_distance(key->text, name) >= distance)
+			continue;
+		nearest = name;
+		distance = edit_distance(key->text, name);
+	}
+	known[n_known] = NULL;
+	struct log_quoted quoted = log_quote(slice_str(key->text));
+	if (nearest != NULL)
+		return fail_at(c, key->place,
+			       "unknown key '%s' in %s (did you mean '%s'?)", quoted.text,
+			       t->what, nearest);
+	return fail_at(c, key->place, "unknown key '%s' in %s, expected %s", quoted.text,
+		       t->what, names_text(known).text);
+}
+
+/* The pairs of a map whose defaults are set. */
+static int read_pairs(struct conf *c, const struct conf_table *t,
+		      const struct conf_node *n, void *map, uint64_t *seen_out)
+{
+	uint64_t seen = 0;
+
+	for (const struct conf_node *key = n->first; key != NULL; key = key->next->next) {
+		size_t i = 0;
+
+		while (i < t->n_keys && strcmp(t->keys[i].name, key->text) != 0)
+			i++;
+		if (i == t->n_keys)
+			return fail_unknown_key(c, t, key);
+		if ((seen & UINT64_C(1) << i) != 0)
+			return fail_at(c, key->place, "'%s' is there twice in %s",
+				       key->text, t->what);
+		seen |= UINT64_C(1) << i;
+		int rc = read_value(c, &t->keys[i], key->next, map);
+		if (rc != 0)
+			return rc;
+	}
+	*seen_out = seen;
+	return 0;
+}
+
+static int read_map(struct conf *c, const struct conf_table *t, const struct conf_node *n,
+		    void *map)
+{
+	struct conf_place outer = c->map;
+	uint64_t seen = 0;
+
+	ASSERT(t->n_keys <= 64);
+	c->map = n->place;
+	int rc = read_pairs(c, t, n, map, &seen);
+	for (size_t i = 0; rc == 0 && i < t->n_keys; i++)
+		if (t->keys[i].required && (seen & UINT64_C(1) << i) == 0)
+			rc = fail_at(c, n->place, "%s needs the key '%s'", t->what,
+				     t->keys[i].name);
+	if (rc == 0 && t->check != NULL)
+		rc = t->check(c, map);
+	c->map = outer;
+	return rc;
+}
+
+/* ---- users ---- */
+
+static int find_user(const char *name, uid_t *out)
+{
+	struct passwd entry, *found_entry;
+	char strings[4096];
+	int64_t number;
+
+	if (parse_number(name, no_units, &number) == 0 && number < UINT32_MAX) {
+		*out = (uid_t)number;
+		return 0;
+	}
+	if (getpwnam_r(name, &entry, strings, sizeof(strings), &found_entry) != 0 ||
+	    found_entry == NULL)
+		return E_NOTFOUND;
+	*out = entry.pw_uid;
+	return 0;
+}
+
+int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out,
+	      size_t *n_out)
+{
+	uid_t *uids = pool_array(c->pool, names->count, sizeof(*uids));
+
+	if (uids == NULL)
+		return conf_fail_nomem(c);
+	for (size_t i = 0; i < names->count; i++)
+		if (find_user(names->items[i], &uids[i]) != 0)
+			return conf_fail(c, &names->items[i],
+					 "there is no user '%s' on this system",
+					 log_quote(slice_str(names->items[i])).text);
+	*uids_out = names->count > 0 ? uids : NULL;
+	*n_out = names->count;
+	return 0;
+}
+
+/* ---- files ---- */
+
+int conf_parse(struct slice text, const char *name, const struct conf_table *table,
+	       void *into, struct pool *pool, struct conf_error *err_out)
+{
+	struct conf c = {.name = name, .pool = pool, .map = {1, 1}, .err = err_out};
+	struct conf_node *root;
+
+	pool_init(&c.scratch);
+	set_defaults(table, into);
+	int rc = conf_tree_read(text, name, &c.scratch, &root, err_out);
+	if (rc == 0 && root->kind != CONF_NODE_MAP)
+		rc = fail_at(&c, root->place, "expected a map of keys, not %s",
+			     found(root).text);
+	if (rc == 0)
+		rc = read_map(&c, table, root, into);
+	pool_fini(&c.scratch);
+	return rc;
+}
+
+/* The content of a file, up to one byte more than it may have. */
+static int read_file(const char *path, struct buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n;
+
+	if (fd == -1)
+		return E_SYS;
+	do {
+		uint8_t *to = buf_reserve(out, out->max - out->len);
+
+		if (to == NULL) {
+			close(fd);
+			return out->err;
+		}
+		n = read(fd, to, out->max - out->len);
+		if (n > 0)
+			buf_commit(out, (size_t)n);
+	} while ((n > 0 && out->len < out->max) || (n == -1 && errno == EINTR));
+	int saved = errno;
+	close(fd);
+	errno = saved;
+	return n == -1 ? E_SYS : 0;
+}
+
+int conf_load(const char *path, const struct conf_table *table, void *into,
+	      struct pool *pool, struct conf_error *err_out)
+{
+	struct buf text;
+
+	buf_init(&text, CONF_MAX_FILE + 1);
+	int rc = read_file(path, &text);
+	if (rc == 0)
+		rc = conf_parse(buf_slice(&text), path, table, into, pool, err_out);
+	else
+		snprintf(err_out->text, sizeof(err_out->text), "%s: %s", path,
+			 err_str(rc));
+	buf_fini(&text);
+	return rc;
+}

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* common/conf.h by a table of this test's own: each type, each error and its place. */
+#include "common/conf.h"
+
+#include "common/err.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct wheel {
+	const char *name;
+	int spokes;
+};
+
+struct car {
+	bool electric;
+	int seats;
+	size_t boot;
+	uint32_t delay;
+	const char *owner;
+	const char *motto;
+	int colour;
+	unsigned extras;
+	struct conf_strings drivers;
+	struct {
+		int power;
+	} engine;
+	struct wheel *wheels, *spares;
+	size_t n_wheels, n_spares;
+	uid_t *uids;
+	size_t n_uids;
+};
+
+static const char *const colours[] = {"red", "green", NULL};
+static const char *const later_colours[] = {"transparent", NULL};
+static const char *const extras[] = {"roof", "radio", "hook", NULL};
+
+static int check_wheel(struct conf *c, void *map)
+{
+	const struct wheel *w = map;
+
+	return w->spokes == 13 ? conf_fail(c, &w->spokes, "13 spokes break") : 0;
+}
+
+static const struct conf_key wheel_keys[] = {
+	CONF_KEY("spokes", INT, struct wheel, spokes, .required = true, .min = 1,
+		 .max = 100),
+};
+static const struct conf_table wheel_table = {"the wheel", sizeof(struct wheel),
+					      wheel_keys, ARRAY_LEN(wheel_keys),
+					      check_wheel};
+
+static const struct conf_key engine_keys[] = {
+	{.name = "power", .type = CONF_INT, .min = 0, .max = 1000, .def = 75},
+};
+static const struct conf_table engine_table = {"the engine", sizeof(int), engine_keys,
+					       ARRAY_LEN(engine_keys), NULL};
+
+/* Wheels and spares together must be an even number, by way of an example. */
+static int check_car(struct conf *c, void *map)
+{
+	struct car *car = map;
+
+	if ((car->n_wheels + car->n_spares) % 2 != 0)
+		return conf_fail(c, &car->wheels, "an odd number of wheels");
+	if (car->n_wheels == 4 && car->wheels[0].spokes != car->wheels[3].spokes)
+		return conf_fail(c, &car->wheels[3], "the last wheel is different");
+	if (car->seats == 7 && car->owner == NULL)
+		return conf_fail(c, &car->owner, "7 seats need an owner");
+	return conf_uids(c, &car->drivers, &car->uids, &car->n_uids);
+}
+
+static const struct conf_key car_keys[] = {
+	CONF_KEY("electric", BOOL, struct car, electric, .def = true),
+	CONF_KEY("seats", INT, struct car, seats, .min = 1, .max = 9, .def = 0,
+		 .text = "auto"),
+	CONF_KEY("boot", SIZE, struct car, boot, .min = 1024, .max = INT64_C(4) << 30,
+		 .def = 2048),
+	CONF_KEY("delay", MS, struct car, delay, .min = 0, .max = 3600000, .def = 250),
+	CONF_KEY("owner", STRING, struct car, owner, .text = NULL),
+	CONF_KEY("motto", TEXT, struct car, motto, .text = "vroom"),
+	CONF_KEY_OF("colour", ENUM, struct car, colour, int, .names = colours,
+		    .later = later_colours, .def = 1),
+	CONF_KEY("extras", FLAGS, struct car, extras, .names = extras, .min = 0, .max = 3,
+		 .def = 4),
+	CONF_KEY("drivers", STRINGS, struct car, drivers, .min = 1, .max = 3),
+	{.name = "engine",
+	 .type = CONF_MAP,
+	 .at = offsetof(struct car, engine),
+	 .table = &engine_table},
+	CONF_ARRAY_KEY("wheels", LIST, struct car, wheels, n_wheels, struct wheel,
+		       .table = &wheel_table, .min = 0, .max = 4),
+	CONF_ARRAY_KEY("spares", NAMED, struct car, spares, n_spares, struct wheel,
+		       .table = &wheel_table, .min = 0, .max = 4),
+	{.name = "flies", .type = CONF_FIXED, .def = false},
+	{.name = "rolls", .type = CONF_FIXED, .def = true, .text = "would be sad"},
+	{.name = "stickers", .type = CONF_IGNORED},
+	{.name = "wings", .type = CONF_UNSUPPORTED},
+	{.name = "fins", .type = CONF_UNSUPPORTED, .text = "are for fish"},
+};
+static const struct conf_table car_table = {"the car", sizeof(struct car), car_keys,
+					    ARRAY_LEN(car_keys), check_car};
+
+static struct pool pool;
+static struct car car;
+static struct conf_error err;
+
+static int parse_bytes(struct slice text)
+{
+	pool_fini(&pool);
+	car = (struct car){0};
+	err.text[0] = '\0';
+	return conf_parse(text, "car.yaml", &car_table, &car, &pool, &err);
+}
+
+static int parse(const char *text)
+{
+	return parse_bytes(slice_str(text));
+}
+
+static int end(void **state)
+{
+	(void)state;
+	pool_fini(&pool);
+	return 0;
+}
+
+static void defaults(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("{}"), 0);
+	assert_true(car.electric);
+	assert_int_equal(car.seats, 0);
+	assert_int_equal(car.boot, 2048);
+	assert_int_equal(car.delay, 250);
+	assert_null(car.owner);
+	assert_string_equal(car.motto, "vroom");
+	assert_int_equal(car.colour, 1);
+	assert_int_equal(car.extras, 4);
+	assert_int_equal(car.drivers.count, 0);
+	assert_int_equal(car.engine.power, 75);
+	assert_int_equal(car.n_wheels + car.n_spares, 0);
+	assert_null(car.uids);
+}
+
+static void each_type(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("electric: false\n"
+			       "seats: 5\n"
+			       "boot: 3 MiB\n"
+			       "delay: 2 s\n"
+			       "owner: Ann O'Nym\n"
+			       "motto: ''\n"
+			       "colour: red\n"
+			       "extras: [hook, roof]\n"
+			       "drivers: [root, 1234]\n"
+			       "engine: {power: 90}\n"
+			       "wheels:\n"
+			       "  - spokes: 3\n"
+			       "  - {spokes: 4}\n"
+			       "spares:\n"
+			       "  left: {spokes: 5}\n"
+			       "  right: {spokes: 6}\n"
+			       "flies: false\n"
+			       "rolls: true\n"
+			       "stickers: [any, {thing: 1}]\n"),
+			 0);
+	assert_false(car.electric);
+	assert_int_equal(car.seats, 5);
+	assert_int_equal(car.boot, 3 << 20);
+	assert_int_equal(car.delay, 2000);
+	assert_string_equal(car.owner, "Ann O'Nym");
+	assert_string_equal(car.motto, "");
+	assert_int_equal(car.colour, 0);
+	assert_int_equal(car.extras, 5);
+	assert_int_equal(car.drivers.count, 2);
+	assert_string_equal(car.drivers.items[1], "1234");
+	assert_int_equal(car.n_uids, 2);
+	assert_int_equal(car.uids[0], 0);
+	assert_int_equal(car.uids[1], 1234);
+	assert_int_equal(car.engine.power, 90);
+	assert_int_equal(car.n_wheels, 2);
+	assert_int_equal(car.wheels[1].spokes, 4);
+	assert_int_equal(car.n_spares, 2);
+	assert_string_equal(car.spares[1].name, "right");
+	assert_int_equal(car.spares[1].spokes, 6);
+}
+
+static void json_is_yaml(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("{\"electric\": false, \"owner\": \"A\\u00e9\",\n"
+			       "\t\"wheels\": [{\"spokes\": 3}, {\"spokes\": 4}]}\n"),
+			 0);
+	assert_string_equal(car.owner, "A\xc3\xa9");
+	assert_int_equal(car.n_wheels, 2);
+}
+
+static void numbers(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		uint64_t boot, delay;
+	} rows[] = {
+		{"{boot: 1024, delay: 0}", 1024, 0},
+		{"{boot: 1KiB, delay: 5ms}", 1024, 5},
+		{"{boot: 4 GiB, delay: 60 min}", UINT64_C(4) << 30, 3600000},
+		{"{boot: 0001025, delay: 3600 s}", 1025, 3600000},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(parse(rows[i].text), 0);
+		assert_true(car.boot == rows[i].boot);
+		assert_true(car.delay == rows[i].delay);
+	}
+	assert_int_equal(parse("seats: auto"), 0);
+	assert_int_equal(car.seats, 0);
+}
+
+static void errors(void **state)
+{
+	(void)state;
+#define SEATS "'seats': expected an integer from 1 to 9 or 'auto', not "
+#define BOOT                                                                             \
+	"'boot': expected a number of bytes from 1 KiB to 4 GiB (or with KiB, MiB, "     \
+	"GiB), not "
+#define DELAY "'delay': expected milliseconds from 0 to 60 min (or with ms, s, min), not "
+	static const struct {
+		const char *text, *message;
+	} rows[] = {
+		{"", "1:1: the file is empty"},
+		{"# nothing", "1:1: the file is empty"},
+		{"[]", "1:1: expected a map of keys, not a list"},
+		{"a", "1:1: expected a map of keys, not 'a'"},
+		{"electric: yes", "1:11: 'electric': expected true or false, not 'yes'"},
+		{"electric: 'true'",
+		 "1:11: 'electric': expected true or false, not the text 'true'"},
+		{"seats: 0", "1:8: " SEATS "'0'"},
+		{"seats: 10", "1:8: " SEATS "'10'"},
+		{"seats: -1", "1:8: " SEATS "'-1'"},
+		{"seats: 5.0", "1:8: " SEATS "'5.0'"},
+		{"seats: 0x5", "1:8: " SEATS "'0x5'"},
+		{"seats: 5 KiB", "1:8: " SEATS "'5\\x20KiB'"},
+		{"seats: \"5\"", "1:8: " SEATS "the text '5'"},
+		{"seats: \"auto\"", "1:8: " SEATS "the text 'auto'"},
+		{"seats: 99999999999999999999", "1:8: " SEATS "'99999999999999999999'"},
+		{"seats:", "1:7: " SEATS "nothing"},
+		{"seats: [1]", "1:8: " SEATS "a list"},
+		{"boot: 1023", "1:7: " BOOT "'1023'"},
+		{"boot: 5 GiB", "1:7: " BOOT "'5\\x20GiB'"},
+		{"boot: 9999999999 GiB", "1:7: " BOOT "'9999999999\\x20GiB'"},
+		{"boot: 9 MB", "1:7: " BOOT "'9\\x20MB'"},
+		{"delay: 61 min", "1:8: " DELAY "'61\\x20min'"},
+		{"delay: 1 h", "1:8: " DELAY "'1\\x20h'"},
+		{"owner: ''", "1:8: 'owner': expected a text, not an empty text"},
+		{"owner: ~", "1:8: 'owner': expected a text, not '~'"},
+		{"owner: {}", "1:8: 'owner': expected a text, not a map"},
+		{"owner: \"a\\0b\"", "1:8: a text must not contain a NUL byte"},
+		{"colour: blue", "1:9: 'colour': expected 'red' or 'green', not 'blue'"},
+		{"colour: transparent",
+		 "1:9: 'colour': 'transparent' is not supported yet; expected 'red' or "
+		 "'green'"},
+		{"extras: [roof, sail]",
+		 "1:16: 'extras': expected 'roof', 'radio' or 'hook', not 'sail'"},
+		{"extras: [roof, hook, roof]", "1:22: 'extras': 'roof' is there twice"},
+		{"extras: hook", "1:9: 'extras': expected a list, not 'hook'"},
+		{"extras: [[]]",
+		 "1:10: 'extras': expected 'roof', 'radio' or 'hook', not a list"},
+		{"drivers: []", "1:10: 'drivers': expected 1 to 3 elements, not 0"},
+		{"drivers: [1, 2, 3, 4]",
+		 "1:10: 'drivers': expected 1 to 3 elements, not 4"},
+		{"drivers: [1, [2]]", "1:14: 'drivers': expected a text, not a list"},
+		{"drivers: [1, no such]",
+		 "1:14: there is no user 'no\\x20such' on this system"},
+		{"engine: 5", "1:9: 'engine': expected a map, not '5'"},
+		{"engine: {power: x}",
+		 "1:17: 'power': expected an integer from 0 to 1000, not 'x'"},
+		{"wheels: {}", "1:9: 'wheels': expected a list, not a map"},
+		{"wheels: [1]", "1:10: 'wheels': expected a map, not '1'"},
+		{"wheels: [{}]", "1:10: the wheel needs the key 'spokes'"},
+		{"wheels: [{spokes: 1}]", "1:9: an odd number of wheels"},
+		{"wheels: [{spokes: 13}]", "1:19: 13 spokes break"},
+		{"wheels:\n- spokes: 1\n- spokes: 1\n- spokes: 1\n- spokes: 2",
+		 "5:3: the last wheel is different"},
+		{"\n\n{seats: 7}", "3:1: 7 seats need an owner"},
+		{"spares: []", "1:9: 'spares': expected a map of names, not a list"},
+		{"spares: {'': {spokes: 1}}",
+		 "1:10: 'spares': expected a text, not an empty text"},
+		{"spares: {a: {spokes: 1}, a: {spokes: 1}}",
+		 "1:26: 'a' is there twice in 'spares'"},
+		{"flies: true", "1:8: 'flies: true' is not supported yet"},
+		{"flies: 1", "1:8: 'flies': expected true or false, not '1'"},
+		{"rolls: false", "1:8: 'rolls: false' would be sad"},
+		{"wings: 2", "1:8: 'wings' is not supported yet"},
+		{"fins: 2", "1:7: 'fins' are for fish"},
+		{"seats: 1\nsaets: 2",
+		 "2:1: unknown key 'saets' in the car (did you mean 'seats'?)"},
+		{"electrc: true",
+		 "1:1: unknown key 'electrc' in the car (did you mean 'electric'?)"},
+		{"engine: {x: 1}",
+		 "1:10: unknown key 'x' in the engine, expected 'power'"},
+		{"seats: 1\nowner: a\nseats: 1",
+		 "3:1: 'seats' is there twice in the car"},
+		{"seats: &a 1", "1:8: anchors are not supported: leave out '&...'"},
+		{"wheels: &a []", "1:9: anchors are not supported: leave out '&...'"},
+		{"engine: &a {}", "1:9: anchors are not supported: leave out '&...'"},
+		{"seats: *a", "1:8: aliases are not supported: write the value out"},
+		{"seats: !!int 1", "1:8: tags are not supported: leave out '!...'"},
+		{"{}\n--- {}", "2:1: a second document begins: one is expected"},
+		{"[1]: 2", "1:1: expected a key"},
+		{"seats: [1, 2", "2:1: did not find expected ',' or ']' (while parsing "
+				 "a flow sequence that begins at line 1)"},
+		{"owner: a\nmotto: \xff", "2:8: invalid leading UTF-8 octet"},
+		{"seats: 1\n\tboot: 1",
+		 "2:1: found a tab character that violates indentation (while scanning "
+		 "a plain scalar that begins at line 1)"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char expected[512];
+
+		snprintf(expected, sizeof(expected), "car.yaml:%s", rows[i].message);
+		assert_int_equal(parse(rows[i].text), E_SYNTAX);
+		assert_string_equal(err.text, expected);
+	}
+}
+
+static void bounds(void **state)
+{
+	(void)state;
+	char deep[100] = "stickers: ";
+	size_t n = strlen(deep);
+
+	/* the outermost map is one level, the lists are the others */
+	memset(deep + n, '[', CONF_MAX_DEPTH - 1);
+	memset(deep + n + CONF_MAX_DEPTH - 1, ']', CONF_MAX_DEPTH - 1);
+	assert_int_equal(parse(deep), 0);
+	memset(deep + n, '[', CONF_MAX_DEPTH);
+	assert_int_equal(parse(deep), E_SYNTAX);
+	assert_string_equal(err.text, "car.yaml:1:26: nested more than 16 deep");
+
+	char *big = calloc(1, CONF_MAX_FILE + 1);
+	memset(big, ' ', CONF_MAX_FILE + 1);
+	memcpy(big, "{}\n#", 4);
+	assert_int_equal(parse_bytes(slice_of(big, CONF_MAX_FILE)), 0);
+	assert_int_equal(parse_bytes(slice_of(big, CONF_MAX_FILE + 1)), E_SYNTAX);
+	free(big);
+}
+
+static void long_texts_are_cut(void **state)
+{
+	(void)state;
+	char name[600], text[1000];
+
+	memset(name, 'n', sizeof(name));
+	memcpy(name + sizeof(name) - 6, ".yaml", 6);
+	memset(text, 'k', sizeof(text));
+	memcpy(text + sizeof(text) - 4, ": 1", 4);
+	pool_fini(&pool);
+	assert_int_equal(conf_parse(slice_str(text), name, &car_table, &car, &pool, &err),
+			 E_SYNTAX);
+	assert_non_null(strstr(err.text, "n.yaml:1:1: unknown key 'kkkk"));
+	assert_int_equal(strncmp(err.text, "...nnn", 6), 0);
+}
+
+static const char valid[] = "electric: false\n"
+			    "seats: 5\n"
+			    "boot: 3 MiB\n"
+			    "owner: \"A\\u00e9 \\\"x\\\"\"\n"
+			    "extras: [hook, roof]\n"
+			    "drivers: [0, 1234]\n"
+			    "wheels:\n"
+			    "  - spokes: 3 # three\n"
+			    "  - {spokes: 4}\n"
+			    "spares:\n"
+			    "  left: {spokes: 5}\n"
+			    "  right: {'spokes': 6}\n";
+
+/* Whatever happens to a file, it is read or refused with a text. */
+static void check_parsed(struct slice text)
+{
+	int rc = parse_bytes(text);
+
+	assert_true(rc == 0 || rc == E_SYNTAX);
+	assert_true((rc == 0) == (err.text[0] == '\0'));
+}
+
+static void cut_and_flipped(void **state)
+{
+	(void)state;
+	char text[sizeof(valid)];
+
+	for (size_t len = 0; len < sizeof(valid); len++) {
+		/* an allocation of its own, so that a byte too far is noticed */
+		char *copy = malloc(len + 1);
+		memcpy(copy, valid, len);
+		check_parsed(slice_of(copy, len));
+		free(copy);
+	}
+	for (size_t i = 0; i < sizeof(valid) - 1; i++) {
+		for (int bit = 0; bit < 8; bit++) {
+			memcpy(text, valid, sizeof(valid));
+			text[i] = (char)(text[i] ^ 1 << bit);
+			check_parsed(slice_of(text, sizeof(valid) - 1));
+		}
+	}
+}
+
+static void files(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/test_conf_XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd != -1);
+	assert_true(write(fd, "seats: 3\n", 9) == 9);
+	pool_fini(&pool);
+	assert_int_equal(conf_load(path, &car_table, &car, &pool, &err), 0);
+	assert_int_equal(car.seats, 3);
+	assert_int_equal(ftruncate(fd, CONF_MAX_FILE + 10), 0);
+	assert_int_equal(conf_load(path, &car_table, &car, &pool, &err), E_SYNTAX);
+	assert_non_null(strstr(err.text, ":1:1: the file is over 1048576 bytes long"));
+	close(fd);
+	unlink(path);
+	assert_int_equal(conf_load(path, &car_table, &car, &pool, &err), E_SYS);
+	assert_non_null(strstr(err.text, ": No such file or directory"));
+	assert_int_equal(conf_load("/dev/zero", &car_table, &car, &pool, &err), E_SYNTAX);
+	assert_int_equal(conf_load("/", &car_table, &car, &pool, &err), E_SYS);
+	assert_string_equal(err.text, "/: Is a directory");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(each_type),
+		cmocka_unit_test(json_is_yaml),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(bounds),
+		cmocka_unit_test(long_texts_are_cut),
+		cmocka_unit_test(cut_and_flipped),
+		cmocka_unit_test(files),
+	};
+
+	return cmocka_run_group_tests_name("conf", tests, NULL, end);
+}

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every way in which an authenticator answers, fails, hangs or is not there."""
+
+import threading
+import time
+
+import msgpack
+import pytest
+from authenticator import HOLD, Authenticator, Deny, principal
+from rawclient import ABORT, Aborted, Client, Closed, WELCOME
+from utils import SLOW, Key, router_config, wait_for
+
+
+@pytest.fixture
+def key():
+    return Key()
+
+
+@pytest.fixture
+def authenticator(folder):
+    """authenticator(answer, **kw) -> a running one on authd.sock."""
+    started = []
+
+    def start(answer, **kw):
+        a = Authenticator(folder, answer, **kw)
+        started.append(a)
+        return a
+
+    yield start
+    for a in started:
+        a.stop()
+
+
+def outcome(client, key, realm=None):
+    """("welcome", details) | ("abort", uri, details) | ("close", code)"""
+    try:
+        return "welcome", client.join(realm, key=key)
+    except Aborted as aborted:
+        client.wait_closed()
+        return "abort", aborted.uri, aborted.details
+    except Closed as closed:
+        return "close", closed.code
+
+
+# --- answers --------------------------------------------------------------------------------
+
+
+def test_what_is_asked(authenticator, start_routerd, join, key):
+    fake = authenticator(lambda realm, authid, details: principal(key))
+    routerd = start_routerd()
+    client = join(routerd, "cbor.batched", realm="devices", key=key, authid="me")
+    ((_, _, (realm, authid, details)),) = fake.wait_requests(1)
+    assert (realm, authid) == ("devices", "me")
+    assert details["authmethod"] == "cryptosign"
+    assert details["authextra"]["pubkey"] == key.public
+    assert details["session"] == client.session
+    transport = details["transport"]
+    own = client.socket.getsockname()
+    assert transport["peer"] == f"tcp4:{own[0]}:{own[1]}"
+    assert transport["channel_framing"] == "websocket"
+    assert transport["channel_serializer"].startswith("cbor")
+    assert transport["channel_type"] == "tcp"
+    assert transport["listener"] == "public"
+    assert transport["path"] == "/ws"
+    client = join(routerd, realm=None, key=key)
+    realm, authid, _ = fake.wait_requests(2)[1][2]
+    assert (realm, authid) == (None, None)
+    ((_, _, (hello,)),) = fake.wait_requests(1, "hello")
+    assert hello["protocol"][0] == 1
+    assert "devices" in hello["realms"]
+
+
+# what it answers, and what the client is told
+ANSWERS = {
+    "number": (7, "wamp.error.authentication_failed"),
+    "nil": (None, "wamp.error.authentication_failed"),
+    "list": ([1], "wamp.error.authentication_failed"),
+    "role_string": ("device", "wamp.error.authentication_failed"),
+    "bool": (True, "wamp.error.authentication_failed"),
+    "empty": ({}, None),
+    "role_number": ({"role": 1}, "wamp.error.authentication_failed"),
+    "extra_list": ({"extra": [1]}, "wamp.error.authentication_failed"),
+    "pubkey_number": ({"pubkey": 1}, "wamp.error.authentication_failed"),
+    "pubkey_short": ({"pubkey": "00"}, "wamp.error.authentication_failed"),
+    "pubkey_none": ({"pubkey": None}, "wamp.error.authentication_failed"),
+    "no_realm": ({"realm": None}, "wamp.error.no_such_realm"),
+    "unknown_realm": ({"realm": "nowhere"}, "wamp.error.no_such_realm"),
+    "no_role": ({"role": None}, "wamp.error.no_such_role"),
+    "unknown_role": ({"role": "king"}, "wamp.error.no_such_role"),
+    "no_authid": ({"authid": None}, "wamp.error.no_such_principal"),
+}
+
+
+def test_wrong_answers(authenticator, start_routerd, connect, key):
+    """Refused, explained to the operator and not to the client, and the link stays up."""
+    current = {}
+    fake = authenticator(lambda *args: current["answer"])
+    routerd = start_routerd()
+    for name, (change, uri) in ANSWERS.items():
+        answer = change
+        if isinstance(change, dict) and change:
+            answer = {k: v for k, v in principal(key, **change).items() if v is not None}
+        current["answer"] = answer
+        result = outcome(connect(routerd), key)
+        assert result[0] == "abort", (name, result)
+        assert uri in (None, result[1]), (name, result)
+        assert set(result[2]) == {"message"}, (name, result)
+        if uri == "wamp.error.authentication_failed":
+            corr = fake.requests[-1][2][2]["corr"]
+            assert corr in result[2]["message"], (name, result)
+            routerd.wait_log(corr)
+    current["answer"] = principal(key)
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    assert len(fake.wait_requests(1, "hello")) == 1, "the link was dropped"
+
+
+def test_deny_is_passed_on(authenticator, start_routerd, connect, key):
+    def answer(realm, authid, details):
+        raise Deny("com.example.go_away", "büte ☃ \"quoted\"")
+
+    authenticator(answer)
+    result = outcome(connect(start_routerd(), "cbor"), key)
+    assert result == ("abort", "com.example.go_away", {"message": "büte ☃ \"quoted\""})
+
+
+@pytest.mark.parametrize("error,uri", [
+    ("com.example.short", "com.example.short"),
+    (["com.example.pair", "text"], "com.example.pair"),
+    ({"kind": "internal", "uri": "x.y", "message": "secret"}, "wamp.error.authentication_failed"),
+    ({"kind": "ignore"}, "wamp.error.no_such_principal"),
+    ({"kind": "deny"}, "wamp.error.authentication_denied"),
+    ({"kind": "deny", "uri": "not a uri", "message": "x"}, "wamp.error.authentication_failed"),
+    ({"kind": "deny", "uri": "a" * 256, "message": "x"}, "wamp.error.authentication_failed"),
+    ({"kind": "nonsense", "uri": "com.example.x"}, "wamp.error.authentication_failed"),
+    (7, "wamp.error.authentication_failed"),
+    ([], "wamp.error.authentication_failed"),
+], ids=str)
+def test_errors_of_an_authenticator(authenticator, start_routerd, connect, key, error, uri):
+    fake = authenticator(lambda *args: HOLD)
+    routerd = start_routerd()
+    client = connect(routerd)
+    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    ((msgid, _, _),) = fake.wait_requests(1)
+    fake.send([1, msgid, error, None])
+    message = client.expect(ABORT)
+    assert len(message) == 3 and message[2] == uri, message
+    assert "secret" not in message[1]["message"]
+
+
+def test_several_keys_and_an_own_provider(authenticator, start_routerd, join, key):
+    fake = {**principal(key), "pubkeys": [Key().public, key.public], "authprovider": "mine"}
+    del fake["pubkey"]
+    authenticator(lambda *args: fake)
+    assert join(start_routerd(), key=key).details["authprovider"] == "mine"
+
+
+def test_an_authenticator_of_authenticate_alone(authenticator, start_routerd, join, key):
+    """hello answered with no_such_method means protocol 1.0 without features."""
+    def hello():
+        raise Deny("auth.rpc.no_such_method")
+
+    authenticator(lambda *args: principal(key), hello=hello)
+    join(start_routerd(), key=key)
+
+
+def test_hello_that_fails_means_not_ready(authenticator, start_routerd, connect, key):
+    broken = threading.Event()
+    broken.set()
+
+    def hello():
+        if broken.is_set():
+            raise Deny("com.example.starting", kind="internal")
+        return {"protocol": [1, 0], "features": ["revoke"], "ready": True}
+
+    fake = authenticator(lambda *args: principal(key), hello=hello)
+    routerd = start_routerd()
+    result = []
+    client = connect(routerd)
+    login = threading.Thread(target=lambda: result.append(outcome(client, key)))
+    login.start()
+    fake.wait_requests(2, "hello")
+    assert not [r for r in fake.requests if r[1] == "authenticate"]
+    broken.clear()
+    login.join()
+    assert result[0][0] == "welcome"
+
+
+def test_answers_in_another_order(authenticator, start_routerd, connect, key):
+    fake = authenticator(lambda *args: HOLD)
+    routerd = start_routerd(threads=4)
+    keys = [Key() for _ in range(20)]
+    waiting = [connect(routerd) for _ in keys]
+    for client, k in zip(waiting, keys):
+        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": k.public})
+    by_key = {r[2][2]["authextra"]["pubkey"]: r[0] for r in fake.wait_requests(20)}
+    for k in reversed(keys):
+        fake.send([1, by_key[k.public], None, principal(k, authid=k.public[:8])])
+    for client, k in zip(waiting, keys):
+        challenge = client.expect(4)[2]["challenge"]
+        client.authenticate(k.sign(challenge))
+        assert client.expect(WELCOME)[2]["authid"] == k.public[:8]
+    routerd.check_threads()
+
+
+# --- hostile authenticators -----------------------------------------------------------------
+
+GARBAGE = {
+    "no_message": b"\xc1",
+    "number": b"\x07",
+    "empty_list": b"\x90",
+    "wrong_tag": msgpack.packb([7, 1, None, {}]),
+    "short": msgpack.packb([1, 1]),
+    "id_string": msgpack.packb([1, "1", None, {}]),
+    "deep": b"\x91" * 1000,
+    "huge_string": b"\xdb\xff\xff\xff\xff",
+    "huge_array": b"\xdd\xff\xff\xff\xff",
+    "bad_utf8": b"\x94\x01\x01\xa1\xff\xc0",
+}
+
+
+def test_garbage_closes_the_link_and_nothing_else(authenticator, start_routerd, connect, join, key):
+    fake = authenticator(lambda *args: principal(key))
+    routerd = start_routerd()
+    survivor = join(routerd, key=key)
+    for number, (name, data) in enumerate(GARBAGE.items(), 2):
+        fake.send_bytes(data)
+        fake.wait_requests(number, "hello")  # it came back
+        assert outcome(connect(routerd), key)[0] == "welcome", name
+    survivor.publish("com.example.t", acknowledge=True)
+
+
+def test_answers_to_nothing_are_dropped(authenticator, start_routerd, connect, key):
+    fake = authenticator(lambda *args: principal(key))
+    routerd = start_routerd()
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    for msgid in (0, 1, 99999, 2**32 - 1):
+        fake.send([1, msgid, None, principal(key)])
+    fake.send([2, "nonsense", [1, 2, 3]])
+    error, _ = fake.request("nonsense")
+    assert "no_such_method" in str(error)
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    assert len(fake.wait_requests(1, "hello")) == 1
+
+
+# --- an authenticator that is slow or away --------------------------------------------------
+
+
+def test_an_authenticator_without_answer(authenticator, start_routerd, connect, key):
+    """Cancelled at the deadline, then the transport is dropped: no ABORT, since JavaScript's
+    clients never come back after one."""
+    fake = authenticator(lambda *args: HOLD)
+    routerd = start_routerd()
+    assert outcome(connect(routerd), key) == ("close", 1013)
+    fake.wait(lambda: any(n[0] == "cancel" for n in fake.notifications), "cancel")
+    # the answer that comes too late is dropped
+    fake.send([1, fake.requests[-1][0], None, principal(key)])
+    fake.answer = lambda *args: principal(key)
+    assert outcome(connect(routerd), key)[0] == "welcome"
+
+
+def test_a_client_that_leaves_while_it_is_asked(authenticator, start_routerd, connect, key):
+    fake = authenticator(lambda *args: HOLD)
+    routerd = start_routerd()
+    client = connect(routerd)
+    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    ((msgid, _, _),) = fake.wait_requests(1)
+    client.close_socket()
+    fake.wait(lambda: ("cancel", [msgid]) in fake.notifications, "cancel")
+    fake.send([1, msgid, None, principal(key)])
+    fake.answer = lambda *args: principal(key)
+    assert outcome(connect(routerd), key)[0] == "welcome"
+
+
+def test_no_authenticator_means_hold_then_drop(start_routerd, connect, key):
+    config = router_config()
+    config["limits"] = {"hold_timeout": 1000}
+    routerd = start_routerd(config)
+    start = time.monotonic()
+    assert outcome(connect(routerd), key) == ("close", 1013)
+    assert time.monotonic() - start > 0.8
+    # anonymous logins need nobody
+    connect(routerd).join()
+
+
+def test_a_held_login_goes_on_when_the_authenticator_comes(folder, start_routerd, connect, key):
+    routerd = start_routerd()
+    client = connect(routerd)
+    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    fake = Authenticator(folder, lambda *args: principal(key))
+    client.authenticate(key.sign(client.expect(4)[2]["challenge"]))
+    client.expect(WELCOME)
+    fake.stop()
+
+
+def test_a_full_hold_queue_is_503(start_routerd, connect, key):
+    config = router_config()
+    config["limits"] = {"hold_queue": 3, "hold_timeout": 5000}
+    routerd = start_routerd(config)
+    held = [connect(routerd) for _ in range(3)]
+    for client in held:
+        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    late = connect(routerd)
+    late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    assert late.wait_closed() == (1013, [])
+
+
+@pytest.mark.subset
+def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, clients):
+    """It comes back 2 s later, and all get in."""
+    keys = [Key() for _ in range(20)]
+    for i, k in enumerate(keys):
+        authd.add(f"client{i}@example.com", k)
+    routerd = start_routerd(threads=threads)
+    results, lock, some_in = [], threading.Lock(), threading.Event()
+    connected = [Client(routerd.port(), ("cbor", "json", "msgpack.batched")[i % 3]) for i in range(200)]
+    clients.extend(connected)
+
+    def login(client, k):
+        client.timeout = 15 * SLOW
+        result = outcome(client, k)
+        with lock:
+            results.append(result[0])
+            if len(results) >= 20:
+                some_in.set()
+
+    logins = [threading.Thread(target=login, args=(c, keys[i % 20])) for i, c in enumerate(connected)]
+    for t in logins[:40]:
+        t.start()
+    some_in.wait(10 * SLOW)
+    authd.kill()
+    for t in logins[40:]:
+        t.start()
+    time.sleep(2)  # not for luck: this is how long it is away
+    authd.start()
+    for t in logins:
+        t.join()
+    assert results.count("welcome") == 200, results
+    routerd.check_threads()
+    wait_for(lambda: routerd.total("sessions") == 200, "200 sessions")
+
+
+def test_live_sessions_do_not_notice_authd(authd, start_routerd, join, known_key):
+    authd.add("client01@example.com", known_key)
+    routerd = start_routerd()
+    client = join(routerd, key=known_key)
+    authd.kill()
+    client.publish("com.example.t", acknowledge=True)
+    authd.start()
+    join(routerd, key=known_key)
+    client.publish("com.example.t", acknowledge=True)

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bounds: slow readers, silence, too many connections, and a worker that stands still."""
+
+import resource
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from rawclient import EVENT, PING, Client, Closed, Refused, Ws
+from utils import SLOW, router_config, wait_for
+
+MIB = 1 << 20
+
+
+def config_with(options=None, limits=None, **kw):
+    config = router_config(cryptosign=False, **kw)
+    if options:
+        config["transports"][0]["options"] = options
+    if limits:
+        config["limits"] = limits
+    return config
+
+
+def worker_of(client):
+    """Workers have names that end in their number."""
+    name = str(client.details["authextra"]["x_cb_worker"])
+    return int("".join(c for c in name if c.isdigit()))
+
+
+# --- readers that are slower than what they get ---------------------------------------------
+
+
+@pytest.mark.subset
+def test_a_slow_reader_is_closed_and_others_do_not_notice(start_routerd, threads, join):
+    routerd = start_routerd(config_with(threads=threads, limits={"queue_size": 2 * MIB}))
+    slow = [join(routerd) for _ in range(4)]
+    fast, sender = join(routerd, "cbor"), join(routerd, "cbor")
+    for client in slow:
+        client.subscribe("com.example.t")
+    subscription = fast.subscribe("com.example.t")
+    payload = "x" * 50000
+    count = 400
+    for i in range(count):
+        sender.publish("com.example.t", [i, payload], acknowledge=True)
+        assert fast.event(subscription)[0][0] == i
+    wait_for(lambda: routerd.total("sessions") == 2, "the slow readers to be closed")
+    sender.publish("com.example.t", ["still"], acknowledge=True)
+    assert fast.event(subscription) == (["still"], {})
+    assert routerd.rss() < 200 * MIB * SLOW
+    routerd.check_threads()
+
+
+def test_a_message_larger_than_the_queue_passes_when_it_is_empty(start_routerd, join):
+    routerd = start_routerd(config_with(limits={"queue_size": 65536}))
+    sender, receiver = join(routerd), join(routerd)
+    subscription = receiver.subscribe("com.example.t")
+    for i in range(5):
+        sender.publish("com.example.t", [i, "x" * 500000], acknowledge=True)
+        assert receiver.event(subscription)[0][0] == i
+
+
+def test_a_reader_that_pauses_loses_nothing(start_routerd, threads, join):
+    """Below the limit of its queue a subscriber may take its time."""
+    routerd = start_routerd(config_with(threads=threads))
+    sender, receiver = join(routerd), join(routerd)
+    subscription = receiver.subscribe("com.example.t")
+    count = 150
+    for i in range(count):
+        sender.publish("com.example.t", [i, "x" * 50000], acknowledge=True)
+    for i in range(count):
+        assert receiver.event(subscription)[0][0] == i
+
+
+# --- a worker that stands still -------------------------------------------------------------
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize("what", ["events", "calls"])
+def test_a_stalled_worker_bounds_memory_and_loses_nothing(start_routerd, join, connect, what):
+    """Publisher, realm owner and the stalled worker are three different ones. While the worker
+    stands still its mailbox fills, pressure reaches the publisher's socket and stops its reads;
+    when it goes on, everything arrives once and in order."""
+    high = MIB
+    config = config_with(threads=4, limits={"mailbox_high": high, "mailbox_low": high // 2})
+    config["debug"] = {"stall_worker": 2}
+    routerd = start_routerd(config)
+    everyone = [join(routerd, "cbor") for _ in range(8)]
+    owner = 3  # of the first realm
+    receiver = next(c for c in everyone if worker_of(c) == 2)
+    sender = next(c for c in everyone if worker_of(c) not in (2, owner))
+    if what == "events":
+        subscription = receiver.subscribe("com.example.t")
+    else:
+        receiver.register("com.example.p")
+    count, payload = 3000, "x" * 10000
+    before = routerd.rss()
+
+    routerd.signal(signal.SIGUSR2)
+    routerd.wait_log("stall")
+    sent = [0]
+
+    def send():
+        sender.socket.settimeout(120)
+        for i in range(count):
+            if what == "events":
+                sender.publish("com.example.t", [i, payload])
+            else:
+                sender.start_call("com.example.p", [i, payload])
+            sent[0] = i + 1
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    # until the publisher's socket takes no more
+    last = [-1, time.monotonic()]
+
+    def stopped():
+        if sent[0] != last[0]:
+            last[:] = [sent[0], time.monotonic()]
+        return sent[0] == count or time.monotonic() - last[1] > 1
+
+    wait_for(stopped, "the sender to be stopped", 20)
+    assert sent[0] < count, "30 MB were accepted: nothing pushed back"
+    # what is on its way: a few mailboxes, and the kernel's buffers are not ours
+    assert routerd.rss() - before < 24 * MIB * (1 if SLOW == 2 else 8)
+
+    routerd.signal(signal.SIGUSR2)
+    if what == "events":
+        for i in range(count):
+            assert receiver.event(subscription)[0][0] == i
+    else:
+        for i in range(count):
+            message = receiver.expect(68)
+            assert message[4][0] == i
+            receiver.send([70, message[1], {}, [i]])
+        for i in range(count):
+            assert sender.result(sender.request - count + 1 + i) == ([i], {})
+    thread.join()
+    routerd.check_threads()
+
+
+# --- silence --------------------------------------------------------------------------------
+
+
+def test_pings_and_their_timeout(start_routerd, connect):
+    routerd = start_routerd(config_with({"auto_ping_interval": 300, "auto_ping_timeout": 600}))
+    client = connect(routerd)
+    client.join()
+    # answered: the connection lives on
+    for _ in range(3):
+        opcode, _, payload = client.recv_frame()
+        assert opcode == PING
+        client.send_frame(10, payload)
+    # not answered, but any data counts as life
+    for _ in range(4):
+        opcode, _, _ = client.recv_frame()
+        client.publish("com.example.t")
+    # silence
+    start = time.monotonic()
+    with pytest.raises(Closed):
+        while True:
+            client.recv_frame()
+    assert time.monotonic() - start < 3 * SLOW
+
+
+def test_a_handshake_has_one_deadline(start_routerd, connect):
+    routerd = start_routerd(config_with({"open_handshake_timeout": 700}))
+    port = routerd.port()
+    silent = socket.create_connection(("127.0.0.1", port), 10 * SLOW)
+    drip = socket.create_connection(("127.0.0.1", port), 10 * SLOW)
+    upgraded = connect(routerd)
+    start = time.monotonic()
+
+    def dripping():
+        try:
+            for byte in b"GET /ws HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 1000:
+                drip.sendall(bytes([byte]))
+                time.sleep(0.05)
+        except OSError:
+            pass
+
+    thread = threading.Thread(target=dripping)
+    thread.start()
+    for s in (silent, drip):
+        while True:
+            try:
+                if not s.recv(4096):
+                    break
+            except ConnectionError:
+                break
+    upgraded.wait_closed()
+    assert 0.5 < time.monotonic() - start < 5 * SLOW
+    thread.join()
+    silent.close()
+    drip.close()
+    wait_for(lambda: routerd.total("sessions") == 0, "no session")
+
+
+# --- connections ----------------------------------------------------------------------------
+
+
+def test_connection_limit(start_routerd, join, connect):
+    routerd = start_routerd(config_with({"max_connections": 5}, threads=4))
+    inside = [join(routerd) for _ in range(5)]
+    with pytest.raises((Closed, Refused, ConnectionError, AssertionError)):
+        client = connect(routerd)
+        client.join()
+    inside[0].leave()
+    inside[0].close_socket()
+
+    def free():
+        try:
+            join(routerd)
+            return True
+        except (Closed, Refused, ConnectionError):
+            return False
+
+    wait_for(free, "a place for another connection")
+
+
+@pytest.mark.subset
+def test_no_descriptors_left_is_no_spin(start_routerd, join):
+    """EMFILE: wait for one to become free, do not burn the CPU meanwhile."""
+
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
+
+    routerd = start_routerd(config_with(), limits=few)
+    client = join(routerd)
+    sockets = [socket.create_connection(("127.0.0.1", routerd.port()), 5) for _ in range(100)]
+    cpu, start = routerd.cpu(), time.monotonic()
+    # the span over which we measure
+    while time.monotonic() - start < 1:
+        client.publish("com.example.t", acknowledge=True)
+        time.sleep(0.05)
+    assert routerd.cpu() - cpu < 0.3 * SLOW
+    for s in sockets:
+        s.close()
+
+    def comes_in():
+        try:
+            join(routerd)
+            return True
+        except (Closed, ConnectionError, TimeoutError):
+            return False
+
+    wait_for(comes_in, "a login after the shortage", 10)
+
+
+def test_pending_calls_have_a_maximum(start_routerd, join):
+    routerd = start_routerd(config_with(limits={"pending_calls": 10}))
+    caller, callee = join(routerd), join(routerd)
+    callee.register("com.example.p")
+    for i in range(11):
+        last = caller.start_call("com.example.p", [i])
+    error = caller.expect(8)
+    assert error[1] == 48 and error[2] == last
+    for i in range(10):
+        message = callee.expect(68)
+        callee.send([70, message[1], {}, message[4]])
+    for i in range(10):
+        caller.expect(50)
+    callee_request = caller.start_call("com.example.p", ["again"])
+    callee.send([70, callee.expect(68)[1], {}])
+    caller.result(callee_request)
+
+
+def test_incomplete_messages_do_not_stay(start_routerd, connect):
+    """A connection that is abandoned in the middle of a frame leaves nothing."""
+    routerd = start_routerd(config_with())
+    for _ in range(50):
+        client = connect(routerd)
+        client.join()
+        client.send_bytes(b"\x81\xff\0\0\0\0\0\x08\0\0abcd" + b"x" * 100000)
+        client.close_socket()
+    wait_for(lambda: routerd.total("sessions") == 0, "all to be gone")
+    idle = routerd.fds()
+    other = connect(routerd)
+    other.join()
+    assert routerd.fds() == idle + 1

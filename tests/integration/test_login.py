@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logins by cryptosign through authd, and anonymous ones."""
+
+import re
+
+import nacl.signing
+import peers
+import pytest
+import rawclient
+from rawclient import ABORT, AUTHENTICATE, CHALLENGE, SERIALIZERS, Aborted
+from utils import Key
+
+AUTHID = "client01@example.com"
+
+
+def refused(client, **kw):
+    with pytest.raises(Aborted) as aborted:
+        client.join(**kw)
+    client.wait_closed()
+    return aborted.value
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_known_key(login_routerd, known_key, join, serializer):
+    client = join(login_routerd, serializer, realm=None, key=known_key)
+    details = client.details
+    assert details["realm"] == "devices"
+    assert details["authid"] == AUTHID
+    assert details["authrole"] == "device"
+    assert details["authmethod"] == "cryptosign"
+    assert details["authprovider"] == "dynamic"
+    extra = details["authextra"]
+    assert extra["foo"] == 23
+    assert set(extra) == {"foo", "x_cb_node", "x_cb_worker", "x_cb_peer", "x_cb_pid"}
+    own = client.socket.getsockname()
+    assert extra["x_cb_peer"] == f"tcp4:{own[0]}:{own[1]}"
+    assert extra["x_cb_pid"] == login_routerd.pid
+    client.publish("com.example.t", acknowledge=True)
+
+
+@pytest.mark.parametrize("realm", [None, "", "devices"])
+@pytest.mark.parametrize("authid", [None, "", AUTHID])
+def test_realm_and_authid_may_be_named_or_not(login_routerd, known_key, join, realm, authid):
+    details = join(login_routerd, realm=realm, key=known_key, authid=authid).details
+    assert (details["realm"], details["authid"]) == ("devices", AUTHID)
+
+
+def test_unknown_key(login_routerd, connect):
+    key = Key()
+    aborted = refused(connect(login_routerd, "cbor"), realm=None, key=key)
+    assert aborted.uri == "com.example.no_such_user"
+    assert aborted.details == {"message": f"no principal with matching public key 0x{key.public}"}
+
+
+def test_wrong_realm_or_authid(login_routerd, connect, known_key):
+    refused(connect(login_routerd), realm="devices", authid="someone@example.com", key=known_key)
+    refused(connect(login_routerd), realm="nowhere", key=known_key)
+
+
+@pytest.mark.parametrize("kind", list(peers.COMMANDS))
+def test_real_clients(login_routerd, puppets, known_key, kind):
+    puppet = puppets(kind)
+    for serializer in peers.serializers(kind):
+        peer = peers.Peer(puppet, login_routerd.url(), serializer, key=known_key, authid=AUTHID)
+        assert peer.details["authid"] == AUTHID
+        assert peer.details["authrole"] == "device"
+        assert peer.details["authextra"]["foo"] == 23
+        with pytest.raises(peers.PeerError) as error:
+            peers.Peer(puppet, login_routerd.url(), serializer, key=Key(), authid=AUTHID)
+        assert "no_such_user" in str(error.value)
+
+
+def test_real_clients_without_realm_and_authid(login_routerd, puppets, known_key):
+    for kind in peers.PYTHON:
+        peer = peers.Peer(puppets(kind), login_routerd.url(), "cbor.batched", realm=None, key=known_key)
+        assert peer.details["realm"] == "devices"
+        assert peer.details["serializer"] == "cbor.batched"
+
+
+# --- signatures -----------------------------------------------------------------------------
+
+
+def sign(key, message):
+    return (nacl.signing.SigningKey(key.seed).sign(message).signature + message).hex()
+
+
+BAD_SIGNATURES = {
+    "of_another_key": lambda key, c: Key().sign(c),
+    "of_another_message": lambda key, c: sign(key, b"\x55" * 32),
+    "bit_flipped": lambda key, c: f"{int(key.sign(c), 16) ^ 1 << 700:0192x}",
+    "message_flipped": lambda key, c: f"{int(key.sign(c), 16) ^ 1:0192x}",
+    "signature_only": lambda key, c: key.sign(c)[:128],
+    "short": lambda key, c: key.sign(c)[:-2],
+    "long": lambda key, c: key.sign(c) + "00",
+    "odd": lambda key, c: key.sign(c)[:-1],
+    "empty": lambda key, c: "",
+    "no_hex": lambda key, c: "zz" * 96,
+    "zeroes": lambda key, c: "00" * 96,
+    "huge": lambda key, c: "00" * 30000,
+    "not_ascii": lambda key, c: "ü" * 192,
+}
+
+
+@pytest.mark.subset
+def test_bad_signatures(login_routerd, connect, known_key):
+    for name, make in BAD_SIGNATURES.items():
+        client = connect(login_routerd, "msgpack")
+        challenge = client.challenge(None, known_key)
+        client.authenticate(make(known_key, challenge))
+        message = client.expect(ABORT)
+        assert message[2] in ("wamp.error.not_authorized", "wamp.error.authentication_failed",
+                              "wamp.error.authentication_denied"), (name, message)
+        assert len(message) == 3
+        code, behind = client.wait_closed()
+        assert behind == [], name
+
+
+def test_upper_case_hex_is_hex(login_routerd, connect, known_key):
+    client = connect(login_routerd)
+    challenge = client.challenge(None, known_key)
+    client.authenticate(known_key.sign(challenge).upper())
+    client.expect(rawclient.WELCOME)
+
+
+def test_a_replayed_signature_is_refused(login_routerd, connect, known_key):
+    client = connect(login_routerd)
+    signature = known_key.sign(client.challenge(None, known_key))
+    client.authenticate(signature)
+    client.expect(rawclient.WELCOME)
+    thief = connect(login_routerd)
+    thief.challenge(None, known_key)
+    thief.authenticate(signature)
+    assert len(thief.expect(ABORT)) == 3
+    thief.wait_closed()
+
+
+def test_challenges_differ(login_routerd, connect, known_key):
+    challenges = [connect(login_routerd).challenge(None, known_key) for _ in range(20)]
+    assert len(set(challenges)) == 20
+    assert all(re.fullmatch("[0-9a-f]{64}", c) for c in challenges)
+
+
+def test_only_one_try(login_routerd, connect, known_key):
+    """A second AUTHENTICATE right behind a refused one is not looked at."""
+    client = connect(login_routerd)
+    challenge = client.challenge(None, known_key)
+    client.send([AUTHENTICATE, "00" * 96, {}], [AUTHENTICATE, known_key.sign(challenge), {}])
+    client.expect(ABORT)
+    assert client.wait_closed()[1] == []
+
+
+@pytest.mark.parametrize("extra", [
+    None, {}, {"pubkey": None}, {"pubkey": 7}, {"pubkey": ""}, {"pubkey": "00"}, {"pubkey": "zz" * 32},
+    {"pubkey": "00" * 33}, {"pubkey": b"\0" * 32}, {"pubkey": "x" * 60000},
+], ids=str)
+def test_malformed_keys(login_routerd, connect, extra):
+    client = connect(login_routerd, "msgpack")
+    client.hello(None, authmethods=["cryptosign"], authextra=extra)
+    message = client.expect(ABORT)
+    assert len(message) == 3
+    client.wait_closed()
+
+
+@pytest.mark.parametrize("binding", ["tls-unique", "tls-exporter", "nonsense"])
+def test_channel_binding_without_tls_is_refused(login_routerd, connect, known_key, binding):
+    client = connect(login_routerd)
+    with pytest.raises(Aborted):
+        client.join(None, key=known_key, authextra={"channel_binding": binding})
+
+
+def test_odd_but_honest_authextra(login_routerd, join, known_key):
+    join(login_routerd, key=known_key, authextra={"trustroot": None, "challenge": None, "x": [1]})
+
+
+# --- the choice of the method ---------------------------------------------------------------
+
+
+def test_unknown_methods_are_skipped(login_routerd, connect, known_key):
+    client = connect(login_routerd)
+    client.hello(None, authmethods=["wamp-scram", "x", "cryptosign", "anonymous"],
+                 authextra={"pubkey": known_key.public})
+    assert client.expect(CHALLENGE)[1] == "cryptosign"
+    client = connect(login_routerd)
+    client.hello("devices", authmethods=["ticket", "anonymous", "cryptosign"])
+    assert client.expect(rawclient.WELCOME)[2]["authmethod"] == "anonymous"
+
+
+@pytest.mark.parametrize("methods", [["ticket"], ["ticket", "wampcra", "scram"], ["CRYPTOSIGN"]])
+def test_no_matching_method(login_routerd, connect, methods):
+    client = connect(login_routerd)
+    with pytest.raises(Aborted) as aborted:
+        client.join(authmethods=methods)
+    assert aborted.value.uri == "wamp.error.no_matching_auth_method"
+
+
+def test_no_methods_mean_anonymous(login_routerd, connect):
+    for methods in (None, []):
+        client = connect(login_routerd)
+        client.hello("devices", authmethods=methods)
+        assert client.expect(rawclient.WELCOME)[2]["authmethod"] == "anonymous"
+
+
+def test_anonymous_may_be_switched_off(authd, start_routerd, connect):
+    routerd = start_routerd(anonymous=None)
+    for methods in (["anonymous"], None):
+        client = connect(routerd)
+        with pytest.raises(Aborted) as aborted:
+            client.join(authmethods=methods)
+        assert aborted.value.uri == "wamp.error.no_matching_auth_method"
+
+
+def test_anonymous_needs_a_realm(login_routerd, connect):
+    client = connect(login_routerd)
+    with pytest.raises(Aborted) as aborted:
+        client.join(realm=None)
+    assert aborted.value.uri == "wamp.error.no_such_realm"
+
+
+def test_log_lines_of_a_session(login_routerd, join, known_key):
+    """One line when a session opens and one when it closes, and no secret in either."""
+    client = join(login_routerd, key=known_key)
+    session = str(client.session)
+    client.close_socket()
+    login_routerd.wait_log(rf"session closed.*{session}|{session}.*session closed|closed.*{session}|"
+                           rf"{session}.*closed")
+    lines = [line for line in login_routerd.log().splitlines() if session in line]
+    assert len(lines) == 2, lines
+    assert AUTHID in lines[0]

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SIGTERM, restarts, and what clients make of them."""
+
+import signal
+import socket
+import subprocess
+
+import peers
+import pytest
+from authenticator import HOLD, Authenticator
+from rawclient import EVENT, SERIALIZERS, Client, Ws
+from utils import BUILD, Key, Routerd, free_port, router_config, tsan_prefix, wait_for
+
+
+@pytest.mark.subset
+def test_sigterm_closes_with_1012_and_says_no_goodbye(routerd, join):
+    everyone = [join(routerd, s) for s in SERIALIZERS for _ in range(2)]
+    routerd.check_threads()
+    routerd.signal(signal.SIGTERM)
+    for client in everyone:
+        assert client.wait_closed() == (1012, [])
+    routerd.stop()
+
+
+def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect):
+    key = Key()
+    fake = Authenticator(folder, lambda *args: HOLD)
+    routerd = start_routerd(threads=4)
+    port = routerd.port()
+    early = socket.create_connection(("127.0.0.1", port), 10)
+    half = socket.create_connection(("127.0.0.1", port), 10)
+    half.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
+    upgraded, asked = connect(routerd), connect(routerd)
+    asked.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    fake.wait_requests(1)
+    routerd.signal(signal.SIGTERM)
+    assert upgraded.wait_closed() == (1012, [])
+    assert asked.wait_closed() == (1012, [])
+    for s in (early, half):
+        data = s.recv(4096)
+        assert data == b"" or data.startswith(b"HTTP/1.1 503")
+        s.close()
+    routerd.stop()
+    fake.stop()
+
+
+def test_what_was_accepted_goes_out_before_the_close(start_routerd, threads, join):
+    """The drain: a publication that the router has read reaches its subscribers."""
+    routerd = start_routerd(threads=threads, cryptosign=False)
+    receivers = [join(routerd) for _ in range(4)]
+    subscriptions = [r.subscribe("com.example.t") for r in receivers]
+    sender = join(routerd, "cbor")
+    for i in range(50):
+        sender.publish("com.example.t", [i, "x" * 5000])
+    sender.publish("com.example.t", ["last"], acknowledge=True)
+    routerd.signal(signal.SIGTERM)
+    for receiver, subscription in zip(receivers, subscriptions):
+        for i in range(50):
+            assert receiver.event(subscription)[0][0] == i
+        assert receiver.event(subscription)[0] == ["last"]
+        assert receiver.wait_closed() == (1012, [])
+    routerd.stop()
+
+
+def test_sigterm_with_a_client_that_does_not_read(start_routerd, threads, join):
+    """It ends all the same: flushing has a deadline."""
+    routerd = start_routerd(threads=threads, cryptosign=False)
+    deaf, sender = join(routerd), join(routerd)
+    deaf.subscribe("com.example.t")
+    for i in range(100):
+        sender.publish("com.example.t", ["x" * 100000], acknowledge=True)
+    routerd.stop()
+
+
+def test_autobahn_js_comes_back_by_itself(start_routerd, puppets):
+    routerd = start_routerd(threads=1, cryptosign=False)
+    puppet = puppets("autobahn-js")
+    peer = peers.Peer(puppet, routerd.url(), "json", name="phoenix", retry=True)
+    routerd.stop()
+    routerd.start()
+    puppet.event(ev="rejoined", s="phoenix", seconds=20)
+    peer.register("com.example.p")
+    assert peer.call("com.example.p", [1], {}) == ([1], {})
+
+
+@pytest.mark.parametrize("daemon", ["routerd", "authd"])
+def test_sigint_and_an_early_sigterm(folder, start_routerd, start_authd, daemon):
+    started = start_routerd(cryptosign=False) if daemon == "routerd" else start_authd()
+    started.signal(signal.SIGTERM)
+    started.stop()
+    started.start(wait=False)
+    started.process.poll()
+    started.wait_ready()
+    started.stop()
+
+
+def test_an_occupied_port_is_named(folder, start_routerd):
+    routerd = start_routerd(cryptosign=False)
+    second = Routerd(folder, routerd.config, name="second")
+    second.start(wait=False)
+    assert second.process.wait(20) != 0
+    assert str(routerd.port()) in second.log()
+
+
+def test_check_tells_a_good_file_from_a_bad_one(folder):
+    def check(text):
+        path = folder / "c.yaml"
+        path.write_text(text)
+        return subprocess.run([*tsan_prefix(), BUILD / "routerd/routerd", "--check", path],
+                              capture_output=True, text=True, cwd=folder)
+
+    import json
+    good = json.dumps(router_config(), indent=1)
+    assert check(good).returncode == 0
+    bad = check(good.replace('"paths"', '"pathz"'))
+    assert bad.returncode != 0
+    assert "c.yaml:" in bad.stderr and "pathz" in bad.stderr
+
+
+def test_ipv6_and_unix_listeners(folder, start_routerd):
+    config = router_config(threads=4, cryptosign=False)
+    tcp = config["transports"][0]
+    port = free_port()
+    config["transports"] += [
+        {**tcp, "id": "six", "endpoint": {"type": "tcp", "port": port, "interface": "::1"}},
+        {**tcp, "id": "local", "endpoint": {"type": "unix", "path": "ws.sock"}},
+    ]
+    if not socket.has_ipv6 or not _has_loopback6():
+        del config["transports"][1]
+    routerd = start_routerd(config)
+    clients = [Client(routerd.port())]
+    if len(config["transports"]) == 3:
+        clients.append(Client(port, host="::1", headers={"Host": f"[::1]:{port}"}))
+    clients.append(Client(0, "cbor", unix=folder / "ws.sock", headers={"Host": "localhost"}))
+    for client in clients:
+        client.join()
+    subscriptions = [c.subscribe("com.example.t") for c in clients]
+    clients[0].publish("com.example.t", [1], acknowledge=True, exclude_me=False)
+    for client, subscription in zip(clients, subscriptions):
+        assert client.event(subscription) == ([1], {})
+    assert clients[-1].details["authextra"]["x_cb_peer"].startswith("unix")
+    for client in clients:
+        client.close_socket()
+    # a second start over the socket file of a process that was killed
+    routerd.kill()
+    routerd.start()
+    client = Client(0, unix=folder / "ws.sock", headers={"Host": "localhost"})
+    client.join()
+    client.close_socket()
+
+
+def _has_loopback6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+        return True
+    except OSError:
+        return False

@@ -44,6 +44,8 @@ enum {
 	FIELD_REQUIRED = 1, /* reading fails without it */
 	FIELD_OR_NIL = 2,   /* writing says nil where it is absent, instead of nothing */
 	FIELD_STRICT = 4,   /* of FIELD_STRUCT: unknown keys are an error */
+	FIELD_NOT_EMPTY =
+		8, /* of a text or number: if it is said, then not as "" or nil */
 };
 
 struct field_table;

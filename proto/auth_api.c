@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The routerd-authd protocol; see auth_api.h. A table per map, and beside it what a table
+ * cannot say.
+ */
+#include "proto/auth_api.h"
+
+#include "common/err.h"
+#include "proto/uri.h"
+
+#include <assert.h>
+
+#define TABLE(rows)                                                                      \
+	{                                                                                \
+		.fields = (rows), .n = ARRAY_LEN(rows)                                   \
+	}
+
+/* --- what every message has ----------------------------------------------------------
+ */
+
+static int check_item(const struct token *t)
+{
+	if (t->type == TOKEN_STR || t->type == TOKEN_BIN)
+		return t->text.len <= AUTH_MAX_STRING ? 0 : E_LIMIT;
+	if (t->type == TOKEN_MAP)
+		return t->count <= AUTH_MAX_MAP ? 0 : E_LIMIT;
+	return 0;
+}
+
+/* One object, at most so many containers deep. */
+static int check(struct slice in, unsigned max_depth, size_t *len_out)
+{
+	struct token_reader r;
+	struct token t;
+	unsigned depth = 0;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, in);
+	do {
+		int e = token_next(&r, &t);
+		if (e == 0)
+			e = check_item(&t);
+		if (e != 0)
+			return e;
+		if (t.type == TOKEN_ARRAY || t.type == TOKEN_MAP)
+			depth++;
+		else if (t.type == TOKEN_END)
+			depth--;
+		if (depth > max_depth)
+			return E_DEPTH;
+	} while (depth > 0);
+	*len_out = (size_t)(r.pos - r.start);
+	return 0;
+}
+
+int auth_check(struct slice in, size_t *len_out)
+{
+	return check(in, AUTH_MAX_DEPTH - 1, len_out); /* the message is an array, too */
+}
+
+/* Is this encoded map, met at that depth of a message, one that the peer will accept? */
+static bool map_fits(struct slice map, unsigned depth)
+{
+	size_t len;
+
+	return map.len > 0 && map.len <= AUTH_MAX_STRING &&
+	       check(map, AUTH_MAX_DEPTH - depth, &len) == 0 && len == map.len;
+}
+
+/* TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE for anything else and for nothing at all. */
+static enum token_type container_type(struct slice item)
+{
+	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);
+}
+
+/* Enters params, which must have n elements. */
+static int params_begin(struct token_reader *r, struct slice params, uint64_t n)
+{
+	struct token t;
+
+	token_reader_init(r, SERIALIZER_MSGPACK, params);
+	int e = token_next(r, &t);
+	if (e != 0)
+		return e;
+	return t.type == TOKEN_ARRAY && t.count == n ? 0 : E_TYPE;
+}
+
+static int params_end(struct token_reader *r)
+{
+	struct token t;
+	int e = token_next(r, &t);
+
+	if (e != 0)
+		return e;
+	return t.type == TOKEN_END ? token_end(r) : E_TYPE;
+}
+
+/* Params that are one map. */
+static int read_params(struct slice params, const struct field_table *t, void *out)
+{
+	struct token_reader r;
+	int e = params_begin(&r, params, 1);
+
+	if (e == 0)
+		e = fields_read(&r, t, out);
+	return e != 0 ? e : params_end(&r);
+}
+
+static void write_params(struct buf *out, const struct field_table *t, const void *in)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, 1);
+	fields_write(&w, t, in);
+	token_put_end(&w);
+}
+
+static int read_result(struct slice result, const struct field_table *t, void *out)
+{
+	struct token_reader r;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, result);
+	int e = fields_read(&r, t, out);
+	return e != 0 ? e : token_end(&r);
+}
+
+static void write_result(struct buf *out, const struct field_table *t, const void *in)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	fields_write(&w, t, in);
+}
+
+void auth_list_write(struct buf *out, const struct slice *items, size_t n)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, n);
+	for (size_t i = 0; i < n; i++)
+		token_put_str(&w, items[i]);
+	token_put_end(&w);
+}
+
+/* --- hello ---------------------------------------------------------------------------
+ */
+
+static const char *const feature_names[] = {"revoke", "cancel", "events", NULL};
+static_assert(AUTH_FEATURE_EVENTS == 1 << 2, "bits are indices of feature_names");
+
+#define HELLO(f) .offset = offsetof(struct auth_hello, f)
+static const struct field hello_fields[] = {
+	{"protocol", FIELD_VERSION, FIELD_REQUIRED, HELLO(protocol)},
+	{"product", FIELD_STR, HELLO(product)},
+	{"instance", FIELD_STR, HELLO(instance)},
+	{"pid", FIELD_UINT, HELLO(pid)},
+	{"max_message", FIELD_UINT, HELLO(max_message)},
+	{"max_depth", FIELD_UINT, HELLO(max_depth)},
+	{"features", FIELD_FLAGS, HELLO(features), .names = feature_names},
+	{"methods", FIELD_RAW_ARRAY, HELLO(methods)},
+	{"realms", FIELD_RAW_ARRAY, HELLO(realms)},
+	{"listeners", FIELD_RAW_ARRAY, HELLO(listeners)},
+	{"last_epoch", FIELD_UINT, HELLO(last_epoch)},
+	{"last_db", FIELD_STR, HELLO(last_db)},
+};
+static const struct field_table hello_table = TABLE(hello_fields);
+
+int auth_hello_read(struct slice params, struct auth_hello *out)
+{
+	struct auth_hello h = {
+		.pid = FIELD_NONE,
+		.max_message = AUTH_MAX_MESSAGE,
+		.max_depth = AUTH_MAX_DEPTH,
+		.last_epoch = AUTH_NO_EPOCH,
+	};
+	int e = read_params(params, &hello_table, &h);
+
+	if (e == 0)
+		*out = h;
+	return e;
+}
+
+void auth_hello_write(struct buf *out, const struct auth_hello *h)
+{
+	write_params(out, &hello_table, h);
+}
+
+#define HELLO_RESULT(f) .offset = offsetof(struct auth_hello_result, f)
+static const struct field hello_result_fields[] = {
+	{"protocol", FIELD_VERSION, FIELD_REQUIRED, HELLO_RESULT(protocol)},
+	{"product", FIELD_STR, HELLO_RESULT(product)},
+	{"instance", FIELD_STR, HELLO_RESULT(instance)},
+	{"db", FIELD_STR, HELLO_RESULT(db)},
+	{"epoch", FIELD_UINT, HELLO_RESULT(epoch)},
+	{"max_message", FIELD_UINT, HELLO_RESULT(max_message)},
+	{"max_inflight", FIELD_UINT, HELLO_RESULT(max_inflight)},
+	{"features", FIELD_FLAGS, HELLO_RESULT(features), .names = feature_names},
+	{"methods", FIELD_RAW_ARRAY, HELLO_RESULT(methods)},
+	{"ready", FIELD_BOOL, HELLO_RESULT(ready)},
+	{"timeout_ms", FIELD_UINT, HELLO_RESULT(timeout_ms)},
+};
+static const struct field_table hello_result_table = TABLE(hello_result_fields);
+
+int auth_hello_result_read(struct slice result, struct auth_hello_result *out)
+{
+	struct auth_hello_result h = {
+		.epoch = AUTH_NO_EPOCH,
+		.max_message = AUTH_MAX_MESSAGE,
+		.max_inflight = AUTH_MAX_INFLIGHT,
+		.ready = true,
+		.timeout_ms = AUTH_AUTHENTICATE_MS,
+	};
+	int e = read_result(result, &hello_result_table, &h);
+
+	if (e == 0)
+		*out = h;
+	return e;
+}
+
+void auth_hello_result_write(struct buf *out, const struct auth_hello_result *h)
+{
+	write_result(out, &hello_result_table, h);
+}
+
+/* --- authenticate --------------------------------------------------------------------
+ */
+
+#define TRANSPORT(f) .offset = offsetof(struct auth_transport, f)
+static const struct field transport_fields[] = {
+	{"listener", FIELD_STR, TRANSPORT(listener)},
+	{"channel_framing", FIELD_STR, TRANSPORT(channel_framing)},
+	{"channel_serializer", FIELD_STR, TRANSPORT(channel_serializer)},
+	{"channel_type", FIELD_STR, TRANSPORT(channel_type)},
+	{"peer", FIELD_STR, TRANSPORT(peer)},
+	{"path", FIELD_STR, TRANSPORT(path), .max = AUTH_MAX_STRING},
+	{"http_headers_received", FIELD_RAW_MAP, TRANSPORT(headers)},
+};
+static const struct field_table transport_table = TABLE(transport_fields);
+
+#define REQUEST(f) .offset = offsetof(struct auth_request, f)
+static const struct field details_fields[] = {
+	{"authmethod", FIELD_STR, FIELD_REQUIRED, REQUEST(authmethod)},
+	{"authrole", FIELD_STR, FIELD_OR_NIL, REQUEST(authrole), .max = AUTH_MAX_STRING},
+	{"authextra", FIELD_RAW_MAP, FIELD_OR_NIL, REQUEST(authextra)},
+	{"session", FIELD_UINT, REQUEST(session), .max = WAMP_MAX_ID},
+	{"ttl_ms", FIELD_UINT, REQUEST(ttl_ms)},
+	{"corr", FIELD_STR, REQUEST(corr)},
+	{"transport", FIELD_STRUCT, REQUEST(transport), .table = &transport_table},
+};
+static const struct field_table details_table = TABLE(details_fields);
+
+/* Where details lie in a message: message, params, details; what is in it is one deeper
+ */
+enum { DEPTH_IN_DETAILS = 3, DEPTH_IN_TRANSPORT = 4 };
+
+/* A string or nil. */
+static int read_optional(struct token_reader *r, struct slice *out)
+{
+	struct token t;
+	int e = token_next(r, &t);
+
+	if (e != 0)
+		return e;
+	if (t.type == TOKEN_STR)
+		*out = t.text;
+	return t.type == TOKEN_STR || t.type == TOKEN_NULL ? 0 : E_TYPE;
+}
+
+/* The characters of an encoded item, if it is a string. */
+static struct slice text_of(struct slice item)
+{
+	struct token_reader r;
+	struct token t;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, item);
+	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR)
+		return slice_of(NULL, 0);
+	return t.text;
+}
+
+/* pubkey and channel_binding out of what the client sent, whose keys may be anything. */
+static int pick_authextra(struct slice map, struct auth_request *q)
+{
+	struct token_reader r;
+	struct token t;
+	struct slice key, value;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, map);
+	int e = token_next(&r, &t);
+	while (e == 0) {
+		e = token_skip(&r, &key);
+		if (e == E_TYPE)
+			return 0; /* the end of the map */
+		if (e == 0)
+			e = token_skip(&r, &value);
+		if (e != 0)
+			break;
+		if (slice_eq_str(text_of(key), "pubkey"))
+			q->pubkey = text_of(value);
+		else if (slice_eq_str(text_of(key), "channel_binding"))
+			q->channel_binding = text_of(value);
+	}
+	return e;
+}
+
+int auth_request_read(struct slice params, struct auth_request *out)
+{
+	struct auth_request q = {.session = FIELD_NONE, .ttl_ms = FIELD_NONE};
+	struct token_reader r;
+
+	int e = params_begin(&r, params, 3);
+	if (e == 0)
+		e = read_optional(&r, &q.realm);
+	if (e == 0)
+		e = read_optional(&r, &q.authid);
+	if (e == 0)
+		e = fields_read(&r, &details_table, &q);
+	if (e == 0)
+		e = params_end(&r);
+	if (e == 0 && q.authextra.len > 0)
+		e = pick_authextra(q.authextra, &q);
+	if (e == 0)
+		*out = q;
+	return e;
+}
+
+static void put_or_nil(struct token_writer *w, struct slice s)
+{
+	if (s.len == 0)
+		token_put_null(w);
+	else
+		token_put_str(w, s);
+}
+
+/* What routerd itself has looked at, in place of all that the client sent. */
+static void write_short_authextra(struct buf *out, const struct auth_request *q)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_map(&w, 2);
+	token_put_text(&w, "pubkey");
+	put_or_nil(&w, q->pubkey);
+	token_put_text(&w, "channel_binding");
+	put_or_nil(&w, q->channel_binding);
+	token_put_end(&w);
+}
+
+int auth_request_write(struct buf *out, const struct auth_request *q)
+{
+	struct auth_request sent = *q;
+	struct token_writer w;
+	struct buf extra;
+	size_t start = out->len, len;
+
+	buf_init(&extra, AUTH_MAX_MESSAGE);
+	if (!map_fits(q->authextra, DEPTH_IN_DETAILS)) {
+		sent.authextra = slice_of(NULL, 0);
+		if (q->pubkey.len > 0 || q->channel_binding.len > 0) {
+			write_short_authextra(&extra, q);
+			sent.authextra = buf_slice(&extra);
+		}
+	}
+	if (!map_fits(q->transport.headers, DEPTH_IN_TRANSPORT))
+		sent.transport.headers = slice_of(NULL, 0);
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, 3);
+	put_or_nil(&w, q->realm);
+	put_or_nil(&w, q->authid);
+	fields_write(&w, &details_table, &sent);
+	token_put_end(&w);
+	int e = extra.err != 0 ? extra.err : out->err;
+	buf_fini(&extra);
+	if (e == 0)
+		e = auth_check(slice_of(out->data + start, out->len - start), &len);
+	return e;
+}
+
+/* On the wire one key is said as pubkey, several as pubkeys. */
+struct wire_result {
+	struct auth_result r;
+	struct slice pubkey;
+};
+#define RESULT(f) .offset = offsetof(struct wire_result, f)
+static const struct field result_fields[] = {
+	{"role", FIELD_STR, FIELD_REQUIRED, RESULT(r.role)},
+	{"realm", FIELD_URI, RESULT(r.realm)},
+	{"authid", FIELD_STR, RESULT(r.authid)},
+	{"authprovider", FIELD_STR, RESULT(r.authprovider)},
+	{"extra", FIELD_RAW_MAP, RESULT(r.extra)},
+	{"pubkey", FIELD_KEY, RESULT(pubkey)},
+	{"pubkeys", FIELD_KEYS, RESULT(r.keys)},
+	{"epoch", FIELD_UINT, RESULT(r.epoch)},
+};
+static const struct field_table result_table = TABLE(result_fields);
+
+/* A bare role. */
+static int read_role(struct token_reader *r, struct auth_result *out)
+{
+	struct token t;
+	int e = token_next(r, &t);
+
+	if (e != 0)
+		return e;
+	if (t.type != TOKEN_STR)
+		return E_TYPE;
+	if (t.text.len == 0 || t.text.len > FIELD_DEFAULT_MAX)
+		return E_RANGE;
+	out->role = t.text;
+	return 0;
+}
+
+int auth_result_read(struct slice result, struct auth_result *out)
+{
+	struct wire_result wire = {.r.epoch = AUTH_NO_EPOCH};
+	struct token_reader r;
+	int e;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, result);
+	if (container_type(result) == TOKEN_MAP)
+		e = fields_read(&r, &result_table, &wire);
+	else
+		e = read_role(&r, &wire.r);
+	if (e == 0)
+		e = token_end(&r);
+	if (e == 0 && wire.pubkey.len > 0) {
+		if (wire.r.keys.n == FIELD_MAX_KEYS)
+			return E_LIMIT;
+		wire.r.keys.hex[wire.r.keys.n++] = wire.pubkey;
+	}
+	if (e == 0)
+		*out = wire.r;
+	return e;
+}
+
+void auth_result_write(struct buf *out, const struct auth_result *res)
+{
+	struct wire_result wire = {.r = *res};
+
+	if (wire.r.keys.n == 1) {
+		wire.pubkey = wire.r.keys.hex[0];
+		wire.r.keys.n = 0;
+	}
+	write_result(out, &result_table, &wire);
+}
+
+/* --- errors --------------------------------------------------------------------------
+ */
+
+static const char *const kind_names[] = {
+	[AUTH_ERROR_DENY] = "deny",
+	[AUTH_ERROR_IGNORE] = "ignore",
+	[AUTH_ERROR_TEMPORARY] = "temporary",
+	[AUTH_ERROR_INTERNAL] = "internal",
+};
+static_assert(ARRAY_LEN(kind_names) == AUTH_ERROR_KIND_COUNT, "a name for each kind");
+
+struct wire_error {
+	struct auth_error e;
+	struct slice kind;
+};
+#define ERROR(f) .offset = offsetof(struct wire_error, f)
+static const struct field error_fields[] = {
+	{"kind", FIELD_STR, FIELD_REQUIRED, ERROR(kind)},
+	{"uri", FIELD_URI, ERROR(e.uri)},
+	{"message", FIELD_STR, ERROR(e.message), .max = AUTH_MAX_STRING},
+	{"detail", FIELD_STR, ERROR(e.detail), .max = AUTH_MAX_STRING},
+	{"retry_after_ms", FIELD_UINT, ERROR(e.retry_after_ms)},
+};
+static const struct field_table error_table = TABLE(error_fields);
+
+const char *auth_error_kind_name(enum auth_error_kind k)
+{
+	return kind_names[k];
+}
+
+static int read_error_map(struct token_reader *r, struct auth_error *out)
+{
+	struct wire_error wire = {.e = *out};
+	int e = fields_read(r, &error_table, &wire);
+
+	if (e != 0)
+		return e;
+	for (int i = 0; i < AUTH_ERROR_KIND_COUNT; i++) {
+		if (!slice_eq_str(wire.kind, kind_names[i]))
+			continue;
+		*out = wire.e;
+		out->kind = (enum auth_error_kind)i;
+		return 0;
+	}
+	return E_UNKNOWN;
+}
+
+/* A deny: the URI, or an array of it and a message. */
+static int read_error_deny(struct token_reader *r, bool array, struct auth_error *out)
+{
+	struct token t;
+	struct slice message = {NULL, 0};
+	int e = token_next(r, &t);
+
+	if (e == 0 && array)
+		e = token_next(r, &t);
+	if (e != 0)
+		return e;
+	if (t.type != TOKEN_STR)
+		return E_TYPE;
+	struct slice uri = t.text;
+	if (uri.len > AUTH_MAX_NAME || !uri_valid(uri))
+		return E_RANGE;
+	if (array)
+		e = read_optional(r, &message);
+	if (e == 0 && array)
+		e = token_next(r, &t);
+	if (e != 0)
+		return e;
+	if (array && t.type != TOKEN_END)
+		return E_TYPE;
+	out->kind = AUTH_ERROR_DENY;
+	out->uri = uri;
+	out->message = message;
+	return 0;
+}
+
+void auth_error_read(struct slice error, struct auth_error *out)
+{
+	struct auth_error err = {
+		.kind = AUTH_ERROR_INTERNAL,
+		.retry_after_ms = FIELD_NONE,
+	};
+	struct token_reader r;
+	enum token_type type = container_type(error);
+	int e;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, error);
+	if (type == TOKEN_MAP)
+		e = read_error_map(&r, &err);
+	else
+		e = read_error_deny(&r, type == TOKEN_ARRAY, &err);
+	if (e == 0)
+		e = token_end(&r);
+	if (e != 0)
+		err = (struct auth_error){
+			.kind = AUTH_ERROR_INTERNAL,
+			.retry_after_ms = FIELD_NONE,
+			.detail = slice_str(err_str(e)),
+		};
+	*out = err;
+}
+
+void auth_error_write(struct buf *out, const struct auth_error *e)
+{
+	const struct wire_error wire = {.e = *e, .kind = slice_str(kind_names[e->kind])};
+
+	write_result(out, &error_table, &wire);
+}
+
+/* --- revoke --------------------------------------------------------------------------
+ */
+
+#define MATCH(f) .offset = offsetof(struct auth_match, f)
+static const struct field match_fields[] = {
+	{"authid", FIELD_STR, FIELD_NOT_EMPTY, MATCH(authid)},
+	{"pubkey", FIELD_KEY, FIELD_NOT_EMPTY, MATCH(pubkey)},
+	{"role", FIELD_STR, FIELD_NOT_EMPTY, MATCH(role)},
+	{"realm", FIELD_STR, FIELD_NOT_EMPTY, MATCH(realm)},
+	{"session", FIELD_UINT, FIELD_NOT_EMPTY, MATCH(session), .max = WAMP_MAX_ID},
+};
+static const struct field_table match_table = TABLE(match_fields);
+
+#define REVOKE(f) .offset = offsetof(struct auth_revoke, f)
+static const struct field revoke_fields[] = {
+	{"match", FIELD_STRUCT, FIELD_REQUIRED | FIELD_STRICT, REVOKE(match),
+	 .table = &match_table},
+	{"epoch", FIELD_UINT, REVOKE(epoch)},
+	{"uri", FIELD_URI, REVOKE(uri)},
+	{"message", FIELD_STR, REVOKE(message), .max = AUTH_MAX_STRING},
+	{"dry_run", FIELD_BOOL, REVOKE(dry_run)},
+};
+static const struct field_table revoke_table = TABLE(revoke_fields);
+
+int auth_revoke_read(struct slice params, struct auth_revoke *out)
+{
+	struct auth_revoke v = {
+		.match.session = FIELD_NONE,
+		.epoch = AUTH_NO_EPOCH,
+		.uri = slice_str(WAMP_CLOSE_KILLED),
+	};
+	int e = read_params(params, &revoke_table, &v);
+
+	if (e != 0)
+		return e;
+	const struct auth_match *m = &v.match;
+	if (m->authid.len == 0 && m->pubkey.len == 0 && m->role.len == 0 &&
+	    m->realm.len == 0 && m->session == FIELD_NONE)
+		return E_RANGE;
+	*out = v;
+	return 0;
+}
+
+void auth_revoke_write(struct buf *out, const struct auth_revoke *v)
+{
+	write_params(out, &revoke_table, v);
+}
+
+#define REVOKE_RESULT(f) .offset = offsetof(struct auth_revoke_result, f)
+static const struct field revoke_result_fields[] = {
+	{"sessions", FIELD_UINT, FIELD_REQUIRED, REVOKE_RESULT(sessions)},
+	{"pending", FIELD_UINT, REVOKE_RESULT(pending)},
+	{"partial", FIELD_BOOL, REVOKE_RESULT(partial)},
+};
+static const struct field_table revoke_result_table = TABLE(revoke_result_fields);
+
+int auth_revoke_result_read(struct slice result, struct auth_revoke_result *out)
+{
+	struct auth_revoke_result v = {.sessions = 0};
+	int e = read_result(result, &revoke_result_table, &v);
+
+	if (e == 0)
+		*out = v;
+	return e;
+}
+
+void auth_revoke_result_write(struct buf *out, const struct auth_revoke_result *res)
+{
+	write_result(out, &revoke_result_table, res);
+}
+
+/* --- ping, cancel --------------------------------------------------------------------
+ */
+
+int auth_ping_read(struct slice params)
+{
+	struct token_reader r;
+	int e = params_begin(&r, params, 0);
+
+	return e != 0 ? e : params_end(&r);
+}
+
+void auth_ping_write(struct buf *out)
+{
+	auth_list_write(out, NULL, 0);
+}
+
+#define PING_RESULT(f) .offset = offsetof(struct auth_ping_result, f)
+static const struct field ping_result_fields[] = {
+	{"ready", FIELD_BOOL, PING_RESULT(ready)},
+	{"inflight", FIELD_UINT, PING_RESULT(inflight)},
+	{"epoch", FIELD_UINT, PING_RESULT(epoch)},
+};
+static const struct field_table ping_result_table = TABLE(ping_result_fields);
+
+int auth_ping_result_read(struct slice result, struct auth_ping_result *out)
+{
+	struct auth_ping_result p = {
+		.ready = true,
+		.inflight = FIELD_NONE,
+		.epoch = AUTH_NO_EPOCH,
+	};
+	int e = read_result(result, &ping_result_table, &p);
+
+	if (e == 0)
+		*out = p;
+	return e;
+}
+
+void auth_ping_result_write(struct buf *out, const struct auth_ping_result *res)
+{
+	write_result(out, &ping_result_table, res);
+}
+
+int auth_cancel_read(struct slice params, uint32_t *id_out)
+{
+	struct token_reader r;
+	struct token t;
+	int e = params_begin(&r, params, 1);
+
+	if (e == 0)
+		e = token_next(&r, &t);
+	if (e == 0 && t.type != TOKEN_UINT)
+		e = E_TYPE;
+	if (e == 0 && t.u > UINT32_MAX)
+		e = E_RANGE;
+	if (e == 0)
+		e = params_end(&r);
+	if (e == 0)
+		*id_out = (uint32_t)t.u;
+	return e;
+}
+
+void auth_cancel_write(struct buf *out, uint32_t id)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, 1);
+	token_put_uint(&w, id);
+	token_put_end(&w);
+}
+
+/* --- events --------------------------------------------------------------------------
+ */
+
+#define OPENED(f) .offset = offsetof(struct auth_opened, f)
+static const struct field opened_fields[] = {
+	{"session", FIELD_UINT, FIELD_REQUIRED, OPENED(session), .max = WAMP_MAX_ID},
+	{"realm", FIELD_STR, OPENED(realm)},
+	{"authid", FIELD_STR, OPENED(authid)},
+	{"authrole", FIELD_STR, OPENED(authrole)},
+	{"authmethod", FIELD_STR, OPENED(authmethod)},
+	{"pubkey", FIELD_KEY, OPENED(pubkey)},
+	{"peer", FIELD_STR, OPENED(peer)},
+	{"corr", FIELD_STR, OPENED(corr)},
+};
+static const struct field_table opened_table = TABLE(opened_fields);
+
+int auth_opened_read(struct slice params, struct auth_opened *out)
+{
+	struct auth_opened o = {.session = 0};
+	int e = read_params(params, &opened_table, &o);
+
+	if (e == 0)
+		*out = o;
+	return e;
+}
+
+void auth_opened_write(struct buf *out, const struct auth_opened *o)
+{
+	write_params(out, &opened_table, o);
+}
+
+#define CLOSED(f) .offset = offsetof(struct auth_closed, f)
+static const struct field closed_fields[] = {
+	{"session", FIELD_UINT, FIELD_REQUIRED, CLOSED(session), .max = WAMP_MAX_ID},
+	{"authid", FIELD_STR, CLOSED(authid)},
+	{"reason", FIELD_STR, CLOSED(reason)},
+	{"duration_ms", FIELD_UINT, CLOSED(duration_ms)},
+};
+static const struct field_table closed_table = TABLE(closed_fields);
+
+int auth_closed_read(struct slice params, struct auth_closed *out)
+{
+	struct auth_closed c = {.duration_ms = FIELD_NONE};
+	int e = read_params(params, &closed_table, &c);
+
+	if (e == 0)
+		*out = c;
+	return e;
+}
+
+void auth_closed_write(struct buf *out, const struct auth_closed *c)
+{
+	write_params(out, &closed_table, c);
+}
+
+#define FAILED(f) .offset = offsetof(struct auth_failed, f)
+static const struct field failed_fields[] = {
+	{"corr", FIELD_STR, FAILED(corr)},
+	{"reason", FIELD_STR, FIELD_REQUIRED, FAILED(reason)},
+};
+static const struct field_table failed_table = TABLE(failed_fields);
+
+int auth_failed_read(struct slice params, struct auth_failed *out)
+{
+	struct auth_failed f = {.reason = {NULL, 0}};
+	int e = read_params(params, &failed_table, &f);
+
+	if (e == 0)
+		*out = f;
+	return e;
+}
+
+void auth_failed_write(struct buf *out, const struct auth_failed *f)
+{
+	write_params(out, &failed_table, f);
+}

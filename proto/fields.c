@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MessagePack maps as structs; see fields.h. */
+#include "proto/fields.h"
+
+#include "common/err.h"
+#include "proto/uri.h"
+
+#include <assert.h>
+
+/* MessagePack strings have no escapes, so that a token's text is the string. */
+
+static void *at(void *out, const struct field *f)
+{
+	return (char *)out + f->offset;
+}
+
+static const void *at_const(const void *in, const struct field *f)
+{
+	return (const char *)in + f->offset;
+}
+
+static int hex_digit(uint8_t c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+int fields_key_decode(struct slice hex, uint8_t out[32])
+{
+	uint8_t key[32];
+
+	if (hex.len != 64)
+		return E_TYPE;
+	for (size_t i = 0; i < sizeof(key); i++) {
+		int high = hex_digit(hex.p[2 * i]), low = hex_digit(hex.p[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return E_TYPE;
+		key[i] = (uint8_t)(high << 4 | low);
+	}
+	memcpy(out, key, sizeof(key));
+	return 0;
+}
+
+void fields_key_encode(const uint8_t key[32], char out[65])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < 32; i++) {
+		out[2 * i] = digits[key[i] >> 4];
+		out[2 * i + 1] = digits[key[i] & 15];
+	}
+	out[64] = '\0';
+}
+
+/* --- reading -------------------------------------------------------------------------
+ */
+
+static int read_text(const struct token *t, const struct field *f, struct slice *out)
+{
+	uint8_t key[32];
+
+	if (t->type != TOKEN_STR)
+		return E_TYPE;
+	if (f->type == FIELD_KEY || f->type == FIELD_KEYS) {
+		int e = fields_key_decode(t->text, key);
+		if (e != 0)
+			return e;
+	} else if (t->text.len > (f->max == 0 ? FIELD_DEFAULT_MAX : f->max)) {
+		return E_RANGE;
+	}
+	if (t->text.len == 0 && (f->flags & (FIELD_REQUIRED | FIELD_NOT_EMPTY)) != 0)
+		return E_RANGE;
+	if (f->type == FIELD_URI && !uri_valid(t->text))
+		return E_RANGE;
+	*out = t->text;
+	return 0;
+}
+
+static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
+{
+	if (t->type != TOKEN_UINT)
+		return t->type == TOKEN_NEGINT ? E_RANGE : E_TYPE;
+	if (t->u > (max == 0 ? INT64_MAX : max))
+		return E_RANGE;
+	*out = t->u;
+	return 0;
+}
+
+static int read_keys(struct token_reader *r, const struct field *f,
+		     struct field_keys *out)
+{
+	struct token t;
+
+	for (;;) {
+		int e = token_next(r, &t);
+		if (e != 0 || t.type == TOKEN_END)
+			return e;
+		if (out->n == FIELD_MAX_KEYS)
+			return E_LIMIT;
+		e = read_text(&t, f, &out->hex[out->n]);
+		if (e != 0)
+			return e;
+		out->n++;
+	}
+}
+
+static int read_flags(struct token_reader *r, const struct field *f, unsigned *out)
+{
+	struct token t;
+
+	for (;;) {
+		int e = token_next(r, &t);
+		if (e != 0 || t.type == TOKEN_END)
+			return e;
+		if (t.type != TOKEN_STR)
+			return E_TYPE;
+		for (unsigned i = 0; f->names[i] != NULL; i++)
+			if (slice_eq_str(t.text, f->names[i]))
+				*out |= 1u << i;
+	}
+}
+
+static int read_version(struct token_reader *r, struct field_version *out)
+{
+	uint64_t v[2];
+	struct token t;
+
+	for (int i = 0; i < 2; i++) {
+		int e = token_next(r, &t);
+		if (e == 0)
+			e = read_uint(&t, UINT32_MAX, &v[i]);
+		if (e != 0)
+			return e;
+	}
+	int e = token_next(r, &t);
+	if (e != 0 || t.type != TOKEN_END)
+		return e != 0 ? e : E_TYPE;
+	*out = (struct field_version){.major = (uint32_t)v[0], .minor = (uint32_t)v[1]};
+	return 0;
+}
+
+static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
+		      void *out);
+
+/* The value that begins with token t. */
+static int read_value(struct token_reader *r, const struct token *t,
+		      const struct field *f, void *out)
+{
+	void *to = at(out, f);
+
+	switch (f->type) {
+	case FIELD_STR:
+	case FIELD_URI:
+	case FIELD_KEY:
+		return read_text(t, f, to);
+	case FIELD_UINT:
+		return read_uint(t, f->max, to);
+	case FIELD_BOOL:
+		if (t->type != TOKEN_BOOL)
+			return E_TYPE;
+		*(bool *)to = t->b;
+		return 0;
+	case FIELD_KEYS:
+		return t->type == TOKEN_ARRAY ? read_keys(r, f, to) : E_TYPE;
+	case FIELD_FLAGS:
+		return t->type == TOKEN_ARRAY ? read_flags(r, f, to) : E_TYPE;
+	case FIELD_VERSION:
+		return t->type == TOKEN_ARRAY ? read_version(r, to) : E_TYPE;
+	case FIELD_STRUCT:
+		if (t->type != TOKEN_MAP)
+			return E_TYPE;
+		return read_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to);
+	case FIELD_RAW_MAP:
+	case FIELD_RAW_ARRAY:
+		break; /* not by tokens */
+	}
+	return E_TYPE;
+}
+
+static int read_raw(struct token_reader *r, const struct field *f, void *out)
+{
+	static const uint8_t nil = 0xc0;
+	struct slice item;
+	int e = token_skip(r, &item);
+
+	if (e != 0)
+		return e;
+	if (slice_eq(item, slice_of(&nil, 1)))
+		return 0;
+	enum token_type want = f->type == FIELD_RAW_MAP ? TOKEN_MAP : TOKEN_ARRAY;
+	if (token_container(SERIALIZER_MSGPACK, item) != want)
+		return E_TYPE;
+	memcpy(at(out, f), &item, sizeof(item));
+	return 0;
+}
+
+/* A value, and whether it was there. */
+static int read_field(struct token_reader *r, const struct field *f, void *out,
+		      bool *there_out)
+{
+	struct token t;
+
+	*there_out = true;
+	if (f->type == FIELD_RAW_MAP || f->type == FIELD_RAW_ARRAY)
+		return read_raw(r, f, out);
+	int e = token_next(r, &t);
+	if (e != 0)
+		return e;
+	*there_out = t.type != TOKEN_NULL;
+	if (!*there_out)
+		return (f->flags & FIELD_NOT_EMPTY) != 0 ? E_TYPE : 0;
+	return read_value(r, &t, f, out);
+}
+
+static const struct field *find(const struct field_table *t, struct slice key)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (slice_eq_str(key, t->fields[i].key))
+			return &t->fields[i];
+	return NULL;
+}
+
+/* The pairs of a map, up to its end. */
+static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
+		      void *out)
+{
+	uint64_t seen = 0, there = 0;
+	struct token key;
+	bool is_there;
+
+	for (;;) {
+		int e = token_next(r, &key);
+		if (e != 0)
+			return e;
+		if (key.type == TOKEN_END)
+			break;
+		if (key.type != TOKEN_STR)
+			return E_TYPE;
+		const struct field *f = find(t, key.text);
+		if (f == NULL) {
+			e = strict ? E_UNKNOWN : token_skip(r, NULL);
+			if (e != 0)
+				return e;
+			continue;
+		}
+		uint64_t bit = UINT64_C(1) << (f - t->fields);
+		if ((seen & bit) != 0)
+			return E_EXISTS;
+		seen |= bit;
+		e = read_field(r, f, out, &is_there);
+		if (e != 0)
+			return e;
+		if (is_there)
+			there |= bit;
+	}
+	for (size_t i = 0; i < t->n; i++)
+		if ((t->fields[i].flags & FIELD_REQUIRED) != 0 &&
+		    (there & UINT64_C(1) << i) == 0)
+			return E_NOTFOUND;
+	return 0;
+}
+
+int fields_read(struct token_reader *r, const struct field_table *t, void *out)
+{
+	struct token map;
+	int e = token_next(r, &map);
+
+	ASSERT(t->n <= 64);
+	if (e != 0)
+		return e;
+	return map.type == TOKEN_MAP ? read_pairs(r, t, false, out) : E_TYPE;
+}
+
+/* --- writing -------------------------------------------------------------------------
+ */
+
+static bool is_there(const struct field *f, const void *in)
+{
+	const void *from = at_const(in, f);
+
+	switch (f->type) {
+	case FIELD_STR:
+	case FIELD_URI:
+	case FIELD_KEY:
+	case FIELD_RAW_MAP:
+	case FIELD_RAW_ARRAY:
+		return ((const struct slice *)from)->len > 0;
+	case FIELD_KEYS:
+		return ((const struct field_keys *)from)->n > 0;
+	case FIELD_UINT:
+		return *(const uint64_t *)from != FIELD_NONE;
+	case FIELD_BOOL:
+	case FIELD_FLAGS:
+	case FIELD_VERSION:
+	case FIELD_STRUCT:
+		return true;
+	}
+	return false;
+}
+
+static void write_keys(struct token_writer *w, const struct field_keys *keys)
+{
+	token_put_array(w, keys->n);
+	for (unsigned i = 0; i < keys->n; i++)
+		token_put_str(w, keys->hex[i]);
+	token_put_end(w);
+}
+
+static void write_flags(struct token_writer *w, const struct field *f, unsigned flags)
+{
+	token_put_array(w, (uint64_t)__builtin_popcount(flags));
+	for (unsigned i = 0; f->names[i] != NULL; i++)
+		if ((flags & 1u << i) != 0)
+			token_put_text(w, f->names[i]);
+	token_put_end(w);
+}
+
+static void write_version(struct token_writer *w, const struct field_version *v)
+{
+	token_put_array(w, 2);
+	token_put_uint(w, v->major);
+	token_put_uint(w, v->minor);
+	token_put_end(w);
+}
+
+static void write_value(struct token_writer *w, const struct field *f, const void *in)
+{
+	const void *from = at_const(in, f);
+
+	switch (f->type) {
+	case FIELD_STR:
+	case FIELD_URI:
+	case FIELD_KEY:
+		token_put_str(w, *(const struct slice *)from);
+		break;
+	case FIELD_RAW_MAP:
+	case FIELD_RAW_ARRAY:
+		token_put_raw(w, *(const struct slice *)from, 1);
+		break;
+	case FIELD_KEYS:
+		write_keys(w, from);
+		break;
+	case FIELD_UINT:
+		token_put_uint(w, *(const uint64_t *)from);
+		break;
+	case FIELD_BOOL:
+		token_put_bool(w, *(const bool *)from);
+		break;
+	case FIELD_FLAGS:
+		write_flags(w, f, *(const unsigned *)from);
+		break;
+	case FIELD_VERSION:
+		write_version(w, from);
+		break;
+	case FIELD_STRUCT:
+		fields_write(w, f->table, from);
+		break;
+	}
+}
+
+void fields_write(struct token_writer *w, const struct field_table *t, const void *in)
+{
+	token_put_map(w, TOKEN_COUNT_UNKNOWN);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct field *f = &t->fields[i];
+		bool there = is_there(f, in);
+		if (!there && (f->flags & FIELD_OR_NIL) == 0)
+			continue;
+		token_put_text(w, f->key);
+		if (there)
+			write_value(w, f, in);
+		else
+			token_put_null(w);
+	}
+	token_put_end(w);
+}

@@ -10,9 +10,9 @@
 
 /*
  * The processors that the affinity mask allows, but no more than the bandwidth limits
- * (cgroup v2 cpu.max, v1 cpu.cfs_quota_us) of our control group and of those above it, a
- * part of one counted as one. At least 1. root is "" but for tests: files are looked for
- * below root/proc and root/sys.
+ * (cpu.max of cgroup v2) of our control group and of those above it, a part of one
+ * counted as one. At least 1. root is "", except in tests: the files are looked for at
+ * root/proc/self/cgroup and below root/sys/fs/cgroup.
  */
 unsigned cpus_allowed(const char *root);
 

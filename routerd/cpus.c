@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many processors we may use; see cpus.h. */
+#include "routerd/cpus.h"
+
+#include "routerd/config.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* The first line of a small file, without its line feed. */
+static bool read_line(const char *path, char *line, size_t size)
+{
+	FILE *f = fopen(path, "re");
+
+	if (f == NULL)
+		return false;
+	bool ok = fgets(line, (int)size, f) != NULL;
+	fclose(f);
+	if (ok)
+		line[strcspn(line, "\n")] = '\0';
+	return ok;
+}
+
+/* "QUOTA PERIOD" in microseconds, as whole processors; UINT_MAX for "max PERIOD". */
+static unsigned parse_cpu_max(const char *line)
+{
+	char *end;
+	unsigned long long quota = strtoull(line, &end, 10);
+
+	if (end == line || *end != ' ')
+		return UINT_MAX;
+	unsigned long long period = strtoull(end, NULL, 10);
+	if (quota == 0 || period == 0)
+		return UINT_MAX;
+	unsigned long long cpus = quota / period + (quota % period != 0);
+	return cpus < UINT_MAX ? (unsigned)cpus : UINT_MAX;
+}
+
+/* The smallest limit of a control group and of those that it is in. */
+static unsigned cgroup_limit(const char *root, const char *group)
+{
+	char path[PATH_MAX], line[128];
+	size_t len = strlen(group);
+	unsigned least = UINT_MAX;
+
+	for (;;) {
+		while (len > 0 && group[len - 1] == '/')
+			len--;
+		int n = snprintf(path, sizeof(path), "%s/sys/fs/cgroup%.*s/cpu.max", root,
+				 (int)len, group);
+		if (n > 0 && (size_t)n < sizeof(path) &&
+		    read_line(path, line, sizeof(line)) && parse_cpu_max(line) < least)
+			least = parse_cpu_max(line);
+		if (len == 0)
+			return least;
+		while (len > 0 && group[len - 1] != '/')
+			len--;
+	}
+}
+
+/* Our group of cgroup v2, whose line in the file begins with "0::". */
+static unsigned own_cgroup_limit(const char *root)
+{
+	char path[PATH_MAX], line[PATH_MAX];
+	unsigned limit = UINT_MAX;
+	int n = snprintf(path, sizeof(path), "%s/proc/self/cgroup", root);
+	FILE *f = n > 0 && (size_t)n < sizeof(path) ? fopen(path, "re") : NULL;
+
+	if (f == NULL)
+		return limit;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "\n")] = '\0';
+		if (strncmp(line, "0::/", 4) == 0)
+			limit = cgroup_limit(root, line + 3);
+	}
+	fclose(f);
+	return limit;
+}
+
+unsigned cpus_allowed(const char *root)
+{
+	cpu_set_t set;
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned cpus = online > 0 ? (unsigned)online : 1;
+
+	/* fails where there are more processors than the set has bits: take them all */
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		cpus = (unsigned)CPU_COUNT(&set);
+	unsigned limit = own_cgroup_limit(root);
+	if (limit < cpus)
+		cpus = limit;
+	return cpus > 0 ? cpus : 1;
+}
+
+unsigned cpus_threads(unsigned allowed)
+{
+	if (allowed <= 2)
+		return 1;
+	return allowed - 1 < CONFIG_MAX_THREADS ? allowed - 1 : CONFIG_MAX_THREADS;
+}

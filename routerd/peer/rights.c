@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Compiled permissions; see rights.h. Exact ones and prefixes are nodes of one array,
+ * sorted by text; each node knows the longest prefix among the others that it begins
+ * with. The longest prefix of a URI is then the last node that sorts not behind the URI,
+ * or one that is reached from there, because whatever sorts between a prefix and a URI
+ * that begins with it begins with it too.
+ */
+#include "routerd/peer/rights.h"
+
+#include "common/err.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { NO_NODE = UINT32_MAX };
+
+/* Bit i is action i. */
+typedef uint8_t action_bits;
+static_assert(ACTION_COUNT <= 8, "a bit for each action");
+
+struct node {
+	struct slice text;
+	bool is_exact, is_prefix; /* at least one */
+	action_bits exact, prefix;
+	uint32_t up; /* the longest other prefix that text begins with, or NO_NODE */
+};
+
+struct wildcard {
+	struct slice pattern;
+	size_t head; /* bytes before its first empty component */
+	action_bits allowed;
+};
+
+struct rights {
+	struct node *nodes;
+	uint32_t n_nodes;
+	struct wildcard *wildcards; /* the most specific first */
+	size_t n_wildcards;
+};
+
+/* ---- patterns ---- */
+
+static int compare_text(struct slice a, struct slice b)
+{
+	size_t common = min_size(a.len, b.len);
+	int order = common == 0 ? 0 : memcmp(a.p, b.p, common);
+
+	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* Is the component that begins at i empty? */
+static bool is_empty_at(struct slice pattern, size_t i)
+{
+	return i == pattern.len || pattern.p[i] == '.';
+}
+
+/* Where the component that begins at i ends: at a dot, or at the pattern's end. */
+static size_t component_end(struct slice pattern, size_t i)
+{
+	while (!is_empty_at(pattern, i))
+		i++;
+	return i;
+}
+
+static size_t head_of(struct slice pattern)
+{
+	size_t i = 0;
+
+	while (!is_empty_at(pattern, i)) {
+		i = component_end(pattern, i);
+		if (i == pattern.len)
+			return i;
+		i++;
+	}
+	return i;
+}
+
+/*
+ * Which wildcard is asked first: at the first component that is empty in one and not in
+ * the other, the other. (Where they never differ so they cannot both match.)
+ */
+static int compare_wildcards(struct slice a, struct slice b)
+{
+	size_t i = 0, j = 0;
+
+	for (;; i++, j++) {
+		bool a_empty = is_empty_at(a, i), b_empty = is_empty_at(b, j);
+
+		if (a_empty != b_empty)
+			return a_empty ? 1 : -1;
+		i = component_end(a, i);
+		j = component_end(b, j);
+		if (i == a.len || j == b.len)
+			break;
+	}
+	if ((i == a.len) != (j == b.len))
+		return i == a.len ? -1 : 1;
+	return compare_text(a, b);
+}
+
+/* ---- compiling ---- */
+
+/* Nodes first, by text, exact before prefix; then wildcards, in the order of asking. */
+static int compare_permissions(const void *x, const void *y)
+{
+	const struct permission *a = *(const struct permission *const *)x;
+	const struct permission *b = *(const struct permission *const *)y;
+	bool a_wild = a->match == MATCH_WILDCARD, b_wild = b->match == MATCH_WILDCARD;
+	int order;
+
+	if (a_wild != b_wild)
+		return a_wild ? 1 : -1;
+	order = a_wild ? compare_wildcards(a->uri, b->uri) : compare_text(a->uri, b->uri);
+	if (order == 0)
+		order = (int)a->match - (int)b->match;
+	/* the same once more: by position, so that the later one is reported */
+	return order != 0 ? order : (a > b) - (a < b);
+}
+
+static bool same_target(const struct permission *a, const struct permission *b)
+{
+	return a->match == b->match && slice_eq(a->uri, b->uri);
+}
+
+static action_bits bits_of(const struct permission *p)
+{
+	unsigned bits = 0;
+
+	for (unsigned i = 0; i < ACTION_COUNT; i++)
+		bits |= p->allow[i] ? 1u << i : 0;
+	return (action_bits)bits;
+}
+
+/* From a node, the first that is a prefix of text: itself, or upwards. */
+static uint32_t prefix_from(const struct rights *r, uint32_t node, struct slice text)
+{
+	while (node != NO_NODE && !(r->nodes[node].is_prefix &&
+				    uri_matches(MATCH_PREFIX, r->nodes[node].text, text)))
+		node = r->nodes[node].up;
+	return node;
+}
+
+static void add_permission(struct rights *r, const struct permission *p)
+{
+	if (p->match == MATCH_WILDCARD) {
+		r->wildcards[r->n_wildcards++] =
+			(struct wildcard){.pattern = p->uri,
+					  .head = head_of(p->uri),
+					  .allowed = bits_of(p)};
+		return;
+	}
+	uint32_t last = r->n_nodes == 0 ? NO_NODE : r->n_nodes - 1;
+	if (last == NO_NODE || !slice_eq(r->nodes[last].text, p->uri))
+		r->nodes[r->n_nodes++] =
+			(struct node){.text = p->uri, .up = prefix_from(r, last, p->uri)};
+	struct node *node = &r->nodes[r->n_nodes - 1];
+	if (p->match == MATCH_EXACT) {
+		node->is_exact = true;
+		node->exact = bits_of(p);
+	} else {
+		node->is_prefix = true;
+		node->prefix = bits_of(p);
+	}
+}
+
+int rights_new(struct pool *pool, const struct permission *permissions, size_t n,
+	       struct rights **out, size_t *duplicate_out)
+{
+	struct rights *r = pool_alloc(pool, sizeof(*r));
+	const struct permission **sorted =
+		calloc(n + 1, sizeof(const struct permission *));
+	int rc = E_NOMEM;
+
+	ASSERT(n < NO_NODE);
+	if (r == NULL || sorted == NULL)
+		goto out;
+	r->nodes = pool_array(pool, n, sizeof(*r->nodes));
+	r->wildcards = pool_array(pool, n, sizeof(*r->wildcards));
+	if (r->nodes == NULL || r->wildcards == NULL)
+		goto out;
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &permissions[i];
+	qsort(sorted, n, sizeof(const struct permission *), compare_permissions);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0 && same_target(sorted[i - 1], sorted[i])) {
+			*duplicate_out = (size_t)(sorted[i] - permissions);
+			rc = E_EXISTS;
+			goto out;
+		}
+		add_permission(r, sorted[i]);
+	}
+	*out = r;
+	rc = 0;
+out:
+	free(sorted);
+	return rc;
+}
+
+/* ---- asking ---- */
+
+/* The last node that does not sort behind uri, or NO_NODE. */
+static uint32_t last_not_behind(const struct rights *r, struct slice uri)
+{
+	uint32_t low = 0, high = r->n_nodes;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (compare_text(r->nodes[middle].text, uri) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low == 0 ? NO_NODE : low - 1;
+}
+
+bool rights_allow(const struct rights *r, enum action action, struct slice uri)
+{
+	uint32_t near = last_not_behind(r, uri);
+	action_bits allowed = 0;
+	size_t said = 0; /* bytes that the permission found so far says of uri */
+
+	if (near != NO_NODE && r->nodes[near].is_exact &&
+	    slice_eq(r->nodes[near].text, uri))
+		return (r->nodes[near].exact >> action & 1) != 0;
+	uint32_t prefix = prefix_from(r, near, uri);
+	if (prefix != NO_NODE) {
+		allowed = r->nodes[prefix].prefix;
+		said = r->nodes[prefix].text.len;
+	}
+	for (size_t i = 0; i < r->n_wildcards; i++) {
+		const struct wildcard *w = &r->wildcards[i];
+
+		if (w->head >= said && uri_matches(MATCH_WILDCARD, w->pattern, uri)) {
+			allowed = w->allowed;
+			break;
+		}
+	}
+	return (allowed >> action & 1) != 0;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Compiled permissions: which one decides, also where Crossbar's choice is a known bug,
+ * and against a slow reading of the rule in rights.h on random permissions.
+ */
+#include "routerd/peer/rights.h"
+
+#include "common/err.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct pool pool;
+
+static int end(void **state)
+{
+	(void)state;
+	pool_fini(&pool);
+	return 0;
+}
+
+/* A permission whose allowed actions are the bits of allowed. */
+static struct permission permission(const char *uri, enum match match, unsigned allowed)
+{
+	struct permission p = {.uri = slice_str(uri), .match = match};
+
+	for (unsigned i = 0; i < ACTION_COUNT; i++)
+		p.allow[i] = (allowed >> i & 1) != 0;
+	return p;
+}
+
+static struct rights *compile(const struct permission *p, size_t n)
+{
+	struct rights *r = NULL;
+	size_t duplicate;
+
+	assert_int_equal(rights_new(&pool, p, n, &r, &duplicate), 0);
+	assert_non_null(r);
+	return r;
+}
+
+/* The allowed actions of a URI, as bits. */
+static unsigned allowed(const struct rights *r, const char *uri)
+{
+	unsigned bits = 0;
+
+	for (unsigned i = 0; i < ACTION_COUNT; i++)
+		bits |= rights_allow(r, (enum action)i, slice_str(uri)) ? 1u << i : 0;
+	return bits;
+}
+
+static void nothing_is_allowed_by_nothing(void **state)
+{
+	(void)state;
+	struct rights *r = compile(NULL, 0);
+
+	assert_int_equal(allowed(r, "a"), 0);
+	assert_int_equal(allowed(r, ""), 0);
+}
+
+static void each_action_is_its_own(void **state)
+{
+	(void)state;
+	for (unsigned bits = 0; bits < 1u << ACTION_COUNT; bits++) {
+		struct permission p = permission("a.b", MATCH_EXACT, bits);
+		struct rights *r = compile(&p, 1);
+
+		assert_int_equal(allowed(r, "a.b"), bits);
+		assert_int_equal(allowed(r, "a.bc"), 0);
+		assert_int_equal(allowed(r, "a"), 0);
+		assert_int_equal(allowed(r, ""), 0);
+	}
+}
+
+static void exact_before_prefix(void **state)
+{
+	(void)state;
+	const struct permission p[] = {
+		permission("a.", MATCH_PREFIX, 1),
+		permission("a.b", MATCH_EXACT, 2),
+		permission("a.b", MATCH_PREFIX, 4),
+		permission("a..c", MATCH_WILDCARD, 8),
+		permission("a.x.c", MATCH_EXACT, 3),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+
+	assert_int_equal(allowed(r, "a.b"), 2);
+	assert_int_equal(allowed(r, "a.c"), 1);
+	assert_int_equal(allowed(r, "a.bc"), 4);
+	assert_int_equal(allowed(r, "a.b.d"), 4);
+	assert_int_equal(allowed(r, "a.x.c"), 3);
+	assert_int_equal(allowed(r, "a"), 0);
+	assert_int_equal(allowed(r, "b"), 0);
+}
+
+/* Crossbar denies here: it looks only at the longest entry, although that is exact and
+ * does not match. */
+static void longer_exact_that_does_not_match(void **state)
+{
+	(void)state;
+	const struct permission p[] = {
+		permission("com.example.", MATCH_PREFIX, 1),
+		permission("com.example.add", MATCH_EXACT, 2),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+
+	assert_int_equal(allowed(r, "com.example.add2"), 1);
+	assert_int_equal(allowed(r, "com.example.add.more"), 1);
+	assert_int_equal(allowed(r, "com.example.ad"), 1);
+}
+
+/* In Crossbar the second overwrites the first. */
+static void wildcards_with_one_head(void **state)
+{
+	(void)state;
+	const struct permission p[] = {
+		permission("com..on", MATCH_WILDCARD, 1),
+		permission("com..off", MATCH_WILDCARD, 2),
+		permission("com..", MATCH_WILDCARD, 4),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+
+	assert_int_equal(allowed(r, "com.x.on"), 1);
+	assert_int_equal(allowed(r, "com.x.off"), 2);
+	assert_int_equal(allowed(r, "com.x.else"), 4);
+	assert_int_equal(allowed(r, "com.x.on.more"), 0);
+	assert_int_equal(allowed(r, "com.x"), 0);
+}
+
+static void longest_prefix(void **state)
+{
+	(void)state;
+	const struct permission p[] = {
+		permission("", MATCH_PREFIX, 1),      permission("a", MATCH_PREFIX, 2),
+		permission("abc", MATCH_PREFIX, 3),   permission("abcd", MATCH_EXACT, 9),
+		permission("abcde", MATCH_PREFIX, 4), permission("abcx", MATCH_PREFIX, 5),
+		permission("abd", MATCH_EXACT, 6),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+	static const struct {
+		const char *uri;
+		unsigned allowed;
+	} rows[] = {
+		{"", 1},      {"b", 1},      {"A", 1},     {"a", 2},    {"ab", 2},
+		{"abb", 2},   {"abc", 3},    {"abcc", 3},  {"abcd", 9}, {"abcdd", 3},
+		{"abcde", 4}, {"abcdef", 4}, {"abcdf", 3}, {"abcx", 5}, {"abcy", 3},
+		{"abd", 6},   {"abdx", 2},   {"abz", 2},   {"az", 2},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(allowed(r, rows[i].uri), rows[i].allowed);
+}
+
+static void prefix_or_wildcard(void **state)
+{
+	(void)state;
+	const struct permission p[] = {
+		permission("", MATCH_PREFIX, 1),
+		permission("dev.", MATCH_PREFIX, 2),
+		permission("dev..status", MATCH_WILDCARD, 4),
+		permission("dev.secret.", MATCH_PREFIX, 8),
+		permission(".x.status", MATCH_WILDCARD, 3),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+
+	/* as long as the prefix, and says more */
+	assert_int_equal(allowed(r, "dev.7.status"), 4);
+	/* somebody wrote down what holds below dev.secret */
+	assert_int_equal(allowed(r, "dev.secret.status"), 8);
+	assert_int_equal(allowed(r, "dev.7.other"), 2);
+	assert_int_equal(allowed(r, "dev.x.status"), 4);
+	assert_int_equal(allowed(r, "any.x.status"), 3);
+	assert_int_equal(allowed(r, "any.y.status"), 1);
+}
+
+/* The components before the first empty one decide, then those before the second, ... */
+static void order_of_wildcards(void **state)
+{
+	(void)state;
+	const struct permission p[] = {
+		permission("a1..d1..g1.h1", MATCH_WILDCARD, 5),
+		permission("a1...d1..g1", MATCH_WILDCARD, 7),
+		permission("a1.b2..d1.e2..g7", MATCH_WILDCARD, 4),
+		permission("a1..c1.d1.e1.f1.g1", MATCH_WILDCARD, 1),
+		permission("a1.b1...e1.f1.g1", MATCH_WILDCARD, 2),
+		permission("a1.b1..d1.e1..g1", MATCH_WILDCARD, 3),
+		permission("......", MATCH_WILDCARD, 6),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+
+	assert_int_equal(allowed(r, "a1.b1.c1.d1.e1.f1.g1"), 3);
+	assert_int_equal(allowed(r, "a1.b1.c1.d9.e1.f1.g1"), 2);
+	assert_int_equal(allowed(r, "a1.b2.c1.d1.e2.f1.g7"), 4);
+	assert_int_equal(allowed(r, "a1.b9.c1.d1.e1.f1.g1"), 1);
+	assert_int_equal(allowed(r, "a1.x.d1.x.g1.h1"), 5);
+	assert_int_equal(allowed(r, "z.z.z.z.z.z.z"), 6);
+	assert_int_equal(allowed(r, "a1.x.y.d1.z.g1"), 7);
+}
+
+static void duplicates(void **state)
+{
+	(void)state;
+	static const enum match all[] = {MATCH_EXACT, MATCH_PREFIX, MATCH_WILDCARD};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const struct permission p[] = {
+			permission("b..", MATCH_WILDCARD, 1),
+			permission("a.b", all[i], 1),
+			permission("a", MATCH_EXACT, 1),
+			permission("a.b", all[i], 2),
+			permission("a.b.", all[i], 2),
+		};
+		struct rights *r = NULL;
+		size_t duplicate = 99;
+
+		assert_int_equal(rights_new(&pool, p, ARRAY_LEN(p), &r, &duplicate),
+				 E_EXISTS);
+		assert_int_equal(duplicate, 3);
+		assert_null(r);
+	}
+}
+
+/* ---- against the rule, read slowly ---- */
+
+static size_t slow_head(struct slice pattern)
+{
+	for (size_t i = 0; i <= pattern.len; i++)
+		if ((i == 0 || pattern.p[i - 1] == '.') &&
+		    (i == pattern.len || pattern.p[i] == '.'))
+			return i;
+	return pattern.len;
+}
+
+/* 'e' for each empty component, 'n' for others. */
+static void shape_of(struct slice pattern, char *shape)
+{
+	size_t start = 0;
+
+	for (size_t i = 0; i <= pattern.len; i++) {
+		if (i < pattern.len && pattern.p[i] != '.')
+			continue;
+		*shape++ = i == start ? 'e' : 'n';
+		start = i + 1;
+	}
+	*shape = '\0';
+}
+
+/* Does a say more about a URI that both match? */
+static bool says_more(const struct permission *a, const struct permission *b)
+{
+	char a_shape[64], b_shape[64];
+
+	if (a->match == MATCH_EXACT || b->match == MATCH_EXACT)
+		return a->match == MATCH_EXACT;
+	size_t a_said = a->match == MATCH_PREFIX ? a->uri.len : slow_head(a->uri);
+	size_t b_said = b->match == MATCH_PREFIX ? b->uri.len : slow_head(b->uri);
+	if (a_said != b_said)
+		return a_said > b_said;
+	if (a->match != b->match)
+		return a->match == MATCH_WILDCARD;
+	shape_of(a->uri, a_shape);
+	shape_of(b->uri, b_shape);
+	return strcmp(a_shape, b_shape) > 0; /* 'n' at the first difference */
+}
+
+static unsigned slow_allowed(const struct permission *p, size_t n, const char *uri)
+{
+	const struct permission *best = NULL;
+	unsigned bits = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (uri_matches(p[i].match, p[i].uri, slice_str(uri)) &&
+		    (best == NULL || says_more(&p[i], best)))
+			best = &p[i];
+	for (unsigned i = 0; best != NULL && i < ACTION_COUNT; i++)
+		bits |= best->allow[i] ? 1u << i : 0;
+	return bits;
+}
+
+/* A small alphabet, so that much matches. */
+static void random_text(char *to, size_t max, bool allow_empty)
+{
+	size_t len = (size_t)rand() % max + (allow_empty ? 0 : 1);
+
+	for (size_t i = 0; i < len; i++)
+		to[i] = "ab.."[rand() % 4];
+	to[len] = '\0';
+}
+
+static void random_permissions(void **state)
+{
+	(void)state;
+	enum { N = 12 };
+	char texts[N][16], uri[16];
+
+	srand(1);
+	for (int round = 0; round < 3000; round++) {
+		struct permission p[N];
+		struct rights *r = NULL;
+		size_t duplicate, n = (size_t)rand() % N + 1;
+
+		for (size_t i = 0; i < n; i++) {
+			random_text(texts[i], 9, true);
+			p[i] = permission(texts[i], (enum match)(rand() % 3),
+					  (unsigned)rand() % 16);
+		}
+		int rc = rights_new(&pool, p, n, &r, &duplicate);
+		if (rc == E_EXISTS)
+			continue;
+		assert_int_equal(rc, 0);
+		for (int i = 0; i < 100; i++) {
+			random_text(uri, 10, false);
+			assert_int_equal(allowed(r, uri), slow_allowed(p, n, uri));
+		}
+		pool_fini(&pool);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_is_allowed_by_nothing),
+		cmocka_unit_test(each_action_is_its_own),
+		cmocka_unit_test(exact_before_prefix),
+		cmocka_unit_test(longer_exact_that_does_not_match),
+		cmocka_unit_test(wildcards_with_one_head),
+		cmocka_unit_test(longest_prefix),
+		cmocka_unit_test(prefix_or_wildcard),
+		cmocka_unit_test(order_of_wildcards),
+		cmocka_unit_test(duplicates),
+		cmocka_unit_test(random_permissions),
+	};
+
+	return cmocka_run_group_tests_name("rights", tests, NULL, end);
+}

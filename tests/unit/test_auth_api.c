@@ -77,7 +77,7 @@ static const struct rpc_msg *trace(const char *name)
 		if (strcmp(traces[i].name, name) == 0)
 			return &traces[i].msg;
 	fail_msg("no trace %s", name);
-	return NULL;
+	abort();
 }
 
 static void assert_text(struct slice s, const char *text)

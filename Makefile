@@ -19,6 +19,11 @@ Q := $(if $(filter 1,$(V)),,@)
 
 # --- flags ---------------------------------------------------------------------------------
 
+# before anything asks which compiler it is
+ifeq ($(MODE),fuzz)
+CC := clang
+endif
+
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Walloca \
         -Wundef -Wformat=2 -Wconversion -Wno-sign-conversion -Wnull-dereference \
@@ -43,9 +48,6 @@ LINK_debug    := -pie
 LINK_asan     := -fsanitize=address,undefined
 LINK_tsan     := -fsanitize=thread
 LINK_fuzz     := -fsanitize=address,undefined
-ifeq ($(MODE),fuzz)
-CC := clang
-endif
 ifeq ($(FLAGS_$(MODE)),)
 $(error MODE=$(MODE) is none of release, debug, asan, tsan, fuzz)
 endif

@@ -6,8 +6,6 @@
 #ifndef TESTS_UNIT_CORE_FIXTURE_H
 #define TESTS_UNIT_CORE_FIXTURE_H
 
-#include "common/err.h"
-#include "proto/transcode.h"
 #include "routerd/core/realm.h"
 
 #include <setjmp.h>
@@ -43,14 +41,6 @@ static const struct realm_limits default_limits = {
 	.calls = 4,
 	.invocations = 6,
 };
-
-/* Until proto/transcode.c is there; nothing here needs it. */
-__attribute__((weak)) int transcode(enum serializer from, struct slice in, unsigned items,
-				    enum serializer to, struct buf *out)
-{
-	(void)from, (void)in, (void)items, (void)to, (void)out;
-	return E_UNSUPPORTED;
-}
 
 /* Replaces that of routerd/outbox.c. */
 void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)

@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Routing without sockets: a byte string plays several sessions on several workers in two
+ * realms, joining, leaving, subscribing, calling, answering, being revoked, also with
+ * wrong ids and from beyond the grave. Beside each realm runs a model that is simple and
+ * slow (arrays, searched from end to end), which foretells every post of every step.
+ */
+#include "routerd/core/realm.h"
+
+#include <stdlib.h>
+
+enum {
+	REALMS = 2,
+	WORKERS = 3,
+	SLOTS = 3,
+	PLAYERS = WORKERS * SLOTS,
+	URIS = 4,
+	MAX_POSTS = 64, /* more than a step can cause */
+	MAX_CALLS = 64,
+};
+
+static const struct realm_limits limits = {
+	.subscriptions = 3,
+	.registrations = 2,
+	.calls = 3,
+	.invocations = 4,
+};
+
+static const char *const uris[URIS] = {"a", "b", "a.b", "c"};
+static const char *const authids[] = {"joe", "ann"};
+
+struct outbox {
+	size_t n;
+	struct {
+		unsigned to;
+		struct post post;
+	} posts[MAX_POSTS];
+};
+
+/* --- the model
+ * -------------------------------------------------------------------------- */
+
+struct player {
+	struct session_ref ref;
+	bool here;
+	uint64_t joined; /* a number that grows */
+	unsigned authid;
+	uint64_t last_invocation;
+	bool member[URIS];
+};
+
+struct flight {
+	unsigned caller, callee;
+	uint64_t request, invocation;
+};
+
+struct model {
+	uint16_t index;
+	struct player players[PLAYERS];
+	uint64_t subscription[URIS]; /* id; 0: nobody is a member */
+	uint64_t registration[URIS]; /* id; 0: nobody */
+	unsigned callee[URIS];
+	struct flight flights[MAX_CALLS]; /* in the order of the calls */
+	size_t n_flights;
+	uint64_t last_id;
+	uint64_t dropped, unknown;
+	struct outbox expected; /* holds no references */
+};
+
+static struct realm *realms[REALMS];
+static struct model models[REALMS];
+static struct outbox outbox;
+static uint64_t joins;
+
+void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+{
+	ASSERT(ob->n < MAX_POSTS);
+	ob->posts[ob->n].to = to_worker;
+	ob->posts[ob->n++].post = *p;
+}
+
+static void expect(struct model *m, unsigned to, struct post p)
+{
+	p.realm = m->index;
+	p.session = m->players[to].ref;
+	post_send(&m->expected, p.session.worker, &p);
+}
+
+static void expect_error(struct model *m, unsigned to, enum wamp_type request_type,
+			 uint64_t request, const char *uri, struct payload *payload)
+{
+	expect(m, to,
+	       (struct post){.type = POST_ERROR,
+			     .request_type = (uint8_t)request_type,
+			     .request = request,
+			     .payload = payload,
+			     .error.uri = uri});
+}
+
+static unsigned members(const struct model *m, unsigned uri, int worker)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PLAYERS; i++)
+		n += m->players[i].member[uri] &&
+		     (worker < 0 || m->players[i].ref.worker == worker);
+	return n;
+}
+
+static unsigned memberships(const struct model *m, unsigned who)
+{
+	unsigned n = 0;
+
+	for (unsigned u = 0; u < URIS; u++)
+		n += m->players[who].member[u];
+	return n;
+}
+
+static unsigned registrations(const struct model *m, int who)
+{
+	unsigned n = 0;
+
+	for (unsigned u = 0; u < URIS; u++)
+		n += m->registration[u] != 0 &&
+		     (who < 0 || m->callee[u] == (unsigned)who);
+	return n;
+}
+
+static void drop_member(struct model *m, unsigned who, unsigned uri)
+{
+	m->players[who].member[uri] = false;
+	if (members(m, uri, -1) == 0)
+		m->subscription[uri] = 0;
+}
+
+static void drop_flight(struct model *m, size_t i)
+{
+	m->n_flights--;
+	memmove(&m->flights[i], &m->flights[i + 1],
+		(m->n_flights - i) * sizeof(m->flights[0]));
+}
+
+static size_t find_flight(const struct model *m, unsigned callee, uint64_t invocation)
+{
+	size_t i = 0;
+
+	while (i < m->n_flights &&
+	       (m->flights[i].callee != callee || m->flights[i].invocation != invocation))
+		i++;
+	return i;
+}
+
+static void model_take_down(struct model *m, unsigned who)
+{
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->players[who].member[u])
+			drop_member(m, who, u);
+		if (m->registration[u] != 0 && m->callee[u] == who)
+			m->registration[u] = 0;
+	}
+	for (size_t i = m->n_flights; i-- > 0;)
+		if (m->flights[i].caller == who)
+			drop_flight(m, i);
+	for (size_t i = m->n_flights; i-- > 0;) {
+		if (m->flights[i].callee != who)
+			continue;
+		expect_error(m, m->flights[i].caller, WAMP_CALL, m->flights[i].request,
+			     WAMP_ERROR_CANCELED, NULL);
+		drop_flight(m, i);
+	}
+	m->players[who].here = false;
+}
+
+static void model_join(struct model *m, unsigned who, struct session_ref ref,
+		       unsigned authid)
+{
+	struct player *pl = &m->players[who];
+
+	if (pl->here)
+		model_take_down(m, who);
+	*pl = (struct player){
+		.ref = ref, .here = true, .joined = ++joins, .authid = authid};
+	expect(m, who, (struct post){.type = POST_JOINED});
+}
+
+/* id 0 in an expected post: one that was never seen before. */
+static void model_subscribe(struct model *m, unsigned who, unsigned uri,
+			    const struct post *p)
+{
+	struct player *pl = &m->players[who];
+
+	if (!pl->member[uri] && memberships(m, who) >= limits.subscriptions) {
+		expect_error(m, who, WAMP_SUBSCRIBE, p->request, WAMP_ERROR_UNAVAILABLE,
+			     NULL);
+		return;
+	}
+	pl->member[uri] = true;
+	expect(m, who,
+	       (struct post){.type = POST_SUBSCRIBED,
+			     .request = p->request,
+			     .id = m->subscription[uri]});
+}
+
+static void model_unsubscribe(struct model *m, unsigned who, const struct post *p)
+{
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->subscription[u] != p->id || !m->players[who].member[u])
+			continue;
+		drop_member(m, who, u);
+		expect(m, who,
+		       (struct post){.type = POST_UNSUBSCRIBED,
+				     .request = p->request,
+				     .id = p->id});
+		return;
+	}
+	expect_error(m, who, WAMP_UNSUBSCRIBE, p->request,
+		     WAMP_ERROR_NO_SUCH_SUBSCRIPTION, NULL);
+}
+
+static void model_publish(struct model *m, unsigned who, unsigned uri,
+			  const struct post *p)
+{
+	for (int w = 0; w < WORKERS; w++) {
+		unsigned n = members(m, uri, w);
+		if (p->exclude_me && m->players[who].member[uri] &&
+		    m->players[who].ref.worker == w)
+			n--;
+		if (n == 0)
+			continue;
+		struct post event = {
+			.type = POST_EVENT,
+			.realm = m->index,
+			.session = m->players[who].ref,
+			.id = m->subscription[uri],
+			.payload = p->payload,
+			.exclude_me = p->exclude_me,
+		};
+		post_send(&m->expected, (unsigned)w, &event);
+	}
+	if (p->acknowledge)
+		expect(m, who,
+		       (struct post){.type = POST_PUBLISHED, .request = p->request});
+}
+
+static void model_register(struct model *m, unsigned who, unsigned uri,
+			   const struct post *p)
+{
+	if (m->registration[uri] != 0) {
+		expect_error(m, who, WAMP_REGISTER, p->request,
+			     WAMP_ERROR_PROCEDURE_ALREADY_EXISTS, p->payload);
+	} else if (registrations(m, (int)who) >= limits.registrations) {
+		expect_error(m, who, WAMP_REGISTER, p->request, WAMP_ERROR_UNAVAILABLE,
+			     NULL);
+	} else {
+		m->callee[uri] = who;
+		expect(m, who,
+		       (struct post){.type = POST_REGISTERED, .request = p->request});
+	}
+}
+
+static void model_unregister(struct model *m, unsigned who, const struct post *p)
+{
+	for (unsigned u = 0; u < URIS; u++) {
+		if (p->id == 0 || m->registration[u] != p->id || m->callee[u] != who)
+			continue;
+		m->registration[u] = 0;
+		expect(m, who,
+		       (struct post){.type = POST_UNREGISTERED, .request = p->request});
+		return;
+	}
+	expect_error(m, who, WAMP_UNREGISTER, p->request, WAMP_ERROR_NO_SUCH_REGISTRATION,
+		     NULL);
+}
+
+static void model_call(struct model *m, unsigned who, unsigned uri, const struct post *p)
+{
+	unsigned callee = m->callee[uri], calls = 0, invocations = 0;
+
+	if (m->registration[uri] == 0) {
+		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_PROCEDURE,
+			     p->payload);
+		return;
+	}
+	for (size_t i = 0; i < m->n_flights; i++) {
+		calls += m->flights[i].caller == who;
+		invocations += m->flights[i].callee == callee;
+	}
+	if (calls >= limits.calls || invocations >= limits.invocations) {
+		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_UNAVAILABLE, NULL);
+		return;
+	}
+	ASSERT(m->n_flights < MAX_CALLS);
+	uint64_t invocation = ++m->players[callee].last_invocation;
+	m->flights[m->n_flights++] = (struct flight){.caller = who,
+						     .callee = callee,
+						     .request = p->request,
+						     .invocation = invocation};
+	expect(m, callee,
+	       (struct post){.type = POST_INVOCATION,
+			     .request = invocation,
+			     .id = m->registration[uri],
+			     .payload = p->payload});
+}
+
+static void model_answer(struct model *m, unsigned who, const struct post *p)
+{
+	size_t i = find_flight(m, who, p->request);
+
+	if (i == m->n_flights) {
+		m->unknown++;
+		return;
+	}
+	const struct flight *f = &m->flights[i];
+	if (p->type == POST_YIELD)
+		expect(m, f->caller,
+		       (struct post){.type = POST_RESULT,
+				     .request = f->request,
+				     .payload = p->payload});
+	else if (p->type == POST_INVOCATION_ERROR)
+		expect_error(m, f->caller, WAMP_CALL, f->request, NULL, p->payload);
+	else
+		expect_error(m, f->caller, WAMP_CALL, f->request, p->error.uri, NULL);
+	drop_flight(m, i);
+}
+
+static void model_post(struct model *m, unsigned who, unsigned uri, const struct post *p)
+{
+	struct player *pl = &m->players[who];
+
+	if (!pl->here || pl->ref.generation != p->session.generation) {
+		m->dropped++;
+		return;
+	}
+	if (p->type == POST_GONE || p->type == POST_GOODBYE)
+		model_take_down(m, who);
+	if (p->type == POST_GOODBYE)
+		expect(m, who, (struct post){.type = POST_LEFT});
+	else if (p->type == POST_SUBSCRIBE)
+		model_subscribe(m, who, uri, p);
+	else if (p->type == POST_UNSUBSCRIBE)
+		model_unsubscribe(m, who, p);
+	else if (p->type == POST_PUBLISH)
+		model_publish(m, who, uri, p);
+	else if (p->type == POST_REGISTER)
+		model_register(m, who, uri, p);
+	else if (p->type == POST_UNREGISTER)
+		model_unregister(m, who, p);
+	else if (p->type == POST_CALL)
+		model_call(m, who, uri, p);
+	else if (p->type >= POST_YIELD)
+		model_answer(m, who, p);
+}
+
+/* Kills in the order of joining. Returns how many. */
+static unsigned model_revoke(struct model *m, struct revocation *r, unsigned authid)
+{
+	uint64_t after = 0;
+
+	for (unsigned n = 0;; n++) {
+		unsigned first = PLAYERS;
+		for (unsigned i = 0; i < PLAYERS; i++) {
+			const struct player *pl = &m->players[i];
+			if (pl->here && pl->authid == authid && pl->joined > after &&
+			    (first == PLAYERS || pl->joined < m->players[first].joined))
+				first = i;
+		}
+		if (first == PLAYERS)
+			return n;
+		after = m->players[first].joined;
+		if (r->dry_run)
+			continue;
+		model_take_down(m, first);
+		expect(m, first, (struct post){.type = POST_KILLED, .revocation = r});
+	}
+}
+
+/* --- the comparison
+ * --------------------------------------------------------------------- */
+
+/* An id that the model could not know: later than all before, and this realm's. */
+static void learn_id(struct model *m, uint64_t id, uint64_t *known)
+{
+	ASSERT(id > m->last_id && id <= WAMP_MAX_ID && (id - 1) % REALMS == m->index);
+	m->last_id = id;
+	*known = id;
+}
+
+static void compare_post(struct model *m, const struct post *p, const struct post *e,
+			 unsigned uri)
+{
+	ASSERT(p->type == e->type && p->realm == e->realm);
+	ASSERT(session_ref_eq(p->session, e->session));
+	ASSERT(p->request == e->request && p->payload == e->payload);
+	ASSERT(p->exclude_me == e->exclude_me);
+	if (p->type == POST_SUBSCRIBED && e->id == 0)
+		learn_id(m, p->id, &m->subscription[uri]);
+	else if (p->type == POST_REGISTERED)
+		learn_id(m, p->id, &m->registration[uri]);
+	else if (p->type == POST_PUBLISHED)
+		ASSERT(p->id > 0 && p->id <= WAMP_MAX_ID);
+	else
+		ASSERT(p->id == e->id);
+	if (p->type == POST_EVENT)
+		ASSERT(p->publication > 0 && p->publication <= WAMP_MAX_ID);
+	if (p->type == POST_KILLED)
+		ASSERT(p->revocation == e->revocation);
+	if (p->type == POST_ERROR) {
+		ASSERT(p->request_type == e->request_type);
+		ASSERT((p->error.uri == NULL) == (e->error.uri == NULL));
+		ASSERT(e->error.uri == NULL || strcmp(p->error.uri, e->error.uri) == 0);
+	}
+}
+
+/* All copies of a publication have one id. */
+static void compare_publications(void)
+{
+	uint64_t id = 0;
+
+	for (size_t i = 0; i < outbox.n; i++) {
+		const struct post *p = &outbox.posts[i].post;
+		uint64_t this = p->type == POST_EVENT       ? p->publication
+				: p->type == POST_PUBLISHED ? p->id
+							    : 0;
+		ASSERT(this == 0 || id == 0 || this == id);
+		id = this == 0 ? id : this;
+	}
+}
+
+static void compare_step(struct model *m, const struct realm *r, unsigned uri)
+{
+	struct realm_counters n = realm_counters(r);
+	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0;
+
+	ASSERT(outbox.n == m->expected.n);
+	for (size_t i = 0; i < outbox.n; i++) {
+		ASSERT(outbox.posts[i].to == m->expected.posts[i].to);
+		compare_post(m, &outbox.posts[i].post, &m->expected.posts[i].post, uri);
+	}
+	compare_publications();
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		sessions += m->players[i].here;
+		of_sessions += memberships(m, i);
+	}
+	for (unsigned u = 0; u < URIS; u++)
+		subscriptions += m->subscription[u] != 0;
+	ASSERT(n.sessions == sessions && realm_sessions(r) == sessions);
+	ASSERT(n.memberships == of_sessions && n.subscriptions == subscriptions);
+	ASSERT(n.registrations == registrations(m, -1));
+	ASSERT(n.calls_in_flight == m->n_flights);
+	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
+}
+
+static void next_step(struct model *m)
+{
+	for (size_t i = 0; i < outbox.n; i++)
+		post_drop(&outbox.posts[i].post);
+	outbox.n = 0;
+	m->expected.n = 0;
+}
+
+/* --- the game
+ * --------------------------------------------------------------------------- */
+
+static void play_join(unsigned realm, unsigned who, unsigned authid)
+{
+	struct model *m = &models[realm];
+	struct identity i = {
+		.stamp.asked = true,
+		.authid = slice_str(authids[authid]),
+	};
+	struct post p = {
+		.type = POST_JOIN,
+		.realm = m->index,
+		.session = {.worker = (uint16_t)(who / SLOTS),
+			    .slot = who % SLOTS,
+			    .generation = m->players[who].ref.generation + 1},
+		.identity = identity_new(&i),
+	};
+
+	ASSERT(p.identity != NULL);
+	model_join(m, who, p.session, authid);
+	realm_post(realms[realm], &p);
+	compare_step(m, realms[realm], 0);
+	next_step(m);
+}
+
+static void play_revoke(unsigned realm, unsigned authid, bool dry_run)
+{
+	struct model *m = &models[realm];
+	struct revocation from = {
+		.authid = slice_str(authids[authid]),
+		.dry_run = dry_run,
+	};
+	struct revocation *r = revocation_new(&from);
+
+	ASSERT(r != NULL);
+	unsigned n = model_revoke(m, r, authid);
+	ASSERT(realm_revoke(realms[realm], r) == n);
+	compare_step(m, realms[realm], 0);
+	next_step(m);
+	revocation_unref(&r);
+}
+
+/* An id for the post to name: mostly one that exists, and one's own as often as not. */
+static uint64_t choose_id(const struct model *m, unsigned who, enum post_type type,
+			  unsigned arg)
+{
+	unsigned uri = arg % URIS;
+
+	if (arg >= 0xe0)
+		return arg % 8;
+	if (type == POST_UNSUBSCRIBE)
+		return m->subscription[uri];
+	if (type == POST_UNREGISTER)
+		return m->registration[uri];
+	return m->players[who].last_invocation - arg % 4;
+}
+
+static void play_post(unsigned realm, unsigned who, enum post_type type, unsigned arg,
+		      bool late)
+{
+	struct model *m = &models[realm];
+	unsigned uri = arg % URIS;
+	uint64_t id = choose_id(m, who, type, arg);
+	bool answer = type >= POST_YIELD;
+	struct post p = {
+		.type = (uint8_t)type,
+		.realm = m->index,
+		.session = m->players[who].ref,
+		.request = answer ? id : arg / 16,
+		.id = answer ? 0 : id,
+		.acknowledge = type == POST_PUBLISH && (arg & 16) != 0,
+		.exclude_me = type == POST_PUBLISH && (arg & 32) != 0,
+	};
+	struct msg_payload nothing = {.items = 0};
+
+	p.session.worker = (uint16_t)(who / SLOTS);
+	p.session.slot = who % SLOTS;
+	p.session.generation -= late;
+	if (type == POST_UNDELIVERABLE)
+		p.error.uri = WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED;
+	else if (type != POST_GONE && type != POST_GOODBYE && type != POST_UNSUBSCRIBE &&
+		 type != POST_UNREGISTER)
+		p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri]), nothing);
+	model_post(m, who, uri, &p);
+	realm_post(realms[realm], &p);
+	compare_step(m, realms[realm], uri);
+	next_step(m);
+}
+
+/* Three bytes a step: what, who, and a choice of its details. */
+static void play(const uint8_t step[3])
+{
+	unsigned what = step[0] % (POST_UNDELIVERABLE + 2), who = step[1] % PLAYERS;
+	unsigned realm = step[1] / 128, arg = step[2];
+
+	if (what == POST_JOIN)
+		play_join(realm, who, arg % 2);
+	else if (what <= POST_UNDELIVERABLE)
+		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0);
+	else
+		play_revoke(realm, arg % 2, (arg & 2) != 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	joins = 0;
+	for (uint16_t i = 0; i < REALMS; i++) {
+		models[i] = (struct model){.index = i};
+		realms[i] = realm_new(i, REALMS, WORKERS, &limits, &outbox);
+		ASSERT(realms[i] != NULL);
+	}
+	for (size_t at = 0; at + 3 <= size; at += 3)
+		play(data + at);
+	/* one realm is emptied first, the other freed as it is */
+	for (unsigned who = 0; who < PLAYERS; who++)
+		play_post(0, who, POST_GONE, 0, false);
+	struct realm_counters n = realm_counters(realms[0]);
+	ASSERT(n.sessions == 0 && n.memberships == 0 && n.subscriptions == 0 &&
+	       n.registrations == 0 && n.calls_in_flight == 0);
+	for (unsigned i = 0; i < REALMS; i++)
+		realm_free(&realms[i]);
+	ASSERT(outbox.n == 0);
+	return 0;
+}

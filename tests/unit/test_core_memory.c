@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A realm whose memory runs out at each place in turn, and one whose allocations are
+ * counted. The sources are part of this program, so that it can stand between them and
+ * malloc.
+ */
+#include <stdlib.h>
+
+static void *counted_malloc(size_t size);
+static void *counted_calloc(size_t count, size_t size);
+static void *counted_realloc(void *old, size_t size);
+static void counted_free(void *p);
+
+#define malloc(size)        counted_malloc(size)
+#define calloc(count, size) counted_calloc(count, size)
+#define realloc(old, size)  counted_realloc(old, size)
+#define free(p)             counted_free(p)
+
+#include "routerd/core/broker.c"
+#include "routerd/core/dealer.c"
+#include "routerd/core/id_table.c"
+#include "routerd/core/realm.c"
+#include "routerd/core/session.c"
+
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+
+#include "tests/unit/core_fixture.h"
+
+static size_t allocations; /* so far */
+static size_t live;        /* not freed yet */
+static size_t fail_at;     /* this one; 0: none */
+
+static bool may_allocate(void)
+{
+	return ++allocations != fail_at;
+}
+
+static void *counted_malloc(size_t size)
+{
+	void *p = may_allocate() ? malloc(size) : NULL;
+
+	live += p != NULL;
+	return p;
+}
+
+static void *counted_calloc(size_t count, size_t size)
+{
+	void *p = may_allocate() ? calloc(count, size) : NULL;
+
+	live += p != NULL;
+	return p;
+}
+
+static void *counted_realloc(void *old, size_t size)
+{
+	void *p = may_allocate() ? realloc(old, size) : NULL;
+
+	live += old == NULL && p != NULL;
+	return p;
+}
+
+static void counted_free(void *p)
+{
+	live -= p != NULL;
+	free(p);
+}
+
+static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
+static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
+
+/* A JOIN, SUBSCRIBE, REGISTER or CALL has one answer: yes, or no and why. */
+static bool answered(struct core *c, enum post_type yes)
+{
+	assert_int_equal(c->outbox.end - c->outbox.first, 1);
+	struct post p = c->outbox.sent[c->outbox.first++].post;
+
+	if (p.type == yes)
+		return true;
+	if (yes == POST_JOINED) {
+		assert_int_equal(p.type, POST_JOIN_REFUSED);
+		assert_null(p.revocation);
+		return false;
+	}
+	assert_int_equal(p.type, POST_ERROR);
+	assert_string_equal(p.error.uri, WAMP_ERROR_UNAVAILABLE);
+	assert_string_equal(p.error.text, "out of memory");
+	return false;
+}
+
+/* True if nothing failed that anybody can see. */
+static bool scenario(struct core *c)
+{
+	bool ok = true;
+
+	send_join(c, alice, "alice");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_join(c, bob, "bob");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_uri(c, alice, POST_SUBSCRIBE, 1, "a");
+	ok &= answered(c, POST_SUBSCRIBED);
+	send_uri(c, bob, POST_SUBSCRIBE, 2, "a");
+	ok &= answered(c, POST_SUBSCRIBED);
+	send_uri(c, bob, POST_REGISTER, 3, "p");
+	if (!answered(c, POST_REGISTERED))
+		return false;
+	send_uri(c, alice, POST_CALL, 4, "p");
+	if (answered(c, POST_INVOCATION)) {
+		send_args(c, bob, POST_YIELD, 1, NULL);
+		expect(c, alice, POST_RESULT, 4);
+	} else {
+		ok = false;
+	}
+	send_uri(c, alice, POST_CALL, 5, "p"); /* the failure left nothing wrong behind */
+	ok &= answered(c, POST_INVOCATION);
+	return ok;
+}
+
+static void memory_runs_out_at_each_place(void **state)
+{
+	bool ok = false;
+
+	(void)state;
+	for (size_t n = 1; !ok; n++) {
+		struct core c = {0};
+		allocations = 0;
+		fail_at = n;
+		c.realm =
+			realm_new(REALM, N_REALMS, N_WORKERS, &default_limits, &c.outbox);
+		if (c.realm != NULL)
+			ok = scenario(&c) && n > allocations;
+		realm_free(&c.realm);
+		forget_sent(&c);
+		assert_int_equal(live, 0);
+	}
+	fail_at = 0;
+	assert_in_range(allocations, 10, 30);
+}
+
+/* Then the table's chains get longer, and it makes up for that when it can. */
+static void buckets_are_not_needed(void **state)
+{
+	enum { N = 1000, MANY = 2 * N };
+	static struct id_node nodes[MANY];
+	struct id_table t;
+	int owners[2];
+
+	(void)state;
+	assert_int_equal(id_table_init(&t), 0);
+	for (size_t i = 0; i < MANY; i++) {
+		nodes[i].owner = &owners[i % 2];
+		nodes[i].id = i / 2;
+		fail_at = i < N ? allocations + 1 : 0;
+		id_table_add(&t, &nodes[i]);
+	}
+	assert_int_equal(t.count, MANY);
+	assert_true(t.n_buckets > N);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_ptr_equal(id_table_find(&t, &owners[i % 2], i / 2), &nodes[i]);
+		assert_null(id_table_find(&t, &owners[i % 2], i / 2 + N));
+		assert_null(id_table_find(&t, NULL, i / 2));
+	}
+	for (size_t i = MANY; i-- > 0;) {
+		id_table_remove(&t, &nodes[i]);
+		assert_null(id_table_find(&t, &owners[i % 2], i / 2));
+	}
+	id_table_fini(&t);
+	assert_int_equal(live, 0);
+}
+
+static void messages_need_no_memory(void **state)
+{
+	struct core *c = *state;
+
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	subscribe(c, bob, "a");
+	provide(c, bob, "p");
+	for (uint64_t i = 1; i <= 100; i++) {
+		size_t before = allocations;
+		send_uri(c, alice, POST_CALL, i, "p");
+		expect(c, bob, POST_INVOCATION, i);
+		send_args(c, bob, POST_YIELD, i, NULL);
+		expect(c, alice, POST_RESULT, i);
+		send_uri(c, alice, POST_PUBLISH, i, "a");
+		next_post(c, 1, POST_EVENT);
+		/* the first call brings what all others use */
+		assert_int_equal(allocations, before + (i == 1));
+		forget_sent(c);
+	}
+}
+
+static void all_memory_comes_back(void **state)
+{
+	enum { N = 10000 };
+	struct core *c = *state;
+	size_t before = live;
+
+	c->outbox.discard = true;
+	for (uint32_t i = 0; i < N; i++) {
+		send_join(c, ref(0, i, 1), "stormy");
+		send_uri(c, ref(0, i, 1), POST_SUBSCRIBE, 1, "a");
+		send_uri(c, ref(0, i, 1), POST_REGISTER, 2, i % 2 == 0 ? "p" : "q");
+		send_uri(c, ref(0, i, 1), POST_CALL, 3, i % 2 == 0 ? "q" : "p");
+	}
+	assert_true(live > before + 2 * N);
+	for (uint32_t i = 0; i < N; i++)
+		send_post(c, ref(0, i, 1), (struct post){.type = POST_GONE});
+	/* but for the calls that are kept for others to come */
+	assert_int_equal(live, before + c->realm->dealer.n_free_calls);
+	assert_in_range(c->realm->dealer.n_free_calls, 1, FREE_CALLS_MAX);
+	c->outbox.discard = false;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_runs_out_at_each_place),
+		cmocka_unit_test(buckets_are_not_needed),
+		core_test(messages_need_no_memory),
+		core_test(all_memory_comes_back),
+	};
+
+	return cmocka_run_group_tests_name("core_memory", tests, NULL, NULL);
+}

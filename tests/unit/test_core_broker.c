@@ -134,12 +134,18 @@ static void a_subscription_ends_with_its_last_member(void **state)
 	join_all(c);
 	uint64_t id = subscribe(c, bob, "a");
 	subscribe(c, carol, "a");
+	subscribe(c, dave, "a");
 	send_id(c, bob, POST_UNSUBSCRIBE, 6, id);
 	expect(c, bob, POST_UNSUBSCRIBED, 6);
 	publish(c, alice, "a", false, true);
 	expect_event(c, 1, alice, id);
+	expect_event(c, 2, alice, id);
 	send_id(c, carol, POST_UNSUBSCRIBE, 7, id);
 	expect(c, carol, POST_UNSUBSCRIBED, 7);
+	publish(c, alice, "a", false, true);
+	expect_event(c, 2, alice, id); /* none to worker 1 */
+	send_id(c, dave, POST_UNSUBSCRIBE, 8, id);
+	expect(c, dave, POST_UNSUBSCRIBED, 8);
 	publish(c, alice, "a", false, true);
 	expect_nothing(c);
 	assert_int_equal(realm_counters(c->realm).subscriptions, 0);

@@ -101,19 +101,24 @@ static void check_memberships(struct core *c, enum way way)
 {
 	uint64_t shared = subscribe(c, bob, "shared");
 	subscribe(c, carol, "shared");
+	subscribe(c, alice, "shared");
 	subscribe(c, bob, "own");
 	leave(c, bob, "bob", way);
 	expect_leave(c, bob, way);
-	assert_int_equal(realm_counters(c->realm).memberships, 1);
+	assert_int_equal(realm_counters(c->realm).memberships, 2);
 	assert_int_equal(realm_counters(c->realm).subscriptions, 1);
 	publish(c, alice, "own");
 	expect_nothing(c);
 	publish(c, alice, "shared");
+	assert_int_equal(next_post(c, 0, POST_EVENT).id, shared);
 	assert_int_equal(next_post(c, 1, POST_EVENT).id, shared);
-	leave(c, carol, "carol", way); /* the worker's last: its count must be right */
+	leave(c, carol, "carol", way); /* its worker's last member */
 	expect_leave(c, carol, way);
 	publish(c, alice, "shared");
+	assert_int_equal(next_post(c, 0, POST_EVENT).id, shared);
 	expect_nothing(c);
+	leave(c, alice, "alice", way);
+	expect_leave(c, alice, way);
 	assert_int_equal(realm_counters(c->realm).memberships, 0);
 	assert_int_equal(realm_counters(c->realm).subscriptions, 0);
 }

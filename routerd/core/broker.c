@@ -63,14 +63,6 @@ static struct subscription *new_subscription(struct realm *r, struct slice topic
 	return sub;
 }
 
-static void free_subscription_if_empty(struct realm *r, struct subscription *sub)
-{
-	if (sub->n_members > 0)
-		return;
-	HASH_DEL(r->broker.topics, sub);
-	free(sub);
-}
-
 static struct membership *find_membership(const struct broker *b, const struct session *s,
 					  uint64_t subscription)
 {
@@ -114,36 +106,30 @@ static void drop_membership(struct realm *r, struct session *s, struct membershi
 	sub->n_members--;
 	sub->members_of[s->ref.worker]--;
 	free(m);
-	free_subscription_if_empty(r, sub);
+	if (sub->n_members > 0)
+		return;
+	HASH_DEL(r->broker.topics, sub);
+	free(sub);
 }
 
 void broker_subscribe(struct realm *r, struct session *s, struct post *p)
 {
 	static const struct post_error too_many = {
 		WAMP_ERROR_UNAVAILABLE, "the session has too many subscriptions"};
-	static const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE,
-						    "out of memory"};
 	struct slice topic = payload_uri(p->payload);
 	struct subscription *sub = find_topic(&r->broker, topic);
+	bool member = sub != NULL && find_membership(&r->broker, s, sub->id) != NULL;
 
-	/* a second time: the same answer */
-	if (sub == NULL || find_membership(&r->broker, s, sub->id) == NULL) {
-		const struct post_error *error = &no_memory;
-		if (s->n_memberships >= r->limits.subscriptions)
-			error = &too_many;
-		else if ((sub = add_member(r, s, sub, topic)) != NULL)
-			error = NULL;
-		if (error != NULL) {
-			session_error(r, s, WAMP_SUBSCRIBE, p->request, *error, NULL);
-			return;
-		}
+	if (!member && s->n_memberships >= r->limits.subscriptions) {
+		session_error(r, s, WAMP_SUBSCRIBE, p->request, too_many, NULL);
+		return;
 	}
-	struct post answer = {
-		.type = POST_SUBSCRIBED,
-		.request = p->request,
-		.id = sub->id,
-	};
-	session_post(r, s, &answer);
+	if (!member)
+		sub = add_member(r, s, sub, topic);
+	if (sub == NULL)
+		session_error(r, s, WAMP_SUBSCRIBE, p->request, no_memory, NULL);
+	else
+		session_answer(r, s, POST_SUBSCRIBED, p->request, sub->id);
 }
 
 void broker_unsubscribe(struct realm *r, struct session *s, struct post *p)
@@ -158,12 +144,7 @@ void broker_unsubscribe(struct realm *r, struct session *s, struct post *p)
 		return;
 	}
 	drop_membership(r, s, m);
-	struct post answer = {
-		.type = POST_UNSUBSCRIBED,
-		.request = p->request,
-		.id = p->id,
-	};
-	session_post(r, s, &answer);
+	session_answer(r, s, POST_UNSUBSCRIBED, p->request, p->id);
 }
 
 void broker_drop_memberships(struct realm *r, struct session *s)
@@ -252,12 +233,6 @@ void broker_publish(struct realm *r, struct session *s, struct post *p)
 	r->counters.publishes++;
 	if (sub != NULL)
 		post_events(r, s, sub, p, publication);
-	if (!p->acknowledge)
-		return;
-	struct post answer = {
-		.type = POST_PUBLISHED,
-		.request = p->request,
-		.id = publication,
-	};
-	session_post(r, s, &answer);
+	if (p->acknowledge)
+		session_answer(r, s, POST_PUBLISHED, p->request, publication);
 }

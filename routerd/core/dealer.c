@@ -31,8 +31,6 @@ struct call {
 	uint64_t request; /* CALL.Request: the caller's choice, not always unique */
 };
 
-static const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE, "out of memory"};
-
 int dealer_init(struct dealer *d)
 {
 	int r;
@@ -116,12 +114,7 @@ void dealer_register(struct realm *r, struct session *s, struct post *p)
 	} else if ((reg = add_registration(r, s, procedure)) == NULL) {
 		session_error(r, s, WAMP_REGISTER, p->request, no_memory, NULL);
 	} else {
-		struct post answer = {
-			.type = POST_REGISTERED,
-			.request = p->request,
-			.id = reg->node.id,
-		};
-		session_post(r, s, &answer);
+		session_answer(r, s, POST_REGISTERED, p->request, reg->node.id);
 	}
 }
 
@@ -137,11 +130,7 @@ void dealer_unregister(struct realm *r, struct session *s, struct post *p)
 		return;
 	}
 	drop_registration(r, s, container_of(node, struct registration, node));
-	struct post answer = {
-		.type = POST_UNREGISTERED,
-		.request = p->request,
-	};
-	session_post(r, s, &answer);
+	session_answer(r, s, POST_UNREGISTERED, p->request, 0);
 }
 
 void dealer_drop_registrations(struct realm *r, struct session *s)

@@ -44,7 +44,7 @@ void id_table_remove(struct id_table *t, struct id_node *node);
 static inline struct id_node **id_table_bucket(const struct id_table *t,
 					       const void *owner, uint64_t id)
 {
-	/* the middle of a product depends on all that tells two keys apart */
+	/* a product's bits from 32 on depend on all lower ones of its factors */
 	size_t i = ((uintptr_t)owner * t->key[0] + id * t->key[1]) >> 32 & t->mask;
 
 	if (i >= t->n_buckets)

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE, "out of memory"};
+
 static uint64_t place(struct session_ref ref)
 {
 	return (uint64_t)ref.worker << 32 | ref.slot;
@@ -79,6 +81,18 @@ void session_post(struct realm *r, const struct session *s, struct post *p)
 	p->realm = r->index;
 	p->session = s->ref;
 	post_send(r->outbox, s->ref.worker, p);
+}
+
+void session_answer(struct realm *r, const struct session *s, enum post_type type,
+		    uint64_t request, uint64_t id)
+{
+	struct post p = {
+		.type = (uint8_t)type,
+		.request = request,
+		.id = id,
+	};
+
+	session_post(r, s, &p);
 }
 
 void session_error(struct realm *r, const struct session *s, enum wamp_type request_type,

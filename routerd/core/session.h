@@ -36,6 +36,9 @@ struct session {
 
 TAILQ_HEAD(session_list, session);
 
+/* For session_error. */
+extern const struct post_error no_memory;
+
 /* NULL: it is not here, which is normal. */
 struct session *session_find(const struct realm *r, struct session_ref ref);
 
@@ -51,6 +54,10 @@ void session_take_down(struct realm *r, struct session *s);
 
 /* Sends a post to a session; fills in realm and session, and takes its references. */
 void session_post(struct realm *r, const struct session *s, struct post *p);
+
+/* Answers a request by a post of this type, with an id or 0. */
+void session_answer(struct realm *r, const struct session *s, enum post_type type,
+		    uint64_t request, uint64_t id);
 
 /*
  * Answers a request by an ERROR in the router's own words. Takes a payload, whose URI the

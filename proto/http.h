@@ -93,7 +93,7 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 
 /*
  * Appends the answer 101. key is that of a request; subprotocol NULL: none. E_NOMEM, or
- * E_SYS when SHA-1 is not to be had.
+ * E_UNSUPPORTED where this system refuses SHA-1.
  */
 int http_write_switching(struct buf *out, struct slice key,
 			 const char *subprotocol) MUSTCHECK;

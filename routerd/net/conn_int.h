@@ -2,11 +2,121 @@
 /*
  * A connection as its siblings in net/ see it, and what ws.c calls on it. Not for the
  * layers above. Runs on the thread of the connection's net.
+ *
+ * conn.c: life, states, deadlines, reading. conn_http.c: the time before the upgrade.
+ * conn_out.c: everything that is written.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
 
 #include "routerd/net/conn.h"
+
+#include <stdalign.h>
+
+/* Who stopped the reading; any of them suffices. */
+enum {
+	PAUSE_OWN = 1, /* conn_pause */
+	PAUSE_NET = 2, /* net.paused */
+};
+
+/* In which list of its net, if any, a connection waits to write. */
+enum out_list {
+	OUT_NONE = 0,
+	OUT_DIRTY = 1,
+	OUT_BLOCKED = 2,
+};
+
+struct conn {
+	struct event ev;
+	struct net *net;
+	const struct conn_conf *conf;
+	const struct conn_handler *handler;
+	uint64_t number;
+	TAILQ_ENTRY(conn) state_link; /* in net.by_state */
+	TAILQ_ENTRY(conn) out_link;   /* in net.dirty or net.blocked */
+	TAILQ_ENTRY(conn)
+	incomplete_link; /* in net.incomplete, if incomplete_bytes > 0 */
+	TAILQ_ENTRY(conn)
+	side_link; /* in net.paused_conns while OPEN, then in net.left */
+	struct wheel_node deadline;
+	struct outq out;
+	struct buf *head;          /* part of a request; NULL if there is none */
+	struct ws_reader *reader;  /* of an incomplete frame or message; else NULL */
+	uint64_t life_ms;          /* when it last gave a sign of life */
+	uint32_t incomplete_bytes; /* memory of head and reader, as the net counts it */
+	int fd;
+	short armed;      /* what ev waits for */
+	uint8_t state;    /* enum conn_state */
+	uint8_t end;      /* enum conn_end */
+	uint8_t pause;    /* PAUSE_* */
+	uint8_t out_list; /* enum out_list */
+	bool owes_closed; /* `upgrade` answered 0, `closed` was not called yet */
+	bool established; /* conn_established */
+	bool ping_sent;   /* and no sign of life since */
+	bool finishing;   /* CLOSING: input is ignored; once all is written, shut down */
+	bool shut;        /* our direction is shut down */
+	alignas(16) uint8_t user[]; /* handler->user_size bytes */
+};
+
+/* --- conn.c ------------------------------------------------------------------------ */
+
+/* The only one that changes the state. */
+void conn_set_state(struct conn *c, enum conn_state to);
+
+/* The first reason counts; later ones change nothing. */
+void conn_set_end(struct conn *c, enum conn_end end);
+
+/* DEAD at once, for this reason. Does nothing to a dead one. */
+void conn_kill(struct conn *c, enum conn_end end);
+
+/* Our last words are queued: when they are written, shut down, and wait for the peer. */
+void conn_finish(struct conn *c);
+
+/* Waits for what it should wait for: readable, writable, both, nothing. */
+void conn_arm(struct conn *c);
+
+/* Bytes of the WebSocket stream arrived. */
+void conn_ws_feed(struct conn *c, struct slice bytes);
+
+/* Counts head and reader against the thread's budget. */
+void conn_count_incomplete(struct conn *c);
+
+/* Reads again what net.paused stopped. */
+void conn_resume_net(struct conn *c);
+
+/* Frees a dead one. */
+void conn_free(struct conn *c);
+
+/* A deadline of c passed. */
+void conn_deadline_passed(struct conn *c);
+
+/* --- conn_http.c ------------------------------------------------------------------- */
+
+/* Bytes of the request arrived. */
+void conn_http_input(struct conn *c, struct slice bytes);
+
+/* Answers instead of upgrading, and closes for this reason. */
+void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
+		      enum conn_end end);
+
+/* --- conn_out.c -------------------------------------------------------------------- */
+
+/* Queues bytes of ours, whatever the limit; false: no memory, and c is dead. */
+bool conn_push(struct conn *c, struct slice bytes);
+
+/* Into the list of those that net_turn_end writes. */
+void conn_mark_dirty(struct conn *c);
+
+/* Out of either list, and forgets what was queued. */
+void conn_out_fini(struct conn *c);
+
+/*
+ * Takes c out of net.dirty and writes. True if there is more to be written without
+ * waiting: c is then in no list, and the caller puts it back.
+ */
+bool conn_flush(struct conn *c) MUSTCHECK;
+
+/* --- for ws.c ---------------------------------------------------------------------- */
 
 /* The most that a message may have now; WS_DISCARD: data is not wanted any more. */
 #define WS_DISCARD SIZE_MAX
@@ -22,5 +132,17 @@ bool conn_ws_ping(struct conn *c, struct slice payload) MUSTCHECK;
 void conn_ws_close(struct conn *c, uint16_t code, struct slice reason);
 /* The peer broke a rule: code is for our Close, why for the log. Nothing follows. */
 void conn_ws_fail(struct conn *c, uint16_t code, const char *why);
+
+/* --- net.c ------------------------------------------------------------------------- */
+
+/* Sets or moves the deadline of c to so many milliseconds from now. */
+void net_set_deadline(struct net *n, struct conn *c, uint64_t after_ms);
+
+/* Around the events of a turn: when it was long enough, the rest waits for the next. */
+void net_turn_begin(struct net *n);
+void net_turn_check(struct net *n);
+
+/* A log line that peers can cause at will: may it be written? */
+bool net_may_log(struct net *n, unsigned *dropped_out);
 
 #endif

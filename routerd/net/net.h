@@ -19,6 +19,8 @@
 #include <stdatomic.h>
 #include <sys/queue.h>
 
+enum { NET_SCRATCH = 64 * 1024 }; /* bytes read from a socket at once */
+
 struct conn;
 TAILQ_HEAD(conn_list, conn);
 
@@ -95,7 +97,7 @@ struct net {
 	struct timer tick;             /* when the wheel is next due */
 	uint64_t tick_due_ms;          /* 0: not armed */
 	struct ws_pool ws;
-	size_t queued;           /* counted against limits.max_queued */
+	struct outq_pool out;    /* its memory counts against limits.max_queued */
 	size_t incomplete_bytes; /* counted against limits.max_incomplete */
 	uint64_t turn_start_ns;  /* 0: nothing read yet in this turn */
 	size_t turn_queued;      /* output queued since the last flush */

@@ -15,25 +15,40 @@
 enum {
 	OUTQ_IOV_MAX = 128,   /* an iovec of this length pays; a longer one does not */
 	OUTQ_SHARE_MIN = 512, /* below it a copy is cheaper than a reference */
+	OUTQ_RECENT = 8,      /* as many as one fan-out uses in turn */
 };
 
 struct outq_chunk;
+struct outq_shared;
+
+/* What the queues of one thread have in common. */
+struct outq_pool {
+	/* Bytes that all its queues keep allocated. A shared buffer counts once, however
+	 * many queues it is in, as long as it was pushed to them without more than
+	 * OUTQ_RECENT others in between. */
+	size_t memory;
+	struct outq_shared *recent[OUTQ_RECENT]; /* shared buffers pushed last */
+	unsigned next_recent;
+};
 
 struct outq {
 	struct outq_chunk *first, *last;
-	size_t memory; /* bytes that it keeps allocated, shared ones included */
+	size_t memory; /* bytes that it keeps allocated, shared ones in full */
 };
+
+void outq_pool_init(struct outq_pool *p);
 
 /* All zero is an empty queue, too. */
 void outq_init(struct outq *q);
 /* Frees the content; q is empty then. */
-void outq_fini(struct outq *q);
+void outq_fini(struct outq *q, struct outq_pool *p);
 
 /* Copies bytes to the end. E_NOMEM: nothing was queued. */
-int outq_push(struct outq *q, struct slice bytes) MUSTCHECK;
+int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes) MUSTCHECK;
 
 /* Puts a reference at the end, which is taken even when it fails. E_NOMEM. */
-int outq_push_shared(struct outq *q, struct shared_buf *bytes) MUSTCHECK;
+int outq_push_shared(struct outq *q, struct outq_pool *p,
+		     struct shared_buf *bytes) MUSTCHECK;
 
 static inline bool outq_empty(const struct outq *q)
 {
@@ -47,6 +62,6 @@ static inline bool outq_empty(const struct outq *q)
 int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_out);
 
 /* The first n bytes are written. */
-void outq_consume(struct outq *q, size_t n);
+void outq_consume(struct outq *q, struct outq_pool *p, size_t n);
 
 #endif

@@ -1,0 +1,561 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One HTTP request head and its answer; see http.h. */
+#include "proto/http.h"
+
+#include "common/err.h"
+
+#include <openssl/evp.h>
+#include <sodium.h>
+
+/* --- characters -------------------------------------------------------------------- */
+
+static bool is_alpha(uint8_t b)
+{
+	return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z');
+}
+
+static bool is_digit(uint8_t b)
+{
+	return b >= '0' && b <= '9';
+}
+
+static bool is_alnum(uint8_t b)
+{
+	return is_alpha(b) || is_digit(b);
+}
+
+/* tchar of RFC 9110, 5.6.2 */
+static bool is_token_char(uint8_t b)
+{
+	return is_alnum(b) || (b != 0 && strchr("!#$%&'*+-.^_`|~", b) != NULL);
+}
+
+static uint8_t lower(uint8_t b)
+{
+	return b >= 'A' && b <= 'Z' ? (uint8_t)(b | 0x20) : b;
+}
+
+static bool all(struct slice s, bool (*ok)(uint8_t))
+{
+	for (size_t i = 0; i < s.len; i++) {
+		if (!ok(s.p[i]))
+			return false;
+	}
+	return true;
+}
+
+bool http_same(struct slice a, const char *b)
+{
+	size_t i;
+
+	for (i = 0; i < a.len; i++) {
+		if (b[i] == '\0' || lower(a.p[i]) != lower((uint8_t)b[i]))
+			return false;
+	}
+	return b[i] == '\0';
+}
+
+/* The rest of s behind its first n bytes. */
+static struct slice after(struct slice s, size_t n)
+{
+	return slice_of(s.p + n, s.len - n);
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
+		s = after(s, 1);
+	while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
+		s.len--;
+	return s;
+}
+
+/* Where b first stands in s; s.len if it does not. */
+static size_t find(struct slice s, uint8_t b)
+{
+	const uint8_t *at = s.len == 0 ? NULL : memchr(s.p, b, s.len);
+
+	return at == NULL ? s.len : (size_t)(at - s.p);
+}
+
+/* --- the end of the head ----------------------------------------------------------- */
+
+static bool is_control(uint8_t b)
+{
+	return (b < 0x20 && b != '\t' && b != '\r') || b == 0x7f;
+}
+
+int http_head_end(struct slice bytes, size_t from, size_t *len_out)
+{
+	const uint8_t *p = bytes.p;
+	size_t n = min_size(bytes.len, HTTP_HEAD_MAX);
+
+	for (size_t i = from; i < n; i++) {
+		/* a method starts with a capital letter; a TLS hello, for one, does not
+		 */
+		if (i == 0 && (p[0] < 'A' || p[0] > 'Z'))
+			return E_SYNTAX;
+		if (i > 0 && (p[i - 1] == '\r') != (p[i] == '\n'))
+			return E_SYNTAX;
+		if (p[i] != '\n') {
+			if (is_control(p[i]))
+				return E_SYNTAX;
+		} else if (i >= 3 && p[i - 2] == '\n') {
+			*len_out = i + 1;
+			return 0;
+		}
+	}
+	return bytes.len < HTTP_HEAD_MAX ? E_AGAIN : E_LIMIT;
+}
+
+/* --- the request ------------------------------------------------------------------- */
+
+static int refuse(int status, const char *why, const char **why_out)
+{
+	*why_out = why;
+	return status;
+}
+
+/* Takes a line off the head; its CR LF was checked by http_head_end. */
+static struct slice next_line(struct slice *head)
+{
+	size_t n = find(*head, '\r');
+	struct slice line = slice_of(head->p, n);
+
+	*head = after(*head, min_size(n + 2, head->len));
+	return line;
+}
+
+static bool is_target_char(uint8_t b)
+{
+	return b > 0x20 && b < 0x7f && b != '#';
+}
+
+static bool is_host_char(uint8_t b)
+{
+	return is_alnum(b) || (b != 0 && strchr("-._~%!$&'()*+;=:[]", b) != NULL);
+}
+
+/* "/ws?x=1", or with scheme and host in front of it (RFC 9112, 3.2.2). */
+static bool parse_target(struct slice target, struct http_request *out)
+{
+	static const char *const schemes[] = {"http://", "https://"};
+	size_t query;
+
+	if (!all(target, is_target_char))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
+		size_t n = strlen(schemes[i]);
+
+		if (target.len <= n || !http_same(slice_of(target.p, n), schemes[i]))
+			continue;
+		target = after(target, n);
+		target = after(target, find(target, '/'));
+		if (target.len == 0)
+			target = slice_str("/");
+		break;
+	}
+	if (target.len == 0 || target.p[0] != '/')
+		return false;
+	query = find(target, '?');
+	out->path = slice_of(target.p, query);
+	out->query = after(target, min_size(query + 1, target.len));
+	return true;
+}
+
+static int parse_request_line(struct slice line, struct http_request *out,
+			      struct slice *method_out, const char **why_out)
+{
+	const char *malformed = "The request line is malformed.";
+	size_t n = find(line, ' ');
+	struct slice version;
+
+	*method_out = slice_of(line.p, n);
+	if (n == 0 || n == line.len || !all(*method_out, is_token_char))
+		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
+	line = after(line, n + 1);
+	n = find(line, ' ');
+	if (n == line.len || !parse_target(slice_of(line.p, n), out))
+		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
+	version = after(line, n + 1);
+	if (version.len != strlen("HTTP/1.1") || memcmp(version.p, "HTTP/", 5) != 0 ||
+	    !is_digit(version.p[5]) || version.p[6] != '.' || !is_digit(version.p[7]))
+		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
+	if (!slice_eq_str(version, "HTTP/1.1"))
+		return refuse(HTTP_VERSION, "Only HTTP/1.1 is spoken here.", why_out);
+	return 0;
+}
+
+static int parse_headers(struct slice head, struct http_request *out,
+			 const char **why_out)
+{
+	out->n_headers = 0;
+	for (;;) {
+		struct slice line = next_line(&head);
+		size_t colon = find(line, ':');
+		struct http_header *h;
+
+		if (line.len == 0)
+			return 0;
+		/* also refuses folded lines, which begin with a space */
+		if (colon == 0 || colon == line.len ||
+		    !all(slice_of(line.p, colon), is_token_char))
+			return refuse(HTTP_BAD_REQUEST, "A header line is malformed.",
+				      why_out);
+		if (out->n_headers == HTTP_HEADERS_MAX)
+			return refuse(HTTP_HEADERS_TOO_LARGE, "Too many headers.",
+				      why_out);
+		h = &out->headers[out->n_headers++];
+		h->name = slice_of(line.p, colon);
+		h->value = trim(after(line, colon + 1));
+	}
+}
+
+/* How many headers have this name, and the value of the last. */
+static unsigned lookup(const struct http_request *req, const char *name,
+		       struct slice *value_out)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < req->n_headers; i++) {
+		if (http_same(req->headers[i].name, name)) {
+			*value_out = req->headers[i].value;
+			n++;
+		}
+	}
+	return n;
+}
+
+bool http_list_next(const struct http_request *req, const char *name,
+		    struct http_list *it, struct slice *element_out)
+{
+	for (;;) {
+		while (it->rest.len > 0) {
+			size_t n = find(it->rest, ',');
+			struct slice element = trim(slice_of(it->rest.p, n));
+
+			it->rest = after(it->rest, min_size(n + 1, it->rest.len));
+			if (element.len > 0) {
+				*element_out = element;
+				return true;
+			}
+		}
+		if (it->header == req->n_headers)
+			return false;
+		if (http_same(req->headers[it->header].name, name))
+			it->rest = req->headers[it->header].value;
+		it->header++;
+	}
+}
+
+static bool list_has(const struct http_request *req, const char *name, const char *token)
+{
+	struct http_list it = {0};
+	struct slice element;
+
+	while (http_list_next(req, name, &it, &element)) {
+		if (http_same(element, token))
+			return true;
+	}
+	return false;
+}
+
+static bool is_zero(uint8_t b)
+{
+	return b == '0';
+}
+
+/* A body would be read as frames, or as a second request: there must be none. */
+static int refuse_body(const struct http_request *req, const char **why_out)
+{
+	struct slice v;
+
+	if (lookup(req, "Transfer-Encoding", &v) > 0)
+		return refuse(HTTP_BAD_REQUEST, "A request here has no body.", why_out);
+	for (size_t i = 0; i < req->n_headers; i++) {
+		v = req->headers[i].value;
+		if (!http_same(req->headers[i].name, "Content-Length"))
+			continue;
+		if (v.len == 0 || !all(v, is_digit))
+			return refuse(HTTP_BAD_REQUEST, "Content-Length is malformed.",
+				      why_out);
+		if (!all(v, is_zero))
+			return refuse(HTTP_CONTENT_TOO_LARGE,
+				      "A request here has no body.", why_out);
+	}
+	return 0;
+}
+
+/* 16 bytes in base64 (RFC 6455, 4.1) */
+static bool key_ok(struct slice key)
+{
+	if (key.len != 24 || key.p[22] != '=' || key.p[23] != '=')
+		return false;
+	for (size_t i = 0; i < 22; i++) {
+		if (!is_alnum(key.p[i]) && key.p[i] != '+' && key.p[i] != '/')
+			return false;
+	}
+	return true;
+}
+
+static int parse_upgrade(struct http_request *req, const char **why_out)
+{
+	struct slice v;
+
+	if (!list_has(req, "Upgrade", "websocket"))
+		return refuse(HTTP_UPGRADE_REQUIRED,
+			      "The only upgrade offered here is to websocket.", why_out);
+	if (req->head_only)
+		return refuse(HTTP_BAD_REQUEST, "An upgrade must be asked for by GET.",
+			      why_out);
+	if (!list_has(req, "Connection", "upgrade"))
+		return refuse(HTTP_BAD_REQUEST,
+			      "Upgrade without 'Connection: upgrade': does a proxy on "
+			      "the way not pass it on?",
+			      why_out);
+	if (lookup(req, "Sec-WebSocket-Version", &v) != 1 || !slice_eq_str(v, "13"))
+		return refuse(HTTP_UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13.",
+			      why_out);
+	if (lookup(req, "Sec-WebSocket-Key", &req->key) != 1 || !key_ok(req->key))
+		return refuse(HTTP_BAD_REQUEST,
+			      "Sec-WebSocket-Key must be 16 bytes in base64.", why_out);
+	req->upgrade = true;
+	return 0;
+}
+
+static int check_request(struct http_request *req, struct slice method,
+			 const char **why_out)
+{
+	unsigned n;
+	struct slice v;
+	int status;
+
+	req->head_only = slice_eq_str(method, "HEAD");
+	if (!req->head_only && !slice_eq_str(method, "GET"))
+		return refuse(HTTP_METHOD_NOT_ALLOWED, "Only GET is answered here.",
+			      why_out);
+	if (lookup(req, "Host", &req->host) != 1 || !all(req->host, is_host_char))
+		return refuse(HTTP_BAD_REQUEST, "There must be one correct Host header.",
+			      why_out);
+	status = refuse_body(req, why_out);
+	if (status != 0)
+		return status;
+	n = lookup(req, "Origin", &req->origin);
+	if (n == 0)
+		n = lookup(req, "Sec-WebSocket-Origin", &req->origin);
+	if (n > 1)
+		return refuse(HTTP_BAD_REQUEST, "There is more than one Origin.",
+			      why_out);
+	req->has_origin = n == 1;
+	return lookup(req, "Upgrade", &v) > 0 ? parse_upgrade(req, why_out) : 0;
+}
+
+int http_request_parse(struct slice head, struct http_request *out, const char **why_out)
+{
+	struct slice method;
+	int status;
+
+	/* not the header table, which is large and has its own length */
+	memset(out, 0, offsetof(struct http_request, headers));
+	status = parse_request_line(next_line(&head), out, &method, why_out);
+	if (status == 0)
+		status = parse_headers(head, out, why_out);
+	if (status == 0)
+		status = check_request(out, method, why_out);
+	return status;
+}
+
+/* --- origins ----------------------------------------------------------------------- */
+
+/* '*' stands for any text; ASCII letters are the same in both cases. */
+static bool glob_same(const char *pattern, struct slice text)
+{
+	const char *star = NULL;
+	size_t i = 0, mark = 0;
+
+	while (i < text.len) {
+		if (*pattern == '*') {
+			star = ++pattern;
+			mark = i;
+		} else if (*pattern != '\0' &&
+			   lower((uint8_t)*pattern) == lower(text.p[i])) {
+			pattern++;
+			i++;
+		} else if (star != NULL) {
+			pattern = star;
+			i = ++mark;
+		} else {
+			return false;
+		}
+	}
+	while (*pattern == '*')
+		pattern++;
+	return *pattern == '\0';
+}
+
+static bool is_scheme_char(uint8_t b)
+{
+	return is_alnum(b) || b == '+' || b == '-' || b == '.';
+}
+
+static bool is_name_char(uint8_t b)
+{
+	return is_alnum(b) || b == '-' || b == '.' || b == '_';
+}
+
+static bool is_address_char(uint8_t b)
+{
+	return is_alnum(b) || b == ':' || b == '.';
+}
+
+/* scheme "://" host [":" port]: where do scheme and host end? */
+static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
+{
+	size_t scheme = find(o, ':');
+	struct slice rest, port;
+	size_t host;
+
+	if (scheme == 0 || !all(slice_of(o.p, scheme), is_scheme_char) ||
+	    o.len < scheme + 3 || memcmp(o.p + scheme, "://", 3) != 0)
+		return false;
+	rest = after(o, scheme + 3);
+	if (rest.len > 0 && rest.p[0] == '[') {
+		host = find(rest, ']');
+		if (host == rest.len ||
+		    !all(slice_of(rest.p + 1, host - 1), is_address_char))
+			return false;
+		host++;
+	} else {
+		host = find(rest, ':');
+		if (!all(slice_of(rest.p, host), is_name_char))
+			return false;
+	}
+	port = after(rest, host);
+	if (host == 0 ||
+	    (port.len > 0 && (port.p[0] != ':' || port.len < 2 || port.len > 6 ||
+			      !all(after(port, 1), is_digit))))
+		return false;
+	*scheme_out = scheme;
+	*host_out = scheme + 3 + host;
+	return true;
+}
+
+static const char *own_port(struct slice scheme)
+{
+	if (http_same(scheme, "http") || http_same(scheme, "ws"))
+		return ":80";
+	if (http_same(scheme, "https") || http_same(scheme, "wss"))
+		return ":443";
+	return "";
+}
+
+bool http_origin_allowed(struct slice origin, const char *const *patterns, size_t n)
+{
+	enum { ORIGIN_MAX = 300 };
+	uint8_t full[ORIGIN_MAX + 4];
+	struct slice with = slice_of(NULL, 0), without = origin;
+	size_t scheme, host;
+	bool ok = origin.len <= ORIGIN_MAX && split_origin(origin, &scheme, &host);
+
+	if (ok) {
+		const char *own = own_port(slice_of(origin.p, scheme));
+		size_t own_len = strlen(own);
+
+		memcpy(full, origin.p, origin.len);
+		with = slice_of(full, origin.len);
+		if (host == origin.len) {
+			memcpy(full + host, own, own_len);
+			with.len += own_len;
+		} else if (http_same(after(origin, host), own)) {
+			without.len = host;
+		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (strcmp(patterns[i], "*") == 0)
+			return true;
+		if (slice_eq_str(origin, "null") && strcmp(patterns[i], "null") == 0)
+			return true;
+		if (ok &&
+		    (glob_same(patterns[i], with) || glob_same(patterns[i], without)))
+			return true;
+	}
+	return false;
+}
+
+/* --- answers ----------------------------------------------------------------------- */
+
+int http_write_switching(struct buf *out, struct slice key, const char *subprotocol)
+{
+	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+	uint8_t text[64];
+	uint8_t digest[EVP_MAX_MD_SIZE];
+	char accept[32];
+
+	ASSERT(key.len == 24);
+	memcpy(text, key.p, key.len);
+	memcpy(text + key.len, guid, strlen(guid));
+	if (EVP_Digest(text, key.len + strlen(guid), digest, NULL, EVP_sha1(), NULL) != 1)
+		return E_UNSUPPORTED;
+	sodium_bin2base64(accept, sizeof(accept), digest, 20,
+			  sodium_base64_VARIANT_ORIGINAL);
+	buf_put_str(out, "HTTP/1.1 101 Switching Protocols\r\n"
+			 "Upgrade: websocket\r\n"
+			 "Connection: Upgrade\r\n"
+			 "Sec-WebSocket-Accept: ");
+	buf_put_str(out, accept);
+	if (subprotocol != NULL) {
+		buf_put_str(out, "\r\nSec-WebSocket-Protocol: ");
+		buf_put_str(out, subprotocol);
+	}
+	buf_put_str(out, "\r\n\r\n");
+	return out->err;
+}
+
+const char *http_status_text(int status)
+{
+	switch ((enum http_status)status) {
+	case HTTP_SWITCHING:
+		return "Switching Protocols";
+	case HTTP_OK:
+		return "OK";
+	case HTTP_BAD_REQUEST:
+		return "Bad Request";
+	case HTTP_FORBIDDEN:
+		return "Forbidden";
+	case HTTP_NOT_FOUND:
+		return "Not Found";
+	case HTTP_METHOD_NOT_ALLOWED:
+		return "Method Not Allowed";
+	case HTTP_CONTENT_TOO_LARGE:
+		return "Content Too Large";
+	case HTTP_URI_TOO_LONG:
+		return "URI Too Long";
+	case HTTP_UPGRADE_REQUIRED:
+		return "Upgrade Required";
+	case HTTP_HEADERS_TOO_LARGE:
+		return "Request Header Fields Too Large";
+	case HTTP_INTERNAL:
+		return "Internal Server Error";
+	case HTTP_UNAVAILABLE:
+		return "Service Unavailable";
+	case HTTP_VERSION:
+		return "HTTP Version Not Supported";
+	}
+	return "Error";
+}
+
+void http_write_answer(struct buf *out, int status, const char *text, bool head_only)
+{
+	const char *more = "Connection: close\r\n";
+
+	if (status == HTTP_METHOD_NOT_ALLOWED)
+		more = "Allow: GET, HEAD\r\nConnection: close\r\n";
+	else if (status == HTTP_UPGRADE_REQUIRED)
+		more = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		       "Connection: close, Upgrade\r\n";
+	buf_printf(out,
+		   "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n"
+		   "Content-Length: %zu\r\n\r\n%s",
+		   status, http_status_text(status), more, strlen(text),
+		   head_only ? "" : text);
+}

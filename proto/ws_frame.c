@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WebSocket frames as we send them, and close codes; see ws_frame.h. */
+#include "proto/ws_frame.h"
+
+#include "common/err.h"
+#include "common/utf8.h"
+
+enum { FIN = 0x80 };
+
+size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
+{
+	out[0] = FIN | (framing == FRAMING_WS_TEXT ? WS_OP_TEXT : WS_OP_BINARY);
+	if (len < 126) {
+		out[1] = (uint8_t)len;
+		return 2;
+	}
+	if (len <= UINT16_MAX) {
+		out[1] = 126;
+		put_be16(out + 2, (uint16_t)len);
+		return 4;
+	}
+	out[1] = 127;
+	put_be64(out + 2, len);
+	return 10;
+}
+
+size_t ws_control_frame(enum ws_opcode opcode, struct slice payload,
+			uint8_t out[WS_CONTROL_FRAME_MAX])
+{
+	ASSERT(payload.len <= WS_CONTROL_PAYLOAD_MAX);
+	out[0] = (uint8_t)(FIN | opcode);
+	out[1] = (uint8_t)payload.len;
+	if (payload.len > 0)
+		memcpy(out + 2, payload.p, payload.len);
+	return 2 + payload.len;
+}
+
+/* The longest beginning of at most max bytes that ends between two characters. */
+static size_t cut_text(struct slice text, size_t max)
+{
+	size_t n = min_size(text.len, max);
+
+	if (n == text.len)
+		return n;
+	while (n > 0 && (text.p[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+size_t ws_close_frame(uint16_t code, struct slice reason,
+		      uint8_t out[WS_CONTROL_FRAME_MAX])
+{
+	uint8_t payload[WS_CONTROL_PAYLOAD_MAX];
+	size_t n = cut_text(reason, WS_CLOSE_REASON_MAX);
+
+	if (code == 0)
+		return ws_control_frame(WS_OP_CLOSE, slice_of(NULL, 0), out);
+	put_be16(payload, code);
+	if (n > 0)
+		memcpy(payload + 2, reason.p, n);
+	return ws_control_frame(WS_OP_CLOSE, slice_of(payload, 2 + n), out);
+}
+
+bool ws_close_code_ok(uint16_t code)
+{
+	/* 1004 is reserved; 1005, 1006 and 1015 stand for what was never sent */
+	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+	       (code >= 3000 && code <= 4999);
+}
+
+int ws_close_read(struct slice payload, uint16_t *code_out, struct slice *reason_out)
+{
+	if (payload.len == 0) {
+		*code_out = 0;
+		*reason_out = payload;
+		return 0;
+	}
+	if (payload.len < 2)
+		return E_SYNTAX;
+
+	uint16_t code = get_be16(payload.p);
+	struct slice reason = slice_of(payload.p + 2, payload.len - 2);
+
+	if (!ws_close_code_ok(code))
+		return E_SYNTAX;
+	if (!utf8_valid(reason))
+		return E_UTF8;
+	*code_out = code;
+	*reason_out = reason;
+	return 0;
+}

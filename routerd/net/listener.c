@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A listening socket; see listener.h. */
+#include "routerd/net/listener.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	ACCEPTS_PER_TURN = 64, /* so that a storm of connects delays nobody else */
+	STARVED_PAUSE_MS = 200,
+};
+
+struct listener {
+	struct event ev;
+	struct timer pause; /* armed while no descriptors are to be had */
+	struct loop *loop;
+	const char *name;
+	int fd;
+	char *path; /* of the file to be removed at the end, or NULL */
+	uint32_t max_connections;
+	_Atomic uint32_t live;
+	listener_accepted_cb *accepted;
+	void *arg;
+	struct listener_stats stats;
+	struct log_rate log_rate;
+};
+
+/* --- accepting --------------------------------------------------------------------- */
+
+static bool may_log(struct listener *l, unsigned *dropped_out)
+{
+	return log_rate_ok(&l->log_rate, loop_now_ms(l->loop), dropped_out);
+}
+
+/*
+ * Nothing can be accepted, but the connection that waits keeps the socket readable: it is
+ * not polled until there may be descriptors again.
+ */
+static void starve(struct listener *l)
+{
+	unsigned dropped;
+
+	l->stats.starved++;
+	if (may_log(l, &dropped))
+		log_warn(l->name, "cannot accept: %s; trying again in %d ms more=%u",
+			 strerror(errno), STARVED_PAUSE_MS, dropped);
+	event_del(&l->ev);
+	timer_arm(&l->pause, STARVED_PAUSE_MS);
+}
+
+static void resume(void *arg)
+{
+	struct listener *l = arg;
+
+	if (event_add(&l->ev, NULL) != 0)
+		timer_arm(&l->pause, STARVED_PAUSE_MS);
+}
+
+static bool full(struct listener *l)
+{
+	return l->max_connections != 0 &&
+	       atomic_load_explicit(&l->live, memory_order_relaxed) >= l->max_connections;
+}
+
+static void refuse(struct listener *l, int fd)
+{
+	unsigned dropped;
+
+	l->stats.refused++;
+	if (may_log(l, &dropped))
+		log_warn(l->name, "connection refused peer=%s max_connections=%u more=%u",
+			 sock_peer_name(fd).text, l->max_connections, dropped);
+	sock_close(&fd);
+}
+
+static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct listener *l = arg;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		int fd;
+		int err = sock_accept(listen_fd, &fd);
+
+		if (err == E_AGAIN)
+			return;
+		if (err != 0) {
+			/* a broken socket is no better polled than a starved one */
+			starve(l);
+			return;
+		}
+		l->stats.accepted++;
+		if (full(l)) {
+			refuse(l, fd);
+			continue;
+		}
+		atomic_fetch_add_explicit(&l->live, 1, memory_order_relaxed);
+		l->accepted(l->arg, l, fd);
+		if (l->fd == -1)
+			return; /* it was stopped by the callback */
+	}
+}
+
+/* --- opening ----------------------------------------------------------------------- */
+
+static void log_failure(const struct listener_conf *conf, int err)
+{
+	const char *why = err_str(err);
+	const char *hint = "";
+
+	if (err == E_SYS && errno == EADDRINUSE)
+		hint = ": another process listens there";
+	else if (err == E_SYS && errno == EACCES)
+		hint = ": not allowed for this user";
+	else if (err == E_EXISTS)
+		why = "a file that is no socket is in the way";
+	else if (err == E_RANGE)
+		why = "the path is too long for a socket";
+	else if (err == E_SYNTAX)
+		why = "not a numeric IPv4 or IPv6 address";
+
+	if (conf->path != NULL)
+		log_error(conf->name, "cannot listen on unix:%s: %s%s", conf->path, why,
+			  hint);
+	else
+		log_error(conf->name, "cannot listen on host=%s port=%u: %s%s",
+			  conf->host == NULL ? "*" : conf->host, conf->port, why, hint);
+}
+
+static int open_socket(const struct listener_conf *conf, int *fd_out)
+{
+	if (conf->fd != -1) {
+		*fd_out = conf->fd;
+		return 0;
+	}
+	if (conf->path != NULL)
+		return sock_listen_unix(conf->path, conf->mode, fd_out);
+	return sock_listen_tcp(conf->host, conf->port, fd_out);
+}
+
+int listener_open(struct loop *loop, const struct listener_conf *conf,
+		  listener_accepted_cb *accepted, void *arg, struct listener **out)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+	int fd = conf->fd;
+	int err = E_NOMEM;
+
+	if (l == NULL)
+		goto fail;
+	/* the file of an inherited socket belongs to who made it */
+	if (conf->fd == -1 && conf->path != NULL) {
+		l->path = strdup(conf->path);
+		if (l->path == NULL)
+			goto fail;
+	}
+	err = open_socket(conf, &fd);
+	if (err != 0)
+		goto fail;
+	l->loop = loop;
+	l->name = conf->name;
+	l->fd = fd;
+	l->max_connections = conf->max_connections;
+	l->accepted = accepted;
+	l->arg = arg;
+	l->log_rate.burst = 1;
+	timer_init(&l->pause, loop, resume, l);
+	event_assign(&l->ev, loop_base(loop), fd, EV_READ | EV_PERSIST, on_readable, l);
+	resume(l);
+	*out = l;
+	return 0;
+fail:
+	log_failure(conf, err);
+	sock_close(&fd);
+	if (l != NULL)
+		free(l->path);
+	free(l);
+	return err;
+}
+
+void listener_stop(struct listener *l)
+{
+	if (l->fd == -1)
+		return;
+	timer_disarm(&l->pause);
+	event_del(&l->ev);
+	/* first the file: once the socket is closed, another process may make its own */
+	if (l->path != NULL)
+		(void)unlink(l->path);
+	sock_close(&l->fd);
+}
+
+void listener_free(struct listener **lp)
+{
+	struct listener *l = *lp;
+
+	*lp = NULL;
+	if (l == NULL)
+		return;
+	listener_stop(l);
+	ASSERT(atomic_load_explicit(&l->live, memory_order_relaxed) == 0);
+	free(l->path);
+	free(l);
+}
+
+/* --- questions --------------------------------------------------------------------- */
+
+_Atomic uint32_t *listener_live(struct listener *l)
+{
+	return &l->live;
+}
+
+void listener_gone(struct listener *l)
+{
+	atomic_fetch_sub_explicit(&l->live, 1, memory_order_relaxed);
+}
+
+struct sock_name listener_address(const struct listener *l)
+{
+	return sock_local_name(l->fd);
+}
+
+uint16_t listener_port(const struct listener *l)
+{
+	return sock_local_port(l->fd);
+}
+
+struct listener_stats listener_stats(const struct listener *l)
+{
+	return l->stats;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the connections of one thread share, and the end of its turns; see net.h. */
+#include "routerd/net/net.h"
+
+#include "common/err.h"
+#include "routerd/net/conn_int.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+	LOG_BURST = 10,           /* lines a second about what peers do */
+	TURN_OUTPUT = 256 * 1024, /* bytes queued in a turn, after which it flushes */
+	TURN_NS = 1000 * 1000,    /* the same for time */
+};
+
+const char *net_counter_name(enum net_counter which)
+{
+	static const char *const names[] = {
+#define X(id, name) name,
+		NET_COUNTERS(X)
+#undef X
+	};
+
+	static_assert(ARRAY_LEN(names) == NET_COUNTER_COUNT, "a name for each");
+	return names[which];
+}
+
+/* --- deadlines --------------------------------------------------------------------- */
+
+static void tick_at(struct net *n, uint64_t due_ms)
+{
+	uint64_t now = loop_now_ms(n->loop);
+
+	n->tick_due_ms = due_ms;
+	timer_arm(&n->tick, due_ms > now ? due_ms - now : 0);
+}
+
+void net_set_deadline(struct net *n, struct conn *c, uint64_t after_ms)
+{
+	uint64_t due = loop_now_ms(n->loop) + after_ms;
+
+	wheel_set(&n->wheel, &c->deadline, due);
+	due += WHEEL_TICK_MS;
+	if (n->tick_due_ms == 0 || due < n->tick_due_ms)
+		tick_at(n, due);
+}
+
+static void deadline_passed(struct wheel_node *node, void *arg)
+{
+	(void)arg;
+	conn_deadline_passed(container_of(node, struct conn, deadline));
+}
+
+static void on_tick(void *arg)
+{
+	struct net *n = arg;
+	uint64_t next;
+
+	n->tick_due_ms = 0;
+	wheel_run(&n->wheel, loop_now_ms(n->loop), deadline_passed, NULL);
+	next = wheel_next_ms(&n->wheel);
+	if (next != 0 && (n->tick_due_ms == 0 || next < n->tick_due_ms))
+		tick_at(n, next);
+}
+
+bool net_may_log(struct net *n, unsigned *dropped_out)
+{
+	return log_rate_ok(&n->log_rate, loop_now_ms(n->loop), dropped_out);
+}
+
+/* --- beginning and end ------------------------------------------------------------- */
+
+int net_init(struct net *n, struct loop *loop, const char *name,
+	     const struct net_limits *limits)
+{
+	memset(n, 0, sizeof(*n));
+	n->loop = loop;
+	n->name = name;
+	n->limits = *limits;
+	n->scratch = malloc(NET_SCRATCH);
+	if (n->scratch == NULL)
+		return E_NOMEM;
+	for (size_t i = 0; i < CONN_STATE_COUNT; i++)
+		TAILQ_INIT(&n->by_state[i]);
+	TAILQ_INIT(&n->dirty);
+	TAILQ_INIT(&n->blocked);
+	TAILQ_INIT(&n->incomplete);
+	TAILQ_INIT(&n->paused_conns);
+	TAILQ_INIT(&n->left);
+	wheel_init(&n->wheel, loop_now_ms(loop));
+	timer_init(&n->tick, loop, on_tick, n);
+	ws_pool_init(&n->ws);
+	outq_pool_init(&n->out);
+	n->log_rate.burst = LOG_BURST;
+	return 0;
+}
+
+static void call_closed(struct net *n)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&n->left)) != NULL) {
+		TAILQ_REMOVE(&n->left, c, side_link);
+		c->owes_closed = false;
+		c->handler->closed(c);
+	}
+}
+
+static void reap(struct net *n)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&n->by_state[CONN_DEAD])) != NULL)
+		conn_free(c);
+}
+
+void net_fini(struct net *n)
+{
+	struct conn *c;
+
+	for (enum conn_state s = CONN_OPENING; s < CONN_DEAD; s++) {
+		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL)
+			conn_kill(c, CONN_END_DROPPED);
+	}
+	call_closed(n);
+	reap(n);
+	ASSERT(n->conns == 0 && n->out.memory == 0 && n->incomplete_bytes == 0);
+	timer_disarm(&n->tick);
+	ws_pool_fini(&n->ws);
+	free(n->scratch);
+	n->scratch = NULL;
+}
+
+/* --- turns ------------------------------------------------------------------------- */
+
+void net_turn_begin(struct net *n)
+{
+	if (n->turn_start_ns == 0)
+		n->turn_start_ns = clock_now_ns();
+}
+
+void net_turn_check(struct net *n)
+{
+	/* the events that are left are the next turn's first */
+	if (n->turn_queued >= TURN_OUTPUT || clock_now_ns() - n->turn_start_ns >= TURN_NS)
+		event_base_loopbreak(loop_base(n->loop));
+}
+
+static void flush_all(struct net *n, struct conn_list *again)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&n->dirty)) != NULL) {
+		if (conn_flush(c)) {
+			c->out_list = OUT_DIRTY;
+			TAILQ_INSERT_TAIL(again, c, out_link);
+		}
+	}
+}
+
+/* This thread keeps more than it may, and c is the largest part of it. */
+static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
+{
+	unsigned dropped;
+
+	if (net_may_log(c->net, &dropped))
+		log_warn(conn_prefix(c).text, "closed: %s own=%zu all=%zu more=%u",
+			 conn_end_str(end), own, all, dropped);
+	conn_kill(c, end);
+}
+
+static void shed_output(struct net *n)
+{
+	while (n->out.memory > n->limits.max_queued) {
+		struct conn *c, *worst = NULL;
+
+		TAILQ_FOREACH (c, &n->blocked, out_link) {
+			if (worst == NULL || c->out.memory > worst->out.memory)
+				worst = c;
+		}
+		if (worst == NULL)
+			return; /* what is not blocked is about to be written */
+		shed(worst, CONN_END_BUDGET_OUT, worst->out.memory, n->out.memory);
+	}
+}
+
+static void shed_input(struct net *n)
+{
+	while (n->incomplete_bytes > n->limits.max_incomplete) {
+		struct conn *c, *worst = NULL;
+
+		TAILQ_FOREACH (c, &n->incomplete, incomplete_link) {
+			if (worst == NULL ||
+			    c->incomplete_bytes > worst->incomplete_bytes)
+				worst = c;
+		}
+		ASSERT(worst != NULL);
+		shed(worst, CONN_END_BUDGET_IN, worst->incomplete_bytes,
+		     n->incomplete_bytes);
+	}
+}
+
+bool net_turn_end(struct net *n)
+{
+	struct conn_list again;
+
+	TAILQ_INIT(&again);
+	do {
+		call_closed(n);
+		flush_all(n, &again);
+		shed_output(n);
+		shed_input(n);
+	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(&n->dirty));
+	TAILQ_CONCAT(&n->dirty, &again, out_link);
+	reap(n);
+	n->turn_start_ns = 0;
+	n->turn_queued = 0;
+	return !TAILQ_EMPTY(&n->dirty);
+}
+
+void net_resume_all(struct net *n)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&n->paused_conns)) != NULL)
+		conn_resume_net(c);
+}
+
+void net_close_all(struct net *n, uint16_t code, const char *reason)
+{
+	struct conn *c;
+
+	for (enum conn_state s = CONN_OPENING; s <= CONN_OPEN; s++) {
+		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL)
+			conn_close(c, code, reason);
+	}
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The out-queue of one connection; see outq.h. */
+#include "routerd/net/outq.h"
+
+#include "common/err.h"
+
+#include <stdlib.h>
+
+/* One shared buffer in any number of this thread's queues. */
+struct outq_shared {
+	struct shared_buf *bytes;
+	size_t refs; /* chunks that point here */
+};
+
+/*
+ * One piece. Copies lie behind the struct and may be added to until it is full; a shared
+ * piece only points.
+ */
+struct outq_chunk {
+	struct outq_chunk *next;
+	struct outq_shared *shared; /* NULL: copies */
+	size_t start;               /* written up to here */
+	size_t end;                 /* filled up to here */
+	size_t cap;                 /* room for copies */
+	uint8_t data[];
+};
+
+enum {
+	/* What is allocated for copies. The first chunk of a queue is small, because most
+	 * queues are emptied at the end of the turn and a fan-out fills many at once. */
+	FIRST_ALLOC = 512,
+	NEXT_ALLOC = 4096,
+};
+
+void outq_pool_init(struct outq_pool *p)
+{
+	*p = (struct outq_pool){.memory = 0};
+}
+
+/* --- shared buffers ---------------------------------------------------------------- */
+
+static size_t shared_memory(const struct outq_shared *s)
+{
+	return sizeof(*s) + s->bytes->len;
+}
+
+/* The entry of these bytes with one more reference. Takes one of theirs. NULL: no memory.
+ */
+static struct outq_shared *shared_take(struct outq_pool *p, struct shared_buf *bytes)
+{
+	struct outq_shared *s;
+
+	for (size_t i = 0; i < OUTQ_RECENT; i++) {
+		s = p->recent[i];
+		if (s != NULL && s->bytes == bytes) {
+			shared_buf_unref(&bytes); /* the entry has its own */
+			s->refs++;
+			return s;
+		}
+	}
+	s = malloc(sizeof(*s));
+	if (s == NULL) {
+		shared_buf_unref(&bytes);
+		return NULL;
+	}
+	*s = (struct outq_shared){.bytes = bytes, .refs = 1};
+	p->recent[p->next_recent] = s;
+	p->next_recent = (p->next_recent + 1) % OUTQ_RECENT;
+	p->memory += shared_memory(s);
+	return s;
+}
+
+static void shared_drop(struct outq_pool *p, struct outq_shared *s)
+{
+	if (--s->refs > 0)
+		return;
+	for (size_t i = 0; i < OUTQ_RECENT; i++) {
+		if (p->recent[i] == s)
+			p->recent[i] = NULL;
+	}
+	p->memory -= shared_memory(s);
+	shared_buf_unref(&s->bytes);
+	free(s);
+}
+
+/* --- the queue --------------------------------------------------------------------- */
+
+void outq_init(struct outq *q)
+{
+	*q = (struct outq){.memory = 0};
+}
+
+static void append(struct outq *q, struct outq_pool *p, struct outq_chunk *c)
+{
+	size_t own = sizeof(*c) + c->cap;
+
+	if (q->last == NULL)
+		q->first = c;
+	else
+		q->last->next = c;
+	q->last = c;
+	p->memory += own;
+	q->memory += own + (c->shared != NULL ? c->shared->bytes->len : 0);
+}
+
+static void remove_first(struct outq *q, struct outq_pool *p)
+{
+	struct outq_chunk *c = q->first;
+	size_t own = sizeof(*c) + c->cap;
+
+	p->memory -= own;
+	q->memory -= own + (c->shared != NULL ? c->shared->bytes->len : 0);
+	q->first = c->next;
+	if (q->first == NULL)
+		q->last = NULL;
+	if (c->shared != NULL)
+		shared_drop(p, c->shared);
+	free(c);
+}
+
+void outq_fini(struct outq *q, struct outq_pool *p)
+{
+	while (q->first != NULL)
+		remove_first(q, p);
+}
+
+int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
+{
+	struct outq_chunk *c = q->last;
+
+	if (bytes.len == 0)
+		return 0;
+	/* a shared chunk has no room */
+	if (c == NULL || c->cap == 0 || bytes.len > c->cap - c->end) {
+		size_t cap = (c == NULL ? FIRST_ALLOC : NEXT_ALLOC) - sizeof(*c);
+
+		if (bytes.len > cap)
+			cap = bytes.len;
+		c = malloc(sizeof(*c) + cap);
+		if (c == NULL)
+			return E_NOMEM;
+		*c = (struct outq_chunk){.cap = cap};
+		append(q, p, c);
+	}
+	memcpy(c->data + c->end, bytes.p, bytes.len);
+	c->end += bytes.len;
+	return 0;
+}
+
+int outq_push_shared(struct outq *q, struct outq_pool *p, struct shared_buf *bytes)
+{
+	struct outq_chunk *c;
+	struct outq_shared *s;
+
+	if (bytes->len < OUTQ_SHARE_MIN) {
+		int err = outq_push(q, p, slice_of(bytes->data, bytes->len));
+
+		shared_buf_unref(&bytes);
+		return err;
+	}
+	s = shared_take(p, bytes);
+	if (s == NULL)
+		return E_NOMEM;
+	c = malloc(sizeof(*c));
+	if (c == NULL) {
+		shared_drop(p, s);
+		return E_NOMEM;
+	}
+	*c = (struct outq_chunk){.shared = s, .end = s->bytes->len};
+	append(q, p, c);
+	return 0;
+}
+
+int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_out)
+{
+	size_t sum = 0;
+	int n = 0;
+
+	for (struct outq_chunk *c = q->first; c != NULL && n < max; c = c->next, n++) {
+		uint8_t *data = c->shared != NULL ? c->shared->bytes->data : c->data;
+
+		iov[n].iov_base = data + c->start;
+		iov[n].iov_len = c->end - c->start;
+		sum += iov[n].iov_len;
+	}
+	*bytes_out = sum;
+	return n;
+}
+
+void outq_consume(struct outq *q, struct outq_pool *p, size_t n)
+{
+	while (n > 0) {
+		struct outq_chunk *c = q->first;
+		size_t len;
+
+		ASSERT(c != NULL);
+		len = c->end - c->start;
+		if (n < len) {
+			c->start += n;
+			return;
+		}
+		n -= len;
+		remove_first(q, p);
+	}
+}

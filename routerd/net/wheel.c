@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Deadlines in a ring of lists; see wheel.h. */
+#include "routerd/net/wheel.h"
+
+static struct wheel_list *slot_of(struct wheel *w, uint64_t tick)
+{
+	return &w->slots[tick % WHEEL_SLOTS];
+}
+
+void wheel_init(struct wheel *w, uint64_t now_ms)
+{
+	w->tick = now_ms / WHEEL_TICK_MS;
+	w->nodes = 0;
+	for (size_t i = 0; i < WHEEL_SLOTS; i++)
+		LIST_INIT(&w->slots[i]);
+}
+
+void wheel_set(struct wheel *w, struct wheel_node *n, uint64_t due_ms)
+{
+	wheel_cancel(w, n);
+	n->tick = due_ms / WHEEL_TICK_MS + 1;
+	if (n->tick <= w->tick)
+		n->tick = w->tick + 1;
+	LIST_INSERT_HEAD(slot_of(w, n->tick), n, link);
+	w->nodes++;
+}
+
+void wheel_cancel(struct wheel *w, struct wheel_node *n)
+{
+	if (n->tick == 0)
+		return;
+	LIST_REMOVE(n, link);
+	n->tick = 0;
+	w->nodes--;
+}
+
+/*
+ * Everything in one slot that is due. The list is taken away first, so that what cb sets
+ * is not met in the same pass; cancelling works in either list.
+ */
+static void run_slot(struct wheel *w, struct wheel_list *slot, wheel_cb *cb, void *arg)
+{
+	struct wheel_list taken;
+	struct wheel_node *n = LIST_FIRST(slot);
+
+	LIST_INIT(slot);
+	LIST_INIT(&taken);
+	if (n != NULL) {
+		taken.lh_first = n;
+		n->link.le_prev = &taken.lh_first;
+	}
+	while ((n = LIST_FIRST(&taken)) != NULL) {
+		LIST_REMOVE(n, link);
+		if (n->tick > w->tick) {
+			LIST_INSERT_HEAD(slot, n, link);
+			continue;
+		}
+		n->tick = 0;
+		w->nodes--;
+		cb(n, arg);
+	}
+}
+
+void wheel_run(struct wheel *w, uint64_t now_ms, wheel_cb *cb, void *arg)
+{
+	uint64_t now = now_ms / WHEEL_TICK_MS;
+	uint64_t from = w->tick;
+
+	if (now <= from)
+		return;
+	w->tick = now;
+	/* after a long sleep each slot is due once */
+	if (now - from > WHEEL_SLOTS)
+		from = now - WHEEL_SLOTS;
+	for (uint64_t t = from + 1; t <= now; t++)
+		run_slot(w, slot_of(w, t), cb, arg);
+}
+
+uint64_t wheel_next_ms(const struct wheel *w)
+{
+	if (w->nodes == 0)
+		return 0;
+	for (uint64_t t = w->tick + 1;; t++) {
+		if (!LIST_EMPTY(&w->slots[t % WHEEL_SLOTS]))
+			return t * WHEEL_TICK_MS;
+	}
+}

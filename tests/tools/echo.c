@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A WebSocket echo server on net/ alone: no WAMP in it, which also proves the layering.
+ * The Autobahn TestSuite runs against it, and whatever else wants bytes back.
+ *
+ *   echo [--port N] [--unix PATH] [--max-message BYTES] [--ping MS] [--queue BYTES]
+ *
+ * Prints "listening ADDRESS" and runs until SIGTERM, then says goodbye and exits with 0.
+ * The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One thread.
+ */
+#include "common/err.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "routerd/net/conn.h"
+#include "routerd/net/listener.h"
+#include "routerd/net/net.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	MIB = 1024 * 1024,
+	GOODBYE_MS = 3000, /* for the connections at the end */
+};
+
+struct server {
+	struct loop *loop;
+	struct net net;
+	struct listener *listener;
+	struct conn_conf conf;
+	struct event term;
+	struct timer give_up;
+	bool stopping;
+	struct buf frame; /* what is being sent */
+};
+
+/* --- echoing ----------------------------------------------------------------------- */
+
+static bool path_known(const struct conn *c, struct slice path)
+{
+	(void)c;
+	return slice_eq_str(path, "/") || slice_eq_str(path, "/ws");
+}
+
+static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
+{
+	static const char *const origins[] = {"http://*.example.com", "http://localhost"};
+	struct http_list it = {0};
+	struct slice offer;
+
+	(void)c;
+	if (req->has_origin &&
+	    !http_origin_allowed(req->origin, origins, ARRAY_LEN(origins))) {
+		*text_out = "This origin is not allowed.";
+		return HTTP_FORBIDDEN;
+	}
+	while (http_list_next(req, "Sec-WebSocket-Protocol", &it, &offer)) {
+		if (slice_eq_str(offer, "echo"))
+			*text_out = "echo";
+		if (slice_eq_str(offer, "refuse")) {
+			*text_out = "The subprotocol 'refuse' is refused.";
+			return HTTP_BAD_REQUEST;
+		}
+	}
+	return 0;
+}
+
+static void message(struct conn *c, struct slice bytes, bool text)
+{
+	struct server *s = conn_conf(c)->user;
+	uint8_t head[FRAME_HEAD_MAX];
+	size_t n =
+		frame_head(text ? FRAMING_WS_TEXT : FRAMING_WS_BINARY, bytes.len, head);
+
+	conn_established(c);
+	buf_clear(&s->frame);
+	buf_put(&s->frame, head, n);
+	buf_put_slice(&s->frame, bytes);
+	if (s->frame.err != 0)
+		conn_drop(c);
+	else
+		conn_send(c, buf_slice(&s->frame));
+}
+
+static void closed(struct conn *c)
+{
+	log_info(conn_prefix(c).text, "closed reason=\"%s\"", conn_end_str(conn_end(c)));
+}
+
+static const struct conn_handler handler = {
+	.page = "This is an echo server: it speaks WebSocket.\n",
+	.path_known = path_known,
+	.upgrade = upgrade,
+	.message = message,
+	.closed = closed,
+};
+
+/* --- the server -------------------------------------------------------------------- */
+
+static void accepted(void *arg, struct listener *l, int fd)
+{
+	struct server *s = arg;
+
+	(void)l;
+	(void)conn_adopt(&s->net, fd, &s->conf, &handler);
+}
+
+static bool turn_end(void *arg)
+{
+	struct server *s = arg;
+	bool more = net_turn_end(&s->net);
+
+	if (s->stopping && net_conns(&s->net) == 0)
+		loop_stop(s->loop);
+	return more;
+}
+
+static void give_up(void *arg)
+{
+	struct server *s = arg;
+
+	loop_stop(s->loop);
+}
+
+static void on_term(evutil_socket_t sig, short what, void *arg)
+{
+	struct server *s = arg;
+
+	(void)sig;
+	(void)what;
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	listener_stop(s->listener);
+	net_close_all(&s->net, WS_CLOSE_RESTART, "shutting down");
+	timer_arm(&s->give_up, GOODBYE_MS);
+}
+
+static void print_counters(const struct net *n)
+{
+	for (enum net_counter i = 0; i < NET_COUNTER_COUNT; i++)
+		printf("%s %" PRIu64 "\n", net_counter_name(i), net_counter_get(n, i));
+}
+
+static int serve(struct server *s, const struct listener_conf *lc)
+{
+	const struct net_limits limits = {.max_queued = 512u * MIB,
+					  .max_incomplete = 256u * MIB};
+	int err;
+
+	s->loop = loop_new(turn_end, s);
+	if (s->loop == NULL)
+		return E_NOMEM;
+	err = net_init(&s->net, s->loop, "w0", &limits);
+	if (err == 0)
+		err = listener_open(s->loop, lc, accepted, s, &s->listener);
+	if (err == 0) {
+		s->conf.live = listener_live(s->listener);
+		evsignal_assign(&s->term, loop_base(s->loop), SIGTERM, on_term, s);
+		evsignal_add(&s->term, NULL);
+		timer_init(&s->give_up, s->loop, give_up, s);
+		printf("listening %s\n", listener_address(s->listener).text);
+		fflush(stdout);
+		loop_run(s->loop);
+		timer_disarm(&s->give_up);
+		event_del(&s->term);
+		print_counters(&s->net);
+	}
+	net_fini(&s->net);
+	listener_free(&s->listener);
+	loop_free(&s->loop);
+	buf_fini(&s->frame);
+	return err;
+}
+
+static uint32_t number(const char *text)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno != 0 || *text == '\0' || *end != '\0' || v > UINT32_MAX) {
+		fprintf(stderr, "echo: %s is no number\n", text);
+		exit(EXIT_FAILURE);
+	}
+	return (uint32_t)v;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"port", required_argument, NULL, 'p'},
+		{"unix", required_argument, NULL, 'u'},
+		{"max-message", required_argument, NULL, 'm'},
+		{"ping", required_argument, NULL, 'i'},
+		{"queue", required_argument, NULL, 'q'},
+		{"handshake", required_argument, NULL, 'h'},
+		{"max-connections", required_argument, NULL, 'c'},
+		{0},
+	};
+	static struct server s;
+	struct listener_conf lc = {
+		.name = "echo", .fd = -1, .host = "127.0.0.1", .mode = 0600};
+	int opt;
+
+	s.conf = (struct conn_conf){.user = &s,
+				    .name = "echo",
+				    .early_message_max = 16 * MIB,
+				    .message_max = 16 * MIB,
+				    .handshake_ms = 600 * 1000,
+				    .close_ms = 2000,
+				    .queue_max = 64 * MIB};
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == 'p')
+			lc.port = (uint16_t)number(optarg);
+		else if (opt == 'u')
+			lc.path = optarg;
+		else if (opt == 'm')
+			s.conf.message_max = number(optarg);
+		else if (opt == 'i')
+			s.conf.ping_interval_ms = s.conf.ping_timeout_ms = number(optarg);
+		else if (opt == 'q')
+			s.conf.queue_max = number(optarg);
+		else if (opt == 'h')
+			s.conf.handshake_ms = number(optarg);
+		else if (opt == 'c')
+			lc.max_connections = number(optarg);
+		else
+			return EXIT_FAILURE;
+	}
+	log_init(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+	buf_init(&s.frame, 17 * MIB);
+	return serve(&s, &lc) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -14,6 +14,8 @@
 #define MUSTCHECK             __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a)     __attribute__((format(printf, f, a)))
 #define NORETURN              __attribute__((noreturn))
+#define NOINLINE              __attribute__((noinline))
+#define ALWAYS_INLINE         inline __attribute__((always_inline))
 #define LIKELY(x)             __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)           __builtin_expect(!!(x), 0)
 #define ARRAY_LEN(a)          (sizeof(a) / sizeof((a)[0]))

@@ -163,8 +163,8 @@ static inline int read_simple(struct binary_item *it)
 	}
 }
 
-static inline int read_item(const uint8_t **pp, const uint8_t *end,
-			    struct binary_item *it)
+static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
+				   struct binary_item *it)
 {
 	if (*pp == end)
 		return E_TRUNCATED;
@@ -249,27 +249,93 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 		return frame_push(r, TOKEN_MAP,
 				  it->n == TOKEN_COUNT_UNKNOWN ? it->n : 2 * it->n);
 	if (is_tag(it))
-		return frame_push(r, TOKEN_OPAQUE, TOKEN_COUNT_UNKNOWN);
+		return frame_push(r, TOKEN_OPAQUE, 1);
 	pop_tags(r);
+	return 0;
+}
+
+/* The containers, and tags, that cbor_skip has open. */
+struct nesting {
+	uint64_t left;                   /* items left in the innermost, see below */
+	uint64_t maps;                   /* one bit each, innermost lowest: a map? */
+	uint64_t outstanding;            /* as in struct token_reader */
+	uint64_t around[WAMP_MAX_DEPTH]; /* left of those around it */
+	unsigned depth, room;
+};
+
+/* Where the length is indefinite, items are counted down from TOKEN_COUNT_UNKNOWN. */
+static inline bool is_indefinite(uint64_t left)
+{
+	return left > TOKEN_COUNT_UNKNOWN / 2;
+}
+
+static inline int nest(struct nesting *n, const struct binary_item *it, size_t bytes)
+{
+	if (n->depth == n->room)
+		return E_DEPTH;
+	n->around[n->depth++] = n->left;
+	n->maps = n->maps << 1 | (it->type == TOKEN_MAP);
+	if (is_tag(it))
+		n->left = 1;
+	else if (it->type == TOKEN_MAP && it->n != TOKEN_COUNT_UNKNOWN)
+		n->left = 2 * it->n;
+	else
+		n->left = it->n;
+	if (!is_indefinite(n->left))
+		n->outstanding += n->left;
+	return n->outstanding > bytes ? E_TRUNCATED : 0;
+}
+
+/* step in a loop, with the books at hand: the way that payloads go. */
+static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nesting *n)
+{
+	while (n->left > 0) {
+		struct binary_item it;
+		int err = read_item(pp, end, &it);
+
+		if (err != 0)
+			return err;
+		if (it.type == TOKEN_END) {
+			/* TOKEN_COUNT_UNKNOWN is odd: so is left after whole pairs */
+			if (!is_indefinite(n->left) ||
+			    ((n->maps & 1) && n->left % 2 == 0))
+				return E_SYNTAX;
+			n->left = 0;
+		} else {
+			n->outstanding -= !is_indefinite(n->left);
+			n->left--;
+			if (it.type == TOKEN_ARRAY || it.type == TOKEN_MAP || is_tag(&it))
+				err = nest(n, &it, bytes_left(*pp, end));
+			if (err != 0)
+				return err;
+		}
+		while (n->left == 0 && n->depth > 0) {
+			n->left = n->around[--n->depth];
+			n->maps >>= 1;
+		}
+	}
 	return 0;
 }
 
 static int cbor_skip(struct token_reader *r, struct slice *item_out)
 {
-	const uint8_t *from = r->pos;
-	const unsigned depth = r->depth;
-	struct binary_item it;
+	struct nesting n;
+	const uint8_t *p = r->pos;
 
-	if (r->open[depth].left == 0 ||
-	    (break_fits(r) && from < r->end && *from == BREAK))
+	if (r->open[r->depth].left == 0 || (break_fits(r) && p < r->end && *p == BREAK))
 		return E_TYPE;
-	do {
-		int err = step(r, &it);
-		if (err != 0)
-			return err;
-	} while (r->depth > depth);
+	frame_count(r, &r->open[r->depth]);
+	n.left = 1;
+	n.maps = 0;
+	n.outstanding = r->outstanding + 1;
+	n.depth = 0;
+	n.room = WAMP_MAX_DEPTH - r->depth;
+	int err = skip_value(&p, r->end, &n);
+	if (err != 0)
+		return err;
 	if (item_out != NULL)
-		*item_out = slice_of(from, bytes_left(from, r->pos));
+		*item_out = slice_of(r->pos, bytes_left(r->pos, p));
+	r->pos = p;
 	return 0;
 }
 

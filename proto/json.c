@@ -20,7 +20,8 @@ enum { NUMBER_MAX = 400 }; /* characters; longer numbers are opaque */
 
 static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
 {
-	while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
+	while (p < end && *p <= ' ' &&
+	       (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r'))
 		p++;
 	return p;
 }
@@ -128,15 +129,14 @@ static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 	return 0;
 }
 
-/*
- * A string whose opening quote *pp points at. text_out is what lies between the quotes.
- */
-static inline int scan_string(const uint8_t **pp, const uint8_t *end,
-			      struct slice *text_out, bool *escaped_out)
+/* scan_string for a string that has more than plain ASCII in it. */
+static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
+				     struct slice *text_out, bool *escaped_out)
 {
 	const uint8_t *from = *pp + 1, *p = from;
-	bool high = false, escaped = false;
+	bool high = false;
 
+	*escaped_out = false;
 	for (;;) {
 		p = skip_plain(p, end, &high);
 		if (p == end)
@@ -149,12 +149,29 @@ static inline int scan_string(const uint8_t **pp, const uint8_t *end,
 		int err = read_escape(&p, end, &c);
 		if (err != 0)
 			return err;
-		escaped = true;
+		*escaped_out = true;
 	}
 	*text_out = slice_of(from, bytes_left(from, p));
-	*escaped_out = escaped;
 	*pp = p + 1;
 	return high && !utf8_valid(*text_out) ? E_UTF8 : 0;
+}
+
+/*
+ * A string whose opening quote *pp points at. text_out is what lies between the quotes.
+ */
+static inline int scan_string(const uint8_t **pp, const uint8_t *end,
+			      struct slice *text_out, bool *escaped_out)
+{
+	const uint8_t *from = *pp + 1;
+	bool high = false;
+	const uint8_t *p = skip_plain(from, end, &high);
+
+	if (UNLIKELY(p == end || *p != '"' || high))
+		return scan_string_slow(pp, end, text_out, escaped_out);
+	*text_out = slice_of(from, bytes_left(from, p));
+	*escaped_out = false;
+	*pp = p + 1;
+	return 0;
 }
 
 static size_t put_utf8(uint8_t *to, uint32_t c)
@@ -376,12 +393,12 @@ static bool parse_integer(struct slice text, struct token *out)
 	return true;
 }
 
-static void parse_number(struct slice text, bool integer, struct token *out)
+static NOINLINE void parse_double(struct slice text, struct token *out)
 {
 	char copy[NUMBER_MAX + 1]; /* strtod wants a terminator */
 
 	out->type = TOKEN_OPAQUE;
-	if (text.len > NUMBER_MAX || (integer && parse_integer(text, out)))
+	if (text.len > NUMBER_MAX)
 		return;
 	memcpy(copy, text.p, text.len);
 	copy[text.len] = '\0';
@@ -610,8 +627,10 @@ static int next_scalar(const uint8_t **pp, const uint8_t *end, struct token *out
 		return next_string(pp, end, false, out);
 	if (*from == '-' || is_digit(*from)) {
 		int err = scan_number(pp, end, &integer);
-		if (err == 0)
-			parse_number(slice_of(from, bytes_left(from, *pp)), integer, out);
+		struct slice text = slice_of(from, bytes_left(from, *pp));
+
+		if (err == 0 && !(integer && parse_integer(text, out)))
+			parse_double(text, out);
 		return err;
 	}
 	out->type = *from == 'n' ? TOKEN_NULL : TOKEN_BOOL;

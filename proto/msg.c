@@ -430,6 +430,26 @@ static int read_elements(struct decoder *d, const struct shape *shape)
 	return t.type == TOKEN_END ? token_end(&d->reader) : E_TYPE;
 }
 
+/* Field by field: gcc makes of an assignment "rep stos", which costs 20 ns to start. */
+static void reset(struct msg *m)
+{
+	const struct slice empty = {NULL, 0};
+
+	m->type = (enum wamp_type)0;
+	m->error_type = (enum wamp_type)0;
+	m->request = 0;
+	m->id = 0;
+	m->uri = empty;
+	m->text = empty;
+	m->match = empty;
+	m->invoke = empty;
+	m->acknowledge = false;
+	m->exclude_me = true;
+	m->progress = false;
+	m->payload.bytes = empty;
+	m->payload.items = 0;
+}
+
 int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg *out)
 {
 	struct decoder d;
@@ -437,7 +457,7 @@ int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg
 	uint64_t type;
 
 	buf_clear(scratch);
-	*out = (struct msg){.exclude_me = true, .hello = out->hello};
+	reset(out);
 	d.serializer = s;
 	d.scratch = scratch;
 	d.size = in.len;

@@ -36,8 +36,8 @@ extern const struct token_codec codec_json, codec_msgpack, codec_cbor;
 
 /*
  * The two binary encodings: one item whole, but of a container only its header, of a tag
- * nothing but itself. token_next and token_skip both are loops over these, so that they
- * cannot disagree.
+ * nothing but itself. Both token_next and token_skip get them from the same function, so
+ * that they cannot disagree on what is well-formed.
  */
 struct binary_item {
 	enum token_type type; /* TOKEN_END: also CBOR's break */

@@ -33,8 +33,11 @@ bool buf_grow(struct buf *b, size_t more)
 	if (need <= b->cap && b->data != NULL)
 		return true;
 	size_t cap = b->cap == 0 ? BUF_FIRST : b->cap;
-	while (cap < need)
-		cap = cap > b->max / 2 ? (need > b->max ? need : b->max) : cap * 2;
+	while (cap < need && cap <= b->max / 2)
+		cap *= 2;
+	/* never more than the maximum: buf_reserve looks only at the capacity */
+	if (cap < need || cap > b->max)
+		cap = b->max;
 	uint8_t *data = realloc(b->data, cap);
 	if (data == NULL) {
 		b->err = E_NOMEM;

@@ -231,6 +231,7 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 
 	it->type = TOKEN_END;
 	it->code = BREAK;
+	it->encoded = false;
 	if (f->left != 0)
 		err = read_item(&r->pos, r->end, it);
 	if (err != 0)

@@ -477,8 +477,12 @@ struct nesting {
 	unsigned depth, max;
 };
 
-/* A container's opening bracket, and the first key of an object that has one. */
-static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesting *n)
+/*
+ * A container's opening bracket, and the first key of an object that has one. *empty_out:
+ * the closing bracket is next.
+ */
+static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesting *n,
+			    bool *empty_out)
 {
 	bool is_map = **pp == '{';
 
@@ -487,7 +491,8 @@ static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesti
 	n->depth++;
 	n->maps = n->maps << 1 | is_map;
 	*pp = skip_space(*pp + 1, end);
-	return is_map && *pp < end && **pp != '}' ? scan_key(pp, end) : 0;
+	*empty_out = *pp < end && **pp == (is_map ? '}' : ']');
+	return is_map && !*empty_out ? scan_key(pp, end) : 0;
 }
 
 /* Closing brackets, then a comma (and key), or the end of the outermost container. */
@@ -524,12 +529,11 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room)
 		if (*pp == end)
 			return E_TRUNCATED;
 		if (**pp == '[' || **pp == '{') {
-			uint8_t closing = (uint8_t)(**pp + 2);
+			bool empty;
 
-			err = scan_open(pp, end, &n);
-			/* not empty: its first value is next */
-			if (err == 0 && (*pp == end || **pp != closing))
-				continue;
+			err = scan_open(pp, end, &n, &empty);
+			if (err == 0 && !empty)
+				continue; /* its first value is next */
 		} else {
 			err = scan_scalar(pp, end);
 		}

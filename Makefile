@@ -130,7 +130,7 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: deps demo run integ check check-long
+.PHONY: deps clients demo run integ check check-long
 all: $(PROGRAMS) ## build routerd, authd and authctl
 tools: $(TOOLS) ## build the test programs that are no unit tests
 
@@ -163,6 +163,8 @@ run: ## build and serve on port 8080 until Ctrl-C
 	$(Q)sh etc/demo/demo.sh --serve
 integ: ## run the integration tests (MODE, ARGS for pytest)
 	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q tests/integration $(ARGS)
+clients: ## fetch the real clients that Debian does not package
+	$(Q)sh tests/clients.sh
 check: deps ## every test, in less than 15 minutes
 	$(Q)$(PYTHON) tests/run.py check
 check-long: deps ## what does not fit into check: everything under sanitizers, valgrind, chroots

@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# chroot.sh bookworm|trixie [COMMAND...] - types the README's two commands into an empty Debian
+# made by debootstrap: `make demo` and `make check` by default. Needs root. The empty system is
+# kept in build/chroot/ for the next time; what the commands did to it is not.
+set -eu
+cd "$(dirname "$0")/.."
+suite=$1
+shift
+[ $# -gt 0 ] || set -- 'make demo' 'make check'
+
+if [ "$(id -u)" != 0 ]; then
+	echo "chroot.sh: only root can do this" >&2
+	exit 1
+fi
+command -v debootstrap >/dev/null || apt-get install -y -q debootstrap >/dev/null
+
+# the mirror that this machine uses itself
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)
+empty=$PWD/build/chroot/$suite.tar
+if [ ! -e "$empty" ]; then
+	mkdir -p build/chroot
+	new=$(mktemp -d)
+	debootstrap --variant=minbase "$suite" "$new" "$mirror" >build/chroot/"$suite".log
+	tar -C "$new" -cf "$empty.part" .
+	rm -rf "$new"
+	mv "$empty.part" "$empty"
+fi
+
+root=$(mktemp -d)
+chmod 755 "$root"
+trap 'rm -rf --one-file-system "$root"' EXIT
+tar -C "$root" -xf "$empty"
+git clone -q . "$root/root/src"
+cp /etc/resolv.conf /etc/hosts "$root/etc/"
+# what lets this machine reach package registries, wherever they are
+ca=/etc/ssl/certs/ca-certificates.crt
+[ ! -e $ca ] || cp $ca "$root/etc/host-ca.crt"
+env | grep -iE '^(https?|no)_proxy=|^PIP_INDEX_URL=|^npm_config_registry=' >"$root/etc/host.env" || :
+
+# a name space of its own: when it ends, so does everything that was started in it
+export root ca
+unshare --mount --pid --fork --kill-child sh -eu -c '
+	mount -t proc proc "$root/proc"
+	mount --rbind /dev "$root/dev"
+	mount -t tmpfs tmpfs "$root/run"
+	for command; do
+		echo "--- $command"
+		chroot "$root" env -i $(cat "$root/etc/host.env") HOME=/root LANG=C.UTF-8 \
+			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+			PIP_CERT=/etc/host-ca.crt NODE_EXTRA_CA_CERTS=/etc/host-ca.crt \
+			npm_config_cafile=/etc/host-ca.crt \
+			sh -c "cd /root/src && $command"
+	done
+' sh 'apt-get -qq update && apt-get install -yqq make git >/dev/null' "$@"

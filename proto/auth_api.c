@@ -10,11 +10,6 @@
 
 #include <assert.h>
 
-#define TABLE(rows)                                                                      \
-	{                                                                                \
-		.fields = (rows), .n = ARRAY_LEN(rows)                                   \
-	}
-
 /* --- what every message has ----------------------------------------------------------
  */
 
@@ -72,66 +67,6 @@ static enum token_type container_type(struct slice item)
 	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);
 }
 
-/* Enters params, which must have n elements. */
-static int params_begin(struct token_reader *r, struct slice params, uint64_t n)
-{
-	struct token t;
-
-	token_reader_init(r, SERIALIZER_MSGPACK, params);
-	int e = token_next(r, &t);
-	if (e != 0)
-		return e;
-	return t.type == TOKEN_ARRAY && t.count == n ? 0 : E_TYPE;
-}
-
-static int params_end(struct token_reader *r)
-{
-	struct token t;
-	int e = token_next(r, &t);
-
-	if (e != 0)
-		return e;
-	return t.type == TOKEN_END ? token_end(r) : E_TYPE;
-}
-
-/* Params that are one map. */
-static int read_params(struct slice params, const struct field_table *t, void *out)
-{
-	struct token_reader r;
-	int e = params_begin(&r, params, 1);
-
-	if (e == 0)
-		e = fields_read(&r, t, out);
-	return e != 0 ? e : params_end(&r);
-}
-
-static void write_params(struct buf *out, const struct field_table *t, const void *in)
-{
-	struct token_writer w;
-
-	token_writer_init(&w, SERIALIZER_MSGPACK, out);
-	token_put_array(&w, 1);
-	fields_write(&w, t, in);
-	token_put_end(&w);
-}
-
-static int read_result(struct slice result, const struct field_table *t, void *out)
-{
-	struct token_reader r;
-
-	token_reader_init(&r, SERIALIZER_MSGPACK, result);
-	int e = fields_read(&r, t, out);
-	return e != 0 ? e : token_end(&r);
-}
-
-static void write_result(struct buf *out, const struct field_table *t, const void *in)
-{
-	struct token_writer w;
-
-	token_writer_init(&w, SERIALIZER_MSGPACK, out);
-	fields_write(&w, t, in);
-}
-
 void auth_list_write(struct buf *out, const struct slice *items, size_t n)
 {
 	struct token_writer w;
@@ -164,7 +99,7 @@ static const struct field hello_fields[] = {
 	{"last_epoch", FIELD_UINT, HELLO(last_epoch)},
 	{"last_db", FIELD_STR, HELLO(last_db)},
 };
-static const struct field_table hello_table = TABLE(hello_fields);
+static const struct field_table hello_table = FIELD_TABLE(hello_fields);
 
 int auth_hello_read(struct slice params, struct auth_hello *out)
 {
@@ -174,7 +109,7 @@ int auth_hello_read(struct slice params, struct auth_hello *out)
 		.max_depth = AUTH_MAX_DEPTH,
 		.last_epoch = AUTH_NO_EPOCH,
 	};
-	int e = read_params(params, &hello_table, &h);
+	int e = fields_read_params(params, &hello_table, &h);
 
 	if (e == 0)
 		*out = h;
@@ -183,7 +118,7 @@ int auth_hello_read(struct slice params, struct auth_hello *out)
 
 void auth_hello_write(struct buf *out, const struct auth_hello *h)
 {
-	write_params(out, &hello_table, h);
+	fields_write_params(out, &hello_table, h);
 }
 
 #define HELLO_RESULT(f) .offset = offsetof(struct auth_hello_result, f)
@@ -200,7 +135,7 @@ static const struct field hello_result_fields[] = {
 	{"ready", FIELD_BOOL, HELLO_RESULT(ready)},
 	{"timeout_ms", FIELD_UINT, HELLO_RESULT(timeout_ms)},
 };
-static const struct field_table hello_result_table = TABLE(hello_result_fields);
+static const struct field_table hello_result_table = FIELD_TABLE(hello_result_fields);
 
 int auth_hello_result_read(struct slice result, struct auth_hello_result *out)
 {
@@ -211,7 +146,7 @@ int auth_hello_result_read(struct slice result, struct auth_hello_result *out)
 		.ready = true,
 		.timeout_ms = AUTH_AUTHENTICATE_MS,
 	};
-	int e = read_result(result, &hello_result_table, &h);
+	int e = fields_read_item(result, &hello_result_table, &h);
 
 	if (e == 0)
 		*out = h;
@@ -220,7 +155,7 @@ int auth_hello_result_read(struct slice result, struct auth_hello_result *out)
 
 void auth_hello_result_write(struct buf *out, const struct auth_hello_result *h)
 {
-	write_result(out, &hello_result_table, h);
+	fields_write_item(out, &hello_result_table, h);
 }
 
 /* --- authenticate --------------------------------------------------------------------
@@ -236,7 +171,7 @@ static const struct field transport_fields[] = {
 	{"path", FIELD_STR, TRANSPORT(path), .max = AUTH_MAX_STRING},
 	{"http_headers_received", FIELD_RAW_MAP, TRANSPORT(headers)},
 };
-static const struct field_table transport_table = TABLE(transport_fields);
+static const struct field_table transport_table = FIELD_TABLE(transport_fields);
 
 #define REQUEST(f) .offset = offsetof(struct auth_request, f)
 static const struct field details_fields[] = {
@@ -248,7 +183,7 @@ static const struct field details_fields[] = {
 	{"corr", FIELD_STR, REQUEST(corr)},
 	{"transport", FIELD_STRUCT, REQUEST(transport), .table = &transport_table},
 };
-static const struct field_table details_table = TABLE(details_fields);
+static const struct field_table details_table = FIELD_TABLE(details_fields);
 
 /* Where details lie in a message: message, params, details; what is in it is one deeper
  */
@@ -309,7 +244,7 @@ int auth_request_read(struct slice params, struct auth_request *out)
 	struct auth_request q = {.session = FIELD_NONE, .ttl_ms = FIELD_NONE};
 	struct token_reader r;
 
-	int e = params_begin(&r, params, 3);
+	int e = fields_begin_params(&r, params, 3);
 	if (e == 0)
 		e = read_optional(&r, &q.realm);
 	if (e == 0)
@@ -317,7 +252,7 @@ int auth_request_read(struct slice params, struct auth_request *out)
 	if (e == 0)
 		e = fields_read(&r, &details_table, &q);
 	if (e == 0)
-		e = params_end(&r);
+		e = fields_end_params(&r);
 	if (e == 0 && q.authextra.len > 0)
 		e = pick_authextra(q.authextra, &q);
 	if (e == 0)
@@ -393,7 +328,7 @@ static const struct field result_fields[] = {
 	{"pubkeys", FIELD_KEYS, RESULT(r.keys)},
 	{"epoch", FIELD_UINT, RESULT(r.epoch)},
 };
-static const struct field_table result_table = TABLE(result_fields);
+static const struct field_table result_table = FIELD_TABLE(result_fields);
 
 /* A bare role. */
 static int read_role(struct token_reader *r, struct auth_result *out)
@@ -442,7 +377,7 @@ void auth_result_write(struct buf *out, const struct auth_result *res)
 		wire.pubkey = wire.r.keys.hex[0];
 		wire.r.keys.n = 0;
 	}
-	write_result(out, &result_table, &wire);
+	fields_write_item(out, &result_table, &wire);
 }
 
 /* --- errors --------------------------------------------------------------------------
@@ -468,7 +403,7 @@ static const struct field error_fields[] = {
 	{"detail", FIELD_STR, ERROR(e.detail), .max = AUTH_MAX_STRING},
 	{"retry_after_ms", FIELD_UINT, ERROR(e.retry_after_ms)},
 };
-static const struct field_table error_table = TABLE(error_fields);
+static const struct field_table error_table = FIELD_TABLE(error_fields);
 
 const char *auth_error_kind_name(enum auth_error_kind k)
 {
@@ -552,7 +487,7 @@ void auth_error_write(struct buf *out, const struct auth_error *e)
 {
 	const struct wire_error wire = {.e = *e, .kind = slice_str(kind_names[e->kind])};
 
-	write_result(out, &error_table, &wire);
+	fields_write_item(out, &error_table, &wire);
 }
 
 /* --- revoke --------------------------------------------------------------------------
@@ -566,7 +501,7 @@ static const struct field match_fields[] = {
 	{"realm", FIELD_STR, FIELD_NOT_EMPTY, MATCH(realm)},
 	{"session", FIELD_UINT, FIELD_NOT_EMPTY, MATCH(session), .max = WAMP_MAX_ID},
 };
-static const struct field_table match_table = TABLE(match_fields);
+static const struct field_table match_table = FIELD_TABLE(match_fields);
 
 #define REVOKE(f) .offset = offsetof(struct auth_revoke, f)
 static const struct field revoke_fields[] = {
@@ -577,7 +512,7 @@ static const struct field revoke_fields[] = {
 	{"message", FIELD_STR, REVOKE(message), .max = AUTH_MAX_STRING},
 	{"dry_run", FIELD_BOOL, REVOKE(dry_run)},
 };
-static const struct field_table revoke_table = TABLE(revoke_fields);
+static const struct field_table revoke_table = FIELD_TABLE(revoke_fields);
 
 int auth_revoke_read(struct slice params, struct auth_revoke *out)
 {
@@ -586,7 +521,7 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 		.epoch = AUTH_NO_EPOCH,
 		.uri = slice_str(WAMP_CLOSE_KILLED),
 	};
-	int e = read_params(params, &revoke_table, &v);
+	int e = fields_read_params(params, &revoke_table, &v);
 
 	if (e != 0)
 		return e;
@@ -600,7 +535,7 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 
 void auth_revoke_write(struct buf *out, const struct auth_revoke *v)
 {
-	write_params(out, &revoke_table, v);
+	fields_write_params(out, &revoke_table, v);
 }
 
 #define REVOKE_RESULT(f) .offset = offsetof(struct auth_revoke_result, f)
@@ -609,12 +544,12 @@ static const struct field revoke_result_fields[] = {
 	{"pending", FIELD_UINT, REVOKE_RESULT(pending)},
 	{"partial", FIELD_BOOL, REVOKE_RESULT(partial)},
 };
-static const struct field_table revoke_result_table = TABLE(revoke_result_fields);
+static const struct field_table revoke_result_table = FIELD_TABLE(revoke_result_fields);
 
 int auth_revoke_result_read(struct slice result, struct auth_revoke_result *out)
 {
 	struct auth_revoke_result v = {.sessions = 0};
-	int e = read_result(result, &revoke_result_table, &v);
+	int e = fields_read_item(result, &revoke_result_table, &v);
 
 	if (e == 0)
 		*out = v;
@@ -623,7 +558,7 @@ int auth_revoke_result_read(struct slice result, struct auth_revoke_result *out)
 
 void auth_revoke_result_write(struct buf *out, const struct auth_revoke_result *res)
 {
-	write_result(out, &revoke_result_table, res);
+	fields_write_item(out, &revoke_result_table, res);
 }
 
 /* --- ping, cancel --------------------------------------------------------------------
@@ -632,9 +567,9 @@ void auth_revoke_result_write(struct buf *out, const struct auth_revoke_result *
 int auth_ping_read(struct slice params)
 {
 	struct token_reader r;
-	int e = params_begin(&r, params, 0);
+	int e = fields_begin_params(&r, params, 0);
 
-	return e != 0 ? e : params_end(&r);
+	return e != 0 ? e : fields_end_params(&r);
 }
 
 void auth_ping_write(struct buf *out)
@@ -648,7 +583,7 @@ static const struct field ping_result_fields[] = {
 	{"inflight", FIELD_UINT, PING_RESULT(inflight)},
 	{"epoch", FIELD_UINT, PING_RESULT(epoch)},
 };
-static const struct field_table ping_result_table = TABLE(ping_result_fields);
+static const struct field_table ping_result_table = FIELD_TABLE(ping_result_fields);
 
 int auth_ping_result_read(struct slice result, struct auth_ping_result *out)
 {
@@ -657,7 +592,7 @@ int auth_ping_result_read(struct slice result, struct auth_ping_result *out)
 		.inflight = FIELD_NONE,
 		.epoch = AUTH_NO_EPOCH,
 	};
-	int e = read_result(result, &ping_result_table, &p);
+	int e = fields_read_item(result, &ping_result_table, &p);
 
 	if (e == 0)
 		*out = p;
@@ -666,14 +601,14 @@ int auth_ping_result_read(struct slice result, struct auth_ping_result *out)
 
 void auth_ping_result_write(struct buf *out, const struct auth_ping_result *res)
 {
-	write_result(out, &ping_result_table, res);
+	fields_write_item(out, &ping_result_table, res);
 }
 
 int auth_cancel_read(struct slice params, uint32_t *id_out)
 {
 	struct token_reader r;
 	struct token t;
-	int e = params_begin(&r, params, 1);
+	int e = fields_begin_params(&r, params, 1);
 
 	if (e == 0)
 		e = token_next(&r, &t);
@@ -682,7 +617,7 @@ int auth_cancel_read(struct slice params, uint32_t *id_out)
 	if (e == 0 && t.u > UINT32_MAX)
 		e = E_RANGE;
 	if (e == 0)
-		e = params_end(&r);
+		e = fields_end_params(&r);
 	if (e == 0)
 		*id_out = (uint32_t)t.u;
 	return e;
@@ -712,12 +647,12 @@ static const struct field opened_fields[] = {
 	{"peer", FIELD_STR, OPENED(peer)},
 	{"corr", FIELD_STR, OPENED(corr)},
 };
-static const struct field_table opened_table = TABLE(opened_fields);
+static const struct field_table opened_table = FIELD_TABLE(opened_fields);
 
 int auth_opened_read(struct slice params, struct auth_opened *out)
 {
 	struct auth_opened o = {.session = 0};
-	int e = read_params(params, &opened_table, &o);
+	int e = fields_read_params(params, &opened_table, &o);
 
 	if (e == 0)
 		*out = o;
@@ -726,7 +661,7 @@ int auth_opened_read(struct slice params, struct auth_opened *out)
 
 void auth_opened_write(struct buf *out, const struct auth_opened *o)
 {
-	write_params(out, &opened_table, o);
+	fields_write_params(out, &opened_table, o);
 }
 
 #define CLOSED(f) .offset = offsetof(struct auth_closed, f)
@@ -736,12 +671,12 @@ static const struct field closed_fields[] = {
 	{"reason", FIELD_STR, CLOSED(reason)},
 	{"duration_ms", FIELD_UINT, CLOSED(duration_ms)},
 };
-static const struct field_table closed_table = TABLE(closed_fields);
+static const struct field_table closed_table = FIELD_TABLE(closed_fields);
 
 int auth_closed_read(struct slice params, struct auth_closed *out)
 {
 	struct auth_closed c = {.duration_ms = FIELD_NONE};
-	int e = read_params(params, &closed_table, &c);
+	int e = fields_read_params(params, &closed_table, &c);
 
 	if (e == 0)
 		*out = c;
@@ -750,7 +685,7 @@ int auth_closed_read(struct slice params, struct auth_closed *out)
 
 void auth_closed_write(struct buf *out, const struct auth_closed *c)
 {
-	write_params(out, &closed_table, c);
+	fields_write_params(out, &closed_table, c);
 }
 
 #define FAILED(f) .offset = offsetof(struct auth_failed, f)
@@ -758,12 +693,12 @@ static const struct field failed_fields[] = {
 	{"corr", FIELD_STR, FAILED(corr)},
 	{"reason", FIELD_STR, FIELD_REQUIRED, FAILED(reason)},
 };
-static const struct field_table failed_table = TABLE(failed_fields);
+static const struct field_table failed_table = FIELD_TABLE(failed_fields);
 
 int auth_failed_read(struct slice params, struct auth_failed *out)
 {
 	struct auth_failed f = {.reason = {NULL, 0}};
-	int e = read_params(params, &failed_table, &f);
+	int e = fields_read_params(params, &failed_table, &f);
 
 	if (e == 0)
 		*out = f;
@@ -772,5 +707,5 @@ int auth_failed_read(struct slice params, struct auth_failed *out)
 
 void auth_failed_write(struct buf *out, const struct auth_failed *f)
 {
-	write_params(out, &failed_table, f);
+	fields_write_params(out, &failed_table, f);
 }

@@ -273,6 +273,46 @@ int fields_read(struct token_reader *r, const struct field_table *t, void *out)
 	return map.type == TOKEN_MAP ? read_pairs(r, t, false, out) : E_TYPE;
 }
 
+int fields_read_item(struct slice in, const struct field_table *t, void *out)
+{
+	struct token_reader r;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, in);
+	int e = fields_read(&r, t, out);
+	return e != 0 ? e : token_end(&r);
+}
+
+int fields_begin_params(struct token_reader *r, struct slice params, uint64_t n)
+{
+	struct token t;
+
+	token_reader_init(r, SERIALIZER_MSGPACK, params);
+	int e = token_next(r, &t);
+	if (e != 0)
+		return e;
+	return t.type == TOKEN_ARRAY && t.count == n ? 0 : E_TYPE;
+}
+
+int fields_end_params(struct token_reader *r)
+{
+	struct token t;
+	int e = token_next(r, &t);
+
+	if (e != 0)
+		return e;
+	return t.type == TOKEN_END ? token_end(r) : E_TYPE;
+}
+
+int fields_read_params(struct slice in, const struct field_table *t, void *out)
+{
+	struct token_reader r;
+	int e = fields_begin_params(&r, in, 1);
+
+	if (e == 0)
+		e = fields_read(&r, t, out);
+	return e != 0 ? e : fields_end_params(&r);
+}
+
 /* --- writing -------------------------------------------------------------------------
  */
 
@@ -375,4 +415,22 @@ void fields_write(struct token_writer *w, const struct field_table *t, const voi
 			token_put_null(w);
 	}
 	token_put_end(w);
+}
+
+void fields_write_item(struct buf *out, const struct field_table *t, const void *in)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	fields_write(&w, t, in);
+}
+
+void fields_write_params(struct buf *out, const struct field_table *t, const void *in)
+{
+	struct token_writer w;
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, 1);
+	fields_write(&w, t, in);
+	token_put_end(&w);
 }

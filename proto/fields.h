@@ -66,6 +66,11 @@ struct field_table {
 	size_t n;
 };
 
+#define FIELD_TABLE(rows)                                                                \
+	{                                                                                \
+		.fields = (rows), .n = ARRAY_LEN(rows)                                   \
+	}
+
 /*
  * Reads a map at the reader's place into a struct, whose fields hold their defaults
  * before. Slices are lent by the reader's input. E_TYPE, E_RANGE, E_EXISTS (a key twice),
@@ -76,6 +81,20 @@ int fields_read(struct token_reader *r, const struct field_table *t, void *out) 
 
 /* Writes it as a map. */
 void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
+
+/*
+ * The same for a whole encoded item, and for params that are an array of it alone.
+ * E_TRAILING; E_TYPE for params of another number.
+ */
+int fields_read_item(struct slice in, const struct field_table *t, void *out) MUSTCHECK;
+int fields_read_params(struct slice in, const struct field_table *t, void *out) MUSTCHECK;
+void fields_write_item(struct buf *out, const struct field_table *t, const void *in);
+void fields_write_params(struct buf *out, const struct field_table *t, const void *in);
+
+/* Enters an array that must have n elements, and leaves it, at the end of the input. */
+int fields_begin_params(struct token_reader *r, struct slice params,
+			uint64_t n) MUSTCHECK;
+int fields_end_params(struct token_reader *r) MUSTCHECK;
 
 /* The 32 octets of 64 hex digits of either case; E_TYPE if they are something else. */
 int fields_key_decode(struct slice hex, uint8_t out[32]) MUSTCHECK;

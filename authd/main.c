@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * authd: keeps principals and tells routers who may log in. One thread, one loop; this
+ * file puts the parts together and takes them apart.
+ */
+#include "authd/server.h"
+#include "authd/version.h"
+#include "common/daemon.h"
+#include "common/err.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+static const char help[] =
+	"Usage: authd -c FILE\n"
+	"       authd --check FILE\n"
+	"\n"
+	"Tells routers who their clients are. Principals are kept in a database and are\n"
+	"managed by authctl.\n"
+	"\n"
+	"  -c, --config FILE  run with this configuration\n"
+	"      --check FILE   say what is wrong with it, or that nothing is, and end\n"
+	"  -h, --help         this text\n"
+	"      --version      the version\n"
+	"\n"
+	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters.\n"
+	"\n"
+	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
+	"71 no memory or descriptors; 74 the database cannot be used; 78 wrong\n"
+	"configuration, or it cannot listen.\n"
+	"\n"
+	"Example: authd -c /etc/authd/authd.yaml\n";
+
+struct daemon {
+	struct config *config;
+	struct loop *loop;
+	struct store *store;
+	struct server server;
+	struct event term, interrupt, counters;
+};
+
+static void on_stop(evutil_socket_t number, short what, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)what;
+	log_info(NULL, "stopping signal=%d", (int)number);
+	daemon_notify("STOPPING=1");
+	loop_stop(d->loop);
+}
+
+static void on_counters(evutil_socket_t number, short what, void *arg)
+{
+	const struct daemon *d = arg;
+
+	(void)number;
+	(void)what;
+	server_log_counters(&d->server);
+}
+
+static int watch_signal(struct daemon *d, struct event *ev, int number,
+			event_callback_fn cb)
+{
+	evsignal_assign(ev, loop_base(d->loop), number, cb, d);
+	return evsignal_add(ev, NULL) == 0 ? 0 : E_NOMEM;
+}
+
+static int run(struct daemon *d)
+{
+	int r = watch_signal(d, &d->term, SIGTERM, on_stop);
+
+	if (r == 0)
+		r = watch_signal(d, &d->interrupt, SIGINT, on_stop);
+	if (r == 0)
+		r = watch_signal(d, &d->counters, SIGUSR1, on_counters);
+	if (r != 0) {
+		log_error(NULL, "cannot start reason=\"%s\"", err_str(r));
+		return EX_OSERR;
+	}
+	server_init(&d->server, d->loop, d->config, d->store);
+	r = server_listen(&d->server);
+	if (r == 0) {
+		log_info(NULL, "authd ready version=%s db=%s epoch=%llu", AUTHD_VERSION,
+			 store_id(d->store), (unsigned long long)store_epoch(d->store));
+		daemon_notify("READY=1");
+		loop_run(d->loop);
+	}
+	server_fini(&d->server);
+	evsignal_del(&d->term);
+	evsignal_del(&d->interrupt);
+	evsignal_del(&d->counters);
+	return r == 0 ? EX_OK : EX_CONFIG;
+}
+
+static int serve(const char *path)
+{
+	struct daemon d = {.config = NULL};
+	struct conf_error err;
+	int status = EX_OSERR;
+
+	if (config_load(path, &d.config, &err) != 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return EX_CONFIG;
+	}
+	log_init(d.config->log.level, d.config->log.format);
+	signal(SIGPIPE, SIG_IGN);
+	/* a file that may not grow is an error of the write, not the end of the program
+	 */
+	signal(SIGXFSZ, SIG_IGN);
+	umask(0077); /* the database is nobody else's; sockets get their own mode */
+	daemon_raise_fd_limit();
+	if (sodium_init() == -1 || (d.loop = loop_new(NULL, NULL)) == NULL) {
+		log_error(NULL, "cannot start reason=\"%s\"", err_str(E_NOMEM));
+		goto out;
+	}
+	if (store_open(d.config->database, &d.store) != 0) {
+		log_error(NULL, "cannot use the database path=%s",
+			  log_quote(slice_str(d.config->database)).text);
+		status = EX_IOERR;
+		goto out;
+	}
+	status = run(&d);
+	if (status == EX_OK)
+		log_info(NULL, "authd stopped");
+out:
+	store_close(&d.store);
+	loop_free(&d.loop);
+	config_free(&d.config);
+	return status;
+}
+
+static int check(const char *path)
+{
+	struct config *config;
+	struct conf_error err;
+
+	if (config_load(path, &config, &err) != 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return EX_CONFIG;
+	}
+	printf("%s: ok\n", path);
+	config_free(&config);
+	return EX_OK;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", required_argument, NULL, 'k'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *config = NULL, *to_check = NULL;
+	int o;
+
+	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (o) {
+		case 'c':
+			config = optarg;
+			break;
+		case 'k':
+			to_check = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EX_OK;
+		case 'V':
+			puts("authd " AUTHD_VERSION);
+			return EX_OK;
+		default:
+			fputs(help, stderr);
+			return EX_USAGE;
+		}
+	}
+	if (optind != argc || (config == NULL) == (to_check == NULL)) {
+		fputs(help, stderr);
+		return EX_USAGE;
+	}
+	return config != NULL ? serve(config) : check(to_check);
+}

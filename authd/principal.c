@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Principals; see principal.h. */
+#include "authd/principal.h"
+
+#include "common/err.h"
+
+int principal_name_set(struct principal_name *n, struct slice text)
+{
+	if (text.len == 0 || text.len > PRINCIPAL_MAX_NAME)
+		return E_RANGE;
+	for (size_t i = 0; i < text.len; i++)
+		if (text.p[i] < ' ' || text.p[i] == 0x7f)
+			return E_RANGE;
+	memcpy(n->text, text.p, text.len);
+	n->text[text.len] = '\0';
+	n->len = text.len;
+	return 0;
+}
+
+int principal_extra_set(struct principal *p, struct slice map)
+{
+	static const uint8_t empty[] = {0x80};
+
+	if (map.len == 0)
+		map = slice_of(empty, sizeof(empty));
+	if (map.len > sizeof(p->extra))
+		return E_LIMIT;
+	if (token_container(SERIALIZER_MSGPACK, map) != TOKEN_MAP)
+		return E_TYPE;
+	memcpy(p->extra, map.p, map.len);
+	p->extra_len = map.len;
+	return 0;
+}
+
+int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY])
+{
+	unsigned at = 0;
+
+	while (at < p->n_keys && memcmp(p->keys[at], key, PRINCIPAL_KEY) < 0)
+		at++;
+	if (at < p->n_keys && memcmp(p->keys[at], key, PRINCIPAL_KEY) == 0)
+		return E_EXISTS;
+	if (p->n_keys == PRINCIPAL_MAX_KEYS)
+		return E_LIMIT;
+	memmove(p->keys[at + 1], p->keys[at], (p->n_keys - at) * sizeof(p->keys[0]));
+	memcpy(p->keys[at], key, PRINCIPAL_KEY);
+	p->n_keys++;
+	return 0;
+}
+
+int principal_from_admin(struct principal *p, const struct admin_principal *a,
+			 const char **what_out)
+{
+	uint8_t key[PRINCIPAL_KEY];
+
+	*p = (struct principal){.disabled = a->disabled};
+	*what_out = "authid";
+	int r = principal_name_set(&p->authid, a->authid);
+	if (r != 0)
+		return r;
+	*what_out = "realm";
+	r = principal_name_set(&p->realm, a->realm);
+	if (r != 0)
+		return r;
+	*what_out = "role";
+	r = principal_name_set(&p->role, a->role);
+	if (r != 0)
+		return r;
+	*what_out = "extra";
+	r = principal_extra_set(p, a->extra);
+	if (r != 0)
+		return r;
+	*what_out = "keys";
+	for (unsigned i = 0; i < a->keys.n; i++) {
+		r = fields_key_decode(a->keys.hex[i], key);
+		if (r == 0)
+			r = principal_key_add(p, key);
+		if (r != 0 && r != E_EXISTS)
+			return r;
+	}
+	return 0;
+}
+
+void principal_to_admin(const struct principal *p, struct principal_hex *hex,
+			struct admin_principal *out)
+{
+	*out = (struct admin_principal){
+		.authid = principal_slice(&p->authid),
+		.realm = principal_slice(&p->realm),
+		.role = principal_slice(&p->role),
+		.extra = slice_of(p->extra, p->extra_len),
+		.keys.n = p->n_keys,
+		.disabled = p->disabled,
+		.created = p->created,
+	};
+	for (unsigned i = 0; i < p->n_keys; i++) {
+		fields_key_encode(p->keys[i], hex->text[i]);
+		out->keys.hex[i] = slice_of(hex->text[i], 2 * PRINCIPAL_KEY);
+	}
+}
+
+bool principal_same(const struct principal *a, const struct principal *b)
+{
+	return slice_eq(principal_slice(&a->authid), principal_slice(&b->authid)) &&
+	       slice_eq(principal_slice(&a->realm), principal_slice(&b->realm)) &&
+	       slice_eq(principal_slice(&a->role), principal_slice(&b->role)) &&
+	       slice_eq(slice_of(a->extra, a->extra_len),
+			slice_of(b->extra, b->extra_len)) &&
+	       a->disabled == b->disabled && a->n_keys == b->n_keys &&
+	       memcmp(a->keys, b->keys, a->n_keys * sizeof(a->keys[0])) == 0;
+}

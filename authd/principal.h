@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A principal: somebody who may log in, and the rules for what may be stored of one. A
+ * plain value; main thread.
+ */
+#ifndef AUTHD_PRINCIPAL_H
+#define AUTHD_PRINCIPAL_H
+
+#include "proto/admin_api.h"
+#include "proto/auth_api.h"
+
+enum {
+	PRINCIPAL_MAX_NAME = AUTH_MAX_NAME,
+	PRINCIPAL_MAX_KEYS = AUTH_MAX_KEYS,
+	PRINCIPAL_MAX_EXTRA = ADMIN_MAX_EXTRA,
+	PRINCIPAL_KEY = 32,
+};
+
+/* Text with a terminator; no byte in it is 0. */
+struct principal_name {
+	size_t len;
+	char text[PRINCIPAL_MAX_NAME + 1];
+};
+
+struct principal {
+	struct principal_name authid, realm, role;
+	size_t extra_len; /* an encoded map, at least {} */
+	uint8_t extra[PRINCIPAL_MAX_EXTRA];
+	unsigned n_keys;
+	uint8_t keys[PRINCIPAL_MAX_KEYS][PRINCIPAL_KEY]; /* ascending */
+	bool disabled;
+	uint64_t created; /* Unix seconds */
+};
+
+static inline struct slice principal_slice(const struct principal_name *n)
+{
+	return slice_of(n->text, n->len);
+}
+
+/* E_RANGE if it is empty, too long, or has control characters in it. */
+int principal_name_set(struct principal_name *n, struct slice text) MUSTCHECK;
+
+/* An encoded map; len 0 means {}. E_LIMIT if it is too large, E_TYPE if it is no map. */
+int principal_extra_set(struct principal *p, struct slice map) MUSTCHECK;
+
+/* Keeps the order. E_EXISTS if it has this key, E_LIMIT if it has too many. */
+int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
+
+/*
+ * What a request of authctl describes; keys given twice count once. Errors as above, and
+ * *what_out says which part is wrong.
+ */
+int principal_from_admin(struct principal *p, const struct admin_principal *a,
+			 const char **what_out) MUSTCHECK;
+
+/* Room for the hexadecimal keys of a principal. */
+struct principal_hex {
+	char text[PRINCIPAL_MAX_KEYS][2 * PRINCIPAL_KEY + 1];
+};
+
+/* The other way round; *out points into *p and *hex. */
+void principal_to_admin(const struct principal *p, struct principal_hex *hex,
+			struct admin_principal *out);
+
+/* The same, apart from when they were created? */
+bool principal_same(const struct principal *a, const struct principal *b);
+
+#endif

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Revocations; see revocation.h. */
+#include "authd/revocation.h"
+
+#include "authd/server.h"
+#include "common/err.h"
+
+#include <stdlib.h>
+
+enum { GRACE_MS = 500 }; /* beyond the router's own deadline for its workers */
+
+struct revocation {
+	LIST_ENTRY(revocation) link;
+	struct server *server;
+	unsigned waiting; /* routers asked, without an answer yet */
+	struct revocation_sum sum;
+	revocation_cb *done;
+	void *arg;
+};
+
+static void finish(struct revocation *v)
+{
+	v->server->stats.revoke_failures += v->sum.unreachable;
+	LIST_REMOVE(v, link);
+	v->done(&v->sum, v->arg);
+	free(v);
+}
+
+static void on_answer(const struct rpc_answer *a, void *arg)
+{
+	struct revocation *v = arg;
+	struct auth_revoke_result res = {.partial = true};
+
+	if (a->outcome == RPC_OK && auth_revoke_result_read(a->result, &res) == 0) {
+		v->sum.sessions += res.sessions;
+		v->sum.pending += res.pending;
+	}
+	*(res.partial ? &v->sum.unreachable : &v->sum.routers) += 1;
+	if (--v->waiting == 0)
+		finish(v);
+}
+
+/* Whether it is on its way to this router. */
+static bool push(struct revocation *v, struct client *c, struct slice params)
+{
+	const struct rpc_call call = {
+		.method = AUTH_METHOD_REVOKE,
+		.params = params,
+		.timeout_ms = AUTH_REVOKE_MS + GRACE_MS,
+		.cb = on_answer,
+		.arg = v,
+	};
+
+	if (!c->greeted || (c->features & AUTH_FEATURE_REVOKE) == 0)
+		return false;
+	int r = rpc_call(c->rpc, &call, NULL);
+	if (r != 0)
+		log_warn(c->name, "cannot send a revocation reason=\"%s\"", err_str(r));
+	return r == 0;
+}
+
+void revocation_start(struct server *s, const struct auth_revoke *what,
+		      revocation_cb *done, void *arg)
+{
+	struct revocation *v = calloc(1, sizeof(*v));
+	struct client *c;
+	struct buf params;
+
+	s->stats.revokes++;
+	if (v == NULL) {
+		const struct revocation_sum none = {.unreachable = s->router.n_clients};
+		done(&none, arg);
+		return;
+	}
+	v->server = s;
+	v->done = done;
+	v->arg = arg;
+	LIST_INSERT_HEAD(&s->revocations, v, link);
+	buf_init(&params, AUTH_MAX_MESSAGE);
+	auth_revoke_write(&params, what);
+	LIST_FOREACH (c, &s->clients, link) {
+		if (c->endpoint != &s->router)
+			continue;
+		if (params.err == 0 && push(v, c, buf_slice(&params)))
+			v->waiting++;
+		else
+			v->sum.unreachable++;
+	}
+	buf_fini(&params);
+	if (v->waiting == 0)
+		finish(v);
+}
+
+void revocations_abandon(struct server *s)
+{
+	struct revocation *v;
+
+	while ((v = LIST_FIRST(&s->revocations)) != NULL) {
+		v->sum.unreachable += v->waiting;
+		finish(v);
+	}
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a router asks and tells; see "routerd to authd" in proto/auth-protocol.md. */
+#include "authd/authenticate.h"
+#include "authd/server.h"
+#include "authd/version.h"
+#include "common/err.h"
+
+#include <inttypes.h>
+
+enum { MAX_ROUTERS = 64 };
+
+static void hello(struct client *c, struct rpc_request *req, struct slice params)
+{
+	static const struct slice cryptosign = {(const uint8_t *)"cryptosign", 10};
+	struct server *s = c->server;
+	struct auth_hello h;
+	struct buf methods, b;
+
+	int r = auth_hello_read(params, &h);
+	if (r != 0) {
+		server_reply_invalid(req, r);
+		return;
+	}
+	if (h.protocol.major != AUTH_VERSION_MAJOR) {
+		log_error(c->name,
+			  "router of another protocol version=%" PRIu32 ".%" PRIu32,
+			  h.protocol.major, h.protocol.minor);
+		server_reply_error(req, AUTH_ERROR_INTERNAL,
+				   AUTH_ERROR_UNSUPPORTED_VERSION,
+				   "this authenticator speaks 1.0");
+		rpc_conn_finish(c->rpc);
+		return;
+	}
+	c->greeted = true;
+	c->features = h.features;
+	rpc_conn_lower_limits(c->rpc, h.max_message, UINT32_MAX);
+	log_info(c->name, "hello product=%s instance=%s", log_quote(h.product).text,
+		 log_quote(h.instance).text);
+	buf_init(&methods, 64);
+	auth_list_write(&methods, &cryptosign, 1);
+	const struct auth_hello_result res = {
+		.protocol = {AUTH_VERSION_MAJOR, AUTH_VERSION_MINOR},
+		.product = slice_str("authd/" AUTHD_VERSION),
+		.instance = slice_str(s->instance),
+		.db = slice_str(store_id(s->store)),
+		.epoch = store_epoch(s->store),
+		.max_message = AUTH_MAX_MESSAGE,
+		.max_inflight = role_router.limits.max_requests,
+		.features =
+			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
+		.methods = buf_slice(&methods),
+		.ready = true,
+		.timeout_ms = AUTH_AUTHENTICATE_MS,
+	};
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_hello_result_write(&b, &res);
+	rpc_reply(req, buf_slice(&b));
+	buf_fini(&b);
+	buf_fini(&methods);
+}
+
+static void ping(struct client *c, struct rpc_request *req, struct slice params)
+{
+	const struct auth_ping_result res = {
+		.ready = true,
+		.inflight = 0, /* every authenticate is answered at once */
+		.epoch = store_epoch(c->server->store),
+	};
+	struct buf b;
+
+	int r = auth_ping_read(params);
+	if (r != 0) {
+		server_reply_invalid(req, r);
+		return;
+	}
+	buf_init(&b, 64);
+	auth_ping_result_write(&b, &res);
+	rpc_reply(req, buf_slice(&b));
+	buf_fini(&b);
+}
+
+static void log_denied(struct client *c, const struct auth_request *q, const char *why)
+{
+	if (!server_may_log(c->server))
+		return;
+	log_info(c->name,
+		 "denied reason=\"%s\" corr=%s realm=%s authid=%s pubkey=%s peer=%s", why,
+		 log_quote(q->corr).text, log_quote(q->realm).text,
+		 log_quote(q->authid).text, log_quote(q->pubkey).text,
+		 log_quote(q->transport.peer).text);
+}
+
+static void authenticate_request(struct client *c, struct rpc_request *req,
+				 struct slice params)
+{
+	struct server *s = c->server;
+	struct auth_request q;
+	const char *why = NULL;
+	uint64_t errors = store_errors(s->store);
+	struct buf b;
+
+	s->stats.authenticate++;
+	int r = auth_request_read(params, &q);
+	if (r != 0) {
+		s->stats.failed++;
+		server_reply_invalid(req, r);
+		return;
+	}
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	bool allowed = authenticate(s->store, &s->config->deny, &q, &b, &why);
+	if (b.err != 0) {
+		s->stats.failed++;
+		server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_UNAVAILABLE,
+				   err_str(b.err));
+	} else if (allowed) {
+		s->stats.allowed++;
+		rpc_reply(req, buf_slice(&b));
+	} else {
+		bool failed = store_errors(s->store) != errors;
+		*(failed ? &s->stats.failed : &s->stats.denied) += 1;
+		log_denied(c, &q, why);
+		rpc_reply_error(req, buf_slice(&b));
+	}
+	buf_fini(&b);
+}
+
+static const struct method methods[] = {
+	{AUTH_METHOD_HELLO, true, hello},
+	{AUTH_METHOD_PING, true, ping},
+	{AUTH_METHOD_AUTHENTICATE, false, authenticate_request},
+	{NULL, false, NULL},
+};
+
+static void cancelled(struct client *c, struct slice params)
+{
+	/* nothing waits here: the answer is on its way already */
+	(void)params;
+	c->server->stats.cancels++;
+}
+
+static void opened(struct client *c, struct slice params)
+{
+	struct auth_opened o;
+
+	c->server->stats.opened++;
+	if (auth_opened_read(params, &o) != 0 || !server_may_log(c->server))
+		return;
+	log_info(c->name,
+		 "login session=%" PRIu64 " realm=%s authid=%s authrole=%s peer=%s",
+		 o.session, log_quote(o.realm).text, log_quote(o.authid).text,
+		 log_quote(o.authrole).text, log_quote(o.peer).text);
+}
+
+static void closed(struct client *c, struct slice params)
+{
+	struct auth_closed cl;
+
+	c->server->stats.closed++;
+	if (auth_closed_read(params, &cl) == 0)
+		log_debug(c->name, "session closed session=%" PRIu64 " reason=%s",
+			  cl.session, log_quote(cl.reason).text);
+}
+
+static void failed(struct client *c, struct slice params)
+{
+	struct auth_failed f;
+
+	c->server->stats.auth_failed++;
+	if (auth_failed_read(params, &f) == 0 && server_may_log(c->server))
+		log_info(c->name, "login failed corr=%s reason=%s",
+			 log_quote(f.corr).text, log_quote(f.reason).text);
+}
+
+static const struct notice notices[] = {
+	{AUTH_NOTIFY_CANCEL, cancelled},
+	{AUTH_NOTIFY_OPENED, opened},
+	{AUTH_NOTIFY_CLOSED, closed},
+	{AUTH_NOTIFY_FAILED, failed},
+	{NULL, NULL},
+};
+
+const struct role role_router = {
+	.name = "router",
+	.fd_name = "auth",
+	.needs_hello = true,
+	.max_clients = MAX_ROUTERS,
+	.limits = {.max_message = AUTH_MAX_MESSAGE,
+		   .max_out = 4 << 20,
+		   .max_calls = 256,
+		   .max_requests = AUTH_MAX_INFLIGHT},
+	.methods = methods,
+	.notices = notices,
+};

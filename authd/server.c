@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* authd's sockets and connections; see server.h. */
+#include "authd/server.h"
+
+#include "authd/revocation.h"
+#include "common/daemon.h"
+#include "common/err.h"
+#include "common/sock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	ACCEPTS_A_TURN = 16,
+	PAUSE_MS = 500,
+	LINES_A_SECOND = 20,
+};
+
+bool server_may_log(struct server *s)
+{
+	unsigned dropped;
+
+	if (!log_rate_ok(&s->rate, loop_now_ms(s->loop), &dropped))
+		return false;
+	if (dropped > 0)
+		log_info(NULL, "lines left out count=%u", dropped);
+	return true;
+}
+
+/* --- answers ------------------------------------------------------------------------ */
+
+void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
+			const char *uri, const char *message)
+{
+	const struct auth_error e = {
+		.kind = kind,
+		.uri = slice_str(uri),
+		.message = slice_str(message),
+		.retry_after_ms = FIELD_NONE,
+	};
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_error_write(&b, &e);
+	/* nil would mean success: without memory there is still this */
+	rpc_reply_error(req, b.err == 0 ? buf_slice(&b) : slice_str("\xa6no RAM"));
+	buf_fini(&b);
+}
+
+void server_reply_invalid(struct rpc_request *req, int err)
+{
+	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
+			   err_str(err));
+}
+
+/* --- connections -------------------------------------------------------------------- */
+
+static void client_free(struct client *c)
+{
+	c->endpoint->n_clients--;
+	LIST_REMOVE(c, link);
+	rpc_conn_free(&c->rpc);
+	free(c);
+}
+
+static void on_request(struct rpc_request *req, struct slice method, struct slice params,
+		       void *arg)
+{
+	struct client *c = arg;
+	const struct role *role = c->endpoint->role;
+
+	for (const struct method *m = role->methods; m->name != NULL; m++) {
+		if (!slice_eq_str(method, m->name))
+			continue;
+		if (role->needs_hello && !c->greeted && !m->before_hello)
+			server_reply_error(req, AUTH_ERROR_TEMPORARY,
+					   AUTH_ERROR_NOT_READY, "hello comes first");
+		else
+			m->call(c, req, params);
+		return;
+	}
+	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_NO_SUCH_METHOD,
+			   "no such method");
+}
+
+static void on_notification(struct slice method, struct slice params, void *arg)
+{
+	struct client *c = arg;
+
+	for (const struct notice *n = c->endpoint->role->notices; n->name != NULL; n++) {
+		if (slice_eq_str(method, n->name)) {
+			n->take(c, params);
+			return;
+		}
+	}
+	c->server->stats.unknown_notices++;
+}
+
+static void on_closed(int reason, void *arg)
+{
+	struct client *c = arg;
+	bool by_peer = reason == E_CLOSED;
+
+	c->server->stats.malformed += by_peer ? 0 : 1;
+	if (c->endpoint->role == &role_router || !by_peer)
+		log_info(c->name, "disconnected reason=\"%s\"", err_str(reason));
+	client_free(c);
+}
+
+static const struct rpc_handlers handlers = {
+	.check = auth_check,
+	.request = on_request,
+	.notification = on_notification,
+	.closed = on_closed,
+};
+
+/* Whether whoever is at the other end of fd may be there. */
+static bool admit(struct endpoint *e, int fd, struct sock_cred *cred)
+{
+	struct server *s = e->server;
+	const char *why = NULL;
+
+	if (sock_peer_cred(fd, cred) != 0)
+		why = "no credentials";
+	else if (!config_allows(e->conf, cred->uid))
+		why = "user is not in allow_users";
+	else if (e->n_clients >= e->role->max_clients)
+		why = "too many connections";
+	if (why == NULL)
+		return true;
+	s->stats.refused++;
+	if (server_may_log(s))
+		log_warn(NULL, "refused a %s uid=%d pid=%d reason=\"%s\"", e->role->name,
+			 (int)cred->uid, (int)cred->pid, why);
+	return false;
+}
+
+static void client_new(struct endpoint *e, int fd)
+{
+	struct server *s = e->server;
+	struct sock_cred cred = {.pid = 0, .uid = (uid_t)-1};
+	struct client *c;
+
+	if (!admit(e, fd, &cred)) {
+		sock_close(&fd);
+		return;
+	}
+	c = calloc(1, sizeof(*c));
+	if (c == NULL) {
+		sock_close(&fd);
+		return;
+	}
+	c->endpoint = e;
+	c->server = s;
+	c->uid = cred.uid;
+	snprintf(c->name, sizeof(c->name), "%s %" PRIu64, e->role->name,
+		 ++s->last_client);
+	c->rpc = rpc_conn_new(s->loop, fd, &handlers, &e->role->limits, c);
+	if (c->rpc == NULL) {
+		free(c);
+		return;
+	}
+	e->n_clients++;
+	s->stats.connections++;
+	LIST_INSERT_HEAD(&s->clients, c, link);
+	if (e->role == &role_router)
+		log_info(c->name, "connected pid=%d uid=%d", (int)cred.pid,
+			 (int)cred.uid);
+}
+
+static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct endpoint *e = arg;
+	int fd, r = 0;
+
+	(void)what;
+	for (int i = 0; i < ACCEPTS_A_TURN && r == 0; i++) {
+		r = sock_accept(listen_fd, &fd);
+		if (r == 0)
+			client_new(e, fd);
+	}
+	if (r == 0 || r == E_AGAIN)
+		return;
+	/* it keeps waiting: look again later, and do not spin */
+	if (server_may_log(e->server))
+		log_error(NULL, "cannot accept a %s reason=\"%s\"", e->role->name,
+			  err_str(r));
+	event_del(&e->ev);
+	timer_arm(&e->pause, PAUSE_MS);
+}
+
+static void on_pause_over(void *arg)
+{
+	struct endpoint *e = arg;
+
+	event_add(&e->ev, NULL);
+}
+
+/* --- sockets ------------------------------------------------------------------------ */
+
+static void endpoint_init(struct endpoint *e, struct server *s, const struct role *role,
+			  const struct config_socket *conf)
+{
+	e->server = s;
+	e->role = role;
+	e->conf = conf;
+	e->fd = -1;
+}
+
+static int endpoint_listen(struct endpoint *e)
+{
+	e->fd = daemon_inherited_fd(e->role->fd_name);
+	if (e->fd == -1) {
+		int r = sock_listen_unix(e->conf->path, e->conf->mode, &e->fd);
+		if (r != 0) {
+			log_error(NULL, "cannot listen for %ss path=%s reason=\"%s\"",
+				  e->role->name, log_quote(slice_str(e->conf->path)).text,
+				  err_str(r));
+			return r;
+		}
+		e->ours = true;
+	}
+	event_assign(&e->ev, loop_base(e->server->loop), e->fd, EV_READ | EV_PERSIST,
+		     on_acceptable, e);
+	timer_init(&e->pause, e->server->loop, on_pause_over, e);
+	if (event_add(&e->ev, NULL) == -1)
+		return E_NOMEM;
+	log_info(NULL, "listening for %ss at=%s%s", e->role->name,
+		 log_quote(slice_str(sock_local_name(e->fd).text)).text,
+		 e->ours ? "" : " inherited");
+	return 0;
+}
+
+static void endpoint_fini(struct endpoint *e)
+{
+	if (e->fd == -1)
+		return;
+	event_del(&e->ev);
+	timer_disarm(&e->pause);
+	if (e->ours)
+		unlink(e->conf->path);
+	sock_close(&e->fd);
+}
+
+void server_init(struct server *s, struct loop *l, const struct config *config,
+		 struct store *store)
+{
+	uint8_t instance[16];
+
+	*s = (struct server){.loop = l, .config = config, .store = store};
+	s->rate.burst = LINES_A_SECOND;
+	LIST_INIT(&s->clients);
+	LIST_INIT(&s->revocations);
+	randombytes_buf(instance, sizeof(instance));
+	sodium_bin2hex(s->instance, sizeof(s->instance), instance, sizeof(instance));
+	endpoint_init(&s->router, s, &role_router, &config->listen);
+	endpoint_init(&s->admin, s, &role_admin, &config->admin);
+}
+
+int server_listen(struct server *s)
+{
+	int r = endpoint_listen(&s->router);
+
+	if (r == 0)
+		r = endpoint_listen(&s->admin);
+	if (r == 0 && daemon_inherited_left() > 0)
+		log_warn(NULL,
+			 "the service manager has passed %u sockets under names "
+			 "other than '%s' and '%s'",
+			 daemon_inherited_left(), role_router.fd_name,
+			 role_admin.fd_name);
+	return r;
+}
+
+void server_fini(struct server *s)
+{
+	struct client *c;
+
+	revocations_abandon(s);
+	while ((c = LIST_FIRST(&s->clients)) != NULL)
+		client_free(c);
+	endpoint_fini(&s->router);
+	endpoint_fini(&s->admin);
+}
+
+void server_log_counters(const struct server *s)
+{
+	log_info(NULL,
+		 "counters connections=%" PRIu64 " refused=%" PRIu64 " malformed=%" PRIu64
+		 " authenticate=%" PRIu64 " allowed=%" PRIu64 " denied=%" PRIu64
+		 " failed=%" PRIu64 " opened=%" PRIu64 " closed=%" PRIu64
+		 " auth_failed=%" PRIu64 " cancels=%" PRIu64 " unknown_notices=%" PRIu64
+		 " changes=%" PRIu64 " revokes=%" PRIu64 " revoke_failures=%" PRIu64
+		 " database_errors=%" PRIu64 " epoch=%" PRIu64 " routers=%u admins=%u",
+		 s->stats.connections, s->stats.refused, s->stats.malformed,
+		 s->stats.authenticate, s->stats.allowed, s->stats.denied,
+		 s->stats.failed, s->stats.opened, s->stats.closed, s->stats.auth_failed,
+		 s->stats.cancels, s->stats.unknown_notices, s->stats.changes,
+		 s->stats.revokes, s->stats.revoke_failures, store_errors(s->store),
+		 store_epoch(s->store), s->router.n_clients, s->admin.n_clients);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * authd's two sockets and who is connected to them. What a peer may ask is in constant
+ * tables: of routers in router.c, of authctl in admin.c. Main thread.
+ *
+ * A handler answers through its request, now or later, exactly once; what it returns is
+ * nothing.
+ */
+#ifndef AUTHD_SERVER_H
+#define AUTHD_SERVER_H
+
+#include "authd/config.h"
+#include "authd/store.h"
+#include "common/loop.h"
+#include "common/rpc.h"
+
+#include <sys/queue.h>
+
+struct client;
+
+struct method {
+	const char *name;
+	bool before_hello; /* may be called before the peer has introduced itself */
+	void (*call)(struct client *c, struct rpc_request *req, struct slice params);
+};
+
+struct notice {
+	const char *name;
+	void (*take)(struct client *c, struct slice params);
+};
+
+/* What the peers at one of the sockets are. */
+struct role {
+	const char *name;    /* for the log */
+	const char *fd_name; /* FileDescriptorName= of its socket unit */
+	bool needs_hello;
+	unsigned max_clients;
+	struct rpc_limits limits;
+	const struct method *methods; /* up to a name of NULL, as notices */
+	const struct notice *notices;
+};
+
+extern const struct role role_router, role_admin;
+
+struct endpoint {
+	struct server *server;
+	const struct role *role;
+	const struct config_socket *conf;
+	int fd;
+	bool ours; /* the socket file was made by us */
+	struct event ev;
+	struct timer pause; /* out of descriptors: accepting again */
+	unsigned n_clients;
+};
+
+/* A connection. Dies with it. */
+struct client {
+	LIST_ENTRY(client) link;
+	struct endpoint *endpoint;
+	struct server *server;
+	struct rpc_conn *rpc;
+	bool greeted;      /* hello was answered */
+	unsigned features; /* of the peer */
+	uid_t uid;
+	char name[32]; /* log prefix: "router 3" */
+};
+
+struct server {
+	struct loop *loop;
+	const struct config *config;
+	struct store *store;
+	char instance[33]; /* drawn at start */
+	struct endpoint router, admin;
+	LIST_HEAD(client_list, client) clients;
+	LIST_HEAD(, revocation) revocations; /* not acknowledged by all yet */
+	uint64_t last_client;                /* number of the youngest */
+	struct log_rate rate;                /* of lines that peers can cause */
+	struct {
+		uint64_t connections, refused, malformed;
+		uint64_t authenticate, allowed, denied, failed;
+		uint64_t opened, closed, auth_failed, cancels, unknown_notices;
+		uint64_t changes, revokes, revoke_failures;
+	} stats;
+};
+
+/* Lends everything. */
+void server_init(struct server *s, struct loop *l, const struct config *config,
+		 struct store *store);
+/* Opens both sockets, or takes them from the service manager; logs what is wrong. */
+int server_listen(struct server *s) MUSTCHECK;
+/* Closes all connections; what is still to be answered is answered before. */
+void server_fini(struct server *s);
+
+void server_log_counters(const struct server *s);
+
+/* May a line be logged that a peer has caused? */
+bool server_may_log(struct server *s);
+
+/* Answers with an error in auth_api's form; message may be NULL. */
+void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
+			const char *uri, const char *message);
+/* The same for params that could not be read. */
+void server_reply_invalid(struct rpc_request *req, int err);
+
+#endif

@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Principals in SQLite; see store.h.
+ *
+ * synchronous is FULL: a revocation that authctl has reported must survive a power cut.
+ * What is read back is checked again, because a file can be edited, and a text that is no
+ * text would break the connection to the routers.
+ */
+#include "authd/store.h"
+
+#include "common/err.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/utf8.h"
+
+#include <assert.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+	APPLICATION_ID = 0x77616d70, /* "wamp": marks the file as ours */
+	BUSY_MS = 100,               /* the longest wait for another process's lock */
+	ID_BYTES = 16,
+	ERRORS_LOGGED = 5, /* lines a second */
+};
+
+/* Each brings the schema from the version that is its index to the next. */
+static const char *const migrations[] = {
+	"CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE principal ("
+	"  authid TEXT PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL,"
+	"  extra BLOB NOT NULL, disabled INTEGER NOT NULL, created INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE TABLE key ("
+	"  pubkey BLOB PRIMARY KEY, authid TEXT NOT NULL REFERENCES principal"
+	") WITHOUT ROWID;"
+	"CREATE INDEX key_of ON key (authid);"
+	"INSERT INTO meta VALUES ('epoch', 1), ('id', lower(hex(randomblob(16))));",
+};
+enum { SCHEMA_VERSION = ARRAY_LEN(migrations) };
+
+enum statement {
+	SQL_BEGIN = 0,
+	SQL_COMMIT = 1,
+	SQL_ROLLBACK = 2,
+	SQL_FIND = 3,
+	SQL_FIND_BY_KEY = 4,
+	SQL_NEXT = 5,
+	SQL_KEYS = 6,
+	SQL_INSERT = 7,
+	SQL_INSERT_KEY = 8,
+	SQL_SET_DISABLED = 9,
+	SQL_DELETE = 10,
+	SQL_DELETE_KEY = 11,
+	SQL_DELETE_KEYS = 12,
+	SQL_RAISE_EPOCH = 13,
+	SQL_COUNT = 14,
+};
+
+#define PRINCIPAL_COLUMNS "p.authid, p.realm, p.role, p.extra, p.disabled, p.created"
+static const char *const sql[] = {
+	[SQL_BEGIN] = "BEGIN IMMEDIATE",
+	[SQL_COMMIT] = "COMMIT",
+	[SQL_ROLLBACK] = "ROLLBACK",
+	[SQL_FIND] = "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid = ?1",
+	[SQL_FIND_BY_KEY] = "SELECT " PRINCIPAL_COLUMNS
+			    " FROM key k JOIN principal p ON p.authid = k.authid"
+			    " WHERE k.pubkey = ?1",
+	[SQL_NEXT] = "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid > ?1"
+		     " ORDER BY authid LIMIT 1",
+	[SQL_KEYS] = "SELECT pubkey FROM key WHERE authid = ?1 ORDER BY pubkey",
+	[SQL_INSERT] = "INSERT INTO principal VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[SQL_INSERT_KEY] = "INSERT INTO key VALUES (?1, ?2)",
+	[SQL_SET_DISABLED] = "UPDATE principal SET disabled = ?2 WHERE authid = ?1",
+	[SQL_DELETE] = "DELETE FROM principal WHERE authid = ?1",
+	[SQL_DELETE_KEY] = "DELETE FROM key WHERE pubkey = ?1 AND authid = ?2",
+	[SQL_DELETE_KEYS] = "DELETE FROM key WHERE authid = ?1",
+	[SQL_RAISE_EPOCH] = "UPDATE meta SET value = value + 1 WHERE name = 'epoch'"
+			    " RETURNING value",
+};
+static_assert(ARRAY_LEN(sql) == SQL_COUNT, "a text for each statement");
+
+struct store {
+	sqlite3 *db;
+	sqlite3_stmt *statements[SQL_COUNT];
+	char id[2 * ID_BYTES + 1];
+	uint64_t epoch;      /* as committed */
+	uint64_t next_epoch; /* of the transaction */
+	uint64_t errors;
+	struct log_rate rate;
+};
+
+/* --- SQLite's results --------------------------------------------------------------- */
+
+static int failed(struct store *s, int rc, const char *doing)
+{
+	unsigned dropped;
+
+	s->errors++;
+	if (log_rate_ok(&s->rate, clock_now_ns() / 1000000, &dropped))
+		log_error(NULL,
+			  "database failed doing=\"%s\" reason=\"%s\" code=%d dropped=%u",
+			  doing, sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db),
+			  dropped);
+	switch (rc & 0xff) {
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return E_AGAIN;
+	case SQLITE_FULL:
+		return E_LIMIT;
+	default:
+		return E_DB;
+	}
+}
+
+static int exec(struct store *s, const char *text)
+{
+	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : failed(s, rc, text);
+}
+
+/* Parameters: a slice is text unless it is to be a blob. They are copied by nobody. */
+struct param {
+	enum { PARAM_TEXT = 0, PARAM_BLOB = 1, PARAM_INT = 2 } type;
+	struct slice bytes;
+	int64_t number;
+};
+
+static struct param text(struct slice s)
+{
+	/* a NULL pointer would be NULL, not '' */
+	return (struct param){PARAM_TEXT, s.len == 0 ? slice_of("", 0) : s, 0};
+}
+
+static struct param blob(const void *p, size_t len)
+{
+	return (struct param){PARAM_BLOB, slice_of(p, len), 0};
+}
+
+static struct param number(uint64_t n)
+{
+	return (struct param){PARAM_INT, slice_of(NULL, 0), (int64_t)n};
+}
+
+static int set_params(struct store *s, enum statement which, const struct param *params,
+		      size_t n)
+{
+	sqlite3_stmt *st = s->statements[which];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct param *p = &params[i];
+		int at = (int)i + 1, len = (int)p->bytes.len, rc;
+		if (p->type == PARAM_INT)
+			rc = sqlite3_bind_int64(st, at, p->number);
+		else if (p->type == PARAM_BLOB)
+			rc = sqlite3_bind_blob(st, at, p->bytes.p, len, SQLITE_STATIC);
+		else
+			rc = sqlite3_bind_text(st, at, (const char *)p->bytes.p, len,
+					       SQLITE_STATIC);
+		if (rc != SQLITE_OK)
+			return failed(s, rc, sql[which]);
+	}
+	return 0;
+}
+
+/* Every use of a statement ends with this, so that no read transaction stays open. */
+static void finish(struct store *s, enum statement which)
+{
+	/* the result repeats the error that step has already given */
+	sqlite3_reset(s->statements[which]);
+	sqlite3_clear_bindings(s->statements[which]);
+}
+
+/* 0: there is a row; E_NOTFOUND: no more; E_EXISTS: against a constraint. */
+static int step(struct store *s, enum statement which)
+{
+	int rc = sqlite3_step(s->statements[which]);
+
+	if (rc == SQLITE_ROW)
+		return 0;
+	if (rc == SQLITE_DONE)
+		return E_NOTFOUND;
+	if (sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_PRIMARYKEY)
+		return E_EXISTS;
+	return failed(s, rc, sql[which]);
+}
+
+/* A statement that gives no rows. E_EXISTS. */
+static int run(struct store *s, enum statement which, const struct param *params,
+	       size_t n)
+{
+	int r = set_params(s, which, params, n);
+
+	if (r == 0)
+		r = step(s, which);
+	finish(s, which);
+	return r == E_NOTFOUND ? 0 : r;
+}
+
+/* The same, but at least one row must have changed. */
+static int run_changing(struct store *s, enum statement which, const struct param *params,
+			size_t n)
+{
+	int r = run(s, which, params, n);
+
+	if (r == 0 && sqlite3_changes(s->db) == 0)
+		return E_NOTFOUND;
+	return r;
+}
+
+/* --- opening ------------------------------------------------------------------------ */
+
+/* A number that a statement of one row gives. */
+static int query_number(struct store *s, const char *query, int64_t *out)
+{
+	sqlite3_stmt *st;
+	int rc = sqlite3_prepare_v2(s->db, query, -1, &st, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		*out = sqlite3_column_int64(st, 0);
+	int r = rc == SQLITE_ROW ? 0 : failed(s, rc, query);
+	sqlite3_finalize(st);
+	return r;
+}
+
+static int migrate(struct store *s, const char *path)
+{
+	int64_t version, application, objects;
+	char pragma[80];
+
+	int r = query_number(s, "PRAGMA user_version", &version);
+	if (r == 0)
+		r = query_number(s, "PRAGMA application_id", &application);
+	if (r == 0)
+		r = query_number(s, "SELECT count(*) FROM sqlite_master", &objects);
+	if (r != 0)
+		return r;
+	if ((application != APPLICATION_ID && objects > 0) || version < 0) {
+		log_error(NULL, "not a database of authd path=\"%s\"", path);
+		return E_DB;
+	}
+	if (version > SCHEMA_VERSION) {
+		log_error(NULL,
+			  "database of a newer authd path=\"%s\" schema=%lld known=%d",
+			  path, (long long)version, SCHEMA_VERSION);
+		return E_DB;
+	}
+	for (; r == 0 && version < SCHEMA_VERSION; version++) {
+		snprintf(pragma, sizeof(pragma),
+			 "PRAGMA user_version = %d; PRAGMA application_id = %d;",
+			 (int)version + 1, APPLICATION_ID);
+		r = exec(s, "BEGIN IMMEDIATE");
+		if (r == 0)
+			r = exec(s, migrations[version]);
+		if (r == 0)
+			r = exec(s, pragma);
+		if (r == 0)
+			r = exec(s, "COMMIT");
+	}
+	return r;
+}
+
+static int load_meta(struct store *s)
+{
+	static const char query[] = "SELECT value FROM meta WHERE name = 'id'";
+	sqlite3_stmt *st;
+	int64_t epoch;
+
+	int r = query_number(s, "SELECT value FROM meta WHERE name = 'epoch'", &epoch);
+	if (r != 0)
+		return r;
+	s->epoch = (uint64_t)epoch;
+	int rc = sqlite3_prepare_v2(s->db, query, -1, &st, NULL);
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW && sqlite3_column_bytes(st, 0) == sizeof(s->id) - 1)
+		memcpy(s->id, sqlite3_column_text(st, 0), sizeof(s->id) - 1);
+	sqlite3_finalize(st);
+	return s->id[0] != '\0' ? 0 : failed(s, rc, query);
+}
+
+int store_open(const char *path, struct store **out)
+{
+	struct store *s = calloc(1, sizeof(*s));
+	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+	int r;
+
+	if (s == NULL)
+		return E_NOMEM;
+	s->rate.burst = ERRORS_LOGGED;
+	int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
+	if (rc != SQLITE_OK) {
+		r = failed(s, rc, "open");
+		goto fail;
+	}
+	sqlite3_busy_timeout(s->db, BUSY_MS);
+	r = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");
+	if (r == 0)
+		r = migrate(s, path);
+	if (r == 0)
+		r = load_meta(s);
+	for (int i = 0; r == 0 && i < SQL_COUNT; i++) {
+		rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+					&s->statements[i], NULL);
+		if (rc != SQLITE_OK)
+			r = failed(s, rc, sql[i]);
+	}
+	if (r != 0)
+		goto fail;
+	*out = s;
+	return 0;
+fail:
+	store_close(&s);
+	return r;
+}
+
+void store_close(struct store **sp)
+{
+	struct store *s = *sp;
+
+	*sp = NULL;
+	if (s == NULL)
+		return;
+	for (int i = 0; i < SQL_COUNT; i++)
+		sqlite3_finalize(s->statements[i]);
+	sqlite3_close(s->db);
+	free(s);
+}
+
+const char *store_id(const struct store *s)
+{
+	return s->id;
+}
+
+uint64_t store_epoch(const struct store *s)
+{
+	return s->epoch;
+}
+
+uint64_t store_errors(const struct store *s)
+{
+	return s->errors;
+}
+
+/* --- reading ------------------------------------------------------------------------ */
+
+static struct slice column(struct store *s, enum statement which, int i)
+{
+	/* the pointer first: asking for the length of a number would make it a text */
+	const void *p = sqlite3_column_blob(s->statements[which], i);
+	int len = sqlite3_column_bytes(s->statements[which], i);
+
+	return slice_of(p, p == NULL ? 0 : (size_t)len);
+}
+
+static int damaged(struct store *s, struct slice authid)
+{
+	unsigned dropped;
+
+	s->errors++;
+	if (log_rate_ok(&s->rate, clock_now_ns() / 1000000, &dropped))
+		log_error(NULL, "bad record in the database authid=%s dropped=%u",
+			  log_quote(authid).text, dropped);
+	return E_DB;
+}
+
+static int read_name(struct slice in, struct principal_name *out)
+{
+	return utf8_valid(in) ? principal_name_set(out, in) : E_UTF8;
+}
+
+static int read_keys(struct store *s, struct principal *p)
+{
+	const struct param params[] = {text(principal_slice(&p->authid))};
+	int r = set_params(s, SQL_KEYS, params, ARRAY_LEN(params));
+
+	while (r == 0) {
+		r = step(s, SQL_KEYS);
+		if (r != 0)
+			break;
+		struct slice key = column(s, SQL_KEYS, 0);
+		if (key.len != PRINCIPAL_KEY || principal_key_add(p, key.p) != 0)
+			r = damaged(s, principal_slice(&p->authid));
+	}
+	finish(s, SQL_KEYS);
+	return r == E_NOTFOUND ? 0 : r;
+}
+
+/* Runs a query for one principal. */
+static int find(struct store *s, enum statement which, const struct param *params,
+		size_t n, struct principal *out)
+{
+	struct principal p = {.n_keys = 0};
+	size_t len;
+
+	int r = set_params(s, which, params, n);
+	if (r == 0)
+		r = step(s, which);
+	if (r != 0)
+		goto out;
+	struct slice authid = column(s, which, 0), extra = column(s, which, 3);
+	if (read_name(authid, &p.authid) != 0 ||
+	    read_name(column(s, which, 1), &p.realm) != 0 ||
+	    read_name(column(s, which, 2), &p.role) != 0 || extra.len == 0 ||
+	    auth_check(extra, &len) != 0 || len != extra.len ||
+	    principal_extra_set(&p, extra) != 0) {
+		r = damaged(s, authid);
+		goto out;
+	}
+	p.disabled = sqlite3_column_int64(s->statements[which], 4) != 0;
+	p.created = (uint64_t)sqlite3_column_int64(s->statements[which], 5);
+	r = read_keys(s, &p);
+	if (r == 0)
+		*out = p;
+out:
+	finish(s, which);
+	return r;
+}
+
+int store_find(struct store *s, struct slice authid, struct principal *out)
+{
+	const struct param params[] = {text(authid)};
+
+	return find(s, SQL_FIND, params, ARRAY_LEN(params), out);
+}
+
+int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
+		      struct principal *out)
+{
+	const struct param params[] = {blob(key, PRINCIPAL_KEY)};
+
+	return find(s, SQL_FIND_BY_KEY, params, ARRAY_LEN(params), out);
+}
+
+int store_next(struct store *s, struct slice after, struct principal *out)
+{
+	const struct param params[] = {text(after)};
+
+	return find(s, SQL_NEXT, params, ARRAY_LEN(params), out);
+}
+
+/* --- changing ----------------------------------------------------------------------- */
+
+int store_begin(struct store *s)
+{
+	s->next_epoch = s->epoch;
+	return run(s, SQL_BEGIN, NULL, 0);
+}
+
+int store_commit(struct store *s)
+{
+	int r = run(s, SQL_COMMIT, NULL, 0);
+
+	if (r == 0)
+		s->epoch = s->next_epoch;
+	else
+		store_rollback(s);
+	return r;
+}
+
+void store_rollback(struct store *s)
+{
+	/* some errors have ended the transaction already */
+	if (sqlite3_get_autocommit(s->db) != 0)
+		return;
+	int r = run(s, SQL_ROLLBACK, NULL, 0);
+	(void)r; /* logged; the next BEGIN fails if it is still open */
+}
+
+int store_insert(struct store *s, const struct principal *p)
+{
+	const struct param params[] = {
+		text(principal_slice(&p->authid)), text(principal_slice(&p->realm)),
+		text(principal_slice(&p->role)),   blob(p->extra, p->extra_len),
+		number(p->disabled ? 1 : 0),       number(p->created),
+	};
+	int r = run(s, SQL_INSERT, params, ARRAY_LEN(params));
+
+	for (unsigned i = 0; r == 0 && i < p->n_keys; i++)
+		r = store_insert_key(s, principal_slice(&p->authid), p->keys[i]);
+	return r;
+}
+
+int store_insert_key(struct store *s, struct slice authid,
+		     const uint8_t key[PRINCIPAL_KEY])
+{
+	const struct param params[] = {blob(key, PRINCIPAL_KEY), text(authid)};
+
+	return run(s, SQL_INSERT_KEY, params, ARRAY_LEN(params));
+}
+
+int store_set_disabled(struct store *s, struct slice authid, bool disabled)
+{
+	const struct param params[] = {text(authid), number(disabled ? 1 : 0)};
+
+	return run_changing(s, SQL_SET_DISABLED, params, ARRAY_LEN(params));
+}
+
+int store_delete(struct store *s, struct slice authid)
+{
+	const struct param params[] = {text(authid)};
+	int r = run(s, SQL_DELETE_KEYS, params, ARRAY_LEN(params));
+
+	return r != 0 ? r : run_changing(s, SQL_DELETE, params, ARRAY_LEN(params));
+}
+
+int store_delete_key(struct store *s, struct slice authid,
+		     const uint8_t key[PRINCIPAL_KEY])
+{
+	const struct param params[] = {blob(key, PRINCIPAL_KEY), text(authid)};
+
+	return run_changing(s, SQL_DELETE_KEY, params, ARRAY_LEN(params));
+}
+
+int store_raise_epoch(struct store *s)
+{
+	int r = step(s, SQL_RAISE_EPOCH);
+
+	if (r == 0)
+		s->next_epoch =
+			(uint64_t)sqlite3_column_int64(s->statements[SQL_RAISE_EPOCH], 0);
+	/* a statement with RETURNING has done its work at its first row */
+	finish(s, SQL_RAISE_EPOCH);
+	return r;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The version of authd and authctl. */
+#ifndef AUTHD_VERSION_H
+#define AUTHD_VERSION_H
+
+#define AUTHD_VERSION "0.1.0"
+
+#endif

@@ -141,6 +141,20 @@ static void memory_runs_out_at_each_place(void **state)
 	assert_in_range(allocations, 10, 30);
 }
 
+static size_t longest_chain(const struct id_table *t)
+{
+	size_t longest = 0;
+
+	for (size_t i = 0; i < t->n_buckets; i++) {
+		size_t n = 0;
+		for (const struct id_node *node = t->buckets[i]; node != NULL;
+		     node = node->next)
+			n++;
+		longest = n > longest ? n : longest;
+	}
+	return longest;
+}
+
 /* Then the table's chains get longer, and it makes up for that when it can. */
 static void buckets_are_not_needed(void **state)
 {
@@ -159,6 +173,7 @@ static void buckets_are_not_needed(void **state)
 	}
 	assert_int_equal(t.count, MANY);
 	assert_true(t.n_buckets > N);
+	assert_in_range(longest_chain(&t), 2, 20);
 	for (size_t i = 0; i < MANY; i++) {
 		assert_ptr_equal(id_table_find(&t, &owners[i % 2], i / 2), &nodes[i]);
 		assert_null(id_table_find(&t, &owners[i % 2], i / 2 + N));
@@ -192,6 +207,7 @@ static void messages_need_no_memory(void **state)
 		assert_int_equal(allocations, before + (i == 1));
 		forget_sent(c);
 	}
+	assert_int_equal(c->realm->dealer.n_free_calls, 1);
 }
 
 static void all_memory_comes_back(void **state)

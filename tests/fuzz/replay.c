@@ -12,7 +12,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
-	MAX_INPUT = 1 << 20,
+	REPLAY_MAX = 1 << 20,
 };
 
 static unsigned n_inputs;
@@ -26,11 +26,11 @@ static void fail(const char *path)
 static void replay_file(const char *path)
 {
 	FILE *f = fopen(path, "rb");
-	uint8_t *data = malloc(MAX_INPUT), *exact;
+	uint8_t *data = malloc(REPLAY_MAX), *exact;
 
 	if (f == NULL || data == NULL)
 		fail(path);
-	size_t size = fread(data, 1, MAX_INPUT, f);
+	size_t size = fread(data, 1, REPLAY_MAX, f);
 	if (ferror(f) || fclose(f) != 0)
 		fail(path);
 	/* of this size and not larger: so that a sanitizer sees a step too far */

@@ -50,10 +50,11 @@ enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* usual for early_message_max */
 struct conn_handler {
 	size_t user_size; /* bytes at conn_user, zeroed at first */
 
-	/* Shown, with status 200, to who asks by GET and wants no upgrade: plain text. */
+	/* Plain text that says what this is, shown to who asks by GET and wants no
+	 * upgrade: with status 200 at a path of ours, 404 elsewhere. */
 	const char *page;
 
-	/* Is this a path of ours? (Without query.) Otherwise the answer is 404. */
+	/* Is this a path of ours? It comes without its query. */
 	bool (*path_known)(const struct conn *c, struct slice path);
 
 	/*

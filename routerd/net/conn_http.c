@@ -52,18 +52,20 @@ static void handle(struct conn *c, struct slice head)
 	const char *text = NULL;
 	struct http_request req;
 	int status = http_request_parse(head, &req, &text);
+	bool known;
 
 	if (status != 0) {
 		refuse(c, status, text);
 		return;
 	}
-	if (!c->handler->path_known(c, req.path)) {
-		refuse(c, HTTP_NOT_FOUND, "There is nothing at this path.");
+	known = c->handler->path_known(c, req.path);
+	if (!req.upgrade) {
+		conn_http_answer(c, known ? HTTP_OK : HTTP_NOT_FOUND, c->handler->page,
+				 req.head_only, CONN_END_HTTP);
 		return;
 	}
-	if (!req.upgrade) {
-		conn_http_answer(c, HTTP_OK, c->handler->page, req.head_only,
-				 CONN_END_HTTP);
+	if (!known) {
+		refuse(c, HTTP_NOT_FOUND, "There is nothing at this path.");
 		return;
 	}
 	status = c->handler->upgrade(c, &req, &text);

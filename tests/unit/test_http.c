@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of proto/http: request heads good and bad, lists, origins, answers. */
+#include "common/err.h"
+#include "proto/http.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* the example of RFC 6455, 1.2 */
+#define GET    "GET /chat?x=1 HTTP/1.1\r\n"
+#define HOST   "Host: server.example.com\r\n"
+#define UPG    "Upgrade: websocket\r\n"
+#define CON    "Connection: Upgrade\r\n"
+#define KEY    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define VER    "Sec-WebSocket-Version: 13\r\n"
+#define PROTO  "Sec-WebSocket-Protocol: chat, superchat\r\n"
+#define ORIGIN "Origin: http://example.com\r\n"
+#define END    "\r\n"
+
+static const char example[] = GET HOST UPG CON KEY ORIGIN PROTO VER END;
+
+/* Measures and parses; 0 or a status. The bytes are on the heap, for the sanitizers. */
+static int parse(const char *text, size_t len, struct http_request *req)
+{
+	char *copy = malloc(len + 1);
+	size_t head = 0;
+	const char *why = NULL;
+	int r;
+
+	assert_non_null(copy);
+	memcpy(copy, text, len);
+	r = http_head_end(slice_of(copy, len), 0, &head);
+	if (r == 0) {
+		assert_true(head <= len);
+		r = http_request_parse(slice_of(copy, head), req, &why);
+		assert_int_equal(why != NULL, r != 0);
+	}
+	free(copy);
+	return r;
+}
+
+static int parse_str(const char *text)
+{
+	struct http_request req;
+
+	return parse(text, strlen(text), &req);
+}
+
+static void test_example(void **state)
+{
+	struct http_request req;
+	struct http_list it = {0};
+	struct slice element;
+	const char *why;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(http_head_end(slice_str(example), 0, &len), 0);
+	assert_int_equal(len, strlen(example));
+	assert_int_equal(http_request_parse(slice_str(example), &req, &why), 0);
+	assert_true(req.upgrade);
+	assert_false(req.head_only);
+	assert_true(slice_eq_str(req.path, "/chat"));
+	assert_true(slice_eq_str(req.query, "x=1"));
+	assert_true(slice_eq_str(req.host, "server.example.com"));
+	assert_true(req.has_origin);
+	assert_true(slice_eq_str(req.origin, "http://example.com"));
+	assert_true(slice_eq_str(req.key, "dGhlIHNhbXBsZSBub25jZQ=="));
+	assert_int_equal(req.n_headers, 7);
+	assert_true(http_list_next(&req, "sec-websocket-protocol", &it, &element));
+	assert_true(slice_eq_str(element, "chat"));
+	assert_true(http_list_next(&req, "sec-websocket-protocol", &it, &element));
+	assert_true(slice_eq_str(element, "superchat"));
+	assert_false(http_list_next(&req, "sec-websocket-protocol", &it, &element));
+	assert_false(http_list_next(&req, "sec-websocket-protocol", &it, &element));
+}
+
+static void test_lists(void **state)
+{
+	static const char text[] = "GET / HTTP/1.1\r\nHost: a\r\nP: a , ,b,\r\nX: no\r\n"
+				   "p:,\r\nP:\r\np: \tc\t\r\n\r\n";
+	static const char *const expected[] = {"a", "b", "c"};
+	struct http_request req;
+	struct http_list it = {0};
+	struct slice element;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(http_request_parse(slice_str(text), &req, &why), 0);
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
+		assert_true(http_list_next(&req, "P", &it, &element));
+		assert_true(slice_eq_str(element, expected[i]));
+	}
+	assert_false(http_list_next(&req, "P", &it, &element));
+}
+
+static void test_good(void **state)
+{
+	static const char *const upgrades[] = {
+		GET HOST UPG CON KEY VER END,
+		/* as Netty writes it */
+		"GET /ws HTTP/1.1\r\nhost:a:8080\r\nupgrade:WebSocket\r\n"
+		"connection:keep-alive, UPGRADE\r\n"
+		"sec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==\r\n"
+		"sec-websocket-version:13\r\n\r\n",
+		"GET http://server.example.com/ws HTTP/1.1\r\n" HOST UPG CON KEY VER END,
+		"GET HTTPS://server.example.com HTTP/1.1\r\n" HOST UPG CON KEY VER END,
+		GET HOST "Upgrade: h2c, websocket\r\n" CON KEY VER END,
+		GET HOST "Upgrade: h2c\r\n" UPG CON KEY VER END,
+		GET HOST UPG "Connection: close\r\n" CON KEY VER END,
+		GET HOST UPG CON KEY VER "Content-Length: 0\r\n" END,
+		GET "Host:\r\n" UPG CON KEY VER END,
+		GET "Host: [::1]:8080\r\n" UPG CON KEY VER END,
+		GET HOST UPG CON KEY VER "X: \xc3\xa4\t\x80\r\n" END,
+	};
+	static const char *const pages[] = {
+		GET HOST END,
+		"HEAD / HTTP/1.1\r\n" HOST END,
+		GET HOST KEY VER END,
+		GET HOST CON END,
+	};
+	struct http_request req;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(upgrades); i++) {
+		assert_int_equal(parse(upgrades[i], strlen(upgrades[i]), &req), 0);
+		assert_true(req.upgrade);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+		assert_int_equal(parse(pages[i], strlen(pages[i]), &req), 0);
+		assert_false(req.upgrade);
+	}
+}
+
+static void test_bad(void **state)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} table[] = {
+		{400, "GET  / HTTP/1.1\r\n" HOST END},
+		{400, "GET / HTTP/1.1 \r\n" HOST END},
+		{400, "GET /\r\n" HOST END},
+		{400, "GET\r\n" HOST END},
+		{400, "GET / HTTP/11\r\n" HOST END},
+		{400, "GET / http/1.1\r\n" HOST END},
+		{400, "GET / HTTP/1.x\r\n" HOST END},
+		{400, "GET ws HTTP/1.1\r\n" HOST END},
+		{400, "GET * HTTP/1.1\r\n" HOST END},
+		{400, "GET /a#b HTTP/1.1\r\n" HOST END},
+		{400, "GET /\xc3\xa4 HTTP/1.1\r\n" HOST END},
+		{400, "GET ftp://a/b HTTP/1.1\r\n" HOST END},
+		{400, "GET http:// HTTP/1.1\r\n" HOST END},
+		{400, "G(T / HTTP/1.1\r\n" HOST END},
+		{505, "GET / HTTP/1.0\r\n" HOST END},
+		{505, "GET / HTTP/2.0\r\n" HOST END},
+		{405, "POST / HTTP/1.1\r\n" HOST END},
+		{405, "OPTIONS / HTTP/1.1\r\n" HOST END},
+		{405, "Get / HTTP/1.1\r\n" HOST END},
+		{400, GET END},
+		{400, GET HOST HOST END},
+		{400, GET "Host: a b\r\n" END},
+		{400, GET "Host: a/b\r\n" END},
+		{400, GET "Host : a\r\n" END},
+		{400, GET HOST "X\r\n" END},
+		{400, GET HOST ": x\r\n" END},
+		{400, GET HOST " folded: x\r\n" END},
+		{400, GET HOST "X: y\r\n\tfolded\r\n" END},
+		{400, GET HOST "X\xc3\xa4: y\r\n" END},
+		{400, GET HOST "Transfer-Encoding: chunked\r\n" END},
+		{400, GET HOST "Content-Length: x\r\n" END},
+		{400, GET HOST "Content-Length:\r\n" END},
+		{400, GET HOST "Content-Length: -1\r\n" END},
+		{413, GET HOST "Content-Length: 1\r\n" END},
+		{413, GET HOST "Content-Length: 0\r\nContent-Length: 7\r\n" END},
+		{400, GET HOST ORIGIN ORIGIN END},
+		{426, GET HOST "Upgrade: h2c\r\n" CON KEY VER END},
+		{426, GET HOST "Upgrade:\r\n" CON KEY VER END},
+		{426, GET HOST "Upgrade: websockets\r\n" CON KEY VER END},
+		{400, "HEAD / HTTP/1.1\r\n" HOST UPG CON KEY VER END},
+		{400, GET HOST UPG KEY VER END},
+		{400, GET HOST UPG "Connection: close\r\n" KEY VER END},
+		{426, GET HOST UPG CON KEY END},
+		{426, GET HOST UPG CON KEY VER VER END},
+		{426, GET HOST UPG CON KEY "Sec-WebSocket-Version: 8\r\n" END},
+		{426, GET HOST UPG CON KEY "Sec-WebSocket-Version: 13, 8\r\n" END},
+		{400, GET HOST UPG CON VER END},
+		{400, GET HOST UPG CON KEY KEY VER END},
+		{400, GET HOST UPG CON VER "Sec-WebSocket-Key: abc\r\n" END},
+		{400, GET HOST UPG CON VER
+		 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWE=\r\n" END},
+		{400, GET HOST UPG CON VER
+		 "Sec-WebSocket-Key: dGhlIHNhbXBsZS!ub25jZQ==\r\n" END},
+		/* what the end of the head already shows */
+		{E_SYNTAX, "get / HTTP/1.1\r\n" HOST END},
+		{E_SYNTAX, "\r\nGET / HTTP/1.1\r\n" HOST END},
+		{E_SYNTAX, "\x16\x03\x01"},
+		{E_SYNTAX, "GET / HTTP/1.1\n" HOST END},
+		{E_SYNTAX, "GET / HTTP/1.1\r" HOST END},
+		{E_SYNTAX, "GET / HTTP/1.1\r\r\n" HOST END},
+		{E_SYNTAX, GET "X: \x01\r\n" END},
+		{E_SYNTAX, GET "X: \x7f\r\n" END},
+		{E_SYNTAX, GET HOST "\n\n"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		int r = parse_str(table[i].text);
+
+		if (r != table[i].status)
+			print_error("%s", table[i].text);
+		assert_int_equal(r, table[i].status);
+	}
+}
+
+static void test_nul_is_refused(void **state)
+{
+	static const char text[] = "GET / HTTP/1.1\r\nX: \0\r\n\r\n";
+	struct http_request req;
+
+	(void)state;
+	assert_int_equal(parse(text, sizeof(text) - 1, &req), E_SYNTAX);
+}
+
+/* However it is cut: incomplete, and the end is found from any continuation. */
+static void test_cut(void **state)
+{
+	size_t n = strlen(example);
+	struct http_request req;
+
+	(void)state;
+	for (size_t cut = 0; cut < n; cut++) {
+		size_t len = 0;
+
+		assert_int_equal(parse(example, cut, &req), E_AGAIN);
+		assert_int_equal(http_head_end(slice_of(example, n), cut, &len), 0);
+		assert_int_equal(len, n);
+	}
+}
+
+/* Nothing but an answer may come of it. */
+static void test_flipped(void **state)
+{
+	size_t n = strlen(example);
+	char text[sizeof(example)];
+	struct http_request req;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		for (int b = 0; b < 256; b++) {
+			memcpy(text, example, n);
+			text[i] = (char)b;
+			(void)!parse(text, n, &req);
+		}
+	}
+}
+
+static void test_trailing_bytes_are_left(void **state)
+{
+	static const char text[] = GET HOST END "\x81\x80";
+	size_t len;
+
+	(void)state;
+	assert_int_equal(http_head_end(slice_str(text), 0, &len), 0);
+	assert_int_equal(len, strlen(text) - 2);
+}
+
+static void test_limits(void **state)
+{
+	struct buf b;
+	struct http_request req;
+	size_t len;
+
+	(void)state;
+	buf_init(&b, 64 * 1024);
+	buf_put_str(&b, GET HOST);
+	for (int i = 0; i < HTTP_HEADERS_MAX - 1; i++)
+		buf_put_str(&b, "X: y\r\n");
+	buf_put_str(&b, END);
+	assert_int_equal(parse((char *)b.data, b.len, &req), 0);
+	assert_int_equal(req.n_headers, HTTP_HEADERS_MAX);
+	b.len -= 2;
+	buf_put_str(&b, "X: y\r\n" END);
+	assert_int_equal(parse((char *)b.data, b.len, &req), 431);
+
+	/* exactly as long as allowed, and one byte more */
+	buf_clear(&b);
+	buf_put_str(&b, GET HOST "X: ");
+	while (b.len < HTTP_HEAD_MAX - 4)
+		buf_put_u8(&b, 'y');
+	buf_put_str(&b, "\r\n" END);
+	assert_int_equal(parse((char *)b.data, b.len, &req), 0);
+	b.len -= 4;
+	buf_put_str(&b, "y\r\n" END);
+	assert_int_equal(http_head_end(buf_slice(&b), 0, &len), E_LIMIT);
+	assert_int_equal(http_head_end(slice_of(b.data, HTTP_HEAD_MAX - 1), 0, &len),
+			 E_AGAIN);
+	buf_fini(&b);
+}
+
+static void test_origin_headers(void **state)
+{
+	static const char old[] = GET HOST "Sec-WebSocket-Origin: http://old\r\n" END;
+	static const char both[] =
+		GET HOST "Sec-WebSocket-Origin: http://old\r\nOrigin: http://new\r\n" END;
+	struct http_request req;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(http_request_parse(slice_str(old), &req, &why), 0);
+	assert_true(slice_eq_str(req.origin, "http://old"));
+	assert_int_equal(http_request_parse(slice_str(both), &req, &why), 0);
+	assert_true(slice_eq_str(req.origin, "http://new"));
+	assert_int_equal(http_request_parse(slice_str(GET HOST END), &req, &why), 0);
+	assert_false(req.has_origin);
+}
+
+static void test_origins(void **state)
+{
+	static const struct {
+		bool ok;
+		const char *pattern;
+		const char *origin;
+	} table[] = {
+		{true, "*", "http://a"},
+		{true, "*", "null"},
+		{true, "*", "nonsense / at all"},
+		{true, "null", "null"},
+		{false, "http://*", "null"},
+		{true, "http://example.com", "http://example.com"},
+		{true, "http://example.com", "HTTP://Example.COM"},
+		{true, "http://example.com", "http://example.com:80"},
+		{true, "http://example.com:80", "http://example.com"},
+		{true, "https://example.com:443", "https://example.com"},
+		{true, "wss://example.com", "wss://example.com:443"},
+		{false, "http://example.com", "http://example.com:8080"},
+		{false, "https://example.com:80", "https://example.com"},
+		{false, "http://example.com", "https://example.com"},
+		{false, "http://example.com", "http://example.com.evil"},
+		{false, "http://example.com", "http://evil-example.com"},
+		{true, "http://*.example.com", "http://a.b.example.com"},
+		{false, "http://*.example.com", "http://example.com"},
+		{true, "http://*.example.com:*", "http://a.example.com:8443"},
+		{true, "http://*.example.com:*", "http://a.example.com"},
+		{true, "*.example.com:8443", "https://a.example.com:8443"},
+		{true, "*://localhost:*", "ws://localhost:8080"},
+		{true, "http://[::1]:*", "http://[::1]:8080"},
+		{true, "chrome-extension://*", "chrome-extension://abcdef"},
+		/* what is no origin matches no pattern */
+		{false, "http://*.example.com", "http://evil/.example.com"},
+		{false, "http://*.example.com", "http://evil@a.example.com"},
+		{false, "http://*", "http://a:b"},
+		{false, "http://*", "http://a:"},
+		{false, "http://*", "http://a:123456"},
+		{false, "http://*", "http://"},
+		{false, "http://*", "http://:80"},
+		{false, "http://*", "http://[::1"},
+		{false, "http://*", "http://[::1]x"},
+		{false, "http*", "http:/a"},
+		{false, "http*", "http"},
+		{false, "a*", ""},
+		{false, "*a", "://a"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		bool ok = http_origin_allowed(slice_str(table[i].origin),
+					      &table[i].pattern, 1);
+
+		if (ok != table[i].ok)
+			print_error("%s %s\n", table[i].pattern, table[i].origin);
+		assert_int_equal(ok, table[i].ok);
+	}
+	assert_false(http_origin_allowed(slice_str("http://a"), NULL, 0));
+}
+
+static void test_long_origin(void **state)
+{
+	static const char *const patterns[] = {"http://*"};
+	char text[400];
+
+	(void)state;
+	memset(text, 'a', sizeof(text));
+	memcpy(text, "http://", 7);
+	assert_true(http_origin_allowed(slice_of(text, 300), patterns, 1));
+	assert_false(http_origin_allowed(slice_of(text, 301), patterns, 1));
+}
+
+static void assert_answer(const struct buf *b, const char *expected)
+{
+	assert_int_equal(b->err, 0);
+	assert_int_equal(b->len, strlen(expected));
+	assert_memory_equal(b->data, expected, b->len);
+}
+
+static void test_answers(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, HTTP_ANSWER_MAX);
+	assert_int_equal(
+		http_write_switching(&b, slice_str("dGhlIHNhbXBsZSBub25jZQ=="), "chat"),
+		0);
+	assert_answer(&b, "HTTP/1.1 101 Switching Protocols\r\n"
+			  "Upgrade: websocket\r\n"
+			  "Connection: Upgrade\r\n"
+			  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+			  "Sec-WebSocket-Protocol: chat\r\n\r\n");
+	buf_clear(&b);
+	assert_int_equal(
+		http_write_switching(&b, slice_str("dGhlIHNhbXBsZSBub25jZQ=="), NULL), 0);
+	assert_answer(&b, "HTTP/1.1 101 Switching Protocols\r\n"
+			  "Upgrade: websocket\r\n"
+			  "Connection: Upgrade\r\n"
+			  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
+	buf_clear(&b);
+	http_write_answer(&b, 405, "No.\n", false);
+	assert_answer(&b, "HTTP/1.1 405 Method Not Allowed\r\n"
+			  "Allow: GET, HEAD\r\n"
+			  "Connection: close\r\n"
+			  "Content-Type: text/plain; charset=utf-8\r\n"
+			  "Content-Length: 4\r\n\r\nNo.\n");
+	buf_clear(&b);
+	http_write_answer(&b, 426, "No.\n", true);
+	assert_answer(&b, "HTTP/1.1 426 Upgrade Required\r\n"
+			  "Upgrade: websocket\r\n"
+			  "Sec-WebSocket-Version: 13\r\n"
+			  "Connection: close, Upgrade\r\n"
+			  "Content-Type: text/plain; charset=utf-8\r\n"
+			  "Content-Length: 4\r\n\r\n");
+	buf_fini(&b);
+	assert_string_equal(http_status_text(404), "Not Found");
+	assert_string_equal(http_status_text(499), "Error");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_good),
+		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_nul_is_refused),
+		cmocka_unit_test(test_cut),
+		cmocka_unit_test(test_flipped),
+		cmocka_unit_test(test_trailing_bytes_are_left),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_origin_headers),
+		cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_long_origin),
+		cmocka_unit_test(test_answers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of routerd/net/outq: order, partial writes, what is counted.
+ */
+#include "common/buf.h"
+#include "common/err.h"
+#include "routerd/net/outq.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct shared_buf *shared(size_t len, int fill)
+{
+	struct shared_buf *b = shared_buf_new(len);
+
+	assert_non_null(b);
+	memset(b->data, fill, len);
+	return b;
+}
+
+static void test_small_messages_collect(void **state)
+{
+	struct outq_pool pool;
+	struct outq q;
+	struct iovec iov[OUTQ_IOV_MAX];
+	size_t bytes;
+
+	(void)state;
+	outq_pool_init(&pool);
+	outq_init(&q);
+	assert_true(outq_empty(&q));
+	assert_int_equal(outq_peek(&q, iov, OUTQ_IOV_MAX, &bytes), 0);
+	assert_int_equal(bytes, 0);
+	assert_int_equal(outq_push(&q, &pool, slice_of(NULL, 0)), 0);
+	assert_true(outq_empty(&q));
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(outq_push(&q, &pool, slice_str("0123456789")), 0);
+	assert_in_range(outq_peek(&q, iov, OUTQ_IOV_MAX, &bytes), 1, 2);
+	assert_int_equal(bytes, 1000);
+	assert_in_range(q.memory, 1000, 512 + 4096);
+	assert_int_equal(pool.memory, q.memory);
+	outq_fini(&q, &pool);
+	assert_true(outq_empty(&q));
+	assert_int_equal(q.memory, 0);
+	assert_int_equal(pool.memory, 0);
+}
+
+static void test_shared_counts_once(void **state)
+{
+	enum { LEN = 100000 };
+	struct shared_buf *b = shared(LEN, 'x');
+	struct outq_pool pool;
+	struct outq q[20];
+
+	(void)state;
+	outq_pool_init(&pool);
+	for (size_t i = 0; i < ARRAY_LEN(q); i++) {
+		outq_init(&q[i]);
+		assert_int_equal(outq_push_shared(&q[i], &pool, shared_buf_ref(b)), 0);
+		assert_true(q[i].memory >= LEN);
+	}
+	assert_in_range(pool.memory, LEN, LEN + 20 * 100);
+	assert_int_equal(atomic_load(&b->refs), 2); /* ours and the pool's */
+	for (size_t i = 0; i + 1 < ARRAY_LEN(q); i++)
+		outq_fini(&q[i], &pool);
+	assert_true(pool.memory >= LEN);
+	outq_fini(&q[19], &pool);
+	assert_int_equal(pool.memory, 0);
+	assert_int_equal(atomic_load(&b->refs), 1);
+
+	/* a new round with the same bytes starts afresh */
+	assert_int_equal(outq_push_shared(&q[0], &pool, shared_buf_ref(b)), 0);
+	assert_true(pool.memory >= LEN);
+	outq_fini(&q[0], &pool);
+	shared_buf_unref(&b);
+}
+
+static void test_small_shared_is_copied(void **state)
+{
+	struct shared_buf *b = shared(OUTQ_SHARE_MIN - 1, 'x');
+	struct outq_pool pool;
+	struct outq q;
+
+	(void)state;
+	outq_pool_init(&pool);
+	outq_init(&q);
+	assert_int_equal(outq_push_shared(&q, &pool, shared_buf_ref(b)), 0);
+	assert_int_equal(atomic_load(&b->refs), 1);
+	outq_fini(&q, &pool);
+	shared_buf_unref(&b);
+}
+
+/* More buffers than the pool remembers: counted more than once, but never less. */
+static void test_many_shared(void **state)
+{
+	struct shared_buf *b[3 * OUTQ_RECENT];
+	struct outq_pool pool;
+	struct outq q;
+
+	(void)state;
+	outq_pool_init(&pool);
+	outq_init(&q);
+	for (size_t i = 0; i < ARRAY_LEN(b); i++)
+		b[i] = shared(1000, 'a');
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < ARRAY_LEN(b); i++)
+			assert_int_equal(
+				outq_push_shared(&q, &pool, shared_buf_ref(b[i])), 0);
+	}
+	assert_true(pool.memory >= ARRAY_LEN(b) * 1000);
+	outq_consume(&q, &pool, 10 * 1000);
+	outq_fini(&q, &pool);
+	assert_int_equal(pool.memory, 0);
+	for (size_t i = 0; i < ARRAY_LEN(b); i++) {
+		assert_int_equal(atomic_load(&b[i]->refs), 1);
+		shared_buf_unref(&b[i]);
+	}
+}
+
+/* Whatever is pushed comes out in order, however it is taken. */
+static void test_order_under_partial_writes(void **state)
+{
+	struct outq_pool pool;
+	struct outq q;
+	struct buf expected;
+	struct iovec iov[3];
+	size_t taken = 0;
+
+	(void)state;
+	srand(1);
+	outq_pool_init(&pool);
+	outq_init(&q);
+	buf_init(&expected, 64 * 1024 * 1024);
+	for (int i = 0; i < 2000; i++) {
+		size_t len = (size_t)(rand() % (i % 7 == 0 ? 6000 : 200));
+		struct shared_buf *b = shared(len, i);
+		size_t bytes, check, n;
+		int n_iov;
+
+		buf_put(&expected, b->data, len);
+		if (i % 3 == 0)
+			assert_int_equal(outq_push_shared(&q, &pool, shared_buf_ref(b)),
+					 0);
+		else
+			assert_int_equal(outq_push(&q, &pool, slice_of(b->data, len)), 0);
+		shared_buf_unref(&b);
+
+		n_iov = outq_peek(&q, iov, ARRAY_LEN(iov), &bytes);
+		for (int k = 0; k < n_iov; k++) {
+			check = taken;
+			for (int m = 0; m < k; m++)
+				check += iov[m].iov_len;
+			assert_memory_equal(iov[k].iov_base, expected.data + check,
+					    iov[k].iov_len);
+		}
+		n = bytes == 0 ? 0 : (size_t)rand() % (bytes + 1);
+		outq_consume(&q, &pool, n);
+		taken += n;
+	}
+	while (!outq_empty(&q)) {
+		size_t bytes;
+
+		assert_int_equal(outq_peek(&q, iov, 1, &bytes), 1);
+		assert_memory_equal(iov[0].iov_base, expected.data + taken, bytes);
+		outq_consume(&q, &pool, bytes);
+		taken += bytes;
+	}
+	assert_int_equal(taken, expected.len);
+	assert_int_equal(pool.memory, 0);
+	buf_fini(&expected);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_small_messages_collect),
+		cmocka_unit_test(test_shared_counts_once),
+		cmocka_unit_test(test_small_shared_is_copied),
+		cmocka_unit_test(test_many_shared),
+		cmocka_unit_test(test_order_under_partial_writes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

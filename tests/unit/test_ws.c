@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unit tests of routerd/net/ws: streams of frames against a recorder in place of the
+ * connection. Each stream is read as a whole, byte by byte and cut in two everywhere;
+ * what comes out must be the same.
+ */
+#include "common/buf.h"
+#include "common/err.h"
+#include "proto/ws_frame.h"
+#include "routerd/net/conn_int.h"
+#include "routerd/net/ws.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* --- the recorder ------------------------------------------------------------------ */
+
+static struct {
+	size_t limit;
+	int stop_after; /* messages until the connection wants no more; 0: never */
+	int messages;
+	bool over; /* nothing may follow */
+	struct buf log;
+} rec;
+
+static struct conn *const conn = (struct conn *)(void *)&rec; /* only passed through */
+
+size_t conn_ws_limit(const struct conn *c)
+{
+	assert_ptr_equal(c, conn);
+	return rec.limit;
+}
+
+/* Long payloads by their length and a sum, short ones in full. */
+static void log_bytes(struct slice s)
+{
+	unsigned sum = 0;
+
+	if (s.len <= 40) {
+		buf_put_slice(&rec.log, s);
+		return;
+	}
+	for (size_t i = 0; i < s.len; i++)
+		sum = sum * 31 + s.p[i];
+	buf_printf(&rec.log, "%zu:%08x", s.len, sum);
+}
+
+bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
+{
+	assert_ptr_equal(c, conn);
+	assert_false(rec.over);
+	buf_put_str(&rec.log, text ? "text(" : "binary(");
+	log_bytes(bytes);
+	buf_put_str(&rec.log, ") ");
+	rec.over = ++rec.messages == rec.stop_after;
+	return !rec.over;
+}
+
+bool conn_ws_ping(struct conn *c, struct slice payload)
+{
+	assert_ptr_equal(c, conn);
+	assert_false(rec.over);
+	buf_put_str(&rec.log, "ping(");
+	log_bytes(payload);
+	buf_put_str(&rec.log, ") ");
+	return true;
+}
+
+void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
+{
+	assert_ptr_equal(c, conn);
+	assert_false(rec.over);
+	buf_printf(&rec.log, "close(%u ", code);
+	log_bytes(reason);
+	buf_put_str(&rec.log, ") ");
+	rec.over = true;
+}
+
+void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
+{
+	assert_ptr_equal(c, conn);
+	assert_false(rec.over);
+	assert_non_null(why);
+	buf_printf(&rec.log, "fail(%u) ", code);
+	rec.over = true;
+}
+
+/* --- streams ----------------------------------------------------------------------- */
+
+enum { FIN = 0x80 };
+
+static struct buf stream;
+
+/* A masked frame with FIN, opcode and reserved bits as given. */
+static void frame(int first, const void *payload, size_t len)
+{
+	static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
+	uint8_t head[14] = {(uint8_t)first};
+	size_t n = 2;
+
+	if (len < 126) {
+		head[1] = (uint8_t)(0x80 | len);
+	} else if (len <= UINT16_MAX) {
+		head[1] = 0x80 | 126;
+		put_be16(head + 2, (uint16_t)len);
+		n = 4;
+	} else {
+		head[1] = 0x80 | 127;
+		put_be64(head + 2, len);
+		n = 10;
+	}
+	memcpy(head + n, mask, 4);
+	buf_put(&stream, head, n + 4);
+	for (size_t i = 0; i < len; i++)
+		buf_put_u8(&stream, ((const uint8_t *)payload)[i] ^ mask[i % 4]);
+}
+
+static void text_frame(int first, const char *text)
+{
+	frame(first, text, strlen(text));
+}
+
+static struct ws_pool pool;
+
+/* Feeds one stretch; on the heap, so that the sanitizers see where it ends. */
+static void feed(struct ws_reader **held, const uint8_t *p, size_t len)
+{
+	uint8_t *copy;
+
+	if (rec.over || len == 0)
+		return;
+	copy = malloc(len);
+	assert_non_null(copy);
+	memcpy(copy, p, len);
+	assert_int_equal(ws_input(&pool, held, conn, slice_of(copy, len)), 0);
+	free(copy);
+	if (rec.over)
+		assert_null(*held);
+}
+
+static void rewind_recorder(void)
+{
+	buf_clear(&rec.log);
+	rec.over = false;
+	rec.messages = 0;
+}
+
+static void expect(const char *expected)
+{
+	buf_put_u8(&rec.log, '\0');
+	assert_int_equal(rec.log.err, 0);
+	assert_string_equal((char *)rec.log.data, expected);
+}
+
+/* The stream so far must come out as expected, and leaves a reader held or not. */
+static void check(const char *expected, bool held_after)
+{
+	struct ws_reader *held = NULL;
+	size_t steps[] = {1, 2, 3, 7, 4096, 5000};
+
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		rewind_recorder();
+		for (size_t at = 0; at < stream.len; at += steps[i])
+			feed(&held, stream.data + at,
+			     min_size(steps[i], stream.len - at));
+		expect(expected);
+		assert_int_equal(held != NULL, held_after);
+		assert_int_equal(ws_reader_memory(held) > 0, held_after);
+		ws_reader_free(&held);
+	}
+	for (size_t cut = 0; cut <= stream.len; cut += 1 + stream.len / 1000) {
+		rewind_recorder();
+		feed(&held, stream.data, cut);
+		feed(&held, stream.data + cut, stream.len - cut);
+		expect(expected);
+		assert_int_equal(held != NULL, held_after);
+		ws_reader_free(&held);
+	}
+	buf_clear(&stream);
+}
+
+static void raw(const char *bytes, size_t len)
+{
+	buf_put(&stream, bytes, len);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	rec.limit = 1024 * 1024;
+	rec.stop_after = 0;
+	buf_init(&rec.log, 1024 * 1024);
+	buf_init(&stream, 32 * 1024 * 1024);
+	ws_pool_init(&pool);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	ws_pool_fini(&pool);
+	buf_fini(&stream);
+	buf_fini(&rec.log);
+	return 0;
+}
+
+/* --- tests ------------------------------------------------------------------------- */
+
+static void test_whole_messages(void **state)
+{
+	(void)state;
+	text_frame(FIN | WS_OP_TEXT, "Hello");
+	check("text(Hello) ", false);
+	text_frame(FIN | WS_OP_BINARY, "");
+	text_frame(FIN | WS_OP_TEXT, "");
+	text_frame(FIN | WS_OP_TEXT, "a");
+	text_frame(FIN | WS_OP_BINARY, "\xff\xfe");
+	check("binary() text() text(a) binary(\xff\xfe) ", false);
+	/* the frame of RFC 6455, 5.7 */
+	raw("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11);
+	check("text(Hello) ", false);
+}
+
+/* Feeds the stream, which must end between two messages. */
+static void feed_in_steps(size_t step)
+{
+	struct ws_reader *held = NULL;
+
+	for (size_t at = 0; at < stream.len; at += step)
+		feed(&held, stream.data + at, min_size(step, stream.len - at));
+	assert_null(held);
+	buf_clear(&stream);
+}
+
+static void test_lengths(void **state)
+{
+	static const size_t lengths[] = {124,  125,  126,   127,   4080,   4090,
+					 4096, 4097, 65535, 65536, 300000, 1024 * 1024};
+	uint8_t *payload = malloc(1024 * 1024);
+
+	(void)state;
+	assert_non_null(payload);
+	for (size_t i = 0; i < 1024 * 1024; i++)
+		payload[i] = (uint8_t)(i * 7 >> 3);
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		char whole[64];
+
+		rewind_recorder();
+		frame(FIN | WS_OP_BINARY, payload, lengths[i]);
+		feed_in_steps(NET_SCRATCH);
+		assert_int_equal(rec.messages, 1);
+		buf_put_u8(&rec.log, '\0');
+		snprintf(whole, sizeof(whole), "%s", (char *)rec.log.data);
+
+		/* the same bytes in fragments */
+		rewind_recorder();
+		frame(WS_OP_BINARY, payload, lengths[i] / 3);
+		frame(WS_OP_CONTINUATION, payload + lengths[i] / 3,
+		      lengths[i] - lengths[i] / 3);
+		frame(FIN | WS_OP_CONTINUATION, payload, 0);
+		feed_in_steps(1000);
+		expect(whole);
+	}
+	free(payload);
+}
+
+static void test_fragments(void **state)
+{
+	(void)state;
+	text_frame(WS_OP_TEXT, "Hel");
+	text_frame(WS_OP_CONTINUATION, "");
+	text_frame(FIN | WS_OP_CONTINUATION, "lo");
+	check("text(Hello) ", false);
+	text_frame(WS_OP_BINARY, "a");
+	text_frame(FIN | WS_OP_PING, "p");
+	text_frame(WS_OP_CONTINUATION, "b");
+	text_frame(FIN | WS_OP_PONG, "ignored");
+	text_frame(FIN | WS_OP_CONTINUATION, "c");
+	text_frame(FIN | WS_OP_TEXT, "d");
+	check("ping(p) binary(abc) text(d) ", false);
+	text_frame(WS_OP_TEXT, "");
+	text_frame(FIN | WS_OP_CONTINUATION, "");
+	check("text() ", false);
+	/* between two fragments it is held */
+	text_frame(WS_OP_TEXT, "a");
+	check("", true);
+	text_frame(WS_OP_TEXT, "a");
+	text_frame(WS_OP_TEXT, "b");
+	check("fail(1002) ", false);
+	text_frame(FIN | WS_OP_CONTINUATION, "b");
+	check("fail(1002) ", false);
+	text_frame(FIN | WS_OP_TEXT, "a");
+	text_frame(WS_OP_CONTINUATION, "b");
+	check("text(a) fail(1002) ", false);
+}
+
+static void test_control_frames(void **state)
+{
+	char payload[126];
+
+	(void)state;
+	memset(payload, 'p', sizeof(payload));
+	text_frame(FIN | WS_OP_PING, "");
+	frame(FIN | WS_OP_PING, payload, 20);
+	text_frame(FIN | WS_OP_PONG, "unasked");
+	check("ping() ping(pppppppppppppppppppp) ", false);
+	frame(FIN | WS_OP_PING, payload, 126);
+	check("fail(1002) ", false);
+	text_frame(WS_OP_PING, "not final");
+	check("fail(1002) ", false);
+}
+
+static void test_close(void **state)
+{
+	static const struct {
+		const char *payload;
+		size_t len;
+		const char *expected;
+	} table[] = {
+		{"", 0, "close(0 ) "},
+		{"\x03", 1, "fail(1002) "},
+		{"\x03\xe8", 2, "close(1000 ) "},
+		{"\x03\xe8"
+		 "bye",
+		 5, "close(1000 bye) "},
+		{"\x0f\xa0\xe2\x82\xac", 5, "close(4000 \xe2\x82\xac) "},
+		{"\x03\xf4", 2, "close(1012 ) "},
+		{"\x03\xed", 2, "fail(1002) "},
+		{"\x00\x00", 2, "fail(1002) "},
+		{"\x03\xe8\xff", 3, "fail(1007) "},
+		{"\x03\xe8\xe2\x82", 4, "fail(1007) "},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		frame(FIN | WS_OP_CLOSE, table[i].payload, table[i].len);
+		/* nothing after it is read */
+		text_frame(FIN | WS_OP_TEXT, "late");
+		check(table[i].expected, false);
+	}
+}
+
+static void test_bad_heads(void **state)
+{
+	(void)state;
+	raw("\x81\x05Hello", 7);
+	check("fail(1002) ", false); /* not masked */
+	raw("\x89\x00", 2);
+	check("fail(1002) ", false);
+	for (int rsv = 0x10; rsv <= 0x40; rsv <<= 1) {
+		text_frame(FIN | rsv | WS_OP_TEXT, "x");
+		check("fail(1002) ", false);
+		text_frame(FIN | rsv | WS_OP_PING, "x");
+		check("fail(1002) ", false);
+	}
+	for (int op = 3; op < 16; op++) {
+		if (op >= WS_OP_CLOSE && op <= WS_OP_PONG)
+			continue;
+		text_frame(FIN | op, "x");
+		check("fail(1002) ", false);
+	}
+	/* lengths that are not minimal, or negative */
+	raw("\x82\xfe\x00\x7d\0\0\0\0x", 9);
+	check("fail(1002) ", false);
+	raw("\x82\xff\0\0\0\0\0\0\xff\xff\0\0\0\0x", 15);
+	check("fail(1002) ", false);
+	raw("\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0x", 15);
+	check("fail(1002) ", false);
+}
+
+static void test_utf8(void **state)
+{
+	(void)state;
+	/* a character over two fragments */
+	text_frame(WS_OP_TEXT, "\xe2\x82");
+	text_frame(FIN | WS_OP_CONTINUATION, "\xac");
+	check("text(\xe2\x82\xac) ", false);
+	text_frame(FIN | WS_OP_TEXT, "\xe2\x82");
+	check("fail(1007) ", false);
+	/* as early as possible: the frame is not complete */
+	text_frame(FIN | WS_OP_TEXT, "\xce\xba\xed\xa0\x80 and so on");
+	stream.len -= 5;
+	check("fail(1007) ", false);
+	text_frame(WS_OP_TEXT, "ok");
+	text_frame(WS_OP_CONTINUATION, "\xc0\xaf");
+	check("fail(1007) ", false);
+	/* the state of one text does not leak into the next */
+	text_frame(FIN | WS_OP_BINARY, "\xe2\x82");
+	text_frame(FIN | WS_OP_TEXT, "ok");
+	check("binary(\xe2\x82) text(ok) ", false);
+}
+
+static void test_limit(void **state)
+{
+	(void)state;
+	rec.limit = 10;
+	text_frame(FIN | WS_OP_TEXT, "0123456789");
+	check("text(0123456789) ", false);
+	text_frame(FIN | WS_OP_TEXT, "0123456789a");
+	check("fail(1009) ", false);
+	/* fragments are counted together, and before they are here */
+	text_frame(WS_OP_TEXT, "01234");
+	text_frame(WS_OP_CONTINUATION, "012345");
+	stream.len -= 5;
+	check("fail(1009) ", false);
+	text_frame(WS_OP_TEXT, "01234");
+	text_frame(FIN | WS_OP_PING, "control frames do not count");
+	text_frame(FIN | WS_OP_CONTINUATION, "56789");
+	check("ping(control frames do not count) text(0123456789) ", false);
+	raw("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0x", 15);
+	check("fail(1009) ", false);
+}
+
+static void test_a_large_head_alone_costs_little(void **state)
+{
+	struct ws_reader *held = NULL;
+
+	(void)state;
+	rec.limit = 16 * 1024 * 1024;
+	raw("\x82\xff\0\0\0\0\x01\0\0\0\0\0\0\0x", 15);
+	rewind_recorder();
+	feed(&held, stream.data, stream.len);
+	assert_non_null(held);
+	assert_in_range(ws_reader_memory(held), 4096, 80 * 1024);
+	ws_reader_free(&held);
+	assert_null(held);
+	ws_reader_free(&held);
+}
+
+static void test_discarding(void **state)
+{
+	(void)state;
+	rec.limit = WS_DISCARD;
+	text_frame(FIN | WS_OP_TEXT, "\xff");
+	text_frame(WS_OP_TEXT, "a");
+	text_frame(FIN | WS_OP_PING, "p");
+	text_frame(FIN | WS_OP_CONTINUATION, "b");
+	text_frame(FIN | WS_OP_CLOSE, "\x03\xe8");
+	check("ping(p) close(1000 ) ", false);
+}
+
+static void test_stopped_by_a_message(void **state)
+{
+	(void)state;
+	rec.stop_after = 2;
+	for (int i = 0; i < 3; i++)
+		text_frame(FIN | WS_OP_TEXT, "a");
+	check("text(a) text(a) ", false);
+}
+
+/* Every byte of a stream with everything in it is changed to every other. */
+static void test_flipped(void **state)
+{
+	struct ws_reader *held = NULL;
+
+	(void)state;
+	text_frame(WS_OP_TEXT, "\xe2\x82");
+	text_frame(FIN | WS_OP_PING, "p");
+	text_frame(FIN | WS_OP_CONTINUATION, "\xac");
+	text_frame(FIN | WS_OP_BINARY, "b");
+	text_frame(FIN | WS_OP_CLOSE, "\x03\xe8");
+	for (size_t i = 0; i < stream.len; i++) {
+		for (int b = 0; b < 256; b++) {
+			uint8_t was = stream.data[i];
+
+			stream.data[i] = (uint8_t)b;
+			rewind_recorder();
+			feed(&held, stream.data, stream.len);
+			ws_reader_free(&held);
+			stream.data[i] = was;
+		}
+	}
+}
+
+static void test_idle_readers_are_few(void **state)
+{
+	struct ws_reader *held[100] = {NULL};
+
+	(void)state;
+	text_frame(FIN | WS_OP_TEXT, "ab");
+	for (size_t i = 0; i < ARRAY_LEN(held); i++) {
+		rewind_recorder();
+		feed(&held[i], stream.data, stream.len - 1);
+		assert_non_null(held[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(held); i++) {
+		rewind_recorder();
+		feed(&held[i], stream.data + stream.len - 1, 1);
+		assert_null(held[i]);
+	}
+	assert_in_range(pool.n_free, 1, 16);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_whole_messages),
+		T(test_lengths),
+		T(test_fragments),
+		T(test_control_frames),
+		T(test_close),
+		T(test_bad_heads),
+		T(test_utf8),
+		T(test_limit),
+		T(test_a_large_head_alone_costs_little),
+		T(test_discarding),
+		T(test_stopped_by_a_message),
+		T(test_flipped),
+		T(test_idle_readers_are_few),
+#undef T
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

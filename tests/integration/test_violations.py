@@ -255,7 +255,7 @@ def test_a_frame_that_announces_too_much_is_refused_at_once(start_routerd, join)
     before = routerd.rss()
     for length in (MIB + 1, 1 << 40, (1 << 63) - 1):
         client = join(routerd)
-        client.send_bytes(b"\x81\xff" + struct.pack("!Q", length) + b"\0\0\0\0")
+        client.send_bytes(b"\x81\xff" + struct.pack("!Q", length) + b"\0\0\0\0" + b"x" * 100)
         assert client.wait_closed()[0] == 1009
     assert routerd.rss() - before < 8 * MIB
 

@@ -251,7 +251,7 @@ class Routerd(Daemon):
         if self.threads == 1:
             return
         counters = self.counters()
-        assert all(c["joined"] > 0 for c in counters), counters
+        assert all(c["sessions_opened"] > 0 for c in counters), counters
         assert sum(c["posts_out"] for c in counters) > 0, counters
         assert sum(c["posts_in"] for c in counters) > 0, counters
 

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request to authd, and what its error means for the exit code; see ctl.h. */
+#include "authd/ctl/ctl.h"
+
+#include "common/err.h"
+#include "common/loop.h"
+#include "common/rpc.h"
+#include "common/sock.h"
+
+#include <errno.h>
+
+static const struct rpc_limits limits = {
+	.max_message = AUTH_MAX_MESSAGE,
+	.max_out = 2 * AUTH_MAX_MESSAGE,
+	.max_calls = 1,
+	.max_requests = 0,
+};
+
+struct call {
+	struct ctl *ctl;
+	const char *object;
+	struct loop *loop;
+	struct buf *result;
+	int code;
+};
+
+static int code_of(const struct auth_error *e)
+{
+	static const struct {
+		const char *uri;
+		int code;
+	} codes[] = {
+		{ADMIN_ERROR_NO_SUCH_PRINCIPAL, EX_NOUSER},
+		{ADMIN_ERROR_NO_SUCH_KEY, EX_NOUSER},
+		{ADMIN_ERROR_CONFLICT, EX_DATAERR},
+		{ADMIN_ERROR_BUSY, EX_TEMPFAIL},
+		{ADMIN_ERROR_CANNOT_WRITE, EX_IOERR},
+		{AUTH_ERROR_INVALID_ARGUMENT, EX_DATAERR},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (slice_eq_str(e->uri, codes[i].uri))
+			return codes[i].code;
+	return e->kind == AUTH_ERROR_TEMPORARY ? EX_TEMPFAIL : EX_SOFTWARE;
+}
+
+static int fail_with(const struct call *call, struct slice error)
+{
+	struct auth_error e;
+	char uri[AUTH_MAX_NAME + 1] = "";
+
+	auth_error_read(error, &e);
+	int code = code_of(&e);
+	memcpy(uri, e.uri.p == NULL ? (const uint8_t *)"" : e.uri.p,
+	       min_size(e.uri.len, AUTH_MAX_NAME));
+	struct slice text = e.message.len > 0 ? e.message : e.detail;
+	return ctl_fail(call->ctl, code, uri[0] != '\0' ? uri : NULL, "%s: %.*s",
+			call->object, (int)text.len,
+			text.len > 0 ? (const char *)text.p : "");
+}
+
+static void on_answer(const struct rpc_answer *a, void *arg)
+{
+	struct call *call = arg;
+
+	switch (a->outcome) {
+	case RPC_OK:
+		buf_put_slice(call->result, a->result);
+		call->code = call->result->err == 0 ? EX_OK : ctl_nomem(call->ctl);
+		break;
+	case RPC_ERROR:
+		call->code = fail_with(call, a->error);
+		break;
+	case RPC_TIMEOUT:
+		call->code = ctl_fail(call->ctl, EX_TEMPFAIL, NULL,
+				      "authd has not answered in time");
+		break;
+	case RPC_CLOSED:
+		/* also how authd turns away whom it does not know */
+		call->code = ctl_fail(call->ctl, EX_NOPERM, NULL,
+				      "authd has closed the connection: this user may "
+				      "not use %s, or authd is stopping",
+				      call->ctl->socket);
+		break;
+	}
+	loop_stop(call->loop);
+}
+
+static void on_request(struct rpc_request *req, struct slice method, struct slice params,
+		       void *arg)
+{
+	(void)method;
+	(void)params;
+	(void)arg;
+	rpc_reply_error(req, slice_str("\xb6" AUTH_ERROR_NO_SUCH_METHOD));
+}
+
+static void on_notification(struct slice method, struct slice params, void *arg)
+{
+	(void)method;
+	(void)params;
+	(void)arg;
+}
+
+static void on_closed(int reason, void *arg)
+{
+	(void)reason;
+	(void)arg; /* on_answer was told */
+}
+
+static const struct rpc_handlers handlers = {
+	.check = auth_check,
+	.request = on_request,
+	.notification = on_notification,
+	.closed = on_closed,
+};
+
+static int connect_to(const struct ctl *ctl, int *fd_out)
+{
+	int r = sock_connect_unix(ctl->socket, fd_out);
+
+	if (r == 0)
+		return EX_OK;
+	if (r == E_SYS && (errno == EACCES || errno == EPERM))
+		return ctl_fail(ctl, EX_NOPERM, NULL, "%s: %s", ctl->socket, err_str(r));
+	if (r == E_AGAIN)
+		return ctl_fail(ctl, EX_TEMPFAIL, NULL, "%s: authd is busy", ctl->socket);
+	return ctl_fail(ctl, EX_UNAVAILABLE, NULL, "%s: %s; is authd running?",
+			ctl->socket, err_str(r));
+}
+
+int ctl_call(struct ctl *ctl, const char *method, const char *object,
+	     const struct buf *params, struct buf *result)
+{
+	struct call call = {.ctl = ctl, .object = object, .result = result};
+	struct rpc_conn *conn;
+	int fd;
+
+	if (params->err != 0)
+		return ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object,
+				err_str(params->err));
+	int code = connect_to(ctl, &fd);
+	if (code != EX_OK)
+		return code;
+	call.loop = loop_new(NULL, NULL);
+	if (call.loop == NULL) {
+		sock_close(&fd);
+		return ctl_nomem(ctl);
+	}
+	conn = rpc_conn_new(call.loop, fd, &handlers, &limits, &call);
+	if (conn == NULL) {
+		code = ctl_nomem(ctl);
+		goto out;
+	}
+	const struct rpc_call c = {
+		.method = method,
+		.params = buf_slice(params),
+		.timeout_ms = ctl->timeout_ms,
+		.cb = on_answer,
+		.arg = &call,
+	};
+	int r = rpc_call(conn, &c, NULL);
+	if (r == 0) {
+		loop_run(call.loop);
+		code = call.code;
+	} else {
+		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object, err_str(r));
+	}
+out:
+	rpc_conn_free(&conn);
+	loop_free(&call.loop);
+	return code;
+}

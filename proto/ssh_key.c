@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ed25519 keys in files; see ssh_key.h. The private format is OpenSSH's PROTOCOL.key:
+ * "openssh-key-v1", then strings, each with its length before it as in RFC 4251.
+ */
+#include "proto/ssh_key.h"
+
+#include "common/err.h"
+#include "proto/fields.h"
+
+#include <sodium.h>
+
+#define TYPE_NAME "ssh-ed25519"
+#define MAGIC     "openssh-key-v1" /* with its terminator */
+#define BEGIN     "-----BEGIN OPENSSH PRIVATE KEY-----"
+#define END       "-----END OPENSSH PRIVATE KEY-----"
+
+enum {
+	LINE = 70, /* characters of base64 in a line, as ssh-keygen writes them */
+	BLOCK = 8, /* the private part is padded to a multiple of this */
+};
+
+/* What else a file may turn out to be, by what it begins with. */
+static const struct {
+	const char *begin, *why;
+} others[] = {
+	{"ssh-rsa", "is an RSA key, but only ssh-ed25519 is possible"},
+	{"ssh-dss", "is a DSA key, but only ssh-ed25519 is possible"},
+	{"ecdsa-sha2-", "is an ECDSA key, but only ssh-ed25519 is possible"},
+	{"sk-ssh-ed25519", "is a key in a security token, which cannot log in here"},
+	{"sk-ecdsa", "is an ECDSA key, but only ssh-ed25519 is possible"},
+	{"-----BEGIN RSA ", "is an RSA key, but only ssh-ed25519 is possible"},
+	{"-----BEGIN EC ", "is an ECDSA key, but only ssh-ed25519 is possible"},
+	{"-----BEGIN DSA ", "is a DSA key, but only ssh-ed25519 is possible"},
+	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's is possible"},
+	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is possible"},
+};
+
+static bool begins_with(struct slice s, const char *text)
+{
+	size_t n = strlen(text);
+
+	return s.len >= n && memcmp(s.p, text, n) == 0;
+}
+
+static bool is_space(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static struct slice trim(struct slice s)
+{
+	while (s.len > 0 && is_space(s.p[0]))
+		s = slice_of(s.p + 1, s.len - 1);
+	while (s.len > 0 && is_space(s.p[s.len - 1]))
+		s.len--;
+	return s;
+}
+
+void ssh_key_public(const uint8_t seed[SSH_KEY_BYTES], uint8_t out[SSH_KEY_BYTES])
+{
+	uint8_t secret[crypto_sign_SECRETKEYBYTES];
+
+	crypto_sign_seed_keypair(out, secret, seed);
+	sodium_memzero(secret, sizeof(secret));
+}
+
+/* --- reading ------------------------------------------------------------------------ */
+
+static int take_u32(struct slice *in, uint32_t *out)
+{
+	if (in->len < 4)
+		return E_SYNTAX;
+	*out = get_be32(in->p);
+	*in = slice_of(in->p + 4, in->len - 4);
+	return 0;
+}
+
+static int take_string(struct slice *in, struct slice *out)
+{
+	uint32_t len;
+
+	if (take_u32(in, &len) != 0 || len > in->len)
+		return E_SYNTAX;
+	*out = slice_of(in->p, len);
+	*in = slice_of(in->p + len, in->len - len);
+	return 0;
+}
+
+/* A key blob: the type and 32 bytes. */
+static int read_blob(struct slice in, struct slice *key_out)
+{
+	struct slice type, key;
+
+	if (take_string(&in, &type) != 0 || !slice_eq_str(type, TYPE_NAME) ||
+	    take_string(&in, &key) != 0 || key.len != SSH_KEY_BYTES || in.len != 0)
+		return E_SYNTAX;
+	*key_out = key;
+	return 0;
+}
+
+/* Base64 to octets, which are appended to out. */
+static int decode(struct slice text, struct buf *out)
+{
+	size_t n;
+	uint8_t *to = buf_reserve(out, text.len + 1);
+
+	if (to == NULL)
+		return E_SYNTAX; /* longer than any key */
+	if (sodium_base642bin(to, text.len + 1, (const char *)text.p, text.len, "\r\n",
+			      &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
+		return E_SYNTAX;
+	buf_commit(out, n);
+	return 0;
+}
+
+static int read_public(struct slice text, struct ssh_key *out, const char **why_out)
+{
+	struct slice key,
+		rest = slice_of(text.p + strlen(TYPE_NAME), text.len - strlen(TYPE_NAME));
+	struct buf blob;
+	size_t n = 0;
+
+	*why_out = "is a damaged ssh-ed25519 key";
+	if (rest.len == 0 || (rest.p[0] != ' ' && rest.p[0] != '\t'))
+		return E_SYNTAX;
+	rest = trim(rest);
+	while (n < rest.len && !is_space(rest.p[n]))
+		n++;
+	buf_init(&blob, SSH_KEY_MAX_FILE);
+	int r = decode(slice_of(rest.p, n), &blob);
+	if (r == 0)
+		r = read_blob(buf_slice(&blob), &key);
+	if (r == 0)
+		memcpy(out->public, key.p, SSH_KEY_BYTES);
+	buf_fini(&blob);
+	/* two keys in one file would be half of what was meant */
+	for (size_t i = n; r == 0 && i < rest.len; i++) {
+		if (rest.p[i] != '\n')
+			continue;
+		*why_out = "holds more than one line";
+		r = E_SYNTAX;
+	}
+	out->form = SSH_KEY_OPENSSH_PUBLIC;
+	out->is_private = false;
+	return r;
+}
+
+/* The part that a passphrase would encrypt. */
+static int read_private_part(struct slice in, struct slice public)
+{
+	struct slice type, again, secret;
+	uint8_t derived[SSH_KEY_BYTES];
+	uint32_t check1, check2;
+
+	if (take_u32(&in, &check1) != 0 || take_u32(&in, &check2) != 0 ||
+	    check1 != check2 || take_string(&in, &type) != 0 ||
+	    !slice_eq_str(type, TYPE_NAME) || take_string(&in, &again) != 0 ||
+	    !slice_eq(again, public) || take_string(&in, &secret) != 0 ||
+	    secret.len != 2 * SSH_KEY_BYTES)
+		return E_SYNTAX;
+	ssh_key_public(secret.p, derived);
+	return slice_eq(slice_of(derived, sizeof(derived)), public) ? 0 : E_SYNTAX;
+}
+
+/* The decoded file. */
+static int read_private_bytes(struct slice in, struct ssh_key *out, const char **why_out)
+{
+	struct slice cipher, kdf, options, blob, part, key;
+	uint32_t n_keys;
+
+	if (!begins_with(in, MAGIC) || in.len <= strlen(MAGIC) ||
+	    in.p[strlen(MAGIC)] != '\0')
+		return E_SYNTAX;
+	in = slice_of(in.p + sizeof(MAGIC), in.len - sizeof(MAGIC));
+	if (take_string(&in, &cipher) != 0 || take_string(&in, &kdf) != 0 ||
+	    take_string(&in, &options) != 0 || take_u32(&in, &n_keys) != 0 ||
+	    n_keys != 1 || take_string(&in, &blob) != 0)
+		return E_SYNTAX;
+	struct slice type, rest = blob;
+	if (take_string(&rest, &type) != 0)
+		return E_SYNTAX;
+	if (!slice_eq_str(type, TYPE_NAME)) {
+		*why_out = "is not an Ed25519 key, but only ssh-ed25519 is possible";
+		return E_UNSUPPORTED;
+	}
+	if (read_blob(blob, &key) != 0 || take_string(&in, &part) != 0)
+		return E_SYNTAX;
+	if (!slice_eq_str(cipher, "none")) {
+		*why_out = "is encrypted; give its public key instead";
+		return E_UNSUPPORTED;
+	}
+	if (read_private_part(part, key) != 0)
+		return E_SYNTAX;
+	memcpy(out->public, key.p, SSH_KEY_BYTES);
+	return 0;
+}
+
+static int read_private(struct slice text, struct ssh_key *out, const char **why_out)
+{
+	struct buf bytes;
+
+	*why_out = "is a damaged OpenSSH private key";
+	if (text.len < strlen(BEGIN) + strlen(END) ||
+	    memcmp(text.p + text.len - strlen(END), END, strlen(END)) != 0)
+		return E_SYNTAX;
+	text = slice_of(text.p + strlen(BEGIN), text.len - strlen(BEGIN) - strlen(END));
+	buf_init(&bytes, SSH_KEY_MAX_FILE);
+	int r = decode(trim(text), &bytes);
+	if (r == 0)
+		r = read_private_bytes(buf_slice(&bytes), out, why_out);
+	if (bytes.data != NULL)
+		sodium_memzero(bytes.data, bytes.cap);
+	buf_fini(&bytes);
+	out->form = SSH_KEY_OPENSSH_PRIVATE;
+	out->is_private = true;
+	return r;
+}
+
+static int read_any(struct slice file, struct ssh_key *out, const char **why_out)
+{
+	if (file.len == SSH_KEY_BYTES) {
+		ssh_key_public(file.p, out->public);
+		out->form = SSH_KEY_RAW;
+		out->is_private = true;
+		return 0;
+	}
+	struct slice text = trim(file);
+	if (begins_with(text, BEGIN))
+		return read_private(text, out, why_out);
+	if (begins_with(text, TYPE_NAME))
+		return read_public(text, out, why_out);
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		if (!begins_with(text, others[i].begin))
+			continue;
+		*why_out = others[i].why;
+		return E_UNSUPPORTED;
+	}
+	if (begins_with(text, "0x") || begins_with(text, "0X"))
+		text = slice_of(text.p + 2, text.len - 2);
+	*why_out = "is no key; 64 hex digits or an OpenSSH ssh-ed25519 key are";
+	out->form = SSH_KEY_HEX_PUBLIC;
+	out->is_private = false;
+	return fields_key_decode(text, out->public) == 0 ? 0 : E_SYNTAX;
+}
+
+int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out)
+{
+	struct ssh_key key = {.is_private = false};
+	const char *why = NULL;
+	int r = read_any(file, &key, &why);
+
+	if (r == 0)
+		*out = key;
+	else
+		*why_out = why;
+	return r;
+}
+
+/* --- writing ------------------------------------------------------------------------ */
+
+static void put_u32(struct buf *b, uint32_t v)
+{
+	uint8_t bytes[4];
+
+	put_be32(bytes, v);
+	buf_put(b, bytes, sizeof(bytes));
+}
+
+static void put_string(struct buf *b, const void *p, size_t len)
+{
+	put_u32(b, (uint32_t)len);
+	buf_put(b, p, len);
+}
+
+static void put_blob(struct buf *b, const uint8_t key[SSH_KEY_BYTES])
+{
+	put_string(b, TYPE_NAME, strlen(TYPE_NAME));
+	put_string(b, key, SSH_KEY_BYTES);
+}
+
+void ssh_key_fingerprint(const uint8_t key[SSH_KEY_BYTES], char out[SSH_FINGERPRINT])
+{
+	uint8_t hash[crypto_hash_sha256_BYTES] = {0};
+	uint8_t bytes[4 + sizeof(TYPE_NAME) - 1 + 4 + SSH_KEY_BYTES];
+	size_t n = strlen(TYPE_NAME);
+
+	put_be32(bytes, (uint32_t)n);
+	memcpy(bytes + 4, TYPE_NAME, n);
+	put_be32(bytes + 4 + n, SSH_KEY_BYTES);
+	memcpy(bytes + 8 + n, key, SSH_KEY_BYTES);
+	crypto_hash_sha256(hash, bytes, sizeof(bytes));
+	memcpy(out, "SHA256:", 7);
+	sodium_bin2base64(out + 7, SSH_FINGERPRINT - 7, hash, sizeof(hash),
+			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
+}
+
+/* The private part, padded with 1, 2, 3, ... */
+static void put_private_part(struct buf *b, const uint8_t seed[SSH_KEY_BYTES],
+			     const uint8_t public[SSH_KEY_BYTES])
+{
+	uint32_t check = randombytes_random();
+
+	put_u32(b, check);
+	put_u32(b, check);
+	put_blob(b, public);
+	put_u32(b, 2 * SSH_KEY_BYTES);
+	buf_put(b, seed, SSH_KEY_BYTES);
+	buf_put(b, public, SSH_KEY_BYTES);
+	put_string(b, NULL, 0); /* comment */
+	for (uint8_t i = 1; b->err == 0 && b->len % BLOCK != 0; i++)
+		buf_put_u8(b, i);
+}
+
+static void put_base64(struct buf *out, struct slice bytes)
+{
+	size_t max = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
+	struct buf text;
+
+	buf_init(&text, max);
+	char *to = (char *)buf_reserve(&text, max);
+	if (to != NULL) {
+		sodium_bin2base64(to, max, bytes.p, bytes.len,
+				  sodium_base64_VARIANT_ORIGINAL);
+		for (size_t at = 0, len = strlen(to); at < len; at += LINE) {
+			buf_put(out, to + at, min_size(LINE, len - at));
+			buf_put_u8(out, '\n');
+		}
+		sodium_memzero(to, max);
+	} else {
+		out->err = text.err;
+	}
+	buf_fini(&text);
+}
+
+void ssh_key_write_private(struct buf *out, const uint8_t seed[SSH_KEY_BYTES])
+{
+	/* on the stack and of fixed size: nothing is left behind by growing */
+	uint8_t part_bytes[256], all_bytes[512], public[SSH_KEY_BYTES];
+	struct buf part = {.data = part_bytes, .cap = 256, .max = 256};
+	struct buf blob, all = {.data = all_bytes, .cap = 512, .max = 512};
+
+	ssh_key_public(seed, public);
+	buf_init(&blob, 128);
+	put_blob(&blob, public);
+	put_private_part(&part, seed, public);
+	buf_put(&all, MAGIC, sizeof(MAGIC));
+	put_string(&all, "none", 4); /* cipher */
+	put_string(&all, "none", 4); /* key derivation */
+	put_string(&all, NULL, 0);   /* its options */
+	put_u32(&all, 1);
+	put_string(&all, blob.data, blob.len);
+	put_string(&all, part.data, part.len);
+	ASSERT(part.err == 0 && all.err == 0);
+	buf_put_str(out, BEGIN "\n");
+	put_base64(out, buf_slice(&all));
+	buf_put_str(out, END "\n");
+	if (blob.err != 0)
+		out->err = blob.err;
+	buf_fini(&blob);
+	sodium_memzero(part_bytes, sizeof(part_bytes));
+	sodium_memzero(all_bytes, sizeof(all_bytes));
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The method cryptosign (specification: "Cryptosign-based Authentication"): an authenticator says
+ * who has which Ed25519 key; the client proves by signing a challenge of ours. The worker's thread.
+ */
+#include "routerd/peer/login.h"
+
+#include "common/err.h"
+#include "proto/transcode.h"
+#include "routerd/outbox.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+enum {
+	SIGNED_LEN = LOGIN_SIGNATURE_LEN + LOGIN_CHALLENGE_LEN,
+	KEY_HEX_LEN = 2 * LOGIN_KEY_LEN,
+};
+
+static_assert(LOGIN_KEY_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519");
+static_assert(LOGIN_SIGNATURE_LEN == crypto_sign_BYTES, "Ed25519");
+
+static bool offered(const struct config_listener *l)
+{
+	return l->cryptosign.offered;
+}
+
+/* --- HELLO: ask ---------------------------------------------------------------------------- */
+
+static const char *const serializer_names[SERIALIZER_COUNT] = {
+	[SERIALIZER_JSON] = "json",
+	[SERIALIZER_MSGPACK] = "msgpack",
+	[SERIALIZER_CBOR] = "cbor",
+};
+
+/* The client's authextra as the authenticator reads it; empty if it cannot be said there. */
+static void transcode_authextra(struct peer *p, const struct msg_hello *h, struct buf *out)
+{
+	if (h->authextra.len > 0 && transcode(p->serializer, h->authextra, 1,
+					      SERIALIZER_MSGPACK, out) != 0)
+		buf_clear(out);
+}
+
+static int write_question(struct peer *p, const struct msg_hello *h, struct buf *out)
+{
+	const struct login *lg = p->login;
+	struct sock_name name = conn_peer_name(p->conn);
+	struct buf extra;
+
+	buf_init(&extra, AUTH_MAX_MESSAGE);
+	transcode_authextra(p, h, &extra);
+	struct auth_request q = {
+		.realm = h->realm,
+		.authid = h->authid,
+		.authmethod = slice_str("cryptosign"),
+		.authrole = h->authrole,
+		.authextra = buf_slice(&extra),
+		.pubkey = h->pubkey,
+		.channel_binding = h->channel_binding,
+		.session = lg->session,
+		.ttl_ms = lg->listener->cryptosign.timeout_ms,
+		.corr = slice_str(lg->corr),
+		.transport = {
+			.listener = slice_str(lg->listener->id),
+			.channel_framing = slice_str("websocket"),
+			.channel_serializer = slice_str(serializer_names[p->serializer]),
+			.channel_type = slice_str(strncmp(name.text, "tcp", 3) == 0
+							  ? "tcp"
+							  : "unix"),
+			.peer = slice_str(name.text),
+			.path = slice_str(lg->path),
+			.headers = lg->http_headers.err == 0
+					   ? buf_slice(&lg->http_headers)
+					   : slice_of(NULL, 0),
+		},
+	};
+	int r = auth_request_write(out, &q);
+	buf_fini(&extra);
+	return r;
+}
+
+static void hello(struct peer *p, const struct msg_hello *h)
+{
+	struct login *lg = p->login;
+	struct peers *ps = p->peers;
+	uint16_t authenticator = lg->listener->cryptosign.authenticator;
+	struct buf params;
+
+	if (h->channel_binding.len > 0) {
+		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
+			    "invalid channel binding type \"%.*s\" requested",
+			    (int)min_size(h->channel_binding.len, 64),
+			    (const char *)h->channel_binding.p);
+		return;
+	}
+	if (h->pubkey.len == KEY_HEX_LEN)
+		memcpy(lg->claimed_key, h->pubkey.p, KEY_HEX_LEN);
+	buf_init(&params, AUTH_MAX_MESSAGE);
+	int r = write_question(p, h, &params);
+	struct login_question *q =
+		r == 0 ? login_question_new(authenticator,
+					    loop_now_ms(ps->loop) + lg->listener->handshake_ms,
+					    buf_slice(&params))
+		       : NULL;
+	buf_fini(&params);
+	if (r != 0) {
+		login_denyf(p, WAMP_ERROR_AUTHENTICATION_FAILED,
+			    "the HELLO holds more than the authenticator accepts: %s",
+			    err_str(r));
+		return;
+	}
+	if (q == NULL) {
+		conn_drop(p->conn);
+		return;
+	}
+	peer_set_state(p, PEER_AUTH_WAIT);
+	post_send(ps->outbox, 0,
+		  &(struct post){
+			  .type = POST_LOGIN,
+			  .session = peers_ref(ps, p),
+			  .question = q,
+		  });
+}
+
+/* --- the answer: challenge ----------------------------------------------------------------- */
+
+static void hex(char *out, const uint8_t *bytes, size_t n)
+{
+	sodium_bin2hex(out, 2 * n + 1, bytes, n);
+}
+
+/* The key that the client says it has, if it is one of those; else the only one; else none yet. */
+static const uint8_t *expected_key(const struct login *lg)
+{
+	uint8_t claimed[LOGIN_KEY_LEN];
+
+	if (fields_key_decode(slice_of(lg->claimed_key, KEY_HEX_LEN), claimed) == 0)
+		for (unsigned i = 0; i < lg->n_keys; i++)
+			if (memcmp(claimed, lg->keys[i], sizeof(claimed)) == 0)
+				return lg->keys[i];
+	return lg->n_keys == 1 ? lg->keys[0] : NULL;
+}
+
+static void send_challenge(struct peer *p)
+{
+	struct login *lg = p->login;
+	char text[2 * LOGIN_CHALLENGE_LEN + 1];
+
+	randombytes_buf(lg->challenge, sizeof(lg->challenge));
+	hex(text, lg->challenge, sizeof(lg->challenge));
+	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, text);
+	peer_send_sure(p);
+}
+
+static void result(struct peer *p, const struct auth_result *res,
+		   const struct lookup_stamp *stamp)
+{
+	struct login *lg = p->login;
+	char key_hex[KEY_HEX_LEN + 1] = "";
+
+	if (res->keys.n == 0) {
+		login_fail(p, "the authenticator's result has no pubkey");
+		return;
+	}
+	for (lg->n_keys = 0; lg->n_keys < res->keys.n; lg->n_keys++) {
+		int r = fields_key_decode(res->keys.hex[lg->n_keys],
+					  lg->keys[lg->n_keys]);
+		ASSERT(r == 0); /* auth_result_read has checked */
+	}
+	const uint8_t *key = expected_key(lg);
+	if (key != NULL)
+		hex(key_hex, key, LOGIN_KEY_LEN);
+	struct identity who = {
+		.realm_name = res->realm,
+		.authid = res->authid,
+		.authrole = res->role,
+		.authprovider = res->authprovider.len > 0 ? res->authprovider
+							  : slice_str("dynamic"),
+		.pubkey = slice_str(key_hex),
+		.stamp = *stamp,
+	};
+	if (!login_identify(p, &who))
+		return;
+	buf_put_slice(&lg->extra, res->extra);
+	if (lg->extra.err != 0) {
+		conn_drop(p->conn);
+		return;
+	}
+	peer_set_state(p, PEER_CHALLENGED);
+	if (login_not_revoked(p))
+		send_challenge(p);
+}
+
+/* --- AUTHENTICATE: verify ------------------------------------------------------------------ */
+
+static void bad_signature(struct peer *p, const char *message)
+{
+	login_report_failed(p, "bad_signature");
+	login_deny(p, WAMP_ERROR_NOT_AUTHORIZED, slice_str(message));
+}
+
+/* The signature, then the message signed, which must be our challenge: or it is a replay. */
+static void authenticate(struct peer *p, struct slice signature)
+{
+	struct login *lg = p->login;
+	uint8_t msg[SIGNED_LEN];
+	char got[2 * LOGIN_CHALLENGE_LEN + 1], want[sizeof(got)], text[256];
+	size_t len = 0;
+
+	if (signature.len % 2 != 0 || signature.len / 2 != SIGNED_LEN) {
+		snprintf(text, sizeof(text),
+			 "signed message has invalid length (was %zu, but should have been "
+			 "%d)",
+			 signature.len / 2, SIGNED_LEN);
+		bad_signature(p, text);
+		return;
+	}
+	if (sodium_hex2bin(msg, sizeof(msg), (const char *)signature.p, signature.len, NULL,
+			   &len, NULL) != 0 ||
+	    len != sizeof(msg)) {
+		bad_signature(p, "signed message is invalid (not a HEX encoded string)");
+		return;
+	}
+	if (sodium_memcmp(msg + LOGIN_SIGNATURE_LEN, lg->challenge, LOGIN_CHALLENGE_LEN) !=
+	    0) {
+		hex(got, msg + LOGIN_SIGNATURE_LEN, LOGIN_CHALLENGE_LEN);
+		hex(want, lg->challenge, LOGIN_CHALLENGE_LEN);
+		snprintf(text, sizeof(text),
+			 "message signed is bogus [got 0x%s, expected 0x%s]", got, want);
+		bad_signature(p, text);
+		return;
+	}
+	memcpy(lg->signature, msg, LOGIN_SIGNATURE_LEN);
+	lg->queued = true;
+	TAILQ_INSERT_TAIL(&p->peers->to_verify, lg, to_verify);
+}
+
+static const uint8_t *verifying_key(const struct login *lg)
+{
+	const uint8_t *key = expected_key(lg);
+
+	if (key != NULL)
+		return crypto_sign_verify_detached(lg->signature, lg->challenge,
+						   LOGIN_CHALLENGE_LEN, key) == 0
+			       ? key
+			       : NULL;
+	for (unsigned i = 0; i < lg->n_keys; i++)
+		if (crypto_sign_verify_detached(lg->signature, lg->challenge,
+						LOGIN_CHALLENGE_LEN, lg->keys[i]) == 0)
+			return lg->keys[i];
+	return NULL;
+}
+
+/* Now that it is known which key it was, revocations of that key count too. */
+static bool learn_key(struct login *lg, const uint8_t *key)
+{
+	char key_hex[KEY_HEX_LEN + 1];
+
+	if (lg->identity->pubkey.len > 0)
+		return true;
+	hex(key_hex, key, LOGIN_KEY_LEN);
+	struct identity who = *lg->identity;
+	who.pubkey = slice_str(key_hex);
+	struct identity *known = identity_new(&who);
+	if (known == NULL)
+		return false;
+	identity_unref(&lg->identity);
+	lg->identity = known;
+	return true;
+}
+
+void login_verify_first(struct peers *ps)
+{
+	struct login *lg = TAILQ_FIRST(&ps->to_verify);
+	struct peer *p = lg->peer;
+
+	TAILQ_REMOVE(&ps->to_verify, lg, to_verify);
+	lg->queued = false;
+	peers_count(ps, PEER_VERIFIES);
+	const uint8_t *key = verifying_key(lg);
+	if (key == NULL)
+		bad_signature(p, "signed message has invalid signature");
+	else if (!learn_key(lg, key))
+		conn_drop(p->conn);
+	else if (login_not_revoked(p))
+		login_join(p);
+}
+
+const struct login_method login_cryptosign = {
+	.name = "cryptosign",
+	.offered = offered,
+	.hello = hello,
+	.result = result,
+	.authenticate = authenticate,
+};

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From posts to bytes; see deliver.h. */
+#include "routerd/peer/deliver.h"
+
+#include "common/err.h"
+#include "routerd/peer/login.h"
+#include "routerd/peer/members.h"
+#include "routerd/peer/peer.h"
+
+#include <stdio.h>
+
+static struct post_error undeliverable_error(int why)
+{
+	if (why == E_LIMIT)
+		return (struct post_error){WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED,
+					   "the payload is too large for the receiver"};
+	if (why == E_NOMEM)
+		return (struct post_error){WAMP_ERROR_UNAVAILABLE,
+					   "the router is out of memory"};
+	return (struct post_error){
+		WAMP_ERROR_INVALID_ARGUMENT,
+		"the payload cannot be said in the receiver's serializer"};
+}
+
+static void send_subscribed(struct peer *p, const struct post *post)
+{
+	if (members_add(p->peers, p, post->id) != 0) {
+		/* a member that gets no events must not believe that it does */
+		conn_drop(p->conn);
+		return;
+	}
+	msg_write_reply_id(peer_begin(p), p->serializer, WAMP_SUBSCRIBED, post->request,
+			   post->id);
+	peer_send_sure(p);
+}
+
+static void send_reply_id(struct peer *p, enum wamp_type type, const struct post *post)
+{
+	msg_write_reply_id(peer_begin(p), p->serializer, type, post->request, post->id);
+	peer_send_sure(p);
+}
+
+static void send_reply(struct peer *p, enum wamp_type type, const struct post *post)
+{
+	msg_write_reply(peer_begin(p), p->serializer, type, post->request);
+	peer_send_sure(p);
+}
+
+/* A call whose INVOCATION cannot be delivered is answered by the owner. */
+static void send_invocation(struct peer *p, const struct post *post)
+{
+	struct msg_payload items;
+	int r = payload_items(post->payload, p->serializer, &items);
+
+	if (r == 0) {
+		msg_write_invocation(peer_begin(p), p->serializer, post->request,
+				     post->id, items);
+		r = peer_send(p);
+	}
+	if (r == 0)
+		return;
+	peers_count(p->peers, PEER_UNDELIVERABLE);
+	peer_post(p, &(struct post){
+			     .type = POST_UNDELIVERABLE,
+			     .request = post->request,
+			     .error = undeliverable_error(r),
+		     });
+}
+
+/* The owner has forgotten the call already, so what cannot be delivered is answered here. */
+static void send_result(struct peer *p, const struct post *post)
+{
+	struct msg_payload items;
+	int r = payload_items(post->payload, p->serializer, &items);
+
+	if (r == 0) {
+		msg_write_result(peer_begin(p), p->serializer, post->request, items);
+		r = peer_send(p);
+	}
+	if (r == 0)
+		return;
+	struct post_error e = undeliverable_error(r);
+	peers_count(p->peers, PEER_UNDELIVERABLE);
+	peer_error(p, WAMP_CALL, post->request, e.uri, slice_str(e.text));
+}
+
+/* An ERROR of a callee keeps its URI, even if its payload cannot be delivered. */
+static void send_callee_error(struct peer *p, const struct post *post)
+{
+	struct msg_payload items = {.items = 0};
+
+	if (payload_items(post->payload, p->serializer, &items) != 0) {
+		peers_count(p->peers, PEER_UNDELIVERABLE);
+		items = (struct msg_payload){.items = 0};
+	}
+	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
+			payload_uri(post->payload), items);
+	if (peer_send(p) != 0)
+		conn_drop(p->conn);
+}
+
+static void send_error(struct peer *p, const struct post *post)
+{
+	char text[WAMP_MAX_URI + 128];
+
+	if (post->error.uri == NULL) {
+		send_callee_error(p, post);
+		return;
+	}
+	if (post->payload == NULL) {
+		peer_error(p, post->request_type, post->request, post->error.uri,
+			   slice_str(post->error.text));
+		return;
+	}
+	struct slice uri = payload_uri(post->payload);
+	snprintf(text, sizeof(text), "%s <%.*s>", post->error.text, (int)uri.len,
+		 (const char *)uri.p);
+	peer_error(p, post->request_type, post->request, post->error.uri,
+		   slice_str(text));
+}
+
+void deliver(struct peer *p, struct post *post)
+{
+	switch ((enum post_type)post->type) {
+	case POST_JOINED:
+		login_joined(p);
+		return;
+	case POST_JOIN_REFUSED:
+		login_refused(p, post->revocation);
+		return;
+	case POST_LEFT:
+		peer_left(p);
+		return;
+	case POST_KILLED:
+		peer_killed(p, post->revocation);
+		return;
+	case POST_SUBSCRIBED:
+		send_subscribed(p, post);
+		return;
+	case POST_UNSUBSCRIBED:
+		members_remove(p->peers, p, post->id);
+		send_reply(p, WAMP_UNSUBSCRIBED, post);
+		return;
+	case POST_PUBLISHED:
+		send_reply_id(p, WAMP_PUBLISHED, post);
+		return;
+	case POST_REGISTERED:
+		send_reply_id(p, WAMP_REGISTERED, post);
+		return;
+	case POST_UNREGISTERED:
+		send_reply(p, WAMP_UNREGISTERED, post);
+		return;
+	case POST_INVOCATION:
+		send_invocation(p, post);
+		return;
+	case POST_RESULT:
+		send_result(p, post);
+		return;
+	case POST_ERROR:
+		send_error(p, post);
+		return;
+	case POST_LOGIN_ANSWER:
+		login_answer(p, post->answer);
+		return;
+	case POST_JOIN:
+	case POST_GONE:
+	case POST_GOODBYE:
+	case POST_SUBSCRIBE:
+	case POST_UNSUBSCRIBE:
+	case POST_PUBLISH:
+	case POST_REGISTER:
+	case POST_UNREGISTER:
+	case POST_CALL:
+	case POST_YIELD:
+	case POST_INVOCATION_ERROR:
+	case POST_UNDELIVERABLE:
+	case POST_EVENT:
+	case POST_CONNECTION:
+	case POST_LOGIN:
+	case POST_LOGIN_CANCEL:
+	case POST_LOGIN_REPORT:
+	case POST_REVOKE:
+	case POST_REVOKED:
+	case POST_STATS:
+	case POST_STOP:
+	case POST_DRAIN:
+	case POST_DRAINED:
+	case POST_STOPPED:
+	case POST_TYPE_COUNT:
+		break;
+	}
+	ASSERT(!"a post that is for no peer");
+}

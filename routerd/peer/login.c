@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From HELLO to WELCOME or ABORT; see login.h. */
+#include "routerd/peer/login.h"
+
+#include "common/err.h"
+#include "common/utf8.h"
+#include "routerd/outbox.h"
+
+#include <ctype.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+	HEADERS_MAX = HTTP_HEAD_MAX * 2,
+	QUESTION_MAX = AUTH_MAX_MESSAGE,
+	DENY_TEXT_MAX = 300,
+};
+
+static const struct login_method *const methods[] = {
+	&login_anonymous,
+	&login_cryptosign,
+};
+
+/* --- life ---------------------------------------------------------------------------------- */
+
+static struct login *login_new(struct peer *p, const struct config_listener *l)
+{
+	struct login *lg = calloc(1, sizeof(*lg));
+
+	if (lg == NULL)
+		return NULL;
+	lg->peer = p;
+	lg->listener = l;
+	buf_init(&lg->http_headers, HEADERS_MAX);
+	buf_init(&lg->extra, AUTH_MAX_MESSAGE);
+	p->login = lg;
+	return lg;
+}
+
+/* Header names in lower case; of several of one name the first; none that is not text. */
+static void store_headers(struct login *lg, const struct http_request *req)
+{
+	struct token_writer w;
+	char name[128];
+
+	token_writer_init(&w, SERIALIZER_MSGPACK, &lg->http_headers);
+	token_put_map(&w, TOKEN_COUNT_UNKNOWN);
+	for (size_t i = 0; i < req->n_headers; i++) {
+		const struct http_header *h = &req->headers[i];
+		bool again = h->name.len >= sizeof(name) || !utf8_valid(h->value);
+		for (size_t k = 0; k < h->name.len && !again; k++)
+			name[k] = (char)tolower(h->name.p[k]);
+		for (size_t k = 0; k < i && !again; k++)
+			again = req->headers[k].name.len == h->name.len &&
+				strncasecmp((const char *)req->headers[k].name.p, name,
+					    h->name.len) == 0;
+		if (again)
+			continue;
+		token_put_str(&w, slice_of(name, h->name.len));
+		token_put_str(&w, h->value);
+	}
+	token_put_end(&w);
+}
+
+int login_begin(struct peer *p, const struct config_listener *l,
+		const struct http_request *req)
+{
+	struct login *lg = login_new(p, l);
+
+	if (lg == NULL)
+		return E_NOMEM;
+	lg->path = strndup((const char *)req->path.p, req->path.len);
+	store_headers(lg, req);
+	return lg->path == NULL || lg->http_headers.err == E_NOMEM ? E_NOMEM : 0;
+}
+
+void login_free(struct peer *p)
+{
+	struct login *lg = p->login;
+
+	p->login = NULL;
+	if (lg == NULL)
+		return;
+	if (lg->queued)
+		TAILQ_REMOVE(&p->peers->to_verify, lg, to_verify);
+	identity_unref(&lg->identity);
+	buf_fini(&lg->http_headers);
+	buf_fini(&lg->extra);
+	free(lg->path);
+	free(lg);
+}
+
+void login_abandon(struct peer *p)
+{
+	struct peers *ps = p->peers;
+
+	if (p->state == PEER_AUTH_WAIT)
+		post_send(ps->outbox, 0,
+			  &(struct post){
+				  .type = POST_LOGIN_CANCEL,
+				  .session = peers_ref(ps, p),
+			  });
+	else if (conn_end(p->conn) != CONN_END_NONE)
+		login_report_failed(p, conn_end(p->conn) == CONN_END_HANDSHAKE
+					       ? "timeout"
+					       : "abandoned");
+	login_free(p);
+}
+
+/* --- refusing ------------------------------------------------------------------------------ */
+
+static bool may_log(struct peers *ps, unsigned *suppressed)
+{
+	return log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), suppressed);
+}
+
+void login_deny(struct peer *p, const char *uri, struct slice message)
+{
+	unsigned suppressed;
+
+	peers_count(p->peers, PEER_LOGINS_DENIED);
+	if (may_log(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "login denied uri=%s message=\"%s\" corr=%s suppressed=%u",
+			 log_quote(slice_str(uri)).text, log_quote(message).text,
+			 p->login->corr, suppressed);
+	peer_abort(p, uri, message);
+}
+
+void login_denyf(struct peer *p, const char *uri, const char *fmt, ...)
+{
+	char text[DENY_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* what was cut, or was foreign, may end within a character */
+	struct slice s = slice_str(text);
+	while (s.len > 0 && !utf8_valid(s))
+		s.len--;
+	login_deny(p, uri, s);
+}
+
+void login_fail(struct peer *p, const char *detail)
+{
+	char text[80];
+	unsigned suppressed;
+
+	peers_count(p->peers, PEER_LOGINS_FAILED);
+	if (may_log(p->peers, &suppressed))
+		log_error(conn_prefix(p->conn).text,
+			  "login failed detail=\"%s\" corr=%s suppressed=%u", detail,
+			  p->login->corr, suppressed);
+	snprintf(text, sizeof(text), "authentication unavailable (corr %s)",
+		 p->login->corr);
+	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
+}
+
+/* To be tried again: not by ABORT, after which autobahn-js would never come back. */
+static void try_again(struct peer *p, const char *why)
+{
+	unsigned suppressed;
+
+	peers_count(p->peers, PEER_LOGINS_UNAVAILABLE);
+	if (may_log(p->peers, &suppressed))
+		log_warn(conn_prefix(p->conn).text,
+			 "login dropped reason=\"%s\" corr=%s suppressed=%u", why,
+			 p->login->corr, suppressed);
+	login_free(p);
+	peers_renew(p->peers, p);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, WS_CLOSE_TRY_AGAIN, why);
+}
+
+static void refuse_revoked(struct peer *p, const struct revocation *r)
+{
+	char uri[WAMP_MAX_URI + 1];
+	unsigned suppressed;
+
+	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
+	peers_count(p->peers, PEER_LOGINS_REVOKED);
+	if (may_log(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "login revoked uri=%s corr=%s suppressed=%u",
+			 log_quote(r->uri).text, p->login->corr, suppressed);
+	peer_abort(p, uri, r->message);
+}
+
+/* --- HELLO --------------------------------------------------------------------------------- */
+
+static uint64_t random_id(void)
+{
+	uint64_t id;
+
+	do {
+		randombytes_buf(&id, sizeof(id));
+		id &= WAMP_MAX_ID - 1;
+	} while (id == 0);
+	return id;
+}
+
+static const struct login_method *choose_method(const struct config_listener *l,
+						const struct msg_hello *h)
+{
+	static const struct slice anonymous = {(const uint8_t *)"anonymous", 9};
+	const struct slice *names = h->n_authmethods > 0 ? h->authmethods : &anonymous;
+	unsigned n = h->n_authmethods > 0 ? h->n_authmethods : 1;
+
+	for (unsigned i = 0; i < n; i++)
+		for (size_t m = 0; m < ARRAY_LEN(methods); m++)
+			if (slice_eq_str(names[i], methods[m]->name) &&
+			    methods[m]->offered(l))
+				return methods[m];
+	return NULL;
+}
+
+void login_hello(struct peer *p, const struct msg_hello *h)
+{
+	const struct peer_listener *pl = conn_conf(p->conn)->user;
+	uint8_t corr[8];
+
+	if (p->login == NULL && login_new(p, pl->conf) == NULL) {
+		conn_drop(p->conn);
+		return;
+	}
+	struct login *lg = p->login;
+	randombytes_buf(corr, sizeof(corr));
+	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
+	lg->session = random_id();
+	lg->method = choose_method(lg->listener, h);
+	if (lg->method == NULL) {
+		login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD,
+			   slice_str("none of the authmethods offered is served here"));
+		return;
+	}
+	lg->method->hello(p, h);
+}
+
+void login_authenticate(struct peer *p, struct slice signature)
+{
+	if (p->login->queued) {
+		peer_violation(p, "a second AUTHENTICATE");
+		return;
+	}
+	p->login->method->authenticate(p, signature);
+}
+
+/* --- the authenticator's answer ------------------------------------------------------------ */
+
+static void answer_error(struct peer *p, struct slice bytes)
+{
+	char uri[WAMP_MAX_URI + 1];
+	struct auth_error e;
+	char detail[160];
+
+	auth_error_read(bytes, &e);
+	switch (e.kind) {
+	case AUTH_ERROR_DENY:
+		snprintf(uri, sizeof(uri), "%.*s", (int)e.uri.len, (const char *)e.uri.p);
+		login_deny(p, e.uri.len > 0 ? uri : WAMP_ERROR_AUTHENTICATION_DENIED,
+			   e.message);
+		return;
+	case AUTH_ERROR_IGNORE:
+		login_deny(p, WAMP_ERROR_NO_SUCH_PRINCIPAL,
+			   slice_str("no authenticator knows this principal"));
+		return;
+	case AUTH_ERROR_TEMPORARY:
+		try_again(p, "the authenticator cannot decide now");
+		return;
+	case AUTH_ERROR_INTERNAL:
+	case AUTH_ERROR_KIND_COUNT:
+		break;
+	}
+	snprintf(detail, sizeof(detail), "authenticator: %.100s",
+		 log_quote(e.detail).text);
+	login_fail(p, detail);
+}
+
+static void answer_result(struct peer *p, const struct login_answer *a)
+{
+	struct auth_result res;
+	int r = auth_result_read(slice_of(a->bytes, a->len), &res);
+
+	if (r == E_NOTFOUND) {
+		login_deny(p, WAMP_ERROR_NO_SUCH_ROLE, slice_str("no authrole assigned"));
+		return;
+	}
+	if (r != 0) {
+		char detail[80];
+		snprintf(detail, sizeof(detail), "the authenticator's result: %s",
+			 err_str(r));
+		login_fail(p, detail);
+		return;
+	}
+	struct lookup_stamp stamp = a->stamp;
+	stamp.has_epoch = res.epoch != AUTH_NO_EPOCH;
+	stamp.epoch = stamp.has_epoch ? res.epoch : 0;
+	p->login->method->result(p, &res, &stamp);
+}
+
+void login_answer(struct peer *p, const struct login_answer *a)
+{
+	ASSERT(p->state == PEER_AUTH_WAIT);
+	switch (a->outcome) {
+	case LOGIN_RESULT:
+		answer_result(p, a);
+		return;
+	case LOGIN_ERROR:
+		answer_error(p, slice_of(a->bytes, a->len));
+		return;
+	case LOGIN_UNAVAILABLE:
+		try_again(p, "the authenticator is not available");
+		return;
+	}
+}
+
+bool login_identify(struct peer *p, struct identity *who)
+{
+	const struct config *cfg = p->peers->config;
+	struct login *lg = p->login;
+
+	if (who->realm_name.len == 0) {
+		login_denyf(p, WAMP_ERROR_NO_SUCH_REALM, "no realm assigned");
+		return false;
+	}
+	if (who->authid.len == 0) {
+		login_denyf(p, WAMP_ERROR_NO_SUCH_PRINCIPAL, "no authid assigned");
+		return false;
+	}
+	int realm = config_realm_find(cfg, who->realm_name);
+	if (realm < 0) {
+		login_denyf(p, WAMP_ERROR_NO_SUCH_REALM,
+			    "no realm \"%.*s\" exists on this router",
+			    (int)who->realm_name.len, (const char *)who->realm_name.p);
+		return false;
+	}
+	int role = config_role_find(&cfg->realms[realm], who->authrole);
+	if (role < 0) {
+		login_denyf(p, WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
+			    (int)who->realm_name.len, (const char *)who->realm_name.p,
+			    (int)who->authrole.len, (const char *)who->authrole.p);
+		return false;
+	}
+	who->realm = (uint16_t)realm;
+	who->role = (uint16_t)role;
+	who->session = lg->session;
+	who->authmethod = lg->method->name;
+	lg->identity = identity_new(who);
+	if (lg->identity == NULL) {
+		conn_drop(p->conn);
+		return false;
+	}
+	return true;
+}
+
+bool login_not_revoked(struct peer *p)
+{
+	const struct revocation *r;
+
+	switch (revocations_find(&p->peers->revocations, p->login->identity, &r)) {
+	case REVOCATION_NONE:
+		return true;
+	case REVOCATION_FOUND:
+		refuse_revoked(p, r);
+		return false;
+	case REVOCATION_FORGOTTEN:
+		try_again(p, "too many revocations at once");
+		return false;
+	}
+	return false;
+}
+
+bool login_concerned(const struct peer *p, const struct revocation *r)
+{
+	return revocation_matches(r, p->login->identity) &&
+	       revocation_is_newer(r, &p->login->identity->stamp);
+}
+
+void login_revoked(struct peer *p, const struct revocation *r)
+{
+	refuse_revoked(p, r);
+}
+
+/* --- JOIN and WELCOME ---------------------------------------------------------------------- */
+
+void login_join(struct peer *p)
+{
+	p->identity = identity_ref(p->login->identity);
+	peer_set_state(p, PEER_JOINING);
+	peer_post(p, &(struct post){
+			     .type = POST_JOIN,
+			     .identity = identity_ref(p->identity),
+		     });
+}
+
+void login_refused(struct peer *p, const struct revocation *r)
+{
+	ASSERT(p->state == PEER_JOINING);
+	identity_unref(&p->identity);
+	/* the owner has no session of ours: there is nothing to tell it */
+	if (r != NULL) {
+		p->state = PEER_CHALLENGED;
+		refuse_revoked(p, r);
+	} else {
+		try_again(p, "too many revocations at once");
+	}
+}
+
+static void report_opened(struct peer *p, const char *peer_name)
+{
+	const struct identity *i = p->identity;
+	struct buf b;
+
+	if (!i->stamp.asked)
+		return;
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_opened_write(&b, &(struct auth_opened){
+				      .session = i->session,
+				      .realm = i->realm_name,
+				      .authid = i->authid,
+				      .authrole = i->authrole,
+				      .authmethod = slice_str(i->authmethod),
+				      .pubkey = i->pubkey,
+				      .peer = slice_str(peer_name),
+				      .corr = slice_str(p->login->corr),
+			      });
+	login_report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_OPENED, &b);
+	buf_fini(&b);
+}
+
+void login_joined(struct peer *p)
+{
+	const struct config *cfg = p->peers->config;
+	const struct identity *i = p->identity;
+	struct sock_name name = conn_peer_name(p->conn);
+
+	peer_set_state(p, PEER_JOINED);
+	p->rights = cfg->realms[i->realm].roles[i->role].rights;
+	p->opened_ms = loop_now_ms(p->peers->loop);
+	msg_write_welcome(peer_begin(p), p->serializer,
+			  &(struct msg_welcome){
+				  .session = i->session,
+				  .realm = i->realm_name,
+				  .authid = i->authid,
+				  .authrole = i->authrole,
+				  .authmethod = i->authmethod,
+				  .authprovider = i->authprovider,
+				  .authextra = buf_slice(&p->login->extra),
+				  .node = cfg->node,
+				  .worker = p->peers->worker_name,
+				  .peer = name.text,
+				  .pid = getpid(),
+			  });
+	if (peer_send(p) != 0) {
+		login_fail(p, "the authenticator's extra cannot be said in the client's "
+			      "serializer");
+		return;
+	}
+	conn_established(p->conn);
+	peers_count(p->peers, PEER_SESSIONS_OPENED);
+	log_info(conn_prefix(p->conn).text,
+		 "session opened session=%llu realm=%s authid=%s authrole=%s "
+		 "authmethod=%s peer=%s listener=%s",
+		 (unsigned long long)i->session, log_quote(i->realm_name).text,
+		 log_quote(i->authid).text, log_quote(i->authrole).text, i->authmethod,
+		 name.text, conn_conf(p->conn)->name);
+	report_opened(p, name.text);
+	login_free(p);
+}
+
+/* --- records ------------------------------------------------------------------------------- */
+
+void login_report(struct peers *ps, uint16_t authenticator, const char *method,
+		  const struct buf *b)
+{
+	struct login_report *r =
+		b->err == 0 ? login_report_new(authenticator, method, buf_slice(b)) : NULL;
+
+	/* records are not worth failing for */
+	if (r != NULL)
+		post_send(ps->outbox, 0,
+			  &(struct post){.type = POST_LOGIN_REPORT, .report = r});
+}
+
+void login_report_failed(struct peer *p, const char *reason)
+{
+	struct login *lg = p->login;
+	struct buf b;
+
+	if (lg->identity == NULL || !lg->identity->stamp.asked)
+		return;
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_failed_write(&b, &(struct auth_failed){
+				      .corr = slice_str(lg->corr),
+				      .reason = slice_str(reason),
+			      });
+	login_report(p->peers, lg->identity->stamp.authenticator, AUTH_NOTIFY_FAILED, &b);
+	buf_fini(&b);
+}

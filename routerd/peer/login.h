@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From HELLO to WELCOME or ABORT (specification: "Session Establishment", "Authentication").
+ *
+ * A login exists from the upgrade until WELCOME. Which method is used is the client's choice among
+ * those that the listener offers; names that we do not know are passed over. The methods are
+ * anonymous.c and cryptosign.c.
+ *
+ * The worker's thread only.
+ */
+#ifndef ROUTERD_PEER_LOGIN_H
+#define ROUTERD_PEER_LOGIN_H
+
+#include "proto/auth_api.h"
+#include "proto/http.h"
+#include "proto/msg.h"
+#include "routerd/config.h"
+#include "routerd/login.h"
+#include "routerd/peer/peer.h"
+
+#include <sys/queue.h>
+
+enum {
+	LOGIN_KEY_LEN = 32,
+	LOGIN_CHALLENGE_LEN = 32,
+	LOGIN_SIGNATURE_LEN = 64,
+};
+
+struct login {
+	struct peer *peer;
+	const struct login_method *method; /* NULL before HELLO */
+	const struct config_listener *listener;
+	uint64_t session; /* the id that the session will have; 0 before HELLO */
+	char corr[17];	  /* in the logs of both sides, and in an ABORT that explains nothing */
+
+	/* from the upgrade, for the authenticator */
+	char *path;		/* owned */
+	struct buf http_headers; /* an encoded map */
+
+	/* from the authenticator */
+	struct identity *identity; /* counted; NULL until it is known */
+	struct buf extra;	   /* an encoded map, or empty */
+
+	/* cryptosign */
+	struct slice claimed_key;	   /* hex digits as the client sent them; in hello_key */
+	char hello_key[2 * LOGIN_KEY_LEN];
+	uint8_t challenge[LOGIN_CHALLENGE_LEN];
+	unsigned n_keys;
+	uint8_t keys[AUTH_MAX_KEYS][LOGIN_KEY_LEN];
+	uint8_t signature[LOGIN_SIGNATURE_LEN];
+	bool queued; /* in peers.to_verify */
+	TAILQ_ENTRY(login) to_verify;
+};
+
+/* A way to log in. The table of them is in login.c. */
+struct login_method {
+	const char *name;
+	bool (*offered)(const struct config_listener *l);
+	void (*hello)(struct peer *p, const struct msg_hello *h);
+	/* NULL if the method has no CHALLENGE, and asks no authenticator */
+	void (*result)(struct peer *p, const struct auth_result *r,
+		       const struct lookup_stamp *stamp);
+	void (*authenticate)(struct peer *p, struct slice signature);
+};
+extern const struct login_method login_anonymous, login_cryptosign;
+
+/* At the upgrade: remembers what of the request an authenticator may want. E_NOMEM. */
+int login_begin(struct peer *p, const struct config_listener *l,
+		const struct http_request *req) MUSTCHECK;
+/* Frees p's login, if it has one. */
+void login_free(struct peer *p);
+/* The client has gone, or has been refused, before it had a session: tells who should know. */
+void login_abandon(struct peer *p);
+
+/* Messages of the client. */
+void login_hello(struct peer *p, const struct msg_hello *h);
+void login_authenticate(struct peer *p, struct slice signature);
+
+/* Posts. */
+void login_answer(struct peer *p, const struct login_answer *a);
+void login_joined(struct peer *p);
+void login_refused(struct peer *p, const struct revocation *r);
+
+/* A revocation while p is CHALLENGED: does it concern p; and then, ABORT. */
+bool login_concerned(const struct peer *p, const struct revocation *r);
+void login_revoked(struct peer *p, const struct revocation *r);
+
+/* Verifies the first signature of the queue. */
+void login_verify_first(struct peers *ps);
+
+/* --- for the methods ---------------------------------------------------------------------- */
+
+/* Counts, logs, and ABORTs. */
+void login_deny(struct peer *p, const char *uri, struct slice message);
+/* The same with a text made by printf, of at most 300 bytes. */
+void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* For what is not the client's business: it sees only corr; detail goes to the log. */
+void login_fail(struct peer *p, const char *detail);
+
+/*
+ * Finds realm and role in the configuration and makes the identity; *who needs the texts and the
+ * stamp, its indexes and session are filled in. False: p has been refused.
+ */
+bool login_identify(struct peer *p, struct identity *who);
+
+/* False: a revocation spoke against it, and p has been refused. */
+bool login_not_revoked(struct peer *p);
+
+/* Posts JOIN. */
+void login_join(struct peer *p);
+
+/* A notification for the authenticator's records; b is an encoded parameter list. */
+void login_report(struct peers *ps, uint16_t authenticator, const char *method,
+		  const struct buf *b);
+void login_report_failed(struct peer *p, const char *reason);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a client's bytes to posts, by one table of messages; see messages.h. */
+#include "routerd/peer/messages.h"
+
+#include "common/err.h"
+#include "proto/msg.h"
+#include "proto/uri.h"
+#include "routerd/peer/login.h"
+#include "routerd/peer/peer.h"
+
+#include <stdio.h>
+
+/* --- checks that the worker answers itself -------------------------------------------------- */
+
+static const char *const action_names[ACTION_COUNT] = {
+	[ACTION_CALL] = "call",
+	[ACTION_REGISTER] = "register",
+	[ACTION_PUBLISH] = "publish to",
+	[ACTION_SUBSCRIBE] = "subscribe to",
+};
+
+/* The router's own names: nobody registers or publishes there (section "URIs"). */
+static bool reserved(enum action action, struct slice uri)
+{
+	return (action == ACTION_REGISTER || action == ACTION_PUBLISH) && uri.len >= 5 &&
+	       memcmp(uri.p, "wamp.", 5) == 0;
+}
+
+/* Nobody waits for an answer to a PUBLISH that did not ask for one. */
+static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
+{
+	if (m->type != WAMP_PUBLISH || m->acknowledge)
+		peer_error(p, m->type, m->request, uri, slice_str(text));
+}
+
+/* May this go on to the owner? If not, it has been answered. */
+static bool permitted(struct peer *p, const struct msg *m, enum action action)
+{
+	char text[WAMP_MAX_URI + 128];
+	int len = (int)min_size(m->uri.len, WAMP_MAX_URI);
+
+	if (!uri_valid(m->uri)) {
+		refuse(p, m, WAMP_ERROR_INVALID_URI, "this is not a valid URI");
+		return false;
+	}
+	if (reserved(action, m->uri)) {
+		refuse(p, m, WAMP_ERROR_INVALID_URI,
+		       "URIs that begin with \"wamp.\" are the router's own");
+		return false;
+	}
+	if (rights_allow(p->rights, action, m->uri))
+		return true;
+	peers_count(p->peers, PEER_NOT_AUTHORIZED);
+	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",
+		 action_names[action], len, (const char *)m->uri.p);
+	refuse(p, m, WAMP_ERROR_NOT_AUTHORIZED, text);
+	return false;
+}
+
+/* Only what WELCOME announces; a wish that is ignored would look granted. */
+static bool option_known(struct peer *p, const struct msg *m, struct slice value,
+			 const char *only, const char *text)
+{
+	if (value.len == 0 || slice_eq_str(value, only))
+		return true;
+	peer_error(p, m->type, m->request, WAMP_ERROR_OPTION_NOT_ALLOWED, slice_str(text));
+	return false;
+}
+
+/* Posts a request with what it carries. */
+static void post_with_payload(struct peer *p, const struct msg *m, struct post *post)
+{
+	post->payload = payload_new(p->serializer, m->uri, m->payload);
+	if (post->payload == NULL) {
+		log_error(conn_prefix(p->conn).text, "out of memory for a message");
+		conn_drop(p->conn);
+		return;
+	}
+	post->request = m->request;
+	peer_post(p, post);
+}
+
+/* --- the messages of a session ------------------------------------------------------------- */
+
+static void on_subscribe(struct peer *p, struct msg *m)
+{
+	if (permitted(p, m, ACTION_SUBSCRIBE) &&
+	    option_known(p, m, m->match, "exact",
+			 "only exact subscriptions are served"))
+		post_with_payload(p, m, &(struct post){.type = POST_SUBSCRIBE});
+}
+
+static void on_unsubscribe(struct peer *p, struct msg *m)
+{
+	peer_post(p, &(struct post){
+			     .type = POST_UNSUBSCRIBE,
+			     .request = m->request,
+			     .id = m->id,
+		     });
+}
+
+static void on_publish(struct peer *p, struct msg *m)
+{
+	if (permitted(p, m, ACTION_PUBLISH))
+		post_with_payload(p, m,
+				  &(struct post){
+					  .type = POST_PUBLISH,
+					  .acknowledge = m->acknowledge,
+					  .exclude_me = m->exclude_me,
+				  });
+}
+
+static void on_register(struct peer *p, struct msg *m)
+{
+	if (permitted(p, m, ACTION_REGISTER) &&
+	    option_known(p, m, m->match, "exact",
+			 "only exact registrations are served") &&
+	    option_known(p, m, m->invoke, "single",
+			 "only one callee may register a procedure"))
+		post_with_payload(p, m, &(struct post){.type = POST_REGISTER});
+}
+
+static void on_unregister(struct peer *p, struct msg *m)
+{
+	peer_post(p, &(struct post){
+			     .type = POST_UNREGISTER,
+			     .request = m->request,
+			     .id = m->id,
+		     });
+}
+
+static void on_call(struct peer *p, struct msg *m)
+{
+	if (permitted(p, m, ACTION_CALL))
+		post_with_payload(p, m, &(struct post){.type = POST_CALL});
+}
+
+/* Nobody was asked for progressive results, so none may be taken for the final one. */
+static void on_yield(struct peer *p, struct msg *m)
+{
+	if (!m->progress)
+		post_with_payload(p, m, &(struct post){.type = POST_YIELD});
+}
+
+static void on_error(struct peer *p, struct msg *m)
+{
+	if (m->error_type != WAMP_INVOCATION)
+		peer_violation(p, "ERROR for something other than an INVOCATION");
+	else if (!uri_valid(m->uri))
+		peer_violation(p, "ERROR with an invalid URI");
+	else
+		post_with_payload(p, m, &(struct post){.type = POST_INVOCATION_ERROR});
+}
+
+/* Not announced: a caller that sends it all the same still gets its result. */
+static void on_cancel(struct peer *p, struct msg *m)
+{
+	(void)p;
+	(void)m;
+}
+
+static void on_goodbye(struct peer *p, struct msg *m)
+{
+	(void)m;
+	peer_post(p, &(struct post){.type = POST_GOODBYE});
+	peer_set_state(p, PEER_LEAVING);
+}
+
+static void on_hello(struct peer *p, struct msg *m)
+{
+	login_hello(p, m->hello);
+}
+
+static void on_authenticate(struct peer *p, struct msg *m)
+{
+	login_authenticate(p, m->text);
+}
+
+/* Never answered (section "Session Closing"). */
+static void on_abort(struct peer *p, struct msg *m)
+{
+	(void)m;
+	peer_aborted_by_client(p);
+}
+
+#define BIT(s) (1u << (s))
+#define HANDSHAKE                                                                        \
+	(BIT(PEER_NEW) | BIT(PEER_AUTH_WAIT) | BIT(PEER_CHALLENGED) | BIT(PEER_JOINING))
+
+static const struct {
+	void (*handle)(struct peer *p, struct msg *m);
+	unsigned states; /* in which a client may send it */
+} on_type[] = {
+	[WAMP_HELLO] = {on_hello, BIT(PEER_NEW)},
+	[WAMP_AUTHENTICATE] = {on_authenticate, BIT(PEER_CHALLENGED)},
+	[WAMP_ABORT] = {on_abort, HANDSHAKE | BIT(PEER_JOINED)},
+	[WAMP_GOODBYE] = {on_goodbye, BIT(PEER_JOINED)},
+	[WAMP_ERROR] = {on_error, BIT(PEER_JOINED)},
+	[WAMP_PUBLISH] = {on_publish, BIT(PEER_JOINED)},
+	[WAMP_SUBSCRIBE] = {on_subscribe, BIT(PEER_JOINED)},
+	[WAMP_UNSUBSCRIBE] = {on_unsubscribe, BIT(PEER_JOINED)},
+	[WAMP_CALL] = {on_call, BIT(PEER_JOINED)},
+	[WAMP_CANCEL] = {on_cancel, BIT(PEER_JOINED)},
+	[WAMP_REGISTER] = {on_register, BIT(PEER_JOINED)},
+	[WAMP_UNREGISTER] = {on_unregister, BIT(PEER_JOINED)},
+	[WAMP_YIELD] = {on_yield, BIT(PEER_JOINED)},
+};
+
+/* --- reading ------------------------------------------------------------------------------- */
+
+static void malformed(struct peer *p, const struct msg *m, int why)
+{
+	char text[128];
+
+	if (m->type != 0)
+		snprintf(text, sizeof(text), "%s: %s", wamp_type_name(m->type),
+			 err_str(why));
+	else
+		snprintf(text, sizeof(text), "message: %s", err_str(why));
+	peer_violation(p, text);
+}
+
+static void read_one(struct peer *p, struct slice bytes)
+{
+	char text[64];
+	struct msg_hello hello;
+	struct msg m;
+
+	m.type = 0;
+	m.hello = &hello;
+	int r = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
+	if (r != 0) {
+		malformed(p, &m, r);
+		return;
+	}
+	if (m.type >= ARRAY_LEN(on_type) || (on_type[m.type].states & BIT(p->state)) == 0) {
+		snprintf(text, sizeof(text), "%s is not expected now",
+			 wamp_type_name(m.type));
+		peer_violation(p, text);
+		return;
+	}
+	on_type[m.type].handle(p, &m);
+}
+
+void messages_read(struct peer *p, struct slice bytes, bool text)
+{
+	struct slice one;
+
+	if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
+		return;
+	if (text != (p->serializer == SERIALIZER_JSON)) {
+		peer_violation(p, text ? "text where binary was agreed on"
+				       : "binary where text was agreed on");
+		return;
+	}
+	if (!p->batched) {
+		read_one(p, bytes);
+		return;
+	}
+	do {
+		if (batch_next(p->serializer, &bytes, &one, &p->separator) != 0) {
+			peer_violation(p, "malformed batch");
+			return;
+		}
+		read_one(p, one);
+		if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
+			return;
+	} while (bytes.len > 0);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* WAMP on one connection: upgrade, states, answers; see peer.h. Messages: peer/messages.c. */
+#include "routerd/peer/peer.h"
+
+#include "common/err.h"
+#include "proto/auth_api.h"
+#include "proto/http.h"
+#include "routerd/login.h"
+#include "routerd/outbox.h"
+#include "routerd/peer/login.h"
+#include "routerd/peer/messages.h"
+
+#include <stdio.h>
+
+#define BIT(s) (1u << (s))
+
+/* From which states each may be entered. CLOSING: from any, once. */
+static const unsigned may_follow[PEER_STATE_COUNT] = {
+	[PEER_NEW] = BIT(PEER_LEAVING),
+	[PEER_AUTH_WAIT] = BIT(PEER_NEW),
+	[PEER_CHALLENGED] = BIT(PEER_AUTH_WAIT),
+	[PEER_JOINING] = BIT(PEER_NEW) | BIT(PEER_CHALLENGED),
+	[PEER_JOINED] = BIT(PEER_JOINING),
+	[PEER_LEAVING] = BIT(PEER_JOINED),
+	[PEER_CLOSING] = BIT(PEER_NEW) | BIT(PEER_AUTH_WAIT) | BIT(PEER_CHALLENGED) |
+			 BIT(PEER_JOINING) | BIT(PEER_JOINED) | BIT(PEER_LEAVING),
+};
+
+void peer_set_state(struct peer *p, enum peer_state to)
+{
+	ASSERT(may_follow[to] & BIT(p->state));
+	p->state = (uint8_t)to;
+}
+
+unsigned peer_wire_kind(const struct peer *p)
+{
+	unsigned how = !p->batched ? 0 : p->separator == 0x18 ? 1 : 2;
+
+	return p->serializer * 3u + how;
+}
+
+/* Room for the frame's head, which is written when the length is known. */
+struct buf *peer_begin(struct peer *p)
+{
+	struct buf *out = &p->peers->out;
+
+	buf_clear(out);
+	if (buf_reserve(out, FRAME_HEAD_MAX) != NULL)
+		buf_commit(out, FRAME_HEAD_MAX);
+	if (p->batched)
+		batch_begin(out, p->serializer);
+	return out;
+}
+
+/* Puts head and batch marks around what was appended since peer_begin. */
+static int frame(struct peer *p, struct slice *out_frame)
+{
+	struct buf *out = &p->peers->out;
+	uint8_t head[FRAME_HEAD_MAX];
+
+	if (p->batched)
+		batch_end(out, p->serializer, FRAME_HEAD_MAX, p->separator);
+	if (out->err != 0)
+		return out->err;
+	enum framing how = p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT
+							     : FRAMING_WS_BINARY;
+	size_t head_len = frame_head(how, out->len - FRAME_HEAD_MAX, head);
+	uint8_t *start = out->data + FRAME_HEAD_MAX - head_len;
+	memcpy(start, head, head_len);
+	*out_frame = slice_of(start, out->len - FRAME_HEAD_MAX + head_len);
+	return 0;
+}
+
+int peer_send(struct peer *p)
+{
+	struct slice framed;
+	int r = frame(p, &framed);
+
+	if (r == 0)
+		conn_send(p->conn, framed);
+	return r;
+}
+
+void peer_send_sure(struct peer *p)
+{
+	/* only for lack of memory; a client that misses an answer must not go on */
+	if (peer_send(p) != 0)
+		conn_drop(p->conn);
+}
+
+struct shared_buf *peer_framed(struct peer *p)
+{
+	struct slice framed;
+
+	return frame(p, &framed) == 0 ? shared_buf_copy(framed) : NULL;
+}
+
+void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,
+		struct slice text)
+{
+	msg_write_error_text(peer_begin(p), p->serializer, type, request, uri, text);
+	peer_send_sure(p);
+}
+
+void peer_post(struct peer *p, struct post *post)
+{
+	struct peers *ps = p->peers;
+
+	post->session = peers_ref(ps, p);
+	post->realm = p->identity->realm;
+	post_send(ps->outbox, peers_owner(ps, post->realm), post);
+}
+
+/* Drops what a peer in any state holds, and tells those who need to know. */
+static void let_go(struct peer *p, const char *reason)
+{
+	switch ((enum peer_state)p->state) {
+	case PEER_NEW:
+	case PEER_CLOSING:
+		break;
+	case PEER_AUTH_WAIT:
+	case PEER_CHALLENGED:
+		login_abandon(p);
+		break;
+	case PEER_JOINING:
+		peer_post(p, &(struct post){.type = POST_GONE});
+		login_free(p);
+		identity_unref(&p->identity);
+		break;
+	case PEER_JOINED:
+		peer_post(p, &(struct post){.type = POST_GONE});
+		peer_session_over(p, reason);
+		break;
+	case PEER_LEAVING: /* POST_GOODBYE has said so */
+		peer_session_over(p, reason);
+		break;
+	case PEER_STATE_COUNT:
+		break;
+	}
+	/* what is still on its way for this session is for nobody */
+	peers_renew(p->peers, p);
+}
+
+void peer_abort(struct peer *p, const char *uri, struct slice message)
+{
+	msg_write_abort(peer_begin(p), p->serializer, uri, message);
+	peer_send_sure(p);
+	let_go(p, uri);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+}
+
+void peer_violation(struct peer *p, const char *what)
+{
+	struct peers *ps = p->peers;
+	unsigned dropped;
+
+	if (p->state == PEER_CLOSING)
+		return;
+	peers_count(ps, PEER_VIOLATIONS);
+	if (log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), &dropped))
+		log_info(conn_prefix(p->conn).text,
+			 "protocol violation what=\"%s\" suppressed=%u", what, dropped);
+	msg_write_abort(peer_begin(p), p->serializer, WAMP_ERROR_PROTOCOL_VIOLATION,
+			slice_str(what));
+	peer_send_sure(p);
+	let_go(p, WAMP_ERROR_PROTOCOL_VIOLATION);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, WS_CLOSE_PROTOCOL, "protocol violation");
+}
+
+void peer_aborted_by_client(struct peer *p)
+{
+	let_go(p, "aborted by the client");
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+}
+
+void peer_killed(struct peer *p, const struct revocation *r)
+{
+	char uri[WAMP_MAX_URI + 1];
+
+	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that comes first */
+	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
+		return;
+	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
+	msg_write_goodbye(peer_begin(p), p->serializer, uri, r->message);
+	peer_send_sure(p);
+	peers_count(p->peers, PEER_SESSIONS_KILLED);
+	peer_session_over(p, uri);
+	peers_renew(p->peers, p);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+}
+
+void peer_left(struct peer *p)
+{
+	ASSERT(p->state == PEER_LEAVING);
+	msg_write_goodbye(peer_begin(p), p->serializer, WAMP_CLOSE_GOODBYE_AND_OUT,
+			  slice_of(NULL, 0));
+	peer_send_sure(p);
+	peer_session_over(p, "left");
+	peers_renew(p->peers, p);
+	peer_set_state(p, PEER_NEW);
+}
+
+static void report_closed(struct peer *p, const char *reason, uint64_t duration_ms)
+{
+	struct buf b;
+
+	if (!p->identity->stamp.asked)
+		return;
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_closed_write(&b, &(struct auth_closed){
+				      .session = p->identity->session,
+				      .authid = p->identity->authid,
+				      .reason = slice_str(reason),
+				      .duration_ms = duration_ms,
+			      });
+	login_report(p->peers, p->identity->stamp.authenticator, AUTH_NOTIFY_CLOSED, &b);
+	buf_fini(&b);
+}
+
+void peer_session_over(struct peer *p, const char *reason)
+{
+	uint64_t duration = loop_now_ms(p->peers->loop) - p->opened_ms;
+
+	log_info(conn_prefix(p->conn).text,
+		 "session closed session=%llu reason=\"%s\" duration_ms=%llu",
+		 (unsigned long long)p->identity->session, reason,
+		 (unsigned long long)duration);
+	peers_count(p->peers, PEER_SESSIONS_CLOSED);
+	report_closed(p, reason, duration);
+	members_remove_all(p->peers, p);
+	identity_unref(&p->identity);
+	p->rights = NULL;
+}
+
+/* --- conn_handler -------------------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	enum serializer serializer;
+	bool batched;
+} subprotocols[] = {
+	{"wamp.2.json", SERIALIZER_JSON, false},
+	{"wamp.2.msgpack", SERIALIZER_MSGPACK, false},
+	{"wamp.2.cbor", SERIALIZER_CBOR, false},
+	{"wamp.2.json.batched", SERIALIZER_JSON, true},
+	{"wamp.2.msgpack.batched", SERIALIZER_MSGPACK, true},
+	{"wamp.2.cbor.batched", SERIALIZER_CBOR, true},
+};
+
+static const struct peer_listener *listener_of(const struct conn *c)
+{
+	return conn_conf(c)->user;
+}
+
+static bool on_path_known(const struct conn *c, struct slice path)
+{
+	const struct config_listener *l = listener_of(c)->conf;
+
+	for (size_t i = 0; i < l->n_paths; i++)
+		if (slice_eq_str(path, l->paths[i]))
+			return true;
+	return l->n_paths == 0;
+}
+
+/* The client's first choice that the listener serves. */
+static const char *choose_subprotocol(struct peer *p, const struct config_listener *l,
+				      const struct http_request *req)
+{
+	struct http_list it = {0};
+	struct slice name;
+
+	while (http_list_next(req, "sec-websocket-protocol", &it, &name)) {
+		for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++) {
+			if (!slice_eq_str(name, subprotocols[i].name) ||
+			    !(l->serializers & config_serializer_bit(
+						       subprotocols[i].serializer,
+						       subprotocols[i].batched)))
+				continue;
+			p->serializer = (uint8_t)subprotocols[i].serializer;
+			p->batched = subprotocols[i].batched;
+			p->separator = 0x1e;
+			return subprotocols[i].name;
+		}
+	}
+	return NULL;
+}
+
+static int on_upgrade(struct conn *c, const struct http_request *req, const char **text_out)
+{
+	struct peer *p = conn_user(c);
+	const struct peer_listener *l = listener_of(c);
+
+	if (req->has_origin && !http_origin_allowed(req->origin, l->conf->allowed_origins,
+						    l->conf->n_allowed_origins)) {
+		*text_out = "this origin may not connect here";
+		return HTTP_FORBIDDEN;
+	}
+	const char *subprotocol = choose_subprotocol(p, l->conf, req);
+	if (subprotocol == NULL) {
+		*text_out = "none of the subprotocols asked for is served here; "
+			    "WAMP's are wamp.2.json, wamp.2.msgpack, wamp.2.cbor";
+		return HTTP_BAD_REQUEST;
+	}
+	p->conn = c;
+	p->peers = l->peers;
+	LIST_INIT(&p->memberships);
+	if (login_begin(p, l->conf, req) != 0 || peers_add(p->peers, p) != 0) {
+		login_free(p);
+		*text_out = "out of memory";
+		return HTTP_UNAVAILABLE;
+	}
+	*text_out = subprotocol;
+	return 0;
+}
+
+static void on_message(struct conn *c, struct slice bytes, bool text)
+{
+	messages_read(conn_user(c), bytes, text);
+}
+
+static void on_closed(struct conn *c)
+{
+	struct peer *p = conn_user(c);
+
+	let_go(p, conn_end_str(conn_end(c)));
+	login_free(p);
+	peers_remove(p->peers, p);
+}
+
+const struct conn_handler peer_conn_handler = {
+	.user_size = sizeof(struct peer),
+	.page = "This is a WAMP router. Connect by WebSocket, with a WAMP client.\n",
+	.path_known = on_path_known,
+	.upgrade = on_upgrade,
+	.message = on_message,
+	.closed = on_closed,
+};

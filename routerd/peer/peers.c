@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The peers of one worker and what they share; see peers.h. */
+#include "routerd/peer/peers.h"
+
+#include "common/err.h"
+#include "routerd/peer/deliver.h"
+#include "routerd/peer/login.h"
+#include "routerd/peer/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	SLOTS_FIRST = 64,
+	OUTPUT_PER_TURN = 256 * 1024, /* bytes */
+	OUT_MAX = 80 << 20,	      /* the largest payload, transcoded, and its envelope */
+	DECODED_MAX = 16 << 20,
+	REVOCATIONS_MAX = 4096,
+};
+
+static const char *const counter_names[] = {
+#define X(id, name) [PEER_##id] = name,
+	PEER_COUNTERS(X)
+#undef X
+};
+
+const char *peer_counter_name(enum peer_counter which)
+{
+	return counter_names[which];
+}
+
+/* A revocation is remembered for as long as any handshake that it may concern can last. */
+static uint64_t longest_handshake_ms(const struct config *cfg)
+{
+	uint64_t longest = 0;
+
+	for (size_t i = 0; i < cfg->n_listeners; i++)
+		if (cfg->listeners[i].handshake_ms > longest)
+			longest = cfg->listeners[i].handshake_ms;
+	return longest + 1000;
+}
+
+int peers_init(struct peers *ps, const struct peers_params *params)
+{
+	*ps = (struct peers){
+		.self = params->self,
+		.n_workers = params->n_workers,
+		.outbox = params->outbox,
+		.config = params->config,
+		.net = params->net,
+		.loop = params->loop,
+		.log_rate = {.burst = 20},
+	};
+	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u", params->self + 1);
+	buf_init(&ps->decoded, DECODED_MAX);
+	buf_init(&ps->out, OUT_MAX);
+	members_init(&ps->members);
+	TAILQ_INIT(&ps->to_verify);
+	revocations_init(&ps->revocations, REVOCATIONS_MAX,
+			 longest_handshake_ms(params->config));
+	return 0;
+}
+
+void peers_fini(struct peers *ps)
+{
+	members_fini(&ps->members);
+	revocations_fini(&ps->revocations);
+	buf_fini(&ps->decoded);
+	buf_fini(&ps->out);
+	free(ps->slots);
+	ps->slots = NULL;
+}
+
+static int grow_slots(struct peers *ps)
+{
+	uint32_t n = ps->n_slots == 0 ? SLOTS_FIRST : ps->n_slots * 2;
+	struct peer_slot *slots = realloc(ps->slots, n * sizeof(*slots));
+
+	if (slots == NULL)
+		return E_NOMEM;
+	for (uint32_t i = ps->n_slots; i < n; i++)
+		slots[i] = (struct peer_slot){.next_free = i + 1};
+	ps->slots = slots;
+	ps->first_free = ps->n_slots;
+	ps->n_slots = n;
+	return 0;
+}
+
+int peers_add(struct peers *ps, struct peer *p)
+{
+	if (ps->first_free == ps->n_slots) {
+		int r = grow_slots(ps);
+		if (r != 0)
+			return r;
+	}
+	p->slot = ps->first_free;
+	struct peer_slot *s = &ps->slots[p->slot];
+	ps->first_free = s->next_free;
+	s->peer = p;
+	s->generation++;
+	return 0;
+}
+
+void peers_remove(struct peers *ps, struct peer *p)
+{
+	struct peer_slot *s = &ps->slots[p->slot];
+
+	ASSERT(s->peer == p);
+	s->peer = NULL;
+	s->generation++;
+	s->next_free = ps->first_free;
+	ps->first_free = p->slot;
+}
+
+void peers_renew(struct peers *ps, struct peer *p)
+{
+	ps->slots[p->slot].generation++;
+}
+
+struct session_ref peers_ref(const struct peers *ps, const struct peer *p)
+{
+	return (struct session_ref){
+		.slot = p->slot,
+		.generation = ps->slots[p->slot].generation,
+		.worker = (uint16_t)ps->self,
+	};
+}
+
+struct peer *peers_find(const struct peers *ps, struct session_ref ref)
+{
+	ASSERT(ref.worker == ps->self && ref.slot < ps->n_slots);
+	const struct peer_slot *s = &ps->slots[ref.slot];
+
+	return s->generation == ref.generation ? s->peer : NULL;
+}
+
+unsigned peers_owner(const struct peers *ps, uint16_t realm)
+{
+	return ps->n_workers - 1 - realm % ps->n_workers;
+}
+
+bool peers_post(struct peers *ps, struct post *post)
+{
+	if (post->type == POST_EVENT)
+		return members_fan_out(ps, post);
+	struct peer *p = peers_find(ps, post->session);
+	if (p == NULL)
+		peers_count(ps, PEER_POSTS_STALE);
+	else
+		deliver(p, post);
+	post_drop(post);
+	return true;
+}
+
+unsigned peers_revoke(struct peers *ps, struct revocation *r)
+{
+	unsigned refused = 0;
+
+	revocations_add(&ps->revocations, r, loop_now_ms(ps->loop));
+	for (uint32_t i = 0; i < ps->n_slots; i++) {
+		struct peer *p = ps->slots[i].peer;
+		if (p != NULL && p->state == PEER_CHALLENGED && login_concerned(p, r)) {
+			refused++;
+			if (!r->dry_run)
+				login_revoked(p, r);
+		}
+	}
+	return refused;
+}
+
+bool peers_over_budget(const struct peers *ps)
+{
+	return ps->net->turn_queued >= OUTPUT_PER_TURN ||
+	       clock_now_ns() >= ps->output_deadline_ns;
+}
+
+bool peers_verify_some(struct peers *ps)
+{
+	uint64_t deadline = 0;
+
+	revocations_expire(&ps->revocations, loop_now_ms(ps->loop));
+	while (!TAILQ_EMPTY(&ps->to_verify)) {
+		uint64_t now = clock_now_ns();
+		if (deadline == 0)
+			deadline = now + 1000000;
+		else if (now >= deadline)
+			return true;
+		login_verify_first(ps);
+	}
+	return false;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All WAMP peers of one worker, and what they share: where to post, scratch buffers, the slots by
+ * which others refer to sessions, the members of subscriptions, the queue of signatures to verify,
+ * the memory of revocations.
+ *
+ * The worker's thread only.
+ */
+#ifndef ROUTERD_PEER_PEERS_H
+#define ROUTERD_PEER_PEERS_H
+
+#include "common/buf.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "routerd/config.h"
+#include "routerd/net/conn.h"
+#include "routerd/peer/members.h"
+#include "routerd/post.h"
+
+struct peer;
+
+/* Counters of the WAMP layer; see peer_counter_name for what they are called in the log. */
+#define PEER_COUNTERS(X)                                                                 \
+	X(SESSIONS_OPENED, "sessions_opened")                                            \
+	X(SESSIONS_CLOSED, "sessions_closed")                                            \
+	X(LOGINS_DENIED, "logins_denied")                                                \
+	X(LOGINS_FAILED, "logins_failed")                                                \
+	X(LOGINS_UNAVAILABLE, "logins_unavailable")                                      \
+	X(LOGINS_REVOKED, "logins_revoked")                                              \
+	X(SESSIONS_KILLED, "sessions_killed")                                            \
+	X(VIOLATIONS, "protocol_violations")                                             \
+	X(NOT_AUTHORIZED, "not_authorized")                                              \
+	X(EVENTS_DELIVERED, "events_delivered")                                          \
+	X(UNDELIVERABLE, "undeliverable")                                                \
+	X(POSTS_STALE, "posts_for_gone_sessions")                                        \
+	X(VERIFIES, "signatures_verified")
+
+enum peer_counter {
+#define X(id, name) PEER_##id,
+	PEER_COUNTERS(X)
+#undef X
+		PEER_COUNTER_COUNT,
+};
+
+const char *peer_counter_name(enum peer_counter which);
+
+/* What conn_conf.user points to: a listener, as this worker's peers see it. */
+struct peer_listener {
+	struct peers *peers;
+	const struct config_listener *conf;
+};
+
+struct peer_slot {
+	struct peer *peer; /* NULL: free */
+	uint32_t generation;
+	uint32_t next_free;
+};
+
+TAILQ_HEAD(login_queue, login);
+
+struct peers {
+	unsigned self; /* the worker's index */
+	unsigned n_workers;
+	struct outbox *outbox;	     /* lent, as all that follows */
+	const struct config *config; /* the snapshot that is running */
+	struct net *net;
+	struct loop *loop;
+	char worker_name[16]; /* "worker001": x_cb_worker */
+
+	struct buf decoded; /* scratch of msg_read */
+	struct buf out;	    /* scratch of peer_begin */
+	struct peer_slot *slots;
+	uint32_t n_slots;
+	uint32_t first_free; /* n_slots: none */
+
+	struct members members;
+	struct login_queue to_verify; /* logins whose signature waits for a turn */
+	struct revocations revocations;
+	struct log_rate log_rate; /* for what peers can cause at will */
+	uint64_t output_deadline_ns; /* of this turn, for peers_over_budget */
+	uint64_t counters[PEER_COUNTER_COUNT];
+};
+
+struct peers_params {
+	unsigned self, n_workers;
+	struct outbox *outbox;
+	const struct config *config;
+	struct net *net;
+	struct loop *loop;
+};
+
+/* 0 or E_NOMEM. Everything in *params is lent until peers_fini. */
+int peers_init(struct peers *ps, const struct peers_params *params) MUSTCHECK;
+/* After net_fini, which has closed every peer. */
+void peers_fini(struct peers *ps);
+
+/* Gives p a slot. E_NOMEM. */
+int peers_add(struct peers *ps, struct peer *p) MUSTCHECK;
+/* Takes the slot away; every reference to it is stale from now on. */
+void peers_remove(struct peers *ps, struct peer *p);
+/* Makes every reference to p stale: what comes next on this connection is another session. */
+void peers_renew(struct peers *ps, struct peer *p);
+struct session_ref peers_ref(const struct peers *ps, const struct peer *p);
+/* NULL: gone. */
+struct peer *peers_find(const struct peers *ps, struct session_ref ref);
+
+/* The worker that owns a realm. */
+unsigned peers_owner(const struct peers *ps, uint16_t realm);
+
+/*
+ * Handles a post from a realm's owner, or from control, for a session of this worker; takes its
+ * references. False if it is a fan-out that needs another turn: then call
+ * members_fan_out_go_on until it is done, before any other post is handled.
+ */
+bool peers_post(struct peers *ps, struct post *p);
+
+/*
+ * Remembers r, and refuses the handshakes it concerns; returns how many. Those in JOINING are left
+ * to the realm's owner.
+ */
+unsigned peers_revoke(struct peers *ps, struct revocation *r);
+
+/* Has this turn produced its share of output (256 KiB or 1 ms)? */
+bool peers_over_budget(const struct peers *ps);
+
+/* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
+bool peers_verify_some(struct peers *ps);
+
+static inline void peers_count(struct peers *ps, enum peer_counter which)
+{
+	ps->counters[which]++;
+}
+
+#endif

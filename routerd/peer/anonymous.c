@@ -9,7 +9,7 @@
 
 static bool offered(const struct config_listener *l)
 {
-	return l->anonymous.role != NULL;
+	return l->auth.anonymous.role != NULL;
 }
 
 /* "9QXC-4R7T-...": an authid that nobody else has. */
@@ -33,10 +33,11 @@ static void hello(struct peer *p, const struct msg_hello *h)
 	char authid[24];
 
 	struct identity who = {
-		.realm_name = l->anonymous.realm != NULL ? slice_str(l->anonymous.realm)
-							 : h->realm,
+		.realm_name = l->auth.anonymous.realm != NULL
+				      ? slice_str(l->auth.anonymous.realm)
+				      : h->realm,
 		.authid = random_authid(authid),
-		.authrole = slice_str(l->anonymous.role),
+		.authrole = slice_str(l->auth.anonymous.role),
 		.authprovider = slice_str("static"),
 	};
 	if (who.realm_name.len == 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The method cryptosign (specification: "Cryptosign-based Authentication"): an authenticator says
- * who has which Ed25519 key; the client proves by signing a challenge of ours. The worker's thread.
+ * The method cryptosign (specification: "Cryptosign-based Authentication"): an
+ * authenticator says who has which Ed25519 key; the client proves by signing a challenge
+ * of ours. The worker's thread.
  */
 #include "routerd/peer/login.h"
 
@@ -9,6 +10,7 @@
 #include "proto/transcode.h"
 #include "routerd/outbox.h"
 
+#include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -22,10 +24,11 @@ static_assert(LOGIN_SIGNATURE_LEN == crypto_sign_BYTES, "Ed25519");
 
 static bool offered(const struct config_listener *l)
 {
-	return l->cryptosign.offered;
+	return l->auth.cryptosign.authenticator_index >= 0;
 }
 
-/* --- HELLO: ask ---------------------------------------------------------------------------- */
+/* --- HELLO: ask
+ * ---------------------------------------------------------------------------- */
 
 static const char *const serializer_names[SERIALIZER_COUNT] = {
 	[SERIALIZER_JSON] = "json",
@@ -33,12 +36,21 @@ static const char *const serializer_names[SERIALIZER_COUNT] = {
 	[SERIALIZER_CBOR] = "cbor",
 };
 
-/* The client's authextra as the authenticator reads it; empty if it cannot be said there. */
-static void transcode_authextra(struct peer *p, const struct msg_hello *h, struct buf *out)
+/* The client's authextra as the authenticator reads it; empty if it cannot be said there.
+ */
+static void transcode_authextra(struct peer *p, const struct msg_hello *h,
+				struct buf *out)
 {
-	if (h->authextra.len > 0 && transcode(p->serializer, h->authextra, 1,
-					      SERIALIZER_MSGPACK, out) != 0)
+	if (h->authextra.len > 0 &&
+	    transcode(p->serializer, h->authextra, 1, SERIALIZER_MSGPACK, out) != 0)
 		buf_clear(out);
+}
+
+static const struct config_authenticator *authenticator_of(const struct peer *p)
+{
+	int i = p->login->listener->auth.cryptosign.authenticator_index;
+
+	return &p->peers->config->authenticators[i];
 }
 
 static int write_question(struct peer *p, const struct msg_hello *h, struct buf *out)
@@ -58,21 +70,23 @@ static int write_question(struct peer *p, const struct msg_hello *h, struct buf 
 		.pubkey = h->pubkey,
 		.channel_binding = h->channel_binding,
 		.session = lg->session,
-		.ttl_ms = lg->listener->cryptosign.timeout_ms,
+		.ttl_ms = authenticator_of(p)->timeout,
 		.corr = slice_str(lg->corr),
-		.transport = {
-			.listener = slice_str(lg->listener->id),
-			.channel_framing = slice_str("websocket"),
-			.channel_serializer = slice_str(serializer_names[p->serializer]),
-			.channel_type = slice_str(strncmp(name.text, "tcp", 3) == 0
-							  ? "tcp"
-							  : "unix"),
-			.peer = slice_str(name.text),
-			.path = slice_str(lg->path),
-			.headers = lg->http_headers.err == 0
-					   ? buf_slice(&lg->http_headers)
-					   : slice_of(NULL, 0),
-		},
+		.transport =
+			{
+				.listener = slice_str(lg->listener->name),
+				.channel_framing = slice_str("websocket"),
+				.channel_serializer =
+					slice_str(serializer_names[p->serializer]),
+				.channel_type = slice_str(
+					strncmp(name.text, "tcp", 3) == 0 ? "tcp"
+									  : "unix"),
+				.peer = slice_str(name.text),
+				.path = slice_str(lg->path),
+				.headers = lg->http_headers.err == 0
+						   ? buf_slice(&lg->http_headers)
+						   : slice_of(NULL, 0),
+			},
 	};
 	int r = auth_request_write(out, &q);
 	buf_fini(&extra);
@@ -83,7 +97,8 @@ static void hello(struct peer *p, const struct msg_hello *h)
 {
 	struct login *lg = p->login;
 	struct peers *ps = p->peers;
-	uint16_t authenticator = lg->listener->cryptosign.authenticator;
+	uint16_t authenticator =
+		(uint16_t)lg->listener->auth.cryptosign.authenticator_index;
 	struct buf params;
 
 	if (h->channel_binding.len > 0) {
@@ -98,9 +113,11 @@ static void hello(struct peer *p, const struct msg_hello *h)
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	int r = write_question(p, h, &params);
 	struct login_question *q =
-		r == 0 ? login_question_new(authenticator,
-					    loop_now_ms(ps->loop) + lg->listener->handshake_ms,
-					    buf_slice(&params))
+		r == 0 ? login_question_new(
+				 authenticator,
+				 loop_now_ms(ps->loop) +
+					 lg->listener->options.open_handshake_timeout,
+				 buf_slice(&params))
 		       : NULL;
 	buf_fini(&params);
 	if (r != 0) {
@@ -114,6 +131,7 @@ static void hello(struct peer *p, const struct msg_hello *h)
 		return;
 	}
 	peer_set_state(p, PEER_AUTH_WAIT);
+	lg->asking = true;
 	post_send(ps->outbox, 0,
 		  &(struct post){
 			  .type = POST_LOGIN,
@@ -122,14 +140,16 @@ static void hello(struct peer *p, const struct msg_hello *h)
 		  });
 }
 
-/* --- the answer: challenge ----------------------------------------------------------------- */
+/* --- the answer: challenge
+ * ----------------------------------------------------------------- */
 
 static void hex(char *out, const uint8_t *bytes, size_t n)
 {
 	sodium_bin2hex(out, 2 * n + 1, bytes, n);
 }
 
-/* The key that the client says it has, if it is one of those; else the only one; else none yet. */
+/* The key that the client says it has, if it is one of those; else the only one; else
+ * none yet. */
 static const uint8_t *expected_key(const struct login *lg)
 {
 	uint8_t claimed[LOGIN_KEY_LEN];
@@ -191,7 +211,8 @@ static void result(struct peer *p, const struct auth_result *res,
 		send_challenge(p);
 }
 
-/* --- AUTHENTICATE: verify ------------------------------------------------------------------ */
+/* --- AUTHENTICATE: verify
+ * ------------------------------------------------------------------ */
 
 static void bad_signature(struct peer *p, const char *message)
 {
@@ -199,7 +220,8 @@ static void bad_signature(struct peer *p, const char *message)
 	login_deny(p, WAMP_ERROR_NOT_AUTHORIZED, slice_str(message));
 }
 
-/* The signature, then the message signed, which must be our challenge: or it is a replay. */
+/* The signature, then the message signed, which must be our challenge: or it is a replay.
+ */
 static void authenticate(struct peer *p, struct slice signature)
 {
 	struct login *lg = p->login;
@@ -209,20 +231,21 @@ static void authenticate(struct peer *p, struct slice signature)
 
 	if (signature.len % 2 != 0 || signature.len / 2 != SIGNED_LEN) {
 		snprintf(text, sizeof(text),
-			 "signed message has invalid length (was %zu, but should have been "
+			 "signed message has invalid length (was %zu, but should have "
+			 "been "
 			 "%d)",
 			 signature.len / 2, SIGNED_LEN);
 		bad_signature(p, text);
 		return;
 	}
-	if (sodium_hex2bin(msg, sizeof(msg), (const char *)signature.p, signature.len, NULL,
-			   &len, NULL) != 0 ||
+	if (sodium_hex2bin(msg, sizeof(msg), (const char *)signature.p, signature.len,
+			   NULL, &len, NULL) != 0 ||
 	    len != sizeof(msg)) {
 		bad_signature(p, "signed message is invalid (not a HEX encoded string)");
 		return;
 	}
-	if (sodium_memcmp(msg + LOGIN_SIGNATURE_LEN, lg->challenge, LOGIN_CHALLENGE_LEN) !=
-	    0) {
+	if (sodium_memcmp(msg + LOGIN_SIGNATURE_LEN, lg->challenge,
+			  LOGIN_CHALLENGE_LEN) != 0) {
 		hex(got, msg + LOGIN_SIGNATURE_LEN, LOGIN_CHALLENGE_LEN);
 		hex(want, lg->challenge, LOGIN_CHALLENGE_LEN);
 		snprintf(text, sizeof(text),

@@ -67,7 +67,8 @@ static void send_invocation(struct peer *p, const struct post *post)
 		     });
 }
 
-/* The owner has forgotten the call already, so what cannot be delivered is answered here. */
+/* The owner has forgotten the call already, so what cannot be delivered is answered here.
+ */
 static void send_result(struct peer *p, const struct post *post)
 {
 	struct msg_payload items;

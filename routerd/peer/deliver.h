@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From posts to bytes: what a realm's owner, or control, has for one peer. The worker's thread. */
+/* From posts to bytes: what a realm's owner, or control, has for one peer. The worker's
+ * thread. */
 #ifndef ROUTERD_PEER_DELIVER_H
 #define ROUTERD_PEER_DELIVER_H
 

@@ -24,7 +24,8 @@ static const struct login_method *const methods[] = {
 	&login_cryptosign,
 };
 
-/* --- life ---------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------- */
 
 static struct login *login_new(struct peer *p, const struct config_listener *l)
 {
@@ -97,7 +98,7 @@ void login_abandon(struct peer *p)
 {
 	struct peers *ps = p->peers;
 
-	if (p->state == PEER_AUTH_WAIT)
+	if (p->login->asking)
 		post_send(ps->outbox, 0,
 			  &(struct post){
 				  .type = POST_LOGIN_CANCEL,
@@ -110,7 +111,8 @@ void login_abandon(struct peer *p)
 	login_free(p);
 }
 
-/* --- refusing ------------------------------------------------------------------------------ */
+/* --- refusing
+ * ------------------------------------------------------------------------------ */
 
 static bool may_log(struct peers *ps, unsigned *suppressed)
 {
@@ -170,10 +172,7 @@ static void try_again(struct peer *p, const char *why)
 		log_warn(conn_prefix(p->conn).text,
 			 "login dropped reason=\"%s\" corr=%s suppressed=%u", why,
 			 p->login->corr, suppressed);
-	login_free(p);
-	peers_renew(p->peers, p);
-	peer_set_state(p, PEER_CLOSING);
-	conn_close(p->conn, WS_CLOSE_TRY_AGAIN, why);
+	peer_close(p, WS_CLOSE_TRY_AGAIN, why);
 }
 
 static void refuse_revoked(struct peer *p, const struct revocation *r)
@@ -190,7 +189,8 @@ static void refuse_revoked(struct peer *p, const struct revocation *r)
 	peer_abort(p, uri, r->message);
 }
 
-/* --- HELLO --------------------------------------------------------------------------------- */
+/* --- HELLO
+ * --------------------------------------------------------------------------------- */
 
 static uint64_t random_id(void)
 {
@@ -249,7 +249,8 @@ void login_authenticate(struct peer *p, struct slice signature)
 	p->login->method->authenticate(p, signature);
 }
 
-/* --- the authenticator's answer ------------------------------------------------------------ */
+/* --- the authenticator's answer
+ * ------------------------------------------------------------ */
 
 static void answer_error(struct peer *p, struct slice bytes)
 {
@@ -305,6 +306,7 @@ static void answer_result(struct peer *p, const struct login_answer *a)
 void login_answer(struct peer *p, const struct login_answer *a)
 {
 	ASSERT(p->state == PEER_AUTH_WAIT);
+	p->login->asking = false;
 	switch (a->outcome) {
 	case LOGIN_RESULT:
 		answer_result(p, a);
@@ -340,7 +342,8 @@ bool login_identify(struct peer *p, struct identity *who)
 	}
 	int role = config_role_find(&cfg->realms[realm], who->authrole);
 	if (role < 0) {
-		login_denyf(p, WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
+		login_denyf(p, WAMP_ERROR_NO_SUCH_ROLE,
+			    "realm \"%.*s\" has no role \"%.*s\"",
 			    (int)who->realm_name.len, (const char *)who->realm_name.p,
 			    (int)who->authrole.len, (const char *)who->authrole.p);
 		return false;
@@ -385,7 +388,8 @@ void login_revoked(struct peer *p, const struct revocation *r)
 	refuse_revoked(p, r);
 }
 
-/* --- JOIN and WELCOME ---------------------------------------------------------------------- */
+/* --- JOIN and WELCOME
+ * ---------------------------------------------------------------------- */
 
 void login_join(struct peer *p)
 {
@@ -400,14 +404,10 @@ void login_join(struct peer *p)
 void login_refused(struct peer *p, const struct revocation *r)
 {
 	ASSERT(p->state == PEER_JOINING);
-	identity_unref(&p->identity);
-	/* the owner has no session of ours: there is nothing to tell it */
-	if (r != NULL) {
-		p->state = PEER_CHALLENGED;
+	if (r != NULL)
 		refuse_revoked(p, r);
-	} else {
+	else
 		try_again(p, "too many revocations at once");
-	}
 }
 
 static void report_opened(struct peer *p, const char *peer_name)
@@ -472,13 +472,15 @@ void login_joined(struct peer *p)
 	login_free(p);
 }
 
-/* --- records ------------------------------------------------------------------------------- */
+/* --- records
+ * ------------------------------------------------------------------------------- */
 
 void login_report(struct peers *ps, uint16_t authenticator, const char *method,
 		  const struct buf *b)
 {
 	struct login_report *r =
-		b->err == 0 ? login_report_new(authenticator, method, buf_slice(b)) : NULL;
+		b->err == 0 ? login_report_new(authenticator, method, buf_slice(b))
+			    : NULL;
 
 	/* records are not worth failing for */
 	if (r != NULL)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From HELLO to WELCOME or ABORT (specification: "Session Establishment", "Authentication").
+ * From HELLO to WELCOME or ABORT (specification: "Session Establishment",
+ * "Authentication").
  *
- * A login exists from the upgrade until WELCOME. Which method is used is the client's choice among
- * those that the listener offers; names that we do not know are passed over. The methods are
- * anonymous.c and cryptosign.c.
+ * A login exists from the upgrade until WELCOME. Which method is used is the client's
+ * choice among those that the listener offers; names that we do not know are passed over.
+ * The methods are anonymous.c and cryptosign.c.
  *
  * The worker's thread only.
  */
@@ -31,19 +32,22 @@ struct login {
 	const struct login_method *method; /* NULL before HELLO */
 	const struct config_listener *listener;
 	uint64_t session; /* the id that the session will have; 0 before HELLO */
-	char corr[17];	  /* in the logs of both sides, and in an ABORT that explains nothing */
+	char corr[17]; /* in the logs of both sides, and in an ABORT that explains nothing
+			*/
+
+	bool asking; /* POST_LOGIN was sent, and no answer has come */
 
 	/* from the upgrade, for the authenticator */
-	char *path;		/* owned */
+	char *path;              /* owned */
 	struct buf http_headers; /* an encoded map */
 
 	/* from the authenticator */
 	struct identity *identity; /* counted; NULL until it is known */
-	struct buf extra;	   /* an encoded map, or empty */
+	struct buf extra;          /* an encoded map, or empty */
 
 	/* cryptosign */
-	struct slice claimed_key;	   /* hex digits as the client sent them; in hello_key */
-	char hello_key[2 * LOGIN_KEY_LEN];
+	char claimed_key[2 * LOGIN_KEY_LEN]; /* hex digits, as the client sent them; or
+						zeros */
 	uint8_t challenge[LOGIN_CHALLENGE_LEN];
 	unsigned n_keys;
 	uint8_t keys[AUTH_MAX_KEYS][LOGIN_KEY_LEN];
@@ -69,7 +73,8 @@ int login_begin(struct peer *p, const struct config_listener *l,
 		const struct http_request *req) MUSTCHECK;
 /* Frees p's login, if it has one. */
 void login_free(struct peer *p);
-/* The client has gone, or has been refused, before it had a session: tells who should know. */
+/* The client has gone, or has been refused, before it had a session: tells who should
+ * know. */
 void login_abandon(struct peer *p);
 
 /* Messages of the client. */
@@ -88,7 +93,8 @@ void login_revoked(struct peer *p, const struct revocation *r);
 /* Verifies the first signature of the queue. */
 void login_verify_first(struct peers *ps);
 
-/* --- for the methods ---------------------------------------------------------------------- */
+/* --- for the methods
+ * ---------------------------------------------------------------------- */
 
 /* Counts, logs, and ABORTs. */
 void login_deny(struct peer *p, const char *uri, struct slice message);
@@ -98,8 +104,8 @@ void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_L
 void login_fail(struct peer *p, const char *detail);
 
 /*
- * Finds realm and role in the configuration and makes the identity; *who needs the texts and the
- * stamp, its indexes and session are filled in. False: p has been refused.
+ * Finds realm and role in the configuration and makes the identity; *who needs the texts
+ * and the stamp, its indexes and session are filled in. False: p has been refused.
  */
 bool login_identify(struct peer *p, struct identity *who);
 

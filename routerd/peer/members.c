@@ -30,7 +30,7 @@ struct membership {
 struct member_list {
 	uint64_t subscription;
 	TAILQ_HEAD(, membership) members; /* never empty */
-	UT_hash_handle hh;		  /* members.lists */
+	UT_hash_handle hh;                /* members.lists */
 };
 
 void members_init(struct members *m)
@@ -54,7 +54,8 @@ void members_fini(struct members *m)
 	ASSERT(m->lists == NULL && m->by_session == NULL);
 }
 
-static struct membership *find(struct members *m, const struct peer *p, uint64_t subscription)
+static struct membership *find(struct members *m, const struct peer *p,
+			       uint64_t subscription)
 {
 	struct membership_key key = {.subscription = subscription, .slot = p->slot};
 	struct membership *ms;
@@ -165,8 +166,7 @@ static struct shared_buf *framed_for(struct fan_out *f, struct peer *p)
 
 static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 {
-	if (f->post.exclude_me &&
-	    session_ref_eq(f->post.session, peers_ref(ps, p)))
+	if (f->post.exclude_me && session_ref_eq(f->post.session, peers_ref(ps, p)))
 		return;
 	struct shared_buf *b = framed_for(f, p);
 	if (b == NULL) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which sessions of this worker are members of which subscription, and the way of an EVENT to all
- * of them. The list of a subscription changes when SUBSCRIBED and UNSUBSCRIBED pass through here,
- * so it is in step with the owner's posts by construction.
+ * Which sessions of this worker are members of which subscription, and the way of an
+ * EVENT to all of them. The list of a subscription changes when SUBSCRIBED and
+ * UNSUBSCRIBED pass through here, so it is in step with the owner's posts by
+ * construction.
  *
- * An EVENT is encoded once for all members that need the same bytes. A fan-out that is too large
- * for a turn keeps a cursor; a member that leaves moves it on.
+ * An EVENT is encoded once for all members that need the same bytes. A fan-out that is
+ * too large for a turn keeps a cursor; a member that leaves moves it on.
  *
  * The worker's thread only.
  */
@@ -24,20 +25,21 @@ struct membership;
 struct member_list;
 LIST_HEAD(memberships, membership);
 
-/* Encodings times {plain, batched with 0x1e or 0x18}: peers of one kind get the same bytes. */
+/* Encodings times {plain, batched with 0x1e or 0x18}: peers of one kind get the same
+ * bytes. */
 enum { WIRE_KINDS = SERIALIZER_COUNT * 3 };
 
 /* The EVENT on its way. */
 struct fan_out {
-	struct post post;	 /* holds the payload's reference */
-	struct member_list *list; /* NULL: none is on its way */
-	struct membership *next; /* whose turn it is */
+	struct post post;                      /* holds the payload's reference */
+	struct member_list *list;              /* NULL: none is on its way */
+	struct membership *next;               /* whose turn it is */
 	struct shared_buf *framed[WIRE_KINDS]; /* NULL: nobody needed it yet */
-	bool impossible[WIRE_KINDS];	       /* cannot be said in this encoding */
+	bool impossible[WIRE_KINDS];           /* cannot be said in this encoding */
 };
 
 struct members {
-	struct member_list *lists;    /* table by subscription */
+	struct member_list *lists;     /* table by subscription */
 	struct membership *by_session; /* table by slot and subscription */
 	struct fan_out fan_out;
 };
@@ -53,7 +55,8 @@ void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
 /* p is no member of anything any more. */
 void members_remove_all(struct peers *ps, struct peer *p);
 
-/* Begins to deliver a POST_EVENT, whose references it takes. False: to be gone on with. */
+/* Begins to deliver a POST_EVENT, whose references it takes. False: to be gone on with.
+ */
 bool members_fan_out(struct peers *ps, struct post *event);
 /* False: still not done. True also if there is nothing to do. */
 bool members_fan_out_go_on(struct peers *ps);

@@ -10,7 +10,8 @@
 
 #include <stdio.h>
 
-/* --- checks that the worker answers itself -------------------------------------------------- */
+/* --- checks that the worker answers itself
+ * -------------------------------------------------- */
 
 static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_CALL] = "call",
@@ -63,7 +64,8 @@ static bool option_known(struct peer *p, const struct msg *m, struct slice value
 {
 	if (value.len == 0 || slice_eq_str(value, only))
 		return true;
-	peer_error(p, m->type, m->request, WAMP_ERROR_OPTION_NOT_ALLOWED, slice_str(text));
+	peer_error(p, m->type, m->request, WAMP_ERROR_OPTION_NOT_ALLOWED,
+		   slice_str(text));
 	return false;
 }
 
@@ -80,13 +82,13 @@ static void post_with_payload(struct peer *p, const struct msg *m, struct post *
 	peer_post(p, post);
 }
 
-/* --- the messages of a session ------------------------------------------------------------- */
+/* --- the messages of a session
+ * ------------------------------------------------------------- */
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
 	if (permitted(p, m, ACTION_SUBSCRIBE) &&
-	    option_known(p, m, m->match, "exact",
-			 "only exact subscriptions are served"))
+	    option_known(p, m, m->match, "exact", "only exact subscriptions are served"))
 		post_with_payload(p, m, &(struct post){.type = POST_SUBSCRIBE});
 }
 
@@ -180,7 +182,7 @@ static void on_authenticate(struct peer *p, struct msg *m)
 static void on_abort(struct peer *p, struct msg *m)
 {
 	(void)m;
-	peer_aborted_by_client(p);
+	peer_close(p, WS_CLOSE_NORMAL, "aborted by the client");
 }
 
 #define BIT(s) (1u << (s))
@@ -206,7 +208,8 @@ static const struct {
 	[WAMP_YIELD] = {on_yield, BIT(PEER_JOINED)},
 };
 
-/* --- reading ------------------------------------------------------------------------------- */
+/* --- reading
+ * ------------------------------------------------------------------------------- */
 
 static void malformed(struct peer *p, const struct msg *m, int why)
 {
@@ -233,7 +236,8 @@ static void read_one(struct peer *p, struct slice bytes)
 		malformed(p, &m, r);
 		return;
 	}
-	if (m.type >= ARRAY_LEN(on_type) || (on_type[m.type].states & BIT(p->state)) == 0) {
+	if (m.type >= ARRAY_LEN(on_type) ||
+	    (on_type[m.type].states & BIT(p->state)) == 0) {
 		snprintf(text, sizeof(text), "%s is not expected now",
 			 wamp_type_name(m.type));
 		peer_violation(p, text);

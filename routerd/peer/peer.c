@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* WAMP on one connection: upgrade, states, answers; see peer.h. Messages: peer/messages.c. */
+/* WAMP on one connection: upgrade, states, answers; see peer.h. Messages:
+ * peer/messages.c. */
 #include "routerd/peer/peer.h"
 
 #include "common/err.h"
@@ -62,8 +63,8 @@ static int frame(struct peer *p, struct slice *out_frame)
 		batch_end(out, p->serializer, FRAME_HEAD_MAX, p->separator);
 	if (out->err != 0)
 		return out->err;
-	enum framing how = p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT
-							     : FRAMING_WS_BINARY;
+	enum framing how =
+		p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT : FRAMING_WS_BINARY;
 	size_t head_len = frame_head(how, out->len - FRAME_HEAD_MAX, head);
 	uint8_t *start = out->data + FRAME_HEAD_MAX - head_len;
 	memcpy(start, head, head_len);
@@ -141,13 +142,18 @@ static void let_go(struct peer *p, const char *reason)
 	peers_renew(p->peers, p);
 }
 
+void peer_close(struct peer *p, uint16_t code, const char *reason)
+{
+	let_go(p, reason);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, code, reason);
+}
+
 void peer_abort(struct peer *p, const char *uri, struct slice message)
 {
 	msg_write_abort(peer_begin(p), p->serializer, uri, message);
 	peer_send_sure(p);
-	let_go(p, uri);
-	peer_set_state(p, PEER_CLOSING);
-	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+	peer_close(p, WS_CLOSE_NORMAL, "aborted");
 }
 
 void peer_violation(struct peer *p, const char *what)
@@ -164,23 +170,15 @@ void peer_violation(struct peer *p, const char *what)
 	msg_write_abort(peer_begin(p), p->serializer, WAMP_ERROR_PROTOCOL_VIOLATION,
 			slice_str(what));
 	peer_send_sure(p);
-	let_go(p, WAMP_ERROR_PROTOCOL_VIOLATION);
-	peer_set_state(p, PEER_CLOSING);
-	conn_close(p->conn, WS_CLOSE_PROTOCOL, "protocol violation");
-}
-
-void peer_aborted_by_client(struct peer *p)
-{
-	let_go(p, "aborted by the client");
-	peer_set_state(p, PEER_CLOSING);
-	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+	peer_close(p, WS_CLOSE_PROTOCOL, "protocol violation");
 }
 
 void peer_killed(struct peer *p, const struct revocation *r)
 {
 	char uri[WAMP_MAX_URI + 1];
 
-	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that comes first */
+	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that
+	 * comes first */
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
@@ -236,7 +234,8 @@ void peer_session_over(struct peer *p, const char *reason)
 	p->rights = NULL;
 }
 
-/* --- conn_handler -------------------------------------------------------------------------- */
+/* --- conn_handler
+ * -------------------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
@@ -258,12 +257,7 @@ static const struct peer_listener *listener_of(const struct conn *c)
 
 static bool on_path_known(const struct conn *c, struct slice path)
 {
-	const struct config_listener *l = listener_of(c)->conf;
-
-	for (size_t i = 0; i < l->n_paths; i++)
-		if (slice_eq_str(path, l->paths[i]))
-			return true;
-	return l->n_paths == 0;
+	return config_path_known(listener_of(c)->conf, path);
 }
 
 /* The client's first choice that the listener serves. */
@@ -276,9 +270,9 @@ static const char *choose_subprotocol(struct peer *p, const struct config_listen
 	while (http_list_next(req, "sec-websocket-protocol", &it, &name)) {
 		for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++) {
 			if (!slice_eq_str(name, subprotocols[i].name) ||
-			    !(l->serializers & config_serializer_bit(
-						       subprotocols[i].serializer,
-						       subprotocols[i].batched)))
+			    !(l->serializers &
+			      CONFIG_SERIALIZER(subprotocols[i].serializer,
+						subprotocols[i].batched)))
 				continue;
 			p->serializer = (uint8_t)subprotocols[i].serializer;
 			p->batched = subprotocols[i].batched;
@@ -289,13 +283,13 @@ static const char *choose_subprotocol(struct peer *p, const struct config_listen
 	return NULL;
 }
 
-static int on_upgrade(struct conn *c, const struct http_request *req, const char **text_out)
+static int on_upgrade(struct conn *c, const struct http_request *req,
+		      const char **text_out)
 {
 	struct peer *p = conn_user(c);
 	const struct peer_listener *l = listener_of(c);
 
-	if (req->has_origin && !http_origin_allowed(req->origin, l->conf->allowed_origins,
-						    l->conf->n_allowed_origins)) {
+	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
 		*text_out = "this origin may not connect here";
 		return HTTP_FORBIDDEN;
 	}

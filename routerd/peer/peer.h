@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WAMP on one connection: what state it is in, which messages it may send, and how it is answered.
- * It decodes, checks and judges; what needs routing is posted to the realm's owner, whose posts
- * come back through peer/deliver.
+ * WAMP on one connection: what state it is in, which messages it may send, and how it is
+ * answered. It decodes, checks and judges; what needs routing is posted to the realm's
+ * owner, whose posts come back through peer/deliver.
  *
  * The worker's thread only. Lives in its connection's memory, from upgrade to closed.
  */
@@ -18,13 +18,14 @@
 struct login;
 
 enum peer_state {
-	PEER_NEW = 0,	     /* no session; a HELLO may come */
+	PEER_NEW = 0,        /* no session; a HELLO may come */
 	PEER_AUTH_WAIT = 1,  /* the authenticator was asked */
 	PEER_CHALLENGED = 2, /* CHALLENGE is out; or its answer waits to be verified */
 	PEER_JOINING = 3,    /* POST_JOIN is on its way */
 	PEER_JOINED = 4,
 	PEER_LEAVING = 5, /* POST_GOODBYE is on its way; input is discarded */
-	PEER_CLOSING = 6, /* no session; the connection is being closed; input is discarded */
+	PEER_CLOSING =
+		6, /* no session; the connection is being closed; input is discarded */
 	PEER_STATE_COUNT = 7,
 };
 
@@ -35,7 +36,8 @@ struct peer {
 	uint8_t state; /* enum peer_state, changed by peer_set_state alone */
 	uint8_t serializer;
 	bool batched;
-	uint8_t separator; /* between the messages of a JSON batch, as the client writes it */
+	uint8_t separator;   /* between the messages of a JSON batch, as the client writes
+				it */
 	struct login *login; /* AUTH_WAIT to JOINING */
 	struct identity *identity;   /* JOINING to LEAVING; counted */
 	const struct rights *rights; /* of its role; lent by the configuration */
@@ -50,12 +52,13 @@ extern const struct conn_handler peer_conn_handler;
 void peer_set_state(struct peer *p, enum peer_state to);
 
 /*
- * A message to the client: append it to the returned buffer by one msg_write_*, then peer_send. 0,
- * or the buffer's error, and then nothing was sent.
+ * A message to the client: append it to the returned buffer by one msg_write_*, then
+ * peer_send. 0, or the buffer's error, and then nothing was sent.
  */
 struct buf *peer_begin(struct peer *p);
 int peer_send(struct peer *p) MUSTCHECK;
-/* The same as counted bytes for conn_send_shared, with one reference; NULL: error, or no memory. */
+/* The same as counted bytes for conn_send_shared, with one reference; NULL: error, or no
+ * memory. */
 struct shared_buf *peer_framed(struct peer *p);
 /* peer_send for what always fits and can always be said. */
 void peer_send_sure(struct peer *p);
@@ -73,11 +76,13 @@ void peer_post(struct peer *p, struct post *post);
 /* ABORT, then close. In any state but CLOSING. */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
 
-/* ABORT wamp.error.protocol_violation, counted and logged (at a limited rate), then close. */
+/* ABORT wamp.error.protocol_violation, counted and logged (at a limited rate), then
+ * close. */
 void peer_violation(struct peer *p, const char *what);
 
-/* The client has sent ABORT, which is not answered: close. */
-void peer_aborted_by_client(struct peer *p);
+/* Ends what there is of a session, and closes the connection with this code. Not in
+ * CLOSING. */
+void peer_close(struct peer *p, uint16_t code, const char *reason);
 
 /* GOODBYE, then close: the owner has forgotten the session already. */
 void peer_killed(struct peer *p, const struct revocation *r);

@@ -13,7 +13,7 @@
 enum {
 	SLOTS_FIRST = 64,
 	OUTPUT_PER_TURN = 256 * 1024, /* bytes */
-	OUT_MAX = 80 << 20,	      /* the largest payload, transcoded, and its envelope */
+	OUT_MAX = 80 << 20, /* the largest payload, transcoded, and its envelope */
 	DECODED_MAX = 16 << 20,
 	REVOCATIONS_MAX = 4096,
 };
@@ -29,14 +29,15 @@ const char *peer_counter_name(enum peer_counter which)
 	return counter_names[which];
 }
 
-/* A revocation is remembered for as long as any handshake that it may concern can last. */
+/* A revocation is remembered for as long as any handshake that it may concern can last.
+ */
 static uint64_t longest_handshake_ms(const struct config *cfg)
 {
 	uint64_t longest = 0;
 
 	for (size_t i = 0; i < cfg->n_listeners; i++)
-		if (cfg->listeners[i].handshake_ms > longest)
-			longest = cfg->listeners[i].handshake_ms;
+		if (cfg->listeners[i].options.open_handshake_timeout > longest)
+			longest = cfg->listeners[i].options.open_handshake_timeout;
 	return longest + 1000;
 }
 
@@ -51,7 +52,8 @@ int peers_init(struct peers *ps, const struct peers_params *params)
 		.loop = params->loop,
 		.log_rate = {.burst = 20},
 	};
-	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u", params->self + 1);
+	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u",
+		 params->self + 1);
 	buf_init(&ps->decoded, DECODED_MAX);
 	buf_init(&ps->out, OUT_MAX);
 	members_init(&ps->members);

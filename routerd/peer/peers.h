@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All WAMP peers of one worker, and what they share: where to post, scratch buffers, the slots by
- * which others refer to sessions, the members of subscriptions, the queue of signatures to verify,
- * the memory of revocations.
+ * All WAMP peers of one worker, and what they share: where to post, scratch buffers, the
+ * slots by which others refer to sessions, the members of subscriptions, the queue of
+ * signatures to verify, the memory of revocations.
  *
  * The worker's thread only.
  */
@@ -19,7 +19,8 @@
 
 struct peer;
 
-/* Counters of the WAMP layer; see peer_counter_name for what they are called in the log. */
+/* Counters of the WAMP layer; see peer_counter_name for what they are called in the log.
+ */
 #define PEER_COUNTERS(X)                                                                 \
 	X(SESSIONS_OPENED, "sessions_opened")                                            \
 	X(SESSIONS_CLOSED, "sessions_closed")                                            \
@@ -61,14 +62,14 @@ TAILQ_HEAD(login_queue, login);
 struct peers {
 	unsigned self; /* the worker's index */
 	unsigned n_workers;
-	struct outbox *outbox;	     /* lent, as all that follows */
+	struct outbox *outbox;       /* lent, as all that follows */
 	const struct config *config; /* the snapshot that is running */
 	struct net *net;
 	struct loop *loop;
 	char worker_name[16]; /* "worker001": x_cb_worker */
 
 	struct buf decoded; /* scratch of msg_read */
-	struct buf out;	    /* scratch of peer_begin */
+	struct buf out;     /* scratch of peer_begin */
 	struct peer_slot *slots;
 	uint32_t n_slots;
 	uint32_t first_free; /* n_slots: none */
@@ -76,7 +77,7 @@ struct peers {
 	struct members members;
 	struct login_queue to_verify; /* logins whose signature waits for a turn */
 	struct revocations revocations;
-	struct log_rate log_rate; /* for what peers can cause at will */
+	struct log_rate log_rate;    /* for what peers can cause at will */
 	uint64_t output_deadline_ns; /* of this turn, for peers_over_budget */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
@@ -98,7 +99,8 @@ void peers_fini(struct peers *ps);
 int peers_add(struct peers *ps, struct peer *p) MUSTCHECK;
 /* Takes the slot away; every reference to it is stale from now on. */
 void peers_remove(struct peers *ps, struct peer *p);
-/* Makes every reference to p stale: what comes next on this connection is another session. */
+/* Makes every reference to p stale: what comes next on this connection is another
+ * session. */
 void peers_renew(struct peers *ps, struct peer *p);
 struct session_ref peers_ref(const struct peers *ps, const struct peer *p);
 /* NULL: gone. */
@@ -108,15 +110,15 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 unsigned peers_owner(const struct peers *ps, uint16_t realm);
 
 /*
- * Handles a post from a realm's owner, or from control, for a session of this worker; takes its
- * references. False if it is a fan-out that needs another turn: then call
+ * Handles a post from a realm's owner, or from control, for a session of this worker;
+ * takes its references. False if it is a fan-out that needs another turn: then call
  * members_fan_out_go_on until it is done, before any other post is handled.
  */
 bool peers_post(struct peers *ps, struct post *p);
 
 /*
- * Remembers r, and refuses the handshakes it concerns; returns how many. Those in JOINING are left
- * to the realm's owner.
+ * Remembers r, and refuses the handshakes it concerns; returns how many. Those in JOINING
+ * are left to the realm's owner.
  */
 unsigned peers_revoke(struct peers *ps, struct revocation *r);
 

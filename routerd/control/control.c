@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Worker 0's own: authenticators and revocations; see control.h. */
+#include "routerd/control/control.h"
+
+#include "common/err.h"
+#include "common/rpc.h"
+#include "proto/auth_api.h"
+#include "routerd/control/auth_client.h"
+#include "routerd/login.h"
+
+#include <stdlib.h>
+#include <sys/queue.h>
+
+/* A revocation whose counts are coming in. */
+struct gathering {
+	LIST_ENTRY(gathering) link;
+	struct control *control;
+	struct rpc_request *req;
+	uint64_t number;
+	unsigned missing; /* workers that have not answered */
+	uint64_t sessions, pending;
+	struct timer deadline;
+};
+
+struct control {
+	struct loop *loop;
+	const struct config *config;
+	struct outbox *outbox;
+	struct auth_client **clients; /* one an authenticator */
+	uint64_t revocations;
+	LIST_HEAD(, gathering) gatherings;
+};
+
+struct control *control_new(const struct control_params *params)
+{
+	struct control *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->loop = params->loop;
+	c->config = params->config;
+	c->outbox = params->outbox;
+	LIST_INIT(&c->gatherings);
+	c->clients = calloc(c->config->n_authenticators + 1, sizeof(*c->clients));
+	if (c->clients == NULL)
+		goto fail;
+	for (size_t i = 0; i < c->config->n_authenticators; i++) {
+		c->clients[i] =
+			auth_client_new(c, c->loop, c->config, (uint16_t)i, c->outbox);
+		if (c->clients[i] == NULL)
+			goto fail;
+	}
+	return c;
+fail:
+	control_free(&c);
+	return NULL;
+}
+
+static void gathering_end(struct gathering *g)
+{
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_revoke_result_write(&b, &(struct auth_revoke_result){
+					     .sessions = g->sessions,
+					     .pending = g->pending,
+					     .partial = g->missing > 0,
+				     });
+	rpc_reply(g->req, buf_slice(&b));
+	buf_fini(&b);
+	timer_disarm(&g->deadline);
+	LIST_REMOVE(g, link);
+	free(g);
+}
+
+void control_free(struct control **cp)
+{
+	struct control *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
+	while (!LIST_EMPTY(&c->gatherings))
+		gathering_end(LIST_FIRST(&c->gatherings));
+	for (size_t i = 0; c->clients != NULL && i < c->config->n_authenticators; i++)
+		auth_client_free(&c->clients[i]);
+	free(c->clients);
+	free(c);
+}
+
+uint64_t control_revocations(const struct control *c)
+{
+	return c->revocations;
+}
+
+static void on_deadline(void *arg)
+{
+	gathering_end(arg);
+}
+
+static void reply_no_memory(struct rpc_request *req)
+{
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_error_write(&b, &(struct auth_error){
+				     .kind = AUTH_ERROR_TEMPORARY,
+				     .uri = slice_str(AUTH_ERROR_UNAVAILABLE),
+				     .message = slice_str("out of memory"),
+				     .retry_after_ms = FIELD_NONE,
+			     });
+	rpc_reply_error(req, buf_slice(&b));
+	buf_fini(&b);
+}
+
+void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req)
+{
+	struct gathering *g = calloc(1, sizeof(*g));
+
+	r->number = c->revocations + 1;
+	struct revocation *shared = revocation_new(r);
+	if (g == NULL || shared == NULL) {
+		free(g);
+		revocation_unref(&shared);
+		reply_no_memory(req);
+		return;
+	}
+	c->revocations++;
+	g->control = c;
+	g->req = req;
+	g->number = r->number;
+	g->missing = c->outbox->n_workers;
+	timer_init(&g->deadline, c->loop, on_deadline, g);
+	timer_arm(&g->deadline, AUTH_REVOKE_MS);
+	LIST_INSERT_HEAD(&c->gatherings, g, link);
+	for (unsigned w = 0; w < c->outbox->n_workers; w++)
+		post_send(c->outbox, w,
+			  &(struct post){
+				  .type = POST_REVOKE,
+				  .revocation = revocation_ref(shared),
+			  });
+	revocation_unref(&shared);
+}
+
+/* Late counts, after the deadline, are for nobody. */
+static void on_revoked(struct control *c, const struct post *p)
+{
+	struct gathering *g;
+
+	LIST_FOREACH (g, &c->gatherings, link) {
+		if (g->number != p->id)
+			continue;
+		g->sessions += p->counts.sessions;
+		g->pending += p->counts.pending;
+		if (--g->missing == 0)
+			gathering_end(g);
+		return;
+	}
+}
+
+void control_post(struct control *c, struct post *p)
+{
+	switch ((enum post_type)p->type) {
+	case POST_LOGIN: {
+		struct login_question *q = p->question;
+		p->question = NULL;
+		auth_client_ask(c->clients[q->authenticator], p->session, q);
+		break;
+	}
+	case POST_LOGIN_CANCEL:
+		for (size_t i = 0; i < c->config->n_authenticators; i++)
+			auth_client_cancel(c->clients[i], p->session);
+		break;
+	case POST_LOGIN_REPORT:
+		auth_client_report(c->clients[p->report->authenticator], p->report);
+		break;
+	case POST_REVOKED:
+		on_revoked(c, p);
+		break;
+	default:
+		ASSERT(!"a post that is not for control");
+	}
+	post_drop(p);
+}
+
+void control_log_stats(const struct control *c)
+{
+	for (size_t i = 0; i < c->config->n_authenticators; i++)
+		auth_client_log_stats(c->clients[i]);
+}

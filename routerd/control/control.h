@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What runs on worker 0 beside its share of peers and realms: the connections to the
+ * authenticators, and revocations, which go to every worker and whose counts come back.
+ *
+ * Worker 0 only.
+ */
+#ifndef ROUTERD_CONTROL_CONTROL_H
+#define ROUTERD_CONTROL_CONTROL_H
+
+#include "common/loop.h"
+#include "routerd/config.h"
+#include "routerd/outbox.h"
+#include "routerd/post.h"
+
+struct control;
+struct auth_revoke;
+struct rpc_request;
+
+struct control_params {
+	struct loop *loop; /* lent, as the others, until control_free */
+	const struct config *config;
+	struct outbox *outbox;
+};
+
+/* Begins to connect to every authenticator. NULL: no memory. */
+struct control *control_new(const struct control_params *params) MUSTCHECK;
+
+/* Closes the connections; logins that wait are dropped without an answer. */
+void control_free(struct control **c);
+
+/* Handles POST_LOGIN, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED; takes its
+ * references. */
+void control_post(struct control *c, struct post *p);
+
+/* One line for each authenticator. */
+void control_log_stats(const struct control *c);
+
+/* --- for auth_client
+ * ----------------------------------------------------------------------- */
+
+/* Number of the last revocation; it goes into the stamp of every question. */
+uint64_t control_revocations(const struct control *c);
+
+/*
+ * An authenticator revokes. *r needs everything but its number. The counts of all workers
+ * go to req, after at most AUTH_REVOKE_MS.
+ */
+void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req);
+
+#endif

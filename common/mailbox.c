@@ -261,6 +261,11 @@ void mailbox_take_own(struct mailboxes *m, unsigned self, struct mail_list *out)
 	settle(m, &m->box[self].from[self]);
 }
 
+bool mailbox_has_own(const struct mailboxes *m, unsigned self)
+{
+	return m->box[self].sender.staged[self].last != NULL;
+}
+
 void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b)
 {
 	struct mailbox *box = &m->box[self];

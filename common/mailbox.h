@@ -41,8 +41,8 @@ struct mailbox_counters {
 	uint64_t wakeups; /* that had to wake the reader */
 };
 
-/* n boxes for items of sizeof() item_size; high and low water in bytes, low < high. NULL: no memory or
- * descriptors. */
+/* n boxes for items of sizeof() item_size; high and low water in bytes, low < high. NULL:
+ * no memory or descriptors. */
 struct mailboxes *mailboxes_new(unsigned n, size_t item_size, size_t high,
 				size_t low) MUSTCHECK;
 
@@ -70,6 +70,9 @@ void mailbox_take(struct mailboxes *m, unsigned self, struct mail_list *out);
 
 /* Appends what self has staged for itself to *out. Needs no turn's end. */
 void mailbox_take_own(struct mailboxes *m, unsigned self, struct mail_list *out);
+
+/* Has self staged something for itself that was not taken yet? */
+bool mailbox_has_own(const struct mailboxes *m, unsigned self);
 
 /* The reader is done with a batch that it has taken off its list; frees it. */
 void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b);

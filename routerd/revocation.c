@@ -119,14 +119,14 @@ void revocations_expire(struct revocations *rs, uint64_t now_ms)
 
 enum revocation_verdict revocations_find(const struct revocations *rs,
 					 const struct identity *i,
-					 const struct revocation **out)
+					 struct revocation **out)
 {
 	const struct remembered_revocation *rr;
 
 	if (!i->stamp.asked)
 		return REVOCATION_NONE;
 	TAILQ_FOREACH (rr, &rs->list, link) {
-		const struct revocation *r = rr->revocation;
+		struct revocation *r = rr->revocation;
 		if (revocation_matches(r, i) && revocation_is_newer(r, &i->stamp)) {
 			*out = r;
 			return REVOCATION_FOUND;

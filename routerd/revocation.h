@@ -76,6 +76,6 @@ enum revocation_verdict {
 /* May this login go on? */
 enum revocation_verdict revocations_find(const struct revocations *rs,
 					 const struct identity *i,
-					 const struct revocation **out);
+					 struct revocation **out);
 
 #endif

@@ -362,7 +362,7 @@ bool login_identify(struct peer *p, struct identity *who)
 
 bool login_not_revoked(struct peer *p)
 {
-	const struct revocation *r;
+	struct revocation *r;
 
 	switch (revocations_find(&p->peers->revocations, p->login->identity, &r)) {
 	case REVOCATION_NONE:

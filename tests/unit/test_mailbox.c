@@ -105,7 +105,9 @@ static void test_own_items_need_no_turn(void **state)
 	(void)state;
 	for (uint64_t i = 0; i < 3 * MAIL_BATCH_ITEMS; i++)
 		stage(m, 0, 0, i, 0);
+	assert_true(mailbox_has_own(m, 0));
 	mailbox_take_own(m, 0, &l);
+	assert_false(mailbox_has_own(m, 0));
 	for (uint64_t i = 0; i < 3 * MAIL_BATCH_ITEMS; i++) {
 		assert_true(pop(m, 0, &l, &got));
 		assert_int_equal(got.seq, i);

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's turns, and which post goes where; see worker.h. */
+#include "routerd/worker.h"
+
+#include "common/err.h"
+#include "routerd/control/control.h"
+#include "routerd/core/realm.h"
+#include "routerd/net/conn.h"
+#include "routerd/peer/peer.h"
+#include "routerd/peer/peers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+	POSTS_PER_LOOK = 16,  /* posts between two looks at the clock */
+	TURN_NS = 1000000,    /* after which output is flushed */
+	STOP_FLUSH_MS = 5000, /* for goodbyes, when stopping */
+	STATS_MAX = 64 * 1024,
+};
+
+enum stop_phase {
+	STOP_NONE = 0,
+	STOP_DRAINING = 1, /* every worker is asked for the last of its posts */
+	STOP_CLOSING = 2,  /* Close 1012 is on its way to every client */
+	STOP_DONE = 3,
+};
+
+struct worker {
+	unsigned index, n_workers;
+	char name[8]; /* "w2" */
+	const struct config *config;
+	struct mailboxes *boxes;
+	struct outbox outbox;
+	struct loop *loop;
+	struct event mail_event;
+	struct mail_list inbox; /* taken, not handled yet */
+	struct net net;
+	bool net_ready;
+	struct peers peers;
+	struct conn_conf *conn_confs;    /* one a listener */
+	struct peer_listener *listeners; /* one a listener */
+	struct realm **realms;           /* NULL where another worker is the owner */
+	struct control *control;         /* worker 0 */
+
+	enum stop_phase stop;
+	unsigned drains_answered, drains_missing;
+	uint64_t stop_deadline_ms;
+	struct timer stop_timer;
+
+	uint64_t posts_in; /* from other workers */
+};
+
+static _Atomic bool stalled;
+
+void worker_stall_toggle(void)
+{
+	atomic_store(&stalled, !atomic_load(&stalled));
+}
+
+/* --- stopping
+ * ------------------------------------------------------------------------------ */
+
+static void stop_begin(struct worker *w)
+{
+	if (w->stop != STOP_NONE)
+		return;
+	w->stop = STOP_DRAINING;
+	w->drains_missing = w->n_workers;
+	w->stop_deadline_ms = loop_now_ms(w->loop) + STOP_FLUSH_MS;
+	timer_arm(&w->stop_timer, STOP_FLUSH_MS);
+	for (unsigned to = 0; to < w->n_workers; to++)
+		post_send(&w->outbox, to,
+			  &(struct post){
+				  .type = POST_DRAIN,
+				  .session.worker = (uint16_t)w->index,
+			  });
+}
+
+/* No GOODBYE: after one, autobahn-js would not come back. */
+static void stop_close(struct worker *w)
+{
+	w->stop = STOP_CLOSING;
+	net_close_all(&w->net, WS_CLOSE_RESTART, "the router is being restarted");
+}
+
+/* The timer only makes a turn; the deadline is looked at there. */
+static void on_stop_timer(void *arg)
+{
+	(void)arg;
+}
+
+static void stop_go_on(struct worker *w)
+{
+	bool late = loop_now_ms(w->loop) >= w->stop_deadline_ms;
+
+	if (w->stop == STOP_DRAINING && (w->drains_missing == 0 || late))
+		stop_close(w);
+	if (w->stop != STOP_CLOSING)
+		return;
+	if ((net_conns(&w->net) > 0 || w->drains_answered < w->n_workers) && !late)
+		return;
+	w->stop = STOP_DONE;
+	post_send(&w->outbox, 0, &(struct post){.type = POST_STOPPED});
+	timer_disarm(&w->stop_timer);
+	/* worker 0 waits for the others: control ends its loop */
+	if (w->index != 0)
+		loop_stop(w->loop);
+}
+
+/* --- posts
+ * --------------------------------------------------------------------------------- */
+
+static bool refused_by_revocation(struct worker *w, struct post *p)
+{
+	struct revocation *found = NULL;
+	enum revocation_verdict v =
+		revocations_find(&w->peers.revocations, p->identity, &found);
+
+	if (v == REVOCATION_NONE)
+		return false;
+	post_send(&w->outbox, p->session.worker,
+		  &(struct post){
+			  .type = POST_JOIN_REFUSED,
+			  .session = p->session,
+			  .revocation = found == NULL ? NULL : revocation_ref(found),
+		  });
+	post_drop(p);
+	return true;
+}
+
+static void on_revoke(struct worker *w, struct post *p)
+{
+	struct revocation *r = p->revocation;
+	struct post counts = {.type = POST_REVOKED, .id = r->number};
+
+	counts.counts.pending = peers_revoke(&w->peers, r);
+	for (size_t i = 0; i < w->config->n_realms; i++)
+		if (w->realms[i] != NULL)
+			counts.counts.sessions += realm_revoke(w->realms[i], r);
+	post_drop(p);
+	post_send(&w->outbox, 0, &counts);
+}
+
+static void on_connection(struct worker *w, struct post *p)
+{
+	size_t l = p->connection.listener;
+
+	/* fd is taken, and counted down, even if there is no memory for it */
+	struct conn *c = conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l],
+				    &peer_conn_handler);
+	p->connection.fd = -1;
+	if (c != NULL && w->stop >= STOP_CLOSING)
+		conn_close(c, WS_CLOSE_RESTART, NULL);
+}
+
+static void log_stats(struct worker *w);
+
+/* False: a fan-out goes on in the next turn. */
+static bool handle(struct worker *w, struct post *p)
+{
+	switch ((enum post_type)p->type) {
+	case POST_JOIN:
+		if (!refused_by_revocation(w, p))
+			realm_post(w->realms[p->realm], p);
+		return true;
+	case POST_GONE:
+	case POST_GOODBYE:
+	case POST_SUBSCRIBE:
+	case POST_UNSUBSCRIBE:
+	case POST_PUBLISH:
+	case POST_REGISTER:
+	case POST_UNREGISTER:
+	case POST_CALL:
+	case POST_YIELD:
+	case POST_INVOCATION_ERROR:
+	case POST_UNDELIVERABLE:
+		realm_post(w->realms[p->realm], p);
+		return true;
+	case POST_JOINED:
+	case POST_JOIN_REFUSED:
+	case POST_LEFT:
+	case POST_KILLED:
+	case POST_SUBSCRIBED:
+	case POST_UNSUBSCRIBED:
+	case POST_PUBLISHED:
+	case POST_REGISTERED:
+	case POST_UNREGISTERED:
+	case POST_INVOCATION:
+	case POST_RESULT:
+	case POST_ERROR:
+	case POST_EVENT:
+	case POST_LOGIN_ANSWER:
+		return peers_post(&w->peers, p);
+	case POST_CONNECTION:
+		on_connection(w, p);
+		return true;
+	case POST_LOGIN:
+	case POST_LOGIN_CANCEL:
+	case POST_LOGIN_REPORT:
+	case POST_REVOKED:
+	case POST_STOPPED:
+		control_post(w->control, p);
+		return true;
+	case POST_REVOKE:
+		on_revoke(w, p);
+		return true;
+	case POST_STATS:
+		log_stats(w);
+		return true;
+	case POST_STOP:
+		stop_begin(w);
+		return true;
+	case POST_DRAIN:
+		w->drains_answered++;
+		post_send(&w->outbox, p->session.worker,
+			  &(struct post){.type = POST_DRAINED});
+		return true;
+	case POST_DRAINED:
+		w->drains_missing--;
+		return true;
+	case POST_TYPE_COUNT:
+		break;
+	}
+	ASSERT(!"a post of no type");
+}
+
+/* Handles posts until none is left, or the turn's share of output is made: then true. */
+static bool handle_posts(struct worker *w)
+{
+	unsigned n = 0;
+	bool enough = !members_fan_out_go_on(&w->peers);
+
+	while (!enough) {
+		mailbox_take_own(w->boxes, w->index, &w->inbox);
+		struct mail_batch *b = STAILQ_FIRST(&w->inbox);
+		if (b == NULL)
+			return false;
+		struct post *posts = (struct post *)(void *)b->items;
+		if (b->from != w->index && b->taken == 0)
+			w->posts_in += b->count;
+		while (b->taken < b->count && !enough) {
+			bool done = handle(w, &posts[b->taken++]);
+			enough = !done || (++n % POSTS_PER_LOOK == 0 &&
+					   peers_over_budget(&w->peers));
+		}
+		if (b->taken == b->count) {
+			STAILQ_REMOVE_HEAD(&w->inbox, link);
+			mailbox_done(w->boxes, w->index, b);
+		}
+	}
+	return true;
+}
+
+static void stand_still(const struct worker *w)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	while (atomic_load_explicit(&stalled, memory_order_relaxed) &&
+	       w->config->debug.stall_worker == (int)w->index)
+		nanosleep(&ms, NULL);
+}
+
+/* Pressure anywhere stops reading everywhere; what is accepted already goes on. */
+static void follow_pressure(struct worker *w)
+{
+	bool pause = mailbox_pressure(w->boxes) || w->stop != STOP_NONE;
+
+	if (w->net.paused && !pause)
+		net_resume_all(&w->net);
+	w->net.paused = pause;
+}
+
+static bool on_turn_end(void *arg)
+{
+	struct worker *w = arg;
+
+	stand_still(w);
+	w->peers.output_deadline_ns = clock_now_ns() + TURN_NS;
+	bool more = handle_posts(w);
+	if (peers_verify_some(&w->peers))
+		more = true;
+	if (w->stop != STOP_NONE)
+		stop_go_on(w);
+	if (net_turn_end(&w->net))
+		more = true;
+	mailbox_hand_over(w->boxes, w->index);
+	follow_pressure(w);
+	return more || mailbox_has_own(w->boxes, w->index);
+}
+
+static void on_mail(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	mailbox_take(w->boxes, w->index, &w->inbox);
+}
+
+/* --- statistics
+ * ---------------------------------------------------------------------------- */
+
+static void log_realm_stats(struct worker *w, size_t i)
+{
+	struct realm_counters c = realm_counters(w->realms[i]);
+
+	log_info(w->name,
+		 "counters realm=%s sessions=%llu subscriptions=%llu memberships=%llu "
+		 "registrations=%llu calls_in_flight=%llu publishes=%llu events=%llu "
+		 "calls=%llu results=%llu errors=%llu kills=%llu dropped_posts=%llu",
+		 w->config->realms[i].name, (unsigned long long)c.sessions,
+		 (unsigned long long)c.subscriptions, (unsigned long long)c.memberships,
+		 (unsigned long long)c.registrations,
+		 (unsigned long long)c.calls_in_flight, (unsigned long long)c.publishes,
+		 (unsigned long long)c.events_posted, (unsigned long long)c.calls,
+		 (unsigned long long)c.results, (unsigned long long)c.errors,
+		 (unsigned long long)c.kills, (unsigned long long)c.dropped_posts);
+}
+
+static void log_stats(struct worker *w)
+{
+	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
+	const uint64_t *pc = w->peers.counters;
+	struct buf b;
+
+	buf_init(&b, STATS_MAX);
+	buf_printf(&b, "counters worker=%u connections=%u sessions=%llu", w->index,
+		   net_conns(&w->net),
+		   (unsigned long long)(pc[PEER_SESSIONS_OPENED] -
+					pc[PEER_SESSIONS_CLOSED]));
+	buf_printf(
+		&b,
+		" posts=%llu posts_out=%llu posts_in=%llu batches_out=%llu wakeups=%llu",
+		(unsigned long long)w->outbox.n_posts, (unsigned long long)m->items,
+		(unsigned long long)w->posts_in, (unsigned long long)m->batches,
+		(unsigned long long)m->wakeups);
+	for (unsigned i = 0; i < PEER_COUNTER_COUNT; i++)
+		buf_printf(&b, " %s=%llu", peer_counter_name(i),
+			   (unsigned long long)pc[i]);
+	for (unsigned i = 0; i < NET_COUNTER_COUNT; i++)
+		buf_printf(&b, " %s=%llu", net_counter_name(i),
+			   (unsigned long long)net_counter_get(&w->net, i));
+	buf_put_u8(&b, '\0');
+	if (b.err == 0)
+		log_info(w->name, "%s", (const char *)b.data);
+	buf_fini(&b);
+	for (size_t i = 0; i < w->config->n_realms; i++)
+		if (w->realms[i] != NULL)
+			log_realm_stats(w, i);
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------- */
+
+static int make_realms(struct worker *w)
+{
+	const struct config *cfg = w->config;
+	struct realm_limits limits = {
+		.subscriptions = (uint32_t)cfg->limits.session_subscriptions,
+		.registrations = (uint32_t)cfg->limits.session_registrations,
+		.calls = (uint32_t)cfg->limits.pending_calls,
+		.invocations = UINT32_MAX, /* bounded by its callers' calls */
+	};
+
+	w->realms = calloc(cfg->n_realms + 1, sizeof(*w->realms));
+	if (w->realms == NULL)
+		return E_NOMEM;
+	for (size_t i = 0; i < cfg->n_realms; i++) {
+		if (peers_owner(&w->peers, (uint16_t)i) != w->index)
+			continue;
+		w->realms[i] = realm_new((uint16_t)i, (unsigned)cfg->n_realms,
+					 w->n_workers, &limits, &w->outbox);
+		if (w->realms[i] == NULL)
+			return E_NOMEM;
+	}
+	return 0;
+}
+
+static int make_listeners(struct worker *w)
+{
+	const struct config *cfg = w->config;
+
+	w->conn_confs = calloc(cfg->n_listeners + 1, sizeof(*w->conn_confs));
+	w->listeners = calloc(cfg->n_listeners + 1, sizeof(*w->listeners));
+	if (w->conn_confs == NULL || w->listeners == NULL)
+		return E_NOMEM;
+	for (size_t i = 0; i < cfg->n_listeners; i++) {
+		const struct config_listener *l = &cfg->listeners[i];
+		w->listeners[i] = (struct peer_listener){.peers = &w->peers, .conf = l};
+		w->conn_confs[i] = (struct conn_conf){
+			.user = &w->listeners[i],
+			.name = l->name,
+			.early_message_max = CONN_EARLY_MESSAGE_MAX,
+			.message_max = (uint32_t)l->options.max_message_size,
+			.handshake_ms = l->options.open_handshake_timeout,
+			.ping_interval_ms = l->options.auto_ping_interval,
+			.ping_timeout_ms = l->options.auto_ping_timeout,
+			.close_ms = l->options.close_handshake_timeout,
+			.queue_max = cfg->limits.queue_size,
+		};
+	}
+	return 0;
+}
+
+static int make_peers(struct worker *w)
+{
+	struct net_limits limits = {
+		.max_queued = w->config->limits.queued_total / w->n_workers,
+		.max_incomplete = w->config->limits.incomplete_total / w->n_workers,
+	};
+	int r = net_init(&w->net, w->loop, w->name, &limits);
+
+	if (r != 0)
+		return r;
+	w->net_ready = true;
+	return peers_init(&w->peers, &(struct peers_params){
+					     .self = w->index,
+					     .n_workers = w->n_workers,
+					     .outbox = &w->outbox,
+					     .config = w->config,
+					     .net = &w->net,
+					     .loop = w->loop,
+				     });
+}
+
+struct worker *worker_new(const struct worker_params *params)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	w->index = params->index;
+	w->n_workers = params->n_workers;
+	w->config = params->config;
+	w->boxes = params->boxes;
+	w->outbox = (struct outbox){
+		.boxes = w->boxes, .self = w->index, .n_workers = w->n_workers};
+	snprintf(w->name, sizeof(w->name), "w%u", w->index);
+	STAILQ_INIT(&w->inbox);
+	w->loop = loop_new(on_turn_end, w);
+	if (w->loop == NULL)
+		goto fail;
+	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),
+		     EV_READ | EV_PERSIST, on_mail, w);
+	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
+	if (event_add(&w->mail_event, NULL) != 0 || make_peers(w) != 0 ||
+	    make_listeners(w) != 0 || make_realms(w) != 0)
+		goto fail;
+	return w;
+fail:
+	worker_free(&w);
+	return NULL;
+}
+
+/* Posts that were taken and not handled. */
+static void drop_inbox(struct worker *w)
+{
+	while (!STAILQ_EMPTY(&w->inbox)) {
+		struct mail_batch *b = STAILQ_FIRST(&w->inbox);
+		struct post *posts = (struct post *)(void *)b->items;
+		STAILQ_REMOVE_HEAD(&w->inbox, link);
+		while (b->taken < b->count)
+			post_drop(&posts[b->taken++]);
+		mailbox_done(w->boxes, w->index, b);
+	}
+}
+
+void worker_free(struct worker **wp)
+{
+	struct worker *w = *wp;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	if (w->net_ready) {
+		net_fini(&w->net);
+		peers_fini(&w->peers);
+	}
+	for (size_t i = 0; w->realms != NULL && i < w->config->n_realms; i++)
+		realm_free(&w->realms[i]);
+	drop_inbox(w);
+	if (w->loop != NULL) {
+		event_del(&w->mail_event);
+		timer_disarm(&w->stop_timer);
+	}
+	loop_free(&w->loop);
+	free(w->realms);
+	free(w->conn_confs);
+	free(w->listeners);
+	free(w);
+}
+
+void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live)
+{
+	w->conn_confs[listener].live = live;
+}
+
+void worker_set_control(struct worker *w, struct control *c)
+{
+	w->control = c;
+}
+
+struct loop *worker_loop(struct worker *w)
+{
+	return w->loop;
+}
+
+struct outbox *worker_outbox(struct worker *w)
+{
+	return &w->outbox;
+}
+
+void worker_run(struct worker *w)
+{
+	loop_run(w->loop);
+}

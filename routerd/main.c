@@ -144,7 +144,11 @@ static void log_ready(const struct router *r)
 
 static void router_fini(struct router *r)
 {
-	/* the connections first: they count down in control's listeners */
+	/* connections count down in control's listeners, which are on worker 0's loop */
+	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
+		if (r->workers[i] != NULL)
+			worker_drop_connections(r->workers[i]);
+	control_free(&r->control);
 	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
 		worker_free(&r->workers[i]);
 	mailboxes_free(&r->boxes, drop_post);
@@ -207,7 +211,6 @@ static int serve(const char *path)
 	r.n_workers = r.config->threads > 0 ? (unsigned)r.config->threads
 					    : cpus_threads(cpus_allowed(""));
 	int code = run(&r);
-	/* control's loop is worker 0's, its listeners are counted in by connections */
 	router_fini(&r);
 	return code;
 }

@@ -467,6 +467,15 @@ static void drop_inbox(struct worker *w)
 	}
 }
 
+void worker_drop_connections(struct worker *w)
+{
+	if (!w->net_ready)
+		return;
+	w->net_ready = false;
+	net_fini(&w->net);
+	peers_fini(&w->peers);
+}
+
 void worker_free(struct worker **wp)
 {
 	struct worker *w = *wp;
@@ -474,10 +483,7 @@ void worker_free(struct worker **wp)
 	*wp = NULL;
 	if (w == NULL)
 		return;
-	if (w->net_ready) {
-		net_fini(&w->net);
-		peers_fini(&w->peers);
-	}
+	worker_drop_connections(w);
 	for (size_t i = 0; w->realms != NULL && i < w->config->n_realms; i++)
 		realm_free(&w->realms[i]);
 	drop_inbox(w);

@@ -30,7 +30,9 @@ struct worker_params {
 
 /* Any thread, before its own starts. NULL: no memory or no descriptors. */
 struct worker *worker_new(const struct worker_params *params) MUSTCHECK;
-/* After its thread has ended, and before the mailboxes are freed. */
+/* After its thread has ended: drops every connection. */
+void worker_drop_connections(struct worker *w);
+/* After that, and before the mailboxes are freed. */
 void worker_free(struct worker **w);
 
 /* Before its thread starts: where the connections of a listener are counted

@@ -11,6 +11,9 @@ prefix     ?= /usr/local
 sbindir    ?= $(prefix)/sbin
 bindir     ?= $(prefix)/bin
 sysconfdir ?= /etc
+unitdir    ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+docdir     ?= $(prefix)/share/doc/routerd
 
 .SUFFIXES:
 .DELETE_ON_ERROR:
@@ -130,7 +133,7 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: deps clients demo run integ check check-long
+.PHONY: deps clients demo run integ check check-long install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
 tools: $(TOOLS) ## build the test programs that are no unit tests
 
@@ -169,6 +172,27 @@ check: deps ## every test, in less than 15 minutes
 	$(Q)$(PYTHON) tests/run.py check
 check-long: deps ## what does not fit into check: everything under sanitizers, valgrind, chroots
 	$(Q)$(PYTHON) tests/run.py check-long
+
+# configuration that is there already is never overwritten
+install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unitdir, sysusersdir)
+	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(unitdir) $(sysusersdir) \
+	  $(docdir)/examples $(sysconfdir)/routerd $(sysconfdir)/authd)
+	install -m 755 $(B)/routerd/routerd $(B)/authd/authd $(DESTDIR)$(sbindir)
+	install -m 755 $(B)/authd/authctl $(DESTDIR)$(bindir)
+	set -e; for u in routerd.service authd.service authd.socket; do \
+	  sed 's|@sbindir@|$(sbindir)|; s|@sysconfdir@|$(sysconfdir)|' etc/systemd/$$u \
+	    > $(DESTDIR)$(unitdir)/$$u; chmod 644 $(DESTDIR)$(unitdir)/$$u; done
+	install -m 644 etc/sysusers/wamp-router.conf $(DESTDIR)$(sysusersdir)
+	install -m 644 README.md LICENSE proto/auth-protocol.md $(DESTDIR)$(docdir)
+	cp -r etc/examples/. $(DESTDIR)$(docdir)/examples
+	set -e; for d in routerd authd; do \
+	  [ -e $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml ] || \
+	  install -m 644 etc/systemd/$$d.yaml $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml; done
+uninstall: ## remove what install put there, but for configuration
+	rm -f $(DESTDIR)$(sbindir)/routerd $(DESTDIR)$(sbindir)/authd $(DESTDIR)$(bindir)/authctl
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,routerd.service authd.service authd.socket)
+	rm -f $(DESTDIR)$(sysusersdir)/wamp-router.conf
+	rm -rf $(DESTDIR)$(docdir)
 
 clean: ## remove what was built
 	rm -rf build

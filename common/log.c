@@ -83,7 +83,7 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 	(void)ignored;
 }
 
-struct log_quoted log_quote(struct slice s)
+static struct log_quoted quote(struct slice s, uint8_t first_plain)
 {
 	static const char hex[] = "0123456789abcdef";
 	struct log_quoted q;
@@ -91,7 +91,8 @@ struct log_quoted log_quote(struct slice s)
 
 	for (size_t i = 0; i < s.len; i++) {
 		uint8_t c = s.p[i];
-		bool plain = c > ' ' && c < 0x7f && c != '"' && c != '=' && c != '\\';
+		bool plain =
+			c >= first_plain && c < 0x7f && c != '"' && c != '=' && c != '\\';
 		if (n + (plain ? 1 : 4) + 4 > sizeof(q.text)) {
 			memcpy(q.text + n, "...", 3);
 			n += 3;
@@ -108,6 +109,16 @@ struct log_quoted log_quote(struct slice s)
 	}
 	q.text[n] = '\0';
 	return q;
+}
+
+struct log_quoted log_quote(struct slice s)
+{
+	return quote(s, ' ' + 1);
+}
+
+struct log_quoted log_quote_text(struct slice s)
+{
+	return quote(s, ' ');
 }
 
 bool log_rate_ok(struct log_rate *r, uint64_t now_ms, unsigned *dropped_out)

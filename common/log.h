@@ -57,11 +57,13 @@ struct log_quoted {
 };
 
 /*
- * Foreign bytes as they may stand in a line: printable ASCII other than space, '"', '='
- * and '\' as it is, everything else as \xNN. Use as log_quote(s).text in the arguments of
- * log_write.
+ * Foreign bytes as they may stand in a line: printable ASCII as it is, but for '"', '=',
+ * '\\' and (in log_quote) the space; everything else as \xNN. log_quote is for a bare
+ * value, log_quote_text for one between quotes. Use as log_quote(s).text in the arguments
+ * of log_write.
  */
 struct log_quoted log_quote(struct slice s);
+struct log_quoted log_quote_text(struct slice s);
 
 /* At most burst lines a second for one kind of event; the rest is counted. */
 struct log_rate {

@@ -553,6 +553,8 @@ void http_write_answer(struct buf *out, int status, const char *text, bool head_
 	else if (status == HTTP_UPGRADE_REQUIRED)
 		more = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 		       "Connection: close, Upgrade\r\n";
+	else if (status == HTTP_UNAVAILABLE)
+		more = "Retry-After: 2\r\nConnection: close\r\n";
 	buf_printf(out,
 		   "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n"
 		   "Content-Length: %zu\r\n\r\n%s",

@@ -54,6 +54,7 @@ void post_drop(struct post *p)
 	case POST_ERROR:
 	case POST_EVENT:
 	case POST_LOGIN_CANCEL:
+	case POST_HOLD_QUEUE:
 	case POST_REVOKED:
 	case POST_STATS:
 	case POST_STOP:

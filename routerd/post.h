@@ -81,6 +81,7 @@ enum post_type {
 	POST_LOGIN_CANCEL, /* worker to 0: session, whose POST_LOGIN is moot */
 	POST_LOGIN_ANSWER, /* 0 to worker: session, answer */
 	POST_LOGIN_REPORT, /* worker to 0: report, for the authenticator's records */
+	POST_HOLD_QUEUE,   /* 0 to each worker: id: authenticator, full */
 	POST_REVOKE,       /* 0 to each worker: revocation */
 	POST_REVOKED,      /* worker to 0: id: the revocation's number; counts */
 	POST_STATS,        /* 0 to each worker: log your counters */
@@ -110,6 +111,7 @@ struct post {
 	uint8_t type; /* enum post_type */
 	bool acknowledge;
 	bool exclude_me;
+	bool full;
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* index in the configuration */
 	struct session_ref session;

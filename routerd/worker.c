@@ -203,6 +203,9 @@ static bool handle(struct worker *w, struct post *p)
 	case POST_STOPPED:
 		control_post(w->control, p);
 		return true;
+	case POST_HOLD_QUEUE:
+		peers_hold_queue(&w->peers, (unsigned)p->id, p->full);
+		return true;
 	case POST_REVOKE:
 		on_revoke(w, p);
 		return true;

@@ -76,6 +76,7 @@ struct auth_client {
 	struct question *questions; /* table of all, by session */
 	struct question_list held, in_flight;
 	unsigned n_held, n_in_flight;
+	bool full_said;    /* the workers believe that no more can be held */
 	struct timer tick; /* armed while something is held */
 
 	struct {
@@ -105,6 +106,23 @@ static struct question_key key_of(struct session_ref s)
 		.slot = s.slot, .generation = s.generation, .worker = s.worker};
 }
 
+/* Tells the workers when the hold queue is full, and when a quarter of it is free again.
+ */
+static void note_fullness(struct auth_client *a)
+{
+	unsigned max = (unsigned)a->config->limits.hold_queue;
+	bool full = a->n_held >= (a->full_said ? max - max / 4 : max);
+
+	if (full == a->full_said)
+		return;
+	a->full_said = full;
+	outbox_send_all(a->outbox, &(struct post){
+					   .type = POST_HOLD_QUEUE,
+					   .id = a->index,
+					   .full = full,
+				   });
+}
+
 static void list_remove(struct question *qu)
 {
 	struct auth_client *a = qu->client;
@@ -115,6 +133,7 @@ static void list_remove(struct question *qu)
 	} else {
 		TAILQ_REMOVE(&a->held, qu, link);
 		a->n_held--;
+		note_fullness(a);
 	}
 }
 
@@ -132,6 +151,7 @@ static void hold(struct question *qu)
 	TAILQ_INSERT_TAIL(&a->held, qu, link);
 	if (a->n_held++ == 0)
 		timer_arm(&a->tick, TICK_MS);
+	note_fullness(a);
 }
 
 static void forget(struct question *qu)

@@ -181,6 +181,7 @@ void deliver(struct peer *p, struct post *post)
 	case POST_LOGIN_CANCEL:
 	case POST_LOGIN_REPORT:
 	case POST_REVOKE:
+	case POST_HOLD_QUEUE:
 	case POST_REVOKED:
 	case POST_STATS:
 	case POST_STOP:

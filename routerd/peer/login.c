@@ -127,7 +127,7 @@ void login_deny(struct peer *p, const char *uri, struct slice message)
 	if (may_log(p->peers, &suppressed))
 		log_info(conn_prefix(p->conn).text,
 			 "login denied uri=%s message=\"%s\" corr=%s suppressed=%u",
-			 log_quote(slice_str(uri)).text, log_quote(message).text,
+			 log_quote(slice_str(uri)).text, log_quote_text(message).text,
 			 p->login->corr, suppressed);
 	peer_abort(p, uri, message);
 }
@@ -277,7 +277,7 @@ static void answer_error(struct peer *p, struct slice bytes)
 		break;
 	}
 	snprintf(detail, sizeof(detail), "authenticator: %.100s",
-		 log_quote(e.detail).text);
+		 log_quote_text(e.detail).text);
 	login_fail(p, detail);
 }
 

@@ -299,6 +299,11 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 			    "WAMP's are wamp.2.json, wamp.2.msgpack, wamp.2.cbor";
 		return HTTP_BAD_REQUEST;
 	}
+	if (!peers_login_possible(l->peers, l->conf)) {
+		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
+		*text_out = "too many logins are waiting";
+		return HTTP_UNAVAILABLE;
+	}
 	p->conn = c;
 	p->peers = l->peers;
 	LIST_INIT(&p->memberships);

@@ -7,8 +7,11 @@
 #include "routerd/peer/login.h"
 #include "routerd/peer/peer.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+static_assert(CONFIG_MAX_AUTHENTICATORS <= 64, "a bit for each hold queue");
 
 enum {
 	SLOTS_FIRST = 64,
@@ -168,6 +171,22 @@ unsigned peers_revoke(struct peers *ps, struct revocation *r)
 		}
 	}
 	return refused;
+}
+
+void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full)
+{
+	uint64_t bit = UINT64_C(1) << authenticator;
+
+	ps->hold_queues_full =
+		full ? ps->hold_queues_full | bit : ps->hold_queues_full & ~bit;
+}
+
+bool peers_login_possible(const struct peers *ps, const struct config_listener *l)
+{
+	int i = l->auth.cryptosign.authenticator_index;
+
+	return l->auth.anonymous.role != NULL || i < 0 ||
+	       (ps->hold_queues_full >> i & 1) == 0;
 }
 
 bool peers_over_budget(const struct peers *ps)

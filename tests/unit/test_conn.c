@@ -1,0 +1,1128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unit tests of routerd/net/conn and net: real socket pairs, a handler that does what the
+ * test says, and in place of common/loop one whose clock the test moves.
+ */
+#include "common/buf.h"
+#include "common/err.h"
+#include "routerd/net/conn_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* --- a loop with a clock of ours ---------------------------------------------------- */
+
+struct loop {
+	struct event_base *base;
+};
+
+static struct loop loop;
+static uint64_t now_ms;
+static struct timer *armed; /* there is one timer: the net's */
+static uint64_t armed_due;
+
+struct event_base *loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+uint64_t loop_now_ms(struct loop *l)
+{
+	(void)l;
+	return now_ms;
+}
+
+uint64_t clock_now_ns(void)
+{
+	return now_ms * 1000000;
+}
+
+void timer_init(struct timer *t, struct loop *l, timer_cb *cb, void *arg)
+{
+	(void)l;
+	t->cb = cb;
+	t->arg = arg;
+}
+
+void timer_arm(struct timer *t, uint64_t after_ms)
+{
+	armed = t;
+	armed_due = now_ms + after_ms;
+}
+
+void timer_disarm(struct timer *t)
+{
+	(void)t;
+	armed = NULL;
+}
+
+/* --- the handler -------------------------------------------------------------------- */
+
+enum { USER_MAGIC = 0x5eed, PEERS_MAX = 64 };
+
+struct user {
+	int magic;
+	int messages;
+	bool closed;
+};
+
+static struct {
+	int status; /* what `upgrade` answers */
+	bool drop_in_upgrade;
+	bool establish;    /* at the first message */
+	int closed;        /* how often */
+	struct conn *last; /* that was upgraded */
+	void (*on_message)(struct conn *c, struct slice bytes);
+	void (*on_closed)(struct conn *c);
+	struct buf got; /* messages, each with a '|' behind it */
+} h;
+
+static bool path_known(const struct conn *c, struct slice path)
+{
+	assert_int_equal(conn_state(c), CONN_OPENING);
+	return slice_eq_str(path, "/ws");
+}
+
+static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
+{
+	struct user *u = conn_user(c);
+
+	assert_true(slice_eq_str(req->path, "/ws"));
+	assert_int_equal(u->magic, 0); /* zeroed at first */
+	u->magic = USER_MAGIC;
+	h.last = c;
+	*text_out = h.status == 0 ? "sub" : "No.";
+	if (h.drop_in_upgrade)
+		conn_drop(c);
+	return h.status;
+}
+
+static void message(struct conn *c, struct slice bytes, bool text)
+{
+	struct user *u = conn_user(c);
+
+	(void)text;
+	assert_int_equal(u->magic, USER_MAGIC);
+	assert_false(u->closed);
+	u->messages++;
+	if (h.establish)
+		conn_established(c);
+	buf_put_slice(&h.got, bytes);
+	buf_put_u8(&h.got, '|');
+	if (h.on_message != NULL)
+		h.on_message(c, bytes);
+}
+
+static void closed(struct conn *c)
+{
+	struct user *u = conn_user(c);
+
+	assert_int_equal(u->magic, USER_MAGIC);
+	assert_false(u->closed);
+	assert_int_not_equal(conn_end(c), CONN_END_NONE);
+	u->closed = true;
+	h.closed++;
+	if (h.on_closed != NULL)
+		h.on_closed(c);
+}
+
+static const struct conn_handler handler = {
+	.user_size = sizeof(struct user),
+	.page = "a page\n",
+	.path_known = path_known,
+	.upgrade = upgrade,
+	.message = message,
+	.closed = closed,
+};
+
+/* --- connections and time ----------------------------------------------------------- */
+
+static struct net net;
+static struct conn_conf conf;
+static _Atomic uint32_t live;
+static int peers[PEERS_MAX]; /* the other ends */
+static size_t n_peers;
+
+static const char request[] = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+			      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+			      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+static const char accepted[] = "HTTP/1.1 101 Switching Protocols\r\n"
+			       "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+			       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+			       "Sec-WebSocket-Protocol: sub\r\n\r\n";
+
+static int setup(void **state)
+{
+	const struct net_limits limits = {.max_queued = 64u << 20,
+					  .max_incomplete = 64u << 20};
+
+	(void)state;
+	memset(&h, 0, sizeof(h));
+	h.establish = true;
+	buf_init(&h.got, 64u << 20);
+	loop.base = event_base_new();
+	now_ms = 1000 * 1000;
+	n_peers = 0;
+	conf = (struct conn_conf){.name = "test",
+				  .live = &live,
+				  .early_message_max = 100,
+				  .message_max = 1 << 20,
+				  .handshake_ms = 5000,
+				  .ping_interval_ms = 30000,
+				  .ping_timeout_ms = 10000,
+				  .close_ms = 3000,
+				  .queue_max = 1 << 20};
+	return net_init(&net, &loop, "w0", &limits);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	net_fini(&net);
+	for (size_t i = 0; i < n_peers; i++)
+		sock_close(&peers[i]);
+	assert_int_equal(live, 0);
+	assert_int_equal(net_counter_get(&net, NET_ADOPTED),
+			 net_counter_get(&net, NET_FREED));
+	buf_fini(&h.got);
+	event_base_free(loop.base);
+	return 0;
+}
+
+/* Turns until nothing more happens without time passing. */
+static void turns(void)
+{
+	for (int i = 0; i < 20; i++) {
+		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		(void)net_turn_end(&net);
+	}
+}
+
+static void advance(uint64_t ms)
+{
+	uint64_t until = now_ms + ms;
+
+	while (armed != NULL && armed_due <= until) {
+		struct timer *t = armed;
+
+		now_ms = armed_due > now_ms ? armed_due : now_ms;
+		armed = NULL;
+		t->cb(t->arg);
+		turns();
+	}
+	now_ms = until;
+	turns();
+}
+
+/* A new connection; its other end is the last of peers. */
+static struct conn *adopt(void)
+{
+	struct conn *c;
+	int fds[2];
+
+	assert_true(n_peers < PEERS_MAX);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+		0);
+	peers[n_peers++] = fds[1];
+	live++;
+	c = conn_adopt(&net, fds[0], &conf, &handler);
+	assert_non_null(c);
+	return c;
+}
+
+static int peer(void)
+{
+	return peers[n_peers - 1];
+}
+
+static void put(const void *bytes, size_t len)
+{
+	assert_int_equal(send(peer(), bytes, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+static void put_str(const char *s)
+{
+	put(s, strlen(s));
+}
+
+/* A masked frame; the mask is zero. */
+static void put_frame(int first, const char *payload, size_t len)
+{
+	struct buf b;
+	uint8_t head[8] = {(uint8_t)first, (uint8_t)(0x80 | len)};
+	size_t n = 2;
+
+	buf_init(&b, 1 << 20);
+	if (len > 125) {
+		head[1] = 0x80 | 126;
+		put_be16(head + 2, (uint16_t)len);
+		n = 4;
+	}
+	buf_put(&b, head, n + 4);
+	buf_put(&b, payload, len);
+	put(b.data, b.len);
+	buf_fini(&b);
+}
+
+static void put_text(const char *text)
+{
+	put_frame(0x81, text, strlen(text));
+}
+
+/* Everything that the peer has got, into a buffer that lasts until the next call. */
+static struct slice get(bool *eof_out)
+{
+	static uint8_t bytes[4 << 20];
+	size_t n = 0;
+
+	*eof_out = false;
+	for (;;) {
+		ssize_t r = recv(peer(), bytes + n, sizeof(bytes) - n, 0);
+
+		if (r <= 0) {
+			*eof_out = r == 0 || errno == ECONNRESET;
+			return slice_of(bytes, n);
+		}
+		n += (size_t)r;
+	}
+}
+
+static void expect_bytes(const char *expected, size_t len, bool eof)
+{
+	bool got_eof;
+	struct slice got = get(&got_eof);
+
+	assert_int_equal(got.len, len);
+	assert_memory_equal(got.p, expected, len);
+	assert_int_equal(got_eof, eof);
+}
+
+#define EXPECT(literal, eof) expect_bytes(literal, sizeof(literal) - 1, eof)
+
+static void expect_messages(const char *expected)
+{
+	assert_int_equal(h.got.len, strlen(expected));
+	if (h.got.len > 0)
+		assert_memory_equal(h.got.data, expected, h.got.len);
+	buf_clear(&h.got);
+}
+
+/* An upgraded connection. */
+static struct conn *open_conn(void)
+{
+	struct conn *c = adopt();
+
+	put_str(request);
+	turns();
+	expect_bytes(accepted, strlen(accepted), false);
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	return c;
+}
+
+/* One that is established, too. */
+static struct conn *join(void)
+{
+	struct conn *c = open_conn();
+
+	conn_established(c);
+	turns();
+	return c;
+}
+
+static void close_peer(void)
+{
+	sock_close(&peers[n_peers - 1]);
+	turns();
+}
+
+static uint64_t counter(enum net_counter which)
+{
+	return net_counter_get(&net, which);
+}
+
+/* --- opening ------------------------------------------------------------------------ */
+
+static void test_small(void **state)
+{
+	(void)state;
+	assert_true(sizeof(struct conn) <= 320);
+}
+
+static void test_upgrade_and_messages(void **state)
+{
+	struct conn *c = open_conn();
+
+	(void)state;
+	assert_int_equal(conn_number(c), 1);
+	assert_string_equal(conn_prefix(c).text, "w0 c1");
+	assert_string_equal(conn_peer_name(c).text, "unix");
+	put_text("one");
+	put_text("two");
+	turns();
+	expect_messages("one|two|");
+	conn_send(c, slice_str("\x81\x01"
+			       "a"));
+	conn_send(c, slice_str("\x81\x01"
+			       "b"));
+	EXPECT("", false); /* not before the end of the turn */
+	turns();
+	EXPECT("\x81\x01"
+	       "a\x81\x01"
+	       "b",
+	       false);
+	assert_int_equal(counter(NET_MESSAGES_IN), 2);
+	assert_int_equal(counter(NET_MESSAGES_OUT), 2);
+	assert_int_equal(counter(NET_WRITES), 2);
+	assert_int_equal(counter(NET_UPGRADED), 1);
+}
+
+static void test_frames_right_behind_the_request(void **state)
+{
+	struct buf b;
+
+	(void)state;
+	for (size_t cut = 1; cut < strlen(request) + 20; cut += 7) {
+		buf_init(&b, 4096);
+		buf_put_str(&b, request);
+		buf_put(&b, "\x81\x83\0\0\0\0abc\x81\x83\0\0\0\0def", 18);
+		cut = min_size(cut, b.len);
+		(void)adopt();
+		put(b.data, cut);
+		turns();
+		put(b.data + cut, b.len - cut);
+		turns();
+		expect_messages("abc|def|");
+		expect_bytes(accepted, strlen(accepted), false);
+		close_peer();
+		buf_fini(&b);
+	}
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(net.incomplete_bytes, 0);
+}
+
+static void test_request_byte_by_byte(void **state)
+{
+	(void)state;
+	(void)adopt();
+	for (size_t i = 0; i < strlen(request); i++) {
+		put(request + i, 1);
+		turns();
+	}
+	expect_bytes(accepted, strlen(accepted), false);
+	assert_int_equal(net.incomplete_bytes, 0);
+}
+
+/* Answers by HTTP, half-closes, waits for the peer's end. */
+static void check_answer(const char *text, const char *status_line)
+{
+	bool eof;
+	struct slice got;
+	struct conn *c = adopt();
+
+	put_str(text);
+	turns();
+	got = get(&eof);
+	assert_true(got.len > strlen(status_line));
+	assert_memory_equal(got.p, status_line, strlen(status_line));
+	assert_true(eof);
+	assert_int_equal(conn_state(c), CONN_CLOSING);
+	assert_int_equal(conn_end(c), CONN_END_HTTP);
+	put_str("whatever comes is thrown away");
+	turns();
+	assert_int_equal(net_conns(&net), 1);
+	close_peer();
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(h.closed, 0);
+}
+
+static void test_answers(void **state)
+{
+	static char large[HTTP_HEAD_MAX + 2];
+
+	(void)state;
+	check_answer("GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
+	check_answer("HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
+	check_answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 404 ");
+	check_answer("POST /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ");
+	check_answer("GET /ws HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ");
+	check_answer("\x16\x03\x01 hello", "HTTP/1.1 400 ");
+	memset(large, 'G', sizeof(large) - 1);
+	check_answer(large, "HTTP/1.1 414 ");
+	memcpy(large, "GET / HTTP/1.1\r\nX: ", 19);
+	check_answer(large, "HTTP/1.1 431 ");
+	h.status = 403;
+	check_answer(request, "HTTP/1.1 403 ");
+}
+
+static void test_dropped_in_upgrade(void **state)
+{
+	bool eof;
+
+	(void)state;
+	h.drop_in_upgrade = true;
+	(void)adopt();
+	put_str(request);
+	turns();
+	assert_int_equal(get(&eof).len, 0);
+	assert_true(eof);
+	assert_int_equal(h.closed, 1); /* upgrade answered 0 */
+	assert_int_equal(net_conns(&net), 0);
+	h.status = 400;
+	(void)adopt();
+	put_str(request);
+	turns();
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(net_conns(&net), 0);
+}
+
+/* --- closing ------------------------------------------------------------------------ */
+
+static void test_peer_closes(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	conn_send(c, slice_str("\x81\x01"
+			       "a"));
+	put_text("last");
+	put_frame(0x88,
+		  "\x03\xe9"
+		  "bye",
+		  5);
+	put_text("late");
+	turns();
+	expect_messages("last|");
+	EXPECT("\x81\x01"
+	       "a\x88\x02\x03\xe9",
+	       true);
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(conn_end(c), CONN_END_PEER);
+	assert_int_equal(net_conns(&net), 1);
+	close_peer();
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(counter(NET_END_PEER), 1);
+}
+
+static void test_peer_closes_without_code(void **state)
+{
+	(void)state;
+	(void)join();
+	put_frame(0x88, "", 0);
+	turns();
+	EXPECT("\x88\x00", true);
+}
+
+static void test_we_close(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	conn_send(c, slice_str("\x81\x01"
+			       "a"));
+	conn_close(c, WS_CLOSE_RESTART, "bye");
+	conn_send(c, slice_str("\x81\x01"
+			       "b"));
+	turns();
+	EXPECT("\x81\x01"
+	       "a\x88\x05\x03\xf4"
+	       "bye",
+	       false);
+	assert_int_equal(h.closed, 1);
+	/* what it still sends is not delivered, nor is it a reason to complain */
+	put_text("late");
+	put_frame(0x01, "\xff", 1);
+	put_frame(0x89, "ping", 4);
+	turns();
+	expect_messages("");
+	put_frame(0x88, "\x03\xf4", 2);
+	turns();
+	EXPECT("", true);
+	close_peer();
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(counter(NET_END_OWN), 1);
+}
+
+static void test_a_goodbye_has_a_deadline(void **state)
+{
+	bool eof;
+
+	(void)state;
+	conn_close(join(), WS_CLOSE_NORMAL, NULL);
+	turns();
+	EXPECT("\x88\x02\x03\xe8", false);
+	advance(conf.close_ms - 1);
+	assert_int_equal(net_conns(&net), 1);
+	advance(2 * WHEEL_TICK_MS);
+	assert_int_equal(net_conns(&net), 0);
+	(void)get(&eof);
+	assert_true(eof);
+	assert_int_equal(counter(NET_END_OWN), 1);
+	/* also after the half-close */
+	(void)join();
+	put_frame(0x88, "", 0);
+	turns();
+	advance(conf.close_ms + 2 * WHEEL_TICK_MS);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(h.closed, 2);
+}
+
+static void test_protocol_error(void **state)
+{
+	struct conn *c = join();
+	bool eof;
+	struct slice got;
+
+	(void)state;
+	put_text("good");
+	put("\x81\x01x", 3);
+	put_text("ignored");
+	turns();
+	expect_messages("good|");
+	got = get(&eof);
+	assert_true(got.len >= 4);
+	assert_memory_equal(got.p + 2, "\x03\xea", 2);
+	assert_true(eof);
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(conn_end(c), CONN_END_PROTOCOL);
+	close_peer();
+	assert_int_equal(net_conns(&net), 0);
+}
+
+static void test_lost(void **state)
+{
+	(void)state;
+	(void)join();
+	close_peer();
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(counter(NET_END_LOST), 1);
+	(void)adopt();
+	close_peer();
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(net_conns(&net), 0);
+}
+
+static void drop_it(struct conn *c, struct slice bytes)
+{
+	(void)bytes;
+	conn_drop(c);
+	assert_int_equal(h.closed, 0); /* not from inside */
+}
+
+static void close_it(struct conn *c, struct slice bytes)
+{
+	(void)bytes;
+	conn_close(c, 4000, "enough");
+	assert_int_equal(h.closed, 0);
+}
+
+static void test_dropped_by_a_message(void **state)
+{
+	(void)state;
+	h.on_message = drop_it;
+	(void)join();
+	put_text("one");
+	put_text("two");
+	put_frame(0x01, "three", 5);
+	turns();
+	expect_messages("one|");
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(net_conns(&net), 0);
+}
+
+static void test_closed_by_a_message(void **state)
+{
+	(void)state;
+	h.on_message = close_it;
+	(void)join();
+	put_text("one");
+	put_text("two");
+	put_frame(0x88, "\x0f\xa0", 2);
+	turns();
+	expect_messages("one|");
+	EXPECT("\x88\x08\x0f\xa0"
+	       "enough",
+	       true);
+	assert_int_equal(h.closed, 1);
+}
+
+static void call_everything(struct conn *c)
+{
+	struct shared_buf *b = shared_buf_new(1000);
+
+	assert_non_null(b);
+	memset(b->data, 0, b->len);
+	conn_established(c);
+	conn_send(c, slice_str("x"));
+	conn_send_shared(c, b);
+	conn_pause(c);
+	conn_resume(c);
+	conn_close(c, WS_CLOSE_NORMAL, "");
+	(void)conn_queued(c);
+	(void)conn_prefix(c);
+	(void)conn_peer_name(c);
+	conn_drop(c);
+}
+
+static void test_everything_is_harmless_everywhere(void **state)
+{
+	struct conn *c;
+
+	(void)state;
+	h.on_closed = call_everything;
+	call_everything(adopt());
+	call_everything(join());
+	c = join();
+	conn_close(c, WS_CLOSE_NORMAL, "");
+	call_everything(c);
+	call_everything(c); /* dead */
+	c = join();
+	conn_pause(c);
+	call_everything(c);
+	turns();
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(h.closed, 3);
+}
+
+/* --- deadlines ---------------------------------------------------------------------- */
+
+static void test_handshake_deadline(void **state)
+{
+	(void)state;
+	(void)adopt();
+	put_str("GET /ws HT");
+	advance(conf.handshake_ms - 1);
+	put_str("TP"); /* what trickles in does not move it */
+	turns();
+	assert_int_equal(net_conns(&net), 1);
+	advance(2 * WHEEL_TICK_MS);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
+
+	/* the upgrade does not end it */
+	h.establish = false;
+	(void)open_conn();
+	advance(conf.handshake_ms / 2);
+	put_text("hello");
+	turns();
+	advance(conf.handshake_ms / 2 + 2 * WHEEL_TICK_MS);
+	assert_int_equal(h.closed, 1);
+	EXPECT("\x88\x13\x03\xf0handshake timeout", false);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 2);
+	advance(conf.close_ms + WHEEL_TICK_MS);
+	assert_int_equal(net_conns(&net), 0);
+}
+
+static void test_established_ends_the_deadline(void **state)
+{
+	struct conn *c;
+
+	(void)state;
+	conf.ping_interval_ms = 0;
+	c = join();
+	advance(1000 * 1000);
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	EXPECT("", false);
+}
+
+static void test_pings(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	advance(conf.ping_interval_ms - 10);
+	EXPECT("", false);
+	advance(2 * WHEEL_TICK_MS);
+	EXPECT("\x89\x00", false);
+	/* a pong is life */
+	advance(conf.ping_timeout_ms - 1000);
+	put_frame(0x8a, "", 0);
+	turns();
+	advance(conf.ping_interval_ms - 10);
+	EXPECT("", false);
+	/* so is anything else, even half a frame */
+	put("\x81", 1);
+	turns();
+	advance(conf.ping_interval_ms - 10);
+	EXPECT("", false);
+	advance(2 * WHEEL_TICK_MS);
+	EXPECT("\x89\x00", false);
+	put("\x81", 1);
+	turns();
+	advance(conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	/* silence is not */
+	advance(conf.ping_interval_ms + conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
+	EXPECT("\x89\x00", true);
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(counter(NET_END_PING), 1);
+	assert_int_equal(counter(NET_PINGS_OUT), 3);
+}
+
+static void test_pings_are_answered(void **state)
+{
+	(void)state;
+	(void)join();
+	put_frame(0x89, "abc", 3);
+	put_frame(0x89, "", 0);
+	turns();
+	EXPECT("\x8a\x03"
+	       "abc\x8a\x00",
+	       false);
+}
+
+/* --- pauses ------------------------------------------------------------------------- */
+
+static void test_pause(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	conn_pause(c);
+	conn_pause(c);
+	put_text("one");
+	turns();
+	expect_messages("");
+	/* pings stand still */
+	advance(10 * (conf.ping_interval_ms + conf.ping_timeout_ms));
+	EXPECT("", false);
+	/* it can be written to */
+	conn_send(c, slice_str("\x81\x01"
+			       "a"));
+	turns();
+	EXPECT("\x81\x01"
+	       "a",
+	       false);
+	conn_resume(c);
+	turns();
+	expect_messages("one|");
+	advance(conf.ping_interval_ms - 10);
+	EXPECT("", false);
+	advance(2 * WHEEL_TICK_MS);
+	EXPECT("\x89\x00", false);
+	assert_int_equal(counter(NET_PAUSES), 1);
+}
+
+static void test_pause_of_the_net(void **state)
+{
+	struct conn *a = join(), *b;
+
+	(void)state;
+	net.paused = true;
+	put_text("one");
+	turns();
+	expect_messages("");
+	assert_int_equal(conn_state(a), CONN_OPEN);
+	advance(10 * conf.ping_interval_ms);
+	EXPECT("", false);
+	/* those that are not established yet go on */
+	h.establish = false;
+	b = open_conn();
+	put_text("two");
+	turns();
+	expect_messages("two|");
+	conn_established(b);
+	put_text("three");
+	turns();
+	expect_messages("");
+	/* both reasons must be gone */
+	conn_pause(b);
+	net.paused = false;
+	net_resume_all(&net);
+	turns();
+	expect_messages("one|");
+	conn_resume(b);
+	turns();
+	expect_messages("three|");
+}
+
+static void test_paused_ones_can_close(void **state)
+{
+	struct conn *a = join();
+
+	(void)state;
+	net.paused = true;
+	put_text("never delivered");
+	turns();
+	conn_close(a, WS_CLOSE_NORMAL, NULL);
+	turns();
+	EXPECT("\x88\x02\x03\xe8", false);
+	put_frame(0x88, "", 0);
+	turns();
+	EXPECT("", true);
+	expect_messages("");
+	net_resume_all(&net);
+	close_peer();
+	assert_int_equal(net_conns(&net), 0);
+}
+
+/* --- limits ------------------------------------------------------------------------- */
+
+static struct shared_buf *large(size_t len)
+{
+	struct shared_buf *b = shared_buf_new(len);
+
+	assert_non_null(b);
+	memset(b->data, 'x', len);
+	return b;
+}
+
+static void test_slow_consumer(void **state)
+{
+	struct conn *c = join();
+	struct shared_buf *b = large(4 * conf.queue_max);
+	bool eof;
+
+	(void)state;
+	/* an empty queue takes one of any size, */
+	conn_send_shared(c, shared_buf_ref(b));
+	turns();
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_true(conn_queued(c) > conf.queue_max);
+	/* and nothing more until it is drained */
+	while (conn_queued(c) > 0) {
+		(void)get(&eof);
+		turns();
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(conn_state(c), CONN_OPEN);
+		conn_send(c, slice_of(b->data, conf.queue_max / 3));
+		turns();
+	}
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(counter(NET_END_SLOW), 1);
+	shared_buf_unref(&b);
+}
+
+static void test_a_flood_of_pings_is_bounded(void **state)
+{
+	static const uint8_t ping[] = {0x89, 0x80 | 4, 0, 0, 0, 0, 'p', 'i', 'n', 'g'};
+	size_t peak = 0;
+
+	(void)state;
+	(void)join();
+	while (net_conns(&net) == 1) {
+		if (send(peer(), ping, sizeof(ping), MSG_NOSIGNAL) < 0 && errno != EAGAIN)
+			break;
+		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		(void)net_turn_end(&net);
+		peak = net.out.memory > peak ? net.out.memory : peak;
+	}
+	assert_true(peak <= conf.queue_max + 8192);
+	assert_int_equal(counter(NET_END_SLOW), 1);
+}
+
+static void test_output_budget(void **state)
+{
+	struct conn *conns[4];
+	struct shared_buf *b = large(600 * 1024);
+
+	(void)state;
+	net.limits.max_queued = 1500 * 1024;
+	for (size_t i = 0; i < 4; i++)
+		conns[i] = join();
+	/* one message for all costs its bytes once */
+	for (size_t i = 0; i < 4; i++)
+		conn_send_shared(conns[i], shared_buf_ref(b));
+	turns();
+	assert_int_equal(net_conns(&net), 4);
+	/* copies do not */
+	for (size_t i = 0; i < 3; i++)
+		conn_send(conns[i], slice_of(b->data, (i + 1) * 100 * 1024));
+	turns();
+	assert_int_equal(net_conns(&net), 4);
+	conn_send(conns[3], slice_of(b->data, 400 * 1024));
+	turns();
+	assert_int_equal(net_conns(&net), 3);
+	assert_int_equal(h.closed, 1);
+	assert_int_equal(counter(NET_END_BUDGET_OUT), 1);
+	assert_true(net.out.memory <= net.limits.max_queued);
+	shared_buf_unref(&b);
+}
+
+static void test_input_budget(void **state)
+{
+	static const char payload[60000];
+
+	(void)state;
+	net.limits.max_incomplete = 300 * 1024;
+	for (int i = 0; i < 8; i++) {
+		(void)join();
+		put_frame(0x01, payload, i == 2 ? sizeof(payload) : 20000);
+		turns();
+	}
+	assert_true(net.incomplete_bytes <= net.limits.max_incomplete);
+	assert_true(counter(NET_END_BUDGET_IN) >= 1);
+	assert_int_equal(net_conns(&net), 8 - counter(NET_END_BUDGET_IN));
+	net_close_all(&net, WS_CLOSE_RESTART, NULL);
+	advance(conf.close_ms + 2 * WHEEL_TICK_MS);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(net.incomplete_bytes, 0);
+}
+
+static void test_message_limits(void **state)
+{
+	static char payload[200];
+	bool eof;
+
+	(void)state;
+	memset(payload, 'x', sizeof(payload));
+	/* small before it is established, from the next frame on as configured */
+	(void)open_conn();
+	put_frame(0x81, payload, 100);
+	put_frame(0x81, payload, 200);
+	turns();
+	assert_int_equal(h.got.len, 302);
+	buf_clear(&h.got);
+	h.establish = false;
+	(void)open_conn();
+	put_frame(0x81, payload, 101);
+	turns();
+	expect_messages("");
+	assert_memory_equal(get(&eof).p + 2, "\x03\xf1", 2);
+	assert_true(eof);
+	assert_int_equal(counter(NET_END_TOO_BIG), 1);
+}
+
+/* --- the end ------------------------------------------------------------------------ */
+
+static void test_close_all(void **state)
+{
+	bool eof;
+	struct slice got;
+
+	(void)state;
+	(void)adopt();
+	put_str("GET");
+	turns();
+	(void)join();
+	net_close_all(&net, WS_CLOSE_RESTART, "bye");
+	turns();
+	EXPECT("\x88\x05\x03\xf4"
+	       "bye",
+	       false);
+	n_peers--;
+	got = get(&eof);
+	assert_memory_equal(got.p, "HTTP/1.1 503 ", 13);
+	assert_true(eof);
+	n_peers++;
+	put_frame(0x88, "\x03\xf4", 2);
+	close_peer();
+	assert_int_equal(net_conns(&net), 1);
+	advance(conf.close_ms + 2 * WHEEL_TICK_MS);
+	assert_int_equal(net_conns(&net), 0);
+	assert_int_equal(h.closed, 1);
+}
+
+/* Whatever is left when the thread ends is freed by teardown's net_fini. */
+static void test_fini_frees_all(void **state)
+{
+	struct conn *c;
+
+	(void)state;
+	(void)adopt();
+	put_str("GET");
+	(void)join();
+	put("\x01\x82\0\0", 4);
+	c = join();
+	conn_pause(c);
+	conn_send_shared(c, large(1 << 20));
+	conn_close(join(), WS_CLOSE_NORMAL, NULL);
+	turns();
+}
+
+/* Everything at random; the sanitizers and the list assertions judge. */
+static void test_storm(void **state)
+{
+	struct conn *conns[16];
+
+	(void)state;
+	srand(3);
+	for (int round = 0; round < 30; round++) {
+		n_peers = 0;
+		for (size_t i = 0; i < ARRAY_LEN(conns); i++)
+			conns[i] = rand() % 8 == 0 ? adopt() : join();
+		for (int step = 0; step < 40; step++) {
+			size_t i = (size_t)rand() % ARRAY_LEN(conns);
+			int what = rand() % 8;
+
+			if (what == 0)
+				conn_pause(conns[i]);
+			else if (what == 1)
+				conn_resume(conns[i]);
+			else if (what == 2)
+				conn_send(conns[i], slice_str("x"));
+			else if (what == 3)
+				conn_send_shared(conns[i], large(50000));
+			else if (what == 4 && step > 30)
+				conn_close(conns[i], WS_CLOSE_NORMAL, NULL);
+			else if (what == 5 && step > 30)
+				conn_drop(conns[i]);
+			else if (what == 6)
+				net.paused = !net.paused;
+			else
+				net_resume_all(&net);
+			/* the handles die with the turn: only events in between */
+			event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		}
+		turns();
+		for (size_t i = 0; i < ARRAY_LEN(conns); i++)
+			sock_close(&peers[i]);
+		net.paused = false;
+		net_resume_all(&net);
+		turns();
+		advance(conf.handshake_ms + conf.close_ms);
+	}
+	advance(2 * (conf.ping_interval_ms + conf.ping_timeout_ms));
+	n_peers = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_small),
+		T(test_upgrade_and_messages),
+		T(test_frames_right_behind_the_request),
+		T(test_request_byte_by_byte),
+		T(test_answers),
+		T(test_dropped_in_upgrade),
+		T(test_peer_closes),
+		T(test_peer_closes_without_code),
+		T(test_we_close),
+		T(test_a_goodbye_has_a_deadline),
+		T(test_protocol_error),
+		T(test_lost),
+		T(test_dropped_by_a_message),
+		T(test_closed_by_a_message),
+		T(test_everything_is_harmless_everywhere),
+		T(test_handshake_deadline),
+		T(test_established_ends_the_deadline),
+		T(test_pings),
+		T(test_pings_are_answered),
+		T(test_pause),
+		T(test_pause_of_the_net),
+		T(test_paused_ones_can_close),
+		T(test_slow_consumer),
+		T(test_a_flood_of_pings_is_bounded),
+		T(test_output_budget),
+		T(test_input_budget),
+		T(test_message_limits),
+		T(test_close_all),
+		T(test_fini_frees_all),
+		T(test_storm),
+#undef T
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

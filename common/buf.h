@@ -34,8 +34,8 @@ static inline void buf_clear(struct buf *b)
 bool buf_grow(struct buf *b, size_t more);
 
 /*
- * Room for n more bytes, and where they go; NULL if they do not fit, and the error
- * sticks. Valid until the next call that may grow. Follow with buf_commit.
+ * Room for n more bytes (n > 0), and where they go; NULL if they do not fit, and the
+ * error sticks. Valid until the next call that may grow. Follow with buf_commit.
  */
 static inline uint8_t *buf_reserve(struct buf *b, size_t n)
 {
@@ -53,9 +53,12 @@ static inline void buf_commit(struct buf *b, size_t n)
 
 static inline void buf_put(struct buf *b, const void *p, size_t n)
 {
-	uint8_t *to = buf_reserve(b, n);
+	uint8_t *to;
 
-	if (to != NULL && n > 0) {
+	if (n == 0)
+		return; /* of an empty buffer there is no place to write to */
+	to = buf_reserve(b, n);
+	if (to != NULL) {
 		memcpy(to, p, n);
 		b->len += n;
 	}

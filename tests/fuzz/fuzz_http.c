@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A request head from a stranger, also arriving in two pieces, and everything that is
+ * asked about it afterwards. What is found must lie within the head.
+ */
+#include "common/err.h"
+#include "proto/http.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void inside(struct slice s, struct slice head)
+{
+	if (s.len > 0 && slice_eq_str(s, "/"))
+		return; /* an absolute target without a path */
+	ASSERT(s.len == 0 || (s.p >= head.p && s.p + s.len <= head.p + head.len));
+}
+
+static void walk(const struct http_request *req, const char *name, struct slice head)
+{
+	struct http_list it = {0};
+	struct slice element;
+
+	while (http_list_next(req, name, &it, &element)) {
+		ASSERT(element.len > 0);
+		inside(element, head);
+		(void)http_same(element, "websocket");
+	}
+}
+
+static void parse(struct slice head)
+{
+	static const char *const patterns[] = {"http://*.example.com:*", "*a*b*"};
+	struct http_request req;
+	const char *why = NULL;
+	struct buf b;
+	int status = http_request_parse(head, &req, &why);
+
+	ASSERT((status == 0) == (why == NULL));
+	if (status != 0) {
+		ASSERT(status >= 400 && status < 600);
+		return;
+	}
+	ASSERT(req.n_headers >= 1 && req.n_headers <= HTTP_HEADERS_MAX);
+	ASSERT(req.path.len > 0 && req.path.p[0] == '/');
+	inside(req.path, head);
+	inside(req.query, head);
+	inside(req.host, head);
+	inside(req.origin, head);
+	for (size_t i = 0; i < req.n_headers; i++) {
+		inside(req.headers[i].name, head);
+		inside(req.headers[i].value, head);
+	}
+	walk(&req, "Sec-WebSocket-Protocol", head);
+	walk(&req, "x", head);
+	(void)http_origin_allowed(req.origin, patterns, ARRAY_LEN(patterns));
+	if (!req.upgrade)
+		return;
+	buf_init(&b, HTTP_ANSWER_MAX);
+	ASSERT(http_write_switching(&b, req.key, "echo") == 0);
+	buf_fini(&b);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	size_t cut, len = 0, len2 = 0;
+	struct slice text;
+	int r, r2;
+
+	if (size < 2)
+		return 0;
+	cut = get_be16(data);
+	text = slice_of(data + 2, size - 2);
+	r = http_head_end(text, 0, &len);
+	ASSERT(r <= 0);
+	ASSERT(r == 0 || len == 0);
+
+	/* in two pieces it is the same, unless the first settles it */
+	cut = min_size(cut, text.len);
+	r2 = http_head_end(slice_of(text.p, cut), 0, &len2);
+	if (r2 == E_AGAIN)
+		r2 = http_head_end(text, cut, &len2);
+	ASSERT(r2 == r && len2 == len);
+	if (r == 0)
+		parse(slice_of(text.p, len));
+	return 0;
+}

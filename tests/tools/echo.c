@@ -5,7 +5,7 @@
  *
  *   echo [--port N] [--unix PATH] [--max-message BYTES] [--ping MS] [--queue BYTES]
  *
- * Prints "listening ADDRESS" and runs until SIGTERM, then says goodbye and exits with 0.
+ * Prints "ready address=ADDRESS" and runs until SIGTERM, then says goodbye and exits with 0.
  * The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One thread.
  */
 #include "common/err.h"
@@ -163,7 +163,7 @@ static int serve(struct server *s, const struct listener_conf *lc)
 		evsignal_assign(&s->term, loop_base(s->loop), SIGTERM, on_term, s);
 		evsignal_add(&s->term, NULL);
 		timer_init(&s->give_up, s->loop, give_up, s);
-		printf("listening %s\n", listener_address(s->listener).text);
+		printf("ready address=%s\n", listener_address(s->listener).text);
 		fflush(stdout);
 		loop_run(s->loop);
 		timer_disarm(&s->give_up);

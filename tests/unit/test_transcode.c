@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Transcoding: there and back is the same, for all pairs; and what cannot be said. */
+#include "proto/transcode.h"
+#include "tests/unit/codec_check.h"
+#include "tests/unit/random_items.h"
+
+static struct slice shown(enum serializer s, struct slice in, unsigned items,
+			  struct buf *to)
+{
+	struct token_reader r;
+
+	buf_clear(to);
+	token_reader_init(&r, s, in);
+	for (unsigned i = 0; i < items; i++)
+		assert_int_equal(walk(&r, to), 0);
+	assert_int_equal(token_end(&r), 0);
+	return buf_slice(to);
+}
+
+static void check_pair(enum serializer from, struct slice in, unsigned items,
+		       enum serializer to)
+{
+	struct buf there, back, before, after;
+
+	buf_init(&there, SIZE_MAX / 4);
+	buf_init(&back, SIZE_MAX / 4);
+	buf_init(&before, SIZE_MAX / 4);
+	buf_init(&after, SIZE_MAX / 4);
+	assert_int_equal(transcode(from, in, items, to, &there), 0);
+	assert_int_equal(transcode(to, buf_slice(&there), items, from, &back), 0);
+	shown(from, in, items, &before);
+	assert_true(slice_eq(buf_slice(&before),
+			     shown(to, buf_slice(&there), items, &after)));
+	assert_true(slice_eq(buf_slice(&before),
+			     shown(from, buf_slice(&back), items, &after)));
+	buf_fini(&there);
+	buf_fini(&back);
+	buf_fini(&before);
+	buf_fini(&after);
+}
+
+static void test_there_and_back(void **state)
+{
+	uint64_t rng = 20240229;
+	struct buf in;
+
+	(void)state;
+	buf_init(&in, SIZE_MAX / 4);
+	for (unsigned i = 0; i < 6000; i++) {
+		enum serializer from = (enum serializer)(i % 3);
+		unsigned items = i % 4;
+		struct token_writer w;
+
+		buf_clear(&in);
+		token_writer_init(&w, from, &in);
+		for (unsigned k = 0; k < items; k++)
+			random_item(&rng, &w, rng_below(&rng, 40));
+		assert_int_equal(in.err, 0);
+		for (unsigned to = 0; to < SERIALIZER_COUNT; to++)
+			check_pair(from, buf_slice(&in), items, (enum serializer)to);
+	}
+	buf_fini(&in);
+}
+
+static void test_known_pairs(void **state)
+{
+	static const struct {
+		enum serializer from;
+		const char *in;
+		unsigned items;
+		enum serializer to;
+		const char *out;
+	} known[] = {
+		{SERIALIZER_JSON, "[1,\"a\"] , {\"k\":null}", 2, SERIALIZER_MSGPACK,
+		 "9201a161 81a16bc0"},
+		{SERIALIZER_JSON, "[1,\"a\"] , {\"k\":null}", 2, SERIALIZER_CBOR,
+		 "82016161 a1616bf6"},
+		{SERIALIZER_JSON, " [1] , {} ", 2, SERIALIZER_JSON, "[1] , {}"},
+		{SERIALIZER_MSGPACK, "9201a161 81a16bc0", 2, SERIALIZER_JSON,
+		 "[1,\"a\"],{\"k\":null}"},
+		{SERIALIZER_CBOR, "9fd90100 7f61616162ff ff a0", 2, SERIALIZER_JSON,
+		 "[\"ab\"],{}"},
+		{SERIALIZER_CBOR, "9f5f41014102ffff", 1, SERIALIZER_MSGPACK,
+		 "91c4020102"},
+		/* bytes as they are where the encoding stays */
+		{SERIALIZER_CBOR, "9fc17f61616162ffff", 1, SERIALIZER_CBOR,
+		 "9fc17f61616162ffff"},
+		{SERIALIZER_MSGPACK, "92d40000c7010500", 1, SERIALIZER_MSGPACK,
+		 "92d40000c7010500"},
+		/* undefined becomes null */
+		{SERIALIZER_MSGPACK, "91d40000", 1, SERIALIZER_CBOR, "81f6"},
+		{SERIALIZER_CBOR, "81f7", 1, SERIALIZER_MSGPACK, "91c0"},
+		{SERIALIZER_CBOR, "81f7", 1, SERIALIZER_JSON, "[null]"},
+		/* numbers keep value and kind */
+		{SERIALIZER_MSGPACK, "92cb3ff0000000000000d3ffffffffffffffff", 1,
+		 SERIALIZER_JSON, "[1.0,-1]"},
+		{SERIALIZER_JSON, "[1.0,1e3,18446744073709551615]", 1, SERIALIZER_CBOR,
+		 "83fb3ff0000000000000fb408f4000000000001bffffffffffffffff"},
+		{SERIALIZER_CBOR, "81f93c00", 1, SERIALIZER_MSGPACK,
+		 "91cb3ff0000000000000"},
+		/* what only JSON lacks passes between the other two */
+		{SERIALIZER_MSGPACK, "8101cb7ff8000000000000", 1, SERIALIZER_CBOR,
+		 "a101fb7ff8000000000000"},
+		{SERIALIZER_MSGPACK, "91a100", 1, SERIALIZER_CBOR, "816100"},
+		/* binary */
+		{SERIALIZER_JSON, "[\"\\u0000AQL\\/\"]", 1, SERIALIZER_MSGPACK,
+		 "91c4030102ff"},
+		{SERIALIZER_MSGPACK, "91c4030102ff", 1, SERIALIZER_JSON,
+		 "[\"\\u0000AQL/\"]"},
+		{SERIALIZER_JSON, "", 0, SERIALIZER_CBOR, ""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		struct slice in = sample_bytes(known[i].from, known[i].in);
+		struct buf out;
+
+		buf_init(&out, 1000);
+		assert_int_equal(
+			transcode(known[i].from, in, known[i].items, known[i].to, &out),
+			0);
+		check_written(known[i].to, &out, known[i].out);
+		buf_fini(&out);
+		free_copy(in);
+	}
+}
+
+static void test_unsupported(void **state)
+{
+	static const struct {
+		enum serializer from;
+		const char *in;
+		enum serializer to;
+		int err;
+	} refused[] = {
+		{SERIALIZER_MSGPACK, "91cb7ff8000000000000", SERIALIZER_JSON,
+		 E_UNSUPPORTED}, /* NaN */
+		{SERIALIZER_MSGPACK, "91ca7f800000", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_CBOR, "81f9fc00", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_MSGPACK, "810101", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_MSGPACK, "81c001", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_MSGPACK, "819001", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_CBOR, "a1410101", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_CBOR, "816100", SERIALIZER_JSON, E_UNSUPPORTED},
+		{SERIALIZER_MSGPACK, "91c7010500", SERIALIZER_CBOR, E_UNSUPPORTED},
+		{SERIALIZER_CBOR, "81c24101", SERIALIZER_MSGPACK, E_UNSUPPORTED},
+		{SERIALIZER_CBOR, "813bffffffffffffffff", SERIALIZER_MSGPACK,
+		 E_UNSUPPORTED},
+		{SERIALIZER_CBOR, "81f0", SERIALIZER_MSGPACK, E_UNSUPPORTED},
+		{SERIALIZER_JSON, "[1e400]", SERIALIZER_MSGPACK, E_UNSUPPORTED},
+		{SERIALIZER_JSON, "[-1e400]", SERIALIZER_CBOR, E_UNSUPPORTED},
+		/* the input is checked again */
+		{SERIALIZER_JSON, "[1", SERIALIZER_CBOR, E_TRUNCATED},
+		{SERIALIZER_JSON, "[1] 2", SERIALIZER_CBOR, E_TRAILING},
+		{SERIALIZER_JSON, "[1] 2", SERIALIZER_JSON, E_TRAILING},
+		{SERIALIZER_MSGPACK, "9101 01", SERIALIZER_MSGPACK, E_TRAILING},
+		{SERIALIZER_MSGPACK, "92c1", SERIALIZER_JSON, E_TRUNCATED},
+		{SERIALIZER_MSGPACK, "", SERIALIZER_JSON, E_TRUNCATED},
+		{SERIALIZER_MSGPACK, "", SERIALIZER_MSGPACK, E_TRUNCATED},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		struct slice in = sample_bytes(refused[i].from, refused[i].in);
+		struct buf out;
+
+		buf_init(&out, 1000);
+		int err = transcode(refused[i].from, in, 1, refused[i].to, &out);
+		if (err != refused[i].err)
+			fail_msg("%s: %s", refused[i].in, err_str(err));
+		buf_fini(&out);
+		free_copy(in);
+	}
+}
+
+/* An output that has no room ends the work at once. */
+static void test_limit(void **state)
+{
+	struct buf in, out;
+	struct token_writer w;
+
+	(void)state;
+	buf_init(&in, 1000000);
+	token_writer_init(&w, SERIALIZER_CBOR, &in);
+	token_put_array(&w, 10000);
+	for (unsigned i = 0; i < 10000; i++)
+		token_put_text(&w, "text");
+	token_put_end(&w);
+	for (size_t max = 0; max <= 70000; max = max * 3 + 1) {
+		buf_init(&out, max);
+		assert_int_equal(transcode(SERIALIZER_CBOR, buf_slice(&in), 1,
+					   SERIALIZER_JSON, &out),
+				 E_LIMIT);
+		assert_true(out.len <= max);
+		buf_fini(&out);
+	}
+	buf_init(&out, 70001);
+	assert_int_equal(
+		transcode(SERIALIZER_CBOR, buf_slice(&in), 1, SERIALIZER_JSON, &out), 0);
+	assert_int_equal(out.len, 70001);
+	buf_fini(&out);
+	buf_fini(&in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_known_pairs),
+		cmocka_unit_test(test_unsupported),
+		cmocka_unit_test(test_limit),
+	};
+	return cmocka_run_group_tests_name("transcode", tests, NULL, NULL);
+}

@@ -63,11 +63,10 @@ static inline int frame_push(struct token_reader *r, enum token_type kind, uint6
 {
 	if (r->depth == WAMP_MAX_DEPTH)
 		return E_DEPTH;
-	if (items != TOKEN_COUNT_UNKNOWN) {
+	if (items != TOKEN_COUNT_UNKNOWN)
 		r->outstanding += items;
-		if (r->outstanding > (size_t)(r->end - r->pos))
-			return E_TRUNCATED;
-	}
+	if (r->outstanding > (size_t)(r->end - r->pos))
+		return E_TRUNCATED;
 	struct token_frame *f = &r->open[++r->depth];
 	f->left = items;
 	f->seen = 0;
@@ -83,7 +82,7 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 /* In place of the byte at offset at: the header, now that it is known. */
 static inline void fill_header(struct buf *out, size_t at, struct slice header)
 {
-	if (buf_reserve(out, header.len - 1) == NULL)
+	if (header.len > 1 && buf_reserve(out, header.len - 1) == NULL)
 		return;
 	uint8_t *to = out->data + at;
 	memmove(to + header.len, to + 1, out->len - at - 1);

@@ -1,0 +1,788 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The three scanners against libraries that others wrote: jansson, msgpack-c and libcbor,
+ * on a million mutated inputs (DIFFERENTIAL_INPUTS: on another number). Verdicts must be
+ * the same, and where both accept the end and the values too. Where a library is known to
+ * differ, a rule below says why, and its inputs are counted. Deterministic.
+ */
+#include "tests/unit/codec_check.h"
+#include "tests/unit/random_items.h"
+
+#include <cbor.h>
+#include <jansson.h>
+#include <msgpack.h>
+#include <stdio.h>
+
+enum verdict {
+	VERDICT_ACCEPT,
+	VERDICT_REFUSE,
+	VERDICT_EXCLUDED, /* and from there on each rule by its number */
+	RULES_MAX = 7,
+};
+
+/* What we think of an input. */
+struct ours {
+	struct slice in;
+	int err;
+	size_t used;      /* bytes, if err is 0 */
+	struct buf shown; /* the tokens as text, if err is 0 */
+};
+
+struct library {
+	const char *name;
+	enum serializer serializer;
+	/* seeds that random items do not cover */
+	const char *const *seeds;
+	size_t n_seeds;
+	const char *opener, *closer; /* bytes that nest */
+	/* The library's verdict, or VERDICT_EXCLUDED plus the number of a rule. For an
+	 * accepted input *used_out and, as show_token writes them, the values; an empty
+	 * shown_out means that they cannot be compared. */
+	int (*judge)(const struct ours *ours, size_t *used_out, struct buf *shown_out);
+	const char *rules[RULES_MAX];
+};
+
+static void put_double(struct buf *out, double d)
+{
+	struct token t = {.type = TOKEN_DOUBLE, .d = d};
+
+	show_token(SERIALIZER_CBOR, &t, NULL, out);
+}
+
+static void put_bytes(struct buf *out, enum token_type type, const void *p, size_t len)
+{
+	struct token t = {.type = type, .text = slice_of(p, len)};
+
+	show_token(SERIALIZER_CBOR, &t, NULL, out);
+}
+
+static void put_blank(struct buf *out)
+{
+	if (out->len > 0 && out->data[out->len - 1] != '[' &&
+	    out->data[out->len - 1] != '{')
+		buf_put_u8(out, ' ');
+}
+
+/* --- jansson --- */
+
+enum {
+	JSON_OVERFLOW = 1,
+	JSON_DEPTH,
+	JSON_BASE64,
+	JSON_NUL_KEY,
+	JSON_NUL_BYTE,
+	JSON_DUPLICATE,
+};
+
+static int base64_value(char c)
+{
+	static const char alphabet[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const char *at = c == '\0' ? NULL : strchr(alphabet, c);
+
+	return at == NULL ? -1 : (int)(at - alphabet);
+}
+
+/* Decodes by counting, unlike the scanner: whole fours, then the padded last one. */
+static bool base64_oracle(const char *p, size_t len, struct buf *out)
+{
+	size_t padding = 0;
+
+	if (len % 4 != 0)
+		return false;
+	while (padding < 2 && padding < len && p[len - 1 - padding] == '=')
+		padding++;
+	for (size_t i = 0; i < len; i += 4) {
+		int v[4];
+
+		for (size_t k = 0; k < 4; k++) {
+			v[k] = i + k >= len - padding ? 0 : base64_value(p[i + k]);
+			if (v[k] < 0)
+				return false;
+		}
+		size_t n = i + 4 == len ? 3 - padding : 3;
+		const uint8_t bytes[3] = {(uint8_t)(v[0] << 2 | v[1] >> 4),
+					  (uint8_t)(v[1] << 4 | v[2] >> 2),
+					  (uint8_t)(v[2] << 6 | v[3])};
+		buf_put(out, bytes, n);
+	}
+	return true;
+}
+
+/* false: a string that says it is a binary, but is none */
+static bool show_json_string(json_t *j, struct buf *out)
+{
+	const char *p = json_string_value(j);
+	size_t len = json_string_length(j);
+	struct buf bytes;
+
+	if (len == 0 || p[0] != '\0') {
+		put_bytes(out, TOKEN_STR, p, len);
+		return true;
+	}
+	buf_init(&bytes, SIZE_MAX / 4);
+	bool ok = base64_oracle(p + 1, len - 1, &bytes);
+	put_bytes(out, TOKEN_BIN, bytes.data, bytes.len);
+	buf_fini(&bytes);
+	return ok;
+}
+
+static bool show_json(json_t *j, struct buf *out)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+	bool ok = true;
+
+	switch (json_typeof(j)) {
+	case JSON_OBJECT:
+		put_blank(out);
+		buf_put_u8(out, '{');
+		json_object_foreach(j, key, value)
+		{
+			put_bytes(out, TOKEN_STR, key, strlen(key));
+			ok &= show_json(value, out);
+		}
+		buf_put_u8(out, '}');
+		break;
+	case JSON_ARRAY:
+		put_blank(out);
+		buf_put_u8(out, '[');
+		json_array_foreach(j, i, value) ok &= show_json(value, out);
+		buf_put_u8(out, ']');
+		break;
+	case JSON_STRING:
+		ok = show_json_string(j, out);
+		break;
+	case JSON_INTEGER:
+		put_blank(out);
+		buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(j));
+		break;
+	case JSON_REAL:
+		put_double(out, json_real_value(j));
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		put_blank(out);
+		buf_put_str(out, json_is_true(j) ? "true" : "false");
+		break;
+	case JSON_NULL:
+		put_blank(out);
+		buf_put_str(out, "null");
+		break;
+	}
+	return ok;
+}
+
+/* Keys in what we read; jansson keeps only one of several that are the same. */
+static size_t count_keys(struct slice in)
+{
+	struct token_reader r;
+	struct token t;
+	size_t keys = 0;
+
+	token_reader_init(&r, SERIALIZER_JSON, in);
+	do {
+		const struct token_frame *f = &r.open[r.depth];
+		bool key = f->kind == TOKEN_MAP && f->seen % 2 == 0;
+
+		assert_int_equal(token_next(&r, &t), 0);
+		keys += key && t.type != TOKEN_END;
+	} while (r.depth > 0);
+	return keys;
+}
+
+static size_t count_json_keys(json_t *j)
+{
+	const char *key;
+	json_t *value;
+	size_t i, keys = 0;
+
+	if (json_is_object(j)) {
+		json_object_foreach(j, key, value) keys += 1 + count_json_keys(value);
+	} else {
+		json_array_foreach(j, i, value) keys += count_json_keys(value);
+	}
+	return keys;
+}
+
+static bool has_nul_behind_digit(struct slice in)
+{
+	for (size_t i = 1; i < in.len; i++)
+		if (in.p[i] == '\0' && in.p[i - 1] >= '0' && in.p[i - 1] <= '9')
+			return true;
+	return false;
+}
+
+static bool has_duplicate_keys(struct slice in)
+{
+	json_error_t error;
+	json_t *j = json_loadb((const char *)in.p, in.len,
+			       JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
+			       &error);
+
+	json_decref(j);
+	return j == NULL && json_error_code(&error) == json_error_duplicate_key;
+}
+
+static int judge_jansson(const struct ours *ours, size_t *used_out, struct buf *shown_out)
+{
+	json_error_t error;
+	json_t *j = json_loadb((const char *)ours->in.p, ours->in.len,
+			       JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+
+	if (j == NULL) {
+		enum json_error_code code = json_error_code(&error);
+
+		if (code == json_error_numeric_overflow && ours->err == 0)
+			return VERDICT_EXCLUDED + JSON_OVERFLOW;
+		if (code == json_error_null_byte_in_key && ours->err == 0)
+			return VERDICT_EXCLUDED + JSON_NUL_KEY;
+		return VERDICT_REFUSE;
+	}
+	*used_out = ours->used; /* both want the whole input */
+	int verdict = VERDICT_ACCEPT;
+	if (ours->err == E_DEPTH)
+		verdict = VERDICT_EXCLUDED + JSON_DEPTH;
+	else if (ours->err != 0 && has_nul_behind_digit(ours->in))
+		verdict = VERDICT_EXCLUDED + JSON_NUL_BYTE;
+	else if (!show_json(j, shown_out))
+		verdict = VERDICT_EXCLUDED + JSON_BASE64;
+	else if (ours->err == E_SYNTAX && has_duplicate_keys(ours->in))
+		verdict = VERDICT_EXCLUDED + JSON_DUPLICATE;
+	else if (ours->err == 0 && count_json_keys(j) != count_keys(ours->in))
+		buf_clear(shown_out);
+	json_decref(j);
+	return verdict;
+}
+
+static const char *const json_seeds[] = {
+	"[16,239714735,{},\"com.myapp.topic\",[{\"id\":1234,\"v\":21.5}],{\"a\":1}]",
+	"[1, \"realm\", {\"roles\": {\"caller\": {}}, \"x\": [true, false, null]}]",
+	"[\"\\u0041\\ud83d\\ude00\\n\\\"\\\\\\/\\b\\f\\r\\t\\u20ac\", \"\\u0000AQID\"]",
+	"[0, -0, 1e5, -1.5E-7, 0.1, 1e400, 1e-400, 18446744073709551616, 123456789012]",
+	"{\"\":{\"a\":{\"a\":[],\"b\":{}}},\"k\\u0000\":[{},{}]}",
+	"[\"\\u0000+/+/\",\"\\u0000AA==\",\"\\u0000AAA=\",\"\xc3\xa9\xe2\x82\xac\"]",
+	"\"a string that is longer than one vector\"",
+	"[9223372036854775807,-9223372036854775808,9223372036854775808]",
+};
+
+/* --- msgpack-c --- */
+
+enum {
+	MSGPACK_DEPTH = 1,
+	MSGPACK_UTF8,
+	MSGPACK_ALLOCATION,
+};
+
+static void show_msgpack(const msgpack_object *o, struct buf *out)
+{
+	switch (o->type) {
+	case MSGPACK_OBJECT_NIL:
+		put_blank(out);
+		buf_put_str(out, "null");
+		break;
+	case MSGPACK_OBJECT_BOOLEAN:
+		put_blank(out);
+		buf_put_str(out, o->via.boolean ? "true" : "false");
+		break;
+	case MSGPACK_OBJECT_POSITIVE_INTEGER:
+		put_blank(out);
+		buf_printf(out, "%" PRIu64, o->via.u64);
+		break;
+	case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+		put_blank(out);
+		buf_printf(out, "%" PRId64, o->via.i64);
+		break;
+	case MSGPACK_OBJECT_FLOAT32:
+	case MSGPACK_OBJECT_FLOAT64:
+		put_double(out, o->via.f64);
+		break;
+	case MSGPACK_OBJECT_STR:
+		put_bytes(out, TOKEN_STR, o->via.str.ptr, o->via.str.size);
+		break;
+	case MSGPACK_OBJECT_BIN:
+		put_bytes(out, TOKEN_BIN, o->via.bin.ptr, o->via.bin.size);
+		break;
+	case MSGPACK_OBJECT_EXT:
+		put_blank(out);
+		buf_put_str(out, o->via.ext.type == 0 && o->via.ext.size == 1 &&
+						 o->via.ext.ptr[0] == 0 &&
+						 o->via.ext.ptr[-2] == (char)0xd4
+					 ? "undefined"
+					 : "opaque");
+		break;
+	case MSGPACK_OBJECT_ARRAY:
+		put_blank(out);
+		buf_put_u8(out, '[');
+		for (uint32_t i = 0; i < o->via.array.size; i++)
+			show_msgpack(&o->via.array.ptr[i], out);
+		buf_put_u8(out, ']');
+		break;
+	case MSGPACK_OBJECT_MAP:
+		put_blank(out);
+		buf_put_u8(out, '{');
+		for (uint32_t i = 0; i < o->via.map.size; i++) {
+			show_msgpack(&o->via.map.ptr[i].key, out);
+			show_msgpack(&o->via.map.ptr[i].val, out);
+		}
+		buf_put_u8(out, '}');
+		break;
+	}
+}
+
+/* The deepest nesting in an input that we accept. */
+static unsigned deepest(enum serializer s, struct slice in)
+{
+	struct token_reader r;
+	struct token t;
+	unsigned deepest = 0;
+
+	token_reader_init(&r, s, in);
+	do {
+		assert_int_equal(token_next(&r, &t), 0);
+		if (r.depth > deepest)
+			deepest = r.depth;
+	} while (r.depth > 0);
+	return deepest;
+}
+
+/*
+ * Is there an array or map anywhere that announces more than 1,000 items? The two
+ * codes begin one with a count of width bytes.
+ */
+static bool announces_much(struct slice in, uint8_t array, uint8_t map, size_t width)
+{
+	for (size_t i = 0; i + 1 + width <= in.len; i++) {
+		const uint8_t *p = in.p + i;
+
+		if ((*p == array || *p == map) && (width == 2   ? get_be16(p + 1)
+						   : width == 4 ? get_be32(p + 1)
+								: get_be64(p + 1)) > 1000)
+			return true;
+	}
+	return false;
+}
+
+static int judge_msgpack(const struct ours *ours, size_t *used_out, struct buf *shown_out)
+{
+	if (ours->err != 0 && (announces_much(ours->in, 0xdc, 0xde, 2) ||
+			       announces_much(ours->in, 0xdd, 0xdf, 4)))
+		return VERDICT_EXCLUDED + MSGPACK_ALLOCATION;
+
+	msgpack_unpacked result;
+	size_t used = 0;
+
+	msgpack_unpacked_init(&result);
+	msgpack_unpack_return ret = msgpack_unpack_next(&result, (const char *)ours->in.p,
+							ours->in.len, &used);
+	int verdict = VERDICT_REFUSE;
+	if (ret == MSGPACK_UNPACK_SUCCESS || ret == MSGPACK_UNPACK_EXTRA_BYTES) {
+		verdict = VERDICT_ACCEPT;
+		*used_out = used;
+		show_msgpack(&result.data, shown_out);
+		if (ours->err == E_UTF8)
+			verdict = VERDICT_EXCLUDED + MSGPACK_UTF8;
+	} else if (ret == MSGPACK_UNPACK_NOMEM_ERROR && ours->err == 0 &&
+		   deepest(SERIALIZER_MSGPACK, ours->in) > 32) {
+		verdict = VERDICT_EXCLUDED + MSGPACK_DEPTH;
+	}
+	msgpack_unpacked_destroy(&result);
+	return verdict;
+}
+
+static const char *const msgpack_seeds[] = {
+	"9610ce0e49c7af80b0636f6d2e6d796170702e746f7069639181a26964cd04d281a16101",
+	"93c70005c8000105aac90000000205aabb",
+	"93d40000d5050102d6ff01020304",
+	"92d7ff0102030405060708d80500010203040506070809101112131415",
+	"94ca3fc00000cb3ff8000000000000ccffd080",
+	"dc0003cdffffceffffffffcfffffffffffffffff",
+	"dd00000003d18000d280000000d38000000000000000",
+	"de0001d90161da0001b1",
+	"df00000001db0000000161c6000000020102",
+	"9191919191919191919191919191919191919191919191919191919191919191c0",
+	"919191919191919191919191919191919191919191919191919191919191919191c0",
+	"92c50002ffffc401aa",
+};
+
+/* --- libcbor --- */
+
+enum {
+	CBOR_DEPTH = 1,
+	CBOR_UTF8,
+	CBOR_HEADS,
+	CBOR_ALLOCATION,
+};
+
+static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out);
+
+static void show_cbor_list(cbor_item_t *item, struct buf *out)
+{
+	put_blank(out);
+	if (cbor_isa_map(item)) {
+		buf_put_u8(out, '{');
+		for (size_t i = 0; i < cbor_map_size(item); i++) {
+			show_cbor(cbor_map_handle(item)[i].key, false, out);
+			show_cbor(cbor_map_handle(item)[i].value, false, out);
+		}
+		buf_put_u8(out, '}');
+		return;
+	}
+	buf_put_u8(out, '[');
+	for (size_t i = 0; i < cbor_array_size(item); i++)
+		show_cbor(cbor_array_handle(item)[i], false, out);
+	buf_put_u8(out, ']');
+}
+
+static void show_cbor_string(const cbor_item_t *item, enum token_type type,
+			     struct buf *out)
+{
+	struct buf whole;
+	bool text = type == TOKEN_STR;
+	bool definite =
+		text ? cbor_string_is_definite(item) : cbor_bytestring_is_definite(item);
+
+	buf_init(&whole, SIZE_MAX / 4);
+	if (definite && text)
+		buf_put(&whole, cbor_string_handle(item), cbor_string_length(item));
+	else if (definite)
+		buf_put(&whole, cbor_bytestring_handle(item),
+			cbor_bytestring_length(item));
+	else if (text)
+		for (size_t i = 0; i < cbor_string_chunk_count(item); i++)
+			buf_put(&whole,
+				cbor_string_handle(cbor_string_chunks_handle(item)[i]),
+				cbor_string_length(cbor_string_chunks_handle(item)[i]));
+	else
+		for (size_t i = 0; i < cbor_bytestring_chunk_count(item); i++) {
+			cbor_item_t *chunk = cbor_bytestring_chunks_handle(item)[i];
+
+			buf_put(&whole, cbor_bytestring_handle(chunk),
+				cbor_bytestring_length(chunk));
+		}
+	put_bytes(out, type, whole.data, whole.len);
+	buf_fini(&whole);
+}
+
+static void show_cbor_simple(const cbor_item_t *item, struct buf *out)
+{
+	if (cbor_is_float(item)) {
+		put_double(out, cbor_float_get_float(item));
+		return;
+	}
+	put_blank(out);
+	if (cbor_is_bool(item))
+		buf_put_str(out, cbor_get_bool(item) ? "true" : "false");
+	else if (cbor_is_null(item))
+		buf_put_str(out, "null");
+	else
+		buf_put_str(out, cbor_is_undef(item) ? "undefined" : "opaque");
+}
+
+static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out)
+{
+	uint64_t tag;
+
+	switch (cbor_typeof(item)) {
+	case CBOR_TYPE_UINT:
+		put_blank(out);
+		buf_printf(out, "%" PRIu64, cbor_get_int(item));
+		break;
+	case CBOR_TYPE_NEGINT:
+		put_blank(out);
+		if (cbor_get_int(item) > INT64_MAX)
+			buf_put_str(out, "opaque");
+		else
+			buf_printf(out, "%" PRId64, -1 - (int64_t)cbor_get_int(item));
+		break;
+	case CBOR_TYPE_BYTESTRING:
+		if (bignum) {
+			put_blank(out);
+			buf_put_str(out, "opaque");
+		} else {
+			show_cbor_string(item, TOKEN_BIN, out);
+		}
+		break;
+	case CBOR_TYPE_STRING:
+		show_cbor_string(item, TOKEN_STR, out);
+		break;
+	case CBOR_TYPE_ARRAY:
+	case CBOR_TYPE_MAP:
+		show_cbor_list((cbor_item_t *)(uintptr_t)item, out);
+		break;
+	case CBOR_TYPE_TAG:
+		tag = cbor_tag_value(item);
+		show_cbor(cbor_move(cbor_tag_item(item)), tag == 2 || tag == 3, out);
+		break;
+	case CBOR_TYPE_FLOAT_CTRL:
+		show_cbor_simple(item, out);
+		break;
+	}
+}
+
+/*
+ * Does an input that we accept have a head that libcbor 0.8 does not know: tags 6 to 20,
+ * simple values but false, true, null and undefined? Walks from head to head.
+ */
+static bool has_unknown_head(struct slice in, size_t used)
+{
+	for (size_t i = 0; i < used;) {
+		uint8_t c = in.p[i++];
+		unsigned info = c & 0x1f;
+		uint64_t n = info;
+
+		if ((c >= 0xc6 && c <= 0xd4) || (c >= 0xe0 && c <= 0xf3) || c == 0xf8)
+			return true;
+		for (size_t k = 0; info >= 24 && info < 28 && k < 1u << (info - 24); k++)
+			n = (k == 0 ? 0 : n << 8) | in.p[i++];
+		if ((c >> 5 == 2 || c >> 5 == 3) && info < 28)
+			i += n;
+	}
+	return false;
+}
+
+static int judge_cbor(const struct ours *ours, size_t *used_out, struct buf *shown_out)
+{
+	struct cbor_load_result result;
+
+	if (ours->err != 0 && (announces_much(ours->in, 0x99, 0xb9, 2) ||
+			       announces_much(ours->in, 0x9a, 0xba, 4) ||
+			       announces_much(ours->in, 0x9b, 0xbb, 8)))
+		return VERDICT_EXCLUDED + CBOR_ALLOCATION;
+	cbor_item_t *item = cbor_load(ours->in.p, ours->in.len, &result);
+	int verdict = VERDICT_ACCEPT;
+
+	if (item == NULL) {
+		if (ours->err == 0 && has_unknown_head(ours->in, ours->used))
+			return VERDICT_EXCLUDED + CBOR_HEADS;
+		return VERDICT_REFUSE;
+	}
+	*used_out = result.read;
+	show_cbor(item, false, shown_out);
+	if (ours->err == E_UTF8)
+		verdict = VERDICT_EXCLUDED + CBOR_UTF8;
+	else if (ours->err == E_DEPTH)
+		verdict = VERDICT_EXCLUDED + CBOR_DEPTH;
+	cbor_decref(&item);
+	return verdict;
+}
+
+static const char *const cbor_seeds[] = {
+	"86101a0e49c7afa070636f6d2e6d796170702e746f70696381a16269641904d2a1616101",
+	"9f018202039f0405ffff",
+	"bf6346756ef563416d7421ff",
+	"5f42010243030405ff",
+	"7f657374726561646d696e67ff",
+	"83c249010000000000000000c34101c11a514b67b0",
+	"85f93c00fa47c35000fb7e37e43c8800759cf97c00f97e00",
+	"84d9d9f780d818456449455446c6003bffffffffffffffff",
+	"86f4f5f6f7f0f8ff",
+	"9b0000000000000002bb0000000000000001000158027879",
+	"9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f9f00ffffffffffffffffffffffffffffffff",
+	"a2182a1901001a00010000781861616161616161616161616161616161616161616161616161",
+};
+
+/* --- the comparison --- */
+
+static const struct library libraries[] = {
+	{"json",
+	 SERIALIZER_JSON,
+	 json_seeds,
+	 ARRAY_LEN(json_seeds),
+	 "[",
+	 "]",
+	 judge_jansson,
+	 {[JSON_OVERFLOW] = "jansson refuses integers beyond 2^63-1 and reals like 1e400",
+	  [JSON_DEPTH] = "jansson nests 2048 deep, we 64",
+	  [JSON_BASE64] = "jansson knows no binaries, so no bad base64 in them",
+	  [JSON_NUL_KEY] = "jansson refuses U+0000 in keys",
+	  [JSON_NUL_BYTE] = "jansson loses a NUL byte behind a number",
+	  [JSON_DUPLICATE] = "jansson drops a value with bad base64, since its key "
+			     "comes again"}},
+	{"msgpack",
+	 SERIALIZER_MSGPACK,
+	 msgpack_seeds,
+	 ARRAY_LEN(msgpack_seeds),
+	 "\x91",
+	 "",
+	 judge_msgpack,
+	 {[MSGPACK_DEPTH] = "msgpack-c nests 32 deep, we 64",
+	  [MSGPACK_UTF8] = "msgpack-c does not look at UTF-8",
+	  [MSGPACK_ALLOCATION] = "refused, but msgpack-c would allocate what is "
+				 "announced first"}},
+	{"cbor",
+	 SERIALIZER_CBOR,
+	 cbor_seeds,
+	 ARRAY_LEN(cbor_seeds),
+	 "\x9f",
+	 "\xff",
+	 judge_cbor,
+	 {[CBOR_DEPTH] = "libcbor nests 2048 deep, we 64",
+	  [CBOR_UTF8] = "libcbor does not look at UTF-8 in some versions",
+	  [CBOR_HEADS] = "libcbor 0.8 does not know tags 6 to 20 and unassigned simple "
+			 "values",
+	  [CBOR_ALLOCATION] = "refused, but libcbor would allocate what is announced "
+			      "first"}},
+};
+
+static void make_seed(uint64_t *rng, const struct library *l, struct buf *out)
+{
+	buf_clear(out);
+	if (rng_below(rng, 50) == 0) {
+		/* about as deep as we go */
+		uint64_t depth = 60 + rng_below(rng, 10);
+
+		for (uint64_t i = 0; i < depth; i++)
+			buf_put_str(out, l->opener);
+		buf_put_u8(out, '0'); /* in each encoding a number */
+		for (uint64_t i = 0; i < depth; i++)
+			buf_put_str(out, l->closer);
+	} else if (rng_below(rng, 2) == 0) {
+		struct slice seed =
+			sample_bytes(l->serializer, l->seeds[rng_below(rng, l->n_seeds)]);
+
+		buf_put_slice(out, seed);
+		free_copy(seed);
+	} else {
+		struct token_writer w;
+
+		token_writer_init(&w, l->serializer, out);
+		random_item(rng, &w, rng_below(rng, 20));
+	}
+}
+
+/* One small change: a bit, a byte, a piece removed, moved or doubled, or the end cut. */
+static void mutate(uint64_t *rng, struct buf *b)
+{
+	size_t at = b->len == 0 ? 0 : rng_below(rng, b->len);
+	size_t n = b->len == 0 ? 0 : rng_below(rng, min_size(b->len - at, 8) + 1);
+	uint8_t piece[8];
+
+	if (b->len == 0)
+		return;
+	switch (rng_below(rng, 6)) {
+	case 0:
+		b->data[at] ^= (uint8_t)(1 << rng_below(rng, 8));
+		break;
+	case 1:
+		b->data[at] = (uint8_t)rng_next(rng);
+		break;
+	case 2: /* remove */
+		memmove(b->data + at, b->data + at + n, b->len - at - n);
+		b->len -= n;
+		break;
+	case 3: /* overwrite with a piece from elsewhere */
+		memmove(b->data + rng_below(rng, b->len - n + 1), b->data + at, n);
+		break;
+	case 4: /* insert it there */
+		memcpy(piece, b->data + at, n);
+		at = rng_below(rng, b->len + 1);
+		if (buf_reserve(b, n) == NULL)
+			return;
+		memmove(b->data + at + n, b->data + at, b->len - at);
+		memcpy(b->data + at, piece, n);
+		buf_commit(b, n);
+		break;
+	default:
+		b->len = at;
+	}
+}
+
+static void fail_input(const struct library *l, const struct ours *ours, const char *what)
+{
+	struct buf hex;
+
+	buf_init(&hex, SIZE_MAX / 4);
+	put_hex(&hex, ours->in);
+	/* cmocka cuts long messages */
+	printf("%.*s\n", (int)hex.len, (char *)hex.data);
+	fail_msg("%s: %s: we say %s", l->name, what, err_str(ours->err));
+}
+
+/* Returns the verdict on which both agree, or that of a rule. */
+static int compare(const struct library *l, struct slice in)
+{
+	struct ours ours = {.in = in};
+	struct buf theirs;
+	size_t used = 0;
+
+	buf_init(&ours.shown, SIZE_MAX / 4);
+	buf_init(&theirs, SIZE_MAX / 4);
+	ours.err = read_both_ways(l->serializer, in, &ours.shown, &ours.used);
+	/* where JSON's numbers end only what follows can tell */
+	if (ours.err == 0 && l->serializer == SERIALIZER_JSON)
+		ours.err = read_whole(l->serializer, in, NULL);
+	int verdict = l->judge(&ours, &used, &theirs);
+	if (verdict < VERDICT_EXCLUDED && (verdict == VERDICT_ACCEPT) != (ours.err == 0))
+		fail_input(l, &ours, "another verdict");
+	if (verdict == VERDICT_ACCEPT && used != ours.used)
+		fail_input(l, &ours, "another end");
+	if (verdict == VERDICT_ACCEPT && theirs.len > 0 &&
+	    !slice_eq(buf_slice(&ours.shown), buf_slice(&theirs)))
+		fail_input(l, &ours, "another value");
+	buf_fini(&ours.shown);
+	buf_fini(&theirs);
+	return verdict;
+}
+
+static void run(const struct library *l)
+{
+	const char *env = getenv("DIFFERENTIAL_INPUTS");
+	unsigned long total = env == NULL ? 1000000 : strtoul(env, NULL, 10);
+	unsigned long inputs = total / ARRAY_LEN(libraries) + 1;
+	unsigned long verdicts[VERDICT_EXCLUDED + RULES_MAX] = {0};
+	uint64_t rng = UINT64_C(88172645463325252) + l->serializer;
+	struct buf seed, in;
+
+	buf_init(&seed, SIZE_MAX / 4);
+	buf_init(&in, SIZE_MAX / 4);
+	for (unsigned long i = 0; i < inputs; i++) {
+		if (i % 16 == 0)
+			make_seed(&rng, l, &seed);
+		buf_clear(&in);
+		buf_put_slice(&in, buf_slice(&seed));
+		for (uint64_t n = rng_below(&rng, 4); n > 0; n--)
+			mutate(&rng, &in);
+		verdicts[compare(l, buf_slice(&in))]++;
+	}
+	printf("%s: %lu inputs, %lu accepted by both, %lu refused by both\n", l->name,
+	       inputs, verdicts[VERDICT_ACCEPT], verdicts[VERDICT_REFUSE]);
+	for (int i = 1; i < RULES_MAX; i++)
+		if (l->rules[i] != NULL)
+			printf("%s: %lu excluded: %s\n", l->name,
+			       verdicts[VERDICT_EXCLUDED + i], l->rules[i]);
+	/* a comparison of nothing proves nothing */
+	assert_true(verdicts[VERDICT_ACCEPT] > inputs / 5);
+	assert_true(verdicts[VERDICT_REFUSE] > inputs / 5);
+	buf_fini(&seed);
+	buf_fini(&in);
+}
+
+static void test_json(void **state)
+{
+	(void)state;
+	run(&libraries[SERIALIZER_JSON]);
+}
+
+static void test_msgpack(void **state)
+{
+	(void)state;
+	run(&libraries[SERIALIZER_MSGPACK]);
+}
+
+static void test_cbor(void **state)
+{
+	(void)state;
+	run(&libraries[SERIALIZER_CBOR]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_msgpack),
+		cmocka_unit_test(test_cbor),
+	};
+	return cmocka_run_group_tests_name("differential", tests, NULL, NULL);
+}

@@ -280,7 +280,7 @@ static const struct conf_key options_keys[] = {
 	CONF_KEY("allowed_origins", STRINGS, struct config_options, allowed_origins,
 		 .max = 256),
 	CONF_KEY("allow_null_origin", BOOL, struct config_options, allow_null_origin,
-		 .def = true),
+		 .def = false),
 	CONF_KEY("auto_ping_interval", MS, struct config_options, auto_ping_interval,
 		 .max = 24 * 3600 * 1000, .def = 30000),
 	CONF_KEY("auto_ping_timeout", MS, struct config_options, auto_ping_timeout,
@@ -704,11 +704,12 @@ bool config_path_known(const struct config_listener *l, struct slice path)
 
 bool config_origin_allowed(const struct config_listener *l, struct slice origin)
 {
-	if (slice_eq_str(origin, "null"))
-		return l->options.allow_null_origin;
-	return l->options.allowed_origins.count == 0 ||
-	       http_origin_allowed(origin, l->options.allowed_origins.items,
-				   l->options.allowed_origins.count);
+	const struct conf_strings *patterns = &l->options.allowed_origins;
+
+	if (patterns->count == 0 ||
+	    http_origin_allowed(origin, patterns->items, patterns->count))
+		return true;
+	return l->options.allow_null_origin && slice_eq_str(origin, "null");
 }
 
 bool config_uid_allowed(const struct config_authenticator *a, uid_t uid)

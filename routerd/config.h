@@ -182,10 +182,10 @@ int config_role_find(const struct config_realm *realm, struct slice name) MUSTCH
 bool config_path_known(const struct config_listener *l, struct slice path);
 
 /*
- * May a page from this origin connect? '*' in a pattern stands for any characters; the
- * comparison ignores the case of ASCII letters, as schemes and hosts do. "null", which
- * browsers send for pages without an origin, is decided by allow_null_origin. A request
- * without Origin comes from no browser and needs no question.
+ * May a page from this origin connect? Any may where allowed_origins says nothing; see
+ * http_origin_allowed. "null", which browsers send for pages without an origin, needs a
+ * pattern "*" or allow_null_origin. A request without Origin comes from no browser and
+ * needs no question.
  */
 bool config_origin_allowed(const struct config_listener *l, struct slice origin);
 

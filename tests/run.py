@@ -134,24 +134,25 @@ def check():
         Stage("unit-asan", unit("asan"), minutes=6),
         Stage("replay-asan", make("replay", mode="asan")),
         integration("release", "-m", "not long"),
-        integration("asan", "-m", "subset and not long"),
-        integration("tsan", "-m", "subset and not long", "-k", "not 1thread"),
+        integration("asan", "-m", "not long"),
+        integration("tsan", "-m", "not long", "-k", "not 1thread"),
     ]
 
 
 def check_long():
+    valgrind = ("valgrind -q --leak-check=full --show-leak-kinds=definite,indirect "
+                "--errors-for-leak-kinds=definite,indirect --error-exitcode=9")
     return [
         clients(),
         build("release"),
         build("asan"),
         build("tsan"),
         Stage("unit-tsan", unit("tsan"), minutes=20),
+        *[integration("release", "-m", "not long", name=f"repeat-release-{n}") for n in range(1, 4)],
+        *[integration("tsan", "-m", "not long", name=f"repeat-tsan-{n}") for n in range(1, 4)],
         integration("release", "-m", "long", minutes=30, jobs=1, name="long-release"),
-        integration("asan", "-m", "not long", minutes=40),
-        integration("tsan", "-m", "not long", "-k", "not 1thread", minutes=60),
-        Stage("valgrind", [*PYTEST, "-m", "long", "-k", "connects"], minutes=60,
-              env={"WRAP": "valgrind --leak-check=full --errors-for-leak-kinds=definite,indirect "
-                           "--error-exitcode=9"}),
+        integration("asan", "-m", "long", minutes=30, jobs=1, name="long-asan"),
+        Stage("valgrind", [*PYTEST, "-m", "long", "-k", "connects"], minutes=60, env={"WRAP": valgrind}),
         Stage("chroot-bookworm", ["sh", "tests/chroot.sh", "bookworm"], minutes=60),
         Stage("chroot-trixie", ["sh", "tests/chroot.sh", "trixie"], minutes=60),
     ]

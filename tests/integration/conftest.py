@@ -16,7 +16,6 @@ import utils
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "subset: part of what `make check` runs under sanitizers")
     config.addinivalue_line("markers", "long: too long for `make check`, part of `make check-long`")
 
 

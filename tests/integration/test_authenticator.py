@@ -304,7 +304,6 @@ def test_a_full_hold_queue_is_503(start_routerd, connect, key):
     assert late.wait_closed() == (1013, [])
 
 
-@pytest.mark.subset
 def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, clients):
     """It comes back 2 s later, and all get in."""
     keys = [Key() for _ in range(20)]

@@ -186,7 +186,6 @@ def test_an_error_of_the_callee_reaches_the_caller(routerd, join, source, target
     assert error.kwargs == kwargs
 
 
-@pytest.mark.subset
 @pytest.mark.parametrize("how", ["socket", "goodbye", "violation"])
 def test_the_callee_leaves_with_calls_in_flight(routerd, join, how):
     caller, callee = join(routerd, "cbor"), join(routerd)

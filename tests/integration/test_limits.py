@@ -31,7 +31,6 @@ def worker_of(client):
 # --- readers that are slower than what they get ---------------------------------------------
 
 
-@pytest.mark.subset
 def test_a_slow_reader_is_closed_and_others_do_not_notice(start_routerd, threads, join):
     routerd = start_routerd(config_with(threads=threads, limits={"queue_size": 2 * MIB}))
     slow = [join(routerd) for _ in range(4)]
@@ -100,7 +99,6 @@ def stalled_routerd(start_routerd):
         started[0].signal(signal.SIGUSR2)
 
 
-@pytest.mark.subset
 @pytest.mark.parametrize("what", ["events", "calls"])
 def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join, what):
     """Publisher, realm owner and the stalled worker are three different ones. While the worker
@@ -245,7 +243,6 @@ def test_connection_limit(start_routerd, join, connect):
     wait_for(free, "a place for another connection")
 
 
-@pytest.mark.subset
 def test_no_descriptors_left_is_no_spin(start_routerd, join):
     """EMFILE: wait for one to become free, do not burn the CPU meanwhile."""
 

@@ -20,7 +20,6 @@ def refused(client, **kw):
     return aborted.value
 
 
-@pytest.mark.subset
 @pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_known_key(login_routerd, known_key, join, serializer):
     client = join(login_routerd, serializer, realm=None, key=known_key)
@@ -102,7 +101,6 @@ BAD_SIGNATURES = {
 }
 
 
-@pytest.mark.subset
 def test_bad_signatures(login_routerd, connect, known_key):
     for name, make in BAD_SIGNATURES.items():
         client = connect(login_routerd, "msgpack")

@@ -28,7 +28,6 @@ def in_threads(*functions):
         raise errors[0]
 
 
-@pytest.mark.subset
 def test_events_of_a_publisher_stay_in_order_across_topics(routerd, join):
     count = 300
     receivers = [join(routerd, s) for s in SERIALIZERS]
@@ -59,7 +58,6 @@ def test_events_of_a_publisher_stay_in_order_across_topics(routerd, join):
     routerd.check_threads()
 
 
-@pytest.mark.subset
 @pytest.mark.parametrize("alone", [True, False], ids=["last_member", "one_of_many"])
 def test_no_event_before_subscribed_and_none_after_unsubscribed(routerd, join, alone):
     """Subscribers come and go while two publishers never stop."""

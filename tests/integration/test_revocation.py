@@ -34,7 +34,6 @@ def fake(folder):
 # --- through authctl ------------------------------------------------------------------------
 
 
-@pytest.mark.subset
 @pytest.mark.parametrize("command", ["disable", "remove"])
 def test_authctl_ends_all_sessions_of_a_principal(authd, start_routerd, threads, join, connect,
                                                   known_key, command):

@@ -13,7 +13,6 @@ def uri(kind, name):
     return f"com.example.{kind}.{name.replace('.', '-')}"
 
 
-@pytest.mark.subset
 def test_every_pair_of_serializers(routerd, join):
     """36 pairs, each with an event and a call that carry values of all types."""
     sent = values.COMMON + values.BINARY + values.EXACT

@@ -12,7 +12,6 @@ from rawclient import EVENT, SERIALIZERS, Client, Ws
 from utils import BUILD, Key, Routerd, free_port, router_config, tsan_prefix, wait_for
 
 
-@pytest.mark.subset
 def test_sigterm_closes_with_1012_and_says_no_goodbye(routerd, join):
     everyone = [join(routerd, s) for s in SERIALIZERS for _ in range(2)]
     routerd.check_threads()

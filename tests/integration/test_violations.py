@@ -161,7 +161,6 @@ def bad_bytes(serializer):
     return cases
 
 
-@pytest.mark.subset
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
 def test_bytes_that_are_no_message(start_routerd, join, serializer):
     routerd = start_routerd(threads=1, cryptosign=False)
@@ -228,7 +227,6 @@ def test_invalid_utf8_in_a_text_frame(start_routerd, join):
 MIB = 1 << 20
 
 
-@pytest.mark.subset
 def test_messages_before_welcome_are_small(start_routerd, connect):
     routerd = start_routerd(threads=1, cryptosign=False)
     client = connect(routerd)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import resource
 import socket
 import subprocess
 import time
@@ -23,8 +24,8 @@ KOSOKU = ROOT / "build/venv/bin/kosoku"
 
 
 class Echo(Daemon):
-    def __init__(self, folder, *args, name="echo"):
-        super().__init__(name, [*tsan_prefix(), BUILD / "tools/echo", *args], folder)
+    def __init__(self, folder, *args, name="echo", **kw):
+        super().__init__(name, [*tsan_prefix(), BUILD / "tools/echo", *args], folder, **kw)
 
     @property
     def port(self):
@@ -271,6 +272,27 @@ def test_connection_limit(start_echo):
 
     wait_for(free, "a place")
     echo.wait_log("connection refused")
+
+
+def test_no_descriptors_left_is_no_spin(start_echo):
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+
+    echo = start_echo(limits=few)
+    first = connect(echo)
+    sockets = [socket.create_connection(("127.0.0.1", echo.port), 5 * SLOW) for _ in range(60)]
+    echo.wait_log("cannot accept: .*; trying again")
+    cpu, start = echo.cpu(), time.monotonic()
+    # the span over which we measure, with the others still served
+    while time.monotonic() - start < 1:
+        first.send_frame(TEXT, b"x")
+        assert first.recv_message() == (TEXT, b"x")
+        time.sleep(0.05)
+    assert echo.cpu() - cpu < 0.2 * SLOW
+    for s in sockets:
+        s.close()
+    late = connect(echo)
+    assert late.close() == 1000
 
 
 @pytest.mark.subset

@@ -58,7 +58,6 @@ def connect(echo, **kw):
 # --- conformance ----------------------------------------------------------------------------
 
 
-@pytest.mark.subset
 def test_autobahn_testsuite(echo, folder):
     sections = "[1-7].*", "9.*", "10.*"
     argv = [str(KOSOKU), "-m", "fuzzingclient", "-p", "4", "-o", str(folder)]
@@ -98,7 +97,6 @@ def test_one_byte_more_than_16_mib_is_too_much(echo):
     assert ws.wait_closed() == (1009, [])
 
 
-@pytest.mark.subset
 def test_many_messages_in_pieces_of_any_size(echo):
     """Fragments and control frames, cut by the network wherever it likes."""
     rng = random.Random(1)
@@ -131,7 +129,6 @@ def test_many_messages_in_pieces_of_any_size(echo):
 # --- strangers ------------------------------------------------------------------------------
 
 
-@pytest.mark.subset
 def test_random_bytes_hurt_nobody(echo):
     rng = random.Random(2)
     good = connect(echo)
@@ -162,7 +159,6 @@ def test_other_protocols_are_told_at_once(echo, greeting):
     ws.wait_eof()
 
 
-@pytest.mark.subset
 def test_the_answer_arrives_although_more_was_sent(echo):
     """A close with unread input would reset the connection under the answer."""
     ws = Ws(echo.port, protocols=None)
@@ -295,7 +291,6 @@ def test_no_descriptors_left_is_no_spin(start_echo):
     assert late.close() == 1000
 
 
-@pytest.mark.subset
 def test_connections_come_and_go(echo):
     """Every way to go, and nothing stays."""
     first = connect(echo)
@@ -353,7 +348,6 @@ def test_a_file_in_the_way_is_left_alone(folder):
     assert path.read_text() == "precious"
 
 
-@pytest.mark.subset
 def test_sigterm(echo):
     joined, early = connect(echo), Ws(echo.port, protocols=None)
     early.send_bytes(b"GET /")

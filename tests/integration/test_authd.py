@@ -1,0 +1,505 @@
+# SPDX-License-Identifier: Apache-2.0
+"""authd by itself, asked by a peer that holds every byte."""
+
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import msgpack
+import pytest
+import utils
+from rpcclient import HELLO, Rpc, RpcError, ask, router
+from utils import Key, wait_for
+
+AUTHID = "client01@example.com"
+
+
+@pytest.fixture
+def path(authd):
+    return authd.cwd / "authd.sock"
+
+
+@pytest.fixture
+def admin(authd):
+    return Rpc(authd.cwd / "admin.sock")
+
+
+@pytest.fixture
+def key(authd):
+    """A key that belongs to client01."""
+    key = Key()
+    authd.add(AUTHID, key, extra={"foo": 23})
+    return key
+
+
+def counters(authd):
+    """One line of counters, freshly logged."""
+    before = authd.log().count("counters ")
+    authd.signal(signal.SIGUSR1)
+    wait_for(lambda: authd.log().count("counters ") > before and authd.log().endswith("\n"),
+             "the counters")
+    line = [l for l in authd.log().splitlines() if "counters " in l][-1]
+    return {k: int(v) for k, v in (f.split("=") for f in line.split("counters ")[1].split())}
+
+
+# --- hello ----------------------------------------------------------------------------------
+
+
+def test_hello(path):
+    hello = router(path).hello
+    assert hello["protocol"] == [1, 0]
+    assert hello["product"].startswith("authd/")
+    assert hello["ready"] is True
+    assert len(hello["instance"]) == 32 and len(hello["db"]) == 32
+    assert {"revoke", "cancel", "events"} <= set(hello["features"])
+    assert hello["methods"] == ["cryptosign"]
+    assert hello["max_message"] == 65536 and hello["max_inflight"] == 1024
+
+
+def test_hello_comes_first(path, key):
+    rpc = Rpc(path)
+    with pytest.raises(RpcError) as e:
+        ask(rpc, key.public)
+    assert e.value.uri == "auth.rpc.not_ready"
+    assert rpc.call("ping")["ready"] is True
+    rpc.call("hello", HELLO)
+    assert ask(rpc, key.public)["authid"] == AUTHID
+
+
+def test_another_version_is_told_and_closed(path):
+    rpc = Rpc(path)
+    with pytest.raises(RpcError) as e:
+        rpc.call("hello", {"protocol": [2, 0]})
+    assert e.value.uri == "auth.rpc.unsupported_version"
+    assert rpc.is_closed()
+    assert router(path, protocol=[1, 9]).hello["protocol"] == [1, 0]
+
+
+def test_unknown_methods_and_notifications(path, authd):
+    rpc = router(path)
+    with pytest.raises(RpcError) as e:
+        rpc.call("principal.list", {})  # of the other socket
+    assert e.value.uri == "auth.rpc.no_such_method"
+    rpc.notify("what.is.this", 1)
+    rpc.notify("cancel", 17)
+    rpc.notify("session.opened", {"session": 1, "authid": "a\nb"})
+    rpc.notify("session.closed", {"session": "wrong"})
+    rpc.notify("auth.failed", {"corr": "c1", "reason": "bad_signature"})
+    assert rpc.call("ping") == {"ready": True, "inflight": 0, "epoch": 1}
+    count = counters(authd)
+    assert count["unknown_notices"] == 1 and count["cancels"] == 1
+    assert count["opened"] == 1 and count["auth_failed"] == 1
+    assert "a\\x0ab" in authd.log()
+
+
+@pytest.mark.parametrize("params", [
+    [], [1], [{}], [{"protocol": 1}], [{"protocol": [1]}], [{"protocol": [1, 0]}, 2],
+    [{"protocol": [1, 0], "product": 5}], [{"protocol": [1, 0], "features": {"a": 1}}],
+])
+def test_malformed_hello_is_an_error(path, params):
+    rpc = Rpc(path)
+    with pytest.raises(RpcError) as e:
+        rpc.call("hello", *params)
+    assert e.value.uri == "auth.rpc.invalid_argument"
+    rpc.call("ping")
+
+
+# --- authenticate ---------------------------------------------------------------------------
+
+
+def test_authenticate(path, key):
+    rpc = router(path)
+    expected = {"role": "device", "realm": "devices", "authid": AUTHID, "extra": {"foo": 23},
+                "pubkey": key.public, "epoch": 1}
+    assert ask(rpc, key.public) == expected
+    assert ask(rpc, key.public.upper()) == expected
+    assert ask(rpc, key.public, realm="devices", authid=AUTHID) == expected
+    assert ask(rpc, authid=AUTHID) == expected
+
+
+def test_several_keys(path, authd, key):
+    second = Key()
+    authd.ctl("key", "add", AUTHID, second.public)
+    rpc = router(path)
+    assert ask(rpc, second.public)["pubkey"] == second.public
+    answer = ask(rpc, authid=AUTHID)
+    assert sorted(answer["pubkeys"]) == sorted([key.public, second.public])
+
+
+@pytest.mark.parametrize("asked", [
+    {"realm": "other"}, {"authid": "other"}, {"pubkey": "00" * 32}, {"pubkey": "xyz"},
+])
+def test_deny(path, key, asked):
+    rpc = router(path)
+    with pytest.raises(RpcError) as e:
+        ask(rpc, **{"pubkey": key.public, **asked})
+    error = e.value.args[0]
+    assert error["kind"] == "deny" and error["uri"] == "com.example.no_such_user"
+    if len(asked.get("pubkey", key.public)) == 64:
+        assert error["message"] == (
+            f"no principal with matching public key 0x{asked.get('pubkey', key.public)}")
+
+
+def test_configured_deny(start_authd, folder):
+    start_authd({"deny": {"uri": "org.example.go_away", "message": "{pubkey}?"}})
+    with pytest.raises(RpcError) as e:
+        ask(router(folder / "authd.sock"), "AB" * 32)
+    assert e.value.args[0]["uri"] == "org.example.go_away"
+    assert e.value.args[0]["message"] == "ab" * 32 + "?"
+
+
+def test_authextra_may_hold_anything(path, key):
+    rpc = router(path)
+    for extra in ({"pubkey": key.public, "x": {"y": [1, None, b"z"]}}, {1: 2, "pubkey": key.public}):
+        answer = rpc.call("authenticate", None, None, {"authmethod": "cryptosign", "authextra": extra})
+        assert answer["authid"] == AUTHID
+    for extra in ({}, {"pubkey": 17}, {"pubkey": None}, None):
+        with pytest.raises(RpcError) as e:
+            rpc.call("authenticate", None, None, {"authmethod": "cryptosign", "authextra": extra})
+        assert e.value.args[0]["kind"] == "deny"
+    with pytest.raises(RpcError) as e:
+        rpc.call("authenticate", None, None, {"authmethod": "ticket"})
+    assert e.value.args[0]["kind"] == "ignore"
+
+
+@pytest.mark.parametrize("params", [
+    [], [None, None], [None, None, {}], [None, None, {"authmethod": 1}], [1, None, {"authmethod": "x"}],
+    [None, None, {"authmethod": "cryptosign", "authextra": []}], [None, None, None],
+])
+def test_malformed_authenticate_is_an_error(path, key, params):
+    rpc = router(path)
+    with pytest.raises(RpcError) as e:
+        rpc.call("authenticate", *params)
+    assert e.value.uri == "auth.rpc.invalid_argument"
+    assert ask(rpc, key.public)["authid"] == AUTHID
+
+
+def test_many_in_flight(path, key):
+    rpc = router(path)
+    details = {"authmethod": "cryptosign", "authextra": {"pubkey": key.public}}
+    ids = [rpc.send("authenticate", None, None, details) for _ in range(1000)]
+    assert all(rpc.answer_to(i)["authid"] == AUTHID for i in ids)
+
+
+def test_byte_by_byte(path, key):
+    rpc = router(path)
+    message = msgpack.packb([0, 77, "authenticate", [None, None, {
+        "authmethod": "cryptosign", "authextra": {"pubkey": key.public}}]])
+    for i in range(len(message)):
+        rpc.raw(message[i:i + 1])
+    assert rpc.answer_to(77)["authid"] == AUTHID
+
+
+# --- hostile peers --------------------------------------------------------------------------
+
+
+def nested(depth):
+    return b"\x91" * depth + b"\xc0"
+
+
+HOSTILE = {
+    "not MessagePack": b"\xc1",
+    "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an empty array": b"\x90",
+    "a map": b"\x80",
+    "a fourth type": msgpack.packb([3, 1, "hello", []]),
+    "too short": msgpack.packb([0, 1, "hello"]),
+    "an id that is too large": msgpack.packb([0, 1 << 32, "hello", []]),
+    "a negative id": msgpack.packb([0, -1, "hello", []]),
+    "params that are a map": msgpack.packb([0, 1, "hello", {}]),
+    "a method that is no text": msgpack.packb([0, 1, b"hello", []]),
+    "too deep": b"\x94\x00\x01\xa1x" + nested(20),
+    "a long text": msgpack.packb([0, 1, "hello", ["x" * 16385]]),
+    "a large map": msgpack.packb([0, 1, "hello", [{i: i for i in range(257)}]]),
+    "invalid UTF-8": b"\x94\x00\x01\xa1x\x91\xa1\xff",
+    "promises 4 GiB": b"\x94\x00\x01\xa1x\xdd\xff\xff\xff\xff" + b"\xc0" * 70000,
+    "too large": msgpack.packb([0, 1, "hello", ["x" * 10000] * 7]),
+}
+
+
+@pytest.mark.subset
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_peer_loses_its_connection_alone(path, key, what):
+    good, bad = router(path), Rpc(path)
+    try:
+        bad.raw(HOSTILE[what])
+    except OSError:
+        pass  # closed before it was all sent
+    assert bad.is_closed()
+    assert ask(good, key.public)["authid"] == AUTHID
+
+
+def test_a_router_that_does_not_read(path, authd, key):
+    """Its answers are bounded, and the others do not notice."""
+    stuck, good = router(path), router(path)
+    message = msgpack.packb([0, 1, "authenticate", [None, None, {
+        "authmethod": "cryptosign", "authextra": {"pubkey": key.public}}]])
+    before = authd.rss()
+    stuck.sock.settimeout(0.5)
+    with pytest.raises(socket.timeout):
+        while True:
+            stuck.raw(message * 100)
+    assert ask(good, key.public)["authid"] == AUTHID
+    assert authd.rss() - before < 32 << 20
+
+
+def test_connections_come_and_go(path, authd, key):
+    for _ in range(20):
+        router(path).close()
+    wait_for(lambda: counters(authd)["routers"] == 0, "the routers to be gone")
+    fds = authd.fds()
+    for i in range(300):
+        rpc = router(path)
+        rpc.send("authenticate", None, None, {"authmethod": "cryptosign"})
+        rpc.reset() if i % 2 else rpc.close()
+    wait_for(lambda: authd.fds() == fds, "the descriptors to be closed")
+
+
+def test_too_many_connections(path, authd, key):
+    held = [router(path) for _ in range(64)]
+    assert Rpc(path).is_closed()
+    assert ask(held[0], key.public)["authid"] == AUTHID
+    held.pop().close()
+    wait_for(lambda: counters(authd)["routers"] == 63, "the place to be free")
+    held.append(router(path))
+
+
+def test_other_users_are_refused(start_authd, folder):
+    """allow_users counts, whatever the mode of the file is."""
+    start_authd({"listen": {"path": "authd.sock", "mode": "0666", "allow_users": ["nobody"]}})
+    assert Rpc(folder / "authd.sock").is_closed() or os.getuid() == 65534
+
+
+# --- revoke ---------------------------------------------------------------------------------
+
+
+def test_revoke(path, authd, admin, key):
+    one, two = router(path), router(path)
+    msgid = admin.send("principal.disable", {"authid": AUTHID})
+    asked = [r.request() for r in (one, two)]
+    for rpc, request, sessions in ((one, asked[0], 3), (two, asked[1], 1)):
+        assert request[2] == "revoke"
+        revoke = request[3][0]
+        assert revoke["match"] == {"authid": AUTHID, "realm": "devices"}
+        assert revoke["epoch"] == 2 and revoke["uri"] == "wamp.close.killed"
+        # committed before it is sent: nobody gets in any more
+        with pytest.raises(RpcError):
+            ask(rpc, key.public)
+        rpc.reply(request[1], {"sessions": sessions, "pending": 1})
+    assert admin.answer_to(msgid) == {
+        "changed": True, "sessions": 4, "pending": 2, "routers": 2, "unreachable": 0}
+    assert one.call("ping")["epoch"] == 2
+
+
+def test_revoke_of_a_key(path, admin, key):
+    rpc = router(path)
+    msgid = admin.send("key.remove", {"authid": AUTHID, "keys": [key.public]})
+    request = rpc.request()
+    assert request[3][0]["match"] == {"pubkey": key.public}
+    rpc.reply(request[1], {"sessions": 1})
+    assert admin.answer_to(msgid)["sessions"] == 1
+
+
+@pytest.mark.parametrize("how", ["closes", "error", "nonsense", "partial", "silent", "cannot"])
+def test_revoke_without_a_good_answer(path, admin, key, how):
+    good = router(path)
+    bad = router(path, features=[] if how == "cannot" else ["revoke"])
+    msgid = admin.send("principal.remove", {"authid": AUTHID})
+    request = good.request()
+    good.reply(request[1], {"sessions": 2})
+    if how != "cannot":
+        request = bad.request()
+    if how == "closes":
+        bad.close()
+    elif how == "error":
+        bad.reply(request[1], None, {"kind": "internal"})
+    elif how == "nonsense":
+        bad.reply(request[1], {"sessions": "many"})
+    elif how == "partial":
+        bad.reply(request[1], {"sessions": 1, "partial": True})
+    answer = admin.answer_to(msgid)
+    assert answer == {"changed": True, "sessions": 3 if how == "partial" else 2, "pending": 0,
+                      "routers": 1, "unreachable": 1}
+    assert good.call("ping")["ready"]
+
+
+def test_revoke_when_the_admin_has_left(path, authd, admin, key):
+    rpc = router(path)
+    admin.send("principal.disable", {"authid": AUTHID})
+    request = rpc.request()
+    admin.close()
+    wait_for(lambda: counters(authd)["admins"] == 0, "authctl to be gone")
+    rpc.reply(request[1], {"sessions": 1})
+    assert rpc.call("ping")["epoch"] == 2
+
+
+def test_stop_while_a_revoke_waits(path, authd, admin, key):
+    rpc = router(path)
+    admin.send("principal.disable", {"authid": AUTHID})
+    rpc.request()
+    authd.stop()
+    assert rpc.is_closed()
+
+
+# --- the database ---------------------------------------------------------------------------
+
+
+def test_everything_outlives_a_crash(start_authd, folder):
+    authd, key = start_authd(), Key()
+    authd.add(AUTHID, key)
+    authd.ctl("principal", "disable", AUTHID)
+    before = router(folder / "authd.sock").hello
+    authd.kill()
+    authd.start()
+    after = router(folder / "authd.sock")
+    assert after.hello["db"] == before["db"] and after.hello["epoch"] == before["epoch"] == 2
+    assert after.hello["instance"] != before["instance"]
+    with pytest.raises(RpcError):
+        ask(after, key.public)
+    authd.ctl("principal", "enable", AUTHID)
+    assert ask(after, key.public)["epoch"] == 2
+
+
+def test_locked_database(path, authd, key):
+    """Reads go on; changes are told to try again."""
+    import sqlite3
+
+    db = sqlite3.connect(authd.cwd / "authd.db", isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    code, _, err = authd.ctl("principal", "disable", AUTHID, ok=False)
+    assert code == 75 and "locked" in err
+    assert ask(router(path), key.public)["authid"] == AUTHID
+    db.execute("ROLLBACK")
+    authd.ctl("principal", "disable", AUTHID)
+    assert counters(authd)["database_errors"] == 1
+
+
+@pytest.mark.skipif(utils.IS_ASAN or utils.IS_TSAN, reason="the log file is limited, too")
+def test_full_disk(daemons, folder):
+    """No file may grow: changes fail with 74, look-ups go on."""
+    authd, key = utils.Authd(folder), Key()
+    daemons.append(authd)
+    authd.start()
+    authd.add(AUTHID, key)
+    wal = (folder / "authd.db-wal").stat().st_size
+    resource.prlimit(authd.pid, resource.RLIMIT_FSIZE, (wal, resource.RLIM_INFINITY))
+    for command in (("disable", AUTHID), ("remove", AUTHID)):
+        code, _, err = authd.ctl("principal", *command, ok=False)
+        assert code == 74, err
+    assert ask(router(folder / "authd.sock"), key.public)["authid"] == AUTHID
+    resource.prlimit(authd.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    authd.ctl("principal", "disable", AUTHID)
+
+
+# --- start and stop -------------------------------------------------------------------------
+
+
+def test_sockets_have_their_mode_and_go_away(start_authd, folder):
+    authd = start_authd({"listen": {"path": "authd.sock", "mode": "0600"}})
+    assert (folder / "authd.sock").stat().st_mode & 0o777 == 0o600
+    assert (folder / "admin.sock").stat().st_mode & 0o777 == 0o660
+    assert (folder / "authd.db").stat().st_mode & 0o077 == 0
+    authd.stop()
+    assert not (folder / "authd.sock").exists() and not (folder / "admin.sock").exists()
+
+
+def test_a_second_one_does_not_take_the_socket(authd, folder, key, path):
+    done = subprocess.run([str(utils.BUILD / "authd/authd"), "-c", "authd.yaml"], cwd=folder,
+                          capture_output=True, text=True, timeout=10 * utils.SLOW)
+    assert done.returncode == 78 and "authd.sock" in done.stderr
+    assert ask(router(path), key.public)["authid"] == AUTHID
+
+
+@pytest.mark.parametrize("config, complaint", [
+    ("databas: x\n", "databas"),
+    ("database: x\nlisten: {path: a}\n", "admin"),
+    ("database: x\nlisten: {path: a, mode: '0999'}\nadmin: {path: b}\n", "mode"),
+    ("database: x\nlisten: {path: a, allow_users: [no.such.user]}\nadmin: {path: b}\n", "no.such.user"),
+    ("database: x\nlisten: {path: a}\nadmin: {path: a}\n", "admin"),
+    ("database: x\nlisten: {path: a}\nadmin: {path: b}\ndeny: {uri: 'a b'}\n", "uri"),
+    ("database: x\nlisten: {path: a}\nadmin: {path: b}\nlog: {level: loud}\n", "level"),
+])
+def test_wrong_configuration(folder, config, complaint):
+    (folder / "c.yaml").write_text(config)
+    for option in ("-c", "--check"):
+        done = subprocess.run([str(utils.BUILD / "authd/authd"), option, "c.yaml"], cwd=folder,
+                              capture_output=True, text=True, timeout=10 * utils.SLOW)
+        assert done.returncode == 78
+        assert done.stderr.startswith("c.yaml:") and complaint in done.stderr, done.stderr
+
+
+def test_usage(folder):
+    def run(*args):
+        return subprocess.run([str(utils.BUILD / "authd/authd"), *args], cwd=folder, text=True,
+                              capture_output=True, timeout=10 * utils.SLOW)
+
+    assert run().returncode == 64
+    assert run("-x").returncode == 64
+    assert run("-c", "a", "--check", "b").returncode == 64
+    assert run("--help").returncode == 0 and "Usage" in run("--help").stdout
+    assert run("--version").stdout.startswith("authd ")
+    assert run("-c", "nowhere.yaml").returncode == 78
+
+
+@pytest.mark.parametrize("names", [["auth", "admin"], ["admin", "auth"], ["auth"]])
+def test_socket_activation(daemons, folder, names):
+    """As a service manager does it, and it is told when authd is ready and when it stops."""
+    listeners = {}
+    for name in names:
+        listeners[name] = socket.socket(socket.AF_UNIX)
+        listeners[name].bind(str(folder / f"inherited-{name}"))
+        listeners[name].listen(16)
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(folder / "notify"))
+    notify.settimeout(10 * utils.SLOW)
+    authd = utils.Authd(folder, {"listen": {"path": "unused.sock"}})
+    # the shell puts them where sd_listen_fds(3) says, and is the process that is started
+    places = " ".join(f"{3 + i}<&{listeners[name].fileno()}" for i, name in enumerate(names))
+    shell = rf'eval "LISTEN_PID=$$ exec \"\$@\" {places}"'
+    env = {**authd.env, "LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names),
+           "NOTIFY_SOCKET": str(folder / "notify")}
+    process = subprocess.Popen(
+        ["bash", "-c", shell, "sh", *authd.argv], cwd=folder, env=env,
+        pass_fds=[l.fileno() for l in listeners.values()], stderr=subprocess.PIPE, text=True)
+    try:
+        assert notify.recv(100) == b"READY=1"
+        assert not (folder / "unused.sock").exists()
+        assert router(folder / "inherited-auth").hello["ready"]
+        Rpc(folder / ("inherited-admin" if "admin" in names else "admin.sock")).call(
+            "principal.list", {})
+        process.terminate()
+        assert notify.recv(100) == b"STOPPING=1"
+        _, err = process.communicate(timeout=10 * utils.SLOW)
+        assert process.returncode == 0 and not utils.BAD_LOG.search(err), err
+    finally:
+        process.kill()
+    # they are the manager's, and stay
+    assert (folder / "inherited-auth").exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="no systemd")
+def test_systemd_socket_activate(folder):
+    """The first router starts it, and waits for its hello only."""
+    authd = utils.Authd(folder, {"database": "b.db", "admin": {"path": "b.sock"}}, name="b")
+    process = subprocess.Popen(
+        ["systemd-socket-activate", "-l", str(folder / "activated"), "--fdname=auth", *authd.argv],
+        cwd=folder, env=authd.env, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for((folder / "activated").exists, "the socket")
+        wait_for(lambda: is_listening(folder / "activated"), "the socket to listen")
+        assert router(folder / "activated").hello["ready"]
+        process.terminate()
+        _, err = process.communicate(timeout=10 * utils.SLOW)
+        assert process.returncode == 0 and not utils.BAD_LOG.search(err), err
+    finally:
+        process.kill()
+
+
+def is_listening(path):
+    """Without connecting: that would start it."""
+    return any(line.split()[3] == "00010000" and line.endswith(f" {path}")
+               for line in Path("/proc/net/unix").read_text().splitlines()[1:])

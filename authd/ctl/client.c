@@ -134,11 +134,13 @@ int ctl_call(struct ctl *ctl, const char *method, const char *object,
 {
 	struct call call = {.ctl = ctl, .object = object, .result = result};
 	struct rpc_conn *conn;
+	size_t len;
 	int fd;
 
-	if (params->err != 0)
-		return ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object,
-				err_str(params->err));
+	/* authd would close the connection */
+	int r = params->err != 0 ? params->err : auth_check(buf_slice(params), &len);
+	if (r != 0)
+		return ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object, err_str(r));
 	int code = connect_to(ctl, &fd);
 	if (code != EX_OK)
 		return code;
@@ -159,7 +161,7 @@ int ctl_call(struct ctl *ctl, const char *method, const char *object,
 		.cb = on_answer,
 		.arg = &call,
 	};
-	int r = rpc_call(conn, &c, NULL);
+	r = rpc_call(conn, &c, NULL);
 	if (r == 0) {
 		loop_run(call.loop);
 		code = call.code;

@@ -170,8 +170,8 @@ static void print_error(const struct ctl *ctl, int code, const char *uri,
 		fprintf(stderr, "authctl: %s\n", message);
 }
 
-static int fail(const struct ctl *ctl, int code, const char *uri, const char *fmt,
-		va_list ap)
+static int PRINTF_LIKE(4, 0) fail(const struct ctl *ctl, int code, const char *uri,
+				  const char *fmt, va_list ap)
 {
 	char message[1024];
 
@@ -289,10 +289,12 @@ int ctl_option(struct ctl *ctl, int argc, char **argv, const struct option *own)
 	do {
 		o = getopt_long(argc, argv, how, all, NULL);
 		const char *arg = argv[optind - 1];
+		/* no more than a name: a private key begins with '-', too */
+		int len = (int)min_size(strcspn(arg, "= \n"), 40);
 		if (o == '?')
-			ctl_usage(ctl, "unknown option %s", arg);
+			ctl_usage(ctl, "unknown option %.*s", len, arg);
 		else if (o == ':')
-			ctl_usage(ctl, "%s needs a value", arg);
+			ctl_usage(ctl, "%.*s needs a value", len, arg);
 		if (o == '?' || o == ':')
 			return '?';
 		if (o != -1)

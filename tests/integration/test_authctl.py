@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: Apache-2.0
+"""authctl: what it prints, in which form, and with which exit code it ends."""
+
+import json
+import os
+import pty
+import shutil
+import socket
+import struct
+import subprocess
+import fcntl
+import termios
+import threading
+
+import nacl.signing
+import pytest
+import utils
+from rpcclient import Rpc, ask, router
+from utils import Key
+
+AUTHID = "client01@example.com"
+RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 user@host"
+
+
+@pytest.fixture
+def ctl(authd):
+    """ctl(*args, stdin="") -> (exit code, stdout, stderr)"""
+    def run(*args, stdin="", **kw):
+        done = subprocess.run(
+            [str(utils.BUILD / "authd/authctl"), "--socket", "admin.sock", *map(str, args)],
+            cwd=authd.cwd, env={**authd.env, "LC_ALL": "C.UTF-8"}, input=stdin, text=True,
+            capture_output=True, timeout=20 * utils.SLOW, **kw)
+        assert not utils.BAD_LOG.search(done.stderr), done.stderr
+        return done.returncode, done.stdout, done.stderr
+    return run
+
+
+@pytest.fixture
+def added(ctl):
+    """client01 with a key."""
+    key = Key()
+    assert add(ctl, AUTHID, "--key", key.public)[0] == 0
+    return key
+
+
+def add(ctl, authid, *more):
+    return ctl("principal", "add", authid, "--realm", "devices", "--role", "device", *more)
+
+
+def items(ctl, *args):
+    code, out, err = ctl("-o", "json", *args)
+    assert code == 0, err
+    answer = json.loads(out)
+    assert set(answer) == {"version", "items"} and answer["version"] == 1
+    return answer["items"]
+
+
+def ssh_keygen(folder, name, kind="ed25519", passphrase=""):
+    if not shutil.which("ssh-keygen"):
+        pytest.skip("no ssh-keygen")
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", folder / name], check=True)
+    listed = subprocess.run(["ssh-keygen", "-l", "-f", folder / f"{name}.pub"], check=True,
+                            capture_output=True, text=True).stdout
+    return listed.split()[1]
+
+
+# --- principals -----------------------------------------------------------------------------
+
+
+def test_add_and_show(ctl):
+    key = Key()
+    code, out, err = add(ctl, AUTHID, "--key", key.public, "--extra", '{"foo": 23, "bar": [1.5, null, "ü"]}')
+    assert (code, out, err) == (0, f"added {AUTHID}\n", "")
+    item, = items(ctl, "principal", "show", AUTHID)
+    assert item.pop("created").endswith("Z")
+    assert item["keys"][0].pop("fingerprint").startswith("SHA256:")
+    assert item == {"authid": AUTHID, "realm": "devices", "role": "device", "disabled": False,
+                    "extra": {"foo": 23, "bar": [1.5, None, "ü"]}, "keys": [{"pubkey": key.public}]}
+    plain = dict(line.split("\t", 1) for line in ctl("principal", "show", AUTHID)[1].splitlines())
+    assert plain["authid"] == AUTHID and plain["state"] == "enabled"
+    assert json.loads(plain["extra"]) == item["extra"]
+    assert plain["key"].startswith(key.public + "\tSHA256:")
+
+
+def test_adding_again(ctl, added):
+    again = AUTHID, "--key", added.public
+    assert add(ctl, *again)[:2] == (0, f"{AUTHID} is there already\n")
+    assert items(ctl, "principal", "add", AUTHID, "--realm", "devices", "--role", "device", "--key",
+                 added.public) == [{"authid": AUTHID, "changed": False}]
+    for more, complaint in (
+        (("--role", "other"), "role"), (("--realm", "other"), "realm"), (("--disabled",), "disabled"),
+        (("--extra", '{"a": 1}'), "extra"), (("--key", Key().public), "keys"),
+    ):
+        code, out, err = add(ctl, *again, *more)
+        assert code == 65 and out == "" and complaint in err
+    assert len(items(ctl, "principal", "list")) == 1
+
+
+def test_a_key_belongs_to_one_principal(ctl, added):
+    code, _, err = add(ctl, "other", "--key", added.public)
+    assert code == 65 and AUTHID in err
+    add(ctl, "other")
+    code, _, err = ctl("key", "add", "other", added.public)
+    assert code == 65 and AUTHID in err
+    assert items(ctl, "principal", "show", "other")[0]["keys"] == []
+
+
+def test_extra_from_a_file(ctl, authd):
+    (authd.cwd / "extra.json").write_text('{"from": "file"}\n')
+    add(ctl, "a", "--extra", "@extra.json")
+    assert items(ctl, "principal", "show", "a")[0]["extra"] == {"from": "file"}
+    assert add(ctl, "b", "--extra", "@nowhere.json")[0] == 66
+
+
+@pytest.mark.parametrize("extra", [
+    "", "[1]", "1", "null", "{", '{"a": 1} x', '{"a": 1, "a": 2}', "{'a': 1}", '{"a": 1e999}',
+    '{"a": "' + "x" * 9000 + '"}', "[" * 100, '{"a": ' + "[" * 30 + "]" * 30 + "}",
+])
+def test_bad_extra(ctl, extra):
+    code, out, err = add(ctl, AUTHID, "--extra", extra)
+    assert code == 65 and out == "" and err, (code, err)
+    assert items(ctl, "principal", "list") == []
+
+
+@pytest.mark.parametrize("authid", ["x" * 256, "a\nb", "a\tb", "\x7f"])
+def test_bad_authid(ctl, authid):
+    assert add(ctl, authid)[0] == 65
+
+
+def test_bad_realm_and_role(ctl):
+    assert ctl("principal", "add", "a", "--realm", "a b", "--role", "r")[0] == 65
+    assert ctl("principal", "add", "a", "--realm", "r", "--role", "a\nb")[0] == 65
+    assert ctl("principal", "add", "a", "--realm", "", "--role", "r")[0] == 64
+    assert ctl("principal", "add", "a", "--realm", "r")[0] == 64
+    assert ctl("principal", "add", "--realm", "r", "--role", "r")[0] == 64
+    assert ctl("principal", "add", "a", "b", "--realm", "r", "--role", "r")[0] == 64
+
+
+def test_list(ctl):
+    for i in range(3):
+        ctl("principal", "add", f"c{i}", "--realm", f"realm{i % 2}", "--role", "r", "--key", Key().public)
+    code, out, _ = ctl("principal", "list")
+    rows = [line.split("\t") for line in out.splitlines()]
+    assert code == 0 and [r[0] for r in rows] == ["c0", "c1", "c2"]
+    assert all(len(r) == 6 and r[3] == "enabled" and len(r[4]) == 64 for r in rows)
+    assert [i["authid"] for i in items(ctl, "principal", "list", "--realm", "realm0")] == ["c0", "c2"]
+    assert items(ctl, "principal", "list", "--role", "other") == []
+    assert ctl("principal", "list", "--realm", "nowhere")[:2] == (0, "")
+
+
+def test_a_long_list_comes_in_pages(ctl, authd):
+    admin = Rpc(authd.cwd / "admin.sock")
+    names = sorted(f"client{i:04}" for i in range(1200))
+    for name in names:
+        admin.call("principal.add", {"authid": name, "realm": "r", "role": "x" if name < "client0900" else "y"})
+    assert [i["authid"] for i in items(ctl, "principal", "list")] == names
+    # pages in which nothing matches are no end
+    assert len(items(ctl, "principal", "list", "--role", "y")) == 300
+    large = {"blob": "x" * 8000}
+    for i in range(20):
+        admin.call("principal.add", {"authid": f"large{i}", "realm": "r", "role": "l", "extra": large})
+    assert len(items(ctl, "principal", "list", "--role", "l")) == 20
+
+
+def test_disable_enable_remove(ctl, added, authd):
+    rpc = router(authd.cwd / "authd.sock")
+    requests = []
+
+    def answer(sessions, pending):
+        def run():
+            request = rpc.request()
+            requests.append(request)
+            rpc.reply(request[1], {"sessions": sessions, "pending": pending})
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    t = answer(3, 0)
+    assert ctl("principal", "disable", AUTHID)[:2] == (
+        0, f"disabled {AUTHID}; ended 3 sessions on 1 router\n")
+    t.join()
+    assert items(ctl, "principal", "show", AUTHID)[0]["disabled"] is True
+    t = answer(1, 2)
+    assert ctl("principal", "disable", AUTHID)[:2] == (
+        0, f"{AUTHID} is disabled already; ended 1 session on 1 router, refused 2 logins\n")
+    t.join()
+    assert ctl("principal", "enable", AUTHID)[:2] == (0, f"enabled {AUTHID}\n")
+    assert ctl("principal", "enable", AUTHID)[:2] == (0, f"{AUTHID} is enabled already\n")
+    assert ask(rpc, added.public)["authid"] == AUTHID
+    t = answer(0, 0)
+    assert items(ctl, "principal", "remove", AUTHID) == [
+        {"authid": AUTHID, "changed": True, "sessions": 0, "pending": 0, "routers": 1, "unreachable": 0}]
+    t.join()
+    code, out, err = ctl("principal", "remove", AUTHID)
+    assert code == 67 and out == "" and AUTHID in err
+    # the epoch rises with every change that takes access away
+    assert [r[3][0]["epoch"] for r in requests] == [2, 2, 3]
+
+
+def test_no_router(ctl, added):
+    assert ctl("principal", "disable", AUTHID)[:2] == (
+        0, f"disabled {AUTHID}; no router is connected\n")
+
+
+def test_a_router_that_does_not_confirm(ctl, added, authd):
+    router(authd.cwd / "authd.sock", features=[])
+    rpc = router(authd.cwd / "authd.sock", features=[])
+    code, out, err = ctl("principal", "disable", AUTHID)
+    assert code == 75 and "without an answer from" in out and "confirmed" in err
+    assert items(ctl, "principal", "show", AUTHID)[0]["disabled"] is True
+    rpc.close()
+
+
+def test_unknown_principals(ctl):
+    for command in ("show", "disable", "enable", "remove"):
+        code, out, err = ctl("principal", command, "nobody")
+        assert (code, out) == (67, "") and "nobody" in err
+    for command in ("add", "remove"):
+        assert ctl("key", command, "nobody", Key().public)[0] == 67
+
+
+# --- keys -----------------------------------------------------------------------------------
+
+
+def test_forms_of_a_key(ctl, authd):
+    fingerprint = ssh_keygen(authd.cwd, "k")
+    text = (authd.cwd / "k.pub").read_text()
+    public, _ = ctl("key", "show", "k.pub")[1].split()
+    (authd.cwd / "hex").write_text(f"0x{public.upper()}\n")
+    add(ctl, AUTHID)
+    for form in (text, text.strip(), " ".join(text.split()[:2]), "k.pub", "hex", public, f"0x{public}",
+                 public.upper()):
+        assert ctl("key", "add", AUTHID, form)[0] == 0, form
+    assert ctl("key", "add", AUTHID, "-", stdin=text)[0] == 0
+    keys = items(ctl, "principal", "show", AUTHID)[0]["keys"]
+    assert keys == [{"pubkey": public, "fingerprint": fingerprint}]
+
+
+def test_keys_that_are_refused(ctl, authd):
+    ssh_keygen(authd.cwd, "ed")
+    ssh_keygen(authd.cwd, "rsa", "rsa")
+    ssh_keygen(authd.cwd, "ec", "ecdsa")
+    (authd.cwd / "raw").write_bytes(os.urandom(32))
+    (authd.cwd / "empty").write_text("")
+    (authd.cwd / "large").write_bytes(b"x" * 20000)
+    add(ctl, AUTHID)
+    for arg, complaint in (
+        ("rsa.pub", "RSA"), (RSA, "RSA"), ("ec.pub", "ECDSA"), ("ed", "private key"), ("raw", "private key"),
+        ("empty", "no key"), ("large", "larger"),
+        ("ssh-ed25519 AAAA", "damaged"), ("nowhere", "neither"), ("00" * 31, "neither"), (".", ""),
+    ):
+        code, out, err = ctl("key", "add", AUTHID, arg)
+        assert code in (65, 66) and out == "" and complaint in err, (arg, code, err)
+    assert items(ctl, "principal", "show", AUTHID)[0]["keys"] == []
+    # what was given by mistake is not repeated
+    secret = (authd.cwd / "ed").read_text()
+    for args in ((secret,), ("--", secret), ("-", secret)):
+        code, _, err = ctl("key", "add", AUTHID, *args)
+        assert code in (64, 65) and secret.splitlines()[1] not in err
+    assert "private key" in ctl("key", "add", "--", AUTHID, secret)[2]
+
+
+def test_too_many_keys(ctl):
+    keys = [Key().public for _ in range(17)]
+    assert add(ctl, AUTHID, *(a for k in keys for a in ("--key", k)))[0] == 64
+    assert add(ctl, AUTHID, *(a for k in keys[:16] for a in ("--key", k)))[0] == 0
+    code, _, err = ctl("key", "add", AUTHID, keys[16])
+    assert code == 65 and "as many keys" in err
+
+
+def test_key_remove(ctl, added):
+    second = Key()
+    ctl("key", "add", AUTHID, second.public)
+    prints = {k["pubkey"]: k["fingerprint"] for k in items(ctl, "principal", "show", AUTHID)[0]["keys"]}
+    assert ctl("key", "remove", AUTHID, "SHA256:wrong")[0] == 67
+    assert ctl("key", "remove", AUTHID, Key().public)[0] == 67
+    code, out, _ = ctl("key", "remove", AUTHID, prints[second.public])
+    assert code == 0 and out == f"removed a key from {AUTHID}; no router is connected\n"
+    assert [k["pubkey"] for k in items(ctl, "principal", "show", AUTHID)[0]["keys"]] == [added.public]
+
+
+def test_gen(ctl, authd):
+    code, out, _ = ctl("key", "gen", "-f", "a.key")
+    public, fingerprint = out.split()
+    file = authd.cwd / "a.key"
+    assert code == 0 and file.stat().st_mode & 0o777 == 0o600
+    seed = file.read_bytes()
+    assert len(seed) == 32
+    assert nacl.signing.SigningKey(seed).verify_key.encode().hex() == public
+    code, out, err = ctl("key", "gen", "-f", "a.key")
+    assert code == 73 and out == "" and "--force" in err
+    assert file.read_bytes() == seed
+    assert ctl("key", "gen", "-f", "a.key", "--force")[0] == 0
+    assert file.read_bytes() != seed and file.stat().st_mode & 0o777 == 0o600
+    assert ctl("key", "gen", "-f", "no/such/folder/key")[0] == 73
+    assert ctl("key", "gen")[0] == 64
+    assert ctl("key", "gen", "-f", "b", "--format", "pem")[0] == 64
+    assert sorted(p.name for p in authd.cwd.glob("*key*")) == ["a.key"]
+
+
+def test_gen_for_autobahn(ctl, authd):
+    cryptosign = pytest.importorskip("autobahn.wamp.cryptosign")
+    public = ctl("key", "gen", "-f", "a.key")[1].split()[0]
+    loader = getattr(cryptosign.CryptosignKey, "from_file", None) or cryptosign.CryptosignKey.from_bytes
+    assert loader(str(authd.cwd / "a.key")).public_key() == public
+
+
+def test_gen_for_openssh(ctl, authd):
+    fingerprint = ctl("key", "gen", "-f", "a.key", "--format", "openssh")[1].split()[1]
+    public, shown = ctl("key", "show", "a.key")[1].split()
+    assert shown == fingerprint
+    if shutil.which("ssh-keygen"):
+        derived = subprocess.run(["ssh-keygen", "-y", "-f", authd.cwd / "a.key"], check=True,
+                                 capture_output=True, text=True).stdout
+        assert ctl("key", "show", "-", stdin=derived)[1].split() == [public, fingerprint]
+
+
+def test_show(ctl, authd):
+    fingerprint = ssh_keygen(authd.cwd, "k")
+    shown = {ctl("key", "show", name)[1] for name in ("k", "k.pub")}
+    assert len(shown) == 1 and shown.pop().split()[1] == fingerprint
+    item, = items(ctl, "key", "show", "k")
+    assert item["type"] == "private" and item["format"] == "openssh" and item["fingerprint"] == fingerprint
+    ssh_keygen(authd.cwd, "e", passphrase="secret")
+    code, _, err = ctl("key", "show", "e")
+    assert code == 65 and "encrypted" in err
+    assert ctl("key", "show", "nowhere")[0] == 66
+    assert ctl("key", "show", ".")[0] == 66
+
+
+# --- forms of output, errors, arguments -----------------------------------------------------
+
+
+def test_errors_in_json(ctl, added):
+    code, out, err = ctl("-o", "json", "principal", "show", "nobody")
+    assert code == 67 and out == ""
+    error = json.loads(err)["error"]
+    assert error["code"] == 67 and error["uri"] == "auth.admin.no_such_principal" and "nobody" in error["message"]
+    code, _, err = ctl("-o", "json", "principal", "show")
+    assert code == 64 and json.loads(err)["error"]["code"] == 64
+
+
+def on_terminal(authd, columns, *args):
+    """What it prints on a terminal that is so wide."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    env = {k: v for k, v in authd.env.items() if k != "COLUMNS"}
+    process = subprocess.Popen(
+        [str(utils.BUILD / "authd/authctl"), "--socket", "admin.sock", *args], cwd=authd.cwd,
+        env={**env, "LC_ALL": "C.UTF-8"}, stdin=subprocess.DEVNULL, stdout=its)
+    os.close(its)
+    out = b""
+    try:
+        while data := os.read(ours, 65536):
+            out += data
+    except OSError:
+        pass  # how a terminal ends
+    os.close(ours)
+    assert process.wait(10 * utils.SLOW) == 0
+    return out.decode().splitlines()
+
+
+def test_table_fits_the_terminal(ctl, authd):
+    ctl("principal", "add", "ä" * 100, "--realm", "devices", "--role", "r" * 60, "--key", Key().public)
+    ctl("principal", "add", "b", "--realm", "devices", "--role", "r", "--disabled")
+    for width in (60, 80, 200, 300):
+        lines = on_terminal(authd, width, "principal", "list")
+        assert lines[0].split() == ["AUTHID", "REALM", "ROLE", "STATE", "KEYS", "CREATED"]
+        assert len(lines) == 3 and all(len(line) <= width for line in lines)
+        assert len({line.find(word) for line in lines for word in ("enabled", "disabled", "STATE")} - {-1}) == 1
+    assert "ä" * 100 in lines[1] or "ä" * 100 in lines[2]
+    lines = on_terminal(authd, 80, "principal", "list", "-o", "plain")
+    assert lines[0].startswith("b\t")
+
+
+def test_closed_and_full_output(ctl, added):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([str(utils.BUILD / "authd/authctl"), "--version"], stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 74 and "No space" in done.stderr
+
+
+def test_usage(ctl):
+    for args in ((), ("principal",), ("principal", "fly"), ("principal", "list", "--what"), ("-x",),
+                 ("principal", "list", "x"), ("key", "add", "a"), ("-o", "xml", "principal", "list"),
+                 ("--timeout", "soon", "principal", "list"), ("--timeout",), ("principal", "add", "a", "--realm")):
+        code, out, err = ctl(*args)
+        assert code == 64 and out == "" and "--help" in err, args
+
+
+def test_help(ctl):
+    code, out, err = ctl("--help")
+    assert code == 0 and err == "" and "Exit codes" in out
+    commands = [line.split()[1:3] for line in out.splitlines() if line.startswith("  authctl ")]
+    assert len(commands) == 10
+    for noun, verb in commands:
+        code, out, err = ctl(noun, verb, "--help")
+        assert code == 0 and err == "" and "Example:" in out and "Exit codes" in out
+    assert ctl("--version")[1].startswith("authctl ")
+
+
+def test_options_may_follow(ctl, added):
+    assert ctl("principal", "show", AUTHID, "-o", "json")[0] == 0
+    assert ctl("principal", "show", "-o", "json", AUTHID, "--timeout", "2s")[0] == 0
+
+
+def test_no_authd(authd, ctl):
+    code, _, err = ctl("--socket", "nowhere.sock", "principal", "list")
+    assert code == 69 and "nowhere.sock" in err
+    authd.stop()
+    assert ctl("principal", "list")[0] == 69
+
+
+def test_an_authd_that_does_not_answer(ctl, authd):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(authd.cwd / "silent.sock"))
+    listener.listen(1)
+    code, _, err = ctl("--socket", "silent.sock", "--timeout", "100ms", "principal", "list")
+    assert code == 75 and "in time" in err
+
+
+def test_other_users_are_refused(start_authd, folder):
+    authd = start_authd({"admin": {"path": "admin.sock", "allow_users": ["nobody"]}})
+    code, _, err = authd.ctl("principal", "list", ok=False)
+    assert code == 77 and "user" in err

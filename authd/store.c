@@ -28,16 +28,16 @@ enum {
 
 /* Each brings the schema from the version that is its index to the next. */
 static const char *const migrations[] = {
-	"CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE principal ("
-	"  authid TEXT PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL,"
-	"  extra BLOB NOT NULL, disabled INTEGER NOT NULL, created INTEGER NOT NULL"
-	") WITHOUT ROWID;"
-	"CREATE TABLE key ("
-	"  pubkey BLOB PRIMARY KEY, authid TEXT NOT NULL REFERENCES principal"
-	") WITHOUT ROWID;"
-	"CREATE INDEX key_of ON key (authid);"
-	"INSERT INTO meta VALUES ('epoch', 1), ('id', lower(hex(randomblob(16))));",
+	("CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
+	 "CREATE TABLE principal ("
+	 "  authid TEXT PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL,"
+	 "  extra BLOB NOT NULL, disabled INTEGER NOT NULL, created INTEGER NOT NULL"
+	 ") WITHOUT ROWID;"
+	 "CREATE TABLE key ("
+	 "  pubkey BLOB PRIMARY KEY, authid TEXT NOT NULL REFERENCES principal"
+	 ") WITHOUT ROWID;"
+	 "CREATE INDEX key_of ON key (authid);"
+	 "INSERT INTO meta VALUES ('epoch', 1), ('id', lower(hex(randomblob(16))));"),
 };
 enum { SCHEMA_VERSION = ARRAY_LEN(migrations) };
 
@@ -77,8 +77,8 @@ static const char *const sql[] = {
 	[SQL_DELETE] = "DELETE FROM principal WHERE authid = ?1",
 	[SQL_DELETE_KEY] = "DELETE FROM key WHERE pubkey = ?1 AND authid = ?2",
 	[SQL_DELETE_KEYS] = "DELETE FROM key WHERE authid = ?1",
-	[SQL_RAISE_EPOCH] = "UPDATE meta SET value = value + 1 WHERE name = 'epoch'"
-			    " RETURNING value",
+	[SQL_RAISE_EPOCH] = ("UPDATE meta SET value = value + 1 WHERE name = 'epoch'"
+			     " RETURNING value"),
 };
 static_assert(ARRAY_LEN(sql) == SQL_COUNT, "a text for each statement");
 

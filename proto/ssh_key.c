@@ -219,12 +219,6 @@ static int read_private(struct slice text, struct ssh_key *out, const char **why
 
 static int read_any(struct slice file, struct ssh_key *out, const char **why_out)
 {
-	if (file.len == SSH_KEY_BYTES) {
-		ssh_key_public(file.p, out->public);
-		out->form = SSH_KEY_RAW;
-		out->is_private = true;
-		return 0;
-	}
 	struct slice text = trim(file);
 	if (begins_with(text, BEGIN))
 		return read_private(text, out, why_out);
@@ -235,6 +229,12 @@ static int read_any(struct slice file, struct ssh_key *out, const char **why_out
 			continue;
 		*why_out = others[i].why;
 		return E_UNSUPPORTED;
+	}
+	if (file.len == SSH_KEY_BYTES) {
+		ssh_key_public(file.p, out->public);
+		out->form = SSH_KEY_RAW;
+		out->is_private = true;
+		return 0;
 	}
 	if (begins_with(text, "0x") || begins_with(text, "0X"))
 		text = slice_of(text.p + 2, text.len - 2);

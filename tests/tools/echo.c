@@ -160,8 +160,6 @@ static int serve(struct server *s, const struct listener_conf *lc)
 		err = listener_open(s->loop, lc, accepted, s, &s->listener);
 	if (err == 0) {
 		s->conf.live = listener_live(s->listener);
-		/* a second one, after the event is deleted, changes nothing */
-		signal(SIGTERM, SIG_IGN);
 		evsignal_assign(&s->term, loop_base(s->loop), SIGTERM, on_term, s);
 		evsignal_add(&s->term, NULL);
 		timer_init(&s->give_up, s->loop, give_up, s);

@@ -1,0 +1,466 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unit tests of authd's store, principals and decision: what is kept, what a transaction
+ * takes back, when the epoch rises, and a database that is locked, full, foreign, newer
+ * or edited by hand.
+ */
+#include "authd/authenticate.h"
+#include "authd/store.h"
+#include "common/err.h"
+#include "common/log.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+static char dir[] = "/tmp/test_store.XXXXXX";
+static char path[64];
+
+static int make_dir(void **state)
+{
+	(void)state;
+	if (mkdtemp(dir) == NULL)
+		return -1;
+	snprintf(path, sizeof(path), "%s/a.db", dir);
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	(void)state;
+	return rmdir(dir);
+}
+
+static int remove_files(void **state)
+{
+	static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+	char name[80];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+		unlink(name);
+	}
+	return 0;
+}
+
+static const uint8_t key_a[32] = {1, 2, 3}, key_b[32] = {4, 5, 6}, key_c[32] = {0};
+
+static struct principal sample(const char *authid, const uint8_t *key)
+{
+	struct principal p = {.created = 1700000000};
+
+	assert_int_equal(principal_name_set(&p.authid, slice_str(authid)), 0);
+	assert_int_equal(principal_name_set(&p.realm, slice_str("devices")), 0);
+	assert_int_equal(principal_name_set(&p.role, slice_str("device")), 0);
+	assert_int_equal(principal_extra_set(&p, slice_str("\x81\xa3"
+							   "foo\x17")),
+			 0);
+	if (key != NULL)
+		assert_int_equal(principal_key_add(&p, key), 0);
+	return p;
+}
+
+static void insert(struct store *s, const struct principal *p)
+{
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_insert(s, p), 0);
+	assert_int_equal(store_commit(s), 0);
+}
+
+/* Edits the file as an administrator with sqlite3 would. */
+static void edit(const char *sql)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(db);
+}
+
+/* --- principals ----------------------------------------------------------------------
+ */
+
+static void test_principal(void **state)
+{
+	static uint8_t large[PRINCIPAL_MAX_EXTRA + 1] = {0x80};
+	struct principal p = sample("joe", key_b), q;
+	char name[300];
+	uint8_t key[32] = {0};
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	assert_int_equal(principal_name_set(&q.authid, slice_of(name, 0)), E_RANGE);
+	assert_int_equal(principal_name_set(&q.authid, slice_of(name, 256)), E_RANGE);
+	assert_int_equal(principal_name_set(&q.authid, slice_of(name, 255)), 0);
+	assert_int_equal(principal_name_set(&q.authid, slice_str("a\nb")), E_RANGE);
+	assert_int_equal(principal_extra_set(&p, slice_of(large, sizeof(large))),
+			 E_LIMIT);
+	assert_int_equal(principal_extra_set(&p, slice_str("\x90")), E_TYPE);
+	assert_int_equal(principal_key_add(&p, key_a), 0);
+	assert_int_equal(principal_key_add(&p, key_a), E_EXISTS);
+	assert_memory_equal(p.keys[0], key_a, 32); /* in order */
+	q = sample("joe", key_a);
+	assert_false(principal_same(&p, &q));
+	assert_int_equal(principal_key_add(&q, key_b), 0);
+	assert_true(principal_same(&p, &q));
+	q.created++;
+	assert_true(principal_same(&p, &q));
+	q.disabled = true;
+	assert_false(principal_same(&p, &q));
+	for (uint8_t i = 10; p.n_keys < PRINCIPAL_MAX_KEYS; i++) {
+		key[0] = i;
+		assert_int_equal(principal_key_add(&p, key), 0);
+	}
+	key[0] = 200;
+	assert_int_equal(principal_key_add(&p, key), E_LIMIT);
+}
+
+/* --- the store -----------------------------------------------------------------------
+ */
+
+static void test_keeps(void **state)
+{
+	struct store *s;
+	struct principal p = sample("joe", key_a), q;
+	char id[40];
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_epoch(s), 1);
+	assert_int_equal(strlen(store_id(s)), 32);
+	snprintf(id, sizeof(id), "%s", store_id(s));
+	assert_int_equal(store_find(s, slice_str("joe"), &q), E_NOTFOUND);
+	assert_int_equal(principal_key_add(&p, key_b), 0);
+	insert(s, &p);
+	store_close(&s);
+	assert_null(s);
+	assert_int_equal(store_open(path, &s), 0);
+	assert_string_equal(store_id(s), id);
+	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
+	assert_true(principal_same(&p, &q));
+	assert_int_equal(q.created, 1700000000);
+	assert_int_equal(store_find_by_key(s, key_b, &q), 0);
+	assert_true(principal_same(&p, &q));
+	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
+	assert_int_equal(store_find(s, slice_of(NULL, 0), &q), E_NOTFOUND);
+	store_close(&s);
+}
+
+static void test_changes(void **state)
+{
+	struct store *s;
+	struct principal p = sample("joe", key_a), other = sample("ann", key_a), q;
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	insert(s, &p);
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_insert(s, &p), E_EXISTS);
+	store_rollback(s);
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_insert(s, &other), E_EXISTS); /* its key is joe's */
+	store_rollback(s);
+	assert_int_equal(store_find(s, slice_str("ann"), &q), E_NOTFOUND);
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_set_disabled(s, slice_str("bob"), true), E_NOTFOUND);
+	assert_int_equal(store_set_disabled(s, slice_str("joe"), true), 0);
+	assert_int_equal(store_delete_key(s, slice_str("joe"), key_b), E_NOTFOUND);
+	assert_int_equal(store_delete_key(s, slice_str("ann"), key_a), E_NOTFOUND);
+	assert_int_equal(store_delete_key(s, slice_str("joe"), key_a), 0);
+	assert_int_equal(store_insert_key(s, slice_str("joe"), key_c), 0);
+	assert_int_equal(store_raise_epoch(s), 0);
+	assert_int_equal(store_epoch(s), 1); /* not yet */
+	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(store_epoch(s), 2);
+	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
+	assert_true(q.disabled);
+	assert_int_equal(q.n_keys, 1);
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_delete(s, slice_str("joe")), 0);
+	assert_int_equal(store_delete(s, slice_str("joe")), E_NOTFOUND);
+	assert_int_equal(store_raise_epoch(s), 0);
+	store_rollback(s);
+	assert_int_equal(store_epoch(s), 2);
+	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_delete(s, slice_str("joe")), 0);
+	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
+	insert(s, &other); /* the key is free again */
+	store_close(&s);
+	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_epoch(s), 2);
+	store_close(&s);
+}
+
+static void test_order(void **state)
+{
+	static const char *const authids[] = {"b", "a", "c", "\xc3\xa9", "aa"};
+	static const char *const sorted[] = {"a", "aa", "b", "c", "\xc3\xa9"};
+	struct store *s;
+	struct principal p;
+	struct principal_name after = {.len = 0};
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	for (size_t i = 0; i < ARRAY_LEN(authids); i++) {
+		p = sample(authids[i], NULL);
+		insert(s, &p);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(sorted); i++) {
+		assert_int_equal(store_next(s, principal_slice(&after), &p), 0);
+		assert_string_equal(p.authid.text, sorted[i]);
+		after = p.authid;
+	}
+	assert_int_equal(store_next(s, principal_slice(&after), &p), E_NOTFOUND);
+	store_close(&s);
+}
+
+/* --- environments that fail ----------------------------------------------------------
+ */
+
+static void test_foreign_files(void **state)
+{
+	struct store *s = NULL;
+
+	(void)state;
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 1000; i++)
+		fputs("this is no database\n", f);
+	fclose(f);
+	assert_int_equal(store_open(path, &s), E_DB);
+	remove_files(NULL);
+	edit("CREATE TABLE cats (name)");
+	assert_int_equal(store_open(path, &s), E_DB);
+	remove_files(NULL);
+	assert_int_equal(store_open(path, &s), 0);
+	store_close(&s);
+	edit("PRAGMA user_version = 999");
+	assert_int_equal(store_open(path, &s), E_DB);
+	edit("PRAGMA user_version = 1; DELETE FROM meta");
+	assert_int_equal(store_open(path, &s), E_DB);
+	assert_null(s);
+	assert_int_equal(store_open("/no/such/folder/a.db", &s), E_DB);
+}
+
+static void test_edited_by_hand(void **state)
+{
+	static const char *const edits[] = {
+		"UPDATE principal SET extra = x'90'",
+		"UPDATE principal SET extra = x'81a1'",
+		"UPDATE principal SET extra = ''",
+		"UPDATE principal SET role = ''",
+		"UPDATE principal SET role = CAST(x'ff' AS TEXT)",
+		"UPDATE principal SET realm = 'a' || char(10) || 'b'",
+		"UPDATE principal SET realm = CAST(zeroblob(300) AS TEXT)",
+		"INSERT INTO key VALUES (x'00', 'joe')",
+		"INSERT INTO key VALUES (17, 'joe')",
+		("WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < "
+		 "40)"
+		 " INSERT INTO key SELECT randomblob(32), 'joe' FROM n"),
+	};
+	const struct config_deny deny = {.uri = "a.b", .message = "no"};
+	const struct auth_request q = {
+		.authmethod = slice_str("cryptosign"),
+		.pubkey = slice_str("01020300000000000000000000000000"
+				    "00000000000000000000000000000000"),
+	};
+	struct principal p = sample("joe", key_a), found;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
+		struct store *s;
+		struct auth_error e;
+		struct buf out;
+		const char *why;
+
+		remove_files(NULL);
+		assert_int_equal(store_open(path, &s), 0);
+		insert(s, &p);
+		edit(edits[i]);
+		assert_int_equal(store_find_by_key(s, key_a, &found), E_DB);
+		assert_int_equal(store_errors(s), 1);
+		buf_init(&out, AUTH_MAX_MESSAGE);
+		assert_false(authenticate(s, &deny, &q, &out, &why));
+		auth_error_read(buf_slice(&out), &e);
+		assert_int_equal(e.kind, AUTH_ERROR_INTERNAL);
+		buf_fini(&out);
+		store_close(&s);
+	}
+}
+
+static void test_locked(void **state)
+{
+	struct store *s;
+	struct principal p = sample("joe", key_a), q;
+	sqlite3 *other;
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	insert(s, &p);
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(store_begin(s), E_AGAIN);
+	assert_int_equal(store_find(s, slice_str("joe"), &q), 0); /* logins go on */
+	sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL);
+	assert_int_equal(store_begin(s), 0);
+	store_rollback(s);
+	sqlite3_close(other);
+	store_close(&s);
+}
+
+/* The disk is full: a file may not grow any more. */
+static void test_full(void **state)
+{
+	struct rlimit old, tiny;
+	struct store *s;
+	struct principal p = sample("joe", key_a), q;
+	struct stat st;
+	char wal[80];
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	insert(s, &p);
+	snprintf(wal, sizeof(wal), "%s-wal", path);
+	assert_int_equal(stat(wal, &st), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	tiny = old;
+	tiny.rlim_cur = (rlim_t)st.st_size;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tiny), 0);
+	assert_int_equal(store_begin(s), 0);
+	int r = store_set_disabled(s, slice_str("joe"), true);
+	if (r == 0)
+		r = store_raise_epoch(s);
+	if (r == 0)
+		r = store_commit(s);
+	else
+		store_rollback(s);
+	assert_true(r == E_DB || r == E_LIMIT);
+	assert_true(store_errors(s) > 0);
+	assert_int_equal(store_epoch(s), 1);
+	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
+	assert_false(q.disabled);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	/* there is room again */
+	assert_int_equal(store_begin(s), 0);
+	assert_int_equal(store_set_disabled(s, slice_str("joe"), true), 0);
+	assert_int_equal(store_commit(s), 0);
+	store_close(&s);
+}
+
+/* --- the decision --------------------------------------------------------------------
+ */
+
+#define HEX_A     "0102030000000000000000000000000000000000000000000000000000000000"
+#define HEX_UPPER "ABCDEF0000000000000000000000000000000000000000000000000000000000"
+#define HEX_LOWER "abcdef0000000000000000000000000000000000000000000000000000000000"
+
+static void test_decision(void **state)
+{
+	static const struct {
+		const char *realm, *authid, *pubkey;
+		bool disabled;
+		const char *why; /* NULL: allowed */
+	} cases[] = {
+		{"", "", HEX_A, false, NULL},
+		{"devices", "", HEX_A, false, NULL},
+		{"devices", "joe", HEX_A, false, NULL},
+		{"", "joe", "", false, NULL},
+		{"other", "", HEX_A, false, "another realm"},
+		{"", "ann", HEX_A, false, "another authid"},
+		{"", "", HEX_A, true, "disabled"},
+		{"", "joe", "", true, "disabled"},
+		{"", "", HEX_UPPER, false, "unknown public key"},
+		{"", "", "0102", false, "malformed public key"},
+		{"", "bob", "", false, "unknown authid"},
+		{"", "nokey", "", false, "principal without keys"},
+		{"", "", "", false, "neither public key nor authid"},
+	};
+	const struct config_deny deny = {
+		.uri = "com.example.no",
+		.message = "{pubkey} {pubkey}!",
+	};
+	struct principal p = sample("joe", key_a), keyless = sample("nokey", NULL);
+	struct store *s;
+	struct buf out;
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	insert(s, &p);
+	insert(s, &keyless);
+	buf_init(&out, AUTH_MAX_MESSAGE);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct auth_request q = {
+			.realm = slice_str(cases[i].realm),
+			.authid = slice_str(cases[i].authid),
+			.pubkey = slice_str(cases[i].pubkey),
+			.authmethod = slice_str("cryptosign"),
+		};
+		struct auth_result res;
+		struct auth_error e;
+		const char *why = NULL;
+
+		assert_int_equal(store_begin(s), 0);
+		assert_int_equal(
+			store_set_disabled(s, slice_str("joe"), cases[i].disabled), 0);
+		assert_int_equal(store_commit(s), 0);
+		buf_clear(&out);
+		bool allowed = authenticate(s, &deny, &q, &out, &why);
+		assert_int_equal(allowed, cases[i].why == NULL);
+		if (allowed) {
+			assert_int_equal(auth_result_read(buf_slice(&out), &res), 0);
+			assert_true(slice_eq_str(res.role, "device"));
+			assert_true(slice_eq_str(res.realm, "devices"));
+			assert_true(slice_eq_str(res.authid, "joe"));
+			assert_true(slice_eq_str(res.keys.hex[0], HEX_A));
+			assert_int_equal(res.keys.n, 1);
+			assert_int_equal(res.epoch, 1);
+			continue;
+		}
+		assert_string_equal(why, cases[i].why);
+		auth_error_read(buf_slice(&out), &e);
+		assert_int_equal(e.kind, AUTH_ERROR_DENY);
+		assert_true(slice_eq_str(e.uri, "com.example.no"));
+		if (strcmp(cases[i].pubkey, HEX_UPPER) == 0)
+			assert_true(slice_eq_str(e.message, HEX_LOWER " " HEX_LOWER "!"));
+	}
+	const struct auth_request ticket = {.authmethod = slice_str("ticket")};
+	struct auth_error e;
+	const char *why;
+	buf_clear(&out);
+	assert_false(authenticate(s, &deny, &ticket, &out, &why));
+	auth_error_read(buf_slice(&out), &e);
+	assert_int_equal(e.kind, AUTH_ERROR_IGNORE);
+	buf_fini(&out);
+	store_close(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_principal),
+		cmocka_unit_test_teardown(test_keeps, remove_files),
+		cmocka_unit_test_teardown(test_changes, remove_files),
+		cmocka_unit_test_teardown(test_order, remove_files),
+		cmocka_unit_test_teardown(test_foreign_files, remove_files),
+		cmocka_unit_test_teardown(test_edited_by_hand, remove_files),
+		cmocka_unit_test_teardown(test_locked, remove_files),
+		cmocka_unit_test_teardown(test_full, remove_files),
+		cmocka_unit_test_teardown(test_decision, remove_files),
+	};
+
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	return cmocka_run_group_tests_name("store", tests, make_dir, remove_dir);
+}

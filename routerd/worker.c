@@ -286,7 +286,11 @@ static bool on_turn_end(void *arg)
 		more = true;
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
+	uint32_t conns = net_conns(&w->net);
 	if (net_turn_end(&w->net))
+		more = true;
+	/* with the last connection gone stopping goes on, and no event would say so */
+	if (w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0)
 		more = true;
 	mailbox_hand_over(w->boxes, w->index);
 	follow_pressure(w);

@@ -224,18 +224,24 @@ class Ws:
                     return kind, b"".join(parts)
 
     def wait_closed(self, timeout=None):
-        """Reads until the peer closes; returns (close code or None, messages before it)."""
+        """Reads until the peer closes, and then until it ends the connection, too.
+
+        Returns (close code or None, messages before it).
+        """
         messages = []
         try:
             while True:
                 messages.append(self.recv_message(timeout))
         except Closed as closed:
+            self.wait_eof()
+            self.socket.close()
+            assert not self.buffer, f"bytes behind the close frame: {self.buffer[:40]!r}"
             return closed.code, messages
 
     def wait_eof(self):
-        """After the close handshake the server ends the connection."""
+        """Until the server ends the connection; what still came lies in `buffer`."""
         try:
-            while True:
+            while not self.eof:
                 self._fill()
         except Closed:
             pass

@@ -101,11 +101,13 @@ class Daemon:
         self.limits = limits
         self.log_path = self.cwd / f"{name}.log"
         self.process = None
+        self.stopping = False
         self.log_start = 0
 
     def start(self, wait=True):
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
+            self.stopping = False
             self.process = subprocess.Popen(
                 self.argv, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, preexec_fn=self.limits,
@@ -145,15 +147,16 @@ class Daemon:
                         f"{pattern!r} in the log of {self.name}", seconds)
 
     def signal(self, number):
+        self.stopping = self.stopping or number == signal.SIGTERM
         self.process.send_signal(number)
 
     def stop(self):
-        """SIGTERM, and exit status 0 within the deadline."""
+        """SIGTERM (unless it had one), and exit status 0 within the deadline."""
         if self.process is None:
             return
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
+            if not self.stopping:
+                self.process.terminate()
             try:
                 self.process.wait(10 * SLOW)
             except subprocess.TimeoutExpired:

@@ -51,7 +51,7 @@ struct conn_handler {
 	size_t user_size; /* bytes at conn_user, zeroed at first */
 
 	/* Plain text that says what this is, shown to who asks by GET and wants no
-	 * upgrade: with status 200 at a path of ours, 404 elsewhere. */
+	 * upgrade: with status 200 at a path of ours, 404 elsewhere. At most 1 KiB. */
 	const char *page;
 
 	/* Is this a path of ours? It comes without its query. */

@@ -15,7 +15,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { EVENTS_MAX = 1 << 20, STREAM_MAX = 1 << 20 };
+enum {
+	STREAM_MAX = 100 * 1000,
+	LOG_MAX = 100 * STREAM_MAX, /* more than a stream can cause */
+};
 
 static struct recorder {
 	size_t limit;
@@ -193,16 +196,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while ((mode & 0x01) == 0 && in.len > 0 && stream.err == 0)
 		write_frame(&stream, &in);
 
-	if (stream.err == 0) {
-		buf_init(&rec.log, EVENTS_MAX * 8);
-		read_stream(buf_slice(&stream), 0);
-		whole = rec.log;
-		buf_init(&rec.log, EVENTS_MAX * 8);
-		read_stream(buf_slice(&stream), seed);
-		ASSERT(slice_eq(buf_slice(&whole), buf_slice(&rec.log)));
-		buf_fini(&rec.log);
-		buf_fini(&whole);
-	}
+	/* a stream that became too long is cut, which is as good as any */
+	buf_init(&rec.log, LOG_MAX);
+	read_stream(buf_slice(&stream), 0);
+	whole = rec.log;
+	buf_init(&rec.log, LOG_MAX);
+	read_stream(buf_slice(&stream), seed);
+	ASSERT(whole.err == 0 && rec.log.err == 0);
+	ASSERT(slice_eq(buf_slice(&whole), buf_slice(&rec.log)));
+	buf_fini(&rec.log);
+	buf_fini(&whole);
 	buf_fini(&stream);
 	return 0;
 }

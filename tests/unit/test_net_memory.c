@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections whose memory runs out at each place in turn: the one that is concerned
+ * ends, its handler is told, nothing stays behind. The sources are part of this program,
+ * so that it can stand between them and malloc.
+ */
+#include <stdlib.h>
+
+static void *counted_malloc(size_t size);
+static void *counted_calloc(size_t count, size_t size);
+static void *counted_realloc(void *old, size_t size);
+static void counted_free(void *p);
+
+#define malloc(size)        counted_malloc(size)
+#define calloc(count, size) counted_calloc(count, size)
+#define realloc(old, size)  counted_realloc(old, size)
+#define free(p)             counted_free(p)
+
+#include "common/buf.c"
+#include "common/shared_buf.c"
+#include "routerd/net/conn.c"
+#include "routerd/net/conn_http.c"
+#include "routerd/net/conn_out.c"
+#include "routerd/net/net.c"
+#include "routerd/net/outq.c"
+#include "routerd/net/ws.c"
+
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+
+#include "tests/unit/fake_loop.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static size_t allocations; /* so far */
+static size_t held;        /* not freed yet */
+static size_t fail_at;     /* this one; 0: none */
+
+static bool may_allocate(void)
+{
+	return ++allocations != fail_at;
+}
+
+static void *counted_malloc(size_t size)
+{
+	void *p = may_allocate() ? malloc(size) : NULL;
+
+	held += p != NULL;
+	return p;
+}
+
+static void *counted_calloc(size_t count, size_t size)
+{
+	void *p = may_allocate() ? calloc(count, size) : NULL;
+
+	held += p != NULL;
+	return p;
+}
+
+static void *counted_realloc(void *old, size_t size)
+{
+	void *p = may_allocate() ? realloc(old, size) : NULL;
+
+	held += old == NULL && p != NULL;
+	return p;
+}
+
+static void counted_free(void *p)
+{
+	held -= p != NULL;
+	free(p);
+}
+
+/* --- a scene with a bit of everything ------------------------------------------------
+ */
+
+static int upgraded, closed_count, nomem;
+static struct net scene;
+
+static bool path_known(const struct conn *c, struct slice path)
+{
+	(void)c;
+	(void)path;
+	return true;
+}
+
+static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
+{
+	(void)c;
+	(void)req;
+	(void)text_out;
+	upgraded++;
+	return 0;
+}
+
+static void message(struct conn *c, struct slice bytes, bool text)
+{
+	struct shared_buf *b = shared_buf_new(5000);
+
+	(void)text;
+	conn_established(c);
+	conn_send(c, bytes);
+	if (b == NULL)
+		return;
+	memset(b->data, 'x', b->len);
+	conn_send_shared(c, shared_buf_ref(b));
+	conn_send_shared(c, shared_buf_ref(b));
+	conn_send(c, bytes);
+	shared_buf_unref(&b);
+}
+
+static void on_closed(struct conn *c)
+{
+	closed_count++;
+	nomem += conn_end(c) == CONN_END_NOMEM;
+}
+
+static const struct conn_handler handler = {
+	.page = "a page\n",
+	.path_known = path_known,
+	.upgrade = upgrade,
+	.message = message,
+	.closed = on_closed,
+};
+
+static void turn(void)
+{
+	event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	(void)net_turn_end(&scene);
+}
+
+static void say(int fd, const void *bytes, size_t len)
+{
+	(void)!send(fd, bytes, len, MSG_NOSIGNAL);
+	turn();
+}
+
+static void play(const struct conn_conf *conf)
+{
+	static const char request[] =
+		"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+		"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+	uint8_t large[6 + 2 + 3000] = {0x02, 0x80 | 126, 3000 >> 8, 3000 & 0xff};
+	int fds[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+		0);
+	if (conn_adopt(&scene, fds[0], conf, &handler) != NULL) {
+		say(fds[1], request, 50);
+		say(fds[1], request + 50, strlen(request) - 50);
+		say(fds[1], "\x82\x83\0\0\0\0abc", 9);
+		say(fds[1], large, sizeof(large));
+		say(fds[1], "\x89\x80\0\0\0\0\x80", 7);
+		say(fds[1], "\x83\0\0\0\0abc", 8);
+		say(fds[1], "\x88\x80\0\0\0\0", 6);
+	}
+	sock_close(&fds[1]);
+	turn();
+}
+
+static void test_memory_runs_out(void **state)
+{
+	const struct conn_conf conf = {.name = "test",
+				       .early_message_max = 1 << 20,
+				       .message_max = 1 << 20,
+				       .handshake_ms = 1000,
+				       .ping_interval_ms = 1000,
+				       .ping_timeout_ms = 1000,
+				       .close_ms = 1000,
+				       .queue_max = 1 << 20};
+	const struct net_limits limits = {.max_queued = 1 << 20,
+					  .max_incomplete = 1 << 20};
+	size_t failures = 0;
+	int first_free = dup(0);
+
+	(void)state;
+	assert_true(first_free >= 0);
+	close(first_free);
+	for (fail_at = 1;; fail_at++) {
+		loop.base = event_base_new();
+		now_ms = 1000;
+		allocations = 0;
+		upgraded = closed_count = nomem = 0;
+		if (net_init(&scene, &loop, "w0", &limits) != 0) {
+			event_base_free(loop.base);
+			failures++;
+			continue;
+		}
+		play(&conf);
+		assert_int_equal(net_conns(&scene), 0);
+		assert_int_equal(closed_count, upgraded);
+		if (allocations < fail_at)
+			break;
+		failures++;
+		net_fini(&scene);
+		event_base_free(loop.base);
+		assert_int_equal(held, 0);
+		assert_int_equal(dup(0), first_free); /* no descriptor stays */
+		close(first_free);
+	}
+	assert_int_equal(nomem, 0);
+	assert_true(failures > 10);
+	net_fini(&scene);
+	event_base_free(loop.base);
+	assert_int_equal(held, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_memory_runs_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

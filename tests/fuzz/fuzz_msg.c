@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * msg_read: the first byte picks the serializer, the rest is a message. What is accepted
+ * holds what msg.h promises, and its payload, written into an EVENT, is readable.
+ */
+#include "common/utf8.h"
+#include "proto/msg.h"
+#include "proto/uri.h"
+#include "tests/unit/token_check.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Lent by the message or by scratch. */
+static void check_slice(struct slice s, struct slice in, const struct buf *scratch)
+{
+	bool in_message = s.p >= in.p && s.p + s.len <= in.p + in.len;
+	bool in_scratch = scratch->data != NULL && s.p >= scratch->data &&
+			  s.p + s.len <= scratch->data + scratch->len;
+
+	ASSERT(s.len == 0 || in_message || in_scratch);
+}
+
+static void check_text(struct slice s, struct slice in, const struct buf *scratch)
+{
+	check_slice(s, in, scratch);
+	ASSERT(utf8_valid(s));
+}
+
+static void check_hello(const struct msg_hello *h, struct slice in,
+			const struct buf *scratch)
+{
+	ASSERT(h->n_authmethods <= WAMP_MAX_AUTHMETHODS);
+	for (unsigned i = 0; i < h->n_authmethods; i++)
+		check_text(h->authmethods[i], in, scratch);
+	check_text(h->realm, in, scratch);
+	check_text(h->authid, in, scratch);
+	check_text(h->authrole, in, scratch);
+	check_text(h->agent, in, scratch);
+	check_text(h->pubkey, in, scratch);
+	check_text(h->channel_binding, in, scratch);
+	check_slice(h->authextra, in, scratch);
+}
+
+static void check_payload(enum serializer s, struct msg_payload payload)
+{
+	struct buf event;
+
+	ASSERT(payload.items <= 2);
+	buf_init(&event, SIZE_MAX / 4);
+	msg_write_event(&event, s, 1, WAMP_MAX_ID, payload);
+	ASSERT(event.err == 0);
+	ASSERT(read_whole(s, buf_slice(&event), NULL) == 0);
+	buf_fini(&event);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct msg_hello hello;
+	struct msg m = {.hello = &hello};
+	struct buf scratch;
+
+	if (size == 0)
+		return 0;
+	enum serializer s = (enum serializer)(data[0] % SERIALIZER_COUNT);
+	struct slice in = slice_of(data + 1, size - 1);
+	buf_init(&scratch, in.len);
+	if (msg_read(s, in, &scratch, &m) == 0) {
+		/* strict means strict: the whole is one item, and nothing else */
+		ASSERT(read_whole(s, in, NULL) == 0);
+		ASSERT(strcmp(wamp_type_name(m.type), "?") != 0);
+		if (m.type == WAMP_HELLO)
+			check_hello(&hello, in, &scratch);
+		check_text(m.uri, in, &scratch);
+		check_text(m.text, in, &scratch);
+		check_text(m.match, in, &scratch);
+		check_text(m.invoke, in, &scratch);
+		check_slice(m.payload.bytes, in, &scratch);
+		check_payload(s, m.payload);
+		(void)uri_valid(m.uri);
+	}
+	buf_fini(&scratch);
+	return 0;
+}

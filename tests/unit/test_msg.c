@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Messages: each that a client may send in the three encodings, what clients are allowed
+ * to leave out, what is refused; and each that the router sends, read back.
+ */
+#include "proto/msg.h"
+#include "tests/unit/codec_check.h"
+
+/* --- reading --- */
+
+struct sample {
+	const char *json, *msgpack, *cbor; /* text, hex, hex */
+	const char *shown;                 /* as by show_msg, the same for the three */
+};
+
+static const struct sample samples[] = {
+	{"[1,\"com.example.realm\",{\"roles\":{\"subscriber\":{},\"publisher\":{"
+	 "\"features\":{\"x\":true}}},\"agent\":\"a/"
+	 "1\",\"authmethods\":[\"anonymous\",\"cryptosign\"],\"authid\":\"joe\","
+	 "\"authrole\":\"r\",\"authextra\":{\"pubkey\":\"ab01\",\"channel_binding\":"
+	 "\"tls-unique\",\"trustroot\":null}}]",
+	 "9301b1636f6d2e6578616d706c652e7265616c6d86a5726f6c657382aa737562736372696265728"
+	 "0a97075626c697368657281a8666561747572657381a178c3a56167656e74a3612f31ab61757468"
+	 "6d6574686f647392a9616e6f6e796d6f7573aa63727970746f7369676ea6617574686964a36a6f6"
+	 "5a861757468726f6c65a172a961757468657874726183a67075626b6579a461623031af6368616e"
+	 "6e656c5f62696e64696e67aa746c732d756e69717565a97472757374726f6f74c0",
+	 "830171636f6d2e6578616d706c652e7265616c6da665726f6c6573a26a73756273637269626572a"
+	 "0697075626c6973686572a1686665617475726573a16178f5656167656e7463612f316b61757468"
+	 "6d6574686f64738269616e6f6e796d6f75736a63727970746f7369676e66617574686964636a6f6"
+	 "56861757468726f6c65617269617574686578747261a3667075626b657964616230316f6368616e"
+	 "6e656c5f62696e64696e676a746c732d756e69717565697472757374726f6f74f6",
+	 "HELLO realm='com.example.realm' agent='a/1' methods='anonymous','cryptosign' "
+	 "authid='joe' authrole='r' authextra={'pubkey' 'ab01' 'channel_binding' "
+	 "'tls-unique' 'trustroot' null} pubkey='ab01' binding='tls-unique'"},
+	{"[1,null,{\"roles\":{}}]", "9301c081a5726f6c657380", "8301f6a165726f6c6573a0",
+	 "HELLO"},
+	{"[1,\"\",{\"roles\":{\"caller\":{}},\"authid\":null,\"authrole\":\"\","
+	 "\"authmethods\":null,\"authextra\":null,\"agent\":null}]",
+	 "9301a086a5726f6c657381a663616c6c657280a6617574686964c0a861757468726f6c65a0ab617"
+	 "574686d6574686f6473c0a9617574686578747261c0a56167656e74c0",
+	 "830160a665726f6c6573a16663616c6c6572a066617574686964f66861757468726f6c65606b617"
+	 "574686d6574686f6473f669617574686578747261f6656167656e74f6",
+	 "HELLO"},
+	{"[1,\"r\",{\"authextra\":{\"pubkey\":null,\"channel_binding\":5},\"roles\":{},"
+	 "\"authmethods\":[]}]",
+	 "9301a17283a961757468657874726182a67075626b6579c0af6368616e6e656c5f62696e64696e6"
+	 "705a5726f6c657380ab617574686d6574686f647390",
+	 "83016172a369617574686578747261a2667075626b6579f66f6368616e6e656c5f62696e64696e6"
+	 "70565726f6c6573a06b617574686d6574686f647380",
+	 "HELLO realm='r' authextra={'pubkey' null 'channel_binding' 5}"},
+	{"[3,{\"message\":\"The realm does not exist.\"},\"wamp.error.no_such_realm\"]",
+	 "930381a76d657373616765b9546865207265616c6d20646f6573206e6f742065786973742eb8776"
+	 "16d702e6572726f722e6e6f5f737563685f7265616c6d",
+	 "8303a1676d6573736167657819546865207265616c6d20646f6573206e6f742065786973742e781"
+	 "877616d702e6572726f722e6e6f5f737563685f7265616c6d",
+	 "ABORT uri='wamp.error.no_such_realm' text='The realm does not exist.'"},
+	{"[3,{},\"wamp.error.x\",[\"a\"],{\"b\":1}]",
+	 "950380ac77616d702e6572726f722e7891a16181a16201",
+	 "8503a06c77616d702e6572726f722e78816161a1616201",
+	 "ABORT uri='wamp.error.x' ['a'] {'b' 1}"},
+	{"[5,\"a5d3\",{}]", "9305a46135643380", "83056461356433a0",
+	 "AUTHENTICATE text='a5d3'"},
+	{"[5,\"\",{\"x\":[1]}]", "9305a081a1789101", "830560a161788101", "AUTHENTICATE"},
+	{"[6,{\"message\":\"bye\"},\"wamp.close.normal\"]",
+	 "930681a76d657373616765a3627965b177616d702e636c6f73652e6e6f726d616c",
+	 "8306a1676d657373616765636279657177616d702e636c6f73652e6e6f726d616c",
+	 "GOODBYE uri='wamp.close.normal' text='bye'"},
+	{"[6,{\"message\":null,\"reason\":1},\"wamp.close.normal\"]",
+	 "930682a76d657373616765c0a6726561736f6e01b177616d702e636c6f73652e6e6f726d616c",
+	 "8306a2676d657373616765f666726561736f6e017177616d702e636c6f73652e6e6f726d616c",
+	 "GOODBYE uri='wamp.close.normal'"},
+	{"[8,68,6131533,{},\"com.myapp.error.x\",[\"hidden\"],{\"row\":23}]",
+	 "970844ce005d8f4d80b1636f6d2e6d796170702e6572726f722e7891a668696464656e81a3726f7"
+	 "717",
+	 "870818441a005d8f4da071636f6d2e6d796170702e6572726f722e78816668696464656ea163726"
+	 "f7717",
+	 "ERROR 6131533 type=INVOCATION uri='com.myapp.error.x' ['hidden'] {'row' 23}"},
+	{"[8,48,1,{},\"com.e\"]", "9508300180a5636f6d2e65", "8508183001a065636f6d2e65",
+	 "ERROR 1 type=CALL uri='com.e'"},
+	{"[16,239714735,{},\"com.myapp.mytopic1\"]",
+	 "9410ce0e49c1af80b2636f6d2e6d796170702e6d79746f70696331",
+	 "84101a0e49c1afa072636f6d2e6d796170702e6d79746f70696331",
+	 "PUBLISH 239714735 uri='com.myapp.mytopic1'"},
+	{"[16,1,{\"acknowledge\":true,\"exclude_me\":false,\"retain\":true},\"com.t\",["
+	 "\"Hello, world!\"]]",
+	 "95100183ab61636b6e6f776c65646765c3aa6578636c7564655f6d65c2a672657461696ec3a5636"
+	 "f6d2e7491ad48656c6c6f2c20776f726c6421",
+	 "851001a36b61636b6e6f776c65646765f56a6578636c7564655f6d65f46672657461696ef565636"
+	 "f6d2e74816d48656c6c6f2c20776f726c6421",
+	 "PUBLISH 1 uri='com.t' acknowledge include_me ['Hello, world!']"},
+	{"[16,1,{\"acknowledge\":null,\"exclude_me\":null},\"com.t\",[],{\"a\":{}}]",
+	 "96100182ab61636b6e6f776c65646765c0aa6578636c7564655f6d65c0a5636f6d2e749081a1618"
+	 "0",
+	 "861001a26b61636b6e6f776c65646765f66a6578636c7564655f6d65f665636f6d2e7480a16161a"
+	 "0",
+	 "PUBLISH 1 uri='com.t' [] {'a' {}}"},
+	{"[16,1,{\"acknowledge\":false,\"exclude_me\":true,\"eligible\":[1,2],\"x\":{"
+	 "\"y\":[{}]}},\"com.t\",[],{}]",
+	 "96100184ab61636b6e6f776c65646765c2aa6578636c7564655f6d65c3a8656c696769626c65920"
+	 "102a17881a1799180a5636f6d2e749080",
+	 "861001a46b61636b6e6f776c65646765f46a6578636c7564655f6d65f568656c696769626c65820"
+	 "1026178a1617981a065636f6d2e7480a0",
+	 "PUBLISH 1 uri='com.t' [] {}"},
+	{"[32,713845233,{},\"com.myapp.mytopic1\"]",
+	 "9420ce2a8c69f180b2636f6d2e6d796170702e6d79746f70696331",
+	 "8418201a2a8c69f1a072636f6d2e6d796170702e6d79746f70696331",
+	 "SUBSCRIBE 713845233 uri='com.myapp.mytopic1'"},
+	{"[32,713845233,{\"match\":\"prefix\",\"get_retained\":false},\"com\"]",
+	 "9420ce2a8c69f182a56d61746368a6707265666978ac6765745f72657461696e6564c2a3636f6d",
+	 "8418201a2a8c69f1a2656d61746368667072656669786c6765745f72657461696e6564f463636f6"
+	 "d",
+	 "SUBSCRIBE 713845233 uri='com' match='prefix'"},
+	{"[34,85346237,5512315355]", "9322ce051647bdcf00000001488f41db",
+	 "8318221a051647bd1b00000001488f41db", "UNSUBSCRIBE 85346237 id=5512315355"},
+	{"[34,85346237,5512315355,{\"forward_for\":[]}]",
+	 "9422ce051647bdcf00000001488f41db81ab666f72776172645f666f7290",
+	 "8418221a051647bd1b00000001488f41dba16b666f72776172645f666f7280",
+	 "UNSUBSCRIBE 85346237 id=5512315355"},
+	{"[48,7814135,{},\"com.myapp.ping\"]",
+	 "9430ce00773bf780ae636f6d2e6d796170702e70696e67",
+	 "8418301a00773bf7a06e636f6d2e6d796170702e70696e67",
+	 "CALL 7814135 uri='com.myapp.ping'"},
+	{"[48,9007199254740992,{\"timeout\":1000,\"receive_progress\":true},\"com.myapp."
+	 "user.new\",[\"johnny\"],{\"first\":\"John\"}]",
+	 "9630cf002000000000000082a774696d656f7574cd03e8b0726563656976655f70726f677265737"
+	 "3c3b2636f6d2e6d796170702e757365722e6e657791a66a6f686e6e7981a56669727374a44a6f68"
+	 "6e",
+	 "8618301b0020000000000000a26774696d656f75741903e870726563656976655f70726f6772657"
+	 "373f572636f6d2e6d796170702e757365722e6e657781666a6f686e6e79a1656669727374644a6f"
+	 "686e",
+	 "CALL 9007199254740992 uri='com.myapp.user.new' ['johnny'] {'first' 'John'}"},
+	{"[49,7814135,{}]", "9331ce00773bf780", "8318311a00773bf7a0", "CANCEL 7814135"},
+	{"[49,7814135,{\"mode\":\"kill\"}]", "9331ce00773bf781a46d6f6465a46b696c6c",
+	 "8318311a00773bf7a1646d6f6465646b696c6c", "CANCEL 7814135"},
+	{"[64,25349185,{},\"com.myapp.myprocedure1\"]",
+	 "9440ce0182cc4180b6636f6d2e6d796170702e6d7970726f63656475726531",
+	 "8418401a0182cc41a076636f6d2e6d796170702e6d7970726f63656475726531",
+	 "REGISTER 25349185 uri='com.myapp.myprocedure1'"},
+	{"[64,1,{\"match\":\"wildcard\",\"invoke\":\"roundrobin\",\"concurrency\":2},"
+	 "\"com..x\"]",
+	 "94400183a56d61746368a877696c6463617264a6696e766f6b65aa726f756e64726f62696eab636"
+	 "f6e63757272656e637902a6636f6d2e2e78",
+	 "84184001a3656d617463686877696c646361726466696e766f6b656a726f756e64726f62696e6b6"
+	 "36f6e63757272656e63790266636f6d2e2e78",
+	 "REGISTER 1 uri='com..x' match='wildcard' invoke='roundrobin'"},
+	{"[64,1,{\"match\":null,\"invoke\":null},\"com.x\"]",
+	 "94400182a56d61746368c0a6696e766f6b65c0a5636f6d2e78",
+	 "84184001a2656d61746368f666696e766f6b65f665636f6d2e78",
+	 "REGISTER 1 uri='com.x'"},
+	{"[66,788923562,2103333224]", "9342ce2f0604aace7d5e5168",
+	 "8318421a2f0604aa1a7d5e5168", "UNREGISTER 788923562 id=2103333224"},
+	{"[66,788923562,2103333224,{}]", "9442ce2f0604aace7d5e516880",
+	 "8418421a2f0604aa1a7d5e5168a0", "UNREGISTER 788923562 id=2103333224"},
+	{"[70,6131533,{}]", "9346ce005d8f4d80", "8318461a005d8f4da0", "YIELD 6131533"},
+	{"[70,6131533,{\"progress\":true},[\"Hi\"],{\"k\":null}]",
+	 "9546ce005d8f4d81a870726f6772657373c391a2486981a16bc0",
+	 "8518461a005d8f4da16870726f6772657373f581624869a1616bf6",
+	 "YIELD 6131533 progress ['Hi'] {'k' null}"},
+	{"[70,6131533,{\"progress\":false},[\"Hi\"]]",
+	 "9446ce005d8f4d81a870726f6772657373c291a24869",
+	 "8418461a005d8f4da16870726f6772657373f481624869", "YIELD 6131533 ['Hi']"},
+};
+
+static void show_text(const char *name, struct slice s, struct buf *out)
+{
+	if (s.len > 0)
+		buf_printf(out, " %s='%.*s'", name, (int)s.len, (const char *)s.p);
+}
+
+static void show_items(enum serializer s, struct slice in, unsigned items,
+		       struct buf *out)
+{
+	struct token_reader r;
+
+	token_reader_init(&r, s, in);
+	for (; items > 0; items--)
+		assert_int_equal(walk(&r, out), 0);
+	assert_int_equal(token_end(&r), 0);
+}
+
+static void show_hello(enum serializer s, const struct msg_hello *h, struct buf *out)
+{
+	show_text("realm", h->realm, out);
+	show_text("agent", h->agent, out);
+	for (unsigned i = 0; i < h->n_authmethods; i++)
+		buf_printf(out, "%s'%.*s'", i == 0 ? " methods=" : ",",
+			   (int)h->authmethods[i].len, (const char *)h->authmethods[i].p);
+	show_text("authid", h->authid, out);
+	show_text("authrole", h->authrole, out);
+	if (h->authextra.len > 0) {
+		struct buf extra;
+
+		buf_init(&extra, 10000);
+		show_items(s, h->authextra, 1, &extra);
+		buf_put_str(out, " authextra=");
+		buf_put_slice(out, buf_slice(&extra));
+		buf_fini(&extra);
+	}
+	show_text("pubkey", h->pubkey, out);
+	show_text("binding", h->channel_binding, out);
+}
+
+static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
+{
+	buf_clear(out);
+	buf_put_str(out, wamp_type_name(m->type));
+	if (m->request != 0)
+		buf_printf(out, " %" PRIu64, m->request);
+	if (m->id != 0)
+		buf_printf(out, " id=%" PRIu64, m->id);
+	if (m->error_type != 0)
+		buf_printf(out, " type=%s", wamp_type_name(m->error_type));
+	show_text("uri", m->uri, out);
+	show_text("text", m->text, out);
+	show_text("match", m->match, out);
+	show_text("invoke", m->invoke, out);
+	if (m->acknowledge)
+		buf_put_str(out, " acknowledge");
+	if (!m->exclude_me)
+		buf_put_str(out, " include_me");
+	if (m->progress)
+		buf_put_str(out, " progress");
+	if (m->type == WAMP_HELLO)
+		show_hello(s, m->hello, out);
+	show_items(s, m->payload.bytes, m->payload.items, out);
+	buf_put_u8(out, '\0');
+}
+
+/* Reads a copy of its exact size; shown, if not NULL, gets what it says. */
+static int read_shown(enum serializer s, struct slice bytes, struct buf *shown)
+{
+	struct slice in = copy_exact(bytes);
+	struct msg_hello hello;
+	struct msg m = {.hello = &hello};
+	struct buf scratch;
+
+	buf_init(&scratch, in.len);
+	/* leftovers of the message before must not show */
+	memset(&hello, 0xaa, sizeof(hello));
+	m.payload.items = 7;
+	m.acknowledge = true;
+	int err = msg_read(s, in, &scratch, &m);
+	if (err == 0 && shown != NULL)
+		show_msg(s, &m, shown);
+	assert_ptr_equal(m.hello, &hello);
+	buf_fini(&scratch);
+	free_copy(in);
+	return err;
+}
+
+static void check_msg(enum serializer s, const char *bytes, const char *expected)
+{
+	struct slice in = sample_bytes(s, bytes);
+	struct buf shown;
+
+	buf_init(&shown, 10000);
+	assert_int_equal(read_shown(s, in, &shown), 0);
+	assert_string_equal((char *)shown.data, expected);
+	for (size_t len = 0; len < in.len; len++) {
+		int err = read_shown(s, slice_of(in.p, len), NULL);
+
+		/* of "[48" the beginning "[4" is a type that no client sends */
+		assert_true(err == E_TRUNCATED ||
+			    (err == E_UNKNOWN && s == SERIALIZER_JSON && len == 2));
+	}
+	/* one byte too many */
+	buf_clear(&shown);
+	buf_put_slice(&shown, in);
+	buf_put_u8(&shown, '1');
+	assert_int_equal(read_shown(s, buf_slice(&shown), NULL), E_TRAILING);
+	for (size_t i = 0; i < in.len * 8; i++) {
+		buf_clear(&shown);
+		buf_put_slice(&shown, in);
+		shown.data[i / 8] ^= (uint8_t)(1 << i % 8);
+		(void)read_shown(s, buf_slice(&shown), NULL);
+	}
+	buf_fini(&shown);
+	free_copy(in);
+}
+
+static void test_each_message(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
+		check_msg(SERIALIZER_JSON, samples[i].json, samples[i].shown);
+		check_msg(SERIALIZER_MSGPACK, samples[i].msgpack, samples[i].shown);
+		check_msg(SERIALIZER_CBOR, samples[i].cbor, samples[i].shown);
+	}
+}
+
+/* Forms of the encodings that only some clients use. */
+static void test_unusual_forms(void **state)
+{
+	(void)state;
+	/* white space, escapes also in keys and URIs */
+	check_msg(
+		SERIALIZER_JSON,
+		" [ 16 , 1 , { \"acknowledg\\u0065\" : true } , \"c\\u006fm.\\u00e9\" , "
+		"[ 1 ] , { } ]",
+		"PUBLISH 1 uri='com.\xc3\xa9' acknowledge [1] {}");
+	check_msg(SERIALIZER_JSON,
+		  "[32.0,2.0e0,{\"match\":\"pr\\u0065fix\"},\"a\\u002eb\"]",
+		  "SUBSCRIBE 2 uri='a.b' match='prefix'");
+	/* the last of several equal keys counts */
+	check_msg(SERIALIZER_JSON,
+		  "[16,1,{\"acknowledge\":true,\"acknowledge\":false},\"t\"]",
+		  "PUBLISH 1 uri='t'");
+	/* wampy.js: undefined options, ids as doubles */
+	check_msg(SERIALIZER_CBOR,
+		  "84182001a2656d61746368f76c6765745f72657461696e6564f76174",
+		  "SUBSCRIBE 1 uri='t'");
+	check_msg(SERIALIZER_MSGPACK, "94200181a56d61746368d40000a174",
+		  "SUBSCRIBE 1 uri='t'");
+	check_msg(SERIALIZER_CBOR, "831842fb41f0000000000000fb4340000000000000",
+		  "UNREGISTER 4294967296 id=9007199254740992");
+	/* indefinite lengths, chunks, tags */
+	check_msg(SERIALIZER_CBOR,
+		  "9f1001bf7f6b61636b6e6f776c65646765fff5ff7f61636161ff9fff"
+		  "bfffff",
+		  "PUBLISH 1 uri='ca' acknowledge [] {}");
+	check_msg(SERIALIZER_CBOR, "d9d9f7861001a06174c180d9d9f7a0",
+		  "PUBLISH 1 uri='t' [] {}");
+}
+
+static void test_refused(void **state)
+{
+	static const struct bad refused[] = {
+		/* not a message at all */
+		{"1", E_TYPE},
+		{"{}", E_TYPE},
+		{"null", E_TYPE},
+		{"[]", E_TYPE},
+		{"[null]", E_TYPE},
+		{"[\"48\"]", E_TYPE},
+		{"[true]", E_TYPE},
+		{"[-1]", E_TYPE},
+		{"[0]", E_TYPE},
+		{"[1.5]", E_TYPE},
+		{"[[]]", E_TYPE},
+		/* messages that no client sends, or nobody */
+		{"[2,1,{}]", E_UNKNOWN},
+		{"[4,\"x\",{}]", E_UNKNOWN},
+		{"[17,1,2]", E_UNKNOWN},
+		{"[33,1,2]", E_UNKNOWN},
+		{"[36,1,2,{}]", E_UNKNOWN},
+		{"[50,1,{}]", E_UNKNOWN},
+		{"[68,1,2,{}]", E_UNKNOWN},
+		{"[69,1,{}]", E_UNKNOWN},
+		{"[7]", E_UNKNOWN},
+		{"[71]", E_UNKNOWN},
+		{"[1000000]", E_UNKNOWN},
+		{"[9007199254740992]", E_UNKNOWN},
+		/* too short, too long */
+		{"[48]", E_TYPE},
+		{"[48,1]", E_TYPE},
+		{"[48,1,{}]", E_TYPE},
+		{"[48,1,{},\"p\",[],{},null]", E_TYPE},
+		{"[34,1]", E_TYPE},
+		{"[34,1,2,{},3]", E_TYPE},
+		{"[32,1,{},\"t\",[]]", E_TYPE},
+		{"[6,{},\"u\",[]]", E_TYPE},
+		{"[5,\"s\"]", E_TYPE},
+		{"[5,\"s\",{},1]", E_TYPE},
+		{"[49,1]", E_TYPE},
+		{"[49,1,{},1]", E_TYPE},
+		/* ids */
+		{"[48,0,{},\"p\"]", E_TYPE},
+		{"[48,9007199254740993,{},\"p\"]", E_TYPE},
+		{"[48,-1,{},\"p\"]", E_TYPE},
+		{"[48,true,{},\"p\"]", E_TYPE},
+		{"[48,\"1\",{},\"p\"]", E_TYPE},
+		{"[48,null,{},\"p\"]", E_TYPE},
+		{"[48,1.5,{},\"p\"]", E_TYPE},
+		{"[34,1,0]", E_TYPE},
+		/* URIs, options, payloads of another type */
+		{"[48,1,{},1]", E_TYPE},
+		{"[48,1,{},null]", E_TYPE},
+		{"[48,1,{},\"\\u0000AA==\"]", E_TYPE},
+		{"[48,1,[],\"p\"]", E_TYPE},
+		{"[48,1,null,\"p\"]", E_TYPE},
+		{"[48,1,{},\"p\",{}]", E_TYPE},
+		{"[48,1,{},\"p\",null]", E_TYPE},
+		{"[48,1,{},\"p\",1]", E_TYPE},
+		{"[48,1,{},\"p\",\"\\u0000AA==\"]", E_TYPE},
+		{"[48,1,{},\"p\",[],[]]", E_TYPE},
+		{"[48,1,{},\"p\",[],null]", E_TYPE},
+		{"[34,1,2,3]", E_TYPE},
+		{"[34,1,2,null]", E_TYPE},
+		{"[16,1,{\"acknowledge\":1},\"t\"]", E_TYPE},
+		{"[16,1,{\"acknowledge\":\"true\"},\"t\"]", E_TYPE},
+		{"[16,1,{\"exclude_me\":0},\"t\"]", E_TYPE},
+		{"[32,1,{\"match\":true},\"t\"]", E_TYPE},
+		{"[64,1,{\"invoke\":[]},\"t\"]", E_TYPE},
+		{"[70,1,{\"progress\":[]}]", E_TYPE},
+		{"[6,{\"message\":{}},\"u\"]", E_TYPE},
+		{"[5,1,{}]", E_TYPE},
+		{"[5,null,{}]", E_TYPE},
+		{"[8,\"48\",1,{},\"e\"]", E_TYPE},
+		{"[8,0,1,{},\"e\"]", E_TYPE},
+		{"[8,1000,1,{},\"e\"]", E_TYPE},
+		/* HELLO */
+		{"[1,\"r\"]", E_TYPE},
+		{"[1,\"r\",{}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":null}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":[]}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":\"caller\"}]", E_TYPE},
+		{"[1,1,{\"roles\":{}}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{}},1]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{},\"authid\":1}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{},\"authmethods\":\"ticket\"}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{},\"authmethods\":[1]}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{},\"authmethods\":[[]]}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{},\"authextra\":[]}]", E_TYPE},
+		{"[1,\"r\",{\"roles\":{},\"authextra\":\"x\"}]", E_TYPE},
+		/* payloads and unknown options are checked to the bottom */
+		{"[48,1,{},\"p\",[1,[{\"a\":01}]]]", E_SYNTAX},
+		{"[48,1,{\"x\":[{\"a\":tru}]},\"p\"]", E_SYNTAX},
+		{"[48,1,{},\"p\",[\"\xff\"]]", E_UTF8},
+		{"[48,1,{\"x\":\"\xff\"},\"p\"]", E_UTF8},
+		{"[48,1,{\"\xff\":1},\"p\"]", E_UTF8},
+		{"[48,1,{},\"\xff\"]", E_UTF8},
+		{"[48,1,{},\"p\",[],{}],", E_TRAILING},
+		{"[48,1,{},\"p\"][]", E_TRAILING},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		int err = read_shown(SERIALIZER_JSON, slice_str(refused[i].bytes), NULL);
+
+		if (err != refused[i].err)
+			fail_msg("%s: %s", refused[i].bytes, err_str(err));
+	}
+	/* keys of a dict are strings */
+	struct slice in = sample_bytes(SERIALIZER_MSGPACK, "9430018101c0a170");
+	assert_int_equal(read_shown(SERIALIZER_MSGPACK, in, NULL), E_TYPE);
+	free_copy(in);
+}
+
+/* What is known of a refused message, for the answer and for the log. */
+static void test_refused_tells(void **state)
+{
+	static const struct {
+		const char *json;
+		int err;
+		enum wamp_type type;
+		uint64_t request;
+	} told[] = {
+		{"[48,7,{},1]", E_TYPE, WAMP_CALL, 7},
+		{"[48,0]", E_TYPE, WAMP_CALL, 0},
+		{"[2,7,{}]", E_UNKNOWN, WAMP_WELCOME, 0},
+		{"[337,7]", E_UNKNOWN, (enum wamp_type)337, 0},
+		{"[5000]", E_UNKNOWN, (enum wamp_type)0, 0},
+		{"[true]", E_TYPE, (enum wamp_type)0, 0},
+		{"[8,68,9,{},1]", E_TYPE, WAMP_ERROR, 9},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(told); i++) {
+		struct msg_hello hello;
+		struct msg m = {.hello = &hello, .request = 99};
+		struct buf scratch;
+
+		buf_init(&scratch, 1000);
+		assert_int_equal(
+			msg_read(SERIALIZER_JSON, slice_str(told[i].json), &scratch, &m),
+			told[i].err);
+		assert_int_equal(m.type, told[i].type);
+		assert_int_equal(m.request, told[i].request);
+		buf_fini(&scratch);
+	}
+	assert_string_equal(wamp_type_name((enum wamp_type)337), "?");
+	assert_string_equal(wamp_type_name((enum wamp_type)7), "?");
+	assert_string_equal(wamp_type_name((enum wamp_type)0), "?");
+}
+
+/* Later names are not an error, and not kept. */
+static void test_many_authmethods(void **state)
+{
+	struct msg_hello hello;
+	struct msg m = {.hello = &hello};
+	struct buf in, scratch;
+
+	(void)state;
+	buf_init(&in, 10000);
+	buf_init(&scratch, 10000);
+	buf_put_str(&in, "[1,\"r\",{\"roles\":{},\"authmethods\":[");
+	for (unsigned i = 0; i < 100; i++)
+		buf_printf(&in, "%s\"m\\u002d%u\"", i == 0 ? "" : ",", i);
+	buf_put_str(&in, "]}]");
+	assert_int_equal(msg_read(SERIALIZER_JSON, buf_slice(&in), &scratch, &m), 0);
+	assert_int_equal(hello.n_authmethods, WAMP_MAX_AUTHMETHODS);
+	/* each was decoded into scratch, and none has moved */
+	assert_true(slice_eq_str(hello.authmethods[0], "m-0"));
+	assert_true(slice_eq_str(hello.authmethods[15], "m-15"));
+	buf_fini(&in);
+	buf_fini(&scratch);
+}
+
+/* A scratch buffer that is too small is told, not passed. */
+static void test_small_scratch(void **state)
+{
+	struct msg_hello hello;
+	struct msg m = {.hello = &hello};
+	struct buf scratch;
+
+	(void)state;
+	buf_init(&scratch, 5);
+	assert_int_equal(
+		msg_read(SERIALIZER_JSON, slice_str("[48,1,{},\"p.q\"]"), &scratch, &m),
+		0);
+	assert_int_equal(msg_read(SERIALIZER_JSON, slice_str("[48,1,{},\"p\\u002eq\"]"),
+				  &scratch, &m),
+			 E_LIMIT);
+	assert_int_equal(
+		msg_read(SERIALIZER_JSON, slice_str("[48,1,{},\"p.q\"]"), &scratch, &m),
+		0);
+	buf_fini(&scratch);
+}
+
+/* --- writing --- */
+
+/* The message just written, as text: the same in each encoding. */
+static void check_sent(enum serializer s, struct buf *out, const char *expected)
+{
+	struct buf shown;
+
+	buf_init(&shown, 10000);
+	assert_int_equal(out->err, 0);
+	assert_int_equal(read_whole(s, buf_slice(out), &shown), 0);
+	buf_put_u8(&shown, '\0');
+	assert_string_equal((char *)shown.data, expected);
+	buf_clear(out);
+	buf_fini(&shown);
+}
+
+/* [1] {'k' null} */
+static const char *const payloads[] = {"[1], {\"k\":null}", "9101 81a16bc0",
+				       "8101 a1616bf6"};
+/* [1] */
+static const char *const short_payloads[] = {"[1]", "9101", "8101"};
+
+static void test_write_replies(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 10000);
+	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
+		enum serializer s = (enum serializer)i;
+
+		msg_write_reply_id(&out, s, WAMP_SUBSCRIBED, WAMP_MAX_ID, 5);
+		check_sent(s, &out, "[33 9007199254740992 5]");
+		msg_write_reply(&out, s, WAMP_UNSUBSCRIBED, 1);
+		check_sent(s, &out, "[35 1]");
+		msg_write_abort(&out, s, WAMP_ERROR_PROTOCOL_VIOLATION,
+				slice_str("a \"b\""));
+		check_sent(s, &out,
+			   "[3 {'message' 'a \"b\"'} 'wamp.error.protocol_violation']");
+		msg_write_abort(&out, s, "u", slice_of(NULL, 0));
+		check_sent(s, &out, "[3 {} 'u']");
+		msg_write_goodbye(&out, s, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
+		check_sent(s, &out, "[6 {} 'wamp.close.goodbye_and_out']");
+		msg_write_challenge_cryptosign(&out, s, "00ff");
+		check_sent(
+			s, &out,
+			"[4 'cryptosign' {'challenge' '00ff' 'channel_binding' null}]");
+		msg_write_error_text(&out, s, WAMP_CALL, 7, WAMP_ERROR_NO_SUCH_PROCEDURE,
+				     slice_str("no \xc3\xa9"));
+		check_sent(s, &out,
+			   "[8 48 7 {} 'wamp.error.no_such_procedure' ['no \xc3\xa9']]");
+	}
+	buf_fini(&out);
+}
+
+static void test_write_payloads(void **state)
+{
+	const struct msg_payload none = {.items = 0};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 10000);
+	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
+		enum serializer s = (enum serializer)i;
+		struct slice both = sample_bytes(s, payloads[i]);
+		struct slice one = sample_bytes(s, short_payloads[i]);
+		const struct msg_payload two_items = {both, 2}, one_item = {one, 1};
+
+		msg_write_event(&out, s, 1, WAMP_MAX_ID, two_items);
+		check_sent(s, &out, "[36 1 9007199254740992 {} [1] {'k' null}]");
+		msg_write_event(&out, s, 1, 2, none);
+		check_sent(s, &out, "[36 1 2 {}]");
+		msg_write_invocation(&out, s, 1, 2, one_item);
+		check_sent(s, &out, "[68 1 2 {} [1]]");
+		msg_write_result(&out, s, 1, two_items);
+		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
+		msg_write_result(&out, s, 1, none);
+		check_sent(s, &out, "[50 1 {}]");
+		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), one_item);
+		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");
+		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), none);
+		check_sent(s, &out, "[8 48 1 {} 'com.e']");
+		free_copy(both);
+		free_copy(one);
+	}
+	buf_fini(&out);
+}
+
+#define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
+#define WELCOME(extra)                                                                   \
+	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true}} "           \
+	"'dealer' {'features' {}}} 'realm' 'devices' 'authid' 'joe' 'authrole' 'device'" \
+	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
+	"} " CB "}]"
+
+static void test_write_welcome(void **state)
+{
+	static const struct {
+		const char *authextra, *shown; /* shown NULL: cannot be said in JSON */
+	} welcomes[] = {
+		{"", WELCOME("")},
+		{"80", WELCOME("")},
+		{"81a3666f6f17", WELCOME("'foo' 23 ")},
+		{"82a16191c0a162c40101", WELCOME("'a' [null] 'b' h'01' ")},
+		/* the router's own keys win */
+		{"83a161c0a8785f63625f7069649101a162c3", WELCOME("'a' null 'b' true ")},
+		{"81a161cb7ff8000000000000", NULL},
+		{"81a161810102", NULL},
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 10000);
+	for (unsigned i = 0; i < SERIALIZER_COUNT * ARRAY_LEN(welcomes); i++) {
+		enum serializer s = (enum serializer)(i % SERIALIZER_COUNT);
+		const char *shown = welcomes[i / SERIALIZER_COUNT].shown;
+		struct slice extra = sample_bytes(
+			SERIALIZER_MSGPACK, welcomes[i / SERIALIZER_COUNT].authextra);
+		const struct msg_welcome w = {
+			.session = 123,
+			.realm = slice_str("devices"),
+			.authid = slice_str("joe"),
+			.authrole = slice_str("device"),
+			.authmethod = "cryptosign",
+			.authprovider = slice_str("dynamic"),
+			.authextra = extra,
+			.node = "n",
+			.worker = "w",
+			.peer = "tcp4:1.2.3.4:5",
+			.pid = 42,
+		};
+
+		msg_write_welcome(&out, s, &w);
+		if (shown != NULL)
+			check_sent(s, &out, shown);
+		else
+			assert_int_equal(out.err,
+					 s == SERIALIZER_JSON ? E_UNSUPPORTED : 0);
+		buf_clear(&out);
+		free_copy(extra);
+	}
+	buf_fini(&out);
+}
+
+/* What is no map of strings, or none at all, is refused, not written in half. */
+static void test_write_bad_authextra(void **state)
+{
+	static const struct bad bad[] = {
+		{"c0", E_TYPE},
+		{"810101", E_UNSUPPORTED},
+		{"81a161", E_TRUNCATED},
+		{"81a161c7010500", E_UNSUPPORTED},
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 10000);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct slice extra = sample_bytes(SERIALIZER_MSGPACK, bad[i].bytes);
+		const struct msg_welcome w = {.authextra = extra};
+
+		buf_clear(&out);
+		msg_write_welcome(&out, SERIALIZER_CBOR, &w);
+		assert_int_equal(out.err, bad[i].err);
+		free_copy(extra);
+	}
+	buf_fini(&out);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_each_message),
+		cmocka_unit_test(test_unusual_forms),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused_tells),
+		cmocka_unit_test(test_many_authmethods),
+		cmocka_unit_test(test_small_scratch),
+		cmocka_unit_test(test_write_replies),
+		cmocka_unit_test(test_write_payloads),
+		cmocka_unit_test(test_write_welcome),
+		cmocka_unit_test(test_write_bad_authextra),
+	};
+	return cmocka_run_group_tests_name("msg", tests, NULL, NULL);
+}

@@ -5,8 +5,8 @@ import http.client
 import json
 import os
 import random
-import signal
 import re
+import resource
 import socket
 import subprocess
 import time
@@ -24,8 +24,8 @@ KOSOKU = ROOT / "build/venv/bin/kosoku"
 
 
 class Echo(Daemon):
-    def __init__(self, folder, *args, name="echo"):
-        super().__init__(name, [*tsan_prefix(), BUILD / "tools/echo", *args], folder)
+    def __init__(self, folder, *args, name="echo", **kw):
+        super().__init__(name, [*tsan_prefix(), BUILD / "tools/echo", *args], folder, **kw)
 
     @property
     def port(self):
@@ -58,7 +58,6 @@ def connect(echo, **kw):
 # --- conformance ----------------------------------------------------------------------------
 
 
-@pytest.mark.subset
 def test_autobahn_testsuite(echo, folder):
     sections = "[1-7].*", "9.*", "10.*"
     argv = [str(KOSOKU), "-m", "fuzzingclient", "-p", "4", "-o", str(folder)]
@@ -98,7 +97,6 @@ def test_one_byte_more_than_16_mib_is_too_much(echo):
     assert ws.wait_closed() == (1009, [])
 
 
-@pytest.mark.subset
 def test_many_messages_in_pieces_of_any_size(echo):
     """Fragments and control frames, cut by the network wherever it likes."""
     rng = random.Random(1)
@@ -131,7 +129,6 @@ def test_many_messages_in_pieces_of_any_size(echo):
 # --- strangers ------------------------------------------------------------------------------
 
 
-@pytest.mark.subset
 def test_random_bytes_hurt_nobody(echo):
     rng = random.Random(2)
     good = connect(echo)
@@ -162,7 +159,6 @@ def test_other_protocols_are_told_at_once(echo, greeting):
     ws.wait_eof()
 
 
-@pytest.mark.subset
 def test_the_answer_arrives_although_more_was_sent(echo):
     """A close with unread input would reset the connection under the answer."""
     ws = Ws(echo.port, protocols=None)
@@ -274,7 +270,27 @@ def test_connection_limit(start_echo):
     echo.wait_log("connection refused")
 
 
-@pytest.mark.subset
+def test_no_descriptors_left_is_no_spin(start_echo):
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (30, 30))
+
+    echo = start_echo(limits=few)
+    first = connect(echo)
+    sockets = [socket.create_connection(("127.0.0.1", echo.port), 5 * SLOW) for _ in range(60)]
+    echo.wait_log("cannot accept: .*; trying again")
+    cpu, start = echo.cpu(), time.monotonic()
+    # the span over which we measure, with the others still served
+    while time.monotonic() - start < 1:
+        first.send_frame(TEXT, b"x")
+        assert first.recv_message() == (TEXT, b"x")
+        time.sleep(0.05)
+    assert echo.cpu() - cpu < 0.2 * SLOW
+    for s in sockets:
+        s.close()
+    late = connect(echo)
+    assert late.close() == 1000
+
+
 def test_connections_come_and_go(echo):
     """Every way to go, and nothing stays."""
     first = connect(echo)
@@ -332,14 +348,13 @@ def test_a_file_in_the_way_is_left_alone(folder):
     assert path.read_text() == "precious"
 
 
-@pytest.mark.subset
 def test_sigterm(echo):
     joined, early = connect(echo), Ws(echo.port, protocols=None)
     early.send_bytes(b"GET /")
     joined.send_frame(TEXT, b"x")
     assert joined.recv_message() == (TEXT, b"x")
     wait_for(lambda: echo.fds() >= 2, "both to be accepted")
-    echo.signal(signal.SIGTERM)
+    echo.process.terminate()
     assert joined.wait_closed()[0] == 1012
     joined.close_socket()
     assert early.read_http_head()[0] == 503

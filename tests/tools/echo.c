@@ -3,12 +3,10 @@
  * A WebSocket echo server on net/ alone: no WAMP in it, which also proves the layering.
  * The Autobahn TestSuite runs against it, and whatever else wants bytes back.
  *
- *   echo [--port N | --unix PATH] [--max-connections N] [--max-message BYTES]
- *        [--queue BYTES] [--handshake MS] [--ping MS]
+ *   echo [--port N] [--unix PATH] [--max-message BYTES] [--ping MS] [--queue BYTES]
  *
- * Prints "ready address=ADDRESS" and runs until SIGTERM, then says goodbye and exits with
- * 0. The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One
- * thread.
+ * Prints "ready address=ADDRESS" and runs until SIGTERM, then says goodbye and exits with 0.
+ * The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One thread.
  */
 #include "common/err.h"
 #include "common/log.h"
@@ -162,6 +160,8 @@ static int serve(struct server *s, const struct listener_conf *lc)
 		err = listener_open(s->loop, lc, accepted, s, &s->listener);
 	if (err == 0) {
 		s->conf.live = listener_live(s->listener);
+		/* a second one, after the event is deleted, changes nothing */
+		signal(SIGTERM, SIG_IGN);
 		evsignal_assign(&s->term, loop_base(s->loop), SIGTERM, on_term, s);
 		evsignal_add(&s->term, NULL);
 		timer_init(&s->give_up, s->loop, give_up, s);

@@ -26,8 +26,7 @@
 
 #define MIB (1 << 20)
 
-/* --- realms, roles, permissions
- * ------------------------------------------------------------ */
+/* --- realms, roles, permissions --- */
 
 /* Names of realms and roles travel in messages as URIs do. */
 static int check_name(struct conf *c, const char *const *name)
@@ -184,8 +183,7 @@ static const struct conf_key realm_keys[] = {
 };
 TABLE(realm_table, "the realm", struct config_realm, realm_keys, check_realm);
 
-/* --- listeners
- * ----------------------------------------------------------------------------- */
+/* --- listeners --- */
 
 /* "0660" */
 static int parse_mode(const char *text, mode_t *out)
@@ -379,8 +377,7 @@ static const struct conf_key listener_keys[] = {
 TABLE(listener_table, "the transport", struct config_listener, listener_keys,
       check_listener);
 
-/* --- authenticators, limits, log
- * ----------------------------------------------------------- */
+/* --- authenticators, limits, log --- */
 
 static int check_authenticator(struct conf *c, void *map)
 {
@@ -457,8 +454,7 @@ static const struct conf_key debug_keys[] = {
 };
 TABLE(debug_table, "debug", struct config, debug_keys, NULL);
 
-/* --- what must hold between them
- * ----------------------------------------------------------- */
+/* --- what must hold between them --- */
 
 static int check_realm_names(struct conf *c, const struct config *cfg)
 {
@@ -614,8 +610,7 @@ const struct conf_table config_table = {
 	.check = check_config,
 };
 
-/* --- life, and questions
- * ------------------------------------------------------------------- */
+/* --- life, and questions --- */
 
 static struct config *config_new(const char *name, struct conf_error *err)
 {

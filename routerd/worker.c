@@ -46,6 +46,7 @@ struct worker {
 
 	enum stop_phase stop;
 	unsigned drains_answered, drains_missing;
+	unsigned workers_stopped; /* worker 0 */
 	uint64_t stop_deadline_ms;
 	struct timer stop_timer;
 
@@ -59,8 +60,7 @@ void worker_stall_toggle(void)
 	atomic_store(&stalled, !atomic_load(&stalled));
 }
 
-/* --- stopping
- * ------------------------------------------------------------------------------ */
+/* --- stopping --- */
 
 static void stop_begin(struct worker *w)
 {
@@ -104,13 +104,12 @@ static void stop_go_on(struct worker *w)
 	w->stop = STOP_DONE;
 	post_send(&w->outbox, 0, &(struct post){.type = POST_STOPPED});
 	timer_disarm(&w->stop_timer);
-	/* worker 0 waits for the others: control ends its loop */
+	/* worker 0 waits for POST_STOPPED of all */
 	if (w->index != 0)
 		loop_stop(w->loop);
 }
 
-/* --- posts
- * --------------------------------------------------------------------------------- */
+/* --- posts --- */
 
 static bool refused_by_revocation(struct worker *w, struct post *p)
 {
@@ -200,7 +199,6 @@ static bool handle(struct worker *w, struct post *p)
 	case POST_LOGIN_CANCEL:
 	case POST_LOGIN_REPORT:
 	case POST_REVOKED:
-	case POST_STOPPED:
 		control_post(w->control, p);
 		return true;
 	case POST_HOLD_QUEUE:
@@ -223,10 +221,14 @@ static bool handle(struct worker *w, struct post *p)
 	case POST_DRAINED:
 		w->drains_missing--;
 		return true;
+	case POST_STOPPED:
+		if (++w->workers_stopped == w->n_workers)
+			loop_stop(w->loop);
+		return true;
 	case POST_TYPE_COUNT:
 		break;
 	}
-	ASSERT(!"a post of no type");
+	assert_failed(__FILE__, __LINE__, "a post of no type");
 }
 
 /* Handles posts until none is left, or the turn's share of output is made: then true. */
@@ -306,8 +308,7 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
 	mailbox_take(w->boxes, w->index, &w->inbox);
 }
 
-/* --- statistics
- * ---------------------------------------------------------------------------- */
+/* --- statistics --- */
 
 static void log_realm_stats(struct worker *w, size_t i)
 {
@@ -358,8 +359,7 @@ static void log_stats(struct worker *w)
 			log_realm_stats(w, i);
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static int make_realms(struct worker *w)
 {

@@ -97,8 +97,7 @@ static const char *name_of(const struct auth_client *a)
 	return a->conf->name;
 }
 
-/* --- questions
- * ----------------------------------------------------------------------------- */
+/* --- questions --- */
 
 static struct question_key key_of(struct session_ref s)
 {
@@ -351,8 +350,7 @@ void auth_client_report(struct auth_client *a, const struct login_report *r)
 	(void)rc; /* records are not worth failing for */
 }
 
-/* --- revocations and other requests of the authenticator
- * ----------------------------------- */
+/* --- revocations and other requests of the authenticator --- */
 
 static void reply_error(struct rpc_request *req, const char *uri, const char *message)
 {
@@ -433,8 +431,7 @@ static void on_notification(struct slice method, struct slice params, void *arg)
 	a->stats.unknown_notifications++;
 }
 
-/* --- the link
- * ------------------------------------------------------------------------------ */
+/* --- the link --- */
 
 static void on_closed(int reason, void *arg)
 {

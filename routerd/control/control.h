@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs on worker 0 beside its share of peers and realms: the listeners, whose
- * connections are dealt to all workers in turn; the connections to the authenticators;
- * revocations, which go to every worker and whose counts come back; signals; and the end.
+ * What runs on worker 0 beside its share of peers and realms: the connections to the
+ * authenticators, and revocations, which go to every worker and whose counts come back.
  *
  * Worker 0 only.
  */
@@ -23,33 +22,22 @@ struct control_params {
 	struct outbox *outbox;
 };
 
-/*
- * Begins to connect to every authenticator, and to follow signals: SIGTERM and SIGINT
- * stop, SIGUSR1 logs the counters, SIGUSR2 calls worker_stall_toggle. NULL: no memory.
- */
+/* Begins to connect to every authenticator. NULL: no memory. */
 struct control *control_new(const struct control_params *params) MUSTCHECK;
 
-/* After every connection is freed. Logins that wait are dropped without an answer. */
+/* Logins that wait are dropped without an answer. */
 void control_free(struct control **c);
 
 /*
- * Opens every listener of the configuration. inherited has one descriptor a listener, or
- * -1; they are taken. What is wrong has been logged if it fails.
- */
-int control_listen(struct control *c, const int *inherited) MUSTCHECK;
-/* Where the connections of a listener are counted. Lent until control_free. */
-_Atomic uint32_t *control_live(struct control *c, size_t listener);
-/* " public=tcp4:0.0.0.0:8080 ...": for the log line that says that all is ready. */
-void control_describe_listeners(const struct control *c, struct buf *out);
-
-/*
- * Handles POST_LOGIN, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED and
- * POST_STOPPED, and takes their references.
+ * Handles POST_LOGIN, POST_LOGIN_CANCEL, POST_LOGIN_REPORT and POST_REVOKED, and takes
+ * their references.
  */
 void control_post(struct control *c, struct post *p);
 
-/* --- for auth_client
- * ----------------------------------------------------------------------- */
+/* A line for each authenticator. */
+void control_log_stats(const struct control *c);
+
+/* --- for auth_client --- */
 
 /* Number of the last revocation; it goes into the stamp of every question. */
 uint64_t control_revocations(const struct control *c);

@@ -27,8 +27,7 @@ static bool offered(const struct config_listener *l)
 	return l->auth.cryptosign.authenticator_index >= 0;
 }
 
-/* --- HELLO: ask
- * ---------------------------------------------------------------------------- */
+/* --- HELLO: ask --- */
 
 static const char *const serializer_names[SERIALIZER_COUNT] = {
 	[SERIALIZER_JSON] = "json",
@@ -140,8 +139,7 @@ static void hello(struct peer *p, const struct msg_hello *h)
 		  });
 }
 
-/* --- the answer: challenge
- * ----------------------------------------------------------------- */
+/* --- the answer: challenge --- */
 
 static void hex(char *out, const uint8_t *bytes, size_t n)
 {
@@ -211,8 +209,7 @@ static void result(struct peer *p, const struct auth_result *res,
 		send_challenge(p);
 }
 
-/* --- AUTHENTICATE: verify
- * ------------------------------------------------------------------ */
+/* --- AUTHENTICATE: verify --- */
 
 static void bad_signature(struct peer *p, const char *message)
 {

@@ -191,5 +191,5 @@ void deliver(struct peer *p, struct post *post)
 	case POST_TYPE_COUNT:
 		break;
 	}
-	ASSERT(!"a post that is for no peer");
+	assert_failed(__FILE__, __LINE__, "a post that is for no peer");
 }

@@ -24,8 +24,7 @@ static const struct login_method *const methods[] = {
 	&login_cryptosign,
 };
 
-/* --- life
- * ---------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static struct login *login_new(struct peer *p, const struct config_listener *l)
 {
@@ -111,8 +110,7 @@ void login_abandon(struct peer *p)
 	login_free(p);
 }
 
-/* --- refusing
- * ------------------------------------------------------------------------------ */
+/* --- refusing --- */
 
 static bool may_log(struct peers *ps, unsigned *suppressed)
 {
@@ -189,8 +187,7 @@ static void refuse_revoked(struct peer *p, const struct revocation *r)
 	peer_abort(p, uri, r->message);
 }
 
-/* --- HELLO
- * --------------------------------------------------------------------------------- */
+/* --- HELLO --- */
 
 static uint64_t random_id(void)
 {
@@ -249,8 +246,7 @@ void login_authenticate(struct peer *p, struct slice signature)
 	p->login->method->authenticate(p, signature);
 }
 
-/* --- the authenticator's answer
- * ------------------------------------------------------------ */
+/* --- the authenticator's answer --- */
 
 static void answer_error(struct peer *p, struct slice bytes)
 {
@@ -388,8 +384,7 @@ void login_revoked(struct peer *p, const struct revocation *r)
 	refuse_revoked(p, r);
 }
 
-/* --- JOIN and WELCOME
- * ---------------------------------------------------------------------- */
+/* --- JOIN and WELCOME --- */
 
 void login_join(struct peer *p)
 {
@@ -472,8 +467,7 @@ void login_joined(struct peer *p)
 	login_free(p);
 }
 
-/* --- records
- * ------------------------------------------------------------------------------- */
+/* --- records --- */
 
 void login_report(struct peers *ps, uint16_t authenticator, const char *method,
 		  const struct buf *b)

@@ -93,8 +93,7 @@ void login_revoked(struct peer *p, const struct revocation *r);
 /* Verifies the first signature of the queue. */
 void login_verify_first(struct peers *ps);
 
-/* --- for the methods
- * ---------------------------------------------------------------------- */
+/* --- for the methods --- */
 
 /* Counts, logs, and ABORTs. */
 void login_deny(struct peer *p, const char *uri, struct slice message);

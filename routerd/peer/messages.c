@@ -10,8 +10,7 @@
 
 #include <stdio.h>
 
-/* --- checks that the worker answers itself
- * -------------------------------------------------- */
+/* --- checks that the worker answers itself --- */
 
 static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_CALL] = "call",
@@ -82,8 +81,7 @@ static void post_with_payload(struct peer *p, const struct msg *m, struct post *
 	peer_post(p, post);
 }
 
-/* --- the messages of a session
- * ------------------------------------------------------------- */
+/* --- the messages of a session --- */
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
@@ -208,8 +206,7 @@ static const struct {
 	[WAMP_YIELD] = {on_yield, BIT(PEER_JOINED)},
 };
 
-/* --- reading
- * ------------------------------------------------------------------------------- */
+/* --- reading --- */
 
 static void malformed(struct peer *p, const struct msg *m, int why)
 {

@@ -234,8 +234,7 @@ void peer_session_over(struct peer *p, const char *reason)
 	p->rights = NULL;
 }
 
-/* --- conn_handler
- * -------------------------------------------------------------------------- */
+/* --- conn_handler --- */
 
 static const struct {
 	const char *name;

@@ -39,7 +39,7 @@ struct rights {
 	size_t n_wildcards;
 };
 
-/* ---- patterns ---- */
+/* --- patterns --- */
 
 static int compare_text(struct slice a, struct slice b)
 {
@@ -99,7 +99,7 @@ static int compare_wildcards(struct slice a, struct slice b)
 	return compare_text(a, b);
 }
 
-/* ---- compiling ---- */
+/* --- compiling --- */
 
 /* Nodes first, by text, exact before prefix; then wildcards, in the order of asking. */
 static int compare_permissions(const void *x, const void *y)
@@ -197,7 +197,7 @@ out:
 	return rc;
 }
 
-/* ---- asking ---- */
+/* --- asking --- */
 
 /* The last node that does not sort behind uri, or NO_NODE. */
 static uint32_t last_not_behind(const struct rights *r, struct slice uri)

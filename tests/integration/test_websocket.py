@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import signal
 import re
 import resource
 import socket
@@ -354,7 +355,7 @@ def test_sigterm(echo):
     joined.send_frame(TEXT, b"x")
     assert joined.recv_message() == (TEXT, b"x")
     wait_for(lambda: echo.fds() >= 2, "both to be accepted")
-    echo.process.terminate()
+    echo.signal(signal.SIGTERM)
     assert joined.wait_closed()[0] == 1012
     joined.close_socket()
     assert early.read_http_head()[0] == 503

@@ -3,10 +3,12 @@
  * A WebSocket echo server on net/ alone: no WAMP in it, which also proves the layering.
  * The Autobahn TestSuite runs against it, and whatever else wants bytes back.
  *
- *   echo [--port N] [--unix PATH] [--max-message BYTES] [--ping MS] [--queue BYTES]
+ *   echo [--port N | --unix PATH] [--max-connections N] [--max-message BYTES]
+ *        [--queue BYTES] [--handshake MS] [--ping MS]
  *
- * Prints "ready address=ADDRESS" and runs until SIGTERM, then says goodbye and exits with 0.
- * The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One thread.
+ * Prints "ready address=ADDRESS" and runs until SIGTERM, then says goodbye and exits with
+ * 0. The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One
+ * thread.
  */
 #include "common/err.h"
 #include "common/log.h"

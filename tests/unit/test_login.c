@@ -18,8 +18,7 @@
 
 #include <cmocka.h>
 
-/* --- doubles: the connection
- * --------------------------------------------------------------- */
+/* --- doubles: the connection --- */
 
 struct conn {
 	struct peer peer;
@@ -106,8 +105,7 @@ void conn_drop(struct conn *c)
 	c->dropped = true;
 }
 
-/* --- doubles: the outbox
- * ------------------------------------------------------------------- */
+/* --- doubles: the outbox --- */
 
 enum { POSTS_MAX = 32 };
 static struct post posts[POSTS_MAX];
@@ -138,8 +136,7 @@ static void drop_posts(void)
 		post_drop(&posts[--n_posts]);
 }
 
-/* --- fixture
- * ------------------------------------------------------------------------------- */
+/* --- fixture --- */
 
 static const char yaml[] =
 	"realms:\n"
@@ -336,8 +333,7 @@ static void assert_revoked(void)
 	assert_int_not_equal(w.conn.close_code, 0);
 }
 
-/* --- tests
- * --------------------------------------------------------------------------------- */
+/* --- tests --- */
 
 static void test_a_good_login(void **state)
 {

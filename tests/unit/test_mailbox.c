@@ -157,8 +157,7 @@ static void test_free_drops_what_is_left(void **state)
 	assert_int_equal(n_dropped, 3);
 }
 
-/* --- threads: each sends to each, in order, under pressure
- * --------------------------------- */
+/* --- threads: each sends to each, in order, under pressure --- */
 
 enum {
 	THREADS = 4,

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Listeners, and dealing their connections to the workers; see acceptor.h. Worker 0. */
+#include "routerd/acceptor.h"
+
+#include "common/buf.h"
+#include "common/daemon.h"
+#include "common/log.h"
+#include "routerd/net/listener.h"
+
+#include <stdlib.h>
+
+struct dealer {
+	struct acceptor *acceptor;
+	struct listener *listener; /* NULL: not open */
+	uint16_t index;            /* in the configuration */
+};
+
+struct acceptor {
+	struct loop *loop;
+	const struct config *config;
+	struct outbox *outbox;
+	unsigned next_worker;
+	struct dealer dealers[]; /* one a listener */
+};
+
+struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
+			      struct outbox *outbox)
+{
+	struct acceptor *a =
+		calloc(1, sizeof(*a) + cfg->n_listeners * sizeof(a->dealers[0]));
+
+	if (a == NULL)
+		return NULL;
+	a->loop = l;
+	a->config = cfg;
+	a->outbox = outbox;
+	for (size_t i = 0; i < cfg->n_listeners; i++)
+		a->dealers[i] = (struct dealer){.acceptor = a, .index = (uint16_t)i};
+	return a;
+}
+
+void acceptor_free(struct acceptor **ap)
+{
+	struct acceptor *a = *ap;
+
+	*ap = NULL;
+	if (a == NULL)
+		return;
+	for (size_t i = 0; i < a->config->n_listeners; i++)
+		if (a->dealers[i].listener != NULL)
+			listener_free(&a->dealers[i].listener);
+	free(a);
+}
+
+static void on_accepted(void *arg, struct listener *l, int fd)
+{
+	struct dealer *d = arg;
+	struct acceptor *a = d->acceptor;
+	unsigned to = a->next_worker;
+
+	(void)l;
+	a->next_worker = (to + 1) % a->outbox->n_workers;
+	post_send(a->outbox, to,
+		  &(struct post){
+			  .type = POST_CONNECTION,
+			  .connection = {.fd = fd, .listener = d->index},
+		  });
+}
+
+int acceptor_open(struct acceptor *a)
+{
+	for (size_t i = 0; i < a->config->n_listeners; i++) {
+		const struct config_listener *l = &a->config->listeners[i];
+		const struct config_endpoint *e = &l->endpoint;
+		struct listener_conf conf = {
+			.name = l->name,
+			.fd = daemon_inherited_fd(l->name),
+			.path = e->type == ENDPOINT_UNIX ? e->path : NULL,
+			.mode = e->mode,
+			.host = e->host,
+			.port = (uint16_t)e->port,
+			.max_connections = (uint32_t)l->options.max_connections,
+		};
+		int r = listener_open(a->loop, &conf, on_accepted, &a->dealers[i],
+				      &a->dealers[i].listener);
+		if (r != 0)
+			return r;
+	}
+	return 0;
+}
+
+void acceptor_stop(struct acceptor *a)
+{
+	for (size_t i = 0; i < a->config->n_listeners; i++)
+		listener_stop(a->dealers[i].listener);
+}
+
+_Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener)
+{
+	return listener_live(a->dealers[listener].listener);
+}
+
+void acceptor_describe(const struct acceptor *a, struct buf *out)
+{
+	for (size_t i = 0; i < a->config->n_listeners; i++)
+		buf_printf(out, " %s=%s", a->config->listeners[i].name,
+			   listener_address(a->dealers[i].listener).text);
+}
+
+void acceptor_log_stats(const struct acceptor *a)
+{
+	for (size_t i = 0; i < a->config->n_listeners; i++) {
+		struct listener_stats s = listener_stats(a->dealers[i].listener);
+		log_info(NULL,
+			 "counters listener=%s accepted=%llu refused=%llu starved=%llu",
+			 a->config->listeners[i].name, (unsigned long long)s.accepted,
+			 (unsigned long long)s.refused, (unsigned long long)s.starved);
+	}
+}

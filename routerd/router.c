@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The running program, from its parts to its end; see router.h. */
+#include "routerd/router.h"
+
+#include "common/daemon.h"
+#include "common/err.h"
+#include "common/log.h"
+#include "common/mailbox.h"
+#include "routerd/acceptor.h"
+#include "routerd/control/control.h"
+#include "routerd/cpus.h"
+#include "routerd/post.h"
+#include "routerd/version.h"
+#include "routerd/worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum { N_SIGNALS = 4 };
+static const int signals[N_SIGNALS] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+
+struct router {
+	struct config *config; /* counted */
+	unsigned n_workers;
+	struct mailboxes *boxes;
+	struct worker **workers;
+	struct control *control;
+	struct acceptor *acceptor;
+	struct event signal_events[N_SIGNALS];
+	bool stopping;
+	pthread_t *threads; /* [0] is not used */
+};
+
+static void drop_post(void *item)
+{
+	post_drop(item);
+}
+
+/* --- signals --- */
+
+static void stop(struct router *r, int sig)
+{
+	if (r->stopping)
+		return;
+	r->stopping = true;
+	log_info(NULL, "stopping signal=%s", sigabbrev_np(sig));
+	daemon_notify("STOPPING=1");
+	acceptor_stop(r->acceptor);
+	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STOP});
+}
+
+static void log_stats(struct router *r)
+{
+	acceptor_log_stats(r->acceptor);
+	control_log_stats(r->control);
+	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STATS});
+}
+
+static void on_signal(evutil_socket_t sig, short what, void *arg)
+{
+	struct router *r = arg;
+
+	(void)what;
+	if (sig == SIGUSR1)
+		log_stats(r);
+	else if (sig == SIGUSR2)
+		worker_stall_toggle();
+	else
+		stop(r, sig);
+}
+
+static int follow_signals(struct router *r)
+{
+	struct event_base *base = loop_base(worker_loop(r->workers[0]));
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < N_SIGNALS; i++) {
+		/* what holds again when the event is deleted: a second SIGTERM then
+		 * changes nothing */
+		signal(signals[i], SIG_IGN);
+		evsignal_assign(&r->signal_events[i], base, signals[i], on_signal, r);
+		if (event_add(&r->signal_events[i], NULL) != 0)
+			return E_NOMEM;
+	}
+	return 0;
+}
+
+/* --- beginning --- */
+
+static int make_workers(struct router *r)
+{
+	r->boxes = mailboxes_new(r->n_workers, sizeof(struct post),
+				 r->config->limits.mailbox_high,
+				 r->config->limits.mailbox_low);
+	r->workers = calloc(r->n_workers, sizeof(*r->workers));
+	r->threads = calloc(r->n_workers, sizeof(*r->threads));
+	if (r->boxes == NULL || r->workers == NULL || r->threads == NULL)
+		return E_NOMEM;
+	for (unsigned i = 0; i < r->n_workers; i++) {
+		r->workers[i] = worker_new(&(struct worker_params){
+			.index = i,
+			.n_workers = r->n_workers,
+			.config = r->config,
+			.boxes = r->boxes,
+		});
+		if (r->workers[i] == NULL)
+			return E_NOMEM;
+	}
+	return 0;
+}
+
+static int make_rest(struct router *r)
+{
+	struct worker *first = r->workers[0];
+
+	r->control = control_new(&(struct control_params){
+		.loop = worker_loop(first),
+		.config = r->config,
+		.outbox = worker_outbox(first),
+	});
+	r->acceptor = acceptor_new(worker_loop(first), r->config, worker_outbox(first));
+	if (r->control == NULL || r->acceptor == NULL)
+		return E_NOMEM;
+	worker_set_control(first, r->control);
+	return follow_signals(r);
+}
+
+static int listen_everywhere(struct router *r)
+{
+	int rc = acceptor_open(r->acceptor);
+
+	for (unsigned w = 0; w < r->n_workers && rc == 0; w++)
+		for (size_t i = 0; i < r->config->n_listeners; i++)
+			worker_set_live(r->workers[w], i, acceptor_live(r->acceptor, i));
+	return rc;
+}
+
+static void *run_worker(void *arg)
+{
+	worker_run(arg);
+	return NULL;
+}
+
+/* Signals are the main thread's: the others block all. */
+static void start_threads(struct router *r)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	for (unsigned i = 1; i < r->n_workers; i++) {
+		int rc = pthread_create(&r->threads[i], NULL, run_worker, r->workers[i]);
+		if (rc != 0) {
+			/* those that run already end with the process */
+			log_error(NULL, "cannot start a thread reason=\"%s\"",
+				  strerrordesc_np(rc));
+			_exit(EX_OSERR);
+		}
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void log_ready(const struct router *r)
+{
+	struct buf b;
+
+	buf_init(&b, 4096);
+	acceptor_describe(r->acceptor, &b);
+	buf_put_u8(&b, '\0');
+	log_info(NULL, "routerd ready version=%s workers=%u realms=%zu%s",
+		 ROUTERD_VERSION, r->n_workers, r->config->n_realms,
+		 b.err == 0 ? (char *)b.data : "");
+	buf_fini(&b);
+	daemon_notify("READY=1");
+}
+
+/* --- end --- */
+
+/*
+ * Connections count down in the listeners; both, and the authenticators, are on the loop
+ * of worker 0.
+ */
+static void router_fini(struct router *r)
+{
+	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
+		if (r->workers[i] != NULL)
+			worker_drop_connections(r->workers[i]);
+	acceptor_free(&r->acceptor);
+	control_free(&r->control);
+	for (size_t i = 0; i < N_SIGNALS; i++)
+		if (event_initialized(&r->signal_events[i]))
+			event_del(&r->signal_events[i]);
+	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
+		worker_free(&r->workers[i]);
+	mailboxes_free(&r->boxes, drop_post);
+	free(r->workers);
+	free(r->threads);
+	config_unref(&r->config);
+}
+
+static int serve(struct router *r)
+{
+	if (make_workers(r) != 0 || make_rest(r) != 0) {
+		log_error(NULL, "cannot start reason=\"no memory or no descriptors\"");
+		return EX_OSERR;
+	}
+	if (listen_everywhere(r) != 0)
+		return EX_CONFIG;
+	start_threads(r);
+	log_ready(r);
+	worker_run(r->workers[0]);
+	for (unsigned i = 1; i < r->n_workers; i++)
+		pthread_join(r->threads[i], NULL);
+	log_info(NULL, "routerd stopped");
+	return EX_OK;
+}
+
+int router_run(struct config *cfg)
+{
+	struct router r = {.config = config_ref(cfg)};
+
+	r.n_workers = cfg->threads > 0 ? (unsigned)cfg->threads
+				       : cpus_threads(cpus_allowed(""));
+	daemon_raise_fd_limit();
+	int code = serve(&r);
+	router_fini(&r);
+	return code;
+}

@@ -25,8 +25,9 @@ int principal_extra_set(struct principal *p, struct slice map)
 		map = slice_of(empty, sizeof(empty));
 	if (map.len > sizeof(p->extra))
 		return E_LIMIT;
-	if (token_container(SERIALIZER_MSGPACK, map) != TOKEN_MAP)
-		return E_TYPE;
+	int e = auth_check_map(map, PRINCIPAL_MAX_DEPTH);
+	if (e != 0)
+		return e;
 	memcpy(p->extra, map.p, map.len);
 	p->extra_len = map.len;
 	return 0;

@@ -13,6 +13,7 @@ enum {
 	PRINCIPAL_MAX_NAME = AUTH_MAX_NAME,
 	PRINCIPAL_MAX_KEYS = AUTH_MAX_KEYS,
 	PRINCIPAL_MAX_EXTRA = ADMIN_MAX_EXTRA,
+	PRINCIPAL_MAX_DEPTH = 10, /* of extra: it is met deep in a message of authctl's */
 	PRINCIPAL_KEY = 32,
 };
 
@@ -40,7 +41,8 @@ static inline struct slice principal_slice(const struct principal_name *n)
 /* E_RANGE if it is empty, too long, or has control characters in it. */
 int principal_name_set(struct principal_name *n, struct slice text) MUSTCHECK;
 
-/* An encoded map; len 0 means {}. E_LIMIT if it is too large, E_TYPE if it is no map. */
+/* An encoded map; len 0 means {}. E_LIMIT if it is too large, or an error of
+ * auth_check_map. */
 int principal_extra_set(struct principal *p, struct slice map) MUSTCHECK;
 
 /* Keeps the order. E_EXISTS if it has this key, E_LIMIT if it has too many. */

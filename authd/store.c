@@ -397,7 +397,6 @@ static int find(struct store *s, enum statement which, const struct param *param
 		size_t n, struct principal *out)
 {
 	struct principal p = {.n_keys = 0};
-	size_t len;
 
 	int r = set_params(s, which, params, n);
 	if (r == 0)
@@ -408,7 +407,6 @@ static int find(struct store *s, enum statement which, const struct param *param
 	if (read_name(authid, &p.authid) != 0 ||
 	    read_name(column(s, which, 1), &p.realm) != 0 ||
 	    read_name(column(s, which, 2), &p.role) != 0 || extra.len == 0 ||
-	    auth_check(extra, &len) != 0 || len != extra.len ||
 	    principal_extra_set(&p, extra) != 0) {
 		r = damaged(s, authid);
 		goto out;

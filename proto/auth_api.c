@@ -52,19 +52,29 @@ int auth_check(struct slice in, size_t *len_out)
 	return check(in, AUTH_MAX_DEPTH - 1, len_out); /* the message is an array, too */
 }
 
-/* Is this encoded map, met at that depth of a message, one that the peer will accept? */
-static bool map_fits(struct slice map, unsigned depth)
-{
-	size_t len;
-
-	return map.len > 0 && map.len <= AUTH_MAX_STRING &&
-	       check(map, AUTH_MAX_DEPTH - depth, &len) == 0 && len == map.len;
-}
-
 /* TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE for anything else and for nothing at all. */
 static enum token_type container_type(struct slice item)
 {
 	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);
+}
+
+int auth_check_map(struct slice map, unsigned max_depth)
+{
+	size_t len;
+	int e = check(map, max_depth, &len);
+
+	if (e != 0)
+		return e;
+	if (len != map.len)
+		return E_TRAILING;
+	return container_type(map) == TOKEN_MAP ? 0 : E_TYPE;
+}
+
+/* Is this encoded map, met at that depth of a message, one that the peer will accept? */
+static bool map_fits(struct slice map, unsigned depth)
+{
+	return map.len > 0 && map.len <= AUTH_MAX_STRING &&
+	       auth_check_map(map, AUTH_MAX_DEPTH - depth) == 0;
 }
 
 void auth_list_write(struct buf *out, const struct slice *items, size_t n)

@@ -67,6 +67,12 @@ enum auth_feature {
  */
 int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
 
+/*
+ * Is this one whole encoded map within the limits, nested at most max_depth deep? 0;
+ * E_TYPE, E_TRAILING, E_DEPTH or another error of auth_check.
+ */
+int auth_check_map(struct slice map, unsigned max_depth) MUSTCHECK;
+
 /* hello [map], routerd to authd */
 struct auth_hello {
 	struct field_version protocol; /* required */

@@ -105,6 +105,15 @@ def test_a_key_belongs_to_one_principal(ctl, added):
     assert items(ctl, "principal", "show", "other")[0]["keys"] == []
 
 
+def test_the_deepest_extra(ctl):
+    deep = '{"a":' + "[" * 9 + "]" * 9 + "}"
+    assert add(ctl, AUTHID, "--extra", deep)[0] == 0
+    assert json.dumps(items(ctl, "principal", "list")[0]["extra"], separators=(",", ":")) == deep
+    for depth in range(10, 20):
+        code, _, err = add(ctl, "b", "--extra", '{"a":' + "[" * depth + "]" * depth + "}")
+        assert code == 65 and "deep" in err
+
+
 def test_extra_from_a_file(ctl, authd):
     (authd.cwd / "extra.json").write_text('{"from": "file"}\n')
     add(ctl, "a", "--extra", "@extra.json")

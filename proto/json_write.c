@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON writer: compact, UTF-8 as it is. See token.h. Pure code; any thread. */
+/*
+ * The JSON writer: compact, UTF-8 as it is. See token.h. Pure code; any thread. Numbers
+ * rely on the C locale, which a program has that never calls setlocale.
+ */
 #include "proto/json_int.h"
 
 #include <math.h>
@@ -75,12 +78,12 @@ void json_put_double(struct token_writer *w, double v)
 	}
 	if (!separate(w, false))
 		return;
-	snprintf(text, sizeof(text), "%.15g", v);
+	int len = snprintf(text, sizeof(text), "%.15g", v);
 	if (strtod(text, NULL) != v)
-		snprintf(text, sizeof(text), "%.17g", v);
+		len = snprintf(text, sizeof(text), "%.17g", v);
+	buf_put(w->out, text, (size_t)len);
 	if (strpbrk(text, ".e") == NULL)
-		strcat(text, ".0");
-	buf_put_str(w->out, text);
+		buf_put_str(w->out, ".0");
 }
 
 static void put_escape(struct buf *out, uint8_t c)
@@ -158,8 +161,8 @@ void json_put_bin(struct token_writer *w, struct slice s)
 		if (n > 2)
 			bits |= s.p[i + 2];
 		char text[4] = {alphabet[bits >> 18], alphabet[bits >> 12 & 63],
-				n > 1 ? alphabet[bits >> 6 & 63] : '=',
-				n > 2 ? alphabet[bits & 63] : '='};
+				(char)(n > 1 ? alphabet[bits >> 6 & 63] : '='),
+				(char)(n > 2 ? alphabet[bits & 63] : '=')};
 		buf_put(w->out, text, sizeof(text));
 	}
 	buf_put_u8(w->out, '"');

@@ -290,6 +290,14 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 	return E_TYPE;
 }
 
+static const struct option *find_option(const struct options *known, struct slice name)
+{
+	for (size_t i = 0; i < known->count; i++)
+		if (slice_eq(name, known->list[i].name))
+			return &known->list[i];
+	return NULL;
+}
+
 /* A dict: known keys to their places, the others are checked and passed over. */
 static int read_dict(struct decoder *d, struct token_reader *r,
 		     const struct options *known, void *into)
@@ -303,8 +311,6 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 	if (t.type != TOKEN_MAP)
 		return E_TYPE;
 	for (;;) {
-		const struct option *o = NULL;
-
 		err = token_next(r, &t);
 		if (err != 0 || t.type == TOKEN_END)
 			return err;
@@ -313,9 +319,7 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 		err = text_of(d, &t, &name);
 		if (err != 0)
 			return err;
-		for (size_t i = 0; o == NULL && i < known->count; i++)
-			if (slice_eq(name, known->list[i].name))
-				o = &known->list[i];
+		const struct option *o = find_option(known, name);
 		err = o == NULL ? token_skip(r, NULL) : read_option(d, r, o, into);
 		if (err != 0)
 			return err;

@@ -102,7 +102,7 @@ static const struct token_codec *codec(const struct token_writer *w)
 }
 
 /* Items are counted after they are written: the codec looks at those before. */
-static void count(struct token_writer *w, uint64_t items)
+static void counted(struct token_writer *w, uint64_t items)
 {
 	w->open[w->depth].items += items;
 }
@@ -110,19 +110,19 @@ static void count(struct token_writer *w, uint64_t items)
 void token_put_null(struct token_writer *w)
 {
 	codec(w)->put_null(w);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_bool(struct token_writer *w, bool v)
 {
 	codec(w)->put_bool(w, v);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_uint(struct token_writer *w, uint64_t v)
 {
 	codec(w)->put_uint(w, v);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_int(struct token_writer *w, int64_t v)
@@ -131,25 +131,25 @@ void token_put_int(struct token_writer *w, int64_t v)
 		codec(w)->put_uint(w, (uint64_t)v);
 	else
 		codec(w)->put_negint(w, v);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_double(struct token_writer *w, double v)
 {
 	codec(w)->put_double(w, v);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_str(struct token_writer *w, struct slice s)
 {
 	codec(w)->put_str(w, s);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_bin(struct token_writer *w, struct slice s)
 {
 	codec(w)->put_bin(w, s);
-	count(w, 1);
+	counted(w, 1);
 }
 
 void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items)
@@ -157,7 +157,7 @@ void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items)
 	if (items == 0)
 		return;
 	codec(w)->put_raw(w, encoded);
-	count(w, items);
+	counted(w, items);
 }
 
 static void open_container(struct token_writer *w, bool is_map, uint64_t n)
@@ -167,7 +167,7 @@ static void open_container(struct token_writer *w, bool is_map, uint64_t n)
 		return;
 	}
 	codec(w)->open(w, is_map, n);
-	count(w, 1);
+	counted(w, 1);
 	w->open[++w->depth] = (struct token_writer_frame){
 		.header = w->out->len - 1,
 		.announced = n == TOKEN_COUNT_UNKNOWN || !is_map ? n : 2 * n,
@@ -175,9 +175,9 @@ static void open_container(struct token_writer *w, bool is_map, uint64_t n)
 	};
 }
 
-void token_put_array(struct token_writer *w, uint64_t n)
+void token_put_array(struct token_writer *w, uint64_t count)
 {
-	open_container(w, false, n);
+	open_container(w, false, count);
 }
 
 void token_put_map(struct token_writer *w, uint64_t pairs)

@@ -8,38 +8,43 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Takes the first message off *rest, and appends it to again as it was. */
+static int take(enum serializer s, struct slice *rest, struct buf *again)
+{
+	const struct slice in = *rest;
+	struct slice msg;
+	uint8_t separator = 0;
+	int err = batch_next(s, rest, &msg, &separator);
+
+	if (err != 0)
+		return err;
+	ASSERT(rest->len < in.len && msg.len <= in.len);
+	ASSERT(msg.p >= in.p && msg.p + msg.len <= in.p + in.len);
+	size_t begin = batch_begin(again, s);
+	buf_put_slice(again, msg);
+	/* only the last may have come without a separator */
+	if (s != SERIALIZER_JSON || separator != 0)
+		batch_end(again, s, begin, separator);
+	else
+		ASSERT(rest->len == 0);
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct slice in, rest, msg;
 	struct buf again;
 	int err = 0;
 
 	if (size == 0)
 		return 0;
 	enum serializer s = (enum serializer)(data[0] % SERIALIZER_COUNT);
-	in = rest = slice_of(data + 1, size - 1);
+	struct slice in = slice_of(data + 1, size - 1), rest = in;
 	buf_init(&again, SIZE_MAX / 4);
-	while (rest.len > 0) {
-		size_t before = rest.len;
-		uint8_t separator = 0;
-
-		err = batch_next(s, &rest, &msg, &separator);
-		if (err != 0)
-			break;
-		ASSERT(rest.len < before && msg.p >= in.p && msg.len <= before);
-		ASSERT(msg.p + msg.len <= in.p + in.len);
-		size_t begin = batch_begin(&again, s);
-		buf_put_slice(&again, msg);
-		/* only the last may have come without */
-		if (s != SERIALIZER_JSON || separator != 0)
-			batch_end(&again, s, begin, separator);
-		else
-			ASSERT(rest.len == 0);
-	}
-	ASSERT(batch_next(s, &(struct slice){NULL, 0}, &msg, &(uint8_t){0}) ==
-	       E_TRUNCATED);
-	if (err == 0)
-		ASSERT(slice_eq(buf_slice(&again), in));
+	while (err == 0 && rest.len > 0)
+		err = take(s, &rest, &again);
+	ASSERT(err != 0 || slice_eq(buf_slice(&again), in));
+	err = take(s, &(struct slice){NULL, 0}, &again);
+	ASSERT(err == E_TRUNCATED);
 	buf_fini(&again);
 	return 0;
 }

@@ -31,7 +31,7 @@ trap 'exit 143' TERM
 # wait_ready NAME PID: until NAME says that it serves; its log and failure if it ends instead
 wait_ready() {
 	tries=200
-	until grep -qw ready "$1.log"; do
+	until grep -qsw ready "$1.log"; do
 		if ! kill -0 "$2" 2>/dev/null || [ $tries = 0 ]; then
 			cat "$1.log" >&2
 			echo "$1 does not run: see above" >&2

@@ -6,9 +6,12 @@
 #include "routerd/version.h"
 
 #include <getopt.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <sysexits.h>
+
+enum { MALLOC_KEEP = 4 << 20 }; /* bytes of free memory that are not given back */
 
 static const char help[] =
 	"Usage: routerd -c FILE\n"
@@ -53,6 +56,8 @@ static int serve(const char *path)
 		return EX_CONFIG;
 	}
 	log_init(cfg->log.level, cfg->log.format);
+	/* what a fan-out frees at the end of a turn is needed again in the next one */
+	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
 	int code = router_run(cfg);
 	config_unref(&cfg);
 	return code;

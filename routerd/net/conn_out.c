@@ -42,8 +42,10 @@ void conn_out_fini(struct conn *c)
 static void pushed(struct conn *c, size_t bytes)
 {
 	c->net->turn_queued += bytes;
-	if (c->out_list == OUT_NONE)
+	if (c->out_list == OUT_NONE) {
+		c->net->turn_dirty++;
 		move_to(c, OUT_DIRTY);
+	}
 }
 
 bool conn_push(struct conn *c, struct slice bytes)

@@ -216,6 +216,7 @@ bool net_turn_end(struct net *n)
 	reap(n);
 	n->turn_start_ns = 0;
 	n->turn_queued = 0;
+	n->turn_dirty = 0;
 	return !TAILQ_EMPTY(&n->dirty);
 }
 

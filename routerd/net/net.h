@@ -101,6 +101,7 @@ struct net {
 	size_t incomplete_bytes; /* counted against limits.max_incomplete */
 	uint64_t turn_start_ns;  /* 0: nothing read yet in this turn */
 	size_t turn_queued;      /* output queued since the last flush */
+	uint32_t turn_dirty;     /* connections that it is for */
 	struct log_rate log_rate;
 	_Atomic uint64_t counters[NET_COUNTER_COUNT];
 };

@@ -27,9 +27,10 @@ struct outq_chunk {
 
 enum {
 	/* What is allocated for copies. The first chunk of a queue is small, because most
-	 * queues are emptied at the end of the turn and a fan-out fills many at once. */
+	 * queues are emptied at the end of the turn and a fan-out fills many at once;
+	 * each further one is twice as large as the last. */
 	FIRST_ALLOC = 512,
-	NEXT_ALLOC = 4096,
+	MAX_ALLOC = 4096,
 };
 
 void outq_pool_init(struct outq_pool *p)
@@ -124,6 +125,14 @@ void outq_fini(struct outq *q, struct outq_pool *p)
 		remove_first(q, p);
 }
 
+/* The size of the chunk after this one; NULL: of the first. */
+static size_t next_alloc(const struct outq_chunk *last)
+{
+	if (last == NULL)
+		return FIRST_ALLOC;
+	return last->cap < MAX_ALLOC / 2 ? (sizeof(*last) + last->cap) * 2 : MAX_ALLOC;
+}
+
 int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 {
 	struct outq_chunk *c = q->last;
@@ -132,7 +141,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 		return 0;
 	/* a shared chunk has no room */
 	if (c == NULL || c->cap == 0 || bytes.len > c->cap - c->end) {
-		size_t cap = (c == NULL ? FIRST_ALLOC : NEXT_ALLOC) - sizeof(*c);
+		size_t cap = next_alloc(c) - sizeof(*c);
 
 		if (bytes.len > cap)
 			cap = bytes.len;

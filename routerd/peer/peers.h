@@ -130,7 +130,10 @@ void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
 /* False: whoever connects to this listener now would wait in vain. */
 bool peers_login_possible(const struct peers *ps, const struct config_listener *l);
 
-/* Has this turn produced its share of output (256 KiB or 1 ms)? */
+/*
+ * Has this turn produced its share of output: 256 KiB or 1 ms, or more where flushing it
+ * takes longer than that?
+ */
 bool peers_over_budget(const struct peers *ps);
 
 /* Verifies signatures for at most 1 ms. True if some are left for the next turn. */

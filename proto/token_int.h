@@ -79,7 +79,10 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 	return (size_t)(end - p);
 }
 
-/* In place of the byte at offset at: the header, now that it is known. */
+/*
+ * In place of the byte at offset at: the header, now that it is known. What lies behind
+ * moves once for each container around it, so at most WAMP_MAX_DEPTH times.
+ */
 static inline void fill_header(struct buf *out, size_t at, struct slice header)
 {
 	if (header.len > 1 && buf_reserve(out, header.len - 1) == NULL)

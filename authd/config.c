@@ -10,41 +10,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TABLE(name, title, type, rows, checker)                                          \
-	static const struct conf_table name = {                                          \
-		.what = (title),                                                         \
-		.size = sizeof(type),                                                    \
-		.keys = (rows),                                                          \
-		.n_keys = ARRAY_LEN(rows),                                               \
-		.check = (checker),                                                      \
-	}
-
 enum { MAX_DENY_MESSAGE = 1024 }; /* bytes */
-
-/* "0660" */
-static int parse_mode(const char *text, mode_t *out)
-{
-	mode_t mode = 0;
-	size_t len = strlen(text);
-
-	if (len < 3 || len > 4 || (len == 4 && text[0] != '0'))
-		return E_SYNTAX;
-	for (const char *p = text; *p != '\0'; p++) {
-		if (*p < '0' || *p > '7')
-			return E_SYNTAX;
-		mode = mode << 3 | (mode_t)(*p - '0');
-	}
-	*out = mode;
-	return 0;
-}
 
 static int check_socket(struct conf *c, void *map)
 {
 	struct config_socket *s = map;
+	int r = conf_mode(c, &s->mode_text, &s->mode);
 
-	if (parse_mode(s->mode_text, &s->mode) != 0)
-		return conf_fail(c, &s->mode_text,
-				 "'mode' must be an octal number, such as 0660");
+	if (r != 0)
+		return r;
 	return conf_uids(c, &s->allow_users, &s->uids, &s->n_uids);
 }
 
@@ -54,7 +28,8 @@ static const struct conf_key socket_keys[] = {
 	CONF_KEY("allow_users", STRINGS, struct config_socket, allow_users, .min = 1,
 		 .max = 64),
 };
-TABLE(socket_table, "the socket", struct config_socket, socket_keys, check_socket);
+static const struct conf_table socket_table =
+	CONF_TABLE("the socket", struct config_socket, socket_keys, check_socket);
 
 static int check_deny(struct conf *c, void *map)
 {
@@ -79,7 +54,8 @@ static const struct conf_key deny_keys[] = {
 	CONF_KEY("message", STRING, struct config_deny, message,
 		 .text = "no principal with matching public key 0x{pubkey}"),
 };
-TABLE(deny_table, "deny", struct config_deny, deny_keys, check_deny);
+static const struct conf_table deny_table =
+	CONF_TABLE("deny", struct config_deny, deny_keys, check_deny);
 
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const formats[] = {"text", "journal", NULL};
@@ -89,7 +65,8 @@ static const struct conf_key log_keys[] = {
 	CONF_KEY_OF("format", ENUM, struct config_log, format, enum log_format,
 		    .names = formats, .def = LOG_FORMAT_TEXT),
 };
-TABLE(log_table, "log", struct config_log, log_keys, NULL);
+static const struct conf_table log_table =
+	CONF_TABLE("log", struct config_log, log_keys, NULL);
 
 static int check_config(struct conf *c, void *map)
 {
@@ -112,7 +89,8 @@ static const struct conf_key config_keys[] = {
 	CONF_KEY_OF("log", MAP, struct config, log, struct config_log,
 		    .table = &log_table),
 };
-TABLE(config_table, "the file", struct config, config_keys, check_config);
+const struct conf_table authd_config_table =
+	CONF_TABLE("the file", struct config, config_keys, check_config);
 
 int config_load(const char *path, struct config **out, struct conf_error *err)
 {
@@ -123,7 +101,7 @@ int config_load(const char *path, struct config **out, struct conf_error *err)
 		return E_NOMEM;
 	}
 	pool_init(&c->pool);
-	int r = conf_load(path, &config_table, c, &c->pool, err);
+	int r = conf_load(path, &authd_config_table, c, &c->pool, err);
 	if (r != 0) {
 		config_free(&c);
 		return r;

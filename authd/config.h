@@ -43,6 +43,9 @@ struct config {
 int config_load(const char *path, struct config **out, struct conf_error *err) MUSTCHECK;
 void config_free(struct config **c);
 
+/* The table of keys: for the test that compares it with the example. */
+extern const struct conf_table authd_config_table;
+
 /* May this user connect? */
 bool config_allows(const struct config_socket *s, uid_t uid);
 

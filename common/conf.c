@@ -190,9 +190,11 @@ static int read_fixed(struct conf *c, const struct conf_key *k, const struct con
 
 	(void)field;
 	if (rc == 0 && value != (k->def != 0))
-		return fail_at(c, n->place, "'%s: %s' %s", k->name,
-			       value ? "true" : "false",
-			       k->text != NULL ? k->text : "is not supported yet");
+		return fail_at(
+			c, n->place, "'%s: %s' %s", k->name, value ? "true" : "false",
+			k->text != NULL ? k->text
+			: value ? "is not supported yet: say false or leave it out"
+				: "is not supported yet: say true or leave it out");
 	return rc;
 }
 
@@ -261,6 +263,10 @@ static int read_text_value(struct conf *c, const struct conf_key *k,
 	    (k->type != CONF_TEXT && n->text[0] == '\0'))
 		return fail_at(c, n->place, "'%s': expected a text, not %s", k->name,
 			       found(n).text);
+	if (k->max > 0 && k->type != CONF_STRINGS && k->type != CONF_NAMED &&
+	    strlen(n->text) > (size_t)k->max)
+		return fail_at(c, n->place, "'%s': expected at most %" PRId64 " bytes",
+			       k->name, k->max);
 	*out = pool_text(c->pool, slice_str(n->text));
 	return *out != NULL ? 0 : conf_fail_nomem(c);
 }
@@ -454,7 +460,7 @@ static int refuse(struct conf *c, const struct conf_key *k, const struct conf_no
 {
 	(void)field;
 	return fail_at(c, n->place, "'%s' %s", k->name,
-		       k->text != NULL ? k->text : "is not supported yet");
+		       k->text != NULL ? k->text : "is not supported yet: leave it out");
 }
 
 typedef int conf_reader(struct conf *c, const struct conf_key *k,
@@ -489,8 +495,9 @@ static int read_value(struct conf *c, const struct conf_key *k, const struct con
 	void *field = field_of(map, k->at);
 	int rc = 0;
 
-	/* keys without a field have none that could be asked for */
-	if (k->type < CONF_FIXED)
+	/* a map is where its first field is, which is what would be meant; the last types
+	 * have no field */
+	if (k->type < CONF_FIXED && k->type != CONF_MAP)
 		rc = remember_place(c, field, n);
 	if (rc != 0)
 		return rc;
@@ -678,6 +685,24 @@ int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out
 					 log_quote(slice_str(names->items[i])).text);
 	*uids_out = names->count > 0 ? uids : NULL;
 	*n_out = names->count;
+	return 0;
+}
+
+/* ---- modes ---- */
+
+int conf_mode(struct conf *c, const char *const *text, mode_t *out)
+{
+	size_t len = strlen(*text);
+	mode_t mode = 0;
+
+	if (strspn(*text, "01234567") != len || len < 3 || len > 4 ||
+	    (len == 4 && (*text)[0] != '0'))
+		return conf_fail(c, text,
+				 "a mode is three octal digits, as \"0660\": who may "
+				 "read and write");
+	for (const char *p = *text; *p != '\0'; p++)
+		mode = mode << 3 | (mode_t)(*p - '0');
+	*out = mode;
 	return 0;
 }
 

@@ -63,13 +63,13 @@ struct conf_key {
 	size_t count_at; /* LIST, NAMED: offset of the size_t that gets the count */
 	bool required;   /* else an absent key gets its default */
 	/* INT, SIZE, MS: of the value; FLAGS, STRINGS, LIST, NAMED: of the number of
-	 * elements */
+	 * elements; STRING, TEXT: max alone, of its bytes, 0: any number */
 	int64_t min, max;
 	int64_t def; /* BOOL, INT, SIZE, MS, ENUM, FLAGS, FIXED */
 	/*
 	 * STRING, TEXT: the default. INT: a word that may stand for def, such as "auto".
 	 * FIXED, UNSUPPORTED: what the message says of the key; NULL: "is not supported
-	 * yet".
+	 * yet", and to leave it out.
 	 */
 	const char *text;
 	const char *const *names; /* ENUM, FLAGS: what may be said; ends with NULL */
@@ -80,7 +80,7 @@ struct conf_key {
 struct conf; /* one file, while it is read */
 
 struct conf_table {
-	const char *what; /* for messages: "the listener" */
+	const char *what; /* for messages: "the transport" */
 	size_t size;      /* of the struct that it fills */
 	const struct conf_key *keys;
 	size_t n_keys;
@@ -91,6 +91,14 @@ struct conf_table {
 	 */
 	int (*check)(struct conf *c, void *map);
 };
+
+/* A table of these rows for a struct of this type: CONF_TABLE("the x", struct x, x_keys,
+ * check_x). */
+#define CONF_TABLE(title, type, rows, checker)                                           \
+	{                                                                                \
+		.what = (title), .size = sizeof(type), .keys = (rows),                   \
+		.n_keys = ARRAY_LEN(rows), .check = (checker),                           \
+	}
 
 /*
  * The offset of a field, which must be of this type: CONF_AT(struct x, port, int). For
@@ -153,13 +161,21 @@ int conf_parse(struct slice text, const char *name, const struct conf_table *tab
 int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out,
 	      size_t *n_out) MUSTCHECK;
 
+/*
+ * The mode of a socket's file from its text, "0660", which lies in a field of a table. An
+ * error at its place if it is none.
+ */
+int conf_mode(struct conf *c, const char *const *text, mode_t *out) MUSTCHECK;
+
 /* Where derived things are allocated. */
 struct pool *conf_pool(struct conf *c);
 
 /*
  * Says what is wrong with a field that the file gave; its place is found by the field's
- * address, which must lie in a struct that is being or was filled. NULL, or a field that
- * the file did not give: the place of the map that is being checked. Returns E_SYNTAX.
+ * address, which must lie in a struct that is being or was filled. The struct of a MAP
+ * has no place, only its fields do; an element of a LIST has that of its first field if
+ * the file gave it, else its own. NULL, or a field that the file did not give: the place
+ * of the map that is being checked. Returns E_SYNTAX.
  */
 int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
 	PRINTF_LIKE(3, 4) MUSTCHECK;

@@ -24,6 +24,8 @@ struct car {
 	uint32_t delay;
 	const char *owner;
 	const char *motto;
+	const char *key_text;
+	mode_t key;
 	int colour;
 	unsigned extras;
 	struct conf_strings drivers;
@@ -70,10 +72,19 @@ static int check_car(struct conf *c, void *map)
 		return conf_fail(c, &car->wheels, "an odd number of wheels");
 	if (car->n_wheels == 4 && car->wheels[0].spokes != car->wheels[3].spokes)
 		return conf_fail(c, &car->wheels[3], "the last wheel is different");
+	if (car->electric && car->boot == 4096)
+		return conf_fail(c, &car->electric, "an electric car has no such boot");
 	if (car->seats == 7 && car->owner == NULL)
 		return conf_fail(c, &car->owner, "7 seats need an owner");
-	return conf_uids(c, &car->drivers, &car->uids, &car->n_uids);
+	int rc = conf_mode(c, &car->key_text, &car->key);
+	return rc != 0 ? rc : conf_uids(c, &car->drivers, &car->uids, &car->n_uids);
 }
+
+static const struct conf_key trim_keys[] = {
+	CONF_KEY("leather", BOOL, struct car, electric, .def = true),
+};
+static const struct conf_table trim_table =
+	CONF_TABLE("the trim", struct car, trim_keys, NULL);
 
 static const struct conf_key car_keys[] = {
 	CONF_KEY("electric", BOOL, struct car, electric, .def = true),
@@ -83,7 +94,10 @@ static const struct conf_key car_keys[] = {
 		 .def = 2048),
 	CONF_KEY("delay", MS, struct car, delay, .min = 0, .max = 3600000, .def = 250),
 	CONF_KEY("owner", STRING, struct car, owner, .text = NULL),
-	CONF_KEY("motto", TEXT, struct car, motto, .text = "vroom"),
+	CONF_KEY("motto", TEXT, struct car, motto, .text = "vroom", .max = 8),
+	CONF_KEY("key", STRING, struct car, key_text, .text = "0600"),
+	/* at the car itself, where its first field is, too */
+	{.name = "trim", .type = CONF_MAP, .at = 0, .table = &trim_table},
 	CONF_KEY_OF("colour", ENUM, struct car, colour, int, .names = colours,
 		    .later = later_colours, .def = 1),
 	CONF_KEY("extras", FLAGS, struct car, extras, .names = extras, .min = 0, .max = 3,
@@ -140,6 +154,7 @@ static void defaults(void **state)
 	assert_int_equal(car.delay, 250);
 	assert_null(car.owner);
 	assert_string_equal(car.motto, "vroom");
+	assert_int_equal(car.key, 0600);
 	assert_int_equal(car.colour, 1);
 	assert_int_equal(car.extras, 4);
 	assert_int_equal(car.drivers.count, 0);
@@ -157,6 +172,7 @@ static void each_type(void **state)
 			       "delay: 2 s\n"
 			       "owner: Ann O'Nym\n"
 			       "motto: ''\n"
+			       "key: 644\n"
 			       "colour: red\n"
 			       "extras: [hook, roof]\n"
 			       "drivers: [root, 1234]\n"
@@ -177,6 +193,7 @@ static void each_type(void **state)
 	assert_int_equal(car.delay, 2000);
 	assert_string_equal(car.owner, "Ann O'Nym");
 	assert_string_equal(car.motto, "");
+	assert_int_equal(car.key, 0644);
 	assert_int_equal(car.colour, 0);
 	assert_int_equal(car.extras, 5);
 	assert_int_equal(car.drivers.count, 2);
@@ -231,6 +248,7 @@ static void errors(void **state)
 #define BOOT                                                                             \
 	"'boot': expected a number of bytes from 1 KiB to 4 GiB (or with KiB, MiB, "     \
 	"GiB), not "
+#define MODE  "a mode is three octal digits, as \"0660\": who may read and write"
 #define DELAY "'delay': expected milliseconds from 0 to 60 min (or with ms, s, min), not "
 	static const struct {
 		const char *text, *message;
@@ -263,6 +281,14 @@ static void errors(void **state)
 		{"owner: ~", "1:8: 'owner': expected a text, not '~'"},
 		{"owner: {}", "1:8: 'owner': expected a text, not a map"},
 		{"owner: \"a\\0b\"", "1:8: a text must not contain a NUL byte"},
+		{"motto: 'brrrrmmm!'", "1:8: 'motto': expected at most 8 bytes"},
+		{"key: 66", "1:6: " MODE},
+		{"key: \"0999\"", "1:6: " MODE},
+		{"key: 04755", "1:6: " MODE},
+		{"key: 1755", "1:6: " MODE},
+		{"key: u=rw", "1:6: " MODE},
+		{"{boot: 4096, electric: true, trim: {}}",
+		 "1:24: an electric car has no such boot"},
 		{"colour: blue", "1:9: 'colour': expected 'red' or 'green', not 'blue'"},
 		{"colour: transparent",
 		 "1:9: 'colour': 'transparent' is not supported yet; expected 'red' or "
@@ -295,10 +321,11 @@ static void errors(void **state)
 		 "1:10: 'spares': expected a text, not an empty text"},
 		{"spares: {a: {spokes: 1}, a: {spokes: 1}}",
 		 "1:26: 'a' is there twice in 'spares'"},
-		{"flies: true", "1:8: 'flies: true' is not supported yet"},
+		{"flies: true",
+		 "1:8: 'flies: true' is not supported yet: say false or leave it out"},
 		{"flies: 1", "1:8: 'flies': expected true or false, not '1'"},
 		{"rolls: false", "1:8: 'rolls: false' would be sad"},
-		{"wings: 2", "1:8: 'wings' is not supported yet"},
+		{"wings: 2", "1:8: 'wings' is not supported yet: leave it out"},
 		{"fins: 2", "1:7: 'fins' are for fish"},
 		{"seats: 1\nsaets: 2",
 		 "2:1: unknown key 'saets' in the car (did you mean 'seats'?)"},

@@ -75,9 +75,10 @@ CTL_SRC     := $(wildcard authd/ctl/*.c)
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)
 FUZZ_SRC    := $(wildcard tests/fuzz/fuzz_*.c)
 TOOL_SRC    := $(wildcard tests/tools/*.c)
+BENCH_SRC   := $(wildcard tests/bench/*.c)
 HEADERS     := $(wildcard common/*.h proto/*.h routerd/*.h routerd/*/*.h authd/*.h authd/ctl/*.h)
 ALL_C       := $(COMMON_SRC) $(PROTO_SRC) $(ROUTERD_SRC) $(AUTHD_SRC) $(CTL_SRC) $(UNIT_SRC) \
-               $(FUZZ_SRC) $(TOOL_SRC) $(wildcard tests/fuzz/*.c tests/bench/*.c)
+               $(FUZZ_SRC) $(TOOL_SRC) $(BENCH_SRC) $(wildcard tests/fuzz/*.c)
 
 # libraries hold everything but the mains, so that tests can link any part and replace another
 LIBCOMMON  := $(B)/libcommon.a
@@ -88,6 +89,7 @@ PROGRAMS   := $(addprefix $(B)/,routerd/routerd authd/authd authd/authctl)
 UNITS      := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
 FUZZERS    := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(FUZZ_SRC))
 TOOLS      := $(patsubst tests/tools/%.c,$(B)/tools/%,$(TOOL_SRC))
+BENCHES     := $(addprefix $(B)/bench/,wampbench relay)
 
 $(LIBCOMMON):  $(call obj,$(COMMON_SRC))
 $(LIBPROTO):   $(call obj,$(PROTO_SRC))
@@ -109,6 +111,13 @@ $(B)/unit/%: $(B)/tests/unit/%.o $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMM
 $(B)/tools/%: $(B)/tests/tools/%.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+# the bench shares nothing with what it measures
+$(B)/bench/wampbench: $(call obj,$(filter-out %/relay.c,$(BENCH_SRC)))
+$(B)/bench/relay: $(B)/tests/bench/relay.o
+$(BENCHES):
+	@mkdir -p $(@D)
+	@echo "  LINK $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lsodium -lm
 # a fuzz target is linked with libFuzzer in MODE=fuzz, else with a main that replays the corpus
 $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(B)/tests/fuzz/replay.o) \
              $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)

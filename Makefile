@@ -142,7 +142,7 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: deps clients demo run integ check check-long install uninstall
+.PHONY: bench deps clients demo run integ check check-long install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
 tools: $(TOOLS) ## build the test programs that are no unit tests
 
@@ -175,6 +175,8 @@ run: ## build and serve on port 8080 until Ctrl-C
 	$(Q)sh etc/demo/demo.sh --serve
 integ: ## run the integration tests (MODE, ARGS for pytest)
 	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q tests/integration $(ARGS)
+bench: all $(BENCHES) ## measure routerd against relay, which only moves bytes (ARGS: --help)
+	$(Q)$(PYTHON) tests/bench/bench.py $(ARGS)
 clients: ## fetch the real clients that Debian does not package
 	$(Q)sh tests/clients.sh
 check: deps ## every test, in less than 15 minutes

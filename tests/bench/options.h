@@ -50,4 +50,7 @@ struct options {
 
 extern struct options opt;
 
+/* Fills secret and public_hex from a private key; ends the program if it is none. */
+void read_key_file(const char *path);
+
 #endif

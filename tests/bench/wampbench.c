@@ -9,7 +9,6 @@
 #include "tests/bench/options.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -18,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 static const char help[] =
 	"Usage: wampbench MODE [OPTION]...\n"
@@ -38,7 +36,8 @@ static const char help[] =
 	"  --realm REALM                       default devices\n"
 	"  --serializer json|msgpack|cbor      default cbor\n"
 	"  --receiver-serializers A,B,...      receivers take turns\n"
-	"  --key FILE                          cryptosign; 32 bytes or 64 hex digits\n"
+	"  --key FILE                          cryptosign; OpenSSH's format, 32 bytes, "
+	"or hex\n"
 	"  --authid ID                         asked for, and expected in WELCOME\n"
 	"  --uri PREFIX                        of topics and procedures\n"
 	"\n"
@@ -148,26 +147,6 @@ static void set_unix(const char *path)
 	opt.address_len = sizeof(*un);
 }
 
-static void set_key(const char *path)
-{
-	uint8_t text[130], seed[crypto_sign_SEEDBYTES],
-		public[crypto_sign_PUBLICKEYBYTES];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
-
-	if (n < 0)
-		die(path);
-	close(fd);
-	if (n == sizeof(seed))
-		memcpy(seed, text, sizeof(seed));
-	else if (n < 64 || sodium_hex2bin(seed, sizeof(seed), (char *)text, 64, NULL,
-					  NULL, NULL) != 0)
-		usage("a key file has 32 bytes or 64 hex digits");
-	crypto_sign_seed_keypair(public, opt.secret, seed);
-	sodium_bin2hex(opt.public_hex, sizeof(opt.public_hex), public, sizeof(public));
-	opt.cryptosign = true;
-}
-
 static enum format a_format(const char *name, size_t len)
 {
 	enum format format = format_by_name(name, len);
@@ -265,7 +244,7 @@ static bool parse_where(int letter)
 	else if (letter == OPT_RECEIVER_SERIALIZERS)
 		set_receiver_formats(optarg);
 	else if (letter == OPT_KEY)
-		set_key(optarg);
+		read_key_file(optarg);
 	else if (letter == OPT_AUTHID)
 		opt.authid = optarg;
 	else if (letter == OPT_URI)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures routerd against relay, which moves the same bytes and does nothing else.
+
+Each row is measured in several rounds, routerd and relay in turns, each time freshly started,
+router and client on a core of their own; what is printed are medians. A figure that is missed
+is only reported: a busy machine misses them all. A wrong answer of a router is a failure.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+from servers import BUILD, Relay, Routerd, Unsupported
+
+WAMPBENCH = BUILD / "bench/wampbench"
+RPC = ["rpc", "--senders", 4, "--window", 8, "--receivers", 2]
+FAN = ["pubsub", "--receivers", 1000]
+
+
+@dataclass
+class Row:
+    """What is measured: mode and arguments of wampbench, and what is to be reached."""
+
+    name: str
+    args: list
+    transport: str = "ws-tcp"
+    ratio: float = None  # at most, of router CPU per message, to relay's
+    login: bool = False
+    figure: str = None  # the figure of wampbench that counts instead of CPU per message
+    most: list = field(default_factory=list)  # absolute limits, one for each process
+    unit: str = "us"
+    options: dict = field(default_factory=dict)  # of routerd's listener
+    timed: bool = True
+
+
+ROWS = [
+    Row("RPC WebSocket CBOR TCP, 4 callers x 8, 2 callees", RPC, ratio=1.6),
+    Row("RPC WebSocket JSON TCP, 4 x 8, 2", [*RPC, "--serializer", "json"], ratio=1.7),
+    Row("RPC RawSocket CBOR Unix, 4 x 8, 2", RPC, transport="raw-unix", ratio=1.7),
+    Row("fan-out to 1000, one at a time, 16 B", FAN, ratio=1.2),
+    Row("fan-out to 1000, 32 in flight, 16 B", [*FAN, "--window", 32], ratio=1.8),
+    Row("fan-out to 1000, 32 in flight, 1 KiB", [*FAN, "--window", 32, "--size", 1024], ratio=1.5),
+    Row("cryptosign login through authd, 64 at once", ["login", "--window", 64], login=True, most=[110, 25]),
+    Row("idle session with one subscription", ["idle", "--count", 10000, "--window", 64, "--warmup", 0,
+                                               "--seconds", 0.1],
+        figure="session_kib", most=[2], unit="KiB", timed=False),
+    Row("the same after a storm", ["storm", "--count", 10000, "--window", 64, "--warmup", 0,
+                                   "--first-delay", 0.5],
+        figure="session_kib", most=[2], unit="KiB", timed=False),
+    Row("10,000 idle sessions, pings every 30 s", ["idle", "--count", 10000, "--window", 64, "--warmup", 1,
+                                                   "--seconds", 35],
+        figure="idle_cpu_percent", most=[1], unit="%", options={"auto_ping_interval": 30000}, timed=False),
+]
+
+
+class Wrong(Exception):
+    """A router lost, doubled, reordered or changed something."""
+
+
+def wampbench(server, row, args, more=()):
+    argv = [str(WAMPBENCH), *map(str, row.args), *server.where(row.transport), *map(str, more), "--json"]
+    if row.login:
+        argv += server.login()
+    if row.timed:
+        argv += ["--seconds", str(args.seconds), "--warmup", str(args.warmup)]
+    for pid in server.pids:
+        argv += ["--router-pid", str(pid)]
+    done = subprocess.run(argv, capture_output=True, text=True,
+                          preexec_fn=lambda: os.sched_setaffinity(0, {args.client_core}))
+    if done.returncode != 0:
+        raise Wrong(f"{server.name}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout)
+
+
+def measure(kind, row, args, more=()):
+    server = kind(args.router_core)
+    if kind is Routerd:
+        server.with_authd = row.login
+        server.options = row.options
+    with server:
+        return wampbench(server, row, args, more)
+
+
+def value(row, result, process=0):
+    return result[row.figure] if row.figure else result["router_us"][process]
+
+
+def median(row, results, process=0):
+    return statistics.median(value(row, r, process) for r in results)
+
+
+def progress(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def interleave(row, kinds, args, more=()):
+    """{kind: results of all rounds}; the order changes with each round."""
+    results = {kind: [] for kind in kinds}
+    for turn in range(args.rounds):
+        for kind in kinds if turn % 2 == 0 else reversed(kinds):
+            result = measure(kind, row, args, more)
+            results[kind].append(result)
+            rate = f"{result['rate']:>10.0f}/s" if row.timed else ""
+            progress(f"  {turn + 1}/{args.rounds} {kind.name:8} {value(row, result):8.3f} {row.unit} {rate}")
+    return results
+
+
+def met(is_met):
+    return "met" if is_met else "MISSED"
+
+
+def report_ratio(row, results):
+    ours, limit = median(row, results[Routerd]), median(row, results[Relay])
+    rate = statistics.median(r["rate"] for r in results[Routerd])
+    p99 = statistics.median(r["p99_us"] for r in results[Routerd])
+    return (f"{ours:9.3f} {limit:9.3f} {ours / limit:6.2f}  <= {row.ratio:<5} {met(ours / limit <= row.ratio):7}"
+            f"{rate:>10.0f}/s p99 {p99:.0f} us")
+
+
+def report_most(row, results):
+    parts = []
+    for process, most in enumerate(row.most):
+        ours = median(row, results[Routerd], process)
+        limit = f"{median(row, results[Relay], process):9.3f}" if process == 0 else " " * 9
+        parts.append(f"{ours:9.3f} {limit} {row.unit:>6}  <= {most:<5} {met(ours <= most):7}"
+                     + (("authd" if process else "routerd") if len(row.most) > 1 else ""))
+    return ("\n" + " " * 50).join(parts)
+
+
+# --- rows that compare routerd with itself, or with relay's latency --------------------------
+
+
+def at_half_rate(args, maximum):
+    """RPC at half of the measured maximum: p99 under 1 ms, and relay's + 0.2 ms."""
+    results = interleave(ROWS[0], [Routerd, Relay], args, ["--rate", maximum / 2])
+    ours, limit = (statistics.median(r["p99_us"] for r in results[k]) for k in (Routerd, Relay))
+    yield (f"{'RPC at half of the maximum rate: p99':50}{ours:9.0f} {limit:9.0f}     us  <= {'1000':5} "
+           f"{met(ours < 1000 and ours < limit + 200)} (and <= relay + 200)")
+
+
+def compare(name, base, other, args, most):
+    """How much more CPU a message takes in the second of two situations."""
+    results = {base: [], other: []}
+    for _ in range(args.rounds):
+        for more in (base, other):
+            row = Row(name, more)
+            results[more].append(measure(Routerd, row, args))
+            progress(f"    {value(row, results[more][-1]):8.3f} us")
+    first, second = (statistics.median(r["router_us"][0] for r in results[m]) for m in (base, other))
+    yield (f"{name:50}{second:9.3f} {first:9.3f} {second / first:6.2f}  <= {most:<5} {met(second / first <= most)}"
+           " (second column: routerd itself before)")
+
+
+def comparisons(args):
+    fan = (*FAN, "--window", 32, "--serializer", "json")
+    yield from compare("fan-out, JSON to a third of each serializer", fan,
+                       (*fan, "--receiver-serializers", "json,msgpack,cbor"), args, 1.11)
+    for mode, base in (("subscriptions", ("pubsub", "--receivers", 10, "--window", 8)),
+                       ("registrations", tuple(RPC))):
+        yield from compare(f"100,000 {mode} instead of 10", (*base, "--preload", 10),
+                           (*base, "--preload", 100000), args, 1.1)
+
+
+def table(args):
+    yield f"{'':50}{'routerd':>9} {'relay':>9} {'ratio':>6}  to reach"
+    maximum = None
+    for row in ROWS:
+        if not re.search(args.only, row.name):
+            continue
+        progress(row.name)
+        try:
+            results = interleave(row, [Routerd, Relay], args)
+        except Unsupported as e:
+            yield f"{row.name:50}skipped: {e}"
+            continue
+        if row is ROWS[0]:
+            maximum = statistics.median(r["rate"] for r in results[Routerd])
+        yield f"{row.name:50}" + (report_ratio if row.ratio else report_most)(row, results)
+    if maximum:
+        yield from at_half_rate(args, maximum)
+    if re.search(args.only, "comparisons"):
+        yield from comparisons(args)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2, help="measured in each round")
+    parser.add_argument("--warmup", type=float, default=0.5)
+    parser.add_argument("--only", default="", help="rows whose names match this expression, or 'comparisons'")
+    parser.add_argument("--router-core", type=int, default=0)
+    parser.add_argument("--client-core", type=int, default=1)
+    args = parser.parse_args()
+    try:
+        lines = list(table(args))
+    except Wrong as e:
+        sys.exit(f"wrong answers:\n{e}")
+    print("Router CPU for each call, delivery or login, and memory; medians of "
+          f"{args.rounds} rounds of {args.seconds} s")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The routers that the bench measures: how each is configured, started, asked and stopped.
+
+Every router gets a folder of its own, one realm "devices" where everybody may do everything,
+anonymous logins on WebSocket and RawSocket, TCP and a Unix socket, and one core.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build/release"
+AUTHID = "client01@example.com"
+ALL = {"call": True, "register": True, "publish": True, "subscribe": True}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Unsupported(Exception):
+    """This router has no such transport or login."""
+
+
+class Server:
+    """Started by `with`; afterwards pids are those whose CPU time counts."""
+
+    name = ""
+    path = "/ws"
+
+    def __init__(self, core):
+        self.core = core
+        self.processes = []
+        self.folder = Path(tempfile.mkdtemp(prefix="bench."))
+        self.port = free_port()
+        self.raw_port = free_port()
+        self.socket = self.folder / "r.sock"
+        self.key = None  # a private key's file, for cryptosign
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def spawn(self, argv, ready=None, seconds=10, env=None):
+        """Pinned to the router's core; returns when its log says that it is ready."""
+        log = self.folder / f"log{len(self.processes)}"
+        with open(log, "wb") as f:
+            process = subprocess.Popen(
+                [str(a) for a in argv], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=f, stderr=f,
+                env={**os.environ, **(env or {})},
+                preexec_fn=lambda: os.sched_setaffinity(0, {self.core}))
+        self.processes.append(process)
+        deadline = time.monotonic() + seconds
+        while ready and ready not in log.read_text(errors="replace"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} does not start:\n{log.read_text(errors='replace')[-3000:]}")
+            time.sleep(0.02)
+        return process
+
+    def wait_port(self, port, seconds=30):
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                if time.monotonic() > deadline or any(p.poll() is not None for p in self.processes):
+                    log = self.folder / f"log{len(self.processes) - 1}"
+                    raise RuntimeError(f"{self.name} does not listen:\n"
+                                       f"{log.read_text(errors='replace')[-3000:]}") from None
+                time.sleep(0.05)
+
+    @property
+    def pids(self):
+        """With those that the processes started."""
+        found = [p.pid for p in self.processes]
+        for pid in found:
+            try:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+            except OSError:
+                pass
+        return found
+
+    # --- to be said by each router ---
+
+    def start(self):
+        raise NotImplementedError
+
+    def version(self):
+        return ""
+
+    def where(self, transport):
+        """wampbench's arguments for one of ws-tcp, raw-tcp, raw-unix."""
+        if transport == "ws-tcp":
+            return ["--tcp", f"127.0.0.1:{self.port}", "--path", self.path]
+        if transport == "raw-tcp":
+            return ["--tcp", f"127.0.0.1:{self.raw_port}", "--framing", "rawsocket"]
+        return ["--unix", str(self.socket), "--framing", "rawsocket"]
+
+    def login(self):
+        """wampbench's arguments for a cryptosign login."""
+        raise Unsupported("no cryptosign here")
+
+
+def run(*argv, cwd=None):
+    done = subprocess.run([str(a) for a in argv], cwd=cwd, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+class Relay(Server):
+    name = "relay"
+
+    def start(self):
+        self.raw_port = self.port
+        self.spawn([BUILD / "bench/relay", "--tcp", self.port, "--unix", self.socket], "ready")
+
+    def login(self):
+        key = self.folder / "key"
+        key.write_bytes(os.urandom(32))
+        return ["--key", str(key), "--authid", AUTHID]
+
+
+class Routerd(Server):
+    """With authd as its authenticator, which is pids[0] if there is one."""
+
+    name = "routerd"
+    with_authd = False
+    options = {}
+
+    def transports(self):
+        auth = {"anonymous": {"type": "static", "role": "device"}}
+        if self.with_authd:
+            auth["cryptosign"] = {"type": "dynamic", "authenticator": "authd"}
+        tcp = {"type": "tcp", "interface": "127.0.0.1"}
+        yield {"type": "websocket", "id": "ws", "endpoint": {**tcp, "port": self.port}, "paths": [self.path],
+               "auth": auth, "options": self.options}
+        yield {"type": "rawsocket", "id": "raw", "endpoint": {**tcp, "port": self.raw_port}, "auth": auth}
+        yield {"type": "rawsocket", "id": "unix", "endpoint": {"type": "unix", "path": str(self.socket)},
+               "auth": auth}
+
+    def configuration(self, transports):
+        config = {
+            "threads": 1,
+            "realms": [{"name": "devices", "roles": [
+                {"name": "device", "permissions": [{"uri": "", "match": "prefix", "allow": ALL}]}]}],
+            "transports": transports,
+        }
+        if self.with_authd:
+            config["authenticators"] = {"authd": {"socket": "authd.sock"}}
+        return config
+
+    def write(self, transports):
+        path = self.folder / "routerd.yaml"
+        path.write_text(json.dumps(self.configuration(transports), indent=1))
+        return path
+
+    def start_authd(self):
+        (self.folder / "authd.yaml").write_text(json.dumps({
+            "database": "authd.db", "listen": {"path": "authd.sock"}, "admin": {"path": "admin.sock"}}))
+        self.spawn([BUILD / "authd/authd", "-c", "authd.yaml"], "ready")
+        ctl = [BUILD / "authd/authctl", "--socket", "admin.sock"]
+        run(*ctl, "key", "gen", "-f", "key", cwd=self.folder)
+        shown = json.loads(run(*ctl, "-o", "json", "key", "show", "key", cwd=self.folder))
+        public = next(v for v in _values(shown) if isinstance(v, str) and len(v) == 64)
+        run(*ctl, "principal", "add", AUTHID, "--realm", "devices", "--role", "device", "--key", public,
+            cwd=self.folder)
+
+    def start(self):
+        if self.with_authd:
+            self.start_authd()
+        program = BUILD / "routerd/routerd"
+        transports = list(self.transports())
+        path = self.write(transports)
+        # a build without RawSocket is measured with what it has
+        self.has_rawsocket = subprocess.run([program, "--check", path], capture_output=True).returncode == 0
+        if not self.has_rawsocket:
+            path = self.write(transports[:1])
+        self.spawn([program, "-c", path], "ready")
+
+    @property
+    def pids(self):
+        """routerd first."""
+        return [p.pid for p in reversed(self.processes)]
+
+    def where(self, transport):
+        if transport != "ws-tcp" and not self.has_rawsocket:
+            raise Unsupported("this build has no RawSocket")
+        return super().where(transport)
+
+    def login(self):
+        return ["--key", str(self.folder / "key"), "--authid", AUTHID]
+
+    def version(self):
+        return run(BUILD / "routerd/routerd", "--version").strip()
+
+
+def _values(tree):
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from _values(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _values(value)
+    else:
+        yield tree

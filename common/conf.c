@@ -118,7 +118,7 @@ static int parse_number(const char *text, const struct unit *units, int64_t *out
 	return 0;
 }
 
-/* "1 MiB" where that is exact, else the number alone. */
+/* In the largest unit in which it is a whole number: "1 MiB". */
 struct number_text {
 	char text[32];
 };
@@ -131,7 +131,7 @@ static struct number_text number_text(int64_t n, const struct unit *units)
 		if (n % u->factor == 0)
 			best = u;
 	snprintf(t.text, sizeof(t.text), "%" PRId64 "%s%s", n / best->factor,
-		 best->factor == 1 ? "" : " ", best->factor == 1 ? "" : best->name);
+		 best->name[0] == '\0' ? "" : " ", best->name);
 	return t;
 }
 

@@ -61,14 +61,10 @@ struct config_endpoint {
 	const char *host; /* TCP: a numeric address; NULL: every address of the system */
 	int port;         /* TCP */
 	int version;      /* TCP: 4, 6, or 0 where the file says nothing; host has it */
-	int backlog;      /* of listen(2) */
 	const char *path; /* UNIX */
-	const char *mode_text;
-	mode_t mode; /* UNIX: of the socket file */
+	const char *mode_text; /* UNIX: as in the file */
+	mode_t mode;           /* UNIX: of the socket's file */
 };
-
-/* Bit of a serializer in config_listener.serializers. */
-#define CONFIG_SERIALIZER(s, batched) (1u << ((unsigned)(s)*2 + ((batched) ? 1 : 0)))
 
 struct config_options {
 	size_t max_message_size; /* bytes, of messages from clients after WELCOME */
@@ -101,7 +97,7 @@ struct config_listener {
 	int type;         /* 0: WebSocket */
 	struct config_endpoint endpoint;
 	struct conf_strings paths; /* see config_path_known */
-	unsigned serializers;      /* CONFIG_SERIALIZER bits that it accepts */
+	unsigned serializers;      /* bit s: enum serializer s is spoken, also batched */
 	struct config_options options;
 	struct config_auth auth;
 };

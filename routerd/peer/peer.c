@@ -269,9 +269,7 @@ static const char *choose_subprotocol(struct peer *p, const struct config_listen
 	while (http_list_next(req, "sec-websocket-protocol", &it, &name)) {
 		for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++) {
 			if (!slice_eq_str(name, subprotocols[i].name) ||
-			    !(l->serializers &
-			      CONFIG_SERIALIZER(subprotocols[i].serializer,
-						subprotocols[i].batched)))
+			    !(l->serializers >> subprotocols[i].serializer & 1))
 				continue;
 			p->serializer = (uint8_t)subprotocols[i].serializer;
 			p->batched = subprotocols[i].batched;

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the configuration share: the tables of its two large parts. For
+ * config*.c alone. Constant; any thread.
+ */
+#ifndef ROUTERD_CONFIG_INT_H
+#define ROUTERD_CONFIG_INT_H
+
+#include "common/conf.h"
+
+/* An entry of realms (struct config_realm): config_realms.c. */
+extern const struct conf_table config_realm_table;
+/* An entry of transports (struct config_listener): config_listeners.c. */
+extern const struct conf_table config_listener_table;
+
+/*
+ * A name of ours, which log lines and systemd repeat: letters, digits, '_', '.' and '-'.
+ * What is wrong otherwise is said at the field's place.
+ */
+int config_check_id(struct conf *c, const char *const *id) MUSTCHECK;
+
+#endif

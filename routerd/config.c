@@ -101,7 +101,7 @@ static const struct conf_table log_table =
 
 static const struct conf_key debug_keys[] = {
 	CONF_KEY("stall_worker", INT, struct config, debug.stall_worker,
-		 .max = CONFIG_MAX_THREADS - 1, .def = -1),
+		 .max = CONFIG_MAX_THREADS - 1, .def = -1, .text = "none"),
 };
 static const struct conf_table debug_table =
 	CONF_TABLE("debug", struct config, debug_keys, NULL);
@@ -137,7 +137,7 @@ static int check_listeners(struct conf *c, struct config *cfg)
 		char name[32];
 		if (l->name == NULL) {
 			snprintf(name, sizeof(name), "listener%zu", i);
-			l->name = pool_text(&cfg->pool, slice_str(name));
+			l->name = pool_text(conf_pool(c), slice_str(name));
 			if (l->name == NULL)
 				return conf_fail_nomem(c);
 		}
@@ -243,7 +243,7 @@ static int default_node(struct conf *c, struct config *cfg)
 	if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0' ||
 	    !utf8_valid(slice_str(host)))
 		snprintf(host, sizeof(host), "routerd");
-	cfg->node = pool_text(&cfg->pool, slice_str(host));
+	cfg->node = pool_text(conf_pool(c), slice_str(host));
 	return cfg->node == NULL ? conf_fail_nomem(c) : 0;
 }
 

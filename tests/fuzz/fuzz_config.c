@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any file as a configuration; one that is accepted holds together. */
+#include "routerd/config.h"
+
+#include "common/err.h"
+#include "routerd/peer/rights.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_realm(const struct config_realm *realm)
+{
+	ASSERT(uri_valid(slice_str(realm->name)));
+	ASSERT(realm->n_roles > 0);
+	for (size_t i = 0; i < realm->n_roles; i++) {
+		const struct config_role *role = &realm->roles[i];
+
+		ASSERT(config_role_find(realm, slice_str(role->name)) == (int)i);
+		for (size_t k = 0; k < role->n_permissions; k++) {
+			const struct config_permission *p = &role->permissions[k];
+
+			/* an exact one decides about its own URI */
+			if (p->match == MATCH_EXACT)
+				ASSERT(rights_allow(role->rights, ACTION_CALL,
+						    slice_str(p->uri)) == p->allow.call);
+		}
+	}
+}
+
+static void check_listener(const struct config *cfg, const struct config_listener *l)
+{
+	const struct config_auth *auth = &l->auth;
+	int authenticator = auth->cryptosign.authenticator_index;
+	int realm = auth->anonymous.realm_index;
+
+	ASSERT(l->name != NULL && l->serializers != 0);
+	ASSERT(l->endpoint.type == ENDPOINT_UNIX ? l->endpoint.path != NULL
+						 : l->endpoint.port > 0);
+	ASSERT(auth->cryptosign.type != -1 || auth->anonymous.type != -1);
+	ASSERT((auth->cryptosign.type != -1) == (authenticator >= 0));
+	ASSERT(authenticator < (int)cfg->n_authenticators);
+	ASSERT(realm < (int)cfg->n_realms);
+	if (realm >= 0)
+		ASSERT(config_role_find(&cfg->realms[realm],
+					slice_str(auth->anonymous.role)) >= 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct config *cfg = NULL;
+	struct conf_error err;
+	int r = config_parse(slice_of(data, size), "f", &cfg, &err);
+
+	if (r != 0) {
+		ASSERT(r == E_SYNTAX || r == E_NOMEM);
+		ASSERT(cfg == NULL && err.text[0] == 'f' && err.text[1] == ':');
+		return 0;
+	}
+	for (size_t i = 0; i < cfg->n_realms; i++) {
+		ASSERT(config_realm_find(cfg, slice_str(cfg->realms[i].name)) == (int)i);
+		check_realm(&cfg->realms[i]);
+	}
+	for (size_t i = 0; i < cfg->n_listeners; i++)
+		check_listener(cfg, &cfg->listeners[i]);
+	config_unref(&cfg);
+	return 0;
+}

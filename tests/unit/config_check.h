@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the tests of routerd's configuration share. Include it behind <cmocka.h>. */
+#ifndef TESTS_UNIT_CONFIG_CHECK_H
+#define TESTS_UNIT_CONFIG_CHECK_H
+
+#include "common/err.h"
+#include "routerd/config.h"
+
+#include <stdio.h>
+
+static struct config *cfg;
+static struct conf_error err;
+
+static int parse_bytes(struct slice text)
+{
+	config_unref(&cfg);
+	err.text[0] = '\0';
+	return config_parse(text, "r.yaml", &cfg, &err);
+}
+
+static void accept(const char *text)
+{
+	int r = parse_bytes(slice_str(text));
+
+	if (r != 0)
+		print_error("%s\n", err.text);
+	assert_int_equal(r, 0);
+	assert_non_null(cfg);
+	assert_string_equal(err.text, "");
+}
+
+static void refuse(const char *text, const char *message)
+{
+	char expected[sizeof(err.text)];
+
+	snprintf(expected, sizeof(expected), "r.yaml:%s", message);
+	assert_int_equal(parse_bytes(slice_str(text)), E_SYNTAX);
+	assert_null(cfg);
+	assert_string_equal(err.text, expected);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	config_unref(&cfg);
+	return 0;
+}
+
+/* The smallest file, in parts of one line. */
+#define REALMS     "realms: [{name: realm1, roles: [{name: user}]}]\n"
+#define AUTH       "auth: {cryptosign: {type: dynamic, authenticator: authd}}"
+#define AUTHS      "authenticators: {authd: {socket: a.sock}}\n"
+#define ENDPOINT   "endpoint: {type: tcp, port: 8080}"
+#define TRANSPORTS "transports: [{type: websocket, " ENDPOINT ", " AUTH "}]\n"
+#define EVERYTHING REALMS AUTHS TRANSPORTS
+
+/* Where what is tested stands, each on line 4, and behind how many columns. */
+#define TOP      EVERYTHING                                            /* 0 */
+#define IN_REALM AUTHS TRANSPORTS "realms:\n- {"                       /* 3 */
+#define IN_PERMISSION                                                                    \
+	AUTHS TRANSPORTS "realms: [{name: realm1, roles: [{name: user, permissions:\n"   \
+			 "[{" /* 2 */
+#define AFTER_PERMISSION "}]}]}]"
+#define IN_TRANSPORT                                                                     \
+	REALMS AUTHS "transports: [{type: websocket, " ENDPOINT ", " AUTH ",\n" /* 0 */
+#define IN_ENDPOINT                                                                      \
+	REALMS AUTHS "transports: [{type: websocket, " AUTH ", endpoint:\n{" /* 1 */
+#define IN_OPTIONS                                                                       \
+	REALMS AUTHS "transports: [{type: websocket, " ENDPOINT ", " AUTH ", options:\n" \
+		     "{" /* 1 */
+#define IN_AUTH                                                                          \
+	REALMS AUTHS "transports: [{type: websocket, " ENDPOINT ", auth:\n{" /* 1 */
+#define AFTER_OPTIONS "}}]"
+#define AFTER_AUTH    "}}}]"
+
+#endif

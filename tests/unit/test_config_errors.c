@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every error of routerd's configuration, with its place and its text. */
+#include "routerd/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/config_check.h"
+
+struct row {
+	const char *text, *message;
+};
+
+static void refuse_all(const struct row *rows, size_t n, const char *before,
+		       const char *after)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[4096];
+		int len = snprintf(text, sizeof(text), "%s%s%s", before, rows[i].text,
+				   after);
+		assert_in_range(len, 1, sizeof(text) - 1);
+		refuse(text, rows[i].message);
+	}
+}
+
+/* What a node of Crossbar begins with. */
+static void crossbars_node(void **state)
+{
+	(void)state;
+	refuse("{\n   \"version\": 2,\n   \"controller\": {\"id\": \"x\"}\n}",
+	       "3:18: 'controller' has no counterpart: leave it out; 'node' is the name "
+	       "that clients see");
+	refuse("{\n   \"version\": 2,\n   \"workers\": [{\"type\": \"router\"}]\n}",
+	       "3:15: 'workers' are not supported: 'realms' and 'transports' of the "
+	       "worker of type router belong at the top of the file; 'threads' says how "
+	       "many serve them");
+	refuse("{\"version\": 1}",
+	       "1:13: 'version': expected an integer from 2 to 2, not '1'");
+}
+
+static void errors_at_the_top(void **state)
+{
+	(void)state;
+#define THREADS "'threads': expected an integer from 1 to 16 or 'auto', not "
+	static const struct row rows[] = {
+		{"thread: 1",
+		 "4:1: unknown key 'thread' in the file (did you mean 'threads'?)"},
+		{"listen: 1",
+		 "4:1: unknown key 'listen' in the file, expected 'version', 'threads', "
+		 "'node', 'realms', 'authenticators', 'transports', 'limits', 'log' or "
+		 "'debug'"},
+		{"threads: 0", "4:10: " THREADS "'0'"},
+		{"threads: 17", "4:10: " THREADS "'17'"},
+		{"node: ''", "4:7: 'node': expected a text, not an empty text"},
+		{"type: router",
+		 "4:7: 'type' is not needed: all is one router; leave it out"},
+		{"id: worker1",
+		 "4:5: 'id' is not needed: 'node' is the name that clients see"},
+		{"options: {pythonpath: ['..']}",
+		 "4:10: 'options' of a worker are not supported: leave them out; a "
+		 "transport has options of its own"},
+		{"components: []",
+		 "4:13: 'components' are not started by routerd: run them as clients"},
+		{"connections: []",
+		 "4:14: 'connections' is not supported yet: leave it out"},
+		{"manhole: {}", "4:10: 'manhole' is not supported yet: leave it out"},
+		{"log: {level: trace}",
+		 "4:14: 'level': expected 'error', 'warn', 'info' or 'debug', not "
+		 "'trace'"},
+		{"log: {format: json}",
+		 "4:15: 'format': expected 'text' or 'journal', not 'json'"},
+		{"log: {file: x}",
+		 "4:7: unknown key 'file' in log, expected 'level' or 'format'"},
+		{"debug: {stall_worker: 16}",
+		 "4:23: 'stall_worker': expected an integer from 0 to 15 or 'none', not "
+		 "'16'"},
+		{REALMS, "4:1: 'realms' is there twice in the file"},
+		{"threads: &n 1", "4:10: anchors are not supported: leave out '&...'"},
+		{"threads: *n", "4:10: aliases are not supported: write the value out"},
+	};
+	char node[300] = "node: ";
+
+	refuse_all(rows, ARRAY_LEN(rows), TOP, "");
+	refuse(AUTHS TRANSPORTS, "1:1: the file needs the key 'realms'");
+	refuse(AUTHS REALMS, "1:1: the file needs the key 'transports'");
+	refuse("realms: []", "1:9: 'realms': expected 1 to 1024 elements, not 0");
+	refuse("transports: []", "1:13: 'transports': expected 1 to 64 elements, not 0");
+	memset(node + 6, 'n', 256);
+	refuse(node, "1:7: 'node': expected at most 255 bytes");
+}
+
+static void errors_in_realms(void **state)
+{
+	(void)state;
+#define A_NAME                                                                           \
+	"a name must be a URI, such as realm1 or com.example.devices: without spaces, "  \
+	"'#' and empty components"
+	static const struct row rows[] = {
+		{"name: r}", "4:3: the realm needs the key 'roles'"},
+		{"roles: [{name: u}]}", "4:3: the realm needs the key 'name'"},
+		{"name: r, roles: []}",
+		 "4:20: 'roles': expected 1 to 256 elements, not 0"},
+		{"name: 'a b', roles: [{name: u}]}", "4:10: " A_NAME},
+		{"name: a..b, roles: [{name: u}]}", "4:10: " A_NAME},
+		{"name: 'a#b', roles: [{name: u}]}", "4:10: " A_NAME},
+		{"name: r, roles: [{name: a.}]}", "4:28: " A_NAME},
+		{"name: r, roles: [{name: u}, {name: v}, {name: u}]}",
+		 "4:50: this realm has a role 'u' already"},
+		{"name: r, roles: [{name: u}]}\n- {name: s, roles: [{name: u}]}\n"
+		 "- {name: r, roles: [{name: u}]}",
+		 "6:10: there is a realm 'r' already"},
+		{"name: r, roles: [{name: u}], store: {type: memory}}",
+		 "4:40: 'store' is not supported yet: leave it out"},
+		{"name: r, roles: [{name: u}], rlinks: []}",
+		 "4:41: 'rlinks' is not supported yet: leave it out"},
+		{"name: r, roles: [{name: u}], options: {enable_meta_api: true}}",
+		 "4:60: 'enable_meta_api: true' is not supported yet: say false or leave "
+		 "it out"},
+		{"name: r, roles: [{name: u}], options: {bridge_meta_api: true}}",
+		 "4:60: 'bridge_meta_api: true' is not supported yet: say false or leave "
+		 "it out"},
+		{"name: r, roles: [{name: u}], options: {uri_check: strict}}",
+		 "4:54: 'uri_check' is not supported: URIs are checked by the loose "
+		 "rule; leave it out"},
+		{"name: r, roles: [{name: u}], realm: x}",
+		 "4:33: unknown key 'realm' in the realm, expected 'name', 'roles' or "
+		 "'options'"},
+		{"name: r, roles: [{name: u, authorizer: a.b}]}",
+		 "4:43: 'authorizer' is not supported yet: list 'permissions' instead"},
+		{"name: r, roles: [{name: u, allow-by-default: true}]}",
+		 "4:49: 'allow-by-default' is not supported: a permission with uri: "
+		 "\"\" and match: prefix speaks of everything"},
+		{"name: r, roles: [{permissions: []}]}",
+		 "4:21: the role needs the key 'name'"},
+	};
+	char long_name[300];
+
+	refuse_all(rows, ARRAY_LEN(rows), IN_REALM, "");
+	snprintf(long_name, sizeof(long_name), "realms: [{name: %0256d}]", 0);
+	refuse(long_name, "1:17: 'name': expected at most 255 bytes");
+	snprintf(long_name, sizeof(long_name), "realms: [{roles: [{name: %0256d}]}]", 0);
+	refuse(long_name, "1:26: 'name': expected at most 255 bytes");
+}
+
+static void errors_in_permissions(void **state)
+{
+	(void)state;
+#define EXACT                                                                            \
+	"'uri': expected a URI, such as com.example.procedure; for all URIs say uri: "   \
+	"\"\" and match: prefix"
+#define PREFIX   "'uri': expected how URIs begin, such as com.example."
+#define WILDCARD "'uri': expected a URI with empty components, such as com..created"
+#define STARS    "'uri': stars are for permissions without 'match'; leave out one of the two"
+#define STAR                                                                             \
+	"'uri': a star stands for a whole component, as in com.*.created, or for any "   \
+	"end, as in com.example.*"
+	static const struct row rows[] = {
+		{"match: exact", "4:2: the permission needs the key 'uri'"},
+		{"uri: ''", "4:8: " EXACT},
+		{"uri: '', match: exact", "4:8: " EXACT},
+		{"uri: a..b", "4:8: " EXACT},
+		{"uri: 'a b'", "4:8: " EXACT},
+		{"match: exact, allow: {call: true}, uri: a.", "4:43: " EXACT},
+		/* the place is the URI's, whatever follows */
+		{"uri: a., allow: {call: true}, disclose: {}", "4:8: " EXACT},
+		{"uri: a.., match: prefix", "4:8: " PREFIX},
+		{"uri: 'a b', match: prefix", "4:8: " PREFIX},
+		{"uri: a b, match: wildcard", "4:8: " WILDCARD},
+		{"uri: 'a..#', match: wildcard", "4:8: " WILDCARD},
+		{"uri: 'a.*', match: prefix", "4:8: " STARS},
+		{"uri: 'a.*.b', match: wildcard", "4:8: " STARS},
+		{"uri: 'a.b*.c'", "4:8: " STAR},
+		{"uri: 'a.*b.c'", "4:8: " STAR},
+		{"uri: 'a.**'", "4:8: " STAR},
+		{"uri: '*a*'", "4:8: " STAR},
+		{"uri: a..b.*", "4:8: " PREFIX},
+		{"uri: '*.a b'", "4:8: " WILDCARD},
+		{"uri: [a]", "4:8: 'uri': expected a text, not a list"},
+		{"uri: a, match: regex",
+		 "4:18: 'match': expected 'exact', 'prefix' or 'wildcard', not 'regex'"},
+		{"uri: a, allow: {call: yes}",
+		 "4:25: 'call': expected true or false, not 'yes'"},
+		{"uri: a, allow: {subscribes: true}",
+		 "4:19: unknown key 'subscribes' in allow (did you mean 'subscribe'?)"},
+		{"uri: a, allow: true", "4:18: 'allow': expected a map, not 'true'"},
+		{"uri: a, disclose: {caller: true}",
+		 "4:30: 'caller: true' is not supported yet: say false or leave it out"},
+		{"uri: a, disclose: {caller: false, publisher: true}",
+		 "4:48: 'publisher: true' is not supported yet: say false or leave it "
+		 "out"},
+		{"uri: a, disclose: {callee: true}",
+		 "4:22: unknown key 'callee' in disclose (did you mean 'caller'?)"},
+		{"uri: a, validate: {}",
+		 "4:21: 'validate' is not supported yet: leave it out"},
+		{"uri: a}, {uri: b}, {uri: a, allow: {call: true}",
+		 "4:28: this uri has a permission with this match already; merge the "
+		 "two"},
+		{"uri: 'a.*'}, {uri: a., match: prefix",
+		 "4:22: this uri has a permission with this match already; merge the "
+		 "two"},
+	};
+	char text[2048];
+
+	refuse_all(rows, ARRAY_LEN(rows), IN_PERMISSION, AFTER_PERMISSION);
+	snprintf(text, sizeof(text), IN_PERMISSION "uri: %01025d" AFTER_PERMISSION, 0);
+	refuse(text, "4:8: 'uri': expected at most 1024 bytes");
+}
+
+static void errors_in_transports(void **state)
+{
+	(void)state;
+#define A_PATH "'paths': a path begins with '/' and has neither query nor spaces, as /ws"
+#define AN_ID  "expected a name of at most 64 letters, digits, '_', '.' and '-'"
+#define UNIVERSAL                                                                        \
+	" belongs to transports of type universal, which are not supported yet: make "   \
+	"one of type websocket, with 'paths'"
+	static const struct row rows[] = {
+		{"id: a b", "4:5: " AN_ID},
+		{"id: \"a\\nb\"", "4:5: " AN_ID},
+		{"id: ''", "4:5: 'id': expected a text, not an empty text"},
+		{"paths: []", "4:8: 'paths': expected 1 to 64 elements, not 0"},
+		{"paths: [/, ws]", "4:12: " A_PATH},
+		{"paths: [/ws?x]", "4:9: " A_PATH},
+		{"paths: ['/#']", "4:9: " A_PATH},
+		{"paths: ['/ws ']", "4:9: " A_PATH},
+		{"paths: [/w\xc3\xa4]", "4:9: " A_PATH},
+		{"paths: {ws: {type: websocket}}",
+		 "4:8: 'paths': expected a list, not a map"},
+		{"serializers: []", "4:14: 'serializers': expected 1 to 3 elements, not "
+				    "0"},
+		{"serializers: [json, ubjson]",
+		 "4:21: 'serializers': 'ubjson' is not supported yet; expected 'json', "
+		 "'msgpack' or 'cbor'"},
+		{"serializers: [wamp.2.json]",
+		 "4:15: 'serializers': expected 'json', 'msgpack' or 'cbor', not "
+		 "'wamp.2.json'"},
+		{"serializers: [json, json]",
+		 "4:21: 'serializers': 'json' is there twice"},
+		{"cookie: {}", "4:9: 'cookie' is not supported yet: leave it out"},
+		{"rawsocket: {}", "4:12: 'rawsocket'" UNIVERSAL},
+		{"websocket: {}", "4:12: 'websocket'" UNIVERSAL},
+		{"web: {}", "4:6: 'web'" UNIVERSAL},
+		{"mqtt: {}", "4:7: 'mqtt'" UNIVERSAL},
+		{"path: /ws",
+		 "4:1: unknown key 'path' in the transport (did you mean 'paths'?)"},
+	};
+	static const char *const types[] = {"rawsocket", "web", "universal", "mqtt"};
+
+	refuse_all(rows, ARRAY_LEN(rows), IN_TRANSPORT, "}]");
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		char text[200], message[200];
+
+		snprintf(text, sizeof(text), "transports: [{type: %s}]", types[i]);
+		snprintf(message, sizeof(message),
+			 "1:21: 'type': '%s' is not supported yet; expected 'websocket'",
+			 types[i]);
+		refuse(text, message);
+	}
+	refuse("transports: [{type: ws}]",
+	       "1:21: 'type': expected 'websocket', not 'ws'");
+	refuse("transports: [{}]", "1:14: the transport needs the key 'type'");
+	refuse("transports: [{type: websocket}]",
+	       "1:14: the transport needs the key 'endpoint'");
+	refuse("transports: [{type: websocket, " ENDPOINT "}]",
+	       "1:14: the transport needs the key 'auth'");
+}
+
+static void errors_between_transports(void **state)
+{
+	(void)state;
+#define ONE(more, endpoint)                                                              \
+	"- {type: websocket, " AUTH ", " more "endpoint:\n   {" endpoint "}}\n"
+#define TWICE "the transport 'listener0' listens at this address already"
+	static const struct row rows[] = {
+		{ONE("", "type: tcp, port: 1") ONE("", "port: 1, type: tcp"),
+		 "7:11: " TWICE},
+		{ONE("", "type: tcp, port: 1")
+			 ONE("", "type: tcp, interface: 127.0.0.1, port: 1"),
+		 "7:44: " TWICE},
+		{ONE("", "type: unix, path: /a") ONE("", "type: unix, path: /a"),
+		 "7:23: " TWICE},
+		{ONE("id: a, ", "type: tcp, port: 1")
+			 ONE("id: a, ", "type: tcp, port: 2"),
+		 "6:84: there is a transport with id 'a' already"},
+		{ONE("id: listener1, ", "type: tcp, port: 1")
+			 ONE("", "type: tcp, port: 2"),
+		 "6:3: there is a transport with id 'listener1' already"},
+	};
+
+	refuse_all(rows, ARRAY_LEN(rows), REALMS AUTHS "transports:\n", "");
+	accept(REALMS AUTHS "transports:\n" ONE("", "type: tcp, port: 1")
+		       ONE("", "type: tcp, port: 2") ONE("", "type: unix, path: /a")
+			       ONE("", "type: unix, path: /b"));
+}
+
+static void errors_in_endpoints(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{"port: 1", "4:1: the endpoint needs the key 'type'"},
+		{"type: udp", "4:8: 'type': expected 'tcp' or 'unix', not 'udp'"},
+		{"type: tcp",
+		 "4:1: 'port' is missing: a TCP endpoint needs one, from 1 to 65535"},
+		{"type: tcp, port: 0",
+		 "4:19: 'port': expected an integer from 1 to 65535, not '0'"},
+		{"type: tcp, port: 65536",
+		 "4:19: 'port': expected an integer from 1 to 65535, not '65536'"},
+		{"type: tcp, port: $PORT",
+		 "4:19: 'port': expected an integer from 1 to 65535, not '$PORT'"},
+		{"type: tcp, port: 1, path: /a",
+		 "4:28: 'path' is for endpoints of type unix"},
+		{"type: tcp, port: 1, mode: 0660",
+		 "4:28: 'mode' is for endpoints of type unix"},
+		{"type: tcp, port: 1, interface: localhost",
+		 "4:33: 'interface': expected a numeric address, such as 127.0.0.1 or "
+		 "\"::1\""},
+		{"type: tcp, port: 1, version: 5", "4:31: 'version': expected 4 or 6"},
+		{"type: tcp, port: 1, version: 7",
+		 "4:31: 'version': expected an integer from 4 to 6, not '7'"},
+		{"type: tcp, port: 1, version: 6, interface: 0.0.0.0",
+		 "4:31: 'version' and 'interface' contradict each other; leave out "
+		 "'version'"},
+		{"type: tcp, port: 1, version: 4, interface: '::'",
+		 "4:31: 'version' and 'interface' contradict each other; leave out "
+		 "'version'"},
+		{"type: tcp, portrange: [1, 2]",
+		 "4:24: 'portrange' is not supported: say which 'port'"},
+		{"type: tcp, port: 1, user_timeout: 5",
+		 "4:36: 'user_timeout' is not supported: 'auto_ping_timeout' in "
+		 "'options' finds dead connections"},
+		{"type: tcp, port: 1, tls: {key: a.pem}",
+		 "4:27: 'tls' is not supported yet: let a proxy in front of routerd "
+		 "speak TLS"},
+		{"type: unix",
+		 "4:1: 'path' is missing: a Unix endpoint needs the name of its socket"},
+		{"type: unix, path: /a, port: 1",
+		 "4:30: 'port' is for endpoints of type tcp"},
+		{"type: unix, path: /a, interface: '::1'",
+		 "4:35: 'interface' is for endpoints of type tcp"},
+		{"type: unix, path: /a, version: 4",
+		 "4:33: 'version' is for endpoints of type tcp"},
+		{"type: unix, path: /a, mode: rw",
+		 "4:30: a mode is three octal digits, as \"0660\": who may read and "
+		 "write"},
+		{"type: unix, path: /a, host: x",
+		 "4:24: unknown key 'host' in the endpoint (did you mean 'port'?)"},
+	};
+	char text[2048];
+
+	refuse_all(rows, ARRAY_LEN(rows), IN_ENDPOINT, AFTER_OPTIONS);
+	snprintf(text, sizeof(text), IN_ENDPOINT "type: unix, path: %0108d}}]", 0);
+	refuse(text, "4:20: 'path': the system allows a socket's name at most 107 "
+		     "bytes");
+	snprintf(text, sizeof(text), IN_ENDPOINT "type: unix, path: %0107d}}]", 0);
+	accept(text);
+}
+
+static void errors_in_options(void **state)
+{
+	(void)state;
+#define MS      " (or with ms, s, min), not "
+#define RFC6455 "is not supported: RFC 6455 "
+#define ORIGIN                                                                           \
+	"'allowed_origins': no browser sends this; expected scheme and host, such as "   \
+	"https://example.com, in which '*' may stand for any text"
+	static const struct row rows[] = {
+		{"max_message_size: 0",
+		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
+		 "MiB (or with KiB, MiB, GiB), not '0'"},
+		{"max_message_size: 64 MiB",
+		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
+		 "MiB (or with KiB, MiB, GiB), not '64\\x20MiB'"},
+		{"max_connections: 10000001",
+		 "4:19: 'max_connections': expected an integer from 0 to 10000000, not "
+		 "'10000001'"},
+		{"allowed_origins: []",
+		 "4:19: 'allowed_origins': expected 1 to 256 elements, not 0"},
+		{"allowed_origins: ['*', example.com]", "4:25: " ORIGIN},
+		{"allowed_origins: '*'",
+		 "4:19: 'allowed_origins': expected a list, not the text '*'"},
+		{"auto_ping_interval: 25 h",
+		 "4:22: 'auto_ping_interval': expected milliseconds from 0 to 1440 min" MS
+		 "'25\\x20h'"},
+		{"auto_ping_timeout: 0",
+		 "4:21: 'auto_ping_timeout': expected milliseconds from 100 ms to 60 "
+		 "min" MS "'0'"},
+		{"open_handshake_timeout: 0",
+		 "4:26: 'open_handshake_timeout': expected milliseconds from 100 ms to "
+		 "10 min" MS "'0'"},
+		{"close_handshake_timeout: 99",
+		 "4:27: 'close_handshake_timeout': expected milliseconds from 100 ms to "
+		 "1 min" MS "'99'"},
+		{"auto_ping_restart_on_any_traffic: false",
+		 "4:36: 'auto_ping_restart_on_any_traffic: false' is not supported: "
+		 "whatever is received counts as life"},
+		{"enable_rfc6455: false",
+		 "4:18: 'enable_rfc6455: false' " RFC6455 "is the WebSocket that is "
+		 "spoken"},
+		{"enable_hybi10: true",
+		 "4:17: 'enable_hybi10: true' " RFC6455 "is the WebSocket that is "
+		 "spoken"},
+		{"validate_utf8: false",
+		 "4:17: 'validate_utf8: false' " RFC6455 "demands it"},
+		{"mask_server_frames: true",
+		 "4:22: 'mask_server_frames: true' " RFC6455 "forbids it"},
+		{"require_masked_client_frames: false",
+		 "4:32: 'require_masked_client_frames: false' " RFC6455 "demands it"},
+		{"apply_mask: false", "4:14: 'apply_mask: false' " RFC6455 "demands it"},
+		{"tcp_nodelay: false",
+		 "4:15: 'tcp_nodelay: false' is not supported: messages are sent "
+		 "together already, and without delay"},
+		{"require_websocket_subprotocol: false",
+		 "4:33: 'require_websocket_subprotocol: false' is not supported: the "
+		 "subprotocol says which serializer is spoken"},
+		{"show_server_version: true",
+		 "4:23: 'show_server_version: true' is not supported yet: say false or "
+		 "leave it out"},
+		{"compression: {deflate: {}}",
+		 "4:15: 'compression' is not supported yet: leave it out"},
+		{"enable_flash_policy: true",
+		 "4:23: 'enable_flash_policy: true' is not supported yet: say false or "
+		 "leave it out"},
+		{"flash_policy: x",
+		 "4:16: 'flash_policy' is not supported yet: leave it out"},
+		{"max_mesage_size: 1",
+		 "4:2: unknown key 'max_mesage_size' in options (did you mean "
+		 "'max_message_size'?)"},
+		{"something: 1",
+		 "4:2: unknown key 'something' in options, expected 'max_message_size', "
+		 "'max_connections', 'allowed_origins', 'allow_null_origin', "
+		 "'auto_ping_interval', 'auto_ping_timeout', 'open_handshake_timeout' or "
+		 "'close_handshake_timeout'"},
+	};
+
+	refuse_all(rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
+}
+
+static void errors_in_auth(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{"cryptosign: {type: static",
+		 "4:21: 'type': 'static' is not supported yet; expected 'dynamic'"},
+		{"cryptosign: {type: function",
+		 "4:21: 'type': 'function' is not supported yet; expected 'dynamic'"},
+		{"cryptosign: {type: magic",
+		 "4:21: 'type': expected 'dynamic', not 'magic'"},
+		{"cryptosign: {type: dynamic",
+		 "4:14: cryptosign needs the key 'authenticator'"},
+		{"cryptosign: {authenticator: authd",
+		 "4:14: cryptosign needs the key 'type'"},
+		{"cryptosign: {type: dynamic, authenticator: other",
+		 "4:45: there is no authenticator 'other'; 'authenticators' at the top "
+		 "of the file must have it, with its socket"},
+		{"cryptosign: {type: dynamic, authenticator-realm: r",
+		 "4:51: 'authenticator-realm' has no counterpart: an authenticator is a "
+		 "process with a socket, not a session in a realm"},
+		{"cryptosign: {principals: {}",
+		 "4:27: 'principals' are not kept here: give them to authd, by authctl "
+		 "principal add"},
+		{"cryptosign: {trustroots: {}",
+		 "4:27: 'trustroots' is not supported yet: leave it out"},
+		{"anonymous: {type: dynamic",
+		 "4:20: 'type': 'dynamic' is not supported yet; expected 'static'"},
+		{"anonymous: {type: static", "4:13: anonymous needs the key 'role'"},
+		{"anonymous: {role: user", "4:13: anonymous needs the key 'type'"},
+		{"anonymous: {type: static, role: nobody",
+		 "4:34: no realm has a role 'nobody'"},
+		{"anonymous: {type: static, role: user, realm: realm2",
+		 "4:47: there is no realm 'realm2' in 'realms'"},
+		{"anonymous: {type: static, role: nobody, realm: realm1",
+		 "4:34: the realm 'realm1' has no role 'nobody'"},
+		{"anonymous: {type: static, role: \"\\e[1m\"",
+		 "4:34: no realm has a role '\\x1b[1m'"},
+		{"anonymous: {authid: x",
+		 "4:22: 'authid' is not supported: each anonymous session gets an authid "
+		 "of its own"},
+		{"ticket: {", "4:10: 'ticket' is not supported yet: leave it out"},
+		{"wampcra: {", "4:11: 'wampcra' is not supported yet: leave it out"},
+		{"scram: {", "4:9: 'scram' is not supported yet: leave it out"},
+		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},
+		{"cookie: {", "4:10: 'cookie' is not supported yet: leave it out"},
+		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign' or "
+			     "'anonymous'"},
+	};
+
+	refuse_all(rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
+	refuse(IN_AUTH "}}]", "3:14: nobody could log in here: 'auth' needs cryptosign "
+			      "or anonymous");
+}
+
+static void errors_in_authenticators(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		{"a: {}", "4:4: the authenticator needs the key 'socket'"},
+		{"a: {socket: ''}", "4:13: 'socket': expected a text, not an empty text"},
+		{"a b: {socket: s}", "4:1: " AN_ID},
+		{"a: {socket: s}, a: {socket: t}",
+		 "4:17: 'a' is there twice in 'authenticators'"},
+		{"a: {socket: s, require_features: [magic]}",
+		 "4:35: 'require_features': expected 'revoke', not 'magic'"},
+		{"a: {socket: s, allow_users: []}",
+		 "4:29: 'allow_users': expected 1 to 64 elements, not 0"},
+		{"a: {socket: s, allow_users: [0, no such]}",
+		 "4:33: there is no user 'no\\x20such' on this system"},
+		{"a: {socket: s, timeout: 9}",
+		 "4:25: 'timeout': expected milliseconds from 10 ms to 1 min" MS "'9'"},
+		{"a: {socket: s, timeout: 61 s}",
+		 "4:25: 'timeout': expected milliseconds from 10 ms to 1 min" MS
+		 "'61\\x20s'"},
+	};
+	char text[2048];
+
+	refuse_all(rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n", "}");
+	refuse("authenticators: [{socket: s}]",
+	       "1:17: 'authenticators': expected a map of names, not a list");
+	snprintf(text, sizeof(text), "authenticators: {a: {socket: %0108d}}", 0);
+	refuse(text, "1:30: 'socket': the system allows a socket's name at most 107 "
+		     "bytes");
+	snprintf(text, sizeof(text), "authenticators: {%065d: {socket: s}}", 0);
+	refuse(text, "1:18: " AN_ID);
+}
+
+static void errors_in_limits(void **state)
+{
+	(void)state;
+#define BYTES " (or with KiB, MiB, GiB), not "
+	static const struct row rows[] = {
+		{"queue_size: 4095", "4:22: 'queue_size': expected a number of bytes "
+				     "from 4 KiB to 1 GiB" BYTES "'4095'"},
+		{"queued_total: 1",
+		 "4:24: 'queued_total': expected a number of bytes from 1 MiB to 1024 "
+		 "GiB" BYTES "'1'"},
+		{"incomplete_total: 2 TiB",
+		 "4:28: 'incomplete_total': expected a number of bytes from 1 MiB to "
+		 "1024 GiB" BYTES "'2\\x20TiB'"},
+		{"mailbox_high: 0",
+		 "4:24: 'mailbox_high': expected a number of bytes from 4 KiB to 1 "
+		 "GiB" BYTES "'0'"},
+		{"mailbox_low: 0",
+		 "4:23: 'mailbox_low': expected a number of bytes from 1 KiB to 1 "
+		 "GiB" BYTES "'0'"},
+		{"mailbox_low: 8 MiB",
+		 "4:23: 'mailbox_low' is 8388608 bytes, but must be less than "
+		 "'mailbox_high', which is 8388608"},
+		{"mailbox_high: 1 MiB",
+		 "4:9: 'mailbox_low' is 2097152 bytes, but must be less than "
+		 "'mailbox_high', which is 1048576"},
+		{"hold_queue: 0",
+		 "4:22: 'hold_queue': expected an integer from 1 to 1000000, not '0'"},
+		{"hold_timeout: 0",
+		 "4:24: 'hold_timeout': expected milliseconds from 100 ms to 1 min" MS
+		 "'0'"},
+		{"pending_calls: 0",
+		 "4:25: 'pending_calls': expected an integer from 1 to 10000000, not "
+		 "'0'"},
+		{"session_subscriptions: 0",
+		 "4:33: 'session_subscriptions': expected an integer from 1 to 10000000, "
+		 "not '0'"},
+		{"session_registrations: 0",
+		 "4:33: 'session_registrations': expected an integer from 1 to 10000000, "
+		 "not '0'"},
+		{"memory: 1",
+		 "4:10: unknown key 'memory' in limits, expected 'queue_size', "
+		 "'queued_total', 'incomplete_total', 'mailbox_high', 'mailbox_low', "
+		 "'hold_queue', 'hold_timeout', 'pending_calls', 'session_subscriptions' "
+		 "or 'session_registrations'"},
+		{"incomplete_total: 3 MiB}\nthreads: 4\n#",
+		 "4:28: 'incomplete_total' must be at least 4194304 bytes: each of 4 "
+		 "threads gets its part, and a transport's max_message_size is "
+		 "1048576"},
+	};
+
+	refuse_all(rows, ARRAY_LEN(rows), EVERYTHING "limits: {", "}");
+	accept(EVERYTHING "limits: {incomplete_total: 4 MiB}\nthreads: 4");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(crossbars_node),
+		cmocka_unit_test(errors_at_the_top),
+		cmocka_unit_test(errors_in_realms),
+		cmocka_unit_test(errors_in_permissions),
+		cmocka_unit_test(errors_in_transports),
+		cmocka_unit_test(errors_between_transports),
+		cmocka_unit_test(errors_in_endpoints),
+		cmocka_unit_test(errors_in_options),
+		cmocka_unit_test(errors_in_auth),
+		cmocka_unit_test(errors_in_authenticators),
+		cmocka_unit_test(errors_in_limits),
+	};
+
+	return cmocka_run_group_tests_name("config_errors", tests, NULL, end);
+}

@@ -142,8 +142,9 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: bench deps clients demo run integ check check-long install uninstall
+.PHONY: bench benches deps clients demo run integ check check-long install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
+benches: $(BENCHES) ## build wampbench and relay
 tools: $(TOOLS) ## build the test programs that are no unit tests
 
 units: $(UNITS) ## build the unit tests

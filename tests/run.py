@@ -133,6 +133,8 @@ def check():
         Stage("unit-release", unit("release")),
         Stage("unit-asan", unit("asan"), minutes=6),
         Stage("replay-asan", make("replay", mode="asan")),
+        Stage("bench", make("benches"), [*PYTEST[:-1], "-n", "2", "tests/bench"]),
+        Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),
         integration("release", "-m", "not long"),
         integration("asan", "-m", "not long"),
         integration("tsan", "-m", "not long", "-k", "not 1thread"),

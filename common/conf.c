@@ -584,7 +584,8 @@ static int fail_unknown_key(struct conf *c, const struct conf_table *t,
 			    const struct conf_node *key)
 {
 	const char *known[65], *nearest = NULL;
-	size_t n_known = 0, distance = 3; /* further away it is no slip */
+	/* one slip in three letters, two at most; further away it is another word */
+	size_t n_known = 0, distance = min_size(strlen(key->text) / 3, 2) + 1;
 
 	for (size_t i = 0; i < t->n_keys; i++) {
 		const char *name = t->keys[i].name;

@@ -346,7 +346,8 @@ static void errors_in_endpoints(void **state)
 		 "4:30: a mode is three octal digits, as \"0660\": who may read and "
 		 "write"},
 		{"type: unix, path: /a, host: x",
-		 "4:24: unknown key 'host' in the endpoint (did you mean 'port'?)"},
+		 "4:24: unknown key 'host' in the endpoint, expected 'type', 'port', "
+		 "'interface', 'version', 'path' or 'mode'"},
 	};
 	char text[2048];
 

@@ -20,8 +20,8 @@ enum {
 	 * with many of them it pays to queue more for each before that.
 	 */
 	OUTPUT_PER_TURN = 256 * 1024, /* bytes */
-	OUTPUT_PER_CONN = 4 * 1024,   /* bytes */
-	FLUSH_NS_PER_CONN = 3000,
+	OUTPUT_PER_CONN = 32 * 1024,  /* bytes */
+	FLUSH_NS_PER_CONN = 6000,
 	OUT_MAX = 80 << 20, /* the largest payload, transcoded, and its envelope */
 	DECODED_MAX = 16 << 20,
 	REVOCATIONS_MAX = 4096,

@@ -22,7 +22,7 @@
 
 static void on_event(evutil_socket_t fd, short what, void *arg);
 
-/* --- names ------------------------------------------------------------------------- */
+/* --- names --- */
 
 const char *conn_end_str(enum conn_end end)
 {
@@ -98,7 +98,7 @@ struct sock_name conn_peer_name(const struct conn *c)
 	return sock_peer_name(c->fd);
 }
 
-/* --- states ------------------------------------------------------------------------ */
+/* --- states --- */
 
 static bool allowed(enum conn_state from, enum conn_state to)
 {
@@ -213,7 +213,7 @@ void conn_arm(struct conn *c)
 		conn_kill(c, CONN_END_NOMEM);
 }
 
-/* --- birth and death --------------------------------------------------------------- */
+/* --- birth and death --- */
 
 static void count_down(const struct conn_conf *conf)
 {
@@ -261,7 +261,7 @@ void conn_free(struct conn *c)
 	free(c);
 }
 
-/* --- deadlines --------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 /* The next ping, counted from the last sign of life. */
 static void await_silence(struct conn *c)
@@ -341,7 +341,7 @@ static void sign_of_life(struct conn *c)
 	}
 }
 
-/* --- reading ----------------------------------------------------------------------- */
+/* --- reading --- */
 
 static size_t memory_in(const struct conn *c)
 {
@@ -437,7 +437,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	net_turn_check(n);
 }
 
-/* --- what the WebSocket stream says ------------------------------------------------ */
+/* --- what the WebSocket stream says --- */
 
 size_t conn_ws_limit(const struct conn *c)
 {
@@ -498,7 +498,7 @@ void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
 		conn_finish(c);
 }
 
-/* --- from above -------------------------------------------------------------------- */
+/* --- from above --- */
 
 void conn_established(struct conn *c)
 {

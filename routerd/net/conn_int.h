@@ -58,7 +58,7 @@ struct conn {
 	alignas(16) uint8_t user[]; /* handler->user_size bytes */
 };
 
-/* --- conn.c ------------------------------------------------------------------------ */
+/* --- conn.c --- */
 
 /* The only one that changes the state. */
 void conn_set_state(struct conn *c, enum conn_state to);
@@ -90,7 +90,7 @@ void conn_free(struct conn *c);
 /* A deadline of c passed. */
 void conn_deadline_passed(struct conn *c);
 
-/* --- conn_http.c ------------------------------------------------------------------- */
+/* --- conn_http.c --- */
 
 /* Bytes of the request arrived. */
 void conn_http_input(struct conn *c, struct slice bytes);
@@ -99,7 +99,7 @@ void conn_http_input(struct conn *c, struct slice bytes);
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
 		      enum conn_end end);
 
-/* --- conn_out.c -------------------------------------------------------------------- */
+/* --- conn_out.c --- */
 
 /* Queues bytes of ours, whatever the limit; false: no memory, and c is dead. */
 bool conn_push(struct conn *c, struct slice bytes);
@@ -116,7 +116,7 @@ void conn_out_fini(struct conn *c);
  */
 bool conn_flush(struct conn *c) MUSTCHECK;
 
-/* --- for ws.c ---------------------------------------------------------------------- */
+/* --- for ws.c --- */
 
 /* The most that a message may have now; WS_DISCARD: data is not wanted any more. */
 #define WS_DISCARD SIZE_MAX
@@ -133,7 +133,7 @@ void conn_ws_close(struct conn *c, uint16_t code, struct slice reason);
 /* The peer broke a rule: code is for our Close, why for the log. Nothing follows. */
 void conn_ws_fail(struct conn *c, uint16_t code, const char *why);
 
-/* --- net.c ------------------------------------------------------------------------- */
+/* --- net.c --- */
 
 /* Sets or moves the deadline of c to so many milliseconds from now. */
 void net_set_deadline(struct net *n, struct conn *c, uint64_t after_ms);

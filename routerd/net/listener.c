@@ -30,7 +30,7 @@ struct listener {
 	struct log_rate log_rate;
 };
 
-/* --- accepting --------------------------------------------------------------------- */
+/* --- accepting --- */
 
 static bool may_log(struct listener *l, unsigned *dropped_out)
 {
@@ -106,7 +106,7 @@ static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
 	}
 }
 
-/* --- opening ----------------------------------------------------------------------- */
+/* --- opening --- */
 
 static void log_failure(const struct listener_conf *conf, int err)
 {
@@ -207,7 +207,7 @@ void listener_free(struct listener **lp)
 	free(l);
 }
 
-/* --- questions --------------------------------------------------------------------- */
+/* --- questions --- */
 
 _Atomic uint32_t *listener_live(struct listener *l)
 {

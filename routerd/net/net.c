@@ -26,7 +26,7 @@ const char *net_counter_name(enum net_counter which)
 	return names[which];
 }
 
-/* --- deadlines --------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static void tick_at(struct net *n, uint64_t due_ms)
 {
@@ -69,7 +69,7 @@ bool net_may_log(struct net *n, unsigned *dropped_out)
 	return log_rate_ok(&n->log_rate, loop_now_ms(n->loop), dropped_out);
 }
 
-/* --- beginning and end ------------------------------------------------------------- */
+/* --- beginning and end --- */
 
 int net_init(struct net *n, struct loop *loop, const char *name,
 	     const struct net_limits *limits)
@@ -128,11 +128,12 @@ void net_fini(struct net *n)
 	ASSERT(n->conns == 0 && n->out.memory == 0 && n->incomplete_bytes == 0);
 	timer_disarm(&n->tick);
 	ws_pool_fini(&n->ws);
+	outq_pool_fini(&n->out);
 	free(n->scratch);
 	n->scratch = NULL;
 }
 
-/* --- turns ------------------------------------------------------------------------- */
+/* --- turns --- */
 
 void net_turn_begin(struct net *n)
 {

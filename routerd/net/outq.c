@@ -31,6 +31,10 @@ enum {
 	 * each further one is twice as large as the last. */
 	FIRST_ALLOC = 512,
 	MAX_ALLOC = 4096,
+
+	/* chunks kept for use again: at most 1 MiB a thread */
+	SPARE_REFS = 8192,
+	SPARE_FIRST = 1024,
 };
 
 void outq_pool_init(struct outq_pool *p)
@@ -38,7 +42,7 @@ void outq_pool_init(struct outq_pool *p)
 	*p = (struct outq_pool){.memory = 0};
 }
 
-/* --- shared buffers ---------------------------------------------------------------- */
+/* --- shared buffers --- */
 
 static size_t shared_memory(const struct outq_shared *s)
 {
@@ -84,7 +88,62 @@ static void shared_drop(struct outq_pool *p, struct outq_shared *s)
 	free(s);
 }
 
-/* --- the queue --------------------------------------------------------------------- */
+/* --- chunks --- */
+
+/* With room for this many bytes of copies; 0: a reference. NULL: no memory. */
+static struct outq_chunk *chunk_new(struct outq_pool *p, size_t cap)
+{
+	struct outq_chunk *c = NULL;
+
+	if (cap == 0 && p->spare_refs != NULL) {
+		c = p->spare_refs;
+		p->spare_refs = c->next;
+		p->n_spare_refs--;
+	} else if (cap == FIRST_ALLOC - sizeof(*c) && p->spare_first != NULL) {
+		c = p->spare_first;
+		p->spare_first = c->next;
+		p->n_spare_first--;
+	} else {
+		c = malloc(sizeof(*c) + cap);
+	}
+	if (c != NULL)
+		*c = (struct outq_chunk){.cap = cap};
+	return c;
+}
+
+static void chunk_free(struct outq_pool *p, struct outq_chunk *c)
+{
+	if (c->cap == 0 && p->n_spare_refs < SPARE_REFS) {
+		c->next = p->spare_refs;
+		p->spare_refs = c;
+		p->n_spare_refs++;
+	} else if (c->cap == FIRST_ALLOC - sizeof(*c) && p->n_spare_first < SPARE_FIRST) {
+		c->next = p->spare_first;
+		p->spare_first = c;
+		p->n_spare_first++;
+	} else {
+		free(c);
+	}
+}
+
+static void free_list(struct outq_chunk *c)
+{
+	while (c != NULL) {
+		struct outq_chunk *next = c->next;
+
+		free(c);
+		c = next;
+	}
+}
+
+void outq_pool_fini(struct outq_pool *p)
+{
+	free_list(p->spare_refs);
+	free_list(p->spare_first);
+	outq_pool_init(p);
+}
+
+/* --- the queue --- */
 
 void outq_init(struct outq *q)
 {
@@ -116,7 +175,7 @@ static void remove_first(struct outq *q, struct outq_pool *p)
 		q->last = NULL;
 	if (c->shared != NULL)
 		shared_drop(p, c->shared);
-	free(c);
+	chunk_free(p, c);
 }
 
 void outq_fini(struct outq *q, struct outq_pool *p)
@@ -145,10 +204,9 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 
 		if (bytes.len > cap)
 			cap = bytes.len;
-		c = malloc(sizeof(*c) + cap);
+		c = chunk_new(p, cap);
 		if (c == NULL)
 			return E_NOMEM;
-		*c = (struct outq_chunk){.cap = cap};
 		append(q, p, c);
 	}
 	memcpy(c->data + c->end, bytes.p, bytes.len);
@@ -170,12 +228,13 @@ int outq_push_shared(struct outq *q, struct outq_pool *p, struct shared_buf *byt
 	s = shared_take(p, bytes);
 	if (s == NULL)
 		return E_NOMEM;
-	c = malloc(sizeof(*c));
+	c = chunk_new(p, 0);
 	if (c == NULL) {
 		shared_drop(p, s);
 		return E_NOMEM;
 	}
-	*c = (struct outq_chunk){.shared = s, .end = s->bytes->len};
+	c->shared = s;
+	c->end = s->bytes->len;
 	append(q, p, c);
 	return 0;
 }

@@ -29,6 +29,10 @@ struct outq_pool {
 	size_t memory;
 	struct outq_shared *recent[OUTQ_RECENT]; /* shared buffers pushed last */
 	unsigned next_recent;
+	/* Chunks of the two usual kinds, for use again: those of a fan-out come and go by
+	 * the thousand. Bounded. */
+	struct outq_chunk *spare_refs, *spare_first;
+	unsigned n_spare_refs, n_spare_first;
 };
 
 struct outq {
@@ -37,6 +41,8 @@ struct outq {
 };
 
 void outq_pool_init(struct outq_pool *p);
+/* When all queues are empty. */
+void outq_pool_fini(struct outq_pool *p);
 
 /* All zero is an empty queue, too. */
 void outq_init(struct outq *q);

@@ -50,7 +50,7 @@ struct ws_reader {
 	struct buf payload;
 };
 
-/* --- readers ----------------------------------------------------------------------- */
+/* --- readers --- */
 
 static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 {
@@ -139,7 +139,7 @@ static void pool_give(struct ws_pool *p, struct ws_reader *r)
 	p->n_free++;
 }
 
-/* --- frames ------------------------------------------------------------------------ */
+/* --- frames --- */
 
 /* What a step says about going on. */
 enum step {

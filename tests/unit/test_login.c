@@ -130,6 +130,18 @@ static struct post *posted(enum post_type type)
 	return NULL;
 }
 
+/* The same where there must be one. */
+static const struct post *must_have_posted(enum post_type type)
+{
+	const struct post *p = posted(type);
+
+	assert_non_null(p);
+	if (p == NULL) /* for the compiler, which does not know that assert_non_null ends
+			  the test */
+		abort();
+	return p;
+}
+
 static void drop_posts(void)
 {
 	while (n_posts > 0)
@@ -346,7 +358,8 @@ static void test_a_good_login(void **state)
 	verify();
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	assert_non_null(posted(POST_JOIN));
-	assert_true(slice_eq_str(posted(POST_JOIN)->identity->pubkey, w.pk_hex));
+	assert_true(
+		slice_eq_str(must_have_posted(POST_JOIN)->identity->pubkey, w.pk_hex));
 	owner_says(POST_JOINED, NULL);
 	assert_int_equal(w.conn.peer.state, PEER_JOINED);
 	assert_true(w.conn.established);
@@ -480,7 +493,7 @@ static void test_gone_while_joining(void **state)
 	old = peers_ref(&w.peers, &w.conn.peer);
 	client_gone(CONN_END_LOST);
 	assert_non_null(posted(POST_GONE));
-	assert_true(session_ref_eq(posted(POST_GONE)->session, old));
+	assert_true(session_ref_eq(must_have_posted(POST_GONE)->session, old));
 	connect_client();
 	peers_post(&w.peers, &(struct post){.type = POST_JOINED, .session = old});
 	assert_int_equal(w.conn.peer.state, PEER_NEW);

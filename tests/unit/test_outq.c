@@ -46,6 +46,7 @@ static void test_small_messages_collect(void **state)
 	assert_true(outq_empty(&q));
 	assert_int_equal(q.memory, 0);
 	assert_int_equal(pool.memory, 0);
+	outq_pool_fini(&pool);
 }
 
 static void test_shared_counts_once(void **state)
@@ -76,6 +77,7 @@ static void test_shared_counts_once(void **state)
 	assert_true(pool.memory >= LEN);
 	outq_fini(&q[0], &pool);
 	shared_buf_unref(&b);
+	outq_pool_fini(&pool);
 }
 
 static void test_small_shared_is_copied(void **state)
@@ -91,6 +93,7 @@ static void test_small_shared_is_copied(void **state)
 	assert_int_equal(atomic_load(&b->refs), 1);
 	outq_fini(&q, &pool);
 	shared_buf_unref(&b);
+	outq_pool_fini(&pool);
 }
 
 /* More buffers than the pool remembers: counted more than once, but never less. */
@@ -118,6 +121,7 @@ static void test_many_shared(void **state)
 		assert_int_equal(atomic_load(&b[i]->refs), 1);
 		shared_buf_unref(&b[i]);
 	}
+	outq_pool_fini(&pool);
 }
 
 /* Whatever is pushed comes out in order, however it is taken. */
@@ -171,6 +175,7 @@ static void test_order_under_partial_writes(void **state)
 	assert_int_equal(taken, expected.len);
 	assert_int_equal(pool.memory, 0);
 	buf_fini(&expected);
+	outq_pool_fini(&pool);
 }
 
 int main(void)

@@ -1,13 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# chroot.sh bookworm|trixie [COMMAND...] - types the README's two commands into an empty Debian
-# made by debootstrap: `make demo` and `make check` by default. Needs root. The empty system is
-# kept in build/chroot/ for the next time; what the commands did to it is not.
+# chroot.sh bookworm|trixie [COMMAND...] - types the README's commands (or others) into an empty
+# Debian made by debootstrap. Needs root. The empty system is kept in build/chroot/ for the next
+# time; what the commands did to it is not.
 set -eu
 cd "$(dirname "$0")/.."
 suite=$1
 shift
-[ $# -gt 0 ] || set -- 'make demo' 'make check'
+if [ $# = 0 ]; then
+	# an indented line that begins with apt-get is a command for a shell
+	demo=$(sed -n 's/^    \(apt-get .*make demo\)$/\1/p' README.md)
+	check=$(sed -n 's/^    \(apt-get .*make check\)$/\1/p' README.md)
+	set -- "$demo" "$check"
+fi
 
 if [ "$(id -u)" != 0 ]; then
 	echo "chroot.sh: only root can do this" >&2
@@ -32,6 +37,7 @@ chmod 755 "$root"
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$empty"
 git clone -q . "$root/root/src"
+rm -rf "$root/var/lib/apt/lists"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 # what lets this machine reach package registries, wherever they are
 ca=/etc/ssl/certs/ca-certificates.crt
@@ -52,4 +58,4 @@ unshare --mount --pid --fork --kill-child sh -eu -c '
 			npm_config_cafile=/etc/host-ca.crt \
 			sh -c "cd /root/src && $command"
 	done
-' sh 'apt-get -qq update && apt-get install -yqq make git >/dev/null' "$@"
+' sh "$@"

@@ -33,9 +33,9 @@ if [ ! -e "$empty" ]; then
 fi
 
 root=$(mktemp -d)
-chmod 755 "$root"
 trap 'rm -rf --one-file-system "$root"' EXIT
 tar -C "$root" -xf "$empty"
+chmod 755 "$root" # for the user that apt downloads as
 git clone -q . "$root/root/src"
 rm -rf "$root/var/lib/apt/lists"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"

@@ -173,8 +173,9 @@ class Daemon:
         self.process = None
 
     def check_log(self):
-        bad = BAD_LOG.search(self.log())
-        assert not bad, f"{self.name} logged {bad.group()!r}:\n{self.log()[bad.start() - 500:][:6000]}"
+        log = self.log()
+        bad = BAD_LOG.search(log)
+        assert not bad, f"{self.name} logged:\n{log[max(0, bad.start() - 500):bad.start() + 8000]}"
 
     # --- what /proc says ---
 

@@ -199,7 +199,8 @@ def sanitizer_env():
     env = {
         "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
         "UBSAN_OPTIONS": "print_stacktrace=1",
-        "TSAN_OPTIONS": "halt_on_error=0 exitcode=66 second_deadlock_stack=1",
+        "TSAN_OPTIONS": "halt_on_error=0 exitcode=66 second_deadlock_stack=1"
+                        f" suppressions={ROOT / 'tests/tsan.supp'}",
     }
     return {k: v for k, v in env.items() if k not in os.environ}
 

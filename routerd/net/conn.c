@@ -479,7 +479,11 @@ static bool say_close(struct conn *c, uint16_t code, struct slice reason,
 void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
 {
 	(void)reason;
-	/* RFC 6455, 5.5.1: the answer typically echoes the code */
+	/* RFC 6455, 5.5.1: the answer typically echoes the code. Where there is none,
+	 * 1000 says what happened: to an empty answer autobahn-js reports a lost
+	 * connection. */
+	if (code == 0)
+		code = WS_CLOSE_NORMAL;
 	if (say_close(c, code, slice_of(NULL, 0), CONN_END_PEER))
 		conn_finish(c);
 }

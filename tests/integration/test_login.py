@@ -1,16 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logins by cryptosign through authd, and anonymous ones."""
+"""Logins by cryptosign, through authd and through the example of an authenticator of one's own; and
+anonymous ones."""
 
 import re
+import sys
 
 import nacl.signing
 import peers
 import pytest
 import rawclient
 from rawclient import ABORT, AUTHENTICATE, CHALLENGE, SERIALIZERS, Aborted
-from utils import Key
+from utils import ROOT, Daemon, Key
 
 AUTHID = "client01@example.com"
+KIT = ROOT / "etc/examples/authenticator"
+EXAMPLES_KEY = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
+
+
+def start_example(folder, daemons, key):
+    """The example as it is shipped, but that client01 has a key whose private half we know."""
+    text = (KIT / "example.py").read_text()
+    assert EXAMPLES_KEY in text
+    (folder / "example.py").write_text(text.replace(EXAMPLES_KEY, key.public))
+    example = Daemon("example", [sys.executable, "example.py", "authd.sock"], folder, env={"PYTHONPATH": str(KIT)},
+                     wrap=False)
+    daemons.append(example)
+    example.start()
+
+
+@pytest.fixture(params=["authd-1thread", "authd-4threads", "example-4threads"])
+def login_routerd(request, folder, daemons, start_authd, start_routerd, known_key):
+    """A router, and an authenticator to which known_key is client01@example.com."""
+    authenticator, threads = request.param.split("-")
+    if authenticator == "authd":
+        start_authd().add(AUTHID, known_key, extra={"foo": 23})
+    else:
+        start_example(folder, daemons, known_key)
+    return start_routerd(threads=int(threads[0]))
 
 
 def refused(client, **kw):

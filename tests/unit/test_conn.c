@@ -472,7 +472,7 @@ static void test_peer_closes_without_code(void **state)
 	(void)join();
 	put_frame(0x88, "", 0);
 	turns();
-	EXPECT("\x88\x00", true);
+	EXPECT("\x88\x02\x03\xe8", true); /* 1000 */
 }
 
 static void test_we_close(void **state)

@@ -35,4 +35,4 @@ def authenticate(realm, authid, details):
 
 
 if __name__ == "__main__":
-    wampauth.serve(sys.argv[1] if len(sys.argv) > 1 else "/run/authd/authd.sock", authenticate)
+    wampauth.serve(sys.argv[1] if len(sys.argv) > 1 else "/run/authd/auth.sock", authenticate)

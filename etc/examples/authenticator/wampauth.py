@@ -9,7 +9,7 @@
                     "pubkey": "545efb0a..."}
         raise wampauth.Error("com.example.no_such_user", "who are you?")
 
-    wampauth.serve("/run/authd/authd.sock", authenticate)
+    wampauth.serve("/run/authd/auth.sock", authenticate)
 
 It needs the standard library and msgpack (Debian: python3-msgpack). The protocol is described
 in proto/auth-protocol.md. Each request runs in a thread of a pool, so the function may take its

@@ -22,7 +22,7 @@ RPC = ["rpc", "--senders", 4, "--window", 8, "--receivers", 2]
 FAN = ["pubsub", "--receivers", 1000]
 
 
-@dataclass
+@dataclass(eq=False)
 class Row:
     """What is measured: mode and arguments of wampbench, and what is to be reached."""
 
@@ -45,7 +45,7 @@ ROWS = [
     Row("fan-out to 1000, one at a time, 16 B", FAN, ratio=1.2),
     Row("fan-out to 1000, 32 in flight, 16 B", [*FAN, "--window", 32], ratio=1.8),
     Row("fan-out to 1000, 32 in flight, 1 KiB", [*FAN, "--window", 32, "--size", 1024], ratio=1.5),
-    Row("cryptosign login through authd, 64 at once", ["login", "--window", 64], login=True, most=[110, 25]),
+    Row("cryptosign login, 64 at once", ["login", "--window", 64], login=True, most=[110, 25]),
     Row("idle session with one subscription", ["idle", "--count", 10000, "--window", 64, "--warmup", 0,
                                                "--seconds", 0.1],
         figure="session_kib", most=[2], unit="KiB", timed=False),

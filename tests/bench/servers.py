@@ -7,6 +7,7 @@ anonymous logins on WebSocket and RawSocket, TCP and a Unix socket, and one core
 
 import json
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -35,6 +36,7 @@ class Server:
 
     name = ""
     path = "/ws"
+    max_sessions = 10000
 
     def __init__(self, core):
         self.core = core
@@ -43,7 +45,6 @@ class Server:
         self.port = free_port()
         self.raw_port = free_port()
         self.socket = self.folder / "r.sock"
-        self.key = None  # a private key's file, for cryptosign
 
     def __enter__(self):
         try:
@@ -64,6 +65,12 @@ class Server:
                 process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def in_child(self):
+        """Its core, and descriptors for those routers that do not ask for them themselves."""
+        os.sched_setaffinity(0, {self.core})
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
     def spawn(self, argv, ready=None, seconds=10, env=None):
         """Pinned to the router's core; returns when its log says that it is ready."""
         log = self.folder / f"log{len(self.processes)}"
@@ -71,7 +78,7 @@ class Server:
             process = subprocess.Popen(
                 [str(a) for a in argv], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=f, stderr=f,
                 env={**os.environ, **(env or {})},
-                preexec_fn=lambda: os.sched_setaffinity(0, {self.core}))
+                preexec_fn=self.in_child)
         self.processes.append(process)
         deadline = time.monotonic() + seconds
         while ready and ready not in log.read_text(errors="replace"):
@@ -97,12 +104,13 @@ class Server:
     def pids(self):
         """With those that the processes started."""
         found = [p.pid for p in self.processes]
-        for pid in found:
+        for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+                parent = int(stat.read_text().rsplit(")", 1)[1].split()[1])
             except OSError:
-                pass
+                continue
+            if parent in found:
+                found.append(int(stat.parent.name))
         return found
 
     # --- to be said by each router ---
@@ -110,7 +118,8 @@ class Server:
     def start(self):
         raise NotImplementedError
 
-    def version(self):
+    @classmethod
+    def version(cls):
         return ""
 
     def where(self, transport):
@@ -122,8 +131,8 @@ class Server:
         return ["--unix", str(self.socket), "--framing", "rawsocket"]
 
     def login(self):
-        """wampbench's arguments for a cryptosign login."""
-        raise Unsupported("no cryptosign here")
+        """wampbench's arguments for a cryptosign login with the key that start made."""
+        return ["--key", str(self.folder / "key"), "--authid", AUTHID]
 
 
 def run(*argv, cwd=None):
@@ -131,6 +140,25 @@ def run(*argv, cwd=None):
     if done.returncode != 0:
         raise RuntimeError(f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout
+
+
+def make_key(folder):
+    """Writes a private key to the file "key" there; returns the public key in hex."""
+    ctl = BUILD / "authd/authctl"
+    run(ctl, "key", "gen", "-f", "key", cwd=folder)
+    shown = json.loads(run(ctl, "-o", "json", "key", "show", "key", cwd=folder))
+    return next(v for v in _values(shown) if isinstance(v, str) and len(v) == 64)
+
+
+def _values(tree):
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from _values(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _values(value)
+    else:
+        yield tree
 
 
 class Relay(Server):
@@ -141,9 +169,8 @@ class Relay(Server):
         self.spawn([BUILD / "bench/relay", "--tcp", self.port, "--unix", self.socket], "ready")
 
     def login(self):
-        key = self.folder / "key"
-        key.write_bytes(os.urandom(32))
-        return ["--key", str(key), "--authid", AUTHID]
+        (self.folder / "key").write_bytes(os.urandom(32))
+        return super().login()
 
 
 class Routerd(Server):
@@ -181,13 +208,12 @@ class Routerd(Server):
         return path
 
     def start_authd(self):
+        """Makes a key, too, and the principal whose it is."""
         (self.folder / "authd.yaml").write_text(json.dumps({
             "database": "authd.db", "listen": {"path": "authd.sock"}, "admin": {"path": "admin.sock"}}))
         self.spawn([BUILD / "authd/authd", "-c", "authd.yaml"], "ready")
         ctl = [BUILD / "authd/authctl", "--socket", "admin.sock"]
-        run(*ctl, "key", "gen", "-f", "key", cwd=self.folder)
-        shown = json.loads(run(*ctl, "-o", "json", "key", "show", "key", cwd=self.folder))
-        public = next(v for v in _values(shown) if isinstance(v, str) and len(v) == 64)
+        public = make_key(self.folder)
         run(*ctl, "principal", "add", AUTHID, "--realm", "devices", "--role", "device", "--key", public,
             cwd=self.folder)
 
@@ -213,19 +239,6 @@ class Routerd(Server):
             raise Unsupported("this build has no RawSocket")
         return super().where(transport)
 
-    def login(self):
-        return ["--key", str(self.folder / "key"), "--authid", AUTHID]
-
-    def version(self):
-        return run(BUILD / "routerd/routerd", "--version").strip()
-
-
-def _values(tree):
-    if isinstance(tree, dict):
-        for value in tree.values():
-            yield from _values(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _values(value)
-    else:
-        yield tree
+    @classmethod
+    def version(cls):
+        return run(BUILD / "routerd/routerd", "--version").split()[-1]

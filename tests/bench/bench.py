@@ -7,12 +7,14 @@ is only reported: a busy machine misses them all. A wrong answer of a router is 
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import statistics
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 
 from servers import BUILD, Relay, Routerd, Unsupported
@@ -36,6 +38,7 @@ class Row:
     unit: str = "us"
     options: dict = field(default_factory=dict)  # of routerd's listener
     timed: bool = True
+    idle: int = 0  # sessions that are only there
 
 
 ROWS = [
@@ -77,12 +80,32 @@ def wampbench(server, row, args, more=()):
     return json.loads(done.stdout)
 
 
+@contextlib.contextmanager
+def idle_sessions(server, count, args):
+    """They stay until the end, with one subscription each."""
+    if count == 0:
+        yield
+        return
+    holder = subprocess.Popen(
+        [WAMPBENCH, "idle", "--count", str(count), "--window", "64", "--seconds", "3600", *server.where("ws-tcp")],
+        stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {args.client_core}))
+    try:
+        while len(os.listdir(f"/proc/{holder.pid}/fd")) < count:
+            if holder.poll() is not None:
+                raise Wrong(f"{count} idle sessions could not be opened")
+            time.sleep(0.1)
+        yield
+    finally:
+        holder.kill()
+        holder.wait()
+
+
 def measure(kind, row, args, more=()):
     server = kind(args.router_core)
     if kind is Routerd:
         server.with_authd = row.login
         server.options = row.options
-    with server:
+    with server, idle_sessions(server, row.idle, args):
         return wampbench(server, row, args, more)
 
 
@@ -144,26 +167,29 @@ def at_half_rate(args, maximum):
 
 
 def compare(name, base, other, args, most):
-    """How much more CPU a message takes in the second of two situations."""
-    results = {base: [], other: []}
-    for _ in range(args.rounds):
-        for more in (base, other):
-            row = Row(name, more)
-            results[more].append(measure(Routerd, row, args))
-            progress(f"    {value(row, results[more][-1]):8.3f} us")
-    first, second = (statistics.median(r["router_us"][0] for r in results[m]) for m in (base, other))
+    """How much more CPU a message takes in the second of two situations, which are rows."""
+    rows = (base, other)
+    results = ([], [])
+    progress(name)
+    for turn in range(args.rounds):
+        for row, found in zip(rows, results):
+            found.append(measure(Routerd, row, args))
+            progress(f"  {turn + 1}/{args.rounds} {row.name:8} {value(row, found[-1]):8.3f} us")
+    first, second = (statistics.median(value(base, r) for r in found) for found in results)
     yield (f"{name:50}{second:9.3f} {first:9.3f} {second / first:6.2f}  <= {most:<5} {met(second / first <= most)}"
-           " (second column: routerd itself before)")
+           " (second column: routerd without that)")
 
 
 def comparisons(args):
-    fan = (*FAN, "--window", 32, "--serializer", "json")
-    yield from compare("fan-out, JSON to a third of each serializer", fan,
-                       (*fan, "--receiver-serializers", "json,msgpack,cbor"), args, 1.11)
-    for mode, base in (("subscriptions", ("pubsub", "--receivers", 10, "--window", 8)),
-                       ("registrations", tuple(RPC))):
-        yield from compare(f"100,000 {mode} instead of 10", (*base, "--preload", 10),
-                           (*base, "--preload", 100000), args, 1.1)
+    fan = [*FAN, "--window", 32, "--serializer", "json"]
+    small = ["pubsub", "--receivers", 10, "--window", 8]
+    yield from compare("fan-out, JSON to a third of each serializer", Row("one", fan),
+                       Row("three", [*fan, "--receiver-serializers", "json,msgpack,cbor"]), args, 1.11)
+    for name, base in (("subscriptions", small), ("registrations", RPC)):
+        yield from compare(f"100,000 {name} instead of 10", Row("10", [*base, "--preload", 10]),
+                           Row("100,000", [*base, "--preload", 100000]), args, 1.1)
+    yield from compare("10,000 sessions instead of 10", Row("10", RPC, idle=10),
+                       Row("10,000", RPC, idle=10000), args, 1.1)
 
 
 def table(args):

@@ -5,7 +5,7 @@ import math
 from xml.sax.saxutils import escape
 
 COLOURS = ["#9aa0a6", "#1a73e8", "#e8710a", "#188038", "#a142f4", "#d93025"]
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 900, 300, 70, 13, 14, 64
+WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 900, 320, 70, 13, 14, 64
 
 
 def bars(title, names, rows):
@@ -40,9 +40,10 @@ def bars(title, names, rows):
         for i, value in enumerate(line):
             if value:
                 colour = COLOURS[i % len(COLOURS)]
+                text = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
                 out.append(f'<rect x="{LEFT}" y="{y}" width="{max(x(value) - LEFT, 1):.1f}" '
                            f'height="{BAR - 2}" fill="{colour}"/>'
-                           f'<text x="{x(value) + 4:.1f}" y="{y + 10}" font-size="10">{value:.3g}</text>')
+                           f'<text x="{x(value) + 4:.1f}" y="{y + 10}" font-size="10">{text}</text>')
             y += BAR
         y += GAP
     return "\n".join([*out, "</svg>"]) + "\n"

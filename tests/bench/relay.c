@@ -181,8 +181,17 @@ static const uint8_t *read_text(enum format format, const uint8_t **at, size_t *
 
 static uint8_t *put_id(enum format format, uint8_t *p, uint64_t n)
 {
-	if (format == JSON)
-		return p + sprintf((char *)p, "%" PRIu64 ",", n);
+	if (format == JSON) {
+		uint8_t digits[20];
+		unsigned count = 0;
+		do
+			digits[count++] = (uint8_t)('0' + n % 10);
+		while ((n /= 10) > 0);
+		while (count > 0)
+			*p++ = digits[--count];
+		*p++ = ',';
+		return p;
+	}
 	if (n < 24) {
 		*p++ = (uint8_t)n;
 		return p;
@@ -195,8 +204,10 @@ static uint8_t *put_id(enum format format, uint8_t *p, uint64_t n)
 
 static uint8_t *put_type(enum format format, uint8_t *p, unsigned count, unsigned type)
 {
-	if (format == JSON)
-		return p + sprintf((char *)p, "[%u,", type);
+	if (format == JSON) {
+		*p++ = '[';
+		return put_id(format, p, type);
+	}
 	*p++ = (uint8_t)((format == CBOR ? 0x80 : 0x90) | count);
 	if (format == CBOR && type >= 24)
 		*p++ = 0x18;

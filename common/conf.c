@@ -151,7 +151,7 @@ static struct found found(const struct conf_node *n)
 		snprintf(f.text, sizeof(f.text), n->plain ? "nothing" : "an empty text");
 	else
 		snprintf(f.text, sizeof(f.text), "%s'%s'", n->plain ? "" : "the text ",
-			 log_quote(slice_str(n->text)).text);
+			 log_quote_text(slice_str(n->text)).text);
 	return f;
 }
 
@@ -410,7 +410,7 @@ static int read_element_name(struct conf *c, const struct conf_key *k,
 
 		if (strcmp(*other, *name) == 0)
 			return fail_at(c, n->place, "'%s' is there twice in '%s'",
-				       log_quote(slice_str(*name)).text, k->name);
+				       log_quote_text(slice_str(*name)).text, k->name);
 	}
 	return rc == 0 ? remember_place(c, name, n) : rc;
 }
@@ -600,7 +600,7 @@ static int fail_unknown_key(struct conf *c, const struct conf_table *t,
 		distance = edit_distance(key->text, name);
 	}
 	known[n_known] = NULL;
-	struct log_quoted quoted = log_quote(slice_str(key->text));
+	struct log_quoted quoted = log_quote_text(slice_str(key->text));
 	if (nearest != NULL)
 		return fail_at(c, key->place,
 			       "unknown key '%s' in %s (did you mean '%s'?)", quoted.text,
@@ -683,7 +683,7 @@ int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out
 		if (find_user(names->items[i], &uids[i]) != 0)
 			return conf_fail(c, &names->items[i],
 					 "there is no user '%s' on this system",
-					 log_quote(slice_str(names->items[i])).text);
+					 log_quote_text(slice_str(names->items[i])).text);
 	*uids_out = names->count > 0 ? uids : NULL;
 	*n_out = names->count;
 	return 0;

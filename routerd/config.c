@@ -11,6 +11,7 @@
 #include "proto/http.h"
 #include "routerd/config_int.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/un.h>
@@ -116,8 +117,21 @@ static int check_realm_names(struct conf *c, const struct config *cfg)
 				return conf_fail(
 					c, &cfg->realms[i].name,
 					"there is a realm '%s' already",
-					log_quote(slice_str(cfg->realms[i].name)).text);
+					log_quote_text(slice_str(cfg->realms[i].name))
+						.text);
 	return 0;
+}
+
+/* One address can be written in several ways. */
+static bool same_host(const char *a, const char *b)
+{
+	unsigned char x[sizeof(struct in6_addr)], y[sizeof(struct in6_addr)];
+
+	if (inet_pton(AF_INET, a, x) == 1)
+		return inet_pton(AF_INET, b, y) == 1 &&
+		       memcmp(x, y, sizeof(struct in_addr)) == 0;
+	return inet_pton(AF_INET6, a, x) == 1 && inet_pton(AF_INET6, b, y) == 1 &&
+	       memcmp(x, y, sizeof(x)) == 0;
 }
 
 static bool same_address(const struct config_endpoint *a, const struct config_endpoint *b)
@@ -127,7 +141,7 @@ static bool same_address(const struct config_endpoint *a, const struct config_en
 	if (a->type == ENDPOINT_UNIX)
 		return strcmp(a->path, b->path) == 0;
 	return a->port == b->port &&
-	       (a->host == NULL || b->host == NULL || strcmp(a->host, b->host) == 0);
+	       (a->host == NULL || b->host == NULL || same_host(a->host, b->host));
 }
 
 static int check_listeners(struct conf *c, struct config *cfg)
@@ -177,7 +191,7 @@ static int find_authenticator(struct conf *c, const struct config *cfg,
 	return conf_fail(c, &auth->cryptosign.authenticator,
 			 "there is no authenticator '%s'; 'authenticators' at the top of "
 			 "the file must have it, with its socket",
-			 log_quote(slice_str(name)).text);
+			 log_quote_text(slice_str(name)).text);
 }
 
 static bool has_role(const struct config_realm *realm, const char *role)
@@ -199,20 +213,20 @@ static int find_anonymous(struct conf *c, const struct config *cfg,
 		if (i < 0)
 			return conf_fail(c, &auth->anonymous.realm,
 					 "there is no realm '%s' in 'realms'",
-					 log_quote(slice_str(realm)).text);
+					 log_quote_text(slice_str(realm)).text);
 		auth->anonymous.realm_index = i;
 		if (!has_role(&cfg->realms[i], role))
 			return conf_fail(c, &auth->anonymous.role,
 					 "the realm '%s' has no role '%s'",
-					 log_quote(slice_str(realm)).text,
-					 log_quote(slice_str(role)).text);
+					 log_quote_text(slice_str(realm)).text,
+					 log_quote_text(slice_str(role)).text);
 		return 0;
 	}
 	for (size_t i = 0; i < cfg->n_realms && !found; i++)
 		found = has_role(&cfg->realms[i], role);
 	if (!found)
 		return conf_fail(c, &auth->anonymous.role, "no realm has a role '%s'",
-				 log_quote(slice_str(role)).text);
+				 log_quote_text(slice_str(role)).text);
 	return 0;
 }
 

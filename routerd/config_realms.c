@@ -228,7 +228,8 @@ static int check_realm(struct conf *c, void *map)
 				return conf_fail(
 					c, &realm->roles[i].name,
 					"this realm has a role '%s' already",
-					log_quote(slice_str(realm->roles[i].name)).text);
+					log_quote_text(slice_str(realm->roles[i].name))
+						.text);
 	return check_name(c, &realm->name);
 }
 

@@ -280,6 +280,10 @@ static void errors_between_transports(void **state)
 		{ONE("", "type: tcp, port: 1")
 			 ONE("", "type: tcp, interface: 127.0.0.1, port: 1"),
 		 "7:44: " TWICE},
+		/* however it is written */
+		{ONE("", "type: tcp, interface: '::1', port: 1")
+			 ONE("", "type: tcp, interface: '0:0:0::0001', port: 1"),
+		 "7:48: " TWICE},
 		{ONE("", "type: unix, path: /a") ONE("", "type: unix, path: /a"),
 		 "7:23: " TWICE},
 		{ONE("id: a, ", "type: tcp, port: 1")
@@ -291,6 +295,10 @@ static void errors_between_transports(void **state)
 	};
 
 	refuse_all(rows, ARRAY_LEN(rows), REALMS AUTHS "transports:\n", "");
+	accept(REALMS AUTHS
+	       "transports:\n" ONE("", "type: tcp, interface: '::1', port: 1")
+		       ONE("", "type: tcp, interface: '::2', port: 1")
+			       ONE("", "type: tcp, interface: 127.0.0.1, port: 1"));
 	accept(REALMS AUTHS "transports:\n" ONE("", "type: tcp, port: 1")
 		       ONE("", "type: tcp, port: 2") ONE("", "type: unix, path: /a")
 			       ONE("", "type: unix, path: /b"));
@@ -373,7 +381,7 @@ static void errors_in_options(void **state)
 		 "MiB (or with KiB, MiB, GiB), not '0'"},
 		{"max_message_size: 64 MiB",
 		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
-		 "MiB (or with KiB, MiB, GiB), not '64\\x20MiB'"},
+		 "MiB (or with KiB, MiB, GiB), not '64 MiB'"},
 		{"max_connections: 10000001",
 		 "4:19: 'max_connections': expected an integer from 0 to 10000000, not "
 		 "'10000001'"},
@@ -384,7 +392,7 @@ static void errors_in_options(void **state)
 		 "4:19: 'allowed_origins': expected a list, not the text '*'"},
 		{"auto_ping_interval: 25 h",
 		 "4:22: 'auto_ping_interval': expected milliseconds from 0 to 1440 min" MS
-		 "'25\\x20h'"},
+		 "'25 h'"},
 		{"auto_ping_timeout: 0",
 		 "4:21: 'auto_ping_timeout': expected milliseconds from 100 ms to 60 "
 		 "min" MS "'0'"},
@@ -507,12 +515,12 @@ static void errors_in_authenticators(void **state)
 		{"a: {socket: s, allow_users: []}",
 		 "4:29: 'allow_users': expected 1 to 64 elements, not 0"},
 		{"a: {socket: s, allow_users: [0, no such]}",
-		 "4:33: there is no user 'no\\x20such' on this system"},
+		 "4:33: there is no user 'no such' on this system"},
 		{"a: {socket: s, timeout: 9}",
 		 "4:25: 'timeout': expected milliseconds from 10 ms to 1 min" MS "'9'"},
 		{"a: {socket: s, timeout: 61 s}",
 		 "4:25: 'timeout': expected milliseconds from 10 ms to 1 min" MS
-		 "'61\\x20s'"},
+		 "'61 s'"},
 	};
 	char text[2048];
 
@@ -538,7 +546,7 @@ static void errors_in_limits(void **state)
 		 "GiB" BYTES "'1'"},
 		{"incomplete_total: 2 TiB",
 		 "4:28: 'incomplete_total': expected a number of bytes from 1 MiB to "
-		 "1024 GiB" BYTES "'2\\x20TiB'"},
+		 "1024 GiB" BYTES "'2 TiB'"},
 		{"mailbox_high: 0",
 		 "4:24: 'mailbox_high': expected a number of bytes from 4 KiB to 1 "
 		 "GiB" BYTES "'0'"},

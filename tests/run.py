@@ -142,7 +142,7 @@ def check():
 
 
 def check_long():
-    valgrind = ("valgrind -q --leak-check=full --show-leak-kinds=definite,indirect "
+    valgrind = ("valgrind --leak-check=full --show-leak-kinds=definite,indirect "
                 "--errors-for-leak-kinds=definite,indirect --error-exitcode=9")
     return [
         clients(),

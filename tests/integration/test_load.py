@@ -88,6 +88,9 @@ def connects(authd, start_routerd, threads, warm_up, rounds):
     if BUILD.name == "release" and not utils.WRAP:
         assert routerd.rss() - memory < 2 << 20
     routerd.check_threads()
+    if utils.WRAP:
+        routerd.stop()
+        print("\n".join(line for line in routerd.log().splitlines() if line.startswith("==")))
 
 
 def test_connections_come_and_go(authd, start_routerd, threads):

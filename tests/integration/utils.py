@@ -30,7 +30,7 @@ SLOW = 25 if WRAP else 8 if IS_TSAN else 4 if IS_ASAN else 2
 # what must never appear in a daemon's log
 BAD_LOG = re.compile(
     r"ASSERT|ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer"
-    r"|definitely lost: [1-9]|indirectly lost: [1-9]|Invalid (read|write)"
+    r"|(definitely|indirectly) lost: [1-9]|Invalid (read|write)|uninitialised value"
 )
 
 

@@ -27,12 +27,22 @@ def folder():
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    if call.when == "call":
+        item.failed = outcome.get_result().failed
+
+
 @pytest.fixture
-def daemons(folder):
-    """Everything started by a test; stopped in reverse order."""
+def daemons(folder, request):
+    """Everything started by a test; stopped in reverse order. Their logs are shown if it failed."""
     started = []
     yield started
     errors = []
+    if getattr(request.node, "failed", False):
+        for daemon in started:
+            print(f"--- log of {daemon.name}\n{daemon.log_tail(40)}")
     for daemon in reversed(started):
         try:
             daemon.stop()

@@ -20,7 +20,7 @@ enum {
 	 * with many of them it pays to queue more for each before that.
 	 */
 	OUTPUT_PER_TURN = 256 * 1024, /* bytes */
-	OUTPUT_PER_CONN = 32 * 1024,  /* bytes */
+	OUTPUT_PER_CONN = 64 * 1024,  /* bytes */
 	FLUSH_NS_PER_CONN = 6000,
 	OUT_MAX = 80 << 20, /* the largest payload, transcoded, and its envelope */
 	DECODED_MAX = 16 << 20,

@@ -156,14 +156,14 @@ static void on_connection(struct worker *w, struct post *p)
 
 static void log_stats(struct worker *w);
 
-/* False: a fan-out goes on in the next turn. */
-static bool handle(struct worker *w, struct post *p)
+/* Any post but POST_EVENT. */
+static void handle(struct worker *w, struct post *p)
 {
 	switch ((enum post_type)p->type) {
 	case POST_JOIN:
 		if (!refused_by_revocation(w, p))
 			realm_post(w->realms[p->realm], p);
-		return true;
+		return;
 	case POST_GONE:
 	case POST_GOODBYE:
 	case POST_SUBSCRIBE:
@@ -176,7 +176,7 @@ static bool handle(struct worker *w, struct post *p)
 	case POST_INVOCATION_ERROR:
 	case POST_UNDELIVERABLE:
 		realm_post(w->realms[p->realm], p);
-		return true;
+		return;
 	case POST_JOINED:
 	case POST_JOIN_REFUSED:
 	case POST_LEFT:
@@ -189,46 +189,64 @@ static bool handle(struct worker *w, struct post *p)
 	case POST_INVOCATION:
 	case POST_RESULT:
 	case POST_ERROR:
-	case POST_EVENT:
 	case POST_LOGIN_ANSWER:
-		return peers_post(&w->peers, p);
+		peers_post(&w->peers, p);
+		return;
 	case POST_CONNECTION:
 		on_connection(w, p);
-		return true;
+		return;
 	case POST_LOGIN:
 	case POST_LOGIN_CANCEL:
 	case POST_LOGIN_REPORT:
 	case POST_REVOKED:
 		control_post(w->control, p);
-		return true;
+		return;
 	case POST_HOLD_QUEUE:
 		peers_hold_queue(&w->peers, (unsigned)p->id, p->full);
-		return true;
+		return;
 	case POST_REVOKE:
 		on_revoke(w, p);
-		return true;
+		return;
 	case POST_STATS:
 		log_stats(w);
-		return true;
+		return;
 	case POST_STOP:
 		stop_begin(w);
-		return true;
+		return;
 	case POST_DRAIN:
 		w->drains_answered++;
 		post_send(&w->outbox, p->session.worker,
 			  &(struct post){.type = POST_DRAINED});
-		return true;
+		return;
 	case POST_DRAINED:
 		w->drains_missing--;
-		return true;
+		return;
 	case POST_STOPPED:
 		if (++w->workers_stopped == w->n_workers)
 			loop_stop(w->loop);
-		return true;
+		return;
+	case POST_EVENT:
 	case POST_TYPE_COUNT:
 		break;
 	}
-	assert_failed(__FILE__, __LINE__, "a post of no type");
+	assert_failed(__FILE__, __LINE__, "a post that is not handled here");
+}
+
+/* Handles the next of a batch, and EVENTs that go with it. False: a fan-out goes on in
+ * the next turn. */
+static bool handle_next(struct worker *w, struct mail_batch *b)
+{
+	struct post *posts = (struct post *)(void *)b->items;
+	struct post *p = &posts[b->taken];
+	size_t taken = 1;
+	bool done = true;
+
+	if (p->type == POST_EVENT)
+		done = members_fan_out(&w->peers, p, b->count - b->taken, &taken);
+	else
+		handle(w, p);
+	b->taken += (unsigned)taken;
+	return done;
 }
 
 /* Handles posts until none is left, or the turn's share of output is made: then true. */
@@ -242,14 +260,11 @@ static bool handle_posts(struct worker *w)
 		struct mail_batch *b = STAILQ_FIRST(&w->inbox);
 		if (b == NULL)
 			return false;
-		struct post *posts = (struct post *)(void *)b->items;
 		if (b->from != w->index && b->taken == 0)
 			w->posts_in += b->count;
-		while (b->taken < b->count && !enough) {
-			bool done = handle(w, &posts[b->taken++]);
-			enough = !done || (++n % POSTS_PER_LOOK == 0 &&
-					   peers_over_budget(&w->peers));
-		}
+		while (b->taken < b->count && !enough)
+			enough = !handle_next(w, b) || (++n % POSTS_PER_LOOK == 0 &&
+							peers_over_budget(&w->peers));
 		if (b->taken == b->count) {
 			STAILQ_REMOVE_HEAD(&w->inbox, link);
 			mailbox_done(w->boxes, w->index, b);

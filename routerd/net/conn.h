@@ -134,10 +134,10 @@ void conn_established(struct conn *c);
 void conn_send(struct conn *c, struct slice framed);
 
 /*
- * The same without a copy, where that pays: for bytes that go to many. Takes one
- * reference.
+ * The same without a copy, where that pays: for bytes that go to many. They may be
+ * several messages, each with its frame. Takes one reference.
  */
-void conn_send_shared(struct conn *c, struct shared_buf *framed);
+void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages);
 
 /*
  * Sends Close (after what is queued), waits for the peer's, closes. code must be one that

@@ -90,7 +90,7 @@ void conn_send(struct conn *c, struct slice framed)
 		net_count(c->net, NET_MESSAGES_OUT, 1);
 }
 
-void conn_send_shared(struct conn *c, struct shared_buf *framed)
+void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
 {
 	size_t len = framed->len;
 
@@ -103,7 +103,7 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed)
 		return;
 	}
 	pushed(c, len);
-	net_count(c->net, NET_MESSAGES_OUT, 1);
+	net_count(c->net, NET_MESSAGES_OUT, n_messages);
 }
 
 bool conn_ws_ping(struct conn *c, struct slice payload)

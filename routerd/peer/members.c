@@ -38,13 +38,16 @@ void members_init(struct members *m)
 	*m = (struct members){.lists = NULL};
 }
 
-/* The EVENT has reached everybody, or nobody is left. */
+/* The EVENTs have reached everybody, or nobody is left. */
 static void fan_out_end(struct fan_out *f)
 {
 	for (unsigned k = 0; k < WIRE_KINDS; k++)
-		shared_buf_unref(&f->framed[k]);
-	post_drop(&f->post);
-	*f = (struct fan_out){.list = NULL};
+		shared_buf_unref(&f->bytes[k].framed);
+	memset(f->bytes, 0, sizeof(f->bytes));
+	while (f->n_events > 0)
+		post_drop(&f->events[--f->n_events]);
+	f->list = NULL;
+	f->next = NULL;
 }
 
 void members_fini(struct members *m)
@@ -147,36 +150,54 @@ void members_remove_all(struct peers *ps, struct peer *p)
 		remove_one(&ps->members, LIST_FIRST(&p->memberships));
 }
 
-/* The EVENT as p's kind gets it, made when first needed; NULL: it cannot be. */
-static struct shared_buf *framed_for(struct fan_out *f, struct peer *p)
+/* Appends an EVENT, as p's kind gets it, to the joined ones. False: it cannot be said. */
+static bool join_event(struct peers *ps, struct peer *p, const struct post *event)
 {
-	unsigned kind = peer_wire_kind(p);
-
-	if (f->framed[kind] != NULL || f->impossible[kind])
-		return f->framed[kind];
 	struct msg_payload items;
-	if (payload_items(f->post.payload, p->serializer, &items) == 0) {
-		struct buf *b = peer_begin(p);
-		msg_write_event(b, p->serializer, f->post.id, f->post.publication, items);
-		f->framed[kind] = peer_framed(p);
-	}
-	f->impossible[kind] = f->framed[kind] == NULL;
-	return f->framed[kind];
+	struct slice framed;
+
+	if (payload_items(event->payload, p->serializer, &items) != 0)
+		return false;
+	msg_write_event(peer_begin(p), p->serializer, event->id, event->publication,
+			items);
+	if (peer_frame(p, &framed) != 0)
+		return false;
+	buf_put_slice(&ps->joined, framed);
+	return true;
+}
+
+/* What p's kind gets, made when it is first needed. */
+static const struct fan_out_bytes *bytes_for(struct peers *ps, struct fan_out *f,
+					     struct peer *p)
+{
+	struct fan_out_bytes *b = &f->bytes[peer_wire_kind(p)];
+
+	if (b->made)
+		return b;
+	b->made = true;
+	buf_clear(&ps->joined);
+	for (unsigned i = 0; i < f->n_events; i++)
+		b->n_events += join_event(ps, p, &f->events[i]);
+	if (b->n_events > 0 && ps->joined.err == 0)
+		b->framed = shared_buf_copy(buf_slice(&ps->joined));
+	if (b->framed == NULL)
+		b->n_events = 0;
+	return b;
 }
 
 static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 {
+	const struct post *first = &f->events[0];
+
 	/* the slot first: a cheap look that nearly always settles it */
-	if (p->slot == f->post.session.slot && f->post.exclude_me &&
-	    session_ref_eq(f->post.session, peers_ref(ps, p)))
+	if (p->slot == first->session.slot && first->exclude_me &&
+	    session_ref_eq(first->session, peers_ref(ps, p)))
 		return;
-	struct shared_buf *b = framed_for(f, p);
-	if (b == NULL) {
-		peers_count(ps, PEER_UNDELIVERABLE);
-		return;
-	}
-	conn_send_shared(p->conn, shared_buf_ref(b));
-	peers_count(ps, PEER_EVENTS_DELIVERED);
+	const struct fan_out_bytes *b = bytes_for(ps, f, p);
+	ps->counters[PEER_UNDELIVERABLE] += f->n_events - b->n_events;
+	ps->counters[PEER_EVENTS_DELIVERED] += b->n_events;
+	if (b->framed != NULL)
+		conn_send_shared(p->conn, shared_buf_ref(b->framed), b->n_events);
 }
 
 bool members_fan_out_go_on(struct peers *ps)
@@ -197,18 +218,43 @@ bool members_fan_out_go_on(struct peers *ps)
 	return true;
 }
 
-bool members_fan_out(struct peers *ps, struct post *event)
+/* To the same members, all of them or all but the same one? */
+static bool same_way(const struct post *a, const struct post *b)
+{
+	return b->type == POST_EVENT && a->id == b->id &&
+	       a->exclude_me == b->exclude_me &&
+	       (!a->exclude_me || session_ref_eq(a->session, b->session));
+}
+
+/* How many of the posts go together; at least one. */
+static size_t count_together(const struct post *posts, size_t n)
+{
+	size_t bytes = payload_size(posts[0].payload);
+	size_t i = 1;
+
+	for (; i < n && i < FAN_OUT_MAX && same_way(&posts[0], &posts[i]); i++) {
+		bytes += payload_size(posts[i].payload);
+		if (bytes > FAN_OUT_MAX_BYTES)
+			break;
+	}
+	return i;
+}
+
+bool members_fan_out(struct peers *ps, struct post *posts, size_t n, size_t *taken_out)
 {
 	struct fan_out *f = &ps->members.fan_out;
+	size_t together = count_together(posts, n);
 	struct member_list *l;
 
-	ASSERT(f->list == NULL);
-	HASH_FIND(hh, ps->members.lists, &event->id, sizeof(event->id), l);
+	ASSERT(f->list == NULL && n > 0);
+	*taken_out = together;
+	memcpy(f->events, posts, together * sizeof(*posts));
+	f->n_events = (unsigned)together;
+	HASH_FIND(hh, ps->members.lists, &posts->id, sizeof(posts->id), l);
 	if (l == NULL) {
-		post_drop(event);
+		fan_out_end(f);
 		return true;
 	}
-	f->post = *event;
 	f->list = l;
 	f->next = TAILQ_FIRST(&l->members);
 	return members_fan_out_go_on(ps);

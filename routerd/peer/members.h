@@ -5,8 +5,10 @@
  * UNSUBSCRIBED pass through here, so it is in step with the owner's posts by
  * construction.
  *
- * An EVENT is encoded once for all members that need the same bytes. A fan-out that is
- * too large for a turn keeps a cursor; a member that leaves moves it on.
+ * An EVENT is encoded once for all members that need the same bytes, and EVENTs that
+ * follow one another to the same members go as one piece of such bytes: what a delivery
+ * costs is then shared by all of them. A fan-out that is too large for a turn keeps a
+ * cursor; a member that leaves moves it on.
  *
  * The worker's thread only.
  */
@@ -29,13 +31,25 @@ LIST_HEAD(memberships, membership);
  * bytes. */
 enum { WIRE_KINDS = SERIALIZER_COUNT * 3 };
 
-/* The EVENT on its way. */
+enum {
+	FAN_OUT_MAX = 64,               /* EVENTs that go together */
+	FAN_OUT_MAX_BYTES = 128 * 1024, /* of their payloads, if they are more than one */
+};
+
+/* What all members of one kind get. */
+struct fan_out_bytes {
+	bool made;
+	unsigned n_events;         /* in it; others cannot be said in this encoding */
+	struct shared_buf *framed; /* NULL: none can */
+};
+
+/* The EVENTs on their way: of one subscription, and for all of it or all but one. */
 struct fan_out {
-	struct post post;                      /* holds the payload's reference */
-	struct member_list *list;              /* NULL: none is on its way */
-	struct membership *next;               /* whose turn it is */
-	struct shared_buf *framed[WIRE_KINDS]; /* NULL: nobody needed it yet */
-	bool impossible[WIRE_KINDS];           /* cannot be said in this encoding */
+	struct post events[FAN_OUT_MAX]; /* hold their payloads' references */
+	unsigned n_events;
+	struct member_list *list; /* NULL: none is on its way */
+	struct membership *next;  /* whose turn it is */
+	struct fan_out_bytes bytes[WIRE_KINDS];
 };
 
 struct members {
@@ -55,9 +69,12 @@ void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
 /* p is no member of anything any more. */
 void members_remove_all(struct peers *ps, struct peer *p);
 
-/* Begins to deliver a POST_EVENT, whose references it takes. False: to be gone on with.
+/*
+ * Begins to deliver the first of these posts, a POST_EVENT, and those right behind it
+ * that go the same way; takes their references. *taken_out is how many these are. False:
+ * to be gone on with, before any other post is handled.
  */
-bool members_fan_out(struct peers *ps, struct post *event);
+bool members_fan_out(struct peers *ps, struct post *posts, size_t n, size_t *taken_out);
 /* False: still not done. True also if there is nothing to do. */
 bool members_fan_out_go_on(struct peers *ps);
 

@@ -54,7 +54,7 @@ struct buf *peer_begin(struct peer *p)
 }
 
 /* Puts head and batch marks around what was appended since peer_begin. */
-static int frame(struct peer *p, struct slice *out_frame)
+int peer_frame(struct peer *p, struct slice *out_frame)
 {
 	struct buf *out = &p->peers->out;
 	uint8_t head[FRAME_HEAD_MAX];
@@ -75,7 +75,7 @@ static int frame(struct peer *p, struct slice *out_frame)
 int peer_send(struct peer *p)
 {
 	struct slice framed;
-	int r = frame(p, &framed);
+	int r = peer_frame(p, &framed);
 
 	if (r == 0)
 		conn_send(p->conn, framed);
@@ -87,13 +87,6 @@ void peer_send_sure(struct peer *p)
 	/* only for lack of memory; a client that misses an answer must not go on */
 	if (peer_send(p) != 0)
 		conn_drop(p->conn);
-}
-
-struct shared_buf *peer_framed(struct peer *p)
-{
-	struct slice framed;
-
-	return frame(p, &framed) == 0 ? shared_buf_copy(framed) : NULL;
 }
 
 void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,

@@ -57,9 +57,11 @@ void peer_set_state(struct peer *p, enum peer_state to);
  */
 struct buf *peer_begin(struct peer *p);
 int peer_send(struct peer *p) MUSTCHECK;
-/* The same as counted bytes for conn_send_shared, with one reference; NULL: error, or no
- * memory. */
-struct shared_buf *peer_framed(struct peer *p);
+/*
+ * The framed message, instead of sending it: lent until the next peer_begin of any peer
+ * of this worker. 0, or the buffer's error.
+ */
+int peer_frame(struct peer *p, struct slice *out) MUSTCHECK;
 /* peer_send for what always fits and can always be said. */
 void peer_send_sure(struct peer *p);
 

@@ -65,6 +65,7 @@ int peers_init(struct peers *ps, const struct peers_params *params)
 		 params->self + 1);
 	buf_init(&ps->decoded, DECODED_MAX);
 	buf_init(&ps->out, OUT_MAX);
+	buf_init(&ps->joined, OUT_MAX);
 	members_init(&ps->members);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX,
@@ -78,6 +79,7 @@ void peers_fini(struct peers *ps)
 	revocations_fini(&ps->revocations);
 	buf_fini(&ps->decoded);
 	buf_fini(&ps->out);
+	buf_fini(&ps->joined);
 	free(ps->slots);
 	ps->slots = NULL;
 }
@@ -150,17 +152,15 @@ unsigned peers_owner(const struct peers *ps, uint16_t realm)
 	return ps->n_workers - 1 - realm % ps->n_workers;
 }
 
-bool peers_post(struct peers *ps, struct post *post)
+void peers_post(struct peers *ps, struct post *post)
 {
-	if (post->type == POST_EVENT)
-		return members_fan_out(ps, post);
 	struct peer *p = peers_find(ps, post->session);
+
 	if (p == NULL)
 		peers_count(ps, PEER_POSTS_STALE);
 	else
 		deliver(p, post);
 	post_drop(post);
-	return true;
 }
 
 unsigned peers_revoke(struct peers *ps, struct revocation *r)

@@ -70,6 +70,7 @@ struct peers {
 
 	struct buf decoded; /* scratch of msg_read */
 	struct buf out;     /* scratch of peer_begin */
+	struct buf joined;  /* scratch of members.c: EVENTs that go together */
 	struct peer_slot *slots;
 	uint32_t n_slots;
 	uint32_t first_free; /* n_slots: none */
@@ -111,11 +112,10 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 unsigned peers_owner(const struct peers *ps, uint16_t realm);
 
 /*
- * Handles a post from a realm's owner, or from control, for a session of this worker;
- * takes its references. False if it is a fan-out that needs another turn: then call
- * members_fan_out_go_on until it is done, before any other post is handled.
+ * Handles a post from a realm's owner, or from control, for one session of this worker
+ * (so not POST_EVENT, see members.h); takes its references.
  */
-bool peers_post(struct peers *ps, struct post *p);
+void peers_post(struct peers *ps, struct post *p);
 
 /*
  * Remembers r, and refuses the handshakes it concerns; returns how many. Those in JOINING

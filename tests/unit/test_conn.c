@@ -617,7 +617,7 @@ static void call_everything(struct conn *c)
 	memset(b->data, 0, b->len);
 	conn_established(c);
 	conn_send(c, slice_str("x"));
-	conn_send_shared(c, b);
+	conn_send_shared(c, b, 1);
 	conn_pause(c);
 	conn_resume(c);
 	conn_close(c, WS_CLOSE_NORMAL, "");
@@ -839,7 +839,7 @@ static void test_slow_consumer(void **state)
 
 	(void)state;
 	/* an empty queue takes one of any size, */
-	conn_send_shared(c, shared_buf_ref(b));
+	conn_send_shared(c, shared_buf_ref(b), 1);
 	turns();
 	assert_int_equal(conn_state(c), CONN_OPEN);
 	assert_true(conn_queued(c) > conf.queue_max);
@@ -888,7 +888,7 @@ static void test_output_budget(void **state)
 		conns[i] = join();
 	/* one message for all costs its bytes once */
 	for (size_t i = 0; i < 4; i++)
-		conn_send_shared(conns[i], shared_buf_ref(b));
+		conn_send_shared(conns[i], shared_buf_ref(b), 1);
 	turns();
 	assert_int_equal(net_conns(&net), 4);
 	/* copies do not */
@@ -991,7 +991,7 @@ static void test_fini_frees_all(void **state)
 	put("\x01\x82\0\0", 4);
 	c = join();
 	conn_pause(c);
-	conn_send_shared(c, large(1 << 20));
+	conn_send_shared(c, large(1 << 20), 1);
 	conn_close(join(), WS_CLOSE_NORMAL, NULL);
 	turns();
 }
@@ -1018,7 +1018,7 @@ static void test_storm(void **state)
 			else if (what == 2)
 				conn_send(conns[i], slice_str("x"));
 			else if (what == 3)
-				conn_send_shared(conns[i], large(50000));
+				conn_send_shared(conns[i], large(50000), 1);
 			else if (what == 4 && step > 30)
 				conn_close(conns[i], WS_CLOSE_NORMAL, NULL);
 			else if (what == 5 && step > 30)

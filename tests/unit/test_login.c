@@ -87,8 +87,9 @@ void conn_send(struct conn *c, struct slice framed)
 	strcat(c->sent, "\n");
 }
 
-void conn_send_shared(struct conn *c, struct shared_buf *framed)
+void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
 {
+	(void)n_messages;
 	conn_send(c, slice_of(framed->data, framed->len));
 	shared_buf_unref(&framed);
 }

@@ -109,8 +109,8 @@ static void message(struct conn *c, struct slice bytes, bool text)
 	if (b == NULL)
 		return;
 	memset(b->data, 'x', b->len);
-	conn_send_shared(c, shared_buf_ref(b));
-	conn_send_shared(c, shared_buf_ref(b));
+	conn_send_shared(c, shared_buf_ref(b), 1);
+	conn_send_shared(c, shared_buf_ref(b), 1);
 	conn_send(c, bytes);
 	shared_buf_unref(&b);
 }

@@ -4,11 +4,16 @@
 
 #include "common/err.h"
 #include "common/utf8.h"
+#include "proto/rawsocket_frame.h"
 
 enum { FIN = 0x80 };
 
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 {
+	if (framing == FRAMING_RAWSOCKET) {
+		rawsocket_head_write(out, RAWSOCKET_MESSAGE, len);
+		return RAWSOCKET_HEAD_LEN;
+	}
 	out[0] = FIN | (framing == FRAMING_WS_TEXT ? WS_OP_TEXT : WS_OP_BINARY);
 	if (len < 126) {
 		out[1] = (uint8_t)len;

@@ -13,6 +13,7 @@
 enum framing {
 	FRAMING_WS_TEXT = 0,
 	FRAMING_WS_BINARY = 1,
+	FRAMING_RAWSOCKET = 2,
 };
 
 enum {
@@ -24,7 +25,7 @@ enum {
 
 /*
  * Writes the head of a whole, unmasked message of len payload bytes, and returns the
- * head's length.
+ * head's length. In RawSocket len is at most RAWSOCKET_MAX_LEN.
  */
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
 

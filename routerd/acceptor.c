@@ -67,6 +67,9 @@ static void on_accepted(void *arg, struct listener *l, int fd)
 		  });
 }
 
+/* rawsocket_error_write(RAWSOCKET_CONNECTIONS): WebSocket has no such word. */
+static const uint8_t raw_refusal[] = {0x7f, 0x40, 0, 0};
+
 int acceptor_open(struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
@@ -80,6 +83,9 @@ int acceptor_open(struct acceptor *a)
 			.host = e->host,
 			.port = (uint16_t)e->port,
 			.max_connections = (uint32_t)l->options.max_connections,
+			.refusal = slice_of(raw_refusal, l->type == LISTENER_RAWSOCKET
+								 ? sizeof(raw_refusal)
+								 : 0),
 		};
 		int r = listener_open(a->loop, &conf, on_accepted, &a->dealers[i],
 				      &a->dealers[i].listener);

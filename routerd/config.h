@@ -51,6 +51,12 @@ struct config_realm {
 	size_t n_roles;
 };
 
+enum listener_type {
+	LISTENER_WEBSOCKET = 0,
+	LISTENER_RAWSOCKET = 1,
+	LISTENER_UNIVERSAL = 2, /* both, told apart by the first octet */
+};
+
 enum endpoint_type {
 	ENDPOINT_TCP = 0,
 	ENDPOINT_UNIX = 1,
@@ -71,6 +77,7 @@ struct config_options {
 	struct conf_strings allowed_origins; /* see config_origin_allowed */
 	bool allow_null_origin;
 	uint32_t auto_ping_interval;      /* ms of silence; 0: no pings */
+	bool rawsocket_ping;              /* RawSocket connections are pinged, too */
 	uint32_t auto_ping_timeout;       /* ms */
 	uint32_t open_handshake_timeout;  /* ms, from accept to WELCOME */
 	uint32_t close_handshake_timeout; /* ms */
@@ -94,7 +101,7 @@ struct config_auth {
 
 struct config_listener {
 	const char *name; /* "id" in the file, else "listener0" for the first, ... */
-	int type;         /* 0: WebSocket */
+	enum listener_type type;
 	struct config_endpoint endpoint;
 	struct conf_strings paths; /* see config_path_known */
 	unsigned serializers;      /* bit s: enum serializer s is spoken, also batched */

@@ -160,6 +160,8 @@ static const struct conf_key options_keys[] = {
 		 .def = false),
 	CONF_KEY("auto_ping_interval", MS, struct config_options, auto_ping_interval,
 		 .max = 24 * 3600 * 1000, .def = 30000),
+	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
+		 .def = false),
 	CONF_KEY("auto_ping_timeout", MS, struct config_options, auto_ping_timeout,
 		 .min = 100, .max = 3600 * 1000, .def = 10000),
 	CONF_KEY("open_handshake_timeout", MS, struct config_options,
@@ -313,16 +315,14 @@ static const char *const serializers[] = {
 	[SERIALIZER_COUNT] = NULL,
 };
 static const char *const later_serializers[] = {"ubjson", "flatbuffers", NULL};
-static const char *const listener_types[] = {"websocket", NULL};
-static const char *const later_listener_types[] = {"rawsocket", "web", "universal",
-						   "mqtt", NULL};
+static const char *const listener_types[] = {"websocket", "rawsocket", "universal", NULL};
+static const char *const later_listener_types[] = {"web", "mqtt", NULL};
 #define OF_UNIVERSAL                                                                     \
-	"belongs to transports of type universal, which are not supported yet: make "    \
-	"one "                                                                           \
-	"of type websocket, with 'paths'"
+	"is not needed: the keys beside 'type: universal' are for both framings"
 static const struct conf_key listener_keys[] = {
-	CONF_KEY_OF("type", ENUM, struct config_listener, type, int, .required = true,
-		    .names = listener_types, .later = later_listener_types),
+	CONF_KEY_OF("type", ENUM, struct config_listener, type, enum listener_type,
+		    .required = true, .names = listener_types,
+		    .later = later_listener_types),
 	CONF_KEY("id", STRING, struct config_listener, name, .text = NULL),
 	CONF_KEY_OF("endpoint", MAP, struct config_listener, endpoint,
 		    struct config_endpoint, .required = true, .table = &endpoint_table),
@@ -340,8 +340,8 @@ static const struct conf_key listener_keys[] = {
 	{.name = "cookie", .type = CONF_UNSUPPORTED},
 	{.name = "websocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
 	{.name = "rawsocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
-	{.name = "web", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
-	{.name = "mqtt", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
+	{.name = "web", .type = CONF_UNSUPPORTED},
+	{.name = "mqtt", .type = CONF_UNSUPPORTED},
 };
 const struct conf_table config_listener_table = CONF_TABLE(
 	"the transport", struct config_listener, listener_keys, check_listener);

@@ -402,6 +402,11 @@ static int make_realms(struct worker *w)
 
 static int make_listeners(struct worker *w)
 {
+	static const unsigned framings[] = {
+		[LISTENER_WEBSOCKET] = CONN_WEBSOCKET,
+		[LISTENER_RAWSOCKET] = CONN_RAWSOCKET,
+		[LISTENER_UNIVERSAL] = CONN_WEBSOCKET | CONN_RAWSOCKET,
+	};
 	const struct config *cfg = w->config;
 
 	w->conn_confs = calloc(cfg->n_listeners + 1, sizeof(*w->conn_confs));
@@ -417,6 +422,8 @@ static int make_listeners(struct worker *w)
 			.early_message_max = CONN_EARLY_MESSAGE_MAX,
 			.message_max = (uint32_t)l->options.max_message_size,
 			.handshake_ms = l->options.open_handshake_timeout,
+			.framings = framings[l->type],
+			.raw_pings = l->options.rawsocket_ping,
 			.ping_interval_ms = l->options.auto_ping_interval,
 			.ping_timeout_ms = l->options.auto_ping_timeout,
 			.close_ms = l->options.close_handshake_timeout,

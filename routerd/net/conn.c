@@ -276,11 +276,20 @@ static void await_silence(struct conn *c)
 static void start_pings(struct conn *c)
 {
 	wheel_cancel(&c->net->wheel, &c->deadline);
-	if (c->conf->ping_interval_ms == 0 || c->pause != 0)
+	if (c->conf->ping_interval_ms == 0 || c->pause != 0 ||
+	    (c->raw && !c->conf->raw_pings))
 		return;
 	c->ping_sent = false;
 	c->life_ms = loop_now_ms(c->net->loop);
 	await_silence(c);
+}
+
+static size_t ping_frame(const struct conn *c, uint8_t out[WS_CONTROL_FRAME_MAX])
+{
+	if (!c->raw)
+		return ws_control_frame(WS_OP_PING, slice_of(NULL, 0), out);
+	rawsocket_head_write(out, RAWSOCKET_PING, 0);
+	return RAWSOCKET_HEAD_LEN;
 }
 
 /*
@@ -301,7 +310,7 @@ static void silence_passed(struct conn *c)
 		await_silence(c);
 		return;
 	}
-	n = ws_control_frame(WS_OP_PING, slice_of(NULL, 0), frame);
+	n = ping_frame(c, frame);
 	if (!conn_push(c, slice_of(frame, n)))
 		return;
 	c->ping_sent = true;
@@ -392,6 +401,18 @@ static void pause_for_net(struct conn *c)
 	stop_reading(c);
 }
 
+/* The first octet of all tells the framing. */
+static void first_words(struct conn *c, struct slice bytes)
+{
+	bool first = c->head == NULL;
+
+	if (c->raw || (first && bytes.p[0] == RAWSOCKET_MAGIC &&
+		       (c->conf->framings & CONN_RAWSOCKET) != 0))
+		conn_raw_begin(c, bytes);
+	else
+		conn_http_input(c, bytes);
+}
+
 static void read_some(struct conn *c)
 {
 	struct net *n = c->net;
@@ -414,7 +435,9 @@ static void read_some(struct conn *c)
 	net_count(n, NET_BYTES_IN, got);
 	sign_of_life(c);
 	if (c->state == CONN_OPENING)
-		conn_http_input(c, bytes);
+		first_words(c, bytes);
+	else if (!c->finishing && c->raw)
+		conn_raw_feed(c, bytes);
 	else if (!c->finishing)
 		conn_ws_feed(c, bytes);
 	conn_count_incomplete(c);
@@ -467,7 +490,7 @@ static bool say_close(struct conn *c, uint16_t code, struct slice reason,
 
 	conn_set_end(c, end);
 	if (c->state == CONN_OPEN) {
-		size_t n = ws_close_frame(code, reason, frame);
+		size_t n = c->raw ? 0 : ws_close_frame(code, reason, frame);
 
 		if (!conn_push(c, slice_of(frame, n)))
 			return false;
@@ -515,10 +538,13 @@ void conn_established(struct conn *c)
 void conn_close(struct conn *c, uint16_t code, const char *reason)
 {
 	ASSERT(ws_close_code_ok(code));
-	if (c->state == CONN_OPENING)
+	if (c->state == CONN_OPENING && (c->raw || c->conf->framings == CONN_RAWSOCKET))
+		conn_kill(c, CONN_END_OWN);
+	else if (c->state == CONN_OPENING)
 		conn_http_answer(c, HTTP_UNAVAILABLE, "Not now.", false, CONN_END_OWN);
-	else if (c->state == CONN_OPEN)
-		say_close(c, code, slice_str(reason), CONN_END_OWN);
+	else if (c->state == CONN_OPEN &&
+		 say_close(c, code, slice_str(reason), CONN_END_OWN) && c->raw)
+		conn_finish(c);
 }
 
 void conn_drop(struct conn *c)

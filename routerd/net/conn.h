@@ -15,6 +15,7 @@
 #include "common/shared_buf.h"
 #include "common/sock.h"
 #include "proto/http.h"
+#include "proto/rawsocket_frame.h"
 #include "proto/ws_frame.h"
 #include "routerd/net/net.h"
 
@@ -28,6 +29,8 @@ struct conn_conf {
 	void *user;                 /* for the handler */
 	const char *name;           /* of the listener, in log lines */
 	_Atomic uint32_t *live;     /* counted down when a connection is freed, or NULL */
+	unsigned framings;          /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
+	bool raw_pings;             /* RawSocket, too, is pinged */
 	uint32_t early_message_max; /* bytes of a message before conn_established */
 	uint32_t message_max;       /* and after it */
 	uint32_t handshake_ms;      /* from conn_adopt to conn_established */
@@ -35,6 +38,12 @@ struct conn_conf {
 	uint32_t ping_timeout_ms;   /* silence after a ping that ends a connection */
 	uint32_t close_ms;          /* for the goodbyes */
 	size_t queue_max;           /* bytes of memory in the out-queue */
+};
+
+/* On one port both are told apart by the first octet. */
+enum {
+	CONN_WEBSOCKET = 1,
+	CONN_RAWSOCKET = 2,
 };
 
 enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* usual for early_message_max */
@@ -65,7 +74,16 @@ struct conn_handler {
 	int (*upgrade)(struct conn *c, const struct http_request *req,
 		       const char **text_out);
 
-	/* A whole message. bytes are lent for the call. Text is valid UTF-8. */
+	/*
+	 * A RawSocket handshake that asks for this serializer (1 JSON, 2 MessagePack, 3
+	 * CBOR, others are nobody's). RAWSOCKET_OK accepts it, as 0 of `upgrade` does.
+	 */
+	int (*rawsocket)(struct conn *c, unsigned serializer);
+
+	/*
+	 * A whole message. bytes are lent for the call. Text is valid UTF-8; RawSocket
+	 * does not say what it is, and text is then false.
+	 */
 	void (*message)(struct conn *c, struct slice bytes, bool text);
 
 	void (*closed)(struct conn *c);
@@ -111,6 +129,8 @@ enum conn_end conn_end(const struct conn *c);
 uint64_t conn_number(const struct conn *c);
 /* "tcp4:127.0.0.1:38588", "unix"; "unknown" once a TCP peer has reset the connection. */
 struct sock_name conn_peer_name(const struct conn *c);
+/* The longest message, without its frame, that the peer takes; SIZE_MAX: any. */
+size_t conn_send_max(const struct conn *c);
 /* Bytes of memory in the out-queue. */
 size_t conn_queued(const struct conn *c);
 
@@ -140,8 +160,9 @@ void conn_send(struct conn *c, struct slice framed);
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages);
 
 /*
- * Sends Close (after what is queued), waits for the peer's, closes. code must be one that
- * may stand in a Close frame. reason is UTF-8, cut to 123 bytes, and may be NULL.
+ * Sends Close (after what is queued), waits for the peer's, closes. RawSocket has no
+ * Close: it shuts down, and waits for the end of file. code must be one that may stand in
+ * a Close frame. reason is UTF-8, cut to 123 bytes, and may be NULL.
  */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
 

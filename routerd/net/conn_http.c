@@ -113,6 +113,11 @@ void conn_http_input(struct conn *c, struct slice bytes)
 	size_t before = 0, len;
 	int err;
 
+	if ((c->conf->framings & CONN_WEBSOCKET) == 0) {
+		conn_kill(c, CONN_END_PROTOCOL);
+		return;
+	}
+
 	if (head != NULL) {
 		size_t n = min_size(bytes.len, HTTP_HEAD_MAX - head->len);
 

@@ -4,6 +4,7 @@
  * layers above. Runs on the thread of the connection's net.
  *
  * conn.c: life, states, deadlines, reading. conn_http.c: the time before the upgrade.
+ * conn_raw.c: RawSocket.
  * conn_out.c: everything that is written.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
@@ -40,16 +41,19 @@ struct conn {
 	side_link; /* in net.paused_conns while OPEN, then in net.left */
 	struct wheel_node deadline;
 	struct outq out;
-	struct buf *head;          /* part of a request; NULL if there is none */
+	struct buf *head;          /* part of a request or RawSocket frame; or NULL */
 	struct ws_reader *reader;  /* of an incomplete frame or message; else NULL */
 	uint64_t life_ms;          /* when it last gave a sign of life */
 	uint32_t incomplete_bytes; /* memory of head and reader, as the net counts it */
+	uint32_t raw_send_max; /* RawSocket: the longest message that the peer takes */
+	uint32_t raw_recv_max; /* RawSocket: the longest that we have announced */
 	int fd;
 	short armed;      /* what ev waits for */
 	uint8_t state;    /* enum conn_state */
 	uint8_t end;      /* enum conn_end */
 	uint8_t pause;    /* PAUSE_* */
 	uint8_t out_list; /* enum out_list */
+	bool raw; /* RawSocket, known from its first octet; else HTTP and WebSocket */
 	bool owes_closed; /* `upgrade` answered 0, `closed` was not called yet */
 	bool established; /* conn_established */
 	bool ping_sent;   /* and no sign of life since */
@@ -99,7 +103,17 @@ void conn_http_input(struct conn *c, struct slice bytes);
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
 		      enum conn_end end);
 
+/* --- conn_raw.c --- */
+
+/* Bytes of a RawSocket handshake arrived. */
+void conn_raw_begin(struct conn *c, struct slice bytes);
+/* Bytes of the RawSocket stream arrived. */
+void conn_raw_feed(struct conn *c, struct slice bytes);
+
 /* --- conn_out.c --- */
+
+/* Queues an answer of the transport's own in two pieces, if the limit allows. */
+void conn_send_raw(struct conn *c, struct slice head, struct slice payload);
 
 /* Queues bytes of ours, whatever the limit; false: no memory, and c is dead. */
 bool conn_push(struct conn *c, struct slice bytes);

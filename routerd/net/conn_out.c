@@ -116,6 +116,18 @@ bool conn_ws_ping(struct conn *c, struct slice payload)
 	return accepts(c, n) && conn_push(c, slice_of(frame, n));
 }
 
+void conn_send_raw(struct conn *c, struct slice head, struct slice payload)
+{
+	if (c->state == CONN_OPEN && accepts(c, head.len + payload.len) &&
+	    conn_push(c, head))
+		(void)conn_push(c, payload);
+}
+
+size_t conn_send_max(const struct conn *c)
+{
+	return c->raw ? c->raw_send_max : SIZE_MAX;
+}
+
 size_t conn_queued(const struct conn *c)
 {
 	return c->out.memory;

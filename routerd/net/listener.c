@@ -23,6 +23,7 @@ struct listener {
 	int fd;
 	char *path; /* of the file to be removed at the end, or NULL */
 	uint32_t max_connections;
+	struct slice refusal;
 	_Atomic uint32_t live;
 	listener_accepted_cb *accepted;
 	void *arg;
@@ -75,6 +76,11 @@ static void refuse(struct listener *l, int fd)
 	if (may_log(l, &dropped))
 		log_warn(l->name, "connection refused peer=%s max_connections=%u more=%u",
 			 sock_peer_name(fd).text, l->max_connections, dropped);
+	if (l->refusal.len > 0) {
+		size_t put;
+		int err = sock_write(fd, l->refusal.p, l->refusal.len, &put);
+		(void)err; /* it is only polite */
+	}
 	sock_close(&fd);
 }
 
@@ -165,6 +171,7 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 	l->name = conf->name;
 	l->fd = fd;
 	l->max_connections = conf->max_connections;
+	l->refusal = conf->refusal;
 	l->accepted = accepted;
 	l->arg = arg;
 	l->log_rate.burst = 1;

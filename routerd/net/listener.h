@@ -27,6 +27,7 @@ struct listener_conf {
 	const char *host; /* a numeric address; NULL: all */
 	uint16_t port;    /* 0: the system's choice */
 	uint32_t max_connections; /* at the same time; 0: no limit */
+	struct slice refusal;     /* said to those who are over it; lent until the end */
 };
 
 /*

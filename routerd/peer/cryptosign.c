@@ -74,7 +74,8 @@ static int write_question(struct peer *p, const struct msg_hello *h, struct buf 
 		.transport =
 			{
 				.listener = slice_str(lg->listener->name),
-				.channel_framing = slice_str("websocket"),
+				.channel_framing =
+					slice_str(p->raw ? "rawsocket" : "websocket"),
 				.channel_serializer =
 					slice_str(serializer_names[p->serializer]),
 				.channel_type = slice_str(

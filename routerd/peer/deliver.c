@@ -96,8 +96,12 @@ static void send_callee_error(struct peer *p, const struct post *post)
 	}
 	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
 			payload_uri(post->payload), items);
-	if (peer_send(p) != 0)
-		conn_drop(p->conn);
+	if (peer_send(p) == 0)
+		return;
+	peers_count(p->peers, PEER_UNDELIVERABLE);
+	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
+			payload_uri(post->payload), (struct msg_payload){.items = 0});
+	peer_send_sure(p);
 }
 
 static void send_error(struct peer *p, const struct post *post)

@@ -150,19 +150,29 @@ void members_remove_all(struct peers *ps, struct peer *p)
 		remove_one(&ps->members, LIST_FIRST(&p->memberships));
 }
 
-/* Appends an EVENT, as p's kind gets it, to the joined ones. False: it cannot be said. */
-static bool join_event(struct peers *ps, struct peer *p, const struct post *event)
+/* An EVENT to p, begun. False: it cannot be said in p's encoding. */
+static bool write_event(struct peer *p, const struct post *event)
 {
 	struct msg_payload items;
-	struct slice framed;
 
 	if (payload_items(event->payload, p->serializer, &items) != 0)
 		return false;
 	msg_write_event(peer_begin(p), p->serializer, event->id, event->publication,
 			items);
-	if (peer_frame(p, &framed) != 0)
+	return true;
+}
+
+/* Appends an EVENT, as p's kind gets it, to the joined ones. False: it cannot be said. */
+static bool join_event(struct peers *ps, struct peer *p, const struct post *event,
+		       size_t *longest)
+{
+	struct slice framed;
+
+	if (!write_event(p, event) || peer_frame(p, &framed) != 0)
 		return false;
 	buf_put_slice(&ps->joined, framed);
+	if (peer_message_len(p) > *longest)
+		*longest = peer_message_len(p);
 	return true;
 }
 
@@ -177,12 +187,21 @@ static const struct fan_out_bytes *bytes_for(struct peers *ps, struct fan_out *f
 	b->made = true;
 	buf_clear(&ps->joined);
 	for (unsigned i = 0; i < f->n_events; i++)
-		b->n_events += join_event(ps, p, &f->events[i]);
+		b->n_events += join_event(ps, p, &f->events[i], &b->longest);
 	if (b->n_events > 0 && ps->joined.err == 0)
 		b->framed = shared_buf_copy(buf_slice(&ps->joined));
 	if (b->framed == NULL)
 		b->n_events = 0;
 	return b;
+}
+
+/* To a peer for which one of them is too long: those that are not. */
+static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
+{
+	for (unsigned i = 0; i < f->n_events; i++) {
+		bool sent = write_event(p, &f->events[i]) && peer_send(p) == 0;
+		peers_count(ps, sent ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
+	}
 }
 
 static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
@@ -194,6 +213,10 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	    session_ref_eq(first->session, peers_ref(ps, p)))
 		return;
 	const struct fan_out_bytes *b = bytes_for(ps, f, p);
+	if (b->longest > conn_send_max(p->conn)) {
+		deliver_singly(ps, f, p);
+		return;
+	}
 	ps->counters[PEER_UNDELIVERABLE] += f->n_events - b->n_events;
 	ps->counters[PEER_EVENTS_DELIVERED] += b->n_events;
 	if (b->framed != NULL)

@@ -27,9 +27,9 @@ struct membership;
 struct member_list;
 LIST_HEAD(memberships, membership);
 
-/* Encodings times {plain, batched with 0x1e or 0x18}: peers of one kind get the same
- * bytes. */
-enum { WIRE_KINDS = SERIALIZER_COUNT * 3 };
+/* Encodings times {WebSocket plain, batched with 0x1e or 0x18, RawSocket}: peers of one
+ * kind get the same bytes. */
+enum { WIRE_KINDS = SERIALIZER_COUNT * 4 };
 
 enum {
 	FAN_OUT_MAX = 64,               /* EVENTs that go together */
@@ -40,6 +40,7 @@ enum {
 struct fan_out_bytes {
 	bool made;
 	unsigned n_events;         /* in it; others cannot be said in this encoding */
+	size_t longest;            /* of their messages, bytes */
 	struct shared_buf *framed; /* NULL: none can */
 };
 

@@ -35,9 +35,9 @@ void peer_set_state(struct peer *p, enum peer_state to)
 
 unsigned peer_wire_kind(const struct peer *p)
 {
-	unsigned how = !p->batched ? 0 : p->separator == 0x18 ? 1 : 2;
+	unsigned how = p->raw ? 3 : !p->batched ? 0 : p->separator == 0x18 ? 1 : 2;
 
-	return p->serializer * 3u + how;
+	return p->serializer * 4u + how;
 }
 
 /* Room for the frame's head, which is written when the length is known. */
@@ -63,8 +63,11 @@ int peer_frame(struct peer *p, struct slice *out_frame)
 		batch_end(out, p->serializer, FRAME_HEAD_MAX, p->separator);
 	if (out->err != 0)
 		return out->err;
-	enum framing how =
-		p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT : FRAMING_WS_BINARY;
+	if (p->raw && out->len - FRAME_HEAD_MAX > RAWSOCKET_MAX_LEN)
+		return E_LIMIT;
+	enum framing how = p->raw                             ? FRAMING_RAWSOCKET
+			   : p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT
+							      : FRAMING_WS_BINARY;
 	size_t head_len = frame_head(how, out->len - FRAME_HEAD_MAX, head);
 	uint8_t *start = out->data + FRAME_HEAD_MAX - head_len;
 	memcpy(start, head, head_len);
@@ -72,11 +75,18 @@ int peer_frame(struct peer *p, struct slice *out_frame)
 	return 0;
 }
 
+size_t peer_message_len(const struct peer *p)
+{
+	return p->peers->out.len - FRAME_HEAD_MAX;
+}
+
 int peer_send(struct peer *p)
 {
 	struct slice framed;
 	int r = peer_frame(p, &framed);
 
+	if (r == 0 && peer_message_len(p) > conn_send_max(p->conn))
+		r = E_LIMIT;
 	if (r == 0)
 		conn_send(p->conn, framed);
 	return r;
@@ -306,9 +316,33 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 	return 0;
 }
 
+static int on_rawsocket(struct conn *c, unsigned serializer)
+{
+	struct peer *p = conn_user(c);
+	const struct peer_listener *l = listener_of(c);
+
+	/* numbered as ours, but from 1 */
+	if (serializer < 1 || serializer > SERIALIZER_COUNT ||
+	    !(l->conf->serializers >> (serializer - 1) & 1))
+		return RAWSOCKET_SERIALIZER;
+	if (!peers_login_possible(l->peers, l->conf)) {
+		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
+		return RAWSOCKET_CONNECTIONS;
+	}
+	p->raw = true;
+	p->serializer = (uint8_t)(serializer - 1);
+	p->conn = c;
+	p->peers = l->peers;
+	LIST_INIT(&p->memberships);
+	return peers_add(p->peers, p) == 0 ? RAWSOCKET_OK : RAWSOCKET_CONNECTIONS;
+}
+
 static void on_message(struct conn *c, struct slice bytes, bool text)
 {
-	messages_read(conn_user(c), bytes, text);
+	struct peer *p = conn_user(c);
+
+	/* RawSocket does not tell text from binary */
+	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
 static void on_closed(struct conn *c)
@@ -325,6 +359,7 @@ const struct conn_handler peer_conn_handler = {
 	.page = "This is a WAMP router. Connect by WebSocket, with a WAMP client.\n",
 	.path_known = on_path_known,
 	.upgrade = on_upgrade,
+	.rawsocket = on_rawsocket,
 	.message = on_message,
 	.closed = on_closed,
 };

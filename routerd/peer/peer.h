@@ -35,6 +35,7 @@ struct peer {
 	uint32_t slot; /* in peers */
 	uint8_t state; /* enum peer_state, changed by peer_set_state alone */
 	uint8_t serializer;
+	bool raw; /* RawSocket; else WebSocket */
 	bool batched;
 	uint8_t separator;   /* between the messages of a JSON batch, as the client writes
 				it */
@@ -62,6 +63,8 @@ int peer_send(struct peer *p) MUSTCHECK;
  * of this worker. 0, or the buffer's error.
  */
 int peer_frame(struct peer *p, struct slice *out) MUSTCHECK;
+/* The length of what was framed or sent last, without its frame. */
+size_t peer_message_len(const struct peer *p);
 /* peer_send for what always fits and can always be said. */
 void peer_send_sure(struct peer *p);
 

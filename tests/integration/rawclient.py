@@ -272,13 +272,53 @@ def frame(opcode, payload=b"", fin=True, mask=True, rsv=0):
     return head + key + masked
 
 
+class RawSocket(Ws):
+    """The same interface over RawSocket frames. length: log2 of what it takes, less 9."""
+
+    SERIALIZERS = {"json": 1, "msgpack": 2, "cbor": 3}
+
+    def __init__(self, port, protocols=("wamp.2.json",), length=15, hello=None, **kw):
+        super().__init__(port, protocols=None, **kw)
+        self.protocol = protocols[0]
+        number = self.SERIALIZERS[self.protocol.split(".")[2]]
+        self.send_bytes(hello or bytes([0x7f, length << 4 | number, 0, 0]))
+        reply = self._take(4)
+        assert reply[0] == 0x7f and reply[2:] == b"\0\0", reply
+        if reply[1] & 15 == 0:
+            raise Refused(reply[1] >> 4, {}, b"")
+        assert reply[1] & 15 == number
+        self.router_max = 1 << (9 + (reply[1] >> 4))
+
+    def send_frame(self, opcode, payload=b"", **kw):
+        kind = {PING: 1, PONG: 2}.get(opcode, 0)
+        head = struct.pack("!I", kind << 24 | len(payload)) if len(payload) < 1 << 24 else bytes([kind | 8, 0, 0, 0])
+        self.send_bytes(head + payload)
+
+    def recv_frame(self, timeout=None):
+        self.socket.settimeout(self.timeout if timeout is None else timeout)
+        (head,) = struct.unpack("!I", self._take(4))
+        kind, length = head >> 24, head & 0xffffff
+        assert kind & 0xf0 == 0
+        if kind & 8:
+            assert length == 0
+            kind, length = kind & 7, 1 << 24
+        data = TEXT if self.protocol == "wamp.2.json" else BINARY
+        return {0: data, 1: PING, 2: PONG}[kind], True, self._take(length)
+
+
 # --- WAMP -----------------------------------------------------------------------------------
 
 
-class Client(Ws):
-    """WAMP over one transport. What was received and not asked for yet lies in `inbox`."""
+class Client:
+    """WAMP over one transport. What was received and not asked for yet lies in `inbox`.
 
-    def __init__(self, port, serializer="json", separator=b"\x18", protocols=None, **kw):
+    A Client is a Ws or, with transport=RawSocket, a RawSocket.
+    """
+
+    def __new__(cls, *args, transport=Ws, **kw):
+        return object.__new__(type(cls.__name__, (cls, transport), {}) if transport not in cls.__mro__ else cls)
+
+    def __init__(self, port, serializer="json", separator=b"\x18", protocols=None, transport=None, **kw):
         super().__init__(port, protocols or [f"wamp.2.{serializer}"], **kw)
         assert protocols or self.protocol == f"wamp.2.{serializer}", self.protocol
         name = self.protocol.split(".")
@@ -322,7 +362,8 @@ class Client(Ws):
         if self.batched or len(messages) == 1:
             self.send_frame(self.opcode, self.pack(*messages))
         else:
-            self.send_bytes(b"".join(frame(self.opcode, self.pack(m)) for m in messages))
+            for message in messages:
+                self.send_frame(self.opcode, self.pack(message))
 
     def send_payload(self, payload):
         """Bytes that may be no message at all, in a frame of the right opcode."""

@@ -214,6 +214,7 @@ int main(int argc, char **argv)
 
 	s.conf = (struct conn_conf){.user = &s,
 				    .name = "echo",
+				    .framings = CONN_WEBSOCKET,
 				    .early_message_max = 16 * MIB,
 				    .message_max = 16 * MIB,
 				    .handshake_ms = 600 * 1000,

@@ -215,8 +215,7 @@ static void errors_in_transports(void **state)
 #define A_PATH "'paths': a path begins with '/' and has neither query nor spaces, as /ws"
 #define AN_ID  "expected a name of at most 64 letters, digits, '_', '.' and '-'"
 #define UNIVERSAL                                                                        \
-	" belongs to transports of type universal, which are not supported yet: make "   \
-	"one of type websocket, with 'paths'"
+	" is not needed: the keys beside 'type: universal' are for both framings"
 	static const struct row rows[] = {
 		{"id: a b", "4:5: " AN_ID},
 		{"id: \"a\\nb\"", "4:5: " AN_ID},
@@ -242,12 +241,12 @@ static void errors_in_transports(void **state)
 		{"cookie: {}", "4:9: 'cookie' is not supported yet: leave it out"},
 		{"rawsocket: {}", "4:12: 'rawsocket'" UNIVERSAL},
 		{"websocket: {}", "4:12: 'websocket'" UNIVERSAL},
-		{"web: {}", "4:6: 'web'" UNIVERSAL},
-		{"mqtt: {}", "4:7: 'mqtt'" UNIVERSAL},
+		{"web: {}", "4:6: 'web' is not supported yet: leave it out"},
+		{"mqtt: {}", "4:7: 'mqtt' is not supported yet: leave it out"},
 		{"path: /ws",
 		 "4:1: unknown key 'path' in the transport (did you mean 'paths'?)"},
 	};
-	static const char *const types[] = {"rawsocket", "web", "universal", "mqtt"};
+	static const char *const types[] = {"web", "mqtt"};
 
 	refuse_all(rows, ARRAY_LEN(rows), IN_TRANSPORT, "}]");
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
@@ -255,12 +254,13 @@ static void errors_in_transports(void **state)
 
 		snprintf(text, sizeof(text), "transports: [{type: %s}]", types[i]);
 		snprintf(message, sizeof(message),
-			 "1:21: 'type': '%s' is not supported yet; expected 'websocket'",
+			 "1:21: 'type': '%s' is not supported yet; expected "
+			 "'websocket', 'rawsocket' or 'universal'",
 			 types[i]);
 		refuse(text, message);
 	}
-	refuse("transports: [{type: ws}]",
-	       "1:21: 'type': expected 'websocket', not 'ws'");
+	refuse("transports: [{type: ws}]", "1:21: 'type': expected 'websocket', "
+					   "'rawsocket' or 'universal', not 'ws'");
 	refuse("transports: [{}]", "1:14: the transport needs the key 'type'");
 	refuse("transports: [{type: websocket}]",
 	       "1:14: the transport needs the key 'endpoint'");
@@ -440,7 +440,8 @@ static void errors_in_options(void **state)
 		{"something: 1",
 		 "4:2: unknown key 'something' in options, expected 'max_message_size', "
 		 "'max_connections', 'allowed_origins', 'allow_null_origin', "
-		 "'auto_ping_interval', 'auto_ping_timeout', 'open_handshake_timeout' or "
+		 "'auto_ping_interval', 'rawsocket_ping', 'auto_ping_timeout', "
+		 "'open_handshake_timeout' or "
 		 "'close_handshake_timeout'"},
 	};
 

@@ -127,6 +127,7 @@ static int setup(void **state)
 	n_peers = 0;
 	conf = (struct conn_conf){.name = "test",
 				  .live = &live,
+				  .framings = CONN_WEBSOCKET,
 				  .early_message_max = 100,
 				  .message_max = 1 << 20,
 				  .handshake_ms = 5000,

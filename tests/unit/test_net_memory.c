@@ -169,6 +169,7 @@ static void play(const struct conn_conf *conf)
 static void test_memory_runs_out(void **state)
 {
 	const struct conn_conf conf = {.name = "test",
+				       .framings = CONN_WEBSOCKET,
 				       .early_message_max = 1 << 20,
 				       .message_max = 1 << 20,
 				       .handshake_ms = 1000,

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RawSocket: its handshake, frames and limits; and WAMP over it, also together with WebSocket."""
+
+import struct
+import subprocess
+
+import peers
+import pytest
+import utils
+import values
+from rawclient import ABORT, PING, PONG, Client, RawSocket, Refused, WampError, Ws
+
+SERIALIZERS = ["json", "msgpack", "cbor"]
+
+
+@pytest.fixture
+def router(start_routerd, start_authd, threads, known_key):
+    """One port for both framings, and a Unix socket for RawSocket."""
+    start_authd().add("client01@example.com", known_key, extra={"foo": 23})
+    config = utils.router_config(threads=threads)
+    tcp = config["transports"][0]
+    tcp["type"] = "universal"
+    for name, options in {"raw": {}, "small": {"max_message_size": 100000}}.items():
+        config["transports"].append({"type": "rawsocket", "id": name, "options": options, "auth": tcp["auth"],
+                                     "endpoint": {"type": "unix", "path": f"{name}.sock"}})
+    return start_routerd(config)
+
+
+@pytest.fixture
+def raw(router, clients):
+    """raw("cbor") -> a RawSocket client by TCP, or with unix="raw" or "small" by that Unix socket."""
+
+    def connect(serializer="json", unix=None, **kw):
+        if unix:
+            kw["unix"] = router.cwd / f"{unix}.sock"
+        client = Client(router.port(), serializer, transport=RawSocket, **kw)
+        clients.append(client)
+        return client
+
+    return connect
+
+
+@pytest.fixture
+def ws(router, clients):
+    def connect(serializer="json"):
+        client = Client(router.port(), serializer)
+        clients.append(client)
+        return client
+
+    return connect
+
+
+@pytest.mark.parametrize("unix", [None, "raw"], ids=["tcp", "unix"])
+def test_calls_and_events_between_both_framings(router, raw, ws, unix):
+    sent = values.COMMON + values.BINARY + values.EXACT
+    members = [raw(s, unix=unix) for s in SERIALIZERS] + [ws(s) for s in [*SERIALIZERS, "cbor.batched"]]
+    for n, client in enumerate(members):
+        client.join("devices")
+        client.register(f"com.example.echo{n}", lambda args, kwargs: (args, kwargs))
+        client.topic = client.subscribe("com.example.topic")
+    for caller in members:
+        for n, callee in enumerate(members):
+            args, kwargs = caller.call(f"com.example.echo{n}", sent, {"k": "v"}, callee=callee)
+            values.check(sent, args, "call")
+            assert kwargs == {"k": "v"}
+        caller.publish("com.example.topic", sent, {"k": "v"}, acknowledge=True)
+        for other in members:
+            if other is not caller:
+                args, kwargs = other.event(other.topic)
+                values.check(sent, args, "event")
+    router.check_threads()
+
+
+@pytest.mark.parametrize("unix", [None, "raw"], ids=["tcp", "unix"])
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_cryptosign(raw, known_key, serializer, unix):
+    details = raw(serializer, unix=unix).join(realm=None, key=known_key)
+    assert details["authid"] == "client01@example.com"
+    assert details["authextra"]["x_cb_peer"].startswith("unix" if unix else "tcp4:127.0.0.1:")
+
+
+def test_handshake_errors(router, clients):
+    def refused(hello):
+        with pytest.raises(Refused) as error:
+            clients.append(RawSocket(router.port(), hello=bytes(hello)))
+        return error.value.status
+
+    assert refused([0x7f, 0xf4, 0, 0]) == 1  # UBJSON
+    assert refused([0x7f, 0xf0, 0, 0]) == 1
+    assert refused([0x7f, 0x01, 0, 0]) == 2  # 512 bytes: no WELCOME would fit
+    assert refused([0x7f, 0xf1, 0, 1]) == 3
+    assert refused([0x7f, 0xf1, 0x80, 0]) == 3
+
+
+def test_too_many_connections(start_routerd, clients, folder):
+    config = utils.router_config(cryptosign=False)
+    config["transports"][0].update(type="rawsocket", options={"max_connections": 1})
+    del config["transports"][0]["paths"]
+    router = start_routerd(config)
+    first = Client(router.port(), transport=RawSocket)
+    clients.append(first)
+    first.join("devices")
+    with pytest.raises((Refused, ConnectionError)) as error:
+        clients.append(RawSocket(router.port()))
+    assert getattr(error.value, "status", 4) == 4
+    first.publish("a.b", acknowledge=True)
+
+
+def test_byte_by_byte(raw):
+    client = raw("cbor")
+    client.join("devices")
+    payload = client.pack([48, 7, {}, "com.example.nobody"])
+    for byte in struct.pack("!I", len(payload)) + payload:
+        client.send_bytes(bytes([byte]))
+    answer = client.recv()
+    assert answer[:3] == [8, 48, 7] and answer[4] == "wamp.error.no_such_procedure"
+
+
+def test_ping_is_answered_with_the_same_payload(raw):
+    client = raw()
+    for payload in [b"", b"x", b"y" * 60000]:
+        client.send_frame(PING, payload)
+        assert client.recv_frame() == (PONG, True, payload)
+    client.send_frame(PONG, b"unasked")
+    assert client.join("devices")
+
+
+@pytest.mark.parametrize("frame", [b"\x03\0\0\0", b"\x07\0\0\1x", b"\x10\0\0\0", b"\x08\0\0\1x"],
+                         ids=["type 3", "type 7", "reserved bit", "length bit and length"])
+def test_frames_that_are_none(router, raw, frame):
+    good, bad = raw(), raw()
+    good.join("devices")
+    bad.join("devices")
+    bad.send_bytes(frame)
+    bad.wait_eof()
+    good.publish("a.b", acknowledge=True)
+    assert router.total("closed_protocol_error") == 1
+
+
+def test_our_limit_is_announced_and_kept(raw):
+    client = raw("cbor", unix="small")
+    assert client.router_max == 65536  # the largest power of two below 100,000
+    client.join("devices")
+    client.send_bytes(struct.pack("!I", 65537))
+    client.wait_eof()
+
+
+def test_before_welcome_a_message_has_64_kib(raw):
+    client = raw()
+    client.send_bytes(struct.pack("!I", 65537))
+    client.wait_eof()
+
+
+def test_what_is_too_long_for_a_client(router, raw, ws):
+    """Its limit is kept: calls are answered by an error, events are left out and counted."""
+    small, large = raw("cbor", length=2), ws("cbor")  # 2 KiB
+    small.join("devices")
+    large.join("devices")
+    small.register("com.example.small", lambda args, kwargs: (args, kwargs))
+    topic = small.subscribe("com.example.topic")
+    with pytest.raises(WampError) as error:
+        large.call("com.example.small", ["x" * 3000])
+    assert error.value.uri == "wamp.error.payload_size_exceeded"
+    large.register("com.example.large", lambda args, kwargs: (["x" * 3000], {}))
+    with pytest.raises(WampError) as error:
+        small.call("com.example.large", callee=large)
+    assert error.value.uri == "wamp.error.payload_size_exceeded"
+    for n, size in enumerate([10, 3000, 11]):
+        large.publish("com.example.topic", [n, "x" * size])
+    assert [small.event(topic)[0][0] for _ in range(2)] == [0, 2]
+    assert router.total("undeliverable") == 3
+
+
+def test_a_violation_and_goodbye(raw):
+    client = raw("msgpack")
+    client.join("devices")
+    client.leave()
+    assert client.join("devices")
+    client.send([2, 1, {}])
+    abort = client.recv()
+    assert abort[0] == ABORT and abort[2] == "wamp.error.protocol_violation"
+    client.wait_eof()
+
+
+def test_http_on_a_port_for_rawsocket_alone(start_routerd, clients):
+    config = utils.router_config(cryptosign=False)
+    config["transports"][0]["type"] = "rawsocket"
+    router = start_routerd(config)
+    stranger = Ws(router.port(), protocols=None)
+    clients.append(stranger)
+    stranger.send_bytes(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    stranger.wait_eof()
+    assert stranger.buffer == b""
+
+
+def test_rawsocket_on_a_port_for_websocket_alone(start_routerd, clients):
+    router = start_routerd(utils.router_config(cryptosign=False))
+    stranger = Ws(router.port(), protocols=None)
+    clients.append(stranger)
+    stranger.send_bytes(b"\x7f\xf1\0\0")
+    stranger.wait_eof()
+    assert not stranger.buffer.startswith(b"\x7f")
+
+
+def test_sigterm_says_no_goodbye(router, raw):
+    client = raw()
+    client.join("devices")
+    router.stop()
+    client.wait_eof()
+    assert client.buffer == b""
+
+
+CLIENT = """
+import sys
+from autobahn.{loop}.component import Component, run
+component = Component(transports=[{{"type": "rawsocket", "url": sys.argv[1], "serializer": sys.argv[2]}}], realm="devices")
+
+@component.on_join
+async def joined(session, details):
+    await session.register(lambda x: x + 1, "com.example.more." + sys.argv[2])
+    print("result", await session.call("com.example.more." + sys.argv[2], 41), flush=True)
+    session.leave()
+
+run([component])
+"""
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+@pytest.mark.parametrize("python, loop", [("/usr/bin/python3", "twisted"), (str(peers.VENV), "twisted")],
+                         ids=["Debian's Autobahn", "newest Autobahn"])
+def test_autobahn(router, folder, python, loop, serializer):
+    (folder / "client.py").write_text(CLIENT.format(loop=loop))
+    done = subprocess.run([python, "client.py", f"rs://127.0.0.1:{router.port()}", serializer], cwd=folder,
+                          capture_output=True, text=True, timeout=20 * utils.SLOW)
+    assert "result 42" in done.stdout, done.stdout + done.stderr

@@ -45,14 +45,15 @@ struct conn {
 	struct ws_reader *reader;  /* of an incomplete frame or message; else NULL */
 	uint64_t life_ms;          /* when it last gave a sign of life */
 	uint32_t incomplete_bytes; /* memory of head and reader, as the net counts it */
-	uint32_t raw_send_max; /* RawSocket: the longest message that the peer takes */
-	uint32_t raw_recv_max; /* RawSocket: the longest that we have announced */
 	int fd;
-	short armed;      /* what ev waits for */
-	uint8_t state;    /* enum conn_state */
-	uint8_t end;      /* enum conn_end */
-	uint8_t pause;    /* PAUSE_* */
-	uint8_t out_list; /* enum out_list */
+	short armed;          /* what ev waits for */
+	uint8_t state;        /* enum conn_state */
+	uint8_t end;          /* enum conn_end */
+	uint8_t pause;        /* PAUSE_* */
+	uint8_t out_list;     /* enum out_list */
+	uint8_t raw_send_log; /* RawSocket: log2 of the longest message that the peer
+				 takes */
+	uint8_t raw_recv_log; /* and of the longest that we have announced */
 	bool raw; /* RawSocket, known from its first octet; else HTTP and WebSocket */
 	bool owes_closed; /* `upgrade` answered 0, `closed` was not called yet */
 	bool established; /* conn_established */

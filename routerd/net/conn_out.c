@@ -125,7 +125,7 @@ void conn_send_raw(struct conn *c, struct slice head, struct slice payload)
 
 size_t conn_send_max(const struct conn *c)
 {
-	return c->raw ? c->raw_send_max : SIZE_MAX;
+	return c->raw ? (size_t)1 << c->raw_send_log : SIZE_MAX;
 }
 
 size_t conn_queued(const struct conn *c)

@@ -24,6 +24,12 @@ static void refuse(struct conn *c, enum rawsocket_error error)
 	}
 }
 
+/* Of a power of two. */
+static uint8_t log2_of(size_t n)
+{
+	return (uint8_t)__builtin_ctzll(n);
+}
+
 static void handshake(struct conn *c, const uint8_t in[RAWSOCKET_HANDSHAKE_LEN])
 {
 	uint8_t reply[RAWSOCKET_HANDSHAKE_LEN];
@@ -41,9 +47,9 @@ static void handshake(struct conn *c, const uint8_t in[RAWSOCKET_HANDSHAKE_LEN])
 		return;
 	}
 	c->owes_closed = true;
-	c->raw_send_max = (uint32_t)hello.max_len;
-	c->raw_recv_max = (uint32_t)rawsocket_reply_write(reply, hello.serializer,
-							  c->conf->message_max);
+	c->raw_send_log = log2_of(hello.max_len);
+	c->raw_recv_log = log2_of(
+		rawsocket_reply_write(reply, hello.serializer, c->conf->message_max));
 	if (conn_push(c, slice_of(reply, sizeof(reply))))
 		conn_set_state(c, CONN_OPEN);
 	else
@@ -89,7 +95,7 @@ static size_t frame_len(struct conn *c, struct slice bytes, enum rawsocket_type 
 		conn_ws_fail(c, WS_CLOSE_PROTOCOL, "malformed RawSocket frame");
 		return SIZE_MAX;
 	}
-	if (len > min_size(conn_ws_limit(c), c->raw_recv_max)) {
+	if (len > min_size(conn_ws_limit(c), (size_t)1 << c->raw_recv_log)) {
 		conn_ws_fail(c, WS_CLOSE_TOO_BIG, "message too big");
 		return SIZE_MAX;
 	}

@@ -239,9 +239,10 @@ class Routerd(Daemon):
         self.signal(signal.SIGUSR1)
 
         def arrived():
-            lines = pattern.findall(self.log())[before:]
             # a file is read while it is written: only lines with an end count
-            return lines if len(lines) >= self.threads and self.log().endswith("\n") else None
+            text = self.log()
+            lines = pattern.findall(text[:text.rfind("\n") + 1])[before:]
+            return lines if len(lines) >= self.threads else None
 
         result = [None] * self.threads
         for worker, rest in wait_for(arrived, "counters of every worker"):

@@ -3,12 +3,12 @@
  * A connection's life: adopted, read, paused, closed, freed; see conn.h. Thread of its
  * net.
  *
- * CLOSING has two halves. After conn_close the stream is still read as frames, to find
- * the peer's Close. Once both sides have said what they will say, or the peer's bytes
- * make no sense any more, it is `finishing`: input is thrown away, and when the queue is
- * empty our direction is shut down. The socket is closed at the peer's end of file, not
- * before: a close with unread input would reset the connection, and the peer would not
- * see our Close frame or HTTP answer. One deadline bounds all of it.
+ * CLOSING has two halves. After conn_close a WebSocket stream is still read as frames, to
+ * find the peer's Close. Once both sides have said what they will say, or the peer's
+ * bytes make no sense any more, it is `finishing`: input is thrown away, and when the
+ * queue is empty our direction is shut down. The socket is closed at the peer's end of
+ * file, not before: a close with unread input would reset the connection, and the peer
+ * would not see our last words. One deadline bounds all of it.
  */
 #include "routerd/net/conn.h"
 
@@ -33,7 +33,7 @@ const char *conn_end_str(enum conn_end end)
 		[CONN_END_DROPPED] = "dropped by router",
 		[CONN_END_LOST] = "connection lost",
 		[CONN_END_HTTP] = "answered by HTTP",
-		[CONN_END_PROTOCOL] = "WebSocket protocol error",
+		[CONN_END_PROTOCOL] = "protocol error",
 		[CONN_END_TOO_BIG] = "message too big",
 		[CONN_END_HANDSHAKE] = "handshake timeout",
 		[CONN_END_PING] = "ping timeout",
@@ -41,6 +41,7 @@ const char *conn_end_str(enum conn_end end)
 		[CONN_END_BUDGET_OUT] = "over output budget",
 		[CONN_END_BUDGET_IN] = "over input budget",
 		[CONN_END_NOMEM] = "out of memory",
+		[CONN_END_REFUSED] = "handshake refused",
 	};
 
 	static_assert(ARRAY_LEN(text) == CONN_END_COUNT, "a text for each");
@@ -49,7 +50,7 @@ const char *conn_end_str(enum conn_end end)
 
 static enum net_counter end_counter(enum conn_end end)
 {
-	static_assert(NET_END_NOMEM - NET_END_PEER == CONN_END_NOMEM - CONN_END_PEER,
+	static_assert(NET_END_REFUSED - NET_END_PEER == CONN_END_REFUSED - CONN_END_PEER,
 		      "a counter for each, in the same order");
 	return (enum net_counter)(NET_END_PEER + (int)end - CONN_END_PEER);
 }
@@ -93,6 +94,11 @@ uint64_t conn_number(const struct conn *c)
 	return c->number;
 }
 
+size_t conn_send_max(const struct conn *c)
+{
+	return c->raw_send_log == 0 ? SIZE_MAX : (size_t)1 << c->raw_send_log;
+}
+
 struct sock_name conn_peer_name(const struct conn *c)
 {
 	return sock_peer_name(c->fd);
@@ -129,11 +135,7 @@ static void release(struct conn *c)
 	wheel_cancel(&c->net->wheel, &c->deadline);
 	event_del(&c->ev);
 	conn_out_fini(c);
-	ws_reader_free(&c->reader);
-	if (c->head != NULL)
-		buf_fini(c->head);
-	free(c->head);
-	c->head = NULL;
+	c->protocol->held_free(c);
 	conn_count_incomplete(c);
 }
 
@@ -181,6 +183,21 @@ void conn_kill(struct conn *c, enum conn_end end)
 		return;
 	conn_set_end(c, end);
 	conn_set_state(c, CONN_DEAD);
+}
+
+void conn_open(struct conn *c, const struct conn_protocol *protocol)
+{
+	ASSERT(c->part == NULL);
+	c->protocol = protocol;
+	conn_set_state(c, CONN_OPEN);
+}
+
+void conn_owe_closed(struct conn *c)
+{
+	c->owes_closed = true;
+	/* it may have been closed meanwhile, or for want of memory */
+	if (c->state != CONN_OPEN)
+		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
 }
 
 void conn_finish(struct conn *c)
@@ -239,6 +256,7 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 	c->fd = fd;
 	c->life_ms = loop_now_ms(n->loop);
 	c->state = CONN_OPENING;
+	c->protocol = &conn_opening;
 	TAILQ_INSERT_TAIL(&n->by_state[CONN_OPENING], c, state_link);
 	n->conns++;
 	net_count(n, NET_ADOPTED, 1);
@@ -266,7 +284,7 @@ void conn_free(struct conn *c)
 /* The next ping, counted from the last sign of life. */
 static void await_silence(struct conn *c)
 {
-	uint64_t interval = c->conf->ping_interval_ms;
+	uint64_t interval = c->protocol->ping_interval_ms(c->conf);
 	uint64_t silent = loop_now_ms(c->net->loop) - c->life_ms;
 
 	net_set_deadline(c->net, c, silent < interval ? interval - silent : 0);
@@ -276,20 +294,11 @@ static void await_silence(struct conn *c)
 static void start_pings(struct conn *c)
 {
 	wheel_cancel(&c->net->wheel, &c->deadline);
-	if (c->conf->ping_interval_ms == 0 || c->pause != 0 ||
-	    (c->raw && !c->conf->raw_pings))
+	if (c->protocol->ping_interval_ms(c->conf) == 0 || c->pause != 0)
 		return;
 	c->ping_sent = false;
 	c->life_ms = loop_now_ms(c->net->loop);
 	await_silence(c);
-}
-
-static size_t ping_frame(const struct conn *c, uint8_t out[WS_CONTROL_FRAME_MAX])
-{
-	if (!c->raw)
-		return ws_control_frame(WS_OP_PING, slice_of(NULL, 0), out);
-	rawsocket_head_write(out, RAWSOCKET_PING, 0);
-	return RAWSOCKET_HEAD_LEN;
 }
 
 /*
@@ -299,19 +308,16 @@ static size_t ping_frame(const struct conn *c, uint8_t out[WS_CONTROL_FRAME_MAX]
 static void silence_passed(struct conn *c)
 {
 	uint64_t silent = loop_now_ms(c->net->loop) - c->life_ms;
-	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t n;
 
 	if (c->ping_sent) {
 		conn_kill(c, CONN_END_PING);
 		return;
 	}
-	if (silent < c->conf->ping_interval_ms) {
+	if (silent < c->protocol->ping_interval_ms(c->conf)) {
 		await_silence(c);
 		return;
 	}
-	n = ping_frame(c, frame);
-	if (!conn_push(c, slice_of(frame, n)))
+	if (!c->protocol->say_ping(c))
 		return;
 	c->ping_sent = true;
 	net_count(c->net, NET_PINGS_OUT, 1);
@@ -352,20 +358,11 @@ static void sign_of_life(struct conn *c)
 
 /* --- reading --- */
 
-static size_t memory_in(const struct conn *c)
-{
-	size_t n = ws_reader_memory(c->reader);
-
-	if (c->head != NULL)
-		n += sizeof(*c->head) + c->head->cap;
-	return n;
-}
-
 void conn_count_incomplete(struct conn *c)
 {
 	struct net *n = c->net;
 	size_t was = c->incomplete_bytes;
-	size_t is = memory_in(c);
+	size_t is = c->protocol->held_memory(c);
 
 	if (is == was)
 		return;
@@ -375,12 +372,6 @@ void conn_count_incomplete(struct conn *c)
 		TAILQ_INSERT_TAIL(&n->incomplete, c, incomplete_link);
 	else if (is == 0)
 		TAILQ_REMOVE(&n->incomplete, c, incomplete_link);
-}
-
-void conn_ws_feed(struct conn *c, struct slice bytes)
-{
-	if (ws_input(&c->net->ws, &c->reader, c, bytes) != 0)
-		conn_kill(c, CONN_END_NOMEM);
 }
 
 /* A reason to pause was added. Pings stand still; a handshake does not. */
@@ -401,18 +392,6 @@ static void pause_for_net(struct conn *c)
 	stop_reading(c);
 }
 
-/* The first octet of all tells the framing. */
-static void first_words(struct conn *c, struct slice bytes)
-{
-	bool first = c->head == NULL;
-
-	if (c->raw || (first && bytes.p[0] == RAWSOCKET_MAGIC &&
-		       (c->conf->framings & CONN_RAWSOCKET) != 0))
-		conn_raw_begin(c, bytes);
-	else
-		conn_http_input(c, bytes);
-}
-
 static void read_some(struct conn *c)
 {
 	struct net *n = c->net;
@@ -428,18 +407,14 @@ static void read_some(struct conn *c)
 	if (err == E_AGAIN)
 		return;
 	if (err != 0) {
-		conn_kill(c, CONN_END_LOST);
+		conn_kill(c, err == E_CLOSED ? c->protocol->end_of_file : CONN_END_LOST);
 		return;
 	}
 	bytes = slice_of(n->scratch, got);
 	net_count(n, NET_BYTES_IN, got);
 	sign_of_life(c);
-	if (c->state == CONN_OPENING)
-		first_words(c, bytes);
-	else if (!c->finishing && c->raw)
-		conn_raw_feed(c, bytes);
-	else if (!c->finishing)
-		conn_ws_feed(c, bytes);
+	if (!c->finishing)
+		c->protocol->input(c, bytes);
 	conn_count_incomplete(c);
 }
 
@@ -460,69 +435,32 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	net_turn_check(n);
 }
 
-/* --- what the WebSocket stream says --- */
+/* --- what the stream says --- */
 
-size_t conn_ws_limit(const struct conn *c)
+size_t conn_message_limit(const struct conn *c)
 {
 	const struct conn_conf *conf = c->conf;
 
-	if (c->state != CONN_OPEN)
-		return WS_DISCARD;
 	if (c->established)
 		return conf->message_max;
 	return min_size(conf->early_message_max, conf->message_max);
 }
 
-bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
+void conn_message(struct conn *c, struct slice bytes, bool text)
 {
 	if (c->state == CONN_OPEN) {
 		net_count(c->net, NET_MESSAGES_IN, 1);
 		c->handler->message(c, bytes, text);
 	}
-	return c->state != CONN_DEAD;
 }
 
-/* Queues our Close, if it was not yet, and enters CLOSING. False: c is dead. */
-static bool say_close(struct conn *c, uint16_t code, struct slice reason,
-		      enum conn_end end)
+void conn_log_error(struct conn *c, const char *why)
 {
-	uint8_t frame[WS_CONTROL_FRAME_MAX];
-
-	conn_set_end(c, end);
-	if (c->state == CONN_OPEN) {
-		size_t n = c->raw ? 0 : ws_close_frame(code, reason, frame);
-
-		if (!conn_push(c, slice_of(frame, n)))
-			return false;
-		conn_set_state(c, CONN_CLOSING);
-	}
-	return c->state == CONN_CLOSING;
-}
-
-void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
-{
-	(void)reason;
-	/* RFC 6455, 5.5.1: the answer typically echoes the code. Where there is none,
-	 * 1000 says what happened: to an empty answer autobahn-js reports a lost
-	 * connection. */
-	if (code == 0)
-		code = WS_CLOSE_NORMAL;
-	if (say_close(c, code, slice_of(NULL, 0), CONN_END_PEER))
-		conn_finish(c);
-}
-
-void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
-{
-	enum conn_end end =
-		code == WS_CLOSE_TOO_BIG ? CONN_END_TOO_BIG : CONN_END_PROTOCOL;
 	unsigned dropped;
 
 	if (c->state == CONN_OPEN && net_may_log(c->net, &dropped))
-		log_info(conn_prefix(c).text,
-			 "protocol error: %s listener=%s code=%u more=%u", why,
-			 c->conf->name, code, dropped);
-	if (say_close(c, code, slice_str(why), end))
-		conn_finish(c);
+		log_info(conn_prefix(c).text, "protocol error: %s listener=%s more=%u",
+			 why, c->conf->name, dropped);
 }
 
 /* --- from above --- */
@@ -538,13 +476,8 @@ void conn_established(struct conn *c)
 void conn_close(struct conn *c, uint16_t code, const char *reason)
 {
 	ASSERT(ws_close_code_ok(code));
-	if (c->state == CONN_OPENING && (c->raw || c->conf->framings == CONN_RAWSOCKET))
-		conn_kill(c, CONN_END_OWN);
-	else if (c->state == CONN_OPENING)
-		conn_http_answer(c, HTTP_UNAVAILABLE, "Not now.", false, CONN_END_OWN);
-	else if (c->state == CONN_OPEN &&
-		 say_close(c, code, slice_str(reason), CONN_END_OWN) && c->raw)
-		conn_finish(c);
+	if (c->state == CONN_OPENING || c->state == CONN_OPEN)
+		c->protocol->say_close(c, code, slice_str(reason));
 }
 
 void conn_drop(struct conn *c)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One client's connection, seen from above: messages in, framed bytes out, and one
- * goodbye. It reads the HTTP upgrade, speaks WebSocket (RFC 6455, server side), queues
- * what is to be sent, watches its deadlines and keeps to its limits. It knows no WAMP.
+ * goodbye. It does the handshake of WebSocket (RFC 6455, server side) or of RawSocket
+ * (specification: "RawSocket Transport"), speaks that framing, queues what is to be sent,
+ * watches its deadlines and keeps to its limits. It knows no WAMP.
  *
  * Every function belongs to the thread of the connection's struct net. All of them may be
  * called from any callback and in any state: where they make no sense any more they do
@@ -51,10 +52,10 @@ enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* usual for early_message_max */
 /*
  * The layer above. A constant table.
  *
- * `closed` is called exactly once for each connection whose `upgrade` answered 0, at the
- * end of the turn in which it left OPEN, never from inside another function of this
- * interface. No callback follows it, and the pointer is not to be used after it, although
- * the connection may still be there for its last words.
+ * `closed` is called exactly once for each connection that was accepted, at the end of
+ * the turn in which it left OPEN, never from inside another function of this interface.
+ * No callback follows it, and the pointer is not to be used after it, although the
+ * connection may still be there for its last words.
  */
 struct conn_handler {
 	size_t user_size; /* bytes at conn_user, zeroed at first */
@@ -92,12 +93,12 @@ struct conn_handler {
 /* Why a connection ended. */
 enum conn_end {
 	CONN_END_NONE = 0,      /* it did not */
-	CONN_END_PEER = 1,      /* the peer sent Close */
+	CONN_END_PEER = 1,      /* the peer sent Close; RawSocket: end of file */
 	CONN_END_OWN = 2,       /* conn_close */
 	CONN_END_DROPPED = 3,   /* conn_drop */
-	CONN_END_LOST = 4,      /* end of file or reset, without Close */
+	CONN_END_LOST = 4,      /* reset, or end of file without Close */
 	CONN_END_HTTP = 5,      /* answered by HTTP, not upgraded */
-	CONN_END_PROTOCOL = 6,  /* the peer violated RFC 6455 */
+	CONN_END_PROTOCOL = 6,  /* the peer broke the rules of its framing */
 	CONN_END_TOO_BIG = 7,   /* a message over the limit */
 	CONN_END_HANDSHAKE = 8, /* not established in time */
 	CONN_END_PING = 9,      /* no sign of life after a ping */
@@ -106,7 +107,8 @@ enum conn_end {
 		11, /* the largest queue when this thread's budget was used up */
 	CONN_END_BUDGET_IN = 12, /* the same for incomplete messages */
 	CONN_END_NOMEM = 13,     /* no memory for its buffers */
-	CONN_END_COUNT = 14,
+	CONN_END_REFUSED = 14,   /* its RawSocket handshake was answered by an error */
+	CONN_END_COUNT = 15,
 };
 
 /* As words for a log line: "closed by peer". */

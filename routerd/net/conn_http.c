@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection before its upgrade: collects the request head, answers, and passes what
- * came behind the head on to the WebSocket stream. Thread of the connection's net.
+ * The handshake of WebSocket: collects the request head, answers, and passes what came
+ * behind the head on to the WebSocket stream. Thread of the connection's net.
  */
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
@@ -42,7 +42,7 @@ static void open_websocket(struct conn *c, const struct http_request *req,
 	if (http_write_switching(&b, req->key, subprotocol) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 	else if (conn_push(c, buf_slice(&b)))
-		conn_set_state(c, CONN_OPEN);
+		conn_open(c, &conn_websocket);
 	buf_fini(&b);
 }
 
@@ -52,7 +52,7 @@ static void handle(struct conn *c, struct slice head)
 	const char *text = NULL;
 	struct http_request req;
 	int status = http_request_parse(head, &req, &text);
-	bool known;
+	bool known, accepted;
 
 	if (status != 0) {
 		refuse(c, status, text);
@@ -69,16 +69,15 @@ static void handle(struct conn *c, struct slice head)
 		return;
 	}
 	status = c->handler->upgrade(c, &req, &text);
-	c->owes_closed = status == 0;
+	accepted = status == 0;
 	if (c->state == CONN_OPENING) {
-		if (status != 0)
-			refuse(c, status, text);
-		else
+		if (accepted)
 			open_websocket(c, &req, text);
+		else
+			refuse(c, status, text);
 	}
-	/* it may have been closed within `upgrade`, or for want of memory */
-	if (c->owes_closed && c->state != CONN_OPEN)
-		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
+	if (accepted)
+		conn_owe_closed(c);
 }
 
 /* No head, and none to be expected. */
@@ -92,49 +91,32 @@ static void give_up(struct conn *c, int err, struct slice bytes)
 		refuse(c, HTTP_HEADERS_TOO_LARGE, "The request's headers are too long.");
 }
 
-/* Keeps the beginning of a head. False: no memory. */
-static bool keep(struct conn *c, struct buf **head, struct slice bytes)
-{
-	if (*head == NULL) {
-		*head = malloc(sizeof(**head));
-		if (*head == NULL)
-			return false;
-		buf_init(*head, HTTP_HEAD_MAX);
-	}
-	buf_put_slice(*head, bytes);
-	c->head = *head;
-	return (*head)->err == 0;
-}
-
 void conn_http_input(struct conn *c, struct slice bytes)
 {
-	struct buf *head = c->head;
-	struct slice all = bytes;
 	size_t before = 0, len;
+	struct slice all = bytes;
+	struct buf *head;
 	int err;
 
-	if ((c->conf->framings & CONN_WEBSOCKET) == 0) {
-		conn_kill(c, CONN_END_PROTOCOL);
-		return;
-	}
-
-	if (head != NULL) {
-		size_t n = min_size(bytes.len, HTTP_HEAD_MAX - head->len);
-
-		before = head->len;
-		if (!keep(c, &head, slice_of(bytes.p, n))) {
+	if (c->part != NULL) {
+		before = c->part->len;
+		if (!conn_keep_part(c,
+				    slice_of(bytes.p,
+					     min_size(bytes.len, HTTP_HEAD_MAX - before)),
+				    HTTP_HEAD_MAX)) {
 			conn_kill(c, CONN_END_NOMEM);
 			return;
 		}
-		all = buf_slice(head);
+		all = buf_slice(c->part);
 	}
 	err = http_head_end(all, before, &len);
 	if (err == E_AGAIN) {
-		if (head == NULL && !keep(c, &head, bytes))
+		if (c->part == NULL && !conn_keep_part(c, bytes, HTTP_HEAD_MAX))
 			conn_kill(c, CONN_END_NOMEM);
 		return;
 	}
-	c->head = NULL; /* so that nobody frees it while it is in use */
+	head = c->part;
+	c->part = NULL; /* so that nobody frees it while it is in use */
 	if (err != 0)
 		give_up(c, err, all);
 	else
@@ -145,6 +127,6 @@ void conn_http_input(struct conn *c, struct slice bytes)
 
 	/* bytes behind the head belong to the WebSocket stream */
 	if (c->state == CONN_OPEN && len - before < bytes.len)
-		conn_ws_feed(c, slice_of(bytes.p + (len - before),
-					 bytes.len - (len - before)));
+		c->protocol->input(c, slice_of(bytes.p + (len - before),
+					       bytes.len - (len - before)));
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection as its siblings in net/ see it, and what ws.c calls on it. Not for the
- * layers above. Runs on the thread of the connection's net.
+ * A connection as its siblings in net/ see it, and what ws.c and rawsocket.c call on it.
+ * Not for the layers above. Runs on the thread of the connection's net.
  *
- * conn.c: life, states, deadlines, reading. conn_http.c: the time before the upgrade.
- * conn_raw.c: RawSocket.
- * conn_out.c: everything that is written.
+ * conn.c: life, states, deadlines, reading. conn_out.c: everything that is written. Three
+ * files for what its bytes mean, each with its struct conn_protocol: conn_opening.c until
+ * a handshake is done (and conn_http.c for that of WebSocket), then conn_ws.c or
+ * conn_raw.c, with the readers ws.c and rawsocket.c.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
 
+#include "common/buf.h"
 #include "routerd/net/conn.h"
 
 #include <stdalign.h>
@@ -27,6 +29,25 @@ enum out_list {
 	OUT_BLOCKED = 2,
 };
 
+/* What the bytes of a connection mean. */
+struct conn_protocol {
+	/* Bytes arrived. Not called once the connection is `finishing`. */
+	void (*input)(struct conn *c, struct slice bytes);
+	/* Says goodbye, if there is one to be said, for CONN_END_OWN; leaves the state.
+	 */
+	void (*say_close)(struct conn *c, uint16_t code, struct slice reason);
+	/* Queues a ping; false: c is dead. NULL while opening, as the next one. */
+	bool (*say_ping)(struct conn *c);
+	/* Silence after which a ping is sent; 0: never. */
+	uint32_t (*ping_interval_ms)(const struct conn_conf *conf);
+	/* Bytes of memory of the part that is held between two inputs; frees it. */
+	size_t (*held_memory)(const struct conn *c);
+	void (*held_free)(struct conn *c);
+	/* What an end of file says. */
+	enum conn_end end_of_file;
+};
+extern const struct conn_protocol conn_opening, conn_websocket, conn_rawsocket;
+
 struct conn {
 	struct event ev;
 	struct net *net;
@@ -41,10 +62,13 @@ struct conn {
 	side_link; /* in net.paused_conns while OPEN, then in net.left */
 	struct wheel_node deadline;
 	struct outq out;
-	struct buf *head;          /* part of a request or RawSocket frame; or NULL */
-	struct ws_reader *reader;  /* of an incomplete frame or message; else NULL */
-	uint64_t life_ms;          /* when it last gave a sign of life */
-	uint32_t incomplete_bytes; /* memory of head and reader, as the net counts it */
+	const struct conn_protocol *protocol;
+	union {
+		struct buf *part;     /* of a handshake, or of a RawSocket frame */
+		struct ws_reader *ws; /* of an incomplete WebSocket frame or message */
+	};                            /* NULL: nothing is incomplete */
+	uint64_t life_ms;             /* when it last gave a sign of life */
+	uint32_t incomplete_bytes;    /* memory of these, as the net counts it */
 	int fd;
 	short armed;          /* what ev waits for */
 	uint8_t state;        /* enum conn_state */
@@ -52,14 +76,13 @@ struct conn {
 	uint8_t pause;        /* PAUSE_* */
 	uint8_t out_list;     /* enum out_list */
 	uint8_t raw_send_log; /* RawSocket: log2 of the longest message that the peer
-				 takes */
+				 takes; else 0 */
 	uint8_t raw_recv_log; /* and of the longest that we have announced */
-	bool raw; /* RawSocket, known from its first octet; else HTTP and WebSocket */
-	bool owes_closed; /* `upgrade` answered 0, `closed` was not called yet */
-	bool established; /* conn_established */
-	bool ping_sent;   /* and no sign of life since */
-	bool finishing;   /* CLOSING: input is ignored; once all is written, shut down */
-	bool shut;        /* our direction is shut down */
+	bool owes_closed;     /* the handler accepted it, `closed` was not called yet */
+	bool established;     /* conn_established */
+	bool ping_sent;       /* and no sign of life since */
+	bool finishing; /* CLOSING: input is ignored; once all is written, shut down */
+	bool shut;      /* our direction is shut down */
 	alignas(16) uint8_t user[]; /* handler->user_size bytes */
 };
 
@@ -74,16 +97,28 @@ void conn_set_end(struct conn *c, enum conn_end end);
 /* DEAD at once, for this reason. Does nothing to a dead one. */
 void conn_kill(struct conn *c, enum conn_end end);
 
+/* The handshake is done, and its answer queued: enters OPEN. */
+void conn_open(struct conn *c, const struct conn_protocol *protocol);
+
+/* The handler has accepted c, whatever became of it since: `closed` is to be called. */
+void conn_owe_closed(struct conn *c);
+
 /* Our last words are queued: when they are written, shut down, and wait for the peer. */
 void conn_finish(struct conn *c);
 
 /* Waits for what it should wait for: readable, writable, both, nothing. */
 void conn_arm(struct conn *c);
 
-/* Bytes of the WebSocket stream arrived. */
-void conn_ws_feed(struct conn *c, struct slice bytes);
+/* The most bytes that a message from the peer may have now. */
+size_t conn_message_limit(const struct conn *c);
 
-/* Counts head and reader against the thread's budget. */
+/* A whole message, for the handler if c is OPEN. */
+void conn_message(struct conn *c, struct slice bytes, bool text);
+
+/* A line about what the peer did wrong, at a limited rate, unless it is CLOSING. */
+void conn_log_error(struct conn *c, const char *why);
+
+/* Counts what is incomplete against the thread's budget. */
 void conn_count_incomplete(struct conn *c);
 
 /* Reads again what net.paused stopped. */
@@ -95,6 +130,13 @@ void conn_free(struct conn *c);
 /* A deadline of c passed. */
 void conn_deadline_passed(struct conn *c);
 
+/* --- conn_opening.c --- */
+
+/* Adds bytes to c->part, which can hold max. False: no memory. */
+bool conn_keep_part(struct conn *c, struct slice bytes, size_t max) MUSTCHECK;
+size_t conn_part_memory(const struct conn *c);
+void conn_part_free(struct conn *c);
+
 /* --- conn_http.c --- */
 
 /* Bytes of the request arrived. */
@@ -104,17 +146,10 @@ void conn_http_input(struct conn *c, struct slice bytes);
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
 		      enum conn_end end);
 
-/* --- conn_raw.c --- */
-
-/* Bytes of a RawSocket handshake arrived. */
-void conn_raw_begin(struct conn *c, struct slice bytes);
-/* Bytes of the RawSocket stream arrived. */
-void conn_raw_feed(struct conn *c, struct slice bytes);
-
 /* --- conn_out.c --- */
 
-/* Queues an answer of the transport's own in two pieces, if the limit allows. */
-void conn_send_raw(struct conn *c, struct slice head, struct slice payload);
+/* May so many bytes be queued? Otherwise c is dead, as a slow consumer. */
+bool conn_accepts(struct conn *c, size_t len) MUSTCHECK;
 
 /* Queues bytes of ours, whatever the limit; false: no memory, and c is dead. */
 bool conn_push(struct conn *c, struct slice bytes);
@@ -131,7 +166,7 @@ void conn_out_fini(struct conn *c);
  */
 bool conn_flush(struct conn *c) MUSTCHECK;
 
-/* --- for ws.c --- */
+/* --- conn_ws.c, for ws.c --- */
 
 /* The most that a message may have now; WS_DISCARD: data is not wanted any more. */
 #define WS_DISCARD SIZE_MAX
@@ -147,6 +182,21 @@ bool conn_ws_ping(struct conn *c, struct slice payload) MUSTCHECK;
 void conn_ws_close(struct conn *c, uint16_t code, struct slice reason);
 /* The peer broke a rule: code is for our Close, why for the log. Nothing follows. */
 void conn_ws_fail(struct conn *c, uint16_t code, const char *why);
+
+/* --- conn_raw.c --- */
+
+/* Bytes of a handshake arrived. */
+void conn_raw_handshake(struct conn *c, struct slice bytes);
+
+/* Answers a handshake with this error, and closes for this reason. */
+void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end);
+
+/* For rawsocket.c: the most that a frame may have now. */
+size_t conn_raw_limit(const struct conn *c);
+/* What raw_input found, as with ws_input. */
+bool conn_raw_message(struct conn *c, struct slice bytes) MUSTCHECK;
+bool conn_raw_ping(struct conn *c, struct slice payload) MUSTCHECK;
+void conn_raw_fail(struct conn *c, enum conn_end end, const char *why);
 
 /* --- net.c --- */
 

@@ -68,8 +68,7 @@ static void log_slow(struct conn *c)
 			 c->conf->name, c->out.memory, dropped);
 }
 
-/* May a message of this length be queued? Otherwise c is dead. */
-static bool accepts(struct conn *c, size_t len)
+bool conn_accepts(struct conn *c, size_t len)
 {
 	size_t limit = c->conf->queue_max;
 	size_t queued = c->out.memory;
@@ -84,7 +83,7 @@ static bool accepts(struct conn *c, size_t len)
 
 void conn_send(struct conn *c, struct slice framed)
 {
-	if (c->state != CONN_OPEN || !accepts(c, framed.len))
+	if (c->state != CONN_OPEN || !conn_accepts(c, framed.len))
 		return;
 	if (conn_push(c, framed))
 		net_count(c->net, NET_MESSAGES_OUT, 1);
@@ -94,7 +93,7 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
 {
 	size_t len = framed->len;
 
-	if (c->state != CONN_OPEN || !accepts(c, len)) {
+	if (c->state != CONN_OPEN || !conn_accepts(c, len)) {
 		shared_buf_unref(&framed);
 		return;
 	}
@@ -104,28 +103,6 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
 	}
 	pushed(c, len);
 	net_count(c->net, NET_MESSAGES_OUT, n_messages);
-}
-
-bool conn_ws_ping(struct conn *c, struct slice payload)
-{
-	uint8_t frame[WS_CONTROL_FRAME_MAX];
-	size_t n = ws_control_frame(WS_OP_PONG, payload, frame);
-
-	if (c->state != CONN_OPEN)
-		return c->state != CONN_DEAD;
-	return accepts(c, n) && conn_push(c, slice_of(frame, n));
-}
-
-void conn_send_raw(struct conn *c, struct slice head, struct slice payload)
-{
-	if (c->state == CONN_OPEN && accepts(c, head.len + payload.len) &&
-	    conn_push(c, head))
-		(void)conn_push(c, payload);
-}
-
-size_t conn_send_max(const struct conn *c)
-{
-	return c->raw ? (size_t)1 << c->raw_send_log : SIZE_MAX;
 }
 
 size_t conn_queued(const struct conn *c)

@@ -1,28 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A RawSocket connection: its handshake, and the frames that arrive. A frame that lies in
- * the receive buffer as a whole is delivered from there; of others the beginning is kept
- * in conn.head until the rest is there. There is no Close: who has said everything shuts
- * down. Thread of the connection's net.
+ * RawSocket on a connection: its handshake, what the stream that rawsocket.c reads means
+ * for it, and what it says itself. Thread of the connection's net.
+ *
+ * There is no goodbye in RawSocket. Whoever has said all shuts its direction down, and so
+ * do we, and ignore what still comes; the end of the peer's stream ends the connection.
  */
 #include "common/err.h"
+#include "proto/rawsocket_frame.h"
 #include "routerd/net/conn_int.h"
+#include "routerd/net/rawsocket.h"
 
-#include <stdlib.h>
-
-static void refuse(struct conn *c, enum rawsocket_error error)
-{
-	uint8_t reply[RAWSOCKET_HANDSHAKE_LEN];
-
-	log_debug(conn_prefix(c).text, "RawSocket refused error=%d listener=%s", error,
-		  c->conf->name);
-	rawsocket_error_write(reply, error);
-	conn_set_end(c, CONN_END_PROTOCOL);
-	if (conn_push(c, slice_of(reply, sizeof(reply)))) {
-		conn_set_state(c, CONN_CLOSING);
-		conn_finish(c);
-	}
-}
+/* The longest message that a client must take, or it could not be sent a WELCOME. */
+enum { SEND_MAX_LEAST = 2 * RAWSOCKET_MIN_LEN };
 
 /* Of a power of two. */
 static uint8_t log2_of(size_t n)
@@ -30,164 +20,149 @@ static uint8_t log2_of(size_t n)
 	return (uint8_t)__builtin_ctzll(n);
 }
 
-static void handshake(struct conn *c, const uint8_t in[RAWSOCKET_HANDSHAKE_LEN])
+static void read_raw(struct conn *c, struct slice bytes)
 {
-	uint8_t reply[RAWSOCKET_HANDSHAKE_LEN];
-	struct rawsocket_hello hello;
-	int error = rawsocket_hello_read(in, &hello);
-
-	ASSERT(error >= 0); /* the first octet has brought us here */
-	/* not even a WELCOME would fit */
-	if (error == RAWSOCKET_OK && hello.max_len <= RAWSOCKET_MIN_LEN)
-		error = RAWSOCKET_LENGTH;
-	if (error == RAWSOCKET_OK)
-		error = c->handler->rawsocket(c, hello.serializer);
-	if (error != RAWSOCKET_OK) {
-		refuse(c, (enum rawsocket_error)error);
-		return;
-	}
-	c->owes_closed = true;
-	c->raw_send_log = log2_of(hello.max_len);
-	c->raw_recv_log = log2_of(
-		rawsocket_reply_write(reply, hello.serializer, c->conf->message_max));
-	if (conn_push(c, slice_of(reply, sizeof(reply))))
-		conn_set_state(c, CONN_OPEN);
-	else
-		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
-}
-
-static void pong(struct conn *c, struct slice payload)
-{
-	uint8_t head[RAWSOCKET_HEAD_LEN];
-
-	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
-	conn_send_raw(c, slice_of(head, sizeof(head)), payload);
-}
-
-static void frame(struct conn *c, enum rawsocket_type type, struct slice payload)
-{
-	bool ignored;
-
-	switch (type) {
-	case RAWSOCKET_MESSAGE:
-		ignored = conn_ws_message(c, payload, false);
-		(void)ignored;
-		return;
-	case RAWSOCKET_PING:
-		pong(c, payload);
-		return;
-	case RAWSOCKET_PONG:
-		return;
-	}
-}
-
-/*
- * How long is the frame that begins here, with its head? 0: not known yet; SIZE_MAX: the
- * connection has been given up, because the frame is malformed or too long.
- */
-static size_t frame_len(struct conn *c, struct slice bytes, enum rawsocket_type *type_out)
-{
-	size_t len;
-
-	if (bytes.len < RAWSOCKET_HEAD_LEN)
-		return 0;
-	if (rawsocket_head_read(bytes.p, type_out, &len) != 0) {
-		conn_ws_fail(c, WS_CLOSE_PROTOCOL, "malformed RawSocket frame");
-		return SIZE_MAX;
-	}
-	if (len > min_size(conn_ws_limit(c), (size_t)1 << c->raw_recv_log)) {
-		conn_ws_fail(c, WS_CLOSE_TOO_BIG, "message too big");
-		return SIZE_MAX;
-	}
-	return RAWSOCKET_HEAD_LEN + len;
-}
-
-/* Keeps the beginning of a handshake or frame. */
-static void keep(struct conn *c, struct slice bytes)
-{
-	if (c->head == NULL) {
-		c->head = malloc(sizeof(*c->head));
-		if (c->head == NULL) {
-			conn_kill(c, CONN_END_NOMEM);
-			return;
-		}
-		buf_init(c->head, RAWSOCKET_HEAD_LEN + RAWSOCKET_MAX_LEN);
-	}
-	buf_put_slice(c->head, bytes);
-	if (c->head->err != 0)
+	if (raw_input(&c->part, c, bytes) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 }
 
-/* Takes from *bytes what the kept beginning needs to have n bytes. True: it has. */
-static bool complete(struct conn *c, struct slice *bytes, size_t n)
+/* --- the handshake --- */
+
+void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end)
 {
-	size_t more = c->head->len < n ? min_size(n - c->head->len, bytes->len) : 0;
+	uint8_t answer[RAWSOCKET_HANDSHAKE_LEN];
 
-	keep(c, slice_of(bytes->p, more));
-	bytes->p += more;
-	bytes->len -= more;
-	return c->state != CONN_DEAD && c->head->len >= n;
-}
-
-static void free_head(struct buf **head)
-{
-	if (*head != NULL)
-		buf_fini(*head);
-	free(*head);
-	*head = NULL;
-}
-
-/* The frame of which the beginning was kept. False: more is needed, or c is given up. */
-static bool go_on(struct conn *c, struct slice *bytes)
-{
-	enum rawsocket_type type;
-
-	if (!complete(c, bytes, RAWSOCKET_HEAD_LEN))
-		return false;
-	size_t len = frame_len(c, buf_slice(c->head), &type);
-	if (len == SIZE_MAX || !complete(c, bytes, len))
-		return false;
-	struct buf *head = c->head;
-	c->head = NULL; /* so that nobody frees it while it is in use */
-	frame(c, type,
-	      slice_of(head->data + RAWSOCKET_HEAD_LEN, len - RAWSOCKET_HEAD_LEN));
-	free_head(&head);
-	return true;
-}
-
-void conn_raw_feed(struct conn *c, struct slice bytes)
-{
-	enum rawsocket_type type;
-
-	if (c->head != NULL && !go_on(c, &bytes))
-		return;
-	while (bytes.len > 0 && c->state == CONN_OPEN) {
-		size_t len = frame_len(c, bytes, &type);
-		if (len == SIZE_MAX)
-			return;
-		if (len == 0 || len > bytes.len) {
-			keep(c, bytes);
-			return;
-		}
-		frame(c, type,
-		      slice_of(bytes.p + RAWSOCKET_HEAD_LEN, len - RAWSOCKET_HEAD_LEN));
-		bytes.p += len;
-		bytes.len -= len;
+	log_debug(conn_prefix(c).text, "handshake refused error=%d listener=%s", error,
+		  c->conf->name);
+	rawsocket_error_write(answer, error);
+	conn_set_end(c, end);
+	if (conn_push(c, slice_of(answer, sizeof(answer)))) {
+		conn_set_state(c, CONN_CLOSING);
+		conn_finish(c);
 	}
 }
 
-void conn_raw_begin(struct conn *c, struct slice bytes)
+static void accept_client(struct conn *c, const struct rawsocket_hello *hello)
 {
-	uint8_t in[RAWSOCKET_HANDSHAKE_LEN];
+	uint8_t answer[RAWSOCKET_HANDSHAKE_LEN];
+	size_t announced =
+		rawsocket_reply_write(answer, hello->serializer, c->conf->message_max);
 
-	c->raw = true;
-	if (c->head == NULL)
-		keep(c, slice_of(NULL, 0));
-	if (c->state == CONN_DEAD || !complete(c, &bytes, sizeof(in)))
-		return;
-	memcpy(in, c->head->data, sizeof(in));
-	free_head(&c->head);
-	handshake(c, in);
-	if (bytes.len > 0 && c->state == CONN_OPEN)
-		conn_raw_feed(c, bytes);
+	c->raw_send_log = log2_of(hello->max_len);
+	c->raw_recv_log = log2_of(announced);
+	if (conn_push(c, slice_of(answer, sizeof(answer))))
+		conn_open(c, &conn_rawsocket);
 }
+
+static void answer_hello(struct conn *c, const uint8_t request[RAWSOCKET_HANDSHAKE_LEN])
+{
+	struct rawsocket_hello hello = {0};
+	int error = rawsocket_hello_read(request, &hello);
+
+	ASSERT(error >= 0); /* the first octet has brought us here */
+	if (error == RAWSOCKET_OK && hello.max_len < SEND_MAX_LEAST)
+		error = RAWSOCKET_LENGTH;
+	if (error == RAWSOCKET_OK)
+		error = c->handler->rawsocket(c, hello.serializer);
+	if (c->state == CONN_OPENING) {
+		if (error == RAWSOCKET_OK)
+			accept_client(c, &hello);
+		else
+			conn_raw_refuse(c, (enum rawsocket_error)error, CONN_END_REFUSED);
+	}
+	if (error == RAWSOCKET_OK)
+		conn_owe_closed(c);
+}
+
+void conn_raw_handshake(struct conn *c, struct slice bytes)
+{
+	uint8_t request[RAWSOCKET_HANDSHAKE_LEN];
+	size_t before = c->part == NULL ? 0 : c->part->len;
+	size_t n = min_size(bytes.len, sizeof(request) - before);
+
+	if (before + n < sizeof(request)) {
+		if (!conn_keep_part(c, bytes, sizeof(request)))
+			conn_kill(c, CONN_END_NOMEM);
+		return;
+	}
+	if (before > 0)
+		memcpy(request, c->part->data, before);
+	memcpy(request + before, bytes.p, n);
+	conn_part_free(c);
+	answer_hello(c, request);
+	if (c->state == CONN_OPEN && n < bytes.len)
+		read_raw(c, slice_of(bytes.p + n, bytes.len - n));
+}
+
+/* --- what the stream says --- */
+
+size_t conn_raw_limit(const struct conn *c)
+{
+	return min_size(conn_message_limit(c), (size_t)1 << c->raw_recv_log);
+}
+
+bool conn_raw_message(struct conn *c, struct slice bytes)
+{
+	conn_message(c, bytes, false);
+	return c->state == CONN_OPEN;
+}
+
+bool conn_raw_ping(struct conn *c, struct slice payload)
+{
+	uint8_t head[RAWSOCKET_HEAD_LEN];
+
+	if (payload.len > conn_send_max(c)) {
+		conn_raw_fail(c, CONN_END_PROTOCOL,
+			      "a ping that its sender cannot get back");
+		return false;
+	}
+	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
+	return conn_accepts(c, sizeof(head) + payload.len) &&
+	       conn_push(c, slice_of(head, sizeof(head))) && conn_push(c, payload);
+}
+
+/* What is queued is still written. */
+static void close_raw_as(struct conn *c, enum conn_end end)
+{
+	conn_set_end(c, end);
+	conn_set_state(c, CONN_CLOSING);
+	conn_finish(c);
+}
+
+void conn_raw_fail(struct conn *c, enum conn_end end, const char *why)
+{
+	conn_log_error(c, why);
+	close_raw_as(c, end);
+}
+
+/* --- what we say --- */
+
+static void close_raw(struct conn *c, uint16_t code, struct slice reason)
+{
+	(void)code;
+	(void)reason;
+	close_raw_as(c, CONN_END_OWN);
+}
+
+static bool ping_raw(struct conn *c)
+{
+	uint8_t head[RAWSOCKET_HEAD_LEN];
+
+	rawsocket_head_write(head, RAWSOCKET_PING, 0);
+	return conn_push(c, slice_of(head, sizeof(head)));
+}
+
+static uint32_t raw_ping_interval_ms(const struct conn_conf *conf)
+{
+	return conf->raw_pings ? conf->ping_interval_ms : 0;
+}
+
+const struct conn_protocol conn_rawsocket = {
+	.input = read_raw,
+	.say_close = close_raw,
+	.say_ping = ping_raw,
+	.ping_interval_ms = raw_ping_interval_ms,
+	.held_memory = conn_part_memory,
+	.held_free = conn_part_free,
+	.end_of_file = CONN_END_PEER,
+};

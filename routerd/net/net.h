@@ -26,8 +26,8 @@ TAILQ_HEAD(conn_list, conn);
 
 /* Where a connection stands. Changed by conn_set_state alone. */
 enum conn_state {
-	CONN_OPENING = 0, /* reading the upgrade request */
-	CONN_OPEN = 1,    /* WebSocket; messages go both ways */
+	CONN_OPENING = 0, /* reading the handshake */
+	CONN_OPEN = 1,    /* messages go both ways */
 	CONN_CLOSING = 2, /* saying goodbye; no message is delivered or accepted */
 	CONN_DEAD = 3,    /* freed at the end of the turn */
 	CONN_STATE_COUNT = 4,
@@ -57,7 +57,8 @@ enum conn_state {
 	X(END_SLOW, "closed_slow_consumer")                                              \
 	X(END_BUDGET_OUT, "closed_over_output_budget")                                   \
 	X(END_BUDGET_IN, "closed_over_input_budget")                                     \
-	X(END_NOMEM, "closed_no_memory")
+	X(END_NOMEM, "closed_no_memory")                                                 \
+	X(END_REFUSED, "closed_handshake_refused")
 
 enum net_counter {
 #define X(id, name) NET_##id,
@@ -90,7 +91,7 @@ struct net {
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct conn_list dirty;        /* something to write in this turn */
 	struct conn_list blocked;      /* waiting until the socket is writable */
-	struct conn_list incomplete;   /* holding part of a request or message */
+	struct conn_list incomplete;   /* holding part of a handshake or message */
 	struct conn_list paused_conns; /* by the flag above */
 	struct conn_list left;         /* `closed` is to be called in this turn */
 	struct wheel wheel;            /* deadlines */

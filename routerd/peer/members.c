@@ -213,7 +213,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	    session_ref_eq(first->session, peers_ref(ps, p)))
 		return;
 	const struct fan_out_bytes *b = bytes_for(ps, f, p);
-	if (b->longest > conn_send_max(p->conn)) {
+	if (p->raw && b->longest > conn_send_max(p->conn)) {
 		deliver_singly(ps, f, p);
 		return;
 	}

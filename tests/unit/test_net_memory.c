@@ -20,9 +20,13 @@ static void counted_free(void *p);
 #include "common/shared_buf.c"
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_http.c"
+#include "routerd/net/conn_opening.c"
 #include "routerd/net/conn_out.c"
+#include "routerd/net/conn_raw.c"
+#include "routerd/net/conn_ws.c"
 #include "routerd/net/net.c"
 #include "routerd/net/outq.c"
+#include "routerd/net/rawsocket.c"
 #include "routerd/net/ws.c"
 
 #undef malloc
@@ -169,7 +173,7 @@ static void play(const struct conn_conf *conf)
 static void test_memory_runs_out(void **state)
 {
 	const struct conn_conf conf = {.name = "test",
-				       .framings = CONN_WEBSOCKET,
+				       .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
 				       .early_message_max = 1 << 20,
 				       .message_max = 1 << 20,
 				       .handshake_ms = 1000,

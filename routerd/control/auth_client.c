@@ -7,19 +7,17 @@
 #include "common/sock.h"
 #include "common/table.h"
 #include "proto/auth_api.h"
-#include "routerd/version.h"
+#include "routerd/control/auth_hello.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <unistd.h>
 
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 2000,
-	TICK_MS = 100,  /* held questions are looked at so often */
-	NAMES_MAX = 64, /* realms or listeners named in hello */
+	TICK_MS = 100, /* held questions are looked at so often */
 	MAX_OUT = 16 << 20,
 	MAX_REVOKES = 64, /* of the authenticator's requests, at a time */
 };
@@ -59,7 +57,7 @@ struct auth_client {
 	const struct config *config;
 	const struct config_authenticator *conf;
 	uint16_t index;
-	char instance[33];
+	struct auth_hello_memory memory;
 
 	enum link_state state;
 	struct rpc_conn *rpc; /* NULL in DOWN */
@@ -69,8 +67,6 @@ struct auth_client {
 	unsigned failures; /* to connect, in a row */
 	unsigned misses;   /* pings without an answer, in a row */
 	bool outage_logged;
-	uint64_t last_epoch;
-	char last_db[64];
 	struct timer timer; /* DOWN: connect; HELLO: ask again; else: ping */
 
 	struct question *questions; /* table of all, by session */
@@ -578,11 +574,11 @@ static void hello_result(struct auth_client *a, struct slice result)
 	if (a->max_inflight == 0)
 		a->max_inflight = 1;
 	rpc_conn_lower_limits(a->rpc, (size_t)h.max_message, a->max_inflight + 1);
-	a->last_epoch = h.epoch;
-	size_t n = min_size(h.db.len, sizeof(a->last_db) - 1);
+	a->memory.last_epoch = h.epoch;
+	size_t n = min_size(h.db.len, sizeof(a->memory.last_db) - 1);
 	if (n > 0)
-		memcpy(a->last_db, h.db.p, n);
-	a->last_db[n] = '\0';
+		memcpy(a->memory.last_db, h.db.p, n);
+	a->memory.last_db[n] = '\0';
 	link_up(a, h.ready);
 }
 
@@ -616,48 +612,12 @@ static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 	}
 }
 
-/* The realms and listeners that the authenticator will hear of. */
-static void write_names(const struct config *cfg, struct buf *realms,
-			struct buf *listeners)
-{
-	struct slice names[NAMES_MAX];
-	size_t n;
-
-	for (n = 0; n < cfg->n_realms && n < NAMES_MAX; n++)
-		names[n] = slice_str(cfg->realms[n].name);
-	auth_list_write(realms, names, n);
-	for (n = 0; n < cfg->n_listeners && n < NAMES_MAX; n++)
-		names[n] = slice_str(cfg->listeners[n].name);
-	auth_list_write(listeners, names, n);
-}
-
 static void send_hello(struct auth_client *a)
 {
-	static const struct slice methods[] = {{(const uint8_t *)"cryptosign", 10}};
-	struct buf b, m, realms, listeners;
+	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	buf_init(&m, AUTH_MAX_MESSAGE);
-	buf_init(&realms, AUTH_MAX_STRING);
-	buf_init(&listeners, AUTH_MAX_STRING);
-	auth_list_write(&m, methods, ARRAY_LEN(methods));
-	write_names(a->config, &realms, &listeners);
-	auth_hello_write(&b,
-			 &(struct auth_hello){
-				 .protocol = {AUTH_VERSION_MAJOR, AUTH_VERSION_MINOR},
-				 .product = slice_str("routerd/" ROUTERD_VERSION),
-				 .instance = slice_str(a->instance),
-				 .pid = (uint64_t)getpid(),
-				 .max_message = AUTH_MAX_MESSAGE,
-				 .max_depth = AUTH_MAX_DEPTH,
-				 .features = AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL |
-					     AUTH_FEATURE_EVENTS,
-				 .methods = buf_slice(&m),
-				 .realms = buf_slice(&realms),
-				 .listeners = buf_slice(&listeners),
-				 .last_epoch = a->last_epoch,
-				 .last_db = slice_str(a->last_db),
-			 });
+	auth_hello_put(&b, a->config, &a->memory);
 	int rc = b.err;
 	if (rc == 0)
 		rc = rpc_call(a->rpc,
@@ -670,9 +630,6 @@ static void send_hello(struct auth_client *a)
 			      },
 			      NULL);
 	buf_fini(&b);
-	buf_fini(&m);
-	buf_fini(&realms);
-	buf_fini(&listeners);
 	if (rc != 0)
 		link_down(a, err_str(rc));
 }
@@ -758,9 +715,10 @@ struct auth_client *auth_client_new(struct control *c, struct loop *l,
 	a->config = cfg;
 	a->conf = &cfg->authenticators[index];
 	a->index = index;
-	a->last_epoch = AUTH_NO_EPOCH;
+	a->memory.last_epoch = AUTH_NO_EPOCH;
 	randombytes_buf(instance, sizeof(instance));
-	sodium_bin2hex(a->instance, sizeof(a->instance), instance, sizeof(instance));
+	sodium_bin2hex(a->memory.instance, sizeof(a->memory.instance), instance,
+		       sizeof(instance));
 	TAILQ_INIT(&a->held);
 	TAILQ_INIT(&a->in_flight);
 	timer_init(&a->timer, l, on_timer, a);

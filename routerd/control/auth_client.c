@@ -19,7 +19,7 @@ enum {
 	BACKOFF_MAX_MS = 2000,
 	TICK_MS = 100, /* held questions are looked at so often */
 	MAX_OUT = 16 << 20,
-	MAX_REVOKES = 64, /* of the authenticator's requests, at a time */
+	ENVELOPE_MAX = 32, /* what rpc puts around the parameters of a question */
 };
 
 enum link_state {
@@ -64,6 +64,7 @@ struct auth_client {
 	uint64_t link;        /* number of this connection, unique in the process */
 	unsigned features;
 	unsigned max_inflight;
+	size_t max_message;
 	unsigned failures; /* to connect, in a row */
 	unsigned misses;   /* pings without an answer, in a row */
 	bool outage_logged;
@@ -265,12 +266,33 @@ static bool send_question(struct question *qu)
 	return true;
 }
 
+/* It would never be sent, and those behind it would wait. */
+static void answer_too_long(struct question *qu)
+{
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_error_write(&b, &(struct auth_error){
+				     .kind = AUTH_ERROR_DENY,
+				     .uri = slice_str(WAMP_ERROR_AUTHENTICATION_FAILED),
+				     .message = slice_str("the HELLO holds more than the "
+							  "authenticator accepts"),
+				     .retry_after_ms = FIELD_NONE,
+			     });
+	answer(qu, LOGIN_ERROR, buf_slice(&b));
+	buf_fini(&b);
+}
+
 /* Sends as many of the held as the authenticator takes at a time. */
 static void pump(struct auth_client *a)
 {
-	while (a->state == LINK_UP && a->n_held > 0 && a->n_in_flight < a->max_inflight)
-		if (!send_question(TAILQ_FIRST(&a->held)))
+	while (a->state == LINK_UP && a->n_held > 0 && a->n_in_flight < a->max_inflight) {
+		struct question *qu = TAILQ_FIRST(&a->held);
+		if (qu->q->len + ENVELOPE_MAX > a->max_message)
+			answer_too_long(qu);
+		else if (!send_question(qu))
 			return;
+	}
 }
 
 static void on_tick(void *arg)
@@ -482,6 +504,15 @@ static void link_down(struct auth_client *a, const char *why)
 		a->failures++;
 }
 
+static void become_ready(struct auth_client *a)
+{
+	a->state = LINK_UP;
+	a->outage_logged = false;
+	log_info(name_of(a), "authenticator is available socket=%s revoke=%s",
+		 a->conf->socket, a->features & AUTH_FEATURE_REVOKE ? "yes" : "no");
+	pump(a);
+}
+
 static void on_pong(const struct rpc_answer *ans, void *arg)
 {
 	struct auth_client *a = arg;
@@ -497,10 +528,8 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 	a->misses = 0; /* an error is an answer too: it need not know ping */
 	if (ans->outcome == RPC_OK && auth_ping_result_read(ans->result, &res) != 0)
 		res.ready = false;
-	if (a->state == LINK_NOT_READY && res.ready) {
-		a->state = LINK_UP;
-		pump(a);
-	}
+	if (a->state == LINK_NOT_READY && res.ready)
+		become_ready(a);
 }
 
 static void send_ping(struct auth_client *a)
@@ -525,20 +554,15 @@ static void send_ping(struct auth_client *a)
 
 static void link_up(struct auth_client *a, bool ready)
 {
-	a->state = ready ? LINK_UP : LINK_NOT_READY;
+	a->state = LINK_NOT_READY;
 	a->failures = 0;
-	if (ready) {
-		a->outage_logged = false;
-		log_info(name_of(a), "authenticator is available socket=%s revoke=%s",
-			 a->conf->socket,
-			 a->features & AUTH_FEATURE_REVOKE ? "yes" : "no");
-	}
 	if ((a->features & AUTH_FEATURE_REVOKE) == 0)
 		log_warn(name_of(a),
 			 "this authenticator does not revoke: sessions of removed "
 			 "principals live on");
 	timer_arm(&a->timer, ready ? AUTH_PING_MS : TICK_MS);
-	pump(a);
+	if (ready)
+		become_ready(a);
 }
 
 /* Connected, but it cannot or must not be used: logins are held, hello is asked again. */
@@ -573,7 +597,8 @@ static void hello_result(struct auth_client *a, struct slice result)
 							     : AUTH_MAX_INFLIGHT;
 	if (a->max_inflight == 0)
 		a->max_inflight = 1;
-	rpc_conn_lower_limits(a->rpc, (size_t)h.max_message, a->max_inflight + 1);
+	a->max_message = min_size(a->max_message, (size_t)h.max_message);
+	rpc_conn_lower_limits(a->rpc, a->max_message, a->max_inflight + 1);
 	a->memory.last_epoch = h.epoch;
 	size_t n = min_size(h.db.len, sizeof(a->memory.last_db) - 1);
 	if (n > 0)
@@ -656,7 +681,7 @@ static void connect_now(struct auth_client *a)
 		.max_message = AUTH_MAX_MESSAGE,
 		.max_out = MAX_OUT,
 		.max_calls = AUTH_MAX_INFLIGHT + 1, /* and a ping */
-		.max_requests = MAX_REVOKES,
+		.max_requests = AUTH_MAX_INFLIGHT,
 	};
 	int fd;
 	int rc = sock_connect_unix(a->conf->socket, &fd);
@@ -679,6 +704,7 @@ static void connect_now(struct auth_client *a)
 	a->link = ++last_link;
 	a->state = LINK_HELLO;
 	a->max_inflight = AUTH_MAX_INFLIGHT;
+	a->max_message = AUTH_MAX_MESSAGE;
 	send_hello(a);
 }
 

@@ -347,3 +347,54 @@ def test_live_sessions_do_not_notice_authd(authd, start_routerd, join, known_key
     authd.start()
     join(routerd, key=known_key)
     client.publish("com.example.t", acknowledge=True)
+
+
+# --- limits that an authenticator announces -------------------------------------------------
+
+
+def test_a_hello_too_long_for_the_authenticator_holds_up_nobody(
+        authenticator, start_routerd, connect, key):
+    """It is refused at once, and those behind it are asked about."""
+    def hello():
+        return {"protocol": [1, 0], "features": ["revoke"], "max_message": 4096, "ready": True}
+
+    authenticator(lambda *args: principal(key), hello=hello)
+    routerd = start_routerd()
+    long, short = connect(routerd), connect(routerd)
+    long.hello(None, authmethods=["cryptosign"],
+               authextra={"pubkey": key.public, "x": "x" * 8000})
+    assert long.expect(ABORT)[2] == "wamp.error.authentication_failed"
+    began = time.monotonic()
+    assert outcome(short, key)[0] == "welcome"
+    assert time.monotonic() - began < 2 * SLOW
+
+
+def test_ready_later_ends_the_outage(authenticator, start_routerd, connect, key):
+    """`ready` in an answer to ping is as good as in hello's: said, and the next outage too."""
+    fake = authenticator(
+        lambda *args: principal(key),
+        hello=lambda: {"protocol": [1, 0], "features": ["revoke"], "ready": False})
+    routerd = start_routerd()
+    routerd.wait_log("authenticator is available")
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    for outages in (1, 2):
+        fake.stop()
+        wait_for(lambda: routerd.log().count("authenticator is not available") == outages,
+                 "the outage in the log")
+        fake.start()
+        wait_for(lambda: routerd.log().count("authenticator is available") == outages + 1,
+                 "the end of the outage")
+
+
+def test_many_revocations_at_once(authenticator, start_routerd, join, key):
+    """As many as the protocol lets be in flight."""
+    fake = authenticator(lambda *args: principal(key))
+    routerd = start_routerd(threads=4)
+    survivor = join(routerd, key=key)
+    fake.send_bytes(b"".join(
+        msgpack.packb([0, i, "revoke", [{"match": {"authid": f"nobody{i}"}, "epoch": 2}]])
+        for i in range(1000, 2000)))
+    fake.wait(lambda: len(fake.responses) == 1000, "all answers")
+    assert all(error is None for error, _ in fake.responses.values())
+    survivor.publish("com.example.t", acknowledge=True)
+    assert len(fake.wait_requests(1, "hello")) == 1, "the link was dropped"

@@ -539,6 +539,8 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 	if (m->authid.len == 0 && m->pubkey.len == 0 && m->role.len == 0 &&
 	    m->realm.len == 0 && m->session == FIELD_NONE)
 		return E_RANGE;
+	if (m->session == 0) /* nobody's; and not to be taken for "any" */
+		return E_RANGE;
 	*out = v;
 	return 0;
 }

@@ -561,6 +561,7 @@ static void test_revoke(void **state)
 		 "authid\xc0\xa4role\xa1r",
 		 E_TYPE},
 		{"\x81\xa6pubkey\xa1x", E_TYPE},
+		{"\x81\xa7session\xc2", E_TYPE},
 		{"\xc0", E_NOTFOUND},
 	};
 	struct auth_revoke v;
@@ -581,6 +582,9 @@ static void test_revoke(void **state)
 		snprintf(in, sizeof(in), "\x91\x81\xa5match%s", wrong[i].match);
 		assert_int_equal(auth_revoke_read(slice_str(in), &v), wrong[i].err);
 	}
+	/* no session has the id 0: to routerd it would be no condition at all */
+	static const char zero[] = "\x91\x81\xa5match\x81\xa7session\x00";
+	assert_int_equal(auth_revoke_read(slice_of(zero, sizeof(zero) - 1), &v), E_RANGE);
 }
 
 static void test_small_ones(void **state)

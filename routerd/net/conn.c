@@ -473,6 +473,17 @@ void conn_established(struct conn *c)
 	start_pings(c);
 }
 
+void conn_restart_handshake(struct conn *c)
+{
+	if (c->state != CONN_OPEN || !c->established)
+		return;
+	c->established = false;
+	c->ping_sent = false;
+	net_set_deadline(c->net, c, c->conf->handshake_ms);
+	if ((c->pause & PAUSE_NET) != 0)
+		conn_resume_net(c);
+}
+
 void conn_close(struct conn *c, uint16_t code, const char *reason)
 {
 	ASSERT(ws_close_code_ok(code));

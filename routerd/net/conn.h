@@ -34,11 +34,12 @@ struct conn_conf {
 	bool raw_pings;             /* RawSocket, too, is pinged */
 	uint32_t early_message_max; /* bytes of a message before conn_established */
 	uint32_t message_max;       /* and after it */
-	uint32_t handshake_ms;      /* from conn_adopt to conn_established */
-	uint32_t ping_interval_ms;  /* silence after which a ping is sent; 0: never */
-	uint32_t ping_timeout_ms;   /* silence after a ping that ends a connection */
-	uint32_t close_ms;          /* for the goodbyes */
-	size_t queue_max;           /* bytes of memory in the out-queue */
+	uint32_t handshake_ms;     /* from conn_adopt to conn_established; and again after
+				    conn_restart_handshake */
+	uint32_t ping_interval_ms; /* silence after which a ping is sent; 0: never */
+	uint32_t ping_timeout_ms;  /* silence after a ping that ends a connection */
+	uint32_t close_ms;         /* for the goodbyes */
+	size_t queue_max;          /* bytes of memory in the out-queue */
 };
 
 /* On one port both are told apart by the first octet. */
@@ -147,6 +148,12 @@ struct conn_prefix conn_prefix(const struct conn *c);
  * next frame on.
  */
 void conn_established(struct conn *c);
+
+/*
+ * Another handshake begins on an established connection: it has the deadline, counted
+ * from now, and early_message_max, until conn_established is called again.
+ */
+void conn_restart_handshake(struct conn *c);
 
 /*
  * Queues a whole framed message (frame_head, then the payload) by copying it. It is

@@ -433,9 +433,7 @@ void login_joined(struct peer *p)
 	const struct identity *i = p->identity;
 	struct sock_name name = conn_peer_name(p->conn);
 
-	peer_set_state(p, PEER_JOINED);
-	p->rights = cfg->realms[i->realm].roles[i->role].rights;
-	p->opened_ms = loop_now_ms(p->peers->loop);
+	ASSERT(p->state == PEER_JOINING);
 	msg_write_welcome(peer_begin(p), p->serializer,
 			  &(struct msg_welcome){
 				  .session = i->session,
@@ -455,6 +453,9 @@ void login_joined(struct peer *p)
 			      "serializer");
 		return;
 	}
+	peer_set_state(p, PEER_JOINED);
+	p->rights = cfg->realms[i->realm].roles[i->role].rights;
+	p->opened_ms = loop_now_ms(p->peers->loop);
 	conn_established(p->conn);
 	peers_count(p->peers, PEER_SESSIONS_OPENED);
 	log_info(conn_prefix(p->conn).text,

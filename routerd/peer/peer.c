@@ -203,6 +203,7 @@ void peer_left(struct peer *p)
 	peer_session_over(p, "left");
 	peers_renew(p->peers, p);
 	peer_set_state(p, PEER_NEW);
+	conn_restart_handshake(p->conn);
 }
 
 static void report_closed(struct peer *p, const char *reason, uint64_t duration_ms)
@@ -228,8 +229,8 @@ void peer_session_over(struct peer *p, const char *reason)
 
 	log_info(conn_prefix(p->conn).text,
 		 "session closed session=%llu reason=\"%s\" duration_ms=%llu",
-		 (unsigned long long)p->identity->session, reason,
-		 (unsigned long long)duration);
+		 (unsigned long long)p->identity->session,
+		 log_quote_text(slice_str(reason)).text, (unsigned long long)duration);
 	peers_count(p->peers, PEER_SESSIONS_CLOSED);
 	report_closed(p, reason, duration);
 	members_remove_all(p->peers, p);

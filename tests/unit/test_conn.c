@@ -689,6 +689,41 @@ static void test_established_ends_the_deadline(void **state)
 	EXPECT("", false);
 }
 
+/* Another session on the same connection: the deadline and the small limit are back. */
+static void test_restart_handshake(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	net.paused = true; /* which is for the established only */
+	put_text("one");
+	turns();
+	expect_messages("");
+	h.establish = false;
+	conn_restart_handshake(c);
+	turns();
+	expect_messages("one|");
+	advance(conf.handshake_ms - 10);
+	EXPECT("", false); /* nor pings */
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	advance(10 + 2 * WHEEL_TICK_MS);
+	assert_int_equal(conn_state(c), CONN_CLOSING);
+	assert_int_equal(conn_end(c), CONN_END_HANDSHAKE);
+}
+
+static void test_restart_handshake_in_time(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	conn_restart_handshake(c);
+	conn_established(c);
+	advance(conf.ping_interval_ms - 10);
+	EXPECT("", false);
+	advance(2 * WHEEL_TICK_MS);
+	EXPECT("\x89\x00", false);
+}
+
 static void test_pings(void **state)
 {
 	struct conn *c = join();
@@ -1064,6 +1099,8 @@ int main(void)
 		T(test_everything_is_harmless_everywhere),
 		T(test_handshake_deadline),
 		T(test_established_ends_the_deadline),
+		T(test_restart_handshake),
+		T(test_restart_handshake_in_time),
 		T(test_pings),
 		T(test_pings_are_answered),
 		T(test_pause),

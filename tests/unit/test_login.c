@@ -76,6 +76,11 @@ void conn_established(struct conn *c)
 	c->established = true;
 }
 
+void conn_restart_handshake(struct conn *c)
+{
+	c->established = false;
+}
+
 /* Strips the frame's head (a short one, or one with a 16-bit length). */
 void conn_send(struct conn *c, struct slice framed)
 {
@@ -262,13 +267,14 @@ static void hello(void)
 }
 
 /* What the authenticator knows, read at an epoch. */
-static void answer(uint64_t epoch)
+static void answer_with(uint64_t epoch, struct slice extra)
 {
 	struct auth_result res = {
 		.role = slice_str("device"),
 		.realm = slice_str("devices"),
 		.authid = slice_str("client01"),
 		.keys = {.n = 1, .hex = {slice_str(w.pk_hex)}},
+		.extra = extra,
 		.epoch = epoch,
 	};
 	struct lookup_stamp stamp = {.asked = true, .link = 1, .revocations = 0};
@@ -283,6 +289,11 @@ static void answer(uint64_t epoch)
 								buf_slice(&b)),
 			     });
 	buf_fini(&b);
+}
+
+static void answer(uint64_t epoch)
+{
+	answer_with(epoch, slice_of(NULL, 0));
 }
 
 /* Signs the challenge that was sent. */
@@ -469,6 +480,26 @@ static void test_too_many_revocations_is_no_abort(void **state)
 	client_gone(CONN_END_OWN);
 }
 
+/* No session was opened, so none is closed. */
+static void test_an_extra_that_cannot_be_said(void **state)
+{
+	static const char nan[] = "\x81\xa1x\xcb\x7f\xf8\0\0\0\0\0\0";
+
+	(void)state;
+	hello();
+	answer_with(5, slice_of(nan, sizeof(nan) - 1));
+	authenticate();
+	verify();
+	owner_says(POST_JOINED, NULL);
+	assert_false(sent("[2,"));
+	assert_true(sent("wamp.error.authentication_failed"));
+	assert_non_null(posted(POST_GONE));
+	client_gone(CONN_END_OWN);
+	assert_int_equal(w.peers.counters[PEER_SESSIONS_OPENED], 0);
+	assert_int_equal(w.peers.counters[PEER_SESSIONS_CLOSED], 0);
+	assert_null(posted(POST_LOGIN_REPORT));
+}
+
 static void test_a_late_answer_is_for_nobody(void **state)
 {
 	struct session_ref old;
@@ -555,9 +586,11 @@ static void test_goodbye_and_another_session(void **state)
 	assert_int_equal(w.conn.peer.state, PEER_LEAVING);
 	say("[16,1,{},\"a.b\"]"); /* discarded */
 	assert_null(posted(POST_PUBLISH));
+	assert_true(w.conn.established);
 	owner_says(POST_LEFT, NULL);
 	assert_true(sent("[6,{},\"wamp.close.goodbye_and_out\"]"));
 	assert_int_equal(w.conn.peer.state, PEER_NEW);
+	assert_false(w.conn.established); /* the handshake has its deadline again */
 	drop_posts();
 	say("[1,\"devices\",{\"roles\":{}}]");
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
@@ -578,6 +611,7 @@ int main(void)
 		TEST(test_refused_in_joining),
 		TEST(test_killed_in_joining),
 		TEST(test_too_many_revocations_is_no_abort),
+		TEST(test_an_extra_that_cannot_be_said),
 		TEST(test_a_late_answer_is_for_nobody),
 		TEST(test_gone_while_joining),
 		TEST(test_a_second_authenticate),

@@ -176,6 +176,18 @@ void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to, size_t byte
 }
 
 /*
+ * By 1, or by -1: whoever makes it 0 says so to all. That is not always the latter, since
+ * two threads may come here in the other order than they moved the mark.
+ */
+static void change_pairs_over(struct mailboxes *m, unsigned by)
+{
+	if (atomic_fetch_add(&m->pairs_over, by) + by != 0)
+		return;
+	for (unsigned i = 0; i < m->n; i++)
+		wake(&m->box[i]);
+}
+
+/*
  * Moves a pair's mark to where its bytes are. Both ends may do so at the same time, each
  * after it has changed the bytes; whoever changed them last looks at them last, so that
  * the mark ends right.
@@ -187,13 +199,11 @@ static void settle(struct mailboxes *m, struct pair *p)
 		if (bytes > m->high) {
 			if (atomic_exchange(&p->over, true))
 				return;
-			atomic_fetch_add(&m->pairs_over, 1);
+			change_pairs_over(m, 1);
 		} else if (bytes < m->low) {
 			if (!atomic_load(&p->over) || !atomic_exchange(&p->over, false))
 				return;
-			if (atomic_fetch_sub(&m->pairs_over, 1) == 1)
-				for (unsigned i = 0; i < m->n; i++)
-					wake(&m->box[i]);
+			change_pairs_over(m, -1u);
 		} else {
 			return;
 		}

@@ -86,10 +86,10 @@ enum post_type {
 	POST_REVOKED,      /* worker to 0: id: the revocation's number; counts */
 	POST_STATS,        /* 0 to each worker: log your counters */
 	POST_STOP,         /* 0 to each worker: stop reading, drain, close, end */
-	POST_DRAIN, /* worker to each worker, behind all its posts: answer by POST_DRAINED
-		     */
-	POST_DRAINED, /* behind all that the answering worker had for the asking one */
-	POST_STOPPED, /* worker to 0: all is closed, my thread ends */
+	POST_DRAIN,        /* worker to each worker, behind all its posts */
+	POST_DRAINED,      /* the same, when it has had POST_DRAIN of all: behind all that
+			      these posts have made for the receiver */
+	POST_STOPPED,      /* worker to 0: all is closed, my thread ends */
 	POST_TYPE_COUNT,
 };
 

@@ -45,9 +45,10 @@ struct worker {
 	struct control *control;         /* worker 0 */
 
 	enum stop_phase stop;
-	unsigned drains_answered, drains_missing;
+	unsigned drains; /* workers from which all posts are here */
+	unsigned drains_missing;
 	unsigned workers_stopped; /* worker 0 */
-	uint64_t stop_deadline_ms;
+	bool stop_late;
 	struct timer stop_timer;
 
 	uint64_t posts_in; /* from other workers */
@@ -68,14 +69,8 @@ static void stop_begin(struct worker *w)
 		return;
 	w->stop = STOP_DRAINING;
 	w->drains_missing = w->n_workers;
-	w->stop_deadline_ms = loop_now_ms(w->loop) + STOP_FLUSH_MS;
 	timer_arm(&w->stop_timer, STOP_FLUSH_MS);
-	for (unsigned to = 0; to < w->n_workers; to++)
-		post_send(&w->outbox, to,
-			  &(struct post){
-				  .type = POST_DRAIN,
-				  .session.worker = (uint16_t)w->index,
-			  });
+	outbox_send_all(&w->outbox, &(struct post){.type = POST_DRAIN});
 }
 
 /* No GOODBYE: after one, autobahn-js would not come back. */
@@ -85,21 +80,22 @@ static void stop_close(struct worker *w)
 	net_close_all(&w->net, WS_CLOSE_RESTART, "the router is being restarted");
 }
 
-/* The timer only makes a turn; the deadline is looked at there. */
 static void on_stop_timer(void *arg)
 {
-	(void)arg;
+	struct worker *w = arg;
+
+	w->stop_late = true;
 }
 
 static void stop_go_on(struct worker *w)
 {
-	bool late = loop_now_ms(w->loop) >= w->stop_deadline_ms;
+	bool late = w->stop_late;
 
 	if (w->stop == STOP_DRAINING && (w->drains_missing == 0 || late))
 		stop_close(w);
 	if (w->stop != STOP_CLOSING)
 		return;
-	if ((net_conns(&w->net) > 0 || w->drains_answered < w->n_workers) && !late)
+	if ((net_conns(&w->net) > 0 || w->drains < w->n_workers) && !late)
 		return;
 	w->stop = STOP_DONE;
 	post_send(&w->outbox, 0, &(struct post){.type = POST_STOPPED});
@@ -214,9 +210,8 @@ static void handle(struct worker *w, struct post *p)
 		stop_begin(w);
 		return;
 	case POST_DRAIN:
-		w->drains_answered++;
-		post_send(&w->outbox, p->session.worker,
-			  &(struct post){.type = POST_DRAINED});
+		if (++w->drains == w->n_workers)
+			outbox_send_all(&w->outbox, &(struct post){.type = POST_DRAINED});
 		return;
 	case POST_DRAINED:
 		w->drains_missing--;

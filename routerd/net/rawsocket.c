@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { TRUSTED_MAX = 64 * 1024 }; /* allocated before the payload is here */
+enum { TRUSTED_MAX = 64 * 1024 }; /* allocated for a frame before it is here */
 
 /* What a step says about going on. */
 enum raw_step {
@@ -81,11 +81,13 @@ static enum raw_step whole_frame(struct conn *c, struct slice *bytes)
 	return end_frame(c, head.type, take(bytes, head.len));
 }
 
-/* Adds to the beginning of a frame what of its missing bytes is here. */
-static enum raw_step add(struct buf *part, struct slice *bytes, size_t missing)
+/* Adds to the beginning of a frame, whose length is part->max, what of the rest is here.
+ */
+static enum raw_step add(struct buf *part, struct slice *bytes)
 {
-	struct slice piece = take(bytes, missing);
-	size_t room = min_size(missing, TRUSTED_MAX);
+	struct slice piece = take(bytes, part->max - part->len);
+	size_t trusted = min_size(part->max, TRUSTED_MAX);
+	size_t room = trusted > part->len ? trusted - part->len : 0;
 
 	if (piece.len == 0)
 		return RAW_STEP_ON;
@@ -102,7 +104,7 @@ static enum raw_step rest_of_frame(struct buf *part, struct conn *c, struct slic
 	enum raw_step step;
 
 	if (part->len < RAWSOCKET_HEAD_LEN) {
-		step = add(part, bytes, RAWSOCKET_HEAD_LEN - part->len);
+		step = add(part, bytes);
 		if (step != RAW_STEP_ON || part->len < RAWSOCKET_HEAD_LEN)
 			return step != RAW_STEP_ON ? step : RAW_STEP_MORE;
 	}
@@ -110,7 +112,7 @@ static enum raw_step rest_of_frame(struct buf *part, struct conn *c, struct slic
 	if (step != RAW_STEP_ON)
 		return step;
 	part->max = RAWSOCKET_HEAD_LEN + head.len;
-	step = add(part, bytes, part->max - part->len);
+	step = add(part, bytes);
 	if (step != RAW_STEP_ON)
 		return step;
 	if (part->len < part->max)

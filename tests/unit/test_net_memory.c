@@ -103,6 +103,14 @@ static int upgrade(struct conn *c, const struct http_request *req, const char **
 	return 0;
 }
 
+static int rawsocket(struct conn *c, unsigned serializer)
+{
+	(void)c;
+	(void)serializer;
+	upgraded++;
+	return RAWSOCKET_OK;
+}
+
 static void message(struct conn *c, struct slice bytes, bool text)
 {
 	struct shared_buf *b = shared_buf_new(5000);
@@ -129,6 +137,7 @@ static const struct conn_handler handler = {
 	.page = "a page\n",
 	.path_known = path_known,
 	.upgrade = upgrade,
+	.rawsocket = rawsocket,
 	.message = message,
 	.closed = on_closed,
 };
@@ -145,7 +154,7 @@ static void say(int fd, const void *bytes, size_t len)
 	turn();
 }
 
-static void play(const struct conn_conf *conf)
+static void play_websocket(const struct conn_conf *conf)
 {
 	static const char request[] =
 		"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
@@ -168,6 +177,34 @@ static void play(const struct conn_conf *conf)
 	}
 	sock_close(&fds[1]);
 	turn();
+}
+
+static void play_rawsocket(const struct conn_conf *conf)
+{
+	static const uint8_t large[3000] = {0x00, 0x00, 0x0b, 0xb4};
+	int fds[2];
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+		0);
+	if (conn_adopt(&scene, fds[0], conf, &handler) != NULL) {
+		say(fds[1], "\x7f\xf1", 2);
+		say(fds[1], "\0\0", 2);
+		say(fds[1], "\0\0\0\3abc\0", 8);
+		say(fds[1], "\0\0\3abc\1\0\0\1", 10);
+		say(fds[1], "x", 1);
+		say(fds[1], large, sizeof(large));
+		say(fds[1], "\1\0\0\4pi", 6);
+		say(fds[1], "ng\3\0\0\0", 6);
+	}
+	sock_close(&fds[1]);
+	turn();
+}
+
+static void play(const struct conn_conf *conf)
+{
+	play_websocket(conf);
+	play_rawsocket(conf);
 }
 
 static void test_memory_runs_out(void **state)

@@ -17,6 +17,23 @@ import utils
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: too long for `make check`, part of `make check-long`")
+    config.addinivalue_line("markers", "websocket: not over RawSocket")
+
+
+def pytest_collection_modifyitems(items):
+    """RawSocket with one thread is left out: other tests do the one or the other."""
+    def wanted(item):
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        raw = params.get("transport") is rawclient.RawSocket
+        return not raw or (params.get("threads") != 1 and not item.get_closest_marker("websocket"))
+
+    items[:] = filter(wanted, items)
+
+
+@pytest.fixture
+def transport(request):
+    """What raw clients speak. Modules that are marked run over each of rawclient.TRANSPORTS."""
+    return getattr(request, "param", rawclient.Ws)
 
 
 @pytest.fixture
@@ -56,11 +73,13 @@ def daemons(folder, request):
 
 
 @pytest.fixture
-def start_routerd(daemons, folder):
+def start_routerd(daemons, folder, transport):
     """start_routerd(config=None, **router_config's arguments) -> Routerd, ready."""
 
     def start(config=None, name="routerd", limits=None, env=None, **kw):
         config = config or utils.router_config(**kw)
+        if transport is rawclient.RawSocket:
+            utils.make_rawsocket(config)
         routerd = utils.Routerd(folder, config, name=name, limits=limits, env=env)
         daemons.append(routerd)
         return routerd.start()
@@ -116,11 +135,13 @@ def clients():
 
 
 @pytest.fixture
-def connect(clients):
+def connect(clients, transport):
     """connect(routerd, serializer="json", **kw) -> rawclient.Client, not yet joined."""
 
     def go(routerd, serializer="json", listener=0, **kw):
-        client = rawclient.Client(routerd.port(listener), serializer, **kw)
+        if transport is rawclient.RawSocket:
+            serializer = serializer.removesuffix(".batched")
+        client = rawclient.Client(routerd.port(listener), serializer, transport=transport, **kw)
         clients.append(client)
         return client
 

@@ -113,6 +113,8 @@ def decode(serializer, data):
 
 
 class Ws:
+    has_close = True  # a goodbye of its own, with a code
+
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
                  headers=None, timeout=5, unix=None):
         self.timeout = timeout * utils.SLOW
@@ -190,8 +192,11 @@ class Ws:
         except ConnectionError:
             pass
 
-    def send_frame(self, opcode, payload=b"", fin=True, mask=True, rsv=0):
-        self.send_bytes(frame(opcode, payload, fin, mask, rsv))
+    def make_frame(self, opcode, payload=b"", **kw):
+        return frame(opcode, payload, **kw)
+
+    def send_frame(self, opcode, payload=b"", **kw):
+        self.send_bytes(self.make_frame(opcode, payload, **kw))
 
     def recv_frame(self, timeout=None):
         """(opcode, fin, payload); a server's frame is never masked and uses no RSV bit."""
@@ -238,6 +243,11 @@ class Ws:
             assert not self.buffer, f"bytes behind the close frame: {self.buffer[:40]!r}"
             return closed.code, messages
 
+    def expect_close(self, code):
+        """The connection ends; and the goodbye, where there is one, has this code."""
+        got, _ = self.wait_closed()
+        assert got == (code if self.has_close else None)
+
     def wait_eof(self):
         """Until the server ends the connection; what still came lies in `buffer`."""
         try:
@@ -247,6 +257,9 @@ class Ws:
             pass
 
     def close(self, code=1000):
+        if not self.has_close:
+            self.socket.shutdown(socket.SHUT_WR)
+            return self.wait_closed()[0]
         self.send_frame(CLOSE, struct.pack("!H", code))
         return self.wait_closed()[0]
 
@@ -276,6 +289,7 @@ class RawSocket(Ws):
     """The same interface over RawSocket frames. length: log2 of what it takes, less 9."""
 
     SERIALIZERS = {"json": 1, "msgpack": 2, "cbor": 3}
+    has_close = False
 
     def __init__(self, port, protocols=("wamp.2.json",), length=15, hello=None, **kw):
         super().__init__(port, protocols=None, **kw)
@@ -289,10 +303,10 @@ class RawSocket(Ws):
         assert reply[1] & 15 == number
         self.router_max = 1 << (9 + (reply[1] >> 4))
 
-    def send_frame(self, opcode, payload=b"", **kw):
-        kind = {PING: 1, PONG: 2}.get(opcode, 0)
+    def make_frame(self, opcode, payload=b""):
+        kind = {TEXT: 0, BINARY: 0, PING: 1, PONG: 2}[opcode]
         head = struct.pack("!I", kind << 24 | len(payload)) if len(payload) < 1 << 24 else bytes([kind | 8, 0, 0, 0])
-        self.send_bytes(head + payload)
+        return head + payload
 
     def recv_frame(self, timeout=None):
         self.socket.settimeout(self.timeout if timeout is None else timeout)
@@ -305,6 +319,8 @@ class RawSocket(Ws):
         data = TEXT if self.protocol == "wamp.2.json" else BINARY
         return {0: data, 1: PING, 2: PONG}[kind], True, self._take(length)
 
+
+TRANSPORTS = [Ws, RawSocket]
 
 # --- WAMP -----------------------------------------------------------------------------------
 
@@ -362,8 +378,7 @@ class Client:
         if self.batched or len(messages) == 1:
             self.send_frame(self.opcode, self.pack(*messages))
         else:
-            for message in messages:
-                self.send_frame(self.opcode, self.pack(message))
+            self.send_bytes(b"".join(self.make_frame(self.opcode, self.pack(m)) for m in messages))
 
     def send_payload(self, payload):
         """Bytes that may be no message at all, in a frame of the right opcode."""

@@ -7,6 +7,8 @@ from rawclient import (CALL, ERROR, EVENT, INVOCATION, PUBLISH, REGISTER, RESULT
                        UNREGISTER, UNSUBSCRIBE, YIELD, WampError)
 from utils import ALL, permission, router_config
 
+pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+
 
 def error_of(function, *args, **kw):
     with pytest.raises(WampError) as error:

@@ -4,7 +4,9 @@
 import threading
 
 import pytest
-from rawclient import EVENT, INVOCATION, SERIALIZERS, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED
+from rawclient import EVENT, INVOCATION, SERIALIZERS, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, UNSUBSCRIBED
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 TOPICS = [f"com.example.order.t{i}" for i in range(10)]
 

@@ -4,7 +4,9 @@
 import peers
 import pytest
 import values
-from rawclient import SERIALIZERS
+from rawclient import SERIALIZERS, TRANSPORTS
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 KWARGS = {"first": 1, "nested": {"list": [1, 2.5, None, True]}, "text": "☃"}
 
@@ -35,6 +37,7 @@ def test_every_pair_of_serializers(routerd, join):
     routerd.check_threads()
 
 
+@pytest.mark.websocket
 @pytest.mark.parametrize("separator", [b"\x18", b"\x1e"], ids=["0x18", "0x1e"])
 def test_json_batches_use_the_separator_of_the_peer(routerd, connect, separator):
     client = connect(routerd, "json.batched", separator=separator)
@@ -43,6 +46,7 @@ def test_json_batches_use_the_separator_of_the_peer(routerd, connect, separator)
     assert client.call("com.example.echo", ["x"]) == (["x"], {})
 
 
+@pytest.mark.websocket
 @pytest.mark.parametrize("serializer", ["json.batched", "msgpack.batched", "cbor.batched"])
 def test_many_messages_in_one_batch(routerd, join, serializer):
     client = join(routerd, serializer)
@@ -81,6 +85,7 @@ def test_absent_and_empty_payloads(routerd, join):
         assert kwargs == (payload[1] if len(payload) > 1 else {})
 
 
+@pytest.mark.websocket
 @pytest.mark.parametrize("kind", list(peers.COMMANDS))
 def test_real_clients(routerd, puppets, kind, join):
     """Every serializer of this client calls and publishes to every other, and to the raw client."""
@@ -129,6 +134,7 @@ def test_real_clients(routerd, puppets, kind, join):
     routerd.check_threads()
 
 
+@pytest.mark.websocket
 def test_different_clients_together(start_routerd, puppets):
     """Autobahn|Python of two versions, autobahn-js and wampy call each other on one realm."""
     routerd = start_routerd(threads=4, cryptosign=False)

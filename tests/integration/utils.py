@@ -323,3 +323,10 @@ def router_config(threads=1, anonymous="device", cryptosign=True, **more):
     if cryptosign:
         config["authenticators"] = {"authd": {"socket": "authd.sock"}}
     return config
+
+
+def make_rawsocket(config):
+    """Of every listener one for RawSocket alone."""
+    for transport in config["transports"]:
+        transport["type"] = "rawsocket"
+        transport.pop("paths", None)

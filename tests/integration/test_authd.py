@@ -4,7 +4,6 @@
 import os
 import re
 import resource
-import shutil
 import signal
 import socket
 import subprocess
@@ -517,7 +516,6 @@ def test_socket_activation(daemons, folder, names):
     assert (folder / "inherited-auth").exists()
 
 
-@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="no systemd")
 def test_systemd_socket_activate(folder):
     """The first router starts it, and waits for its hello only."""
     authd = utils.Authd(folder, {"database": "b.db", "admin": {"path": "b.sock"}}, name="b")

@@ -306,7 +306,7 @@ def test_gen(ctl, authd):
 
 
 def test_gen_for_autobahn(ctl, authd):
-    cryptosign = pytest.importorskip("autobahn.wamp.cryptosign")
+    from autobahn.wamp import cryptosign  # late: it is slow
     public = ctl("key", "gen", "-f", "a.key")[1].split()[0]
     loader = getattr(cryptosign.CryptosignKey, "from_file", None) or cryptosign.CryptosignKey.from_bytes
     assert loader(str(authd.cwd / "a.key")).public_key() == public

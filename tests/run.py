@@ -104,7 +104,8 @@ def unit(mode):
 
 
 def pytest(mode, *args, jobs=2):
-    return [*PYTEST, "-n", str(jobs), *args]
+    # loadgroup: tests of one xdist_group, such as those of port 8080, run one after the other
+    return [*PYTEST, "-n", str(jobs), "--dist", "loadgroup", *args]
 
 
 def clients():

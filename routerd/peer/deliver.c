@@ -85,23 +85,28 @@ static void send_result(struct peer *p, const struct post *post)
 	peer_error(p, WAMP_CALL, post->request, e.uri, slice_str(e.text));
 }
 
-/* An ERROR of a callee keeps its URI, even if its payload cannot be delivered. */
+/* An ERROR of a callee keeps its URI, where possible, even if its payload cannot be
+ * delivered. */
 static void send_callee_error(struct peer *p, const struct post *post)
 {
-	struct msg_payload items = {.items = 0};
+	struct slice uri = payload_uri(post->payload);
+	struct msg_payload items;
+	int r = payload_items(post->payload, p->serializer, &items);
 
-	if (payload_items(post->payload, p->serializer, &items) != 0) {
-		peers_count(p->peers, PEER_UNDELIVERABLE);
-		items = (struct msg_payload){.items = 0};
+	if (r == 0) {
+		msg_write_error(peer_begin(p), p->serializer, post->request_type,
+				post->request, uri, items);
+		r = peer_send(p);
 	}
-	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
-			payload_uri(post->payload), items);
-	if (peer_send(p) == 0)
+	if (r == 0)
 		return;
 	peers_count(p->peers, PEER_UNDELIVERABLE);
 	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
-			payload_uri(post->payload), (struct msg_payload){.items = 0});
-	peer_send_sure(p);
+			uri, (struct msg_payload){.items = 0});
+	if (peer_send(p) == 0)
+		return;
+	struct post_error e = undeliverable_error(r);
+	peer_error(p, post->request_type, post->request, e.uri, slice_str(e.text));
 }
 
 static void send_error(struct peer *p, const struct post *post)

@@ -94,7 +94,8 @@ int peer_send(struct peer *p)
 
 void peer_send_sure(struct peer *p)
 {
-	/* only for lack of memory; a client that misses an answer must not go on */
+	/* for lack of memory, or its limit is too low; a client that misses an answer
+	 * must not go on */
 	if (peer_send(p) != 0)
 		conn_drop(p->conn);
 }
@@ -103,6 +104,24 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 		struct slice text)
 {
 	msg_write_error_text(peer_begin(p), p->serializer, type, request, uri, text);
+	if (peer_send(p) == 0)
+		return;
+	/* the text may be too long for this client */
+	msg_write_error(peer_begin(p), p->serializer, type, request, slice_str(uri),
+			(struct msg_payload){.items = 0});
+	peer_send_sure(p);
+}
+
+/* ABORT or GOODBYE by its msg_write_*, without the message if that is too long. */
+static void say_end(struct peer *p,
+		    void (*write)(struct buf *out, enum serializer s, const char *uri,
+				  struct slice message),
+		    const char *uri, struct slice message)
+{
+	write(peer_begin(p), p->serializer, uri, message);
+	if (peer_send(p) == 0)
+		return;
+	write(peer_begin(p), p->serializer, uri, slice_of(NULL, 0));
 	peer_send_sure(p);
 }
 
@@ -154,8 +173,7 @@ void peer_close(struct peer *p, uint16_t code, const char *reason)
 
 void peer_abort(struct peer *p, const char *uri, struct slice message)
 {
-	msg_write_abort(peer_begin(p), p->serializer, uri, message);
-	peer_send_sure(p);
+	say_end(p, msg_write_abort, uri, message);
 	peer_close(p, WS_CLOSE_NORMAL, "aborted");
 }
 
@@ -170,9 +188,7 @@ void peer_violation(struct peer *p, const char *what)
 	if (log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), &dropped))
 		log_info(conn_prefix(p->conn).text,
 			 "protocol violation what=\"%s\" suppressed=%u", what, dropped);
-	msg_write_abort(peer_begin(p), p->serializer, WAMP_ERROR_PROTOCOL_VIOLATION,
-			slice_str(what));
-	peer_send_sure(p);
+	say_end(p, msg_write_abort, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	peer_close(p, WS_CLOSE_PROTOCOL, "protocol violation");
 }
 
@@ -185,8 +201,7 @@ void peer_killed(struct peer *p, const struct revocation *r)
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
-	msg_write_goodbye(peer_begin(p), p->serializer, uri, r->message);
-	peer_send_sure(p);
+	say_end(p, msg_write_goodbye, uri, r->message);
 	peers_count(p->peers, PEER_SESSIONS_KILLED);
 	peer_session_over(p, uri);
 	peers_renew(p->peers, p);
@@ -197,9 +212,7 @@ void peer_killed(struct peer *p, const struct revocation *r)
 void peer_left(struct peer *p)
 {
 	ASSERT(p->state == PEER_LEAVING);
-	msg_write_goodbye(peer_begin(p), p->serializer, WAMP_CLOSE_GOODBYE_AND_OUT,
-			  slice_of(NULL, 0));
-	peer_send_sure(p);
+	say_end(p, msg_write_goodbye, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
 	peer_session_over(p, "left");
 	peers_renew(p->peers, p);
 	peer_set_state(p, PEER_NEW);

@@ -71,14 +71,14 @@ void peer_send_sure(struct peer *p);
 /* Index among the kinds of peers that get the same bytes, below WIRE_KINDS. */
 unsigned peer_wire_kind(const struct peer *p);
 
-/* ERROR with a text of ours. */
+/* ERROR with a text of ours, which is left out where the client's limit forbids it. */
 void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,
 		struct slice text);
 
 /* A post to the owner of p's realm, from p; *post needs type and contents only. */
 void peer_post(struct peer *p, struct post *post);
 
-/* ABORT, then close. In any state but CLOSING. */
+/* ABORT, then close. In any state but CLOSING. The message may be left out, too. */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
 
 /* ABORT wamp.error.protocol_violation, counted and logged (at a limited rate), then

@@ -8,7 +8,8 @@ import peers
 import pytest
 import utils
 import values
-from rawclient import ABORT, PING, PONG, Client, RawSocket, Refused, WampError, Ws
+from authenticator import Authenticator, Deny, principal
+from rawclient import ABORT, GOODBYE, PING, PONG, Aborted, Client, RawSocket, Refused, WampError, Ws
 
 SERIALIZERS = ["json", "msgpack", "cbor"]
 
@@ -169,6 +170,57 @@ def test_what_is_too_long_for_a_client(router, raw, ws):
         large.publish("com.example.topic", [n, "x" * size])
     assert [small.event(topic)[0][0] for _ in range(2)] == [0, 2]
     assert router.total("undeliverable") == 3
+
+
+def test_answers_that_are_too_long_for_a_client(raw):
+    """They come without their text: nobody is to lose a connection for that."""
+    small, other = raw(length=1), raw()  # 1 KiB
+    small.join("devices")
+    other.join("devices")
+
+    def refused(procedure, callee=None):
+        with pytest.raises(WampError) as error:
+            small.call(procedure, callee=callee)
+        return error.value.uri, error.value.args_
+
+    assert refused("a" * 1000) == ("wamp.error.no_such_procedure", [])
+
+    def fail(args, kwargs):
+        raise WampError([8, 68, 1, {}, "e" * length, ["x" * 2000]])
+
+    other.register("com.example.fail", fail)
+    length = 990
+    assert refused("com.example.fail", other) == ("e" * 990, [])
+    length = 1020  # not even alone
+    uri, _ = refused("com.example.fail", other)
+    assert uri == "wamp.error.payload_size_exceeded"
+
+
+def test_goodbyes_that_are_too_long_for_a_client(start_routerd, folder, known_key, clients):
+    def answer(realm, authid, details):
+        if authid == "nobody":
+            raise Deny("com.example.denied", "x" * 2000)
+        return principal(known_key)
+
+    authenticator = Authenticator(folder, answer)
+    config = utils.router_config()
+    utils.make_rawsocket(config)
+    router = start_routerd(config)
+
+    def connect():
+        client = Client(router.port(), transport=RawSocket, length=1)
+        clients.append(client)
+        return client
+
+    with pytest.raises(Aborted) as abort:
+        connect().join("devices", key=known_key, authid="nobody")
+    assert (abort.value.uri, abort.value.details) == ("com.example.denied", {})
+    client = connect()
+    client.join("devices", key=known_key)
+    authenticator.revoke(message="x" * 2000, authid="client01@example.com")
+    assert client.recv() == [GOODBYE, {}, "wamp.close.killed"]
+    client.wait_eof()
+    authenticator.stop()
 
 
 def test_a_violation_and_goodbye(raw):

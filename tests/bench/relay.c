@@ -128,6 +128,22 @@ static void set_dirty(struct conn *c)
 
 /* --- ids and texts at known places --- */
 
+static uint64_t read_be(const uint8_t **at, unsigned bytes)
+{
+	uint64_t n = 0;
+
+	for (; bytes > 0; bytes--)
+		n = n << 8 | *(*at)++;
+	return n;
+}
+
+static uint8_t *put_be(uint8_t *p, uint64_t n, unsigned bytes)
+{
+	while (bytes-- > 0)
+		*p++ = (uint8_t)(n >> 8 * bytes);
+	return p;
+}
+
 static uint64_t read_id(enum format format, const uint8_t **at)
 {
 	const uint8_t *p = *at;
@@ -146,9 +162,7 @@ static uint64_t read_id(enum format format, const uint8_t **at)
 		bytes = 1u << (*p - 24);
 	p++;
 	if (bytes > 0)
-		n = 0;
-	for (; bytes > 0; bytes--)
-		n = n << 8 | *p++;
+		n = read_be(&p, bytes);
 	*at = p;
 	return n;
 }
@@ -172,9 +186,7 @@ static const uint8_t *read_text(enum format format, const uint8_t **at, size_t *
 	else if (format == CBOR && code >= 24)
 		bytes = 1u << (code - 24);
 	if (bytes > 0)
-		*len = 0;
-	for (; bytes > 0; bytes--)
-		*len = *len << 8 | *p++;
+		*len = read_be(&p, bytes);
 	*at = p + *len;
 	return p;
 }
@@ -197,9 +209,7 @@ static uint8_t *put_id(enum format format, uint8_t *p, uint64_t n)
 		return p;
 	}
 	*p++ = format == CBOR ? 0x1b : 0xcf;
-	for (int shift = 56; shift >= 0; shift -= 8)
-		*p++ = (uint8_t)(n >> shift);
-	return p;
+	return put_be(p, n, 8);
 }
 
 static uint8_t *put_type(enum format format, uint8_t *p, unsigned count, unsigned type)
@@ -225,36 +235,23 @@ static uint8_t *put_text_head(enum format format, uint8_t *p, size_t len)
 	*p++ = format == CBOR ? 0xa0 : 0x80;
 	*p++ = format == CBOR ? 0x81 : 0x91;
 	*p++ = format == CBOR ? 0x7a : 0xdb;
-	for (int shift = 24; shift >= 0; shift -= 8)
-		*p++ = (uint8_t)(len >> shift);
-	return p;
+	return put_be(p, len, 4);
 }
 
 /* --- frames out --- */
 
 static size_t frame_head(bool rawsocket, enum format format, uint8_t *p, size_t len)
 {
+	unsigned extended = len < 126 ? 0 : len < 65536 ? 2 : 8;
+
 	if (rawsocket) {
-		p[0] = 0;
-		p[1] = (uint8_t)(len >> 16);
-		p[2] = (uint8_t)(len >> 8);
-		p[3] = (uint8_t)len;
+		put_be(p, len, 4);
 		return 4;
 	}
 	p[0] = format == JSON ? 0x81 : 0x82;
-	if (len < 126) {
-		p[1] = (uint8_t)len;
-		return 2;
-	}
-	p[1] = len < 65536 ? 126 : 127;
-	if (len < 65536) {
-		p[2] = (uint8_t)(len >> 8);
-		p[3] = (uint8_t)len;
-		return 4;
-	}
-	for (int i = 0; i < 8; i++)
-		p[2 + i] = (uint8_t)((uint64_t)len >> (56 - 8 * i));
-	return 10;
+	p[1] = extended == 0 ? (uint8_t)len : extended == 2 ? 126 : 127;
+	put_be(p + 2, len, extended);
+	return 2 + extended;
 }
 
 /* Joins a head made by the caller, the text and JSON's closing signs to a frame. */
@@ -276,30 +273,24 @@ static void put_frame(struct bytes *out, bool rawsocket, enum format format,
 	out->len += n + tail;
 }
 
-static void send_canned(struct conn *c, const uint8_t *data, size_t len)
-{
-	uint8_t head[10];
+/* --- answers that are always the same, in JSON and made from it --- */
 
-	add(&c->out, head, frame_head(c->rawsocket, c->format, head, len));
-	add(&c->out, data, len);
-	set_dirty(c);
-}
+enum answer { WELCOME, CHALLENGE, GOODBYE, ANSWERS };
 
-/* --- canned answers: JSON, and the same for MessagePack and CBOR --- */
-
-static const char welcome_json[] =
-	"[2,4503599627370495,{\"roles\":{\"broker\":{\"features\":{\"publisher_"
-	"identification\":true,"
-	"\"pattern_based_subscription\":true}},\"dealer\":{\"features\":{\"caller_"
-	"identification\":true,"
-	"\"pattern_based_registration\":true}}},\"authid\":\"client01@example.com\","
-	"\"authrole\":\"device\",\"authmethod\":\"cryptosign\",\"authprovider\":"
-	"\"dynamic\"}"
-	"]";
-static const char challenge_json[] =
-	"[4,\"cryptosign\",{\"challenge\":"
-	"\"00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\"}]";
-static const char goodbye_json[] = "[6,{},\"wamp.close.goodbye_and_out\"]";
+static const char *const answers_json[ANSWERS] = {
+	[WELCOME] = "[2,4503599627370495,{\"roles\":{"
+		    "\"broker\":{\"features\":{\"publisher_identification\":true,"
+		    "\"pattern_based_subscription\":true}},"
+		    "\"dealer\":{\"features\":{\"caller_identification\":true,"
+		    "\"pattern_based_registration\":true}}},"
+		    "\"authid\":\"client01@example.com\",\"authrole\":\"device\","
+		    "\"authmethod\":\"cryptosign\",\"authprovider\":\"dynamic\"}]",
+	[CHALLENGE] =
+		"[4,\"cryptosign\",{\"challenge\":\"00112233445566778899aabbccddeeff"
+		"00112233445566778899aabbccddeeff\"}]",
+	[GOODBYE] = "[6,{},\"wamp.close.goodbye_and_out\"]",
+};
+static struct bytes answers[ANSWERS][FORMATS];
 
 /* Turns the JSON above into the other formats: objects, arrays, text, numbers, true. */
 static const char *convert(const char *p, enum format format, struct bytes *out)
@@ -344,21 +335,27 @@ static const char *convert(const char *p, enum format format, struct bytes *out)
 	return p + strspn(p, "0123456789");
 }
 
-static struct bytes welcome[FORMATS], challenge[FORMATS], goodbye[FORMATS];
-
-static void make_canned(void)
+static void make_answers(void)
 {
-	for (unsigned f = JSON; f < FORMATS; f++) {
-		if (f == JSON) {
-			add(&welcome[f], welcome_json, sizeof(welcome_json) - 1);
-			add(&challenge[f], challenge_json, sizeof(challenge_json) - 1);
-			add(&goodbye[f], goodbye_json, sizeof(goodbye_json) - 1);
-		} else {
-			convert(welcome_json, (enum format)f, &welcome[f]);
-			convert(challenge_json, (enum format)f, &challenge[f]);
-			convert(goodbye_json, (enum format)f, &goodbye[f]);
-		}
+	for (unsigned a = 0; a < ANSWERS; a++) {
+		add(&answers[a][JSON], answers_json[a], strlen(answers_json[a]));
+		convert(answers_json[a], MSGPACK, &answers[a][MSGPACK]);
+		convert(answers_json[a], CBOR, &answers[a][CBOR]);
 	}
+}
+
+static void send_bytes(struct conn *c, const uint8_t *data, size_t len)
+{
+	uint8_t head[10];
+
+	add(&c->out, head, frame_head(c->rawsocket, c->format, head, len));
+	add(&c->out, data, len);
+	set_dirty(c);
+}
+
+static void send_answer(struct conn *c, enum answer a)
+{
+	send_bytes(c, answers[a][c->format].data, answers[a][c->format].len);
 }
 
 /* SUBSCRIBED and REGISTERED. */
@@ -371,7 +368,7 @@ static void send_confirmation(struct conn *c, unsigned type, uint64_t request,
 	p = put_id(c->format, p, id);
 	if (c->format == JSON)
 		p[-1] = ']';
-	send_canned(c, message, (size_t)(p - message));
+	send_bytes(c, message, (size_t)(p - message));
 }
 
 /* --- messages --- */
@@ -488,11 +485,11 @@ static void on_message(struct conn *c, const uint8_t *p, size_t len)
 	else if (type == 64)
 		on_register(c, p);
 	else if (type == 1 && memmem(start, len, "cryptosign", 10) != NULL)
-		send_canned(c, challenge[c->format].data, challenge[c->format].len);
+		send_answer(c, CHALLENGE);
 	else if (type == 1 || type == 5)
-		send_canned(c, welcome[c->format].data, welcome[c->format].len);
+		send_answer(c, WELCOME);
 	else if (type == 6)
-		send_canned(c, goodbye[c->format].data, goodbye[c->format].len);
+		send_answer(c, GOODBYE);
 }
 
 /* --- frames in --- */
@@ -503,10 +500,10 @@ static size_t on_rawsocket(struct conn *c, const uint8_t *p, size_t have)
 
 	if (have < 4)
 		return 0;
-	len = (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+	len = read_be(&p, 4);
 	if (have - 4 < len)
 		return 0;
-	on_message(c, p + 4, len);
+	on_message(c, p, len);
 	return 4 + len;
 }
 
@@ -774,7 +771,7 @@ int main(int argc, char **argv)
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (epoll_fd < 0)
 		die("epoll");
-	make_canned();
+	make_answers();
 	while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (letter == 't')
 			listen_tcp((unsigned)strtoul(optarg, NULL, 10));

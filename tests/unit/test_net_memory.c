@@ -4,17 +4,7 @@
  * ends, its handler is told, nothing stays behind. The sources are part of this program,
  * so that it can stand between them and malloc.
  */
-#include <stdlib.h>
-
-static void *counted_malloc(size_t size);
-static void *counted_calloc(size_t count, size_t size);
-static void *counted_realloc(void *old, size_t size);
-static void counted_free(void *p);
-
-#define malloc(size)        counted_malloc(size)
-#define calloc(count, size) counted_calloc(count, size)
-#define realloc(old, size)  counted_realloc(old, size)
-#define free(p)             counted_free(p)
+#include "tests/unit/failing_malloc.h"
 
 #include "common/buf.c"
 #include "common/shared_buf.c"
@@ -41,45 +31,6 @@ static void counted_free(void *p);
 #include <unistd.h>
 
 #include <cmocka.h>
-
-static size_t allocations; /* so far */
-static size_t held;        /* not freed yet */
-static size_t fail_at;     /* this one; 0: none */
-
-static bool may_allocate(void)
-{
-	return ++allocations != fail_at;
-}
-
-static void *counted_malloc(size_t size)
-{
-	void *p = may_allocate() ? malloc(size) : NULL;
-
-	held += p != NULL;
-	return p;
-}
-
-static void *counted_calloc(size_t count, size_t size)
-{
-	void *p = may_allocate() ? calloc(count, size) : NULL;
-
-	held += p != NULL;
-	return p;
-}
-
-static void *counted_realloc(void *old, size_t size)
-{
-	void *p = may_allocate() ? realloc(old, size) : NULL;
-
-	held += old == NULL && p != NULL;
-	return p;
-}
-
-static void counted_free(void *p)
-{
-	held -= p != NULL;
-	free(p);
-}
 
 /* --- a scene with a bit of everything ------------------------------------------------
  */
@@ -244,7 +195,7 @@ static void test_memory_runs_out(void **state)
 		failures++;
 		net_fini(&scene);
 		event_base_free(loop.base);
-		assert_int_equal(held, 0);
+		assert_int_equal(not_freed, 0);
 		assert_int_equal(dup(0), first_free); /* no descriptor stays */
 		close(first_free);
 	}
@@ -252,7 +203,7 @@ static void test_memory_runs_out(void **state)
 	assert_true(failures > 10);
 	net_fini(&scene);
 	event_base_free(loop.base);
-	assert_int_equal(held, 0);
+	assert_int_equal(not_freed, 0);
 }
 
 int main(void)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stands between malloc and the sources that are included behind it: counts what they
+ * allocate, and lets one allocation fail. Behind the last of them the four names must be
+ * undefined. Include it in one file of a program, first.
+ */
+#ifndef TESTS_UNIT_FAILING_MALLOC_H
+#define TESTS_UNIT_FAILING_MALLOC_H
+
+#include <stdbool.h>
+#include <stdlib.h>
+
+static size_t allocations; /* so far */
+static size_t not_freed;   /* not freed yet */
+static size_t fail_at;     /* this one; 0: none */
+
+static bool may_allocate(void)
+{
+	return ++allocations != fail_at;
+}
+
+static void *counted_malloc(size_t size)
+{
+	void *p = may_allocate() ? malloc(size) : NULL;
+
+	not_freed += p != NULL;
+	return p;
+}
+
+static void *counted_calloc(size_t count, size_t size)
+{
+	void *p = may_allocate() ? calloc(count, size) : NULL;
+
+	not_freed += p != NULL;
+	return p;
+}
+
+static inline void *counted_realloc(void *old, size_t size)
+{
+	void *p = may_allocate() ? realloc(old, size) : NULL;
+
+	not_freed += old == NULL && p != NULL;
+	return p;
+}
+
+static void counted_free(void *p)
+{
+	not_freed -= p != NULL;
+	free(p);
+}
+
+#define malloc(size)        counted_malloc(size)
+#define calloc(count, size) counted_calloc(count, size)
+#define realloc(old, size)  counted_realloc(old, size)
+#define free(p)             counted_free(p)
+
+#endif

@@ -78,6 +78,8 @@ uint64_t process_cpu(pid_t pid)
 	tasks = opendir(path);
 	while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
 		FILE *file;
+		if (entry->d_name[0] == '.')
+			continue; /* ".." has a schedstat, too: the whole process's */
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)pid,
 			 entry->d_name);
 		file = fopen(path, "re");

@@ -6,9 +6,11 @@ a message is told from one that does not.
 """
 
 import json
+import os
 import socket
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from servers import BUILD, Relay
@@ -186,3 +188,21 @@ def test_nobody_listens():
         port = s.getsockname()[1]
     status, result, _ = wampbench("login", "--tcp", f"127.0.0.1:{port}", "--count", 1, "--deadline", 1)
     assert status == 1 and not result["finished"]
+
+
+def cpu_seconds(pid):
+    """In ticks of 10 ms, as the kernel tells it elsewhere than where wampbench reads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_cpu_time_is_the_kernels(relay):
+    pid = relay.pids[0]
+    before = cpu_seconds(pid)
+    status, result, stderr = wampbench("rpc", *relay.where("raw-unix"), "--window", 32, "--warmup", 0,
+                                       "--seconds", 1, "--router-pid", pid)
+    spent = cpu_seconds(pid) - before
+    assert status == 0, stderr
+    told = result["router_us"][0] * result["messages"] / 1e6
+    assert spent > 0.1
+    assert told == pytest.approx(spent, rel=0.2)

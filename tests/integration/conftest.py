@@ -5,6 +5,7 @@ A daemon that logged an assertion or a sanitizer's report, or that does not end 
 on SIGTERM, fails the test that used it.
 """
 
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,19 +22,20 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """RawSocket with one thread is left out: other tests do the one or the other."""
+    """Other transports than WebSocket with one thread are left out: other tests do the one or the other."""
     def wanted(item):
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        raw = params.get("transport") is rawclient.RawSocket
-        return not raw or (params.get("threads") != 1 and not item.get_closest_marker("websocket"))
+        if params.get("transport", "websocket") == "websocket":
+            return True
+        return "1thread" not in item.callspec.id and not item.get_closest_marker("websocket")
 
     items[:] = filter(wanted, items)
 
 
 @pytest.fixture
 def transport(request):
-    """What raw clients speak. Modules that are marked run over each of rawclient.TRANSPORTS."""
-    return getattr(request, "param", rawclient.Ws)
+    """What listeners and clients speak. Modules that are marked run over each of rawclient.TRANSPORTS."""
+    return getattr(request, "param", "websocket")
 
 
 @pytest.fixture
@@ -78,8 +80,8 @@ def start_routerd(daemons, folder, transport):
 
     def start(config=None, name="routerd", limits=None, env=None, **kw):
         config = config or utils.router_config(**kw)
-        if transport is rawclient.RawSocket:
-            utils.make_rawsocket(config)
+        if transport != "websocket":
+            utils.change_transport(config, transport)
         routerd = utils.Routerd(folder, config, name=name, limits=limits, env=env)
         daemons.append(routerd)
         return routerd.start()
@@ -137,11 +139,13 @@ def clients():
 @pytest.fixture
 def connect(clients, transport):
     """connect(routerd, serializer="json", **kw) -> rawclient.Client, not yet joined."""
+    framings = itertools.cycle(rawclient.FRAMINGS[transport])
 
     def go(routerd, serializer="json", listener=0, **kw):
-        if transport is rawclient.RawSocket:
+        framing = next(framings)
+        if framing is rawclient.RawSocket:
             serializer = serializer.removesuffix(".batched")
-        client = rawclient.Client(routerd.port(listener), serializer, transport=transport, **kw)
+        client = rawclient.Client(**routerd.address(listener), serializer=serializer, transport=framing, **kw)
         clients.append(client)
         return client
 

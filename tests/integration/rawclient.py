@@ -120,6 +120,7 @@ class Ws:
         self.timeout = timeout * utils.SLOW
         self.buffer = b""
         self.eof = False
+        self.is_unix = unix is not None
         if unix:
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(self.timeout)
@@ -243,10 +244,13 @@ class Ws:
             assert not self.buffer, f"bytes behind the close frame: {self.buffer[:40]!r}"
             return closed.code, messages
 
+    def close_code(self, code):
+        """What wait_closed() returns where a WebSocket is closed with this code."""
+        return code if self.has_close else None
+
     def expect_close(self, code):
         """The connection ends; and the goodbye, where there is one, has this code."""
-        got, _ = self.wait_closed()
-        assert got == (code if self.has_close else None)
+        assert self.wait_closed()[0] == self.close_code(code)
 
     def wait_eof(self):
         """Until the server ends the connection; what still came lies in `buffer`."""
@@ -320,7 +324,10 @@ class RawSocket(Ws):
         return {0: data, 1: PING, 2: PONG}[kind], True, self._take(length)
 
 
-TRANSPORTS = [Ws, RawSocket]
+# what the transports of tests are: the framings that their clients use in turn
+FRAMINGS = {"websocket": [Ws], "rawsocket": [RawSocket], "rawsocket-unix": [RawSocket],
+            "universal": [RawSocket, Ws]}
+TRANSPORTS = ["websocket", "rawsocket"]
 
 # --- WAMP -----------------------------------------------------------------------------------
 

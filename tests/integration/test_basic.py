@@ -7,7 +7,7 @@ from rawclient import (CALL, ERROR, EVENT, INVOCATION, PUBLISH, REGISTER, RESULT
                        UNREGISTER, UNSUBSCRIBE, YIELD, WampError)
 from utils import ALL, permission, router_config
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = pytest.mark.parametrize("transport", list(rawclient.FRAMINGS), indirect=True)
 
 
 def error_of(function, *args, **kw):
@@ -36,7 +36,7 @@ def test_welcome_announces_what_works(routerd, join):
     extra = details["authextra"]
     assert set(extra) >= {"x_cb_node", "x_cb_worker", "x_cb_peer", "x_cb_pid"}
     assert extra["x_cb_pid"] == routerd.pid
-    assert extra["x_cb_peer"].startswith("tcp4:127.0.0.1:")
+    assert extra["x_cb_peer"].startswith("unix" if client.is_unix else "tcp4:127.0.0.1:")
 
 
 def test_session_ids_differ(routerd, join):

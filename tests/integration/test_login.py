@@ -12,6 +12,8 @@ import rawclient
 from rawclient import ABORT, AUTHENTICATE, CHALLENGE, SERIALIZERS, Aborted
 from utils import ROOT, Daemon, Key
 
+pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+
 AUTHID = "client01@example.com"
 KIT = ROOT / "etc/examples/authenticator"
 EXAMPLES_KEY = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
@@ -83,6 +85,7 @@ def test_wrong_realm_or_authid(login_routerd, connect, known_key):
     refused(connect(login_routerd), realm="nowhere", key=known_key)
 
 
+@pytest.mark.websocket
 @pytest.mark.parametrize("kind", list(peers.COMMANDS))
 def test_real_clients(login_routerd, puppets, known_key, kind):
     puppet = puppets(kind)
@@ -96,6 +99,7 @@ def test_real_clients(login_routerd, puppets, known_key, kind):
         assert "no_such_user" in str(error.value)
 
 
+@pytest.mark.websocket
 def test_real_clients_without_realm_and_authid(login_routerd, puppets, known_key):
     for kind in peers.PYTHON:
         peer = peers.Peer(puppets(kind), login_routerd.url(), "cbor.batched", realm=None, key=known_key)

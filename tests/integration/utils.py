@@ -229,8 +229,19 @@ class Routerd(Daemon):
     def port(self, listener=0):
         return self.config["transports"][listener]["endpoint"]["port"]
 
+    def address(self, listener=0):
+        """As arguments of raw clients."""
+        endpoint = self.config["transports"][listener]["endpoint"]
+        if endpoint["type"] == "unix":
+            return {"port": 0, "unix": self.cwd / endpoint["path"]}
+        return {"port": endpoint["port"]}
+
     def url(self, listener=0):
-        return f"ws://127.0.0.1:{self.port(listener)}/ws"
+        """For real clients; RawSocket's URLs are those of Autobahn."""
+        if self.config["transports"][listener]["type"] != "rawsocket":
+            return f"ws://127.0.0.1:{self.port(listener)}/ws"
+        address = self.address(listener)
+        return f"rs://unix:{address['unix']}" if "unix" in address else f"rs://127.0.0.1:{address['port']}"
 
     def counters(self):
         """Asks for the counters and returns one dict of integers for each worker."""
@@ -325,8 +336,11 @@ def router_config(threads=1, anonymous="device", cryptosign=True, **more):
     return config
 
 
-def make_rawsocket(config):
-    """Of every listener one for RawSocket alone."""
-    for transport in config["transports"]:
-        transport["type"] = "rawsocket"
-        transport.pop("paths", None)
+def change_transport(config, transport):
+    """Of every listener one for this transport (see rawclient.FRAMINGS)."""
+    for listener in config["transports"]:
+        listener["type"], *unix = transport.split("-")
+        if listener["type"] == "rawsocket":
+            listener.pop("paths", None)
+        if unix:
+            listener["endpoint"] = {"type": "unix", "path": f"{listener['id']}.sock"}

@@ -36,9 +36,10 @@ uint16_t sock_local_port(int fd);
 int sock_connect_unix(const char *path, int *fd_out) MUSTCHECK;
 
 /*
- * The next waiting connection, with TCP_NODELAY where it is TCP. E_AGAIN: none waits.
- * E_LIMIT: no descriptors or no memory; the caller must stop polling for a while, because
- * the connection keeps waiting. E_SYS: the listening socket itself is broken.
+ * The next waiting connection, with TCP_NODELAY and keepalive where it is TCP. E_AGAIN:
+ * none waits. E_LIMIT: no descriptors or no memory; the caller must stop polling for a
+ * while, because the connection keeps waiting. E_SYS: the listening socket itself is
+ * broken.
  */
 int sock_accept(int listen_fd, int *fd_out) MUSTCHECK;
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -158,6 +159,15 @@ static int connect_to(const char *host, uint16_t port)
 	return fd;
 }
 
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+	return value;
+}
+
 static void test_tcp(void **state)
 {
 	int lfd, other, a, b;
@@ -177,6 +187,11 @@ static void test_tcp(void **state)
 	char expected[64];
 	snprintf(expected, sizeof(expected), "tcp4:127.0.0.1:%u", sock_local_port(a));
 	assert_string_equal(sock_peer_name(b).text, expected);
+	assert_int_equal(option(b, IPPROTO_TCP, TCP_NODELAY), 1);
+	/* one that vanished without a word is found within minutes */
+	assert_int_equal(option(b, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option(b, IPPROTO_TCP, TCP_KEEPIDLE), 60);
+	assert_int_equal(option(b, IPPROTO_TCP, TCP_KEEPINTVL), 10);
 	sock_close(&a);
 	sock_close(&b);
 	sock_close(&lfd);

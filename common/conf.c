@@ -51,13 +51,26 @@ static int fail_at(struct conf *c, struct conf_place at, const char *fmt, ...)
 	return E_SYNTAX;
 }
 
-int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
+/* NULL: the file did not give it. */
+static const struct field_place *find_place(const struct conf *c, const void *field)
 {
 	const struct field_place *p = c->places;
-	va_list ap;
 
 	while (p != NULL && (field == NULL || p->field != field))
 		p = p->next;
+	return p;
+}
+
+bool conf_given(const struct conf *c, const void *field)
+{
+	return find_place(c, field) != NULL;
+}
+
+int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
+{
+	const struct field_place *p = find_place(c, field);
+	va_list ap;
+
 	va_start(ap, fmt);
 	conf_error_put(c->err, c->name, p != NULL ? p->at : c->map, fmt, ap);
 	va_end(ap);

@@ -167,6 +167,9 @@ int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out
  */
 int conf_mode(struct conf *c, const char *const *text, mode_t *out) MUSTCHECK;
 
+/* Does the file give this field? Found by its address, as with conf_fail. */
+bool conf_given(const struct conf *c, const void *field);
+
 /* Where derived things are allocated. */
 struct pool *conf_pool(struct conf *c);
 

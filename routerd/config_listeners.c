@@ -287,6 +287,37 @@ static bool is_path(const char *path)
 	return path[0] == '/';
 }
 
+/* Keys that would have no effect where they are. */
+#define OF_WEBSOCKET                                                                     \
+	"is for WebSocket: leave it out, or say 'type: universal' to serve both"
+#define OF_RAW_PINGS "is for pings, which RawSocket has only with 'rawsocket_ping: true'"
+static int check_type(struct conf *c, const struct config_listener *l)
+{
+	const struct config_options *o = &l->options;
+	bool raw = l->type == LISTENER_RAWSOCKET, web = l->type == LISTENER_WEBSOCKET;
+	const struct {
+		bool useless;
+		const void *field;
+		const char *key, *why;
+	} rows[] = {
+		{raw, &l->paths, "paths", OF_WEBSOCKET},
+		{raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET},
+		{raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET},
+		{raw && !o->rawsocket_ping, &o->auto_ping_interval, "auto_ping_interval",
+		 OF_RAW_PINGS},
+		{raw && !o->rawsocket_ping, &o->auto_ping_timeout, "auto_ping_timeout",
+		 OF_RAW_PINGS},
+		{web && o->rawsocket_ping, &o->rawsocket_ping, "rawsocket_ping",
+		 "is for RawSocket: leave it out, since WebSocket has pings anyway"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].useless && conf_given(c, rows[i].field))
+			return conf_fail(c, rows[i].field, "'%s' %s", rows[i].key,
+					 rows[i].why);
+	return 0;
+}
+
 static int check_listener(struct conf *c, void *map)
 {
 	struct config_listener *l = map;
@@ -305,7 +336,7 @@ static int check_listener(struct conf *c, void *map)
 		return conf_fail(c, NULL,
 				 "nobody could log in here: 'auth' needs cryptosign or "
 				 "anonymous");
-	return 0;
+	return check_type(c, l);
 }
 
 static const char *const serializers[] = {
@@ -338,6 +369,9 @@ static const struct conf_key listener_keys[] = {
 	{.name = "url", .type = CONF_IGNORED},
 	{.name = "debug", .type = CONF_IGNORED},
 	{.name = "cookie", .type = CONF_UNSUPPORTED},
+	{.name = "max_message_size",
+	 .type = CONF_UNSUPPORTED,
+	 .text = "belongs in 'options'"},
 	{.name = "websocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
 	{.name = "rawsocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
 	{.name = "web", .type = CONF_UNSUPPORTED},

@@ -95,8 +95,8 @@ def test_handshake_errors(router, clients):
 
 def test_too_many_connections(start_routerd, clients, folder):
     config = utils.router_config(cryptosign=False)
-    config["transports"][0].update(type="rawsocket", options={"max_connections": 1})
-    del config["transports"][0]["paths"]
+    config["transports"][0]["options"] = {"max_connections": 1}
+    utils.make_rawsocket(config)
     router = start_routerd(config)
     first = Client(router.port(), transport=RawSocket)
     clients.append(first)
@@ -236,7 +236,7 @@ def test_a_violation_and_goodbye(raw):
 
 def test_http_on_a_port_for_rawsocket_alone(start_routerd, clients):
     config = utils.router_config(cryptosign=False)
-    config["transports"][0]["type"] = "rawsocket"
+    utils.make_rawsocket(config)
     router = start_routerd(config)
     stranger = Ws(router.port(), protocols=None)
     clients.append(stranger)

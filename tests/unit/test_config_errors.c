@@ -243,6 +243,8 @@ static void errors_in_transports(void **state)
 		{"websocket: {}", "4:12: 'websocket'" UNIVERSAL},
 		{"web: {}", "4:6: 'web' is not supported yet: leave it out"},
 		{"mqtt: {}", "4:7: 'mqtt' is not supported yet: leave it out"},
+		{"max_message_size: 1000",
+		 "4:19: 'max_message_size' belongs in 'options'"},
 		{"path: /ws",
 		 "4:1: unknown key 'path' in the transport (did you mean 'paths'?)"},
 	};
@@ -266,6 +268,42 @@ static void errors_in_transports(void **state)
 	       "1:14: the transport needs the key 'endpoint'");
 	refuse("transports: [{type: websocket, " ENDPOINT "}]",
 	       "1:14: the transport needs the key 'auth'");
+}
+
+/* What would have no effect. */
+static void errors_of_types(void **state)
+{
+	(void)state;
+#define OF_WEBSOCKET                                                                     \
+	" is for WebSocket: leave it out, or say 'type: universal' to serve both"
+#define OF_RAW_PINGS " is for pings, which RawSocket has only with 'rawsocket_ping: true'"
+	static const struct row of_raw[] = {
+		{"paths: [/ws]", "4:8: 'paths'" OF_WEBSOCKET},
+		{"options: {allowed_origins: [\"*\"]}",
+		 "4:28: 'allowed_origins'" OF_WEBSOCKET},
+		{"options: {allow_null_origin: false}",
+		 "4:30: 'allow_null_origin'" OF_WEBSOCKET},
+		{"options: {auto_ping_interval: 30 s}",
+		 "4:31: 'auto_ping_interval'" OF_RAW_PINGS},
+		{"options: {rawsocket_ping: false, auto_ping_timeout: 10 s}",
+		 "4:53: 'auto_ping_timeout'" OF_RAW_PINGS},
+	};
+	static const struct row of_web[] = {
+		{"options: {rawsocket_ping: true}",
+		 "4:27: 'rawsocket_ping' is for RawSocket: leave it out, since WebSocket "
+		 "has pings anyway"},
+	};
+#define OF(type) REALMS AUTHS "transports: [{type: " type ", " ENDPOINT ", " AUTH ",\n"
+
+	refuse_all(of_raw, ARRAY_LEN(of_raw), OF("rawsocket"), "}]");
+	refuse_all(of_web, ARRAY_LEN(of_web), OF("websocket"), "}]");
+	accept(OF("rawsocket") "options: {auto_ping_interval: 30 s, auto_ping_timeout: "
+			       "10 s, rawsocket_ping: true}}]");
+	accept(OF("rawsocket") "options: {close_handshake_timeout: 1 s}}]");
+	accept(OF("websocket") "options: {rawsocket_ping: false}}]");
+	accept(OF("universal") "paths: [/ws], options: {allowed_origins: [\"*\"], "
+			       "allow_null_origin: false, auto_ping_interval: 30 s, "
+			       "rawsocket_ping: false}}]");
 }
 
 static void errors_between_transports(void **state)
@@ -597,6 +635,7 @@ int main(void)
 		cmocka_unit_test(errors_in_realms),
 		cmocka_unit_test(errors_in_permissions),
 		cmocka_unit_test(errors_in_transports),
+		cmocka_unit_test_teardown(errors_of_types, end),
 		cmocka_unit_test(errors_between_transports),
 		cmocka_unit_test(errors_in_endpoints),
 		cmocka_unit_test(errors_in_options),

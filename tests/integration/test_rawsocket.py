@@ -196,26 +196,19 @@ def test_answers_that_are_too_long_for_a_client(raw):
     assert uri == "wamp.error.payload_size_exceeded"
 
 
-def test_goodbyes_that_are_too_long_for_a_client(start_routerd, folder, known_key, clients):
+@pytest.mark.parametrize("transport", ["rawsocket"], indirect=True)
+def test_goodbyes_that_are_too_long_for_a_client(start_routerd, folder, known_key, connect):
     def answer(realm, authid, details):
         if authid == "nobody":
             raise Deny("com.example.denied", "x" * 2000)
         return principal(known_key)
 
     authenticator = Authenticator(folder, answer)
-    config = utils.router_config()
-    utils.make_rawsocket(config)
-    router = start_routerd(config)
-
-    def connect():
-        client = Client(router.port(), transport=RawSocket, length=1)
-        clients.append(client)
-        return client
-
+    router = start_routerd()
     with pytest.raises(Aborted) as abort:
-        connect().join("devices", key=known_key, authid="nobody")
+        connect(router, length=1).join("devices", key=known_key, authid="nobody")
     assert (abort.value.uri, abort.value.details) == ("com.example.denied", {})
-    client = connect()
+    client = connect(router, length=1)
     client.join("devices", key=known_key)
     authenticator.revoke(message="x" * 2000, authid="client01@example.com")
     assert client.recv() == [GOODBYE, {}, "wamp.close.killed"]
@@ -252,14 +245,6 @@ def test_rawsocket_on_a_port_for_websocket_alone(start_routerd, clients):
     stranger.send_bytes(b"\x7f\xf1\0\0")
     stranger.wait_eof()
     assert not stranger.buffer.startswith(b"\x7f")
-
-
-def test_sigterm_says_no_goodbye(router, raw):
-    client = raw()
-    client.join("devices")
-    router.stop()
-    client.wait_eof()
-    assert client.buffer == b""
 
 
 CLIENT = """

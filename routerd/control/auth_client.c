@@ -164,6 +164,11 @@ static const struct rpc_handlers handlers = {
 	.closed = on_closed,
 };
 
+void auth_client_answered(struct auth_client *a)
+{
+	a->failures = 0;
+}
+
 static void become_ready(struct auth_client *a)
 {
 	a->state = LINK_UP;
@@ -176,7 +181,7 @@ static void become_ready(struct auth_client *a)
 static void on_pong(const struct rpc_answer *ans, void *arg)
 {
 	struct auth_client *a = arg;
-	struct auth_ping_result res = {.ready = true};
+	struct auth_ping_result res;
 
 	if (ans->outcome == RPC_TIMEOUT) {
 		if (++a->misses >= AUTH_PING_MISSES)
@@ -186,9 +191,9 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 	if (ans->outcome == RPC_CLOSED)
 		return;
 	a->misses = 0; /* an error is an answer too: it need not know ping */
-	if (ans->outcome == RPC_OK && auth_ping_result_read(ans->result, &res) != 0)
-		res.ready = false;
-	if (a->state == LINK_NOT_READY && res.ready)
+	auth_client_answered(a);
+	if (a->state == LINK_NOT_READY && ans->outcome == RPC_OK &&
+	    auth_ping_result_read(ans->result, &res) == 0 && res.ready)
 		become_ready(a);
 }
 
@@ -214,15 +219,19 @@ static void send_ping(struct auth_client *a)
 
 static void link_up(struct auth_client *a, bool ready)
 {
+	bool revokes = (a->features & AUTH_FEATURE_REVOKE) != 0;
+
 	a->state = LINK_NOT_READY;
-	a->failures = 0;
-	if ((a->features & AUTH_FEATURE_REVOKE) == 0)
+	if (!revokes && !a->no_revoke_logged)
 		log_warn(name_of(a),
 			 "this authenticator does not revoke: sessions of removed "
 			 "principals live on");
+	a->no_revoke_logged = !revokes;
 	timer_arm(&a->timer, ready ? AUTH_PING_MS : NOT_READY_MS);
 	if (ready)
 		become_ready(a);
+	else
+		log_outage(a, "it is not ready");
 }
 
 /* Connected, but it cannot or must not be used: logins are held, hello is asked again. */

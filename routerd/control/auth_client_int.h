@@ -37,9 +37,9 @@ struct auth_client {
 	unsigned features;
 	unsigned max_inflight;
 	size_t max_message;
-	unsigned failures; /* to connect, in a row */
+	unsigned failures; /* in a row: connections that answered at most hello */
 	unsigned misses;   /* pings without an answer, in a row */
-	bool outage_logged;
+	bool outage_logged, no_revoke_logged;
 	struct timer timer; /* DOWN: connect; HELLO: ask again; else: ping */
 
 	/* the questions: written by auth_questions.c alone */
@@ -55,6 +55,12 @@ struct auth_client {
 		uint64_t connects, revokes, unknown_notifications;
 	} stats;
 };
+
+/*
+ * It has answered a question or a ping: the next outage begins with short pauses. An
+ * answer to hello alone is not enough, since it may die of whatever comes after that.
+ */
+void auth_client_answered(struct auth_client *a);
 
 void questions_init(struct auth_client *a);
 /* Forgets all, without an answer. When the link's calls are over. */

@@ -145,6 +145,8 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 	struct auth_client *a = qu->client;
 	struct auth_error e;
 
+	if (ans->outcome == RPC_OK || ans->outcome == RPC_ERROR)
+		auth_client_answered(a);
 	switch (ans->outcome) {
 	case RPC_OK:
 		a->stats.results++;

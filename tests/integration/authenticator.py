@@ -26,11 +26,13 @@ class Deny(Exception):
 class Authenticator:
     """answer(realm, authid, details) returns a result, raises Deny, or returns HOLD."""
 
-    def __init__(self, folder, answer, features=("revoke", "cancel"), hello=None, name="authd.sock"):
+    def __init__(self, folder, answer, features=("revoke", "cancel"), hello=None, ping=None,
+                 name="authd.sock"):
         self.path = os.path.join(folder, name)
         self.answer = answer
         self.features = features
         self.hello = hello
+        self.ping = ping
         self.lock = threading.Condition()
         self.connection = None
         self.requests = []       # every request: (msgid, method, params)
@@ -108,7 +110,7 @@ class Authenticator:
                     "db": "test", "epoch": 1, "features": list(self.features),
                     "methods": ["cryptosign"], "ready": True}
             elif method == "ping":
-                result = {"ready": True, "inflight": 0, "epoch": 1}
+                result = self.ping() if self.ping else {"ready": True, "inflight": 0, "epoch": 1}
             elif method == "authenticate":
                 result = self.answer(*params)
             else:

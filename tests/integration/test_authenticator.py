@@ -377,12 +377,12 @@ def test_ready_later_ends_the_outage(authenticator, start_routerd, connect, key)
     routerd = start_routerd()
     routerd.wait_log("authenticator is available")
     assert outcome(connect(routerd), key)[0] == "welcome"
-    for outages in (1, 2):
+    for outages in (2, 3):  # not to be ready was the first
         fake.stop()
         wait_for(lambda: routerd.log().count("authenticator is not available") == outages,
                  "the outage in the log")
         fake.start()
-        wait_for(lambda: routerd.log().count("authenticator is available") == outages + 1,
+        wait_for(lambda: routerd.log().count("authenticator is available") == outages,
                  "the end of the outage")
 
 
@@ -398,3 +398,54 @@ def test_many_revocations_at_once(authenticator, start_routerd, join, key):
     assert all(error is None for error, _ in fake.responses.values())
     survivor.publish("com.example.t", acknowledge=True)
     assert len(fake.wait_requests(1, "hello")) == 1, "the link was dropped"
+
+
+def test_one_that_dies_of_each_question_is_left_alone_for_longer(
+        authenticator, start_routerd, connect, key):
+    """A hello that is answered proves nothing yet: the pauses grow until a question is."""
+    def answer(*args):
+        fake.drop()
+        return HOLD
+
+    fake = authenticator(answer)
+    config = router_config()
+    config["limits"] = {"hold_timeout": 3000}
+    routerd = start_routerd(config)
+    assert outcome(connect(routerd), key) == ("close", 1013)
+    assert len(fake.wait_requests(1, "hello")) < 25
+    fake.answer = lambda *args: principal(key)
+    assert outcome(connect(routerd), key)[0] == "welcome"
+
+
+@pytest.mark.parametrize("uri", ["com.example.starting", "auth.rpc.no_such_method"])
+def test_an_error_to_ping_does_not_mean_ready(authenticator, start_routerd, connect, key, uri):
+    broken = threading.Event()
+    broken.set()
+
+    def ping():
+        if broken.is_set():
+            raise Deny(uri, kind="internal")
+        return {}
+
+    fake = authenticator(lambda *args: principal(key), ping=ping,
+                         hello=lambda: {"protocol": [1, 0], "ready": False})
+    routerd = start_routerd()
+    client = connect(routerd)
+    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    fake.wait_requests(3, "ping")
+    assert not [r for r in fake.requests if r[1] == "authenticate"]
+    routerd.wait_log("authenticator is not available")
+    broken.clear()
+    fake.wait_requests(1)
+    client.authenticate(key.sign(client.expect(4)[2]["challenge"]))
+    client.expect(WELCOME)
+
+
+def test_that_it_does_not_revoke_is_said_once(authenticator, start_routerd, key):
+    fake = authenticator(lambda *args: principal(key), features=())
+    routerd = start_routerd()
+    for outages in (1, 2, 3):
+        fake.wait_requests(outages, "hello")
+        wait_for(lambda: routerd.log().count("authenticator is available") == outages, "it is up")
+        fake.drop()
+    assert routerd.log().count("does not revoke") == 1

@@ -6,15 +6,13 @@
 #include "common/utf8.h"
 #include "proto/rawsocket_frame.h"
 
-enum { FIN = 0x80 };
-
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 {
 	if (framing == FRAMING_RAWSOCKET) {
 		rawsocket_head_write(out, RAWSOCKET_MESSAGE, len);
 		return RAWSOCKET_HEAD_LEN;
 	}
-	out[0] = FIN | (framing == FRAMING_WS_TEXT ? WS_OP_TEXT : WS_OP_BINARY);
+	out[0] = WS_FIN | (framing == FRAMING_WS_TEXT ? WS_OP_TEXT : WS_OP_BINARY);
 	if (len < 126) {
 		out[1] = (uint8_t)len;
 		return 2;
@@ -33,7 +31,7 @@ size_t ws_control_frame(enum ws_opcode opcode, struct slice payload,
 			uint8_t out[WS_CONTROL_FRAME_MAX])
 {
 	ASSERT(payload.len <= WS_CONTROL_PAYLOAD_MAX);
-	out[0] = (uint8_t)(FIN | opcode);
+	out[0] = (uint8_t)(WS_FIN | opcode);
 	out[1] = (uint8_t)payload.len;
 	if (payload.len > 0)
 		memcpy(out + 2, payload.p, payload.len);

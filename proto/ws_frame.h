@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frame heads of what we send, and what a WebSocket Close may carry (RFC 6455, 5.2, 5.5,
- * 7.4). Heads of what we receive are read by wslay, in routerd/net/ws.c. Pure code; any
- * thread.
+ * 7.4). Heads of what we receive are read in routerd/net/ws.c. Pure code; any thread.
  */
 #ifndef PROTO_WS_FRAME_H
 #define PROTO_WS_FRAME_H
@@ -28,6 +27,9 @@ enum {
  * head's length. In RawSocket len is at most RAWSOCKET_MAX_LEN.
  */
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
+
+/* Of the first and the second byte of a frame (RFC 6455, 5.2). */
+enum { WS_FIN = 0x80, WS_MASKED = 0x80 };
 
 enum ws_opcode {
 	WS_OP_CONTINUATION = 0,

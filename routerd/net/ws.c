@@ -2,6 +2,11 @@
 /*
  * The receiving side of WebSocket over wslay's frame level; see ws.h.
  *
+ * Nearly all that arrives are whole messages, in one frame each, that lie in one read.
+ * These are taken as they lie, without wslay, which unmasks byte by byte: it took 60 % of
+ * all instructions of a CALL of 1 KiB. As soon as something else comes, a reader is taken
+ * for it, and wslay judges it.
+ *
  * wslay pulls: it asks recv_callback for bytes whenever its own 4 KiB buffer does not
  * suffice. So each call of ws_input lets it take what arrived until it asks in vain. What
  * it then still holds, if anything, is the beginning of a frame: `held` counts the bytes
@@ -24,6 +29,8 @@ enum {
 	WSLAY_MEMORY = 4480, /* bytes of a frame context, as release 1.1.1 allocates */
 	RESERVE_MAX =
 		64 * 1024, /* trusted to a head's length before its payload is here */
+	WHOLE_MAX = UINT16_MAX, /* about what one read can bring */
+	MASK_LEN = 4,
 };
 
 struct ws_reader {
@@ -102,6 +109,7 @@ void ws_pool_init(struct ws_pool *p)
 {
 	*p = (struct ws_pool){.n_free = 0};
 	SLIST_INIT(&p->free);
+	buf_init(&p->unmasked, WHOLE_MAX);
 }
 
 void ws_pool_fini(struct ws_pool *p)
@@ -113,6 +121,7 @@ void ws_pool_fini(struct ws_pool *p)
 		ws_reader_free(&r);
 	}
 	p->n_free = 0;
+	buf_fini(&p->unmasked);
 }
 
 static struct ws_reader *pool_take(struct ws_pool *p)
@@ -328,12 +337,93 @@ static enum step read_all(struct ws_reader *r, struct conn *c)
 	return step;
 }
 
+/* --- whole messages --- */
+
+static void unmask(uint8_t *restrict to, const uint8_t *restrict from, size_t len,
+		   const uint8_t mask[MASK_LEN])
+{
+	uint64_t eight, twice;
+	size_t i = 0;
+
+	memcpy(&twice, mask, MASK_LEN);
+	memcpy((uint8_t *)&twice + MASK_LEN, mask, MASK_LEN);
+	for (; i + sizeof(eight) <= len; i += sizeof(eight)) {
+		memcpy(&eight, from + i, sizeof(eight));
+		eight ^= twice;
+		memcpy(to + i, &eight, sizeof(eight));
+	}
+	for (; i < len; i++)
+		to[i] = from[i] ^ mask[i % MASK_LEN];
+}
+
+/* The mask and payload of a message that *in begins with, in one frame, as a whole; it
+ * is taken from *in. False for anything else, be it wrong or only incomplete. */
+static bool take_whole(struct slice *in, const uint8_t **mask_out,
+		       struct slice *payload_out, bool *text_out)
+{
+	const uint8_t *p = in->p;
+	size_t head = 2, len;
+
+	if (in->len < head + MASK_LEN || (p[1] & WS_MASKED) == 0 ||
+	    (p[0] != (WS_FIN | WS_OP_TEXT) && p[0] != (WS_FIN | WS_OP_BINARY)))
+		return false;
+	len = p[1] & ~WS_MASKED;
+	if (len >= 126) {
+		head += 2;
+		if (len > 126 || in->len < head + MASK_LEN)
+			return false;
+		len = get_be16(p + 2);
+		if (len < 126)
+			return false;
+	}
+	head += MASK_LEN;
+	if (in->len - head < len)
+		return false;
+	*text_out = p[0] == (WS_FIN | WS_OP_TEXT);
+	*mask_out = p + head - MASK_LEN;
+	*payload_out = slice_of(p + head, len);
+	*in = slice_of(p + head + len, in->len - head - len);
+	return true;
+}
+
+/* Passes whole messages on; stops before the first byte of anything else. */
+static enum step read_whole(struct ws_pool *p, struct conn *c, struct slice *in)
+{
+	struct slice rest = *in, payload;
+	const uint8_t *mask;
+	bool text;
+
+	while (take_whole(&rest, &mask, &payload, &text)) {
+		size_t limit = conn_ws_limit(c);
+
+		if (limit == WS_DISCARD || payload.len > limit)
+			break;
+		buf_clear(&p->unmasked);
+		if (payload.len > 0 && buf_reserve(&p->unmasked, payload.len) == NULL)
+			return STEP_NOMEM;
+		unmask(p->unmasked.data, payload.p, payload.len, mask);
+		payload = slice_of(p->unmasked.data, payload.len);
+		if (text && !utf8_valid(payload))
+			break;
+		if (!conn_ws_message(c, payload, text))
+			return STEP_STOP;
+		*in = rest;
+	}
+	return STEP_ON;
+}
+
 int ws_input(struct ws_pool *p, struct ws_reader **held, struct conn *c,
 	     struct slice bytes)
 {
-	struct ws_reader *r = *held != NULL ? *held : pool_take(p);
+	struct ws_reader *r = *held;
 	enum step step;
 
+	if (r == NULL) {
+		step = read_whole(p, c, &bytes);
+		if (step != STEP_ON || bytes.len == 0)
+			return step == STEP_NOMEM ? E_NOMEM : 0;
+		r = pool_take(p);
+	}
 	if (r == NULL)
 		return E_NOMEM;
 	*held = NULL; /* while it is in use, nobody else frees it */

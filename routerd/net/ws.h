@@ -2,8 +2,8 @@
 /*
  * The receiving side of WebSocket (RFC 6455, server): bytes in; messages, pings and
  * closes out, through the functions of conn_int.h. ws.c is the only file that knows
- * wslay, whose frame level reads every frame; fragments, control frames between them,
- * limits, UTF-8 and close codes are checked here.
+ * wslay, whose frame level reads every frame that is not a whole message; fragments,
+ * control frames between them, limits, UTF-8 and close codes are checked here.
  *
  * A reader (wslay's 4 KiB context and the buffer for a message) is lent to a connection
  * only while a frame or message is incomplete: one that is idle holds none. Owned by one
@@ -12,7 +12,7 @@
 #ifndef ROUTERD_NET_WS_H
 #define ROUTERD_NET_WS_H
 
-#include "common/base.h"
+#include "common/buf.h"
 
 #include <sys/queue.h>
 
@@ -20,10 +20,11 @@ struct conn;
 struct ws_reader;
 SLIST_HEAD(ws_readers, ws_reader);
 
-/* Readers that no connection holds. */
+/* What the connections of a thread share. */
 struct ws_pool {
-	struct ws_readers free;
+	struct ws_readers free; /* readers that no connection holds */
 	unsigned n_free;
+	struct buf unmasked; /* a whole message, while it is passed on */
 };
 
 void ws_pool_init(struct ws_pool *p);

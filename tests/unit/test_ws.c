@@ -366,6 +366,8 @@ static void test_bad_heads(void **state)
 	/* lengths that are not minimal, or negative */
 	raw("\x82\xfe\x00\x7d\0\0\0\0x", 9);
 	check("fail(1002) ", false);
+	raw("\x82\xfe\x00\x01\0\0\0\0x", 9);
+	check("fail(1002) ", false);
 	raw("\x82\xff\0\0\0\0\0\0\xff\xff\0\0\0\0x", 15);
 	check("fail(1002) ", false);
 	raw("\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0x", 15);
@@ -435,6 +437,7 @@ static void test_discarding(void **state)
 {
 	(void)state;
 	rec.limit = WS_DISCARD;
+	text_frame(FIN | WS_OP_TEXT, "whole");
 	text_frame(FIN | WS_OP_TEXT, "\xff");
 	text_frame(WS_OP_TEXT, "a");
 	text_frame(FIN | WS_OP_PING, "p");
@@ -452,28 +455,55 @@ static void test_stopped_by_a_message(void **state)
 	check("text(a) text(a) ", false);
 }
 
-/* Every byte of a stream with everything in it is changed to every other. */
-static void test_flipped(void **state)
+/* What comes out of the stream, read in pieces of so many bytes. */
+static void read_in(size_t step, struct buf *out)
 {
 	struct ws_reader *held = NULL;
 
+	rewind_recorder();
+	for (size_t at = 0; at < stream.len; at += step)
+		feed(&held, stream.data + at, min_size(step, stream.len - at));
+	ws_reader_free(&held);
+	buf_clear(out);
+	buf_put_slice(out, buf_slice(&rec.log));
+}
+
+/*
+ * Whole messages are taken as they lie, pieces go through wslay: both must say the same
+ * of a stream with everything in it, each of whose bytes is changed to every other.
+ */
+static void test_both_ways_agree(void **state)
+{
+	struct buf whole, pieces;
+	char longer[130];
+
 	(void)state;
+	buf_init(&whole, 4096);
+	buf_init(&pieces, 4096);
+	memset(longer, 'l', sizeof(longer));
+	text_frame(FIN | WS_OP_TEXT, "\xc3\xa9t\xc3\xa9, plus long");
+	text_frame(FIN | WS_OP_BINARY, "b");
 	text_frame(WS_OP_TEXT, "\xe2\x82");
 	text_frame(FIN | WS_OP_PING, "p");
 	text_frame(FIN | WS_OP_CONTINUATION, "\xac");
-	text_frame(FIN | WS_OP_BINARY, "b");
+	text_frame(FIN | WS_OP_TEXT, "");
+	frame(FIN | WS_OP_BINARY, longer, sizeof(longer));
 	text_frame(FIN | WS_OP_CLOSE, "\x03\xe8");
 	for (size_t i = 0; i < stream.len; i++) {
-		for (int b = 0; b < 256; b++) {
-			uint8_t was = stream.data[i];
+		uint8_t was = stream.data[i];
 
+		for (int b = 0; b < 256; b++) {
 			stream.data[i] = (uint8_t)b;
-			rewind_recorder();
-			feed(&held, stream.data, stream.len);
-			ws_reader_free(&held);
-			stream.data[i] = was;
+			read_in(stream.len, &whole);
+			read_in(1 + i % 5, &pieces);
+			assert_int_equal(whole.err, 0);
+			assert_int_equal(whole.len, pieces.len);
+			assert_memory_equal(whole.data, pieces.data, whole.len);
 		}
+		stream.data[i] = was;
 	}
+	buf_fini(&whole);
+	buf_fini(&pieces);
 }
 
 static void test_idle_readers_are_few(void **state)
@@ -510,7 +540,7 @@ int main(void)
 		T(test_a_large_head_alone_costs_little),
 		T(test_discarding),
 		T(test_stopped_by_a_message),
-		T(test_flipped),
+		T(test_both_ways_agree),
 		T(test_idle_readers_are_few),
 #undef T
 	};

@@ -7,12 +7,14 @@
 #ifndef TESTS_UNIT_FAILING_MALLOC_H
 #define TESTS_UNIT_FAILING_MALLOC_H
 
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 static size_t allocations; /* so far */
-static size_t not_freed;   /* not freed yet */
-static size_t fail_at;     /* this one; 0: none */
+static size_t not_freed;
+static size_t fail_at; /* this one; 0: none */
 
 static bool may_allocate(void)
 {
@@ -45,6 +47,8 @@ static inline void *counted_realloc(void *old, size_t size)
 
 static void counted_free(void *p)
 {
+	if (p != NULL)
+		explicit_bzero(p, malloc_usable_size(p)); /* nobody may look at it */
 	not_freed -= p != NULL;
 	free(p);
 }

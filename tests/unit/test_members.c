@@ -1,0 +1,682 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Unit tests of routerd/peer/members: real peers on socket pairs, whose memberships and
+ * EVENTs come from the test, without an owner. What allocates here is part of this
+ * program, so that it can stand between that and malloc.
+ */
+#include "tests/unit/failing_malloc.h"
+
+#include "common/buf.c"
+#include "common/shared_buf.c"
+#include "routerd/payload.c"
+#include "routerd/peer/members.c"
+
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+
+#include "tests/unit/fake_loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum {
+	PEERS_MAX = 64,
+	TOPIC = 7, /* a subscription; TOPIC + 1 is another */
+	ARGS_MAX = 70000,
+};
+
+static const char yaml[] =
+	"realms: [{name: realm1, roles: [{name: user, permissions: []}]}]\n"
+	"transports: [{type: universal, endpoint: {type: tcp, port: 1},\n"
+	"  auth: {anonymous: {type: static, role: user}}}]\n";
+
+static struct config *config;
+static struct net net;
+static struct peers ps;
+static struct peer_listener listener;
+static struct conn_conf conf;
+static int fds[PEERS_MAX]; /* the clients' ends; by slot */
+static uint64_t publications;
+
+static int setup(void **state)
+{
+	const struct net_limits limits = {.max_queued = 64u << 20,
+					  .max_incomplete = 64u << 20};
+	struct conf_error err;
+
+	(void)state;
+	allocations = fail_at = publications = 0;
+	loop.base = event_base_new();
+	now_ms = 1000;
+	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
+		fail_msg("%s", err.text);
+	listener = (struct peer_listener){.peers = &ps, .conf = &config->listeners[0]};
+	conf = (struct conn_conf){.user = &listener,
+				  .name = "test",
+				  .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
+				  .early_message_max = 1000,
+				  .message_max = 1 << 20,
+				  .queue_max = 1 << 20};
+	assert_int_equal(net_init(&net, &loop, "w0", &limits), 0);
+	assert_int_equal(peers_init(&ps, &(struct peers_params){.n_workers = 1,
+								.config = config,
+								.net = &net,
+								.loop = &loop}),
+			 0);
+	ps.output_deadline_ns = UINT64_MAX / 2;
+	return 0;
+}
+
+static void turns(void)
+{
+	for (int i = 0; i < 3; i++) {
+		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		(void)net_turn_end(&net);
+	}
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < ps.n_slots; i++)
+		if (ps.slots[i].peer != NULL) {
+			members_remove_all(&ps, ps.slots[i].peer);
+			close(fds[i]);
+		}
+	assert_null(ps.members.fan_out.list);
+	net_fini(&net);
+	peers_fini(&ps);
+	config_unref(&config);
+	event_base_free(loop.base);
+	assert_int_equal(not_freed, 0);
+	return 0;
+}
+
+/* --- peers -------------------------------------------------------------------------- */
+
+/* Connects, says this, takes the answer. */
+static struct peer *connect_peer(const char *hello, size_t len)
+{
+	char answer[1000];
+	int pair[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	struct conn *c = conn_adopt(&net, pair[0], &conf, &peer_conn_handler);
+	assert_non_null(c);
+	assert_int_equal(send(pair[1], hello, len, 0), len);
+	turns();
+	assert_true(recv(pair[1], answer, sizeof(answer), 0) > 0);
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	struct peer *p = conn_user(c);
+	assert_in_range(p->slot, 0, PEERS_MAX - 1);
+	fds[p->slot] = pair[1];
+	return p;
+}
+
+/* A client that takes messages of up to 2 ^ (9 + size). */
+static struct peer *raw(enum serializer s, int size)
+{
+	char hello[4] = {0x7f, (char)(size << 4 | ((int)s + 1))};
+
+	return connect_peer(hello, sizeof(hello));
+}
+
+static struct peer *websocket(const char *subprotocol)
+{
+	char request[500];
+	int n = snprintf(request, sizeof(request),
+			 "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+			 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+			 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+			 "Sec-WebSocket-Protocol: %s\r\n\r\n",
+			 subprotocol);
+
+	return connect_peer(request, (size_t)n);
+}
+
+static void leave(struct peer *p)
+{
+	members_remove_all(&ps, p);
+	close(fds[p->slot]);
+	turns();
+}
+
+static void add(struct peer *p)
+{
+	assert_int_equal(members_add(&ps, p, TOPIC), 0);
+}
+
+/* --- what a client has got ---------------------------------------------------------- */
+
+static struct slice next_frame(const struct peer *p, struct slice *rest)
+{
+	const uint8_t *at = rest->p;
+	size_t head = 4, len = get_be32(at);
+
+	if (!p->raw) {
+		assert_int_equal(at[0], p->serializer == SERIALIZER_JSON ? 0x81 : 0x82);
+		head = at[1] < 126 ? 2 : at[1] == 126 ? 4 : 10;
+		len = at[1] < 126    ? at[1]
+		      : at[1] == 126 ? get_be16(at + 2)
+				     : get_be64(at + 2);
+	}
+	assert_true(len <= rest->len - head);
+	*rest = slice_of(at + head + len, rest->len - head - len);
+	return slice_of(at + head, len);
+}
+
+static void put_as_json(struct buf *out, const struct peer *p, struct slice message)
+{
+	if (out->len > 0)
+		buf_put_str(out, " ");
+	if (p->serializer == SERIALIZER_JSON)
+		buf_put_slice(out, message);
+	else
+		assert_int_equal(
+			transcode(p->serializer, message, 1, SERIALIZER_JSON, out), 0);
+}
+
+/* All that has come since the last time, as JSON, with blanks between messages; lent. */
+static const char *got(const struct peer *p)
+{
+	static uint8_t bytes[1 << 20];
+	static char text[1 << 20];
+	struct buf out;
+	uint8_t separator = 0;
+
+	turns();
+	ssize_t n = recv(fds[p->slot], bytes, sizeof(bytes), 0);
+	struct slice rest = slice_of(bytes, n > 0 ? (size_t)n : 0), message;
+	buf_init(&out, sizeof(text) - 1);
+	while (rest.len > 0) {
+		struct slice frame = next_frame(p, &rest);
+		if (!p->batched) {
+			put_as_json(&out, p, frame);
+			continue;
+		}
+		assert_int_equal(batch_next(p->serializer, &frame, &message, &separator),
+				 0);
+		assert_int_equal(frame.len, 0);
+		assert_int_equal(separator,
+				 p->serializer == SERIALIZER_JSON ? p->separator : 0);
+		put_as_json(&out, p, message);
+	}
+	assert_int_equal(out.err, 0);
+	memcpy(text, out.len > 0 ? (const char *)out.data : "", out.len);
+	text[out.len] = '\0';
+	buf_fini(&out);
+	return text;
+}
+
+#define EXPECT(peer, text) assert_string_equal(got(peer), text)
+
+static void expect_counted(uint64_t delivered, uint64_t undeliverable)
+{
+	assert_int_equal(ps.counters[PEER_EVENTS_DELIVERED], delivered);
+	assert_int_equal(ps.counters[PEER_UNDELIVERABLE], undeliverable);
+}
+
+/* --- posts -------------------------------------------------------------------------- */
+
+/* Its publication is one more than that of the last. */
+static struct post event(enum serializer s, const void *args, size_t len)
+{
+	struct msg_payload items = {slice_of(args, len), len > 0};
+	struct post p = {
+		.type = POST_EVENT,
+		.id = TOPIC,
+		.publication = ++publications,
+		.payload = payload_new(s, slice_str("topic"), items),
+		.session = {.worker = 9},
+	};
+
+	assert_non_null(p.payload);
+	return p;
+}
+
+static struct post json(const char *args)
+{
+	return event(SERIALIZER_JSON, args, strlen(args));
+}
+
+static struct post long_one(size_t len)
+{
+	static char args[ARGS_MAX];
+
+	memset(args, 'x', len);
+	memcpy(args, "[\"", 2);
+	memcpy(args + len - 2, "\"]", 2);
+	return event(SERIALIZER_JSON, args, len);
+}
+
+/* Delivers them all, however many go together. */
+static void fan_out(struct post *posts, size_t n)
+{
+	size_t taken;
+
+	for (; n > 0; n -= taken, posts += taken)
+		assert_true(members_fan_out(&ps, posts, n, &taken));
+}
+
+/* Two, of publications 1 and 2. */
+static void fan_out_two(void)
+{
+	publications = 0;
+	fan_out((struct post[]){json("[1]"), json("[2]")}, 2);
+}
+
+#define TWO "[36,7,1,{},[1]] [36,7,2,{},[2]]"
+
+#define EXPECT_START(peer, text) assert_memory_equal(got(peer), text, strlen(text))
+
+/* --- runs --------------------------------------------------------------------------- */
+
+/* In the order of publication, and one piece of bytes for all who get the same. */
+static void test_a_run_is_one_piece(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_JSON, 15);
+
+	(void)state;
+	add(a);
+	add(b);
+	for (unsigned warm = 0; warm < 2; warm++) {
+		publications = 0;
+		struct post posts[] = {json("[1]"), json("[2]"), long_one(50000)};
+		size_t taken, before = not_freed;
+		uint64_t sent = net_counter_get(&net, NET_MESSAGES_OUT);
+		assert_true(members_fan_out(&ps, posts, 3, &taken));
+		assert_int_equal(taken, 3);
+		assert_int_equal(net_counter_get(&net, NET_MESSAGES_OUT), sent + 2 * 3);
+		/* the payloads have gone, the piece is queued; scratch exists already */
+		assert_true(!warm || not_freed == before - 3 + 1);
+		turns();
+		assert_true(!warm || not_freed == before - 3);
+		EXPECT_START(a, TWO " [36,7,3,{},[\"xxx");
+		EXPECT_START(b, TWO " [36,7,3,{},[\"xxx");
+	}
+	expect_counted(2 * 2 * 3, 0);
+}
+
+/* How many go together, each time, as digits; with nobody to get them. */
+static void expect_runs(struct post *posts, size_t n, const char *expected)
+{
+	char runs[80] = "";
+	size_t taken;
+
+	for (; n > 0; n -= taken, posts += taken) {
+		size_t len = strlen(runs);
+		if (posts->type == POST_EVENT)
+			assert_true(members_fan_out(&ps, posts, n, &taken));
+		else
+			taken = 1;
+		assert_in_range(taken, 1, n);
+		snprintf(runs + len, sizeof(runs) - len, "%zu ", taken);
+	}
+	assert_string_equal(runs, expected);
+}
+
+static void test_what_ends_a_run(void **state)
+{
+	struct post many[FAN_OUT_MAX + 2];
+	struct post p[6];
+
+	(void)state;
+	for (unsigned what = 0; what < 8; what++) {
+		for (unsigned i = 0; i < 6; i++)
+			p[i] = json("");
+		p[0].exclude_me = p[1].exclude_me = p[2].exclude_me = what >= 4;
+		p[3].exclude_me = p[4].exclude_me = p[5].exclude_me = what >= 3;
+		p[3].id += what == 1;
+		if (what == 2) { /* whoever it was, all get it */
+			p[3].session.slot++;
+			p[4].session.worker++;
+		}
+		p[3].session.slot += what == 5;
+		p[3].session.worker = what == 6 ? 8 : 9;
+		p[3].session.generation += what == 7;
+		static const char *const runs[] = {"6 ", "3 1 2 ", "6 ",     "3 3 ",
+						   "6 ", "3 1 2 ", "3 1 2 ", "3 1 2 "};
+		expect_runs(p, 6, runs[what]);
+	}
+	for (unsigned i = 0; i < 6; i++)
+		p[i] = json("");
+	post_drop(&p[3]);
+	p[3] = (struct post){.type = POST_PUBLISHED, .id = TOPIC};
+	expect_runs(p, 6, "3 1 2 ");
+	for (unsigned i = 0; i < ARRAY_LEN(many); i++)
+		many[i] = json("");
+	expect_runs(many, ARRAY_LEN(many), "64 2 ");
+	/* 43,690 would be a third of what may go together */
+	for (unsigned i = 0; i < 6; i++)
+		p[i] = long_one(i < 3 ? 43000 : i == 4 ? ARGS_MAX : 65000);
+	expect_runs(p, 6, "3 1 1 1 ");
+}
+
+static void test_nobody_is_there(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15);
+
+	(void)state;
+	assert_int_equal(members_add(&ps, a, TOPIC + 1), 0);
+	assert_true(members_fan_out_go_on(&ps));
+	size_t before = not_freed;
+	fan_out_two();
+	assert_int_equal(not_freed, before);
+	assert_true(members_fan_out_go_on(&ps));
+	EXPECT(a, "");
+	expect_counted(0, 0);
+}
+
+/* --- who gets it -------------------------------------------------------------------- */
+
+static void test_members_come_and_go(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_JSON, 15);
+
+	(void)state;
+	add(a);
+	add(a); /* once is enough */
+	add(b);
+	assert_int_equal(members_add(&ps, b, TOPIC + 1), 0);
+	fan_out_two();
+	EXPECT(a, TWO);
+	EXPECT(b, TWO);
+	members_remove(&ps, a, TOPIC);
+	members_remove(&ps, a, TOPIC);
+	members_remove(&ps, a, TOPIC + 1);
+	fan_out_two();
+	EXPECT(a, "");
+	EXPECT(b, TWO);
+	members_remove_all(&ps, b);
+	assert_null(ps.members.lists);
+	assert_null(ps.members.by_session);
+	add(a);
+	fan_out_two();
+	EXPECT(a, TWO);
+	EXPECT(b, "");
+}
+
+static void publish_as(struct session_ref from, bool exclude_me)
+{
+	publications = 0;
+	struct post p = json("[1]");
+
+	p.session = from;
+	p.exclude_me = exclude_me;
+	fan_out(&p, 1);
+}
+
+static void test_exclude_me(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_CBOR, 15);
+	struct session_ref from = peers_ref(&ps, a), other = from;
+
+	(void)state;
+	add(a);
+	add(b);
+	publish_as(from, false);
+	EXPECT(a, "[36,7,1,{},[1]]");
+	EXPECT(b, "[36,7,1,{},[1]]");
+	publish_as(from, true);
+	EXPECT(a, "");
+	EXPECT(b, "[36,7,1,{},[1]]");
+	/* who is no member is not missed */
+	members_remove(&ps, b, TOPIC);
+	publish_as(peers_ref(&ps, b), true);
+	EXPECT(a, "[36,7,1,{},[1]]");
+	EXPECT(b, "");
+	/* the same slot of another worker, and of a session that has gone */
+	other.worker++;
+	publish_as(other, true);
+	EXPECT(a, "[36,7,1,{},[1]]");
+	peers_renew(&ps, a);
+	publish_as(from, true);
+	EXPECT(a, "[36,7,1,{},[1]]");
+}
+
+/* --- the cursor --------------------------------------------------------------------- */
+
+enum { CROWD = 40 };
+
+/* A fan-out to a crowd that has come as far as a turn lets it. */
+static void begin_with_crowd(struct peer **crowd)
+{
+	struct post p[2] = {json("[1]"), json("[2]")};
+	size_t taken;
+
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd[i] = raw(SERIALIZER_JSON, 15);
+		add(crowd[i]);
+	}
+	ps.output_deadline_ns = 0;
+	now_ms += 1000;
+	assert_false(members_fan_out(&ps, p, 2, &taken));
+	assert_int_equal(taken, 2);
+}
+
+static void expect_crowd(struct peer **crowd, unsigned from, unsigned to,
+			 const char *text)
+{
+	for (unsigned i = from; i < to; i++)
+		EXPECT(crowd[i], text);
+}
+
+static void test_more_than_a_turn(void **state)
+{
+	struct peer *crowd[CROWD];
+
+	(void)state;
+	begin_with_crowd(crowd);
+	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
+	expect_crowd(crowd, DELIVERIES_PER_LOOK, CROWD, "");
+	assert_false(members_fan_out_go_on(&ps));
+	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, "");
+	expect_crowd(crowd, DELIVERIES_PER_LOOK, 2 * DELIVERIES_PER_LOOK, TWO);
+	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, "");
+	assert_true(members_fan_out_go_on(&ps));
+	expect_crowd(crowd, 0, 2 * DELIVERIES_PER_LOOK, "");
+	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, TWO);
+	assert_true(members_fan_out_go_on(&ps));
+	expect_counted(2 * CROWD, 0);
+	/* nor is there another turn if nobody is left for it */
+	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
+		leave(crowd[i]);
+	publications = 0;
+	fan_out_two();
+	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
+}
+
+/* Those from first on, so many, leave while the cursor is at DELIVERIES_PER_LOOK. */
+static void leave_in_the_middle(unsigned first, unsigned n)
+{
+	struct peer *crowd[CROWD];
+	void *state = NULL;
+
+	setup(&state);
+	begin_with_crowd(crowd);
+	turns();
+	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
+	size_t before = not_freed;
+	for (unsigned i = first; i < first + n; i++)
+		leave(crowd[i]);
+	assert_true(not_freed < before);
+	ps.output_deadline_ns = UINT64_MAX / 2;
+	assert_true(members_fan_out_go_on(&ps));
+	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
+		if (i < first || i >= first + n)
+			EXPECT(crowd[i], TWO);
+	teardown(&state);
+}
+
+static void test_leaving_in_the_middle(void **state)
+{
+	(void)state;
+	leave_in_the_middle(DELIVERIES_PER_LOOK, 1); /* whose turn it is */
+	leave_in_the_middle(DELIVERIES_PER_LOOK - 1, 1);
+	leave_in_the_middle(DELIVERIES_PER_LOOK - 1, 5);
+	leave_in_the_middle(DELIVERIES_PER_LOOK, CROWD - DELIVERIES_PER_LOOK);
+	leave_in_the_middle(CROWD - 1, 1);
+	leave_in_the_middle(0, CROWD);
+}
+
+/* The router ends, and so do they all. */
+static void test_the_end_in_the_middle(void **state)
+{
+	struct peer *crowd[CROWD];
+
+	(void)state;
+	begin_with_crowd(crowd);
+}
+
+/* --- encodings ---------------------------------------------------------------------- */
+
+static void test_all_kinds(void **state)
+{
+	struct peer *p[12];
+	unsigned n = 0, kinds = 0;
+
+	(void)state;
+	for (unsigned s = 0; s < SERIALIZER_COUNT; s++)
+		p[n++] = raw(s, 15);
+	p[n++] = websocket("wamp.2.json");
+	p[n++] = websocket("wamp.2.msgpack");
+	p[n++] = websocket("wamp.2.cbor");
+	p[n++] = websocket("wamp.2.json.batched");
+	p[n++] = websocket("wamp.2.json.batched");
+	p[n - 1]->separator = 0x18; /* as its client's first message would tell */
+	p[n++] = websocket("wamp.2.msgpack.batched");
+	p[n++] = websocket("wamp.2.cbor.batched");
+	for (unsigned i = 0; i < n; i++) {
+		add(p[i]);
+		kinds |= 1u << peer_wire_kind(p[i]);
+	}
+	assert_int_equal(__builtin_popcount(kinds), n);
+	fan_out_two();
+	for (unsigned i = 0; i < n; i++)
+		EXPECT(p[i], TWO);
+	/* [NaN], which JSON cannot say, between two that it can; and alone */
+	for (unsigned alone = 0; alone < 2; alone++) {
+		publications = 0;
+		struct post posts[3] = {json("[1]"),
+					event(SERIALIZER_CBOR, "\x81\xf9\x7e\x00", 4),
+					json("[3]")};
+		if (alone) {
+			post_drop(&posts[0]);
+			post_drop(&posts[2]);
+		}
+		fan_out(posts + alone, alone ? 1 : 3);
+		for (unsigned i = 0; i < n; i++)
+			if (p[i]->serializer == SERIALIZER_JSON)
+				EXPECT(p[i],
+				       alone ? "" : "[36,7,1,{},[1]] [36,7,3,{},[3]]");
+	}
+	expect_counted(2 * n + 2 * n + n - 4 + n - 4, 4 + 4);
+}
+
+/* A client takes 1 KiB: each EVENT that is not longer, however long the piece is. */
+static void test_too_long_for_one(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 1), *b = raw(SERIALIZER_JSON, 15);
+	const size_t head = strlen("[36,7,1,{},");
+
+	(void)state;
+	add(a);
+	add(b);
+	fan_out((struct post[]){json("[1]"), long_one(1000 - head), json("[3]")}, 3);
+	assert_int_equal(strlen(got(a)), 1001 + 2 * (head + 5));
+	assert_int_equal(strlen(got(b)), 1001 + 2 * (head + 5));
+	expect_counted(6, 0);
+	publications = 0;
+	fan_out((struct post[]){json("[1]"), long_one(1024 - head), json("[3]")}, 3);
+	EXPECT(a, "[36,7,1,{},[1]] [36,7,3,{},[3]]");
+	assert_int_equal(strlen(got(b)), 1025 + 2 * (head + 5));
+	expect_counted(11, 1);
+}
+
+/* --- memory ------------------------------------------------------------------------- */
+
+/* Adds p[0] to p[2] as far as there is memory, others become NULL. */
+static void add_if_possible(struct peer **p)
+{
+	/* first one who is alone */
+	if (members_add(&ps, p[0], TOPIC + 1) == 0)
+		members_remove(&ps, p[0], TOPIC + 1);
+	assert_null(ps.members.lists);
+	for (unsigned i = 0; i < 3; i++)
+		if (members_add(&ps, p[i], TOPIC) != 0)
+			p[i] = NULL;
+}
+
+/* True if everybody got everything. */
+static bool without_one_allocation(size_t which)
+{
+	struct peer *p[3];
+	void *state = NULL;
+	uint64_t received = 0, due = 0;
+
+	setup(&state);
+	for (unsigned i = 0; i < 3; i++)
+		p[i] = raw(SERIALIZER_JSON + i, 15);
+	struct post posts[2] = {json("[1]"), json("[2]")};
+	allocations = 0;
+	fail_at = which;
+	add_if_possible(p);
+	fan_out(posts, 2);
+	bool ok = allocations < which;
+	fail_at = 0;
+	for (unsigned i = 0; i < 3; i++) {
+		if (p[i] == NULL)
+			continue;
+		const char *text = got(p[i]);
+		assert_true(strstr(TWO, text) != NULL); /* one, or none */
+		assert_true(!ok || strcmp(text, TWO) == 0);
+		received += *text == '\0' ? 0 : strchr(text, ' ') != NULL ? 2 : 1;
+		due += 2;
+	}
+	expect_counted(received, due - received);
+	/* nothing is wrong afterwards */
+	fan_out_two();
+	for (unsigned i = 0; i < 3; i++)
+		if (p[i] != NULL)
+			EXPECT(p[i], TWO);
+	teardown(&state);
+	return ok;
+}
+
+static void test_memory_runs_out(void **state)
+{
+	size_t n = 1;
+
+	(void)state;
+	while (!without_one_allocation(n))
+		n++;
+	assert_in_range(n, 15, 60);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+		T(test_a_run_is_one_piece),
+		T(test_what_ends_a_run),
+		T(test_nobody_is_there),
+		T(test_members_come_and_go),
+		T(test_exclude_me),
+		T(test_more_than_a_turn),
+		cmocka_unit_test(test_leaving_in_the_middle),
+		T(test_the_end_in_the_middle),
+		T(test_all_kinds),
+		T(test_too_long_for_one),
+		cmocka_unit_test(test_memory_runs_out),
+#undef T
+	};
+
+	return cmocka_run_group_tests_name("members", tests, NULL, NULL);
+}

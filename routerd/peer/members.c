@@ -52,8 +52,6 @@ static void fan_out_end(struct fan_out *f)
 
 void members_fini(struct members *m)
 {
-	if (m->fan_out.list != NULL)
-		fan_out_end(&m->fan_out);
 	ASSERT(m->lists == NULL && m->by_session == NULL);
 }
 

@@ -166,30 +166,49 @@ def at_half_rate(args, maximum):
            f"{met(ours < 1000 and ours < limit + 200)} (and <= relay + 200)")
 
 
-def compare(name, base, other, args, most):
-    """How much more CPU a message takes in the second of two situations, which are rows."""
-    rows = (base, other)
+def in_turns(name, base, other, args):
+    """The results of routerd in two situations, which are rows."""
     results = ([], [])
     progress(name)
     for turn in range(args.rounds):
-        for row, found in zip(rows, results):
+        for row, found in zip((base, other), results):
             found.append(measure(Routerd, row, args))
             progress(f"  {turn + 1}/{args.rounds} {row.name:8} {value(row, found[-1]):8.3f} us")
-    first, second = (statistics.median(value(base, r) for r in found) for found in results)
-    yield (f"{name:50}{second:9.3f} {first:9.3f} {second / first:6.2f}  <= {most:<5} {met(second / first <= most)}"
-           " (second column: routerd without that)")
+    return results
+
+
+def report_more(name, results, most):
+    """How much more CPU a message takes in the second situation."""
+    first, second = (statistics.median(r["router_us"][0] for r in found) for found in results)
+    return (f"{name:50}{second:9.3f} {first:9.3f} {second / first:6.2f}  <= {most:<5} {met(second / first <= most)}"
+            " (second column: routerd without that)")
+
+
+def compare(name, base, other, args, most):
+    return report_more(name, in_turns(name, base, other, args), most)
+
+
+FEW, MANY = 10, 100000
+
+
+def growth(what, base, args):
+    """What MANY subscriptions or registrations of one session cost others, and take of memory."""
+    name = f"{MANY:,} {what}s instead of {FEW}"
+    results = in_turns(name, *(Row(f"{n:,}", [*base, "--preload", n]) for n in (FEW, MANY)), args)
+    yield report_more(name, results, 1.1)
+    few, many = (n * statistics.median(r["preload_bytes_each"] for r in found)
+                 for n, found in zip((FEW, MANY), results))
+    yield f"{f'memory for each further {what} (exact)':50}{(many - few) / (MANY - FEW):9.0f} {'':9}  bytes"
 
 
 def comparisons(args):
     fan = [*FAN, "--window", 32, "--serializer", "json"]
-    small = ["pubsub", "--receivers", 10, "--window", 8]
-    yield from compare("fan-out, JSON to a third of each serializer", Row("one", fan),
-                       Row("three", [*fan, "--receiver-serializers", "json,msgpack,cbor"]), args, 1.11)
-    for name, base in (("subscriptions", small), ("registrations", RPC)):
-        yield from compare(f"100,000 {name} instead of 10", Row("10", [*base, "--preload", 10]),
-                           Row("100,000", [*base, "--preload", 100000]), args, 1.1)
-    yield from compare("10,000 sessions instead of 10", Row("10", RPC, idle=10),
-                       Row("10,000", RPC, idle=10000), args, 1.1)
+    yield compare("fan-out, JSON to a third of each serializer", Row("one", fan),
+                  Row("three", [*fan, "--receiver-serializers", "json,msgpack,cbor"]), args, 1.11)
+    yield from growth("subscription", ["pubsub", "--receivers", 10, "--window", 8], args)
+    yield from growth("registration", RPC, args)
+    yield compare("10,000 sessions instead of 10", Row("10", RPC, idle=10),
+                  Row("10,000", RPC, idle=10000), args, 1.1)
 
 
 def table(args):

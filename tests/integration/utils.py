@@ -234,7 +234,7 @@ class Routerd(Daemon):
         endpoint = self.config["transports"][listener]["endpoint"]
         if endpoint["type"] == "unix":
             return {"port": 0, "unix": self.cwd / endpoint["path"]}
-        return {"port": endpoint["port"]}
+        return {"port": endpoint["port"], "host": endpoint["interface"]}
 
     def url(self, listener=0):
         """For real clients; RawSocket's URLs are those of Autobahn."""

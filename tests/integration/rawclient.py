@@ -129,7 +129,8 @@ class Ws:
             self.socket = socket.create_connection((host, port), self.timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if protocols is not None:
-            self._upgrade(f"{host}:{port}", path, protocols, headers or {})
+            authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            self._upgrade(authority, path, protocols, headers or {})
 
     def _upgrade(self, host, path, protocols, headers):
         key = base64.b64encode(os.urandom(16)).decode()
@@ -140,7 +141,9 @@ class Ws:
         self.send_bytes(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         status, answer = self.read_http_head()
         if status != 101:
-            raise Refused(status, answer, self.read_http_body(answer))
+            body = self.read_http_body(answer)
+            self.socket.close()
+            raise Refused(status, answer, body)
         digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
         assert answer["sec-websocket-accept"] == base64.b64encode(digest).decode()
         self.protocol = answer.get("sec-websocket-protocol")
@@ -303,6 +306,7 @@ class RawSocket(Ws):
         reply = self._take(4)
         assert reply[0] == 0x7f and reply[2:] == b"\0\0", reply
         if reply[1] & 15 == 0:
+            self.socket.close()
             raise Refused(reply[1] >> 4, {}, b"")
         assert reply[1] & 15 == number
         self.router_max = 1 << (9 + (reply[1] >> 4))

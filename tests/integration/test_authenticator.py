@@ -7,8 +7,10 @@ import time
 import msgpack
 import pytest
 from authenticator import HOLD, Authenticator, Deny, principal
-from rawclient import ABORT, Aborted, Client, Closed, WELCOME
+from rawclient import ABORT, TRANSPORTS, Aborted, Closed, WELCOME
 from utils import SLOW, Key, router_config, wait_for
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def authenticator(folder):
 
 
 def outcome(client, key, realm=None):
-    """("welcome", details) | ("abort", uri, details) | ("close", code)"""
+    """("welcome", details) | ("abort", uri, details) | ("close", code), see dropped()"""
     try:
         return "welcome", client.join(realm, key=key)
     except Aborted as aborted:
@@ -42,10 +44,15 @@ def outcome(client, key, realm=None):
         return "close", closed.code
 
 
+def dropped(client, key):
+    """The connection ends without an ABORT: come back later."""
+    return outcome(client, key) == ("close", client.close_code(1013))
+
+
 # --- answers --------------------------------------------------------------------------------
 
 
-def test_what_is_asked(authenticator, start_routerd, join, key):
+def test_what_is_asked(authenticator, start_routerd, join, key, transport):
     fake = authenticator(lambda realm, authid, details: principal(key))
     routerd = start_routerd()
     client = join(routerd, "cbor.batched", realm="devices", key=key, authid="me")
@@ -54,14 +61,16 @@ def test_what_is_asked(authenticator, start_routerd, join, key):
     assert details["authmethod"] == "cryptosign"
     assert details["authextra"]["pubkey"] == key.public
     assert details["session"] == client.session
-    transport = details["transport"]
+    told = details["transport"]
     own = client.socket.getsockname()
-    assert transport["peer"] == f"tcp4:{own[0]}:{own[1]}"
-    assert transport["channel_framing"] == "websocket"
-    assert transport["channel_serializer"].startswith("cbor")
-    assert transport["channel_type"] == "tcp"
-    assert transport["listener"] == "public"
-    assert transport["path"] == "/ws"
+    assert told["peer"] == f"tcp4:{own[0]}:{own[1]}"
+    assert told["channel_framing"] == transport
+    assert told["channel_serializer"] == client.serializer
+    assert told["channel_type"] == "tcp"
+    assert told["listener"] == "public"
+    # there is no HTTP in RawSocket
+    assert told.get("path") == ("/ws" if transport == "websocket" else None)
+    assert ("http_headers_received" in told) == (transport == "websocket")
     client = join(routerd, realm=None, key=key)
     realm, authid, _ = fake.wait_requests(2)[1][2]
     assert (realm, authid) == (None, None)
@@ -250,7 +259,7 @@ def test_an_authenticator_without_answer(authenticator, start_routerd, connect, 
     clients never come back after one."""
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd()
-    assert outcome(connect(routerd), key) == ("close", 1013)
+    assert dropped(connect(routerd), key)
     fake.wait(lambda: any(n[0] == "cancel" for n in fake.notifications), "cancel")
     # the answer that comes too late is dropped
     fake.send([1, fake.requests[-1][0], None, principal(key)])
@@ -276,7 +285,7 @@ def test_no_authenticator_means_hold_then_drop(start_routerd, connect, key):
     config["limits"] = {"hold_timeout": 1000}
     routerd = start_routerd(config)
     start = time.monotonic()
-    assert outcome(connect(routerd), key) == ("close", 1013)
+    assert dropped(connect(routerd), key)
     assert time.monotonic() - start > 0.8
     # anonymous logins need nobody
     connect(routerd).join()
@@ -301,18 +310,17 @@ def test_a_full_hold_queue_is_503(start_routerd, connect, key):
         client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
     late = connect(routerd)
     late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
-    assert late.wait_closed() == (1013, [])
+    assert late.wait_closed() == (late.close_code(1013), [])
 
 
-def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, clients):
+def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, connect):
     """It comes back 2 s later, and all get in."""
     keys = [Key() for _ in range(20)]
     for i, k in enumerate(keys):
         authd.add(f"client{i}@example.com", k)
     routerd = start_routerd(threads=threads)
     results, lock, some_in = [], threading.Lock(), threading.Event()
-    connected = [Client(routerd.port(), ("cbor", "json", "msgpack.batched")[i % 3]) for i in range(200)]
-    clients.extend(connected)
+    connected = [connect(routerd, ("cbor", "json", "msgpack.batched")[i % 3]) for i in range(200)]
 
     def login(client, k):
         client.timeout = 15 * SLOW

@@ -5,8 +5,10 @@ import re
 
 import pytest
 from authenticator import HOLD, Authenticator, principal
-from rawclient import ABORT, CHALLENGE, GOODBYE, WELCOME
+from rawclient import ABORT, CHALLENGE, GOODBYE, TRANSPORTS, WELCOME
 from utils import Key
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 KILLED = "wamp.close.killed"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGTERM, restarts, and what clients make of them."""
+"""SIGTERM, restarts, and what clients make of them; those that need no client run once."""
 
 import signal
 import socket
@@ -8,41 +8,48 @@ import subprocess
 import peers
 import pytest
 from authenticator import HOLD, Authenticator
-from rawclient import EVENT, SERIALIZERS, Client, Ws
+from rawclient import SERIALIZERS, TRANSPORTS
 from utils import BUILD, Key, Routerd, free_port, router_config, tsan_prefix, wait_for
 
+both = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
+
+@both
 def test_sigterm_closes_with_1012_and_says_no_goodbye(routerd, join):
     everyone = [join(routerd, s) for s in SERIALIZERS for _ in range(2)]
     routerd.check_threads()
     routerd.signal(signal.SIGTERM)
     for client in everyone:
-        assert client.wait_closed() == (1012, [])
+        assert client.wait_closed() == (client.close_code(1012), [])
     routerd.stop()
 
 
-def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect):
+@both
+def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, transport):
     key = Key()
     fake = Authenticator(folder, lambda *args: HOLD)
     routerd = start_routerd(threads=4)
     port = routerd.port()
     early = socket.create_connection(("127.0.0.1", port), 10)
     half = socket.create_connection(("127.0.0.1", port), 10)
-    half.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
+    begin, unavailable = {"websocket": (b"GET /ws HTTP/1.1\r\nHost: x\r\n", b"HTTP/1.1 503"),
+                          "rawsocket": (b"\x7f\xf1", b"\x7f\x40\0\0")}[transport]
+    half.sendall(begin)
     upgraded, asked = connect(routerd), connect(routerd)
     asked.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
     fake.wait_requests(1)
     routerd.signal(signal.SIGTERM)
-    assert upgraded.wait_closed() == (1012, [])
-    assert asked.wait_closed() == (1012, [])
+    for client in (upgraded, asked):
+        assert client.wait_closed() == (client.close_code(1012), [])
     for s in (early, half):
         data = s.recv(4096)
-        assert data == b"" or data.startswith(b"HTTP/1.1 503")
+        assert data == b"" or data.startswith(unavailable)
         s.close()
     routerd.stop()
     fake.stop()
 
 
+@both
 def test_what_was_accepted_goes_out_before_the_close(start_routerd, threads, join):
     """The drain: a publication that the router has read reaches its subscribers."""
     routerd = start_routerd(threads=threads, cryptosign=False)
@@ -57,10 +64,12 @@ def test_what_was_accepted_goes_out_before_the_close(start_routerd, threads, joi
         for i in range(50):
             assert receiver.event(subscription)[0][0] == i
         assert receiver.event(subscription)[0] == ["last"]
-        assert receiver.wait_closed() == (1012, [])
+        assert receiver.wait_closed() == (receiver.close_code(1012), [])
+    sender.expect_close(1012)
     routerd.stop()
 
 
+@both
 def test_sigterm_with_a_client_that_does_not_read(start_routerd, threads, join):
     """It ends all the same: flushing has a deadline."""
     routerd = start_routerd(threads=threads, cryptosign=False)
@@ -116,21 +125,18 @@ def test_check_tells_a_good_file_from_a_bad_one(folder):
     assert "c.yaml:" in bad.stderr and "pathz" in bad.stderr
 
 
-def test_ipv6_and_unix_listeners(folder, start_routerd):
+@both
+def test_ipv6_and_unix_listeners(start_routerd, connect):
     config = router_config(threads=4, cryptosign=False)
     tcp = config["transports"][0]
-    port = free_port()
     config["transports"] += [
-        {**tcp, "id": "six", "endpoint": {"type": "tcp", "port": port, "interface": "::1"}},
-        {**tcp, "id": "local", "endpoint": {"type": "unix", "path": "ws.sock"}},
+        {**tcp, "id": "six", "endpoint": {"type": "tcp", "port": free_port(), "interface": "::1"}},
+        {**tcp, "id": "local", "endpoint": {"type": "unix", "path": "local.sock"}},
     ]
     if not socket.has_ipv6 or not _has_loopback6():
         del config["transports"][1]
     routerd = start_routerd(config)
-    clients = [Client(routerd.port())]
-    if len(config["transports"]) == 3:
-        clients.append(Client(port, host="::1", headers={"Host": f"[::1]:{port}"}))
-    clients.append(Client(0, "cbor", unix=folder / "ws.sock", headers={"Host": "localhost"}))
+    clients = [connect(routerd, "cbor", listener=n) for n in range(len(config["transports"]))]
     for client in clients:
         client.join()
     subscriptions = [c.subscribe("com.example.t") for c in clients]
@@ -138,14 +144,10 @@ def test_ipv6_and_unix_listeners(folder, start_routerd):
     for client, subscription in zip(clients, subscriptions):
         assert client.event(subscription) == ([1], {})
     assert clients[-1].details["authextra"]["x_cb_peer"].startswith("unix")
-    for client in clients:
-        client.close_socket()
     # a second start over the socket file of a process that was killed
     routerd.kill()
     routerd.start()
-    client = Client(0, unix=folder / "ws.sock", headers={"Host": "localhost"})
-    client.join()
-    client.close_socket()
+    connect(routerd, listener=-1).join()
 
 
 def _has_loopback6():

@@ -8,8 +8,10 @@ import threading
 import time
 
 import pytest
-from rawclient import EVENT, PING, Client, Closed, Refused, Ws
+from rawclient import PING, PONG, TRANSPORTS, Closed, Refused
 from utils import SLOW, router_config, wait_for
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 MIB = 1 << 20
 
@@ -99,7 +101,8 @@ def stalled_routerd(start_routerd):
         started[0].signal(signal.SIGUSR2)
 
 
-@pytest.mark.parametrize("what", ["events", "calls"])
+# which of them is not a matter of the framing, and these take long
+@pytest.mark.parametrize("what", ["events", pytest.param("calls", marks=pytest.mark.websocket)])
 def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join, what):
     """Publisher, realm owner and the stalled worker are three different ones. While the worker
     stands still its mailbox fills, pressure reaches the publisher's socket and stops its reads;
@@ -167,15 +170,16 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
 # --- silence --------------------------------------------------------------------------------
 
 
-def test_pings_and_their_timeout(start_routerd, connect):
-    routerd = start_routerd(config_with({"auto_ping_interval": 300, "auto_ping_timeout": 600}))
+def test_pings_and_their_timeout(start_routerd, connect, transport):
+    asked = {"rawsocket_ping": True} if transport == "rawsocket" else {}
+    routerd = start_routerd(config_with({"auto_ping_interval": 300, "auto_ping_timeout": 600, **asked}))
     client = connect(routerd)
     client.join()
     # answered: the connection lives on
     for _ in range(3):
         opcode, _, payload = client.recv_frame()
         assert opcode == PING
-        client.send_frame(10, payload)
+        client.send_frame(PONG, payload)
     # not answered, but any data counts as life
     for _ in range(4):
         opcode, _, _ = client.recv_frame()
@@ -188,17 +192,19 @@ def test_pings_and_their_timeout(start_routerd, connect):
     assert time.monotonic() - start < 3 * SLOW
 
 
-def test_a_handshake_has_one_deadline(start_routerd, connect):
+def test_a_handshake_has_one_deadline(start_routerd, connect, transport):
     routerd = start_routerd(config_with({"open_handshake_timeout": 700}))
     port = routerd.port()
     silent = socket.create_connection(("127.0.0.1", port), 10 * SLOW)
     drip = socket.create_connection(("127.0.0.1", port), 10 * SLOW)
     upgraded = connect(routerd)
+    bytes_ = {"websocket": b"GET /ws HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 1000,
+              "rawsocket": b"\x7f\xf1\0"}[transport]
     start = time.monotonic()
 
     def dripping():
         try:
-            for byte in b"GET /ws HTTP/1.1\r\nHost: localhost\r\nX-Slow: " + b"x" * 1000:
+            for byte in bytes_:
                 drip.sendall(bytes([byte]))
                 time.sleep(0.05)
         except OSError:
@@ -295,7 +301,7 @@ def test_incomplete_messages_do_not_stay(start_routerd, connect):
     for _ in range(50):
         client = connect(routerd)
         client.join()
-        client.send_bytes(b"\x81\xff\0\0\0\0\0\x08\0\0abcd" + b"x" * 100000)
+        client.send_bytes(client.make_frame(client.opcode, b"x" * 500000)[:100000])
         client.close_socket()
     wait_for(lambda: routerd.total("sessions") == 0, "all to be gone")
     idle = routerd.fds()

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many messages, each of them accounted for by tests/tools/load.c; and many connections."""
+"""Many messages, each of them accounted for by tests/tools/load.c; and many connections.
+
+load.c speaks WebSocket alone; over RawSocket tests/bench checks as many messages.
+"""
 
 import subprocess
 
 import pytest
 import utils
-from rawclient import Client
+from rawclient import TRANSPORTS
 from utils import BUILD, Key, wait_for
 
 # the checker is always the fast one: it is not what is under test
@@ -58,10 +61,10 @@ def test_more_in_flight_than_the_mailboxes_hold(start_routerd):
     load(start_routerd(config), "rpc", "--calls", scale(30_000), "--window", 1000, "--pad", 500)
 
 
-def come_and_go(routerd, rounds, key=None):
+def come_and_go(routerd, connect, rounds, key=None):
     """Connections that end in every way, most of them rudely."""
     for i in range(rounds):
-        client = Client(routerd.port(), ("json", "cbor", "msgpack.batched")[i % 3])
+        client = connect(routerd, ("json", "cbor", "msgpack.batched")[i % 3])
         if i % 10 != 9:
             client.join(key=key if i % 2 else None)
             client.subscribe("com.example.t")
@@ -77,13 +80,13 @@ def come_and_go(routerd, rounds, key=None):
     wait_for(lambda: routerd.total("sessions") == 0, "all to be gone", 20)
 
 
-def connects(authd, start_routerd, threads, warm_up, rounds):
+def connects(authd, start_routerd, connect, threads, warm_up, rounds):
     key = Key()
     authd.add("client01@example.com", key)
     routerd = start_routerd(threads=threads)
-    come_and_go(routerd, warm_up, key)
+    come_and_go(routerd, connect, warm_up, key)
     files, memory = routerd.fds(), routerd.rss()
-    come_and_go(routerd, rounds, key)
+    come_and_go(routerd, connect, rounds, key)
     assert routerd.fds() == files
     if BUILD.name == "release" and not utils.WRAP:
         assert routerd.rss() - memory < 2 << 20
@@ -93,11 +96,12 @@ def connects(authd, start_routerd, threads, warm_up, rounds):
         print("\n".join(line for line in routerd.log().splitlines() if line.startswith("==")))
 
 
-def test_connections_come_and_go(authd, start_routerd, threads):
+@pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
+def test_connections_come_and_go(authd, start_routerd, connect, threads):
     """Descriptors and memory are afterwards what they were before."""
-    connects(authd, start_routerd, threads, 200, 600 if BUILD.name == "release" else 200)
+    connects(authd, start_routerd, connect, threads, 200, 600 if BUILD.name == "release" else 200)
 
 
 @pytest.mark.long
-def test_10000_connects(authd, start_routerd, threads):
-    connects(authd, start_routerd, threads, 1000, 9000)
+def test_10000_connects(authd, start_routerd, connect, threads):
+    connects(authd, start_routerd, connect, threads, 1000, 9000)

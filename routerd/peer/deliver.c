@@ -22,6 +22,13 @@ static struct post_error undeliverable_error(int why)
 		"the payload cannot be said in the receiver's serializer"};
 }
 
+/* Counted, and logged at a limited rate. */
+static void report(struct peer *p, enum wamp_type type, int why)
+{
+	peers_count(p->peers, PEER_UNDELIVERABLE);
+	peer_log_undeliverable(p, type, why);
+}
+
 static void send_subscribed(struct peer *p, const struct post *post)
 {
 	if (members_add(p->peers, p, post->id) != 0) {
@@ -59,7 +66,7 @@ static void send_invocation(struct peer *p, const struct post *post)
 	}
 	if (r == 0)
 		return;
-	peers_count(p->peers, PEER_UNDELIVERABLE);
+	report(p, WAMP_INVOCATION, r);
 	peer_post(p, &(struct post){
 			     .type = POST_UNDELIVERABLE,
 			     .request = post->request,
@@ -81,7 +88,7 @@ static void send_result(struct peer *p, const struct post *post)
 	if (r == 0)
 		return;
 	struct post_error e = undeliverable_error(r);
-	peers_count(p->peers, PEER_UNDELIVERABLE);
+	report(p, WAMP_RESULT, r);
 	peer_error(p, WAMP_CALL, post->request, e.uri, slice_str(e.text));
 }
 
@@ -100,7 +107,7 @@ static void send_callee_error(struct peer *p, const struct post *post)
 	}
 	if (r == 0)
 		return;
-	peers_count(p->peers, PEER_UNDELIVERABLE);
+	report(p, WAMP_ERROR, r);
 	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
 			uri, (struct msg_payload){.items = 0});
 	if (peer_send(p) == 0)

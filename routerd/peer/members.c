@@ -148,16 +148,17 @@ void members_remove_all(struct peers *ps, struct peer *p)
 		remove_one(&ps->members, LIST_FIRST(&p->memberships));
 }
 
-/* An EVENT to p, begun. False: it cannot be said in p's encoding. */
-static bool write_event(struct peer *p, const struct post *event)
+/* An EVENT to p, begun. Errors as payload_items. */
+MUSTCHECK
+static int write_event(struct peer *p, const struct post *event)
 {
 	struct msg_payload items;
+	int r = payload_items(event->payload, p->serializer, &items);
 
-	if (payload_items(event->payload, p->serializer, &items) != 0)
-		return false;
-	msg_write_event(peer_begin(p), p->serializer, event->id, event->publication,
-			items);
-	return true;
+	if (r == 0)
+		msg_write_event(peer_begin(p), p->serializer, event->id,
+				event->publication, items);
+	return r;
 }
 
 /* Appends an EVENT, as p's kind gets it, to the joined ones. False: it cannot be said. */
@@ -165,9 +166,14 @@ static bool join_event(struct peers *ps, struct peer *p, const struct post *even
 		       size_t *longest)
 {
 	struct slice framed;
+	int r = write_event(p, event);
 
-	if (!write_event(p, event) || peer_frame(p, &framed) != 0)
+	if (r == 0)
+		r = peer_frame(p, &framed);
+	if (r != 0) {
+		peer_log_undeliverable(p, WAMP_EVENT, r);
 		return false;
+	}
 	buf_put_slice(&ps->joined, framed);
 	if (peer_message_len(p) > *longest)
 		*longest = peer_message_len(p);
@@ -197,8 +203,13 @@ static const struct fan_out_bytes *bytes_for(struct peers *ps, struct fan_out *f
 static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++) {
-		bool sent = write_event(p, &f->events[i]) && peer_send(p) == 0;
-		peers_count(ps, sent ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
+		int r = write_event(p, &f->events[i]);
+
+		if (r == 0)
+			r = peer_send(p);
+		if (r != 0)
+			peer_log_undeliverable(p, WAMP_EVENT, r);
+		peers_count(ps, r == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
 	}
 }
 

@@ -112,6 +112,17 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 	peer_send_sure(p);
 }
 
+void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why)
+{
+	struct peers *ps = p->peers;
+	unsigned dropped;
+
+	if (log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), &dropped))
+		log_info(conn_prefix(p->conn).text,
+			 "undeliverable type=%s reason=\"%s\" suppressed=%u",
+			 wamp_type_name(type), err_str(why), dropped);
+}
+
 /* ABORT or GOODBYE by its msg_write_*, without the message if that is too long. */
 static void say_end(struct peer *p,
 		    void (*write)(struct buf *out, enum serializer s, const char *uri,

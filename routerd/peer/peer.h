@@ -75,6 +75,12 @@ unsigned peer_wire_kind(const struct peer *p);
 void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,
 		struct slice text);
 
+/*
+ * A log line, at a limited rate: a message for p was left out or became an ERROR, since
+ * payload_items, peer_frame or peer_send said why.
+ */
+void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why);
+
 /* A post to the owner of p's realm, from p; *post needs type and contents only. */
 void peer_post(struct peer *p, struct post *post);
 

@@ -254,8 +254,10 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 	} while (r == -1 && errno == EINTR);
 	if (r == -1)
 		return io_error(errno);
-	if (r == 0)
+	if (r == 0) {
+		errno = 0;
 		return E_CLOSED;
+	}
 	*got_out = (size_t)r;
 	return 0;
 }

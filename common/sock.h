@@ -45,7 +45,7 @@ int sock_accept(int listen_fd, int *fd_out) MUSTCHECK;
 
 /*
  * At least one byte into buf (n > 0), and how many. E_AGAIN: none there now; E_CLOSED:
- * end of the stream, or connection reset; E_SYS.
+ * end of the stream (errno is 0), or connection lost (errno says how); E_SYS.
  */
 int sock_read(int fd, void *buf, size_t n, size_t *got_out) MUSTCHECK;
 

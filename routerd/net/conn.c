@@ -16,6 +16,7 @@
 #include "routerd/net/conn_int.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -407,7 +408,9 @@ static void read_some(struct conn *c)
 	if (err == E_AGAIN)
 		return;
 	if (err != 0) {
-		conn_kill(c, err == E_CLOSED ? c->protocol->end_of_file : CONN_END_LOST);
+		bool eof = err == E_CLOSED && errno == 0;
+
+		conn_kill(c, eof ? c->protocol->end_of_file : CONN_END_LOST);
 		return;
 	}
 	bytes = slice_of(n->scratch, got);

@@ -439,6 +439,19 @@ static void test_half_close(void **state)
 	assert_int_equal(counter(NET_END_PEER), 1);
 }
 
+/* An end of file is a goodbye; a reset, here by what the peer did not read, is none. */
+static void test_reset(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	conn_send(c, slice_of("\0\0\0\1a", 5));
+	turns();
+	close_peer();
+	assert_int_equal(counter(NET_END_LOST), 1);
+	assert_int_equal(counter(NET_END_PEER), 0);
+}
+
 /* At the end of the program: without words, but where a handshake waits for an answer. */
 static void test_close_all(void **state)
 {
@@ -507,6 +520,7 @@ int main(void)
 		TEST(test_we_close),
 		TEST(test_ended_by_a_message),
 		TEST(test_half_close),
+		TEST(test_reset),
 		TEST(test_close_all),
 		TEST(test_pause),
 	};

@@ -27,6 +27,7 @@ enum out_list {
 	OUT_NONE = 0,
 	OUT_DIRTY = 1,
 	OUT_BLOCKED = 2,
+	OUT_AGAIN = 3,
 };
 
 /* What the bytes of a connection mean. */
@@ -55,7 +56,7 @@ struct conn {
 	const struct conn_handler *handler;
 	uint64_t number;
 	TAILQ_ENTRY(conn) state_link; /* in net.by_state */
-	TAILQ_ENTRY(conn) out_link;   /* in net.dirty or net.blocked */
+	TAILQ_ENTRY(conn) out_link;   /* in the list that out_list says */
 	TAILQ_ENTRY(conn)
 	incomplete_link; /* in net.incomplete, if incomplete_bytes > 0 */
 	TAILQ_ENTRY(conn)
@@ -157,14 +158,11 @@ bool conn_push(struct conn *c, struct slice bytes);
 /* Into the list of those that net_turn_end writes. */
 void conn_mark_dirty(struct conn *c);
 
-/* Out of either list, and forgets what was queued. */
+/* Out of its list, and forgets what was queued. */
 void conn_out_fini(struct conn *c);
 
-/*
- * Takes c out of net.dirty and writes. True if there is more to be written without
- * waiting: c is then in no list, and the caller puts it back.
- */
-bool conn_flush(struct conn *c) MUSTCHECK;
+/* Writes, and takes c out of net.dirty: as much as may be written in one turn. */
+void conn_flush(struct conn *c);
 
 /* --- conn_ws.c, for ws.c --- */
 

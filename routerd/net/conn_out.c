@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a connection writes: queueing, flushing at the end of the turn, limits. A
- * connection with a non-empty queue is in net.dirty (to be written in this turn) or in
- * net.blocked (the kernel took no more; EV_WRITE is armed). Thread of its net.
+ * connection with a non-empty queue is in net.dirty (to be written in this turn), in
+ * net.again (in the next one) or in net.blocked (the kernel took no more; EV_WRITE is
+ * armed). Thread of its net.
  */
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
@@ -11,7 +12,9 @@ enum { FLUSH_ROUNDS = 4 }; /* writes of one connection in one turn */
 
 static struct conn_list *list_of(struct net *n, enum out_list which)
 {
-	return which == OUT_DIRTY ? &n->dirty : &n->blocked;
+	if (which == OUT_DIRTY)
+		return &n->dirty;
+	return which == OUT_AGAIN ? &n->again : &n->blocked;
 }
 
 static void move_to(struct conn *c, enum out_list to)
@@ -125,7 +128,7 @@ static void blocked(struct conn *c)
 	conn_arm(c);
 }
 
-bool conn_flush(struct conn *c)
+void conn_flush(struct conn *c)
 {
 	struct iovec iov[OUTQ_IOV_MAX];
 	struct net *n = c->net;
@@ -137,29 +140,27 @@ bool conn_flush(struct conn *c)
 
 		if (n_iov == 0) {
 			drained(c);
-			return false;
+			return;
 		}
 		err = sock_writev(c->fd, iov, n_iov, &put);
 		net_count(n, NET_WRITES, 1);
 		if (err == E_AGAIN) {
 			blocked(c);
-			return false;
+			return;
 		}
 		if (err != 0) {
 			conn_kill(c, CONN_END_LOST);
-			return false;
+			return;
 		}
 		net_count(n, NET_BYTES_OUT, put);
 		outq_consume(&c->out, &n->out, put);
 		if (put < want) {
 			blocked(c); /* the kernel's buffer is full */
-			return false;
+			return;
 		}
 	}
-	if (outq_empty(&c->out)) {
+	if (outq_empty(&c->out))
 		drained(c);
-		return false;
-	}
-	move_to(c, OUT_NONE);
-	return true;
+	else
+		move_to(c, OUT_AGAIN);
 }

@@ -84,6 +84,7 @@ int net_init(struct net *n, struct loop *loop, const char *name,
 	for (size_t i = 0; i < CONN_STATE_COUNT; i++)
 		TAILQ_INIT(&n->by_state[i]);
 	TAILQ_INIT(&n->dirty);
+	TAILQ_INIT(&n->again);
 	TAILQ_INIT(&n->blocked);
 	TAILQ_INIT(&n->incomplete);
 	TAILQ_INIT(&n->paused_conns);
@@ -148,18 +149,6 @@ void net_turn_check(struct net *n)
 		event_base_loopbreak(loop_base(n->loop));
 }
 
-static void flush_all(struct net *n, struct conn_list *again)
-{
-	struct conn *c;
-
-	while ((c = TAILQ_FIRST(&n->dirty)) != NULL) {
-		if (conn_flush(c)) {
-			c->out_list = OUT_DIRTY;
-			TAILQ_INSERT_TAIL(again, c, out_link);
-		}
-	}
-}
-
 /* This thread keeps more than it may, and c is the largest part of it. */
 static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 {
@@ -204,16 +193,17 @@ static void shed_input(struct net *n)
 
 bool net_turn_end(struct net *n)
 {
-	struct conn_list again;
+	struct conn *c;
 
-	TAILQ_INIT(&again);
 	do {
 		call_closed(n);
-		flush_all(n, &again);
+		while ((c = TAILQ_FIRST(&n->dirty)) != NULL)
+			conn_flush(c);
 		shed_output(n);
 		shed_input(n);
 	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(&n->dirty));
-	TAILQ_CONCAT(&n->dirty, &again, out_link);
+	while ((c = TAILQ_FIRST(&n->again)) != NULL)
+		conn_mark_dirty(c);
 	reap(n);
 	n->turn_start_ns = 0;
 	n->turn_queued = 0;

@@ -90,6 +90,7 @@ struct net {
 	uint32_t conns;       /* not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct conn_list dirty;        /* something to write in this turn */
+	struct conn_list again;        /* written in it, and in the next one */
 	struct conn_list blocked;      /* waiting until the socket is writable */
 	struct conn_list incomplete;   /* holding part of a handshake or message */
 	struct conn_list paused_conns; /* by the flag above */

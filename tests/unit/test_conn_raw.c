@@ -288,6 +288,36 @@ static void test_incomplete_budget(void **state)
 	assert_int_equal(net_conns(&net), 1);
 }
 
+/* Closed for what it holds, in a turn in which it had more to write than that may. */
+static void test_budget_while_writing(void **state)
+{
+	static const int sndbuf = 1 << 20;
+	static const char zeros[60000];
+	struct conn *c = join();
+
+	(void)state;
+	assert_int_equal(
+		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf)), 0);
+	put("\0\x0f\0\0", 4);
+	put(zeros, sizeof(zeros));
+	turns();
+	for (int i = 0; i < 600; i++) {
+		struct shared_buf *b = shared_buf_copy(slice_of(zeros, OUTQ_SHARE_MIN));
+
+		assert_non_null(b);
+		conn_send_shared(c, b, 1);
+	}
+	net.limits.max_incomplete = 1000;
+	assert_false(net_turn_end(&net));
+	assert_int_equal(counter(NET_END_BUDGET_IN), 1);
+
+	/* the others are still written */
+	net.limits.max_incomplete = 64u << 20;
+	conn_send(join(), slice_of("\0\0\0\1a", 5));
+	turns();
+	EXPECT("\0\0\0\1a", false);
+}
+
 /* --- pings -------------------------------------------------------------------------- */
 
 static void test_pings_are_answered(void **state)
@@ -514,6 +544,7 @@ int main(void)
 		TEST(test_our_limit),
 		TEST(test_malformed),
 		TEST(test_incomplete_budget),
+		TEST(test_budget_while_writing),
 		TEST(test_pings_are_answered),
 		TEST(test_pings_without_end),
 		TEST(test_our_pings),

@@ -142,7 +142,7 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: bench bench-peers benches deps clients demo run integ check check-long install uninstall
+.PHONY: bench bench-workers bench-peers benches deps clients demo run integ check check-long install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
 benches: $(BENCHES) ## build wampbench and relay
 tools: $(TOOLS) ## build the test programs that are no unit tests
@@ -178,6 +178,8 @@ integ: ## run the integration tests (MODE, ARGS for pytest)
 	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q tests/integration $(ARGS)
 bench: all $(BENCHES) ## measure routerd against relay, which only moves bytes (ARGS: --help)
 	$(Q)$(PYTHON) tests/bench/bench.py $(ARGS)
+bench-workers: all $(BENCHES) ## measure what a second worker brings, and what a hop between two costs
+	$(Q)$(PYTHON) tests/bench/workers.py $(ARGS)
 bench-peers: all $(BENCHES) ## measure other routers, too, and write etc/doc/benchmarks.md
 	$(Q)$(PYTHON) tests/bench/peers.py $(ARGS)
 clients: ## fetch the real clients that Debian does not package

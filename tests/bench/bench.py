@@ -65,7 +65,8 @@ class Wrong(Exception):
     """A router lost, doubled, reordered or changed something."""
 
 
-def wampbench(server, row, args, more=()):
+def start_wampbench(server, row, args, more=(), core=None):
+    """On the clients' core unless told another."""
     argv = [str(WAMPBENCH), *map(str, row.args), *server.where(row.transport), *map(str, more), "--json"]
     if row.login:
         argv += server.login()
@@ -73,11 +74,20 @@ def wampbench(server, row, args, more=()):
         argv += ["--seconds", str(args.seconds), "--warmup", str(args.warmup)]
     for pid in server.pids:
         argv += ["--router-pid", str(pid)]
-    done = subprocess.run(argv, capture_output=True, text=True,
-                          preexec_fn=lambda: os.sched_setaffinity(0, {args.client_core}))
-    if done.returncode != 0:
-        raise Wrong(f"{server.name}: {' '.join(argv)}\n{done.stdout}{done.stderr}")
-    return json.loads(done.stdout)
+    pin = {args.client_core if core is None else core}
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            preexec_fn=lambda: os.sched_setaffinity(0, pin))
+
+
+def finish(server, process):
+    stdout, stderr = process.communicate()
+    if process.returncode != 0:
+        raise Wrong(f"{server.name}: {' '.join(process.args)}\n{stdout}{stderr}")
+    return json.loads(stdout)
+
+
+def wampbench(server, row, args, more=()):
+    return finish(server, start_wampbench(server, row, args, more))
 
 
 @contextlib.contextmanager

@@ -72,7 +72,7 @@ def progress(text):
 
 def measure(cases):
     results = {}
-    with Counted(core=0) as server:
+    with Counted(0) as server:
         for name in cases:
             results[name] = round(count(server, CASES[name]))
             progress(f"  {name:24} {results[name]:6}")
@@ -94,7 +94,7 @@ def check(results, kept):
 
 def profile(name):
     """Of a whole run, from start to end, with so many messages that these prevail."""
-    with Counted(core=0) as server:
+    with Counted(0) as server:
         wampbench(server, CASES[name], 10 * MESSAGES)
         server.processes[-1].terminate()
         server.processes[-1].wait()

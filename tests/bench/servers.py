@@ -2,17 +2,20 @@
 """The routers that the bench measures: how each is configured, started, asked and stopped.
 
 Every router gets a folder of its own, one realm "devices" where everybody may do everything,
-anonymous logins on WebSocket and RawSocket, TCP and a Unix socket, and one core.
+anonymous logins on WebSocket and RawSocket, TCP and a Unix socket, and one core or those given.
 """
 
 import json
 import os
+import re
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +41,8 @@ class Server:
     path = "/ws"
     max_sessions = 10000
 
-    def __init__(self, core):
-        self.core = core
+    def __init__(self, *cores):
+        self.cores = cores
         self.processes = []
         self.folder = Path(tempfile.mkdtemp(prefix="bench."))
         self.port = free_port()
@@ -66,13 +69,13 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def in_child(self):
-        """Its core, and descriptors for those routers that do not ask for them themselves."""
-        os.sched_setaffinity(0, {self.core})
+        """Its cores, and descriptors for those routers that do not ask for them themselves."""
+        os.sched_setaffinity(0, self.cores)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     def spawn(self, argv, ready=None, seconds=10, env=None):
-        """Pinned to the router's core; returns when its log says that it is ready."""
+        """Pinned to the router's cores; returns when its log says that it is ready."""
         log = self.folder / f"log{len(self.processes)}"
         with open(log, "wb") as f:
             process = subprocess.Popen(
@@ -178,6 +181,7 @@ class Routerd(Server):
 
     name = "routerd"
     with_authd = False
+    threads = 1
     options = {}
 
     def transports(self):
@@ -193,7 +197,7 @@ class Routerd(Server):
 
     def configuration(self, transports):
         config = {
-            "threads": 1,
+            "threads": self.threads,
             "realms": [{"name": "devices", "roles": [
                 {"name": "device", "permissions": [{"uri": "", "match": "prefix", "allow": ALL}]}]}],
             "transports": transports,
@@ -233,6 +237,24 @@ class Routerd(Server):
     def pids(self):
         """routerd first."""
         return [p.pid for p in reversed(self.processes)]
+
+    def counters(self):
+        """What routerd has counted so far, summed over its workers; those of the realm as realm.NAME."""
+        log = self.folder / f"log{len(self.processes) - 1}"
+        start = log.stat().st_size
+        self.processes[-1].send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        lines = []
+        while len(lines) < self.threads + 1:
+            if time.monotonic() > deadline:
+                raise RuntimeError("routerd does not log its counters")
+            time.sleep(0.002)
+            lines = re.findall(r"\bcounters (worker|realm)=\S+ (.*)\n", log.read_bytes()[start:].decode())
+        total = Counter()
+        for kind, line in lines:
+            prefix = "realm." if kind == "realm" else ""
+            total.update({prefix + k: int(v) for k, v in re.findall(r"(\w+)=(\d+)\b", line)})
+        return total
 
     def where(self, transport):
         if transport != "ws-tcp" and not self.has_rawsocket:

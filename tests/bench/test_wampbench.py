@@ -20,7 +20,7 @@ BUFFER = 65536
 
 @pytest.fixture
 def relay():
-    with Relay(core=0) as server:
+    with Relay(0) as server:
         yield server
 
 

@@ -6,9 +6,12 @@ The seeds are fixed, so that a failure comes back.
 
 import random
 import socket
+import struct
 
 import pytest
-from rawclient import BINARY, TEXT, Closed, WampError, encode, frame
+from rawclient import BINARY, TEXT, TRANSPORTS, Closed, WampError, encode, frame
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 MESSAGES = [
     [32, 1, {}, "com.example.t"], [34, 2, 1], [16, 3, {"acknowledge": True}, "com.example.t", [1, "x"], {"k": 2.5}],
@@ -63,15 +66,21 @@ def test_damaged_messages(routerd, bystander, connect, serializer):
         client.close_socket()
 
 
-def test_damaged_frames(routerd, bystander, connect):
+def some_frame(rng, transport, payload):
+    """Of the types that there are most often, right in all else or nearly so."""
+    if transport == "rawsocket":
+        return struct.pack("!I", rng.choice([0, 0, 0, 1, 2, 3, 8, 16]) << 24 | len(payload)) + payload
+    return frame(rng.choice([0, TEXT, TEXT, TEXT, BINARY, 3, 8, 9, 10, 11]), payload,
+                 fin=rng.random() < 0.8, mask=rng.random() < 0.95)
+
+
+def test_damaged_frames(routerd, bystander, connect, transport):
     rng = random.Random(2)
     for _ in range(300):
         client = connect(routerd, "json")
         client.join()
-        stream = b"".join(
-            frame(rng.choice([0, TEXT, TEXT, TEXT, BINARY, 3, 8, 9, 10, 11]),
-                  encode("json", rng.choice(MESSAGES)), fin=rng.random() < 0.8, mask=rng.random() < 0.95)
-            for _ in range(rng.randint(1, 6)))
+        stream = b"".join(some_frame(rng, transport, encode("json", rng.choice(MESSAGES)))
+                          for _ in range(rng.randint(1, 6)))
         stream = damaged(rng, stream)
         while stream:
             cut = rng.randint(1, len(stream))
@@ -80,15 +89,20 @@ def test_damaged_frames(routerd, bystander, connect):
         client.close_socket()
 
 
-def test_damaged_requests(routerd, bystander):
+REQUESTS = {
+    "websocket": b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                 b"Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n",
+    "rawsocket": b"\x7f\xf1\0\0" + struct.pack("!I", 16) + b'[1,"devices",{}]',
+}
+
+
+def test_damaged_requests(routerd, bystander, transport):
     rng = random.Random(3)
-    request = (b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-               b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-               b"Sec-WebSocket-Protocol: wamp.2.json\r\n\r\n")
     for _ in range(400):
         s = socket.create_connection(("127.0.0.1", routerd.port()), 10)
         try:
-            s.sendall(damaged(rng, request))
+            s.sendall(damaged(rng, REQUESTS[transport]))
             if rng.random() < 0.5:
                 s.shutdown(socket.SHUT_WR)
                 while s.recv(4096):

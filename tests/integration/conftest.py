@@ -22,11 +22,15 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Other transports than WebSocket with one thread are left out: other tests do the one or the other."""
+    """Other transports than WebSocket with one thread are left out: other tests do the one or the other.
+    So are real clients (`kind`) that do not speak the transport."""
     def wanted(item):
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        if params.get("transport", "websocket") == "websocket":
+        transport = params.get("transport", "websocket")
+        if transport == "websocket":
             return True
+        if "kind" in params and not peers.serializers(params["kind"], transport):
+            return False
         return "1thread" not in item.callspec.id and not item.get_closest_marker("websocket")
 
     items[:] = filter(wanted, items)

@@ -34,8 +34,14 @@ BATCHED = ["json.batched", "msgpack.batched", "cbor.batched"]
 PLAIN = ["json", "msgpack", "cbor"]
 
 
-def serializers(kind):
-    """JavaScript's clients know no batches."""
+# Debian's asyncio never gets beyond the handshake, wampy knows WebSocket alone
+RAWSOCKET = {"ab-twisted": PLAIN, "ab-new-asyncio": PLAIN, "ab-new-twisted": PLAIN, "autobahn-js": ["json"]}
+
+
+def serializers(kind, transport="websocket"):
+    """None where this client does not speak that. JavaScript's clients know no batches."""
+    if transport != "websocket":
+        return RAWSOCKET.get(kind, [])
     return PLAIN + BATCHED if kind in PYTHON else PLAIN
 
 

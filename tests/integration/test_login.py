@@ -85,11 +85,10 @@ def test_wrong_realm_or_authid(login_routerd, connect, known_key):
     refused(connect(login_routerd), realm="nowhere", key=known_key)
 
 
-@pytest.mark.websocket
 @pytest.mark.parametrize("kind", list(peers.COMMANDS))
-def test_real_clients(login_routerd, puppets, known_key, kind):
+def test_real_clients(login_routerd, puppets, known_key, kind, transport):
     puppet = puppets(kind)
-    for serializer in peers.serializers(kind):
+    for serializer in peers.serializers(kind, transport):
         peer = peers.Peer(puppet, login_routerd.url(), serializer, key=known_key, authid=AUTHID)
         assert peer.details["authid"] == AUTHID
         assert peer.details["authrole"] == "device"
@@ -99,12 +98,13 @@ def test_real_clients(login_routerd, puppets, known_key, kind):
         assert "no_such_user" in str(error.value)
 
 
-@pytest.mark.websocket
-def test_real_clients_without_realm_and_authid(login_routerd, puppets, known_key):
+def test_real_clients_without_realm_and_authid(login_routerd, puppets, known_key, transport):
     for kind in peers.PYTHON:
-        peer = peers.Peer(puppets(kind), login_routerd.url(), "cbor.batched", realm=None, key=known_key)
-        assert peer.details["realm"] == "devices"
-        assert peer.details["serializer"] == "cbor.batched"
+        # the last is cbor, in batches where there are batches
+        for serializer in peers.serializers(kind, transport)[-1:]:
+            peer = peers.Peer(puppets(kind), login_routerd.url(), serializer, realm=None, key=known_key)
+            assert peer.details["realm"] == "devices"
+            assert peer.details["serializer"] == serializer
 
 
 # --- signatures -----------------------------------------------------------------------------

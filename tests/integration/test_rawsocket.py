@@ -2,7 +2,6 @@
 """RawSocket: its handshake, frames and limits; and WAMP over it, also together with WebSocket."""
 
 import struct
-import subprocess
 
 import peers
 import pytest
@@ -265,26 +264,26 @@ def test_rawsocket_on_a_port_for_websocket_alone(start_routerd, clients):
     assert not stranger.buffer.startswith(b"\x7f")
 
 
-CLIENT = """
-import sys
-from autobahn.{loop}.component import Component, run
-component = Component(transports=[{{"type": "rawsocket", "url": sys.argv[1], "serializer": sys.argv[2]}}], realm="devices")
-
-@component.on_join
-async def joined(session, details):
-    await session.register(lambda x: x + 1, "com.example.more." + sys.argv[2])
-    print("result", await session.call("com.example.more." + sys.argv[2], 41), flush=True)
-    session.leave()
-
-run([component])
-"""
-
-
-@pytest.mark.parametrize("serializer", SERIALIZERS)
-@pytest.mark.parametrize("python, loop", [("/usr/bin/python3", "twisted"), (str(peers.VENV), "twisted")],
-                         ids=["Debian's Autobahn", "newest Autobahn"])
-def test_autobahn(router, folder, python, loop, serializer):
-    (folder / "client.py").write_text(CLIENT.format(loop=loop))
-    done = subprocess.run([python, "client.py", f"rs://127.0.0.1:{router.port()}", serializer], cwd=folder,
-                          capture_output=True, text=True, timeout=20 * utils.SLOW)
-    assert "result 42" in done.stdout, done.stdout + done.stderr
+@pytest.mark.parametrize("kind", list(peers.RAWSOCKET))
+def test_real_clients_see_the_same_everywhere(router, puppets, known_key, kind):
+    """By TCP and Unix socket what they see over WebSocket, and each other."""
+    puppet, authid, stranger = puppets(kind), "client01@example.com", utils.Key()
+    urls = {"ws": router.url(), "tcp": router.url().replace("ws:", "rs:").removesuffix("/ws"), "unix": router.url(1)}
+    for serializer in peers.RAWSOCKET[kind]:
+        members, refusals = [], []
+        for name, url in urls.items():
+            member = peers.Peer(puppet, url, serializer, name=f"{name}-{serializer}", key=known_key, authid=authid)
+            assert (member.details["authid"], member.details["authextra"]["foo"]) == (authid, 23)
+            member.register(f"com.example.{member.name}")
+            member.subscribe(f"com.example.{serializer}")
+            members.append(member)
+            with pytest.raises(peers.PeerError) as error:
+                peers.Peer(puppet, url, serializer, key=stranger, authid=authid)
+            refusals.append((error.value.uri, error.value.args_))
+        assert refusals[0][0] == "com.example.no_such_user" and refusals == refusals[:1] * 3
+        for source in members:
+            source.publish(f"com.example.{serializer}", [source.name, "x" * 70000], {"k": 1}, acknowledge=True)
+            for target in members:
+                assert source.call(f"com.example.{target.name}", ["y" * 70000], {"k": 2}) == (["y" * 70000], {"k": 2})
+                if target is not source:
+                    assert target.event(f"com.example.{serializer}") == ([source.name, "x" * 70000], {"k": 1})

@@ -85,15 +85,15 @@ def test_absent_and_empty_payloads(routerd, join):
         assert kwargs == (payload[1] if len(payload) > 1 else {})
 
 
-@pytest.mark.websocket
 @pytest.mark.parametrize("kind", list(peers.COMMANDS))
-def test_real_clients(routerd, puppets, kind, join):
+def test_real_clients(routerd, puppets, kind, join, transport):
     """Every serializer of this client calls and publishes to every other, and to the raw client."""
     url, puppet = routerd.url(), puppets(kind)
     python = kind in peers.PYTHON
-    names = peers.serializers(kind)
+    names = peers.serializers(kind, transport)
     receivers = {n: peers.Peer(puppet, url, n, name=f"r-{n}") for n in names}
     raw = join(routerd, "json")
+    join(routerd)  # so that each worker has a session, however few serializers there are
     raw.register(uri("echo", "raw"), lambda args, kwargs: (args, kwargs))
     raw_topic = raw.subscribe(uri("topic", "raw"))
     for name, receiver in receivers.items():

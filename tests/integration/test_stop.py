@@ -81,6 +81,7 @@ def test_sigterm_with_a_client_that_does_not_read(start_routerd, threads, join):
 
 
 def test_autobahn_js_comes_back_by_itself(start_routerd, puppets):
+    """By WebSocket: its RawSocket stays half open when the router ends the connection, and notices nothing."""
     routerd = start_routerd(threads=1, cryptosign=False)
     puppet = puppets("autobahn-js")
     peer = peers.Peer(puppet, routerd.url(), "json", name="phoenix", retry=True)

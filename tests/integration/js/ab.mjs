@@ -20,6 +20,12 @@ function result(value) {
 	return { args: value === null || value === undefined ? [] : [value], kwargs: {} };
 }
 
+// of a RawSocket, by the URLs that Autobahn|Python has: rs://host:port and rs://unix:path
+function rawsocket(url) {
+	const [, host, where] = /^rs:\/\/([^:]+):(.+)$/.exec(url);
+	return { type: "rawsocket", ...(host === "unix" ? { path: where } : { host, port: Number(where) }) };
+}
+
 serve({
 	join(command) {
 		return new Promise((resolve, reject) => {
@@ -32,6 +38,7 @@ serve({
 				max_retry_delay: 1,
 				authmethods: ["anonymous"],
 			};
+			if (command.url.startsWith("rs:")) options.transports = [rawsocket(command.url)];
 			if (command.key) {
 				const pair = nacl.sign.keyPair.fromSeed(Buffer.from(command.key, "hex"));
 				options.authmethods = ["cryptosign"];

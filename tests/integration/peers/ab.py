@@ -21,16 +21,20 @@ if FRAMEWORK == "asyncio":
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     txaio.config.loop = loop
+    from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
     from autobahn.asyncio.wamp import ApplicationSession
     from autobahn.asyncio.websocket import WampWebSocketClientFactory
 else:
     txaio.use_twisted()
+    from autobahn.twisted.rawsocket import WampRawSocketClientFactory
     from autobahn.twisted.wamp import ApplicationSession
     from autobahn.twisted.websocket import WampWebSocketClientFactory
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
+    from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
     txaio.config.loop = reactor
 
+from autobahn.rawsocket.util import parse_url as parse_raw_url  # noqa: E402
 from autobahn.wamp import serializer as serializers  # noqa: E402
 from autobahn.wamp.auth import create_authenticator  # noqa: E402
 from autobahn.wamp.exception import ApplicationError  # noqa: E402
@@ -117,17 +121,31 @@ class Session(ApplicationSession):
 sessions = {}
 
 
+async def connect(factory, host, port):
+    """Or host is "unix", and port a path."""
+    if FRAMEWORK == "twisted":
+        endpoint = (UNIXClientEndpoint(reactor, port) if host == "unix"
+                    else TCP4ClientEndpoint(reactor, host, port))
+        await endpoint.connect(factory)
+    elif host == "unix":
+        await loop.create_unix_connection(factory, port)
+    else:
+        await loop.create_connection(factory, host, port)
+
+
 async def do_join(command):
     joined = txaio.create_future()
     session = sessions[command["s"]] = Session(command, joined)
     name, *batched = command["serializer"].split(".")
     made = SERIALIZERS[name](batched=bool(batched))
-    factory = WampWebSocketClientFactory(lambda: session, url=command["url"], serializers=[made])
-    host, port = parse_url(command["url"])[1:3]
-    if FRAMEWORK == "asyncio":
-        await loop.create_connection(factory, host, port)
+    url = command["url"]
+    if url.startswith("rs:"):
+        factory = WampRawSocketClientFactory(lambda: session, serializer=made)
+        host, port = parse_raw_url(url)[1:3]
     else:
-        reactor.connectTCP(host, port, factory)
+        factory = WampWebSocketClientFactory(lambda: session, url=url, serializers=[made])
+        host, port = parse_url(url)[1:3]
+    await connect(factory, host, port)
     return await joined
 
 

@@ -436,10 +436,11 @@ void auth_client_free(struct auth_client **ap)
 void auth_client_log_stats(const struct auth_client *a)
 {
 	log_info(name_of(a),
-		 "counters authenticator link_up=%d held=%u in_flight=%u asked=%llu "
+		 "counters authenticator link_up=%d held=%u in_flight=%u bytes=%zu "
+		 "asked=%llu "
 		 "results=%llu errors=%llu timeouts=%llu unavailable=%llu cancelled=%llu "
 		 "hold_overflow=%llu connects=%llu revokes=%llu",
-		 a->state == LINK_UP, a->n_held, a->n_in_flight,
+		 a->state == LINK_UP, a->n_held, a->n_in_flight, a->bytes,
 		 (unsigned long long)a->stats.asked, (unsigned long long)a->stats.results,
 		 (unsigned long long)a->stats.errors,
 		 (unsigned long long)a->stats.timeouts,

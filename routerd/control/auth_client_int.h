@@ -44,10 +44,11 @@ struct auth_client {
 
 	/* the questions: written by auth_questions.c alone */
 	struct question *questions; /* table of all, by session */
-	struct question_list held, in_flight;
-	unsigned n_held, n_in_flight;
-	bool full_said;    /* the workers believe that no more can be held */
-	struct timer tick; /* armed while something is held */
+	struct question_list held, resting, in_flight;
+	unsigned n_held, n_in_flight; /* the resting are held, too */
+	size_t bytes;                 /* of all questions */
+	bool full_said;               /* the workers believe that no more can be held */
+	struct timer tick;            /* armed while something is held */
 
 	struct {
 		uint64_t asked, results, errors, timeouts, unavailable, cancelled,

@@ -10,8 +10,9 @@
 #include <stdlib.h>
 
 enum {
-	TICK_MS = 100,     /* held questions are looked at so often */
-	ENVELOPE_MAX = 32, /* what rpc puts around the parameters of a question */
+	TICK_MS = 100,       /* held questions are looked at so often */
+	ENVELOPE_MAX = 32,   /* what rpc puts around the parameters of a question */
+	MAX_BYTES = 8 << 20, /* of all questions; the last may pass it */
 };
 
 /* No padding: compared as bytes. */
@@ -20,17 +21,23 @@ struct question_key {
 	uint64_t worker;
 };
 
+enum place {
+	HELD = 0,
+	RESTING = 1, /* held, but not to be sent before retry_at_ms */
+	IN_FLIGHT = 2,
+};
+
 struct question {
 	struct question_key key;
 	struct session_ref session;
 	struct auth_client *client;
 	struct login_question *q;
-	uint64_t hold_until_ms; /* 0: was never held */
-	bool sent;              /* in flight: msgid counts */
-	bool retried;           /* its one second chance is used up */
-	uint32_t msgid;
+	enum place place;
+	uint64_t hold_until_ms;
+	uint64_t retry_at_ms; /* 0: its one second chance is not used up */
+	uint32_t msgid;       /* of one in flight */
 	struct lookup_stamp stamp;
-	TAILQ_ENTRY(question) link; /* in held or in_flight */
+	TAILQ_ENTRY(question) link; /* in the list of its place */
 	UT_hash_handle hh;
 };
 
@@ -40,12 +47,17 @@ static struct question_key key_of(struct session_ref s)
 		.slot = s.slot, .generation = s.generation, .worker = s.worker};
 }
 
-/* Tells the workers when the hold queue is full, and when a quarter of it is free again.
- */
+static bool is_full(const struct auth_client *a, unsigned max, size_t max_bytes)
+{
+	return a->n_held >= max || a->bytes >= max_bytes;
+}
+
+/* Tells the workers when no more can be held, and when a quarter of it is free again. */
 static void note_fullness(struct auth_client *a)
 {
 	unsigned max = (unsigned)a->config->limits.hold_queue;
-	bool full = a->n_held >= (a->full_said ? max - max / 4 : max);
+	bool full = a->full_said ? is_full(a, max - max / 4, MAX_BYTES - MAX_BYTES / 4)
+				 : is_full(a, max, MAX_BYTES);
 
 	if (full == a->full_said)
 		return;
@@ -57,35 +69,39 @@ static void note_fullness(struct auth_client *a)
 				   });
 }
 
+static struct question_list *list_of(struct auth_client *a, enum place place)
+{
+	return place == HELD ? &a->held : place == RESTING ? &a->resting : &a->in_flight;
+}
+
+static unsigned *count_of(struct auth_client *a, enum place place)
+{
+	return place == IN_FLIGHT ? &a->n_in_flight : &a->n_held;
+}
+
+static void insert(struct question *qu, enum place place)
+{
+	struct auth_client *a = qu->client;
+
+	qu->place = place;
+	TAILQ_INSERT_TAIL(list_of(a, place), qu, link);
+	if ((*count_of(a, place))++ == 0 && place != IN_FLIGHT)
+		timer_arm(&a->tick, TICK_MS);
+}
+
 static void list_remove(struct question *qu)
 {
 	struct auth_client *a = qu->client;
 
-	if (qu->sent) {
-		TAILQ_REMOVE(&a->in_flight, qu, link);
-		a->n_in_flight--;
-	} else {
-		TAILQ_REMOVE(&a->held, qu, link);
-		a->n_held--;
-		note_fullness(a);
-	}
+	TAILQ_REMOVE(list_of(a, qu->place), qu, link);
+	(*count_of(a, qu->place))--;
 }
 
-static void hold(struct question *qu)
+static void move(struct question *qu, enum place to)
 {
-	struct auth_client *a = qu->client;
-	uint64_t now = loop_now_ms(a->loop);
-
-	qu->sent = false;
-	if (qu->hold_until_ms == 0) {
-		qu->hold_until_ms = now + a->config->limits.hold_timeout;
-		if (qu->hold_until_ms > qu->q->deadline_ms)
-			qu->hold_until_ms = qu->q->deadline_ms;
-	}
-	TAILQ_INSERT_TAIL(&a->held, qu, link);
-	if (a->n_held++ == 0)
-		timer_arm(&a->tick, TICK_MS);
-	note_fullness(a);
+	list_remove(qu);
+	insert(qu, to);
+	note_fullness(qu->client);
 }
 
 static void forget(struct question *qu)
@@ -94,8 +110,10 @@ static void forget(struct question *qu)
 
 	list_remove(qu);
 	HASH_DELETE(hh, a->questions, qu);
+	a->bytes -= qu->q->len;
 	free(qu->q);
 	free(qu);
+	note_fullness(a);
 }
 
 static void post_answer(struct auth_client *a, struct session_ref to,
@@ -139,6 +157,21 @@ static void send_cancel(struct auth_client *a, uint32_t msgid)
 	buf_fini(&b);
 }
 
+/* False: it was asked a second time already, or there is no time left for that. */
+static bool retry_later(struct question *qu, uint64_t after_ms)
+{
+	uint64_t now = loop_now_ms(qu->client->loop);
+	uint64_t left = qu->hold_until_ms > now ? qu->hold_until_ms - now : 0;
+
+	if (after_ms == FIELD_NONE)
+		after_ms = TICK_MS;
+	if (qu->retry_at_ms != 0 || after_ms >= left)
+		return false;
+	qu->retry_at_ms = now + after_ms;
+	move(qu, RESTING);
+	return true;
+}
+
 static void on_answer(const struct rpc_answer *ans, void *arg)
 {
 	struct question *qu = arg;
@@ -155,13 +188,8 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 	case RPC_ERROR:
 		a->stats.errors++;
 		auth_error_read(ans->error, &e);
-		if (e.kind == AUTH_ERROR_TEMPORARY && !qu->retried) {
-			qu->retried = true;
-			list_remove(qu);
-			hold(qu);
-		} else {
+		if (e.kind != AUTH_ERROR_TEMPORARY || !retry_later(qu, e.retry_after_ms))
 			answer(qu, LOGIN_ERROR, ans->error);
-		}
 		break;
 	case RPC_TIMEOUT:
 		a->stats.timeouts++;
@@ -169,8 +197,7 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 		answer_unavailable(qu);
 		break;
 	case RPC_CLOSED: /* asked again when the authenticator is back */
-		list_remove(qu);
-		hold(qu);
+		move(qu, HELD);
 		return;
 	}
 	questions_pump(a);
@@ -199,10 +226,7 @@ static bool send_question(struct question *qu)
 	if (rpc_call(a->rpc, &call, &qu->msgid) != 0)
 		return false;
 	a->stats.asked++;
-	list_remove(qu);
-	qu->sent = true;
-	TAILQ_INSERT_TAIL(&a->in_flight, qu, link);
-	a->n_in_flight++;
+	move(qu, IN_FLIGHT);
 	return true;
 }
 
@@ -225,12 +249,25 @@ static void answer_too_long(struct question *qu)
 
 void questions_pump(struct auth_client *a)
 {
-	while (a->state == LINK_UP && a->n_held > 0 && a->n_in_flight < a->max_inflight) {
-		struct question *qu = TAILQ_FIRST(&a->held);
+	struct question *qu;
+
+	while (a->state == LINK_UP && a->n_in_flight < a->max_inflight &&
+	       (qu = TAILQ_FIRST(&a->held)) != NULL) {
 		if (qu->q->len + ENVELOPE_MAX > a->max_message)
 			answer_too_long(qu);
 		else if (!send_question(qu))
 			return;
+	}
+}
+
+static void give_up_old(struct question_list *l, uint64_t now)
+{
+	struct question *qu, *next;
+
+	for (qu = TAILQ_FIRST(l); qu != NULL; qu = next) {
+		next = TAILQ_NEXT(qu, link);
+		if (qu->hold_until_ms <= now)
+			answer_unavailable(qu);
 	}
 }
 
@@ -240,14 +277,39 @@ static void on_tick(void *arg)
 	struct question *qu, *next;
 	uint64_t now = loop_now_ms(a->loop);
 
-	for (qu = TAILQ_FIRST(&a->held); qu != NULL; qu = next) {
+	give_up_old(&a->held, now);
+	give_up_old(&a->resting, now);
+	for (qu = TAILQ_FIRST(&a->resting); qu != NULL; qu = next) {
 		next = TAILQ_NEXT(qu, link);
-		if (qu->hold_until_ms <= now)
-			answer_unavailable(qu);
+		if (qu->retry_at_ms <= now)
+			move(qu, HELD);
 	}
 	questions_pump(a);
 	if (a->n_held > 0)
 		timer_arm(&a->tick, TICK_MS);
+}
+
+/* NULL: no memory. */
+static struct question *question_new(struct auth_client *a, struct session_ref session,
+				     struct login_question *q)
+{
+	struct question *qu = calloc(1, sizeof(*qu));
+
+	if (qu == NULL)
+		return NULL;
+	qu->key = key_of(session);
+	qu->session = session;
+	qu->client = a;
+	qu->q = q;
+	qu->hold_until_ms = loop_now_ms(a->loop) + a->config->limits.hold_timeout;
+	if (qu->hold_until_ms > q->deadline_ms)
+		qu->hold_until_ms = q->deadline_ms;
+	HASH_ADD(hh, a->questions, key, sizeof(qu->key), qu);
+	if (!table_has(qu)) {
+		free(qu);
+		return NULL;
+	}
+	return qu;
 }
 
 void auth_client_ask(struct auth_client *a, struct session_ref session,
@@ -256,29 +318,19 @@ void auth_client_ask(struct auth_client *a, struct session_ref session,
 	static const struct lookup_stamp none;
 	struct question *qu = NULL;
 
-	if (a->n_held < (unsigned)a->config->limits.hold_queue)
-		qu = calloc(1, sizeof(*qu));
-	else
+	if (is_full(a, (unsigned)a->config->limits.hold_queue, MAX_BYTES))
 		a->stats.overflow++;
+	else
+		qu = question_new(a, session, q);
 	if (qu == NULL) {
 		free(q);
 		a->stats.unavailable++;
 		post_answer(a, session, LOGIN_UNAVAILABLE, &none, slice_of(NULL, 0));
 		return;
 	}
-	qu->key = key_of(session);
-	qu->session = session;
-	qu->client = a;
-	qu->q = q;
-	hold(qu);
-	HASH_ADD(hh, a->questions, key, sizeof(qu->key), qu);
-	if (!table_has(qu)) {
-		list_remove(qu);
-		post_answer(a, session, LOGIN_UNAVAILABLE, &none, slice_of(NULL, 0));
-		free(qu->q);
-		free(qu);
-		return;
-	}
+	a->bytes += q->len;
+	insert(qu, HELD);
+	note_fullness(a);
 	questions_pump(a);
 }
 
@@ -291,7 +343,7 @@ void auth_client_cancel(struct auth_client *a, struct session_ref session)
 	if (qu == NULL)
 		return;
 	a->stats.cancelled++;
-	if (qu->sent) {
+	if (qu->place == IN_FLIGHT) {
 		send_cancel(a, qu->msgid);
 		rpc_cancel(a->rpc, qu->msgid);
 	}
@@ -301,16 +353,14 @@ void auth_client_cancel(struct auth_client *a, struct session_ref session)
 
 void questions_hold_all(struct auth_client *a)
 {
-	while (!TAILQ_EMPTY(&a->in_flight)) {
-		struct question *qu = TAILQ_FIRST(&a->in_flight);
-		list_remove(qu);
-		hold(qu);
-	}
+	while (!TAILQ_EMPTY(&a->in_flight))
+		move(TAILQ_FIRST(&a->in_flight), HELD);
 }
 
 void questions_init(struct auth_client *a)
 {
 	TAILQ_INIT(&a->held);
+	TAILQ_INIT(&a->resting);
 	TAILQ_INIT(&a->in_flight);
 	timer_init(&a->tick, a->loop, on_tick, a);
 }
@@ -318,8 +368,6 @@ void questions_init(struct auth_client *a)
 void questions_fini(struct auth_client *a)
 {
 	timer_disarm(&a->tick);
-	while (!TAILQ_EMPTY(&a->in_flight))
-		forget(TAILQ_FIRST(&a->in_flight));
-	while (!TAILQ_EMPTY(&a->held))
-		forget(TAILQ_FIRST(&a->held));
+	while (a->questions != NULL)
+		forget(a->questions);
 }

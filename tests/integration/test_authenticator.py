@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every way in which an authenticator answers, fails, hangs or is not there."""
 
+import re
 import threading
 import time
 
 import msgpack
 import pytest
 from authenticator import HOLD, Authenticator, Deny, principal
-from rawclient import ABORT, TRANSPORTS, Aborted, Closed, WELCOME
+from rawclient import ABORT, TRANSPORTS, Aborted, Closed, Refused, WELCOME
 from utils import SLOW, Key, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -419,7 +420,7 @@ def test_one_that_dies_of_each_question_is_left_alone_for_longer(
     config = router_config()
     config["limits"] = {"hold_timeout": 3000}
     routerd = start_routerd(config)
-    assert outcome(connect(routerd), key) == ("close", 1013)
+    assert dropped(connect(routerd), key)
     assert len(fake.wait_requests(1, "hello")) < 25
     fake.answer = lambda *args: principal(key)
     assert outcome(connect(routerd), key)[0] == "welcome"
@@ -457,3 +458,73 @@ def test_that_it_does_not_revoke_is_said_once(authenticator, start_routerd, key)
         wait_for(lambda: routerd.log().count("authenticator is available") == outages, "it is up")
         fake.drop()
     assert routerd.log().count("does not revoke") == 1
+
+
+def temporary(retry_after_ms):
+    deny = Deny("com.example.busy", kind="temporary")
+    deny.error["retry_after_ms"] = retry_after_ms
+    return deny
+
+
+def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, connect, key):
+    asked = []
+
+    def answer(*args):
+        asked.append(time.monotonic())
+        if len(asked) == 1:
+            raise temporary(700)
+        return principal(key)
+
+    authenticator(answer)
+    routerd = start_routerd()
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    assert 0.7 <= asked[1] - asked[0] < 1.5 * SLOW
+    # others do not wait for one that rests
+    asked.clear()
+    resting = connect(routerd)
+    resting.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    wait_for(lambda: asked, "the question")
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    resting.expect(4)
+    assert asked[2] - asked[0] >= 0.7
+
+
+def test_it_is_asked_twice_at_most(authenticator, start_routerd, connect, key):
+    """And once, if the second time would be too late."""
+    after = {}
+
+    def answer(*args):
+        raise temporary(after["ms"])
+
+    fake = authenticator(answer)
+    routerd = start_routerd()
+    for after["ms"], questions in ((1, 2), (None, 4), (60000, 5), (2**63 - 1, 6)):
+        began = time.monotonic()
+        assert dropped(connect(routerd), key)
+        assert time.monotonic() - began < 2 * SLOW
+        assert len(fake.wait_requests(1)) == questions
+
+
+def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, key, transport):
+    config = router_config(anonymous=None)
+    config["limits"] = {"hold_timeout": min(3000 * SLOW, 9000)}
+    routerd = start_routerd(config)
+
+    def bytes_held():
+        routerd.counters()
+        return int(re.findall(r"counters authenticator .* bytes=(\d+)", routerd.log())[-1])
+
+    late = connect(routerd)
+    with pytest.raises(Refused) as refused:
+        for _ in range(1000):
+            connect(routerd).hello(None, authmethods=["cryptosign"],
+                                   authextra={"pubkey": key.public, "x": "x" * 16000})
+    assert refused.value.status == (503 if transport == "websocket" else 4)
+    assert 8 << 20 <= bytes_held() < (8 << 20) + (64 << 10)
+    late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    assert late.wait_closed() == (late.close_code(1013), [])
+    # all of it is given back
+    wait_for(lambda: bytes_held() == 0, "their time to be over")
+    fake = Authenticator(folder, lambda *args: principal(key))
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    fake.stop()

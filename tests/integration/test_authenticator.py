@@ -478,7 +478,7 @@ def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, con
     authenticator(answer)
     routerd = start_routerd()
     assert outcome(connect(routerd), key)[0] == "welcome"
-    assert 0.7 <= asked[1] - asked[0] < 1.5 * SLOW
+    assert 0.69 < asked[1] - asked[0] < 1.5 * SLOW  # its clock counts whole milliseconds
     # others do not wait for one that rests
     asked.clear()
     resting = connect(routerd)
@@ -486,7 +486,7 @@ def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, con
     wait_for(lambda: asked, "the question")
     assert outcome(connect(routerd), key)[0] == "welcome"
     resting.expect(4)
-    assert asked[2] - asked[0] >= 0.7
+    assert asked[2] - asked[0] > 0.69
 
 
 def test_it_is_asked_twice_at_most(authenticator, start_routerd, connect, key):

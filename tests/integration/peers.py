@@ -34,7 +34,7 @@ BATCHED = ["json.batched", "msgpack.batched", "cbor.batched"]
 PLAIN = ["json", "msgpack", "cbor"]
 
 
-# Debian's asyncio never gets beyond the handshake, wampy knows WebSocket alone
+# Debian's asyncio drops its own session at WELCOME, wampy knows WebSocket alone
 RAWSOCKET = {"ab-twisted": PLAIN, "ab-new-asyncio": PLAIN, "ab-new-twisted": PLAIN, "autobahn-js": ["json"]}
 
 

@@ -50,7 +50,6 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
 		.methods = buf_slice(&methods),
 		.ready = true,
-		.timeout_ms = AUTH_AUTHENTICATE_MS,
 	};
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_hello_result_write(&b, &res);

@@ -143,7 +143,6 @@ static const struct field hello_result_fields[] = {
 	{"features", FIELD_FLAGS, HELLO_RESULT(features), .names = feature_names},
 	{"methods", FIELD_RAW_ARRAY, HELLO_RESULT(methods)},
 	{"ready", FIELD_BOOL, HELLO_RESULT(ready)},
-	{"timeout_ms", FIELD_UINT, HELLO_RESULT(timeout_ms)},
 };
 static const struct field_table hello_result_table = FIELD_TABLE(hello_result_fields);
 
@@ -154,7 +153,6 @@ int auth_hello_result_read(struct slice result, struct auth_hello_result *out)
 		.max_message = AUTH_MAX_MESSAGE,
 		.max_inflight = AUTH_MAX_INFLIGHT,
 		.ready = true,
-		.timeout_ms = AUTH_AUTHENTICATE_MS,
 	};
 	int e = fields_read_item(result, &hello_result_table, &h);
 

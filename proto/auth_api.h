@@ -31,7 +31,6 @@ enum {
 	AUTH_MAX_KEYS = FIELD_MAX_KEYS,
 	AUTH_KEY_HEX = 64,
 	AUTH_HELLO_MS = 2000,
-	AUTH_AUTHENTICATE_MS = 2000,
 	AUTH_REVOKE_MS = 2000,
 	AUTH_PING_MS = 5000,
 	AUTH_PING_MISSES = 2, /* without an answer: the link is dead */
@@ -102,7 +101,6 @@ struct auth_hello_result {
 	unsigned features;
 	struct slice methods; /* encoded array of strings */
 	bool ready;           /* default: true */
-	uint64_t timeout_ms;  /* default: AUTH_AUTHENTICATE_MS */
 };
 int auth_hello_result_read(struct slice result, struct auth_hello_result *out) MUSTCHECK;
 void auth_hello_result_write(struct buf *out, const struct auth_hello_result *h);

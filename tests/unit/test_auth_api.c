@@ -310,7 +310,6 @@ static void test_hello(void **state)
 	assert_int_equal(res.epoch, AUTH_NO_EPOCH);
 	assert_int_equal(res.max_message, AUTH_MAX_MESSAGE);
 	assert_int_equal(res.max_inflight, AUTH_MAX_INFLIGHT);
-	assert_int_equal(res.timeout_ms, AUTH_AUTHENTICATE_MS);
 	assert_int_equal(res.features, 0);
 	assert_true(res.ready);
 }

@@ -19,6 +19,7 @@ enum option_kind {
 	OPTION_METHODS, /* HELLO's authmethods */
 	OPTION_EXTRA,   /* HELLO's authextra */
 	OPTION_HINT,    /* slice; any other type is as if absent */
+	OPTION_GIVEN,   /* bool: of any type but undefined and null */
 };
 
 struct option {
@@ -61,6 +62,13 @@ static const struct option closing_details[] = {
 static const struct option publish_options[] = {
 	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
 	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
+	{NAME("eligible"), OPTION_GIVEN, offsetof(struct msg, audience)},
+	{NAME("eligible_authid"), OPTION_GIVEN, offsetof(struct msg, audience)},
+	{NAME("eligible_authrole"), OPTION_GIVEN, offsetof(struct msg, audience)},
+	{NAME("exclude"), OPTION_GIVEN, offsetof(struct msg, audience)},
+	{NAME("exclude_authid"), OPTION_GIVEN, offsetof(struct msg, audience)},
+	{NAME("exclude_authrole"), OPTION_GIVEN, offsetof(struct msg, audience)},
+	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
 };
 static const struct option subscribe_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
@@ -69,8 +77,9 @@ static const struct option register_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
 	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
 };
-static const struct option yield_options[] = {
+static const struct option call_options[] = {
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
+	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
 };
 
 enum element {
@@ -109,14 +118,14 @@ static const struct shape shapes[] = {
 	/* options here and in UNREGISTER are Autobahn's */
 	[WAMP_UNSUBSCRIBE] = {{NULL, 0},
 			      {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS}},
-	[WAMP_CALL] = {{NULL, 0},
+	[WAMP_CALL] = {OPTIONS(call_options),
 		       {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD}},
 	[WAMP_CANCEL] = {{NULL, 0}, {ELEMENT_REQUEST, ELEMENT_OPTIONS}},
 	[WAMP_REGISTER] = {OPTIONS(register_options),
 			   {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI}},
 	[WAMP_UNREGISTER] = {{NULL, 0},
 			     {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS}},
-	[WAMP_YIELD] = {OPTIONS(yield_options),
+	[WAMP_YIELD] = {OPTIONS(call_options),
 			{ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_PAYLOAD}},
 };
 
@@ -240,6 +249,23 @@ static int read_extra(struct decoder *d)
 	return read_dict(d, &again, &keys, hello);
 }
 
+/* Is it there? What it says does not matter here. */
+static int read_given(struct decoder *d, struct token_reader *r, bool *out)
+{
+	struct slice item;
+	struct token_reader again;
+	struct token t;
+	int err = token_skip(r, &item);
+
+	if (err != 0)
+		return err;
+	token_reader_init(&again, d->serializer, item);
+	err = token_next(&again, &t);
+	if (err == 0 && !is_absent(&t))
+		*out = true;
+	return err;
+}
+
 /* A string if it is one. */
 static int read_hint(struct decoder *d, struct token_reader *r, struct slice *out)
 {
@@ -280,6 +306,8 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 		return read_text(d, r, true, at);
 	case OPTION_HINT:
 		return read_hint(d, r, at);
+	case OPTION_GIVEN:
+		return read_given(d, r, at);
 	case OPTION_DICT:
 		return read_roles(d);
 	case OPTION_METHODS:
@@ -450,6 +478,8 @@ static void reset(struct msg *m)
 	m->acknowledge = false;
 	m->exclude_me = true;
 	m->progress = false;
+	m->passthru = false;
+	m->audience = false;
 	m->payload.bytes = empty;
 	m->payload.items = 0;
 }

@@ -49,7 +49,9 @@ struct msg {
 	struct slice invoke; /* REGISTER: Options.invoke; len 0 if absent */
 	bool acknowledge;    /* PUBLISH */
 	bool exclude_me;     /* PUBLISH; true unless it says false */
-	bool progress;       /* YIELD */
+	bool progress;       /* CALL, YIELD */
+	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is given */
+	bool audience;       /* PUBLISH: an eligible... or exclude... list is given */
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	struct msg_hello *hello;    /* where msg_read puts a HELLO; set by the caller */
 };

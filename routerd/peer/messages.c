@@ -19,11 +19,12 @@ static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_SUBSCRIBE] = "subscribe to",
 };
 
-/* The router's own names: nobody registers or publishes there (section "URIs"). */
+/* The router's own names, which begin with "wamp" as a component: nobody registers or
+ * publishes there (section "URIs"). */
 static bool reserved(enum action action, struct slice uri)
 {
-	return (action == ACTION_REGISTER || action == ACTION_PUBLISH) && uri.len >= 5 &&
-	       memcmp(uri.p, "wamp.", 5) == 0;
+	return (action == ACTION_REGISTER || action == ACTION_PUBLISH) && uri.len >= 4 &&
+	       memcmp(uri.p, "wamp", 4) == 0 && (uri.len == 4 || uri.p[4] == '.');
 }
 
 /* Nobody waits for an answer to a PUBLISH that did not ask for one. */
@@ -45,7 +46,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	}
 	if (reserved(action, m->uri)) {
 		refuse(p, m, WAMP_ERROR_INVALID_URI,
-		       "URIs that begin with \"wamp.\" are the router's own");
+		       "URIs that begin with \"wamp\" are the router's own");
 		return false;
 	}
 	if (rights_allow(p->rights, action, m->uri))
@@ -58,13 +59,31 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 }
 
 /* Only what WELCOME announces; a wish that is ignored would look granted. */
-static bool option_known(struct peer *p, const struct msg *m, struct slice value,
-			 const char *only, const char *text)
+static bool option_served(struct peer *p, const struct msg *m, bool served,
+			  const char *text)
 {
-	if (value.len == 0 || slice_eq_str(value, only))
+	if (!served)
+		refuse(p, m, WAMP_ERROR_OPTION_NOT_ALLOWED, text);
+	return served;
+}
+
+/* Absent, or the one value that has no other effect. */
+static bool is_default(struct slice option, const char *value)
+{
+	return option.len == 0 || slice_eq_str(option, value);
+}
+
+/* These two change what a message is, so the specification wants them to be violations
+ * where they were not announced. */
+static bool announced(struct peer *p, const struct msg *m)
+{
+	char text[64];
+
+	if (!m->passthru && !(m->type == WAMP_CALL && m->progress))
 		return true;
-	peer_error(p, m->type, m->request, WAMP_ERROR_OPTION_NOT_ALLOWED,
-		   slice_str(text));
+	snprintf(text, sizeof(text), "%s with a feature that was not announced",
+		 wamp_type_name(m->type));
+	peer_violation(p, text);
 	return false;
 }
 
@@ -85,8 +104,10 @@ static void post_with_payload(struct peer *p, const struct msg *m, struct post *
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
-	if (permitted(p, m, ACTION_SUBSCRIBE) &&
-	    option_known(p, m, m->match, "exact", "only exact subscriptions are served"))
+	/* before the URI, since a pattern need not be one */
+	if (option_served(p, m, is_default(m->match, "exact"),
+			  "only exact subscriptions are served") &&
+	    permitted(p, m, ACTION_SUBSCRIBE))
 		post_with_payload(p, m, &(struct post){.type = POST_SUBSCRIBE});
 }
 
@@ -101,7 +122,10 @@ static void on_unsubscribe(struct peer *p, struct msg *m)
 
 static void on_publish(struct peer *p, struct msg *m)
 {
-	if (permitted(p, m, ACTION_PUBLISH))
+	if (announced(p, m) &&
+	    option_served(p, m, !m->audience,
+			  "an event cannot be kept from some of its subscribers") &&
+	    permitted(p, m, ACTION_PUBLISH))
 		post_with_payload(p, m,
 				  &(struct post){
 					  .type = POST_PUBLISH,
@@ -112,11 +136,11 @@ static void on_publish(struct peer *p, struct msg *m)
 
 static void on_register(struct peer *p, struct msg *m)
 {
-	if (permitted(p, m, ACTION_REGISTER) &&
-	    option_known(p, m, m->match, "exact",
-			 "only exact registrations are served") &&
-	    option_known(p, m, m->invoke, "single",
-			 "only one callee may register a procedure"))
+	if (option_served(p, m, is_default(m->match, "exact"),
+			  "only exact registrations are served") &&
+	    option_served(p, m, is_default(m->invoke, "single"),
+			  "only one callee may register a procedure") &&
+	    permitted(p, m, ACTION_REGISTER))
 		post_with_payload(p, m, &(struct post){.type = POST_REGISTER});
 }
 
@@ -131,14 +155,14 @@ static void on_unregister(struct peer *p, struct msg *m)
 
 static void on_call(struct peer *p, struct msg *m)
 {
-	if (permitted(p, m, ACTION_CALL))
+	if (announced(p, m) && permitted(p, m, ACTION_CALL))
 		post_with_payload(p, m, &(struct post){.type = POST_CALL});
 }
 
 /* Nobody was asked for progressive results, so none may be taken for the final one. */
 static void on_yield(struct peer *p, struct msg *m)
 {
-	if (!m->progress)
+	if (announced(p, m) && !m->progress)
 		post_with_payload(p, m, &(struct post){.type = POST_YIELD});
 }
 

@@ -100,7 +100,7 @@ static const struct sample samples[] = {
 	 "102a17881a1799180a5636f6d2e749080",
 	 "861001a46b61636b6e6f776c65646765f46a6578636c7564655f6d65f568656c696769626c65820"
 	 "1026178a1617981a065636f6d2e7480a0",
-	 "PUBLISH 1 uri='com.t' [] {}"},
+	 "PUBLISH 1 uri='com.t' audience [] {}"},
 	{"[32,713845233,{},\"com.myapp.mytopic1\"]",
 	 "9420ce2a8c69f180b2636f6d2e6d796170702e6d79746f70696331",
 	 "8418201a2a8c69f1a072636f6d2e6d796170702e6d79746f70696331",
@@ -159,6 +159,16 @@ static const struct sample samples[] = {
 	{"[70,6131533,{\"progress\":false},[\"Hi\"]]",
 	 "9446ce005d8f4d81a870726f6772657373c291a24869",
 	 "8418461a005d8f4da16870726f6772657373f481624869", "YIELD 6131533 ['Hi']"},
+	{"[16,1,{\"exclude_authid\":null,\"ppt_scheme\":{\"x\":[1]}},\"t\"]",
+	 "94100182ae6578636c7564655f617574686964c0aa7070745f736368656d6581a1789101a174",
+	 "841001a26e6578636c7564655f617574686964f66a7070745f736368656d65a1617881016174",
+	 "PUBLISH 1 uri='t' passthru"},
+	{"[48,1,{\"progress\":true,\"ppt_scheme\":\"wamp\"},\"p\"]",
+	 "94300182a870726f6772657373c3aa7070745f736368656d65a477616d70a170",
+	 "84183001a26870726f6772657373f56a7070745f736368656d656477616d706170",
+	 "CALL 1 uri='p' progress passthru"},
+	{"[70,1,{\"ppt_scheme\":null}]", "93460181aa7070745f736368656d65c0",
+	 "83184601a16a7070745f736368656d65f6", "YIELD 1"},
 };
 
 static void show_text(const char *name, struct slice s, struct buf *out)
@@ -220,6 +230,10 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 		buf_put_str(out, " include_me");
 	if (m->progress)
 		buf_put_str(out, " progress");
+	if (m->passthru)
+		buf_put_str(out, " passthru");
+	if (m->audience)
+		buf_put_str(out, " audience");
 	if (m->type == WAMP_HELLO)
 		show_hello(s, m->hello, out);
 	show_items(s, m->payload.bytes, m->payload.items, out);

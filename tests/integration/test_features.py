@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What WELCOME does not announce: refused where ignoring it would do something else than was asked
+for, and otherwise without effect (specification: "Messages", "Options and Details")."""
+
+import pytest
+import rawclient
+from rawclient import (ABORT, CALL, CANCEL, ERROR, EVENT, INVOCATION, PUBLISH, PUBLISHED, REGISTER,
+                       SUBSCRIBE, YIELD, WampError)
+
+pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+
+
+def test_welcome_announces_publisher_exclusion_alone(routerd, join):
+    roles = join(routerd).details["roles"]
+    assert roles == {"broker": {"features": {"publisher_exclusion": True}}, "dealer": {"features": {}}}
+
+
+def test_patterns_are_refused_as_such(routerd, join):
+    """Not as an invalid URI: nobody would look for the reason in the right place."""
+    client = join(routerd)
+    for kind in (SUBSCRIBE, REGISTER):
+        for match, pattern in (("prefix", "com.example."), ("prefix", ""), ("prefix", "com.example"),
+                               ("wildcard", "com..t"), ("wildcard", "..")):
+            client.send([kind, 1, {"match": match}, pattern])
+            assert client.recv()[:5] == [ERROR, kind, 1, {}, "wamp.error.option_not_allowed"]
+
+
+AUDIENCES = ["eligible", "eligible_authid", "eligible_authrole", "exclude", "exclude_authid", "exclude_authrole"]
+
+
+def test_an_event_for_some_does_not_reach_all(routerd, join):
+    sender, receiver = join(routerd), join(routerd, "cbor")
+    subscription = receiver.subscribe("com.example.t")
+    for option in AUDIENCES:
+        for value in ([1], [], ["device"], 7):
+            with pytest.raises(WampError) as error:
+                sender.publish("com.example.t", ["secret"], acknowledge=True, **{option: value})
+            assert error.value.uri == "wamp.error.option_not_allowed", option
+            sender.publish("com.example.t", ["secret"], **{option: value})
+    sender.publish("com.example.t", ["for all"], acknowledge=True, **dict.fromkeys(AUDIENCES))
+    assert receiver.event(subscription) == (["for all"], {})
+    assert sender.silent() == [] and receiver.silent() == []
+
+
+VIOLATIONS = {
+    "CALL": [[CALL, 1, {"progress": True}, "com.example.p"],
+             [CALL, 1, {"ppt_scheme": "wamp"}, "com.example.p", [b"\x80"]]],
+    "PUBLISH": [[PUBLISH, 1, {"ppt_scheme": "x_mine", "ppt_serializer": "cbor"}, "com.example.t", [b"\x80"]]],
+    "YIELD": [[YIELD, 1, {"ppt_scheme": "mqtt"}, [b"\x80"]]],
+}
+
+
+def test_what_the_specification_calls_a_violation(routerd, join):
+    """Sections "Progressive Call Invocations" and "Payload Passthru Mode"."""
+    for name, messages in VIOLATIONS.items():
+        for message in messages:
+            client = join(routerd, "msgpack")
+            client.send(message)
+            abort = client.expect(ABORT)
+            assert abort[1:] == [{"message": f"{name} with a feature that was not announced"},
+                                 "wamp.error.protocol_violation"]
+            assert client.wait_closed()[1] == []
+
+
+def test_calls_with_options_that_have_no_effect(routerd, join):
+    """No timeout, no progress, no CANCEL and no disclosure: but one RESULT, and nothing else."""
+    caller, callee = join(routerd), join(routerd, "cbor")
+    callee.register("com.example.p", disclose_caller=True, concurrency=1)
+    request = caller.start_call("com.example.p", [1], progress=False, receive_progress=True, timeout=1,
+                                disclose_me=True, ppt_scheme=None)
+    invocation = callee.expect(INVOCATION)
+    assert invocation[3] == {}
+    for mode in ({}, {"mode": "skip"}, {"mode": "kill"}, {"mode": "killnowait"}, {"mode": "nonsense"}):
+        caller.send([CANCEL, request, mode])
+    caller.send([CANCEL, 4711, {}])
+    callee.send([YIELD, invocation[1], {"progress": True}, ["half"]], [YIELD, invocation[1], {}, ["all"]])
+    assert caller.result(request) == (["all"], {})
+    assert caller.silent() == [] and callee.silent() == []
+
+
+def test_publications_with_options_that_have_no_effect(routerd, join):
+    sender, receiver = join(routerd), join(routerd, "cbor")
+    subscription = receiver.subscribe("com.example.t", get_retained=True)
+    sender.publish("com.example.t", [1], acknowledge=True, disclose_me=True, retain=True)
+    message = receiver.expect(EVENT, subscription)
+    assert message[3] == {} and message[4] == [1]
+    late = join(routerd)
+    late.subscribe("com.example.t", get_retained=True)
+    assert late.silent() == []
+
+
+def test_the_meta_api_is_not_there(routerd, join):
+    client = join(routerd)
+    subscription = client.subscribe("wamp.session.on_join")
+    other = join(routerd)
+    for name in ("session.count", "session.list", "registration.list", "subscription.lookup"):
+        with pytest.raises(WampError) as error:
+            other.call(f"wamp.{name}")
+        assert error.value.uri == "wamp.error.no_such_procedure"
+    other.close_socket()
+    client.unsubscribe(subscription)
+    assert client.silent() == []
+
+
+def test_the_first_component_wamp_is_the_routers(routerd, join):
+    client = join(routerd)
+    for name, taken in {"wamp": True, "wamp.x": True, "wamp.error.x": True, "wampx": False, "wampx.y": False,
+                        "com.wamp.x": False, "WAMP.x": False}.items():
+        for message, answer in (([REGISTER, 1, {}, name], rawclient.REGISTERED),
+                                ([PUBLISH, 2, {"acknowledge": True}, name], PUBLISHED)):
+            client.send(message)
+            reply = client.recv()
+            if taken:
+                assert reply[0] == ERROR and reply[4] == "wamp.error.invalid_uri", name
+            else:
+                assert reply[0] == answer, name

@@ -4,11 +4,15 @@
 
 #include <stdlib.h>
 
+size_t identity_size(const struct identity *i)
+{
+	return sizeof(*i) + i->realm_name.len + i->authid.len + i->authrole.len +
+	       i->authprovider.len + i->pubkey.len;
+}
+
 struct identity *identity_new(const struct identity *from)
 {
-	size_t texts = from->realm_name.len + from->authid.len + from->authrole.len +
-		       from->authprovider.len + from->pubkey.len;
-	struct identity *i = malloc(sizeof(*i) + texts);
+	struct identity *i = malloc(identity_size(from));
 
 	if (i == NULL)
 		return NULL;

@@ -37,6 +37,8 @@ struct identity {
 /* A copy of *from and its texts, with one reference; NULL: no memory. */
 struct identity *identity_new(const struct identity *from);
 struct identity *identity_ref(struct identity *i);
+/* Bytes of memory, its texts included. */
+size_t identity_size(const struct identity *i);
 /* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
 void identity_unref(struct identity **i);
 

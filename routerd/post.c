@@ -70,9 +70,22 @@ size_t post_size(const struct post *p)
 {
 	size_t size = sizeof(*p) + payload_size(p->payload);
 
-	if (p->type == POST_LOGIN)
-		size += p->question->len;
-	else if (p->type == POST_LOGIN_ANSWER)
-		size += p->answer->len;
-	return size;
+	/* what others share counts in full: this may be the last reference */
+	switch (p->type) {
+	case POST_JOIN:
+		return size + identity_size(p->identity);
+	case POST_JOIN_REFUSED:
+	case POST_KILLED:
+	case POST_REVOKE:
+		return size +
+		       (p->revocation == NULL ? 0 : revocation_size(p->revocation));
+	case POST_LOGIN:
+		return size + p->question->len;
+	case POST_LOGIN_ANSWER:
+		return size + p->answer->len;
+	case POST_LOGIN_REPORT:
+		return size + p->report->len;
+	default:
+		return size;
+	}
 }

@@ -10,11 +10,15 @@ struct remembered_revocation {
 	uint64_t until_ms;
 };
 
+size_t revocation_size(const struct revocation *r)
+{
+	return sizeof(*r) + r->authid.len + r->pubkey.len + r->role.len + r->realm.len +
+	       r->uri.len + r->message.len;
+}
+
 struct revocation *revocation_new(const struct revocation *from)
 {
-	size_t texts = from->authid.len + from->pubkey.len + from->role.len +
-		       from->realm.len + from->uri.len + from->message.len;
-	struct revocation *r = malloc(sizeof(*r) + texts);
+	struct revocation *r = malloc(revocation_size(from));
 
 	if (r == NULL)
 		return NULL;

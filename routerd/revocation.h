@@ -32,6 +32,8 @@ struct revocation {
 /* A copy of *from and its texts, with one reference; NULL: no memory. */
 struct revocation *revocation_new(const struct revocation *from);
 struct revocation *revocation_ref(struct revocation *r);
+/* Bytes of memory, its texts included. */
+size_t revocation_size(const struct revocation *r);
 /* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
 void revocation_unref(struct revocation **r);
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* routerd/post: a mailbox is bounded only if a post counts for all that it holds. */
+#include "routerd/post.h"
+
+#include "routerd/login.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { LONG = 20000 };
+
+static const uint8_t letters[LONG];
+
+static void expect_counted(struct post p)
+{
+	assert_in_range(post_size(&p), sizeof(p) + LONG, sizeof(p) + LONG + 500);
+	post_drop(&p);
+}
+
+static void test_what_is_held_is_counted(void **state)
+{
+	static const struct lookup_stamp stamp;
+	const struct slice s = slice_of(letters, LONG);
+	const struct identity who = {.authid = s};
+	const struct revocation all = {.message = s};
+
+	(void)state;
+	expect_counted((struct post){
+		.type = POST_LOGIN,
+		.question = login_question_new(0, 0, s),
+	});
+	expect_counted((struct post){
+		.type = POST_LOGIN_ANSWER,
+		.answer = login_answer_new(LOGIN_RESULT, &stamp, s),
+	});
+	expect_counted((struct post){
+		.type = POST_LOGIN_REPORT,
+		.report = login_report_new(0, "session.opened", s),
+	});
+	expect_counted((struct post){
+		.type = POST_JOIN,
+		.identity = identity_new(&who),
+	});
+	expect_counted((struct post){
+		.type = POST_REVOKE,
+		.revocation = revocation_new(&all),
+	});
+	expect_counted((struct post){
+		.type = POST_KILLED,
+		.revocation = revocation_new(&all),
+	});
+	expect_counted((struct post){
+		.type = POST_JOIN_REFUSED,
+		.revocation = revocation_new(&all),
+	});
+}
+
+static void test_refused_by_what_was_forgotten(void **state)
+{
+	(void)state;
+	struct post p = {.type = POST_JOIN_REFUSED};
+	assert_int_equal(post_size(&p), sizeof(p));
+	post_drop(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_is_held_is_counted),
+		cmocka_unit_test(test_refused_by_what_was_forgotten),
+	};
+	return cmocka_run_group_tests_name("post", tests, NULL, NULL);
+}

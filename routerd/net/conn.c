@@ -70,11 +70,6 @@ void *conn_user(struct conn *c)
 	return c->user;
 }
 
-struct net *conn_net(const struct conn *c)
-{
-	return c->net;
-}
-
 const struct conn_conf *conn_conf(const struct conn *c)
 {
 	return c->conf;
@@ -88,11 +83,6 @@ enum conn_state conn_state(const struct conn *c)
 enum conn_end conn_end(const struct conn *c)
 {
 	return c->end;
-}
-
-uint64_t conn_number(const struct conn *c)
-{
-	return c->number;
 }
 
 size_t conn_send_max(const struct conn *c)
@@ -124,9 +114,9 @@ static void leave_open(struct conn *c)
 {
 	struct net *n = c->net;
 
-	if ((c->pause & PAUSE_NET) != 0)
+	if (c->paused)
 		TAILQ_REMOVE(&n->paused_conns, c, side_link);
-	c->pause = 0;
+	c->paused = false;
 	if (c->owes_closed)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
 }
@@ -215,7 +205,7 @@ void conn_arm(struct conn *c)
 {
 	short want = 0;
 
-	if (c->pause == 0)
+	if (!c->paused)
 		want |= EV_READ;
 	if (c->out_list == OUT_BLOCKED)
 		want |= EV_WRITE;
@@ -295,7 +285,7 @@ static void await_silence(struct conn *c)
 static void start_pings(struct conn *c)
 {
 	wheel_cancel(&c->net->wheel, &c->deadline);
-	if (c->protocol->ping_interval_ms(c->conf) == 0 || c->pause != 0)
+	if (c->protocol->ping_interval_ms(c->conf) == 0)
 		return;
 	c->ping_sent = false;
 	c->life_ms = loop_now_ms(c->net->loop);
@@ -375,22 +365,24 @@ void conn_count_incomplete(struct conn *c)
 		TAILQ_REMOVE(&n->incomplete, c, incomplete_link);
 }
 
-/* A reason to pause was added. Pings stand still; a handshake does not. */
-static void stop_reading(struct conn *c)
+/* Pings stand still. */
+static void pause_reading(struct conn *c)
 {
-	if (c->established) {
-		wheel_cancel(&c->net->wheel, &c->deadline);
-		c->ping_sent = false;
-	}
+	c->paused = true;
+	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
+	wheel_cancel(&c->net->wheel, &c->deadline);
+	c->ping_sent = false;
 	net_count(c->net, NET_PAUSES, 1);
 	conn_arm(c);
 }
 
-static void pause_for_net(struct conn *c)
+void conn_resume(struct conn *c)
 {
-	c->pause |= PAUSE_NET;
-	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
-	stop_reading(c);
+	c->paused = false;
+	TAILQ_REMOVE(&c->net->paused_conns, c, side_link);
+	if (c->established)
+		start_pings(c);
+	conn_arm(c);
 }
 
 static void read_some(struct conn *c)
@@ -401,7 +393,7 @@ static void read_some(struct conn *c)
 	int err;
 
 	if (n->paused && c->established && c->state == CONN_OPEN) {
-		pause_for_net(c);
+		pause_reading(c);
 		return;
 	}
 	err = sock_read(c->fd, n->scratch, NET_SCRATCH, &got);
@@ -483,8 +475,8 @@ void conn_restart_handshake(struct conn *c)
 	c->established = false;
 	c->ping_sent = false;
 	net_set_deadline(c->net, c, c->conf->handshake_ms);
-	if ((c->pause & PAUSE_NET) != 0)
-		conn_resume_net(c);
+	if (c->paused)
+		conn_resume(c);
 }
 
 void conn_close(struct conn *c, uint16_t code, const char *reason)
@@ -497,32 +489,4 @@ void conn_close(struct conn *c, uint16_t code, const char *reason)
 void conn_drop(struct conn *c)
 {
 	conn_kill(c, CONN_END_DROPPED);
-}
-
-void conn_pause(struct conn *c)
-{
-	if (c->state != CONN_OPEN || (c->pause & PAUSE_OWN) != 0)
-		return;
-	c->pause |= PAUSE_OWN;
-	stop_reading(c);
-}
-
-static void unpause(struct conn *c, uint8_t which)
-{
-	c->pause &= (uint8_t)~which;
-	if (c->pause == 0 && c->established)
-		start_pings(c);
-	conn_arm(c);
-}
-
-void conn_resume(struct conn *c)
-{
-	if (c->state == CONN_OPEN && (c->pause & PAUSE_OWN) != 0)
-		unpause(c, PAUSE_OWN);
-}
-
-void conn_resume_net(struct conn *c)
-{
-	TAILQ_REMOVE(&c->net->paused_conns, c, side_link);
-	unpause(c, PAUSE_NET);
 }

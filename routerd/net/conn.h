@@ -124,18 +124,13 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 
 /* The handler's own bytes, aligned for anything. */
 void *conn_user(struct conn *c);
-struct net *conn_net(const struct conn *c);
 const struct conn_conf *conn_conf(const struct conn *c);
 enum conn_state conn_state(const struct conn *c);
 enum conn_end conn_end(const struct conn *c);
-/* 1, 2, 3, ... in each net; for log lines. */
-uint64_t conn_number(const struct conn *c);
 /* "tcp4:127.0.0.1:38588", "unix"; "unknown" once a TCP peer has reset the connection. */
 struct sock_name conn_peer_name(const struct conn *c);
 /* The longest message, without its frame, that the peer takes; SIZE_MAX: any. */
 size_t conn_send_max(const struct conn *c);
-/* Bytes of memory in the out-queue. */
-size_t conn_queued(const struct conn *c);
 
 /* Prefix of log lines about it: "w2 c1781". */
 struct conn_prefix {
@@ -177,13 +172,5 @@ void conn_close(struct conn *c, uint16_t code, const char *reason);
 
 /* Closes at once; what is queued is lost. */
 void conn_drop(struct conn *c);
-
-/*
- * Stops reading from the socket; the messages that were already read still arrive (at
- * most one receive buffer of them). Ping deadlines stand still, and start anew on
- * resume; the handshake's goes on.
- */
-void conn_pause(struct conn *c);
-void conn_resume(struct conn *c);
 
 #endif

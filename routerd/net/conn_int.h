@@ -16,12 +16,6 @@
 
 #include <stdalign.h>
 
-/* Who stopped the reading; any of them suffices. */
-enum {
-	PAUSE_OWN = 1, /* conn_pause */
-	PAUSE_NET = 2, /* net.paused */
-};
-
 /* In which list of its net, if any, a connection waits to write. */
 enum out_list {
 	OUT_NONE = 0,
@@ -74,13 +68,13 @@ struct conn {
 	short armed;          /* what ev waits for */
 	uint8_t state;        /* enum conn_state */
 	uint8_t end;          /* enum conn_end */
-	uint8_t pause;        /* PAUSE_* */
 	uint8_t out_list;     /* enum out_list */
 	uint8_t raw_send_log; /* RawSocket: log2 of the longest message that the peer
 				 takes; else 0 */
 	uint8_t raw_recv_log; /* and of the longest that we have announced */
 	bool owes_closed;     /* the handler accepted it, `closed` was not called yet */
 	bool established;     /* conn_established */
+	bool paused;          /* by net.paused; then it is established */
 	bool ping_sent;       /* and no sign of life since */
 	bool finishing; /* CLOSING: input is ignored; once all is written, shut down */
 	bool shut;      /* our direction is shut down */
@@ -123,7 +117,7 @@ void conn_log_error(struct conn *c, const char *why);
 void conn_count_incomplete(struct conn *c);
 
 /* Reads again what net.paused stopped. */
-void conn_resume_net(struct conn *c);
+void conn_resume(struct conn *c);
 
 /* Frees a dead one. */
 void conn_free(struct conn *c);

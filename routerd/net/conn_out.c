@@ -108,11 +108,6 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
 	net_count(c->net, NET_MESSAGES_OUT, n_messages);
 }
 
-size_t conn_queued(const struct conn *c)
-{
-	return c->out.memory;
-}
-
 /* Everything is written. */
 static void drained(struct conn *c)
 {

@@ -209,7 +209,6 @@ void listener_free(struct listener **lp)
 	if (l == NULL)
 		return;
 	listener_stop(l);
-	ASSERT(atomic_load_explicit(&l->live, memory_order_relaxed) == 0);
 	free(l->path);
 	free(l);
 }
@@ -221,19 +220,9 @@ _Atomic uint32_t *listener_live(struct listener *l)
 	return &l->live;
 }
 
-void listener_gone(struct listener *l)
-{
-	atomic_fetch_sub_explicit(&l->live, 1, memory_order_relaxed);
-}
-
 struct sock_name listener_address(const struct listener *l)
 {
 	return sock_local_name(l->fd);
-}
-
-uint16_t listener_port(const struct listener *l)
-{
-	return sock_local_port(l->fd);
 }
 
 struct listener_stats listener_stats(const struct listener *l)

@@ -31,8 +31,8 @@ struct listener_conf {
 };
 
 /*
- * A new connection. fd is the callee's, who also owes one listener_gone (conn_adopt pays
- * it through conn_conf.live).
+ * A new connection. fd is the callee's, who counts down in listener_live when it is
+ * closed, as connections do (conn_conf.live).
  */
 typedef void listener_accepted_cb(void *arg, struct listener *l, int fd);
 
@@ -48,18 +48,15 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 /* Stops accepting: closes the socket, removes the file of a Unix socket. */
 void listener_stop(struct listener *l);
 
-/* Stops and frees it. Its connections must all be gone, since they count down in it. */
+/* Stops and frees it. Its connections must be gone, since they count down in it; but
+ * descriptors that nobody has adopted may be left. */
 void listener_free(struct listener **l);
 
 /* For conn_conf.live. Any thread. */
 _Atomic uint32_t *listener_live(struct listener *l);
-/* A descriptor that was accepted is closed without conn_adopt. Any thread. */
-void listener_gone(struct listener *l);
 
 /* Where it listens: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */
 struct sock_name listener_address(const struct listener *l);
-/* The port; 0 if it is no TCP socket. */
-uint16_t listener_port(const struct listener *l);
 
 struct listener_stats {
 	uint64_t accepted;

@@ -216,7 +216,7 @@ void net_resume_all(struct net *n)
 	struct conn *c;
 
 	while ((c = TAILQ_FIRST(&n->paused_conns)) != NULL)
-		conn_resume_net(c);
+		conn_resume(c);
 }
 
 void net_close_all(struct net *n, uint16_t code, const char *reason)

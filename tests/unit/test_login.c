@@ -37,12 +37,6 @@ void *conn_user(struct conn *c)
 	return &c->peer;
 }
 
-struct net *conn_net(const struct conn *c)
-{
-	(void)c;
-	return &the_net;
-}
-
 const struct conn_conf *conn_conf(const struct conn *c)
 {
 	return &c->conf;

@@ -27,6 +27,29 @@ size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 	return 10;
 }
 
+/* Of the frame that begins with these two bytes, unmasked. */
+static size_t head_len(const uint8_t *frame)
+{
+	return frame[1] < 126 ? 2 : frame[1] == 126 ? 4 : FRAME_HEAD_MAX;
+}
+
+size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more)
+{
+	size_t old_head = head_len(frame), payload = len - old_head;
+	size_t skip = head_len(more.p), added = more.len - skip;
+	size_t new_head = payload + added < 126 ? 2 : 4;
+
+	if (payload + added > UINT16_MAX || new_head + payload + added > room)
+		return 0;
+	if (new_head != old_head)
+		memmove(frame + new_head, frame + old_head, payload);
+	frame_head(frame[0] == (WS_FIN | WS_OP_TEXT) ? FRAMING_WS_TEXT
+						     : FRAMING_WS_BINARY,
+		   payload + added, frame);
+	memcpy(frame + new_head + payload, more.p + skip, added);
+	return new_head + payload + added;
+}
+
 size_t ws_control_frame(enum ws_opcode opcode, struct slice payload,
 			uint8_t out[WS_CONTROL_FRAME_MAX])
 {

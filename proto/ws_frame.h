@@ -28,6 +28,13 @@ enum {
  */
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
 
+/*
+ * Appends the payload of `more`, a whole frame as frame_head begins it, to that of
+ * another one of len bytes, which has room bytes of memory. Returns its new length; 0:
+ * nothing was done, for lack of room or because it would pass 64 KiB.
+ */
+size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);
+
 /* Of the first and the second byte of a frame (RFC 6455, 5.2). */
 enum { WS_FIN = 0x80, WS_MASKED = 0x80 };
 

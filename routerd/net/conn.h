@@ -158,6 +158,12 @@ void conn_restart_handshake(struct conn *c);
 void conn_send(struct conn *c, struct slice framed);
 
 /*
+ * From now on messages of one turn may share a frame: each is one of a batched
+ * subprotocol on WebSocket.
+ */
+void conn_join_frames(struct conn *c);
+
+/*
  * The same without a copy, where that pays: for bytes that go to many. They may be
  * several messages, each with its frame. Takes one reference.
  */

@@ -51,14 +51,24 @@ static void pushed(struct conn *c, size_t bytes)
 	}
 }
 
-bool conn_push(struct conn *c, struct slice bytes)
+static bool after_push(struct conn *c, int err, size_t bytes)
 {
-	if (outq_push(&c->out, &c->net->out, bytes) != 0) {
+	if (err != 0) {
 		conn_kill(c, CONN_END_NOMEM);
 		return false;
 	}
-	pushed(c, bytes.len);
+	pushed(c, bytes);
 	return true;
+}
+
+bool conn_push(struct conn *c, struct slice bytes)
+{
+	return after_push(c, outq_push(&c->out, &c->net->out, bytes), bytes.len);
+}
+
+void conn_join_frames(struct conn *c)
+{
+	c->out.joins = true;
 }
 
 static void log_slow(struct conn *c)
@@ -88,7 +98,7 @@ void conn_send(struct conn *c, struct slice framed)
 {
 	if (c->state != CONN_OPEN || !conn_accepts(c, framed.len))
 		return;
-	if (conn_push(c, framed))
+	if (after_push(c, outq_push_frame(&c->out, &c->net->out, framed), framed.len))
 		net_count(c->net, NET_MESSAGES_OUT, 1);
 }
 
@@ -100,12 +110,8 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
 		shared_buf_unref(&framed);
 		return;
 	}
-	if (outq_push_shared(&c->out, &c->net->out, framed) != 0) {
-		conn_kill(c, CONN_END_NOMEM);
-		return;
-	}
-	pushed(c, len);
-	net_count(c->net, NET_MESSAGES_OUT, n_messages);
+	if (after_push(c, outq_push_shared(&c->out, &c->net->out, framed), len))
+		net_count(c->net, NET_MESSAGES_OUT, n_messages);
 }
 
 /* Everything is written. */

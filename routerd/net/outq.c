@@ -3,6 +3,7 @@
 #include "routerd/net/outq.h"
 
 #include "common/err.h"
+#include "proto/ws_frame.h"
 
 #include <stdlib.h>
 
@@ -180,6 +181,7 @@ static void remove_first(struct outq *q, struct outq_pool *p)
 
 void outq_fini(struct outq *q, struct outq_pool *p)
 {
+	q->open = 0;
 	while (q->first != NULL)
 		remove_first(q, p);
 }
@@ -196,6 +198,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 {
 	struct outq_chunk *c = q->last;
 
+	q->open = 0;
 	if (bytes.len == 0)
 		return 0;
 	/* a shared chunk has no room */
@@ -214,13 +217,42 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 	return 0;
 }
 
+/* Joins it to the frame at the end of the queue, if there is one with room. */
+static bool join_frame(struct outq *q, struct slice framed)
+{
+	struct outq_chunk *c = q->last;
+	size_t len;
+
+	if (q->open == 0)
+		return false;
+	len = ws_frame_join(c->data + c->end - q->open, q->open,
+			    q->open + c->cap - c->end, framed);
+	if (len == 0)
+		return false;
+	c->end += len - q->open;
+	q->open = (uint32_t)len;
+	return true;
+}
+
+int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed)
+{
+	int err;
+
+	if (join_frame(q, framed))
+		return 0;
+	err = outq_push(q, p, framed);
+	if (err == 0 && q->joins && framed.len <= OUTQ_JOIN_MAX)
+		q->open = (uint32_t)framed.len;
+	return err;
+}
+
 int outq_push_shared(struct outq *q, struct outq_pool *p, struct shared_buf *bytes)
 {
 	struct outq_chunk *c;
 	struct outq_shared *s;
 
 	if (bytes->len < OUTQ_SHARE_MIN) {
-		int err = outq_push(q, p, slice_of(bytes->data, bytes->len));
+		int err = outq_push_frame(q, p, slice_of(bytes->data, bytes->len));
 
 		shared_buf_unref(&bytes);
 		return err;
@@ -233,6 +265,7 @@ int outq_push_shared(struct outq *q, struct outq_pool *p, struct shared_buf *byt
 		shared_drop(p, s);
 		return E_NOMEM;
 	}
+	q->open = 0;
 	c->shared = s;
 	c->end = s->bytes->len;
 	append(q, p, c);
@@ -257,6 +290,7 @@ int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_ou
 
 void outq_consume(struct outq *q, struct outq_pool *p, size_t n)
 {
+	q->open = 0; /* its head may be on its way */
 	while (n > 0) {
 		struct outq_chunk *c = q->first;
 		size_t len;

@@ -16,6 +16,7 @@ enum {
 	OUTQ_IOV_MAX = 128,   /* an iovec of this length pays; a longer one does not */
 	OUTQ_SHARE_MIN = 512, /* below it a copy is cheaper than a reference */
 	OUTQ_RECENT = 8,      /* as many as one fan-out uses in turn */
+	OUTQ_JOIN_MAX = 4096, /* bytes of a frame that others are joined to */
 };
 
 struct outq_chunk;
@@ -38,6 +39,8 @@ struct outq_pool {
 struct outq {
 	struct outq_chunk *first, *last;
 	size_t memory; /* bytes that it keeps allocated, shared ones in full */
+	uint32_t open; /* length of the frame at its end that others may join; 0: none */
+	bool joins;    /* frames are WebSocket's, and their messages batched */
 };
 
 void outq_pool_init(struct outq_pool *p);
@@ -52,7 +55,14 @@ void outq_fini(struct outq *q, struct outq_pool *p);
 /* Copies bytes to the end. E_NOMEM: nothing was queued. */
 int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes) MUSTCHECK;
 
-/* Puts a reference at the end, which is taken even when it fails. E_NOMEM. */
+/*
+ * The same for a whole frame. Where the queue `joins`, short ones that nothing of was
+ * written become one: a frame costs Autobahn|Python more than the message in it.
+ */
+int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed) MUSTCHECK;
+
+/* Puts a reference to one or more frames at the end, which is taken even when it fails.
+ * E_NOMEM. */
 int outq_push_shared(struct outq *q, struct outq_pool *p,
 		     struct shared_buf *bytes) MUSTCHECK;
 

@@ -4,6 +4,8 @@
 
 #include "common/err.h"
 #include "proto/msg.h"
+#include "proto/ws_frame.h"
+#include "routerd/net/outq.h"
 #include "routerd/peer/peer.h"
 #include "routerd/peer/peers.h"
 
@@ -161,9 +163,25 @@ static int write_event(struct peer *p, const struct post *event)
 	return r;
 }
 
-/* Appends an EVENT, as p's kind gets it, to the joined ones. False: it cannot be said. */
+/* Into the last frame, which begins at `last`, if that is short. */
+static bool join_frame(struct buf *joined, size_t last, struct slice framed)
+{
+	size_t len;
+
+	if (joined->len == 0 || buf_reserve(joined, framed.len) == NULL)
+		return false;
+	len = ws_frame_join(joined->data + last, joined->len - last,
+			    min_size(joined->cap - last, OUTQ_JOIN_MAX), framed);
+	if (len == 0)
+		return false;
+	joined->len = last + len;
+	return true;
+}
+
+/* Appends an EVENT, as p's kind gets it, to the joined ones, of which the last frame
+ * begins at *last. False: it cannot be said. */
 static bool join_event(struct peers *ps, struct peer *p, const struct post *event,
-		       size_t *longest)
+		       size_t *last, size_t *longest)
 {
 	struct slice framed;
 	int r = write_event(p, event);
@@ -174,7 +192,10 @@ static bool join_event(struct peers *ps, struct peer *p, const struct post *even
 		peer_log_undeliverable(p, WAMP_EVENT, r);
 		return false;
 	}
-	buf_put_slice(&ps->joined, framed);
+	if (!p->batched || !join_frame(&ps->joined, *last, framed)) {
+		*last = ps->joined.len;
+		buf_put_slice(&ps->joined, framed);
+	}
 	if (peer_message_len(p) > *longest)
 		*longest = peer_message_len(p);
 	return true;
@@ -188,10 +209,12 @@ static const struct fan_out_bytes *bytes_for(struct peers *ps, struct fan_out *f
 
 	if (b->made)
 		return b;
+	size_t last = 0;
+
 	b->made = true;
 	buf_clear(&ps->joined);
 	for (unsigned i = 0; i < f->n_events; i++)
-		b->n_events += join_event(ps, p, &f->events[i], &b->longest);
+		b->n_events += join_event(ps, p, &f->events[i], &last, &b->longest);
 	if (b->n_events > 0 && ps->joined.err == 0)
 		b->framed = shared_buf_copy(buf_slice(&ps->joined));
 	if (b->framed == NULL)

@@ -337,6 +337,8 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 		*text_out = "out of memory";
 		return HTTP_UNAVAILABLE;
 	}
+	if (p->batched)
+		conn_join_frames(c);
 	*text_out = subprotocol;
 	return 0;
 }

@@ -17,7 +17,7 @@
 static void test_small(void **state)
 {
 	(void)state;
-	assert_true(sizeof(struct conn) <= 320);
+	assert_true(sizeof(struct conn) <= 336);
 }
 
 static void test_upgrade_and_messages(void **state)
@@ -301,6 +301,56 @@ static void test_dropped_by_a_message(void **state)
 	assert_int_equal(net_conns(&net), 0);
 }
 
+/* Messages of a batched subprotocol share a frame with those of the same turn. */
+static void test_messages_share_a_frame(void **state)
+{
+	struct conn *c = open_conn();
+	struct shared_buf *b = shared_buf_copy(slice_of("\x82\x01"
+							"3",
+							3));
+
+	(void)state;
+	assert_non_null(b);
+	conn_send(c, slice_of("\x82\x01"
+			      "0",
+			      3));
+	conn_send(c, slice_of("\x82\x01"
+			      "1",
+			      3));
+	turns();
+	expect_bytes("\x82\x01"
+		     "0\x82\x01"
+		     "1",
+		     6, false);
+	conn_join_frames(c);
+	conn_send(c, slice_of("\x82\x01"
+			      "1",
+			      3));
+	conn_send(c, slice_of("\x82\x01"
+			      "2",
+			      3));
+	conn_send_shared(c, b, 1);
+	turns();
+	expect_bytes("\x82\x03"
+		     "123",
+		     5, false);
+	conn_send(c, slice_of("\x82\x01"
+			      "4",
+			      3));
+	turns();
+	expect_bytes("\x82\x01"
+		     "4",
+		     3, false);
+	conn_send(c, slice_of("\x82\x01"
+			      "5",
+			      3));
+	conn_close(c, 1000, NULL);
+	turns();
+	expect_bytes("\x82\x01"
+		     "5\x88\x02\x03\xe8",
+		     7, false);
+}
+
 static void test_closed_by_a_message(void **state)
 {
 	(void)state;
@@ -511,6 +561,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 		T(test_small),
 		T(test_upgrade_and_messages),
+		T(test_messages_share_a_frame),
 		T(test_frames_right_behind_the_request),
 		T(test_request_byte_by_byte),
 		T(test_answers),

@@ -3,6 +3,7 @@
  */
 #include "common/buf.h"
 #include "common/err.h"
+#include "proto/ws_frame.h"
 #include "routerd/net/outq.h"
 
 #include <setjmp.h>
@@ -178,6 +179,118 @@ static void test_order_under_partial_writes(void **state)
 	outq_pool_fini(&pool);
 }
 
+/* --- frames that join --------------------------------------------------------------- */
+
+/* A frame of len bytes of this text's payload; the text goes on where the last ended. */
+static struct slice next_frame(struct buf *text, uint8_t *to, size_t len)
+{
+	size_t head = frame_head(FRAMING_WS_BINARY, len, to);
+
+	for (size_t i = 0; i < len; i++)
+		to[head + i] = (uint8_t)rand();
+	buf_put(text, to + head, len);
+	return slice_of(to, head + len);
+}
+
+/* Payloads of the frames that s consists of; returns how many these are. */
+static unsigned read_frames(struct slice s, struct buf *text)
+{
+	unsigned n = 0;
+
+	for (size_t at = 0; at < s.len; n++) {
+		const uint8_t *p = s.p + at;
+		size_t head = p[1] < 126 ? 2 : 4;
+		size_t len = head == 2 ? p[1] : get_be16(p + 2);
+
+		assert_true(head == 2 || len >= 126);
+		assert_true(p[0] == 0x82 || p[0] == 0x89);
+		assert_true(head + len <= s.len - at);
+		buf_put(text, p + head, len);
+		at += head + len;
+	}
+	return n;
+}
+
+/* Takes n bytes, or fewer if there are fewer. */
+static void take(struct outq *q, struct outq_pool *pool, size_t n, struct buf *out)
+{
+	while (n > 0 && !outq_empty(q)) {
+		struct iovec iov;
+		size_t bytes;
+
+		assert_int_equal(outq_peek(q, &iov, 1, &bytes), 1);
+		bytes = min_size(bytes, n);
+		buf_put(out, iov.iov_base, bytes);
+		outq_consume(q, pool, bytes);
+		n -= bytes;
+	}
+}
+
+/* Pings and shared messages stand between them, and some of it is written meanwhile. */
+static void test_frames_join(void **state)
+{
+	struct buf pushed, written, read;
+	struct outq_pool pool;
+	struct outq q;
+	uint8_t frame[16 * 1024];
+	unsigned n_pushed = 20000, n_frames;
+
+	(void)state;
+	srand(2);
+	buf_init(&pushed, 1 << 30);
+	buf_init(&written, 1 << 30);
+	buf_init(&read, 1 << 30);
+	outq_pool_init(&pool);
+	outq_init(&q);
+	q.joins = true;
+	for (unsigned i = 0; i < n_pushed; i++) {
+		size_t len = (size_t)(rand() % (i % 50 == 0 ? 10000 : 90));
+		struct slice f;
+
+		if (rand() % 40 == 0) {
+			assert_int_equal(outq_push(&q, &pool, slice_of("\x89\x00", 2)),
+					 0);
+			n_pushed++;
+		}
+		f = next_frame(&pushed, frame, len);
+		if (rand() % 3 == 0) {
+			struct shared_buf *b = shared_buf_copy(f);
+
+			assert_non_null(b);
+			assert_int_equal(outq_push_shared(&q, &pool, b), 0);
+		} else {
+			assert_int_equal(outq_push_frame(&q, &pool, f), 0);
+		}
+		if (rand() % 10 == 0)
+			take(&q, &pool, (size_t)(rand() % 3000), &written);
+	}
+	take(&q, &pool, SIZE_MAX, &written);
+	n_frames = read_frames(buf_slice(&written), &read);
+	assert_int_equal(read.len, pushed.len);
+	assert_memory_equal(read.data, pushed.data, read.len);
+	assert_in_range(n_frames, 1, n_pushed / 3);
+	assert_int_equal(pool.memory, 0);
+
+	/* a queue that was dropped begins anew */
+	assert_int_equal(outq_push_frame(&q, &pool, slice_of("\x82\x01x", 3)), 0);
+	outq_fini(&q, &pool);
+	assert_int_equal(outq_push_frame(&q, &pool, slice_of("\x82\x01y", 3)), 0);
+	buf_clear(&written);
+	take(&q, &pool, SIZE_MAX, &written);
+	assert_int_equal(written.len, 3);
+
+	/* and one that does not join keeps them apart */
+	q.joins = false;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(outq_push_frame(&q, &pool, slice_of("\x82\x01y", 3)), 0);
+	take(&q, &pool, SIZE_MAX, &written);
+	assert_int_equal(written.len, 9);
+	buf_fini(&pushed);
+	buf_fini(&written);
+	buf_fini(&read);
+	outq_pool_fini(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_small_shared_is_copied),
 		cmocka_unit_test(test_many_shared),
 		cmocka_unit_test(test_order_under_partial_writes),
+		cmocka_unit_test(test_frames_join),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

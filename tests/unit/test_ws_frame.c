@@ -37,6 +37,45 @@ static void test_heads(void **state)
 	}
 }
 
+static void check_join(size_t first, size_t second, size_t room_missing, bool joins)
+{
+	enum { MAX = 70000 };
+	static uint8_t a[MAX], b[MAX], expected[2 * MAX];
+	size_t a_len = frame_head(FRAMING_WS_TEXT, first, a), n;
+	size_t b_len = frame_head(FRAMING_WS_TEXT, second, b);
+	size_t head = frame_head(FRAMING_WS_TEXT, first + second, expected);
+
+	for (size_t i = 0; i < first + second; i++) {
+		uint8_t *to = i < first ? &a[a_len + i] : &b[b_len + i - first];
+
+		*to = expected[head + i] = (uint8_t)(i * 7 + i / 256);
+	}
+	n = ws_frame_join(a, a_len + first, head + first + second - room_missing,
+			  slice_of(b, b_len + second));
+	assert_int_equal(n, joins ? head + first + second : 0);
+	if (joins)
+		assert_memory_equal(a, expected, n);
+	else /* untouched */
+		assert_int_equal(frame_head(FRAMING_WS_TEXT, first, expected), a_len);
+	assert_memory_equal(a, expected, 2);
+}
+
+static void test_join(void **state)
+{
+	(void)state;
+	check_join(1, 1, 0, true);
+	check_join(0, 0, 0, true);
+	check_join(62, 63, 0, true);
+	check_join(63, 63, 0, true);
+	check_join(63, 63, 1, false);
+	check_join(125, 1, 0, true);
+	check_join(126, 1, 0, true);
+	check_join(1, 300, 0, true);
+	check_join(60000, 5535, 0, true);
+	check_join(60000, 5536, 0, false);
+	check_join(65536, 1, 0, false);
+}
+
 static void test_control_frames(void **state)
 {
 	uint8_t out[WS_CONTROL_FRAME_MAX];
@@ -130,6 +169,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_heads),
+		cmocka_unit_test(test_join),
 		cmocka_unit_test(test_control_frames),
 		cmocka_unit_test(test_close_frames),
 		cmocka_unit_test(test_close_codes),

@@ -43,8 +43,8 @@ class Row:
 
 ROWS = [
     Row("RPC WebSocket CBOR TCP, 4 callers x 8, 2 callees", RPC, ratio=1.6),
-    Row("RPC WebSocket JSON TCP, 4 x 8, 2", [*RPC, "--serializer", "json"], ratio=1.7),
-    Row("RPC RawSocket CBOR Unix, 4 x 8, 2", RPC, transport="raw-unix", ratio=1.7),
+    Row("RPC WebSocket JSON TCP, 4 callers x 8, 2 callees", [*RPC, "--serializer", "json"], ratio=1.7),
+    Row("RPC RawSocket CBOR Unix, 4 callers x 8, 2 callees", RPC, transport="raw-unix", ratio=1.7),
     Row("fan-out to 1000, one at a time, 16 B", FAN, ratio=1.2),
     Row("fan-out to 1000, 32 in flight, 16 B", [*FAN, "--window", 32], ratio=1.8),
     Row("fan-out to 1000, 32 in flight, 1 KiB", [*FAN, "--window", 32, "--size", 1024], ratio=1.5),

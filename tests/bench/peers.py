@@ -1,14 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures other WAMP routers beside routerd, in the same run, and writes etc/doc/benchmarks.md.
 
-Measured is what is found: Crossbar, which this installs from PyPI below build/peers/crossbar,
-and below build/peers/bin or in PATH
+Measured is what is found in build/peers/bin or PATH, and Crossbar.
 
-    nexusd        from the Go module github.com/gammazero/nexus/v3
-    nxt           from the Go module github.com/xconnio/xconn-go
-    xconn-router  cargo install --features router,crypto xconn-core
-
-Each has one realm, one role that may do everything, no authorizer, no compression, one core.
+Each has one realm, one role that may do everything, no authorizer, no compression, no log of
+single sessions, one core.
 A router that loses, doubles, reorders or changes a message has no figure there.
 """
 
@@ -32,6 +28,15 @@ from servers import ALL, AUTHID, ROOT, Relay, Routerd, Server, Unsupported, make
 PEERS = ROOT / "build/peers"
 PAGE = ROOT / "etc/doc/benchmarks.md"
 PICTURE = ROOT / "etc/doc/benchmarks.svg"
+INSTALL = """\
+Crossbar      by itself, from PyPI, below build/peers/crossbar
+xconn-router  cargo install --features router,crypto --root build/peers xconn-core
+nxt           in a clone of github.com/xconnio/xconn-go: go build -o $BIN ./cmd/nxt
+nexusd        in an empty folder: go mod init peers && go get github.com/gammazero/nexus/v3@v3.3.0
+              && go build -mod=mod -o $BIN github.com/gammazero/nexus/v3/nexusd
+
+where BIN is the absolute path of build/peers/bin
+"""
 FORMATS = ["cbor", "msgpack", "json"]
 
 
@@ -74,7 +79,7 @@ class Crossbar(Server):
             "workers": [{"type": "router", "transports": transports, "realms": [{
                 "name": "devices", "roles": [{"name": "device", "permissions": [
                     {"uri": "", "match": "prefix", "allow": ALL, "cache": True}]}]}]}]}))
-        self.spawn([self.program, "start", "--cbdir", self.folder])
+        self.spawn([self.program, "start", "--loglevel", "warn", "--cbdir", self.folder])
         self.wait_port(self.raw_port, 90)
         self.wait_port(self.port, 30)
 
@@ -152,7 +157,7 @@ class Nxt(Server):
 
 
 class XconnRouter(Nxt):
-    name = "xconn-core"
+    name = "xconn-router"
     program = "xconn-router"
     max_sessions = 1000  # it resets the 1,025th connection
 
@@ -215,10 +220,6 @@ def measure_all(kinds, args):
 # --- the page --------------------------------------------------------------------------------
 
 
-def number(n):
-    return f"{n:.0f}" if n >= 100 else f"{n:.1f}" if n >= 10 else f"{n:.2f}"
-
-
 def markdown(head, lines):
     yield "| " + " | ".join(head) + " |"
     yield "|---|" + "---:|" * (len(head) - 1)
@@ -247,30 +248,35 @@ def page(table, kinds, versions, args):
     names = [k.name for k in kinds]
     timed = {row: line for row, line in table.items() if row.timed}
     yield from markdown(["what", *names], [
-        [row.name, *(v if isinstance(v, str) else number(v[0]) for v in line.values())] for row, line in timed.items()])
+        [row.name, *(v if isinstance(v, str) else chart.figure(v[0]) for v in line.values())]
+        for row, line in timed.items()])
     yield "\n## Calls, deliveries or logins a second, and the 99th percentile of their delays\n"
     yield from markdown(["what", *names], [
         [row.name, *(v if isinstance(v, str) else f"{v[1]:,.0f}, {v[2] / 1000:.1f} ms" for v in line.values())]
         for row, line in timed.items()])
     yield "\n## Resident memory for each idle session, in KiB\n"
     yield from markdown(["what", *names], [
-        [row.name, *(v if isinstance(v, str) else number(v[0]) for v in line.values())]
+        [row.name, *(v if isinstance(v, str) else chart.figure(v[0]) for v in line.values())]
         for row, line in table.items() if not row.timed])
+    yield "\n## How the others are installed\n"
+    yield f"```\n{INSTALL}```"
 
 
 def picture(table, kinds):
-    rows_ = [(row.name, [v[0] if not isinstance(v, str) else None for v in line.values()])
+    rows_ = [(row.name, [v if isinstance(v, str) else v[0] for v in line.values()])
              for row, line in table.items() if row.timed]
-    return chart.bars("Router CPU time for each message, microseconds (logarithmic; less is better)",
+    return chart.bars("Router CPU time for each call, delivery or login, in microseconds",
+                      "Logarithmic; less is better. "
+                      "relay is no router: it moves the same bytes and does nothing else.",
                       [k.name for k in kinds], rows_)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=INSTALL, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="measured in each round")
     parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--only", default="", help="rows whose names match this expression")
+    parser.add_argument("--only", default="", help="rows whose names match this expression; implies --dry-run")
     parser.add_argument("--router-core", type=int, default=0)
     parser.add_argument("--client-core", type=int, default=1)
     parser.add_argument("--dry-run", action="store_true", help="print the page, write nothing")
@@ -281,7 +287,7 @@ def main():
     table = measure_all(kinds, args)
     text = "\n".join(page(table, kinds, versions, args)) + "\n"
     print(text)
-    if not args.dry_run:
+    if not args.dry_run and not args.only:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(text)
         PICTURE.write_text(picture(table, kinds))

@@ -179,20 +179,22 @@ static int read_value(struct token_reader *r, const struct token *t,
 	return E_TYPE;
 }
 
-static int read_raw(struct token_reader *r, const struct field *f, void *out)
+static int read_raw(struct token_reader *r, const struct field *f, struct slice *out,
+		    bool *there_out)
 {
 	static const uint8_t nil = 0xc0;
+	enum token_type want = f->type == FIELD_RAW_MAP ? TOKEN_MAP : TOKEN_ARRAY;
 	struct slice item;
 	int e = token_skip(r, &item);
 
 	if (e != 0)
 		return e;
-	if (slice_eq(item, slice_of(&nil, 1)))
+	*there_out = !slice_eq(item, slice_of(&nil, 1));
+	if (!*there_out)
 		return 0;
-	enum token_type want = f->type == FIELD_RAW_MAP ? TOKEN_MAP : TOKEN_ARRAY;
 	if (token_container(SERIALIZER_MSGPACK, item) != want)
 		return E_TYPE;
-	memcpy(at(out, f), &item, sizeof(item));
+	*out = item;
 	return 0;
 }
 
@@ -202,9 +204,8 @@ static int read_field(struct token_reader *r, const struct field *f, void *out,
 {
 	struct token t;
 
-	*there_out = true;
 	if (f->type == FIELD_RAW_MAP || f->type == FIELD_RAW_ARRAY)
-		return read_raw(r, f, out);
+		return read_raw(r, f, at(out, f), there_out);
 	int e = token_next(r, &t);
 	if (e != 0)
 		return e;

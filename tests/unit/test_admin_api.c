@@ -148,9 +148,14 @@ static void test_required(void **state)
 	struct admin_principal p;
 	struct admin_target t;
 	struct admin_change c;
+	struct admin_list_result l;
 
 	(void)state;
 	assert_int_equal(admin_principal_read(slice_str("\x80"), &p), E_NOTFOUND);
+	assert_int_equal(admin_list_result_read(slice_str("\x81\xa5"
+							  "items\xc0"),
+						&l),
+			 E_NOTFOUND);
 	assert_int_equal(admin_target_read(slice_str("\x91\x80"), &t), E_NOTFOUND);
 	assert_int_equal(admin_target_read(slice_str("\x91\x81\xa6"
 						     "authid\xa0"),

@@ -249,18 +249,25 @@ static int read_extra(struct decoder *d)
 	return read_dict(d, &again, &keys, hello);
 }
 
-/* Is it there? What it says does not matter here. */
-static int read_given(struct decoder *d, struct token_reader *r, bool *out)
+/* A value of any type, of which only the first token matters. */
+static int read_any(struct decoder *d, struct token_reader *r, struct token *out)
 {
-	struct slice item;
 	struct token_reader again;
-	struct token t;
+	struct slice item;
 	int err = token_skip(r, &item);
 
 	if (err != 0)
 		return err;
 	token_reader_init(&again, d->serializer, item);
-	err = token_next(&again, &t);
+	return token_next(&again, out);
+}
+
+/* Is it there? What it says does not matter here. */
+static int read_given(struct decoder *d, struct token_reader *r, bool *out)
+{
+	struct token t;
+	int err = read_any(d, r, &t);
+
 	if (err == 0 && !is_absent(&t))
 		*out = true;
 	return err;
@@ -269,18 +276,10 @@ static int read_given(struct decoder *d, struct token_reader *r, bool *out)
 /* A string if it is one. */
 static int read_hint(struct decoder *d, struct token_reader *r, struct slice *out)
 {
-	struct slice item;
-	struct token_reader again;
 	struct token t;
-	int err = token_skip(r, &item);
+	int err = read_any(d, r, &t);
 
-	if (err != 0)
-		return err;
-	token_reader_init(&again, d->serializer, item);
-	err = token_next(&again, &t);
-	if (err != 0 || t.type != TOKEN_STR)
-		return err;
-	return text_of(d, &t, out);
+	return err == 0 && t.type == TOKEN_STR ? text_of(d, &t, out) : err;
 }
 
 static int read_roles(struct decoder *d)
@@ -326,12 +325,16 @@ static const struct option *find_option(const struct options *known, struct slic
 	return NULL;
 }
 
-/* A dict: known keys to their places, the others are checked and passed over. */
+/*
+ * A dict: known keys to their places, the others are checked and passed over. A known one
+ * may be there once: of two, another reader of the same bytes may take the other.
+ */
 static int read_dict(struct decoder *d, struct token_reader *r,
 		     const struct options *known, void *into)
 {
 	struct token t;
 	struct slice name;
+	unsigned seen = 0; /* bit i: known->list[i] */
 	int err = token_next(r, &t);
 
 	if (err != 0)
@@ -348,6 +351,10 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 		if (err != 0)
 			return err;
 		const struct option *o = find_option(known, name);
+		unsigned bit = o == NULL ? 0 : 1u << (o - known->list);
+		if ((seen & bit) != 0)
+			return E_TYPE;
+		seen |= bit;
 		err = o == NULL ? token_skip(r, NULL) : read_option(d, r, o, into);
 		if (err != 0)
 			return err;

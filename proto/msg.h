@@ -61,7 +61,8 @@ struct msg {
  * the encoding needed undoing (cleared first; never larger than in, so its maximum should
  * not be less than that of messages). out->hello must point to a struct, which a HELLO
  * fills. Keys of Options and Details that this router does not use are passed over, null
- * and undefined are as if absent; the message's URIs are text, but not checked further.
+ * and undefined are as if absent, those that it uses may be there once; the message's
+ * URIs are text, but not checked further.
  *
  * Errors: those of the reader; E_TYPE for a message whose elements are of the wrong
  * number or type; E_UNKNOWN for a message type that no client sends; out->type is then

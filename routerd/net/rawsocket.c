@@ -8,8 +8,6 @@
 
 #include <stdlib.h>
 
-enum { TRUSTED_MAX = 64 * 1024 }; /* allocated for a frame before it is here */
-
 /* What a step says about going on. */
 enum raw_step {
 	RAW_STEP_ON = 0,
@@ -81,20 +79,14 @@ static enum raw_step whole_frame(struct conn *c, struct slice *bytes)
 	return end_frame(c, head.type, take(bytes, head.len));
 }
 
-/* Adds to the beginning of a frame, whose length is part->max, what of the rest is here.
+/*
+ * Adds to the beginning of a frame, whose length is part->max, what of the rest is here.
+ * Memory follows what has come: a head alone is not worth much.
  */
 static enum raw_step add(struct buf *part, struct slice *bytes)
 {
-	struct slice piece = take(bytes, part->max - part->len);
-	size_t trusted = min_size(part->max, TRUSTED_MAX);
-	size_t room = trusted > part->len ? trusted - part->len : 0;
-
-	if (piece.len == 0)
-		return RAW_STEP_ON;
-	if (buf_reserve(part, room > piece.len ? room : piece.len) == NULL)
-		return RAW_STEP_NOMEM;
-	buf_put_slice(part, piece);
-	return RAW_STEP_ON;
+	buf_put_slice(part, take(bytes, part->max - part->len));
+	return part->err == 0 ? RAW_STEP_ON : RAW_STEP_NOMEM;
 }
 
 /* Goes on with the frame that part is the beginning of. */

@@ -271,7 +271,7 @@ static void test_incomplete_budget(void **state)
 	struct conn *small, *large;
 
 	(void)state;
-	net.limits.max_incomplete = 180000;
+	net.limits.max_incomplete = 100000;
 	small = join();
 	put("\0\1\0\0", 4);
 	put(piece, 100);

@@ -326,7 +326,10 @@ void conn_deadline_passed(struct conn *c)
 			silence_passed(c);
 		} else {
 			conn_set_end(c, CONN_END_HANDSHAKE);
-			conn_close(c, WS_CLOSE_POLICY, "handshake timeout");
+			conn_close(c,
+				   c->handler->late == NULL ? WS_CLOSE_POLICY
+							    : c->handler->late(c),
+				   "handshake timeout");
 		}
 		break;
 	case CONN_CLOSING:

@@ -88,6 +88,12 @@ struct conn_handler {
 	 */
 	void (*message)(struct conn *c, struct slice bytes, bool text);
 
+	/*
+	 * The handshake is not over in time: with which code to close. NULL: with
+	 * WS_CLOSE_POLICY, as if the peer were to blame.
+	 */
+	uint16_t (*late)(struct conn *c);
+
 	void (*closed)(struct conn *c);
 };
 

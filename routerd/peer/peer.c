@@ -372,6 +372,16 @@ static void on_message(struct conn *c, struct slice bytes, bool text)
 	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
+/* Not the client's fault while it waits for us. */
+static uint16_t on_late(struct conn *c)
+{
+	const struct peer *p = conn_user(c);
+
+	if (p->state == PEER_AUTH_WAIT || p->state == PEER_JOINING)
+		return WS_CLOSE_TRY_AGAIN;
+	return WS_CLOSE_POLICY;
+}
+
 static void on_closed(struct conn *c)
 {
 	struct peer *p = conn_user(c);
@@ -388,5 +398,6 @@ const struct conn_handler peer_conn_handler = {
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
 	.message = on_message,
+	.late = on_late,
 	.closed = on_closed,
 };

@@ -528,3 +528,16 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
     fake = Authenticator(folder, lambda *args: principal(key))
     assert outcome(connect(routerd), key)[0] == "welcome"
     fake.stop()
+
+
+def test_who_is_late_is_said_by_the_code(start_routerd, connect, key):
+    """Try again, if the router still waits for the authenticator when the time of the handshake
+    is over; a violation, if the client says nothing."""
+    config = router_config()
+    config["transports"][0]["options"] = {"open_handshake_timeout": 1000}
+    routerd = start_routerd(config)
+    silent, late = connect(routerd), connect(routerd)
+    time.sleep(0.5)  # not for luck: it is that late
+    assert dropped(late, key)
+    assert silent.wait_closed() == (silent.close_code(1008), [])
+    assert routerd.total("closed_handshake_timeout") == 2

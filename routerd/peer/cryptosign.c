@@ -55,7 +55,7 @@ static const struct config_authenticator *authenticator_of(const struct peer *p)
 static int write_question(struct peer *p, const struct msg_hello *h, struct buf *out)
 {
 	const struct login *lg = p->login;
-	struct sock_name name = conn_peer_name(p->conn);
+	const char *peer_name = lg->peer_name.text;
 	struct buf extra;
 
 	buf_init(&extra, AUTH_MAX_MESSAGE);
@@ -79,9 +79,9 @@ static int write_question(struct peer *p, const struct msg_hello *h, struct buf 
 				.channel_serializer =
 					slice_str(serializer_names[p->serializer]),
 				.channel_type = slice_str(
-					strncmp(name.text, "tcp", 3) == 0 ? "tcp"
+					strncmp(peer_name, "tcp", 3) == 0 ? "tcp"
 									  : "unix"),
-				.peer = slice_str(name.text),
+				.peer = slice_str(peer_name),
 				.path = slice_str(lg->path),
 				.headers = lg->http_headers.err == 0
 						   ? buf_slice(&lg->http_headers)

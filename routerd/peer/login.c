@@ -34,6 +34,7 @@ static struct login *login_new(struct peer *p, const struct config_listener *l)
 		return NULL;
 	lg->peer = p;
 	lg->listener = l;
+	lg->peer_name = conn_peer_name(p->conn);
 	buf_init(&lg->http_headers, HEADERS_MAX);
 	buf_init(&lg->extra, AUTH_MAX_MESSAGE);
 	p->login = lg;
@@ -405,7 +406,7 @@ void login_refused(struct peer *p, const struct revocation *r)
 		try_again(p, "too many revocations at once");
 }
 
-static void report_opened(struct peer *p, const char *peer_name)
+static void report_opened(struct peer *p)
 {
 	const struct identity *i = p->identity;
 	struct buf b;
@@ -420,7 +421,7 @@ static void report_opened(struct peer *p, const char *peer_name)
 				      .authrole = i->authrole,
 				      .authmethod = slice_str(i->authmethod),
 				      .pubkey = i->pubkey,
-				      .peer = slice_str(peer_name),
+				      .peer = slice_str(p->login->peer_name.text),
 				      .corr = slice_str(p->login->corr),
 			      });
 	login_report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_OPENED, &b);
@@ -431,7 +432,7 @@ void login_joined(struct peer *p)
 {
 	const struct config *cfg = p->peers->config;
 	const struct identity *i = p->identity;
-	struct sock_name name = conn_peer_name(p->conn);
+	const char *peer_name = p->login->peer_name.text;
 
 	ASSERT(p->state == PEER_JOINING);
 	msg_write_welcome(peer_begin(p), p->serializer,
@@ -445,7 +446,7 @@ void login_joined(struct peer *p)
 				  .authextra = buf_slice(&p->login->extra),
 				  .node = cfg->node,
 				  .worker = p->peers->worker_name,
-				  .peer = name.text,
+				  .peer = peer_name,
 				  .pid = getpid(),
 			  });
 	if (peer_send(p) != 0) {
@@ -463,8 +464,8 @@ void login_joined(struct peer *p)
 		 "authmethod=%s peer=%s listener=%s",
 		 (unsigned long long)i->session, log_quote(i->realm_name).text,
 		 log_quote(i->authid).text, log_quote(i->authrole).text, i->authmethod,
-		 name.text, conn_conf(p->conn)->name);
-	report_opened(p, name.text);
+		 peer_name, conn_conf(p->conn)->name);
+	report_opened(p);
 	login_free(p);
 }
 

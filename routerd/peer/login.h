@@ -31,6 +31,7 @@ struct login {
 	struct peer *peer;
 	const struct login_method *method; /* NULL before HELLO */
 	const struct config_listener *listener;
+	struct sock_name peer_name;
 	uint64_t session; /* the id that the session will have; 0 before HELLO */
 	char corr[17]; /* in the logs of both sides, and in an ABORT that explains nothing
 			*/

@@ -26,9 +26,7 @@
 enum {
 	POOL_MAX = 16,           /* idle readers that a thread keeps */
 	KEEP_BUFFER = 64 * 1024, /* the largest buffer that an idle reader keeps */
-	WSLAY_MEMORY = 4480, /* bytes of a frame context, as release 1.1.1 allocates */
-	RESERVE_MAX =
-		64 * 1024, /* trusted to a head's length before its payload is here */
+	WSLAY_MEMORY = 4480,    /* bytes of a frame context, as release 1.1.1 allocates */
 	WHOLE_MAX = UINT16_MAX, /* about what one read can bring */
 	MASK_LEN = 4,
 };
@@ -220,18 +218,12 @@ static enum step begin_frame(struct ws_reader *r, struct conn *c,
 	}
 }
 
-/* Keeps a piece of a message that did not come as a whole. */
+/* Keeps a piece of a message that did not come as a whole. Memory follows what has come:
+ * a head alone is not worth much. */
 static enum step keep_piece(struct ws_reader *r, struct slice piece)
 {
-	uint64_t rest = piece.len + r->left;
-	size_t want = rest < RESERVE_MAX ? (size_t)rest : RESERVE_MAX;
-
-	if (piece.len == 0)
-		return STEP_ON;
-	if (buf_reserve(&r->payload, want > piece.len ? want : piece.len) == NULL)
-		return STEP_NOMEM;
 	buf_put_slice(&r->payload, piece);
-	return STEP_ON;
+	return r->payload.err == 0 ? STEP_ON : STEP_NOMEM;
 }
 
 static enum step end_message(struct ws_reader *r, struct conn *c, struct slice bytes)

@@ -272,7 +272,8 @@ def picture(table, kinds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=INSTALL, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, epilog=INSTALL,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="measured in each round")
     parser.add_argument("--warmup", type=float, default=1)

@@ -24,15 +24,16 @@ from servers import Routerd
 
 CORES_NEEDED = 4
 CONNECTIONS = 64
+WINDOW = 8
 TO_REACH = 1.7
 ALWAYS_BUSY = 0.95  # of a core, that a client takes
 SLACK = 1  # seconds for which clients go on after the second look at the counters
 
-BUSY = ["rpc", "--senders", CONNECTIONS // 2, "--receivers", CONNECTIONS // 2, "--window", 4]
+BUSY = ["rpc", "--senders", CONNECTIONS // 2, "--receivers", CONNECTIONS // 2, "--window", WINDOW]
 HOPS = [
     Row("RPC, 1 caller x 1, its callee on the other worker", ["rpc"]),
     Row("RPC, 4 callers x 8, 4 callees, half on each", ["rpc", "--senders", 4, "--window", 8, "--receivers", 4]),
-    Row("RPC, 32 callers x 4, 32 callees, half on each", BUSY),
+    Row("RPC, 32 callers x 8, 32 callees, half on each", BUSY),
     Row("fan-out to 1000, half on each, one at a time", FAN),
     Row("fan-out to 1000, half on each, 32 in flight", [*FAN, "--window", 32]),
 ]
@@ -62,7 +63,7 @@ def busy(threads, router_cores, client_cores, args):
     ends = CONNECTIONS // len(client_cores) // 2
     with router(threads, router_cores) as server:
         processes = [
-            start_wampbench(server, Row("", ["rpc", "--senders", ends, "--receivers", ends, "--window", 4]), args,
+            start_wampbench(server, Row("", ["rpc", "--senders", ends, "--receivers", ends, "--window", WINDOW]), args,
                             ["--uri", f"com.example.client{i}"], core)
             for i, core in enumerate(client_cores)]
         results = [finish(server, p) for p in processes]

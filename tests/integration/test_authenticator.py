@@ -409,6 +409,7 @@ def test_many_revocations_at_once(authenticator, start_routerd, join, key):
     assert len(fake.wait_requests(1, "hello")) == 1, "the link was dropped"
 
 
+@pytest.mark.websocket  # nothing of the framing, and long
 def test_one_that_dies_of_each_question_is_left_alone_for_longer(
         authenticator, start_routerd, connect, key):
     """A hello that is answered proves nothing yet: the pauses grow until a question is."""

@@ -30,7 +30,9 @@ def start_example(folder, daemons, key):
     example.start()
 
 
-@pytest.fixture(params=["authd-1thread", "authd-4threads", "example-4threads"])
+# the example is as good as authd, whatever the framing
+@pytest.fixture(params=["authd-1thread", "authd-4threads",
+                        pytest.param("example-4threads", marks=pytest.mark.websocket)])
 def login_routerd(request, folder, daemons, start_authd, start_routerd, known_key):
     """A router, and an authenticator to which known_key is client01@example.com."""
     authenticator, threads = request.param.split("-")

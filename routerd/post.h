@@ -126,10 +126,7 @@ struct post {
 		struct login_question *question; /* owned */
 		struct login_answer *answer;     /* owned */
 		struct login_report *report;     /* owned */
-		struct {
-			uint32_t sessions; /* live sessions ended */
-			uint32_t pending;  /* handshakes refused */
-		} counts;
+		struct revocation_counts counts;
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */

@@ -29,6 +29,12 @@ struct revocation {
 	struct slice uri, message; /* of the GOODBYE or ABORT; message may be empty */
 };
 
+/* Whom it has concerned. */
+struct revocation_counts {
+	uint32_t sessions; /* live ones, ended */
+	uint32_t pending;  /* handshakes, refused */
+};
+
 /* A copy of *from and its texts, with one reference; NULL: no memory. */
 struct revocation *revocation_new(const struct revocation *from);
 struct revocation *revocation_ref(struct revocation *r);

@@ -128,14 +128,17 @@ static bool refused_by_revocation(struct worker *w, struct post *p)
 static void on_revoke(struct worker *w, struct post *p)
 {
 	struct revocation *r = p->revocation;
-	struct post counts = {.type = POST_REVOKED, .id = r->number};
+	struct post revoked = {
+		.type = POST_REVOKED,
+		.id = r->number,
+		.counts = peers_revoke(&w->peers, r),
+	};
 
-	counts.counts.pending = peers_revoke(&w->peers, r);
-	for (size_t i = 0; i < w->config->n_realms; i++)
+	for (size_t i = 0; i < w->config->n_realms && !r->dry_run; i++)
 		if (w->realms[i] != NULL)
-			counts.counts.sessions += realm_revoke(w->realms[i], r);
+			realm_revoke(w->realms[i], r);
 	post_drop(p);
-	post_send(&w->outbox, 0, &counts);
+	post_send(&w->outbox, 0, &revoked);
 }
 
 static void on_connection(struct worker *w, struct post *p)

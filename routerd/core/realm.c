@@ -106,17 +106,13 @@ void realm_post(struct realm *r, struct post *p)
 	post_drop(p);
 }
 
-unsigned realm_revoke(struct realm *r, struct revocation *revocation)
+void realm_revoke(struct realm *r, struct revocation *revocation)
 {
 	struct session *s, *next;
-	unsigned n = 0;
 
 	for (s = TAILQ_FIRST(&r->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (!revocation_matches(revocation, s->identity))
-			continue;
-		n++;
-		if (revocation->dry_run)
 			continue;
 		struct post killed = {
 			.type = POST_KILLED,
@@ -128,7 +124,6 @@ unsigned realm_revoke(struct realm *r, struct revocation *revocation)
 		session_take_down(r, s);
 		post_send(r->outbox, killed.session.worker, &killed);
 	}
-	return n;
 }
 
 size_t realm_sessions(const struct realm *r)

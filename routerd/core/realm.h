@@ -65,10 +65,10 @@ void realm_seed(struct realm *r, uint64_t seed);
 void realm_post(struct realm *r, struct post *p);
 
 /*
- * Ends the sessions that a revocation names, each with a POST_KILLED that refers to it;
- * if it is a dry run, only counts them. Returns how many.
+ * Ends the sessions that a revocation, which is no dry run, names, each with a
+ * POST_KILLED that refers to it. How many they are is counted by their workers.
  */
-unsigned realm_revoke(struct realm *r, struct revocation *revocation);
+void realm_revoke(struct realm *r, struct revocation *revocation);
 
 size_t realm_sessions(const struct realm *r);
 struct realm_counters realm_counters(const struct realm *r);

@@ -390,6 +390,7 @@ void login_revoked(struct peer *p, const struct revocation *r)
 void login_join(struct peer *p)
 {
 	p->identity = identity_ref(p->login->identity);
+	p->revoked = false;
 	peer_set_state(p, PEER_JOINING);
 	peer_post(p, &(struct post){
 			     .type = POST_JOIN,

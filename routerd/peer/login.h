@@ -87,7 +87,7 @@ void login_answer(struct peer *p, const struct login_answer *a);
 void login_joined(struct peer *p);
 void login_refused(struct peer *p, const struct revocation *r);
 
-/* A revocation while p is CHALLENGED: does it concern p; and then, ABORT. */
+/* A revocation while p is CHALLENGED or JOINING: does it concern p? Then, ABORT. */
 bool login_concerned(const struct peer *p, const struct revocation *r);
 void login_revoked(struct peer *p, const struct revocation *r);
 

@@ -163,20 +163,39 @@ void peers_post(struct peers *ps, struct post *post)
 	post_drop(post);
 }
 
-unsigned peers_revoke(struct peers *ps, struct revocation *r)
+static bool concerns(const struct revocation *r, const struct peer *p)
 {
-	unsigned refused = 0;
+	switch ((enum peer_state)p->state) {
+	case PEER_CHALLENGED:
+	case PEER_JOINING:
+		return !p->revoked && login_concerned(p, r);
+	case PEER_JOINED:
+		return !p->revoked && revocation_matches(r, p->identity);
+	default:
+		return false;
+	}
+}
+
+struct revocation_counts peers_revoke(struct peers *ps, struct revocation *r)
+{
+	struct revocation_counts n = {0};
 
 	revocations_add(&ps->revocations, r, loop_now_ms(ps->loop));
 	for (uint32_t i = 0; i < ps->n_slots; i++) {
 		struct peer *p = ps->slots[i].peer;
-		if (p != NULL && p->state == PEER_CHALLENGED && login_concerned(p, r)) {
-			refused++;
-			if (!r->dry_run)
-				login_revoked(p, r);
-		}
+		if (p == NULL || !concerns(r, p))
+			continue;
+		if (p->state == PEER_JOINED)
+			n.sessions++;
+		else
+			n.pending++;
+		if (r->dry_run)
+			continue;
+		p->revoked = true;
+		if (p->state == PEER_CHALLENGED)
+			login_revoked(p, r);
 	}
-	return refused;
+	return n;
 }
 
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full)

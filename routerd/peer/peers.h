@@ -118,10 +118,11 @@ unsigned peers_owner(const struct peers *ps, uint16_t realm);
 void peers_post(struct peers *ps, struct post *p);
 
 /*
- * Remembers r, and refuses the handshakes it concerns; returns how many. Those in JOINING
- * are left to the realm's owner.
+ * Remembers r, and refuses the handshakes it concerns. Those in JOINING, and sessions,
+ * are left to the realm's owner, but counted here: each client once, and not again by
+ * the next revocation.
  */
-unsigned peers_revoke(struct peers *ps, struct revocation *r);
+struct revocation_counts peers_revoke(struct peers *ps, struct revocation *r);
 
 /* The hold queue of an authenticator is full, or is not any more: see
  * peers_login_possible. */

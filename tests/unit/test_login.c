@@ -335,14 +335,21 @@ static struct revocation *revocation_of(uint64_t epoch)
 	return shared;
 }
 
-/* The revocation as the worker gets it; how many handshakes it refused. */
+/* The revocation as the worker gets it; 10 for each session, and 1 for each handshake. */
 static unsigned revoke(uint64_t epoch)
 {
 	struct revocation *r = revocation_of(epoch);
-	unsigned n = peers_revoke(&w.peers, r);
+	unsigned n[3];
 
+	for (int i = 0; i < 3; i++) { /* counted without harm, ended, not counted again */
+		r->dry_run = i == 0;
+		struct revocation_counts c = peers_revoke(&w.peers, r);
+		n[i] = 10 * c.sessions + c.pending;
+	}
 	revocation_unref(&r);
-	return n;
+	assert_int_equal(n[0], n[1]);
+	assert_int_equal(n[2], 0);
+	return n[1];
 }
 
 static void owner_says(enum post_type type, struct revocation *r)
@@ -448,7 +455,7 @@ static void test_refused_in_joining(void **state)
 {
 	(void)state;
 	join();
-	assert_int_equal(revoke(6), 0); /* left to the owner */
+	assert_int_equal(revoke(6), 1); /* but left to the owner */
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	owner_says(POST_JOIN_REFUSED, revocation_of(6));
 	assert_revoked();
@@ -460,13 +467,26 @@ static void test_killed_in_joining(void **state)
 {
 	(void)state;
 	join();
-	revoke(6);
+	assert_int_equal(revoke(6), 1);
 	owner_says(POST_JOINED, NULL);
+	assert_int_equal(revoke(6), 0);
 	owner_says(POST_KILLED, revocation_of(6));
 	assert_true(sent("[6,{\"message\":\"gone\"},\"com.example.revoked\"]"));
 	assert_int_equal(w.conn.peer.state, PEER_CLOSING);
 	client_gone(CONN_END_OWN);
 	assert_null(posted(POST_GONE)); /* the owner knows */
+}
+
+static void test_killed_when_joined(void **state)
+{
+	(void)state;
+	join();
+	owner_says(POST_JOINED, NULL);
+	assert_int_equal(revoke(6), 10);
+	assert_int_equal(w.conn.peer.state, PEER_JOINED); /* left to the owner */
+	owner_says(POST_KILLED, revocation_of(6));
+	assert_int_equal(revoke(7), 0);
+	client_gone(CONN_END_OWN);
 }
 
 static void test_too_many_revocations_is_no_abort(void **state)
@@ -609,6 +629,7 @@ int main(void)
 		TEST(test_revoked_while_the_signature_waits),
 		TEST(test_refused_in_joining),
 		TEST(test_killed_in_joining),
+		TEST(test_killed_when_joined),
 		TEST(test_too_many_revocations_is_no_abort),
 		TEST(test_an_extra_that_cannot_be_said),
 		TEST(test_a_late_answer_is_for_nobody),

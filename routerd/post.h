@@ -54,7 +54,7 @@ enum post_type {
 	POST_INVOCATION_ERROR, /* request: of the INVOCATION; payload, whose URI is the
 				  error's */
 	POST_UNDELIVERABLE,    /* request: of the INVOCATION that its callee could not be
-				  sent; error */
+				  sent, or has answered by what cannot be passed on; error */
 
 	/* owner to worker: session is whom it is for */
 	POST_JOINED,       /* the session is there; WELCOME may go out */

@@ -168,12 +168,19 @@ static void on_yield(struct peer *p, struct msg *m)
 
 static void on_error(struct peer *p, struct msg *m)
 {
+	static const struct post_error no_uri = {WAMP_ERROR_INVALID_URI,
+						 "the callee's error has no valid URI"};
+
 	if (m->error_type != WAMP_INVOCATION)
 		peer_violation(p, "ERROR for something other than an INVOCATION");
-	else if (!uri_valid(m->uri))
-		peer_violation(p, "ERROR with an invalid URI");
-	else
+	else if (uri_valid(m->uri))
 		post_with_payload(p, m, &(struct post){.type = POST_INVOCATION_ERROR});
+	else /* an application's carelessness, not worth the session */
+		peer_post(p, &(struct post){
+				     .type = POST_UNDELIVERABLE,
+				     .request = m->request,
+				     .error = no_uri,
+			     });
 }
 
 /* Not announced: a caller that sends it all the same still gets its result. */

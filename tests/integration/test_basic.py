@@ -277,6 +277,18 @@ def test_invalid_uris(routerd, join, bad):
     assert client.silent() == []
 
 
+def test_an_error_with_an_invalid_uri(routerd, join):
+    """A callee's `throw new Error("Not found!")`: its caller gets an answer, and the callee stays."""
+    caller, callee = join(routerd), join(routerd, "cbor")
+    callee.register("com.example.p")
+    for bad in BAD_URIS:
+        request = caller.start_call("com.example.p")
+        callee.send([ERROR, INVOCATION, callee.expect(INVOCATION)[1], {}, bad, [1]])
+        assert error_of(caller.result, request).uri == "wamp.error.invalid_uri"
+    callee.send([ERROR, INVOCATION, 4711, {}, "Not found!"])
+    assert caller.silent() == [] and callee.silent() == []
+
+
 def test_reserved_uris(routerd, join):
     client = join(routerd)
     assert error_of(client.register, "wamp.session.count").uri in (

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The JSON writer: compact, UTF-8 as it is. See token.h. Pure code; any thread. Numbers
- * rely on the C locale, which a program has that never calls setlocale.
- */
+/* The JSON writer: compact, UTF-8 as it is. See token.h. Pure code; any thread. */
+#include "proto/decimal.h"
 #include "proto/json_int.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 /* The separator that is due before the next item. False: it may not stand here. */
 static bool separate(struct token_writer *w, bool is_string)
@@ -64,26 +60,14 @@ void json_put_negint(struct token_writer *w, int64_t v)
 	put_decimal(w->out, 0 - (uint64_t)v);
 }
 
-/*
- * With as few of 15 or 17 digits as read back the same, and never like an integer, so
- * that the reader's language keeps the type.
- */
 void json_put_double(struct token_writer *w, double v)
 {
-	char text[40];
+	char text[DECIMAL_MAX];
 
-	if (!isfinite(v)) {
+	if (!isfinite(v))
 		buf_fail(w->out, E_UNSUPPORTED);
-		return;
-	}
-	if (!separate(w, false))
-		return;
-	int len = snprintf(text, sizeof(text), "%.15g", v);
-	if (strtod(text, NULL) != v)
-		len = snprintf(text, sizeof(text), "%.17g", v);
-	buf_put(w->out, text, (size_t)len);
-	if (strpbrk(text, ".e") == NULL)
-		buf_put_str(w->out, ".0");
+	else if (separate(w, false))
+		buf_put(w->out, text, decimal_write(v, text));
 }
 
 static void put_escape(struct buf *out, uint8_t c)

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Doubles to decimal digits; see decimal.h. Some ten times as fast as "%.17g" and, what
+ * matters more, equally fast for all: printf needs microseconds for 1e300.
+ *
+ * A double is scaled by the power of ten that makes it an integer of 17 digits and a
+ * fraction, kept in 128 bits, and so is half the distance to its neighbours. Whatever
+ * decimal number lies nearer than that reads back as the same double. So the digits are
+ * rounded to fewer as long as that holds.
+ */
+#include "proto/decimal.h"
+
+#include "common/base.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+__extension__ typedef unsigned __int128 u128;
+
+enum {
+	POWER_MIN = -292, /* scales the largest double */
+	POWER_MAX = 340,  /* scales the smallest */
+};
+
+/*
+ * 10^(i + POWER_MIN) as the 128 bits behind its first one bit. The error of each step
+ * below is at most one in the last place or two, so that 117 bits are right in all.
+ */
+static u128 powers[POWER_MAX - POWER_MIN + 1];
+
+__attribute__((constructor)) static void compute_powers(void)
+{
+	const u128 one = (u128)1 << 127;
+	u128 p = one;
+
+	for (int i = 0; i <= POWER_MAX; i++) {
+		powers[i - POWER_MIN] = p;
+		u128 next = p + p / 4; /* times 10, by 8 */
+		p = next < p ? next >> 1 | one : next;
+	}
+	p = one;
+	for (int i = 0; i >= POWER_MIN; i--) {
+		powers[i - POWER_MIN] = p;
+		p -= p / 5; /* by 10, times 8 */
+		if (p < one)
+			p *= 2;
+	}
+}
+
+/* Of 10^i, of 2^i: the logarithm to the other base, rounded down. */
+static int log2_of_power10(int i)
+{
+	return (i * 217706) >> 16;
+}
+
+static int log10_of_power2(int i)
+{
+	return (i * 78913) >> 18;
+}
+
+/* The digits of v > 0, as an integer that times 10^*exponent_out reads back as v. */
+static uint64_t shortest_digits(double v, int *exponent_out)
+{
+	int e;
+	uint64_t m = (uint64_t)ldexp(frexp(v, &e), 64); /* v = m * 2^(e - 64) */
+	/* half the distance to the next double is 2^half_log in units of m */
+	int half_log = e < -1021 ? -1011 - e : 10;
+	int scale = 16 - log10_of_power2(e - 1);
+	u128 power = powers[scale - POWER_MIN];
+	/* both below: times 10^scale, in units of 2^-64 */
+	int shift = -(e + log2_of_power10(scale) - 127 + 64);
+	u128 scaled =
+		((u128)m * (uint64_t)(power >> 64) + ((u128)m * (uint64_t)power >> 64)) >>
+		shift;
+	u128 half = power >> (64 - half_log) >> shift;
+
+	if (m == UINT64_C(1) << 63 && half_log == 10)
+		half /= 2; /* the double below a power of two is nearer */
+	*exponent_out = -scale;
+	/* half is below 112, but for subnormals */
+	uint64_t unit = half_log == 10 ? 1000 : UINT64_C(100000000000000000);
+	for (;; unit /= 10) {
+		uint64_t digits = (uint64_t)(scaled >> 64) / unit * unit;
+		u128 rest = scaled - ((u128)digits << 64), step = (u128)unit << 64;
+
+		if (rest > step / 2) {
+			digits += unit;
+			rest = step - rest;
+		}
+		/* the margin is for what power lacks; 17 digits need none */
+		if (unit == 1 || rest + (1 << 16) < half)
+			return digits;
+	}
+}
+
+static char *put(char *to, const char *from, int n)
+{
+	memcpy(to, from, (size_t)n);
+	return to + n;
+}
+
+static char *put_zeros(char *to, int n)
+{
+	memset(to, '0', (size_t)n);
+	return to + n;
+}
+
+/* Digits into the end of the text; where they begin. */
+static char *put_backwards(char *end, uint64_t v)
+{
+	do {
+		*--end = (char)('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	return end;
+}
+
+/* n digits, of which point (also below 0, also above n) lie before the point. */
+static char *put_plain(char *to, const char *digits, int n, int point)
+{
+	if (point <= 0) {
+		to = put_zeros(put(to, "0.", 2), -point);
+		return put(to, digits, n);
+	}
+	if (point >= n) {
+		to = put_zeros(put(to, digits, n), point - n);
+		return put(to, ".0", 2);
+	}
+	to = put(put(to, digits, point), ".", 1);
+	return put(to, digits + point, n - point);
+}
+
+static char *put_scientific(char *to, const char *digits, int n, int exponent)
+{
+	char text[4], *end = text + sizeof(text);
+	char *from = put_backwards(end, (uint64_t)abs(exponent));
+
+	to = put(to, digits, 1);
+	if (n > 1)
+		to = put(put(to, ".", 1), digits + 1, n - 1);
+	to = put(to, exponent < 0 ? "e-" : "e+", 2);
+	return put(to, from, (int)(end - from));
+}
+
+size_t decimal_write(double v, char out[DECIMAL_MAX])
+{
+	char text[20], *end = text + sizeof(text), *to = out;
+	uint64_t digits = 0;
+	int exponent = 0;
+
+	if (signbit(v))
+		*to++ = '-';
+	if (v != 0)
+		digits = shortest_digits(fabs(v), &exponent);
+	for (; digits != 0 && digits % 10 == 0; digits /= 10)
+		exponent++;
+	const char *first = put_backwards(end, digits);
+	int n = (int)(end - first), point = n + exponent;
+	if (point > -4 && point <= 16)
+		to = put_plain(to, first, n, point);
+	else
+		to = put_scientific(to, first, n, point - 1);
+	return (size_t)(to - out);
+}

@@ -231,7 +231,7 @@ static struct slice get(bool *eof_out)
 	}
 }
 
-static void expect_bytes(const char *expected, size_t len, bool eof)
+static inline void expect_bytes(const char *expected, size_t len, bool eof)
 {
 	bool got_eof;
 	struct slice got = get(&got_eof);
@@ -243,7 +243,7 @@ static void expect_bytes(const char *expected, size_t len, bool eof)
 
 #define EXPECT(literal, eof) expect_bytes(literal, sizeof(literal) - 1, eof)
 
-static void expect_messages(const char *expected)
+static inline void expect_messages(const char *expected)
 {
 	assert_int_equal(h.got.len, strlen(expected));
 	if (h.got.len > 0)
@@ -251,7 +251,7 @@ static void expect_messages(const char *expected)
 	buf_clear(&h.got);
 }
 
-static void close_peer(void)
+static inline void close_peer(void)
 {
 	sock_close(&peers[n_peers - 1]);
 	turns();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Unit tests of routerd/net/conn and net, over WebSocket: input that is paused, queues
- * and budgets that are full, and everything at once.
+ * and budgets that are full.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -235,50 +235,6 @@ static void test_fini_frees_all(void **state)
 	turns();
 }
 
-/* Everything at random; the sanitizers and the list assertions judge. */
-static void test_storm(void **state)
-{
-	struct conn *conns[16];
-
-	(void)state;
-	srand(3);
-	for (int round = 0; round < 30; round++) {
-		n_peers = 0;
-		for (size_t i = 0; i < ARRAY_LEN(conns); i++)
-			conns[i] = rand() % 8 == 0 ? adopt() : join();
-		for (int step = 0; step < 40; step++) {
-			size_t i = (size_t)rand() % ARRAY_LEN(conns);
-			int what = rand() % 7;
-
-			if (what == 0)
-				(void)send(peers[i], "\x81\x80\0\0\0\0", 6, MSG_NOSIGNAL);
-			else if (what == 1)
-				conn_send(conns[i], slice_str("x"));
-			else if (what == 2)
-				conn_send_shared(conns[i], large(50000), 1);
-			else if (what == 3 && step > 30)
-				conn_close(conns[i], WS_CLOSE_NORMAL, NULL);
-			else if (what == 4 && step > 30)
-				conn_drop(conns[i]);
-			else if (what == 5)
-				net.paused = !net.paused;
-			else
-				net_resume_all(&net);
-			/* the handles die with the turn: only events in between */
-			event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-		}
-		turns();
-		for (size_t i = 0; i < ARRAY_LEN(conns); i++)
-			sock_close(&peers[i]);
-		net.paused = false;
-		net_resume_all(&net);
-		turns();
-		advance(conf.handshake_ms + conf.close_ms);
-	}
-	advance(2 * (conf.ping_interval_ms + conf.ping_timeout_ms));
-	n_peers = 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,7 +248,6 @@ int main(void)
 		T(test_input_budget),
 		T(test_message_limits),
 		T(test_fini_frees_all),
-		T(test_storm),
 #undef T
 	};
 

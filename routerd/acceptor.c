@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-struct dealer {
+struct entrance {
 	struct acceptor *acceptor;
 	struct listener *listener; /* NULL: not open */
 	uint16_t index;            /* in the configuration */
@@ -20,14 +20,14 @@ struct acceptor {
 	const struct config *config;
 	struct outbox *outbox;
 	unsigned next_worker;
-	struct dealer dealers[]; /* one a listener */
+	struct entrance entrances[]; /* one a listener */
 };
 
 struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
 			      struct outbox *outbox)
 {
 	struct acceptor *a =
-		calloc(1, sizeof(*a) + cfg->n_listeners * sizeof(a->dealers[0]));
+		calloc(1, sizeof(*a) + cfg->n_listeners * sizeof(a->entrances[0]));
 
 	if (a == NULL)
 		return NULL;
@@ -35,7 +35,7 @@ struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
 	a->config = cfg;
 	a->outbox = outbox;
 	for (size_t i = 0; i < cfg->n_listeners; i++)
-		a->dealers[i] = (struct dealer){.acceptor = a, .index = (uint16_t)i};
+		a->entrances[i] = (struct entrance){.acceptor = a, .index = (uint16_t)i};
 	return a;
 }
 
@@ -47,15 +47,15 @@ void acceptor_free(struct acceptor **ap)
 	if (a == NULL)
 		return;
 	for (size_t i = 0; i < a->config->n_listeners; i++)
-		if (a->dealers[i].listener != NULL)
-			listener_free(&a->dealers[i].listener);
+		if (a->entrances[i].listener != NULL)
+			listener_free(&a->entrances[i].listener);
 	free(a);
 }
 
 static void on_accepted(void *arg, struct listener *l, int fd)
 {
-	struct dealer *d = arg;
-	struct acceptor *a = d->acceptor;
+	struct entrance *e = arg;
+	struct acceptor *a = e->acceptor;
 	unsigned to = a->next_worker;
 
 	(void)l;
@@ -63,7 +63,7 @@ static void on_accepted(void *arg, struct listener *l, int fd)
 	post_send(a->outbox, to,
 		  &(struct post){
 			  .type = POST_CONNECTION,
-			  .connection = {.fd = fd, .listener = d->index},
+			  .connection = {.fd = fd, .listener = e->index},
 		  });
 }
 
@@ -87,8 +87,8 @@ int acceptor_open(struct acceptor *a)
 								 ? sizeof(raw_refusal)
 								 : 0),
 		};
-		int r = listener_open(a->loop, &conf, on_accepted, &a->dealers[i],
-				      &a->dealers[i].listener);
+		int r = listener_open(a->loop, &conf, on_accepted, &a->entrances[i],
+				      &a->entrances[i].listener);
 		if (r != 0)
 			return r;
 	}
@@ -98,25 +98,25 @@ int acceptor_open(struct acceptor *a)
 void acceptor_stop(struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++)
-		listener_stop(a->dealers[i].listener);
+		listener_stop(a->entrances[i].listener);
 }
 
 _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener)
 {
-	return listener_live(a->dealers[listener].listener);
+	return listener_live(a->entrances[listener].listener);
 }
 
 void acceptor_describe(const struct acceptor *a, struct buf *out)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++)
 		buf_printf(out, " %s=%s", a->config->listeners[i].name,
-			   listener_address(a->dealers[i].listener).text);
+			   listener_address(a->entrances[i].listener).text);
 }
 
 void acceptor_log_stats(const struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
-		struct listener_stats s = listener_stats(a->dealers[i].listener);
+		struct listener_stats s = listener_stats(a->entrances[i].listener);
 		log_info(NULL,
 			 "counters listener=%s accepted=%llu refused=%llu starved=%llu",
 			 a->config->listeners[i].name, (unsigned long long)s.accepted,

@@ -31,37 +31,7 @@ void post_drop(struct post *p)
 	case POST_LOGIN_REPORT:
 		free(p->report);
 		break;
-	case POST_GONE:
-	case POST_GOODBYE:
-	case POST_SUBSCRIBE:
-	case POST_UNSUBSCRIBE:
-	case POST_PUBLISH:
-	case POST_REGISTER:
-	case POST_UNREGISTER:
-	case POST_CALL:
-	case POST_YIELD:
-	case POST_INVOCATION_ERROR:
-	case POST_UNDELIVERABLE:
-	case POST_JOINED:
-	case POST_LEFT:
-	case POST_SUBSCRIBED:
-	case POST_UNSUBSCRIBED:
-	case POST_PUBLISHED:
-	case POST_REGISTERED:
-	case POST_UNREGISTERED:
-	case POST_INVOCATION:
-	case POST_RESULT:
-	case POST_ERROR:
-	case POST_EVENT:
-	case POST_LOGIN_CANCEL:
-	case POST_HOLD_QUEUE:
-	case POST_REVOKED:
-	case POST_STATS:
-	case POST_STOP:
-	case POST_DRAIN:
-	case POST_DRAINED:
-	case POST_STOPPED:
-	case POST_TYPE_COUNT:
+	default: /* nothing but a payload */
 		break;
 	}
 }

@@ -29,22 +29,19 @@ static void report(struct peer *p, enum wamp_type type, int why)
 	peer_log_undeliverable(p, type, why);
 }
 
-static void send_subscribed(struct peer *p, const struct post *post)
-{
-	if (members_add(p->peers, p, post->id) != 0) {
-		/* a member that gets no events must not believe that it does */
-		conn_drop(p->conn);
-		return;
-	}
-	msg_write_reply_id(peer_begin(p), p->serializer, WAMP_SUBSCRIBED, post->request,
-			   post->id);
-	peer_send_sure(p);
-}
-
 static void send_reply_id(struct peer *p, enum wamp_type type, const struct post *post)
 {
 	msg_write_reply_id(peer_begin(p), p->serializer, type, post->request, post->id);
 	peer_send_sure(p);
+}
+
+static void send_subscribed(struct peer *p, const struct post *post)
+{
+	/* a member that gets no events must not believe that it does */
+	if (members_add(p->peers, p, post->id) != 0)
+		conn_drop(p->conn);
+	else
+		send_reply_id(p, WAMP_SUBSCRIBED, post);
 }
 
 static void send_reply(struct peer *p, enum wamp_type type, const struct post *post)
@@ -179,32 +176,7 @@ void deliver(struct peer *p, struct post *post)
 	case POST_LOGIN_ANSWER:
 		login_answer(p, post->answer);
 		return;
-	case POST_JOIN:
-	case POST_GONE:
-	case POST_GOODBYE:
-	case POST_SUBSCRIBE:
-	case POST_UNSUBSCRIBE:
-	case POST_PUBLISH:
-	case POST_REGISTER:
-	case POST_UNREGISTER:
-	case POST_CALL:
-	case POST_YIELD:
-	case POST_INVOCATION_ERROR:
-	case POST_UNDELIVERABLE:
-	case POST_EVENT:
-	case POST_CONNECTION:
-	case POST_LOGIN:
-	case POST_LOGIN_CANCEL:
-	case POST_LOGIN_REPORT:
-	case POST_REVOKE:
-	case POST_HOLD_QUEUE:
-	case POST_REVOKED:
-	case POST_STATS:
-	case POST_STOP:
-	case POST_DRAIN:
-	case POST_DRAINED:
-	case POST_STOPPED:
-	case POST_TYPE_COUNT:
+	default:
 		break;
 	}
 	assert_failed(__FILE__, __LINE__, "a post that is for no peer");

@@ -113,17 +113,12 @@ void login_abandon(struct peer *p)
 
 /* --- refusing --- */
 
-static bool may_log(struct peers *ps, unsigned *suppressed)
-{
-	return log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), suppressed);
-}
-
 void login_deny(struct peer *p, const char *uri, struct slice message)
 {
 	unsigned suppressed;
 
 	peers_count(p->peers, PEER_LOGINS_DENIED);
-	if (may_log(p->peers, &suppressed))
+	if (peers_may_log(p->peers, &suppressed))
 		log_info(conn_prefix(p->conn).text,
 			 "login denied uri=%s message=\"%s\" corr=%s suppressed=%u",
 			 log_quote(slice_str(uri)).text, log_quote_text(message).text,
@@ -152,7 +147,7 @@ void login_fail(struct peer *p, const char *detail)
 	unsigned suppressed;
 
 	peers_count(p->peers, PEER_LOGINS_FAILED);
-	if (may_log(p->peers, &suppressed))
+	if (peers_may_log(p->peers, &suppressed))
 		log_error(conn_prefix(p->conn).text,
 			  "login failed detail=\"%s\" corr=%s suppressed=%u", detail,
 			  p->login->corr, suppressed);
@@ -167,7 +162,7 @@ static void try_again(struct peer *p, const char *why)
 	unsigned suppressed;
 
 	peers_count(p->peers, PEER_LOGINS_UNAVAILABLE);
-	if (may_log(p->peers, &suppressed))
+	if (peers_may_log(p->peers, &suppressed))
 		log_warn(conn_prefix(p->conn).text,
 			 "login dropped reason=\"%s\" corr=%s suppressed=%u", why,
 			 p->login->corr, suppressed);
@@ -181,7 +176,7 @@ static void refuse_revoked(struct peer *p, const struct revocation *r)
 
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
 	peers_count(p->peers, PEER_LOGINS_REVOKED);
-	if (may_log(p->peers, &suppressed))
+	if (peers_may_log(p->peers, &suppressed))
 		log_info(conn_prefix(p->conn).text,
 			 "login revoked uri=%s corr=%s suppressed=%u",
 			 log_quote(r->uri).text, p->login->corr, suppressed);

@@ -191,14 +191,15 @@ void peer_abort(struct peer *p, const char *uri, struct slice message)
 void peer_violation(struct peer *p, const char *what)
 {
 	struct peers *ps = p->peers;
-	unsigned dropped;
+	unsigned suppressed;
 
 	if (p->state == PEER_CLOSING)
 		return;
 	peers_count(ps, PEER_VIOLATIONS);
-	if (log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), &dropped))
+	if (peers_may_log(ps, &suppressed))
 		log_info(conn_prefix(p->conn).text,
-			 "protocol violation what=\"%s\" suppressed=%u", what, dropped);
+			 "protocol violation what=\"%s\" suppressed=%u", what,
+			 suppressed);
 	say_end(p, msg_write_abort, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	peer_close(p, WS_CLOSE_PROTOCOL, "protocol violation");
 }

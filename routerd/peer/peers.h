@@ -140,6 +140,12 @@ bool peers_over_budget(const struct peers *ps);
 /* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
 bool peers_verify_some(struct peers *ps);
 
+/* May what a peer can cause at will be logged now? And how often it was not before. */
+static inline bool peers_may_log(struct peers *ps, unsigned *suppressed)
+{
+	return log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), suppressed);
+}
+
 static inline void peers_count(struct peers *ps, enum peer_counter which)
 {
 	ps->counters[which]++;

@@ -48,7 +48,7 @@ static void reply_change(struct change *ch)
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	admin_change_write(&b, &ch->result);
-	rpc_reply(ch->req, buf_slice(&b));
+	rpc_reply(ch->req, &b);
 	buf_fini(&b);
 	free(ch);
 }
@@ -282,7 +282,7 @@ static void principal_list(struct client *c, struct rpc_request *req, struct sli
 	if (r == 0 || r == E_NOTFOUND) {
 		res.items = buf_slice(&items);
 		admin_list_result_write(&b, &res);
-		rpc_reply(req, buf_slice(&b));
+		rpc_reply(req, &b);
 	} else {
 		reply_failure(req, r);
 	}
@@ -312,7 +312,7 @@ static void principal_show(struct client *c, struct rpc_request *req, struct sli
 	}
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	write_principal(&b, &p);
-	rpc_reply(req, buf_slice(&b));
+	rpc_reply(req, &b);
 	buf_fini(&b);
 }
 

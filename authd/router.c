@@ -53,7 +53,7 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 	};
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_hello_result_write(&b, &res);
-	rpc_reply(req, buf_slice(&b));
+	rpc_reply(req, &b);
 	buf_fini(&b);
 	buf_fini(&methods);
 }
@@ -74,7 +74,7 @@ static void ping(struct client *c, struct rpc_request *req, struct slice params)
 	}
 	buf_init(&b, 64);
 	auth_ping_result_write(&b, &res);
-	rpc_reply(req, buf_slice(&b));
+	rpc_reply(req, &b);
 	buf_fini(&b);
 }
 
@@ -113,12 +113,12 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 				   err_str(b.err));
 	} else if (allowed) {
 		s->stats.allowed++;
-		rpc_reply(req, buf_slice(&b));
+		rpc_reply(req, &b);
 	} else {
 		bool failed = store_errors(s->store) != errors;
 		*(failed ? &s->stats.failed : &s->stats.denied) += 1;
 		log_denied(c, &q, why);
-		rpc_reply_error(req, buf_slice(&b));
+		rpc_reply_error(req, &b);
 	}
 	buf_fini(&b);
 }

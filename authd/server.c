@@ -46,8 +46,7 @@ void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_error_write(&b, &e);
-	/* nil would mean success: without memory there is still this */
-	rpc_reply_error(req, b.err == 0 ? buf_slice(&b) : slice_str("\xa6no RAM"));
+	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }
 

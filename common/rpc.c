@@ -468,35 +468,33 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 	return c->doomed ? E_CLOSED : send_msg(c, &m);
 }
 
-static void answer(struct rpc_request *req, struct slice error, struct slice result)
+/* With what is in b, which m points to. */
+static void answer(struct rpc_request *req, struct rpc_msg *m, const struct buf *b)
 {
 	struct rpc_conn *c = req->conn;
-	const struct rpc_msg m = {
-		.type = RPC_RESPONSE,
-		.id = req->id,
-		.error = error,
-		.result = result,
-	};
 
 	if (c != NULL) {
 		LIST_REMOVE(req, link);
 		c->counters.requests--;
-		int r = send_msg(c, &m);
+		m->type = RPC_RESPONSE;
+		m->id = req->id;
+		int r = b->err != 0 ? b->err : send_msg(c, m);
 		if (r != 0 && r != E_CLOSED)
 			end_soon(c, r);
 	}
 	free(req);
 }
 
-void rpc_reply(struct rpc_request *req, struct slice result)
+void rpc_reply(struct rpc_request *req, const struct buf *result)
 {
-	answer(req, slice_of(NULL, 0), result);
+	answer(req, &(struct rpc_msg){.result = buf_slice(result)}, result);
 }
 
-void rpc_reply_error(struct rpc_request *req, struct slice error)
+void rpc_reply_error(struct rpc_request *req, const struct buf *error)
 {
-	ASSERT(error.len > 0); /* an empty error would say that all is well */
-	answer(req, error, slice_of(NULL, 0));
+	/* an empty error would say that all is well */
+	ASSERT(error->len > 0 || error->err != 0);
+	answer(req, &(struct rpc_msg){.error = buf_slice(error)}, error);
 }
 
 uint32_t rpc_request_id(const struct rpc_request *req)

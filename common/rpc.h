@@ -109,11 +109,12 @@ void rpc_cancel(struct rpc_conn *c, uint32_t id);
 int rpc_notify(struct rpc_conn *c, const char *method, struct slice params) MUSTCHECK;
 
 /*
- * Both free the request. An answer that is over the limits ends the connection, since
- * its caller would wait for it in vain. An empty result is nil.
+ * Both free the request. An answer that is over the limits, or whose buffer has an error,
+ * ends the connection, since its caller would wait for it in vain. An empty result is
+ * nil.
  */
-void rpc_reply(struct rpc_request *req, struct slice result);
-void rpc_reply_error(struct rpc_request *req, struct slice error);
+void rpc_reply(struct rpc_request *req, const struct buf *result);
+void rpc_reply_error(struct rpc_request *req, const struct buf *error);
 
 /* The msgid under which the peer may cancel it. */
 uint32_t rpc_request_id(const struct rpc_request *req);

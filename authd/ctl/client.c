@@ -13,7 +13,7 @@ static const struct rpc_limits limits = {
 	.max_message = AUTH_MAX_MESSAGE,
 	.max_out = 2 * AUTH_MAX_MESSAGE,
 	.max_calls = 1,
-	.max_requests = 0,
+	.max_requests = 0, /* so that none is handled */
 };
 
 struct call {
@@ -86,15 +86,6 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 	loop_stop(call->loop);
 }
 
-static void on_request(struct rpc_request *req, struct slice method, struct slice params,
-		       void *arg)
-{
-	(void)method;
-	(void)params;
-	(void)arg;
-	rpc_reply_error(req, slice_str("\xb6" AUTH_ERROR_NO_SUCH_METHOD));
-}
-
 static void on_notification(struct slice method, struct slice params, void *arg)
 {
 	(void)method;
@@ -110,7 +101,6 @@ static void on_closed(int reason, void *arg)
 
 static const struct rpc_handlers handlers = {
 	.check = auth_check,
-	.request = on_request,
 	.notification = on_notification,
 	.closed = on_closed,
 };

@@ -45,7 +45,7 @@ static void reply_error(struct rpc_request *req, const char *uri, const char *me
 				     .message = slice_str(message),
 				     .retry_after_ms = FIELD_NONE,
 			     });
-	rpc_reply_error(req, buf_slice(&b));
+	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }
 
@@ -87,7 +87,7 @@ static void on_ping_request(struct auth_client *a, struct rpc_request *req)
 					   .inflight = a->n_in_flight,
 					   .epoch = FIELD_NONE,
 				   });
-	rpc_reply(req, buf_slice(&b));
+	rpc_reply(req, &b);
 	buf_fini(&b);
 }
 

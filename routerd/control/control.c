@@ -43,7 +43,7 @@ static void gathering_end(struct gathering *g)
 					     .pending = g->pending,
 					     .partial = g->missing > 0,
 				     });
-	rpc_reply(g->req, buf_slice(&b));
+	rpc_reply(g->req, &b);
 	buf_fini(&b);
 	timer_disarm(&g->deadline);
 	LIST_REMOVE(g, link);
@@ -71,7 +71,7 @@ static void reply_no_memory(struct rpc_request *req)
 				     .message = slice_str("out of memory"),
 				     .retry_after_ms = FIELD_NONE,
 			     });
-	rpc_reply_error(req, buf_slice(&b));
+	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }
 

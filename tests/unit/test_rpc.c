@@ -8,6 +8,7 @@
 #include "common/rpc.h"
 #include "common/sock.h"
 
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -254,6 +255,21 @@ static void react(struct end *e, enum on_event what)
 		loop_stop(e->loop);
 }
 
+/* More than fits the buffers of replies. */
+static const uint8_t too_long[8193];
+
+static void reply(struct rpc_request *req,
+		  void (*how)(struct rpc_request *req, const struct buf *b),
+		  struct slice with)
+{
+	struct buf b;
+
+	buf_init(&b, 8192);
+	buf_put_slice(&b, with);
+	how(req, &b);
+	buf_fini(&b);
+}
+
 static void on_request(struct rpc_request *req, struct slice method, struct slice params,
 		       void *arg)
 {
@@ -262,13 +278,17 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 	e->requests++;
 	react(e, e->on_request);
 	if (slice_eq_str(method, "echo"))
-		rpc_reply(req, params);
+		reply(req, rpc_reply, params);
 	else if (slice_eq_str(method, "nil"))
-		rpc_reply(req, slice_of(NULL, 0));
+		reply(req, rpc_reply, slice_of(NULL, 0));
+	else if (slice_eq_str(method, "failing"))
+		reply(req, rpc_reply, slice_of(too_long, sizeof(too_long)));
+	else if (slice_eq_str(method, "failing error"))
+		reply(req, rpc_reply_error, slice_of(too_long, sizeof(too_long)));
 	else if (slice_eq_str(method, "hold"))
 		e->held[e->n_held++] = req;
 	else
-		rpc_reply_error(req, BYTES("\xa2no"));
+		reply(req, rpc_reply_error, BYTES("\xa2no"));
 }
 
 static void on_notification(struct slice method, struct slice params, void *arg)
@@ -361,7 +381,7 @@ static struct loop *pair_open(struct pair *p, bool raw)
 static void answer_held(struct end *e)
 {
 	while (e->n_held > 0)
-		rpc_reply(e->held[--e->n_held], BYTES("\x2a"));
+		reply(e->held[--e->n_held], rpc_reply, BYTES("\x2a"));
 }
 
 static void pair_close(struct pair *p)
@@ -398,6 +418,7 @@ static void one_call(const char *method, enum rpc_outcome outcome, struct slice 
 	struct pair p;
 	struct loop *l = pair_open(&p, false);
 
+	p.b.stop_after = UINT_MAX;
 	call(&p.a, method, 4000);
 	assert_int_equal(p.a.answers, 0);
 	run(l);
@@ -416,6 +437,14 @@ static void test_call(void **state)
 	one_call("echo", RPC_OK, BYTES("\x92\xa2hi\x01"));
 	one_call("nil", RPC_OK, BYTES("\xc0"));
 	one_call("what", RPC_ERROR, BYTES("\xa2no"));
+}
+
+/* As when memory runs out: nothing half, and nobody waits for it. */
+static void test_an_answer_that_could_not_be_written(void **state)
+{
+	(void)state;
+	one_call("failing", RPC_CLOSED, slice_of(NULL, 0));
+	one_call("failing error", RPC_CLOSED, slice_of(NULL, 0));
 }
 
 static void test_both_directions(void **state)
@@ -720,6 +749,7 @@ int main(void)
 		cmocka_unit_test(test_msg_damaged),
 		cmocka_unit_test(test_msg_wrong),
 		cmocka_unit_test(test_call),
+		cmocka_unit_test(test_an_answer_that_could_not_be_written),
 		cmocka_unit_test(test_both_directions),
 		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_timeout_and_late),

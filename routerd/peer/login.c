@@ -429,6 +429,7 @@ void login_joined(struct peer *p)
 	const struct config *cfg = p->peers->config;
 	const struct identity *i = p->identity;
 	const char *peer_name = p->login->peer_name.text;
+	char detail[120];
 
 	ASSERT(p->state == PEER_JOINING);
 	msg_write_welcome(peer_begin(p), p->serializer,
@@ -445,9 +446,12 @@ void login_joined(struct peer *p)
 				  .peer = peer_name,
 				  .pid = getpid(),
 			  });
-	if (peer_send(p) != 0) {
-		login_fail(p, "the authenticator's extra cannot be said in the client's "
-			      "serializer");
+	int r = peer_send(p);
+	if (r != 0) {
+		snprintf(detail, sizeof(detail),
+			 "the authenticator's extra cannot be said to the client: %s",
+			 err_str(r));
+		login_fail(p, detail);
 		return;
 	}
 	peer_set_state(p, PEER_JOINED);

@@ -218,6 +218,8 @@ def test_goodbyes_that_are_too_long_for_a_client(start_routerd, folder, known_ke
     def answer(realm, authid, details):
         if authid == "nobody":
             raise Deny("com.example.denied", "x" * 2000)
+        if authid == "rich":
+            return principal(known_key, extra={"foo": "x" * 2000})
         return principal(known_key)
 
     authenticator = Authenticator(folder, answer)
@@ -225,6 +227,10 @@ def test_goodbyes_that_are_too_long_for_a_client(start_routerd, folder, known_ke
     with pytest.raises(Aborted) as abort:
         connect(router, length=1).join("devices", key=known_key, authid="nobody")
     assert (abort.value.uri, abort.value.details) == ("com.example.denied", {})
+    with pytest.raises(Aborted) as abort:
+        connect(router, length=1).join("devices", key=known_key, authid="rich")
+    assert abort.value.uri == "wamp.error.authentication_failed"
+    router.wait_log("the authenticator's extra cannot be said to the client: over the limit")
     client = connect(router, length=1)
     client.join("devices", key=known_key)
     authenticator.revoke(message="x" * 2000, authid="client01@example.com")

@@ -240,5 +240,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_storm, setup, teardown),
 	};
 
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	return cmocka_run_group_tests_name("conn_storm", tests, NULL, NULL);
 }

@@ -31,34 +31,26 @@ static const char help[] =
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 
-static int check(const char *path)
+/* Runs with this configuration, or only says what it is like. */
+static int run(const char *path, bool only_check)
 {
 	struct config *cfg;
 	struct conf_error err;
+	int code = EX_OK;
 
 	if (config_load(path, &cfg, &err) != 0) {
 		fprintf(stderr, "%s\n", err.text);
 		return EX_CONFIG;
 	}
-	printf("%s: ok (%zu realms, %zu listeners, %zu authenticators)\n", path,
-	       cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
-	config_unref(&cfg);
-	return EX_OK;
-}
-
-static int serve(const char *path)
-{
-	struct config *cfg;
-	struct conf_error err;
-
-	if (config_load(path, &cfg, &err) != 0) {
-		fprintf(stderr, "%s\n", err.text);
-		return EX_CONFIG;
+	if (only_check) {
+		printf("%s: ok (%zu realms, %zu listeners, %zu authenticators)\n", path,
+		       cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
+	} else {
+		log_init(cfg->log.level, cfg->log.format);
+		/* what a fan-out frees at the end of a turn is needed in the next one */
+		mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
+		code = router_run(cfg);
 	}
-	log_init(cfg->log.level, cfg->log.format);
-	/* what a fan-out frees at the end of a turn is needed again in the next one */
-	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
-	int code = router_run(cfg);
 	config_unref(&cfg);
 	return code;
 }
@@ -102,5 +94,5 @@ int main(int argc, char **argv)
 		fputs("libsodium cannot be initialised\n", stderr);
 		return EX_OSERR;
 	}
-	return to_check != NULL ? check(to_check) : serve(config);
+	return run(to_check != NULL ? to_check : config, to_check != NULL);
 }

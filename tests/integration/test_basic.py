@@ -93,6 +93,24 @@ def test_unknown_realm(routerd, connect):
     client.wait_closed()
 
 
+def test_realms_know_nothing_of_each_other(start_routerd, threads, join):
+    config = router_config(threads=threads, cryptosign=False)
+    names = [f"realm{i}" for i in range(5)]
+    config["realms"] = [{**config["realms"][0], "name": name} for name in names]
+    routerd = start_routerd(config)
+    clients = [join(routerd, realm=name) for name in names]
+    subscriptions = [c.subscribe("com.example.t") for c in clients]
+    registrations = [c.register("com.example.p", lambda a, k, i=i: ([i], k)) for i, c in enumerate(clients)]
+    assert len({*subscriptions}) == len({*registrations}) == 5, "unique on the router"
+    for i, client in enumerate(clients):
+        assert client.call("com.example.p") == ([i], {})
+        client.publish("com.example.t", [i], acknowledge=True, exclude_me=False)
+        assert client.event(subscriptions[i]) == ([i], {})
+        assert error_of(client.unsubscribe, subscriptions[i - 1]).uri == "wamp.error.no_such_subscription"
+        assert error_of(client.unregister, registrations[i - 1]).uri == "wamp.error.no_such_registration"
+    assert all(c.silent() == [] for c in clients)
+
+
 # --- publish and subscribe ------------------------------------------------------------------
 
 
@@ -188,7 +206,7 @@ def test_an_error_of_the_callee_reaches_the_caller(routerd, join, source, target
     assert error.kwargs == kwargs
 
 
-@pytest.mark.parametrize("how", ["socket", "goodbye", "violation"])
+@pytest.mark.parametrize("how", ["socket", "goodbye", "abort", "violation"])
 def test_the_callee_leaves_with_calls_in_flight(routerd, join, how):
     caller, callee = join(routerd, "cbor"), join(routerd)
     callee.register("com.example.p")
@@ -199,6 +217,8 @@ def test_the_callee_leaves_with_calls_in_flight(routerd, join, how):
         callee.close_socket()
     elif how == "goodbye":
         callee.send([6, {}, "wamp.close.normal"])
+    elif how == "abort":
+        callee.send([3, {}, "wamp.close.normal"])
     else:
         callee.send([99])
     for request in requests:

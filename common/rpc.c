@@ -410,6 +410,11 @@ void rpc_conn_lower_limits(struct rpc_conn *c, size_t max_message, unsigned max_
 		c->max_calls = max_calls;
 }
 
+bool rpc_conn_congested(const struct rpc_conn *c)
+{
+	return c->out.len >= c->out.max / 4;
+}
+
 const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c)
 {
 	return &c->counters;

@@ -86,6 +86,10 @@ void rpc_conn_finish(struct rpc_conn *c);
 /* Lowers what we send to what the peer has announced; larger values change nothing. */
 void rpc_conn_lower_limits(struct rpc_conn *c, size_t max_message, unsigned max_calls);
 
+/* Does a quarter of max_out wait to be sent? Who can wait should, so that there is room
+ * for answers, and reading goes on. */
+bool rpc_conn_congested(const struct rpc_conn *c);
+
 const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c);
 
 /*

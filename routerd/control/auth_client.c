@@ -26,7 +26,8 @@ static const char *name_of(const struct auth_client *a)
 
 void auth_client_report(struct auth_client *a, const struct login_report *r)
 {
-	if (a->state != LINK_UP || (a->features & AUTH_FEATURE_EVENTS) == 0)
+	if (a->state != LINK_UP || (a->features & AUTH_FEATURE_EVENTS) == 0 ||
+	    rpc_conn_congested(a->rpc))
 		return;
 	int rc = rpc_notify(a->rpc, r->method, slice_of(r->params, r->len));
 	(void)rc; /* records are not worth failing for */
@@ -106,11 +107,9 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 
 static void on_notification(struct slice method, struct slice params, void *arg)
 {
-	struct auth_client *a = arg;
-
 	(void)method;
 	(void)params;
-	a->stats.unknown_notifications++;
+	(void)arg; /* none is known */
 }
 
 /* --- the link --- */
@@ -262,12 +261,10 @@ static void hello_result(struct auth_client *a, struct slice result)
 		return;
 	}
 	a->features = h.features;
-	a->max_inflight = h.max_inflight < AUTH_MAX_INFLIGHT ? (unsigned)h.max_inflight
-							     : AUTH_MAX_INFLIGHT;
-	if (a->max_inflight == 0)
-		a->max_inflight = 1;
+	unsigned in_flight = (unsigned)min_size(AUTH_MAX_INFLIGHT, h.max_inflight);
+	a->max_questions = in_flight > 2 ? in_flight - 1 : 1; /* and a ping */
 	a->max_message = min_size(a->max_message, (size_t)h.max_message);
-	rpc_conn_lower_limits(a->rpc, a->max_message, a->max_inflight + 1);
+	rpc_conn_lower_limits(a->rpc, a->max_message, in_flight > 0 ? in_flight : 1);
 	a->memory.last_epoch = h.epoch;
 	size_t n = min_size(h.db.len, sizeof(a->memory.last_db) - 1);
 	if (n > 0)
@@ -349,7 +346,7 @@ static void connect_now(struct auth_client *a)
 	static const struct rpc_limits limits = {
 		.max_message = AUTH_MAX_MESSAGE,
 		.max_out = MAX_OUT,
-		.max_calls = AUTH_MAX_INFLIGHT + 1, /* and a ping */
+		.max_calls = AUTH_MAX_INFLIGHT,
 		.max_requests = AUTH_MAX_INFLIGHT,
 	};
 	int fd;
@@ -372,7 +369,7 @@ static void connect_now(struct auth_client *a)
 	a->stats.connects++;
 	a->link = ++last_link;
 	a->state = LINK_HELLO;
-	a->max_inflight = AUTH_MAX_INFLIGHT;
+	a->max_questions = AUTH_MAX_INFLIGHT - 1;
 	a->max_message = AUTH_MAX_MESSAGE;
 	send_hello(a);
 }

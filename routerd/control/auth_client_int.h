@@ -35,7 +35,7 @@ struct auth_client {
 	struct rpc_conn *rpc; /* NULL in DOWN */
 	uint64_t link;        /* number of this connection, unique in the process */
 	unsigned features;
-	unsigned max_inflight;
+	unsigned max_questions; /* in flight at a time */
 	size_t max_message;
 	unsigned failures; /* in a row: connections that answered at most hello */
 	unsigned misses;   /* pings without an answer, in a row */
@@ -53,7 +53,7 @@ struct auth_client {
 	struct {
 		uint64_t asked, results, errors, timeouts, unavailable, cancelled,
 			overflow;
-		uint64_t connects, revokes, unknown_notifications;
+		uint64_t connects, revokes;
 	} stats;
 };
 

@@ -2,7 +2,6 @@
 /* The parameters of hello; see auth_hello.h. Worker 0. */
 #include "routerd/control/auth_hello.h"
 
-#include "proto/auth_api.h"
 #include "routerd/version.h"
 
 #include <unistd.h>

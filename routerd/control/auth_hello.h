@@ -4,13 +4,14 @@
 #define ROUTERD_CONTROL_AUTH_HELLO_H
 
 #include "common/buf.h"
+#include "proto/auth_api.h"
 #include "routerd/config.h"
 
 /* What the authenticator may know of us from an earlier connection. */
 struct auth_hello_memory {
-	char instance[33];   /* drawn anew by each process, 32 hex digits */
-	char last_db[64];    /* "": none */
-	uint64_t last_epoch; /* AUTH_NO_EPOCH: none */
+	char instance[33];               /* drawn anew by each process, 32 hex digits */
+	char last_db[AUTH_MAX_NAME + 1]; /* "": none */
+	uint64_t last_epoch;             /* AUTH_NO_EPOCH: none */
 };
 
 /* Appends the parameters; errors stick in out. */

@@ -251,8 +251,8 @@ void questions_pump(struct auth_client *a)
 {
 	struct question *qu;
 
-	while (a->state == LINK_UP && a->n_in_flight < a->max_inflight &&
-	       (qu = TAILQ_FIRST(&a->held)) != NULL) {
+	while (a->state == LINK_UP && a->n_in_flight < a->max_questions &&
+	       !rpc_conn_congested(a->rpc) && (qu = TAILQ_FIRST(&a->held)) != NULL) {
 		if (qu->q->len + ENVELOPE_MAX > a->max_message)
 			answer_too_long(qu);
 		else if (!send_question(qu))

@@ -34,6 +34,8 @@ class Authenticator:
         self.hello = hello
         self.ping = ping
         self.lock = threading.Condition()
+        self.reading = threading.Event()  # cleared: it is stuck
+        self.reading.set()
         self.connection = None
         self.requests = []       # every request: (msgid, method, params)
         self.notifications = []  # every notification: (method, params)
@@ -83,7 +85,7 @@ class Authenticator:
     def _read(self, connection):
         unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
         try:
-            while data := connection.recv(65536):
+            while self.reading.wait() and (data := connection.recv(65536)):
                 unpacker.feed(data)
                 for message in unpacker:
                     self._on_message(connection, message)

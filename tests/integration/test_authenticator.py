@@ -50,6 +50,11 @@ def dropped(client, key):
     return outcome(client, key) == ("close", client.close_code(1013))
 
 
+def counter_of_authenticator(routerd, name):
+    routerd.counters()
+    return int(re.findall(rf"counters authenticator .*\b{name}=(\d+)", routerd.log())[-1])
+
+
 # --- answers --------------------------------------------------------------------------------
 
 
@@ -512,8 +517,7 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
     routerd = start_routerd(config)
 
     def bytes_held():
-        routerd.counters()
-        return int(re.findall(r"counters authenticator .* bytes=(\d+)", routerd.log())[-1])
+        return counter_of_authenticator(routerd, "bytes")
 
     late = connect(routerd)
     with pytest.raises(Refused) as refused:
@@ -542,3 +546,42 @@ def test_who_is_late_is_said_by_the_code(start_routerd, connect, key):
     assert dropped(late, key)
     assert silent.wait_closed() == (silent.close_code(1008), [])
     assert routerd.total("closed_handshake_timeout") == 2
+
+
+def test_the_name_of_its_data_is_remembered_as_it_is(authenticator, start_routerd):
+    name = "\u2603" * 85  # 255 bytes
+    fake = authenticator(lambda *args: HOLD, hello=lambda: {"protocol": [1, 0], "db": name, "epoch": 7})
+    routerd = start_routerd()
+    routerd.wait_log("authenticator is available")
+    fake.drop()
+    _, (_, _, (again,)) = fake.wait_requests(2, "hello")
+    assert (again["last_db"], again["last_epoch"]) == (name, 7)
+
+
+def test_a_ping_has_room_in_what_it_lets_be_in_flight(authenticator, start_routerd, connect, key):
+    fake = authenticator(lambda *args: HOLD, hello=lambda: {"protocol": [1, 0], "max_inflight": 4})
+    routerd = start_routerd()
+    routerd.wait_log("authenticator is available")
+    for _ in range(6):
+        connect(routerd).hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    wait_for(lambda: counter_of_authenticator(routerd, "held") == 3, "three to be held")
+    assert len(fake.wait_requests(3)) == 3
+
+
+def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
+        authenticator, start_routerd, connect, key):
+    """Or the router would stop reading, too, and the two might wait for each other for ever."""
+    fake = authenticator(lambda *args: principal(key))
+    routerd = start_routerd()
+    routerd.wait_log("authenticator is available")
+    fake.reading.clear()
+    for _ in range(700):
+        client = connect(routerd)
+        client.hello(None, authmethods=["cryptosign"],
+                     authextra={"pubkey": key.public, "x": "x" * 16000})
+        client.close_socket()
+    # it may have had one or two before it was stuck
+    wait_for(lambda: counter_of_authenticator(routerd, "cancelled") >= 690, "all to be cancelled")
+    fake.reading.set()
+    assert outcome(connect(routerd), key)[0] == "welcome"
+    assert len(fake.wait_requests(1)) < 400

@@ -286,8 +286,8 @@ static const char *const answers_json[ANSWERS] = {
 		    "\"authid\":\"client01@example.com\",\"authrole\":\"device\","
 		    "\"authmethod\":\"cryptosign\",\"authprovider\":\"dynamic\"}]",
 	[CHALLENGE] =
-		"[4,\"cryptosign\",{\"challenge\":\"00112233445566778899aabbccddeeff"
-		"00112233445566778899aabbccddeeff\"}]",
+		("[4,\"cryptosign\",{\"challenge\":\"00112233445566778899aabbccddeeff"
+		 "00112233445566778899aabbccddeeff\"}]"),
 	[GOODBYE] = "[6,{},\"wamp.close.goodbye_and_out\"]",
 };
 static struct bytes answers[ANSWERS][FORMATS];

@@ -111,6 +111,7 @@ static const struct conn_handler handler = {
 
 /* --- connections and time ----------------------------------------------------------- */
 
+static struct loop loop;
 static struct net net;
 static struct conn_conf conf;
 static _Atomic uint32_t live;

@@ -1,21 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stands in for common/loop.c in the tests of net/: events are real, but the clock is the
- * test's, and so is the one timer that a net has. Include it in one file of a program.
+ * Stands in for common/loop.c: events are real, but the clock is the test's, and so are
+ * the turns. No timer fires by itself; that of a net can be fired by the test. Include it
+ * in one file of a program.
  */
 #ifndef TESTS_UNIT_FAKE_LOOP_H
 #define TESTS_UNIT_FAKE_LOOP_H
 
 #include "common/loop.h"
 
+#include <stdlib.h>
+
 struct loop {
 	struct event_base *base;
+	loop_turn_cb *turn_end;
+	void *arg;
+	bool more; /* what the hook said last */
+	bool stopped;
 };
 
-static struct loop loop;
 static uint64_t now_ms;
-static struct timer *armed; /* there is one timer: the net's */
+static uint64_t look_ns, looked_ns; /* what a look at the clock takes; took so far */
+static struct timer *armed;         /* the last one */
 static uint64_t armed_due;
+
+struct loop *loop_new(loop_turn_cb *turn_end, void *arg)
+{
+	struct loop *l = malloc(sizeof(*l));
+
+	ASSERT(l != NULL);
+	*l = (struct loop){.base = event_base_new(), .turn_end = turn_end, .arg = arg};
+	return l;
+}
+
+void loop_free(struct loop **l)
+{
+	event_base_free((*l)->base);
+	free(*l);
+	*l = NULL;
+}
+
+/* One turn, if it has not been stopped. */
+void loop_run(struct loop *l)
+{
+	if (l->stopped)
+		return;
+	event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	l->more = l->turn_end(l->arg);
+}
+
+void loop_stop(struct loop *l)
+{
+	l->stopped = true;
+}
 
 struct event_base *loop_base(struct loop *l)
 {
@@ -30,7 +67,8 @@ uint64_t loop_now_ms(struct loop *l)
 
 uint64_t clock_now_ns(void)
 {
-	return now_ms * 1000000;
+	looked_ns += look_ns;
+	return now_ms * 1000000 + looked_ns;
 }
 
 void timer_init(struct timer *t, struct loop *l, timer_cb *cb, void *arg)

@@ -38,6 +38,7 @@ static const char yaml[] =
 	"  auth: {anonymous: {type: static, role: user}}}]\n";
 
 static struct config *config;
+static struct loop loop;
 static struct net net;
 static struct peers ps;
 static struct peer_listener listener;

@@ -36,6 +36,7 @@
  */
 
 static int upgraded, closed_count, nomem;
+static struct loop loop;
 static struct net scene;
 
 static bool path_known(const struct conn *c, struct slice path)

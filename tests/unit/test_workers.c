@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Four workers in one thread: whose turn it is, and what clients and the authenticator do
+ * in between, is drawn from a seed. So the posts between workers meet in orders that
+ * threads show once in a million runs, and each can be run again. The clock stands still
+ * but for what the workers' looks at it take. Doubles: common/loop, control/.
+ *
+ * The environment may say SEED, the first one, and SEEDS, how many (1 if there is SEED).
+ */
+#include "routerd/worker.c"
+
+#include "proto/auth_api.h"
+#include "routerd/login.h"
+#include "tests/unit/fake_loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/chance_clients.h"
+
+enum {
+	WORKERS = 4,
+	PHASES = 6,
+	STEPS = 3000, /* in a phase */
+	SEEDS = 8,
+};
+
+static struct question {
+	struct session_ref session;
+	uint64_t revocations; /* when it was asked */
+	unsigned epoch;
+} questions[CLIENTS];
+
+#define ROLES                                                                            \
+	"roles: [{name: user, permissions: [{uri: '', match: prefix, allow: "            \
+	"{call: true, register: true, publish: true, subscribe: true}}]}]"
+static const char yaml[] =
+	"realms: [{name: realm0, " ROLES "}, {name: realm1, " ROLES "}]\n"
+	"authenticators: {authd: {socket: x.sock}}\n"
+	"transports: [{type: rawsocket, endpoint: {type: tcp, port: 1}, auth: {"
+	"  cryptosign: {type: dynamic, authenticator: authd},"
+	"  anonymous: {type: static, role: user}}}]\n";
+
+static struct config *config;
+static struct mailboxes *boxes;
+static struct worker *workers[WORKERS];
+static unsigned n_questions, epoch;
+static uint64_t revocations, revocations_answered;
+static uint64_t n_pressure, n_long; /* steps, of all runs */
+
+/* Most to one worker, so that its fan-outs are more than a turn. */
+static void give_connection(int fd)
+{
+	post_send(&workers[0]->outbox, chance(2) == 0 ? 1 : chance(WORKERS),
+		  &(struct post){.type = POST_CONNECTION, .connection = {.fd = fd}});
+}
+
+/* --- in place of control: the authenticator ----------------------------------------- */
+
+static void forget_question(struct session_ref who)
+{
+	for (unsigned i = 0; i < n_questions; i++)
+		if (session_ref_eq(questions[i].session, who)) {
+			questions[i] = questions[--n_questions];
+			return;
+		}
+}
+
+void control_post(struct control *c, struct post *p)
+{
+	(void)c;
+	if (p->type == POST_LOGIN) {
+		assert_true(n_questions < CLIENTS);
+		questions[n_questions++] =
+			(struct question){p->session, revocations, epoch};
+	} else if (p->type == POST_LOGIN_CANCEL) {
+		forget_question(p->session);
+	} else if (p->type == POST_REVOKED) {
+		revocations_answered++;
+	}
+	post_drop(p);
+}
+
+static void authenticator_answers(void)
+{
+	if (n_questions == 0)
+		return;
+	struct question q = questions[chance(n_questions)];
+	enum login_outcome outcome = chance(8) == 0 ? LOGIN_UNAVAILABLE : LOGIN_RESULT;
+	struct lookup_stamp stamp = {
+		.asked = true, .link = 1, .revocations = q.revocations};
+	uint8_t extra[] = {
+		0x81, 0xa1, 'e', 0xcd, (uint8_t)(q.epoch >> 8), (uint8_t)q.epoch};
+	struct buf b;
+
+	forget_question(q.session);
+	buf_init(&b, 4096);
+	auth_result_write(&b, &(struct auth_result){
+				      .role = slice_str("user"),
+				      .realm = slice_str("realm1"),
+				      .authid = slice_str("client01"),
+				      .keys = {.n = 1, .hex = {slice_str(pk_hex)}},
+				      .extra = slice_of(extra, sizeof(extra)),
+				      .epoch = q.epoch,
+			      });
+	post_send(&workers[0]->outbox, q.session.worker,
+		  &(struct post){
+			  .type = POST_LOGIN_ANSWER,
+			  .session = q.session,
+			  .answer = login_answer_new(outcome, &stamp, buf_slice(&b)),
+		  });
+	buf_fini(&b);
+}
+
+static void authenticator_revokes(void)
+{
+	struct revocation *r = revocation_new(&(struct revocation){
+		.has_epoch = true,
+		.epoch = ++epoch,
+		.link = 1,
+		.number = ++revocations,
+		.authid = slice_str("client01"),
+		.uri = slice_str("com.example.revoked"),
+	});
+
+	for (unsigned w = 0; w < WORKERS; w++)
+		post_send(&workers[0]->outbox, w,
+			  &(struct post){.type = POST_REVOKE,
+					 .revocation = revocation_ref(r)});
+	revocation_unref(&r);
+}
+
+/* --- what must be true of all together ---------------------------------------------- */
+
+static struct realm_counters realm_now(unsigned realm)
+{
+	return realm_counters(workers[WORKERS - 1 - realm]->realms[realm]);
+}
+
+/* What it has published is here, if it is subscribed. */
+static void check_nothing_lost(const struct client *from, const struct client *to)
+{
+	if (from == to || !from->complete || from->realm != to->realm)
+		return;
+	for (unsigned t = 0; t < TOPICS; t++) {
+		struct mark last = to->s.last_to[t][index_of(from)];
+		if (to->s.subscribed[t] != 0)
+			assert_int_equal(last.session == from->session ? last.number : 0,
+					 from->published_to[t]);
+	}
+}
+
+static void check_joined(const struct client *c, struct realm_counters *sum)
+{
+	sum->sessions++;
+	for (unsigned i = 0; i < TOPICS; i++)
+		sum->memberships += c->s.subscribed[i] != 0;
+	for (unsigned i = 0; i < PROCEDURES; i++)
+		sum->registrations += c->s.registered[i] != 0;
+	for (unsigned i = 0; i < ASKED_MAX; i++)
+		assert_int_equal(c->s.asked[i].id, 0);
+	/* its look-up is not older than the last revocation */
+	assert_true(c->s.epoch == 0 || c->s.epoch == epoch);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		check_nothing_lost(&clients[i], c);
+}
+
+/* When all is quiet both sides agree about what there is. */
+static void check_all(void)
+{
+	struct realm_counters sums[REALMS] = {0};
+	uint32_t conns = 0;
+
+	for (struct client *c = clients; c < clients + CLIENTS; c++) {
+		conns += c->state != AWAY;
+		assert_true(c->state != LEAVING);
+		if (c->state == JOINED)
+			check_joined(c, &sums[c->realm]);
+	}
+	for (unsigned i = 0; i < REALMS; i++) {
+		struct realm_counters now = realm_now(i);
+		assert_int_equal(now.sessions, sums[i].sessions);
+		assert_int_equal(now.memberships, sums[i].memberships);
+		assert_int_equal(now.registrations, sums[i].registrations);
+		assert_int_equal(now.calls_in_flight, 0);
+	}
+	for (unsigned i = 0; i < WORKERS; i++)
+		conns -= net_conns(&workers[i]->net);
+	assert_int_equal(conns, 0);
+	assert_false(mailbox_pressure(boxes));
+	assert_int_equal(revocations_answered, revocations * WORKERS);
+}
+
+/* What was acknowledged has reached everybody before the end. */
+static void check_drained(const struct client *from, const struct client *to)
+{
+	if (from == to || !to->closed_by_stop || from->realm != to->realm)
+		return;
+	for (unsigned t = 0; t < TOPICS; t++) {
+		struct mark last = to->s.last_to[t][index_of(from)];
+		/* others were in whatever realm */
+		if (to->s.subscribed[t] != 0 &&
+		    from->acknowledged[t].session == from->session)
+			assert_false(is_behind(from->acknowledged[t], last));
+	}
+}
+
+/* --- a run -------------------------------------------------------------------------- */
+
+static void drop(void *item)
+{
+	post_drop(item);
+}
+
+static void setup_world(uint64_t seed)
+{
+	struct conf_error err;
+
+	clients_begin(seed);
+	now_ms = 1000;
+	look_ns = TURN_NS; /* so that a turn ends wherever it can */
+	n_questions = 0;
+	looked_ns = 0;
+	epoch = 1;
+	revocations = revocations_answered = 0;
+	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
+		fail_msg("%s", err.text);
+	boxes = mailboxes_new(WORKERS, sizeof(struct post), 3000, 1000);
+	for (unsigned i = 0; i < WORKERS; i++)
+		workers[i] = worker_new(&(struct worker_params){
+			.index = i,
+			.n_workers = WORKERS,
+			.config = config,
+			.boxes = boxes,
+		});
+}
+
+static void teardown_world(void)
+{
+	for (unsigned i = 0; i < CLIENTS; i++)
+		away(&clients[i]);
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_drop_connections(workers[i]);
+	for (unsigned i = 0; i < WORKERS; i++)
+		worker_free(&workers[i]);
+	mailboxes_free(&boxes, drop);
+	config_unref(&config);
+}
+
+static void steps(unsigned n)
+{
+	while (n-- > 0) {
+		struct client *c = &clients[chance(CLIENTS)];
+		unsigned what = chance(300);
+
+		if (what < 60) {
+			worker_run(workers[chance(WORKERS)]);
+		} else if (what < 280) {
+			listen_to(c);
+			act(c);
+		} else if (what < 299) {
+			authenticator_answers();
+		} else {
+			authenticator_revokes();
+		}
+		n_pressure += mailbox_pressure(boxes);
+		n_long += workers[1]->peers.members.fan_out.list != NULL;
+	}
+}
+
+/* What a worker has done so far. */
+static uint64_t done(const struct worker *w)
+{
+	return w->outbox.n_posts + net_counter_get(&w->net, NET_BYTES_IN) +
+	       net_counter_get(&w->net, NET_FREED);
+}
+
+/* Runs each worker once. True if one had work, or has. */
+static bool turns(void)
+{
+	bool busy = false;
+
+	for (unsigned i = 0; i < WORKERS; i++) {
+		const struct loop *l = workers[i]->loop;
+		uint64_t before = done(workers[i]);
+		worker_run(workers[i]);
+		busy |= done(workers[i]) != before;
+		busy |= !l->stopped &&
+			(l->more ||
+			 event_base_get_num_events(l->base, EVENT_BASE_COUNT_ACTIVE) > 0);
+	}
+	return busy;
+}
+
+/* Nobody does anything new but to answer, until all is quiet. */
+static void settle(void)
+{
+	for (unsigned quiet = 0, n = 0; quiet < 4; quiet++) {
+		assert_true(n++ < 10000);
+		quiet = turns() ? 0 : quiet;
+		for (struct client *c = clients; c < clients + CLIENTS; c++) {
+			quiet = listen_to(c) ? 0 : quiet;
+			while (c->state == JOINED && c->s.n_invocations > 0)
+				answer(c);
+		}
+	}
+}
+
+/* Everybody goes, and nothing is left. */
+static void everybody_goes(void)
+{
+	for (unsigned i = 0; i < CLIENTS; i++)
+		away(&clients[i]);
+	settle();
+	check_all();
+	assert_int_equal(n_questions, 0);
+	for (unsigned i = 0; i < REALMS; i++)
+		assert_int_equal(realm_now(i).subscriptions, 0);
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_null(workers[i]->peers.members.lists);
+}
+
+static void run(uint64_t seed)
+{
+	setup_world(seed);
+	for (unsigned phase = 0; phase < PHASES; phase++) {
+		if (phase == PHASES / 2)
+			everybody_goes();
+		steps(STEPS);
+		settle();
+		check_all();
+	}
+	steps(chance(STEPS));
+	stopping = true;
+	outbox_send_all(&workers[0]->outbox, &(struct post){.type = POST_STOP});
+	steps(STEPS);
+	settle();
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_true(workers[i]->loop->stopped);
+	for (unsigned i = 0; i < CLIENTS * CLIENTS; i++)
+		check_drained(&clients[i / CLIENTS], &clients[i % CLIENTS]);
+	teardown_world();
+}
+
+static void test_by_chance(void **state)
+{
+	const char *seed_text = getenv("SEED"), *n_text = getenv("SEEDS");
+	uint64_t first = seed_text != NULL ? strtoull(seed_text, NULL, 10) : 1;
+	uint64_t n = n_text != NULL      ? strtoull(n_text, NULL, 10)
+		     : seed_text != NULL ? 1
+					 : SEEDS;
+	int first_free = 0;
+
+	(void)state;
+	for (uint64_t seed = first; seed < first + n; seed++) {
+		/* the last one that is said is the one that failed */
+		fprintf(stderr, "SEED=%llu\n", (unsigned long long)seed);
+		run(seed);
+		int fd = dup(0);
+		close(fd);
+		assert_true(seed == first || fd == first_free);
+		first_free = fd;
+	}
+	if (n < SEEDS)
+		return;
+	assert_true(n_welcome > n * 100 && n_events > n * 1000 && n_results > n * 100);
+	assert_true(n_killed > n * 5 && n_callee_gone > n * 5 && n_pressure > n * 5);
+	assert_true(n_long > n * 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_by_chance),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
+}

@@ -76,12 +76,7 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 				      "authd has not answered in time");
 		break;
 	case RPC_CLOSED:
-		/* also how authd turns away whom it does not know */
-		call->code = ctl_fail(call->ctl, EX_NOPERM, NULL,
-				      "authd has closed the connection: this user may "
-				      "not use %s, or authd is stopping",
-				      call->ctl->socket);
-		break;
+		return; /* on_closed is told why */
 	}
 	loop_stop(call->loop);
 }
@@ -95,8 +90,18 @@ static void on_notification(struct slice method, struct slice params, void *arg)
 
 static void on_closed(int reason, void *arg)
 {
-	(void)reason;
-	(void)arg; /* on_answer was told */
+	struct call *call = arg;
+
+	if (reason == E_CLOSED || reason == E_SYS)
+		/* also how authd turns away whom it does not know */
+		call->code = ctl_fail(call->ctl, EX_NOPERM, NULL,
+				      "authd has closed the connection: this user may "
+				      "not use %s, or authd is stopping",
+				      call->ctl->socket);
+	else
+		call->code = ctl_fail(call->ctl, EX_SOFTWARE, NULL, "authd's answer: %s",
+				      err_str(reason));
+	loop_stop(call->loop);
 }
 
 static const struct rpc_handlers handlers = {

@@ -286,11 +286,16 @@ static int take_page(struct ctl *ctl, struct listing *l, struct slice page)
 		if (!ok)
 			return ctl_nomem(ctl);
 	}
-	if (e != E_NOTFOUND || res.next.len > AUTH_MAX_NAME)
+	if (e == E_NOTFOUND && res.next.len > AUTH_MAX_NAME)
+		e = E_LIMIT;
+	if (e != E_NOTFOUND)
 		return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer: %s", err_str(e));
-	memcpy(l->after, res.next.len == 0 ? (const uint8_t *)"" : res.next.p,
-	       res.next.len);
-	l->after[res.next.len] = '\0';
+	char next[AUTH_MAX_NAME + 1] = "";
+	memcpy(next, res.next.len == 0 ? (const uint8_t *)"" : res.next.p, res.next.len);
+	if (next[0] != '\0' && strcmp(next, l->after) <= 0) /* it would never end */
+		return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer: %s",
+				err_str(E_RANGE));
+	memcpy(l->after, next, sizeof(next));
 	return EX_OK;
 }
 

@@ -12,6 +12,7 @@ import fcntl
 import termios
 import threading
 
+import msgpack
 import nacl.signing
 import pytest
 import utils
@@ -424,6 +425,44 @@ def test_an_authd_that_does_not_answer(ctl, authd):
     listener.listen(1)
     code, _, err = ctl("--socket", "silent.sock", "--timeout", "100ms", "principal", "list")
     assert code == 75 and "in time" in err
+
+
+WRONG_ANSWERS = {
+    "garbage": (lambda i: b"\xc1" * 10, 70),
+    "huge": (lambda i: b"\x94\x01" + bytes([i]) + b"\xc0\xdb\xff\xff\xff\xff" + bytes(65536), 70),
+    "number": (lambda i: msgpack.packb([1, i, None, 7]), 70),
+    "to_nothing": (lambda i: msgpack.packb([1, i + 1, None, {"items": []}]), 75),
+    "a_question": (lambda i: msgpack.packb([0, 1, "hello", []]), 70),
+    "the_same_page": (lambda i: msgpack.packb([1, i, None, {"items": [], "next": "same"}]), 70),
+}
+
+
+@pytest.mark.parametrize("how", WRONG_ANSWERS)
+def test_an_authd_that_answers_wrongly(ctl, authd, how):
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(authd.cwd / "wrong.sock"))
+    listener.listen(1)
+    answer, expected = WRONG_ANSWERS[how]
+
+    def serve():
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                peer.sendall(answer(msgpack.unpackb(peer.recv(65536))[1]))
+                peer.recv(1)
+
+    server = threading.Thread(target=serve)
+    server.start()
+    try:
+        code, _, err = ctl("--socket", "wrong.sock", "--timeout", "1s", "principal", "list")
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        server.join()
+    assert code == expected and err.count("\n") == 1, err
 
 
 def test_other_users_are_refused(start_authd, folder):

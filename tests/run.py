@@ -151,6 +151,8 @@ def check_long():
         build("asan"),
         build("tsan"),
         Stage("unit-tsan", unit("tsan"), minutes=20),
+        Stage("workers-asan", ["build/asan/unit/test_workers"], minutes=20,
+              env={"SEED": "1000", "SEEDS": "300"}),
         *[integration("release", "-m", "not long", name=f"repeat-release-{n}") for n in range(1, 4)],
         *[integration("tsan", "-m", "not long", name=f"repeat-tsan-{n}") for n in range(1, 4)],
         integration("release", "-m", "long", minutes=30, jobs=1, name="long-release"),

@@ -286,6 +286,8 @@ static bool on_turn_end(void *arg)
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
 	uint32_t conns = net_conns(&w->net);
+	/* the others begin while this one writes */
+	mailbox_hand_over(w->boxes, w->index);
 	if (net_turn_end(&w->net))
 		more = true;
 	/* with the last connection gone stopping goes on, and no event would say so */

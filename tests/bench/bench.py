@@ -162,6 +162,9 @@ def report_most(row, results):
         limit = f"{median(row, results[Relay], process):9.3f}" if process == 0 else " " * 9
         parts.append(f"{ours:9.3f} {limit} {row.unit:>6}  <= {most:<5} {met(ours <= most):7}"
                      + (("authd" if process else "routerd") if len(row.most) > 1 else ""))
+    if row.login:
+        verify = statistics.median(r["verify_us"] for r in results[Routerd])
+        parts.append(f"{'':9} {verify:9.3f} {row.unit:>6}  one verify, without any router")
     return ("\n" + " " * 50).join(parts)
 
 

@@ -9,6 +9,7 @@
 #include "tests/bench/options.h"
 
 #include <math.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,23 @@ static bool logins_until(uint64_t count, int64_t until)
 	return true;
 }
 
+/* What a login costs at least, beside moving its bytes: one verify, on this core. */
+static void measure_verify(void)
+{
+	enum { VERIFIES = 200 };
+	static const uint8_t message[32];
+	uint8_t signature[crypto_sign_BYTES];
+	const uint8_t *public = opt.secret + crypto_sign_SEEDBYTES;
+	uint64_t start = usage_now().client;
+
+	crypto_sign_detached(signature, NULL, message, sizeof(message), opt.secret);
+	for (int i = 0; i < VERIFIES; i++)
+		if (crypto_sign_verify_detached(signature, message, sizeof(message),
+						public) != 0)
+			complain("libsodium does not accept its own signature");
+	add_figure("verify_us", (double)(usage_now().client - start) / 1e3 / VERIFIES);
+}
+
 void run_login(void)
 {
 	result.unit = "login";
@@ -181,6 +199,8 @@ void run_login(void)
 		result.finished =
 			logins_until(UINT64_MAX, now_ns() + (int64_t)(opt.seconds * 1e9));
 	result.to = usage_now();
+	if (opt.cryptosign)
+		measure_verify();
 	result.total = opened;
 	for (unsigned i = 0; i < client_count; i++)
 		conn_abort(&clients[i].conn);

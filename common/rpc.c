@@ -153,7 +153,7 @@ static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 {
 	size_t before = c->out.len;
 
-	if (c->state != CONN_OPEN)
+	if (!running(c))
 		return E_CLOSED;
 	rpc_msg_write(&c->out, m);
 	int r = c->out.err;
@@ -374,8 +374,11 @@ fail:
 
 static void destroy(struct rpc_conn *c)
 {
-	if (c->state != CONN_ENDED)
+	if (c->state != CONN_ENDED) {
+		int r = flush(c);
+		(void)r; /* nobody is there to be told */
 		disconnect(c);
+	}
 	for (unsigned i = 0; i < c->n_slots; i++)
 		if (c->pending[i].used)
 			pending_release(&c->pending[i]);
@@ -422,7 +425,7 @@ const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c)
 
 int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 {
-	if (c->doomed || c->state != CONN_OPEN)
+	if (!running(c))
 		return E_CLOSED;
 	if (c->counters.calls >= c->max_calls)
 		return E_LIMIT;
@@ -470,7 +473,7 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 		.params = params,
 	};
 
-	return c->doomed ? E_CLOSED : send_msg(c, &m);
+	return send_msg(c, &m);
 }
 
 /* With what is in b, which m points to. */

@@ -74,8 +74,9 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 			      const struct rpc_limits *limits, void *arg) MUSTCHECK;
 
 /*
- * Closes and frees, in a callback as well as outside. No callback follows. Requests not
- * yet answered stay valid until they are.
+ * Sends what waits, as far as the kernel takes it, closes and frees, in a callback as
+ * well as outside. No callback follows. Requests not yet answered stay valid until they
+ * are.
  */
 void rpc_conn_free(struct rpc_conn **c);
 

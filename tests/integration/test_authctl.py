@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """authctl: what it prints, in which form, and with which exit code it ends."""
 
+import contextlib
 import json
 import os
 import pty
@@ -450,7 +451,7 @@ def test_an_authd_that_answers_wrongly(ctl, authd, how):
                 peer, _ = listener.accept()
             except OSError:
                 return
-            with peer:
+            with peer, contextlib.suppress(OSError):
                 peer.sendall(answer(msgpack.unpackb(peer.recv(65536))[1]))
                 peer.recv(1)
 

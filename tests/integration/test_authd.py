@@ -361,10 +361,13 @@ def test_revoke_when_the_admin_has_left(path, authd, admin, key):
 
 def test_stop_while_a_revoke_waits(path, authd, admin, key):
     rpc = router(path)
-    admin.send("principal.disable", {"authid": AUTHID})
+    msgid = admin.send("principal.disable", {"authid": AUTHID})
     rpc.request()
     authd.stop()
     assert rpc.is_closed()
+    # the change is made, and who asked for it is told
+    answer = admin.answer_to(msgid)
+    assert answer["changed"] and answer["unreachable"] == 1
 
 
 # --- the database ---------------------------------------------------------------------------

@@ -26,11 +26,12 @@ static const char *name_of(const struct auth_client *a)
 
 void auth_client_report(struct auth_client *a, const struct login_report *r)
 {
-	if (a->state != LINK_UP || (a->features & AUTH_FEATURE_EVENTS) == 0 ||
-	    rpc_conn_congested(a->rpc))
+	if (a->state != LINK_UP || (a->features & AUTH_FEATURE_EVENTS) == 0)
 		return;
-	int rc = rpc_notify(a->rpc, r->method, slice_of(r->params, r->len));
-	(void)rc; /* records are not worth failing for */
+	/* records are not worth failing for */
+	if (rpc_conn_congested(a->rpc) ||
+	    rpc_notify(a->rpc, r->method, slice_of(r->params, r->len)) != 0)
+		a->stats.lost_reports++;
 }
 
 /* --- revocations and other requests of the authenticator --- */
@@ -436,7 +437,7 @@ void auth_client_log_stats(const struct auth_client *a)
 		 "counters authenticator link_up=%d held=%u in_flight=%u bytes=%zu "
 		 "asked=%llu "
 		 "results=%llu errors=%llu timeouts=%llu unavailable=%llu cancelled=%llu "
-		 "hold_overflow=%llu connects=%llu revokes=%llu",
+		 "hold_overflow=%llu connects=%llu revokes=%llu lost_reports=%llu",
 		 a->state == LINK_UP, a->n_held, a->n_in_flight, a->bytes,
 		 (unsigned long long)a->stats.asked, (unsigned long long)a->stats.results,
 		 (unsigned long long)a->stats.errors,
@@ -445,5 +446,6 @@ void auth_client_log_stats(const struct auth_client *a)
 		 (unsigned long long)a->stats.cancelled,
 		 (unsigned long long)a->stats.overflow,
 		 (unsigned long long)a->stats.connects,
-		 (unsigned long long)a->stats.revokes);
+		 (unsigned long long)a->stats.revokes,
+		 (unsigned long long)a->stats.lost_reports);
 }

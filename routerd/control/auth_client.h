@@ -31,7 +31,7 @@ void auth_client_ask(struct auth_client *a, struct session_ref session,
 		     struct login_question *q);
 /* Nobody waits any more for what session asked; nothing happens if nothing was asked. */
 void auth_client_cancel(struct auth_client *a, struct session_ref session);
-/* Sends a notification, if the authenticator wants them. */
+/* Sends a notification, if the authenticator wants them, and reads what it is sent. */
 void auth_client_report(struct auth_client *a, const struct login_report *r);
 
 void auth_client_log_stats(const struct auth_client *a);

@@ -53,7 +53,7 @@ struct auth_client {
 	struct {
 		uint64_t asked, results, errors, timeouts, unavailable, cancelled,
 			overflow;
-		uint64_t connects, revokes;
+		uint64_t connects, revokes, lost_reports;
 	} stats;
 };
 

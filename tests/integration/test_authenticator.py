@@ -569,11 +569,11 @@ def test_a_ping_has_room_in_what_it_lets_be_in_flight(authenticator, start_route
 
 
 def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
-        authenticator, start_routerd, connect, key):
+        authenticator, start_routerd, connect, join, key):
     """Or the router would stop reading, too, and the two might wait for each other for ever."""
-    fake = authenticator(lambda *args: principal(key))
+    fake = authenticator(lambda *args: principal(key), features=("cancel", "events"))
     routerd = start_routerd()
-    routerd.wait_log("authenticator is available")
+    survivor = join(routerd, key=key)
     fake.reading.clear()
     for _ in range(700):
         client = connect(routerd)
@@ -582,6 +582,8 @@ def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
         client.close_socket()
     # it may have had one or two before it was stuck
     wait_for(lambda: counter_of_authenticator(routerd, "cancelled") >= 690, "all to be cancelled")
+    survivor.close_socket()  # which would be reported
+    wait_for(lambda: counter_of_authenticator(routerd, "lost_reports") == 1, "a report to be lost")
     fake.reading.set()
     assert outcome(connect(routerd), key)[0] == "welcome"
     assert len(fake.wait_requests(1)) < 400

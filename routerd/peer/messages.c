@@ -38,7 +38,6 @@ static void refuse(struct peer *p, const struct msg *m, const char *uri, const c
 static bool permitted(struct peer *p, const struct msg *m, enum action action)
 {
 	char text[WAMP_MAX_URI + 128];
-	int len = (int)min_size(m->uri.len, WAMP_MAX_URI);
 
 	if (!uri_valid(m->uri)) {
 		refuse(p, m, WAMP_ERROR_INVALID_URI, "this is not a valid URI");
@@ -53,7 +52,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 		return true;
 	peers_count(p->peers, PEER_NOT_AUTHORIZED);
 	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",
-		 action_names[action], len, (const char *)m->uri.p);
+		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
 	refuse(p, m, WAMP_ERROR_NOT_AUTHORIZED, text);
 	return false;
 }

@@ -73,18 +73,6 @@ static inline int read_number(const uint8_t **pp, const uint8_t *end, uint8_t co
 	return 0;
 }
 
-static inline int read_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
-			       struct binary_item *it)
-{
-	if (len > bytes_left(*pp, end))
-		return E_TRUNCATED;
-	it->content = slice_of(*pp, len);
-	if (it->type == TOKEN_STR && !utf8_valid(it->content))
-		return E_UTF8;
-	*pp += len;
-	return 0;
-}
-
 /* A string of indefinite length: chunks of definite length, each valid by itself. */
 static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_item *it)
 {
@@ -102,7 +90,7 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_ite
 			return E_SYNTAX;
 		int err = read_number(pp, end, code, &len);
 		if (err == 0)
-			err = read_content(pp, end, len, &chunk);
+			err = binary_content(pp, end, len, &chunk);
 		if (err != 0)
 			return err;
 	}
@@ -184,10 +172,10 @@ static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
 		break;
 	case MAJOR_BIN:
 		it->type = TOKEN_BIN;
-		return read_content(pp, end, it->n, it);
+		return binary_content(pp, end, it->n, it);
 	case MAJOR_STR:
 		it->type = TOKEN_STR;
-		return read_content(pp, end, it->n, it);
+		return binary_content(pp, end, it->n, it);
 	case MAJOR_ARRAY:
 	case MAJOR_MAP:
 		it->type = it->code >> 5 == MAJOR_MAP ? TOKEN_MAP : TOKEN_ARRAY;
@@ -359,16 +347,7 @@ static double get_double(const struct binary_item *it)
 {
 	if (it->code == FLOAT_16)
 		return half_to_double((unsigned)it->n);
-	if (it->code == FLOAT_32) {
-		uint32_t bits = (uint32_t)it->n;
-		float f;
-
-		memcpy(&f, &bits, sizeof(f));
-		return (double)f;
-	}
-	double d;
-	memcpy(&d, &it->n, sizeof(d));
-	return d;
+	return it->code == FLOAT_32 ? float_bits(it->n) : double_bits(it->n);
 }
 
 static int cbor_next(struct token_reader *r, struct token *out)

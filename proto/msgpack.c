@@ -17,7 +17,7 @@ struct form {
 	uint8_t content; /* bytes of content besides the length just read */
 };
 
-enum { FORM_FIRST = 0xc0, FIXEXT1 = 0xd4 };
+enum { FORM_FIRST = 0xc0, FLOAT_32 = 0xca, FIXEXT1 = 0xd4 };
 
 static const struct form forms[] = {
 	[0xc0 - FORM_FIRST] = {TOKEN_NULL, 0, 0},
@@ -72,19 +72,6 @@ static inline uint64_t get_number(const uint8_t *p, unsigned width)
 	}
 }
 
-/* The content that follows a length. */
-static inline int read_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
-			       struct binary_item *it)
-{
-	if (len > bytes_left(*pp, end))
-		return E_TRUNCATED;
-	it->content = slice_of(*pp, len);
-	if (it->type == TOKEN_STR && !utf8_valid(it->content))
-		return E_UTF8;
-	*pp += len;
-	return 0;
-}
-
 static inline int read_form(const uint8_t **pp, const uint8_t *end,
 			    struct binary_item *it)
 {
@@ -98,7 +85,7 @@ static inline int read_form(const uint8_t **pp, const uint8_t *end,
 	it->n = get_number(*pp, f->width);
 	*pp += f->width;
 	if (it->type == TOKEN_STR || it->type == TOKEN_BIN || it->type == TOKEN_OPAQUE)
-		return read_content(pp, end, it->n + f->content, it);
+		return binary_content(pp, end, it->n + f->content, it);
 	return 0;
 }
 
@@ -117,7 +104,7 @@ static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
 		it->n = c & 0x0f;
 	} else if (c < 0xc0) {
 		it->type = TOKEN_STR;
-		return read_content(pp, end, c & 0x1f, it);
+		return binary_content(pp, end, c & 0x1f, it);
 	} else if (c >= 0xe0) {
 		it->type = TOKEN_NEGINT;
 		it->n = c;
@@ -201,20 +188,6 @@ static int64_t sign_extend(const struct binary_item *it)
 	}
 }
 
-static double get_double(const struct binary_item *it)
-{
-	if (it->code == 0xca) {
-		uint32_t bits = (uint32_t)it->n;
-		float f;
-
-		memcpy(&f, &bits, sizeof(f));
-		return (double)f;
-	}
-	double d;
-	memcpy(&d, &it->n, sizeof(d));
-	return d;
-}
-
 static int msgpack_next(struct token_reader *r, struct token *out)
 {
 	struct binary_item it;
@@ -238,7 +211,7 @@ static int msgpack_next(struct token_reader *r, struct token *out)
 			out->type = TOKEN_UINT;
 		break;
 	case TOKEN_DOUBLE:
-		out->d = get_double(&it);
+		out->d = it.code == FLOAT_32 ? float_bits(it.n) : double_bits(it.n);
 		break;
 	case TOKEN_STR:
 	case TOKEN_BIN:

@@ -47,6 +47,42 @@ struct binary_item {
 	struct slice content; /* STR, BIN, ext */
 };
 
+static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
+{
+	return (size_t)(end - p);
+}
+
+/* The content that follows a length. */
+static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
+				 struct binary_item *it)
+{
+	if (len > bytes_left(*pp, end))
+		return E_TRUNCATED;
+	it->content = slice_of(*pp, len);
+	if (it->type == TOKEN_STR && !utf8_valid(it->content))
+		return E_UTF8;
+	*pp += len;
+	return 0;
+}
+
+/* The float, or the double, that has these bits. */
+static inline double float_bits(uint64_t bits)
+{
+	uint32_t low = (uint32_t)bits;
+	float f;
+
+	memcpy(&f, &low, sizeof(f));
+	return (double)f;
+}
+
+static inline double double_bits(uint64_t bits)
+{
+	double d;
+
+	memcpy(&d, &bits, sizeof(d));
+	return d;
+}
+
 /* Every item counts in the container that it lies in. */
 static inline void frame_count(struct token_reader *r, struct token_frame *f)
 {
@@ -72,11 +108,6 @@ static inline int frame_push(struct token_reader *r, enum token_type kind, uint6
 	f->seen = 0;
 	f->kind = (uint8_t)kind;
 	return 0;
-}
-
-static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
-{
-	return (size_t)(end - p);
 }
 
 /*

@@ -142,21 +142,42 @@ struct decoder {
 	bool has_roles;
 };
 
-/* What a string says; room for all of them is made once, so that none moves. */
+/*
+ * Before something is put there: room for all that a message can need is made once, so
+ * that nothing moves. What is put is never longer than what it stands for.
+ */
+static int make_room(struct decoder *d)
+{
+	if (d->scratch->len == 0 && buf_reserve(d->scratch, d->size) == NULL)
+		return d->scratch->err;
+	return 0;
+}
+
+/* What a string says. */
 static int text_of(struct decoder *d, const struct token *t, struct slice *out)
 {
 	if (LIKELY(!t->encoded)) {
 		*out = t->text;
 		return 0;
 	}
-	if (d->scratch->len == 0 && buf_reserve(d->scratch, d->size) == NULL)
-		return d->scratch->err;
-	return token_text(t, d->serializer, d->scratch, out);
+	int err = make_room(d);
+	return err != 0 ? err : token_text(t, d->serializer, d->scratch, out);
 }
 
 static bool is_absent(const struct token *t)
 {
 	return t->type == TOKEN_NULL || t->type == TOKEN_UNDEFINED;
+}
+
+/* E_TYPE unless the item is null or undefined. */
+static int expect_absent(const struct decoder *d, struct slice item)
+{
+	struct token_reader r;
+	struct token t;
+
+	token_reader_init(&r, d->serializer, item);
+	int err = token_next(&r, &t);
+	return err != 0 || is_absent(&t) ? err : E_TYPE;
 }
 
 /* A string; with nullable also null, which leaves *out as it was. */
@@ -235,17 +256,14 @@ static int read_extra(struct decoder *d)
 	struct msg_hello *hello = d->out->hello;
 	struct token_reader again;
 	struct slice item;
-	struct token t;
 	int err = token_skip(&d->reader, &item);
 
 	if (err != 0)
 		return err;
-	token_reader_init(&again, d->serializer, item);
-	if (token_container(d->serializer, item) != TOKEN_MAP) {
-		err = token_next(&again, &t);
-		return err != 0 || is_absent(&t) ? err : E_TYPE;
-	}
+	if (token_container(d->serializer, item) != TOKEN_MAP)
+		return expect_absent(d, item);
 	hello->authextra = item;
+	token_reader_init(&again, d->serializer, item);
 	return read_dict(d, &again, &keys, hello);
 }
 
@@ -361,6 +379,24 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 	}
 }
 
+/* ArgumentsKw without Arguments: a receiver is to find a list before it. */
+static int put_empty_arguments(struct decoder *d, struct slice kw)
+{
+	static const char *const empty[] = {"[],", "\x90", "\x80"};
+	int err = make_room(d);
+
+	if (err != 0)
+		return err;
+	size_t begin = d->scratch->len;
+	buf_put_str(d->scratch, empty[d->serializer]);
+	buf_put_slice(d->scratch, kw);
+	d->out->payload.bytes =
+		slice_of(d->scratch->data + begin, d->scratch->len - begin);
+	d->out->payload.items = 2;
+	return d->scratch->err;
+}
+
+/* Arguments and ArgumentsKw, as far as there are any. */
 static int read_payload(struct decoder *d)
 {
 	static const enum token_type types[] = {TOKEN_ARRAY, TOKEN_MAP};
@@ -374,8 +410,14 @@ static int read_payload(struct decoder *d)
 			return 0;
 		if (err != 0)
 			return err;
-		if (token_container(d->serializer, item) != types[i])
-			return E_TYPE;
+		if (token_container(d->serializer, item) != types[i]) {
+			err = expect_absent(d, item);
+			if (err != 0)
+				return err;
+			continue;
+		}
+		if (payload->items < i)
+			return put_empty_arguments(d, item);
 		if (i == 0)
 			payload->bytes = item;
 		else

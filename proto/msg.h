@@ -17,7 +17,7 @@
 /*
  * The optional Arguments|list and ArgumentsKw|dict that end many messages, as encoded:
  * items 0 (nothing), 1 (Arguments) or 2 (both), consecutive, in JSON with the comma
- * between them.
+ * between them. Of one that was read null counts as nothing.
  */
 struct msg_payload {
 	struct slice bytes;

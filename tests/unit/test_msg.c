@@ -315,6 +315,16 @@ static void test_unusual_forms(void **state)
 	check_msg(SERIALIZER_JSON,
 		  "[32.0,2.0e0,{\"match\":\"pr\\u0065fix\"},\"a\\u002eb\"]",
 		  "SUBSCRIBE 2 uri='a.b' match='prefix'");
+	/* nexus' client: nil for no Arguments; a receiver gets a list all the same */
+	check_msg(SERIALIZER_JSON, "[16,1,{},\"\\u0074\",null , {\"a\":[]}]",
+		  "PUBLISH 1 uri='t' [] {'a' []}");
+	check_msg(SERIALIZER_MSGPACK, "96100180a174c081a16190",
+		  "PUBLISH 1 uri='t' [] {'a' []}");
+	check_msg(SERIALIZER_CBOR, "861001a06174f7a1616180",
+		  "PUBLISH 1 uri='t' [] {'a' []}");
+	check_msg(SERIALIZER_JSON, "[48,1,{},\"p\",null]", "CALL 1 uri='p'");
+	check_msg(SERIALIZER_JSON, "[70,1,{},null,null]", "YIELD 1");
+	check_msg(SERIALIZER_JSON, "[48,1,{},\"p\",[1],null]", "CALL 1 uri='p' [1]");
 	/* wampy.js: undefined options, ids as doubles */
 	check_msg(SERIALIZER_CBOR,
 		  "84182001a2656d61746368f76c6765745f72657461696e6564f76174",
@@ -387,11 +397,11 @@ static const struct bad refused[] = {
 	{"[48,1,[],\"p\"]", E_TYPE},
 	{"[48,1,null,\"p\"]", E_TYPE},
 	{"[48,1,{},\"p\",{}]", E_TYPE},
-	{"[48,1,{},\"p\",null]", E_TYPE},
 	{"[48,1,{},\"p\",1]", E_TYPE},
 	{"[48,1,{},\"p\",\"\\u0000AA==\"]", E_TYPE},
 	{"[48,1,{},\"p\",[],[]]", E_TYPE},
-	{"[48,1,{},\"p\",[],null]", E_TYPE},
+	{"[48,1,{},\"p\",null,[]]", E_TYPE},
+	{"[48,1,{},\"p\",null,{},null]", E_TYPE},
 	{"[34,1,2,3]", E_TYPE},
 	{"[34,1,2,null]", E_TYPE},
 	{"[16,1,{\"acknowledge\":1},\"t\"]", E_TYPE},

@@ -94,20 +94,7 @@ bool utf8_feed(struct utf8_state *st, const uint8_t *p, size_t len)
 
 bool utf8_valid_long(struct slice s)
 {
-	const uint8_t *p = s.p, *end = s.p + s.len;
+	struct utf8_state st = {.need = 0};
 
-	for (;;) {
-		struct utf8_state st;
-
-		p = skip_ascii(p, end);
-		if (p == end)
-			return true;
-		if (!begin(&st, *p++) || end - p < st.need || p[0] < st.lo ||
-		    p[0] > st.hi)
-			return false;
-		for (unsigned i = 1; i < st.need; i++)
-			if (p[i] >> 6 != 2)
-				return false;
-		p += st.need;
-	}
+	return utf8_feed(&st, s.p, s.len) && utf8_done(&st);
 }

@@ -5,7 +5,7 @@
 #include "common/err.h"
 #include "proto/uri.h"
 
-#include <assert.h>
+#include <sodium.h>
 
 /* MessagePack strings have no escapes, so that a token's text is the string. */
 
@@ -19,39 +19,21 @@ static const void *at_const(const void *in, const struct field *f)
 	return (const char *)in + f->offset;
 }
 
-static int hex_digit(uint8_t c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int fields_key_decode(struct slice hex, uint8_t out[32])
 {
 	uint8_t key[32];
 
-	if (hex.len != 64)
+	if (hex.len != 2 * sizeof(key) ||
+	    sodium_hex2bin(key, sizeof(key), (const char *)hex.p, hex.len, NULL, NULL,
+			   NULL) != 0)
 		return E_TYPE;
-	for (size_t i = 0; i < sizeof(key); i++) {
-		int high = hex_digit(hex.p[2 * i]), low = hex_digit(hex.p[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return E_TYPE;
-		key[i] = (uint8_t)(high << 4 | low);
-	}
 	memcpy(out, key, sizeof(key));
 	return 0;
 }
 
 void fields_key_encode(const uint8_t key[32], char out[65])
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < 32; i++) {
-		out[2 * i] = digits[key[i] >> 4];
-		out[2 * i + 1] = digits[key[i] & 15];
-	}
-	out[64] = '\0';
+	sodium_bin2hex(out, 65, key, 32);
 }
 
 /* --- reading -------------------------------------------------------------------------

@@ -179,9 +179,45 @@ static bool is_null(const struct conf_node *n)
 	return is_plain(n, "") || is_plain(n, "~") || is_plain(n, "null");
 }
 
-static int read_bool_value(struct conf *c, const struct conf_key *k,
-			   const struct conf_node *n, bool *out)
+/* A number, of which a bool is one, into a field of the type that its row says. */
+static void store(const struct conf_key *k, void *field, int64_t value)
 {
+	switch (k->type) {
+	case CONF_BOOL:
+		*(bool *)field = value != 0;
+		break;
+	case CONF_INT:
+	case CONF_ENUM:
+		*(int *)field = (int)value;
+		break;
+	case CONF_SIZE:
+		*(size_t *)field = (size_t)value;
+		break;
+	case CONF_MS:
+		*(uint32_t *)field = (uint32_t)value;
+		break;
+	case CONF_FLAGS:
+		*(unsigned *)field = (unsigned)value;
+		break;
+	case CONF_STRING:
+	case CONF_TEXT:
+	case CONF_STRINGS:
+	case CONF_MAP:
+	case CONF_LIST:
+	case CONF_NAMED:
+	case CONF_FIXED:
+	case CONF_IGNORED:
+	case CONF_UNSUPPORTED:
+	case CONF_TYPE_COUNT:
+		break;
+	}
+}
+
+static int read_bool(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+		     void *field)
+{
+	bool *out = field;
+
 	*out = is_plain(n, "true");
 	if (!*out && !is_plain(n, "false"))
 		return fail_at(c, n->place, "'%s': expected true or false, not %s",
@@ -189,17 +225,11 @@ static int read_bool_value(struct conf *c, const struct conf_key *k,
 	return 0;
 }
 
-static int read_bool(struct conf *c, const struct conf_key *k, const struct conf_node *n,
-		     void *field)
-{
-	return read_bool_value(c, k, n, field);
-}
-
 static int read_fixed(struct conf *c, const struct conf_key *k, const struct conf_node *n,
 		      void *field)
 {
 	bool value;
-	int rc = read_bool_value(c, k, n, &value);
+	int rc = read_bool(c, k, n, &value);
 
 	(void)field;
 	if (rc == 0 && value != (k->def != 0))
@@ -211,67 +241,43 @@ static int read_fixed(struct conf *c, const struct conf_key *k, const struct con
 	return rc;
 }
 
-/* A number within the row's bounds. */
+/* What numbers of a type may be followed by, and how messages speak of them. */
+static const struct number_kind {
+	const struct unit *units;
+	const char *name, *hint;
+} number_kinds[] = {
+	[CONF_INT] = {no_units, "an integer", ""},
+	[CONF_SIZE] = {size_units, "a number of bytes", " (or with KiB, MiB, GiB)"},
+	[CONF_MS] = {ms_units, "milliseconds", " (or with ms, s, min)"},
+};
+
+/* A number within the row's bounds, or the word that stands for its default. */
 static int read_number(struct conf *c, const struct conf_key *k,
-		       const struct conf_node *n, const struct unit *units, int64_t *out)
+		       const struct conf_node *n, void *field)
 {
-	int rc = n->kind == CONF_NODE_SCALAR && n->plain
-			 ? parse_number(n->text, units, out)
-			 : E_TYPE;
-
-	if (rc == 0 && *out >= k->min && *out <= k->max)
-		return 0;
-	const char *kind = units == size_units ? "a number of bytes"
-			   : units == ms_units ? "milliseconds"
-					       : "an integer";
-	const char *hint = units == size_units ? " (or with KiB, MiB, GiB)"
-			   : units == ms_units ? " (or with ms, s, min)"
-					       : "";
-	return fail_at(c, n->place, "'%s': expected %s from %s to %s%s%s%s%s, not %s",
-		       k->name, kind, number_text(k->min, units).text,
-		       number_text(k->max, units).text, hint,
-		       k->text != NULL ? " or '" : "", k->text != NULL ? k->text : "",
-		       k->text != NULL ? "'" : "", found(n).text);
-}
-
-static int read_int(struct conf *c, const struct conf_key *k, const struct conf_node *n,
-		    void *field)
-{
+	const struct number_kind *kind = &number_kinds[k->type];
+	bool is_word = k->text != NULL && is_plain(n, k->text);
 	int64_t value = k->def;
-	int rc = k->text != NULL && is_plain(n, k->text)
-			 ? 0
-			 : read_number(c, k, n, no_units, &value);
+	int rc = is_word ? 0 : E_TYPE;
 
-	if (rc == 0)
-		*(int *)field = (int)value;
-	return rc;
+	if (!is_word && n->kind == CONF_NODE_SCALAR && n->plain)
+		rc = parse_number(n->text, kind->units, &value);
+	if (rc != 0 || (!is_word && (value < k->min || value > k->max)))
+		return fail_at(
+			c, n->place, "'%s': expected %s from %s to %s%s%s%s%s, not %s",
+			k->name, kind->name, number_text(k->min, kind->units).text,
+			number_text(k->max, kind->units).text, kind->hint,
+			k->text != NULL ? " or '" : "", k->text != NULL ? k->text : "",
+			k->text != NULL ? "'" : "", found(n).text);
+	store(k, field, value);
+	return 0;
 }
 
-static int read_size(struct conf *c, const struct conf_key *k, const struct conf_node *n,
+static int read_text(struct conf *c, const struct conf_key *k, const struct conf_node *n,
 		     void *field)
 {
-	int64_t value;
-	int rc = read_number(c, k, n, size_units, &value);
+	const char **out = field;
 
-	if (rc == 0)
-		*(size_t *)field = (size_t)value;
-	return rc;
-}
-
-static int read_ms(struct conf *c, const struct conf_key *k, const struct conf_node *n,
-		   void *field)
-{
-	int64_t value;
-	int rc = read_number(c, k, n, ms_units, &value);
-
-	if (rc == 0)
-		*(uint32_t *)field = (uint32_t)value;
-	return rc;
-}
-
-static int read_text_value(struct conf *c, const struct conf_key *k,
-			   const struct conf_node *n, const char **out)
-{
 	if (n->kind != CONF_NODE_SCALAR || is_null(n) ||
 	    (k->type != CONF_TEXT && n->text[0] == '\0'))
 		return fail_at(c, n->place, "'%s': expected a text, not %s", k->name,
@@ -282,12 +288,6 @@ static int read_text_value(struct conf *c, const struct conf_key *k,
 			       k->name, k->max);
 	*out = pool_text(c->pool, slice_str(n->text));
 	return *out != NULL ? 0 : conf_fail_nomem(c);
-}
-
-static int read_text(struct conf *c, const struct conf_key *k, const struct conf_node *n,
-		     void *field)
-{
-	return read_text_value(c, k, n, field);
 }
 
 /* "a, b or c" */
@@ -317,7 +317,7 @@ static int index_of(const char *const *names, const char *name)
 }
 
 static int read_name(struct conf *c, const struct conf_key *k, const struct conf_node *n,
-		     int *out)
+		     void *field)
 {
 	bool is_text = n->kind == CONF_NODE_SCALAR;
 	int i = is_text ? index_of(k->names, n->text) : E_NOTFOUND;
@@ -329,14 +329,8 @@ static int read_name(struct conf *c, const struct conf_key *k, const struct conf
 	if (i < 0)
 		return fail_at(c, n->place, "'%s': expected %s, not %s", k->name,
 			       names_text(k->names).text, found(n).text);
-	*out = i;
+	*(int *)field = i;
 	return 0;
-}
-
-static int read_enum(struct conf *c, const struct conf_key *k, const struct conf_node *n,
-		     void *field)
-{
-	return read_name(c, k, n, field);
 }
 
 /* ---- lists ---- */
@@ -388,7 +382,7 @@ static int read_strings(struct conf *c, const struct conf_key *k,
 	if (s->items == NULL)
 		return conf_fail_nomem(c);
 	for (const struct conf_node *e = n->first; rc == 0 && e != NULL; e = e->next) {
-		rc = read_text_value(c, k, e, &s->items[s->count]);
+		rc = read_text(c, k, e, &s->items[s->count]);
 		if (rc == 0)
 			rc = remember_place(c, &s->items[s->count++], e);
 	}
@@ -416,7 +410,7 @@ static int read_element_name(struct conf *c, const struct conf_key *k,
 			     size_t index)
 {
 	const char **name = (void *)(array + index * k->table->size);
-	int rc = read_text_value(c, k, n, name);
+	int rc = read_text(c, k, n, name);
 
 	for (size_t i = 0; rc == 0 && i < index; i++) {
 		const char **other = (void *)(array + i * k->table->size);
@@ -480,12 +474,12 @@ typedef int conf_reader(struct conf *c, const struct conf_key *k,
 			const struct conf_node *n, void *field);
 static conf_reader *const readers[] = {
 	[CONF_BOOL] = read_bool,
-	[CONF_INT] = read_int,
-	[CONF_SIZE] = read_size,
-	[CONF_MS] = read_ms,
+	[CONF_INT] = read_number,
+	[CONF_SIZE] = read_number,
+	[CONF_MS] = read_number,
 	[CONF_STRING] = read_text,
 	[CONF_TEXT] = read_text,
-	[CONF_ENUM] = read_enum,
+	[CONF_ENUM] = read_name,
 	[CONF_FLAGS] = read_flags,
 	[CONF_STRINGS] = read_strings,
 	[CONF_MAP] = read_submap,
@@ -519,45 +513,19 @@ static int read_value(struct conf *c, const struct conf_key *k, const struct con
 	return readers[k->type](c, k, n, field);
 }
 
+/* The struct was zeroed: what has no default is an empty list, or no field. */
 static void set_defaults(const struct conf_table *t, void *map)
 {
 	for (size_t i = 0; i < t->n_keys; i++) {
 		const struct conf_key *k = &t->keys[i];
 		void *field = field_of(map, k->at);
 
-		switch (k->type) {
-		case CONF_BOOL:
-			*(bool *)field = k->def != 0;
-			break;
-		case CONF_INT:
-		case CONF_ENUM:
-			*(int *)field = (int)k->def;
-			break;
-		case CONF_SIZE:
-			*(size_t *)field = (size_t)k->def;
-			break;
-		case CONF_MS:
-			*(uint32_t *)field = (uint32_t)k->def;
-			break;
-		case CONF_STRING:
-		case CONF_TEXT:
-			*(const char **)field = k->text;
-			break;
-		case CONF_FLAGS:
-			*(unsigned *)field = (unsigned)k->def;
-			break;
-		case CONF_MAP:
+		if (k->type == CONF_MAP)
 			set_defaults(k->table, field);
-			break;
-		case CONF_STRINGS: /* the struct was zeroed: an empty list */
-		case CONF_LIST:
-		case CONF_NAMED:
-		case CONF_FIXED:
-		case CONF_IGNORED:
-		case CONF_UNSUPPORTED:
-		case CONF_TYPE_COUNT:
-			break;
-		}
+		else if (k->type == CONF_STRING || k->type == CONF_TEXT)
+			*(const char **)field = k->text;
+		else
+			store(k, field, k->def);
 	}
 }
 

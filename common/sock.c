@@ -302,40 +302,36 @@ int sock_peer_cred(int fd, struct sock_cred *out)
 	return 0;
 }
 
-static struct sock_name name_of(const union address *a, socklen_t len)
+static struct sock_name tcp_name(const char *kind, int family, const void *host,
+				 in_port_t port)
 {
 	struct sock_name n;
-	char host[INET6_ADDRSTRLEN];
+	char text[INET6_ADDRSTRLEN];
+
+	inet_ntop(family, host, text, sizeof(text));
+	snprintf(n.text, sizeof(n.text), "%s:%s:%u", kind, text, ntohs(port));
+	return n;
+}
+
+static struct sock_name name_of(const union address *a, socklen_t len)
+{
+	struct sock_name n = {"unknown"};
 	size_t path_max = len - min_size(len, offsetof(struct sockaddr_un, sun_path));
 
 	switch (a->any.sa_family) {
 	case AF_INET:
-		inet_ntop(AF_INET, &a->in4.sin_addr, host, sizeof(host));
-		snprintf(n.text, sizeof(n.text), "tcp4:%s:%u", host,
-			 ntohs(a->in4.sin_port));
-		break;
+		return tcp_name("tcp4", AF_INET, &a->in4.sin_addr, a->in4.sin_port);
 	case AF_INET6:
 		/* an IPv4 client of a socket for both families is an IPv4 client */
-		if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr)) {
-			inet_ntop(AF_INET, &a->in6.sin6_addr.s6_addr[12], host,
-				  sizeof(host));
-			snprintf(n.text, sizeof(n.text), "tcp4:%s:%u", host,
-				 ntohs(a->in6.sin6_port));
-			break;
-		}
-		inet_ntop(AF_INET6, &a->in6.sin6_addr, host, sizeof(host));
-		snprintf(n.text, sizeof(n.text), "tcp6:%s:%u", host,
-			 ntohs(a->in6.sin6_port));
-		break;
+		if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
+			return tcp_name("tcp4", AF_INET, &a->in6.sin6_addr.s6_addr[12],
+					a->in6.sin6_port);
+		return tcp_name("tcp6", AF_INET6, &a->in6.sin6_addr, a->in6.sin6_port);
 	case AF_UNIX:
 		if (path_max == 0 || a->un.sun_path[0] == '\0')
-			snprintf(n.text, sizeof(n.text), "unix");
-		else
-			snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)path_max,
-				 a->un.sun_path);
-		break;
-	default:
-		snprintf(n.text, sizeof(n.text), "unknown");
+			return (struct sock_name){"unix"};
+		snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)path_max,
+			 a->un.sun_path);
 	}
 	return n;
 }

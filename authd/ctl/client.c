@@ -21,8 +21,10 @@ struct call {
 	const char *object;
 	struct loop *loop;
 	struct buf *result;
-	int code;
+	int code; /* NOT_YET, or an exit code */
 };
+
+enum { NOT_YET = -1 };
 
 static int code_of(const struct auth_error *e)
 {
@@ -92,6 +94,8 @@ static void on_closed(int reason, void *arg)
 {
 	struct call *call = arg;
 
+	if (call->code != NOT_YET)
+		return;
 	if (reason == E_CLOSED || reason == E_SYS)
 		/* also how authd turns away whom it does not know */
 		call->code = ctl_fail(call->ctl, EX_NOPERM, NULL,
@@ -127,7 +131,8 @@ static int connect_to(const struct ctl *ctl, int *fd_out)
 int ctl_call(struct ctl *ctl, const char *method, const char *object,
 	     const struct buf *params, struct buf *result)
 {
-	struct call call = {.ctl = ctl, .object = object, .result = result};
+	struct call call = {
+		.ctl = ctl, .object = object, .result = result, .code = NOT_YET};
 	struct rpc_conn *conn;
 	size_t len;
 	int fd;

@@ -293,6 +293,7 @@ static bool on_turn_end(void *arg)
 	/* with the last connection gone stopping goes on, and no event would say so */
 	if (w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0)
 		more = true;
+	peers_turn_end(&w->peers);
 	mailbox_hand_over(w->boxes, w->index);
 	follow_pressure(w);
 	return more || mailbox_has_own(w->boxes, w->index);

@@ -24,6 +24,7 @@ enum {
 	FLUSH_NS_PER_CONN = 6000,
 	OUT_MAX = 80 << 20, /* the largest payload, transcoded, and its envelope */
 	DECODED_MAX = 16 << 20,
+	SCRATCH_KEEP = 4 << 20, /* bytes of each scratch buffer that a worker keeps */
 	REVOCATIONS_MAX = 4096,
 };
 
@@ -82,6 +83,15 @@ void peers_fini(struct peers *ps)
 	buf_fini(&ps->joined);
 	free(ps->slots);
 	ps->slots = NULL;
+}
+
+void peers_turn_end(struct peers *ps)
+{
+	struct buf *scratch[] = {&ps->decoded, &ps->out, &ps->joined};
+
+	for (size_t i = 0; i < ARRAY_LEN(scratch); i++)
+		if (scratch[i]->cap > SCRATCH_KEEP)
+			buf_fini(scratch[i]);
 }
 
 static int grow_slots(struct peers *ps)

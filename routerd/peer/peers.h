@@ -137,6 +137,9 @@ bool peers_login_possible(const struct peers *ps, const struct config_listener *
  */
 bool peers_over_budget(const struct peers *ps);
 
+/* After each turn: gives back scratch memory that only a very large message needed. */
+void peers_turn_end(struct peers *ps);
+
 /* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
 bool peers_verify_some(struct peers *ps);
 

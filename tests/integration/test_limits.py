@@ -308,3 +308,16 @@ def test_incomplete_messages_do_not_stay(start_routerd, connect):
     other = connect(routerd)
     other.join()
     assert routerd.fds() == idle + 1
+
+
+@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind keep what is freed")
+def test_large_messages_leave_no_memory_behind(start_routerd, join):
+    """Scratch buffers grow with the largest message, and that may be the only one for days."""
+    routerd = start_routerd(config_with({"max_message_size": 16 * MIB}, {"queue_size": 64 * MIB}))
+    clients = [join(routerd, s) for s in ("cbor", "msgpack", "json")]
+    subscriptions = [c.subscribe("com.example.t") for c in clients]
+    before = routerd.rss()
+    clients[0].publish("com.example.t", [b"x" * 11 * MIB], exclude_me=False)
+    for client, subscription in zip(clients, subscriptions):
+        assert len(client.event(subscription)[0][0]) == 11 * MIB
+    wait_for(lambda: routerd.rss() - before < 14 * MIB, "the memory to be given back")

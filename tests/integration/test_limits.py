@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from rawclient import PING, PONG, TRANSPORTS, Closed, Refused
+from rawclient import PING, PONG, TRANSPORTS, Closed, Refused, WampError
 from utils import SLOW, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -293,6 +293,22 @@ def test_pending_calls_have_a_maximum(start_routerd, join):
     callee_request = caller.start_call("com.example.p", ["again"])
     callee.send([70, callee.expect(68)[1], {}])
     caller.result(callee_request)
+
+
+def test_subscriptions_and_registrations_have_a_maximum(start_routerd, join):
+    """Of each session; repeating one that there is, or ending one, is no addition."""
+    routerd = start_routerd(config_with(limits={"session_subscriptions": 3, "session_registrations": 2}))
+    client, other = join(routerd), join(routerd)
+    for act, undo, maximum in ((client.subscribe, client.unsubscribe, 3), (client.register, client.unregister, 2)):
+        ids = [act(f"com.example.{i}") for i in range(maximum)]
+        with pytest.raises(WampError) as error:
+            act("com.example.more")
+        assert error.value.uri == "wamp.error.unavailable"
+        undo(ids[0])
+        act("com.example.more")
+    assert client.subscribe("com.example.more") == client.subscribe("com.example.more")
+    other.subscribe("com.example.more")
+    other.register("com.example.other")
 
 
 def test_incomplete_messages_do_not_stay(start_routerd, connect):

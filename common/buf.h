@@ -14,7 +14,7 @@ struct buf {
 	size_t len;    /* bytes written */
 	size_t cap;    /* bytes allocated */
 	size_t max;    /* len never exceeds this */
-	int err;       /* 0, E_LIMIT or E_NOMEM; sticks until buf_clear */
+	int err;       /* 0, E_LIMIT, E_NOMEM or a writer's; sticks until buf_clear */
 };
 
 /* An empty buffer that allocates nothing yet. max is in bytes. */
@@ -28,6 +28,13 @@ static inline void buf_clear(struct buf *b)
 {
 	b->len = 0;
 	b->err = 0;
+}
+
+/* Makes an error of the writer's own stick, unless another one does already. */
+static inline void buf_fail(struct buf *b, int err)
+{
+	if (b->err == 0)
+		b->err = err;
 }
 
 /* The slow path of buf_reserve. */

@@ -273,8 +273,8 @@ static void put_authextra(struct token_writer *w, const struct msg_welcome *welc
 	token_put_map(w, TOKEN_COUNT_UNKNOWN);
 	if (welcome->authextra.len > 0)
 		err = put_authenticators(w, welcome->authextra, &scratch);
-	if (err != 0 && w->out->err == 0)
-		w->out->err = err;
+	if (err != 0)
+		buf_fail(w->out, err);
 	put_cb_pairs(w, welcome);
 	token_put_end(w);
 }

@@ -124,11 +124,4 @@ static inline void fill_header(struct buf *out, size_t at, struct slice header)
 	buf_commit(out, header.len - 1);
 }
 
-/* Sticks in the buffer, unless another error already does. */
-static inline void buf_fail(struct buf *b, int err)
-{
-	if (b->err == 0)
-		b->err = err;
-}
-
 #endif

@@ -12,7 +12,7 @@ static void put_text(const struct token *t, struct token_reader *r,
 	buf_clear(scratch);
 	int err = token_text(t, r->serializer, scratch, &text);
 	if (err != 0)
-		w->out->err = w->out->err != 0 ? w->out->err : err;
+		buf_fail(w->out, err);
 	else if (t->type == TOKEN_STR)
 		token_put_str(w, text);
 	else

@@ -95,7 +95,7 @@ static void test_reads_back(void **state)
 		check_around(ldexp(1, i));
 	/* where the digits end, so that it matters how the rest is rounded */
 	for (int i = -323; i <= 308; i++) {
-		char text[16];
+		char text[32];
 
 		for (int digit = 1; digit <= 9 && (digit == 1 || i < 308); digit++) {
 			snprintf(text, sizeof(text), "%d.5e%d", digit, i);

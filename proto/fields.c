@@ -211,7 +211,7 @@ static int read_pairs(struct token_reader *r, const struct field_table *t, bool 
 {
 	uint64_t seen = 0, there = 0;
 	struct token key;
-	bool is_there;
+	bool is_there = false;
 
 	for (;;) {
 		int e = token_next(r, &key);

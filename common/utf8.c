@@ -95,6 +95,7 @@ bool utf8_feed(struct utf8_state *st, const uint8_t *p, size_t len)
 bool utf8_valid_long(struct slice s)
 {
 	struct utf8_state st = {.need = 0};
+	const uint8_t *end = s.p + s.len, *p = skip_ascii(s.p, end);
 
-	return utf8_feed(&st, s.p, s.len) && utf8_done(&st);
+	return p == end || (utf8_feed(&st, p, (size_t)(end - p)) && utf8_done(&st));
 }

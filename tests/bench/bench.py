@@ -171,12 +171,39 @@ def report_most(row, results):
 # --- rows that compare routerd with itself, or with relay's latency --------------------------
 
 
+SPIN = """
+import os, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
+end = time.monotonic() + 3
+last, gone, longest = time.monotonic(), 0, 0
+while last < end:
+    now = time.monotonic()
+    if now - last > 0.0002:
+        gone, longest = gone + now - last, max(longest, now - last)
+    last = now
+print(gone / 3, longest)
+"""
+
+
+def machine_stalls(args):
+    """What both cores do to a program that only reads the clock: the larger share of time for which
+    it stood still for 0.2 ms or more at a time, and the longest such time, in ms."""
+    cores = (args.router_core, args.client_core)
+    spinners = [subprocess.Popen([sys.executable, "-c", SPIN, str(c)], stdout=subprocess.PIPE, text=True)
+                for c in cores]
+    told = [tuple(map(float, s.communicate()[0].split())) for s in spinners]
+    return max(t[0] for t in told), max(t[1] for t in told) * 1000
+
+
 def at_half_rate(args, maximum):
     """RPC at half of the measured maximum: p99 under 1 ms, and relay's + 0.2 ms."""
+    share, longest = machine_stalls(args)
     results = interleave(ROWS[0], [Routerd, Relay], args, ["--rate", maximum / 2])
     ours, limit = (statistics.median(r["p99_us"] for r in results[k]) for k in (Routerd, Relay))
     yield (f"{'RPC at half of the maximum rate: p99':50}{ours:9.0f} {limit:9.0f}     us  <= {'1000':5} "
            f"{met(ours < 1000 and ours < limit + 200)} (and <= relay + 200)")
+    yield (f"{'':50}this machine alone stands still for {share:.2%} of the time, "
+           f"up to {longest:.1f} ms")
 
 
 def in_turns(name, base, other, args):

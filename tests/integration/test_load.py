@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many messages, each of them accounted for by tests/tools/load.c; and many connections.
-
-load.c speaks WebSocket alone; over RawSocket tests/bench checks as many messages.
-"""
+"""Many messages, each of them accounted for by tests/tools/load.c; and many connections."""
 
 import subprocess
 
@@ -11,12 +8,16 @@ import utils
 from rawclient import TRANSPORTS
 from utils import BUILD, Key, wait_for
 
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
+
 # the checker is always the fast one: it is not what is under test
 LOAD = utils.ROOT / "build/release/tools/load"
 
 
 def load(routerd, mode, *args, seconds=300):
-    done = subprocess.run([LOAD, mode, "--port", str(routerd.port()), "--deadline", str(seconds), *map(str, args)],
+    framing = routerd.config["transports"][0]["type"]
+    done = subprocess.run([LOAD, mode, "--port", str(routerd.port()), "--framing", framing,
+                           "--deadline", str(seconds), *map(str, args)],
                           capture_output=True, text=True, timeout=seconds + 60)
     print(done.stdout)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{routerd.log_tail(20)}"
@@ -96,7 +97,6 @@ def connects(authd, start_routerd, connect, threads, warm_up, rounds):
         print("\n".join(line for line in routerd.log().splitlines() if line.startswith("==")))
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 def test_connections_come_and_go(authd, start_routerd, connect, threads):
     """Descriptors and memory are afterwards what they were before."""
     connects(authd, start_routerd, connect, threads, 200, 600 if BUILD.name == "release" else 200)

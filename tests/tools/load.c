@@ -5,6 +5,8 @@
  *   load rpc    --port P --calls N [--callers C] [--callees E]
  *   load fanout --port P --events N [--subscribers S] [--topics T] [--publishers C]
  *
+ * WebSocket, or RawSocket with --framing rawsocket.
+ *
  * Each payload carries (sender, sequence). rpc: every call is answered exactly once with
  * its own payload, and each callee sees each caller's calls in order. fanout: every
  * subscriber is subscribed to all topics and sees each publisher's events once and in
@@ -12,7 +14,8 @@
  * reordered or wrong, or if the deadline passed.
  *
  * A referee must not share the mistakes of those it judges: this file has its own
- * WebSocket client and its own CBOR and JSON, and nothing of the project. One thread.
+ * WebSocket and RawSocket client and its own CBOR and JSON, and nothing of the project.
+ * One thread.
  */
 #include "tests/tools/codec.h"
 
@@ -61,6 +64,7 @@ enum {
 
 static struct options {
 	bool rpc;
+	bool rawsocket;
 	uint16_t port;
 	const char *realm;
 	uint64_t total; /* calls or events */
@@ -154,7 +158,17 @@ static uint32_t random32(void)
 	return (uint32_t)x;
 }
 
-/* Queues one masked frame with what the message buffer holds, and empties that. */
+static void send_raw(struct client *c, struct bytes *message)
+{
+	size_t len = message->len;
+	uint8_t head[4] = {0, (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len};
+
+	add(&c->out, head, sizeof(head));
+	add(&c->out, message->data, len);
+	message->len = 0;
+}
+
+/* Queues one frame with what the message buffer holds, and empties that. */
 static void send_frame(struct client *c, struct bytes *message)
 {
 	uint8_t head[14];
@@ -162,6 +176,10 @@ static void send_frame(struct client *c, struct bytes *message)
 	uint32_t key = random32();
 	size_t start;
 
+	if (opt.rawsocket) {
+		send_raw(c, message);
+		return;
+	}
 	head[0] = codec_json ? 0x81 : 0x82;
 	if (len < 126) {
 		head[1] = (uint8_t)(0x80 | len);
@@ -335,6 +353,26 @@ static void on_message(struct client *c, const uint8_t *data, size_t len)
 
 /* --- the wire --- */
 
+static uint8_t raw_serializer(void)
+{
+	return codec_json ? 1 : 3;
+}
+
+/* The answer to the handshake: the serializer that was asked for, and no error. */
+static bool on_raw_handshake(struct client *c)
+{
+	if (c->in.len < 4)
+		return false;
+	if (c->in.data[0] != 0x7f || (c->in.data[1] & 0xf) != raw_serializer()) {
+		complain("no RawSocket: %02x %02x", c->in.data[0], c->in.data[1]);
+		set_state(c, GONE);
+		return false;
+	}
+	drop(&c->in, 4);
+	send_hello(c);
+	return true;
+}
+
 static bool on_upgraded(struct client *c)
 {
 	const uint8_t *end = memmem(c->in.data, c->in.len, "\r\n\r\n", 4);
@@ -351,6 +389,24 @@ static bool on_upgraded(struct client *c)
 	return true;
 }
 
+static size_t on_raw_frame(struct client *c, size_t offset)
+{
+	const uint8_t *p = c->in.data + offset;
+	size_t have = c->in.len - offset, len;
+
+	if (have < 4)
+		return 0;
+	len = (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+	if (have - 4 < len)
+		return 0;
+	if (p[0] == 0)
+		on_message(c, p + 4, len);
+	else
+		complain("client %s%u: frame %02x", c->receiver ? "r" : "s", c->index,
+			 p[0]);
+	return 4 + len;
+}
+
 /* Handles one frame at the offset; returns its length, 0 when it is incomplete. */
 static size_t on_frame(struct client *c, size_t offset)
 {
@@ -358,6 +414,8 @@ static size_t on_frame(struct client *c, size_t offset)
 	size_t have = c->in.len - offset, head = 2;
 	uint64_t len;
 
+	if (opt.rawsocket)
+		return on_raw_frame(c, offset);
 	if (have < 2)
 		return 0;
 	len = p[1];
@@ -405,7 +463,8 @@ static void on_readable(struct client *c)
 		return;
 	}
 	add(&c->in, chunk, (size_t)n);
-	if (c->state == UPGRADING && !on_upgraded(c))
+	if (c->state == UPGRADING &&
+	    !(opt.rawsocket ? on_raw_handshake(c) : on_upgraded(c)))
 		return;
 	while ((used = on_frame(c, offset)) > 0)
 		offset += used;
@@ -450,6 +509,14 @@ static void connect_client(struct client *c)
 	if (fcntl(c->fd, F_SETFL, O_NONBLOCK) < 0 ||
 	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
 		die("socket");
+	if (opt.rawsocket) {
+		/* it takes up to 16 MiB */
+		uint8_t handshake[4] = {0x7f, 0xf0 | raw_serializer(), 0, 0};
+
+		add(&c->out, handshake, sizeof(handshake));
+		flush(c);
+		return;
+	}
 	snprintf(request, sizeof(request),
 		 "GET /ws HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
 		 "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -559,7 +626,8 @@ static void parse(int argc, char **argv)
 		{"callees", 1, NULL, 'r'},    {"subscribers", 1, NULL, 'r'},
 		{"topics", 1, NULL, 't'},     {"window", 1, NULL, 'w'},
 		{"pad", 1, NULL, 'x'},        {"deadline", 1, NULL, 'd'},
-		{"serializer", 1, NULL, 'z'}, {NULL, 0, NULL, 0},
+		{"serializer", 1, NULL, 'z'}, {"framing", 1, NULL, 'f'},
+		{NULL, 0, NULL, 0},
 	};
 	int letter;
 
@@ -595,6 +663,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'd':
 			opt.deadline = (unsigned)n;
+			break;
+		case 'f':
+			opt.rawsocket = strcmp(optarg, "rawsocket") == 0;
 			break;
 		case 'z':
 			codec_json = strcmp(optarg, "json") == 0;
@@ -639,11 +710,12 @@ int main(int argc, char **argv)
 	lost = opt.total - tally.answered;
 	if (tally.delivered < expected)
 		lost += expected - tally.delivered;
-	printf("load %s: %s senders=%u receivers=%u answered=%" PRIu64
+	printf("load %s: %s %s senders=%u receivers=%u answered=%" PRIu64
 	       " delivered=%" PRIu64 " seconds=%.2f rate=%.0f/s lost=%" PRIu64
 	       " doubled=%" PRIu64 " reordered=%" PRIu64 " wrong=%" PRIu64 "\n",
-	       opt.rpc ? "rpc" : "fanout", codec_json ? "json" : "cbor", opt.senders,
-	       opt.receivers, tally.answered, tally.delivered, seconds,
+	       opt.rpc ? "rpc" : "fanout", opt.rawsocket ? "rawsocket" : "websocket",
+	       codec_json ? "json" : "cbor", opt.senders, opt.receivers, tally.answered,
+	       tally.delivered, seconds,
 	       (double)(opt.rpc ? tally.answered : tally.delivered) / seconds, lost,
 	       tally.doubled, tally.reordered, tally.wrong);
 	return done && lost + tally.doubled + tally.reordered + tally.wrong == 0 ? 0 : 1;

@@ -39,7 +39,7 @@ size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more)
 	size_t skip = head_len(more.p), added = more.len - skip;
 	size_t new_head = payload + added < 126 ? 2 : 4;
 
-	if (payload + added > UINT16_MAX || new_head + payload + added > room)
+	if (new_head + payload + added > min_size(room, WS_JOIN_MAX))
 		return 0;
 	if (new_head != old_head)
 		memmove(frame + new_head, frame + old_head, payload);

@@ -28,10 +28,12 @@ enum {
  */
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
 
+enum { WS_JOIN_MAX = 4096 }; /* bytes of a frame that others have joined */
+
 /*
  * Appends the payload of `more`, a whole frame as frame_head begins it, to that of
  * another one of len bytes, which has room bytes of memory. Returns its new length; 0:
- * nothing was done, for lack of room or because it would pass 64 KiB.
+ * nothing was done, for lack of room or because it would pass WS_JOIN_MAX.
  */
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);
 

@@ -241,7 +241,7 @@ int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed)
 	if (join_frame(q, framed))
 		return 0;
 	err = outq_push(q, p, framed);
-	if (err == 0 && q->joins && framed.len <= OUTQ_JOIN_MAX)
+	if (err == 0 && q->joins && framed.len <= WS_JOIN_MAX)
 		q->open = (uint32_t)framed.len;
 	return err;
 }

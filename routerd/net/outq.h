@@ -16,7 +16,6 @@ enum {
 	OUTQ_IOV_MAX = 128,   /* an iovec of this length pays; a longer one does not */
 	OUTQ_SHARE_MIN = 512, /* below it a copy is cheaper than a reference */
 	OUTQ_RECENT = 8,      /* as many as one fan-out uses in turn */
-	OUTQ_JOIN_MAX = 4096, /* bytes of a frame that others are joined to */
 };
 
 struct outq_chunk;

@@ -5,7 +5,6 @@
 #include "common/err.h"
 #include "proto/msg.h"
 #include "proto/ws_frame.h"
-#include "routerd/net/outq.h"
 #include "routerd/peer/peer.h"
 #include "routerd/peer/peers.h"
 
@@ -170,8 +169,8 @@ static bool join_frame(struct buf *joined, size_t last, struct slice framed)
 
 	if (joined->len == 0 || buf_reserve(joined, framed.len) == NULL)
 		return false;
-	len = ws_frame_join(joined->data + last, joined->len - last,
-			    min_size(joined->cap - last, OUTQ_JOIN_MAX), framed);
+	len = ws_frame_join(joined->data + last, joined->len - last, joined->cap - last,
+			    framed);
 	if (len == 0)
 		return false;
 	joined->len = last + len;

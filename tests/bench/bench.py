@@ -99,9 +99,10 @@ def idle_sessions(server, count, args):
     holder = subprocess.Popen(
         [WAMPBENCH, "idle", "--count", str(count), "--window", "64", "--seconds", "3600", *server.where("ws-tcp")],
         stdout=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, {args.client_core}))
+    deadline = time.monotonic() + 60
     try:
         while len(os.listdir(f"/proc/{holder.pid}/fd")) < count:
-            if holder.poll() is not None:
+            if holder.poll() is not None or time.monotonic() > deadline:
                 raise Wrong(f"{count} idle sessions could not be opened")
             time.sleep(0.1)
         yield

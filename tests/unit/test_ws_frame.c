@@ -71,8 +71,10 @@ static void test_join(void **state)
 	check_join(125, 1, 0, true);
 	check_join(126, 1, 0, true);
 	check_join(1, 300, 0, true);
-	check_join(60000, 5535, 0, true);
-	check_join(60000, 5536, 0, false);
+	check_join(4000, WS_JOIN_MAX - 4 - 4000, 0, true);
+	check_join(4000, WS_JOIN_MAX - 4 - 4000 + 1, 0, false);
+	check_join(60000, 1, 0, false);
+	check_join(1, 65536, 0, false);
 	check_join(65536, 1, 0, false);
 }
 

@@ -9,6 +9,7 @@
 #include "common/err.h"
 #include "proto/rawsocket_frame.h"
 #include "routerd/net/conn_int.h"
+#include "tests/unit/recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,16 +19,6 @@
 
 /* --- the recorder ------------------------------------------------------------------ */
 
-static struct {
-	size_t limit;
-	int stop_after; /* messages until the connection wants no more; 0: never */
-	int messages;
-	bool over; /* nothing may follow */
-	struct buf log;
-} rec;
-
-static struct conn *const conn = (struct conn *)(void *)&rec; /* only passed through */
-
 size_t conn_raw_limit(const struct conn *c)
 {
 	assert_ptr_equal(c, conn);
@@ -35,18 +26,10 @@ size_t conn_raw_limit(const struct conn *c)
 	return rec.limit;
 }
 
-/* Long payloads by their length and a sum, short ones in full. */
 static void write_down(struct buf *to, const char *what, struct slice s)
 {
-	unsigned sum = 0;
-
 	buf_printf(to, "%s(", what);
-	for (size_t i = 0; i < s.len && s.len > 40; i++)
-		sum = sum * 31 + s.p[i];
-	if (s.len <= 40)
-		buf_put_slice(to, s);
-	else
-		buf_printf(to, "%zu:%08x", s.len, sum);
+	put_payload(to, s);
 	buf_put_str(to, ") ");
 }
 

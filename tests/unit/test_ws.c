@@ -4,11 +4,11 @@
  * connection. Each stream is read as a whole, byte by byte and cut in two everywhere;
  * what comes out must be the same.
  */
-#include "common/buf.h"
 #include "common/err.h"
 #include "proto/ws_frame.h"
 #include "routerd/net/conn_int.h"
 #include "routerd/net/ws.h"
+#include "tests/unit/recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,34 +19,10 @@
 
 /* --- the recorder ------------------------------------------------------------------ */
 
-static struct {
-	size_t limit;
-	int stop_after; /* messages until the connection wants no more; 0: never */
-	int messages;
-	bool over; /* nothing may follow */
-	struct buf log;
-} rec;
-
-static struct conn *const conn = (struct conn *)(void *)&rec; /* only passed through */
-
 size_t conn_ws_limit(const struct conn *c)
 {
 	assert_ptr_equal(c, conn);
 	return rec.limit;
-}
-
-/* Long payloads by their length and a sum, short ones in full. */
-static void log_bytes(struct slice s)
-{
-	unsigned sum = 0;
-
-	if (s.len <= 40) {
-		buf_put_slice(&rec.log, s);
-		return;
-	}
-	for (size_t i = 0; i < s.len; i++)
-		sum = sum * 31 + s.p[i];
-	buf_printf(&rec.log, "%zu:%08x", s.len, sum);
 }
 
 bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
@@ -54,7 +30,7 @@ bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
 	assert_ptr_equal(c, conn);
 	assert_false(rec.over);
 	buf_put_str(&rec.log, text ? "text(" : "binary(");
-	log_bytes(bytes);
+	put_payload(&rec.log, bytes);
 	buf_put_str(&rec.log, ") ");
 	rec.over = ++rec.messages == rec.stop_after;
 	return !rec.over;
@@ -65,7 +41,7 @@ bool conn_ws_ping(struct conn *c, struct slice payload)
 	assert_ptr_equal(c, conn);
 	assert_false(rec.over);
 	buf_put_str(&rec.log, "ping(");
-	log_bytes(payload);
+	put_payload(&rec.log, payload);
 	buf_put_str(&rec.log, ") ");
 	return true;
 }
@@ -75,7 +51,7 @@ void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
 	assert_ptr_equal(c, conn);
 	assert_false(rec.over);
 	buf_printf(&rec.log, "close(%u ", code);
-	log_bytes(reason);
+	put_payload(&rec.log, reason);
 	buf_put_str(&rec.log, ") ");
 	rec.over = true;
 }

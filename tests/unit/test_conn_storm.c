@@ -56,7 +56,7 @@ static void handler_acts(void)
 		return;
 	switch (below(10)) {
 	case 0:
-		conn_send(c, slice_str("x"));
+		conn_send(c, slice_of("\x82\x01x", 3)); /* a frame: it may be joined */
 		break;
 	case 1:
 		/* more pieces than are written in one turn */

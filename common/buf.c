@@ -21,6 +21,23 @@ void buf_fini(struct buf *b)
 	buf_init(b, b->max);
 }
 
+struct buf *buf_new(size_t max)
+{
+	struct buf *b = malloc(sizeof(*b));
+
+	if (b != NULL)
+		buf_init(b, max);
+	return b;
+}
+
+void buf_free(struct buf **b)
+{
+	if (*b != NULL)
+		buf_fini(*b);
+	free(*b);
+	*b = NULL;
+}
+
 bool buf_grow(struct buf *b, size_t more)
 {
 	if (b->err != 0)

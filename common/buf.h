@@ -23,6 +23,11 @@ void buf_init(struct buf *b, size_t max);
 /* Frees the bytes; b is as after buf_init with the same maximum. */
 void buf_fini(struct buf *b);
 
+/* The same on the heap; NULL: no memory. */
+struct buf *buf_new(size_t max) MUSTCHECK;
+/* NULL-safe, clears the pointer. */
+void buf_free(struct buf **b);
+
 /* Forgets content and error, keeps the memory. */
 static inline void buf_clear(struct buf *b)
 {
@@ -63,7 +68,7 @@ static inline void buf_put(struct buf *b, const void *p, size_t n)
 	uint8_t *to;
 
 	if (n == 0)
-		return; /* of an empty buffer there is no place to write to */
+		return; /* an empty buffer has no storage yet */
 	to = buf_reserve(b, n);
 	if (to != NULL) {
 		memcpy(to, p, n);

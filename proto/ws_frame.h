@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frame heads of what we send, and what a WebSocket Close may carry (RFC 6455, 5.2, 5.5,
- * 7.4). Heads of what we receive are read in routerd/net/ws.c. Pure code; any thread.
+ * 7.4). ws_reader reads the frames of clients. Pure code; any thread.
  */
 #ifndef PROTO_WS_FRAME_H
 #define PROTO_WS_FRAME_H

@@ -35,8 +35,8 @@ rule routerd/core 'routerd/(net|peer|control)/' 'core/ knows posts only'
 rule routerd/core 'event2/|common/(loop|sock|mailbox|rpc)\.h|sys/socket|pthread|stdatomic' \
 	'core/ has no sockets, no locks, no atomics'
 rule routerd/control 'routerd/(net|core)/' 'control/ reaches core/ through posts'
-for folder in common proto routerd routerd/peer routerd/core routerd/control authd authd/ctl; do
-	rule $folder 'wslay' 'only routerd/net/ws.c includes wslay'
+for folder in common routerd routerd/net routerd/peer routerd/core routerd/control authd authd/ctl; do
+	rule $folder 'wslay' 'only proto/ws_reader.c includes wslay'
 done
 
 [ $broken = 0 ] || exit 1

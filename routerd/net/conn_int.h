@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection as its siblings in net/ see it, and what ws.c and rawsocket.c call on it.
- * Not for the layers above. Runs on the thread of the connection's net.
+ * A connection as its siblings in net/ see it. Not for the layers above. Runs on the
+ * thread of the connection's net.
  *
  * conn.c: life, states, deadlines, reading. conn_out.c: everything that is written. Three
  * files for what its bytes mean, each with its struct conn_protocol: conn_opening.c until
  * a handshake is done (and conn_http.c for that of WebSocket), then conn_ws.c or
- * conn_raw.c, with the readers ws.c and rawsocket.c.
+ * conn_raw.c, which drive the readers of proto/.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -158,23 +158,6 @@ void conn_out_fini(struct conn *c);
 /* Writes, and takes c out of net.dirty: as much as may be written in one turn. */
 void conn_flush(struct conn *c);
 
-/* --- conn_ws.c, for ws.c --- */
-
-/* The most that a message may have now; WS_DISCARD: data is not wanted any more. */
-#define WS_DISCARD SIZE_MAX
-size_t conn_ws_limit(const struct conn *c);
-
-/*
- * What ws_input found. bytes are lent for the call. False: read no further, and do not
- * touch the connection again.
- */
-bool conn_ws_message(struct conn *c, struct slice bytes, bool text) MUSTCHECK;
-bool conn_ws_ping(struct conn *c, struct slice payload) MUSTCHECK;
-/* code is 0 if the peer gave none. Nothing follows. */
-void conn_ws_close(struct conn *c, uint16_t code, struct slice reason);
-/* The peer broke a rule: code is for our Close, why for the log. Nothing follows. */
-void conn_ws_fail(struct conn *c, uint16_t code, const char *why);
-
 /* --- conn_raw.c --- */
 
 /* Bytes of a handshake arrived. */
@@ -182,13 +165,6 @@ void conn_raw_handshake(struct conn *c, struct slice bytes);
 
 /* Answers a handshake with this error, and closes for this reason. */
 void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end);
-
-/* For rawsocket.c: the most that a frame may have now. */
-size_t conn_raw_limit(const struct conn *c);
-/* What raw_input found, as with ws_input. */
-bool conn_raw_message(struct conn *c, struct slice bytes) MUSTCHECK;
-bool conn_raw_ping(struct conn *c, struct slice payload) MUSTCHECK;
-void conn_raw_fail(struct conn *c, enum conn_end end, const char *why);
 
 /* --- net.c --- */
 

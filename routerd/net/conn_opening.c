@@ -54,10 +54,9 @@ static void close_opening(struct conn *c, uint16_t code, struct slice reason)
 bool conn_keep_part(struct conn *c, struct slice bytes, size_t max)
 {
 	if (c->part == NULL) {
-		c->part = malloc(sizeof(*c->part));
+		c->part = buf_new(max);
 		if (c->part == NULL)
 			return false;
-		buf_init(c->part, max);
 	}
 	buf_put_slice(c->part, bytes);
 	return c->part->err == 0;
@@ -70,10 +69,7 @@ size_t conn_part_memory(const struct conn *c)
 
 void conn_part_free(struct conn *c)
 {
-	if (c->part != NULL)
-		buf_fini(c->part);
-	free(c->part);
-	c->part = NULL;
+	buf_free(&c->part);
 }
 
 const struct conn_protocol conn_opening = {

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RawSocket on a connection: its handshake, what the stream that rawsocket.c reads means
- * for it, and what it says itself. Thread of the connection's net.
+ * RawSocket on a connection: its handshake, what the events of its stream mean for it,
+ * and what it says itself. Thread of the connection's net.
  *
  * There is no goodbye in RawSocket. Whoever has said all shuts its direction down, and so
  * do we, and ignore what still comes; the end of the peer's stream ends the connection.
  */
 #include "common/err.h"
 #include "proto/rawsocket_frame.h"
+#include "proto/rawsocket_reader.h"
+#include "proto/ws_frame.h"
 #include "routerd/net/conn_int.h"
-#include "routerd/net/rawsocket.h"
 
 /* The longest message that a client must take, or it could not be sent a WELCOME. */
 enum { SEND_MAX_LEAST = 2 * RAWSOCKET_MIN_LEN };
@@ -20,10 +21,70 @@ static uint8_t log2_of(size_t n)
 	return (uint8_t)__builtin_ctzll(n);
 }
 
+/* --- what the stream says --- */
+
+/* What is queued is still written. */
+static void close_raw_as(struct conn *c, enum conn_end end)
+{
+	conn_set_end(c, end);
+	conn_set_state(c, CONN_CLOSING);
+	conn_finish(c);
+}
+
+static void fail_raw(struct conn *c, uint16_t code, const char *why)
+{
+	conn_log_error(c, why);
+	close_raw_as(c, code == WS_CLOSE_TOO_BIG ? CONN_END_TOO_BIG : CONN_END_PROTOCOL);
+}
+
+static void pong_raw(struct conn *c, struct slice payload)
+{
+	uint8_t head[RAWSOCKET_HEAD_LEN];
+
+	if (payload.len > conn_send_max(c)) {
+		fail_raw(c, WS_CLOSE_PROTOCOL, "a ping that its sender cannot get back");
+		return;
+	}
+	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
+	if (conn_accepts(c, sizeof(head) + payload.len) &&
+	    conn_push(c, slice_of(head, sizeof(head))))
+		conn_push(c, payload);
+}
+
 static void read_raw(struct conn *c, struct slice bytes)
 {
-	if (raw_input(&c->part, c, bytes) != 0)
-		conn_kill(c, CONN_END_NOMEM);
+	struct buf *part = c->part;
+	struct frame_event ev;
+	bool more = true;
+
+	/* A handler that drops c must not free the buffer that lends it a message. */
+	c->part = NULL;
+	while (more && c->state == CONN_OPEN) {
+		size_t limit =
+			min_size(conn_message_limit(c), (size_t)1 << c->raw_recv_log);
+
+		switch (rawsocket_next(&part, &bytes, limit, &ev)) {
+		case FRAME_MORE:
+			more = false;
+			break;
+		case FRAME_MESSAGE:
+			conn_message(c, ev.bytes, ev.text);
+			break;
+		case FRAME_PING:
+			pong_raw(c, ev.bytes);
+			break;
+		case FRAME_ERROR:
+			fail_raw(c, ev.code, ev.why);
+			break;
+		case FRAME_CLOSE: /* RawSocket has none */
+		case FRAME_NOMEM:
+			conn_kill(c, CONN_END_NOMEM);
+			break;
+		}
+	}
+	if (c->state != CONN_OPEN)
+		buf_free(&part);
+	c->part = part;
 }
 
 /* --- the handshake --- */
@@ -88,51 +149,10 @@ void conn_raw_handshake(struct conn *c, struct slice bytes)
 	if (before > 0)
 		memcpy(request, c->part->data, before);
 	memcpy(request + before, bytes.p, n);
-	conn_part_free(c);
+	buf_free(&c->part);
 	answer_hello(c, request);
 	if (c->state == CONN_OPEN && n < bytes.len)
 		read_raw(c, slice_of(bytes.p + n, bytes.len - n));
-}
-
-/* --- what the stream says --- */
-
-size_t conn_raw_limit(const struct conn *c)
-{
-	return min_size(conn_message_limit(c), (size_t)1 << c->raw_recv_log);
-}
-
-bool conn_raw_message(struct conn *c, struct slice bytes)
-{
-	conn_message(c, bytes, false);
-	return c->state == CONN_OPEN;
-}
-
-bool conn_raw_ping(struct conn *c, struct slice payload)
-{
-	uint8_t head[RAWSOCKET_HEAD_LEN];
-
-	if (payload.len > conn_send_max(c)) {
-		conn_raw_fail(c, CONN_END_PROTOCOL,
-			      "a ping that its sender cannot get back");
-		return false;
-	}
-	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
-	return conn_accepts(c, sizeof(head) + payload.len) &&
-	       conn_push(c, slice_of(head, sizeof(head))) && conn_push(c, payload);
-}
-
-/* What is queued is still written. */
-static void close_raw_as(struct conn *c, enum conn_end end)
-{
-	conn_set_end(c, end);
-	conn_set_state(c, CONN_CLOSING);
-	conn_finish(c);
-}
-
-void conn_raw_fail(struct conn *c, enum conn_end end, const char *why)
-{
-	conn_log_error(c, why);
-	close_raw_as(c, end);
 }
 
 /* --- what we say --- */

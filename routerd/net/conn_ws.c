@@ -1,39 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WebSocket on a connection: what the stream that ws.c reads means for it, and what it
- * says itself. Thread of the connection's net.
+ * WebSocket on a connection: what the events of its stream mean for it, and what it says
+ * itself. Thread of the connection's net.
  */
 #include "common/err.h"
 #include "proto/ws_frame.h"
 #include "routerd/net/conn_int.h"
 
-static void read_ws(struct conn *c, struct slice bytes)
-{
-	if (ws_input(&c->net->ws, &c->ws, c, bytes) != 0)
-		conn_kill(c, CONN_END_NOMEM);
-}
-
 /* --- what the stream says --- */
 
-size_t conn_ws_limit(const struct conn *c)
+static size_t message_limit(const struct conn *c)
 {
 	return c->state == CONN_OPEN ? conn_message_limit(c) : WS_DISCARD;
 }
 
-bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
-{
-	conn_message(c, bytes, text);
-	return c->state != CONN_DEAD; /* in CLOSING the peer's Close is awaited */
-}
-
-bool conn_ws_ping(struct conn *c, struct slice payload)
+static void pong_ws(struct conn *c, struct slice payload)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
 	size_t n = ws_control_frame(WS_OP_PONG, payload, frame);
 
-	if (c->state != CONN_OPEN)
-		return c->state != CONN_DEAD;
-	return conn_accepts(c, n) && conn_push(c, slice_of(frame, n));
+	if (c->state == CONN_OPEN && conn_accepts(c, n))
+		conn_push(c, slice_of(frame, n));
 }
 
 /* Queues our Close, if it was not yet, and enters CLOSING. False: c is dead. */
@@ -53,9 +40,8 @@ static bool close_ws_with(struct conn *c, uint16_t code, struct slice reason,
 	return c->state == CONN_CLOSING;
 }
 
-void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
+static void closed_by_peer(struct conn *c, uint16_t code)
 {
-	(void)reason;
 	/* RFC 6455, 5.5.1: the answer typically echoes the code. Where there is none,
 	 * 1000 says what happened: to an empty answer autobahn-js reports a lost
 	 * connection. */
@@ -65,7 +51,7 @@ void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
 		conn_finish(c);
 }
 
-void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
+static void fail_ws(struct conn *c, uint16_t code, const char *why)
 {
 	enum conn_end end =
 		code == WS_CLOSE_TOO_BIG ? CONN_END_TOO_BIG : CONN_END_PROTOCOL;
@@ -73,6 +59,44 @@ void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
 	conn_log_error(c, why);
 	if (close_ws_with(c, code, slice_str(why), end))
 		conn_finish(c);
+}
+
+static void read_ws(struct conn *c, struct slice bytes)
+{
+	struct ws_reader *reader = c->ws;
+	struct frame_event ev;
+	bool more = true;
+
+	/* A handler that drops c must not free the reader that lends it a message. */
+	c->ws = NULL;
+	/* after conn_close the peer's Close is awaited */
+	while (more && c->state != CONN_DEAD) {
+		switch (ws_next(&c->net->ws, &reader, &bytes, message_limit(c), &ev)) {
+		case FRAME_MORE:
+			more = false;
+			break;
+		case FRAME_MESSAGE:
+			conn_message(c, ev.bytes, ev.text);
+			break;
+		case FRAME_PING:
+			pong_ws(c, ev.bytes);
+			break;
+		case FRAME_CLOSE:
+			closed_by_peer(c, ev.code);
+			more = false;
+			break;
+		case FRAME_ERROR:
+			fail_ws(c, ev.code, ev.why);
+			more = false;
+			break;
+		case FRAME_NOMEM:
+			conn_kill(c, CONN_END_NOMEM);
+			break;
+		}
+	}
+	if (c->state == CONN_DEAD || c->finishing)
+		ws_reader_free(&reader);
+	c->ws = reader;
 }
 
 /* --- what we say --- */

@@ -12,9 +12,9 @@
 #include "common/base.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "proto/ws_reader.h"
 #include "routerd/net/outq.h"
 #include "routerd/net/wheel.h"
-#include "routerd/net/ws.h"
 
 #include <stdatomic.h>
 #include <sys/queue.h>

@@ -1,32 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A RawSocket stream; see fuzz_stream.h. */
 #include "proto/rawsocket_frame.h"
-#include "routerd/net/rawsocket.h"
+#include "proto/rawsocket_reader.h"
 #include "tests/fuzz/fuzz_stream.h"
-
-size_t conn_raw_limit(const struct conn *c)
-{
-	return record_limit(c);
-}
-
-bool conn_raw_message(struct conn *c, struct slice bytes)
-{
-	return record_message(c, 'm', bytes);
-}
-
-bool conn_raw_ping(struct conn *c, struct slice payload)
-{
-	ASSERT(payload.len <= 2 * rec.limit);
-	record(c, 'p', 0, payload);
-	return true;
-}
-
-void conn_raw_fail(struct conn *c, enum conn_end end, const char *why)
-{
-	ASSERT(end == CONN_END_PROTOCOL || end == CONN_END_TOO_BIG);
-	record(c, 'f', end, slice_str(why));
-	rec.over = true;
-}
 
 /* First octet, length, and a payload of its own. */
 static void write_frame(struct buf *out, struct input *in)
@@ -52,19 +28,19 @@ static void reader_begin(void)
 	held = NULL;
 }
 
-static void reader_input(struct slice bytes)
+static enum frame_event_type reader_next(struct slice *bytes, struct frame_event *out)
 {
-	ASSERT(raw_input(&held, conn, bytes) == 0);
-	ASSERT(!rec.over || held == NULL);
+	size_t limit = discards() ? 0 : limit_now();
+	enum frame_event_type type = rawsocket_next(&held, bytes, limit, out);
+
 	/* grows by doubling, from what came */
 	ASSERT(held == NULL || held->cap <= 64 * 1024 + 2 * held->len);
+	return type;
 }
 
 static void reader_end(void)
 {
-	if (held != NULL)
-		buf_fini(held);
-	free(held);
+	buf_free(&held);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

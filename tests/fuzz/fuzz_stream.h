@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the targets of stream readers share: a stream is read as a whole and once more in
- * random pieces, and what comes out must be the same. The connection is a recorder.
- * Either the input is the stream itself, or it directs a writer of frames, which gets
+ * random pieces, and the same events must come out. Either the input is the stream itself, or it directs a writer of frames, which gets
  * further than bytes by chance do. Include it in one file of a program.
  */
 #ifndef TESTS_FUZZ_FUZZ_STREAM_H
 #define TESTS_FUZZ_FUZZ_STREAM_H
 
 #include "common/buf.h"
-#include "routerd/net/conn_int.h"
+#include "proto/frame_event.h"
+#include "proto/ws_frame.h"
 
 #include <stdlib.h>
 
@@ -32,30 +32,38 @@ static struct recorder {
 	struct buf log;
 } rec;
 
-static struct conn *const conn = (struct conn *)(void *)&rec; /* only passed through */
-
-static size_t record_limit(const struct conn *c)
+static size_t limit_now(void)
 {
-	ASSERT(c == conn && !rec.over);
 	return rec.grow_after != 0 && rec.messages >= rec.grow_after ? 2 * rec.limit
 								     : rec.limit;
 }
 
-static void record(const struct conn *c, char what, unsigned code, struct slice bytes)
+static bool discards(void)
 {
-	ASSERT(c == conn && !rec.over);
-	buf_put_u8(&rec.log, (uint8_t)what);
-	buf_printf(&rec.log, "%u %zu:", code, bytes.len);
-	buf_put_slice(&rec.log, bytes);
+	return rec.discard_after != 0 && rec.messages >= rec.discard_after;
 }
 
-static bool record_message(const struct conn *c, char what, struct slice bytes)
+/* Writes one event down, and asserts what holds of every event. */
+static void record(enum frame_event_type type, const struct frame_event *ev)
 {
-	ASSERT(bytes.len <= 2 * rec.limit);
-	record(c, what, 0, bytes);
-	rec.messages++;
-	rec.over = rec.messages == rec.stop_after;
-	return !rec.over;
+	struct slice bytes = type == FRAME_ERROR ? slice_str(ev->why) : ev->bytes;
+
+	ASSERT(!rec.over && type != FRAME_NOMEM);
+	if (type == FRAME_MORE)
+		return;
+	if (type == FRAME_MESSAGE) {
+		ASSERT(bytes.len <= 2 * rec.limit);
+		rec.over = ++rec.messages == rec.stop_after;
+	}
+	if (type == FRAME_ERROR)
+		ASSERT(ws_close_code_ok(ev->code));
+	rec.over |= type == FRAME_CLOSE || type == FRAME_ERROR;
+	buf_printf(&rec.log, "%u %u %zu:", type,
+		   type == FRAME_CLOSE || type == FRAME_ERROR ? ev->code
+		   : type == FRAME_MESSAGE		      ? ev->text
+							      : 0,
+		   bytes.len);
+	buf_put_slice(&rec.log, bytes);
 }
 
 /* --- the input ---------------------------------------------------------------------- */
@@ -78,9 +86,9 @@ static void write_frame(struct buf *out, struct input *in);
 
 /* --- reading ------------------------------------------------------------------------ */
 
-/* The target's: a new reader, some bytes for it, its end. */
+/* The target's: a new reader, its next event, its end. */
 static void reader_begin(void);
-static void reader_input(struct slice bytes);
+static enum frame_event_type reader_next(struct slice *bytes, struct frame_event *out);
 static void reader_end(void);
 
 /* In pieces of sizes that the seed gives; seed 0: as a whole. */
@@ -100,7 +108,14 @@ static void read_stream(struct slice stream, uint32_t seed)
 		uint8_t *copy = malloc(n); /* which has an end that sanitizers see */
 		ASSERT(copy != NULL);
 		memcpy(copy, stream.p, n);
-		reader_input(slice_of(copy, n));
+		struct slice in = slice_of(copy, n);
+		enum frame_event_type type;
+		do {
+			struct frame_event ev;
+			type = reader_next(&in, &ev);
+			record(type, &ev);
+		} while (type != FRAME_MORE && !rec.over);
+		ASSERT(type != FRAME_MORE || in.len == 0);
 		free(copy);
 		stream = slice_of(stream.p + n, stream.len - n);
 	}

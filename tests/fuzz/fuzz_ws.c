@@ -1,44 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A WebSocket stream; see fuzz_stream.h. */
 #include "common/utf8.h"
-#include "proto/ws_frame.h"
-#include "routerd/net/ws.h"
+#include "proto/ws_reader.h"
 #include "tests/fuzz/fuzz_stream.h"
-
-size_t conn_ws_limit(const struct conn *c)
-{
-	if (rec.discard_after != 0 && rec.messages >= rec.discard_after)
-		return WS_DISCARD;
-	return record_limit(c);
-}
-
-bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
-{
-	ASSERT(!text || utf8_valid(bytes));
-	return record_message(c, text ? 't' : 'b', bytes);
-}
-
-bool conn_ws_ping(struct conn *c, struct slice payload)
-{
-	ASSERT(payload.len <= WS_CONTROL_PAYLOAD_MAX);
-	record(c, 'p', 0, payload);
-	return true;
-}
-
-void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
-{
-	ASSERT(code == 0 || ws_close_code_ok(code));
-	ASSERT(utf8_valid(reason));
-	record(c, 'c', code, reason);
-	rec.over = true;
-}
-
-void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
-{
-	ASSERT(ws_close_code_ok(code));
-	record(c, 'f', code, slice_str(why));
-	rec.over = true;
-}
 
 /* First byte, form of its length, length, payload from the input or its own.
  */
@@ -89,12 +53,22 @@ static void reader_begin(void)
 	held = NULL;
 }
 
-static void reader_input(struct slice bytes)
+static enum frame_event_type reader_next(struct slice *bytes, struct frame_event *out)
 {
-	ASSERT(ws_input(&pool, &held, conn, bytes) == 0);
-	ASSERT(!rec.over || held == NULL);
+	size_t limit = discards() ? WS_DISCARD : limit_now();
+	enum frame_event_type type = ws_next(&pool, &held, bytes, limit, out);
+
+	if (type == FRAME_MESSAGE)
+		ASSERT(!out->text || utf8_valid(out->bytes));
+	if (type == FRAME_PING)
+		ASSERT(out->bytes.len <= WS_CONTROL_PAYLOAD_MAX);
+	if (type == FRAME_CLOSE) {
+		ASSERT(out->code == 0 || ws_close_code_ok(out->code));
+		ASSERT(utf8_valid(out->bytes));
+	}
 	/* grows by doubling, from what came */
 	ASSERT(ws_reader_memory(held) < 16 * 1024 + 64 * 1024 + 4 * rec.limit);
+	return type;
 }
 
 static void reader_end(void)

@@ -8,6 +8,8 @@
 
 #include "common/buf.c"
 #include "common/shared_buf.c"
+#include "proto/rawsocket_reader.c"
+#include "proto/ws_reader.c"
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_http.c"
 #include "routerd/net/conn_opening.c"
@@ -16,8 +18,6 @@
 #include "routerd/net/conn_ws.c"
 #include "routerd/net/net.c"
 #include "routerd/net/outq.c"
-#include "routerd/net/rawsocket.c"
-#include "routerd/net/ws.c"
 
 #undef malloc
 #undef calloc

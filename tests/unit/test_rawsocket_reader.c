@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unit tests of routerd/net/rawsocket: streams of frames against a recorder in place of
- * the connection. Each stream is read as a whole, byte by byte, in random pieces, and cut
- * in two everywhere; what comes out must be the same.
+ * Unit tests of proto/rawsocket_reader: streams of frames, and the events that come out.
+ * Each stream is read as a whole, byte by byte, in random pieces, and cut in two
+ * everywhere; what comes out must be the same.
  */
-#include "routerd/net/rawsocket.h"
+#include "proto/rawsocket_reader.h"
 
 #include "common/err.h"
 #include "proto/rawsocket_frame.h"
-#include "routerd/net/conn_int.h"
-#include "tests/unit/recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,51 +15,7 @@
 
 #include <cmocka.h>
 
-/* --- the recorder ------------------------------------------------------------------ */
-
-size_t conn_raw_limit(const struct conn *c)
-{
-	assert_ptr_equal(c, conn);
-	assert_false(rec.over);
-	return rec.limit;
-}
-
-static void write_down(struct buf *to, const char *what, struct slice s)
-{
-	buf_printf(to, "%s(", what);
-	put_payload(to, s);
-	buf_put_str(to, ") ");
-}
-
-static void record(const char *what, struct slice s)
-{
-	assert_false(rec.over);
-	write_down(&rec.log, what, s);
-}
-
-bool conn_raw_message(struct conn *c, struct slice bytes)
-{
-	assert_ptr_equal(c, conn);
-	record("message", bytes);
-	rec.over = ++rec.messages == rec.stop_after;
-	return !rec.over;
-}
-
-bool conn_raw_ping(struct conn *c, struct slice payload)
-{
-	assert_ptr_equal(c, conn);
-	record("ping", payload);
-	return true;
-}
-
-void conn_raw_fail(struct conn *c, enum conn_end end, const char *why)
-{
-	assert_ptr_equal(c, conn);
-	assert_non_null(why);
-	record(end == CONN_END_TOO_BIG ? "too big" : "fail", slice_of(NULL, 0));
-	assert_true(end == CONN_END_TOO_BIG || end == CONN_END_PROTOCOL);
-	rec.over = true;
-}
+#include "tests/unit/recorder.h"
 
 /* --- streams ----------------------------------------------------------------------- */
 
@@ -96,21 +50,18 @@ static void long_message(size_t len)
 	for (size_t i = 0; i < len; i++)
 		payload[i] = (char)(i * 7 + i / 251);
 	frame(RAWSOCKET_MESSAGE, payload, len);
-	write_down(&wanted, "message", slice_of(payload, len));
+	buf_put_str(&wanted, "binary(");
+	put_payload(&wanted, slice_of(payload, len));
+	buf_put_str(&wanted, ") ");
 	free(payload);
-}
-
-static void part_free(struct buf **held)
-{
-	if (*held != NULL)
-		buf_fini(*held);
-	free(*held);
-	*held = NULL;
 }
 
 /* Feeds one stretch; on the heap, so that the sanitizers see where it ends. */
 static void feed(struct buf **held, const uint8_t *p, size_t len)
 {
+	enum frame_event_type type;
+	struct frame_event ev;
+	struct slice in;
 	uint8_t *copy;
 
 	if (rec.over || len == 0)
@@ -118,17 +69,16 @@ static void feed(struct buf **held, const uint8_t *p, size_t len)
 	copy = malloc(len);
 	assert_non_null(copy);
 	memcpy(copy, p, len);
-	assert_int_equal(raw_input(held, conn, slice_of(copy, len)), 0);
+	in = slice_of(copy, len);
+	do {
+		type = rawsocket_next(held, &in, rec.limit, &ev);
+		record(type, &ev);
+	} while (type != FRAME_MORE && !rec.over);
+	if (type == FRAME_MORE)
+		assert_int_equal(in.len, 0);
 	free(copy);
 	if (rec.over)
-		assert_null(*held);
-}
-
-static void rewind_recorder(void)
-{
-	buf_clear(&rec.log);
-	rec.over = false;
-	rec.messages = 0;
+		buf_free(held);
 }
 
 /* What came out, as a string that lasts until it is rewound. */
@@ -160,7 +110,7 @@ static void check_pieces(const char *expected, bool held_after, size_t step)
 	}
 	assert_string_equal(log_text(), expected);
 	assert_int_equal(held != NULL, held_after);
-	part_free(&held);
+	buf_free(&held);
 }
 
 /* The stream so far must come out as expected, and leaves something held or not. */
@@ -180,7 +130,7 @@ static void check(const char *expected, bool held_after)
 		feed(&held, stream.data + cut, stream.len - cut);
 		assert_string_equal(log_text(), expected);
 		assert_int_equal(held != NULL, held_after);
-		part_free(&held);
+		buf_free(&held);
 	}
 	buf_clear(&stream);
 }
@@ -214,10 +164,10 @@ static void test_messages(void **state)
 	text("one");
 	text("");
 	text("three");
-	check("message(one) message() message(three) ", false);
+	check("binary(one) binary() binary(three) ", false);
 	text("a");
 	raw("\0\0\0\5b", 5);
-	check("message(a) ", true);
+	check("binary(a) ", true);
 	raw("\0\0", 2);
 	check("", true);
 }
@@ -254,7 +204,7 @@ static void test_pings(void **state)
 	frame(RAWSOCKET_PONG, "ignored", 7);
 	frame(RAWSOCKET_PONG, "", 0);
 	text("b");
-	check("ping() message(a) ping(payload) message(b) ", false);
+	check("ping() binary(a) ping(payload) binary(b) ", false);
 }
 
 static void test_limit(void **state)
@@ -264,16 +214,16 @@ static void test_limit(void **state)
 	text("fives");
 	text("sixsix");
 	text("never");
-	check("message(fives) too big() ", false);
+	check("binary(fives) fail(1009) ", false);
 	/* the head alone says it */
 	raw("\0\0\0\6", 4);
-	check("too big() ", false);
+	check("fail(1009) ", false);
 	raw("\x08\0\0\0", 4);
-	check("too big() ", false);
+	check("fail(1009) ", false);
 	raw("\1\0\0\6", 4);
-	check("too big() ", false);
+	check("fail(1009) ", false);
 	raw("\2\xff\xff\xff", 4);
-	check("too big() ", false);
+	check("fail(1009) ", false);
 }
 
 static void test_reserved(void **state)
@@ -286,10 +236,10 @@ static void test_reserved(void **state)
 		text("a");
 		raw((const char[]){(char)wrong[i], 0, 0, 0}, 4);
 		text("never");
-		check("message(a) fail() ", false);
+		check("binary(a) fail(1002) ", false);
 	}
 	raw("\x08\0\0\1", 4); /* 2^24 and a length */
-	check("fail() ", false);
+	check("fail(1002) ", false);
 }
 
 static void test_stop(void **state)
@@ -299,7 +249,7 @@ static void test_stop(void **state)
 	text("a");
 	text("b");
 	text("never");
-	check("message(a) message(b) ", false);
+	check("binary(a) binary(b) ", false);
 }
 
 /* No promise of a head makes anybody allocate more than a little. */
@@ -318,13 +268,13 @@ static void test_memory(void **state)
 	for (int i = 0; i < 1000; i++)
 		feed(&held, piece, sizeof(piece));
 	assert_true(held->cap <= 2 * held->len);
-	part_free(&held);
+	buf_free(&held);
 	/* and in the end it is as long as the frame */
 	feed(&held, (const uint8_t *)"\0\1\x11\x71", 4);
 	for (int i = 0; i < 70; i++)
 		feed(&held, piece, sizeof(piece));
 	assert_int_equal(held->cap, 4 + 70001);
-	part_free(&held);
+	buf_free(&held);
 }
 
 int main(void)

@@ -1,24 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The receiving side of WebSocket over wslay's frame level; see ws.h.
+ * The pull parser of WebSocket over wslay's frame level; see ws_reader.h.
  *
- * Nearly all that arrives are whole messages, in one frame each, that lie in one read.
- * These are taken as they lie, without wslay, which unmasks byte by byte: it took 60 % of
- * all instructions of a CALL of 1 KiB. As soon as something else comes, a reader is taken
- * for it, and wslay judges it.
+ * Nearly everything that arrives is a whole message, in one frame, in one read. Such a
+ * message is taken as it lies, without wslay, which unmasks byte by byte: that took 60 %
+ * of all instructions of a CALL of 1 KiB. As soon as anything else comes, a reader is
+ * made for it, and wslay judges it.
  *
- * wslay pulls: it asks recv_callback for bytes whenever its own 4 KiB buffer does not
- * suffice. So each call of ws_input lets it take what arrived until it asks in vain. What
- * it then still holds, if anything, is the beginning of a frame: `held` counts the bytes
- * it took less those of complete frames, whose heads have only one legal length.
+ * wslay pulls: it calls give_input whenever its own 4 KiB buffer does not suffice. So
+ * each call of ws_next lets it take bytes until a frame says something or give_input has
+ * no more. What wslay then still holds, if anything, is the beginning of a frame: `held`
+ * counts the bytes it took less those of complete frames, whose heads have only one legal
+ * length.
  */
-#include "routerd/net/ws.h"
+#include "proto/ws_reader.h"
 
-#include "common/buf.h"
 #include "common/err.h"
 #include "common/utf8.h"
 #include "proto/ws_frame.h"
-#include "routerd/net/conn_int.h"
 
 #include <stdlib.h>
 #include <wslay/wslay.h>
@@ -134,41 +133,41 @@ static struct ws_reader *pool_take(struct ws_pool *p)
 }
 
 /* Takes back a reader that is between two messages. */
-static void pool_give(struct ws_pool *p, struct ws_reader *r)
+static void pool_give(struct ws_pool *p, struct ws_reader **held)
 {
+	struct ws_reader *r = *held;
+
 	if (p->n_free == POOL_MAX) {
-		ws_reader_free(&r);
+		ws_reader_free(held);
 		return;
 	}
+	*held = NULL;
 	if (r->payload.cap > KEEP_BUFFER)
 		buf_fini(&r->payload);
+	buf_clear(&r->payload);
 	SLIST_INSERT_HEAD(&p->free, r, link);
 	p->n_free++;
 }
 
 /* --- frames --- */
 
-/* What a step says about going on. */
-enum step {
-	STEP_ON = 0,
-	STEP_STOP = 1, /* the connection is done with reading */
-	STEP_NOMEM = 2,
-};
+/* What a step returns besides the events: read the next frame. */
+enum { STEP_ON = -1 };
 
-static enum step fail(struct conn *c, uint16_t code, const char *why)
+static int fail(struct frame_event *out, uint16_t code, const char *why)
 {
-	conn_ws_fail(c, code, why);
-	return STEP_STOP;
+	out->code = code;
+	out->why = why;
+	return FRAME_ERROR;
 }
 
 /* A data frame begins: which message does it belong to, and how large may that be? */
-static enum step begin_data(struct ws_reader *r, struct conn *c)
+static int begin_data(struct ws_reader *r, size_t limit, struct frame_event *out)
 {
-	size_t limit = conn_ws_limit(c);
 	size_t have = r->payload.len;
 
 	if ((r->opcode == WS_OP_CONTINUATION) != r->in_message)
-		return fail(c, WS_CLOSE_PROTOCOL,
+		return fail(out, WS_CLOSE_PROTOCOL,
 			    r->in_message ? "new message inside a fragmented one"
 					  : "continuation of no message");
 	if (!r->in_message) {
@@ -183,13 +182,13 @@ static enum step begin_data(struct ws_reader *r, struct conn *c)
 		return STEP_ON;
 	/* before anything is allocated for it */
 	if (have > limit || r->length > limit - have)
-		return fail(c, WS_CLOSE_TOO_BIG, "message too big");
+		return fail(out, WS_CLOSE_TOO_BIG, "message too big");
 	return STEP_ON;
 }
 
 /* The head of a frame was read (RFC 6455, 5.2). */
-static enum step begin_frame(struct ws_reader *r, struct conn *c,
-			     const struct wslay_frame_iocb *io)
+static int begin_frame(struct ws_reader *r, size_t limit,
+		       const struct wslay_frame_iocb *io, struct frame_event *out)
 {
 	r->in_frame = true;
 	r->opcode = io->opcode;
@@ -201,75 +200,65 @@ static enum step begin_frame(struct ws_reader *r, struct conn *c,
 		r->head_len += r->length <= UINT16_MAX ? 2 : 8;
 
 	if (!io->mask)
-		return fail(c, WS_CLOSE_PROTOCOL, "frame is not masked");
+		return fail(out, WS_CLOSE_PROTOCOL, "frame is not masked");
 	if (io->rsv != 0)
-		return fail(c, WS_CLOSE_PROTOCOL, "reserved bit is set");
+		return fail(out, WS_CLOSE_PROTOCOL, "reserved bit is set");
 	switch (r->opcode) {
 	case WS_OP_CONTINUATION:
 	case WS_OP_TEXT:
 	case WS_OP_BINARY:
-		return begin_data(r, c);
+		return begin_data(r, limit, out);
 	case WS_OP_CLOSE:
 	case WS_OP_PING:
 	case WS_OP_PONG:
 		return STEP_ON; /* wslay checked length and FIN */
-	default:
-		return fail(c, WS_CLOSE_PROTOCOL, "reserved opcode");
 	}
+	return fail(out, WS_CLOSE_PROTOCOL, "reserved opcode");
 }
 
-/* Keeps a piece of a message that did not come as a whole. Memory follows what has come:
- * a head alone is not worth much. */
-static enum step keep_piece(struct ws_reader *r, struct slice piece)
+static int end_message(struct ws_reader *r, struct slice bytes, struct frame_event *out)
 {
-	buf_put_slice(&r->payload, piece);
-	return r->payload.err == 0 ? STEP_ON : STEP_NOMEM;
-}
-
-static enum step end_message(struct ws_reader *r, struct conn *c, struct slice bytes)
-{
-	if (!r->discard && r->text && !utf8_done(&r->utf8))
-		return fail(c, WS_CLOSE_BAD_DATA, "text ends inside a character");
 	r->in_message = false;
-	if (!r->discard && !conn_ws_message(c, bytes, r->text))
-		return STEP_STOP;
-	buf_clear(&r->payload);
-	return STEP_ON;
+	if (r->discard)
+		return STEP_ON;
+	if (r->text && !utf8_done(&r->utf8))
+		return fail(out, WS_CLOSE_BAD_DATA, "text ends inside a character");
+	out->bytes = bytes;
+	out->text = r->text;
+	return FRAME_MESSAGE;
 }
 
-static enum step data_piece(struct ws_reader *r, struct conn *c, struct slice piece)
+static int data_piece(struct ws_reader *r, struct slice piece, struct frame_event *out)
 {
 	bool ends = r->left == 0 && r->fin;
-	enum step step;
 
 	if (r->discard)
-		return ends ? end_message(r, c, piece) : STEP_ON;
+		return ends ? end_message(r, piece, out) : STEP_ON;
 	if (r->text && !utf8_feed(&r->utf8, piece.p, piece.len))
-		return fail(c, WS_CLOSE_BAD_DATA, "text is not UTF-8");
-	/* the usual case: a whole message in one piece is passed on where it lies */
+		return fail(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+	/* a whole message in one piece is lent where it lies */
 	if (ends && r->payload.len == 0)
-		return end_message(r, c, piece);
-	step = keep_piece(r, piece);
-	if (step != STEP_ON || !ends)
-		return step;
-	return end_message(r, c, buf_slice(&r->payload));
+		return end_message(r, piece, out);
+	/* Memory follows the bytes that have come, not the length that a head promises.
+	 */
+	buf_put_slice(&r->payload, piece);
+	if (r->payload.err != 0)
+		return FRAME_NOMEM;
+	return ends ? end_message(r, buf_slice(&r->payload), out) : STEP_ON;
 }
 
-static enum step end_close(struct conn *c, struct slice payload)
+static int end_close(struct slice payload, struct frame_event *out)
 {
-	uint16_t code;
-	struct slice reason;
-	int err = ws_close_read(payload, &code, &reason);
+	int err = ws_close_read(payload, &out->code, &out->bytes);
 
 	if (err == E_UTF8)
-		return fail(c, WS_CLOSE_BAD_DATA, "reason of close is not UTF-8");
+		return fail(out, WS_CLOSE_BAD_DATA, "reason of close is not UTF-8");
 	if (err != 0)
-		return fail(c, WS_CLOSE_PROTOCOL, "code of close is invalid");
-	conn_ws_close(c, code, reason);
-	return STEP_STOP;
+		return fail(out, WS_CLOSE_PROTOCOL, "code of close is invalid");
+	return FRAME_CLOSE;
 }
 
-static enum step control_piece(struct ws_reader *r, struct conn *c, struct slice piece)
+static int control_piece(struct ws_reader *r, struct slice piece, struct frame_event *out)
 {
 	struct slice payload;
 
@@ -277,25 +266,23 @@ static enum step control_piece(struct ws_reader *r, struct conn *c, struct slice
 	if (piece.len > 0)
 		memcpy(r->control + r->n_control, piece.p, piece.len);
 	r->n_control += piece.len;
-	if (r->left > 0)
+	if (r->left > 0 || r->opcode == WS_OP_PONG)
 		return STEP_ON;
 	payload = slice_of(r->control, r->n_control);
 	if (r->opcode == WS_OP_CLOSE)
-		return end_close(c, payload);
-	if (r->opcode == WS_OP_PING && !conn_ws_ping(c, payload))
-		return STEP_STOP;
-	return STEP_ON; /* a pong is a sign of life, as any byte is */
+		return end_close(payload, out);
+	out->bytes = payload;
+	return FRAME_PING;
 }
 
 /* A frame's head, with all or some or none of its payload; or more of its payload. */
-static enum step piece(struct ws_reader *r, struct conn *c,
-		       const struct wslay_frame_iocb *io)
+static int piece(struct ws_reader *r, size_t limit, const struct wslay_frame_iocb *io,
+		 struct frame_event *out)
 {
 	struct slice bytes = slice_of(io->data, io->data_length);
-	enum step step;
 
 	if (!r->in_frame) {
-		step = begin_frame(r, c, io);
+		int step = begin_frame(r, limit, io, out);
 		if (step != STEP_ON)
 			return step;
 	}
@@ -305,28 +292,33 @@ static enum step piece(struct ws_reader *r, struct conn *c,
 		r->in_frame = false;
 		r->held -= r->head_len + r->length;
 	}
-	return (r->opcode & 8) != 0 ? control_piece(r, c, bytes)
-				    : data_piece(r, c, bytes);
+	return (r->opcode & 8) != 0 ? control_piece(r, bytes, out)
+				    : data_piece(r, bytes, out);
 }
 
-static enum step read_all(struct ws_reader *r, struct conn *c)
+static enum frame_event_type read_frames(struct ws_reader *r, struct slice *in,
+					 size_t limit, struct frame_event *out)
 {
 	struct wslay_frame_iocb io;
-	enum step step = STEP_ON;
+	int step = STEP_ON;
 
+	r->input = *in;
 	while (step == STEP_ON) {
 		ssize_t n = wslay_frame_recv(r->wslay, &io);
 
 		if (n == WSLAY_ERR_WANT_READ) {
 			DEBUG_ASSERT(r->input.len == 0);
-			break;
-		}
-		if (n < 0)
+			step = FRAME_MORE;
+		} else if (n < 0) {
 			/* its length, or a control frame that is long or a fragment */
-			return fail(c, WS_CLOSE_PROTOCOL, "frame head is invalid");
-		step = piece(r, c, &io);
+			step = fail(out, WS_CLOSE_PROTOCOL, "frame head is invalid");
+		} else {
+			step = piece(r, limit, &io, out);
+		}
 	}
-	return step;
+	*in = r->input;
+	r->input = slice_of(NULL, 0);
+	return (enum frame_event_type)step;
 }
 
 /* --- whole messages --- */
@@ -378,58 +370,54 @@ static bool take_whole(struct slice *in, const uint8_t **mask_out,
 	return true;
 }
 
-/* Passes whole messages on; stops before the first byte of anything else. */
-static enum step read_whole(struct ws_pool *p, struct conn *c, struct slice *in)
+/*
+ * The usual case: a whole message in one frame, in one read. FRAME_MORE: *in begins with
+ * anything else, and is as it was.
+ */
+static enum frame_event_type whole_message(struct ws_pool *p, struct slice *in,
+					   size_t limit, struct frame_event *out)
 {
 	struct slice rest = *in, payload;
 	const uint8_t *mask;
-	bool text;
 
-	while (take_whole(&rest, &mask, &payload, &text)) {
-		size_t limit = conn_ws_limit(c);
-
-		if (limit == WS_DISCARD || payload.len > limit)
-			break;
-		buf_clear(&p->unmasked);
-		if (payload.len > 0 && buf_reserve(&p->unmasked, payload.len) == NULL)
-			return STEP_NOMEM;
-		unmask(p->unmasked.data, payload.p, payload.len, mask);
-		payload = slice_of(p->unmasked.data, payload.len);
-		if (text && !utf8_valid(payload))
-			break;
-		if (!conn_ws_message(c, payload, text))
-			return STEP_STOP;
-		*in = rest;
-	}
-	return STEP_ON;
+	if (limit == WS_DISCARD || !take_whole(&rest, &mask, &payload, &out->text) ||
+	    payload.len > limit)
+		return FRAME_MORE;
+	buf_clear(&p->unmasked);
+	if (payload.len > 0 && buf_reserve(&p->unmasked, payload.len) == NULL)
+		return FRAME_NOMEM;
+	unmask(p->unmasked.data, payload.p, payload.len, mask);
+	out->bytes = slice_of(p->unmasked.data, payload.len);
+	if (out->text && !utf8_valid(out->bytes))
+		return FRAME_MORE;
+	*in = rest;
+	return FRAME_MESSAGE;
 }
 
-int ws_input(struct ws_pool *p, struct ws_reader **held, struct conn *c,
-	     struct slice bytes)
+/* Does wslay hold nothing, and is no message begun? */
+static bool between_messages(const struct ws_reader *r)
 {
-	struct ws_reader *r = *held;
-	enum step step;
+	return r->held == 0 && !r->in_message;
+}
 
-	if (r == NULL) {
-		step = read_whole(p, c, &bytes);
-		if (step != STEP_ON || bytes.len == 0)
-			return step == STEP_NOMEM ? E_NOMEM : 0;
-		r = pool_take(p);
+enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
+			      struct slice *bytes, size_t limit, struct frame_event *out)
+{
+	enum frame_event_type type;
+
+	/* its bytes were lent to the last event */
+	if (*held != NULL && between_messages(*held))
+		pool_give(p, held);
+	if (*held == NULL) {
+		type = whole_message(p, bytes, limit, out);
+		if (type != FRAME_MORE || bytes->len == 0)
+			return type;
+		*held = pool_take(p);
+		if (*held == NULL)
+			return FRAME_NOMEM;
 	}
-	if (r == NULL)
-		return E_NOMEM;
-	*held = NULL; /* while it is in use, nobody else frees it */
-	r->input = bytes;
-	step = read_all(r, c);
-	r->input = slice_of(NULL, 0);
-	if (step != STEP_ON) {
-		/* wslay has no way to start afresh */
-		ws_reader_free(&r);
-		return step == STEP_NOMEM ? E_NOMEM : 0;
-	}
-	if (r->held == 0 && !r->in_message)
-		pool_give(p, r);
-	else
-		*held = r;
-	return 0;
+	type = read_frames(*held, bytes, limit, out);
+	if (type == FRAME_MORE && between_messages(*held))
+		pool_give(p, held);
+	return type;
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unit tests of routerd/net/ws: streams of frames against a recorder in place of the
- * connection. Each stream is read as a whole, byte by byte and cut in two everywhere;
- * what comes out must be the same.
+ * Unit tests of proto/ws_reader: streams of frames, and the events that come out. Each
+ * stream is read as a whole, byte by byte and cut in two everywhere; what comes out must
+ * be the same.
  */
+#include "proto/ws_reader.h"
+
 #include "common/err.h"
-#include "proto/ws_frame.h"
-#include "routerd/net/conn_int.h"
-#include "routerd/net/ws.h"
-#include "tests/unit/recorder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,53 +15,7 @@
 
 #include <cmocka.h>
 
-/* --- the recorder ------------------------------------------------------------------ */
-
-size_t conn_ws_limit(const struct conn *c)
-{
-	assert_ptr_equal(c, conn);
-	return rec.limit;
-}
-
-bool conn_ws_message(struct conn *c, struct slice bytes, bool text)
-{
-	assert_ptr_equal(c, conn);
-	assert_false(rec.over);
-	buf_put_str(&rec.log, text ? "text(" : "binary(");
-	put_payload(&rec.log, bytes);
-	buf_put_str(&rec.log, ") ");
-	rec.over = ++rec.messages == rec.stop_after;
-	return !rec.over;
-}
-
-bool conn_ws_ping(struct conn *c, struct slice payload)
-{
-	assert_ptr_equal(c, conn);
-	assert_false(rec.over);
-	buf_put_str(&rec.log, "ping(");
-	put_payload(&rec.log, payload);
-	buf_put_str(&rec.log, ") ");
-	return true;
-}
-
-void conn_ws_close(struct conn *c, uint16_t code, struct slice reason)
-{
-	assert_ptr_equal(c, conn);
-	assert_false(rec.over);
-	buf_printf(&rec.log, "close(%u ", code);
-	put_payload(&rec.log, reason);
-	buf_put_str(&rec.log, ") ");
-	rec.over = true;
-}
-
-void conn_ws_fail(struct conn *c, uint16_t code, const char *why)
-{
-	assert_ptr_equal(c, conn);
-	assert_false(rec.over);
-	assert_non_null(why);
-	buf_printf(&rec.log, "fail(%u) ", code);
-	rec.over = true;
-}
+#include "tests/unit/recorder.h"
 
 /* --- streams ----------------------------------------------------------------------- */
 
@@ -105,6 +57,9 @@ static struct ws_pool pool;
 /* Feeds one stretch; on the heap, so that the sanitizers see where it ends. */
 static void feed(struct ws_reader **held, const uint8_t *p, size_t len)
 {
+	enum frame_event_type type;
+	struct frame_event ev;
+	struct slice in;
 	uint8_t *copy;
 
 	if (rec.over || len == 0)
@@ -112,17 +67,16 @@ static void feed(struct ws_reader **held, const uint8_t *p, size_t len)
 	copy = malloc(len);
 	assert_non_null(copy);
 	memcpy(copy, p, len);
-	assert_int_equal(ws_input(&pool, held, conn, slice_of(copy, len)), 0);
+	in = slice_of(copy, len);
+	do {
+		type = ws_next(&pool, held, &in, rec.limit, &ev);
+		record(type, &ev);
+	} while (type != FRAME_MORE && !rec.over);
+	if (type == FRAME_MORE)
+		assert_int_equal(in.len, 0);
 	free(copy);
 	if (rec.over)
-		assert_null(*held);
-}
-
-static void rewind_recorder(void)
-{
-	buf_clear(&rec.log);
-	rec.over = false;
-	rec.messages = 0;
+		ws_reader_free(held);
 }
 
 static void expect(const char *expected)
@@ -227,7 +181,7 @@ static void test_lengths(void **state)
 
 		rewind_recorder();
 		frame(FIN | WS_OP_BINARY, payload, lengths[i]);
-		feed_in_steps(NET_SCRATCH);
+		feed_in_steps(64 * 1024);
 		assert_int_equal(rec.messages, 1);
 		buf_put_u8(&rec.log, '\0');
 		snprintf(whole, sizeof(whole), "%s", (char *)rec.log.data);

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pull parser of RawSocket; see rawsocket_reader.h. */
+#include "proto/rawsocket_reader.h"
+
+#include "common/err.h"
+#include "proto/rawsocket_frame.h"
+#include "proto/ws_frame.h"
+
+struct head {
+	enum rawsocket_type type;
+	size_t len;
+};
+
+/* Judges a head before anything is allocated for its payload. */
+static bool read_head(const uint8_t *bytes, size_t limit, struct head *head_out,
+		      struct frame_event *out)
+{
+	if (rawsocket_head_read(bytes, &head_out->type, &head_out->len) != 0) {
+		out->code = WS_CLOSE_PROTOCOL;
+		out->why = "reserved frame type or bit";
+		return false;
+	}
+	if (head_out->len > limit) {
+		out->code = WS_CLOSE_TOO_BIG;
+		out->why = "message too big";
+		return false;
+	}
+	return true;
+}
+
+static enum frame_event_type end_frame(enum rawsocket_type type, struct slice payload,
+				       struct frame_event *out)
+{
+	out->bytes = payload;
+	out->text = false;
+	return type == RAWSOCKET_MESSAGE ? FRAME_MESSAGE : FRAME_PING;
+}
+
+/* Takes the first n bytes, or as many as there are. */
+static struct slice take(struct slice *bytes, size_t n)
+{
+	struct slice taken = slice_of(bytes->p, min_size(n, bytes->len));
+
+	*bytes = slice_of(bytes->p + taken.len, bytes->len - taken.len);
+	return taken;
+}
+
+/* The usual case: a whole frame in one piece. It is lent where it lies. */
+static enum frame_event_type whole_frame(struct slice *in, size_t limit,
+					 struct frame_event *out)
+{
+	struct head head;
+
+	while (in->len >= RAWSOCKET_HEAD_LEN) {
+		if (!read_head(in->p, limit, &head, out))
+			return FRAME_ERROR;
+		if (head.len > in->len - RAWSOCKET_HEAD_LEN)
+			return FRAME_MORE;
+		take(in, RAWSOCKET_HEAD_LEN);
+		struct slice payload = take(in, head.len);
+		if (head.type != RAWSOCKET_PONG)
+			return end_frame(head.type, payload, out);
+	}
+	return FRAME_MORE;
+}
+
+/*
+ * Moves what is here of a frame's rest, up to part->max, into part. Memory follows the
+ * bytes that have come, not the length that a head promises.
+ */
+static bool add(struct buf *part, struct slice *in)
+{
+	buf_put_slice(part, take(in, part->max - part->len));
+	return part->err == 0;
+}
+
+/* Goes on with the frame that begins in part. FRAME_MORE with part->len == part->max:
+ * it was a pong. */
+static enum frame_event_type rest_of_frame(struct buf *part, struct slice *in,
+					   size_t limit, struct frame_event *out)
+{
+	struct head head;
+
+	if (part->len < RAWSOCKET_HEAD_LEN && !add(part, in))
+		return FRAME_NOMEM;
+	if (part->len < RAWSOCKET_HEAD_LEN)
+		return FRAME_MORE;
+	if (!read_head(part->data, limit, &head, out))
+		return FRAME_ERROR;
+	part->max = RAWSOCKET_HEAD_LEN + head.len;
+	if (!add(part, in))
+		return FRAME_NOMEM;
+	if (part->len < part->max || head.type == RAWSOCKET_PONG)
+		return FRAME_MORE;
+	return end_frame(head.type, slice_of(part->data + RAWSOCKET_HEAD_LEN, head.len),
+			 out);
+}
+
+enum frame_event_type rawsocket_next(struct buf **held, struct slice *bytes, size_t limit,
+				     struct frame_event *out)
+{
+	enum frame_event_type type = FRAME_MORE;
+
+	do {
+		/* A whole frame in *held was lent to the last event, or was a pong. */
+		if (*held != NULL && (*held)->len == (*held)->max)
+			buf_free(held);
+		if (*held == NULL) {
+			type = whole_frame(bytes, limit, out);
+			if (type != FRAME_MORE || bytes->len == 0)
+				return type;
+			*held = buf_new(RAWSOCKET_HEAD_LEN);
+			if (*held == NULL)
+				return FRAME_NOMEM;
+		}
+		type = rest_of_frame(*held, bytes, limit, out);
+	} while (type == FRAME_MORE && (*held)->len == (*held)->max);
+	return type;
+}

@@ -220,10 +220,9 @@ static void principal_add(struct client *c, struct rpc_request *req, struct slic
 
 static void write_principal(struct buf *b, const struct principal *p)
 {
-	struct principal_hex hex;
 	struct admin_principal a;
 
-	principal_to_admin(p, &hex, &a);
+	principal_to_admin(p, &a);
 	admin_principal_write(b, &a);
 }
 
@@ -411,14 +410,12 @@ static void principal_remove(struct client *c, struct rpc_request *req,
 
 /* Reads params with exactly one key; false: the request is answered. */
 static bool read_key_target(struct rpc_request *req, struct slice params,
-			    struct admin_target *t, uint8_t key[PRINCIPAL_KEY])
+			    struct admin_target *t)
 {
 	int r = admin_target_read(params, t);
 
 	if (r == 0 && t->keys.n != 1)
 		r = E_RANGE;
-	if (r == 0)
-		r = fields_key_decode(t->keys.hex[0], key);
 	if (r != 0)
 		server_reply_invalid(req, r);
 	return r == 0;
@@ -475,17 +472,16 @@ static void key_add(struct client *c, struct rpc_request *req, struct slice para
 {
 	struct store *s = c->server->store;
 	struct admin_target t;
-	uint8_t key[PRINCIPAL_KEY];
 
-	if (!read_key_target(req, params, &t, key))
+	if (!read_key_target(req, params, &t))
 		return;
 	struct change *ch = change_new(c, req);
 	if (ch == NULL)
 		return;
-	int r = add_key(s, t.authid, key, &ch->result.changed);
+	int r = add_key(s, t.authid, t.keys.key[0], &ch->result.changed);
 	if (r != 0) {
 		free(ch);
-		reply_key_failure(req, s, r, key);
+		reply_key_failure(req, s, r, t.keys.key[0]);
 		return;
 	}
 	log_change(c, "key added", t.authid, ch->result.changed);
@@ -510,14 +506,13 @@ static void key_remove(struct client *c, struct rpc_request *req, struct slice p
 	struct store *s = c->server->store;
 	struct admin_target t;
 	struct principal p;
-	uint8_t key[PRINCIPAL_KEY];
 
-	if (!read_key_target(req, params, &t, key))
+	if (!read_key_target(req, params, &t))
 		return;
 	struct change *ch = change_new(c, req);
 	if (ch == NULL)
 		return;
-	int r = remove_key(s, t.authid, key);
+	int r = remove_key(s, t.authid, t.keys.key[0]);
 	if (r != 0) {
 		free(ch);
 		int found = r != E_NOTFOUND ? r : store_find(s, t.authid, &p);
@@ -532,10 +527,8 @@ static void key_remove(struct client *c, struct rpc_request *req, struct slice p
 	}
 	ch->result.changed = true;
 	log_change(c, "key removed", t.authid, true);
-	const struct auth_match match = {
-		.pubkey = t.keys.hex[0],
-		.session = FIELD_NONE,
-	};
+	struct auth_match match = {.pubkey.there = true, .session = FIELD_NONE};
+	memcpy(match.pubkey.octets, t.keys.key[0], FIELD_KEY_LEN);
 	revoke(ch, &match, "key removed");
 }
 

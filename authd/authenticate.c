@@ -100,7 +100,6 @@ bool authenticate(struct store *store, const struct config_deny *deny,
 		  const struct auth_request *q, struct buf *out, const char **why_out)
 {
 	struct principal p = {.n_keys = 0};
-	struct principal_hex hex;
 	struct auth_result res = {.epoch = store_epoch(store)};
 
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
@@ -127,10 +126,7 @@ bool authenticate(struct store *store, const struct config_deny *deny,
 	res.authid = principal_slice(&p.authid);
 	res.extra = slice_of(p.extra, p.extra_len);
 	res.keys.n = p.n_keys;
-	for (unsigned i = 0; i < p.n_keys; i++) {
-		fields_key_encode(p.keys[i], hex.text[i]);
-		res.keys.hex[i] = slice_of(hex.text[i], 2 * PRINCIPAL_KEY);
-	}
+	memcpy(res.keys.key, p.keys, p.n_keys * sizeof(p.keys[0]));
 	auth_result_write(out, &res);
 	return true;
 }

@@ -52,8 +52,6 @@ int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY])
 int principal_from_admin(struct principal *p, const struct admin_principal *a,
 			 const char **what_out)
 {
-	uint8_t key[PRINCIPAL_KEY];
-
 	*p = (struct principal){.disabled = a->disabled};
 	*what_out = "authid";
 	int r = principal_name_set(&p->authid, a->authid);
@@ -73,17 +71,14 @@ int principal_from_admin(struct principal *p, const struct admin_principal *a,
 		return r;
 	*what_out = "keys";
 	for (unsigned i = 0; i < a->keys.n; i++) {
-		r = fields_key_decode(a->keys.hex[i], key);
-		if (r == 0)
-			r = principal_key_add(p, key);
+		r = principal_key_add(p, a->keys.key[i]);
 		if (r != 0 && r != E_EXISTS)
 			return r;
 	}
 	return 0;
 }
 
-void principal_to_admin(const struct principal *p, struct principal_hex *hex,
-			struct admin_principal *out)
+void principal_to_admin(const struct principal *p, struct admin_principal *out)
 {
 	*out = (struct admin_principal){
 		.authid = principal_slice(&p->authid),
@@ -94,10 +89,7 @@ void principal_to_admin(const struct principal *p, struct principal_hex *hex,
 		.disabled = p->disabled,
 		.created = p->created,
 	};
-	for (unsigned i = 0; i < p->n_keys; i++) {
-		fields_key_encode(p->keys[i], hex->text[i]);
-		out->keys.hex[i] = slice_of(hex->text[i], 2 * PRINCIPAL_KEY);
-	}
+	memcpy(out->keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
 }
 
 bool principal_same(const struct principal *a, const struct principal *b)

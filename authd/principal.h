@@ -55,14 +55,8 @@ int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY]) MUS
 int principal_from_admin(struct principal *p, const struct admin_principal *a,
 			 const char **what_out) MUSTCHECK;
 
-/* Room for the hexadecimal keys of a principal. */
-struct principal_hex {
-	char text[PRINCIPAL_MAX_KEYS][2 * PRINCIPAL_KEY + 1];
-};
-
-/* The other way round; *out points into *p and *hex. */
-void principal_to_admin(const struct principal *p, struct principal_hex *hex,
-			struct admin_principal *out);
+/* The other way round; *out points into *p. */
+void principal_to_admin(const struct principal *p, struct admin_principal *out);
 
 /* The same, apart from when they were created? */
 bool principal_same(const struct principal *a, const struct principal *b);

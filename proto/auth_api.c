@@ -323,7 +323,7 @@ int auth_request_write(struct buf *out, const struct auth_request *q)
 /* On the wire one key is said as pubkey, several as pubkeys. */
 struct wire_result {
 	struct auth_result r;
-	struct slice pubkey;
+	struct field_key pubkey;
 };
 #define RESULT(f) .offset = offsetof(struct wire_result, f)
 static const struct field result_fields[] = {
@@ -367,10 +367,11 @@ int auth_result_read(struct slice result, struct auth_result *out)
 		e = read_role(&r, &wire.r);
 	if (e == 0)
 		e = token_end(&r);
-	if (e == 0 && wire.pubkey.len > 0) {
+	if (e == 0 && wire.pubkey.there) {
 		if (wire.r.keys.n == FIELD_MAX_KEYS)
 			return E_LIMIT;
-		wire.r.keys.hex[wire.r.keys.n++] = wire.pubkey;
+		memcpy(wire.r.keys.key[wire.r.keys.n++], wire.pubkey.octets,
+		       FIELD_KEY_LEN);
 	}
 	if (e == 0)
 		*out = wire.r;
@@ -382,7 +383,8 @@ void auth_result_write(struct buf *out, const struct auth_result *res)
 	struct wire_result wire = {.r = *res};
 
 	if (wire.r.keys.n == 1) {
-		wire.pubkey = wire.r.keys.hex[0];
+		wire.pubkey.there = true;
+		memcpy(wire.pubkey.octets, wire.r.keys.key[0], FIELD_KEY_LEN);
 		wire.r.keys.n = 0;
 	}
 	fields_write_item(out, &result_table, &wire);
@@ -534,7 +536,7 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 	if (e != 0)
 		return e;
 	const struct auth_match *m = &v.match;
-	if (m->authid.len == 0 && m->pubkey.len == 0 && m->role.len == 0 &&
+	if (m->authid.len == 0 && !m->pubkey.there && m->role.len == 0 &&
 	    m->realm.len == 0 && m->session == FIELD_NONE)
 		return E_RANGE;
 	if (m->session == 0) /* nobody's; and not to be taken for "any" */

@@ -181,7 +181,8 @@ const char *auth_error_kind_name(enum auth_error_kind k);
 
 /* Which sessions: those for which every term holds that is said. At least one is. */
 struct auth_match {
-	struct slice authid, pubkey, role, realm;
+	struct slice authid, role, realm;
+	struct field_key pubkey;
 	uint64_t session; /* FIELD_NONE: any */
 };
 
@@ -222,7 +223,8 @@ void auth_cancel_write(struct buf *out, uint32_t id);
 /* session.opened [map] */
 struct auth_opened {
 	uint64_t session; /* required */
-	struct slice realm, authid, authrole, authmethod, pubkey, peer, corr;
+	struct slice realm, authid, authrole, authmethod, peer, corr;
+	struct field_key pubkey;
 };
 int auth_opened_read(struct slice params, struct auth_opened *out) MUSTCHECK;
 void auth_opened_write(struct buf *out, const struct auth_opened *o);

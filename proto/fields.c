@@ -19,9 +19,9 @@ static const void *at_const(const void *in, const struct field *f)
 	return (const char *)in + f->offset;
 }
 
-int fields_key_decode(struct slice hex, uint8_t out[32])
+int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN])
 {
-	uint8_t key[32];
+	uint8_t key[FIELD_KEY_LEN];
 
 	if (hex.len != 2 * sizeof(key) ||
 	    sodium_hex2bin(key, sizeof(key), (const char *)hex.p, hex.len, NULL, NULL,
@@ -31,9 +31,9 @@ int fields_key_decode(struct slice hex, uint8_t out[32])
 	return 0;
 }
 
-void fields_key_encode(const uint8_t key[32], char out[65])
+void fields_key_encode(const uint8_t key[FIELD_KEY_LEN], char out[2 * FIELD_KEY_LEN + 1])
 {
-	sodium_bin2hex(out, 65, key, 32);
+	sodium_bin2hex(out, 2 * FIELD_KEY_LEN + 1, key, FIELD_KEY_LEN);
 }
 
 /* --- reading -------------------------------------------------------------------------
@@ -41,23 +41,21 @@ void fields_key_encode(const uint8_t key[32], char out[65])
 
 static int read_text(const struct token *t, const struct field *f, struct slice *out)
 {
-	uint8_t key[32];
-
 	if (t->type != TOKEN_STR)
 		return E_TYPE;
-	if (f->type == FIELD_KEY || f->type == FIELD_KEYS) {
-		int e = fields_key_decode(t->text, key);
-		if (e != 0)
-			return e;
-	} else if (t->text.len > (f->max == 0 ? FIELD_DEFAULT_MAX : f->max)) {
+	if (t->text.len > (f->max == 0 ? FIELD_DEFAULT_MAX : f->max))
 		return E_RANGE;
-	}
 	if (t->text.len == 0 && (f->flags & (FIELD_REQUIRED | FIELD_NOT_EMPTY)) != 0)
 		return E_RANGE;
 	if (f->type == FIELD_URI && !uri_valid(t->text))
 		return E_RANGE;
 	*out = t->text;
 	return 0;
+}
+
+static int read_key(const struct token *t, uint8_t out[FIELD_KEY_LEN])
+{
+	return t->type == TOKEN_STR ? fields_key_decode(t->text, out) : E_TYPE;
 }
 
 static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
@@ -70,8 +68,7 @@ static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
 	return 0;
 }
 
-static int read_keys(struct token_reader *r, const struct field *f,
-		     struct field_keys *out)
+static int read_keys(struct token_reader *r, struct field_keys *out)
 {
 	struct token t;
 
@@ -81,7 +78,7 @@ static int read_keys(struct token_reader *r, const struct field *f,
 			return e;
 		if (out->n == FIELD_MAX_KEYS)
 			return E_LIMIT;
-		e = read_text(&t, f, &out->hex[out->n]);
+		e = read_key(&t, out->key[out->n]);
 		if (e != 0)
 			return e;
 		out->n++;
@@ -135,8 +132,10 @@ static int read_value(struct token_reader *r, const struct token *t,
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
-	case FIELD_KEY:
 		return read_text(t, f, to);
+	case FIELD_KEY:
+		((struct field_key *)to)->there = true;
+		return read_key(t, ((struct field_key *)to)->octets);
 	case FIELD_UINT:
 		return read_uint(t, f->max, to);
 	case FIELD_BOOL:
@@ -145,7 +144,7 @@ static int read_value(struct token_reader *r, const struct token *t,
 		*(bool *)to = t->b;
 		return 0;
 	case FIELD_KEYS:
-		return t->type == TOKEN_ARRAY ? read_keys(r, f, to) : E_TYPE;
+		return t->type == TOKEN_ARRAY ? read_keys(r, to) : E_TYPE;
 	case FIELD_FLAGS:
 		return t->type == TOKEN_ARRAY ? read_flags(r, f, to) : E_TYPE;
 	case FIELD_VERSION:
@@ -306,10 +305,11 @@ static bool is_there(const struct field *f, const void *in)
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
-	case FIELD_KEY:
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
 		return ((const struct slice *)from)->len > 0;
+	case FIELD_KEY:
+		return ((const struct field_key *)from)->there;
 	case FIELD_KEYS:
 		return ((const struct field_keys *)from)->n > 0;
 	case FIELD_UINT:
@@ -323,11 +323,19 @@ static bool is_there(const struct field *f, const void *in)
 	return false;
 }
 
+static void write_key(struct token_writer *w, const uint8_t key[FIELD_KEY_LEN])
+{
+	char hex[2 * FIELD_KEY_LEN + 1];
+
+	fields_key_encode(key, hex);
+	token_put_text(w, hex);
+}
+
 static void write_keys(struct token_writer *w, const struct field_keys *keys)
 {
 	token_put_array(w, keys->n);
 	for (unsigned i = 0; i < keys->n; i++)
-		token_put_str(w, keys->hex[i]);
+		write_key(w, keys->key[i]);
 	token_put_end(w);
 }
 
@@ -355,8 +363,10 @@ static void write_value(struct token_writer *w, const struct field *f, const voi
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
-	case FIELD_KEY:
 		token_put_str(w, *(const struct slice *)from);
+		break;
+	case FIELD_KEY:
+		write_key(w, ((const struct field_key *)from)->octets);
 		break;
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:

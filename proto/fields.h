@@ -16,7 +16,7 @@
 enum field_type {
 	FIELD_STR = 0,       /* struct slice: text of 1 to max bytes; len 0: absent */
 	FIELD_URI = 1,       /* struct slice: as FIELD_STR, and a loose URI */
-	FIELD_KEY = 2,       /* struct slice: 64 hex digits */
+	FIELD_KEY = 2,       /* struct field_key: 64 hex digits, of either case */
 	FIELD_KEYS = 3,      /* struct field_keys: an array of these */
 	FIELD_UINT = 4,      /* uint64_t up to max; FIELD_NONE: absent */
 	FIELD_BOOL = 5,      /* bool */
@@ -30,10 +30,16 @@ enum field_type {
 
 #define FIELD_NONE UINT64_MAX
 
-enum { FIELD_MAX_KEYS = 16 };
+/* Public keys are octets as soon as they are read: hex digits have two cases. */
+enum { FIELD_KEY_LEN = 32, FIELD_MAX_KEYS = 16 };
+struct field_key {
+	bool there;
+	uint8_t octets[FIELD_KEY_LEN];
+};
+
 struct field_keys {
 	unsigned n;
-	struct slice hex[FIELD_MAX_KEYS];
+	uint8_t key[FIELD_MAX_KEYS][FIELD_KEY_LEN];
 };
 
 struct field_version {
@@ -97,9 +103,9 @@ int fields_begin_params(struct token_reader *r, struct slice params,
 int fields_end_params(struct token_reader *r) MUSTCHECK;
 
 /* The 32 octets of 64 hex digits of either case; E_TYPE if they are something else. */
-int fields_key_decode(struct slice hex, uint8_t out[32]) MUSTCHECK;
+int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN]) MUSTCHECK;
 
 /* The digits, in lower case, with a terminator. */
-void fields_key_encode(const uint8_t key[32], char out[65]);
+void fields_key_encode(const uint8_t key[FIELD_KEY_LEN], char out[2 * FIELD_KEY_LEN + 1]);
 
 #endif

@@ -7,7 +7,7 @@
 size_t identity_size(const struct identity *i)
 {
 	return sizeof(*i) + i->realm_name.len + i->authid.len + i->authrole.len +
-	       i->authprovider.len + i->pubkey.len;
+	       i->authprovider.len;
 }
 
 struct identity *identity_new(const struct identity *from)
@@ -23,7 +23,6 @@ struct identity *identity_new(const struct identity *from)
 	i->authid = slice_store(&pos, from->authid);
 	i->authrole = slice_store(&pos, from->authrole);
 	i->authprovider = slice_store(&pos, from->authprovider);
-	i->pubkey = slice_store(&pos, from->pubkey);
 	return i;
 }
 

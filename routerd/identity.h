@@ -6,7 +6,7 @@
 #ifndef ROUTERD_IDENTITY_H
 #define ROUTERD_IDENTITY_H
 
-#include "common/base.h"
+#include "proto/fields.h"
 
 #include <stdatomic.h>
 
@@ -29,9 +29,9 @@ struct identity {
 	uint64_t session;       /* WAMP session id */
 	const char *authmethod; /* a constant */
 	struct lookup_stamp stamp;
+	struct field_key pubkey; /* with which it has signed, or will */
 	/* these texts lie behind the struct, in one allocation */
 	struct slice realm_name, authid, authrole, authprovider;
-	struct slice pubkey; /* 64 lower-case hex digits, or empty */
 };
 
 /* A copy of *from and its texts, with one reference; NULL: no memory. */

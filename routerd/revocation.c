@@ -12,8 +12,8 @@ struct remembered_revocation {
 
 size_t revocation_size(const struct revocation *r)
 {
-	return sizeof(*r) + r->authid.len + r->pubkey.len + r->role.len + r->realm.len +
-	       r->uri.len + r->message.len;
+	return sizeof(*r) + r->authid.len + r->role.len + r->realm.len + r->uri.len +
+	       r->message.len;
 }
 
 struct revocation *revocation_new(const struct revocation *from)
@@ -26,7 +26,6 @@ struct revocation *revocation_new(const struct revocation *from)
 	atomic_init(&r->refs, 1);
 	uint8_t *pos = (uint8_t *)(r + 1);
 	r->authid = slice_store(&pos, from->authid);
-	r->pubkey = slice_store(&pos, from->pubkey);
 	r->role = slice_store(&pos, from->role);
 	r->realm = slice_store(&pos, from->realm);
 	r->uri = slice_store(&pos, from->uri);
@@ -56,10 +55,18 @@ static bool any_or_equal(struct slice wanted, struct slice have)
 	return wanted.len == 0 || slice_eq(wanted, have);
 }
 
+/* Who has signed with no key cannot be meant by one. */
+static bool any_or_same_key(const struct field_key *wanted, const struct field_key *have)
+{
+	return !wanted->there ||
+	       (have->there && memcmp(wanted->octets, have->octets, FIELD_KEY_LEN) == 0);
+}
+
 bool revocation_matches(const struct revocation *r, const struct identity *i)
 {
 	return i->stamp.asked && i->stamp.authenticator == r->authenticator &&
-	       any_or_equal(r->authid, i->authid) && any_or_equal(r->pubkey, i->pubkey) &&
+	       any_or_equal(r->authid, i->authid) &&
+	       any_or_same_key(&r->pubkey, &i->pubkey) &&
 	       any_or_equal(r->role, i->authrole) &&
 	       any_or_equal(r->realm, i->realm_name) &&
 	       (r->session == 0 || r->session == i->session);

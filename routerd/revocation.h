@@ -24,8 +24,9 @@ struct revocation {
 	uint64_t link;   /* number of the connection that it came by */
 	uint64_t number; /* 1, 2, ...: order of arrival */
 	/* all that are given must match; at least one is */
-	struct slice authid, pubkey, role, realm; /* empty: any */
-	uint64_t session;                         /* 0: any */
+	struct slice authid, role, realm; /* empty: any */
+	struct field_key pubkey;
+	uint64_t session;          /* 0: any */
 	struct slice uri, message; /* of the GOODBYE or ABORT; message may be empty */
 };
 

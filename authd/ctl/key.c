@@ -16,13 +16,11 @@
 static int change_key(struct ctl *ctl, struct ctl_change *c,
 		      const uint8_t key[SSH_KEY_BYTES])
 {
-	char hex[2 * SSH_KEY_BYTES + 1];
 	struct admin_target t = {.authid = slice_str(c->authid)};
 	struct buf params;
 
-	fields_key_encode(key, hex);
 	t.keys.n = 1;
-	t.keys.hex[0] = slice_str(hex);
+	memcpy(t.keys.key[0], key, SSH_KEY_BYTES);
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	admin_target_write(&params, &t);
 	c->params = &params;
@@ -76,8 +74,7 @@ static int find_fingerprint(struct ctl *ctl, const char *authid, const char *wan
 	if (code == EX_OK && admin_principal_read(buf_slice(&result), &p) != 0)
 		code = ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer is malformed");
 	for (unsigned i = 0; code == EX_OK && !found && i < p.keys.n; i++) {
-		if (fields_key_decode(p.keys.hex[i], out) != 0)
-			continue;
+		memcpy(out, p.keys.key[i], SSH_KEY_BYTES);
 		ssh_key_fingerprint(out, fingerprint);
 		found = strcmp(fingerprint, wanted) == 0;
 	}

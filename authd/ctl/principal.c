@@ -51,7 +51,6 @@ static int parse_extra(struct ctl *ctl, const char *arg, struct buf *out)
 /* What the options of principal add have given. */
 struct new_principal {
 	struct admin_principal p;
-	char hex[FIELD_MAX_KEYS][2 * SSH_KEY_BYTES + 1];
 	struct buf extra;
 };
 
@@ -65,9 +64,7 @@ static int add_key_option(struct ctl *ctl, struct new_principal *n, const char *
 	int code = ctl_public_key(ctl, arg, key);
 	if (code != EX_OK)
 		return code;
-	fields_key_encode(key, n->hex[keys->n]);
-	keys->hex[keys->n] = slice_str(n->hex[keys->n]);
-	keys->n++;
+	memcpy(keys->key[keys->n++], key, sizeof(key));
 	return EX_OK;
 }
 
@@ -178,11 +175,9 @@ static void put_extra(struct buf *b, struct slice extra)
 static json_t *keys_json(const struct admin_principal *p)
 {
 	json_t *keys = json_array();
-	uint8_t key[SSH_KEY_BYTES];
 
 	for (unsigned i = 0; i < p->keys.n; i++)
-		if (fields_key_decode(p->keys.hex[i], key) == 0)
-			json_array_append_new(keys, ctl_key_json(key));
+		json_array_append_new(keys, ctl_key_json(p->keys.key[i]));
 	return keys;
 }
 
@@ -211,10 +206,13 @@ static json_t *principal_json(const struct admin_principal *p)
 
 static void put_keys(struct buf *b, const struct admin_principal *p)
 {
+	char hex[2 * SSH_KEY_BYTES + 1];
+
 	for (unsigned i = 0; i < p->keys.n; i++) {
 		if (i > 0)
 			buf_put_u8(b, ',');
-		buf_put_slice(b, p->keys.hex[i]);
+		fields_key_encode(p->keys.key[i], hex);
+		buf_put_str(b, hex);
 	}
 	buf_put_u8(b, '\0');
 }
@@ -359,8 +357,7 @@ static int print_fields(const struct ctl *ctl, const struct admin_principal *p)
 {
 	const char *gap = ctl->format == CTL_PLAIN ? "\t" : "  ";
 	int width = ctl->format == CTL_PLAIN ? 0 : 11;
-	char created[32], fingerprint[SSH_FINGERPRINT];
-	uint8_t key[SSH_KEY_BYTES];
+	char created[32], fingerprint[SSH_FINGERPRINT], hex[2 * SSH_KEY_BYTES + 1];
 	struct buf extra;
 
 	format_time(p->created, created, sizeof(created));
@@ -385,11 +382,9 @@ static int print_fields(const struct ctl *ctl, const struct admin_principal *p)
 		printf("%-*s%s%.*s\n", width, fields[i].name, gap,
 		       (int)fields[i].value.len, (const char *)fields[i].value.p);
 	for (unsigned i = 0; i < p->keys.n; i++) {
-		if (fields_key_decode(p->keys.hex[i], key) != 0)
-			continue;
-		ssh_key_fingerprint(key, fingerprint);
-		printf("%-*s%s%.*s%s%s\n", width, "key", gap, (int)p->keys.hex[i].len,
-		       (const char *)p->keys.hex[i].p, gap, fingerprint);
+		fields_key_encode(p->keys.key[i], hex);
+		ssh_key_fingerprint(p->keys.key[i], fingerprint);
+		printf("%-*s%s%s%s%s\n", width, "key", gap, hex, gap, fingerprint);
 	}
 	buf_fini(&extra);
 	return ctl_flush(ctl);

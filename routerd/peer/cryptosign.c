@@ -14,12 +14,9 @@
 #include <sodium.h>
 #include <stdio.h>
 
-enum {
-	SIGNED_LEN = LOGIN_SIGNATURE_LEN + LOGIN_CHALLENGE_LEN,
-	KEY_HEX_LEN = 2 * LOGIN_KEY_LEN,
-};
+enum { SIGNED_LEN = LOGIN_SIGNATURE_LEN + LOGIN_CHALLENGE_LEN };
 
-static_assert(LOGIN_KEY_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519");
+static_assert(FIELD_KEY_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519");
 static_assert(LOGIN_SIGNATURE_LEN == crypto_sign_BYTES, "Ed25519");
 
 static bool offered(const struct config_listener *l)
@@ -108,8 +105,7 @@ static void hello(struct peer *p, const struct msg_hello *h)
 			    (const char *)h->channel_binding.p);
 		return;
 	}
-	if (h->pubkey.len == KEY_HEX_LEN)
-		memcpy(lg->claimed_key, h->pubkey.p, KEY_HEX_LEN);
+	lg->claimed_key.there = fields_key_decode(h->pubkey, lg->claimed_key.octets) == 0;
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	int r = write_question(p, h, &params);
 	struct login_question *q =
@@ -151,13 +147,22 @@ static void hex(char *out, const uint8_t *bytes, size_t n)
  * none yet. */
 static const uint8_t *expected_key(const struct login *lg)
 {
-	uint8_t claimed[LOGIN_KEY_LEN];
+	const struct field_key *claimed = &lg->claimed_key;
 
-	if (fields_key_decode(slice_of(lg->claimed_key, KEY_HEX_LEN), claimed) == 0)
-		for (unsigned i = 0; i < lg->n_keys; i++)
-			if (memcmp(claimed, lg->keys[i], sizeof(claimed)) == 0)
-				return lg->keys[i];
-	return lg->n_keys == 1 ? lg->keys[0] : NULL;
+	for (unsigned i = 0; claimed->there && i < lg->keys.n; i++)
+		if (memcmp(claimed->octets, lg->keys.key[i], FIELD_KEY_LEN) == 0)
+			return lg->keys.key[i];
+	return lg->keys.n == 1 ? lg->keys.key[0] : NULL;
+}
+
+/* key may be NULL. */
+static struct field_key key_of(const uint8_t *key)
+{
+	struct field_key k = {.there = key != NULL};
+
+	if (key != NULL)
+		memcpy(k.octets, key, FIELD_KEY_LEN);
+	return k;
 }
 
 static void send_challenge(struct peer *p)
@@ -175,27 +180,19 @@ static void result(struct peer *p, const struct auth_result *res,
 		   const struct lookup_stamp *stamp)
 {
 	struct login *lg = p->login;
-	char key_hex[KEY_HEX_LEN + 1] = "";
 
 	if (res->keys.n == 0) {
 		login_fail(p, "the authenticator's result has no pubkey");
 		return;
 	}
-	for (lg->n_keys = 0; lg->n_keys < res->keys.n; lg->n_keys++) {
-		int r = fields_key_decode(res->keys.hex[lg->n_keys],
-					  lg->keys[lg->n_keys]);
-		ASSERT(r == 0); /* auth_result_read has checked */
-	}
-	const uint8_t *key = expected_key(lg);
-	if (key != NULL)
-		hex(key_hex, key, LOGIN_KEY_LEN);
+	lg->keys = res->keys;
 	struct identity who = {
 		.realm_name = res->realm,
 		.authid = res->authid,
 		.authrole = res->role,
 		.authprovider = res->authprovider.len > 0 ? res->authprovider
 							  : slice_str("dynamic"),
-		.pubkey = slice_str(key_hex),
+		.pubkey = key_of(expected_key(lg)),
 		.stamp = *stamp,
 	};
 	if (!login_identify(p, &who))
@@ -265,23 +262,21 @@ static const uint8_t *verifying_key(const struct login *lg)
 						   LOGIN_CHALLENGE_LEN, key) == 0
 			       ? key
 			       : NULL;
-	for (unsigned i = 0; i < lg->n_keys; i++)
+	for (unsigned i = 0; i < lg->keys.n; i++)
 		if (crypto_sign_verify_detached(lg->signature, lg->challenge,
-						LOGIN_CHALLENGE_LEN, lg->keys[i]) == 0)
-			return lg->keys[i];
+						LOGIN_CHALLENGE_LEN,
+						lg->keys.key[i]) == 0)
+			return lg->keys.key[i];
 	return NULL;
 }
 
 /* Now that it is known which key it was, revocations of that key count too. */
 static bool learn_key(struct login *lg, const uint8_t *key)
 {
-	char key_hex[KEY_HEX_LEN + 1];
-
-	if (lg->identity->pubkey.len > 0)
+	if (lg->identity->pubkey.there)
 		return true;
-	hex(key_hex, key, LOGIN_KEY_LEN);
 	struct identity who = *lg->identity;
-	who.pubkey = slice_str(key_hex);
+	who.pubkey = key_of(key);
 	struct identity *known = identity_new(&who);
 	if (known == NULL)
 		return false;

@@ -22,7 +22,6 @@
 #include <sys/queue.h>
 
 enum {
-	LOGIN_KEY_LEN = 32,
 	LOGIN_CHALLENGE_LEN = 32,
 	LOGIN_SIGNATURE_LEN = 64,
 };
@@ -47,11 +46,9 @@ struct login {
 	struct buf extra;          /* an encoded map, or empty */
 
 	/* cryptosign */
-	char claimed_key[2 * LOGIN_KEY_LEN]; /* hex digits, as the client sent them; or
-						zeros */
+	struct field_key claimed_key; /* HELLO's authextra.pubkey, if it is a key */
 	uint8_t challenge[LOGIN_CHALLENGE_LEN];
-	unsigned n_keys;
-	uint8_t keys[AUTH_MAX_KEYS][LOGIN_KEY_LEN];
+	struct field_keys keys; /* any of them may sign */
 	uint8_t signature[LOGIN_SIGNATURE_LEN];
 	bool queued; /* in peers.to_verify */
 	TAILQ_ENTRY(login) to_verify;

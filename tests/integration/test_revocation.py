@@ -6,6 +6,7 @@ import re
 import pytest
 from authenticator import HOLD, Authenticator, principal
 from rawclient import ABORT, CHALLENGE, GOODBYE, TRANSPORTS, WELCOME
+from rpcclient import Rpc
 from utils import Key
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -68,6 +69,43 @@ def test_removing_a_key_ends_the_sessions_of_that_key(authd, start_routerd, join
     authd.ctl("key", "remove", "client01@example.com", one.public)
     expect_killed(first)
     second.publish("com.example.t", acknowledge=True)
+
+
+def test_a_key_has_two_cases(authd, start_routerd, join):
+    """Hex digits of either case are the same key wherever they come in: in HELLO, in an authenticator's
+    result and revoke, and at the admin socket."""
+    key, other = Key(), Key()
+    authd.add("client01@example.com", key)
+    authd.ctl("key", "add", "client01@example.com", other.public)
+    routerd = start_routerd()
+    first, second = join(routerd, key=key), join(routerd, key=other)
+    admin = Rpc(authd.cwd / "admin.sock")
+    result = admin.call("key.remove", {"authid": "client01@example.com", "keys": [key.public.upper()]})
+    assert result["sessions"] == 1
+    expect_killed(first)
+    second.publish("com.example.t", acknowledge=True)
+
+
+def test_an_authenticator_may_write_keys_in_upper_case(fake, start_routerd, join, connect):
+    one, two = Key(), Key()
+    asked = []
+
+    def answer(realm, authid, details):
+        asked.append(details["authextra"]["pubkey"])
+        found = principal(one if asked[-1].lower() == one.public else two)
+        return {**found, "pubkey": found["pubkey"].upper()}
+
+    authenticator = fake(answer)
+    routerd = start_routerd()
+    doomed, bystander = join(routerd, key=one), join(routerd, key=two)
+    client = connect(routerd)
+    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": one.public.upper()})
+    client.authenticate(one.sign(client.expect(CHALLENGE)[2]["challenge"]))
+    client.expect(WELCOME)
+    assert authenticator.revoke(pubkey=one.public.upper())["sessions"] == 2
+    expect_killed(doomed)
+    expect_killed(client)
+    bystander.publish("com.example.t", acknowledge=True)
 
 
 # --- at each stage of a login ---------------------------------------------------------------

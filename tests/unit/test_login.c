@@ -272,13 +272,14 @@ static void answer_with(uint64_t epoch, struct slice extra)
 		.role = slice_str("device"),
 		.realm = slice_str("devices"),
 		.authid = slice_str("client01"),
-		.keys = {.n = 1, .hex = {slice_str(w.pk_hex)}},
+		.keys = {.n = 1},
 		.extra = extra,
 		.epoch = epoch,
 	};
 	struct lookup_stamp stamp = {.asked = true, .link = 1, .revocations = 0};
 	struct buf b;
 
+	memcpy(res.keys.key[0], w.pk, sizeof(w.pk));
 	buf_init(&b, 4096);
 	auth_result_write(&b, &res);
 	peers_post(&w.peers, &(struct post){
@@ -382,8 +383,8 @@ static void test_a_good_login(void **state)
 	verify();
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	assert_non_null(posted(POST_JOIN));
-	assert_true(
-		slice_eq_str(must_have_posted(POST_JOIN)->identity->pubkey, w.pk_hex));
+	assert_memory_equal(must_have_posted(POST_JOIN)->identity->pubkey.octets, w.pk,
+			    sizeof(w.pk));
 	owner_says(POST_JOINED, NULL);
 	assert_int_equal(w.conn.peer.state, PEER_JOINED);
 	assert_true(w.conn.established);

@@ -23,7 +23,7 @@ static struct identity client(void)
 		.realm_name = text("devices"),
 		.authid = text("client01"),
 		.authrole = text("device"),
-		.pubkey = text("aa"),
+		.pubkey = {true, {0xaa}},
 	};
 }
 
@@ -42,15 +42,15 @@ static void test_every_term_must_match(void **state)
 	assert_true(revocation_matches(&r, &i));
 	r.role = text("device");
 	r.realm = text("devices");
-	r.pubkey = text("aa");
+	r.pubkey = (struct field_key){true, {0xaa}};
 	r.session = 77;
 	assert_true(revocation_matches(&r, &i));
 	r.session = 78;
 	assert_false(revocation_matches(&r, &i));
 	r.session = 0;
-	r.pubkey = text("ab");
+	r.pubkey = (struct field_key){true, {0xab}};
 	assert_false(revocation_matches(&r, &i));
-	r.pubkey = text("aa");
+	r.pubkey = (struct field_key){true, {0xaa}};
 	r.realm = text("device");
 	assert_false(revocation_matches(&r, &i));
 	r.realm = text("devices");
@@ -218,7 +218,8 @@ static void test_copies_hold_their_texts(void **state)
 	assert_true(slice_eq_str(rc->authid, "client01"));
 	assert_true(slice_eq_str(rc->uri, "u.r.i"));
 	assert_true(slice_eq_str(ic->authid, "client01"));
-	assert_true(slice_eq_str(ic->pubkey, "aa"));
+	assert_true(ic->pubkey.there);
+	assert_int_equal(ic->pubkey.octets[0], 0xaa);
 	assert_int_equal(rc->message.len, 0);
 	identity_unref(&ic);
 	assert_null(ic);

@@ -424,7 +424,7 @@ static void test_decision(void **state)
 			assert_true(slice_eq_str(res.role, "device"));
 			assert_true(slice_eq_str(res.realm, "devices"));
 			assert_true(slice_eq_str(res.authid, "joe"));
-			assert_true(slice_eq_str(res.keys.hex[0], HEX_A));
+			assert_memory_equal(res.keys.key[0], "\1\2\3\0", 4);
 			assert_int_equal(res.keys.n, 1);
 			assert_int_equal(res.epoch, 1);
 			continue;

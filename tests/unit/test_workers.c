@@ -97,15 +97,17 @@ static void authenticator_answers(void)
 	struct buf b;
 
 	forget_question(q.session);
+	struct auth_result res = {
+		.role = slice_str("user"),
+		.realm = slice_str("realm1"),
+		.authid = slice_str("client01"),
+		.keys = {.n = 1},
+		.extra = slice_of(extra, sizeof(extra)),
+		.epoch = q.epoch,
+	};
+	memcpy(res.keys.key[0], pk, sizeof(pk));
 	buf_init(&b, 4096);
-	auth_result_write(&b, &(struct auth_result){
-				      .role = slice_str("user"),
-				      .realm = slice_str("realm1"),
-				      .authid = slice_str("client01"),
-				      .keys = {.n = 1, .hex = {slice_str(pk_hex)}},
-				      .extra = slice_of(extra, sizeof(extra)),
-				      .epoch = q.epoch,
-			      });
+	auth_result_write(&b, &res);
 	post_send(&workers[0]->outbox, q.session.worker,
 		  &(struct post){
 			  .type = POST_LOGIN_ANSWER,

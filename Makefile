@@ -142,7 +142,7 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: bench bench-workers bench-peers benches deps clients demo run integ check check-long install uninstall
+.PHONY: bench bench-workers bench-peers benches deps clients demo run integ check check-long mutants install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
 benches: $(BENCHES) ## build wampbench and relay
 tools: $(TOOLS) ## build the test programs that are no unit tests
@@ -188,6 +188,9 @@ check: deps ## every test, in less than 15 minutes
 	$(Q)$(PYTHON) tests/run.py check
 check-long: deps ## what does not fit into check: everything under sanitizers, valgrind, chroots
 	$(Q)$(PYTHON) tests/run.py check-long
+
+mutants: deps ## plant 100 faults, one at a time, and print those that no test finds (ARGS: --help)
+	$(Q)$(PYTHON) tests/mutants.py $(ARGS)
 
 # configuration that is there already is never overwritten
 install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unitdir, sysusersdir)

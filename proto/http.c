@@ -85,10 +85,10 @@ static bool is_control(uint8_t b)
 	return (b < 0x20 && b != '\t' && b != '\r') || b == 0x7f;
 }
 
-int http_head_end(struct slice bytes, size_t from, size_t *len_out)
+int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out)
 {
 	const uint8_t *p = bytes.p;
-	size_t n = min_size(bytes.len, HTTP_HEAD_MAX);
+	size_t n = min_size(bytes.len, max);
 
 	for (size_t i = from; i < n; i++) {
 		/* a method starts with a capital letter; a TLS hello, for one, does not
@@ -105,7 +105,7 @@ int http_head_end(struct slice bytes, size_t from, size_t *len_out)
 			return 0;
 		}
 	}
-	return bytes.len < HTTP_HEAD_MAX ? E_AGAIN : E_LIMIT;
+	return bytes.len < max ? E_AGAIN : E_LIMIT;
 }
 
 /* --- the request ------------------------------------------------------------------- */
@@ -171,6 +171,7 @@ static int parse_request_line(struct slice line, struct http_request *out,
 	struct slice version;
 
 	*method_out = slice_of(line.p, n);
+	out->head_only = slice_eq_str(*method_out, "HEAD");
 	if (n == 0 || n == line.len || !all(*method_out, is_token_char))
 		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
 	line = after(line, n + 1);
@@ -181,12 +182,13 @@ static int parse_request_line(struct slice line, struct http_request *out,
 	if (version.len != strlen("HTTP/1.1") || memcmp(version.p, "HTTP/", 5) != 0 ||
 	    !is_digit(version.p[5]) || version.p[6] != '.' || !is_digit(version.p[7]))
 		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
-	if (!slice_eq_str(version, "HTTP/1.1"))
+	out->old = slice_eq_str(version, "HTTP/1.0");
+	if (!out->old && !slice_eq_str(version, "HTTP/1.1"))
 		return refuse(HTTP_VERSION, "Only HTTP/1.1 is spoken here.", why_out);
 	return 0;
 }
 
-static int parse_headers(struct slice head, struct http_request *out,
+static int parse_headers(struct slice head, size_t max, struct http_request *out,
 			 const char **why_out)
 {
 	out->n_headers = 0;
@@ -202,7 +204,7 @@ static int parse_headers(struct slice head, struct http_request *out,
 		    !all(slice_of(line.p, colon), is_token_char))
 			return refuse(HTTP_BAD_REQUEST, "A header line is malformed.",
 				      why_out);
-		if (out->n_headers == HTTP_HEADERS_MAX)
+		if (out->n_headers == max)
 			return refuse(HTTP_HEADERS_TOO_LARGE, "Too many headers.",
 				      why_out);
 		h = &out->headers[out->n_headers++];
@@ -330,11 +332,11 @@ static int check_request(struct http_request *req, struct slice method,
 	struct slice v;
 	int status;
 
-	req->head_only = slice_eq_str(method, "HEAD");
 	if (!req->head_only && !slice_eq_str(method, "GET"))
 		return refuse(HTTP_METHOD_NOT_ALLOWED, "Only GET is answered here.",
 			      why_out);
-	if (lookup(req, "Host", &req->host) != 1 || !all(req->host, is_host_char))
+	n = lookup(req, "Host", &req->host);
+	if (n > 1 || (n == 0 && !req->old) || !all(req->host, is_host_char))
 		return refuse(HTTP_BAD_REQUEST, "There must be one correct Host header.",
 			      why_out);
 	status = refuse_body(req, why_out);
@@ -347,19 +349,31 @@ static int check_request(struct http_request *req, struct slice method,
 		return refuse(HTTP_BAD_REQUEST, "There is more than one Origin.",
 			      why_out);
 	req->has_origin = n == 1;
-	return lookup(req, "Upgrade", &v) > 0 ? parse_upgrade(req, why_out) : 0;
+	if (!req->old && lookup(req, "Upgrade", &v) > 0)
+		return parse_upgrade(req, why_out);
+	if (lookup(req, "Sec-WebSocket-Key", &v) == 0)
+		return 0;
+	return refuse(HTTP_UPGRADE_REQUIRED,
+		      req->old ? "WebSocket needs HTTP/1.1: a proxy on the way speaks "
+				 "HTTP/1.0. Let it speak 1.1 and pass on Upgrade and "
+				 "Connection."
+			       : "Sec-WebSocket-Key came without Upgrade: a proxy on the "
+				 "way dropped it. Let it pass on Upgrade and Connection.",
+		      why_out);
 }
 
-int http_request_parse(struct slice head, struct http_request *out, const char **why_out)
+int http_request_parse(struct slice head, size_t max_headers, struct http_request *out,
+		       const char **why_out)
 {
 	struct slice method;
 	int status;
 
+	ASSERT(max_headers <= HTTP_HEADERS_MAX);
 	/* not the header table, which is large and has its own length */
 	memset(out, 0, offsetof(struct http_request, headers));
 	status = parse_request_line(next_line(&head), out, &method, why_out);
 	if (status == 0)
-		status = parse_headers(head, out, why_out);
+		status = parse_headers(head, max_headers, out, why_out);
 	if (status == 0)
 		status = check_request(out, method, why_out);
 	return status;
@@ -547,6 +561,7 @@ const char *http_status_text(int status)
 void http_write_answer(struct buf *out, int status, const char *text, bool head_only)
 {
 	const char *more = "Connection: close\r\n";
+	bool refused = status >= HTTP_BAD_REQUEST;
 
 	if (status == HTTP_METHOD_NOT_ALLOWED)
 		more = "Allow: GET, HEAD\r\nConnection: close\r\n";
@@ -556,8 +571,9 @@ void http_write_answer(struct buf *out, int status, const char *text, bool head_
 	else if (status == HTTP_UNAVAILABLE)
 		more = "Retry-After: 2\r\nConnection: close\r\n";
 	buf_printf(out,
-		   "HTTP/1.1 %d %s\r\n%sContent-Type: text/plain; charset=utf-8\r\n"
-		   "Content-Length: %zu\r\n\r\n%s",
-		   status, http_status_text(status), more, strlen(text),
-		   head_only ? "" : text);
+		   "HTTP/1.1 %d %s%s%s\r\n%sContent-Type: text/plain; charset=utf-8\r\n"
+		   "Content-Length: %zu\r\n\r\n%s%s",
+		   status, http_status_text(status), refused ? ": " : "",
+		   refused ? text : "", more, strlen(text) + 1, head_only ? "" : text,
+		   head_only ? "" : "\n");
 }

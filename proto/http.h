@@ -14,9 +14,8 @@
 #include "common/buf.h"
 
 enum {
-	HTTP_HEAD_MAX = 8 * 1024, /* bytes of a request head, with its empty line */
-	HTTP_HEADERS_MAX = 64,
-	HTTP_ANSWER_MAX = 2 * 1024, /* bytes of an answer of ours */
+	HTTP_HEADERS_MAX = 256,     /* the most that a caller may let in */
+	HTTP_ANSWER_MAX = 4 * 1024, /* bytes of an answer of ours */
 	HTTP_SUBPROTOCOL_MAX = 64,
 };
 
@@ -44,11 +43,12 @@ struct http_header {
 /* A request. All slices point into the head that was parsed. */
 struct http_request {
 	bool head_only; /* HEAD instead of GET */
+	bool old;       /* HTTP/1.0, which has no upgrade */
 	bool upgrade;   /* a correct request for WebSocket; else for a page */
 	bool has_origin;
-	struct slice path;  /* as sent, without the query */
-	struct slice query; /* after the '?', or empty */
-	struct slice host;
+	struct slice path;   /* as sent, without the query */
+	struct slice query;  /* after the '?', or empty */
+	struct slice host;   /* may be missing in HTTP/1.0 */
 	struct slice origin; /* of Origin or Sec-WebSocket-Origin */
 	struct slice key;    /* Sec-WebSocket-Key: 24 characters */
 	size_t n_headers;
@@ -58,15 +58,16 @@ struct http_request {
 /*
  * Where does the head at the start of bytes end? The first `from` bytes were seen before.
  * 0 and the head's length with its empty line; E_AGAIN: more must be read; E_SYNTAX: it
- * can be no request any more; E_LIMIT: over HTTP_HEAD_MAX.
+ * can be no request any more; E_LIMIT: over max bytes.
  */
-int http_head_end(struct slice bytes, size_t from, size_t *len_out) MUSTCHECK;
+int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out) MUSTCHECK;
 
 /*
- * Parses a whole head, as measured by http_head_end. 0, or the status of the refusal
- * (above 0), and then *why_out, a static sentence.
+ * Parses a whole head, as measured by http_head_end, with at most max_headers headers
+ * (HTTP_HEADERS_MAX itself at most). 0, or the status of the refusal (above 0), and then
+ * *why_out, a static sentence. head_only is right also after a refusal.
  */
-int http_request_parse(struct slice head, struct http_request *out,
+int http_request_parse(struct slice head, size_t max_headers, struct http_request *out,
 		       const char **why_out) MUSTCHECK;
 
 /*
@@ -100,7 +101,9 @@ int http_write_switching(struct buf *out, struct slice key,
 
 /*
  * Appends any other answer: text/plain, Connection: close, and the headers that the
- * status demands. head_only: without the text, but with its length.
+ * status demands. text is one line of printable ASCII without a line feed. That of a
+ * refusal (400 and above) also stands in the status line, since many clients show nothing
+ * else. head_only: without the text, but with its length.
  */
 void http_write_answer(struct buf *out, int status, const char *text, bool head_only);
 

@@ -409,14 +409,6 @@ int config_role_find(const struct config_realm *realm, struct slice name)
 	return E_NOTFOUND;
 }
 
-bool config_path_known(const struct config_listener *l, struct slice path)
-{
-	for (size_t i = 0; i < l->paths.count; i++)
-		if (slice_eq_str(path, l->paths.items[i]))
-			return true;
-	return l->paths.count == 0;
-}
-
 bool config_origin_allowed(const struct config_listener *l, struct slice origin)
 {
 	const struct conf_strings *patterns = &l->options.allowed_origins;

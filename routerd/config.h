@@ -74,6 +74,8 @@ struct config_endpoint {
 
 struct config_options {
 	size_t max_message_size; /* bytes, of messages from clients after WELCOME */
+	size_t max_header_size;  /* bytes of an HTTP request */
+	int max_headers;         /* of it: HTTP_HEADERS_MAX at most */
 	struct conf_strings allowed_origins; /* see config_origin_allowed */
 	bool allow_null_origin;
 	uint32_t auto_ping_interval;      /* ms of silence; 0: no pings */
@@ -103,7 +105,7 @@ struct config_listener {
 	const char *name; /* "id" in the file, else "listener0" for the first, ... */
 	enum listener_type type;
 	struct config_endpoint endpoint;
-	struct conf_strings paths; /* see config_path_known */
+	struct conf_strings paths; /* of WebSocket; none: all */
 	unsigned serializers;      /* bit s: enum serializer s is spoken, also batched */
 	struct config_options options;
 	struct config_auth auth;
@@ -180,9 +182,6 @@ void config_unref(struct config **cfg);
 int config_realm_find(const struct config *cfg, struct slice name) MUSTCHECK;
 /* The index of a role in realm->roles, or E_NOTFOUND. */
 int config_role_find(const struct config_realm *realm, struct slice name) MUSTCHECK;
-
-/* May this path (without query) be upgraded? All may where none is configured. */
-bool config_path_known(const struct config_listener *l, struct slice path);
 
 /*
  * May a page from this origin connect? Any may where allowed_origins says nothing; see

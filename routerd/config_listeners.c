@@ -6,6 +6,7 @@
  * read; no state.
  */
 #include "common/err.h"
+#include "proto/http.h"
 #include "routerd/config.h"
 #include "routerd/config_int.h"
 
@@ -152,6 +153,10 @@ static int check_options(struct conf *c, void *map)
 static const struct conf_key options_keys[] = {
 	CONF_KEY("max_message_size", SIZE, struct config_options, max_message_size,
 		 .min = 1024, .max = CONFIG_MAX_MESSAGE, .def = MIB),
+	CONF_KEY("max_header_size", SIZE, struct config_options, max_header_size,
+		 .min = 1024, .max = 64 * 1024, .def = 16 * 1024),
+	CONF_KEY("max_headers", INT, struct config_options, max_headers, .min = 8,
+		 .max = HTTP_HEADERS_MAX, .def = 100),
 	CONF_KEY("max_connections", INT, struct config_options, max_connections,
 		 .max = 10 * 1000 * 1000, .def = 50000),
 	CONF_KEY("allowed_origins", STRINGS, struct config_options, allowed_origins,

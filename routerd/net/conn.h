@@ -34,6 +34,12 @@ struct conn_conf {
 	bool raw_pings;             /* RawSocket, too, is pinged */
 	uint32_t early_message_max; /* bytes of a message before conn_established */
 	uint32_t message_max;       /* and after it */
+	size_t head_max;            /* bytes of an HTTP request, with its headers */
+	size_t headers_max;         /* their number: HTTP_HEADERS_MAX at most */
+	/* those that WebSocket is spoken at, as in a request but without query; none: at
+	 * every path */
+	const char *const *paths;
+	size_t n_paths;
 	uint32_t handshake_ms;     /* from conn_adopt to conn_established; and again after
 				    conn_restart_handshake */
 	uint32_t ping_interval_ms; /* silence after which a ping is sent; 0: never */
@@ -61,12 +67,9 @@ enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* usual for early_message_max */
 struct conn_handler {
 	size_t user_size; /* bytes at conn_user, zeroed at first */
 
-	/* Plain text that says what this is, shown to who asks by GET and wants no
-	 * upgrade: with status 200 at a path of ours, 404 elsewhere. At most 1 KiB. */
+	/* One line that says what this is, for who asks for a path of ours and wants no
+	 * upgrade. */
 	const char *page;
-
-	/* Is this a path of ours? It comes without its query. */
-	bool (*path_known)(const struct conn *c, struct slice path);
 
 	/*
 	 * A correct upgrade request to a known path. 0 accepts it, and *text_out is the

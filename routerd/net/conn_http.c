@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
@@ -25,11 +26,44 @@ void conn_http_answer(struct conn *c, int status, const char *text, bool head_on
 	buf_fini(&b);
 }
 
-static void refuse(struct conn *c, int status, const char *text)
+static void refuse(struct conn *c, int status, const char *text, bool head_only)
 {
-	log_debug(conn_prefix(c).text, "request refused status=%d listener=%s", status,
-		  c->conf->name);
-	conn_http_answer(c, status, text, false, CONN_END_HTTP);
+	bool large = status == HTTP_HEADERS_TOO_LARGE || status == HTTP_URI_TOO_LONG;
+	unsigned dropped;
+
+	if (large)
+		net_count(c->net, NET_REQUESTS_TOO_LARGE, 1);
+	if (large && net_may_log(c->net, &dropped))
+		log_info(conn_prefix(c).text,
+			 "request refused reason=\"%s\" listener=%s "
+			 "max_header_size=%zu max_headers=%zu more=%u",
+			 text, c->conf->name, c->conf->head_max, c->conf->headers_max,
+			 dropped);
+	else if (!large)
+		log_debug(conn_prefix(c).text, "request refused status=%d listener=%s",
+			  status, c->conf->name);
+	conn_http_answer(c, status, text, head_only, CONN_END_HTTP);
+}
+
+static bool path_known(const struct conn_conf *conf, struct slice path)
+{
+	for (size_t i = 0; i < conf->n_paths; i++)
+		if (slice_eq_str(path, conf->paths[i]))
+			return true;
+	return conf->n_paths == 0;
+}
+
+static void refuse_path(struct conn *c, bool head_only)
+{
+	char text[HTTP_ANSWER_MAX / 4];
+	int n = snprintf(text, sizeof(text), "There is nothing at this path, but at ");
+
+	for (size_t i = 0; i < c->conf->n_paths && (size_t)n < sizeof(text); i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s",
+			      i == 0 ? "" : ", ", c->conf->paths[i]);
+	if ((size_t)n >= sizeof(text))
+		memcpy(text + sizeof(text) - 4, "...", 4);
+	refuse(c, HTTP_NOT_FOUND, text, head_only);
 }
 
 /* The upgrade was accepted: answers it. */
@@ -51,21 +85,20 @@ static void handle(struct conn *c, struct slice head)
 {
 	const char *text = NULL;
 	struct http_request req;
-	int status = http_request_parse(head, &req, &text);
-	bool known, accepted;
+	int status = http_request_parse(head, c->conf->headers_max, &req, &text);
+	bool accepted;
 
 	if (status != 0) {
-		refuse(c, status, text);
+		refuse(c, status, text, req.head_only);
 		return;
 	}
-	known = c->handler->path_known(c, req.path);
+	if (!path_known(c->conf, req.path)) {
+		refuse_path(c, req.head_only);
+		return;
+	}
 	if (!req.upgrade) {
-		conn_http_answer(c, known ? HTTP_OK : HTTP_NOT_FOUND, c->handler->page,
-				 req.head_only, CONN_END_HTTP);
-		return;
-	}
-	if (!known) {
-		refuse(c, HTTP_NOT_FOUND, "There is nothing at this path.");
+		conn_http_answer(c, HTTP_OK, c->handler->page, req.head_only,
+				 CONN_END_HTTP);
 		return;
 	}
 	status = c->handler->upgrade(c, &req, &text);
@@ -74,7 +107,7 @@ static void handle(struct conn *c, struct slice head)
 		if (accepted)
 			open_websocket(c, &req, text);
 		else
-			refuse(c, status, text);
+			refuse(c, status, text, false);
 	}
 	if (accepted)
 		conn_owe_closed(c);
@@ -84,16 +117,17 @@ static void handle(struct conn *c, struct slice head)
 static void give_up(struct conn *c, int err, struct slice bytes)
 {
 	if (err == E_SYNTAX)
-		refuse(c, HTTP_BAD_REQUEST, "This is no HTTP request.");
-	else if (memchr(bytes.p, '\n', bytes.len) == NULL)
-		refuse(c, HTTP_URI_TOO_LONG, "The request line is too long.");
+		refuse(c, HTTP_BAD_REQUEST, "This is no HTTP request.", false);
+	else if (memchr(bytes.p, '\n', min_size(bytes.len, c->conf->head_max)) == NULL)
+		refuse(c, HTTP_URI_TOO_LONG, "The request line is too long.", false);
 	else
-		refuse(c, HTTP_HEADERS_TOO_LARGE, "The request's headers are too long.");
+		refuse(c, HTTP_HEADERS_TOO_LARGE, "The request's headers are too long.",
+		       false);
 }
 
 void conn_http_input(struct conn *c, struct slice bytes)
 {
-	size_t before = 0, len;
+	size_t before = 0, len, max = c->conf->head_max;
 	struct slice all = bytes;
 	struct buf *head;
 	int err;
@@ -101,17 +135,16 @@ void conn_http_input(struct conn *c, struct slice bytes)
 	if (c->part != NULL) {
 		before = c->part->len;
 		if (!conn_keep_part(c,
-				    slice_of(bytes.p,
-					     min_size(bytes.len, HTTP_HEAD_MAX - before)),
-				    HTTP_HEAD_MAX)) {
+				    slice_of(bytes.p, min_size(bytes.len, max - before)),
+				    max)) {
 			conn_kill(c, CONN_END_NOMEM);
 			return;
 		}
 		all = buf_slice(c->part);
 	}
-	err = http_head_end(all, before, &len);
+	err = http_head_end(all, before, max, &len);
 	if (err == E_AGAIN) {
-		if (c->part == NULL && !conn_keep_part(c, bytes, HTTP_HEAD_MAX))
+		if (c->part == NULL && !conn_keep_part(c, bytes, max))
 			conn_kill(c, CONN_END_NOMEM);
 		return;
 	}

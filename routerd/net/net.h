@@ -45,6 +45,7 @@ enum conn_state {
 	X(WRITES, "writes")                                                              \
 	X(PINGS_OUT, "pings_out")                                                        \
 	X(PAUSES, "pauses")                                                              \
+	X(REQUESTS_TOO_LARGE, "requests_too_large")                                      \
 	X(END_PEER, "closed_by_peer")                                                    \
 	X(END_OWN, "closed_by_router")                                                   \
 	X(END_DROPPED, "closed_dropped")                                                 \

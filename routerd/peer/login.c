@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-	HEADERS_MAX = HTTP_HEAD_MAX * 2,
+	HEADERS_MAX = AUTH_MAX_MESSAGE / 2, /* bytes; the rest is left out */
 	QUESTION_MAX = AUTH_MAX_MESSAGE,
 	DENY_TEXT_MAX = 300,
 };
@@ -41,7 +41,8 @@ static struct login *login_new(struct peer *p, const struct config_listener *l)
 	return lg;
 }
 
-/* Header names in lower case; of several of one name the first; none that is not text. */
+/* Header names in lower case; of several of one name the first; none that is not text,
+ * or that the authenticator's protocol cannot carry. */
 static void store_headers(struct login *lg, const struct http_request *req)
 {
 	struct token_writer w;
@@ -51,7 +52,10 @@ static void store_headers(struct login *lg, const struct http_request *req)
 	token_put_map(&w, TOKEN_COUNT_UNKNOWN);
 	for (size_t i = 0; i < req->n_headers; i++) {
 		const struct http_header *h = &req->headers[i];
-		bool again = h->name.len >= sizeof(name) || !utf8_valid(h->value);
+		/* 16: what the encoding adds */
+		size_t len = lg->http_headers.len + h->name.len + h->value.len + 16;
+		bool again = h->name.len >= sizeof(name) || len > HEADERS_MAX ||
+			     h->value.len > AUTH_MAX_STRING || !utf8_valid(h->value);
 		for (size_t k = 0; k < h->name.len && !again; k++)
 			name[k] = (char)tolower(h->name.p[k]);
 		for (size_t k = 0; k < i && !again; k++)

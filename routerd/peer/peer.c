@@ -283,11 +283,6 @@ static const struct peer_listener *listener_of(const struct conn *c)
 	return conn_conf(c)->user;
 }
 
-static bool on_path_known(const struct conn *c, struct slice path)
-{
-	return config_path_known(listener_of(c)->conf, path);
-}
-
 /* The client's first choice that the listener serves. */
 static const char *choose_subprotocol(struct peer *p, const struct config_listener *l,
 				      const struct http_request *req)
@@ -309,6 +304,25 @@ static const char *choose_subprotocol(struct peer *p, const struct config_listen
 	return NULL;
 }
 
+/* The names are in the scratch buffer. */
+static const char *no_subprotocol(const struct peer_listener *l,
+				  const struct http_request *req)
+{
+	struct http_list it = {0};
+	struct slice any;
+	bool asked = http_list_next(req, "sec-websocket-protocol", &it, &any);
+	struct buf *b = &l->peers->out;
+
+	buf_clear(b);
+	buf_put_str(b, asked ? "None of the subprotocols asked for is served here, but"
+			     : "Sec-WebSocket-Protocol is missing; served here:");
+	for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++)
+		if (l->conf->serializers >> subprotocols[i].serializer & 1)
+			buf_printf(b, " %s", subprotocols[i].name);
+	buf_put_u8(b, '\0');
+	return b->err == 0 ? (const char *)b->data : "out of memory";
+}
+
 static int on_upgrade(struct conn *c, const struct http_request *req,
 		      const char **text_out)
 {
@@ -316,18 +330,17 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 	const struct peer_listener *l = listener_of(c);
 
 	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
-		*text_out = "this origin may not connect here";
+		*text_out = "This Origin is not among the allowed_origins.";
 		return HTTP_FORBIDDEN;
 	}
 	const char *subprotocol = choose_subprotocol(p, l->conf, req);
 	if (subprotocol == NULL) {
-		*text_out = "none of the subprotocols asked for is served here; "
-			    "WAMP's are wamp.2.json, wamp.2.msgpack, wamp.2.cbor";
+		*text_out = no_subprotocol(l, req);
 		return HTTP_BAD_REQUEST;
 	}
 	if (!peers_login_possible(l->peers, l->conf)) {
 		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
-		*text_out = "too many logins are waiting";
+		*text_out = "Too many logins are waiting. Try again.";
 		return HTTP_UNAVAILABLE;
 	}
 	p->conn = c;
@@ -335,7 +348,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 	LIST_INIT(&p->memberships);
 	if (login_begin(p, l->conf, req) != 0 || peers_add(p->peers, p) != 0) {
 		login_free(p);
-		*text_out = "out of memory";
+		*text_out = "Out of memory. Try again.";
 		return HTTP_UNAVAILABLE;
 	}
 	if (p->batched)
@@ -394,8 +407,7 @@ static void on_closed(struct conn *c)
 
 const struct conn_handler peer_conn_handler = {
 	.user_size = sizeof(struct peer),
-	.page = "This is a WAMP router. Connect by WebSocket, with a WAMP client.\n",
-	.path_known = on_path_known,
+	.page = "This is a WAMP router. Connect by WebSocket, with a WAMP client.",
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
 	.message = on_message,

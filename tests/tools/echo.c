@@ -42,12 +42,6 @@ struct server {
 
 /* --- echoing ----------------------------------------------------------------------- */
 
-static bool path_known(const struct conn *c, struct slice path)
-{
-	(void)c;
-	return slice_eq_str(path, "/") || slice_eq_str(path, "/ws");
-}
-
 static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
 {
 	static const char *const origins[] = {"http://*.example.com", "http://localhost"};
@@ -94,8 +88,7 @@ static void closed(struct conn *c)
 }
 
 static const struct conn_handler handler = {
-	.page = "This is an echo server: it speaks WebSocket.\n",
-	.path_known = path_known,
+	.page = "This is an echo server: it speaks WebSocket.",
 	.upgrade = upgrade,
 	.message = message,
 	.closed = closed,
@@ -207,6 +200,7 @@ int main(int argc, char **argv)
 		{"max-connections", required_argument, NULL, 'c'},
 		{0},
 	};
+	static const char *const paths[] = {"/", "/ws"};
 	static struct server s;
 	struct listener_conf lc = {
 		.name = "echo", .fd = -1, .host = "127.0.0.1", .mode = 0600};
@@ -217,6 +211,10 @@ int main(int argc, char **argv)
 				    .framings = CONN_WEBSOCKET,
 				    .early_message_max = 16 * MIB,
 				    .message_max = 16 * MIB,
+				    .head_max = 16 * 1024,
+				    .headers_max = 64,
+				    .paths = paths,
+				    .n_paths = ARRAY_LEN(paths),
 				    .handshake_ms = 600 * 1000,
 				    .close_ms = 2000,
 				    .queue_max = 64 * MIB};

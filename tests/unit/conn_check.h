@@ -37,12 +37,6 @@ static struct {
 	struct buf got; /* messages, each with a '|' behind it */
 } h;
 
-static bool path_known(const struct conn *c, struct slice path)
-{
-	assert_int_equal(conn_state(c), CONN_OPENING);
-	return slice_eq_str(path, "/ws");
-}
-
 static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
 {
 	struct user *u = conn_user(c);
@@ -101,8 +95,7 @@ static void closed(struct conn *c)
 
 static const struct conn_handler handler = {
 	.user_size = sizeof(struct user),
-	.page = "a page\n",
-	.path_known = path_known,
+	.page = "a page",
 	.upgrade = upgrade,
 	.rawsocket = rawsocket,
 	.message = message,
@@ -123,6 +116,8 @@ static int setup(void **state)
 	const struct net_limits limits = {.max_queued = 64u << 20,
 					  .max_incomplete = 64u << 20};
 
+	static const char *const paths[] = {"/ws"};
+
 	(void)state;
 	memset(&h, 0, sizeof(h));
 	h.establish = true;
@@ -135,6 +130,10 @@ static int setup(void **state)
 				  .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
 				  .early_message_max = 100,
 				  .message_max = 1 << 20,
+				  .head_max = 2048,
+				  .headers_max = 16,
+				  .paths = paths,
+				  .n_paths = ARRAY_LEN(paths),
 				  .handshake_ms = 5000,
 				  .ping_interval_ms = 30000,
 				  .ping_timeout_ms = 10000,

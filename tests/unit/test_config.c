@@ -60,6 +60,8 @@ static void defaults_of_a_listener(void **state)
 	assert_int_equal(l->paths.count, 0);
 	assert_int_equal(l->serializers, 7);
 	assert_int_equal(l->options.max_message_size, 1 << 20);
+	assert_int_equal(l->options.max_header_size, 16 << 10);
+	assert_int_equal(l->options.max_headers, 100);
 	assert_int_equal(l->options.max_connections, 50000);
 	assert_int_equal(l->options.allowed_origins.count, 0);
 	assert_false(l->options.allow_null_origin);
@@ -234,11 +236,6 @@ static void questions(void **state)
 	assert_int_equal(config_role_find(&cfg->realms[1], slice_str("guest")), 1);
 	assert_int_equal(config_role_find(&cfg->realms[0], slice_str("guest")),
 			 E_NOTFOUND);
-
-	assert_true(config_path_known(&l[0], slice_str("/ws")));
-	assert_true(config_path_known(&l[0], slice_str("/")));
-	assert_false(config_path_known(&l[0], slice_str("/ws/")));
-	assert_true(config_path_known(&l[1], slice_str("/anything")));
 
 	assert_true(config_origin_allowed(&l[0], slice_str("https://a.example.com")));
 	assert_true(config_origin_allowed(&l[0], slice_str("http://b.org:1234")));

@@ -477,7 +477,8 @@ static void errors_in_options(void **state)
 		 "'max_message_size'?)"},
 		{"something: 1",
 		 "4:2: unknown key 'something' in options, expected 'max_message_size', "
-		 "'max_connections', 'allowed_origins', 'allow_null_origin', "
+		 "'max_header_size', 'max_headers', 'max_connections', "
+		 "'allowed_origins', 'allow_null_origin', "
 		 "'auto_ping_interval', 'rawsocket_ping', 'auto_ping_timeout', "
 		 "'open_handshake_timeout' or "
 		 "'close_handshake_timeout'"},

@@ -106,14 +106,41 @@ static void check_answer(const char *text, const char *status_line)
 	assert_int_equal(h.closed, 0);
 }
 
+/* A long list of paths is cut, and is still one line. */
+static void test_many_paths(void **state)
+{
+	static char path[400] = "/";
+	const char *const paths[] = {path, path, path, path};
+	struct slice got;
+	bool eof;
+
+	(void)state;
+	memset(path + 1, 'p', sizeof(path) - 2);
+	conf.paths = paths;
+	conf.n_paths = ARRAY_LEN(paths);
+	(void)adopt();
+	put_str("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+	turns();
+	got = get(&eof);
+	assert_non_null(memmem(got.p, got.len, "ppp...\r\n", 8));
+	assert_non_null(memmem(got.p, got.len, "ppp...\n", 7));
+	close_peer();
+}
+
+#define X5  "X: y\r\nX: y\r\nX: y\r\nX: y\r\nX: y\r\n"
+#define X15 X5 X5 X5
+#define X16 X15 "X: y\r\n"
 static void test_answers(void **state)
 {
-	static char large[HTTP_HEAD_MAX + 2];
+	static char large[2048 + 2];
 
 	(void)state;
 	check_answer("GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
 	check_answer("HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
-	check_answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 404 ");
+	check_answer("GET /ws HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ");
+	check_answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		     "HTTP/1.1 404 Not Found: There is nothing at this path, but at "
+		     "/ws\r\n");
 	check_answer("POST /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ");
 	check_answer("GET /ws HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ");
 	check_answer("\x16\x03\x01 hello", "HTTP/1.1 400 ");
@@ -121,6 +148,10 @@ static void test_answers(void **state)
 	check_answer(large, "HTTP/1.1 414 ");
 	memcpy(large, "GET / HTTP/1.1\r\nX: ", 19);
 	check_answer(large, "HTTP/1.1 431 ");
+	assert_int_equal(net_counter_get(&net, NET_REQUESTS_TOO_LARGE), 2);
+	check_answer("GET /ws HTTP/1.1\r\n" X16 "Host: a\r\n\r\n", "HTTP/1.1 431 ");
+	check_answer("GET /ws HTTP/1.1\r\n" X15 "Host: a\r\n\r\n", "HTTP/1.1 200 ");
+	assert_int_equal(net_counter_get(&net, NET_REQUESTS_TOO_LARGE), 3);
 	h.status = 403;
 	check_answer(request, "HTTP/1.1 403 ");
 }
@@ -565,6 +596,7 @@ int main(void)
 		T(test_frames_right_behind_the_request),
 		T(test_request_byte_by_byte),
 		T(test_answers),
+		T(test_many_paths),
 		T(test_dropped_in_upgrade),
 		T(test_peer_closes),
 		T(test_peer_closes_without_code),

@@ -21,6 +21,8 @@
 #define ORIGIN "Origin: http://example.com\r\n"
 #define END    "\r\n"
 
+enum { HEAD_MAX = 8 * 1024, N_HEADERS = 64 };
+
 static const char example[] = GET HOST UPG CON KEY ORIGIN PROTO VER END;
 
 /* Measures and parses; 0 or a status. The bytes are on the heap, for the sanitizers. */
@@ -33,10 +35,10 @@ static int parse(const char *text, size_t len, struct http_request *req)
 
 	assert_non_null(copy);
 	memcpy(copy, text, len);
-	r = http_head_end(slice_of(copy, len), 0, &head);
+	r = http_head_end(slice_of(copy, len), 0, HEAD_MAX, &head);
 	if (r == 0) {
 		assert_true(head <= len);
-		r = http_request_parse(slice_of(copy, head), req, &why);
+		r = http_request_parse(slice_of(copy, head), N_HEADERS, req, &why);
 		assert_int_equal(why != NULL, r != 0);
 	}
 	free(copy);
@@ -59,9 +61,10 @@ static void test_example(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(http_head_end(slice_str(example), 0, &len), 0);
+	assert_int_equal(http_head_end(slice_str(example), 0, HEAD_MAX, &len), 0);
 	assert_int_equal(len, strlen(example));
-	assert_int_equal(http_request_parse(slice_str(example), &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(example), N_HEADERS, &req, &why),
+			 0);
 	assert_true(req.upgrade);
 	assert_false(req.head_only);
 	assert_true(slice_eq_str(req.path, "/chat"));
@@ -90,7 +93,7 @@ static void test_lists(void **state)
 	const char *why;
 
 	(void)state;
-	assert_int_equal(http_request_parse(slice_str(text), &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(text), N_HEADERS, &req, &why), 0);
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
 		assert_true(http_list_next(&req, "P", &it, &element));
 		assert_true(slice_eq_str(element, expected[i]));
@@ -120,7 +123,10 @@ static void test_good(void **state)
 	static const char *const pages[] = {
 		GET HOST END,
 		"HEAD / HTTP/1.1\r\n" HOST END,
-		GET HOST KEY VER END,
+		"HEAD / HTTP/1.0\r\n" HOST END,
+		"GET / HTTP/1.0\r\n" END,
+		/* which has no upgrade, so this is no more than a wish */
+		"GET / HTTP/1.0\r\n" HOST UPG CON VER END,
 		GET HOST CON END,
 	};
 	struct http_request req;
@@ -156,13 +162,21 @@ static void test_bad(void **state)
 		{400, "GET ftp://a/b HTTP/1.1\r\n" HOST END},
 		{400, "GET http:// HTTP/1.1\r\n" HOST END},
 		{400, "G(T / HTTP/1.1\r\n" HOST END},
-		{505, "GET / HTTP/1.0\r\n" HOST END},
+		{505, "GET / HTTP/0.9\r\n" HOST END},
+		{505, "GET / HTTP/1.2\r\n" HOST END},
 		{505, "GET / HTTP/2.0\r\n" HOST END},
 		{405, "POST / HTTP/1.1\r\n" HOST END},
 		{405, "OPTIONS / HTTP/1.1\r\n" HOST END},
 		{405, "Get / HTTP/1.1\r\n" HOST END},
 		{400, GET END},
 		{400, GET HOST HOST END},
+		{400, "GET / HTTP/1.0\r\n" HOST HOST END},
+		{400, "GET / HTTP/1.0\r\nHost: a b\r\n" END},
+		{413, "GET / HTTP/1.0\r\nContent-Length: 1\r\n" END},
+		{426, GET HOST KEY VER END},
+		{426, GET HOST "Connection: close\r\n" KEY VER END},
+		{426, "GET / HTTP/1.0\r\n" HOST KEY VER END},
+		{426, "GET / HTTP/1.0\r\n" HOST UPG CON KEY VER END},
 		{400, GET "Host: a b\r\n" END},
 		{400, GET "Host: a/b\r\n" END},
 		{400, GET "Host : a\r\n" END},
@@ -217,6 +231,46 @@ static void test_bad(void **state)
 	}
 }
 
+/* The sentence is what a user has to go by. */
+static void test_proxies(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} table[] = {
+		{GET HOST KEY VER END, "came without Upgrade: a proxy"},
+		{"GET / HTTP/1.0\r\n" HOST KEY VER END,
+		 "a proxy on the way speaks HTTP/1.0"},
+		{GET HOST UPG KEY VER END, "without 'Connection: upgrade': does a proxy"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct http_request req;
+		const char *why = "";
+
+		assert_in_range(http_request_parse(slice_str(table[i].text), N_HEADERS,
+						   &req, &why),
+				400, 426);
+		assert_non_null(strstr(why, table[i].says));
+	}
+}
+
+/* The answer to HEAD has no body, also where it is a refusal. */
+static void test_head_is_known_in_refusals(void **state)
+{
+	static const char *const heads[] = {"HEAD * HTTP/1.1\r\n" HOST END,
+					    "HEAD / HTTP/3.0\r\n" HOST END,
+					    "HEAD / HTTP/1.1\r\n" END};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		struct http_request req;
+
+		assert_in_range(parse(heads[i], strlen(heads[i]), &req), 400, 505);
+		assert_true(req.head_only);
+	}
+}
+
 static void test_nul_is_refused(void **state)
 {
 	static const char text[] = "GET / HTTP/1.1\r\nX: \0\r\n\r\n";
@@ -237,7 +291,8 @@ static void test_cut(void **state)
 		size_t len = 0;
 
 		assert_int_equal(parse(example, cut, &req), E_AGAIN);
-		assert_int_equal(http_head_end(slice_of(example, n), cut, &len), 0);
+		assert_int_equal(http_head_end(slice_of(example, n), cut, HEAD_MAX, &len),
+				 0);
 		assert_int_equal(len, n);
 	}
 }
@@ -265,7 +320,7 @@ static void test_trailing_bytes_are_left(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(http_head_end(slice_str(text), 0, &len), 0);
+	assert_int_equal(http_head_end(slice_str(text), 0, HEAD_MAX, &len), 0);
 	assert_int_equal(len, strlen(text) - 2);
 }
 
@@ -278,11 +333,11 @@ static void test_limits(void **state)
 	(void)state;
 	buf_init(&b, 64 * 1024);
 	buf_put_str(&b, GET HOST);
-	for (int i = 0; i < HTTP_HEADERS_MAX - 1; i++)
+	for (int i = 0; i < N_HEADERS - 1; i++)
 		buf_put_str(&b, "X: y\r\n");
 	buf_put_str(&b, END);
 	assert_int_equal(parse((char *)b.data, b.len, &req), 0);
-	assert_int_equal(req.n_headers, HTTP_HEADERS_MAX);
+	assert_int_equal(req.n_headers, N_HEADERS);
 	b.len -= 2;
 	buf_put_str(&b, "X: y\r\n" END);
 	assert_int_equal(parse((char *)b.data, b.len, &req), 431);
@@ -290,14 +345,14 @@ static void test_limits(void **state)
 	/* exactly as long as allowed, and one byte more */
 	buf_clear(&b);
 	buf_put_str(&b, GET HOST "X: ");
-	while (b.len < HTTP_HEAD_MAX - 4)
+	while (b.len < HEAD_MAX - 4)
 		buf_put_u8(&b, 'y');
 	buf_put_str(&b, "\r\n" END);
 	assert_int_equal(parse((char *)b.data, b.len, &req), 0);
 	b.len -= 4;
 	buf_put_str(&b, "y\r\n" END);
-	assert_int_equal(http_head_end(buf_slice(&b), 0, &len), E_LIMIT);
-	assert_int_equal(http_head_end(slice_of(b.data, HTTP_HEAD_MAX - 1), 0, &len),
+	assert_int_equal(http_head_end(buf_slice(&b), 0, HEAD_MAX, &len), E_LIMIT);
+	assert_int_equal(http_head_end(slice_of(b.data, HEAD_MAX - 1), 0, HEAD_MAX, &len),
 			 E_AGAIN);
 	buf_fini(&b);
 }
@@ -311,11 +366,12 @@ static void test_origin_headers(void **state)
 	const char *why;
 
 	(void)state;
-	assert_int_equal(http_request_parse(slice_str(old), &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(old), N_HEADERS, &req, &why), 0);
 	assert_true(slice_eq_str(req.origin, "http://old"));
-	assert_int_equal(http_request_parse(slice_str(both), &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(both), N_HEADERS, &req, &why), 0);
 	assert_true(slice_eq_str(req.origin, "http://new"));
-	assert_int_equal(http_request_parse(slice_str(GET HOST END), &req, &why), 0);
+	assert_int_equal(
+		http_request_parse(slice_str(GET HOST END), N_HEADERS, &req, &why), 0);
 	assert_false(req.has_origin);
 }
 
@@ -419,20 +475,32 @@ static void test_answers(void **state)
 			  "Connection: Upgrade\r\n"
 			  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n");
 	buf_clear(&b);
-	http_write_answer(&b, 405, "No.\n", false);
-	assert_answer(&b, "HTTP/1.1 405 Method Not Allowed\r\n"
+	http_write_answer(&b, 405, "No.", false);
+	assert_answer(&b, "HTTP/1.1 405 Method Not Allowed: No.\r\n"
 			  "Allow: GET, HEAD\r\n"
 			  "Connection: close\r\n"
 			  "Content-Type: text/plain; charset=utf-8\r\n"
 			  "Content-Length: 4\r\n\r\nNo.\n");
 	buf_clear(&b);
-	http_write_answer(&b, 426, "No.\n", true);
-	assert_answer(&b, "HTTP/1.1 426 Upgrade Required\r\n"
+	http_write_answer(&b, 426, "No.", true);
+	assert_answer(&b, "HTTP/1.1 426 Upgrade Required: No.\r\n"
 			  "Upgrade: websocket\r\n"
 			  "Sec-WebSocket-Version: 13\r\n"
 			  "Connection: close, Upgrade\r\n"
 			  "Content-Type: text/plain; charset=utf-8\r\n"
 			  "Content-Length: 4\r\n\r\n");
+	buf_clear(&b);
+	http_write_answer(&b, 503, "No.", false);
+	assert_answer(&b, "HTTP/1.1 503 Service Unavailable: No.\r\n"
+			  "Retry-After: 2\r\nConnection: close\r\n"
+			  "Content-Type: text/plain; charset=utf-8\r\n"
+			  "Content-Length: 4\r\n\r\nNo.\n");
+	buf_clear(&b);
+	http_write_answer(&b, 200, "Yes.", false);
+	assert_answer(&b, "HTTP/1.1 200 OK\r\n"
+			  "Connection: close\r\n"
+			  "Content-Type: text/plain; charset=utf-8\r\n"
+			  "Content-Length: 5\r\n\r\nYes.\n");
 	buf_fini(&b);
 	assert_string_equal(http_status_text(404), "Not Found");
 	assert_string_equal(http_status_text(499), "Error");
@@ -445,6 +513,8 @@ int main(void)
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_good),
 		cmocka_unit_test(test_bad),
+		cmocka_unit_test(test_proxies),
+		cmocka_unit_test(test_head_is_known_in_refusals),
 		cmocka_unit_test(test_nul_is_refused),
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_flipped),

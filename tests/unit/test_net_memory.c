@@ -39,13 +39,6 @@ static int upgraded, closed_count, nomem;
 static struct loop loop;
 static struct net scene;
 
-static bool path_known(const struct conn *c, struct slice path)
-{
-	(void)c;
-	(void)path;
-	return true;
-}
-
 static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
 {
 	(void)c;
@@ -86,8 +79,7 @@ static void on_closed(struct conn *c)
 }
 
 static const struct conn_handler handler = {
-	.page = "a page\n",
-	.path_known = path_known,
+	.page = "a page",
 	.upgrade = upgrade,
 	.rawsocket = rawsocket,
 	.message = message,
@@ -165,6 +157,8 @@ static void test_memory_runs_out(void **state)
 				       .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
 				       .early_message_max = 1 << 20,
 				       .message_max = 1 << 20,
+				       .head_max = 8192,
+				       .headers_max = 64,
 				       .handshake_ms = 1000,
 				       .ping_interval_ms = 1000,
 				       .ping_timeout_ms = 1000,

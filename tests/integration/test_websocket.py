@@ -181,7 +181,8 @@ def test_a_browser_gets_a_page(echo):
         answer = connection.getresponse()
         assert answer.status == status
         body = answer.read()
-        assert (b"echo server" in body) == (method == "GET")
+        assert (b"echo server" in body) == (method == "GET" and status == 200)
+        assert (b"but at /, /ws" in body) == (status == 404)
         assert answer.headers["connection"] == "close"
         connection.close()
 

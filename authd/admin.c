@@ -28,6 +28,9 @@ static void reply_failure(struct rpc_request *req, int err)
 	if (err == E_AGAIN)
 		server_reply_error(req, AUTH_ERROR_TEMPORARY, ADMIN_ERROR_BUSY,
 				   "the database is locked, try again");
+	else if (err == E_NOMEM)
+		server_reply_error(req, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE,
+				   err_str(err));
 	else if (err == E_LIMIT)
 		server_reply_error(req, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
 				   "the disk is full");
@@ -533,15 +536,15 @@ static void key_remove(struct client *c, struct rpc_request *req, struct slice p
 }
 
 static const struct method methods[] = {
-	{ADMIN_PRINCIPAL_ADD, true, principal_add},
-	{ADMIN_PRINCIPAL_LIST, true, principal_list},
-	{ADMIN_PRINCIPAL_SHOW, true, principal_show},
-	{ADMIN_PRINCIPAL_DISABLE, true, principal_disable},
-	{ADMIN_PRINCIPAL_ENABLE, true, principal_enable},
-	{ADMIN_PRINCIPAL_REMOVE, true, principal_remove},
-	{ADMIN_KEY_ADD, true, key_add},
-	{ADMIN_KEY_REMOVE, true, key_remove},
-	{NULL, false, NULL},
+	{ADMIN_PRINCIPAL_ADD, NEEDS_DATABASE, principal_add},
+	{ADMIN_PRINCIPAL_LIST, NEEDS_DATABASE, principal_list},
+	{ADMIN_PRINCIPAL_SHOW, NEEDS_DATABASE, principal_show},
+	{ADMIN_PRINCIPAL_DISABLE, NEEDS_DATABASE, principal_disable},
+	{ADMIN_PRINCIPAL_ENABLE, NEEDS_DATABASE, principal_enable},
+	{ADMIN_PRINCIPAL_REMOVE, NEEDS_DATABASE, principal_remove},
+	{ADMIN_KEY_ADD, NEEDS_DATABASE, key_add},
+	{ADMIN_KEY_REMOVE, NEEDS_DATABASE, key_remove},
+	{NULL, NEEDS_NOTHING, NULL},
 };
 
 static const struct notice notices[] = {{NULL, NULL}};

@@ -4,76 +4,148 @@
 
 #include "common/err.h"
 
+#include <assert.h>
 #include <string.h>
 
-enum { RETRY_MS = 200 }; /* when the database is locked */
+enum { RETRY_MS = 200 };
 
-/*
- * A principal is found by its key, which is what the client will prove, or else by the
- * authid that the client claims; then any of its keys may sign.
- */
-static int look_up(struct store *store, const struct auth_request *q, struct principal *p,
-		   const char **why_out)
+enum reason {
+	ALLOWED = 0,
+	KEY_MISSING = 1,
+	KEY_MALFORMED = 2,
+	KEY_UNKNOWN = 3,
+	AUTHID_UNKNOWN = 4,
+	KEYLESS = 5,
+	DISABLED = 6,
+	OTHER_REALM = 7,
+	OTHER_AUTHID = 8,
+	REASON_COUNT = 9,
+};
+
+static const char *const log_texts[] = {
+	[ALLOWED] = NULL,
+	[KEY_MISSING] = "neither public key nor authid",
+	[KEY_MALFORMED] = "malformed public key",
+	[KEY_UNKNOWN] = "unknown public key",
+	[AUTHID_UNKNOWN] = "unknown authid",
+	[KEYLESS] = "principal without keys",
+	[DISABLED] = "disabled",
+	[OTHER_REALM] = "another realm",
+	[OTHER_AUTHID] = "another authid",
+};
+static_assert(ARRAY_LEN(log_texts) == REASON_COUNT, "a text for each reason");
+
+/* A principal by the key that the client will prove; no other of its keys may sign. */
+static int look_up_key(struct store *store, struct slice pubkey, struct principal *p,
+		       enum reason *reason_out)
 {
 	uint8_t key[PRINCIPAL_KEY];
-	int r;
 
-	if (q->pubkey.len > 0) {
-		*why_out = "malformed public key";
-		r = fields_key_decode(q->pubkey, key);
-		if (r != 0)
-			return E_NOTFOUND;
-		*why_out = "unknown public key";
-		r = store_find_by_key(store, key, p);
-		if (r == 0) {
-			memcpy(p->keys[0], key, sizeof(key));
-			p->n_keys = 1;
-		}
-		return r;
+	*reason_out = KEY_MALFORMED;
+	if (fields_key_decode(pubkey, key) != 0)
+		return 0;
+	int r = store_find_by_key(store, key, p);
+	if (r == 0) {
+		memcpy(p->keys[0], key, sizeof(key));
+		p->n_keys = 1;
 	}
-	*why_out = "neither public key nor authid";
-	if (q->authid.len == 0)
-		return E_NOTFOUND;
-	*why_out = "unknown authid";
-	r = store_find(store, q->authid, p);
-	if (r == 0 && p->n_keys == 0) {
-		*why_out = "principal without keys";
-		return E_NOTFOUND;
-	}
-	return r;
+	*reason_out = r == 0 ? ALLOWED : KEY_UNKNOWN;
+	return r == E_NOTFOUND ? 0 : r;
 }
 
-/* What is said of one that was found, and still may not. All of them look alike to it. */
-static const char *refuse(const struct auth_request *q, const struct principal *p)
+/* By the authid that the client claims: any of the principal's keys may sign. */
+static int look_up_authid(struct store *store, struct slice authid, struct principal *p,
+			  enum reason *reason_out)
+{
+	*reason_out = KEY_MISSING;
+	if (authid.len == 0)
+		return 0;
+	int r = store_find(store, authid, p);
+	*reason_out = AUTHID_UNKNOWN;
+	if (r == 0)
+		*reason_out = p->n_keys > 0 ? ALLOWED : KEYLESS;
+	return r == E_NOTFOUND ? 0 : r;
+}
+
+/* Is the principal that was found the one that the client asks to be, and may it? */
+static enum reason check(const struct auth_request *q, const struct principal *p)
 {
 	if (p->disabled)
-		return "disabled";
+		return DISABLED;
 	if (q->realm.len > 0 && !slice_eq(q->realm, principal_slice(&p->realm)))
-		return "another realm";
+		return OTHER_REALM;
 	if (q->authid.len > 0 && !slice_eq(q->authid, principal_slice(&p->authid)))
-		return "another authid";
-	return NULL;
+		return OTHER_AUTHID;
+	return ALLOWED;
 }
 
 /* The configured message; a key in it is one that the client has sent itself. */
-static void write_deny(const struct config_deny *deny, const struct auth_request *q,
-		       struct buf *out)
+static void put_configured(struct buf *b, const char *message, struct slice pubkey)
 {
 	static const char place[] = "{pubkey}";
-	struct buf message;
 	uint8_t key[PRINCIPAL_KEY];
 	char hex[2 * PRINCIPAL_KEY + 1] = "";
 
-	if (fields_key_decode(q->pubkey, key) == 0)
+	if (fields_key_decode(pubkey, key) == 0)
 		fields_key_encode(key, hex);
-	buf_init(&message, AUTH_MAX_STRING);
-	const char *rest = deny->message;
-	for (const char *at = strstr(rest, place); at != NULL; at = strstr(rest, place)) {
-		buf_put(&message, rest, (size_t)(at - rest));
-		buf_put_str(&message, hex);
-		rest = at + strlen(place);
+	for (const char *at = strstr(message, place); at != NULL;
+	     at = strstr(message, place)) {
+		buf_put(b, message, (size_t)(at - message));
+		buf_put_str(b, hex);
+		message = at + strlen(place);
 	}
-	buf_put_str(&message, rest);
+	buf_put_str(b, message);
+}
+
+static void put_quoted(struct buf *b, const char *text, struct slice asked)
+{
+	buf_put_str(b, text);
+	buf_put_str(b, " \"");
+	buf_put_slice(b, asked);
+	buf_put_u8(b, '"');
+}
+
+/*
+ * What the client is told. It has proved nothing yet, so a text repeats only what it has
+ * sent, and one who is disabled looks like one who is unknown.
+ */
+static void put_message(struct buf *b, const struct config_deny *deny, enum reason reason,
+			const struct auth_request *q)
+{
+	switch (reason) {
+	case KEY_MISSING:
+		buf_put_str(b, "authextra.pubkey is missing: 64 hex digits expected");
+		return;
+	case KEY_MALFORMED:
+		buf_put_str(b, "authextra.pubkey is malformed: 64 hex digits expected");
+		return;
+	case OTHER_REALM:
+		put_quoted(b, "not allowed to join realm", q->realm);
+		return;
+	case OTHER_AUTHID:
+		put_quoted(b, "the public key does not belong to authid", q->authid);
+		return;
+	case ALLOWED:
+	case KEY_UNKNOWN:
+	case AUTHID_UNKNOWN:
+	case KEYLESS:
+	case DISABLED:
+	case REASON_COUNT:
+		break;
+	}
+	if (q->pubkey.len > 0)
+		put_configured(b, deny->message, q->pubkey);
+	else
+		put_quoted(b, "no public key is known for authid", q->authid);
+}
+
+static void write_deny(const struct config_deny *deny, enum reason reason,
+		       const struct auth_request *q, struct buf *out)
+{
+	struct buf message;
+
+	buf_init(&message, AUTH_MAX_STRING);
+	put_message(&message, deny, reason, q);
 	const struct auth_error e = {
 		.kind = AUTH_ERROR_DENY,
 		.uri = slice_str(deny->uri),
@@ -84,49 +156,62 @@ static void write_deny(const struct config_deny *deny, const struct auth_request
 	buf_fini(&message);
 }
 
-static void write_failure(int err, struct buf *out)
+void authenticate_write_failure(int err, struct buf *out)
 {
 	const struct auth_error e = {
-		.kind = err == E_AGAIN ? AUTH_ERROR_TEMPORARY : AUTH_ERROR_INTERNAL,
+		.kind = AUTH_ERROR_TEMPORARY,
 		.uri = slice_str(AUTH_ERROR_UNAVAILABLE),
 		.detail = slice_str(err_str(err)),
-		.retry_after_ms = err == E_AGAIN ? RETRY_MS : FIELD_NONE,
+		.retry_after_ms = RETRY_MS,
 	};
 
 	auth_error_write(out, &e);
 }
 
-bool authenticate(struct store *store, const struct config_deny *deny,
-		  const struct auth_request *q, struct buf *out, const char **why_out)
+static void write_result(uint64_t epoch, const struct principal *p, struct buf *out)
+{
+	struct auth_result res = {
+		.role = principal_slice(&p->role),
+		.realm = principal_slice(&p->realm),
+		.authid = principal_slice(&p->authid),
+		.extra = slice_of(p->extra, p->extra_len),
+		.keys.n = p->n_keys,
+		.epoch = epoch,
+	};
+
+	memcpy(res.keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
+	auth_result_write(out, &res);
+}
+
+enum verdict authenticate(struct store *store, const struct config_deny *deny,
+			  const struct auth_request *q, struct buf *out,
+			  const char **why_out)
 {
 	struct principal p = {.n_keys = 0};
-	struct auth_result res = {.epoch = store_epoch(store)};
+	uint64_t epoch = store_epoch(store);
+	enum reason reason;
 
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
 		const struct auth_error e = {.kind = AUTH_ERROR_IGNORE,
 					     .retry_after_ms = FIELD_NONE};
 		auth_error_write(out, &e);
 		*why_out = "another login method";
-		return false;
+		return VERDICT_DENIED;
 	}
-	int r = look_up(store, q, &p, why_out);
-	if (r != 0 && r != E_NOTFOUND) {
-		write_failure(r, out);
-		*why_out = "database failed";
-		return false;
+	int r = q->pubkey.len > 0 ? look_up_key(store, q->pubkey, &p, &reason)
+				  : look_up_authid(store, q->authid, &p, &reason);
+	if (r != 0) {
+		authenticate_write_failure(r, out);
+		*why_out = err_str(r);
+		return VERDICT_FAILED;
 	}
-	if (r == 0)
-		*why_out = refuse(q, &p);
-	if (*why_out != NULL) {
-		write_deny(deny, q, out);
-		return false;
+	if (reason == ALLOWED)
+		reason = check(q, &p);
+	*why_out = log_texts[reason];
+	if (reason != ALLOWED) {
+		write_deny(deny, reason, q, out);
+		return VERDICT_DENIED;
 	}
-	res.role = principal_slice(&p.role);
-	res.realm = principal_slice(&p.realm);
-	res.authid = principal_slice(&p.authid);
-	res.extra = slice_of(p.extra, p.extra_len);
-	res.keys.n = p.n_keys;
-	memcpy(res.keys.key, p.keys, p.n_keys * sizeof(p.keys[0]));
-	auth_result_write(out, &res);
-	return true;
+	write_result(epoch, &p, out);
+	return VERDICT_ALLOWED;
 }

@@ -9,11 +9,22 @@
 #include "authd/config.h"
 #include "authd/store.h"
 
+enum verdict {
+	VERDICT_ALLOWED = 0, /* out holds a result, otherwise an error */
+	VERDICT_DENIED = 1,
+	VERDICT_FAILED = 2, /* our own trouble: the client is to try again */
+};
+
 /*
- * Decides about q, and appends the encoded result or error to out. Returns whether it is
- * a result. *why_out is a short reason for the log (static), NULL for a result.
+ * Decides about q, and appends the encoded result or error to out. *why_out is a short
+ * reason for the log (static), NULL for a result. If out has an error afterwards, that is
+ * VERDICT_FAILED too.
  */
-bool authenticate(struct store *store, const struct config_deny *deny,
-		  const struct auth_request *q, struct buf *out, const char **why_out);
+enum verdict authenticate(struct store *store, const struct config_deny *deny,
+			  const struct auth_request *q, struct buf *out,
+			  const char **why_out);
+
+/* Appends the error for a failure of ours: temporary, so that no client is lost to it. */
+void authenticate_write_failure(int err, struct buf *out);
 
 #endif

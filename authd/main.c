@@ -3,10 +3,12 @@
  * authd: keeps principals and tells routers who may log in. One thread, one loop; this
  * file puts the parts together and takes them apart.
  */
+#include "authd/lock.h"
 #include "authd/server.h"
 #include "authd/version.h"
 #include "common/daemon.h"
 #include "common/err.h"
+#include "common/sock.h"
 
 #include <getopt.h>
 #include <signal.h>
@@ -14,6 +16,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sysexits.h>
+
+enum { RETRY_MS = 500 }; /* between two tries to get the database */
 
 static const char help[] =
 	"Usage: authd -c FILE\n"
@@ -41,6 +45,10 @@ struct daemon {
 	struct store *store;
 	struct server server;
 	struct event term, interrupt, counters;
+	struct timer retry;  /* of the database */
+	int lock;            /* -1: not taken */
+	int status;          /* exit code */
+	char waits_for[100]; /* for the database; empty: has not waited yet */
 };
 
 static void on_stop(evutil_socket_t number, short what, void *arg)
@@ -69,6 +77,76 @@ static int watch_signal(struct daemon *d, struct event *ev, int number,
 	return evsignal_add(ev, NULL) == 0 ? 0 : E_NOMEM;
 }
 
+/* --- the database ------------------------------------------------------------------- */
+
+/*
+ * Somebody else has the database: routers are told to wait, and authctl to go to the one
+ * that has it.
+ */
+static void wait_for_database(struct daemon *d, pid_t holder)
+{
+	char status[sizeof(d->waits_for) + 32];
+
+	timer_arm(&d->retry, RETRY_MS);
+	if (d->waits_for[0] != '\0')
+		return;
+	if (d->lock != -1)
+		snprintf(d->waits_for, sizeof(d->waits_for),
+			 "the database is locked by another program");
+	else
+		snprintf(d->waits_for, sizeof(d->waits_for),
+			 "another authd uses the database, pid %d", (int)holder);
+	log_warn(NULL, "waiting for the database path=%s reason=\"%s\" pid=%d",
+		 log_quote(slice_str(d->config->database)).text, d->waits_for,
+		 (int)holder);
+	snprintf(status, sizeof(status), "STATUS=waiting: %s", d->waits_for);
+	daemon_notify(status);
+}
+
+/* Takes the lock and opens the database. E_AGAIN: somebody has it; it is tried again. */
+static int open_database(struct daemon *d)
+{
+	const char *path = d->config->database;
+	pid_t holder = 0;
+	int r = d->lock == -1 ? lock_take(path, &d->lock, &holder) : 0;
+
+	if (r == 0)
+		r = store_open(path, &d->store);
+	else if (r != E_AGAIN)
+		log_error(NULL, "cannot lock the database file=%s.lock reason=\"%s\"",
+			  log_quote(slice_str(path)).text, err_str(r));
+	if (r == E_AGAIN) {
+		wait_for_database(d, holder);
+	} else if (r != 0) {
+		log_error(NULL, "cannot use the database path=%s",
+			  log_quote(slice_str(path)).text);
+		d->status = EX_IOERR;
+	}
+	return r;
+}
+
+static void start_serving(struct daemon *d)
+{
+	d->server.store = d->store;
+	log_info(NULL, "authd ready version=%s db=%s epoch=%llu", AUTHD_VERSION,
+		 store_id(d->store), (unsigned long long)store_epoch(d->store));
+	if (d->waits_for[0] != '\0')
+		daemon_notify("STATUS=ready");
+}
+
+static void on_retry(void *arg)
+{
+	struct daemon *d = arg;
+	int r = open_database(d);
+
+	if (r == 0)
+		start_serving(d);
+	else if (r != E_AGAIN)
+		loop_stop(d->loop);
+}
+
+/* --- running ------------------------------------------------------------------------ */
+
 static int run(struct daemon *d)
 {
 	int r = watch_signal(d, &d->term, SIGTERM, on_stop);
@@ -81,24 +159,31 @@ static int run(struct daemon *d)
 		log_error(NULL, "cannot start reason=\"%s\"", err_str(r));
 		return EX_OSERR;
 	}
-	server_init(&d->server, d->loop, d->config, d->store);
-	r = server_listen(&d->server);
-	if (r == 0) {
-		log_info(NULL, "authd ready version=%s db=%s epoch=%llu", AUTHD_VERSION,
-			 store_id(d->store), (unsigned long long)store_epoch(d->store));
+	server_init(&d->server, d->loop, d->config);
+	d->server.waits_for = d->waits_for;
+	timer_init(&d->retry, d->loop, on_retry, d);
+	r = open_database(d);
+	if (r == 0 || r == E_AGAIN) {
+		d->status = server_listen(&d->server) == 0 ? EX_OK : EX_CONFIG;
+		if (d->status == EX_OK && r == 0)
+			start_serving(d);
+	}
+	if (d->status == EX_OK) {
+		/* also while it waits: routers are answered, and may wait themselves */
 		daemon_notify("READY=1");
 		loop_run(d->loop);
 	}
+	timer_disarm(&d->retry);
 	server_fini(&d->server);
 	evsignal_del(&d->term);
 	evsignal_del(&d->interrupt);
 	evsignal_del(&d->counters);
-	return r == 0 ? EX_OK : EX_CONFIG;
+	return d->status;
 }
 
 static int serve(const char *path)
 {
-	struct daemon d = {.config = NULL};
+	struct daemon d = {.lock = -1};
 	struct conf_error err;
 	int status = EX_OSERR;
 
@@ -117,17 +202,12 @@ static int serve(const char *path)
 		log_error(NULL, "cannot start reason=\"%s\"", err_str(E_NOMEM));
 		goto out;
 	}
-	if (store_open(d.config->database, &d.store) != 0) {
-		log_error(NULL, "cannot use the database path=%s",
-			  log_quote(slice_str(d.config->database)).text);
-		status = EX_IOERR;
-		goto out;
-	}
 	status = run(&d);
 	if (status == EX_OK)
 		log_info(NULL, "authd stopped");
 out:
 	store_close(&d.store);
+	sock_close(&d.lock);
 	loop_free(&d.loop);
 	config_free(&d.config);
 	return status;

@@ -9,6 +9,11 @@
 
 enum { MAX_ROUTERS = 64 };
 
+static uint64_t epoch(const struct server *s)
+{
+	return s->store == NULL ? AUTH_NO_EPOCH : store_epoch(s->store);
+}
+
 static void hello(struct client *c, struct rpc_request *req, struct slice params)
 {
 	static const struct slice cryptosign = {(const uint8_t *)"cryptosign", 10};
@@ -42,14 +47,14 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 		.protocol = {AUTH_VERSION_MAJOR, AUTH_VERSION_MINOR},
 		.product = slice_str("authd/" AUTHD_VERSION),
 		.instance = slice_str(s->instance),
-		.db = slice_str(store_id(s->store)),
-		.epoch = store_epoch(s->store),
+		.db = slice_str(s->store == NULL ? NULL : store_id(s->store)),
+		.epoch = epoch(s),
 		.max_message = AUTH_MAX_MESSAGE,
 		.max_inflight = role_router.limits.max_requests,
 		.features =
 			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
 		.methods = buf_slice(&methods),
-		.ready = true,
+		.ready = s->store != NULL,
 	};
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_hello_result_write(&b, &res);
@@ -61,9 +66,9 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 static void ping(struct client *c, struct rpc_request *req, struct slice params)
 {
 	const struct auth_ping_result res = {
-		.ready = true,
+		.ready = c->server->store != NULL,
 		.inflight = 0, /* every authenticate is answered at once */
-		.epoch = store_epoch(c->server->store),
+		.epoch = epoch(c->server),
 	};
 	struct buf b;
 
@@ -89,13 +94,20 @@ static void log_denied(struct client *c, const struct auth_request *q, const cha
 		 log_quote(q->transport.peer).text);
 }
 
+/* Our own trouble; the store has logged what it knows of it. */
+static void log_failed(struct client *c, const struct auth_request *q, const char *why)
+{
+	if (server_may_log(c->server))
+		log_error(c->name, "cannot decide reason=\"%s\" corr=%s", why,
+			  log_quote(q->corr).text);
+}
+
 static void authenticate_request(struct client *c, struct rpc_request *req,
 				 struct slice params)
 {
 	struct server *s = c->server;
 	struct auth_request q;
 	const char *why = NULL;
-	uint64_t errors = store_errors(s->store);
 	struct buf b;
 
 	s->stats.authenticate++;
@@ -106,28 +118,39 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 		return;
 	}
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	bool allowed = authenticate(s->store, &s->config->deny, &q, &b, &why);
+	enum verdict verdict = authenticate(s->store, &s->config->deny, &q, &b, &why);
 	if (b.err != 0) {
-		s->stats.failed++;
-		server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_UNAVAILABLE,
-				   err_str(b.err));
-	} else if (allowed) {
+		int err = b.err;
+		why = err_str(err);
+		verdict = VERDICT_FAILED;
+		buf_fini(&b);
+		buf_init(&b, AUTH_MAX_MESSAGE);
+		authenticate_write_failure(err, &b);
+	}
+	switch (verdict) {
+	case VERDICT_ALLOWED:
 		s->stats.allowed++;
 		rpc_reply(req, &b);
-	} else {
-		bool failed = store_errors(s->store) != errors;
-		*(failed ? &s->stats.failed : &s->stats.denied) += 1;
+		break;
+	case VERDICT_DENIED:
+		s->stats.denied++;
 		log_denied(c, &q, why);
 		rpc_reply_error(req, &b);
+		break;
+	case VERDICT_FAILED:
+		s->stats.failed++;
+		log_failed(c, &q, why);
+		rpc_reply_error(req, &b);
+		break;
 	}
 	buf_fini(&b);
 }
 
 static const struct method methods[] = {
-	{AUTH_METHOD_HELLO, true, hello},
-	{AUTH_METHOD_PING, true, ping},
-	{AUTH_METHOD_AUTHENTICATE, false, authenticate_request},
-	{NULL, false, NULL},
+	{AUTH_METHOD_HELLO, NEEDS_NOTHING, hello},
+	{AUTH_METHOD_PING, NEEDS_NOTHING, ping},
+	{AUTH_METHOD_AUTHENTICATE, NEEDS_HELLO, authenticate_request},
+	{NULL, NEEDS_NOTHING, NULL},
 };
 
 static void cancelled(struct client *c, struct slice params)
@@ -181,7 +204,6 @@ static const struct notice notices[] = {
 const struct role role_router = {
 	.name = "router",
 	.fd_name = "auth",
-	.needs_hello = true,
 	.max_clients = MAX_ROUTERS,
 	.limits = {.max_message = AUTH_MAX_MESSAGE,
 		   .max_out = 4 << 20,

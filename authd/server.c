@@ -75,11 +75,16 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 	for (const struct method *m = role->methods; m->name != NULL; m++) {
 		if (!slice_eq_str(method, m->name))
 			continue;
-		if (role->needs_hello && !c->greeted && !m->before_hello)
+		if (m->needs == NEEDS_HELLO && !c->greeted) {
 			server_reply_error(req, AUTH_ERROR_TEMPORARY,
 					   AUTH_ERROR_NOT_READY, "hello comes first");
-		else
+		} else if (m->needs != NEEDS_NOTHING && c->server->store == NULL) {
+			c->server->stats.not_ready++;
+			server_reply_error(req, AUTH_ERROR_TEMPORARY,
+					   AUTH_ERROR_NOT_READY, c->server->waits_for);
+		} else {
 			m->call(c, req, params);
+		}
 		return;
 	}
 	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_NO_SUCH_METHOD,
@@ -245,12 +250,11 @@ static void endpoint_fini(struct endpoint *e)
 	sock_close(&e->fd);
 }
 
-void server_init(struct server *s, struct loop *l, const struct config *config,
-		 struct store *store)
+void server_init(struct server *s, struct loop *l, const struct config *config)
 {
 	uint8_t instance[16];
 
-	*s = (struct server){.loop = l, .config = config, .store = store};
+	*s = (struct server){.loop = l, .config = config};
 	s->rate.burst = LINES_A_SECOND;
 	LIST_INIT(&s->clients);
 	LIST_INIT(&s->revocations);
@@ -294,11 +298,14 @@ void server_log_counters(const struct server *s)
 		 " failed=%" PRIu64 " opened=%" PRIu64 " closed=%" PRIu64
 		 " auth_failed=%" PRIu64 " cancels=%" PRIu64 " unknown_notices=%" PRIu64
 		 " changes=%" PRIu64 " revokes=%" PRIu64 " revoke_failures=%" PRIu64
-		 " database_errors=%" PRIu64 " epoch=%" PRIu64 " routers=%u admins=%u",
+		 " not_ready=%" PRIu64 " database_errors=%" PRIu64 " epoch=%" PRIu64
+		 " routers=%u admins=%u",
 		 s->stats.connections, s->stats.refused, s->stats.malformed,
 		 s->stats.authenticate, s->stats.allowed, s->stats.denied,
 		 s->stats.failed, s->stats.opened, s->stats.closed, s->stats.auth_failed,
 		 s->stats.cancels, s->stats.unknown_notices, s->stats.changes,
-		 s->stats.revokes, s->stats.revoke_failures, store_errors(s->store),
-		 store_epoch(s->store), s->router.n_clients, s->admin.n_clients);
+		 s->stats.revokes, s->stats.revoke_failures, s->stats.not_ready,
+		 s->store == NULL ? 0 : store_errors(s->store),
+		 s->store == NULL ? 0 : store_epoch(s->store), s->router.n_clients,
+		 s->admin.n_clients);
 }

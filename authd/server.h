@@ -20,7 +20,11 @@ struct client;
 
 struct method {
 	const char *name;
-	bool before_hello; /* may be called before the peer has introduced itself */
+	enum {
+		NEEDS_NOTHING = 0,
+		NEEDS_DATABASE = 1, /* the database is open */
+		NEEDS_HELLO = 2,    /* the same, and the peer has introduced itself */
+	} needs;
 	void (*call)(struct client *c, struct rpc_request *req, struct slice params);
 };
 
@@ -33,7 +37,6 @@ struct notice {
 struct role {
 	const char *name;    /* for the log */
 	const char *fd_name; /* FileDescriptorName= of its socket unit */
-	bool needs_hello;
 	unsigned max_clients;
 	struct rpc_limits limits;
 	const struct method *methods; /* up to a name of NULL, as notices */
@@ -68,8 +71,9 @@ struct client {
 struct server {
 	struct loop *loop;
 	const struct config *config;
-	struct store *store;
-	char instance[33]; /* drawn at start */
+	struct store *store; /* NULL: not open yet; nobody gets in, and nothing changes */
+	const char *waits_for; /* why not, for those who ask; lent */
+	char instance[33];     /* drawn at start */
 	struct endpoint router, admin;
 	LIST_HEAD(client_list, client) clients;
 	LIST_HEAD(, revocation) revocations; /* not acknowledged by all yet */
@@ -80,12 +84,12 @@ struct server {
 		uint64_t authenticate, allowed, denied, failed;
 		uint64_t opened, closed, auth_failed, cancels, unknown_notices;
 		uint64_t changes, revokes, revoke_failures;
+		uint64_t not_ready; /* requests that came before the database was open */
 	} stats;
 };
 
-/* Lends everything. */
-void server_init(struct server *s, struct loop *l, const struct config *config,
-		 struct store *store);
+/* Lends everything. The owner sets store when the database is open. */
+void server_init(struct server *s, struct loop *l, const struct config *config);
 /* Opens both sockets, or takes them from the service manager; logs what is wrong. */
 int server_listen(struct server *s) MUSTCHECK;
 /* Closes all connections; what is still to be answered is answered before. */

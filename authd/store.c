@@ -110,6 +110,8 @@ static int failed(struct store *s, int rc, const char *doing)
 		return E_AGAIN;
 	case SQLITE_FULL:
 		return E_LIMIT;
+	case SQLITE_NOMEM:
+		return E_NOMEM;
 	default:
 		return E_DB;
 	}

@@ -8,8 +8,9 @@
  * has been answered with is never lower than what the answer was read from.
  *
  * Errors of every function: E_AGAIN the database is locked by another process; E_LIMIT
- * the disk is full; E_DB anything else of SQLite's. They are logged here, at a limited
- * rate, and counted. A value on disk that breaks the rules of principal.h is E_DB.
+ * the disk is full; E_NOMEM; E_DB anything else of SQLite's. They are logged here, at a
+ * limited rate, and counted. A value on disk that breaks the rules of principal.h is
+ * E_DB.
  */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H

@@ -87,11 +87,13 @@ class Rpc:
         self.raw(msgpack.packb([1, msgid, error, result]))
 
     def is_closed(self):
-        """Waits until the other side has closed."""
+        """Waits until the other side has closed; a time-out is no end."""
         deadline = time.monotonic() + 5 * utils.SLOW
         try:
             while time.monotonic() < deadline:
                 self.receive()
+        except socket.timeout:
+            return False
         except (EOFError, OSError):
             return True
         return False

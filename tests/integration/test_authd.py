@@ -6,12 +6,14 @@ import re
 import resource
 import signal
 import socket
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import msgpack
 import pytest
 import utils
+from rawclient import CHALLENGE, GOODBYE, WELCOME
 from rpcclient import HELLO, Rpc, RpcError, ask, router
 from utils import Key, wait_for
 
@@ -130,18 +132,36 @@ def test_several_keys(path, authd, key):
     assert sorted(answer["pubkeys"]) == sorted([key.public, second.public])
 
 
-@pytest.mark.parametrize("asked", [
-    {"realm": "other"}, {"authid": "other"}, {"pubkey": "00" * 32}, {"pubkey": "xyz"},
+MALFORMED = "authextra.pubkey is malformed: 64 hex digits expected"
+
+
+@pytest.mark.parametrize("asked, message", [
+    ({"pubkey": "00" * 32}, "no principal with matching public key 0x" + "00" * 32),
+    ({"realm": "other"}, 'not allowed to join realm "other"'),
+    ({"authid": "other"}, 'the public key does not belong to authid "other"'),
+    ({"authid": "other", "realm": "other"}, 'not allowed to join realm "other"'),
+    ({"pubkey": None, "authid": "other"}, 'no public key is known for authid "other"'),
+    ({"pubkey": None, "authid": AUTHID, "realm": "other"}, 'not allowed to join realm "other"'),
+    ({"pubkey": None}, "authextra.pubkey is missing: 64 hex digits expected"),
+    ({"pubkey": "xyz"}, MALFORMED), ({"pubkey": "0x" + "ab" * 32}, MALFORMED), ({"pubkey": "ab" * 31}, MALFORMED),
+    ({"pubkey": "ab" * 64}, MALFORMED), ({"pubkey": "Vf" * 21 + "="}, MALFORMED), ({"pubkey": "g" * 64}, MALFORMED),
+    ({"pubkey": "xyz", "authid": AUTHID}, MALFORMED),
 ])
-def test_deny(path, key, asked):
+def test_deny(path, authd, key, asked, message):
+    """Clients are told what is wrong with what they asked for, and nothing about the principal."""
     rpc = router(path)
     with pytest.raises(RpcError) as e:
         ask(rpc, **{"pubkey": key.public, **asked})
-    error = e.value.args[0]
-    assert error["kind"] == "deny" and error["uri"] == "com.example.no_such_user"
-    if len(asked.get("pubkey", key.public)) == 64:
-        assert error["message"] == (
-            f"no principal with matching public key 0x{asked.get('pubkey', key.public)}")
+    assert e.value.args[0] == {"kind": "deny", "uri": "com.example.no_such_user", "message": message}
+    authd.wait_log(r"denied reason=")
+
+
+def test_a_disabled_principal_looks_unknown(path, authd, key):
+    authd.ctl("principal", "disable", AUTHID)
+    for asked in ({}, {"realm": "other"}, {"authid": "other"}):
+        with pytest.raises(RpcError) as e:
+            ask(router(path), key.public, **asked)
+        assert e.value.args[0]["message"] == f"no principal with matching public key 0x{key.public}"
 
 
 def test_configured_deny(start_authd, folder):
@@ -288,6 +308,34 @@ def test_too_many_connections(path, authd, key):
     held.pop().close()
     wait_for(lambda: counters(authd)["routers"] == 63, "the place to be free")
     held.append(router(path))
+    assert counters(authd)["refused"] == 1
+    authd.wait_log('refused a router .*reason="too many connections"')
+
+
+def test_too_many_admins(path, authd, key):
+    held = [Rpc(authd.cwd / "admin.sock") for _ in range(16)]
+    assert all("items" in admin.call("principal.list", {}) for admin in held)
+    assert Rpc(authd.cwd / "admin.sock").is_closed()
+    code, _, err = authd.ctl("principal", "list", ok=False)
+    assert code == 77, err
+    assert counters(authd)["refused"] == 2
+    assert ask(router(path), key.public)["authid"] == AUTHID  # each socket has places of its own
+    held.pop().close()
+    wait_for(lambda: counters(authd)["admins"] == 15, "the place to be free")
+    authd.ctl("principal", "list")
+
+
+def test_too_many_requests_of_an_admin(path, authd, admin, key):
+    """Eight changes may wait for routers; the ninth ends the connection, and no other."""
+    silent = router(path)
+    for _ in range(8):
+        admin.send("principal.disable", {"authid": AUTHID})
+    for _ in range(8):
+        assert silent.request()[2] == "revoke"
+    other = Rpc(authd.cwd / "admin.sock")
+    admin.send("principal.list", {})
+    assert admin.is_closed()
+    assert len(other.call("principal.list", {})["items"]) == 1
 
 
 def test_other_users_are_refused(start_authd, folder):
@@ -317,9 +365,11 @@ def test_revoke(path, authd, admin, key):
     assert one.call("ping")["epoch"] == 2
 
 
-def test_revoke_of_a_key(path, admin, key):
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.swapcase, str.title])
+def test_revoke_of_a_key(path, admin, key, case):
+    """However the digits of the key are written, routers get them in lower case."""
     rpc = router(path)
-    msgid = admin.send("key.remove", {"authid": AUTHID, "keys": [key.public]})
+    msgid = admin.send("key.remove", {"authid": AUTHID, "keys": [case(key.public)]})
     request = rpc.request()
     assert request[3][0]["match"] == {"pubkey": key.public}
     rpc.reply(request[1], {"sessions": 1})
@@ -391,8 +441,6 @@ def test_everything_outlives_a_crash(start_authd, folder):
 
 def test_locked_database(path, authd, key):
     """Reads go on; changes are told to try again."""
-    import sqlite3
-
     db = sqlite3.connect(authd.cwd / "authd.db", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     code, _, err = authd.ctl("principal", "disable", AUTHID, ok=False)
@@ -418,6 +466,162 @@ def test_full_disk(daemons, folder):
     assert ask(router(folder / "authd.sock"), key.public)["authid"] == AUTHID
     resource.prlimit(authd.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
     authd.ctl("principal", "disable", AUTHID)
+
+
+def damage(folder, tables=("principal", "key", "key_of")):
+    """Overwrites the pages of these tables, as a bad disk would; the file still opens."""
+    db = sqlite3.connect(folder / "authd.db", isolation_level=None)
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = db.execute("PRAGMA page_size").fetchone()[0]
+    pages = [page for name, page in db.execute("SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0")
+             if name in tables]
+    db.close()
+    assert len(pages) == len(tables)
+    with open(folder / "authd.db", "r+b") as f:
+        for page in pages:
+            f.seek((page - 1) * size)
+            f.write(b"\xff" * size)
+
+
+def test_a_damaged_database_refuses_nobody(authd, folder, key):
+    """The client is sent to try again: the trouble is ours."""
+    authd.stop()
+    damage(folder)
+    authd.start()
+    rpc = router(folder / "authd.sock")
+    for asked in ({"pubkey": key.public}, {"pubkey": Key().public}, {"authid": AUTHID}, {"authid": "nobody"}):
+        with pytest.raises(RpcError) as e:
+            ask(rpc, corr="c7", **asked)
+        error = e.value.args[0]
+        assert error["kind"] == "temporary" and "database" in error["detail"], error
+    authd.wait_log(r'cannot decide reason="[^"]+" corr=c7')
+    authd.wait_log(r'database failed .*reason="database disk image is malformed"')
+    assert "denied" not in authd.log()
+    count = counters(authd)
+    assert count["failed"] == 4 and count["denied"] == 0 and count["database_errors"] == 4
+    code, _, err = authd.ctl("principal", "disable", AUTHID, ok=False)
+    assert code == 74 and "database" in err
+    # what the client itself has done wrong needs no database
+    with pytest.raises(RpcError) as e:
+        ask(rpc, "0x12")
+    assert e.value.args[0]["kind"] == "deny"
+
+
+def test_a_database_locked_by_another_program(path, authd, key):
+    """An exclusive lock stops even look-ups: they are to be asked again."""
+    authd.stop()
+    db = sqlite3.connect(authd.cwd / "authd.db", isolation_level=None)
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("BEGIN EXCLUSIVE")
+    authd.start(wait=False)
+    rpc = wait_for(lambda: not_ready_router(path), "authd to listen")
+    authd.wait_log("waiting for the database .*locked")
+    with pytest.raises(RpcError) as e:
+        ask(rpc, key.public)
+    assert e.value.args[0]["kind"] == "temporary"
+    db.execute("ROLLBACK")
+    db.close()
+    authd.wait_ready()
+    assert ask(rpc, key.public)["authid"] == AUTHID
+
+
+def not_ready_router(path):
+    """A router that was told to wait; None: nobody listens yet."""
+    try:
+        rpc = router(path)
+    except OSError:
+        return None
+    assert rpc.hello["ready"] is False
+    return rpc
+
+
+@pytest.fixture
+def second(authd, folder, daemons):
+    """Another authd on the same database, with sockets of its own."""
+    second = utils.Authd(folder, {"listen": {"path": "b.sock"}, "admin": {"path": "b.admin"}}, name="b")
+    daemons.append(second)
+    second.start(wait=False)
+    second.wait_log("waiting for the database")
+    return second
+
+
+def test_a_second_authd_waits_for_the_database(authd, second, folder, key):
+    assert f"pid={authd.pid}" in second.log() and second.log().count("waiting for the database") == 1
+    rpc = router(folder / "b.sock")
+    assert rpc.hello["ready"] is False and "db" not in rpc.hello and "epoch" not in rpc.hello
+    assert rpc.call("ping")["ready"] is False
+    with pytest.raises(RpcError) as e:
+        ask(rpc, key.public)
+    error = e.value.args[0]
+    assert error["kind"] == "temporary" and error["uri"] == "auth.rpc.not_ready"
+    # logins go on at the first one, which dies without a word
+    assert ask(router(folder / "authd.sock"), key.public)["authid"] == AUTHID
+    authd.kill()
+    second.wait_ready()
+    assert rpc.call("ping") == {"ready": True, "inflight": 0, "epoch": 1}
+    assert ask(rpc, key.public)["authid"] == AUTHID
+    assert counters(second)["not_ready"] == 1
+    # now the first one has to wait
+    authd.start(wait=False)
+    authd.wait_log(f"waiting for the database .*pid={second.pid}")
+    second.stop()
+    authd.wait_ready()
+
+
+def test_no_change_through_a_second_authd(authd, second, folder, key):
+    """Nothing is changed, and nobody is told that it was."""
+    first = router(folder / "authd.sock")
+    for command in (("principal", "disable", AUTHID), ("principal", "remove", AUTHID), ("principal", "list"),
+                    ("key", "remove", AUTHID, key.public), ("principal", "enable", AUTHID)):
+        code, out, err = second.ctl("--socket", "b.admin", *command, ok=False)
+        assert (code, out) == (75, "") and f"pid {authd.pid}" in err, err
+    admin = Rpc(folder / "b.admin")
+    for method in ("principal.add", "principal.list", "principal.show", "principal.disable",
+                   "principal.enable", "principal.remove", "key.add", "key.remove"):
+        with pytest.raises(RpcError) as e:
+            admin.call(method, {"authid": AUTHID, "keys": [key.public]})
+        assert e.value.args[0]["kind"] == "temporary", method
+    assert ask(first, key.public)["epoch"] == 1
+
+
+def test_logins_wait_for_a_second_authd(authd, second, start_routerd, connect, join, key):
+    """Its router holds the client, who gets in when the first authd is gone."""
+    config = utils.router_config()
+    config["authenticators"]["authd"]["socket"] = "b.sock"
+    routerd = start_routerd(config)
+    client = connect(routerd)
+    client.hello("devices", authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    wait_for(lambda: routerd.held() == 1, "the login to be held")
+    authd.kill()
+    challenge = client.expect(CHALLENGE)[2]["challenge"]
+    client.authenticate(key.sign(challenge))
+    client.expect(WELCOME)
+    # and what it revokes reaches its router
+    assert "ended 1 session on 1 router" in second.ctl("--socket", "b.admin", "principal", "disable", AUTHID)
+    assert client.expect(GOODBYE)[2] == "wamp.close.killed"
+
+
+def test_a_waiting_authd_stops(authd, second):
+    second.stop()
+    assert router(authd.cwd / "authd.sock").hello["ready"] is True
+
+
+def test_the_lock_follows_links(authd, folder, daemons):
+    """The same file by another name is the same database."""
+    (folder / "link.db").symlink_to("authd.db")
+    config = {"database": "link.db", "listen": {"path": "b.sock"}, "admin": {"path": "b.admin"}}
+    second = utils.Authd(folder, config, name="b")
+    daemons.append(second)
+    second.start(wait=False)
+    second.wait_log("waiting for the database")
+
+
+def test_a_lock_that_cannot_be_taken(folder):
+    (folder / "authd.db.lock").mkdir()
+    authd = utils.Authd(folder)
+    done = subprocess.run(authd.argv, cwd=folder, env=authd.env, capture_output=True, text=True,
+                          timeout=10 * utils.SLOW)
+    assert done.returncode == 74 and "authd.db.lock" in done.stderr
 
 
 # --- start and stop -------------------------------------------------------------------------

@@ -291,9 +291,9 @@ static void test_edited_by_hand(void **state)
 		assert_int_equal(store_find_by_key(s, key_a, &found), E_DB);
 		assert_int_equal(store_errors(s), 1);
 		buf_init(&out, AUTH_MAX_MESSAGE);
-		assert_false(authenticate(s, &deny, &q, &out, &why));
+		assert_int_equal(authenticate(s, &deny, &q, &out, &why), VERDICT_FAILED);
 		auth_error_read(buf_slice(&out), &e);
-		assert_int_equal(e.kind, AUTH_ERROR_INTERNAL);
+		assert_int_equal(e.kind, AUTH_ERROR_TEMPORARY);
 		buf_fini(&out);
 		store_close(&s);
 	}
@@ -317,6 +317,94 @@ static void test_locked(void **state)
 	assert_int_equal(store_begin(s), 0);
 	store_rollback(s);
 	sqlite3_close(other);
+	store_close(&s);
+}
+
+/* What a look-up that fails with this database means for a client: it comes back. */
+static void assert_asks_again(struct store *s, int err)
+{
+	const struct config_deny deny = {.uri = "a.b", .message = "no"};
+	const struct auth_request by_key = {
+		.authmethod = slice_str("cryptosign"),
+		.pubkey = slice_str("01020300000000000000000000000000"
+				    "00000000000000000000000000000000"),
+	};
+	const struct auth_request by_authid = {
+		.authmethod = slice_str("cryptosign"),
+		.authid = slice_str("joe"),
+	};
+	const struct auth_request *const all[] = {&by_key, &by_authid};
+	struct principal p;
+
+	assert_int_equal(store_find(s, slice_str("joe"), &p), err);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		struct auth_error e;
+		struct buf out;
+		const char *why = NULL;
+
+		buf_init(&out, AUTH_MAX_MESSAGE);
+		assert_int_equal(authenticate(s, &deny, all[i], &out, &why),
+				 VERDICT_FAILED);
+		assert_string_equal(why, err_str(err));
+		auth_error_read(buf_slice(&out), &e);
+		assert_int_equal(e.kind, AUTH_ERROR_TEMPORARY);
+		assert_true(slice_eq_str(e.detail, err_str(err)));
+		buf_fini(&out);
+	}
+}
+
+static void test_out_of_memory(void **state)
+{
+	struct principal p = sample("joe", key_a), q;
+	struct store *s;
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	insert(s, &p);
+	store_close(&s);
+	assert_int_equal(store_open(path, &s), 0); /* nothing is cached */
+	sqlite3_hard_heap_limit64(sqlite3_memory_used());
+	assert_asks_again(s, E_NOMEM);
+	sqlite3_hard_heap_limit64(0);
+	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
+	assert_true(principal_same(&p, &q));
+	store_close(&s);
+}
+
+/* The file ends before its tables do: reading it is an I/O error or finds damage. */
+static void test_cut_off(void **state)
+{
+	struct principal p = sample("joe", key_a);
+	struct store *s;
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	insert(s, &p);
+	store_close(&s);
+	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(truncate(path, 4096), 0);
+	assert_asks_again(s, E_DB);
+	assert_int_equal(store_errors(s), 3);
+	store_close(&s);
+}
+
+/* Another program holds it alone, so that it cannot even be read. */
+static void test_locked_for_readers(void **state)
+{
+	struct store *s = NULL;
+	sqlite3 *other;
+
+	(void)state;
+	assert_int_equal(store_open(path, &s), 0);
+	store_close(&s);
+	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other,
+				      "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	assert_int_equal(store_open(path, &s), E_AGAIN);
+	sqlite3_close(other);
+	assert_int_equal(store_open(path, &s), 0);
 	store_close(&s);
 }
 
@@ -417,9 +505,10 @@ static void test_decision(void **state)
 			store_set_disabled(s, slice_str("joe"), cases[i].disabled), 0);
 		assert_int_equal(store_commit(s), 0);
 		buf_clear(&out);
-		bool allowed = authenticate(s, &deny, &q, &out, &why);
-		assert_int_equal(allowed, cases[i].why == NULL);
-		if (allowed) {
+		enum verdict verdict = authenticate(s, &deny, &q, &out, &why);
+		assert_int_equal(verdict,
+				 cases[i].why == NULL ? VERDICT_ALLOWED : VERDICT_DENIED);
+		if (verdict == VERDICT_ALLOWED) {
 			assert_int_equal(auth_result_read(buf_slice(&out), &res), 0);
 			assert_true(slice_eq_str(res.role, "device"));
 			assert_true(slice_eq_str(res.realm, "devices"));
@@ -440,7 +529,7 @@ static void test_decision(void **state)
 	struct auth_error e;
 	const char *why;
 	buf_clear(&out);
-	assert_false(authenticate(s, &deny, &ticket, &out, &why));
+	assert_int_equal(authenticate(s, &deny, &ticket, &out, &why), VERDICT_DENIED);
 	auth_error_read(buf_slice(&out), &e);
 	assert_int_equal(e.kind, AUTH_ERROR_IGNORE);
 	buf_fini(&out);
@@ -457,6 +546,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_foreign_files, remove_files),
 		cmocka_unit_test_teardown(test_edited_by_hand, remove_files),
 		cmocka_unit_test_teardown(test_locked, remove_files),
+		cmocka_unit_test_teardown(test_out_of_memory, remove_files),
+		cmocka_unit_test_teardown(test_cut_off, remove_files),
+		cmocka_unit_test_teardown(test_locked_for_readers, remove_files),
 		cmocka_unit_test_teardown(test_full, remove_files),
 		cmocka_unit_test_teardown(test_decision, remove_files),
 	};

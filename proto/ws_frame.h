@@ -68,7 +68,6 @@ enum ws_close_code {
 	WS_CLOSE_TOO_BIG = 1009,
 	WS_CLOSE_INTERNAL = 1011,
 	WS_CLOSE_RESTART = 1012,
-	WS_CLOSE_TRY_AGAIN = 1013,
 };
 
 /* May this code stand in a Close frame? */

@@ -43,6 +43,7 @@ const char *conn_end_str(enum conn_end end)
 		[CONN_END_BUDGET_IN] = "over input budget",
 		[CONN_END_NOMEM] = "out of memory",
 		[CONN_END_REFUSED] = "handshake refused",
+		[CONN_END_IDLE] = "idle after GOODBYE",
 	};
 
 	static_assert(ARRAY_LEN(text) == CONN_END_COUNT, "a text for each");
@@ -51,7 +52,7 @@ const char *conn_end_str(enum conn_end end)
 
 static enum net_counter end_counter(enum conn_end end)
 {
-	static_assert(NET_END_REFUSED - NET_END_PEER == CONN_END_REFUSED - CONN_END_PEER,
+	static_assert(NET_END_IDLE - NET_END_PEER == CONN_END_IDLE - CONN_END_PEER,
 		      "a counter for each, in the same order");
 	return (enum net_counter)(NET_END_PEER + (int)end - CONN_END_PEER);
 }
@@ -121,8 +122,22 @@ static void leave_open(struct conn *c)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
 }
 
+/*
+ * A client must not take an end of ours in the middle of its login for a goodbye: close()
+ * then resets the connection.
+ */
+static void reset_at_close(struct conn *c)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	if (c->protocol->eof_is_goodbye && !c->established && !c->shut &&
+	    c->end != CONN_END_PEER && c->end != CONN_END_LOST)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 static void release(struct conn *c)
 {
+	reset_at_close(c);
 	wheel_cancel(&c->net->wheel, &c->deadline);
 	event_del(&c->ev);
 	conn_out_fini(c);
@@ -315,22 +330,43 @@ static void silence_passed(struct conn *c)
 	net_set_deadline(c->net, c, c->conf->ping_timeout_ms);
 }
 
+static void log_late(struct conn *c, enum conn_end end)
+{
+	unsigned dropped;
+
+	if (net_may_log(c->net, &dropped))
+		log_info(conn_prefix(c).text, "closed: %s listener=%s more=%u",
+			 conn_end_str(end), c->conf->name, dropped);
+}
+
+/* No handshake in time, be it the first or one after conn_left. */
+static void handshake_late(struct conn *c)
+{
+	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
+	bool to_blame = c->state == CONN_OPEN &&
+			(c->handler->to_blame == NULL || c->handler->to_blame(c));
+
+	log_late(c, end);
+	conn_set_end(c, end);
+	if (c->left)
+		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
+	else if (to_blame)
+		conn_close(c, WS_CLOSE_POLICY, conn_end_str(end));
+	else
+		conn_kill(c, end);
+}
+
 void conn_deadline_passed(struct conn *c)
 {
 	switch ((enum conn_state)c->state) {
 	case CONN_OPENING:
-		conn_kill(c, CONN_END_HANDSHAKE);
+		handshake_late(c);
 		break;
 	case CONN_OPEN:
-		if (c->established) {
+		if (c->established)
 			silence_passed(c);
-		} else {
-			conn_set_end(c, CONN_END_HANDSHAKE);
-			conn_close(c,
-				   c->handler->late == NULL ? WS_CLOSE_POLICY
-							    : c->handler->late(c),
-				   "handshake timeout");
-		}
+		else
+			handshake_late(c);
 		break;
 	case CONN_CLOSING:
 		conn_kill(c, CONN_END_LOST); /* the reason is known already */
@@ -468,18 +504,28 @@ void conn_established(struct conn *c)
 	if (c->state != CONN_OPEN || c->established)
 		return;
 	c->established = true;
+	c->left = false;
 	start_pings(c);
 }
 
-void conn_restart_handshake(struct conn *c)
+void conn_left(struct conn *c)
 {
 	if (c->state != CONN_OPEN || !c->established)
 		return;
 	c->established = false;
+	c->left = true;
 	c->ping_sent = false;
 	net_set_deadline(c->net, c, c->conf->handshake_ms);
 	if (c->paused)
 		conn_resume(c);
+}
+
+void conn_restart_handshake(struct conn *c)
+{
+	if (c->state != CONN_OPEN || !c->left)
+		return;
+	c->left = false;
+	net_set_deadline(c->net, c, c->conf->handshake_ms);
 }
 
 void conn_close(struct conn *c, uint16_t code, const char *reason)

@@ -40,12 +40,13 @@ struct conn_conf {
 	 * every path */
 	const char *const *paths;
 	size_t n_paths;
-	uint32_t handshake_ms;     /* from conn_adopt to conn_established; and again after
-				    conn_restart_handshake */
-	uint32_t ping_interval_ms; /* silence after which a ping is sent; 0: never */
-	uint32_t ping_timeout_ms;  /* silence after a ping that ends a connection */
-	uint32_t close_ms;         /* for the goodbyes */
-	size_t queue_max;          /* bytes of memory in the out-queue */
+	uint32_t handshake_ms;      /* from conn_adopt to conn_established; from
+				     conn_left to conn_restart_handshake; from there to
+				     conn_established */
+	uint32_t ping_interval_ms;  /* silence after which a ping is sent; 0: never */
+	uint32_t ping_timeout_ms;   /* silence after a ping that ends a connection */
+	uint32_t close_ms;          /* for the goodbyes */
+	size_t queue_max;           /* bytes of memory in the out-queue */
 };
 
 /* On one port both are told apart by the first octet. */
@@ -92,10 +93,10 @@ struct conn_handler {
 	void (*message)(struct conn *c, struct slice bytes, bool text);
 
 	/*
-	 * The handshake is not over in time: with which code to close. NULL: with
-	 * WS_CLOSE_POLICY, as if the peer were to blame.
+	 * The handshake is not over in time. Is the peer to blame? Then it is closed with
+	 * WS_CLOSE_POLICY, otherwise dropped, to try again. NULL: it always is.
 	 */
-	uint16_t (*late)(struct conn *c);
+	bool (*to_blame)(struct conn *c);
 
 	void (*closed)(struct conn *c);
 };
@@ -118,7 +119,8 @@ enum conn_end {
 	CONN_END_BUDGET_IN = 12, /* the same for incomplete messages */
 	CONN_END_NOMEM = 13,     /* no memory for its buffers */
 	CONN_END_REFUSED = 14,   /* its RawSocket handshake was answered by an error */
-	CONN_END_COUNT = 15,
+	CONN_END_IDLE = 15,      /* no other handshake after conn_left */
+	CONN_END_COUNT = 16,
 };
 
 /* As words for a log line: "closed by peer". */
@@ -154,8 +156,14 @@ struct conn_prefix conn_prefix(const struct conn *c);
 void conn_established(struct conn *c);
 
 /*
- * Another handshake begins on an established connection: it has the deadline, counted
- * from now, and early_message_max, until conn_established is called again.
+ * The session on an established connection is over, and another may begin. Until
+ * conn_restart_handshake the connection has a deadline of its own, and early_message_max.
+ */
+void conn_left(struct conn *c);
+
+/*
+ * After conn_left: another handshake begins. It has the deadline, counted from now, until
+ * conn_established is called again. Does nothing in the first handshake.
  */
 void conn_restart_handshake(struct conn *c);
 
@@ -185,7 +193,12 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
  */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
 
-/* Closes at once; what is queued is lost. */
+/*
+ * Closes at once and says no goodbye; what is queued is lost. Clients take a clean close
+ * before WELCOME for a success and never come back, so this is how a login ends that they
+ * should try again: WebSocket sees the end of the stream without a Close, RawSocket over
+ * TCP a reset. (Unix sockets know no reset.)
+ */
 void conn_drop(struct conn *c);
 
 #endif

@@ -40,6 +40,8 @@ struct conn_protocol {
 	void (*held_free)(struct conn *c);
 	/* What an end of file says. */
 	enum conn_end end_of_file;
+	/* Clients take a plain end of file for a goodbye. */
+	bool eof_is_goodbye;
 };
 extern const struct conn_protocol conn_opening, conn_websocket, conn_rawsocket;
 
@@ -74,6 +76,7 @@ struct conn {
 	uint8_t raw_recv_log; /* and of the longest that we have announced */
 	bool owes_closed;     /* the handler accepted it, `closed` was not called yet */
 	bool established;     /* conn_established */
+	bool left;            /* conn_left, and no other handshake has begun */
 	bool paused;          /* by net.paused; then it is established */
 	bool ping_sent;       /* and no sign of life since */
 	bool finishing; /* CLOSING: input is ignored; once all is written, shut down */

@@ -185,4 +185,5 @@ const struct conn_protocol conn_rawsocket = {
 	.held_memory = conn_part_memory,
 	.held_free = conn_part_free,
 	.end_of_file = CONN_END_PEER,
+	.eof_is_goodbye = true,
 };

@@ -224,7 +224,11 @@ void net_close_all(struct net *n, uint16_t code, const char *reason)
 	struct conn *c;
 
 	for (enum conn_state s = CONN_OPENING; s <= CONN_OPEN; s++) {
-		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL)
-			conn_close(c, code, reason);
+		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL) {
+			if (s == CONN_OPEN && !c->established && !c->left)
+				conn_drop(c);
+			else
+				conn_close(c, code, reason);
+		}
 	}
 }

@@ -59,7 +59,8 @@ enum conn_state {
 	X(END_BUDGET_OUT, "closed_over_output_budget")                                   \
 	X(END_BUDGET_IN, "closed_over_input_budget")                                     \
 	X(END_NOMEM, "closed_no_memory")                                                 \
-	X(END_REFUSED, "closed_handshake_refused")
+	X(END_REFUSED, "closed_handshake_refused")                                       \
+	X(END_IDLE, "closed_idle_after_goodbye")
 
 enum net_counter {
 #define X(id, name) NET_##id,
@@ -128,9 +129,9 @@ bool net_turn_end(struct net *n);
 void net_resume_all(struct net *n);
 
 /*
- * Says goodbye to every connection: 503 where the upgrade is not done yet, else a Close
- * with this code and reason. Then turns go on until net_conns is 0, or for as long as the
- * caller cares to wait.
+ * Ends every connection: 503 where the upgrade is not done yet, conn_drop in the middle
+ * of a login, else a Close with this code and reason. Then turns go on until net_conns is
+ * 0, or for as long as the caller cares to wait.
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);
 

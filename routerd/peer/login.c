@@ -160,7 +160,8 @@ void login_fail(struct peer *p, const char *detail)
 	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
 }
 
-/* To be tried again: not by ABORT, after which autobahn-js would never come back. */
+/* The client is to try again. No ABORT and no clean close: after an ABORT autobahn-js
+ * never comes back, after a clean close Autobahn|Python does not. */
 static void try_again(struct peer *p, const char *why)
 {
 	unsigned suppressed;
@@ -170,7 +171,7 @@ static void try_again(struct peer *p, const char *why)
 		log_warn(conn_prefix(p->conn).text,
 			 "login dropped reason=\"%s\" corr=%s suppressed=%u", why,
 			 p->login->corr, suppressed);
-	peer_close(p, WS_CLOSE_TRY_AGAIN, why);
+	peer_drop(p, why);
 }
 
 static void refuse_revoked(struct peer *p, const struct revocation *r)
@@ -225,6 +226,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 		return;
 	}
 	struct login *lg = p->login;
+	conn_restart_handshake(p->conn);
 	randombytes_buf(corr, sizeof(corr));
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
 	lg->session = random_id();

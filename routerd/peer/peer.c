@@ -182,6 +182,13 @@ void peer_close(struct peer *p, uint16_t code, const char *reason)
 	conn_close(p->conn, code, reason);
 }
 
+void peer_drop(struct peer *p, const char *reason)
+{
+	let_go(p, reason);
+	peer_set_state(p, PEER_CLOSING);
+	conn_drop(p->conn);
+}
+
 void peer_abort(struct peer *p, const char *uri, struct slice message)
 {
 	say_end(p, msg_write_abort, uri, message);
@@ -228,7 +235,7 @@ void peer_left(struct peer *p)
 	peer_session_over(p, "left");
 	peers_renew(p->peers, p);
 	peer_set_state(p, PEER_NEW);
-	conn_restart_handshake(p->conn);
+	conn_left(p->conn);
 }
 
 static void report_closed(struct peer *p, const char *reason, uint64_t duration_ms)
@@ -386,14 +393,13 @@ static void on_message(struct conn *c, struct slice bytes, bool text)
 	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
-/* Not the client's fault while it waits for us. */
-static uint16_t on_late(struct conn *c)
+/* Only a client that says nothing is to blame; one that is slow with its answer to the
+ * challenge may try again. */
+static bool on_to_blame(struct conn *c)
 {
 	const struct peer *p = conn_user(c);
 
-	if (p->state == PEER_AUTH_WAIT || p->state == PEER_JOINING)
-		return WS_CLOSE_TRY_AGAIN;
-	return WS_CLOSE_POLICY;
+	return p->state == PEER_NEW;
 }
 
 static void on_closed(struct conn *c)
@@ -411,6 +417,6 @@ const struct conn_handler peer_conn_handler = {
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
 	.message = on_message,
-	.late = on_late,
+	.to_blame = on_to_blame,
 	.closed = on_closed,
 };

@@ -96,6 +96,9 @@ void peer_violation(struct peer *p, const char *what);
  * CLOSING. */
 void peer_close(struct peer *p, uint16_t code, const char *reason);
 
+/* The same by conn_drop: the client is to try again. */
+void peer_drop(struct peer *p, const char *reason);
+
 /* GOODBYE, then close: the owner has forgotten the session already. */
 void peer_killed(struct peer *p, const struct revocation *r);
 

@@ -120,6 +120,7 @@ class Ws:
         self.timeout = timeout * utils.SLOW
         self.buffer = b""
         self.eof = False
+        self.reset = False
         self.is_unix = unix is not None
         if unix:
             self.socket = socket.socket(socket.AF_UNIX)
@@ -170,7 +171,7 @@ class Ws:
         try:
             data = self.socket.recv(65536)
         except ConnectionError:
-            data = b""
+            data, self.reset = b"", True
         if not data:
             self.eof = True
             raise Closed(None)
@@ -254,6 +255,14 @@ class Ws:
     def expect_close(self, code):
         """The connection ends; and the goodbye, where there is one, has this code."""
         assert self.wait_closed()[0] == self.close_code(code)
+
+    def was_dropped(self):
+        """It ended without a goodbye, so that real clients try again: RawSocket takes a mere end for one."""
+        return self.reset == (not self.has_close and not self.is_unix)
+
+    def expect_dropped(self):
+        code, messages = self.wait_closed()
+        assert code is None and not messages and self.was_dropped(), (code, messages, self.reset)
 
     def wait_eof(self):
         """Until the server ends the connection; what still came lies in `buffer`."""

@@ -7,7 +7,7 @@ import subprocess
 
 import peers
 import pytest
-from authenticator import HOLD, Authenticator
+from authenticator import HOLD, Authenticator, principal
 from rawclient import SERIALIZERS, TRANSPORTS
 from utils import BUILD, Key, Routerd, free_port, router_config, tsan_prefix, wait_for
 
@@ -27,7 +27,7 @@ def test_sigterm_closes_with_1012_and_says_no_goodbye(routerd, join):
 @both
 def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, transport):
     key = Key()
-    fake = Authenticator(folder, lambda *args: HOLD)
+    fake = Authenticator(folder, lambda *args: principal(key))
     routerd = start_routerd(threads=4)
     port = routerd.port()
     early = socket.create_connection(("127.0.0.1", port), 10)
@@ -35,12 +35,14 @@ def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, tra
     begin, unavailable = {"websocket": (b"GET /ws HTTP/1.1\r\nHost: x\r\n", b"HTTP/1.1 503"),
                           "rawsocket": (b"\x7f\xf1", b"\x7f\x40\0\0")}[transport]
     half.sendall(begin)
-    upgraded, asked = connect(routerd), connect(routerd)
+    upgraded, asked, challenged = (connect(routerd) for _ in range(3))
+    challenged.challenge(None, key)
+    fake.answer = lambda *args: HOLD
     asked.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
-    fake.wait_requests(1)
+    fake.wait_requests(2)
     routerd.signal(signal.SIGTERM)
-    for client in (upgraded, asked):
-        assert client.wait_closed() == (client.close_code(1012), [])
+    for client in (upgraded, asked, challenged):
+        client.expect_dropped()
     for s in (early, half):
         data = s.recv(4096)
         assert data == b"" or data.startswith(unavailable)

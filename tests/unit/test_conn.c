@@ -504,8 +504,22 @@ static void test_established_ends_the_deadline(void **state)
 	EXPECT("", false);
 }
 
-/* Another session on the same connection: the deadline and the small limit are back. */
-static void test_restart_handshake(void **state)
+/* Others that connect, and so set deadlines, do not put off that of a silent one. */
+static void test_deadlines_of_others(void **state)
+{
+	(void)state;
+	(void)adopt();
+	for (int i = 0; i < 10; i++) {
+		advance(conf.handshake_ms / 10);
+		(void)adopt();
+	}
+	assert_int_equal(counter(NET_END_HANDSHAKE), 0);
+	advance(2 * WHEEL_TICK_MS);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
+}
+
+/* A session is over: until another begins there is a deadline and the small limit. */
+static void test_left(void **state)
 {
 	struct conn *c = join();
 
@@ -515,7 +529,7 @@ static void test_restart_handshake(void **state)
 	turns();
 	expect_messages("");
 	h.establish = false;
-	conn_restart_handshake(c);
+	conn_left(c);
 	turns();
 	expect_messages("one|");
 	advance(conf.handshake_ms - 10);
@@ -523,7 +537,28 @@ static void test_restart_handshake(void **state)
 	assert_int_equal(conn_state(c), CONN_OPEN);
 	advance(10 + 2 * WHEEL_TICK_MS);
 	assert_int_equal(conn_state(c), CONN_CLOSING);
+	assert_int_equal(conn_end(c), CONN_END_IDLE);
+	EXPECT("\x88\x1c\x03\xe8no new HELLO after GOODBYE", false);
+}
+
+/* Another handshake has all of its time, however long the pause before it was. */
+static void test_restart_handshake(void **state)
+{
+	struct conn *c = join();
+
+	(void)state;
+	h.establish = false;
+	conn_restart_handshake(c); /* nothing: there is a session */
+	conn_left(c);
+	advance(conf.handshake_ms - 10);
+	conn_restart_handshake(c);
+	conn_restart_handshake(c); /* and only the first one counts */
+	advance(conf.handshake_ms - 10);
+	conn_restart_handshake(c);
+	assert_int_equal(conn_state(c), CONN_OPEN);
+	advance(10 + 2 * WHEEL_TICK_MS);
 	assert_int_equal(conn_end(c), CONN_END_HANDSHAKE);
+	EXPECT("\x88\x13\x03\xf0handshake timeout", false);
 }
 
 static void test_restart_handshake_in_time(void **state)
@@ -531,6 +566,7 @@ static void test_restart_handshake_in_time(void **state)
 	struct conn *c = join();
 
 	(void)state;
+	conn_left(c);
 	conn_restart_handshake(c);
 	conn_established(c);
 	advance(conf.ping_interval_ms - 10);
@@ -609,6 +645,8 @@ int main(void)
 		T(test_everything_is_harmless_everywhere),
 		T(test_handshake_deadline),
 		T(test_established_ends_the_deadline),
+		T(test_deadlines_of_others),
+		T(test_left),
 		T(test_restart_handshake),
 		T(test_restart_handshake_in_time),
 		T(test_pings),

@@ -59,7 +59,7 @@ static void test_pause_and_handshakes(void **state)
 	put_text("two");
 	turns();
 	expect_messages("");
-	conn_restart_handshake(c);
+	conn_left(c);
 	turns();
 	expect_messages("two|");
 	assert_int_equal(conn_state(c), CONN_OPEN);

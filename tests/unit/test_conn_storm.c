@@ -74,7 +74,10 @@ static void handler_acts(void)
 			conn_drop(c);
 		break;
 	case 5:
-		conn_restart_handshake(c);
+		if (one_in(2))
+			conn_left(c);
+		else
+			conn_restart_handshake(c);
 		break;
 	case 6:
 		conn_established(c);

@@ -21,13 +21,15 @@ if FRAMEWORK == "asyncio":
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     txaio.config.loop = loop
+    from autobahn.asyncio.component import Component
     from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
     from autobahn.asyncio.wamp import ApplicationSession
     from autobahn.asyncio.websocket import WampWebSocketClientFactory
 else:
     txaio.use_twisted()
+    from autobahn.twisted.component import Component
     from autobahn.twisted.rawsocket import WampRawSocketClientFactory
-    from autobahn.twisted.wamp import ApplicationSession
+    from autobahn.twisted.wamp import ApplicationRunner, ApplicationSession
     from autobahn.twisted.websocket import WampWebSocketClientFactory
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
@@ -119,6 +121,7 @@ class Session(ApplicationSession):
 
 
 sessions = {}
+stoppers = {}  # of what comes back by itself: name -> function
 
 
 async def connect(factory, host, port):
@@ -147,6 +150,46 @@ async def do_join(command):
         host, port = parse_url(url)[1:3]
     await connect(factory, host, port)
     return await joined
+
+
+RETRY = {"max_retries": -1, "max_retry_delay": 0.5, "initial_retry_delay": 0.2, "retry_delay_growth": 1}
+
+
+async def do_component(command):
+    """Says "joined" at each WELCOME, and "ended" if the Component gives up."""
+    name, raw = command["s"], command["url"].startswith("rs:")
+    transport = {"type": "rawsocket" if raw else "websocket", "url": command["url"], **RETRY}
+    if raw:
+        transport["serializer"] = command["serializer"]
+    else:
+        transport["serializers"] = [command["serializer"]]
+    component = Component(transports=[transport], realm=command["realm"],
+                          authentication={"cryptosign": {"privkey": command["key"]}})
+    component.on("join", lambda session, details: say(ev="joined", s=name))
+    ended = component.start(loop if FRAMEWORK == "asyncio" else reactor)
+    txaio.add_callbacks(ended, lambda result: say(ev="ended", s=name, why=repr(result)),
+                        lambda failure: say(ev="ended", s=name, why=txaio.failure_message(failure)))
+    stoppers[name] = component.stop
+
+
+class Returning(Session):
+    def onJoin(self, details):
+        say(ev="joined", s=self.command["s"])
+
+    def onDisconnect(self):
+        pass
+
+
+async def do_runner(command):
+    """The same with an ApplicationRunner, which only Twisted's is told to come back."""
+    runner = ApplicationRunner(command["url"], command["realm"], serializers=[SERIALIZERS[command["serializer"]]()],
+                               retry_delay_jitter=0.1, **RETRY)
+    await runner.run(lambda config: Returning(command, None), start_reactor=False, auto_reconnect=True)
+    stoppers[command["s"]] = runner.stop
+
+
+async def do_stop(command):
+    stoppers.pop(command["s"])()
 
 
 async def do_subscribe(command):

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No login is lost for good: real clients, each with its own means to come back, get in without help.
+
+A clean close before WELCOME would end Autobahn|Python's Component as a success.
+"""
+
+import re
+import signal
+
+import peers
+import pytest
+from authenticator import HOLD, Authenticator, Deny, principal
+from rawclient import TRANSPORTS
+from utils import Key, router_config, wait_for
+
+pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
+
+# kind of peers.COMMANDS, and what it is asked to do. asyncio's ApplicationRunner never comes back.
+CLIENTS = [("ab-asyncio", "component"), ("ab-twisted", "component"), ("ab-twisted", "runner"),
+           ("ab-new-asyncio", "component"), ("ab-new-twisted", "component"), ("ab-new-twisted", "runner"),
+           ("autobahn-js", "join")]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    started = {}
+    yield started
+    for puppet in started.values():
+        puppet.close()
+
+
+class Crowd:
+    """One session of each kind, all of which want to log in to one router."""
+
+    def __init__(self, processes, routerd, key, transport):
+        self.routerd = routerd
+        self.members = []
+        for number, (kind, op) in enumerate(CLIENTS):
+            serializers = [s for s in peers.serializers(kind, transport) if s in peers.PLAIN]
+            if not serializers:
+                continue
+            if kind not in processes:
+                processes[kind] = peers.Puppet(kind)
+            puppet, name = processes[kind], f"{kind}-{op}-{routerd.port()}"
+            number = puppet.start(op, s=name, url=routerd.url(), realm="devices", key=key.seed.hex(),
+                                  serializer=serializers[number % len(serializers)], retry=True)
+            self.members.append((puppet, op, name, number))
+
+    def __len__(self):
+        return len(self.members)
+
+    def wait_in(self):
+        for puppet, op, name, number in self.members:
+            if op == "join":
+                puppet.finish(number)
+                puppet.do("leave", s=name)
+                continue
+            puppet.finish(number)
+            event = puppet.event(s=name)
+            assert event["ev"] == "joined", event
+            puppet.do("stop", s=name)
+
+
+@pytest.fixture
+def key():
+    return Key()
+
+
+@pytest.fixture
+def crowd(processes, transport, key):
+    return lambda routerd: Crowd(processes, routerd, key, transport)
+
+
+@pytest.fixture
+def authenticator(folder):
+    """authenticator(answer) -> a running one on authd.sock, which the test may stop."""
+    started = []
+
+    def start(answer):
+        started.append(Authenticator(folder, answer))
+        return started[-1]
+
+    yield start
+    for a in started:
+        a.stop()
+
+
+def config(timeout=300, hold=300, **limits):
+    config = router_config(anonymous=None, threads=2)
+    config["authenticators"]["authd"]["timeout"] = timeout
+    config["limits"] = {"hold_timeout": hold, **limits}
+    return config
+
+
+def wait_dropped(routerd, count):
+    wait_for(lambda: routerd.total("logins_unavailable") >= count, f"{count} logins to be dropped")
+
+
+def test_authd_is_away(folder, start_routerd, start_authd, crowd, key):
+    authd = start_authd()
+    authd.add("client01@example.com", key)
+    authd.stop()
+    routerd = start_routerd(config())
+    clients = crowd(routerd)
+    wait_dropped(routerd, len(clients))
+    authd.start()
+    clients.wait_in()
+
+
+def test_authd_is_frozen(start_routerd, authd, crowd, key):
+    authd.add("client01@example.com", key)
+    routerd = start_routerd(config())
+    routerd.wait_log("authenticator is available")
+    authd.signal(signal.SIGSTOP)
+    try:
+        clients = crowd(routerd)
+        wait_dropped(routerd, len(clients))
+    finally:
+        authd.signal(signal.SIGCONT)
+    clients.wait_in()
+
+
+def test_the_authenticator_is_slow(start_routerd, authenticator, crowd, key):
+    """Each answer comes, but too late, until it is fast enough."""
+    fake = authenticator(lambda *args: HOLD)
+    routerd = start_routerd(config())
+    clients = crowd(routerd)
+    wait_dropped(routerd, len(clients))
+    for msgid, _, _ in fake.wait_requests(len(clients)):
+        fake.send([1, msgid, None, principal(key)])
+    fake.answer = lambda *args: principal(key)
+    clients.wait_in()
+
+
+def test_the_authenticator_cannot_decide(start_routerd, authenticator, crowd, key):
+    def busy(*args):
+        raise Deny("com.example.busy", kind="temporary")
+
+    fake = authenticator(busy)
+    routerd = start_routerd(config())
+    clients = crowd(routerd)
+    wait_dropped(routerd, len(clients))
+    fake.answer = lambda *args: principal(key)
+    clients.wait_in()
+
+
+def test_the_time_for_the_handshake_is_over(start_routerd, authenticator, crowd, key):
+    fake = authenticator(lambda *args: HOLD)
+    slow = config(timeout=5000)
+    slow["transports"][0]["options"] = {"open_handshake_timeout": 300}
+    routerd = start_routerd(slow)
+    clients = crowd(routerd)
+    # its time is also the most that the authenticator gets, so either may be noticed first
+    wait_for(lambda: routerd.total("logins_unavailable") + routerd.total("closed_handshake_timeout") >= len(clients),
+             "all to be dropped")
+    fake.answer = lambda *args: principal(key)
+    clients.wait_in()
+
+
+def test_the_hold_queue_is_full(start_routerd, authenticator, folder, crowd, key):
+    """Some are held and dropped when their time is over, the others at once, or not even let in."""
+    routerd = start_routerd(config(hold_queue=1))
+    clients = crowd(routerd)
+    wait_dropped(routerd, 2 * len(clients))
+    authenticator(lambda *args: principal(key))
+    clients.wait_in()
+
+
+def test_routerd_restarts_while_logins_are_held(start_routerd, authenticator, crowd, key):
+    routerd = start_routerd(config(hold=9000))
+    clients = crowd(routerd)
+    held = rf"counters authenticator .*\bheld={len(clients)} "
+    wait_for(lambda: routerd.counters() and re.search(held, routerd.log()), "all to be held")
+    routerd.stop()
+    authenticator(lambda *args: principal(key))
+    routerd.start()
+    clients.wait_in()

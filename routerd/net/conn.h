@@ -40,13 +40,13 @@ struct conn_conf {
 	 * every path */
 	const char *const *paths;
 	size_t n_paths;
-	uint32_t handshake_ms;      /* from conn_adopt to conn_established; from
-				     conn_left to conn_restart_handshake; from there to
-				     conn_established */
-	uint32_t ping_interval_ms;  /* silence after which a ping is sent; 0: never */
-	uint32_t ping_timeout_ms;   /* silence after a ping that ends a connection */
-	uint32_t close_ms;          /* for the goodbyes */
-	size_t queue_max;           /* bytes of memory in the out-queue */
+	uint32_t handshake_ms;     /* from conn_adopt to conn_established; from
+				    conn_left to conn_restart_handshake; from there to
+				    conn_established */
+	uint32_t ping_interval_ms; /* silence after which a ping is sent; 0: never */
+	uint32_t ping_timeout_ms;  /* silence after a ping that ends a connection */
+	uint32_t close_ms;         /* for the goodbyes */
+	size_t queue_max;          /* bytes of memory in the out-queue */
 };
 
 /* On one port both are told apart by the first octet. */

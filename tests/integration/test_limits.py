@@ -227,6 +227,31 @@ def test_a_handshake_has_one_deadline(start_routerd, connect, transport):
     wait_for(lambda: routerd.total("sessions") == 0, "no session")
 
 
+def test_idle_after_goodbye(start_routerd, connect, transport):
+    """A client that has left may begin again. It has its time for that, and then all the time of a handshake."""
+    config = router_config()  # without its authenticator
+    config["transports"][0]["options"] = {"open_handshake_timeout": 500 * SLOW}
+    routerd = start_routerd(config)
+    idle, again, slow = (connect(routerd) for _ in range(3))
+    for client in (idle, again, slow):
+        client.join()
+        client.leave()
+    time.sleep(0.3 * SLOW)  # not for luck: this is how long they are idle
+    again.join()
+    slow.hello(authmethods=["cryptosign"])
+    start = time.monotonic()
+    with pytest.raises(Closed) as closed:
+        idle.recv()
+    assert time.monotonic() - start > 0.1 * SLOW
+    slow.expect_dropped()
+    assert time.monotonic() - start > 0.48 * SLOW
+    assert closed.value.code == idle.close_code(1000)
+    assert closed.value.reason == (b"no new HELLO after GOODBYE" if transport == "websocket" else b"")
+    routerd.wait_log("closed: idle after GOODBYE listener=public")
+    assert routerd.total("closed_idle_after_goodbye") == 1
+    again.publish("com.example.t", acknowledge=True)
+
+
 # --- connections ----------------------------------------------------------------------------
 
 

@@ -157,11 +157,13 @@ def test_the_time_for_the_handshake_is_over(start_routerd, authenticator, crowd,
     clients.wait_in()
 
 
-def test_the_hold_queue_is_full(start_routerd, authenticator, folder, crowd, key):
+def test_the_hold_queue_is_full(start_routerd, authenticator, crowd, key, transport):
     """Some are held and dropped when their time is over, the others at once, or not even let in."""
     routerd = start_routerd(config(hold_queue=1))
     clients = crowd(routerd)
     wait_dropped(routerd, 2 * len(clients))
+    not_let_in = "closed_http" if transport == "websocket" else "closed_handshake_refused"
+    assert routerd.total(not_let_in) > 0
     authenticator(lambda *args: principal(key))
     clients.wait_in()
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each message in each state of a session: it is expected there, or the session ends by ABORT."""
 
+import signal
+import socket
+import struct
+
 import pytest
 import rawclient
 import utils
+from authenticator import Authenticator, principal
 from rawclient import ABORT, AUTHENTICATE, CHALLENGE, GOODBYE, HELLO, WELCOME
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
@@ -71,3 +76,54 @@ def test_each_message_in_each_state(reach, state):
             expected = {"HELLO": WELCOME, "AUTHENTICATE": ABORT, "GOODBYE": GOODBYE}[name]
             assert client.recv()[0] == expected, name
         client.close_socket()
+
+
+def lose(client):
+    """As a machine that goes away and comes back: by a reset."""
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close_socket()
+
+
+def flood(client):
+    client.subscribe("com.example.t")
+    for _ in range(400):
+        client.publish("com.example.t", ["x" * 50000], exclude_me=False)
+
+
+ENDS = {
+    "left": lambda client: client.leave(),
+    "aborted by the client": lambda client: client.send([ABORT, {}, "wamp.error.x"]),
+    "protocol violation": lambda client: client.send([HELLO, "devices", ROLES]),
+    "protocol error": lambda client: client.send_bytes(b"\xff" * 8),
+    "message too big": lambda client: client.send_frame(client.opcode, bytes(200000)),
+    "closed by peer": lambda client: client.close(),
+    "connection lost": lose,
+    "slow consumer": flood,
+    "ping timeout": lambda client: None,
+    "wamp.close.killed": lambda client: None,
+    "closed by router": lambda client: None,
+}
+
+
+def test_the_log_says_why_a_session_is_over(folder, start_routerd, connect, known_key, transport):
+    fake = Authenticator(folder, lambda *args: principal(known_key))
+    config = utils.router_config()
+    config["limits"] = {"queue_size": 65536}
+    listener = config["transports"][0]
+    listener["options"] = {"max_message_size": 100000}
+    pings = {"auto_ping_interval": 100, "auto_ping_timeout": 100}
+    if transport == "rawsocket":
+        pings["rawsocket_ping"] = True
+    config["transports"].append({**listener, "id": "pinged", "options": pings,
+                                 "endpoint": {**listener["endpoint"], "port": utils.free_port()}})
+    routerd = start_routerd(config)
+    for reason, end in ENDS.items():
+        client = connect(routerd, listener=int(reason == "ping timeout"))
+        client.join(key=known_key if "killed" in reason else None)
+        if "killed" in reason:
+            fake.revoke(uri=reason, authid="client01@example.com")
+        elif reason == "closed by router":
+            routerd.signal(signal.SIGTERM)
+        end(client)
+        routerd.wait_log(rf'session closed session={client.session} reason="{reason}" duration_ms=\d+\n')
+    fake.stop()

@@ -4,6 +4,7 @@
 import signal
 import socket
 import subprocess
+import time
 
 import peers
 import pytest
@@ -80,6 +81,19 @@ def test_sigterm_with_a_client_that_does_not_read(start_routerd, threads, join):
     for i in range(100):
         sender.publish("com.example.t", ["x" * 100000], acknowledge=True)
     routerd.stop()
+
+
+def test_a_stop_has_a_limit(start_routerd, join):
+    """5 s in all, whatever time a client has for its part of the closing handshake."""
+    config = router_config(cryptosign=False)
+    config["transports"][0]["options"] = {"close_handshake_timeout": 15000}
+    routerd = start_routerd(config)
+    client = join(routerd)  # which never answers the Close
+    start = time.monotonic()
+    routerd.signal(signal.SIGTERM)
+    routerd.process.wait(30)
+    assert 4.5 < time.monotonic() - start < 12
+    client.expect_close(1012)
 
 
 def test_autobahn_js_comes_back_by_itself(start_routerd, puppets):

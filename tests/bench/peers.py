@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures other WAMP routers beside routerd, in the same run, and writes etc/doc/benchmarks.md.
 
-Measured is what is found in build/peers/bin or PATH, and Crossbar.
+Measured is each that is found in build/peers/bin or PATH: crossbar, nexusd, nxt (xconn-go), xconn-router.
 
 Each has one realm, one role that may do everything, no authorizer, no compression, no log of
 single sessions, one core.
@@ -18,7 +18,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import chart
@@ -28,15 +27,6 @@ from servers import ALL, AUTHID, ROOT, Relay, Routerd, Server, Unsupported, make
 PEERS = ROOT / "build/peers"
 PAGE = ROOT / "etc/doc/benchmarks.md"
 PICTURE = ROOT / "etc/doc/benchmarks.svg"
-INSTALL = """\
-Crossbar      by itself, from PyPI, below build/peers/crossbar
-xconn-router  cargo install --features router,crypto --root build/peers xconn-core
-nxt           in a clone of github.com/xconnio/xconn-go: go build -o $BIN ./cmd/nxt
-nexusd        in an empty folder: go mod init peers && go get github.com/gammazero/nexus/v3@v3.3.0
-              && go build -mod=mod -o $BIN github.com/gammazero/nexus/v3/nexusd
-
-where BIN is the absolute path of build/peers/bin
-"""
 FORMATS = ["cbor", "msgpack", "json"]
 
 
@@ -44,21 +34,18 @@ def find(name):
     return shutil.which(name, path=f"{PEERS / 'bin'}:{os.environ['PATH']}")
 
 
-class Crossbar(Server):
-    name = "Crossbar"
-    venv = PEERS / "crossbar"
-    program = venv / "bin/crossbar"
+class Peer(Server):
+    """A router of others. `published` says where, for who wants to read or install it."""
 
     @classmethod
     def found(cls):
-        if not cls.program.exists():
-            progress("installing Crossbar below build/peers/crossbar")
-            try:
-                venv.create(cls.venv, with_pip=True)
-                run(cls.venv / "bin/pip", "install", "-q", "crossbar")
-            except (RuntimeError, OSError) as e:
-                progress(f"  that failed: {e}")
-        return cls.program.exists()
+        return find(cls.program) is not None
+
+
+class Crossbar(Peer):
+    name = "Crossbar"
+    program = "crossbar"
+    published = "crossbar on PyPI"
 
     def start(self):
         public = make_key(self.folder)
@@ -79,21 +66,19 @@ class Crossbar(Server):
             "workers": [{"type": "router", "transports": transports, "realms": [{
                 "name": "devices", "roles": [{"name": "device", "permissions": [
                     {"uri": "", "match": "prefix", "allow": ALL, "cache": True}]}]}]}]}))
-        self.spawn([self.program, "start", "--loglevel", "warn", "--cbdir", self.folder])
+        self.spawn([find(self.program), "start", "--loglevel", "warn", "--cbdir", self.folder])
         self.wait_port(self.raw_port, 90)
         self.wait_port(self.port, 30)
 
     @classmethod
     def version(cls):
-        return re.search(r"Crossbar.io +: +(\S+)", run(cls.program, "version"))[1]
+        return re.search(r"Crossbar.io +: +(\S+)", run(find(cls.program), "version"))[1]
 
 
-class Nexus(Server):
+class Nexus(Peer):
     name = "nexus"
-
-    @classmethod
-    def found(cls):
-        return find("nexusd") is not None
+    program = "nexusd"
+    published = "github.com/gammazero/nexus"
 
     def start(self):
         (self.folder / "nexus.json").write_text(json.dumps({
@@ -102,7 +87,7 @@ class Nexus(Server):
                           "out_queue_size": 4096},
             "router": {"realms": [{"uri": "devices", "anonymous_auth": True}], "debug": False},
         }))
-        self.spawn([find("nexusd"), "-c", "nexus.json"])
+        self.spawn([find(self.program), "-c", "nexus.json"])
         self.wait_port(self.port)
         self.wait_port(self.raw_port)
 
@@ -111,19 +96,16 @@ class Nexus(Server):
 
     @classmethod
     def version(cls):
-        found = re.search(r"github.com/gammazero/nexus\S*\s+(v\S+)", run("go", "version", "-m", find("nexusd")))
-        return found[1] if found else ""
+        # it has no option for that, but Go writes the versions of modules into programs
+        return re.search(rb"github\.com/gammazero/nexus/v3\tv([0-9.]+)", Path(find(cls.program)).read_bytes())[1].decode()
 
 
-class Nxt(Server):
+class Nxt(Peer):
     """xconn-go's router; xconn-router reads the same configuration."""
 
     name = "xconn-go"
     program = "nxt"
-
-    @classmethod
-    def found(cls):
-        return find(cls.program) is not None
+    published = "github.com/xconnio/xconn-go"
 
     def start(self):
         public = make_key(self.folder)
@@ -159,6 +141,7 @@ class Nxt(Server):
 class XconnRouter(Nxt):
     name = "xconn-router"
     program = "xconn-router"
+    published = "the crate xconn-core"
     max_sessions = 1000  # it resets the 1,025th connection
 
     def command(self):
@@ -170,6 +153,14 @@ class XconnRouter(Nxt):
 
 
 KINDS = [Relay, Routerd, XconnRouter, Nxt, Nexus, Crossbar]
+
+
+def version(kind):
+    try:
+        return kind.version()
+    except (RuntimeError, OSError, TypeError, IndexError) as e:
+        progress(f"{kind.name} does not say its version: {e}")
+        return "of unknown version"
 
 
 def rows(args):
@@ -238,7 +229,8 @@ def page(table, kinds, versions, args):
     yield ("Written by `make bench-peers`, which anybody can run; what is measured and how is said in "
            "`tests/bench/peers.py` and `wampbench --help`.\n")
     yield f"- {today}, {machine()}; each router on one core, the clients on another"
-    yield "- " + ", ".join(f"{k.name} {versions[k]}".strip() for k in kinds)
+    yield "- " + ", ".join(f"{k.name} {versions[k]}".strip() + (f" ({k.published})" if hasattr(k, "published") else "")
+                           for k in kinds)
     yield (f"- medians of {args.rounds} interleaved rounds of {args.seconds:g} s; every message was checked: "
            "once, in order, with the right content")
     yield ("- relay is no router: it moves the same bytes and does nothing else, which is what the kernel costs")
@@ -261,8 +253,6 @@ def page(table, kinds, versions, args):
     yield from markdown(["what", *names], [
         [row.name, *(v if isinstance(v, str) else chart.figure(v[0]) for v in line.values())]
         for row, line in table.items() if not row.timed])
-    yield "\n## How the others are installed\n"
-    yield f"```\n{INSTALL}```"
 
 
 def picture(table, kinds):
@@ -275,8 +265,7 @@ def picture(table, kinds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, epilog=INSTALL,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="measured in each round")
     parser.add_argument("--warmup", type=float, default=1)
@@ -287,7 +276,7 @@ def main():
     args = parser.parse_args()
     kinds = [k for k in KINDS if not hasattr(k, "found") or k.found()]
     progress("found: " + ", ".join(k.name for k in kinds))
-    versions = {k: k.version() for k in kinds}
+    versions = {k: version(k) for k in kinds}
     table = measure_all(kinds, args)
     text = "\n".join(page(table, kinds, versions, args)) + "\n"
     print(text)

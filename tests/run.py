@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build/check"
-PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/integration"]
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/integration"]
 JOBS = f"-j{os.cpu_count()}"
 
 
@@ -32,6 +32,7 @@ class Stage:
         self.passed = self.failed = self.skipped = 0
         self.seconds = 0.0
         self.note = ""
+        self.not_run = []  # what pytest says of it
 
     @property
     def log(self):
@@ -87,6 +88,7 @@ class Stage:
             self.passed += found.get("passed", 0)
             self.failed += found.get("failed", 0) + found.get("error", 0) + found.get("errors", 0)
             self.skipped += found.get("skipped", 0)
+        self.not_run = re.findall(r"^(?:SKIPPED|left out:) .*", text, re.M)
         if ok and self.passed == 0 and self.failed == 0:
             self.passed = 1
         if not ok and self.failed == 0:
@@ -197,6 +199,8 @@ def main():
             print(stage.log.read_text(errors="replace")[-8000:])
         print(f"    {stage.passed} passed, {stage.failed} failed, {stage.skipped} skipped, "
               f"{stage.seconds:.0f} s {stage.note}", flush=True)
+        for line in stage.not_run:
+            print(f"    {line}", flush=True)
     print(f"\n{'stage':24}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for s in stages:
         print(f"{s.name:24}{s.passed:8}{s.failed:8}{s.skipped:8}{s.seconds:9.0f} {s.note}")

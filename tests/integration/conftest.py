@@ -5,6 +5,7 @@ A daemon that logged an assertion or a sanitizer's report, or that does not end 
 on SIGTERM, fails the test that used it.
 """
 
+import collections
 import itertools
 import shutil
 import tempfile
@@ -21,19 +22,54 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "websocket: not over RawSocket")
 
 
-def pytest_collection_modifyitems(items):
-    """Other transports than WebSocket with one thread are left out: other tests do the one or the other.
-    So are real clients (`kind`) that do not speak the transport."""
-    def wanted(item):
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        transport = params.get("transport", "websocket")
-        if transport == "websocket":
-            return True
-        if "kind" in params and not peers.serializers(params["kind"], transport):
-            return False
-        return "1thread" not in item.callspec.id and not item.get_closest_marker("websocket")
+# what a test is not run with, and how many cases that is
+LEFT_OUT = collections.Counter()
 
-    items[:] = filter(wanted, items)
+
+def why_left_out(item):
+    """Combinations that would find nothing which others do not find, and such as do not exist. Or None."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    transport = params.get("transport", "websocket")
+    if transport == "websocket":
+        return None
+    if "kind" in params and not peers.serializers(params["kind"], transport):
+        return "clients that do not speak the transport"
+    if "1thread" in item.callspec.id:
+        return "one thread over another transport than WebSocket"
+    if item.get_closest_marker("websocket"):
+        return "another transport than WebSocket where the framing does not matter"
+    return None
+
+
+def test_of(item):
+    return item.nodeid.split("[")[0]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    reasons = {item: why_left_out(item) for item in items}
+    never = {test_of(i) for i in items} - {test_of(i) for i in items if not reasons[i]}
+    if never:
+        raise pytest.UsageError(f"every case is left out, see why_left_out: {', '.join(sorted(never))}")
+    LEFT_OUT.update(filter(None, reasons.values()))
+    config.hook.pytest_deselected(items=[i for i in items if reasons[i]])
+    items[:] = [i for i in items if not reasons[i]]
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(LEFT_OUT)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    # each worker of xdist collects the same tests
+    LEFT_OUT.update(collections.Counter(getattr(node, "workeroutput", {}).get("left_out")) - LEFT_OUT)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for reason, number in LEFT_OUT.items():
+        terminalreporter.write_line(f"left out: {number} cases: {reason}")
 
 
 @pytest.fixture

@@ -7,12 +7,15 @@ MODE   ?= release
 CC     ?= cc
 V      ?= 0
 PYTHON ?= /usr/bin/python3
+PORT   ?= 8080
+TESTS  ?= tests/integration
 prefix     ?= /usr/local
 sbindir    ?= $(prefix)/sbin
 bindir     ?= $(prefix)/bin
 sysconfdir ?= /etc
 unitdir    ?= $(prefix)/lib/systemd/system
 sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
 docdir     ?= $(prefix)/share/doc/routerd
 
 .SUFFIXES:
@@ -170,12 +173,12 @@ format-check: ## fail where clang-format would change something
 
 deps: ## install the Debian packages that are missing
 	$(Q)sh etc/demo/install-packages.sh etc/demo/packages.txt tests/packages.txt
-demo: ## build, start everything, log in with a known and an unknown key
-	$(Q)sh etc/demo/demo.sh
-run: ## build and serve on port 8080 until Ctrl-C
-	$(Q)sh etc/demo/demo.sh --serve
-integ: ## run the integration tests (MODE, ARGS for pytest)
-	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q tests/integration $(ARGS)
+demo: ## build, start everything, log in with a known and an unknown key (PORT)
+	$(Q)PORT=$(PORT) sh etc/demo/demo.sh
+run: ## build and serve until Ctrl-C (PORT)
+	$(Q)PORT=$(PORT) sh etc/demo/demo.sh --serve
+integ: deps clients all tools ## run the integration tests (MODE, TESTS=tests/integration/test_login.py, ARGS for pytest)
+	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q -rs $(TESTS) $(ARGS)
 bench: all $(BENCHES) ## measure routerd against relay, which only moves bytes (ARGS: --help)
 	$(Q)$(PYTHON) tests/bench/bench.py $(ARGS)
 bench-workers: all $(BENCHES) ## measure what a second worker brings, and what a hop between two costs
@@ -193,8 +196,8 @@ mutants: deps ## plant 100 faults, one at a time, and print those that no test f
 	$(Q)$(PYTHON) tests/mutants.py $(ARGS)
 
 # configuration that is there already is never overwritten
-install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unitdir, sysusersdir)
-	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(unitdir) $(sysusersdir) \
+install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unitdir, ...)
+	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(unitdir) $(sysusersdir) $(tmpfilesdir) \
 	  $(docdir)/examples $(sysconfdir)/routerd $(sysconfdir)/authd)
 	install -m 755 $(B)/routerd/routerd $(B)/authd/authd $(DESTDIR)$(sbindir)
 	install -m 755 $(B)/authd/authctl $(DESTDIR)$(bindir)
@@ -202,15 +205,19 @@ install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unit
 	  sed 's|@sbindir@|$(sbindir)|; s|@sysconfdir@|$(sysconfdir)|' etc/systemd/$$u \
 	    > $(DESTDIR)$(unitdir)/$$u; chmod 644 $(DESTDIR)$(unitdir)/$$u; done
 	install -m 644 etc/sysusers/wamp-router.conf $(DESTDIR)$(sysusersdir)
+	install -m 644 etc/tmpfiles/wamp-router.conf $(DESTDIR)$(tmpfilesdir)
 	install -m 644 README.md LICENSE proto/auth-protocol.md $(DESTDIR)$(docdir)
 	cp -r etc/examples/. $(DESTDIR)$(docdir)/examples
 	set -e; for d in routerd authd; do \
 	  [ -e $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml ] || \
 	  install -m 644 etc/systemd/$$d.yaml $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml; done
-uninstall: ## remove what install put there, but for configuration
+uninstall: ## stop and disable the services, and remove what install put there, but for configuration
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
+	  systemctl disable --now routerd.service authd.service authd.socket
 	rm -f $(DESTDIR)$(sbindir)/routerd $(DESTDIR)$(sbindir)/authd $(DESTDIR)$(bindir)/authctl
 	rm -f $(addprefix $(DESTDIR)$(unitdir)/,routerd.service authd.service authd.socket)
-	rm -f $(DESTDIR)$(sysusersdir)/wamp-router.conf
+	rm -f $(DESTDIR)$(sysusersdir)/wamp-router.conf $(DESTDIR)$(tmpfilesdir)/wamp-router.conf
+	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 	rm -rf $(DESTDIR)$(docdir)
 
 clean: ## remove what was built

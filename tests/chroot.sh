@@ -18,7 +18,7 @@ if [ "$(id -u)" != 0 ]; then
 	echo "chroot.sh: only root can do this" >&2
 	exit 1
 fi
-command -v debootstrap >/dev/null || apt-get install -y -q debootstrap >/dev/null
+echo debootstrap | sh etc/demo/install-packages.sh /dev/stdin
 
 # the mirror that this machine uses itself
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)

@@ -3,14 +3,18 @@
 # demo.sh          - builds, starts authd and routerd, lets a known and an unknown client log in
 # demo.sh --serve  - the same without the clients, in the foreground until Ctrl-C
 #
-# State lies in a folder of its own that is removed at the end, whatever happens.
+# PORT is where routerd listens (8080). State lies in a folder of its own that is removed at the end, whatever happens.
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
 bin=$root/build/release
+port=${PORT:-8080}
 
 sh etc/demo/install-packages.sh etc/demo/packages.txt
 make -s -j"$(nproc)" all
+
+make_target=demo
+[ "${1-}" != --serve ] || make_target=run
 
 state=$(mktemp -d)
 authd= routerd=
@@ -35,6 +39,9 @@ wait_ready() {
 		if ! kill -0 "$2" 2>/dev/null || [ $tries = 0 ]; then
 			cat "$1.log" >&2
 			echo "$1 does not run: see above" >&2
+			if grep -q 'Address already in use' "$1.log"; then
+				echo "port $port is taken; choose another one: make $make_target PORT=8090" >&2
+			fi
 			exit 1
 		fi
 		tries=$((tries - 1))
@@ -56,23 +63,25 @@ public=$(authctl -o json key show known.key | sed -n 's/.*"\([0-9a-f]\{64\}\)".*
 authctl principal add client01@example.com --realm devices --role device \
 	--key "$public" --extra '{"foo": 23}'
 
-"$bin/routerd/routerd" -c "$root/etc/demo/routerd.yaml" 2>routerd.log &
+sed "s/port: 8080/port: $port/" "$root/etc/demo/routerd.yaml" >routerd.yaml
+"$bin/routerd/routerd" -c routerd.yaml 2>routerd.log &
 routerd=$!
 wait_ready routerd $routerd
 
 if [ "${1-}" = --serve ]; then
-	echo "serving ws://127.0.0.1:8080/ws; Ctrl-C ends it. In another terminal:"
-	echo "  /usr/bin/python3 $root/etc/demo/client.py --key $state/known.key"
+	echo "serving ws://127.0.0.1:$port/ws; Ctrl-C ends it. In another terminal:"
+	echo "  /usr/bin/python3 $root/etc/demo/client.py --key $state/known.key --url ws://127.0.0.1:$port/ws"
+	echo "  $bin/authd/authctl --socket $state/admin.sock principal list"
 	trap 'exit 0' INT
 	wait $routerd
 	exit
 fi
 
 echo "--- client with the known key"
-/usr/bin/python3 "$root/etc/demo/client.py" --key known.key
+/usr/bin/python3 "$root/etc/demo/client.py" --key known.key --url "ws://127.0.0.1:$port/ws"
 echo "--- client with an unknown key"
 status=0
-/usr/bin/python3 "$root/etc/demo/client.py" --key unknown.key || status=$?
+/usr/bin/python3 "$root/etc/demo/client.py" --key unknown.key --url "ws://127.0.0.1:$port/ws" || status=$?
 if [ $status != 1 ]; then
 	echo "the unknown key was not refused" >&2
 	exit 1

@@ -32,11 +32,28 @@ if [ "$(id -u)" != 0 ]; then
 	sudo=sudo
 fi
 echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-install="$sudo apt-get install -y -q --no-install-recommends"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# apt_get ARG...: waits while another process has one of apt's locks, for which apt itself does not always wait
+apt_get() {
+	tries=600
+	until $sudo env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1; do
+		if ! grep -q 'Could not get lock' "$log" || [ $tries = 0 ]; then
+			return 1
+		fi
+		[ $tries != 600 ] || echo "waiting until another process has done with apt"
+		tries=$((tries - 1))
+		sleep 1
+	done
+}
+
 # the package lists may be missing or old
 # shellcheck disable=SC2086
-$install $missing >/dev/null 2>&1 || {
-	$sudo apt-get update -q >/dev/null
-	$install $missing >/dev/null
-}
+apt_get install -y --no-install-recommends $missing ||
+	{ apt_get update && apt_get install -y --no-install-recommends $missing; } ||
+	{
+		cat "$log" >&2
+		echo "apt-get could not install:$missing" >&2
+		exit 1
+	}

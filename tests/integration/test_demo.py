@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stranger types first: `make demo`, twice, and on a port that is taken."""
+"""What a stranger types first: `make demo`, twice, on a port that is taken, and on another one."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import socket
 import subprocess
 
 import pytest
-from utils import BUILD, ROOT, wait_for
+from utils import BUILD, ROOT, free_port, wait_for
 
 pytestmark = [
     pytest.mark.skipif(BUILD.name != "release", reason="the demo builds and runs a release"),
@@ -36,10 +36,10 @@ refused
 """
 
 
-def demo(tmp_path, *args, **kw):
+def demo(tmp_path, *args):
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    return subprocess.run(["sh", "etc/demo/demo.sh", *args], cwd=ROOT, env=env, capture_output=True,
-                          text=True, timeout=300, **kw)
+    return subprocess.run(["make", "-s", "demo", *args], cwd=ROOT, env=env, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=300)
 
 
 def daemons_in(tmp_path):
@@ -70,25 +70,64 @@ def test_an_occupied_port_is_named(tmp_path):
         s.bind(("127.0.0.1", 8080))
         s.listen(1)
         done = demo(tmp_path)
-    assert done.returncode != 0
-    assert "8080" in done.stderr
-    assert os.listdir(tmp_path) == [] and daemons_in(tmp_path) == []
+        assert done.returncode != 0
+        assert "port 8080 is taken; choose another one: make demo PORT=8090" in done.stderr
+        assert os.listdir(tmp_path) == [] and daemons_in(tmp_path) == []
+        done = demo(tmp_path, f"PORT={free_port()}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert re.fullmatch(EXPECTED, done.stdout[done.stdout.index("---"):]), done.stdout
 
 
 def test_run_serves_until_ctrl_c(tmp_path):
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    process = subprocess.Popen(["sh", "etc/demo/demo.sh", "--serve"], cwd=ROOT, env=env,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    process = subprocess.Popen(["make", "-s", "run", f"PORT={free_port()}"], cwd=ROOT, env=env,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                start_new_session=True)
     try:
-        line = ""
-        while "client.py" not in line:
-            line = process.stdout.readline()
-            assert line, "it ended"
-        client = subprocess.run(line.split(), capture_output=True, text=True, timeout=60)
-        assert client.returncode == 0 and "joined realm devices" in client.stdout
+        # the lines that it prints, typed as they are
+        for program, expected in [("client.py", "joined realm devices"), ("authctl", "client01@example.com")]:
+            line = ""
+            while program not in line:
+                line = process.stdout.readline()
+                assert line, "it ended"
+            typed = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+            assert typed.returncode == 0 and expected in typed.stdout, typed.stdout + typed.stderr
     finally:
         os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(20) in (0, -signal.SIGINT)  # make does as its child or ends by the signal itself
     wait_for(lambda: not daemons_in(tmp_path), "everything to stop")
     assert os.listdir(tmp_path) == []
+
+
+FAKES = {
+    "dpkg-query": "exit 1\n",  # nothing is installed
+    "sudo": 'exec "$@"\n',
+    "apt-get": """echo "$*" >>calls
+n=$(wc -l <calls)
+if [ $n -lt 3 ]; then
+    echo "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 1 (apt-get)" >&2
+    exit 100
+elif [ -e broken ]; then
+    echo "E: Unable to locate package" >&2
+    exit 100
+fi
+""",
+}
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_apts_lock_is_waited_for(tmp_path, broken):
+    for name, text in FAKES.items():
+        (tmp_path / name).write_text("#!/bin/sh\n" + text)
+        (tmp_path / name).chmod(0o755)
+    if broken:
+        (tmp_path / "broken").touch()
+    done = subprocess.run(["sh", ROOT / "etc/demo/install-packages.sh", "/dev/stdin"], input="some-package\n", cwd=tmp_path,
+                          env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True,
+                          timeout=60)
+    assert done.stdout.count("waiting") == 1, done.stdout
+    calls = [line.split()[1] for line in (tmp_path / "calls").read_text().splitlines()]
+    if broken:
+        assert done.returncode != 0 and "Unable to locate package" in done.stderr and "some-package" in done.stderr
+    else:
+        assert done.returncode == 0 and calls == ["install"] * 3

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the README shows works as it stands there, but for the port and the key."""
+"""What the README shows works as it stands there, but for the port."""
 
 import os
 import re
@@ -53,16 +53,15 @@ def test_python(router, folder):
 
 
 def test_javascript(router, folder):
-    key = (folder / "client01.key").read_bytes().hex()
-    text = (example("js", "Connect from JavaScript").replace("localhost:8080", f"127.0.0.1:{router.port()}")
-            .replace('"..."', f'"{key}"'))
-    # what a reader would add to see more: leave, and how it ended
-    text += """
-connection.onclose = (reason, details) => { console.log("closed:", reason, details.reason); return true; };
-const opened = connection.onopen;
-connection.onopen = (session) => opened(session).then(() => connection.close());
-"""
+    text = example("js", "Connect from JavaScript").replace("localhost:8080", f"127.0.0.1:{router.port()}")
     (folder / "client.js").write_text(text)
-    # a connection that ended well is "closed", not "lost"
-    run(["node", "client.js"], folder, r"closed: closed wamp.close.goodbye_and_out", "js.log",
+    run(["node", "client.js"], folder, r"joined client01@example.com device \{(.|\n)*foo: 23(.|\n)*event: hello", "js.log",
+        env={"NODE_PATH": str(peers.CLIENTS / "node_modules")})
+
+
+def test_javascript_says_why_it_was_refused(router, folder):
+    text = (example("js", "Connect from JavaScript").replace("localhost:8080", f"127.0.0.1:{router.port()}")
+            .replace("client01@example.com", "somebody@example.com"))
+    (folder / "client.js").write_text(text)
+    run(["node", "client.js"], folder, r"closed: closed com.example.\S+ \w+", "js.log",
         env={"NODE_PATH": str(peers.CLIENTS / "node_modules")})

@@ -34,8 +34,8 @@ static const char help[] =
 	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters.\n"
 	"\n"
 	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
-	"71 no memory or descriptors; 74 the database cannot be used; 78 wrong\n"
-	"configuration, or it cannot listen.\n"
+	"71 no memory or descriptors, or it cannot listen; 74 the database cannot be\n"
+	"used; 78 wrong configuration.\n"
 	"\n"
 	"Example: authd -c /etc/authd/authd.yaml\n";
 
@@ -164,7 +164,7 @@ static int run(struct daemon *d)
 	timer_init(&d->retry, d->loop, on_retry, d);
 	r = open_database(d);
 	if (r == 0 || r == E_AGAIN) {
-		d->status = server_listen(&d->server) == 0 ? EX_OK : EX_CONFIG;
+		d->status = server_listen(&d->server) == 0 ? EX_OK : EX_OSERR;
 		if (d->status == EX_OK && r == 0)
 			start_serving(d);
 	}

@@ -27,7 +27,7 @@ static const char help[] =
 	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters.\n"
 	"\n"
 	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
-	"71 no memory or descriptors; 78 wrong configuration, or it cannot listen.\n"
+	"71 no memory or descriptors, or it cannot listen; 78 wrong configuration.\n"
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 

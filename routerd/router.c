@@ -208,7 +208,7 @@ static int serve(struct router *r)
 		return EX_OSERR;
 	}
 	if (listen_everywhere(r) != 0)
-		return EX_CONFIG;
+		return EX_OSERR; /* whoever has the port may go */
 	start_threads(r);
 	log_ready(r);
 	worker_run(r->workers[0]);

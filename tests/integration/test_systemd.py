@@ -25,7 +25,7 @@ def installed(tmp_path_factory):
 
 def test_install_puts_everything_in_its_place(installed):
     for path in ["usr/sbin/routerd", "usr/sbin/authd", "usr/bin/authctl", "etc/routerd/routerd.yaml",
-                 "etc/authd/authd.yaml", "usr/lib/sysusers.d/wamp-router.conf",
+                 "etc/authd/authd.yaml", "usr/lib/sysusers.d/wamp-router.conf", "usr/lib/tmpfiles.d/wamp-router.conf",
                  *(f"usr/lib/systemd/system/{u}" for u in UNITS)]:
         assert (installed / path).is_file(), path
     for unit in UNITS:
@@ -62,6 +62,14 @@ def test_units_are_clean(installed, tmp_path):
     assert result.returncode == 0, result.stderr
     ours = [line for line in result.stderr.splitlines() if "routerd" in line or "authd" in line]
     assert ours == []
+
+
+@pytest.mark.parametrize("service, most", [("routerd", 1.6), ("authd", 0.7)])
+def test_the_exposure_is_small(installed, service, most):
+    """As systemd rates it, from 0.0 to 10.0; the threshold is in tenths."""
+    result = subprocess.run(["systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={most * 10:.0f}",
+                             installed / f"usr/lib/systemd/system/{service}.service"], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def activate(folder, listen, name, argv, log):

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The installed units in a booted systemd: what the README says about installing, word by word.
+
+tests/boot.sh says what is booted. Nothing of this machine changes, and nothing is left of it afterwards.
+"""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import utils
+
+SERVICES = ["routerd.service", "authd.service"]
+UNITS = ["authd.socket", *SERVICES]
+EXAMPLES = "/usr/share/doc/routerd/examples"
+# what lies in /run/authd, whichever unit started first: kind, rights, user, group
+FILES = {".": "drwxr-xr-x authd authd", "auth.sock": "srw-rw---- authd routerd", "admin.sock": "srw-rw---- authd authd"}
+
+pytestmark = [
+    pytest.mark.skipif(utils.BUILD.name != "release", reason="a release is what is installed"),
+    pytest.mark.xdist_group("boot"),
+]
+
+
+def section(title):
+    readme = (utils.ROOT / "README.md").read_text()
+    return readme.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def commands(text):
+    """The blocks of indented lines, each of them for a shell."""
+    text = re.sub("^```.*?^```$", "", text, flags=re.M | re.S)
+    return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n)+", text, re.M)]
+
+
+def child(parent, name):
+    """The pid of the process of this name whose parent that is, or None."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, rest = path.read_text().rsplit(")", 1)
+        except OSError:
+            continue  # it has ended
+        if head.endswith(f"({name}") and int(rest.split()[1]) == parent:
+            return int(path.parent.name)
+    return None
+
+
+def reason_not_to_boot():
+    if os.geteuid() != 0:
+        return "only root can boot one"
+    if not shutil.which("systemd-nspawn"):
+        return "there is no systemd-nspawn (Debian: systemd-container)"
+    return None
+
+
+class Machine:
+    """A booted systemd."""
+
+    def __init__(self):
+        # its name is also the name of the machine, in which not every character is allowed
+        self.box = Path(tempfile.gettempdir(), f"wamp-boot-{os.getpid()}")
+        self.box.mkdir()
+        self.log_path = self.box.with_suffix(".log")
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "--propagation", "private", "--pid", "--mount-proc", "--fork", "--kill-child",
+                 "sh", utils.ROOT / "tests/boot.sh", self.box], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def init(self):
+        """The pid of systemd: a child of systemd-nspawn, a child of boot.sh, a child of unshare."""
+        pid = self.process.pid
+        for name in ["sh", "systemd-nspawn", "systemd"]:
+            pid = pid and child(pid, name)
+        return pid
+
+    def try_run(self, command):
+        init = self.init()
+        if init is None:
+            return None
+        # stdin is closed and there is no environment, as in a cron job
+        return subprocess.run(
+            ["nsenter", "--target", str(init), "--all", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
+             f"CC={os.environ.get('CC', 'cc')}", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+             "sh", "-euc", f"cd /src\n{command}"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60 * utils.SLOW)
+
+    def run(self, command, status=0):
+        done = self.try_run(command)
+        assert done.returncode == status, f"{command}\n{done.stdout}{done.stderr}\n{self.journal()}"
+        return done.stdout
+
+    def journal(self):
+        return self.try_run("journalctl --no-pager -n 60 -o short-precise").stdout
+
+    def wait_booted(self):
+        def booted():
+            if self.process.poll() is not None:
+                raise RuntimeError("it ended")
+            done = self.try_run("systemctl is-active multi-user.target")
+            return done and done.returncode == 0
+
+        utils.wait_for(booted, "systemd to boot", 15)
+
+    def reboot(self):
+        before = self.init()
+        self.run("systemctl --no-block reboot")
+        utils.wait_for(lambda: self.init() not in (None, before), "the reboot", 20)
+        self.wait_booted()
+
+    def end(self):
+        self.process.kill()  # and with it all that it started
+        self.process.wait()
+        for top in ["", "systemd", "unified"]:
+            for folder, _, _ in os.walk(Path("/sys/fs/cgroup", top, self.box.name), topdown=False):
+                utils.wait_for(lambda: try_rmdir(folder), f"{folder} to be empty")
+        self.box.rmdir()
+        self.log_path.unlink()
+
+
+def try_rmdir(folder):
+    try:
+        os.rmdir(folder)
+    except OSError:
+        return False
+    return True
+
+
+class Site(Machine):
+    """One where routerd and authd are installed."""
+
+    def login(self):
+        out = self.run("python3 etc/demo/client.py --key /root/client01.key")
+        assert re.search(r"authid +client01@example.com\n +authrole +device", out), out
+        refused = self.run("python3 etc/demo/client.py --key /root/unknown.key", status=1)
+        assert "com.example.no_such_user" in refused, refused
+
+    def check_files(self, files):
+        listed = self.run("cd /run/authd && stat -c '%n %A %U %G' . *")
+        assert dict(line.split(" ", 1) for line in listed.splitlines()) == files
+
+    def show(self, unit, name):
+        return self.run(f"systemctl show -P {name} {unit}").strip()
+
+
+@pytest.fixture(scope="module")
+def site():
+    reason = reason_not_to_boot()
+    if reason:
+        pytest.skip(reason)
+    subprocess.run(["make", "-s", "all"], cwd=utils.ROOT, check=True, capture_output=True)
+    machine = Site()
+    try:
+        try:
+            machine.wait_booted()
+        except (RuntimeError, TimeoutError) as e:
+            lines = machine.log_path.read_text().splitlines()
+            pytest.skip(f"systemd does not boot here: {e}: {lines[-1] if lines else ''}")
+        machine.run(commands(section("Run it under systemd"))[0])
+        machine.run("authctl key gen -f /root/unknown.key")
+        machine.public = re.search("[0-9a-f]{64}", machine.run("authctl key gen -f /root/client01.key")).group()
+        add = commands(section("Add a principal"))[0].split("\n", 1)[1]
+        machine.run(re.sub("--key [0-9a-f]{64}", f"--key {machine.public}", add))
+        yield machine
+    finally:
+        machine.end()
+
+
+def restart_in_each_order(site, units):
+    for order in itertools.permutations(units):
+        for unit in order:
+            site.run(f"systemctl restart {unit}")
+        site.login()
+    failed = site.run("systemctl list-units --failed --plain --no-legend")
+    assert failed == "", failed
+
+
+def test_install_start_and_log_in(site):
+    site.login()
+    site.check_files(FILES)
+
+
+def test_restart_in_each_order(site):
+    restart_in_each_order(site, UNITS)
+    site.check_files(FILES)
+
+
+def test_reboot(site):
+    site.reboot()
+    site.login()
+    site.check_files(FILES)
+
+
+def test_it_comes_back_however_often_it_is_killed(site):
+    """More often than systemd's default limit of 5 starts in 10 seconds."""
+    for _ in range(7):
+        before = {unit: site.show(unit, "MainPID") for unit in SERVICES}
+        site.run(f"systemctl kill -s KILL {' '.join(SERVICES)}")
+        for unit in SERVICES:
+            utils.wait_for(lambda: site.show(unit, "ActiveState") == "active" and
+                           site.show(unit, "MainPID") not in ("0", before[unit]), f"{unit} to come back")
+    site.login()
+    site.check_files(FILES)
+
+
+@pytest.mark.parametrize("name", ["routerd", "authd"])
+def test_a_bad_configuration_is_not_tried_again(site, name):
+    file = f"/etc/{name}/{name}.yaml"
+    site.run(f"cp {file} /root/good.yaml && echo 'nonsense: 1' >>{file}")
+    try:
+        assert site.try_run(f"systemctl restart {name}.service").returncode != 0
+        # that of authd follows once its socket has given up, too
+        units = [f"{name}.service"] + ["authd.socket"] * (name == "authd")
+        utils.wait_for(lambda: all(site.show(u, "ActiveState") == "failed" for u in units), f"{units} to have failed")
+        assert site.show(units[0], "ExecMainStatus") == "78"
+    finally:
+        site.run(f"cp /root/good.yaml {file} && systemctl restart {name}.service")
+    site.login()
+
+
+def test_a_port_that_is_taken_is_tried_again(site):
+    """Whoever has it may go; a bad configuration does not."""
+    site.run("systemctl stop routerd.service")
+    site.run("systemd-run --unit=taker python3 -c 'import socket, time;"
+             " taken = socket.create_server((\"::\", 8080), family=socket.AF_INET6, dualstack_ipv6=True); time.sleep(600)'")
+    utils.wait_for(lambda: re.search(":1F90 [^ ]* 0A", site.run("cat /proc/net/tcp6")), "the port to be taken")
+    assert site.try_run("systemctl start routerd.service").returncode != 0
+    site.run("systemctl stop taker.service")
+    utils.wait_for(lambda: site.show("routerd.service", "ActiveState") == "active", "routerd to come back")
+    site.login()
+
+
+def test_no_core(site):
+    for unit in SERVICES:
+        assert re.search(r"Max core file size +0 +0 ", site.run(f"cat /proc/{site.show(unit, 'MainPID')}/limits"))
+
+
+def test_uninstall(site):
+    assert "PREFIX" not in site.run("make -s uninstall prefix=/usr")
+    for unit in SERVICES + ["authd.socket"]:
+        assert site.show(unit, "ActiveState") != "active"
+        assert site.show(unit, "LoadState") == "not-found"
+    left = site.run("find /usr /etc -xdev -type f \\( -name 'routerd*' -o -name 'authd*' -o -name 'authctl*' -o -name 'wamp*' \\)"
+                    " -newer /etc/machine-id")
+    assert sorted(left.split()) == ["/etc/authd/authd.yaml", "/etc/routerd/routerd.yaml"], left

@@ -8,6 +8,22 @@
 
 #include "common/base.h"
 
+/* Bytes that have arrived. A reader unmasks them where they lie. */
+struct frame_input {
+	uint8_t *p;
+	size_t len;
+};
+
+/* Takes the first n bytes. */
+static inline struct slice frame_input_take(struct frame_input *in, size_t n)
+{
+	struct slice taken = slice_of(in->p, n);
+
+	in->p += n;
+	in->len -= n;
+	return taken;
+}
+
 enum frame_event_type {
 	FRAME_MORE = 0,    /* all bytes are taken; the next event needs more of them */
 	FRAME_MESSAGE = 1, /* bytes, text */

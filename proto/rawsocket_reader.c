@@ -36,17 +36,8 @@ static enum frame_event_type end_frame(enum rawsocket_type type, struct slice pa
 	return type == RAWSOCKET_MESSAGE ? FRAME_MESSAGE : FRAME_PING;
 }
 
-/* Takes the first n bytes, or as many as there are. */
-static struct slice take(struct slice *bytes, size_t n)
-{
-	struct slice taken = slice_of(bytes->p, min_size(n, bytes->len));
-
-	*bytes = slice_of(bytes->p + taken.len, bytes->len - taken.len);
-	return taken;
-}
-
 /* The usual case: a whole frame in one piece. It is lent where it lies. */
-static enum frame_event_type whole_frame(struct slice *in, size_t limit,
+static enum frame_event_type whole_frame(struct frame_input *in, size_t limit,
 					 struct frame_event *out)
 {
 	struct head head;
@@ -56,8 +47,8 @@ static enum frame_event_type whole_frame(struct slice *in, size_t limit,
 			return FRAME_ERROR;
 		if (head.len > in->len - RAWSOCKET_HEAD_LEN)
 			return FRAME_MORE;
-		take(in, RAWSOCKET_HEAD_LEN);
-		struct slice payload = take(in, head.len);
+		frame_input_take(in, RAWSOCKET_HEAD_LEN);
+		struct slice payload = frame_input_take(in, head.len);
 		if (head.type != RAWSOCKET_PONG)
 			return end_frame(head.type, payload, out);
 	}
@@ -68,15 +59,16 @@ static enum frame_event_type whole_frame(struct slice *in, size_t limit,
  * Moves what is here of a frame's rest, up to part->max, into part. Memory follows the
  * bytes that have come, not the length that a head promises.
  */
-static bool add(struct buf *part, struct slice *in)
+static bool add(struct buf *part, struct frame_input *in)
 {
-	buf_put_slice(part, take(in, part->max - part->len));
+	buf_put_slice(part,
+		      frame_input_take(in, min_size(in->len, part->max - part->len)));
 	return part->err == 0;
 }
 
 /* Goes on with the frame that begins in part. FRAME_MORE with part->len == part->max:
  * it was a pong. */
-static enum frame_event_type rest_of_frame(struct buf *part, struct slice *in,
+static enum frame_event_type rest_of_frame(struct buf *part, struct frame_input *in,
 					   size_t limit, struct frame_event *out)
 {
 	struct head head;
@@ -96,8 +88,8 @@ static enum frame_event_type rest_of_frame(struct buf *part, struct slice *in,
 			 out);
 }
 
-enum frame_event_type rawsocket_next(struct buf **held, struct slice *bytes, size_t limit,
-				     struct frame_event *out)
+enum frame_event_type rawsocket_next(struct buf **held, struct frame_input *in,
+				     size_t limit, struct frame_event *out)
 {
 	enum frame_event_type type = FRAME_MORE;
 
@@ -106,14 +98,14 @@ enum frame_event_type rawsocket_next(struct buf **held, struct slice *bytes, siz
 		if (*held != NULL && (*held)->len == (*held)->max)
 			buf_free(held);
 		if (*held == NULL) {
-			type = whole_frame(bytes, limit, out);
-			if (type != FRAME_MORE || bytes->len == 0)
+			type = whole_frame(in, limit, out);
+			if (type != FRAME_MORE || in->len == 0)
 				return type;
 			*held = buf_new(RAWSOCKET_HEAD_LEN);
 			if (*held == NULL)
 				return FRAME_NOMEM;
 		}
-		type = rest_of_frame(*held, bytes, limit, out);
+		type = rest_of_frame(*held, in, limit, out);
 	} while (type == FRAME_MORE && (*held)->len == (*held)->max);
 	return type;
 }

@@ -10,13 +10,13 @@
 #include "proto/frame_event.h"
 
 /*
- * Finds the next event in *bytes and takes what it has read from *bytes. *held is the
+ * Finds the next event in *in and takes what it has read from *in. *held is the
  * beginning of a frame, NULL at first, on the heap; rawsocket_next makes and frees it.
  * limit is the most bytes that a frame's payload may have now. Call it until FRAME_MORE.
  *
  * FRAME_ERROR and FRAME_NOMEM are the last event of a stream: then free *held.
  */
-enum frame_event_type rawsocket_next(struct buf **held, struct slice *bytes, size_t limit,
-				     struct frame_event *out) MUSTCHECK;
+enum frame_event_type rawsocket_next(struct buf **held, struct frame_input *in,
+				     size_t limit, struct frame_event *out) MUSTCHECK;
 
 #endif

@@ -25,8 +25,7 @@
 enum {
 	POOL_MAX = 16,           /* idle readers that a thread keeps */
 	KEEP_BUFFER = 64 * 1024, /* the largest buffer that an idle reader keeps */
-	WSLAY_MEMORY = 4480,    /* bytes of a frame context, as release 1.1.1 allocates */
-	WHOLE_MAX = UINT16_MAX, /* about what one read can bring */
+	WSLAY_MEMORY = 4480, /* bytes of a frame context, as release 1.1.1 allocates */
 	MASK_LEN = 4,
 };
 
@@ -106,7 +105,6 @@ void ws_pool_init(struct ws_pool *p)
 {
 	*p = (struct ws_pool){.n_free = 0};
 	SLIST_INIT(&p->free);
-	buf_init(&p->unmasked, WHOLE_MAX);
 }
 
 void ws_pool_fini(struct ws_pool *p)
@@ -118,7 +116,6 @@ void ws_pool_fini(struct ws_pool *p)
 		ws_reader_free(&r);
 	}
 	p->n_free = 0;
-	buf_fini(&p->unmasked);
 }
 
 static struct ws_reader *pool_take(struct ws_pool *p)
@@ -296,13 +293,13 @@ static int piece(struct ws_reader *r, size_t limit, const struct wslay_frame_ioc
 				    : data_piece(r, bytes, out);
 }
 
-static enum frame_event_type read_frames(struct ws_reader *r, struct slice *in,
+static enum frame_event_type read_frames(struct ws_reader *r, struct frame_input *in,
 					 size_t limit, struct frame_event *out)
 {
 	struct wslay_frame_iocb io;
 	int step = STEP_ON;
 
-	r->input = *in;
+	r->input = slice_of(in->p, in->len);
 	while (step == STEP_ON) {
 		ssize_t n = wslay_frame_recv(r->wslay, &io);
 
@@ -316,15 +313,14 @@ static enum frame_event_type read_frames(struct ws_reader *r, struct slice *in,
 			step = piece(r, limit, &io, out);
 		}
 	}
-	*in = r->input;
+	frame_input_take(in, in->len - r->input.len);
 	r->input = slice_of(NULL, 0);
 	return (enum frame_event_type)step;
 }
 
 /* --- whole messages --- */
 
-static void unmask(uint8_t *restrict to, const uint8_t *restrict from, size_t len,
-		   const uint8_t mask[MASK_LEN])
+static void unmask(uint8_t *p, size_t len, const uint8_t mask[MASK_LEN])
 {
 	uint64_t eight, twice;
 	size_t i = 0;
@@ -332,65 +328,56 @@ static void unmask(uint8_t *restrict to, const uint8_t *restrict from, size_t le
 	memcpy(&twice, mask, MASK_LEN);
 	memcpy((uint8_t *)&twice + MASK_LEN, mask, MASK_LEN);
 	for (; i + sizeof(eight) <= len; i += sizeof(eight)) {
-		memcpy(&eight, from + i, sizeof(eight));
+		memcpy(&eight, p + i, sizeof(eight));
 		eight ^= twice;
-		memcpy(to + i, &eight, sizeof(eight));
+		memcpy(p + i, &eight, sizeof(eight));
 	}
 	for (; i < len; i++)
-		to[i] = from[i] ^ mask[i % MASK_LEN];
+		p[i] ^= mask[i % MASK_LEN];
 }
 
-/* The mask and payload of a message that *in begins with, in one frame, as a whole; it
- * is taken from *in. False for anything else, be it wrong or only incomplete. */
-static bool take_whole(struct slice *in, const uint8_t **mask_out,
-		       struct slice *payload_out, bool *text_out)
+/*
+ * If *in begins with a whole message in one frame: the length of its head, mask included,
+ * and of its payload. 0 for anything else, be it wrong or only incomplete.
+ */
+static size_t whole_head(const struct frame_input *in, size_t *len_out)
 {
 	const uint8_t *p = in->p;
 	size_t head = 2, len;
 
 	if (in->len < head + MASK_LEN || (p[1] & WS_MASKED) == 0 ||
 	    (p[0] != (WS_FIN | WS_OP_TEXT) && p[0] != (WS_FIN | WS_OP_BINARY)))
-		return false;
+		return 0;
 	len = p[1] & ~WS_MASKED;
 	if (len >= 126) {
 		head += 2;
 		if (len > 126 || in->len < head + MASK_LEN)
-			return false;
+			return 0;
 		len = get_be16(p + 2);
 		if (len < 126)
-			return false;
+			return 0;
 	}
 	head += MASK_LEN;
-	if (in->len - head < len)
-		return false;
-	*text_out = p[0] == (WS_FIN | WS_OP_TEXT);
-	*mask_out = p + head - MASK_LEN;
-	*payload_out = slice_of(p + head, len);
-	*in = slice_of(p + head + len, in->len - head - len);
-	return true;
+	*len_out = len;
+	return in->len - head < len ? 0 : head;
 }
 
-/*
- * The usual case: a whole message in one frame, in one read. FRAME_MORE: *in begins with
- * anything else, and is as it was.
- */
-static enum frame_event_type whole_message(struct ws_pool *p, struct slice *in,
-					   size_t limit, struct frame_event *out)
+/* The usual case: a whole message in one frame, in one read. FRAME_MORE: *in begins with
+ * anything else. */
+static enum frame_event_type whole_message(struct frame_input *in, size_t limit,
+					   struct frame_event *out)
 {
-	struct slice rest = *in, payload;
-	const uint8_t *mask;
+	size_t len, head = whole_head(in, &len);
 
-	if (limit == WS_DISCARD || !take_whole(&rest, &mask, &payload, &out->text) ||
-	    payload.len > limit)
+	if (head == 0 || limit == WS_DISCARD || len > limit)
 		return FRAME_MORE;
-	buf_clear(&p->unmasked);
-	if (payload.len > 0 && buf_reserve(&p->unmasked, payload.len) == NULL)
-		return FRAME_NOMEM;
-	unmask(p->unmasked.data, payload.p, payload.len, mask);
-	out->bytes = slice_of(p->unmasked.data, payload.len);
+	out->text = in->p[0] == (WS_FIN | WS_OP_TEXT);
+	unmask(in->p + head, len, in->p + head - MASK_LEN);
+	frame_input_take(in, head);
+	out->bytes = frame_input_take(in, len);
 	if (out->text && !utf8_valid(out->bytes))
-		return FRAME_MORE;
-	*in = rest;
+		return (enum frame_event_type)fail(out, WS_CLOSE_BAD_DATA,
+						   "text is not UTF-8");
 	return FRAME_MESSAGE;
 }
 
@@ -401,7 +388,8 @@ static bool between_messages(const struct ws_reader *r)
 }
 
 enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
-			      struct slice *bytes, size_t limit, struct frame_event *out)
+			      struct frame_input *in, size_t limit,
+			      struct frame_event *out)
 {
 	enum frame_event_type type;
 
@@ -409,14 +397,14 @@ enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
 	if (*held != NULL && between_messages(*held))
 		pool_give(p, held);
 	if (*held == NULL) {
-		type = whole_message(p, bytes, limit, out);
-		if (type != FRAME_MORE || bytes->len == 0)
+		type = whole_message(in, limit, out);
+		if (type != FRAME_MORE || in->len == 0)
 			return type;
 		*held = pool_take(p);
 		if (*held == NULL)
 			return FRAME_NOMEM;
 	}
-	type = read_frames(*held, bytes, limit, out);
+	type = read_frames(*held, in, limit, out);
 	if (type == FRAME_MORE && between_messages(*held))
 		pool_give(p, held);
 	return type;

@@ -22,7 +22,6 @@ SLIST_HEAD(ws_readers, ws_reader);
 struct ws_pool {
 	struct ws_readers free; /* readers that no stream holds */
 	unsigned n_free;
-	struct buf unmasked; /* the payload of a whole message, lent to an event */
 };
 
 void ws_pool_init(struct ws_pool *p);
@@ -32,7 +31,7 @@ void ws_pool_fini(struct ws_pool *p);
 #define WS_DISCARD SIZE_MAX
 
 /*
- * Finds the next event in *bytes and takes what it has read from *bytes. *held is the
+ * Finds the next event in *in and takes what it has read from *in. *held is the
  * stream's reader, NULL at first; ws_next makes and frees it as needed. limit is the most
  * bytes that a message may have now. Call it until FRAME_MORE.
  *
@@ -40,7 +39,7 @@ void ws_pool_fini(struct ws_pool *p);
  * reader.
  */
 enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
-			      struct slice *bytes, size_t limit,
+			      struct frame_input *in, size_t limit,
 			      struct frame_event *out) MUSTCHECK;
 
 /* Bytes of memory that a held reader costs; 0 for NULL. */

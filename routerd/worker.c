@@ -15,7 +15,6 @@
 
 enum {
 	POSTS_PER_LOOK = 16,  /* posts between two looks at the clock */
-	TURN_NS = 1000000,    /* after which output is flushed */
 	STOP_FLUSH_MS = 5000, /* for goodbyes, when stopping */
 	STATS_MAX = 64 * 1024,
 };
@@ -245,8 +244,9 @@ static bool handle_posts(struct worker *w)
 		if (b->from != w->index && b->taken == 0)
 			w->posts_in += b->count;
 		while (b->taken < b->count && !enough)
-			enough = !handle_next(w, b) || (++n % POSTS_PER_LOOK == 0 &&
-							peers_over_budget(&w->peers));
+			enough = !handle_next(w, b) ||
+				 (++n % POSTS_PER_LOOK == 0 &&
+				  budget_posts_spent(&w->net.budget));
 		if (b->taken == b->count) {
 			STAILQ_REMOVE_HEAD(&w->inbox, link);
 			mailbox_done(w->boxes, w->index, b);
@@ -279,7 +279,7 @@ static bool on_turn_end(void *arg)
 	struct worker *w = arg;
 
 	stand_still(w);
-	w->peers.output_deadline_ns = clock_now_ns() + TURN_NS;
+	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
 	if (peers_verify_some(&w->peers))
 		more = true;

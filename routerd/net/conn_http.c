@@ -16,13 +16,10 @@ void conn_http_answer(struct conn *c, int status, const char *text, bool head_on
 
 	buf_init(&b, HTTP_ANSWER_MAX);
 	http_write_answer(&b, status, text, head_only);
-	conn_set_end(c, end);
 	if (b.err != 0)
 		conn_kill(c, end);
-	else if (conn_push(c, buf_slice(&b))) {
-		conn_set_state(c, CONN_CLOSING);
-		conn_finish(c);
-	}
+	else
+		conn_answer_and_close(c, buf_slice(&b), end);
 	buf_fini(&b);
 }
 
@@ -76,7 +73,7 @@ static void open_websocket(struct conn *c, const struct http_request *req,
 	if (http_write_switching(&b, req->key, subprotocol) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 	else if (conn_push(c, buf_slice(&b)))
-		conn_open(c, &conn_websocket);
+		conn_open(c, CONN_WEBSOCKET);
 	buf_fini(&b);
 }
 
@@ -125,31 +122,31 @@ static void give_up(struct conn *c, int err, struct slice bytes)
 		       false);
 }
 
-void conn_http_input(struct conn *c, struct slice bytes)
+void conn_http_input(struct conn *c, struct frame_input *in)
 {
 	size_t before = 0, len, max = c->conf->head_max;
-	struct slice all = bytes;
+	struct slice bytes = slice_of(in->p, in->len), all = bytes;
 	struct buf *head;
 	int err;
 
-	if (c->part != NULL) {
-		before = c->part->len;
+	if (c->held.part != NULL) {
+		before = c->held.part->len;
 		if (!conn_keep_part(c,
 				    slice_of(bytes.p, min_size(bytes.len, max - before)),
 				    max)) {
 			conn_kill(c, CONN_END_NOMEM);
 			return;
 		}
-		all = buf_slice(c->part);
+		all = buf_slice(c->held.part);
 	}
 	err = http_head_end(all, before, max, &len);
 	if (err == E_AGAIN) {
-		if (c->part == NULL && !conn_keep_part(c, bytes, max))
+		if (c->held.part == NULL && !conn_keep_part(c, bytes, max))
 			conn_kill(c, CONN_END_NOMEM);
 		return;
 	}
-	head = c->part;
-	c->part = NULL; /* so that nobody frees it while it is in use */
+	head = c->held.part;
+	c->held.part = NULL; /* so that nobody frees it while it is in use */
 	if (err != 0)
 		give_up(c, err, all);
 	else
@@ -159,7 +156,6 @@ void conn_http_input(struct conn *c, struct slice bytes)
 	free(head);
 
 	/* bytes behind the head belong to the WebSocket stream */
-	if (c->state == CONN_OPEN && len - before < bytes.len)
-		c->protocol->input(c, slice_of(bytes.p + (len - before),
-					       bytes.len - (len - before)));
+	if (c->state == CONN_OPEN)
+		frame_input_take(in, len - before);
 }

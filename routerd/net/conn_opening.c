@@ -1,37 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A connection before its handshake is done: which protocol it is to speak, and what of
- * the handshake has come. Thread of the connection's net.
- */
+/* A connection that has not shown yet which handshake it makes. Thread of its net. */
 #include "common/err.h"
-#include "proto/rawsocket_frame.h"
 #include "routerd/net/conn_int.h"
 
-#include <stdlib.h>
-
 /* Did the client begin as RawSocket clients do, or can it be nothing else? */
-static bool is_raw(const struct conn *c, struct slice bytes)
+static bool is_raw(const struct conn *c, const struct frame_input *in)
 {
-	const struct buf *begun = c->part;
+	const struct buf *begun = c->held.part;
 
 	if (!(c->conf->framings & CONN_RAWSOCKET))
 		return false;
 	if (begun != NULL)
 		return begun->data[0] == RAWSOCKET_MAGIC;
-	return bytes.len > 0 ? bytes.p[0] == RAWSOCKET_MAGIC
-			     : !(c->conf->framings & CONN_WEBSOCKET);
+	return in->len > 0 ? in->p[0] == RAWSOCKET_MAGIC
+			   : !(c->conf->framings & CONN_WEBSOCKET);
 }
 
-static void read_opening(struct conn *c, struct slice bytes)
+void conn_opening_input(struct conn *c, struct frame_input *in)
 {
 	unsigned dropped;
 
-	if (is_raw(c, bytes)) {
-		conn_raw_handshake(c, bytes);
+	if (is_raw(c, in)) {
+		conn_raw_input(c, in);
 		return;
 	}
 	if (c->conf->framings & CONN_WEBSOCKET) {
-		conn_http_input(c, bytes);
+		conn_http_input(c, in);
 		return;
 	}
 	if (net_may_log(c->net, &dropped))
@@ -41,41 +35,12 @@ static void read_opening(struct conn *c, struct slice bytes)
 	conn_kill(c, CONN_END_PROTOCOL);
 }
 
-static void close_opening(struct conn *c, uint16_t code, struct slice reason)
+void conn_opening_refuse(struct conn *c)
 {
-	(void)code;
-	(void)reason;
-	if (is_raw(c, slice_of(NULL, 0)))
+	const struct frame_input nothing = {NULL, 0};
+
+	if (is_raw(c, &nothing))
 		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
 	else
 		conn_http_answer(c, HTTP_UNAVAILABLE, "Not now.", false, CONN_END_OWN);
 }
-
-bool conn_keep_part(struct conn *c, struct slice bytes, size_t max)
-{
-	if (c->part == NULL) {
-		c->part = buf_new(max);
-		if (c->part == NULL)
-			return false;
-	}
-	buf_put_slice(c->part, bytes);
-	return c->part->err == 0;
-}
-
-size_t conn_part_memory(const struct conn *c)
-{
-	return c->part == NULL ? 0 : sizeof(*c->part) + c->part->cap;
-}
-
-void conn_part_free(struct conn *c)
-{
-	buf_free(&c->part);
-}
-
-const struct conn_protocol conn_opening = {
-	.input = read_opening,
-	.say_close = close_opening,
-	.held_memory = conn_part_memory,
-	.held_free = conn_part_free,
-	.end_of_file = CONN_END_LOST,
-};

@@ -9,9 +9,7 @@
 #include <stdlib.h>
 
 enum {
-	LOG_BURST = 10,           /* lines a second about what peers do */
-	TURN_OUTPUT = 256 * 1024, /* bytes queued in a turn, after which it flushes */
-	TURN_NS = 1000 * 1000,    /* the same for time */
+	LOG_BURST = 10, /* lines a second about what peers do */
 };
 
 const char *net_counter_name(enum net_counter which)
@@ -28,24 +26,6 @@ const char *net_counter_name(enum net_counter which)
 
 /* --- deadlines --- */
 
-static void tick_at(struct net *n, uint64_t due_ms)
-{
-	uint64_t now = loop_now_ms(n->loop);
-
-	n->tick_due_ms = due_ms;
-	timer_arm(&n->tick, due_ms > now ? due_ms - now : 0);
-}
-
-void net_set_deadline(struct net *n, struct conn *c, uint64_t after_ms)
-{
-	uint64_t due = loop_now_ms(n->loop) + after_ms;
-
-	wheel_set(&n->wheel, &c->deadline, due);
-	due += WHEEL_TICK_MS;
-	if (n->tick_due_ms == 0 || due < n->tick_due_ms)
-		tick_at(n, due);
-}
-
 static void deadline_passed(struct wheel_node *node, void *arg)
 {
 	(void)arg;
@@ -60,13 +40,8 @@ static void on_tick(void *arg)
 	n->tick_due_ms = 0;
 	wheel_run(&n->wheel, loop_now_ms(n->loop), deadline_passed, NULL);
 	next = wheel_next_ms(&n->wheel);
-	if (next != 0 && (n->tick_due_ms == 0 || next < n->tick_due_ms))
-		tick_at(n, next);
-}
-
-bool net_may_log(struct net *n, unsigned *dropped_out)
-{
-	return log_rate_ok(&n->log_rate, loop_now_ms(n->loop), dropped_out);
+	if (next != 0)
+		net_tick_by(n, next);
 }
 
 /* --- beginning and end --- */
@@ -83,9 +58,8 @@ int net_init(struct net *n, struct loop *loop, const char *name,
 		return E_NOMEM;
 	for (size_t i = 0; i < CONN_STATE_COUNT; i++)
 		TAILQ_INIT(&n->by_state[i]);
-	TAILQ_INIT(&n->dirty);
-	TAILQ_INIT(&n->again);
-	TAILQ_INIT(&n->blocked);
+	for (size_t i = 0; i < STREAM_LIST_COUNT; i++)
+		TAILQ_INIT(&n->streams[i]);
 	TAILQ_INIT(&n->incomplete);
 	TAILQ_INIT(&n->paused_conns);
 	TAILQ_INIT(&n->left);
@@ -136,17 +110,9 @@ void net_fini(struct net *n)
 
 /* --- turns --- */
 
-void net_turn_begin(struct net *n)
+static struct conn *conn_of(struct stream *s)
 {
-	if (n->turn_start_ns == 0)
-		n->turn_start_ns = clock_now_ns();
-}
-
-void net_turn_check(struct net *n)
-{
-	/* the events that are left are the next turn's first */
-	if (n->turn_queued >= TURN_OUTPUT || clock_now_ns() - n->turn_start_ns >= TURN_NS)
-		event_base_loopbreak(loop_base(n->loop));
+	return container_of(s, struct conn, stream);
 }
 
 /* This thread keeps more than it may, and c is the largest part of it. */
@@ -163,15 +129,16 @@ static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 static void shed_output(struct net *n)
 {
 	while (n->out.memory > n->limits.max_queued) {
-		struct conn *c, *worst = NULL;
+		struct stream *s, *worst = NULL;
 
-		TAILQ_FOREACH (c, &n->blocked, out_link) {
-			if (worst == NULL || c->out.memory > worst->out.memory)
-				worst = c;
+		TAILQ_FOREACH (s, &n->streams[STREAM_BLOCKED], link) {
+			if (worst == NULL || s->out.memory > worst->out.memory)
+				worst = s;
 		}
 		if (worst == NULL)
 			return; /* what is not blocked is about to be written */
-		shed(worst, CONN_END_BUDGET_OUT, worst->out.memory, n->out.memory);
+		shed(conn_of(worst), CONN_END_BUDGET_OUT, worst->out.memory,
+		     n->out.memory);
 	}
 }
 
@@ -193,22 +160,22 @@ static void shed_input(struct net *n)
 
 bool net_turn_end(struct net *n)
 {
-	struct conn *c;
+	struct streams *dirty = &n->streams[STREAM_DIRTY];
+	struct streams *again = &n->streams[STREAM_AGAIN];
+	struct stream *s;
 
 	do {
 		call_closed(n);
-		while ((c = TAILQ_FIRST(&n->dirty)) != NULL)
-			conn_flush(c);
+		while ((s = TAILQ_FIRST(dirty)) != NULL)
+			conn_flush(conn_of(s));
 		shed_output(n);
 		shed_input(n);
-	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(&n->dirty));
-	while ((c = TAILQ_FIRST(&n->again)) != NULL)
-		conn_mark_dirty(c);
+	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(dirty));
+	while ((s = TAILQ_FIRST(again)) != NULL)
+		stream_mark_dirty(n, s);
 	reap(n);
-	n->turn_start_ns = 0;
-	n->turn_queued = 0;
-	n->turn_dirty = 0;
-	return !TAILQ_EMPTY(&n->dirty);
+	budget_flushed(&n->budget);
+	return !TAILQ_EMPTY(dirty);
 }
 
 void net_resume_all(struct net *n)

@@ -13,7 +13,9 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/ws_reader.h"
+#include "routerd/net/budget.h"
 #include "routerd/net/outq.h"
+#include "routerd/net/stream.h"
 #include "routerd/net/wheel.h"
 
 #include <stdatomic.h>
@@ -23,6 +25,7 @@ enum { NET_SCRATCH = 64 * 1024 }; /* bytes read from a socket at once */
 
 struct conn;
 TAILQ_HEAD(conn_list, conn);
+TAILQ_HEAD(streams, stream);
 
 /* Where a connection stands. Changed by conn_set_state alone. */
 enum conn_state {
@@ -87,13 +90,11 @@ struct net {
 	 * is paused instead of read. Others go on. Undone by net_resume_all. */
 	bool paused;
 
-	/* the rest belongs to conn.c and net.c */
+	/* the rest belongs to the files of net/ */
 	uint64_t last_number; /* of a connection */
 	uint32_t conns;       /* not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
-	struct conn_list dirty;        /* something to write in this turn */
-	struct conn_list again;        /* written in it, and in the next one */
-	struct conn_list blocked;      /* waiting until the socket is writable */
+	struct streams streams[STREAM_LIST_COUNT]; /* IDLE stays empty */
 	struct conn_list incomplete;   /* holding part of a handshake or message */
 	struct conn_list paused_conns; /* by the flag above */
 	struct conn_list left;         /* `closed` is to be called in this turn */
@@ -103,9 +104,7 @@ struct net {
 	struct ws_pool ws;
 	struct outq_pool out;    /* its memory counts against limits.max_queued */
 	size_t incomplete_bytes; /* counted against limits.max_incomplete */
-	uint64_t turn_start_ns;  /* 0: nothing read yet in this turn */
-	size_t turn_queued;      /* output queued since the last flush */
-	uint32_t turn_dirty;     /* connections that it is for */
+	struct budget budget;    /* of this turn */
 	struct log_rate log_rate;
 	_Atomic uint64_t counters[NET_COUNTER_COUNT];
 };
@@ -134,6 +133,23 @@ void net_resume_all(struct net *n);
  * 0, or for as long as the caller cares to wait.
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);
+
+/* A line about what peers can do at will: may it be written? */
+static inline bool net_may_log(struct net *n, unsigned *dropped_out)
+{
+	return log_rate_ok(&n->log_rate, loop_now_ms(n->loop), dropped_out);
+}
+
+/* The wheel must be looked at by then, milliseconds of the loop's clock. */
+static inline void net_tick_by(struct net *n, uint64_t due_ms)
+{
+	uint64_t now = loop_now_ms(n->loop);
+
+	if (n->tick_due_ms != 0 && n->tick_due_ms <= due_ms)
+		return;
+	n->tick_due_ms = due_ms;
+	timer_arm(&n->tick, due_ms > now ? due_ms - now : 0);
+}
 
 /* Connections not freed yet. */
 static inline uint32_t net_conns(const struct net *n)

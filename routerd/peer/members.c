@@ -265,7 +265,7 @@ bool members_fan_out_go_on(struct peers *ps)
 		f->next = TAILQ_NEXT(ms, in_list);
 		deliver_to(ps, f, ms->peer);
 		if (n % DELIVERIES_PER_LOOK == 0 && f->next != NULL &&
-		    peers_over_budget(ps))
+		    budget_posts_spent(&ps->net->budget))
 			return false;
 	}
 	fan_out_end(f);

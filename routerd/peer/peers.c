@@ -15,13 +15,6 @@ static_assert(CONFIG_MAX_AUTHENTICATORS <= 64, "a bit for each hold queue");
 
 enum {
 	SLOTS_FIRST = 64,
-	/*
-	 * A turn's share of output. Flushing costs a system call for each connection, so
-	 * with many of them it pays to queue more for each before that.
-	 */
-	OUTPUT_PER_TURN = 256 * 1024, /* bytes */
-	OUTPUT_PER_CONN = 64 * 1024,  /* bytes */
-	FLUSH_NS_PER_CONN = 6000,
 	OUT_MAX = 80 << 20, /* the largest payload, transcoded, and its envelope */
 	DECODED_MAX = 16 << 20,
 	SCRATCH_KEEP = 4 << 20, /* bytes of each scratch buffer that a worker keeps */
@@ -222,16 +215,6 @@ bool peers_login_possible(const struct peers *ps, const struct config_listener *
 
 	return l->auth.anonymous.role != NULL || i < 0 ||
 	       (ps->hold_queues_full >> i & 1) == 0;
-}
-
-bool peers_over_budget(const struct peers *ps)
-{
-	const struct net *n = ps->net;
-	uint64_t conns = n->turn_dirty;
-
-	if (n->turn_queued >= OUTPUT_PER_TURN + conns * OUTPUT_PER_CONN)
-		return true;
-	return clock_now_ns() >= ps->output_deadline_ns + conns * FLUSH_NS_PER_CONN;
 }
 
 bool peers_verify_some(struct peers *ps)

@@ -78,9 +78,8 @@ struct peers {
 	struct members members;
 	struct login_queue to_verify; /* logins whose signature waits for a turn */
 	struct revocations revocations;
-	uint64_t hold_queues_full;   /* bit i: that of authenticator i */
-	struct log_rate log_rate;    /* for what peers can cause at will */
-	uint64_t output_deadline_ns; /* of this turn, for peers_over_budget */
+	uint64_t hold_queues_full; /* bit i: that of authenticator i */
+	struct log_rate log_rate;  /* for what peers can cause at will */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
 
@@ -130,12 +129,6 @@ void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
 
 /* False: whoever connects to this listener now would wait in vain. */
 bool peers_login_possible(const struct peers *ps, const struct config_listener *l);
-
-/*
- * Has this turn produced its share of output: 256 KiB or 1 ms, or more where flushing it
- * takes longer than that?
- */
-bool peers_over_budget(const struct peers *ps);
 
 /* After each turn: gives back scratch memory that only a very large message needed. */
 void peers_turn_end(struct peers *ps);

@@ -28,10 +28,10 @@ static void reader_begin(void)
 	held = NULL;
 }
 
-static enum frame_event_type reader_next(struct slice *bytes, struct frame_event *out)
+static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out)
 {
 	size_t limit = discards() ? 0 : limit_now();
-	enum frame_event_type type = rawsocket_next(&held, bytes, limit, out);
+	enum frame_event_type type = rawsocket_next(&held, in, limit, out);
 
 	/* grows by doubling, from what came */
 	ASSERT(held == NULL || held->cap <= 64 * 1024 + 2 * held->len);

@@ -88,7 +88,7 @@ static void write_frame(struct buf *out, struct input *in);
 
 /* The target's: a new reader, its next event, its end. */
 static void reader_begin(void);
-static enum frame_event_type reader_next(struct slice *bytes, struct frame_event *out);
+static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out);
 static void reader_end(void);
 
 /* In pieces of sizes that the seed gives; seed 0: as a whole. */
@@ -108,7 +108,7 @@ static void read_stream(struct slice stream, uint32_t seed)
 		uint8_t *copy = malloc(n); /* which has an end that sanitizers see */
 		ASSERT(copy != NULL);
 		memcpy(copy, stream.p, n);
-		struct slice in = slice_of(copy, n);
+		struct frame_input in = {copy, n};
 		enum frame_event_type type;
 		do {
 			struct frame_event ev;

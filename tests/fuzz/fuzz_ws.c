@@ -53,10 +53,10 @@ static void reader_begin(void)
 	held = NULL;
 }
 
-static enum frame_event_type reader_next(struct slice *bytes, struct frame_event *out)
+static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out)
 {
 	size_t limit = discards() ? WS_DISCARD : limit_now();
-	enum frame_event_type type = ws_next(&pool, &held, bytes, limit, out);
+	enum frame_event_type type = ws_next(&pool, &held, in, limit, out);
 
 	if (type == FRAME_MESSAGE)
 		ASSERT(!out->text || utf8_valid(out->bytes));

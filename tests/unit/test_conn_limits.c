@@ -107,9 +107,9 @@ static void test_slow_consumer(void **state)
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	turns();
 	assert_int_equal(conn_state(c), CONN_OPEN);
-	assert_true(c->out.memory > conf.queue_max);
+	assert_true(c->stream.out.memory > conf.queue_max);
 	/* and nothing more until it is drained */
-	while (c->out.memory > 0) {
+	while (c->stream.out.memory > 0) {
 		(void)get(&eof);
 		turns();
 	}

@@ -297,7 +297,8 @@ static void test_budget_while_writing(void **state)
 
 	(void)state;
 	assert_int_equal(
-		setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf)), 0);
+		setsockopt(c->stream.fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf)),
+		0);
 	put("\0\x0f\0\0", 4);
 	put(zeros, sizeof(zeros));
 	turns();

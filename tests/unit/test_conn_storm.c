@@ -171,7 +171,8 @@ static void connect_all(void)
 
 		raw[i] = one_in(2);
 		if (one_in(2))
-			setsockopt(c->fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof(sndbuf));
+			setsockopt(c->stream.fd, SOL_SOCKET, SO_SNDBUF, &sndbuf,
+				   sizeof(sndbuf));
 		h.last = NULL;
 		if (!one_in(8) && raw[i])
 			put("\x7f\xb3\0\0", 4);

@@ -10,14 +10,16 @@
 #include "common/shared_buf.c"
 #include "proto/rawsocket_reader.c"
 #include "proto/ws_reader.c"
+#include "routerd/net/budget.c"
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_http.c"
 #include "routerd/net/conn_opening.c"
-#include "routerd/net/conn_out.c"
 #include "routerd/net/conn_raw.c"
-#include "routerd/net/conn_ws.c"
+#include "routerd/net/conn_say.c"
+#include "routerd/net/conn_state.c"
 #include "routerd/net/net.c"
 #include "routerd/net/outq.c"
+#include "routerd/net/stream.c"
 
 #undef malloc
 #undef calloc

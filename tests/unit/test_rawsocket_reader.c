@@ -61,7 +61,7 @@ static void feed(struct buf **held, const uint8_t *p, size_t len)
 {
 	enum frame_event_type type;
 	struct frame_event ev;
-	struct slice in;
+	struct frame_input in;
 	uint8_t *copy;
 
 	if (rec.over || len == 0)
@@ -69,7 +69,7 @@ static void feed(struct buf **held, const uint8_t *p, size_t len)
 	copy = malloc(len);
 	assert_non_null(copy);
 	memcpy(copy, p, len);
-	in = slice_of(copy, len);
+	in = (struct frame_input){copy, len};
 	do {
 		type = rawsocket_next(held, &in, rec.limit, &ev);
 		record(type, &ev);

@@ -223,7 +223,7 @@ static void setup_world(uint64_t seed)
 
 	clients_begin(seed);
 	now_ms = 1000;
-	look_ns = TURN_NS; /* so that a turn ends wherever it can */
+	look_ns = 1000 * 1000; /* so that a turn ends wherever it can */
 	n_questions = 0;
 	looked_ns = 0;
 	epoch = 1;

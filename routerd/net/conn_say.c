@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a connection says of itself in each framing: pings, pongs, goodbyes. Thread of its
+ * net.
+ *
+ * There is no goodbye in RawSocket. Whoever has said all shuts its direction down, and so
+ * do we, and ignore what still comes; the end of the peer's stream ends the connection.
+ */
+#include "common/err.h"
+#include "routerd/net/conn_int.h"
+
+/* Queues our Close, if it was not yet, and enters CLOSING. False: c is dead. */
+static bool begin_closing(struct conn *c, uint16_t code, struct slice reason,
+			  enum conn_end end)
+{
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+
+	conn_set_end(c, end);
+	if (c->state == CONN_OPEN) {
+		if (c->framing == CONN_WEBSOCKET &&
+		    !conn_push(c, slice_of(frame, ws_close_frame(code, reason, frame))))
+			return false;
+		conn_set_state(c, CONN_CLOSING);
+	}
+	return c->state == CONN_CLOSING;
+}
+
+void conn_say_close(struct conn *c, uint16_t code, struct slice reason)
+{
+	/* WebSocket awaits the peer's Close */
+	if (begin_closing(c, code, reason, CONN_END_OWN) && c->framing == CONN_RAWSOCKET)
+		conn_finish(c);
+}
+
+void conn_say_closed(struct conn *c, uint16_t code)
+{
+	/* RFC 6455, 5.5.1: the answer typically echoes the code. Where there is none,
+	 * 1000 says what happened: to an empty answer autobahn-js reports a lost
+	 * connection. */
+	if (code == 0)
+		code = WS_CLOSE_NORMAL;
+	if (begin_closing(c, code, slice_of(NULL, 0), CONN_END_PEER))
+		conn_finish(c);
+}
+
+void conn_say_error(struct conn *c, uint16_t code, const char *why)
+{
+	conn_log_error(c, why);
+	if (begin_closing(c, code, slice_str(why),
+			  code == WS_CLOSE_TOO_BIG ? CONN_END_TOO_BIG
+						   : CONN_END_PROTOCOL))
+		conn_finish(c);
+}
+
+bool conn_say_ping(struct conn *c)
+{
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+	size_t n = RAWSOCKET_HEAD_LEN;
+
+	if (c->framing == CONN_WEBSOCKET)
+		n = ws_control_frame(WS_OP_PING, slice_of(NULL, 0), frame);
+	else
+		rawsocket_head_write(frame, RAWSOCKET_PING, 0);
+	return conn_push(c, slice_of(frame, n));
+}
+
+static void pong_raw(struct conn *c, struct slice payload)
+{
+	uint8_t head[RAWSOCKET_HEAD_LEN];
+
+	if (payload.len > conn_send_max(c)) {
+		conn_say_error(c, WS_CLOSE_PROTOCOL,
+			       "a ping that its sender cannot get back");
+		return;
+	}
+	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
+	if (conn_accepts(c, sizeof(head) + payload.len) &&
+	    conn_push(c, slice_of(head, sizeof(head))))
+		conn_push(c, payload);
+}
+
+void conn_say_pong(struct conn *c, struct slice payload)
+{
+	uint8_t frame[WS_CONTROL_FRAME_MAX];
+
+	if (c->state != CONN_OPEN)
+		return;
+	if (c->framing == CONN_RAWSOCKET) {
+		pong_raw(c, payload);
+		return;
+	}
+	size_t n = ws_control_frame(WS_OP_PONG, payload, frame);
+	if (conn_accepts(c, n))
+		conn_push(c, slice_of(frame, n));
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The states of a connection, how it ends, and its queue; see conn_int.h. Thread of its
+ * net.
+ *
+ * CLOSING has two halves. After conn_close a WebSocket stream is still read as frames, to
+ * find the peer's Close. Once both sides have said what they will say, or the peer's
+ * bytes make no sense any more, the connection is `finishing`: input is thrown away, and
+ * when the queue is empty our direction is shut down. The socket is closed at the peer's
+ * end of file, not before: a close with unread input would reset the connection, and the
+ * peer would not see our last words. One deadline bounds all of it.
+ */
+#include "common/err.h"
+#include "routerd/net/conn_int.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- names --- */
+
+const char *conn_end_str(enum conn_end end)
+{
+	static const char *const text[] = {
+		[CONN_END_NONE] = "open",
+		[CONN_END_PEER] = "closed by peer",
+		[CONN_END_OWN] = "closed by router",
+		[CONN_END_DROPPED] = "dropped by router",
+		[CONN_END_LOST] = "connection lost",
+		[CONN_END_HTTP] = "answered by HTTP",
+		[CONN_END_PROTOCOL] = "protocol error",
+		[CONN_END_TOO_BIG] = "message too big",
+		[CONN_END_HANDSHAKE] = "handshake timeout",
+		[CONN_END_PING] = "ping timeout",
+		[CONN_END_SLOW] = "slow consumer",
+		[CONN_END_BUDGET_OUT] = "over output budget",
+		[CONN_END_BUDGET_IN] = "over input budget",
+		[CONN_END_NOMEM] = "out of memory",
+		[CONN_END_REFUSED] = "handshake refused",
+		[CONN_END_IDLE] = "idle after GOODBYE",
+	};
+
+	static_assert(ARRAY_LEN(text) == CONN_END_COUNT, "a text for each");
+	return text[end];
+}
+
+static enum net_counter end_counter(enum conn_end end)
+{
+	static_assert(NET_END_IDLE - NET_END_PEER == CONN_END_IDLE - CONN_END_PEER,
+		      "a counter for each, in the same order");
+	return (enum net_counter)(NET_END_PEER + (int)end - CONN_END_PEER);
+}
+
+struct conn_prefix conn_prefix(const struct conn *c)
+{
+	struct conn_prefix p;
+
+	snprintf(p.text, sizeof(p.text), "%s c%llu", c->net->name,
+		 (unsigned long long)c->number);
+	return p;
+}
+
+void conn_log_error(struct conn *c, const char *why)
+{
+	unsigned dropped;
+
+	if (c->state == CONN_OPEN && net_may_log(c->net, &dropped))
+		log_info(conn_prefix(c).text, "protocol error: %s listener=%s more=%u",
+			 why, c->conf->name, dropped);
+}
+
+size_t conn_send_max(const struct conn *c)
+{
+	return c->raw_send_log == 0 ? SIZE_MAX : (size_t)1 << c->raw_send_log;
+}
+
+/* --- what is held of something incomplete --- */
+
+bool conn_keep_part(struct conn *c, struct slice bytes, size_t max)
+{
+	if (c->held.part == NULL) {
+		c->held.part = buf_new(max);
+		if (c->held.part == NULL)
+			return false;
+	}
+	buf_put_slice(c->held.part, bytes);
+	return c->held.part->err == 0;
+}
+
+void conn_held_free(const struct conn *c, union conn_held *held)
+{
+	if (c->framing == CONN_WEBSOCKET)
+		ws_reader_free(&held->ws);
+	else
+		buf_free(&held->part);
+}
+
+static size_t held_memory(const struct conn *c)
+{
+	const struct buf *part = c->held.part;
+
+	if (c->framing == CONN_WEBSOCKET)
+		return ws_reader_memory(c->held.ws);
+	return part == NULL ? 0 : sizeof(*part) + part->cap;
+}
+
+void conn_count_incomplete(struct conn *c)
+{
+	struct net *n = c->net;
+	size_t was = c->incomplete_bytes;
+	size_t is = held_memory(c);
+
+	if (is == was)
+		return;
+	n->incomplete_bytes = n->incomplete_bytes - was + is;
+	c->incomplete_bytes = (uint32_t)is;
+	if (was == 0)
+		TAILQ_INSERT_TAIL(&n->incomplete, c, incomplete_link);
+	else if (is == 0)
+		TAILQ_REMOVE(&n->incomplete, c, incomplete_link);
+}
+
+/* --- states --- */
+
+static bool allowed(enum conn_state from, enum conn_state to)
+{
+	static const bool table[CONN_STATE_COUNT][CONN_STATE_COUNT] = {
+		[CONN_OPENING] =
+			{[CONN_OPEN] = true, [CONN_CLOSING] = true, [CONN_DEAD] = true},
+		[CONN_OPEN] = {[CONN_CLOSING] = true, [CONN_DEAD] = true},
+		[CONN_CLOSING] = {[CONN_DEAD] = true},
+	};
+
+	return table[from][to];
+}
+
+/* No message goes up any more: `closed` is called at the end of the turn. */
+static void leave_open(struct conn *c)
+{
+	struct net *n = c->net;
+
+	if (c->stream.paused)
+		TAILQ_REMOVE(&n->paused_conns, c, side_link);
+	c->stream.paused = false;
+	if (c->owes_closed)
+		TAILQ_INSERT_TAIL(&n->left, c, side_link);
+}
+
+/*
+ * RawSocket clients take a plain end of file for a goodbye. In the middle of a login it
+ * is none, so the connection is reset then.
+ */
+static bool must_reset(const struct conn *c)
+{
+	return c->framing == CONN_RAWSOCKET && !c->established && !c->stream.shut &&
+	       c->end != CONN_END_PEER && c->end != CONN_END_LOST;
+}
+
+static void release(struct conn *c)
+{
+	if (must_reset(c))
+		stream_reset_at_close(&c->stream);
+	wheel_cancel(&c->net->wheel, &c->deadline);
+	stream_release(c->net, &c->stream);
+	conn_held_free(c, &c->held);
+	conn_count_incomplete(c);
+}
+
+void conn_set_state(struct conn *c, enum conn_state to)
+{
+	enum conn_state from = c->state;
+	struct net *n = c->net;
+
+	ASSERT(allowed(from, to));
+	TAILQ_REMOVE(&n->by_state[from], c, state_link);
+	TAILQ_INSERT_TAIL(&n->by_state[to], c, state_link);
+	c->state = (uint8_t)to;
+	if (from == CONN_OPEN)
+		leave_open(c);
+
+	switch (to) {
+	case CONN_OPENING:
+	case CONN_STATE_COUNT:
+		break;
+	case CONN_OPEN:
+		/* the handshake's deadline goes on */
+		net_count(n, NET_UPGRADED, 1);
+		break;
+	case CONN_CLOSING:
+		conn_set_deadline(c, c->conf->close_ms);
+		conn_arm(c);
+		break;
+	case CONN_DEAD:
+		release(c);
+		break;
+	}
+}
+
+void conn_set_end(struct conn *c, enum conn_end end)
+{
+	if (c->end != CONN_END_NONE)
+		return;
+	c->end = (uint8_t)end;
+	net_count(c->net, end_counter(end), 1);
+}
+
+void conn_kill(struct conn *c, enum conn_end end)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	conn_set_end(c, end);
+	conn_set_state(c, CONN_DEAD);
+}
+
+void conn_open(struct conn *c, unsigned framing)
+{
+	ASSERT(c->held.part == NULL);
+	c->framing = (uint8_t)framing;
+	conn_set_state(c, CONN_OPEN);
+}
+
+void conn_owe_closed(struct conn *c)
+{
+	c->owes_closed = true;
+	/* it may have been closed meanwhile, or for want of memory */
+	if (c->state != CONN_OPEN)
+		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
+}
+
+void conn_finish(struct conn *c)
+{
+	c->finishing = true;
+	if (!c->stream.shut && outq_empty(&c->stream.out) &&
+	    stream_shutdown(&c->stream) != 0)
+		conn_kill(c, CONN_END_LOST);
+}
+
+void conn_answer_and_close(struct conn *c, struct slice words, enum conn_end end)
+{
+	conn_set_end(c, end);
+	if (conn_push(c, words)) {
+		conn_set_state(c, CONN_CLOSING);
+		conn_finish(c);
+	}
+}
+
+void conn_count_down(const struct conn_conf *conf)
+{
+	if (conf->live != NULL)
+		atomic_fetch_sub_explicit(conf->live, 1, memory_order_relaxed);
+}
+
+void conn_free(struct conn *c)
+{
+	struct net *n = c->net;
+
+	ASSERT(c->state == CONN_DEAD && !c->owes_closed);
+	TAILQ_REMOVE(&n->by_state[CONN_DEAD], c, state_link);
+	stream_close(&c->stream);
+	conn_count_down(c->conf);
+	n->conns--;
+	net_count(n, NET_FREED, 1);
+	free(c);
+}
+
+/* --- deadlines --- */
+
+void conn_set_deadline(struct conn *c, uint64_t after_ms)
+{
+	struct net *n = c->net;
+	uint64_t due = loop_now_ms(n->loop) + after_ms;
+
+	wheel_set(&n->wheel, &c->deadline, due);
+	net_tick_by(n, due + WHEEL_TICK_MS);
+}
+
+/* --- the queue --- */
+
+void conn_arm(struct conn *c)
+{
+	if (c->state != CONN_DEAD && stream_arm(c->net, &c->stream) != 0)
+		conn_kill(c, CONN_END_NOMEM);
+}
+
+static void log_slow(struct conn *c)
+{
+	unsigned dropped;
+
+	if (net_may_log(c->net, &dropped))
+		log_info(conn_prefix(c).text,
+			 "slow consumer closed listener=%s queued=%zu more=%u",
+			 c->conf->name, c->stream.out.memory, dropped);
+}
+
+bool conn_accepts(struct conn *c, size_t len)
+{
+	size_t limit = c->conf->queue_max;
+	size_t queued = c->stream.out.memory;
+
+	/* An empty queue takes a message of any size, or it could never be sent. */
+	if (queued == 0 || (queued <= limit && len <= limit - queued))
+		return true;
+	log_slow(c);
+	conn_kill(c, CONN_END_SLOW);
+	return false;
+}
+
+bool conn_push(struct conn *c, struct slice bytes)
+{
+	if (stream_push(c->net, &c->stream, bytes) == 0)
+		return true;
+	conn_kill(c, CONN_END_NOMEM);
+	return false;
+}
+
+void conn_flush(struct conn *c)
+{
+	if (stream_flush(c->net, &c->stream) != 0) {
+		conn_kill(c, CONN_END_LOST);
+		return;
+	}
+	conn_arm(c);
+	if (c->finishing && c->stream.list == STREAM_IDLE)
+		conn_finish(c);
+}

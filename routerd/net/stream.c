@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading and writing of sockets; see stream.h. */
+#include "routerd/net/stream.h"
+
+#include "common/err.h"
+#include "common/sock.h"
+#include "routerd/net/net.h"
+
+#include <sys/socket.h>
+
+enum { FLUSH_ROUNDS = 4 }; /* writes of one stream in one turn */
+
+void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb, void *arg)
+{
+	s->fd = fd;
+	event_assign(&s->ev, loop_base(n->loop), fd, EV_READ | EV_PERSIST, cb, arg);
+}
+
+int stream_arm(struct net *n, struct stream *s)
+{
+	short want = 0;
+
+	if (!s->paused)
+		want |= EV_READ;
+	if (s->list == STREAM_BLOCKED)
+		want |= EV_WRITE;
+	if (want == s->armed)
+		return 0;
+	event_del(&s->ev);
+	s->armed = want;
+	if (want == 0)
+		return 0;
+	event_assign(&s->ev, loop_base(n->loop), s->fd, (short)(want | EV_PERSIST),
+		     event_get_callback(&s->ev), event_get_callback_arg(&s->ev));
+	return event_add(&s->ev, NULL) == 0 ? 0 : E_NOMEM;
+}
+
+int stream_read(struct net *n, struct stream *s, size_t *got_out)
+{
+	int err = sock_read(s->fd, n->scratch, NET_SCRATCH, got_out);
+
+	if (err == 0)
+		net_count(n, NET_BYTES_IN, *got_out);
+	return err;
+}
+
+static void move_to(struct net *n, struct stream *s, enum stream_list to)
+{
+	if (s->list == to)
+		return;
+	if (s->list != STREAM_IDLE)
+		TAILQ_REMOVE(&n->streams[s->list], s, link);
+	s->list = (uint8_t)to;
+	if (to != STREAM_IDLE)
+		TAILQ_INSERT_TAIL(&n->streams[to], s, link);
+}
+
+void stream_mark_dirty(struct net *n, struct stream *s)
+{
+	move_to(n, s, STREAM_DIRTY);
+}
+
+/* A blocked stream is not tried again before its socket is writable. */
+static int pushed(struct net *n, struct stream *s, int err, size_t bytes)
+{
+	if (err != 0)
+		return err;
+	budget_queued(&n->budget, bytes, s->list == STREAM_IDLE);
+	if (s->list == STREAM_IDLE)
+		move_to(n, s, STREAM_DIRTY);
+	return 0;
+}
+
+int stream_push(struct net *n, struct stream *s, struct slice bytes)
+{
+	return pushed(n, s, outq_push(&s->out, &n->out, bytes), bytes.len);
+}
+
+int stream_push_frame(struct net *n, struct stream *s, struct slice framed)
+{
+	return pushed(n, s, outq_push_frame(&s->out, &n->out, framed), framed.len);
+}
+
+int stream_push_shared(struct net *n, struct stream *s, struct shared_buf *framed)
+{
+	size_t len = framed->len;
+
+	return pushed(n, s, outq_push_shared(&s->out, &n->out, framed), len);
+}
+
+int stream_flush(struct net *n, struct stream *s)
+{
+	struct iovec iov[OUTQ_IOV_MAX];
+	size_t want, put;
+
+	for (int round = 0; round < FLUSH_ROUNDS; round++) {
+		int n_iov = outq_peek(&s->out, iov, OUTQ_IOV_MAX, &want);
+
+		if (n_iov == 0)
+			break;
+		int err = sock_writev(s->fd, iov, n_iov, &put);
+		net_count(n, NET_WRITES, 1);
+		if (err == E_AGAIN) {
+			move_to(n, s, STREAM_BLOCKED);
+			return 0;
+		}
+		if (err != 0)
+			return err;
+		net_count(n, NET_BYTES_OUT, put);
+		outq_consume(&s->out, &n->out, put);
+		if (put < want) {
+			move_to(n, s, STREAM_BLOCKED); /* the kernel's buffer is full */
+			return 0;
+		}
+	}
+	move_to(n, s, outq_empty(&s->out) ? STREAM_IDLE : STREAM_AGAIN);
+	return 0;
+}
+
+int stream_shutdown(struct stream *s)
+{
+	s->shut = true;
+	return shutdown(s->fd, SHUT_WR) == 0 ? 0 : E_SYS;
+}
+
+void stream_reset_at_close(struct stream *s)
+{
+	const struct linger now = {.l_onoff = 1};
+
+	(void)setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+void stream_release(struct net *n, struct stream *s)
+{
+	event_del(&s->ev);
+	move_to(n, s, STREAM_IDLE);
+	outq_fini(&s->out, &n->out);
+}
+
+void stream_close(struct stream *s)
+{
+	sock_close(&s->fd);
+}

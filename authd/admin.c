@@ -45,6 +45,14 @@ static void reply_no_principal(struct rpc_request *req)
 			   "no such principal");
 }
 
+static void reply_invalid(struct rpc_request *req, const char *what, const char *why)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "%s: %s", what, why);
+	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, text);
+}
+
 static void reply_change(struct change *ch)
 {
 	struct buf b;
@@ -188,12 +196,9 @@ static void principal_add(struct client *c, struct rpc_request *req, struct slic
 		server_reply_invalid(req, r);
 		return;
 	}
-	r = principal_from_admin(&p, &asked, &what);
-	if (r != 0) {
-		char text[80];
-		snprintf(text, sizeof(text), "%s: %s", what, err_str(r));
-		server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
-				   text);
+	const char *why = principal_from_admin(&p, &asked, &what);
+	if (why != NULL) {
+		reply_invalid(req, what, why);
 		return;
 	}
 	struct change *ch = change_new(c, req);
@@ -478,6 +483,11 @@ static void key_add(struct client *c, struct rpc_request *req, struct slice para
 
 	if (!read_key_target(req, params, &t))
 		return;
+	const char *why = principal_key_fault(t.keys.key[0]);
+	if (why != NULL) {
+		reply_invalid(req, "key", why);
+		return;
+	}
 	struct change *ch = change_new(c, req);
 	if (ch == NULL)
 		return;

@@ -3,6 +3,7 @@
 #include "authd/principal.h"
 
 #include "common/err.h"
+#include "proto/ssh_key.h"
 
 int principal_name_set(struct principal_name *n, struct slice text)
 {
@@ -49,33 +50,51 @@ int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY])
 	return 0;
 }
 
-int principal_from_admin(struct principal *p, const struct admin_principal *a,
-			 const char **what_out)
+const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY])
+{
+	return ssh_key_can_verify(key) ? NULL : "no signature can be verified with it";
+}
+
+static const char *set_new_name(struct principal_name *n, struct slice text,
+				const char *fault)
+{
+	if (fault != NULL)
+		return fault;
+	int r = principal_name_set(n, text);
+	return r == 0 ? NULL : err_str(r);
+}
+
+const char *principal_from_admin(struct principal *p, const struct admin_principal *a,
+				 const char **what_out)
 {
 	*p = (struct principal){.disabled = a->disabled};
 	*what_out = "authid";
-	int r = principal_name_set(&p->authid, a->authid);
-	if (r != 0)
-		return r;
+	const char *why =
+		set_new_name(&p->authid, a->authid, admin_name_fault(a->authid));
+	if (why != NULL)
+		return why;
 	*what_out = "realm";
-	r = principal_name_set(&p->realm, a->realm);
-	if (r != 0)
-		return r;
+	why = set_new_name(&p->realm, a->realm, admin_realm_fault(a->realm));
+	if (why != NULL)
+		return why;
 	*what_out = "role";
-	r = principal_name_set(&p->role, a->role);
-	if (r != 0)
-		return r;
+	why = set_new_name(&p->role, a->role, admin_name_fault(a->role));
+	if (why != NULL)
+		return why;
 	*what_out = "extra";
-	r = principal_extra_set(p, a->extra);
+	int r = principal_extra_set(p, a->extra);
 	if (r != 0)
-		return r;
-	*what_out = "keys";
+		return err_str(r);
+	*what_out = "key";
 	for (unsigned i = 0; i < a->keys.n; i++) {
+		why = principal_key_fault(a->keys.key[i]);
+		if (why != NULL)
+			return why;
 		r = principal_key_add(p, a->keys.key[i]);
 		if (r != 0 && r != E_EXISTS)
-			return r;
+			return err_str(r);
 	}
-	return 0;
+	return NULL;
 }
 
 void principal_to_admin(const struct principal *p, struct admin_principal *out)

@@ -13,7 +13,7 @@ enum {
 	PRINCIPAL_MAX_NAME = AUTH_MAX_NAME,
 	PRINCIPAL_MAX_KEYS = AUTH_MAX_KEYS,
 	PRINCIPAL_MAX_EXTRA = ADMIN_MAX_EXTRA,
-	PRINCIPAL_MAX_DEPTH = 10, /* of extra: it is met deep in a message of authctl's */
+	PRINCIPAL_MAX_DEPTH = ADMIN_MAX_DEPTH, /* of extra */
 	PRINCIPAL_KEY = 32,
 };
 
@@ -38,7 +38,10 @@ static inline struct slice principal_slice(const struct principal_name *n)
 	return slice_of(n->text, n->len);
 }
 
-/* E_RANGE if it is empty, too long, or has control characters in it. */
+/*
+ * E_RANGE if it is empty, too long, or has ASCII control characters in it. A new one must
+ * also pass admin_name_fault, which is stricter than what a database may hold already.
+ */
 int principal_name_set(struct principal_name *n, struct slice text) MUSTCHECK;
 
 /* An encoded map; len 0 means {}. E_LIMIT if it is too large, or an error of
@@ -49,11 +52,14 @@ int principal_extra_set(struct principal *p, struct slice map) MUSTCHECK;
 int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
 
 /*
- * What a request of authctl describes; keys given twice count once. Errors as above, and
- * *what_out says which part is wrong.
+ * What a request of authctl describes; keys given twice count once. NULL, or what is
+ * wrong with it, as the end of a sentence about *what_out.
  */
-int principal_from_admin(struct principal *p, const struct admin_principal *a,
-			 const char **what_out) MUSTCHECK;
+const char *principal_from_admin(struct principal *p, const struct admin_principal *a,
+				 const char **what_out) MUSTCHECK;
+
+/* What is wrong with a key that is to be added, in the same way. */
+const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY]);
 
 /* The other way round; *out points into *p. */
 void principal_to_admin(const struct principal *p, struct admin_principal *out);

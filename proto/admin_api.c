@@ -3,6 +3,65 @@
 #include "proto/admin_api.h"
 
 #include "common/err.h"
+#include "common/utf8.h"
+#include "proto/uri.h"
+
+/* --- names -------------------------------------------------------------------------- */
+
+size_t admin_control_len(struct slice s)
+{
+	static const struct {
+		uint8_t len, first[2], lo, hi; /* the last byte is in lo to hi */
+	} ranges[] = {
+		{1, {0}, 0x00, 0x1f},          /* C0 */
+		{1, {0}, 0x7f, 0x7f},          /* DEL */
+		{2, {0xc2}, 0x80, 0x9f},       /* C1 */
+		{2, {0xd8}, 0x9c, 0x9c},       /* U+061C */
+		{3, {0xe2, 0x80}, 0x8e, 0x8f}, /* U+200E, U+200F */
+		{3, {0xe2, 0x80}, 0xa8, 0xae}, /* U+2028 to U+202E */
+		{3, {0xe2, 0x81}, 0xa6, 0xa9}, /* U+2066 to U+2069 */
+		{3, {0xef, 0xbb}, 0xbf, 0xbf}, /* U+FEFF */
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+		size_t n = ranges[i].len;
+		if (s.len >= n && memcmp(s.p, ranges[i].first, n - 1) == 0 &&
+		    s.p[n - 1] >= ranges[i].lo && s.p[n - 1] <= ranges[i].hi)
+			return n;
+	}
+	return 0;
+}
+
+const char *admin_name_fault(struct slice name)
+{
+	if (name.len == 0)
+		return "must not be empty";
+	if (name.len > FIELD_DEFAULT_MAX)
+		return "must have at most 255 bytes";
+	if (!utf8_valid(name))
+		return "must be UTF-8";
+	/* a byte that continues a character begins none of those */
+	for (size_t i = 0; i < name.len; i++)
+		if (admin_control_len(slice_of(name.p + i, name.len - i)) > 0)
+			return "must not contain control characters";
+	return NULL;
+}
+
+const char *admin_realm_fault(struct slice name)
+{
+	const char *fault = admin_name_fault(name);
+
+	if (fault != NULL || uri_valid(name))
+		return fault;
+	if (memchr(name.p, '#', name.len) != NULL)
+		return "must not contain '#'";
+	if (name.p[0] == '.' || name.p[name.len - 1] == '.' ||
+	    memmem(name.p, name.len, "..", 2) != NULL)
+		return "must not have an empty part between dots";
+	return "must not contain white space";
+}
+
+/* --- messages ----------------------------------------------------------------------- */
 
 #define PRINCIPAL(f) .offset = offsetof(struct admin_principal, f)
 static const struct field principal_fields[] = {

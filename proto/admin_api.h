@@ -31,8 +31,22 @@
 
 enum {
 	ADMIN_MAX_EXTRA = 8 * 1024, /* bytes of a principal's extra, encoded */
+	ADMIN_MAX_DEPTH = 10,       /* of extra: it is met deep in a message */
 	ADMIN_PAGE = 24 * 1024,     /* a page of a list ends after this many bytes */
 };
+
+/*
+ * What is wrong with the authid or role of a new principal, as the end of a sentence
+ * ("must not be empty"); NULL: nothing. A realm must be a URI besides.
+ */
+const char *admin_name_fault(struct slice name);
+const char *admin_realm_fault(struct slice name);
+
+/*
+ * The length in bytes of the control character that s (UTF-8) begins with, or of an
+ * invisible one that changes the order of text or ends a line; 0: it is another one.
+ */
+size_t admin_control_len(struct slice s);
 
 struct admin_principal {
 	struct slice authid, realm, role; /* required */

@@ -8,6 +8,7 @@
 #include "common/err.h"
 #include "proto/fields.h"
 
+#include <ctype.h>
 #include <sodium.h>
 
 #define TYPE_NAME "ssh-ed25519"
@@ -33,6 +34,7 @@ static const struct {
 	{"-----BEGIN EC ", "is an ECDSA key, but only ssh-ed25519 is possible"},
 	{"-----BEGIN DSA ", "is a DSA key, but only ssh-ed25519 is possible"},
 	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's is possible"},
+	{"AAAAC3NzaC1lZDI1NTE5", "lacks 'ssh-ed25519 ' before it"},
 	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is possible"},
 };
 
@@ -63,6 +65,11 @@ void ssh_key_public(const uint8_t seed[SSH_KEY_BYTES], uint8_t out[SSH_KEY_BYTES
 
 	crypto_sign_seed_keypair(out, secret, seed);
 	sodium_memzero(secret, sizeof(secret));
+}
+
+bool ssh_key_can_verify(const uint8_t key[SSH_KEY_BYTES])
+{
+	return crypto_core_ed25519_is_valid_point(key) == 1;
 }
 
 /* --- reading ------------------------------------------------------------------------ */
@@ -217,6 +224,36 @@ static int read_private(struct slice text, struct ssh_key *out, const char **why
 	return r;
 }
 
+/* Hex digits, also after 0x, or something that is no key. */
+static int read_hex(struct slice text, struct ssh_key *out, const char **why_out)
+{
+	size_t digits = 0;
+
+	if (begins_with(text, "0x") || begins_with(text, "0X"))
+		text = slice_of(text.p + 2, text.len - 2);
+	out->form = SSH_KEY_HEX_PUBLIC;
+	out->is_private = false;
+	if (fields_key_decode(text, out->public) == 0)
+		return 0;
+	while (digits < text.len && isxdigit(text.p[digits]))
+		digits++;
+	*why_out = "is not a key: 64 hex digits or an OpenSSH ssh-ed25519 key are";
+	if (digits < text.len || digits < SSH_KEY_BYTES)
+		return E_SYNTAX;
+	*why_out = "has a wrong number of digits: a public key has 64 hex digits";
+	if (digits == 4 * SSH_KEY_BYTES)
+		*why_out = "is a private key with its public key behind it (128 hex "
+			   "digits): give only the last 64 digits, and keep the "
+			   "others secret";
+	return E_SYNTAX;
+}
+
+/* Is there a public key that does not stand at the beginning? */
+static bool holds_public(struct slice text)
+{
+	return memmem(text.p, text.len, " " TYPE_NAME " ", strlen(TYPE_NAME) + 2) != NULL;
+}
+
 static int read_any(struct slice file, struct ssh_key *out, const char **why_out)
 {
 	struct slice text = trim(file);
@@ -236,12 +273,11 @@ static int read_any(struct slice file, struct ssh_key *out, const char **why_out
 		out->is_private = true;
 		return 0;
 	}
-	if (begins_with(text, "0x") || begins_with(text, "0X"))
-		text = slice_of(text.p + 2, text.len - 2);
-	*why_out = "is no key; 64 hex digits or an OpenSSH ssh-ed25519 key are";
-	out->form = SSH_KEY_HEX_PUBLIC;
-	out->is_private = false;
-	return fields_key_decode(text, out->public) == 0 ? 0 : E_SYNTAX;
+	if (!holds_public(text))
+		return read_hex(text, out, why_out);
+	*why_out = "has something before 'ssh-ed25519' (options of authorized_keys?): "
+		   "give only what begins there";
+	return E_UNSUPPORTED;
 }
 
 int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out)

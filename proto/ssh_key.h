@@ -37,6 +37,13 @@ struct ssh_key {
  */
 int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out) MUSTCHECK;
 
+/*
+ * Can signatures be verified with this key? False for points of low order or with a part
+ * of low order, for encodings that are not canonical, and for what is no point of the
+ * curve: 15 of 16 random numbers, and so most keys that were mistyped.
+ */
+bool ssh_key_can_verify(const uint8_t key[SSH_KEY_BYTES]);
+
 /* "SHA256:...", as ssh-keygen -l prints. */
 void ssh_key_fingerprint(const uint8_t key[SSH_KEY_BYTES], char out[SSH_FINGERPRINT]);
 

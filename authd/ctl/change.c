@@ -9,12 +9,15 @@
 
 int ctl_authid_arg(struct ctl *ctl, int argc, char **argv, const char **authid_out)
 {
+	static const char *const names[] = {"AUTHID"};
+
 	if (ctl_option(ctl, argc, argv, NULL) != -1)
 		return EX_USAGE;
-	if (optind != argc - 1)
-		return ctl_usage(ctl, "one AUTHID is needed");
+	int code = ctl_want_args(ctl, argc, argv, 1, names);
+	if (code != EX_OK)
+		return code;
 	*authid_out = argv[optind];
-	return EX_OK;
+	return ctl_check_sought(ctl, "authid", slice_str(argv[optind]));
 }
 
 int ctl_authid_call(struct ctl *ctl, int argc, char **argv, const char *method,

@@ -8,6 +8,7 @@
 #include "common/sock.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 static const struct rpc_limits limits = {
 	.max_message = AUTH_MAX_MESSAGE,
@@ -75,7 +76,9 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 		break;
 	case RPC_TIMEOUT:
 		call->code = ctl_fail(call->ctl, EX_TEMPFAIL, NULL,
-				      "authd has not answered in time");
+				      "authd has not answered within %" PRIu64
+				      " ms; a change may have been made",
+				      call->ctl->timeout_ms);
 		break;
 	case RPC_CLOSED:
 		return; /* on_closed is told why */

@@ -67,6 +67,21 @@ int ctl_fail(const struct ctl *ctl, int code, const char *uri, const char *fmt, 
 /* The same for wrong usage, with a hint where to look. */
 int ctl_usage(const struct ctl *ctl, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* After the options: exactly n arguments, whose names these are ("AUTHID", "KEY"). */
+int ctl_want_args(const struct ctl *ctl, int argc, char **argv, int n,
+		  const char *const *names) MUSTCHECK;
+
+/*
+ * Says that a value cannot be used; fault is the end of the sentence. NULL is none, and
+ * EX_OK.
+ */
+int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
+		  const char *fault) MUSTCHECK;
+
+/* A name that is only looked for: not empty, and no longer than any can be. */
+int ctl_check_sought(const struct ctl *ctl, const char *what,
+		     struct slice name) MUSTCHECK;
+
 /* --- client.c: a request to authd --- */
 
 /*
@@ -118,6 +133,10 @@ int ctl_read_file(const struct ctl *ctl, const char *path, size_t max,
  */
 int ctl_public_key(const struct ctl *ctl, const char *arg,
 		   uint8_t out[SSH_KEY_BYTES]) MUSTCHECK;
+
+/* The same for a key that is to be added: one that can never verify is refused, too. */
+int ctl_new_key(const struct ctl *ctl, const char *arg,
+		uint8_t out[SSH_KEY_BYTES]) MUSTCHECK;
 
 /* {"pubkey", "fingerprint"}; NULL: no memory. */
 json_t *ctl_key_json(const uint8_t key[SSH_KEY_BYTES]);

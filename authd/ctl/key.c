@@ -29,22 +29,26 @@ static int change_key(struct ctl *ctl, struct ctl_change *c,
 	return code;
 }
 
-static int two_args(struct ctl *ctl, int argc, char **argv, const char *names)
+/* AUTHID and KEY. */
+static int two_args(struct ctl *ctl, int argc, char **argv)
 {
+	static const char *const names[] = {"AUTHID", "KEY"};
+
 	if (ctl_option(ctl, argc, argv, NULL) != -1)
 		return EX_USAGE;
-	if (optind != argc - 2)
-		return ctl_usage(ctl, "%s are needed", names);
-	return EX_OK;
+	int code = ctl_want_args(ctl, argc, argv, 2, names);
+	if (code != EX_OK)
+		return code;
+	return ctl_check_sought(ctl, "authid", slice_str(argv[optind]));
 }
 
 int key_add(struct ctl *ctl, int argc, char **argv)
 {
 	uint8_t key[SSH_KEY_BYTES];
 
-	int code = two_args(ctl, argc, argv, "AUTHID and KEY");
+	int code = two_args(ctl, argc, argv);
 	if (code == EX_OK)
-		code = ctl_public_key(ctl, argv[optind + 1], key);
+		code = ctl_new_key(ctl, argv[optind + 1], key);
 	if (code != EX_OK)
 		return code;
 	return change_key(ctl,
@@ -90,7 +94,7 @@ int key_remove(struct ctl *ctl, int argc, char **argv)
 {
 	uint8_t key[SSH_KEY_BYTES];
 
-	int code = two_args(ctl, argc, argv, "AUTHID and KEY or FINGERPRINT");
+	int code = two_args(ctl, argc, argv);
 	if (code != EX_OK)
 		return code;
 	const char *authid = argv[optind], *which = argv[optind + 1];
@@ -225,9 +229,9 @@ static int gen_options(struct ctl *ctl, int argc, char **argv, struct gen_option
 		else
 			return EX_USAGE;
 	}
-	if (optind != argc)
-		return ctl_usage(ctl, "no argument is expected, but '%s' was given",
-				 argv[optind]);
+	int code = ctl_want_args(ctl, argc, argv, 0, NULL);
+	if (code != EX_OK)
+		return code;
 	return out->file != NULL ? EX_OK : ctl_usage(ctl, "-f FILE is needed");
 }
 
@@ -263,17 +267,19 @@ int key_gen(struct ctl *ctl, int argc, char **argv)
 
 int key_show(struct ctl *ctl, int argc, char **argv)
 {
+	static const char *const names[] = {"FILE"};
 	struct ssh_key key;
 	struct buf file;
 	const char *why;
 
 	if (ctl_option(ctl, argc, argv, NULL) != -1)
 		return EX_USAGE;
-	if (optind != argc - 1)
-		return ctl_usage(ctl, "one FILE is needed");
+	int code = ctl_want_args(ctl, argc, argv, 1, names);
+	if (code != EX_OK)
+		return code;
 	const char *path = argv[optind];
 	buf_init(&file, SSH_KEY_MAX_FILE + 1);
-	int code = ctl_read_file(ctl, path, SSH_KEY_MAX_FILE, &file);
+	code = ctl_read_file(ctl, path, SSH_KEY_MAX_FILE, &file);
 	if (code == EX_OK && ssh_key_read(buf_slice(&file), &key, &why) != 0)
 		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s %s", path, why);
 	if (file.data != NULL)

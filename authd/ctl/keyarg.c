@@ -45,12 +45,14 @@ int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, struct bu
 /* Is this meant as a key itself, not as the name of a file? */
 static bool is_text(const char *arg)
 {
-	uint8_t key[SSH_KEY_BYTES];
 	const char *digits = strncmp(arg, "0x", 2) == 0 ? arg + 2 : arg;
+	size_t n = strspn(digits, "0123456789abcdefABCDEF");
 
 	return strchr(arg, ' ') != NULL || strncmp(arg, "ssh-", 4) == 0 ||
 	       strncmp(arg, "ecdsa-", 6) == 0 || strncmp(arg, "-----", 5) == 0 ||
-	       fields_key_decode(slice_str(digits), key) == 0;
+	       strncmp(arg, "AAAA", 4) == 0 ||
+	       (n >= SSH_KEY_BYTES && digits[n] == '\0' &&
+		(n == 2 * SSH_KEY_BYTES || access(arg, F_OK) == -1));
 }
 
 int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTES])
@@ -61,7 +63,9 @@ int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_B
 	int code = EX_OK;
 
 	buf_init(&file, SSH_KEY_MAX_FILE + 1);
-	if (is_text(arg)) {
+	if (arg[0] == '\0') {
+		return ctl_fail(ctl, EX_DATAERR, NULL, "the key is empty");
+	} else if (is_text(arg)) {
 		name = "the key";
 		buf_put_str(&file, arg);
 	} else if (strcmp(arg, "-") != 0 && access(arg, F_OK) == -1) {
@@ -87,6 +91,17 @@ int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_B
 		sodium_memzero(file.data, file.cap);
 	buf_fini(&file);
 	return code;
+}
+
+int ctl_new_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTES])
+{
+	int code = ctl_public_key(ctl, arg, out);
+
+	if (code != EX_OK || ssh_key_can_verify(out))
+		return code;
+	return ctl_fail(ctl, EX_DATAERR, NULL,
+			"no signature can be verified with the key: was it mistyped, or "
+			"is it a private key?");
 }
 
 json_t *ctl_key_json(const uint8_t key[SSH_KEY_BYTES])

@@ -5,6 +5,7 @@
 #include "authd/version.h"
 #include "common/err.h"
 #include "common/log.h"
+#include "common/utf8.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -14,7 +15,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { DEFAULT_TIMEOUT_MS = 5000, MAX_TIMEOUT_S = 3600, OWN_OPTIONS = 8 };
+enum {
+	DEFAULT_TIMEOUT_MS = 5000,
+	MAX_TIMEOUT_S = 3600,
+	OWN_OPTIONS = 8,
+	MAX_SOCKET = 107, /* bytes of a socket's path */
+};
 
 /* Values of the global options, out of the way of a command's own letters. */
 enum {
@@ -38,9 +44,10 @@ static const struct ctl_command commands[] = {
 	 "Adds a principal. Adding the same once more is no error.\n\n"
 	 "  --realm REALM   the realm it joins\n"
 	 "  --role ROLE     the role it has there\n"
-	 "  --key KEY       a public key: 64 hex digits, an OpenSSH ssh-ed25519 key, a "
-	 "file\n"
-	 "                  with either, or - for standard input; up to 16 times\n"
+	 "  --key KEY       a public key: 64 hex digits, an OpenSSH ssh-ed25519 key, a\n"
+	 "                  file with either, or - for standard input; up to 16 times.\n"
+	 "                  64 hex digits of a private key (seed) cannot be told from a\n"
+	 "                  public key: do not give those\n"
 	 "  --extra JSON    an object that the client gets as authextra; @FILE reads it\n"
 	 "  --disabled      may not log in yet\n\n"
 	 "Example:\n"
@@ -76,7 +83,9 @@ static const struct ctl_command commands[] = {
 	 "  authctl principal remove client01@example.com\n",
 	 principal_remove},
 	{"key", "add", "AUTHID KEY",
-	 "Gives a principal one more key. KEY is as for principal add.\n\n"
+	 "Gives a principal one more key. KEY is as for principal add. The 64 hex "
+	 "digits\n"
+	 "of a private key (seed) cannot be told from a public key.\n\n"
 	 "Example:\n"
 	 "  authctl key add client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 key_add},
@@ -86,9 +95,8 @@ static const struct ctl_command commands[] = {
 	 "  authctl key remove client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 key_remove},
 	{"key", "gen", "-f FILE [--format raw|openssh] [--force]",
-	 "Makes a key pair, writes the private key to FILE, readable by its owner "
-	 "alone,\n"
-	 "and prints the public key and its fingerprint. Does not ask authd.\n\n"
+	 "Makes a key pair, writes the private key to FILE, which only its owner can\n"
+	 "read, and prints the public key and its fingerprint. Does not ask authd.\n\n"
 	 "  -f, --file FILE  where to\n"
 	 "  --format raw     32 bytes, as Autobahn reads them (default)\n"
 	 "  --format openssh as ssh-keygen writes it, without a passphrase\n"
@@ -97,9 +105,9 @@ static const struct ctl_command commands[] = {
 	 "  authctl key gen -f client01.key\n",
 	 key_gen},
 	{"key", "show", "FILE",
-	 "Prints the public key and the fingerprint of a key file: raw, OpenSSH private "
-	 "or\n"
-	 "public, or hex. - is standard input. Does not ask authd.\n\n"
+	 "Prints the public key and the fingerprint of a key file: raw, OpenSSH private\n"
+	 "or public, or hex. - is standard input. Does not ask authd. 64 hex digits are\n"
+	 "taken as a public key: a seed in hex cannot be told from a public key.\n\n"
 	 "Example:\n"
 	 "  authctl key show client01.key\n",
 	 key_show},
@@ -108,10 +116,9 @@ static const struct ctl_command commands[] = {
 static const char global_help[] =
 	"Options of all commands:\n"
 	"  --socket PATH     authd's admin socket (default: " CTL_SOCKET ")\n"
-	"  -o, --output FMT  table (default on a terminal), plain (default otherwise), "
-	"json\n"
-	"  --timeout TIME    the longest wait for authd, such as 5s or 500ms (default: "
-	"5s)\n"
+	"  -o, --output FMT  table (default on a terminal), plain (default elsewhere)\n"
+	"                    or json\n"
+	"  --timeout TIME    the longest wait for authd, such as 500ms (default: 5s)\n"
 	"  -h, --help        help, also of each command\n"
 	"  --version         the version\n"
 	"\n"
@@ -125,8 +132,8 @@ static const char global_help[] =
 	"  70  internal error\n"
 	"  73  a file cannot be made\n"
 	"  74  input or output failed, also authd's database\n"
-	"  75  try again: authd is busy, or a router has not confirmed the end of "
-	"sessions\n"
+	"  75  try again: authd is busy, or a router has not confirmed that it has\n"
+	"      ended the sessions\n"
 	"  77  no permission\n";
 
 static void print_help(const struct ctl *ctl)
@@ -207,6 +214,44 @@ int ctl_usage(const struct ctl *ctl, const char *fmt, ...)
 	return EX_USAGE;
 }
 
+int ctl_want_args(const struct ctl *ctl, int argc, char **argv, int n,
+		  const char *const *names)
+{
+	int given = argc - optind;
+
+	if (given == n)
+		return EX_OK;
+	if (given > n)
+		/* not which: it may be a part of a private key */
+		return ctl_usage(ctl, "%d argument%s too many%s", given - n,
+				 given - n == 1 ? "" : "s",
+				 n > 0 && strncmp(argv[optind + n - 1], "ssh-", 4) == 0
+					 ? "; put the key between quotes"
+					 : "");
+	if (given == n - 1)
+		return ctl_usage(ctl, "%s is missing", names[n - 1]);
+	return ctl_usage(ctl, "%s and %s are missing", names[0], names[1]);
+}
+
+int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
+		  const char *fault)
+{
+	if (fault == NULL)
+		return EX_OK;
+	return ctl_fail(ctl, EX_DATAERR, NULL, "%s \"%s\": %s", what,
+			log_quote_text(value).text, fault);
+}
+
+int ctl_check_sought(const struct ctl *ctl, const char *what, struct slice name)
+{
+	const char *fault = name.len == 0              ? "must not be empty"
+			    : name.len > AUTH_MAX_NAME ? "must have at most 255 bytes"
+			    : !utf8_valid(name)        ? "must be UTF-8"
+						       : NULL;
+
+	return ctl_bad_value(ctl, what, name, fault);
+}
+
 int ctl_nomem(const struct ctl *ctl)
 {
 	return ctl_fail(ctl, EX_SOFTWARE, NULL, "%s", err_str(E_NOMEM));
@@ -240,12 +285,16 @@ static int global_option(struct ctl *ctl, int option)
 	switch (option) {
 	case OPT_SOCKET:
 		ctl->socket = optarg;
-		return 0;
+		if (optarg[0] != '\0' && strlen(optarg) <= MAX_SOCKET)
+			return 0;
+		ctl_usage(ctl, "--socket must be a path of at most %d bytes", MAX_SOCKET);
+		return '?';
 	case OPT_TIMEOUT:
 		ctl->timeout_ms = parse_time(optarg);
 		if (ctl->timeout_ms != 0)
 			return 0;
-		ctl_usage(ctl, "--timeout must be a time, such as 5s");
+		ctl_usage(ctl, "--timeout must be a time of at most an hour, such as 5s "
+			       "or 500ms");
 		return '?';
 	case OPT_OUTPUT:
 		for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
@@ -303,6 +352,8 @@ int ctl_option(struct ctl *ctl, int argc, char **argv, const struct option *own)
 	return o;
 }
 
+/* --- commands ----------------------------------------------------------------------- */
+
 static const struct ctl_command *find(const char *noun, const char *verb)
 {
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
@@ -310,6 +361,59 @@ static const struct ctl_command *find(const char *noun, const char *verb)
 		    strcmp(commands[i].verb, verb) == 0)
 			return &commands[i];
 	return NULL;
+}
+
+/* Other words for our verbs. */
+static const char *const aliases[][2] = {
+	{"rm", "remove"},    {"del", "remove"},   {"delete", "remove"},
+	{"ls", "list"},      {"create", "add"},   {"new", "add"},
+	{"get", "show"},     {"lock", "disable"}, {"unlock", "enable"},
+	{"generate", "gen"},
+};
+
+static const char *verb_meant(const char *word)
+{
+	for (size_t i = 0; i < ARRAY_LEN(aliases); i++)
+		if (strcmp(aliases[i][0], word) == 0)
+			return aliases[i][1];
+	return word;
+}
+
+/* The verbs of a noun with commas between them; empty: there is no such noun. */
+static void list_verbs(const char *noun, char *out, size_t size)
+{
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].noun, noun) == 0 && n < size)
+			n += (size_t)snprintf(out + n, size - n, "%s%s",
+					      n > 0 ? ", " : "", commands[i].verb);
+}
+
+/* There is no such command: which one may be meant? */
+static int wrong_command(const struct ctl *ctl, const char *noun, const char *verb)
+{
+	char verbs[200];
+
+	if (noun == NULL)
+		return ctl_usage(ctl, "a command is missing");
+	if (strcmp(noun, "help") == 0 || strcmp(noun, "version") == 0)
+		return ctl_usage(ctl, "it is 'authctl --%s'", noun);
+	list_verbs(noun, verbs, sizeof(verbs));
+	if (verbs[0] != '\0' && verb == NULL)
+		return ctl_usage(ctl, "'%s' needs a verb: %s", noun, verbs);
+	if (verbs[0] != '\0' && find(noun, verb_meant(verb)) != NULL)
+		return ctl_usage(ctl, "there is no '%s %s'; did you mean '%s %s'?", noun,
+				 verb, noun, verb_meant(verb));
+	if (verbs[0] != '\0')
+		return ctl_usage(ctl, "there is no '%s %.40s'; the verbs of '%s' are: %s",
+				 noun, verb, noun, verbs);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].verb, verb_meant(noun)) == 0)
+			return ctl_usage(ctl, "the noun comes first, as in '%s %s'",
+					 commands[i].noun, commands[i].verb);
+	return ctl_usage(ctl, "'%.40s' is neither 'principal' nor 'key'", noun);
 }
 
 int main(int argc, char **argv)
@@ -327,15 +431,11 @@ int main(int argc, char **argv)
 		return EX_USAGE;
 	if (sodium_init() == -1)
 		return ctl_fail(&ctl, EX_SOFTWARE, NULL, "cannot draw random numbers");
-	if (argc - optind < 2)
-		return ctl_usage(&ctl,
-				 argc == optind ? "a command is missing"
-						: "'%s' needs a verb",
-				 argv[optind]);
-	const struct ctl_command *c = find(argv[optind], argv[optind + 1]);
+	/* argv ends with a NULL */
+	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
+	const struct ctl_command *c = verb == NULL ? NULL : find(noun, verb);
 	if (c == NULL)
-		return ctl_usage(&ctl, "there is no command '%s %s'", argv[optind],
-				 argv[optind + 1]);
+		return wrong_command(&ctl, noun, verb);
 	ctl.command = c;
 	argc -= optind + 1;
 	argv += optind + 1;

@@ -11,8 +11,8 @@
 #include <wchar.h>
 
 enum {
-	GAP = 2,       /* columns between columns */
-	NARROWEST = 8, /* no column is cut below this */
+	GAP = 2,        /* columns between columns */
+	NARROWEST = 10, /* no column but the first is cut below this: a date */
 	DEFAULT_WIDTH = 80,
 };
 
@@ -133,29 +133,39 @@ static size_t terminal_width(void)
 	return DEFAULT_WIDTH;
 }
 
-/* Takes from the widest column, again and again, until all fit. */
-static void fit(size_t *widths, size_t n, size_t available)
+/*
+ * Takes from the widest column but the first, again and again, until all fit. The first
+ * has the names, which are never cut: it gives only what the others cannot, down to the
+ * width of its header.
+ */
+static void fit(size_t *widths, size_t n, size_t first, size_t available)
 {
 	size_t sum = GAP * (n - 1);
 
 	for (size_t i = 0; i < n; i++)
 		sum += widths[i];
 	while (sum > available) {
-		size_t widest = 0;
+		size_t widest = n - 1;
 		for (size_t i = 1; i < n; i++)
 			if (widths[i] > widths[widest])
 				widest = i;
 		if (widths[widest] <= NARROWEST)
+			widest = 0;
+		if (widths[widest] <= first)
 			return;
 		widths[widest]--;
 		sum--;
 	}
 }
 
+/* A name that is wider than its column stands on a line of its own. */
 static void print_row(const char *const *cells, const size_t *widths, size_t n)
 {
+	bool apart = text_width(cells[0]) > widths[0];
+
+	printf("%s%s", apart ? cells[0] : "", apart ? "\n" : "");
 	for (size_t i = 0; i < n; i++) {
-		print_cell(cells[i], widths[i], i == n - 1);
+		print_cell(i == 0 && apart ? "" : cells[i], widths[i], i == n - 1);
 		if (i < n - 1)
 			printf("%*s", GAP, "");
 	}
@@ -179,7 +189,7 @@ static void print_table(const struct ctl_rows *r)
 				widths[c] = w;
 		}
 	}
-	fit(widths, n, terminal_width());
+	fit(widths, n, text_width(r->headers[0]), terminal_width());
 	print_row(r->headers, widths, n);
 	for (size_t i = 0; i < r->n_rows; i++)
 		print_row(row_at(r, i), widths, n);

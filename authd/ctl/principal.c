@@ -28,10 +28,12 @@ static int parse_extra(struct ctl *ctl, const char *arg, struct buf *out)
 	if (code == EX_OK)
 		j = json_loadb(file.len == 0 ? "" : (const char *)file.data, file.len,
 			       JSON_REJECT_DUPLICATES, &error);
-	if (code == EX_OK && !json_is_object(j))
+	if (code == EX_OK && j == NULL)
+		code = ctl_fail(ctl, EX_DATAERR, NULL, "--extra is not JSON: %s",
+				error.text);
+	else if (code == EX_OK && !json_is_object(j))
 		code = ctl_fail(ctl, EX_DATAERR, NULL,
-				"--extra must be a JSON object%s%s",
-				j == NULL ? ": " : "", j == NULL ? error.text : "");
+				"--extra must be a JSON object, such as {\"a\": 1}");
 	/* jansson has checked it; its own text is what is transcoded */
 	char *text = code == EX_OK ? json_dumps(j, JSON_COMPACT) : NULL;
 	if (code == EX_OK && text == NULL)
@@ -39,7 +41,17 @@ static int parse_extra(struct ctl *ctl, const char *arg, struct buf *out)
 	if (code == EX_OK) {
 		int r = transcode(SERIALIZER_JSON, slice_str(text), 1, SERIALIZER_MSGPACK,
 				  out);
-		if (r != 0)
+		if (r == 0)
+			r = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
+		if (r == E_LIMIT)
+			code = ctl_fail(ctl, EX_DATAERR, NULL,
+					"--extra is larger than %d bytes, as MessagePack",
+					ADMIN_MAX_EXTRA);
+		else if (r == E_DEPTH)
+			code = ctl_fail(ctl, EX_DATAERR, NULL,
+					"--extra is nested deeper than %d levels",
+					ADMIN_MAX_DEPTH);
+		else if (r != 0)
 			code = ctl_fail(ctl, EX_DATAERR, NULL, "--extra: %s", err_str(r));
 	}
 	free(text);
@@ -61,7 +73,7 @@ static int add_key_option(struct ctl *ctl, struct new_principal *n, const char *
 
 	if (keys->n == FIELD_MAX_KEYS)
 		return ctl_usage(ctl, "more than %d keys", FIELD_MAX_KEYS);
-	int code = ctl_public_key(ctl, arg, key);
+	int code = ctl_new_key(ctl, arg, key);
 	if (code != EX_OK)
 		return code;
 	memcpy(keys->key[keys->n++], key, sizeof(key));
@@ -90,6 +102,17 @@ static int add_option(struct ctl *ctl, struct new_principal *n, int option)
 	}
 }
 
+static int check_names(const struct ctl *ctl, const struct admin_principal *p)
+{
+	int code = ctl_bad_value(ctl, "authid", p->authid, admin_name_fault(p->authid));
+
+	if (code == EX_OK)
+		code = ctl_bad_value(ctl, "realm", p->realm, admin_realm_fault(p->realm));
+	if (code == EX_OK)
+		code = ctl_bad_value(ctl, "role", p->role, admin_name_fault(p->role));
+	return code;
+}
+
 static int add(struct ctl *ctl, int argc, char **argv, struct new_principal *n)
 {
 	static const struct option options[] = {
@@ -100,29 +123,34 @@ static int add(struct ctl *ctl, int argc, char **argv, struct new_principal *n)
 		{"disabled", no_argument, NULL, 'd'},
 		{NULL, 0, NULL, 0},
 	};
+	static const char *const names[] = {"AUTHID"};
 	struct buf params;
 	int o;
 
 	while ((o = ctl_option(ctl, argc, argv, options)) != -1) {
-		int code = add_option(ctl, n, o);
-		if (code != EX_OK)
-			return code;
+		int said = add_option(ctl, n, o);
+		if (said != EX_OK)
+			return said;
 	}
-	if (optind != argc - 1)
-		return ctl_usage(ctl, "one AUTHID is needed");
-	if (n->p.realm.len == 0 || n->p.role.len == 0)
+	int code = ctl_want_args(ctl, argc, argv, 1, names);
+	if (code != EX_OK)
+		return code;
+	if (n->p.realm.p == NULL || n->p.role.p == NULL)
 		return ctl_usage(ctl, "--realm and --role are needed");
 	n->p.authid = slice_str(argv[optind]);
 	n->p.extra = buf_slice(&n->extra);
+	code = check_names(ctl, &n->p);
+	if (code != EX_OK)
+		return code;
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	admin_principal_write_params(&params, &n->p);
-	int code = ctl_change(ctl, &(struct ctl_change){
-					   .method = ADMIN_PRINCIPAL_ADD,
-					   .authid = argv[optind],
-					   .params = &params,
-					   .done = "added",
-					   .was_so = "is there already",
-				   });
+	code = ctl_change(ctl, &(struct ctl_change){
+				       .method = ADMIN_PRINCIPAL_ADD,
+				       .authid = argv[optind],
+				       .params = &params,
+				       .done = "added",
+				       .was_so = "is there already",
+			       });
 	buf_fini(&params);
 	return code;
 }
@@ -149,10 +177,20 @@ static void format_time(uint64_t seconds, char *out, size_t size)
 		strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-/* Appends it with a terminator. */
-static void put_slice_text(struct buf *b, struct slice s)
+/*
+ * Appends it with a terminator. For a terminal, characters that would steer it become
+ * \xNN: a database may hold names from before they were refused.
+ */
+static void put_slice_text(const struct ctl *ctl, struct buf *b, struct slice s)
 {
-	buf_put_slice(b, s);
+	for (size_t i = 0; i < s.len;) {
+		size_t n = admin_control_len(slice_of(s.p + i, s.len - i));
+		if (n == 0 || ctl->format != CTL_TABLE)
+			buf_put_u8(b, s.p[i++]);
+		else
+			for (size_t end = i + n; i < end; i++)
+				buf_printf(b, "\\x%02x", s.p[i]);
+	}
 	buf_put_u8(b, '\0');
 }
 
@@ -230,14 +268,16 @@ static bool add_row(const struct ctl *ctl, struct ctl_rows *rows,
 	struct buf b;
 
 	format_time(p->created, created, sizeof(created));
+	if (ctl->format == CTL_TABLE)
+		created[strcspn(created, "T")] = '\0'; /* the day is enough there */
 	snprintf(count, sizeof(count), "%u", p->keys.n);
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	at[0] = b.len;
-	put_slice_text(&b, p->authid);
+	put_slice_text(ctl, &b, p->authid);
 	at[1] = b.len;
-	put_slice_text(&b, p->realm);
+	put_slice_text(ctl, &b, p->realm);
 	at[2] = b.len;
-	put_slice_text(&b, p->role);
+	put_slice_text(ctl, &b, p->role);
 	at[3] = b.len;
 	put_keys(&b, p);
 	bool ok = b.err == 0;
@@ -333,14 +373,18 @@ int principal_list(struct ctl *ctl, int argc, char **argv)
 		if (o == '?')
 			return EX_USAGE;
 		*(o == 'r' ? &which.role : &which.realm) = slice_str(optarg);
+		int bad = ctl_check_sought(ctl, o == 'r' ? "role" : "realm",
+					   slice_str(optarg));
+		if (bad != EX_OK)
+			return bad;
 	}
-	if (optind != argc)
-		return ctl_usage(ctl, "no argument is expected, but '%s' was given",
-				 argv[optind]);
+	int code = ctl_want_args(ctl, argc, argv, 0, NULL);
+	if (code != EX_OK)
+		return code;
 	ctl_rows_init(&l.rows, table_headers, ARRAY_LEN(table_headers));
 	if (ctl->format == CTL_JSON)
 		l.items = json_array();
-	int code = list_all(ctl, &which, &l);
+	code = list_all(ctl, &which, &l);
 	if (code == EX_OK && ctl->format == CTL_JSON)
 		code = ctl_json_print(ctl, l.items);
 	else if (code == EX_OK)
@@ -367,6 +411,7 @@ static int print_fields(const struct ctl *ctl, const struct admin_principal *p)
 		buf_fini(&extra);
 		return ctl_nomem(ctl);
 	}
+	struct buf text;
 	const struct {
 		const char *name;
 		struct slice value;
@@ -378,9 +423,20 @@ static int print_fields(const struct ctl *ctl, const struct admin_principal *p)
 		{"extra", slice_str((const char *)extra.data)},
 		{"created", slice_str(created)},
 	};
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		printf("%-*s%s%.*s\n", width, fields[i].name, gap,
-		       (int)fields[i].value.len, (const char *)fields[i].value.p);
+	buf_init(&text, 16 * ADMIN_MAX_EXTRA);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		buf_clear(&text);
+		put_slice_text(ctl, &text, fields[i].value);
+		if (text.err == 0)
+			printf("%-*s%s%s\n", width, fields[i].name, gap,
+			       (const char *)text.data);
+	}
+	int err = text.err;
+	buf_fini(&text);
+	if (err != 0) {
+		buf_fini(&extra);
+		return ctl_nomem(ctl);
+	}
 	for (unsigned i = 0; i < p->keys.n; i++) {
 		fields_key_encode(p->keys.key[i], hex);
 		ssh_key_fingerprint(p->keys.key[i], fingerprint);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unit tests of proto/admin_api: what is written is read as the same, cut at any length
- * it is refused, and the items of a list are walked through.
+ * Unit tests of proto/admin_api against bytes that were put together by hand from
+ * MessagePack's specification: the writers give exactly these, the readers take them, and
+ * refuse them when they are cut at any length. The items of a list are walked through.
  */
 #include "common/err.h"
 #include "proto/admin_api.h"
@@ -12,6 +13,43 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#define GOLDEN(text)                                                                     \
+	{                                                                                \
+		(const uint8_t *)(text), sizeof(text) - 1                                \
+	}
+#define HEX_ZEROS "000000000000000000000000000000000000000000000000000000000000"
+
+/* clang-format off */
+static const struct slice golden_principal = GOLDEN(
+	"\x87"
+	"\xa6" "authid" "\xb4" "client01@example.com"
+	"\xa5" "realm" "\xa7" "devices"
+	"\xa4" "role" "\xa6" "device"
+	"\xa5" "extra" "\x81\xa3" "foo" "\x17"
+	"\xa4" "keys" "\x92" "\xd9\x40" "ab01" HEX_ZEROS "\xd9\x40" "cd02" HEX_ZEROS
+	"\xa8" "disabled" "\xc3"
+	"\xa7" "created" "\xce\x65\x53\xf1\x00");
+static const struct slice golden_list = GOLDEN(
+	"\x91\x82"
+	"\xa4" "role" "\xa6" "device"
+	"\xa5" "after" "\xa1" "x");
+static const struct slice golden_target = GOLDEN(
+	"\x91\x82"
+	"\xa6" "authid" "\xa3" "joe"
+	"\xa4" "keys" "\x91" "\xd9\x40" "ab01" HEX_ZEROS);
+static const struct slice golden_change = GOLDEN(
+	"\x85"
+	"\xa7" "changed" "\xc3"
+	"\xa8" "sessions" "\x03"
+	"\xa7" "pending" "\xcc\xc8"
+	"\xa7" "routers" "\xcd\x01\x2c"
+	"\xab" "unreachable" "\x00");
+static const struct slice golden_list_result = GOLDEN(
+	"\x82"
+	"\xa5" "items" "\x92\x07\xc0"
+	"\xa4" "next" "\xa4" "last");
+/* clang-format on */
 
 static struct admin_principal sample(void)
 {
@@ -38,9 +76,10 @@ static int read_principal(struct slice in)
 		assert_true(slice_eq_str(p.authid, "client01@example.com"));
 		assert_true(slice_eq_str(p.realm, "devices"));
 		assert_true(slice_eq_str(p.role, "device"));
-		assert_int_equal(p.extra.len, 6);
+		assert_true(slice_eq_str(p.extra, "\x81\xa3"
+						  "foo\x17"));
 		assert_int_equal(p.keys.n, 2);
-		assert_memory_equal(p.keys.key[1], "\xcd\x02\0\0", 4);
+		assert_memory_equal(p.keys.key, sample().keys.key, 2 * FIELD_KEY_LEN);
 		assert_true(p.disabled);
 		assert_int_equal(p.created, 1700000000);
 	}
@@ -68,6 +107,7 @@ static int read_target(struct slice in)
 	if (e == 0) {
 		assert_true(slice_eq_str(t.authid, "joe"));
 		assert_int_equal(t.keys.n, 1);
+		assert_memory_equal(t.keys.key, sample().keys.key, FIELD_KEY_LEN);
 	}
 	return e;
 }
@@ -80,32 +120,46 @@ static int read_change(struct slice in)
 	if (e == 0) {
 		assert_true(c.changed);
 		assert_int_equal(c.sessions, 3);
-		assert_int_equal(c.pending, 1);
-		assert_int_equal(c.routers, 2);
-		assert_int_equal(c.unreachable, 4);
+		assert_int_equal(c.pending, 200);
+		assert_int_equal(c.routers, 300);
+		assert_int_equal(c.unreachable, 0);
 	}
 	return e;
 }
 
-/* Whole it is read, cut it is not. */
-static void check(struct buf *b, read_fn *read)
+static int read_list_result(struct slice in)
+{
+	struct admin_list_result l;
+	int e = admin_list_result_read(in, &l);
+
+	if (e == 0) {
+		assert_true(slice_eq_str(l.items, "\x92\x07\xc0"));
+		assert_true(slice_eq_str(l.next, "last"));
+	}
+	return e;
+}
+
+/* Written is exactly this; whole it is read, cut it is not. */
+static void check(struct buf *b, struct slice golden, read_fn *read)
 {
 	size_t len;
 
 	assert_int_equal(b->err, 0);
-	assert_int_equal(auth_check(buf_slice(b), &len), 0);
-	assert_int_equal(len, b->len);
-	assert_int_equal(read(buf_slice(b)), 0);
-	for (size_t cut = 0; cut < b->len; cut++) {
+	assert_int_equal(b->len, golden.len);
+	assert_memory_equal(b->data, golden.p, golden.len);
+	assert_int_equal(auth_check(golden, &len), 0);
+	assert_int_equal(len, golden.len);
+	assert_int_equal(read(golden), 0);
+	for (size_t cut = 0; cut < golden.len; cut++) {
 		uint8_t *copy = malloc(cut + 1);
-		memcpy(copy, b->data, cut);
+		memcpy(copy, golden.p, cut);
 		assert_int_equal(read(slice_of(copy, cut)), E_TRUNCATED);
 		free(copy);
 	}
 	buf_clear(b);
 }
 
-static void test_round_trips(void **state)
+static void test_golden(void **state)
 {
 	const struct admin_principal p = sample();
 	const struct admin_list l = {.role = slice_str("device"),
@@ -117,28 +171,117 @@ static void test_round_trips(void **state)
 	const struct admin_change c = {
 		.changed = true,
 		.sessions = 3,
-		.pending = 1,
-		.routers = 2,
-		.unreachable = 4,
+		.pending = 200,
+		.routers = 300,
+		.unreachable = 0,
 	};
+	const struct admin_list_result lr = {.items = slice_str("\x92\x07\xc0"),
+					     .next = slice_str("last")};
 	struct admin_principal again;
 	struct buf b;
 
 	(void)state;
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	admin_principal_write(&b, &p);
-	check(&b, read_principal);
+	check(&b, golden_principal, read_principal);
 	admin_list_write(&b, &l);
-	check(&b, read_list);
+	check(&b, golden_list, read_list);
 	admin_target_write(&b, &t);
-	check(&b, read_target);
+	check(&b, golden_target, read_target);
 	admin_change_write(&b, &c);
-	check(&b, read_change);
+	check(&b, golden_change, read_change);
+	admin_list_result_write(&b, &lr);
+	check(&b, golden_list_result, read_list_result);
 	admin_principal_write_params(&b, &p);
+	assert_int_equal(b.len, golden_principal.len + 1);
+	assert_int_equal(b.data[0], 0x91);
+	assert_memory_equal(b.data + 1, golden_principal.p, golden_principal.len);
 	assert_int_equal(admin_principal_read_params(buf_slice(&b), &again), 0);
 	assert_true(slice_eq(again.extra, p.extra));
 	assert_int_equal(admin_principal_read(buf_slice(&b), &again), E_TYPE);
 	buf_fini(&b);
+}
+
+/* What is absent is not written; a principal to be added has no time. */
+static void test_least(void **state)
+{
+	const struct admin_principal p = {
+		.authid = slice_str("a"),
+		.realm = slice_str("r"),
+		.role = slice_str("o"),
+		.created = FIELD_NONE,
+	};
+	static const char golden[] = "\x91\x84\xa6"
+				     "authid\xa1"
+				     "a\xa5"
+				     "realm\xa1"
+				     "r\xa4"
+				     "role\xa1"
+				     "o\xa8"
+				     "disabled\xc2";
+	struct admin_principal again;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	admin_principal_write_params(&b, &p);
+	assert_true(slice_eq(buf_slice(&b), slice_str(golden)));
+	assert_int_equal(admin_principal_read_params(slice_str(golden), &again), 0);
+	assert_false(again.disabled);
+	assert_int_equal(again.keys.n, 0);
+	assert_int_equal(again.extra.len, 0);
+	assert_true(again.created == FIELD_NONE);
+	buf_fini(&b);
+}
+
+/* --- names of new principals ---------------------------------------------------------
+ */
+
+static void test_names(void **state)
+{
+	static const struct {
+		const char *name, *fault, *realm_fault;
+	} cases[] = {
+		{"client01@example.com", NULL, NULL},
+		{"\xc3\xa9\xf0\x9f\x98\x80\xe2\x80\x8d", NULL, NULL}, /* ZWJ is needed */
+		{"a b", NULL, "white space"},
+		{"a\xe3\x80\x80z", NULL, "white space"},
+		{"a#", NULL, "'#'"},
+		{"a..b", NULL, "empty part"},
+		{".", NULL, "empty part"},
+		{"a.", NULL, "empty part"},
+		{"", "empty", "empty"},
+		{"\xff", "UTF-8", "UTF-8"},
+		{"a\x01", "control", "control"},
+		{"a\x7f", "control", "control"},
+		{"\xc2\x80", "control", "control"},
+		{"x\xc2\x9fy", "control", "control"},
+		{"\xc2\xa1", NULL, NULL},
+		{"\xd8\x9c", "control", "control"},
+		{"\xe2\x80\x8e", "control", "control"},
+		{"\xe2\x80\xa8", "control", "control"},
+		{"\xe2\x80\xae", "control", "control"},
+		{"\xe2\x81\xa6", "control", "control"},
+		{"\xef\xbb\xbf", "control", "control"},
+	};
+	char longest[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const char *fault = admin_name_fault(slice_str(cases[i].name));
+		const char *realm = admin_realm_fault(slice_str(cases[i].name));
+		assert_int_equal(fault == NULL, cases[i].fault == NULL);
+		assert_true(fault == NULL || strstr(fault, cases[i].fault) != NULL);
+		assert_int_equal(realm == NULL, cases[i].realm_fault == NULL);
+		assert_true(realm == NULL || strstr(realm, cases[i].realm_fault) != NULL);
+	}
+	memset(longest, 'x', sizeof(longest));
+	assert_null(admin_name_fault(slice_of(longest, 255)));
+	assert_non_null(strstr(admin_name_fault(slice_of(longest, 256)), "255"));
+	/* a character that is cut is none of those, and nothing is read behind it */
+	assert_int_equal(admin_control_len(slice_str("\xe2\x80")), 0);
+	assert_int_equal(admin_control_len(slice_of(NULL, 0)), 0);
+	assert_int_equal(admin_control_len(slice_of("\0", 1)), 1);
 }
 
 static void test_required(void **state)
@@ -206,8 +349,8 @@ static void test_list(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trips),
-		cmocka_unit_test(test_required),
+		cmocka_unit_test(test_golden), cmocka_unit_test(test_least),
+		cmocka_unit_test(test_names),  cmocka_unit_test(test_required),
 		cmocka_unit_test(test_list),
 	};
 

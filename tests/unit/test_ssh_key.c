@@ -109,10 +109,18 @@ static void test_refused(void **state)
 		int err;
 		const char *why;
 	} cases[] = {
-		{"", E_SYNTAX, "no key"},
-		{"hello", E_SYNTAX, "no key"},
-		{PUBLIC_HEX "0", E_SYNTAX, "no key"},
-		{"g" PUBLIC_HEX, E_SYNTAX, "no key"},
+		{"", E_SYNTAX, "not a key"},
+		{"hello", E_SYNTAX, "not a key"},
+		{"abcdef", E_SYNTAX, "not a key"},
+		{PUBLIC_HEX "0", E_SYNTAX, "wrong number of digits"},
+		{"0x" PUBLIC_HEX "00", E_SYNTAX, "wrong number of digits"},
+		{PUBLIC_HEX PUBLIC_HEX, E_SYNTAX, "only the last 64 digits"},
+		{"0x" PUBLIC_HEX PUBLIC_HEX "\n", E_SYNTAX, "only the last 64 digits"},
+		{"g" PUBLIC_HEX, E_SYNTAX, "not a key"},
+		{PUBLIC_HEX PUBLIC_HEX "g", E_SYNTAX, "not a key"},
+		{"no-pty,command=\"x y\" ssh-ed25519 AAAA c", E_UNSUPPORTED, "options"},
+		{"host.example ssh-ed25519 AAAA", E_UNSUPPORTED, "before"},
+		{"AAAAC3NzaC1lZDI1NTE5AAAAILQ+1Z8N", E_UNSUPPORTED, "'ssh-ed25519 '"},
 		{"ssh-ed25519", E_SYNTAX, "damaged"},
 		{"ssh-ed25519 AAAA", E_SYNTAX, "damaged"},
 		{"ssh-ed25519 !!!!", E_SYNTAX, "damaged"},
@@ -141,42 +149,198 @@ static void test_refused(void **state)
 	assert_non_null(strstr(why, "more than one"));
 }
 
-/* Whatever is done to a file, it gives this key or none, and nothing is read beyond it.
- */
-static void test_damaged(void **state)
+/* Which points can verify, taken from the definition of the curve. */
+static void test_points(void **state)
 {
-	static const char *const files[] = {private_file, public_file, encrypted_file};
+	static const struct {
+		const char *hex;
+		bool can_verify;
+	} cases[] = {
+		{PUBLIC_HEX, true},
+		/* the base point */
+		{"5866666666666666666666666666666666666666666666666666666666666666",
+		 true},
+		/* order 4, 1, 2 and 8 */
+		{"0000000000000000000000000000000000000000000000000000000000000000",
+		 false},
+		{"0100000000000000000000000000000000000000000000000000000000000000",
+		 false},
+		{"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		 false},
+		{"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+		 false},
+		/* 1 plus the prime: not canonical */
+		{"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		 false},
+		/* there is no such point */
+		{"0200000000000000000000000000000000000000000000000000000000000000",
+		 false},
+		/* the base point plus the one of order 8 */
+		{"13661d745ad63221ca5da0456fa618713511dc60668aa464e55b09a20ff7fc1d",
+		 false},
+	};
+	uint8_t key[SSH_KEY_BYTES], seed[SSH_KEY_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(fields_key_decode(slice_str(cases[i].hex), key), 0);
+		assert_int_equal(ssh_key_can_verify(key), cases[i].can_verify);
+	}
+	for (int i = 0; i < 50; i++) { /* every key that anybody makes */
+		randombytes_buf(seed, sizeof(seed));
+		ssh_key_public(seed, key);
+		assert_true(ssh_key_can_verify(key));
+	}
+}
+
+/* --- damage --------------------------------------------------------------------------
+ */
+
+enum { IS_KEY = 0, IS_OTHER_KEY = 1, IS_REFUSED = 2 };
+
+/* What a copy of the file, which ends where its memory does, is read as. */
+static int outcome(const char *file, size_t len, size_t at, char c)
+{
+	char hex[65] = "", *copy = malloc(len > 0 ? len : 1);
+	struct ssh_key key;
+	const char *why = NULL;
+
+	assert_non_null(copy);
+	memcpy(copy, file, len);
+	if (at < len)
+		copy[at] = c;
+	int r = ssh_key_read(slice_of(copy, len), &key, &why);
+	free(copy);
+	if (r != 0) {
+		assert_true(r == E_SYNTAX || r == E_UNSUPPORTED);
+		assert_non_null(why);
+		return IS_REFUSED;
+	}
+	fields_key_encode(key.public, hex);
+	return strcmp(hex, PUBLIC_HEX) == 0 ? IS_KEY : IS_OTHER_KEY;
+}
+
+static void test_cut(void **state)
+{
+	size_t whole = strlen(private_file), key_end = strlen(public_file) - 11;
+
+	(void)state;
+	for (size_t cut = 0; cut < whole; cut++) /* the newline at the end is spare */
+		assert_int_equal(outcome(private_file, cut, cut, 0),
+				 cut < whole - 1 ? IS_REFUSED : IS_KEY);
+	for (size_t cut = 0; cut <= strlen(public_file); cut++) /* so is a comment */
+		assert_int_equal(outcome(public_file, cut, cut, 0),
+				 cut < key_end ? IS_REFUSED : IS_KEY);
+	for (size_t cut = 0; cut <= strlen(encrypted_file); cut++)
+		assert_int_equal(outcome(encrypted_file, cut, cut, 0), IS_REFUSED);
+}
+
+/*
+ * A private file never gives another key: it says everything twice. A public one has no
+ * such check, and gives another key where the 32 octets are changed, but nowhere else.
+ */
+static void test_changed(void **state)
+{
+	static const char with[] = "AB/+0= \n-~\x80";
+	size_t first = strlen("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI");
+	size_t key_end = strlen(public_file) - 11;
+	unsigned seen[3] = {0};
+
+	(void)state;
+	for (const char *c = with; *c != '\0'; c++) {
+		for (size_t at = 0; at < strlen(private_file); at++)
+			assert_int_not_equal(
+				outcome(private_file, strlen(private_file), at, *c),
+				IS_OTHER_KEY);
+		for (size_t at = 0; at < strlen(encrypted_file); at++)
+			assert_int_equal(
+				outcome(encrypted_file, strlen(encrypted_file), at, *c),
+				IS_REFUSED);
+		for (size_t at = 0; at < strlen(public_file); at++) {
+			int is = outcome(public_file, strlen(public_file), at, *c);
+			assert_true(is != IS_OTHER_KEY || (at >= first && at < key_end));
+			seen[is]++;
+		}
+	}
+	assert_true(seen[IS_KEY] > 0 && seen[IS_OTHER_KEY] > 0 && seen[IS_REFUSED] > 0);
+}
+
+/* The octets between the two lines of a private file. */
+static size_t decode_private(uint8_t *out, size_t size)
+{
+	const char *body = strchr(private_file, '\n') + 1;
+	size_t len = (size_t)(strstr(body, "-----END") - body), n;
+
+	assert_int_equal(sodium_base642bin(out, size, body, len, "\n", &n, NULL,
+					   sodium_base64_VARIANT_ORIGINAL),
+			 0);
+	return n;
+}
+
+static int read_encoded(const uint8_t *bytes, size_t len)
+{
+	char text[1024], base64[800];
 	struct ssh_key key;
 	const char *why;
 
+	sodium_bin2base64(base64, sizeof(base64), bytes, len,
+			  sodium_base64_VARIANT_ORIGINAL);
+	snprintf(text, sizeof(text),
+		 "-----BEGIN OPENSSH PRIVATE KEY-----\n%s\n"
+		 "-----END OPENSSH PRIVATE KEY-----\n",
+		 base64);
+	return ssh_key_read(slice_str(text), &key, &why);
+}
+
+/*
+ * The three things that a private file says twice, each damaged alone. Offsets are those
+ * of PROTOCOL.key: magic 15, "none" 8, "none" 8, options 4, number 4, blob 4 + 51, length
+ * 4; then check 4 + 4, type 15, public key 4 + 32, private key 4 + 64.
+ */
+static void test_consistency(void **state)
+{
+	enum {
+		PUBLIC = 15 + 8 + 8 + 4 + 4 + 4 + 19,
+		CHECK = PUBLIC + 32 + 4,
+		AGAIN = CHECK + 8 + 15 + 4,
+		SEED = AGAIN + 32 + 4,
+	};
+	static const size_t damaged[] = {PUBLIC, CHECK, CHECK + 4, AGAIN, SEED};
+	uint8_t bytes[512], other[SSH_KEY_BYTES];
+	size_t len = decode_private(bytes, sizeof(bytes));
+
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		size_t len = strlen(files[i]);
-		for (size_t cut = 0; cut < len; cut++) {
-			uint8_t *copy = malloc(cut + 1);
-			memcpy(copy, files[i], cut);
-			int r = ssh_key_read(slice_of(copy, cut), &key, &why);
-			assert_true(cut == SSH_KEY_BYTES || r != 0 || cut >= 80);
-			free(copy);
-		}
-		for (size_t at = 0; at < len; at++) {
-			uint8_t *copy = malloc(len);
-			memcpy(copy, files[i], len);
-			copy[at] = (uint8_t)(copy[at] == 'A' ? 'B' : 'A');
-			int r = ssh_key_read(slice_of(copy, len), &key, &why);
-			assert_true(r <= 0);
-			free(copy);
-		}
+	assert_memory_equal(bytes + PUBLIC, bytes + AGAIN, SSH_KEY_BYTES);
+	assert_memory_equal(bytes + CHECK, bytes + CHECK + 4, 4);
+	ssh_key_public(bytes + SEED, other);
+	assert_memory_equal(other, bytes + PUBLIC, SSH_KEY_BYTES);
+	assert_int_equal(read_encoded(bytes, len), 0);
+	for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
+		bytes[damaged[i]] ^= 1;
+		assert_int_equal(read_encoded(bytes, len), E_SYNTAX);
+		bytes[damaged[i]] ^= 1;
 	}
+	/* both halves of one pair: only what is derived from the seed can tell */
+	bytes[PUBLIC] ^= 1;
+	bytes[AGAIN] ^= 1;
+	assert_int_equal(read_encoded(bytes, len), E_SYNTAX);
+	/* the public key of another seed, at one place: only the comparison can tell */
+	bytes[PUBLIC] ^= 1;
+	bytes[AGAIN] ^= 1;
+	randombytes_buf(bytes + SEED, SSH_KEY_BYTES);
+	ssh_key_public(bytes + SEED, bytes + PUBLIC);
+	assert_int_equal(read_encoded(bytes, len), E_SYNTAX);
+	memcpy(bytes + AGAIN, bytes + PUBLIC, SSH_KEY_BYTES);
+	assert_int_equal(read_encoded(bytes, len), 0);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_raw),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_forms),       cmocka_unit_test(test_raw),
+		cmocka_unit_test(test_refused),     cmocka_unit_test(test_points),
+		cmocka_unit_test(test_cut),         cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_consistency),
 	};
 
 	if (sodium_init() == -1)

@@ -168,6 +168,22 @@ def test_the_hold_queue_is_full(start_routerd, authenticator, crowd, key, transp
     clients.wait_in()
 
 
+def test_too_many_connections(start_routerd, authenticator, crowd, connect, key):
+    """Those beyond the limit are closed before they have said a word."""
+    authenticator(lambda *args: principal(key))
+    crowded = config()
+    crowded["transports"][0]["options"] = {"max_connections": len(CLIENTS)}
+    routerd = start_routerd(crowded)
+    others = [connect(routerd) for _ in CLIENTS]
+    clients = crowd(routerd)
+    refused = r"counters listener=public .*\brefused=(\d+)"
+    wait_for(lambda: routerd.counters() and int(re.findall(refused, routerd.log())[-1]) >= len(clients),
+             "all to be refused")
+    for other in others:
+        other.close_socket()
+    clients.wait_in()
+
+
 def test_routerd_restarts_while_logins_are_held(start_routerd, authenticator, crowd, key):
     routerd = start_routerd(config(hold=9000))
     clients = crowd(routerd)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authd: keeps principals and tells routers who may log in. One thread, one loop; this
- * file puts the parts together and takes them apart.
+ * authd: keeps principals and tells routers who may log in. One loop, on the main thread;
+ * a second thread only writes the log. This file puts the parts together and takes them
+ * apart.
  */
 #include "authd/lock.h"
 #include "authd/server.h"
@@ -31,7 +32,8 @@ static const char help[] =
 	"  -h, --help         this text\n"
 	"      --version      the version\n"
 	"\n"
-	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters.\n"
+	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters. SIGHUP is\n"
+	"ignored: restart it to apply a changed configuration.\n"
 	"\n"
 	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
 	"71 no memory or descriptors, or it cannot listen; 74 the database cannot be\n"
@@ -44,7 +46,7 @@ struct daemon {
 	struct loop *loop;
 	struct store *store;
 	struct server server;
-	struct event term, interrupt, counters;
+	struct event term, interrupt, hangup, counters;
 	struct timer retry;  /* of the database */
 	int lock;            /* -1: not taken */
 	int status;          /* exit code */
@@ -67,12 +69,23 @@ static void on_counters(evutil_socket_t number, short what, void *arg)
 
 	(void)number;
 	(void)what;
+	log_log_counters();
 	server_log_counters(&d->server);
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	(void)arg;
+	daemon_refuse_reload("authd");
 }
 
 static int watch_signal(struct daemon *d, struct event *ev, int number,
 			event_callback_fn cb)
 {
+	/* what holds again when the event is deleted: a second SIGTERM changes nothing */
+	signal(number, SIG_IGN);
 	evsignal_assign(ev, loop_base(d->loop), number, cb, d);
 	return evsignal_add(ev, NULL) == 0 ? 0 : E_NOMEM;
 }
@@ -154,6 +167,8 @@ static int run(struct daemon *d)
 	if (r == 0)
 		r = watch_signal(d, &d->interrupt, SIGINT, on_stop);
 	if (r == 0)
+		r = watch_signal(d, &d->hangup, SIGHUP, on_hangup);
+	if (r == 0)
 		r = watch_signal(d, &d->counters, SIGUSR1, on_counters);
 	if (r != 0) {
 		log_error(NULL, "cannot start reason=\"%s\"", err_str(r));
@@ -177,6 +192,7 @@ static int run(struct daemon *d)
 	server_fini(&d->server);
 	evsignal_del(&d->term);
 	evsignal_del(&d->interrupt);
+	evsignal_del(&d->hangup);
 	evsignal_del(&d->counters);
 	return d->status;
 }
@@ -192,10 +208,10 @@ static int serve(const char *path)
 		return EX_CONFIG;
 	}
 	log_init(d.config->log.level, d.config->log.format);
-	signal(SIGPIPE, SIG_IGN);
-	/* a file that may not grow is an error of the write, not the end of the program
-	 */
-	signal(SIGXFSZ, SIG_IGN);
+	if (log_start() != 0) {
+		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
+		goto out;
+	}
 	umask(0077); /* the database is nobody else's; sockets get their own mode */
 	daemon_raise_fd_limit();
 	if (sodium_init() == -1 || (d.loop = loop_new(NULL, NULL)) == NULL) {
@@ -210,6 +226,7 @@ out:
 	sock_close(&d.lock);
 	loop_free(&d.loop);
 	config_free(&d.config);
+	log_end();
 	return status;
 }
 
@@ -239,6 +256,7 @@ int main(int argc, char **argv)
 	const char *config = NULL, *to_check = NULL;
 	int o;
 
+	daemon_prepare();
 	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		switch (o) {
 		case 'c':

@@ -4,10 +4,12 @@
 
 #include "common/err.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/sock.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,6 +20,32 @@ enum {
 	FIRST_FD = 3, /* SD_LISTEN_FDS_START */
 	MAX_FDS = 64, /* of the service manager; more are not looked at */
 };
+
+void daemon_prepare(void)
+{
+	static const int ignored[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+	/* open gives the lowest number that is free */
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd != -1 && fd <= STDERR_FILENO);
+	sock_close(&fd);
+}
+
+void daemon_refuse_reload(const char *name)
+{
+	static struct log_rate rate = {.burst = 1};
+	unsigned suppressed;
+
+	if (log_rate_ok(&rate, clock_now_ns() / 1000000, &suppressed))
+		log_warn(NULL,
+			 "reload is not supported yet: restart %s to apply a changed "
+			 "configuration signal=HUP suppressed=%u",
+			 name, suppressed);
+}
 
 void daemon_raise_fd_limit(void)
 {

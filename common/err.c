@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Texts of the error codes, and the end of the program when an assertion fails. */
+/* Texts of the error codes. */
 #include "common/err.h"
 
-#include "common/base.h"
-
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
 const char *err_str(int err)
 {
@@ -54,10 +51,4 @@ const char *err_str(int err)
 		return "database error";
 	}
 	return "unknown error";
-}
-
-void assert_failed(const char *file, int line, const char *cond)
-{
-	fprintf(stderr, "ASSERT failed at %s:%d: %s\n", file, line, cond);
-	abort();
 }

@@ -1,18 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Log lines to standard error; see log.h. The settings are written once, before threads
- * start. */
+/*
+ * Log lines to standard error; see log.h. The settings are written once, before threads
+ * start.
+ *
+ * There are two buffers. Callers append whole lines to one while the writer thread
+ * writes the other. Only the buffers' exchange and the appending are under the lock, so a
+ * write that blocks holds up the writer alone.
+ */
 #include "common/log.h"
 
 #include "common/err.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 2048 };
+enum {
+	LINE_MAX_BYTES = 2048,
+	BUFFER_BYTES = 128 * 1024,
+	WRITER_STACK = 128 * 1024,
+	END_MS = 1000, /* how long log_end waits for a slow reader */
+};
 
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format line_format = LOG_FORMAT_TEXT;
@@ -47,6 +64,214 @@ bool log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
+/* Whole lines that wait for the writer. */
+struct lines {
+	size_t len;
+	uint64_t dropped; /* lines behind them, since it was full */
+	char text[BUFFER_BYTES];
+};
+
+static struct {
+	pthread_mutex_t lock; /* guards all but running and thread */
+	pthread_cond_t some;  /* there is a line, or the end */
+	struct lines buffers[2];
+	unsigned filling; /* the buffer that callers append to */
+	bool ending;
+	uint64_t written, dropped; /* lines, so far */
+	bool running;              /* there is a writer; set before other threads start */
+	pthread_t thread;
+} sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
+
+/* --- the writer --------------------------------------------------------------------- */
+
+/* How much was written, which is less than n only if there was an error. */
+static size_t write_some(const char *p, size_t n)
+{
+	size_t done = 0;
+
+	while (done < n) {
+		ssize_t r = write(STDERR_FILENO, p + done, n - done);
+		if (r > 0) {
+			done += (size_t)r;
+		} else if (r == -1 && errno == EAGAIN) {
+			/* another process has made the pipe or tty non-blocking */
+			struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+			poll(&fd, 1, -1);
+		} else if (r == 0 || errno != EINTR) {
+			break;
+		}
+	}
+	return done;
+}
+
+static size_t count_lines(const char *p, size_t n)
+{
+	size_t lines = 0;
+
+	for (size_t i = 0; i < n; i++)
+		lines += p[i] == '\n';
+	return lines;
+}
+
+/*
+ * Writes whole lines; how many were lost. After a failure in the middle of a line, that
+ * line is ended before the next one begins.
+ */
+static size_t write_lines(const char *p, size_t n)
+{
+	static bool mid_line;
+
+	if (mid_line && write_some("\n", 1) == 0)
+		return count_lines(p, n);
+	size_t done = write_some(p, n);
+	mid_line = done > 0 ? p[done - 1] != '\n' : false;
+	return count_lines(p + done, n - done);
+}
+
+/* The lines of a buffer, in pieces that other writers to the same pipe cannot tear. */
+static size_t write_buffer(const struct lines *l)
+{
+	size_t lost = 0;
+
+	for (size_t at = 0, n; at < l->len; at += n) {
+		n = min_size(l->len - at, PIPE_BUF);
+		while (l->text[at + n - 1] != '\n')
+			n--;
+		lost += write_lines(l->text + at, n);
+	}
+	return lost;
+}
+
+static size_t put_head(char *line, size_t cap, enum log_level level);
+
+/* Says how many lines were dropped. False: that cannot be written either. */
+static bool say_dropped(uint64_t n)
+{
+	char line[160];
+	size_t len = put_head(line, sizeof(line), LOG_LEVEL_WARN);
+
+	len += (size_t)snprintf(line + len, sizeof(line) - len,
+				"log lines dropped count=%" PRIu64 "\n", n);
+	return write_lines(line, len) == 0;
+}
+
+/* Waits for lines and takes the buffer that they are in; NULL: this is the end. */
+static struct lines *take_lines(void)
+{
+	struct lines *l;
+
+	pthread_mutex_lock(&sink.lock);
+	l = &sink.buffers[sink.filling];
+	while (l->len == 0 && !sink.ending)
+		pthread_cond_wait(&sink.some, &sink.lock);
+	if (l->len > 0)
+		sink.filling = 1 - sink.filling;
+	else
+		l = NULL;
+	pthread_mutex_unlock(&sink.lock);
+	return l;
+}
+
+static void *run_writer(void *arg)
+{
+	uint64_t untold = 0; /* dropped lines that the log does not tell of yet */
+	struct lines *l;
+
+	while ((l = take_lines()) != NULL) {
+		if (untold > 0 && say_dropped(untold))
+			untold = 0;
+		size_t all = count_lines(l->text, l->len);
+		size_t lost = write_buffer(l);
+		untold += lost + l->dropped;
+		l->len = 0;
+		l->dropped = 0;
+		pthread_mutex_lock(&sink.lock);
+		sink.written += all - lost;
+		sink.dropped += lost;
+		pthread_mutex_unlock(&sink.lock);
+		if (untold > 0 && say_dropped(untold))
+			untold = 0;
+	}
+	return arg;
+}
+
+int log_start(void)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+
+	if (pthread_attr_init(&attr) != 0)
+		return E_NOMEM;
+	pthread_attr_setstacksize(&attr, WRITER_STACK);
+	/* signals are for other threads; and so SIGPIPE, SIGXFSZ and SIGTTOU are errors
+	 * of write(2) */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sink.running = pthread_create(&sink.thread, &attr, run_writer, NULL) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return sink.running ? 0 : E_NOMEM;
+}
+
+void log_end(void)
+{
+	struct timespec until;
+
+	pthread_mutex_lock(&sink.lock);
+	bool first = sink.running && !sink.ending;
+	sink.ending = true;
+	pthread_cond_signal(&sink.some);
+	pthread_mutex_unlock(&sink.lock);
+	if (!first)
+		return;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += END_MS / 1000;
+	/* a writer that hangs ends with the process */
+	(void)pthread_timedjoin_np(sink.thread, NULL, &until);
+}
+
+/* Never waits for the reader. */
+static void append(const char *line, size_t n)
+{
+	pthread_mutex_lock(&sink.lock);
+	struct lines *l = &sink.buffers[sink.filling];
+	if (n > sizeof(l->text) - l->len) {
+		l->dropped++;
+		sink.dropped++;
+	} else {
+		memcpy(l->text + l->len, line, n);
+		l->len += n;
+		if (l->len == n)
+			pthread_cond_signal(&sink.some);
+	}
+	pthread_mutex_unlock(&sink.lock);
+}
+
+struct log_counters log_counters(void)
+{
+	pthread_mutex_lock(&sink.lock);
+	struct log_counters c = {.written = sink.written, .dropped = sink.dropped};
+	pthread_mutex_unlock(&sink.lock);
+	return c;
+}
+
+void log_log_counters(void)
+{
+	struct log_counters c = log_counters();
+
+	log_info(NULL, "counters log written=%" PRIu64 " dropped=%" PRIu64, c.written,
+		 c.dropped);
+}
+
+void assert_failed(const char *file, int line, const char *cond)
+{
+	log_error(NULL, "ASSERT failed at %s:%d: %s", file, line, cond);
+	log_end();
+	abort();
+}
+
+/* --- lines -------------------------------------------------------------------------- */
+
 static size_t put_head(char *line, size_t cap, enum log_level level)
 {
 	if (line_format == LOG_FORMAT_JOURNAL)
@@ -78,9 +303,10 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 		return;
 	n = min_size(n + (size_t)body, sizeof(line) - 1);
 	line[n++] = '\n';
-	/* a log that cannot be written must not stop the program */
-	ssize_t ignored = write(STDERR_FILENO, line, n);
-	(void)ignored;
+	if (sink.running)
+		append(line, n);
+	else
+		write_some(line, n);
 }
 
 static struct log_quoted quote(struct slice s, uint8_t first_plain)

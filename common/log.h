@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log lines: one event, one line, "message key=value ...", to standard error.
+ * Log lines: one event, one line, "message key=value ...", to standard error. Any thread.
  *
  * Bytes that came from a peer go through log_quote (or a %s of its result) so that they
- * cannot forge a line. Lines that a peer can cause at will go through a log_rate. Any
- * thread: a line is written by one write(2).
+ * cannot forge a line. Lines that a peer can cause at will go through a log_rate.
+ *
+ * Logging never blocks a daemon. After log_start a thread of the log's own writes the
+ * lines, and log_write only appends to a buffer of 128 KiB. While nobody reads standard
+ * error, or it cannot be written, lines are dropped and counted; as soon as a line can be
+ * written again, one says how many are missing. Why a thread: standard error is shared
+ * with other processes, so it must not be made non-blocking; poll(2) promises nothing
+ * when another process may fill the pipe first, or a terminal has room for half a line;
+ * and no flag keeps a write to a slow disk from blocking.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
@@ -28,6 +35,26 @@ enum log_format {
 
 /* Before the first thread starts. */
 void log_init(enum log_level level, enum log_format format);
+
+/*
+ * Starts the writer's thread, which blocks all signals. Once, before other threads start;
+ * until then a line is written by its caller, and may block. E_NOMEM.
+ */
+int log_start(void) MUSTCHECK;
+/*
+ * Before the process ends: waits for what is not written yet, 1 s at most. What is logged
+ * afterwards is lost. Without log_start it does nothing.
+ */
+void log_end(void);
+
+/* Lines since log_start. */
+struct log_counters {
+	uint64_t written;
+	uint64_t dropped;
+};
+struct log_counters log_counters(void);
+/* Logs them. */
+void log_log_counters(void);
 
 /* The index of a name ("error", "warn", "info", "debug"), or E_UNKNOWN. */
 int log_level_parse(const char *name) MUSTCHECK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routerd's command line. */
+#include "common/daemon.h"
 #include "common/log.h"
 #include "routerd/config.h"
 #include "routerd/router.h"
@@ -24,12 +25,27 @@ static const char help[] =
 	"  -h, --help         this text\n"
 	"      --version      the version\n"
 	"\n"
-	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters.\n"
+	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters. SIGHUP is\n"
+	"ignored: restart it to apply a changed configuration.\n"
 	"\n"
 	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
 	"71 no memory or descriptors, or it cannot listen; 78 wrong configuration.\n"
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
+
+static int serve(struct config *cfg)
+{
+	log_init(cfg->log.level, cfg->log.format);
+	if (log_start() != 0) {
+		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
+		return EX_OSERR;
+	}
+	/* what a fan-out frees at the end of a turn is needed in the next one */
+	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
+	int code = router_run(cfg);
+	log_end();
+	return code;
+}
 
 /* Runs with this configuration, or only says what it is like. */
 static int run(const char *path, bool only_check)
@@ -42,15 +58,11 @@ static int run(const char *path, bool only_check)
 		fprintf(stderr, "%s\n", err.text);
 		return EX_CONFIG;
 	}
-	if (only_check) {
+	if (only_check)
 		printf("%s: ok (%zu realms, %zu listeners, %zu authenticators)\n", path,
 		       cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
-	} else {
-		log_init(cfg->log.level, cfg->log.format);
-		/* what a fan-out frees at the end of a turn is needed in the next one */
-		mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
-		code = router_run(cfg);
-	}
+	else
+		code = serve(cfg);
 	config_unref(&cfg);
 	return code;
 }
@@ -67,6 +79,7 @@ int main(int argc, char **argv)
 	const char *config = NULL, *to_check = NULL;
 	int o;
 
+	daemon_prepare();
 	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
 		switch (o) {
 		case 'c':

@@ -19,8 +19,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { N_SIGNALS = 4 };
-static const int signals[N_SIGNALS] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+enum { N_SIGNALS = 5 };
+static const int signals[N_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
 struct router {
 	struct config *config; /* counted */
@@ -54,6 +54,7 @@ static void stop(struct router *r, int sig)
 
 static void log_stats(struct router *r)
 {
+	log_log_counters();
 	acceptor_log_stats(r->acceptor);
 	control_log_stats(r->control);
 	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STATS});
@@ -68,6 +69,8 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 		log_stats(r);
 	else if (sig == SIGUSR2)
 		worker_stall_toggle();
+	else if (sig == SIGHUP)
+		daemon_refuse_reload("routerd");
 	else
 		stop(r, sig);
 }
@@ -76,7 +79,6 @@ static int follow_signals(struct router *r)
 {
 	struct event_base *base = loop_base(worker_loop(r->workers[0]));
 
-	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < N_SIGNALS; i++) {
 		/* what holds again when the event is deleted: a second SIGTERM then
 		 * changes nothing */
@@ -157,6 +159,7 @@ static void start_threads(struct router *r)
 			/* those that run already end with the process */
 			log_error(NULL, "cannot start a thread reason=\"%s\"",
 				  strerrordesc_np(rc));
+			log_end();
 			_exit(EX_OSERR);
 		}
 	}

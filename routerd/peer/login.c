@@ -430,6 +430,21 @@ static void report_opened(struct peer *p)
 	buf_fini(&b);
 }
 
+static void log_opened(struct peer *p)
+{
+	const struct identity *i = p->identity;
+	unsigned suppressed;
+
+	if (peers_may_log_session(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "session opened session=%llu realm=%s authid=%s authrole=%s "
+			 "authmethod=%s peer=%s listener=%s suppressed=%u",
+			 (unsigned long long)i->session, log_quote(i->realm_name).text,
+			 log_quote(i->authid).text, log_quote(i->authrole).text,
+			 i->authmethod, p->login->peer_name.text,
+			 conn_conf(p->conn)->name, suppressed);
+}
+
 void login_joined(struct peer *p)
 {
 	const struct config *cfg = p->peers->config;
@@ -465,12 +480,7 @@ void login_joined(struct peer *p)
 	p->opened_ms = loop_now_ms(p->peers->loop);
 	conn_established(p->conn);
 	peers_count(p->peers, PEER_SESSIONS_OPENED);
-	log_info(conn_prefix(p->conn).text,
-		 "session opened session=%llu realm=%s authid=%s authrole=%s "
-		 "authmethod=%s peer=%s listener=%s",
-		 (unsigned long long)i->session, log_quote(i->realm_name).text,
-		 log_quote(i->authid).text, log_quote(i->authrole).text, i->authmethod,
-		 peer_name, conn_conf(p->conn)->name);
+	log_opened(p);
 	report_opened(p);
 	login_free(p);
 }

@@ -258,11 +258,15 @@ static void report_closed(struct peer *p, const char *reason, uint64_t duration_
 void peer_session_over(struct peer *p, const char *reason)
 {
 	uint64_t duration = loop_now_ms(p->peers->loop) - p->opened_ms;
+	unsigned suppressed;
 
-	log_info(conn_prefix(p->conn).text,
-		 "session closed session=%llu reason=\"%s\" duration_ms=%llu",
-		 (unsigned long long)p->identity->session,
-		 log_quote_text(slice_str(reason)).text, (unsigned long long)duration);
+	if (peers_may_log_session(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "session closed session=%llu reason=\"%s\" duration_ms=%llu "
+			 "suppressed=%u",
+			 (unsigned long long)p->identity->session,
+			 log_quote_text(slice_str(reason)).text,
+			 (unsigned long long)duration, suppressed);
 	peers_count(p->peers, PEER_SESSIONS_CLOSED);
 	report_closed(p, reason, duration);
 	members_remove_all(p->peers, p);

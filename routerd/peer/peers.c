@@ -19,6 +19,7 @@ enum {
 	DECODED_MAX = 16 << 20,
 	SCRATCH_KEEP = 4 << 20, /* bytes of each scratch buffer that a worker keeps */
 	REVOCATIONS_MAX = 4096,
+	SESSION_LINES = 100, /* a second */
 };
 
 static const char *const counter_names[] = {
@@ -54,6 +55,7 @@ int peers_init(struct peers *ps, const struct peers_params *params)
 		.net = params->net,
 		.loop = params->loop,
 		.log_rate = {.burst = 20},
+		.session_rate = {.burst = SESSION_LINES},
 	};
 	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u",
 		 params->self + 1);

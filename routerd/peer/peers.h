@@ -78,8 +78,9 @@ struct peers {
 	struct members members;
 	struct login_queue to_verify; /* logins whose signature waits for a turn */
 	struct revocations revocations;
-	uint64_t hold_queues_full; /* bit i: that of authenticator i */
-	struct log_rate log_rate;  /* for what peers can cause at will */
+	uint64_t hold_queues_full;    /* bit i: that of authenticator i */
+	struct log_rate log_rate;     /* for what peers can cause at will */
+	struct log_rate session_rate; /* for sessions opened and closed */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
 
@@ -140,6 +141,12 @@ bool peers_verify_some(struct peers *ps);
 static inline bool peers_may_log(struct peers *ps, unsigned *suppressed)
 {
 	return log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), suppressed);
+}
+
+/* The same for a line about a session that opens or closes. */
+static inline bool peers_may_log_session(struct peers *ps, unsigned *suppressed)
+{
+	return log_rate_ok(&ps->session_rate, loop_now_ms(ps->loop), suppressed);
 }
 
 static inline void peers_count(struct peers *ps, enum peer_counter which)

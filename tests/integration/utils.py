@@ -104,15 +104,16 @@ class Daemon:
         self.stopping = False
         self.log_start = 0
 
-    def start(self, wait=True):
+    def start(self, wait=True, stderr=None):
+        """With another stderr than the log it cannot be waited for."""
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.stopping = False
             self.process = subprocess.Popen(
                 self.argv, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, preexec_fn=self.limits,
+                stdout=log, stderr=log if stderr is None else stderr, preexec_fn=self.limits,
             )
-        if wait:
+        if wait and stderr is None:
             self.wait_ready()
         return self
 

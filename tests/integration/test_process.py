@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both daemons as processes: a standard error that nobody reads, signals, and too little memory."""
+
+import fcntl
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+import pytest
+from utils import SLOW, Authd, Routerd, free_port, permission, router_config, wait_for
+
+REALMS = 50  # each has a line among the counters
+
+
+def many_realms():
+    config = router_config(cryptosign=False)
+    config["realms"] += [{"name": f"realm{i}", "roles": [{"name": "r", "permissions": [permission()]}]}
+                         for i in range(REALMS)]
+    return config
+
+
+@pytest.fixture(params=["routerd", "authd"])
+def stopped_daemon(request, folder, daemons):
+    """A daemon that is not started yet."""
+    daemon = Routerd(folder, many_realms()) if request.param == "routerd" else Authd(folder)
+    daemons.append(daemon)
+    return daemon
+
+
+def serves(daemon):
+    """Does it do what it is there for?"""
+    if isinstance(daemon, Authd):
+        return daemon.ctl("principal", "list", ok=False)[0] == 0
+    try:
+        with socket.create_connection(("127.0.0.1", daemon.port()), 5) as s:
+            s.sendall(b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n")
+            return s.recv(100).startswith(b"HTTP/1.1 200")
+    except ConnectionError:
+        return False
+
+
+# --- standard error -------------------------------------------------------------------------
+
+
+def deaf_pipe():
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    return reader, writer
+
+
+def deaf_socket():
+    """As the service manager connects a daemon with journald."""
+    a, b = socket.socketpair()
+    b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    return a.detach(), b.detach()
+
+
+def deaf_terminal():
+    return os.openpty()
+
+
+@pytest.mark.parametrize("make", [deaf_pipe, deaf_socket, deaf_terminal])
+def test_nobody_reads_the_log(stopped_daemon, make):
+    """It serves, and ends on SIGTERM. When somebody reads again, the log says what is missing."""
+    daemon = stopped_daemon
+    reader, writer = make()
+    daemon.start(stderr=writer)
+    os.close(writer)
+    wait_for(lambda: serves(daemon), "it to serve")
+    text = b""
+
+    def log_much():
+        for _ in range(50):
+            daemon.signal(signal.SIGUSR1)
+            time.sleep(0.002)
+
+    for _ in range(20):
+        log_much()
+    assert serves(daemon)
+
+    def read():
+        nonlocal text
+        try:
+            while data := os.read(reader, 65536):
+                text += data
+        except OSError:  # the other end of a terminal is gone
+            pass
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    wait_for(lambda: log_much() or re.search(rb"warn  log lines dropped count=\d+", text), "the log to say so")
+    daemon.stop()
+    thread.join()
+    os.close(reader)
+    assert re.search(rb"(routerd|authd) stopped", text)
+
+
+@pytest.mark.parametrize("make", [deaf_pipe, deaf_socket, deaf_terminal])
+def test_sigterm_while_nobody_reads_the_log(stopped_daemon, make):
+    daemon = stopped_daemon
+    reader, writer = make()
+    daemon.start(stderr=writer)
+    os.close(writer)
+    wait_for(lambda: serves(daemon), "it to serve")
+    for _ in range(1000):
+        daemon.signal(signal.SIGUSR1)
+        time.sleep(0.001)
+    assert serves(daemon)
+    begin = time.monotonic()
+    daemon.stop()
+    assert time.monotonic() - begin < 3 * SLOW
+    os.close(reader)
+
+
+def test_more_logins_than_a_pipe_takes(folder, daemons, join):
+    routerd = Routerd(folder, router_config(cryptosign=False))
+    daemons.append(routerd)
+    reader, writer = os.pipe()
+    routerd.start(stderr=writer)
+    os.close(writer)
+    wait_for(lambda: serves(routerd), "it to serve")
+    for _ in range(400):
+        client = join(routerd)
+        client.close_socket()
+    os.close(reader)
+    join(routerd)  # and when the reader is gone
+    routerd.stop()
+
+
+@pytest.mark.parametrize("closed", [[2], [0, 1, 2]])
+def test_without_standard_descriptors(stopped_daemon, closed):
+    """No socket gets their numbers, so that nobody is sent the log."""
+    daemon = stopped_daemon
+
+    def close():
+        for fd in closed:
+            os.close(fd)
+
+    daemon.limits = close
+    daemon.start(stderr=os.open("/dev/null", os.O_WRONLY))
+    wait_for(lambda: serves(daemon), "it to serve")
+    for fd in closed:
+        assert os.readlink(f"/proc/{daemon.pid}/fd/{fd}") == "/dev/null"
+    daemon.signal(signal.SIGUSR1)
+    daemon.stop()
+
+
+def test_lines_on_sessions_have_a_rate_limit(start_routerd, join):
+    routerd = start_routerd(cryptosign=False)
+    begin = time.monotonic()
+    for n in range(1, 2001):
+        join(routerd).close_socket()
+        if n > 300 and n > 200 * (time.monotonic() - begin):
+            break
+    wait_for(lambda: routerd.total("sessions_closed") == n, "all to be gone")
+    # the next second
+    wait_for(lambda: join(routerd) and re.search(r"session opened .*suppressed=[1-9]", routerd.log()), "a line")
+    seconds = time.monotonic() - begin + 2
+    lines = re.findall(r"session (?:opened|closed) .*suppressed=\d+$", routerd.log(), re.M)
+    assert 50 < len(lines) <= 100 * seconds
+
+
+# --- signals --------------------------------------------------------------------------------
+
+
+def test_sighup_is_logged_and_ignored(stopped_daemon):
+    daemon = stopped_daemon.start()
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_log(rf"warn  reload is not supported yet: restart {daemon.name} ")
+    for _ in range(1000):
+        daemon.signal(signal.SIGHUP)
+    assert serves(daemon)
+    assert daemon.log().count("reload is not supported") <= 1 + 10 * SLOW
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_during_start_and_stop(stopped_daemon, number):
+    """From the first moment at which the process is the daemon to its last."""
+    daemon = stopped_daemon
+    over = threading.Event()
+
+    def hammer():
+        while not over.is_set():
+            try:
+                daemon.process.send_signal(number)
+            except (OSError, AttributeError):
+                pass
+            time.sleep(0)
+
+    for _ in range(5):
+        over.clear()
+        daemon.start(wait=False)
+        wait_for(ignores(daemon, number), "main to begin")
+        thread = threading.Thread(target=hammer)
+        thread.start()
+        daemon.wait_ready()
+        assert serves(daemon)
+        process = daemon.process
+        process.terminate()
+        assert process.wait(10 * SLOW) == 0
+        over.set()
+        thread.join()
+        daemon.process = None
+
+
+def ignores(daemon, number):
+    """Has it passed its first line, which ignores the signal? (Or does it handle it already.)"""
+    def look():
+        status = open(f"/proc/{daemon.pid}/status").read()
+        masks = [int(re.search(rf"{name}:\s*(\w+)", status)[1], 16) for name in ("SigIgn", "SigCgt")]
+        return any(mask >> (number - 1) & 1 for mask in masks)
+    return look

@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Python kit with which a site writes its own authenticator, and the example on it."""
 
-import importlib.util
+import asyncio
+import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
+import types
 
+import kit
 import msgpack
 import pytest
 import utils
-from rpcclient import HELLO, Rpc, RpcError, ask, router
-from test_authd import HOSTILE
+from kit import wampauth
+from rpcclient import Rpc, RpcError, ask, router
+from test_authd import HOSTILE, nested
 
-KIT = utils.ROOT / "etc/examples/authenticator"
 KEY1 = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
 KEYS2 = ["9c194391af3bf566fc11a619e8df200ba02efb35b91bdd98b424f20f4163875e",
          "585df51991780ee8dce4766324058a04ecae429dffd786ee80839c9467468c28"]
@@ -21,7 +27,7 @@ KEYS2 = ["9c194391af3bf566fc11a619e8df200ba02efb35b91bdd98b424f20f4163875e",
 
 @pytest.fixture
 def example(daemons, folder):
-    daemon = utils.Daemon("example", [sys.executable, KIT / "example.py", "authd.sock"], folder, wrap=False)
+    daemon = utils.Daemon("example", [sys.executable, kit.FOLDER / "example.py", "authd.sock"], folder, wrap=False)
     daemons.append(daemon)
     return daemon.start()
 
@@ -31,41 +37,59 @@ def path(example):
     return example.cwd / "authd.sock"
 
 
-def load_kit():
-    spec = importlib.util.spec_from_file_location("wampauth", KIT / "wampauth.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-wampauth = load_kit()
+@pytest.fixture(params=kit.FORMS)
+def form(request):
+    return request.param
 
 
 @pytest.fixture
-def serve(folder):
-    """serve(authenticate, **options) -> the path it is served at, in this process."""
+def serve(folder, form):
+    """serve(coroutine function, **options) -> the path it is served at, in this process."""
     servers = []
 
     def start(authenticate, **options):
-        server = wampauth.Server(str(folder / "own.sock"), authenticate, **options)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return folder / "own.sock"
+        path = folder / f"own{len(servers)}.sock"
+        servers.append(kit.Served(path, kit.in_form(form, authenticate), **options))
+        return path
 
     yield start
     for server in servers:
         server.close()
 
 
+@pytest.fixture
+def site(daemons, folder, form):
+    """site(source) -> a process that serves its `authenticate`."""
+    def start(source, **kw):
+        daemons.append(kit.daemon(folder, form, source, **kw))
+        return daemons[-1].start()
+
+    return start
+
+
+def error_of(rpc, *params):
+    with pytest.raises(RpcError) as e:
+        rpc.call("authenticate", *params)
+    return e.value.args[0]
+
+
+async def echo(realm, authid, details):
+    return {"role": authid}
+
+
+# --- the example ----------------------------------------------------------------------------
+
+
 def test_the_example_is_short():
-    assert len((KIT / "example.py").read_text().splitlines()) <= 40
+    assert len((kit.FOLDER / "example.py").read_text().splitlines()) <= 40
 
 
 def test_it_knows_the_two_principals(path):
     rpc = router(path)
     assert rpc.hello["protocol"] == [1, 0] and rpc.hello["ready"] is True
-    assert ask(rpc, KEY1) == {"realm": "devices", "role": "device", "authid": "client01@example.com",
-                              "extra": {"foo": 23}, "pubkey": KEY1}
+    for key in (KEY1, KEY1.upper()):
+        assert ask(rpc, key) == {"realm": "devices", "role": "device", "authid": "client01@example.com",
+                                 "extra": {"foo": 23}, "pubkey": KEY1}
     for key in KEYS2:
         answer = ask(rpc, key, realm="devices", authid="client02@example.com")
         assert answer["extra"] == {"foo": 42, "bar": "baz"} and answer["pubkey"] == key
@@ -79,21 +103,83 @@ def test_it_knows_the_two_principals(path):
     assert e.value.args[0]["message"] == "no principal with matching public key 0x" + "00" * 32
 
 
-def test_calls(path):
+@pytest.mark.parametrize("pubkey", ["x" * 16384, "0x" + KEY1, "", KEY1 + "\n", 5, [KEY1], {"a": 1}, None, b"x" * 32],
+                         ids=lambda p: repr(p)[:12])
+def test_a_key_that_is_none(path, pubkey):
+    """It is denied, whatever it is, and in words that do not repeat it."""
     rpc = router(path)
-    assert rpc.call("ping")["ready"] is True
+    error = error_of(rpc, None, None, {"authmethod": "cryptosign", "authextra": {"pubkey": pubkey}})
+    assert error == {"kind": "deny", "uri": "com.example.no_such_user",
+                     "message": "authextra.pubkey must be a public key of 64 hex digits"}
+    assert ask(rpc, KEY1)["role"] == "device"
+
+
+def test_a_stale_socket_is_replaced_and_a_live_one_is_not(example, path, folder):
+    done = subprocess.run([sys.executable, kit.FOLDER / "example.py", "authd.sock"], cwd=folder,
+                          capture_output=True, text=True, timeout=10 * utils.SLOW)
+    assert done.returncode != 0 and "somebody is listening" in done.stderr
+    example.kill()
+    assert path.exists()
+    example.start()
+    assert ask(router(path), KEY1)["role"] == "device"
+    example.stop()
+    assert not path.exists()
+
+
+def test_socket_activation(folder):
+    """The socket is systemd's, and stays when the kit ends."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "inherited"))
+    listener.listen(4)
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(folder / "notify"))
+    notify.settimeout(10 * utils.SLOW)
+    process = subprocess.Popen(
+        ["bash", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{listener.fileno()}', "sh",
+         sys.executable, str(kit.FOLDER / "example.py"), "unused.sock"],
+        cwd=folder, pass_fds=[listener.fileno()], stderr=subprocess.PIPE,
+        env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")})
+    try:
+        assert ask(router(folder / "inherited"), KEY1)["role"] == "device"
+        assert notify.recv(100) == b"READY=1"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10 * utils.SLOW) == 0
+        assert notify.recv(100) == b"STOPPING=1"
+        assert not (folder / "unused.sock").exists() and (folder / "inherited").exists()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+# --- the protocol ---------------------------------------------------------------------------
+
+
+def test_calls(serve):
+    path = serve(echo)
+    rpc = router(path)
+    assert rpc.hello["features"] == ["cancel"]
+    assert rpc.call("ping") == {"ready": True, "inflight": 0}
     rpc.notify("session.opened", {"session": 1})
-    rpc.notify("cancel", 5)
+    for params in ([5], [], [[]], [{"a": 1}]):
+        rpc.notify("cancel", *params)
     with pytest.raises(RpcError) as e:
         rpc.call("what.is.this", 1)
     assert e.value.uri == "auth.rpc.no_such_method"
+    for params in ([], [1], [{}], [{"protocol": 1}], [{"protocol": []}], [{"protocol": [1, 0], "max_message": "x"}]):
+        with pytest.raises(RpcError) as e:
+            rpc.call("hello", *params)
+        assert e.value.uri == "auth.rpc.invalid_argument", params
     other = Rpc(path)
     with pytest.raises(RpcError) as e:
         other.call("hello", {"protocol": [2, 0]})
     assert e.value.uri == "auth.rpc.unsupported_version" and other.is_closed()
+    assert rpc.call("ping")["ready"]
 
 
-@pytest.mark.parametrize("what", [w for w in HOSTILE if w != "too deep"])
+IN_PARAMS = ["params that are a map", "too deep", "a long text", "a large map", "invalid UTF-8"]
+
+
+@pytest.mark.parametrize("what", [w for w in HOSTILE if w not in IN_PARAMS])
 def test_a_hostile_peer_loses_its_connection_alone(path, what):
     good, bad = router(path), Rpc(path)
     try:
@@ -102,6 +188,23 @@ def test_a_hostile_peer_loses_its_connection_alone(path, what):
         pass
     assert bad.is_closed()
     assert ask(good, KEY1)["role"] == "device"
+
+
+@pytest.mark.parametrize("params", [
+    *(HOSTILE[w].partition(b"hello")[2] or HOSTILE[w][5:] for w in IN_PARAMS),
+    b"\x90", b"\x05", b"\xc0", b"\x93\xc0\xc0\xc0", b"\x93\x01\xc0\x80", b"\x93\xc0\x01\x80",
+    b"\x93\xc0\xc0" + nested(500),
+    b"\x93\xc0\xc0\x81\xa1x\xd4\xff\x00",  # a timestamp of a wrong length
+], ids=lambda p: p[:8].hex())
+def test_what_is_wrong_in_a_question_costs_the_question(path, params):
+    rpc = router(path)
+    for method in (b"\xacauthenticate", b"\xa5hello"):
+        rpc.raw(b"\x94\x00\x09" + method + params)
+        with pytest.raises(RpcError) as e:
+            rpc.answer_to(9)
+        assert e.value.uri == "auth.rpc.invalid_argument"
+    rpc.raw(b"\x93\x02\xa6cancel" + params)
+    assert ask(rpc, KEY1)["role"] == "device"
 
 
 def test_byte_by_byte(path):
@@ -113,83 +216,18 @@ def test_byte_by_byte(path):
     assert rpc.answer_to(9)["role"] == "device"
 
 
-def test_slow_answers_do_not_hold_up_others(serve):
-    slow = threading.Event()
-
-    def authenticate(realm, authid, details):
-        if authid == "slow":
-            slow.wait(10 * utils.SLOW)
-        return {"role": authid}
-
-    rpc = router(serve(authenticate))
-    late = [rpc.send("authenticate", None, "slow", {}) for _ in range(10)]
-    for i in range(500):
-        assert rpc.call("authenticate", None, f"a{i}", {}) == {"role": f"a{i}"}
-    slow.set()
-    assert [rpc.answer_to(i) for i in late] == [{"role": "slow"}] * 10
-
-
-def test_bugs_of_the_site(serve):
-    def authenticate(realm, authid, details):
-        if authid == "raise":
-            raise KeyError("secret detail")
-        return {"role": object()}
-
-    rpc = router(serve(authenticate))
-    for authid in ("raise", "return"):
-        with pytest.raises(RpcError) as e:
-            rpc.call("authenticate", None, authid, {})
-        assert e.value.args[0]["kind"] == "internal"
-        assert "secret" not in str(e.value)
-
-
-def test_kinds_and_notifications(serve):
-    told = []
-
-    def authenticate(realm, authid, details):
-        raise wampauth.Error("a.b", "later", kind="temporary")
-
-    rpc = router(serve(authenticate, on_notification=lambda *a: told.append(a)))
-    assert "events" in rpc.hello["features"]
-    rpc.notify("session.opened", {"session": 5})
-    with pytest.raises(RpcError) as e:
-        ask(rpc)
-    assert e.value.args[0] == {"kind": "temporary", "uri": "a.b", "message": "later"}
-    assert told == [("session.opened", [{"session": 5}])]
-
-
-def test_other_users_are_refused(serve):
-    assert Rpc(serve(lambda *a: {}, allow_uids=[65533])).is_closed()
-
-
-def test_a_stale_socket_is_replaced_and_a_live_one_is_not(example, path, folder):
-    done = utils.subprocess.run([sys.executable, KIT / "example.py", "authd.sock"], cwd=folder,
-                                capture_output=True, text=True, timeout=10 * utils.SLOW)
-    assert done.returncode != 0 and "somebody is listening" in done.stderr
-    example.kill()
-    assert path.exists()
-    example.start()
-    assert ask(router(path), KEY1)["role"] == "device"
-    example.stop()
-    assert not path.exists()
-
-
-def test_socket_activation(example, folder):
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(folder / "inherited"))
-    listener.listen(4)
-    process = utils.subprocess.Popen(
-        ["bash", "-c", f'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&{listener.fileno()}', "sh",
-         sys.executable, str(KIT / "example.py"), "unused.sock"],
-        cwd=folder, pass_fds=[listener.fileno()], stderr=utils.subprocess.PIPE)
-    try:
-        assert ask(router(folder / "inherited"), KEY1)["role"] == "device"
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10 * utils.SLOW) == 0
-        assert not (folder / "unused.sock").exists() and (folder / "inherited").exists()
-    finally:
-        process.kill()
-        process.communicate()
+def test_the_largest_message_and_one_more(path):
+    rpc = router(path)
+    for size, is_taken in ((65536, True), (65537, False)):
+        params = msgpack.packb([None, None, {"authextra": {"pubkey": KEY1}, "x": [""] * 1000}])
+        message = b"\x94\x00\x09\xacauthenticate" + params.replace(b"\xa1x", b"\xda\xff\xff" + b"x" * 65535, 1)
+        message = message.replace(b"\xda\xff\xff" + b"x" * 65535,
+                                  (n := 65535 - (len(message) - size)) and b"\xda" + n.to_bytes(2, "big") + b"x" * n)
+        assert len(message) == size
+        rpc.raw(message)
+        if is_taken:
+            assert rpc.answer_to(9)["role"] == "device"
+    assert rpc.is_closed()
 
 
 def test_it_reads_the_golden_traces(serve):
@@ -204,7 +242,7 @@ def test_it_reads_the_golden_traces(serve):
     assert len(traces) > 20
     asked = []
 
-    def authenticate(realm, authid, details):
+    async def authenticate(realm, authid, details):
         asked.append((realm, authid, details))
         return {"role": "r"}
 
@@ -221,3 +259,498 @@ def test_it_reads_the_golden_traces(serve):
     assert asked[0][2]["authextra"]["pubkey"] == KEY1
     assert asked[1][:2] == (None, None)
     assert rpc.call("ping")["ready"]
+
+
+# --- what clients send ----------------------------------------------------------------------
+
+
+def test_authextra_may_hold_anything(serve):
+    """Extension types, and maps and arrays as keys, which Python's dicts cannot have."""
+    seen = []
+
+    async def authenticate(realm, authid, details):
+        seen.append(details["authextra"])
+        return {"role": "r"}
+
+    rpc = router(serve(authenticate))
+    for extra in (
+        b"\x82\xa6pubkey\xd9\x40" + KEY1.upper().encode() + b"\xa1e\xd4\x05\x01",      # an extension
+        b"\x82\xa6pubkey\xd9\x40" + KEY1.encode() + b"\xa1e\xd6\xff\x00\x00\x00\x05",  # a timestamp
+        b"\x82\x80\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                             # a map as a key
+        b"\x82\x90\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                             # an array
+        b"\x82\xd4\x05\x01\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                     # an extension
+        b"\x83\x01\x02\xc0\x03\xa6pubkey\xd9\x40" + KEY1.encode(),                     # numbers, nil
+        b"\x82\xa1m\x81\x81\x01\x02\x03\xa6pubkey\xd9\x40" + KEY1.encode(),            # deeper
+    ):
+        rpc.raw(b"\x94\x00\x07\xacauthenticate\x93\xc0\xc0\x81\xa9authextra" + extra)
+        assert rpc.answer_to(7) == {"role": "r"}
+        assert seen[-1]["pubkey"] == KEY1
+    assert seen[0]["e"] == msgpack.ExtType(5, b"\x01") and seen[-1]["m"] == {}
+    for extra in ({}, {"authextra": None}, {"authextra": []}, {"authextra": {}}, {"authextra": {"pubkey": "xyz"}}):
+        assert rpc.call("authenticate", None, None, extra) == {"role": "r"}
+        assert seen[-1]["pubkey"] is None
+
+
+# --- what a site answers --------------------------------------------------------------------
+
+DEEP = {"a": [[[[[[[[[[[[[1]]]]]]]]]]]]]}
+WRONG = {
+    "nothing": (None, "returned NoneType, expected a dict"),
+    "a text": ("device", "returned str, expected a dict"),
+    "a list": ([], "returned list"),
+    "no role": ({}, "role is missing"),
+    "an empty role": ({"role": ""}, "role: expected text of 1 to 255 bytes"),
+    "a long role": ({"role": "é" * 128}, "role: expected text"),
+    "a role that is no text": ({"role": 5}, "role: expected text"),
+    "half a character": ({"role": "\ud83d"}, "surrogates not allowed"),
+    "a realm that is no URI": ({"role": "r", "realm": "a b"}, "realm: expected a URI"),
+    "a long authid": ({"role": "r", "authid": "x" * 256}, "authid: expected text"),
+    "bytes as authid": ({"role": "r", "authid": b"x"}, "authid: expected text"),
+    "a number as authprovider": ({"role": "r", "authprovider": 1}, "authprovider: expected text"),
+    "a short key": ({"role": "r", "pubkey": "00" * 31}, "pubkey: expected 64 hex digits"),
+    "a raw key": ({"role": "r", "pubkey": b"0" * 32}, "pubkey: expected 64 hex digits"),
+    "a key in pubkeys": ({"role": "r", "pubkeys": KEY1}, "pubkeys: expected a list"),
+    "17 keys": ({"role": "r", "pubkeys": [KEY1] * 17}, "at most 16"),
+    "16 keys and one": ({"role": "r", "pubkeys": [KEY1] * 16, "pubkey": KEY1}, "at most 16"),
+    "a negative epoch": ({"role": "r", "epoch": -1}, "epoch: expected a number"),
+    "a list as extra": ({"role": "r", "extra": [1]}, "extra: expected a dict"),
+    "a number as key": ({"role": "r", "extra": {1: 2}}, "result.extra: keys must be text"),
+    "a long text": ({"role": "r", "extra": {"a": ["x" * 16385]}}, "result.extra.a[]: longer than 16384"),
+    "a long key": ({"role": "r", "extra": {"x" * 16385: 1}}, "a key of result.extra: longer"),
+    "long bytes": ({"role": "r", "extra": {"a": b"x" * 16385}}, "result.extra.a: longer"),
+    "a large map": ({"role": "r", "extra": {str(i): i for i in range(257)}}, "result.extra: more than 256 keys"),
+    "too deep": ({"role": "r", "extra": {"a": DEEP}}, "nested too deeply"),
+    "a set": ({"role": "r", "extra": {"a": {1}}}, "result.extra.a: a set cannot be sent"),
+    "an extension": ({"role": "r", "extra": {"a": msgpack.ExtType(5, b"x")}}, "a ExtType cannot be sent"),
+    "a timestamp": ({"role": "r", "extra": {"a": msgpack.Timestamp(5)}}, "a Timestamp cannot be sent"),
+    "a large number": ({"role": "r", "extra": {"a": 1 << 64}}, "result.extra.a: the number does not fit"),
+    "in a key unknown": ({"role": "r", "cache": "x" * 16385}, "result.cache: longer"),
+    "a large answer": ({"role": "r", "extra": {c: "x" * 16000 for c in "abcde"}}, "the router takes 65536"),
+    "no URI": (wampauth.Error("not a uri"), "expected a URI"),
+    "a long URI": (wampauth.Error("x" * 256), "expected a URI"),
+    "a URI of bytes": (wampauth.Error(b"a.b"), "expected a URI"),
+    "an unknown kind": (wampauth.Error(kind="perhaps"), "expected kind deny, ignore or temporary"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_answer_costs_one_client(serve, what, caplog):
+    answer, expected = WRONG[what]
+
+    async def authenticate(realm, authid, details):
+        if authid == "good":
+            return {"role": "r", "extra": {"a": [1.5, None, True, b"x", ("t",), {"b": -1}]}, "epoch": None}
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    rpc = router(serve(authenticate))
+    error = error_of(rpc, None, "bad", {"corr": "c17"})
+    assert error["kind"] == "internal" and expected in error["detail"], error
+    assert "corr=c17" in caplog.text and expected in caplog.text
+    assert rpc.call("authenticate", None, "good", {})["role"] == "r"
+
+
+def test_what_just_fits(serve):
+    answer = {"role": "é" * 127, "pubkeys": (KEY1,) * 16, "epoch": (1 << 63) - 1,
+              "extra": {"a": "x" * 16384, "m": {str(i): i for i in range(256)}, "d": DEEP["a"][0]}}
+
+    async def authenticate(realm, authid, details):
+        return answer
+
+    assert router(serve(authenticate)).call("authenticate", None, None, {})["extra"] == answer["extra"]
+
+
+def test_a_router_that_takes_less(serve):
+    async def authenticate(realm, authid, details):
+        return {"role": "r", "extra": {"a": "x" * int(authid)}}
+
+    rpc = router(serve(authenticate), max_message=4096)
+    assert rpc.call("authenticate", None, "3900", {})
+    assert "takes 4096" in error_of(rpc, None, "4100", {})["detail"]
+
+
+@pytest.mark.parametrize("message,sent", [
+    ("x" * 20000, "x" * 16384), ("é" * 10000, "é" * 8192), ("\ud83d", "?"), (ValueError("five"), "five"), (None, "None"),
+], ids=["long", "two bytes", "surrogate", "exception", "None"])
+def test_messages_are_made_fit(serve, message, sent):
+    """A decision stays one, whatever its text repeats."""
+    async def authenticate(realm, authid, details):
+        raise wampauth.Error("a.b", message)
+
+    assert error_of(router(serve(authenticate)), None, None, {}) == {"kind": "deny", "uri": "a.b", "message": sent}
+
+
+class Nasty(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("exception", [
+    ConnectionRefusedError("secret"), KeyError("secret"), TimeoutError(), SystemExit(1), KeyboardInterrupt(), Nasty(),
+    StopIteration(), asyncio.CancelledError(), GeneratorExit(), MemoryError(),
+], ids=lambda e: type(e).__name__)
+def test_every_other_exception_is_temporary(serve, exception, caplog):
+    """A back-end that is down, or a bug: never a final refusal. The log has all, the client nothing."""
+    async def authenticate(realm, authid, details):
+        if authid == "good":
+            return {"role": "r"}
+        raise exception
+
+    rpc = router(serve(authenticate))
+    error = error_of(rpc, None, "bad", {"corr": "c17"})
+    # Python itself makes a RuntimeError of a StopIteration in a coroutine
+    name = "RuntimeError" if isinstance(exception, StopIteration) else type(exception).__name__
+    assert error == {"kind": "temporary", "detail": name}
+    assert "corr=c17" in caplog.text and "Traceback" in caplog.text and "in authenticate" in caplog.text
+    assert rpc.call("authenticate", None, "good", {})
+
+
+def test_a_plain_function_may_raise_stop_iteration(folder):
+    served = kit.Served(folder / "own.sock", lambda *args: next(iter([])))
+    assert error_of(router(served.path), None, None, {}) == {"kind": "temporary", "detail": "StopIteration"}
+    served.close()
+
+
+def test_kinds(serve):
+    async def authenticate(realm, authid, details):
+        raise wampauth.Error("a.b", "later", kind=authid)
+
+    rpc = router(serve(authenticate))
+    for kind in ("deny", "ignore", "temporary"):
+        assert error_of(rpc, None, kind, {}) == {"kind": kind, "uri": "a.b", "message": "later"}
+
+
+# --- storms ---------------------------------------------------------------------------------
+
+
+def test_slow_answers_do_not_hold_up_others(serve):
+    slow = threading.Event()
+
+    async def authenticate(realm, authid, details):
+        while authid == "slow" and not slow.is_set():
+            await asyncio.sleep(0.01)
+        return {"role": authid}
+
+    rpc = router(serve(authenticate))
+    late = [rpc.send("authenticate", None, "slow", {"ttl_ms": 60000}) for _ in range(10)]
+    for i in range(300):
+        assert rpc.call("authenticate", None, f"a{i}", {}) == {"role": f"a{i}"}
+    slow.set()
+    assert [rpc.answer_to(i) for i in late] == [{"role": "slow"}] * 10
+
+
+def test_200_clients_at_300_ms(serve):
+    """Within the 2 s that the router waits, by default; after that there would be no answer."""
+    async def authenticate(realm, authid, details):
+        await asyncio.sleep(0.3)
+        return {"role": authid}
+
+    rpc = router(serve(authenticate))
+    ids = [rpc.send("authenticate", None, f"a{i}", {"ttl_ms": 2000}) for i in range(200)]
+    assert [rpc.answer_to(i)["role"] for i in ids] == [f"a{i}" for i in range(200)]
+
+
+class Gate:
+    """One worker that is busy until the test lets it go; and who was asked."""
+
+    def __init__(self, serve):
+        self.asked, self.open = [], threading.Event()
+        self.path = serve(self.authenticate, workers=1)
+        self.rpc = router(self.path)
+        self.first = self.rpc.send("authenticate", None, "first", {"ttl_ms": 60000})
+        utils.wait_for(lambda: self.asked, "the first question")
+
+    async def authenticate(self, realm, authid, details):
+        self.asked.append(authid)
+        while not self.open.is_set():
+            await asyncio.sleep(0.01)
+        return {"role": authid}
+
+    def let_go(self):
+        self.open.set()
+        assert self.rpc.answer_to(self.first)
+
+
+def test_expired_and_cancelled_questions_are_dropped(serve, caplog):
+    """The site's function is not asked, and nobody answers: the router has given up."""
+    gate = Gate(serve)
+    expired = gate.rpc.send("authenticate", None, "expired", {"ttl_ms": 50, "corr": "c17"})
+    cancelled = gate.rpc.send("authenticate", None, "cancelled", {"ttl_ms": 60000})
+    gate.rpc.notify("cancel", cancelled)
+    last = gate.rpc.send("authenticate", None, "last", {"ttl_ms": 60000})
+    assert gate.rpc.call("ping")["inflight"] == 3
+    time.sleep(0.1)  # the time that is to pass, not one to wait for
+    gate.let_go()
+    assert gate.rpc.answer_to(last) == {"role": "last"}
+    utils.wait_for(lambda: gate.rpc.call("ping")["inflight"] == 0, "all to be done")
+    assert gate.asked == ["first", "last"]
+    assert not [m for m in gate.rpc.waiting if m[1] in (expired, cancelled)]
+    assert "dropped corr=c17: no answer within 0.1 s" in caplog.text
+
+
+def test_an_answer_that_comes_too_late_is_not_sent(serve, caplog):
+    async def authenticate(realm, authid, details):
+        if authid == "late":
+            await asyncio.sleep(0.2)
+        return {"role": "r"}
+
+    rpc = router(serve(authenticate))
+    late = rpc.send("authenticate", None, "late", {"ttl_ms": 100, "corr": "c17"})
+    utils.wait_for(lambda: "dropped corr=c17" in caplog.text, "the log")
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "all to be done")
+    assert rpc.call("authenticate", None, "good", {})
+    assert not [m for m in rpc.waiting if m[1] == late]
+
+
+def test_details_say_whether_somebody_waits(serve):
+    told = []
+
+    async def authenticate(realm, authid, details):
+        told.append((details.cancelled(), details.seconds_left()))
+        try:
+            while not details.cancelled():
+                await asyncio.sleep(0.01)
+        finally:
+            told.append((details.cancelled(), details.seconds_left()))
+
+    rpc = router(serve(authenticate))
+    question = rpc.send("authenticate", None, None, {"ttl_ms": 60000})
+    utils.wait_for(lambda: told, "the function to be called")
+    rpc.notify("cancel", question)
+    utils.wait_for(lambda: len(told) == 2, "the function to notice")
+    assert not told[0][0] and 50 < told[0][1] <= 60 and told[1] == (True, 0)
+
+
+def test_the_newest_first(serve):
+    """Under load the oldest has waited until hardly any time is left."""
+    gate = Gate(serve)
+    ids = [gate.rpc.send("authenticate", None, f"a{i}", {"ttl_ms": 60000}) for i in range(10)]
+    assert gate.rpc.call("ping")["inflight"] == 11
+    gate.let_go()
+    assert [gate.rpc.answer_to(i) for i in ids]
+    assert gate.asked == ["first", *(f"a{i}" for i in reversed(range(10)))]
+
+
+def test_a_storm_that_does_not_end(serve):
+    """Three times what can be served. The oldest first would serve nobody after the first half second: each would
+    have too little time left when it is its turn."""
+    async def authenticate(realm, authid, details):
+        await asyncio.sleep(0.1)
+        return {"role": "r"}
+
+    rpc = router(serve(authenticate, workers=1))
+    for i in range(1, 121):
+        rpc.send("authenticate", None, None, {"ttl_ms": 500})
+        time.sleep(0.033)  # the pace of the storm
+        if i == 60:
+            rpc.call("ping")
+            rpc.waiting.clear()  # what was answered in its first half is not counted
+    rpc.call("ping")
+    assert len(rpc.waiting) >= 8, len(rpc.waiting)  # of 20 that can be
+
+
+def test_more_in_flight_than_allowed(serve, caplog):
+    """One more is answered at once, and the link stays."""
+    gate = Gate(serve)
+    caplog.clear()
+    ids = [gate.rpc.send("authenticate", None, f"a{i}", {"ttl_ms": 60000}) for i in range(1023)]
+    for _ in range(3):
+        assert error_of(gate.rpc, None, "one more", {}) == {"kind": "temporary"}
+    assert caplog.text.count("more than 1024 questions in flight") == 3
+    gate.rpc.notify("cancel", ids.pop())  # there is a place again
+    ids.append(gate.rpc.send("authenticate", None, "late", {"ttl_ms": 60000}))
+    gate.let_go()
+    assert [gate.rpc.answer_to(i)["role"] for i in ids] == [*(f"a{i}" for i in range(1022)), "late"]
+
+
+def test_expired_questions_without_cancel_leave_their_places(serve):
+    gate = Gate(serve)
+    for _ in range(1023):
+        gate.rpc.send("authenticate", None, "expired", {"ttl_ms": 1})
+    assert error_of(gate.rpc, None, "one more", {})["kind"] == "temporary"
+    gate.let_go()
+    assert gate.rpc.call("authenticate", None, "good", {}) == {"role": "good"}
+    utils.wait_for(lambda: gate.rpc.call("ping")["inflight"] == 0, "the expired to be gone")
+
+
+def test_a_router_that_does_not_read(serve):
+    """The others do not notice."""
+    path = serve(echo)
+    stuck, good = router(path), router(path)
+    stuck.sock.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        while True:
+            stuck.raw(msgpack.packb([0, 1, "ping", []]) * 1000)
+    for i in range(300):
+        assert good.call("authenticate", None, f"a{i}", {}) == {"role": f"a{i}"}
+
+
+def test_a_router_that_goes(serve):
+    """Its questions go with it, and its place is free."""
+    gate = Gate(serve)
+    gone = router(gate.path)
+    for i in range(100):
+        gone.send("authenticate", None, f"gone{i}", {"ttl_ms": 60000})
+    gone.call("ping")
+    gone.close()
+    gate.let_go()
+    assert gate.rpc.call("authenticate", None, "good", {})
+    assert not [a for a in gate.asked if a.startswith("gone")]
+
+
+def test_a_function_that_blocks_the_loop(folder, caplog):
+    async def authenticate(realm, authid, details):
+        time.sleep(0.6)
+        return {"role": "r"}
+
+    served = kit.Served(folder / "own.sock", authenticate)
+    assert router(served.path).call("authenticate", None, None, {})
+    utils.wait_for(lambda: "your async function blocks" in caplog.text, "the log")
+    served.close()
+
+
+# --- notifications --------------------------------------------------------------------------
+
+
+def test_notifications(serve, form, caplog):
+    told, stuck = [], threading.Event()
+
+    async def on_notification(method, params):
+        told.append((method, params))
+        if len(told) == 1:
+            raise KeyError("mine")
+        while stuck.is_set():
+            await asyncio.sleep(0.01)
+
+    rpc = router(serve(echo, on_notification=kit.in_form(form, on_notification)))
+    assert rpc.hello["features"] == ["cancel", "events"]
+    rpc.notify("session.opened", {"session": 1})
+    utils.wait_for(lambda: "on_notification failed notification=session.opened" in caplog.text, "the log")
+    stuck.set()
+    for i in range(1500):
+        rpc.notify("session.closed", {"session": i})
+    # it is stuck and holds up nobody; what it cannot take is dropped
+    assert rpc.call("authenticate", None, "good", {}) == {"role": "good"}
+    utils.wait_for(lambda: "dropped notification=session.closed" in caplog.text, "the log")
+    stuck.clear()
+    utils.wait_for(lambda: len(told) >= 1025, "the others")
+    assert told[:3] == [("session.opened", [{"session": 1}]), *(("session.closed", [{"session": i}]) for i in range(2))]
+    rpc.notify("auth.failed", {"reason": "timeout"})
+    utils.wait_for(lambda: told[-1][0] == "auth.failed", "the last")
+
+
+# --- users ----------------------------------------------------------------------------------
+
+
+def test_users(monkeypatch):
+    """Under the installed units routerd has a user of its own."""
+    users = {"routerd": 997, "nobody": 65534}
+    monkeypatch.setattr(wampauth.pwd, "getpwnam", lambda name: types.SimpleNamespace(pw_uid=users[name]))
+    assert wampauth._uids(None) == {0, os.geteuid(), 997}
+    assert wampauth._uids(["nobody", 5]) == {65534, 5}
+    with pytest.raises(KeyError):
+        wampauth._uids(["nobdoy"])
+    del users["routerd"]
+    assert wampauth._uids(None) == {0, os.geteuid()}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="must be root to become another user")
+def test_other_users_are_refused(serve, folder, caplog):
+    folder.chmod(0o755)
+    ping = """import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b"\\x94\\x00\\x01\\xa4ping\\x90")
+    print("answer" if s.recv(9) else "closed")
+except ConnectionError:
+    print("closed")
+"""
+    for allowed, answer in ((None, "closed\n"), (["nobody"], "answer\n")):
+        path = serve(echo, allow_users=allowed, mode=0o666)
+        done = subprocess.run(["/usr/bin/python3", "-c", ping, path], user="nobody", capture_output=True, text=True,
+                              timeout=10 * utils.SLOW)
+        assert done.stdout == answer, done.stderr
+    assert caplog.text.count("refused a router that runs as uid=65534: allow_users does not name it") == 1
+
+
+# --- the process ----------------------------------------------------------------------------
+
+STUBBORN = """
+async def authenticate(realm, authid, details):
+    if authid == "soon":
+        await asyncio.sleep(0.3)
+    elif authid == "never":
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except BaseException:
+                pass
+    elif authid == "thread":
+        await asyncio.to_thread(time.sleep, 1000)
+    elif authid == "blocks":
+        time.sleep(1000)
+    return {"role": authid}
+"""
+
+
+@pytest.mark.parametrize("what", ["idle", "never", "thread", "blocks"])
+def test_sigterm(site, folder, what):
+    """It ends within 2 s whatever the site does, and what takes little time is still answered."""
+    daemon = site(STUBBORN)
+    rpc = router(folder / "authd.sock")
+    soon = rpc.send("authenticate", None, "soon", {})
+    rpc.call("ping")
+    if what != "idle":
+        rpc.send("authenticate", None, what, {"ttl_ms": 60000})
+        if what != "blocks":
+            rpc.call("ping")
+    begin = time.monotonic()
+    daemon.signal(signal.SIGTERM)
+    if what != "blocks":
+        assert rpc.answer_to(soon) == {"role": "soon"}
+    daemon.stop()
+    assert time.monotonic() - begin < (1 if what == "idle" else 2) * utils.SLOW
+    assert what == "blocks" or not (folder / "authd.sock").exists()
+
+
+def test_a_stderr_that_nobody_reads(daemons, folder, form):
+    """Lines are dropped and counted; logins and SIGTERM go on."""
+    daemon = kit.daemon(folder, form, """
+wampauth.LINES_PER_SECOND = 10000
+async def authenticate(realm, authid, details):
+    if authid == "bad":
+        raise KeyError("x" * 500)
+    return {"role": "r"}
+""")
+    process = subprocess.Popen(daemon.argv, cwd=folder, stderr=subprocess.PIPE)
+    try:
+        utils.wait_for(lambda: (folder / "authd.sock").exists() and kit.connects(folder / "authd.sock"), "the kit")
+        rpc = router(folder / "authd.sock")
+        for _ in range(300):
+            assert error_of(rpc, None, "bad", {})["kind"] == "temporary"
+        assert rpc.call("authenticate", None, "good", {})
+        os.set_blocking(process.stderr.fileno(), False)
+        process.stderr.read()
+        error_of(rpc, None, "bad", {})
+        utils.wait_for(lambda: re.search(rb"dropped lines: \d+", process.stderr.read() or b""), "the count")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2 * utils.SLOW) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_log(site, folder):
+    """Time, corr and traceback; at a limited rate."""
+    daemon = site("""
+async def authenticate(realm, authid, details):
+    raise KeyError("mine")
+""")
+    rpc = router(folder / "authd.sock")
+    assert error_of(rpc, None, None, {"corr": "c17"})["kind"] == "temporary"
+    assert re.search(r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d+ ERROR authenticate failed corr=c17; the client may try again\n"
+                     r"Traceback (.*\n)+KeyError: 'mine'", daemon.log(), re.M)
+    for _ in range(500):
+        error_of(rpc, None, None, {})
+    assert daemon.log().count("Traceback") < 500

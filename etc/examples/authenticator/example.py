@@ -23,15 +23,15 @@ PRINCIPALS = [
 
 def authenticate(realm, authid, details):
     """Which principal is this? It may ask for its own realm and authid only."""
-    pubkey = (details["authextra"] or {}).get("pubkey") or ""
+    pubkey = details["authextra"]["pubkey"]
     for p in PRINCIPALS:
-        if (pubkey.lower() in p["keys"] and realm in (None, p["realm"])
-                and authid in (None, p["authid"])):
+        if pubkey in p["keys"] and realm in (None, p["realm"]) and authid in (None, p["authid"]):
             # the router checks that the client really has the private key
             return {"realm": p["realm"], "role": p["role"], "authid": p["authid"],
-                    "extra": p["extra"], "pubkey": pubkey.lower()}
+                    "extra": p["extra"], "pubkey": pubkey}
     raise wampauth.Error("com.example.no_such_user",
-                         f"no principal with matching public key 0x{pubkey}")
+                         f"no principal with matching public key 0x{pubkey}" if pubkey else
+                         "authextra.pubkey must be a public key of 64 hex digits")
 
 
 if __name__ == "__main__":

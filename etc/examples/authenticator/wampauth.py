@@ -11,208 +11,576 @@
 
     wampauth.serve("/run/authd/auth.sock", authenticate)
 
-It needs the standard library and msgpack (Debian: python3-msgpack). The protocol is described
-in proto/auth-protocol.md. Each request runs in a thread of a pool, so the function may take its
-time and ask a database or another server; many requests are in flight, and are answered in any
-order. The router proves nothing before it asks: whoever connects can ask about any key.
+It needs Python 3.11, the standard library and msgpack (Debian: python3-msgpack).
+proto/auth-protocol.md describes the protocol and what to return.
+
+- realm and authid are what the client asked for, or None. The router has proved nothing yet:
+  whoever connects can ask about any key.
+- details["authextra"] is always a dict. Its "pubkey" is 64 lower case hex digits, or None if the
+  client sent no key or something else. Everything else in it is whatever the client sent.
+- Raise Error to refuse the client for good. Any other exception means "cannot decide now": the
+  client is dropped and may come back. A wrong return value refuses the client, and is logged.
+- A plain function runs in one of 64 threads and may block. An `async def` function runs in the
+  event loop and must not block; it is cancelled when nobody waits for its answer any more.
+  serve() takes either; serve_async() is for programs that have an event loop of their own.
 """
 
+import asyncio
 import concurrent.futures
+import contextlib
+import inspect
+import logging
 import os
+import pwd
+import re
+import select
+import signal
 import socket
 import stat
 import struct
-import sys
 import threading
+import time
 
 import msgpack
 
+# limits of the protocol
 MAX_MESSAGE = 64 * 1024
 MAX_INFLIGHT = 1024
-SEND_SECONDS = 5
-# what routers of this protocol may send in one message; more ends the connection
-_LIMITS = dict(max_str_len=16384, max_bin_len=16384, max_array_len=MAX_MESSAGE, max_map_len=256,
-               max_ext_len=0, max_buffer_size=2 * MAX_MESSAGE)
-_LISTEN_FDS_START = 3
-_REQUEST, _RESPONSE, _NOTIFICATION = 0, 1, 2
+MAX_DEPTH = 16
+MAX_STRING = 16 * 1024
+MAX_MAP = 256
+MAX_NAME = 255
+MAX_KEYS = 16
+TTL_SECONDS = 2
+
+THREADS = 64  # 200 clients get answers of 300 ms within one second
+MAX_NOTICES = 1024
+DRAIN_SECONDS = 1  # after SIGTERM: for the answers that are being worked on
+END_SECONDS = 1.5  # after SIGTERM: the process ends, whatever still runs
+MAX_LAG_SECONDS = 0.2
+LINES_PER_SECOND = 20
+
+log = logging.getLogger("wampauth")
 
 
 class Error(Exception):
-    """No: uri and message go to the client as they are, if kind is "deny".
+    """No: uri and message go to the client as they are.
 
-    "temporary" says that it cannot be decided now, "ignore" that another authenticator should be
-    asked. Any other exception of your function is "internal"; the client learns nothing of it.
+    kind "temporary" says instead that it cannot be decided now, "ignore" that the router should
+    ask its next authenticator.
     """
 
     def __init__(self, uri="wamp.error.authentication_denied", message="", kind="deny"):
         super().__init__(uri, message)
-        self.error = {"kind": kind, "uri": uri, "message": message}
+        text = str(message).encode(errors="replace")[:MAX_STRING].decode(errors="ignore")
+        self.error = {"kind": kind, "uri": uri, "message": text}
 
 
-class _Connection:
-    """One router. Its thread reads; the pool's threads answer."""
+class Details(dict):
+    """What is known about the client, and whether it still waits."""
 
-    def __init__(self, sock, server):
-        self.sock = sock
-        self.server = server
-        self.write_lock = threading.Lock()
-        self.inflight = threading.BoundedSemaphore(MAX_INFLIGHT)
-        # a router that stops reading must not hold the threads that answer the others
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+    def __init__(self, details, question):
+        super().__init__(details)
+        self._question = question
 
-    def run(self):
-        unpacker = msgpack.Unpacker(raw=False, strict_map_key=False, **_LIMITS)
-        try:
-            while True:
-                data = self.sock.recv(65536)
-                if not data:
-                    return
-                unpacker.feed(data)
-                for message in unpacker:
-                    self.handle(message)
-        except Exception as e:
-            # malformed or lost: whatever it was, it ends this connection and nothing else
-            print(f"connection closed: {type(e).__name__}: {e}", file=sys.stderr)
-        finally:
-            self.close()
+    def seconds_left(self):
+        """A good timeout for what you ask a database or another server."""
+        return self._question.seconds_left()
 
-    def close(self):
-        self.shutdown()
-        # a writer may be at it still, and the number must not be another file's by then
-        with self.write_lock:
-            self.sock.close()
+    def cancelled(self):
+        """Nobody waits for the answer any more."""
+        return self.seconds_left() == 0
 
-    def handle(self, message):
-        if not isinstance(message, list) or len(message) < 3:
-            raise ValueError("not a message")
-        if message[0] == _NOTIFICATION:
-            self.server.notification(message[1], message[2])
+
+def serve(path, authenticate, **options):
+    """Serves until SIGTERM or SIGINT, and returns. Options: see serve_async."""
+    asyncio.run(serve_async(path, authenticate, **options))
+
+
+async def serve_async(path, authenticate, *, workers=None, mode=0o660, allow_users=None,
+                      on_notification=None):
+    """Serves until SIGTERM, SIGINT or cancellation. The process ends within 2 s of the signal.
+
+    path             of the socket; not used if systemd hands over a socket
+    workers          how many questions are worked on at once: 64 threads or 1,024 tasks
+    mode             of the socket's file
+    allow_users      names or uids that a router may run as: root, routerd and the own user
+    on_notification  is called with (method, params) of session.opened, session.closed and
+                     auth.failed, one after another
+    """
+    logging.basicConfig(level=logging.INFO, handlers=[_Stderr()],
+                        format="%(asctime)s %(levelname)s %(message)s")
+    stop = _stop_signal()
+    server = _Server(authenticate, workers, _uids(allow_users), on_notification)
+    inherited = _inherited_socket()
+    sock = inherited or _listen(path, mode)
+    # create_unix_server would remove systemd's socket file when it ends (Python 3.13)
+    listener = await asyncio.get_running_loop().create_server(
+        lambda: _Router(server), sock=sock, backlog=128)
+    log.info("authenticator ready at=%s", sock.getsockname())
+    _notify("READY=1")
+    try:
+        await stop.wait()
+    finally:
+        _notify("STOPPING=1")
+        listener.close()
+        if not inherited:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        await server.finish()
+
+
+class _Server:
+    """Asks the site's function what the routers want to know."""
+
+    def __init__(self, authenticate, workers, uids, on_notification):
+        self.authenticate = authenticate
+        self.is_async = inspect.iscoroutinefunction(authenticate)
+        self.workers = workers or (MAX_INFLIGHT if self.is_async else THREADS)
+        self.threads = concurrent.futures.ThreadPoolExecutor(self.workers + 1)  # 1 for notices
+        self.uids = uids
+        self.routers = set()
+        self.waiting = {}  # questions, in order of arrival
+        self.running = set()  # tasks that work on the others
+        self.notices = asyncio.Queue(MAX_NOTICES) if on_notification else None
+        self.background = []
+        if on_notification:
+            self.background.append(asyncio.create_task(self._deliver_notices(on_notification)))
+        if self.is_async:
+            self.background.append(asyncio.create_task(_watch_loop()))
+
+    def ask(self, question):
+        questions = question.router.questions
+        if len(questions) >= MAX_INFLIGHT:
+            log.warning("more than %d questions in flight: put off", MAX_INFLIGHT)
+            question.router.answer(question.msgid, {"kind": "temporary"})
             return
-        if message[0] == _RESPONSE:
-            return  # to a request that this side does not make
-        kind, msgid, method, params = message
-        if kind != _REQUEST or not 0 <= msgid < 1 << 32 or not isinstance(params, list):
-            raise ValueError("not a request")
-        if method == "hello":
-            self.hello(msgid, params[0])
+        questions[question.msgid] = question
+        self.waiting[question] = None
+        self._start_next()
+
+    def _start_next(self):
+        # the newest first: in a storm the oldest has waited until hardly any time is left, so
+        # the oldest first would serve nobody
+        while self.waiting and len(self.running) < self.workers:
+            question, _ = self.waiting.popitem()
+            question.task = asyncio.create_task(self._work(question))
+            self.running.add(question.task)
+            question.task.add_done_callback(self._ended)
+
+    def _ended(self, task):
+        self.running.discard(task)
+        self._start_next()
+
+    def cancel(self, question):
+        question.close()
+        self.waiting.pop(question, None)
+        if question.task and self.is_async:  # nothing stops a thread
+            question.task.cancel()
+
+    async def _work(self, question):
+        try:
+            args = question.read()
+        except Exception as e:
+            question.router.answer(question.msgid, _invalid(e))
+            question.close()
+            return
+        if question.seconds_left():
+            outcome = await self._call(self.authenticate, args, question.seconds_left())
+            if question.seconds_left():
+                question.answer(*outcome)
+        if question.is_open() and not question.seconds_left():
+            log.warning("dropped corr=%s: no answer within %.1f s", question.corr, question.ttl)
+        question.close()
+
+    async def _call(self, function, args, seconds=None):
+        """(exception, result) of a function of the site."""
+        if not inspect.iscoroutinefunction(function):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.threads, _catch, function, args)
+        try:
+            async with asyncio.timeout(seconds):
+                return None, await function(*args)
+        except BaseException as e:
+            if asyncio.current_task().cancelling():
+                raise
+            return e, None
+
+    def notify(self, method, params):
+        if self.notices and self.notices.full():
+            log.warning("dropped notification=%s: on_notification is too slow", method)
+        elif self.notices:
+            self.notices.put_nowait((method, params))
+
+    async def _deliver_notices(self, on_notification):
+        while True:
+            notice = await self.notices.get()
+            exception, _ = await self._call(on_notification, notice)
+            if exception:
+                log.error("on_notification failed notification=%s", notice[0], exc_info=exception)
+
+    async def finish(self):
+        """Answers what has arrived, unless that takes long."""
+        for router in self.routers:
+            router.transport.pause_reading()
+        end = time.monotonic() + DRAIN_SECONDS
+        while self.running and (left := end - time.monotonic()) > 0:
+            await asyncio.wait(self.running, timeout=left)
+        for router in self.routers:
+            router.transport.close()
+        for task in self.background:
+            task.cancel()
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Router(asyncio.Protocol):
+    """The connection of one router."""
+
+    def __init__(self, server):
+        self.server = server
+        self.unpacker = msgpack.Unpacker()  # finds where messages end
+        self.buffer = b""  # the message that has not arrived as a whole
+        self.position = 0  # of buffer in all that was received
+        self.questions = {}  # by msgid: those that the router waits for
+        self.max_message = MAX_MESSAGE
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.server.routers.add(self)
+        uid = _peer_uid(transport.get_extra_info("socket"))
+        if uid not in self.server.uids:
+            log.error("refused a router that runs as uid=%d: allow_users does not name it", uid)
+            transport.abort()
+
+    def connection_lost(self, error):
+        self.server.routers.discard(self)
+        for question in list(self.questions.values()):
+            self.server.cancel(question)
+
+    def pause_writing(self):
+        self.transport.pause_reading()  # no more questions from a router that reads no answers
+
+    def resume_writing(self):
+        self.transport.resume_reading()
+
+    def data_received(self, data):
+        try:
+            for message in self._messages(data):
+                self._handle(message)
+        except Exception as e:
+            log.error("connection closed: %s: %s", type(e).__name__, e)
+            self.transport.close()
+
+    def _messages(self, data):
+        """The messages that have arrived as a whole, still encoded."""
+        self.unpacker.feed(data)
+        data = self.buffer + data
+        begin = 0
+        with contextlib.suppress(msgpack.OutOfData):
+            while True:
+                self.unpacker.skip()
+                end = self.unpacker.tell() - self.position
+                if end - begin > MAX_MESSAGE:
+                    break
+                yield data[begin:end]
+                begin = end
+        self.buffer = data[begin:]
+        self.position += begin
+        if len(self.buffer) > MAX_MESSAGE:
+            raise ValueError(f"a message of more than {MAX_MESSAGE} bytes")
+
+    def _handle(self, message):
+        match _open(message):
+            case [0, int(msgid), str(method)], params if 0 <= msgid < 1 << 32:
+                self._request(msgid, method, params)
+            case [2, str(method)], params:
+                self._notification(method, params)
+            case [1, _, _], _:
+                pass  # an answer, though this side does not ask
+            case _:
+                raise ValueError("this is not a message of the protocol")
+
+    def _request(self, msgid, method, params):
+        if method == "authenticate":
+            self.server.ask(_Question(self, msgid, params))
         elif method == "ping":
-            self.answer(msgid, None, {"ready": True})
-        elif method == "authenticate":
-            realm, authid, details = params
-            if not self.inflight.acquire(blocking=False):
-                raise ValueError("too many requests in flight")
-            self.server.pool.submit(self.authenticate, msgid, realm, authid, details)
+            self.answer(msgid, None, {"ready": True, "inflight": len(self.questions)})
+        elif method == "hello":
+            try:
+                (hello,) = _decode(params)
+                self._hello(msgid, hello["protocol"][0], hello.get("max_message") or MAX_MESSAGE)
+            except (ValueError, TypeError, LookupError, AttributeError) as e:
+                self.answer(msgid, _invalid(e))
         else:
             self.answer(msgid, {"kind": "internal", "uri": "auth.rpc.no_such_method",
                                 "message": "no such method"})
 
-    def hello(self, msgid, hello):
-        if hello["protocol"][0] != 1:
+    def _hello(self, msgid, major, max_message):
+        if major != 1:
             self.answer(msgid, {"kind": "internal", "uri": "auth.rpc.unsupported_version",
                                 "message": "this authenticator speaks 1.0"})
-            raise ValueError("router speaks another version")
+            self.transport.close()
+            return
+        self.max_message = min(MAX_MESSAGE, max_message)
         self.answer(msgid, None, {
-            "protocol": [1, 0], "product": self.server.product, "max_message": MAX_MESSAGE,
-            "max_inflight": MAX_INFLIGHT, "features": self.server.features, "ready": True,
+            "protocol": [1, 0], "product": "wampauth.py/1.1", "max_message": MAX_MESSAGE,
+            "max_inflight": MAX_INFLIGHT, "ready": True,
+            "features": ["cancel", "events"] if self.server.notices else ["cancel"],
         })
 
-    def authenticate(self, msgid, realm, authid, details):
-        error, result = None, None
+    def _notification(self, method, params):
         try:
-            result = self.server.authenticate(realm, authid, details)
-        except Error as e:
-            error = e.error
-        except Exception as e:  # a bug must deny, and must not stop the others
-            print(f"authenticate failed: {type(e).__name__}: {e}", file=sys.stderr)
-            error = {"kind": "internal", "detail": f"{type(e).__name__}"}
-        finally:
-            self.inflight.release()
-        self.answer(msgid, error, result)
+            params = _decode(params)
+        except Exception as e:
+            log.warning("dropped notification=%s: %s", method, e)
+            return
+        if method != "cancel":
+            self.server.notify(method, params)
+        elif params and isinstance(params[0], int) and params[0] in self.questions:
+            self.server.cancel(self.questions[params[0]])
 
     def answer(self, msgid, error, result=None):
+        self.transport.write(msgpack.packb([1, msgid, error, result]))
+
+
+class _Question:
+    """One authenticate. It stays encoded until its turn: in a storm most never have one."""
+
+    def __init__(self, router, msgid, params):
+        self.router = router
+        self.msgid = msgid
+        self.params = params
+        self.arrived = time.monotonic()
+        self.ttl = TTL_SECONDS
+        self.corr = None
+        self.task = None
+
+    def read(self):
+        """The arguments of the site's function; an exception if the router may not ask this."""
+        realm, authid, details = _decode(self.params)
+        if not all(isinstance(name, str | None) for name in (realm, authid)):
+            raise ValueError("realm and authid must be text or nil")
+        details = Details(details, self)
+        self.corr = details.get("corr")
+        if isinstance(ttl_ms := details.get("ttl_ms"), int):
+            self.ttl = ttl_ms / 1000
+        extra = details.get("authextra")
+        extra = extra if isinstance(extra, dict) else {}
+        key = extra.get("pubkey")
+        details["authextra"] = {**extra, "pubkey": key.lower() if _is_key(key) else None}
+        return realm, authid, details
+
+    def age(self):
+        return time.monotonic() - self.arrived
+
+    def is_open(self):
+        """The router has not cancelled it, and was not answered."""
+        return self.router.questions.get(self.msgid) is self
+
+    def seconds_left(self):
+        return max(0, self.ttl - self.age()) if self.is_open() else 0
+
+    def answer(self, exception, result):
+        """Sends what the function returned, or says why not."""
+        error = None
+        if isinstance(exception, Error):
+            error, result = exception.error, None
+        elif exception:
+            log.error("authenticate failed corr=%s; the client may try again", self.corr,
+                      exc_info=exception)
+            error = {"kind": "temporary", "detail": type(exception).__name__}
         try:
-            data = msgpack.packb([_RESPONSE, msgid, error, result], use_bin_type=True)
-        except (TypeError, ValueError, OverflowError) as e:
-            print(f"the answer cannot be encoded: {e}", file=sys.stderr)
-            data = msgpack.packb([_RESPONSE, msgid, {"kind": "internal"}, None])
-        try:
-            with self.write_lock:
-                self.sock.sendall(data)
-        except OSError:
-            self.shutdown()  # perhaps half a message is out; the reader closes
-
-    def shutdown(self):
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
-
-class Server:
-    """Listens, and serves every router that connects."""
-
-    def __init__(self, path, authenticate, workers=16, mode=0o660, allow_uids=None,
-                 on_notification=None, product="wampauth.py/1.0"):
-        self.path = path
-        self.authenticate = authenticate
-        self.allow_uids = {0, os.geteuid()} if allow_uids is None else set(allow_uids)
-        self.on_notification = on_notification
-        self.features = ["cancel", "events"] if on_notification else []
-        self.product = product
-        self.pool = concurrent.futures.ThreadPoolExecutor(workers, "authenticate")
-        self.inherited = _inherited_socket()
-        self.sock = self.inherited or _listen(path, mode)
-
-    def notification(self, method, params):
-        """session.opened, session.closed, auth.failed, cancel: told, not asked."""
-        if self.on_notification:
-            try:
-                self.on_notification(method, params)
-            except Exception as e:
-                print(f"on_notification failed: {type(e).__name__}: {e}", file=sys.stderr)
-
-    def serve_forever(self):
-        """Until close() is called by another thread or a signal's handler."""
-        while True:
-            try:
-                sock, _ = self.sock.accept()
-            except OSError:
-                return
-            if self.allowed(sock):
-                connection = _Connection(sock, self)
-                threading.Thread(target=connection.run, daemon=True).start()
-            else:
-                sock.close()
-
-    def allowed(self, sock):
-        """The kernel says which user connected."""
-        cred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-        _, uid, _ = struct.unpack("3i", cred)
-        if uid not in self.allow_uids:
-            print(f"refused user {uid}", file=sys.stderr)
-        return uid in self.allow_uids
+            _check_error(error) if error else _check_result(result)
+            size = len(msgpack.packb([1, self.msgid, error, result]))
+            if size > self.router.max_message:
+                raise ValueError(f"the answer has {size} bytes, the router takes "
+                                 f"{self.router.max_message}")
+        except (ValueError, TypeError, OverflowError) as e:
+            log.error("wrong answer corr=%s: %s; the client is refused", self.corr, e)
+            error, result = {"kind": "internal", "detail": f"wrong answer: {e}"[:MAX_NAME]}, None
+        self.router.answer(self.msgid, error, result)
 
     def close(self):
-        if not self.inherited:
-            _unlink(self.path)
-        try:
-            self.sock.shutdown(socket.SHUT_RDWR)  # wakes accept
-        except OSError:
-            pass
-        self.sock.close()
-        self.pool.shutdown(wait=False)
+        if self.is_open():
+            del self.router.questions[self.msgid]
 
 
-def serve(path, authenticate, **options):
-    """Serves until SIGTERM or SIGINT, then removes the socket and returns."""
-    import signal
+# --- what an answer may hold -------------------------------------------------------------------
 
-    server = Server(path, authenticate, **options)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.close())
-    print(f"authenticator ready at={path}", file=sys.stderr, flush=True)
-    _notify("READY=1")
-    server.serve_forever()
+
+def _is_name(value):
+    return isinstance(value, str) and 0 < len(value.encode()) <= MAX_NAME
+
+
+def _is_uri(value):
+    return _is_name(value) and re.fullmatch(r"[^\s#.\0]+(\.[^\s#.\0]+)*", value) is not None
+
+
+def _is_key(value):
+    return isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", value) is not None
+
+
+_NAME = ("text of 1 to 255 bytes", _is_name)
+_URI = ("a URI, such as com.example.name", _is_uri)
+_RESULT = {
+    "realm": _URI, "role": _NAME, "authid": _NAME, "authprovider": _NAME,
+    "pubkey": ("64 hex digits", _is_key),
+    "pubkeys": ("a list of keys of 64 hex digits",
+                lambda value: isinstance(value, (list, tuple)) and all(map(_is_key, value))),
+    "extra": ("a dict", lambda value: isinstance(value, dict)),
+    "epoch": ("a number from 0 to 2^63-1",
+              lambda value: isinstance(value, int) and 0 <= value < 1 << 63),
+}
+
+
+def _check_result(result):
+    if not isinstance(result, dict):
+        raise ValueError(f"authenticate returned {type(result).__name__}, expected a dict")
+    if result.get("role") is None:
+        raise ValueError("role is missing")
+    for key, (expected, is_right) in _RESULT.items():
+        if result.get(key) is not None and not is_right(result[key]):
+            raise ValueError(f"{key}: expected {expected}")
+    if len(result.get("pubkeys") or ()) + (result.get("pubkey") is not None) > MAX_KEYS:
+        raise ValueError(f"pubkeys: expected at most {MAX_KEYS}")
+    _check_value(result, "result", 2)
+
+
+def _check_error(error):
+    if error["kind"] not in ("deny", "ignore", "temporary"):
+        raise ValueError("Error: expected kind deny, ignore or temporary")
+    if "uri" in error and not _is_uri(error["uri"]):
+        raise ValueError("Error: expected a URI such as com.example.no_such_user")
+
+
+def _check_value(value, where, depth):
+    """The limits of the protocol on anything in a message; depth counts maps and arrays."""
+    if isinstance(value, (dict, list, tuple)) and depth > MAX_DEPTH:
+        raise ValueError(f"{where}: nested too deeply")
+    if isinstance(value, (str, bytes)):
+        if len(value.encode() if isinstance(value, str) else value) > MAX_STRING:
+            raise ValueError(f"{where}: longer than {MAX_STRING} bytes")
+    elif isinstance(value, dict):
+        if len(value) > MAX_MAP:
+            raise ValueError(f"{where}: more than {MAX_MAP} keys")
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"{where}: keys must be text")
+            _check_value(key, f"a key of {where}", depth)
+            _check_value(item, f"{where}.{key}"[:MAX_NAME], depth + 1)
+    elif isinstance(value, (list, tuple)) and not isinstance(value, msgpack.ExtType):
+        for item in value:
+            _check_value(item, f"{where}[]", depth + 1)
+    elif isinstance(value, int):
+        if not -(1 << 63) <= value < 1 << 64:
+            raise ValueError(f"{where}: the number does not fit into 64 bits")
+    elif not isinstance(value, (float, type(None))):
+        raise ValueError(f"{where}: a {type(value).__name__} cannot be sent")
+
+
+# --- MessagePack -------------------------------------------------------------------------------
+
+
+def _decode(params):
+    """Params as a list. Clients may send anything; what cannot be a key in Python is left out."""
+    params = msgpack.unpackb(params, strict_map_key=False, object_pairs_hook=lambda pairs: {
+        key: value for key, value in pairs if not isinstance(key, (list, dict))})
+    if not isinstance(params, list):
+        raise ValueError("params must be an array")
+    return params
+
+
+def _open(message):
+    """([type, ...], params) of a message. Params stay encoded: what is wrong in them must not
+    end the connection."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(message)
+    count = unpacker.read_array_header()
+    if not 3 <= count <= 4:
+        raise ValueError("this is not a message of the protocol")
+    head = [unpacker.unpack() for _ in range(count - 1)]
+    return head, message[unpacker.tell():]
+
+
+def _invalid(exception):
+    return {"kind": "internal", "uri": "auth.rpc.invalid_argument",
+            "message": f"{type(exception).__name__}: {exception}"[:MAX_NAME]}
+
+
+# --- the process -------------------------------------------------------------------------------
+
+
+def _catch(function, args):
+    """(exception, result); futures do not carry every exception, and SystemExit is one, too."""
+    try:
+        return None, function(*args)
+    except BaseException as e:
+        return e, None
+
+
+async def _watch_loop():
+    while True:
+        before = time.monotonic()
+        await asyncio.sleep(MAX_LAG_SECONDS)
+        lag = time.monotonic() - before - MAX_LAG_SECONDS
+        if lag > MAX_LAG_SECONDS:
+            log.warning("all logins stood still for %.1f s: your async function blocks", lag)
+
+
+def _stop_signal():
+    """An event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(*_):
+        # the interpreter waits for threads and tasks without a limit
+        timer = threading.Timer(END_SECONDS, os._exit, [0])
+        timer.daemon = True
+        timer.start()
+        with contextlib.suppress(RuntimeError):  # the loop has ended already
+            loop.call_soon_threadsafe(stop.set)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+    return stop
+
+
+class _Stderr(logging.Handler):
+    """Drops lines, and counts them, rather than wait for a stderr that nobody reads."""
+
+    second = lines = dropped = 0
+
+    def emit(self, record):
+        now = int(time.monotonic())
+        self.second, self.lines = now, self.lines + 1 if now == self.second else 1
+        text = self.format(record) + (f" (dropped lines: {self.dropped})" if self.dropped else "")
+        data = text.encode(errors="replace") + b"\n"
+        with contextlib.suppress(OSError):
+            if self.lines <= LINES_PER_SECOND and self._is_writable():
+                self.dropped = 0
+                while data and self._is_writable():
+                    data = data[os.write(2, data[:select.PIPE_BUF]):]
+                return
+        self.dropped += 1
+
+    @staticmethod
+    def _is_writable():
+        return bool(select.select([], [2], [], 0)[1])
+
+
+def _uids(users):
+    if users is None:
+        users = [0, os.geteuid()]
+        with contextlib.suppress(KeyError):
+            users.append(pwd.getpwnam("routerd").pw_uid)
+    return {user if isinstance(user, int) else pwd.getpwnam(user).pw_uid for user in users}
+
+
+def _peer_uid(sock):
+    """The kernel says which user connected."""
+    cred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return struct.unpack("3i", cred)[1]
 
 
 def _listen(path, mode):
@@ -229,7 +597,6 @@ def _listen(path, mode):
     sock = socket.socket(socket.AF_UNIX)
     sock.bind(path)
     os.chmod(path, mode)
-    sock.listen(128)
     return sock
 
 
@@ -237,10 +604,8 @@ def _inherited_socket():
     """The socket that systemd has opened (sd_listen_fds(3)), or None."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()) or os.environ.get("LISTEN_FDS") != "1":
         return None
-    sock = socket.socket(fileno=_LISTEN_FDS_START)
-    sock.setblocking(True)
-    os.set_inheritable(sock.fileno(), False)
-    return sock
+    os.set_inheritable(3, False)
+    return socket.socket(fileno=3)
 
 
 def _notify(state):
@@ -249,10 +614,3 @@ def _notify(state):
     if path:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.sendto(state.encode(), "\0" + path[1:] if path[0] == "@" else path)
-
-
-def _unlink(path):
-    try:
-        os.unlink(path)
-    except OSError:
-        pass

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serves functions of a site by the Python kit: in a thread of this process, or as a daemon.
+
+Each function is written once, as a coroutine, and is tried in both forms: as it is, and as a
+plain function that blocks its thread.
+"""
+
+import asyncio
+import importlib.util
+import socket
+import sys
+import threading
+
+import utils
+
+FOLDER = utils.ROOT / "etc/examples/authenticator"
+FORMS = ["threads", "asyncio"]
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("wampauth", FOLDER / "wampauth.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+wampauth = _load()
+
+
+def in_form(form, function):
+    return function if form == "asyncio" else lambda *args: asyncio.run(function(*args))
+
+
+def connects(path):
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
+class Served:
+    """serve_async in a thread."""
+
+    def __init__(self, path, authenticate, **options):
+        self.path = path
+        self.thread = threading.Thread(target=asyncio.run, args=(self._main(authenticate, options),), daemon=True)
+        self.thread.start()
+        utils.wait_for(lambda: connects(path) or not self.thread.is_alive(), "the kit")
+        assert self.thread.is_alive()
+
+    async def _main(self, authenticate, options):
+        self.loop, self.task = asyncio.get_running_loop(), asyncio.current_task()
+        try:
+            await wampauth.serve_async(str(self.path), authenticate, **options)
+        except asyncio.CancelledError:
+            pass
+
+    def close(self):
+        self.loop.call_soon_threadsafe(self.task.cancel)
+        self.thread.join(10 * utils.SLOW)
+        assert not self.thread.is_alive() and not self.path.exists()
+
+
+def daemon(folder, form, source, name="site", **kw):
+    """A process that serves the coroutine function `authenticate` of this source at authd.sock."""
+    script = folder / f"{name}.py"
+    script.write_text(f"import asyncio, sys, threading, time\nsys.path.insert(0, {str(FOLDER)!r})\nimport wampauth\n"
+                      f"{source}\n"
+                      + ("" if form == "asyncio" else
+                         "coroutine = authenticate\n"
+                         "authenticate = lambda *args: asyncio.run(coroutine(*args))\n")
+                      + 'wampauth.serve("authd.sock", authenticate)\n')
+    return utils.Daemon(name, [sys.executable, script], folder, wrap=False, **kw)

@@ -69,7 +69,8 @@ enum post_type {
 	POST_UNREGISTERED, /* request */
 	POST_INVOCATION,   /* request: of the INVOCATION; id: registration; payload */
 	POST_RESULT,       /* request: of the CALL; payload */
-	POST_ERROR,        /* request_type, request; error; payload as post_error says */
+	POST_ERROR,        /* request_type, request; error; payload as post_error says;
+			      full: a limit of the session is reached */
 
 	/* owner to each worker that has members; session is the publisher, for exclude_me
 	 */

@@ -50,7 +50,9 @@ struct worker {
 	bool stop_late;
 	struct timer stop_timer;
 
-	uint64_t posts_in; /* from other workers */
+	uint64_t posts_in;  /* from other workers */
+	uint64_t pressures; /* how often it stopped reading */
+	struct log_rate pressure_rate;
 };
 
 static _Atomic bool stalled;
@@ -264,13 +266,28 @@ static void stand_still(const struct worker *w)
 		nanosleep(&ms, NULL);
 }
 
+static void report_pressure(struct worker *w)
+{
+	unsigned suppressed;
+
+	w->pressures++;
+	if (log_rate_ok(&w->pressure_rate, loop_now_ms(w->loop), &suppressed))
+		log_warn(w->name,
+			 "reading pauses: too much is on its way between two workers "
+			 "limit=mailbox_high max=%zu suppressed=%u",
+			 w->config->limits.mailbox_high, suppressed);
+}
+
 /* Pressure anywhere stops reading everywhere; what is accepted already goes on. */
 static void follow_pressure(struct worker *w)
 {
-	bool pause = mailbox_pressure(w->boxes) || w->stop != STOP_NONE;
+	bool pressure = mailbox_pressure(w->boxes);
+	bool pause = pressure || w->stop != STOP_NONE;
 
 	if (w->net.paused && !pause)
 		net_resume_all(&w->net);
+	if (pressure && !w->net.paused)
+		report_pressure(w);
 	w->net.paused = pause;
 }
 
@@ -340,10 +357,11 @@ static void log_stats(struct worker *w)
 					pc[PEER_SESSIONS_CLOSED]));
 	buf_printf(
 		&b,
-		" posts=%llu posts_out=%llu posts_in=%llu batches_out=%llu wakeups=%llu",
+		" posts=%llu posts_out=%llu posts_in=%llu batches_out=%llu wakeups=%llu "
+		"mailbox_pauses=%llu",
 		(unsigned long long)w->outbox.n_posts, (unsigned long long)m->items,
 		(unsigned long long)w->posts_in, (unsigned long long)m->batches,
-		(unsigned long long)m->wakeups);
+		(unsigned long long)m->wakeups, (unsigned long long)w->pressures);
 	for (unsigned i = 0; i < PEER_COUNTER_COUNT; i++)
 		buf_printf(&b, " %s=%llu", peer_counter_name(i),
 			   (unsigned long long)pc[i]);
@@ -456,6 +474,7 @@ struct worker *worker_new(const struct worker_params *params)
 	w->outbox = (struct outbox){
 		.boxes = w->boxes, .self = w->index, .n_workers = w->n_workers};
 	snprintf(w->name, sizeof(w->name), "w%u", w->index);
+	w->pressure_rate.burst = 1;
 	STAILQ_INIT(&w->inbox);
 	w->loop = loop_new(on_turn_end, w);
 	if (w->loop == NULL)

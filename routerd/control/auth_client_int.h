@@ -48,7 +48,8 @@ struct auth_client {
 	unsigned n_held, n_in_flight; /* the resting are held, too */
 	size_t bytes;                 /* of all questions */
 	bool full_said;               /* the workers believe that no more can be held */
-	struct timer tick;            /* armed while something is held */
+	struct log_rate full_rate;
+	struct timer tick; /* armed while something is held */
 
 	struct {
 		uint64_t asked, results, errors, timeouts, unavailable, cancelled,

@@ -52,6 +52,17 @@ static bool is_full(const struct auth_client *a, unsigned max, size_t max_bytes)
 	return a->n_held >= max || a->bytes >= max_bytes;
 }
 
+static void log_full(struct auth_client *a)
+{
+	unsigned suppressed;
+
+	if (log_rate_ok(&a->full_rate, loop_now_ms(a->loop), &suppressed))
+		log_warn(a->conf->name,
+			 "the hold queue is full: further logins are refused held=%u "
+			 "bytes=%zu limit=hold_queue max=%d suppressed=%u",
+			 a->n_held, a->bytes, a->config->limits.hold_queue, suppressed);
+}
+
 /* Tells the workers when no more can be held, and when a quarter of it is free again. */
 static void note_fullness(struct auth_client *a)
 {
@@ -62,6 +73,8 @@ static void note_fullness(struct auth_client *a)
 	if (full == a->full_said)
 		return;
 	a->full_said = full;
+	if (full)
+		log_full(a);
 	outbox_send_all(a->outbox, &(struct post){
 					   .type = POST_HOLD_QUEUE,
 					   .id = a->index,
@@ -363,6 +376,7 @@ void questions_init(struct auth_client *a)
 	TAILQ_INIT(&a->resting);
 	TAILQ_INIT(&a->in_flight);
 	timer_init(&a->tick, a->loop, on_tick, a);
+	a->full_rate.burst = 1;
 }
 
 void questions_fini(struct auth_client *a)

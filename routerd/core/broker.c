@@ -114,14 +114,13 @@ static void drop_membership(struct realm *r, struct session *s, struct membershi
 
 void broker_subscribe(struct realm *r, struct session *s, struct post *p)
 {
-	static const struct post_error too_many = {
-		WAMP_ERROR_UNAVAILABLE, "the session has too many subscriptions"};
 	struct slice topic = payload_uri(p->payload);
 	struct subscription *sub = find_topic(&r->broker, topic);
 	bool member = sub != NULL && find_membership(&r->broker, s, sub->id) != NULL;
 
 	if (!member && s->n_memberships >= r->limits.subscriptions) {
-		session_error(r, s, WAMP_SUBSCRIBE, p->request, too_many, NULL);
+		session_limit_error(r, s, WAMP_SUBSCRIBE, p->request,
+				    "the session has too many subscriptions");
 		return;
 	}
 	if (!member)

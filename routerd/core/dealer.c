@@ -101,8 +101,6 @@ void dealer_register(struct realm *r, struct session *s, struct post *p)
 {
 	static const struct post_error exists = {WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
 						 "a callee is registered for procedure"};
-	static const struct post_error too_many = {
-		WAMP_ERROR_UNAVAILABLE, "the session has too many registrations"};
 	struct slice procedure = payload_uri(p->payload);
 	struct registration *reg = NULL;
 
@@ -110,7 +108,8 @@ void dealer_register(struct realm *r, struct session *s, struct post *p)
 		session_error(r, s, WAMP_REGISTER, p->request, exists, p->payload);
 		p->payload = NULL;
 	} else if (s->n_registrations >= r->limits.registrations) {
-		session_error(r, s, WAMP_REGISTER, p->request, too_many, NULL);
+		session_limit_error(r, s, WAMP_REGISTER, p->request,
+				    "the session has too many registrations");
 	} else if ((reg = add_registration(r, s, procedure)) == NULL) {
 		session_error(r, s, WAMP_REGISTER, p->request, no_memory, NULL);
 	} else {
@@ -214,8 +213,6 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
-	static const struct post_error caller_full = {
-		WAMP_ERROR_UNAVAILABLE, "the session has too many calls in flight"};
 	static const struct post_error callee_full = {
 		WAMP_ERROR_UNAVAILABLE, "the callee has too many calls in flight"};
 	const struct registration *reg =
@@ -230,9 +227,12 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 		return;
 	}
 	struct session *callee = reg->node.owner;
-	if (s->n_calls >= r->limits.calls)
-		error = &caller_full;
-	else if (callee->n_invocations >= r->limits.invocations)
+	if (s->n_calls >= r->limits.calls) {
+		session_limit_error(r, s, WAMP_CALL, p->request,
+				    "the session has too many calls in flight");
+		return;
+	}
+	if (callee->n_invocations >= r->limits.invocations)
 		error = &callee_full;
 	else if ((c = add_call(r, s, p->request, callee)) == NULL)
 		error = &no_memory;

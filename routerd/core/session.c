@@ -95,6 +95,21 @@ void session_answer(struct realm *r, const struct session *s, enum post_type typ
 	session_post(r, s, &p);
 }
 
+void session_limit_error(struct realm *r, const struct session *s,
+			 enum wamp_type request_type, uint64_t request, const char *text)
+{
+	struct post p = {
+		.type = POST_ERROR,
+		.full = true,
+		.request_type = (uint8_t)request_type,
+		.request = request,
+		.error = {WAMP_ERROR_UNAVAILABLE, text},
+	};
+
+	r->counters.errors++;
+	session_post(r, s, &p);
+}
+
 void session_error(struct realm *r, const struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload)
 {

@@ -59,6 +59,10 @@ void session_post(struct realm *r, const struct session *s, struct post *p);
 void session_answer(struct realm *r, const struct session *s, enum post_type type,
 		    uint64_t request, uint64_t id);
 
+/* Answers a request that would be beyond a limit of the session. */
+void session_limit_error(struct realm *r, const struct session *s,
+			 enum wamp_type request_type, uint64_t request, const char *text);
+
 /*
  * Answers a request by an ERROR in the router's own words. Takes a payload, whose URI the
  * worker writes behind the text, or NULL.

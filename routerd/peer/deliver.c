@@ -113,9 +113,37 @@ static void send_callee_error(struct peer *p, const struct post *post)
 	peer_error(p, post->request_type, post->request, e.uri, slice_str(e.text));
 }
 
+/* The owner counts for each session, and has no log. */
+static void report_limit(struct peer *p, enum wamp_type request_type)
+{
+	const struct config_limits *limits = &p->peers->config->limits;
+	enum peer_counter counter = PEER_PENDING_CALLS_FULL;
+	const char *name = "pending_calls";
+	int max = limits->pending_calls;
+	unsigned suppressed;
+
+	if (request_type == WAMP_SUBSCRIBE) {
+		counter = PEER_SUBSCRIPTIONS_FULL;
+		name = "session_subscriptions";
+		max = limits->session_subscriptions;
+	} else if (request_type == WAMP_REGISTER) {
+		counter = PEER_REGISTRATIONS_FULL;
+		name = "session_registrations";
+		max = limits->session_registrations;
+	}
+	peers_count(p->peers, counter);
+	if (peers_may_log(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "limit reached limit=%s max=%d authid=%s suppressed=%u", name,
+			 max, log_quote(p->identity->authid).text, suppressed);
+}
+
 static void send_error(struct peer *p, const struct post *post)
 {
 	char text[WAMP_MAX_URI + 128];
+
+	if (post->full)
+		report_limit(p, post->request_type);
 
 	if (post->error.uri == NULL) {
 		send_callee_error(p, post);

@@ -30,6 +30,9 @@ struct peer;
 	X(LOGINS_REVOKED, "logins_revoked")                                              \
 	X(SESSIONS_KILLED, "sessions_killed")                                            \
 	X(VIOLATIONS, "protocol_violations")                                             \
+	X(PENDING_CALLS_FULL, "pending_calls_full")                                      \
+	X(SUBSCRIPTIONS_FULL, "session_subscriptions_full")                              \
+	X(REGISTRATIONS_FULL, "session_registrations_full")                              \
 	X(NOT_AUTHORIZED, "not_authorized")                                              \
 	X(EVENTS_DELIVERED, "events_delivered")                                          \
 	X(UNDELIVERABLE, "undeliverable")                                                \

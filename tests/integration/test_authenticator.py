@@ -317,6 +317,8 @@ def test_a_full_hold_queue_is_503(start_routerd, connect, key):
     late = connect(routerd)
     late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
     late.expect_dropped()
+    routerd.wait_log(r"warn  authd the hold queue is full: .*held=3 .*limit=hold_queue max=3 ")
+    assert routerd.total("logins_unavailable") > 0
 
 
 def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, connect):

@@ -148,6 +148,7 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
 
     wait_for(stopped, "the sender to be stopped", 20)
     assert sent[0] < count, "30 MB were accepted: nothing pushed back"
+    routerd.wait_log(rf"reading pauses: .*limit=mailbox_high max={high} ")
     # what is on its way: a few mailboxes, and the kernel's buffers are not ours
     assert routerd.rss() - before < 24 * MIB * (1 if SLOW == 2 else 8)
 
@@ -164,6 +165,7 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
         for i in range(count):
             assert sender.result(sender.request - count + 1 + i) == ([i], {})
     thread.join()
+    assert routerd.total("mailbox_pauses") > 0
     routerd.check_threads()
 
 
@@ -310,6 +312,8 @@ def test_pending_calls_have_a_maximum(start_routerd, join):
         last = caller.start_call("com.example.p", [i])
     error = caller.expect(8)
     assert error[1] == 48 and error[2] == last
+    routerd.wait_log(r"limit reached limit=pending_calls max=10 authid=\S+ suppressed=0")
+    assert routerd.total("pending_calls_full") == 1
     for i in range(10):
         message = callee.expect(68)
         callee.send([70, message[1], {}, message[4]])
@@ -331,6 +335,14 @@ def test_subscriptions_and_registrations_have_a_maximum(start_routerd, join):
         assert error.value.uri == "wamp.error.unavailable"
         undo(ids[0])
         act("com.example.more")
+    for name, maximum in (("session_subscriptions", 3), ("session_registrations", 2)):
+        routerd.wait_log(rf"limit reached limit={name} max={maximum} ")
+        assert routerd.total(f"{name}_full") == 1
+    for _ in range(100):  # no line for each
+        with pytest.raises(WampError):
+            client.subscribe("com.example.even.more")
+    assert routerd.total("session_subscriptions_full") == 101
+    assert routerd.log().count("limit reached") < 100
     assert client.subscribe("com.example.more") == client.subscribe("com.example.more")
     other.subscribe("com.example.more")
     other.register("com.example.other")

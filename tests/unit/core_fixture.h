@@ -200,6 +200,7 @@ static inline struct post expect_error(struct core *c, struct session_ref to,
 	assert_int_equal(p.request_type, request_type);
 	assert_string_equal(p.error.uri, uri);
 	assert_string_equal(p.error.text, text);
+	assert_int_equal(p.full, strstr(text, "the session has too many") != NULL);
 	return p;
 }
 

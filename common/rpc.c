@@ -49,6 +49,7 @@ struct rpc_conn {
 	bool entered; /* a callback of this connection is running */
 	bool doomed;  /* freed meanwhile */
 	bool paused;  /* not reading, because too much waits to be sent */
+	bool blamed;  /* one call was told that its answer ends the connection */
 	const struct rpc_handlers *handlers;
 	void *arg;
 	struct event ev_read, ev_write;
@@ -122,7 +123,7 @@ static void disconnect(struct rpc_conn *c)
 /* Only from the loop. */
 static void end(struct rpc_conn *c, int reason)
 {
-	static const struct rpc_answer closed = {.outcome = RPC_CLOSED};
+	const struct rpc_answer closed = {.outcome = RPC_CLOSED, .other = c->blamed};
 
 	disconnect(c);
 	for (unsigned i = 0; i < c->n_slots && !c->doomed; i++)
@@ -187,22 +188,51 @@ static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 	c->handlers->request(req, m->method, m->params, c->arg);
 }
 
-static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
+/* False: nobody waits for it any more. */
+static bool finish_call(struct rpc_conn *c, uint32_t id, const struct rpc_answer *a)
 {
 	struct pending *p = NULL;
+
+	if (c->n_slots > 0)
+		p = &c->pending[id & (c->n_slots - 1)];
+	if (p == NULL || !p->used || p->id != id)
+		return false;
+	pending_finish(p, a);
+	return true;
+}
+
+static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
+{
 	const struct rpc_answer a = {
 		.outcome = m->error.len == 0 ? RPC_OK : RPC_ERROR,
 		.error = m->error,
 		.result = m->result,
 	};
 
-	if (c->n_slots > 0)
-		p = &c->pending[m->id & (c->n_slots - 1)];
-	if (p == NULL || !p->used || p->id != m->id) {
+	if (!finish_call(c, m->id, &a))
 		c->counters.late++;
-		return;
-	}
-	pending_finish(p, &a);
+}
+
+/*
+ * The message at the start of in will never be good. If it is an answer, its call is told
+ * so; and if it can be told where it ends, *len_out says so, and the connection goes on.
+ * Otherwise it has ended.
+ */
+static bool got_rubbish(struct rpc_conn *c, struct slice in, int why, size_t *len_out)
+{
+	const struct rpc_answer invalid = {.outcome = RPC_INVALID, .why = why};
+	struct rpc_msg m;
+
+	bool response = rpc_msg_peek(in, &m) == 0 && m.type == RPC_RESPONSE;
+	bool measured = response && c->handlers->measure != NULL &&
+			rpc_msg_read(in, c->handlers->measure, &m, len_out) == 0;
+	if (response && finish_call(c, m.id, &invalid))
+		c->blamed = !measured;
+	if (measured)
+		c->counters.in++;
+	else if (running(c))
+		end(c, why);
+	return measured;
 }
 
 static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
@@ -235,12 +265,11 @@ static void process_input(struct rpc_conn *c)
 		int r = rpc_msg_read(rest, c->handlers->check, &m, &len);
 		if (r == E_TRUNCATED && rest.len < c->in.max)
 			break;
-		if (r != 0) {
-			end(c, r == E_TRUNCATED ? E_LIMIT : r);
+		if (r != 0 && !got_rubbish(c, rest, r == E_TRUNCATED ? E_LIMIT : r, &len))
 			return;
-		}
 		used += len;
-		got_msg(c, &m);
+		if (r == 0)
+			got_msg(c, &m);
 	}
 	if (!running(c))
 		return;
@@ -476,6 +505,23 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 	return send_msg(c, &m);
 }
 
+/* Says that the answer to a request cannot be sent. */
+static int send_unsayable(struct rpc_conn *c, uint32_t id, int why)
+{
+	struct buf error;
+
+	buf_init(&error, c->max_message_out);
+	c->handlers->unsayable(&error, why);
+	const struct rpc_msg m = {
+		.type = RPC_RESPONSE,
+		.id = id,
+		.error = buf_slice(&error),
+	};
+	int r = error.err != 0 ? error.err : send_msg(c, &m);
+	buf_fini(&error);
+	return r;
+}
+
 /* With what is in b, which m points to. */
 static void answer(struct rpc_request *req, struct rpc_msg *m, const struct buf *b)
 {
@@ -487,6 +533,8 @@ static void answer(struct rpc_request *req, struct rpc_msg *m, const struct buf 
 		m->type = RPC_RESPONSE;
 		m->id = req->id;
 		int r = b->err != 0 ? b->err : send_msg(c, m);
+		if (r != 0 && r != E_CLOSED && c->handlers->unsayable != NULL)
+			r = send_unsayable(c, req->id, r);
 		if (r != 0 && r != E_CLOSED)
 			end_soon(c, r);
 	}

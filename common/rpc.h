@@ -23,12 +23,15 @@ enum rpc_outcome {
 	RPC_OK = 0,    /* result is set */
 	RPC_ERROR = 1, /* the peer answered with an error: error is set */
 	RPC_TIMEOUT = 2,
-	RPC_CLOSED = 3, /* the connection ended before an answer came */
+	RPC_CLOSED = 3,  /* the connection ended before an answer came */
+	RPC_INVALID = 4, /* the peer's answer is over a limit or malformed: why is set */
 };
 
 struct rpc_answer {
 	enum rpc_outcome outcome;
 	struct slice error, result; /* lent for the time of the callback */
+	int why;                    /* RPC_INVALID: what is wrong with it */
+	bool other;                 /* RPC_CLOSED: because of another call's answer */
 };
 
 /* Called once for each rpc_call, unless it was cancelled or the connection freed. */
@@ -36,6 +39,18 @@ typedef void rpc_answer_cb(const struct rpc_answer *a, void *arg);
 
 struct rpc_handlers {
 	rpc_check_fn *check;
+	/*
+	 * The same without the limits: how long is an object that check does not let
+	 * through? An answer of that kind is then RPC_INVALID for its call, and the
+	 * connection goes on. May be NULL: the connection ends.
+	 */
+	rpc_check_fn *measure;
+	/*
+	 * Appends the error that replaces an answer of ours which cannot be sent, since
+	 * it is over a limit (E_LIMIT) or its buffer has an error. May be NULL: the
+	 * connection ends.
+	 */
+	void (*unsayable)(struct buf *out, int why);
 	/*
 	 * Answer by rpc_reply or rpc_reply_error, also when the connection has ended
 	 * since. method and params (an encoded array) are lent for the time of the
@@ -115,8 +130,8 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params) MUST
 
 /*
  * Both free the request. An answer that is over the limits, or whose buffer has an error,
- * ends the connection, since its caller would wait for it in vain. An empty result is
- * nil.
+ * is replaced by what the handler unsayable writes; if that fails, too, the connection
+ * ends, since the caller would wait in vain. An empty result is nil.
  */
 void rpc_reply(struct rpc_request *req, const struct buf *result);
 void rpc_reply_error(struct rpc_request *req, const struct buf *error);

@@ -138,32 +138,52 @@ static int read_body(struct reader *r, rpc_check_fn *check, struct rpc_msg *m)
 	return e != 0 ? e : read_params(r, check, &m->params);
 }
 
+/* Type and id. */
+static int read_head(struct reader *r, struct rpc_msg *m)
+{
+	uint64_t count, type, id = 0;
+
+	int e = read_array(r, &count);
+	if (e != 0)
+		return e;
+	if (count != 3 && count != 4)
+		return E_TYPE;
+	e = read_uint(r, &type);
+	if (e != 0)
+		return e;
+	if (type > RPC_NOTIFICATION || count != (type == RPC_NOTIFICATION ? 3 : 4))
+		return E_TYPE;
+	m->type = (enum rpc_type)type;
+	if (m->type != RPC_NOTIFICATION)
+		e = read_uint(r, &id);
+	if (e != 0)
+		return e;
+	if (id > UINT32_MAX)
+		return E_RANGE;
+	m->id = (uint32_t)id;
+	return 0;
+}
+
+int rpc_msg_peek(struct slice in, struct rpc_msg *out)
+{
+	struct reader r = {.pos = in.p, .end = in.p + in.len};
+	struct rpc_msg m = {.id = 0};
+	int e = read_head(&r, &m);
+
+	if (e == 0)
+		*out = m;
+	return e;
+}
+
 int rpc_msg_read(struct slice in, rpc_check_fn *check, struct rpc_msg *out,
 		 size_t *len_out)
 {
 	struct reader r = {.pos = in.p, .end = in.p + in.len};
 	struct rpc_msg m = {.id = 0};
-	uint64_t count, type, id = 0;
 
-	int e = read_array(&r, &count);
-	if (e != 0)
-		return e;
-	if (count != 3 && count != 4)
-		return E_TYPE;
-	e = read_uint(&r, &type);
-	if (e != 0)
-		return e;
-	if (type > RPC_NOTIFICATION || count != (type == RPC_NOTIFICATION ? 3 : 4))
-		return E_TYPE;
-	m.type = (enum rpc_type)type;
-	if (m.type != RPC_NOTIFICATION)
-		e = read_uint(&r, &id);
-	if (e != 0)
-		return e;
-	if (id > UINT32_MAX)
-		return E_RANGE;
-	m.id = (uint32_t)id;
-	e = read_body(&r, check, &m);
+	int e = read_head(&r, &m);
+	if (e == 0)
+		e = read_body(&r, check, &m);
 	if (e != 0)
 		return e;
 	*out = m;

@@ -38,6 +38,10 @@ typedef int rpc_check_fn(struct slice in, size_t *len_out);
 int rpc_msg_read(struct slice in, rpc_check_fn *check, struct rpc_msg *out,
 		 size_t *len_out) MUSTCHECK;
 
+/* The type, and the id where there is one, of the message at the start of in, whatever
+ * follows. Errors as above. */
+int rpc_msg_peek(struct slice in, struct rpc_msg *out) MUSTCHECK;
+
 /* Appends a message; error and result are as in struct rpc_msg, but may both be empty. */
 void rpc_msg_write(struct buf *out, const struct rpc_msg *m);
 

@@ -148,25 +148,44 @@ uint16_t sock_local_port(int fd)
 	return a.any.sa_family == AF_INET6 ? ntohs(a.in6.sin6_port) : 0;
 }
 
-int sock_connect_unix(const char *path, int *fd_out)
+int sock_new_unix(int *fd_out)
+{
+	int fd = socket(AF_UNIX, SOCK_TYPE, 0);
+
+	if (fd == -1)
+		return E_SYS;
+	*fd_out = fd;
+	return 0;
+}
+
+int sock_connect_unix_by(int fd, const char *path)
 {
 	struct sockaddr_un a;
 	int r = unix_address(path, &a);
 
 	if (r != 0)
 		return r;
-	int fd = socket(AF_UNIX, SOCK_TYPE, 0);
-	if (fd == -1)
-		return E_SYS;
 	do {
 		r = connect(fd, (struct sockaddr *)&a, sizeof(a));
 	} while (r == -1 && errno == EINTR);
-	if (r == -1) {
+	if (r == 0)
+		return 0;
+	return errno == EAGAIN ? E_AGAIN : E_SYS;
+}
+
+int sock_connect_unix(const char *path, int *fd_out)
+{
+	int fd;
+	int r = sock_new_unix(&fd);
+
+	if (r != 0)
+		return r;
+	r = sock_connect_unix_by(fd, path);
+	if (r != 0)
 		sock_close(&fd);
-		return errno == EAGAIN ? E_AGAIN : E_SYS;
-	}
-	*fd_out = fd;
-	return 0;
+	else
+		*fd_out = fd;
+	return r;
 }
 
 /* accept(2): errors of the connection that was about to be taken, not of the socket. */

@@ -36,6 +36,13 @@ uint16_t sock_local_port(int fd);
 int sock_connect_unix(const char *path, int *fd_out) MUSTCHECK;
 
 /*
+ * The two steps of it, for who wants to have the descriptor beforehand. A socket that
+ * could not be connected stays open, and can be tried again.
+ */
+int sock_new_unix(int *fd_out) MUSTCHECK;
+int sock_connect_unix_by(int fd, const char *path) MUSTCHECK;
+
+/*
  * The next waiting connection, with TCP_NODELAY and keepalive where it is TCP. E_AGAIN:
  * none waits. E_LIMIT: no descriptors or no memory; the caller must stop polling for a
  * while, because the connection keeps waiting. E_SYS: the listening socket itself is

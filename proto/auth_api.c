@@ -9,6 +9,7 @@
 #include "proto/uri.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 /* --- what every message has ----------------------------------------------------------
  */
@@ -52,6 +53,32 @@ int auth_check(struct slice in, size_t *len_out)
 	return check(in, AUTH_MAX_DEPTH - 1, len_out); /* the message is an array, too */
 }
 
+int auth_measure(struct slice in, size_t *len_out)
+{
+	struct token_reader r;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, in);
+	int e = token_skip(&r, NULL);
+	if (e == 0)
+		*len_out = (size_t)(r.pos - r.start);
+	return e;
+}
+
+void auth_unsayable(struct buf *out, int why)
+{
+	bool no_memory = why == E_NOMEM;
+
+	auth_error_write(
+		out,
+		&(struct auth_error){
+			.kind = no_memory ? AUTH_ERROR_TEMPORARY : AUTH_ERROR_INTERNAL,
+			.uri = slice_str(AUTH_ERROR_UNAVAILABLE),
+			.detail = slice_str(no_memory ? "out of memory"
+						      : "the answer is too large"),
+			.retry_after_ms = FIELD_NONE,
+		});
+}
+
 /* TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE for anything else and for nothing at all. */
 static enum token_type container_type(struct slice item)
 {
@@ -68,13 +95,6 @@ int auth_check_map(struct slice map, unsigned max_depth)
 	if (len != map.len)
 		return E_TRAILING;
 	return container_type(map) == TOKEN_MAP ? 0 : E_TYPE;
-}
-
-/* Is this encoded map, met at that depth of a message, one that the peer will accept? */
-static bool map_fits(struct slice map, unsigned depth)
-{
-	return map.len > 0 && map.len <= AUTH_MAX_STRING &&
-	       auth_check_map(map, AUTH_MAX_DEPTH - depth) == 0;
 }
 
 void auth_list_write(struct buf *out, const struct slice *items, size_t n)
@@ -166,159 +186,8 @@ void auth_hello_result_write(struct buf *out, const struct auth_hello_result *h)
 	fields_write_item(out, &hello_result_table, h);
 }
 
-/* --- authenticate --------------------------------------------------------------------
+/* --- the result of authenticate; the question is in auth_request.c -------------------
  */
-
-#define TRANSPORT(f) .offset = offsetof(struct auth_transport, f)
-static const struct field transport_fields[] = {
-	{"listener", FIELD_STR, TRANSPORT(listener)},
-	{"channel_framing", FIELD_STR, TRANSPORT(channel_framing)},
-	{"channel_serializer", FIELD_STR, TRANSPORT(channel_serializer)},
-	{"channel_type", FIELD_STR, TRANSPORT(channel_type)},
-	{"peer", FIELD_STR, TRANSPORT(peer)},
-	{"path", FIELD_STR, TRANSPORT(path), .max = AUTH_MAX_STRING},
-	{"http_headers_received", FIELD_RAW_MAP, TRANSPORT(headers)},
-};
-static const struct field_table transport_table = FIELD_TABLE(transport_fields);
-
-#define REQUEST(f) .offset = offsetof(struct auth_request, f)
-static const struct field details_fields[] = {
-	{"authmethod", FIELD_STR, FIELD_REQUIRED, REQUEST(authmethod)},
-	{"authrole", FIELD_STR, FIELD_OR_NIL, REQUEST(authrole), .max = AUTH_MAX_STRING},
-	{"authextra", FIELD_RAW_MAP, FIELD_OR_NIL, REQUEST(authextra)},
-	{"session", FIELD_UINT, REQUEST(session), .max = WAMP_MAX_ID},
-	{"ttl_ms", FIELD_UINT, REQUEST(ttl_ms)},
-	{"corr", FIELD_STR, REQUEST(corr)},
-	{"transport", FIELD_STRUCT, REQUEST(transport), .table = &transport_table},
-};
-static const struct field_table details_table = FIELD_TABLE(details_fields);
-
-/* Where details lie in a message: message, params, details; what is in it is one deeper
- */
-enum { DEPTH_IN_DETAILS = 3, DEPTH_IN_TRANSPORT = 4 };
-
-/* A string or nil. */
-static int read_optional(struct token_reader *r, struct slice *out)
-{
-	struct token t;
-	int e = token_next(r, &t);
-
-	if (e != 0)
-		return e;
-	if (t.type == TOKEN_STR)
-		*out = t.text;
-	return t.type == TOKEN_STR || t.type == TOKEN_NULL ? 0 : E_TYPE;
-}
-
-/* The characters of an encoded item, if it is a string. */
-static struct slice text_of(struct slice item)
-{
-	struct token_reader r;
-	struct token t;
-
-	token_reader_init(&r, SERIALIZER_MSGPACK, item);
-	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR)
-		return slice_of(NULL, 0);
-	return t.text;
-}
-
-/* pubkey and channel_binding out of what the client sent, whose keys may be anything. */
-static int pick_authextra(struct slice map, struct auth_request *q)
-{
-	struct token_reader r;
-	struct token t;
-	struct slice key, value;
-
-	token_reader_init(&r, SERIALIZER_MSGPACK, map);
-	int e = token_next(&r, &t);
-	while (e == 0) {
-		e = token_skip(&r, &key);
-		if (e == E_TYPE)
-			return 0; /* the end of the map */
-		if (e == 0)
-			e = token_skip(&r, &value);
-		if (e != 0)
-			break;
-		if (slice_eq_str(text_of(key), "pubkey"))
-			q->pubkey = text_of(value);
-		else if (slice_eq_str(text_of(key), "channel_binding"))
-			q->channel_binding = text_of(value);
-	}
-	return e;
-}
-
-int auth_request_read(struct slice params, struct auth_request *out)
-{
-	struct auth_request q = {.session = FIELD_NONE, .ttl_ms = FIELD_NONE};
-	struct token_reader r;
-
-	int e = fields_begin_params(&r, params, 3);
-	if (e == 0)
-		e = read_optional(&r, &q.realm);
-	if (e == 0)
-		e = read_optional(&r, &q.authid);
-	if (e == 0)
-		e = fields_read(&r, &details_table, &q);
-	if (e == 0)
-		e = fields_end_params(&r);
-	if (e == 0 && q.authextra.len > 0)
-		e = pick_authextra(q.authextra, &q);
-	if (e == 0)
-		*out = q;
-	return e;
-}
-
-static void put_or_nil(struct token_writer *w, struct slice s)
-{
-	if (s.len == 0)
-		token_put_null(w);
-	else
-		token_put_str(w, s);
-}
-
-/* What routerd itself has looked at, in place of all that the client sent. */
-static void write_short_authextra(struct buf *out, const struct auth_request *q)
-{
-	struct token_writer w;
-
-	token_writer_init(&w, SERIALIZER_MSGPACK, out);
-	token_put_map(&w, 2);
-	token_put_text(&w, "pubkey");
-	put_or_nil(&w, q->pubkey);
-	token_put_text(&w, "channel_binding");
-	put_or_nil(&w, q->channel_binding);
-	token_put_end(&w);
-}
-
-int auth_request_write(struct buf *out, const struct auth_request *q)
-{
-	struct auth_request sent = *q;
-	struct token_writer w;
-	struct buf extra;
-	size_t start = out->len, len;
-
-	buf_init(&extra, AUTH_MAX_MESSAGE);
-	if (!map_fits(q->authextra, DEPTH_IN_DETAILS)) {
-		sent.authextra = slice_of(NULL, 0);
-		if (q->pubkey.len > 0 || q->channel_binding.len > 0) {
-			write_short_authextra(&extra, q);
-			sent.authextra = buf_slice(&extra);
-		}
-	}
-	if (!map_fits(q->transport.headers, DEPTH_IN_TRANSPORT))
-		sent.transport.headers = slice_of(NULL, 0);
-	token_writer_init(&w, SERIALIZER_MSGPACK, out);
-	token_put_array(&w, 3);
-	put_or_nil(&w, q->realm);
-	put_or_nil(&w, q->authid);
-	fields_write(&w, &details_table, &sent);
-	token_put_end(&w);
-	int e = extra.err != 0 ? extra.err : out->err;
-	buf_fini(&extra);
-	if (e == 0)
-		e = auth_check(slice_of(out->data + start, out->len - start), &len);
-	return e;
-}
 
 /* On the wire one key is said as pubkey, several as pubkeys. */
 struct wire_result {
@@ -376,6 +245,21 @@ int auth_result_read(struct slice result, struct auth_result *out)
 	if (e == 0)
 		*out = wire.r;
 	return e;
+}
+
+void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX])
+{
+	struct wire_result wire = {.r.epoch = AUTH_NO_EPOCH};
+	const struct field *bad;
+	struct token_reader r;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, result);
+	int e = fields_read_why(&r, &result_table, &wire, &bad);
+	if (e != 0)
+		fields_explain(bad, e, text, AUTH_FAULT_MAX);
+	else /* each is good by itself */
+		snprintf(text, AUTH_FAULT_MAX, "pubkeys: more than %d keys",
+			 FIELD_MAX_KEYS);
 }
 
 void auth_result_write(struct buf *out, const struct auth_result *res)
@@ -454,7 +338,7 @@ static int read_error_deny(struct token_reader *r, bool array, struct auth_error
 	if (uri.len > AUTH_MAX_NAME || !uri_valid(uri))
 		return E_RANGE;
 	if (array)
-		e = read_optional(r, &message);
+		e = fields_read_str_or_nil(r, &message);
 	if (e == 0 && array)
 		e = token_next(r, &t);
 	if (e != 0)

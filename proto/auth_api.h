@@ -23,6 +23,8 @@ enum {
 /* Limits; see "Limits" in the document. Sizes in bytes, times in milliseconds. */
 enum {
 	AUTH_MAX_MESSAGE = 64 * 1024,
+	AUTH_MIN_MESSAGE = 4096, /* the least that an authenticator may announce */
+	AUTH_ENVELOPE = 32, /* more than rpc puts around the parameters of a question */
 	AUTH_MAX_DEPTH = 16,
 	AUTH_MAX_STRING = 16 * 1024,
 	AUTH_MAX_MAP = 256, /* keys */
@@ -65,6 +67,11 @@ enum auth_feature {
  * message.
  */
 int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
+
+/* The same without the limits: how long is the object? For struct rpc_handlers, too. */
+int auth_measure(struct slice in, size_t *len_out) MUSTCHECK;
+/* And: the error of an answer that is too large, or for which there is no memory. */
+void auth_unsayable(struct buf *out, int why);
 
 /*
  * Is this one whole encoded map within the limits, nested at most max_depth deep? 0;
@@ -123,12 +130,13 @@ struct auth_request {
 	struct slice authmethod; /* required */
 	struct slice authrole;   /* asked for by the client */
 	/*
-	 * What the client sent as authextra, an encoded map. Writing: passed on as it is
-	 * if it is within the limits, otherwise (and if len is 0) replaced by pubkey and
-	 * channel_binding alone. Reading: these two are picked out of it, if they are
-	 * strings; they may be anything otherwise.
+	 * What the client sent as authextra: an encoded dict, or nothing. Writing: pubkey
+	 * and channel_binding come first, from below (a key in lower case), then those
+	 * other pairs of it that can be carried. Reading: these two are picked out of it,
+	 * if they are strings; they may be anything otherwise.
 	 */
 	struct slice authextra;
+	enum serializer authextra_in; /* which encoding it has */
 	struct slice pubkey;
 	struct slice channel_binding;
 	uint64_t session;  /* the id that the session will have; FIELD_NONE: none yet */
@@ -138,10 +146,17 @@ struct auth_request {
 };
 int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
 /*
- * E_LIMIT, E_DEPTH, ...: something that the client said is more than the authenticator
- * accepts, and sending it would end the connection. *out then holds rubbish.
+ * The whole message will have at most max_message bytes (not less than
+ * AUTH_MIN_MESSAGE). A pair of authextra or of the headers is left out as a whole if its
+ * key is no string of 1 to AUTH_MAX_NAME bytes, if anything in its value is an ext type,
+ * is over the limits, or is a map with a key that is no string, or if there is no room
+ * for it; each map gets AUTH_MAX_STRING bytes at most. So is a path that is too long.
+ * E_RANGE: realm, authid, authrole, pubkey or channel_binding is longer than
+ * AUTH_MAX_NAME, and leaving it out would change what was asked for. E_NOMEM. After an
+ * error *out holds rubbish.
  */
-int auth_request_write(struct buf *out, const struct auth_request *q) MUSTCHECK;
+int auth_request_write(struct buf *out, const struct auth_request *q,
+		       size_t max_message) MUSTCHECK;
 
 /* its result: a map, or a role alone */
 struct auth_result {
@@ -153,6 +168,9 @@ struct auth_result {
 };
 int auth_result_read(struct slice result, struct auth_result *out) MUSTCHECK;
 void auth_result_write(struct buf *out, const struct auth_result *res);
+/* What is wrong with a result that auth_result_read has refused, for the log. */
+enum { AUTH_FAULT_MAX = 160 };
+void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);
 
 enum auth_error_kind {
 	AUTH_ERROR_DENY = 0,      /* decided: no */

@@ -6,6 +6,7 @@
 #include "proto/uri.h"
 
 #include <sodium.h>
+#include <stdio.h>
 
 /* MessagePack strings have no escapes, so that a token's text is the string. */
 
@@ -121,11 +122,11 @@ static int read_version(struct token_reader *r, struct field_version *out)
 }
 
 static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
-		      void *out);
+		      void *out, const struct field **bad);
 
 /* The value that begins with token t. */
 static int read_value(struct token_reader *r, const struct token *t,
-		      const struct field *f, void *out)
+		      const struct field *f, void *out, const struct field **bad)
 {
 	void *to = at(out, f);
 
@@ -152,7 +153,7 @@ static int read_value(struct token_reader *r, const struct token *t,
 	case FIELD_STRUCT:
 		if (t->type != TOKEN_MAP)
 			return E_TYPE;
-		return read_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to);
+		return read_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to, bad);
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
 		break; /* not by tokens */
@@ -181,10 +182,11 @@ static int read_raw(struct token_reader *r, const struct field *f, struct slice 
 
 /* A value, and whether it was there. */
 static int read_field(struct token_reader *r, const struct field *f, void *out,
-		      bool *there_out)
+		      bool *there_out, const struct field **bad)
 {
 	struct token t;
 
+	*bad = f; /* unless all goes well, or one that lies in it is to blame */
 	if (f->type == FIELD_RAW_MAP || f->type == FIELD_RAW_ARRAY)
 		return read_raw(r, f, at(out, f), there_out);
 	int e = token_next(r, &t);
@@ -193,7 +195,7 @@ static int read_field(struct token_reader *r, const struct field *f, void *out,
 	*there_out = t.type != TOKEN_NULL;
 	if (!*there_out)
 		return (f->flags & FIELD_NOT_EMPTY) != 0 ? E_TYPE : 0;
-	return read_value(r, &t, f, out);
+	return read_value(r, &t, f, out, bad);
 }
 
 static const struct field *find(const struct field_table *t, struct slice key)
@@ -206,7 +208,7 @@ static const struct field *find(const struct field_table *t, struct slice key)
 
 /* The pairs of a map, up to its end. */
 static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
-		      void *out)
+		      void *out, const struct field **bad)
 {
 	uint64_t seen = 0, there = 0;
 	struct token key;
@@ -221,6 +223,7 @@ static int read_pairs(struct token_reader *r, const struct field_table *t, bool 
 		if (key.type != TOKEN_STR)
 			return E_TYPE;
 		const struct field *f = find(t, key.text);
+		*bad = f;
 		if (f == NULL) {
 			e = strict ? E_UNKNOWN : token_skip(r, NULL);
 			if (e != 0)
@@ -231,28 +234,85 @@ static int read_pairs(struct token_reader *r, const struct field_table *t, bool 
 		if ((seen & bit) != 0)
 			return E_EXISTS;
 		seen |= bit;
-		e = read_field(r, f, out, &is_there);
+		e = read_field(r, f, out, &is_there, bad);
 		if (e != 0)
 			return e;
 		if (is_there)
 			there |= bit;
 	}
-	for (size_t i = 0; i < t->n; i++)
+	for (size_t i = 0; i < t->n; i++) {
+		*bad = &t->fields[i];
 		if ((t->fields[i].flags & FIELD_REQUIRED) != 0 &&
 		    (there & UINT64_C(1) << i) == 0)
 			return E_NOTFOUND;
+	}
 	return 0;
 }
 
-int fields_read(struct token_reader *r, const struct field_table *t, void *out)
+int fields_read_why(struct token_reader *r, const struct field_table *t, void *out,
+		    const struct field **bad_out)
 {
 	struct token map;
 	int e = token_next(r, &map);
 
 	ASSERT(t->n <= 64);
+	*bad_out = NULL;
 	if (e != 0)
 		return e;
-	return map.type == TOKEN_MAP ? read_pairs(r, t, false, out) : E_TYPE;
+	return map.type == TOKEN_MAP ? read_pairs(r, t, false, out, bad_out) : E_TYPE;
+}
+
+int fields_read(struct token_reader *r, const struct field_table *t, void *out)
+{
+	const struct field *bad;
+
+	return fields_read_why(r, t, out, &bad);
+}
+
+static void expected(const struct field *f, char *text, size_t size)
+{
+	static const char *const fixed[] = {
+		[FIELD_KEY] = "64 hex digits",
+		[FIELD_KEYS] =
+			"an array of at most 16 public keys, each of 64 hex digits",
+		[FIELD_BOOL] = "true or false",
+		[FIELD_FLAGS] = "an array of strings",
+		[FIELD_VERSION] = "an array of two numbers",
+		[FIELD_RAW_MAP] = "a map",
+		[FIELD_RAW_ARRAY] = "an array",
+		[FIELD_STRUCT] = "a map",
+	};
+	unsigned long long max = f->max != 0 ? f->max : FIELD_DEFAULT_MAX;
+
+	if (f->type == FIELD_UINT)
+		snprintf(text, size, "an integer from 0 to %llu",
+			 f->max != 0 ? max : (unsigned long long)INT64_MAX);
+	else if (f->type == FIELD_STR || f->type == FIELD_URI)
+		snprintf(text, size, "%s of at most %llu bytes%s",
+			 f->type == FIELD_URI ? "a URI" : "a string", max,
+			 (f->flags & (FIELD_REQUIRED | FIELD_NOT_EMPTY)) != 0
+				 ? ", not empty"
+				 : "");
+	else
+		snprintf(text, size, "%s", fixed[f->type]);
+}
+
+void fields_explain(const struct field *bad, int err, char *text, size_t size)
+{
+	char what[80];
+
+	if (bad == NULL) {
+		snprintf(text, size, "%s",
+			 err == E_TYPE ? "expected a map whose keys are strings"
+				       : err_str(err));
+	} else if (err == E_NOTFOUND) {
+		snprintf(text, size, "%s: is required, and missing", bad->key);
+	} else if (err == E_EXISTS) {
+		snprintf(text, size, "%s: given twice", bad->key);
+	} else {
+		expected(bad, what, sizeof(what));
+		snprintf(text, size, "%s: expected %s", bad->key, what);
+	}
 }
 
 int fields_read_item(struct slice in, const struct field_table *t, void *out)
@@ -293,6 +353,18 @@ int fields_read_params(struct slice in, const struct field_table *t, void *out)
 	if (e == 0)
 		e = fields_read(&r, t, out);
 	return e != 0 ? e : fields_end_params(&r);
+}
+
+int fields_read_str_or_nil(struct token_reader *r, struct slice *out)
+{
+	struct token t;
+	int e = token_next(r, &t);
+
+	if (e != 0)
+		return e;
+	if (t.type == TOKEN_STR)
+		*out = t.text;
+	return t.type == TOKEN_STR || t.type == TOKEN_NULL ? 0 : E_TYPE;
 }
 
 /* --- writing -------------------------------------------------------------------------

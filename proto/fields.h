@@ -85,6 +85,14 @@ struct field_table {
  */
 int fields_read(struct token_reader *r, const struct field_table *t, void *out) MUSTCHECK;
 
+/* The same; *bad_out is set to the field that has failed, if it was one. */
+int fields_read_why(struct token_reader *r, const struct field_table *t, void *out,
+		    const struct field **bad_out) MUSTCHECK;
+
+/* What was wrong with a field and what was expected: "pubkey: expected 64 hex digits".
+ * err is what fields_read_why gave, and not 0. */
+void fields_explain(const struct field *bad, int err, char *text, size_t size);
+
 /* Writes it as a map. */
 void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
 
@@ -101,6 +109,9 @@ void fields_write_params(struct buf *out, const struct field_table *t, const voi
 int fields_begin_params(struct token_reader *r, struct slice params,
 			uint64_t n) MUSTCHECK;
 int fields_end_params(struct token_reader *r) MUSTCHECK;
+
+/* The next item of the params, where it may be nil: *out then stays as it is. E_TYPE. */
+int fields_read_str_or_nil(struct token_reader *r, struct slice *out) MUSTCHECK;
 
 /* The 32 octets of 64 hex digits of either case; E_TYPE if they are something else. */
 int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN]) MUSTCHECK;

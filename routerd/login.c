@@ -2,7 +2,26 @@
 /* What travels between logins and authenticators; any thread. See login.h. */
 #include "routerd/login.h"
 
+#include <assert.h>
 #include <stdlib.h>
+
+static const char *const texts[] = {
+	[LOGIN_RESULT] = "the authenticator has answered",
+	[LOGIN_ERROR] = "the authenticator has answered",
+	[LOGIN_UNAVAILABLE] = "the authenticator is not available",
+	[LOGIN_BUSY] = "the authenticator is busy with other logins",
+	[LOGIN_TIMEOUT] = "the authenticator did not answer in time",
+	[LOGIN_LINK_BROKE] = "the link to the authenticator broke each time it was asked "
+			     "about this login",
+	[LOGIN_NO_ROOM] = "too many logins wait for the authenticator",
+	[LOGIN_NO_MEMORY] = "out of memory",
+};
+static_assert(ARRAY_LEN(texts) == LOGIN_OUTCOME_COUNT, "a text for each outcome");
+
+const char *login_outcome_text(enum login_outcome o)
+{
+	return texts[o];
+}
 
 struct login_question *login_question_new(uint16_t authenticator, uint64_t deadline_ms,
 					  struct slice params)

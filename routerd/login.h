@@ -19,9 +19,16 @@ struct login_question {
 };
 
 enum login_outcome {
-	LOGIN_RESULT = 0,      /* bytes is the result, not checked yet */
-	LOGIN_ERROR = 1,       /* bytes is the error, not checked yet */
-	LOGIN_UNAVAILABLE = 2, /* nobody answered in time: to be tried again later */
+	LOGIN_RESULT = 0, /* bytes is the result, not checked yet */
+	LOGIN_ERROR = 1,  /* bytes is the error, not checked yet */
+	/* no answer; the client is to try again */
+	LOGIN_UNAVAILABLE = 2, /* the authenticator is away */
+	LOGIN_BUSY = 3,        /* it is there, but had no time for this question */
+	LOGIN_TIMEOUT = 4,     /* it was asked, and has not answered in time */
+	LOGIN_LINK_BROKE = 5,  /* it was asked twice, and both times the link broke */
+	LOGIN_NO_ROOM = 6,     /* more questions wait than may */
+	LOGIN_NO_MEMORY = 7,
+	LOGIN_OUTCOME_COUNT = 8,
 };
 
 struct login_answer {
@@ -38,6 +45,9 @@ struct login_report {
 	size_t len;
 	uint8_t params[];
 };
+
+/* Why there is no answer, for the log and the client. */
+const char *login_outcome_text(enum login_outcome o);
 
 /* Copies; to be freed by free(). NULL: no memory. */
 struct login_question *login_question_new(uint16_t authenticator, uint64_t deadline_ms,

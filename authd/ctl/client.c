@@ -80,6 +80,7 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 				      " ms; a change may have been made",
 				      call->ctl->timeout_ms);
 		break;
+	case RPC_INVALID: /* only where an answer can be measured */
 	case RPC_CLOSED:
 		return; /* on_closed is told why */
 	}

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The link to one authenticator; see auth_client.h. Worker 0 only. */
+/*
+ * The link to one authenticator; see auth_client.h. Worker 0 only.
+ *
+ * While the link is down a socket is kept for it, so that no flood of clients can take
+ * the last descriptor away. It is made when the old one is closed, in the same callback:
+ * this thread also accepts, and cannot do so in between.
+ */
 #include "routerd/control/auth_client_int.h"
 
 #include "common/err.h"
@@ -8,6 +14,7 @@
 #include "proto/auth_api.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -126,24 +133,34 @@ static uint64_t backoff_ms(unsigned failures)
 	return 1 + randombytes_uniform(most);
 }
 
-/* One line an outage; the end of it is a line too. */
+/* One line an outage, and one whenever its reason changes; the end of it is a line too.
+ */
 static void log_outage(struct auth_client *a, const char *why)
 {
-	if (a->outage_logged)
+	bool still = a->outage[0] != '\0';
+
+	if (strncmp(a->outage, why, sizeof(a->outage) - 1) == 0)
 		return;
-	a->outage_logged = true;
+	snprintf(a->outage, sizeof(a->outage), "%s", why);
 	log_error(
 		name_of(a),
-		"authenticator is not available socket=%s reason=\"%s\"; logins are held",
-		a->conf->socket, why);
+		"authenticator is %s available socket=%s reason=\"%s\"; logins are held",
+		still ? "still not" : "not", a->conf->socket, why);
+}
+
+/* If there is none, connecting will try again. */
+static void keep_spare(struct auth_client *a)
+{
+	if (a->spare == -1 && sock_new_unix(&a->spare) != 0)
+		a->spare = -1;
 }
 
 static void link_down(struct auth_client *a, const char *why)
 {
-	/* pending calls were told RPC_CLOSED: their questions are held again */
 	rpc_conn_free(&a->rpc);
-	questions_hold_all(a);
+	keep_spare(a);
 	a->state = LINK_DOWN;
+	questions_link_broke(a);
 	a->features = 0;
 	a->misses = 0;
 	log_outage(a, why);
@@ -154,11 +171,18 @@ static void link_down(struct auth_client *a, const char *why)
 
 static void on_closed(int reason, void *arg)
 {
-	link_down(arg, err_str(reason));
+	char why[80];
+	bool theirs = reason != E_CLOSED && reason != E_SYS && reason != E_NOMEM;
+
+	snprintf(why, sizeof(why), "%s%s", theirs ? "what it sent is " : "",
+		 err_str(reason));
+	link_down(arg, why);
 }
 
 static const struct rpc_handlers handlers = {
 	.check = auth_check,
+	.measure = auth_measure,
+	.unsayable = auth_unsayable,
 	.request = on_request,
 	.notification = on_notification,
 	.closed = on_closed,
@@ -172,7 +196,7 @@ void auth_client_answered(struct auth_client *a)
 static void become_ready(struct auth_client *a)
 {
 	a->state = LINK_UP;
-	a->outage_logged = false;
+	a->outage[0] = '\0';
 	log_info(name_of(a), "authenticator is available socket=%s revoke=%s",
 		 a->conf->socket, a->features & AUTH_FEATURE_REVOKE ? "yes" : "no");
 	questions_pump(a);
@@ -255,6 +279,11 @@ static void hello_result(struct auth_client *a, struct slice result)
 		link_down(a, "it speaks another major version; is an upgrade half done?");
 		return;
 	}
+	if (h.max_message < AUTH_MIN_MESSAGE) {
+		not_usable(a, "it announces a max_message of less than 4096 bytes, which "
+			      "is too little for a question");
+		return;
+	}
 	if ((a->conf->require_features & CONFIG_FEATURE_REVOKE) != 0 &&
 	    (h.features & AUTH_FEATURE_REVOKE) == 0) {
 		not_usable(a,
@@ -299,6 +328,9 @@ static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 	case RPC_TIMEOUT:
 		link_down(a, "it does not answer hello");
 		return;
+	case RPC_INVALID:
+		link_down(a, "its answer to hello is malformed or over a limit");
+		return;
 	case RPC_CLOSED:
 		return;
 	}
@@ -326,22 +358,6 @@ static void send_hello(struct auth_client *a)
 		link_down(a, err_str(rc));
 }
 
-static bool user_allowed(struct auth_client *a, int fd)
-{
-	struct sock_cred cred;
-
-	if (sock_peer_cred(fd, &cred) != 0)
-		return false;
-	if (config_uid_allowed(a->conf, cred.uid))
-		return true;
-	if (!a->outage_logged)
-		log_error(name_of(a),
-			  "authenticator runs as uid=%u, which allow_users of the "
-			  "configuration does not name",
-			  (unsigned)cred.uid);
-	return false;
-}
-
 static void connect_now(struct auth_client *a)
 {
 	static const struct rpc_limits limits = {
@@ -350,18 +366,32 @@ static void connect_now(struct auth_client *a)
 		.max_calls = AUTH_MAX_INFLIGHT,
 		.max_requests = AUTH_MAX_INFLIGHT,
 	};
-	int fd;
-	int rc = sock_connect_unix(a->conf->socket, &fd);
+	struct sock_cred cred = {.uid = (uid_t)-1};
+	char why[80];
+	int rc = a->spare == -1 ? sock_new_unix(&a->spare) : 0;
 
+	if (rc == 0)
+		rc = sock_connect_unix_by(a->spare, a->conf->socket);
+	if (rc == E_AGAIN) {
+		link_down(a, "it does not accept connections");
+		return;
+	}
+	if (rc == 0)
+		rc = sock_peer_cred(a->spare, &cred);
 	if (rc != 0) {
 		link_down(a, err_str(rc));
 		return;
 	}
-	if (!user_allowed(a, fd)) {
-		sock_close(&fd);
-		link_down(a, "it runs as a user that is not allowed");
+	if (!config_uid_allowed(a->conf, cred.uid)) {
+		sock_close(&a->spare);
+		snprintf(why, sizeof(why),
+			 "it runs as uid %u, which allow_users does not name",
+			 (unsigned)cred.uid);
+		link_down(a, why);
 		return;
 	}
+	int fd = a->spare;
+	a->spare = -1;
 	a->rpc = rpc_conn_new(a->loop, fd, &handlers, &limits, a);
 	if (a->rpc == NULL) {
 		link_down(a, err_str(E_NOMEM));
@@ -408,6 +438,8 @@ struct auth_client *auth_client_new(struct control *c, struct loop *l,
 	a->config = cfg;
 	a->conf = &cfg->authenticators[index];
 	a->index = index;
+	a->spare = -1;
+	keep_spare(a);
 	a->memory.last_epoch = AUTH_NO_EPOCH;
 	randombytes_buf(instance, sizeof(instance));
 	sodium_bin2hex(a->memory.instance, sizeof(a->memory.instance), instance,
@@ -427,6 +459,7 @@ void auth_client_free(struct auth_client **ap)
 		return;
 	timer_disarm(&a->timer);
 	rpc_conn_free(&a->rpc);
+	sock_close(&a->spare);
 	questions_fini(a);
 	free(a);
 }
@@ -436,13 +469,16 @@ void auth_client_log_stats(const struct auth_client *a)
 	log_info(name_of(a),
 		 "counters authenticator link_up=%d held=%u in_flight=%u bytes=%zu "
 		 "asked=%llu "
-		 "results=%llu errors=%llu timeouts=%llu unavailable=%llu cancelled=%llu "
+		 "results=%llu errors=%llu invalid=%llu timeouts=%llu unavailable=%llu "
+		 "link_broke=%llu cancelled=%llu "
 		 "hold_overflow=%llu connects=%llu revokes=%llu lost_reports=%llu",
 		 a->state == LINK_UP, a->n_held, a->n_in_flight, a->bytes,
 		 (unsigned long long)a->stats.asked, (unsigned long long)a->stats.results,
 		 (unsigned long long)a->stats.errors,
+		 (unsigned long long)a->stats.invalid,
 		 (unsigned long long)a->stats.timeouts,
 		 (unsigned long long)a->stats.unavailable,
+		 (unsigned long long)a->stats.link_broke,
 		 (unsigned long long)a->stats.cancelled,
 		 (unsigned long long)a->stats.overflow,
 		 (unsigned long long)a->stats.connects,

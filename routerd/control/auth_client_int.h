@@ -39,21 +39,24 @@ struct auth_client {
 	size_t max_message;
 	unsigned failures; /* in a row: connections that answered at most hello */
 	unsigned misses;   /* pings without an answer, in a row */
-	bool outage_logged, no_revoke_logged;
+	int spare;       /* a socket for the next connection, or -1; see auth_client.c */
+	char outage[96]; /* the reason that was logged last; "": none */
+	bool no_revoke_logged;
 	struct timer timer; /* DOWN: connect; HELLO: ask again; else: ping */
 
 	/* the questions: written by auth_questions.c alone */
 	struct question *questions; /* table of all, by session */
-	struct question_list held, resting, in_flight;
-	unsigned n_held, n_in_flight; /* the resting are held, too */
+	struct question_list held, resting, suspects, in_flight;
+	unsigned n_held, n_in_flight; /* the resting and the suspects are held, too */
+	bool suspect_next;            /* it is the turn of one of them */
 	size_t bytes;                 /* of all questions */
 	bool full_said;               /* the workers believe that no more can be held */
 	struct log_rate full_rate;
 	struct timer tick; /* armed while something is held */
 
 	struct {
-		uint64_t asked, results, errors, timeouts, unavailable, cancelled,
-			overflow;
+		uint64_t asked, results, errors, invalid, timeouts, unavailable,
+			link_broke, cancelled, overflow;
 		uint64_t connects, revokes, lost_reports;
 	} stats;
 };
@@ -68,9 +71,10 @@ void questions_init(struct auth_client *a);
 /* Forgets all, without an answer. When the link's calls are over. */
 void questions_fini(struct auth_client *a);
 
-/* Sends as many of the held as the authenticator takes at a time. */
+/* Sends as many of the held as the authenticator takes at a time, and no suspect together
+ * with another. */
 void questions_pump(struct auth_client *a);
-/* The link is down: those that were sent are held again. */
-void questions_hold_all(struct auth_client *a);
+/* The link is down: those that were sent are suspects now. */
+void questions_link_broke(struct auth_client *a);
 
 #endif

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An authenticator's questions: held, sent, answered, cancelled; see auth_client.h. */
+/*
+ * An authenticator's questions: held, sent, answered, cancelled; see auth_client.h.
+ *
+ * A question that is in flight when the link breaks may be why. It is a suspect from then
+ * on: it is asked once more, with nothing else in flight. If the link breaks again, its
+ * client is dropped. So a question that the authenticator dies of costs two connections
+ * at most. Between two suspects all others that wait are asked, so that neither waits for
+ * long.
+ */
 #include "routerd/control/auth_client_int.h"
 
 #include "common/err.h"
@@ -7,11 +15,11 @@
 #include "common/table.h"
 #include "proto/auth_api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
 	TICK_MS = 100,       /* held questions are looked at so often */
-	ENVELOPE_MAX = 32,   /* what rpc puts around the parameters of a question */
 	MAX_BYTES = 8 << 20, /* of all questions; the last may pass it */
 };
 
@@ -25,6 +33,7 @@ enum place {
 	HELD = 0,
 	RESTING = 1, /* held, but not to be sent before retry_at_ms */
 	IN_FLIGHT = 2,
+	SUSPECT = 3, /* held, until nothing is in flight */
 };
 
 struct question {
@@ -36,6 +45,7 @@ struct question {
 	uint64_t hold_until_ms;
 	uint64_t retry_at_ms; /* 0: its one second chance is not used up */
 	uint32_t msgid;       /* of one in flight */
+	bool suspect;         /* a link broke while it was in flight */
 	struct lookup_stamp stamp;
 	TAILQ_ENTRY(question) link; /* in the list of its place */
 	UT_hash_handle hh;
@@ -84,7 +94,17 @@ static void note_fullness(struct auth_client *a)
 
 static struct question_list *list_of(struct auth_client *a, enum place place)
 {
-	return place == HELD ? &a->held : place == RESTING ? &a->resting : &a->in_flight;
+	switch (place) {
+	case HELD:
+		return &a->held;
+	case RESTING:
+		return &a->resting;
+	case IN_FLIGHT:
+		return &a->in_flight;
+	case SUSPECT:
+		break;
+	}
+	return &a->suspects;
 }
 
 static unsigned *count_of(struct auth_client *a, enum place place)
@@ -135,14 +155,13 @@ static void post_answer(struct auth_client *a, struct session_ref to,
 {
 	struct login_answer *answer = login_answer_new(outcome, stamp, bytes);
 
-	/* without an answer the handshake's deadline ends it */
-	if (answer != NULL)
-		post_send(a->outbox, to.worker,
-			  &(struct post){
-				  .type = POST_LOGIN_ANSWER,
-				  .session = to,
-				  .answer = answer,
-			  });
+	/* NULL says that there was no memory */
+	post_send(a->outbox, to.worker,
+		  &(struct post){
+			  .type = POST_LOGIN_ANSWER,
+			  .session = to,
+			  .answer = answer,
+		  });
 }
 
 static void answer(struct question *qu, enum login_outcome outcome, struct slice bytes)
@@ -151,10 +170,47 @@ static void answer(struct question *qu, enum login_outcome outcome, struct slice
 	forget(qu);
 }
 
-static void answer_unavailable(struct question *qu)
+/* No answer, so that the client tries again. */
+static void answer_none(struct question *qu, enum login_outcome why)
 {
 	qu->client->stats.unavailable++;
-	answer(qu, LOGIN_UNAVAILABLE, slice_of(NULL, 0));
+	answer(qu, why, slice_of(NULL, 0));
+}
+
+/* The authenticator's answer is malformed or over a limit. */
+static void answer_invalid(struct question *qu, int why)
+{
+	char detail[80];
+	struct buf b;
+
+	snprintf(detail, sizeof(detail), "its answer is %s",
+		 why == E_LIMIT || why == E_DEPTH ? "over a limit of the protocol"
+						  : "malformed");
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_error_write(&b, &(struct auth_error){
+				     .kind = AUTH_ERROR_INTERNAL,
+				     .detail = slice_str(detail),
+				     .retry_after_ms = FIELD_NONE,
+			     });
+	answer(qu, LOGIN_ERROR, buf_slice(&b));
+	buf_fini(&b);
+}
+
+/* The link broke while it was in flight. */
+static void suspect(struct question *qu)
+{
+	if (!qu->suspect) {
+		qu->suspect = true;
+		move(qu, SUSPECT);
+		return;
+	}
+	qu->client->stats.link_broke++;
+	answer_none(qu, LOGIN_LINK_BROKE);
+}
+
+static void hold(struct question *qu)
+{
+	move(qu, qu->suspect ? SUSPECT : HELD);
 }
 
 static void send_cancel(struct auth_client *a, uint32_t msgid)
@@ -191,7 +247,8 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 	struct auth_client *a = qu->client;
 	struct auth_error e;
 
-	if (ans->outcome == RPC_OK || ans->outcome == RPC_ERROR)
+	if (ans->outcome == RPC_OK || ans->outcome == RPC_ERROR ||
+	    ans->outcome == RPC_INVALID)
 		auth_client_answered(a);
 	switch (ans->outcome) {
 	case RPC_OK:
@@ -207,22 +264,57 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 	case RPC_TIMEOUT:
 		a->stats.timeouts++;
 		send_cancel(a, qu->msgid);
-		answer_unavailable(qu);
+		answer_none(qu, LOGIN_TIMEOUT);
 		break;
-	case RPC_CLOSED: /* asked again when the authenticator is back */
-		move(qu, HELD);
+	case RPC_INVALID:
+		a->stats.invalid++;
+		answer_invalid(qu, ans->why);
+		break;
+	case RPC_CLOSED:
+		if (ans->other)
+			hold(qu);
+		else
+			suspect(qu);
 		return;
 	}
 	questions_pump(a);
 }
 
-/* Sends a held question. False: it stays where it is. */
+/* For an authenticator that takes less than was thought. E_NOMEM. */
+static int shorten(struct question *qu)
+{
+	struct auth_client *a = qu->client;
+	struct login_question *shorter = NULL;
+	struct auth_request req;
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	int r = auth_request_read(slice_of(qu->q->params, qu->q->len), &req);
+	if (r == 0)
+		r = auth_request_write(&b, &req, a->max_message);
+	if (r == 0)
+		shorter = login_question_new(qu->q->authenticator, qu->q->deadline_ms,
+					     buf_slice(&b));
+	buf_fini(&b);
+	if (shorter == NULL)
+		return E_NOMEM;
+	a->bytes -= qu->q->len - shorter->len;
+	free(qu->q);
+	qu->q = shorter;
+	return 0;
+}
+
+/* Sends a held question. False: it stays where it is, and so should those behind it. */
 static bool send_question(struct question *qu)
 {
 	struct auth_client *a = qu->client;
 	uint64_t now = loop_now_ms(a->loop);
 	uint64_t left = qu->q->deadline_ms > now ? qu->q->deadline_ms - now : 1;
 
+	if (qu->q->len + AUTH_ENVELOPE > a->max_message && shorten(qu) != 0) {
+		answer_none(qu, LOGIN_NO_MEMORY);
+		return true;
+	}
 	qu->stamp = (struct lookup_stamp){
 		.asked = true,
 		.authenticator = a->index,
@@ -243,34 +335,29 @@ static bool send_question(struct question *qu)
 	return true;
 }
 
-/* It would never be sent, and those behind it would wait. */
-static void answer_too_long(struct question *qu)
+static bool may_send(const struct auth_client *a)
 {
-	struct buf b;
-
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_error_write(&b, &(struct auth_error){
-				     .kind = AUTH_ERROR_DENY,
-				     .uri = slice_str(WAMP_ERROR_AUTHENTICATION_FAILED),
-				     .message = slice_str("the HELLO holds more than the "
-							  "authenticator accepts"),
-				     .retry_after_ms = FIELD_NONE,
-			     });
-	answer(qu, LOGIN_ERROR, buf_slice(&b));
-	buf_fini(&b);
+	return a->state == LINK_UP && a->n_in_flight < a->max_questions &&
+	       !rpc_conn_congested(a->rpc);
 }
 
 void questions_pump(struct auth_client *a)
 {
-	struct question *qu;
+	struct question *qu = TAILQ_FIRST(&a->in_flight);
+	struct question *first = TAILQ_FIRST(&a->suspects);
 
-	while (a->state == LINK_UP && a->n_in_flight < a->max_questions &&
-	       !rpc_conn_congested(a->rpc) && (qu = TAILQ_FIRST(&a->held)) != NULL) {
-		if (qu->q->len + ENVELOPE_MAX > a->max_message)
-			answer_too_long(qu);
-		else if (!send_question(qu))
-			return;
+	if (qu != NULL && (first != NULL || qu->suspect))
+		return; /* when all of this round are answered */
+	if (first != NULL && (a->suspect_next || TAILQ_EMPTY(&a->held))) {
+		a->suspect_next = false;
+		if (may_send(a))
+			send_question(first);
+		return;
 	}
+	a->suspect_next = true;
+	while (may_send(a) && (qu = TAILQ_FIRST(&a->held)) != NULL)
+		if (!send_question(qu))
+			return;
 }
 
 static void give_up_old(struct question_list *l, uint64_t now)
@@ -280,7 +367,8 @@ static void give_up_old(struct question_list *l, uint64_t now)
 	for (qu = TAILQ_FIRST(l); qu != NULL; qu = next) {
 		next = TAILQ_NEXT(qu, link);
 		if (qu->hold_until_ms <= now)
-			answer_unavailable(qu);
+			answer_none(qu, qu->client->state == LINK_UP ? LOGIN_BUSY
+								     : LOGIN_UNAVAILABLE);
 	}
 }
 
@@ -292,10 +380,11 @@ static void on_tick(void *arg)
 
 	give_up_old(&a->held, now);
 	give_up_old(&a->resting, now);
+	give_up_old(&a->suspects, now);
 	for (qu = TAILQ_FIRST(&a->resting); qu != NULL; qu = next) {
 		next = TAILQ_NEXT(qu, link);
 		if (qu->retry_at_ms <= now)
-			move(qu, HELD);
+			hold(qu);
 	}
 	questions_pump(a);
 	if (a->n_held > 0)
@@ -330,15 +419,17 @@ void auth_client_ask(struct auth_client *a, struct session_ref session,
 {
 	static const struct lookup_stamp none;
 	struct question *qu = NULL;
+	bool full = is_full(a, (unsigned)a->config->limits.hold_queue, MAX_BYTES);
 
-	if (is_full(a, (unsigned)a->config->limits.hold_queue, MAX_BYTES))
+	if (full)
 		a->stats.overflow++;
 	else
 		qu = question_new(a, session, q);
 	if (qu == NULL) {
 		free(q);
 		a->stats.unavailable++;
-		post_answer(a, session, LOGIN_UNAVAILABLE, &none, slice_of(NULL, 0));
+		post_answer(a, session, full ? LOGIN_NO_ROOM : LOGIN_NO_MEMORY, &none,
+			    slice_of(NULL, 0));
 		return;
 	}
 	a->bytes += q->len;
@@ -364,16 +455,17 @@ void auth_client_cancel(struct auth_client *a, struct session_ref session)
 	questions_pump(a);
 }
 
-void questions_hold_all(struct auth_client *a)
+void questions_link_broke(struct auth_client *a)
 {
 	while (!TAILQ_EMPTY(&a->in_flight))
-		move(TAILQ_FIRST(&a->in_flight), HELD);
+		suspect(TAILQ_FIRST(&a->in_flight));
 }
 
 void questions_init(struct auth_client *a)
 {
 	TAILQ_INIT(&a->held);
 	TAILQ_INIT(&a->resting);
+	TAILQ_INIT(&a->suspects);
 	TAILQ_INIT(&a->in_flight);
 	timer_init(&a->tick, a->loop, on_tick, a);
 	a->full_rate.burst = 1;

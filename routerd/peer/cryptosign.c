@@ -7,7 +7,6 @@
 #include "routerd/peer/login.h"
 
 #include "common/err.h"
-#include "proto/transcode.h"
 #include "routerd/outbox.h"
 
 #include <assert.h>
@@ -32,16 +31,6 @@ static const char *const serializer_names[SERIALIZER_COUNT] = {
 	[SERIALIZER_CBOR] = "cbor",
 };
 
-/* The client's authextra as the authenticator reads it; empty if it cannot be said there.
- */
-static void transcode_authextra(struct peer *p, const struct msg_hello *h,
-				struct buf *out)
-{
-	if (h->authextra.len > 0 &&
-	    transcode(p->serializer, h->authextra, 1, SERIALIZER_MSGPACK, out) != 0)
-		buf_clear(out);
-}
-
 static const struct config_authenticator *authenticator_of(const struct peer *p)
 {
 	int i = p->login->listener->auth.cryptosign.authenticator_index;
@@ -53,16 +42,13 @@ static int write_question(struct peer *p, const struct msg_hello *h, struct buf 
 {
 	const struct login *lg = p->login;
 	const char *peer_name = lg->peer_name.text;
-	struct buf extra;
-
-	buf_init(&extra, AUTH_MAX_MESSAGE);
-	transcode_authextra(p, h, &extra);
 	struct auth_request q = {
 		.realm = h->realm,
 		.authid = h->authid,
 		.authmethod = slice_str("cryptosign"),
 		.authrole = h->authrole,
-		.authextra = buf_slice(&extra),
+		.authextra = h->authextra,
+		.authextra_in = p->serializer,
 		.pubkey = h->pubkey,
 		.channel_binding = h->channel_binding,
 		.session = lg->session,
@@ -85,9 +71,35 @@ static int write_question(struct peer *p, const struct msg_hello *h, struct buf 
 						   : slice_of(NULL, 0),
 			},
 	};
-	int r = auth_request_write(out, &q);
-	buf_fini(&extra);
-	return r;
+	return auth_request_write(out, &q, AUTH_MAX_MESSAGE);
+}
+
+/* Longer ones are nobody's, and the question could not carry them. */
+static bool names_are_short(struct peer *p, const struct msg_hello *h)
+{
+	const struct {
+		const char *what, *uri;
+		struct slice text;
+	} names[] = {
+		{"realm", WAMP_ERROR_NO_SUCH_REALM, h->realm},
+		{"authid", WAMP_ERROR_NO_SUCH_PRINCIPAL, h->authid},
+		{"authrole", WAMP_ERROR_NO_SUCH_ROLE, h->authrole},
+		{"authextra.channel_binding", WAMP_ERROR_NOT_AUTHORIZED,
+		 h->channel_binding},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i].text.len <= AUTH_MAX_NAME)
+			continue;
+		login_denyf(p, names[i].uri, "%s: longer than %d bytes", names[i].what,
+			    AUTH_MAX_NAME);
+		return false;
+	}
+	if (h->pubkey.len <= AUTH_MAX_NAME)
+		return true;
+	login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
+		   slice_str("authextra.pubkey: malformed, 64 hex digits expected"));
+	return false;
 }
 
 static void hello(struct peer *p, const struct msg_hello *h)
@@ -98,6 +110,8 @@ static void hello(struct peer *p, const struct msg_hello *h)
 		(uint16_t)lg->listener->auth.cryptosign.authenticator_index;
 	struct buf params;
 
+	if (!names_are_short(p, h))
+		return;
 	if (h->channel_binding.len > 0) {
 		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
 			    "invalid channel binding type \"%.*s\" requested",
@@ -107,23 +121,16 @@ static void hello(struct peer *p, const struct msg_hello *h)
 	}
 	lg->claimed_key.there = fields_key_decode(h->pubkey, lg->claimed_key.octets) == 0;
 	buf_init(&params, AUTH_MAX_MESSAGE);
-	int r = write_question(p, h, &params);
-	struct login_question *q =
-		r == 0 ? login_question_new(
-				 authenticator,
-				 loop_now_ms(ps->loop) +
-					 lg->listener->options.open_handshake_timeout,
-				 buf_slice(&params))
-		       : NULL;
+	struct login_question *q = NULL;
+	if (write_question(p, h, &params) == 0)
+		q = login_question_new(
+			authenticator,
+			loop_now_ms(ps->loop) +
+				lg->listener->options.open_handshake_timeout,
+			buf_slice(&params));
 	buf_fini(&params);
-	if (r != 0) {
-		login_denyf(p, WAMP_ERROR_AUTHENTICATION_FAILED,
-			    "the HELLO holds more than the authenticator accepts: %s",
-			    err_str(r));
-		return;
-	}
-	if (q == NULL) {
-		conn_drop(p->conn);
+	if (q == NULL) { /* names are short, so that nothing else can have failed */
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
 	peer_set_state(p, PEER_AUTH_WAIT);
@@ -182,7 +189,9 @@ static void result(struct peer *p, const struct auth_result *res,
 	struct login *lg = p->login;
 
 	if (res->keys.n == 0) {
-		login_fail(p, "the authenticator's result has no pubkey");
+		login_fail(
+			p,
+			"the authenticator's result: pubkey: is required, and missing");
 		return;
 	}
 	lg->keys = res->keys;
@@ -199,7 +208,7 @@ static void result(struct peer *p, const struct auth_result *res,
 		return;
 	buf_put_slice(&lg->extra, res->extra);
 	if (lg->extra.err != 0) {
-		conn_drop(p->conn);
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
 	peer_set_state(p, PEER_CHALLENGED);
@@ -297,7 +306,7 @@ void login_verify_first(struct peers *ps)
 	if (key == NULL)
 		bad_signature(p, "signed message has invalid signature");
 	else if (!learn_key(lg, key))
-		conn_drop(p->conn);
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 	else if (login_not_revoked(p))
 		login_join(p);
 }

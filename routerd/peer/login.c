@@ -117,16 +117,24 @@ void login_abandon(struct peer *p)
 
 /* --- refusing --- */
 
+/* The address comes first, where nothing that the client said can stand before it: etc/
+ * examples/fail2ban reads it. */
 void login_deny(struct peer *p, const char *uri, struct slice message)
 {
+	const struct login *lg = p->login;
+	const struct identity *i = lg->identity;
 	unsigned suppressed;
 
 	peers_count(p->peers, PEER_LOGINS_DENIED);
 	if (peers_may_log(p->peers, &suppressed))
 		log_info(conn_prefix(p->conn).text,
-			 "login denied uri=%s message=\"%s\" corr=%s suppressed=%u",
+			 "login denied peer=%s realm=%s authid=%s uri=%s message=\"%s\" "
+			 "corr=%s suppressed=%u",
+			 lg->peer_name.text,
+			 i != NULL ? log_quote(i->realm_name).text : lg->asked_realm.text,
+			 i != NULL ? log_quote(i->authid).text : lg->asked_authid.text,
 			 log_quote(slice_str(uri)).text, log_quote_text(message).text,
-			 p->login->corr, suppressed);
+			 lg->corr, suppressed);
 	peer_abort(p, uri, message);
 }
 
@@ -153,8 +161,10 @@ void login_fail(struct peer *p, const char *detail)
 	peers_count(p->peers, PEER_LOGINS_FAILED);
 	if (peers_may_log(p->peers, &suppressed))
 		log_error(conn_prefix(p->conn).text,
-			  "login failed detail=\"%s\" corr=%s suppressed=%u", detail,
-			  p->login->corr, suppressed);
+			  "login failed detail=\"%s\" peer=%s realm=%s authid=%s corr=%s "
+			  "suppressed=%u",
+			  detail, p->login->peer_name.text, p->login->asked_realm.text,
+			  p->login->asked_authid.text, p->login->corr, suppressed);
 	snprintf(text, sizeof(text), "authentication unavailable (corr %s)",
 		 p->login->corr);
 	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
@@ -162,15 +172,16 @@ void login_fail(struct peer *p, const char *detail)
 
 /* The client is to try again. No ABORT and no clean close: after an ABORT autobahn-js
  * never comes back, after a clean close Autobahn|Python does not. */
-static void try_again(struct peer *p, const char *why)
+void login_try_again(struct peer *p, const char *why)
 {
 	unsigned suppressed;
 
 	peers_count(p->peers, PEER_LOGINS_UNAVAILABLE);
 	if (peers_may_log(p->peers, &suppressed))
 		log_warn(conn_prefix(p->conn).text,
-			 "login dropped reason=\"%s\" corr=%s suppressed=%u", why,
-			 p->login->corr, suppressed);
+			 "login dropped reason=\"%s\" peer=%s corr=%s suppressed=%u", why,
+			 conn_peer_name(p->conn).text,
+			 p->login != NULL ? p->login->corr : "", suppressed);
 	peer_drop(p, why);
 }
 
@@ -222,7 +233,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	uint8_t corr[8];
 
 	if (p->login == NULL && login_new(p, pl->conf) == NULL) {
-		conn_drop(p->conn);
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
 	struct login *lg = p->login;
@@ -230,6 +241,8 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	randombytes_buf(corr, sizeof(corr));
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
 	lg->session = random_id();
+	lg->asked_realm = log_quote(h->realm);
+	lg->asked_authid = log_quote(h->authid);
 	lg->method = choose_method(lg->listener, h);
 	if (lg->method == NULL) {
 		login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD,
@@ -250,6 +263,26 @@ void login_authenticate(struct peer *p, struct slice signature)
 
 /* --- the authenticator's answer --- */
 
+/* What an authenticator has answered does not fit routerd's configuration. A client's own
+ * wish (anonymous) is no such mistake. */
+static void log_site_mistake(struct peer *p, const struct identity *who, const char *what)
+{
+	const struct config *cfg = p->peers->config;
+	const struct login *lg = p->login;
+	unsigned suppressed;
+
+	if (lg->method->result == NULL || !peers_may_log(p->peers, &suppressed))
+		return;
+	log_error(conn_prefix(p->conn).text,
+		  "configuration and authenticator disagree authenticator=%s realm=%s "
+		  "role=%s "
+		  "authid=%s reason=\"%s\" corr=%s suppressed=%u",
+		  cfg->authenticators[lg->listener->auth.cryptosign.authenticator_index]
+			  .name,
+		  log_quote(who->realm_name).text, log_quote(who->authrole).text,
+		  log_quote(who->authid).text, what, lg->corr, suppressed);
+}
+
 static void answer_error(struct peer *p, struct slice bytes)
 {
 	char uri[WAMP_MAX_URI + 1];
@@ -268,7 +301,7 @@ static void answer_error(struct peer *p, struct slice bytes)
 			   slice_str("no authenticator knows this principal"));
 		return;
 	case AUTH_ERROR_TEMPORARY:
-		try_again(p, "the authenticator cannot decide now");
+		login_try_again(p, "the authenticator cannot decide now");
 		return;
 	case AUTH_ERROR_INTERNAL:
 	case AUTH_ERROR_KIND_COUNT:
@@ -285,13 +318,16 @@ static void answer_result(struct peer *p, const struct login_answer *a)
 	int r = auth_result_read(slice_of(a->bytes, a->len), &res);
 
 	if (r == E_NOTFOUND) {
+		log_site_mistake(
+			p, &(struct identity){.authrole = {NULL, 0}},
+			"the answer has no role: the authenticator must name one");
 		login_deny(p, WAMP_ERROR_NO_SUCH_ROLE, slice_str("no authrole assigned"));
 		return;
 	}
 	if (r != 0) {
-		char detail[80];
-		snprintf(detail, sizeof(detail), "the authenticator's result: %s",
-			 err_str(r));
+		char fault[AUTH_FAULT_MAX], detail[AUTH_FAULT_MAX + 40];
+		auth_result_explain(slice_of(a->bytes, a->len), fault);
+		snprintf(detail, sizeof(detail), "the authenticator's result: %s", fault);
 		login_fail(p, detail);
 		return;
 	}
@@ -305,6 +341,10 @@ void login_answer(struct peer *p, const struct login_answer *a)
 {
 	ASSERT(p->state == PEER_AUTH_WAIT);
 	p->login->asking = false;
+	if (a == NULL) {
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		return;
+	}
 	switch (a->outcome) {
 	case LOGIN_RESULT:
 		answer_result(p, a);
@@ -313,7 +353,13 @@ void login_answer(struct peer *p, const struct login_answer *a)
 		answer_error(p, slice_of(a->bytes, a->len));
 		return;
 	case LOGIN_UNAVAILABLE:
-		try_again(p, "the authenticator is not available");
+	case LOGIN_BUSY:
+	case LOGIN_TIMEOUT:
+	case LOGIN_LINK_BROKE:
+	case LOGIN_NO_ROOM:
+	case LOGIN_NO_MEMORY:
+	case LOGIN_OUTCOME_COUNT:
+		login_try_again(p, login_outcome_text(a->outcome));
 		return;
 	}
 }
@@ -324,15 +370,25 @@ bool login_identify(struct peer *p, struct identity *who)
 	struct login *lg = p->login;
 
 	if (who->realm_name.len == 0) {
+		log_site_mistake(
+			p, who,
+			"the answer has no realm: the authenticator must name one");
 		login_denyf(p, WAMP_ERROR_NO_SUCH_REALM, "no realm assigned");
 		return false;
 	}
 	if (who->authid.len == 0) {
+		log_site_mistake(
+			p, who,
+			"the answer has no authid: the authenticator must name one");
 		login_denyf(p, WAMP_ERROR_NO_SUCH_PRINCIPAL, "no authid assigned");
 		return false;
 	}
 	int realm = config_realm_find(cfg, who->realm_name);
 	if (realm < 0) {
+		log_site_mistake(
+			p, who,
+			"routerd has no such realm: add it to its configuration, or "
+			"correct what the authenticator answers");
 		login_denyf(p, WAMP_ERROR_NO_SUCH_REALM,
 			    "no realm \"%.*s\" exists on this router",
 			    (int)who->realm_name.len, (const char *)who->realm_name.p);
@@ -340,6 +396,10 @@ bool login_identify(struct peer *p, struct identity *who)
 	}
 	int role = config_role_find(&cfg->realms[realm], who->authrole);
 	if (role < 0) {
+		log_site_mistake(
+			p, who,
+			"the realm has no such role: add it to routerd's "
+			"configuration, or correct what the authenticator answers");
 		login_denyf(p, WAMP_ERROR_NO_SUCH_ROLE,
 			    "realm \"%.*s\" has no role \"%.*s\"",
 			    (int)who->realm_name.len, (const char *)who->realm_name.p,
@@ -351,11 +411,9 @@ bool login_identify(struct peer *p, struct identity *who)
 	who->session = lg->session;
 	who->authmethod = lg->method->name;
 	lg->identity = identity_new(who);
-	if (lg->identity == NULL) {
-		conn_drop(p->conn);
-		return false;
-	}
-	return true;
+	if (lg->identity == NULL)
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+	return lg->identity != NULL;
 }
 
 bool login_not_revoked(struct peer *p)
@@ -369,7 +427,7 @@ bool login_not_revoked(struct peer *p)
 		refuse_revoked(p, r);
 		return false;
 	case REVOCATION_FORGOTTEN:
-		try_again(p, "too many revocations at once");
+		login_try_again(p, "too many revocations at once");
 		return false;
 	}
 	return false;
@@ -405,7 +463,7 @@ void login_refused(struct peer *p, const struct revocation *r)
 	if (r != NULL)
 		refuse_revoked(p, r);
 	else
-		try_again(p, "too many revocations at once");
+		login_try_again(p, "too many revocations at once, or out of memory");
 }
 
 static void report_opened(struct peer *p)
@@ -468,6 +526,10 @@ void login_joined(struct peer *p)
 				  .pid = getpid(),
 			  });
 	int r = peer_send(p);
+	if (r == E_NOMEM) {
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		return;
+	}
 	if (r != 0) {
 		snprintf(detail, sizeof(detail),
 			 "the authenticator's extra cannot be said to the client: %s",

@@ -32,6 +32,8 @@ struct login {
 	const struct config_listener *listener;
 	struct sock_name peer_name;
 	uint64_t session; /* the id that the session will have; 0 before HELLO */
+	/* what HELLO asked for, for the log */
+	struct log_quoted asked_realm, asked_authid;
 	char corr[17]; /* in the logs of both sides, and in an ABORT that explains nothing
 			*/
 
@@ -97,6 +99,9 @@ void login_verify_first(struct peers *ps);
 void login_deny(struct peer *p, const char *uri, struct slice message);
 /* The same with a text made by printf, of at most 300 bytes. */
 void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* For trouble of ours: counts, logs, and ends the connection so that the client tries
+ * again. */
+void login_try_again(struct peer *p, const char *why);
 /* For what is not the client's business: it sees only corr; detail goes to the log. */
 void login_fail(struct peer *p, const char *detail);
 

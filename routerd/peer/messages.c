@@ -34,6 +34,21 @@ static void refuse(struct peer *p, const struct msg *m, const char *uri, const c
 		peer_error(p, m->type, m->request, uri, slice_str(text));
 }
 
+static void log_forbidden(struct peer *p, const struct msg *m)
+{
+	const struct identity *i = p->identity;
+	unsigned suppressed;
+
+	if (peers_may_log(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
+			 "session=%llu suppressed=%u",
+			 wamp_type_name(m->type), log_quote(m->uri).text,
+			 log_quote(i->realm_name).text, log_quote(i->authid).text,
+			 log_quote(i->authrole).text, (unsigned long long)i->session,
+			 suppressed);
+}
+
 /* May this go on to the owner? If not, it has been answered. */
 static bool permitted(struct peer *p, const struct msg *m, enum action action)
 {
@@ -51,6 +66,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	if (rights_allow(p->rights, action, m->uri))
 		return true;
 	peers_count(p->peers, PEER_NOT_AUTHORIZED);
+	log_forbidden(p, m);
 	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",
 		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
 	refuse(p, m, WAMP_ERROR_NOT_AUTHORIZED, text);
@@ -250,6 +266,17 @@ static void malformed(struct peer *p, const struct msg *m, int why)
 	peer_violation(p, text);
 }
 
+/* Our trouble, and so no violation. */
+static void no_memory(struct peer *p)
+{
+	if ((HANDSHAKE & BIT(p->state)) != 0) {
+		login_try_again(p, "out of memory");
+		return;
+	}
+	log_error(conn_prefix(p->conn).text, "out of memory for a message");
+	conn_drop(p->conn);
+}
+
 static void read_one(struct peer *p, struct slice bytes)
 {
 	char text[64];
@@ -259,6 +286,10 @@ static void read_one(struct peer *p, struct slice bytes)
 	m.type = 0;
 	m.hello = &hello;
 	int r = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
+	if (r == E_NOMEM) {
+		no_memory(p);
+		return;
+	}
 	if (r != 0) {
 		malformed(p, &m, r);
 		return;

@@ -58,7 +58,7 @@ static int request_again(struct slice in, struct buf *out)
 	struct auth_request q;
 	int e = auth_request_read(in, &q);
 
-	return e != 0 ? e : auth_request_write(out, &q);
+	return e != 0 ? e : auth_request_write(out, &q, AUTH_MAX_MESSAGE);
 }
 
 static int error_again(struct slice in, struct buf *out)

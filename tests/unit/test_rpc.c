@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unit tests of common/rpc_msg and common/rpc: messages whole, cut and damaged; two ends
- * of a socket pair on one loop; a raw peer that does everything wrong.
+ * Unit tests of common/rpc: two ends of a socket pair on one loop; a raw peer that does
+ * everything wrong.
  */
 #include "common/err.h"
 #include "common/loop.h"
@@ -18,206 +18,7 @@
 
 #include <cmocka.h>
 
-/*
- * A check of the test's own, so that common/ is tested without proto/: lengths and depth
- * of MessagePack, nothing else. Returns what is left behind the first object.
- */
-static int pass_over(struct slice in, unsigned depth, struct slice *rest_out)
-{
-	static const struct {
-		uint8_t head, len_bytes, fixed, per_item;
-	} forms[] = {
-		{0xc4, 1, 0, 0}, {0xc5, 2, 0, 0}, {0xc6, 4, 0, 0}, {0xca, 0, 4, 0},
-		{0xcb, 0, 8, 0}, {0xcc, 0, 1, 0}, {0xcd, 0, 2, 0}, {0xce, 0, 4, 0},
-		{0xcf, 0, 8, 0}, {0xd0, 0, 1, 0}, {0xd1, 0, 2, 0}, {0xd2, 0, 4, 0},
-		{0xd3, 0, 8, 0}, {0xd9, 1, 0, 0}, {0xda, 2, 0, 0}, {0xdb, 4, 0, 0},
-		{0xdc, 2, 0, 1}, {0xdd, 4, 0, 1}, {0xde, 2, 0, 2}, {0xdf, 4, 0, 2},
-	};
-	uint64_t bytes = 0, items = 0;
-
-	if (in.len == 0)
-		return E_TRUNCATED;
-	uint8_t h = in.p[0];
-	in = slice_of(in.p + 1, in.len - 1);
-	if (depth > 16 || h == 0xc1 || (h >= 0xc7 && h <= 0xc9) ||
-	    (h >= 0xd4 && h <= 0xd8))
-		return depth > 16 ? E_DEPTH : E_SYNTAX;
-	if (h >= 0x80 && h < 0xa0)
-		items = (h & 0x0f) * (h < 0x90 ? 2u : 1u);
-	else if (h >= 0xa0 && h < 0xc0)
-		bytes = h & 0x1f;
-	for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
-		if (forms[i].head != h)
-			continue;
-		uint64_t n = 0;
-		if (in.len < forms[i].len_bytes)
-			return E_TRUNCATED;
-		for (size_t k = 0; k < forms[i].len_bytes; k++)
-			n = n << 8 | in.p[k];
-		in = slice_of(in.p + forms[i].len_bytes, in.len - forms[i].len_bytes);
-		items = n * forms[i].per_item;
-		bytes = forms[i].fixed + (forms[i].per_item == 0 ? n : 0);
-	}
-	if (in.len < bytes)
-		return E_TRUNCATED;
-	in = slice_of(in.p + bytes, in.len - bytes);
-	for (; items > 0; items--) {
-		int r = pass_over(in, depth + 1, &in);
-		if (r != 0)
-			return r;
-	}
-	*rest_out = in;
-	return 0;
-}
-
-static int check(struct slice in, size_t *len_out)
-{
-	struct slice rest;
-	int r = pass_over(in, 1, &rest);
-
-	if (r == 0)
-		*len_out = in.len - rest.len;
-	return r;
-}
-
-#define BYTES(s) slice_of(s, sizeof(s) - 1)
-
-/* --- messages ------------------------------------------------------------------------
- */
-
-static const struct {
-	struct slice bytes;
-	struct rpc_msg msg;
-	bool canonical; /* as we write it */
-} samples[] = {
-	{{(const uint8_t *)"\x94\x00\x01\xa4ping\x90", 9},
-	 {.type = RPC_REQUEST,
-	  .id = 1,
-	  .method = {(const uint8_t *)"ping", 4},
-	  .params = {(const uint8_t *)"\x90", 1}},
-	 true},
-	{{(const uint8_t *)"\x94\x01\xcd\x01\x00\xc0\x81\xa1"
-			   "a\xc3",
-	  10},
-	 {.type = RPC_RESPONSE,
-	  .id = 256,
-	  .result = {(const uint8_t *)"\x81\xa1"
-				      "a\xc3",
-		     4}},
-	 true},
-	{{(const uint8_t *)"\x94\x01\x07\xa3no!\xc0", 8},
-	 {.type = RPC_RESPONSE,
-	  .id = 7,
-	  .error = {(const uint8_t *)"\xa3no!", 4},
-	  .result = {(const uint8_t *)"\xc0", 1}},
-	 true},
-	{{(const uint8_t *)"\x93\x02\xa6"
-			   "cancel\x91\x2a",
-	  11},
-	 {.type = RPC_NOTIFICATION,
-	  .method = {(const uint8_t *)"cancel", 6},
-	  .params = {(const uint8_t *)"\x91\x2a", 2}},
-	 true},
-	/* every header in a longer form than it needs */
-	{{(const uint8_t *)"\xdc\x00\x04\xcc\x00\xcf\x00\x00\x00\x00\x00\x00\x00\x02"
-			   "\xda\x00\x01m\xdd\x00\x00\x00\x00",
-	  23},
-	 {.type = RPC_REQUEST,
-	  .id = 2,
-	  .method = {(const uint8_t *)"m", 1},
-	  .params = {(const uint8_t *)"\xdd\x00\x00\x00\x00", 5}},
-	 false},
-};
-
-static void assert_slice(struct slice a, struct slice b)
-{
-	assert_int_equal(a.len, b.len);
-	assert_memory_equal(a.p, b.p, a.len);
-}
-
-static void test_msg_samples(void **state)
-{
-	struct buf out;
-	struct rpc_msg m;
-	size_t len;
-
-	(void)state;
-	buf_init(&out, 1000);
-	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
-		struct slice in = samples[i].bytes;
-		assert_int_equal(rpc_msg_read(in, check, &m, &len), 0);
-		assert_int_equal(len, in.len);
-		assert_int_equal(m.type, samples[i].msg.type);
-		assert_int_equal(m.id, samples[i].msg.id);
-		assert_slice(m.method, samples[i].msg.method);
-		assert_slice(m.params, samples[i].msg.params);
-		assert_slice(m.error, samples[i].msg.error);
-		assert_slice(m.result, samples[i].msg.result);
-		buf_clear(&out);
-		rpc_msg_write(&out, &m);
-		if (samples[i].canonical)
-			assert_slice(buf_slice(&out), in);
-		/* cut anywhere, more is expected */
-		for (size_t cut = 0; cut < in.len; cut++)
-			assert_int_equal(
-				rpc_msg_read(slice_of(in.p, cut), check, &m, &len),
-				E_TRUNCATED);
-	}
-	buf_fini(&out);
-}
-
-static void test_msg_damaged(void **state)
-{
-	struct rpc_msg m;
-	size_t len;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
-		struct slice in = samples[i].bytes;
-		for (size_t at = 0; at < in.len * 8; at++) {
-			uint8_t *copy = malloc(in.len);
-			memcpy(copy, in.p, in.len);
-			copy[at / 8] ^= (uint8_t)(1u << at % 8);
-			int r = rpc_msg_read(slice_of(copy, in.len), check, &m, &len);
-			if (r == 0)
-				assert_true(len <= in.len && m.type <= RPC_NOTIFICATION);
-			free(copy);
-		}
-	}
-}
-
-static void test_msg_wrong(void **state)
-{
-	static const struct {
-		struct slice in;
-		int err;
-	} wrong[] = {
-		{{(const uint8_t *)"\x90", 1}, E_TYPE},
-		{{(const uint8_t *)"\x80", 1}, E_TYPE},
-		{{(const uint8_t *)"\xa1x", 2}, E_TYPE},
-		{{(const uint8_t *)"\x95\x00\x01\xa1m\x90\x90", 7}, E_TYPE},
-		{{(const uint8_t *)"\x93\x00\x01\xa1m", 5}, E_TYPE},
-		{{(const uint8_t *)"\x94\x02\xa1m\x90\x90", 6}, E_TYPE},
-		{{(const uint8_t *)"\x94\x03\x01\xa1m\x90", 6}, E_TYPE},
-		{{(const uint8_t *)"\x94\xff\x01\xa1m\x90", 6}, E_TYPE},
-		{{(const uint8_t *)"\x94\x00\xff\xa1m\x90", 6}, E_TYPE},
-		{{(const uint8_t
-			   *)"\x94\x00\xcf\x00\x00\x00\x01\x00\x00\x00\x00\xa1m\x90",
-		  14},
-		 E_RANGE},
-		{{(const uint8_t *)"\x94\x00\x01\x01\x90", 5}, E_TYPE},
-		{{(const uint8_t *)"\x94\x00\x01\xa1m\x80", 6}, E_TYPE},
-		{{(const uint8_t *)"\x94\x00\x01\xa1m\x91\xc1", 7}, E_SYNTAX},
-		{{(const uint8_t *)"\x94\x01\x01\xc1", 4}, E_SYNTAX},
-	};
-	struct rpc_msg m;
-	size_t len;
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-		assert_int_equal(rpc_msg_read(wrong[i].in, check, &m, &len),
-				 wrong[i].err);
-}
+#include "tests/unit/rpc_check.h"
 
 /* --- connections ---------------------------------------------------------------------
  */
@@ -233,7 +34,8 @@ struct end {
 	unsigned n_held;
 	enum on_event on_request, on_answer, on_closed;
 	unsigned requests, notifications, answers, closed;
-	int reason;
+	unsigned invalid, others;
+	int reason, why;
 	enum rpc_outcome outcome; /* of the last answer */
 	uint8_t text[64];         /* of the last answer or notification */
 	size_t text_len;
@@ -316,6 +118,10 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 
 	e->answers++;
 	e->outcome = a->outcome;
+	e->invalid += a->outcome == RPC_INVALID;
+	e->others += a->outcome == RPC_CLOSED && a->other;
+	if (a->outcome == RPC_INVALID)
+		e->why = a->why;
 	keep(e, a->outcome == RPC_ERROR ? a->error : a->result);
 	react(e, e->on_answer);
 }
@@ -356,7 +162,7 @@ struct pair {
 	int raw; /* instead of b's connection, -1 if there is one */
 };
 
-static struct loop *pair_open(struct pair *p, bool raw)
+static struct loop *pair_open_with(struct pair *p, bool raw, const struct rpc_handlers *h)
 {
 	struct loop *l = loop_new(NULL, NULL);
 	int fds[2];
@@ -367,7 +173,7 @@ static struct loop *pair_open(struct pair *p, bool raw)
 		0);
 	p->a.loop = p->b.loop = l;
 	p->a.stop_after = p->b.stop_after = 1;
-	p->a.conn = rpc_conn_new(l, fds[0], &handlers, &limits, &p->a);
+	p->a.conn = rpc_conn_new(l, fds[0], h, &limits, &p->a);
 	assert_non_null(p->a.conn);
 	if (raw) {
 		p->raw = fds[1];
@@ -376,6 +182,11 @@ static struct loop *pair_open(struct pair *p, bool raw)
 	p->b.conn = rpc_conn_new(l, fds[1], &handlers, &limits, &p->b);
 	assert_non_null(p->b.conn);
 	return l;
+}
+
+static struct loop *pair_open(struct pair *p, bool raw)
+{
+	return pair_open_with(p, raw, &handlers);
 }
 
 static void answer_held(struct end *e)
@@ -720,6 +531,144 @@ static void test_reply_too_large(void **state)
 	pair_close(&p);
 }
 
+/* Without the limits: strings may be longer than those that check lets through. */
+static int measure(struct slice in, size_t *len_out)
+{
+	return check(in, len_out);
+}
+
+static int strict_check(struct slice in, size_t *len_out)
+{
+	int r = check(in, len_out);
+
+	return r == 0 && *len_out > 20 ? E_LIMIT : r;
+}
+
+static void unsayable(struct buf *out, int why)
+{
+	buf_put_str(out, why == E_LIMIT ? "\xa3"
+					  "big"
+					: "\xa4"
+					  "else");
+}
+
+static const struct rpc_handlers tolerant = {
+	.check = strict_check,
+	.measure = measure,
+	.unsayable = unsayable,
+	.request = on_request,
+	.notification = on_notification,
+	.closed = on_closed,
+};
+
+/* An answer, or its error, as bytes: its call's id is the last byte before them. */
+static void send_answer(struct pair *p, uint32_t id, struct slice error_and_result)
+{
+	uint8_t head[] = {0x94, 0x01, 0xce, 0, 0, 0, 0};
+
+	put_be32(head + 3, id);
+	send_raw(p, slice_of(head, sizeof(head)));
+	send_raw(p, error_and_result);
+}
+
+/* It costs its own call, and the connection goes on. */
+static void test_an_answer_over_a_limit(void **state)
+{
+	struct pair p;
+	struct loop *l = pair_open_with(&p, true, &tolerant);
+
+	(void)state;
+	uint32_t first = call(&p.a, "m", 4000), second = call(&p.a, "m", 4000),
+		 third = call(&p.a, "m", 4000);
+	p.a.stop_after = 3;
+	send_answer(&p, first,
+		    BYTES("\xc0\xb6"
+			  "0123456789012345678901"));
+	send_answer(&p, second,
+		    BYTES("\xb6"
+			  "0123456789012345678901"
+			  "\xc0"));
+	send_answer(&p, third, BYTES("\xc0\x2a"));
+	run(l);
+	assert_int_equal(p.a.answers, 3);
+	assert_int_equal(p.a.invalid, 2);
+	assert_int_equal(p.a.why, E_LIMIT);
+	assert_int_equal(p.a.outcome, RPC_OK);
+	assert_int_equal(p.a.closed, 0);
+	assert_int_equal(rpc_conn_counters(p.a.conn)->in, 3);
+	pair_close(&p);
+}
+
+/* Where nobody can tell where it ends, the others are told that it was not theirs. */
+static void test_an_answer_that_has_no_end(void **state)
+{
+	static uint8_t huge[4200] = "\xc0\xda\x20\x00";
+	static const struct {
+		struct slice in;
+		int why;
+	} cases[] = {
+		{{huge, sizeof(huge)}, E_LIMIT},
+		{{(const uint8_t *)"\xc0\xc1", 2}, E_SYNTAX},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct pair p;
+		struct loop *l = pair_open_with(&p, true, &tolerant);
+
+		call(&p.a, "m", 4000);
+		uint32_t culprit = call(&p.a, "m", 4000);
+		call(&p.a, "m", 4000);
+		p.a.stop_after = 4;
+		send_answer(&p, culprit, cases[i].in);
+		run(l);
+		assert_int_equal(p.a.invalid, 1);
+		assert_int_equal(p.a.others, 2);
+		assert_int_equal(p.a.answers, 3);
+		assert_int_equal(p.a.closed, 1);
+		assert_int_equal(p.a.reason, cases[i].why);
+		pair_close(&p);
+	}
+	/* garbage that is nobody's answer: any of them may have caused it */
+	struct pair p;
+	struct loop *l = pair_open_with(&p, true, &tolerant);
+	call(&p.a, "m", 4000);
+	p.a.stop_after = 2;
+	send_answer(&p, 77, BYTES("\xc0\xc1"));
+	run(l);
+	assert_int_equal(p.a.invalid, 0);
+	assert_int_equal(p.a.others, 0);
+	assert_int_equal(p.a.answers, 1);
+	pair_close(&p);
+}
+
+/* The caller is told that there is no answer; the connection goes on. */
+static void test_an_answer_that_cannot_be_said(void **state)
+{
+	struct pair p;
+	struct loop *l = pair_open_with(&p, true, &tolerant);
+	uint8_t got[64];
+	size_t n = 0;
+
+	(void)state;
+	rpc_conn_lower_limits(p.a.conn, 16, 5);
+	send_raw(&p, BYTES("\x94\x00\x01\xa4"
+			   "echo\x91\xaf"
+			   "0123456789abcde"
+			   "\x94\x00\x02\xa7"
+			   "failing\x90"
+			   "\x93\x02\xa1n\x90"));
+	run(l);
+	rpc_conn_free(&p.a.conn);
+	loop_free(&l);
+	assert_int_equal(p.a.closed, 0);
+	assert_int_equal(sock_read(p.raw, got, sizeof(got), &n), 0);
+	assert_slice(slice_of(got, n), BYTES("\x94\x01\x01\xa3"
+					     "big\xc0\x94\x01\x02\xa3"
+					     "big\xc0"));
+	sock_close(&p.raw);
+}
+
 static void test_many(void **state)
 {
 	struct pair p;
@@ -745,9 +694,6 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_msg_samples),
-		cmocka_unit_test(test_msg_damaged),
-		cmocka_unit_test(test_msg_wrong),
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_an_answer_that_could_not_be_written),
 		cmocka_unit_test(test_both_directions),
@@ -762,6 +708,9 @@ int main(void)
 		cmocka_unit_test(test_finish),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_reply_too_large),
+		cmocka_unit_test(test_an_answer_over_a_limit),
+		cmocka_unit_test(test_an_answer_that_has_no_end),
+		cmocka_unit_test(test_an_answer_that_cannot_be_said),
 		cmocka_unit_test(test_many),
 	};
 

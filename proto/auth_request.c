@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The question `authenticate`; see auth_api.h. Whatever a client has sent, the question
+ * about it can be encoded, and is one that every authenticator can read: what cannot be
+ * carried is left out here. A question that broke the link would stop everybody's logins.
+ */
+#include "proto/auth_api.h"
+
+#include "common/err.h"
+#include "common/utf8.h"
+#include "proto/transcode.h"
+
+/* --- reading -------------------------------------------------------------------------
+ */
+
+#define TRANSPORT(f) .offset = offsetof(struct auth_transport, f)
+static const struct field transport_fields[] = {
+	{"listener", FIELD_STR, TRANSPORT(listener)},
+	{"channel_framing", FIELD_STR, TRANSPORT(channel_framing)},
+	{"channel_serializer", FIELD_STR, TRANSPORT(channel_serializer)},
+	{"channel_type", FIELD_STR, TRANSPORT(channel_type)},
+	{"peer", FIELD_STR, TRANSPORT(peer)},
+	{"path", FIELD_STR, TRANSPORT(path), .max = AUTH_MAX_STRING},
+	{"http_headers_received", FIELD_RAW_MAP, TRANSPORT(headers)},
+};
+static const struct field_table transport_table = FIELD_TABLE(transport_fields);
+
+#define REQUEST(f) .offset = offsetof(struct auth_request, f)
+static const struct field details_fields[] = {
+	{"authmethod", FIELD_STR, FIELD_REQUIRED, REQUEST(authmethod)},
+	{"authrole", FIELD_STR, FIELD_OR_NIL, REQUEST(authrole), .max = AUTH_MAX_STRING},
+	{"authextra", FIELD_RAW_MAP, FIELD_OR_NIL, REQUEST(authextra)},
+	{"session", FIELD_UINT, REQUEST(session), .max = WAMP_MAX_ID},
+	{"ttl_ms", FIELD_UINT, REQUEST(ttl_ms)},
+	{"corr", FIELD_STR, REQUEST(corr)},
+	{"transport", FIELD_STRUCT, REQUEST(transport), .table = &transport_table},
+};
+static const struct field_table details_table = FIELD_TABLE(details_fields);
+
+/* The characters of an encoded item, if it is a string. */
+static struct slice text_of(struct slice item)
+{
+	struct token_reader r;
+	struct token t;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, item);
+	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR)
+		return slice_of(NULL, 0);
+	return t.text;
+}
+
+/* pubkey and channel_binding out of what the client sent, whose keys may be anything. */
+static int pick_authextra(struct slice map, struct auth_request *q)
+{
+	struct token_reader r;
+	struct token t;
+	struct slice key, value;
+
+	token_reader_init(&r, SERIALIZER_MSGPACK, map);
+	int e = token_next(&r, &t);
+	while (e == 0) {
+		e = token_skip(&r, &key);
+		if (e == E_TYPE)
+			return 0; /* the end of the map */
+		if (e == 0)
+			e = token_skip(&r, &value);
+		if (e != 0)
+			break;
+		if (slice_eq_str(text_of(key), "pubkey"))
+			q->pubkey = text_of(value);
+		else if (slice_eq_str(text_of(key), "channel_binding"))
+			q->channel_binding = text_of(value);
+	}
+	return e;
+}
+
+int auth_request_read(struct slice params, struct auth_request *out)
+{
+	struct auth_request q = {
+		.authextra_in = SERIALIZER_MSGPACK,
+		.session = FIELD_NONE,
+		.ttl_ms = FIELD_NONE,
+	};
+	struct token_reader r;
+
+	int e = fields_begin_params(&r, params, 3);
+	if (e == 0)
+		e = fields_read_str_or_nil(&r, &q.realm);
+	if (e == 0)
+		e = fields_read_str_or_nil(&r, &q.authid);
+	if (e == 0)
+		e = fields_read(&r, &details_table, &q);
+	if (e == 0)
+		e = fields_end_params(&r);
+	if (e == 0 && q.authextra.len > 0)
+		e = pick_authextra(q.authextra, &q);
+	if (e == 0)
+		*out = q;
+	return e;
+}
+
+/* --- writing -------------------------------------------------------------------------
+ */
+
+/* How deep two maps lie: message, params, details, (transport,) and the map itself. */
+enum { DEPTH_OF_AUTHEXTRA = 4, DEPTH_OF_HEADERS = 5 };
+
+enum {
+	SHORT_AUTHEXTRA = 1024, /* bytes: more than pubkey and channel_binding need */
+	/* what http_headers_received costs before its first pair, and what two maps'
+	 * headers grow by with the number of pairs */
+	MAPS_OVERHEAD = 32,
+};
+
+/* A map that is being filled. */
+struct pairs {
+	struct token_writer w;
+	unsigned depth;    /* at which it lies */
+	unsigned left;     /* pairs that it may still take */
+	size_t room;       /* bytes */
+	struct buf *value; /* scratch */
+};
+
+/* Does the protocol carry the value that comes next, in which this much may nest? */
+static bool carriable(struct token_reader *r, unsigned depth)
+{
+	struct token t, key;
+
+	if (token_next(r, &t) != 0 || t.type == TOKEN_OPAQUE ||
+	    t.type == TOKEN_UNDEFINED || t.type == TOKEN_END)
+		return false;
+	if (t.type == TOKEN_STR || t.type == TOKEN_BIN)
+		return t.text.len <= AUTH_MAX_STRING;
+	if (t.type != TOKEN_ARRAY && t.type != TOKEN_MAP)
+		return true;
+	if (depth == 0 || (t.type == TOKEN_MAP && t.count > AUTH_MAX_MAP))
+		return false;
+	for (uint64_t i = 0; i < t.count; i++) {
+		if (t.type == TOKEN_MAP &&
+		    (token_next(r, &key) != 0 || key.type != TOKEN_STR ||
+		     key.text.len > AUTH_MAX_STRING))
+			return false;
+		if (!carriable(r, depth - 1))
+			return false;
+	}
+	return token_next(r, &key) == 0; /* the end of it */
+}
+
+/* The characters of an encoded key; empty if it is no string, or a long one. */
+static struct slice key_text(enum serializer s, struct slice item, struct buf *scratch)
+{
+	struct token_reader r;
+	struct token t;
+	struct slice text;
+
+	token_reader_init(&r, s, item);
+	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR ||
+	    token_text(&t, s, scratch, &text) != 0 || text.len > AUTH_MAX_NAME)
+		return slice_of(NULL, 0);
+	return text;
+}
+
+/* Adds a pair, or leaves it out. E_NOMEM. */
+static int put_pair(struct pairs *to, enum serializer from, struct slice key,
+		    struct slice value)
+{
+	uint8_t room_for_key[AUTH_MAX_NAME + 1];
+	struct token_reader r;
+
+	buf_clear(to->value);
+	struct slice text = key_text(from, key, to->value);
+	if (text.len == 0 || slice_eq_str(text, "pubkey") ||
+	    slice_eq_str(text, "channel_binding"))
+		return to->value->err == E_NOMEM ? E_NOMEM : 0;
+	memcpy(room_for_key, text.p, text.len);
+	text.p = room_for_key;
+	buf_clear(to->value);
+	int e = transcode(from, value, 1, SERIALIZER_MSGPACK, to->value);
+	size_t size = (text.len < 32 ? 1 : 2) + text.len + to->value->len;
+	token_reader_init(&r, SERIALIZER_MSGPACK, buf_slice(to->value));
+	if (e != 0 || to->left == 0 || size > to->room ||
+	    !carriable(&r, AUTH_MAX_DEPTH - to->depth))
+		return e == E_NOMEM ? E_NOMEM : 0;
+	to->left--;
+	to->room -= size;
+	token_put_str(&to->w, text);
+	token_put_raw(&to->w, buf_slice(to->value), 1);
+	return 0;
+}
+
+/* Adds what can be carried of a dict, if it is one. E_NOMEM. */
+static int put_pairs(struct pairs *to, enum serializer from, struct slice dict)
+{
+	struct token_reader r;
+	struct token t;
+	struct slice key, value;
+	int e = 0;
+
+	token_reader_init(&r, from, dict);
+	if (dict.len == 0 || token_next(&r, &t) != 0 || t.type != TOKEN_MAP)
+		return 0;
+	while (e == 0 && token_skip(&r, &key) == 0 && token_skip(&r, &value) == 0)
+		e = put_pair(to, from, key, value);
+	return e;
+}
+
+static void put_or_nil(struct token_writer *w, struct slice s)
+{
+	if (s.len == 0)
+		token_put_null(w);
+	else
+		token_put_str(w, s);
+}
+
+/* authextra: what routerd itself has looked at, and, as far as there is room, the rest.
+ */
+static int write_authextra(struct buf *out, const struct auth_request *q,
+			   struct buf *scratch, size_t *room)
+{
+	struct pairs p = {
+		.depth = DEPTH_OF_AUTHEXTRA,
+		.left = AUTH_MAX_MAP - 2,
+		.room = min_size(*room, AUTH_MAX_STRING),
+		.value = scratch,
+	};
+	size_t room_before = p.room;
+	uint8_t key[FIELD_KEY_LEN];
+	char hex[2 * FIELD_KEY_LEN + 1];
+	bool is_key = fields_key_decode(q->pubkey, key) == 0;
+
+	if (is_key)
+		fields_key_encode(key, hex);
+	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
+	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
+	token_put_text(&p.w, "pubkey");
+	put_or_nil(&p.w, is_key ? slice_str(hex) : q->pubkey);
+	token_put_text(&p.w, "channel_binding");
+	put_or_nil(&p.w, q->channel_binding);
+	int e = put_pairs(&p, q->authextra_in, q->authextra);
+	token_put_end(&p.w);
+	*room -= room_before - p.room;
+	return e;
+}
+
+static int write_headers(struct buf *out, const struct auth_request *q,
+			 struct buf *scratch, size_t room)
+{
+	struct pairs p = {
+		.depth = DEPTH_OF_HEADERS,
+		.left = AUTH_MAX_MAP,
+		.room = min_size(room, AUTH_MAX_STRING),
+		.value = scratch,
+	};
+
+	if (q->transport.headers.len == 0)
+		return 0;
+	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
+	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
+	int e = put_pairs(&p, SERIALIZER_MSGPACK, q->transport.headers);
+	token_put_end(&p.w);
+	return e;
+}
+
+/* Empty, if it is no name in the protocol's sense. */
+static struct slice name_or_nothing(struct slice s)
+{
+	return s.len <= AUTH_MAX_NAME && utf8_valid(s) ? s : slice_of(NULL, 0);
+}
+
+static void put_question(struct buf *out, const struct auth_request *q,
+			 struct slice authextra, struct slice headers)
+{
+	struct auth_request sent = *q;
+	struct token_writer w;
+
+	sent.authextra = authextra;
+	sent.transport.listener = name_or_nothing(q->transport.listener);
+	sent.transport.path = name_or_nothing(q->transport.path);
+	sent.transport.headers = headers;
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, 3);
+	put_or_nil(&w, q->realm);
+	put_or_nil(&w, q->authid);
+	fields_write(&w, &details_table, &sent);
+	token_put_end(&w);
+}
+
+int auth_request_write(struct buf *out, const struct auth_request *q, size_t max_message)
+{
+	static const struct slice none = {NULL, 0};
+	struct buf extra, headers, scratch;
+	size_t start = out->len, room = 0;
+
+	if (max_message < AUTH_MIN_MESSAGE || q->realm.len > AUTH_MAX_NAME ||
+	    q->authid.len > AUTH_MAX_NAME || q->authrole.len > AUTH_MAX_NAME ||
+	    q->pubkey.len > AUTH_MAX_NAME || q->channel_binding.len > AUTH_MAX_NAME)
+		return E_RANGE;
+	buf_init(&extra, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
+	buf_init(&headers, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
+	buf_init(&scratch, AUTH_MAX_STRING + AUTH_MAX_NAME);
+	/* the shortest form, to learn how much room it leaves */
+	int e = write_authextra(&extra, q, &scratch, &room);
+	put_question(out, q, buf_slice(&extra), none);
+	size_t least = out->len - start + MAPS_OVERHEAD + AUTH_ENVELOPE;
+	room = max_message - min_size(max_message, least);
+	if (e == 0 && out->err == 0) {
+		buf_clear(&extra);
+		e = write_authextra(&extra, q, &scratch, &room);
+	}
+	if (e == 0)
+		e = write_headers(&headers, q, &scratch, room);
+	out->len = out->err == 0 ? start : out->len;
+	put_question(out, q, buf_slice(&extra), buf_slice(&headers));
+	if (e == 0)
+		e = extra.err != 0     ? extra.err
+		    : headers.err != 0 ? headers.err
+				       : out->err;
+	buf_fini(&scratch);
+	buf_fini(&headers);
+	buf_fini(&extra);
+	return e;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The question `authenticate`: whatever a client sends, the question about it can be
+ * written, keeps the protocol's limits, and fits what the authenticator has announced.
+ */
+#include "common/err.h"
+#include "proto/auth_api.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define KEY1 "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
+#define KEY2 "9c194391af3bf566fc11a619e8df200ba02efb35b91bdd98b424f20f4163875e"
+
+static void assert_text(struct slice s, const char *text)
+{
+	assert_int_equal(s.len, strlen(text));
+	assert_memory_equal(s.p, text, s.len);
+}
+
+static struct auth_request question_about(enum serializer s, struct slice authextra)
+{
+	return (struct auth_request){
+		.authmethod = slice_str("cryptosign"),
+		.session = FIELD_NONE,
+		.ttl_ms = FIELD_NONE,
+		.pubkey = slice_str(KEY1),
+		.authextra = authextra,
+		.authextra_in = s,
+	};
+}
+
+/* Writes a question; whatever is in it, every authenticator can read it. */
+static struct auth_request asked(struct buf *out, const struct auth_request *q,
+				 size_t max)
+{
+	struct auth_request back;
+	size_t len;
+
+	buf_clear(out);
+	assert_int_equal(auth_request_write(out, q, max), 0);
+	assert_true(out->len + 20 <= max);
+	assert_int_equal(auth_check(buf_slice(out), &len), 0);
+	assert_int_equal(len, out->len);
+	assert_int_equal(auth_request_read(buf_slice(out), &back), 0);
+	return back;
+}
+
+#define OURS                                                                             \
+	"\xa6pubkey\xd9\x40" KEY1 "\xaf"                                                 \
+	"channel_binding\xc0"
+
+static void test_what_cannot_be_carried_is_left_out(void **state)
+{
+	static const struct {
+		enum serializer in;
+		struct slice sent, carried;
+	} cases[] = {
+#define CASE(s, sent, carried)                                                           \
+	{                                                                                \
+		SERIALIZER_##s, {(const uint8_t *)(sent), sizeof(sent) - 1},             \
+		{                                                                        \
+			(const uint8_t *)(carried), sizeof(carried) - 1                  \
+		}                                                                        \
+	}
+		CASE(MSGPACK, "", "\x82" OURS),
+		CASE(MSGPACK, "\x80", "\x82" OURS),
+		CASE(MSGPACK, "\x91\xc0", "\x82" OURS), /* no dict */
+		/* the two are said once, and as routerd has read them */
+		CASE(MSGPACK,
+		     "\x83\xa6pubkey\xa1v\xa1x\x07\xaf"
+		     "channel_binding\xa1y",
+		     "\x83" OURS "\xa1x\x07"),
+		/* keys that are no strings: a number, nil, an array, a map, a binary */
+		CASE(MSGPACK,
+		     "\x87\x01\x02\xc0\x02\x91\x01\x02\x81\x01\x02\x02\xc4\x01k\x02"
+		     "\xa0\x02\xa1k\x02",
+		     "\x83" OURS "\xa1k\x02"),
+		/* ext types, wampy.js's undefined among them, and what they lie in */
+		CASE(MSGPACK,
+		     "\x86\xa1"
+		     "a\xd4\x01x\xa1"
+		     "b\xd4\x00x\xa1"
+		     "c\xc7\x01\x05x\xa1"
+		     "d\x91\xd6\xff"
+		     "1234\xa1"
+		     "e\x81\xa1x\xd4\x01x\xa1"
+		     "f\xc3",
+		     "\x83" OURS "\xa1"
+		     "f\xc3"),
+		/* a map whose keys are numbers, at any depth */
+		CASE(MSGPACK,
+		     "\x83\xa1"
+		     "a\x81\x01\x02\xa1"
+		     "b\x91\x81\x01\x02\xa1"
+		     "c\x81\xa1k\x91\xcb\x7f\xf8\0\0\0\0\0\0",
+		     "\x83" OURS "\xa1"
+		     "c\x81\xa1k\x91\xcb\x7f\xf8\0\0\0\0\0\0"),
+		CASE(JSON,
+		     "{\"a\":1e400,\"b\":[1,{\"\\u00e9\":null}], \"\":1 , \"c\" : \"x\"}",
+		     "\x84" OURS "\xa1"
+		     "b\x92\x01\x81\xa2\xc3\xa9\xc0\xa1"
+		     "c\xa1x"),
+		/* a bignum, undefined, a map with a number as its key, a tag */
+		CASE(CBOR,
+		     "\xbf\x61"
+		     "a\xc2\x41\x01\x61"
+		     "b\xf7\x61"
+		     "c\xa1\x01\x02\x61"
+		     "d\xc1\x07\xff",
+		     "\x84" OURS "\xa1"
+		     "b\xc0\xa1"
+		     "d\x07"),
+#undef CASE
+	};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, AUTH_MAX_MESSAGE);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct auth_request q = question_about(cases[i].in, cases[i].sent);
+		struct auth_request back = asked(&out, &q, AUTH_MAX_MESSAGE);
+
+		assert_int_equal(back.authextra.len, cases[i].carried.len);
+		assert_memory_equal(back.authextra.p, cases[i].carried.p,
+				    cases[i].carried.len);
+		assert_text(back.pubkey, KEY1);
+	}
+	buf_fini(&out);
+}
+
+static void test_what_is_over_a_limit_is_left_out(void **state)
+{
+	struct buf out, sent;
+	struct token_writer w;
+
+	(void)state;
+	buf_init(&out, AUTH_MAX_MESSAGE);
+	buf_init(&sent, 1 << 20);
+	/* how deep a value may nest, and how deep it may not */
+	for (unsigned depth = 12; depth <= 13; depth++) {
+		buf_clear(&sent);
+		buf_put_str(&sent, "\x81\xa1x");
+		for (unsigned i = 0; i < depth; i++)
+			buf_put_u8(&sent, 0x91);
+		buf_put_u8(&sent, 0xc0);
+		struct auth_request q =
+			question_about(SERIALIZER_MSGPACK, buf_slice(&sent));
+		struct auth_request back = asked(&out, &q, AUTH_MAX_MESSAGE);
+		assert_int_equal(back.authextra.p[0], depth == 12 ? 0x83 : 0x82);
+	}
+	/* 300 pairs; then a long string, a long key, a map of 257 keys, and a short pair
+	 */
+	for (int round = 0; round < 2; round++) {
+		static uint8_t text[AUTH_MAX_STRING + 1];
+		char key[8];
+
+		memset(text, 'y', sizeof(text));
+		buf_clear(&sent);
+		token_writer_init(&w, SERIALIZER_MSGPACK, &sent);
+		token_put_map(&w, TOKEN_COUNT_UNKNOWN);
+		for (int i = 0; i < 300 && round == 0; i++) {
+			snprintf(key, sizeof(key), "%d", i);
+			token_put_text(&w, key);
+			token_put_bool(&w, true);
+		}
+		if (round == 1) {
+			token_put_text(&w, "string");
+			token_put_str(&w, slice_of(text, sizeof(text)));
+			token_put_str(&w, slice_of(text, AUTH_MAX_NAME + 1));
+			token_put_bool(&w, true);
+			token_put_text(&w, "map");
+			token_put_map(&w, AUTH_MAX_MAP + 1);
+			for (int i = 0; i <= AUTH_MAX_MAP; i++) {
+				token_put_text(&w, "k");
+				token_put_bool(&w, true);
+			}
+			token_put_end(&w);
+			token_put_text(&w, "short");
+			token_put_bool(&w, true);
+		}
+		token_put_end(&w);
+		struct auth_request q =
+			question_about(SERIALIZER_MSGPACK, buf_slice(&sent));
+		q.transport.path = slice_of(text, AUTH_MAX_NAME + 1);
+		struct auth_request back = asked(&out, &q, AUTH_MAX_MESSAGE);
+		assert_int_equal(back.transport.path.len, 0);
+		if (round == 0) {
+			assert_memory_equal(back.authextra.p, "\xde\x01\x00", 3);
+		} else {
+			assert_int_equal(back.authextra.p[0], 0x83);
+			assert_memory_equal(back.authextra.p + back.authextra.len - 7,
+					    "\xa5short\xc3", 7);
+		}
+	}
+	buf_fini(&out);
+	buf_fini(&sent);
+}
+
+/* Names are what was asked for: nothing is left out, and nothing is cut. */
+static void test_names_that_are_too_long(void **state)
+{
+	static char name[AUTH_MAX_NAME + 2];
+	struct auth_request q = question_about(SERIALIZER_MSGPACK, slice_of(NULL, 0));
+	struct slice *const names[] = {&q.realm, &q.authid, &q.authrole, &q.pubkey,
+				       &q.channel_binding};
+	struct buf out;
+
+	(void)state;
+	memset(name, 'n', sizeof(name) - 1);
+	buf_init(&out, AUTH_MAX_MESSAGE);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		*names[i] = slice_of(name, AUTH_MAX_NAME + 1);
+		buf_clear(&out);
+		assert_int_equal(auth_request_write(&out, &q, AUTH_MAX_MESSAGE), E_RANGE);
+		*names[i] = slice_of(name, AUTH_MAX_NAME);
+	}
+	/* all of them as long as they may be still fit the shortest message */
+	q.transport.listener = q.transport.path = q.realm;
+	asked(&out, &q, AUTH_MIN_MESSAGE);
+	/* keys are said in lower case; what is none, as it is */
+	q.pubkey = slice_str(
+		"9C194391AF3BF566FC11A619E8DF200BA02EFB35B91BDD98B424F20F4163875E");
+	assert_text(asked(&out, &q, AUTH_MAX_MESSAGE).pubkey, KEY2);
+	q.pubkey = slice_str("0x9C");
+	assert_text(asked(&out, &q, AUTH_MAX_MESSAGE).pubkey, "0x9C");
+	buf_fini(&out);
+}
+
+/* What a question holds follows what the authenticator has announced. */
+static void test_a_question_fits_what_was_announced(void **state)
+{
+	struct buf out, shorter, sent, headers;
+	struct token_writer w[2];
+	char key[16];
+
+	(void)state;
+	buf_init(&out, AUTH_MAX_MESSAGE);
+	buf_init(&shorter, AUTH_MAX_MESSAGE);
+	buf_init(&sent, AUTH_MAX_MESSAGE);
+	buf_init(&headers, AUTH_MAX_MESSAGE);
+	token_writer_init(&w[0], SERIALIZER_JSON, &sent);
+	token_writer_init(&w[1], SERIALIZER_MSGPACK, &headers);
+	for (int m = 0; m < 2; m++) {
+		token_put_map(&w[m], TOKEN_COUNT_UNKNOWN);
+		for (int i = 0; i < 200; i++) {
+			snprintf(key, sizeof(key), "key-%d", i);
+			token_put_text(&w[m], key);
+			token_put_text(&w[m], "0123456789012345678901234567890123456789");
+		}
+		token_put_end(&w[m]);
+	}
+	struct auth_request q = question_about(SERIALIZER_JSON, buf_slice(&sent));
+	q.transport.headers = buf_slice(&headers);
+	for (size_t max = AUTH_MIN_MESSAGE; max <= AUTH_MAX_MESSAGE; max += 997) {
+		struct auth_request back = asked(&out, &q, max);
+
+		assert_text(back.pubkey, KEY1);
+		if (max < 15000) /* as much of it as there is room for */
+			assert_true(out.len + 150 > max);
+		/* one that was encoded already, for an authenticator that takes less */
+		back = asked(&shorter, &back, AUTH_MIN_MESSAGE);
+		assert_text(back.pubkey, KEY1);
+		assert_true(shorter.len + 150 > AUTH_MIN_MESSAGE);
+	}
+	assert_int_equal(auth_request_write(&out, &q, AUTH_MIN_MESSAGE - 1), E_RANGE);
+	buf_fini(&out);
+	buf_fini(&shorter);
+	buf_fini(&sent);
+	buf_fini(&headers);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_cannot_be_carried_is_left_out),
+		cmocka_unit_test(test_what_is_over_a_limit_is_left_out),
+		cmocka_unit_test(test_names_that_are_too_long),
+		cmocka_unit_test(test_a_question_fits_what_was_announced),
+	};
+
+	return cmocka_run_group_tests_name("auth_request", tests, NULL, NULL);
+}

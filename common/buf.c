@@ -38,6 +38,25 @@ void buf_free(struct buf **b)
 	*b = NULL;
 }
 
+static bool resize(struct buf *b, size_t cap)
+{
+	uint8_t *data = realloc(b->data, cap);
+
+	if (data == NULL) {
+		b->err = E_NOMEM;
+		return false;
+	}
+	b->data = data;
+	b->cap = cap;
+	return true;
+}
+
+void buf_reserve_exactly(struct buf *b, size_t cap)
+{
+	if (b->err == 0 && cap > b->cap)
+		resize(b, min_size(cap, b->max));
+}
+
 bool buf_grow(struct buf *b, size_t more)
 {
 	if (b->err != 0)
@@ -55,14 +74,7 @@ bool buf_grow(struct buf *b, size_t more)
 	/* never more than the maximum: buf_reserve looks only at the capacity */
 	if (cap < need || cap > b->max)
 		cap = b->max;
-	uint8_t *data = realloc(b->data, cap);
-	if (data == NULL) {
-		b->err = E_NOMEM;
-		return false;
-	}
-	b->data = data;
-	b->cap = cap;
-	return true;
+	return resize(b, cap);
 }
 
 void buf_printf(struct buf *b, const char *fmt, ...)

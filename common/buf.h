@@ -42,6 +42,9 @@ static inline void buf_fail(struct buf *b, int err)
 		b->err = err;
 }
 
+/* Makes the first allocation this large, instead of growing from a small one. */
+void buf_reserve_exactly(struct buf *b, size_t cap);
+
 /* The slow path of buf_reserve. */
 bool buf_grow(struct buf *b, size_t more);
 

@@ -4,25 +4,26 @@
 
 #include <stdlib.h>
 
-struct shared_buf *shared_buf_new(size_t len)
+void shared_buf_begin(struct buf *b, size_t about, size_t max)
 {
-	if (len > UINT32_MAX)
-		return NULL;
-	struct shared_buf *b = malloc(sizeof(*b) + len);
-	if (b == NULL)
-		return NULL;
-	atomic_init(&b->refs, 1);
-	b->len = (uint32_t)len;
-	return b;
+	static const uint8_t head[SHARED_BUF_HEAD];
+
+	buf_init(b, SHARED_BUF_HEAD + min_size(max, UINT32_MAX));
+	buf_reserve_exactly(b, SHARED_BUF_HEAD + about);
+	buf_put(b, head, sizeof(head));
 }
 
-struct shared_buf *shared_buf_copy(struct slice from)
+struct shared_buf *shared_buf_end(struct buf *b)
 {
-	struct shared_buf *b = shared_buf_new(from.len);
+	struct shared_buf *shared = (struct shared_buf *)(void *)b->data;
 
-	if (b != NULL && from.len > 0)
-		memcpy(b->data, from.p, from.len);
-	return b;
+	if (b->err != 0) {
+		buf_fini(b);
+		return NULL;
+	}
+	atomic_init(&shared->refs, 1);
+	shared->len = (uint32_t)(b->len - SHARED_BUF_HEAD);
+	return shared;
 }
 
 void shared_buf_unref(struct shared_buf **bp)

@@ -7,7 +7,7 @@
 #ifndef COMMON_SHARED_BUF_H
 #define COMMON_SHARED_BUF_H
 
-#include "common/base.h"
+#include "common/buf.h"
 
 #include <stdatomic.h>
 
@@ -17,12 +17,15 @@ struct shared_buf {
 	uint8_t data[];
 };
 
-/* len uninitialised bytes with one reference, to be filled before it is shared; NULL: no
- * memory. */
-struct shared_buf *shared_buf_new(size_t len);
+/*
+ * Begins a buffer of at most max bytes that is to be shared, with memory for about so
+ * many. Append to *b, whose first SHARED_BUF_HEAD bytes are not content.
+ */
+#define SHARED_BUF_HEAD offsetof(struct shared_buf, data)
+void shared_buf_begin(struct buf *b, size_t about, size_t max);
 
-/* A copy of some bytes, with one reference; NULL: no memory. */
-struct shared_buf *shared_buf_copy(struct slice from);
+/* Ends it: takes the memory of *b. One reference. NULL: *b has failed; it is freed. */
+struct shared_buf *shared_buf_end(struct buf *b);
 
 /* One more reference. */
 static inline struct shared_buf *shared_buf_ref(struct shared_buf *b)

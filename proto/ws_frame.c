@@ -6,6 +6,13 @@
 #include "common/utf8.h"
 #include "proto/rawsocket_frame.h"
 
+size_t frame_head_len(enum framing framing, size_t len)
+{
+	if (framing == FRAMING_RAWSOCKET)
+		return RAWSOCKET_HEAD_LEN;
+	return len < 126 ? 2 : len <= UINT16_MAX ? 4 : FRAME_HEAD_MAX;
+}
+
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 {
 	if (framing == FRAMING_RAWSOCKET) {
@@ -46,7 +53,7 @@ size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more)
 	frame_head(frame[0] == (WS_FIN | WS_OP_TEXT) ? FRAMING_WS_TEXT
 						     : FRAMING_WS_BINARY,
 		   payload + added, frame);
-	memcpy(frame + new_head + payload, more.p + skip, added);
+	memmove(frame + new_head + payload, more.p + skip, added);
 	return new_head + payload + added;
 }
 

@@ -22,6 +22,9 @@ enum {
 	WS_CLOSE_REASON_MAX = WS_CONTROL_PAYLOAD_MAX - 2,
 };
 
+/* The length of the head of a whole, unmasked message of len payload bytes. */
+size_t frame_head_len(enum framing framing, size_t len);
+
 /*
  * Writes the head of a whole, unmasked message of len payload bytes, and returns the
  * head's length. In RawSocket len is at most RAWSOCKET_MAX_LEN.
@@ -32,7 +35,8 @@ enum { WS_JOIN_MAX = 4096 }; /* bytes of a frame that others have joined */
 
 /*
  * Appends the payload of `more`, a whole frame as frame_head begins it, to that of
- * another one of len bytes, which has room bytes of memory. Returns its new length; 0:
+ * another one of len bytes, which has room bytes of memory. `more` may lie right behind
+ * it, in that memory. Returns its new length; 0:
  * nothing was done, for lack of room or because it would pass WS_JOIN_MAX.
  */
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);

@@ -83,12 +83,13 @@ static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **o
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
 	struct buf b;
 
-	buf_init(&b, TRANSCODED_MAX);
+	shared_buf_begin(&b, in.len + in.len / 4, TRANSCODED_MAX);
 	int r = transcode(p->serializer, in, p->n_items, s, &b);
-	struct shared_buf *mine = r == 0 ? shared_buf_copy(buf_slice(&b)) : NULL;
-	buf_fini(&b);
-	if (r != 0)
+	if (r != 0) {
+		buf_fini(&b);
 		return r;
+	}
+	struct shared_buf *mine = shared_buf_end(&b);
 	if (mine == NULL)
 		return E_NOMEM;
 	struct shared_buf *theirs = NULL;

@@ -10,8 +10,11 @@
 
 #include <stdlib.h>
 
-/* Deliveries between two looks at the clock. */
-enum { DELIVERIES_PER_LOOK = 16 };
+enum {
+	DELIVERIES_PER_LOOK = 16, /* between two looks at the clock */
+	ENVELOPE_MAX = 64,        /* what EVENT puts around its payload, or more */
+	FRAMED_MAX = 80 << 20,    /* the largest payload, transcoded, and its envelope */
+};
 
 /* No padding: compared as bytes. */
 struct membership_key {
@@ -149,75 +152,81 @@ void members_remove_all(struct peers *ps, struct peer *p)
 		remove_one(&ps->members, LIST_FIRST(&p->memberships));
 }
 
-/* An EVENT to p, begun. Errors as payload_items. */
+/* Appends an EVENT, framed for p's kind, to out. Errors as payload_items. */
 MUSTCHECK
-static int write_event(struct peer *p, const struct post *event)
+static int append_event(const struct peer *p, const struct post *event, struct buf *out,
+			size_t *len_out)
 {
+	size_t start = out->len;
 	struct msg_payload items;
 	int r = payload_items(event->payload, p->serializer, &items);
 
-	if (r == 0)
-		msg_write_event(peer_begin(p), p->serializer, event->id,
-				event->publication, items);
+	if (r != 0)
+		return r;
+	size_t room = peer_begin_frame(p, out, items.bytes.len + ENVELOPE_MAX);
+	msg_write_event(out, p->serializer, event->id, event->publication, items);
+	r = peer_end_frame(p, out, start, room, len_out);
+	if (r != 0) {
+		buf_clear(out);
+		out->len = start;
+	}
 	return r;
 }
 
-/* Into the last frame, which begins at `last`, if that is short. */
-static bool join_frame(struct buf *joined, size_t last, struct slice framed)
+/* Joins the frame at `start`, the last one in out, to the one at `last` before it, if
+ * both are short. */
+static bool join_frames(struct buf *out, size_t last, size_t start)
 {
-	size_t len;
+	size_t len = ws_frame_join(out->data + last, start - last, out->cap - last,
+				   slice_of(out->data + start, out->len - start));
 
-	if (joined->len == 0 || buf_reserve(joined, framed.len) == NULL)
-		return false;
-	len = ws_frame_join(joined->data + last, joined->len - last, joined->cap - last,
-			    framed);
-	if (len == 0)
-		return false;
-	joined->len = last + len;
-	return true;
+	if (len != 0)
+		out->len = last + len;
+	return len != 0;
 }
 
-/* Appends an EVENT, as p's kind gets it, to the joined ones, of which the last frame
- * begins at *last. False: it cannot be said. */
-static bool join_event(struct peers *ps, struct peer *p, const struct post *event,
-		       size_t *last, size_t *longest)
+/* Enough memory for all of them, most often. */
+static size_t expected_size(const struct fan_out *f)
 {
-	struct slice framed;
-	int r = write_event(p, event);
+	size_t size = 0;
 
-	if (r == 0)
-		r = peer_frame(p, &framed);
-	if (r != 0) {
-		peer_log_undeliverable(p, WAMP_EVENT, r);
-		return false;
-	}
-	if (!p->batched || !join_frame(&ps->joined, *last, framed)) {
-		*last = ps->joined.len;
-		buf_put_slice(&ps->joined, framed);
-	}
-	if (peer_message_len(p) > *longest)
-		*longest = peer_message_len(p);
-	return true;
+	for (unsigned i = 0; i < f->n_events; i++)
+		size += payload_size(f->events[i].payload) + ENVELOPE_MAX;
+	return size;
 }
 
 /* What p's kind gets, made when it is first needed. */
-static const struct fan_out_bytes *bytes_for(struct peers *ps, struct fan_out *f,
-					     struct peer *p)
+static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 {
 	struct fan_out_bytes *b = &f->bytes[peer_wire_kind(p)];
+	size_t last = SHARED_BUF_HEAD, len = 0;
+	struct buf out;
 
 	if (b->made)
 		return b;
-	size_t last = 0;
-
 	b->made = true;
-	buf_clear(&ps->joined);
-	for (unsigned i = 0; i < f->n_events; i++)
-		b->n_events += join_event(ps, p, &f->events[i], &last, &b->longest);
-	if (b->n_events > 0 && ps->joined.err == 0)
-		b->framed = shared_buf_copy(buf_slice(&ps->joined));
-	if (b->framed == NULL)
-		b->n_events = 0;
+	shared_buf_begin(&out, expected_size(f), FRAMED_MAX);
+	if (out.err != 0) {
+		peer_log_undeliverable(p, WAMP_EVENT, out.err);
+		return b;
+	}
+	for (unsigned i = 0; i < f->n_events; i++) {
+		size_t start = out.len;
+		int r = append_event(p, &f->events[i], &out, &len);
+		if (r != 0) {
+			peer_log_undeliverable(p, WAMP_EVENT, r);
+			continue;
+		}
+		if (len > b->longest)
+			b->longest = len;
+		if (!p->batched || b->n_events == 0 || !join_frames(&out, last, start))
+			last = start;
+		b->n_events++;
+	}
+	if (b->n_events == 0)
+		buf_fini(&out);
+	else
+		b->framed = shared_buf_end(&out);
 	return b;
 }
 
@@ -225,8 +234,13 @@ static const struct fan_out_bytes *bytes_for(struct peers *ps, struct fan_out *f
 static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++) {
-		int r = write_event(p, &f->events[i]);
+		const struct post *event = &f->events[i];
+		struct msg_payload items;
+		int r = payload_items(event->payload, p->serializer, &items);
 
+		if (r == 0)
+			msg_write_event(peer_begin(p), p->serializer, event->id,
+					event->publication, items);
 		if (r == 0)
 			r = peer_send(p);
 		if (r != 0)
@@ -243,7 +257,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	if (p->slot == first->session.slot && first->exclude_me &&
 	    session_ref_eq(first->session, peers_ref(ps, p)))
 		return;
-	const struct fan_out_bytes *b = bytes_for(ps, f, p);
+	const struct fan_out_bytes *b = bytes_for(f, p);
 	if (p->raw && b->longest > conn_send_max(p->conn)) {
 		deliver_singly(ps, f, p);
 		return;

@@ -40,56 +40,87 @@ unsigned peer_wire_kind(const struct peer *p)
 	return p->serializer * 4u + how;
 }
 
-/* Room for the frame's head, which is written when the length is known. */
+static enum framing framing_of(const struct peer *p)
+{
+	return p->raw                             ? FRAMING_RAWSOCKET
+	       : p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT
+						  : FRAMING_WS_BINARY;
+}
+
+/* Begins a message behind what is in out, with room for the head of its frame. */
+static void begin_message(const struct peer *p, struct buf *out, size_t room)
+{
+	if (buf_reserve(out, room) != NULL)
+		buf_commit(out, room);
+	if (p->batched)
+		batch_begin(out, p->serializer);
+}
+
+/* Ends the message that begins at body: all of its frame but the head. */
+static int end_message(const struct peer *p, struct buf *out, size_t body,
+		       size_t *len_out)
+{
+	if (p->batched)
+		batch_end(out, p->serializer, body, p->separator);
+	if (out->err != 0)
+		return out->err;
+	*len_out = out->len - body;
+	return p->raw && *len_out > RAWSOCKET_MAX_LEN ? E_LIMIT : 0;
+}
+
 struct buf *peer_begin(struct peer *p)
 {
 	struct buf *out = &p->peers->out;
 
 	buf_clear(out);
-	if (buf_reserve(out, FRAME_HEAD_MAX) != NULL)
-		buf_commit(out, FRAME_HEAD_MAX);
-	if (p->batched)
-		batch_begin(out, p->serializer);
+	begin_message(p, out, FRAME_HEAD_MAX);
 	return out;
-}
-
-/* Puts head and batch marks around what was appended since peer_begin. */
-int peer_frame(struct peer *p, struct slice *out_frame)
-{
-	struct buf *out = &p->peers->out;
-	uint8_t head[FRAME_HEAD_MAX];
-
-	if (p->batched)
-		batch_end(out, p->serializer, FRAME_HEAD_MAX, p->separator);
-	if (out->err != 0)
-		return out->err;
-	if (p->raw && out->len - FRAME_HEAD_MAX > RAWSOCKET_MAX_LEN)
-		return E_LIMIT;
-	enum framing how = p->raw                             ? FRAMING_RAWSOCKET
-			   : p->serializer == SERIALIZER_JSON ? FRAMING_WS_TEXT
-							      : FRAMING_WS_BINARY;
-	size_t head_len = frame_head(how, out->len - FRAME_HEAD_MAX, head);
-	uint8_t *start = out->data + FRAME_HEAD_MAX - head_len;
-	memcpy(start, head, head_len);
-	*out_frame = slice_of(start, out->len - FRAME_HEAD_MAX + head_len);
-	return 0;
-}
-
-size_t peer_message_len(const struct peer *p)
-{
-	return p->peers->out.len - FRAME_HEAD_MAX;
 }
 
 int peer_send(struct peer *p)
 {
-	struct slice framed;
-	int r = peer_frame(p, &framed);
+	struct buf *out = &p->peers->out;
+	uint8_t head[FRAME_HEAD_MAX];
+	size_t len;
+	int err = end_message(p, out, FRAME_HEAD_MAX, &len);
 
-	if (r == 0 && peer_message_len(p) > conn_send_max(p->conn))
-		r = E_LIMIT;
-	if (r == 0)
-		conn_send(p->conn, framed);
-	return r;
+	if (err != 0)
+		return err;
+	if (len > conn_send_max(p->conn))
+		return E_LIMIT;
+	size_t head_len = frame_head(framing_of(p), len, head);
+	uint8_t *start = out->data + FRAME_HEAD_MAX - head_len;
+	memcpy(start, head, head_len);
+	conn_send(p->conn, slice_of(start, head_len + len));
+	return 0;
+}
+
+size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about)
+{
+	size_t room = frame_head_len(framing_of(p), about);
+
+	begin_message(p, out, room);
+	return room;
+}
+
+int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
+		   size_t *len_out)
+{
+	size_t len;
+	int err = end_message(p, out, start + room, &len);
+
+	if (err != 0)
+		return err;
+	size_t head_len = frame_head_len(framing_of(p), len);
+	if (head_len != room) {
+		if (head_len > room && buf_reserve(out, head_len - room) == NULL)
+			return out->err;
+		memmove(out->data + start + head_len, out->data + start + room, len);
+		out->len = start + head_len + len;
+	}
+	frame_head(framing_of(p), len, out->data + start);
+	*len_out = len;
+	return 0;
 }
 
 void peer_send_sure(struct peer *p)

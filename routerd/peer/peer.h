@@ -59,13 +59,17 @@ void peer_set_state(struct peer *p, enum peer_state to);
  */
 struct buf *peer_begin(struct peer *p);
 int peer_send(struct peer *p) MUSTCHECK;
+
 /*
- * The framed message, instead of sending it: lent until the next peer_begin of any peer
- * of this worker. 0, or the buffer's error.
+ * A whole frame in a buffer, for all peers of p's wire kind: peer_begin_frame appends to
+ * out, whose length before it is `start`; append the message, of about so many bytes;
+ * peer_end_frame, with the room that peer_begin_frame returned, writes the head. *len_out
+ * is the length of the message without the head. 0, or the buffer's error.
  */
-int peer_frame(struct peer *p, struct slice *out) MUSTCHECK;
-/* The length of what was framed or sent last, without its frame. */
-size_t peer_message_len(const struct peer *p);
+size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
+int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
+		   size_t *len_out) MUSTCHECK;
+
 /* peer_send for what always fits and can always be said. */
 void peer_send_sure(struct peer *p);
 

@@ -61,7 +61,6 @@ int peers_init(struct peers *ps, const struct peers_params *params)
 		 params->self + 1);
 	buf_init(&ps->decoded, DECODED_MAX);
 	buf_init(&ps->out, OUT_MAX);
-	buf_init(&ps->joined, OUT_MAX);
 	members_init(&ps->members);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX,
@@ -75,14 +74,13 @@ void peers_fini(struct peers *ps)
 	revocations_fini(&ps->revocations);
 	buf_fini(&ps->decoded);
 	buf_fini(&ps->out);
-	buf_fini(&ps->joined);
 	free(ps->slots);
 	ps->slots = NULL;
 }
 
 void peers_turn_end(struct peers *ps)
 {
-	struct buf *scratch[] = {&ps->decoded, &ps->out, &ps->joined};
+	struct buf *scratch[] = {&ps->decoded, &ps->out};
 
 	for (size_t i = 0; i < ARRAY_LEN(scratch); i++)
 		if (scratch[i]->cap > SCRATCH_KEEP)

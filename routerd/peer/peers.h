@@ -73,7 +73,6 @@ struct peers {
 
 	struct buf decoded; /* scratch of msg_read */
 	struct buf out;     /* scratch of peer_begin */
-	struct buf joined;  /* scratch of members.c: EVENTs that go together */
 	struct peer_slot *slots;
 	uint32_t n_slots;
 	uint32_t first_free; /* n_slots: none */

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/conn_check.h"
+#include "tests/unit/shared_check.h"
 
 static void put_frame(enum rawsocket_type type, const char *payload, size_t len)
 {

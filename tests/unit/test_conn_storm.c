@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/conn_check.h"
+#include "tests/unit/shared_check.h"
 
 enum {
 	CONNS = 12,

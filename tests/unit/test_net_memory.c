@@ -34,6 +34,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/shared_check.h"
+
 /* --- a scene with a bit of everything ------------------------------------------------
  */
 

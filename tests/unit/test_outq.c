@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/shared_check.h"
+
 static struct shared_buf *shared(size_t len, int fill)
 {
 	struct shared_buf *b = shared_buf_new(len);

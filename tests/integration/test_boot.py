@@ -82,11 +82,11 @@ class Machine:
         init = self.init()
         if init is None:
             return None
-        # stdin is closed and there is no environment, as in a cron job
+        # nothing of the environment but what makes make build again
+        env = [f"{name}={os.environ[name]}" for name in ["CC", "CFLAGS", "LDFLAGS"] if name in os.environ]
         return subprocess.run(
             ["nsenter", "--target", str(init), "--all", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
-             f"CC={os.environ.get('CC', 'cc')}", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-             "sh", "-euc", f"cd /src\n{command}"],
+             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *env, "sh", "-euc", f"cd /src\n{command}"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60 * utils.SLOW)
 
     def run(self, command, status=0):
@@ -136,6 +136,8 @@ class Site(Machine):
     def login(self):
         out = self.run("python3 etc/demo/client.py --key /root/client01.key")
         assert re.search(r"authid +client01@example.com\n +authrole +device", out), out
+
+    def refuse(self):
         refused = self.run("python3 etc/demo/client.py --key /root/unknown.key", status=1)
         assert "com.example.no_such_user" in refused, refused
 
@@ -170,10 +172,12 @@ def site():
         machine.end()
 
 
-def restart_in_each_order(site, units):
+def in_each_order(site, verb, units):
     for order in itertools.permutations(units):
+        if verb == "start":
+            site.run(f"systemctl stop {' '.join(units)}")
         for unit in order:
-            site.run(f"systemctl restart {unit}")
+            site.run(f"systemctl {verb} {unit}")
         site.login()
     failed = site.run("systemctl list-units --failed --plain --no-legend")
     assert failed == "", failed
@@ -181,11 +185,13 @@ def restart_in_each_order(site, units):
 
 def test_install_start_and_log_in(site):
     site.login()
+    site.refuse()
     site.check_files(FILES)
 
 
-def test_restart_in_each_order(site):
-    restart_in_each_order(site, UNITS)
+@pytest.mark.parametrize("verb", ["start", "restart"])
+def test_each_order(site, verb):
+    in_each_order(site, verb, UNITS)
     site.check_files(FILES)
 
 

@@ -15,16 +15,25 @@ enum { MAX_DENY_MESSAGE = 1024 }; /* bytes */
 static int check_socket(struct conf *c, void *map)
 {
 	struct config_socket *s = map;
-	int r = conf_mode(c, &s->mode_text, &s->mode);
+	int r = conf_uids(c, &s->allow_users, &s->uids, &s->n_uids);
+	size_t others = 0;
 
-	if (r != 0)
-		return r;
-	return conf_uids(c, &s->allow_users, &s->uids, &s->n_uids);
+	s->mode = conf_mode(s->mode_text);
+	for (size_t i = 0; i < s->n_uids; i++)
+		others += s->uids[i] != 0;
+	/* one of them may be the owner */
+	if (others > 1 && (s->mode & 022) == 0)
+		conf_warn(c, &s->mode_text,
+			  "'mode' lets only the file's owner connect, so not all of "
+			  "'allow_users' can");
+	return r;
 }
 
 static const struct conf_key socket_keys[] = {
-	CONF_KEY("path", STRING, struct config_socket, path, .required = true),
-	CONF_KEY("mode", STRING, struct config_socket, mode_text, .text = "0660"),
+	CONF_KEY("path", STRING, struct config_socket, path, .required = true,
+		 .max = CONF_MAX_SOCKET),
+	CONF_KEY("mode", STRING, struct config_socket, mode_text, .text = "0660",
+		 .rule = &conf_mode_rule),
 	CONF_KEY("allow_users", STRINGS, struct config_socket, allow_users, .min = 1,
 		 .max = 64),
 };
@@ -33,26 +42,30 @@ static const struct conf_table socket_table =
 
 static int check_deny(struct conf *c, void *map)
 {
-	struct config_deny *deny = map;
-	struct slice uri = slice_str(deny->uri);
+	const struct config_deny *deny = map;
 
-	if (uri.len > AUTH_MAX_NAME || !uri_valid(uri))
-		return conf_fail(c, &deny->uri,
-				 "'uri' must be a URI of at most %d bytes, such as "
-				 "com.example.no_such_user",
-				 AUTH_MAX_NAME);
-	if (strlen(deny->message) > MAX_DENY_MESSAGE)
-		return conf_fail(c, &deny->message,
-				 "'message' must have at most %d bytes",
-				 MAX_DENY_MESSAGE);
+	for (const char *p = deny->message; (p = strchr(p, '{')) != NULL; p++)
+		if (strncmp(p, "{pubkey}", 8) != 0)
+			conf_warn(c, &deny->message,
+				  "'message': only {pubkey} is replaced; clients see the "
+				  "other braces as they are");
 	return 0;
 }
 
+static bool is_uri(const char *text)
+{
+	return uri_valid(slice_str(text));
+}
+static const struct conf_rule uri_rule = {
+	is_uri, "'uri' must be a URI, such as com.example.no_such_user"};
+
 static const struct conf_key deny_keys[] = {
 	CONF_KEY("uri", STRING, struct config_deny, uri,
-		 .text = "com.example.no_such_user"),
+		 .text = "com.example.no_such_user", .max = AUTH_MAX_NAME,
+		 .rule = &uri_rule),
 	CONF_KEY("message", STRING, struct config_deny, message,
-		 .text = "no principal with matching public key 0x{pubkey}"),
+		 .text = "no principal with matching public key 0x{pubkey}",
+		 .max = MAX_DENY_MESSAGE),
 };
 static const struct conf_table deny_table =
 	CONF_TABLE("deny", struct config_deny, deny_keys, check_deny);
@@ -72,10 +85,15 @@ static int check_config(struct conf *c, void *map)
 {
 	struct config *cfg = map;
 
+	int r = 0;
+
 	if (strcmp(cfg->listen.path, cfg->admin.path) == 0)
-		return conf_fail(c, &cfg->admin.path,
-				 "'admin' must have a path of its own");
-	return 0;
+		r = conf_fail(c, &cfg->admin.path, "'admin' must have a path of its own");
+	if (strcmp(cfg->database, cfg->listen.path) == 0 ||
+	    strcmp(cfg->database, cfg->admin.path) == 0)
+		r = conf_fail(c, &cfg->database,
+			      "the database must have a path of its own");
+	return r;
 }
 
 static const struct conf_key config_keys[] = {

@@ -212,6 +212,7 @@ static int serve(const char *path)
 		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
 		goto out;
 	}
+	conf_log_warnings(&err);
 	umask(0077); /* the database is nobody else's; sockets get their own mode */
 	daemon_raise_fd_limit();
 	if (sodium_init() == -1 || (d.loop = loop_new(NULL, NULL)) == NULL) {
@@ -239,6 +240,8 @@ static int check(const char *path)
 		fprintf(stderr, "%s\n", err.text);
 		return EX_CONFIG;
 	}
+	if (err.warnings > 0)
+		fprintf(stderr, "%s\n", err.text);
 	printf("%s: ok\n", path);
 	config_free(&config);
 	return EX_OK;

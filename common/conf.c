@@ -6,6 +6,7 @@
 #include "common/conf.h"
 
 #include "common/buf.h"
+#include "common/conf_hint.h"
 #include "common/conf_tree.h"
 #include "common/err.h"
 #include "common/log.h"
@@ -15,7 +16,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -24,10 +24,12 @@ struct field_place {
 	const struct field_place *next;
 	const void *field;
 	struct conf_place at;
+	bool broken; /* something in it is wrong */
 };
 
 struct conf {
 	const char *name;
+	const struct conf_table *root;    /* of the file */
 	struct pool *pool;                /* the caller's: what the structs point to */
 	struct pool scratch;              /* nodes and places, until the file is done */
 	const struct field_place *places; /* newest first */
@@ -66,15 +68,57 @@ bool conf_given(const struct conf *c, const void *field)
 	return find_place(c, field) != NULL;
 }
 
-int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
+bool conf_broken(const struct conf *c, const void *field)
+{
+	const struct field_place *p = c->places;
+
+	while (p != NULL && (p->field != field || !p->broken))
+		p = p->next;
+	return p != NULL;
+}
+
+bool conf_clean(const struct conf *c)
+{
+	return c->err->len == 0;
+}
+
+static struct conf_place place_of(const struct conf *c, const void *field)
 {
 	const struct field_place *p = find_place(c, field);
+
+	return p != NULL ? p->at : c->map;
+}
+
+int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	conf_error_put(c->err, c->name, p != NULL ? p->at : c->map, fmt, ap);
+	conf_error_put(c->err, c->name, place_of(c, field), fmt, ap);
 	va_end(ap);
 	return E_SYNTAX;
+}
+
+void conf_warn(struct conf *c, const void *field, const char *fmt, ...)
+{
+	char text[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	c->err->warnings++;
+	(void)!fail_at(c, place_of(c, field), "warning: %s", text);
+}
+
+void conf_log_warnings(const struct conf_error *err)
+{
+	for (const char *line = err->text; err->warnings > 0 && *line != '\0';) {
+		int len = (int)strcspn(line, "\n");
+
+		log_warn(NULL, "%.*s", len, line);
+		line += len + (line[len] == '\n');
+	}
 }
 
 int conf_fail_nomem(struct conf *c)
@@ -83,15 +127,25 @@ int conf_fail_nomem(struct conf *c)
 	return E_NOMEM;
 }
 
-static int remember_place(struct conf *c, const void *field, const struct conf_node *n)
+/* NULL: no memory, which was said. */
+static struct field_place *add_place(struct conf *c, const void *field,
+				     const struct conf_node *n)
 {
 	struct field_place *p = pool_alloc(&c->scratch, sizeof(*p));
 
-	if (p == NULL)
-		return conf_fail_nomem(c);
+	if (p == NULL) {
+		(void)!conf_fail_nomem(c);
+		return NULL;
+	}
 	*p = (struct field_place){.next = c->places, .field = field, .at = n->place};
 	c->places = p;
-	return 0;
+	return p;
+}
+
+/* Of two results the one that matters: after an error of the file, reading goes on. */
+static int worse(int a, int b)
+{
+	return a == 0 || b == E_NOMEM ? b : a;
 }
 
 /* ---- scalars ---- */
@@ -286,26 +340,10 @@ static int read_text(struct conf *c, const struct conf_key *k, const struct conf
 	    strlen(n->text) > (size_t)k->max)
 		return fail_at(c, n->place, "'%s': expected at most %" PRId64 " bytes",
 			       k->name, k->max);
+	if (k->rule != NULL && !k->rule->ok(n->text))
+		return fail_at(c, n->place, "%s", k->rule->otherwise);
 	*out = pool_text(c->pool, slice_str(n->text));
 	return *out != NULL ? 0 : conf_fail_nomem(c);
-}
-
-/* "a, b or c" */
-struct names_text {
-	char text[256];
-};
-static struct names_text names_text(const char *const *names)
-{
-	struct names_text t = {{0}};
-	size_t n = 0;
-
-	for (size_t i = 0; names[i] != NULL && n < sizeof(t.text); i++) {
-		const char *sep = i == 0 ? "" : names[i + 1] == NULL ? " or " : ", ";
-
-		n += (size_t)snprintf(t.text + n, sizeof(t.text) - n, "%s'%s'", sep,
-				      names[i]);
-	}
-	return t;
 }
 
 static int index_of(const char *const *names, const char *name)
@@ -325,10 +363,10 @@ static int read_name(struct conf *c, const struct conf_key *k, const struct conf
 	if (i < 0 && is_text && index_of(k->later, n->text) >= 0)
 		return fail_at(c, n->place,
 			       "'%s': '%s' is not supported yet; expected %s", k->name,
-			       n->text, names_text(k->names).text);
+			       n->text, conf_names(k->names).text);
 	if (i < 0)
 		return fail_at(c, n->place, "'%s': expected %s, not %s", k->name,
-			       names_text(k->names).text, found(n).text);
+			       conf_names(k->names).text, found(n).text);
 	*(int *)field = i;
 	return 0;
 }
@@ -350,20 +388,26 @@ static int check_list(struct conf *c, const struct conf_key *k, const struct con
 	return 0;
 }
 
+static int fail_twice(struct conf *c, const struct conf_key *k, const struct conf_node *n)
+{
+	return fail_at(c, n->place, "'%s': %s is there twice", k->name, found(n).text);
+}
+
 static int read_flags(struct conf *c, const struct conf_key *k, const struct conf_node *n,
 		      void *field)
 {
 	unsigned flags = 0;
 	int rc = check_list(c, k, n);
 
-	for (const struct conf_node *e = n->first; rc == 0 && e != NULL; e = e->next) {
-		int i = 0;
+	for (const struct conf_node *e = rc == 0 ? n->first : NULL; e != NULL;
+	     e = e->next) {
+		int i = 0, r = read_name(c, k, e, &i);
 
-		rc = read_name(c, k, e, &i);
-		if (rc == 0 && (flags & 1u << i) != 0)
-			rc = fail_at(c, e->place, "'%s': %s is there twice", k->name,
-				     found(e).text);
-		flags |= 1u << i;
+		if (r == 0 && (flags & 1u << i) != 0)
+			r = fail_twice(c, k, e);
+		if (r == 0)
+			flags |= 1u << i;
+		rc = worse(rc, r);
 	}
 	if (rc == 0)
 		*(unsigned *)field = flags;
@@ -381,10 +425,19 @@ static int read_strings(struct conf *c, const struct conf_key *k,
 	s->items = pool_array(c->pool, n->count, sizeof(*s->items));
 	if (s->items == NULL)
 		return conf_fail_nomem(c);
-	for (const struct conf_node *e = n->first; rc == 0 && e != NULL; e = e->next) {
-		rc = read_text(c, k, e, &s->items[s->count]);
-		if (rc == 0)
-			rc = remember_place(c, &s->items[s->count++], e);
+	for (const struct conf_node *e = n->first; rc != E_NOMEM && e != NULL;
+	     e = e->next) {
+		const char **item = &s->items[s->count];
+		int r = read_text(c, k, e, item);
+
+		for (size_t i = 0; r == 0 && i < s->count; i++)
+			if (strcmp(s->items[i], *item) == 0)
+				r = fail_twice(c, k, e);
+		if (r == 0 && add_place(c, item, e) == NULL)
+			r = E_NOMEM;
+		if (r == 0)
+			s->count++;
+		rc = worse(rc, r);
 	}
 	return rc;
 }
@@ -415,11 +468,11 @@ static int read_element_name(struct conf *c, const struct conf_key *k,
 	for (size_t i = 0; rc == 0 && i < index; i++) {
 		const char **other = (void *)(array + i * k->table->size);
 
-		if (strcmp(*other, *name) == 0)
+		if (*other != NULL && strcmp(*other, *name) == 0)
 			return fail_at(c, n->place, "'%s' is there twice in '%s'",
 				       log_quote_text(slice_str(*name)).text, k->name);
 	}
-	return rc == 0 ? remember_place(c, name, n) : rc;
+	return rc != 0 || add_place(c, name, n) != NULL ? rc : E_NOMEM;
 }
 
 /* LIST and NAMED. */
@@ -434,22 +487,25 @@ static int read_array(struct conf *c, const struct conf_key *k, const struct con
 	if (array == NULL)
 		return conf_fail_nomem(c);
 	memcpy(field, &(void *){array}, sizeof(void *));
-	for (const struct conf_node *e = n->first; e != NULL; e = e->next) {
+	for (const struct conf_node *e = n->first; e != NULL && rc != E_NOMEM;
+	     e = e->next) {
 		void *element = array + *count * k->table->size;
+		struct field_place *place = add_place(c, element, e);
+		int r = place == NULL ? E_NOMEM : 0;
 
 		set_defaults(k->table, element);
-		rc = remember_place(c, element, e);
-		if (rc == 0 && k->type == CONF_NAMED) {
-			rc = read_element_name(c, k, e, array, *count);
+		if (r == 0 && k->type == CONF_NAMED) {
+			r = read_element_name(c, k, e, array, *count);
 			e = e->next;
 		}
-		if (rc == 0)
-			rc = read_submap(c, k, e, element);
-		if (rc != 0)
-			return rc;
+		if (r != E_NOMEM)
+			r = worse(r, read_submap(c, k, e, element));
+		if (place != NULL)
+			place->broken = r != 0;
+		rc = worse(rc, r);
 		++*count;
 	}
-	return 0;
+	return rc;
 }
 
 static int read_nothing(struct conf *c, const struct conf_key *k,
@@ -500,17 +556,21 @@ static int read_value(struct conf *c, const struct conf_key *k, const struct con
 		      void *map)
 {
 	void *field = field_of(map, k->at);
-	int rc = 0;
+	int rc;
 
 	/* a map is where its first field is, which is what would be meant; the last types
 	 * have no field */
-	if (k->type < CONF_FIXED && k->type != CONF_MAP)
-		rc = remember_place(c, field, n);
-	if (rc != 0)
-		return rc;
+	if (k->type >= CONF_FIXED || k->type == CONF_MAP)
+		return readers[k->type](c, k, n, field);
+	struct field_place *place = add_place(c, field, n);
+	if (place == NULL)
+		return E_NOMEM;
 	if (k->type == CONF_LIST || k->type == CONF_NAMED)
-		return read_array(c, k, n, field, field_of(map, k->count_at));
-	return readers[k->type](c, k, n, field);
+		rc = read_array(c, k, n, field, field_of(map, k->count_at));
+	else
+		rc = readers[k->type](c, k, n, field);
+	place->broken = rc != 0;
+	return rc;
 }
 
 /* The struct was zeroed: what has no default is an empty list, or no field. */
@@ -529,90 +589,47 @@ static void set_defaults(const struct conf_table *t, void *map)
 	}
 }
 
-enum { KEY_SHOWN = 32 }; /* a longer key has no near relative in a table */
-
-/*
- * How many letters must be changed, added, left out or swapped with their neighbour to
- * get from a to b; SIZE_MAX if either is long.
- */
-static size_t edit_distance(const char *a, const char *b)
-{
-	size_t d[KEY_SHOWN + 1][KEY_SHOWN + 1];
-	size_t n = strlen(a), m = strlen(b);
-
-	if (n > KEY_SHOWN || m > KEY_SHOWN)
-		return SIZE_MAX;
-	for (size_t i = 0; i <= n; i++)
-		d[i][0] = i;
-	for (size_t j = 0; j <= m; j++)
-		d[0][j] = j;
-	for (size_t i = 1; i <= n; i++) {
-		for (size_t j = 1; j <= m; j++) {
-			size_t best = d[i - 1][j - 1] + (a[i - 1] != b[j - 1]);
-
-			best = min_size(best, d[i - 1][j] + 1);
-			best = min_size(best, d[i][j - 1] + 1);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] &&
-			    a[i - 2] == b[j - 1])
-				best = min_size(best, d[i - 2][j - 2] + 1);
-			d[i][j] = best;
-		}
-	}
-	return d[n][m];
-}
-
-static int fail_unknown_key(struct conf *c, const struct conf_table *t,
-			    const struct conf_node *key)
-{
-	const char *known[65], *nearest = NULL;
-	/* one slip in three letters, two at most; further away it is another word */
-	size_t n_known = 0, distance = min_size(strlen(key->text) / 3, 2) + 1;
-
-	for (size_t i = 0; i < t->n_keys; i++) {
-		const char *name = t->keys[i].name;
-		bool short_enough =
-			strlen(key->text) <= KEY_SHOWN && strlen(name) <= KEY_SHOWN;
-
-		if (t->keys[i].type < CONF_FIXED && n_known < ARRAY_LEN(known) - 1)
-			known[n_known++] = name;
-		if (!short_enough || edit_distance(key->text, name) >= distance)
-			continue;
-		nearest = name;
-		distance = edit_distance(key->text, name);
-	}
-	known[n_known] = NULL;
-	struct log_quoted quoted = log_quote_text(slice_str(key->text));
-	if (nearest != NULL)
-		return fail_at(c, key->place,
-			       "unknown key '%s' in %s (did you mean '%s'?)", quoted.text,
-			       t->what, nearest);
-	return fail_at(c, key->place, "unknown key '%s' in %s, expected %s", quoted.text,
-		       t->what, names_text(known).text);
-}
-
 /* The pairs of a map whose defaults are set. */
 static int read_pairs(struct conf *c, const struct conf_table *t,
 		      const struct conf_node *n, void *map, uint64_t *seen_out)
 {
 	uint64_t seen = 0;
+	int rc = 0;
 
-	for (const struct conf_node *key = n->first; key != NULL; key = key->next->next) {
+	for (const struct conf_node *key = n->first; key != NULL && rc != E_NOMEM;
+	     key = key->next->next) {
 		size_t i = 0;
+		int r;
 
 		while (i < t->n_keys && strcmp(t->keys[i].name, key->text) != 0)
 			i++;
 		if (i == t->n_keys)
-			return fail_unknown_key(c, t, key);
-		if ((seen & UINT64_C(1) << i) != 0)
-			return fail_at(c, key->place, "'%s' is there twice in %s",
-				       key->text, t->what);
-		seen |= UINT64_C(1) << i;
-		int rc = read_value(c, &t->keys[i], key->next, map);
-		if (rc != 0)
-			return rc;
+			r = fail_at(c, key->place, "unknown key '%s' in %s%s",
+				    log_quote_text(slice_str(key->text)).text, t->what,
+				    conf_unknown_key(c->root, t, key->text).text);
+		else if ((seen & UINT64_C(1) << i) != 0)
+			r = fail_at(c, key->place, "'%s' is there twice in %s", key->text,
+				    t->what);
+		else
+			r = read_value(c, &t->keys[i], key->next, map);
+		if (i < t->n_keys)
+			seen |= UINT64_C(1) << i;
+		rc = worse(rc, r);
 	}
 	*seen_out = seen;
-	return 0;
+	return rc;
+}
+
+/* What t needs but the file does not say counts as broken. */
+static int need_key(struct conf *c, const struct conf_table *t, const struct conf_node *n,
+		    const struct conf_key *k, void *map)
+{
+	struct field_place *place = add_place(c, field_of(map, k->at), n);
+
+	if (place == NULL)
+		return E_NOMEM;
+	place->broken = true;
+	return fail_at(c, n->place, "%s needs the key '%s'", t->what, k->name);
 }
 
 static int read_map(struct conf *c, const struct conf_table *t, const struct conf_node *n,
@@ -624,68 +641,13 @@ static int read_map(struct conf *c, const struct conf_table *t, const struct con
 	ASSERT(t->n_keys <= 64);
 	c->map = n->place;
 	int rc = read_pairs(c, t, n, map, &seen);
-	for (size_t i = 0; rc == 0 && i < t->n_keys; i++)
+	for (size_t i = 0; rc != E_NOMEM && i < t->n_keys; i++)
 		if (t->keys[i].required && (seen & UINT64_C(1) << i) == 0)
-			rc = fail_at(c, n->place, "%s needs the key '%s'", t->what,
-				     t->keys[i].name);
-	if (rc == 0 && t->check != NULL)
-		rc = t->check(c, map);
+			rc = worse(rc, need_key(c, t, n, &t->keys[i], map));
+	if ((rc == 0 || (rc != E_NOMEM && t->check_anyway)) && t->check != NULL)
+		rc = worse(rc, t->check(c, map));
 	c->map = outer;
 	return rc;
-}
-
-/* ---- users ---- */
-
-static int find_user(const char *name, uid_t *out)
-{
-	struct passwd entry, *found_entry;
-	char strings[4096];
-	int64_t number;
-
-	if (parse_number(name, no_units, &number) == 0 && number < UINT32_MAX) {
-		*out = (uid_t)number;
-		return 0;
-	}
-	if (getpwnam_r(name, &entry, strings, sizeof(strings), &found_entry) != 0 ||
-	    found_entry == NULL)
-		return E_NOTFOUND;
-	*out = entry.pw_uid;
-	return 0;
-}
-
-int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out,
-	      size_t *n_out)
-{
-	uid_t *uids = pool_array(c->pool, names->count, sizeof(*uids));
-
-	if (uids == NULL)
-		return conf_fail_nomem(c);
-	for (size_t i = 0; i < names->count; i++)
-		if (find_user(names->items[i], &uids[i]) != 0)
-			return conf_fail(c, &names->items[i],
-					 "there is no user '%s' on this system",
-					 log_quote_text(slice_str(names->items[i])).text);
-	*uids_out = names->count > 0 ? uids : NULL;
-	*n_out = names->count;
-	return 0;
-}
-
-/* ---- modes ---- */
-
-int conf_mode(struct conf *c, const char *const *text, mode_t *out)
-{
-	size_t len = strlen(*text);
-	mode_t mode = 0;
-
-	if (strspn(*text, "01234567") != len || len < 3 || len > 4 ||
-	    (len == 4 && (*text)[0] != '0'))
-		return conf_fail(c, text,
-				 "a mode is three octal digits, as \"0660\": who may "
-				 "read and write");
-	for (const char *p = *text; *p != '\0'; p++)
-		mode = mode << 3 | (mode_t)(*p - '0');
-	*out = mode;
-	return 0;
 }
 
 /* ---- files ---- */
@@ -693,9 +655,11 @@ int conf_mode(struct conf *c, const char *const *text, mode_t *out)
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
 	       void *into, struct pool *pool, struct conf_error *err_out)
 {
-	struct conf c = {.name = name, .pool = pool, .map = {1, 1}, .err = err_out};
+	struct conf c = {
+		.name = name, .root = table, .pool = pool, .map = {1, 1}, .err = err_out};
 	struct conf_node *root;
 
+	*err_out = (struct conf_error){0};
 	pool_init(&c.scratch);
 	set_defaults(table, into);
 	int rc = conf_tree_read(text, name, &c.scratch, &root, err_out);

@@ -4,9 +4,11 @@
  * constant tables of keys. A table says of each key its name, type, bounds, default and
  * the field it goes to; nothing else in the program looks at the file.
  *
- * Every error names file, line and column and says what would be right. Unknown keys and
- * keys given twice are errors. Aliases, anchors, tags and further documents are refused.
- * A file is at most 1 MiB, nested at most 16 deep; lists have the bounds of their row.
+ * Every error names file, line and column and says what would be right, and one run names
+ * them all, but for those that may only follow from others. Unknown keys and keys given
+ * twice are errors. Aliases, anchors, tags and further documents are refused. A file is
+ * UTF-8, with or without a byte order mark, at most 1 MiB, nested at most 16 deep; lists
+ * have the bounds of their row, and texts of a list differ.
  *
  * No state; any thread.
  */
@@ -21,11 +23,18 @@
 enum {
 	CONF_MAX_FILE = 1 << 20, /* bytes */
 	CONF_MAX_DEPTH = 16,
+	CONF_MAX_SOCKET = 107, /* bytes of a Unix socket's path, as the system allows */
 };
 
-/* "file:line:column: what is wrong and what would be right", without a line feed. */
+/*
+ * What is wrong with a file, or else the warnings about it. Lines "file:line:column: what
+ * is wrong and what would be right", without a line feed behind the last.
+ */
 struct conf_error {
-	char text[512];
+	size_t warnings; /* lines are "file:line:column: warning: ..." */
+	size_t len;      /* of text, but for "... and 3 more" */
+	size_t left_out; /* lines that had no room */
+	char text[8192];
 };
 
 /* What a value may be, and the type of the field it goes to. */
@@ -54,6 +63,12 @@ struct conf_strings {
 	size_t count;
 };
 
+/* What a text must be, beyond being one. */
+struct conf_rule {
+	bool (*ok)(const char *text);
+	const char *otherwise; /* the message */
+};
+
 struct conf_table;
 
 struct conf_key {
@@ -74,6 +89,8 @@ struct conf_key {
 	const char *text;
 	const char *const *names; /* ENUM, FLAGS: what may be said; ends with NULL */
 	const char *const *later; /* ENUM: known, but not supported yet; or NULL */
+	const struct conf_rule
+		*rule; /* STRING, TEXT, STRINGS, the names of NAMED; or NULL */
 	const struct conf_table *table; /* MAP, LIST, NAMED */
 };
 
@@ -87,9 +104,12 @@ struct conf_table {
 	/*
 	 * Called when a map was read into its struct, those inside it before it; may be
 	 * NULL. Checks what a row cannot say, and fills fields that no key fills. Returns
-	 * 0 or what conf_fail returned.
+	 * 0 or what conf_fail returned; it may call that several times. Not called for a
+	 * map in which something is wrong, unless check_anyway says so: then it asks
+	 * conf_broken before it looks at a field.
 	 */
 	int (*check)(struct conf *c, void *map);
+	bool check_anyway;
 };
 
 /* A table of these rows for a struct of this type: CONF_TABLE("the x", struct x, x_keys,
@@ -143,7 +163,8 @@ struct conf_table {
 /*
  * Reads a file, which must be one map, into the struct that table describes. Everything
  * that the struct then points to belongs to pool, also after an error. 0; E_SYS: the file
- * cannot be read; E_SYNTAX: something in it is wrong; E_NOMEM. *err_out says what.
+ * cannot be read; E_SYNTAX: something in it is wrong; E_NOMEM. *err_out says what,
+ * and after 0 it has the warnings.
  */
 int conf_load(const char *path, const struct conf_table *table, void *into,
 	      struct pool *pool, struct conf_error *err_out) MUSTCHECK;
@@ -151,6 +172,9 @@ int conf_load(const char *path, const struct conf_table *table, void *into,
 /* The same from memory; name stands for the file in messages. */
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
 	       void *into, struct pool *pool, struct conf_error *err_out) MUSTCHECK;
+
+/* Logs the warnings of a file that was read. */
+void conf_log_warnings(const struct conf_error *err);
 
 /* ---- for the tables' check functions ---- */
 
@@ -161,14 +185,20 @@ int conf_parse(struct slice text, const char *name, const struct conf_table *tab
 int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out,
 	      size_t *n_out) MUSTCHECK;
 
-/*
- * The mode of a socket's file from its text, "0660", which lies in a field of a table. An
- * error at its place if it is none.
- */
-int conf_mode(struct conf *c, const char *const *text, mode_t *out) MUSTCHECK;
+/* The mode of a socket's file, "0660": a rule for its key, and its value. */
+extern const struct conf_rule conf_mode_rule;
+mode_t conf_mode(const char *text);
 
 /* Does the file give this field? Found by its address, as with conf_fail. */
 bool conf_given(const struct conf *c, const void *field);
+
+/*
+ * Is anything wrong with the value of this field, or with that of this element of a LIST
+ * or NAMED? A required field that the file does not give counts.
+ */
+bool conf_broken(const struct conf *c, const void *field);
+/* Is nothing wrong anywhere, so far? */
+bool conf_clean(const struct conf *c);
 
 /* Where derived things are allocated. */
 struct pool *conf_pool(struct conf *c);
@@ -182,6 +212,9 @@ struct pool *conf_pool(struct conf *c);
  */
 int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
 	PRINTF_LIKE(3, 4) MUSTCHECK;
+
+/* As conf_fail, but a warning: it is allowed, but has no effect or too much of it. */
+void conf_warn(struct conf *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* Memory ran out. Returns E_NOMEM. */
 int conf_fail_nomem(struct conf *c) MUSTCHECK;

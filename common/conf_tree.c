@@ -24,14 +24,24 @@ struct tree_reader {
 void conf_error_put(struct conf_error *err, const char *name, struct conf_place at,
 		    const char *fmt, va_list ap)
 {
-	size_t len = strlen(name);
+	enum { LINE_MAX = 600, MORE_MAX = 40 };
+	char line[LINE_MAX];
+	size_t len = strlen(name), room = sizeof(err->text) - MORE_MAX - err->len;
 	const char *dots = len > NAME_SHOWN ? "..." : "";
 	const char *tail = len > NAME_SHOWN ? name + len - NAME_SHOWN : name;
-	int n = snprintf(err->text, sizeof(err->text), "%s%s:%u:%u: ", dots, tail,
-			 at.line, at.column);
+	const char *feed = err->len > 0 ? "\n" : "";
+	int n = snprintf(line, sizeof(line), "%s%s%s:%u:%u: ", feed, dots, tail, at.line,
+			 at.column);
 
-	ASSERT(n > 0 && (size_t)n < sizeof(err->text));
-	vsnprintf(err->text + n, sizeof(err->text) - (size_t)n, fmt, ap);
+	ASSERT(n > 0 && (size_t)n < sizeof(line));
+	vsnprintf(line + n, sizeof(line) - (size_t)n, fmt, ap);
+	if (err->left_out == 0 && strlen(line) < room) {
+		strcpy(err->text + err->len, line);
+		err->len += strlen(line);
+	} else {
+		snprintf(err->text + err->len, MORE_MAX, "\n... and %zu more",
+			 ++err->left_out);
+	}
 }
 
 PRINTF_LIKE(3, 4)
@@ -217,6 +227,14 @@ int conf_tree_read(struct slice text, const char *name, struct pool *pool,
 	if (text.len > CONF_MAX_FILE)
 		return fail_at(&r, (struct conf_place){1, 1},
 			       "the file is over %d bytes long", CONF_MAX_FILE);
+	if (text.len >= 2 && (text.p[0] >= 0xfe || text.p[0] == 0 || text.p[1] == 0))
+		return fail_at(&r, (struct conf_place){1, 1},
+			       "the file is not UTF-8 but looks like UTF-16: save it as "
+			       "UTF-8");
+	/* the mark of Windows editors */
+	if (text.len >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
+		text = slice_of(text.p + 3, text.len - 3);
+	r.text = text;
 	if (!yaml_parser_initialize(&r.parser))
 		return fail_nomem(&r);
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);

@@ -40,7 +40,7 @@ struct conf_node {
 int conf_tree_read(struct slice text, const char *name, struct pool *pool,
 		   struct conf_node **root_out, struct conf_error *err_out) MUSTCHECK;
 
-/* Writes "name:line:column: message"; a very long name loses its beginning. */
+/* Adds a line "name:line:column: message"; a very long name loses its beginning. */
 void conf_error_put(struct conf_error *err, const char *name, struct conf_place at,
 		    const char *fmt, va_list ap) PRINTF_LIKE(4, 0);
 

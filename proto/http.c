@@ -422,6 +422,8 @@ static bool is_address_char(uint8_t b)
 	return is_alnum(b) || b == ':' || b == '.';
 }
 
+enum { ORIGIN_MAX = 300 };
+
 /* scheme "://" host [":" port]: where do scheme and host end? */
 static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
 {
@@ -465,7 +467,6 @@ static const char *own_port(struct slice scheme)
 
 bool http_origin_allowed(struct slice origin, const char *const *patterns, size_t n)
 {
-	enum { ORIGIN_MAX = 300 };
 	uint8_t full[ORIGIN_MAX + 4];
 	struct slice with = slice_of(NULL, 0), without = origin;
 	size_t scheme, host;
@@ -494,6 +495,37 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 			return true;
 	}
 	return false;
+}
+
+/* The pattern with this text for its first star, and a digit for each other. */
+static bool fills(const char *pattern, const char *first)
+{
+	char text[ORIGIN_MAX + 1];
+	size_t n = 0, scheme, host;
+
+	for (const char *p = pattern; *p != '\0'; p++) {
+		const char *put = *p == '*' ? first : (char[]){*p, '\0'};
+		size_t len = strlen(put);
+
+		if (n + len > ORIGIN_MAX)
+			return false;
+		memcpy(text + n, put, len);
+		n += len;
+		if (*p == '*')
+			first = "1";
+	}
+	return split_origin(slice_of(text, n), &scheme, &host);
+}
+
+bool http_pattern_matches(const char *pattern)
+{
+	static const char *const firsts[] = {"1",    "http://1", "p://1",
+					     "://1", "//1",      "/1"};
+
+	for (size_t i = 0; i < ARRAY_LEN(firsts); i++)
+		if (fills(pattern, firsts[i]))
+			return true;
+	return strcmp(pattern, "null") == 0;
 }
 
 /* --- answers ----------------------------------------------------------------------- */

@@ -92,6 +92,9 @@ bool http_same(struct slice a, const char *b);
  */
 bool http_origin_allowed(struct slice origin, const char *const *patterns, size_t n);
 
+/* Could a pattern of http_origin_allowed match any origin that a browser sends? */
+bool http_pattern_matches(const char *pattern);
+
 /*
  * Appends the answer 101. key is that of a request; subprotocol NULL: none. E_NOMEM, or
  * E_UNSUPPORTED where this system refuses SHA-1.

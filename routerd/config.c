@@ -14,7 +14,6 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MIB (1 << 20)
@@ -23,23 +22,15 @@
 
 static int check_authenticator(struct conf *c, void *map)
 {
-	enum { MAX_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 	struct config_authenticator *a = map;
-	int r = config_check_id(c, &a->name);
 
-	if (r != 0)
-		return r;
-	if (strlen(a->socket) > MAX_PATH)
-		return conf_fail(c, &a->socket,
-				 "'socket': the system allows a socket's name at most %d "
-				 "bytes",
-				 MAX_PATH);
 	return conf_uids(c, &a->allow_users, &a->uids, &a->n_uids);
 }
 
 static const char *const features[] = {"revoke", NULL};
 static const struct conf_key authenticator_keys[] = {
-	CONF_KEY("socket", STRING, struct config_authenticator, socket, .required = true),
+	CONF_KEY("socket", STRING, struct config_authenticator, socket, .required = true,
+		 .max = CONF_MAX_SOCKET),
 	CONF_KEY("require_features", FLAGS, struct config_authenticator, require_features,
 		 .max = ARRAY_LEN(features) - 1, .names = features),
 	CONF_KEY("allow_users", STRINGS, struct config_authenticator, allow_users,
@@ -111,67 +102,103 @@ static const struct conf_table debug_table =
 
 static int check_realm_names(struct conf *c, const struct config *cfg)
 {
+	int r = 0;
+
 	for (size_t i = 0; i < cfg->n_realms; i++)
 		for (size_t k = 0; k < i; k++)
-			if (strcmp(cfg->realms[i].name, cfg->realms[k].name) == 0)
-				return conf_fail(
+			if (!conf_broken(c, &cfg->realms[i]) &&
+			    !conf_broken(c, &cfg->realms[k]) &&
+			    strcmp(cfg->realms[i].name, cfg->realms[k].name) == 0)
+				r = conf_fail(
 					c, &cfg->realms[i].name,
 					"there is a realm '%s' already",
 					log_quote_text(slice_str(cfg->realms[i].name))
 						.text);
-	return 0;
+	return r;
 }
 
 /* One address can be written in several ways. */
-static bool same_host(const char *a, const char *b)
+struct address {
+	int family;
+	unsigned char bytes[sizeof(struct in6_addr)];
+	bool any; /* of this family; "::" is that of both */
+};
+static struct address address_of(const char *host)
 {
-	unsigned char x[sizeof(struct in6_addr)], y[sizeof(struct in6_addr)];
+	static const struct in6_addr zero;
+	struct address a = {.family = AF_INET6};
 
-	if (inet_pton(AF_INET, a, x) == 1)
-		return inet_pton(AF_INET, b, y) == 1 &&
-		       memcmp(x, y, sizeof(struct in_addr)) == 0;
-	return inet_pton(AF_INET6, a, x) == 1 && inet_pton(AF_INET6, b, y) == 1 &&
-	       memcmp(x, y, sizeof(x)) == 0;
+	if (host == NULL || inet_pton(AF_INET6, host, a.bytes) != 1) {
+		a.family = host == NULL ? AF_INET6 : AF_INET;
+		(void)inet_pton(AF_INET, host == NULL ? "0.0.0.0" : host, a.bytes);
+	}
+	a.any = memcmp(a.bytes, &zero, a.family == AF_INET ? 4 : sizeof(zero)) == 0;
+	return a;
 }
 
+/* Could they not both be listened at? */
 static bool same_address(const struct config_endpoint *a, const struct config_endpoint *b)
 {
+	struct address x, y;
+
 	if (a->type != b->type)
 		return false;
 	if (a->type == ENDPOINT_UNIX)
 		return strcmp(a->path, b->path) == 0;
-	return a->port == b->port &&
-	       (a->host == NULL || b->host == NULL || same_host(a->host, b->host));
+	x = address_of(a->host);
+	y = address_of(b->host);
+	if (a->port != b->port)
+		return false;
+	if (x.family != y.family)
+		return (x.any && x.family == AF_INET6) || (y.any && y.family == AF_INET6);
+	return x.any || y.any || memcmp(x.bytes, y.bytes, sizeof(x.bytes)) == 0;
 }
 
-static int check_listeners(struct conf *c, struct config *cfg)
+static const void *address_field(const struct config_endpoint *e)
 {
-	for (size_t i = 0; i < cfg->n_listeners; i++) {
-		struct config_listener *l = &cfg->listeners[i];
-		char name[32];
-		if (l->name == NULL) {
-			snprintf(name, sizeof(name), "listener%zu", i);
-			l->name = pool_text(conf_pool(c), slice_str(name));
-			if (l->name == NULL)
-				return conf_fail_nomem(c);
-		}
-		for (size_t k = 0; k < i; k++) {
-			if (strcmp(l->name, cfg->listeners[k].name) == 0)
-				return conf_fail(c, &l->name,
-						 "there is a transport with id '%s' "
-						 "already",
-						 l->name);
-			if (same_address(&l->endpoint, &cfg->listeners[k].endpoint))
-				return conf_fail(c,
-						 l->endpoint.type == ENDPOINT_UNIX
-							 ? (const void *)&l->endpoint.path
-							 : &l->endpoint.port,
-						 "the transport '%s' listens at this "
-						 "address already",
-						 cfg->listeners[k].name);
-		}
+	return e->type == ENDPOINT_UNIX ? (const void *)&e->path : &e->port;
+}
+
+static int check_twins(struct conf *c, const struct config_listener *l,
+		       const struct config_listener *other)
+{
+	int r = 0;
+
+	if (strcmp(l->name, other->name) == 0)
+		r = conf_fail(c, &l->name, "there is a transport with id '%s' already",
+			      l->name);
+	if (same_address(&l->endpoint, &other->endpoint))
+		r = conf_fail(c, address_field(&l->endpoint),
+			      "the transport '%s' listens at this address already",
+			      other->name);
+	return r;
+}
+
+/* Its own socket would replace that of an authenticator. */
+static int check_own_socket(struct conf *c, const struct config *cfg,
+			    const struct config_listener *l)
+{
+	for (size_t i = 0; i < cfg->n_authenticators; i++) {
+		const struct config_authenticator *a = &cfg->authenticators[i];
+
+		if (l->endpoint.type == ENDPOINT_UNIX && !conf_broken(c, a) &&
+		    strcmp(a->socket, l->endpoint.path) == 0)
+			return conf_fail(c, &l->endpoint.path,
+					 "the authenticator '%s' has this socket",
+					 a->name);
 	}
 	return 0;
+}
+
+static int name_listener(struct conf *c, struct config_listener *l, size_t i)
+{
+	char name[32];
+
+	if (l->name != NULL)
+		return 0;
+	snprintf(name, sizeof(name), "listener%zu", i);
+	l->name = pool_text(conf_pool(c), slice_str(name));
+	return l->name == NULL ? conf_fail_nomem(c) : 0;
 }
 
 static int find_authenticator(struct conf *c, const struct config *cfg,
@@ -261,21 +288,47 @@ static int default_node(struct conf *c, struct config *cfg)
 	return cfg->node == NULL ? conf_fail_nomem(c) : 0;
 }
 
+/* Whatever may follow from another error is left for the time when that is gone. */
+static int check_listeners(struct conf *c, struct config *cfg)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < cfg->n_listeners; i++) {
+		struct config_listener *l = &cfg->listeners[i];
+
+		if (name_listener(c, l, i) != 0)
+			return E_NOMEM;
+		if (conf_broken(c, l))
+			continue;
+		for (size_t k = 0; k < i; k++)
+			if (!conf_broken(c, &cfg->listeners[k]) &&
+			    check_twins(c, l, &cfg->listeners[k]) != 0)
+				r = E_SYNTAX;
+		if (check_own_socket(c, cfg, l) != 0)
+			r = E_SYNTAX;
+		if (!conf_broken(c, &cfg->authenticators) &&
+		    find_authenticator(c, cfg, &l->auth) != 0)
+			r = E_SYNTAX;
+		if (!conf_broken(c, &cfg->realms) &&
+		    find_anonymous(c, cfg, &l->auth) != 0)
+			r = E_SYNTAX;
+	}
+	return r;
+}
+
 static int check_config(struct conf *c, void *map)
 {
 	struct config *cfg = map;
-	int r = check_realm_names(c, cfg);
+	int realms = check_realm_names(c, cfg), listeners = check_listeners(c, cfg);
+	int incomplete = check_incomplete(c, cfg);
 
-	if (r == 0)
-		r = check_listeners(c, cfg);
-	for (size_t i = 0; i < cfg->n_listeners && r == 0; i++) {
-		r = find_authenticator(c, cfg, &cfg->listeners[i].auth);
-		if (r == 0)
-			r = find_anonymous(c, cfg, &cfg->listeners[i].auth);
-	}
-	if (r == 0)
-		r = check_incomplete(c, cfg);
-	return r == 0 ? default_node(c, cfg) : r;
+	if (listeners == E_NOMEM)
+		return E_NOMEM;
+	if (realms != 0 || listeners != 0 || incomplete != 0)
+		return E_SYNTAX;
+	if (conf_clean(c))
+		config_warn(c, cfg);
+	return default_node(c, cfg);
 }
 
 static const struct conf_key config_keys[] = {
@@ -288,7 +341,8 @@ static const struct conf_key config_keys[] = {
 		       .max = CONFIG_MAX_REALMS, .table = &config_realm_table),
 	CONF_ARRAY_KEY("authenticators", NAMED, struct config, authenticators,
 		       n_authenticators, struct config_authenticator,
-		       .max = CONFIG_MAX_AUTHENTICATORS, .table = &authenticator_table),
+		       .max = CONFIG_MAX_AUTHENTICATORS, .rule = &config_id_rule,
+		       .table = &authenticator_table),
 	CONF_ARRAY_KEY("transports", LIST, struct config, listeners, n_listeners,
 		       struct config_listener, .required = true, .min = 1,
 		       .max = CONFIG_MAX_LISTENERS, .table = &config_listener_table),
@@ -328,6 +382,7 @@ const struct conf_table config_table = {
 	.keys = config_keys,
 	.n_keys = ARRAY_LEN(config_keys),
 	.check = check_config,
+	.check_anyway = true,
 };
 
 /* --- life, and questions --- */

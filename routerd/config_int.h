@@ -8,15 +8,17 @@
 
 #include "common/conf.h"
 
+struct config;
+
 /* An entry of realms (struct config_realm): config_realms.c. */
 extern const struct conf_table config_realm_table;
 /* An entry of transports (struct config_listener): config_listeners.c. */
 extern const struct conf_table config_listener_table;
 
-/*
- * A name of ours, which log lines and systemd repeat: letters, digits, '_', '.' and '-'.
- * What is wrong otherwise is said at the field's place.
- */
-int config_check_id(struct conf *c, const char *const *id) MUSTCHECK;
+/* A name of ours, which log lines and systemd repeat. */
+extern const struct conf_rule config_id_rule;
+
+/* Warns of what has no effect, in a configuration without errors: config_warn.c. */
+void config_warn(struct conf *c, const struct config *cfg);
 
 #endif

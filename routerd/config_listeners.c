@@ -11,22 +11,19 @@
 #include "routerd/config_int.h"
 
 #include <arpa/inet.h>
-#include <sys/un.h>
 
 #define MIB (1 << 20)
 
-int config_check_id(struct conf *c, const char *const *id)
+static bool is_id(const char *text)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW"
 				      "XYZ0123456789_.-";
-	size_t len = strlen(*id);
+	size_t len = strlen(text);
 
-	if (len > 64 || strspn(*id, allowed) != len)
-		return conf_fail(c, id,
-				 "expected a name of at most 64 letters, digits, '_', "
-				 "'.' and '-'");
-	return 0;
+	return len <= 64 && strspn(text, allowed) == len;
 }
+const struct conf_rule config_id_rule = {
+	is_id, "expected a name of at most 64 letters, digits, '_', '.' and '-'"};
 
 /* --- endpoint --- */
 
@@ -49,11 +46,6 @@ static int check_interface(struct conf *c, const struct config_endpoint *e)
 
 static int check_tcp(struct conf *c, struct config_endpoint *e)
 {
-	if (e->path != NULL)
-		return conf_fail(c, &e->path, "'path' is for endpoints of type unix");
-	if (e->mode_text != NULL)
-		return conf_fail(c, &e->mode_text,
-				 "'mode' is for endpoints of type unix");
 	if (e->port == 0)
 		return conf_fail(c, NULL,
 				 "'port' is missing: a TCP endpoint needs one, from 1 to "
@@ -69,34 +61,14 @@ static int check_tcp(struct conf *c, struct config_endpoint *e)
 
 static int check_unix(struct conf *c, struct config_endpoint *e)
 {
-	enum { MAX_PATH = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
-
-	if (e->port != 0)
-		return conf_fail(c, &e->port, "'port' is for endpoints of type tcp");
-	if (e->host != NULL)
-		return conf_fail(c, &e->host, "'interface' is for endpoints of type tcp");
-	if (e->version != 0)
-		return conf_fail(c, &e->version,
-				 "'version' is for endpoints of type tcp");
 	if (e->path == NULL)
 		return conf_fail(c, NULL,
 				 "'path' is missing: a Unix endpoint needs the name of "
 				 "its socket");
-	if (strlen(e->path) > MAX_PATH)
-		return conf_fail(c, &e->path,
-				 "'path': the system allows a socket's name at most %d "
-				 "bytes",
-				 MAX_PATH);
 	if (e->mode_text == NULL)
 		e->mode_text = "0660";
-	return conf_mode(c, &e->mode_text, &e->mode);
-}
-
-static int check_endpoint(struct conf *c, void *map)
-{
-	struct config_endpoint *e = map;
-
-	return e->type == ENDPOINT_UNIX ? check_unix(c, e) : check_tcp(c, e);
+	e->mode = conf_mode(e->mode_text);
+	return 0;
 }
 
 static const char *const endpoint_types[] = {
@@ -104,14 +76,43 @@ static const char *const endpoint_types[] = {
 	[ENDPOINT_UNIX] = "unix",
 	NULL,
 };
+
+static int check_endpoint(struct conf *c, void *map)
+{
+	struct config_endpoint *e = map;
+	const struct {
+		const void *field;
+		enum endpoint_type of;
+		const char *key;
+	} rows[] = {
+		{&e->path, ENDPOINT_UNIX, "path"},
+		{&e->mode_text, ENDPOINT_UNIX, "mode"},
+		{&e->port, ENDPOINT_TCP, "port"},
+		{&e->host, ENDPOINT_TCP, "interface"},
+		{&e->version, ENDPOINT_TCP, "version"},
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].of != e->type && conf_given(c, rows[i].field))
+			r = conf_fail(c, rows[i].field,
+				      "'%s' is for endpoints of type %s", rows[i].key,
+				      endpoint_types[rows[i].of]);
+	if (r != 0)
+		return r;
+	return e->type == ENDPOINT_UNIX ? check_unix(c, e) : check_tcp(c, e);
+}
+
 static const struct conf_key endpoint_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_endpoint, type, enum endpoint_type,
 		    .required = true, .names = endpoint_types),
 	CONF_KEY("port", INT, struct config_endpoint, port, .min = 1, .max = 65535),
 	CONF_KEY("interface", STRING, struct config_endpoint, host, .text = NULL),
 	CONF_KEY("version", INT, struct config_endpoint, version, .min = 4, .max = 6),
-	CONF_KEY("path", STRING, struct config_endpoint, path, .text = NULL),
-	CONF_KEY("mode", STRING, struct config_endpoint, mode_text, .text = NULL),
+	CONF_KEY("path", STRING, struct config_endpoint, path, .text = NULL,
+		 .max = CONF_MAX_SOCKET),
+	CONF_KEY("mode", STRING, struct config_endpoint, mode_text, .text = NULL,
+		 .rule = &conf_mode_rule),
 	/* as many as the system allows */
 	{.name = "backlog", .type = CONF_IGNORED},
 	/* all threads serve every port */
@@ -132,23 +133,11 @@ static const struct conf_table endpoint_table =
 
 /* --- options --- */
 
-static int check_options(struct conf *c, void *map)
-{
-	const struct config_options *o = map;
-
-	for (size_t i = 0; i < o->allowed_origins.count; i++) {
-		const char *pattern = o->allowed_origins.items[i];
-
-		if (strchr(pattern, '*') == NULL && strcmp(pattern, "null") != 0 &&
-		    strstr(pattern, "://") == NULL)
-			return conf_fail(c, &o->allowed_origins.items[i],
-					 "'allowed_origins': no browser sends this; "
-					 "expected scheme and host, such as "
-					 "https://example.com, in which '*' may stand "
-					 "for any text");
-	}
-	return 0;
-}
+static const struct conf_rule origin_rule = {
+	http_pattern_matches,
+	"'allowed_origins': no browser sends this; expected scheme and host without a "
+	"'/' "
+	"behind it, such as https://example.com, in which '*' may stand for any text"};
 
 static const struct conf_key options_keys[] = {
 	CONF_KEY("max_message_size", SIZE, struct config_options, max_message_size,
@@ -160,7 +149,7 @@ static const struct conf_key options_keys[] = {
 	CONF_KEY("max_connections", INT, struct config_options, max_connections,
 		 .max = 10 * 1000 * 1000, .def = 50000),
 	CONF_KEY("allowed_origins", STRINGS, struct config_options, allowed_origins,
-		 .min = 1, .max = 256),
+		 .min = 1, .max = 256, .rule = &origin_rule),
 	CONF_KEY("allow_null_origin", BOOL, struct config_options, allow_null_origin,
 		 .def = false),
 	CONF_KEY("auto_ping_interval", MS, struct config_options, auto_ping_interval,
@@ -229,7 +218,7 @@ static const struct conf_key options_keys[] = {
 	{.name = "flash_policy", .type = CONF_UNSUPPORTED},
 };
 static const struct conf_table options_table =
-	CONF_TABLE("options", struct config_options, options_keys, check_options);
+	CONF_TABLE("options", struct config_options, options_keys, NULL);
 
 /* --- auth --- */
 
@@ -287,10 +276,14 @@ static const struct conf_table auth_table =
 static bool is_path(const char *path)
 {
 	for (const char *p = path; *p != '\0'; p++)
-		if (*p <= ' ' || *p > '~' || *p == '?' || *p == '#')
+		if (*p <= ' ' || *p > '~' || strchr("?#*", *p) != NULL)
 			return false;
 	return path[0] == '/';
 }
+static const struct conf_rule path_rule = {
+	is_path,
+	"'paths': a path begins with '/' and has neither query nor spaces nor '*', "
+	"as /ws; without 'paths' all are served"};
 
 /* Keys that would have no effect where they are. */
 #define OF_WEBSOCKET                                                                     \
@@ -316,32 +309,24 @@ static int check_type(struct conf *c, const struct config_listener *l)
 		 "is for RawSocket: leave it out, since WebSocket has pings anyway"},
 	};
 
+	int r = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].useless && conf_given(c, rows[i].field))
-			return conf_fail(c, rows[i].field, "'%s' %s", rows[i].key,
-					 rows[i].why);
-	return 0;
+			r = conf_fail(c, rows[i].field, "'%s' %s", rows[i].key,
+				      rows[i].why);
+	return r;
 }
 
 static int check_listener(struct conf *c, void *map)
 {
-	struct config_listener *l = map;
+	const struct config_listener *l = map;
+	int r = check_type(c, l);
 
-	if (l->name != NULL) {
-		int r = config_check_id(c, &l->name);
-		if (r != 0)
-			return r;
-	}
-	for (size_t i = 0; i < l->paths.count; i++)
-		if (!is_path(l->paths.items[i]))
-			return conf_fail(c, &l->paths.items[i],
-					 "'paths': a path begins with '/' and has "
-					 "neither query nor spaces, as /ws");
 	if (l->auth.cryptosign.type == -1 && l->auth.anonymous.type == -1)
-		return conf_fail(c, NULL,
-				 "nobody could log in here: 'auth' needs cryptosign or "
-				 "anonymous");
-	return check_type(c, l);
+		r = conf_fail(c, NULL,
+			      "nobody could log in here: 'auth' needs cryptosign or "
+			      "anonymous");
+	return r;
 }
 
 static const char *const serializers[] = {
@@ -359,10 +344,12 @@ static const struct conf_key listener_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_listener, type, enum listener_type,
 		    .required = true, .names = listener_types,
 		    .later = later_listener_types),
-	CONF_KEY("id", STRING, struct config_listener, name, .text = NULL),
+	CONF_KEY("id", STRING, struct config_listener, name, .text = NULL,
+		 .rule = &config_id_rule),
 	CONF_KEY_OF("endpoint", MAP, struct config_listener, endpoint,
 		    struct config_endpoint, .required = true, .table = &endpoint_table),
-	CONF_KEY("paths", STRINGS, struct config_listener, paths, .min = 1, .max = 64),
+	CONF_KEY("paths", STRINGS, struct config_listener, paths, .min = 1, .max = 64,
+		 .rule = &path_rule),
 	CONF_KEY("serializers", FLAGS, struct config_listener, serializers, .min = 1,
 		 .max = SERIALIZER_COUNT, .names = serializers,
 		 .later = later_serializers, .def = (1 << SERIALIZER_COUNT) - 1),
@@ -374,9 +361,6 @@ static const struct conf_key listener_keys[] = {
 	{.name = "url", .type = CONF_IGNORED},
 	{.name = "debug", .type = CONF_IGNORED},
 	{.name = "cookie", .type = CONF_UNSUPPORTED},
-	{.name = "max_message_size",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "belongs in 'options'"},
 	{.name = "websocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
 	{.name = "rawsocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
 	{.name = "web", .type = CONF_UNSUPPORTED},

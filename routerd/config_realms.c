@@ -14,15 +14,13 @@
 enum { MAX_NAME = 255 }; /* bytes, of realms and roles */
 
 /* Names of realms and roles travel in messages as URIs do. */
-static int check_name(struct conf *c, const char *const *name)
+static bool is_name(const char *text)
 {
-	if (!uri_valid(slice_str(*name)))
-		return conf_fail(c, name,
-				 "a name must be a URI, such as realm1 or "
-				 "com.example.devices: without spaces, '#' and empty "
-				 "components");
-	return 0;
+	return uri_valid(slice_str(text));
 }
+static const struct conf_rule name_rule = {
+	is_name, "a name must be a URI, such as realm1 or com.example.devices: without "
+		 "spaces, '#' and empty components"};
 
 /* --- permissions --- */
 
@@ -182,15 +180,12 @@ static int compile_rights(struct conf *c, struct config_role *role)
 
 static int check_role(struct conf *c, void *map)
 {
-	struct config_role *role = map;
-	int r = check_name(c, &role->name);
-
-	return r != 0 ? r : compile_rights(c, role);
+	return compile_rights(c, map);
 }
 
 static const struct conf_key role_keys[] = {
 	CONF_KEY("name", STRING, struct config_role, name, .required = true,
-		 .max = MAX_NAME),
+		 .max = MAX_NAME, .rule = &name_rule),
 	CONF_ARRAY_KEY("permissions", LIST, struct config_role, permissions,
 		       n_permissions, struct config_permission,
 		       .max = CONFIG_MAX_PERMISSIONS, .table = &permission_table),
@@ -220,22 +215,23 @@ static const struct conf_table realm_options_table =
 
 static int check_realm(struct conf *c, void *map)
 {
-	struct config_realm *realm = map;
+	const struct config_realm *realm = map;
+	int r = 0;
 
 	for (size_t i = 0; i < realm->n_roles; i++)
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(realm->roles[i].name, realm->roles[k].name) == 0)
-				return conf_fail(
+				r = conf_fail(
 					c, &realm->roles[i].name,
 					"this realm has a role '%s' already",
 					log_quote_text(slice_str(realm->roles[i].name))
 						.text);
-	return check_name(c, &realm->name);
+	return r;
 }
 
 static const struct conf_key realm_keys[] = {
 	CONF_KEY("name", STRING, struct config_realm, name, .required = true,
-		 .max = MAX_NAME),
+		 .max = MAX_NAME, .rule = &name_rule),
 	CONF_ARRAY_KEY("roles", LIST, struct config_realm, roles, n_roles,
 		       struct config_role, .required = true, .min = 1,
 		       .max = CONFIG_MAX_ROLES, .table = &role_table),

@@ -33,13 +33,14 @@ static const char help[] =
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 
-static int serve(struct config *cfg)
+static int serve(struct config *cfg, const struct conf_error *warnings)
 {
 	log_init(cfg->log.level, cfg->log.format);
 	if (log_start() != 0) {
 		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
 		return EX_OSERR;
 	}
+	conf_log_warnings(warnings);
 	/* what a fan-out frees at the end of a turn is needed in the next one */
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
 	int code = router_run(cfg);
@@ -58,11 +59,14 @@ static int run(const char *path, bool only_check)
 		fprintf(stderr, "%s\n", err.text);
 		return EX_CONFIG;
 	}
-	if (only_check)
+	if (only_check) {
+		if (err.warnings > 0)
+			fprintf(stderr, "%s\n", err.text);
 		printf("%s: ok (%zu realms, %zu listeners, %zu authenticators)\n", path,
 		       cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
-	else
-		code = serve(cfg);
+	} else {
+		code = serve(cfg, &err);
+	}
 	config_unref(&cfg);
 	return code;
 }

@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import peers
 import pytest
 from authenticator import HOLD, Authenticator, principal
 from rawclient import SERIALIZERS, TRANSPORTS
-from utils import BUILD, Key, Routerd, free_port, router_config, tsan_prefix, wait_for
+from utils import BUILD, ROOT, Key, Routerd, free_port, router_config, tsan_prefix, wait_for
 
 both = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
@@ -138,8 +139,38 @@ def test_check_tells_a_good_file_from_a_bad_one(folder):
     good = json.dumps(router_config(), indent=1)
     assert check(good).returncode == 0
     bad = check(good.replace('"paths"', '"pathz"'))
-    assert bad.returncode != 0
+    assert bad.returncode == 78
     assert "c.yaml:" in bad.stderr and "pathz" in bad.stderr
+    # all that is wrong, in one run
+    bad = check(good.replace('"paths"', '"pathz"').replace('"websocket"', '"webzocket"'))
+    assert "pathz" in bad.stderr and "webzocket" in bad.stderr
+    # as some editors save it
+    assert check("\ufeff" + good).returncode == 0
+    (folder / "c.yaml").write_text(good, encoding="utf-16")
+    bad = check_file(folder / "c.yaml")
+    assert bad.returncode == 78 and "save it as UTF-8" in bad.stderr
+
+
+def check_file(path, binary="routerd/routerd"):
+    return subprocess.run([*tsan_prefix(), BUILD / binary, "--check", path], capture_output=True, text=True)
+
+
+def test_check_and_the_log_warn_of_what_any_web_page_could_use(start_routerd):
+    """And only of that, in the configuration of these tests."""
+    routerd = start_routerd(router_config(cryptosign=False))
+    checked = check_file(Path(routerd.cwd) / "routerd.yaml")
+    assert checked.returncode == 0
+    warning, = checked.stderr.splitlines()
+    assert "warning: any web page can use this anonymous transport" in warning
+    assert routerd.log().count("warn  routerd.yaml:") == 1
+    assert warning.split("warning: ")[1] in routerd.log()
+
+
+def test_check_of_the_examples_finds_nothing():
+    for name, binary in ("etc/examples/routerd.yaml", "routerd/routerd"), ("etc/demo/routerd.yaml", "routerd/routerd"), \
+            ("etc/demo/authd.yaml", "authd/authd"):
+        checked = check_file(ROOT / name, binary)
+        assert (checked.returncode, checked.stderr) == (0, "")
 
 
 @both

@@ -54,7 +54,7 @@ static void example_uncomment(char *text)
 static void example_parse(const char *text, const struct conf_table *table, void *into,
 			  struct pool *pool)
 {
-	struct conf_error err = {{0}};
+	struct conf_error err = {0};
 
 	if (conf_parse(slice_str(text), "example", table, into, pool, &err) != 0)
 		fail_msg("%s", err.text);
@@ -206,7 +206,7 @@ static void example_check(char *text, const struct conf_table *table)
 {
 	struct pool pool;
 	struct conf_node *root;
-	struct conf_error err = {{0}};
+	struct conf_error err = {0};
 	void *plain = calloc(1, table->size), *whole = calloc(1, table->size);
 
 	pool_init(&pool);

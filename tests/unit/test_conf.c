@@ -2,6 +2,7 @@
 /* common/conf.h by a table of this test's own: each type, each error and its place. */
 #include "common/conf.h"
 
+#include "common/buf.h"
 #include "common/err.h"
 
 #include <setjmp.h>
@@ -53,15 +54,14 @@ static const struct conf_key wheel_keys[] = {
 	CONF_KEY("spokes", INT, struct wheel, spokes, .required = true, .min = 1,
 		 .max = 100),
 };
-static const struct conf_table wheel_table = {"the wheel", sizeof(struct wheel),
-					      wheel_keys, ARRAY_LEN(wheel_keys),
-					      check_wheel};
+static const struct conf_table wheel_table =
+	CONF_TABLE("the wheel", struct wheel, wheel_keys, check_wheel);
 
 static const struct conf_key engine_keys[] = {
 	{.name = "power", .type = CONF_INT, .min = 0, .max = 1000, .def = 75},
 };
-static const struct conf_table engine_table = {"the engine", sizeof(int), engine_keys,
-					       ARRAY_LEN(engine_keys), NULL};
+static const struct conf_table engine_table =
+	CONF_TABLE("the engine", int, engine_keys, NULL);
 
 /* Wheels and spares together must be an even number, by way of an example. */
 static int check_car(struct conf *c, void *map)
@@ -76,8 +76,8 @@ static int check_car(struct conf *c, void *map)
 		return conf_fail(c, &car->electric, "an electric car has no such boot");
 	if (car->seats == 7 && car->owner == NULL)
 		return conf_fail(c, &car->owner, "7 seats need an owner");
-	int rc = conf_mode(c, &car->key_text, &car->key);
-	return rc != 0 ? rc : conf_uids(c, &car->drivers, &car->uids, &car->n_uids);
+	car->key = conf_mode(car->key_text);
+	return conf_uids(c, &car->drivers, &car->uids, &car->n_uids);
 }
 
 static const struct conf_key trim_keys[] = {
@@ -95,7 +95,8 @@ static const struct conf_key car_keys[] = {
 	CONF_KEY("delay", MS, struct car, delay, .min = 0, .max = 3600000, .def = 250),
 	CONF_KEY("owner", STRING, struct car, owner, .text = NULL),
 	CONF_KEY("motto", TEXT, struct car, motto, .text = "vroom", .max = 8),
-	CONF_KEY("key", STRING, struct car, key_text, .text = "0600"),
+	CONF_KEY("key", STRING, struct car, key_text, .text = "0600",
+		 .rule = &conf_mode_rule),
 	/* at the car itself, where its first field is, too */
 	{.name = "trim", .type = CONF_MAP, .at = 0, .table = &trim_table},
 	CONF_KEY_OF("colour", ENUM, struct car, colour, int, .names = colours,
@@ -117,8 +118,8 @@ static const struct conf_key car_keys[] = {
 	{.name = "wings", .type = CONF_UNSUPPORTED},
 	{.name = "fins", .type = CONF_UNSUPPORTED, .text = "are for fish"},
 };
-static const struct conf_table car_table = {"the car", sizeof(struct car), car_keys,
-					    ARRAY_LEN(car_keys), check_car};
+static const struct conf_table car_table =
+	CONF_TABLE("the car", struct car, car_keys, check_car);
 
 static struct pool pool;
 static struct car car;
@@ -248,7 +249,8 @@ static void errors(void **state)
 #define BOOT                                                                             \
 	"'boot': expected a number of bytes from 1 KiB to 4 GiB (or with KiB, MiB, "     \
 	"GiB), not "
-#define MODE  "a mode is three octal digits, as \"0660\": who may read and write"
+#define MODE                                                                             \
+	"a mode is three octal digits, as \"0660\": who may read and, to connect, write"
 #define DELAY "'delay': expected milliseconds from 0 to 60 min (or with ms, s, min), not "
 	static const struct {
 		const char *text, *message;
@@ -325,6 +327,26 @@ static void errors(void **state)
 		 "1:8: 'flies: true' is not supported yet: say false or leave it out"},
 		{"flies: 1", "1:8: 'flies': expected true or false, not '1'"},
 		{"rolls: false", "1:8: 'rolls: false' would be sad"},
+		{"drivers: [1, 2, 1]", "1:17: 'drivers': '1' is there twice"},
+		{"key: \"0444\"", "1:6: " MODE},
+		{"power: 3", "1:1: unknown key 'power' in the car: it belongs in "
+			     "'engine'"},
+		{"spokes: 3", "1:1: unknown key 'spokes' in the car (did you mean "
+			      "'spares'?), or it belongs in "
+			      "'wheels' or 'spares'"},
+		{"engine: {leather: 3}",
+		 "1:10: unknown key 'leather' in the engine: it belongs in 'trim'; here "
+		 "expected 'power'"},
+		{"engine: {owner: 3}",
+		 "1:10: unknown key 'owner' in the engine: it belongs in 'the car'; here "
+		 "expected 'power'"},
+		{"engine: {spokes: 3}",
+		 "1:10: unknown key 'spokes' in the engine, expected 'power'"},
+		{"engine: {wings: 3}",
+		 "1:10: unknown key 'wings' in the engine, expected 'power'"},
+		{"\xff\xfes\0",
+		 "1:1: the file is not UTF-8 but looks like UTF-16: save it "
+		 "as UTF-8"},
 		{"wings: 2", "1:8: 'wings' is not supported yet: leave it out"},
 		{"fins: 2", "1:7: 'fins' are for fish"},
 		{"seats: 1\nsaets: 2",
@@ -359,8 +381,136 @@ static void errors(void **state)
 
 		snprintf(expected, sizeof(expected), "car.yaml:%s", rows[i].message);
 		assert_int_equal(parse(rows[i].text), E_SYNTAX);
+		if (strchr(err.text, '\n') != NULL)
+			print_error("%s\n", err.text);
 		assert_string_equal(err.text, expected);
 	}
+}
+
+/* Each error once, in the order of the file, and none that follows from another. */
+static void all_errors(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text, *message;
+	} rows[] = {
+		{"seats: 0\nboot: 3 MiB\nsaets: 1\nseats: 3\nengine: {power: x, y: 1}",
+		 "car.yaml:1:8: " SEATS "'0'\n"
+		 "car.yaml:3:1: unknown key 'saets' in the car (did you mean 'seats'?)\n"
+		 "car.yaml:4:1: 'seats' is there twice in the car\n"
+		 "car.yaml:5:17: 'power': expected an integer from 0 to 1000, not 'x'\n"
+		 "car.yaml:5:20: unknown key 'y' in the engine, expected 'power'"},
+		{"drivers: [[], 1, {}, 1]\nextras: [sail, roof, roof]",
+		 "car.yaml:1:10: 'drivers': expected 1 to 3 elements, not 4\n"
+		 "car.yaml:2:10: 'extras': expected 'roof', 'radio' or 'hook', not "
+		 "'sail'\n"
+		 "car.yaml:2:22: 'extras': 'roof' is there twice"},
+		{"drivers: [[], 1, 1]\nextras: [sail, roof, roof]",
+		 "car.yaml:1:11: 'drivers': expected a text, not a list\n"
+		 "car.yaml:1:18: 'drivers': '1' is there twice\n"
+		 "car.yaml:2:10: 'extras': expected 'roof', 'radio' or 'hook', not "
+		 "'sail'\n"
+		 "car.yaml:2:22: 'extras': 'roof' is there twice"},
+		{"wheels: [{spokes: 0}, {}, 3, {spokes: 13}]\n"
+		 "spares: {a: {spokes: 0}, a: {}, '': {x: 1}}",
+		 "car.yaml:1:19: 'spokes': expected an integer from 1 to 100, not '0'\n"
+		 "car.yaml:1:23: the wheel needs the key 'spokes'\n"
+		 "car.yaml:1:27: 'wheels': expected a map, not '3'\n"
+		 "car.yaml:1:39: 13 spokes break\n"
+		 "car.yaml:2:22: 'spokes': expected an integer from 1 to 100, not '0'\n"
+		 "car.yaml:2:26: 'a' is there twice in 'spares'\n"
+		 "car.yaml:2:29: the wheel needs the key 'spokes'\n"
+		 "car.yaml:2:33: 'spares': expected a text, not an empty text\n"
+		 "car.yaml:2:38: unknown key 'x' in the wheel, expected 'spokes'\n"
+		 "car.yaml:2:37: the wheel needs the key 'spokes'"},
+		{"drivers: [no such, 0, none such]",
+		 "car.yaml:1:11: there is no user 'no such' on this system\n"
+		 "car.yaml:1:23: there is no user 'none such' on this system"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(parse(rows[i].text), E_SYNTAX);
+		assert_string_equal(err.text, rows[i].message);
+		assert_int_equal(err.warnings, 0);
+	}
+}
+
+/* What has no room is counted. */
+static void very_many_errors(void **state)
+{
+	(void)state;
+	struct buf b;
+
+	buf_init(&b, CONF_MAX_FILE);
+	for (int i = 0; i < 1000; i++)
+		buf_printf(&b, "z%d: 1\n", i);
+	assert_int_equal(parse_bytes(buf_slice(&b)), E_SYNTAX);
+	buf_fini(&b);
+	assert_in_range(strlen(err.text), sizeof(err.text) - 700, sizeof(err.text) - 1);
+	size_t lines = 1, left_out = 0;
+	for (const char *p = err.text; (p = strchr(p, '\n')) != NULL; p++)
+		lines++;
+	assert_int_equal(sscanf(strrchr(err.text, '\n'), "\n... and %zu more", &left_out),
+			 1);
+	assert_int_equal(lines - 1 + left_out, 1000);
+}
+
+static int warn_car(struct conf *c, void *map)
+{
+	const struct car *it = map;
+
+	assert_int_equal(conf_broken(c, &it->seats), it->seats == 0);
+	assert_false(conf_broken(c, &it->n_wheels));
+	conf_warn(c, &it->seats, "%d seats are many", it->seats);
+	conf_warn(c, NULL, "a car is dear");
+	return 0;
+}
+
+static void warnings(void **state)
+{
+	(void)state;
+	static const struct conf_key keys[] = {
+		CONF_KEY("seats", INT, struct car, seats, .required = true, .min = 1,
+			 .max = 9),
+	};
+	struct conf_table table = CONF_TABLE("the car", struct car, keys, warn_car);
+
+	car = (struct car){0};
+	assert_int_equal(
+		conf_parse(slice_str("\nseats: 8"), "c", &table, &car, &pool, &err), 0);
+	assert_string_equal(err.text, "c:2:8: warning: 8 seats are many\n"
+				      "c:2:1: warning: a car is dear");
+	assert_int_equal(err.warnings, 2);
+	/* also after an error if the table wants it */
+	table.check_anyway = true;
+	car = (struct car){0};
+	assert_int_equal(conf_parse(slice_str("{}"), "c", &table, &car, &pool, &err),
+			 E_SYNTAX);
+	assert_int_equal(err.warnings, 2);
+	car = (struct car){0};
+	assert_int_equal(
+		conf_parse(slice_str("seats: x"), "c", &table, &car, &pool, &err),
+		E_SYNTAX);
+	assert_int_equal(err.warnings, 2);
+}
+
+static void byte_order_marks(void **state)
+{
+	(void)state;
+	static const char utf16le[] = "s\0e\0", utf16be[] = "\0s\0e";
+
+	assert_int_equal(parse("\xef\xbb\xbfseats: 3"), 0);
+	assert_int_equal(car.seats, 3);
+	assert_int_equal(parse("\xef\xbb\xbfseats: 0"), E_SYNTAX);
+	assert_string_equal(err.text, "car.yaml:1:8: " SEATS "'0'");
+	assert_int_equal(parse("\xef\xbb\xbf"), E_SYNTAX);
+	assert_string_equal(err.text, "car.yaml:1:1: the file is empty");
+	assert_int_equal(parse_bytes(slice_of(utf16le, 4)), E_SYNTAX);
+	assert_non_null(strstr(err.text, "looks like UTF-16"));
+	assert_int_equal(parse_bytes(slice_of(utf16be, 4)), E_SYNTAX);
+	assert_non_null(strstr(err.text, "looks like UTF-16"));
+	assert_int_equal(parse("\xfe\xff"), E_SYNTAX);
+	assert_non_null(strstr(err.text, "looks like UTF-16"));
 }
 
 static void bounds(void **state)
@@ -475,6 +625,10 @@ int main(void)
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(errors),
+		cmocka_unit_test(all_errors),
+		cmocka_unit_test(very_many_errors),
+		cmocka_unit_test(warnings),
+		cmocka_unit_test(byte_order_marks),
 		cmocka_unit_test(bounds),
 		cmocka_unit_test(long_texts_are_cut),
 		cmocka_unit_test(cut_and_flipped),

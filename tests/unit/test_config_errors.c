@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -126,8 +127,9 @@ static void errors_in_realms(void **state)
 		 "4:54: 'uri_check' is not supported: URIs are checked by the loose "
 		 "rule; leave it out"},
 		{"name: r, roles: [{name: u}], realm: x}",
-		 "4:33: unknown key 'realm' in the realm, expected 'name', 'roles' or "
-		 "'options'"},
+		 "4:33: unknown key 'realm' in the realm: it belongs in 'anonymous'; "
+		 "here "
+		 "expected 'name', 'roles' or 'options'"},
 		{"name: r, roles: [{name: u, authorizer: a.b}]}",
 		 "4:43: 'authorizer' is not supported yet: list 'permissions' instead"},
 		{"name: r, roles: [{name: u, allow-by-default: true}]}",
@@ -185,6 +187,9 @@ static void errors_in_permissions(void **state)
 		 "4:25: 'call': expected true or false, not 'yes'"},
 		{"uri: a, allow: {subscribes: true}",
 		 "4:19: unknown key 'subscribes' in allow (did you mean 'subscribe'?)"},
+		{"uri: a, publish: true",
+		 "4:11: unknown key 'publish' in the permission: it belongs in "
+		 "'allow'"},
 		{"uri: a, allow: true", "4:18: 'allow': expected a map, not 'true'"},
 		{"uri: a, disclose: {caller: true}",
 		 "4:30: 'caller: true' is not supported yet: say false or leave it out"},
@@ -212,8 +217,10 @@ static void errors_in_permissions(void **state)
 static void errors_in_transports(void **state)
 {
 	(void)state;
-#define A_PATH "'paths': a path begins with '/' and has neither query nor spaces, as /ws"
-#define AN_ID  "expected a name of at most 64 letters, digits, '_', '.' and '-'"
+#define A_PATH                                                                           \
+	"'paths': a path begins with '/' and has neither query nor spaces nor '*', as "  \
+	"/ws; without 'paths' all are served"
+#define AN_ID "expected a name of at most 64 letters, digits, '_', '.' and '-'"
 #define UNIVERSAL                                                                        \
 	" is not needed: the keys beside 'type: universal' are for both framings"
 	static const struct row rows[] = {
@@ -243,10 +250,14 @@ static void errors_in_transports(void **state)
 		{"websocket: {}", "4:12: 'websocket'" UNIVERSAL},
 		{"web: {}", "4:6: 'web' is not supported yet: leave it out"},
 		{"mqtt: {}", "4:7: 'mqtt' is not supported yet: leave it out"},
-		{"max_message_size: 1000",
-		 "4:19: 'max_message_size' belongs in 'options'"},
-		{"path: /ws",
-		 "4:1: unknown key 'path' in the transport (did you mean 'paths'?)"},
+		{"max_message_size: 1000", "4:1: unknown key 'max_message_size' in the "
+					   "transport: it belongs in 'options'"},
+		{"port: 1", "4:1: unknown key 'port' in the transport: it belongs in "
+			    "'endpoint'"},
+		{"paths: ['/*']", "4:9: " A_PATH},
+		{"path: /ws", "4:1: unknown key 'path' in the transport (did you mean "
+			      "'paths'?), or it "
+			      "belongs in 'endpoint'"},
 	};
 	static const char *const types[] = {"web", "mqtt"};
 
@@ -322,8 +333,19 @@ static void errors_between_transports(void **state)
 		{ONE("", "type: tcp, interface: '::1', port: 1")
 			 ONE("", "type: tcp, interface: '0:0:0::0001', port: 1"),
 		 "7:48: " TWICE},
+		{ONE("", "type: tcp, interface: 0.0.0.0, port: 1")
+			 ONE("", "type: tcp, interface: 127.0.0.1, port: 1"),
+		 "7:44: " TWICE},
+		{ONE("", "type: tcp, interface: '::1', port: 1")
+			 ONE("", "type: tcp, interface: '::', port: 1"),
+		 "7:39: " TWICE},
+		{ONE("", "type: tcp, interface: '::', port: 1")
+			 ONE("", "type: tcp, version: 4, port: 1"),
+		 "7:34: " TWICE},
 		{ONE("", "type: unix, path: /a") ONE("", "type: unix, path: /a"),
 		 "7:23: " TWICE},
+		{ONE("", "type: unix, path: a.sock"),
+		 "5:23: the authenticator 'authd' has this socket"},
 		{ONE("id: a, ", "type: tcp, port: 1")
 			 ONE("id: a, ", "type: tcp, port: 2"),
 		 "6:84: there is a transport with id 'a' already"},
@@ -337,6 +359,10 @@ static void errors_between_transports(void **state)
 	       "transports:\n" ONE("", "type: tcp, interface: '::1', port: 1")
 		       ONE("", "type: tcp, interface: '::2', port: 1")
 			       ONE("", "type: tcp, interface: 127.0.0.1, port: 1"));
+	accept(REALMS AUTHS
+	       "transports:\n" ONE("", "type: tcp, interface: 0.0.0.0, port: 1")
+		       ONE("", "type: tcp, interface: '::1', port: 1")
+			       ONE("", "type: tcp, interface: 127.0.0.1, port: 2"));
 	accept(REALMS AUTHS "transports:\n" ONE("", "type: tcp, port: 1")
 		       ONE("", "type: tcp, port: 2") ONE("", "type: unix, path: /a")
 			       ONE("", "type: unix, path: /b"));
@@ -389,8 +415,8 @@ static void errors_in_endpoints(void **state)
 		{"type: unix, path: /a, version: 4",
 		 "4:33: 'version' is for endpoints of type tcp"},
 		{"type: unix, path: /a, mode: rw",
-		 "4:30: a mode is three octal digits, as \"0660\": who may read and "
-		 "write"},
+		 "4:30: a mode is three octal digits, as \"0660\": who may read and, to "
+		 "connect, write"},
 		{"type: unix, path: /a, host: x",
 		 "4:24: unknown key 'host' in the endpoint, expected 'type', 'port', "
 		 "'interface', 'version', 'path' or 'mode'"},
@@ -399,8 +425,7 @@ static void errors_in_endpoints(void **state)
 
 	refuse_all(rows, ARRAY_LEN(rows), IN_ENDPOINT, AFTER_OPTIONS);
 	snprintf(text, sizeof(text), IN_ENDPOINT "type: unix, path: %0108d}}]", 0);
-	refuse(text, "4:20: 'path': the system allows a socket's name at most 107 "
-		     "bytes");
+	refuse(text, "4:20: 'path': expected at most 107 bytes");
 	snprintf(text, sizeof(text), IN_ENDPOINT "type: unix, path: %0107d}}]", 0);
 	accept(text);
 }
@@ -411,8 +436,9 @@ static void errors_in_options(void **state)
 #define MS      " (or with ms, s, min), not "
 #define RFC6455 "is not supported: RFC 6455 "
 #define ORIGIN                                                                           \
-	"'allowed_origins': no browser sends this; expected scheme and host, such as "   \
-	"https://example.com, in which '*' may stand for any text"
+	"'allowed_origins': no browser sends this; expected scheme and host without a "  \
+	"'/' "                                                                           \
+	"behind it, such as https://example.com, in which '*' may stand for any text"
 	static const struct row rows[] = {
 		{"max_message_size: 0",
 		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
@@ -568,8 +594,7 @@ static void errors_in_authenticators(void **state)
 	refuse("authenticators: [{socket: s}]",
 	       "1:17: 'authenticators': expected a map of names, not a list");
 	snprintf(text, sizeof(text), "authenticators: {a: {socket: %0108d}}", 0);
-	refuse(text, "1:30: 'socket': the system allows a socket's name at most 107 "
-		     "bytes");
+	refuse(text, "1:30: 'socket': expected at most 107 bytes");
 	snprintf(text, sizeof(text), "authenticators: {%065d: {socket: s}}", 0);
 	refuse(text, "1:18: " AN_ID);
 }
@@ -628,6 +653,216 @@ static void errors_in_limits(void **state)
 	accept(EVERYTHING "limits: {incomplete_total: 4 MiB}\nthreads: 4");
 }
 
+/* Whole files: everything that is wrong, and nothing that only follows from it. */
+static void all_errors(void **state)
+{
+	(void)state;
+	static const struct row rows[] = {
+		/* references are checked also where other parts are wrong */
+		{"thread: 1\n"
+		 "realms: [{name: r, roles: [{name: u}]}]\n"
+		 "transports:\n"
+		 "- {type: websocket, endpoint: {type: tcp, port: 0}, auth: {}}\n"
+		 "- {type: websocket, endpoint: {type: tcp, port: 1, path: /a, mode: "
+		 "0660},\n"
+		 "   paths: [ws, '/*'], publish: true,\n"
+		 "   auth: {cryptosign: {type: dynamic, authenticator: a}}}\n"
+		 "- {type: websocket, endpoint: {type: tcp, port: 2},\n"
+		 "   auth: {cryptosign: {type: dynamic, authenticator: a},\n"
+		 "          anonymous: {type: static, role: v}}}\n",
+		 "r.yaml:1:1: unknown key 'thread' in the file (did you mean "
+		 "'threads'?)\n"
+		 "r.yaml:4:49: 'port': expected an integer from 1 to 65535, not '0'\n"
+		 "r.yaml:5:58: 'path' is for endpoints of type unix\n"
+		 "r.yaml:5:68: 'mode' is for endpoints of type unix\n"
+		 "r.yaml:6:12: " A_PATH "\nr.yaml:6:16: " A_PATH "\n"
+		 "r.yaml:6:23: unknown key 'publish' in the transport: it belongs in "
+		 "'allow'; here expected 'type', 'id', 'endpoint', 'paths', "
+		 "'serializers', 'options' or 'auth'\n"
+		 "r.yaml:9:54: there is no authenticator 'a'; 'authenticators' at the "
+		 "top "
+		 "of the file must have it, with its socket\n"
+		 "r.yaml:10:43: no realm has a role 'v'"},
+		/* but not those that may refer to what is wrong */
+		{"realms: [{name: r, roles: [{name: u, x: 1}]}]\n"
+		 "authenticators: {a: {}}\n"
+		 "transports:\n"
+		 "- {type: websocket, endpoint: {type: tcp, port: 2},\n"
+		 "   auth: {cryptosign: {type: dynamic, authenticator: a},\n"
+		 "          anonymous: {type: static, role: v}}}\n",
+		 "r.yaml:1:38: unknown key 'x' in the role, expected 'name' or "
+		 "'permissions'\n"
+		 "r.yaml:2:21: the authenticator needs the key 'socket'"},
+		{"transports:\n"
+		 "- {type: websocket, endpoint: {type: tcp, port: 2},\n"
+		 "   auth: {anonymous: {type: static, role: v}}}\n",
+		 "r.yaml:1:1: the file needs the key 'realms'"},
+		{REALMS AUTHS
+		 "transports:\n"
+		 "- {type: websocket, endpoint: {type: tcp, port: 2},\n"
+		 "   paths: [a, /b, c, '/*'], options: {allowed_origins: [x, "
+		 "http://y/]}, " AUTH "}\n",
+		 "r.yaml:5:12: " A_PATH "\nr.yaml:5:19: " A_PATH "\nr.yaml:5:22: " A_PATH
+		 "\nr.yaml:5:57: " ORIGIN "\nr.yaml:5:60: " ORIGIN},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(parse_bytes(slice_str(rows[i].text)), E_SYNTAX);
+		assert_string_equal(err.text, rows[i].message);
+	}
+}
+
+/* What is accepted, but has no effect. */
+static void warn(const char *text, const char *message)
+{
+	char expected[1024] = "";
+
+	if (message != NULL)
+		snprintf(expected, sizeof(expected), "r.yaml:%s", message);
+	accept(text);
+	assert_string_equal(err.text, expected);
+}
+
+static void warn_all(const struct row *rows, size_t n, const char *before,
+		     const char *after)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[4096];
+		int len = snprintf(text, sizeof(text), "%s%s%s", before, rows[i].text,
+				   after);
+		assert_in_range(len, 1, sizeof(text) - 1);
+		warn(text, rows[i].message);
+	}
+}
+
+static void warnings_of_options(void **state)
+{
+	(void)state;
+#define NO_PINGS "' has no effect: auto_ping_interval is 0"
+	static const struct row rows[] = {
+		{"max_connections: 100000",
+		 "4:19: warning: 'max_connections' is 100000, "
+		 "but the system lets this process have 20000 "
+		 "descriptors: raise LimitNOFILE of the unit, or "
+		 "ulimit -n"},
+		{"max_connections: 20000", NULL},
+		{"max_connections: 0", NULL},
+		{"allowed_origins: [http://a, '*']",
+		 "4:19: warning: 'allowed_origins': \"*\" lets in all, so the others "
+		 "have "
+		 "no effect"},
+		{"allowed_origins: ['*']", NULL},
+		{"allow_null_origin: true",
+		 "4:21: warning: 'allow_null_origin' has no "
+		 "effect: 'allowed_origins' lets it in anyway"},
+		{"allowed_origins: ['*'], allow_null_origin: true",
+		 "4:45: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
+		 "lets it in anyway"},
+		{"allowed_origins: ['null'], allow_null_origin: true",
+		 "4:48: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
+		 "lets it in anyway"},
+		{"allowed_origins: [http://a], allow_null_origin: true", NULL},
+		{"auto_ping_interval: 0", NULL},
+		{"auto_ping_interval: 0, auto_ping_timeout: 1 s",
+		 "4:44: warning: 'auto_ping_timeout" NO_PINGS},
+	};
+	struct rlimit files = {.rlim_cur = 1000, .rlim_max = 20000};
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	warn_all(rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
+	warn(REALMS AUTHS "transports: [{type: universal, " ENDPOINT ", " AUTH
+			  ", options:\n{auto_ping_interval: 0, rawsocket_ping: true}}]",
+	     "4:41: warning: 'rawsocket_ping" NO_PINGS);
+}
+
+static void warnings_of_anonymous(void **state)
+{
+	(void)state;
+#define ANONYMOUS "auth: {anonymous: {type: static, role: user}}"
+#define ANY_PAGE                                                                         \
+	"warning: any web page can use this anonymous transport, through the browser "   \
+	"of "                                                                            \
+	"whoever visits it: say in 'options' which 'allowed_origins' may"
+#define OPEN(type) REALMS "transports:\n- {type: " type ", " ANONYMOUS ", "
+	warn(OPEN("websocket") ENDPOINT "}", "3:60: " ANY_PAGE);
+	warn(OPEN("universal") ENDPOINT "}", "3:60: " ANY_PAGE);
+	warn(OPEN("rawsocket") ENDPOINT "}", NULL);
+	warn(OPEN("websocket") "endpoint: {type: unix, path: /a}}", NULL);
+	warn(OPEN("websocket") ENDPOINT ", options: {allowed_origins: [http://a]}}",
+	     NULL);
+	/* who says it has thought of it */
+	warn(OPEN("websocket") ENDPOINT ", options: {allowed_origins: ['*']}}", NULL);
+}
+
+static void warnings_of_realms(void **state)
+{
+	(void)state;
+#define FOR_ANYBODY(more)                                                                \
+	"transports: [{type: rawsocket, " ENDPOINT                                       \
+	", auth: {anonymous: {type: static, role: u" more "}}}]\nrealms:\n"
+#define CAN  "permissions: [{uri: a, allow: {subscribe: true}}]"
+#define NONE "warning: no transport lets anybody into this realm"
+#define IDLE                                                                             \
+	"warning: who has this role may do nothing: it has no permission that allows "   \
+	"anything"
+	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}]}\n"
+			     "- {name: s, roles: [{name: u, " CAN "}]}",
+	     NULL);
+	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}, {name: v, " CAN
+			     "}]}\n- {name: s, roles: [{name: v}]}",
+	     "3:90: warning: no transport gives anybody this role\n"
+	     "r.yaml:4:10: " NONE);
+	warn(FOR_ANYBODY(", realm: r") "- {name: s, roles: [{name: u, " CAN "}]}\n"
+				       "- {name: r, roles: [{name: u, " CAN "}]}",
+	     "3:10: " NONE);
+	/* an authenticator may give any role */
+	warn(AUTHS TRANSPORTS "realms:\n- {name: r, roles: [{name: u, " CAN
+			      "}, {name: v, " CAN "}]}",
+	     NULL);
+	warn(AUTHS TRANSPORTS "realms:\n- {name: r, roles: [{name: u}]}", "4:28: " IDLE);
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: a}]}]}",
+	     "4:28: " IDLE);
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
+	     "wamp., match: prefix, allow: {call: true}}]}]}",
+	     "4:51: warning: this permission has no effect: URIs that begin with "
+	     "\"wamp.\" are the router's own, and it serves none yet");
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
+	     "wampum, allow: {register: true}}, {uri: a, allow: "
+	     "{publish: true}}]}]}",
+	     NULL);
+}
+
+static void warnings_of_authenticators(void **state)
+{
+	(void)state;
+#define NEVER                                                                            \
+	"is never reached: a client has 10000 ms for its whole login "                   \
+	"(open_handshake_timeout)"
+	static const struct row limits[] = {
+		{"hold_timeout: 10 s", NULL},
+		{"hold_timeout: 11 s", "4:24: warning: 'hold_timeout' " NEVER},
+		{"queue_size: 16 MiB, queued_total: 16 MiB", NULL},
+		{"queue_size: 16 MiB, queued_total: 15 MiB",
+		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
+		 "may have 15728640 bytes (queued_total)"},
+		{"queue_size: 16 MiB, queued_total: 31 MiB}\nthreads: 2\n#",
+		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
+		 "may have 16252928 bytes (queued_total)"},
+	};
+	static const struct row rows[] = {
+		{"authd: {socket: a, timeout: 10 s}", NULL},
+		{"authd: {socket: a, timeout: 10001}", "4:29: warning: 'timeout' " NEVER},
+		{"authd: {socket: a}, other: {socket: b}",
+		 "4:21: warning: no transport refers to this authenticator"},
+	};
+
+	warn_all(limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");
+	warn_all(rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n", "}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -643,6 +878,11 @@ int main(void)
 		cmocka_unit_test(errors_in_auth),
 		cmocka_unit_test(errors_in_authenticators),
 		cmocka_unit_test(errors_in_limits),
+		cmocka_unit_test(all_errors),
+		cmocka_unit_test(warnings_of_options),
+		cmocka_unit_test(warnings_of_anonymous),
+		cmocka_unit_test(warnings_of_realms),
+		cmocka_unit_test(warnings_of_authenticators),
 	};
 
 	return cmocka_run_group_tests_name("config_errors", tests, NULL, end);

@@ -434,6 +434,61 @@ static void test_origins(void **state)
 	assert_false(http_origin_allowed(slice_str("http://a"), NULL, 0));
 }
 
+/* A pattern is refused if no origin that a browser sends matches it. */
+static void test_patterns(void **state)
+{
+	static const char *const good[] = {
+		"*",
+		"null",
+		"http*",
+		"http:*",
+		"http:/*",
+		"htt*",
+		"*://localhost:*",
+		"https://*.example.com",
+		"HTTPS://Example.COM:8443",
+		"*.example.com:8443",
+		"http://[::1]:*",
+		"http://[*]",
+		"moz-extension://*",
+	};
+	static const char *const bad[] = {
+		"",
+		"example.com",
+		"https://example.com/",
+		"https://*/",
+		"*/",
+		"*/ws",
+		"https://example.com/*",
+		"https://example.com/ws",
+		"https://example.com?x",
+		"https://example.com#x",
+		"https://user@example.com",
+		"https://ex\xc3\xa4mple.com",
+		"https://a b",
+		"https://example.com:",
+		"https://example.com:port",
+		"https://example.com:123456",
+		"https:///",
+		"https://",
+		"://example.com",
+		"Null",
+	};
+	char text[400] = "http://";
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		if (!http_pattern_matches(good[i]))
+			fail_msg("%s", good[i]);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		if (http_pattern_matches(bad[i]))
+			fail_msg("%s", bad[i]);
+	memset(text + 7, 'a', 293);
+	assert_true(http_pattern_matches(text));
+	text[300] = 'a';
+	assert_false(http_pattern_matches(text));
+}
+
 static void test_long_origin(void **state)
 {
 	static const char *const patterns[] = {"http://*"};
@@ -522,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_origin_headers),
 		cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_long_origin),
 		cmocka_unit_test(test_answers),
 	};

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What messages about configuration files suggest. For conf.c alone. No state; any
+ * thread. */
+#ifndef COMMON_CONF_HINT_H
+#define COMMON_CONF_HINT_H
+
+#include "common/conf.h"
+
+/* "'a', 'b' or 'c'"; names ends with NULL. */
+struct conf_names {
+	char text[320];
+};
+struct conf_names conf_names(const char *const *names);
+
+struct conf_hint {
+	char text[420];
+};
+
+/*
+ * What to say of a key that t does not know, in a file that root describes: which key was
+ * meant, where it belongs, or which keys t has. To be put behind "unknown key 'x' in t".
+ */
+struct conf_hint conf_unknown_key(const struct conf_table *root,
+				  const struct conf_table *t, const char *key);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a configuration may say, but what has no effect, or lets in more than is likely to
+ * be meant; see config.h. Runs at the end of a file without errors; no state.
+ */
+#include "routerd/config.h"
+#include "routerd/config_int.h"
+
+#include <sys/resource.h>
+
+/* --- transports --- */
+
+static bool has_origin(const struct config_options *o, const char *origin)
+{
+	for (size_t i = 0; i < o->allowed_origins.count; i++)
+		if (strcmp(o->allowed_origins.items[i], origin) == 0)
+			return true;
+	return false;
+}
+
+static void warn_of_origins(struct conf *c, const struct config_listener *l)
+{
+	const struct config_options *o = &l->options;
+	bool all = has_origin(o, "*");
+
+	if (l->auth.anonymous.type != -1 && l->type != LISTENER_RAWSOCKET &&
+	    l->endpoint.type == ENDPOINT_TCP && o->allowed_origins.count == 0)
+		conf_warn(c, &l->auth.anonymous.role,
+			  "any web page can use this anonymous transport, through the "
+			  "browser of whoever visits it: say in 'options' which "
+			  "'allowed_origins' may");
+	if (all && o->allowed_origins.count > 1)
+		conf_warn(c, &o->allowed_origins,
+			  "'allowed_origins': \"*\" lets in all, so the others have no "
+			  "effect");
+	if (o->allow_null_origin &&
+	    (all || o->allowed_origins.count == 0 || has_origin(o, "null")))
+		conf_warn(c, &o->allow_null_origin,
+			  "'allow_null_origin' has no effect: 'allowed_origins' lets it "
+			  "in anyway");
+}
+
+static void warn_of_options(struct conf *c, const struct config_listener *l)
+{
+	const struct config_options *o = &l->options;
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && conf_given(c, &o->max_connections) &&
+	    (rlim_t)o->max_connections > files.rlim_max)
+		conf_warn(
+			c, &o->max_connections,
+			"'max_connections' is %d, but the system lets this process have "
+			"%llu descriptors: raise LimitNOFILE of the unit, or ulimit -n",
+			o->max_connections, (unsigned long long)files.rlim_max);
+	if (o->auto_ping_interval != 0)
+		return;
+	if (conf_given(c, &o->auto_ping_timeout))
+		conf_warn(c, &o->auto_ping_timeout,
+			  "'auto_ping_timeout' has no effect: auto_ping_interval is 0");
+	if (o->rawsocket_ping)
+		conf_warn(c, &o->rawsocket_ping,
+			  "'rawsocket_ping' has no effect: auto_ping_interval is 0");
+}
+
+/* --- authenticators --- */
+
+/* The longest that a client waits at a transport with this authenticator, or with any
+ * (-1); 0: there is none. */
+static uint32_t longest_login(const struct config *cfg, int authenticator)
+{
+	uint32_t ms = 0;
+
+	for (size_t i = 0; i < cfg->n_listeners; i++) {
+		const struct config_listener *l = &cfg->listeners[i];
+		int its = l->auth.cryptosign.authenticator_index;
+
+		if (its >= 0 && (authenticator == -1 || its == authenticator) &&
+		    l->options.open_handshake_timeout > ms)
+			ms = l->options.open_handshake_timeout;
+	}
+	return ms;
+}
+
+static void warn_of_authenticators(struct conf *c, const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->n_authenticators; i++) {
+		const struct config_authenticator *a = &cfg->authenticators[i];
+		uint32_t login = longest_login(cfg, (int)i);
+
+		if (login == 0)
+			conf_warn(c, &a->name,
+				  "no transport refers to this authenticator");
+		else if (conf_given(c, &a->timeout) && a->timeout > login)
+			conf_warn(
+				c, &a->timeout,
+				"'timeout' is never reached: a client has %u ms for its "
+				"whole login (open_handshake_timeout)",
+				login);
+	}
+	uint32_t login = longest_login(cfg, -1);
+	if (conf_given(c, &cfg->limits.hold_timeout) && login > 0 &&
+	    cfg->limits.hold_timeout > login)
+		conf_warn(c, &cfg->limits.hold_timeout,
+			  "'hold_timeout' is never reached: a client has %u ms for its "
+			  "whole login (open_handshake_timeout)",
+			  login);
+}
+
+/* --- realms --- */
+
+static bool may_get(const struct config *cfg, size_t realm, const char *role)
+{
+	for (size_t i = 0; i < cfg->n_listeners; i++) {
+		const struct config_auth *auth = &cfg->listeners[i].auth;
+
+		/* an authenticator may give any */
+		if (auth->cryptosign.type != -1)
+			return true;
+		if ((auth->anonymous.realm_index == -1 ||
+		     auth->anonymous.realm_index == (int)realm) &&
+		    strcmp(auth->anonymous.role, role) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void warn_of_role(struct conf *c, const struct config_role *role)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < role->n_permissions; i++) {
+		const struct config_permission *p = &role->permissions[i];
+
+		any = any || p->allow.call || p->allow.register_ || p->allow.publish ||
+		      p->allow.subscribe;
+		if (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0)
+			conf_warn(
+				c, &p->uri,
+				"this permission has no effect: URIs that begin with "
+				"\"wamp.\" are the router's own, and it serves none yet");
+	}
+	if (!any)
+		conf_warn(c, &role->name,
+			  "who has this role may do nothing: it has no "
+			  "permission that allows anything");
+}
+
+static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
+{
+	const struct config_realm *realm = &cfg->realms[i];
+	size_t reached = 0;
+
+	for (size_t k = 0; k < realm->n_roles; k++)
+		reached += may_get(cfg, i, realm->roles[k].name);
+	if (reached == 0)
+		conf_warn(c, &realm->name, "no transport lets anybody into this realm");
+	for (size_t k = 0; k < realm->n_roles && reached > 0; k++)
+		if (may_get(cfg, i, realm->roles[k].name))
+			warn_of_role(c, &realm->roles[k]);
+		else
+			conf_warn(c, &realm->roles[k].name,
+				  "no transport gives anybody this role");
+}
+
+void config_warn(struct conf *c, const struct config *cfg)
+{
+	size_t threads = cfg->threads == 0 ? 1 : (size_t)cfg->threads;
+
+	for (size_t i = 0; i < cfg->n_realms; i++)
+		warn_of_realm(c, cfg, i);
+	warn_of_authenticators(c, cfg);
+	for (size_t i = 0; i < cfg->n_listeners; i++) {
+		warn_of_origins(c, &cfg->listeners[i]);
+		warn_of_options(c, &cfg->listeners[i]);
+	}
+	if (conf_given(c, &cfg->limits.queue_size) &&
+	    cfg->limits.queue_size > cfg->limits.queued_total / threads)
+		conf_warn(
+			c, &cfg->limits.queue_size,
+			"'queue_size' is never reached: all queues of a thread may have "
+			"%zu bytes (queued_total)",
+			cfg->limits.queued_total / threads);
+}

@@ -261,6 +261,7 @@ static void errors_in_transports(void **state)
 	};
 	static const char *const types[] = {"web", "mqtt"};
 
+	accept(IN_TRANSPORT "paths: ['/~!$%41', '/']}]");
 	refuse_all(rows, ARRAY_LEN(rows), IN_TRANSPORT, "}]");
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		char text[200], message[200];

@@ -19,6 +19,8 @@ struct change {
 	struct server *server;
 	struct rpc_request *req;
 	struct admin_change result;
+	struct removal target; /* whose sessions are to end */
+	bool removes;          /* the target is no more: only we know it */
 };
 
 /* --- answers ------------------------------------------------------------------------ */
@@ -72,18 +74,24 @@ static void on_revoked(const struct revocation_sum *sum, void *arg)
 	ch->result.pending = sum->pending;
 	ch->result.routers = sum->routers;
 	ch->result.unreachable = sum->unreachable;
+	if (ch->removes && sum->unreachable > 0 &&
+	    removals_keep(&ch->server->removals, &ch->target) != 0)
+		log_error(NULL, "a removal cannot be repeated authid=%s reason=\"%s\"",
+			  log_quote(principal_slice(&ch->target.authid)).text,
+			  err_str(E_NOMEM));
 	reply_change(ch);
 }
 
-static void revoke(struct change *ch, const struct auth_match *match, const char *message)
+/* Ends the sessions of the change's target. */
+static void revoke(struct change *ch, const char *message)
 {
-	const struct auth_revoke v = {
-		.match = *match,
+	struct auth_revoke v = {
 		.epoch = store_epoch(ch->server->store),
 		.uri = slice_str(WAMP_CLOSE_KILLED),
 		.message = slice_str(message),
 	};
 
+	removal_match(&ch->target, &v.match);
 	revocation_start(ch->server, &v, on_revoked, ch);
 }
 
@@ -362,7 +370,7 @@ static void decide(struct client *c, struct rpc_request *req, struct slice param
 		[REMOVE] = {"principal removed", "principal removed"},
 	};
 	struct admin_target t;
-	struct principal p;
+	struct principal p = {.n_keys = 0};
 
 	int r = admin_target_read(params, &t);
 	if (r != 0) {
@@ -373,6 +381,12 @@ static void decide(struct client *c, struct rpc_request *req, struct slice param
 	if (ch == NULL)
 		return;
 	r = apply(c->server->store, fate, t.authid, &p, &ch->result.changed);
+	ch->target.authid = p.authid;
+	ch->target.realm = p.realm;
+	ch->removes = fate == REMOVE;
+	if (r == E_NOTFOUND && fate == REMOVE &&
+	    removals_take(&c->server->removals, t.authid, NULL, &ch->target))
+		r = 0; /* it was removed, but not every router knows */
 	if (r != 0) {
 		free(ch);
 		if (r == E_NOTFOUND)
@@ -388,12 +402,7 @@ static void decide(struct client *c, struct rpc_request *req, struct slice param
 	}
 	/* also if it was disabled before: then this is the second try to reach a router
 	 */
-	const struct auth_match match = {
-		.authid = principal_slice(&p.authid),
-		.realm = principal_slice(&p.realm),
-		.session = FIELD_NONE,
-	};
-	revoke(ch, &match, texts[fate].message);
+	revoke(ch, texts[fate].message);
 }
 
 static void principal_disable(struct client *c, struct rpc_request *req,
@@ -526,6 +535,16 @@ static void key_remove(struct client *c, struct rpc_request *req, struct slice p
 	if (ch == NULL)
 		return;
 	int r = remove_key(s, t.authid, t.keys.key[0]);
+	ch->result.changed = r == 0;
+	if (r == 0) {
+		/* a name that was put in by hand may break the rules: it is not kept */
+		ch->removes = principal_name_set(&ch->target.authid, t.authid) == 0;
+		memcpy(ch->target.key, t.keys.key[0], PRINCIPAL_KEY);
+	} else if (r == E_NOTFOUND && removals_take(&c->server->removals, t.authid,
+						    t.keys.key[0], &ch->target)) {
+		ch->removes = true;
+		r = 0; /* it was removed, but not every router knows */
+	}
 	if (r != 0) {
 		free(ch);
 		int found = r != E_NOTFOUND ? r : store_find(s, t.authid, &p);
@@ -538,11 +557,8 @@ static void key_remove(struct client *c, struct rpc_request *req, struct slice p
 			reply_failure(req, found);
 		return;
 	}
-	ch->result.changed = true;
-	log_change(c, "key removed", t.authid, true);
-	struct auth_match match = {.pubkey.there = true, .session = FIELD_NONE};
-	memcpy(match.pubkey.octets, t.keys.key[0], FIELD_KEY_LEN);
-	revoke(ch, &match, "key removed");
+	log_change(c, "key removed", t.authid, ch->result.changed);
+	revoke(ch, "key removed");
 }
 
 static const struct method methods[] = {

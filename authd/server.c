@@ -260,6 +260,7 @@ void server_init(struct server *s, struct loop *l, const struct config *config)
 	s->rate.burst = LINES_A_SECOND;
 	LIST_INIT(&s->clients);
 	LIST_INIT(&s->revocations);
+	removals_init(&s->removals);
 	randombytes_buf(instance, sizeof(instance));
 	sodium_bin2hex(s->instance, sizeof(s->instance), instance, sizeof(instance));
 	endpoint_init(&s->router, s, &role_router, &config->listen);
@@ -286,6 +287,7 @@ void server_fini(struct server *s)
 	struct client *c;
 
 	revocations_abandon(s);
+	removals_fini(&s->removals);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);
 	endpoint_fini(&s->router);

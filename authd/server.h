@@ -10,6 +10,7 @@
 #define AUTHD_SERVER_H
 
 #include "authd/config.h"
+#include "authd/removal.h"
 #include "authd/store.h"
 #include "common/loop.h"
 #include "common/rpc.h"
@@ -77,6 +78,7 @@ struct server {
 	struct endpoint router, admin;
 	LIST_HEAD(client_list, client) clients;
 	LIST_HEAD(, revocation) revocations; /* not acknowledged by all yet */
+	struct removals removals;            /* not confirmed by all */
 	uint64_t last_client;                /* number of the youngest */
 	struct log_rate rate;                /* of lines that peers can cause */
 	struct {

@@ -105,7 +105,7 @@ int ctl_change(struct ctl *ctl, const struct ctl_change *c)
 	if (code == EX_OK && res.unreachable > 0)
 		code = ctl_fail(ctl, EX_TEMPFAIL, NULL,
 				"%s: not every router has confirmed that its sessions "
-				"are ended",
+				"are ended; give the command again",
 				c->authid);
 	return code;
 }

@@ -104,7 +104,8 @@ static void on_closed(int reason, void *arg)
 		/* also how authd turns away whom it does not know */
 		call->code = ctl_fail(call->ctl, EX_NOPERM, NULL,
 				      "authd has closed the connection: this user may "
-				      "not use %s, or authd is stopping",
+				      "not use %s, too many connections are open, or "
+				      "authd is stopping; its log says which",
 				      call->ctl->socket);
 	else
 		call->code = ctl_fail(call->ctl, EX_SOFTWARE, NULL, "authd's answer: %s",

@@ -78,7 +78,8 @@ static const struct ctl_command commands[] = {
 	 "  authctl principal enable client01@example.com\n",
 	 principal_enable},
 	{"principal", "remove", "AUTHID",
-	 "Removes a principal and its keys. Its sessions are ended.\n\n"
+	 "Removes a principal and its keys. Its sessions are ended. If a router has not\n"
+	 "confirmed that (exit code 75), give the command again.\n\n"
 	 "Example:\n"
 	 "  authctl principal remove client01@example.com\n",
 	 principal_remove},
@@ -90,7 +91,8 @@ static const struct ctl_command commands[] = {
 	 "  authctl key add client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 key_add},
 	{"key", "remove", "AUTHID KEY|FINGERPRINT",
-	 "Takes a key from a principal. Sessions that logged in with it are ended.\n\n"
+	 "Takes a key from a principal. Sessions that logged in with it are ended. If a\n"
+	 "router has not confirmed that (exit code 75), give the command again.\n\n"
 	 "Example:\n"
 	 "  authctl key remove client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 key_remove},

@@ -288,6 +288,47 @@ def test_a_router_that_does_not_confirm(ctl, added, authd):
     rpc.close()
 
 
+@pytest.mark.parametrize("what", ["principal", "key"])
+def test_a_removal_can_be_repeated(ctl, added, authd, what):
+    """Until every router has confirmed it; a name that nobody had is told from that."""
+    command = ("principal", "remove", AUTHID) if what == "principal" else ("key", "remove", AUTHID, added.public)
+    match = {"authid": AUTHID, "realm": "devices"} if what == "principal" else {"pubkey": added.public}
+    rpc = router(authd.cwd / "authd.sock")
+
+    def remove(*answer):
+        """authctl's result; the router gives this answer to the revoke."""
+        def run():
+            request = rpc.request()
+            assert request[3][0]["match"] == match
+            rpc.reply(request[1], *answer)
+        thread = threading.Thread(target=run)
+        thread.start()
+        done = ctl(*command)
+        thread.join()
+        return done
+
+    for expected in ("removed", "is removed already" if what == "principal" else "has no such key"):
+        code, out, err = remove(None, {"kind": "internal"})
+        assert code == 75 and expected in out and "without an answer from 1 router" in out
+    if what == "key":
+        assert ctl("key", "remove", AUTHID, Key().public)[0] == 67
+    assert ctl("principal", "remove", "client99@example.com")[0] == 67
+    code, out, err = remove({"sessions": 2})
+    assert code == 0 and "ended 2 sessions on 1 router" in out, (code, out, err)
+    assert ctl(*command)[0] == 67
+
+
+def test_removals_that_can_be_repeated_are_bounded(ctl, authd):
+    rpc = router(authd.cwd / "authd.sock", features=[])  # it cannot confirm anything
+    admin = Rpc(authd.cwd / "admin.sock")
+    for i in range(65):
+        admin.call("principal.add", {"authid": f"c{i}", "realm": "r", "role": "r"})
+        assert admin.call("principal.remove", {"authid": f"c{i}"})["unreachable"] == 1
+    for _ in range(2):  # asking again keeps it
+        assert [ctl("principal", "remove", f"c{i}")[0] for i in (0, 1, 64)] == [67, 75, 75]
+    rpc.close()
+
+
 def test_unknown_principals(ctl):
     for command in ("show", "disable", "enable", "remove"):
         code, out, err = ctl("principal", command, "nobody")

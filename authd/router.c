@@ -114,6 +114,9 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 	int r = auth_request_read(params, &q);
 	if (r != 0) {
 		s->stats.failed++;
+		if (server_may_log(s))
+			log_error(c->name, "cannot read an authenticate reason=\"%s\"",
+				  err_str(r));
 		server_reply_invalid(req, r);
 		return;
 	}

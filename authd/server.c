@@ -124,10 +124,18 @@ static const struct rpc_handlers handlers = {
 	.closed = on_closed,
 };
 
-/* Whether whoever is at the other end of fd may be there. */
+/* Counts a connection that is closed again at once, and logs why. */
+static void refuse(struct endpoint *e, const struct sock_cred *cred, const char *why)
+{
+	e->server->stats.refused++;
+	if (server_may_log(e->server))
+		log_warn(NULL, "refused a %s uid=%d pid=%d reason=\"%s\"", e->role->name,
+			 (int)cred->uid, (int)cred->pid, why);
+}
+
+/* Check that the peer's user is allowed to connect, and that there is a place for it. */
 static bool admit(struct endpoint *e, int fd, struct sock_cred *cred)
 {
-	struct server *s = e->server;
 	const char *why = NULL;
 
 	if (sock_peer_cred(fd, cred) != 0)
@@ -136,13 +144,9 @@ static bool admit(struct endpoint *e, int fd, struct sock_cred *cred)
 		why = "user is not in allow_users";
 	else if (e->n_clients >= e->role->max_clients)
 		why = "too many connections";
-	if (why == NULL)
-		return true;
-	s->stats.refused++;
-	if (server_may_log(s))
-		log_warn(NULL, "refused a %s uid=%d pid=%d reason=\"%s\"", e->role->name,
-			 (int)cred->uid, (int)cred->pid, why);
-	return false;
+	if (why != NULL)
+		refuse(e, cred, why);
+	return why == NULL;
 }
 
 static void client_new(struct endpoint *e, int fd)
@@ -157,6 +161,7 @@ static void client_new(struct endpoint *e, int fd)
 	}
 	c = calloc(1, sizeof(*c));
 	if (c == NULL) {
+		refuse(e, &cred, err_str(E_NOMEM));
 		sock_close(&fd);
 		return;
 	}
@@ -167,6 +172,7 @@ static void client_new(struct endpoint *e, int fd)
 		 ++s->last_client);
 	c->rpc = rpc_conn_new(s->loop, fd, &handlers, &e->role->limits, c);
 	if (c->rpc == NULL) {
+		refuse(e, &cred, err_str(E_NOMEM));
 		free(c);
 		return;
 	}

@@ -190,11 +190,12 @@ def test_authextra_may_hold_anything(path, key):
     [], [None, None], [None, None, {}], [None, None, {"authmethod": 1}], [1, None, {"authmethod": "x"}],
     [None, None, {"authmethod": "cryptosign", "authextra": []}], [None, None, None],
 ])
-def test_malformed_authenticate_is_an_error(path, key, params):
+def test_malformed_authenticate_is_an_error(path, authd, key, params):
     rpc = router(path)
     with pytest.raises(RpcError) as e:
         rpc.call("authenticate", *params)
     assert e.value.uri == "auth.rpc.invalid_argument"
+    authd.wait_log('router 2 cannot read an authenticate reason="')
     assert ask(rpc, key.public)["authid"] == AUTHID
 
 

@@ -666,7 +666,7 @@ def test_wrong_configuration(folder, config, complaint):
 def test_the_example_says_every_key(folder):
     text = (utils.ROOT / "etc/examples/authd.yaml").read_text()
     # with the comments that are keys, and without them
-    whole = re.sub(r"^( *)# ( *(?:\w+:|- ).*)$", r"\1\2", text, flags=re.M).replace("routerd]", "nobody]").replace("authd]", "root]")
+    whole = re.sub(r"^( *)# ( *(?:\w+:|- ).*)$", r"\1\2", text, flags=re.M).replace("routerd]", "nobody]").replace("authd]", "daemon]")
     for name, config in (("plain", text), ("whole", whole)):
         (folder / name).write_text(config)
         done = subprocess.run([str(utils.BUILD / "authd/authd"), "--check", name], cwd=folder,

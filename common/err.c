@@ -49,6 +49,14 @@ const char *err_str(int err)
 		return "try again";
 	case E_DB:
 		return "database error";
+	case E_VALUE:
+		return "invalid value";
+	case E_SURROGATE:
+		return "half of a surrogate pair";
+	case E_BASE64:
+		return "invalid base64";
+	case E_NAN:
+		return "NaN or an infinity";
 	}
 	return "unknown error";
 }

@@ -27,6 +27,10 @@ enum err {
 	E_UNSUPPORTED = -17, /* cannot be expressed, or not by this version */
 	E_AGAIN = -18,       /* nothing (more) to do now; call again when there is */
 	E_DB = -19, /* the database failed; its own message is logged where it happened */
+	E_VALUE = -20,     /* well-formed around a value that may not be sent */
+	E_SURROGATE = -21, /* text with half of a surrogate pair */
+	E_BASE64 = -22,    /* text that should be base64 */
+	E_NAN = -23,       /* NaN or an infinity where the encoding has neither */
 };
 
 /* A short text in lower case for an error code; for E_SYS that of errno. Never NULL. */

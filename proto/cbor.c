@@ -79,6 +79,7 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_ite
 	const uint8_t *from = *pp;
 	struct binary_item chunk = {.type = it->type};
 	uint64_t len;
+	int bad = 0;
 
 	for (;;) {
 		if (*pp == end)
@@ -91,12 +92,14 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_ite
 		int err = read_number(pp, end, code, &len);
 		if (err == 0)
 			err = binary_content(pp, end, len, &chunk);
-		if (err != 0)
+		if (err == E_UTF8)
+			bad = err;
+		else if (err != 0)
 			return err;
 	}
 	it->content = slice_of(from, bytes_left(from, *pp) - 1);
 	it->encoded = true;
-	return 0;
+	return bad;
 }
 
 static int read_indefinite(const uint8_t **pp, const uint8_t *end, struct binary_item *it)
@@ -222,6 +225,8 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 	it->encoded = false;
 	if (f->left != 0)
 		err = read_item(&r->pos, r->end, it);
+	if (UNLIKELY(err != 0))
+		err = token_forgive(r->faults, err);
 	if (err != 0)
 		return err;
 	if (it->type == TOKEN_END) {
@@ -260,8 +265,6 @@ static inline bool is_indefinite(uint64_t left)
 
 static inline int nest(struct nesting *n, const struct binary_item *it, size_t bytes)
 {
-	if (n->depth == n->room)
-		return E_DEPTH;
 	n->around[n->depth++] = n->left;
 	n->maps = n->maps << 1 | (it->type == TOKEN_MAP);
 	if (is_tag(it))
@@ -275,13 +278,27 @@ static inline int nest(struct nesting *n, const struct binary_item *it, size_t b
 	return n->outstanding > bytes ? E_TRUNCATED : 0;
 }
 
+/* A container or tag whose header was read, up to *pp, is too deep: as token_pass_deep.
+ */
+static NOINLINE int pass_deep(struct token_faults *faults, uint8_t code,
+			      const uint8_t **pp, const uint8_t *end)
+{
+	unsigned info = code & 0x1f;
+
+	*pp -= info < INFO_8 || info == INFO_INDEFINITE ? 1 : 1 + (1 << (info - INFO_8));
+	return token_pass_deep(SERIALIZER_CBOR, faults, pp, end);
+}
+
 /* step in a loop, with the books at hand: the way that payloads go. */
-static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nesting *n)
+static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nesting *n,
+			     struct token_faults *faults)
 {
 	while (n->left > 0) {
 		struct binary_item it;
 		int err = read_item(pp, end, &it);
 
+		if (UNLIKELY(err != 0))
+			err = token_forgive(faults, err);
 		if (err != 0)
 			return err;
 		if (it.type == TOKEN_END) {
@@ -293,8 +310,17 @@ static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nest
 		} else {
 			n->outstanding -= !is_indefinite(n->left);
 			n->left--;
-			if (it.type == TOKEN_ARRAY || it.type == TOKEN_MAP || is_tag(&it))
+			if (it.type != TOKEN_ARRAY && it.type != TOKEN_MAP &&
+			    !is_tag(&it)) {
+				/* nothing to open */
+			} else if (LIKELY(n->depth < n->room)) {
 				err = nest(n, &it, bytes_left(*pp, end));
+			} else {
+				const uint8_t *at = *pp; /* *pp need not lie in memory */
+
+				err = pass_deep(faults, it.code, &at, end);
+				*pp = at;
+			}
 			if (err != 0)
 				return err;
 		}
@@ -319,7 +345,7 @@ static int cbor_skip(struct token_reader *r, struct slice *item_out)
 	n.outstanding = r->outstanding + 1;
 	n.depth = 0;
 	n.room = WAMP_MAX_DEPTH - r->depth;
-	int err = skip_value(&p, r->end, &n);
+	int err = skip_value(&p, r->end, &n, r->faults);
 	if (err != 0)
 		return err;
 	if (item_out != NULL)

@@ -5,7 +5,8 @@
  *
  * A string value that begins with \u0000 is a binary in base64. Keys are never that, as
  * with Autobahn. An escape that gives half a surrogate pair is refused, since the text
- * could not be said in another encoding.
+ * could not be said in another encoding. The words NaN and Infinity are no JSON, but what
+ * Python writes; they are told apart from other syntax errors.
  */
 #include "proto/json_int.h"
 
@@ -92,7 +93,10 @@ static int read_hex4(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 	return 0;
 }
 
-/* The escape whose backslash *pp points at: the character that it stands for. */
+/*
+ * The escape whose backslash *pp points at: the character that it stands for. After
+ * E_SURROGATE *pp is behind it.
+ */
 static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 {
 	static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
@@ -113,18 +117,18 @@ static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 	if (err != 0 || *out < 0xd800 || *out > 0xdfff)
 		return err;
 	if (*out > 0xdbff)
-		return E_UTF8;
+		return E_SURROGATE;
 	/* the first half of a pair: the second must follow */
 	if (*pp == end || (**pp == '\\' && *pp + 1 == end))
 		return E_TRUNCATED;
 	if ((*pp)[0] != '\\' || (*pp)[1] != 'u')
-		return E_UTF8;
+		return E_SURROGATE;
 	*pp += 2;
 	err = read_hex4(pp, end, &low);
 	if (err != 0)
 		return err;
 	if (low < 0xdc00 || low > 0xdfff)
-		return E_UTF8;
+		return E_SURROGATE;
 	*out = 0x10000 + ((*out - 0xd800) << 10) + (low - 0xdc00);
 	return 0;
 }
@@ -135,6 +139,7 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 {
 	const uint8_t *from = *pp + 1, *p = from;
 	bool high = false;
+	int bad = 0;
 
 	*escaped_out = false;
 	for (;;) {
@@ -147,17 +152,20 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 			return E_SYNTAX;
 		uint32_t c;
 		int err = read_escape(&p, end, &c);
-		if (err != 0)
+		if (err == E_SURROGATE)
+			bad = err;
+		else if (err != 0)
 			return err;
 		*escaped_out = true;
 	}
 	*text_out = slice_of(from, bytes_left(from, p));
 	*pp = p + 1;
-	return high && !utf8_valid(*text_out) ? E_UTF8 : 0;
+	return high && !utf8_valid(*text_out) ? E_UTF8 : bad;
 }
 
 /*
  * A string whose opening quote *pp points at. text_out is what lies between the quotes.
+ * For a wrong value, too, *pp is behind it.
  */
 static inline int scan_string(const uint8_t **pp, const uint8_t *end,
 			      struct slice *text_out, bool *escaped_out)
@@ -261,7 +269,7 @@ static int base64_decode(struct slice text, uint8_t *to, size_t *len_out)
 
 		/* '=' only as the last one or two of four, and nothing behind it */
 		if (v < 0 || (v == 64 && chars < 2) || (v != 64 && padding > 0))
-			return E_SYNTAX;
+			return E_BASE64;
 		padding += v == 64;
 		bits = bits << 6 | (v & 0x3f);
 		if (++chars < 4)
@@ -270,12 +278,12 @@ static int base64_decode(struct slice text, uint8_t *to, size_t *len_out)
 			if (to != NULL)
 				to[len] = (uint8_t)(bits >> (16 - 8 * i));
 		if (padding > 0 && p < end)
-			return E_SYNTAX;
+			return E_BASE64;
 		chars = 0;
 		bits = 0;
 	}
 	*len_out = len;
-	return chars == 0 ? 0 : E_SYNTAX;
+	return chars == 0 ? 0 : E_BASE64;
 }
 
 static inline bool is_binary(struct slice text)
@@ -328,6 +336,32 @@ static inline int scan_digits(const uint8_t **pp, const uint8_t *end)
 	return 0;
 }
 
+static inline int scan_literal(const uint8_t **pp, const uint8_t *end, const char *name,
+			       size_t len)
+{
+	size_t n = min_size(len, bytes_left(*pp, end));
+
+	if (memcmp(*pp, name, n) != 0)
+		return E_SYNTAX;
+	*pp += n;
+	return n == len ? 0 : E_TRUNCATED;
+}
+
+/* What begins like no number: E_NAN, and *pp is behind it, for NaN, Infinity, -Infinity.
+ */
+static NOINLINE int scan_no_number(const uint8_t **pp, const uint8_t *end)
+{
+	int err = E_SYNTAX;
+
+	if (**pp == 'N') {
+		err = scan_literal(pp, end, "NaN", 3);
+	} else {
+		*pp += **pp == '-';
+		err = scan_literal(pp, end, "Infinity", 8);
+	}
+	return err == 0 ? E_NAN : err;
+}
+
 static inline int scan_number(const uint8_t **pp, const uint8_t *end, bool *integer_out)
 {
 	const uint8_t *p = *pp;
@@ -340,7 +374,9 @@ static inline int scan_number(const uint8_t **pp, const uint8_t *end, bool *inte
 		p++;
 	else
 		err = scan_digits(&p, end);
-	if (err == 0 && p < end && *p == '.') {
+	if (UNLIKELY(err != 0))
+		return scan_no_number(pp, end);
+	if (p < end && *p == '.') {
 		integer = false;
 		p++;
 		err = scan_digits(&p, end);
@@ -355,17 +391,6 @@ static inline int scan_number(const uint8_t **pp, const uint8_t *end, bool *inte
 	*pp = p;
 	*integer_out = integer;
 	return err;
-}
-
-static inline int scan_literal(const uint8_t **pp, const uint8_t *end, const char *name,
-			       size_t len)
-{
-	size_t n = min_size(len, bytes_left(*pp, end));
-
-	if (memcmp(*pp, name, n) != 0)
-		return E_SYNTAX;
-	*pp += n;
-	return n == len ? 0 : E_TRUNCATED;
 }
 
 /* An integer if 64 bits hold it. */
@@ -412,7 +437,7 @@ static NOINLINE void parse_double(struct slice text, struct token *out)
 /* --- structure --- */
 
 /* Any value but an array or object. */
-static inline int scan_scalar(const uint8_t **pp, const uint8_t *end)
+static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end)
 {
 	struct slice text;
 	bool flag;
@@ -444,12 +469,13 @@ static inline int scan_scalar(const uint8_t **pp, const uint8_t *end)
 	case '9':
 		return scan_number(pp, end, &flag);
 	default:
-		return E_SYNTAX;
+		return scan_no_number(pp, end);
 	}
 }
 
 /* A key and the colon behind it, and white space around them. */
-static inline int scan_key(const uint8_t **pp, const uint8_t *end)
+static inline int scan_key(const uint8_t **pp, const uint8_t *end,
+			   struct token_faults *faults)
 {
 	struct slice text;
 	bool escaped;
@@ -460,6 +486,8 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end)
 	if (**pp != '"')
 		return E_SYNTAX;
 	int err = scan_string(pp, end, &text, &escaped);
+	if (UNLIKELY(err != 0))
+		err = token_forgive(faults, err);
 	if (err != 0)
 		return err;
 	*pp = skip_space(*pp, end);
@@ -475,6 +503,7 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end)
 struct nesting {
 	uint64_t maps; /* one bit each, the innermost lowest: is it an object? */
 	unsigned depth, max;
+	struct token_faults *faults; /* of the reader */
 };
 
 /*
@@ -492,7 +521,7 @@ static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesti
 	n->maps = n->maps << 1 | is_map;
 	*pp = skip_space(*pp + 1, end);
 	*empty_out = *pp < end && **pp == (is_map ? '}' : ']');
-	return is_map && !*empty_out ? scan_key(pp, end) : 0;
+	return is_map && !*empty_out ? scan_key(pp, end, n->faults) : 0;
 }
 
 /* Closing brackets, then a comma (and key), or the end of the outermost container. */
@@ -512,7 +541,7 @@ static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nest
 		if (c != ',')
 			return E_SYNTAX;
 		if (is_map)
-			return scan_key(pp, end);
+			return scan_key(pp, end, n->faults);
 		*pp = skip_space(*pp, end);
 		return 0;
 	}
@@ -520,9 +549,10 @@ static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nest
 }
 
 /* A value that begins at *pp, with all that is in it, at most room levels deep. */
-static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room)
+static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
+		      struct token_faults *faults)
 {
-	struct nesting n = {.max = room};
+	struct nesting n = {.max = room, .faults = faults};
 	int err;
 
 	do {
@@ -534,8 +564,12 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room)
 			err = scan_open(pp, end, &n, &empty);
 			if (err == 0 && !empty)
 				continue; /* its first value is next */
+			if (UNLIKELY(err == E_DEPTH))
+				err = token_pass_deep(SERIALIZER_JSON, faults, pp, end);
 		} else {
 			err = scan_scalar(pp, end);
+			if (UNLIKELY(err != 0))
+				err = token_forgive(faults, err);
 		}
 		if (err == 0)
 			err = scan_close(pp, end, &n);
@@ -594,10 +628,13 @@ static int json_skip(struct token_reader *r, struct slice *item_out)
 	if (flag)
 		return E_TYPE;
 	const uint8_t *from = p;
-	if (!key_is_due(f))
-		err = scan_value(&p, r->end, WAMP_MAX_DEPTH - r->depth);
-	else
+	if (!key_is_due(f)) {
+		err = scan_value(&p, r->end, WAMP_MAX_DEPTH - r->depth, r->faults);
+	} else {
 		err = *p == '"' ? scan_string(&p, r->end, &text, &flag) : E_SYNTAX;
+		if (UNLIKELY(err != 0))
+			err = token_forgive(r->faults, err);
+	}
 	if (err != 0)
 		return err;
 	f->seen++;
@@ -642,6 +679,14 @@ static int next_scalar(const uint8_t **pp, const uint8_t *end, struct token *out
 	return scan_scalar(pp, end);
 }
 
+/* After an error of next_scalar or next_string. */
+static NOINLINE int forgive(struct token_reader *r, int err, struct token *out)
+{
+	out->type = err == E_NAN ? TOKEN_OPAQUE : TOKEN_STR;
+	out->encoded = false;
+	return token_forgive(r->faults, err);
+}
+
 static int json_next(struct token_reader *r, struct token *out)
 {
 	struct token_frame *f = &r->open[r->depth];
@@ -671,6 +716,8 @@ static int json_next(struct token_reader *r, struct token *out)
 		err = next_scalar(&p, r->end, out);
 	else
 		err = *p == '"' ? next_string(&p, r->end, true, out) : E_SYNTAX;
+	if (UNLIKELY(err != 0))
+		err = forgive(r, err, out);
 	if (err != 0)
 		return err;
 	f->seen++;

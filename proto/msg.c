@@ -2,7 +2,10 @@
 /*
  * Reads the messages that clients send; see msg.h. Tables say which elements a message
  * has and which keys of its options matter here; everything else is checked and passed
- * over. The writers are in msg_write.c.
+ * over. The writers are in msg_write.c, the words for what is wrong in msg_fault.c.
+ *
+ * The first reading stops at any error. A second one explains it. If a value is wrong a
+ * third one passes over such values, to find out whether all else is right.
  */
 #include "proto/msg.h"
 
@@ -15,7 +18,8 @@
 enum option_kind {
 	OPTION_BOOL,    /* bool */
 	OPTION_TEXT,    /* slice; undefined and null are as if absent */
-	OPTION_DICT,    /* must be one, is not kept */
+	OPTION_ROLES,   /* HELLO's roles */
+	OPTION_ROLE,    /* one of them: a dict, which is not kept */
 	OPTION_METHODS, /* HELLO's authmethods */
 	OPTION_EXTRA,   /* HELLO's authextra */
 	OPTION_HINT,    /* slice; any other type is as if absent */
@@ -23,7 +27,7 @@ enum option_kind {
 };
 
 struct option {
-	struct slice name;
+	struct slice name; /* a NUL follows */
 	enum option_kind kind;
 	size_t offset; /* in struct msg, of a HELLO in struct msg_hello */
 };
@@ -44,12 +48,18 @@ struct options {
 	}
 
 static const struct option hello_details[] = {
-	{NAME("roles"), OPTION_DICT, 0},
+	{NAME("roles"), OPTION_ROLES, 0},
 	{NAME("authmethods"), OPTION_METHODS, 0},
 	{NAME("authid"), OPTION_TEXT, offsetof(struct msg_hello, authid)},
 	{NAME("authrole"), OPTION_TEXT, offsetof(struct msg_hello, authrole)},
 	{NAME("authextra"), OPTION_EXTRA, 0},
 	{NAME("agent"), OPTION_TEXT, offsetof(struct msg_hello, agent)},
+};
+static const struct option client_roles[] = {
+	{NAME("publisher"), OPTION_ROLE, 0},
+	{NAME("subscriber"), OPTION_ROLE, 0},
+	{NAME("caller"), OPTION_ROLE, 0},
+	{NAME("callee"), OPTION_ROLE, 0},
 };
 static const struct option authextra_keys[] = {
 	{NAME("pubkey"), OPTION_HINT, offsetof(struct msg_hello, pubkey)},
@@ -98,35 +108,55 @@ enum element {
 struct shape {
 	struct options options;
 	uint8_t elements[6]; /* enum element, behind the message's type */
+	const char *names[5];
 };
+
+#define KW "ArgumentsKw" /* the last that ELEMENT_PAYLOAD is */
 
 /* The messages that a client may send (specification: "Messages"). */
 static const struct shape shapes[] = {
-	[WAMP_HELLO] = {OPTIONS(hello_details), {ELEMENT_REALM, ELEMENT_OPTIONS}},
+	[WAMP_HELLO] = {OPTIONS(hello_details),
+			{ELEMENT_REALM, ELEMENT_OPTIONS},
+			{"Realm", "Details"}},
 	[WAMP_ABORT] = {OPTIONS(closing_details),
-			{ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD}},
-	[WAMP_AUTHENTICATE] = {{NULL, 0}, {ELEMENT_TEXT, ELEMENT_OPTIONS}},
-	[WAMP_GOODBYE] = {OPTIONS(closing_details), {ELEMENT_OPTIONS, ELEMENT_URI}},
+			{ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD},
+			{"Details", "Reason", KW}},
+	[WAMP_AUTHENTICATE] = {{NULL, 0},
+			       {ELEMENT_TEXT, ELEMENT_OPTIONS},
+			       {"Signature", "Extra"}},
+	[WAMP_GOODBYE] = {OPTIONS(closing_details),
+			  {ELEMENT_OPTIONS, ELEMENT_URI},
+			  {"Details", "Reason"}},
 	[WAMP_ERROR] = {{NULL, 0},
 			{ELEMENT_ERROR_TYPE, ELEMENT_REQUEST, ELEMENT_OPTIONS,
-			 ELEMENT_URI, ELEMENT_PAYLOAD}},
+			 ELEMENT_URI, ELEMENT_PAYLOAD},
+			{"REQUEST.Type", "REQUEST.Request", "Details", "Error", KW}},
 	[WAMP_PUBLISH] = {OPTIONS(publish_options),
 			  {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI,
-			   ELEMENT_PAYLOAD}},
+			   ELEMENT_PAYLOAD},
+			  {"Request", "Options", "Topic", KW}},
 	[WAMP_SUBSCRIBE] = {OPTIONS(subscribe_options),
-			    {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI}},
+			    {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI},
+			    {"Request", "Options", "Topic"}},
 	/* options here and in UNREGISTER are Autobahn's */
 	[WAMP_UNSUBSCRIBE] = {{NULL, 0},
-			      {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS}},
+			      {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS},
+			      {"Request", "SUBSCRIBED.Subscription", "Options"}},
 	[WAMP_CALL] = {OPTIONS(call_options),
-		       {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD}},
-	[WAMP_CANCEL] = {{NULL, 0}, {ELEMENT_REQUEST, ELEMENT_OPTIONS}},
+		       {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD},
+		       {"Request", "Options", "Procedure", KW}},
+	[WAMP_CANCEL] = {{NULL, 0},
+			 {ELEMENT_REQUEST, ELEMENT_OPTIONS},
+			 {"CALL.Request", "Options"}},
 	[WAMP_REGISTER] = {OPTIONS(register_options),
-			   {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI}},
+			   {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI},
+			   {"Request", "Options", "Procedure"}},
 	[WAMP_UNREGISTER] = {{NULL, 0},
-			     {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS}},
+			     {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS},
+			     {"Request", "REGISTERED.Registration", "Options"}},
 	[WAMP_YIELD] = {OPTIONS(call_options),
-			{ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_PAYLOAD}},
+			{ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_PAYLOAD},
+			{"INVOCATION.Request", "Options", KW}},
 };
 
 /* --- reading --- */
@@ -139,7 +169,8 @@ struct decoder {
 	struct buf *scratch;
 	size_t size; /* of the message */
 	struct msg *out;
-	bool has_roles;
+	bool has_role;           /* a HELLO names one of the four */
+	struct msg_fault *fault; /* where an error is explained; NULL: nowhere */
 };
 
 /*
@@ -169,13 +200,27 @@ static bool is_absent(const struct token *t)
 	return t->type == TOKEN_NULL || t->type == TOKEN_UNDEFINED;
 }
 
+/* The error of a token that is not what should stand in its place. */
+static int unexpected(const struct token *t)
+{
+	return t->type == TOKEN_END ? E_NOTFOUND : E_TYPE;
+}
+
+/* A reader for an item that the message's own has passed over. */
+static void read_again(const struct decoder *d, struct slice item,
+		       struct token_reader *out)
+{
+	token_reader_init(out, d->serializer, item);
+	out->faults = d->reader.faults;
+}
+
 /* E_TYPE unless the item is null or undefined. */
 static int expect_absent(const struct decoder *d, struct slice item)
 {
 	struct token_reader r;
 	struct token t;
 
-	token_reader_init(&r, d->serializer, item);
+	read_again(d, item, &r);
 	int err = token_next(&r, &t);
 	return err != 0 || is_absent(&t) ? err : E_TYPE;
 }
@@ -191,7 +236,7 @@ static int read_text(struct decoder *d, struct token_reader *r, bool nullable,
 		return err;
 	if (nullable && is_absent(&t))
 		return 0;
-	return t.type == TOKEN_STR ? text_of(d, &t, out) : E_TYPE;
+	return t.type == TOKEN_STR ? text_of(d, &t, out) : unexpected(&t);
 }
 
 static int read_id(struct token_reader *r, uint64_t *out)
@@ -201,7 +246,7 @@ static int read_id(struct token_reader *r, uint64_t *out)
 
 	if (err != 0)
 		return err;
-	return token_id(&t, out) == 0 ? 0 : E_TYPE;
+	return token_id(&t, out) == 0 ? 0 : unexpected(&t);
 }
 
 static int read_bool(struct token_reader *r, bool *out)
@@ -263,7 +308,7 @@ static int read_extra(struct decoder *d)
 	if (token_container(d->serializer, item) != TOKEN_MAP)
 		return expect_absent(d, item);
 	hello->authextra = item;
-	token_reader_init(&again, d->serializer, item);
+	read_again(d, item, &again);
 	return read_dict(d, &again, &keys, hello);
 }
 
@@ -276,7 +321,7 @@ static int read_any(struct decoder *d, struct token_reader *r, struct token *out
 
 	if (err != 0)
 		return err;
-	token_reader_init(&again, d->serializer, item);
+	read_again(d, item, &again);
 	return token_next(&again, out);
 }
 
@@ -300,15 +345,24 @@ static int read_hint(struct decoder *d, struct token_reader *r, struct slice *ou
 	return err == 0 && t.type == TOKEN_STR ? text_of(d, &t, out) : err;
 }
 
-static int read_roles(struct decoder *d)
+static int read_role(struct decoder *d, struct token_reader *r)
 {
 	struct slice item;
-	int err = token_skip(&d->reader, &item);
+	int err = token_skip(r, &item);
 
+	d->has_role = true;
 	if (err != 0)
 		return err;
-	d->has_roles = true;
 	return token_container(d->serializer, item) == TOKEN_MAP ? 0 : E_TYPE;
+}
+
+/* Without a role a HELLO is invalid (section "Session Establishment"). */
+static int read_roles(struct decoder *d)
+{
+	static const struct options keys = OPTIONS(client_roles);
+	int err = read_dict(d, &d->reader, &keys, d->out->hello);
+
+	return err == 0 && !d->has_role ? E_TYPE : err;
 }
 
 static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
@@ -325,8 +379,10 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 		return read_hint(d, r, at);
 	case OPTION_GIVEN:
 		return read_given(d, r, at);
-	case OPTION_DICT:
+	case OPTION_ROLES:
 		return read_roles(d);
+	case OPTION_ROLE:
+		return read_role(d, r);
 	case OPTION_METHODS:
 		return read_methods(d);
 	case OPTION_EXTRA:
@@ -341,6 +397,49 @@ static const struct option *find_option(const struct options *known, struct slic
 		if (slice_eq(name, known->list[i].name))
 			return &known->list[i];
 	return NULL;
+}
+
+/* What was expected where reading an option gave E_TYPE or E_NOTFOUND. */
+static const char *expected_option(enum option_kind kind)
+{
+	switch (kind) {
+	case OPTION_BOOL:
+		return "a boolean";
+	case OPTION_TEXT:
+		return "a string";
+	case OPTION_METHODS:
+		return "a list of strings";
+	case OPTION_ROLES:
+		return "a dict of publisher, subscriber, caller, callee, at least one";
+	case OPTION_ROLE:
+	case OPTION_EXTRA:
+		return "a dict";
+	case OPTION_HINT:
+	case OPTION_GIVEN:
+		break; /* anything will do */
+	}
+	return NULL;
+}
+
+/* Notes that err was met in this option. Of nested ones the innermost comes first. */
+static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, int err)
+{
+	struct msg_fault *f = d->fault;
+
+	if (f == NULL)
+		return err;
+	f->sub = f->option;
+	f->option = (const char *)o->name.p;
+	if (f->expected == NULL)
+		f->expected = expected_option(o->kind);
+	return err;
+}
+
+static NOINLINE int fail_in_key(struct decoder *d)
+{
+	if (d->fault != NULL)
+		d->fault->expected = "keys that are strings";
+	return E_TYPE;
 }
 
 /*
@@ -358,24 +457,28 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 	if (err != 0)
 		return err;
 	if (t.type != TOKEN_MAP)
-		return E_TYPE;
+		return unexpected(&t);
 	for (;;) {
 		err = token_next(r, &t);
 		if (err != 0 || t.type == TOKEN_END)
 			return err;
 		if (t.type != TOKEN_STR)
-			return E_TYPE;
+			return fail_in_key(d);
 		err = text_of(d, &t, &name);
 		if (err != 0)
 			return err;
 		const struct option *o = find_option(known, name);
-		unsigned bit = o == NULL ? 0 : 1u << (o - known->list);
-		if ((seen & bit) != 0)
-			return E_TYPE;
-		seen |= bit;
-		err = o == NULL ? token_skip(r, NULL) : read_option(d, r, o, into);
+		if (o == NULL) {
+			err = token_skip(r, NULL);
+			if (err != 0)
+				return err;
+			continue;
+		}
+		unsigned bit = 1u << (o - known->list);
+		err = (seen & bit) != 0 ? E_EXISTS : read_option(d, r, o, into);
 		if (err != 0)
-			return err;
+			return fail_in_option(d, o, err);
+		seen |= bit;
 	}
 }
 
@@ -396,8 +499,18 @@ static int put_empty_arguments(struct decoder *d, struct slice kw)
 	return d->scratch->err;
 }
 
+/* Notes that err was met in the i-th of the two. */
+static NOINLINE int fail_in_payload(struct decoder *d, unsigned i, int err)
+{
+	if (d->fault == NULL)
+		return err;
+	d->fault->element = i == 0 ? "Arguments" : KW;
+	d->fault->expected = i == 0 ? "a list" : "a dict";
+	return err;
+}
+
 /* Arguments and ArgumentsKw, as far as there are any. */
-static int read_payload(struct decoder *d)
+static ALWAYS_INLINE int read_payload(struct decoder *d)
 {
 	static const enum token_type types[] = {TOKEN_ARRAY, TOKEN_MAP};
 	struct msg_payload *payload = &d->out->payload;
@@ -409,11 +522,11 @@ static int read_payload(struct decoder *d)
 		if (err == E_TYPE) /* the message ends before it */
 			return 0;
 		if (err != 0)
-			return err;
+			return fail_in_payload(d, i, err);
 		if (token_container(d->serializer, item) != types[i]) {
 			err = expect_absent(d, item);
 			if (err != 0)
-				return err;
+				return fail_in_payload(d, i, err);
 			continue;
 		}
 		if (payload->items < i)
@@ -458,11 +571,13 @@ static int read_hello_details(struct decoder *d, const struct options *known)
 {
 	int err = read_dict(d, &d->reader, known, d->out->hello);
 
-	/* without a role a HELLO is invalid (section "Session Establishment") */
-	return err == 0 && !d->has_roles ? E_TYPE : err;
+	if (err != 0 || d->has_role)
+		return err;
+	return fail_in_option(d, &hello_details[0], E_NOTFOUND);
 }
 
-static int read_element(struct decoder *d, enum element e, const struct options *known)
+static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
+				      const struct options *known)
 {
 	struct msg *out = d->out;
 
@@ -494,21 +609,64 @@ static int read_element(struct decoder *d, enum element e, const struct options 
 	return E_TYPE;
 }
 
+static const char *expected_element(enum element e)
+{
+	switch (e) {
+	case ELEMENT_REQUEST:
+	case ELEMENT_ID:
+		return "an integer from 1 to 2^53";
+	case ELEMENT_ERROR_TYPE:
+		return "the number of a message type";
+	case ELEMENT_URI:
+	case ELEMENT_REALM:
+	case ELEMENT_TEXT:
+		return "a string";
+	case ELEMENT_OPTIONS:
+	case ELEMENT_MAYBE_OPTIONS:
+		return "a dict";
+	case ELEMENT_PAYLOAD:
+	case ELEMENT_NONE:
+		break; /* is noted by others */
+	}
+	return NULL;
+}
+
+/* Notes that err was met in this element, or behind the last one, which is ELEMENT_NONE.
+ */
+static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape,
+				    const uint8_t *e, int err)
+{
+	struct msg_fault *f = d->fault;
+
+	if (f == NULL)
+		return err;
+	if (*e == ELEMENT_NONE) {
+		f->element = shape->names[e - shape->elements - 1];
+		f->expected = "nothing behind it";
+	}
+	if (f->element == NULL) /* fail_in_payload knows better */
+		f->element = shape->names[e - shape->elements];
+	if (f->expected == NULL)
+		f->expected = expected_element((enum element) * e);
+	return err;
+}
+
 /* The elements behind the type, and nothing behind them. */
-static int read_elements(struct decoder *d, const struct shape *shape)
+static ALWAYS_INLINE int read_elements(struct decoder *d, const struct shape *shape)
 {
 	struct token t;
+	const uint8_t *e;
 
-	for (size_t i = 0; shape->elements[i] != ELEMENT_NONE; i++) {
-		int err = read_element(d, (enum element)shape->elements[i],
-				       &shape->options);
-		if (err != 0)
-			return err;
+	for (e = shape->elements; *e != ELEMENT_NONE; e++) {
+		int err = read_element(d, (enum element) * e, &shape->options);
+		if (UNLIKELY(err != 0))
+			return fail_in_element(d, shape, e, err);
 	}
 	int err = token_next(&d->reader, &t);
 	if (err != 0)
 		return err;
-	return t.type == TOKEN_END ? token_end(&d->reader) : E_TYPE;
+	return LIKELY(t.type == TOKEN_END) ? token_end(&d->reader)
+					   : fail_in_element(d, shape, e, E_TYPE);
 }
 
 /* Field by field: gcc makes of an assignment "rep stos", which costs 20 ns to start. */
@@ -533,31 +691,74 @@ static void reset(struct msg *m)
 	m->payload.items = 0;
 }
 
-int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg *out)
+static NOINLINE int fail_in_type(struct decoder *d)
 {
-	struct decoder d;
+	if (d->fault != NULL)
+		d->fault->expected = "a list that begins with a message type";
+	return E_TYPE;
+}
+
+/* Twice in the code: the first reading is worth its own. faults: of the reader. */
+static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
+				      struct token_faults *faults)
+{
 	struct token t;
 	uint64_t type;
 
-	buf_clear(scratch);
-	reset(out);
+	buf_clear(d->scratch);
+	reset(d->out);
+	d->has_role = false;
+	token_reader_init(&d->reader, d->serializer, in);
+	d->reader.faults = faults;
+	int err = token_next(&d->reader, &t);
+	if (err != 0)
+		return err;
+	if (t.type != TOKEN_ARRAY)
+		return fail_in_type(d);
+	err = read_id(&d->reader, &type);
+	if (err != 0)
+		return err == E_TYPE || err == E_NOTFOUND ? fail_in_type(d) : err;
+	if (type <= TYPE_MAX)
+		d->out->type = (enum wamp_type)type;
+	if (type >= ARRAY_LEN(shapes) || shapes[type].elements[0] == ELEMENT_NONE)
+		return E_UNKNOWN;
+	return read_elements(d, &shapes[type]);
+}
+
+static NOINLINE int read_explaining(struct decoder *d, struct slice in,
+				    struct token_faults *faults)
+{
+	d->fault = &d->out->fault;
+	*d->fault = (struct msg_fault){.why = 0};
+	return read_message(d, in, faults);
+}
+
+/* After a first reading that failed. E_VALUE if nothing is wrong but values. */
+static NOINLINE int explain(struct decoder *d, struct slice in)
+{
+	struct token_faults faults = {.first = 0};
+	int err = read_explaining(d, in, NULL);
+
+	if (!token_is_value_error(err))
+		return err;
+	struct msg_fault first = d->out->fault;
+	first.why = err;
+	err = read_explaining(d, in, &faults);
+	if (err != 0)
+		return err;
+	d->out->fault = first;
+	return E_VALUE;
+}
+
+int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg *out)
+{
+	struct decoder d;
+
 	d.serializer = s;
 	d.scratch = scratch;
 	d.size = in.len;
 	d.out = out;
-	d.has_roles = false;
-	token_reader_init(&d.reader, s, in);
-	int err = token_next(&d.reader, &t);
-	if (err != 0)
-		return err;
-	if (t.type != TOKEN_ARRAY)
-		return E_TYPE;
-	err = read_id(&d.reader, &type);
-	if (err != 0)
-		return err;
-	if (type <= TYPE_MAX)
-		out->type = (enum wamp_type)type;
-	if (type >= ARRAY_LEN(shapes) || shapes[type].elements[0] == ELEMENT_NONE)
-		return E_UNKNOWN;
-	return read_elements(&d, &shapes[type]);
+	d.fault = NULL;
+	int err = read_message(&d, in, NULL);
+	return UNLIKELY(err != 0) ? explain(&d, in) : 0;
 }

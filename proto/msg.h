@@ -5,7 +5,27 @@
  * any thread.
  *
  * Reading checks the whole message (see token.h), so that a payload can be passed on
- * blindly.
+ * blindly. A wrong value costs its request, a broken message the session:
+ *
+ *   in Arguments, ArgumentsKw, the URI or Options        JSON    MessagePack  CBOR
+ *   text that is not UTF-8                               value*  value        value
+ *   half of a surrogate pair, "\ud83d" (key or value)    value   not UTF-8    not UTF-8
+ *   text after U+0000 that is not base64 (not in keys)   value   passes       passes
+ *   NaN, Infinity, -Infinity                             value   passes       passes
+ *   nested deeper than WAMP_MAX_DEPTH                    value   value        value
+ *   nested more than 1,000 levels deep                   broken  broken       broken
+ *   no well-formed encoding (01, 'x', 0xc1, f8 10)       broken  broken       broken
+ *   Arguments is no list, or ArgumentsKw no dict         broken  broken       broken
+ *   a key of Options that is not a string                broken  broken       broken
+ *   an option that is used here: of another type, twice  broken  broken       broken
+ *   a key in the payload that is not a string            broken  passes       passes
+ *   a key in the payload twice                           passes  passes       passes
+ *   a number over 64 bits, 1e400, a bignum, an ext type  passes  passes       passes
+ *
+ * value: E_VALUE. It costs the session where there is no request id: HELLO, AUTHENTICATE,
+ * ABORT, GOODBYE. broken: any other error. passes: to each receiver whose encoding can
+ * say it. (*) On a WebSocket the text frame itself is wrong, and the connection ends with
+ * code 1007 (RFC 6455, section 8.1).
  */
 #ifndef PROTO_MSG_H
 #define PROTO_MSG_H
@@ -37,6 +57,15 @@ struct msg_hello {
 	struct slice channel_binding; /* authextra.channel_binding, if a string */
 };
 
+/* What was wrong where, as msg_fault_text says it. The texts are constants, or NULL. */
+struct msg_fault {
+	int why;             /* of E_VALUE: the error of the value */
+	const char *element; /* "Options"; NULL: none in particular */
+	const char *option;  /* in the element: "roles" */
+	const char *sub;     /* in the option: "caller" */
+	const char *expected;
+};
+
 struct msg {
 	enum wamp_type type;
 	uint64_t request; /* of requests, replies and ERROR (0: not in this type) */
@@ -54,22 +83,34 @@ struct msg {
 	bool audience;       /* PUBLISH: an eligible... or exclude... list is given */
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	struct msg_hello *hello;    /* where msg_read puts a HELLO; set by the caller */
+	struct msg_fault fault;     /* only if msg_read fails */
 };
 
 /*
  * Decodes one message that a client may send. Slices are lent by in, or by scratch where
  * the encoding needed undoing (cleared first; never larger than in, so its maximum should
  * not be less than that of messages). out->hello must point to a struct, which a HELLO
- * fills. Keys of Options and Details that this router does not use are passed over, null
- * and undefined are as if absent, those that it uses may be there once; the message's
- * URIs are text, but not checked further.
+ * fills; it names at least one of the four roles of clients. Keys of Options and Details
+ * that this router does not use are passed over, null and undefined are as if absent,
+ * those that it uses may be there once; the message's URIs are text, but not checked
+ * further.
  *
- * Errors: those of the reader; E_TYPE for a message whose elements are of the wrong
- * number or type; E_UNKNOWN for a message type that no client sends; out->type is then
- * set if it was read, otherwise 0, and for E_TYPE out->request if it was.
+ * E_VALUE: nothing is wrong but a value. What is neither text nor payload is then set.
+ *
+ * Other errors: those of the reader and of scratch; E_TYPE for an element or option of
+ * another type than expected, or an element too many; E_NOTFOUND for one that is missing;
+ * E_EXISTS for an option that is there twice; E_UNKNOWN for a message type that no client
+ * sends. out->type is then set if it was read, otherwise 0, and out->request likewise.
  */
 int msg_read(enum serializer s, struct slice in, struct buf *scratch,
 	     struct msg *out) MUSTCHECK;
+
+enum { MSG_FAULT_TEXT_MAX = 160 };
+/*
+ * For the sender of a message for which msg_read gave err: one line of ASCII, such as
+ * "PUBLISH.Options.acknowledge: expected a boolean".
+ */
+void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX]);
 
 /* The standard name of a message type, "CALL"; "?" for none. */
 const char *wamp_type_name(enum wamp_type type);

@@ -17,7 +17,13 @@ struct form {
 	uint8_t content; /* bytes of content besides the length just read */
 };
 
-enum { FORM_FIRST = 0xc0, FLOAT_32 = 0xca, FIXEXT1 = 0xd4 };
+enum {
+	FIRST_STR = 0xa0, /* below are maps and arrays with the count in this byte */
+	FORM_FIRST = 0xc0,
+	FLOAT_32 = 0xca,
+	FIXEXT1 = 0xd4,
+	FIRST_LONG = 0xdc, /* from here arrays and maps with the count in 2 or 4 bytes */
+};
 
 static const struct form forms[] = {
 	[0xc0 - FORM_FIRST] = {TOKEN_NULL, 0, 0},
@@ -125,6 +131,8 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 		return 0;
 	}
 	int err = read_item(&r->pos, r->end, it);
+	if (UNLIKELY(err != 0))
+		err = token_forgive(r->faults, err);
 	if (err != 0)
 		return err;
 	frame_count(r, f);
@@ -133,6 +141,16 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 	if (it->type == TOKEN_MAP)
 		return frame_push(r, TOKEN_MAP, 2 * it->n);
 	return 0;
+}
+
+/* A container whose header was read, up to p, is too deep: as token_pass_deep. */
+static NOINLINE int pass_deep(const struct token_reader *r, uint8_t code,
+			      const uint8_t **pp)
+{
+	static const uint8_t header_len[] = {3, 5, 3, 5};
+
+	*pp -= code < FIRST_STR ? 1 : header_len[code - FIRST_LONG];
+	return token_pass_deep(SERIALIZER_MSGPACK, r->faults, pp, r->end);
 }
 
 /* step in a loop, with the books in registers: the way that payloads go. */
@@ -152,18 +170,27 @@ static int msgpack_skip(struct token_reader *r, struct slice *item_out)
 		struct binary_item it;
 		int err = read_item(&p, end, &it);
 
+		if (UNLIKELY(err != 0))
+			err = token_forgive(r->faults, err);
 		if (err != 0)
 			return err;
 		left--;
 		outstanding--;
-		if (it.type == TOKEN_ARRAY || it.type == TOKEN_MAP) {
-			if (depth == room)
-				return E_DEPTH;
+		if (it.type != TOKEN_ARRAY && it.type != TOKEN_MAP) {
+			/* nothing to open */
+		} else if (LIKELY(depth < room)) {
 			around[depth++] = left;
 			left = it.type == TOKEN_MAP ? 2 * it.n : it.n;
 			outstanding += left;
 			if (outstanding > bytes_left(p, end))
 				return E_TRUNCATED;
+		} else {
+			const uint8_t *at = p; /* so that p need not lie in memory */
+
+			err = pass_deep(r, it.code, &at);
+			if (err != 0)
+				return err;
+			p = at;
 		}
 		while (left == 0 && depth > 0)
 			left = around[--depth];

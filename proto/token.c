@@ -14,12 +14,15 @@ static const struct token_codec *const codecs[] = {
 };
 static_assert(ARRAY_LEN(codecs) == SERIALIZER_COUNT, "a codec for each serializer");
 
+enum { DEEP_MAX = 16 }; /* bounds the recursion of token_pass_deep */
+
 /* --- reading --- */
 
 void token_reader_init(struct token_reader *r, enum serializer s, struct slice in)
 {
 	/* field by field: the frames must not be touched, they are most of it */
 	r->serializer = s;
+	r->faults = NULL;
 	r->start = in.p;
 	r->pos = in.p;
 	r->end = in.len == 0 ? in.p : in.p + in.len;
@@ -43,6 +46,39 @@ int token_skip(struct token_reader *r, struct slice *item_out)
 enum token_type token_container(enum serializer s, struct slice item)
 {
 	return codecs[s]->container(item);
+}
+
+bool token_is_value_error(int err)
+{
+	return err == E_UTF8 || err == E_SURROGATE || err == E_BASE64 || err == E_NAN ||
+	       err == E_DEPTH;
+}
+
+int token_forgive(struct token_faults *faults, int err)
+{
+	if (faults == NULL || !token_is_value_error(err))
+		return err;
+	if (faults->first == 0)
+		faults->first = err;
+	return 0;
+}
+
+int token_pass_deep(enum serializer s, struct token_faults *faults, const uint8_t **pp,
+		    const uint8_t *end)
+{
+	struct token_reader r;
+	int err = token_forgive(faults, E_DEPTH);
+
+	if (err != 0 || faults->deep == DEEP_MAX)
+		return E_DEPTH;
+	/* a reader of its own, with as many levels again */
+	token_reader_init(&r, s, slice_of(*pp, bytes_left(*pp, end)));
+	r.faults = faults;
+	faults->deep++;
+	err = token_skip(&r, NULL);
+	faults->deep--;
+	*pp = r.pos;
+	return err;
 }
 
 int token_end(struct token_reader *r)

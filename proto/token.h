@@ -62,8 +62,29 @@ struct token {
 	};
 };
 
+/*
+ * Values that are wrong although it is clear where they end: text that is not UTF-8
+ * (E_UTF8) or has half of a surrogate pair (E_SURROGATE, in JSON), text after U+0000 that
+ * is not base64 (E_BASE64, in JSON), the words NaN, Infinity and -Infinity (E_NAN, in
+ * JSON), containers that nest too deep (E_DEPTH).
+ */
+bool token_is_value_error(int err);
+
+/* What a reader that goes on behind such values has met. */
+struct token_faults {
+	int first;     /* the first error, or 0 */
+	unsigned deep; /* levels of token_pass_deep that are at work now */
+};
+
 struct token_reader {
 	enum serializer serializer;
+	/*
+	 * NULL after token_reader_init: any error ends the reading. Otherwise wrong
+	 * values are noted here and passed over; what their tokens hold is meaningless.
+	 * Only token_skip goes on behind E_DEPTH, and not if it nests more than 1,000
+	 * deep.
+	 */
+	struct token_faults *faults;
 	const uint8_t *start, *pos, *end;
 	/* the rest is the implementations' own */
 	unsigned depth;       /* containers open (in CBOR tags count as such) */
@@ -81,9 +102,10 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
 
 /*
  * The next token; E_TRUNCATED (also where more is announced than bytes are left),
- * E_SYNTAX, E_UTF8 or E_DEPTH, after which r is unusable. CBOR's tags are passed over:
- * the tagged item is the value. Numbers in JSON: without fraction and exponent they are
- * integers as far as 64 bits carry, else doubles, as JavaScript writes 1e20.
+ * E_SYNTAX, or the error of a wrong value, after which r is unusable. CBOR's tags are
+ * passed over: the tagged item is the value. Numbers in JSON: without fraction and
+ * exponent they are integers as far as 64 bits carry, else doubles, as JavaScript writes
+ * 1e20.
  */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 

@@ -52,17 +52,28 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 	return (size_t)(end - p);
 }
 
-/* The content that follows a length. */
+/*
+ * The error of an item that was read to its end, or 0 if the reader passes over it. Out
+ * of line, as it is for errors alone.
+ */
+NOINLINE int token_forgive(struct token_faults *faults, int err);
+
+/*
+ * The container at *pp is too deep: E_DEPTH, unless the reader passes over it. Then *pp
+ * is behind it.
+ */
+NOINLINE int token_pass_deep(enum serializer s, struct token_faults *faults,
+			     const uint8_t **pp, const uint8_t *end);
+
+/* The content that follows a length. For E_UTF8, too, *pp is behind it. */
 static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
 				 struct binary_item *it)
 {
 	if (len > bytes_left(*pp, end))
 		return E_TRUNCATED;
 	it->content = slice_of(*pp, len);
-	if (it->type == TOKEN_STR && !utf8_valid(it->content))
-		return E_UTF8;
 	*pp += len;
-	return 0;
+	return it->type == TOKEN_STR && !utf8_valid(it->content) ? E_UTF8 : 0;
 }
 
 /* The float, or the double, that has these bits. */

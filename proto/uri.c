@@ -5,6 +5,8 @@
 #include "common/err.h"
 #include "proto/wamp.h"
 
+#include <assert.h>
+
 /*
  * Is the character that begins at p one of Unicode's spaces beyond ASCII? p is valid
  * UTF-8, so that a first byte is followed by the others.
@@ -59,6 +61,24 @@ bool uri_valid(struct slice uri)
 		}
 	}
 	return begun;
+}
+
+const char *uri_fault(struct slice uri)
+{
+	static_assert(WAMP_MAX_URI == 1024, "as the text says");
+	if (uri_valid(uri))
+		return NULL;
+	if (uri.len > WAMP_MAX_URI)
+		return "must not be longer than 1024 bytes";
+	for (size_t i = 0; i < uri.len; i++) {
+		if (uri.p[i] == '#')
+			return "must not contain '#'";
+		if (uri.p[i] == '\0')
+			return "must not contain U+0000";
+		if (!is_component(uri.p + i))
+			return "must not contain white space";
+	}
+	return "must not be empty, nor have an empty part between dots";
 }
 
 int match_parse(struct slice name)

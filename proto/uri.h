@@ -20,6 +20,9 @@ enum match {
  */
 bool uri_valid(struct slice uri);
 
+/* What must be changed for it to be one: "must not contain '#'". NULL: nothing. */
+const char *uri_fault(struct slice uri);
+
 /* "exact", "prefix" or "wildcard"; E_UNKNOWN otherwise. */
 int match_parse(struct slice name) MUSTCHECK;
 

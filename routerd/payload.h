@@ -14,7 +14,8 @@ struct payload;
 
 /*
  * A copy of both, with one reference; NULL: no memory. The items are in encoding s and
- * have been checked by msg_read. uri is at most WAMP_MAX_URI bytes.
+ * have been checked by msg_read. uri is at most WAMP_MAX_URI bytes; in an ERROR of the
+ * router's own it may be a text instead (see post_error).
  */
 struct payload *payload_new(enum serializer s, struct slice uri,
 			    struct msg_payload items);

@@ -54,7 +54,8 @@ enum post_type {
 	POST_INVOCATION_ERROR, /* request: of the INVOCATION; payload, whose URI is the
 				  error's */
 	POST_UNDELIVERABLE,    /* request: of the INVOCATION that its callee could not be
-				  sent, or has answered by what cannot be passed on; error */
+				  sent, or has answered by what cannot be passed on; error,
+				  payload as post_error says */
 
 	/* owner to worker: session is whom it is for */
 	POST_JOINED,       /* the session is there; WELCOME may go out */
@@ -96,8 +97,8 @@ enum post_type {
 
 /*
  * What is wrong, in the router's own words: Arguments is [text], with the payload's URI
- * behind it if there is a payload. With uri NULL it is a callee's ERROR, passed on from
- * the payload.
+ * behind it if there is a payload. With text NULL the payload's URI is the text. With uri
+ * NULL it is a callee's ERROR, passed on from the payload.
  */
 struct post_error {
 	const char *uri;  /* a constant */

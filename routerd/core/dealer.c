@@ -290,8 +290,10 @@ void dealer_undeliverable(struct realm *r, struct session *s, struct post *p)
 {
 	struct call *c = find_call(r, s, p->request);
 
-	if (c != NULL)
-		fail_call(r, c, p->error, NULL);
+	if (c == NULL)
+		return;
+	fail_call(r, c, p->error, p->payload);
+	p->payload = NULL;
 }
 
 void dealer_forget_calls(struct realm *r, struct session *s)

@@ -19,7 +19,9 @@ static struct post_error undeliverable_error(int why)
 					   "the router is out of memory"};
 	return (struct post_error){
 		WAMP_ERROR_INVALID_ARGUMENT,
-		"the payload cannot be said in the receiver's serializer"};
+		"the receiver's serializer cannot express the payload (in JSON: no NaN, "
+		"no "
+		"Infinity, no keys but strings; nowhere: extension types)"};
 }
 
 /* Counted, and logged at a limited rate. */
@@ -155,6 +157,10 @@ static void send_error(struct peer *p, const struct post *post)
 		return;
 	}
 	struct slice uri = payload_uri(post->payload);
+	if (post->error.text == NULL) {
+		peer_error(p, post->request_type, post->request, post->error.uri, uri);
+		return;
+	}
 	snprintf(text, sizeof(text), "%s <%.*s>", post->error.text, (int)uri.len,
 		 (const char *)uri.p);
 	peer_error(p, post->request_type, post->request, post->error.uri,

@@ -227,6 +227,35 @@ static const struct login_method *choose_method(const struct config_listener *l,
 	return NULL;
 }
 
+static void put_name(struct buf *to, bool first, struct slice name)
+{
+	if (!first)
+		buf_put_str(to, ", ");
+	buf_put_str(to, log_quote(name).text);
+}
+
+/* Neither side can see what the other one has. */
+static void deny_methods(struct peer *p, const struct msg_hello *h)
+{
+	bool first = true;
+	struct buf text;
+
+	buf_init(&text, WAMP_MAX_AUTHMETHODS * LOG_QUOTE_MAX + DENY_TEXT_MAX);
+	buf_put_str(&text, "none of the authmethods offered is served here; offered: ");
+	for (unsigned i = 0; i < h->n_authmethods; i++)
+		put_name(&text, i == 0, h->authmethods[i]);
+	buf_put_str(&text, h->n_authmethods == 0 ? "none, which means anonymous; served: "
+						 : "; served: ");
+	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
+		if (!methods[m]->offered(p->login->listener))
+			continue;
+		put_name(&text, first, slice_str(methods[m]->name));
+		first = false;
+	}
+	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));
+	buf_fini(&text);
+}
+
 void login_hello(struct peer *p, const struct msg_hello *h)
 {
 	const struct peer_listener *pl = conn_conf(p->conn)->user;
@@ -245,8 +274,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	lg->asked_authid = log_quote(h->authid);
 	lg->method = choose_method(lg->listener, h);
 	if (lg->method == NULL) {
-		login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD,
-			   slice_str("none of the authmethods offered is served here"));
+		deny_methods(p, h);
 		return;
 	}
 	lg->method->hello(p, h);

@@ -19,19 +19,44 @@ static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_SUBSCRIBE] = "subscribe to",
 };
 
-/* The router's own names, which begin with "wamp" as a component: nobody registers or
- * publishes there (section "URIs"). */
+/* The router's own names, which begin with "wamp" as a component (section "URIs"). A call
+ * is answered by the owner: no such procedure. */
 static bool reserved(enum action action, struct slice uri)
 {
-	return (action == ACTION_REGISTER || action == ACTION_PUBLISH) && uri.len >= 4 &&
-	       memcmp(uri.p, "wamp", 4) == 0 && (uri.len == 4 || uri.p[4] == '.');
+	return action != ACTION_CALL && uri.len >= 4 && memcmp(uri.p, "wamp", 4) == 0 &&
+	       (uri.len == 4 || uri.p[4] == '.');
 }
 
-/* Nobody waits for an answer to a PUBLISH that did not ask for one. */
+static const char *reserved_text(enum action action)
+{
+	return action == ACTION_SUBSCRIBE
+		       ? "this router publishes no meta events: no event would ever come"
+		       : "URIs that begin with \"wamp\" are the router's own";
+}
+
+/* Nobody waits for an answer to a PUBLISH that did not ask for one: then this counts it,
+ * and the log is the only place that says so. */
 static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
 {
-	if (m->type != WAMP_PUBLISH || m->acknowledge)
+	unsigned suppressed;
+
+	if (m->type != WAMP_PUBLISH || m->acknowledge) {
 		peer_error(p, m->type, m->request, uri, slice_str(text));
+		return;
+	}
+	peers_count(p->peers, PEER_PUBLISHES_DROPPED);
+	if (peers_may_log(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "publish dropped topic=%s error=%s reason=\"%s\" suppressed=%u",
+			 log_quote(m->uri).text, uri,
+			 log_quote_text(slice_str(text)).text, suppressed);
+}
+
+/* Says what is wrong with a URI. */
+static void quote_bad_uri(struct slice uri, char *to, size_t size)
+{
+	snprintf(to, size, "invalid URI \"%s\": %s", log_quote_text(uri).text,
+		 uri_fault(uri));
 }
 
 static void log_forbidden(struct peer *p, const struct msg *m)
@@ -55,12 +80,12 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	char text[WAMP_MAX_URI + 128];
 
 	if (!uri_valid(m->uri)) {
-		refuse(p, m, WAMP_ERROR_INVALID_URI, "this is not a valid URI");
+		quote_bad_uri(m->uri, text, sizeof(text));
+		refuse(p, m, WAMP_ERROR_INVALID_URI, text);
 		return false;
 	}
 	if (reserved(action, m->uri)) {
-		refuse(p, m, WAMP_ERROR_INVALID_URI,
-		       "URIs that begin with \"wamp\" are the router's own");
+		refuse(p, m, WAMP_ERROR_INVALID_URI, reserved_text(action));
 		return false;
 	}
 	if (rights_allow(p->rights, action, m->uri))
@@ -88,17 +113,23 @@ static bool is_default(struct slice option, const char *value)
 	return option.len == 0 || slice_eq_str(option, value);
 }
 
+static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
+{
+	char text[100];
+
+	snprintf(text, sizeof(text),
+		 "%s.Options.%s: expected nothing, since WELCOME does not announce it",
+		 wamp_type_name(m->type), m->passthru ? "ppt_scheme" : "progress");
+	peer_violation(p, text);
+}
+
 /* These two change what a message is, so the specification wants them to be violations
  * where they were not announced. */
 static bool announced(struct peer *p, const struct msg *m)
 {
-	char text[64];
-
-	if (!m->passthru && !(m->type == WAMP_CALL && m->progress))
+	if (LIKELY(!m->passthru && !(m->type == WAMP_CALL && m->progress)))
 		return true;
-	snprintf(text, sizeof(text), "%s with a feature that was not announced",
-		 wamp_type_name(m->type));
-	peer_violation(p, text);
+	refuse_unannounced(p, m);
 	return false;
 }
 
@@ -181,21 +212,45 @@ static void on_yield(struct peer *p, struct msg *m)
 		post_with_payload(p, m, &(struct post){.type = POST_YIELD});
 }
 
+/* A callee's answer that cannot be passed on, which is an application's carelessness: the
+ * caller is told what is wrong, the callee nothing. */
+static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
+			    const char *what)
+{
+	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX];
+
+	snprintf(text, sizeof(text), "the callee's answer: %s", what);
+	struct payload *words = payload_new(p->serializer, slice_str(text),
+					    (struct msg_payload){.items = 0});
+	peer_post(p,
+		  &(struct post){
+			  .type = POST_UNDELIVERABLE,
+			  .request = m->request,
+			  .error = {uri, words == NULL ? "the callee's answer is invalid"
+						       : NULL},
+			  .payload = words,
+		  });
+}
+
+static bool is_for_invocation(struct peer *p, const struct msg *m)
+{
+	if (m->error_type != WAMP_INVOCATION)
+		peer_violation(p, "ERROR.REQUEST.Type: expected 68, an INVOCATION");
+	return m->error_type == WAMP_INVOCATION;
+}
+
 static void on_error(struct peer *p, struct msg *m)
 {
-	static const struct post_error no_uri = {WAMP_ERROR_INVALID_URI,
-						 "the callee's error has no valid URI"};
+	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX];
 
-	if (m->error_type != WAMP_INVOCATION)
-		peer_violation(p, "ERROR for something other than an INVOCATION");
-	else if (uri_valid(m->uri))
+	if (!is_for_invocation(p, m))
+		return;
+	if (uri_valid(m->uri)) {
 		post_with_payload(p, m, &(struct post){.type = POST_INVOCATION_ERROR});
-	else /* an application's carelessness, not worth the session */
-		peer_post(p, &(struct post){
-				     .type = POST_UNDELIVERABLE,
-				     .request = m->request,
-				     .error = no_uri,
-			     });
+		return;
+	}
+	quote_bad_uri(m->uri, text, sizeof(text));
+	fail_invocation(p, m, WAMP_ERROR_INVALID_URI, text);
 }
 
 /* Not announced: a caller that sends it all the same still gets its result. */
@@ -254,15 +309,53 @@ static const struct {
 
 /* --- reading --- */
 
-static void malformed(struct peer *p, const struct msg *m, int why)
+/* A request that is whole but for a value: it fails, and nothing else does. */
+static void on_invalid_value(struct peer *p, const struct msg *m, const char *text)
 {
-	char text[128];
+	switch (m->type) {
+	case WAMP_PUBLISH:
+	case WAMP_SUBSCRIBE:
+	case WAMP_UNSUBSCRIBE:
+	case WAMP_CALL:
+	case WAMP_REGISTER:
+	case WAMP_UNREGISTER:
+		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+		return;
+	case WAMP_ERROR:
+		if (is_for_invocation(p, m))
+			fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+		return;
+	case WAMP_YIELD:
+		if (!m->progress)
+			fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+		return;
+	case WAMP_CANCEL:
+		return;
+	default: /* there is no request to fail */
+		peer_violation(p, text);
+	}
+}
 
-	if (m->type != 0)
-		snprintf(text, sizeof(text), "%s: %s", wamp_type_name(m->type),
-			 err_str(why));
-	else
-		snprintf(text, sizeof(text), "message: %s", err_str(why));
+static void count_invalid_value(struct peer *p, const char *text)
+{
+	unsigned suppressed;
+
+	peers_count(p->peers, PEER_INVALID_VALUES);
+	if (peers_may_log(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "invalid value what=\"%s\" suppressed=%u", text, suppressed);
+}
+
+static bool expected_now(const struct peer *p, enum wamp_type type)
+{
+	return type < ARRAY_LEN(on_type) && (on_type[type].states & BIT(p->state)) != 0;
+}
+
+static NOINLINE void not_expected(struct peer *p, enum wamp_type type)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%s is not expected now", wamp_type_name(type));
 	peer_violation(p, text);
 }
 
@@ -277,31 +370,39 @@ static void no_memory(struct peer *p)
 	conn_drop(p->conn);
 }
 
+static NOINLINE void not_read(struct peer *p, const struct msg *m, int why)
+{
+	char text[MSG_FAULT_TEXT_MAX];
+
+	if (why == E_NOMEM) {
+		no_memory(p);
+		return;
+	}
+	msg_fault_text(m, why, text);
+	if (why != E_VALUE) {
+		peer_violation(p, text);
+	} else if (!expected_now(p, m->type)) {
+		not_expected(p, m->type);
+	} else {
+		count_invalid_value(p, text);
+		on_invalid_value(p, m, text);
+	}
+}
+
 static void read_one(struct peer *p, struct slice bytes)
 {
-	char text[64];
 	struct msg_hello hello;
 	struct msg m;
 
 	m.type = 0;
 	m.hello = &hello;
 	int r = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
-	if (r == E_NOMEM) {
-		no_memory(p);
-		return;
-	}
-	if (r != 0) {
-		malformed(p, &m, r);
-		return;
-	}
-	if (m.type >= ARRAY_LEN(on_type) ||
-	    (on_type[m.type].states & BIT(p->state)) == 0) {
-		snprintf(text, sizeof(text), "%s is not expected now",
-			 wamp_type_name(m.type));
-		peer_violation(p, text);
-		return;
-	}
-	on_type[m.type].handle(p, &m);
+	if (UNLIKELY(r != 0))
+		not_read(p, &m, r);
+	else if (UNLIKELY(!expected_now(p, m.type)))
+		not_expected(p, m.type);
+	else
+		on_type[m.type].handle(p, &m);
 }
 
 void messages_read(struct peer *p, struct slice bytes, bool text)

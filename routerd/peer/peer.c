@@ -206,11 +206,18 @@ static void let_go(struct peer *p, const char *reason)
 	peers_renew(p->peers, p);
 }
 
-void peer_close(struct peer *p, uint16_t code, const char *reason)
+/* In the log a session's end has a reason of few kinds, in the Close frame all we know.
+ */
+static void end(struct peer *p, uint16_t code, const char *kind, const char *reason)
 {
-	let_go(p, reason);
+	let_go(p, kind);
 	peer_set_state(p, PEER_CLOSING);
 	conn_close(p->conn, code, reason);
+}
+
+void peer_close(struct peer *p, uint16_t code, const char *reason)
+{
+	end(p, code, reason, reason);
 }
 
 void peer_drop(struct peer *p, const char *reason)
@@ -239,7 +246,7 @@ void peer_violation(struct peer *p, const char *what)
 			 "protocol violation what=\"%s\" suppressed=%u", what,
 			 suppressed);
 	say_end(p, msg_write_abort, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
-	peer_close(p, WS_CLOSE_PROTOCOL, "protocol violation");
+	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }
 
 void peer_killed(struct peer *p, const struct revocation *r)

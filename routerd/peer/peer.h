@@ -92,8 +92,10 @@ void peer_post(struct peer *p, struct post *post);
 /* ABORT, then close. In any state but CLOSING. The message may be left out, too. */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
 
-/* ABORT wamp.error.protocol_violation, counted and logged (at a limited rate), then
- * close. */
+/*
+ * ABORT wamp.error.protocol_violation, counted and logged (at a limited rate), then
+ * close, also with what as the reason: that is what most clients show. what is ASCII.
+ */
 void peer_violation(struct peer *p, const char *what);
 
 /* Ends what there is of a session, and closes the connection with this code. Not in

@@ -33,6 +33,8 @@ struct peer;
 	X(PENDING_CALLS_FULL, "pending_calls_full")                                      \
 	X(SUBSCRIPTIONS_FULL, "session_subscriptions_full")                              \
 	X(REGISTRATIONS_FULL, "session_registrations_full")                              \
+	X(INVALID_VALUES, "invalid_values")                                              \
+	X(PUBLISHES_DROPPED, "publishes_dropped")                                        \
 	X(NOT_AUTHORIZED, "not_authorized")                                              \
 	X(EVENTS_DELIVERED, "events_delivered")                                          \
 	X(UNDELIVERABLE, "undeliverable")                                                \

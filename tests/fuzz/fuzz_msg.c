@@ -53,6 +53,21 @@ static void check_payload(enum serializer s, struct msg_payload payload)
 	buf_fini(&event);
 }
 
+/* A message that was refused: the words fit, and E_VALUE is for nothing but values. */
+static void check_fault(enum serializer s, struct slice in, const struct msg *m, int err)
+{
+	char text[MSG_FAULT_TEXT_MAX];
+	int strict = read_whole(s, in, NULL);
+
+	msg_fault_text(m, err, text);
+	ASSERT(strlen(text) < sizeof(text) - 1 && strstr(text, "(null)") == NULL);
+	if (err != E_VALUE)
+		return;
+	ASSERT(token_is_value_error(m->fault.why) && m->fault.element != NULL);
+	ASSERT(token_is_value_error(strict));
+	ASSERT(strcmp(wamp_type_name(m->type), "?") != 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct msg_hello hello;
@@ -66,7 +81,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&scratch, in.len);
 	int err = msg_read(s, in, &scratch, &m);
 	ASSERT(err != E_LIMIT); /* what is put into scratch is never longer than in */
-	if (err == 0) {
+	if (err != 0) {
+		check_fault(s, in, &m, err);
+	} else {
 		/* strict means strict: the whole is one item, and nothing else */
 		ASSERT(read_whole(s, in, NULL) == 0);
 		ASSERT(strcmp(wamp_type_name(m.type), "?") != 0);

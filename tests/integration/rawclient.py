@@ -243,6 +243,7 @@ class Ws:
             while True:
                 messages.append(self.recv_message(timeout))
         except Closed as closed:
+            self.close_reason = closed.reason.decode()
             self.wait_eof()
             self.socket.close()
             assert not self.buffer, f"bytes behind the close frame: {self.buffer[:40]!r}"

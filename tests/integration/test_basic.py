@@ -75,14 +75,30 @@ def test_messages_behind_goodbye_are_ignored(routerd, join):
 @pytest.mark.parametrize("hello", [
     {},
     {"roles": {"subscriber": {"publisher_identification": True}}},
-    {"roles": {}, "agent": "x" * 100, "x_unknown": [{"deep": [1]}]},
+    {"roles": {"publisher": {}, "x_unknown": 7}, "agent": "x" * 100, "x_unknown": [{"deep": [1]}]},
     {"authid": "", "authextra": {}},
     {"authid": None, "authrole": None, "authextra": None},
-], ids=["nothing", "flat_features", "no_roles", "empty", "nulls"])
+], ids=["nothing", "flat_features", "unknown_keys", "empty", "nulls"])
 def test_hello_of_odd_but_honest_clients(routerd, connect, hello):
     client = connect(routerd)
     client.send([1, "devices", {"roles": {"caller": {}}, **hello}])
     assert client.expect(2)[2]["realm"] == "devices"
+
+
+@pytest.mark.parametrize("offered, named", [
+    (["ticket", "wampcra"], "offered: ticket, wampcra; served: anonymous"),
+    (["a b\n\u2603"], r"offered: a\x20b\x0a\xe2\x98\x83; served: anonymous"),
+    (["x" * 1000] * 20, "; served: anonymous"),
+], ids=["usual", "hostile", "long"])
+def test_authmethods_that_are_not_served(routerd, connect, offered, named):
+    """Each side sees what the other one has."""
+    client = connect(routerd)
+    with pytest.raises(rawclient.Aborted) as aborted:
+        client.join(authmethods=offered)
+    assert aborted.value.uri == "wamp.error.no_matching_auth_method"
+    text = aborted.value.details["message"]
+    assert text.startswith("none of the authmethods offered is served here; ") and text.endswith(named)
+    client.wait_closed()
 
 
 def test_unknown_realm(routerd, connect):
@@ -287,14 +303,32 @@ def test_another_session_cannot_answer(routerd, join):
 BAD_URIS = ["", ".", "a..b", ".a", "a.", "a b", "com.#", "tab\tbed", "line\nfeed"]
 
 
+def what_is_wrong(uri):
+    if uri.strip(".") == "" or ".." in uri or "." in (uri[0], uri[-1]):
+        return "must not be empty, nor have an empty part between dots"
+    return "must not contain '#'" if "#" in uri else "must not contain white space"
+
+
 @pytest.mark.parametrize("bad", BAD_URIS)
 def test_invalid_uris(routerd, join, bad):
+    """They are quoted, so that nobody has to guess which one is meant."""
     client = join(routerd, "msgpack")
+    quoted = bad.replace("\t", "\\x09").replace("\n", "\\x0a")
     for function in (client.subscribe, client.register, client.call):
-        assert error_of(function, bad).uri == "wamp.error.invalid_uri"
+        error = error_of(function, bad)
+        assert error.uri == "wamp.error.invalid_uri"
+        assert error.args_ == [f'invalid URI "{quoted}": {what_is_wrong(bad)}']
     assert error_of(client.publish, bad, acknowledge=True).uri == "wamp.error.invalid_uri"
     client.publish(bad)
     assert client.silent() == []
+
+
+def test_long_uris(routerd, join):
+    client = join(routerd)
+    client.subscribe("x" * 1024)
+    error = error_of(client.subscribe, "x" * 1025)
+    assert error.uri == "wamp.error.invalid_uri"
+    assert error.args_[0].endswith('xxx...": must not be longer than 1024 bytes') and len(error.args_[0]) < 300
 
 
 def test_an_error_with_an_invalid_uri(routerd, join):
@@ -304,7 +338,10 @@ def test_an_error_with_an_invalid_uri(routerd, join):
     for bad in BAD_URIS:
         request = caller.start_call("com.example.p")
         callee.send([ERROR, INVOCATION, callee.expect(INVOCATION)[1], {}, bad, [1]])
-        assert error_of(caller.result, request).uri == "wamp.error.invalid_uri"
+        error = error_of(caller.result, request)
+        assert error.uri == "wamp.error.invalid_uri"
+        assert error.args_[0].startswith('the callee\'s answer: invalid URI "')
+        assert error.args_[0].endswith(what_is_wrong(bad))
     callee.send([ERROR, INVOCATION, 4711, {}, "Not found!"])
     assert caller.silent() == [] and callee.silent() == []
 

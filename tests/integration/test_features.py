@@ -2,6 +2,8 @@
 """What WELCOME does not announce: refused where ignoring it would do something else than was asked
 for, and otherwise without effect (specification: "Messages", "Options and Details")."""
 
+import re
+
 import pytest
 import rawclient
 from rawclient import (ABORT, CALL, CANCEL, ERROR, EVENT, INVOCATION, PUBLISH, PUBLISHED, REGISTER,
@@ -42,24 +44,38 @@ def test_an_event_for_some_does_not_reach_all(routerd, join):
     assert sender.silent() == [] and receiver.silent() == []
 
 
+def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join):
+    """Its publisher asked for no answer, so nobody else would ever know."""
+    routerd = start_routerd(threads=1, cryptosign=False)
+    sender = join(routerd)
+    for options, topic, reason in (
+            ({"eligible": [1]}, "com.example.t", "an event cannot be kept from some of its subscribers"),
+            ({}, "com.example t", r"invalid URI \x22com.example t\x22: must not contain white space"),
+            ({}, "wamp.example", "URIs that begin with \\x22wamp\\x22 are the router's own")):
+        sender.publish(topic, ["secret"], **options)
+        routerd.wait_log("publish dropped topic=.* error=wamp.error.*" + re.escape(f'reason="{reason}"'))
+    assert sender.silent() == []
+    assert routerd.total("publishes_dropped") == 3
+
+
 VIOLATIONS = {
-    "CALL": [[CALL, 1, {"progress": True}, "com.example.p"],
-             [CALL, 1, {"ppt_scheme": "wamp"}, "com.example.p", [b"\x80"]]],
-    "PUBLISH": [[PUBLISH, 1, {"ppt_scheme": "x_mine", "ppt_serializer": "cbor"}, "com.example.t", [b"\x80"]]],
-    "YIELD": [[YIELD, 1, {"ppt_scheme": "mqtt"}, [b"\x80"]]],
+    "CALL.Options.progress": [CALL, 1, {"progress": True}, "com.example.p"],
+    "CALL.Options.ppt_scheme": [CALL, 1, {"ppt_scheme": "wamp"}, "com.example.p", [b"\x80"]],
+    "PUBLISH.Options.ppt_scheme": [PUBLISH, 1, {"ppt_scheme": "x_mine", "ppt_serializer": "cbor"}, "com.example.t",
+                                   [b"\x80"]],
+    "YIELD.Options.ppt_scheme": [YIELD, 1, {"ppt_scheme": "mqtt"}, [b"\x80"]],
 }
 
 
 def test_what_the_specification_calls_a_violation(routerd, join):
     """Sections "Progressive Call Invocations" and "Payload Passthru Mode"."""
-    for name, messages in VIOLATIONS.items():
-        for message in messages:
-            client = join(routerd, "msgpack")
-            client.send(message)
-            abort = client.expect(ABORT)
-            assert abort[1:] == [{"message": f"{name} with a feature that was not announced"},
-                                 "wamp.error.protocol_violation"]
-            assert client.wait_closed()[1] == []
+    for name, message in VIOLATIONS.items():
+        client = join(routerd, "msgpack")
+        client.send(message)
+        abort = client.expect(ABORT)
+        assert abort[1:] == [{"message": f"{name}: expected nothing, since WELCOME does not announce it"},
+                             "wamp.error.protocol_violation"]
+        assert client.wait_closed()[1] == []
 
 
 def test_calls_with_options_that_have_no_effect(routerd, join):
@@ -91,14 +107,17 @@ def test_publications_with_options_that_have_no_effect(routerd, join):
 
 def test_the_meta_api_is_not_there(routerd, join):
     client = join(routerd)
-    subscription = client.subscribe("wamp.session.on_join")
+    for topic in ("wamp.session.on_join", "wamp.registration.on_create", "wamp.subscription.on_delete", "wamp"):
+        with pytest.raises(WampError) as error:
+            client.subscribe(topic)
+        assert error.value.uri == "wamp.error.invalid_uri"
+        assert error.value.args_ == ["this router publishes no meta events: no event would ever come"]
     other = join(routerd)
     for name in ("session.count", "session.list", "registration.list", "subscription.lookup"):
         with pytest.raises(WampError) as error:
             other.call(f"wamp.{name}")
         assert error.value.uri == "wamp.error.no_such_procedure"
     other.close_socket()
-    client.unsubscribe(subscription)
     assert client.silent() == []
 
 
@@ -107,7 +126,8 @@ def test_the_first_component_wamp_is_the_routers(routerd, join):
     for name, taken in {"wamp": True, "wamp.x": True, "wamp.error.x": True, "wampx": False, "wampx.y": False,
                         "com.wamp.x": False, "WAMP.x": False}.items():
         for message, answer in (([REGISTER, 1, {}, name], rawclient.REGISTERED),
-                                ([PUBLISH, 2, {"acknowledge": True}, name], PUBLISHED)):
+                                ([SUBSCRIBE, 2, {}, name], rawclient.SUBSCRIBED),
+                                ([PUBLISH, 3, {"acknowledge": True}, name], PUBLISHED)):
             client.send(message)
             reply = client.recv()
             if taken:

@@ -12,15 +12,18 @@ VIOLATION = "wamp.error.protocol_violation"
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
 
-def expect_violation(client):
-    """ABORT with exactly three elements, nothing behind it, and a close frame."""
+def expect_violation(client, text=None):
+    """ABORT with exactly three elements, nothing behind it, and a close frame that says the same."""
     message = client.expect(ABORT)
     assert len(message) == 3, message
     assert message[2] == VIOLATION, message
     assert isinstance(message[1].get("message"), str), message
+    assert text is None or message[1]["message"] == text, message
     code, behind = client.wait_closed()
     assert code is not None or not client.has_close, "closed without a close frame"
     assert behind == [], "something behind ABORT"
+    if client.has_close:
+        assert client.close_reason == message[1]["message"][:123]
 
 
 def nested(serializer, depth):
@@ -29,6 +32,42 @@ def nested(serializer, depth):
         return b"[" * depth + b"]" * depth
     return (b"\x91" if serializer == "msgpack" else b"\x81") * (depth - 1) + (
         b"\x90" if serializer == "msgpack" else b"\x80")
+
+
+ID = "an integer from 1 to 2^53"
+LIST = "a list that begins with a message type"
+TEXTS = [
+    ([48], f"CALL.Request: missing, expected {ID}"),
+    ([48, 0, {}, "com.example.p"], f"CALL.Request: expected {ID}"),
+    ([48, 1, [], "com.example.p"], "CALL.Options: expected a dict"),
+    ([48, 1, {}], "CALL.Procedure: missing, expected a string"),
+    ([48, 1, {}, "com.example.p", {"a": 1}], "CALL.Arguments: expected a list"),
+    ([48, 1, {}, "com.example.p", [], []], "CALL.ArgumentsKw: expected a dict"),
+    ([48, 1, {}, "com.example.p", [], {}, []], "CALL.ArgumentsKw: expected nothing behind it"),
+    ([16, 1, {"acknowledge": "yes"}, "com.example.t"], "PUBLISH.Options.acknowledge: expected a boolean"),
+    ([16, 1, {"exclude_me": 0}, "com.example.t"], "PUBLISH.Options.exclude_me: expected a boolean"),
+    ([64, 1, {"invoke": 1}, "com.example.p"], "REGISTER.Options.invoke: expected a string"),
+    ([66, 1, "x"], f"UNREGISTER.REGISTERED.Registration: expected {ID}"),
+    ([8, 68, 1, None, "com.example.e"], "ERROR.Details: expected a dict"),
+    ([8, 48, 1, {}, "com.example.e"], "ERROR.REQUEST.Type: expected 68, an INVOCATION"),
+    ([36, 1, 1, {}], "EVENT (type 36) is not a message of clients"),
+    ([99, 1], "? (type 99) is not a message of clients"),
+    ([1, "devices", {"roles": {"caller": {}}}], "HELLO is not expected now"),
+    ([], f"message: expected {LIST}"), ({"a": 1}, f"message: expected {LIST}"),
+    (["CALL", 1], f"message: expected {LIST}"),
+]
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+def test_the_text_names_the_field_and_what_was_expected(start_routerd, join, serializer):
+    routerd = start_routerd(threads=1, cryptosign=False)
+    for message, text in TEXTS:
+        client = join(routerd, serializer)
+        client.send(message)
+        expect_violation(client, text)
+    assert routerd.total("protocol_violations") == len(TEXTS)
+    routerd.wait_log(r'protocol violation what="CALL\.Options: expected a dict"')
+    routerd.wait_log(r'session closed .* reason="protocol violation"')
 
 
 # messages that no client may send in an established session
@@ -120,6 +159,14 @@ BEFORE = {
     "authmethods_string": [1, "devices", {"roles": {"caller": {}}, "authmethods": "anonymous"}],
     "authextra_list": [1, "devices", {"roles": {"caller": {}}, "authextra": [1]}],
     "authid_number": [1, "devices", {"roles": {"caller": {}}, "authid": 7}],
+    "roles_absent": [1, "devices", {}],
+    "roles_null": [1, "devices", {"roles": None}],
+    "roles_list": [1, "devices", {"roles": ["caller"]}],
+    "no_role": [1, "devices", {"roles": {}}],
+    "none_of_the_four": [1, "devices", {"roles": {"broker": {}, "Caller": {}}}],
+    "role_true": [1, "devices", {"roles": {"caller": True}}],
+    "role_null": [1, "devices", {"roles": {"callee": {}, "caller": None}}],
+    "role_list": [1, "devices", {"roles": {"publisher": []}}],
 }
 
 
@@ -137,6 +184,63 @@ def test_violations_before_the_session(start_routerd, connect, join, serializer)
     join(routerd)
 
 
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+def test_a_hello_without_a_role_is_told_so(start_routerd, connect, join, serializer):
+    routerd = start_routerd(threads=1, cryptosign=False)
+    four = "expected a dict of publisher, subscriber, caller, callee, at least one"
+    for details, text in (({}, f"HELLO.Details.roles: missing, {four}"), ({"roles": {}}, f"HELLO.Details.roles: {four}"),
+                          ({"roles": {"dealer": {}}}, f"HELLO.Details.roles: {four}"),
+                          ({"roles": {"callee": 1}}, "HELLO.Details.roles.callee: expected a dict")):
+        client = connect(routerd, serializer)
+        client.send([1, "devices", details])
+        expect_violation(client, text)
+    for role in ("publisher", "subscriber", "caller", "callee"):
+        client = connect(routerd, serializer)
+        client.send([1, "devices", {"roles": {role: {}, "x_unknown": 1}}])
+        client.expect(2)
+
+
+# as Arguments and as ArgumentsKw of CALL, PUBLISH, YIELD and ERROR: each type but the right one
+WRONG_TYPES = {
+    "json": [b"true", b"0", b"-1.5", b'"[]"', b'""', b'"\\u0000AAAA"', b"1e400"],
+    "msgpack": [b"\xc3", b"\x00", b"\xff", b"\xcb\x3f\xf0\0\0\0\0\0\0", b"\xa0", b"\xa1\x90", b"\xc4\x00", b"\xc4\x01\x90",
+                b"\xc4\x01\x80", b"\xc7\x01\x05\x90", b"\xd4\x05\x90"],
+    "cbor": [b"\xf5", b"\x00", b"\x20", b"\xf9\x3c\x00", b"\x60", b"\x61\x80", b"\x40", b"\x41\x80", b"\x41\xa0",
+             b"\x5f\x41\x80\xff", b"\xc1\x41\x80", b"\xc2\x41\x01", b"\xf0"],
+}
+ONE = {"json": (b"[1]", b'{"a":1}', b"[],"), "msgpack": (b"\x91\x01", b"\x81\xa1a\x01", b"\x90"),
+       "cbor": (b"\x81\x01", b"\xa1\x61a\x01", b"\x80")}
+
+
+def with_payload(serializer, message, payload, items):
+    """The message, with a payload that is encoded already."""
+    head = encode(serializer, message)
+    if serializer == "json":
+        return head[:-1] + b"," + payload + b"]"
+    return bytes([head[0] + items]) + head[1:] + payload
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+def test_arguments_of_another_type(start_routerd, join, serializer):
+    """Nobody gets them: a receiver would take them for what they are not."""
+    routerd = start_routerd(threads=1, cryptosign=False)
+    receiver = join(routerd, serializer)
+    receiver.subscribe("com.example.t")
+    receiver.register("com.example.p")
+    a_list, a_dict, empty = ONE[serializer]
+    for name, message in {"CALL": [48, 1, {}, "com.example.p"], "PUBLISH": [16, 1, {}, "com.example.t"],
+                          "YIELD": [70, 1, {}], "ERROR": [8, 68, 1, {}, "com.example.e"]}.items():
+        for wrong in [*WRONG_TYPES[serializer], a_dict]:
+            client = join(routerd, serializer)
+            client.send_payload(with_payload(serializer, message, wrong, 1))
+            expect_violation(client, f"{name}.Arguments: expected a list")
+        for wrong in [*WRONG_TYPES[serializer], a_list]:
+            client = join(routerd, serializer)
+            client.send_payload(with_payload(serializer, message, empty + wrong, 2))
+            expect_violation(client, f"{name}.ArgumentsKw: expected a dict")
+    assert receiver.silent() == []
+
+
 def bad_bytes(serializer):
     """Payloads that are no message in this encoding."""
     good = encode(serializer, [48, 1, {}, "com.example.p", [1, "text", {"a": b"\x01"}]])
@@ -148,14 +252,14 @@ def bad_bytes(serializer):
             "cbor": b"\x85\x18\x30\x01\xa0\x6dcom.example.p"}[serializer]
     end = b"]" if serializer == "json" else b""
     inner = {
-        "json": [b"[1,]", b"[01]", b"[1.]", b"[+1]", b"[NaN]", b"['x']", b'["\\x"]', b'["\\u12"]',
-                 b'["\\ud800"]', b'["\n"]', b"[nul]", b'{"a":1}', b"[1 2]", b'["x]', b"[1e]",
+        "json": [b"[1,]", b"[01]", b"[1.]", b"[+1]", b"[nan]", b"['x']", b'["\\x"]', b'["\\u12"]',
+                 b'["\\ud800\\q"]', b"[NaN,]", b"[" * 1200 + b"]" * 1200, b'["\n"]', b"[nul]", b'{"a":1}', b"[1 2]", b'["x]', b"[1e]",
                  b'[{"a"}]', b'[{1:2}]', b"[.5]", b"[--1]", b"[1]]"],
-        "msgpack": [b"\x91\xc1", b"\x91\xa1\xff", b"\x91\xa2\xc3", b"\xdd\xff\xff\xff\xff",
-                    b"\x91\xdb\xff\xff\xff\xff", b"\x91\xdf\xff\xff\xff\xff", b"\x91\xa3\xed\xa0\x80"],
-        "cbor": [b"\x81\x61\xff", b"\x81\x1c", b"\x81\xff", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",
+        "msgpack": [b"\x91\xc1", b"\x92\xa1\xff\xc1", b"\x91\xa2\xc3", b"\xdd\xff\xff\xff\xff",
+                    b"\x91\xdb\xff\xff\xff\xff", b"\x91\xdf\xff\xff\xff\xff", b"\x91" * 1200 + b"\x01"],
+        "cbor": [b"\x82\x61\xff\x1c", b"\x81" * 1200 + b"\x01", b"\x81\x1c", b"\x81\xff", b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",
                  b"\x81\x7b\xff\xff\xff\xff\xff\xff\xff\xff", b"\x81\xf8\x10", b"\x81\xdf",
-                 b"\x81\x63\xed\xa0\x80", b"\x9f\x01", b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff"],
+                 b"\x9f\x61\xff", b"\x9f\x01", b"\xbb\xff\xff\xff\xff\xff\xff\xff\xff"],
     }[serializer]
     for number, bytes_ in enumerate(inner):
         cases[f"inner_{number}"] = call + bytes_ + end

@@ -164,10 +164,10 @@ static void connect_client(struct client *c)
 static void hello(struct client *c)
 {
 	if (c->stays || chance(2) == 0)
-		say(c, "[1,\"realm%u\",{\"roles\":{}}]", chance(4) > 0);
+		say(c, "[1,\"realm%u\",{\"roles\":{\"caller\":{}}}]", chance(4) > 0);
 	else
 		say(c,
-		    "[1,null,{\"roles\":{},\"authmethods\":[\"cryptosign\"],"
+		    "[1,null,{\"roles\":{\"caller\":{}},\"authmethods\":[\"cryptosign\"],"
 		    "\"authextra\":{\"pubkey\":\"%s\"}}]",
 		    pk_hex);
 	c->state = WAITING;
@@ -268,7 +268,7 @@ static void act_joined(struct client *c)
 	} else if (what < 148) {
 		away(c);
 	} else if (what == 148) {
-		say(c, "[1,\"realm1\",{\"roles\":{}}]"); /* a violation */
+		say(c, "[1,\"realm1\",{\"roles\":{\"caller\":{}}}]"); /* a violation */
 	}
 }
 

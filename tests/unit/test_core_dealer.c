@@ -110,6 +110,29 @@ static void undeliverable_invocation(void **state)
 	assert_int_equal(realm_counters(c->realm).unknown_answers, 2);
 }
 
+/* The text of what is wrong may travel as a payload's URI. */
+static void undeliverable_answer(void **state)
+{
+	static const struct post_error error = {WAMP_ERROR_INVALID_ARGUMENT, NULL};
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	call_bob(c, 42, 1);
+	for (int i = 0; i < 2; i++) /* the second time there is no such call */
+		send_post(c, bob,
+			  (struct post){.type = POST_UNDELIVERABLE,
+					.request = 1,
+					.error = error,
+					.payload = payload("half a pair", NULL)});
+	struct post p = expect(c, alice, POST_ERROR, 42);
+	assert_int_equal(p.request_type, WAMP_CALL);
+	assert_string_equal(p.error.uri, error.uri);
+	assert_null(p.error.text);
+	assert_uri(&p, "half a pair");
+	expect_nothing(c);
+}
+
 static void procedure_has_one_callee(void **state)
 {
 	struct core *c = *state;
@@ -336,6 +359,7 @@ int main(void)
 		core_test(callees_error_is_passed_on),
 		core_test(no_such_procedure),
 		core_test(undeliverable_invocation),
+		core_test(undeliverable_answer),
 		core_test(procedure_has_one_callee),
 		core_test(unregister),
 		core_test(unregister_of_what_is_not_ones_own),

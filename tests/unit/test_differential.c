@@ -248,7 +248,7 @@ static int judge_jansson(const struct ours *ours, size_t *used_out, struct buf *
 		verdict = VERDICT_EXCLUDED + JSON_NUL_BYTE;
 	else if (!show_json(j, shown_out))
 		verdict = VERDICT_EXCLUDED + JSON_BASE64;
-	else if (ours->err == E_SYNTAX && has_duplicate_keys(ours->in))
+	else if (ours->err == E_BASE64 && has_duplicate_keys(ours->in))
 		verdict = VERDICT_EXCLUDED + JSON_DUPLICATE;
 	else if (ours->err == 0 && count_json_keys(j) != count_keys(ours->in))
 		buf_clear(shown_out);

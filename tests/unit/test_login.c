@@ -262,7 +262,8 @@ static void hello(void)
 	char json[256];
 
 	snprintf(json, sizeof(json),
-		 "[1,null,{\"roles\":{},\"authmethods\":[\"scram\",\"cryptosign\"],"
+		 "[1,null,{\"roles\":{\"caller\":{}},\"authmethods\":[\"scram\","
+		 "\"cryptosign\"],"
 		 "\"authextra\":{\"pubkey\":\"%s\",\"channel_binding\":null}}]",
 		 w.pk_hex);
 	say(json);
@@ -604,7 +605,7 @@ static void test_a_replayed_signature(void **state)
 static void test_goodbye_and_another_session(void **state)
 {
 	(void)state;
-	say("[1,\"devices\",{\"roles\":{}}]"); /* anonymous */
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}}}]"); /* anonymous */
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	owner_says(POST_JOINED, NULL);
 	struct session_ref first = peers_ref(&w.peers, &w.conn.peer);
@@ -618,7 +619,7 @@ static void test_goodbye_and_another_session(void **state)
 	assert_int_equal(w.conn.peer.state, PEER_NEW);
 	assert_false(w.conn.established); /* the handshake has its deadline again */
 	drop_posts();
-	say("[1,\"devices\",{\"roles\":{}}]");
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}}}]");
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	assert_false(session_ref_eq(first, peers_ref(&w.peers, &w.conn.peer)));
 	client_gone(CONN_END_LOST);

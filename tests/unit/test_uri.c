@@ -77,6 +77,39 @@ static void test_invalid(void **state)
 	assert_false(uri_valid(slice_of("\0", 1)));
 }
 
+static void test_faults(void **state)
+{
+	static const struct {
+		const char *uri, *fault;
+	} faults[] = {
+		{"a.b", NULL},
+		{"", "must not be empty, nor have an empty part between dots"},
+		{"a..b", "must not be empty, nor have an empty part between dots"},
+		{".a", "must not be empty, nor have an empty part between dots"},
+		{"a.", "must not be empty, nor have an empty part between dots"},
+		{"Not found!", "must not contain white space"},
+		{"a\xc2\xa0", "must not contain white space"},
+		{"a\xe3\x80\x80.b", "must not contain white space"},
+		{"\xc3\xa9.com.#", "must not contain '#'"},
+	};
+	char text[WAMP_MAX_URI + 1];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		const char *fault = uri_fault(slice_str(faults[i].uri));
+
+		if (faults[i].fault == NULL)
+			assert_null(fault);
+		else
+			assert_string_equal(fault, faults[i].fault);
+	}
+	assert_string_equal(uri_fault(slice_of("a\0b", 3)), "must not contain U+0000");
+	memset(text, 'a', sizeof(text));
+	assert_null(uri_fault(slice_of(text, WAMP_MAX_URI)));
+	assert_string_equal(uri_fault(slice_of(text, sizeof(text))),
+			    "must not be longer than 1024 bytes");
+}
+
 static void test_length(void **state)
 {
 	uint8_t uri[WAMP_MAX_URI + 1];
@@ -150,8 +183,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_valid),   cmocka_unit_test(test_invalid),
-		cmocka_unit_test(test_length),  cmocka_unit_test(test_match_names),
-		cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_faults),  cmocka_unit_test(test_length),
+		cmocka_unit_test(test_matches), cmocka_unit_test(test_match_names),
 	};
 	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // autobahn-js as a puppet. CLIENTS names the folder with node_modules.
 import { createRequire } from "node:module";
-import { say, serve, wampError } from "./puppet.mjs";
+import { cutEmoji, say, serve, wampError } from "./puppet.mjs";
 
 const require = createRequire(process.env.CLIENTS + "/");
 const autobahn = require("autobahn");
@@ -77,6 +77,10 @@ serve({
 		const { session, regs } = sessions[command.s];
 		regs[command.proc] = await session.register(command.proc, (args, kwargs) => {
 			if (command.kind === "fail") throw new autobahn.Error("com.example.failed", args, kwargs);
+			if (command.kind === "invalid") {
+				if (args[0] === "throw") throw new autobahn.Error("com.example.failed", [cutEmoji()]);
+				return cutEmoji();
+			}
 			return new autobahn.Result(args, kwargs);
 		}).catch((e) => { throw translate(e); });
 	},

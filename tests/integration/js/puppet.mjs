@@ -27,6 +27,11 @@ export function fromJson(value) {
 	return value;
 }
 
+// what an application sends that cuts texts by length
+export function cutEmoji() {
+	return "\u{1f600}".slice(0, 1);
+}
+
 export function say(message) {
 	process.stdout.write(JSON.stringify(toJson(message)) + "\n");
 }

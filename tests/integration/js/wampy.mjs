@@ -2,7 +2,7 @@
 // wampy.js as a puppet. CLIENTS names the folder with node_modules.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import { say, serve, wampError } from "./puppet.mjs";
+import { cutEmoji, say, serve, wampError } from "./puppet.mjs";
 
 const require = createRequire(process.env.CLIENTS + "/");
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
@@ -80,6 +80,11 @@ serve({
 			await sessions[command.s].register(command.proc, ({ argsList, argsDict }) => {
 				if (command.kind === "fail")
 					throw { error: "com.example.failed", details: {}, argsList, argsDict };
+				if (command.kind === "invalid") {
+					if (argsList?.[0] === "throw")
+						throw { error: "com.example.failed", details: {}, argsList: [cutEmoji()] };
+					return { argsList: [cutEmoji()] };
+				}
 				return { argsList: argsList || [], argsDict: argsDict || {} };
 			});
 		} catch (e) {

@@ -215,7 +215,12 @@ async def do_register(command):
     def fail(*args, **kwargs):
         raise ApplicationError("com.example.failed", *args, **kwargs)
 
-    function = {"echo": echo, "fail": fail}[command.get("kind", "echo")]
+    def invalid(*args):
+        if args == ("throw",):
+            raise ApplicationError("com.example.failed", float("nan"))
+        return float("nan")
+
+    function = {"echo": echo, "fail": fail, "invalid": invalid}[command.get("kind", "echo")]
     session.registrations[command["proc"]] = await session.register(function, command["proc"])
 
 

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wrong with a message, in words for its sender; see msg.h. */
+#include "proto/msg.h"
+
+#include "common/err.h"
+
+#include <stdio.h>
+
+/* What was met instead of something good. */
+static const char *words(int err)
+{
+	switch (err) {
+	case E_UTF8:
+		return "a text is not UTF-8";
+	case E_SURROGATE:
+		return "a text has half of a surrogate pair, as of a cut emoji";
+	case E_BASE64:
+		return "a text begins with U+0000, which is for binary data in base64, "
+		       "but "
+		       "no base64 follows";
+	case E_NAN:
+		return "NaN and Infinity cannot be expressed in JSON";
+	case E_DEPTH:
+		return "lists and dicts are nested too deep";
+	case E_EXISTS:
+		return "given twice";
+	case E_TRUNCATED:
+		return "the message ends here";
+	case E_TRAILING:
+		return "something follows the end of the message";
+	default:
+		return err_str(err);
+	}
+}
+
+/* "HELLO.Details.roles.caller" */
+static void put_path(const struct msg *m, char *to, size_t size)
+{
+	const char *const parts[] = {
+		m->type == 0 ? "message" : wamp_type_name(m->type),
+		m->fault.element,
+		m->fault.option,
+		m->fault.option == NULL ? NULL : m->fault.sub,
+	};
+	int len = 0;
+
+	to[0] = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(parts) && (size_t)len < size; i++)
+		if (parts[i] != NULL)
+			len += snprintf(to + len, size - (size_t)len, "%s%s",
+					i == 0 ? "" : ".", parts[i]);
+}
+
+void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX])
+{
+	char path[80];
+
+	put_path(m, path, sizeof(path));
+	if (err == E_UNKNOWN)
+		snprintf(to, MSG_FAULT_TEXT_MAX,
+			 "%s (type %d) is not a message of clients", path, (int)m->type);
+	else if (err == E_TYPE || err == E_NOTFOUND)
+		snprintf(to, MSG_FAULT_TEXT_MAX, "%s: %sexpected %s", path,
+			 err == E_NOTFOUND ? "missing, " : "", m->fault.expected);
+	else
+		snprintf(to, MSG_FAULT_TEXT_MAX, "%s: %s", path,
+			 words(err == E_VALUE ? m->fault.why : err));
+}

@@ -245,6 +245,19 @@ def test_no_core(site):
         assert re.search(r"Max core file size +0 +0 ", site.run(f"cat /proc/{site.show(unit, 'MainPID')}/limits"))
 
 
+def test_own_authenticator(site):
+    site.run(commands(section("Replace authd"))[0])
+    # the example knows keys; now ours is one of them
+    site.run(f"sed -i 's/545efb0a[0-9a-f]*/{site.public}/' /opt/own-authenticator/example.py")
+    site.run("systemctl restart own-authenticator.service")
+    site.login()
+    assert site.show("authd.service", "ActiveState") == "inactive"
+    in_each_order(site, "restart", ["authd.socket", "own-authenticator.service", "routerd.service"])
+    site.reboot()
+    site.login()
+    assert site.show("authd.service", "ActiveState") == "inactive"
+
+
 def test_uninstall(site):
     assert "PREFIX" not in site.run("make -s uninstall prefix=/usr")
     for unit in SERVICES + ["authd.socket"]:

@@ -293,11 +293,17 @@ def test_authextra_may_hold_anything(serve):
 
 # --- what a site answers --------------------------------------------------------------------
 
+class Stubborn(dict):
+    def get(self, *args):
+        raise RuntimeError("do not touch")
+
+
 DEEP = {"a": [[[[[[[[[[[[[1]]]]]]]]]]]]]}
 WRONG = {
     "nothing": (None, "returned NoneType, expected a dict"),
     "a text": ("device", "returned str, expected a dict"),
     "a list": ([], "returned list"),
+    "a dict of its own kind": (Stubborn(role="r"), "do not touch"),
     "no role": ({}, "role is missing"),
     "an empty role": ({"role": ""}, "role: expected text of 1 to 255 bytes"),
     "a long role": ({"role": "é" * 128}, "role: expected text"),
@@ -348,6 +354,7 @@ def test_a_wrong_answer_costs_one_client(serve, what, caplog):
     error = error_of(rpc, None, "bad", {"corr": "c17"})
     assert error["kind"] == "internal" and expected in error["detail"], error
     assert "corr=c17" in caplog.text and expected in caplog.text
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "it to be done with")
     assert rpc.call("authenticate", None, "good", {})["role"] == "r"
 
 
@@ -521,6 +528,32 @@ def test_details_say_whether_somebody_waits(serve):
     assert not told[0][0] and 50 < told[0][1] <= 60 and told[1] == (True, 0)
 
 
+def test_a_coroutine_is_cancelled(folder):
+    """When the client has gone, when time is up, when the router has gone."""
+    ended = []
+
+    async def authenticate(realm, authid, details):
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            ended.append(authid)
+            raise
+
+    served = kit.Served(folder / "own.sock", authenticate)
+    rpc = router(served.path)
+    cancelled = rpc.send("authenticate", None, "cancelled", {"ttl_ms": 60000})
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "it to be asked")
+    rpc.notify("cancel", cancelled)
+    utils.wait_for(lambda: ended == ["cancelled"], "its end")
+    rpc.send("authenticate", None, "late", {"ttl_ms": 100})
+    utils.wait_for(lambda: ended == ["cancelled", "late"], "its end")
+    rpc.send("authenticate", None, "gone", {"ttl_ms": 60000})
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "it to be asked")
+    rpc.close()
+    utils.wait_for(lambda: ended == ["cancelled", "late", "gone"], "its end")
+    served.close()
+
+
 def test_the_newest_first(serve):
     """Under load the oldest has waited until hardly any time is left."""
     gate = Gate(serve)
@@ -639,6 +672,22 @@ def test_notifications(serve, form, caplog):
     utils.wait_for(lambda: told[-1][0] == "auth.failed", "the last")
 
 
+def test_it_ends_whatever_notifications_wait(folder):
+    told = []
+
+    async def on_notification(method, params):
+        told.append(method)
+        await asyncio.sleep(1000)
+
+    served = kit.Served(folder / "own.sock", echo, on_notification=on_notification)
+    rpc = router(served.path)
+    for _ in range(10):
+        rpc.notify("session.opened", {"session": 1})
+    utils.wait_for(lambda: told, "the first")
+    served.close()
+    assert len(told) == 1
+
+
 # --- users ----------------------------------------------------------------------------------
 
 
@@ -679,7 +728,7 @@ except ConnectionError:
 STUBBORN = """
 async def authenticate(realm, authid, details):
     if authid == "soon":
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
     elif authid == "never":
         while True:
             try:
@@ -708,10 +757,15 @@ def test_sigterm(site, folder, what):
     begin = time.monotonic()
     daemon.signal(signal.SIGTERM)
     if what != "blocks":
+        # the file goes when it begins to end; what is asked later is for the next one
+        utils.wait_for(lambda: not (folder / "authd.sock").exists(), "the socket to be gone")
+        rpc.send("authenticate", None, "late", {})
         assert rpc.answer_to(soon) == {"role": "soon"}
+        with pytest.raises(EOFError):
+            assert rpc.receive() is None
+        assert not rpc.waiting
     daemon.stop()
-    assert time.monotonic() - begin < (1 if what == "idle" else 2) * utils.SLOW
-    assert what == "blocks" or not (folder / "authd.sock").exists()
+    assert time.monotonic() - begin < 2 * utils.SLOW
 
 
 def test_a_stderr_that_nobody_reads(daemons, folder, form):

@@ -159,6 +159,9 @@ class _Server:
         self.waiting[question] = None
         self._start_next()
 
+    def load(self):
+        return len(self.waiting) + len(self.running)
+
     def _start_next(self):
         # the newest first: in a storm the oldest has waited until hardly any time is left, so
         # the oldest first would serve nobody
@@ -183,15 +186,19 @@ class _Server:
             args = question.read()
         except Exception as e:
             question.router.answer(question.msgid, _invalid(e))
+        else:
+            await self._decide(question, args)
+        finally:
             question.close()
-            return
+
+    async def _decide(self, question, args):
         if question.seconds_left():
             outcome = await self._call(self.authenticate, args, question.seconds_left())
             if question.seconds_left():
                 question.answer(*outcome)
-        if question.is_open() and not question.seconds_left():
+                return
+        if question.is_open():
             log.warning("dropped corr=%s: no answer within %.1f s", question.corr, question.ttl)
-        question.close()
 
     async def _call(self, function, args, seconds=None):
         """(exception, result) of a function of the site."""
@@ -304,7 +311,7 @@ class _Router(asyncio.Protocol):
         if method == "authenticate":
             self.server.ask(_Question(self, msgid, params))
         elif method == "ping":
-            self.answer(msgid, None, {"ready": True, "inflight": len(self.questions)})
+            self.answer(msgid, None, {"ready": True, "inflight": self.server.load()})
         elif method == "hello":
             try:
                 (hello,) = _decode(params)
@@ -395,7 +402,7 @@ class _Question:
             if size > self.router.max_message:
                 raise ValueError(f"the answer has {size} bytes, the router takes "
                                  f"{self.router.max_message}")
-        except (ValueError, TypeError, OverflowError) as e:
+        except Exception as e:
             log.error("wrong answer corr=%s: %s; the client is refused", self.corr, e)
             error, result = {"kind": "internal", "detail": f"wrong answer: {e}"[:MAX_NAME]}, None
         self.router.answer(self.msgid, error, result)

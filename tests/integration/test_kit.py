@@ -434,7 +434,7 @@ def test_slow_answers_do_not_hold_up_others(serve):
     slow = threading.Event()
 
     async def authenticate(realm, authid, details):
-        while authid == "slow" and not slow.is_set():
+        while authid == "slow" and not slow.is_set() and not details.cancelled():
             await asyncio.sleep(0.01)
         return {"role": authid}
 
@@ -469,7 +469,7 @@ class Gate:
 
     async def authenticate(self, realm, authid, details):
         self.asked.append(authid)
-        while not self.open.is_set():
+        while not self.open.is_set() and not details.cancelled():
             await asyncio.sleep(0.01)
         return {"role": authid}
 
@@ -652,7 +652,8 @@ def test_notifications(serve, form, caplog):
         told.append((method, params))
         if len(told) == 1:
             raise KeyError("mine")
-        while stuck.is_set():
+        deadline = time.monotonic() + 10 * utils.SLOW
+        while stuck.is_set() and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
     rpc = router(serve(echo, on_notification=kit.in_form(form, on_notification)))

@@ -2,6 +2,7 @@
 """Logins by cryptosign, through authd and through the example of an authenticator of one's own; and
 anonymous ones."""
 
+import base64
 import re
 import sys
 
@@ -83,8 +84,9 @@ def test_unknown_key(login_routerd, connect):
 
 
 def test_wrong_realm_or_authid(login_routerd, connect, known_key):
-    refused(connect(login_routerd), realm="devices", authid="someone@example.com", key=known_key)
-    refused(connect(login_routerd), realm="nowhere", key=known_key)
+    for realm, authid in (("devices", "someone@example.com"), ("nowhere", None)):
+        aborted = refused(connect(login_routerd), realm=realm, authid=authid, key=known_key)
+        assert aborted.uri == "com.example.no_such_user", (realm, authid)
 
 
 @pytest.mark.parametrize("kind", list(peers.COMMANDS))
@@ -116,32 +118,33 @@ def sign(key, message):
     return (nacl.signing.SigningKey(key.seed).sign(message).signature + message).hex()
 
 
+# what is sent, and what is said about it
 BAD_SIGNATURES = {
-    "of_another_key": lambda key, c: Key().sign(c),
-    "of_another_message": lambda key, c: sign(key, b"\x55" * 32),
-    "bit_flipped": lambda key, c: f"{int(key.sign(c), 16) ^ 1 << 700:0192x}",
-    "message_flipped": lambda key, c: f"{int(key.sign(c), 16) ^ 1:0192x}",
-    "signature_only": lambda key, c: key.sign(c)[:128],
-    "short": lambda key, c: key.sign(c)[:-2],
-    "long": lambda key, c: key.sign(c) + "00",
-    "odd": lambda key, c: key.sign(c)[:-1],
-    "empty": lambda key, c: "",
-    "no_hex": lambda key, c: "zz" * 96,
-    "zeroes": lambda key, c: "00" * 96,
-    "huge": lambda key, c: "00" * 30000,
-    "not_ascii": lambda key, c: "ü" * 192,
+    "of_another_key": (lambda key, c: Key().sign(c), "signed message has invalid signature"),
+    "of_another_message": (lambda key, c: sign(key, b"\x55" * 32), "message signed is bogus [got 0x5555"),
+    "bit_flipped": (lambda key, c: f"{int(key.sign(c), 16) ^ 1 << 700:0192x}", "signed message has invalid signature"),
+    "message_flipped": (lambda key, c: f"{int(key.sign(c), 16) ^ 1:0192x}", "message signed is bogus [got 0x"),
+    "signature_only": (lambda key, c: key.sign(c)[:128], "signed message has invalid length (was 64,"),
+    "short": (lambda key, c: key.sign(c)[:-2], "signed message has invalid length (was 95,"),
+    "long": (lambda key, c: key.sign(c) + "00", "signed message has invalid length (was 97,"),
+    "odd": (lambda key, c: key.sign(c)[:-1], "signed message has invalid length (was 95,"),
+    "empty": (lambda key, c: "", "signed message has invalid length (was 0,"),
+    "no_hex": (lambda key, c: "zz" * 96, "signed message is invalid (not a HEX encoded string)"),
+    "zeroes": (lambda key, c: "00" * 96, "message signed is bogus [got 0x0000"),
+    "huge": (lambda key, c: "00" * 30000, "signed message has invalid length (was 30000,"),
+    "not_ascii": (lambda key, c: "ü" * 192, "signed message has invalid length (was 192,"),
 }
 
 
 def test_bad_signatures(login_routerd, connect, known_key):
-    for name, make in BAD_SIGNATURES.items():
+    for name, (make, text) in BAD_SIGNATURES.items():
         client = connect(login_routerd, "msgpack")
         challenge = client.challenge(None, known_key)
         client.authenticate(make(known_key, challenge))
         message = client.expect(ABORT)
-        assert message[2] in ("wamp.error.not_authorized", "wamp.error.authentication_failed",
-                              "wamp.error.authentication_denied"), (name, message)
         assert len(message) == 3
+        assert message[2] == "wamp.error.not_authorized", (name, message)
+        assert message[1]["message"].startswith(text), (name, message)
         code, behind = client.wait_closed()
         assert behind == [], name
 
@@ -161,7 +164,9 @@ def test_a_replayed_signature_is_refused(login_routerd, connect, known_key):
     thief = connect(login_routerd)
     thief.challenge(None, known_key)
     thief.authenticate(signature)
-    assert len(thief.expect(ABORT)) == 3
+    message = thief.expect(ABORT)
+    assert message[2] == "wamp.error.not_authorized"
+    assert "message signed is bogus" in message[1]["message"]
     thief.wait_closed()
 
 
@@ -188,15 +193,19 @@ def test_malformed_keys(login_routerd, connect, extra):
     client = connect(login_routerd, "msgpack")
     client.hello(None, authmethods=["cryptosign"], authextra=extra)
     message = client.expect(ABORT)
-    assert len(message) == 3
+    too_long = extra and len(str(extra.get("pubkey"))) > 255
+    assert message[2] == ("wamp.error.authentication_denied" if too_long else "com.example.no_such_user")
+    assert "64 hex digits" in message[1]["message"]
     client.wait_closed()
 
 
 @pytest.mark.parametrize("binding", ["tls-unique", "tls-exporter", "nonsense"])
 def test_channel_binding_without_tls_is_refused(login_routerd, connect, known_key, binding):
     client = connect(login_routerd)
-    with pytest.raises(Aborted):
+    with pytest.raises(Aborted) as aborted:
         client.join(None, key=known_key, authextra={"channel_binding": binding})
+    assert aborted.value.uri == "wamp.error.not_authorized"
+    assert binding in aborted.value.details["message"]
 
 
 def test_odd_but_honest_authextra(login_routerd, join, known_key):
@@ -247,13 +256,33 @@ def test_anonymous_needs_a_realm(login_routerd, connect):
     assert aborted.value.uri == "wamp.error.no_such_realm"
 
 
-def test_log_lines_of_a_session(login_routerd, join, known_key):
-    """One line when a session opens and one when it closes, and no secret in either."""
-    client = join(login_routerd, key=known_key)
-    session = str(client.session)
+def test_log_lines_of_a_session(login_routerd, connect, known_key):
+    """One line when a session opens and one when it closes, and no secret in the log: neither the challenge nor
+    the signature, nor anything of the private key, in any form."""
+    client = connect(login_routerd)
+    challenge = client.challenge(None, known_key)
+    signature = known_key.sign(challenge)
+    client.authenticate(signature)
+    session = str(client.expect(rawclient.WELCOME)[1])
     client.close_socket()
-    login_routerd.wait_log(rf"session closed.*{session}|{session}.*session closed|closed.*{session}|"
-                           rf"{session}.*closed")
+    login_routerd.wait_log(rf"session closed session={session}\b")
     lines = [line for line in login_routerd.log().splitlines() if session in line]
     assert len(lines) == 2, lines
-    assert AUTHID in lines[0]
+    assert f"session opened session={session} " in lines[0] and AUTHID in lines[0]
+    log = login_routerd.log()
+    for secret in (challenge, signature, known_key.seed.hex()):
+        data = bytes.fromhex(secret)
+        for piece in (secret[:32], secret[-32:]):
+            assert piece not in log.lower()
+        assert base64.b64encode(data[:30]).decode() not in log
+
+
+def test_a_bad_signature_puts_no_secret_into_the_log(login_routerd, connect, known_key):
+    """Not even where the client is told what was expected."""
+    client = connect(login_routerd)
+    challenge = client.challenge(None, known_key)
+    signature = known_key.sign(challenge)
+    client.authenticate(signature[:-2] + "00")
+    client.expect(ABORT)
+    line = login_routerd.wait_log("login denied .*").group()
+    assert signature[:32] not in line

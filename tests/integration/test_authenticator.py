@@ -307,20 +307,6 @@ def test_a_held_login_goes_on_when_the_authenticator_comes(folder, start_routerd
     fake.stop()
 
 
-def test_a_full_hold_queue_is_503(start_routerd, connect, key):
-    config = router_config()
-    config["limits"] = {"hold_queue": 3, "hold_timeout": 5000}
-    routerd = start_routerd(config)
-    held = [connect(routerd) for _ in range(3)]
-    for client in held:
-        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
-    late = connect(routerd)
-    late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
-    late.expect_dropped()
-    routerd.wait_log(r"warn  authd the hold queue is full: .*held=3 .*limit=hold_queue max=3 ")
-    assert routerd.total("logins_unavailable") > 0
-
-
 def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, connect):
     """It comes back 2 s later, and all get in."""
     keys = [Key() for _ in range(20)]

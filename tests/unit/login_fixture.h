@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A login from HELLO to WELCOME, driven by posts and messages, with doubles for the
+ * connection and the outbox. JSON, so that what is sent can be read. Include it in one
+ * file of a program.
+ */
+#ifndef TESTS_UNIT_LOGIN_FIXTURE_H
+#define TESTS_UNIT_LOGIN_FIXTURE_H
+
+#include "common/err.h"
+#include "routerd/login.h"
+#include "routerd/outbox.h"
+#include "routerd/peer/login.h"
+#include "routerd/peer/peer.h"
+
+#include <setjmp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* --- doubles: the connection --- */
+
+struct conn {
+	struct peer peer;
+	struct conn_conf conf;
+	bool established;
+	bool dropped;
+	enum conn_end end;
+	uint16_t close_code; /* 0: open */
+	char sent[8192];     /* messages, each followed by a newline */
+};
+
+static struct net the_net;
+
+void *conn_user(struct conn *c)
+{
+	return &c->peer;
+}
+
+const struct conn_conf *conn_conf(const struct conn *c)
+{
+	return &c->conf;
+}
+
+enum conn_end conn_end(const struct conn *c)
+{
+	return c->end;
+}
+
+const char *conn_end_str(enum conn_end end)
+{
+	(void)end;
+	return "end";
+}
+
+struct sock_name conn_peer_name(const struct conn *c)
+{
+	(void)c;
+	return (struct sock_name){"tcp4:127.0.0.1:5"};
+}
+
+struct conn_prefix conn_prefix(const struct conn *c)
+{
+	(void)c;
+	return (struct conn_prefix){"test"};
+}
+
+void conn_established(struct conn *c)
+{
+	c->established = true;
+}
+
+void conn_left(struct conn *c)
+{
+	c->established = false;
+}
+
+void conn_restart_handshake(struct conn *c)
+{
+	(void)c;
+}
+
+/* Strips the frame's head (a short one, or one with a 16-bit length). */
+void conn_send(struct conn *c, struct slice framed)
+{
+	size_t head = framed.p[1] < 126 ? 2 : 4;
+
+	if (c->close_code != 0 || c->dropped)
+		return;
+	strncat(c->sent, (const char *)framed.p + head, framed.len - head);
+	strcat(c->sent, "\n");
+}
+
+void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
+{
+	(void)n_messages;
+	conn_send(c, slice_of(framed->data, framed->len));
+	shared_buf_unref(&framed);
+}
+
+void conn_join_frames(struct conn *c)
+{
+	(void)c;
+}
+
+size_t conn_send_max(const struct conn *c)
+{
+	(void)c;
+	return SIZE_MAX;
+}
+
+void conn_close(struct conn *c, uint16_t code, const char *reason)
+{
+	(void)reason;
+	if (c->close_code == 0)
+		c->close_code = code;
+}
+
+void conn_drop(struct conn *c)
+{
+	c->dropped = true;
+}
+
+/* --- doubles: the outbox --- */
+
+enum { POSTS_MAX = 32 };
+static struct post posts[POSTS_MAX];
+static unsigned n_posts;
+
+struct outbox *const no_outbox = NULL;
+
+void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+{
+	(void)ob;
+	(void)to_worker;
+	assert_true(n_posts < POSTS_MAX);
+	posts[n_posts++] = *p;
+}
+
+/* The first recorded post of a type; NULL: there is none. */
+static inline struct post *posted(enum post_type type)
+{
+	for (unsigned i = 0; i < n_posts; i++)
+		if (posts[i].type == type)
+			return &posts[i];
+	return NULL;
+}
+
+/* The same where there must be one. */
+static inline const struct post *must_have_posted(enum post_type type)
+{
+	const struct post *p = posted(type);
+
+	assert_non_null(p);
+	if (p == NULL) /* for the compiler, which does not know that assert_non_null ends
+			  the test */
+		abort();
+	return p;
+}
+
+static inline void drop_posts(void)
+{
+	while (n_posts > 0)
+		post_drop(&posts[--n_posts]);
+}
+
+/* --- fixture --- */
+
+static const char yaml[] =
+	"realms:\n"
+	"  - name: devices\n"
+	"    roles:\n"
+	"      - name: device\n"
+	"        permissions: [{uri: '', match: prefix, allow: {call: true}}]\n"
+	"authenticators: {authd: {socket: x.sock}}\n"
+	"transports:\n"
+	"  - type: websocket\n"
+	"    endpoint: {type: tcp, port: 1}\n"
+	"    auth:\n"
+	"      cryptosign: {type: dynamic, authenticator: authd}\n"
+	"      anonymous: {type: static, role: device}\n";
+
+struct world {
+	struct config *config;
+	struct loop *loop;
+	struct peers peers;
+	struct peer_listener listener;
+	struct conn conn;
+	unsigned char pk[crypto_sign_PUBLICKEYBYTES], sk[crypto_sign_SECRETKEYBYTES];
+	char pk_hex[2 * crypto_sign_PUBLICKEYBYTES + 1];
+};
+
+static struct world w;
+
+static inline void connect_client(void)
+{
+	struct http_request req = {.path = slice_str("/ws")};
+	const char *text;
+
+	w.conn = (struct conn){.conf = {.user = &w.listener, .name = "test"}};
+	req.n_headers = 1;
+	req.headers[0] = (struct http_header){slice_str("Sec-WebSocket-Protocol"),
+					      slice_str("wamp.2.json")};
+	assert_int_equal(peer_conn_handler.upgrade(&w.conn, &req, &text), 0);
+	assert_string_equal(text, "wamp.2.json");
+}
+
+static inline void client_gone(enum conn_end end)
+{
+	w.conn.end = end;
+	peer_conn_handler.closed(&w.conn);
+}
+
+static inline int setup(void **state)
+{
+	struct conf_error err;
+
+	(void)state;
+	memset(&w, 0, sizeof(w));
+	if (config_parse(slice_str(yaml), "test", &w.config, &err) != 0)
+		fail_msg("%s", err.text);
+	w.loop = loop_new(NULL, NULL);
+	assert_int_equal(peers_init(&w.peers,
+				    &(struct peers_params){
+					    .n_workers = 1,
+					    .outbox = no_outbox,
+					    .config = w.config,
+					    .net = &the_net,
+					    .loop = w.loop,
+				    }),
+			 0);
+	w.listener = (struct peer_listener){.peers = &w.peers,
+					    .conf = &w.config->listeners[0]};
+	crypto_sign_keypair(w.pk, w.sk);
+	sodium_bin2hex(w.pk_hex, sizeof(w.pk_hex), w.pk, sizeof(w.pk));
+	connect_client();
+	return 0;
+}
+
+static inline int teardown(void **state)
+{
+	(void)state;
+	drop_posts();
+	peers_fini(&w.peers);
+	loop_free(&w.loop);
+	config_unref(&w.config);
+	return 0;
+}
+
+static inline void say(const char *json)
+{
+	peer_conn_handler.message(&w.conn, slice_str(json), true);
+}
+
+static inline bool sent(const char *text)
+{
+	return strstr(w.conn.sent, text) != NULL;
+}
+
+static inline void say_hello(void)
+{
+	char json[256];
+
+	snprintf(json, sizeof(json),
+		 "[1,null,{\"roles\":{\"caller\":{}},\"authmethods\":[\"scram\","
+		 "\"cryptosign\"],"
+		 "\"authextra\":{\"pubkey\":\"%s\",\"channel_binding\":null}}]",
+		 w.pk_hex);
+	say(json);
+	assert_int_equal(w.conn.peer.state, PEER_AUTH_WAIT);
+	assert_non_null(posted(POST_LOGIN));
+}
+
+/* What the authenticator knows, read at an epoch. */
+static inline void answer_with(uint64_t epoch, struct slice extra)
+{
+	struct auth_result res = {
+		.role = slice_str("device"),
+		.realm = slice_str("devices"),
+		.authid = slice_str("client01"),
+		.keys = {.n = 1},
+		.extra = extra,
+		.epoch = epoch,
+	};
+	struct lookup_stamp stamp = {.asked = true, .link = 1, .revocations = 0};
+	static uint8_t bytes[4096]; /* so that no memory is needed */
+	struct buf b = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+
+	memcpy(res.keys.key[0], w.pk, sizeof(w.pk));
+	auth_result_write(&b, &res);
+	peers_post(&w.peers, &(struct post){
+				     .type = POST_LOGIN_ANSWER,
+				     .session = peers_ref(&w.peers, &w.conn.peer),
+				     .answer = login_answer_new(LOGIN_RESULT, &stamp,
+								buf_slice(&b)),
+			     });
+}
+
+static inline void answer(uint64_t epoch)
+{
+	answer_with(epoch, slice_of(NULL, 0));
+}
+
+/* Signs the challenge that was sent. */
+static inline void say_authenticate(void)
+{
+	unsigned char sig[crypto_sign_BYTES], challenge[LOGIN_CHALLENGE_LEN];
+	char sig_hex[2 * sizeof(sig) + 1], json[512];
+	const char *at = strstr(w.conn.sent, "\"challenge\":\"");
+
+	assert_non_null(at);
+	at += strlen("\"challenge\":\"");
+	assert_int_equal(
+		sodium_hex2bin(challenge, sizeof(challenge), at, 64, NULL, NULL, NULL),
+		0);
+	crypto_sign_detached(sig, NULL, challenge, sizeof(challenge), w.sk);
+	sodium_bin2hex(sig_hex, sizeof(sig_hex), sig, sizeof(sig));
+	snprintf(json, sizeof(json), "[5,\"%s%.64s\",{}]", sig_hex, at);
+	say(json);
+}
+
+static inline void verify(void)
+{
+	assert_false(peers_verify_some(&w.peers));
+}
+
+static inline struct revocation *revocation_of(uint64_t epoch)
+{
+	struct revocation r = {
+		.has_epoch = true,
+		.epoch = epoch,
+		.link = 1,
+		.number = 1,
+		.authid = slice_str("client01"),
+		.uri = slice_str("com.example.revoked"),
+		.message = slice_str("gone"),
+	};
+	struct revocation *shared = revocation_new(&r);
+
+	assert_non_null(shared);
+	return shared;
+}
+
+/* The revocation as the worker gets it; 10 for each session, and 1 for each handshake. */
+static inline unsigned revoke_at(uint64_t epoch)
+{
+	struct revocation *r = revocation_of(epoch);
+	unsigned n[3];
+
+	for (int i = 0; i < 3; i++) { /* counted without harm, ended, not counted again */
+		r->dry_run = i == 0;
+		struct revocation_counts c = peers_revoke(&w.peers, r);
+		n[i] = 10 * c.sessions + c.pending;
+	}
+	revocation_unref(&r);
+	assert_int_equal(n[0], n[1]);
+	assert_int_equal(n[2], 0);
+	return n[1];
+}
+
+static inline void owner_says(enum post_type type, struct revocation *r)
+{
+	peers_post(&w.peers, &(struct post){
+				     .type = (uint8_t)type,
+				     .session = peers_ref(&w.peers, &w.conn.peer),
+				     .revocation = r,
+			     });
+}
+
+static inline void assert_revoked(void)
+{
+	assert_true(sent("[3,{\"message\":\"gone\"},\"com.example.revoked\"]"));
+	assert_false(sent("[2,"));
+	assert_int_equal(w.conn.peer.state, PEER_CLOSING);
+	assert_int_not_equal(w.conn.close_code, 0);
+}
+
+#endif

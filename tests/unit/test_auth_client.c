@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control/auth_client against an authenticator that is played by the test, on a real
+ * socket, with a clock that is the test's: pings, outages, and pauses.
+ */
+#include "common/err.h"
+#include "common/loop.h"
+#include "common/sock.h"
+#include "proto/auth_api.h"
+#include "routerd/control/auth_client.h"
+
+#include <setjmp.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* --- doubles: the loop, whose timers fire when the test says so --- */
+
+struct loop {
+	struct event_base *base;
+};
+
+enum { TIMERS_MAX = 2048 };
+static struct armed {
+	struct timer *timer; /* NULL: free */
+	uint64_t due;
+} armed[TIMERS_MAX];
+static uint64_t now_ms;
+
+struct event_base *loop_base(struct loop *l)
+{
+	return l->base;
+}
+
+uint64_t loop_now_ms(struct loop *l)
+{
+	(void)l;
+	return now_ms;
+}
+
+void timer_init(struct timer *t, struct loop *l, timer_cb *cb, void *arg)
+{
+	(void)l;
+	t->cb = cb;
+	t->arg = arg;
+}
+
+void timer_disarm(struct timer *t)
+{
+	for (size_t i = 0; i < TIMERS_MAX; i++)
+		if (armed[i].timer == t)
+			armed[i].timer = NULL;
+}
+
+void timer_arm(struct timer *t, uint64_t after_ms)
+{
+	size_t i = 0;
+
+	timer_disarm(t);
+	while (armed[i].timer != NULL)
+		i++;
+	assert_true(i < TIMERS_MAX);
+	armed[i] = (struct armed){.timer = t, .due = now_ms + after_ms};
+}
+
+/* --- doubles: the rest of the router --- */
+
+uint64_t control_revocations(const struct control *c)
+{
+	(void)c;
+	return 0;
+}
+
+void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req)
+{
+	(void)c;
+	(void)r;
+	(void)req;
+	fail_msg("nothing is revoked here");
+}
+
+static unsigned answers[LOGIN_OUTCOME_COUNT];
+
+void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+{
+	struct post copy = *p;
+
+	(void)ob;
+	(void)to_worker;
+	if (p->type == POST_LOGIN_ANSWER)
+		answers[p->answer->outcome]++;
+	post_drop(&copy);
+}
+
+void outbox_send_all(struct outbox *ob, const struct post *p)
+{
+	(void)ob;
+	(void)p;
+}
+
+/* --- the authenticator --- */
+
+static struct world {
+	struct loop loop;
+	struct config *config;
+	struct auth_client *client;
+	char folder[64], path[96];
+	int listener, link; /* -1: none */
+	unsigned links, hellos, pings, questions;
+	bool answers_pings, dies_of_questions;
+} w;
+
+/* Calls on the link of a method that stands there as text; msgids have three bytes. */
+static unsigned serve_method(const uint8_t *in, size_t n, const char *method,
+			     const char *answer)
+{
+	unsigned found = 0;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%c%s", (char)(0xa0 + strlen(method)), method);
+	for (size_t i = 5; i + strlen(name) <= n; i++) {
+		if (memcmp(in + i, name, strlen(name)) != 0 || in[i - 3] != 0xcd)
+			continue;
+		char head[] = {'\x94',          '\1',  '\xcd', (char)in[i - 2],
+			       (char)in[i - 1], '\xc0'};
+		size_t put;
+		found++;
+		if (answer == NULL)
+			continue;
+		assert_int_equal(sock_write(w.link, head, sizeof(head), &put), 0);
+		assert_int_equal(sock_write(w.link, answer, strlen(answer), &put), 0);
+	}
+	return found;
+}
+
+/* What it does in a moment. */
+static void authenticator_turn(void)
+{
+	static uint8_t in[65536];
+	size_t n;
+	int fd, r;
+
+	if (w.listener != -1 && sock_accept(w.listener, &fd) == 0) {
+		sock_close(&w.link);
+		w.link = fd;
+		w.links++;
+	}
+	while (w.link != -1 && (r = sock_read(w.link, in, sizeof(in), &n)) != E_AGAIN) {
+		if (r != 0) {
+			sock_close(&w.link);
+			return;
+		}
+		w.hellos += serve_method(in, n, "hello", "\x81\xa8protocol\x92\x01\x2a");
+		w.pings += serve_method(in, n, "ping", w.answers_pings ? "\x80" : NULL);
+		unsigned asked = serve_method(in, n, "authenticate", NULL);
+		w.questions += asked;
+		if (asked > 0 && w.dies_of_questions)
+			sock_close(&w.link);
+	}
+}
+
+/* Both sides, until nothing more happens at this time. */
+static void settle(void)
+{
+	for (int i = 0; i < 10; i++) {
+		event_base_loop(w.loop.base, EVLOOP_NONBLOCK);
+		authenticator_turn();
+	}
+}
+
+/* Time passes, timer by timer. */
+static void pass(uint64_t ms)
+{
+	uint64_t until = now_ms + ms;
+
+	for (settle();; settle()) {
+		struct armed *next = NULL;
+		for (size_t i = 0; i < TIMERS_MAX; i++)
+			if (armed[i].timer != NULL && armed[i].due <= until &&
+			    (next == NULL || armed[i].due < next->due))
+				next = &armed[i];
+		if (next == NULL)
+			break;
+		struct timer *t = next->timer;
+		now_ms = next->due > now_ms ? next->due : now_ms;
+		next->timer = NULL;
+		t->cb(t->arg);
+	}
+	now_ms = until;
+}
+
+static void listen_again(void)
+{
+	assert_int_equal(sock_listen_unix(w.path, 0600, &w.listener), 0);
+}
+
+static void stop_listening(void)
+{
+	unlink(w.path);
+	sock_close(&w.listener);
+}
+
+static int setup(void **state)
+{
+	static const char yaml[] =
+		"realms: [{name: r, roles: [{name: x, permissions: []}]}]\n"
+		"authenticators: {authd: {socket: '%s'}}\n"
+		"transports:\n"
+		"  - type: websocket\n"
+		"    endpoint: {type: tcp, port: 1}\n"
+		"    auth: {cryptosign: {type: dynamic, authenticator: authd}}\n";
+	char text[1024];
+	struct conf_error err;
+
+	(void)state;
+	w = (struct world){.listener = -1, .link = -1, .answers_pings = true};
+	memset(answers, 0, sizeof(answers));
+	snprintf(w.folder, sizeof(w.folder), "/tmp/wamp.XXXXXX");
+	assert_non_null(mkdtemp(w.folder));
+	snprintf(w.path, sizeof(w.path), "%s/s", w.folder);
+	snprintf(text, sizeof(text), yaml, w.path);
+	if (config_parse(slice_str(text), "test", &w.config, &err) != 0)
+		fail_msg("%s", err.text);
+	w.loop.base = event_base_new();
+	listen_again();
+	w.client = auth_client_new(NULL, &w.loop, w.config, 0, NULL);
+	assert_non_null(w.client);
+	pass(0);
+	assert_int_equal(w.hellos, 1);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	auth_client_free(&w.client);
+	for (size_t i = 0; i < TIMERS_MAX; i++)
+		assert_null(armed[i].timer);
+	sock_close(&w.link);
+	if (w.listener != -1)
+		stop_listening();
+	rmdir(w.folder);
+	event_base_free(w.loop.base);
+	config_unref(&w.config);
+	return 0;
+}
+
+static void ask(uint32_t slot)
+{
+	static const struct auth_request req = {
+		.authmethod = {(const uint8_t *)"cryptosign", 10},
+		.session = FIELD_NONE,
+		.ttl_ms = FIELD_NONE,
+	};
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	assert_int_equal(auth_request_write(&b, &req, AUTH_MAX_MESSAGE), 0);
+	struct login_question *q = login_question_new(0, now_ms + 10000, buf_slice(&b));
+	buf_fini(&b);
+	assert_non_null(q);
+	auth_client_ask(w.client, (struct session_ref){.slot = slot}, q);
+}
+
+/* --- tests --- */
+
+static void test_a_link_is_pinged_as_long_as_it_lives(void **state)
+{
+	(void)state;
+	pass(60000);
+	assert_int_equal(w.pings, 12);
+	assert_int_equal(w.links, 1);
+}
+
+/* Two in a row: a new link begins without those of the one before. */
+static void test_missed_pings(void **state)
+{
+	(void)state;
+	w.answers_pings = false;
+	pass(9999); /* one is out, and not missed yet */
+	assert_int_equal(w.pings, 1);
+	pass(2); /* missed */
+	assert_int_equal(w.links, 1);
+	sock_close(&w.link); /* and a link of which nobody knows yet whether it is dead */
+	pass(60);
+	assert_int_equal(w.links, 2);
+	w.pings = 0;
+	pass(11000);
+	assert_int_equal(w.pings, 2);
+	assert_int_equal(w.links, 2);
+	pass(6000);
+	assert_int_equal(w.links, 3);
+	/* one that is answered in between: the count begins anew */
+	pass(7000);
+	w.answers_pings = true;
+	pass(3000);
+	w.answers_pings = false;
+	pass(10000);
+	assert_int_equal(w.links, 3);
+	pass(5000);
+	assert_int_equal(w.links, 4);
+}
+
+/* Half a second after it is back it is found, and not sooner than its pauses allow. */
+static void test_pauses(void **state)
+{
+	(void)state;
+	stop_listening();
+	sock_close(&w.link);
+	pass(60000);
+	listen_again();
+	pass(2000);
+	assert_int_equal(w.links, 2);
+	assert_int_equal(w.hellos, 2);
+}
+
+/* Two links, and then its client is dropped; the pauses do not grow for others. */
+static void test_a_question_that_it_dies_of(void **state)
+{
+	(void)state;
+	w.dies_of_questions = true;
+	ask(1);
+	pass(200);
+	assert_int_equal(w.questions, 2);
+	assert_int_equal(answers[LOGIN_LINK_BROKE], 1);
+	assert_int_equal(w.links, 3);
+	/* it dies of every question: it is left alone for longer and longer */
+	for (uint32_t i = 0; i < 300; i++)
+		ask(10 + i);
+	pass(6000);
+	assert_true(w.links < 25);
+	unsigned sum = 0;
+	for (unsigned o = 0; o < LOGIN_OUTCOME_COUNT; o++)
+		sum += answers[o];
+	assert_int_equal(sum, 301);
+}
+
+static void test_why_there_is_no_answer(void **state)
+{
+	(void)state;
+	ask(1); /* and never answered */
+	pass(2500);
+	assert_int_equal(w.questions, 1);
+	assert_int_equal(answers[LOGIN_TIMEOUT], 1);
+	stop_listening();
+	sock_close(&w.link);
+	pass(10);
+	ask(2);
+	pass(5200);
+	assert_int_equal(answers[LOGIN_UNAVAILABLE], 1);
+	for (uint32_t i = 0; i < 4097; i++)
+		ask(10 + i);
+	assert_int_equal(answers[LOGIN_NO_ROOM], 1);
+}
+
+int main(void)
+{
+#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_link_is_pinged_as_long_as_it_lives),
+		TEST(test_missed_pings),
+		TEST(test_pauses),
+		TEST(test_a_question_that_it_dies_of),
+		TEST(test_why_there_is_no_answer),
+	};
+	if (sodium_init() < 0)
+		return 1;
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	return cmocka_run_group_tests_name("auth_client", tests, NULL, NULL);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A login while memory runs out, at each place in turn. The client is never refused for
+ * good: it gets in, or its connection is dropped and it comes back. The sources are part
+ * of this program, so that it can stand between them and malloc.
+ */
+#include "tests/unit/failing_malloc.h"
+
+#include "common/buf.c"
+#include "proto/auth_request.c"
+#include "routerd/identity.c"
+#include "routerd/login.c"
+#include "routerd/peer/cryptosign.c"
+#include "routerd/peer/login.c"
+
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+
+#include "tests/unit/login_fixture.h"
+
+static bool over(void)
+{
+	return w.conn.dropped || w.conn.close_code != 0;
+}
+
+/* As far as it goes; a record for the authenticator may be lost. The HELLO needs its
+ * escape undone, which needs memory as well. */
+static void log_in(void)
+{
+	char json[256];
+
+	snprintf(json, sizeof(json),
+		 "[1,null,{\"roles\":{\"caller\":{}},\"authid\":\"cl\\u0069ent01\","
+		 "\"authmethods\":[\"cryptosign\"],"
+		 "\"authextra\":{\"pubkey\":\"%s\",\"x\":[1,\"a\\n\"]}}]",
+		 w.pk_hex);
+	say(json);
+	if (over())
+		return;
+	answer_with(5, slice_str("\x81\xa1k\x07"));
+	if (over())
+		return;
+	say_authenticate();
+	if (over())
+		return;
+	verify();
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
+static void test_memory_runs_out(void **state)
+{
+	unsigned joined = 0;
+
+	(void)state;
+	for (size_t n = 1; n < 100 && joined == 0; n++) {
+		allocations = 0;
+		fail_at = n;
+		log_in();
+		fail_at = 0;
+		joined += w.conn.peer.state == PEER_JOINED && allocations < n;
+		assert_false(sent("[3,")); /* an ABORT would be final */
+		assert_true(over() || w.conn.peer.state == PEER_JOINED);
+		client_gone(over() ? CONN_END_OWN : CONN_END_LOST);
+		drop_posts();
+		buf_fini(&w.peers.out);
+		buf_fini(&w.peers.decoded);
+		connect_client();
+	}
+	assert_int_equal(joined, 1);
+	client_gone(CONN_END_LOST);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_memory_runs_out, setup, teardown),
+	};
+	if (sodium_init() < 0)
+		return 1;
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	return cmocka_run_group_tests_name("login_memory", tests, NULL, NULL);
+}

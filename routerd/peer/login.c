@@ -439,9 +439,11 @@ bool login_identify(struct peer *p, struct identity *who)
 	who->session = lg->session;
 	who->authmethod = lg->method->name;
 	lg->identity = identity_new(who);
-	if (lg->identity == NULL)
+	if (lg->identity == NULL) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-	return lg->identity != NULL;
+		return false;
+	}
+	return true;
 }
 
 bool login_not_revoked(struct peer *p)

@@ -157,7 +157,7 @@ static void test_what_is_over_a_limit_is_left_out(void **state)
 	 */
 	for (int round = 0; round < 2; round++) {
 		static uint8_t text[AUTH_MAX_STRING + 1];
-		char key[8];
+		char key[16];
 
 		memset(text, 'y', sizeof(text));
 		buf_clear(&sent);

@@ -82,6 +82,8 @@ static void on_closed(int reason, void *arg)
 
 static const struct rpc_handlers handlers = {
 	.check = auth_check,
+	.measure = auth_measure,
+	.unsayable = auth_unsayable,
 	.request = on_request,
 	.notification = on_notification,
 	.closed = on_closed,

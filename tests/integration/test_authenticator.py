@@ -539,8 +539,8 @@ def test_an_answer_over_a_limit_costs_its_own_client_alone(authenticator, start_
         assert "corr" in result[2]["message"]
         assert outcome(connect(routerd), key)[0] == "welcome"
         assert len(fake.wait_requests(1, "hello")) == links
-    assert routerd.log().count("its answer is over a limit of the protocol") == 4
     assert counter_of_authenticator(routerd, "invalid") == 4
+    assert routerd.log().count("its answer is over a limit of the protocol") == 4
 
 
 HOSTILE_EXTRA = {

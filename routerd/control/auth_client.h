@@ -4,8 +4,8 @@
  * asks it about logins, keeps questions while it is away, takes its revocations.
  *
  * Fails closed, and softly: while the authenticator is away, questions are held, and sent
- * when it is back; one whose time is over is answered LOGIN_UNAVAILABLE. So is one that
- * is not answered in time. Sessions that are open are untouched.
+ * when it is back. One that gets no answer is told why by a login_outcome, so that its
+ * client tries again. Sessions that are open are untouched.
  *
  * Worker 0 only.
  */

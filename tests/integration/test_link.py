@@ -7,6 +7,7 @@ import resource
 import socket
 import time
 
+import msgpack
 import pytest
 from authenticator import HOLD, Authenticator, Deny, principal
 from rawclient import ABORT, Aborted, Refused
@@ -139,6 +140,23 @@ def test_the_hold_queue_has_a_bound(start_routerd, connect, key):
     with pytest.raises(Refused) as e:
         connect(routerd)
     assert e.value.status == 503
+
+
+def test_no_hello_ends_the_link_to_authd(authd, start_routerd, connect, key):
+    authd.add("client01@example.com", key)
+    routerd = start_routerd()
+    deep = current = {}
+    for _ in range(30):
+        current["x"] = current = {}
+    hostile = [{"x": msgpack.ExtType(1, b"x")}, {"x": {1: 2}}, deep, {"x": "x" * 17000},
+               {str(i): i for i in range(300)}, {"x": float("nan")}, {"y" * 300: 1}]
+    for extra in hostile:
+        client = connect(routerd, "msgpack")
+        client.hello("devices", authmethods=["cryptosign"], authextra={"pubkey": Key().public, **extra})
+        assert client.expect(ABORT)[2] == "com.example.no_such_user", extra
+        connect(routerd, "msgpack").join(None, key=key, authextra=extra)
+    assert authenticator_counter(routerd, "connects") == 1
+    assert "disconnected" not in authd.log()
 
 
 # --- what the log says about a login --------------------------------------------------------

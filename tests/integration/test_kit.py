@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from pathlib import Path
 
 import kit
 import msgpack
@@ -142,6 +143,8 @@ def test_socket_activation(folder):
     try:
         assert ask(router(folder / "inherited"), KEY1)["role"] == "device"
         assert notify.recv(100) == b"READY=1"
+        flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{process.pid}/fdinfo/3").read_text()).group(1)
+        assert int(flags, 8) & os.O_CLOEXEC, "programs that the site runs would inherit it"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10 * utils.SLOW) == 0
         assert notify.recv(100) == b"STOPPING=1"
@@ -416,6 +419,8 @@ def test_a_plain_function_may_raise_stop_iteration(folder):
     served = kit.Served(folder / "own.sock", lambda *args: next(iter([])))
     assert error_of(router(served.path), None, None, {}) == {"kind": "temporary", "detail": "StopIteration"}
     served.close()
+    utils.wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("authenticate")],
+                   "its threads to end")
 
 
 def test_kinds(serve):
@@ -507,6 +512,30 @@ def test_an_answer_that_comes_too_late_is_not_sent(serve, caplog):
     utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "all to be done")
     assert rpc.call("authenticate", None, "good", {})
     assert not [m for m in rpc.waiting if m[1] == late]
+
+
+def test_an_id_that_is_used_again(serve):
+    """The answer to the question that was cancelled is not taken for one to the new question."""
+    go, ended = {"old": threading.Event(), "new": threading.Event()}, []
+
+    async def authenticate(realm, authid, details):
+        try:
+            while not go[authid].is_set():
+                await asyncio.sleep(0.01)
+        finally:
+            ended.append(authid)
+        return {"role": authid}
+
+    rpc = router(serve(authenticate))
+    old = rpc.send("authenticate", None, "old", {"ttl_ms": 60000})
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "it to be asked")
+    rpc.notify("cancel", old)
+    rpc.raw(msgpack.packb([0, old, "authenticate", [None, "new", {"ttl_ms": 60000}]]))
+    rpc.call("ping")
+    go["old"].set()
+    utils.wait_for(lambda: ended == ["old"] and rpc.call("ping")["inflight"] == 1, "the end of the old one")
+    go["new"].set()
+    assert rpc.answer_to(old) == {"role": "new"}
 
 
 def test_details_say_whether_somebody_waits(serve):
@@ -610,12 +639,19 @@ def test_a_router_that_does_not_read(serve):
     """The others do not notice."""
     path = serve(echo)
     stuck, good = router(path), router(path)
+    ping = msgpack.packb([0, 1, "ping", []])
     stuck.sock.settimeout(0.5)
+    sent = 0
     with pytest.raises(TimeoutError):
         while True:
-            stuck.raw(msgpack.packb([0, 1, "ping", []]) * 1000)
+            sent += stuck.sock.send((ping * 1001)[sent % len(ping):])
     for i in range(300):
         assert good.call("authenticate", None, f"a{i}", {}) == {"role": f"a{i}"}
+    stuck.sock.settimeout(5 * utils.SLOW)
+    for _ in range(sent // len(ping)):
+        assert stuck.receive()[:2] == [1, 1]
+    stuck.raw(ping[sent % len(ping):])  # it is served again
+    assert stuck.receive()[:2] == [1, 1]
 
 
 def test_a_router_that_goes(serve):
@@ -656,7 +692,7 @@ def test_notifications(serve, form, caplog):
         while stuck.is_set() and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
 
-    rpc = router(serve(echo, on_notification=kit.in_form(form, on_notification)))
+    rpc = router(serve(echo, workers=1, on_notification=kit.in_form(form, on_notification)))
     assert rpc.hello["features"] == ["cancel", "events"]
     rpc.notify("session.opened", {"session": 1})
     utils.wait_for(lambda: "on_notification failed notification=session.opened" in caplog.text, "the log")
@@ -687,6 +723,22 @@ def test_it_ends_whatever_notifications_wait(folder):
     utils.wait_for(lambda: told, "the first")
     served.close()
     assert len(told) == 1
+
+
+def test_a_program_with_a_loop_of_its_own(folder):
+    """Nothing is left in it when serve_async is cancelled."""
+    async def main():
+        server = asyncio.create_task(wampauth.serve_async(str(folder / "own.sock"), echo, on_notification=echo))
+        while not (folder / "own.sock").exists():
+            await asyncio.sleep(0.01)
+        rpc = await asyncio.to_thread(router, folder / "own.sock")
+        server.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await server
+        assert await asyncio.to_thread(rpc.is_closed)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
 
 
 # --- users ----------------------------------------------------------------------------------
@@ -775,7 +827,7 @@ def test_a_stderr_that_nobody_reads(daemons, folder, form):
 wampauth.LINES_PER_SECOND = 10000
 async def authenticate(realm, authid, details):
     if authid == "bad":
-        raise KeyError("x" * 500)
+        raise KeyError("x" * 5000)  # two pages of the pipe, which has an odd number left
     return {"role": "r"}
 """)
     process = subprocess.Popen(daemon.argv, cwd=folder, stderr=subprocess.PIPE)

@@ -137,7 +137,8 @@ class _Server:
         self.authenticate = authenticate
         self.is_async = inspect.iscoroutinefunction(authenticate)
         self.workers = workers or (MAX_INFLIGHT if self.is_async else THREADS)
-        self.threads = concurrent.futures.ThreadPoolExecutor(self.workers + 1)  # 1 for notices
+        self.threads = concurrent.futures.ThreadPoolExecutor(
+            self.workers + 1, "authenticate")  # one more for notices
         self.uids = uids
         self.routers = set()
         self.waiting = {}  # questions, in order of arrival

@@ -226,7 +226,7 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 	if (f->left != 0)
 		err = read_item(&r->pos, r->end, it);
 	if (UNLIKELY(err != 0))
-		err = token_forgive(r->faults, err);
+		err = token_forgive(r->lenient, err);
 	if (err != 0)
 		return err;
 	if (it->type == TOKEN_END) {
@@ -280,25 +280,25 @@ static inline int nest(struct nesting *n, const struct binary_item *it, size_t b
 
 /* A container or tag whose header was read, up to *pp, is too deep: as token_pass_deep.
  */
-static NOINLINE int pass_deep(struct token_faults *faults, uint8_t code,
-			      const uint8_t **pp, const uint8_t *end)
+static NOINLINE int pass_deep(unsigned *lenient, uint8_t code, const uint8_t **pp,
+			      const uint8_t *end)
 {
 	unsigned info = code & 0x1f;
 
 	*pp -= info < INFO_8 || info == INFO_INDEFINITE ? 1 : 1 + (1 << (info - INFO_8));
-	return token_pass_deep(SERIALIZER_CBOR, faults, pp, end);
+	return token_pass_deep(SERIALIZER_CBOR, lenient, pp, end);
 }
 
 /* step in a loop, with the books at hand: the way that payloads go. */
 static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nesting *n,
-			     struct token_faults *faults)
+			     unsigned *lenient)
 {
 	while (n->left > 0) {
 		struct binary_item it;
 		int err = read_item(pp, end, &it);
 
 		if (UNLIKELY(err != 0))
-			err = token_forgive(faults, err);
+			err = token_forgive(lenient, err);
 		if (err != 0)
 			return err;
 		if (it.type == TOKEN_END) {
@@ -318,7 +318,7 @@ static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nest
 			} else {
 				const uint8_t *at = *pp; /* *pp need not lie in memory */
 
-				err = pass_deep(faults, it.code, &at, end);
+				err = pass_deep(lenient, it.code, &at, end);
 				*pp = at;
 			}
 			if (err != 0)
@@ -345,7 +345,7 @@ static int cbor_skip(struct token_reader *r, struct slice *item_out)
 	n.outstanding = r->outstanding + 1;
 	n.depth = 0;
 	n.room = WAMP_MAX_DEPTH - r->depth;
-	int err = skip_value(&p, r->end, &n, r->faults);
+	int err = skip_value(&p, r->end, &n, r->lenient);
 	if (err != 0)
 		return err;
 	if (item_out != NULL)

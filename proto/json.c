@@ -474,8 +474,7 @@ static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end)
 }
 
 /* A key and the colon behind it, and white space around them. */
-static inline int scan_key(const uint8_t **pp, const uint8_t *end,
-			   struct token_faults *faults)
+static inline int scan_key(const uint8_t **pp, const uint8_t *end, unsigned *lenient)
 {
 	struct slice text;
 	bool escaped;
@@ -487,7 +486,7 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end,
 		return E_SYNTAX;
 	int err = scan_string(pp, end, &text, &escaped);
 	if (UNLIKELY(err != 0))
-		err = token_forgive(faults, err);
+		err = token_forgive(lenient, err);
 	if (err != 0)
 		return err;
 	*pp = skip_space(*pp, end);
@@ -503,7 +502,7 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end,
 struct nesting {
 	uint64_t maps; /* one bit each, the innermost lowest: is it an object? */
 	unsigned depth, max;
-	struct token_faults *faults; /* of the reader */
+	unsigned *lenient; /* of the reader */
 };
 
 /*
@@ -521,7 +520,7 @@ static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesti
 	n->maps = n->maps << 1 | is_map;
 	*pp = skip_space(*pp + 1, end);
 	*empty_out = *pp < end && **pp == (is_map ? '}' : ']');
-	return is_map && !*empty_out ? scan_key(pp, end, n->faults) : 0;
+	return is_map && !*empty_out ? scan_key(pp, end, n->lenient) : 0;
 }
 
 /* Closing brackets, then a comma (and key), or the end of the outermost container. */
@@ -541,7 +540,7 @@ static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nest
 		if (c != ',')
 			return E_SYNTAX;
 		if (is_map)
-			return scan_key(pp, end, n->faults);
+			return scan_key(pp, end, n->lenient);
 		*pp = skip_space(*pp, end);
 		return 0;
 	}
@@ -550,9 +549,9 @@ static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nest
 
 /* A value that begins at *pp, with all that is in it, at most room levels deep. */
 static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
-		      struct token_faults *faults)
+		      unsigned *lenient)
 {
-	struct nesting n = {.max = room, .faults = faults};
+	struct nesting n = {.max = room, .lenient = lenient};
 	int err;
 
 	do {
@@ -565,11 +564,11 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 			if (err == 0 && !empty)
 				continue; /* its first value is next */
 			if (UNLIKELY(err == E_DEPTH))
-				err = token_pass_deep(SERIALIZER_JSON, faults, pp, end);
+				err = token_pass_deep(SERIALIZER_JSON, lenient, pp, end);
 		} else {
 			err = scan_scalar(pp, end);
 			if (UNLIKELY(err != 0))
-				err = token_forgive(faults, err);
+				err = token_forgive(lenient, err);
 		}
 		if (err == 0)
 			err = scan_close(pp, end, &n);
@@ -629,11 +628,11 @@ static int json_skip(struct token_reader *r, struct slice *item_out)
 		return E_TYPE;
 	const uint8_t *from = p;
 	if (!key_is_due(f)) {
-		err = scan_value(&p, r->end, WAMP_MAX_DEPTH - r->depth, r->faults);
+		err = scan_value(&p, r->end, WAMP_MAX_DEPTH - r->depth, r->lenient);
 	} else {
 		err = *p == '"' ? scan_string(&p, r->end, &text, &flag) : E_SYNTAX;
 		if (UNLIKELY(err != 0))
-			err = token_forgive(r->faults, err);
+			err = token_forgive(r->lenient, err);
 	}
 	if (err != 0)
 		return err;
@@ -684,7 +683,7 @@ static NOINLINE int forgive(struct token_reader *r, int err, struct token *out)
 {
 	out->type = err == E_NAN ? TOKEN_OPAQUE : TOKEN_STR;
 	out->encoded = false;
-	return token_forgive(r->faults, err);
+	return token_forgive(r->lenient, err);
 }
 
 static int json_next(struct token_reader *r, struct token *out)

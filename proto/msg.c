@@ -211,7 +211,7 @@ static void read_again(const struct decoder *d, struct slice item,
 		       struct token_reader *out)
 {
 	token_reader_init(out, d->serializer, item);
-	out->faults = d->reader.faults;
+	out->lenient = d->reader.lenient;
 }
 
 /* E_TYPE unless the item is null or undefined. */
@@ -698,9 +698,9 @@ static NOINLINE int fail_in_type(struct decoder *d)
 	return E_TYPE;
 }
 
-/* Twice in the code: the first reading is worth its own. faults: of the reader. */
+/* Twice in the code: the first reading is worth its own. lenient: of the reader. */
 static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
-				      struct token_faults *faults)
+				      unsigned *lenient)
 {
 	struct token t;
 	uint64_t type;
@@ -709,7 +709,7 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 	reset(d->out);
 	d->has_role = false;
 	token_reader_init(&d->reader, d->serializer, in);
-	d->reader.faults = faults;
+	d->reader.lenient = lenient;
 	int err = token_next(&d->reader, &t);
 	if (err != 0)
 		return err;
@@ -725,25 +725,24 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 	return read_elements(d, &shapes[type]);
 }
 
-static NOINLINE int read_explaining(struct decoder *d, struct slice in,
-				    struct token_faults *faults)
+static NOINLINE int read_explaining(struct decoder *d, struct slice in, unsigned *lenient)
 {
 	d->fault = &d->out->fault;
 	*d->fault = (struct msg_fault){.why = 0};
-	return read_message(d, in, faults);
+	return read_message(d, in, lenient);
 }
 
 /* After a first reading that failed. E_VALUE if nothing is wrong but values. */
 static NOINLINE int explain(struct decoder *d, struct slice in)
 {
-	struct token_faults faults = {.first = 0};
+	unsigned lenient = 0;
 	int err = read_explaining(d, in, NULL);
 
 	if (!token_is_value_error(err))
 		return err;
 	struct msg_fault first = d->out->fault;
 	first.why = err;
-	err = read_explaining(d, in, &faults);
+	err = read_explaining(d, in, &lenient);
 	if (err != 0)
 		return err;
 	d->out->fault = first;

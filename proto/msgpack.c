@@ -132,7 +132,7 @@ static inline int step(struct token_reader *r, struct binary_item *it)
 	}
 	int err = read_item(&r->pos, r->end, it);
 	if (UNLIKELY(err != 0))
-		err = token_forgive(r->faults, err);
+		err = token_forgive(r->lenient, err);
 	if (err != 0)
 		return err;
 	frame_count(r, f);
@@ -150,7 +150,7 @@ static NOINLINE int pass_deep(const struct token_reader *r, uint8_t code,
 	static const uint8_t header_len[] = {3, 5, 3, 5};
 
 	*pp -= code < FIRST_STR ? 1 : header_len[code - FIRST_LONG];
-	return token_pass_deep(SERIALIZER_MSGPACK, r->faults, pp, r->end);
+	return token_pass_deep(SERIALIZER_MSGPACK, r->lenient, pp, r->end);
 }
 
 /* step in a loop, with the books in registers: the way that payloads go. */
@@ -171,7 +171,7 @@ static int msgpack_skip(struct token_reader *r, struct slice *item_out)
 		int err = read_item(&p, end, &it);
 
 		if (UNLIKELY(err != 0))
-			err = token_forgive(r->faults, err);
+			err = token_forgive(r->lenient, err);
 		if (err != 0)
 			return err;
 		left--;

@@ -22,7 +22,7 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
 {
 	/* field by field: the frames must not be touched, they are most of it */
 	r->serializer = s;
-	r->faults = NULL;
+	r->lenient = NULL;
 	r->start = in.p;
 	r->pos = in.p;
 	r->end = in.len == 0 ? in.p : in.p + in.len;
@@ -54,29 +54,25 @@ bool token_is_value_error(int err)
 	       err == E_DEPTH;
 }
 
-int token_forgive(struct token_faults *faults, int err)
+int token_forgive(unsigned *lenient, int err)
 {
-	if (faults == NULL || !token_is_value_error(err))
-		return err;
-	if (faults->first == 0)
-		faults->first = err;
-	return 0;
+	return lenient != NULL && token_is_value_error(err) ? 0 : err;
 }
 
-int token_pass_deep(enum serializer s, struct token_faults *faults, const uint8_t **pp,
+int token_pass_deep(enum serializer s, unsigned *lenient, const uint8_t **pp,
 		    const uint8_t *end)
 {
 	struct token_reader r;
-	int err = token_forgive(faults, E_DEPTH);
+	int err = token_forgive(lenient, E_DEPTH);
 
-	if (err != 0 || faults->deep == DEEP_MAX)
+	if (err != 0 || *lenient == DEEP_MAX)
 		return E_DEPTH;
 	/* a reader of its own, with as many levels again */
 	token_reader_init(&r, s, slice_of(*pp, bytes_left(*pp, end)));
-	r.faults = faults;
-	faults->deep++;
+	r.lenient = lenient;
+	++*lenient;
 	err = token_skip(&r, NULL);
-	faults->deep--;
+	--*lenient;
 	*pp = r.pos;
 	return err;
 }

@@ -70,21 +70,15 @@ struct token {
  */
 bool token_is_value_error(int err);
 
-/* What a reader that goes on behind such values has met. */
-struct token_faults {
-	int first;     /* the first error, or 0 */
-	unsigned deep; /* levels of token_pass_deep that are at work now */
-};
-
 struct token_reader {
 	enum serializer serializer;
 	/*
-	 * NULL after token_reader_init: any error ends the reading. Otherwise wrong
-	 * values are noted here and passed over; what their tokens hold is meaningless.
-	 * Only token_skip goes on behind E_DEPTH, and not if it nests more than 1,000
-	 * deep.
+	 * NULL after token_reader_init: any error ends the reading. If it is set, to a
+	 * number that is 0, wrong values are passed over; what their tokens hold is
+	 * meaningless. Only token_skip passes over containers that nest too deep, up to
+	 * 1,000 levels; the number counts the readers that it is in.
 	 */
-	struct token_faults *faults;
+	unsigned *lenient;
 	const uint8_t *start, *pos, *end;
 	/* the rest is the implementations' own */
 	unsigned depth;       /* containers open (in CBOR tags count as such) */

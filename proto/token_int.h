@@ -56,14 +56,14 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
  * The error of an item that was read to its end, or 0 if the reader passes over it. Out
  * of line, as it is for errors alone.
  */
-NOINLINE int token_forgive(struct token_faults *faults, int err);
+NOINLINE int token_forgive(unsigned *lenient, int err);
 
 /*
  * The container at *pp is too deep: E_DEPTH, unless the reader passes over it. Then *pp
  * is behind it.
  */
-NOINLINE int token_pass_deep(enum serializer s, struct token_faults *faults,
-			     const uint8_t **pp, const uint8_t *end);
+NOINLINE int token_pass_deep(enum serializer s, unsigned *lenient, const uint8_t **pp,
+			     const uint8_t *end);
 
 /* The content that follows a length. For E_UTF8, too, *pp is behind it. */
 static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,

@@ -422,7 +422,9 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 	}
 	do {
 		if (batch_next(p->serializer, &bytes, &one, &p->separator) != 0) {
-			peer_violation(p, "malformed batch");
+			peer_violation(p, text ? "batch: expected a message"
+					       : "batch: expected 32 bits of length, "
+						 "and a message of that length");
 			return;
 		}
 		read_one(p, one);

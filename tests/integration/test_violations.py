@@ -298,7 +298,13 @@ def test_bad_batches(start_routerd, join, payload):
     routerd = start_routerd(threads=1, cryptosign=False)
     client = join(routerd, "msgpack.batched")
     client.send_payload(payload)
-    expect_violation(client)
+    if payload[:4] == b"\0\0\0\0":  # a message, but an empty one
+        expect_violation(client, "message: the message ends here")
+    else:
+        expect_violation(client, "batch: expected 32 bits of length, and a message of that length")
+    client = join(routerd, "json.batched")
+    client.send_payload(b"")
+    expect_violation(client, "batch: expected a message")
 
 
 @pytest.mark.websocket

@@ -72,7 +72,7 @@ obj = $(patsubst %.c,$(B)/%.o,$(1))
 
 COMMON_SRC  := $(wildcard common/*.c)
 PROTO_SRC   := $(wildcard proto/*.c)
-ROUTERD_SRC := $(wildcard routerd/*.c routerd/net/*.c routerd/peer/*.c routerd/core/*.c routerd/control/*.c)
+ROUTERD_SRC := $(wildcard routerd/*.c routerd/*/*.c)
 AUTHD_SRC   := $(wildcard authd/*.c)
 CTL_SRC     := $(wildcard authd/ctl/*.c)
 UNIT_SRC    := $(wildcard tests/unit/test_*.c)

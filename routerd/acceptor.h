@@ -6,7 +6,7 @@
 #define ROUTERD_ACCEPTOR_H
 
 #include "common/loop.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/outbox.h"
 
 struct acceptor;

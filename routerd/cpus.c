@@ -2,7 +2,7 @@
 /* How many processors we may use; see cpus.h. */
 #include "routerd/cpus.h"
 
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include <limits.h>
 #include <sched.h>

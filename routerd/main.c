@@ -2,7 +2,7 @@
 /* routerd's command line. */
 #include "common/daemon.h"
 #include "common/log.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/router.h"
 #include "routerd/version.h"
 

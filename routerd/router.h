@@ -7,7 +7,7 @@
 #ifndef ROUTERD_ROUTER_H
 #define ROUTERD_ROUTER_H
 
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 /*
  * Serves until SIGTERM or SIGINT, then says goodbye and frees everything. SIGUSR1 logs

@@ -13,7 +13,7 @@
 
 #include "common/loop.h"
 #include "common/mailbox.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/outbox.h"
 
 #include <stdatomic.h>

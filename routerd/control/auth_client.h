@@ -13,7 +13,7 @@
 #define ROUTERD_CONTROL_AUTH_CLIENT_H
 
 #include "common/loop.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/control/control.h"
 #include "routerd/login.h"
 #include "routerd/outbox.h"

@@ -5,7 +5,7 @@
 
 #include "common/buf.h"
 #include "proto/auth_api.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 /* What the authenticator may know of us from an earlier connection. */
 struct auth_hello_memory {

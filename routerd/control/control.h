@@ -9,7 +9,7 @@
 #define ROUTERD_CONTROL_CONTROL_H
 
 #include "common/loop.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/outbox.h"
 #include "routerd/post.h"
 

@@ -15,7 +15,7 @@
 #include "proto/auth_api.h"
 #include "proto/http.h"
 #include "proto/msg.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/login.h"
 #include "routerd/peer/peer.h"
 

@@ -11,9 +11,9 @@
 
 #include "common/buf.h"
 #include "proto/msg.h"
+#include "routerd/config/rights.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/peers.h"
-#include "routerd/peer/rights.h"
 
 struct login;
 

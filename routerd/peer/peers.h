@@ -12,7 +12,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/members.h"
 #include "routerd/post.h"

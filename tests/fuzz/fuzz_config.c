@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any file as a configuration; one that is accepted holds together. */
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include "common/err.h"
-#include "routerd/peer/rights.h"
+#include "routerd/config/rights.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

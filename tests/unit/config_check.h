@@ -4,7 +4,7 @@
 #define TESTS_UNIT_CONFIG_CHECK_H
 
 #include "common/err.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include <stdio.h>
 

@@ -3,10 +3,10 @@
  * routerd's configuration: defaults, what each key becomes, Crossbar's own sections, and
  * hostile files. What is refused, and how: test_config_errors.c.
  */
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include "common/err.h"
-#include "routerd/peer/rights.h"
+#include "routerd/config/rights.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Every error of routerd's configuration, with its place and its text. */
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -18,7 +18,7 @@ char *real_pool_text(struct pool *p, struct slice text);
 #undef pool_text
 
 #include "common/err.h"
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* etc/examples/routerd.yaml says every key that routerd knows, and no other. */
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * Compiled permissions: which one decides, also where Crossbar's choice is a known bug,
  * and against a slow reading of the rule in rights.h on random permissions.
  */
-#include "routerd/peer/rights.h"
+#include "routerd/config/rights.h"
 
 #include "common/err.h"
 

@@ -5,9 +5,9 @@
  */
 #include "common/err.h"
 #include "proto/wamp.h"
-#include "routerd/config.h"
-#include "routerd/config_int.h"
-#include "routerd/peer/rights.h"
+#include "routerd/config/config.h"
+#include "routerd/config/config_int.h"
+#include "routerd/config/rights.h"
 
 #include <stdlib.h>
 

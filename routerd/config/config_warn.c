@@ -3,8 +3,8 @@
  * What a configuration may say, but what has no effect, or lets in more than is likely to
  * be meant; see config.h. Runs at the end of a file without errors; no state.
  */
-#include "routerd/config.h"
-#include "routerd/config_int.h"
+#include "routerd/config/config.h"
+#include "routerd/config/config_int.h"
 
 #include <sys/resource.h>
 

@@ -19,8 +19,8 @@
  * inherited:
  * {"a.", prefix, call} and {"a.b", exact, subscribe} do not allow to call "a.b".
  */
-#ifndef ROUTERD_PEER_RIGHTS_H
-#define ROUTERD_PEER_RIGHTS_H
+#ifndef ROUTERD_CONFIG_RIGHTS_H
+#define ROUTERD_CONFIG_RIGHTS_H
 
 #include "common/base.h"
 #include "common/pool.h"

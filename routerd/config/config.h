@@ -6,8 +6,8 @@
  *
  * Built by one thread, then read by all.
  */
-#ifndef ROUTERD_CONFIG_H
-#define ROUTERD_CONFIG_H
+#ifndef ROUTERD_CONFIG_CONFIG_H
+#define ROUTERD_CONFIG_CONFIG_H
 
 #include "common/base.h"
 #include "common/conf.h"
@@ -42,7 +42,7 @@ struct config_role {
 	const char *name;
 	struct config_permission *permissions;
 	size_t n_permissions;
-	const struct rights *rights; /* the permissions, compiled: peer/rights.h */
+	const struct rights *rights; /* the permissions, compiled: rights.h */
 };
 
 struct config_realm {

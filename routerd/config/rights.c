@@ -6,7 +6,7 @@
  * or one that is reached from there, because whatever sorts between a prefix and a URI
  * that begins with it begins with it too.
  */
-#include "routerd/peer/rights.h"
+#include "routerd/config/rights.h"
 
 #include "common/err.h"
 

@@ -3,8 +3,8 @@
  * What the files of the configuration share: the tables of its two large parts. For
  * config*.c alone. Constant; any thread.
  */
-#ifndef ROUTERD_CONFIG_INT_H
-#define ROUTERD_CONFIG_INT_H
+#ifndef ROUTERD_CONFIG_CONFIG_INT_H
+#define ROUTERD_CONFIG_CONFIG_INT_H
 
 #include "common/conf.h"
 

@@ -7,8 +7,8 @@
  */
 #include "common/err.h"
 #include "proto/http.h"
-#include "routerd/config.h"
-#include "routerd/config_int.h"
+#include "routerd/config/config.h"
+#include "routerd/config/config_int.h"
 
 #include <arpa/inet.h>
 

@@ -4,12 +4,12 @@
  * The tables here, in config_realms.c and in config_listeners.c are all that a file may
  * say. Reading runs on one thread, questions on any.
  */
-#include "routerd/config.h"
+#include "routerd/config/config.h"
 
 #include "common/err.h"
 #include "common/utf8.h"
 #include "proto/http.h"
-#include "routerd/config_int.h"
+#include "routerd/config/config_int.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -14,6 +14,7 @@ was is replaced by another. The last line is "N found, N survived".
 
 import argparse
 import ctypes
+import fcntl
 import gzip
 import hashlib
 import json
@@ -53,6 +54,7 @@ SWAPS = [(r"(?<= )<(?=\s)", "<="), (r"(?<= )<=(?=\s)", "<"), (r"(?<= )>(?=\s)", 
          (r"(?<=\breturn )(?!0;|true;|false;)[^;{}]+(?=;)", "0"), (r"\b(?:break|continue)(?=;)", ""),
          # a whole statement: a call, an assignment, a jump
          (r"(?<=[;{}:)]\n)(?<=\n)\t+(?:goto \w+|\**[a-z_][\w.>\[\]-]*(?:\(| [-+|&^]?= |\+\+|--)[^;{}]*);", ";")]
+# what no test is to notice: assertions, and what only a developer reads; and what is no statement
 NOT_HERE = re.compile(r"^\s*(?:ASSERT|DEBUG_ASSERT|ASSERT_OWNER|static_assert|log_debug)\b|\b(?:case|default)\b.*:$")
 
 
@@ -326,6 +328,12 @@ def main():
     os.environ.pop("MAKEFLAGS", None)
     integration = not args.no_integration
 
+    WORK.mkdir(parents=True, exist_ok=True)
+    lock = open(WORK / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another run uses {WORK}")
     copy_tree()
     for mode in ("release", "asan"):
         must(make("all", "tools", "units", "fuzzers", mode=mode), f"the build of {mode}")

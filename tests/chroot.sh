@@ -47,7 +47,10 @@ env | grep -iE '^(https?|no)_proxy=|^PIP_INDEX_URL=|^npm_config_registry=' >"$ro
 # a name space of its own: when it ends, so does everything that was started in it
 export root ca
 unshare --mount --pid --fork --kill-child sh -eu -c '
+	mount --bind "$root" "$root" # a root that is no mount point boots no systemd
+	cd /
 	mount -t proc proc "$root/proc"
+	mount --rbind /sys "$root/sys"
 	mount --rbind /dev "$root/dev"
 	mount -t tmpfs tmpfs "$root/run"
 	for command; do

@@ -86,7 +86,7 @@ class Machine:
         # nothing of the environment but what makes make build again
         env = [f"{name}={os.environ[name]}" for name in ["CC", "CFLAGS", "LDFLAGS"] if name in os.environ]
         return subprocess.run(
-            ["nsenter", "--target", str(init), "--all", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
+            ["nsenter", "--target", str(init), "--all", "--root", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
              "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *env, "sh", "-euc", f"cd /src\n{command}"],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60 * utils.SLOW)
 

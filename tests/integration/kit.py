@@ -11,7 +11,9 @@ import socket
 import sys
 import threading
 
+import pytest
 import utils
+from rpcclient import RpcError
 
 FOLDER = utils.ROOT / "etc/examples/authenticator"
 FORMS = ["threads", "asyncio"]
@@ -69,3 +71,33 @@ def daemon(folder, form, source, name="site", **kw):
                          "authenticate = lambda *args: asyncio.run(coroutine(*args))\n")
                       + 'wampauth.serve("authd.sock", authenticate)\n')
     return utils.Daemon(name, [sys.executable, script], folder, wrap=False, **kw)
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    return request.param
+
+
+@pytest.fixture
+def serve(folder, form):
+    """serve(coroutine function, **options) -> the path it is served at, in this process."""
+    servers = []
+
+    def start(authenticate, **options):
+        path = folder / f"own{len(servers)}.sock"
+        servers.append(Served(path, in_form(form, authenticate), **options))
+        return path
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def error_of(rpc, *params):
+    with pytest.raises(RpcError) as e:
+        rpc.call("authenticate", *params)
+    return e.value.args[0]
+
+
+async def echo(realm, authid, details):
+    return {"role": authid}

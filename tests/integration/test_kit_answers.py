@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What clients send through the Python kit to a site's function, and what the function may answer."""
+
+import asyncio
+import threading
+
+import kit
+import msgpack
+import pytest
+import utils
+from kit import error_of, form, serve, wampauth  # noqa: F401 (fixtures)
+from rpcclient import router
+
+KEY1 = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
+
+
+# --- what clients send ----------------------------------------------------------------------
+
+
+def test_authextra_may_hold_anything(serve):
+    """Extension types, and maps and arrays as keys, which Python's dicts cannot have."""
+    seen = []
+
+    async def authenticate(realm, authid, details):
+        seen.append(details["authextra"])
+        return {"role": "r"}
+
+    rpc = router(serve(authenticate))
+    for extra in (
+        b"\x82\xa6pubkey\xd9\x40" + KEY1.upper().encode() + b"\xa1e\xd4\x05\x01",      # an extension
+        b"\x82\xa6pubkey\xd9\x40" + KEY1.encode() + b"\xa1e\xd6\xff\x00\x00\x00\x05",  # a timestamp
+        b"\x82\x80\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                             # a map as a key
+        b"\x82\x90\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                             # an array
+        b"\x82\xd4\x05\x01\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                     # an extension
+        b"\x83\x01\x02\xc0\x03\xa6pubkey\xd9\x40" + KEY1.encode(),                     # numbers, nil
+        b"\x82\xa1m\x81\x81\x01\x02\x03\xa6pubkey\xd9\x40" + KEY1.encode(),            # deeper
+    ):
+        rpc.raw(b"\x94\x00\x07\xacauthenticate\x93\xc0\xc0\x81\xa9authextra" + extra)
+        assert rpc.answer_to(7) == {"role": "r"}
+        assert seen[-1]["pubkey"] == KEY1
+    assert seen[0]["e"] == msgpack.ExtType(5, b"\x01") and seen[-1]["m"] == {}
+    for extra in ({}, {"authextra": None}, {"authextra": []}, {"authextra": {}}, {"authextra": {"pubkey": "xyz"}}):
+        assert rpc.call("authenticate", None, None, extra) == {"role": "r"}
+        assert seen[-1]["pubkey"] is None
+
+
+# --- what a site answers --------------------------------------------------------------------
+
+class Stubborn(dict):
+    def get(self, *args):
+        raise RuntimeError("do not touch")
+
+
+DEEP = {"a": [[[[[[[[[[[[[1]]]]]]]]]]]]]}
+WRONG = {
+    "nothing": (None, "returned NoneType, expected a dict"),
+    "a text": ("device", "returned str, expected a dict"),
+    "a list": ([], "returned list"),
+    "a dict of its own kind": (Stubborn(role="r"), "do not touch"),
+    "no role": ({}, "role is missing"),
+    "an empty role": ({"role": ""}, "role: expected text of 1 to 255 bytes"),
+    "a long role": ({"role": "é" * 128}, "role: expected text"),
+    "a role that is no text": ({"role": 5}, "role: expected text"),
+    "half a character": ({"role": "\ud83d"}, "surrogates not allowed"),
+    "a realm that is no URI": ({"role": "r", "realm": "a b"}, "realm: expected a URI"),
+    "a long authid": ({"role": "r", "authid": "x" * 256}, "authid: expected text"),
+    "bytes as authid": ({"role": "r", "authid": b"x"}, "authid: expected text"),
+    "a number as authprovider": ({"role": "r", "authprovider": 1}, "authprovider: expected text"),
+    "a short key": ({"role": "r", "pubkey": "00" * 31}, "pubkey: expected 64 hex digits"),
+    "a raw key": ({"role": "r", "pubkey": b"0" * 32}, "pubkey: expected 64 hex digits"),
+    "a key in pubkeys": ({"role": "r", "pubkeys": KEY1}, "pubkeys: expected a list"),
+    "17 keys": ({"role": "r", "pubkeys": [KEY1] * 17}, "at most 16"),
+    "16 keys and one": ({"role": "r", "pubkeys": [KEY1] * 16, "pubkey": KEY1}, "at most 16"),
+    "a negative epoch": ({"role": "r", "epoch": -1}, "epoch: expected a number"),
+    "a list as extra": ({"role": "r", "extra": [1]}, "extra: expected a dict"),
+    "a number as key": ({"role": "r", "extra": {1: 2}}, "result.extra: keys must be text"),
+    "a long text": ({"role": "r", "extra": {"a": ["x" * 16385]}}, "result.extra.a[]: longer than 16384"),
+    "a long key": ({"role": "r", "extra": {"x" * 16385: 1}}, "a key of result.extra: longer"),
+    "long bytes": ({"role": "r", "extra": {"a": b"x" * 16385}}, "result.extra.a: longer"),
+    "a large map": ({"role": "r", "extra": {str(i): i for i in range(257)}}, "result.extra: more than 256 keys"),
+    "too deep": ({"role": "r", "extra": {"a": DEEP}}, "nested too deeply"),
+    "a set": ({"role": "r", "extra": {"a": {1}}}, "result.extra.a: a set cannot be sent"),
+    "an extension": ({"role": "r", "extra": {"a": msgpack.ExtType(5, b"x")}}, "a ExtType cannot be sent"),
+    "a timestamp": ({"role": "r", "extra": {"a": msgpack.Timestamp(5)}}, "a Timestamp cannot be sent"),
+    "a large number": ({"role": "r", "extra": {"a": 1 << 64}}, "result.extra.a: the number does not fit"),
+    "in a key unknown": ({"role": "r", "cache": "x" * 16385}, "result.cache: longer"),
+    "a large answer": ({"role": "r", "extra": {c: "x" * 16000 for c in "abcde"}}, "the router takes 65536"),
+    "no URI": (wampauth.Error("not a uri"), "expected a URI"),
+    "a long URI": (wampauth.Error("x" * 256), "expected a URI"),
+    "a URI of bytes": (wampauth.Error(b"a.b"), "expected a URI"),
+    "an unknown kind": (wampauth.Error(kind="perhaps"), "expected kind deny, ignore or temporary"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_answer_costs_one_client(serve, what, caplog):
+    answer, expected = WRONG[what]
+
+    async def authenticate(realm, authid, details):
+        if authid == "good":
+            return {"role": "r", "extra": {"a": [1.5, None, True, b"x", ("t",), {"b": -1}]}, "epoch": None}
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    rpc = router(serve(authenticate))
+    error = error_of(rpc, None, "bad", {"corr": "c17"})
+    assert error["kind"] == "internal" and expected in error["detail"], error
+    assert "corr=c17" in caplog.text and expected in caplog.text
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "it to be done with")
+    assert rpc.call("authenticate", None, "good", {})["role"] == "r"
+
+
+def test_what_just_fits(serve):
+    answer = {"role": "é" * 127, "pubkeys": (KEY1,) * 16, "epoch": (1 << 63) - 1,
+              "extra": {"a": "x" * 16384, "m": {str(i): i for i in range(256)}, "d": DEEP["a"][0]}}
+
+    async def authenticate(realm, authid, details):
+        return answer
+
+    assert router(serve(authenticate)).call("authenticate", None, None, {})["extra"] == answer["extra"]
+
+
+def test_a_router_that_takes_less(serve):
+    async def authenticate(realm, authid, details):
+        return {"role": "r", "extra": {"a": "x" * int(authid)}}
+
+    rpc = router(serve(authenticate), max_message=4096)
+    assert rpc.call("authenticate", None, "3900", {})
+    assert "takes 4096" in error_of(rpc, None, "4100", {})["detail"]
+
+
+@pytest.mark.parametrize("message,sent", [
+    ("x" * 20000, "x" * 16384), ("é" * 10000, "é" * 8192), ("\ud83d", "?"), (ValueError("five"), "five"), (None, "None"),
+], ids=["long", "two bytes", "surrogate", "exception", "None"])
+def test_messages_are_made_fit(serve, message, sent):
+    """A decision stays one, whatever its text repeats."""
+    async def authenticate(realm, authid, details):
+        raise wampauth.Error("a.b", message)
+
+    assert error_of(router(serve(authenticate)), None, None, {}) == {"kind": "deny", "uri": "a.b", "message": sent}
+
+
+class Nasty(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("exception", [
+    ConnectionRefusedError("secret"), KeyError("secret"), TimeoutError(), SystemExit(1), KeyboardInterrupt(), Nasty(),
+    StopIteration(), asyncio.CancelledError(), GeneratorExit(), MemoryError(),
+], ids=lambda e: type(e).__name__)
+def test_every_other_exception_is_temporary(serve, exception, caplog):
+    """A back-end that is down, or a bug: never a final refusal. The log has all, the client nothing."""
+    async def authenticate(realm, authid, details):
+        if authid == "good":
+            return {"role": "r"}
+        raise exception
+
+    rpc = router(serve(authenticate))
+    error = error_of(rpc, None, "bad", {"corr": "c17"})
+    # Python itself makes a RuntimeError of a StopIteration in a coroutine
+    name = "RuntimeError" if isinstance(exception, StopIteration) else type(exception).__name__
+    assert error == {"kind": "temporary", "detail": name}
+    assert "corr=c17" in caplog.text and "Traceback" in caplog.text and "in authenticate" in caplog.text
+    assert rpc.call("authenticate", None, "good", {})
+
+
+def test_a_plain_function_may_raise_stop_iteration(folder):
+    served = kit.Served(folder / "own.sock", lambda *args: next(iter([])))
+    assert error_of(router(served.path), None, None, {}) == {"kind": "temporary", "detail": "StopIteration"}
+    served.close()
+    utils.wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("authenticate")],
+                   "its threads to end")
+
+
+def test_kinds(serve):
+    async def authenticate(realm, authid, details):
+        raise wampauth.Error("a.b", "later", kind=authid)
+
+    rpc = router(serve(authenticate))
+    for kind in ("deny", "ignore", "temporary"):
+        assert error_of(rpc, None, kind, {}) == {"kind": kind, "uri": "a.b", "message": "later"}

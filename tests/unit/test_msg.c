@@ -6,6 +6,8 @@
 #include "proto/msg.h"
 #include "tests/unit/codec_check.h"
 
+#include <stdio.h>
+
 /* --- reading --- */
 
 struct sample {
@@ -472,6 +474,56 @@ static void test_refused(void **state)
 	free_copy(in);
 }
 
+/*
+ * Arguments are a list and ArgumentsKw a dict, whatever else a serializer has that begins
+ * alike. `before` is a CALL up to its URI, with room for Arguments or for both.
+ */
+static void check_payload_types(enum serializer s, const char *before, const char *list,
+				const char *dict, const char *const *others)
+{
+	for (size_t i = 0; others[i] != NULL; i++) {
+		for (int kw = 0; kw < 2; kw++) {
+			char hex[100];
+
+			snprintf(hex, sizeof(hex), "%02x%s%s%s",
+				 (unsigned)(s == SERIALIZER_CBOR ? 0x85 : 0x95) +
+					 (unsigned)kw,
+				 before, kw ? list : "", others[i]);
+			struct slice in = sample_bytes(s, hex);
+			if (read_shown(s, in, NULL) != E_TYPE)
+				fail_msg("%s", hex);
+			free_copy(in);
+		}
+	}
+	char hex[100];
+	snprintf(hex, sizeof(hex), "%02x%s%s%s",
+		 (unsigned)(s == SERIALIZER_CBOR ? 0x86 : 0x96), before, list, dict);
+	struct slice in = sample_bytes(s, hex);
+	assert_int_equal(read_shown(s, in, NULL), 0);
+	free_copy(in);
+}
+
+static void test_payload_types(void **state)
+{
+	(void)state;
+	/* numbers, bytes, texts (also of unknown length, also tagged), simple values */
+	static const char *const cbor[] = {"01",         "20",
+					   "40",         "41ff",
+					   "58020102",   "5f4101ff",
+					   "60",         "6161",
+					   "7f6161ff",   "c140",
+					   "d818420102", "f4",
+					   "f93c00",     "fb3ff0000000000000",
+					   NULL};
+	/* bin, ext, str, numbers, booleans */
+	static const char *const msgpack[] = {
+		"01",       "ff", "c400", "c401ff", "c5000101",   "d401ff",
+		"c7010501", "a0", "a161", "c2",     "ca3f800000", NULL};
+
+	check_payload_types(SERIALIZER_CBOR, "183001a06170", "80", "a0", cbor);
+	check_payload_types(SERIALIZER_MSGPACK, "300180a170", "90", "80", msgpack);
+}
+
 /* What is known of a refused message, for the answer and for the log. */
 static void test_refused_tells(void **state)
 {
@@ -728,6 +780,7 @@ int main(void)
 		cmocka_unit_test(test_each_message),
 		cmocka_unit_test(test_unusual_forms),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_payload_types),
 		cmocka_unit_test(test_refused_tells),
 		cmocka_unit_test(test_many_authmethods),
 		cmocka_unit_test(test_small_scratch),

@@ -152,7 +152,7 @@ static void write_deny(const struct config_deny *deny, enum reason reason,
 		.message = message.err == 0 ? buf_slice(&message) : slice_of(NULL, 0),
 		.retry_after_ms = FIELD_NONE,
 	};
-	auth_error_write(out, &e);
+	fields_write_item(out, &auth_error_table, &e);
 	buf_fini(&message);
 }
 
@@ -165,7 +165,7 @@ void authenticate_write_failure(int err, struct buf *out)
 		.retry_after_ms = RETRY_MS,
 	};
 
-	auth_error_write(out, &e);
+	fields_write_item(out, &auth_error_table, &e);
 }
 
 static void write_result(uint64_t epoch, const struct principal *p, struct buf *out)
@@ -194,7 +194,7 @@ enum verdict authenticate(struct store *store, const struct config_deny *deny,
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
 		const struct auth_error e = {.kind = AUTH_ERROR_IGNORE,
 					     .retry_after_ms = FIELD_NONE};
-		auth_error_write(out, &e);
+		fields_write_item(out, &auth_error_table, &e);
 		*why_out = "another login method";
 		return VERDICT_DENIED;
 	}

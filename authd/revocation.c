@@ -29,13 +29,15 @@ static void finish(struct revocation *v)
 static void on_answer(const struct rpc_answer *a, void *arg)
 {
 	struct revocation *v = arg;
-	struct auth_revoke_result res = {.partial = true};
+	struct auth_revoke_result res;
+	bool read = a->outcome == RPC_OK &&
+		    fields_read_item(a->result, &auth_revoke_result_table, &res) == 0;
 
-	if (a->outcome == RPC_OK && auth_revoke_result_read(a->result, &res) == 0) {
+	if (read) {
 		v->sum.sessions += res.sessions;
 		v->sum.pending += res.pending;
 	}
-	*(res.partial ? &v->sum.unreachable : &v->sum.routers) += 1;
+	*(read && !res.partial ? &v->sum.routers : &v->sum.unreachable) += 1;
 	if (--v->waiting == 0)
 		finish(v);
 }
@@ -77,7 +79,7 @@ void revocation_start(struct server *s, const struct auth_revoke *what,
 	v->arg = arg;
 	LIST_INSERT_HEAD(&s->revocations, v, link);
 	buf_init(&params, AUTH_MAX_MESSAGE);
-	auth_revoke_write(&params, what);
+	fields_write_params(&params, &auth_revoke_table, what);
 	LIST_FOREACH (c, &s->clients, link) {
 		if (c->endpoint != &s->router)
 			continue;

@@ -21,7 +21,7 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 	struct auth_hello h;
 	struct buf methods, b;
 
-	int r = auth_hello_read(params, &h);
+	int r = fields_read_params(params, &auth_hello_table, &h);
 	if (r != 0) {
 		server_reply_invalid(req, r);
 		return;
@@ -57,7 +57,7 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 		.ready = s->store != NULL,
 	};
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_hello_result_write(&b, &res);
+	fields_write_item(&b, &auth_hello_result_table, &res);
 	rpc_reply(req, &b);
 	buf_fini(&b);
 	buf_fini(&methods);
@@ -78,7 +78,7 @@ static void ping(struct client *c, struct rpc_request *req, struct slice params)
 		return;
 	}
 	buf_init(&b, 64);
-	auth_ping_result_write(&b, &res);
+	fields_write_item(&b, &auth_ping_result_table, &res);
 	rpc_reply(req, &b);
 	buf_fini(&b);
 }
@@ -168,7 +168,8 @@ static void opened(struct client *c, struct slice params)
 	struct auth_opened o;
 
 	c->server->stats.opened++;
-	if (auth_opened_read(params, &o) != 0 || !server_may_log(c->server))
+	if (fields_read_params(params, &auth_opened_table, &o) != 0 ||
+	    !server_may_log(c->server))
 		return;
 	log_info(c->name,
 		 "login session=%" PRIu64 " realm=%s authid=%s authrole=%s peer=%s",
@@ -181,7 +182,7 @@ static void closed(struct client *c, struct slice params)
 	struct auth_closed cl;
 
 	c->server->stats.closed++;
-	if (auth_closed_read(params, &cl) == 0)
+	if (fields_read_params(params, &auth_closed_table, &cl) == 0)
 		log_debug(c->name, "session closed session=%" PRIu64 " reason=%s",
 			  cl.session, log_quote(cl.reason).text);
 }
@@ -191,7 +192,8 @@ static void failed(struct client *c, struct slice params)
 	struct auth_failed f;
 
 	c->server->stats.auth_failed++;
-	if (auth_failed_read(params, &f) == 0 && server_may_log(c->server))
+	if (fields_read_params(params, &auth_failed_table, &f) == 0 &&
+	    server_may_log(c->server))
 		log_info(c->name, "login failed corr=%s reason=%s",
 			 log_quote(f.corr).text, log_quote(f.reason).text);
 }

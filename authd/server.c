@@ -45,7 +45,7 @@ void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_error_write(&b, &e);
+	fields_write_item(&b, &auth_error_table, &e);
 	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }

@@ -71,9 +71,10 @@ static const struct field principal_fields[] = {
 	{"extra", FIELD_RAW_MAP, PRINCIPAL(extra)},
 	{"keys", FIELD_KEYS, PRINCIPAL(keys)},
 	{"disabled", FIELD_BOOL, PRINCIPAL(disabled)},
-	{"created", FIELD_UINT, PRINCIPAL(created)},
+	{"created", FIELD_UINT, PRINCIPAL(created), .def = FIELD_NONE},
 };
-static const struct field_table principal_table = FIELD_TABLE(principal_fields);
+static const struct field_table principal_table =
+	FIELD_TABLE(principal_fields, struct admin_principal);
 
 int admin_principal_read(struct slice result, struct admin_principal *out)
 {
@@ -111,7 +112,7 @@ static const struct field list_fields[] = {
 	{"role", FIELD_STR, LIST(role)},
 	{"after", FIELD_STR, LIST(after)},
 };
-static const struct field_table list_table = FIELD_TABLE(list_fields);
+static const struct field_table list_table = FIELD_TABLE(list_fields, struct admin_list);
 
 int admin_list_read(struct slice params, struct admin_list *out)
 {
@@ -133,7 +134,8 @@ static const struct field list_result_fields[] = {
 	{"items", FIELD_RAW_ARRAY, FIELD_REQUIRED, LIST_RESULT(items)},
 	{"next", FIELD_STR, LIST_RESULT(next)},
 };
-static const struct field_table list_result_table = FIELD_TABLE(list_result_fields);
+static const struct field_table list_result_table =
+	FIELD_TABLE(list_result_fields, struct admin_list_result);
 
 int admin_list_result_read(struct slice result, struct admin_list_result *out)
 {
@@ -176,7 +178,8 @@ static const struct field target_fields[] = {
 	{"authid", FIELD_STR, FIELD_REQUIRED, TARGET(authid)},
 	{"keys", FIELD_KEYS, TARGET(keys)},
 };
-static const struct field_table target_table = FIELD_TABLE(target_fields);
+static const struct field_table target_table =
+	FIELD_TABLE(target_fields, struct admin_target);
 
 int admin_target_read(struct slice params, struct admin_target *out)
 {
@@ -201,7 +204,8 @@ static const struct field change_fields[] = {
 	{"routers", FIELD_UINT, CHANGE(routers)},
 	{"unreachable", FIELD_UINT, CHANGE(unreachable)},
 };
-static const struct field_table change_table = FIELD_TABLE(change_fields);
+static const struct field_table change_table =
+	FIELD_TABLE(change_fields, struct admin_change);
 
 int admin_change_read(struct slice result, struct admin_change *out)
 {

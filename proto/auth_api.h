@@ -4,10 +4,11 @@
  * it in code. auth-protocol.md beside this file says what it means; the golden traces in
  * golden/ show its bytes. Pure code; any thread.
  *
- * Each struct has a pair: _read takes the encoded params, result or error that rpc.h
- * lends, _write appends it. Slices in a struct that was read are lent by what it was read
- * from. A slice with len 0 is a value that was not said. Readers fill in the defaults,
- * and leave *out as it was if they fail.
+ * Each struct has a table, by which fields_read_params and fields_write_params (of what
+ * stands alone in an array) or fields_read_item and fields_write_item (results and
+ * errors) read and write it; or a function where a table cannot say it. Slices in a
+ * struct that was read are lent by what it was read from. A slice with len 0 is a value
+ * that was not said. After a reader has failed *out holds rubbish.
  */
 #ifndef PROTO_AUTH_API_H
 #define PROTO_AUTH_API_H
@@ -94,8 +95,7 @@ struct auth_hello {
 	uint64_t last_epoch;    /* of the last answer; AUTH_NO_EPOCH: none */
 	struct slice last_db;
 };
-int auth_hello_read(struct slice params, struct auth_hello *out) MUSTCHECK;
-void auth_hello_write(struct buf *out, const struct auth_hello *h);
+extern const struct field_table auth_hello_table;
 
 /* and its result */
 struct auth_hello_result {
@@ -109,8 +109,7 @@ struct auth_hello_result {
 	struct slice methods; /* encoded array of strings */
 	bool ready;           /* default: true */
 };
-int auth_hello_result_read(struct slice result, struct auth_hello_result *out) MUSTCHECK;
-void auth_hello_result_write(struct buf *out, const struct auth_hello_result *h);
+extern const struct field_table auth_hello_result_table;
 
 /* How the client is connected: details.transport, everything optional. */
 struct auth_transport {
@@ -193,9 +192,7 @@ struct auth_error {
  * be read is AUTH_ERROR_INTERNAL, and detail says what is wrong with it.
  */
 void auth_error_read(struct slice error, struct auth_error *out);
-void auth_error_write(struct buf *out, const struct auth_error *e);
-/* "deny", ... */
-const char *auth_error_kind_name(enum auth_error_kind k);
+extern const struct field_table auth_error_table; /* for writing */
 
 /* Which sessions: those for which every term holds that is said. At least one is. */
 struct auth_match {
@@ -213,16 +210,14 @@ struct auth_revoke {
 	bool dry_run; /* count only */
 };
 int auth_revoke_read(struct slice params, struct auth_revoke *out) MUSTCHECK;
-void auth_revoke_write(struct buf *out, const struct auth_revoke *v);
+extern const struct field_table auth_revoke_table; /* for writing */
 
 struct auth_revoke_result {
 	uint64_t sessions; /* killed; required */
 	uint64_t pending;  /* handshakes refused; default: 0 */
 	bool partial;      /* not all of the router has answered in time */
 };
-int auth_revoke_result_read(struct slice result,
-			    struct auth_revoke_result *out) MUSTCHECK;
-void auth_revoke_result_write(struct buf *out, const struct auth_revoke_result *res);
+extern const struct field_table auth_revoke_result_table;
 
 /* ping [], either way; its result */
 struct auth_ping_result {
@@ -230,12 +225,9 @@ struct auth_ping_result {
 	uint64_t inflight, epoch; /* FIELD_NONE */
 };
 int auth_ping_read(struct slice params) MUSTCHECK;
-void auth_ping_write(struct buf *out);
-int auth_ping_result_read(struct slice result, struct auth_ping_result *out) MUSTCHECK;
-void auth_ping_result_write(struct buf *out, const struct auth_ping_result *res);
+extern const struct field_table auth_ping_result_table;
 
 /* cancel [msgid]: routerd does not wait any more */
-int auth_cancel_read(struct slice params, uint32_t *id_out) MUSTCHECK;
 void auth_cancel_write(struct buf *out, uint32_t id);
 
 /* session.opened [map] */
@@ -244,8 +236,7 @@ struct auth_opened {
 	struct slice realm, authid, authrole, authmethod, peer, corr;
 	struct field_key pubkey;
 };
-int auth_opened_read(struct slice params, struct auth_opened *out) MUSTCHECK;
-void auth_opened_write(struct buf *out, const struct auth_opened *o);
+extern const struct field_table auth_opened_table;
 
 /* session.closed [map] */
 struct auth_closed {
@@ -253,16 +244,14 @@ struct auth_closed {
 	struct slice authid, reason;
 	uint64_t duration_ms; /* FIELD_NONE */
 };
-int auth_closed_read(struct slice params, struct auth_closed *out) MUSTCHECK;
-void auth_closed_write(struct buf *out, const struct auth_closed *c);
+extern const struct field_table auth_closed_table;
 
 /* auth.failed [map]: the client did not prove what authenticate said */
 struct auth_failed {
 	struct slice corr;
 	struct slice reason; /* "bad_signature", "timeout", "abandoned"; required */
 };
-int auth_failed_read(struct slice params, struct auth_failed *out) MUSTCHECK;
-void auth_failed_write(struct buf *out, const struct auth_failed *f);
+extern const struct field_table auth_failed_table;
 
 /* An encoded array of strings, for methods, realms and listeners. */
 void auth_list_write(struct buf *out, const struct slice *items, size_t n);

@@ -23,19 +23,21 @@ static const struct field transport_fields[] = {
 	{"path", FIELD_STR, TRANSPORT(path), .max = AUTH_MAX_STRING},
 	{"http_headers_received", FIELD_RAW_MAP, TRANSPORT(headers)},
 };
-static const struct field_table transport_table = FIELD_TABLE(transport_fields);
+static const struct field_table transport_table =
+	FIELD_TABLE(transport_fields, struct auth_transport);
 
 #define REQUEST(f) .offset = offsetof(struct auth_request, f)
 static const struct field details_fields[] = {
 	{"authmethod", FIELD_STR, FIELD_REQUIRED, REQUEST(authmethod)},
 	{"authrole", FIELD_STR, FIELD_OR_NIL, REQUEST(authrole), .max = AUTH_MAX_STRING},
 	{"authextra", FIELD_RAW_MAP, FIELD_OR_NIL, REQUEST(authextra)},
-	{"session", FIELD_UINT, REQUEST(session), .max = WAMP_MAX_ID},
-	{"ttl_ms", FIELD_UINT, REQUEST(ttl_ms)},
+	{"session", FIELD_UINT, REQUEST(session), .max = WAMP_MAX_ID, .def = FIELD_NONE},
+	{"ttl_ms", FIELD_UINT, REQUEST(ttl_ms), .def = FIELD_NONE},
 	{"corr", FIELD_STR, REQUEST(corr)},
 	{"transport", FIELD_STRUCT, REQUEST(transport), .table = &transport_table},
 };
-static const struct field_table details_table = FIELD_TABLE(details_fields);
+static const struct field_table details_table =
+	FIELD_TABLE(details_fields, struct auth_request);
 
 /* The characters of an encoded item, if it is a string. */
 static struct slice text_of(struct slice item)
@@ -76,26 +78,21 @@ static int pick_authextra(struct slice map, struct auth_request *q)
 
 int auth_request_read(struct slice params, struct auth_request *out)
 {
-	struct auth_request q = {
-		.authextra_in = SERIALIZER_MSGPACK,
-		.session = FIELD_NONE,
-		.ttl_ms = FIELD_NONE,
-	};
 	struct token_reader r;
-
 	int e = fields_begin_params(&r, params, 3);
+
+	fields_init(&details_table, out);
+	out->authextra_in = SERIALIZER_MSGPACK;
 	if (e == 0)
-		e = fields_read_str_or_nil(&r, &q.realm);
+		e = fields_read_str_or_nil(&r, &out->realm);
 	if (e == 0)
-		e = fields_read_str_or_nil(&r, &q.authid);
+		e = fields_read_str_or_nil(&r, &out->authid);
 	if (e == 0)
-		e = fields_read(&r, &details_table, &q);
+		e = fields_read(&r, &details_table, out, NULL);
 	if (e == 0)
 		e = fields_end_params(&r);
-	if (e == 0 && q.authextra.len > 0)
-		e = pick_authextra(q.authextra, &q);
-	if (e == 0)
-		*out = q;
+	if (e == 0 && out->authextra.len > 0)
+		e = pick_authextra(out->authextra, out);
 	return e;
 }
 

@@ -40,6 +40,25 @@ void fields_key_encode(const uint8_t key[FIELD_KEY_LEN], char out[2 * FIELD_KEY_
 /* --- reading -------------------------------------------------------------------------
  */
 
+static void set_defaults(const struct field_table *t, void *out)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct field *f = &t->fields[i];
+		if (f->type == FIELD_UINT)
+			*(uint64_t *)at(out, f) = f->def;
+		else if (f->type == FIELD_BOOL)
+			*(bool *)at(out, f) = f->def != 0;
+		else if (f->type == FIELD_STRUCT)
+			set_defaults(f->table, at(out, f));
+	}
+}
+
+void fields_init(const struct field_table *t, void *out)
+{
+	memset(out, 0, t->size);
+	set_defaults(t, out);
+}
+
 static int read_text(const struct token *t, const struct field *f, struct slice *out)
 {
 	if (t->type != TOKEN_STR)
@@ -102,6 +121,19 @@ static int read_flags(struct token_reader *r, const struct field *f, unsigned *o
 	}
 }
 
+static int read_name(const struct token *t, const struct field *f, unsigned *out)
+{
+	if (t->type != TOKEN_STR)
+		return E_TYPE;
+	for (unsigned i = 0; f->names[i] != NULL; i++) {
+		if (slice_eq_str(t->text, f->names[i])) {
+			*out = i;
+			return 0;
+		}
+	}
+	return E_UNKNOWN;
+}
+
 static int read_version(struct token_reader *r, struct field_version *out)
 {
 	uint64_t v[2];
@@ -137,6 +169,8 @@ static int read_value(struct token_reader *r, const struct token *t,
 	case FIELD_KEY:
 		((struct field_key *)to)->there = true;
 		return read_key(t, ((struct field_key *)to)->octets);
+	case FIELD_NAME:
+		return read_name(t, f, to);
 	case FIELD_UINT:
 		return read_uint(t, f->max, to);
 	case FIELD_BOOL:
@@ -249,24 +283,19 @@ static int read_pairs(struct token_reader *r, const struct field_table *t, bool 
 	return 0;
 }
 
-int fields_read_why(struct token_reader *r, const struct field_table *t, void *out,
-		    const struct field **bad_out)
+int fields_read(struct token_reader *r, const struct field_table *t, void *out,
+		const struct field **bad_out)
 {
+	const struct field *bad = NULL;
 	struct token map;
 	int e = token_next(r, &map);
 
 	ASSERT(t->n <= 64);
-	*bad_out = NULL;
-	if (e != 0)
-		return e;
-	return map.type == TOKEN_MAP ? read_pairs(r, t, false, out, bad_out) : E_TYPE;
-}
-
-int fields_read(struct token_reader *r, const struct field_table *t, void *out)
-{
-	const struct field *bad;
-
-	return fields_read_why(r, t, out, &bad);
+	if (e == 0)
+		e = map.type == TOKEN_MAP ? read_pairs(r, t, false, out, &bad) : E_TYPE;
+	if (bad_out != NULL)
+		*bad_out = bad;
+	return e;
 }
 
 static void expected(const struct field *f, char *text, size_t size)
@@ -281,6 +310,7 @@ static void expected(const struct field *f, char *text, size_t size)
 		[FIELD_RAW_MAP] = "a map",
 		[FIELD_RAW_ARRAY] = "an array",
 		[FIELD_STRUCT] = "a map",
+		[FIELD_NAME] = "one of the known names",
 	};
 	unsigned long long max = f->max != 0 ? f->max : FIELD_DEFAULT_MAX;
 
@@ -319,8 +349,9 @@ int fields_read_item(struct slice in, const struct field_table *t, void *out)
 {
 	struct token_reader r;
 
+	fields_init(t, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, in);
-	int e = fields_read(&r, t, out);
+	int e = fields_read(&r, t, out, NULL);
 	return e != 0 ? e : token_end(&r);
 }
 
@@ -350,8 +381,9 @@ int fields_read_params(struct slice in, const struct field_table *t, void *out)
 	struct token_reader r;
 	int e = fields_begin_params(&r, in, 1);
 
+	fields_init(t, out);
 	if (e == 0)
-		e = fields_read(&r, t, out);
+		e = fields_read(&r, t, out, NULL);
 	return e != 0 ? e : fields_end_params(&r);
 }
 
@@ -390,6 +422,7 @@ static bool is_there(const struct field *f, const void *in)
 	case FIELD_FLAGS:
 	case FIELD_VERSION:
 	case FIELD_STRUCT:
+	case FIELD_NAME:
 		return true;
 	}
 	return false;
@@ -461,6 +494,9 @@ static void write_value(struct token_writer *w, const struct field *f, const voi
 		break;
 	case FIELD_STRUCT:
 		fields_write(w, f->table, from);
+		break;
+	case FIELD_NAME:
+		token_put_text(w, f->names[*(const unsigned *)from]);
 		break;
 	}
 }

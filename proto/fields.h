@@ -5,7 +5,7 @@
  * any thread.
  *
  * Reading passes over unknown keys, and is strict in everything else: types, bounds,
- * double keys. A value of nil is as good as none.
+ * double keys. A value of nil is as good as none. What is not there has its default.
  */
 #ifndef PROTO_FIELDS_H
 #define PROTO_FIELDS_H
@@ -26,6 +26,7 @@ enum field_type {
 	FIELD_RAW_MAP = 8,   /* struct slice: an encoded map; len 0: absent */
 	FIELD_RAW_ARRAY = 9, /* struct slice: an encoded array; len 0: absent */
 	FIELD_STRUCT = 10,   /* a struct with a table of its own, a map on the wire */
+	FIELD_NAME = 11,     /* unsigned, or an enum: one of the names, i is names[i] */
 };
 
 #define FIELD_NONE UINT64_MAX
@@ -61,8 +62,9 @@ struct field {
 	unsigned flags;
 	size_t offset; /* in the struct */
 	uint64_t max;  /* STR, URI: bytes; UINT: value; 0: FIELD_DEFAULT_MAX, or any */
+	uint64_t def;  /* UINT, BOOL: the value where it is absent */
 	const struct field_table *table; /* STRUCT */
-	const char *const *names;        /* FLAGS: up to NULL */
+	const char *const *names;        /* FLAGS, NAME: up to NULL */
 };
 
 enum { FIELD_DEFAULT_MAX = 255 };
@@ -70,35 +72,37 @@ enum { FIELD_DEFAULT_MAX = 255 };
 struct field_table {
 	const struct field *fields; /* at most 64 */
 	size_t n;
+	size_t size; /* of the struct */
 };
 
-#define FIELD_TABLE(rows)                                                                \
+#define FIELD_TABLE(rows, type)                                                          \
 	{                                                                                \
-		.fields = (rows), .n = ARRAY_LEN(rows)                                   \
+		.fields = (rows), .n = ARRAY_LEN(rows), .size = sizeof(type)             \
 	}
 
-/*
- * Reads a map at the reader's place into a struct, whose fields hold their defaults
- * before. Slices are lent by the reader's input. E_TYPE, E_RANGE, E_EXISTS (a key twice),
- * E_NOTFOUND (a required one is missing), E_LIMIT (too many keys in a FIELD_KEYS),
- * E_UNKNOWN (FIELD_STRICT), or an error of the reader. *out is then half filled.
- */
-int fields_read(struct token_reader *r, const struct field_table *t, void *out) MUSTCHECK;
+/* Every field is absent: *out is zeroed, and has the defaults. */
+void fields_init(const struct field_table *t, void *out);
 
-/* The same; *bad_out is set to the field that has failed, if it was one. */
-int fields_read_why(struct token_reader *r, const struct field_table *t, void *out,
-		    const struct field **bad_out) MUSTCHECK;
+/*
+ * Reads a map at the reader's place into a struct, which fields_init has filled. Slices
+ * are lent by the reader's input. E_TYPE, E_RANGE, E_EXISTS (a key twice), E_NOTFOUND (a
+ * required one is missing), E_LIMIT (too many keys in a FIELD_KEYS), E_UNKNOWN
+ * (FIELD_STRICT, FIELD_NAME), or an error of the reader. *out is then half filled, and
+ * *bad_out, unless it is NULL, is the field that has failed, or NULL if it was none.
+ */
+int fields_read(struct token_reader *r, const struct field_table *t, void *out,
+		const struct field **bad_out) MUSTCHECK;
 
 /* What was wrong with a field and what was expected: "pubkey: expected 64 hex digits".
- * err is what fields_read_why gave, and not 0. */
+ * err is what fields_read gave, and not 0. */
 void fields_explain(const struct field *bad, int err, char *text, size_t size);
 
 /* Writes it as a map. */
 void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
 
 /*
- * The same for a whole encoded item, and for params that are an array of it alone.
- * E_TRAILING; E_TYPE for params of another number.
+ * The same for a whole encoded item, and for params that are an array of it alone, after
+ * fields_init. E_TRAILING; E_TYPE for params of another number.
  */
 int fields_read_item(struct slice in, const struct field_table *t, void *out) MUSTCHECK;
 int fields_read_params(struct slice in, const struct field_table *t, void *out) MUSTCHECK;

@@ -48,12 +48,13 @@ static void reply_error(struct rpc_request *req, const char *uri, const char *me
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_error_write(&b, &(struct auth_error){
-				     .kind = AUTH_ERROR_INTERNAL,
-				     .uri = slice_str(uri),
-				     .message = slice_str(message),
-				     .retry_after_ms = FIELD_NONE,
-			     });
+	fields_write_item(&b, &auth_error_table,
+			  &(struct auth_error){
+				  .kind = AUTH_ERROR_INTERNAL,
+				  .uri = slice_str(uri),
+				  .message = slice_str(message),
+				  .retry_after_ms = FIELD_NONE,
+			  });
 	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }
@@ -91,11 +92,12 @@ static void on_ping_request(struct auth_client *a, struct rpc_request *req)
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_ping_result_write(&b, &(struct auth_ping_result){
-					   .ready = true,
-					   .inflight = a->n_in_flight,
-					   .epoch = FIELD_NONE,
-				   });
+	fields_write_item(&b, &auth_ping_result_table,
+			  &(struct auth_ping_result){
+				  .ready = true,
+				  .inflight = a->n_in_flight,
+				  .epoch = FIELD_NONE,
+			  });
 	rpc_reply(req, &b);
 	buf_fini(&b);
 }
@@ -217,7 +219,8 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 	a->misses = 0; /* an error is an answer too: it need not know ping */
 	auth_client_answered(a);
 	if (a->state == LINK_NOT_READY && ans->outcome == RPC_OK &&
-	    auth_ping_result_read(ans->result, &res) == 0 && res.ready)
+	    fields_read_item(ans->result, &auth_ping_result_table, &res) == 0 &&
+	    res.ready)
 		become_ready(a);
 }
 
@@ -226,7 +229,7 @@ static void send_ping(struct auth_client *a)
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_ping_write(&b);
+	auth_list_write(&b, NULL, 0);
 	int rc = rpc_call(a->rpc,
 			  &(struct rpc_call){
 				  .method = AUTH_METHOD_PING,
@@ -269,7 +272,7 @@ static void not_usable(struct auth_client *a, const char *why)
 static void hello_result(struct auth_client *a, struct slice result)
 {
 	struct auth_hello_result h;
-	int rc = auth_hello_result_read(result, &h);
+	int rc = fields_read_item(result, &auth_hello_result_table, &h);
 
 	if (rc != 0) {
 		link_down(a, "its answer to hello cannot be read");

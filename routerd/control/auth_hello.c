@@ -59,7 +59,7 @@ void auth_hello_put(struct buf *out, const struct config *cfg,
 		.last_epoch = m->last_epoch,
 		.last_db = slice_str(m->last_db),
 	};
-	auth_hello_write(out, &h);
+	fields_write_params(out, &auth_hello_table, &h);
 	buf_fini(&known);
 	buf_fini(&realms);
 	buf_fini(&listeners);

@@ -187,11 +187,12 @@ static void answer_invalid(struct question *qu, int why)
 		 why == E_LIMIT || why == E_DEPTH ? "over a limit of the protocol"
 						  : "malformed");
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_error_write(&b, &(struct auth_error){
-				     .kind = AUTH_ERROR_INTERNAL,
-				     .detail = slice_str(detail),
-				     .retry_after_ms = FIELD_NONE,
-			     });
+	fields_write_item(&b, &auth_error_table,
+			  &(struct auth_error){
+				  .kind = AUTH_ERROR_INTERNAL,
+				  .detail = slice_str(detail),
+				  .retry_after_ms = FIELD_NONE,
+			  });
 	answer(qu, LOGIN_ERROR, buf_slice(&b));
 	buf_fini(&b);
 }

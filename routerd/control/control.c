@@ -38,11 +38,12 @@ static void gathering_end(struct gathering *g)
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_revoke_result_write(&b, &(struct auth_revoke_result){
-					     .sessions = g->sessions,
-					     .pending = g->pending,
-					     .partial = g->missing > 0,
-				     });
+	fields_write_item(&b, &auth_revoke_result_table,
+			  &(struct auth_revoke_result){
+				  .sessions = g->sessions,
+				  .pending = g->pending,
+				  .partial = g->missing > 0,
+			  });
 	rpc_reply(g->req, &b);
 	buf_fini(&b);
 	timer_disarm(&g->deadline);
@@ -65,12 +66,13 @@ static void reply_no_memory(struct rpc_request *req)
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_error_write(&b, &(struct auth_error){
-				     .kind = AUTH_ERROR_TEMPORARY,
-				     .uri = slice_str(AUTH_ERROR_UNAVAILABLE),
-				     .message = slice_str("out of memory"),
-				     .retry_after_ms = FIELD_NONE,
-			     });
+	fields_write_item(&b, &auth_error_table,
+			  &(struct auth_error){
+				  .kind = AUTH_ERROR_TEMPORARY,
+				  .uri = slice_str(AUTH_ERROR_UNAVAILABLE),
+				  .message = slice_str("out of memory"),
+				  .retry_after_ms = FIELD_NONE,
+			  });
 	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }

@@ -504,16 +504,17 @@ static void report_opened(struct peer *p)
 	if (!i->stamp.asked)
 		return;
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_opened_write(&b, &(struct auth_opened){
-				      .session = i->session,
-				      .realm = i->realm_name,
-				      .authid = i->authid,
-				      .authrole = i->authrole,
-				      .authmethod = slice_str(i->authmethod),
-				      .pubkey = i->pubkey,
-				      .peer = slice_str(p->login->peer_name.text),
-				      .corr = slice_str(p->login->corr),
-			      });
+	fields_write_params(&b, &auth_opened_table,
+			    &(struct auth_opened){
+				    .session = i->session,
+				    .realm = i->realm_name,
+				    .authid = i->authid,
+				    .authrole = i->authrole,
+				    .authmethod = slice_str(i->authmethod),
+				    .pubkey = i->pubkey,
+				    .peer = slice_str(p->login->peer_name.text),
+				    .corr = slice_str(p->login->corr),
+			    });
 	login_report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_OPENED, &b);
 	buf_fini(&b);
 }
@@ -600,10 +601,11 @@ void login_report_failed(struct peer *p, const char *reason)
 	if (lg->identity == NULL || !lg->identity->stamp.asked)
 		return;
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_failed_write(&b, &(struct auth_failed){
-				      .corr = slice_str(lg->corr),
-				      .reason = slice_str(reason),
-			      });
+	fields_write_params(&b, &auth_failed_table,
+			    &(struct auth_failed){
+				    .corr = slice_str(lg->corr),
+				    .reason = slice_str(reason),
+			    });
 	login_report(p->peers, lg->identity->stamp.authenticator, AUTH_NOTIFY_FAILED, &b);
 	buf_fini(&b);
 }

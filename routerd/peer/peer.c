@@ -283,12 +283,13 @@ static void report_closed(struct peer *p, const char *reason, uint64_t duration_
 	if (!p->identity->stamp.asked)
 		return;
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_closed_write(&b, &(struct auth_closed){
-				      .session = p->identity->session,
-				      .authid = p->identity->authid,
-				      .reason = slice_str(reason),
-				      .duration_ms = duration_ms,
-			      });
+	fields_write_params(&b, &auth_closed_table,
+			    &(struct auth_closed){
+				    .session = p->identity->session,
+				    .authid = p->identity->authid,
+				    .reason = slice_str(reason),
+				    .duration_ms = duration_ms,
+			    });
 	login_report(p->peers, p->identity->stamp.authenticator, AUTH_NOTIFY_CLOSED, &b);
 	buf_fini(&b);
 }

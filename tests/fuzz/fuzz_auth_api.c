@@ -38,20 +38,40 @@ union any {
 			prefix##_##name##_write(out, &v.field);                          \
 		return e;                                                                \
 	}
-AGAIN(hello, auth, hello)
-AGAIN(hello_result, auth, hello_result)
 AGAIN(result, auth, result)
-AGAIN(revoke, auth, revoke)
-AGAIN(revoke_result, auth, revoke_result)
-AGAIN(ping_result, auth, ping_result)
-AGAIN(opened, auth, opened)
-AGAIN(closed, auth, closed)
-AGAIN(failed, auth, failed)
 AGAIN(principal, admin, principal)
 AGAIN(list, admin, list)
 AGAIN(list_result, admin, list_result)
 AGAIN(target, admin, target)
 AGAIN(change, admin, change)
+
+/* By its table; form: params or item. */
+#define BY_TABLE(name, form)                                                             \
+	static int name##_again(struct slice in, struct buf *out)                        \
+	{                                                                                \
+		union any v;                                                             \
+		int e = fields_read_##form(in, &auth_##name##_table, &v.name);           \
+		if (e == 0)                                                              \
+			fields_write_##form(out, &auth_##name##_table, &v.name);         \
+		return e;                                                                \
+	}
+BY_TABLE(hello, params)
+BY_TABLE(hello_result, item)
+BY_TABLE(revoke_result, item)
+BY_TABLE(ping_result, item)
+BY_TABLE(opened, params)
+BY_TABLE(closed, params)
+BY_TABLE(failed, params)
+
+static int revoke_again(struct slice in, struct buf *out)
+{
+	struct auth_revoke v;
+	int e = auth_revoke_read(in, &v);
+
+	if (e == 0)
+		fields_write_params(out, &auth_revoke_table, &v);
+	return e;
+}
 
 static int request_again(struct slice in, struct buf *out)
 {
@@ -66,7 +86,7 @@ static int error_again(struct slice in, struct buf *out)
 	struct auth_error e;
 
 	auth_error_read(in, &e);
-	auth_error_write(out, &e);
+	fields_write_item(out, &auth_error_table, &e);
 	return 0;
 }
 

@@ -52,7 +52,8 @@ static void test_hello(void **state)
 		assert_int_equal(b.err, 0);
 		assert_int_equal(auth_check(buf_slice(&b), &len), 0);
 		assert_int_equal(len, b.len);
-		assert_int_equal(auth_hello_read(buf_slice(&b), &h), 0);
+		assert_int_equal(fields_read_params(buf_slice(&b), &auth_hello_table, &h),
+				 0);
 		assert_int_equal(h.protocol.major, AUTH_VERSION_MAJOR);
 		assert_int_equal(h.realms.len > 0, rows[i].named);
 		assert_true(h.methods.len > 0);

@@ -109,8 +109,8 @@ static void put_quoted(struct buf *b, const char *text, struct slice asked)
  * What the client is told. It has proved nothing yet, so a text repeats only what it has
  * sent, and one who is disabled looks like one who is unknown.
  */
-static void put_message(struct buf *b, const struct config_deny *deny, enum reason reason,
-			const struct auth_request *q)
+static void put_message(struct buf *b, const struct settings_deny *deny,
+			enum reason reason, const struct auth_request *q)
 {
 	switch (reason) {
 	case KEY_MISSING:
@@ -139,7 +139,7 @@ static void put_message(struct buf *b, const struct config_deny *deny, enum reas
 		put_quoted(b, "no public key is known for authid", q->authid);
 }
 
-static void write_deny(const struct config_deny *deny, enum reason reason,
+static void write_deny(const struct settings_deny *deny, enum reason reason,
 		       const struct auth_request *q, struct buf *out)
 {
 	struct buf message;
@@ -183,7 +183,7 @@ static void write_result(uint64_t epoch, const struct principal *p, struct buf *
 	auth_result_write(out, &res);
 }
 
-enum verdict authenticate(struct store *store, const struct config_deny *deny,
+enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const struct auth_request *q, struct buf *out,
 			  const char **why_out)
 {

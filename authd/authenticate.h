@@ -6,7 +6,7 @@
 #ifndef AUTHD_AUTHENTICATE_H
 #define AUTHD_AUTHENTICATE_H
 
-#include "authd/config.h"
+#include "authd/settings.h"
 #include "authd/store.h"
 
 enum verdict {
@@ -20,7 +20,7 @@ enum verdict {
  * reason for the log (static), NULL for a result. If out has an error afterwards, that is
  * VERDICT_FAILED too.
  */
-enum verdict authenticate(struct store *store, const struct config_deny *deny,
+enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const struct auth_request *q, struct buf *out,
 			  const char **why_out);
 

@@ -4,6 +4,8 @@
  * a second thread only writes the log. This file puts the parts together and takes them
  * apart.
  */
+#include "authd/for_admins.h"
+#include "authd/for_routers.h"
 #include "authd/lock.h"
 #include "authd/server.h"
 #include "authd/version.h"
@@ -11,9 +13,6 @@
 #include "common/err.h"
 #include "common/sock.h"
 
-#include <getopt.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -44,52 +43,28 @@ static const char help[] =
 	"Example: authd -c /etc/authd/authd.yaml\n";
 
 struct daemon {
-	struct config *config;
+	struct settings settings;
 	struct loop *loop;
-	struct store *store;
 	struct server server;
-	struct event term, interrupt, hangup, counters;
+	struct daemon_signals signals;
 	struct timer retry;  /* of the database */
 	int lock;            /* -1: not taken */
 	int status;          /* exit code */
 	char waits_for[100]; /* for the database; empty: has not waited yet */
 };
 
-static void on_stop(evutil_socket_t number, short what, void *arg)
-{
-	struct daemon *d = arg;
-
-	(void)what;
-	log_info(NULL, "stopping signal=%d", (int)number);
-	daemon_notify("STOPPING=1");
-	loop_stop(d->loop);
-}
-
-static void on_counters(evutil_socket_t number, short what, void *arg)
+static void stop(void *arg)
 {
 	const struct daemon *d = arg;
 
-	(void)number;
-	(void)what;
-	log_log_counters();
+	loop_stop(d->loop);
+}
+
+static void log_counters_of_server(void *arg)
+{
+	const struct daemon *d = arg;
+
 	server_log_counters(&d->server);
-}
-
-static void on_hangup(evutil_socket_t number, short what, void *arg)
-{
-	(void)number;
-	(void)what;
-	(void)arg;
-	daemon_refuse_reload("authd");
-}
-
-static int watch_signal(struct daemon *d, struct event *ev, int number,
-			event_callback_fn cb)
-{
-	/* what holds again when the event is deleted: a second SIGTERM changes nothing */
-	signal(number, SIG_IGN);
-	evsignal_assign(ev, loop_base(d->loop), number, cb, d);
-	return evsignal_add(ev, NULL) == 0 ? 0 : E_NOMEM;
 }
 
 /* --- the database ------------------------------------------------------------------- */
@@ -112,7 +87,7 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 		snprintf(d->waits_for, sizeof(d->waits_for),
 			 "another authd uses the database, pid %d", (int)holder);
 	log_warn(NULL, "waiting for the database path=%s reason=\"%s\" pid=%d",
-		 log_quote(slice_str(d->config->database)).text, d->waits_for,
+		 log_quote(slice_str(d->settings.database)).text, d->waits_for,
 		 (int)holder);
 	snprintf(status, sizeof(status), "STATUS=waiting: %s", d->waits_for);
 	daemon_notify(status);
@@ -121,12 +96,12 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 /* Takes the lock and opens the database. E_AGAIN: somebody has it; it is tried again. */
 static int open_database(struct daemon *d)
 {
-	const char *path = d->config->database;
+	const char *path = d->settings.database;
 	pid_t holder = 0;
 	int r = d->lock == -1 ? lock_take(path, &d->lock, &holder) : 0;
 
 	if (r == 0)
-		r = store_open(path, &d->store);
+		r = store_open(path, &d->server.store);
 	else if (r != E_AGAIN)
 		log_error(NULL, "cannot lock the database file=%s.lock reason=\"%s\"",
 			  log_quote(slice_str(path)).text, err_str(r));
@@ -142,9 +117,9 @@ static int open_database(struct daemon *d)
 
 static void start_serving(struct daemon *d)
 {
-	d->server.store = d->store;
 	log_info(NULL, "authd ready version=%s db=%s epoch=%llu", AUTHD_VERSION,
-		 store_id(d->store), (unsigned long long)store_epoch(d->store));
+		 store_id(d->server.store),
+		 (unsigned long long)store_epoch(d->server.store));
 	if (d->waits_for[0] != '\0')
 		daemon_notify("STATUS=ready");
 }
@@ -162,21 +137,11 @@ static void on_retry(void *arg)
 
 /* --- running ------------------------------------------------------------------------ */
 
-static int run(struct daemon *d)
+static void run(struct daemon *d)
 {
-	int r = watch_signal(d, &d->term, SIGTERM, on_stop);
+	int r;
 
-	if (r == 0)
-		r = watch_signal(d, &d->interrupt, SIGINT, on_stop);
-	if (r == 0)
-		r = watch_signal(d, &d->hangup, SIGHUP, on_hangup);
-	if (r == 0)
-		r = watch_signal(d, &d->counters, SIGUSR1, on_counters);
-	if (r != 0) {
-		log_error(NULL, "cannot start reason=\"%s\"", err_str(r));
-		return EX_OSERR;
-	}
-	server_init(&d->server, d->loop, d->config);
+	server_init(&d->server, d->loop, &d->settings, &for_routers, &for_admins);
 	d->server.waits_for = d->waits_for;
 	timer_init(&d->retry, d->loop, on_retry, d);
 	r = open_database(d);
@@ -192,98 +157,55 @@ static int run(struct daemon *d)
 	}
 	timer_disarm(&d->retry);
 	server_fini(&d->server);
-	evsignal_del(&d->term);
-	evsignal_del(&d->interrupt);
-	evsignal_del(&d->hangup);
-	evsignal_del(&d->counters);
+	store_close(&d->server.store);
+	sock_close(&d->lock);
+}
+
+static int serve(struct daemon *d, const struct conf_error *warnings)
+{
+	if (daemon_start_log(d->settings.log.level, d->settings.log.format, warnings) !=
+	    0)
+		return EX_OSERR;
+	umask(0077); /* the database is nobody else's; sockets get their own mode */
+	daemon_raise_fd_limit();
+	d->loop = loop_new(NULL, NULL);
+	if (d->loop == NULL || daemon_signals_init(&d->signals, d->loop) != 0) {
+		log_error(NULL, "cannot start reason=\"%s\"", err_str(E_NOMEM));
+		d->status = EX_OSERR;
+	} else {
+		run(d);
+	}
+	daemon_signals_fini(&d->signals);
+	loop_free(&d->loop);
+	if (d->status == EX_OK)
+		log_info(NULL, "authd stopped");
+	log_end();
 	return d->status;
 }
 
-static int serve(const char *path)
+static int run_or_check(const char *path, bool only_check)
 {
-	struct daemon d = {.lock = -1};
+	struct daemon d = {
+		.lock = -1,
+		.signals = {.name = "authd",
+			    .stop = stop,
+			    .log_counters = log_counters_of_server,
+			    .arg = &d},
+	};
 	struct conf_error err;
-	int status = EX_OSERR;
+	int code;
 
-	if (config_load(path, &d.config, &err) != 0) {
-		fprintf(stderr, "%s\n", err.text);
-		return EX_CONFIG;
-	}
-	log_init(d.config->log.level, d.config->log.format);
-	if (log_start() != 0) {
-		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
-		goto out;
-	}
-	conf_log_warnings(&err);
-	umask(0077); /* the database is nobody else's; sockets get their own mode */
-	daemon_raise_fd_limit();
-	if (sodium_init() == -1 || (d.loop = loop_new(NULL, NULL)) == NULL) {
-		log_error(NULL, "cannot start reason=\"%s\"", err_str(E_NOMEM));
-		goto out;
-	}
-	status = run(&d);
-	if (status == EX_OK)
-		log_info(NULL, "authd stopped");
-out:
-	store_close(&d.store);
-	sock_close(&d.lock);
-	loop_free(&d.loop);
-	config_free(&d.config);
-	log_end();
-	return status;
-}
-
-static int check(const char *path)
-{
-	struct config *config;
-	struct conf_error err;
-
-	if (config_load(path, &config, &err) != 0) {
-		fprintf(stderr, "%s\n", err.text);
-		return EX_CONFIG;
-	}
-	if (err.warnings > 0)
-		fprintf(stderr, "%s\n", err.text);
-	printf("%s: ok\n", path);
-	config_free(&config);
-	return EX_OK;
+	if (settings_load(path, &d.settings, &err) != 0)
+		code = daemon_refuse_config(&err);
+	else if (only_check)
+		code = daemon_approve_config(path, &err, "");
+	else
+		code = serve(&d, &err);
+	settings_fini(&d.settings);
+	return code;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", required_argument, NULL, 'k'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'V'},
-		{NULL, 0, NULL, 0},
-	};
-	const char *config = NULL, *to_check = NULL;
-	int o;
-
-	daemon_prepare();
-	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		switch (o) {
-		case 'c':
-			config = optarg;
-			break;
-		case 'k':
-			to_check = optarg;
-			break;
-		case 'h':
-			fputs(help, stdout);
-			return EX_OK;
-		case 'V':
-			puts("authd " AUTHD_VERSION);
-			return EX_OK;
-		default:
-			fputs(help, stderr);
-			return EX_USAGE;
-		}
-	}
-	if (optind != argc || (config == NULL) == (to_check == NULL)) {
-		fputs(help, stderr);
-		return EX_USAGE;
-	}
-	return config != NULL ? serve(config) : check(to_check);
+	return daemon_main(argc, argv, "authd", AUTHD_VERSION, help, run_or_check);
 }

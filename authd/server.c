@@ -5,20 +5,13 @@
 #include "authd/revocation.h"
 #include "common/daemon.h"
 #include "common/err.h"
-#include "common/sock.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-enum {
-	ACCEPTS_A_TURN = 16,
-	PAUSE_MS = 500,
-	LINES_A_SECOND = 20,
-};
+enum { LINES_A_SECOND = 20 };
 
 bool server_may_log(struct server *s)
 {
@@ -32,6 +25,16 @@ bool server_may_log(struct server *s)
 }
 
 /* --- answers ------------------------------------------------------------------------ */
+
+void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg)
+{
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	fields_write_item(&b, t, msg);
+	rpc_reply(req, &b);
+	buf_fini(&b);
+}
 
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message)
@@ -110,7 +113,7 @@ static void on_closed(int reason, void *arg)
 	bool by_peer = reason == E_CLOSED;
 
 	c->server->stats.malformed += by_peer ? 0 : 1;
-	if (c->endpoint->role == &role_router || !by_peer)
+	if (c->endpoint == &c->server->router || !by_peer)
 		log_info(c->name, "disconnected reason=\"%s\"", err_str(reason));
 	client_free(c);
 }
@@ -140,7 +143,7 @@ static bool admit(struct endpoint *e, int fd, struct sock_cred *cred)
 
 	if (sock_peer_cred(fd, cred) != 0)
 		why = "no credentials";
-	else if (!config_allows(e->conf, cred->uid))
+	else if (!settings_allow(e->conf, cred->uid))
 		why = "user is not in allow_users";
 	else if (e->n_clients >= e->role->max_clients)
 		why = "too many connections";
@@ -179,98 +182,53 @@ static void client_new(struct endpoint *e, int fd)
 	e->n_clients++;
 	s->stats.connections++;
 	LIST_INSERT_HEAD(&s->clients, c, link);
-	if (e->role == &role_router)
+	if (e == &s->router)
 		log_info(c->name, "connected pid=%d uid=%d", (int)cred.pid,
 			 (int)cred.uid);
 }
 
-static void on_acceptable(evutil_socket_t listen_fd, short what, void *arg)
-{
-	struct endpoint *e = arg;
-	int fd, r = 0;
-
-	(void)what;
-	for (int i = 0; i < ACCEPTS_A_TURN && r == 0; i++) {
-		r = sock_accept(listen_fd, &fd);
-		if (r == 0)
-			client_new(e, fd);
-	}
-	if (r == 0 || r == E_AGAIN)
-		return;
-	/* it keeps waiting: look again later, and do not spin */
-	if (server_may_log(e->server))
-		log_error(NULL, "cannot accept a %s reason=\"%s\"", e->role->name,
-			  err_str(r));
-	event_del(&e->ev);
-	timer_arm(&e->pause, PAUSE_MS);
-}
-
-static void on_pause_over(void *arg)
-{
-	struct endpoint *e = arg;
-
-	event_add(&e->ev, NULL);
-}
-
 /* --- sockets ------------------------------------------------------------------------ */
 
-static void endpoint_init(struct endpoint *e, struct server *s, const struct role *role,
-			  const struct config_socket *conf)
+static void on_accepted(void *arg, struct listener *l, int fd)
 {
-	e->server = s;
-	e->role = role;
-	e->conf = conf;
-	e->fd = -1;
+	(void)l;
+	client_new(arg, fd);
 }
 
 static int endpoint_listen(struct endpoint *e)
 {
-	e->fd = daemon_inherited_fd(e->role->fd_name);
-	if (e->fd == -1) {
-		int r = sock_listen_unix(e->conf->path, e->conf->mode, &e->fd);
-		if (r != 0) {
-			log_error(NULL, "cannot listen for %ss path=%s reason=\"%s\"",
-				  e->role->name, log_quote(slice_str(e->conf->path)).text,
-				  err_str(r));
-			return r;
-		}
-		e->ours = true;
-	}
-	event_assign(&e->ev, loop_base(e->server->loop), e->fd, EV_READ | EV_PERSIST,
-		     on_acceptable, e);
-	timer_init(&e->pause, e->server->loop, on_pause_over, e);
-	if (event_add(&e->ev, NULL) == -1)
-		return E_NOMEM;
-	log_info(NULL, "listening for %ss at=%s%s", e->role->name,
-		 log_quote(slice_str(sock_local_name(e->fd).text)).text,
-		 e->ours ? "" : " inherited");
-	return 0;
+	struct listener_conf conf = {
+		.name = e->role->name,
+		.fd = daemon_inherited_fd(e->role->fd_name),
+		.path = e->conf->path,
+		.mode = e->conf->mode,
+	};
+	int r = listener_open(e->server->loop, &conf, on_accepted, e, &e->listener);
+
+	if (r == 0)
+		log_info(NULL, "listening for %ss at=%s%s", e->role->name,
+			 log_quote(slice_str(listener_address(e->listener).text)).text,
+			 conf.fd == -1 ? "" : " inherited");
+	return r;
 }
 
-static void endpoint_fini(struct endpoint *e)
-{
-	if (e->fd == -1)
-		return;
-	event_del(&e->ev);
-	timer_disarm(&e->pause);
-	if (e->ours)
-		unlink(e->conf->path);
-	sock_close(&e->fd);
-}
-
-void server_init(struct server *s, struct loop *l, const struct config *config)
+void server_init(struct server *s, struct loop *l, const struct settings *settings,
+		 const struct role *routers, const struct role *admins)
 {
 	uint8_t instance[16];
 
-	*s = (struct server){.loop = l, .config = config};
-	s->rate.burst = LINES_A_SECOND;
+	*s = (struct server){
+		.loop = l,
+		.settings = settings,
+		.rate.burst = LINES_A_SECOND,
+		.router = {.server = s, .role = routers, .conf = &settings->listen},
+		.admin = {.server = s, .role = admins, .conf = &settings->admin},
+	};
 	LIST_INIT(&s->clients);
 	LIST_INIT(&s->revocations);
 	removals_init(&s->removals);
 	randombytes_buf(instance, sizeof(instance));
 	sodium_bin2hex(s->instance, sizeof(s->instance), instance, sizeof(instance));
-	endpoint_init(&s->router, s, &role_router, &config->listen);
-	endpoint_init(&s->admin, s, &role_admin, &config->admin);
 }
 
 int server_listen(struct server *s)
@@ -283,8 +241,8 @@ int server_listen(struct server *s)
 		log_warn(NULL,
 			 "the service manager has passed %u sockets under names "
 			 "other than '%s' and '%s'",
-			 daemon_inherited_left(), role_router.fd_name,
-			 role_admin.fd_name);
+			 daemon_inherited_left(), s->router.role->fd_name,
+			 s->admin.role->fd_name);
 	return r;
 }
 
@@ -296,8 +254,8 @@ void server_fini(struct server *s)
 	removals_fini(&s->removals);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);
-	endpoint_fini(&s->router);
-	endpoint_fini(&s->admin);
+	listener_free(&s->router.listener);
+	listener_free(&s->admin.listener);
 }
 
 void server_log_counters(const struct server *s)

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * authd's two sockets and who is connected to them. What a peer may ask is in constant
- * tables: of routers in router.c, of authctl in admin.c. Main thread.
+ * tables, which main hands over: for_routers.c has those of routers, for_admins.c those
+ * of authctl. Main thread.
  *
- * A handler answers through its request, now or later, exactly once; what it returns is
- * nothing.
+ * A handler answers through its request, now or later, exactly once. It returns nothing.
  */
 #ifndef AUTHD_SERVER_H
 #define AUTHD_SERVER_H
 
-#include "authd/config.h"
 #include "authd/removal.h"
+#include "authd/settings.h"
 #include "authd/store.h"
-#include "common/loop.h"
+#include "common/listener.h"
 #include "common/rpc.h"
+#include "proto/fields.h"
 
 #include <sys/queue.h>
 
@@ -34,7 +35,7 @@ struct notice {
 	void (*take)(struct client *c, struct slice params);
 };
 
-/* What the peers at one of the sockets are. */
+/* What the peers at one of the sockets are, and what they may ask. */
 struct role {
 	const char *name;    /* for the log */
 	const char *fd_name; /* FileDescriptorName= of its socket unit */
@@ -44,16 +45,11 @@ struct role {
 	const struct notice *notices;
 };
 
-extern const struct role role_router, role_admin;
-
 struct endpoint {
 	struct server *server;
 	const struct role *role;
-	const struct config_socket *conf;
-	int fd;
-	bool ours; /* the socket file was made by us */
-	struct event ev;
-	struct timer pause; /* out of descriptors: accepting again */
+	const struct settings_socket *conf;
+	struct listener *listener; /* NULL: not open */
 	unsigned n_clients;
 };
 
@@ -71,7 +67,7 @@ struct client {
 
 struct server {
 	struct loop *loop;
-	const struct config *config;
+	const struct settings *settings;
 	struct store *store; /* NULL: not open yet; nobody gets in, and nothing changes */
 	const char *waits_for; /* why not, for those who ask; lent */
 	char instance[33];     /* drawn at start */
@@ -91,10 +87,11 @@ struct server {
 };
 
 /* Lends everything. The owner sets store when the database is open. */
-void server_init(struct server *s, struct loop *l, const struct config *config);
+void server_init(struct server *s, struct loop *l, const struct settings *settings,
+		 const struct role *routers, const struct role *admins);
 /* Opens both sockets, or takes them from the service manager; logs what is wrong. */
 int server_listen(struct server *s) MUSTCHECK;
-/* Closes all connections; what is still to be answered is answered before. */
+/* Closes all connections. It answers what is not answered yet before that. */
 void server_fini(struct server *s);
 
 void server_log_counters(const struct server *s);
@@ -102,6 +99,8 @@ void server_log_counters(const struct server *s);
 /* May a line be logged that a peer has caused? */
 bool server_may_log(struct server *s);
 
+/* Answers with a message of admin_api, by its table. */
+void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg);
 /* Answers with an error in auth_api's form; message may be NULL. */
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A daemon and its environment; see daemon.h. */
+/* What every daemon does; see daemon.h. */
 #include "common/daemon.h"
 
 #include "common/err.h"
-#include "common/log.h"
-#include "common/loop.h"
 #include "common/sock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -21,7 +24,9 @@ enum {
 	MAX_FDS = 64, /* of the service manager; more are not looked at */
 };
 
-void daemon_prepare(void)
+/* --- starting ----------------------------------------------------------------------- */
+
+static void prepare(void)
 {
 	static const int ignored[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ};
 	int fd;
@@ -35,7 +40,79 @@ void daemon_prepare(void)
 	sock_close(&fd);
 }
 
-void daemon_refuse_reload(const char *name)
+int daemon_main(int argc, char **argv, const char *name, const char *version,
+		const char *help, int (*run)(const char *path, bool only_check))
+{
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", required_argument, NULL, 'k'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+	const char *path[2] = {NULL, NULL}; /* to run with, to check */
+	int o;
+
+	prepare();
+	while ((o = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (o) {
+		case 'c':
+		case 'k':
+			path[o == 'k'] = optarg;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EX_OK;
+		case 'V':
+			printf("%s %s\n", name, version);
+			return EX_OK;
+		default:
+			fprintf(stderr, "Try %s --help\n", name);
+			return EX_USAGE;
+		}
+	}
+	if (optind != argc || (path[0] == NULL) == (path[1] == NULL)) {
+		fputs(help, stderr);
+		return EX_USAGE;
+	}
+	if (sodium_init() == -1) {
+		fputs("libsodium cannot be initialised\n", stderr);
+		return EX_OSERR;
+	}
+	bool only_check = path[1] != NULL;
+	return run(path[only_check], only_check);
+}
+
+int daemon_refuse_config(const struct conf_error *err)
+{
+	fprintf(stderr, "%s\n", err->text);
+	return EX_CONFIG;
+}
+
+int daemon_approve_config(const char *path, const struct conf_error *warnings,
+			  const char *summary)
+{
+	if (warnings->warnings > 0)
+		fprintf(stderr, "%s\n", warnings->text);
+	printf("%s: ok%s\n", path, summary);
+	return EX_OK;
+}
+
+int daemon_start_log(enum log_level level, enum log_format format,
+		     const struct conf_error *warnings)
+{
+	log_init(level, format);
+	int r = log_start();
+	if (r != 0)
+		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
+	else
+		conf_log_warnings(warnings);
+	return r;
+}
+
+/* --- signals ------------------------------------------------------------------------ */
+
+static void refuse_reload(const char *name)
 {
 	static struct log_rate rate = {.burst = 1};
 	unsigned suppressed;
@@ -46,6 +123,52 @@ void daemon_refuse_reload(const char *name)
 			 "configuration signal=HUP suppressed=%u",
 			 name, suppressed);
 }
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+	struct daemon_signals *s = arg;
+
+	(void)what;
+	if (number == SIGHUP) {
+		refuse_reload(s->name);
+	} else if (number == SIGUSR1) {
+		log_log_counters();
+		s->log_counters(s->arg);
+	} else if (number == SIGUSR2) {
+		if (s->usr2 != NULL)
+			s->usr2();
+	} else if (!s->stopping) {
+		s->stopping = true;
+		log_info(NULL, "stopping signal=%s", sigabbrev_np(number));
+		daemon_notify("STOPPING=1");
+		s->stop(s->arg);
+	}
+}
+
+int daemon_signals_init(struct daemon_signals *s, struct loop *l)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
+
+	static_assert(ARRAY_LEN(numbers) == DAEMON_SIGNALS, "an event for each");
+	for (size_t i = 0; i < DAEMON_SIGNALS; i++) {
+		/* what holds again when the event is deleted: a second SIGTERM then
+		 * changes nothing */
+		signal(numbers[i], SIG_IGN);
+		evsignal_assign(&s->events[i], loop_base(l), numbers[i], on_signal, s);
+		if (evsignal_add(&s->events[i], NULL) != 0)
+			return E_NOMEM;
+	}
+	return 0;
+}
+
+void daemon_signals_fini(struct daemon_signals *s)
+{
+	for (size_t i = 0; i < DAEMON_SIGNALS; i++)
+		if (event_initialized(&s->events[i]))
+			event_del(&s->events[i]);
+}
+
+/* --- the environment ---------------------------------------------------------------- */
 
 void daemon_raise_fd_limit(void)
 {

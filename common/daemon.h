@@ -1,27 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a daemon has to do with its environment: signals, the limit of descriptors, and
+ * What every daemon does: its command line, its signals, the limit of descriptors, and
  * the two protocols of systemd's service manager, without its library (sd_notify(3),
- * sd_listen_fds(3)). Called by the main thread.
+ * sd_listen_fds(3)). The main thread calls it.
  */
 #ifndef COMMON_DAEMON_H
 #define COMMON_DAEMON_H
 
-#include "common/base.h"
+#include "common/conf.h"
+#include "common/log.h"
+#include "common/loop.h"
 
 /*
- * The first act of main. Ignores the signals that would end the process before it can
- * handle them, or that are errors of a write instead; asks for each the caller wants
- * later. Opens /dev/null in place of standard descriptors that are closed: a socket that
- * got number 2 would receive the log.
+ * The command line of a daemon: -c FILE or --check FILE, --help, --version. run gets the
+ * file; with only_check it says what is wrong with it and does nothing else. main returns
+ * what daemon_main returns: an exit status of sysexits.h.
+ *
+ * Before all else it ignores the signals that would end the process before it can handle
+ * them, or that a write reports as an error, too. It opens /dev/null in place of standard
+ * descriptors that are closed: a socket that got number 2 would receive the log.
  */
-void daemon_prepare(void);
+int daemon_main(int argc, char **argv, const char *name, const char *version,
+		const char *help, int (*run)(const char *path, bool only_check));
+
+/* Prints what conf_load has found wrong. Returns EX_CONFIG. */
+int daemon_refuse_config(const struct conf_error *err);
+/* For --check: prints the warnings, and that the file is good. Returns EX_OK. */
+int daemon_approve_config(const char *path, const struct conf_error *warnings,
+			  const char *summary);
+
+/* Starts the log's thread, and logs the warnings. On failure it has been said. */
+int daemon_start_log(enum log_level level, enum log_format format,
+		     const struct conf_error *warnings) MUSTCHECK;
 
 /*
- * Answers SIGHUP, which asks for a reload: logs, once a second at most, that there is
- * none yet. name is the daemon's.
+ * The signals: the first SIGTERM or SIGINT calls stop, SIGUSR1 logs the counters, SIGUSR2
+ * calls usr2 (may be NULL). SIGHUP asks for a reload: a log line says that there is none.
  */
-void daemon_refuse_reload(const char *name);
+enum { DAEMON_SIGNALS = 5 };
+struct daemon_signals {
+	const char *name; /* the daemon's; the owner sets this and what follows */
+	void (*stop)(void *arg);
+	void (*log_counters)(void *arg);
+	void (*usr2)(void);
+	void *arg;
+	bool stopping;
+	struct event events[DAEMON_SIGNALS];
+};
+/* E_NOMEM. In either case daemon_signals_fini takes the events back. */
+int daemon_signals_init(struct daemon_signals *s, struct loop *l) MUSTCHECK;
+void daemon_signals_fini(struct daemon_signals *s);
 
 /* Raises the soft limit of descriptors to the hard one, and logs what it is. */
 void daemon_raise_fd_limit(void);

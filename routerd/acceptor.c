@@ -4,8 +4,8 @@
 
 #include "common/buf.h"
 #include "common/daemon.h"
+#include "common/listener.h"
 #include "common/log.h"
-#include "routerd/net/listener.h"
 
 #include <stdlib.h>
 

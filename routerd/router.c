@@ -19,9 +19,6 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-enum { N_SIGNALS = 5 };
-static const int signals[N_SIGNALS] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
-
 struct router {
 	struct config *config; /* counted */
 	unsigned n_workers;
@@ -29,8 +26,7 @@ struct router {
 	struct worker **workers;
 	struct control *control;
 	struct acceptor *acceptor;
-	struct event signal_events[N_SIGNALS];
-	bool stopping;
+	struct daemon_signals signals;
 	pthread_t *threads; /* [0] is not used */
 };
 
@@ -41,53 +37,21 @@ static void drop_post(void *item)
 
 /* --- signals --- */
 
-static void stop(struct router *r, int sig)
+static void stop(void *arg)
 {
-	if (r->stopping)
-		return;
-	r->stopping = true;
-	log_info(NULL, "stopping signal=%s", sigabbrev_np(sig));
-	daemon_notify("STOPPING=1");
+	struct router *r = arg;
+
 	acceptor_stop(r->acceptor);
 	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STOP});
 }
 
-static void log_stats(struct router *r)
-{
-	log_log_counters();
-	acceptor_log_stats(r->acceptor);
-	control_log_stats(r->control);
-	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STATS});
-}
-
-static void on_signal(evutil_socket_t sig, short what, void *arg)
+static void log_counters_of_all(void *arg)
 {
 	struct router *r = arg;
 
-	(void)what;
-	if (sig == SIGUSR1)
-		log_stats(r);
-	else if (sig == SIGUSR2)
-		worker_stall_toggle();
-	else if (sig == SIGHUP)
-		daemon_refuse_reload("routerd");
-	else
-		stop(r, sig);
-}
-
-static int follow_signals(struct router *r)
-{
-	struct event_base *base = loop_base(worker_loop(r->workers[0]));
-
-	for (size_t i = 0; i < N_SIGNALS; i++) {
-		/* what holds again when the event is deleted: a second SIGTERM then
-		 * changes nothing */
-		signal(signals[i], SIG_IGN);
-		evsignal_assign(&r->signal_events[i], base, signals[i], on_signal, r);
-		if (event_add(&r->signal_events[i], NULL) != 0)
-			return E_NOMEM;
-	}
-	return 0;
+	acceptor_log_stats(r->acceptor);
+	control_log_stats(r->control);
+	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STATS});
 }
 
 /* --- beginning --- */
@@ -127,7 +91,7 @@ static int make_rest(struct router *r)
 	if (r->control == NULL || r->acceptor == NULL)
 		return E_NOMEM;
 	worker_set_control(first, r->control);
-	return follow_signals(r);
+	return daemon_signals_init(&r->signals, worker_loop(first));
 }
 
 static int listen_everywhere(struct router *r)
@@ -193,9 +157,7 @@ static void router_fini(struct router *r)
 			worker_drop_connections(r->workers[i]);
 	acceptor_free(&r->acceptor);
 	control_free(&r->control);
-	for (size_t i = 0; i < N_SIGNALS; i++)
-		if (event_initialized(&r->signal_events[i]))
-			event_del(&r->signal_events[i]);
+	daemon_signals_fini(&r->signals);
 	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
 		worker_free(&r->workers[i]);
 	mailboxes_free(&r->boxes, drop_post);
@@ -223,7 +185,14 @@ static int serve(struct router *r)
 
 int router_run(struct config *cfg)
 {
-	struct router r = {.config = config_ref(cfg)};
+	struct router r = {
+		.config = config_ref(cfg),
+		.signals = {.name = "routerd",
+			    .stop = stop,
+			    .log_counters = log_counters_of_all,
+			    .usr2 = worker_stall_toggle,
+			    .arg = &r},
+	};
 
 	r.n_workers = cfg->threads > 0 ? (unsigned)cfg->threads
 				       : cpus_threads(cpus_allowed(""));

@@ -40,11 +40,11 @@ def key(authd):
 
 def counters(authd):
     """One line of counters, freshly logged."""
-    before = authd.log().count("counters ")
+    before = authd.log().count("counters connections=")
     authd.signal(signal.SIGUSR1)
-    wait_for(lambda: authd.log().count("counters ") > before and authd.log().endswith("\n"),
+    wait_for(lambda: authd.log().count("counters connections=") > before and authd.log().endswith("\n"),
              "the counters")
-    line = [l for l in authd.log().splitlines() if "counters " in l][-1]
+    line = [l for l in authd.log().splitlines() if "counters connections=" in l][-1]
     return {k: int(v) for k, v in (f.split("=") for f in line.split("counters ")[1].split())}
 
 

@@ -11,10 +11,10 @@
  * thread.
  */
 #include "common/err.h"
+#include "common/listener.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "routerd/net/conn.h"
-#include "routerd/net/listener.h"
 #include "routerd/net/net.h"
 
 #include <errno.h>

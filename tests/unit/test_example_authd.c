@@ -3,7 +3,7 @@
  * etc/examples/authd.yaml says every key that authd knows, and no other; and what is
  * wrong in such a file is said.
  */
-#include "authd/config.h"
+#include "authd/settings.h"
 
 #include "common/err.h"
 
@@ -25,20 +25,20 @@ static void says_every_key(void **state)
 	assert_non_null(authd);
 	memcpy(routerd, ", nobody ]", 10);
 	memcpy(authd, ", bin  ]", 8);
-	example_check(text, &authd_config_table);
+	example_check(text, &authd_settings_table);
 	free(text);
 }
 
 /* NULL: nothing is wrong. */
 static void check_said(const char *text, const char *said)
 {
-	struct config config = {0};
+	struct settings config = {0};
 	struct conf_error err = {0};
 	struct pool pool;
 
 	pool_init(&pool);
-	int r = conf_parse(slice_str(text), "a.yaml", &authd_config_table, &config, &pool,
-			   &err);
+	int r = conf_parse(slice_str(text), "a.yaml", &authd_settings_table, &config,
+			   &pool, &err);
 	if (said == NULL ? err.text[0] != '\0' : strcmp(err.text, said) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(r, err.text[0] == '\0' || err.warnings > 0 ? 0 : E_SYNTAX);

@@ -269,7 +269,7 @@ static void test_edited_by_hand(void **state)
 		 "40)"
 		 " INSERT INTO key SELECT randomblob(32), 'joe' FROM n"),
 	};
-	const struct config_deny deny = {.uri = "a.b", .message = "no"};
+	const struct settings_deny deny = {.uri = "a.b", .message = "no"};
 	const struct auth_request q = {
 		.authmethod = slice_str("cryptosign"),
 		.pubkey = slice_str("01020300000000000000000000000000"
@@ -323,7 +323,7 @@ static void test_locked(void **state)
 /* What a look-up that fails with this database means for a client: it comes back. */
 static void assert_asks_again(struct store *s, int err)
 {
-	const struct config_deny deny = {.uri = "a.b", .message = "no"};
+	const struct settings_deny deny = {.uri = "a.b", .message = "no"};
 	const struct auth_request by_key = {
 		.authmethod = slice_str("cryptosign"),
 		.pubkey = slice_str("01020300000000000000000000000000"
@@ -476,7 +476,7 @@ static void test_decision(void **state)
 		{"", "nokey", "", false, "principal without keys"},
 		{"", "", "", false, "neither public key nor authid"},
 	};
-	const struct config_deny deny = {
+	const struct settings_deny deny = {
 		.uri = "com.example.no",
 		.message = "{pubkey} {pubkey}!",
 	};

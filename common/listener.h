@@ -6,8 +6,8 @@
  *
  * Worker 0 only, except for the counter of living connections.
  */
-#ifndef ROUTERD_NET_LISTENER_H
-#define ROUTERD_NET_LISTENER_H
+#ifndef COMMON_LISTENER_H
+#define COMMON_LISTENER_H
 
 #include "common/base.h"
 #include "common/loop.h"

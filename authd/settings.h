@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* authd's configuration file as a struct, immutable once loaded. Main thread. */
-#ifndef AUTHD_CONFIG_H
-#define AUTHD_CONFIG_H
+#ifndef AUTHD_SETTINGS_H
+#define AUTHD_SETTINGS_H
 
 #include "common/conf.h"
 #include "common/log.h"
@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 /* A Unix socket, and who may connect to it. */
-struct config_socket {
+struct settings_socket {
 	const char *path;
 	const char *mode_text; /* as in the file: octal */
 	mode_t mode;
@@ -20,33 +20,34 @@ struct config_socket {
 };
 
 /* What a client is told that nobody knows. */
-struct config_deny {
+struct settings_deny {
 	const char *uri;
 	const char *message; /* {pubkey} stands for the key */
 };
 
-struct config_log {
+struct settings_log {
 	enum log_level level;
 	enum log_format format;
 };
 
-struct config {
+struct settings {
 	struct pool pool; /* holds all that the struct points to */
 	const char *database;
-	struct config_socket listen; /* for routers */
-	struct config_socket admin;  /* for authctl */
-	struct config_deny deny;
-	struct config_log log;
+	struct settings_socket listen; /* for routers */
+	struct settings_socket admin;  /* for authctl */
+	struct settings_deny deny;
+	struct settings_log log;
 };
 
-/* Errors as conf_load. */
-int config_load(const char *path, struct config **out, struct conf_error *err) MUSTCHECK;
-void config_free(struct config **c);
+/* Errors as conf_load. In either case settings_fini frees what *out holds. */
+int settings_load(const char *path, struct settings *out,
+		  struct conf_error *err) MUSTCHECK;
+void settings_fini(struct settings *s);
 
-/* The table of keys: for the test that compares it with the example. */
-extern const struct conf_table authd_config_table;
+/* The table of keys, for the test that compares it with the example. */
+extern const struct conf_table authd_settings_table;
 
 /* May this user connect? */
-bool config_allows(const struct config_socket *s, uid_t uid);
+bool settings_allow(const struct settings_socket *s, uid_t uid);
 
 #endif

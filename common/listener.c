@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A listening socket; see listener.h. */
-#include "routerd/net/listener.h"
+#include "common/listener.h"
 
 #include "common/err.h"
 #include "common/log.h"

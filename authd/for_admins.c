@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What authctl asks: principals and keys; see proto/admin_api.h. */
+#include "authd/for_admins.h"
+
 #include "authd/revocation.h"
 #include "authd/server.h"
 #include "common/err.h"
@@ -575,7 +577,7 @@ static const struct method methods[] = {
 
 static const struct notice notices[] = {{NULL, NULL}};
 
-const struct role role_admin = {
+const struct role for_admins = {
 	.name = "admin",
 	.fd_name = "admin",
 	.max_clients = MAX_ADMINS,

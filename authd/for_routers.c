@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a router asks and tells; see "routerd to authd" in proto/auth-protocol.md. */
+/* What a router asks and tells; see for_routers.h. */
+#include "authd/for_routers.h"
+
 #include "authd/authenticate.h"
 #include "authd/server.h"
 #include "authd/version.h"
@@ -50,7 +52,7 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 		.db = slice_str(s->store == NULL ? NULL : store_id(s->store)),
 		.epoch = epoch(s),
 		.max_message = AUTH_MAX_MESSAGE,
-		.max_inflight = role_router.limits.max_requests,
+		.max_inflight = c->endpoint->role->limits.max_requests,
 		.features =
 			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
 		.methods = buf_slice(&methods),
@@ -121,7 +123,7 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 		return;
 	}
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	enum verdict verdict = authenticate(s->store, &s->config->deny, &q, &b, &why);
+	enum verdict verdict = authenticate(s->store, &s->settings->deny, &q, &b, &why);
 	if (b.err != 0) {
 		int err = b.err;
 		why = err_str(err);
@@ -206,7 +208,7 @@ static const struct notice notices[] = {
 	{NULL, NULL},
 };
 
-const struct role role_router = {
+const struct role for_routers = {
 	.name = "router",
 	.fd_name = "auth",
 	.max_clients = MAX_ROUTERS,

@@ -2,6 +2,8 @@
 /* One thread's event loop; see loop.h. */
 #include "common/loop.h"
 
+#include "common/err.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -11,7 +13,11 @@ struct loop {
 	void *arg;
 	uint64_t now_ms; /* 0: not read yet in this turn */
 	bool stop;
+	unsigned timers;     /* reserved */
+	unsigned timers_max; /* that there is memory for */
 };
+
+enum { TIMERS_FIRST = 64 };
 
 uint64_t clock_now_ns(void)
 {
@@ -19,6 +25,40 @@ uint64_t clock_now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* libevent's table of armed timers never shrinks: arms so many at once, for a moment. */
+static int make_timers(struct loop *l, unsigned n)
+{
+	static const struct timeval far = {.tv_sec = 1 << 30};
+	struct event *dummies = calloc(n, sizeof(*dummies));
+	unsigned armed = 0;
+
+	while (dummies != NULL && armed < n) {
+		evtimer_assign(&dummies[armed], l->base, NULL, NULL);
+		if (event_add(&dummies[armed], &far) != 0)
+			break;
+		armed++;
+	}
+	if (armed == n)
+		l->timers_max = n;
+	for (unsigned i = 0; i < armed; i++)
+		event_del(&dummies[i]);
+	free(dummies);
+	return armed == n ? 0 : E_NOMEM;
+}
+
+int loop_reserve_timers(struct loop *l, unsigned n)
+{
+	if (l->timers + n > l->timers_max && make_timers(l, 2 * (l->timers + n)) != 0)
+		return E_NOMEM;
+	l->timers += n;
+	return 0;
+}
+
+void loop_release_timers(struct loop *l, unsigned n)
+{
+	l->timers -= n;
 }
 
 struct loop *loop_new(loop_turn_cb *turn_end, void *arg)
@@ -33,11 +73,15 @@ struct loop *loop_new(loop_turn_cb *turn_end, void *arg)
 	l->base = event_base_new_with_config(cfg);
 	if (l->base == NULL)
 		goto fail;
+	if (loop_reserve_timers(l, TIMERS_FIRST) != 0)
+		goto fail;
 	event_config_free(cfg);
 	l->turn_end = turn_end;
 	l->arg = arg;
 	return l;
 fail:
+	if (l != NULL && l->base != NULL)
+		event_base_free(l->base);
 	if (cfg != NULL)
 		event_config_free(cfg);
 	free(l);

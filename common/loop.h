@@ -41,6 +41,14 @@ uint64_t loop_now_ms(struct loop *l);
 uint64_t clock_now_ns(void);
 
 /*
+ * Arming a timer must not fail, so there must be memory for all that are armed at once. A
+ * loop has it for 64. Whoever needs more than a few of its own reserves them first, and
+ * releases them when they are disarmed. 0 or E_NOMEM.
+ */
+int loop_reserve_timers(struct loop *l, unsigned n) MUSTCHECK;
+void loop_release_timers(struct loop *l, unsigned n);
+
+/*
  * A timer that its owner embeds. It fires once per arming. Arming an armed timer moves
  * it.
  */

@@ -4,7 +4,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -140,39 +139,95 @@ static void wake(struct mailbox *b)
 	(void)ignored;
 }
 
-static struct mail_batch *batch_new(struct mailboxes *m, struct sender *s, unsigned self)
+static struct mail_batch *batch_alloc(const struct mailboxes *m, unsigned room)
+{
+	struct mail_batch *b = malloc(sizeof(*b) + room * m->item_size);
+
+	if (b != NULL)
+		b->room = room;
+	return b;
+}
+
+struct mail_batch *mailbox_reserve(const struct mailboxes *m)
+{
+	return batch_alloc(m, 1);
+}
+
+static struct mail_batch *take_spare(struct sender *s)
 {
 	struct mail_batch *b = STAILQ_FIRST(&s->spare);
 
 	if (b != NULL) {
 		STAILQ_REMOVE_HEAD(&s->spare, link);
 		s->n_spare--;
-	} else {
-		b = malloc(sizeof(*b) + MAIL_BATCH_ITEMS * m->item_size);
-		if (b == NULL) {
-			fputs("out of memory for mail between threads\n", stderr);
-			abort();
-		}
 	}
+	return b;
+}
+
+static bool has_room(const struct stage *st)
+{
+	return st->last != NULL && st->last->count < st->last->room;
+}
+
+static void append(struct stage *st, unsigned self, struct mail_batch *b)
+{
 	b->from = self;
 	b->count = b->taken = 0;
 	b->bytes = 0;
-	return b;
+	st->last = b;
+	STAILQ_INSERT_TAIL(&st->list, b, link);
+}
+
+/* An empty batch may be left at the end of the list. */
+bool mailbox_room(struct mailboxes *m, unsigned self, unsigned to)
+{
+	struct sender *s = &m->box[self].sender;
+	struct stage *st = &s->staged[to];
+	struct mail_batch *b;
+
+	if (has_room(st))
+		return true;
+	b = take_spare(s);
+	if (b == NULL)
+		b = batch_alloc(m, MAIL_BATCH_ITEMS);
+	if (b == NULL)
+		return false;
+	append(st, self, b);
+	return true;
+}
+
+static void *add_item(struct mailboxes *m, struct stage *st, size_t bytes)
+{
+	struct mail_batch *b = st->last;
+
+	b->bytes += bytes;
+	st->bytes += bytes;
+	return b->items + b->count++ * m->item_size;
 }
 
 void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to, size_t bytes)
 {
+	struct stage *st = &m->box[self].sender.staged[to];
+
+	if (!has_room(st) && !mailbox_room(m, self, to))
+		return NULL;
+	return add_item(m, st, bytes);
+}
+
+void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
+			     size_t bytes, struct mail_batch *reserved)
+{
 	struct sender *s = &m->box[self].sender;
 	struct stage *st = &s->staged[to];
-	struct mail_batch *b = st->last;
+	struct mail_batch *b = has_room(st) ? st->last : take_spare(s);
 
-	if (b == NULL || b->count == MAIL_BATCH_ITEMS) {
-		b = st->last = batch_new(m, s, self);
-		STAILQ_INSERT_TAIL(&st->list, b, link);
-	}
-	b->bytes += bytes;
-	st->bytes += bytes;
-	return b->items + b->count++ * m->item_size;
+	if (b == NULL)
+		append(st, self, reserved);
+	else if (b != st->last)
+		append(st, self, b);
+	if (st->last != reserved)
+		free(reserved);
+	return add_item(m, st, bytes);
 }
 
 /*
@@ -283,7 +338,7 @@ void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b)
 
 	atomic_fetch_sub(&p->bytes, b->bytes);
 	settle(m, p);
-	if (box->sender.n_spare == SPARE_MAX) {
+	if (box->sender.n_spare == SPARE_MAX || b->room < MAIL_BATCH_ITEMS) {
 		free(b);
 		return;
 	}

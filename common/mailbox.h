@@ -26,6 +26,7 @@ enum { MAIL_BATCH_ITEMS = 64 };
 struct mail_batch {
 	STAILQ_ENTRY(mail_batch) link;
 	unsigned from;
+	unsigned room;  /* for items */
 	unsigned count; /* items in it */
 	unsigned taken; /* items that the reader is done with */
 	size_t bytes;   /* their account */
@@ -57,10 +58,24 @@ int mailbox_fd(const struct mailboxes *m, unsigned self);
 
 /*
  * Room for one item to `to`, uninitialised, counting for so many bytes. Valid until the
- * next call. Aborts if memory is exhausted: an item that is lost would break the order
- * that all rely on.
+ * next call. NULL: no memory.
  */
-void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to, size_t bytes);
+void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to,
+		    size_t bytes) MUSTCHECK;
+
+/* Makes sure that the next mailbox_stage to `to` finds room. False: no memory. */
+bool mailbox_room(struct mailboxes *m, unsigned self, unsigned to) MUSTCHECK;
+
+/*
+ * Mail for what must not be lost: room for one item, put aside while there is memory.
+ * Any thread. Given back by free(). NULL: no memory.
+ */
+struct mail_batch *mailbox_reserve(const struct mailboxes *m) MUSTCHECK;
+
+/* mailbox_stage that cannot fail: takes the reserved mail, whether it is needed or not.
+ */
+void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
+			     size_t bytes, struct mail_batch *reserved);
 
 /* At the end of a turn: everything staged for others becomes visible to them. */
 void mailbox_hand_over(struct mailboxes *m, unsigned self);

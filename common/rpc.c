@@ -356,7 +356,7 @@ static int pending_table_new(struct rpc_conn *c, unsigned max_calls)
 	while (n < max_calls)
 		n *= 2;
 	c->pending = calloc(n, sizeof(*c->pending));
-	if (c->pending == NULL)
+	if (c->pending == NULL || loop_reserve_timers(c->loop, n) != 0)
 		return E_NOMEM;
 	c->n_slots = n;
 	for (unsigned i = 0; i < n; i++) {
@@ -394,8 +394,10 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 	c->fd = fd;
 	return c;
 fail:
-	if (c != NULL)
+	if (c != NULL) {
+		loop_release_timers(c->loop, c->n_slots);
 		free(c->pending);
+	}
 	free(c);
 	sock_close(&fd);
 	return NULL;
@@ -411,6 +413,7 @@ static void destroy(struct rpc_conn *c)
 	for (unsigned i = 0; i < c->n_slots; i++)
 		if (c->pending[i].used)
 			pending_release(&c->pending[i]);
+	loop_release_timers(c->loop, c->n_slots);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
 	free(c->pending);

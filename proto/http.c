@@ -4,7 +4,8 @@
 
 #include "common/err.h"
 
-#include <openssl/evp.h>
+#define OPENSSL_SUPPRESS_DEPRECATED /* SHA1_Init and others: they need no memory */
+#include <openssl/sha.h>
 #include <sodium.h>
 
 /* --- characters -------------------------------------------------------------------- */
@@ -534,15 +535,18 @@ int http_write_switching(struct buf *out, struct slice key, const char *subproto
 {
 	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 	uint8_t text[64];
-	uint8_t digest[EVP_MAX_MD_SIZE];
+	uint8_t digest[SHA_DIGEST_LENGTH];
+	SHA_CTX sha;
 	char accept[32];
 
 	ASSERT(key.len == 24);
 	memcpy(text, key.p, key.len);
 	memcpy(text + key.len, guid, strlen(guid));
-	if (EVP_Digest(text, key.len + strlen(guid), digest, NULL, EVP_sha1(), NULL) != 1)
-		return E_UNSUPPORTED;
-	sodium_bin2base64(accept, sizeof(accept), digest, 20,
+	/* without EVP, which allocates, and crashes where it finds no memory to begin */
+	SHA1_Init(&sha);
+	SHA1_Update(&sha, text, key.len + strlen(guid));
+	SHA1_Final(digest, &sha);
+	sodium_bin2base64(accept, sizeof(accept), digest, sizeof(digest),
 			  sodium_base64_VARIANT_ORIGINAL);
 	buf_put_str(out, "HTTP/1.1 101 Switching Protocols\r\n"
 			 "Upgrade: websocket\r\n"

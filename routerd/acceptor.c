@@ -58,13 +58,16 @@ static void on_accepted(void *arg, struct listener *l, int fd)
 	struct acceptor *a = e->acceptor;
 	unsigned to = a->next_worker;
 
-	(void)l;
 	a->next_worker = (to + 1) % a->outbox->n_workers;
-	post_send(a->outbox, to,
-		  &(struct post){
-			  .type = POST_CONNECTION,
-			  .connection = {.fd = fd, .listener = e->index},
-		  });
+	if (post_send(a->outbox, to,
+		      &(struct post){
+			      .type = POST_CONNECTION,
+			      .connection = {.fd = fd, .listener = e->index},
+		      }))
+		return;
+	/* no memory; the worker's line says so */
+	atomic_fetch_sub_explicit(listener_live(l), 1, memory_order_relaxed);
+	sock_close(&fd);
 }
 
 /* rawsocket_error_write(RAWSOCKET_CONNECTIONS): WebSocket has no such word. */

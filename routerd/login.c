@@ -23,6 +23,17 @@ const char *login_outcome_text(enum login_outcome o)
 	return texts[o];
 }
 
+void login_question_free(struct login_question **qp)
+{
+	struct login_question *q = *qp;
+
+	*qp = NULL;
+	if (q == NULL)
+		return;
+	free(q->mail);
+	free(q);
+}
+
 struct login_question *login_question_new(uint16_t authenticator, uint64_t deadline_ms,
 					  struct slice params)
 {

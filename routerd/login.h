@@ -10,10 +10,13 @@
 #include "common/base.h"
 #include "routerd/identity.h"
 
+struct mail_batch; /* common/mailbox.h */
+
 /* "Who is this?": the parameters of an `authenticate` request, encoded. */
 struct login_question {
-	uint16_t authenticator; /* index in the configuration */
-	uint64_t deadline_ms;   /* when the handshake ends; clock of common/loop */
+	uint16_t authenticator;  /* index in the configuration */
+	uint64_t deadline_ms;    /* when the handshake ends; clock of common/loop */
+	struct mail_batch *mail; /* for POST_LOGIN_ANSWER; owned */
 	size_t len;
 	uint8_t params[];
 };
@@ -49,7 +52,10 @@ struct login_report {
 /* Why there is no answer, for the log and the client. */
 const char *login_outcome_text(enum login_outcome o);
 
-/* Copies; to be freed by free(). NULL: no memory. */
+/* Drops it and its mail, clears the caller's pointer. NULL-safe. */
+void login_question_free(struct login_question **q);
+
+/* Copies. NULL: no memory. A question has no mail yet; the others go by free(). */
 struct login_question *login_question_new(uint16_t authenticator, uint64_t deadline_ms,
 					  struct slice params);
 struct login_answer *login_answer_new(enum login_outcome outcome,

@@ -13,17 +13,21 @@ void post_drop(struct post *p)
 	switch ((enum post_type)p->type) {
 	case POST_JOIN:
 		identity_unref(&p->identity);
+		free(p->mail);
 		break;
 	case POST_JOIN_REFUSED:
 	case POST_KILLED:
+		revocation_unref(&p->revocation);
+		break;
 	case POST_REVOKE:
 		revocation_unref(&p->revocation);
+		free(p->mail);
 		break;
 	case POST_CONNECTION:
 		sock_close(&p->connection.fd);
 		break;
 	case POST_LOGIN:
-		free(p->question);
+		login_question_free(&p->question);
 		break;
 	case POST_LOGIN_ANSWER:
 		free(p->answer);
@@ -52,7 +56,7 @@ size_t post_size(const struct post *p)
 	case POST_LOGIN:
 		return size + p->question->len;
 	case POST_LOGIN_ANSWER:
-		return size + p->answer->len;
+		return size + (p->answer == NULL ? 0 : p->answer->len);
 	case POST_LOGIN_REPORT:
 		return size + p->report->len;
 	default:

@@ -41,7 +41,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 
 enum post_type {
 	/* worker to owner: session is whom it is from; realm; and what is named here */
-	POST_JOIN = 0, /* identity */
+	POST_JOIN = 0, /* identity; mail, for what the owner must be able to say */
 	POST_GONE,     /* once after each JOIN, from any state, unless GOODBYE was sent */
 	POST_GOODBYE,  /* the client leaves: answered by POST_LEFT; no GONE follows */
 	POST_SUBSCRIBE,        /* request, payload (topic) */
@@ -62,7 +62,8 @@ enum post_type {
 	POST_JOIN_REFUSED, /* revocation that speaks against it, or NULL: to be tried
 			      again */
 	POST_LEFT,         /* answers GOODBYE: nothing more comes for this session */
-	POST_KILLED,       /* revocation; the owner has forgotten the session */
+	POST_KILLED,       /* revocation, or NULL: something for the session was lost, for
+			      want of memory; the owner has forgotten the session */
 	POST_SUBSCRIBED, /* request, id: subscription; the worker remembers the member */
 	POST_UNSUBSCRIBED, /* request, id: subscription; the worker forgets the member */
 	POST_PUBLISHED,    /* request, id: publication */
@@ -84,7 +85,7 @@ enum post_type {
 	POST_LOGIN_ANSWER, /* 0 to worker: session, answer */
 	POST_LOGIN_REPORT, /* worker to 0: report, for the authenticator's records */
 	POST_HOLD_QUEUE,   /* 0 to each worker: id: authenticator, full */
-	POST_REVOKE,       /* 0 to each worker: revocation */
+	POST_REVOKE,       /* 0 to each worker: revocation; mail, for POST_REVOKED */
 	POST_REVOKED,      /* worker to 0: id: the revocation's number; counts */
 	POST_STATS,        /* 0 to each worker: log your counters */
 	POST_STOP,         /* 0 to each worker: stop reading, drain, close, end */
@@ -105,6 +106,12 @@ struct post_error {
 	const char *text; /* a constant */
 };
 
+/*
+ * Mail is put aside for posts that must not be lost when there is no memory: it is
+ * allocated together with the reason to send them, and given to post_send_reserved.
+ */
+struct mail_batch; /* common/mailbox.h */
+
 struct login_question; /* login.h */
 struct login_answer;
 struct login_report;
@@ -121,10 +128,15 @@ struct post {
 	uint64_t id;
 	struct payload *payload; /* counted; may be NULL */
 	union {
+		struct {
+			union {
+				struct identity *identity;     /* counted */
+				struct revocation *revocation; /* counted */
+			};
+			struct mail_batch *mail; /* owned */
+		};
 		uint64_t publication;
 		struct post_error error;
-		struct identity *identity;       /* counted */
-		struct revocation *revocation;   /* counted */
 		struct login_question *question; /* owned */
 		struct login_answer *answer;     /* owned */
 		struct login_report *report;     /* owned */
@@ -142,9 +154,18 @@ struct post {
  */
 struct outbox;
 
-/* Takes the references that *p holds. Cannot fail: back-pressure bounds what is in
- * flight. */
-void post_send(struct outbox *ob, unsigned to_worker, const struct post *p);
+/*
+ * Takes the references that *p holds. False: no memory, and they are still the caller's.
+ * Back-pressure bounds what is in flight.
+ */
+bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p) MUSTCHECK;
+
+/* Makes sure that the next post_send to this worker cannot fail. False: no memory. */
+bool post_room(struct outbox *ob, unsigned to_worker) MUSTCHECK;
+
+/* post_send that cannot fail: takes *mail, too, and clears it. */
+void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
+			struct mail_batch **mail);
 
 /* Drops the references that *p holds. */
 void post_drop(struct post *p);

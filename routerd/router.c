@@ -27,6 +27,7 @@ struct router {
 	struct control *control;
 	struct acceptor *acceptor;
 	struct daemon_signals signals;
+	struct mail_for_all stop_mail;
 	pthread_t *threads; /* [0] is not used */
 };
 
@@ -42,7 +43,8 @@ static void stop(void *arg)
 	struct router *r = arg;
 
 	acceptor_stop(r->acceptor);
-	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STOP});
+	outbox_send_all_reserved(worker_outbox(r->workers[0]),
+				 &(struct post){.type = POST_STOP}, &r->stop_mail);
 }
 
 static void log_counters_of_all(void *arg)
@@ -51,7 +53,10 @@ static void log_counters_of_all(void *arg)
 
 	acceptor_log_stats(r->acceptor);
 	control_log_stats(r->control);
-	outbox_send_all(worker_outbox(r->workers[0]), &(struct post){.type = POST_STATS});
+	if (!outbox_send_all(worker_outbox(r->workers[0]),
+			     &(struct post){.type = POST_STATS}))
+		log_error(NULL, "cannot log the workers' counters reason=\"%s\"",
+			  err_str(E_NOMEM));
 }
 
 /* --- beginning --- */
@@ -88,7 +93,8 @@ static int make_rest(struct router *r)
 		.outbox = worker_outbox(first),
 	});
 	r->acceptor = acceptor_new(worker_loop(first), r->config, worker_outbox(first));
-	if (r->control == NULL || r->acceptor == NULL)
+	if (r->control == NULL || r->acceptor == NULL ||
+	    outbox_reserve_all(worker_outbox(first), &r->stop_mail) != 0)
 		return E_NOMEM;
 	worker_set_control(first, r->control);
 	return daemon_signals_init(&r->signals, worker_loop(first));
@@ -161,6 +167,7 @@ static void router_fini(struct router *r)
 	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
 		worker_free(&r->workers[i]);
 	mailboxes_free(&r->boxes, drop_post);
+	outbox_free_all(&r->stop_mail);
 	free(r->workers);
 	free(r->threads);
 	config_unref(&r->config);

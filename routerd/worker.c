@@ -49,10 +49,14 @@ struct worker {
 	unsigned workers_stopped; /* worker 0 */
 	bool stop_late;
 	struct timer stop_timer;
+	struct mail_for_all drain_mail, drained_mail;
+	struct mail_batch *stopped_mail;
 
 	uint64_t posts_in;  /* from other workers */
 	uint64_t pressures; /* how often it stopped reading */
 	struct log_rate pressure_rate;
+	struct log_rate memory_rate;
+	uint64_t lost_said; /* of outbox.n_lost */
 };
 
 static _Atomic bool stalled;
@@ -71,7 +75,8 @@ static void stop_begin(struct worker *w)
 	w->stop = STOP_DRAINING;
 	w->drains_missing = w->n_workers;
 	timer_arm(&w->stop_timer, STOP_FLUSH_MS);
-	outbox_send_all(&w->outbox, &(struct post){.type = POST_DRAIN});
+	outbox_send_all_reserved(&w->outbox, &(struct post){.type = POST_DRAIN},
+				 &w->drain_mail);
 }
 
 /* No GOODBYE: after one, autobahn-js would not come back. */
@@ -99,7 +104,8 @@ static void stop_go_on(struct worker *w)
 	if ((net_conns(&w->net) > 0 || w->drains < w->n_workers) && !late)
 		return;
 	w->stop = STOP_DONE;
-	post_send(&w->outbox, 0, &(struct post){.type = POST_STOPPED});
+	post_send_reserved(&w->outbox, 0, &(struct post){.type = POST_STOPPED},
+			   &w->stopped_mail);
 	timer_disarm(&w->stop_timer);
 	/* worker 0 waits for POST_STOPPED of all */
 	if (w->index != 0)
@@ -116,12 +122,14 @@ static bool refused_by_revocation(struct worker *w, struct post *p)
 
 	if (v == REVOCATION_NONE)
 		return false;
-	post_send(&w->outbox, p->session.worker,
-		  &(struct post){
-			  .type = POST_JOIN_REFUSED,
-			  .session = p->session,
-			  .revocation = found == NULL ? NULL : revocation_ref(found),
-		  });
+	post_send_reserved(
+		&w->outbox, p->session.worker,
+		&(struct post){
+			.type = POST_JOIN_REFUSED,
+			.session = p->session,
+			.revocation = found == NULL ? NULL : revocation_ref(found),
+		},
+		&p->mail);
 	post_drop(p);
 	return true;
 }
@@ -138,8 +146,8 @@ static void on_revoke(struct worker *w, struct post *p)
 	for (size_t i = 0; i < w->config->n_realms && !r->dry_run; i++)
 		if (w->realms[i] != NULL)
 			realm_revoke(w->realms[i], r);
+	post_send_reserved(&w->outbox, 0, &revoked, &p->mail);
 	post_drop(p);
-	post_send(&w->outbox, 0, &revoked);
 }
 
 static void on_connection(struct worker *w, struct post *p)
@@ -200,7 +208,9 @@ static void handle(struct worker *w, struct post *p)
 		return;
 	case POST_DRAIN:
 		if (++w->drains == w->n_workers)
-			outbox_send_all(&w->outbox, &(struct post){.type = POST_DRAINED});
+			outbox_send_all_reserved(&w->outbox,
+						 &(struct post){.type = POST_DRAINED},
+						 &w->drained_mail);
 		return;
 	case POST_DRAINED:
 		w->drains_missing--;
@@ -291,6 +301,17 @@ static void follow_pressure(struct worker *w)
 	w->net.paused = pause;
 }
 
+static void report_lost(struct worker *w)
+{
+	unsigned suppressed;
+
+	if (!log_rate_ok(&w->memory_rate, loop_now_ms(w->loop), &suppressed))
+		return;
+	log_error(w->name, "out of memory: posts could not be sent count=%llu",
+		  (unsigned long long)(w->outbox.n_lost - w->lost_said));
+	w->lost_said = w->outbox.n_lost;
+}
+
 static bool on_turn_end(void *arg)
 {
 	struct worker *w = arg;
@@ -312,6 +333,8 @@ static bool on_turn_end(void *arg)
 		more = true;
 	peers_turn_end(&w->peers);
 	mailbox_hand_over(w->boxes, w->index);
+	if (w->outbox.n_lost != w->lost_said)
+		report_lost(w);
 	follow_pressure(w);
 	return more || mailbox_has_own(w->boxes, w->index);
 }
@@ -334,14 +357,16 @@ static void log_realm_stats(struct worker *w, size_t i)
 	log_info(w->name,
 		 "counters realm=%s sessions=%llu subscriptions=%llu memberships=%llu "
 		 "registrations=%llu calls_in_flight=%llu publishes=%llu events=%llu "
-		 "calls=%llu results=%llu errors=%llu kills=%llu dropped_posts=%llu",
+		 "calls=%llu results=%llu errors=%llu kills=%llu dropped_posts=%llu "
+		 "unsent_publishes=%llu",
 		 w->config->realms[i].name, (unsigned long long)c.sessions,
 		 (unsigned long long)c.subscriptions, (unsigned long long)c.memberships,
 		 (unsigned long long)c.registrations,
 		 (unsigned long long)c.calls_in_flight, (unsigned long long)c.publishes,
 		 (unsigned long long)c.events_posted, (unsigned long long)c.calls,
 		 (unsigned long long)c.results, (unsigned long long)c.errors,
-		 (unsigned long long)c.kills, (unsigned long long)c.dropped_posts);
+		 (unsigned long long)c.kills, (unsigned long long)c.dropped_posts,
+		 (unsigned long long)c.unsent_publishes);
 }
 
 static void log_stats(struct worker *w)
@@ -358,10 +383,11 @@ static void log_stats(struct worker *w)
 	buf_printf(
 		&b,
 		" posts=%llu posts_out=%llu posts_in=%llu batches_out=%llu wakeups=%llu "
-		"mailbox_pauses=%llu",
+		"mailbox_pauses=%llu posts_unsent=%llu",
 		(unsigned long long)w->outbox.n_posts, (unsigned long long)m->items,
 		(unsigned long long)w->posts_in, (unsigned long long)m->batches,
-		(unsigned long long)m->wakeups, (unsigned long long)w->pressures);
+		(unsigned long long)m->wakeups, (unsigned long long)w->pressures,
+		(unsigned long long)w->outbox.n_lost);
 	for (unsigned i = 0; i < PEER_COUNTER_COUNT; i++)
 		buf_printf(&b, " %s=%llu", peer_counter_name(i),
 			   (unsigned long long)pc[i]);
@@ -461,6 +487,17 @@ static int make_peers(struct worker *w)
 				     });
 }
 
+/* So that it can be stopped when there is no memory. */
+static int make_stop_mail(struct worker *w)
+{
+	w->stopped_mail = outbox_reserve(&w->outbox);
+	if (w->stopped_mail == NULL ||
+	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||
+	    outbox_reserve_all(&w->outbox, &w->drained_mail) != 0)
+		return E_NOMEM;
+	return 0;
+}
+
 struct worker *worker_new(const struct worker_params *params)
 {
 	struct worker *w = calloc(1, sizeof(*w));
@@ -475,6 +512,7 @@ struct worker *worker_new(const struct worker_params *params)
 		.boxes = w->boxes, .self = w->index, .n_workers = w->n_workers};
 	snprintf(w->name, sizeof(w->name), "w%u", w->index);
 	w->pressure_rate.burst = 1;
+	w->memory_rate.burst = 1;
 	STAILQ_INIT(&w->inbox);
 	w->loop = loop_new(on_turn_end, w);
 	if (w->loop == NULL)
@@ -482,8 +520,8 @@ struct worker *worker_new(const struct worker_params *params)
 	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),
 		     EV_READ | EV_PERSIST, on_mail, w);
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
-	if (event_add(&w->mail_event, NULL) != 0 || make_peers(w) != 0 ||
-	    make_listeners(w) != 0 || make_realms(w) != 0)
+	if (event_add(&w->mail_event, NULL) != 0 || make_stop_mail(w) != 0 ||
+	    make_peers(w) != 0 || make_listeners(w) != 0 || make_realms(w) != 0)
 		goto fail;
 	return w;
 fail:
@@ -529,6 +567,9 @@ void worker_free(struct worker **wp)
 		timer_disarm(&w->stop_timer);
 	}
 	loop_free(&w->loop);
+	outbox_free_all(&w->drain_mail);
+	outbox_free_all(&w->drained_mail);
+	free(w->stopped_mail);
 	free(w->realms);
 	free(w->conn_confs);
 	free(w->listeners);

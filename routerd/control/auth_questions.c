@@ -82,14 +82,16 @@ static void note_fullness(struct auth_client *a)
 
 	if (full == a->full_said)
 		return;
+	/* without memory it is tried again, at the next tick at the latest */
+	if (!outbox_send_all(a->outbox, &(struct post){
+						.type = POST_HOLD_QUEUE,
+						.id = a->index,
+						.full = full,
+					}))
+		return;
 	a->full_said = full;
 	if (full)
 		log_full(a);
-	outbox_send_all(a->outbox, &(struct post){
-					   .type = POST_HOLD_QUEUE,
-					   .id = a->index,
-					   .full = full,
-				   });
 }
 
 static struct question_list *list_of(struct auth_client *a, enum place place)
@@ -144,29 +146,31 @@ static void forget(struct question *qu)
 	list_remove(qu);
 	HASH_DELETE(hh, a->questions, qu);
 	a->bytes -= qu->q->len;
-	free(qu->q);
+	login_question_free(&qu->q);
 	free(qu);
 	note_fullness(a);
 }
 
-static void post_answer(struct auth_client *a, struct session_ref to,
-			enum login_outcome outcome, const struct lookup_stamp *stamp,
-			struct slice bytes)
+/* By the question's mail. */
+static void post_answer(struct auth_client *a, struct login_question *q,
+			struct session_ref to, enum login_outcome outcome,
+			const struct lookup_stamp *stamp, struct slice bytes)
 {
 	struct login_answer *answer = login_answer_new(outcome, stamp, bytes);
 
 	/* NULL says that there was no memory */
-	post_send(a->outbox, to.worker,
-		  &(struct post){
-			  .type = POST_LOGIN_ANSWER,
-			  .session = to,
-			  .answer = answer,
-		  });
+	post_send_reserved(a->outbox, to.worker,
+			   &(struct post){
+				   .type = POST_LOGIN_ANSWER,
+				   .session = to,
+				   .answer = answer,
+			   },
+			   &q->mail);
 }
 
 static void answer(struct question *qu, enum login_outcome outcome, struct slice bytes)
 {
-	post_answer(qu->client, qu->session, outcome, &qu->stamp, bytes);
+	post_answer(qu->client, qu->q, qu->session, outcome, &qu->stamp, bytes);
 	forget(qu);
 }
 
@@ -300,7 +304,9 @@ static int shorten(struct question *qu)
 	if (shorter == NULL)
 		return E_NOMEM;
 	a->bytes -= qu->q->len - shorter->len;
-	free(qu->q);
+	shorter->mail = qu->q->mail;
+	qu->q->mail = NULL;
+	login_question_free(&qu->q);
 	qu->q = shorter;
 	return 0;
 }
@@ -388,7 +394,8 @@ static void on_tick(void *arg)
 			hold(qu);
 	}
 	questions_pump(a);
-	if (a->n_held > 0)
+	note_fullness(a);
+	if (a->n_held > 0 || a->full_said)
 		timer_arm(&a->tick, TICK_MS);
 }
 
@@ -427,10 +434,10 @@ void auth_client_ask(struct auth_client *a, struct session_ref session,
 	else
 		qu = question_new(a, session, q);
 	if (qu == NULL) {
-		free(q);
 		a->stats.unavailable++;
-		post_answer(a, session, full ? LOGIN_NO_ROOM : LOGIN_NO_MEMORY, &none,
+		post_answer(a, q, session, full ? LOGIN_NO_ROOM : LOGIN_NO_MEMORY, &none,
 			    slice_of(NULL, 0));
+		login_question_free(&q);
 		return;
 	}
 	a->bytes += q->len;

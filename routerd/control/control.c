@@ -47,6 +47,7 @@ static void gathering_end(struct gathering *g)
 	rpc_reply(g->req, &b);
 	buf_fini(&b);
 	timer_disarm(&g->deadline);
+	loop_release_timers(g->control->loop, 1);
 	LIST_REMOVE(g, link);
 	free(g);
 }
@@ -77,14 +78,40 @@ static void reply_no_memory(struct rpc_request *req)
 	buf_fini(&b);
 }
 
+/* A revocation reaches all workers, and is answered by all, or it is refused. */
+static bool room_for_revoke(struct control *c, struct mail_for_all *answers)
+{
+	for (unsigned w = 0; w < c->outbox->n_workers; w++)
+		if (!post_room(c->outbox, w))
+			return false;
+	return outbox_reserve_all(c->outbox, answers) == 0;
+}
+
+static void post_revoke(struct control *c, struct revocation *r,
+			const struct mail_for_all *answers)
+{
+	for (unsigned w = 0; w < c->outbox->n_workers; w++) {
+		bool sent = post_send(c->outbox, w,
+				      &(struct post){
+					      .type = POST_REVOKE,
+					      .revocation = revocation_ref(r),
+					      .mail = answers->to[w],
+				      });
+		ASSERT(sent);
+	}
+}
+
 void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req)
 {
 	struct gathering *g = calloc(1, sizeof(*g));
+	struct mail_for_all mail = {.to = {NULL}};
 
 	r->number = c->revocations + 1;
 	struct revocation *shared = revocation_new(r);
-	if (g == NULL || shared == NULL) {
+	if (g == NULL || shared == NULL || !room_for_revoke(c, &mail) ||
+	    loop_reserve_timers(c->loop, 1) != 0) {
 		free(g);
+		outbox_free_all(&mail);
 		revocation_unref(&shared);
 		reply_no_memory(req);
 		return;
@@ -97,12 +124,7 @@ void control_revoke(struct control *c, struct revocation *r, struct rpc_request 
 	timer_init(&g->deadline, c->loop, on_deadline, g);
 	timer_arm(&g->deadline, AUTH_REVOKE_MS);
 	LIST_INSERT_HEAD(&c->gatherings, g, link);
-	for (unsigned w = 0; w < c->outbox->n_workers; w++)
-		post_send(c->outbox, w,
-			  &(struct post){
-				  .type = POST_REVOKE,
-				  .revocation = revocation_ref(shared),
-			  });
+	post_revoke(c, shared, &mail);
 	revocation_unref(&shared);
 }
 

@@ -183,11 +183,31 @@ static uint64_t publication_id(struct broker *b)
 	return permute(b->publication) + 1;
 }
 
+/* False: no memory for a post to one of the workers that have members. */
+static bool room_for_events(struct realm *r, const struct subscription *sub,
+			    unsigned skip)
+{
+	for (unsigned worker = 0; worker < r->n_workers; worker++)
+		if (sub->members_of[worker] > 0 && worker != skip &&
+		    !post_room(r->outbox, worker))
+			return false;
+	return true;
+}
+
+/* Takes the payload's reference. There is room. */
+static void post_event(struct realm *r, unsigned worker, struct post *event)
+{
+	bool sent = post_send(r->outbox, worker, event);
+
+	ASSERT(sent);
+	r->counters.events_posted++;
+}
+
 /*
- * One post to each worker that has members, in the order of their numbers. The last takes
- * the reference that p holds.
+ * One post to each worker that has members, in the order of their numbers; or to none,
+ * without memory: false. The last takes the reference that p holds.
  */
-static void post_events(struct realm *r, const struct session *s,
+static bool post_events(struct realm *r, const struct session *s,
 			const struct subscription *sub, struct post *p,
 			uint64_t publication)
 {
@@ -199,6 +219,7 @@ static void post_events(struct realm *r, const struct session *s,
 		.session = s->ref,
 		.id = sub->id,
 		.exclude_me = p->exclude_me,
+		.payload = p->payload,
 		.publication = publication,
 	};
 
@@ -206,22 +227,22 @@ static void post_events(struct realm *r, const struct session *s,
 	if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
 	    find_membership(&r->broker, s, sub->id) != NULL)
 		skip = s->ref.worker;
+	if (!room_for_events(r, sub, skip))
+		return false;
 	for (unsigned worker = 0; worker < r->n_workers; worker++) {
 		if (sub->members_of[worker] == 0 || worker == skip)
 			continue;
 		if (to != none) {
-			event.payload = payload_ref(p->payload);
-			r->counters.events_posted++;
-			post_send(r->outbox, to, &event);
+			payload_ref(p->payload);
+			post_event(r, to, &event);
 		}
 		to = worker;
 	}
 	if (to == none)
-		return;
-	event.payload = p->payload;
+		return true;
 	p->payload = NULL;
-	r->counters.events_posted++;
-	post_send(r->outbox, to, &event);
+	post_event(r, to, &event);
+	return true;
 }
 
 void broker_publish(struct realm *r, struct session *s, struct post *p)
@@ -230,8 +251,12 @@ void broker_publish(struct realm *r, struct session *s, struct post *p)
 	uint64_t publication = publication_id(&r->broker);
 
 	r->counters.publishes++;
-	if (sub != NULL)
-		post_events(r, s, sub, p, publication);
+	if (sub != NULL && !post_events(r, s, sub, p, publication)) {
+		r->counters.unsent_publishes++;
+		if (p->acknowledge)
+			session_error(r, s, WAMP_PUBLISH, p->request, no_memory, NULL);
+		return;
+	}
 	if (p->acknowledge)
 		session_answer(r, s, POST_PUBLISHED, p->request, publication);
 }

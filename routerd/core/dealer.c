@@ -209,6 +209,14 @@ static struct call *find_call(struct realm *r, const struct session *callee,
 	return NULL;
 }
 
+/* Answers a call by an ERROR, and forgets it. */
+static void fail_call(struct realm *r, struct call *c, struct post_error error,
+		      struct payload *payload)
+{
+	session_error(r, c->caller, WAMP_CALL, c->request, error, payload);
+	forget_call(r, c);
+}
+
 void dealer_call(struct realm *r, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
@@ -218,7 +226,7 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 	const struct registration *reg =
 		find_procedure(&r->dealer, payload_uri(p->payload));
 	const struct post_error *error = NULL;
-	const struct call *c = NULL;
+	struct call *c = NULL;
 
 	r->counters.calls++;
 	if (reg == NULL) {
@@ -246,8 +254,12 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 		.id = reg->node.id,
 		.payload = p->payload,
 	};
-	p->payload = NULL;
-	session_post(r, callee, &invocation);
+	if (session_try_post(r, callee, &invocation)) {
+		p->payload = NULL;
+		return;
+	}
+	callee->last_invocation--; /* the callee sees no gap */
+	fail_call(r, c, no_memory, NULL);
 }
 
 void dealer_yield(struct realm *r, struct session *s, struct post *p)
@@ -264,14 +276,6 @@ void dealer_yield(struct realm *r, struct session *s, struct post *p)
 	p->payload = NULL;
 	r->counters.results++;
 	session_post(r, c->caller, &result);
-	forget_call(r, c);
-}
-
-/* Answers a call by an ERROR, and forgets it. */
-static void fail_call(struct realm *r, struct call *c, struct post_error error,
-		      struct payload *payload)
-{
-	session_error(r, c->caller, WAMP_CALL, c->request, error, payload);
 	forget_call(r, c);
 }
 

@@ -23,6 +23,7 @@ struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
 	r->limits = *limits;
 	r->next_id = index + 1u;
 	TAILQ_INIT(&r->sessions);
+	LIST_INIT(&r->lost);
 	if (id_table_init(&r->session_table) != 0 || broker_init(&r->broker) != 0 ||
 	    dealer_init(&r->dealer) != 0) {
 		realm_free(&r);
@@ -66,15 +67,17 @@ static void handle_gone(struct realm *r, struct session *s, struct post *p)
 
 static void handle_goodbye(struct realm *r, struct session *s, struct post *p)
 {
+	struct mail_batch *mail = s->mail;
 	struct post left = {
 		.type = POST_LEFT,
 		.realm = r->index,
 		.session = p->session,
 	};
 
+	s->mail = NULL;
 	r->counters.goodbyes++;
 	session_take_down(r, s);
-	post_send(r->outbox, left.session.worker, &left);
+	post_send_reserved(r->outbox, left.session.worker, &left, &mail);
 }
 
 /* For each post of a session but its first. */
@@ -104,6 +107,7 @@ void realm_post(struct realm *r, struct post *p)
 	else
 		r->counters.dropped_posts++;
 	post_drop(p);
+	session_end_lost(r);
 }
 
 void realm_revoke(struct realm *r, struct revocation *revocation)
@@ -112,18 +116,10 @@ void realm_revoke(struct realm *r, struct revocation *revocation)
 
 	for (s = TAILQ_FIRST(&r->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
-		if (!revocation_matches(revocation, s->identity))
-			continue;
-		struct post killed = {
-			.type = POST_KILLED,
-			.realm = r->index,
-			.session = s->ref,
-			.revocation = revocation_ref(revocation),
-		};
-		r->counters.kills++;
-		session_take_down(r, s);
-		post_send(r->outbox, killed.session.worker, &killed);
+		if (revocation_matches(revocation, s->identity))
+			session_kill(r, s, revocation_ref(revocation));
 	}
+	session_end_lost(r);
 }
 
 size_t realm_sessions(const struct realm *r)

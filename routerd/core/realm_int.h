@@ -19,6 +19,7 @@ struct realm {
 	struct realm_limits limits;
 	uint64_t next_id;              /* see realm_new_id */
 	struct session_list sessions;  /* in the order of joining */
+	LIST_HEAD(, session) lost;     /* empty but while a post is handled */
 	struct id_table session_table; /* by worker and slot */
 	struct broker broker;
 	struct dealer dealer;

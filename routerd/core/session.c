@@ -43,14 +43,17 @@ void session_join(struct realm *r, struct post *p)
 		session_take_down(r, s);
 	}
 	s = calloc(1, sizeof(*s));
-	if (s == NULL) {
+	if (s == NULL || !post_send(r->outbox, answer.session.worker, &answer)) {
+		free(s);
 		answer.type = POST_JOIN_REFUSED;
-		post_send(r->outbox, answer.session.worker, &answer);
+		post_send_reserved(r->outbox, answer.session.worker, &answer, &p->mail);
 		return;
 	}
 	s->ref = p->session;
 	s->identity = p->identity;
 	p->identity = NULL;
+	s->mail = p->mail;
+	p->mail = NULL;
 	LIST_INIT(&s->memberships);
 	LIST_INIT(&s->registrations);
 	LIST_INIT(&s->calls);
@@ -59,7 +62,6 @@ void session_join(struct realm *r, struct post *p)
 	id_table_add(&r->session_table, &s->node);
 	TAILQ_INSERT_TAIL(&r->sessions, s, link);
 	r->counters.joins++;
-	post_send(r->outbox, answer.session.worker, &answer);
 }
 
 void session_take_down(struct realm *r, struct session *s)
@@ -70,20 +72,59 @@ void session_take_down(struct realm *r, struct session *s)
 	dealer_fail_invocations(r, s);
 	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0 &&
 	       s->n_invocations == 0);
+	if (s->lost)
+		LIST_REMOVE(s, of_lost);
 	TAILQ_REMOVE(&r->sessions, s, link);
 	id_table_remove(&r->session_table, &s->node);
 	identity_unref(&s->identity);
+	free(s->mail);
 	free(s);
 }
 
-void session_post(struct realm *r, const struct session *s, struct post *p)
+void session_kill(struct realm *r, struct session *s, struct revocation *revocation)
+{
+	struct mail_batch *mail = s->mail;
+	struct post killed = {
+		.type = POST_KILLED,
+		.realm = r->index,
+		.session = s->ref,
+		.revocation = revocation,
+	};
+
+	s->mail = NULL;
+	r->counters.kills++;
+	session_take_down(r, s);
+	post_send_reserved(r->outbox, killed.session.worker, &killed, &mail);
+}
+
+void session_end_lost(struct realm *r)
+{
+	struct session *s;
+
+	/* taking one down may lose another */
+	while ((s = LIST_FIRST(&r->lost)) != NULL)
+		session_kill(r, s, NULL);
+}
+
+bool session_try_post(struct realm *r, const struct session *s, struct post *p)
 {
 	p->realm = r->index;
 	p->session = s->ref;
-	post_send(r->outbox, s->ref.worker, p);
+	return !s->lost && post_send(r->outbox, s->ref.worker, p);
 }
 
-void session_answer(struct realm *r, const struct session *s, enum post_type type,
+void session_post(struct realm *r, struct session *s, struct post *p)
+{
+	if (session_try_post(r, s, p))
+		return;
+	post_drop(p);
+	if (s->lost)
+		return;
+	s->lost = true;
+	LIST_INSERT_HEAD(&r->lost, s, of_lost);
+}
+
+void session_answer(struct realm *r, struct session *s, enum post_type type,
 		    uint64_t request, uint64_t id)
 {
 	struct post p = {
@@ -95,8 +136,8 @@ void session_answer(struct realm *r, const struct session *s, enum post_type typ
 	session_post(r, s, &p);
 }
 
-void session_limit_error(struct realm *r, const struct session *s,
-			 enum wamp_type request_type, uint64_t request, const char *text)
+void session_limit_error(struct realm *r, struct session *s, enum wamp_type request_type,
+			 uint64_t request, const char *text)
 {
 	struct post p = {
 		.type = POST_ERROR,
@@ -110,7 +151,7 @@ void session_limit_error(struct realm *r, const struct session *s,
 	session_post(r, s, &p);
 }
 
-void session_error(struct realm *r, const struct session *s, enum wamp_type request_type,
+void session_error(struct realm *r, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload)
 {
 	struct post p = {

@@ -28,6 +28,9 @@ struct session {
 	uint32_t n_calls;
 	uint32_t n_invocations;
 	uint64_t last_invocation; /* id of the last INVOCATION to it */
+	struct mail_batch *mail;  /* for the last post to it */
+	bool lost; /* a post to it was lost, for want of memory; it ends soon */
+	LIST_ENTRY(session) of_lost;
 	LIST_HEAD(, membership) memberships;
 	LIST_HEAD(, registration) registrations;
 	LIST_HEAD(, call) calls;       /* in flight, of which it is the caller */
@@ -52,22 +55,37 @@ void session_join(struct realm *r, struct post *p);
  */
 void session_take_down(struct realm *r, struct session *s);
 
-/* Sends a post to a session; fills in realm and session, and takes its references. */
-void session_post(struct realm *r, const struct session *s, struct post *p);
+/* Takes a session down with a POST_KILLED, which takes the revocation (or NULL). */
+void session_kill(struct realm *r, struct session *s, struct revocation *revocation);
+
+/* Ends the sessions that are lost, each with a POST_KILLED. */
+void session_end_lost(struct realm *r);
+
+/*
+ * Sends a post to a session; fills in realm and session, and takes its references. False:
+ * no memory, or the session is lost, and they are still the caller's.
+ */
+bool session_try_post(struct realm *r, const struct session *s, struct post *p) MUSTCHECK;
+
+/*
+ * The same for what the session waits for: without memory the session is lost. It ends
+ * when the post that is being handled is done with.
+ */
+void session_post(struct realm *r, struct session *s, struct post *p);
 
 /* Answers a request by a post of this type, with an id or 0. */
-void session_answer(struct realm *r, const struct session *s, enum post_type type,
+void session_answer(struct realm *r, struct session *s, enum post_type type,
 		    uint64_t request, uint64_t id);
 
 /* Answers a request that would be beyond a limit of the session. */
-void session_limit_error(struct realm *r, const struct session *s,
-			 enum wamp_type request_type, uint64_t request, const char *text);
+void session_limit_error(struct realm *r, struct session *s, enum wamp_type request_type,
+			 uint64_t request, const char *text);
 
 /*
  * Answers a request by an ERROR in the router's own words. Takes a payload, whose URI the
  * worker writes behind the text, or NULL.
  */
-void session_error(struct realm *r, const struct session *s, enum wamp_type request_type,
+void session_error(struct realm *r, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload);
 
 #endif

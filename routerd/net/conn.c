@@ -282,7 +282,11 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 	struct conn *c = calloc(1, sizeof(*c) + handler->user_size);
 
 	if (c == NULL) {
-		log_error(n->name, "connection refused: out of memory");
+		unsigned dropped;
+		net_count(n, NET_END_NOMEM, 1);
+		if (net_may_log(n, &dropped))
+			log_error(n->name, "connection refused: out of memory more=%u",
+				  dropped);
 		sock_close(&fd);
 		conn_count_down(conf);
 		return NULL;

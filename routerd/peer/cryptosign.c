@@ -102,6 +102,20 @@ static bool names_are_short(struct peer *p, const struct msg_hello *h)
 	return false;
 }
 
+/* Posts the question, with mail for the answer. False: no memory. */
+static bool ask(struct peer *p, struct login_question *q)
+{
+	struct outbox *ob = p->peers->outbox;
+
+	q->mail = outbox_reserve(ob);
+	return q->mail != NULL && post_send(ob, 0,
+					    &(struct post){
+						    .type = POST_LOGIN,
+						    .session = peers_ref(p->peers, p),
+						    .question = q,
+					    });
+}
+
 static void hello(struct peer *p, const struct msg_hello *h)
 {
 	struct login *lg = p->login;
@@ -129,18 +143,14 @@ static void hello(struct peer *p, const struct msg_hello *h)
 				lg->listener->options.open_handshake_timeout,
 			buf_slice(&params));
 	buf_fini(&params);
-	if (q == NULL) { /* names are short, so that nothing else can have failed */
+	/* names are short, so that nothing but memory can be missing */
+	if (q == NULL || !ask(p, q)) {
+		login_question_free(&q);
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
 	peer_set_state(p, PEER_AUTH_WAIT);
 	lg->asking = true;
-	post_send(ps->outbox, 0,
-		  &(struct post){
-			  .type = POST_LOGIN,
-			  .session = peers_ref(ps, p),
-			  .question = q,
-		  });
 }
 
 /* --- the answer: challenge --- */

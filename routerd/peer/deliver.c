@@ -40,10 +40,12 @@ static void send_reply_id(struct peer *p, enum wamp_type type, const struct post
 static void send_subscribed(struct peer *p, const struct post *post)
 {
 	/* a member that gets no events must not believe that it does */
-	if (members_add(p->peers, p, post->id) != 0)
-		conn_drop(p->conn);
-	else
+	if (members_add(p->peers, p, post->id) == 0) {
 		send_reply_id(p, WAMP_SUBSCRIBED, post);
+		return;
+	}
+	peers_no_memory(p->peers, conn_prefix(p->conn).text, "a subscription");
+	conn_drop(p->conn);
 }
 
 static void send_reply(struct peer *p, enum wamp_type type, const struct post *post)
@@ -66,11 +68,15 @@ static void send_invocation(struct peer *p, const struct post *post)
 	if (r == 0)
 		return;
 	report(p, WAMP_INVOCATION, r);
-	peer_post(p, &(struct post){
-			     .type = POST_UNDELIVERABLE,
-			     .request = post->request,
-			     .error = undeliverable_error(r),
-		     });
+	if (peer_post(p, &(struct post){
+				 .type = POST_UNDELIVERABLE,
+				 .request = post->request,
+				 .error = undeliverable_error(r),
+			 }))
+		return;
+	/* when the callee is gone, its calls get an ERROR */
+	peers_no_memory(p->peers, conn_prefix(p->conn).text, "an undeliverable call");
+	conn_drop(p->conn);
 }
 
 /* The owner has forgotten the call already, so what cannot be delivered is answered here.

@@ -102,13 +102,14 @@ void login_abandon(struct peer *p)
 {
 	struct peers *ps = p->peers;
 
-	if (p->login->asking)
-		post_send(ps->outbox, 0,
-			  &(struct post){
-				  .type = POST_LOGIN_CANCEL,
-				  .session = peers_ref(ps, p),
-			  });
-	else if (conn_end(p->conn) != CONN_END_NONE)
+	if (p->login->asking) {
+		bool sent = post_send(ps->outbox, 0,
+				      &(struct post){
+					      .type = POST_LOGIN_CANCEL,
+					      .session = peers_ref(ps, p),
+				      });
+		(void)sent; /* else the answer comes, and is for nobody */
+	} else if (conn_end(p->conn) != CONN_END_NONE)
 		login_report_failed(p, conn_end(p->conn) == CONN_END_HANDSHAKE
 					       ? "timeout"
 					       : "abandoned");
@@ -476,15 +477,33 @@ void login_revoked(struct peer *p, const struct revocation *r)
 
 /* --- JOIN and WELCOME --- */
 
+/* Puts mail aside for the session's last post, and for the owner's. */
+static bool post_join(struct peer *p)
+{
+	struct outbox *ob = p->peers->outbox;
+	struct post join = {.type = POST_JOIN};
+
+	p->mail = outbox_reserve(ob);
+	join.mail = outbox_reserve(ob);
+	join.identity = identity_ref(p->identity);
+	if (p->mail != NULL && join.mail != NULL && peer_post(p, &join))
+		return true;
+	post_drop(&join);
+	free(p->mail);
+	p->mail = NULL;
+	return false;
+}
+
 void login_join(struct peer *p)
 {
 	p->identity = identity_ref(p->login->identity);
+	if (!post_join(p)) {
+		identity_unref(&p->identity);
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		return;
+	}
 	p->revoked = false;
 	peer_set_state(p, PEER_JOINING);
-	peer_post(p, &(struct post){
-			     .type = POST_JOIN,
-			     .identity = identity_ref(p->identity),
-		     });
 }
 
 void login_refused(struct peer *p, const struct revocation *r)
@@ -588,9 +607,12 @@ void login_report(struct peers *ps, uint16_t authenticator, const char *method,
 			    : NULL;
 
 	/* records are not worth failing for */
-	if (r != NULL)
-		post_send(ps->outbox, 0,
-			  &(struct post){.type = POST_LOGIN_REPORT, .report = r});
+	if (r != NULL &&
+	    post_send(ps->outbox, 0,
+		      &(struct post){.type = POST_LOGIN_REPORT, .report = r}))
+		return;
+	peers_count(ps, PEER_REPORTS_LOST);
+	free(r);
 }
 
 void login_report_failed(struct peer *p, const char *reason)

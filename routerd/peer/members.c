@@ -206,6 +206,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 		return b;
 	b->made = true;
 	shared_buf_begin(&out, expected_size(f), FRAMED_MAX);
+	b->no_memory = out.err == E_NOMEM;
 	if (out.err != 0) {
 		peer_log_undeliverable(p, WAMP_EVENT, out.err);
 		return b;
@@ -213,6 +214,10 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	for (unsigned i = 0; i < f->n_events; i++) {
 		size_t start = out.len;
 		int r = append_event(p, &f->events[i], &out, &len);
+		if (r == E_NOMEM) {
+			b->no_memory = true;
+			break;
+		}
 		if (r != 0) {
 			peer_log_undeliverable(p, WAMP_EVENT, r);
 			continue;
@@ -230,6 +235,13 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	return b;
 }
 
+/* It must not go on as if it had missed nothing. */
+static void drop_member(struct peer *p)
+{
+	peers_no_memory(p->peers, conn_prefix(p->conn).text, "EVENT");
+	conn_drop(p->conn);
+}
+
 /* To a peer for which one of them is too long: those that are not. */
 static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
@@ -243,6 +255,10 @@ static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 					event->publication, items);
 		if (r == 0)
 			r = peer_send(p);
+		if (r == E_NOMEM) {
+			drop_member(p);
+			return;
+		}
 		if (r != 0)
 			peer_log_undeliverable(p, WAMP_EVENT, r);
 		peers_count(ps, r == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
@@ -258,6 +274,10 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	    session_ref_eq(first->session, peers_ref(ps, p)))
 		return;
 	const struct fan_out_bytes *b = bytes_for(f, p);
+	if (b->no_memory) {
+		drop_member(p);
+		return;
+	}
 	if (p->raw && b->longest > conn_send_max(p->conn)) {
 		deliver_singly(ps, f, p);
 		return;

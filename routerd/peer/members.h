@@ -39,6 +39,7 @@ enum {
 /* What all members of one kind get. */
 struct fan_out_bytes {
 	bool made;
+	bool no_memory;            /* to say one of them: who should get it is dropped */
 	unsigned n_events;         /* in it; others cannot be said in this encoding */
 	size_t longest;            /* of their messages, bytes */
 	struct shared_buf *framed; /* NULL: none can */

@@ -133,17 +133,34 @@ static bool announced(struct peer *p, const struct msg *m)
 	return false;
 }
 
+/* There is no memory to pass a message on. Takes what the post holds. */
+static void not_posted(struct peer *p, const struct msg *m, struct post *post)
+{
+	post_drop(post);
+	peers_no_memory(p->peers, conn_prefix(p->conn).text, wamp_type_name(m->type));
+	/* a callee's answer cannot be answered; when it is gone its calls get an ERROR */
+	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR)
+		conn_drop(p->conn);
+	else
+		refuse(p, m, WAMP_ERROR_UNAVAILABLE, "the router is out of memory");
+}
+
+/* Posts a message of this type that carries no payload. */
+static void post_plain(struct peer *p, const struct msg *m, struct post *post)
+{
+	post->request = m->request;
+	if (!peer_post(p, post))
+		not_posted(p, m, post);
+}
+
 /* Posts a request with what it carries. */
 static void post_with_payload(struct peer *p, const struct msg *m, struct post *post)
 {
 	post->payload = payload_new(p->serializer, m->uri, m->payload);
-	if (post->payload == NULL) {
-		log_error(conn_prefix(p->conn).text, "out of memory for a message");
-		conn_drop(p->conn);
-		return;
-	}
-	post->request = m->request;
-	peer_post(p, post);
+	if (post->payload == NULL)
+		not_posted(p, m, post);
+	else
+		post_plain(p, m, post);
 }
 
 /* --- the messages of a session --- */
@@ -159,11 +176,7 @@ static void on_subscribe(struct peer *p, struct msg *m)
 
 static void on_unsubscribe(struct peer *p, struct msg *m)
 {
-	peer_post(p, &(struct post){
-			     .type = POST_UNSUBSCRIBE,
-			     .request = m->request,
-			     .id = m->id,
-		     });
+	post_plain(p, m, &(struct post){.type = POST_UNSUBSCRIBE, .id = m->id});
 }
 
 static void on_publish(struct peer *p, struct msg *m)
@@ -192,11 +205,7 @@ static void on_register(struct peer *p, struct msg *m)
 
 static void on_unregister(struct peer *p, struct msg *m)
 {
-	peer_post(p, &(struct post){
-			     .type = POST_UNREGISTER,
-			     .request = m->request,
-			     .id = m->id,
-		     });
+	post_plain(p, m, &(struct post){.type = POST_UNREGISTER, .id = m->id});
 }
 
 static void on_call(struct peer *p, struct msg *m)
@@ -222,14 +231,13 @@ static void fail_invocation(struct peer *p, const struct msg *m, const char *uri
 	snprintf(text, sizeof(text), "the callee's answer: %s", what);
 	struct payload *words = payload_new(p->serializer, slice_str(text),
 					    (struct msg_payload){.items = 0});
-	peer_post(p,
-		  &(struct post){
-			  .type = POST_UNDELIVERABLE,
-			  .request = m->request,
-			  .error = {uri, words == NULL ? "the callee's answer is invalid"
-						       : NULL},
-			  .payload = words,
-		  });
+	post_plain(p, m,
+		   &(struct post){
+			   .type = POST_UNDELIVERABLE,
+			   .error = {uri, words == NULL ? "the callee's answer is invalid"
+							: NULL},
+			   .payload = words,
+		   });
 }
 
 static bool is_for_invocation(struct peer *p, const struct msg *m)
@@ -263,7 +271,7 @@ static void on_cancel(struct peer *p, struct msg *m)
 static void on_goodbye(struct peer *p, struct msg *m)
 {
 	(void)m;
-	peer_post(p, &(struct post){.type = POST_GOODBYE});
+	peer_post_last(p, POST_GOODBYE);
 	peer_set_state(p, PEER_LEAVING);
 }
 
@@ -366,7 +374,7 @@ static void no_memory(struct peer *p)
 		login_try_again(p, "out of memory");
 		return;
 	}
-	log_error(conn_prefix(p->conn).text, "out of memory for a message");
+	peers_no_memory(p->peers, conn_prefix(p->conn).text, "a message");
 	conn_drop(p->conn);
 }
 

@@ -12,6 +12,7 @@
 #include "routerd/peer/messages.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define BIT(s) (1u << (s))
 
@@ -167,13 +168,26 @@ static void say_end(struct peer *p,
 	peer_send_sure(p);
 }
 
-void peer_post(struct peer *p, struct post *post)
+bool peer_post(struct peer *p, struct post *post)
 {
 	struct peers *ps = p->peers;
 
 	post->session = peers_ref(ps, p);
 	post->realm = p->identity->realm;
-	post_send(ps->outbox, peers_owner(ps, post->realm), post);
+	return post_send(ps->outbox, peers_owner(ps, post->realm), post);
+}
+
+void peer_post_last(struct peer *p, enum post_type type)
+{
+	struct peers *ps = p->peers;
+
+	post_send_reserved(ps->outbox, peers_owner(ps, p->identity->realm),
+			   &(struct post){
+				   .type = (uint8_t)type,
+				   .realm = p->identity->realm,
+				   .session = peers_ref(ps, p),
+			   },
+			   &p->mail);
 }
 
 /* Drops what a peer in any state holds, and tells those who need to know. */
@@ -188,12 +202,12 @@ static void let_go(struct peer *p, const char *reason)
 		login_abandon(p);
 		break;
 	case PEER_JOINING:
-		peer_post(p, &(struct post){.type = POST_GONE});
+		peer_post_last(p, POST_GONE);
 		login_free(p);
 		identity_unref(&p->identity);
 		break;
 	case PEER_JOINED:
-		peer_post(p, &(struct post){.type = POST_GONE});
+		peer_post_last(p, POST_GONE);
 		peer_session_over(p, reason);
 		break;
 	case PEER_LEAVING: /* POST_GOODBYE has said so */
@@ -257,6 +271,11 @@ void peer_killed(struct peer *p, const struct revocation *r)
 	 * comes first */
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
+	if (r == NULL) {
+		peers_no_memory(p->peers, conn_prefix(p->conn).text, "an answer");
+		conn_drop(p->conn);
+		return;
+	}
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
 	say_end(p, msg_write_goodbye, uri, r->message);
 	peers_count(p->peers, PEER_SESSIONS_KILLED);
@@ -310,6 +329,8 @@ void peer_session_over(struct peer *p, const char *reason)
 	report_closed(p, reason, duration);
 	members_remove_all(p->peers, p);
 	identity_unref(&p->identity);
+	free(p->mail);
+	p->mail = NULL;
 	p->rights = NULL;
 }
 

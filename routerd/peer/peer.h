@@ -44,7 +44,8 @@ struct peer {
 	struct identity *identity;   /* JOINING to LEAVING; counted */
 	const struct rights *rights; /* of its role; lent by the configuration */
 	struct memberships memberships;
-	uint64_t opened_ms; /* when it joined */
+	uint64_t opened_ms;      /* when it joined */
+	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
 };
 
 /* Serves WAMP; for conn_adopt. conn_conf.user is a struct peer_listener. */
@@ -86,8 +87,13 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
  */
 void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why);
 
-/* A post to the owner of p's realm, from p; *post needs type and contents only. */
-void peer_post(struct peer *p, struct post *post);
+/*
+ * A post to the owner of p's realm, from p; *post needs type and contents only. Takes its
+ * references. False: no memory, and they are still the caller's.
+ */
+bool peer_post(struct peer *p, struct post *post) MUSTCHECK;
+/* The last one of the session, which cannot fail: POST_GONE or POST_GOODBYE. */
+void peer_post_last(struct peer *p, enum post_type type);
 
 /* ABORT, then close. In any state but CLOSING. The message may be left out, too. */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
@@ -105,7 +111,10 @@ void peer_close(struct peer *p, uint16_t code, const char *reason);
 /* The same by conn_drop: the client is to try again. */
 void peer_drop(struct peer *p, const char *reason);
 
-/* GOODBYE, then close: the owner has forgotten the session already. */
+/*
+ * The owner has forgotten the session already: GOODBYE, then close. NULL: for want of
+ * memory it could not tell the client something; the connection is dropped.
+ */
 void peer_killed(struct peer *p, const struct revocation *r);
 
 /* The client's GOODBYE has been to the owner: answers it. A new HELLO may follow. */

@@ -33,6 +33,16 @@ const char *peer_counter_name(enum peer_counter which)
 	return counter_names[which];
 }
 
+void peers_no_memory(struct peers *ps, const char *prefix, const char *what)
+{
+	unsigned suppressed;
+
+	ps->counters[PEER_NO_MEMORY]++;
+	if (peers_may_log(ps, &suppressed))
+		log_error(prefix, "out of memory for=\"%s\" suppressed=%u", what,
+			  suppressed);
+}
+
 /* A revocation is remembered for as long as any handshake that it may concern can last.
  */
 static uint64_t longest_handshake_ms(const struct config *cfg)

@@ -37,6 +37,8 @@ struct peer;
 	X(PUBLISHES_DROPPED, "publishes_dropped")                                        \
 	X(NOT_AUTHORIZED, "not_authorized")                                              \
 	X(EVENTS_DELIVERED, "events_delivered")                                          \
+	X(NO_MEMORY, "out_of_memory")                                                    \
+	X(REPORTS_LOST, "login_reports_lost")                                            \
 	X(UNDELIVERABLE, "undeliverable")                                                \
 	X(POSTS_STALE, "posts_for_gone_sessions")                                        \
 	X(VERIFIES, "signatures_verified")
@@ -152,6 +154,12 @@ static inline bool peers_may_log_session(struct peers *ps, unsigned *suppressed)
 {
 	return log_rate_ok(&ps->session_rate, loop_now_ms(ps->loop), suppressed);
 }
+
+/*
+ * Counts, and logs at a limited rate, what was lost for want of memory. prefix is the
+ * connection's, "w2 c1781".
+ */
+void peers_no_memory(struct peers *ps, const char *prefix, const char *what);
 
 static inline void peers_count(struct peers *ps, enum peer_counter which)
 {

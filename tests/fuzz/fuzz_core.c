@@ -72,18 +72,37 @@ static struct model models[REALMS];
 static struct outbox outbox;
 static uint64_t joins;
 
-void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
 {
 	ASSERT(ob->n < MAX_POSTS);
 	ob->posts[ob->n].to = to_worker;
 	ob->posts[ob->n++].post = *p;
+	return true;
+}
+
+bool post_room(struct outbox *ob, unsigned to_worker)
+{
+	(void)ob;
+	(void)to_worker;
+	return true;
+}
+
+void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
+			struct mail_batch **mail)
+{
+	bool sent = post_send(ob, to_worker, p);
+
+	ASSERT(sent && *mail != NULL);
+	free(*mail);
+	*mail = NULL;
 }
 
 static void expect(struct model *m, unsigned to, struct post p)
 {
 	p.realm = m->index;
 	p.session = m->players[to].ref;
-	post_send(&m->expected, p.session.worker, &p);
+	bool sent = post_send(&m->expected, p.session.worker, &p);
+	ASSERT(sent);
 }
 
 static void expect_error(struct model *m, unsigned to, enum wamp_type request_type,
@@ -235,7 +254,8 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 			.payload = p->payload,
 			.exclude_me = p->exclude_me,
 		};
-		post_send(&m->expected, (unsigned)w, &event);
+		bool sent = post_send(&m->expected, (unsigned)w, &event);
+		ASSERT(sent);
 	}
 	if (p->acknowledge)
 		expect(m, who,
@@ -470,6 +490,7 @@ static void play_join(unsigned realm, unsigned who, unsigned authid)
 			    .slot = who % SLOTS,
 			    .generation = m->players[who].ref.generation + 1},
 		.identity = identity_new(&i),
+		.mail = malloc(1),
 	};
 
 	ASSERT(p.identity != NULL);

@@ -4,12 +4,14 @@
 import fcntl
 import os
 import re
+import resource
 import signal
 import socket
 import threading
 import time
 
 import pytest
+from rawclient import Client, Closed, Refused, WampError, Ws
 from utils import SLOW, Authd, Routerd, free_port, permission, router_config, wait_for
 
 REALMS = 50  # each has a line among the counters
@@ -213,3 +215,94 @@ def ignores(daemon, number):
         masks = [int(re.search(rf"{name}:\s*(\w+)", status)[1], 16) for name in ("SigIgn", "SigCgt")]
         return any(mask >> (number - 1) & 1 for mask in masks)
     return look
+
+
+# --- too little memory ----------------------------------------------------------------------
+
+
+def limit_memory(mib):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_DATA, (mib << 20, mib << 20))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return limit
+
+
+def hog(routerd, stop, kind):
+    """Clients that make it keep as much as they can, and begin again when they are dropped."""
+    connections = []
+    while not stop.is_set():
+        try:
+            client = Client(**routerd.address(), serializer="cbor", transport=Ws, timeout=2)
+            client.join()
+            connections.append(client)
+            if kind == "incomplete":
+                client.send_bytes(client.make_frame(client.opcode, b"x" * 900000)[:800000])
+            elif kind == "subscriptions":
+                for i in range(2000):
+                    client.send([32, i + 1, {}, f"com.example.{id(client)}.{i}"])
+            elif kind == "deaf":
+                client.subscribe("com.example.flood")
+            elif kind == "calls":
+                client.register(f"com.example.{id(client)}")
+                for i in range(2000):
+                    client.send([48, i + 2, {}, f"com.example.{id(client)}", [b"x" * 2000]])
+            else:
+                for i in range(30):
+                    client.send([16, i + 1, {"exclude_me": False}, "com.example.flood", [b"y" * 50000]])
+        except (OSError, Closed, Refused, WampError, AssertionError, TimeoutError):
+            pass
+        if len(connections) > 150:
+            connections.pop(0).close_socket()
+    for client in connections:
+        client.close_socket()
+
+
+@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind need more memory than that")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_too_little_memory_costs_connections_not_the_process(folder, daemons, join, known_key, threads):
+    """Hogs run it against its limit, again and again; when they are gone all is as before."""
+    authd = Authd(folder)
+    config = router_config(threads=threads, limits={"queued_total": 1 << 30, "incomplete_total": 1 << 30})
+    routerd = Routerd(folder, config, limits=limit_memory(40 + 20 * threads))
+    daemons += [authd, routerd]
+    authd.start()
+    authd.add("client01@example.com", known_key)
+    routerd.start()
+    stop = threading.Event()
+    hogs = [threading.Thread(target=hog, args=(routerd, stop, kind))
+            for kind in ("incomplete", "subscriptions", "deaf", "calls", "flood", "flood")]
+    for thread in hogs:
+        thread.start()
+    short = re.compile(r"out of memory|no memory|Cannot allocate")
+    try:
+        # time under stress, during which nothing but the survival is asserted
+        deadline = time.monotonic() + 8
+        while time.monotonic() < deadline:
+            assert routerd.running, routerd.log_tail()
+            try:
+                join(routerd, key=known_key).close_socket()
+            except (OSError, Closed, Refused, WampError, AssertionError, TimeoutError):
+                pass
+    finally:
+        stop.set()
+        for thread in hogs:
+            thread.join()
+    assert short.search(routerd.log()), "it never was short of memory: the test proves nothing"
+
+    def as_before():
+        try:
+            a, b = join(routerd), join(routerd, key=known_key)
+            subscription = a.subscribe("com.example.t")
+            b.publish("com.example.t", [1], acknowledge=True)
+            assert a.event(subscription)[0] == [1]
+            a.close_socket()
+            b.close_socket()
+            return True
+        except (OSError, Closed, Refused, WampError, TimeoutError):
+            return False
+
+    wait_for(as_before, "it to serve again", 10)
+    wait_for(lambda: routerd.total("connections") == 0, "all to be gone")
+    sessions = re.findall(r"counters realm=devices sessions=(\d+) subscriptions=(\d+)", routerd.log())
+    assert sessions[-1] == ("0", "0"), "the owner believes in sessions that are gone"
+    routerd.stop()

@@ -21,6 +21,12 @@ enum {
 	OUTBOX_ROOM = 64,
 };
 
+/* Mail that is reserved; core/ frees it. */
+#ifndef MAIL_NEW
+#define MAIL_NEW()     malloc(1)
+#define MAIL_FREE(mail) free(mail)
+#endif
+
 struct outbox {
 	struct {
 		unsigned to;
@@ -28,6 +34,8 @@ struct outbox {
 	} sent[OUTBOX_ROOM];
 	size_t first, end;
 	bool discard;
+	unsigned fail_at; /* there is no memory for this post, counted from now; 0: none */
+	unsigned roomy;   /* posts that were promised room */
 };
 
 struct core {
@@ -42,8 +50,7 @@ static const struct realm_limits default_limits = {
 	.invocations = 6,
 };
 
-/* Replaces that of routerd/outbox.c. */
-void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+static void record(struct outbox *ob, unsigned to_worker, const struct post *p)
 {
 	if (ob->discard) {
 		struct post copy = *p;
@@ -53,6 +60,43 @@ void post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
 	assert_true(ob->end < OUTBOX_ROOM);
 	ob->sent[ob->end].to = to_worker;
 	ob->sent[ob->end++].post = *p;
+}
+
+/* Is this the post that there is no memory for? */
+static bool has_room(struct outbox *ob)
+{
+	return ob->fail_at == 0 || --ob->fail_at > 0;
+}
+
+/* These replace those of routerd/outbox.c. */
+bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
+{
+	if (ob->roomy > 0)
+		ob->roomy--;
+	else if (!has_room(ob))
+		return false;
+	record(ob, to_worker, p);
+	return true;
+}
+
+bool post_room(struct outbox *ob, unsigned to_worker)
+{
+	(void)to_worker;
+	if (!has_room(ob)) {
+		ob->roomy = 0;
+		return false;
+	}
+	ob->roomy++;
+	return true;
+}
+
+void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
+			struct mail_batch **mail)
+{
+	assert_non_null(*mail);
+	MAIL_FREE(*mail);
+	*mail = NULL;
+	record(ob, to_worker, p);
 }
 
 static inline void forget_sent(struct core *c)
@@ -131,7 +175,8 @@ static inline void send_join(struct core *c, struct session_ref from, const char
 	struct identity *identity = identity_new(&i);
 
 	assert_non_null(identity);
-	send_post(c, from, (struct post){.type = POST_JOIN, .identity = identity});
+	send_post(c, from,
+		  (struct post){.type = POST_JOIN, .identity = identity, .mail = MAIL_NEW()});
 }
 
 static inline void send_uri(struct core *c, struct session_ref from, enum post_type type,

@@ -17,6 +17,8 @@
 #undef realloc
 #undef free
 
+#define MAIL_NEW()      (not_freed++, malloc(1))
+#define MAIL_FREE(mail) counted_free(mail)
 #include "tests/unit/core_fixture.h"
 
 static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};

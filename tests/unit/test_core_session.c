@@ -372,6 +372,134 @@ static void storm(void **state)
 	c->outbox.discard = false;
 }
 
+/* --- no memory for a post ----------------------------------------------------------- */
+
+/* The session has ended: its worker drops the connection. */
+static void expect_lost(struct core *c, struct session_ref who)
+{
+	assert_null(expect(c, who, POST_KILLED, 0).revocation);
+}
+
+static void a_join_without_memory_is_refused(void **state)
+{
+	struct core *c = *state;
+
+	c->outbox.fail_at = 1;
+	send_join(c, alice, "alice");
+	assert_null(expect(c, alice, POST_JOIN_REFUSED, 0).revocation);
+	assert_int_equal(realm_sessions(c->realm), 0);
+	join(c, alice, "alice");
+}
+
+static void a_lost_answer_ends_its_session(void **state)
+{
+	static const enum post_type requests[] = {POST_SUBSCRIBE, POST_REGISTER,
+						  POST_CALL};
+	struct core *c = *state;
+
+	join(c, bob, "bob");
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		join(c, alice, "alice");
+		c->outbox.fail_at = 1;
+		send_uri(c, alice, requests[i], 7, "a");
+		expect_lost(c, alice);
+		assert_int_equal(realm_sessions(c->realm), 1);
+		send_uri(c, alice, POST_SUBSCRIBE, 8, "a"); /* it does not know yet */
+		expect_nothing(c);
+	}
+	assert_int_equal(realm_counters(c->realm).subscriptions, 0);
+	assert_int_equal(realm_counters(c->realm).registrations, 0);
+}
+
+/* The callee did nothing, and sees no gap in the numbers. */
+static void a_lost_invocation_costs_one_call(void **state)
+{
+	struct core *c = *state;
+
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	provide(c, bob, "p");
+	c->outbox.fail_at = 1;
+	send_uri(c, alice, POST_CALL, 7, "p");
+	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_UNAVAILABLE, "out of memory");
+	send_uri(c, alice, POST_CALL, 8, "p");
+	assert_int_equal(expect(c, bob, POST_INVOCATION, 1).request, 1);
+	c->outbox.fail_at = 1;
+	send_args(c, bob, POST_YIELD, 1, NULL); /* now it is the RESULT */
+	expect_lost(c, alice);
+	assert_int_equal(realm_sessions(c->realm), 1);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+}
+
+/* When a callee leaves, each caller is told, or ended. */
+static void lost_errors_end_each_caller(void **state)
+{
+	struct core *c = *state;
+
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	join(c, carol, "carol");
+	provide(c, bob, "p");
+	send_uri(c, alice, POST_CALL, 7, "p");
+	expect(c, bob, POST_INVOCATION, 1);
+	send_uri(c, carol, POST_CALL, 8, "p");
+	expect(c, bob, POST_INVOCATION, 2);
+	c->outbox.fail_at = 1;
+	send_post(c, bob, (struct post){.type = POST_GONE});
+	/* the last one in flight first: carol's is lost, alice is told */
+	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_CANCELED,
+		     "callee left while the call was in flight");
+	expect_lost(c, carol);
+	assert_int_equal(realm_sessions(c->realm), 1);
+}
+
+/* To the members of all workers, or to none. */
+static void a_publication_without_memory_reaches_nobody(void **state)
+{
+	static const struct session_ref dave = {.worker = 2, .slot = 1, .generation = 1};
+	struct core *c = *state;
+
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	join(c, dave, "dave");
+	subscribe(c, bob, "t");
+	subscribe(c, dave, "t");
+	for (unsigned n = 1; n <= 2; n++) {
+		c->outbox.fail_at = n;
+		send_post(c, alice,
+			  (struct post){.type = POST_PUBLISH,
+					.request = 7,
+					.acknowledge = true,
+					.payload = payload("t", NULL)});
+		c->outbox.roomy = 0;
+		expect_error(c, alice, WAMP_PUBLISH, 7, WAMP_ERROR_UNAVAILABLE,
+			     "out of memory");
+	}
+	assert_int_equal(realm_counters(c->realm).unsent_publishes, 2);
+	assert_int_equal(realm_counters(c->realm).events_posted, 0);
+}
+
+/* A session that is lost, and revoked by the same revocation, ends once. */
+static void lost_and_revoked_is_ended_once(void **state)
+{
+	struct core *c = *state;
+	struct revocation *r =
+		revocation_new(&(struct revocation){.uri = slice_str("com.example.r")});
+
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	provide(c, alice, "p");
+	send_uri(c, bob, POST_CALL, 7, "p");
+	expect(c, alice, POST_INVOCATION, 1);
+	c->outbox.fail_at = 1;
+	realm_revoke(c->realm, r); /* alice first: bob is to be told of his call */
+	assert_non_null(expect(c, alice, POST_KILLED, 0).revocation);
+	assert_non_null(expect(c, bob, POST_KILLED, 0).revocation);
+	expect_nothing(c);
+	assert_int_equal(realm_sessions(c->realm), 0);
+	revocation_unref(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -388,6 +516,12 @@ int main(void)
 		core_test(killed_callee_and_caller_in_one_go),
 		core_test(freeing_a_busy_realm_posts_nothing),
 		core_test(storm),
+		core_test(a_join_without_memory_is_refused),
+		core_test(a_lost_answer_ends_its_session),
+		core_test(a_lost_invocation_costs_one_call),
+		core_test(lost_errors_end_each_caller),
+		core_test(a_publication_without_memory_reaches_nobody),
+		core_test(lost_and_revoked_is_ended_once),
 	};
 
 	return cmocka_run_group_tests_name("core_session", tests, NULL, NULL);

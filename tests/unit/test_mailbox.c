@@ -38,8 +38,12 @@ static void stage(struct mailboxes *m, unsigned from, unsigned to, uint64_t seq,
 /* Takes the first item off a list, with its batch if it was the last of it. */
 static bool pop(struct mailboxes *m, unsigned self, struct mail_list *l, struct item *out)
 {
-	struct mail_batch *b = STAILQ_FIRST(l);
+	struct mail_batch *b;
 
+	while ((b = STAILQ_FIRST(l)) != NULL && b->count == 0) {
+		STAILQ_REMOVE_HEAD(l, link);
+		mailbox_done(m, self, b);
+	}
 	if (b == NULL)
 		return false;
 	memcpy(out, b->items + b->taken++ * sizeof(struct item), sizeof(*out));
@@ -242,6 +246,39 @@ static void test_threads_keep_order_within_bounds(void **state)
 	mailboxes_free(&w.m, drop_item);
 }
 
+/* What is reserved finds its place behind what was staged before, whatever that takes. */
+static void test_reserved_mail_keeps_its_place(void **state)
+{
+	struct mailboxes *m = mailboxes_new(2, sizeof(struct item), 1 << 20, 1 << 19);
+	struct mail_list in = STAILQ_HEAD_INITIALIZER(in);
+	uint64_t n = 0, got = 0;
+	struct item item;
+
+	(void)state;
+	assert_non_null(m);
+	for (unsigned round = 0; round < 3 * MAIL_BATCH_ITEMS; round++) {
+		struct mail_batch *mail = mailbox_reserve(m);
+		assert_non_null(mail);
+		struct item *i = mailbox_stage_reserved(m, 0, 1, 1, mail);
+		*i = (struct item){.seq = n++};
+		for (unsigned k = 0; k < round % 3; k++)
+			stage(m, 0, 1, n++, 1);
+		/* room that is made and not used */
+		if (round % 5 == 0)
+			assert_true(mailbox_room(m, 0, 1));
+		if (round % 7 == 0)
+			mailbox_hand_over(m, 0);
+	}
+	mailbox_hand_over(m, 0);
+	assert_int_equal(mailbox_in_flight(m, 0, 1), n);
+	mailbox_take(m, 1, &in);
+	while (pop(m, 1, &in, &item))
+		assert_int_equal(item.seq, got++);
+	assert_int_equal(got, n);
+	assert_int_equal(mailbox_in_flight(m, 0, 1), 0);
+	mailboxes_free(&m, drop_item);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +287,7 @@ int main(void)
 		cmocka_unit_test(test_own_items_need_no_turn),
 		cmocka_unit_test(test_pressure_rises_and_falls_and_wakes_all),
 		cmocka_unit_test(test_free_drops_what_is_left),
+		cmocka_unit_test(test_reserved_mail_keeps_its_place),
 		cmocka_unit_test(test_threads_keep_order_within_bounds),
 	};
 	return cmocka_run_group_tests_name("mailbox", tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "proto/auth_api.h"
 #include "routerd/login.h"
 #include "tests/unit/fake_loop.h"
+#include "tests/unit/wrapped_malloc.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,13 +27,15 @@ enum {
 	PHASES = 6,
 	STEPS = 3000, /* in a phase */
 	SEEDS = 8,
+	QUESTIONS = 10 * CLIENTS, /* some of them moot, where a cancel was lost */
 };
 
 static struct question {
 	struct session_ref session;
+	struct mail_batch *mail;
 	uint64_t revocations; /* when it was asked */
 	unsigned epoch;
-} questions[CLIENTS];
+} questions[QUESTIONS];
 
 #define ROLES                                                                            \
 	"roles: [{name: user, permissions: [{uri: '', match: prefix, allow: "            \
@@ -49,21 +52,33 @@ static struct mailboxes *boxes;
 static struct worker *workers[WORKERS];
 static unsigned n_questions, epoch;
 static uint64_t revocations, revocations_answered;
+static struct mail_for_all stop_mail;
 static uint64_t n_pressure, n_long; /* steps, of all runs */
 
 /* Most to one worker, so that its fan-outs are more than a turn. */
 static void give_connection(int fd)
 {
-	post_send(&workers[0]->outbox, chance(2) == 0 ? 1 : chance(WORKERS),
-		  &(struct post){.type = POST_CONNECTION, .connection = {.fd = fd}});
+	if (!post_send(&workers[0]->outbox, chance(2) == 0 ? 1 : chance(WORKERS),
+		       &(struct post){.type = POST_CONNECTION, .connection = {.fd = fd}}))
+		close(fd);
 }
 
 /* --- in place of control: the authenticator ----------------------------------------- */
+
+static unsigned find_question(struct session_ref who)
+{
+	unsigned i = 0;
+
+	while (!session_ref_eq(questions[i].session, who))
+		i++;
+	return i;
+}
 
 static void forget_question(struct session_ref who)
 {
 	for (unsigned i = 0; i < n_questions; i++)
 		if (session_ref_eq(questions[i].session, who)) {
+			free(questions[i].mail);
 			questions[i] = questions[--n_questions];
 			return;
 		}
@@ -73,9 +88,10 @@ void control_post(struct control *c, struct post *p)
 {
 	(void)c;
 	if (p->type == POST_LOGIN) {
-		assert_true(n_questions < CLIENTS);
-		questions[n_questions++] =
-			(struct question){p->session, revocations, epoch};
+		assert_true(n_questions < QUESTIONS);
+		questions[n_questions++] = (struct question){
+			p->session, p->question->mail, revocations, epoch};
+		p->question->mail = NULL;
 	} else if (p->type == POST_LOGIN_CANCEL) {
 		forget_question(p->session);
 	} else if (p->type == POST_REVOKED) {
@@ -96,6 +112,7 @@ static void authenticator_answers(void)
 		0x81, 0xa1, 'e', 0xcd, (uint8_t)(q.epoch >> 8), (uint8_t)q.epoch};
 	struct buf b;
 
+	questions[find_question(q.session)].mail = NULL;
 	forget_question(q.session);
 	struct auth_result res = {
 		.role = slice_str("user"),
@@ -108,30 +125,46 @@ static void authenticator_answers(void)
 	memcpy(res.keys.key[0], pk, sizeof(pk));
 	buf_init(&b, 4096);
 	auth_result_write(&b, &res);
-	post_send(&workers[0]->outbox, q.session.worker,
-		  &(struct post){
-			  .type = POST_LOGIN_ANSWER,
-			  .session = q.session,
-			  .answer = login_answer_new(outcome, &stamp, buf_slice(&b)),
-		  });
+	if (b.err != 0)
+		outcome = LOGIN_NO_MEMORY;
+	post_send_reserved(
+		&workers[0]->outbox, q.session.worker,
+		&(struct post){
+			.type = POST_LOGIN_ANSWER,
+			.session = q.session,
+			.answer = login_answer_new(outcome, &stamp, buf_slice(&b)),
+		},
+		&q.mail);
 	buf_fini(&b);
 }
 
+/* To all, or, without memory, to nobody. */
 static void authenticator_revokes(void)
 {
+	struct outbox *ob = &workers[0]->outbox;
+	struct mail_for_all mail = {.to = {NULL}};
 	struct revocation *r = revocation_new(&(struct revocation){
 		.has_epoch = true,
-		.epoch = ++epoch,
+		.epoch = epoch + 1,
 		.link = 1,
-		.number = ++revocations,
+		.number = revocations + 1,
 		.authid = slice_str("client01"),
 		.uri = slice_str("com.example.revoked"),
 	});
+	bool room = r != NULL && outbox_reserve_all(ob, &mail) == 0;
 
-	for (unsigned w = 0; w < WORKERS; w++)
-		post_send(&workers[0]->outbox, w,
-			  &(struct post){.type = POST_REVOKE,
-					 .revocation = revocation_ref(r)});
+	for (unsigned w = 0; w < WORKERS && room; w++)
+		room = post_room(ob, w);
+	epoch += room;
+	revocations += room;
+	for (unsigned w = 0; w < WORKERS && room; w++) {
+		assert_true(post_send(ob, w,
+				      &(struct post){.type = POST_REVOKE,
+						     .revocation = revocation_ref(r),
+						     .mail = mail.to[w]}));
+		mail.to[w] = NULL;
+	}
+	outbox_free_all(&mail);
 	revocation_unref(&r);
 }
 
@@ -166,7 +199,7 @@ static void check_joined(const struct client *c, struct realm_counters *sum)
 		assert_int_equal(c->s.asked[i].id, 0);
 	/* its look-up is not older than the last revocation */
 	assert_true(c->s.epoch == 0 || c->s.epoch == epoch);
-	for (unsigned i = 0; i < CLIENTS; i++)
+	for (unsigned i = 0; i < CLIENTS && !lossy; i++)
 		check_nothing_lost(&clients[i], c);
 }
 
@@ -238,10 +271,14 @@ static void setup_world(uint64_t seed)
 			.config = config,
 			.boxes = boxes,
 		});
+	assert_int_equal(outbox_reserve_all(&workers[0]->outbox, &stop_mail), 0);
 }
 
 static void teardown_world(void)
 {
+	while (n_questions > 0)
+		forget_question(questions[0].session);
+	outbox_free_all(&stop_mail);
 	for (unsigned i = 0; i < CLIENTS; i++)
 		away(&clients[i]);
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -316,6 +353,8 @@ static void everybody_goes(void)
 {
 	for (unsigned i = 0; i < CLIENTS; i++)
 		away(&clients[i]);
+	while (lossy && n_questions > 0)
+		authenticator_answers(); /* for nobody */
 	settle();
 	check_all();
 	assert_int_equal(n_questions, 0);
@@ -337,7 +376,8 @@ static void run(uint64_t seed)
 	}
 	steps(chance(STEPS));
 	stopping = true;
-	outbox_send_all(&workers[0]->outbox, &(struct post){.type = POST_STOP});
+	outbox_send_all_reserved(&workers[0]->outbox, &(struct post){.type = POST_STOP},
+				 &stop_mail);
 	steps(STEPS);
 	settle();
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -345,6 +385,94 @@ static void run(uint64_t seed)
 	for (unsigned i = 0; i < CLIENTS * CLIENTS; i++)
 		check_drained(&clients[i / CLIENTS], &clients[i % CLIENTS]);
 	teardown_world();
+}
+
+/* --- without memory ----------------------------------------------------------------- */
+
+/* Memory is there again: nothing is left behind, and all is served. */
+static void check_recovered(void)
+{
+	uint64_t welcome = n_welcome, results = n_results;
+
+	settle();
+	check_all();
+	everybody_goes();
+	steps(STEPS);
+	settle();
+	check_all();
+	everybody_goes();
+	assert_true(n_welcome > welcome && n_results > results);
+}
+
+static void end_world(size_t live)
+{
+	stopping = true;
+	outbox_send_all_reserved(&workers[0]->outbox, &(struct post){.type = POST_STOP},
+				 &stop_mail);
+	steps(STEPS);
+	settle();
+	for (unsigned i = 0; i < WORKERS; i++)
+		assert_true(workers[i]->loop->stopped);
+	teardown_world();
+	assert_int_equal(memory.live, live);
+}
+
+/* It is short for a while, again and again, more or less. */
+static void test_memory_is_short(void **state)
+{
+	static const unsigned one_in[] = {0, 1, 2, 5, 20, 100};
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+		size_t live = memory.live, failed = memory.failed;
+		uint64_t unavailable = n_unavailable;
+		setup_world(seed);
+		lossy = true;
+		steps(STEPS);
+		for (unsigned i = 0; i < 100; i++) {
+			memory.one_in = one_in[chance(ARRAY_LEN(one_in))];
+			steps(STEPS / 20);
+		}
+		memory.one_in = 0;
+		check_recovered();
+		steps(STEPS);
+		memory.one_in = 1; /* it can be stopped without any */
+		end_world(live);
+		memory.one_in = 0;
+		assert_true(memory.failed > failed + 100);
+		assert_true(n_unavailable > unavailable);
+		lossy = false;
+	}
+}
+
+/* Each allocation of a scenario fails in turn, alone or with those behind it. */
+static void test_each_allocation_fails(void **state)
+{
+	enum { FEW = 600, RUNS = 60 };
+	size_t n = 0, step = 0;
+
+	(void)state;
+	for (size_t first = 1; first <= n || n == 0; first += step) {
+		size_t live = memory.live;
+		setup_world(99);
+		lossy = true;
+		steps(FEW);
+		size_t before = memory.count;
+		memory.n = first % 2 == 0 ? 1 : 20;
+		memory.first = n == 0 ? 0 : before + first;
+		steps(FEW);
+		if (n == 0) {
+			n = memory.count - before;
+			step = n / RUNS + 1;
+		}
+		memory.first = 0;
+		settle();
+		check_all();
+		everybody_goes();
+		end_world(live);
+		lossy = false;
+	}
+	assert_true(n > RUNS);
 }
 
 static void test_by_chance(void **state)
@@ -377,10 +505,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_chance),
+		cmocka_unit_test(test_memory_is_short),
+		cmocka_unit_test(test_each_allocation_fails),
 	};
 
 	if (sodium_init() < 0)
 		return 1;
+	wrap_libevent();
 	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	return cmocka_run_group_tests_name("workers", tests, NULL, NULL);
 }

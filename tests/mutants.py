@@ -34,7 +34,7 @@ WORK = ROOT / "build/mutants"
 TREE = WORK / "tree"
 SOURCES = ("common", "proto", "routerd", "authd")
 MEMORY = 4 << 30  # bytes that a test may map, but for those under AddressSanitizer
-PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long"]
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", "-n", "2", "--dist", "loadgroup"]
 
 
 # --- faults ---
@@ -153,21 +153,34 @@ class Test:
     def __init__(self, kind, name):
         self.kind, self.name = kind, name
         self.seconds, self.lines, self.good = 0.0, {}, True
+        self.failing = []  # of a file's tests, without a fault
 
     def targets(self, build):
         return {"unit": [f"{build}/unit/{self.name}"], "fuzz": [f"{build}/fuzz/{self.name}"],
                 "integration": ["all", "tools"]}[self.kind]
 
-    def run(self, build, seconds, again=False):
+    def run(self, build, seconds, *options):
         command = {"unit": [f"{build}/unit/{self.name}"],
                    "fuzz": [f"{build}/fuzz/{self.name}", f"tests/fuzz/corpus/{self.name[5:]}"],
-                   "integration": [*PYTEST, "-n", "2", "--dist", "loadgroup", f"tests/integration/{self.name}.py"]}
+                   "integration": [*PYTEST, *options, *(f"--deselect={t}" for t in self.failing),
+                                   f"tests/integration/{self.name}.py"]}
         status = run(command[self.kind], seconds, {"BUILD": build},
                      MEMORY if self.kind == "unit" and "asan" not in build else None)
+        return status in (0, 5)  # pytest's 5: no test was left
+
+    def passes(self, build, seconds):
         # an integration test must fail twice: the machine may be busy
-        if self.kind == "integration" and status not in (0, 5) and not again:
-            return self.run(build, seconds, True)
-        return status in (0, 5)
+        return self.run(build, seconds, "-x") or (self.kind == "integration" and self.run(build, seconds, "-x"))
+
+    def learn(self, build):
+        """What fails without a fault is no use: tests of a file are left out one by one."""
+        start = time.monotonic()
+        self.good = self.run(build, 600)
+        self.seconds = time.monotonic() - start
+        if self.kind == "integration":
+            output = (WORK / "output").read_text(errors="replace")
+            self.failing = sorted(set(re.findall(r"^(?:FAILED|ERROR) (tests/\S+)", output, re.M)))
+            self.good = self.good or bool(self.failing)
 
 
 def covered_lines():
@@ -201,18 +214,17 @@ def learn(tests, integration):
         for p in (TREE / "build/cov").rglob("*.gcda"):
             p.unlink()
         print(f"    learning {t.name}", flush=True)
-        start = time.monotonic()
-        good = t.run("build/cov", 600)
-        known["tests"][t.name] = {"seconds": time.monotonic() - start, "good": good,
+        t.learn("build/cov")
+        known["tests"][t.name] = {"seconds": t.seconds, "good": t.good, "failing": t.failing,
                                   "lines": {f: sorted(n) for f, n in covered_lines().items()}}
         with gzip.open(cache, "wt") as f:
             json.dump(known, f)
     for t in tests:
-        entry = known["tests"].get(t.name, {"seconds": 0, "good": True, "lines": {}})
-        t.seconds, t.good = entry["seconds"], entry["good"]
+        entry = known["tests"].get(t.name, {"seconds": 0, "good": True, "failing": [], "lines": {}})
+        t.seconds, t.good, t.failing = entry["seconds"], entry["good"], entry["failing"]
         t.lines = {f: set(n) for f, n in entry["lines"].items()}
-        if not t.good:
-            print(f"left out, since it fails without a fault: {t.name}")
+        for name in t.failing or ([] if t.good else [t.name]):
+            print(f"left out, since it fails without a fault: {name}", flush=True)
 
 
 def concerned(tests, path, line):
@@ -272,7 +284,7 @@ def found_by(tests, fault, integration, deadline):
                 sys.exit("out of time")
             if make(*t.targets(f"build/{mode}"), mode=mode, seconds=600) != 0:
                 return f"{mode} {t.name} (does not link)"
-            if not t.run(f"build/{mode}", min(left, 30 + 6 * t.seconds)):
+            if not t.passes(f"build/{mode}", min(left, 30 + 6 * t.seconds)):
                 return f"{mode} {t.name}"
     return None if any_test else "not executed"
 

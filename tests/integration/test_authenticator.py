@@ -737,3 +737,15 @@ def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
     fake.reading.set()
     assert outcome(connect(routerd), key)[0] == "welcome"
     assert len(fake.wait_requests(1)) < 400
+
+
+def test_routerd_answers_a_ping_and_nothing_that_it_does_not_know(authenticator, start_routerd, connect, key):
+    fake = authenticator(lambda *args: HOLD)
+    routerd = start_routerd(threads=1)
+    fake.wait_requests(1, "hello")
+    assert fake.request("ping", {}) == (None, {"ready": True, "inflight": 0})
+    connect(routerd).hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    fake.wait_requests(1)
+    assert fake.request("ping", {}) == (None, {"ready": True, "inflight": 1})
+    error, result = fake.request("pong", {})
+    assert result is None and error["uri"] == "auth.rpc.no_such_method"

@@ -286,7 +286,7 @@ static NOINLINE int pass_deep(unsigned *lenient, uint8_t code, const uint8_t **p
 	unsigned info = code & 0x1f;
 
 	*pp -= info < INFO_8 || info == INFO_INDEFINITE ? 1 : 1 + (1 << (info - INFO_8));
-	return token_pass_deep(SERIALIZER_CBOR, lenient, pp, end);
+	return token_pass_deep(SERIALIZER_CBOR, &codec_cbor, lenient, pp, end);
 }
 
 /* step in a loop, with the books at hand: the way that payloads go. */

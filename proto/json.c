@@ -564,7 +564,8 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 			if (err == 0 && !empty)
 				continue; /* its first value is next */
 			if (UNLIKELY(err == E_DEPTH))
-				err = token_pass_deep(SERIALIZER_JSON, lenient, pp, end);
+				err = token_pass_deep(SERIALIZER_JSON, &codec_json,
+						      lenient, pp, end);
 		} else {
 			err = scan_scalar(pp, end);
 			if (UNLIKELY(err != 0))

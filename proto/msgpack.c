@@ -150,7 +150,8 @@ static NOINLINE int pass_deep(const struct token_reader *r, uint8_t code,
 	static const uint8_t header_len[] = {3, 5, 3, 5};
 
 	*pp -= code < FIRST_STR ? 1 : header_len[code - FIRST_LONG];
-	return token_pass_deep(SERIALIZER_MSGPACK, r->lenient, pp, r->end);
+	return token_pass_deep(SERIALIZER_MSGPACK, &codec_msgpack, r->lenient, pp,
+			       r->end);
 }
 
 /* step in a loop, with the books in registers: the way that payloads go. */

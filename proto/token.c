@@ -14,24 +14,7 @@ static const struct token_codec *const codecs[] = {
 };
 static_assert(ARRAY_LEN(codecs) == SERIALIZER_COUNT, "a codec for each serializer");
 
-enum { DEEP_MAX = 16 }; /* bounds the recursion of token_pass_deep */
-
 /* --- reading --- */
-
-void token_reader_init(struct token_reader *r, enum serializer s, struct slice in)
-{
-	/* field by field: the frames must not be touched, they are most of it */
-	r->serializer = s;
-	r->lenient = NULL;
-	r->start = in.p;
-	r->pos = in.p;
-	r->end = in.len == 0 ? in.p : in.p + in.len;
-	r->depth = 0;
-	r->outstanding = 0;
-	r->open[0].left = TOKEN_COUNT_UNKNOWN;
-	r->open[0].seen = 0;
-	r->open[0].kind = TOKEN_ARRAY;
-}
 
 int token_next(struct token_reader *r, struct token *out)
 {
@@ -46,35 +29,6 @@ int token_skip(struct token_reader *r, struct slice *item_out)
 enum token_type token_container(enum serializer s, struct slice item)
 {
 	return codecs[s]->container(item);
-}
-
-bool token_is_value_error(int err)
-{
-	return err == E_UTF8 || err == E_SURROGATE || err == E_BASE64 || err == E_NAN ||
-	       err == E_DEPTH;
-}
-
-int token_forgive(unsigned *lenient, int err)
-{
-	return lenient != NULL && token_is_value_error(err) ? 0 : err;
-}
-
-int token_pass_deep(enum serializer s, unsigned *lenient, const uint8_t **pp,
-		    const uint8_t *end)
-{
-	struct token_reader r;
-	int err = token_forgive(lenient, E_DEPTH);
-
-	if (err != 0 || *lenient == DEEP_MAX)
-		return E_DEPTH;
-	/* a reader of its own, with as many levels again */
-	token_reader_init(&r, s, slice_of(*pp, bytes_left(*pp, end)));
-	r.lenient = lenient;
-	++*lenient;
-	err = token_skip(&r, NULL);
-	--*lenient;
-	*pp = r.pos;
-	return err;
 }
 
 int token_end(struct token_reader *r)

@@ -62,8 +62,8 @@ NOINLINE int token_forgive(unsigned *lenient, int err);
  * The container at *pp is too deep: E_DEPTH, unless the reader passes over it. Then *pp
  * is behind it.
  */
-NOINLINE int token_pass_deep(enum serializer s, unsigned *lenient, const uint8_t **pp,
-			     const uint8_t *end);
+NOINLINE int token_pass_deep(enum serializer s, const struct token_codec *codec,
+			     unsigned *lenient, const uint8_t **pp, const uint8_t *end);
 
 /* The content that follows a length. For E_UTF8, too, *pp is behind it. */
 static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,

@@ -7,7 +7,7 @@
 
 #include "common/loop.h"
 #include "routerd/config/config.h"
-#include "routerd/outbox.h"
+#include "routerd/post/outbox.h"
 
 struct acceptor;
 

@@ -9,7 +9,7 @@
 #include "routerd/acceptor.h"
 #include "routerd/control/control.h"
 #include "routerd/cpus.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 #include "routerd/version.h"
 #include "routerd/worker.h"
 

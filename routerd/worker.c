@@ -6,8 +6,9 @@
 #include "routerd/control/control.h"
 #include "routerd/core/realm.h"
 #include "routerd/net/conn.h"
+#include "routerd/peer/attach.h"
+#include "routerd/peer/fan_out.h"
 #include "routerd/peer/peer.h"
-#include "routerd/peer/peers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static void on_revoke(struct worker *w, struct post *p)
 	struct post revoked = {
 		.type = POST_REVOKED,
 		.id = r->number,
-		.counts = peers_revoke(&w->peers, r),
+		.counts = attach_revoke(&w->peers, r),
 	};
 
 	for (size_t i = 0; i < w->config->n_realms && !r->dry_run; i++)
@@ -155,8 +156,8 @@ static void on_connection(struct worker *w, struct post *p)
 	size_t l = p->connection.listener;
 
 	/* fd is taken, and counted down, even if there is no memory for it */
-	struct conn *c = conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l],
-				    &peer_conn_handler);
+	struct conn *c =
+		conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l], &attach_handler);
 	p->connection.fd = -1;
 	if (c != NULL && w->stop >= STOP_CLOSING)
 		conn_close(c, WS_CLOSE_RESTART, NULL);
@@ -220,7 +221,7 @@ static void handle(struct worker *w, struct post *p)
 			loop_stop(w->loop);
 		return;
 	default: /* for one session */
-		peers_post(&w->peers, p);
+		attach_post(&w->peers, p);
 		return;
 	}
 }
@@ -235,7 +236,7 @@ static bool handle_next(struct worker *w, struct mail_batch *b)
 	bool done = true;
 
 	if (p->type == POST_EVENT)
-		done = members_fan_out(&w->peers, p, b->count - b->taken, &taken);
+		done = fan_out_begin(&w->peers, p, b->count - b->taken, &taken);
 	else
 		handle(w, p);
 	b->taken += (unsigned)taken;
@@ -246,7 +247,7 @@ static bool handle_next(struct worker *w, struct mail_batch *b)
 static bool handle_posts(struct worker *w)
 {
 	unsigned n = 0;
-	bool enough = !members_fan_out_go_on(&w->peers);
+	bool enough = !fan_out_go_on(&w->peers);
 
 	while (!enough) {
 		mailbox_take_own(w->boxes, w->index, &w->inbox);
@@ -319,7 +320,7 @@ static bool on_turn_end(void *arg)
 	stand_still(w);
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
-	if (peers_verify_some(&w->peers))
+	if (attach_verify_some(&w->peers))
 		more = true;
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);

@@ -14,7 +14,7 @@
 #include "common/loop.h"
 #include "common/mailbox.h"
 #include "routerd/config/config.h"
-#include "routerd/outbox.h"
+#include "routerd/post/outbox.h"
 
 #include <stdatomic.h>
 

@@ -40,5 +40,31 @@ for folder in common routerd routerd/config routerd/net routerd/peer routerd/cor
 	rule $folder 'wslay' 'only proto/ws_reader.c includes wslay'
 done
 
+# The object files of one folder form no circle: references go one way. A symbol is
+# found by its name alone, so no two files of the product may define the same one.
+objects=${1:-build/release}
+found=$(mktemp)
+trap 'rm -f "$found"' EXIT
+for folder in common proto routerd routerd/* authd authd/ctl; do
+	case $folder in routerd/control | routerd/core | authd/ctl) continue ;; esac
+	[ -d "$folder" ] || continue
+	rules=$((rules + 1))
+	for source in "$folder"/*.c; do
+		[ -e "$objects/${source%.c}.o" ] || { echo "layers: build first: $source"; exit 1; }
+		nm -A -P "$objects/${source%.c}.o"
+	done |
+		awk '$3 ~ /^[TDBRC]$/ { defined[$2] = $1 }
+		     $3 == "U" { user[++n] = $1; symbol[n] = $2 }
+		     END { for (i = 1; i <= n; i++)
+				if (defined[symbol[i]] != "" && defined[symbol[i]] != user[i])
+					print user[i], defined[symbol[i]] }' |
+		sort -u >"$found"
+	tsort "$found" >/dev/null 2>&1 || {
+		echo "  $folder: its files call each other in a circle:"
+		tsort "$found" 2>&1 >/dev/null | sed 's/^tsort: /    /' | grep '\.o'
+		broken=1
+	}
+done
+
 [ $broken = 0 ] || exit 1
 echo "layers: $rules rules hold"

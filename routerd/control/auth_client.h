@@ -15,8 +15,8 @@
 #include "common/loop.h"
 #include "routerd/config/config.h"
 #include "routerd/control/control.h"
-#include "routerd/login.h"
-#include "routerd/outbox.h"
+#include "routerd/post/outbox.h"
+#include "routerd/post/question.h"
 
 struct auth_client;
 

@@ -6,7 +6,7 @@
 #include "common/rpc.h"
 #include "proto/auth_api.h"
 #include "routerd/control/auth_client.h"
-#include "routerd/login.h"
+#include "routerd/post/question.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>

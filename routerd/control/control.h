@@ -10,8 +10,8 @@
 
 #include "common/loop.h"
 #include "routerd/config/config.h"
-#include "routerd/outbox.h"
-#include "routerd/post.h"
+#include "routerd/post/outbox.h"
+#include "routerd/post/post.h"
 
 struct control;
 struct rpc_request;

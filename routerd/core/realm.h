@@ -9,7 +9,7 @@
 #define ROUTERD_CORE_REALM_H
 
 #include "common/base.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 struct realm;
 

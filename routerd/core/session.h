@@ -9,7 +9,7 @@
 
 #include "common/base.h"
 #include "routerd/core/id_table.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 #include <sys/queue.h>
 

@@ -7,7 +7,7 @@
 #include "routerd/peer/login.h"
 
 #include "common/err.h"
-#include "routerd/outbox.h"
+#include "routerd/post/outbox.h"
 
 #include <assert.h>
 #include <sodium.h>
@@ -304,15 +304,11 @@ static bool learn_key(struct login *lg, const uint8_t *key)
 	return true;
 }
 
-void login_verify_first(struct peers *ps)
+static void verify(struct peer *p)
 {
-	struct login *lg = TAILQ_FIRST(&ps->to_verify);
-	struct peer *p = lg->peer;
-
-	TAILQ_REMOVE(&ps->to_verify, lg, to_verify);
-	lg->queued = false;
-	peers_count(ps, PEER_VERIFIES);
+	struct login *lg = p->login;
 	const uint8_t *key = verifying_key(lg);
+
 	if (key == NULL)
 		bad_signature(p, "signed message has invalid signature");
 	else if (!learn_key(lg, key))
@@ -327,4 +323,5 @@ const struct login_method login_cryptosign = {
 	.hello = hello,
 	.result = result,
 	.authenticate = authenticate,
+	.verify = verify,
 };

@@ -4,7 +4,7 @@
 #ifndef ROUTERD_PEER_DELIVER_H
 #define ROUTERD_PEER_DELIVER_H
 
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 struct peer;
 

@@ -1,32 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From HELLO to WELCOME or ABORT; see login.h. */
+/* A login as an object, and its records at the authenticator; see login.h. */
 #include "routerd/peer/login.h"
 
 #include "common/err.h"
 #include "common/utf8.h"
-#include "routerd/outbox.h"
+#include "routerd/post/outbox.h"
 
 #include <ctype.h>
-#include <sodium.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-enum {
-	HEADERS_MAX = AUTH_MAX_MESSAGE / 2, /* bytes; the rest is left out */
-	QUESTION_MAX = AUTH_MAX_MESSAGE,
-	DENY_TEXT_MAX = 300,
-};
-
-static const struct login_method *const methods[] = {
-	&login_anonymous,
-	&login_cryptosign,
-};
+enum { HEADERS_MAX = AUTH_MAX_MESSAGE / 2 }; /* bytes; the rest is left out */
 
 /* --- life --- */
 
-static struct login *login_new(struct peer *p, const struct config_listener *l)
+struct login *login_new(struct peer *p, const struct config_listener *l)
 {
 	struct login *lg = calloc(1, sizeof(*lg));
 
@@ -116,497 +103,20 @@ void login_abandon(struct peer *p)
 	login_free(p);
 }
 
-/* --- refusing --- */
-
-/* The address comes first, where nothing that the client said can stand before it: etc/
- * examples/fail2ban reads it. */
-void login_deny(struct peer *p, const char *uri, struct slice message)
-{
-	const struct login *lg = p->login;
-	const struct identity *i = lg->identity;
-	unsigned suppressed;
-
-	peers_count(p->peers, PEER_LOGINS_DENIED);
-	if (peers_may_log(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "login denied peer=%s realm=%s authid=%s uri=%s message=\"%s\" "
-			 "corr=%s suppressed=%u",
-			 lg->peer_name.text,
-			 i != NULL ? log_quote(i->realm_name).text : lg->asked_realm.text,
-			 i != NULL ? log_quote(i->authid).text : lg->asked_authid.text,
-			 log_quote(slice_str(uri)).text, log_quote_text(message).text,
-			 lg->corr, suppressed);
-	peer_abort(p, uri, message);
-}
-
-void login_denyf(struct peer *p, const char *uri, const char *fmt, ...)
-{
-	char text[DENY_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	/* what was cut, or was foreign, may end within a character */
-	struct slice s = slice_str(text);
-	while (s.len > 0 && !utf8_valid(s))
-		s.len--;
-	login_deny(p, uri, s);
-}
-
-void login_fail(struct peer *p, const char *detail)
-{
-	char text[80];
-	unsigned suppressed;
-
-	peers_count(p->peers, PEER_LOGINS_FAILED);
-	if (peers_may_log(p->peers, &suppressed))
-		log_error(conn_prefix(p->conn).text,
-			  "login failed detail=\"%s\" peer=%s realm=%s authid=%s corr=%s "
-			  "suppressed=%u",
-			  detail, p->login->peer_name.text, p->login->asked_realm.text,
-			  p->login->asked_authid.text, p->login->corr, suppressed);
-	snprintf(text, sizeof(text), "authentication unavailable (corr %s)",
-		 p->login->corr);
-	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
-}
-
-/* The client is to try again. No ABORT and no clean close: after an ABORT autobahn-js
- * never comes back, after a clean close Autobahn|Python does not. */
-void login_try_again(struct peer *p, const char *why)
-{
-	unsigned suppressed;
-
-	peers_count(p->peers, PEER_LOGINS_UNAVAILABLE);
-	if (peers_may_log(p->peers, &suppressed))
-		log_warn(conn_prefix(p->conn).text,
-			 "login dropped reason=\"%s\" peer=%s corr=%s suppressed=%u", why,
-			 conn_peer_name(p->conn).text,
-			 p->login != NULL ? p->login->corr : "", suppressed);
-	peer_drop(p, why);
-}
-
-static void refuse_revoked(struct peer *p, const struct revocation *r)
-{
-	char uri[WAMP_MAX_URI + 1];
-	unsigned suppressed;
-
-	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
-	peers_count(p->peers, PEER_LOGINS_REVOKED);
-	if (peers_may_log(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "login revoked uri=%s corr=%s suppressed=%u",
-			 log_quote(r->uri).text, p->login->corr, suppressed);
-	peer_abort(p, uri, r->message);
-}
-
-/* --- HELLO --- */
-
-static uint64_t random_id(void)
-{
-	uint64_t id;
-
-	do {
-		randombytes_buf(&id, sizeof(id));
-		id &= WAMP_MAX_ID - 1;
-	} while (id == 0);
-	return id;
-}
-
-static const struct login_method *choose_method(const struct config_listener *l,
-						const struct msg_hello *h)
-{
-	static const struct slice anonymous = {(const uint8_t *)"anonymous", 9};
-	const struct slice *names = h->n_authmethods > 0 ? h->authmethods : &anonymous;
-	unsigned n = h->n_authmethods > 0 ? h->n_authmethods : 1;
-
-	for (unsigned i = 0; i < n; i++)
-		for (size_t m = 0; m < ARRAY_LEN(methods); m++)
-			if (slice_eq_str(names[i], methods[m]->name) &&
-			    methods[m]->offered(l))
-				return methods[m];
-	return NULL;
-}
-
-static void put_name(struct buf *to, bool first, struct slice name)
-{
-	if (!first)
-		buf_put_str(to, ", ");
-	buf_put_str(to, log_quote(name).text);
-}
-
-/* Neither side can see what the other one has. */
-static void deny_methods(struct peer *p, const struct msg_hello *h)
-{
-	bool first = true;
-	struct buf text;
-
-	buf_init(&text, WAMP_MAX_AUTHMETHODS * LOG_QUOTE_MAX + DENY_TEXT_MAX);
-	buf_put_str(&text, "none of the authmethods offered is served here; offered: ");
-	for (unsigned i = 0; i < h->n_authmethods; i++)
-		put_name(&text, i == 0, h->authmethods[i]);
-	buf_put_str(&text, h->n_authmethods == 0 ? "none, which means anonymous; served: "
-						 : "; served: ");
-	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
-		if (!methods[m]->offered(p->login->listener))
-			continue;
-		put_name(&text, first, slice_str(methods[m]->name));
-		first = false;
-	}
-	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));
-	buf_fini(&text);
-}
-
-void login_hello(struct peer *p, const struct msg_hello *h)
-{
-	const struct peer_listener *pl = conn_conf(p->conn)->user;
-	uint8_t corr[8];
-
-	if (p->login == NULL && login_new(p, pl->conf) == NULL) {
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-		return;
-	}
-	struct login *lg = p->login;
-	conn_restart_handshake(p->conn);
-	randombytes_buf(corr, sizeof(corr));
-	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
-	lg->session = random_id();
-	lg->asked_realm = log_quote(h->realm);
-	lg->asked_authid = log_quote(h->authid);
-	lg->method = choose_method(lg->listener, h);
-	if (lg->method == NULL) {
-		deny_methods(p, h);
-		return;
-	}
-	lg->method->hello(p, h);
-}
-
-void login_authenticate(struct peer *p, struct slice signature)
-{
-	if (p->login->queued) {
-		peer_violation(p, "a second AUTHENTICATE");
-		return;
-	}
-	p->login->method->authenticate(p, signature);
-}
-
-/* --- the authenticator's answer --- */
-
-/* What an authenticator has answered does not fit routerd's configuration. A client's own
- * wish (anonymous) is no such mistake. */
-static void log_site_mistake(struct peer *p, const struct identity *who, const char *what)
-{
-	const struct config *cfg = p->peers->config;
-	const struct login *lg = p->login;
-	unsigned suppressed;
-
-	if (lg->method->result == NULL || !peers_may_log(p->peers, &suppressed))
-		return;
-	log_error(conn_prefix(p->conn).text,
-		  "configuration and authenticator disagree authenticator=%s realm=%s "
-		  "role=%s "
-		  "authid=%s reason=\"%s\" corr=%s suppressed=%u",
-		  cfg->authenticators[lg->listener->auth.cryptosign.authenticator_index]
-			  .name,
-		  log_quote(who->realm_name).text, log_quote(who->authrole).text,
-		  log_quote(who->authid).text, what, lg->corr, suppressed);
-}
-
-static void answer_error(struct peer *p, struct slice bytes)
-{
-	char uri[WAMP_MAX_URI + 1];
-	struct auth_error e;
-	char detail[160];
-
-	auth_error_read(bytes, &e);
-	switch (e.kind) {
-	case AUTH_ERROR_DENY:
-		snprintf(uri, sizeof(uri), "%.*s", (int)e.uri.len, (const char *)e.uri.p);
-		login_deny(p, e.uri.len > 0 ? uri : WAMP_ERROR_AUTHENTICATION_DENIED,
-			   e.message);
-		return;
-	case AUTH_ERROR_IGNORE:
-		login_deny(p, WAMP_ERROR_NO_SUCH_PRINCIPAL,
-			   slice_str("no authenticator knows this principal"));
-		return;
-	case AUTH_ERROR_TEMPORARY:
-		login_try_again(p, "the authenticator cannot decide now");
-		return;
-	case AUTH_ERROR_INTERNAL:
-	case AUTH_ERROR_KIND_COUNT:
-		break;
-	}
-	snprintf(detail, sizeof(detail), "authenticator: %.100s",
-		 log_quote_text(e.detail).text);
-	login_fail(p, detail);
-}
-
-static void answer_result(struct peer *p, const struct login_answer *a)
-{
-	struct auth_result res;
-	int r = auth_result_read(slice_of(a->bytes, a->len), &res);
-
-	if (r == E_NOTFOUND) {
-		log_site_mistake(
-			p, &(struct identity){.authrole = {NULL, 0}},
-			"the answer has no role: the authenticator must name one");
-		login_deny(p, WAMP_ERROR_NO_SUCH_ROLE, slice_str("no authrole assigned"));
-		return;
-	}
-	if (r != 0) {
-		char fault[AUTH_FAULT_MAX], detail[AUTH_FAULT_MAX + 40];
-		auth_result_explain(slice_of(a->bytes, a->len), fault);
-		snprintf(detail, sizeof(detail), "the authenticator's result: %s", fault);
-		login_fail(p, detail);
-		return;
-	}
-	struct lookup_stamp stamp = a->stamp;
-	stamp.has_epoch = res.epoch != AUTH_NO_EPOCH;
-	stamp.epoch = stamp.has_epoch ? res.epoch : 0;
-	p->login->method->result(p, &res, &stamp);
-}
-
-void login_answer(struct peer *p, const struct login_answer *a)
-{
-	ASSERT(p->state == PEER_AUTH_WAIT);
-	p->login->asking = false;
-	if (a == NULL) {
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-		return;
-	}
-	switch (a->outcome) {
-	case LOGIN_RESULT:
-		answer_result(p, a);
-		return;
-	case LOGIN_ERROR:
-		answer_error(p, slice_of(a->bytes, a->len));
-		return;
-	case LOGIN_UNAVAILABLE:
-	case LOGIN_BUSY:
-	case LOGIN_TIMEOUT:
-	case LOGIN_LINK_BROKE:
-	case LOGIN_NO_ROOM:
-	case LOGIN_NO_MEMORY:
-	case LOGIN_OUTCOME_COUNT:
-		login_try_again(p, login_outcome_text(a->outcome));
-		return;
-	}
-}
-
-bool login_identify(struct peer *p, struct identity *who)
-{
-	const struct config *cfg = p->peers->config;
-	struct login *lg = p->login;
-
-	if (who->realm_name.len == 0) {
-		log_site_mistake(
-			p, who,
-			"the answer has no realm: the authenticator must name one");
-		login_denyf(p, WAMP_ERROR_NO_SUCH_REALM, "no realm assigned");
-		return false;
-	}
-	if (who->authid.len == 0) {
-		log_site_mistake(
-			p, who,
-			"the answer has no authid: the authenticator must name one");
-		login_denyf(p, WAMP_ERROR_NO_SUCH_PRINCIPAL, "no authid assigned");
-		return false;
-	}
-	int realm = config_realm_find(cfg, who->realm_name);
-	if (realm < 0) {
-		log_site_mistake(
-			p, who,
-			"routerd has no such realm: add it to its configuration, or "
-			"correct what the authenticator answers");
-		login_denyf(p, WAMP_ERROR_NO_SUCH_REALM,
-			    "no realm \"%.*s\" exists on this router",
-			    (int)who->realm_name.len, (const char *)who->realm_name.p);
-		return false;
-	}
-	int role = config_role_find(&cfg->realms[realm], who->authrole);
-	if (role < 0) {
-		log_site_mistake(
-			p, who,
-			"the realm has no such role: add it to routerd's "
-			"configuration, or correct what the authenticator answers");
-		login_denyf(p, WAMP_ERROR_NO_SUCH_ROLE,
-			    "realm \"%.*s\" has no role \"%.*s\"",
-			    (int)who->realm_name.len, (const char *)who->realm_name.p,
-			    (int)who->authrole.len, (const char *)who->authrole.p);
-		return false;
-	}
-	who->realm = (uint16_t)realm;
-	who->role = (uint16_t)role;
-	who->session = lg->session;
-	who->authmethod = lg->method->name;
-	lg->identity = identity_new(who);
-	if (lg->identity == NULL) {
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-		return false;
-	}
-	return true;
-}
-
-bool login_not_revoked(struct peer *p)
-{
-	struct revocation *r;
-
-	switch (revocations_find(&p->peers->revocations, p->login->identity, &r)) {
-	case REVOCATION_NONE:
-		return true;
-	case REVOCATION_FOUND:
-		refuse_revoked(p, r);
-		return false;
-	case REVOCATION_FORGOTTEN:
-		login_try_again(p, "too many revocations at once");
-		return false;
-	}
-	return false;
-}
-
-bool login_concerned(const struct peer *p, const struct revocation *r)
-{
-	return revocation_matches(r, p->login->identity) &&
-	       revocation_is_newer(r, &p->login->identity->stamp);
-}
-
-void login_revoked(struct peer *p, const struct revocation *r)
-{
-	refuse_revoked(p, r);
-}
-
-/* --- JOIN and WELCOME --- */
-
-/* Puts mail aside for the session's last post, and for the owner's. */
-static bool post_join(struct peer *p)
-{
-	struct outbox *ob = p->peers->outbox;
-	struct post join = {.type = POST_JOIN};
-
-	p->mail = outbox_reserve(ob);
-	join.mail = outbox_reserve(ob);
-	join.identity = identity_ref(p->identity);
-	if (p->mail != NULL && join.mail != NULL && peer_post(p, &join))
-		return true;
-	post_drop(&join);
-	free(p->mail);
-	p->mail = NULL;
-	return false;
-}
-
-void login_join(struct peer *p)
-{
-	p->identity = identity_ref(p->login->identity);
-	if (!post_join(p)) {
-		identity_unref(&p->identity);
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-		return;
-	}
-	p->revoked = false;
-	peer_set_state(p, PEER_JOINING);
-}
-
-void login_refused(struct peer *p, const struct revocation *r)
-{
-	ASSERT(p->state == PEER_JOINING);
-	if (r != NULL)
-		refuse_revoked(p, r);
-	else
-		login_try_again(p, "too many revocations at once, or out of memory");
-}
-
-static void report_opened(struct peer *p)
-{
-	const struct identity *i = p->identity;
-	struct buf b;
-
-	if (!i->stamp.asked)
-		return;
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	fields_write_params(&b, &auth_opened_table,
-			    &(struct auth_opened){
-				    .session = i->session,
-				    .realm = i->realm_name,
-				    .authid = i->authid,
-				    .authrole = i->authrole,
-				    .authmethod = slice_str(i->authmethod),
-				    .pubkey = i->pubkey,
-				    .peer = slice_str(p->login->peer_name.text),
-				    .corr = slice_str(p->login->corr),
-			    });
-	login_report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_OPENED, &b);
-	buf_fini(&b);
-}
-
-static void log_opened(struct peer *p)
-{
-	const struct identity *i = p->identity;
-	unsigned suppressed;
-
-	if (peers_may_log_session(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "session opened session=%llu realm=%s authid=%s authrole=%s "
-			 "authmethod=%s peer=%s listener=%s suppressed=%u",
-			 (unsigned long long)i->session, log_quote(i->realm_name).text,
-			 log_quote(i->authid).text, log_quote(i->authrole).text,
-			 i->authmethod, p->login->peer_name.text,
-			 conn_conf(p->conn)->name, suppressed);
-}
-
-void login_joined(struct peer *p)
-{
-	const struct config *cfg = p->peers->config;
-	const struct identity *i = p->identity;
-	const char *peer_name = p->login->peer_name.text;
-	char detail[120];
-
-	ASSERT(p->state == PEER_JOINING);
-	msg_write_welcome(peer_begin(p), p->serializer,
-			  &(struct msg_welcome){
-				  .session = i->session,
-				  .realm = i->realm_name,
-				  .authid = i->authid,
-				  .authrole = i->authrole,
-				  .authmethod = i->authmethod,
-				  .authprovider = i->authprovider,
-				  .authextra = buf_slice(&p->login->extra),
-				  .node = cfg->node,
-				  .worker = p->peers->worker_name,
-				  .peer = peer_name,
-				  .pid = getpid(),
-			  });
-	int r = peer_send(p);
-	if (r == E_NOMEM) {
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-		return;
-	}
-	if (r != 0) {
-		snprintf(detail, sizeof(detail),
-			 "the authenticator's extra cannot be said to the client: %s",
-			 err_str(r));
-		login_fail(p, detail);
-		return;
-	}
-	peer_set_state(p, PEER_JOINED);
-	p->rights = cfg->realms[i->realm].roles[i->role].rights;
-	p->opened_ms = loop_now_ms(p->peers->loop);
-	conn_established(p->conn);
-	peers_count(p->peers, PEER_SESSIONS_OPENED);
-	log_opened(p);
-	report_opened(p);
-	login_free(p);
-}
-
 /* --- records --- */
 
-void login_report(struct peers *ps, uint16_t authenticator, const char *method,
-		  const struct buf *b)
+/* Posts a record of this table. Records are not worth failing for. */
+static void report(struct peers *ps, uint16_t authenticator, const char *method,
+		   const struct field_table *table, const void *record)
 {
-	struct login_report *r =
-		b->err == 0 ? login_report_new(authenticator, method, buf_slice(b))
-			    : NULL;
+	struct login_report *r = NULL;
+	struct buf b;
 
-	/* records are not worth failing for */
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	fields_write_params(&b, table, record);
+	if (b.err == 0)
+		r = login_report_new(authenticator, method, buf_slice(&b));
+	buf_fini(&b);
 	if (r != NULL &&
 	    post_send(ps->outbox, 0,
 		      &(struct post){.type = POST_LOGIN_REPORT, .report = r}))
@@ -615,19 +125,49 @@ void login_report(struct peers *ps, uint16_t authenticator, const char *method,
 	free(r);
 }
 
+void login_report_opened(struct peer *p)
+{
+	const struct identity *i = p->identity;
+	const struct auth_opened opened = {
+		.session = i->session,
+		.realm = i->realm_name,
+		.authid = i->authid,
+		.authrole = i->authrole,
+		.authmethod = slice_str(i->authmethod),
+		.pubkey = i->pubkey,
+		.peer = slice_str(p->login->peer_name.text),
+		.corr = slice_str(p->login->corr),
+	};
+
+	if (i->stamp.asked)
+		report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_OPENED,
+		       &auth_opened_table, &opened);
+}
+
+void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms)
+{
+	const struct identity *i = p->identity;
+	const struct auth_closed closed = {
+		.session = i->session,
+		.authid = i->authid,
+		.reason = slice_str(reason),
+		.duration_ms = duration_ms,
+	};
+
+	if (i->stamp.asked)
+		report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_CLOSED,
+		       &auth_closed_table, &closed);
+}
+
 void login_report_failed(struct peer *p, const char *reason)
 {
-	struct login *lg = p->login;
-	struct buf b;
+	const struct identity *i = p->login->identity;
+	const struct auth_failed failed = {
+		.corr = slice_str(p->login->corr),
+		.reason = slice_str(reason),
+	};
 
-	if (lg->identity == NULL || !lg->identity->stamp.asked)
-		return;
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	fields_write_params(&b, &auth_failed_table,
-			    &(struct auth_failed){
-				    .corr = slice_str(lg->corr),
-				    .reason = slice_str(reason),
-			    });
-	login_report(p->peers, lg->identity->stamp.authenticator, AUTH_NOTIFY_FAILED, &b);
-	buf_fini(&b);
+	if (i != NULL && i->stamp.asked)
+		report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_FAILED,
+		       &auth_failed_table, &failed);
 }

@@ -16,8 +16,8 @@
 #include "proto/http.h"
 #include "proto/msg.h"
 #include "routerd/config/config.h"
-#include "routerd/login.h"
 #include "routerd/peer/peer.h"
+#include "routerd/post/question.h"
 
 #include <sys/queue.h>
 
@@ -56,7 +56,7 @@ struct login {
 	TAILQ_ENTRY(login) to_verify;
 };
 
-/* A way to log in. The table of them is in login.c. */
+/* A way to log in. The table of them is in hello.c. */
 struct login_method {
 	const char *name;
 	bool (*offered)(const struct config_listener *l);
@@ -65,10 +65,17 @@ struct login_method {
 	void (*result)(struct peer *p, const struct auth_result *r,
 		       const struct lookup_stamp *stamp);
 	void (*authenticate)(struct peer *p, struct slice signature);
+	/* the expensive part of it, in a turn that has time; of one in peers.to_verify */
+	void (*verify)(struct peer *p);
 };
 extern const struct login_method login_anonymous, login_cryptosign;
 
-/* At the upgrade: remembers what of the request an authenticator may want. E_NOMEM. */
+/* --- login.c --- */
+
+/* Makes p's login. NULL: no memory. */
+struct login *login_new(struct peer *p, const struct config_listener *l) MUSTCHECK;
+/* At the upgrade: makes it, and remembers what of the request an authenticator may want.
+ * E_NOMEM. */
 int login_begin(struct peer *p, const struct config_listener *l,
 		const struct http_request *req) MUSTCHECK;
 /* Frees p's login, if it has one. */
@@ -77,23 +84,12 @@ void login_free(struct peer *p);
  * know. */
 void login_abandon(struct peer *p);
 
-/* Messages of the client. */
-void login_hello(struct peer *p, const struct msg_hello *h);
-void login_authenticate(struct peer *p, struct slice signature);
+/* Notifications for the authenticator's records. They do nothing if none was asked. */
+void login_report_opened(struct peer *p);
+void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms);
+void login_report_failed(struct peer *p, const char *reason);
 
-/* Posts. */
-void login_answer(struct peer *p, const struct login_answer *a);
-void login_joined(struct peer *p);
-void login_refused(struct peer *p, const struct revocation *r);
-
-/* A revocation while p is CHALLENGED or JOINING: does it concern p? Then, ABORT. */
-bool login_concerned(const struct peer *p, const struct revocation *r);
-void login_revoked(struct peer *p, const struct revocation *r);
-
-/* Verifies the first signature of the queue. */
-void login_verify_first(struct peers *ps);
-
-/* --- for the methods --- */
+/* --- establish.c --- */
 
 /* Counts, logs, and ABORTs. */
 void login_deny(struct peer *p, const char *uri, struct slice message);
@@ -117,9 +113,19 @@ bool login_not_revoked(struct peer *p);
 /* Posts JOIN. */
 void login_join(struct peer *p);
 
-/* A notification for the authenticator's records; b is an encoded parameter list. */
-void login_report(struct peers *ps, uint16_t authenticator, const char *method,
-		  const struct buf *b);
-void login_report_failed(struct peer *p, const char *reason);
+/* Posts. */
+void login_answer(struct peer *p, const struct login_answer *a);
+void login_joined(struct peer *p);
+void login_refused(struct peer *p, const struct revocation *r);
+
+/* A revocation while p is CHALLENGED or JOINING: does it concern p? Then, ABORT. */
+bool login_concerned(const struct peer *p, const struct revocation *r);
+void login_revoked(struct peer *p, const struct revocation *r);
+
+/* --- hello.c --- */
+
+/* Messages of the client. */
+void login_hello(struct peer *p, const struct msg_hello *h);
+void login_authenticate(struct peer *p, struct slice signature);
 
 #endif

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which sessions of this worker are members of which subscription, and the way of an
- * EVENT to all of them. The list of a subscription changes when SUBSCRIBED and
- * UNSUBSCRIBED pass through here, so it is in step with the owner's posts by
- * construction.
- *
- * An EVENT is encoded once for all members that need the same bytes, and EVENTs that
- * follow one another to the same members go as one piece of such bytes: what a delivery
- * costs is then shared by all of them. A fan-out that is too large for a turn keeps a
- * cursor; a member that leaves moves it on.
+ * Which sessions of this worker are members of which subscription. The list of a
+ * subscription changes when SUBSCRIBED and UNSUBSCRIBED pass through here, so it is in
+ * step with the owner's posts by construction. A fan-out on its way keeps a cursor in it;
+ * a member that leaves moves it on.
  *
  * The worker's thread only.
  */
@@ -17,15 +12,34 @@
 
 #include "common/shared_buf.h"
 #include "common/table.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 #include <sys/queue.h>
 
 struct peer;
 struct peers;
-struct membership;
-struct member_list;
 LIST_HEAD(memberships, membership);
+
+/* No padding: compared as bytes. */
+struct membership_key {
+	uint64_t subscription;
+	uint64_t slot;
+};
+
+struct membership {
+	struct membership_key key;
+	struct peer *peer;
+	struct member_list *list;
+	TAILQ_ENTRY(membership) in_list;
+	LIST_ENTRY(membership) of_peer;
+	UT_hash_handle hh; /* members.by_session */
+};
+
+struct member_list {
+	uint64_t subscription;
+	TAILQ_HEAD(, membership) members; /* never empty */
+	UT_hash_handle hh;                /* members.lists */
+};
 
 /* Encodings times {WebSocket plain, batched with 0x1e or 0x18, RawSocket}: peers of one
  * kind get the same bytes. */
@@ -71,13 +85,7 @@ void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
 /* p is no member of anything any more. */
 void members_remove_all(struct peers *ps, struct peer *p);
 
-/*
- * Begins to deliver the first of these posts, a POST_EVENT, and those right behind it
- * that go the same way; takes their references. *taken_out is how many these are. False:
- * to be gone on with, before any other post is handled.
- */
-bool members_fan_out(struct peers *ps, struct post *posts, size_t n, size_t *taken_out);
-/* False: still not done. True also if there is nothing to do. */
-bool members_fan_out_go_on(struct peers *ps);
+/* The fan-out has reached everybody, or nobody is left: drops its posts. */
+void members_fan_out_end(struct fan_out *f);
 
 #endif

@@ -48,9 +48,6 @@ struct peer {
 	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
 };
 
-/* Serves WAMP; for conn_adopt. conn_conf.user is a struct peer_listener. */
-extern const struct conn_handler peer_conn_handler;
-
 /* The one place where a state changes. Asserts that it may. */
 void peer_set_state(struct peer *p, enum peer_state to);
 
@@ -95,6 +92,8 @@ bool peer_post(struct peer *p, struct post *post) MUSTCHECK;
 /* The last one of the session, which cannot fail: POST_GONE or POST_GOODBYE. */
 void peer_post_last(struct peer *p, enum post_type type);
 
+/* --- peer_end.c --- */
+
 /* ABORT, then close. In any state but CLOSING. The message may be left out, too. */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
 
@@ -120,7 +119,7 @@ void peer_killed(struct peer *p, const struct revocation *r);
 /* The client's GOODBYE has been to the owner: answers it. A new HELLO may follow. */
 void peer_left(struct peer *p);
 
-/* One line, session closed; drops what belonged to the session. */
-void peer_session_over(struct peer *p, const char *reason);
+/* The connection has closed: ends what there is of a session. */
+void peer_gone(struct peer *p, const char *reason);
 
 #endif

@@ -3,8 +3,6 @@
 #include "routerd/peer/peers.h"
 
 #include "common/err.h"
-#include "routerd/peer/deliver.h"
-#include "routerd/peer/login.h"
 #include "routerd/peer/peer.h"
 
 #include <assert.h>
@@ -165,52 +163,6 @@ unsigned peers_owner(const struct peers *ps, uint16_t realm)
 	return ps->n_workers - 1 - realm % ps->n_workers;
 }
 
-void peers_post(struct peers *ps, struct post *post)
-{
-	struct peer *p = peers_find(ps, post->session);
-
-	if (p == NULL)
-		peers_count(ps, PEER_POSTS_STALE);
-	else
-		deliver(p, post);
-	post_drop(post);
-}
-
-static bool concerns(const struct revocation *r, const struct peer *p)
-{
-	switch ((enum peer_state)p->state) {
-	case PEER_CHALLENGED:
-	case PEER_JOINING:
-		return !p->revoked && login_concerned(p, r);
-	case PEER_JOINED:
-		return !p->revoked && revocation_matches(r, p->identity);
-	default:
-		return false;
-	}
-}
-
-struct revocation_counts peers_revoke(struct peers *ps, struct revocation *r)
-{
-	struct revocation_counts n = {0};
-
-	revocations_add(&ps->revocations, r, loop_now_ms(ps->loop));
-	for (uint32_t i = 0; i < ps->n_slots; i++) {
-		struct peer *p = ps->slots[i].peer;
-		if (p == NULL || !concerns(r, p))
-			continue;
-		if (p->state == PEER_JOINED)
-			n.sessions++;
-		else
-			n.pending++;
-		if (r->dry_run)
-			continue;
-		p->revoked = true;
-		if (p->state == PEER_CHALLENGED)
-			login_revoked(p, r);
-	}
-	return n;
-}
-
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full)
 {
 	uint64_t bit = UINT64_C(1) << authenticator;
@@ -225,20 +177,4 @@ bool peers_login_possible(const struct peers *ps, const struct config_listener *
 
 	return l->auth.anonymous.role != NULL || i < 0 ||
 	       (ps->hold_queues_full >> i & 1) == 0;
-}
-
-bool peers_verify_some(struct peers *ps)
-{
-	uint64_t deadline = 0;
-
-	revocations_expire(&ps->revocations, loop_now_ms(ps->loop));
-	while (!TAILQ_EMPTY(&ps->to_verify)) {
-		uint64_t now = clock_now_ns();
-		if (deadline == 0)
-			deadline = now + 1000000;
-		else if (now >= deadline)
-			return true;
-		login_verify_first(ps);
-	}
-	return false;
 }

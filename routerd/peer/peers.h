@@ -15,7 +15,7 @@
 #include "routerd/config/config.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/members.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 struct peer;
 
@@ -117,19 +117,6 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 /* The worker that owns a realm. */
 unsigned peers_owner(const struct peers *ps, uint16_t realm);
 
-/*
- * Handles a post from a realm's owner, or from control, for one session of this worker
- * (so not POST_EVENT, see members.h); takes its references.
- */
-void peers_post(struct peers *ps, struct post *p);
-
-/*
- * Remembers r, and refuses the handshakes it concerns. Those in JOINING, and sessions,
- * are left to the realm's owner, but counted here: each client once, and not again by
- * the next revocation.
- */
-struct revocation_counts peers_revoke(struct peers *ps, struct revocation *r);
-
 /* The hold queue of an authenticator is full, or is not any more: see
  * peers_login_possible. */
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
@@ -139,9 +126,6 @@ bool peers_login_possible(const struct peers *ps, const struct config_listener *
 
 /* After each turn: gives back scratch memory that only a very large message needed. */
 void peers_turn_end(struct peers *ps);
-
-/* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
-bool peers_verify_some(struct peers *ps);
 
 /* May what a peer can cause at will be logged now? And how often it was not before. */
 static inline bool peers_may_log(struct peers *ps, unsigned *suppressed)

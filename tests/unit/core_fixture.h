@@ -68,7 +68,7 @@ static bool has_room(struct outbox *ob)
 	return ob->fail_at == 0 || --ob->fail_at > 0;
 }
 
-/* These replace those of routerd/outbox.c. */
+/* These replace those of routerd/post/outbox.c. */
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
 {
 	if (ob->roomy > 0)

@@ -8,8 +8,9 @@
 #define TESTS_UNIT_LOGIN_FIXTURE_H
 
 #include "common/err.h"
-#include "routerd/login.h"
-#include "routerd/outbox.h"
+#include "routerd/post/question.h"
+#include "routerd/post/outbox.h"
+#include "routerd/peer/attach.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/peer.h"
 
@@ -221,14 +222,14 @@ static inline void connect_client(void)
 	req.n_headers = 1;
 	req.headers[0] = (struct http_header){slice_str("Sec-WebSocket-Protocol"),
 					      slice_str("wamp.2.json")};
-	assert_int_equal(peer_conn_handler.upgrade(&w.conn, &req, &text), 0);
+	assert_int_equal(attach_handler.upgrade(&w.conn, &req, &text), 0);
 	assert_string_equal(text, "wamp.2.json");
 }
 
 static inline void client_gone(enum conn_end end)
 {
 	w.conn.end = end;
-	peer_conn_handler.closed(&w.conn);
+	attach_handler.closed(&w.conn);
 }
 
 static inline int setup(void **state)
@@ -269,7 +270,7 @@ static inline int teardown(void **state)
 
 static inline void say(const char *json)
 {
-	peer_conn_handler.message(&w.conn, slice_str(json), true);
+	attach_handler.message(&w.conn, slice_str(json), true);
 }
 
 static inline bool sent(const char *text)
@@ -308,7 +309,7 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 
 	memcpy(res.keys.key[0], w.pk, sizeof(w.pk));
 	auth_result_write(&b, &res);
-	peers_post(&w.peers, &(struct post){
+	attach_post(&w.peers, &(struct post){
 				     .type = POST_LOGIN_ANSWER,
 				     .session = peers_ref(&w.peers, &w.conn.peer),
 				     .answer = login_answer_new(LOGIN_RESULT, &stamp,
@@ -339,9 +340,9 @@ static inline void say_authenticate(void)
 	say(json);
 }
 
-static inline void verify(void)
+static inline void verify_signatures(void)
 {
-	assert_false(peers_verify_some(&w.peers));
+	assert_false(attach_verify_some(&w.peers));
 }
 
 static inline struct revocation *revocation_of(uint64_t epoch)
@@ -369,7 +370,7 @@ static inline unsigned revoke_at(uint64_t epoch)
 
 	for (int i = 0; i < 3; i++) { /* counted without harm, ended, not counted again */
 		r->dry_run = i == 0;
-		struct revocation_counts c = peers_revoke(&w.peers, r);
+		struct revocation_counts c = attach_revoke(&w.peers, r);
 		n[i] = 10 * c.sessions + c.pending;
 	}
 	revocation_unref(&r);
@@ -380,7 +381,7 @@ static inline unsigned revoke_at(uint64_t epoch)
 
 static inline void owner_says(enum post_type type, struct revocation *r)
 {
-	peers_post(&w.peers, &(struct post){
+	attach_post(&w.peers, &(struct post){
 				     .type = (uint8_t)type,
 				     .session = peers_ref(&w.peers, &w.conn.peer),
 				     .revocation = r,

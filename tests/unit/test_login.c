@@ -12,7 +12,7 @@ static void test_a_good_login(void **state)
 	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
 	say_authenticate();
 	assert_null(posted(POST_JOIN)); /* verified in its own time */
-	verify();
+	verify_signatures();
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	assert_non_null(posted(POST_JOIN));
 	assert_memory_equal(must_have_posted(POST_JOIN)->identity->pubkey.octets, w.pk,
@@ -69,7 +69,7 @@ static void test_revoked_while_the_signature_waits(void **state)
 	say_authenticate();
 	assert_int_equal(revoke_at(6), 1);
 	assert_revoked();
-	verify();
+	verify_signatures();
 	assert_null(posted(POST_JOIN));
 	client_gone(CONN_END_OWN);
 }
@@ -79,7 +79,7 @@ static void join(void)
 	say_hello();
 	answer(5);
 	say_authenticate();
-	verify();
+	verify_signatures();
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 }
 
@@ -142,7 +142,7 @@ static void test_an_extra_that_cannot_be_said(void **state)
 	say_hello();
 	answer_with(5, slice_of(nan, sizeof(nan) - 1));
 	say_authenticate();
-	verify();
+	verify_signatures();
 	owner_says(POST_JOINED, NULL);
 	assert_false(sent("[2,"));
 	assert_true(sent("wamp.error.authentication_failed"));
@@ -164,12 +164,13 @@ static void test_a_late_answer_is_for_nobody(void **state)
 	assert_non_null(posted(POST_LOGIN_CANCEL));
 	connect_client(); /* the same slot */
 	static const struct lookup_stamp stamp = {.asked = true};
-	peers_post(&w.peers, &(struct post){
-				     .type = POST_LOGIN_ANSWER,
-				     .session = old,
-				     .answer = login_answer_new(LOGIN_UNAVAILABLE, &stamp,
-								slice_of(NULL, 0)),
-			     });
+	attach_post(&w.peers,
+		    &(struct post){
+			    .type = POST_LOGIN_ANSWER,
+			    .session = old,
+			    .answer = login_answer_new(LOGIN_UNAVAILABLE, &stamp,
+						       slice_of(NULL, 0)),
+		    });
 	assert_int_equal(w.conn.peer.state, PEER_NEW);
 	assert_int_equal(w.peers.counters[PEER_POSTS_STALE], 1);
 	client_gone(CONN_END_LOST);
@@ -186,7 +187,7 @@ static void test_gone_while_joining(void **state)
 	assert_non_null(posted(POST_GONE));
 	assert_true(session_ref_eq(must_have_posted(POST_GONE)->session, old));
 	connect_client();
-	peers_post(&w.peers, &(struct post){.type = POST_JOINED, .session = old});
+	attach_post(&w.peers, &(struct post){.type = POST_JOINED, .session = old});
 	assert_int_equal(w.conn.peer.state, PEER_NEW);
 	client_gone(CONN_END_LOST);
 }
@@ -199,7 +200,7 @@ static void test_a_second_authenticate(void **state)
 	say_authenticate();
 	say_authenticate();
 	assert_true(sent("wamp.error.protocol_violation"));
-	verify();
+	verify_signatures();
 	assert_null(posted(POST_JOIN));
 	client_gone(CONN_END_OWN);
 }
@@ -221,7 +222,7 @@ static void test_a_replayed_signature(void **state)
 		       sizeof(challenge));
 	snprintf(json, sizeof(json), "[5,\"%s%s\",{}]", sig_hex, challenge_hex);
 	say(json);
-	verify();
+	verify_signatures();
 	assert_true(sent("message signed is bogus"));
 	assert_true(sent("wamp.error.not_authorized"));
 	assert_null(posted(POST_JOIN));

@@ -8,10 +8,12 @@
 
 #include "common/buf.c"
 #include "proto/auth_request.c"
-#include "routerd/identity.c"
-#include "routerd/login.c"
 #include "routerd/peer/cryptosign.c"
+#include "routerd/peer/establish.c"
+#include "routerd/peer/hello.c"
 #include "routerd/peer/login.c"
+#include "routerd/post/identity.c"
+#include "routerd/post/question.c"
 
 #undef malloc
 #undef calloc
@@ -45,7 +47,7 @@ static void log_in(void)
 	say_authenticate();
 	if (over())
 		return;
-	verify();
+	verify_signatures();
 	if (over())
 		return;
 	owner_says(POST_JOINED, NULL);

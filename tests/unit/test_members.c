@@ -8,14 +8,16 @@
 
 #include "common/buf.c"
 #include "common/shared_buf.c"
-#include "routerd/payload.c"
+#include "routerd/peer/fan_out.c"
 #include "routerd/peer/members.c"
+#include "routerd/post/payload.c"
 
 #undef malloc
 #undef calloc
 #undef realloc
 #undef free
 
+#include "routerd/peer/attach.h"
 #include "tests/unit/fake_loop.h"
 
 #include <setjmp.h>
@@ -110,7 +112,7 @@ static struct peer *connect_peer(const char *hello, size_t len)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	struct conn *c = conn_adopt(&net, pair[0], &conf, &peer_conn_handler);
+	struct conn *c = conn_adopt(&net, pair[0], &conf, &attach_handler);
 	assert_non_null(c);
 	assert_int_equal(send(pair[1], hello, len, 0), len);
 	turns();
@@ -267,7 +269,7 @@ static void fan_out(struct post *posts, size_t n)
 	size_t taken;
 
 	for (; n > 0; n -= taken, posts += taken)
-		assert_true(members_fan_out(&ps, posts, n, &taken));
+		assert_true(fan_out_begin(&ps, posts, n, &taken));
 }
 
 /* Two, of publications 1 and 2. */
@@ -296,7 +298,7 @@ static void test_a_run_is_one_piece(void **state)
 		struct post posts[] = {json("[1]"), json("[2]"), long_one(50000)};
 		size_t taken, before = not_freed;
 		uint64_t sent = net_counter_get(&net, NET_MESSAGES_OUT);
-		assert_true(members_fan_out(&ps, posts, 3, &taken));
+		assert_true(fan_out_begin(&ps, posts, 3, &taken));
 		assert_int_equal(taken, 3);
 		assert_int_equal(net_counter_get(&net, NET_MESSAGES_OUT), sent + 2 * 3);
 		/* the payloads have gone, the piece is queued; scratch exists already */
@@ -318,7 +320,7 @@ static void expect_runs(struct post *posts, size_t n, const char *expected)
 	for (; n > 0; n -= taken, posts += taken) {
 		size_t len = strlen(runs);
 		if (posts->type == POST_EVENT)
-			assert_true(members_fan_out(&ps, posts, n, &taken));
+			assert_true(fan_out_begin(&ps, posts, n, &taken));
 		else
 			taken = 1;
 		assert_in_range(taken, 1, n);
@@ -370,11 +372,11 @@ static void test_nobody_is_there(void **state)
 
 	(void)state;
 	assert_int_equal(members_add(&ps, a, TOPIC + 1), 0);
-	assert_true(members_fan_out_go_on(&ps));
+	assert_true(fan_out_go_on(&ps));
 	size_t before = not_freed;
 	fan_out_two();
 	assert_int_equal(not_freed, before);
-	assert_true(members_fan_out_go_on(&ps));
+	assert_true(fan_out_go_on(&ps));
 	EXPECT(a, "");
 	expect_counted(0, 0);
 }
@@ -461,7 +463,7 @@ static void begin_with_crowd(struct peer **crowd)
 		add(crowd[i]);
 	}
 	now_ms += 1000; /* the turn's time is over */
-	assert_false(members_fan_out(&ps, p, 2, &taken));
+	assert_false(fan_out_begin(&ps, p, 2, &taken));
 	assert_int_equal(taken, 2);
 }
 
@@ -480,14 +482,14 @@ static void test_more_than_a_turn(void **state)
 	begin_with_crowd(crowd);
 	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
 	expect_crowd(crowd, DELIVERIES_PER_LOOK, CROWD, "");
-	assert_false(members_fan_out_go_on(&ps));
+	assert_false(fan_out_go_on(&ps));
 	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, "");
 	expect_crowd(crowd, DELIVERIES_PER_LOOK, 2 * DELIVERIES_PER_LOOK, TWO);
 	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, "");
-	assert_true(members_fan_out_go_on(&ps));
+	assert_true(fan_out_go_on(&ps));
 	expect_crowd(crowd, 0, 2 * DELIVERIES_PER_LOOK, "");
 	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, TWO);
-	assert_true(members_fan_out_go_on(&ps));
+	assert_true(fan_out_go_on(&ps));
 	expect_counted(2 * CROWD, 0);
 	/* nor is there another turn if nobody is left for it */
 	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
@@ -512,7 +514,7 @@ static void leave_in_the_middle(unsigned first, unsigned n)
 		leave(crowd[i]);
 	assert_true(not_freed < before);
 	budget_posts(&net.budget);
-	assert_true(members_fan_out_go_on(&ps));
+	assert_true(fan_out_go_on(&ps));
 	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
 		if (i < first || i >= first + n)
 			EXPECT(crowd[i], TWO);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routerd/post: a mailbox is bounded only if a post counts for all that it holds. */
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
-#include "routerd/login.h"
+#include "routerd/post/question.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* routerd/revocation: whom it names, which look-ups it outdates, how long it is
  * remembered. */
-#include "routerd/revocation.h"
+#include "routerd/post/revocation.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

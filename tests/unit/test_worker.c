@@ -6,7 +6,7 @@
 #include "routerd/worker.h"
 
 #include "common/mailbox.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 #include <poll.h>
 #include <pthread.h>

@@ -10,7 +10,7 @@
 #include "routerd/worker.c"
 
 #include "proto/auth_api.h"
-#include "routerd/login.h"
+#include "routerd/post/question.h"
 #include "tests/unit/fake_loop.h"
 #include "tests/unit/wrapped_malloc.h"
 

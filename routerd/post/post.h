@@ -14,14 +14,14 @@
  * Between two workers posts keep their order. Everything of one session reaches the owner
  * by one such pair, and everything for it comes back by one.
  */
-#ifndef ROUTERD_POST_H
-#define ROUTERD_POST_H
+#ifndef ROUTERD_POST_POST_H
+#define ROUTERD_POST_POST_H
 
 #include "common/base.h"
 #include "proto/wamp.h"
-#include "routerd/identity.h"
-#include "routerd/payload.h"
-#include "routerd/revocation.h"
+#include "routerd/post/identity.h"
+#include "routerd/post/payload.h"
+#include "routerd/post/revocation.h"
 
 /*
  * How others know a session. Slots are used again, generations are not: whoever looks a
@@ -112,7 +112,7 @@ struct post_error {
  */
 struct mail_batch; /* common/mailbox.h */
 
-struct login_question; /* login.h */
+struct login_question; /* question.h */
 struct login_answer;
 struct login_report;
 

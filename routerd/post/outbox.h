@@ -8,7 +8,7 @@
 
 #include "common/mailbox.h"
 #include "routerd/config/config.h"
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 struct outbox {
 	struct mailboxes *boxes; /* lent */

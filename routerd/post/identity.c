@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counted identities; any thread. See identity.h. */
-#include "routerd/identity.h"
+#include "routerd/post/identity.h"
 
 #include <stdlib.h>
 

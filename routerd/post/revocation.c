@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Revocations and a worker's memory of them; see revocation.h. */
-#include "routerd/revocation.h"
+#include "routerd/post/revocation.h"
 
 #include <stdlib.h>
 

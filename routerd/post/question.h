@@ -4,11 +4,11 @@
  * connections on worker 0 (control/auth_client). Each has one owner at a time: the post
  * that carries it, then whoever handles the post.
  */
-#ifndef ROUTERD_LOGIN_H
-#define ROUTERD_LOGIN_H
+#ifndef ROUTERD_POST_QUESTION_H
+#define ROUTERD_POST_QUESTION_H
 
 #include "common/base.h"
-#include "routerd/identity.h"
+#include "routerd/post/identity.h"
 
 struct mail_batch; /* common/mailbox.h */
 

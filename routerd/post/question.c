@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What travels between logins and authenticators; any thread. See login.h. */
-#include "routerd/login.h"
+/* What travels between logins and authenticators; any thread. See question.h. */
+#include "routerd/post/question.h"
 
 #include <assert.h>
 #include <stdlib.h>

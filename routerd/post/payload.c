@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counted payloads with a slot per encoding; any thread. See payload.h. */
-#include "routerd/payload.h"
+#include "routerd/post/payload.h"
 
 #include "common/err.h"
 #include "common/shared_buf.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What posts hold and how much they count for; any thread. See post.h. */
-#include "routerd/post.h"
+#include "routerd/post/post.h"
 
 #include "common/sock.h"
-#include "routerd/login.h"
+#include "routerd/post/question.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sending posts; the owner's thread. See outbox.h. */
-#include "routerd/outbox.h"
+#include "routerd/post/outbox.h"
 
 #include "common/err.h"
 

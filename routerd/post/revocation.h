@@ -7,11 +7,11 @@
  * each worker remembers it for as long as a handshake may last, in a struct revocations
  * of its own.
  */
-#ifndef ROUTERD_REVOCATION_H
-#define ROUTERD_REVOCATION_H
+#ifndef ROUTERD_POST_REVOCATION_H
+#define ROUTERD_POST_REVOCATION_H
 
 #include "common/base.h"
-#include "routerd/identity.h"
+#include "routerd/post/identity.h"
 
 #include <sys/queue.h>
 

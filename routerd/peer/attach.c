@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where peers meet the worker; see attach.h. */
+#include "routerd/peer/attach.h"
+
+#include "common/err.h"
+#include "proto/http.h"
+#include "routerd/peer/deliver.h"
+#include "routerd/peer/login.h"
+#include "routerd/peer/messages.h"
+
+#include <stdio.h>
+
+/* --- conn_handler --- */
+
+static const struct {
+	const char *name;
+	enum serializer serializer;
+	bool batched;
+} subprotocols[] = {
+	{"wamp.2.json", SERIALIZER_JSON, false},
+	{"wamp.2.msgpack", SERIALIZER_MSGPACK, false},
+	{"wamp.2.cbor", SERIALIZER_CBOR, false},
+	{"wamp.2.json.batched", SERIALIZER_JSON, true},
+	{"wamp.2.msgpack.batched", SERIALIZER_MSGPACK, true},
+	{"wamp.2.cbor.batched", SERIALIZER_CBOR, true},
+};
+
+static const struct peer_listener *listener_of(const struct conn *c)
+{
+	return conn_conf(c)->user;
+}
+
+/* The client's first choice that the listener serves. */
+static const char *choose_subprotocol(struct peer *p, const struct config_listener *l,
+				      const struct http_request *req)
+{
+	struct http_list it = {0};
+	struct slice name;
+
+	while (http_list_next(req, "sec-websocket-protocol", &it, &name)) {
+		for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++) {
+			if (!slice_eq_str(name, subprotocols[i].name) ||
+			    !(l->serializers >> subprotocols[i].serializer & 1))
+				continue;
+			p->serializer = (uint8_t)subprotocols[i].serializer;
+			p->batched = subprotocols[i].batched;
+			p->separator = 0x1e;
+			return subprotocols[i].name;
+		}
+	}
+	return NULL;
+}
+
+/* The names are in the scratch buffer. */
+static const char *no_subprotocol(const struct peer_listener *l,
+				  const struct http_request *req)
+{
+	struct http_list it = {0};
+	struct slice any;
+	bool asked = http_list_next(req, "sec-websocket-protocol", &it, &any);
+	struct buf *b = &l->peers->out;
+
+	buf_clear(b);
+	buf_put_str(b, asked ? "None of the subprotocols asked for is served here, but"
+			     : "Sec-WebSocket-Protocol is missing; served here:");
+	for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++)
+		if (l->conf->serializers >> subprotocols[i].serializer & 1)
+			buf_printf(b, " %s", subprotocols[i].name);
+	buf_put_u8(b, '\0');
+	return b->err == 0 ? (const char *)b->data : "out of memory";
+}
+
+static int on_upgrade(struct conn *c, const struct http_request *req,
+		      const char **text_out)
+{
+	struct peer *p = conn_user(c);
+	const struct peer_listener *l = listener_of(c);
+
+	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
+		*text_out = "This Origin is not among the allowed_origins.";
+		return HTTP_FORBIDDEN;
+	}
+	const char *subprotocol = choose_subprotocol(p, l->conf, req);
+	if (subprotocol == NULL) {
+		*text_out = no_subprotocol(l, req);
+		return HTTP_BAD_REQUEST;
+	}
+	if (!peers_login_possible(l->peers, l->conf)) {
+		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
+		*text_out = "Too many logins are waiting. Try again.";
+		return HTTP_UNAVAILABLE;
+	}
+	p->conn = c;
+	p->peers = l->peers;
+	LIST_INIT(&p->memberships);
+	if (login_begin(p, l->conf, req) != 0 || peers_add(p->peers, p) != 0) {
+		login_free(p);
+		*text_out = "Out of memory. Try again.";
+		return HTTP_UNAVAILABLE;
+	}
+	if (p->batched)
+		conn_join_frames(c);
+	*text_out = subprotocol;
+	return 0;
+}
+
+static int on_rawsocket(struct conn *c, unsigned serializer)
+{
+	struct peer *p = conn_user(c);
+	const struct peer_listener *l = listener_of(c);
+
+	/* numbered as ours, but from 1 */
+	if (serializer < 1 || serializer > SERIALIZER_COUNT ||
+	    !(l->conf->serializers >> (serializer - 1) & 1))
+		return RAWSOCKET_SERIALIZER;
+	if (!peers_login_possible(l->peers, l->conf)) {
+		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
+		return RAWSOCKET_CONNECTIONS;
+	}
+	p->raw = true;
+	p->serializer = (uint8_t)(serializer - 1);
+	p->conn = c;
+	p->peers = l->peers;
+	LIST_INIT(&p->memberships);
+	return peers_add(p->peers, p) == 0 ? RAWSOCKET_OK : RAWSOCKET_CONNECTIONS;
+}
+
+static void on_message(struct conn *c, struct slice bytes, bool text)
+{
+	struct peer *p = conn_user(c);
+
+	/* RawSocket does not tell text from binary */
+	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
+}
+
+/* Only a client that says nothing is to blame; one that is slow with its answer to the
+ * challenge may try again. */
+static bool on_to_blame(struct conn *c)
+{
+	const struct peer *p = conn_user(c);
+
+	return p->state == PEER_NEW;
+}
+
+static void on_closed(struct conn *c)
+{
+	struct peer *p = conn_user(c);
+
+	peer_gone(p, conn_end_str(conn_end(c)));
+	peers_remove(p->peers, p);
+}
+
+const struct conn_handler attach_handler = {
+	.user_size = sizeof(struct peer),
+	.page = "This is a WAMP router. Connect by WebSocket, with a WAMP client.",
+	.upgrade = on_upgrade,
+	.rawsocket = on_rawsocket,
+	.message = on_message,
+	.to_blame = on_to_blame,
+	.closed = on_closed,
+};
+
+/* --- from the worker --- */
+
+void attach_post(struct peers *ps, struct post *post)
+{
+	struct peer *p = peers_find(ps, post->session);
+
+	if (p == NULL)
+		peers_count(ps, PEER_POSTS_STALE);
+	else
+		deliver(p, post);
+	post_drop(post);
+}
+
+static bool concerns(const struct revocation *r, const struct peer *p)
+{
+	switch ((enum peer_state)p->state) {
+	case PEER_CHALLENGED:
+	case PEER_JOINING:
+		return !p->revoked && login_concerned(p, r);
+	case PEER_JOINED:
+		return !p->revoked && revocation_matches(r, p->identity);
+	default:
+		return false;
+	}
+}
+
+struct revocation_counts attach_revoke(struct peers *ps, struct revocation *r)
+{
+	struct revocation_counts n = {0};
+
+	revocations_add(&ps->revocations, r, loop_now_ms(ps->loop));
+	for (uint32_t i = 0; i < ps->n_slots; i++) {
+		struct peer *p = ps->slots[i].peer;
+		if (p == NULL || !concerns(r, p))
+			continue;
+		if (p->state == PEER_JOINED)
+			n.sessions++;
+		else
+			n.pending++;
+		if (r->dry_run)
+			continue;
+		p->revoked = true;
+		if (p->state == PEER_CHALLENGED)
+			login_revoked(p, r);
+	}
+	return n;
+}
+
+bool attach_verify_some(struct peers *ps)
+{
+	uint64_t deadline = 0;
+	struct login *lg;
+
+	revocations_expire(&ps->revocations, loop_now_ms(ps->loop));
+	while ((lg = TAILQ_FIRST(&ps->to_verify)) != NULL) {
+		uint64_t now = clock_now_ns();
+		if (deadline == 0)
+			deadline = now + 1000000;
+		else if (now >= deadline)
+			return true;
+		TAILQ_REMOVE(&ps->to_verify, lg, to_verify);
+		lg->queued = false;
+		peers_count(ps, PEER_VERIFIES);
+		lg->method->verify(lg->peer);
+	}
+	return false;
+}

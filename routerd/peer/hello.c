@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* HELLO: which login method it is; see login.h. */
+#include "routerd/peer/login.h"
+
+#include <sodium.h>
+
+static const struct login_method *const methods[] = {
+	&login_anonymous,
+	&login_cryptosign,
+};
+
+static uint64_t random_id(void)
+{
+	uint64_t id;
+
+	do {
+		randombytes_buf(&id, sizeof(id));
+		id &= WAMP_MAX_ID - 1;
+	} while (id == 0);
+	return id;
+}
+
+static const struct login_method *choose_method(const struct config_listener *l,
+						const struct msg_hello *h)
+{
+	static const struct slice anonymous = {(const uint8_t *)"anonymous", 9};
+	const struct slice *names = h->n_authmethods > 0 ? h->authmethods : &anonymous;
+	unsigned n = h->n_authmethods > 0 ? h->n_authmethods : 1;
+
+	for (unsigned i = 0; i < n; i++)
+		for (size_t m = 0; m < ARRAY_LEN(methods); m++)
+			if (slice_eq_str(names[i], methods[m]->name) &&
+			    methods[m]->offered(l))
+				return methods[m];
+	return NULL;
+}
+
+static void put_name(struct buf *to, bool first, struct slice name)
+{
+	if (!first)
+		buf_put_str(to, ", ");
+	buf_put_str(to, log_quote(name).text);
+}
+
+/* Neither side can see what the other one has. */
+static void deny_methods(struct peer *p, const struct msg_hello *h)
+{
+	bool first = true;
+	struct buf text;
+
+	buf_init(&text, (WAMP_MAX_AUTHMETHODS + 2) * LOG_QUOTE_MAX);
+	buf_put_str(&text, "none of the authmethods offered is served here; offered: ");
+	for (unsigned i = 0; i < h->n_authmethods; i++)
+		put_name(&text, i == 0, h->authmethods[i]);
+	buf_put_str(&text, h->n_authmethods == 0 ? "none, which means anonymous; served: "
+						 : "; served: ");
+	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
+		if (!methods[m]->offered(p->login->listener))
+			continue;
+		put_name(&text, first, slice_str(methods[m]->name));
+		first = false;
+	}
+	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));
+	buf_fini(&text);
+}
+
+void login_hello(struct peer *p, const struct msg_hello *h)
+{
+	const struct peer_listener *pl = conn_conf(p->conn)->user;
+	uint8_t corr[8];
+
+	if (p->login == NULL && login_new(p, pl->conf) == NULL) {
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		return;
+	}
+	struct login *lg = p->login;
+	conn_restart_handshake(p->conn);
+	randombytes_buf(corr, sizeof(corr));
+	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
+	lg->session = random_id();
+	lg->asked_realm = log_quote(h->realm);
+	lg->asked_authid = log_quote(h->authid);
+	lg->method = choose_method(lg->listener, h);
+	if (lg->method == NULL) {
+		deny_methods(p, h);
+		return;
+	}
+	lg->method->hello(p, h);
+}
+
+void login_authenticate(struct peer *p, struct slice signature)
+{
+	if (p->login->queued) {
+		peer_violation(p, "a second AUTHENTICATE");
+		return;
+	}
+	p->login->method->authenticate(p, signature);
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ways in which a session and its connection end; see peer.h. */
+#include "routerd/peer/login.h"
+#include "routerd/peer/members.h"
+#include "routerd/peer/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ABORT or GOODBYE by its msg_write_*, without the message if that is too long. */
+static void say_end(struct peer *p,
+		    void (*write)(struct buf *out, enum serializer s, const char *uri,
+				  struct slice message),
+		    const char *uri, struct slice message)
+{
+	write(peer_begin(p), p->serializer, uri, message);
+	if (peer_send(p) == 0)
+		return;
+	write(peer_begin(p), p->serializer, uri, slice_of(NULL, 0));
+	peer_send_sure(p);
+}
+
+static void session_over(struct peer *p, const char *reason)
+{
+	uint64_t duration = loop_now_ms(p->peers->loop) - p->opened_ms;
+	unsigned suppressed;
+
+	if (peers_may_log_session(p->peers, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "session closed session=%llu reason=\"%s\" duration_ms=%llu "
+			 "suppressed=%u",
+			 (unsigned long long)p->identity->session,
+			 log_quote_text(slice_str(reason)).text,
+			 (unsigned long long)duration, suppressed);
+	peers_count(p->peers, PEER_SESSIONS_CLOSED);
+	login_report_closed(p, reason, duration);
+	members_remove_all(p->peers, p);
+	identity_unref(&p->identity);
+	free(p->mail);
+	p->mail = NULL;
+	p->rights = NULL;
+}
+
+/* Drops what a peer in any state holds, and tells those who need to know. */
+static void let_go(struct peer *p, const char *reason)
+{
+	switch ((enum peer_state)p->state) {
+	case PEER_NEW:
+	case PEER_CLOSING:
+		break;
+	case PEER_AUTH_WAIT:
+	case PEER_CHALLENGED:
+		login_abandon(p);
+		break;
+	case PEER_JOINING:
+		peer_post_last(p, POST_GONE);
+		login_free(p);
+		identity_unref(&p->identity);
+		break;
+	case PEER_JOINED:
+		peer_post_last(p, POST_GONE);
+		session_over(p, reason);
+		break;
+	case PEER_LEAVING: /* POST_GOODBYE has said so */
+		session_over(p, reason);
+		break;
+	case PEER_STATE_COUNT:
+		break;
+	}
+	/* what is still on its way for this session is for nobody */
+	peers_renew(p->peers, p);
+}
+
+/* In the log a session's end has a reason of few kinds, in the Close frame all we know.
+ */
+static void end(struct peer *p, uint16_t code, const char *kind, const char *reason)
+{
+	let_go(p, kind);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, code, reason);
+}
+
+void peer_close(struct peer *p, uint16_t code, const char *reason)
+{
+	end(p, code, reason, reason);
+}
+
+void peer_drop(struct peer *p, const char *reason)
+{
+	let_go(p, reason);
+	peer_set_state(p, PEER_CLOSING);
+	conn_drop(p->conn);
+}
+
+void peer_abort(struct peer *p, const char *uri, struct slice message)
+{
+	say_end(p, msg_write_abort, uri, message);
+	peer_close(p, WS_CLOSE_NORMAL, "aborted");
+}
+
+void peer_violation(struct peer *p, const char *what)
+{
+	struct peers *ps = p->peers;
+	unsigned suppressed;
+
+	if (p->state == PEER_CLOSING)
+		return;
+	peers_count(ps, PEER_VIOLATIONS);
+	if (peers_may_log(ps, &suppressed))
+		log_info(conn_prefix(p->conn).text,
+			 "protocol violation what=\"%s\" suppressed=%u", what,
+			 suppressed);
+	say_end(p, msg_write_abort, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
+	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
+}
+
+void peer_killed(struct peer *p, const struct revocation *r)
+{
+	char uri[WAMP_MAX_URI + 1];
+
+	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that
+	 * comes first */
+	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
+		return;
+	if (r == NULL) {
+		peers_no_memory(p->peers, conn_prefix(p->conn).text, "an answer");
+		conn_drop(p->conn);
+		return;
+	}
+	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
+	say_end(p, msg_write_goodbye, uri, r->message);
+	peers_count(p->peers, PEER_SESSIONS_KILLED);
+	session_over(p, uri);
+	peers_renew(p->peers, p);
+	peer_set_state(p, PEER_CLOSING);
+	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+}
+
+void peer_left(struct peer *p)
+{
+	ASSERT(p->state == PEER_LEAVING);
+	say_end(p, msg_write_goodbye, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
+	session_over(p, "left");
+	peers_renew(p->peers, p);
+	peer_set_state(p, PEER_NEW);
+	conn_left(p->conn);
+}
+
+void peer_gone(struct peer *p, const char *reason)
+{
+	let_go(p, reason);
+	login_free(p);
+}

@@ -57,9 +57,9 @@ struct rpc_conn {
 	size_t max_message_out;
 	unsigned max_calls, max_requests;
 	struct pending *pending;
-	unsigned n_slots, free_slot; /* free_slot == n_slots: none */
+	unsigned n_slots, free_slot;  /* free_slot == n_slots: none */
+	unsigned n_calls, n_requests; /* in flight */
 	LIST_HEAD(, rpc_request) requests;
-	struct rpc_counters counters;
 };
 
 static void destroy(struct rpc_conn *c);
@@ -91,7 +91,7 @@ static void pending_release(struct pending *p)
 	p->used = false;
 	p->next_free = c->free_slot;
 	c->free_slot = (unsigned)(p - c->pending);
-	c->counters.calls--;
+	c->n_calls--;
 }
 
 static void pending_finish(struct pending *p, const struct rpc_answer *a)
@@ -117,7 +117,7 @@ static void disconnect(struct rpc_conn *c)
 		LIST_REMOVE(req, link);
 		req->conn = NULL;
 	}
-	c->counters.requests = 0;
+	c->n_requests = 0;
 }
 
 /* Only from the loop. */
@@ -165,7 +165,6 @@ static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 		c->out.err = 0;
 		return r;
 	}
-	c->counters.out++;
 	if (before == 0)
 		event_active(&c->ev_write, EV_WRITE, 0);
 	return 0;
@@ -173,71 +172,69 @@ static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 
 static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 {
-	struct rpc_request *req = NULL;
+	bool room = c->n_requests < c->max_requests;
+	struct rpc_request *req = room ? malloc(sizeof(*req)) : NULL;
 
-	if (c->counters.requests < c->max_requests)
-		req = malloc(sizeof(*req));
 	if (req == NULL) {
-		end(c, c->counters.requests < c->max_requests ? E_NOMEM : E_LIMIT);
+		end(c, room ? E_NOMEM : E_LIMIT);
 		return;
 	}
 	req->conn = c;
 	req->id = m->id;
 	LIST_INSERT_HEAD(&c->requests, req, link);
-	c->counters.requests++;
+	c->n_requests++;
 	c->handlers->request(req, m->method, m->params, c->arg);
 }
 
-/* False: nobody waits for it any more. */
-static bool finish_call(struct rpc_conn *c, uint32_t id, const struct rpc_answer *a)
+/* The call with this id, or NULL: nobody waits for its answer any more. */
+static struct pending *find_call(struct rpc_conn *c, uint32_t id)
 {
-	struct pending *p = NULL;
+	struct pending *p = c->n_slots > 0 ? &c->pending[id & (c->n_slots - 1)] : NULL;
 
-	if (c->n_slots > 0)
-		p = &c->pending[id & (c->n_slots - 1)];
-	if (p == NULL || !p->used || p->id != id)
-		return false;
-	pending_finish(p, a);
-	return true;
+	return p != NULL && p->used && p->id == id ? p : NULL;
 }
 
 static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
 {
+	struct pending *p = find_call(c, m->id);
 	const struct rpc_answer a = {
 		.outcome = m->error.len == 0 ? RPC_OK : RPC_ERROR,
 		.error = m->error,
 		.result = m->result,
 	};
 
-	if (!finish_call(c, m->id, &a))
-		c->counters.late++;
+	if (p != NULL)
+		pending_finish(p, &a);
 }
 
 /*
- * The message at the start of in will never be good. If it is an answer, its call is told
- * so; and if it can be told where it ends, *len_out says so, and the connection goes on.
- * Otherwise it has ended.
+ * The message at the start of in will never be good, and head is what could be read of
+ * it. If it is an answer, its call is told so; and if it can be told where it ends,
+ * *len_out says so, and the connection goes on. Otherwise it has ended.
  */
-static bool got_rubbish(struct rpc_conn *c, struct slice in, int why, size_t *len_out)
+static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_msg *head,
+			int why, size_t *len_out)
 {
 	const struct rpc_answer invalid = {.outcome = RPC_INVALID, .why = why};
+	struct pending *p = NULL;
 	struct rpc_msg m;
+	bool measured = false;
 
-	bool response = rpc_msg_peek(in, &m) == 0 && m.type == RPC_RESPONSE;
-	bool measured = response && c->handlers->measure != NULL &&
-			rpc_msg_read(in, c->handlers->measure, &m, len_out) == 0;
-	if (response && finish_call(c, m.id, &invalid))
+	if (head->type == RPC_RESPONSE) {
+		measured = c->handlers->read(in, false, &m, len_out) == 0;
+		p = find_call(c, head->id);
+	}
+	if (p != NULL) {
 		c->blamed = !measured;
-	if (measured)
-		c->counters.in++;
-	else if (running(c))
+		pending_finish(p, &invalid);
+	}
+	if (!measured && running(c))
 		end(c, why);
 	return measured;
 }
 
 static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
 {
-	c->counters.in++;
 	switch (m->type) {
 	case RPC_REQUEST:
 		got_request(c, m);
@@ -247,6 +244,8 @@ static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
 		break;
 	case RPC_NOTIFICATION:
 		c->handlers->notification(m->method, m->params, c->arg);
+		break;
+	case RPC_UNKNOWN:
 		break;
 	}
 }
@@ -262,10 +261,12 @@ static void process_input(struct rpc_conn *c)
 		if (c->paused)
 			break;
 		struct slice rest = slice_of(c->in.data + used, c->in.len - used);
-		int r = rpc_msg_read(rest, c->handlers->check, &m, &len);
+		int r = c->handlers->read(rest, true, &m, &len);
 		if (r == E_TRUNCATED && rest.len < c->in.max)
 			break;
-		if (r != 0 && !got_rubbish(c, rest, r == E_TRUNCATED ? E_LIMIT : r, &len))
+		if (r == E_TRUNCATED)
+			r = E_LIMIT;
+		if (r != 0 && !got_rubbish(c, rest, &m, r, &len))
 			return;
 		used += len;
 		if (r == 0)
@@ -450,16 +451,11 @@ bool rpc_conn_congested(const struct rpc_conn *c)
 	return c->out.len >= c->out.max / 4;
 }
 
-const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c)
-{
-	return &c->counters;
-}
-
 int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 {
 	if (!running(c))
 		return E_CLOSED;
-	if (c->counters.calls >= c->max_calls)
+	if (c->n_calls >= c->max_calls)
 		return E_LIMIT;
 	/* no slot is used twice with one id until 32 bits wrap; the low bits are its
 	 * index */
@@ -477,7 +473,7 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 	if (r != 0)
 		return r;
 	c->free_slot = p->next_free;
-	c->counters.calls++;
+	c->n_calls++;
 	p->id = id;
 	p->used = true;
 	p->cb = call->cb;
@@ -490,10 +486,9 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 
 void rpc_cancel(struct rpc_conn *c, uint32_t id)
 {
-	if (c->n_slots == 0)
-		return;
-	struct pending *p = &c->pending[id & (c->n_slots - 1)];
-	if (p->used && p->id == id)
+	struct pending *p = find_call(c, id);
+
+	if (p != NULL)
 		pending_release(p);
 }
 
@@ -532,11 +527,11 @@ static void answer(struct rpc_request *req, struct rpc_msg *m, const struct buf 
 
 	if (c != NULL) {
 		LIST_REMOVE(req, link);
-		c->counters.requests--;
+		c->n_requests--;
 		m->type = RPC_RESPONSE;
 		m->id = req->id;
 		int r = b->err != 0 ? b->err : send_msg(c, m);
-		if (r != 0 && r != E_CLOSED && c->handlers->unsayable != NULL)
+		if (r != 0 && r != E_CLOSED)
 			r = send_unsayable(c, req->id, r);
 		if (r != 0 && r != E_CLOSED)
 			end_soon(c, r);
@@ -554,9 +549,4 @@ void rpc_reply_error(struct rpc_request *req, const struct buf *error)
 	/* an empty error would say that all is well */
 	ASSERT(error->len > 0 || error->err != 0);
 	answer(req, &(struct rpc_msg){.error = buf_slice(error)}, error);
-}
-
-uint32_t rpc_request_id(const struct rpc_request *req)
-{
-	return req->id;
 }

@@ -38,17 +38,15 @@ struct rpc_answer {
 typedef void rpc_answer_cb(const struct rpc_answer *a, void *arg);
 
 struct rpc_handlers {
-	rpc_check_fn *check;
 	/*
-	 * The same without the limits: how long is an object that check does not let
-	 * through? An answer of that kind is then RPC_INVALID for its call, and the
-	 * connection goes on. May be NULL: the connection ends.
+	 * An answer that is over a limit is RPC_INVALID for its call, and the connection
+	 * goes on if the answer can be read without the limits.
 	 */
-	rpc_check_fn *measure;
+	rpc_read_fn *read;
 	/*
 	 * Appends the error that replaces an answer of ours which cannot be sent, since
-	 * it is over a limit (E_LIMIT) or its buffer has an error. May be NULL: the
-	 * connection ends.
+	 * it is over a limit (E_LIMIT) or its buffer has an error. Both may be NULL where
+	 * max_requests is 0.
 	 */
 	void (*unsayable)(struct buf *out, int why);
 	/*
@@ -72,13 +70,6 @@ struct rpc_limits {
 	size_t max_out;     /* bytes that wait to be sent; at half of it reading stops */
 	unsigned max_calls; /* our requests in flight */
 	unsigned max_requests; /* the peer's; one more ends the connection */
-};
-
-/* Counts since the connection began. */
-struct rpc_counters {
-	uint64_t in, out;         /* messages */
-	uint64_t late;            /* answers to calls that were over */
-	uint64_t calls, requests; /* in flight now */
 };
 
 /*
@@ -106,12 +97,10 @@ void rpc_conn_lower_limits(struct rpc_conn *c, size_t max_message, unsigned max_
  * for answers, and reading goes on. */
 bool rpc_conn_congested(const struct rpc_conn *c);
 
-const struct rpc_counters *rpc_conn_counters(const struct rpc_conn *c);
-
 /*
- * Sends a request; params is an encoded array, copied. *id_out, if wanted, is the msgid
- * (never 0), for rpc_cancel. E_LIMIT: too many calls or too many bytes in flight, or too
- * large; E_CLOSED: the connection has ended. cb is not called then.
+ * Sends a request; params is an encoded array (len 0: []), copied. *id_out, if wanted, is
+ * the msgid (never 0), for rpc_cancel. E_LIMIT: too many calls or too many bytes in
+ * flight, or too large; E_CLOSED: the connection has ended. cb is not called then.
  */
 struct rpc_call {
 	const char *method;
@@ -122,7 +111,7 @@ struct rpc_call {
 };
 int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out) MUSTCHECK;
 
-/* Forgets a call whose callback was not made yet. A late answer is counted. */
+/* Forgets a call whose callback was not made yet. A late answer is passed over. */
 void rpc_cancel(struct rpc_conn *c, uint32_t id);
 
 /* Errors as rpc_call. */
@@ -135,8 +124,5 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params) MUST
  */
 void rpc_reply(struct rpc_request *req, const struct buf *result);
 void rpc_reply_error(struct rpc_request *req, const struct buf *error);
-
-/* The msgid under which the peer may cancel it. */
-uint32_t rpc_request_id(const struct rpc_request *req);
 
 #endif

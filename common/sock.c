@@ -48,15 +48,14 @@ static int unix_address(const char *path, struct sockaddr_un *out)
 static int remove_stale(const char *path)
 {
 	struct stat st;
-	int fd;
+	int fd = -1;
 
 	if (lstat(path, &st) == -1)
 		return errno == ENOENT ? 0 : E_SYS;
 	if (!S_ISSOCK(st.st_mode))
 		return E_EXISTS;
-	int r = sock_connect_unix(path, &fd);
-	if (r == 0)
-		sock_close(&fd);
+	int r = sock_connect_unix(&fd, path);
+	sock_close(&fd);
 	if (r == 0 || r == E_AGAIN) { /* a full backlog is an answer, too */
 		errno = EADDRINUSE;
 		return E_SYS;
@@ -69,15 +68,14 @@ static int remove_stale(const char *path)
 int sock_listen_unix(const char *path, mode_t mode, int *fd_out)
 {
 	struct sockaddr_un a;
-	int r = unix_address(path, &a);
+	int fd, r = unix_address(path, &a);
 
 	if (r == 0)
 		r = remove_stale(path);
+	if (r == 0)
+		r = sock_new_unix(&fd);
 	if (r != 0)
 		return r;
-	int fd = socket(AF_UNIX, SOCK_TYPE, 0);
-	if (fd == -1)
-		return E_SYS;
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == -1)
 		goto fail;
 	/* nobody can connect before listen, so the mode is in force from the start */
@@ -136,77 +134,40 @@ int sock_listen_tcp(const char *host, uint16_t port, int *fd_out)
 	return E_SYNTAX;
 }
 
-uint16_t sock_local_port(int fd)
-{
-	union address a = {.any = {.sa_family = AF_UNSPEC}};
-	socklen_t len = sizeof(a);
-
-	if (getsockname(fd, &a.any, &len) == -1)
-		return 0;
-	if (a.any.sa_family == AF_INET)
-		return ntohs(a.in4.sin_port);
-	return a.any.sa_family == AF_INET6 ? ntohs(a.in6.sin6_port) : 0;
-}
-
 int sock_new_unix(int *fd_out)
 {
-	int fd = socket(AF_UNIX, SOCK_TYPE, 0);
-
-	if (fd == -1)
-		return E_SYS;
-	*fd_out = fd;
-	return 0;
+	*fd_out = socket(AF_UNIX, SOCK_TYPE, 0);
+	return *fd_out == -1 ? E_SYS : 0;
 }
 
-int sock_connect_unix_by(int fd, const char *path)
+int sock_connect_unix(int *fd, const char *path)
 {
 	struct sockaddr_un a;
 	int r = unix_address(path, &a);
 
+	if (r == 0 && *fd == -1)
+		r = sock_new_unix(fd);
 	if (r != 0)
 		return r;
 	do {
-		r = connect(fd, (struct sockaddr *)&a, sizeof(a));
+		r = connect(*fd, (struct sockaddr *)&a, sizeof(a));
 	} while (r == -1 && errno == EINTR);
 	if (r == 0)
 		return 0;
 	return errno == EAGAIN ? E_AGAIN : E_SYS;
 }
 
-int sock_connect_unix(const char *path, int *fd_out)
-{
-	int fd;
-	int r = sock_new_unix(&fd);
-
-	if (r != 0)
-		return r;
-	r = sock_connect_unix_by(fd, path);
-	if (r != 0)
-		sock_close(&fd);
-	else
-		*fd_out = fd;
-	return r;
-}
-
 /* accept(2): errors of the connection that was about to be taken, not of the socket. */
 static bool is_accept_hiccup(int err)
 {
-	switch (err) {
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-	case EPERM:
-		return true;
-	default:
-		return false;
-	}
+	static const int hiccups[] = {EINTR,       ECONNABORTED, EPROTO, ENETDOWN,
+				      ENOPROTOOPT, EHOSTDOWN,    ENONET, EHOSTUNREACH,
+				      EOPNOTSUPP,  ENETUNREACH,  EPERM};
+
+	for (size_t i = 0; i < ARRAY_LEN(hiccups); i++)
+		if (err == hiccups[i])
+			return true;
+	return false;
 }
 
 /*
@@ -281,19 +242,6 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 	return 0;
 }
 
-int sock_write(int fd, const void *data, size_t n, size_t *put_out)
-{
-	ssize_t r;
-
-	do {
-		r = send(fd, data, n, MSG_NOSIGNAL);
-	} while (r == -1 && errno == EINTR);
-	if (r == -1)
-		return io_error(errno);
-	*put_out = (size_t)r;
-	return 0;
-}
-
 int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out)
 {
 	/* sendmsg does not write through msg_iov, but its type lacks the const */
@@ -308,6 +256,14 @@ int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out)
 		return io_error(errno);
 	*put_out = (size_t)r;
 	return 0;
+}
+
+int sock_write(int fd, const void *data, size_t n, size_t *put_out)
+{
+	struct iovec v = {.iov_len = n};
+
+	memcpy(&v.iov_base, &data, sizeof(data)); /* likewise */
+	return sock_writev(fd, &v, 1, put_out);
 }
 
 int sock_peer_cred(int fd, struct sock_cred *out)
@@ -332,7 +288,8 @@ static struct sock_name tcp_name(const char *kind, int family, const void *host,
 	return n;
 }
 
-static struct sock_name name_of(const union address *a, socklen_t len)
+/* with_path: of a Unix socket, too */
+static struct sock_name name_of(const union address *a, socklen_t len, bool with_path)
 {
 	struct sock_name n = {"unknown"};
 	size_t path_max = len - min_size(len, offsetof(struct sockaddr_un, sun_path));
@@ -347,7 +304,7 @@ static struct sock_name name_of(const union address *a, socklen_t len)
 					a->in6.sin6_port);
 		return tcp_name("tcp6", AF_INET6, &a->in6.sin6_addr, a->in6.sin6_port);
 	case AF_UNIX:
-		if (path_max == 0 || a->un.sun_path[0] == '\0')
+		if (!with_path || path_max == 0 || a->un.sun_path[0] == '\0')
 			return (struct sock_name){"unix"};
 		snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)path_max,
 			 a->un.sun_path);
@@ -363,9 +320,7 @@ struct sock_name sock_peer_name(int fd)
 	if (getpeername(fd, &a.any, &len) == -1)
 		a.any.sa_family = AF_UNSPEC;
 	/* what path a client bound its end to is its own affair, and foreign text */
-	if (a.any.sa_family == AF_UNIX)
-		len = 0;
-	return name_of(&a, len);
+	return name_of(&a, len, false);
 }
 
 struct sock_name sock_local_name(int fd)
@@ -375,5 +330,5 @@ struct sock_name sock_local_name(int fd)
 
 	if (getsockname(fd, &a.any, &len) == -1)
 		a.any.sa_family = AF_UNSPEC;
-	return name_of(&a, len);
+	return name_of(&a, len, true);
 }

@@ -21,26 +21,20 @@ int sock_listen_unix(const char *path, mode_t mode, int *fd_out) MUSTCHECK;
 
 /*
  * Listens on a numeric IPv4 or IPv6 address; NULL or "" is every address of both
- * families, where the system has both. port 0 lets the system choose (sock_local_port).
+ * families, where the system has both. port 0 lets the system choose (sock_local_name).
  * E_SYS (EADDRINUSE: occupied), E_SYNTAX if host is no address.
  */
 int sock_listen_tcp(const char *host, uint16_t port, int *fd_out) MUSTCHECK;
 
-/* The port that a TCP socket is bound to; 0 if it is none. */
-uint16_t sock_local_port(int fd);
-
 /*
- * Connects to a Unix socket, which never takes time. E_SYS (ENOENT, ECONNREFUSED: nobody
- * is there), E_AGAIN if the listener's backlog is full, E_RANGE if path is too long.
+ * Connects a Unix socket, which never takes time; if *fd is -1, one is made. E_SYS
+ * (ENOENT, ECONNREFUSED: nobody is there), E_AGAIN if the listener's backlog is full,
+ * E_RANGE if path is too long. *fd stays open then, and can be tried again.
  */
-int sock_connect_unix(const char *path, int *fd_out) MUSTCHECK;
+int sock_connect_unix(int *fd, const char *path) MUSTCHECK;
 
-/*
- * The two steps of it, for who wants to have the descriptor beforehand. A socket that
- * could not be connected stays open, and can be tried again.
- */
+/* Makes a Unix socket, or sets *fd_out to -1: E_SYS. */
 int sock_new_unix(int *fd_out) MUSTCHECK;
-int sock_connect_unix_by(int fd, const char *path) MUSTCHECK;
 
 /*
  * The next waiting connection, with TCP_NODELAY and keepalive where it is TCP. E_AGAIN:
@@ -58,8 +52,8 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out) MUSTCHECK;
 
 /* As much of it as the kernel takes, at least one byte. Errors as sock_read; no SIGPIPE.
  */
-int sock_write(int fd, const void *data, size_t n, size_t *put_out) MUSTCHECK;
 int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out) MUSTCHECK;
+int sock_write(int fd, const void *data, size_t n, size_t *put_out) MUSTCHECK;
 
 /* Closes *fd unless it is -1, and makes it -1. */
 void sock_close(int *fd);

@@ -14,6 +14,12 @@
 /* --- what every message has ----------------------------------------------------------
  */
 
+/* TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE for anything else and for nothing at all. */
+static enum token_type container_type(struct slice item)
+{
+	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);
+}
+
 static int check_item(const struct token *t)
 {
 	if (t->type == TOKEN_STR || t->type == TOKEN_BIN)
@@ -23,16 +29,14 @@ static int check_item(const struct token *t)
 	return 0;
 }
 
-/* One object, at most so many containers deep. */
-static int check(struct slice in, unsigned max_depth, size_t *len_out)
+/* Passes over one object, at most so many containers deep. */
+static int pass_limited(struct token_reader *r, unsigned max_depth)
 {
-	struct token_reader r;
 	struct token t;
 	unsigned depth = 0;
 
-	token_reader_init(&r, SERIALIZER_MSGPACK, in);
 	do {
-		int e = token_next(&r, &t);
+		int e = token_next(r, &t);
 		if (e == 0)
 			e = check_item(&t);
 		if (e != 0)
@@ -44,23 +48,99 @@ static int check(struct slice in, unsigned max_depth, size_t *len_out)
 		if (depth > max_depth)
 			return E_DEPTH;
 	} while (depth > 0);
-	*len_out = (size_t)(r.pos - r.start);
 	return 0;
 }
 
-int auth_check(struct slice in, size_t *len_out)
-{
-	return check(in, AUTH_MAX_DEPTH - 1, len_out); /* the message is an array, too */
-}
-
-int auth_measure(struct slice in, size_t *len_out)
+static int check(struct slice in, unsigned max_depth, size_t *len_out)
 {
 	struct token_reader r;
 
 	token_reader_init(&r, SERIALIZER_MSGPACK, in);
-	int e = token_skip(&r, NULL);
+	int e = pass_limited(&r, max_depth);
+	*len_out = (size_t)(r.pos - r.start);
+	return e;
+}
+
+enum { PART_DEPTH = AUTH_MAX_DEPTH - 1 }; /* the message is an array, too */
+
+int auth_check(struct slice in, size_t *len_out)
+{
+	return check(in, PART_DEPTH, len_out);
+}
+
+/* An element of the message, as it is encoded. */
+static int read_part(struct token_reader *r, bool limited, struct slice *out)
+{
+	const uint8_t *start = r->pos;
+	int e = limited ? pass_limited(r, PART_DEPTH) : token_skip(r, NULL);
+
+	*out = slice_of(start, (size_t)(r->pos - start));
+	return e;
+}
+
+/* Type and id. */
+static int read_head(struct token_reader *r, struct rpc_msg *m)
+{
+	struct token list, type, id = {.type = TOKEN_UINT, .u = 0};
+	int e = token_next(r, &list);
+
+	if (e == 0 && (list.type != TOKEN_ARRAY || list.count < 3 || list.count > 4))
+		e = E_TYPE;
 	if (e == 0)
-		*len_out = (size_t)(r.pos - r.start);
+		e = token_next(r, &type);
+	if (e == 0 && (type.type != TOKEN_UINT || type.u > RPC_NOTIFICATION ||
+		       list.count != (type.u == RPC_NOTIFICATION ? 3 : 4)))
+		e = E_TYPE;
+	if (e == 0 && type.u != RPC_NOTIFICATION)
+		e = token_next(r, &id);
+	if (e != 0)
+		return e;
+	if (id.type != TOKEN_UINT || id.u > UINT32_MAX)
+		return id.type == TOKEN_UINT ? E_RANGE : E_TYPE;
+	m->type = (enum rpc_type)type.u;
+	m->id = (uint32_t)id.u;
+	return 0;
+}
+
+static int read_response(struct token_reader *r, bool limited, struct rpc_msg *m)
+{
+	int e = read_part(r, limited, &m->error);
+
+	if (e == 0)
+		e = read_part(r, limited, &m->result);
+	if (e == 0 && slice_eq_str(m->error, "\xc0"))
+		m->error.len = 0;
+	return e;
+}
+
+static int read_method(struct token_reader *r, bool limited, struct rpc_msg *m)
+{
+	struct token t;
+	int e = token_next(r, &t);
+
+	if (e == 0)
+		e = t.type == TOKEN_STR ? check_item(&t) : E_TYPE;
+	if (e != 0)
+		return e;
+	m->method = t.text;
+	e = read_part(r, limited, &m->params);
+	if (e != 0)
+		return e;
+	return container_type(m->params) == TOKEN_ARRAY ? 0 : E_TYPE;
+}
+
+int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out, size_t *len_out)
+{
+	struct token_reader r;
+
+	*out = (struct rpc_msg){.type = RPC_UNKNOWN};
+	token_reader_init(&r, SERIALIZER_MSGPACK, in);
+	int e = read_head(&r, out);
+	if (e == 0 && out->type == RPC_RESPONSE)
+		e = read_response(&r, limited, out);
+	else if (e == 0)
+		e = read_method(&r, limited, out);
+	*len_out = (size_t)(r.pos - r.start);
 	return e;
 }
 
@@ -77,12 +157,6 @@ void auth_unsayable(struct buf *out, int why)
 						      : "the answer is too large"),
 			.retry_after_ms = FIELD_NONE,
 		});
-}
-
-/* TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE for anything else and for nothing at all. */
-static enum token_type container_type(struct slice item)
-{
-	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);
 }
 
 int auth_check_map(struct slice map, unsigned max_depth)

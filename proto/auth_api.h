@@ -13,7 +13,7 @@
 #ifndef PROTO_AUTH_API_H
 #define PROTO_AUTH_API_H
 
-#include "common/buf.h"
+#include "common/rpc_msg.h"
 #include "proto/fields.h"
 
 enum {
@@ -63,16 +63,15 @@ enum auth_feature {
 	AUTH_FEATURE_EVENTS = 1 << 2, /* session.opened, session.closed, auth.failed */
 };
 
-/*
- * For struct rpc_handlers: checks one object against the limits above, inside of a
- * message.
- */
-int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
-
-/* The same without the limits: how long is the object? For struct rpc_handlers, too. */
-int auth_measure(struct slice in, size_t *len_out) MUSTCHECK;
+/* For struct rpc_handlers: reads a message, whose limits are those above. */
+int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out,
+		  size_t *len_out) MUSTCHECK;
 /* And: the error of an answer that is too large, or for which there is no memory. */
 void auth_unsayable(struct buf *out, int why);
+
+/* Is the object at the start of in within the limits of a message's part? How long is it?
+ */
+int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
 
 /*
  * Is this one whole encoded map within the limits, nested at most max_depth deep? 0;

@@ -80,7 +80,10 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 				      " ms; a change may have been made",
 				      call->ctl->timeout_ms);
 		break;
-	case RPC_INVALID: /* only where an answer can be measured */
+	case RPC_INVALID:
+		call->code = ctl_fail(call->ctl, EX_SOFTWARE, NULL, "authd's answer: %s",
+				      err_str(a->why));
+		break;
 	case RPC_CLOSED:
 		return; /* on_closed is told why */
 	}
@@ -114,17 +117,18 @@ static void on_closed(int reason, void *arg)
 }
 
 static const struct rpc_handlers handlers = {
-	.check = auth_check,
+	.read = auth_msg_read,
 	.notification = on_notification,
 	.closed = on_closed,
 };
 
 static int connect_to(const struct ctl *ctl, int *fd_out)
 {
-	int r = sock_connect_unix(ctl->socket, fd_out);
-
+	*fd_out = -1;
+	int r = sock_connect_unix(fd_out, ctl->socket);
 	if (r == 0)
 		return EX_OK;
+	sock_close(fd_out);
 	if (r == E_SYS && (errno == EACCES || errno == EPERM))
 		return ctl_fail(ctl, EX_NOPERM, NULL, "%s: %s", ctl->socket, err_str(r));
 	if (r == E_AGAIN)

@@ -182,8 +182,7 @@ static void on_closed(int reason, void *arg)
 }
 
 static const struct rpc_handlers handlers = {
-	.check = auth_check,
-	.measure = auth_measure,
+	.read = auth_msg_read,
 	.unsayable = auth_unsayable,
 	.request = on_request,
 	.notification = on_notification,
@@ -226,21 +225,15 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 
 static void send_ping(struct auth_client *a)
 {
-	struct buf b;
+	const struct rpc_call ping = {
+		.method = AUTH_METHOD_PING,
+		.timeout_ms = AUTH_PING_MS,
+		.cb = on_pong,
+		.arg = a,
+	};
+	int rc = rpc_call(a->rpc, &ping, NULL);
 
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	auth_list_write(&b, NULL, 0);
-	int rc = rpc_call(a->rpc,
-			  &(struct rpc_call){
-				  .method = AUTH_METHOD_PING,
-				  .params = buf_slice(&b),
-				  .timeout_ms = AUTH_PING_MS,
-				  .cb = on_pong,
-				  .arg = a,
-			  },
-			  NULL);
 	(void)rc; /* with so much in flight the answers show whether it is alive */
-	buf_fini(&b);
 	timer_arm(&a->timer, a->state == LINK_UP ? AUTH_PING_MS : NOT_READY_MS);
 }
 
@@ -371,10 +364,8 @@ static void connect_now(struct auth_client *a)
 	};
 	struct sock_cred cred = {.uid = (uid_t)-1};
 	char why[80];
-	int rc = a->spare == -1 ? sock_new_unix(&a->spare) : 0;
+	int rc = sock_connect_unix(&a->spare, a->conf->socket);
 
-	if (rc == 0)
-		rc = sock_connect_unix_by(a->spare, a->conf->socket);
 	if (rc == E_AGAIN) {
 		link_down(a, "it does not accept connections");
 		return;

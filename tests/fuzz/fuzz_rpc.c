@@ -81,8 +81,7 @@ static void on_closed(int reason, void *arg)
 }
 
 static const struct rpc_handlers handlers = {
-	.check = auth_check,
-	.measure = auth_measure,
+	.read = auth_msg_read,
 	.unsayable = auth_unsayable,
 	.request = on_request,
 	.notification = on_notification,

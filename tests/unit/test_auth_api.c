@@ -61,8 +61,7 @@ static int load_traces(void **state)
 	for (size_t i = 0; i < n_traces; i++) {
 		struct trace *t = &traces[i];
 		size_t len;
-		int e = rpc_msg_read(slice_of(t->bytes, t->len), auth_check, &t->msg,
-				     &len);
+		int e = auth_msg_read(slice_of(t->bytes, t->len), true, &t->msg, &len);
 		if (e != 0 || len != t->len) {
 			fprintf(stderr, "%s: %s\n", t->name, err_str(e));
 			return -1;

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of common/rpc_msg: messages whole, cut and damaged. */
+/* Unit tests of RPC messages, written by common/rpc_msg and read by proto/auth_api:
+ * whole, cut and damaged. */
+#include "common/err.h"
 #include "common/rpc_msg.h"
+#include "proto/auth_api.h"
 #include "tests/unit/rpc_check.h"
+
+#include <stdlib.h>
 
 /* --- messages ------------------------------------------------------------------------
  */
@@ -60,7 +65,7 @@ static void test_msg_samples(void **state)
 	buf_init(&out, 1000);
 	for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
 		struct slice in = samples[i].bytes;
-		assert_int_equal(rpc_msg_read(in, check, &m, &len), 0);
+		assert_int_equal(auth_msg_read(in, true, &m, &len), 0);
 		assert_int_equal(len, in.len);
 		assert_int_equal(m.type, samples[i].msg.type);
 		assert_int_equal(m.id, samples[i].msg.id);
@@ -75,7 +80,7 @@ static void test_msg_samples(void **state)
 		/* cut anywhere, more is expected */
 		for (size_t cut = 0; cut < in.len; cut++)
 			assert_int_equal(
-				rpc_msg_read(slice_of(in.p, cut), check, &m, &len),
+				auth_msg_read(slice_of(in.p, cut), true, &m, &len),
 				E_TRUNCATED);
 	}
 	buf_fini(&out);
@@ -93,7 +98,7 @@ static void test_msg_damaged(void **state)
 			uint8_t *copy = malloc(in.len);
 			memcpy(copy, in.p, in.len);
 			copy[at / 8] ^= (uint8_t)(1u << at % 8);
-			int r = rpc_msg_read(slice_of(copy, in.len), check, &m, &len);
+			int r = auth_msg_read(slice_of(copy, in.len), true, &m, &len);
 			if (r == 0)
 				assert_true(len <= in.len && m.type <= RPC_NOTIFICATION);
 			free(copy);
@@ -123,23 +128,74 @@ static void test_msg_wrong(void **state)
 		{{(const uint8_t *)"\x94\x00\x01\x01\x90", 5}, E_TYPE},
 		{{(const uint8_t *)"\x94\x00\x01\xa1m\x80", 6}, E_TYPE},
 		{{(const uint8_t *)"\x94\x00\x01\xa1m\x91\xc1", 7}, E_SYNTAX},
-		{{(const uint8_t *)"\x94\x01\x01\xc1", 4}, E_SYNTAX},
+		{{(const uint8_t *)"\x94\x01\x01\xc1\xc0", 5}, E_SYNTAX},
 	};
 	struct rpc_msg m;
 	size_t len;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
-		assert_int_equal(rpc_msg_read(wrong[i].in, check, &m, &len),
+		assert_int_equal(auth_msg_read(wrong[i].in, true, &m, &len),
 				 wrong[i].err);
+}
+
+/* Over a limit: type and id are known, and without limits the end, too. */
+static void test_msg_limits(void **state)
+{
+	enum { HEAD = 4 };
+	static uint8_t in[HEAD + 3 + AUTH_MAX_STRING + 1] =
+		"\x94\x01\x07\xc0\xda\x40\x01";
+	struct rpc_msg m;
+	size_t len;
+
+	(void)state;
+	for (unsigned depth = 1; depth < 50; depth++) {
+		uint8_t deep[HEAD + 50];
+		memset(deep, 0x91, sizeof(deep));
+		memcpy(deep, in, HEAD);
+		deep[HEAD + depth] = 0xc0;
+		struct slice s = slice_of(deep, HEAD + depth + 1);
+		assert_int_equal(auth_msg_read(s, true, &m, &len),
+				 depth < AUTH_MAX_DEPTH ? 0 : E_DEPTH);
+		assert_int_equal(m.type, RPC_RESPONSE);
+		assert_int_equal(m.id, 7);
+		assert_int_equal(auth_msg_read(s, false, &m, &len), 0);
+		assert_int_equal(len, s.len);
+		assert_int_equal(m.result.len, depth + 1);
+	}
+	assert_int_equal(auth_msg_read(slice_of(in, sizeof(in)), true, &m, &len),
+			 E_LIMIT);
+	assert_int_equal(m.id, 7);
+	assert_int_equal(auth_msg_read(slice_of(in, sizeof(in)), false, &m, &len), 0);
+	assert_int_equal(len, sizeof(in));
+	assert_int_equal(auth_msg_read(BYTES("\x94\x01\xa1x\xc0\xc0"), true, &m, &len),
+			 E_TYPE);
+	assert_int_equal(m.type, RPC_UNKNOWN);
+}
+
+/* A message without params, error or result says so. */
+static void test_msg_empty(void **state)
+{
+	struct rpc_msg m = {.type = RPC_RESPONSE, .id = 1};
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 100);
+	rpc_msg_write(&out, &m);
+	assert_slice(buf_slice(&out), BYTES("\x94\x01\x01\xc0\xc0"));
+	buf_clear(&out);
+	m = (struct rpc_msg){.type = RPC_NOTIFICATION, .method = slice_str("m")};
+	rpc_msg_write(&out, &m);
+	assert_slice(buf_slice(&out), BYTES("\x93\x02\xa1m\x90"));
+	buf_fini(&out);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_msg_samples),
-		cmocka_unit_test(test_msg_damaged),
-		cmocka_unit_test(test_msg_wrong),
+		cmocka_unit_test(test_msg_samples), cmocka_unit_test(test_msg_damaged),
+		cmocka_unit_test(test_msg_wrong),   cmocka_unit_test(test_msg_limits),
+		cmocka_unit_test(test_msg_empty),
 	};
 
 	return cmocka_run_group_tests_name("rpc_msg", tests, NULL, NULL);

@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/wrapped_malloc.h"
+
 /* --- doubles: the loop, whose timers fire when the test says so --- */
 
 struct loop {
@@ -110,7 +112,7 @@ void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post
 	free(*mail);
 	*mail = NULL;
 	if (p->type == POST_LOGIN_ANSWER)
-		answers[p->answer->outcome]++;
+		answers[p->answer == NULL ? LOGIN_NO_MEMORY : p->answer->outcome]++;
 	post_drop(&copy);
 }
 
@@ -377,6 +379,41 @@ static void test_why_there_is_no_answer(void **state)
 	assert_int_equal(answers[LOGIN_NO_ROOM], 1);
 }
 
+/* Each allocation fails in turn, alone or with those behind it. */
+static void test_memory_runs_out(void **state)
+{
+	enum { QUESTIONS = 4 };
+	bool over = false;
+
+	for (size_t nth = 1; !over; nth++) {
+		size_t live = memory.live, before, n = 0;
+		setup(state);
+		before = memory.count;
+		for (uint32_t i = 0; i < QUESTIONS; i++)
+			ask(i); /* whose own allocations do not fail */
+		memory.first = memory.count + nth;
+		memory.n = nth % 2 == 0 ? 1 : 20;
+		pass(1000);
+		sock_close(&w.link); /* some are in flight, and asked again */
+		pass(1000);
+		auth_client_cancel(w.client, (struct session_ref){.slot = 0});
+		pass(8000);
+		over = memory.count < memory.first;
+		memory.first = 0;
+		pass(30000);
+		for (size_t i = 0; i < LOGIN_OUTCOME_COUNT; i++)
+			n += answers[i];
+		/* each once, but for the one that may have been cancelled */
+		assert_in_range(n, QUESTIONS - 1, QUESTIONS);
+		unsigned pings = w.pings;
+		pass(20000);
+		assert_true(w.pings > pings); /* the link is there again */
+		teardown(state);
+		assert_true(memory.count > before);
+		assert_int_equal(memory.live, live);
+	}
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -386,9 +423,11 @@ int main(void)
 		TEST(test_pauses),
 		TEST(test_a_question_that_it_dies_of),
 		TEST(test_why_there_is_no_answer),
+		cmocka_unit_test(test_memory_runs_out),
 	};
 	if (sodium_init() < 0)
 		return 1;
+	wrap_libevent();
 	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	return cmocka_run_group_tests_name("auth_client", tests, NULL, NULL);
 }

@@ -69,8 +69,9 @@ void worker_stall_toggle(void)
 
 /* --- stopping --- */
 
-static void stop_begin(struct worker *w)
+static void stop_begin(struct worker *w, struct post *p)
 {
+	(void)p;
 	if (w->stop != STOP_NONE)
 		return;
 	w->stop = STOP_DRAINING;
@@ -163,82 +164,73 @@ static void on_connection(struct worker *w, struct post *p)
 		conn_close(c, WS_CLOSE_RESTART, NULL);
 }
 
-static void log_stats(struct worker *w);
-
-/* Any post but POST_EVENT. */
-static void handle(struct worker *w, struct post *p)
+static void on_hold_queue(struct worker *w, struct post *p)
 {
-	switch ((enum post_type)p->type) {
-	case POST_JOIN:
-		if (!refused_by_revocation(w, p))
-			realm_post(w->realms[p->realm], p);
-		return;
-	case POST_GONE:
-	case POST_GOODBYE:
-	case POST_SUBSCRIBE:
-	case POST_UNSUBSCRIBE:
-	case POST_PUBLISH:
-	case POST_REGISTER:
-	case POST_UNREGISTER:
-	case POST_CALL:
-	case POST_YIELD:
-	case POST_INVOCATION_ERROR:
-	case POST_UNDELIVERABLE:
-		realm_post(w->realms[p->realm], p);
-		return;
-	case POST_CONNECTION:
-		on_connection(w, p);
-		return;
-	case POST_LOGIN:
-	case POST_LOGIN_CANCEL:
-	case POST_LOGIN_REPORT:
-	case POST_REVOKED:
-		control_post(w->control, p);
-		return;
-	case POST_HOLD_QUEUE:
-		peers_hold_queue(&w->peers, (unsigned)p->id, p->full);
-		return;
-	case POST_REVOKE:
-		on_revoke(w, p);
-		return;
-	case POST_STATS:
-		log_stats(w);
-		return;
-	case POST_STOP:
-		stop_begin(w);
-		return;
-	case POST_DRAIN:
-		if (++w->drains == w->n_workers)
-			outbox_send_all_reserved(&w->outbox,
-						 &(struct post){.type = POST_DRAINED},
-						 &w->drained_mail);
-		return;
-	case POST_DRAINED:
-		w->drains_missing--;
-		return;
-	case POST_STOPPED:
-		if (++w->workers_stopped == w->n_workers)
-			loop_stop(w->loop);
-		return;
-	default: /* for one session */
-		attach_post(&w->peers, p);
-		return;
-	}
+	peers_hold_queue(&w->peers, (unsigned)p->id, p->full);
 }
 
-/* Handles the next of a batch, and EVENTs that go with it. False: a fan-out goes on in
- * the next turn. */
+static void log_stats(struct worker *w, struct post *p);
+
+static void on_drain(struct worker *w, struct post *p)
+{
+	(void)p;
+	if (++w->drains == w->n_workers)
+		outbox_send_all_reserved(&w->outbox, &(struct post){.type = POST_DRAINED},
+					 &w->drained_mail);
+}
+
+static void on_drained(struct worker *w, struct post *p)
+{
+	(void)p;
+	w->drains_missing--;
+}
+
+static void on_stopped(struct worker *w, struct post *p)
+{
+	(void)p;
+	if (++w->workers_stopped == w->n_workers)
+		loop_stop(w->loop);
+}
+
+/* The posts for the worker itself. */
+static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) = {
+	[POST_CONNECTION] = on_connection, [POST_HOLD_QUEUE] = on_hold_queue,
+	[POST_REVOKE] = on_revoke,         [POST_STATS] = log_stats,
+	[POST_STOP] = stop_begin,          [POST_DRAIN] = on_drain,
+	[POST_DRAINED] = on_drained,       [POST_STOPPED] = on_stopped,
+};
+
+/* Handles the next of a batch, and the posts that go with it; *taken_out is how many.
+ * False: a fan-out goes on in the next turn. */
+static bool handle(struct worker *w, struct post *p, size_t n, size_t *taken_out)
+{
+	*taken_out = 1;
+	switch ((enum post_destination)post_kinds[p->type].to) {
+	case POST_TO_REALM:
+		if (p->type != POST_JOIN || !refused_by_revocation(w, p))
+			realm_post(w->realms[p->realm], p);
+		return true;
+	case POST_TO_PEER:
+		attach_post(&w->peers, p);
+		return true;
+	case POST_TO_MEMBERS:
+		return fan_out_begin(&w->peers, p, n, taken_out);
+	case POST_TO_CONTROL:
+		control_post(w->control, p);
+		return true;
+	case POST_TO_WORKER:
+		handlers[p->type](w, p);
+		return true;
+	}
+	return true;
+}
+
 static bool handle_next(struct worker *w, struct mail_batch *b)
 {
 	struct post *posts = (struct post *)(void *)b->items;
-	struct post *p = &posts[b->taken];
-	size_t taken = 1;
-	bool done = true;
+	size_t taken;
+	bool done = handle(w, &posts[b->taken], b->count - b->taken, &taken);
 
-	if (p->type == POST_EVENT)
-		done = fan_out_begin(&w->peers, p, b->count - b->taken, &taken);
-	else
-		handle(w, p);
 	b->taken += (unsigned)taken;
 	return done;
 }
@@ -370,12 +362,13 @@ static void log_realm_stats(struct worker *w, size_t i)
 		 (unsigned long long)c.unsent_publishes);
 }
 
-static void log_stats(struct worker *w)
+static void log_stats(struct worker *w, struct post *post)
 {
 	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
 	const uint64_t *pc = w->peers.counters;
 	struct buf b;
 
+	(void)post;
 	buf_init(&b, STATS_MAX);
 	buf_printf(&b, "counters worker=%u connections=%u sessions=%llu", w->index,
 		   net_conns(&w->net),

@@ -4,106 +4,20 @@
 
 #include "routerd/core/realm_int.h"
 
-#include <stdlib.h>
-
 const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE, "out of memory"};
 
-static uint64_t place(struct session_ref ref)
+struct session *session_at(const struct realm *r, struct session_ref ref)
 {
-	return (uint64_t)ref.worker << 32 | ref.slot;
-}
-
-/* Whoever has this slot of this worker, of whatever generation. */
-static struct session *find_by_place(const struct realm *r, struct session_ref ref)
-{
-	struct id_node *node = id_table_find(&r->session_table, NULL, place(ref));
+	struct id_node *node = id_table_find(&r->session_table, NULL, session_place(ref));
 
 	return node == NULL ? NULL : container_of(node, struct session, node);
 }
 
 struct session *session_find(const struct realm *r, struct session_ref ref)
 {
-	struct session *s = find_by_place(r, ref);
+	struct session *s = session_at(r, ref);
 
 	return s == NULL || s->ref.generation != ref.generation ? NULL : s;
-}
-
-void session_join(struct realm *r, struct post *p)
-{
-	ASSERT(p->session.worker < r->n_workers);
-	struct session *s = find_by_place(r, p->session);
-	struct post answer = {
-		.type = POST_JOINED,
-		.realm = r->index,
-		.session = p->session,
-	};
-
-	if (s != NULL) { /* its worker's mistake, but not worth a crash */
-		r->counters.replaced++;
-		session_take_down(r, s);
-	}
-	s = calloc(1, sizeof(*s));
-	if (s == NULL || !post_send(r->outbox, answer.session.worker, &answer)) {
-		free(s);
-		answer.type = POST_JOIN_REFUSED;
-		post_send_reserved(r->outbox, answer.session.worker, &answer, &p->mail);
-		return;
-	}
-	s->ref = p->session;
-	s->identity = p->identity;
-	p->identity = NULL;
-	s->mail = p->mail;
-	p->mail = NULL;
-	LIST_INIT(&s->memberships);
-	LIST_INIT(&s->registrations);
-	LIST_INIT(&s->calls);
-	LIST_INIT(&s->invocations);
-	s->node.id = place(s->ref);
-	id_table_add(&r->session_table, &s->node);
-	TAILQ_INSERT_TAIL(&r->sessions, s, link);
-	r->counters.joins++;
-}
-
-void session_take_down(struct realm *r, struct session *s)
-{
-	broker_drop_memberships(r, s);
-	dealer_drop_registrations(r, s);
-	dealer_forget_calls(r, s);
-	dealer_fail_invocations(r, s);
-	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0 &&
-	       s->n_invocations == 0);
-	if (s->lost)
-		LIST_REMOVE(s, of_lost);
-	TAILQ_REMOVE(&r->sessions, s, link);
-	id_table_remove(&r->session_table, &s->node);
-	identity_unref(&s->identity);
-	free(s->mail);
-	free(s);
-}
-
-void session_kill(struct realm *r, struct session *s, struct revocation *revocation)
-{
-	struct mail_batch *mail = s->mail;
-	struct post killed = {
-		.type = POST_KILLED,
-		.realm = r->index,
-		.session = s->ref,
-		.revocation = revocation,
-	};
-
-	s->mail = NULL;
-	r->counters.kills++;
-	session_take_down(r, s);
-	post_send_reserved(r->outbox, killed.session.worker, &killed, &mail);
-}
-
-void session_end_lost(struct realm *r)
-{
-	struct session *s;
-
-	/* taking one down may lose another */
-	while ((s = LIST_FIRST(&r->lost)) != NULL)
-		session_kill(r, s, NULL);
 }
 
 bool session_try_post(struct realm *r, const struct session *s, struct post *p)

@@ -42,24 +42,17 @@ TAILQ_HEAD(session_list, session);
 /* For session_error. */
 extern const struct post_error no_memory;
 
+/* The key of a session's place, its slot at its worker, in the session table. */
+static inline uint64_t session_place(struct session_ref ref)
+{
+	return (uint64_t)ref.worker << 32 | ref.slot;
+}
+
+/* The session at this place, of whatever generation. NULL: none. */
+struct session *session_at(const struct realm *r, struct session_ref ref);
+
 /* NULL: it is not here, which is normal. */
 struct session *session_find(const struct realm *r, struct session_ref ref);
-
-/* Handles POST_JOIN: takes its identity. */
-void session_join(struct realm *r, struct post *p);
-
-/*
- * Ends a session and frees it: memberships, registrations, calls that it made (forgotten;
- * nobody waits for them), calls made to it (their callers get an ERROR), realm. In this
- * order: so it gets no ERROR for a call that it made to itself.
- */
-void session_take_down(struct realm *r, struct session *s);
-
-/* Takes a session down with a POST_KILLED, which takes the revocation (or NULL). */
-void session_kill(struct realm *r, struct session *s, struct revocation *revocation);
-
-/* Ends the sessions that are lost, each with a POST_KILLED. */
-void session_end_lost(struct realm *r);
 
 /*
  * Sends a post to a session; fills in realm and session, and takes its references. False:

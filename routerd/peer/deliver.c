@@ -37,7 +37,7 @@ static void send_reply_id(struct peer *p, enum wamp_type type, const struct post
 	peer_send_sure(p);
 }
 
-static void send_subscribed(struct peer *p, const struct post *post)
+static void on_subscribed(struct peer *p, const struct post *post)
 {
 	/* a member that gets no events must not believe that it does */
 	if (members_add(p->peers, p, post->id) == 0) {
@@ -55,7 +55,7 @@ static void send_reply(struct peer *p, enum wamp_type type, const struct post *p
 }
 
 /* A call whose INVOCATION cannot be delivered is answered by the owner. */
-static void send_invocation(struct peer *p, const struct post *post)
+static void on_invocation(struct peer *p, const struct post *post)
 {
 	struct msg_payload items;
 	int r = payload_items(post->payload, p->serializer, &items);
@@ -81,7 +81,7 @@ static void send_invocation(struct peer *p, const struct post *post)
 
 /* The owner has forgotten the call already, so what cannot be delivered is answered here.
  */
-static void send_result(struct peer *p, const struct post *post)
+static void on_result(struct peer *p, const struct post *post)
 {
 	struct msg_payload items;
 	int r = payload_items(post->payload, p->serializer, &items);
@@ -146,7 +146,7 @@ static void report_limit(struct peer *p, enum wamp_type request_type)
 			 max, log_quote(p->identity->authid).text, suppressed);
 }
 
-static void send_error(struct peer *p, const struct post *post)
+static void on_error(struct peer *p, const struct post *post)
 {
 	char text[WAMP_MAX_URI + 128];
 
@@ -173,51 +173,73 @@ static void send_error(struct peer *p, const struct post *post)
 		   slice_str(text));
 }
 
+static void on_joined(struct peer *p, const struct post *post)
+{
+	(void)post;
+	login_joined(p);
+}
+
+static void on_join_refused(struct peer *p, const struct post *post)
+{
+	login_refused(p, post->revocation);
+}
+
+static void on_left(struct peer *p, const struct post *post)
+{
+	(void)post;
+	peer_left(p);
+}
+
+static void on_killed(struct peer *p, const struct post *post)
+{
+	peer_killed(p, post->revocation);
+}
+
+static void on_unsubscribed(struct peer *p, const struct post *post)
+{
+	members_remove(p->peers, p, post->id);
+	send_reply(p, WAMP_UNSUBSCRIBED, post);
+}
+
+static void on_published(struct peer *p, const struct post *post)
+{
+	send_reply_id(p, WAMP_PUBLISHED, post);
+}
+
+static void on_registered(struct peer *p, const struct post *post)
+{
+	send_reply_id(p, WAMP_REGISTERED, post);
+}
+
+static void on_unregistered(struct peer *p, const struct post *post)
+{
+	send_reply(p, WAMP_UNREGISTERED, post);
+}
+
+static void on_login_answer(struct peer *p, const struct post *post)
+{
+	login_answer(p, post->answer);
+}
+
 void deliver(struct peer *p, struct post *post)
 {
-	switch ((enum post_type)post->type) {
-	case POST_JOINED:
-		login_joined(p);
-		return;
-	case POST_JOIN_REFUSED:
-		login_refused(p, post->revocation);
-		return;
-	case POST_LEFT:
-		peer_left(p);
-		return;
-	case POST_KILLED:
-		peer_killed(p, post->revocation);
-		return;
-	case POST_SUBSCRIBED:
-		send_subscribed(p, post);
-		return;
-	case POST_UNSUBSCRIBED:
-		members_remove(p->peers, p, post->id);
-		send_reply(p, WAMP_UNSUBSCRIBED, post);
-		return;
-	case POST_PUBLISHED:
-		send_reply_id(p, WAMP_PUBLISHED, post);
-		return;
-	case POST_REGISTERED:
-		send_reply_id(p, WAMP_REGISTERED, post);
-		return;
-	case POST_UNREGISTERED:
-		send_reply(p, WAMP_UNREGISTERED, post);
-		return;
-	case POST_INVOCATION:
-		send_invocation(p, post);
-		return;
-	case POST_RESULT:
-		send_result(p, post);
-		return;
-	case POST_ERROR:
-		send_error(p, post);
-		return;
-	case POST_LOGIN_ANSWER:
-		login_answer(p, post->answer);
-		return;
-	default:
-		break;
-	}
-	assert_failed(__FILE__, __LINE__, "a post that is for no peer");
+	static void (*const handlers[POST_TYPE_COUNT])(struct peer *,
+						       const struct post *) = {
+		[POST_JOINED] = on_joined,
+		[POST_JOIN_REFUSED] = on_join_refused,
+		[POST_LEFT] = on_left,
+		[POST_KILLED] = on_killed,
+		[POST_SUBSCRIBED] = on_subscribed,
+		[POST_UNSUBSCRIBED] = on_unsubscribed,
+		[POST_PUBLISHED] = on_published,
+		[POST_REGISTERED] = on_registered,
+		[POST_UNREGISTERED] = on_unregistered,
+		[POST_INVOCATION] = on_invocation,
+		[POST_RESULT] = on_result,
+		[POST_ERROR] = on_error,
+		[POST_LOGIN_ANSWER] = on_login_answer,
+	};
+
+	ASSERT(handlers[post->type] != NULL);
+	handlers[post->type](p, post);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What posts hold and how much they count for; any thread. See post.h. */
+/* The table of posts: where they go, what they own; any thread. See post.h. */
 #include "routerd/post/post.h"
 
 #include "common/sock.h"
@@ -7,35 +7,48 @@
 
 #include <stdlib.h>
 
+/* What a post owns besides a payload. */
+enum owned {
+	OWNS_NOTHING = 0,
+	OWNS_IDENTITY = 1,
+	OWNS_REVOCATION = 2,
+	OWNS_FD = 3,
+	OWNS_QUESTION = 4,
+	OWNS_ANSWER = 5,
+	OWNS_REPORT = 6,
+};
+
+const struct post_kind post_kinds[POST_TYPE_COUNT] = {
+#define X(name, to, owns) [POST_##name] = {POST_TO_##to, OWNS_##owns},
+	POSTS(X)
+#undef X
+};
+
 void post_drop(struct post *p)
 {
 	payload_unref(&p->payload);
-	switch ((enum post_type)p->type) {
-	case POST_JOIN:
+	switch ((enum owned)post_kinds[p->type].owns) {
+	case OWNS_NOTHING:
+		break;
+	case OWNS_IDENTITY:
 		identity_unref(&p->identity);
 		free(p->mail);
 		break;
-	case POST_JOIN_REFUSED:
-	case POST_KILLED:
-		revocation_unref(&p->revocation);
-		break;
-	case POST_REVOKE:
+	case OWNS_REVOCATION:
 		revocation_unref(&p->revocation);
 		free(p->mail);
 		break;
-	case POST_CONNECTION:
+	case OWNS_FD:
 		sock_close(&p->connection.fd);
 		break;
-	case POST_LOGIN:
+	case OWNS_QUESTION:
 		login_question_free(&p->question);
 		break;
-	case POST_LOGIN_ANSWER:
+	case OWNS_ANSWER:
 		free(p->answer);
 		break;
-	case POST_LOGIN_REPORT:
+	case OWNS_REPORT:
 		free(p->report);
-		break;
-	default: /* nothing but a payload */
 		break;
 	}
 }
@@ -45,21 +58,25 @@ size_t post_size(const struct post *p)
 	size_t size = sizeof(*p) + payload_size(p->payload);
 
 	/* what others share counts in full: this may be the last reference */
-	switch (p->type) {
-	case POST_JOIN:
-		return size + identity_size(p->identity);
-	case POST_JOIN_REFUSED:
-	case POST_KILLED:
-	case POST_REVOKE:
-		return size +
-		       (p->revocation == NULL ? 0 : revocation_size(p->revocation));
-	case POST_LOGIN:
-		return size + p->question->len;
-	case POST_LOGIN_ANSWER:
-		return size + (p->answer == NULL ? 0 : p->answer->len);
-	case POST_LOGIN_REPORT:
-		return size + p->report->len;
-	default:
-		return size;
+	switch ((enum owned)post_kinds[p->type].owns) {
+	case OWNS_NOTHING:
+	case OWNS_FD:
+		break;
+	case OWNS_IDENTITY:
+		size += identity_size(p->identity);
+		break;
+	case OWNS_REVOCATION:
+		size += p->revocation == NULL ? 0 : revocation_size(p->revocation);
+		break;
+	case OWNS_QUESTION:
+		size += p->question->len;
+		break;
+	case OWNS_ANSWER:
+		size += p->answer == NULL ? 0 : p->answer->len;
+		break;
+	case OWNS_REPORT:
+		size += p->report->len;
+		break;
 	}
+	return size;
 }

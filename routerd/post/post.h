@@ -39,62 +39,90 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	return a.slot == b.slot && a.generation == b.generation && a.worker == b.worker;
 }
 
+/*
+ * The posts: name, destination, what they own besides a payload. Behind each is what it
+ * carries.
+ */
+#define POSTS(X)                                                                         \
+	/* worker to owner: session is whom it is from; realm */                         \
+	X(JOIN, REALM, IDENTITY)     /* identity; mail for the owner's last word */      \
+	X(GONE, REALM, NOTHING)      /* once after each JOIN, unless GOODBYE was sent */ \
+	X(GOODBYE, REALM, NOTHING)   /* answered by LEFT; no GONE follows */             \
+	X(SUBSCRIBE, REALM, NOTHING) /* request, payload (topic) */                      \
+	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
+	X(PUBLISH, REALM, NOTHING)     /* request, payload, acknowledge, exclude_me */   \
+	X(REGISTER, REALM, NOTHING)    /* request, payload (procedure) */                \
+	X(UNREGISTER, REALM, NOTHING)  /* request, id: registration */                   \
+	X(CALL, REALM, NOTHING)        /* request, payload */                            \
+	X(YIELD, REALM, NOTHING)       /* request: of the INVOCATION; payload */         \
+	/* request: of the INVOCATION; payload, whose URI is the error's */              \
+	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
+	/* request: of the INVOCATION that its callee could not be sent, or has answered \
+	   by what cannot be passed on; error, payload as post_error says */             \
+	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
+                                                                                         \
+	/* owner to worker: session is whom it is for */                                 \
+	X(JOINED, PEER, NOTHING) /* the session is there; WELCOME may go out */          \
+	/* revocation that speaks against it, or NULL: the client is to try again */     \
+	X(JOIN_REFUSED, PEER, REVOCATION)                                                \
+	X(LEFT, PEER, NOTHING) /* nothing more comes for this session */                 \
+	/* revocation, or NULL: a post to the session was lost, for want of memory; the  \
+	   owner has forgotten the session */                                            \
+	X(KILLED, PEER, REVOCATION)                                                      \
+	X(SUBSCRIBED, PEER, NOTHING)   /* request, id: subscription; adds the member */  \
+	X(UNSUBSCRIBED, PEER, NOTHING) /* the same; removes the member */                \
+	X(PUBLISHED, PEER, NOTHING)    /* request, id: publication */                    \
+	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
+	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
+	/* request: of the INVOCATION; id: registration; payload */                      \
+	X(INVOCATION, PEER, NOTHING)                                                     \
+	X(RESULT, PEER, NOTHING) /* request: of the CALL; payload */                     \
+	/* request_type, request; error; payload as post_error says; full: a limit of    \
+	   the session is reached */                                                     \
+	X(ERROR, PEER, NOTHING)                                                          \
+                                                                                         \
+	/* owner to each worker that has members; session is the publisher, for          \
+	   exclude_me; id: subscription; publication; payload */                         \
+	X(EVENT, MEMBERS, NOTHING)                                                       \
+                                                                                         \
+	/* between worker 0 and all, itself included */                                  \
+	X(LOGIN, CONTROL, QUESTION)       /* session, question */                        \
+	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session, whose LOGIN is moot */             \
+	X(LOGIN_ANSWER, PEER, ANSWER)     /* session, answer */                          \
+	X(LOGIN_REPORT, CONTROL, REPORT)  /* report, for the authenticator's records */  \
+	X(REVOKED, CONTROL, NOTHING)      /* id: the revocation's number; counts */      \
+	X(CONNECTION, WORKER, FD)         /* connection */                               \
+	X(HOLD_QUEUE, WORKER, NOTHING)    /* id: authenticator, full */                  \
+	X(REVOKE, WORKER, REVOCATION)     /* revocation; mail for REVOKED */             \
+	X(STATS, WORKER, NOTHING)         /* log your counters */                        \
+	X(STOP, WORKER, NOTHING)          /* stop reading, drain, close, end */          \
+	X(DRAIN, WORKER, NOTHING)         /* to each worker, behind all posts */         \
+	/* the same, when it has had DRAIN of all: behind all that these posts have made \
+	   for the receiver */                                                           \
+	X(DRAINED, WORKER, NOTHING)                                                      \
+	X(STOPPED, WORKER, NOTHING) /* to worker 0: all is closed, my thread ends */
+
 enum post_type {
-	/* worker to owner: session is whom it is from; realm; and what is named here */
-	POST_JOIN = 0, /* identity; mail, for what the owner must be able to say */
-	POST_GONE,     /* once after each JOIN, from any state, unless GOODBYE was sent */
-	POST_GOODBYE,  /* the client leaves: answered by POST_LEFT; no GONE follows */
-	POST_SUBSCRIBE,        /* request, payload (topic) */
-	POST_UNSUBSCRIBE,      /* request, id: subscription */
-	POST_PUBLISH,          /* request, payload, acknowledge, exclude_me */
-	POST_REGISTER,         /* request, payload (procedure) */
-	POST_UNREGISTER,       /* request, id: registration */
-	POST_CALL,             /* request, payload */
-	POST_YIELD,            /* request: of the INVOCATION; payload */
-	POST_INVOCATION_ERROR, /* request: of the INVOCATION; payload, whose URI is the
-				  error's */
-	POST_UNDELIVERABLE,    /* request: of the INVOCATION that its callee could not be
-				  sent, or has answered by what cannot be passed on; error,
-				  payload as post_error says */
-
-	/* owner to worker: session is whom it is for */
-	POST_JOINED,       /* the session is there; WELCOME may go out */
-	POST_JOIN_REFUSED, /* revocation that speaks against it, or NULL: to be tried
-			      again */
-	POST_LEFT,         /* answers GOODBYE: nothing more comes for this session */
-	POST_KILLED,       /* revocation, or NULL: something for the session was lost, for
-			      want of memory; the owner has forgotten the session */
-	POST_SUBSCRIBED, /* request, id: subscription; the worker remembers the member */
-	POST_UNSUBSCRIBED, /* request, id: subscription; the worker forgets the member */
-	POST_PUBLISHED,    /* request, id: publication */
-	POST_REGISTERED,   /* request, id: registration */
-	POST_UNREGISTERED, /* request */
-	POST_INVOCATION,   /* request: of the INVOCATION; id: registration; payload */
-	POST_RESULT,       /* request: of the CALL; payload */
-	POST_ERROR,        /* request_type, request; error; payload as post_error says;
-			      full: a limit of the session is reached */
-
-	/* owner to each worker that has members; session is the publisher, for exclude_me
-	 */
-	POST_EVENT, /* id: subscription; publication; payload, exclude_me */
-
-	/* control: between worker 0 and all, itself included */
-	POST_CONNECTION,   /* 0 to worker: connection */
-	POST_LOGIN,        /* worker to 0: session, login */
-	POST_LOGIN_CANCEL, /* worker to 0: session, whose POST_LOGIN is moot */
-	POST_LOGIN_ANSWER, /* 0 to worker: session, answer */
-	POST_LOGIN_REPORT, /* worker to 0: report, for the authenticator's records */
-	POST_HOLD_QUEUE,   /* 0 to each worker: id: authenticator, full */
-	POST_REVOKE,       /* 0 to each worker: revocation; mail, for POST_REVOKED */
-	POST_REVOKED,      /* worker to 0: id: the revocation's number; counts */
-	POST_STATS,        /* 0 to each worker: log your counters */
-	POST_STOP,         /* 0 to each worker: stop reading, drain, close, end */
-	POST_DRAIN,        /* worker to each worker, behind all its posts */
-	POST_DRAINED,      /* the same, when it has had POST_DRAIN of all: behind all that
-			      these posts have made for the receiver */
-	POST_STOPPED,      /* worker to 0: all is closed, my thread ends */
-	POST_TYPE_COUNT,
+#define X(name, to, owns) POST_##name,
+	POSTS(X)
+#undef X
+		POST_TYPE_COUNT,
 };
+
+/* Who handles a post on the worker that it is sent to. */
+enum post_destination {
+	POST_TO_REALM = 0,   /* realm_post */
+	POST_TO_PEER = 1,    /* attach_post */
+	POST_TO_MEMBERS = 2, /* fan_out_begin */
+	POST_TO_CONTROL = 3, /* control_post, on worker 0 */
+	POST_TO_WORKER = 4,  /* the worker itself */
+};
+
+struct post_kind {
+	uint8_t to;   /* enum post_destination */
+	uint8_t owns; /* what it owns besides a payload; post.c's own */
+};
+extern const struct post_kind post_kinds[POST_TYPE_COUNT];
 
 /*
  * What is wrong, in the router's own words: Arguments is [text], with the payload's URI

@@ -243,7 +243,8 @@ static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
 		got_response(c, m);
 		break;
 	case RPC_NOTIFICATION:
-		c->handlers->notification(m->method, m->params, c->arg);
+		if (c->handlers->notification != NULL)
+			c->handlers->notification(m->method, m->params, c->arg);
 		break;
 	case RPC_UNKNOWN:
 		break;

@@ -56,6 +56,7 @@ struct rpc_handlers {
 	 */
 	void (*request)(struct rpc_request *req, struct slice method, struct slice params,
 			void *arg);
+	/* NULL: none is known. */
 	void (*notification)(struct slice method, struct slice params, void *arg);
 	/*
 	 * The connection has ended, and every pending call was told so. reason: E_CLOSED

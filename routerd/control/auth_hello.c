@@ -8,37 +8,28 @@
 
 enum { NAMES_MAX = 64 }; /* realms or listeners that are named */
 
-/* Leaves out what would be too long: it only informs. */
-static struct slice names_or_nothing(struct buf *b, const struct slice *names, size_t n)
+/*
+ * The names of n structs, of which first is the first one's; none where they would be too
+ * long: they only inform.
+ */
+static struct slice names(struct buf *b, const char *const *first, size_t n, size_t size)
 {
-	auth_list_write(b, names, n);
+	struct slice list[NAMES_MAX];
+
+	n = min_size(n, NAMES_MAX);
+	for (size_t i = 0; i < n; i++) {
+		const char *name;
+		memcpy(&name, (const char *)first + i * size, sizeof(name));
+		list[i] = slice_str(name);
+	}
+	auth_list_write(b, list, n);
 	return b->err == 0 ? buf_slice(b) : slice_of(NULL, 0);
-}
-
-static struct slice realm_names(struct buf *b, const struct config *cfg)
-{
-	struct slice names[NAMES_MAX];
-	size_t n;
-
-	for (n = 0; n < cfg->n_realms && n < NAMES_MAX; n++)
-		names[n] = slice_str(cfg->realms[n].name);
-	return names_or_nothing(b, names, n);
-}
-
-static struct slice listener_names(struct buf *b, const struct config *cfg)
-{
-	struct slice names[NAMES_MAX];
-	size_t n;
-
-	for (n = 0; n < cfg->n_listeners && n < NAMES_MAX; n++)
-		names[n] = slice_str(cfg->listeners[n].name);
-	return names_or_nothing(b, names, n);
 }
 
 void auth_hello_put(struct buf *out, const struct config *cfg,
 		    const struct auth_hello_memory *m)
 {
-	static const struct slice methods[] = {{(const uint8_t *)"cryptosign", 10}};
+	static const char *const methods[] = {"cryptosign"};
 	struct buf known, realms, listeners;
 
 	buf_init(&known, AUTH_MAX_STRING);
@@ -53,9 +44,11 @@ void auth_hello_put(struct buf *out, const struct config *cfg,
 		.max_depth = AUTH_MAX_DEPTH,
 		.features =
 			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
-		.methods = names_or_nothing(&known, methods, ARRAY_LEN(methods)),
-		.realms = realm_names(&realms, cfg),
-		.listeners = listener_names(&listeners, cfg),
+		.methods = names(&known, methods, ARRAY_LEN(methods), sizeof(methods[0])),
+		.realms = names(&realms, &cfg->realms->name, cfg->n_realms,
+				sizeof(*cfg->realms)),
+		.listeners = names(&listeners, &cfg->listeners->name, cfg->n_listeners,
+				   sizeof(*cfg->listeners)),
 		.last_epoch = m->last_epoch,
 		.last_db = slice_str(m->last_db),
 	};

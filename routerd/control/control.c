@@ -2,11 +2,9 @@
 /* Worker 0's own: authenticators and revocations; see control.h. */
 #include "routerd/control/control.h"
 
+#include "common/counters.h"
 #include "common/err.h"
-#include "common/rpc.h"
-#include "proto/auth_api.h"
-#include "routerd/control/auth_client.h"
-#include "routerd/post/question.h"
+#include "routerd/control/questions.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -22,60 +20,68 @@ struct gathering {
 	struct timer deadline;
 };
 
+struct authenticator {
+	struct control *control;
+	struct questions questions; /* and its link */
+	uint64_t revokes;           /* counter */
+};
+
 struct control {
 	struct loop *loop;
 	const struct config *config;
 	struct outbox *outbox;
-	struct auth_client **clients; /* one an authenticator */
-	uint64_t revocations;
+	struct authenticator *authenticators;
+	uint64_t revocations; /* number of the last */
 	LIST_HEAD(, gathering) gatherings;
 };
 
 /* --- revocations --- */
 
-static void gathering_end(struct gathering *g)
+static void reply(struct rpc_request *req, const struct field_table *t,
+		  const void *result)
 {
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	fields_write_item(&b, &auth_revoke_result_table,
-			  &(struct auth_revoke_result){
-				  .sessions = g->sessions,
-				  .pending = g->pending,
-				  .partial = g->missing > 0,
-			  });
-	rpc_reply(g->req, &b);
+	fields_write_item(&b, t, result);
+	rpc_reply(req, &b);
 	buf_fini(&b);
-	timer_disarm(&g->deadline);
-	loop_release_timers(g->control->loop, 1);
-	LIST_REMOVE(g, link);
-	free(g);
 }
 
-uint64_t control_revocations(const struct control *c)
-{
-	return c->revocations;
-}
-
-static void on_deadline(void *arg)
-{
-	gathering_end(arg);
-}
-
-static void reply_no_memory(struct rpc_request *req)
+static void reply_error(struct rpc_request *req, enum auth_error_kind kind,
+			const char *uri, const char *message)
 {
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	fields_write_item(&b, &auth_error_table,
 			  &(struct auth_error){
-				  .kind = AUTH_ERROR_TEMPORARY,
-				  .uri = slice_str(AUTH_ERROR_UNAVAILABLE),
-				  .message = slice_str("out of memory"),
+				  .kind = kind,
+				  .uri = slice_str(uri),
+				  .message = slice_str(message),
 				  .retry_after_ms = FIELD_NONE,
 			  });
 	rpc_reply_error(req, &b);
 	buf_fini(&b);
+}
+
+static void gathering_end(struct gathering *g)
+{
+	reply(g->req, &auth_revoke_result_table,
+	      &(struct auth_revoke_result){
+		      .sessions = g->sessions,
+		      .pending = g->pending,
+		      .partial = g->missing > 0,
+	      });
+	timer_disarm(&g->deadline);
+	loop_release_timers(g->control->loop, 1);
+	LIST_REMOVE(g, link);
+	free(g);
+}
+
+static void on_deadline(void *arg)
+{
+	gathering_end(arg);
 }
 
 /* A revocation reaches all workers, and is answered by all, or it is refused. */
@@ -101,7 +107,11 @@ static void post_revoke(struct control *c, struct revocation *r,
 	}
 }
 
-void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req)
+/*
+ * *r needs everything but its number. The counts of all workers go to req, after at most
+ * AUTH_REVOKE_MS.
+ */
+static void revoke(struct control *c, struct revocation *r, struct rpc_request *req)
 {
 	struct gathering *g = calloc(1, sizeof(*g));
 	struct mail_for_all mail = {.to = {NULL}};
@@ -113,7 +123,8 @@ void control_revoke(struct control *c, struct revocation *r, struct rpc_request 
 		free(g);
 		outbox_free_all(&mail);
 		revocation_unref(&shared);
-		reply_no_memory(req);
+		reply_error(req, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE,
+			    "out of memory");
 		return;
 	}
 	c->revocations++;
@@ -144,31 +155,94 @@ static void on_revoked(struct control *c, const struct post *p)
 	}
 }
 
+/* --- what an authenticator asks --- */
+
+static void on_revoke(struct authenticator *a, struct rpc_request *req,
+		      struct slice params)
+{
+	const struct questions *qs = &a->questions;
+	struct auth_revoke v;
+	int rc = auth_revoke_read(params, &v);
+
+	if (rc != 0) {
+		log_error(qs->link.conf->name, "a revoke that cannot be read: %s",
+			  err_str(rc));
+		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
+			    err_str(rc));
+		return;
+	}
+	a->revokes++;
+	struct revocation r = {
+		.authenticator = qs->index,
+		.has_epoch = v.epoch != AUTH_NO_EPOCH,
+		.dry_run = v.dry_run,
+		.epoch = v.epoch,
+		.link = qs->link.number,
+		.authid = v.match.authid,
+		.pubkey = v.match.pubkey,
+		.role = v.match.role,
+		.realm = v.match.realm,
+		.session = v.match.session == FIELD_NONE ? 0 : v.match.session,
+		.uri = v.uri,
+		.message = v.message,
+	};
+	revoke(a->control, &r, req);
+}
+
+static void on_request(struct link *l, struct rpc_request *req, struct slice method,
+		       struct slice params)
+{
+	struct authenticator *a = container_of(l, struct authenticator, questions.link);
+
+	if (slice_eq_str(method, AUTH_METHOD_REVOKE))
+		on_revoke(a, req, params);
+	else if (slice_eq_str(method, AUTH_METHOD_PING))
+		reply(req, &auth_ping_result_table,
+		      &(struct auth_ping_result){
+			      .ready = true,
+			      .inflight = a->questions.n_in_flight,
+			      .epoch = AUTH_NO_EPOCH,
+		      });
+	else
+		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_NO_SUCH_METHOD,
+			    "no such method");
+}
+
 /* --- life --- */
 
 struct control *control_new(const struct control_params *params)
 {
+	static const struct link_handlers link_handlers = {
+		.up = questions_link_up,
+		.down = questions_link_down,
+		.request = on_request,
+	};
 	struct control *c = calloc(1, sizeof(*c));
+	size_t n = params->config->n_authenticators;
 
-	if (c == NULL)
+	if (c != NULL)
+		c->authenticators = calloc(n + 1, sizeof(*c->authenticators));
+	if (c == NULL || c->authenticators == NULL) {
+		free(c);
 		return NULL;
+	}
 	c->loop = params->loop;
 	c->config = params->config;
 	c->outbox = params->outbox;
 	LIST_INIT(&c->gatherings);
-	c->clients = calloc(c->config->n_authenticators + 1, sizeof(*c->clients));
-	if (c->clients == NULL)
-		goto fail;
-	for (size_t i = 0; i < c->config->n_authenticators; i++) {
-		c->clients[i] =
-			auth_client_new(c, c->loop, c->config, (uint16_t)i, c->outbox);
-		if (c->clients[i] == NULL)
-			goto fail;
+	for (size_t i = 0; i < n; i++) {
+		c->authenticators[i].control = c;
+		questions_init(&c->authenticators[i].questions,
+			       &(struct questions_params){
+				       .loop = c->loop,
+				       .config = c->config,
+				       .index = (uint16_t)i,
+				       .outbox = c->outbox,
+				       .revocations = &c->revocations,
+				       .link_handlers = &link_handlers,
+			       });
 	}
 	return c;
-fail:
-	control_free(&c);
-	return NULL;
 }
 
 void control_free(struct control **cp)
@@ -180,36 +254,59 @@ void control_free(struct control **cp)
 		return;
 	while (!LIST_EMPTY(&c->gatherings))
 		gathering_end(LIST_FIRST(&c->gatherings));
-	for (size_t i = 0; c->clients != NULL && i < c->config->n_authenticators; i++)
-		auth_client_free(&c->clients[i]);
-	free(c->clients);
+	for (size_t i = 0; i < c->config->n_authenticators; i++)
+		questions_fini(&c->authenticators[i].questions);
+	free(c->authenticators);
 	free(c);
-}
-
-static void on_login(struct control *c, struct post *p)
-{
-	struct login_question *q = p->question;
-
-	p->question = NULL; /* the client takes it */
-	auth_client_ask(c->clients[q->authenticator], p->session, q);
 }
 
 void control_post(struct control *c, struct post *p)
 {
-	if (p->type == POST_LOGIN)
-		on_login(c, p);
-	else if (p->type == POST_LOGIN_CANCEL)
+	if (p->type == POST_LOGIN) {
+		struct login_question *q = p->question;
+		p->question = NULL; /* taken */
+		questions_ask(&c->authenticators[q->authenticator].questions, p->session,
+			      q);
+	} else if (p->type == POST_LOGIN_CANCEL) {
 		for (size_t i = 0; i < c->config->n_authenticators; i++)
-			auth_client_cancel(c->clients[i], p->session);
-	else if (p->type == POST_LOGIN_REPORT)
-		auth_client_report(c->clients[p->report->authenticator], p->report);
-	else if (p->type == POST_REVOKED)
+			questions_cancel(&c->authenticators[i].questions, p->session);
+	} else if (p->type == POST_LOGIN_REPORT) {
+		const struct login_report *report = p->report;
+		link_report(&c->authenticators[report->authenticator].questions.link,
+			    report->method, slice_of(report->params, report->len));
+	} else if (p->type == POST_REVOKED) {
 		on_revoked(c, p);
+	}
 	post_drop(p);
 }
 
+#define COUNTER(f) offsetof(struct authenticator, f)
+static const struct counter_def counter_defs[] = {
+	{"held", COUNTER(questions.n_held)},
+	{"in_flight", COUNTER(questions.n_in_flight)},
+	{"bytes", COUNTER(questions.bytes)},
+	{"asked", COUNTER(questions.asked)},
+	{"results", COUNTER(questions.results)},
+	{"errors", COUNTER(questions.errors)},
+	{"invalid", COUNTER(questions.invalid)},
+	{"timeouts", COUNTER(questions.timeouts)},
+	{"unavailable", COUNTER(questions.unavailable)},
+	{"link_broke", COUNTER(questions.link_broke)},
+	{"cancelled", COUNTER(questions.cancelled)},
+	{"hold_overflow", COUNTER(questions.overflow)},
+	{"connects", COUNTER(questions.link.connects)},
+	{"revokes", COUNTER(revokes)},
+	{"lost_reports", COUNTER(questions.link.lost_reports)},
+};
+
 void control_log_stats(const struct control *c)
 {
-	for (size_t i = 0; i < c->config->n_authenticators; i++)
-		auth_client_log_stats(c->clients[i]);
+	for (size_t i = 0; i < c->config->n_authenticators; i++) {
+		const struct authenticator *a = &c->authenticators[i];
+		const struct link *l = &a->questions.link;
+		counters_log(l->conf->name,
+			     l->state == LINK_UP ? "counters authenticator link_up=1"
+						 : "counters authenticator link_up=0",
+			     counter_defs, ARRAY_LEN(counter_defs), a);
+	}
 }

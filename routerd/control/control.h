@@ -14,7 +14,6 @@
 #include "routerd/post/post.h"
 
 struct control;
-struct rpc_request;
 
 struct control_params {
 	struct loop *loop; /* lent, as the others, until control_free */
@@ -36,16 +35,5 @@ void control_post(struct control *c, struct post *p);
 
 /* A line for each authenticator. */
 void control_log_stats(const struct control *c);
-
-/* --- for auth_client --- */
-
-/* Number of the last revocation; it goes into the stamp of every question. */
-uint64_t control_revocations(const struct control *c);
-
-/*
- * An authenticator revokes. *r needs everything but its number. The counts of all workers
- * go to req, after at most AUTH_REVOKE_MS.
- */
-void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req);
 
 #endif

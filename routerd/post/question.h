@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What travels by post between a login on its worker (peer/login) and the authenticators'
- * connections on worker 0 (control/auth_client). Each has one owner at a time: the post
- * that carries it, then whoever handles the post.
+ * What travels by post between a login on its worker (peer/login) and the questions to
+ * the authenticators on worker 0 (control/questions). Each has one owner at a time: the
+ * post that carries it, then whoever handles the post.
  */
 #ifndef ROUTERD_POST_QUESTION_H
 #define ROUTERD_POST_QUESTION_H

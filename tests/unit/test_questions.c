@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * control/auth_client against an authenticator that is played by the test, on a real
- * socket, with a clock that is the test's: pings, outages, and pauses.
+ * control/questions and control/link against an authenticator that is played by the test,
+ * on a real socket, with a clock that is the test's: pings, outages, and pauses.
  */
 #include "common/err.h"
 #include "common/loop.h"
 #include "common/sock.h"
 #include "proto/auth_api.h"
-#include "routerd/control/auth_client.h"
+#include "routerd/control/questions.h"
 
 #include <setjmp.h>
 #include <sodium.h>
@@ -84,20 +84,6 @@ void timer_arm(struct timer *t, uint64_t after_ms)
 
 /* --- doubles: the rest of the router --- */
 
-uint64_t control_revocations(const struct control *c)
-{
-	(void)c;
-	return 0;
-}
-
-void control_revoke(struct control *c, struct revocation *r, struct rpc_request *req)
-{
-	(void)c;
-	(void)r;
-	(void)req;
-	fail_msg("nothing is revoked here");
-}
-
 static unsigned answers[LOGIN_OUTCOME_COUNT];
 
 /* Each question is answered by the mail that came with it. */
@@ -128,10 +114,10 @@ bool outbox_send_all(struct outbox *ob, const struct post *p)
 static struct world {
 	struct loop loop;
 	struct config *config;
-	struct auth_client *client;
+	struct questions questions;
 	char folder[64], path[96];
 	int listener, link; /* -1: none */
-	unsigned links, hellos, pings, questions;
+	unsigned links, hellos, pings, asked;
 	bool answers_pings, dies_of_questions;
 } w;
 
@@ -178,7 +164,7 @@ static void authenticator_turn(void)
 		w.hellos += serve_method(in, n, "hello", "\x81\xa8protocol\x92\x01\x2a");
 		w.pings += serve_method(in, n, "ping", w.answers_pings ? "\x80" : NULL);
 		unsigned asked = serve_method(in, n, "authenticate", NULL);
-		w.questions += asked;
+		w.asked += asked;
 		if (asked > 0 && w.dies_of_questions)
 			sock_close(&w.link);
 	}
@@ -225,6 +211,23 @@ static void stop_listening(void)
 	sock_close(&w.listener);
 }
 
+static void on_request(struct link *l, struct rpc_request *req, struct slice method,
+		       struct slice params)
+{
+	(void)l;
+	(void)req;
+	(void)method;
+	(void)params;
+	fail_msg("this authenticator asks nothing");
+}
+
+static const struct link_handlers link_handlers = {
+	.up = questions_link_up,
+	.down = questions_link_down,
+	.request = on_request,
+};
+static uint64_t revocations;
+
 static int setup(void **state)
 {
 	static const char yaml[] =
@@ -248,8 +251,12 @@ static int setup(void **state)
 		fail_msg("%s", err.text);
 	w.loop.base = event_base_new();
 	listen_again();
-	w.client = auth_client_new(NULL, &w.loop, w.config, 0, NULL);
-	assert_non_null(w.client);
+	questions_init(&w.questions, &(struct questions_params){
+					     .loop = &w.loop,
+					     .config = w.config,
+					     .revocations = &revocations,
+					     .link_handlers = &link_handlers,
+				     });
 	pass(0);
 	assert_int_equal(w.hellos, 1);
 	return 0;
@@ -258,7 +265,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	(void)state;
-	auth_client_free(&w.client);
+	questions_fini(&w.questions);
 	for (size_t i = 0; i < TIMERS_MAX; i++)
 		assert_null(armed[i].timer);
 	sock_close(&w.link);
@@ -285,7 +292,7 @@ static void ask(uint32_t slot)
 	buf_fini(&b);
 	assert_non_null(q);
 	q->mail = malloc(1);
-	auth_client_ask(w.client, (struct session_ref){.slot = slot}, q);
+	questions_ask(&w.questions, (struct session_ref){.slot = slot}, q);
 }
 
 /* --- tests --- */
@@ -347,7 +354,7 @@ static void test_a_question_that_it_dies_of(void **state)
 	w.dies_of_questions = true;
 	ask(1);
 	pass(200);
-	assert_int_equal(w.questions, 2);
+	assert_int_equal(w.asked, 2);
 	assert_int_equal(answers[LOGIN_LINK_BROKE], 1);
 	assert_int_equal(w.links, 3);
 	/* it dies of every question: it is left alone for longer and longer */
@@ -366,7 +373,7 @@ static void test_why_there_is_no_answer(void **state)
 	(void)state;
 	ask(1); /* and never answered */
 	pass(2500);
-	assert_int_equal(w.questions, 1);
+	assert_int_equal(w.asked, 1);
 	assert_int_equal(answers[LOGIN_TIMEOUT], 1);
 	stop_listening();
 	sock_close(&w.link);
@@ -396,7 +403,7 @@ static void test_memory_runs_out(void **state)
 		pass(1000);
 		sock_close(&w.link); /* some are in flight, and asked again */
 		pass(1000);
-		auth_client_cancel(w.client, (struct session_ref){.slot = 0});
+		questions_cancel(&w.questions, (struct session_ref){.slot = 0});
 		pass(8000);
 		over = memory.count < memory.first;
 		memory.first = 0;
@@ -429,5 +436,5 @@ int main(void)
 		return 1;
 	wrap_libevent();
 	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
-	return cmocka_run_group_tests_name("auth_client", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("questions", tests, NULL, NULL);
 }

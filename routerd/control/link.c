@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The link to one authenticator; see link.h. */
+#include "routerd/control/link.h"
+
+#include "common/err.h"
+#include "common/sock.h"
+#include "proto/auth_api.h"
+
+#include <sodium.h>
+#include <stdio.h>
+
+enum {
+	BACKOFF_FIRST_MS = 50,
+	BACKOFF_MAX_MS = 2000,
+	NOT_READY_MS = 100, /* between two pings until it is ready */
+	MAX_OUT = 16 << 20, /* bytes */
+};
+
+static uint64_t last_link; /* worker 0 alone numbers them */
+
+void link_answered(struct link *l)
+{
+	l->failures = 0;
+}
+
+void link_report(struct link *l, const char *method, struct slice params)
+{
+	if (l->state != LINK_UP || (l->features & AUTH_FEATURE_EVENTS) == 0)
+		return;
+	/* records are not worth failing for */
+	if (rpc_conn_congested(l->rpc) || rpc_notify(l->rpc, method, params) != 0)
+		l->lost_reports++;
+}
+
+/* Full jitter, so that many routers do not come back in step. */
+static uint64_t backoff_ms(unsigned failures)
+{
+	unsigned shift = failures < 6 ? failures : 6;
+	unsigned most = BACKOFF_FIRST_MS << shift;
+
+	if (most > BACKOFF_MAX_MS)
+		most = BACKOFF_MAX_MS;
+	return 1 + randombytes_uniform(most);
+}
+
+/* One line an outage, and one whenever its reason changes; the end of it is a line too.
+ */
+static void log_outage(struct link *l, const char *why)
+{
+	bool still = l->outage[0] != '\0';
+
+	if (strncmp(l->outage, why, sizeof(l->outage) - 1) == 0)
+		return;
+	snprintf(l->outage, sizeof(l->outage), "%s", why);
+	log_error(
+		l->conf->name,
+		"authenticator is %s available socket=%s reason=\"%s\"; logins are held",
+		still ? "still not" : "not", l->conf->socket, why);
+}
+
+/* If there is none, connecting will try again. */
+static void keep_spare(struct link *l)
+{
+	int rc = l->spare == -1 ? sock_new_unix(&l->spare) : 0;
+
+	(void)rc;
+}
+
+static void link_down(struct link *l, const char *why)
+{
+	rpc_conn_free(&l->rpc);
+	keep_spare(l);
+	l->state = LINK_DOWN;
+	l->handlers->down(l);
+	l->features = 0;
+	l->misses = 0;
+	log_outage(l, why);
+	timer_arm(&l->timer, backoff_ms(l->failures));
+	if (l->failures < UINT32_MAX)
+		l->failures++;
+}
+
+static void on_closed(int reason, void *arg)
+{
+	char why[80];
+	bool theirs = reason != E_CLOSED && reason != E_SYS && reason != E_NOMEM;
+
+	snprintf(why, sizeof(why), "%s%s", theirs ? "what it sent is " : "",
+		 err_str(reason));
+	link_down(arg, why);
+}
+
+static void on_request(struct rpc_request *req, struct slice method, struct slice params,
+		       void *arg)
+{
+	struct link *l = arg;
+
+	l->handlers->request(l, req, method, params);
+}
+
+static const struct rpc_handlers rpc_handlers = {
+	.read = auth_msg_read,
+	.unsayable = auth_unsayable,
+	.request = on_request,
+	.closed = on_closed,
+};
+
+static void become_ready(struct link *l)
+{
+	l->state = LINK_UP;
+	l->outage[0] = '\0';
+	log_info(l->conf->name, "authenticator is available socket=%s revoke=%s",
+		 l->conf->socket, l->features & AUTH_FEATURE_REVOKE ? "yes" : "no");
+	l->handlers->up(l);
+}
+
+static void on_pong(const struct rpc_answer *ans, void *arg)
+{
+	struct link *l = arg;
+	struct auth_ping_result res;
+
+	if (ans->outcome == RPC_TIMEOUT) {
+		if (++l->misses >= AUTH_PING_MISSES)
+			link_down(l, "it does not answer pings");
+		return;
+	}
+	if (ans->outcome == RPC_CLOSED)
+		return;
+	l->misses = 0; /* an error is an answer too: it need not know ping */
+	link_answered(l);
+	if (l->state == LINK_NOT_READY && ans->outcome == RPC_OK &&
+	    fields_read_item(ans->result, &auth_ping_result_table, &res) == 0 &&
+	    res.ready)
+		become_ready(l);
+}
+
+static void send_ping(struct link *l)
+{
+	const struct rpc_call ping = {
+		.method = AUTH_METHOD_PING,
+		.timeout_ms = AUTH_PING_MS,
+		.cb = on_pong,
+		.arg = l,
+	};
+	int rc = rpc_call(l->rpc, &ping, NULL);
+
+	(void)rc; /* with so much in flight the answers show whether it is alive */
+	timer_arm(&l->timer, l->state == LINK_UP ? AUTH_PING_MS : NOT_READY_MS);
+}
+
+static void link_up(struct link *l, bool ready)
+{
+	bool revokes = (l->features & AUTH_FEATURE_REVOKE) != 0;
+
+	l->state = LINK_NOT_READY;
+	if (!revokes && !l->no_revoke_logged)
+		log_warn(l->conf->name,
+			 "this authenticator does not revoke: sessions of removed "
+			 "principals live on");
+	l->no_revoke_logged = !revokes;
+	timer_arm(&l->timer, ready ? AUTH_PING_MS : NOT_READY_MS);
+	if (ready)
+		become_ready(l);
+	else
+		log_outage(l, "it is not ready");
+}
+
+/* Connected, but it cannot or must not be used: logins are held, hello is asked again. */
+static void not_usable(struct link *l, const char *why)
+{
+	log_outage(l, why);
+	timer_arm(&l->timer, backoff_ms(l->failures));
+	l->failures++;
+}
+
+#define REVOKE_REQUIRED "the configuration requires revoke, which it does not offer"
+
+static bool lacks_revoke(const struct link *l, unsigned features)
+{
+	return (l->conf->require_features & CONFIG_FEATURE_REVOKE) != 0 &&
+	       (features & AUTH_FEATURE_REVOKE) == 0;
+}
+
+/* What it can do, and what is to be said to it the next time. */
+static void take_hello(struct link *l, const struct auth_hello_result *h)
+{
+	unsigned in_flight = (unsigned)min_size(AUTH_MAX_INFLIGHT, h->max_inflight);
+	size_t n = min_size(h->db.len, sizeof(l->memory.last_db) - 1);
+
+	l->features = h->features;
+	l->max_questions = in_flight > 2 ? in_flight - 1 : 1; /* and a ping */
+	l->max_message = min_size(l->max_message, (size_t)h->max_message);
+	rpc_conn_lower_limits(l->rpc, l->max_message, in_flight > 0 ? in_flight : 1);
+	l->memory.last_epoch = h->epoch;
+	if (n > 0)
+		memcpy(l->memory.last_db, h->db.p, n);
+	l->memory.last_db[n] = '\0';
+	link_up(l, h->ready);
+}
+
+static void hello_result(struct link *l, struct slice result)
+{
+	struct auth_hello_result h;
+	int rc = fields_read_item(result, &auth_hello_result_table, &h);
+
+	if (rc != 0)
+		link_down(l, "its answer to hello cannot be read");
+	else if (h.protocol.major != AUTH_VERSION_MAJOR)
+		link_down(l, "it speaks another major version; is an upgrade half done?");
+	else if (h.max_message < AUTH_MIN_MESSAGE)
+		not_usable(l, "it announces a max_message of less than 4096 bytes, which "
+			      "is too little for a question");
+	else if (lacks_revoke(l, h.features))
+		not_usable(l, REVOKE_REQUIRED);
+	else
+		take_hello(l, &h);
+}
+
+static void on_hello_answer(const struct rpc_answer *ans, void *arg)
+{
+	struct link *l = arg;
+	struct auth_error e;
+
+	switch (ans->outcome) {
+	case RPC_OK:
+		hello_result(l, ans->result);
+		return;
+	case RPC_ERROR:
+		auth_error_read(ans->error, &e);
+		if (slice_eq_str(e.uri, AUTH_ERROR_UNSUPPORTED_VERSION))
+			link_down(l, "it speaks another major version");
+		else if (!slice_eq_str(e.uri, AUTH_ERROR_NO_SUCH_METHOD))
+			not_usable(l, "it is not ready");
+		else if (lacks_revoke(l, 0))
+			not_usable(l, REVOKE_REQUIRED);
+		else
+			link_up(l, true); /* the minimum: protocol 1.0 without features */
+		return;
+	case RPC_TIMEOUT:
+		link_down(l, "it does not answer hello");
+		return;
+	case RPC_INVALID:
+		link_down(l, "its answer to hello is malformed or over a limit");
+		return;
+	case RPC_CLOSED:
+		return;
+	}
+}
+
+static void send_hello(struct link *l)
+{
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_hello_put(&b, l->config, &l->memory);
+	int rc = b.err;
+	if (rc == 0)
+		rc = rpc_call(l->rpc,
+			      &(struct rpc_call){
+				      .method = AUTH_METHOD_HELLO,
+				      .params = buf_slice(&b),
+				      .timeout_ms = AUTH_HELLO_MS,
+				      .cb = on_hello_answer,
+				      .arg = l,
+			      },
+			      NULL);
+	buf_fini(&b);
+	if (rc != 0)
+		link_down(l, err_str(rc));
+}
+
+static void connect_now(struct link *l)
+{
+	static const struct rpc_limits limits = {
+		.max_message = AUTH_MAX_MESSAGE,
+		.max_out = MAX_OUT,
+		.max_calls = AUTH_MAX_INFLIGHT,
+		.max_requests = AUTH_MAX_INFLIGHT,
+	};
+	struct sock_cred cred = {.uid = (uid_t)-1};
+	char why[80];
+	int rc = sock_connect_unix(&l->spare, l->conf->socket);
+
+	if (rc == 0)
+		rc = sock_peer_cred(l->spare, &cred);
+	if (rc != 0) {
+		link_down(l,
+			  rc == E_AGAIN ? "it does not accept connections" : err_str(rc));
+		return;
+	}
+	if (!config_uid_allowed(l->conf, cred.uid)) {
+		sock_close(&l->spare);
+		snprintf(why, sizeof(why),
+			 "it runs as uid %u, which allow_users does not name",
+			 (unsigned)cred.uid);
+		link_down(l, why);
+		return;
+	}
+	int fd = l->spare;
+	l->spare = -1;
+	l->rpc = rpc_conn_new(l->loop, fd, &rpc_handlers, &limits, l);
+	if (l->rpc == NULL) {
+		link_down(l, err_str(E_NOMEM));
+		return;
+	}
+	l->connects++;
+	l->number = ++last_link;
+	l->state = LINK_HELLO;
+	l->max_questions = AUTH_MAX_INFLIGHT - 1;
+	l->max_message = AUTH_MAX_MESSAGE;
+	send_hello(l);
+}
+
+static void on_timer(void *arg)
+{
+	struct link *l = arg;
+
+	switch (l->state) {
+	case LINK_DOWN:
+		connect_now(l);
+		return;
+	case LINK_HELLO:
+		send_hello(l);
+		return;
+	case LINK_NOT_READY:
+	case LINK_UP:
+		send_ping(l);
+		return;
+	}
+}
+
+void link_init(struct link *l, struct loop *loop, const struct config *cfg,
+	       uint16_t index, const struct link_handlers *handlers)
+{
+	uint8_t instance[16];
+
+	*l = (struct link){
+		.conf = &cfg->authenticators[index],
+		.loop = loop,
+		.config = cfg,
+		.handlers = handlers,
+		.memory.last_epoch = AUTH_NO_EPOCH,
+		.spare = -1,
+	};
+	keep_spare(l);
+	randombytes_buf(instance, sizeof(instance));
+	sodium_bin2hex(l->memory.instance, sizeof(l->memory.instance), instance,
+		       sizeof(instance));
+	timer_init(&l->timer, loop, on_timer, l);
+	timer_arm(&l->timer, 0);
+}
+
+void link_fini(struct link *l)
+{
+	timer_disarm(&l->timer);
+	rpc_conn_free(&l->rpc);
+	sock_close(&l->spare);
+}

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* An authenticator's questions; see questions.h. */
+#include "routerd/control/questions.h"
+
+#include "common/err.h"
+#include "common/table.h"
+#include "proto/auth_api.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum {
+	TICK_MS = 100,       /* held questions are looked at so often */
+	MAX_BYTES = 8 << 20, /* of all questions; the last may pass it */
+};
+
+/* No padding: compared as bytes. */
+struct question_key {
+	uint32_t slot, generation;
+	uint64_t worker;
+};
+
+struct question {
+	struct question_key key;
+	struct session_ref session;
+	struct questions *all;
+	struct login_question *q;
+	enum question_place place;
+	uint64_t hold_until_ms;
+	uint64_t retry_at_ms; /* 0: its one second chance is not used up */
+	uint32_t msgid;       /* of one in flight */
+	bool suspect;         /* a link broke while it was in flight */
+	struct lookup_stamp stamp;
+	TAILQ_ENTRY(question) link; /* in the list of its place */
+	UT_hash_handle hh;
+};
+
+static struct question_key key_of(struct session_ref s)
+{
+	return (struct question_key){
+		.slot = s.slot, .generation = s.generation, .worker = s.worker};
+}
+
+static bool is_full(const struct questions *qs, unsigned max, size_t max_bytes)
+{
+	return qs->n_held >= max || qs->bytes >= max_bytes;
+}
+
+static void log_full(struct questions *qs)
+{
+	unsigned suppressed;
+
+	if (log_rate_ok(&qs->full_rate, loop_now_ms(qs->link.loop), &suppressed))
+		log_warn(
+			qs->link.conf->name,
+			"the hold queue is full: further logins are refused held=%" PRIu64
+			" bytes=%" PRIu64 " limit=hold_queue max=%d suppressed=%u",
+			qs->n_held, qs->bytes, qs->limits->hold_queue, suppressed);
+}
+
+/* Tells the workers when no more can be held, and when a quarter of it is free again. */
+static void note_fullness(struct questions *qs)
+{
+	unsigned max = (unsigned)qs->limits->hold_queue;
+	bool full = qs->full_said ? is_full(qs, max - max / 4, MAX_BYTES - MAX_BYTES / 4)
+				  : is_full(qs, max, MAX_BYTES);
+
+	if (full == qs->full_said)
+		return;
+	/* without memory it is tried again, at the next tick at the latest */
+	if (!outbox_send_all(qs->outbox, &(struct post){
+						 .type = POST_HOLD_QUEUE,
+						 .id = qs->index,
+						 .full = full,
+					 }))
+		return;
+	qs->full_said = full;
+	if (full)
+		log_full(qs);
+}
+
+static void insert(struct question *qu, enum question_place place)
+{
+	struct questions *qs = qu->all;
+
+	qu->place = place;
+	TAILQ_INSERT_TAIL(&qs->places[place], qu, link);
+	if (place == QUESTION_IN_FLIGHT)
+		qs->n_in_flight++;
+	else if (qs->n_held++ == 0)
+		timer_arm(&qs->tick, TICK_MS);
+}
+
+static void list_remove(struct question *qu)
+{
+	struct questions *qs = qu->all;
+
+	TAILQ_REMOVE(&qs->places[qu->place], qu, link);
+	*(qu->place == QUESTION_IN_FLIGHT ? &qs->n_in_flight : &qs->n_held) -= 1;
+}
+
+static void move(struct question *qu, enum question_place to)
+{
+	list_remove(qu);
+	insert(qu, to);
+	note_fullness(qu->all);
+}
+
+static void forget(struct question *qu)
+{
+	struct questions *qs = qu->all;
+
+	list_remove(qu);
+	HASH_DELETE(hh, qs->table, qu);
+	qs->bytes -= qu->q->len;
+	login_question_free(&qu->q);
+	free(qu);
+	note_fullness(qs);
+}
+
+/* By the question's mail. */
+static void post_answer(struct questions *qs, struct login_question *q,
+			struct session_ref to, enum login_outcome outcome,
+			const struct lookup_stamp *stamp, struct slice bytes)
+{
+	struct login_answer *answer = login_answer_new(outcome, stamp, bytes);
+
+	/* NULL says that there was no memory */
+	post_send_reserved(qs->outbox, to.worker,
+			   &(struct post){
+				   .type = POST_LOGIN_ANSWER,
+				   .session = to,
+				   .answer = answer,
+			   },
+			   &q->mail);
+}
+
+static void answer(struct question *qu, enum login_outcome outcome, struct slice bytes)
+{
+	post_answer(qu->all, qu->q, qu->session, outcome, &qu->stamp, bytes);
+	forget(qu);
+}
+
+/* No answer, so that the client tries again. */
+static void answer_none(struct question *qu, enum login_outcome why)
+{
+	qu->all->unavailable++;
+	answer(qu, why, slice_of(NULL, 0));
+}
+
+/* The authenticator's answer is malformed or over a limit. */
+static void answer_invalid(struct question *qu, int why)
+{
+	const char *detail = why == E_LIMIT || why == E_DEPTH
+				     ? "its answer is over a limit of the protocol"
+				     : "its answer is malformed";
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	fields_write_item(&b, &auth_error_table,
+			  &(struct auth_error){
+				  .kind = AUTH_ERROR_INTERNAL,
+				  .detail = slice_str(detail),
+				  .retry_after_ms = FIELD_NONE,
+			  });
+	answer(qu, LOGIN_ERROR, buf_slice(&b));
+	buf_fini(&b);
+}
+
+/* The link broke while it was in flight. */
+static void suspect(struct question *qu)
+{
+	if (!qu->suspect) {
+		qu->suspect = true;
+		move(qu, QUESTION_SUSPECT);
+		return;
+	}
+	qu->all->link_broke++;
+	answer_none(qu, LOGIN_LINK_BROKE);
+}
+
+static void hold(struct question *qu)
+{
+	move(qu, qu->suspect ? QUESTION_SUSPECT : QUESTION_HELD);
+}
+
+static void send_cancel(struct questions *qs, uint32_t msgid)
+{
+	struct buf b;
+
+	if ((qs->link.features & AUTH_FEATURE_CANCEL) == 0)
+		return;
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_cancel_write(&b, msgid);
+	int r = rpc_notify(qs->link.rpc, AUTH_NOTIFY_CANCEL, buf_slice(&b));
+	(void)r; /* it only spares the authenticator some work */
+	buf_fini(&b);
+}
+
+/* False: it was asked a second time already, or there is no time left for that. */
+static bool retry_later(struct question *qu, uint64_t after_ms)
+{
+	uint64_t now = loop_now_ms(qu->all->link.loop);
+	uint64_t left = qu->hold_until_ms > now ? qu->hold_until_ms - now : 0;
+
+	if (after_ms == FIELD_NONE)
+		after_ms = TICK_MS;
+	if (qu->retry_at_ms != 0 || after_ms >= left)
+		return false;
+	qu->retry_at_ms = now + after_ms;
+	move(qu, QUESTION_RESTING);
+	return true;
+}
+
+static void pump(struct questions *qs);
+
+static void on_answer(const struct rpc_answer *ans, void *arg)
+{
+	struct question *qu = arg;
+	struct questions *qs = qu->all;
+	struct auth_error e;
+
+	if (ans->outcome == RPC_OK || ans->outcome == RPC_ERROR ||
+	    ans->outcome == RPC_INVALID)
+		link_answered(&qs->link);
+	switch (ans->outcome) {
+	case RPC_OK:
+		qs->results++;
+		answer(qu, LOGIN_RESULT, ans->result);
+		break;
+	case RPC_ERROR:
+		qs->errors++;
+		auth_error_read(ans->error, &e);
+		if (e.kind != AUTH_ERROR_TEMPORARY || !retry_later(qu, e.retry_after_ms))
+			answer(qu, LOGIN_ERROR, ans->error);
+		break;
+	case RPC_TIMEOUT:
+		qs->timeouts++;
+		send_cancel(qs, qu->msgid);
+		answer_none(qu, LOGIN_TIMEOUT);
+		break;
+	case RPC_INVALID:
+		qs->invalid++;
+		answer_invalid(qu, ans->why);
+		break;
+	case RPC_CLOSED:
+		if (ans->other)
+			hold(qu);
+		else
+			suspect(qu);
+		return;
+	}
+	pump(qs);
+}
+
+/* For an authenticator that takes less than was thought. E_NOMEM. */
+static int shorten(struct question *qu)
+{
+	struct questions *qs = qu->all;
+	struct login_question *shorter = NULL;
+	struct auth_request req;
+	struct buf b;
+
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	int r = auth_request_read(slice_of(qu->q->params, qu->q->len), &req);
+	if (r == 0)
+		r = auth_request_write(&b, &req, qs->link.max_message);
+	if (r == 0)
+		shorter = login_question_new(qu->q->authenticator, qu->q->deadline_ms,
+					     buf_slice(&b));
+	buf_fini(&b);
+	if (shorter == NULL)
+		return E_NOMEM;
+	qs->bytes -= qu->q->len - shorter->len;
+	shorter->mail = qu->q->mail;
+	qu->q->mail = NULL;
+	login_question_free(&qu->q);
+	qu->q = shorter;
+	return 0;
+}
+
+/* Sends a held question. False: it stays where it is, and so should those behind it. */
+static bool send_question(struct question *qu)
+{
+	struct questions *qs = qu->all;
+	uint64_t now = loop_now_ms(qs->link.loop);
+	uint64_t left = qu->q->deadline_ms > now ? qu->q->deadline_ms - now : 1;
+
+	if (qu->q->len + AUTH_ENVELOPE > qs->link.max_message && shorten(qu) != 0) {
+		answer_none(qu, LOGIN_NO_MEMORY);
+		return true;
+	}
+	qu->stamp = (struct lookup_stamp){
+		.asked = true,
+		.authenticator = qs->index,
+		.link = qs->link.number,
+		.revocations = *qs->revocations,
+	};
+	struct rpc_call call = {
+		.method = AUTH_METHOD_AUTHENTICATE,
+		.params = slice_of(qu->q->params, qu->q->len),
+		.timeout_ms =
+			left < qs->link.conf->timeout ? left : qs->link.conf->timeout,
+		.cb = on_answer,
+		.arg = qu,
+	};
+	if (rpc_call(qs->link.rpc, &call, &qu->msgid) != 0)
+		return false;
+	qs->asked++;
+	move(qu, QUESTION_IN_FLIGHT);
+	return true;
+}
+
+static bool may_send(const struct questions *qs)
+{
+	return qs->link.state == LINK_UP && qs->n_in_flight < qs->link.max_questions &&
+	       !rpc_conn_congested(qs->link.rpc);
+}
+
+/* Sends as many of the held as the authenticator takes at a time, and no suspect together
+ * with another. */
+static void pump(struct questions *qs)
+{
+	struct question *qu = TAILQ_FIRST(&qs->places[QUESTION_IN_FLIGHT]);
+	struct question *first = TAILQ_FIRST(&qs->places[QUESTION_SUSPECT]);
+
+	if (qu != NULL && (first != NULL || qu->suspect))
+		return; /* when all of this round are answered */
+	if (first != NULL &&
+	    (qs->suspect_next || TAILQ_EMPTY(&qs->places[QUESTION_HELD]))) {
+		qs->suspect_next = false;
+		if (may_send(qs))
+			send_question(first);
+		return;
+	}
+	qs->suspect_next = true;
+	while (may_send(qs) && (qu = TAILQ_FIRST(&qs->places[QUESTION_HELD])) != NULL)
+		if (!send_question(qu))
+			return;
+}
+
+static void give_up_old(struct question_list *l, uint64_t now)
+{
+	struct question *qu, *next;
+
+	for (qu = TAILQ_FIRST(l); qu != NULL; qu = next) {
+		next = TAILQ_NEXT(qu, link);
+		if (qu->hold_until_ms <= now)
+			answer_none(qu, qu->all->link.state == LINK_UP
+						? LOGIN_BUSY
+						: LOGIN_UNAVAILABLE);
+	}
+}
+
+static void on_tick(void *arg)
+{
+	struct questions *qs = arg;
+	struct question *qu, *next;
+	uint64_t now = loop_now_ms(qs->link.loop);
+
+	for (int place = 0; place < QUESTION_IN_FLIGHT; place++)
+		give_up_old(&qs->places[place], now);
+	for (qu = TAILQ_FIRST(&qs->places[QUESTION_RESTING]); qu != NULL; qu = next) {
+		next = TAILQ_NEXT(qu, link);
+		if (qu->retry_at_ms <= now)
+			hold(qu);
+	}
+	pump(qs);
+	note_fullness(qs);
+	if (qs->n_held > 0 || qs->full_said)
+		timer_arm(&qs->tick, TICK_MS);
+}
+
+/* NULL: no memory. */
+static struct question *question_new(struct questions *qs, struct session_ref session,
+				     struct login_question *q)
+{
+	struct question *qu = calloc(1, sizeof(*qu));
+
+	if (qu == NULL)
+		return NULL;
+	qu->key = key_of(session);
+	qu->session = session;
+	qu->all = qs;
+	qu->q = q;
+	qu->hold_until_ms = loop_now_ms(qs->link.loop) + qs->limits->hold_timeout;
+	if (qu->hold_until_ms > q->deadline_ms)
+		qu->hold_until_ms = q->deadline_ms;
+	HASH_ADD(hh, qs->table, key, sizeof(qu->key), qu);
+	if (!table_has(qu)) {
+		free(qu);
+		return NULL;
+	}
+	return qu;
+}
+
+void questions_ask(struct questions *qs, struct session_ref session,
+		   struct login_question *q)
+{
+	static const struct lookup_stamp none;
+	struct question *qu = NULL;
+	bool full = is_full(qs, (unsigned)qs->limits->hold_queue, MAX_BYTES);
+
+	if (full)
+		qs->overflow++;
+	else
+		qu = question_new(qs, session, q);
+	if (qu == NULL) {
+		qs->unavailable++;
+		post_answer(qs, q, session, full ? LOGIN_NO_ROOM : LOGIN_NO_MEMORY, &none,
+			    slice_of(NULL, 0));
+		login_question_free(&q);
+		return;
+	}
+	qs->bytes += q->len;
+	insert(qu, QUESTION_HELD);
+	note_fullness(qs);
+	pump(qs);
+}
+
+void questions_cancel(struct questions *qs, struct session_ref session)
+{
+	struct question_key key = key_of(session);
+	struct question *qu;
+
+	HASH_FIND(hh, qs->table, &key, sizeof(key), qu);
+	if (qu == NULL)
+		return;
+	qs->cancelled++;
+	if (qu->place == QUESTION_IN_FLIGHT) {
+		send_cancel(qs, qu->msgid);
+		rpc_cancel(qs->link.rpc, qu->msgid);
+	}
+	forget(qu);
+	pump(qs);
+}
+
+void questions_link_up(struct link *l)
+{
+	pump(container_of(l, struct questions, link));
+}
+
+void questions_link_down(struct link *l)
+{
+	struct questions *qs = container_of(l, struct questions, link);
+
+	while (!TAILQ_EMPTY(&qs->places[QUESTION_IN_FLIGHT]))
+		suspect(TAILQ_FIRST(&qs->places[QUESTION_IN_FLIGHT]));
+}
+
+void questions_init(struct questions *qs, const struct questions_params *params)
+{
+	*qs = (struct questions){
+		.outbox = params->outbox,
+		.limits = &params->config->limits,
+		.revocations = params->revocations,
+		.index = params->index,
+		.full_rate.burst = 1,
+	};
+	for (int place = 0; place < QUESTION_PLACE_COUNT; place++)
+		TAILQ_INIT(&qs->places[place]);
+	timer_init(&qs->tick, params->loop, on_tick, qs);
+	link_init(&qs->link, params->loop, params->config, params->index,
+		  params->link_handlers);
+}
+
+void questions_fini(struct questions *qs)
+{
+	link_fini(&qs->link);
+	while (qs->table != NULL)
+		forget(qs->table);
+	timer_disarm(&qs->tick);
+}

@@ -22,18 +22,23 @@ enum reason {
 	REASON_COUNT = 9,
 };
 
-static const char *const log_texts[] = {
-	[ALLOWED] = NULL,
-	[KEY_MISSING] = "neither public key nor authid",
-	[KEY_MALFORMED] = "malformed public key",
-	[KEY_UNKNOWN] = "unknown public key",
-	[AUTHID_UNKNOWN] = "unknown authid",
-	[KEYLESS] = "principal without keys",
-	[DISABLED] = "disabled",
-	[OTHER_REALM] = "another realm",
-	[OTHER_AUTHID] = "another authid",
+static const struct {
+	const char *log;
+	const char *client; /* NULL: it is told what an unknown one is told */
+} reasons[] = {
+	[ALLOWED] = {NULL, NULL},
+	[KEY_MISSING] = {"neither public key nor authid",
+			 "authextra.pubkey is missing: 64 hex digits expected"},
+	[KEY_MALFORMED] = {"malformed public key",
+			   "authextra.pubkey is malformed: 64 hex digits expected"},
+	[KEY_UNKNOWN] = {"unknown public key", NULL},
+	[AUTHID_UNKNOWN] = {"unknown authid", NULL},
+	[KEYLESS] = {"principal without keys", NULL},
+	[DISABLED] = {"disabled", NULL},
+	[OTHER_REALM] = {"another realm", "not allowed to join realm"},
+	[OTHER_AUTHID] = {"another authid", "the public key does not belong to authid"},
 };
-static_assert(ARRAY_LEN(log_texts) == REASON_COUNT, "a text for each reason");
+static_assert(ARRAY_LEN(reasons) == REASON_COUNT, "a text for each reason");
 
 /* A principal by the key that the client will prove; no other of its keys may sign. */
 static int look_up_key(struct store *store, struct slice pubkey, struct principal *p,
@@ -97,14 +102,6 @@ static void put_configured(struct buf *b, const char *message, struct slice pubk
 	buf_put_str(b, message);
 }
 
-static void put_quoted(struct buf *b, const char *text, struct slice asked)
-{
-	buf_put_str(b, text);
-	buf_put_str(b, " \"");
-	buf_put_slice(b, asked);
-	buf_put_u8(b, '"');
-}
-
 /*
  * What the client is told. It has proved nothing yet, so a text repeats only what it has
  * sent, and one who is disabled looks like one who is unknown.
@@ -112,31 +109,18 @@ static void put_quoted(struct buf *b, const char *text, struct slice asked)
 static void put_message(struct buf *b, const struct settings_deny *deny,
 			enum reason reason, const struct auth_request *q)
 {
-	switch (reason) {
-	case KEY_MISSING:
-		buf_put_str(b, "authextra.pubkey is missing: 64 hex digits expected");
-		return;
-	case KEY_MALFORMED:
-		buf_put_str(b, "authextra.pubkey is malformed: 64 hex digits expected");
-		return;
-	case OTHER_REALM:
-		put_quoted(b, "not allowed to join realm", q->realm);
-		return;
-	case OTHER_AUTHID:
-		put_quoted(b, "the public key does not belong to authid", q->authid);
-		return;
-	case ALLOWED:
-	case KEY_UNKNOWN:
-	case AUTHID_UNKNOWN:
-	case KEYLESS:
-	case DISABLED:
-	case REASON_COUNT:
-		break;
-	}
-	if (q->pubkey.len > 0)
+	const char *text = reasons[reason].client;
+
+	if (text == NULL && q->pubkey.len > 0) {
 		put_configured(b, deny->message, q->pubkey);
-	else
-		put_quoted(b, "no public key is known for authid", q->authid);
+		return;
+	}
+	buf_put_str(b, text != NULL ? text : "no public key is known for authid");
+	if (reason == KEY_MISSING || reason == KEY_MALFORMED)
+		return;
+	buf_put_str(b, " \"");
+	buf_put_slice(b, reason == OTHER_REALM ? q->realm : q->authid);
+	buf_put_u8(b, '"');
 }
 
 static void write_deny(const struct settings_deny *deny, enum reason reason,
@@ -207,7 +191,7 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 	}
 	if (reason == ALLOWED)
 		reason = check(q, &p);
-	*why_out = log_texts[reason];
+	*why_out = reasons[reason].log;
 	if (reason != ALLOWED) {
 		write_deny(deny, reason, q, out);
 		return VERDICT_DENIED;

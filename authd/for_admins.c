@@ -16,37 +16,32 @@ enum {
 	PAGE_LOOKS = 500, /* principals looked at for one page, so that logins go on */
 };
 
-/* A change on its way: from the request to the answer, which may wait for routers. */
-struct change {
-	struct server *server;
-	struct rpc_request *req;
-	struct admin_change result;
-	struct removal target; /* whose sessions are to end */
-	bool removes;          /* the target is no more: only we know it */
-};
-
 /* --- answers ------------------------------------------------------------------------ */
 
 static void reply_failure(struct rpc_request *req, int err)
 {
-	if (err == E_AGAIN)
-		server_reply_error(req, AUTH_ERROR_TEMPORARY, ADMIN_ERROR_BUSY,
-				   "the database is locked, try again");
-	else if (err == E_NOMEM)
-		server_reply_error(req, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE,
-				   err_str(err));
-	else if (err == E_LIMIT)
-		server_reply_error(req, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
-				   "the disk is full");
-	else
-		server_reply_error(req, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
-				   "the database failed, see authd's log");
-}
+	static const struct {
+		int err;
+		enum auth_error_kind kind;
+		const char *uri, *message;
+	} failures[] = {
+		{E_NOTFOUND, AUTH_ERROR_DENY, ADMIN_ERROR_NO_SUCH_PRINCIPAL,
+		 "no such principal"},
+		{E_RANGE, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT,
+		 "the principal has as many keys as it may"},
+		{E_AGAIN, AUTH_ERROR_TEMPORARY, ADMIN_ERROR_BUSY,
+		 "the database is locked, try again"},
+		{E_NOMEM, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE, "out of memory"},
+		{E_LIMIT, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
+		 "the disk is full"},
+		{0, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
+		 "the database failed, see authd's log"},
+	};
+	size_t i = 0;
 
-static void reply_no_principal(struct rpc_request *req)
-{
-	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_NO_SUCH_PRINCIPAL,
-			   "no such principal");
+	while (failures[i].err != err && failures[i].err != 0)
+		i++;
+	server_reply_error(req, failures[i].kind, failures[i].uri, failures[i].message);
 }
 
 static void reply_invalid(struct rpc_request *req, const char *what, const char *why)
@@ -57,68 +52,22 @@ static void reply_invalid(struct rpc_request *req, const char *what, const char 
 	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, text);
 }
 
-static void reply_change(struct change *ch)
+/* Names the principal that one of these keys, n behind each other, belongs to. */
+static void reply_key_taken(struct rpc_request *req, struct store *s, const uint8_t *keys,
+			    unsigned n)
 {
-	struct buf b;
+	char text[PRINCIPAL_MAX_NAME + 64];
+	struct principal owner;
+	int r = E_NOTFOUND;
 
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	admin_change_write(&b, &ch->result);
-	rpc_reply(ch->req, &b);
-	buf_fini(&b);
-	free(ch);
-}
-
-static void on_revoked(const struct revocation_sum *sum, void *arg)
-{
-	struct change *ch = arg;
-
-	ch->result.sessions = sum->sessions;
-	ch->result.pending = sum->pending;
-	ch->result.routers = sum->routers;
-	ch->result.unreachable = sum->unreachable;
-	if (ch->removes && sum->unreachable > 0 &&
-	    removals_keep(&ch->server->removals, &ch->target) != 0)
-		log_error(NULL, "a removal cannot be repeated authid=%s reason=\"%s\"",
-			  log_quote(principal_slice(&ch->target.authid)).text,
-			  err_str(E_NOMEM));
-	reply_change(ch);
-}
-
-/* Ends the sessions of the change's target. */
-static void revoke(struct change *ch, const char *message)
-{
-	struct auth_revoke v = {
-		.epoch = store_epoch(ch->server->store),
-		.uri = slice_str(WAMP_CLOSE_KILLED),
-		.message = slice_str(message),
-	};
-
-	removal_match(&ch->target, &v.match);
-	revocation_start(ch->server, &v, on_revoked, ch);
-}
-
-/* NULL: no memory, and the request is answered. */
-static struct change *change_new(struct client *c, struct rpc_request *req)
-{
-	struct change *ch = calloc(1, sizeof(*ch));
-
-	if (ch == NULL) {
-		server_reply_error(req, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE,
-				   err_str(E_NOMEM));
-		return NULL;
+	for (unsigned i = 0; r == E_NOTFOUND && i < n; i++)
+		r = store_find_by_key(s, keys + i * PRINCIPAL_KEY, &owner);
+	if (r != 0) {
+		reply_failure(req, r);
+		return;
 	}
-	ch->server = c->server;
-	ch->req = req;
-	return ch;
-}
-
-/* Ends a transaction with result r, and takes it back unless r is 0. */
-static int end(struct store *s, int r)
-{
-	if (r == 0)
-		return store_commit(s);
-	store_rollback(s);
-	return r;
+	snprintf(text, sizeof(text), "the key belongs to %s already", owner.authid.text);
+	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, text);
 }
 
 /* One line for each change, at the level that is always there. */
@@ -133,116 +82,51 @@ static void log_change(struct client *c, const char *what, struct slice authid,
 
 /* --- principal.add ------------------------------------------------------------------ */
 
-/* In which way is there another one already? */
-static const char *difference(const struct principal *old, const struct principal *new)
-{
-	if (!slice_eq(principal_slice(&old->realm), principal_slice(&new->realm)))
-		return "exists already, with another realm";
-	if (!slice_eq(principal_slice(&old->role), principal_slice(&new->role)))
-		return "exists already, with another role";
-	if (old->disabled != new->disabled)
-		return old->disabled ? "exists already, but is disabled"
-				     : "exists already, and is not disabled";
-	if (!slice_eq(slice_of(old->extra, old->extra_len),
-		      slice_of(new->extra, new->extra_len)))
-		return "exists already, with another extra";
-	return "exists already, with other keys";
-}
-
-/* Whose is the first of these keys that belongs to somebody else? */
-static int key_owner(struct store *s, const struct principal *p, struct principal *out)
-{
-	for (unsigned i = 0; i < p->n_keys; i++) {
-		int r = store_find_by_key(s, p->keys[i], out);
-		if (r != E_NOTFOUND)
-			return r;
-	}
-	return E_NOTFOUND;
-}
-
-static void reply_key_taken(struct rpc_request *req, const struct principal *owner)
-{
-	char text[PRINCIPAL_MAX_NAME + 64];
-
-	snprintf(text, sizeof(text), "the key belongs to %s already", owner->authid.text);
-	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, text);
-}
-
-static void reply_conflict(struct rpc_request *req, struct store *s,
-			   const struct principal *p)
-{
-	struct principal other;
-
-	int r = store_find(s, principal_slice(&p->authid), &other);
-	if (r == 0) {
-		server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT,
-				   difference(&other, p));
-		return;
-	}
-	if (r == E_NOTFOUND)
-		r = key_owner(s, p, &other);
-	if (r == 0)
-		reply_key_taken(req, &other);
-	else
-		reply_failure(req, r);
-}
-
 static int insert(struct store *s, const struct principal *p)
 {
 	int r = store_begin(s);
 
-	return r != 0 ? r : end(s, store_insert(s, p));
+	return r != 0 ? r : store_end(s, store_insert(s, p));
 }
 
-static void principal_add(struct client *c, struct rpc_request *req, struct slice params)
+static void add(struct client *c, struct rpc_request *req, struct slice params, int what)
 {
 	struct store *s = c->server->store;
+	struct admin_change result;
 	struct admin_principal asked;
 	struct principal p, old;
-	const char *what;
+	const char *of;
 
-	int r = admin_principal_read_params(params, &asked);
-	if (r != 0) {
-		server_reply_invalid(req, r);
+	(void)what;
+	if (!server_read(req, params, &admin_principal_table, &asked))
 		return;
-	}
-	const char *why = principal_from_admin(&p, &asked, &what);
+	const char *why = principal_from_admin(&p, &asked, &of);
 	if (why != NULL) {
-		reply_invalid(req, what, why);
+		reply_invalid(req, of, why);
 		return;
 	}
-	struct change *ch = change_new(c, req);
-	if (ch == NULL)
-		return;
 	p.created = (uint64_t)time(NULL);
-	r = store_find(s, principal_slice(&p.authid), &old);
-	if (r == 0)
-		r = principal_same(&old, &p) ? 0 : E_EXISTS;
-	else if (r == E_NOTFOUND) {
-		r = insert(s, &p);
-		ch->result.changed = r == 0;
-	}
+	fields_init(&admin_change_table, &result);
+	int r = store_find(s, principal_slice(&p.authid), &old);
 	if (r == 0) {
-		log_change(c, "principal added", asked.authid, ch->result.changed);
-		reply_change(ch);
-		return;
+		why = principal_difference(&old, &p);
+	} else if (r == E_NOTFOUND) {
+		r = insert(s, &p);
+		result.changed = r == 0;
 	}
-	free(ch);
-	if (r == E_EXISTS)
-		reply_conflict(req, s, &p);
-	else
+	if (why != NULL) {
+		server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, why);
+	} else if (r == E_EXISTS) {
+		reply_key_taken(req, s, p.keys[0], p.n_keys);
+	} else if (r != 0) {
 		reply_failure(req, r);
+	} else {
+		log_change(c, "principal added", asked.authid, result.changed);
+		server_reply(req, &admin_change_table, &result);
+	}
 }
 
 /* --- principal.list, principal.show ------------------------------------------------- */
-
-static void write_principal(struct buf *b, const struct principal *p)
-{
-	struct admin_principal a;
-
-	principal_to_admin(p, &a);
-	admin_principal_write(b, &a);
-}
 
 static bool wanted(const struct principal *p, const struct admin_list *l)
 {
@@ -255,11 +139,10 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 		     struct principal *last)
 {
 	struct token_writer w;
-	struct buf one;
+	struct admin_principal item;
 	struct slice after = l->after;
 	int r = 0;
 
-	buf_init(&one, AUTH_MAX_MESSAGE);
 	token_writer_init(&w, SERIALIZER_MSGPACK, items);
 	token_put_array(&w, TOKEN_COUNT_UNKNOWN);
 	for (unsigned i = 0; r == 0 && i < PAGE_LOOKS && items->len < ADMIN_PAGE; i++) {
@@ -269,310 +152,260 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 		after = principal_slice(&last->authid);
 		if (!wanted(last, l))
 			continue;
-		buf_clear(&one);
-		write_principal(&one, last);
-		token_put_raw(&w, buf_slice(&one), 1);
-		r = one.err;
+		principal_to_admin(last, &item);
+		fields_write(&w, &admin_principal_table, &item);
 	}
 	token_put_end(&w);
-	buf_fini(&one);
 	return items->err != 0 ? items->err : r;
 }
 
-static void principal_list(struct client *c, struct rpc_request *req, struct slice params)
+static void list(struct client *c, struct rpc_request *req, struct slice params, int what)
 {
 	struct admin_list l;
 	struct admin_list_result res = {.next = {NULL, 0}};
 	struct principal last = {.n_keys = 0};
-	struct buf items, b;
+	struct buf items;
 
-	int r = admin_list_read(params, &l);
-	if (r != 0) {
-		server_reply_invalid(req, r);
+	(void)what;
+	if (!server_read(req, params, &admin_list_table, &l))
 		return;
-	}
 	buf_init(&items, AUTH_MAX_MESSAGE);
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	r = fill_page(c->server->store, &l, &items, &last);
+	int r = fill_page(c->server->store, &l, &items, &last);
 	if (r == 0)
 		res.next = principal_slice(&last.authid);
-	if (r == 0 || r == E_NOTFOUND) {
-		res.items = buf_slice(&items);
-		admin_list_result_write(&b, &res);
-		rpc_reply(req, &b);
-	} else {
+	res.items = buf_slice(&items);
+	if (r == 0 || r == E_NOTFOUND)
+		server_reply(req, &admin_list_result_table, &res);
+	else
 		reply_failure(req, r);
-	}
-	buf_fini(&b);
 	buf_fini(&items);
 }
 
-static void principal_show(struct client *c, struct rpc_request *req, struct slice params)
+static void show(struct client *c, struct rpc_request *req, struct slice params, int what)
 {
 	struct admin_target t;
+	struct admin_principal item;
 	struct principal p;
-	struct buf b;
 
-	int r = admin_target_read(params, &t);
-	if (r != 0) {
-		server_reply_invalid(req, r);
+	(void)what;
+	if (!server_read(req, params, &admin_target_table, &t))
 		return;
-	}
-	r = store_find(c->server->store, t.authid, &p);
-	if (r == E_NOTFOUND) {
-		reply_no_principal(req);
-		return;
-	}
+	int r = store_find(c->server->store, t.authid, &p);
 	if (r != 0) {
 		reply_failure(req, r);
 		return;
 	}
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	write_principal(&b, &p);
-	rpc_reply(req, &b);
-	buf_fini(&b);
+	principal_to_admin(&p, &item);
+	server_reply(req, &admin_principal_table, &item);
 }
 
-/* --- principal.disable, enable, remove ---------------------------------------------- */
+/* --- changes of a principal, and of one key of it ------------------------------------
+ */
 
-enum fate { DISABLE = 0, ENABLE = 1, REMOVE = 2 };
+enum change_kind {
+	DISABLE = 0,
+	ENABLE = 1,
+	REMOVE = 2,
+	ADD_KEY = 3,
+	REMOVE_KEY = 4,
+};
 
-/* E_NOTFOUND: there is none. *p_out is the principal as it was. */
-static int apply(struct store *s, enum fate fate, struct slice authid,
-		 struct principal *p_out, bool *changed_out)
+static const struct {
+	const char *done; /* for the log, and for those whose sessions end */
+	bool of_key;
+	bool ends_sessions;
+} kinds[] = {
+	[DISABLE] = {"principal disabled", false, true},
+	[ENABLE] = {"principal enabled", false, false},
+	[REMOVE] = {"principal removed", false, true},
+	[ADD_KEY] = {"key added", true, false},
+	[REMOVE_KEY] = {"key removed", true, true},
+};
+
+/* A change on its way: from the request to the answer, which may wait for routers. */
+struct change {
+	struct server *server;
+	struct rpc_request *req;
+	enum change_kind kind;
+	struct admin_change result;
+	struct removal target; /* whose sessions end */
+	bool removes;          /* the target is no more: only we know it */
+};
+
+static void reply_change(struct change *ch)
 {
-	bool changed = true;
-	int r = store_begin(s);
-
-	if (r != 0)
-		return r;
-	r = store_find(s, authid, p_out);
-	if (r == 0 && fate != REMOVE)
-		changed = p_out->disabled != (fate == DISABLE);
-	if (r == 0 && changed && fate == REMOVE)
-		r = store_delete(s, authid);
-	else if (r == 0 && changed)
-		r = store_set_disabled(s, authid, fate == DISABLE);
-	if (r == 0 && changed && fate != ENABLE)
-		r = store_raise_epoch(s);
-	r = end(s, r);
-	if (r == 0)
-		*changed_out = changed;
-	return r;
+	server_reply(ch->req, &admin_change_table, &ch->result);
+	free(ch);
 }
 
-static void decide(struct client *c, struct rpc_request *req, struct slice params,
-		   enum fate fate)
+static void on_revoked(const struct revocation_sum *sum, void *arg)
 {
-	static const struct {
-		const char *log, *message;
-	} texts[] = {
-		[DISABLE] = {"principal disabled", "principal disabled"},
-		[ENABLE] = {"principal enabled", NULL},
-		[REMOVE] = {"principal removed", "principal removed"},
+	struct change *ch = arg;
+
+	ch->result.sessions = sum->sessions;
+	ch->result.pending = sum->pending;
+	ch->result.routers = sum->routers;
+	ch->result.unreachable = sum->unreachable;
+	if (ch->removes && sum->unreachable > 0)
+		removals_keep(&ch->server->removals, &ch->target);
+	reply_change(ch);
+}
+
+static void revoke(struct change *ch)
+{
+	struct auth_revoke v = {
+		.epoch = store_epoch(ch->server->store),
+		.uri = slice_str(WAMP_CLOSE_KILLED),
+		.message = slice_str(kinds[ch->kind].done),
 	};
-	struct admin_target t;
-	struct principal p = {.n_keys = 0};
 
-	int r = admin_target_read(params, &t);
-	if (r != 0) {
-		server_reply_invalid(req, r);
-		return;
-	}
-	struct change *ch = change_new(c, req);
-	if (ch == NULL)
-		return;
-	r = apply(c->server->store, fate, t.authid, &p, &ch->result.changed);
-	ch->target.authid = p.authid;
-	ch->target.realm = p.realm;
-	ch->removes = fate == REMOVE;
-	if (r == E_NOTFOUND && fate == REMOVE &&
-	    removals_take(&c->server->removals, t.authid, NULL, &ch->target))
-		r = 0; /* it was removed, but not every router knows */
-	if (r != 0) {
-		free(ch);
-		if (r == E_NOTFOUND)
-			reply_no_principal(req);
-		else
-			reply_failure(req, r);
-		return;
-	}
-	log_change(c, texts[fate].log, t.authid, ch->result.changed);
-	if (fate == ENABLE) {
-		reply_change(ch);
-		return;
-	}
-	/* also if it was disabled before: then this is the second try to reach a router
-	 */
-	revoke(ch, texts[fate].message);
+	removal_match(&ch->target, &v.match);
+	revocation_start(ch->server, &v, on_revoked, ch);
 }
 
-static void principal_disable(struct client *c, struct rpc_request *req,
-			      struct slice params)
-{
-	decide(c, req, params, DISABLE);
-}
-
-static void principal_enable(struct client *c, struct rpc_request *req,
-			     struct slice params)
-{
-	decide(c, req, params, ENABLE);
-}
-
-static void principal_remove(struct client *c, struct rpc_request *req,
-			     struct slice params)
-{
-	decide(c, req, params, REMOVE);
-}
-
-/* --- key.add, key.remove ------------------------------------------------------------ */
-
-/* Reads params with exactly one key; false: the request is answered. */
-static bool read_key_target(struct rpc_request *req, struct slice params,
-			    struct admin_target *t)
-{
-	int r = admin_target_read(params, t);
-
-	if (r == 0 && t->keys.n != 1)
-		r = E_RANGE;
-	if (r != 0)
-		server_reply_invalid(req, r);
-	return r == 0;
-}
-
-/* E_EXISTS: the key is somebody else's; E_RANGE: it would be one too many. */
-static int add_key(struct store *s, struct slice authid, const uint8_t key[PRINCIPAL_KEY],
+static int add_key(struct store *s, struct principal *p, const uint8_t key[PRINCIPAL_KEY],
 		   bool *changed_out)
 {
-	struct principal p;
-	bool changed = true;
+	int r = principal_key_add(p, key);
 
-	int r = store_begin(s);
+	*changed_out = r != E_EXISTS;
+	if (r == E_EXISTS)
+		return 0;
+	if (r == E_LIMIT)
+		return E_RANGE; /* E_LIMIT is the disk's */
+	return r != 0 ? r : store_insert_key(s, principal_slice(&p->authid), key);
+}
+
+/*
+ * Within a transaction. E_NOTFOUND: there is no such principal, or no such key of it.
+ * E_EXISTS: the key is somebody else's; E_RANGE: it would be one too many.
+ */
+static int apply(struct store *s, struct change *ch, const struct admin_target *t)
+{
+	struct principal p = {.n_keys = 0};
+	bool *changed = &ch->result.changed;
+	int r = 0;
+
+	*changed = true;
+	if (ch->kind != REMOVE_KEY) {
+		r = store_find(s, t->authid, &p);
+		ch->target.authid = p.authid;
+		ch->target.realm = p.realm;
+	}
 	if (r != 0)
 		return r;
-	r = store_find(s, authid, &p);
-	if (r == 0) {
-		r = principal_key_add(&p, key);
-		if (r == E_LIMIT)
-			r = E_RANGE; /* E_LIMIT is the disk's */
-		changed = r != E_EXISTS;
+	switch (ch->kind) {
+	case DISABLE:
+	case ENABLE:
+		*changed = p.disabled != (ch->kind == DISABLE);
+		r = *changed ? store_set_disabled(s, t->authid, !p.disabled) : 0;
+		break;
+	case REMOVE:
+		ch->removes = true;
+		r = store_delete(s, t->authid);
+		break;
+	case ADD_KEY:
+		r = add_key(s, &p, t->keys.key[0], changed);
+		break;
+	case REMOVE_KEY:
+		/* a name that was put in by hand may break the rules: it is not kept */
+		ch->removes = principal_name_set(&ch->target.authid, t->authid) == 0;
+		memcpy(ch->target.key, t->keys.key[0], PRINCIPAL_KEY);
+		r = store_delete_key(s, t->authid, t->keys.key[0]);
+		break;
 	}
-	if (!changed)
-		r = 0;
-	else if (r == 0)
-		r = store_insert_key(s, authid, key);
-	r = end(s, r);
-	if (r == 0)
-		*changed_out = changed;
+	if (r == 0 && *changed && kinds[ch->kind].ends_sessions)
+		r = store_raise_epoch(s);
 	return r;
 }
 
-static void reply_key_failure(struct rpc_request *req, struct store *s, int err,
-			      const uint8_t key[PRINCIPAL_KEY])
+static void reply_refusal(struct rpc_request *req, struct store *s, enum change_kind kind,
+			  const struct admin_target *t, int err)
 {
-	struct principal owner;
+	struct principal p;
 
-	if (err == E_RANGE) {
-		server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT,
-				   "the principal has as many keys as it may");
+	if (err == E_EXISTS) {
+		reply_key_taken(req, s, t->keys.key[0], 1);
 		return;
 	}
-	if (err == E_EXISTS)
-		err = store_find_by_key(s, key, &owner);
+	if (err == E_NOTFOUND && kind == REMOVE_KEY)
+		err = store_find(s, t->authid, &p);
 	if (err == 0)
-		reply_key_taken(req, &owner);
-	else if (err == E_NOTFOUND)
-		reply_no_principal(req);
+		server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_NO_SUCH_KEY,
+				   "the principal has no such key");
 	else
 		reply_failure(req, err);
 }
 
-static void key_add(struct client *c, struct rpc_request *req, struct slice params)
+/* Reads params, with exactly one key if there must be one. False: it has answered. */
+static bool read_target(struct rpc_request *req, struct slice params,
+			enum change_kind kind, struct admin_target *t)
 {
-	struct store *s = c->server->store;
-	struct admin_target t;
-
-	if (!read_key_target(req, params, &t))
-		return;
-	const char *why = principal_key_fault(t.keys.key[0]);
-	if (why != NULL) {
+	if (!server_read(req, params, &admin_target_table, t))
+		return false;
+	if (!kinds[kind].of_key)
+		return true;
+	if (t->keys.n != 1) {
+		server_reply_invalid(req, E_RANGE);
+		return false;
+	}
+	const char *why = kind == ADD_KEY ? principal_key_fault(t->keys.key[0]) : NULL;
+	if (why != NULL)
 		reply_invalid(req, "key", why);
-		return;
-	}
-	struct change *ch = change_new(c, req);
-	if (ch == NULL)
-		return;
-	int r = add_key(s, t.authid, t.keys.key[0], &ch->result.changed);
-	if (r != 0) {
-		free(ch);
-		reply_key_failure(req, s, r, t.keys.key[0]);
-		return;
-	}
-	log_change(c, "key added", t.authid, ch->result.changed);
-	reply_change(ch);
+	return why == NULL;
 }
 
-static int remove_key(struct store *s, struct slice authid,
-		      const uint8_t key[PRINCIPAL_KEY])
+static void change(struct client *c, struct rpc_request *req, struct slice params,
+		   int what)
 {
-	int r = store_begin(s);
-
-	if (r != 0)
-		return r;
-	r = store_delete_key(s, authid, key);
-	if (r == 0)
-		r = store_raise_epoch(s);
-	return end(s, r);
-}
-
-static void key_remove(struct client *c, struct rpc_request *req, struct slice params)
-{
+	enum change_kind kind = (enum change_kind)what;
 	struct store *s = c->server->store;
 	struct admin_target t;
-	struct principal p;
 
-	if (!read_key_target(req, params, &t))
+	if (!read_target(req, params, kind, &t))
 		return;
-	struct change *ch = change_new(c, req);
-	if (ch == NULL)
+	struct change *ch = calloc(1, sizeof(*ch));
+	if (ch == NULL) {
+		reply_failure(req, E_NOMEM);
 		return;
-	int r = remove_key(s, t.authid, t.keys.key[0]);
-	ch->result.changed = r == 0;
-	if (r == 0) {
-		/* a name that was put in by hand may break the rules: it is not kept */
-		ch->removes = principal_name_set(&ch->target.authid, t.authid) == 0;
-		memcpy(ch->target.key, t.keys.key[0], PRINCIPAL_KEY);
-	} else if (r == E_NOTFOUND && removals_take(&c->server->removals, t.authid,
-						    t.keys.key[0], &ch->target)) {
+	}
+	*ch = (struct change){.server = c->server, .req = req, .kind = kind};
+	fields_init(&admin_change_table, &ch->result);
+	int r = store_begin(s);
+	if (r == 0)
+		r = store_end(s, apply(s, ch, &t));
+	if (r == E_NOTFOUND && (kind == REMOVE || kind == REMOVE_KEY) &&
+	    removals_take(&c->server->removals, t.authid,
+			  kind == REMOVE_KEY ? t.keys.key[0] : NULL, &ch->target)) {
+		/* it was removed, but not every router knows */
 		ch->removes = true;
-		r = 0; /* it was removed, but not every router knows */
+		ch->result.changed = false;
+		r = 0;
 	}
 	if (r != 0) {
 		free(ch);
-		int found = r != E_NOTFOUND ? r : store_find(s, t.authid, &p);
-		if (found == 0)
-			server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_NO_SUCH_KEY,
-					   "the principal has no such key");
-		else if (found == E_NOTFOUND)
-			reply_no_principal(req);
-		else
-			reply_failure(req, found);
+		reply_refusal(req, s, kind, &t, r);
 		return;
 	}
-	log_change(c, "key removed", t.authid, ch->result.changed);
-	revoke(ch, "key removed");
+	log_change(c, kinds[kind].done, t.authid, ch->result.changed);
+	/* also if it was disabled before: then this is the second try to reach a router
+	 */
+	if (kinds[kind].ends_sessions)
+		revoke(ch);
+	else
+		reply_change(ch);
 }
 
 static const struct method methods[] = {
-	{ADMIN_PRINCIPAL_ADD, NEEDS_DATABASE, principal_add},
-	{ADMIN_PRINCIPAL_LIST, NEEDS_DATABASE, principal_list},
-	{ADMIN_PRINCIPAL_SHOW, NEEDS_DATABASE, principal_show},
-	{ADMIN_PRINCIPAL_DISABLE, NEEDS_DATABASE, principal_disable},
-	{ADMIN_PRINCIPAL_ENABLE, NEEDS_DATABASE, principal_enable},
-	{ADMIN_PRINCIPAL_REMOVE, NEEDS_DATABASE, principal_remove},
-	{ADMIN_KEY_ADD, NEEDS_DATABASE, key_add},
-	{ADMIN_KEY_REMOVE, NEEDS_DATABASE, key_remove},
-	{NULL, NEEDS_NOTHING, NULL},
+	{ADMIN_PRINCIPAL_ADD, NEEDS_DATABASE, add, 0},
+	{ADMIN_PRINCIPAL_LIST, NEEDS_DATABASE, list, 0},
+	{ADMIN_PRINCIPAL_SHOW, NEEDS_DATABASE, show, 0},
+	{ADMIN_PRINCIPAL_DISABLE, NEEDS_DATABASE, change, DISABLE},
+	{ADMIN_PRINCIPAL_ENABLE, NEEDS_DATABASE, change, ENABLE},
+	{ADMIN_PRINCIPAL_REMOVE, NEEDS_DATABASE, change, REMOVE},
+	{ADMIN_KEY_ADD, NEEDS_DATABASE, change, ADD_KEY},
+	{ADMIN_KEY_REMOVE, NEEDS_DATABASE, change, REMOVE_KEY},
+	{NULL, NEEDS_NOTHING, NULL, 0},
 };
 
 static const struct notice notices[] = {{NULL, NULL}};

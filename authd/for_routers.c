@@ -16,18 +16,17 @@ static uint64_t epoch(const struct server *s)
 	return s->store == NULL ? AUTH_NO_EPOCH : store_epoch(s->store);
 }
 
-static void hello(struct client *c, struct rpc_request *req, struct slice params)
+static void hello(struct client *c, struct rpc_request *req, struct slice params,
+		  int what)
 {
 	static const struct slice cryptosign = {(const uint8_t *)"cryptosign", 10};
 	struct server *s = c->server;
 	struct auth_hello h;
-	struct buf methods, b;
+	struct buf methods;
 
-	int r = fields_read_params(params, &auth_hello_table, &h);
-	if (r != 0) {
-		server_reply_invalid(req, r);
+	(void)what;
+	if (!server_read(req, params, &auth_hello_table, &h))
 		return;
-	}
 	if (h.protocol.major != AUTH_VERSION_MAJOR) {
 		log_error(c->name,
 			  "router of another protocol version=%" PRIu32 ".%" PRIu32,
@@ -58,31 +57,24 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 		.methods = buf_slice(&methods),
 		.ready = s->store != NULL,
 	};
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	fields_write_item(&b, &auth_hello_result_table, &res);
-	rpc_reply(req, &b);
-	buf_fini(&b);
+	server_reply(req, &auth_hello_result_table, &res);
 	buf_fini(&methods);
 }
 
-static void ping(struct client *c, struct rpc_request *req, struct slice params)
+static void ping(struct client *c, struct rpc_request *req, struct slice params, int what)
 {
 	const struct auth_ping_result res = {
 		.ready = c->server->store != NULL,
 		.inflight = 0, /* every authenticate is answered at once */
 		.epoch = epoch(c->server),
 	};
-	struct buf b;
 
+	(void)what;
 	int r = auth_ping_read(params);
-	if (r != 0) {
+	if (r != 0)
 		server_reply_invalid(req, r);
-		return;
-	}
-	buf_init(&b, 64);
-	fields_write_item(&b, &auth_ping_result_table, &res);
-	rpc_reply(req, &b);
-	buf_fini(&b);
+	else
+		server_reply(req, &auth_ping_result_table, &res);
 }
 
 static void log_denied(struct client *c, const struct auth_request *q, const char *why)
@@ -105,13 +97,14 @@ static void log_failed(struct client *c, const struct auth_request *q, const cha
 }
 
 static void authenticate_request(struct client *c, struct rpc_request *req,
-				 struct slice params)
+				 struct slice params, int what)
 {
 	struct server *s = c->server;
 	struct auth_request q;
 	const char *why = NULL;
 	struct buf b;
 
+	(void)what;
 	s->stats.authenticate++;
 	int r = auth_request_read(params, &q);
 	if (r != 0) {
@@ -152,10 +145,10 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 }
 
 static const struct method methods[] = {
-	{AUTH_METHOD_HELLO, NEEDS_NOTHING, hello},
-	{AUTH_METHOD_PING, NEEDS_NOTHING, ping},
-	{AUTH_METHOD_AUTHENTICATE, NEEDS_HELLO, authenticate_request},
-	{NULL, NEEDS_NOTHING, NULL},
+	{AUTH_METHOD_HELLO, NEEDS_NOTHING, hello, 0},
+	{AUTH_METHOD_PING, NEEDS_NOTHING, ping, 0},
+	{AUTH_METHOD_AUTHENTICATE, NEEDS_HELLO, authenticate_request, 0},
+	{NULL, NEEDS_NOTHING, NULL, 0},
 };
 
 static void cancelled(struct client *c, struct slice params)

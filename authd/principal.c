@@ -55,46 +55,34 @@ const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY])
 	return ssh_key_can_verify(key) ? NULL : "no signature can be verified with it";
 }
 
-static const char *set_new_name(struct principal_name *n, struct slice text,
-				const char *fault)
-{
-	if (fault != NULL)
-		return fault;
-	int r = principal_name_set(n, text);
-	return r == 0 ? NULL : err_str(r);
-}
-
 const char *principal_from_admin(struct principal *p, const struct admin_principal *a,
 				 const char **what_out)
 {
+	struct slice value;
+	const char *why = admin_names_fault(a, what_out, &value);
+
+	if (why != NULL)
+		return why;
 	*p = (struct principal){.disabled = a->disabled};
-	*what_out = "authid";
-	const char *why =
-		set_new_name(&p->authid, a->authid, admin_name_fault(a->authid));
-	if (why != NULL)
-		return why;
-	*what_out = "realm";
-	why = set_new_name(&p->realm, a->realm, admin_realm_fault(a->realm));
-	if (why != NULL)
-		return why;
-	*what_out = "role";
-	why = set_new_name(&p->role, a->role, admin_name_fault(a->role));
-	if (why != NULL)
-		return why;
+	/* a good name is one that can be set */
+	int r = principal_name_set(&p->authid, a->authid);
+	if (r == 0)
+		r = principal_name_set(&p->realm, a->realm);
+	if (r == 0)
+		r = principal_name_set(&p->role, a->role);
 	*what_out = "extra";
-	int r = principal_extra_set(p, a->extra);
-	if (r != 0)
-		return err_str(r);
-	*what_out = "key";
-	for (unsigned i = 0; i < a->keys.n; i++) {
+	if (r == 0)
+		r = principal_extra_set(p, a->extra);
+	for (unsigned i = 0; r == 0 && i < a->keys.n; i++) {
+		*what_out = "key";
 		why = principal_key_fault(a->keys.key[i]);
 		if (why != NULL)
 			return why;
 		r = principal_key_add(p, a->keys.key[i]);
-		if (r != 0 && r != E_EXISTS)
-			return err_str(r);
+		if (r == E_EXISTS)
+			r = 0;
 	}
-	return NULL;
+	return r == 0 ? NULL : err_str(r);
 }
 
 void principal_to_admin(const struct principal *p, struct admin_principal *out)
@@ -111,13 +99,20 @@ void principal_to_admin(const struct principal *p, struct admin_principal *out)
 	memcpy(out->keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
 }
 
-bool principal_same(const struct principal *a, const struct principal *b)
+const char *principal_difference(const struct principal *old, const struct principal *new)
 {
-	return slice_eq(principal_slice(&a->authid), principal_slice(&b->authid)) &&
-	       slice_eq(principal_slice(&a->realm), principal_slice(&b->realm)) &&
-	       slice_eq(principal_slice(&a->role), principal_slice(&b->role)) &&
-	       slice_eq(slice_of(a->extra, a->extra_len),
-			slice_of(b->extra, b->extra_len)) &&
-	       a->disabled == b->disabled && a->n_keys == b->n_keys &&
-	       memcmp(a->keys, b->keys, a->n_keys * sizeof(a->keys[0])) == 0;
+	if (!slice_eq(principal_slice(&old->realm), principal_slice(&new->realm)))
+		return "exists already, with another realm";
+	if (!slice_eq(principal_slice(&old->role), principal_slice(&new->role)))
+		return "exists already, with another role";
+	if (old->disabled != new->disabled)
+		return old->disabled ? "exists already, but is disabled"
+				     : "exists already, and is not disabled";
+	if (!slice_eq(slice_of(old->extra, old->extra_len),
+		      slice_of(new->extra, new->extra_len)))
+		return "exists already, with another extra";
+	if (old->n_keys != new->n_keys ||
+	    memcmp(old->keys, new->keys, old->n_keys * sizeof(old->keys[0])) != 0)
+		return "exists already, with other keys";
+	return NULL;
 }

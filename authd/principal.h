@@ -40,7 +40,7 @@ static inline struct slice principal_slice(const struct principal_name *n)
 
 /*
  * E_RANGE if it is empty, too long, or has ASCII control characters in it. A new one must
- * also pass admin_name_fault, which is stricter than what a database may hold already.
+ * also pass admin_names_fault, which is stricter than what a database may hold already.
  */
 int principal_name_set(struct principal_name *n, struct slice text) MUSTCHECK;
 
@@ -64,7 +64,11 @@ const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY]);
 /* The other way round; *out points into *p. */
 void principal_to_admin(const struct principal *p, struct admin_principal *out);
 
-/* The same, apart from when they were created? */
-bool principal_same(const struct principal *a, const struct principal *b);
+/*
+ * In which way there is another one already: "exists already, with another role". NULL:
+ * it is the same, apart from when it was created.
+ */
+const char *principal_difference(const struct principal *old,
+				 const struct principal *new);
 
 #endif

@@ -2,41 +2,17 @@
 /* Removals that can be repeated; see removal.h. */
 #include "authd/removal.h"
 
-#include "common/err.h"
-
-#include <stdlib.h>
-
-static void drop(struct removals *all, struct removal *r)
+static void drop(struct removals *all, unsigned i)
 {
-	TAILQ_REMOVE(&all->list, r, link);
 	all->n--;
-	free(r);
+	memmove(&all->items[i], &all->items[i + 1], (all->n - i) * sizeof(all->items[0]));
 }
 
-void removals_init(struct removals *all)
+void removals_keep(struct removals *all, const struct removal *r)
 {
-	TAILQ_INIT(&all->list);
-	all->n = 0;
-}
-
-void removals_fini(struct removals *all)
-{
-	while (all->n > 0)
-		drop(all, TAILQ_FIRST(&all->list));
-}
-
-int removals_keep(struct removals *all, const struct removal *r)
-{
-	struct removal *copy = malloc(sizeof(*copy));
-
-	if (copy == NULL)
-		return E_NOMEM;
-	*copy = *r;
 	if (all->n == REMOVALS_KEPT)
-		drop(all, TAILQ_FIRST(&all->list));
-	TAILQ_INSERT_TAIL(&all->list, copy, link);
-	all->n++;
-	return 0;
+		drop(all, 0);
+	all->items[all->n++] = *r;
 }
 
 static bool is_of(const struct removal *r, struct slice authid, const uint8_t *key)
@@ -51,13 +27,11 @@ static bool is_of(const struct removal *r, struct slice authid, const uint8_t *k
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
 		   struct removal *out)
 {
-	struct removal *r;
-
-	TAILQ_FOREACH (r, &all->list, link) {
-		if (!is_of(r, authid, key))
+	for (unsigned i = 0; i < all->n; i++) {
+		if (!is_of(&all->items[i], authid, key))
 			continue;
-		*out = *r;
-		drop(all, r);
+		*out = all->items[i];
+		drop(all, i);
 		return true;
 	}
 	return false;

@@ -10,27 +10,21 @@
 
 #include "authd/principal.h"
 
-#include <sys/queue.h>
-
 enum { REMOVALS_KEPT = 64 };
 
 /* What was removed: a principal, or one key of it. */
 struct removal {
-	TAILQ_ENTRY(removal) link;
 	struct principal_name authid, realm; /* no realm: a key */
 	uint8_t key[PRINCIPAL_KEY];
 };
 
 struct removals {
-	TAILQ_HEAD(, removal) list; /* the oldest first */
 	unsigned n;
+	struct removal items[REMOVALS_KEPT]; /* the oldest first */
 };
 
-void removals_init(struct removals *all);
-void removals_fini(struct removals *all);
-
-/* Keeps a copy; the oldest goes if there are too many. E_NOMEM. */
-int removals_keep(struct removals *all, const struct removal *r) MUSTCHECK;
+/* Keeps a copy; the oldest goes if there are too many. */
+void removals_keep(struct removals *all, const struct removal *r);
 
 /*
  * Takes out the removal of this principal, or of this key of it unless key is NULL.

@@ -59,6 +59,16 @@ void server_reply_invalid(struct rpc_request *req, int err)
 			   err_str(err));
 }
 
+bool server_read(struct rpc_request *req, struct slice params,
+		 const struct field_table *t, void *out)
+{
+	int r = fields_read_params(params, t, out);
+
+	if (r != 0)
+		server_reply_invalid(req, r);
+	return r == 0;
+}
+
 /* --- connections -------------------------------------------------------------------- */
 
 static void client_free(struct client *c)
@@ -86,7 +96,7 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 			server_reply_error(req, AUTH_ERROR_TEMPORARY,
 					   AUTH_ERROR_NOT_READY, c->server->waits_for);
 		} else {
-			m->call(c, req, params);
+			m->call(c, req, params, m->what);
 		}
 		return;
 	}
@@ -225,7 +235,6 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
 	};
 	LIST_INIT(&s->clients);
 	LIST_INIT(&s->revocations);
-	removals_init(&s->removals);
 	randombytes_buf(instance, sizeof(instance));
 	sodium_bin2hex(s->instance, sizeof(s->instance), instance, sizeof(instance));
 }
@@ -250,7 +259,6 @@ void server_fini(struct server *s)
 	struct client *c;
 
 	revocations_abandon(s);
-	removals_fini(&s->removals);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);
 	listener_free(&s->router.listener);

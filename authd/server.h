@@ -27,7 +27,9 @@ struct method {
 		NEEDS_DATABASE = 1, /* the database is open */
 		NEEDS_HELLO = 2,    /* the same, and the peer has introduced itself */
 	} needs;
-	void (*call)(struct client *c, struct rpc_request *req, struct slice params);
+	void (*call)(struct client *c, struct rpc_request *req, struct slice params,
+		     int what);
+	int what; /* tells a handler of several methods which one it is */
 };
 
 struct notice {
@@ -99,12 +101,15 @@ void server_log_counters(const struct server *s);
 /* May a line be logged that a peer has caused? */
 bool server_may_log(struct server *s);
 
-/* Answers with a message of admin_api, by its table. */
+/* Answers with a message of auth_api or admin_api, by its table. */
 void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg);
 /* Answers with an error in auth_api's form; message may be NULL. */
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message);
 /* The same for params that could not be read. */
 void server_reply_invalid(struct rpc_request *req, int err);
+/* Reads params by such a table. False: it could not, and has answered. */
+bool server_read(struct rpc_request *req, struct slice params,
+		 const struct field_table *t, void *out) MUSTCHECK;
 
 #endif

@@ -124,12 +124,14 @@ static int exec(struct store *s, const char *text)
 	return rc == SQLITE_OK ? 0 : failed(s, rc, text);
 }
 
-/* Parameters: a slice is text unless it is to be a blob. They are copied by nobody. */
+/* Parameters of a statement, lent, up to one of PARAM_END. */
 struct param {
-	enum { PARAM_TEXT = 0, PARAM_BLOB = 1, PARAM_INT = 2 } type;
+	enum { PARAM_END = 0, PARAM_TEXT = 1, PARAM_BLOB = 2, PARAM_INT = 3 } type;
 	struct slice bytes;
 	int64_t number;
 };
+#define PARAMS(...) ((const struct param[]){__VA_ARGS__, {PARAM_END}})
+static const struct param no_params[] = {{PARAM_END}};
 
 static struct param text(struct slice s)
 {
@@ -147,25 +149,22 @@ static struct param number(uint64_t n)
 	return (struct param){PARAM_INT, slice_of(NULL, 0), (int64_t)n};
 }
 
-static int set_params(struct store *s, enum statement which, const struct param *params,
-		      size_t n)
+static int set_params(struct store *s, enum statement which, const struct param *params)
 {
 	sqlite3_stmt *st = s->statements[which];
+	int rc = SQLITE_OK;
 
-	for (size_t i = 0; i < n; i++) {
-		const struct param *p = &params[i];
-		int at = (int)i + 1, len = (int)p->bytes.len, rc;
-		if (p->type == PARAM_INT)
-			rc = sqlite3_bind_int64(st, at, p->number);
-		else if (p->type == PARAM_BLOB)
-			rc = sqlite3_bind_blob(st, at, p->bytes.p, len, SQLITE_STATIC);
+	for (int at = 1; rc == SQLITE_OK && params->type != PARAM_END; at++, params++) {
+		const struct slice *b = &params->bytes;
+		if (params->type == PARAM_INT)
+			rc = sqlite3_bind_int64(st, at, params->number);
+		else if (params->type == PARAM_BLOB)
+			rc = sqlite3_bind_blob(st, at, b->p, (int)b->len, SQLITE_STATIC);
 		else
-			rc = sqlite3_bind_text(st, at, (const char *)p->bytes.p, len,
+			rc = sqlite3_bind_text(st, at, (const char *)b->p, (int)b->len,
 					       SQLITE_STATIC);
-		if (rc != SQLITE_OK)
-			return failed(s, rc, sql[which]);
 	}
-	return 0;
+	return rc == SQLITE_OK ? 0 : failed(s, rc, sql[which]);
 }
 
 /* Every use of a statement ends with this, so that no read transaction stays open. */
@@ -191,10 +190,9 @@ static int step(struct store *s, enum statement which)
 }
 
 /* A statement that gives no rows. E_EXISTS. */
-static int run(struct store *s, enum statement which, const struct param *params,
-	       size_t n)
+static int run(struct store *s, enum statement which, const struct param *params)
 {
-	int r = set_params(s, which, params, n);
+	int r = set_params(s, which, params);
 
 	if (r == 0)
 		r = step(s, which);
@@ -203,14 +201,11 @@ static int run(struct store *s, enum statement which, const struct param *params
 }
 
 /* The same, but at least one row must have changed. */
-static int run_changing(struct store *s, enum statement which, const struct param *params,
-			size_t n)
+static int run_changing(struct store *s, enum statement which, const struct param *params)
 {
-	int r = run(s, which, params, n);
+	int r = run(s, which, params);
 
-	if (r == 0 && sqlite3_changes(s->db) == 0)
-		return E_NOTFOUND;
-	return r;
+	return r == 0 && sqlite3_changes(s->db) == 0 ? E_NOTFOUND : r;
 }
 
 /* --- opening ------------------------------------------------------------------------ */
@@ -269,19 +264,17 @@ static int migrate(struct store *s, const char *path)
 
 static int load_meta(struct store *s)
 {
-	static const char query[] = "SELECT value FROM meta WHERE name = 'id'";
+	static const char query[] = "SELECT e.value, i.value FROM meta e, meta i"
+				    " WHERE e.name = 'epoch' AND i.name = 'id'";
 	sqlite3_stmt *st;
-	int64_t epoch;
 
-	int r = query_number(s, "SELECT value FROM meta WHERE name = 'epoch'", &epoch);
-	if (r != 0)
-		return r;
-	s->epoch = (uint64_t)epoch;
 	int rc = sqlite3_prepare_v2(s->db, query, -1, &st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW && sqlite3_column_bytes(st, 0) == sizeof(s->id) - 1)
-		memcpy(s->id, sqlite3_column_text(st, 0), sizeof(s->id) - 1);
+	if (rc == SQLITE_ROW && sqlite3_column_bytes(st, 1) == sizeof(s->id) - 1) {
+		s->epoch = (uint64_t)sqlite3_column_int64(st, 0);
+		memcpy(s->id, sqlite3_column_text(st, 1), sizeof(s->id) - 1);
+	}
 	sqlite3_finalize(st);
 	return s->id[0] != '\0' ? 0 : failed(s, rc, query);
 }
@@ -379,8 +372,7 @@ static int read_name(struct slice in, struct principal_name *out)
 
 static int read_keys(struct store *s, struct principal *p)
 {
-	const struct param params[] = {text(principal_slice(&p->authid))};
-	int r = set_params(s, SQL_KEYS, params, ARRAY_LEN(params));
+	int r = set_params(s, SQL_KEYS, PARAMS(text(principal_slice(&p->authid))));
 
 	while (r == 0) {
 		r = step(s, SQL_KEYS);
@@ -396,11 +388,11 @@ static int read_keys(struct store *s, struct principal *p)
 
 /* Runs a query for one principal. */
 static int find(struct store *s, enum statement which, const struct param *params,
-		size_t n, struct principal *out)
+		struct principal *out)
 {
 	struct principal p = {.n_keys = 0};
 
-	int r = set_params(s, which, params, n);
+	int r = set_params(s, which, params);
 	if (r == 0)
 		r = step(s, which);
 	if (r != 0)
@@ -425,24 +417,18 @@ out:
 
 int store_find(struct store *s, struct slice authid, struct principal *out)
 {
-	const struct param params[] = {text(authid)};
-
-	return find(s, SQL_FIND, params, ARRAY_LEN(params), out);
+	return find(s, SQL_FIND, PARAMS(text(authid)), out);
 }
 
 int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
 		      struct principal *out)
 {
-	const struct param params[] = {blob(key, PRINCIPAL_KEY)};
-
-	return find(s, SQL_FIND_BY_KEY, params, ARRAY_LEN(params), out);
+	return find(s, SQL_FIND_BY_KEY, PARAMS(blob(key, PRINCIPAL_KEY)), out);
 }
 
 int store_next(struct store *s, struct slice after, struct principal *out)
 {
-	const struct param params[] = {text(after)};
-
-	return find(s, SQL_NEXT, params, ARRAY_LEN(params), out);
+	return find(s, SQL_NEXT, PARAMS(text(after)), out);
 }
 
 /* --- changing ----------------------------------------------------------------------- */
@@ -450,37 +436,28 @@ int store_next(struct store *s, struct slice after, struct principal *out)
 int store_begin(struct store *s)
 {
 	s->next_epoch = s->epoch;
-	return run(s, SQL_BEGIN, NULL, 0);
+	return run(s, SQL_BEGIN, no_params);
 }
 
-int store_commit(struct store *s)
+int store_end(struct store *s, int r)
 {
-	int r = run(s, SQL_COMMIT, NULL, 0);
-
+	if (r == 0)
+		r = run(s, SQL_COMMIT, no_params);
 	if (r == 0)
 		s->epoch = s->next_epoch;
-	else
-		store_rollback(s);
+	else if (sqlite3_get_autocommit(s->db) == 0) /* else an error has ended it */
+		/* a failure is logged; the next BEGIN fails if it is still open */
+		(void)!run(s, SQL_ROLLBACK, no_params);
 	return r;
-}
-
-void store_rollback(struct store *s)
-{
-	/* some errors have ended the transaction already */
-	if (sqlite3_get_autocommit(s->db) != 0)
-		return;
-	int r = run(s, SQL_ROLLBACK, NULL, 0);
-	(void)r; /* logged; the next BEGIN fails if it is still open */
 }
 
 int store_insert(struct store *s, const struct principal *p)
 {
-	const struct param params[] = {
-		text(principal_slice(&p->authid)), text(principal_slice(&p->realm)),
-		text(principal_slice(&p->role)),   blob(p->extra, p->extra_len),
-		number(p->disabled ? 1 : 0),       number(p->created),
-	};
-	int r = run(s, SQL_INSERT, params, ARRAY_LEN(params));
+	int r = run(s, SQL_INSERT,
+		    PARAMS(text(principal_slice(&p->authid)),
+			   text(principal_slice(&p->realm)),
+			   text(principal_slice(&p->role)), blob(p->extra, p->extra_len),
+			   number(p->disabled ? 1 : 0), number(p->created)));
 
 	for (unsigned i = 0; r == 0 && i < p->n_keys; i++)
 		r = store_insert_key(s, principal_slice(&p->authid), p->keys[i]);
@@ -490,32 +467,27 @@ int store_insert(struct store *s, const struct principal *p)
 int store_insert_key(struct store *s, struct slice authid,
 		     const uint8_t key[PRINCIPAL_KEY])
 {
-	const struct param params[] = {blob(key, PRINCIPAL_KEY), text(authid)};
-
-	return run(s, SQL_INSERT_KEY, params, ARRAY_LEN(params));
+	return run(s, SQL_INSERT_KEY, PARAMS(blob(key, PRINCIPAL_KEY), text(authid)));
 }
 
 int store_set_disabled(struct store *s, struct slice authid, bool disabled)
 {
-	const struct param params[] = {text(authid), number(disabled ? 1 : 0)};
-
-	return run_changing(s, SQL_SET_DISABLED, params, ARRAY_LEN(params));
+	return run_changing(s, SQL_SET_DISABLED,
+			    PARAMS(text(authid), number(disabled ? 1 : 0)));
 }
 
 int store_delete(struct store *s, struct slice authid)
 {
-	const struct param params[] = {text(authid)};
-	int r = run(s, SQL_DELETE_KEYS, params, ARRAY_LEN(params));
+	int r = run(s, SQL_DELETE_KEYS, PARAMS(text(authid)));
 
-	return r != 0 ? r : run_changing(s, SQL_DELETE, params, ARRAY_LEN(params));
+	return r != 0 ? r : run_changing(s, SQL_DELETE, PARAMS(text(authid)));
 }
 
 int store_delete_key(struct store *s, struct slice authid,
 		     const uint8_t key[PRINCIPAL_KEY])
 {
-	const struct param params[] = {blob(key, PRINCIPAL_KEY), text(authid)};
-
-	return run_changing(s, SQL_DELETE_KEY, params, ARRAY_LEN(params));
+	return run_changing(s, SQL_DELETE_KEY,
+			    PARAMS(blob(key, PRINCIPAL_KEY), text(authid)));
 }
 
 int store_raise_epoch(struct store *s)

@@ -3,7 +3,7 @@
  * The principals on disk: an SQLite database in WAL mode, used synchronously (a look-up
  * takes microseconds). Main thread.
  *
- * Changes are transactions: store_begin, changes, store_commit. Each that can take
+ * Changes are transactions: store_begin, changes, store_end. Each that can take
  * somebody's access away raises the epoch by one, in the same transaction; an epoch that
  * has been answered with is never lower than what the answer was read from.
  *
@@ -38,10 +38,12 @@ int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
  * last. */
 int store_next(struct store *s, struct slice after, struct principal *out) MUSTCHECK;
 
-/* Nothing is changed until commit, and commit changes all or nothing. */
 int store_begin(struct store *s) MUSTCHECK;
-int store_commit(struct store *s) MUSTCHECK;
-void store_rollback(struct store *s);
+/*
+ * Ends a transaction with result r: keeps all changes if it is 0, and else none. Returns
+ * r, or why they cannot be kept.
+ */
+int store_end(struct store *s, int r) MUSTCHECK;
 
 /*
  * In a transaction. E_EXISTS: there is such an authid, or the key belongs to somebody.

@@ -32,24 +32,29 @@ size_t admin_control_len(struct slice s)
 	return 0;
 }
 
-const char *admin_name_fault(struct slice name)
+const char *admin_sought_fault(struct slice name)
 {
-	if (name.len == 0)
-		return "must not be empty";
-	if (name.len > FIELD_DEFAULT_MAX)
-		return "must have at most 255 bytes";
-	if (!utf8_valid(name))
-		return "must be UTF-8";
-	/* a byte that continues a character begins none of those */
-	for (size_t i = 0; i < name.len; i++)
-		if (admin_control_len(slice_of(name.p + i, name.len - i)) > 0)
-			return "must not contain control characters";
-	return NULL;
+	return name.len == 0                  ? "must not be empty"
+	       : name.len > FIELD_DEFAULT_MAX ? "must have at most 255 bytes"
+	       : !utf8_valid(name)            ? "must be UTF-8"
+					      : NULL;
 }
 
-const char *admin_realm_fault(struct slice name)
+static const char *name_fault(struct slice name)
 {
-	const char *fault = admin_name_fault(name);
+	const char *fault = admin_sought_fault(name);
+
+	/* a byte that continues a character begins none of those */
+	for (size_t i = 0; fault == NULL && i < name.len; i++)
+		if (admin_control_len(slice_of(name.p + i, name.len - i)) > 0)
+			fault = "must not contain control characters";
+	return fault;
+}
+
+/* A realm must be a URI besides. */
+static const char *realm_fault(struct slice name)
+{
+	const char *fault = name_fault(name);
 
 	if (fault != NULL || uri_valid(name))
 		return fault;
@@ -59,6 +64,29 @@ const char *admin_realm_fault(struct slice name)
 	    memmem(name.p, name.len, "..", 2) != NULL)
 		return "must not have an empty part between dots";
 	return "must not contain white space";
+}
+
+const char *admin_names_fault(const struct admin_principal *p, const char **what_out,
+			      struct slice *value_out)
+{
+	const struct {
+		const char *what;
+		struct slice value;
+		const char *fault;
+	} names[] = {
+		{"authid", p->authid, name_fault(p->authid)},
+		{"realm", p->realm, realm_fault(p->realm)},
+		{"role", p->role, name_fault(p->role)},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i].fault == NULL)
+			continue;
+		*what_out = names[i].what;
+		*value_out = names[i].value;
+		return names[i].fault;
+	}
+	return NULL;
 }
 
 /* --- messages ----------------------------------------------------------------------- */
@@ -73,38 +101,8 @@ static const struct field principal_fields[] = {
 	{"disabled", FIELD_BOOL, PRINCIPAL(disabled)},
 	{"created", FIELD_UINT, PRINCIPAL(created), .def = FIELD_NONE},
 };
-static const struct field_table principal_table =
+const struct field_table admin_principal_table =
 	FIELD_TABLE(principal_fields, struct admin_principal);
-
-int admin_principal_read(struct slice result, struct admin_principal *out)
-{
-	struct admin_principal p = {.created = FIELD_NONE};
-	int e = fields_read_item(result, &principal_table, &p);
-
-	if (e == 0)
-		*out = p;
-	return e;
-}
-
-int admin_principal_read_params(struct slice params, struct admin_principal *out)
-{
-	struct admin_principal p = {.created = FIELD_NONE};
-	int e = fields_read_params(params, &principal_table, &p);
-
-	if (e == 0)
-		*out = p;
-	return e;
-}
-
-void admin_principal_write(struct buf *out, const struct admin_principal *p)
-{
-	fields_write_item(out, &principal_table, p);
-}
-
-void admin_principal_write_params(struct buf *out, const struct admin_principal *p)
-{
-	fields_write_params(out, &principal_table, p);
-}
 
 #define LIST(f) .offset = offsetof(struct admin_list, f)
 static const struct field list_fields[] = {
@@ -112,45 +110,15 @@ static const struct field list_fields[] = {
 	{"role", FIELD_STR, LIST(role)},
 	{"after", FIELD_STR, LIST(after)},
 };
-static const struct field_table list_table = FIELD_TABLE(list_fields, struct admin_list);
-
-int admin_list_read(struct slice params, struct admin_list *out)
-{
-	struct admin_list l = {.realm = {NULL, 0}};
-	int e = fields_read_params(params, &list_table, &l);
-
-	if (e == 0)
-		*out = l;
-	return e;
-}
-
-void admin_list_write(struct buf *out, const struct admin_list *l)
-{
-	fields_write_params(out, &list_table, l);
-}
+const struct field_table admin_list_table = FIELD_TABLE(list_fields, struct admin_list);
 
 #define LIST_RESULT(f) .offset = offsetof(struct admin_list_result, f)
 static const struct field list_result_fields[] = {
 	{"items", FIELD_RAW_ARRAY, FIELD_REQUIRED, LIST_RESULT(items)},
 	{"next", FIELD_STR, LIST_RESULT(next)},
 };
-static const struct field_table list_result_table =
+const struct field_table admin_list_result_table =
 	FIELD_TABLE(list_result_fields, struct admin_list_result);
-
-int admin_list_result_read(struct slice result, struct admin_list_result *out)
-{
-	struct admin_list_result l = {.items = {NULL, 0}};
-	int e = fields_read_item(result, &list_result_table, &l);
-
-	if (e == 0)
-		*out = l;
-	return e;
-}
-
-void admin_list_result_write(struct buf *out, const struct admin_list_result *l)
-{
-	fields_write_item(out, &list_result_table, l);
-}
 
 int admin_list_begin(struct token_reader *r, struct slice items)
 {
@@ -170,7 +138,7 @@ int admin_list_next(struct token_reader *r, struct admin_principal *out)
 
 	if (e != 0)
 		return e == E_TYPE ? E_NOTFOUND : e; /* E_TYPE: the end of the array */
-	return admin_principal_read(item, out);
+	return fields_read_item(item, &admin_principal_table, out);
 }
 
 #define TARGET(f) .offset = offsetof(struct admin_target, f)
@@ -178,46 +146,16 @@ static const struct field target_fields[] = {
 	{"authid", FIELD_STR, FIELD_REQUIRED, TARGET(authid)},
 	{"keys", FIELD_KEYS, TARGET(keys)},
 };
-static const struct field_table target_table =
+const struct field_table admin_target_table =
 	FIELD_TABLE(target_fields, struct admin_target);
-
-int admin_target_read(struct slice params, struct admin_target *out)
-{
-	struct admin_target t = {.authid = {NULL, 0}};
-	int e = fields_read_params(params, &target_table, &t);
-
-	if (e == 0)
-		*out = t;
-	return e;
-}
-
-void admin_target_write(struct buf *out, const struct admin_target *t)
-{
-	fields_write_params(out, &target_table, t);
-}
 
 #define CHANGE(f) .offset = offsetof(struct admin_change, f)
 static const struct field change_fields[] = {
 	{"changed", FIELD_BOOL, FIELD_REQUIRED, CHANGE(changed)},
-	{"sessions", FIELD_UINT, CHANGE(sessions)},
-	{"pending", FIELD_UINT, CHANGE(pending)},
-	{"routers", FIELD_UINT, CHANGE(routers)},
-	{"unreachable", FIELD_UINT, CHANGE(unreachable)},
+	{"sessions", FIELD_UINT, CHANGE(sessions), .def = FIELD_NONE},
+	{"pending", FIELD_UINT, CHANGE(pending), .def = FIELD_NONE},
+	{"routers", FIELD_UINT, CHANGE(routers), .def = FIELD_NONE},
+	{"unreachable", FIELD_UINT, CHANGE(unreachable), .def = FIELD_NONE},
 };
-static const struct field_table change_table =
+const struct field_table admin_change_table =
 	FIELD_TABLE(change_fields, struct admin_change);
-
-int admin_change_read(struct slice result, struct admin_change *out)
-{
-	struct admin_change c = {.changed = false};
-	int e = fields_read_item(result, &change_table, &c);
-
-	if (e == 0)
-		*out = c;
-	return e;
-}
-
-void admin_change_write(struct buf *out, const struct admin_change *c)
-{
-	fields_write_item(out, &change_table, c);
-}

@@ -36,18 +36,9 @@ enum {
 };
 
 /*
- * What is wrong with the authid or role of a new principal, as the end of a sentence
- * ("must not be empty"); NULL: nothing. A realm must be a URI besides.
+ * The messages. Each has a table for fields_read_params, fields_read_item and their
+ * writing counterparts.
  */
-const char *admin_name_fault(struct slice name);
-const char *admin_realm_fault(struct slice name);
-
-/*
- * The length in bytes of the control character that s (UTF-8) begins with, or of an
- * invisible one that changes the order of text or ends a line; 0: it is another one.
- */
-size_t admin_control_len(struct slice s);
-
 struct admin_principal {
 	struct slice authid, realm, role; /* required */
 	struct slice extra;               /* an encoded map; len 0: {} */
@@ -55,26 +46,20 @@ struct admin_principal {
 	bool disabled;
 	uint64_t created; /* Unix seconds; FIELD_NONE where it is to be added */
 };
-int admin_principal_read(struct slice result, struct admin_principal *out) MUSTCHECK;
-int admin_principal_read_params(struct slice params,
-				struct admin_principal *out) MUSTCHECK;
-void admin_principal_write(struct buf *out, const struct admin_principal *p);
-void admin_principal_write_params(struct buf *out, const struct admin_principal *p);
+extern const struct field_table admin_principal_table;
 
 /* Which principals, in the order of their authids. */
 struct admin_list {
 	struct slice realm, role; /* len 0: any */
 	struct slice after;       /* an authid: only those behind it */
 };
-int admin_list_read(struct slice params, struct admin_list *out) MUSTCHECK;
-void admin_list_write(struct buf *out, const struct admin_list *l);
+extern const struct field_table admin_list_table;
 
 struct admin_list_result {
 	struct slice items; /* an encoded array; for admin_list_next */
 	struct slice next;  /* "after" for the next page; len 0: this is the last */
 };
-int admin_list_result_read(struct slice result, struct admin_list_result *out) MUSTCHECK;
-void admin_list_result_write(struct buf *out, const struct admin_list_result *l);
+extern const struct field_table admin_list_result_table;
 
 /*
  * Walks through items: *r is begun by admin_list_begin. E_NOTFOUND: that was the last.
@@ -86,10 +71,9 @@ struct admin_target {
 	struct slice authid;    /* required */
 	struct field_keys keys; /* of key.add and key.remove */
 };
-int admin_target_read(struct slice params, struct admin_target *out) MUSTCHECK;
-void admin_target_write(struct buf *out, const struct admin_target *t);
+extern const struct field_table admin_target_table;
 
-/* What a change has led to. */
+/* What a change has led to. The numbers are FIELD_NONE if it ends no sessions. */
 struct admin_change {
 	bool changed;         /* false: it was so already */
 	uint64_t sessions;    /* ended */
@@ -97,7 +81,22 @@ struct admin_change {
 	uint64_t routers;     /* that have answered */
 	uint64_t unreachable; /* that have not, or only in part */
 };
-int admin_change_read(struct slice result, struct admin_change *out) MUSTCHECK;
-void admin_change_write(struct buf *out, const struct admin_change *c);
+extern const struct field_table admin_change_table;
+
+/*
+ * What is wrong with the names of a new principal, as the end of a sentence ("must not be
+ * empty") about *what_out ("realm") and its value. NULL: nothing.
+ */
+const char *admin_names_fault(const struct admin_principal *p, const char **what_out,
+			      struct slice *value_out);
+
+/* What is wrong with a name that is only looked for. NULL: somebody could have it. */
+const char *admin_sought_fault(struct slice name);
+
+/*
+ * The length in bytes of the control character that s (UTF-8) begins with, or of an
+ * invisible one that changes the order of text or ends a line; 0: it is another one.
+ */
+size_t admin_control_len(struct slice s);
 
 #endif

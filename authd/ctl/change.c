@@ -1,57 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: changes; see change.h. */
-#include "authd/ctl/change.h"
-
-#include "common/err.h"
+/* authctl: changes; see ctl.h. */
+#include "authd/ctl/ctl.h"
 
 #include <inttypes.h>
 #include <stdio.h>
-
-int ctl_authid_arg(struct ctl *ctl, int argc, char **argv, const char **authid_out)
-{
-	static const char *const names[] = {"AUTHID"};
-
-	if (ctl_option(ctl, argc, argv, NULL) != -1)
-		return EX_USAGE;
-	int code = ctl_want_args(ctl, argc, argv, 1, names);
-	if (code != EX_OK)
-		return code;
-	*authid_out = argv[optind];
-	return ctl_check_sought(ctl, "authid", slice_str(argv[optind]));
-}
-
-int ctl_authid_call(struct ctl *ctl, int argc, char **argv, const char *method,
-		    struct buf *result)
-{
-	struct admin_target t = {.authid = {NULL, 0}};
-	const char *authid = NULL;
-	struct buf params;
-
-	int code = ctl_authid_arg(ctl, argc, argv, &authid);
-	if (code != EX_OK)
-		return code;
-	t.authid = slice_str(authid);
-	buf_init(&params, AUTH_MAX_MESSAGE);
-	admin_target_write(&params, &t);
-	code = ctl_call(ctl, method, authid, &params, result);
-	buf_fini(&params);
-	return code;
-}
 
 static void print_count(const char *before, uint64_t n, const char *what)
 {
 	printf("%s%" PRIu64 " %s%s", before, n, what, n == 1 ? "" : "s");
 }
 
-static void print_text(const struct ctl_change *c, const struct admin_change *res)
+static void print_text(const struct ctl *ctl, const struct admin_change *res)
 {
 	if (res->changed)
-		printf("%s %s", c->done, c->authid);
+		printf("%s %s", ctl->command->done, ctl->args[0]);
 	else
-		printf("%s %s", c->authid, c->was_so);
-	if (c->revokes && res->routers + res->unreachable == 0) {
+		printf("%s %s", ctl->args[0], ctl->command->was_so);
+	if (res->routers == 0 && res->unreachable == 0) {
 		printf("; no router is connected");
-	} else if (c->revokes) {
+	} else if (res->routers != FIELD_NONE) {
 		print_count("; ended ", res->sessions, "session");
 		print_count(" on ", res->routers, "router");
 		if (res->pending > 0)
@@ -63,49 +30,42 @@ static void print_text(const struct ctl_change *c, const struct admin_change *re
 	putchar('\n');
 }
 
-static int print_json(const struct ctl *ctl, const struct ctl_change *c,
-		      const struct admin_change *res)
-{
-	json_t *item =
-		json_pack("{s:s,s:b}", "authid", c->authid, "changed", res->changed);
-	const struct {
-		const char *name;
-		uint64_t n;
-	} counts[] = {
-		{"sessions", res->sessions},
-		{"pending", res->pending},
-		{"routers", res->routers},
-		{"unreachable", res->unreachable},
-	};
-
-	for (size_t i = 0; c->revokes && i < ARRAY_LEN(counts); i++)
-		json_object_set_new(item, counts[i].name,
-				    json_integer((json_int_t)counts[i].n));
-	return ctl_json_print(ctl, json_pack("[o]", item));
-}
-
-int ctl_change(struct ctl *ctl, const struct ctl_change *c)
+int ctl_change(struct ctl *ctl, const struct field_table *t, const void *params)
 {
 	struct admin_change res;
 	struct buf result;
 
 	buf_init(&result, AUTH_MAX_MESSAGE);
-	int code = ctl_call(ctl, c->method, c->authid, c->params, &result);
-	if (code == EX_OK && admin_change_read(buf_slice(&result), &res) != 0)
-		code = ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer is malformed");
-	buf_fini(&result);
-	if (code != EX_OK)
-		return code;
-	if (ctl->format == CTL_JSON) {
-		code = print_json(ctl, c, &res);
-	} else {
-		print_text(c, &res);
+	int code = ctl_call(ctl, ctl->command->method, t, params, &result);
+	if (code == EX_OK)
+		code = ctl_read(ctl, &result, &admin_change_table, &res);
+	if (code == EX_OK && ctl->format == CTL_JSON) {
+		json_t *item = json_pack("{s:s}", "authid", ctl->args[0]);
+		json_object_update_new(item, ctl_json(buf_slice(&result)));
+		code = ctl_print_json(ctl, json_pack("[o]", item));
+	} else if (code == EX_OK) {
+		print_text(ctl, &res);
 		code = ctl_flush(ctl);
 	}
-	if (code == EX_OK && res.unreachable > 0)
+	buf_fini(&result);
+	if (code == EX_OK && res.unreachable != FIELD_NONE && res.unreachable > 0)
 		code = ctl_fail(ctl, EX_TEMPFAIL, NULL,
 				"%s: not every router has confirmed that its sessions "
 				"are ended; give the command again",
-				c->authid);
+				ctl->args[0]);
 	return code;
+}
+
+int ctl_change_target(struct ctl *ctl, const uint8_t *key)
+{
+	struct admin_target t = {.authid = slice_str(ctl->args[0])};
+
+	if (key != NULL)
+		memcpy(t.keys.key[t.keys.n++], key, SSH_KEY_BYTES);
+	return ctl_change(ctl, &admin_target_table, &t);
+}
+
+int principal_change(struct ctl *ctl)
+{
+	return ctl_change_target(ctl, NULL);
 }

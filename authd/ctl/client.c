@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One request to authd, and what its error means for the exit code; see ctl.h. */
+/* Requests to authd, and what their errors mean for the exit code; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -18,8 +18,7 @@ static const struct rpc_limits limits = {
 };
 
 struct call {
-	struct ctl *ctl;
-	const char *object;
+	const struct ctl *ctl;
 	struct loop *loop;
 	struct buf *result;
 	int code; /* NOT_YET, or an exit code */
@@ -47,6 +46,12 @@ static int code_of(const struct auth_error *e)
 	return e->kind == AUTH_ERROR_TEMPORARY ? EX_TEMPFAIL : EX_SOFTWARE;
 }
 
+/* What the request is about, for messages. */
+static const char *object(const struct ctl *ctl)
+{
+	return ctl->args[0] != NULL ? ctl->args[0] : ctl->command->verb;
+}
+
 static int fail_with(const struct call *call, struct slice error)
 {
 	struct auth_error e;
@@ -58,7 +63,7 @@ static int fail_with(const struct call *call, struct slice error)
 	       min_size(e.uri.len, AUTH_MAX_NAME));
 	struct slice text = e.message.len > 0 ? e.message : e.detail;
 	return ctl_fail(call->ctl, code, uri[0] != '\0' ? uri : NULL, "%s: %.*s",
-			call->object, (int)text.len,
+			object(call->ctl), (int)text.len,
 			text.len > 0 ? (const char *)text.p : "");
 }
 
@@ -137,48 +142,73 @@ static int connect_to(const struct ctl *ctl, int *fd_out)
 			ctl->socket, err_str(r));
 }
 
-int ctl_call(struct ctl *ctl, const char *method, const char *object,
-	     const struct buf *params, struct buf *result)
+/* Sends params, and waits until there is an answer or none can come. */
+static int ask(struct call *call, int fd, const char *method, struct slice params)
 {
-	struct call call = {
-		.ctl = ctl, .object = object, .result = result, .code = NOT_YET};
 	struct rpc_conn *conn;
-	size_t len;
-	int fd;
 
-	/* authd would close the connection */
-	int r = params->err != 0 ? params->err : auth_check(buf_slice(params), &len);
-	if (r != 0)
-		return ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object, err_str(r));
-	int code = connect_to(ctl, &fd);
-	if (code != EX_OK)
-		return code;
-	call.loop = loop_new(NULL, NULL);
-	if (call.loop == NULL) {
+	call->loop = loop_new(NULL, NULL);
+	if (call->loop == NULL) {
 		sock_close(&fd);
-		return ctl_nomem(ctl);
+		return ctl_nomem(call->ctl);
 	}
-	conn = rpc_conn_new(call.loop, fd, &handlers, &limits, &call);
-	if (conn == NULL) {
-		code = ctl_nomem(ctl);
-		goto out;
-	}
-	const struct rpc_call c = {
-		.method = method,
-		.params = buf_slice(params),
-		.timeout_ms = ctl->timeout_ms,
-		.cb = on_answer,
-		.arg = &call,
-	};
-	r = rpc_call(conn, &c, NULL);
-	if (r == 0) {
-		loop_run(call.loop);
-		code = call.code;
-	} else {
-		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object, err_str(r));
-	}
-out:
+	conn = rpc_conn_new(call->loop, fd, &handlers, &limits, call);
+	int r = conn == NULL ? E_NOMEM
+			     : rpc_call(conn,
+					&(struct rpc_call){
+						.method = method,
+						.params = params,
+						.timeout_ms = call->ctl->timeout_ms,
+						.cb = on_answer,
+						.arg = call,
+					},
+					NULL);
+	if (r == 0)
+		loop_run(call->loop);
+	else if (r == E_NOMEM)
+		call->code = ctl_nomem(call->ctl);
+	else
+		call->code = ctl_fail(call->ctl, EX_DATAERR, NULL, "%s: %s",
+				      object(call->ctl), err_str(r));
 	rpc_conn_free(&conn);
-	loop_free(&call.loop);
+	loop_free(&call->loop);
+	return call->code;
+}
+
+int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
+	     const void *params, struct buf *result)
+{
+	struct call call = {.ctl = ctl, .result = result, .code = NOT_YET};
+	struct buf encoded;
+	size_t len;
+	int code, fd;
+
+	buf_init(&encoded, AUTH_MAX_MESSAGE);
+	fields_write_params(&encoded, t, params);
+	/* authd would close the connection */
+	int r = encoded.err != 0 ? encoded.err : auth_check(buf_slice(&encoded), &len);
+	if (r != 0)
+		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object(ctl), err_str(r));
+	else
+		code = connect_to(ctl, &fd);
+	if (code == EX_OK)
+		code = ask(&call, fd, method, buf_slice(&encoded));
+	buf_fini(&encoded);
 	return code;
+}
+
+int ctl_read(const struct ctl *ctl, const struct buf *result, const struct field_table *t,
+	     void *out)
+{
+	if (fields_read_item(buf_slice(result), t, out) == 0)
+		return EX_OK;
+	return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer is malformed");
+}
+
+int ctl_show(struct ctl *ctl, struct buf *result, struct admin_principal *out)
+{
+	const struct admin_target t = {.authid = slice_str(ctl->args[0])};
+	int code = ctl_call(ctl, ADMIN_PRINCIPAL_SHOW, &admin_target_table, &t, result);
+
+	return code != EX_OK ? code : ctl_read(ctl, result, &admin_principal_table, out);
 }

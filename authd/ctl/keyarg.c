@@ -5,41 +5,60 @@
 #include "common/err.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <unistd.h>
 
 int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, struct buf *out)
 {
 	bool standard = strcmp(path, "-") == 0;
-	int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n;
+	FILE *f = standard ? stdin : fopen(path, "re");
+	uint8_t *to = buf_reserve(out, max + 1);
 
-	if (fd == -1)
+	if (f == NULL)
 		return ctl_fail(ctl, errno == EACCES ? EX_NOPERM : EX_NOINPUT, NULL,
 				"%s: %s", path, err_str(E_SYS));
-	do {
-		/* one byte more than is allowed tells that there is more */
-		uint8_t *to = buf_reserve(out, max + 1 - out->len);
-		if (to == NULL) {
-			n = -1;
-			errno = ENOMEM;
-			break;
-		}
-		n = read(fd, to, max + 1 - out->len);
-		if (n > 0)
-			buf_commit(out, (size_t)n);
-	} while ((n > 0 && out->len <= max) || (n == -1 && errno == EINTR));
-	int saved = errno;
+	/* no copy of a private key stays in a buffer of stdio's */
+	setvbuf(f, NULL, _IONBF, 0);
+	/* one byte more than is allowed tells that there is more */
+	size_t n = to == NULL ? 0 : fread(to, 1, max + 1, f);
+	buf_commit(out, n);
+	int code = to == NULL  ? ctl_nomem(ctl)
+		   : ferror(f) ? ctl_fail(ctl, EX_NOINPUT, NULL, "%s: %s", path,
+					  err_str(E_SYS))
+		   : n > max   ? ctl_fail(ctl, EX_DATAERR, NULL,
+					  "%s: larger than %zu bytes", path, max)
+			       : EX_OK;
 	if (!standard)
-		close(fd);
-	errno = saved;
-	if (n == -1)
-		return ctl_fail(ctl, EX_NOINPUT, NULL, "%s: %s", path, err_str(E_SYS));
-	if (out->len > max)
-		return ctl_fail(ctl, EX_DATAERR, NULL, "%s: larger than %zu bytes", path,
-				max);
-	return EX_OK;
+		fclose(f);
+	return code;
+}
+
+/* Reads a key from text, or from the file path if there is none. */
+static int read_key(const struct ctl *ctl, const char *text, const char *path,
+		    const char *name, struct ssh_key *out)
+{
+	struct buf b;
+	const char *why;
+	int code = EX_OK;
+
+	buf_init(&b, SSH_KEY_MAX_FILE + 1);
+	if (text != NULL)
+		buf_put_str(&b, text);
+	else
+		code = ctl_read_file(ctl, path, SSH_KEY_MAX_FILE, &b);
+	if (code == EX_OK && ssh_key_read(buf_slice(&b), out, &why) != 0)
+		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s %s", name, why);
+	if (b.data != NULL)
+		sodium_memzero(b.data, b.cap);
+	buf_fini(&b);
+	return code;
+}
+
+int ctl_read_key(const struct ctl *ctl, const char *path, const char *name,
+		 struct ssh_key *out)
+{
+	return read_key(ctl, NULL, path, name, out);
 }
 
 /* Is this meant as a key itself, not as the name of a file? */
@@ -57,29 +76,20 @@ static bool is_text(const char *arg)
 
 int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTES])
 {
+	bool is_file = strcmp(arg, "-") == 0 || !is_text(arg);
+	const char *name = strcmp(arg, "-") == 0 ? "standard input"
+			   : is_file             ? arg
+						 : "the key";
 	struct ssh_key key;
-	struct buf file;
-	const char *why, *name = strcmp(arg, "-") == 0 ? "standard input" : arg;
-	int code = EX_OK;
 
-	buf_init(&file, SSH_KEY_MAX_FILE + 1);
-	if (arg[0] == '\0') {
+	if (arg[0] == '\0')
 		return ctl_fail(ctl, EX_DATAERR, NULL, "the key is empty");
-	} else if (is_text(arg)) {
-		name = "the key";
-		buf_put_str(&file, arg);
-	} else if (strcmp(arg, "-") != 0 && access(arg, F_OK) == -1) {
+	if (is_file && strcmp(arg, "-") != 0 && access(arg, F_OK) == -1)
 		return ctl_fail(ctl, EX_DATAERR, NULL,
 				"'%.80s' is neither a key (64 hex digits, or ssh-ed25519 "
 				"...) nor a file",
 				arg);
-	} else {
-		code = ctl_read_file(ctl, arg, SSH_KEY_MAX_FILE, &file);
-	}
-	if (code == EX_OK && file.err != 0)
-		code = ctl_nomem(ctl);
-	if (code == EX_OK && ssh_key_read(buf_slice(&file), &key, &why) != 0)
-		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s %s", name, why);
+	int code = read_key(ctl, is_file ? NULL : arg, arg, name, &key);
 	if (code == EX_OK && key.is_private)
 		code = ctl_fail(ctl, EX_DATAERR, NULL,
 				"%s is a private key, which must stay where it is; "
@@ -87,9 +97,6 @@ int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_B
 				name);
 	if (code == EX_OK)
 		memcpy(out, key.public, SSH_KEY_BYTES);
-	if (file.data != NULL)
-		sodium_memzero(file.data, file.cap);
-	buf_fini(&file);
 	return code;
 }
 
@@ -104,11 +111,18 @@ int ctl_new_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTE
 			"is it a private key?");
 }
 
+struct ctl_key_text ctl_key_text(const uint8_t key[SSH_KEY_BYTES])
+{
+	struct ctl_key_text t;
+
+	fields_key_encode(key, t.hex);
+	ssh_key_fingerprint(key, t.fingerprint);
+	return t;
+}
+
 json_t *ctl_key_json(const uint8_t key[SSH_KEY_BYTES])
 {
-	char hex[2 * SSH_KEY_BYTES + 1], fingerprint[SSH_FINGERPRINT];
+	struct ctl_key_text t = ctl_key_text(key);
 
-	fields_key_encode(key, hex);
-	ssh_key_fingerprint(key, fingerprint);
-	return json_pack("{s:s,s:s}", "pubkey", hex, "fingerprint", fingerprint);
+	return json_pack("{s:s,s:s}", "pubkey", t.hex, "fingerprint", t.fingerprint);
 }

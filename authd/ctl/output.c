@@ -3,6 +3,7 @@
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
+#include "proto/transcode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,11 +24,49 @@ int ctl_flush(const struct ctl *ctl)
 	return ctl_fail(ctl, EX_IOERR, NULL, "cannot write: %s", err_str(E_SYS));
 }
 
-int ctl_json_print(const struct ctl *ctl, json_t *items)
+void ctl_put_text(const struct ctl *ctl, struct buf *b, struct slice text)
 {
-	if (items == NULL)
-		return ctl_nomem(ctl);
+	for (size_t i = 0; i < text.len;) {
+		size_t n = admin_control_len(slice_of(text.p + i, text.len - i));
+		if (n == 0 || ctl->format != CTL_TABLE)
+			buf_put_u8(b, text.p[i++]);
+		else
+			for (size_t end = i + n; i < end; i++)
+				buf_printf(b, "\\x%02x", text.p[i]);
+	}
+}
+
+/* --- JSON --------------------------------------------------------------------------- */
+
+void ctl_put_json(struct buf *b, struct slice item)
+{
+	size_t start = b->len;
+
+	if (transcode(SERIALIZER_MSGPACK, item, 1, SERIALIZER_JSON, b) != 0 &&
+	    b->err == E_UNSUPPORTED) {
+		b->err = 0;
+		b->len = start;
+		buf_put_str(b, "null");
+	}
+}
+
+json_t *ctl_json(struct slice item)
+{
+	struct buf text;
+	json_t *j = NULL;
+
+	buf_init(&text, 16 * AUTH_MAX_MESSAGE);
+	ctl_put_json(&text, item);
+	if (text.err == 0)
+		j = json_loadb((const char *)text.data, text.len, JSON_DECODE_ANY, NULL);
+	buf_fini(&text);
+	return j == NULL ? json_null() : j;
+}
+
+int ctl_print_json(const struct ctl *ctl, json_t *items)
+{
 	json_t *all = json_pack("{s:i,s:o}", "version", 1, "items", items);
+
 	if (all == NULL)
 		return ctl_nomem(ctl);
 	json_dumpf(all, stdout, JSON_INDENT(2));
@@ -36,42 +75,7 @@ int ctl_json_print(const struct ctl *ctl, json_t *items)
 	return ctl_flush(ctl);
 }
 
-void ctl_rows_init(struct ctl_rows *r, const char *const *headers, size_t n_columns)
-{
-	ASSERT(n_columns <= CTL_MAX_COLUMNS);
-	*r = (struct ctl_rows){.headers = headers, .n_columns = n_columns};
-}
-
-bool ctl_rows_add(struct ctl_rows *r, const char *const *cells)
-{
-	if (r->n_rows == r->cap) {
-		size_t cap = r->cap == 0 ? 16 : r->cap * 2;
-		char **more = reallocarray(r->cells, cap * r->n_columns, sizeof(*more));
-		if (more == NULL)
-			return false;
-		r->cells = more;
-		r->cap = cap;
-	}
-	char **row = r->cells + r->n_rows * r->n_columns;
-	for (size_t i = 0; i < r->n_columns; i++) {
-		row[i] = strdup(cells[i]);
-		if (row[i] != NULL)
-			continue;
-		while (i > 0)
-			free(row[--i]);
-		return false;
-	}
-	r->n_rows++;
-	return true;
-}
-
-void ctl_rows_fini(struct ctl_rows *r)
-{
-	for (size_t i = 0; i < r->n_rows * r->n_columns; i++)
-		free(r->cells[i]);
-	free(r->cells);
-	*r = (struct ctl_rows){.n_rows = 0};
-}
+/* --- tables ------------------------------------------------------------------------- */
 
 /* The next character: its bytes, and how wide it is on a terminal. */
 static size_t next_char(const char *s, size_t *width_out)
@@ -172,38 +176,48 @@ static void print_row(const char *const *cells, const size_t *widths, size_t n)
 	putchar('\n');
 }
 
-static const char *const *row_at(const struct ctl_rows *r, size_t i)
+/* The cells of the row at *pos, which moves behind them. False: there are no more. */
+static bool next_row(const char **pos, const char *end, const char **row, size_t n)
 {
-	return (const char *const *)r->cells + i * r->n_columns;
+	if (*pos == end)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		row[i] = *pos;
+		*pos += strlen(*pos) + 1;
+	}
+	return true;
 }
 
-static void print_table(const struct ctl_rows *r)
+static void print_table(const char *text, const char *end, size_t n)
 {
-	size_t widths[CTL_MAX_COLUMNS], n = r->n_columns;
+	const char *row[CTL_MAX_COLUMNS];
+	size_t widths[CTL_MAX_COLUMNS] = {0}, first = 0;
 
-	for (size_t c = 0; c < n; c++) {
-		widths[c] = text_width(r->headers[c]);
-		for (size_t i = 0; i < r->n_rows; i++) {
-			size_t w = text_width(row_at(r, i)[c]);
-			if (w > widths[c])
-				widths[c] = w;
+	for (const char *pos = text; next_row(&pos, end, row, n);) {
+		for (size_t i = 0; i < n; i++) {
+			size_t w = text_width(row[i]);
+			widths[i] = w > widths[i] ? w : widths[i];
 		}
+		if (first == 0)
+			first = text_width(row[0]); /* of the header */
 	}
-	fit(widths, n, text_width(r->headers[0]), terminal_width());
-	print_row(r->headers, widths, n);
-	for (size_t i = 0; i < r->n_rows; i++)
-		print_row(row_at(r, i), widths, n);
+	fit(widths, n, first, terminal_width());
+	while (next_row(&text, end, row, n))
+		print_row(row, widths, n);
 }
 
-int ctl_rows_print(const struct ctl *ctl, const struct ctl_rows *r)
+int ctl_print_rows(const struct ctl *ctl, const struct buf *cells, size_t n_columns)
 {
-	if (ctl->format == CTL_TABLE) {
-		print_table(r);
-		return ctl_flush(ctl);
-	}
-	for (size_t i = 0; i < r->n_rows; i++)
-		for (size_t c = 0; c < r->n_columns; c++)
-			printf("%s%c", row_at(r, i)[c],
-			       c < r->n_columns - 1 ? '\t' : '\n');
+	const char *text = (const char *)cells->data, *end = text + cells->len;
+	const char *row[CTL_MAX_COLUMNS];
+
+	if (cells->err != 0)
+		return ctl_nomem(ctl);
+	if (ctl->format == CTL_TABLE)
+		print_table(text, end, n_columns);
+	else
+		while (next_row(&text, end, row, n_columns))
+			for (size_t i = 0; i < n_columns; i++)
+				printf("%s%c", row[i], i < n_columns - 1 ? '\t' : '\n');
 	return ctl_flush(ctl);
 }

@@ -2,221 +2,123 @@
 /* authctl principal ...; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
-#include "authd/ctl/change.h"
 #include "common/err.h"
 #include "proto/transcode.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
+
+enum {
+	MAX_EXTRA_TEXT = 8 * ADMIN_MAX_EXTRA, /* bytes of extra as JSON */
+	MAX_FIELDS = 32 * ADMIN_MAX_EXTRA,    /* bytes of a principal as text */
+	MAX_LIST = 1 << 30,                   /* bytes of all rows of a list */
+};
 
 /* --- principal add ------------------------------------------------------------------ */
 
-/* A JSON object, given as text or as @FILE, becomes a MessagePack map. */
-static int parse_extra(struct ctl *ctl, const char *arg, struct buf *out)
+/* A JSON object becomes a MessagePack map. */
+static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *out)
+{
+	json_error_t error;
+	json_t *j = json_loadb(text.len == 0 ? "" : (const char *)text.p, text.len,
+			       JSON_REJECT_DUPLICATES, &error);
+
+	if (j == NULL)
+		return ctl_fail(ctl, EX_DATAERR, NULL, "--extra is not JSON: %s",
+				error.text);
+	bool is_object = json_is_object(j);
+	json_decref(j);
+	if (!is_object)
+		return ctl_fail(ctl, EX_DATAERR, NULL,
+				"--extra must be a JSON object, such as {\"a\": 1}");
+	int r = transcode(SERIALIZER_JSON, text, 1, SERIALIZER_MSGPACK, out);
+	if (r == 0)
+		r = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
+	if (r == E_LIMIT)
+		return ctl_fail(ctl, EX_DATAERR, NULL,
+				"--extra is larger than %d bytes, as MessagePack",
+				ADMIN_MAX_EXTRA);
+	if (r == E_DEPTH)
+		return ctl_fail(ctl, EX_DATAERR, NULL,
+				"--extra is nested deeper than %d levels",
+				ADMIN_MAX_DEPTH);
+	return r == 0 ? EX_OK
+		      : ctl_fail(ctl, EX_DATAERR, NULL, "--extra: %s", err_str(r));
+}
+
+/* The same, of text or of @FILE. */
+static int take_extra(const struct ctl *ctl, const char *arg, struct buf *out)
 {
 	struct buf file;
-	json_error_t error;
-	int code = EX_OK;
+	int code;
 
-	buf_init(&file, 8 * ADMIN_MAX_EXTRA + 1);
-	if (arg[0] == '@')
-		code = ctl_read_file(ctl, arg + 1, 8 * ADMIN_MAX_EXTRA, &file);
-	else
-		buf_put_str(&file, arg);
-	json_t *j = NULL;
+	if (arg[0] != '@')
+		return encode_extra(ctl, slice_str(arg), out);
+	buf_init(&file, MAX_EXTRA_TEXT + 1);
+	code = ctl_read_file(ctl, arg + 1, MAX_EXTRA_TEXT, &file);
 	if (code == EX_OK)
-		j = json_loadb(file.len == 0 ? "" : (const char *)file.data, file.len,
-			       JSON_REJECT_DUPLICATES, &error);
-	if (code == EX_OK && j == NULL)
-		code = ctl_fail(ctl, EX_DATAERR, NULL, "--extra is not JSON: %s",
-				error.text);
-	else if (code == EX_OK && !json_is_object(j))
-		code = ctl_fail(ctl, EX_DATAERR, NULL,
-				"--extra must be a JSON object, such as {\"a\": 1}");
-	/* jansson has checked it; its own text is what is transcoded */
-	char *text = code == EX_OK ? json_dumps(j, JSON_COMPACT) : NULL;
-	if (code == EX_OK && text == NULL)
-		code = ctl_nomem(ctl);
-	if (code == EX_OK) {
-		int r = transcode(SERIALIZER_JSON, slice_str(text), 1, SERIALIZER_MSGPACK,
-				  out);
-		if (r == 0)
-			r = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
-		if (r == E_LIMIT)
-			code = ctl_fail(ctl, EX_DATAERR, NULL,
-					"--extra is larger than %d bytes, as MessagePack",
-					ADMIN_MAX_EXTRA);
-		else if (r == E_DEPTH)
-			code = ctl_fail(ctl, EX_DATAERR, NULL,
-					"--extra is nested deeper than %d levels",
-					ADMIN_MAX_DEPTH);
-		else if (r != 0)
-			code = ctl_fail(ctl, EX_DATAERR, NULL, "--extra: %s", err_str(r));
-	}
-	free(text);
-	json_decref(j);
+		code = encode_extra(ctl, buf_slice(&file), out);
 	buf_fini(&file);
 	return code;
 }
 
-/* What the options of principal add have given. */
-struct new_principal {
-	struct admin_principal p;
-	struct buf extra;
-};
-
-static int add_key_option(struct ctl *ctl, struct new_principal *n, const char *arg)
+int principal_add(struct ctl *ctl)
 {
-	struct field_keys *keys = &n->p.keys;
-	uint8_t key[SSH_KEY_BYTES];
-
-	if (keys->n == FIELD_MAX_KEYS)
-		return ctl_usage(ctl, "more than %d keys", FIELD_MAX_KEYS);
-	int code = ctl_new_key(ctl, arg, key);
-	if (code != EX_OK)
-		return code;
-	memcpy(keys->key[keys->n++], key, sizeof(key));
-	return EX_OK;
-}
-
-static int add_option(struct ctl *ctl, struct new_principal *n, int option)
-{
-	switch (option) {
-	case 'r':
-		n->p.role = slice_str(optarg);
-		return EX_OK;
-	case 'm':
-		n->p.realm = slice_str(optarg);
-		return EX_OK;
-	case 'k':
-		return add_key_option(ctl, n, optarg);
-	case 'e':
-		buf_clear(&n->extra);
-		return parse_extra(ctl, optarg, &n->extra);
-	case 'd':
-		n->p.disabled = true;
-		return EX_OK;
-	default:
-		return EX_USAGE; /* has been said */
-	}
-}
-
-static int check_names(const struct ctl *ctl, const struct admin_principal *p)
-{
-	int code = ctl_bad_value(ctl, "authid", p->authid, admin_name_fault(p->authid));
-
-	if (code == EX_OK)
-		code = ctl_bad_value(ctl, "realm", p->realm, admin_realm_fault(p->realm));
-	if (code == EX_OK)
-		code = ctl_bad_value(ctl, "role", p->role, admin_name_fault(p->role));
-	return code;
-}
-
-static int add(struct ctl *ctl, int argc, char **argv, struct new_principal *n)
-{
-	static const struct option options[] = {
-		{"role", required_argument, NULL, 'r'},
-		{"realm", required_argument, NULL, 'm'},
-		{"key", required_argument, NULL, 'k'},
-		{"extra", required_argument, NULL, 'e'},
-		{"disabled", no_argument, NULL, 'd'},
-		{NULL, 0, NULL, 0},
+	const char *extra = ctl->options[OPT_EXTRA], *what;
+	struct admin_principal p = {
+		.authid = slice_str(ctl->args[0]),
+		.realm = slice_str(ctl->options[OPT_REALM]),
+		.role = slice_str(ctl->options[OPT_ROLE]),
+		.disabled = ctl->options[OPT_DISABLED] != NULL,
+		.created = FIELD_NONE,
 	};
-	static const char *const names[] = {"AUTHID"};
-	struct buf params;
-	int o;
+	struct slice value;
+	struct buf map;
 
-	while ((o = ctl_option(ctl, argc, argv, options)) != -1) {
-		int said = add_option(ctl, n, o);
-		if (said != EX_OK)
-			return said;
-	}
-	int code = ctl_want_args(ctl, argc, argv, 1, names);
-	if (code != EX_OK)
-		return code;
-	if (n->p.realm.p == NULL || n->p.role.p == NULL)
+	if (p.realm.p == NULL || p.role.p == NULL)
 		return ctl_usage(ctl, "--realm and --role are needed");
-	n->p.authid = slice_str(argv[optind]);
-	n->p.extra = buf_slice(&n->extra);
-	code = check_names(ctl, &n->p);
-	if (code != EX_OK)
-		return code;
-	buf_init(&params, AUTH_MAX_MESSAGE);
-	admin_principal_write_params(&params, &n->p);
-	code = ctl_change(ctl, &(struct ctl_change){
-				       .method = ADMIN_PRINCIPAL_ADD,
-				       .authid = argv[optind],
-				       .params = &params,
-				       .done = "added",
-				       .was_so = "is there already",
-			       });
-	buf_fini(&params);
-	return code;
-}
-
-int principal_add(struct ctl *ctl, int argc, char **argv)
-{
-	struct new_principal n = {.p.created = FIELD_NONE};
-
-	buf_init(&n.extra, ADMIN_MAX_EXTRA);
-	int code = add(ctl, argc, argv, &n);
-	buf_fini(&n.extra);
+	const char *fault = admin_names_fault(&p, &what, &value);
+	if (fault != NULL)
+		return ctl_bad_value(ctl, what, value, fault);
+	int code = EX_OK;
+	for (; code == EX_OK && p.keys.n < ctl->n_keys; p.keys.n++)
+		code = ctl_new_key(ctl, ctl->keys[p.keys.n], p.keys.key[p.keys.n]);
+	buf_init(&map, ADMIN_MAX_EXTRA);
+	if (code == EX_OK && extra != NULL)
+		code = take_extra(ctl, extra, &map);
+	p.extra = buf_slice(&map);
+	if (code == EX_OK)
+		code = ctl_change(ctl, &admin_principal_table, &p);
+	buf_fini(&map);
 	return code;
 }
 
 /* --- principals as text and JSON ---------------------------------------------------- */
 
-static void format_time(uint64_t seconds, char *out, size_t size)
+struct time_text {
+	char text[32];
+};
+
+static struct time_text time_text(uint64_t seconds, bool only_day)
 {
+	struct time_text out = {""};
 	time_t t = (time_t)seconds;
 	struct tm tm;
 
-	out[0] = '\0';
 	if (seconds != FIELD_NONE && gmtime_r(&t, &tm) != NULL)
-		strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+		strftime(out.text, sizeof(out.text),
+			 only_day ? "%Y-%m-%d" : "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return out;
 }
 
-/*
- * Appends it with a terminator. For a terminal, characters that would steer it become
- * \xNN: a database may hold names from before they were refused.
- */
-static void put_slice_text(const struct ctl *ctl, struct buf *b, struct slice s)
+static const char *state(const struct admin_principal *p)
 {
-	for (size_t i = 0; i < s.len;) {
-		size_t n = admin_control_len(slice_of(s.p + i, s.len - i));
-		if (n == 0 || ctl->format != CTL_TABLE)
-			buf_put_u8(b, s.p[i++]);
-		else
-			for (size_t end = i + n; i < end; i++)
-				buf_printf(b, "\\x%02x", s.p[i]);
-	}
-	buf_put_u8(b, '\0');
+	return p->disabled ? "disabled" : "enabled";
 }
 
-/* Extra as JSON text; null if JSON cannot say it. */
-static void put_extra(struct buf *b, struct slice extra)
+static struct slice extra_of(const struct admin_principal *p)
 {
-	size_t start = b->len;
-
-	if (extra.len == 0)
-		buf_put_str(b, "{}");
-	else if (transcode(SERIALIZER_MSGPACK, extra, 1, SERIALIZER_JSON, b) != 0 &&
-		 b->err == E_UNSUPPORTED) {
-		b->err = 0;
-		b->len = start;
-		buf_put_str(b, "null");
-	}
-	buf_put_u8(b, '\0');
-}
-
-static json_t *keys_json(const struct admin_principal *p)
-{
-	json_t *keys = json_array();
-
-	for (unsigned i = 0; i < p->keys.n; i++)
-		json_array_append_new(keys, ctl_key_json(p->keys.key[i]));
-	return keys;
+	return p->extra.len > 0 ? p->extra : slice_str("\x80");
 }
 
 static json_t *text_json(struct slice s)
@@ -226,291 +128,177 @@ static json_t *text_json(struct slice s)
 
 static json_t *principal_json(const struct admin_principal *p)
 {
-	struct buf extra;
-	char created[32];
-	json_t *x = NULL;
+	json_t *keys = json_array();
 
-	format_time(p->created, created, sizeof(created));
-	buf_init(&extra, 16 * ADMIN_MAX_EXTRA);
-	put_extra(&extra, p->extra);
-	if (extra.err == 0)
-		x = json_loads((const char *)extra.data, JSON_DECODE_ANY, NULL);
-	buf_fini(&extra);
+	for (unsigned i = 0; i < p->keys.n; i++)
+		json_array_append_new(keys, ctl_key_json(p->keys.key[i]));
 	return json_pack("{s:o,s:o,s:o,s:b,s:o,s:o,s:s}", "authid", text_json(p->authid),
 			 "realm", text_json(p->realm), "role", text_json(p->role),
-			 "disabled", p->disabled, "extra", x == NULL ? json_null() : x,
-			 "keys", keys_json(p), "created", created);
-}
-
-static void put_keys(struct buf *b, const struct admin_principal *p)
-{
-	char hex[2 * SSH_KEY_BYTES + 1];
-
-	for (unsigned i = 0; i < p->keys.n; i++) {
-		if (i > 0)
-			buf_put_u8(b, ',');
-		fields_key_encode(p->keys.key[i], hex);
-		buf_put_str(b, hex);
-	}
-	buf_put_u8(b, '\0');
+			 "disabled", p->disabled, "extra", ctl_json(extra_of(p)), "keys",
+			 keys, "created", time_text(p->created, false).text);
 }
 
 /* --- principal list ----------------------------------------------------------------- */
 
-static const char *const table_headers[] = {"AUTHID", "REALM", "ROLE",
-					    "STATE",  "KEYS",  "CREATED"};
-
-static bool add_row(const struct ctl *ctl, struct ctl_rows *rows,
-		    const struct admin_principal *p)
-{
-	size_t at[4]; /* of the texts in b, which moves while it grows */
-	char created[32], count[16];
-	struct buf b;
-
-	format_time(p->created, created, sizeof(created));
-	if (ctl->format == CTL_TABLE)
-		created[strcspn(created, "T")] = '\0'; /* the day is enough there */
-	snprintf(count, sizeof(count), "%u", p->keys.n);
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	at[0] = b.len;
-	put_slice_text(ctl, &b, p->authid);
-	at[1] = b.len;
-	put_slice_text(ctl, &b, p->realm);
-	at[2] = b.len;
-	put_slice_text(ctl, &b, p->role);
-	at[3] = b.len;
-	put_keys(&b, p);
-	bool ok = b.err == 0;
-	if (ok) {
-		const char *text = (const char *)b.data;
-		const char *cells[] = {
-			text + at[0],
-			text + at[1],
-			text + at[2],
-			p->disabled ? "disabled" : "enabled",
-			ctl->format == CTL_TABLE ? count : text + at[3],
-			created,
-		};
-		ok = ctl_rows_add(rows, cells);
-	}
-	buf_fini(&b);
-	return ok;
-}
-
-/* Where the pages of a list are gathered. */
+/* The pages of a list, gathered. */
 struct listing {
-	struct ctl_rows rows;
-	json_t *items;                 /* in JSON mode */
+	struct buf cells;
+	json_t *items;                 /* in JSON mode; else NULL */
 	char after[AUTH_MAX_NAME + 1]; /* "" when it is complete */
 };
 
-static int take_page(struct ctl *ctl, struct listing *l, struct slice page)
+static const char *const headers[] = {"AUTHID", "REALM", "ROLE",
+				      "STATE",  "KEYS",  "CREATED"};
+
+static void put_cell(const struct ctl *ctl, struct buf *cells, struct slice text)
+{
+	ctl_put_text(ctl, cells, text);
+	buf_put_u8(cells, '\0');
+}
+
+/* A table has room for the number of keys and for the day. */
+static void put_row(const struct ctl *ctl, struct buf *cells,
+		    const struct admin_principal *p)
+{
+	bool table = ctl->format == CTL_TABLE;
+
+	put_cell(ctl, cells, p->authid);
+	put_cell(ctl, cells, p->realm);
+	put_cell(ctl, cells, p->role);
+	put_cell(ctl, cells, slice_str(state(p)));
+	if (table)
+		buf_printf(cells, "%u", p->keys.n);
+	for (unsigned i = 0; !table && i < p->keys.n; i++)
+		buf_printf(cells, "%s%s", i > 0 ? "," : "",
+			   ctl_key_text(p->keys.key[i]).hex);
+	buf_put_u8(cells, '\0');
+	put_cell(ctl, cells, slice_str(time_text(p->created, table).text));
+}
+
+static int take_page(struct ctl *ctl, struct listing *l, const struct buf *page)
 {
 	struct admin_list_result res;
 	struct admin_principal p;
 	struct token_reader r;
+	char next[AUTH_MAX_NAME + 1] = "";
 
-	int e = admin_list_result_read(page, &res);
+	int e = fields_read_item(buf_slice(page), &admin_list_result_table, &res);
 	if (e == 0)
 		e = admin_list_begin(&r, res.items);
-	while (e == 0) {
-		e = admin_list_next(&r, &p);
-		if (e != 0)
-			break;
-		bool ok =
-			ctl->format == CTL_JSON
-				? json_array_append_new(l->items, principal_json(&p)) == 0
-				: add_row(ctl, &l->rows, &p);
-		if (!ok)
+	while (e == 0 && (e = admin_list_next(&r, &p)) == 0) {
+		if (ctl->format != CTL_JSON)
+			put_row(ctl, &l->cells, &p);
+		else if (json_array_append_new(l->items, principal_json(&p)) != 0)
 			return ctl_nomem(ctl);
 	}
-	if (e == E_NOTFOUND && res.next.len > AUTH_MAX_NAME)
-		e = E_LIMIT;
+	if (e == E_NOTFOUND && res.next.len > 0)
+		memcpy(next, res.next.p, res.next.len);
+	if (next[0] != '\0' && strcmp(next, l->after) <= 0) /* it would never end */
+		e = E_RANGE;
 	if (e != E_NOTFOUND)
 		return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer: %s", err_str(e));
-	char next[AUTH_MAX_NAME + 1] = "";
-	memcpy(next, res.next.len == 0 ? (const uint8_t *)"" : res.next.p, res.next.len);
-	if (next[0] != '\0' && strcmp(next, l->after) <= 0) /* it would never end */
-		return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer: %s",
-				err_str(E_RANGE));
 	memcpy(l->after, next, sizeof(next));
 	return EX_OK;
 }
 
 static int list_all(struct ctl *ctl, struct admin_list *which, struct listing *l)
 {
-	struct buf params, result;
+	struct buf page;
 	int code;
 
-	buf_init(&params, AUTH_MAX_MESSAGE);
-	buf_init(&result, AUTH_MAX_MESSAGE);
+	buf_init(&page, AUTH_MAX_MESSAGE);
 	do {
-		buf_clear(&params);
-		buf_clear(&result);
+		buf_clear(&page);
 		which->after = slice_str(l->after);
-		admin_list_write(&params, which);
-		code = ctl_call(ctl, ADMIN_PRINCIPAL_LIST, "list", &params, &result);
+		code = ctl_call(ctl, ADMIN_PRINCIPAL_LIST, &admin_list_table, which,
+				&page);
 		if (code == EX_OK)
-			code = take_page(ctl, l, buf_slice(&result));
+			code = take_page(ctl, l, &page);
 	} while (code == EX_OK && l->after[0] != '\0');
-	buf_fini(&params);
-	buf_fini(&result);
+	buf_fini(&page);
 	return code;
 }
 
-int principal_list(struct ctl *ctl, int argc, char **argv)
+static int take_filter(const struct ctl *ctl, const char *what, const char *arg,
+		       struct slice *out)
 {
-	static const struct option options[] = {
-		{"role", required_argument, NULL, 'r'},
-		{"realm", required_argument, NULL, 'm'},
-		{NULL, 0, NULL, 0},
-	};
-	struct admin_list which = {.realm = {NULL, 0}};
-	struct listing l = {.items = NULL};
-	int o;
+	*out = slice_str(arg);
+	return arg == NULL ? EX_OK
+			   : ctl_bad_value(ctl, what, *out, admin_sought_fault(*out));
+}
 
-	while ((o = ctl_option(ctl, argc, argv, options)) != -1) {
-		if (o == '?')
-			return EX_USAGE;
-		*(o == 'r' ? &which.role : &which.realm) = slice_str(optarg);
-		int bad = ctl_check_sought(ctl, o == 'r' ? "role" : "realm",
-					   slice_str(optarg));
-		if (bad != EX_OK)
-			return bad;
-	}
-	int code = ctl_want_args(ctl, argc, argv, 0, NULL);
+int principal_list(struct ctl *ctl)
+{
+	struct admin_list which;
+	struct listing l = {.items = ctl->format == CTL_JSON ? json_array() : NULL};
+
+	int code = take_filter(ctl, "realm", ctl->options[OPT_REALM], &which.realm);
+	if (code == EX_OK)
+		code = take_filter(ctl, "role", ctl->options[OPT_ROLE], &which.role);
+	buf_init(&l.cells, MAX_LIST);
+	for (size_t i = 0; ctl->format == CTL_TABLE && i < ARRAY_LEN(headers); i++)
+		put_cell(ctl, &l.cells, slice_str(headers[i]));
+	if (code == EX_OK)
+		code = list_all(ctl, &which, &l);
 	if (code != EX_OK)
-		return code;
-	ctl_rows_init(&l.rows, table_headers, ARRAY_LEN(table_headers));
-	if (ctl->format == CTL_JSON)
-		l.items = json_array();
-	code = list_all(ctl, &which, &l);
-	if (code == EX_OK && ctl->format == CTL_JSON)
-		code = ctl_json_print(ctl, l.items);
-	else if (code == EX_OK)
-		code = ctl_rows_print(ctl, &l.rows);
-	else
 		json_decref(l.items);
-	ctl_rows_fini(&l.rows);
+	else if (ctl->format == CTL_JSON)
+		code = ctl_print_json(ctl, l.items);
+	else
+		code = ctl_print_rows(ctl, &l.cells, ARRAY_LEN(headers));
+	buf_fini(&l.cells);
 	return code;
 }
 
 /* --- principal show ----------------------------------------------------------------- */
 
-static int print_fields(const struct ctl *ctl, const struct admin_principal *p)
+static void put_field(const struct ctl *ctl, struct buf *b, const char *name,
+		      struct slice value)
 {
-	const char *gap = ctl->format == CTL_PLAIN ? "\t" : "  ";
-	int width = ctl->format == CTL_PLAIN ? 0 : 11;
-	char created[32], fingerprint[SSH_FINGERPRINT], hex[2 * SSH_KEY_BYTES + 1];
-	struct buf extra;
-
-	format_time(p->created, created, sizeof(created));
-	buf_init(&extra, 16 * ADMIN_MAX_EXTRA);
-	put_extra(&extra, p->extra);
-	if (extra.err != 0) {
-		buf_fini(&extra);
-		return ctl_nomem(ctl);
-	}
-	struct buf text;
-	const struct {
-		const char *name;
-		struct slice value;
-	} fields[] = {
-		{"authid", p->authid},
-		{"realm", p->realm},
-		{"role", p->role},
-		{"state", slice_str(p->disabled ? "disabled" : "enabled")},
-		{"extra", slice_str((const char *)extra.data)},
-		{"created", slice_str(created)},
-	};
-	buf_init(&text, 16 * ADMIN_MAX_EXTRA);
-	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
-		buf_clear(&text);
-		put_slice_text(ctl, &text, fields[i].value);
-		if (text.err == 0)
-			printf("%-*s%s%s\n", width, fields[i].name, gap,
-			       (const char *)text.data);
-	}
-	int err = text.err;
-	buf_fini(&text);
-	if (err != 0) {
-		buf_fini(&extra);
-		return ctl_nomem(ctl);
-	}
-	for (unsigned i = 0; i < p->keys.n; i++) {
-		fields_key_encode(p->keys.key[i], hex);
-		ssh_key_fingerprint(p->keys.key[i], fingerprint);
-		printf("%-*s%s%s%s%s\n", width, "key", gap, hex, gap, fingerprint);
-	}
-	buf_fini(&extra);
-	return ctl_flush(ctl);
+	buf_printf(b, ctl->format == CTL_PLAIN ? "%s\t" : "%-11s  ", name);
+	ctl_put_text(ctl, b, value);
+	buf_put_u8(b, '\n');
 }
 
-int principal_show(struct ctl *ctl, int argc, char **argv)
+static int print_fields(const struct ctl *ctl, const struct admin_principal *p)
+{
+	struct buf b, extra;
+
+	buf_init(&b, MAX_FIELDS);
+	buf_init(&extra, MAX_FIELDS);
+	ctl_put_json(&extra, extra_of(p));
+	put_field(ctl, &b, "authid", p->authid);
+	put_field(ctl, &b, "realm", p->realm);
+	put_field(ctl, &b, "role", p->role);
+	put_field(ctl, &b, "state", slice_str(state(p)));
+	put_field(ctl, &b, "extra", buf_slice(&extra));
+	put_field(ctl, &b, "created", slice_str(time_text(p->created, false).text));
+	for (unsigned i = 0; i < p->keys.n; i++) {
+		struct ctl_key_text t = ctl_key_text(p->keys.key[i]);
+		char both[sizeof(t) + 2];
+		snprintf(both, sizeof(both), "%s%s%s", t.hex,
+			 ctl->format == CTL_PLAIN ? "\t" : "  ", t.fingerprint);
+		put_field(ctl, &b, "key", slice_str(both));
+	}
+	bool failed = b.err != 0 || extra.err != 0;
+	if (!failed)
+		fwrite(b.data, 1, b.len, stdout);
+	buf_fini(&b);
+	buf_fini(&extra);
+	return failed ? ctl_nomem(ctl) : ctl_flush(ctl);
+}
+
+int principal_show(struct ctl *ctl)
 {
 	struct admin_principal p;
 	struct buf result;
 
 	buf_init(&result, AUTH_MAX_MESSAGE);
-	int code = ctl_authid_call(ctl, argc, argv, ADMIN_PRINCIPAL_SHOW, &result);
-	if (code == EX_OK && admin_principal_read(buf_slice(&result), &p) != 0)
-		code = ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer is malformed");
-	else if (code == EX_OK && ctl->format == CTL_JSON)
-		code = ctl_json_print(ctl, json_pack("[o]", principal_json(&p)));
+	int code = ctl_show(ctl, &result, &p);
+	if (code == EX_OK && ctl->format == CTL_JSON)
+		code = ctl_print_json(ctl, json_pack("[o]", principal_json(&p)));
 	else if (code == EX_OK)
 		code = print_fields(ctl, &p);
 	buf_fini(&result);
 	return code;
-}
-
-/* --- principal disable, enable, remove ---------------------------------------------- */
-
-/* A command whose only argument is an AUTHID. */
-static int change(struct ctl *ctl, int argc, char **argv, struct ctl_change *c)
-{
-	struct buf params;
-	struct admin_target t = {.authid = {NULL, 0}};
-
-	int code = ctl_authid_arg(ctl, argc, argv, &c->authid);
-	if (code != EX_OK)
-		return code;
-	t.authid = slice_str(c->authid);
-	buf_init(&params, AUTH_MAX_MESSAGE);
-	admin_target_write(&params, &t);
-	c->params = &params;
-	code = ctl_change(ctl, c);
-	buf_fini(&params);
-	return code;
-}
-
-int principal_disable(struct ctl *ctl, int argc, char **argv)
-{
-	return change(ctl, argc, argv,
-		      &(struct ctl_change){
-			      .method = ADMIN_PRINCIPAL_DISABLE,
-			      .done = "disabled",
-			      .was_so = "is disabled already",
-			      .revokes = true,
-		      });
-}
-
-int principal_enable(struct ctl *ctl, int argc, char **argv)
-{
-	return change(ctl, argc, argv,
-		      &(struct ctl_change){
-			      .method = ADMIN_PRINCIPAL_ENABLE,
-			      .done = "enabled",
-			      .was_so = "is enabled already",
-		      });
-}
-
-int principal_remove(struct ctl *ctl, int argc, char **argv)
-{
-	return change(ctl, argc, argv,
-		      &(struct ctl_change){
-			      .method = ADMIN_PRINCIPAL_REMOVE,
-			      .done = "removed",
-			      .was_so = "is removed already",
-			      .revokes = true,
-		      });
 }

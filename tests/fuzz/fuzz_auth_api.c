@@ -28,40 +28,38 @@ union any {
 	struct admin_change change;
 };
 
-/* Reads in, and appends what was read. */
-#define AGAIN(name, prefix, field)                                                       \
+/* Reads in, and appends what was read. By its table; form: params or item. */
+#define BY_TABLE(api, name, form)                                                        \
 	static int name##_again(struct slice in, struct buf *out)                        \
 	{                                                                                \
 		union any v;                                                             \
-		int e = prefix##_##name##_read(in, &v.field);                            \
+		int e = fields_read_##form(in, &api##_##name##_table, &v.name);          \
 		if (e == 0)                                                              \
-			prefix##_##name##_write(out, &v.field);                          \
+			fields_write_##form(out, &api##_##name##_table, &v.name);        \
 		return e;                                                                \
 	}
-AGAIN(result, auth, result)
-AGAIN(principal, admin, principal)
-AGAIN(list, admin, list)
-AGAIN(list_result, admin, list_result)
-AGAIN(target, admin, target)
-AGAIN(change, admin, change)
+BY_TABLE(auth, hello, params)
+BY_TABLE(auth, hello_result, item)
+BY_TABLE(auth, revoke_result, item)
+BY_TABLE(auth, ping_result, item)
+BY_TABLE(auth, opened, params)
+BY_TABLE(auth, closed, params)
+BY_TABLE(auth, failed, params)
+BY_TABLE(admin, principal, item)
+BY_TABLE(admin, list, params)
+BY_TABLE(admin, list_result, item)
+BY_TABLE(admin, target, params)
+BY_TABLE(admin, change, item)
 
-/* By its table; form: params or item. */
-#define BY_TABLE(name, form)                                                             \
-	static int name##_again(struct slice in, struct buf *out)                        \
-	{                                                                                \
-		union any v;                                                             \
-		int e = fields_read_##form(in, &auth_##name##_table, &v.name);           \
-		if (e == 0)                                                              \
-			fields_write_##form(out, &auth_##name##_table, &v.name);         \
-		return e;                                                                \
-	}
-BY_TABLE(hello, params)
-BY_TABLE(hello_result, item)
-BY_TABLE(revoke_result, item)
-BY_TABLE(ping_result, item)
-BY_TABLE(opened, params)
-BY_TABLE(closed, params)
-BY_TABLE(failed, params)
+static int result_again(struct slice in, struct buf *out)
+{
+	union any v;
+	int e = auth_result_read(in, &v.result);
+
+	if (e == 0)
+		auth_result_write(out, &v.result);
+	return e;
+}
 
 static int revoke_again(struct slice in, struct buf *out)
 {
@@ -103,7 +101,8 @@ static void walk_list(struct slice in)
 	struct admin_principal p;
 	struct token_reader r;
 
-	if (admin_list_result_read(in, &res) != 0 || admin_list_begin(&r, res.items) != 0)
+	if (fields_read_item(in, &admin_list_result_table, &res) != 0 ||
+	    admin_list_begin(&r, res.items) != 0)
 		return;
 	while (admin_list_next(&r, &p) == 0)
 		ASSERT(p.authid.len > 0);

@@ -18,7 +18,9 @@
 	{                                                                                \
 		(const uint8_t *)(text), sizeof(text) - 1                                \
 	}
-#define HEX_ZEROS "000000000000000000000000000000000000000000000000000000000000"
+#define READ_ITEM(name, in, out)   fields_read_item(in, &admin_##name##_table, out)
+#define READ_PARAMS(name, in, out) fields_read_params(in, &admin_##name##_table, out)
+#define HEX_ZEROS                  "000000000000000000000000000000000000000000000000000000000000"
 
 /* clang-format off */
 static const struct slice golden_principal = GOLDEN(
@@ -70,7 +72,7 @@ typedef int read_fn(struct slice in);
 static int read_principal(struct slice in)
 {
 	struct admin_principal p;
-	int e = admin_principal_read(in, &p);
+	int e = READ_ITEM(principal, in, &p);
 
 	if (e == 0) {
 		assert_true(slice_eq_str(p.authid, "client01@example.com"));
@@ -89,7 +91,7 @@ static int read_principal(struct slice in)
 static int read_list(struct slice in)
 {
 	struct admin_list l;
-	int e = admin_list_read(in, &l);
+	int e = READ_PARAMS(list, in, &l);
 
 	if (e == 0) {
 		assert_int_equal(l.realm.len, 0);
@@ -102,7 +104,7 @@ static int read_list(struct slice in)
 static int read_target(struct slice in)
 {
 	struct admin_target t;
-	int e = admin_target_read(in, &t);
+	int e = READ_PARAMS(target, in, &t);
 
 	if (e == 0) {
 		assert_true(slice_eq_str(t.authid, "joe"));
@@ -115,7 +117,7 @@ static int read_target(struct slice in)
 static int read_change(struct slice in)
 {
 	struct admin_change c;
-	int e = admin_change_read(in, &c);
+	int e = READ_ITEM(change, in, &c);
 
 	if (e == 0) {
 		assert_true(c.changed);
@@ -130,7 +132,7 @@ static int read_change(struct slice in)
 static int read_list_result(struct slice in)
 {
 	struct admin_list_result l;
-	int e = admin_list_result_read(in, &l);
+	int e = READ_ITEM(list_result, in, &l);
 
 	if (e == 0) {
 		assert_true(slice_eq_str(l.items, "\x92\x07\xc0"));
@@ -182,23 +184,23 @@ static void test_golden(void **state)
 
 	(void)state;
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	admin_principal_write(&b, &p);
+	fields_write_item(&b, &admin_principal_table, &p);
 	check(&b, golden_principal, read_principal);
-	admin_list_write(&b, &l);
+	fields_write_params(&b, &admin_list_table, &l);
 	check(&b, golden_list, read_list);
-	admin_target_write(&b, &t);
+	fields_write_params(&b, &admin_target_table, &t);
 	check(&b, golden_target, read_target);
-	admin_change_write(&b, &c);
+	fields_write_item(&b, &admin_change_table, &c);
 	check(&b, golden_change, read_change);
-	admin_list_result_write(&b, &lr);
+	fields_write_item(&b, &admin_list_result_table, &lr);
 	check(&b, golden_list_result, read_list_result);
-	admin_principal_write_params(&b, &p);
+	fields_write_params(&b, &admin_principal_table, &p);
 	assert_int_equal(b.len, golden_principal.len + 1);
 	assert_int_equal(b.data[0], 0x91);
 	assert_memory_equal(b.data + 1, golden_principal.p, golden_principal.len);
-	assert_int_equal(admin_principal_read_params(buf_slice(&b), &again), 0);
+	assert_int_equal(READ_PARAMS(principal, buf_slice(&b), &again), 0);
 	assert_true(slice_eq(again.extra, p.extra));
-	assert_int_equal(admin_principal_read(buf_slice(&b), &again), E_TYPE);
+	assert_int_equal(READ_ITEM(principal, buf_slice(&b), &again), E_TYPE);
 	buf_fini(&b);
 }
 
@@ -224,9 +226,9 @@ static void test_least(void **state)
 
 	(void)state;
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	admin_principal_write_params(&b, &p);
+	fields_write_params(&b, &admin_principal_table, &p);
 	assert_true(slice_eq(buf_slice(&b), slice_str(golden)));
-	assert_int_equal(admin_principal_read_params(slice_str(golden), &again), 0);
+	assert_int_equal(READ_PARAMS(principal, slice_str(golden), &again), 0);
 	assert_false(again.disabled);
 	assert_int_equal(again.keys.n, 0);
 	assert_int_equal(again.extra.len, 0);
@@ -237,8 +239,27 @@ static void test_least(void **state)
 /* --- names of new principals ---------------------------------------------------------
  */
 
+/* What is wrong with one of the three names, which is the one in question. */
+static const char *fault_of(const char *what, struct slice authid, struct slice realm,
+			    struct slice role)
+{
+	const struct admin_principal p = {.authid = authid, .realm = realm, .role = role};
+	const char *of = NULL;
+	struct slice value;
+	const char *fault = admin_names_fault(&p, &of, &value);
+
+	if (fault != NULL) {
+		assert_string_equal(of, what);
+		assert_true(value.p == (what[0] == 'a'   ? authid.p
+					: what[1] == 'e' ? realm.p
+							 : role.p));
+	}
+	return fault;
+}
+
 static void test_names(void **state)
 {
+	const struct slice good = slice_str("good");
 	static const struct {
 		const char *name, *fault, *realm_fault;
 	} cases[] = {
@@ -268,16 +289,19 @@ static void test_names(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		const char *fault = admin_name_fault(slice_str(cases[i].name));
-		const char *realm = admin_realm_fault(slice_str(cases[i].name));
+		const struct slice name = slice_str(cases[i].name);
+		const char *fault = fault_of("authid", name, good, good);
+		const char *realm = fault_of("realm", good, name, good);
+		assert_true(fault_of("role", good, good, name) == fault);
 		assert_int_equal(fault == NULL, cases[i].fault == NULL);
 		assert_true(fault == NULL || strstr(fault, cases[i].fault) != NULL);
 		assert_int_equal(realm == NULL, cases[i].realm_fault == NULL);
 		assert_true(realm == NULL || strstr(realm, cases[i].realm_fault) != NULL);
 	}
 	memset(longest, 'x', sizeof(longest));
-	assert_null(admin_name_fault(slice_of(longest, 255)));
-	assert_non_null(strstr(admin_name_fault(slice_of(longest, 256)), "255"));
+	assert_null(fault_of("authid", slice_of(longest, 255), good, good));
+	assert_non_null(strstr(admin_sought_fault(slice_of(longest, 256)), "255"));
+	assert_null(admin_sought_fault(slice_str("a\x01")));
 	/* a character that is cut is none of those, and nothing is read behind it */
 	assert_int_equal(admin_control_len(slice_str("\xe2\x80")), 0);
 	assert_int_equal(admin_control_len(slice_of(NULL, 0)), 0);
@@ -292,20 +316,23 @@ static void test_required(void **state)
 	struct admin_list_result l;
 
 	(void)state;
-	assert_int_equal(admin_principal_read(slice_str("\x80"), &p), E_NOTFOUND);
-	assert_int_equal(admin_list_result_read(slice_str("\x81\xa5"
-							  "items\xc0"),
-						&l),
+	assert_int_equal(READ_ITEM(principal, slice_str("\x80"), &p), E_NOTFOUND);
+	assert_int_equal(READ_ITEM(list_result,
+				   slice_str("\x81\xa5"
+					     "items\xc0"),
+				   &l),
 			 E_NOTFOUND);
-	assert_int_equal(admin_target_read(slice_str("\x91\x80"), &t), E_NOTFOUND);
-	assert_int_equal(admin_target_read(slice_str("\x91\x81\xa6"
-						     "authid\xa0"),
-					   &t),
+	assert_int_equal(READ_PARAMS(target, slice_str("\x91\x80"), &t), E_NOTFOUND);
+	assert_int_equal(READ_PARAMS(target,
+				     slice_str("\x91\x81\xa6"
+					       "authid\xa0"),
+				     &t),
 			 E_RANGE);
-	assert_int_equal(admin_change_read(slice_str("\x80"), &c), E_NOTFOUND);
-	assert_int_equal(admin_change_read(slice_str("\x81\xa7"
-						     "changed\x01"),
-					   &c),
+	assert_int_equal(READ_ITEM(change, slice_str("\x80"), &c), E_NOTFOUND);
+	assert_int_equal(READ_ITEM(change,
+				   slice_str("\x81\xa7"
+					     "changed\x01"),
+				   &c),
 			 E_TYPE);
 }
 
@@ -322,15 +349,15 @@ static void test_list(void **state)
 	buf_init(&one, AUTH_MAX_MESSAGE);
 	buf_init(&items, AUTH_MAX_MESSAGE);
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	admin_principal_write(&one, &p);
+	fields_write_item(&one, &admin_principal_table, &p);
 	token_writer_init(&w, SERIALIZER_MSGPACK, &items);
 	token_put_array(&w, TOKEN_COUNT_UNKNOWN);
 	for (int i = 0; i < 20; i++) /* more than fit into the shortest header */
 		token_put_raw(&w, buf_slice(&one), 1);
 	token_put_end(&w);
 	res.items = buf_slice(&items);
-	admin_list_result_write(&b, &res);
-	assert_int_equal(admin_list_result_read(buf_slice(&b), &read), 0);
+	fields_write_item(&b, &admin_list_result_table, &res);
+	assert_int_equal(READ_ITEM(list_result, buf_slice(&b), &read), 0);
 	assert_true(slice_eq_str(read.next, "next"));
 	assert_int_equal(admin_list_begin(&r, read.items), 0);
 	for (int i = 0; i < 20; i++) {

@@ -73,7 +73,7 @@ static void insert(struct store *s, const struct principal *p)
 {
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_insert(s, p), 0);
-	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(store_end(s, 0), 0);
 }
 
 /* Edits the file as an administrator with sqlite3 would. */
@@ -109,13 +109,13 @@ static void test_principal(void **state)
 	assert_int_equal(principal_key_add(&p, key_a), E_EXISTS);
 	assert_memory_equal(p.keys[0], key_a, 32); /* in order */
 	q = sample("joe", key_a);
-	assert_false(principal_same(&p, &q));
+	assert_non_null(principal_difference(&p, &q));
 	assert_int_equal(principal_key_add(&q, key_b), 0);
-	assert_true(principal_same(&p, &q));
+	assert_null(principal_difference(&p, &q));
 	q.created++;
-	assert_true(principal_same(&p, &q));
+	assert_null(principal_difference(&p, &q));
 	q.disabled = true;
-	assert_false(principal_same(&p, &q));
+	assert_non_null(principal_difference(&p, &q));
 	for (uint8_t i = 10; p.n_keys < PRINCIPAL_MAX_KEYS; i++) {
 		key[0] = i;
 		assert_int_equal(principal_key_add(&p, key), 0);
@@ -146,10 +146,10 @@ static void test_keeps(void **state)
 	assert_int_equal(store_open(path, &s), 0);
 	assert_string_equal(store_id(s), id);
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
-	assert_true(principal_same(&p, &q));
+	assert_null(principal_difference(&p, &q));
 	assert_int_equal(q.created, 1700000000);
 	assert_int_equal(store_find_by_key(s, key_b, &q), 0);
-	assert_true(principal_same(&p, &q));
+	assert_null(principal_difference(&p, &q));
 	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
 	assert_int_equal(store_find(s, slice_of(NULL, 0), &q), E_NOTFOUND);
 	store_close(&s);
@@ -165,10 +165,10 @@ static void test_changes(void **state)
 	insert(s, &p);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_insert(s, &p), E_EXISTS);
-	store_rollback(s);
+	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_insert(s, &other), E_EXISTS); /* its key is joe's */
-	store_rollback(s);
+	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
 	assert_int_equal(store_find(s, slice_str("ann"), &q), E_NOTFOUND);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_set_disabled(s, slice_str("bob"), true), E_NOTFOUND);
@@ -179,7 +179,7 @@ static void test_changes(void **state)
 	assert_int_equal(store_insert_key(s, slice_str("joe"), key_c), 0);
 	assert_int_equal(store_raise_epoch(s), 0);
 	assert_int_equal(store_epoch(s), 1); /* not yet */
-	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(store_end(s, 0), 0);
 	assert_int_equal(store_epoch(s), 2);
 	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
 	assert_true(q.disabled);
@@ -188,12 +188,12 @@ static void test_changes(void **state)
 	assert_int_equal(store_delete(s, slice_str("joe")), 0);
 	assert_int_equal(store_delete(s, slice_str("joe")), E_NOTFOUND);
 	assert_int_equal(store_raise_epoch(s), 0);
-	store_rollback(s);
+	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
 	assert_int_equal(store_epoch(s), 2);
 	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_delete(s, slice_str("joe")), 0);
-	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(store_end(s, 0), 0);
 	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
 	insert(s, &other); /* the key is free again */
 	store_close(&s);
@@ -315,7 +315,7 @@ static void test_locked(void **state)
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0); /* logins go on */
 	sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL);
 	assert_int_equal(store_begin(s), 0);
-	store_rollback(s);
+	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
 	sqlite3_close(other);
 	store_close(&s);
 }
@@ -367,7 +367,7 @@ static void test_out_of_memory(void **state)
 	assert_asks_again(s, E_NOMEM);
 	sqlite3_hard_heap_limit64(0);
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
-	assert_true(principal_same(&p, &q));
+	assert_null(principal_difference(&p, &q));
 	store_close(&s);
 }
 
@@ -431,10 +431,7 @@ static void test_full(void **state)
 	int r = store_set_disabled(s, slice_str("joe"), true);
 	if (r == 0)
 		r = store_raise_epoch(s);
-	if (r == 0)
-		r = store_commit(s);
-	else
-		store_rollback(s);
+	r = store_end(s, r);
 	assert_true(r == E_DB || r == E_LIMIT);
 	assert_true(store_errors(s) > 0);
 	assert_int_equal(store_epoch(s), 1);
@@ -444,7 +441,7 @@ static void test_full(void **state)
 	/* there is room again */
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_set_disabled(s, slice_str("joe"), true), 0);
-	assert_int_equal(store_commit(s), 0);
+	assert_int_equal(store_end(s, 0), 0);
 	store_close(&s);
 }
 
@@ -503,7 +500,7 @@ static void test_decision(void **state)
 		assert_int_equal(store_begin(s), 0);
 		assert_int_equal(
 			store_set_disabled(s, slice_str("joe"), cases[i].disabled), 0);
-		assert_int_equal(store_commit(s), 0);
+		assert_int_equal(store_end(s, 0), 0);
 		buf_clear(&out);
 		enum verdict verdict = authenticate(s, &deny, &q, &out, &why);
 		assert_int_equal(verdict,

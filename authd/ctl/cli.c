@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* authctl's options, arguments and errors; see ctl.h. */
+#include "authd/ctl/ctl.h"
+
+#include "common/err.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+	MAX_TIMEOUT_S = 3600,
+	MAX_SOCKET = 107, /* bytes of a socket's path */
+	SHOWN = 40,       /* characters of what is no option */
+};
+
+static const char of_all_commands[] = {
+	OPT_HELP, OPT_VERSION, OPT_SOCKET, OPT_OUTPUT, OPT_TIMEOUT, '\0',
+};
+
+/* Those with a letter are h, o and f. */
+static const char letters[] = "+:ho:f:";
+static const struct option options[] = {
+	{"help", no_argument, NULL, OPT_HELP},
+	{"version", no_argument, NULL, OPT_VERSION},
+	{"socket", required_argument, NULL, OPT_SOCKET},
+	{"output", required_argument, NULL, OPT_OUTPUT},
+	{"timeout", required_argument, NULL, OPT_TIMEOUT},
+	{"realm", required_argument, NULL, OPT_REALM},
+	{"role", required_argument, NULL, OPT_ROLE},
+	{"key", required_argument, NULL, OPT_KEY},
+	{"extra", required_argument, NULL, OPT_EXTRA},
+	{"disabled", no_argument, NULL, OPT_DISABLED},
+	{"file", required_argument, NULL, OPT_FILE},
+	{"format", required_argument, NULL, OPT_FORMAT},
+	{"force", no_argument, NULL, OPT_FORCE},
+	{NULL, 0, NULL, 0},
+};
+
+/* --- errors ------------------------------------------------------------------------- */
+
+static int PRINTF_LIKE(4, 0) fail(const struct ctl *ctl, int code, const char *uri,
+				  const char *fmt, va_list ap)
+{
+	char message[1024], *text = NULL;
+
+	vsnprintf(message, sizeof(message), fmt, ap);
+	if (ctl->format == CTL_JSON) {
+		json_t *e = json_pack("{s:{s:i,s:s?,s:s}}", "error", "code", code, "uri",
+				      uri, "message", message);
+		text = json_dumps(e, JSON_COMPACT);
+		json_decref(e);
+	}
+	if (text != NULL)
+		fprintf(stderr, "%s\n", text);
+	else
+		fprintf(stderr, "%s: %s\n", ctl->name, message);
+	free(text);
+	return code;
+}
+
+int ctl_fail(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail(ctl, code, uri, fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+int ctl_usage(const struct ctl *ctl, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fail(ctl, EX_USAGE, NULL, fmt, ap);
+	va_end(ap);
+	if (ctl->format != CTL_JSON)
+		fprintf(stderr, "Try: %s --help\n", ctl->name);
+	return EX_USAGE;
+}
+
+int ctl_nomem(const struct ctl *ctl)
+{
+	return ctl_fail(ctl, EX_SOFTWARE, NULL, "%s", err_str(E_NOMEM));
+}
+
+int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
+		  const char *fault)
+{
+	if (fault == NULL)
+		return EX_OK;
+	return ctl_fail(ctl, EX_DATAERR, NULL, "%s \"%s\": %s", what,
+			log_quote_text(value).text, fault);
+}
+
+/* --- options ------------------------------------------------------------------------ */
+
+/* "5s", "500ms" or a number of seconds; 0: wrong. */
+static uint64_t parse_time(const char *text)
+{
+	char *unit;
+
+	if (text[0] < '0' || text[0] > '9')
+		return 0;
+	errno = 0;
+	unsigned long n = strtoul(text, &unit, 10);
+	if (errno != 0 || n > MAX_TIMEOUT_S * 1000UL)
+		return 0;
+	if (strcmp(unit, "ms") == 0)
+		return n;
+	if (strcmp(unit, "") != 0 && strcmp(unit, "s") != 0)
+		return 0;
+	return n > MAX_TIMEOUT_S ? 0 : n * 1000;
+}
+
+static int take_format(struct ctl *ctl)
+{
+	static const char *const formats[] = {"table", "plain", "json"};
+
+	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+		if (strcmp(optarg, formats[i]) != 0)
+			continue;
+		ctl->format = (enum ctl_format)i;
+		return EX_OK;
+	}
+	return ctl_usage(ctl, "--output must be table, plain or json");
+}
+
+static int take_option(struct ctl *ctl, int option)
+{
+	ctl->options[option] = optarg != NULL ? optarg : "";
+	switch (option) {
+	case OPT_SOCKET:
+		ctl->socket = optarg;
+		if (optarg[0] == '\0' || strlen(optarg) > MAX_SOCKET)
+			return ctl_usage(ctl,
+					 "--socket must be a path of at most %d bytes",
+					 MAX_SOCKET);
+		break;
+	case OPT_TIMEOUT:
+		ctl->timeout_ms = parse_time(optarg);
+		if (ctl->timeout_ms == 0)
+			return ctl_usage(ctl,
+					 "--timeout must be a time of at most an hour, "
+					 "such as 5s or 500ms");
+		break;
+	case OPT_OUTPUT:
+		return take_format(ctl);
+	case OPT_KEY:
+		if (ctl->n_keys == FIELD_MAX_KEYS)
+			return ctl_usage(ctl, "more than %d keys", FIELD_MAX_KEYS);
+		ctl->keys[ctl->n_keys++] = optarg;
+		break;
+	}
+	return EX_OK;
+}
+
+static const char *long_name(int option)
+{
+	const struct option *o = options;
+
+	while (o->val != option)
+		o++;
+	return o->name;
+}
+
+int ctl_parse(struct ctl *ctl, int argc, char **argv)
+{
+	const struct ctl_command *c = ctl->command;
+	const char *own = c != NULL && c->options != NULL ? c->options : "";
+	/* within a command, options may follow arguments */
+	const char *how = c != NULL ? letters + 1 : letters;
+	int o, code = EX_OK;
+
+	while (code == EX_OK && (o = getopt_long(argc, argv, how, options, NULL)) != -1) {
+		const char *arg = argv[optind - 1];
+		/* no more than a name: a private key begins with '-', too */
+		int len = (int)min_size(strcspn(arg, "= \n"), SHOWN);
+		int option = o == ':' ? optopt : o;
+
+		if (o == '?')
+			return ctl_usage(ctl, "unknown option %.*s", len, arg);
+		if (strchr(of_all_commands, option) == NULL &&
+		    strchr(own, option) == NULL)
+			return ctl_usage(ctl, "unknown option --%s", long_name(option));
+		if (o == ':')
+			return ctl_usage(ctl, "%.*s needs a value", len, arg);
+		code = take_option(ctl, option);
+		if (option == OPT_HELP || option == OPT_VERSION)
+			break;
+	}
+	return code;
+}
+
+int ctl_take_args(struct ctl *ctl, int argc, char **argv)
+{
+	const char *const *names = ctl->command->args;
+	int given = argc - optind, n = 0;
+
+	while (n < CTL_ARGS && names[n] != NULL)
+		n++;
+	if (given > n)
+		/* not which: it may be a part of a private key */
+		return ctl_usage(ctl, "%d argument%s too many%s", given - n,
+				 given - n == 1 ? "" : "s",
+				 n > 0 && strncmp(argv[optind + n - 1], "ssh-", 4) == 0
+					 ? "; put the key between quotes"
+					 : "");
+	if (given < n - 1)
+		return ctl_usage(ctl, "%s and %s are missing", names[0], names[1]);
+	if (given < n)
+		return ctl_usage(ctl, "%s is missing", names[n - 1]);
+	for (int i = 0; i < n; i++)
+		ctl->args[i] = argv[optind + i];
+	if (n == 0 || strcmp(names[0], "AUTHID") != 0)
+		return EX_OK;
+	struct slice authid = slice_str(ctl->args[0]);
+	return ctl_bad_value(ctl, "authid", authid, admin_sought_fault(authid));
+}

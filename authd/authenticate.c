@@ -164,7 +164,7 @@ static void write_result(uint64_t epoch, const struct principal *p, struct buf *
 	};
 
 	memcpy(res.keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
-	auth_result_write(out, &res);
+	fields_write_item(out, &auth_result_table, &res);
 }
 
 enum verdict authenticate(struct store *store, const struct settings_deny *deny,

@@ -29,7 +29,7 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 		return;
 	if (h.protocol.major != AUTH_VERSION_MAJOR) {
 		log_error(c->name,
-			  "router of another protocol version=%" PRIu32 ".%" PRIu32,
+			  "router of another protocol version=%" PRIu64 ".%" PRIu64,
 			  h.protocol.major, h.protocol.minor);
 		server_reply_error(req, AUTH_ERROR_INTERNAL,
 				   AUTH_ERROR_UNSUPPORTED_VERSION,

@@ -137,7 +137,7 @@ static const struct rpc_handlers handlers = {
 };
 
 /* Counts a connection that is closed again at once, and logs why. */
-static void refuse(struct endpoint *e, const struct sock_cred *cred, const char *why)
+static void refuse(struct endpoint *e, const struct ucred *cred, const char *why)
 {
 	e->server->stats.refused++;
 	if (server_may_log(e->server))
@@ -146,7 +146,7 @@ static void refuse(struct endpoint *e, const struct sock_cred *cred, const char 
 }
 
 /* Check that the peer's user is allowed to connect, and that there is a place for it. */
-static bool admit(struct endpoint *e, int fd, struct sock_cred *cred)
+static bool admit(struct endpoint *e, int fd, struct ucred *cred)
 {
 	const char *why = NULL;
 
@@ -164,7 +164,7 @@ static bool admit(struct endpoint *e, int fd, struct sock_cred *cred)
 static void client_new(struct endpoint *e, int fd)
 {
 	struct server *s = e->server;
-	struct sock_cred cred = {.pid = 0, .uid = (uid_t)-1};
+	struct ucred cred = {.pid = 0, .uid = (uid_t)-1};
 	struct client *c;
 
 	if (!admit(e, fd, &cred)) {

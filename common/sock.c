@@ -266,15 +266,11 @@ int sock_write(int fd, const void *data, size_t n, size_t *put_out)
 	return sock_writev(fd, &v, 1, put_out);
 }
 
-int sock_peer_cred(int fd, struct sock_cred *out)
+int sock_peer_cred(int fd, struct ucred *out)
 {
-	struct ucred c;
-	socklen_t len = sizeof(c);
+	socklen_t len = sizeof(*out);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &len) == -1)
-		return E_SYS;
-	*out = (struct sock_cred){.pid = c.pid, .uid = c.uid, .gid = c.gid};
-	return 0;
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, out, &len) == -1 ? E_SYS : 0;
 }
 
 static struct sock_name tcp_name(const char *kind, int family, const void *host,
@@ -316,19 +312,17 @@ struct sock_name sock_peer_name(int fd)
 {
 	union address a = {.any = {.sa_family = AF_UNSPEC}};
 	socklen_t len = sizeof(a);
+	int r = getpeername(fd, &a.any, &len);
 
-	if (getpeername(fd, &a.any, &len) == -1)
-		a.any.sa_family = AF_UNSPEC;
 	/* what path a client bound its end to is its own affair, and foreign text */
-	return name_of(&a, len, false);
+	return name_of(&a, r == 0 ? len : 0, false);
 }
 
 struct sock_name sock_local_name(int fd)
 {
 	union address a = {.any = {.sa_family = AF_UNSPEC}};
 	socklen_t len = sizeof(a);
+	int r = getsockname(fd, &a.any, &len);
 
-	if (getsockname(fd, &a.any, &len) == -1)
-		a.any.sa_family = AF_UNSPEC;
-	return name_of(&a, len, true);
+	return name_of(&a, r == 0 ? len : 0, true);
 }

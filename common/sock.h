@@ -8,7 +8,7 @@
 
 #include "common/base.h"
 
-#include <sys/types.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 /*
@@ -59,12 +59,7 @@ int sock_write(int fd, const void *data, size_t n, size_t *put_out) MUSTCHECK;
 void sock_close(int *fd);
 
 /* Who connected to (or listens on) the other end of a Unix socket, when it did. */
-struct sock_cred {
-	pid_t pid;
-	uid_t uid;
-	gid_t gid;
-};
-int sock_peer_cred(int fd, struct sock_cred *out) MUSTCHECK;
+int sock_peer_cred(int fd, struct ucred *out) MUSTCHECK;
 
 enum { SOCK_NAME_MAX = 80 };
 struct sock_name {

@@ -225,24 +225,19 @@ const struct field_table auth_hello_result_table =
 /* --- the result of authenticate; the question is in auth_request.c -------------------
  */
 
-/* On the wire one key is said as pubkey, several as pubkeys. */
-struct wire_result {
-	struct auth_result r;
-	struct field_key pubkey;
-};
-#define RESULT(f) .offset = offsetof(struct wire_result, f)
+#define RESULT(f) .offset = offsetof(struct auth_result, f)
 static const struct field result_fields[] = {
-	{"role", FIELD_STR, FIELD_REQUIRED, RESULT(r.role)},
-	{"realm", FIELD_URI, RESULT(r.realm)},
-	{"authid", FIELD_STR, RESULT(r.authid)},
-	{"authprovider", FIELD_STR, RESULT(r.authprovider)},
-	{"extra", FIELD_RAW_MAP, RESULT(r.extra)},
-	{"pubkey", FIELD_KEY, RESULT(pubkey)},
-	{"pubkeys", FIELD_KEYS, RESULT(r.keys)},
-	{"epoch", FIELD_UINT, RESULT(r.epoch), .def = AUTH_NO_EPOCH},
+	{"role", FIELD_STR, FIELD_REQUIRED, RESULT(role)},
+	{"realm", FIELD_URI, RESULT(realm)},
+	{"authid", FIELD_STR, RESULT(authid)},
+	{"authprovider", FIELD_STR, RESULT(authprovider)},
+	{"extra", FIELD_RAW_MAP, RESULT(extra)},
+	{"pubkey", FIELD_SOLE_KEY, RESULT(keys)},
+	{"pubkeys", FIELD_KEYS, FIELD_SEVERAL, RESULT(keys)},
+	{"epoch", FIELD_UINT, RESULT(epoch), .def = AUTH_NO_EPOCH},
 };
-static const struct field_table result_table =
-	FIELD_TABLE(result_fields, struct wire_result);
+const struct field_table auth_result_table =
+	FIELD_TABLE(result_fields, struct auth_result);
 
 /* A bare role. */
 static int read_role(struct token_reader *r, struct auth_result *out)
@@ -262,55 +257,26 @@ static int read_role(struct token_reader *r, struct auth_result *out)
 
 int auth_result_read(struct slice result, struct auth_result *out)
 {
-	struct wire_result wire;
 	struct token_reader r;
-	int e;
 
-	fields_init(&result_table, &wire);
-	token_reader_init(&r, SERIALIZER_MSGPACK, result);
 	if (container_type(result) == TOKEN_MAP)
-		e = fields_read(&r, &result_table, &wire, NULL);
-	else
-		e = read_role(&r, &wire.r);
-	if (e == 0)
-		e = token_end(&r);
-	if (e == 0 && wire.pubkey.there) {
-		if (wire.r.keys.n == FIELD_MAX_KEYS)
-			return E_LIMIT;
-		memcpy(wire.r.keys.key[wire.r.keys.n++], wire.pubkey.octets,
-		       FIELD_KEY_LEN);
-	}
-	if (e == 0)
-		*out = wire.r;
-	return e;
+		return fields_read_item(result, &auth_result_table, out);
+	fields_init(&auth_result_table, out);
+	token_reader_init(&r, SERIALIZER_MSGPACK, result);
+	int e = read_role(&r, out);
+	return e != 0 ? e : token_end(&r);
 }
 
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX])
 {
-	struct wire_result wire;
+	struct auth_result res;
 	const struct field *bad;
 	struct token_reader r;
 
-	fields_init(&result_table, &wire);
+	fields_init(&auth_result_table, &res);
 	token_reader_init(&r, SERIALIZER_MSGPACK, result);
-	int e = fields_read(&r, &result_table, &wire, &bad);
-	if (e != 0)
-		fields_explain(bad, e, text, AUTH_FAULT_MAX);
-	else /* each is good by itself */
-		snprintf(text, AUTH_FAULT_MAX, "pubkeys: more than %d keys",
-			 FIELD_MAX_KEYS);
-}
-
-void auth_result_write(struct buf *out, const struct auth_result *res)
-{
-	struct wire_result wire = {.r = *res};
-
-	if (wire.r.keys.n == 1) {
-		wire.pubkey.there = true;
-		memcpy(wire.pubkey.octets, wire.r.keys.key[0], FIELD_KEY_LEN);
-		wire.r.keys.n = 0;
-	}
-	fields_write_item(out, &result_table, &wire);
+	int e = fields_read(&r, &auth_result_table, &res, &bad);
+	fields_explain(bad, e, text, AUTH_FAULT_MAX);
 }
 
 /* --- errors --------------------------------------------------------------------------

@@ -165,7 +165,7 @@ struct auth_result {
 	uint64_t epoch;         /* of the data it was read from; AUTH_NO_EPOCH */
 };
 int auth_result_read(struct slice result, struct auth_result *out) MUSTCHECK;
-void auth_result_write(struct buf *out, const struct auth_result *res);
+extern const struct field_table auth_result_table; /* for writing */
 /* What is wrong with a result that auth_result_read has refused, for the log. */
 enum { AUTH_FAULT_MAX = 160 };
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);

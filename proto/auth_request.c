@@ -39,41 +39,44 @@ static const struct field details_fields[] = {
 static const struct field_table details_table =
 	FIELD_TABLE(details_fields, struct auth_request);
 
-/* The characters of an encoded item, if it is a string. */
-static struct slice text_of(struct slice item)
+/* The characters of an encoded item; empty if it is no string. */
+static struct slice text_of(enum serializer s, struct slice item, struct buf *scratch)
 {
 	struct token_reader r;
 	struct token t;
+	struct slice text;
 
-	token_reader_init(&r, SERIALIZER_MSGPACK, item);
-	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR)
+	token_reader_init(&r, s, item);
+	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR ||
+	    token_text(&t, s, scratch, &text) != 0)
 		return slice_of(NULL, 0);
-	return t.text;
+	return text;
 }
 
-/* pubkey and channel_binding out of what the client sent, whose keys may be anything. */
-static int pick_authextra(struct slice map, struct auth_request *q)
+/* The next pair of a dict. False: that was the last, or the rest cannot be read. */
+static bool next_pair(struct token_reader *r, struct slice *key, struct slice *value)
+{
+	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
+}
+
+/* pubkey and channel_binding out of what the client sent, whose keys may be anything. It
+ * has been read before as a whole. */
+static void pick_authextra(struct slice map, struct auth_request *q)
 {
 	struct token_reader r;
 	struct token t;
 	struct slice key, value;
 
 	token_reader_init(&r, SERIALIZER_MSGPACK, map);
-	int e = token_next(&r, &t);
-	while (e == 0) {
-		e = token_skip(&r, &key);
-		if (e == E_TYPE)
-			return 0; /* the end of the map */
-		if (e == 0)
-			e = token_skip(&r, &value);
-		if (e != 0)
-			break;
-		if (slice_eq_str(text_of(key), "pubkey"))
-			q->pubkey = text_of(value);
-		else if (slice_eq_str(text_of(key), "channel_binding"))
-			q->channel_binding = text_of(value);
+	if (token_next(&r, &t) != 0)
+		return;
+	while (next_pair(&r, &key, &value)) {
+		struct slice name = text_of(SERIALIZER_MSGPACK, key, NULL);
+		if (slice_eq_str(name, "pubkey"))
+			q->pubkey = text_of(SERIALIZER_MSGPACK, value, NULL);
+		else if (slice_eq_str(name, "channel_binding"))
+			q->channel_binding = text_of(SERIALIZER_MSGPACK, value, NULL);
 	}
-	return e;
 }
 
 int auth_request_read(struct slice params, struct auth_request *out)
@@ -92,7 +95,7 @@ int auth_request_read(struct slice params, struct auth_request *out)
 	if (e == 0)
 		e = fields_end_params(&r);
 	if (e == 0 && out->authextra.len > 0)
-		e = pick_authextra(out->authextra, out);
+		pick_authextra(out->authextra, out);
 	return e;
 }
 
@@ -143,20 +146,6 @@ static bool carriable(struct token_reader *r, unsigned depth)
 	return token_next(r, &key) == 0; /* the end of it */
 }
 
-/* The characters of an encoded key; empty if it is no string, or a long one. */
-static struct slice key_text(enum serializer s, struct slice item, struct buf *scratch)
-{
-	struct token_reader r;
-	struct token t;
-	struct slice text;
-
-	token_reader_init(&r, s, item);
-	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR ||
-	    token_text(&t, s, scratch, &text) != 0 || text.len > AUTH_MAX_NAME)
-		return slice_of(NULL, 0);
-	return text;
-}
-
 /* Adds a pair, or leaves it out. E_NOMEM. */
 static int put_pair(struct pairs *to, enum serializer from, struct slice key,
 		    struct slice value)
@@ -165,8 +154,8 @@ static int put_pair(struct pairs *to, enum serializer from, struct slice key,
 	struct token_reader r;
 
 	buf_clear(to->value);
-	struct slice text = key_text(from, key, to->value);
-	if (text.len == 0 || slice_eq_str(text, "pubkey") ||
+	struct slice text = text_of(from, key, to->value);
+	if (text.len == 0 || text.len > AUTH_MAX_NAME || slice_eq_str(text, "pubkey") ||
 	    slice_eq_str(text, "channel_binding"))
 		return to->value->err == E_NOMEM ? E_NOMEM : 0;
 	memcpy(room_for_key, text.p, text.len);
@@ -196,7 +185,7 @@ static int put_pairs(struct pairs *to, enum serializer from, struct slice dict)
 	token_reader_init(&r, from, dict);
 	if (dict.len == 0 || token_next(&r, &t) != 0 || t.type != TOKEN_MAP)
 		return 0;
-	while (e == 0 && token_skip(&r, &key) == 0 && token_skip(&r, &value) == 0)
+	while (e == 0 && next_pair(&r, &key, &value))
 		e = put_pair(to, from, key, value);
 	return e;
 }

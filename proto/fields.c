@@ -10,16 +10,6 @@
 
 /* MessagePack strings have no escapes, so that a token's text is the string. */
 
-static void *at(void *out, const struct field *f)
-{
-	return (char *)out + f->offset;
-}
-
-static const void *at_const(const void *in, const struct field *f)
-{
-	return (const char *)in + f->offset;
-}
-
 int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN])
 {
 	uint8_t key[FIELD_KEY_LEN];
@@ -44,12 +34,13 @@ static void set_defaults(const struct field_table *t, void *out)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct field *f = &t->fields[i];
+		void *to = (char *)out + f->offset;
 		if (f->type == FIELD_UINT)
-			*(uint64_t *)at(out, f) = f->def;
+			*(uint64_t *)to = f->def;
 		else if (f->type == FIELD_BOOL)
-			*(bool *)at(out, f) = f->def != 0;
+			*(bool *)to = f->def != 0;
 		else if (f->type == FIELD_STRUCT)
-			set_defaults(f->table, at(out, f));
+			set_defaults(f->table, to);
 	}
 }
 
@@ -88,79 +79,62 @@ static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
 	return 0;
 }
 
-static int read_keys(struct token_reader *r, struct field_keys *out)
-{
-	struct token t;
-
-	for (;;) {
-		int e = token_next(r, &t);
-		if (e != 0 || t.type == TOKEN_END)
-			return e;
-		if (out->n == FIELD_MAX_KEYS)
-			return E_LIMIT;
-		e = read_key(&t, out->key[out->n]);
-		if (e != 0)
-			return e;
-		out->n++;
-	}
-}
-
-static int read_flags(struct token_reader *r, const struct field *f, unsigned *out)
-{
-	struct token t;
-
-	for (;;) {
-		int e = token_next(r, &t);
-		if (e != 0 || t.type == TOKEN_END)
-			return e;
-		if (t.type != TOKEN_STR)
-			return E_TYPE;
-		for (unsigned i = 0; f->names[i] != NULL; i++)
-			if (slice_eq_str(t.text, f->names[i]))
-				*out |= 1u << i;
-	}
-}
-
-static int read_name(const struct token *t, const struct field *f, unsigned *out)
+/* The index of a name, or E_UNKNOWN. */
+static int find_name(const struct field *f, const struct token *t, unsigned *out)
 {
 	if (t->type != TOKEN_STR)
 		return E_TYPE;
-	for (unsigned i = 0; f->names[i] != NULL; i++) {
-		if (slice_eq_str(t->text, f->names[i])) {
-			*out = i;
+	for (*out = 0; f->names[*out] != NULL; ++*out)
+		if (slice_eq_str(t->text, f->names[*out]))
 			return 0;
-		}
-	}
 	return E_UNKNOWN;
 }
 
-static int read_version(struct token_reader *r, struct field_version *out)
+static int add_key(const struct token *t, struct field_keys *to)
 {
-	uint64_t v[2];
+	return to->n == FIELD_MAX_KEYS ? E_LIMIT : read_key(t, to->key[to->n++]);
+}
+
+static int add_flag(const struct token *t, const struct field *f, unsigned *to)
+{
+	unsigned bit;
+	int e = find_name(f, t, &bit);
+
+	if (e == 0)
+		*to |= 1u << bit;
+	return e == E_UNKNOWN ? 0 : e;
+}
+
+/* The rest of an array, and how many elements it has. */
+static int read_array(struct token_reader *r, const struct field *f, void *to, size_t *n)
+{
 	struct token t;
 
-	for (int i = 0; i < 2; i++) {
+	for (*n = 0;; ++*n) {
 		int e = token_next(r, &t);
-		if (e == 0)
-			e = read_uint(&t, UINT32_MAX, &v[i]);
+		if (e != 0 || t.type == TOKEN_END)
+			return e;
+		if (f->type == FIELD_KEYS)
+			e = add_key(&t, to);
+		else if (f->type == FIELD_FLAGS)
+			e = add_flag(&t, f, to);
+		else
+			e = *n < 2 ? read_uint(&t, UINT32_MAX, (uint64_t *)to + *n)
+				   : E_TYPE;
 		if (e != 0)
 			return e;
 	}
-	int e = token_next(r, &t);
-	if (e != 0 || t.type != TOKEN_END)
-		return e != 0 ? e : E_TYPE;
-	*out = (struct field_version){.major = (uint32_t)v[0], .minor = (uint32_t)v[1]};
-	return 0;
 }
 
 static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
 		      void *out, const struct field **bad);
 
-/* The value that begins with token t. */
-static int read_value(struct token_reader *r, const struct token *t,
-		      const struct field *f, void *out, const struct field **bad)
+/* The value item, whose first token is t; r is behind that. */
+static int read_value(struct token_reader *r, const struct token *t, struct slice item,
+		      const struct field *f, void *to, const struct field **bad)
 {
-	void *to = at(out, f);
+	size_t n;
+	int e;
 
 	switch (f->type) {
 	case FIELD_STR:
@@ -169,67 +143,52 @@ static int read_value(struct token_reader *r, const struct token *t,
 	case FIELD_KEY:
 		((struct field_key *)to)->there = true;
 		return read_key(t, ((struct field_key *)to)->octets);
+	case FIELD_SOLE_KEY:
+		return add_key(t, to);
 	case FIELD_NAME:
-		return read_name(t, f, to);
+		return find_name(f, t, to);
 	case FIELD_UINT:
 		return read_uint(t, f->max, to);
 	case FIELD_BOOL:
-		if (t->type != TOKEN_BOOL)
-			return E_TYPE;
 		*(bool *)to = t->b;
-		return 0;
+		return t->type == TOKEN_BOOL ? 0 : E_TYPE;
 	case FIELD_KEYS:
-		return t->type == TOKEN_ARRAY ? read_keys(r, to) : E_TYPE;
 	case FIELD_FLAGS:
-		return t->type == TOKEN_ARRAY ? read_flags(r, f, to) : E_TYPE;
 	case FIELD_VERSION:
-		return t->type == TOKEN_ARRAY ? read_version(r, to) : E_TYPE;
+		e = t->type == TOKEN_ARRAY ? read_array(r, f, to, &n) : E_TYPE;
+		return e == 0 && f->type == FIELD_VERSION && n != 2 ? E_TYPE : e;
 	case FIELD_STRUCT:
 		if (t->type != TOKEN_MAP)
 			return E_TYPE;
 		return read_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to, bad);
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
-		break; /* not by tokens */
+		*(struct slice *)to = item;
+		return t->type == (f->type == FIELD_RAW_MAP ? TOKEN_MAP : TOKEN_ARRAY)
+			       ? 0
+			       : E_TYPE;
 	}
 	return E_TYPE;
-}
-
-static int read_raw(struct token_reader *r, const struct field *f, struct slice *out,
-		    bool *there_out)
-{
-	static const uint8_t nil = 0xc0;
-	enum token_type want = f->type == FIELD_RAW_MAP ? TOKEN_MAP : TOKEN_ARRAY;
-	struct slice item;
-	int e = token_skip(r, &item);
-
-	if (e != 0)
-		return e;
-	*there_out = !slice_eq(item, slice_of(&nil, 1));
-	if (!*there_out)
-		return 0;
-	if (token_container(SERIALIZER_MSGPACK, item) != want)
-		return E_TYPE;
-	*out = item;
-	return 0;
 }
 
 /* A value, and whether it was there. */
 static int read_field(struct token_reader *r, const struct field *f, void *out,
 		      bool *there_out, const struct field **bad)
 {
+	struct token_reader value;
+	struct slice item;
 	struct token t;
 
 	*bad = f; /* unless all goes well, or one that lies in it is to blame */
-	if (f->type == FIELD_RAW_MAP || f->type == FIELD_RAW_ARRAY)
-		return read_raw(r, f, at(out, f), there_out);
-	int e = token_next(r, &t);
+	int e = token_skip(r, &item);
 	if (e != 0)
 		return e;
-	*there_out = t.type != TOKEN_NULL;
-	if (!*there_out)
-		return (f->flags & FIELD_NOT_EMPTY) != 0 ? E_TYPE : 0;
-	return read_value(r, &t, f, out, bad);
+	token_reader_init(&value, SERIALIZER_MSGPACK, item);
+	e = token_next(&value, &t);
+	*there_out = e == 0 && t.type != TOKEN_NULL;
+	if (*there_out)
+		return read_value(&value, &t, item, f, (char *)out + f->offset, bad);
+	return e == 0 && (f->flags & FIELD_NOT_EMPTY) != 0 ? E_TYPE : e;
 }
 
 static const struct field *find(const struct field_table *t, struct slice key)
@@ -302,6 +261,7 @@ static void expected(const struct field *f, char *text, size_t size)
 {
 	static const char *const fixed[] = {
 		[FIELD_KEY] = "64 hex digits",
+		[FIELD_SOLE_KEY] = "64 hex digits, beside at most 15 other keys",
 		[FIELD_KEYS] =
 			"an array of at most 16 public keys, each of 64 hex digits",
 		[FIELD_BOOL] = "true or false",
@@ -402,9 +362,9 @@ int fields_read_str_or_nil(struct token_reader *r, struct slice *out)
 /* --- writing -------------------------------------------------------------------------
  */
 
-static bool is_there(const struct field *f, const void *in)
+static bool is_there(const struct field *f, const void *from)
 {
-	const void *from = at_const(in, f);
+	const struct field_keys *keys = from;
 
 	switch (f->type) {
 	case FIELD_STR:
@@ -415,7 +375,9 @@ static bool is_there(const struct field *f, const void *in)
 	case FIELD_KEY:
 		return ((const struct field_key *)from)->there;
 	case FIELD_KEYS:
-		return ((const struct field_keys *)from)->n > 0;
+		return keys->n > ((f->flags & FIELD_SEVERAL) != 0 ? 1 : 0);
+	case FIELD_SOLE_KEY:
+		return keys->n == 1;
 	case FIELD_UINT:
 		return *(const uint64_t *)from != FIELD_NONE;
 	case FIELD_BOOL:
@@ -436,35 +398,28 @@ static void write_key(struct token_writer *w, const uint8_t key[FIELD_KEY_LEN])
 	token_put_text(w, hex);
 }
 
-static void write_keys(struct token_writer *w, const struct field_keys *keys)
+static void write_array(struct token_writer *w, const struct field *f, const void *from)
 {
-	token_put_array(w, keys->n);
-	for (unsigned i = 0; i < keys->n; i++)
-		write_key(w, keys->key[i]);
-	token_put_end(w);
-}
+	const struct field_keys *keys = from;
+	const struct field_version *v = from;
+	unsigned flags = f->type == FIELD_FLAGS ? *(const unsigned *)from : 0;
 
-static void write_flags(struct token_writer *w, const struct field *f, unsigned flags)
-{
-	token_put_array(w, (uint64_t)__builtin_popcount(flags));
-	for (unsigned i = 0; f->names[i] != NULL; i++)
-		if ((flags & 1u << i) != 0)
+	token_put_array(w, TOKEN_COUNT_UNKNOWN);
+	if (f->type == FIELD_KEYS)
+		for (unsigned i = 0; i < keys->n; i++)
+			write_key(w, keys->key[i]);
+	for (unsigned i = 0; flags >> i != 0; i++)
+		if ((flags >> i & 1) != 0)
 			token_put_text(w, f->names[i]);
+	if (f->type == FIELD_VERSION) {
+		token_put_uint(w, v->major);
+		token_put_uint(w, v->minor);
+	}
 	token_put_end(w);
 }
 
-static void write_version(struct token_writer *w, const struct field_version *v)
+static void write_value(struct token_writer *w, const struct field *f, const void *from)
 {
-	token_put_array(w, 2);
-	token_put_uint(w, v->major);
-	token_put_uint(w, v->minor);
-	token_put_end(w);
-}
-
-static void write_value(struct token_writer *w, const struct field *f, const void *in)
-{
-	const void *from = at_const(in, f);
-
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
@@ -473,24 +428,23 @@ static void write_value(struct token_writer *w, const struct field *f, const voi
 	case FIELD_KEY:
 		write_key(w, ((const struct field_key *)from)->octets);
 		break;
+	case FIELD_SOLE_KEY:
+		write_key(w, ((const struct field_keys *)from)->key[0]);
+		break;
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
 		token_put_raw(w, *(const struct slice *)from, 1);
 		break;
 	case FIELD_KEYS:
-		write_keys(w, from);
+	case FIELD_FLAGS:
+	case FIELD_VERSION:
+		write_array(w, f, from);
 		break;
 	case FIELD_UINT:
 		token_put_uint(w, *(const uint64_t *)from);
 		break;
 	case FIELD_BOOL:
 		token_put_bool(w, *(const bool *)from);
-		break;
-	case FIELD_FLAGS:
-		write_flags(w, f, *(const unsigned *)from);
-		break;
-	case FIELD_VERSION:
-		write_version(w, from);
 		break;
 	case FIELD_STRUCT:
 		fields_write(w, f->table, from);
@@ -506,12 +460,13 @@ void fields_write(struct token_writer *w, const struct field_table *t, const voi
 	token_put_map(w, TOKEN_COUNT_UNKNOWN);
 	for (size_t i = 0; i < t->n; i++) {
 		const struct field *f = &t->fields[i];
-		bool there = is_there(f, in);
+		const void *from = (const char *)in + f->offset;
+		bool there = is_there(f, from);
 		if (!there && (f->flags & FIELD_OR_NIL) == 0)
 			continue;
 		token_put_text(w, f->key);
 		if (there)
-			write_value(w, f, in);
+			write_value(w, f, from);
 		else
 			token_put_null(w);
 	}

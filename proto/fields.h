@@ -27,6 +27,8 @@ enum field_type {
 	FIELD_RAW_ARRAY = 9, /* struct slice: an encoded array; len 0: absent */
 	FIELD_STRUCT = 10,   /* a struct with a table of its own, a map on the wire */
 	FIELD_NAME = 11,     /* unsigned, or an enum: one of the names, i is names[i] */
+	FIELD_SOLE_KEY = 12, /* struct field_keys: one more of them; written if there is
+				no other */
 };
 
 #define FIELD_NONE UINT64_MAX
@@ -44,15 +46,16 @@ struct field_keys {
 };
 
 struct field_version {
-	uint32_t major, minor;
+	uint64_t major, minor; /* of 32 bits */
 };
 
 enum {
-	FIELD_REQUIRED = 1, /* reading fails without it */
-	FIELD_OR_NIL = 2,   /* writing says nil where it is absent, instead of nothing */
-	FIELD_STRICT = 4,   /* of FIELD_STRUCT: unknown keys are an error */
-	FIELD_NOT_EMPTY =
-		8, /* of a text or number: if it is said, then not as "" or nil */
+	FIELD_REQUIRED = 1,  /* reading fails without it */
+	FIELD_OR_NIL = 2,    /* writing says nil where it is absent, instead of nothing */
+	FIELD_STRICT = 4,    /* of FIELD_STRUCT: unknown keys are an error */
+	FIELD_NOT_EMPTY = 8, /* of a text or number: if it is said, then not as "" or nil
+			      */
+	FIELD_SEVERAL = 16,  /* of FIELD_KEYS: written only if there is more than one */
 };
 
 struct field_table;

@@ -277,7 +277,7 @@ static void connect_now(struct link *l)
 		.max_calls = AUTH_MAX_INFLIGHT,
 		.max_requests = AUTH_MAX_INFLIGHT,
 	};
-	struct sock_cred cred = {.uid = (uid_t)-1};
+	struct ucred cred = {.uid = (uid_t)-1};
 	char why[80];
 	int rc = sock_connect_unix(&l->spare, l->conf->socket);
 

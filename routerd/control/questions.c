@@ -23,7 +23,7 @@ struct question_key {
 struct question {
 	struct question_key key;
 	struct session_ref session;
-	struct questions *all;
+	struct questions *all; /* among which it is */
 	struct login_question *q;
 	enum question_place place;
 	uint64_t hold_until_ms;
@@ -299,8 +299,7 @@ static bool send_question(struct question *qu)
 	struct rpc_call call = {
 		.method = AUTH_METHOD_AUTHENTICATE,
 		.params = slice_of(qu->q->params, qu->q->len),
-		.timeout_ms =
-			left < qs->link.conf->timeout ? left : qs->link.conf->timeout,
+		.timeout_ms = min_size(left, qs->link.conf->timeout),
 		.cb = on_answer,
 		.arg = qu,
 	};
@@ -339,17 +338,14 @@ static void pump(struct questions *qs)
 			return;
 }
 
-static void give_up_old(struct question_list *l, uint64_t now)
+/* A held question grows older. */
+static void look_at(struct question *qu, uint64_t now)
 {
-	struct question *qu, *next;
-
-	for (qu = TAILQ_FIRST(l); qu != NULL; qu = next) {
-		next = TAILQ_NEXT(qu, link);
-		if (qu->hold_until_ms <= now)
-			answer_none(qu, qu->all->link.state == LINK_UP
-						? LOGIN_BUSY
-						: LOGIN_UNAVAILABLE);
-	}
+	if (qu->hold_until_ms <= now)
+		answer_none(qu, qu->all->link.state == LINK_UP ? LOGIN_BUSY
+							       : LOGIN_UNAVAILABLE);
+	else if (qu->place == QUESTION_RESTING && qu->retry_at_ms <= now)
+		hold(qu);
 }
 
 static void on_tick(void *arg)
@@ -359,12 +355,10 @@ static void on_tick(void *arg)
 	uint64_t now = loop_now_ms(qs->link.loop);
 
 	for (int place = 0; place < QUESTION_IN_FLIGHT; place++)
-		give_up_old(&qs->places[place], now);
-	for (qu = TAILQ_FIRST(&qs->places[QUESTION_RESTING]); qu != NULL; qu = next) {
-		next = TAILQ_NEXT(qu, link);
-		if (qu->retry_at_ms <= now)
-			hold(qu);
-	}
+		for (qu = TAILQ_FIRST(&qs->places[place]); qu != NULL; qu = next) {
+			next = TAILQ_NEXT(qu, link);
+			look_at(qu, now);
+		}
 	pump(qs);
 	note_fullness(qs);
 	if (qs->n_held > 0 || qs->full_said)

@@ -53,11 +53,11 @@ BY_TABLE(admin, change, item)
 
 static int result_again(struct slice in, struct buf *out)
 {
-	union any v;
-	int e = auth_result_read(in, &v.result);
+	struct auth_result res;
+	int e = auth_result_read(in, &res);
 
 	if (e == 0)
-		auth_result_write(out, &v.result);
+		fields_write_item(out, &auth_result_table, &res);
 	return e;
 }
 

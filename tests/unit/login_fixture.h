@@ -308,7 +308,7 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 	struct buf b = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
 
 	memcpy(res.keys.key[0], w.pk, sizeof(w.pk));
-	auth_result_write(&b, &res);
+	fields_write_item(&b, &auth_result_table, &res);
 	attach_post(&w.peers, &(struct post){
 				     .type = POST_LOGIN_ANSWER,
 				     .session = peers_ref(&w.peers, &w.conn.peer),

@@ -137,7 +137,7 @@ static int result_again(struct slice in, struct buf *out)
 	int e = auth_result_read(in, &res);
 
 	if (e == 0)
-		auth_result_write(out, &res);
+		fields_write_item(out, &auth_result_table, &res);
 	return e;
 }
 
@@ -441,7 +441,7 @@ static void test_result_wrong(void **state)
 	};
 	struct buf out;
 	buf_init(&out, AUTH_MAX_MESSAGE);
-	auth_result_write(&out, &many);
+	fields_write_item(&out, &auth_result_table, &many);
 	assert_int_equal(auth_result_read(buf_slice(&out), &res), 0);
 	assert_int_equal(res.keys.n, FIELD_MAX_KEYS);
 	out.data[0]++; /* one pair more */

@@ -56,7 +56,7 @@ static void test_unix(void **state)
 	char text[8];
 	size_t n;
 	struct stat st;
-	struct sock_cred cred;
+	struct ucred cred;
 
 	(void)state;
 	assert_int_equal(sock_connect_unix(&a, path), E_SYS);

@@ -125,7 +125,7 @@ static void authenticator_answers(void)
 	};
 	memcpy(res.keys.key[0], pk, sizeof(pk));
 	buf_init(&b, 4096);
-	auth_result_write(&b, &res);
+	fields_write_item(&b, &auth_result_table, &res);
 	if (b.err != 0)
 		outcome = LOGIN_NO_MEMORY;
 	post_send_reserved(

@@ -152,7 +152,7 @@ static bool admit(struct endpoint *e, int fd, struct ucred *cred)
 
 	if (sock_peer_cred(fd, cred) != 0)
 		why = "no credentials";
-	else if (!settings_allow(e->conf, cred->uid))
+	else if (!conf_user_allowed(&e->conf->allow_users, cred->uid))
 		why = "user is not in allow_users";
 	else if (e->n_clients >= e->role->max_clients)
 		why = "too many connections";

@@ -6,39 +6,33 @@
 #include "proto/auth_api.h"
 #include "proto/uri.h"
 
-#include <unistd.h>
-
 enum { MAX_DENY_MESSAGE = 1024 }; /* bytes */
 
-static int check_socket(struct conf *c, void *map)
+static void check_socket(struct conf *c, void *map)
 {
-	struct settings_socket *s = map;
-	int r = conf_uids(c, &s->allow_users, &s->uids, &s->n_uids);
+	const struct settings_socket *s = map;
 	size_t others = 0;
 
-	s->mode = conf_mode(s->mode_text);
-	for (size_t i = 0; i < s->n_uids; i++)
-		others += s->uids[i] != 0;
+	for (size_t i = 0; i < s->allow_users.count; i++)
+		others += s->allow_users.uids[i] != 0;
 	/* one of them may be the owner */
 	if (others > 1 && (s->mode & 022) == 0)
-		conf_warn(c, &s->mode_text,
+		conf_warn(c, &s->mode,
 			  "'mode' lets only the file's owner connect, so not all of "
 			  "'allow_users' can");
-	return r;
 }
 
 static const struct conf_key socket_keys[] = {
 	CONF_KEY("path", STRING, struct settings_socket, path, .required = true,
 		 .max = CONF_MAX_SOCKET),
-	CONF_KEY("mode", STRING, struct settings_socket, mode_text, .text = "0660",
-		 .rule = &conf_mode_rule),
-	CONF_KEY("allow_users", STRINGS, struct settings_socket, allow_users, .min = 1,
+	CONF_KEY("mode", MODE, struct settings_socket, mode, .def = 0660),
+	CONF_KEY("allow_users", USERS, struct settings_socket, allow_users, .min = 1,
 		 .max = 64),
 };
 static const struct conf_table socket_table =
 	CONF_TABLE("the socket", struct settings_socket, socket_keys, check_socket);
 
-static int check_deny(struct conf *c, void *map)
+static void check_deny(struct conf *c, void *map)
 {
 	const struct settings_deny *deny = map;
 
@@ -47,7 +41,6 @@ static int check_deny(struct conf *c, void *map)
 			conf_warn(c, &deny->message,
 				  "'message': only {pubkey} is replaced; clients see the "
 				  "other braces as they are");
-	return 0;
 }
 
 static bool is_uri(const char *text)
@@ -68,29 +61,15 @@ static const struct conf_key deny_keys[] = {
 static const struct conf_table deny_table =
 	CONF_TABLE("deny", struct settings_deny, deny_keys, check_deny);
 
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const formats[] = {"text", "journal", NULL};
-static const struct conf_key log_keys[] = {
-	CONF_KEY_OF("level", ENUM, struct settings_log, level, enum log_level,
-		    .names = levels, .def = LOG_LEVEL_INFO),
-	CONF_KEY_OF("format", ENUM, struct settings_log, format, enum log_format,
-		    .names = formats, .def = LOG_FORMAT_TEXT),
-};
-static const struct conf_table log_table =
-	CONF_TABLE("log", struct settings_log, log_keys, NULL);
-
-static int check_settings(struct conf *c, void *map)
+static void check_settings(struct conf *c, void *map)
 {
-	struct settings *s = map;
-	int r = 0;
+	const struct settings *s = map;
 
 	if (strcmp(s->listen.path, s->admin.path) == 0)
-		r = conf_fail(c, &s->admin.path, "'admin' must have a path of its own");
+		conf_fail(c, &s->admin.path, "'admin' must have a path of its own");
 	if (strcmp(s->database, s->listen.path) == 0 ||
 	    strcmp(s->database, s->admin.path) == 0)
-		r = conf_fail(c, &s->database,
-			      "the database must have a path of its own");
-	return r;
+		conf_fail(c, &s->database, "the database must have a path of its own");
 }
 
 static const struct conf_key settings_keys[] = {
@@ -101,30 +80,32 @@ static const struct conf_key settings_keys[] = {
 		    .required = true, .table = &socket_table),
 	CONF_KEY_OF("deny", MAP, struct settings, deny, struct settings_deny,
 		    .table = &deny_table),
-	CONF_KEY_OF("log", MAP, struct settings, log, struct settings_log,
-		    .table = &log_table),
+	CONF_KEY_OF("log", MAP, struct settings, log, struct conf_log,
+		    .table = &conf_log_table),
 };
 const struct conf_table authd_settings_table =
 	CONF_TABLE("the file", struct settings, settings_keys, check_settings);
 
 int settings_load(const char *path, struct settings *out, struct conf_error *err)
 {
+	struct buf text;
+	struct pool pool;
+	void *map;
+	int r = conf_read(path, &text, err);
+
 	*out = (struct settings){.database = NULL};
-	pool_init(&out->pool);
-	return conf_load(path, &authd_settings_table, out, &out->pool, err);
+	if (r == 0)
+		r = conf_parse(buf_slice(&text), path, &authd_settings_table, &map, &pool,
+			       err);
+	buf_fini(&text);
+	if (r != 0)
+		return r;
+	*out = *(struct settings *)map;
+	out->pool = pool;
+	return 0;
 }
 
 void settings_fini(struct settings *s)
 {
 	pool_fini(&s->pool);
-}
-
-bool settings_allow(const struct settings_socket *s, uid_t uid)
-{
-	if (s->n_uids == 0)
-		return uid == 0 || uid == geteuid();
-	for (size_t i = 0; i < s->n_uids; i++)
-		if (s->uids[i] == uid)
-			return true;
-	return false;
 }

@@ -4,19 +4,13 @@
 #define AUTHD_SETTINGS_H
 
 #include "common/conf.h"
-#include "common/log.h"
 #include "common/pool.h"
-
-#include <sys/types.h>
 
 /* A Unix socket, and who may connect to it. */
 struct settings_socket {
 	const char *path;
-	const char *mode_text; /* as in the file: octal */
 	mode_t mode;
-	struct conf_strings allow_users;
-	uid_t *uids; /* of allow_users; none: the daemon's own and root */
-	size_t n_uids;
+	struct conf_users allow_users;
 };
 
 /* What a client is told that nobody knows. */
@@ -25,29 +19,22 @@ struct settings_deny {
 	const char *message; /* {pubkey} stands for the key */
 };
 
-struct settings_log {
-	enum log_level level;
-	enum log_format format;
-};
-
 struct settings {
 	struct pool pool; /* holds all that the struct points to */
 	const char *database;
 	struct settings_socket listen; /* for routers */
 	struct settings_socket admin;  /* for authctl */
 	struct settings_deny deny;
-	struct settings_log log;
+	struct conf_log log;
 };
 
-/* Errors as conf_load. In either case settings_fini frees what *out holds. */
+/* E_SYS, E_SYNTAX or E_NOMEM: *err says why. In either case settings_fini frees what *out
+ * holds. */
 int settings_load(const char *path, struct settings *out,
 		  struct conf_error *err) MUSTCHECK;
 void settings_fini(struct settings *s);
 
 /* The table of keys, for the test that compares it with the example. */
 extern const struct conf_table authd_settings_table;
-
-/* May this user connect? */
-bool settings_allow(const struct settings_socket *s, uid_t uid);
 
 #endif

@@ -16,6 +16,8 @@
 #define COMMON_CONF_H
 
 #include "common/base.h"
+#include "common/buf.h"
+#include "common/log.h"
 #include "common/pool.h"
 
 #include <sys/types.h>
@@ -37,29 +39,32 @@ struct conf_error {
 	char text[8192];
 };
 
-/* What a value may be, and the type of the field it goes to. */
+/* What a value may be, and the type of the field it goes to. Up to FLAGS they are
+ * numbers. */
 enum conf_type {
-	CONF_BOOL = 0, /* bool: true or false */
-	CONF_INT = 1,  /* int: a decimal number */
-	CONF_SIZE = 2, /* size_t, bytes: a number, or one with KiB, MiB or GiB */
-	CONF_MS = 3,   /* uint32_t, milliseconds: a number of them, or with ms, s, min */
-	CONF_STRING = 4,   /* const char *: not empty; NULL if absent */
-	CONF_TEXT = 5,     /* the same, but may be empty */
-	CONF_ENUM = 6,     /* an int or enum: one of names */
-	CONF_FLAGS = 7,    /* unsigned: a list of names, bit i for the i-th */
-	CONF_STRINGS = 8,  /* struct conf_strings: a list of strings */
-	CONF_MAP = 9,      /* a struct: a map of the keys of table */
-	CONF_LIST = 10,    /* array and count: a list of such maps */
-	CONF_NAMED = 11,   /* the same from a map of names; each goes to its element's
-			      first field, a const char * */
-	CONF_FIXED = 12,   /* no field: a bool that can only be def as yet; see text */
-	CONF_IGNORED = 13, /* no field: accepted, without effect */
-	CONF_UNSUPPORTED = 14, /* no field: refused; text says what to do instead */
-	CONF_TYPE_COUNT = 15,
+	CONF_BOOL = 0,  /* bool: true or false */
+	CONF_INT = 1,   /* int: a decimal number */
+	CONF_SIZE = 2,  /* size_t, bytes: a number, or one with KiB, MiB or GiB */
+	CONF_MS = 3,    /* uint32_t, milliseconds: a number of them, or with ms, s, min */
+	CONF_MODE = 4,  /* mode_t: of a socket's file, "0660" */
+	CONF_ENUM = 5,  /* an int or enum: one of names */
+	CONF_FLAGS = 6, /* unsigned: a list of names, bit i for the i-th */
+	CONF_STRING = 7,  /* const char *: a text; NULL if absent */
+	CONF_STRINGS = 8, /* struct conf_strings: a list of texts that differ */
+	CONF_USERS = 9,   /* struct conf_users: a list of users, by name or number */
+	CONF_MAP = 10,    /* a struct: a map of the keys of table */
+	CONF_LIST = 11,   /* array and count: a list of such maps */
+	CONF_NAMED = 12, /* the same from a map of names; each goes to its element's first
+			    field, a const char * */
 };
 
 struct conf_strings {
 	const char **items;
+	size_t count;
+};
+
+struct conf_users {
+	uid_t *uids;
 	size_t count;
 };
 
@@ -69,29 +74,36 @@ struct conf_rule {
 	const char *otherwise; /* the message */
 };
 
-struct conf_table;
-
 struct conf_key {
 	const char *name;
 	enum conf_type type;
-	size_t at;       /* offset of the field */
-	size_t count_at; /* LIST, NAMED: offset of the size_t that gets the count */
-	bool required;   /* else an absent key gets its default */
-	/* INT, SIZE, MS: of the value; FLAGS, STRINGS, LIST, NAMED: of the number of
-	 * elements; STRING, TEXT: max alone, of its bytes, 0: any number */
+	size_t at;         /* offset of the field */
+	size_t count_at;   /* LIST, NAMED: offset of the size_t that gets the count */
+	bool required;     /* else an absent key gets its default */
+	bool may_be_empty; /* STRING */
+	/* INT, SIZE, MS: of the value; FLAGS, STRINGS, USERS, LIST, NAMED: of the number
+	 * of elements; STRING: max alone, of its bytes, 0: any number */
 	int64_t min, max;
-	int64_t def; /* BOOL, INT, SIZE, MS, ENUM, FLAGS, FIXED */
-	/*
-	 * STRING, TEXT: the default. INT: a word that may stand for def, such as "auto".
-	 * FIXED, UNSUPPORTED: what the message says of the key; NULL: "is not supported
-	 * yet", and to leave it out.
-	 */
+	int64_t def; /* the default, of what is a number */
+	/* STRING: the default. INT: a word that may stand for def, such as "auto". */
 	const char *text;
 	const char *const *names; /* ENUM, FLAGS: what may be said; ends with NULL */
 	const char *const *later; /* ENUM: known, but not supported yet; or NULL */
-	const struct conf_rule
-		*rule; /* STRING, TEXT, STRINGS, the names of NAMED; or NULL */
+	/* STRING, STRINGS, the names of NAMED; or NULL */
+	const struct conf_rule *rule;
 	const struct conf_table *table; /* MAP, LIST, NAMED */
+};
+
+/*
+ * Keys of another program's files. People bring such files along, so these keys do not
+ * count as unknown: they have no effect, or the message says what to do instead.
+ */
+struct conf_foreign {
+	const char *where;   /* what of the table beside whose keys they may stand */
+	const char *keys[8]; /* fewer: the rest is NULL */
+	/* the value that is accepted, "true" or "false"; "": any; NULL: none */
+	const char *accepted;
+	const char *instead; /* NULL: that it is not supported yet, and to leave it out */
 };
 
 struct conf; /* one file, while it is read */
@@ -103,13 +115,15 @@ struct conf_table {
 	size_t n_keys;
 	/*
 	 * Called when a map was read into its struct, those inside it before it; may be
-	 * NULL. Checks what a row cannot say, and fills fields that no key fills. Returns
-	 * 0 or what conf_fail returned; it may call that several times. Not called for a
-	 * map in which something is wrong, unless check_anyway says so: then it asks
-	 * conf_broken before it looks at a field.
+	 * NULL. Checks what a row cannot say, by conf_fail and conf_warn, and fills
+	 * fields that no key fills. Not called for a map in which something is wrong,
+	 * unless check_anyway says so: then it asks conf_broken before it looks at a
+	 * field.
 	 */
-	int (*check)(struct conf *c, void *map);
+	void (*check)(struct conf *c, void *map);
 	bool check_anyway;
+	const struct conf_foreign
+		*foreign; /* of the file's table; ends with {0}; or NULL */
 };
 
 /* A table of these rows for a struct of this type: CONF_TABLE("the x", struct x, x_keys,
@@ -120,16 +134,13 @@ struct conf_table {
 		.n_keys = ARRAY_LEN(rows), .check = (checker),                           \
 	}
 
-/*
- * The offset of a field, which must be of this type: CONF_AT(struct x, port, int). For
- * rows written by hand; the macros below use it.
- */
-#define CONF_AT(s, field, type)                                                          \
+/* The offset of a field, which must be of this type. */
+#define CONF_AT(s, field, ftype)                                                         \
 	(offsetof(s, field) +                                                            \
 	 0 * sizeof(struct {                                                             \
 		 char c;                                                                 \
 		 _Static_assert(__builtin_types_compatible_p(                            \
-					__typeof__(((s *)0)->field), type),              \
+					__typeof__(((s *)0)->field), ftype),             \
 				"the field is of another type");                         \
 	 }))
 
@@ -141,10 +152,11 @@ struct conf_table {
 #define CONF_TYPE_INT     int
 #define CONF_TYPE_SIZE    size_t
 #define CONF_TYPE_MS      uint32_t
-#define CONF_TYPE_STRING  const char *
-#define CONF_TYPE_TEXT    const char *
+#define CONF_TYPE_MODE    mode_t
 #define CONF_TYPE_FLAGS   unsigned
+#define CONF_TYPE_STRING  const char *
 #define CONF_TYPE_STRINGS struct conf_strings
+#define CONF_TYPE_USERS   struct conf_users
 #define CONF_KEY(key, kind, s, field, ...)                                               \
 	CONF_KEY_OF(key, kind, s, field, CONF_TYPE_##kind, __VA_ARGS__)
 /* The same where the field's type is the caller's: ENUM and MAP. */
@@ -153,6 +165,10 @@ struct conf_table {
 		.name = key, .type = CONF_##kind, .at = CONF_AT(s, field, ftype),        \
 		__VA_ARGS__                                                              \
 	}
+/* INT, SIZE, MS: with its bounds, for a field that has the key's name. */
+#define CONF_NUMBER(kind, s, field, least, most, otherwise)                              \
+	CONF_KEY(#field, kind, s, field, .min = (least), .max = (most),                  \
+		 .def = (otherwise))
 /* LIST and NAMED: an array of etype at field, the count at n_field. */
 #define CONF_ARRAY_KEY(key, kind, s, field, n_field, etype, ...)                         \
 	{                                                                                \
@@ -160,34 +176,33 @@ struct conf_table {
 		.count_at = CONF_AT(s, n_field, size_t), __VA_ARGS__                     \
 	}
 
-/*
- * Reads a file, which must be one map, into the struct that table describes. Everything
- * that the struct then points to belongs to pool, also after an error. 0; E_SYS: the file
- * cannot be read; E_SYNTAX: something in it is wrong; E_NOMEM. *err_out says what,
- * and after 0 it has the warnings.
- */
-int conf_load(const char *path, const struct conf_table *table, void *into,
-	      struct pool *pool, struct conf_error *err_out) MUSTCHECK;
+/* The content of a file, up to one byte more than it may have. E_SYS, E_NOMEM: *err_out
+ * says what. The caller frees *out in any case. */
+int conf_read(const char *path, struct buf *out, struct conf_error *err_out) MUSTCHECK;
 
-/* The same from memory; name stands for the file in messages. */
+/*
+ * Reads a file's text, which must be one map, into the struct that table describes; name
+ * stands for the file in messages. The struct and everything that it points to belong to
+ * *pool_out. E_SYNTAX: something is wrong; E_NOMEM: then there is no pool. *err_out says
+ * what, and after 0 it has the warnings.
+ */
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
-	       void *into, struct pool *pool, struct conf_error *err_out) MUSTCHECK;
+	       void **out, struct pool *pool_out, struct conf_error *err_out) MUSTCHECK;
 
 /* Logs the warnings of a file that was read. */
 void conf_log_warnings(const struct conf_error *err);
 
+/* May this user do what these may? Without any: root and our own user. */
+bool conf_user_allowed(const struct conf_users *users, uid_t uid);
+
+/* The keys of the log, which every daemon has. */
+struct conf_log {
+	enum log_level level;
+	enum log_format format;
+};
+extern const struct conf_table conf_log_table;
+
 /* ---- for the tables' check functions ---- */
-
-/*
- * The uids of users that were given by name or number. A name that the system does not
- * know is an error at its place. names may be empty: then so is *uids_out, NULL.
- */
-int conf_uids(struct conf *c, const struct conf_strings *names, uid_t **uids_out,
-	      size_t *n_out) MUSTCHECK;
-
-/* The mode of a socket's file, "0660": a rule for its key, and its value. */
-extern const struct conf_rule conf_mode_rule;
-mode_t conf_mode(const char *text);
 
 /* Does the file give this field? Found by its address, as with conf_fail. */
 bool conf_given(const struct conf *c, const void *field);
@@ -200,23 +215,29 @@ bool conf_broken(const struct conf *c, const void *field);
 /* Is nothing wrong anywhere, so far? */
 bool conf_clean(const struct conf *c);
 
-/* Where derived things are allocated. */
-struct pool *conf_pool(struct conf *c);
-
 /*
  * Says what is wrong with a field that the file gave; its place is found by the field's
  * address, which must lie in a struct that is being or was filled. The struct of a MAP
  * has no place, only its fields do; an element of a LIST has that of its first field if
  * the file gave it, else its own. NULL, or a field that the file did not give: the place
- * of the map that is being checked. Returns E_SYNTAX.
+ * of the map that is being checked.
  */
-int conf_fail(struct conf *c, const void *field, const char *fmt, ...)
-	PRINTF_LIKE(3, 4) MUSTCHECK;
+void conf_fail(struct conf *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
 /* As conf_fail, but a warning: it is allowed, but has no effect or too much of it. */
 void conf_warn(struct conf *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Memory ran out. Returns E_NOMEM. */
-int conf_fail_nomem(struct conf *c) MUSTCHECK;
+/* A text of the file as messages quote it: conf_quote(text).text. */
+static inline struct log_quoted conf_quote(const char *text)
+{
+	return log_quote_text(slice_str(text));
+}
+
+/* A copy of a text, for a field. NULL: no memory, which conf_nomem was told. */
+const char *conf_text(struct conf *c, const char *text);
+/* Where other derived things are allocated. */
+struct pool *conf_pool(struct conf *c);
+/* Memory ran out: all of the file fails. */
+void conf_nomem(struct conf *c);
 
 #endif

@@ -53,6 +53,19 @@ static size_t edit_distance(const char *a, const char *b)
 	return d[n][m];
 }
 
+const struct conf_foreign *conf_foreign_key(const struct conf_table *root,
+					    const struct conf_table *t, const char *key)
+{
+	for (const struct conf_foreign *f = root->foreign; f != NULL && f->where != NULL;
+	     f++)
+		for (size_t i = 0; i < ARRAY_LEN(f->keys) && f->keys[i] != NULL; i++)
+			if (strcmp(f->where, t->what) == 0 &&
+			    strcmp(f->keys[i], key) == 0)
+				return f;
+	return NULL;
+}
+
+/* The key of t that was meant, if one is near enough, or NULL. */
 static const char *nearest_key(const struct conf_table *t, const char *key)
 {
 	/* one slip in three letters, two at most; further away it is another word */
@@ -70,11 +83,10 @@ static const char *nearest_key(const struct conf_table *t, const char *key)
 	return nearest;
 }
 
-/* Does a table have this key, as one that may be said? */
 static bool has_key(const struct conf_table *t, const char *key)
 {
 	for (size_t i = 0; i < t->n_keys; i++)
-		if (t->keys[i].type < CONF_FIXED && strcmp(t->keys[i].name, key) == 0)
+		if (strcmp(t->keys[i].name, key) == 0)
 			return true;
 	return false;
 }
@@ -97,35 +109,37 @@ static void find_homes(const struct conf_table *t, const char *key, const char *
 struct conf_hint conf_unknown_key(const struct conf_table *root,
 				  const struct conf_table *t, const char *key)
 {
-	const char *names[NAMES_MAX] = {NULL}, *nearest = nearest_key(t, key);
-	const char *home = NULL;
+	const char *homes[NAMES_MAX] = {NULL}, *names[NAMES_MAX] = {NULL};
+	const char *nearest = nearest_key(t, key), *home = NULL;
 	struct conf_hint hint;
-	size_t n = 0;
+	size_t below = 0, n;
 
-	find_homes(t, key, names, &n);
-	if (nearest != NULL || n > 0) {
+	find_homes(t, key, homes, &below);
+	struct conf_names there = conf_names(homes);
+	for (size_t i = 0; i < t->n_keys; i++)
+		names[i] = t->keys[i].name;
+	struct conf_names here = conf_names(names);
+	/* elsewhere, if only one place can be meant */
+	n = below;
+	find_homes(root, key, homes, &n);
+	if (has_key(root, key))
+		home = root->what;
+	else if (n == 1)
+		home = homes[0];
+	if (nearest != NULL || below > 0)
 		snprintf(hint.text, sizeof(hint.text), "%s%s%s%s%s",
 			 nearest == NULL ? "" : " (did you mean '",
 			 nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'?)",
-			 n == 0            ? ""
+			 below == 0        ? ""
 			 : nearest == NULL ? ": it belongs in "
 					   : ", or it belongs in ",
-			 conf_names(names).text);
-		return hint;
-	}
-	/* elsewhere, if only one place can be meant */
-	find_homes(root, key, names, &n);
-	if (n == 1)
-		home = names[0];
-	if (has_key(root, key))
-		home = root->what;
-	n = 0;
-	for (size_t i = 0; i < t->n_keys && n < NAMES_MAX - 1; i++)
-		if (t->keys[i].type < CONF_FIXED)
-			names[n++] = t->keys[i].name;
-	names[n] = NULL;
-	snprintf(hint.text, sizeof(hint.text), "%s%s%s expected %s",
-		 home == NULL ? "," : ": it belongs in '", home == NULL ? "" : home,
-		 home == NULL ? "" : "'; here", conf_names(names).text);
+			 there.text);
+	else if (home != NULL)
+		snprintf(hint.text, sizeof(hint.text),
+			 ": it belongs in '%s'; here expected %s", home, here.text);
+	else
+		snprintf(hint.text, sizeof(hint.text), "%s%s",
+			 here.text[0] == '\0' ? ": leave it out" : ", expected ",
+			 here.text);
 	return hint;
 }

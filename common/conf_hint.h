@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What messages about configuration files suggest. For conf.c alone. No state; any
- * thread. */
+/* What messages about keys of configuration files suggest. For conf.c alone. No state;
+ * any thread. */
 #ifndef COMMON_CONF_HINT_H
 #define COMMON_CONF_HINT_H
 
@@ -11,6 +11,11 @@ struct conf_names {
 	char text[320];
 };
 struct conf_names conf_names(const char *const *names);
+
+/* The row of a key in a foreign list of root's that may stand beside the keys of t, or
+ * NULL. */
+const struct conf_foreign *conf_foreign_key(const struct conf_table *root,
+					    const struct conf_table *t, const char *key);
 
 struct conf_hint {
 	char text[420];

@@ -9,9 +9,7 @@
 #include "common/base.h"
 
 struct pool {
-	struct pool_block *blocks; /* newest first */
-	size_t used;               /* bytes given out of the newest */
-	size_t total;              /* bytes allocated */
+	struct pool_piece *pieces; /* newest first */
 };
 
 /* An empty pool that allocates nothing yet. */
@@ -19,11 +17,9 @@ void pool_init(struct pool *p);
 /* Frees everything that came from it. The pool is then empty, and may be used again. */
 void pool_fini(struct pool *p);
 
-/* size zeroed bytes, aligned for anything; NULL: no memory. size 0 gives a pointer, too.
- */
-void *pool_alloc(struct pool *p, size_t size);
-/* The same for count objects of this size; NULL also where the product overflows. */
-void *pool_array(struct pool *p, size_t count, size_t size);
+/* count objects of this size, zeroed and aligned for anything; 0 of them give a pointer,
+ * too. NULL: no memory. */
+void *pool_alloc(struct pool *p, size_t count, size_t size);
 /* A copy of some bytes, with a terminator behind them; NULL: no memory. */
 char *pool_text(struct pool *p, struct slice text);
 

@@ -11,14 +11,10 @@
 
 #include "common/base.h"
 #include "common/conf.h"
-#include "common/log.h"
-#include "proto/uri.h"
 #include "proto/wamp.h"
+#include "routerd/config/rights.h"
 
 #include <stdatomic.h>
-#include <sys/types.h>
-
-struct rights;
 
 enum {
 	CONFIG_MAX_THREADS = 16,
@@ -30,19 +26,11 @@ enum {
 	CONFIG_MAX_MESSAGE = 16 << 20, /* bytes */
 };
 
-struct config_permission {
-	const char *uri;
-	int match; /* enum match; -1 in the file means: as the stars in uri say */
-	struct {
-		bool call, register_, publish, subscribe;
-	} allow;
-};
-
 struct config_role {
 	const char *name;
-	struct config_permission *permissions;
+	struct permission *permissions;
 	size_t n_permissions;
-	const struct rights *rights; /* the permissions, compiled: rights.h */
+	const struct rights *rights; /* the permissions, compiled */
 };
 
 struct config_realm {
@@ -68,8 +56,7 @@ struct config_endpoint {
 	int port;         /* TCP */
 	int version;      /* TCP: 4, 6, or 0 where the file says nothing; host has it */
 	const char *path; /* UNIX */
-	const char *mode_text; /* UNIX: as in the file */
-	mode_t mode;           /* UNIX: of the socket's file */
+	mode_t mode;      /* UNIX: of the socket's file */
 };
 
 struct config_options {
@@ -121,10 +108,8 @@ struct config_authenticator {
 	const char *socket;
 	unsigned require_features; /* enum config_feature bits: without them nobody logs
 				      in */
-	struct conf_strings allow_users;
-	uid_t *uids; /* as whom it may run; see config_uid_allowed */
-	size_t n_uids;
-	uint32_t timeout; /* ms for one answer */
+	struct conf_users allow_users; /* as whom it may run */
+	uint32_t timeout;              /* ms for one answer */
 };
 
 struct config_limits {
@@ -153,10 +138,7 @@ struct config {
 	struct config_authenticator *authenticators;
 	size_t n_authenticators;
 	struct config_limits limits;
-	struct {
-		enum log_level level;
-		enum log_format format;
-	} log;
+	struct conf_log log;
 	struct {
 		int stall_worker; /* a test aid: this worker handles no posts; -1: none */
 	} debug;
@@ -190,9 +172,6 @@ int config_role_find(const struct config_realm *realm, struct slice name) MUSTCH
  * needs no question.
  */
 bool config_origin_allowed(const struct config_listener *l, struct slice origin);
-
-/* May the authenticator run as this user? Without allow_users: root and our own user. */
-bool config_uid_allowed(const struct config_authenticator *a, uid_t uid);
 
 /* The table of keys: for the test that compares it with the documentation. */
 extern const struct conf_table config_table;

@@ -15,6 +15,9 @@ extern const struct conf_table config_realm_table;
 /* An entry of transports (struct config_listener): config_listeners.c. */
 extern const struct conf_table config_listener_table;
 
+/* Keys of Crossbar that we do not have: config_foreign.c. */
+extern const struct conf_foreign config_foreign[];
+
 /* A name of ours, which log lines and systemd repeat. */
 extern const struct conf_rule config_id_rule;
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The configuration's transports: endpoint, options and login methods of each listener;
- * see config.h. Crossbar's keys that we need not are accepted where what we do anyway is
- * what they ask for, and refused where a user would miss something. Runs while a file is
- * read; no state.
+ * see config.h. Runs while a file is read; no state.
  */
 #include "common/err.h"
 #include "proto/http.h"
+#include "proto/wamp.h"
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
 
 #include <arpa/inet.h>
 
-#define MIB (1 << 20)
+#define MIB  (1 << 20)
+#define HOUR (3600 * 1000) /* ms */
 
 static bool is_id(const char *text)
 {
@@ -27,48 +27,27 @@ const struct conf_rule config_id_rule = {
 
 /* --- endpoint --- */
 
-static int check_interface(struct conf *c, const struct config_endpoint *e)
+static void check_tcp(struct conf *c, struct config_endpoint *e)
 {
 	unsigned char address[sizeof(struct in6_addr)];
-	bool v4 = inet_pton(AF_INET, e->host, address) == 1;
-	bool v6 = inet_pton(AF_INET6, e->host, address) == 1;
+	bool v4 = e->host != NULL && inet_pton(AF_INET, e->host, address) == 1;
+	bool v6 = e->host != NULL && inet_pton(AF_INET6, e->host, address) == 1;
 
-	if (!v4 && !v6)
-		return conf_fail(c, &e->host,
-				 "'interface': expected a numeric address, such as "
-				 "127.0.0.1 or \"::1\"");
-	if ((e->version == 4 && !v4) || (e->version == 6 && !v6))
-		return conf_fail(c, &e->version,
-				 "'version' and 'interface' contradict each other; leave "
-				 "out 'version'");
-	return 0;
-}
-
-static int check_tcp(struct conf *c, struct config_endpoint *e)
-{
 	if (e->port == 0)
-		return conf_fail(c, NULL,
-				 "'port' is missing: a TCP endpoint needs one, from 1 to "
-				 "65535");
-	if (e->version == 5)
-		return conf_fail(c, &e->version, "'version': expected 4 or 6");
-	if (e->host != NULL)
-		return check_interface(c, e);
-	if (e->version != 0)
+		conf_fail(c, NULL,
+			  "'port' is missing: a TCP endpoint needs one, from 1 to 65535");
+	else if (e->version == 5)
+		conf_fail(c, &e->version, "'version': expected 4 or 6");
+	else if (e->host == NULL && e->version != 0)
 		e->host = e->version == 4 ? "0.0.0.0" : "::";
-	return 0;
-}
-
-static int check_unix(struct conf *c, struct config_endpoint *e)
-{
-	if (e->path == NULL)
-		return conf_fail(c, NULL,
-				 "'path' is missing: a Unix endpoint needs the name of "
-				 "its socket");
-	if (e->mode_text == NULL)
-		e->mode_text = "0660";
-	e->mode = conf_mode(e->mode_text);
-	return 0;
+	else if (e->host != NULL && !v4 && !v6)
+		conf_fail(c, &e->host,
+			  "'interface': expected a numeric address, such as 127.0.0.1 or "
+			  "\"::1\"");
+	else if ((e->version == 4 && v6) || (e->version == 6 && v4))
+		conf_fail(c, &e->version,
+			  "'version' and 'interface' contradict each other; leave out "
+			  "'version'");
 }
 
 static const char *const endpoint_types[] = {
@@ -77,7 +56,7 @@ static const char *const endpoint_types[] = {
 	NULL,
 };
 
-static int check_endpoint(struct conf *c, void *map)
+static void check_endpoint(struct conf *c, void *map)
 {
 	struct config_endpoint *e = map;
 	const struct {
@@ -86,47 +65,36 @@ static int check_endpoint(struct conf *c, void *map)
 		const char *key;
 	} rows[] = {
 		{&e->path, ENDPOINT_UNIX, "path"},
-		{&e->mode_text, ENDPOINT_UNIX, "mode"},
+		{&e->mode, ENDPOINT_UNIX, "mode"},
 		{&e->port, ENDPOINT_TCP, "port"},
 		{&e->host, ENDPOINT_TCP, "interface"},
 		{&e->version, ENDPOINT_TCP, "version"},
 	};
-	int r = 0;
+	bool wrong = false;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].of != e->type && conf_given(c, rows[i].field))
-			r = conf_fail(c, rows[i].field,
-				      "'%s' is for endpoints of type %s", rows[i].key,
-				      endpoint_types[rows[i].of]);
-	if (r != 0)
-		return r;
-	return e->type == ENDPOINT_UNIX ? check_unix(c, e) : check_tcp(c, e);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (rows[i].of == e->type || !conf_given(c, rows[i].field))
+			continue;
+		conf_fail(c, rows[i].field, "'%s' is for endpoints of type %s",
+			  rows[i].key, endpoint_types[rows[i].of]);
+		wrong = true;
+	}
+	if (!wrong && e->type == ENDPOINT_TCP)
+		check_tcp(c, e);
+	else if (!wrong && e->path == NULL)
+		conf_fail(c, NULL,
+			  "'path' is missing: a Unix endpoint needs the name of its "
+			  "socket");
 }
 
 static const struct conf_key endpoint_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_endpoint, type, enum endpoint_type,
 		    .required = true, .names = endpoint_types),
-	CONF_KEY("port", INT, struct config_endpoint, port, .min = 1, .max = 65535),
+	CONF_NUMBER(INT, struct config_endpoint, port, 1, 65535, 0),
 	CONF_KEY("interface", STRING, struct config_endpoint, host, .text = NULL),
-	CONF_KEY("version", INT, struct config_endpoint, version, .min = 4, .max = 6),
-	CONF_KEY("path", STRING, struct config_endpoint, path, .text = NULL,
-		 .max = CONF_MAX_SOCKET),
-	CONF_KEY("mode", STRING, struct config_endpoint, mode_text, .text = NULL,
-		 .rule = &conf_mode_rule),
-	/* as many as the system allows */
-	{.name = "backlog", .type = CONF_IGNORED},
-	/* all threads serve every port */
-	{.name = "shared", .type = CONF_IGNORED},
-	{.name = "portrange",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported: say which 'port'"},
-	{.name = "user_timeout",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported: 'auto_ping_timeout' in 'options' finds dead "
-		 "connections"},
-	{.name = "tls",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported yet: let a proxy in front of routerd speak TLS"},
+	CONF_NUMBER(INT, struct config_endpoint, version, 4, 6, 0),
+	CONF_KEY("path", STRING, struct config_endpoint, path, .max = CONF_MAX_SOCKET),
+	CONF_KEY("mode", MODE, struct config_endpoint, mode, .def = 0660),
 };
 static const struct conf_table endpoint_table =
 	CONF_TABLE("the endpoint", struct config_endpoint, endpoint_keys, check_endpoint);
@@ -140,82 +108,24 @@ static const struct conf_rule origin_rule = {
 	"behind it, such as https://example.com, in which '*' may stand for any text"};
 
 static const struct conf_key options_keys[] = {
-	CONF_KEY("max_message_size", SIZE, struct config_options, max_message_size,
-		 .min = 1024, .max = CONFIG_MAX_MESSAGE, .def = MIB),
-	CONF_KEY("max_header_size", SIZE, struct config_options, max_header_size,
-		 .min = 1024, .max = 64 * 1024, .def = 16 * 1024),
-	CONF_KEY("max_headers", INT, struct config_options, max_headers, .min = 8,
-		 .max = HTTP_HEADERS_MAX, .def = 100),
-	CONF_KEY("max_connections", INT, struct config_options, max_connections,
-		 .max = 10 * 1000 * 1000, .def = 50000),
+	CONF_NUMBER(SIZE, struct config_options, max_message_size, 1024,
+		    CONFIG_MAX_MESSAGE, MIB),
+	CONF_NUMBER(SIZE, struct config_options, max_header_size, 1024, 64 * 1024,
+		    16 * 1024),
+	CONF_NUMBER(INT, struct config_options, max_headers, 8, HTTP_HEADERS_MAX, 100),
+	CONF_NUMBER(INT, struct config_options, max_connections, 0, 10000000, 50000),
 	CONF_KEY("allowed_origins", STRINGS, struct config_options, allowed_origins,
 		 .min = 1, .max = 256, .rule = &origin_rule),
 	CONF_KEY("allow_null_origin", BOOL, struct config_options, allow_null_origin,
 		 .def = false),
-	CONF_KEY("auto_ping_interval", MS, struct config_options, auto_ping_interval,
-		 .max = 24 * 3600 * 1000, .def = 30000),
+	CONF_NUMBER(MS, struct config_options, auto_ping_interval, 0, 24 * HOUR, 30000),
 	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
 		 .def = false),
-	CONF_KEY("auto_ping_timeout", MS, struct config_options, auto_ping_timeout,
-		 .min = 100, .max = 3600 * 1000, .def = 10000),
-	CONF_KEY("open_handshake_timeout", MS, struct config_options,
-		 open_handshake_timeout, .min = 100, .max = 600 * 1000, .def = 10000),
-	CONF_KEY("close_handshake_timeout", MS, struct config_options,
-		 close_handshake_timeout, .min = 100, .max = 60 * 1000, .def = 2000),
-
-	/* no frame is larger than the largest message */
-	{.name = "max_frame_size", .type = CONF_IGNORED},
-	/* what we send is not masked, and in one frame whatever its size */
-	{.name = "auto_fragment_size", .type = CONF_IGNORED},
-	{.name = "auto_ping_size", .type = CONF_IGNORED},
-	/* a client that breaks the protocol learns why, and is gone soon after */
-	{.name = "fail_by_drop", .type = CONF_IGNORED},
-	{.name = "echo_close_codereason", .type = CONF_IGNORED},
-	/* the port in a request's Host is not compared with ours */
-	{.name = "external_port", .type = CONF_IGNORED},
-	{.name = "enable_webstatus", .type = CONF_IGNORED},
-	{.name = "show_server_version", .type = CONF_FIXED, .def = false},
-
-	{.name = "auto_ping_restart_on_any_traffic",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: whatever is received counts as life"},
-	{.name = "enable_rfc6455",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: RFC 6455 is the WebSocket that is spoken"},
-	{.name = "enable_hybi10",
-	 .type = CONF_FIXED,
-	 .def = false,
-	 .text = "is not supported: RFC 6455 is the WebSocket that is spoken"},
-	{.name = "validate_utf8",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: RFC 6455 demands it"},
-	{.name = "mask_server_frames",
-	 .type = CONF_FIXED,
-	 .def = false,
-	 .text = "is not supported: RFC 6455 forbids it"},
-	{.name = "require_masked_client_frames",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: RFC 6455 demands it"},
-	{.name = "apply_mask",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: RFC 6455 demands it"},
-	{.name = "tcp_nodelay",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: messages are sent together already, and without "
-		 "delay"},
-	{.name = "require_websocket_subprotocol",
-	 .type = CONF_FIXED,
-	 .def = true,
-	 .text = "is not supported: the subprotocol says which serializer is spoken"},
-	{.name = "compression", .type = CONF_UNSUPPORTED},
-	{.name = "enable_flash_policy", .type = CONF_FIXED, .def = false},
-	{.name = "flash_policy", .type = CONF_UNSUPPORTED},
+	CONF_NUMBER(MS, struct config_options, auto_ping_timeout, 100, HOUR, 10000),
+	CONF_NUMBER(MS, struct config_options, open_handshake_timeout, 100, HOUR / 6,
+		    10000),
+	CONF_NUMBER(MS, struct config_options, close_handshake_timeout, 100, HOUR / 60,
+		    2000),
 };
 static const struct conf_table options_table =
 	CONF_TABLE("options", struct config_options, options_keys, NULL);
@@ -233,14 +143,6 @@ static const struct conf_key cryptosign_keys[] = {
 		    .def = -1),
 	CONF_KEY("authenticator", STRING, struct config_auth, cryptosign.authenticator,
 		 .required = true),
-	{.name = "authenticator-realm",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "has no counterpart: an authenticator is a process with a socket, not a "
-		 "session in a realm"},
-	{.name = "principals",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "are not kept here: give them to authd, by authctl principal add"},
-	{.name = "trustroots", .type = CONF_UNSUPPORTED},
 };
 static const struct conf_table cryptosign_table =
 	CONF_TABLE("cryptosign", struct config_auth, cryptosign_keys, NULL);
@@ -251,9 +153,6 @@ static const struct conf_key anonymous_keys[] = {
 		    .def = -1),
 	CONF_KEY("role", STRING, struct config_auth, anonymous.role, .required = true),
 	CONF_KEY("realm", STRING, struct config_auth, anonymous.realm, .text = NULL),
-	{.name = "authid",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported: each anonymous session gets an authid of its own"},
 };
 static const struct conf_table anonymous_table =
 	CONF_TABLE("anonymous", struct config_auth, anonymous_keys, NULL);
@@ -261,11 +160,6 @@ static const struct conf_table anonymous_table =
 static const struct conf_key auth_keys[] = {
 	{.name = "cryptosign", .type = CONF_MAP, .at = 0, .table = &cryptosign_table},
 	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
-	{.name = "ticket", .type = CONF_UNSUPPORTED},
-	{.name = "wampcra", .type = CONF_UNSUPPORTED},
-	{.name = "scram", .type = CONF_UNSUPPORTED},
-	{.name = "tls", .type = CONF_UNSUPPORTED},
-	{.name = "cookie", .type = CONF_UNSUPPORTED},
 };
 static const struct conf_table auth_table =
 	CONF_TABLE("auth", struct config_auth, auth_keys, NULL);
@@ -289,8 +183,9 @@ static const struct conf_rule path_rule = {
 #define OF_WEBSOCKET                                                                     \
 	"is for WebSocket: leave it out, or say 'type: universal' to serve both"
 #define OF_RAW_PINGS "is for pings, which RawSocket has only with 'rawsocket_ping: true'"
-static int check_type(struct conf *c, const struct config_listener *l)
+static void check_listener(struct conf *c, void *map)
 {
+	const struct config_listener *l = map;
 	const struct config_options *o = &l->options;
 	bool raw = l->type == LISTENER_RAWSOCKET, web = l->type == LISTENER_WEBSOCKET;
 	const struct {
@@ -309,24 +204,13 @@ static int check_type(struct conf *c, const struct config_listener *l)
 		 "is for RawSocket: leave it out, since WebSocket has pings anyway"},
 	};
 
-	int r = 0;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].useless && conf_given(c, rows[i].field))
-			r = conf_fail(c, rows[i].field, "'%s' %s", rows[i].key,
-				      rows[i].why);
-	return r;
-}
-
-static int check_listener(struct conf *c, void *map)
-{
-	const struct config_listener *l = map;
-	int r = check_type(c, l);
-
+			conf_fail(c, rows[i].field, "'%s' %s", rows[i].key, rows[i].why);
 	if (l->auth.cryptosign.type == -1 && l->auth.anonymous.type == -1)
-		r = conf_fail(c, NULL,
-			      "nobody could log in here: 'auth' needs cryptosign or "
-			      "anonymous");
-	return r;
+		conf_fail(c, NULL,
+			  "nobody could log in here: 'auth' needs cryptosign or "
+			  "anonymous");
 }
 
 static const char *const serializers[] = {
@@ -338,8 +222,6 @@ static const char *const serializers[] = {
 static const char *const later_serializers[] = {"ubjson", "flatbuffers", NULL};
 static const char *const listener_types[] = {"websocket", "rawsocket", "universal", NULL};
 static const char *const later_listener_types[] = {"web", "mqtt", NULL};
-#define OF_UNIVERSAL                                                                     \
-	"is not needed: the keys beside 'type: universal' are for both framings"
 static const struct conf_key listener_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_listener, type, enum listener_type,
 		    .required = true, .names = listener_types,
@@ -357,14 +239,6 @@ static const struct conf_key listener_keys[] = {
 		    struct config_options, .table = &options_table),
 	CONF_KEY_OF("auth", MAP, struct config_listener, auth, struct config_auth,
 		    .required = true, .table = &auth_table),
-	/* Crossbar takes from it what to compare a request's Host with */
-	{.name = "url", .type = CONF_IGNORED},
-	{.name = "debug", .type = CONF_IGNORED},
-	{.name = "cookie", .type = CONF_UNSUPPORTED},
-	{.name = "websocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
-	{.name = "rawsocket", .type = CONF_UNSUPPORTED, .text = OF_UNIVERSAL},
-	{.name = "web", .type = CONF_UNSUPPORTED},
-	{.name = "mqtt", .type = CONF_UNSUPPORTED},
 };
 const struct conf_table config_listener_table = CONF_TABLE(
 	"the transport", struct config_listener, listener_keys, check_listener);

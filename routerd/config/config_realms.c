@@ -7,9 +7,6 @@
 #include "proto/wamp.h"
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
-#include "routerd/config/rights.h"
-
-#include <stdlib.h>
 
 enum { MAX_NAME = 255 }; /* bytes, of realms and roles */
 
@@ -24,23 +21,17 @@ static const struct conf_rule name_rule = {
 
 /* --- permissions --- */
 
+#define ALLOW(key, action)                                                               \
+	CONF_KEY(key, BOOL, struct permission, allow[action], .def = false)
 static const struct conf_key allow_keys[] = {
-	CONF_KEY("call", BOOL, struct config_permission, allow.call, .def = false),
-	CONF_KEY("register", BOOL, struct config_permission, allow.register_,
-		 .def = false),
-	CONF_KEY("publish", BOOL, struct config_permission, allow.publish, .def = false),
-	CONF_KEY("subscribe", BOOL, struct config_permission, allow.subscribe,
-		 .def = false),
+	ALLOW("call", ACTION_CALL),
+	ALLOW("register", ACTION_REGISTER),
+	ALLOW("publish", ACTION_PUBLISH),
+	ALLOW("subscribe", ACTION_SUBSCRIBE),
 };
 static const struct conf_table allow_table =
-	CONF_TABLE("allow", struct config_permission, allow_keys, NULL);
-
-static const struct conf_key disclose_keys[] = {
-	{.name = "caller", .type = CONF_FIXED, .def = false},
-	{.name = "publisher", .type = CONF_FIXED, .def = false},
-};
-static const struct conf_table disclose_table =
-	CONF_TABLE("disclose", struct config_permission, disclose_keys, NULL);
+	CONF_TABLE("allow", struct permission, allow_keys, NULL);
+static const struct conf_table disclose_table = {.what = "disclose"};
 
 /* Does each star have a component for itself? */
 static bool stars_are_components(const char *uri)
@@ -53,29 +44,21 @@ static bool stars_are_components(const char *uri)
 }
 
 /* Crossbar's: without match, stars in the URI say how it matches. */
-static int convert_stars(struct conf *c, struct config_permission *p)
+static void convert_stars(struct conf *c, struct permission *p)
 {
 	const char *star = strchr(p->uri, '*');
-	char *plain;
+	char plain[WAMP_MAX_URI + 1];
 	size_t n = 0;
 
 	p->match = MATCH_EXACT;
 	if (star == NULL)
-		return 0;
+		return;
 	p->match = star[1] == '\0' ? MATCH_PREFIX : MATCH_WILDCARD;
-	if (p->match == MATCH_WILDCARD && !stars_are_components(p->uri))
-		return conf_fail(c, &p->uri,
-				 "'uri': a star stands for a whole component, as in "
-				 "com.*.created, or for any end, as in com.example.*");
-	plain = pool_text(conf_pool(c), slice_str(p->uri));
-	if (plain == NULL)
-		return conf_fail_nomem(c);
 	for (const char *from = p->uri; *from != '\0'; from++)
 		if (*from != '*')
 			plain[n++] = *from;
 	plain[n] = '\0';
-	p->uri = plain;
-	return 0;
+	p->uri = conf_text(c, plain);
 }
 
 /* Can any URI match this? Asked of one that does, with "x" where the pattern is open. */
@@ -95,7 +78,7 @@ static bool pattern_valid(enum match match, const char *pattern)
 	return uri_valid(slice_of(uri, n));
 }
 
-static int check_permission(struct conf *c, void *map)
+static void check_permission(struct conf *c, void *map)
 {
 	static const char *const right[] = {
 		[MATCH_EXACT] = "expected a URI, such as com.example.procedure; for all "
@@ -104,21 +87,26 @@ static int check_permission(struct conf *c, void *map)
 		[MATCH_WILDCARD] = "expected a URI with empty components, such as "
 				   "com..created",
 	};
-	struct config_permission *p = map;
+	struct permission *p = map;
+	const char *star = strchr(p->uri, '*');
 
-	if (p->match == -1) {
-		int r = convert_stars(c, p);
-		if (r != 0)
-			return r;
-	} else if (p->match != MATCH_EXACT && strchr(p->uri, '*') != NULL) {
-		return conf_fail(
-			c, &p->uri,
-			"'uri': stars are for permissions without 'match'; leave "
-			"out one of the two");
+	if (p->match == -1 && star != NULL && star[1] != '\0' &&
+	    !stars_are_components(p->uri)) {
+		conf_fail(c, &p->uri,
+			  "'uri': a star stands for a whole component, as in "
+			  "com.*.created, or for any end, as in com.example.*");
+		return;
 	}
-	if (!pattern_valid((enum match)p->match, p->uri))
-		return conf_fail(c, &p->uri, "'uri': %s", right[p->match]);
-	return 0;
+	if (p->match > MATCH_EXACT && star != NULL) {
+		conf_fail(c, &p->uri,
+			  "'uri': stars are for permissions without 'match'; leave out "
+			  "one of the two");
+		return;
+	}
+	if (p->match == -1)
+		convert_stars(c, p);
+	if (p->uri != NULL && !pattern_valid((enum match)p->match, p->uri))
+		conf_fail(c, &p->uri, "'uri': %s", right[p->match]);
 }
 
 static const char *const matches[] = {
@@ -128,107 +116,48 @@ static const char *const matches[] = {
 	[MATCH_COUNT] = NULL,
 };
 static const struct conf_key permission_keys[] = {
-	CONF_KEY("uri", TEXT, struct config_permission, uri, .required = true,
-		 .max = WAMP_MAX_URI),
-	CONF_KEY_OF("match", ENUM, struct config_permission, match, int, .names = matches,
+	CONF_KEY("uri", STRING, struct permission, uri, .required = true,
+		 .may_be_empty = true, .max = WAMP_MAX_URI),
+	CONF_KEY_OF("match", ENUM, struct permission, match, int, .names = matches,
 		    .def = -1),
 	/* the four answers lie in the permission itself */
 	{.name = "allow", .type = CONF_MAP, .at = 0, .table = &allow_table},
 	{.name = "disclose", .type = CONF_MAP, .at = 0, .table = &disclose_table},
-	/* Crossbar keeps its decisions; here they are compiled */
-	{.name = "cache", .type = CONF_IGNORED},
-	{.name = "validate", .type = CONF_UNSUPPORTED},
 };
 static const struct conf_table permission_table = CONF_TABLE(
-	"the permission", struct config_permission, permission_keys, check_permission);
+	"the permission", struct permission, permission_keys, check_permission);
 
-/* --- roles --- */
+/* --- roles and realms --- */
 
-static struct permission rights_of(const struct config_permission *p)
+static void check_role(struct conf *c, void *map)
 {
-	return (struct permission){
-		.uri = slice_str(p->uri),
-		.match = (enum match)p->match,
-		.allow = {[ACTION_CALL] = p->allow.call,
-			  [ACTION_REGISTER] = p->allow.register_,
-			  [ACTION_PUBLISH] = p->allow.publish,
-			  [ACTION_SUBSCRIBE] = p->allow.subscribe},
-	};
-}
-
-static int compile_rights(struct conf *c, struct config_role *role)
-{
-	size_t n = role->n_permissions, duplicate;
-	struct permission *list = calloc(n + 1, sizeof(*list));
+	struct config_role *role = map;
 	struct rights *rights;
+	size_t duplicate;
+	int r = rights_new(conf_pool(c), role->permissions, role->n_permissions, &rights,
+			   &duplicate);
 
-	if (list == NULL)
-		return conf_fail_nomem(c);
-	for (size_t i = 0; i < n; i++)
-		list[i] = rights_of(&role->permissions[i]);
-	int r = rights_new(conf_pool(c), list, n, &rights, &duplicate);
-	free(list);
-	if (r == E_EXISTS)
-		return conf_fail(c, &role->permissions[duplicate].uri,
-				 "this uri has a permission with this match already; "
-				 "merge the two");
-	if (r != 0)
-		return conf_fail_nomem(c);
-	role->rights = rights;
-	return 0;
-}
-
-static int check_role(struct conf *c, void *map)
-{
-	return compile_rights(c, map);
+	if (r == 0)
+		role->rights = rights;
+	else if (r == E_EXISTS)
+		conf_fail(c, &role->permissions[duplicate].uri,
+			  "this uri has a permission with this match already; merge the "
+			  "two");
+	else
+		conf_nomem(c);
 }
 
 static const struct conf_key role_keys[] = {
 	CONF_KEY("name", STRING, struct config_role, name, .required = true,
 		 .max = MAX_NAME, .rule = &name_rule),
 	CONF_ARRAY_KEY("permissions", LIST, struct config_role, permissions,
-		       n_permissions, struct config_permission,
-		       .max = CONFIG_MAX_PERMISSIONS, .table = &permission_table),
-	{.name = "authorizer",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported yet: list 'permissions' instead"},
-	{.name = "allow-by-default",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported: a permission with uri: \"\" and match: prefix "
-		 "speaks of everything"},
+		       n_permissions, struct permission, .max = CONFIG_MAX_PERMISSIONS,
+		       .table = &permission_table),
 };
 static const struct conf_table role_table =
 	CONF_TABLE("the role", struct config_role, role_keys, check_role);
 
-/* --- realms --- */
-
-static const struct conf_key realm_options_keys[] = {
-	{.name = "event_dispatching_chunk_size", .type = CONF_IGNORED},
-	{.name = "uri_check",
-	 .type = CONF_UNSUPPORTED,
-	 .text = "is not supported: URIs are checked by the loose rule; leave it out"},
-	{.name = "enable_meta_api", .type = CONF_FIXED, .def = false},
-	{.name = "bridge_meta_api", .type = CONF_FIXED, .def = false},
-};
-static const struct conf_table realm_options_table =
-	CONF_TABLE("options", struct config_realm, realm_options_keys, NULL);
-
-static int check_realm(struct conf *c, void *map)
-{
-	const struct config_realm *realm = map;
-	int r = 0;
-
-	for (size_t i = 0; i < realm->n_roles; i++)
-		for (size_t k = 0; k < i; k++)
-			if (strcmp(realm->roles[i].name, realm->roles[k].name) == 0)
-				r = conf_fail(
-					c, &realm->roles[i].name,
-					"this realm has a role '%s' already",
-					log_quote_text(slice_str(realm->roles[i].name))
-						.text);
-	return r;
-}
-
+static const struct conf_table realm_options_table = {.what = "the realm's options"};
 static const struct conf_key realm_keys[] = {
 	CONF_KEY("name", STRING, struct config_realm, name, .required = true,
 		 .max = MAX_NAME, .rule = &name_rule),
@@ -236,8 +165,6 @@ static const struct conf_key realm_keys[] = {
 		       struct config_role, .required = true, .min = 1,
 		       .max = CONFIG_MAX_ROLES, .table = &role_table),
 	{.name = "options", .type = CONF_MAP, .at = 0, .table = &realm_options_table},
-	{.name = "store", .type = CONF_UNSUPPORTED},
-	{.name = "rlinks", .type = CONF_UNSUPPORTED},
 };
 const struct conf_table config_realm_table =
-	CONF_TABLE("the realm", struct config_realm, realm_keys, check_realm);
+	CONF_TABLE("the realm", struct config_realm, realm_keys, NULL);

@@ -21,10 +21,10 @@ static bool has_origin(const struct config_options *o, const char *origin)
 static void warn_of_origins(struct conf *c, const struct config_listener *l)
 {
 	const struct config_options *o = &l->options;
-	bool all = has_origin(o, "*");
+	bool all = has_origin(o, "*"), none = o->allowed_origins.count == 0;
 
 	if (l->auth.anonymous.type != -1 && l->type != LISTENER_RAWSOCKET &&
-	    l->endpoint.type == ENDPOINT_TCP && o->allowed_origins.count == 0)
+	    l->endpoint.type == ENDPOINT_TCP && none)
 		conf_warn(c, &l->auth.anonymous.role,
 			  "any web page can use this anonymous transport, through the "
 			  "browser of whoever visits it: say in 'options' which "
@@ -33,16 +33,15 @@ static void warn_of_origins(struct conf *c, const struct config_listener *l)
 		conf_warn(c, &o->allowed_origins,
 			  "'allowed_origins': \"*\" lets in all, so the others have no "
 			  "effect");
-	if (o->allow_null_origin &&
-	    (all || o->allowed_origins.count == 0 || has_origin(o, "null")))
+	if (o->allow_null_origin && (all || none || has_origin(o, "null")))
 		conf_warn(c, &o->allow_null_origin,
 			  "'allow_null_origin' has no effect: 'allowed_origins' lets it "
 			  "in anyway");
 }
 
-static void warn_of_options(struct conf *c, const struct config_listener *l)
+static void warn_of_options(struct conf *c, const struct config_options *o)
 {
-	const struct config_options *o = &l->options;
+	bool pings = o->auto_ping_interval != 0;
 	struct rlimit files;
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && conf_given(c, &o->max_connections) &&
@@ -52,12 +51,10 @@ static void warn_of_options(struct conf *c, const struct config_listener *l)
 			"'max_connections' is %d, but the system lets this process have "
 			"%llu descriptors: raise LimitNOFILE of the unit, or ulimit -n",
 			o->max_connections, (unsigned long long)files.rlim_max);
-	if (o->auto_ping_interval != 0)
-		return;
-	if (conf_given(c, &o->auto_ping_timeout))
+	if (!pings && conf_given(c, &o->auto_ping_timeout))
 		conf_warn(c, &o->auto_ping_timeout,
 			  "'auto_ping_timeout' has no effect: auto_ping_interval is 0");
-	if (o->rawsocket_ping)
+	if (!pings && o->rawsocket_ping)
 		conf_warn(c, &o->rawsocket_ping,
 			  "'rawsocket_ping' has no effect: auto_ping_interval is 0");
 }
@@ -81,29 +78,24 @@ static uint32_t longest_login(const struct config *cfg, int authenticator)
 	return ms;
 }
 
-static void warn_of_authenticators(struct conf *c, const struct config *cfg)
+static void warn_of_timeout(struct conf *c, const char *key, const uint32_t *timeout,
+			    uint32_t login)
 {
-	for (size_t i = 0; i < cfg->n_authenticators; i++) {
-		const struct config_authenticator *a = &cfg->authenticators[i];
-		uint32_t login = longest_login(cfg, (int)i);
+	if (conf_given(c, timeout) && login > 0 && *timeout > login)
+		conf_warn(c, timeout,
+			  "'%s' is never reached: a client has %u ms for its whole login "
+			  "(open_handshake_timeout)",
+			  key, login);
+}
 
-		if (login == 0)
-			conf_warn(c, &a->name,
-				  "no transport refers to this authenticator");
-		else if (conf_given(c, &a->timeout) && a->timeout > login)
-			conf_warn(
-				c, &a->timeout,
-				"'timeout' is never reached: a client has %u ms for its "
-				"whole login (open_handshake_timeout)",
-				login);
-	}
-	uint32_t login = longest_login(cfg, -1);
-	if (conf_given(c, &cfg->limits.hold_timeout) && login > 0 &&
-	    cfg->limits.hold_timeout > login)
-		conf_warn(c, &cfg->limits.hold_timeout,
-			  "'hold_timeout' is never reached: a client has %u ms for its "
-			  "whole login (open_handshake_timeout)",
-			  login);
+static void warn_of_authenticator(struct conf *c, const struct config *cfg, size_t i)
+{
+	const struct config_authenticator *a = &cfg->authenticators[i];
+	uint32_t login = longest_login(cfg, (int)i);
+
+	if (login == 0)
+		conf_warn(c, &a->name, "no transport refers to this authenticator");
+	warn_of_timeout(c, "timeout", &a->timeout, login);
 }
 
 /* --- realms --- */
@@ -112,13 +104,12 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 {
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		const struct config_auth *auth = &cfg->listeners[i].auth;
+		int its = auth->anonymous.realm_index;
 
 		/* an authenticator may give any */
-		if (auth->cryptosign.type != -1)
-			return true;
-		if ((auth->anonymous.realm_index == -1 ||
-		     auth->anonymous.realm_index == (int)realm) &&
-		    strcmp(auth->anonymous.role, role) == 0)
+		if (auth->cryptosign.type != -1 ||
+		    ((its == -1 || its == (int)realm) &&
+		     strcmp(auth->anonymous.role, role) == 0))
 			return true;
 	}
 	return false;
@@ -126,13 +117,13 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 
 static void warn_of_role(struct conf *c, const struct config_role *role)
 {
+	static const bool nothing[ACTION_COUNT];
 	bool any = false;
 
 	for (size_t i = 0; i < role->n_permissions; i++) {
-		const struct config_permission *p = &role->permissions[i];
+		const struct permission *p = &role->permissions[i];
 
-		any = any || p->allow.call || p->allow.register_ || p->allow.publish ||
-		      p->allow.subscribe;
+		any = any || memcmp(p->allow, nothing, sizeof(nothing)) != 0;
 		if (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0)
 			conf_warn(
 				c, &p->uri,
@@ -164,20 +155,22 @@ static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
 
 void config_warn(struct conf *c, const struct config *cfg)
 {
+	const struct config_limits *l = &cfg->limits;
 	size_t threads = cfg->threads == 0 ? 1 : (size_t)cfg->threads;
 
 	for (size_t i = 0; i < cfg->n_realms; i++)
 		warn_of_realm(c, cfg, i);
-	warn_of_authenticators(c, cfg);
+	for (size_t i = 0; i < cfg->n_authenticators; i++)
+		warn_of_authenticator(c, cfg, i);
+	warn_of_timeout(c, "hold_timeout", &l->hold_timeout, longest_login(cfg, -1));
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		warn_of_origins(c, &cfg->listeners[i]);
-		warn_of_options(c, &cfg->listeners[i]);
+		warn_of_options(c, &cfg->listeners[i].options);
 	}
-	if (conf_given(c, &cfg->limits.queue_size) &&
-	    cfg->limits.queue_size > cfg->limits.queued_total / threads)
+	if (conf_given(c, &l->queue_size) && l->queue_size > l->queued_total / threads)
 		conf_warn(
-			c, &cfg->limits.queue_size,
+			c, &l->queue_size,
 			"'queue_size' is never reached: all queues of a thread may have "
 			"%zu bytes (queued_total)",
-			cfg->limits.queued_total / threads);
+			l->queued_total / threads);
 }

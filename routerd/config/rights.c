@@ -111,7 +111,8 @@ static int compare_permissions(const void *x, const void *y)
 
 	if (a_wild != b_wild)
 		return a_wild ? 1 : -1;
-	order = a_wild ? compare_wildcards(a->uri, b->uri) : compare_text(a->uri, b->uri);
+	order = a_wild ? compare_wildcards(slice_str(a->uri), slice_str(b->uri))
+		       : compare_text(slice_str(a->uri), slice_str(b->uri));
 	if (order == 0)
 		order = (int)a->match - (int)b->match;
 	/* the same once more: by position, so that the later one is reported */
@@ -120,7 +121,7 @@ static int compare_permissions(const void *x, const void *y)
 
 static bool same_target(const struct permission *a, const struct permission *b)
 {
-	return a->match == b->match && slice_eq(a->uri, b->uri);
+	return a->match == b->match && strcmp(a->uri, b->uri) == 0;
 }
 
 static action_bits bits_of(const struct permission *p)
@@ -143,17 +144,17 @@ static uint32_t prefix_from(const struct rights *r, uint32_t node, struct slice 
 
 static void add_permission(struct rights *r, const struct permission *p)
 {
+	struct slice uri = slice_str(p->uri);
+
 	if (p->match == MATCH_WILDCARD) {
-		r->wildcards[r->n_wildcards++] =
-			(struct wildcard){.pattern = p->uri,
-					  .head = head_of(p->uri),
-					  .allowed = bits_of(p)};
+		r->wildcards[r->n_wildcards++] = (struct wildcard){
+			.pattern = uri, .head = head_of(uri), .allowed = bits_of(p)};
 		return;
 	}
 	uint32_t last = r->n_nodes == 0 ? NO_NODE : r->n_nodes - 1;
-	if (last == NO_NODE || !slice_eq(r->nodes[last].text, p->uri))
+	if (last == NO_NODE || !slice_eq(r->nodes[last].text, uri))
 		r->nodes[r->n_nodes++] =
-			(struct node){.text = p->uri, .up = prefix_from(r, last, p->uri)};
+			(struct node){.text = uri, .up = prefix_from(r, last, uri)};
 	struct node *node = &r->nodes[r->n_nodes - 1];
 	if (p->match == MATCH_EXACT) {
 		node->is_exact = true;
@@ -167,7 +168,7 @@ static void add_permission(struct rights *r, const struct permission *p)
 int rights_new(struct pool *pool, const struct permission *permissions, size_t n,
 	       struct rights **out, size_t *duplicate_out)
 {
-	struct rights *r = pool_alloc(pool, sizeof(*r));
+	struct rights *r = pool_alloc(pool, 1, sizeof(*r));
 	const struct permission **sorted =
 		calloc(n + 1, sizeof(const struct permission *));
 	int rc = E_NOMEM;
@@ -175,8 +176,8 @@ int rights_new(struct pool *pool, const struct permission *permissions, size_t n
 	ASSERT(n < NO_NODE);
 	if (r == NULL || sorted == NULL)
 		goto out;
-	r->nodes = pool_array(pool, n, sizeof(*r->nodes));
-	r->wildcards = pool_array(pool, n, sizeof(*r->wildcards));
+	r->nodes = pool_alloc(pool, n, sizeof(*r->nodes));
+	r->wildcards = pool_alloc(pool, n, sizeof(*r->wildcards));
 	if (r->nodes == NULL || r->wildcards == NULL)
 		goto out;
 	for (size_t i = 0; i < n; i++)

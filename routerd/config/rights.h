@@ -36,8 +36,8 @@ enum action {
 
 /* One permission as it stands in the configuration. */
 struct permission {
-	struct slice uri; /* a pattern of this kind of match */
-	enum match match;
+	const char *uri; /* a pattern of this kind of match */
+	int match;       /* enum match; -1 in the file means: as the stars in uri say */
 	bool allow[ACTION_COUNT];
 };
 

@@ -288,7 +288,7 @@ static void connect_now(struct link *l)
 			  rc == E_AGAIN ? "it does not accept connections" : err_str(rc));
 		return;
 	}
-	if (!config_uid_allowed(l->conf, cred.uid)) {
+	if (!conf_user_allowed(&l->conf->allow_users, cred.uid)) {
 		sock_close(&l->spare);
 		snprintf(why, sizeof(why),
 			 "it runs as uid %u, which allow_users does not name",

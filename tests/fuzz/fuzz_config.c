@@ -16,12 +16,13 @@ static void check_realm(const struct config_realm *realm)
 
 		ASSERT(config_role_find(realm, slice_str(role->name)) == (int)i);
 		for (size_t k = 0; k < role->n_permissions; k++) {
-			const struct config_permission *p = &role->permissions[k];
+			const struct permission *p = &role->permissions[k];
 
 			/* an exact one decides about its own URI */
 			if (p->match == MATCH_EXACT)
 				ASSERT(rights_allow(role->rights, ACTION_CALL,
-						    slice_str(p->uri)) == p->allow.call);
+						    slice_str(p->uri)) ==
+				       p->allow[ACTION_CALL]);
 		}
 	}
 }

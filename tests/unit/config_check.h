@@ -60,8 +60,8 @@ static int end(void **state)
 #define EVERYTHING REALMS AUTHS TRANSPORTS
 
 /* Where what is tested stands, each on line 4, and behind how many columns. */
-#define TOP      EVERYTHING                                            /* 0 */
-#define IN_REALM AUTHS TRANSPORTS "realms:\n- {"                       /* 3 */
+#define TOP      EVERYTHING                      /* 0 */
+#define IN_REALM AUTHS TRANSPORTS "realms:\n- {" /* 3 */
 #define IN_PERMISSION                                                                    \
 	AUTHS TRANSPORTS "realms: [{name: realm1, roles: [{name: user, permissions:\n"   \
 			 "[{" /* 2 */

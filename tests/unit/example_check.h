@@ -8,7 +8,7 @@
 #define TESTS_UNIT_EXAMPLE_CHECK_H
 
 #include "common/conf.h"
-#include "common/conf_tree.h"
+#include "common/conf_yaml.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,75 +51,71 @@ static void example_uncomment(char *text)
 	}
 }
 
-static void example_parse(const char *text, const struct conf_table *table, void *into,
-			  struct pool *pool)
+/* Parses a text into a struct of this table. */
+static const void *example_parse(const char *text, const struct conf_table *table,
+				 struct pool *pool)
 {
 	struct conf_error err = {0};
+	void *map = NULL;
 
-	if (conf_parse(slice_str(text), "example", table, into, pool, &err) != 0)
+	if (conf_parse(slice_str(text), "example", table, &map, pool, &err) != 0)
 		fail_msg("%s", err.text);
+	return map;
 }
 
 /* --- every key --- */
 
-static const struct conf_node *example_value(const struct conf_node *map, const char *key)
+struct example_nodes {
+	const yaml_node_t *nodes[EXAMPLE_NODES];
+	size_t n;
+};
+
+static void example_add(struct example_nodes *list, yaml_document_t *doc, int index)
 {
-	for (const struct conf_node *n = map->first; n != NULL; n = n->next->next)
-		if (strcmp(n->text, key) == 0)
-			return n->next;
-	return NULL;
+	assert_in_range(list->n, 0, EXAMPLE_NODES - 1);
+	list->nodes[list->n++] = yaml_document_get_node(doc, index);
 }
 
-static void example_check_keys(const struct conf_table *table,
-			       const struct conf_node *const *maps, size_t n);
-
-/* Below a key whose values, in the several maps that have it, are these. */
-static void example_check_below(const struct conf_key *k,
-				const struct conf_node *const *values, size_t n)
+/* Adds the values of a map, or only those of this key; or the elements of a list. */
+static void example_add_values(struct example_nodes *list, yaml_document_t *doc,
+			       const yaml_node_t *n, const char *key)
 {
-	const struct conf_node *maps[EXAMPLE_NODES];
-	size_t n_maps = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct conf_node *e =
-			k->type == CONF_MAP ? values[i] : values[i]->first;
-		while (e != NULL) {
-			if (k->type == CONF_NAMED)
-				e = e->next;
-			assert_in_range(n_maps, 0, EXAMPLE_NODES - 1);
-			maps[n_maps++] = e;
-			e = k->type == CONF_MAP ? NULL : e->next;
-		}
+	if (n->type == YAML_SEQUENCE_NODE) {
+		for (const int *i = n->data.sequence.items.start;
+		     i < n->data.sequence.items.top; i++)
+			example_add(list, doc, *i);
+		return;
 	}
-	example_check_keys(k->table, maps, n_maps);
+	assert_int_equal(n->type, YAML_MAPPING_NODE);
+	for (const yaml_node_pair_t *pair = n->data.mapping.pairs.start;
+	     pair < n->data.mapping.pairs.top; pair++) {
+		const yaml_node_t *name = yaml_document_get_node(doc, pair->key);
+
+		if (key == NULL || strcmp((char *)name->data.scalar.value, key) == 0)
+			example_add(list, doc, pair->value);
+	}
 }
 
 /* Every key of the table is in one of the maps. */
-static void example_check_keys(const struct conf_table *table,
-			       const struct conf_node *const *maps, size_t n)
+static void example_check_keys(const struct conf_table *table, yaml_document_t *doc,
+			       const struct example_nodes *maps)
 {
 	for (size_t i = 0; i < table->n_keys; i++) {
 		const struct conf_key *k = &table->keys[i];
-		const struct conf_node *values[EXAMPLE_NODES];
-		size_t n_values = 0;
+		struct example_nodes values = {.n = 0}, elements = {.n = 0};
 
-		for (size_t m = 0; m < n; m++) {
-			const struct conf_node *value = example_value(maps[m], k->name);
-			if (value != NULL)
-				values[n_values++] = value;
-		}
-		if (k->type >= CONF_FIXED)
-			continue; /* it is there for those who come from elsewhere */
-		if (k->type == CONF_MAP && n_values == 0) {
-			/* does it have keys that the example must say? */
-			example_check_keys(k->table, NULL, 0);
-			continue;
-		}
-		if (n_values == 0)
+		for (size_t m = 0; m < maps->n; m++)
+			example_add_values(&values, doc, maps->nodes[m], k->name);
+		/* a map that it does not say may have keys that it must say */
+		if (values.n == 0 && k->type != CONF_MAP)
 			fail_msg("'%s' in %s is not in the example", k->name,
 				 table->what);
+		for (size_t v = 0; k->table != NULL && v < values.n; v++)
+			if (k->type != CONF_MAP)
+				example_add_values(&elements, doc, values.nodes[v], NULL);
 		if (k->table != NULL)
-			example_check_below(k, values, n_values);
+			example_check_keys(k->table, doc,
+					   k->type == CONF_MAP ? &values : &elements);
 	}
 }
 
@@ -161,13 +157,13 @@ static bool example_same_field(const struct conf_key *k, const void *a, const vo
 	case CONF_INT:
 	case CONF_ENUM:
 	case CONF_FLAGS:
+	case CONF_MODE:
 		return memcmp(x, y, sizeof(int)) == 0;
 	case CONF_SIZE:
 		return *(const size_t *)x == *(const size_t *)y;
 	case CONF_MS:
 		return *(const uint32_t *)x == *(const uint32_t *)y;
 	case CONF_STRING:
-	case CONF_TEXT:
 		return example_same_text(*(const char *const *)x,
 					 *(const char *const *)y);
 	case CONF_MAP:
@@ -176,10 +172,7 @@ static bool example_same_field(const struct conf_key *k, const void *a, const vo
 	case CONF_NAMED:
 		return example_same_lists(k, a, b);
 	case CONF_STRINGS: /* no default could be written down */
-	case CONF_FIXED:
-	case CONF_IGNORED:
-	case CONF_UNSUPPORTED:
-	case CONF_TYPE_COUNT:
+	case CONF_USERS:
 		break;
 	}
 	return true;
@@ -204,22 +197,21 @@ static bool example_same(const struct conf_table *table, const void *a, const vo
 /* The text may be changed. */
 static void example_check(char *text, const struct conf_table *table)
 {
-	struct pool pool;
-	struct conf_node *root;
+	struct pool pool_plain, pool_whole;
+	yaml_document_t doc;
 	struct conf_error err = {0};
-	void *plain = calloc(1, table->size), *whole = calloc(1, table->size);
+	struct example_nodes root = {.n = 0};
 
-	pool_init(&pool);
-	example_parse(text, table, plain, &pool);
+	const void *plain = example_parse(text, table, &pool_plain);
 	example_uncomment(text);
-	example_parse(text, table, whole, &pool);
-	assert_int_equal(conf_tree_read(slice_str(text), "example", &pool, &root, &err),
-			 0);
-	example_check_keys(table, &(const struct conf_node *){root}, 1);
+	const void *whole = example_parse(text, table, &pool_whole);
+	assert_int_equal(conf_yaml_load(slice_str(text), "example", &doc, &err), 0);
+	example_add(&root, &doc, 1);
+	example_check_keys(table, &doc, &root);
 	assert_true(example_same(table, plain, whole));
-	free(plain);
-	free(whole);
-	pool_fini(&pool);
+	yaml_document_delete(&doc);
+	pool_fini(&pool_plain);
+	pool_fini(&pool_whole);
 }
 
 #endif

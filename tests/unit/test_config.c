@@ -78,9 +78,9 @@ static void defaults_of_a_listener(void **state)
 	assert_string_equal(a->socket, "a.sock");
 	assert_int_equal(a->require_features, 0);
 	assert_int_equal(a->timeout, 2000);
-	assert_true(config_uid_allowed(a, 0));
-	assert_true(config_uid_allowed(a, geteuid()));
-	assert_false(config_uid_allowed(a, geteuid() + 1));
+	assert_true(conf_user_allowed(&a->allow_users, 0));
+	assert_true(conf_user_allowed(&a->allow_users, geteuid()));
+	assert_false(conf_user_allowed(&a->allow_users, geteuid() + 1));
 }
 
 static const char whole[] =
@@ -198,9 +198,9 @@ static void each_key(void **state)
 	assert_int_equal(cfg->n_authenticators, 2);
 	assert_int_equal(cfg->authenticators[1].require_features, CONFIG_FEATURE_REVOKE);
 	assert_int_equal(cfg->authenticators[1].timeout, 5000);
-	assert_true(config_uid_allowed(&cfg->authenticators[1], 0));
-	assert_true(config_uid_allowed(&cfg->authenticators[1], 1234));
-	assert_false(config_uid_allowed(&cfg->authenticators[1], 1235));
+	assert_true(conf_user_allowed(&cfg->authenticators[1].allow_users, 0));
+	assert_true(conf_user_allowed(&cfg->authenticators[1].allow_users, 1234));
+	assert_false(conf_user_allowed(&cfg->authenticators[1].allow_users, 1235));
 
 	assert_true(may(1, ACTION_CALL, "a.b"));
 	assert_true(may(1, ACTION_REGISTER, "a.x"));
@@ -271,8 +271,7 @@ static void stars(void **state)
 		snprintf(text, sizeof(text), IN_PERMISSION "uri: '%s'" AFTER_PERMISSION,
 			 rows[i].uri);
 		accept(text);
-		const struct config_permission *p =
-			&cfg->realms[0].roles[0].permissions[0];
+		const struct permission *p = &cfg->realms[0].roles[0].permissions[0];
 		assert_string_equal(p->uri, rows[i].plain);
 		assert_int_equal(p->match, rows[i].match);
 	}

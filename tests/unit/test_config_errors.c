@@ -197,7 +197,7 @@ static void errors_in_permissions(void **state)
 		 "4:48: 'publisher: true' is not supported yet: say false or leave it "
 		 "out"},
 		{"uri: a, disclose: {callee: true}",
-		 "4:22: unknown key 'callee' in disclose (did you mean 'caller'?)"},
+		 "4:22: unknown key 'callee' in disclose: leave it out"},
 		{"uri: a, validate: {}",
 		 "4:21: 'validate' is not supported yet: leave it out"},
 		{"uri: a}, {uri: b}, {uri: a, allow: {call: true}",

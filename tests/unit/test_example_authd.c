@@ -32,13 +32,12 @@ static void says_every_key(void **state)
 /* NULL: nothing is wrong. */
 static void check_said(const char *text, const char *said)
 {
-	struct settings config = {0};
+	void *config;
 	struct conf_error err = {0};
-	struct pool pool;
-
-	pool_init(&pool);
+	struct pool pool = {NULL};
 	int r = conf_parse(slice_str(text), "a.yaml", &authd_settings_table, &config,
 			   &pool, &err);
+
 	if (said == NULL ? err.text[0] != '\0' : strcmp(err.text, said) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(r, err.text[0] == '\0' || err.warnings > 0 ? 0 : E_SYNTAX);

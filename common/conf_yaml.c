@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a file's text to libyaml's document; see conf_yaml.h. libyaml does not bound the
+ * nesting of a document, needs time that grows with the square of it, and of the number
+ * of anchors, and makes circles of aliases. So a first pass looks at the events alone,
+ * which takes neither long nor much memory, and refuses such texts. The second pass loads
+ * them.
+ */
+#include "common/conf_yaml.h"
+
+#include "common/err.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* --- messages --- */
+
+void conf_error_add(struct conf_error *err, const char *name, yaml_mark_t at,
+		    const char *message)
+{
+	enum { NAME_SHOWN = 200, MORE_MAX = 40 }; /* bytes */
+	char line[1000];
+	size_t len = strlen(name), room = sizeof(err->text) - MORE_MAX - err->len;
+	bool cut = len > NAME_SHOWN;
+
+	/* libyaml counts lines and columns from 0 */
+	snprintf(line, sizeof(line), "%s%s%s:%zu:%zu: %s", err->len > 0 ? "\n" : "",
+		 cut ? "..." : "", cut ? name + len - NAME_SHOWN : name, at.line + 1,
+		 at.column + 1, message);
+	if (err->left_out == 0 && strlen(line) < room) {
+		strcpy(err->text + err->len, line);
+		err->len += strlen(line);
+	} else {
+		snprintf(err->text + err->len, MORE_MAX, "\n... and %zu more",
+			 ++err->left_out);
+	}
+}
+
+int conf_error_nomem(struct conf_error *err, const char *name)
+{
+	snprintf(err->text, sizeof(err->text), "%s: %s", name, err_str(E_NOMEM));
+	return E_NOMEM;
+}
+
+void conf_log_warnings(const struct conf_error *err)
+{
+	for (const char *line = err->text; err->warnings > 0 && *line != '\0';) {
+		int len = (int)strcspn(line, "\n");
+
+		log_warn(NULL, "%.*s", len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+/* --- reading --- */
+
+struct file {
+	struct slice text;
+	const char *name;
+	struct conf_error *err;
+};
+
+static int fail(struct file *f, yaml_mark_t at, const char *message)
+{
+	conf_error_add(f->err, f->name, at, message);
+	return E_SYNTAX;
+}
+
+/* Where libyaml gives no more than the offset of a byte. */
+static yaml_mark_t mark_of_offset(struct slice text, size_t offset)
+{
+	yaml_mark_t at = {0};
+
+	for (size_t i = 0; i < offset && i < text.len; i++) {
+		at.column++;
+		if (text.p[i] == '\n')
+			at = (yaml_mark_t){.line = at.line + 1};
+	}
+	return at;
+}
+
+/* Says what the parser stumbled over. */
+static int fail_parser(struct file *f, const yaml_parser_t *p)
+{
+	char text[300];
+
+	/* without memory libyaml names no problem, and not always an error */
+	if (p->error == YAML_MEMORY_ERROR || p->problem == NULL)
+		return conf_error_nomem(f->err, f->name);
+	if (p->error == YAML_READER_ERROR)
+		return fail(f, mark_of_offset(f->text, p->problem_offset), p->problem);
+	if (p->context == NULL)
+		return fail(f, p->problem_mark, p->problem);
+	snprintf(text, sizeof(text), "%s (%s that begins at line %zu)", p->problem,
+		 p->context, p->context_mark.line + 1);
+	return fail(f, p->problem_mark, text);
+}
+
+struct scan {
+	int depth, documents;
+};
+
+/* What is wrong with an event, or NULL. */
+static const char *problem_of(struct scan *s, const yaml_event_t *e)
+{
+	bool scalar = e->type == YAML_SCALAR_EVENT;
+	bool begins = e->type == YAML_SEQUENCE_START_EVENT ||
+		      e->type == YAML_MAPPING_START_EVENT;
+
+	s->documents += e->type == YAML_DOCUMENT_START_EVENT;
+	s->depth += begins;
+	s->depth -=
+		e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
+	static_assert(CONF_MAX_DEPTH == 16, "as the message says");
+	if (s->depth > CONF_MAX_DEPTH)
+		return "nested more than 16 deep";
+	if (s->documents > 1)
+		return "a second document begins: one is expected";
+	if (e->type == YAML_ALIAS_EVENT)
+		return "aliases are not supported: write the value out";
+	/* the data of these three kinds of events begins with the same two fields */
+	if ((scalar || begins) && e->data.scalar.anchor != NULL)
+		return "anchors are not supported: leave out '&...'";
+	if ((scalar || begins) && e->data.scalar.tag != NULL)
+		return "tags are not supported: leave out '!...'";
+	if (scalar && memchr(e->data.scalar.value, 0, e->data.scalar.length) != NULL)
+		return "a text must not contain a NUL byte";
+	return NULL;
+}
+
+/* The first pass. */
+static int scan_events(struct file *f, yaml_parser_t *p)
+{
+	struct scan s = {0};
+	bool end = false;
+	int rc = 0;
+
+	while (rc == 0 && !end) {
+		yaml_event_t e;
+
+		if (!yaml_parser_parse(p, &e))
+			return fail_parser(f, p);
+		const char *problem = problem_of(&s, &e);
+		if (problem != NULL)
+			rc = fail(f, e.start_mark, problem);
+		end = e.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&e);
+	}
+	return rc;
+}
+
+/* The second pass. */
+static int load_document(struct file *f, yaml_parser_t *p, yaml_document_t *out)
+{
+	if (!yaml_parser_load(p, out))
+		return fail_parser(f, p);
+	if (yaml_document_get_root_node(out) != NULL)
+		return 0;
+	yaml_document_delete(out);
+	return fail(f, (yaml_mark_t){0}, "the file is empty");
+}
+
+/* A pass over the text: loads it into *out, or only scans it if that is NULL. */
+static int pass(struct file *f, yaml_document_t *out)
+{
+	yaml_parser_t p;
+
+	if (!yaml_parser_initialize(&p))
+		return conf_error_nomem(f->err, f->name);
+	yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
+	yaml_parser_set_input_string(&p, f->text.p, f->text.len);
+	int rc = out == NULL ? scan_events(f, &p) : load_document(f, &p, out);
+	yaml_parser_delete(&p);
+	return rc;
+}
+
+int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
+		   struct conf_error *err_out)
+{
+	struct file f = {text, name, err_out};
+
+	static_assert(CONF_MAX_FILE == 1 << 20, "as the message says");
+	if (text.len > CONF_MAX_FILE)
+		return fail(&f, (yaml_mark_t){0}, "the file is over 1048576 bytes long");
+	if (text.len >= 2 && (text.p[0] >= 0xfe || text.p[0] == 0 || text.p[1] == 0))
+		return fail(&f, (yaml_mark_t){0},
+			    "the file is not UTF-8 but looks like UTF-16: save it as "
+			    "UTF-8");
+	/* the mark of Windows editors */
+	if (text.len >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
+		f.text = slice_of(text.p + 3, text.len - 3);
+	int rc = pass(&f, NULL);
+	return rc == 0 ? pass(&f, out) : rc;
+}
+
+int conf_read(const char *path, struct buf *out, struct conf_error *err_out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	ssize_t n = fd == -1 ? -1 : 1;
+	int rc = 0;
+
+	buf_init(out, CONF_MAX_FILE + 1);
+	while (n > 0 && rc == 0 && out->len < out->max) {
+		uint8_t *to = buf_reserve(out, out->max - out->len);
+
+		n = to != NULL ? read(fd, to, out->max - out->len) : 0;
+		if (n > 0)
+			buf_commit(out, (size_t)n);
+		rc = out->err;
+	}
+	if (n == -1)
+		rc = E_SYS;
+	if (rc != 0)
+		snprintf(err_out->text, sizeof(err_out->text), "%s: %s", path,
+			 err_str(rc));
+	if (fd != -1)
+		close(fd);
+	return rc;
+}

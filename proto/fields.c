@@ -150,8 +150,10 @@ static int read_value(struct token_reader *r, const struct token *t, struct slic
 	case FIELD_UINT:
 		return read_uint(t, f->max, to);
 	case FIELD_BOOL:
+		if (t->type != TOKEN_BOOL)
+			return E_TYPE;
 		*(bool *)to = t->b;
-		return t->type == TOKEN_BOOL ? 0 : E_TYPE;
+		return 0;
 	case FIELD_KEYS:
 	case FIELD_FLAGS:
 	case FIELD_VERSION:

@@ -5,19 +5,14 @@
  * Tags are passed over, but each counts as a level of nesting, since it is one in the
  * decoders of those who get the bytes passed on.
  */
-#include "proto/token_int.h"
+#include "proto/binary_int.h"
 
 #include <math.h>
 
-enum major {
-	MAJOR_UINT = 0,
-	MAJOR_NEGINT = 1,
-	MAJOR_BIN = 2,
-	MAJOR_STR = 3,
-	MAJOR_ARRAY = 4,
-	MAJOR_MAP = 5,
-	MAJOR_TAG = 6,
-	MAJOR_SIMPLE = 7,
+/* By the three high bits of the first byte. */
+static const uint8_t types[] = {
+	TOKEN_UINT,  TOKEN_NEGINT, TOKEN_BIN, TOKEN_STR,
+	TOKEN_ARRAY, TOKEN_MAP,    TOKEN_TAG, TOKEN_OPAQUE, /* simple values, floats */
 };
 
 enum {
@@ -73,11 +68,16 @@ static inline int read_number(const uint8_t **pp, const uint8_t *end, uint8_t co
 	return 0;
 }
 
+static inline enum token_type type_of(uint8_t code)
+{
+	return (enum token_type)types[code >> 5];
+}
+
 /* A string of indefinite length: chunks of definite length, each valid by itself. */
-static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_item *it)
+static int read_chunks(const uint8_t **pp, const uint8_t *end, struct token *out)
 {
 	const uint8_t *from = *pp;
-	struct binary_item chunk = {.type = it->type};
+	struct token chunk = {.type = out->type};
 	uint64_t len;
 	int bad = 0;
 
@@ -87,7 +87,7 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_ite
 		uint8_t code = *(*pp)++;
 		if (code == BREAK)
 			break;
-		if (code >> 5 != it->code >> 5)
+		if (type_of(code) != out->type)
 			return E_SYNTAX;
 		int err = read_number(pp, end, code, &len);
 		if (err == 0)
@@ -97,331 +97,115 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct binary_ite
 		else if (err != 0)
 			return err;
 	}
-	it->content = slice_of(from, bytes_left(from, *pp) - 1);
-	it->encoded = true;
+	out->text = slice_of(from, bytes_left(from, *pp) - 1);
+	out->encoded = true;
 	return bad;
 }
 
-static int read_indefinite(const uint8_t **pp, const uint8_t *end, struct binary_item *it)
+static int read_indefinite(const uint8_t **pp, const uint8_t *end, struct token *out)
 {
-	it->n = TOKEN_COUNT_UNKNOWN;
-	switch ((enum major)(it->code >> 5)) {
-	case MAJOR_BIN:
-		it->type = TOKEN_BIN;
-		return read_chunks(pp, end, it);
-	case MAJOR_STR:
-		it->type = TOKEN_STR;
-		return read_chunks(pp, end, it);
-	case MAJOR_ARRAY:
-		it->type = TOKEN_ARRAY;
+	if (out->type == TOKEN_STR || out->type == TOKEN_BIN)
+		return read_chunks(pp, end, out);
+	out->count = TOKEN_COUNT_UNKNOWN;
+	if (out->type == TOKEN_ARRAY || out->type == TOKEN_MAP)
 		return 0;
-	case MAJOR_MAP:
-		it->type = TOKEN_MAP;
-		return 0;
-	case MAJOR_SIMPLE:
-		it->type = TOKEN_END;
-		return 0;
-	case MAJOR_UINT:
-	case MAJOR_NEGINT:
-	case MAJOR_TAG:
-		break;
-	}
-	return E_SYNTAX;
+	if (out->type != TOKEN_OPAQUE)
+		return E_SYNTAX;
+	out->type = TOKEN_END;
+	return 0;
 }
 
-static inline int read_simple(struct binary_item *it)
+/* RFC 8949, appendix D */
+static inline double half_to_double(uint64_t half)
 {
-	switch (it->code) {
+	unsigned exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
+	double d = mantissa * 0x1p-24;
+
+	if (exponent == 31)
+		d = mantissa == 0 ? INFINITY : NAN;
+	else if (exponent > 0)
+		d = (mantissa + 1024) * 0x1p-25 * (1u << exponent);
+	return (half & 0x8000) != 0 ? -d : d;
+}
+
+static inline int read_simple(uint8_t code, struct token *out)
+{
+	switch (code) {
 	case SIMPLE_FALSE:
 	case SIMPLE_TRUE:
-		it->type = TOKEN_BOOL;
+		out->type = TOKEN_BOOL;
+		out->b = code == SIMPLE_TRUE;
 		return 0;
 	case SIMPLE_NULL:
-		it->type = TOKEN_NULL;
+		out->type = TOKEN_NULL;
 		return 0;
 	case SIMPLE_UNDEFINED:
-		it->type = TOKEN_UNDEFINED;
+		out->type = TOKEN_UNDEFINED;
 		return 0;
 	case FLOAT_16:
+		out->d = half_to_double(out->u);
+		break;
 	case FLOAT_32:
+		out->d = float_bits(out->u);
+		break;
 	case FLOAT_64:
-		it->type = TOKEN_DOUBLE;
-		return 0;
+		break; /* u are its bits */
 	default:
-		it->type = TOKEN_OPAQUE;
 		/* section 3.3: those below 32 have no two-byte form */
-		return it->code == SIMPLE_8 && it->n < 32 ? E_SYNTAX : 0;
+		return code == SIMPLE_8 && out->u < 32 ? E_SYNTAX : 0;
 	}
+	out->type = TOKEN_DOUBLE;
+	return 0;
 }
 
 static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
-				   struct binary_item *it)
+				   struct token *out)
 {
 	if (*pp == end)
 		return E_TRUNCATED;
-	it->code = *(*pp)++;
-	it->encoded = false;
-	if ((it->code & 0x1f) == INFO_INDEFINITE)
-		return read_indefinite(pp, end, it);
-	int err = read_number(pp, end, it->code, &it->n);
+	uint8_t code = *(*pp)++;
+	out->type = type_of(code);
+	if ((code & 0x1f) == INFO_INDEFINITE)
+		return read_indefinite(pp, end, out);
+	int err = read_number(pp, end, code, &out->u);
 	if (err != 0)
 		return err;
-	switch ((enum major)(it->code >> 5)) {
-	case MAJOR_UINT:
-		it->type = TOKEN_UINT;
-		break;
-	case MAJOR_NEGINT:
-		it->type = it->n <= INT64_MAX ? TOKEN_NEGINT : TOKEN_OPAQUE;
-		break;
-	case MAJOR_BIN:
-		it->type = TOKEN_BIN;
-		return binary_content(pp, end, it->n, it);
-	case MAJOR_STR:
-		it->type = TOKEN_STR;
-		return binary_content(pp, end, it->n, it);
-	case MAJOR_ARRAY:
-	case MAJOR_MAP:
-		it->type = it->code >> 5 == MAJOR_MAP ? TOKEN_MAP : TOKEN_ARRAY;
-		/* so that counts can be doubled, and added up, without overflow */
-		return it->n > bytes_left(*pp, end) ? E_TRUNCATED : 0;
-	case MAJOR_TAG:
-		it->type = TOKEN_OPAQUE;
-		break;
-	case MAJOR_SIMPLE:
-		return read_simple(it);
-	}
-	return 0;
-}
-
-static inline bool is_tag(const struct binary_item *it)
-{
-	return it->code >> 5 == MAJOR_TAG;
-}
-
-/* An item is complete, and with it the tags before it. */
-static inline void pop_tags(struct token_reader *r)
-{
-	while (r->open[r->depth].kind == TOKEN_OPAQUE)
-		r->depth--;
-}
-
-/* May a break stand here? */
-static inline bool break_fits(const struct token_reader *r)
-{
-	const struct token_frame *f = &r->open[r->depth];
-
-	return r->depth > 0 && f->left == TOKEN_COUNT_UNKNOWN &&
-	       (f->kind == TOKEN_ARRAY || (f->kind == TOKEN_MAP && f->seen % 2 == 0));
-}
-
-/* The next item, tag or TOKEN_END, and its place among the open containers. */
-static inline int step(struct token_reader *r, struct binary_item *it)
-{
-	struct token_frame *f = &r->open[r->depth];
-	int err = 0;
-
-	it->type = TOKEN_END;
-	it->code = BREAK;
-	it->encoded = false;
-	if (f->left != 0)
-		err = read_item(&r->pos, r->end, it);
-	if (UNLIKELY(err != 0))
-		err = token_forgive(r->lenient, err);
-	if (err != 0)
-		return err;
-	if (it->type == TOKEN_END) {
-		if (f->left != 0 && !break_fits(r))
-			return E_SYNTAX;
-		r->depth--;
-		pop_tags(r);
-		return 0;
-	}
-	frame_count(r, f);
-	if (it->type == TOKEN_ARRAY)
-		return frame_push(r, TOKEN_ARRAY, it->n);
-	if (it->type == TOKEN_MAP)
-		return frame_push(r, TOKEN_MAP,
-				  it->n == TOKEN_COUNT_UNKNOWN ? it->n : 2 * it->n);
-	if (is_tag(it))
-		return frame_push(r, TOKEN_OPAQUE, 1);
-	pop_tags(r);
-	return 0;
-}
-
-/* The containers, and tags, that cbor_skip has open. */
-struct nesting {
-	uint64_t left;                   /* items left in the innermost, see below */
-	uint64_t maps;                   /* one bit each, innermost lowest: a map? */
-	uint64_t outstanding;            /* as in struct token_reader */
-	uint64_t around[WAMP_MAX_DEPTH]; /* left of those around it */
-	unsigned depth, room;
-};
-
-/* Where the length is indefinite, items are counted down from TOKEN_COUNT_UNKNOWN. */
-static inline bool is_indefinite(uint64_t left)
-{
-	return left > TOKEN_COUNT_UNKNOWN / 2;
-}
-
-static inline int nest(struct nesting *n, const struct binary_item *it, size_t bytes)
-{
-	n->around[n->depth++] = n->left;
-	n->maps = n->maps << 1 | (it->type == TOKEN_MAP);
-	if (is_tag(it))
-		n->left = 1;
-	else if (it->type == TOKEN_MAP && it->n != TOKEN_COUNT_UNKNOWN)
-		n->left = 2 * it->n;
-	else
-		n->left = it->n;
-	if (!is_indefinite(n->left))
-		n->outstanding += n->left;
-	return n->outstanding > bytes ? E_TRUNCATED : 0;
-}
-
-/* A container or tag whose header was read, up to *pp, is too deep: as token_pass_deep.
- */
-static NOINLINE int pass_deep(unsigned *lenient, uint8_t code, const uint8_t **pp,
-			      const uint8_t *end)
-{
-	unsigned info = code & 0x1f;
-
-	*pp -= info < INFO_8 || info == INFO_INDEFINITE ? 1 : 1 + (1 << (info - INFO_8));
-	return token_pass_deep(SERIALIZER_CBOR, &codec_cbor, lenient, pp, end);
-}
-
-/* step in a loop, with the books at hand: the way that payloads go. */
-static inline int skip_value(const uint8_t **pp, const uint8_t *end, struct nesting *n,
-			     unsigned *lenient)
-{
-	while (n->left > 0) {
-		struct binary_item it;
-		int err = read_item(pp, end, &it);
-
-		if (UNLIKELY(err != 0))
-			err = token_forgive(lenient, err);
-		if (err != 0)
-			return err;
-		if (it.type == TOKEN_END) {
-			/* TOKEN_COUNT_UNKNOWN is odd: so is left after whole pairs */
-			if (!is_indefinite(n->left) ||
-			    ((n->maps & 1) && n->left % 2 == 0))
-				return E_SYNTAX;
-			n->left = 0;
-		} else {
-			n->outstanding -= !is_indefinite(n->left);
-			n->left--;
-			if (it.type != TOKEN_ARRAY && it.type != TOKEN_MAP &&
-			    !is_tag(&it)) {
-				/* nothing to open */
-			} else if (LIKELY(n->depth < n->room)) {
-				err = nest(n, &it, bytes_left(*pp, end));
-			} else {
-				const uint8_t *at = *pp; /* *pp need not lie in memory */
-
-				err = pass_deep(lenient, it.code, &at, end);
-				*pp = at;
-			}
-			if (err != 0)
-				return err;
-		}
-		while (n->left == 0 && n->depth > 0) {
-			n->left = n->around[--n->depth];
-			n->maps >>= 1;
-		}
+	if (out->type == TOKEN_STR || out->type == TOKEN_BIN)
+		return binary_content(pp, end, out->u, out);
+	/* so that counts can be doubled, and added up, without overflow */
+	if (out->type == TOKEN_ARRAY || out->type == TOKEN_MAP)
+		return out->count > bytes_left(*pp, end) ? E_TRUNCATED : 0;
+	if (out->type == TOKEN_OPAQUE)
+		return read_simple(code, out);
+	if (out->type == TOKEN_NEGINT) {
+		if (out->u > INT64_MAX)
+			out->type = TOKEN_OPAQUE;
+		out->u = ~out->u; /* the bits of -1 - u */
 	}
 	return 0;
 }
 
 static int cbor_skip(struct token_reader *r, struct slice *item_out)
 {
-	struct nesting n;
-	const uint8_t *p = r->pos;
-
-	if (r->open[r->depth].left == 0 || (break_fits(r) && p < r->end && *p == BREAK))
+	if (r->pos < r->end && *r->pos == BREAK && break_fits(r))
 		return E_TYPE;
-	frame_count(r, &r->open[r->depth]);
-	n.left = 1;
-	n.maps = 0;
-	n.outstanding = r->outstanding + 1;
-	n.depth = 0;
-	n.room = WAMP_MAX_DEPTH - r->depth;
-	int err = skip_value(&p, r->end, &n, r->lenient);
-	if (err != 0)
-		return err;
-	if (item_out != NULL)
-		*item_out = slice_of(r->pos, bytes_left(r->pos, p));
-	r->pos = p;
-	return 0;
-}
-
-/* RFC 8949, appendix D */
-static double half_to_double(unsigned half)
-{
-	unsigned exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
-	double d;
-
-	if (exponent == 0)
-		d = ldexp(mantissa, -24);
-	else if (exponent != 31)
-		d = ldexp(mantissa + 1024, (int)exponent - 25);
-	else
-		d = mantissa == 0 ? INFINITY : NAN;
-	return (half & 0x8000) != 0 ? -d : d;
-}
-
-static double get_double(const struct binary_item *it)
-{
-	if (it->code == FLOAT_16)
-		return half_to_double((unsigned)it->n);
-	return it->code == FLOAT_32 ? float_bits(it->n) : double_bits(it->n);
+	return binary_skip(r, item_out, read_item, SERIALIZER_CBOR);
 }
 
 static int cbor_next(struct token_reader *r, struct token *out)
 {
-	struct binary_item it;
 	bool bignum = false;
 
 	for (;;) {
-		int err = step(r, &it);
+		int err = binary_next(r, out, read_item);
 		if (err != 0)
 			return err;
-		if (!is_tag(&it))
+		if (out->type != TOKEN_TAG)
 			break;
-		bignum = it.n == TAG_BIGNUM || it.n == TAG_NEGATIVE_BIGNUM;
+		bignum = out->u == TAG_BIGNUM || out->u == TAG_NEGATIVE_BIGNUM;
 	}
-	out->type = it.type;
-	out->encoded = it.encoded;
-	switch (it.type) {
-	case TOKEN_BOOL:
-		out->b = it.code == SIMPLE_TRUE;
-		break;
-	case TOKEN_UINT:
-		out->u = it.n;
-		break;
-	case TOKEN_NEGINT:
-		out->i = -1 - (int64_t)it.n;
-		break;
-	case TOKEN_DOUBLE:
-		out->d = get_double(&it);
-		break;
-	case TOKEN_BIN:
-		if (bignum)
-			out->type = TOKEN_OPAQUE;
-		out->text = it.content;
-		break;
-	case TOKEN_STR:
-		out->text = it.content;
-		break;
-	case TOKEN_ARRAY:
-	case TOKEN_MAP:
-		out->count = it.n;
-		break;
-	case TOKEN_NULL:
-	case TOKEN_UNDEFINED:
-	case TOKEN_OPAQUE:
-	case TOKEN_END:
-		break;
-	}
+	if (bignum && out->type == TOKEN_BIN)
+		out->type = TOKEN_OPAQUE;
 	return 0;
 }
 
@@ -456,12 +240,11 @@ static enum token_type cbor_container(struct slice item)
 
 	while (p < end) {
 		uint8_t code = *p++;
+		enum token_type type = type_of(code);
 
-		if (code >> 5 == MAJOR_ARRAY)
-			return TOKEN_ARRAY;
-		if (code >> 5 == MAJOR_MAP)
-			return TOKEN_MAP;
-		if (code >> 5 != MAJOR_TAG || read_number(&p, end, code, &n) != 0)
+		if (type == TOKEN_ARRAY || type == TOKEN_MAP)
+			return type;
+		if (type != TOKEN_TAG || read_number(&p, end, code, &n) != 0)
 			break;
 	}
 	return TOKEN_OPAQUE;
@@ -469,105 +252,47 @@ static enum token_type cbor_container(struct slice item)
 
 /* --- writing --- */
 
-/* The shortest form of a header; 9 bytes at most. */
-static size_t make_header(uint8_t *to, enum major major, uint64_t n)
+/* The shortest form, but a double is whole. */
+static void cbor_put(struct token_writer *w, enum token_type type, uint64_t bits)
 {
-	uint8_t code = (uint8_t)(major << 5);
+	/* the first byte of the least of them */
+	static const uint8_t codes[] = {
+		[TOKEN_NULL] = SIMPLE_NULL, [TOKEN_BOOL] = SIMPLE_FALSE,
+		[TOKEN_UINT] = 0x00,        [TOKEN_NEGINT] = 0x20,
+		[TOKEN_DOUBLE] = 0xe0,      [TOKEN_STR] = 0x60,
+		[TOKEN_BIN] = 0x40,         [TOKEN_ARRAY] = 0x80,
+		[TOKEN_MAP] = 0xa0,
+	};
+	uint64_t n = type == TOKEN_NEGINT ? ~bits : bits;
+	struct buf *out = w->out;
+	uint8_t head[9];
 
-	if (n < INFO_8) {
-		to[0] = (uint8_t)(code | n);
-		return 1;
+	head[0] = codes[type];
+	if (type == TOKEN_DOUBLE || n > UINT32_MAX) {
+		head[0] |= INFO_64;
+		put_be64(head + 1, n);
+		buf_put(out, head, 9);
+	} else if (n < INFO_8) {
+		buf_put_u8(out, (uint8_t)(head[0] + n));
+	} else if (n <= UINT8_MAX) {
+		head[0] |= INFO_8;
+		head[1] = (uint8_t)n;
+		buf_put(out, head, 2);
+	} else if (n <= UINT16_MAX) {
+		head[0] |= INFO_8 + 1;
+		put_be16(head + 1, (uint16_t)n);
+		buf_put(out, head, 3);
+	} else {
+		head[0] |= INFO_8 + 2;
+		put_be32(head + 1, (uint32_t)n);
+		buf_put(out, head, 5);
 	}
-	if (n <= UINT8_MAX) {
-		to[0] = code | INFO_8;
-		to[1] = (uint8_t)n;
-		return 2;
-	}
-	if (n <= UINT16_MAX) {
-		to[0] = code | (INFO_8 + 1);
-		put_be16(to + 1, (uint16_t)n);
-		return 3;
-	}
-	if (n <= UINT32_MAX) {
-		to[0] = code | (INFO_8 + 2);
-		put_be32(to + 1, (uint32_t)n);
-		return 5;
-	}
-	to[0] = code | INFO_64;
-	put_be64(to + 1, n);
-	return 9;
 }
 
-static void put_header(struct token_writer *w, enum major major, uint64_t n)
+static void cbor_put_content(struct token_writer *w, enum token_type type, struct slice s)
 {
-	uint8_t header[9];
-
-	buf_put(w->out, header, make_header(header, major, n));
-}
-
-static void cbor_put_null(struct token_writer *w)
-{
-	buf_put_u8(w->out, SIMPLE_NULL);
-}
-
-static void cbor_put_bool(struct token_writer *w, bool v)
-{
-	buf_put_u8(w->out, v ? SIMPLE_TRUE : SIMPLE_FALSE);
-}
-
-static void cbor_put_uint(struct token_writer *w, uint64_t v)
-{
-	put_header(w, MAJOR_UINT, v);
-}
-
-static void cbor_put_negint(struct token_writer *w, int64_t v)
-{
-	put_header(w, MAJOR_NEGINT, ~(uint64_t)v);
-}
-
-static void cbor_put_double(struct token_writer *w, double v)
-{
-	uint8_t bytes[9] = {FLOAT_64};
-	uint64_t bits;
-
-	memcpy(&bits, &v, sizeof(bits));
-	put_be64(bytes + 1, bits);
-	buf_put(w->out, bytes, sizeof(bytes));
-}
-
-static void cbor_put_str(struct token_writer *w, struct slice s)
-{
-	put_header(w, MAJOR_STR, s.len);
+	cbor_put(w, type, s.len);
 	buf_put_slice(w->out, s);
-}
-
-static void cbor_put_bin(struct token_writer *w, struct slice s)
-{
-	put_header(w, MAJOR_BIN, s.len);
-	buf_put_slice(w->out, s);
-}
-
-static void cbor_put_raw(struct token_writer *w, struct slice encoded)
-{
-	buf_put_slice(w->out, encoded);
-}
-
-static void cbor_open(struct token_writer *w, bool is_map, uint64_t count)
-{
-	/* a place for the header: one byte will do for up to 23 */
-	put_header(w, is_map ? MAJOR_MAP : MAJOR_ARRAY,
-		   count == TOKEN_COUNT_UNKNOWN ? 0 : count);
-}
-
-static void cbor_close(struct token_writer *w, const struct token_writer_frame *f)
-{
-	uint8_t header[9];
-
-	if (f->announced != TOKEN_COUNT_UNKNOWN)
-		return;
-	size_t len = f->is_map ? make_header(header, MAJOR_MAP, f->items / 2)
-			       : make_header(header, MAJOR_ARRAY, f->items);
-	fill_header(w->out, f->header, slice_of(header, len));
 }
 
 const struct token_codec codec_cbor = {
@@ -575,14 +300,6 @@ const struct token_codec codec_cbor = {
 	.skip = cbor_skip,
 	.text = cbor_text,
 	.container = cbor_container,
-	.put_null = cbor_put_null,
-	.put_bool = cbor_put_bool,
-	.put_uint = cbor_put_uint,
-	.put_negint = cbor_put_negint,
-	.put_double = cbor_put_double,
-	.put_str = cbor_put_str,
-	.put_bin = cbor_put_bin,
-	.put_raw = cbor_put_raw,
-	.open = cbor_open,
-	.close = cbor_close,
+	.put = cbor_put,
+	.put_content = cbor_put_content,
 };

@@ -105,13 +105,18 @@ static char *put_zeros(char *to, int n)
 	return to + n;
 }
 
-/* Digits into the end of the text; where they begin. */
-static char *put_backwards(char *end, uint64_t v)
+char *decimal_digits(char *end, uint64_t v)
 {
-	do {
+	/* two at a time: half as many long divisions */
+	for (; v >= 100; v /= 100) {
+		unsigned two = (unsigned)(v % 100);
+
+		*--end = (char)('0' + two % 10);
+		*--end = (char)('0' + two / 10);
+	}
+	if (v >= 10)
 		*--end = (char)('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
+	*--end = (char)('0' + (v >= 10 ? v / 10 : v));
 	return end;
 }
 
@@ -133,7 +138,7 @@ static char *put_plain(char *to, const char *digits, int n, int point)
 static char *put_scientific(char *to, const char *digits, int n, int exponent)
 {
 	char text[4], *end = text + sizeof(text);
-	char *from = put_backwards(end, (uint64_t)abs(exponent));
+	char *from = decimal_digits(end, (uint64_t)abs(exponent));
 
 	to = put(to, digits, 1);
 	if (n > 1)
@@ -154,7 +159,7 @@ size_t decimal_write(double v, char out[DECIMAL_MAX])
 		digits = shortest_digits(fabs(v), &exponent);
 	for (; digits != 0 && digits % 10 == 0; digits /= 10)
 		exponent++;
-	const char *first = put_backwards(end, digits);
+	const char *first = decimal_digits(end, digits);
 	int n = (int)(end - first), point = n + exponent;
 	if (point > -4 && point <= 16)
 		to = put_plain(to, first, n, point);

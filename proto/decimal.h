@@ -4,6 +4,10 @@
 #define PROTO_DECIMAL_H
 
 #include <stddef.h>
+#include <stdint.h>
+
+/* Writes an integer so that it ends at end, and returns where it begins. 20 at most. */
+char *decimal_digits(char *end, uint64_t v);
 
 enum { DECIMAL_MAX = 24 }; /* characters, without a terminator */
 

@@ -9,16 +9,29 @@
 #define JSON_BINARY_MARK "\\u0000"
 enum { JSON_BINARY_MARK_LEN = sizeof(JSON_BINARY_MARK) - 1 };
 
+/*
+ * Puts the separator that is due before items that come next and are counted already.
+ * False: they may not stand here.
+ */
+static inline bool json_separate(struct token_writer *w, bool is_string, uint64_t items)
+{
+	const struct token_writer_frame *f = &w->open[w->depth];
+	uint64_t before = f->items - items;
+	bool key = f->kind == TOKEN_MAP && before % 2 == 0;
+
+	if (key && !is_string) {
+		buf_fail(w->out, E_UNSUPPORTED);
+		return false;
+	}
+	if (f->kind == TOKEN_MAP && !key)
+		buf_put_u8(w->out, ':');
+	else if (before > 0)
+		buf_put_u8(w->out, ',');
+	return true;
+}
+
 /* see struct token_codec */
-void json_put_null(struct token_writer *w);
-void json_put_bool(struct token_writer *w, bool v);
-void json_put_uint(struct token_writer *w, uint64_t v);
-void json_put_negint(struct token_writer *w, int64_t v);
-void json_put_double(struct token_writer *w, double v);
-void json_put_str(struct token_writer *w, struct slice s);
-void json_put_bin(struct token_writer *w, struct slice s);
-void json_put_raw(struct token_writer *w, struct slice encoded);
-void json_open(struct token_writer *w, bool is_map, uint64_t count);
-void json_close(struct token_writer *w, const struct token_writer_frame *f);
+void json_put(struct token_writer *w, enum token_type type, uint64_t bits);
+void json_put_content(struct token_writer *w, enum token_type type, struct slice s);
 
 #endif

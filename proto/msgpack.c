@@ -3,7 +3,7 @@
  * MessagePack (specification: the "msgpack" repository's spec.md): a reader of our own,
  * msgpack-c's packer for writing. See token.h. Pure code; any thread.
  */
-#include "proto/token_int.h"
+#include "proto/binary_int.h"
 
 #include <assert.h>
 #include <msgpack/pack.h>
@@ -17,13 +17,7 @@ struct form {
 	uint8_t content; /* bytes of content besides the length just read */
 };
 
-enum {
-	FIRST_STR = 0xa0, /* below are maps and arrays with the count in this byte */
-	FORM_FIRST = 0xc0,
-	FLOAT_32 = 0xca,
-	FIXEXT1 = 0xd4,
-	FIRST_LONG = 0xdc, /* from here arrays and maps with the count in 2 or 4 bytes */
-};
+enum { FORM_FIRST = 0xc0 };
 
 static const struct form forms[] = {
 	[0xc0 - FORM_FIRST] = {TOKEN_NULL, 0, 0},
@@ -78,188 +72,75 @@ static inline uint64_t get_number(const uint8_t *p, unsigned width)
 	}
 }
 
-static inline int read_form(const uint8_t **pp, const uint8_t *end,
-			    struct binary_item *it)
+static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8_t code,
+				   struct token *out)
 {
-	const struct form *f = &forms[it->code - FORM_FIRST];
+	const struct form *f = &forms[code - FORM_FIRST];
 
-	it->type = (enum token_type)f->type;
-	if (it->type == TOKEN_END)
+	out->type = (enum token_type)f->type;
+	if (out->type == TOKEN_END)
 		return E_SYNTAX;
 	if (f->width > bytes_left(*pp, end))
 		return E_TRUNCATED;
-	it->n = get_number(*pp, f->width);
+	out->u = get_number(*pp, f->width);
 	*pp += f->width;
-	if (it->type == TOKEN_STR || it->type == TOKEN_BIN || it->type == TOKEN_OPAQUE)
-		return binary_content(pp, end, it->n + f->content, it);
+	if (out->type == TOKEN_STR || out->type == TOKEN_BIN)
+		return binary_content(pp, end, out->u, out);
+	if (out->type == TOKEN_BOOL) {
+		out->b = code == 0xc3;
+	} else if (out->type == TOKEN_NEGINT) {
+		unsigned shift = 64 - 8 * f->width;
+
+		out->i = (int64_t)(out->u << shift) >> shift;
+		/* the signed codes hold any sign: both members have the same bits then */
+		if (out->i >= 0)
+			out->type = TOKEN_UINT;
+	} else if (out->type == TOKEN_DOUBLE) {
+		if (f->width == 4)
+			out->d = float_bits(out->u);
+	} else if (out->type == TOKEN_OPAQUE) {
+		int err = binary_content(pp, end, out->u + f->content, out);
+		if (err != 0)
+			return err;
+		/* how wampy.js says undefined */
+		if (out->text.len == 2 && memcmp(out->text.p - 1, "\xd4\0\0", 3) == 0)
+			out->type = TOKEN_UNDEFINED;
+	}
 	return 0;
 }
 
 static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
-				   struct binary_item *it)
+				   struct token *out)
 {
 	if (*pp == end)
 		return E_TRUNCATED;
 	uint8_t c = *(*pp)++;
-	it->code = c;
 	if (c < 0x80) {
-		it->type = TOKEN_UINT;
-		it->n = c;
+		out->type = TOKEN_UINT;
+		out->u = c;
 	} else if (c < 0xa0) {
-		it->type = c < 0x90 ? TOKEN_MAP : TOKEN_ARRAY;
-		it->n = c & 0x0f;
+		out->type = c < 0x90 ? TOKEN_MAP : TOKEN_ARRAY;
+		out->count = c & 0x0f;
 	} else if (c < 0xc0) {
-		it->type = TOKEN_STR;
-		return binary_content(pp, end, c & 0x1f, it);
+		out->type = TOKEN_STR;
+		return binary_content(pp, end, c & 0x1f, out);
 	} else if (c >= 0xe0) {
-		it->type = TOKEN_NEGINT;
-		it->n = c;
+		out->type = TOKEN_NEGINT;
+		out->i = (int8_t)c;
 	} else {
-		return read_form(pp, end, it);
+		return read_form(pp, end, c, out);
 	}
 	return 0;
 }
 
-/* The next item, or TOKEN_END, and its place among the open containers. */
-static inline int step(struct token_reader *r, struct binary_item *it)
-{
-	struct token_frame *f = &r->open[r->depth];
-
-	if (f->left == 0) {
-		r->depth--;
-		it->type = TOKEN_END;
-		return 0;
-	}
-	int err = read_item(&r->pos, r->end, it);
-	if (UNLIKELY(err != 0))
-		err = token_forgive(r->lenient, err);
-	if (err != 0)
-		return err;
-	frame_count(r, f);
-	if (it->type == TOKEN_ARRAY)
-		return frame_push(r, TOKEN_ARRAY, it->n);
-	if (it->type == TOKEN_MAP)
-		return frame_push(r, TOKEN_MAP, 2 * it->n);
-	return 0;
-}
-
-/* A container whose header was read, up to p, is too deep: as token_pass_deep. */
-static NOINLINE int pass_deep(const struct token_reader *r, uint8_t code,
-			      const uint8_t **pp)
-{
-	static const uint8_t header_len[] = {3, 5, 3, 5};
-
-	*pp -= code < FIRST_STR ? 1 : header_len[code - FIRST_LONG];
-	return token_pass_deep(SERIALIZER_MSGPACK, &codec_msgpack, r->lenient, pp,
-			       r->end);
-}
-
-/* step in a loop, with the books in registers: the way that payloads go. */
 static int msgpack_skip(struct token_reader *r, struct slice *item_out)
 {
-	uint64_t around[WAMP_MAX_DEPTH]; /* items left in the containers around */
-	uint64_t left = 1, outstanding;
-	const uint8_t *p = r->pos, *const end = r->end;
-	unsigned depth = 0;
-	const unsigned room = WAMP_MAX_DEPTH - r->depth;
-
-	if (r->open[r->depth].left == 0)
-		return E_TYPE;
-	frame_count(r, &r->open[r->depth]);
-	outstanding = r->outstanding + 1;
-	while (left > 0) {
-		struct binary_item it;
-		int err = read_item(&p, end, &it);
-
-		if (UNLIKELY(err != 0))
-			err = token_forgive(r->lenient, err);
-		if (err != 0)
-			return err;
-		left--;
-		outstanding--;
-		if (it.type != TOKEN_ARRAY && it.type != TOKEN_MAP) {
-			/* nothing to open */
-		} else if (LIKELY(depth < room)) {
-			around[depth++] = left;
-			left = it.type == TOKEN_MAP ? 2 * it.n : it.n;
-			outstanding += left;
-			if (outstanding > bytes_left(p, end))
-				return E_TRUNCATED;
-		} else {
-			const uint8_t *at = p; /* so that p need not lie in memory */
-
-			err = pass_deep(r, it.code, &at);
-			if (err != 0)
-				return err;
-			p = at;
-		}
-		while (left == 0 && depth > 0)
-			left = around[--depth];
-	}
-	if (item_out != NULL)
-		*item_out = slice_of(r->pos, bytes_left(r->pos, p));
-	r->pos = p;
-	return 0;
-}
-
-static int64_t sign_extend(const struct binary_item *it)
-{
-	switch (it->code) {
-	case 0xd1:
-		return (int16_t)it->n;
-	case 0xd2:
-		return (int32_t)it->n;
-	case 0xd3:
-		return (int64_t)it->n;
-	default: /* 0xd0 and the codes that are a value themselves */
-		return (int8_t)it->n;
-	}
+	return binary_skip(r, item_out, read_item, SERIALIZER_MSGPACK);
 }
 
 static int msgpack_next(struct token_reader *r, struct token *out)
 {
-	struct binary_item it;
-	int err = step(r, &it);
-
-	if (err != 0)
-		return err;
-	out->type = it.type;
-	out->encoded = false;
-	switch (it.type) {
-	case TOKEN_BOOL:
-		out->b = it.code == 0xc3;
-		break;
-	case TOKEN_UINT:
-		out->u = it.n;
-		break;
-	case TOKEN_NEGINT:
-		out->i = sign_extend(&it);
-		/* the signed codes hold any sign: both members have the same bits then */
-		if (out->i >= 0)
-			out->type = TOKEN_UINT;
-		break;
-	case TOKEN_DOUBLE:
-		out->d = it.code == FLOAT_32 ? float_bits(it.n) : double_bits(it.n);
-		break;
-	case TOKEN_STR:
-	case TOKEN_BIN:
-		out->text = it.content;
-		break;
-	case TOKEN_ARRAY:
-	case TOKEN_MAP:
-		out->count = it.n;
-		break;
-	case TOKEN_OPAQUE:
-		/* how wampy.js says undefined: d4 00 00 */
-		if (it.code == FIXEXT1 && it.content.p[0] == 0 && it.content.p[1] == 0)
-			out->type = TOKEN_UNDEFINED;
-		break;
-	case TOKEN_NULL:
-	case TOKEN_UNDEFINED:
-	case TOKEN_END:
-		break;
-	}
-	return 0;
+	return binary_next(r, out, read_item);
 }
 
 static int msgpack_text(const struct token *t, struct buf *scratch, struct slice *out)
@@ -288,111 +169,61 @@ static int write_to_buf(void *data, const char *p, size_t len)
 	return 0; /* errors stick in the buffer */
 }
 
-static inline msgpack_packer packer(struct buf *out)
+static void msgpack_put(struct token_writer *w, enum token_type type, uint64_t bits)
 {
 	msgpack_packer pk;
+	double d;
 
-	msgpack_packer_init(&pk, out, write_to_buf);
-	return pk;
-}
-
-static void msgpack_put_null(struct token_writer *w)
-{
-	msgpack_packer pk = packer(w->out);
-
-	msgpack_pack_nil(&pk);
-}
-
-static void msgpack_put_bool(struct token_writer *w, bool v)
-{
-	msgpack_packer pk = packer(w->out);
-
-	if (v)
-		msgpack_pack_true(&pk);
-	else
-		msgpack_pack_false(&pk);
-}
-
-static void msgpack_put_uint(struct token_writer *w, uint64_t v)
-{
-	msgpack_packer pk = packer(w->out);
-
-	msgpack_pack_uint64(&pk, v);
-}
-
-static void msgpack_put_negint(struct token_writer *w, int64_t v)
-{
-	msgpack_packer pk = packer(w->out);
-
-	msgpack_pack_int64(&pk, v);
-}
-
-static void msgpack_put_double(struct token_writer *w, double v)
-{
-	msgpack_packer pk = packer(w->out);
-
-	msgpack_pack_double(&pk, v);
-}
-
-static void msgpack_put_str(struct token_writer *w, struct slice s)
-{
-	msgpack_packer pk = packer(w->out);
-
-	if (s.len > UINT32_MAX) {
+	msgpack_packer_init(&pk, w->out, write_to_buf);
+	if (type >= TOKEN_STR && bits > UINT32_MAX) {
 		buf_fail(w->out, E_LIMIT);
 		return;
 	}
-	msgpack_pack_str(&pk, s.len);
-	msgpack_pack_str_body(&pk, s.p, s.len);
-}
-
-static void msgpack_put_bin(struct token_writer *w, struct slice s)
-{
-	msgpack_packer pk = packer(w->out);
-
-	if (s.len > UINT32_MAX) {
-		buf_fail(w->out, E_LIMIT);
-		return;
+	switch (type) {
+	case TOKEN_UINT:
+		msgpack_pack_uint64(&pk, bits);
+		break;
+	case TOKEN_NEGINT:
+		msgpack_pack_int64(&pk, (int64_t)bits);
+		break;
+	case TOKEN_DOUBLE:
+		memcpy(&d, &bits, sizeof(d));
+		msgpack_pack_double(&pk, d);
+		break;
+	case TOKEN_STR:
+		msgpack_pack_str(&pk, bits);
+		break;
+	case TOKEN_BIN:
+		msgpack_pack_bin(&pk, bits);
+		break;
+	case TOKEN_ARRAY:
+		msgpack_pack_array(&pk, bits);
+		break;
+	case TOKEN_MAP:
+		msgpack_pack_map(&pk, bits);
+		break;
+	case TOKEN_BOOL:
+		if (bits != 0)
+			msgpack_pack_true(&pk);
+		else
+			msgpack_pack_false(&pk);
+		break;
+	case TOKEN_NULL:
+		msgpack_pack_nil(&pk);
+		break;
+	case TOKEN_UNDEFINED:
+	case TOKEN_END:
+	case TOKEN_OPAQUE:
+	case TOKEN_TAG:
+		break; /* nobody writes these */
 	}
-	msgpack_pack_bin(&pk, s.len);
-	msgpack_pack_bin_body(&pk, s.p, s.len);
 }
 
-static void msgpack_put_raw(struct token_writer *w, struct slice encoded)
+static void msgpack_put_content(struct token_writer *w, enum token_type type,
+				struct slice s)
 {
-	buf_put_slice(w->out, encoded);
-}
-
-static void pack_header(struct buf *out, bool is_map, uint64_t count)
-{
-	msgpack_packer pk = packer(out);
-
-	if (count > UINT32_MAX)
-		buf_fail(out, E_LIMIT);
-	else if (is_map)
-		msgpack_pack_map(&pk, count);
-	else
-		msgpack_pack_array(&pk, count);
-}
-
-static void msgpack_open(struct token_writer *w, bool is_map, uint64_t count)
-{
-	/* a place for the header: one byte will do for up to 15 */
-	pack_header(w->out, is_map, count == TOKEN_COUNT_UNKNOWN ? 0 : count);
-}
-
-static void msgpack_close(struct token_writer *w, const struct token_writer_frame *f)
-{
-	uint8_t bytes[8];
-	struct buf header = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
-
-	if (f->announced != TOKEN_COUNT_UNKNOWN)
-		return;
-	pack_header(&header, f->is_map, f->is_map ? f->items / 2 : f->items);
-	if (header.err != 0)
-		buf_fail(w->out, header.err);
-	else
-		fill_header(w->out, f->header, buf_slice(&header));
+	msgpack_put(w, type, s.len);
+	buf_put_slice(w->out, s);
 }
 
 const struct token_codec codec_msgpack = {
@@ -400,14 +231,6 @@ const struct token_codec codec_msgpack = {
 	.skip = msgpack_skip,
 	.text = msgpack_text,
 	.container = msgpack_container,
-	.put_null = msgpack_put_null,
-	.put_bool = msgpack_put_bool,
-	.put_uint = msgpack_put_uint,
-	.put_negint = msgpack_put_negint,
-	.put_double = msgpack_put_double,
-	.put_str = msgpack_put_str,
-	.put_bin = msgpack_put_bin,
-	.put_raw = msgpack_put_raw,
-	.open = msgpack_open,
-	.close = msgpack_close,
+	.put = msgpack_put,
+	.put_content = msgpack_put_content,
 };

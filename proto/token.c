@@ -3,7 +3,7 @@
 #include "proto/token.h"
 
 #include "common/err.h"
-#include "proto/token_int.h"
+#include "proto/json_int.h"
 
 #include <assert.h>
 
@@ -82,93 +82,73 @@ void token_writer_init(struct token_writer *w, enum serializer s, struct buf *ou
 	w->open[0] = (struct token_writer_frame){.announced = TOKEN_COUNT_UNKNOWN};
 }
 
-static const struct token_codec *codec(const struct token_writer *w)
+static const struct token_codec *count(struct token_writer *w, uint64_t items)
 {
+	w->open[w->depth].items += items;
 	return codecs[w->serializer];
 }
 
-/* Items are counted after they are written: the codec looks at those before. */
-static void counted(struct token_writer *w, uint64_t items)
+void token_put(struct token_writer *w, enum token_type type, uint64_t bits)
 {
-	w->open[w->depth].items += items;
+	count(w, 1)->put(w, type, bits);
 }
 
-void token_put_null(struct token_writer *w)
+void token_put_content(struct token_writer *w, enum token_type type, struct slice s)
 {
-	codec(w)->put_null(w);
-	counted(w, 1);
-}
-
-void token_put_bool(struct token_writer *w, bool v)
-{
-	codec(w)->put_bool(w, v);
-	counted(w, 1);
-}
-
-void token_put_uint(struct token_writer *w, uint64_t v)
-{
-	codec(w)->put_uint(w, v);
-	counted(w, 1);
-}
-
-void token_put_int(struct token_writer *w, int64_t v)
-{
-	if (v >= 0)
-		codec(w)->put_uint(w, (uint64_t)v);
-	else
-		codec(w)->put_negint(w, v);
-	counted(w, 1);
-}
-
-void token_put_double(struct token_writer *w, double v)
-{
-	codec(w)->put_double(w, v);
-	counted(w, 1);
-}
-
-void token_put_str(struct token_writer *w, struct slice s)
-{
-	codec(w)->put_str(w, s);
-	counted(w, 1);
-}
-
-void token_put_bin(struct token_writer *w, struct slice s)
-{
-	codec(w)->put_bin(w, s);
-	counted(w, 1);
+	count(w, 1)->put_content(w, type, s);
 }
 
 void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items)
 {
 	if (items == 0)
 		return;
-	codec(w)->put_raw(w, encoded);
-	counted(w, items);
+	count(w, items);
+	/* whoever gives an encoded key knows that it is a string */
+	if (w->serializer != SERIALIZER_JSON || json_separate(w, true, items))
+		buf_put_slice(w->out, encoded);
 }
 
-static void open_container(struct token_writer *w, bool is_map, uint64_t n)
+void token_open(struct token_writer *w, enum token_type type, uint64_t count)
 {
 	if (w->depth == WAMP_MAX_DEPTH) {
 		buf_fail(w->out, E_DEPTH);
 		return;
 	}
-	codec(w)->open(w, is_map, n);
-	counted(w, 1);
+	/* without a count the head of an empty one keeps the place: a byte */
+	token_put(w, type, count == TOKEN_COUNT_UNKNOWN ? 0 : count);
 	w->open[++w->depth] = (struct token_writer_frame){
 		.header = w->out->len - 1,
-		.announced = n == TOKEN_COUNT_UNKNOWN || !is_map ? n : 2 * n,
-		.is_map = is_map,
+		.announced = count == TOKEN_COUNT_UNKNOWN || type == TOKEN_ARRAY
+				     ? count
+				     : 2 * count,
+		.kind = type,
 	};
 }
 
-void token_put_array(struct token_writer *w, uint64_t count)
+/*
+ * In place of the byte that was kept for it: the head, now that it is known. What lies
+ * behind moves once for each container around it, so at most WAMP_MAX_DEPTH times.
+ */
+static NOINLINE void fill_head(struct token_writer *w, const struct token_writer_frame *f)
 {
-	open_container(w, false, count);
-}
+	uint8_t bytes[9];
+	struct buf head = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+	struct buf *out = w->out;
 
-void token_put_map(struct token_writer *w, uint64_t pairs)
-{
-	open_container(w, true, pairs);
+	w->out = &head;
+	codecs[w->serializer]->put(w, f->kind,
+				   f->kind == TOKEN_MAP ? f->items / 2 : f->items);
+	w->out = out;
+	if (head.err != 0)
+		buf_fail(out, head.err);
+	else if (head.len > 1)
+		buf_reserve(out, head.len - 1);
+	if (out->err != 0)
+		return;
+	uint8_t *to = out->data + f->header;
+	memmove(to + head.len, to + 1, out->len - f->header - 1);
+	memcpy(to, bytes, head.len);
+	buf_commit(out, head.len - 1);
 }
 
 void token_put_end(struct token_writer *w)
@@ -179,6 +159,9 @@ void token_put_end(struct token_writer *w)
 	ASSERT(w->depth > 0);
 	const struct token_writer_frame *f = &w->open[w->depth--];
 	DEBUG_ASSERT(f->announced == TOKEN_COUNT_UNKNOWN || f->announced == f->items);
-	DEBUG_ASSERT(!f->is_map || f->items % 2 == 0);
-	codec(w)->close(w, f);
+	DEBUG_ASSERT(f->kind == TOKEN_ARRAY || f->items % 2 == 0);
+	if (w->serializer == SERIALIZER_JSON)
+		buf_put_u8(w->out, f->kind == TOKEN_MAP ? '}' : ']');
+	else if (f->announced == TOKEN_COUNT_UNKNOWN)
+		fill_head(w, f);
 }

@@ -38,6 +38,7 @@ enum token_type {
 	 * overflow a double (1e400) or have more than 400 characters.
 	 */
 	TOKEN_OPAQUE = 11,
+	TOKEN_TAG = 12, /* CBOR's; token_next passes it over */
 };
 
 /* count of an array or map whose encoding does not announce it (JSON, CBOR's indefinite
@@ -53,8 +54,8 @@ struct token {
 	 */
 	bool encoded;
 	struct slice text; /* STR, BIN: the content, lent by the input */
-	uint64_t count;    /* ARRAY: items; MAP: pairs; or TOKEN_COUNT_UNKNOWN */
 	union {
+		uint64_t count; /* ARRAY: items; MAP: pairs; or TOKEN_COUNT_UNKNOWN */
 		bool b;
 		uint64_t u; /* UINT */
 		int64_t i;  /* NEGINT */
@@ -87,7 +88,7 @@ struct token_reader {
 	struct token_frame {
 		uint64_t left; /* items (not pairs) left, or TOKEN_COUNT_UNKNOWN */
 		uint64_t seen; /* items read */
-		uint8_t kind;  /* TOKEN_ARRAY or TOKEN_MAP; TOKEN_OPAQUE for a tag */
+		uint8_t kind;  /* TOKEN_ARRAY, TOKEN_MAP or TOKEN_TAG */
 	} open[WAMP_MAX_DEPTH + 1];
 };
 
@@ -148,27 +149,20 @@ struct token_writer {
 		size_t header;      /* offset in out of the header to be filled in */
 		uint64_t announced; /* items, or TOKEN_COUNT_UNKNOWN */
 		uint64_t items;     /* written so far; a pair is two */
-		bool is_map;
+		enum token_type kind;
 	} open[WAMP_MAX_DEPTH + 1];
 };
 
 void token_writer_init(struct token_writer *w, enum serializer s, struct buf *out);
-void token_put_null(struct token_writer *w);
-void token_put_bool(struct token_writer *w, bool v);
-void token_put_uint(struct token_writer *w, uint64_t v);
-void token_put_int(struct token_writer *w, int64_t v);
-/* NaN and infinities, and map keys that are not strings, cannot be said in JSON:
- * E_UNSUPPORTED sticks in the buffer. */
-void token_put_double(struct token_writer *w, double v);
+/* NULL, BOOL, UINT, NEGINT, DOUBLE; bits as in struct token. The functions below say it
+ * in C's types. */
+void token_put(struct token_writer *w, enum token_type type, uint64_t bits);
 /*
- * s must be valid UTF-8. In JSON a value that begins with U+0000 would be read as a
- * binary: E_UNSUPPORTED.
- */
-void token_put_str(struct token_writer *w, struct slice s);
-void token_put_bin(struct token_writer *w, struct slice s);
-/* count items (token_put_map: pairs) and token_put_end must follow. */
-void token_put_array(struct token_writer *w, uint64_t count);
-void token_put_map(struct token_writer *w, uint64_t pairs);
+ * STR: s must be valid UTF-8. In JSON a value that begins with U+0000 would be read as a
+ * binary: E_UNSUPPORTED. BIN. */
+void token_put_content(struct token_writer *w, enum token_type type, struct slice s);
+/* ARRAY or MAP: count items (pairs) and token_put_end must follow. */
+void token_open(struct token_writer *w, enum token_type type, uint64_t count);
 void token_put_end(struct token_writer *w);
 /*
  * items items that are already encoded in this writer's encoding; in JSON they are joined
@@ -176,9 +170,59 @@ void token_put_end(struct token_writer *w);
  */
 void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items);
 
+static inline void token_put_null(struct token_writer *w)
+{
+	token_put(w, TOKEN_NULL, 0);
+}
+
+static inline void token_put_bool(struct token_writer *w, bool v)
+{
+	token_put(w, TOKEN_BOOL, v);
+}
+
+static inline void token_put_uint(struct token_writer *w, uint64_t v)
+{
+	token_put(w, TOKEN_UINT, v);
+}
+
+static inline void token_put_int(struct token_writer *w, int64_t v)
+{
+	token_put(w, v < 0 ? TOKEN_NEGINT : TOKEN_UINT, (uint64_t)v);
+}
+
+/* NaN and infinities, and map keys that are not strings, cannot be said in JSON:
+ * E_UNSUPPORTED sticks in the buffer. */
+static inline void token_put_double(struct token_writer *w, double v)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &v, sizeof(bits));
+	token_put(w, TOKEN_DOUBLE, bits);
+}
+
+static inline void token_put_str(struct token_writer *w, struct slice s)
+{
+	token_put_content(w, TOKEN_STR, s);
+}
+
 static inline void token_put_text(struct token_writer *w, const char *s)
 {
 	token_put_str(w, slice_str(s));
+}
+
+static inline void token_put_bin(struct token_writer *w, struct slice s)
+{
+	token_put_content(w, TOKEN_BIN, s);
+}
+
+static inline void token_put_array(struct token_writer *w, uint64_t count)
+{
+	token_open(w, TOKEN_ARRAY, count);
+}
+
+static inline void token_put_map(struct token_writer *w, uint64_t pairs)
+{
+	token_open(w, TOKEN_MAP, pairs);
 }
 
 #endif

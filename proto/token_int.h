@@ -17,35 +17,16 @@ struct token_codec {
 	int (*text)(const struct token *t, struct buf *scratch, struct slice *out);
 	enum token_type (*container)(struct slice item);
 	/*
-	 * Append the item, and what must separate it from the one before. token.c keeps
-	 * the frames: open runs before the new one is pushed, close after it was popped.
+	 * Append one item, which token.c has counted in its container. bits is the value,
+	 * as in struct token, or the count of items or pairs of a container, of which
+	 * this writes only the head.
 	 */
-	void (*put_null)(struct token_writer *w);
-	void (*put_bool)(struct token_writer *w, bool v);
-	void (*put_uint)(struct token_writer *w, uint64_t v);
-	void (*put_negint)(struct token_writer *w, int64_t v);
-	void (*put_double)(struct token_writer *w, double v);
-	void (*put_str)(struct token_writer *w, struct slice s);
-	void (*put_bin)(struct token_writer *w, struct slice s);
-	void (*put_raw)(struct token_writer *w, struct slice encoded);
-	void (*open)(struct token_writer *w, bool is_map, uint64_t count);
-	void (*close)(struct token_writer *w, const struct token_writer_frame *f);
+	void (*put)(struct token_writer *w, enum token_type type, uint64_t bits);
+	/* STR or BIN */
+	void (*put_content)(struct token_writer *w, enum token_type type, struct slice s);
 };
 
 extern const struct token_codec codec_json, codec_msgpack, codec_cbor;
-
-/*
- * The two binary encodings: one item whole, but of a container only its header, of a tag
- * nothing but itself. Both token_next and token_skip get them from the same function, so
- * that they cannot disagree on what is well-formed.
- */
-struct binary_item {
-	enum token_type type; /* TOKEN_END: also CBOR's break */
-	uint8_t code;         /* the first byte */
-	bool encoded;         /* as in struct token */
-	uint64_t n;           /* integer, count of items or pairs, bits of a float, tag */
-	struct slice content; /* STR, BIN, ext */
-};
 
 static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 {
@@ -64,35 +45,6 @@ NOINLINE int token_forgive(unsigned *lenient, int err);
  */
 NOINLINE int token_pass_deep(enum serializer s, const struct token_codec *codec,
 			     unsigned *lenient, const uint8_t **pp, const uint8_t *end);
-
-/* The content that follows a length. For E_UTF8, too, *pp is behind it. */
-static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
-				 struct binary_item *it)
-{
-	if (len > bytes_left(*pp, end))
-		return E_TRUNCATED;
-	it->content = slice_of(*pp, len);
-	*pp += len;
-	return it->type == TOKEN_STR && !utf8_valid(it->content) ? E_UTF8 : 0;
-}
-
-/* The float, or the double, that has these bits. */
-static inline double float_bits(uint64_t bits)
-{
-	uint32_t low = (uint32_t)bits;
-	float f;
-
-	memcpy(&f, &low, sizeof(f));
-	return (double)f;
-}
-
-static inline double double_bits(uint64_t bits)
-{
-	double d;
-
-	memcpy(&d, &bits, sizeof(d));
-	return d;
-}
 
 /* Every item counts in the container that it lies in. */
 static inline void frame_count(struct token_reader *r, struct token_frame *f)
@@ -119,20 +71,6 @@ static inline int frame_push(struct token_reader *r, enum token_type kind, uint6
 	f->seen = 0;
 	f->kind = (uint8_t)kind;
 	return 0;
-}
-
-/*
- * In place of the byte at offset at: the header, now that it is known. What lies behind
- * moves once for each container around it, so at most WAMP_MAX_DEPTH times.
- */
-static inline void fill_header(struct buf *out, size_t at, struct slice header)
-{
-	if (header.len > 1 && buf_reserve(out, header.len - 1) == NULL)
-		return;
-	uint8_t *to = out->data + at;
-	memmove(to + header.len, to + 1, out->len - at - 1);
-	memcpy(to, header.p, header.len);
-	buf_commit(out, header.len - 1);
 }
 
 #endif

@@ -52,6 +52,7 @@ static bool put(const struct token *t, struct token_reader *r, struct token_writ
 		return true;
 	case TOKEN_END:
 	case TOKEN_OPAQUE:
+	case TOKEN_TAG:
 		break;
 	}
 	return false;

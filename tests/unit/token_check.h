@@ -117,6 +117,7 @@ static inline void show_token(enum serializer s, const struct token *t, struct b
 		buf_put_str(out, "opaque");
 		break;
 	case TOKEN_END:
+	case TOKEN_TAG:
 		break;
 	}
 	buf_fini(&scratch);

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * token_next and token_skip of the two binary encodings. Both get their items from the
+ * same function, so that they cannot disagree on what is well-formed. `read` and `s` are
+ * constants wherever these are called: the compiler makes a copy for each encoding.
+ * Included by msgpack.c and cbor.c alone. Pure code; any thread.
+ */
+#ifndef PROTO_BINARY_INT_H
+#define PROTO_BINARY_INT_H
+
+#include "proto/token_int.h"
+
+/*
+ * Reads the item at *pp, which it moves. Of a container or a tag only the head: count is
+ * that of items or pairs, u the number of the tag. TOKEN_END is CBOR's break. After
+ * E_UTF8 *pp is behind the item, too.
+ */
+typedef int binary_read(const uint8_t **pp, const uint8_t *end, struct token *out);
+
+/* The content that follows a length. */
+static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
+				 struct token *out)
+{
+	if (len > bytes_left(*pp, end))
+		return E_TRUNCATED;
+	out->text = slice_of(*pp, len);
+	*pp += len;
+	return out->type == TOKEN_STR && !utf8_valid(out->text) ? E_UTF8 : 0;
+}
+
+/* The float, or the double, that has these bits. */
+static inline double float_bits(uint64_t bits)
+{
+	uint32_t low = (uint32_t)bits;
+	float f;
+
+	memcpy(&f, &low, sizeof(f));
+	return (double)f;
+}
+
+/* Does it open a level, and of how many items? */
+static inline bool binary_opens(const struct token *t)
+{
+	return t->type == TOKEN_ARRAY || t->type == TOKEN_MAP || t->type == TOKEN_TAG;
+}
+
+static inline uint64_t binary_items(const struct token *t)
+{
+	if (t->type == TOKEN_TAG)
+		return 1;
+	return t->type == TOKEN_MAP && t->count != TOKEN_COUNT_UNKNOWN ? 2 * t->count
+								       : t->count;
+}
+
+/* May a break stand here? */
+static inline bool break_fits(const struct token_reader *r)
+{
+	const struct token_frame *f = &r->open[r->depth];
+
+	return r->depth > 0 && f->left == TOKEN_COUNT_UNKNOWN &&
+	       (f->kind == TOKEN_ARRAY || (f->kind == TOKEN_MAP && f->seen % 2 == 0));
+}
+
+/* As token_next, but gives tags, too. */
+static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
+				     binary_read *read)
+{
+	struct token_frame *f = &r->open[r->depth];
+	int err = 0;
+
+	out->type = TOKEN_END;
+	out->encoded = false;
+	if (f->left != 0)
+		err = read(&r->pos, r->end, out);
+	if (UNLIKELY(err != 0))
+		err = token_forgive(r->lenient, err);
+	if (err != 0)
+		return err;
+	if (out->type != TOKEN_END) {
+		frame_count(r, f);
+		if (binary_opens(out))
+			return frame_push(r, out->type, binary_items(out));
+	} else {
+		if (f->left != 0 && !break_fits(r))
+			return E_SYNTAX;
+		r->depth--;
+	}
+	/* an item is complete, and with it the tags before it */
+	while (r->open[r->depth].kind == TOKEN_TAG)
+		r->depth--;
+	return 0;
+}
+
+/* The levels that binary_skip has open. */
+struct nesting {
+	uint64_t left;                   /* items left in the innermost, see below */
+	uint64_t maps;                   /* one bit each, innermost lowest: a map? */
+	uint64_t outstanding;            /* as in struct token_reader */
+	uint64_t around[WAMP_MAX_DEPTH]; /* left of those around it */
+	unsigned depth;
+};
+
+/* Where the length is indefinite, items are counted down from TOKEN_COUNT_UNKNOWN. */
+static inline bool is_indefinite(uint64_t left, enum serializer s)
+{
+	return s == SERIALIZER_CBOR && left > TOKEN_COUNT_UNKNOWN / 2;
+}
+
+static ALWAYS_INLINE int binary_nest(struct nesting *n, const struct token *t,
+				     size_t bytes, enum serializer s)
+{
+	n->around[n->depth++] = n->left;
+	n->maps = n->maps << 1 | (t->type == TOKEN_MAP);
+	n->left = binary_items(t);
+	if (!is_indefinite(n->left, s))
+		n->outstanding += n->left;
+	return n->outstanding > bytes ? E_TRUNCATED : 0;
+}
+
+/* binary_next in a loop, with the books in registers: the way that payloads go. */
+static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_out,
+				     binary_read *read, enum serializer s)
+{
+	struct nesting n;
+	const uint8_t *p = r->pos, *const end = r->end;
+	const unsigned room = WAMP_MAX_DEPTH - r->depth;
+	const struct token_codec *codec =
+		s == SERIALIZER_CBOR ? &codec_cbor : &codec_msgpack;
+
+	if (r->open[r->depth].left == 0)
+		return E_TYPE;
+	frame_count(r, &r->open[r->depth]);
+	/* field by field: the frames must not be touched, they are most of it */
+	n.left = 1;
+	n.maps = 0;
+	n.outstanding = r->outstanding + 1;
+	n.depth = 0;
+	while (n.left > 0) {
+		struct token t = {.type = TOKEN_END};
+		const uint8_t *from = p;
+		int err = read(&p, end, &t);
+
+		if (UNLIKELY(err != 0))
+			err = token_forgive(r->lenient, err);
+		if (err != 0)
+			return err;
+		if (s == SERIALIZER_CBOR && t.type == TOKEN_END) {
+			/* TOKEN_COUNT_UNKNOWN is odd: so is left after whole pairs */
+			if (!is_indefinite(n.left, s) ||
+			    ((n.maps & 1) && n.left % 2 == 0))
+				return E_SYNTAX;
+			n.left = 0;
+		} else {
+			n.outstanding -= !is_indefinite(n.left, s);
+			n.left--;
+			if (!binary_opens(&t)) {
+				/* nothing to open */
+			} else if (LIKELY(n.depth < room)) {
+				err = binary_nest(&n, &t, bytes_left(p, end), s);
+			} else {
+				err = token_pass_deep(s, codec, r->lenient, &from, end);
+				p = from;
+			}
+			if (err != 0)
+				return err;
+		}
+		while (n.left == 0 && n.depth > 0) {
+			n.left = n.around[--n.depth];
+			n.maps >>= 1;
+		}
+	}
+	if (item_out != NULL)
+		*item_out = slice_of(r->pos, bytes_left(r->pos, p));
+	r->pos = p;
+	return 0;
+}
+
+#endif

@@ -219,7 +219,7 @@ static int end_message(struct ws_reader *r, struct slice bytes, struct frame_eve
 	if (r->discard)
 		return STEP_ON;
 	if (r->text && !utf8_done(&r->utf8))
-		return fail(out, WS_CLOSE_BAD_DATA, "text ends inside a character");
+		return fail(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
 	out->bytes = bytes;
 	out->text = r->text;
 	return FRAME_MESSAGE;

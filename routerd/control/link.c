@@ -12,7 +12,7 @@
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 2000,
-	NOT_READY_MS = 100, /* between two pings until it is ready */
+	SOON_MS = 100,      /* to the next ping until it is ready, or to the next try */
 	MAX_OUT = 16 << 20, /* bytes */
 };
 
@@ -74,6 +74,7 @@ static void link_down(struct link *l, const char *why)
 	l->handlers->down(l);
 	l->features = 0;
 	l->misses = 0;
+	l->ping_due = false;
 	log_outage(l, why);
 	timer_arm(&l->timer, backoff_ms(l->failures));
 	if (l->failures < UINT32_MAX)
@@ -127,6 +128,7 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 	if (ans->outcome == RPC_CLOSED)
 		return;
 	l->misses = 0; /* an error is an answer too: it need not know ping */
+	l->ping_due = false;
 	link_answered(l);
 	if (l->state == LINK_NOT_READY && ans->outcome == RPC_OK &&
 	    fields_read_item(ans->result, &auth_ping_result_table, &res) == 0 &&
@@ -134,6 +136,8 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 		become_ready(l);
 }
 
+/* Where there is no room for it, no question is sent before it: a link with one in flight
+ * at every moment may be dead. */
 static void send_ping(struct link *l)
 {
 	const struct rpc_call ping = {
@@ -142,10 +146,10 @@ static void send_ping(struct link *l)
 		.cb = on_pong,
 		.arg = l,
 	};
-	int rc = rpc_call(l->rpc, &ping, NULL);
 
-	(void)rc; /* with so much in flight the answers show whether it is alive */
-	timer_arm(&l->timer, l->state == LINK_UP ? AUTH_PING_MS : NOT_READY_MS);
+	l->ping_due = rpc_call(l->rpc, &ping, NULL) != 0;
+	timer_arm(&l->timer,
+		  l->state == LINK_UP && !l->ping_due ? AUTH_PING_MS : SOON_MS);
 }
 
 static void link_up(struct link *l, bool ready)
@@ -158,7 +162,7 @@ static void link_up(struct link *l, bool ready)
 			 "this authenticator does not revoke: sessions of removed "
 			 "principals live on");
 	l->no_revoke_logged = !revokes;
-	timer_arm(&l->timer, ready ? AUTH_PING_MS : NOT_READY_MS);
+	timer_arm(&l->timer, ready ? AUTH_PING_MS : SOON_MS);
 	if (ready)
 		become_ready(l);
 	else

@@ -41,6 +41,7 @@ struct link {
 	uint64_t number;      /* of this connection, unique in the process */
 	unsigned features;
 	unsigned max_questions; /* in flight at a time */
+	bool ping_due;          /* for want of room: before any further question */
 	size_t max_message;
 	uint64_t connects, lost_reports; /* counters */
 

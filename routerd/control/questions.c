@@ -312,7 +312,8 @@ static bool send_question(struct question *qu)
 
 static bool may_send(const struct questions *qs)
 {
-	return qs->link.state == LINK_UP && qs->n_in_flight < qs->link.max_questions &&
+	return qs->link.state == LINK_UP && !qs->link.ping_due &&
+	       qs->n_in_flight < qs->link.max_questions &&
 	       !rpc_conn_congested(qs->link.rpc);
 }
 

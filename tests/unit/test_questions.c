@@ -119,6 +119,7 @@ static struct world {
 	int listener, link; /* -1: none */
 	unsigned links, hellos, pings, asked;
 	bool answers_pings, dies_of_questions;
+	bool takes_one; /* request at a time */
 } w;
 
 /* Calls on the link of a method that stands there as text; msgids have three bytes. */
@@ -161,7 +162,10 @@ static void authenticator_turn(void)
 			sock_close(&w.link);
 			return;
 		}
-		w.hellos += serve_method(in, n, "hello", "\x81\xa8protocol\x92\x01\x2a");
+		w.hellos += serve_method(in, n, "hello",
+					 w.takes_one ? "\x82\xa8protocol\x92\x01\x2a"
+						       "\xacmax_inflight\x01"
+						     : "\x81\xa8protocol\x92\x01\x2a");
 		w.pings += serve_method(in, n, "ping", w.answers_pings ? "\x80" : NULL);
 		unsigned asked = serve_method(in, n, "authenticate", NULL);
 		w.asked += asked;
@@ -334,6 +338,29 @@ static void test_missed_pings(void **state)
 	assert_int_equal(w.links, 4);
 }
 
+/* There is a login at every moment, and so no room for a ping of itself. */
+static void test_a_ping_has_its_turn(void **state)
+{
+	(void)state;
+	w.takes_one = true;
+	sock_close(&w.link);
+	pass(100);
+	assert_int_equal(w.links, 2);
+	for (uint32_t i = 0; i < 100; i++) {
+		ask(i);
+		pass(200);
+	}
+	assert_in_range(w.pings, 1, 4);
+	assert_true(w.asked > 5); /* questions had theirs, too */
+	assert_int_equal(w.links, 2);
+	w.answers_pings = false;
+	for (uint32_t i = 0; i < 100; i++) {
+		ask(100 + i);
+		pass(200);
+	}
+	assert_int_equal(w.links, 3);
+}
+
 /* Half a second after it is back it is found, and not sooner than its pauses allow. */
 static void test_pauses(void **state)
 {
@@ -427,6 +454,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_link_is_pinged_as_long_as_it_lives),
 		TEST(test_missed_pings),
+		TEST(test_a_ping_has_its_turn),
 		TEST(test_pauses),
 		TEST(test_a_question_that_it_dies_of),
 		TEST(test_why_there_is_no_answer),

@@ -6,8 +6,6 @@
 #include "proto/auth_api.h"
 #include "proto/uri.h"
 
-enum { MAX_DENY_MESSAGE = 1024 }; /* bytes */
-
 static void check_socket(struct conf *c, void *map)
 {
 	const struct settings_socket *s = map;
@@ -55,8 +53,7 @@ static const struct conf_key deny_keys[] = {
 		 .text = "com.example.no_such_user", .max = AUTH_MAX_NAME,
 		 .rule = &uri_rule),
 	CONF_KEY("message", STRING, struct settings_deny, message,
-		 .text = "no principal with matching public key 0x{pubkey}",
-		 .max = MAX_DENY_MESSAGE),
+		 .text = "no principal with matching public key 0x{pubkey}", .max = 1024),
 };
 static const struct conf_table deny_table =
 	CONF_TABLE("deny", struct settings_deny, deny_keys, check_deny);

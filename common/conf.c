@@ -39,14 +39,15 @@ struct conf {
 
 /* --- what is wrong, and where --- */
 
-static void say(struct conf *c, yaml_mark_t at, const char *kind, const char *fmt,
-		va_list ap)
+/* Adds a line about a place; as a warning, or as something wrong. */
+static void say(struct conf *c, yaml_mark_t at, bool warning, const char *fmt, va_list ap)
 {
 	char text[700];
-	size_t n = (size_t)snprintf(text, sizeof(text), "%s", kind);
+	int n = snprintf(text, sizeof(text), "%s", warning ? "warning: " : "");
 
-	vsnprintf(text + n, sizeof(text) - n, fmt, ap);
+	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
 	conf_error_add(c->err, c->name, at, text);
+	*(warning ? &c->err->warnings : &c->wrong) += 1;
 }
 
 /* Says what is wrong with a node. */
@@ -56,9 +57,8 @@ static void fail(struct conf *c, const yaml_node_t *n, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(c, n->start_mark, "", fmt, ap);
+	say(c, n->start_mark, false, fmt, ap);
 	va_end(ap);
-	c->wrong++;
 }
 
 /* NULL: the file did not give it, or only what is not broken. */
@@ -84,9 +84,8 @@ void conf_fail(struct conf *c, const void *field, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(c, mark_of(c, field), "", fmt, ap);
+	say(c, mark_of(c, field), false, fmt, ap);
 	va_end(ap);
-	c->wrong++;
 }
 
 void conf_warn(struct conf *c, const void *field, const char *fmt, ...)
@@ -94,9 +93,8 @@ void conf_warn(struct conf *c, const void *field, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(c, mark_of(c, field), "warning: ", fmt, ap);
+	say(c, mark_of(c, field), true, fmt, ap);
 	va_end(ap);
-	c->err->warnings++;
 }
 
 bool conf_given(const struct conf *c, const void *field)
@@ -106,12 +104,7 @@ bool conf_given(const struct conf *c, const void *field)
 
 bool conf_broken(const struct conf *c, const void *field)
 {
-	return find_place(c, field, true) != NULL;
-}
-
-bool conf_clean(const struct conf *c)
-{
-	return c->wrong == 0;
+	return field == NULL ? c->wrong > 0 : find_place(c, field, true) != NULL;
 }
 
 /* --- memory --- */
@@ -127,15 +120,6 @@ struct pool *conf_pool(struct conf *c)
 	return c->pool;
 }
 
-const char *conf_text(struct conf *c, const char *text)
-{
-	const char *copy = pool_text(c->pool, slice_str(text));
-
-	if (copy == NULL)
-		conf_nomem(c);
-	return copy;
-}
-
 static void *allocate(struct conf *c, struct pool *pool, size_t count, size_t size)
 {
 	void *p = pool_alloc(pool, count, size);
@@ -143,6 +127,13 @@ static void *allocate(struct conf *c, struct pool *pool, size_t count, size_t si
 	if (p == NULL)
 		conf_nomem(c);
 	return p;
+}
+
+const char *conf_text(struct conf *c, const char *text)
+{
+	char *copy = allocate(c, c->pool, strlen(text) + 1, 1);
+
+	return copy != NULL ? strcpy(copy, text) : NULL;
 }
 
 static struct field_place *add_place(struct conf *c, const void *field,
@@ -173,10 +164,9 @@ static const char *scalar(const yaml_node_t *n)
 /* A scalar without quotes, so it may be a number or true. NULL: it is none. */
 static const char *plain(const yaml_node_t *n)
 {
-	const char *text = scalar(n);
+	bool bare = scalar(n) && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 
-	return text != NULL && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE ? text
-									       : NULL;
+	return bare ? scalar(n) : NULL;
 }
 
 static bool is_plain(const yaml_node_t *n, const char *text)
@@ -191,14 +181,13 @@ struct found {
 static struct found found(const yaml_node_t *n)
 {
 	struct found f;
-	const char *text = scalar(n);
+	const char *text = scalar(n),
+		   *what = plain(n) != NULL ? "nothing" : "an empty text";
 
 	if (text == NULL)
-		snprintf(f.text, sizeof(f.text), "%s",
-			 n->type == YAML_MAPPING_NODE ? "a map" : "a list");
-	else if (text[0] == '\0')
-		snprintf(f.text, sizeof(f.text), "%s",
-			 plain(n) != NULL ? "nothing" : "an empty text");
+		what = n->type == YAML_MAPPING_NODE ? "a map" : "a list";
+	if (text == NULL || text[0] == '\0')
+		snprintf(f.text, sizeof(f.text), "%s", what);
 	else
 		snprintf(f.text, sizeof(f.text), "%s'%s'",
 			 plain(n) != NULL ? "" : "the text ", conf_quote(text).text);
@@ -324,6 +313,15 @@ static size_t count_of(const yaml_node_t *n)
 	return (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
 }
 
+/* A pair of a map; of a list, the element is both its key and its value. */
+static yaml_node_pair_t pair_at(const yaml_node_t *n, size_t i)
+{
+	if (n->type == YAML_MAPPING_NODE)
+		return n->data.mapping.pairs.start[i];
+	return (yaml_node_pair_t){.key = n->data.sequence.items.start[i],
+				  .value = n->data.sequence.items.start[i]};
+}
+
 /* Is it a list, or map of names, with as many elements as the row allows? */
 static bool check_list(struct conf *c, const struct conf_key *k, const yaml_node_t *n)
 {
@@ -340,29 +338,24 @@ static bool check_list(struct conf *c, const struct conf_key *k, const yaml_node
 	return false;
 }
 
-static void fail_twice(struct conf *c, const struct conf_key *k, const yaml_node_t *n)
-{
-	fail(c, n, "'%s': %s is there twice", k->name, found(n).text);
-}
-
 static void read_flags(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
 		       void *field)
 {
-	unsigned flags = 0;
+	unsigned *flags = field;
 
 	if (!check_list(c, k, n))
 		return;
+	*flags = 0;
 	for (size_t i = 0; i < count_of(n); i++) {
-		const yaml_node_t *e = node_at(c, n->data.sequence.items.start[i]);
+		const yaml_node_t *e = node_at(c, pair_at(n, i).value);
 		int bit = -1;
 
 		read_enum(c, k, e, &bit);
-		if (bit >= 0 && (flags & 1u << bit) != 0)
-			fail_twice(c, k, e);
-		if (bit >= 0)
-			flags |= 1u << bit;
+		if (bit >= 0 && (*flags & 1u << bit) != 0)
+			fail(c, e, "'%s': %s is there twice", k->name, found(e).text);
+		else if (bit >= 0)
+			*flags |= 1u << bit;
 	}
-	*(unsigned *)field = flags;
 }
 
 static void read_strings(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
@@ -374,22 +367,18 @@ static void read_strings(struct conf *c, const struct conf_key *k, const yaml_no
 		return;
 	s->items = allocate(c, c->pool, count_of(n), sizeof(*s->items));
 	for (size_t i = 0; s->items != NULL && i < count_of(n); i++) {
-		const yaml_node_t *e = node_at(c, n->data.sequence.items.start[i]);
+		const yaml_node_t *e = node_at(c, pair_at(n, i).value);
 		const char **item = &s->items[s->count];
-		size_t same = 0;
 
 		*item = NULL;
 		read_string(c, k, e, item);
 		if (*item == NULL)
 			continue;
-		while (strcmp(s->items[same], *item) != 0)
-			same++;
-		if (same < s->count) {
-			fail_twice(c, k, e);
-			continue;
-		}
 		add_place(c, item, e);
-		s->count++;
+		if (index_of(s->items, *item) < (int)s->count)
+			fail(c, e, "'%s': %s is there twice", k->name, found(e).text);
+		else
+			s->count++;
 	}
 }
 
@@ -445,23 +434,20 @@ static void read_map(struct conf *c, const struct conf_key *k, const yaml_node_t
 		fail(c, n, "'%s': expected a map, not %s", k->name, found(n).text);
 }
 
-/* Reads the name of the element at that index into its first field. */
-static void read_element_name(struct conf *c, const struct conf_key *k,
-			      const yaml_node_t *n, void *array, size_t index)
+/* Whether the name of the last of n elements, its first field, is that of another. */
+static void check_name(struct conf *c, const struct conf_key *k, void *array, size_t n)
 {
-	const char **name = field_of(array, index * k->table->size);
+	const char **name = field_of(array, (n - 1) * k->table->size);
 
-	read_string(c, k, n, name);
-	for (size_t i = 0; *name != NULL && i < index; i++) {
+	for (size_t i = 0; *name != NULL && i < n - 1; i++) {
 		const char **other = field_of(array, i * k->table->size);
 
-		if (*other != NULL && strcmp(*other, *name) == 0) {
-			fail(c, n, "'%s' is there twice in '%s'", conf_quote(*name).text,
-			     k->name);
-			return;
-		}
+		if (*other == NULL || strcmp(*other, *name) != 0)
+			continue;
+		conf_fail(c, name, "'%s' is there twice in '%s'", conf_quote(*name).text,
+			  k->name);
+		break;
 	}
-	add_place(c, name, n);
 }
 
 /* LIST and NAMED. */
@@ -475,20 +461,19 @@ static void read_array(struct conf *c, const struct conf_key *k, const yaml_node
 		return;
 	array = allocate(c, c->pool, count_of(n), k->table->size);
 	*(void **)field_of(map, k->at) = array;
-	for (; array != NULL && *count < count_of(n); ++*count) {
+	while (array != NULL && *count < count_of(n)) {
 		void *element = field_of(array, *count * k->table->size);
-		const yaml_node_pair_t *pair = n->data.mapping.pairs.start + *count;
-		bool named = k->type == CONF_NAMED;
-		const yaml_node_t *value = node_at(
-			c, named ? pair->value : n->data.sequence.items.start[*count]);
-		struct field_place *place =
-			add_place(c, element, named ? node_at(c, pair->key) : value);
+		yaml_node_pair_t pair = pair_at(n, *count);
+		struct field_place *place = add_place(c, element, node_at(c, pair.key));
 		size_t wrong = c->wrong;
 
+		++*count;
 		set_defaults(k->table, element);
-		if (named)
-			read_element_name(c, k, node_at(c, pair->key), array, *count);
-		read_map(c, k, value, element);
+		if (k->type == CONF_NAMED)
+			read_string(c, k, node_at(c, pair.key), element);
+		read_map(c, k, node_at(c, pair.value), element);
+		if (k->type == CONF_NAMED || k->names_differ)
+			check_name(c, k, array, *count);
 		place->broken = c->wrong > wrong;
 	}
 }
@@ -543,22 +528,17 @@ static void read_foreign(struct conf *c, const struct conf_foreign *f, const cha
 static void read_pairs(struct conf *c, const struct conf_table *t, const yaml_node_t *n,
 		       void *map, uint64_t *seen_out)
 {
-	for (const yaml_node_pair_t *pair = n->data.mapping.pairs.start;
-	     pair < n->data.mapping.pairs.top; pair++) {
-		const yaml_node_t *key = node_at(c, pair->key);
-		const yaml_node_t *value = node_at(c, pair->value);
-		const char *name = scalar(key);
-		size_t i = 0;
-
-		if (name == NULL) {
-			fail(c, key, "expected a key");
-			continue;
-		}
-		while (i < t->n_keys && strcmp(t->keys[i].name, name) != 0)
-			i++;
+	for (size_t p = 0; p < count_of(n); p++) {
+		const yaml_node_t *key = node_at(c, pair_at(n, p).key);
+		const yaml_node_t *value = node_at(c, pair_at(n, p).value);
+		const char *name = scalar(key) != NULL ? scalar(key) : "";
 		const struct conf_foreign *foreign = conf_foreign_key(c->root, t, name);
+		size_t i = conf_key_index(t, name);
 		uint64_t bit = UINT64_C(1) << i;
-		if (foreign != NULL)
+
+		if (scalar(key) == NULL)
+			fail(c, key, "expected a key");
+		else if (foreign != NULL)
 			read_foreign(c, foreign, name, value);
 		else if (i == t->n_keys)
 			fail(c, key, "unknown key '%s' in %s%s", conf_quote(name).text,

@@ -81,6 +81,8 @@ struct conf_key {
 	size_t count_at;   /* LIST, NAMED: offset of the size_t that gets the count */
 	bool required;     /* else an absent key gets its default */
 	bool may_be_empty; /* STRING */
+	bool names_differ; /* LIST: its elements begin with a name, as those of NAMED do
+			    */
 	/* INT, SIZE, MS: of the value; FLAGS, STRINGS, USERS, LIST, NAMED: of the number
 	 * of elements; STRING: max alone, of its bytes, 0: any number */
 	int64_t min, max;
@@ -209,11 +211,10 @@ bool conf_given(const struct conf *c, const void *field);
 
 /*
  * Is anything wrong with the value of this field, or with that of this element of a LIST
- * or NAMED? A required field that the file does not give counts.
+ * or NAMED? A required field that the file does not give counts. NULL: of anything, so
+ * far.
  */
 bool conf_broken(const struct conf *c, const void *field);
-/* Is nothing wrong anywhere, so far? */
-bool conf_clean(const struct conf *c);
 
 /*
  * Says what is wrong with a field that the file gave; its place is found by the field's

@@ -23,6 +23,20 @@ struct conf_names conf_names(const char *const *names)
 	return t;
 }
 
+size_t conf_key_index(const struct conf_table *t, const char *key)
+{
+	size_t i = 0;
+
+	while (i < t->n_keys && strcmp(t->keys[i].name, key) != 0)
+		i++;
+	return i;
+}
+
+static bool has_key(const struct conf_table *t, const char *key)
+{
+	return conf_key_index(t, key) < t->n_keys;
+}
+
 /*
  * How many letters must be changed, added, left out or swapped with their neighbour to
  * get from a to b; SIZE_MAX if either is long.
@@ -83,14 +97,6 @@ static const char *nearest_key(const struct conf_table *t, const char *key)
 	return nearest;
 }
 
-static bool has_key(const struct conf_table *t, const char *key)
-{
-	for (size_t i = 0; i < t->n_keys; i++)
-		if (strcmp(t->keys[i].name, key) == 0)
-			return true;
-	return false;
-}
-
 /* Adds the keys below t whose table has this one. */
 static void find_homes(const struct conf_table *t, const char *key, const char **homes,
 		       size_t *n)
@@ -110,36 +116,32 @@ struct conf_hint conf_unknown_key(const struct conf_table *root,
 				  const struct conf_table *t, const char *key)
 {
 	const char *homes[NAMES_MAX] = {NULL}, *names[NAMES_MAX] = {NULL};
-	const char *nearest = nearest_key(t, key), *home = NULL;
-	struct conf_hint hint;
-	size_t below = 0, n;
+	const char *nearest = nearest_key(t, key);
+	struct conf_hint hint = {{0}};
+	size_t n = 0, len = 0;
 
-	find_homes(t, key, homes, &below);
-	struct conf_names there = conf_names(homes);
-	for (size_t i = 0; i < t->n_keys; i++)
-		names[i] = t->keys[i].name;
-	struct conf_names here = conf_names(names);
+	find_homes(t, key, homes, &n);
+	if (nearest != NULL)
+		len = (size_t)snprintf(hint.text, sizeof(hint.text),
+				       " (did you mean '%s'?)", nearest);
+	if (n > 0)
+		snprintf(hint.text + len, sizeof(hint.text) - len, "%s it belongs in %s",
+			 nearest != NULL ? ", or" : ":", conf_names(homes).text);
+	if (n > 0 || nearest != NULL)
+		return hint;
 	/* elsewhere, if only one place can be meant */
-	n = below;
 	find_homes(root, key, homes, &n);
 	if (has_key(root, key))
-		home = root->what;
-	else if (n == 1)
-		home = homes[0];
-	if (nearest != NULL || below > 0)
-		snprintf(hint.text, sizeof(hint.text), "%s%s%s%s%s",
-			 nearest == NULL ? "" : " (did you mean '",
-			 nearest == NULL ? "" : nearest, nearest == NULL ? "" : "'?)",
-			 below == 0        ? ""
-			 : nearest == NULL ? ": it belongs in "
-					   : ", or it belongs in ",
-			 there.text);
-	else if (home != NULL)
+		homes[0] = root->what;
+	for (size_t i = 0; i < t->n_keys; i++)
+		names[i] = t->keys[i].name;
+	if (n == 1 || has_key(root, key))
 		snprintf(hint.text, sizeof(hint.text),
-			 ": it belongs in '%s'; here expected %s", home, here.text);
+			 ": it belongs in '%s'; here expected %s", homes[0],
+			 conf_names(names).text);
 	else
 		snprintf(hint.text, sizeof(hint.text), "%s%s",
-			 here.text[0] == '\0' ? ": leave it out" : ", expected ",
-			 here.text);
+			 t->n_keys == 0 ? ": leave it out" : ", expected ",
+			 conf_names(names).text);
 	return hint;
 }

@@ -12,6 +12,8 @@ struct conf_names {
 };
 struct conf_names conf_names(const char *const *names);
 
+/* The index of a key's row in t; n_keys: it has none. */
+size_t conf_key_index(const struct conf_table *t, const char *key);
 /* The row of a key in a foreign list of root's that may stand beside the keys of t, or
  * NULL. */
 const struct conf_foreign *conf_foreign_key(const struct conf_table *root,

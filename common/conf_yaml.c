@@ -11,9 +11,7 @@
 #include "common/err.h"
 
 #include <assert.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /* --- messages --- */
 
@@ -60,6 +58,7 @@ struct file {
 	struct slice text;
 	const char *name;
 	struct conf_error *err;
+	int depth, documents; /* as of the event that is looked at */
 };
 
 static int fail(struct file *f, yaml_mark_t at, const char *message)
@@ -98,25 +97,21 @@ static int fail_parser(struct file *f, const yaml_parser_t *p)
 	return fail(f, p->problem_mark, text);
 }
 
-struct scan {
-	int depth, documents;
-};
-
 /* What is wrong with an event, or NULL. */
-static const char *problem_of(struct scan *s, const yaml_event_t *e)
+static const char *problem_of(struct file *f, const yaml_event_t *e)
 {
 	bool scalar = e->type == YAML_SCALAR_EVENT;
 	bool begins = e->type == YAML_SEQUENCE_START_EVENT ||
 		      e->type == YAML_MAPPING_START_EVENT;
 
-	s->documents += e->type == YAML_DOCUMENT_START_EVENT;
-	s->depth += begins;
-	s->depth -=
+	f->documents += e->type == YAML_DOCUMENT_START_EVENT;
+	f->depth += begins;
+	f->depth -=
 		e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
 	static_assert(CONF_MAX_DEPTH == 16, "as the message says");
-	if (s->depth > CONF_MAX_DEPTH)
+	if (f->depth > CONF_MAX_DEPTH)
 		return "nested more than 16 deep";
-	if (s->documents > 1)
+	if (f->documents > 1)
 		return "a second document begins: one is expected";
 	if (e->type == YAML_ALIAS_EVENT)
 		return "aliases are not supported: write the value out";
@@ -130,48 +125,39 @@ static const char *problem_of(struct scan *s, const yaml_event_t *e)
 	return NULL;
 }
 
-/* The first pass. */
 static int scan_events(struct file *f, yaml_parser_t *p)
 {
-	struct scan s = {0};
 	bool end = false;
-	int rc = 0;
 
-	while (rc == 0 && !end) {
+	while (!end) {
 		yaml_event_t e;
 
 		if (!yaml_parser_parse(p, &e))
 			return fail_parser(f, p);
-		const char *problem = problem_of(&s, &e);
-		if (problem != NULL)
-			rc = fail(f, e.start_mark, problem);
+		const char *problem = problem_of(f, &e);
+		yaml_mark_t at = e.start_mark;
 		end = e.type == YAML_STREAM_END_EVENT;
 		yaml_event_delete(&e);
+		if (problem != NULL)
+			return fail(f, at, problem);
 	}
-	return rc;
-}
-
-/* The second pass. */
-static int load_document(struct file *f, yaml_parser_t *p, yaml_document_t *out)
-{
-	if (!yaml_parser_load(p, out))
-		return fail_parser(f, p);
-	if (yaml_document_get_root_node(out) != NULL)
-		return 0;
-	yaml_document_delete(out);
-	return fail(f, (yaml_mark_t){0}, "the file is empty");
+	return f->documents > 0 ? 0 : fail(f, (yaml_mark_t){0}, "the file is empty");
 }
 
 /* A pass over the text: loads it into *out, or only scans it if that is NULL. */
 static int pass(struct file *f, yaml_document_t *out)
 {
 	yaml_parser_t p;
+	int rc = 0;
 
 	if (!yaml_parser_initialize(&p))
 		return conf_error_nomem(f->err, f->name);
 	yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&p, f->text.p, f->text.len);
-	int rc = out == NULL ? scan_events(f, &p) : load_document(f, &p, out);
+	if (out == NULL)
+		rc = scan_events(f, &p);
+	else if (!yaml_parser_load(&p, out))
+		rc = fail_parser(f, &p);
 	yaml_parser_delete(&p);
 	return rc;
 }
@@ -179,7 +165,7 @@ static int pass(struct file *f, yaml_document_t *out)
 int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
 		   struct conf_error *err_out)
 {
-	struct file f = {text, name, err_out};
+	struct file f = {.text = text, .name = name, .err = err_out};
 
 	static_assert(CONF_MAX_FILE == 1 << 20, "as the message says");
 	if (text.len > CONF_MAX_FILE)
@@ -197,25 +183,19 @@ int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
 
 int conf_read(const char *path, struct buf *out, struct conf_error *err_out)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t n = fd == -1 ? -1 : 1;
-	int rc = 0;
+	FILE *f = fopen(path, "re");
+	uint8_t *to = NULL;
 
 	buf_init(out, CONF_MAX_FILE + 1);
-	while (n > 0 && rc == 0 && out->len < out->max) {
-		uint8_t *to = buf_reserve(out, out->max - out->len);
-
-		n = to != NULL ? read(fd, to, out->max - out->len) : 0;
-		if (n > 0)
-			buf_commit(out, (size_t)n);
-		rc = out->err;
-	}
-	if (n == -1)
-		rc = E_SYS;
+	if (f != NULL)
+		to = buf_reserve(out, out->max);
+	if (to != NULL)
+		buf_commit(out, fread(to, 1, out->max, f));
+	int rc = f == NULL || ferror(f) ? E_SYS : out->err;
 	if (rc != 0)
 		snprintf(err_out->text, sizeof(err_out->text), "%s: %s", path,
 			 err_str(rc));
-	if (fd != -1)
-		close(fd);
+	if (f != NULL)
+		fclose(f);
 	return rc;
 }

@@ -39,12 +39,3 @@ void *pool_alloc(struct pool *p, size_t count, size_t size)
 	p->pieces = piece;
 	return piece->bytes;
 }
-
-char *pool_text(struct pool *p, struct slice text)
-{
-	char *copy = text.len < SIZE_MAX ? pool_alloc(p, text.len + 1, 1) : NULL;
-
-	if (copy != NULL && text.len > 0)
-		memcpy(copy, text.p, text.len);
-	return copy;
-}

@@ -20,7 +20,5 @@ void pool_fini(struct pool *p);
 /* count objects of this size, zeroed and aligned for anything; 0 of them give a pointer,
  * too. NULL: no memory. */
 void *pool_alloc(struct pool *p, size_t count, size_t size);
-/* A copy of some bytes, with a terminator behind them; NULL: no memory. */
-char *pool_text(struct pool *p, struct slice text);
 
 #endif

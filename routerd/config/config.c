@@ -44,20 +44,20 @@ static void check_limits(struct conf *c, void *map)
 			  l->mailbox_low, l->mailbox_high);
 }
 
+/* Its least and largest value, and its default. */
+#define LIMIT(kind, field, least, most, otherwise)                                       \
+	CONF_NUMBER(kind, struct config_limits, field, least, most, otherwise)
 static const struct conf_key limits_keys[] = {
-	CONF_NUMBER(SIZE, struct config_limits, queue_size, 4096, GIB, 16 * MIB),
-	CONF_NUMBER(SIZE, struct config_limits, queued_total, MIB, 1024 * GIB, GIB),
-	CONF_NUMBER(SIZE, struct config_limits, incomplete_total, MIB, 1024 * GIB,
-		    256 * MIB),
-	CONF_NUMBER(SIZE, struct config_limits, mailbox_high, 4096, GIB, 8 * MIB),
-	CONF_NUMBER(SIZE, struct config_limits, mailbox_low, 1024, GIB, 2 * MIB),
-	CONF_NUMBER(INT, struct config_limits, hold_queue, 1, 1000000, 4096),
-	CONF_NUMBER(MS, struct config_limits, hold_timeout, 100, 60 * 1000, 5000),
-	CONF_NUMBER(INT, struct config_limits, pending_calls, 1, 10000000, 10000),
-	CONF_NUMBER(INT, struct config_limits, session_subscriptions, 1, 10000000,
-		    100000),
-	CONF_NUMBER(INT, struct config_limits, session_registrations, 1, 10000000,
-		    100000),
+	LIMIT(SIZE, queue_size, 4096, GIB, 16 * MIB),
+	LIMIT(SIZE, queued_total, MIB, 1024 * GIB, GIB),
+	LIMIT(SIZE, incomplete_total, MIB, 1024 * GIB, 256 * MIB),
+	LIMIT(SIZE, mailbox_high, 4096, GIB, 8 * MIB),
+	LIMIT(SIZE, mailbox_low, 1024, GIB, 2 * MIB),
+	LIMIT(INT, hold_queue, 1, 1000000, 4096),
+	LIMIT(MS, hold_timeout, 100, 60 * 1000, 5000),
+	LIMIT(INT, pending_calls, 1, 10000000, 10000),
+	LIMIT(INT, session_subscriptions, 1, 10000000, 100000),
+	LIMIT(INT, session_registrations, 1, 10000000, 100000),
 };
 static const struct conf_table limits_table =
 	CONF_TABLE("limits", struct config_limits, limits_keys, check_limits);
@@ -70,24 +70,6 @@ static const struct conf_table debug_table =
 	CONF_TABLE("debug", struct config, debug_keys, NULL);
 
 /* --- what must hold between them --- */
-
-/* Whether names in an array of structs differ; each is the first field of its struct. */
-static void check_names(struct conf *c, const void *array, size_t n, size_t size,
-			const char *problem)
-{
-	for (size_t i = 0; i < n; i++) {
-		const char *const *name = (const void *)((const char *)array + i * size);
-
-		for (size_t k = 0; k < i; k++) {
-			const char *const *other =
-				(const void *)((const char *)array + k * size);
-
-			if (*name != NULL && *other != NULL && strcmp(*name, *other) == 0)
-				conf_fail(c, name, "%s '%s' already", problem,
-					  conf_quote(*name).text);
-		}
-	}
-}
 
 /* An IPv4 address in the form that IPv6 has for it; NULL is every address of both. */
 static struct in6_addr address_of(const char *host)
@@ -123,23 +105,31 @@ static bool same_address(const struct config_endpoint *a, const struct config_en
 	return a->port == b->port && (covers(&x, &y) || covers(&y, &x));
 }
 
-static void check_address(struct conf *c, const struct config *cfg, size_t i)
+/* Does something else have a listener's name, or address? */
+static void check_conflicts(struct conf *c, const struct config *cfg,
+			    const struct config_listener *l)
 {
-	const struct config_endpoint *e = &cfg->listeners[i].endpoint;
-	bool is_unix = e->type == ENDPOINT_UNIX;
+	const struct config_endpoint *e = &l->endpoint;
+	const void *address =
+		e->type == ENDPOINT_UNIX ? (const void *)&e->path : &e->port;
 
-	for (const struct config_listener *l = cfg->listeners; l < cfg->listeners + i;
-	     l++)
-		if (!conf_broken(c, l) && same_address(&l->endpoint, e))
-			conf_fail(c, is_unix ? (const void *)&e->path : &e->port,
+	for (const struct config_listener *other = cfg->listeners; other < l; other++) {
+		if (conf_broken(c, other))
+			continue;
+		if (strcmp(l->name, other->name) == 0)
+			conf_fail(c, &l->name,
+				  "there is a transport with id '%s' already", l->name);
+		if (same_address(&other->endpoint, e))
+			conf_fail(c, address,
 				  "the transport '%s' listens at this address already",
-				  l->name);
+				  other->name);
+	}
 	/* its own socket would replace that of an authenticator */
-	for (size_t k = 0; is_unix && k < cfg->n_authenticators; k++) {
-		const struct config_authenticator *a = &cfg->authenticators[k];
+	for (size_t i = 0; e->type == ENDPOINT_UNIX && i < cfg->n_authenticators; i++) {
+		const struct config_authenticator *a = &cfg->authenticators[i];
 
 		if (!conf_broken(c, a) && strcmp(a->socket, e->path) == 0)
-			conf_fail(c, &e->path, "the authenticator '%s' has this socket",
+			conf_fail(c, address, "the authenticator '%s' has this socket",
 				  a->name);
 	}
 }
@@ -204,7 +194,7 @@ static void check_incomplete(struct conf *c, const struct config *cfg)
 			  largest * threads, threads, largest);
 }
 
-static void name_the_nameless(struct conf *c, struct config *cfg)
+static void set_default_names(struct conf *c, struct config *cfg)
 {
 	char name[256] = "";
 
@@ -227,27 +217,20 @@ static void check_config(struct conf *c, void *map)
 {
 	struct config *cfg = map;
 
-	name_the_nameless(c, cfg);
-	check_names(c, cfg->realms, cfg->n_realms, sizeof(*cfg->realms),
-		    "there is a realm");
-	for (size_t i = 0; i < cfg->n_realms; i++)
-		check_names(c, cfg->realms[i].roles, cfg->realms[i].n_roles,
-			    sizeof(*cfg->realms[i].roles), "this realm has a role");
-	check_names(c, cfg->listeners, cfg->n_listeners, sizeof(*cfg->listeners),
-		    "there is a transport with id");
+	set_default_names(c, cfg);
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		struct config_listener *l = &cfg->listeners[i];
 
-		if (conf_broken(c, l))
+		if (conf_broken(c, l) || l->name == NULL)
 			continue;
-		check_address(c, cfg, i);
+		check_conflicts(c, cfg, l);
 		if (!conf_broken(c, &cfg->authenticators))
 			find_authenticator(c, cfg, &l->auth);
 		if (!conf_broken(c, &cfg->realms))
 			find_anonymous(c, cfg, &l->auth);
 	}
 	check_incomplete(c, cfg);
-	if (conf_clean(c))
+	if (!conf_broken(c, NULL))
 		config_warn(c, cfg);
 }
 
@@ -257,8 +240,8 @@ static const struct conf_key config_keys[] = {
 		 .max = CONFIG_MAX_THREADS, .text = "auto"),
 	CONF_KEY("node", STRING, struct config, node, .max = 255),
 	CONF_ARRAY_KEY("realms", LIST, struct config, realms, n_realms,
-		       struct config_realm, .required = true, .min = 1,
-		       .max = CONFIG_MAX_REALMS, .table = &config_realm_table),
+		       struct config_realm, .required = true, .names_differ = true,
+		       .min = 1, .max = CONFIG_MAX_REALMS, .table = &config_realm_table),
 	CONF_ARRAY_KEY("authenticators", NAMED, struct config, authenticators,
 		       n_authenticators, struct config_authenticator,
 		       .max = CONFIG_MAX_AUTHENTICATORS, .rule = &config_id_rule,

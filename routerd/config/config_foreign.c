@@ -63,10 +63,8 @@ const struct conf_foreign config_foreign[] = {
 
 	/* No frame is larger than the largest message. What we send is not masked, and in
 	 * one frame whatever its size. */
-	{"options",
-	 {"max_frame_size", "auto_fragment_size", "auto_ping_size"},
-	 ANY,
-	 NULL},
+	{"options", {"max_frame_size", "auto_fragment_size"}, ANY, NULL},
+	{"options", {"auto_ping_size"}, ANY, NULL},
 	/* a client that breaks the protocol learns why, and is gone soon after */
 	{"options", {"fail_by_drop", "echo_close_codereason"}, ANY, NULL},
 	/* the port in a request's Host is not compared with ours */
@@ -77,10 +75,8 @@ const struct conf_foreign config_foreign[] = {
 	    "is not supported: whatever is received counts as life"),
 	KEY("options", "enable_rfc6455", "true", RFC6455_ONLY),
 	KEY("options", "enable_hybi10", "false", RFC6455_ONLY),
-	{"options",
-	 {"validate_utf8", "require_masked_client_frames", "apply_mask"},
-	 "true",
-	 RFC6455_DEMANDS},
+	{"options", {"validate_utf8", "apply_mask"}, "true", RFC6455_DEMANDS},
+	KEY("options", "require_masked_client_frames", "true", RFC6455_DEMANDS),
 	KEY("options", "mask_server_frames", "false",
 	    "is not supported: RFC 6455 forbids it"),
 	KEY("options", "tcp_nodelay", "true",

@@ -25,6 +25,14 @@ static bool is_id(const char *text)
 const struct conf_rule config_id_rule = {
 	is_id, "expected a name of at most 64 letters, digits, '_', '.' and '-'"};
 
+/* Refuses a key that the file gives, but that would have no effect where it is. */
+static void refuse_if(struct conf *c, bool useless, const void *field, const char *key,
+		      const char *why)
+{
+	if (useless && conf_given(c, field))
+		conf_fail(c, field, "'%s' %s", key, why);
+}
+
 /* --- endpoint --- */
 
 static void check_tcp(struct conf *c, struct config_endpoint *e)
@@ -50,43 +58,31 @@ static void check_tcp(struct conf *c, struct config_endpoint *e)
 			  "'version'");
 }
 
-static const char *const endpoint_types[] = {
-	[ENDPOINT_TCP] = "tcp",
-	[ENDPOINT_UNIX] = "unix",
-	NULL,
-};
-
+#define OF_UNIX "is for endpoints of type unix"
+#define OF_TCP  "is for endpoints of type tcp"
 static void check_endpoint(struct conf *c, void *map)
 {
 	struct config_endpoint *e = map;
-	const struct {
-		const void *field;
-		enum endpoint_type of;
-		const char *key;
-	} rows[] = {
-		{&e->path, ENDPOINT_UNIX, "path"},
-		{&e->mode, ENDPOINT_UNIX, "mode"},
-		{&e->port, ENDPOINT_TCP, "port"},
-		{&e->host, ENDPOINT_TCP, "interface"},
-		{&e->version, ENDPOINT_TCP, "version"},
-	};
-	bool wrong = false;
+	bool tcp = e->type == ENDPOINT_TCP;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		if (rows[i].of == e->type || !conf_given(c, rows[i].field))
-			continue;
-		conf_fail(c, rows[i].field, "'%s' is for endpoints of type %s",
-			  rows[i].key, endpoint_types[rows[i].of]);
-		wrong = true;
-	}
-	if (!wrong && e->type == ENDPOINT_TCP)
+	refuse_if(c, tcp, &e->path, "path", OF_UNIX);
+	refuse_if(c, tcp, &e->mode, "mode", OF_UNIX);
+	refuse_if(c, !tcp, &e->port, "port", OF_TCP);
+	refuse_if(c, !tcp, &e->host, "interface", OF_TCP);
+	refuse_if(c, !tcp, &e->version, "version", OF_TCP);
+	if (tcp)
 		check_tcp(c, e);
-	else if (!wrong && e->path == NULL)
+	else if (e->path == NULL)
 		conf_fail(c, NULL,
 			  "'path' is missing: a Unix endpoint needs the name of its "
 			  "socket");
 }
 
+static const char *const endpoint_types[] = {
+	[ENDPOINT_TCP] = "tcp",
+	[ENDPOINT_UNIX] = "unix",
+	NULL,
+};
 static const struct conf_key endpoint_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_endpoint, type, enum endpoint_type,
 		    .required = true, .names = endpoint_types),
@@ -107,25 +103,24 @@ static const struct conf_rule origin_rule = {
 	"'/' "
 	"behind it, such as https://example.com, in which '*' may stand for any text"};
 
+/* Its least and largest value, and its default. */
+#define OPTION(kind, field, least, most, otherwise)                                      \
+	CONF_NUMBER(kind, struct config_options, field, least, most, otherwise)
 static const struct conf_key options_keys[] = {
-	CONF_NUMBER(SIZE, struct config_options, max_message_size, 1024,
-		    CONFIG_MAX_MESSAGE, MIB),
-	CONF_NUMBER(SIZE, struct config_options, max_header_size, 1024, 64 * 1024,
-		    16 * 1024),
-	CONF_NUMBER(INT, struct config_options, max_headers, 8, HTTP_HEADERS_MAX, 100),
-	CONF_NUMBER(INT, struct config_options, max_connections, 0, 10000000, 50000),
+	OPTION(SIZE, max_message_size, 1024, CONFIG_MAX_MESSAGE, MIB),
+	OPTION(SIZE, max_header_size, 1024, 64 << 10, 16 << 10),
+	OPTION(INT, max_headers, 8, HTTP_HEADERS_MAX, 100),
+	OPTION(INT, max_connections, 0, 10000000, 50000),
 	CONF_KEY("allowed_origins", STRINGS, struct config_options, allowed_origins,
 		 .min = 1, .max = 256, .rule = &origin_rule),
 	CONF_KEY("allow_null_origin", BOOL, struct config_options, allow_null_origin,
 		 .def = false),
-	CONF_NUMBER(MS, struct config_options, auto_ping_interval, 0, 24 * HOUR, 30000),
+	OPTION(MS, auto_ping_interval, 0, 24 * HOUR, 30000),
 	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
 		 .def = false),
-	CONF_NUMBER(MS, struct config_options, auto_ping_timeout, 100, HOUR, 10000),
-	CONF_NUMBER(MS, struct config_options, open_handshake_timeout, 100, HOUR / 6,
-		    10000),
-	CONF_NUMBER(MS, struct config_options, close_handshake_timeout, 100, HOUR / 60,
-		    2000),
+	OPTION(MS, auto_ping_timeout, 100, HOUR, 10000),
+	OPTION(MS, open_handshake_timeout, 100, HOUR / 6, 10000),
+	OPTION(MS, close_handshake_timeout, 100, HOUR / 60, 2000),
 };
 static const struct conf_table options_table =
 	CONF_TABLE("options", struct config_options, options_keys, NULL);
@@ -179,7 +174,6 @@ static const struct conf_rule path_rule = {
 	"'paths': a path begins with '/' and has neither query nor spaces nor '*', "
 	"as /ws; without 'paths' all are served"};
 
-/* Keys that would have no effect where they are. */
 #define OF_WEBSOCKET                                                                     \
 	"is for WebSocket: leave it out, or say 'type: universal' to serve both"
 #define OF_RAW_PINGS "is for pings, which RawSocket has only with 'rawsocket_ping: true'"
@@ -187,26 +181,16 @@ static void check_listener(struct conf *c, void *map)
 {
 	const struct config_listener *l = map;
 	const struct config_options *o = &l->options;
-	bool raw = l->type == LISTENER_RAWSOCKET, web = l->type == LISTENER_WEBSOCKET;
-	const struct {
-		bool useless;
-		const void *field;
-		const char *key, *why;
-	} rows[] = {
-		{raw, &l->paths, "paths", OF_WEBSOCKET},
-		{raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET},
-		{raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET},
-		{raw && !o->rawsocket_ping, &o->auto_ping_interval, "auto_ping_interval",
-		 OF_RAW_PINGS},
-		{raw && !o->rawsocket_ping, &o->auto_ping_timeout, "auto_ping_timeout",
-		 OF_RAW_PINGS},
-		{web && o->rawsocket_ping, &o->rawsocket_ping, "rawsocket_ping",
-		 "is for RawSocket: leave it out, since WebSocket has pings anyway"},
-	};
+	bool raw = l->type == LISTENER_RAWSOCKET, silent = raw && !o->rawsocket_ping;
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].useless && conf_given(c, rows[i].field))
-			conf_fail(c, rows[i].field, "'%s' %s", rows[i].key, rows[i].why);
+	refuse_if(c, raw, &l->paths, "paths", OF_WEBSOCKET);
+	refuse_if(c, raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET);
+	refuse_if(c, raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET);
+	refuse_if(c, silent, &o->auto_ping_interval, "auto_ping_interval", OF_RAW_PINGS);
+	refuse_if(c, silent, &o->auto_ping_timeout, "auto_ping_timeout", OF_RAW_PINGS);
+	refuse_if(c, l->type == LISTENER_WEBSOCKET && o->rawsocket_ping,
+		  &o->rawsocket_ping, "rawsocket_ping",
+		  "is for RawSocket: leave it out, since WebSocket has pings anyway");
 	if (l->auth.cryptosign.type == -1 && l->auth.anonymous.type == -1)
 		conf_fail(c, NULL,
 			  "nobody could log in here: 'auth' needs cryptosign or "

@@ -50,10 +50,9 @@ static void convert_stars(struct conf *c, struct permission *p)
 	char plain[WAMP_MAX_URI + 1];
 	size_t n = 0;
 
-	p->match = MATCH_EXACT;
-	if (star == NULL)
-		return;
-	p->match = star[1] == '\0' ? MATCH_PREFIX : MATCH_WILDCARD;
+	p->match = star == NULL      ? MATCH_EXACT
+		   : star[1] == '\0' ? MATCH_PREFIX
+				     : MATCH_WILDCARD;
 	for (const char *from = p->uri; *from != '\0'; from++)
 		if (*from != '*')
 			plain[n++] = *from;
@@ -162,8 +161,8 @@ static const struct conf_key realm_keys[] = {
 	CONF_KEY("name", STRING, struct config_realm, name, .required = true,
 		 .max = MAX_NAME, .rule = &name_rule),
 	CONF_ARRAY_KEY("roles", LIST, struct config_realm, roles, n_roles,
-		       struct config_role, .required = true, .min = 1,
-		       .max = CONFIG_MAX_ROLES, .table = &role_table),
+		       struct config_role, .required = true, .names_differ = true,
+		       .min = 1, .max = CONFIG_MAX_ROLES, .table = &role_table),
 	{.name = "options", .type = CONF_MAP, .at = 0, .table = &realm_options_table},
 };
 const struct conf_table config_realm_table =

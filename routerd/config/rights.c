@@ -119,11 +119,6 @@ static int compare_permissions(const void *x, const void *y)
 	return order != 0 ? order : (a > b) - (a < b);
 }
 
-static bool same_target(const struct permission *a, const struct permission *b)
-{
-	return a->match == b->match && strcmp(a->uri, b->uri) == 0;
-}
-
 static action_bits bits_of(const struct permission *p)
 {
 	unsigned bits = 0;
@@ -184,7 +179,8 @@ int rights_new(struct pool *pool, const struct permission *permissions, size_t n
 		sorted[i] = &permissions[i];
 	qsort(sorted, n, sizeof(const struct permission *), compare_permissions);
 	for (size_t i = 0; i < n; i++) {
-		if (i > 0 && same_target(sorted[i - 1], sorted[i])) {
+		if (i > 0 && sorted[i - 1]->match == sorted[i]->match &&
+		    strcmp(sorted[i - 1]->uri, sorted[i]->uri) == 0) {
 			*duplicate_out = (size_t)(sorted[i] - permissions);
 			rc = E_EXISTS;
 			goto out;

@@ -451,8 +451,8 @@ static void all_errors(void **state)
 		 "car.yaml:1:27: 'wheels': expected a map, not '3'\n"
 		 "car.yaml:1:39: 13 spokes break\n"
 		 "car.yaml:2:22: 'spokes': expected an integer from 1 to 100, not '0'\n"
-		 "car.yaml:2:26: 'a' is there twice in 'spares'\n"
 		 "car.yaml:2:29: the wheel needs the key 'spokes'\n"
+		 "car.yaml:2:26: 'a' is there twice in 'spares'\n"
 		 "car.yaml:2:33: 'spares': expected a text, not an empty text\n"
 		 "car.yaml:2:38: unknown key 'x' in the wheel, expected 'spokes'\n"
 		 "car.yaml:2:37: the wheel needs the key 'spokes'"},

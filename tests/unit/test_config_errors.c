@@ -109,10 +109,10 @@ static void errors_in_realms(void **state)
 		{"name: 'a#b', roles: [{name: u}]}", "4:10: " A_NAME},
 		{"name: r, roles: [{name: a.}]}", "4:28: " A_NAME},
 		{"name: r, roles: [{name: u}, {name: v}, {name: u}]}",
-		 "4:50: this realm has a role 'u' already"},
+		 "4:50: 'u' is there twice in 'roles'"},
 		{"name: r, roles: [{name: u}]}\n- {name: s, roles: [{name: u}]}\n"
 		 "- {name: r, roles: [{name: u}]}",
-		 "6:10: there is a realm 'r' already"},
+		 "6:10: 'r' is there twice in 'realms'"},
 		{"name: r, roles: [{name: u}], store: {type: memory}}",
 		 "4:40: 'store' is not supported yet: leave it out"},
 		{"name: r, roles: [{name: u}], rlinks: []}",

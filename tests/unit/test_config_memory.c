@@ -6,13 +6,10 @@
 #include "common/pool.h"
 
 void *real_pool_alloc(struct pool *p, size_t count, size_t size);
-char *real_pool_text(struct pool *p, struct slice text);
 
 #define pool_alloc real_pool_alloc
-#define pool_text  real_pool_text
 #include "common/pool.c"
 #undef pool_alloc
-#undef pool_text
 
 #include "common/conf_yaml.h"
 #include "common/err.h"
@@ -60,11 +57,6 @@ yaml_char_t *yaml_strdup(const yaml_char_t *text)
 					      : NULL;
 }
 
-char *pool_text(struct pool *p, struct slice text)
-{
-	return may_allocate() ? real_pool_text(p, text) : NULL;
-}
-
 static const char path[] = "etc/examples/routerd.yaml";
 
 static void at_each_place(void **state)
@@ -98,7 +90,6 @@ static void absurd_sizes(void **state)
 	assert_null(pool_alloc(&p, SIZE_MAX / 2 + 1, 1));
 	assert_null(pool_alloc(&p, SIZE_MAX / 2, 3));
 	assert_null(pool_alloc(&p, 3, SIZE_MAX / 2));
-	assert_null(pool_text(&p, slice_of("", SIZE_MAX)));
 	assert_non_null(pool_alloc(&p, 0, 1));
 	pool_fini(&p);
 	assert_null(p.pieces);
@@ -125,8 +116,6 @@ static void pieces(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(piece); i++)
 		for (size_t k = 0; k < i * 37 % 5000; k++)
 			assert_int_equal(piece[i][k], i & 0xff);
-	assert_string_equal(pool_text(&p, slice_str("text")), "text");
-	assert_string_equal(pool_text(&p, slice_of(NULL, 0)), "");
 	pool_fini(&p);
 }
 

@@ -413,7 +413,8 @@ static void *field_of(void *map, size_t at)
 /* The struct was zeroed: what has no default is an empty list, or no field. */
 static void set_defaults(const struct conf_table *t, void *map)
 {
-	for (const struct conf_key *k = t->keys; k < t->keys + t->n_keys; k++) {
+	for (size_t i = 0; i < t->n_keys; i++) {
+		const struct conf_key *k = &t->keys[i];
 		void *field = field_of(map, k->at);
 
 		if (k->type == CONF_MAP)

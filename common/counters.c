@@ -2,21 +2,12 @@
 /* Counters by a table; see counters.h. */
 #include "common/counters.h"
 
+#include "common/buf.h"
 #include "common/log.h"
 
 #include <inttypes.h>
 
 enum { LINE_MAX_BYTES = 2048 }; /* the log cuts longer ones */
-
-void counters_put(struct buf *out, const struct counter_def *defs, size_t n,
-		  const void *object)
-{
-	for (size_t i = 0; i < n; i++) {
-		uint64_t value;
-		memcpy(&value, (const char *)object + defs[i].offset, sizeof(value));
-		buf_printf(out, " %s=%" PRIu64, defs[i].name, value);
-	}
-}
 
 void counters_log(const char *prefix, const char *head, const struct counter_def *defs,
 		  size_t n, const void *object)
@@ -25,7 +16,11 @@ void counters_log(const char *prefix, const char *head, const struct counter_def
 
 	buf_init(&b, LINE_MAX_BYTES);
 	buf_put_str(&b, head);
-	counters_put(&b, defs, n, object);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t value;
+		memcpy(&value, (const char *)object + defs[i].offset, sizeof(value));
+		buf_printf(&b, " %s=%" PRIu64, defs[i].name, value);
+	}
 	if (b.err == 0)
 		log_info(prefix, "%.*s", (int)b.len, (const char *)b.data);
 	buf_fini(&b);

@@ -6,18 +6,15 @@
 #ifndef COMMON_COUNTERS_H
 #define COMMON_COUNTERS_H
 
-#include "common/buf.h"
+#include "common/base.h"
 
 struct counter_def {
 	const char *name;
 	size_t offset; /* of a uint64_t in the object */
 };
 
-/* Appends " name=value" for each of the n counters of object. */
-void counters_put(struct buf *out, const struct counter_def *defs, size_t n,
-		  const void *object);
-
-/* Logs them on one line, behind head: "counters realm=r". */
+/* Logs n counters of object on one line, " name=value" each, behind head: "counters
+ * realm=r". */
 void counters_log(const char *prefix, const char *head, const struct counter_def *defs,
 		  size_t n, const void *object);
 

@@ -99,20 +99,27 @@ void principal_to_admin(const struct principal *p, struct admin_principal *out)
 	memcpy(out->keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
 }
 
+#define OTHERWISE(what)                                                                  \
+	"exists already, with another " what                                             \
+	": to change it, `authctl principal remove` it and add it again"
+
 const char *principal_difference(const struct principal *old, const struct principal *new)
 {
 	if (!slice_eq(principal_slice(&old->realm), principal_slice(&new->realm)))
-		return "exists already, with another realm";
+		return OTHERWISE("realm");
 	if (!slice_eq(principal_slice(&old->role), principal_slice(&new->role)))
-		return "exists already, with another role";
+		return OTHERWISE("role");
 	if (old->disabled != new->disabled)
-		return old->disabled ? "exists already, but is disabled"
-				     : "exists already, and is not disabled";
+		return old->disabled ? "exists already, but is disabled: "
+				       "`authctl principal enable` changes that"
+				     : "exists already, and is not disabled: "
+				       "`authctl principal disable` changes that";
 	if (!slice_eq(slice_of(old->extra, old->extra_len),
 		      slice_of(new->extra, new->extra_len)))
-		return "exists already, with another extra";
+		return OTHERWISE("extra");
 	if (old->n_keys != new->n_keys ||
 	    memcmp(old->keys, new->keys, old->n_keys * sizeof(old->keys[0])) != 0)
-		return "exists already, with other keys";
+		return "exists already, with other keys: `authctl key add` and "
+		       "`authctl key remove` change them";
 	return NULL;
 }

@@ -146,7 +146,7 @@ static int take_option(struct ctl *ctl, int option)
 		ctl->timeout_ms = parse_time(optarg);
 		if (ctl->timeout_ms == 0)
 			return ctl_usage(ctl,
-					 "--timeout must be a time of at most an hour, "
+					 "--timeout must be a time of at most 3600s, "
 					 "such as 5s or 500ms");
 		break;
 	case OPT_OUTPUT:

@@ -81,9 +81,11 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 		break;
 	case RPC_TIMEOUT:
 		call->code = ctl_fail(call->ctl, EX_TEMPFAIL, NULL,
-				      "authd has not answered within %" PRIu64
-				      " ms; a change may have been made",
-				      call->ctl->timeout_ms);
+				      "authd has not answered within %" PRIu64 " ms%s",
+				      call->ctl->timeout_ms,
+				      call->ctl->command->method != NULL
+					      ? "; a change may have been made"
+					      : "");
 		break;
 	case RPC_INVALID:
 		call->code = ctl_fail(call->ctl, EX_SOFTWARE, NULL, "authd's answer: %s",

@@ -170,6 +170,11 @@ static void list_verbs(const char *noun, char *out, size_t size)
 					      n > 0 ? ", " : "", commands[i].verb);
 }
 
+static bool is_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 /* There is no such command: which one may be meant? */
 static int wrong_command(const struct ctl *ctl, const char *noun, const char *verb)
 {
@@ -231,6 +236,10 @@ int main(int argc, char **argv)
 	/* argv ends with a NULL */
 	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
 	const struct ctl_command *c = verb == NULL ? NULL : find(noun, verb);
+	if (c == NULL && verb != NULL && is_help(verb)) {
+		print_help(NULL);
+		return ctl_flush(&ctl);
+	}
 	if (c == NULL)
 		return wrong_command(&ctl, noun, verb);
 	ctl.command = c;

@@ -15,7 +15,7 @@ import argparse
 import sys
 
 from autobahn.twisted.wamp import ApplicationSession
-from autobahn.twisted.websocket import WampWebSocketClientFactory
+from autobahn.twisted.websocket import WampWebSocketClientFactory, WampWebSocketClientProtocol
 from autobahn.wamp.auth import create_authenticator
 from autobahn.wamp.types import ComponentConfig
 from autobahn.websocket.util import parse_url
@@ -58,9 +58,34 @@ class Client(ApplicationSession):
             print(f"  {'message':14}{details.message}")
         self.disconnect()
 
-    def onDisconnect(self):
-        if reactor.running:
+
+class Connection(WampWebSocketClientProtocol):
+    def onClose(self, wasClean, code, reason):
+        super().onClose(wasClean, code, reason)
+        if Client.status == NO_ANSWER:
+            stop_without_answer(self.factory.url, reason)
+        elif reactor.running:
             reactor.stop()
+
+
+def stop_without_answer(url, reason):
+    print(f"no answer from {url}: {reason}", file=sys.stderr)
+    if reactor.running:
+        reactor.stop()
+
+
+def read_key(path):
+    try:
+        with open(path, "rb") as file:
+            private_key = file.read()
+    except OSError as e:
+        print(f"{path}: {e.strerror}", file=sys.stderr)
+        sys.exit(NO_ANSWER)
+    if len(private_key) != 32:
+        print(f"{path}: has {len(private_key)} bytes, but a key has 32 bytes, as `authctl key gen` writes it",
+              file=sys.stderr)
+        sys.exit(NO_ANSWER)
+    return private_key
 
 
 def main():
@@ -68,15 +93,14 @@ def main():
     parser.add_argument("--key", required=True, metavar="FILE")
     parser.add_argument("--url", default="ws://127.0.0.1:8080/ws")
     args = parser.parse_args()
-    with open(args.key, "rb") as file:
-        private_key = file.read()
+    private_key = read_key(args.key)
 
     def failed(failure):
-        print(f"no connection to {args.url}: {failure.getErrorMessage()}", file=sys.stderr)
-        reactor.stop()
+        stop_without_answer(args.url, failure.getErrorMessage())
 
     # offers all serializers, CBOR in batches first
     factory = WampWebSocketClientFactory(lambda: Client(private_key), url=args.url)
+    factory.protocol = Connection
     host, port = parse_url(args.url)[1:3]
     TCP4ClientEndpoint(reactor, host, port, timeout=10).connect(factory).addErrback(failed)
     reactor.run()

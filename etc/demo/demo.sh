@@ -69,12 +69,15 @@ routerd=$!
 wait_ready routerd $routerd
 
 if [ "${1-}" = --serve ]; then
-	echo "serving ws://127.0.0.1:$port/ws; Ctrl-C ends it. In another terminal:"
+	echo "serving ws://127.0.0.1:$port/ws; Ctrl-C ends it. The logs are $state/routerd.log and $state/authd.log"
+	echo "In another terminal:"
 	echo "  /usr/bin/python3 $root/etc/demo/client.py --key $state/known.key --url ws://127.0.0.1:$port/ws"
 	echo "  $bin/authd/authctl --socket $state/admin.sock principal list"
 	trap 'exit 0' INT
-	wait $routerd
-	exit
+	wait $routerd && exit
+	cat routerd.log >&2
+	echo "routerd ended: see above" >&2
+	exit 1
 fi
 
 echo "--- client with the known key"

@@ -95,12 +95,13 @@ def test_adding_again(ctl, added):
     assert add(ctl, *again)[:2] == (0, f"{AUTHID} is there already\n")
     assert items(ctl, "principal", "add", AUTHID, "--realm", "devices", "--role", "device", "--key",
                  added.public) == [{"authid": AUTHID, "changed": False}]
-    for more, complaint in (
-        (("--role", "other"), "role"), (("--realm", "other"), "realm"), (("--disabled",), "disabled"),
-        (("--extra", '{"a": 1}'), "extra"), (("--key", Key().public), "keys"),
+    for more, complaint, remedy in (
+        (("--role", "other"), "role", "principal remove"), (("--realm", "other"), "realm", "principal remove"),
+        (("--disabled",), "disabled", "principal disable"), (("--extra", '{"a": 1}'), "extra", "principal remove"),
+        (("--key", Key().public), "keys", "key add"),
     ):
         code, out, err = add(ctl, *again, *more)
-        assert code == 65 and out == "" and complaint in err
+        assert code == 65 and out == "" and complaint in err and f"authctl {remedy}" in err, err
     assert len(items(ctl, "principal", "list")) == 1
 
 
@@ -556,6 +557,7 @@ def test_table_of_ordinary_principals(ctl, authd):
     (("key", "show"), "FILE is missing"),
     (("key", "gen", "x"), "1 argument too many"),
     (("principal", "list", "x", "y"), "2 arguments too many"),
+    (("--timeout", "1h", "principal", "list"), "at most 3600s"),
     (("--socket", "", "principal", "list"), "--socket"),
     (("--socket", "x" * 108, "principal", "list"), "at most 107"),
 ])
@@ -581,6 +583,8 @@ def test_help(ctl):
         code, out, err = ctl(noun, verb, "--help")
         assert code == 0 and err == "" and "Example:" in out and "Exit codes" in out
         assert all(len(line) <= 80 for line in out.splitlines()), out
+    for args in (("principal", "--help"), ("key", "-h")):
+        assert ctl(*args) == ctl("--help")
     assert ctl("--version")[1].startswith("authctl ")
     for command in (("principal", "add"), ("key", "add"), ("key", "show")):
         assert "cannot be told from a public key" in " ".join(ctl(*command, "--help")[1].split())
@@ -603,7 +607,9 @@ def test_an_authd_that_does_not_answer(ctl, authd):
     listener.bind(str(authd.cwd / "silent.sock"))
     listener.listen(1)
     code, _, err = ctl("--socket", "silent.sock", "--timeout", "100ms", "principal", "list")
-    assert code == 75 and "within 100 ms" in err and "may have been made" in err
+    assert code == 75 and "within 100 ms" in err and "made" not in err  # it asked for no change
+    code, _, err = ctl("--socket", "silent.sock", "--timeout", "100ms", "principal", "remove", "a")
+    assert code == 75 and "a change may have been made" in err
 
 
 WRONG_ANSWERS = {

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a stranger types first: `make demo`, twice, on a port that is taken, and on another one."""
 
+import base64
+import hashlib
 import os
 import re
 import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 from utils import BUILD, ROOT, free_port, wait_for
@@ -97,6 +100,75 @@ def test_run_serves_until_ctrl_c(tmp_path):
     assert process.wait(20) in (0, -signal.SIGINT)  # make does as its child or ends by the signal itself
     wait_for(lambda: not daemons_in(tmp_path), "everything to stop")
     assert os.listdir(tmp_path) == []
+
+
+def test_run_shows_the_log_of_a_router_that_ends(tmp_path):
+    process = subprocess.Popen(["make", "-s", "run", f"PORT={free_port()}"], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)},
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               start_new_session=True)
+    try:
+        text = line = process.stdout.readline()
+        while line and "authctl" not in line:
+            line = process.stdout.readline()
+            text += line
+        routerd_log, authd_log = re.findall(r"\S+\.log", text)
+        with open(routerd_log) as routerd, open(authd_log) as authd:
+            assert "routerd ready" in routerd.read() and "authd ready" in authd.read()
+        router = next(pid for pid in daemons_in(tmp_path) if open(f"/proc/{pid}/comm").read() == "routerd\n")
+        os.kill(int(router), signal.SIGKILL)
+        rest = process.communicate(timeout=20)[0]
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "routerd ready" in rest and "routerd ended: see above" in rest, rest
+
+
+def client(*args):
+    done = subprocess.run(["/usr/bin/python3", ROOT / "etc/demo/client.py", *args], capture_output=True, text=True, timeout=20)
+    return done.returncode, done.stdout, done.stderr
+
+
+def serve_once(answer):
+    """A server on a free port that reads a request, gives that answer and ends the connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listener, listener.accept()[0] as peer:
+            request = peer.recv(4096).decode()
+            peer.sendall(answer(request))
+            if b" 101 " in answer(request):
+                peer.recv(4096)  # HELLO
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    return f"ws://127.0.0.1:{listener.getsockname()[1]}/ws"
+
+
+def upgraded(request):
+    key = re.search("Sec-WebSocket-Key: *(.*?)\r\n", request, re.I).group(1)
+    accept = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+    return (f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n"
+            "Sec-WebSocket-Protocol: wamp.2.cbor\r\n\r\n").encode()
+
+
+@pytest.mark.parametrize("answer, text", [
+    (lambda request: b"HTTP/1.1 404 Not Found: nothing is here\r\nContent-Length: 0\r\n\r\n", "[404]: Not Found: nothing is here"),
+    (upgraded, "no answer"),
+])
+def test_the_client_says_that_it_got_no_answer(tmp_path, answer, text):
+    (tmp_path / "key").write_bytes(bytes(32))
+    url = serve_once(answer)
+    status, out, err = client("--key", tmp_path / "key", "--url", url)
+    assert status == 2 and out == ""
+    assert text in err and url in err and "Traceback" not in err, err
+
+
+@pytest.mark.parametrize("content, text", [(None, "No such file"), (b"x" * 31, "32 bytes")])
+def test_the_client_says_what_is_wrong_with_its_key(tmp_path, content, text):
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    status, out, err = client("--key", tmp_path / "key")
+    assert status == 2 and str(tmp_path / "key") in err and text in err and "Traceback" not in err, err
 
 
 FAKES = {

@@ -19,6 +19,8 @@
 enum {
 	LINE = 70, /* characters of base64 in a line, as ssh-keygen writes them */
 	BLOCK = 8, /* the private part is padded to a multiple of this */
+	BLOB = 4 + sizeof(TYPE_NAME) - 1 + 4 + SSH_KEY_BYTES, /* bytes of a public key */
+	MAX_PRIVATE = 512,                                    /* bytes of a private one */
 };
 
 /* What else a file may turn out to be, by what it begins with. */
@@ -317,14 +319,10 @@ static void put_blob(struct buf *b, const uint8_t key[SSH_KEY_BYTES])
 
 void ssh_key_fingerprint(const uint8_t key[SSH_KEY_BYTES], char out[SSH_FINGERPRINT])
 {
-	uint8_t hash[crypto_hash_sha256_BYTES] = {0};
-	uint8_t bytes[4 + sizeof(TYPE_NAME) - 1 + 4 + SSH_KEY_BYTES];
-	size_t n = strlen(TYPE_NAME);
+	uint8_t hash[crypto_hash_sha256_BYTES], bytes[BLOB];
+	struct buf blob = {.data = bytes, .cap = BLOB, .max = BLOB};
 
-	put_be32(bytes, (uint32_t)n);
-	memcpy(bytes + 4, TYPE_NAME, n);
-	put_be32(bytes + 4 + n, SSH_KEY_BYTES);
-	memcpy(bytes + 8 + n, key, SSH_KEY_BYTES);
+	put_blob(&blob, key);
 	crypto_hash_sha256(hash, bytes, sizeof(bytes));
 	memcpy(out, "SHA256:", 7);
 	sodium_bin2base64(out + 7, SSH_FINGERPRINT - 7, hash, sizeof(hash),
@@ -348,52 +346,39 @@ static void put_private_part(struct buf *b, const uint8_t seed[SSH_KEY_BYTES],
 		buf_put_u8(b, i);
 }
 
-static void put_base64(struct buf *out, struct slice bytes)
+static void put_base64(struct buf *out, const uint8_t *bytes, size_t len)
 {
-	size_t max = sodium_base64_encoded_len(bytes.len, sodium_base64_VARIANT_ORIGINAL);
-	struct buf text;
+	char text[sodium_base64_ENCODED_LEN(MAX_PRIVATE, sodium_base64_VARIANT_ORIGINAL)];
 
-	buf_init(&text, max);
-	char *to = (char *)buf_reserve(&text, max);
-	if (to != NULL) {
-		sodium_bin2base64(to, max, bytes.p, bytes.len,
-				  sodium_base64_VARIANT_ORIGINAL);
-		for (size_t at = 0, len = strlen(to); at < len; at += LINE) {
-			buf_put(out, to + at, min_size(LINE, len - at));
-			buf_put_u8(out, '\n');
-		}
-		sodium_memzero(to, max);
-	} else {
-		out->err = text.err;
+	sodium_bin2base64(text, sizeof(text), bytes, len, sodium_base64_VARIANT_ORIGINAL);
+	for (size_t at = 0, end = strlen(text); at < end; at += LINE) {
+		buf_put(out, text + at, min_size(LINE, end - at));
+		buf_put_u8(out, '\n');
 	}
-	buf_fini(&text);
+	sodium_memzero(text, sizeof(text));
 }
 
 void ssh_key_write_private(struct buf *out, const uint8_t seed[SSH_KEY_BYTES])
 {
 	/* on the stack and of fixed size: nothing is left behind by growing */
-	uint8_t part_bytes[256], all_bytes[512], public[SSH_KEY_BYTES];
+	uint8_t part_bytes[256], all_bytes[MAX_PRIVATE], public[SSH_KEY_BYTES];
 	struct buf part = {.data = part_bytes, .cap = 256, .max = 256};
-	struct buf blob, all = {.data = all_bytes, .cap = 512, .max = 512};
+	struct buf all = {.data = all_bytes, .cap = MAX_PRIVATE, .max = MAX_PRIVATE};
 
 	ssh_key_public(seed, public);
-	buf_init(&blob, 128);
-	put_blob(&blob, public);
 	put_private_part(&part, seed, public);
 	buf_put(&all, MAGIC, sizeof(MAGIC));
 	put_string(&all, "none", 4); /* cipher */
 	put_string(&all, "none", 4); /* key derivation */
 	put_string(&all, NULL, 0);   /* its options */
 	put_u32(&all, 1);
-	put_string(&all, blob.data, blob.len);
+	put_u32(&all, BLOB);
+	put_blob(&all, public);
 	put_string(&all, part.data, part.len);
 	ASSERT(part.err == 0 && all.err == 0);
 	buf_put_str(out, BEGIN "\n");
-	put_base64(out, buf_slice(&all));
+	put_base64(out, all.data, all.len);
 	buf_put_str(out, END "\n");
-	if (blob.err != 0)
-		out->err = blob.err;
-	buf_fini(&blob);
 	sodium_memzero(part_bytes, sizeof(part_bytes));
 	sodium_memzero(all_bytes, sizeof(all_bytes));
 }

@@ -52,6 +52,14 @@ static const char *object(const struct ctl *ctl)
 	return ctl->args[0] != NULL ? ctl->args[0] : ctl->command->verb;
 }
 
+/* It cannot be asked at all. */
+static int fail_before(const struct ctl *ctl, int err)
+{
+	if (err == E_NOMEM)
+		return ctl_nomem(ctl);
+	return ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object(ctl), err_str(err));
+}
+
 static int fail_with(const struct call *call, struct slice error)
 {
 	struct auth_error e;
@@ -147,31 +155,25 @@ static int connect_to(const struct ctl *ctl, int *fd_out)
 /* Sends params, and waits until there is an answer or none can come. */
 static int ask(struct call *call, int fd, const char *method, struct slice params)
 {
-	struct rpc_conn *conn;
+	const struct rpc_call c = {
+		.method = method,
+		.params = params,
+		.timeout_ms = call->ctl->timeout_ms,
+		.cb = on_answer,
+		.arg = call,
+	};
+	struct rpc_conn *conn = NULL;
 
 	call->loop = loop_new(NULL, NULL);
-	if (call->loop == NULL) {
+	if (call->loop == NULL)
 		sock_close(&fd);
-		return ctl_nomem(call->ctl);
-	}
-	conn = rpc_conn_new(call->loop, fd, &handlers, &limits, call);
-	int r = conn == NULL ? E_NOMEM
-			     : rpc_call(conn,
-					&(struct rpc_call){
-						.method = method,
-						.params = params,
-						.timeout_ms = call->ctl->timeout_ms,
-						.cb = on_answer,
-						.arg = call,
-					},
-					NULL);
+	else
+		conn = rpc_conn_new(call->loop, fd, &handlers, &limits, call);
+	int r = conn == NULL ? E_NOMEM : rpc_call(conn, &c, NULL);
 	if (r == 0)
 		loop_run(call->loop);
-	else if (r == E_NOMEM)
-		call->code = ctl_nomem(call->ctl);
 	else
-		call->code = ctl_fail(call->ctl, EX_DATAERR, NULL, "%s: %s",
-				      object(call->ctl), err_str(r));
+		call->code = fail_before(call->ctl, r);
 	rpc_conn_free(&conn);
 	loop_free(&call->loop);
 	return call->code;
@@ -190,7 +192,7 @@ int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 	/* authd would close the connection */
 	int r = encoded.err != 0 ? encoded.err : auth_check(buf_slice(&encoded), &len);
 	if (r != 0)
-		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object(ctl), err_str(r));
+		code = fail_before(ctl, r);
 	else
 		code = connect_to(ctl, &fd);
 	if (code == EX_OK)

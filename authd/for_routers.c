@@ -121,26 +121,26 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 		int err = b.err;
 		why = err_str(err);
 		verdict = VERDICT_FAILED;
-		buf_fini(&b);
-		buf_init(&b, AUTH_MAX_MESSAGE);
+		buf_clear(&b);
 		authenticate_write_failure(err, &b);
 	}
 	switch (verdict) {
 	case VERDICT_ALLOWED:
 		s->stats.allowed++;
-		rpc_reply(req, &b);
 		break;
 	case VERDICT_DENIED:
 		s->stats.denied++;
 		log_denied(c, &q, why);
-		rpc_reply_error(req, &b);
 		break;
 	case VERDICT_FAILED:
 		s->stats.failed++;
 		log_failed(c, &q, why);
-		rpc_reply_error(req, &b);
 		break;
 	}
+	if (verdict == VERDICT_ALLOWED)
+		rpc_reply(req, &b);
+	else
+		rpc_reply_error(req, &b);
 	buf_fini(&b);
 }
 

@@ -163,8 +163,7 @@ static void run(struct daemon *d)
 
 static int serve(struct daemon *d, const struct conf_error *warnings)
 {
-	if (daemon_start_log(d->settings.log.level, d->settings.log.format, warnings) !=
-	    0)
+	if (daemon_start_log(&d->settings.log, warnings) != 0)
 		return EX_OSERR;
 	umask(0077); /* the database is nobody else's; sockets get their own mode */
 	daemon_raise_fd_limit();

@@ -98,10 +98,9 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 	return EX_OK;
 }
 
-int daemon_start_log(enum log_level level, enum log_format format,
-		     const struct conf_error *warnings)
+int daemon_start_log(const struct conf_log *how, const struct conf_error *warnings)
 {
-	log_init(level, format);
+	log_init(how->level, how->format);
 	int r = log_start();
 	if (r != 0)
 		log_error(NULL, "cannot start reason=\"no memory for a thread\"");

@@ -30,7 +30,7 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 			  const char *summary);
 
 /* Starts the log's thread, and logs the warnings. On failure it has been said. */
-int daemon_start_log(enum log_level level, enum log_format format,
+int daemon_start_log(const struct conf_log *how,
 		     const struct conf_error *warnings) MUSTCHECK;
 
 /*

@@ -32,7 +32,7 @@ static const char help[] =
 
 static int serve(struct config *cfg, const struct conf_error *warnings)
 {
-	if (daemon_start_log(cfg->log.level, cfg->log.format, warnings) != 0)
+	if (daemon_start_log(&cfg->log, warnings) != 0)
 		return EX_OSERR;
 	/* what a fan-out frees at the end of a turn is needed in the next one */
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);

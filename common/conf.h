@@ -6,9 +6,9 @@
  *
  * Every error names file, line and column and says what would be right, and one run names
  * them all, but for those that may only follow from others. Unknown keys and keys given
- * twice are errors. Aliases, anchors, tags and further documents are refused. A file is
- * UTF-8, with or without a byte order mark, at most 1 MiB, nested at most 16 deep; lists
- * have the bounds of their row, and texts of a list differ.
+ * twice (foreign ones aside) are errors. Aliases, anchors, tags and further documents are
+ * refused. A file is UTF-8, with or without a byte order mark, at most 1 MiB, nested at
+ * most 16 deep; lists have the bounds of their row, and texts of a list differ.
  *
  * No state; any thread.
  */
@@ -81,8 +81,8 @@ struct conf_key {
 	size_t count_at;   /* LIST, NAMED: offset of the size_t that gets the count */
 	bool required;     /* else an absent key gets its default */
 	bool may_be_empty; /* STRING */
-	bool names_differ; /* LIST: its elements begin with a name, as those of NAMED do
-			    */
+	/* LIST: the first field of its elements is a name, and no two are the same */
+	bool names_differ;
 	/* INT, SIZE, MS: of the value; FLAGS, STRINGS, USERS, LIST, NAMED: of the number
 	 * of elements; STRING: max alone, of its bytes, 0: any number */
 	int64_t min, max;
@@ -124,8 +124,8 @@ struct conf_table {
 	 */
 	void (*check)(struct conf *c, void *map);
 	bool check_anyway;
-	const struct conf_foreign
-		*foreign; /* of the file's table; ends with {0}; or NULL */
+	/* of the whole file: only its own table has them; ends with {0}; or NULL */
+	const struct conf_foreign *foreign;
 };
 
 /* A table of these rows for a struct of this type: CONF_TABLE("the x", struct x, x_keys,
@@ -185,8 +185,8 @@ int conf_read(const char *path, struct buf *out, struct conf_error *err_out) MUS
 /*
  * Reads a file's text, which must be one map, into the struct that table describes; name
  * stands for the file in messages. The struct and everything that it points to belong to
- * *pool_out. E_SYNTAX: something is wrong; E_NOMEM: then there is no pool. *err_out says
- * what, and after 0 it has the warnings.
+ * *pool_out. E_SYNTAX: something in the text is wrong; E_NOMEM. *err_out says what, and
+ * there is nothing to free. After 0 *err_out has the warnings.
  */
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
 	       void **out, struct pool *pool_out, struct conf_error *err_out) MUSTCHECK;

@@ -650,6 +650,35 @@ async def authenticate(realm, authid, details):
         process.communicate()
 
 
+def test_without_a_stderr(daemons, folder):
+    """What has its number, such as a connection of the site's own, gets no line of the log."""
+    daemon = kit.daemon(folder, "asyncio", """
+import os, socket
+ours, theirs = socket.socketpair()
+assert 2 in (ours.fileno(), theirs.fileno())
+other = theirs if ours.fileno() == 2 else ours
+other.settimeout(1)
+async def authenticate(realm, authid, details):
+    if authid == "bad":
+        raise KeyError("to be logged")
+    try:
+        return {"role": other.recv(100).decode()}
+    except TimeoutError:
+        return {"role": "nothing"}
+""")
+    process = subprocess.Popen(["sh", "-c", 'exec "$@" 2>&-', "sh", *daemon.argv], cwd=folder)
+    try:
+        utils.wait_for(lambda: (folder / "authd.sock").exists() and kit.connects(folder / "authd.sock"), "the kit")
+        rpc = router(folder / "authd.sock")
+        assert error_of(rpc, None, "bad", {})["kind"] == "temporary"
+        assert rpc.call("authenticate", None, "good", {}) == {"role": "nothing"}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2 * utils.SLOW) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_the_log(site, folder):
     """Time, corr and traceback; at a limited rate."""
     daemon = site("""

@@ -38,6 +38,7 @@ import signal
 import socket
 import stat
 import struct
+import sys
 import threading
 import time
 
@@ -108,7 +109,9 @@ async def serve_async(path, authenticate, *, workers=None, mode=0o660, allow_use
     on_notification  is called with (method, params) of session.opened, session.closed and
                      auth.failed, one after another
     """
-    logging.basicConfig(level=logging.INFO, handlers=[_Stderr()],
+    # without a stderr its number may be that of anything else
+    handler = _Stderr() if sys.stderr else logging.NullHandler()
+    logging.basicConfig(level=logging.INFO, handlers=[handler],
                         format="%(asctime)s %(levelname)s %(message)s")
     stop = _stop_signal()
     server = _Server(authenticate, workers, _uids(allow_users), on_notification)

@@ -110,10 +110,10 @@ $(PROGRAMS):
 
 $(B)/unit/%: $(B)/tests/unit/%.o $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS) -lcmocka -lcbor
+	$(Q)$(CC) $(LDFLAGS_ALL) $(WRAPPED) -o $@ $^ $(LIBS) -lcmocka -lcbor
 # what these allocate, libraries apart, goes through the test, which lets it fail
 WRAP := $(foreach f,malloc calloc realloc aligned_alloc strndup free,-Wl,--wrap=$(f))
-$(B)/unit/test_workers $(B)/unit/test_questions: private LDFLAGS += $(WRAP)
+$(B)/unit/test_workers $(B)/unit/test_questions: private WRAPPED := $(WRAP)
 $(B)/tools/%: $(B)/tests/tools/%.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)

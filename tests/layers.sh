@@ -46,7 +46,6 @@ objects=${1:-build/release}
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
 for folder in common proto routerd routerd/* authd authd/ctl; do
-	case $folder in authd/ctl) continue ;; esac
 	[ -d "$folder" ] || continue
 	rules=$((rules + 1))
 	for source in "$folder"/*.c; do

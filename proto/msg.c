@@ -4,8 +4,8 @@
  * has and which keys of its options matter here; everything else is checked and passed
  * over. The writers are in msg_write.c, the words for what is wrong in msg_fault.c.
  *
- * The first reading stops at any error. A second one explains it. If a value is wrong a
- * third one passes over such values, to find out whether all else is right.
+ * The first reading stops at any error, and notes where. If a value is wrong a second one
+ * passes over such values, to find out whether all else is right.
  */
 #include "proto/msg.h"
 
@@ -169,8 +169,7 @@ struct decoder {
 	struct buf *scratch;
 	size_t size; /* of the message */
 	struct msg *out;
-	bool has_role;           /* a HELLO names one of the four */
-	struct msg_fault *fault; /* where an error is explained; NULL: nowhere */
+	bool has_role; /* a HELLO names one of the four */
 };
 
 /*
@@ -214,28 +213,31 @@ static void read_again(const struct decoder *d, struct slice item,
 	out->lenient = d->reader.lenient;
 }
 
+static int first_token(const struct decoder *d, struct slice item, struct token *out)
+{
+	struct token_reader r;
+
+	read_again(d, item, &r);
+	return token_next(&r, out);
+}
+
 /* E_TYPE unless the item is null or undefined. */
 static int expect_absent(const struct decoder *d, struct slice item)
 {
-	struct token_reader r;
 	struct token t;
+	int err = first_token(d, item, &t);
 
-	read_again(d, item, &r);
-	int err = token_next(&r, &t);
 	return err != 0 || is_absent(&t) ? err : E_TYPE;
 }
 
-/* A string; with nullable also null, which leaves *out as it was. */
-static int read_text(struct decoder *d, struct token_reader *r, bool nullable,
-		     struct slice *out)
+/* A string. */
+static int read_text(struct decoder *d, struct slice *out)
 {
 	struct token t;
-	int err = token_next(r, &t);
+	int err = token_next(&d->reader, &t);
 
 	if (err != 0)
 		return err;
-	if (nullable && is_absent(&t))
-		return 0;
 	return t.type == TOKEN_STR ? text_of(d, &t, out) : unexpected(&t);
 }
 
@@ -247,19 +249,6 @@ static int read_id(struct token_reader *r, uint64_t *out)
 	if (err != 0)
 		return err;
 	return token_id(&t, out) == 0 ? 0 : unexpected(&t);
-}
-
-static int read_bool(struct token_reader *r, bool *out)
-{
-	struct token t;
-	int err = token_next(r, &t);
-
-	if (err != 0 || is_absent(&t))
-		return err;
-	if (t.type != TOKEN_BOOL)
-		return E_TYPE;
-	*out = t.b;
-	return 0;
 }
 
 static int read_methods(struct decoder *d)
@@ -294,6 +283,16 @@ static int read_methods(struct decoder *d)
 static int read_dict(struct decoder *d, struct token_reader *r,
 		     const struct options *known, void *into);
 
+/* Passes over a dict. E_NOTFOUND: something ends before it. */
+static int skip_dict(struct decoder *d, struct token_reader *r, struct slice *out)
+{
+	int err = token_skip(r, out);
+
+	if (err != 0)
+		return err == E_TYPE ? E_NOTFOUND : err;
+	return token_container(d->serializer, *out) == TOKEN_MAP ? 0 : E_TYPE;
+}
+
 /* Kept as a whole, and then read again for the keys that matter here. */
 static int read_extra(struct decoder *d)
 {
@@ -301,59 +300,13 @@ static int read_extra(struct decoder *d)
 	struct msg_hello *hello = d->out->hello;
 	struct token_reader again;
 	struct slice item;
-	int err = token_skip(&d->reader, &item);
+	int err = skip_dict(d, &d->reader, &item);
 
 	if (err != 0)
-		return err;
-	if (token_container(d->serializer, item) != TOKEN_MAP)
-		return expect_absent(d, item);
+		return err == E_TYPE ? expect_absent(d, item) : err;
 	hello->authextra = item;
 	read_again(d, item, &again);
 	return read_dict(d, &again, &keys, hello);
-}
-
-/* A value of any type, of which only the first token matters. */
-static int read_any(struct decoder *d, struct token_reader *r, struct token *out)
-{
-	struct token_reader again;
-	struct slice item;
-	int err = token_skip(r, &item);
-
-	if (err != 0)
-		return err;
-	read_again(d, item, &again);
-	return token_next(&again, out);
-}
-
-/* Is it there? What it says does not matter here. */
-static int read_given(struct decoder *d, struct token_reader *r, bool *out)
-{
-	struct token t;
-	int err = read_any(d, r, &t);
-
-	if (err == 0 && !is_absent(&t))
-		*out = true;
-	return err;
-}
-
-/* A string if it is one. */
-static int read_hint(struct decoder *d, struct token_reader *r, struct slice *out)
-{
-	struct token t;
-	int err = read_any(d, r, &t);
-
-	return err == 0 && t.type == TOKEN_STR ? text_of(d, &t, out) : err;
-}
-
-static int read_role(struct decoder *d, struct token_reader *r)
-{
-	struct slice item;
-	int err = token_skip(r, &item);
-
-	d->has_role = true;
-	if (err != 0)
-		return err;
-	return token_container(d->serializer, item) == TOKEN_MAP ? 0 : E_TYPE;
 }
 
 /* Without a role a HELLO is invalid (section "Session Establishment"). */
@@ -365,24 +318,46 @@ static int read_roles(struct decoder *d)
 	return err == 0 && !d->has_role ? E_TYPE : err;
 }
 
+/* An option that is one value, to its place. */
+static int read_value(struct decoder *d, struct token_reader *r, enum option_kind kind,
+		      void *to)
+{
+	bool any = kind == OPTION_HINT || kind == OPTION_GIVEN;
+	struct slice item;
+	struct token t;
+	int err = any ? token_skip(r, &item) : token_next(r, &t);
+
+	if (err == 0 && any)
+		err = first_token(d, item, &t);
+	if (err != 0 || is_absent(&t))
+		return err;
+	if (kind == OPTION_GIVEN)
+		*(bool *)to = true;
+	else if (kind == OPTION_BOOL && t.type == TOKEN_BOOL)
+		*(bool *)to = t.b;
+	else if (kind != OPTION_BOOL && t.type == TOKEN_STR)
+		return text_of(d, &t, to);
+	else if (kind != OPTION_HINT)
+		return unexpected(&t);
+	return 0;
+}
+
 static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
 		       void *into)
 {
-	void *at = (uint8_t *)into + o->offset;
+	struct slice item;
 
 	switch (o->kind) {
 	case OPTION_BOOL:
-		return read_bool(r, at);
 	case OPTION_TEXT:
-		return read_text(d, r, true, at);
 	case OPTION_HINT:
-		return read_hint(d, r, at);
 	case OPTION_GIVEN:
-		return read_given(d, r, at);
+		return read_value(d, r, o->kind, (uint8_t *)into + o->offset);
 	case OPTION_ROLES:
 		return read_roles(d);
 	case OPTION_ROLE:
-		return read_role(d, r);
+		d->has_role = true;
+		return skip_dict(d, r, &item);
 	case OPTION_METHODS:
 		return read_methods(d);
 	case OPTION_EXTRA:
@@ -399,46 +374,33 @@ static const struct option *find_option(const struct options *known, struct slic
 	return NULL;
 }
 
-/* What was expected where reading an option gave E_TYPE or E_NOTFOUND. */
-static const char *expected_option(enum option_kind kind)
-{
-	switch (kind) {
-	case OPTION_BOOL:
-		return "a boolean";
-	case OPTION_TEXT:
-		return "a string";
-	case OPTION_METHODS:
-		return "a list of strings";
-	case OPTION_ROLES:
-		return "a dict of publisher, subscriber, caller, callee, at least one";
-	case OPTION_ROLE:
-	case OPTION_EXTRA:
-		return "a dict";
-	case OPTION_HINT:
-	case OPTION_GIVEN:
-		break; /* anything will do */
-	}
-	return NULL;
-}
-
 /* Notes that err was met in this option. Of nested ones the innermost comes first. */
 static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, int err)
 {
-	struct msg_fault *f = d->fault;
+	static const char *const expected[] = {
+		[OPTION_BOOL] = "a boolean",
+		[OPTION_TEXT] = "a string",
+		[OPTION_ROLES] =
+			"a dict of publisher, subscriber, caller, callee, at least one",
+		[OPTION_ROLE] = "a dict",
+		[OPTION_METHODS] = "a list of strings",
+		[OPTION_EXTRA] = "a dict",
+		[OPTION_HINT] = NULL, /* anything will do */
+		[OPTION_GIVEN] = NULL,
+	};
+	struct msg_fault *f = &d->out->fault;
 
-	if (f == NULL)
-		return err;
 	f->sub = f->option;
 	f->option = (const char *)o->name.p;
 	if (f->expected == NULL)
-		f->expected = expected_option(o->kind);
+		f->expected = expected[o->kind];
 	return err;
 }
 
-static NOINLINE int fail_in_key(struct decoder *d)
+/* Notes what was expected where something of another type stands. */
+static NOINLINE int fail_in_type(struct decoder *d, const char *expected)
 {
-	if (d->fault != NULL)
-		d->fault->expected = "keys that are strings";
+	d->out->fault.expected = expected;
 	return E_TYPE;
 }
 
@@ -463,7 +425,7 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 		if (err != 0 || t.type == TOKEN_END)
 			return err;
 		if (t.type != TOKEN_STR)
-			return fail_in_key(d);
+			return fail_in_type(d, "keys that are strings");
 		err = text_of(d, &t, &name);
 		if (err != 0)
 			return err;
@@ -502,10 +464,8 @@ static int put_empty_arguments(struct decoder *d, struct slice kw)
 /* Notes that err was met in the i-th of the two. */
 static NOINLINE int fail_in_payload(struct decoder *d, unsigned i, int err)
 {
-	if (d->fault == NULL)
-		return err;
-	d->fault->element = i == 0 ? "Arguments" : KW;
-	d->fault->expected = i == 0 ? "a list" : "a dict";
+	d->out->fault.element = i == 0 ? "Arguments" : KW;
+	d->out->fault.expected = i == 0 ? "a list" : "a dict";
 	return err;
 }
 
@@ -541,19 +501,6 @@ static ALWAYS_INLINE int read_payload(struct decoder *d)
 	return 0;
 }
 
-/* A dict of which nothing is kept, or the end of the message. */
-static int read_maybe_dict(struct decoder *d)
-{
-	struct slice item;
-	int err = token_skip(&d->reader, &item);
-
-	if (err == E_TYPE)
-		return 0;
-	if (err != 0)
-		return err;
-	return token_container(d->serializer, item) == TOKEN_MAP ? 0 : E_TYPE;
-}
-
 static int read_error_type(struct decoder *d)
 {
 	uint64_t type;
@@ -580,6 +527,8 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 				      const struct options *known)
 {
 	struct msg *out = d->out;
+	struct slice item;
+	int err;
 
 	switch (e) {
 	case ELEMENT_REQUEST:
@@ -589,14 +538,15 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 	case ELEMENT_ERROR_TYPE:
 		return read_error_type(d);
 	case ELEMENT_URI:
-		return read_text(d, &d->reader, false, &out->uri);
+		return read_text(d, &out->uri);
 	case ELEMENT_REALM:
 		*out->hello = (struct msg_hello){.n_authmethods = 0};
-		return read_text(d, &d->reader, true, &out->hello->realm);
+		return read_value(d, &d->reader, OPTION_TEXT, &out->hello->realm);
 	case ELEMENT_TEXT:
-		return read_text(d, &d->reader, false, &out->text);
+		return read_text(d, &out->text);
 	case ELEMENT_MAYBE_OPTIONS:
-		return read_maybe_dict(d);
+		err = skip_dict(d, &d->reader, &item);
+		return err == E_NOTFOUND ? 0 : err;
 	case ELEMENT_OPTIONS:
 		if (out->type == WAMP_HELLO)
 			return read_hello_details(d, known);
@@ -609,37 +559,24 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 	return E_TYPE;
 }
 
-static const char *expected_element(enum element e)
-{
-	switch (e) {
-	case ELEMENT_REQUEST:
-	case ELEMENT_ID:
-		return "an integer from 1 to 2^53";
-	case ELEMENT_ERROR_TYPE:
-		return "the number of a message type";
-	case ELEMENT_URI:
-	case ELEMENT_REALM:
-	case ELEMENT_TEXT:
-		return "a string";
-	case ELEMENT_OPTIONS:
-	case ELEMENT_MAYBE_OPTIONS:
-		return "a dict";
-	case ELEMENT_PAYLOAD:
-	case ELEMENT_NONE:
-		break; /* is noted by others */
-	}
-	return NULL;
-}
-
 /* Notes that err was met in this element, or behind the last one, which is ELEMENT_NONE.
  */
 static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape,
 				    const uint8_t *e, int err)
 {
-	struct msg_fault *f = d->fault;
+	static const char *const expected[] = {
+		[ELEMENT_REQUEST] = "an integer from 1 to 2^53",
+		[ELEMENT_ID] = "an integer from 1 to 2^53",
+		[ELEMENT_ERROR_TYPE] = "the number of a message type",
+		[ELEMENT_URI] = "a string",
+		[ELEMENT_REALM] = "a string",
+		[ELEMENT_TEXT] = "a string",
+		[ELEMENT_OPTIONS] = "a dict",
+		[ELEMENT_MAYBE_OPTIONS] = "a dict",
+		[ELEMENT_PAYLOAD] = NULL, /* fail_in_payload has noted it */
+	};
+	struct msg_fault *f = &d->out->fault;
 
-	if (f == NULL)
-		return err;
 	if (*e == ELEMENT_NONE) {
 		f->element = shape->names[e - shape->elements - 1];
 		f->expected = "nothing behind it";
@@ -647,7 +584,7 @@ static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape
 	if (f->element == NULL) /* fail_in_payload knows better */
 		f->element = shape->names[e - shape->elements];
 	if (f->expected == NULL)
-		f->expected = expected_element((enum element) * e);
+		f->expected = expected[*e];
 	return err;
 }
 
@@ -689,19 +626,14 @@ static void reset(struct msg *m)
 	m->audience = false;
 	m->payload.bytes = empty;
 	m->payload.items = 0;
-}
-
-static NOINLINE int fail_in_type(struct decoder *d)
-{
-	if (d->fault != NULL)
-		d->fault->expected = "a list that begins with a message type";
-	return E_TYPE;
+	m->fault = (struct msg_fault){.why = 0};
 }
 
 /* Twice in the code: the first reading is worth its own. lenient: of the reader. */
 static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 				      unsigned *lenient)
 {
+	const char *const list = "a list that begins with a message type";
 	struct token t;
 	uint64_t type;
 
@@ -714,10 +646,10 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 	if (err != 0)
 		return err;
 	if (t.type != TOKEN_ARRAY)
-		return fail_in_type(d);
+		return fail_in_type(d, list);
 	err = read_id(&d->reader, &type);
 	if (err != 0)
-		return err == E_TYPE || err == E_NOTFOUND ? fail_in_type(d) : err;
+		return err == E_TYPE || err == E_NOTFOUND ? fail_in_type(d, list) : err;
 	if (type <= TYPE_MAX)
 		d->out->type = (enum wamp_type)type;
 	if (type >= ARRAY_LEN(shapes) || shapes[type].elements[0] == ELEMENT_NONE)
@@ -725,26 +657,16 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 	return read_elements(d, &shapes[type]);
 }
 
-static NOINLINE int read_explaining(struct decoder *d, struct slice in, unsigned *lenient)
+/* After a first reading that met a wrong value. E_VALUE if all else is right. */
+static NOINLINE int read_leniently(struct decoder *d, struct slice in, int why)
 {
-	d->fault = &d->out->fault;
-	*d->fault = (struct msg_fault){.why = 0};
-	return read_message(d, in, lenient);
-}
-
-/* After a first reading that failed. E_VALUE if nothing is wrong but values. */
-static NOINLINE int explain(struct decoder *d, struct slice in)
-{
-	unsigned lenient = 0;
-	int err = read_explaining(d, in, NULL);
-
-	if (!token_is_value_error(err))
-		return err;
 	struct msg_fault first = d->out->fault;
-	first.why = err;
-	err = read_explaining(d, in, &lenient);
+	unsigned lenient = 0;
+	int err = read_message(d, in, &lenient);
+
 	if (err != 0)
 		return err;
+	first.why = why;
 	d->out->fault = first;
 	return E_VALUE;
 }
@@ -757,7 +679,8 @@ int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg
 	d.scratch = scratch;
 	d.size = in.len;
 	d.out = out;
-	d.fault = NULL;
 	int err = read_message(&d, in, NULL);
-	return UNLIKELY(err != 0) ? explain(&d, in) : 0;
+	if (UNLIKELY(token_is_value_error(err)))
+		return read_leniently(&d, in, err);
+	return err;
 }

@@ -119,24 +119,23 @@ const char *wamp_type_name(enum wamp_type type);
  * Writers: append one message to out; errors stick there. Payload bytes must be in the
  * encoding s, other texts valid UTF-8.
  */
-void msg_write_abort(struct buf *out, enum serializer s, const char *uri,
-		     struct slice message);
-void msg_write_goodbye(struct buf *out, enum serializer s, const char *uri,
-		       struct slice message);
+/* ABORT and GOODBYE; message may be empty. */
+void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
+		       const char *uri, struct slice message);
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 				    const char *challenge_hex);
-/* SUBSCRIBED, REGISTERED, PUBLISHED: [type, request, id] */
-void msg_write_reply_id(struct buf *out, enum serializer s, enum wamp_type type,
-			uint64_t request, uint64_t id);
-/* UNSUBSCRIBED, UNREGISTERED: [type, request] */
-void msg_write_reply(struct buf *out, enum serializer s, enum wamp_type type,
-		     uint64_t request);
-void msg_write_event(struct buf *out, enum serializer s, uint64_t subscription,
-		     uint64_t publication, struct msg_payload payload);
-void msg_write_invocation(struct buf *out, enum serializer s, uint64_t request,
-			  uint64_t registration, struct msg_payload payload);
-void msg_write_result(struct buf *out, enum serializer s, uint64_t request,
-		      struct msg_payload payload);
+/*
+ * SUBSCRIBED, REGISTERED, PUBLISHED: [type, request, id]. UNSUBSCRIBED, UNREGISTERED:
+ * second is 0, which leaves it out.
+ */
+void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
+		   uint64_t second);
+/*
+ * EVENT: subscription and publication. INVOCATION: request and registration. RESULT:
+ * request and 0.
+ */
+void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
+		       uint64_t id, uint64_t second, struct msg_payload payload);
 void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
 		     uint64_t request, struct slice uri, struct msg_payload payload);
 /* An ERROR of the router's own: Arguments is [text]. */

@@ -64,9 +64,8 @@ static void put_pair(struct token_writer *w, const char *key, struct slice value
 	token_put_str(w, value);
 }
 
-/* ABORT and GOODBYE: [type, {message}, uri] */
-static void write_closing(struct buf *out, enum serializer s, enum wamp_type type,
-			  const char *uri, struct slice message)
+void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
+		       const char *uri, struct slice message)
 {
 	struct token_writer w;
 
@@ -77,18 +76,6 @@ static void write_closing(struct buf *out, enum serializer s, enum wamp_type typ
 	token_put_end(&w);
 	token_put_text(&w, uri);
 	token_put_end(&w);
-}
-
-void msg_write_abort(struct buf *out, enum serializer s, const char *uri,
-		     struct slice message)
-{
-	write_closing(out, s, WAMP_ABORT, uri, message);
-}
-
-void msg_write_goodbye(struct buf *out, enum serializer s, const char *uri,
-		       struct slice message)
-{
-	write_closing(out, s, WAMP_GOODBYE, uri, message);
 }
 
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
@@ -106,65 +93,34 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 	token_put_end(&w);
 }
 
-void msg_write_reply_id(struct buf *out, enum serializer s, enum wamp_type type,
-			uint64_t request, uint64_t id)
+/* [type, id, second, ... of more elements */
+static void begin_ids(struct token_writer *w, struct buf *out, enum serializer s,
+		      enum wamp_type type, uint64_t id, uint64_t second, unsigned more)
+{
+	begin(w, out, s, type, 2 + (second != 0) + more);
+	token_put_uint(w, id);
+	if (second != 0)
+		token_put_uint(w, second);
+}
+
+void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
+		   uint64_t second)
 {
 	struct token_writer w;
 
-	begin(&w, out, s, type, 3);
-	token_put_uint(&w, request);
-	token_put_uint(&w, id);
+	begin_ids(&w, out, s, type, id, second, 0);
 	token_put_end(&w);
 }
 
-void msg_write_reply(struct buf *out, enum serializer s, enum wamp_type type,
-		     uint64_t request)
+void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
+		       uint64_t id, uint64_t second, struct msg_payload payload)
 {
 	struct token_writer w;
 
-	begin(&w, out, s, type, 2);
-	token_put_uint(&w, request);
+	begin_ids(&w, out, s, type, id, second, 1 + payload.items);
+	put_empty_dict(&w);
+	token_put_raw(&w, payload.bytes, payload.items);
 	token_put_end(&w);
-}
-
-/* ..., {}, payload] */
-static void end_with_payload(struct token_writer *w, struct msg_payload payload)
-{
-	put_empty_dict(w);
-	token_put_raw(w, payload.bytes, payload.items);
-	token_put_end(w);
-}
-
-void msg_write_event(struct buf *out, enum serializer s, uint64_t subscription,
-		     uint64_t publication, struct msg_payload payload)
-{
-	struct token_writer w;
-
-	begin(&w, out, s, WAMP_EVENT, 4 + payload.items);
-	token_put_uint(&w, subscription);
-	token_put_uint(&w, publication);
-	end_with_payload(&w, payload);
-}
-
-void msg_write_invocation(struct buf *out, enum serializer s, uint64_t request,
-			  uint64_t registration, struct msg_payload payload)
-{
-	struct token_writer w;
-
-	begin(&w, out, s, WAMP_INVOCATION, 4 + payload.items);
-	token_put_uint(&w, request);
-	token_put_uint(&w, registration);
-	end_with_payload(&w, payload);
-}
-
-void msg_write_result(struct buf *out, enum serializer s, uint64_t request,
-		      struct msg_payload payload)
-{
-	struct token_writer w;
-
-	begin(&w, out, s, WAMP_RESULT, 3 + payload.items);
-	token_put_uint(&w, request);
-	end_with_payload(&w, payload);
 }
 
 /* [ERROR, request_type, request, {}, uri, ... of items more elements */

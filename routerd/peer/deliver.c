@@ -33,7 +33,7 @@ static void report(struct peer *p, enum wamp_type type, int why)
 
 static void send_reply_id(struct peer *p, enum wamp_type type, const struct post *post)
 {
-	msg_write_reply_id(peer_begin(p), p->serializer, type, post->request, post->id);
+	msg_write_ids(peer_begin(p), p->serializer, type, post->request, post->id);
 	peer_send_sure(p);
 }
 
@@ -50,7 +50,7 @@ static void on_subscribed(struct peer *p, const struct post *post)
 
 static void send_reply(struct peer *p, enum wamp_type type, const struct post *post)
 {
-	msg_write_reply(peer_begin(p), p->serializer, type, post->request);
+	msg_write_ids(peer_begin(p), p->serializer, type, post->request, 0);
 	peer_send_sure(p);
 }
 
@@ -61,8 +61,8 @@ static void on_invocation(struct peer *p, const struct post *post)
 	int r = payload_items(post->payload, p->serializer, &items);
 
 	if (r == 0) {
-		msg_write_invocation(peer_begin(p), p->serializer, post->request,
-				     post->id, items);
+		msg_write_payload(peer_begin(p), p->serializer, WAMP_INVOCATION,
+				  post->request, post->id, items);
 		r = peer_send(p);
 	}
 	if (r == 0)
@@ -87,7 +87,8 @@ static void on_result(struct peer *p, const struct post *post)
 	int r = payload_items(post->payload, p->serializer, &items);
 
 	if (r == 0) {
-		msg_write_result(peer_begin(p), p->serializer, post->request, items);
+		msg_write_payload(peer_begin(p), p->serializer, WAMP_RESULT,
+				  post->request, 0, items);
 		r = peer_send(p);
 	}
 	if (r == 0)

@@ -25,7 +25,8 @@ static int append_event(const struct peer *p, const struct post *event, struct b
 	if (r != 0)
 		return r;
 	size_t room = peer_begin_frame(p, out, items.bytes.len + ENVELOPE_MAX);
-	msg_write_event(out, p->serializer, event->id, event->publication, items);
+	msg_write_payload(out, p->serializer, WAMP_EVENT, event->id, event->publication,
+			  items);
 	r = peer_end_frame(p, out, start, room, len_out);
 	if (r != 0) {
 		buf_clear(out);
@@ -112,8 +113,8 @@ static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 		int r = payload_items(event->payload, p->serializer, &items);
 
 		if (r == 0)
-			msg_write_event(peer_begin(p), p->serializer, event->id,
-					event->publication, items);
+			msg_write_payload(peer_begin(p), p->serializer, WAMP_EVENT,
+					  event->id, event->publication, items);
 		if (r == 0)
 			r = peer_send(p);
 		if (r == E_NOMEM) {

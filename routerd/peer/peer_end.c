@@ -8,15 +8,13 @@
 #include <stdlib.h>
 
 /* ABORT or GOODBYE by its msg_write_*, without the message if that is too long. */
-static void say_end(struct peer *p,
-		    void (*write)(struct buf *out, enum serializer s, const char *uri,
-				  struct slice message),
-		    const char *uri, struct slice message)
+static void say_end(struct peer *p, enum wamp_type type, const char *uri,
+		    struct slice message)
 {
-	write(peer_begin(p), p->serializer, uri, message);
+	msg_write_closing(peer_begin(p), p->serializer, type, uri, message);
 	if (peer_send(p) == 0)
 		return;
-	write(peer_begin(p), p->serializer, uri, slice_of(NULL, 0));
+	msg_write_closing(peer_begin(p), p->serializer, type, uri, slice_of(NULL, 0));
 	peer_send_sure(p);
 }
 
@@ -94,7 +92,7 @@ void peer_drop(struct peer *p, const char *reason)
 
 void peer_abort(struct peer *p, const char *uri, struct slice message)
 {
-	say_end(p, msg_write_abort, uri, message);
+	say_end(p, WAMP_ABORT, uri, message);
 	peer_close(p, WS_CLOSE_NORMAL, "aborted");
 }
 
@@ -110,7 +108,7 @@ void peer_violation(struct peer *p, const char *what)
 		log_info(conn_prefix(p->conn).text,
 			 "protocol violation what=\"%s\" suppressed=%u", what,
 			 suppressed);
-	say_end(p, msg_write_abort, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
+	say_end(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }
 
@@ -128,7 +126,7 @@ void peer_killed(struct peer *p, const struct revocation *r)
 		return;
 	}
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
-	say_end(p, msg_write_goodbye, uri, r->message);
+	say_end(p, WAMP_GOODBYE, uri, r->message);
 	peers_count(p->peers, PEER_SESSIONS_KILLED);
 	session_over(p, uri);
 	peers_renew(p->peers, p);
@@ -139,7 +137,7 @@ void peer_killed(struct peer *p, const struct revocation *r)
 void peer_left(struct peer *p)
 {
 	ASSERT(p->state == PEER_LEAVING);
-	say_end(p, msg_write_goodbye, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
+	say_end(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
 	session_over(p, "left");
 	peers_renew(p->peers, p);
 	peer_set_state(p, PEER_NEW);

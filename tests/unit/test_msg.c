@@ -636,17 +636,18 @@ static void test_write_replies(void **state)
 	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
 		enum serializer s = (enum serializer)i;
 
-		msg_write_reply_id(&out, s, WAMP_SUBSCRIBED, WAMP_MAX_ID, 5);
+		msg_write_ids(&out, s, WAMP_SUBSCRIBED, WAMP_MAX_ID, 5);
 		check_sent(s, &out, "[33 9007199254740992 5]");
-		msg_write_reply(&out, s, WAMP_UNSUBSCRIBED, 1);
+		msg_write_ids(&out, s, WAMP_UNSUBSCRIBED, 1, 0);
 		check_sent(s, &out, "[35 1]");
-		msg_write_abort(&out, s, WAMP_ERROR_PROTOCOL_VIOLATION,
-				slice_str("a \"b\""));
+		msg_write_closing(&out, s, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION,
+				  slice_str("a \"b\""));
 		check_sent(s, &out,
 			   "[3 {'message' 'a \"b\"'} 'wamp.error.protocol_violation']");
-		msg_write_abort(&out, s, "u", slice_of(NULL, 0));
+		msg_write_closing(&out, s, WAMP_ABORT, "u", slice_of(NULL, 0));
 		check_sent(s, &out, "[3 {} 'u']");
-		msg_write_goodbye(&out, s, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
+		msg_write_closing(&out, s, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT,
+				  slice_of(NULL, 0));
 		check_sent(s, &out, "[6 {} 'wamp.close.goodbye_and_out']");
 		msg_write_challenge_cryptosign(&out, s, "00ff");
 		check_sent(
@@ -673,15 +674,15 @@ static void test_write_payloads(void **state)
 		struct slice one = sample_bytes(s, short_payloads[i]);
 		const struct msg_payload two_items = {both, 2}, one_item = {one, 1};
 
-		msg_write_event(&out, s, 1, WAMP_MAX_ID, two_items);
+		msg_write_payload(&out, s, WAMP_EVENT, 1, WAMP_MAX_ID, two_items);
 		check_sent(s, &out, "[36 1 9007199254740992 {} [1] {'k' null}]");
-		msg_write_event(&out, s, 1, 2, none);
+		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, none);
 		check_sent(s, &out, "[36 1 2 {}]");
-		msg_write_invocation(&out, s, 1, 2, one_item);
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, one_item);
 		check_sent(s, &out, "[68 1 2 {} [1]]");
-		msg_write_result(&out, s, 1, two_items);
+		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, two_items);
 		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
-		msg_write_result(&out, s, 1, none);
+		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, none);
 		check_sent(s, &out, "[50 1 {}]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), one_item);
 		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");

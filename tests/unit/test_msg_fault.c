@@ -375,6 +375,7 @@ static const struct {
 	{"[48,7,{},\"p\"]x", E_TRAILING,
 	 "CALL: something follows the end of the message"},
 	{"[48,7", E_TRUNCATED, "CALL.Options: the message ends here"},
+	{"[1]", E_NOTFOUND, "HELLO.Realm: missing, expected a string"},
 	{"[48]", E_NOTFOUND, "CALL.Request: missing, expected an integer from 1 to 2^53"},
 	{"[48,0,{},\"p\"]", E_TYPE, "CALL.Request: expected an integer from 1 to 2^53"},
 	{"[48,7,[],\"p\"]", E_TYPE, "CALL.Options: expected a dict"},

@@ -10,25 +10,22 @@
 
 /* --- characters -------------------------------------------------------------------- */
 
-static bool is_alpha(uint8_t b)
-{
-	return (b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z');
-}
+static const char digits[] = "0123456789";
+static const char token_marks[] = "!#$%&'*+-.^_`|~"; /* of a tchar, RFC 9110, 5.6.2 */
 
 static bool is_digit(uint8_t b)
 {
 	return b >= '0' && b <= '9';
 }
 
-static bool is_alnum(uint8_t b)
+/* Are all of these bytes? */
+static bool all_of(struct slice s, const char *these)
 {
-	return is_alpha(b) || is_digit(b);
-}
-
-/* tchar of RFC 9110, 5.6.2 */
-static bool is_token_char(uint8_t b)
-{
-	return is_alnum(b) || (b != 0 && strchr("!#$%&'*+-.^_`|~", b) != NULL);
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.p[i] == '\0' || strchr(these, s.p[i]) == NULL)
+			return false;
+	}
+	return true;
 }
 
 static uint8_t lower(uint8_t b)
@@ -36,10 +33,14 @@ static uint8_t lower(uint8_t b)
 	return b >= 'A' && b <= 'Z' ? (uint8_t)(b | 0x20) : b;
 }
 
-static bool all(struct slice s, bool (*ok)(uint8_t))
+/* Are all letters, digits or one of these? */
+static bool all_alnum_or(struct slice s, const char *these)
 {
 	for (size_t i = 0; i < s.len; i++) {
-		if (!ok(s.p[i]))
+		uint8_t b = lower(s.p[i]);
+
+		if ((b < 'a' || b > 'z') && !is_digit(b) &&
+		    (b == '\0' || strchr(these, b) == NULL))
 			return false;
 	}
 	return true;
@@ -111,9 +112,9 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out)
 
 /* --- the request ------------------------------------------------------------------- */
 
-static int refuse(int status, const char *why, const char **why_out)
+static int refuse(struct http_request *req, int status, const char *why)
 {
-	*why_out = why;
+	req->why = why;
 	return status;
 }
 
@@ -127,23 +128,13 @@ static struct slice next_line(struct slice *head)
 	return line;
 }
 
-static bool is_target_char(uint8_t b)
-{
-	return b > 0x20 && b < 0x7f && b != '#';
-}
-
-static bool is_host_char(uint8_t b)
-{
-	return is_alnum(b) || (b != 0 && strchr("-._~%!$&'()*+;=:[]", b) != NULL);
-}
-
 /* "/ws?x=1", or with scheme and host in front of it (RFC 9112, 3.2.2). */
 static bool parse_target(struct slice target, struct http_request *out)
 {
 	static const char *const schemes[] = {"http://", "https://"};
 	size_t query;
 
-	if (!all(target, is_target_char))
+	if (!all_alnum_or(target, "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(schemes); i++) {
 		size_t n = strlen(schemes[i]);
@@ -165,7 +156,7 @@ static bool parse_target(struct slice target, struct http_request *out)
 }
 
 static int parse_request_line(struct slice line, struct http_request *out,
-			      struct slice *method_out, const char **why_out)
+			      struct slice *method_out)
 {
 	const char *malformed = "The request line is malformed.";
 	size_t n = find(line, ' ');
@@ -173,24 +164,23 @@ static int parse_request_line(struct slice line, struct http_request *out,
 
 	*method_out = slice_of(line.p, n);
 	out->head_only = slice_eq_str(*method_out, "HEAD");
-	if (n == 0 || n == line.len || !all(*method_out, is_token_char))
-		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
+	if (n == 0 || n == line.len || !all_alnum_or(*method_out, token_marks))
+		return refuse(out, HTTP_BAD_REQUEST, malformed);
 	line = after(line, n + 1);
 	n = find(line, ' ');
 	if (n == line.len || !parse_target(slice_of(line.p, n), out))
-		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
+		return refuse(out, HTTP_BAD_REQUEST, malformed);
 	version = after(line, n + 1);
 	if (version.len != strlen("HTTP/1.1") || memcmp(version.p, "HTTP/", 5) != 0 ||
 	    !is_digit(version.p[5]) || version.p[6] != '.' || !is_digit(version.p[7]))
-		return refuse(HTTP_BAD_REQUEST, malformed, why_out);
+		return refuse(out, HTTP_BAD_REQUEST, malformed);
 	out->old = slice_eq_str(version, "HTTP/1.0");
 	if (!out->old && !slice_eq_str(version, "HTTP/1.1"))
-		return refuse(HTTP_VERSION, "Only HTTP/1.1 is spoken here.", why_out);
+		return refuse(out, HTTP_VERSION, "Only HTTP/1.1 is spoken here.");
 	return 0;
 }
 
-static int parse_headers(struct slice head, size_t max, struct http_request *out,
-			 const char **why_out)
+static int parse_headers(struct slice head, size_t max, struct http_request *out)
 {
 	out->n_headers = 0;
 	for (;;) {
@@ -202,12 +192,11 @@ static int parse_headers(struct slice head, size_t max, struct http_request *out
 			return 0;
 		/* also refuses folded lines, which begin with a space */
 		if (colon == 0 || colon == line.len ||
-		    !all(slice_of(line.p, colon), is_token_char))
-			return refuse(HTTP_BAD_REQUEST, "A header line is malformed.",
-				      why_out);
+		    !all_alnum_or(slice_of(line.p, colon), token_marks))
+			return refuse(out, HTTP_BAD_REQUEST,
+				      "A header line is malformed.");
 		if (out->n_headers == max)
-			return refuse(HTTP_HEADERS_TOO_LARGE, "Too many headers.",
-				      why_out);
+			return refuse(out, HTTP_HEADERS_TOO_LARGE, "Too many headers.");
 		h = &out->headers[out->n_headers++];
 		h->name = slice_of(line.p, colon);
 		h->value = trim(after(line, colon + 1));
@@ -263,28 +252,23 @@ static bool list_has(const struct http_request *req, const char *name, const cha
 	return false;
 }
 
-static bool is_zero(uint8_t b)
-{
-	return b == '0';
-}
-
 /* A body would be read as frames, or as a second request: there must be none. */
-static int refuse_body(const struct http_request *req, const char **why_out)
+static int refuse_body(struct http_request *req)
 {
 	struct slice v;
 
 	if (lookup(req, "Transfer-Encoding", &v) > 0)
-		return refuse(HTTP_BAD_REQUEST, "A request here has no body.", why_out);
+		return refuse(req, HTTP_BAD_REQUEST, "A request here has no body.");
 	for (size_t i = 0; i < req->n_headers; i++) {
 		v = req->headers[i].value;
 		if (!http_same(req->headers[i].name, "Content-Length"))
 			continue;
-		if (v.len == 0 || !all(v, is_digit))
-			return refuse(HTTP_BAD_REQUEST, "Content-Length is malformed.",
-				      why_out);
-		if (!all(v, is_zero))
-			return refuse(HTTP_CONTENT_TOO_LARGE,
-				      "A request here has no body.", why_out);
+		if (v.len == 0 || !all_of(v, digits))
+			return refuse(req, HTTP_BAD_REQUEST,
+				      "Content-Length is malformed.");
+		if (!all_of(v, "0"))
+			return refuse(req, HTTP_CONTENT_TOO_LARGE,
+				      "A request here has no body.");
 	}
 	return 0;
 }
@@ -292,79 +276,70 @@ static int refuse_body(const struct http_request *req, const char **why_out)
 /* 16 bytes in base64 (RFC 6455, 4.1) */
 static bool key_ok(struct slice key)
 {
-	if (key.len != 24 || key.p[22] != '=' || key.p[23] != '=')
-		return false;
-	for (size_t i = 0; i < 22; i++) {
-		if (!is_alnum(key.p[i]) && key.p[i] != '+' && key.p[i] != '/')
-			return false;
-	}
-	return true;
+	return key.len == 24 && all_alnum_or(slice_of(key.p, 22), "+/") &&
+	       key.p[22] == '=' && key.p[23] == '=';
 }
 
-static int parse_upgrade(struct http_request *req, const char **why_out)
+static int parse_upgrade(struct http_request *req)
 {
 	struct slice v;
 
 	if (!list_has(req, "Upgrade", "websocket"))
-		return refuse(HTTP_UPGRADE_REQUIRED,
-			      "The only upgrade offered here is to websocket.", why_out);
+		return refuse(req, HTTP_UPGRADE_REQUIRED,
+			      "The only upgrade offered here is to websocket.");
 	if (req->head_only)
-		return refuse(HTTP_BAD_REQUEST, "An upgrade must be asked for by GET.",
-			      why_out);
+		return refuse(req, HTTP_BAD_REQUEST,
+			      "An upgrade must be asked for by GET.");
 	if (!list_has(req, "Connection", "upgrade"))
-		return refuse(HTTP_BAD_REQUEST,
+		return refuse(req, HTTP_BAD_REQUEST,
 			      "Upgrade without 'Connection: upgrade': does a proxy on "
-			      "the way not pass it on?",
-			      why_out);
+			      "the way not pass it on?");
 	if (lookup(req, "Sec-WebSocket-Version", &v) != 1 || !slice_eq_str(v, "13"))
-		return refuse(HTTP_UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13.",
-			      why_out);
+		return refuse(req, HTTP_UPGRADE_REQUIRED,
+			      "Sec-WebSocket-Version must be 13.");
 	if (lookup(req, "Sec-WebSocket-Key", &req->key) != 1 || !key_ok(req->key))
-		return refuse(HTTP_BAD_REQUEST,
-			      "Sec-WebSocket-Key must be 16 bytes in base64.", why_out);
+		return refuse(req, HTTP_BAD_REQUEST,
+			      "Sec-WebSocket-Key must be 16 bytes in base64.");
 	req->upgrade = true;
 	return 0;
 }
 
-static int check_request(struct http_request *req, struct slice method,
-			 const char **why_out)
+static int check_request(struct http_request *req, struct slice method)
 {
 	unsigned n;
 	struct slice v;
 	int status;
 
 	if (!req->head_only && !slice_eq_str(method, "GET"))
-		return refuse(HTTP_METHOD_NOT_ALLOWED, "Only GET is answered here.",
-			      why_out);
+		return refuse(req, HTTP_METHOD_NOT_ALLOWED, "Only GET is answered here.");
 	n = lookup(req, "Host", &req->host);
-	if (n > 1 || (n == 0 && !req->old) || !all(req->host, is_host_char))
-		return refuse(HTTP_BAD_REQUEST, "There must be one correct Host header.",
-			      why_out);
-	status = refuse_body(req, why_out);
+	if (n > 1 || (n == 0 && !req->old) ||
+	    !all_alnum_or(req->host, "-._~%!$&'()*+;=:[]"))
+		return refuse(req, HTTP_BAD_REQUEST,
+			      "There must be one correct Host header.");
+	status = refuse_body(req);
 	if (status != 0)
 		return status;
 	n = lookup(req, "Origin", &req->origin);
 	if (n == 0)
 		n = lookup(req, "Sec-WebSocket-Origin", &req->origin);
 	if (n > 1)
-		return refuse(HTTP_BAD_REQUEST, "There is more than one Origin.",
-			      why_out);
+		return refuse(req, HTTP_BAD_REQUEST, "There is more than one Origin.");
 	req->has_origin = n == 1;
 	if (!req->old && lookup(req, "Upgrade", &v) > 0)
-		return parse_upgrade(req, why_out);
+		return parse_upgrade(req);
 	if (lookup(req, "Sec-WebSocket-Key", &v) == 0)
 		return 0;
-	return refuse(HTTP_UPGRADE_REQUIRED,
-		      req->old ? "WebSocket needs HTTP/1.1: a proxy on the way speaks "
-				 "HTTP/1.0. Let it speak 1.1 and pass on Upgrade and "
-				 "Connection."
-			       : "Sec-WebSocket-Key came without Upgrade: a proxy on the "
-				 "way dropped it. Let it pass on Upgrade and Connection.",
-		      why_out);
+	return refuse(req, HTTP_UPGRADE_REQUIRED,
+		      req->old
+			      ? "WebSocket needs HTTP/1.1: a proxy on the way speaks "
+				"HTTP/1.0. Let it speak 1.1 and pass on Upgrade and "
+				"Connection."
+			      : "Sec-WebSocket-Key came without Upgrade: a proxy on the "
+				"way dropped it. Let it pass on Upgrade and Connection.");
 }
 
-int http_request_parse(struct slice head, size_t max_headers, struct http_request *out,
-		       const char **why_out)
+int http_request_parse(struct slice head, size_t max_headers, struct http_request *out)
 {
 	struct slice method;
 	int status;
@@ -372,11 +347,11 @@ int http_request_parse(struct slice head, size_t max_headers, struct http_reques
 	ASSERT(max_headers <= HTTP_HEADERS_MAX);
 	/* not the header table, which is large and has its own length */
 	memset(out, 0, offsetof(struct http_request, headers));
-	status = parse_request_line(next_line(&head), out, &method, why_out);
+	status = parse_request_line(next_line(&head), out, &method);
 	if (status == 0)
-		status = parse_headers(head, max_headers, out, why_out);
+		status = parse_headers(head, max_headers, out);
 	if (status == 0)
-		status = check_request(out, method, why_out);
+		status = check_request(out, method);
 	return status;
 }
 
@@ -408,21 +383,6 @@ static bool glob_same(const char *pattern, struct slice text)
 	return *pattern == '\0';
 }
 
-static bool is_scheme_char(uint8_t b)
-{
-	return is_alnum(b) || b == '+' || b == '-' || b == '.';
-}
-
-static bool is_name_char(uint8_t b)
-{
-	return is_alnum(b) || b == '-' || b == '.' || b == '_';
-}
-
-static bool is_address_char(uint8_t b)
-{
-	return is_alnum(b) || b == ':' || b == '.';
-}
-
 enum { ORIGIN_MAX = 300 };
 
 /* scheme "://" host [":" port]: where do scheme and host end? */
@@ -432,25 +392,25 @@ static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
 	struct slice rest, port;
 	size_t host;
 
-	if (scheme == 0 || !all(slice_of(o.p, scheme), is_scheme_char) ||
+	if (scheme == 0 || !all_alnum_or(slice_of(o.p, scheme), "+-.") ||
 	    o.len < scheme + 3 || memcmp(o.p + scheme, "://", 3) != 0)
 		return false;
 	rest = after(o, scheme + 3);
 	if (rest.len > 0 && rest.p[0] == '[') {
 		host = find(rest, ']');
 		if (host == rest.len ||
-		    !all(slice_of(rest.p + 1, host - 1), is_address_char))
+		    !all_alnum_or(slice_of(rest.p + 1, host - 1), ":."))
 			return false;
 		host++;
 	} else {
 		host = find(rest, ':');
-		if (!all(slice_of(rest.p, host), is_name_char))
+		if (!all_alnum_or(slice_of(rest.p, host), "-._"))
 			return false;
 	}
 	port = after(rest, host);
 	if (host == 0 ||
 	    (port.len > 0 && (port.p[0] != ':' || port.len < 2 || port.len > 6 ||
-			      !all(after(port, 1), is_digit))))
+			      !all_of(after(port, 1), digits))))
 		return false;
 	*scheme_out = scheme;
 	*host_out = scheme + 3 + host;
@@ -563,34 +523,28 @@ int http_write_switching(struct buf *out, struct slice key, const char *subproto
 
 const char *http_status_text(int status)
 {
-	switch ((enum http_status)status) {
-	case HTTP_SWITCHING:
-		return "Switching Protocols";
-	case HTTP_OK:
-		return "OK";
-	case HTTP_BAD_REQUEST:
-		return "Bad Request";
-	case HTTP_FORBIDDEN:
-		return "Forbidden";
-	case HTTP_NOT_FOUND:
-		return "Not Found";
-	case HTTP_METHOD_NOT_ALLOWED:
-		return "Method Not Allowed";
-	case HTTP_CONTENT_TOO_LARGE:
-		return "Content Too Large";
-	case HTTP_URI_TOO_LONG:
-		return "URI Too Long";
-	case HTTP_UPGRADE_REQUIRED:
-		return "Upgrade Required";
-	case HTTP_HEADERS_TOO_LARGE:
-		return "Request Header Fields Too Large";
-	case HTTP_INTERNAL:
-		return "Internal Server Error";
-	case HTTP_UNAVAILABLE:
-		return "Service Unavailable";
-	case HTTP_VERSION:
-		return "HTTP Version Not Supported";
-	}
+	static const struct {
+		enum http_status status;
+		const char *text;
+	} texts[] = {
+		{HTTP_SWITCHING, "Switching Protocols"},
+		{HTTP_OK, "OK"},
+		{HTTP_BAD_REQUEST, "Bad Request"},
+		{HTTP_FORBIDDEN, "Forbidden"},
+		{HTTP_NOT_FOUND, "Not Found"},
+		{HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed"},
+		{HTTP_CONTENT_TOO_LARGE, "Content Too Large"},
+		{HTTP_URI_TOO_LONG, "URI Too Long"},
+		{HTTP_UPGRADE_REQUIRED, "Upgrade Required"},
+		{HTTP_HEADERS_TOO_LARGE, "Request Header Fields Too Large"},
+		{HTTP_INTERNAL, "Internal Server Error"},
+		{HTTP_UNAVAILABLE, "Service Unavailable"},
+		{HTTP_VERSION, "HTTP Version Not Supported"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if ((int)texts[i].status == status)
+			return texts[i].text;
 	return "Error";
 }
 

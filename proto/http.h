@@ -46,6 +46,7 @@ struct http_request {
 	bool old;       /* HTTP/1.0, which has no upgrade */
 	bool upgrade;   /* a correct request for WebSocket; else for a page */
 	bool has_origin;
+	const char *why;     /* of a refusal: a constant sentence; else NULL */
 	struct slice path;   /* as sent, without the query */
 	struct slice query;  /* after the '?', or empty */
 	struct slice host;   /* may be missing in HTTP/1.0 */
@@ -64,11 +65,11 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out) 
 
 /*
  * Parses a whole head, as measured by http_head_end, with at most max_headers headers
- * (HTTP_HEADERS_MAX itself at most). 0, or the status of the refusal (above 0), and then
- * *why_out, a static sentence. head_only is right also after a refusal.
+ * (HTTP_HEADERS_MAX itself at most). 0, or the status of the refusal (above 0). why and
+ * head_only are right also after a refusal.
  */
-int http_request_parse(struct slice head, size_t max_headers, struct http_request *out,
-		       const char **why_out) MUSTCHECK;
+int http_request_parse(struct slice head, size_t max_headers,
+		       struct http_request *out) MUSTCHECK;
 
 /*
  * Walks the comma-separated elements of all headers of one name, in order, as if they

@@ -184,26 +184,13 @@ static inline int scan_string(const uint8_t **pp, const uint8_t *end,
 
 static size_t put_utf8(uint8_t *to, uint32_t c)
 {
-	if (c < 0x80) {
-		to[0] = (uint8_t)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		to[0] = (uint8_t)(0xc0 | c >> 6);
-		to[1] = (uint8_t)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		to[0] = (uint8_t)(0xe0 | c >> 12);
-		to[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		to[2] = (uint8_t)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	to[0] = (uint8_t)(0xf0 | c >> 18);
-	to[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-	to[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	to[3] = (uint8_t)(0x80 | (c & 0x3f));
-	return 4;
+	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+
+	for (size_t i = n - 1; i > 0; i--, c >>= 6)
+		to[i] = (uint8_t)(0x80 | (c & 0x3f));
+	/* the first byte begins with n ones, or with a zero if it is alone */
+	to[0] = (uint8_t)(n == 1 ? c : 0xf00 >> n | c);
+	return n;
 }
 
 /* Undoes the escapes of a checked string. to has room for text.len: it never grows. */
@@ -436,41 +423,44 @@ static NOINLINE void parse_double(struct slice text, struct token *out)
 
 /* --- structure --- */
 
-/* Any value but an array or object. */
-static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end)
+/*
+ * Any value but an array or object. With `keep` (a constant) to *out, whose encoded is
+ * false; otherwise *out is scratch, which the compiler does without.
+ */
+static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, bool keep,
+				     struct token *out)
 {
-	struct slice text;
-	bool flag;
+	const uint8_t *from = *pp;
+	bool integer;
 	size_t len;
 	int err;
 
-	switch (**pp) {
-	case '"':
-		err = scan_string(pp, end, &text, &flag);
-		if (err == 0 && UNLIKELY(flag) && is_binary(text))
-			err = base64_decode(binary_text(text), NULL, &len);
-		return err;
-	case 't':
-		return scan_literal(pp, end, "true", 4);
-	case 'f':
-		return scan_literal(pp, end, "false", 5);
-	case 'n':
-		return scan_literal(pp, end, "null", 4);
-	case '-':
-	case '0':
-	case '1':
-	case '2':
-	case '3':
-	case '4':
-	case '5':
-	case '6':
-	case '7':
-	case '8':
-	case '9':
-		return scan_number(pp, end, &flag);
-	default:
-		return scan_no_number(pp, end);
+	if (*from == '"') {
+		err = scan_string(pp, end, &out->text, &out->encoded);
+		out->type = TOKEN_STR;
+		if (err != 0 || LIKELY(!out->encoded) || !is_binary(out->text))
+			return err;
+		out->type = TOKEN_BIN;
+		out->text = binary_text(out->text);
+		return base64_decode(out->text, NULL, &len);
 	}
+	if (*from == '-' || is_digit(*from)) {
+		err = scan_number(pp, end, &integer);
+		struct slice text = slice_of(from, bytes_left(from, *pp));
+
+		if (keep && err == 0 && !(integer && parse_integer(text, out)))
+			parse_double(text, out);
+		return err;
+	}
+	out->type = *from == 'n' ? TOKEN_NULL : TOKEN_BOOL;
+	out->b = *from == 't';
+	if (*from == 't')
+		return scan_literal(pp, end, "true", 4);
+	if (*from == 'f')
+		return scan_literal(pp, end, "false", 5);
+	if (*from == 'n')
+		return scan_literal(pp, end, "null", 4);
+	return scan_no_number(pp, end);
 }
 
 /* A key and the colon behind it, and white space around them. */
@@ -552,6 +542,7 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 		      unsigned *lenient)
 {
 	struct nesting n = {.max = room, .lenient = lenient};
+	struct token scratch;
 	int err;
 
 	do {
@@ -567,7 +558,7 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 				err = token_pass_deep(SERIALIZER_JSON, &codec_json,
 						      lenient, pp, end);
 		} else {
-			err = scan_scalar(pp, end);
+			err = scan_scalar(pp, end, false, &scratch);
 			if (UNLIKELY(err != 0))
 				err = token_forgive(lenient, err);
 		}
@@ -644,42 +635,7 @@ static int json_skip(struct token_reader *r, struct slice *item_out)
 	return 0;
 }
 
-static int next_string(const uint8_t **pp, const uint8_t *end, bool is_key,
-		       struct token *out)
-{
-	size_t len;
-	int err = scan_string(pp, end, &out->text, &out->encoded);
-
-	out->type = TOKEN_STR;
-	if (err != 0 || is_key || !out->encoded || !is_binary(out->text))
-		return err;
-	out->type = TOKEN_BIN;
-	out->text = binary_text(out->text);
-	return base64_decode(out->text, NULL, &len);
-}
-
-/* Any value but an array or object. */
-static int next_scalar(const uint8_t **pp, const uint8_t *end, struct token *out)
-{
-	const uint8_t *from = *pp;
-	bool integer;
-
-	if (*from == '"')
-		return next_string(pp, end, false, out);
-	if (*from == '-' || is_digit(*from)) {
-		int err = scan_number(pp, end, &integer);
-		struct slice text = slice_of(from, bytes_left(from, *pp));
-
-		if (err == 0 && !(integer && parse_integer(text, out)))
-			parse_double(text, out);
-		return err;
-	}
-	out->type = *from == 'n' ? TOKEN_NULL : TOKEN_BOOL;
-	out->b = *from == 't';
-	return scan_scalar(pp, end);
-}
-
-/* After an error of next_scalar or next_string. */
+/* After an error in a scalar or a key. */
 static NOINLINE int forgive(struct token_reader *r, int err, struct token *out)
 {
 	out->type = err == E_NAN ? TOKEN_OPAQUE : TOKEN_STR;
@@ -712,10 +668,13 @@ static int json_next(struct token_reader *r, struct token *out)
 		r->pos = p + 1;
 		return frame_push(r, out->type, TOKEN_COUNT_UNKNOWN);
 	}
-	if (!key_is_due(f))
-		err = next_scalar(&p, r->end, out);
-	else
-		err = *p == '"' ? next_string(&p, r->end, true, out) : E_SYNTAX;
+	if (!key_is_due(f)) {
+		err = scan_scalar(&p, r->end, true, out);
+	} else {
+		out->type = TOKEN_STR;
+		err = *p == '"' ? scan_string(&p, r->end, &out->text, &out->encoded)
+				: E_SYNTAX;
+	}
 	if (UNLIKELY(err != 0))
 		err = forgive(r, err, out);
 	if (err != 0)

@@ -82,11 +82,11 @@ static void handle(struct conn *c, struct slice head)
 {
 	const char *text = NULL;
 	struct http_request req;
-	int status = http_request_parse(head, c->conf->headers_max, &req, &text);
+	int status = http_request_parse(head, c->conf->headers_max, &req);
 	bool accepted;
 
 	if (status != 0) {
-		refuse(c, status, text, req.head_only);
+		refuse(c, status, req.why, req.head_only);
 		return;
 	}
 	if (!path_known(c->conf, req.path)) {

@@ -33,11 +33,10 @@ static void parse(struct slice head)
 {
 	static const char *const patterns[] = {"http://*.example.com:*", "*a*b*"};
 	struct http_request req;
-	const char *why = NULL;
 	struct buf b;
-	int status = http_request_parse(head, 64, &req, &why);
+	int status = http_request_parse(head, 64, &req);
 
-	ASSERT((status == 0) == (why == NULL));
+	ASSERT((status == 0) == (req.why == NULL));
 	if (status != 0) {
 		ASSERT(status >= 400 && status < 600);
 		return;

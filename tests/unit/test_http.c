@@ -30,7 +30,6 @@ static int parse(const char *text, size_t len, struct http_request *req)
 {
 	char *copy = malloc(len + 1);
 	size_t head = 0;
-	const char *why = NULL;
 	int r;
 
 	assert_non_null(copy);
@@ -38,8 +37,8 @@ static int parse(const char *text, size_t len, struct http_request *req)
 	r = http_head_end(slice_of(copy, len), 0, HEAD_MAX, &head);
 	if (r == 0) {
 		assert_true(head <= len);
-		r = http_request_parse(slice_of(copy, head), N_HEADERS, req, &why);
-		assert_int_equal(why != NULL, r != 0);
+		r = http_request_parse(slice_of(copy, head), N_HEADERS, req);
+		assert_int_equal(req->why != NULL, r != 0);
 	}
 	free(copy);
 	return r;
@@ -57,14 +56,12 @@ static void test_example(void **state)
 	struct http_request req;
 	struct http_list it = {0};
 	struct slice element;
-	const char *why;
 	size_t len;
 
 	(void)state;
 	assert_int_equal(http_head_end(slice_str(example), 0, HEAD_MAX, &len), 0);
 	assert_int_equal(len, strlen(example));
-	assert_int_equal(http_request_parse(slice_str(example), N_HEADERS, &req, &why),
-			 0);
+	assert_int_equal(http_request_parse(slice_str(example), N_HEADERS, &req), 0);
 	assert_true(req.upgrade);
 	assert_false(req.head_only);
 	assert_true(slice_eq_str(req.path, "/chat"));
@@ -90,10 +87,9 @@ static void test_lists(void **state)
 	struct http_request req;
 	struct http_list it = {0};
 	struct slice element;
-	const char *why;
 
 	(void)state;
-	assert_int_equal(http_request_parse(slice_str(text), N_HEADERS, &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(text), N_HEADERS, &req), 0);
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
 		assert_true(http_list_next(&req, "P", &it, &element));
 		assert_true(slice_eq_str(element, expected[i]));
@@ -246,12 +242,11 @@ static void test_proxies(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		struct http_request req;
-		const char *why = "";
 
-		assert_in_range(http_request_parse(slice_str(table[i].text), N_HEADERS,
-						   &req, &why),
-				400, 426);
-		assert_non_null(strstr(why, table[i].says));
+		assert_in_range(
+			http_request_parse(slice_str(table[i].text), N_HEADERS, &req),
+			400, 426);
+		assert_non_null(strstr(req.why, table[i].says));
 	}
 }
 
@@ -363,15 +358,13 @@ static void test_origin_headers(void **state)
 	static const char both[] =
 		GET HOST "Sec-WebSocket-Origin: http://old\r\nOrigin: http://new\r\n" END;
 	struct http_request req;
-	const char *why;
 
 	(void)state;
-	assert_int_equal(http_request_parse(slice_str(old), N_HEADERS, &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(old), N_HEADERS, &req), 0);
 	assert_true(slice_eq_str(req.origin, "http://old"));
-	assert_int_equal(http_request_parse(slice_str(both), N_HEADERS, &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(both), N_HEADERS, &req), 0);
 	assert_true(slice_eq_str(req.origin, "http://new"));
-	assert_int_equal(
-		http_request_parse(slice_str(GET HOST END), N_HEADERS, &req, &why), 0);
+	assert_int_equal(http_request_parse(slice_str(GET HOST END), N_HEADERS, &req), 0);
 	assert_false(req.has_origin);
 }
 

@@ -136,10 +136,11 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 	n.outstanding = r->outstanding + 1;
 	n.depth = 0;
 	while (n.left > 0) {
-		struct token t = {.type = TOKEN_END};
+		struct token t;
 		const uint8_t *from = p;
-		int err = read(&p, end, &t);
 
+		t.type = TOKEN_NULL; /* but not the rest: this is hot */
+		int err = read(&p, end, &t);
 		if (UNLIKELY(err != 0))
 			err = token_forgive(r->lenient, err);
 		if (err != 0)
@@ -158,8 +159,11 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 			} else if (LIKELY(n.depth < room)) {
 				err = binary_nest(&n, &t, bytes_left(p, end), s);
 			} else {
-				err = token_pass_deep(s, codec, r->lenient, &from, end);
-				p = from;
+				const uint8_t *at =
+					from; /* from need not lie in memory */
+
+				err = token_pass_deep(s, codec, r->lenient, &at, end);
+				p = at;
 			}
 			if (err != 0)
 				return err;

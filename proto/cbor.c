@@ -9,10 +9,16 @@
 
 #include <math.h>
 
-/* By the three high bits of the first byte. */
-static const uint8_t types[] = {
-	TOKEN_UINT,  TOKEN_NEGINT, TOKEN_BIN, TOKEN_STR,
-	TOKEN_ARRAY, TOKEN_MAP,    TOKEN_TAG, TOKEN_OPAQUE, /* simple values, floats */
+/* The three high bits of the first byte. */
+enum major {
+	MAJOR_UINT = 0,
+	MAJOR_NEGINT = 1,
+	MAJOR_BIN = 2,
+	MAJOR_STR = 3,
+	MAJOR_ARRAY = 4,
+	MAJOR_MAP = 5,
+	MAJOR_TAG = 6,
+	MAJOR_SIMPLE = 7, /* simple values, floats, break */
 };
 
 enum {
@@ -68,13 +74,9 @@ static inline int read_number(const uint8_t **pp, const uint8_t *end, uint8_t co
 	return 0;
 }
 
-static inline enum token_type type_of(uint8_t code)
-{
-	return (enum token_type)types[code >> 5];
-}
-
 /* A string of indefinite length: chunks of definite length, each valid by itself. */
-static int read_chunks(const uint8_t **pp, const uint8_t *end, struct token *out)
+static int read_chunks(const uint8_t **pp, const uint8_t *end, enum major major,
+		       struct token *out)
 {
 	const uint8_t *from = *pp;
 	struct token chunk = {.type = out->type};
@@ -87,7 +89,7 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct token *out
 		uint8_t code = *(*pp)++;
 		if (code == BREAK)
 			break;
-		if (type_of(code) != out->type)
+		if (code >> 5 != major)
 			return E_SYNTAX;
 		int err = read_number(pp, end, code, &len);
 		if (err == 0)
@@ -102,17 +104,28 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, struct token *out
 	return bad;
 }
 
-static int read_indefinite(const uint8_t **pp, const uint8_t *end, struct token *out)
+static int read_indefinite(const uint8_t **pp, const uint8_t *end, enum major major,
+			   struct token *out)
 {
-	if (out->type == TOKEN_STR || out->type == TOKEN_BIN)
-		return read_chunks(pp, end, out);
 	out->count = TOKEN_COUNT_UNKNOWN;
-	if (out->type == TOKEN_ARRAY || out->type == TOKEN_MAP)
+	switch (major) {
+	case MAJOR_BIN:
+	case MAJOR_STR:
+		out->type = major == MAJOR_STR ? TOKEN_STR : TOKEN_BIN;
+		return read_chunks(pp, end, major, out);
+	case MAJOR_ARRAY:
+	case MAJOR_MAP:
+		out->type = major == MAJOR_MAP ? TOKEN_MAP : TOKEN_ARRAY;
 		return 0;
-	if (out->type != TOKEN_OPAQUE)
-		return E_SYNTAX;
-	out->type = TOKEN_END;
-	return 0;
+	case MAJOR_SIMPLE:
+		out->type = TOKEN_END;
+		return 0;
+	case MAJOR_UINT:
+	case MAJOR_NEGINT:
+	case MAJOR_TAG:
+		break;
+	}
+	return E_SYNTAX;
 }
 
 /* RFC 8949, appendix D */
@@ -151,6 +164,7 @@ static inline int read_simple(uint8_t code, struct token *out)
 	case FLOAT_64:
 		break; /* u are its bits */
 	default:
+		out->type = TOKEN_OPAQUE;
 		/* section 3.3: those below 32 have no two-byte form */
 		return code == SIMPLE_8 && out->u < 32 ? E_SYNTAX : 0;
 	}
@@ -164,23 +178,41 @@ static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
 	if (*pp == end)
 		return E_TRUNCATED;
 	uint8_t code = *(*pp)++;
-	out->type = type_of(code);
-	if ((code & 0x1f) == INFO_INDEFINITE)
-		return read_indefinite(pp, end, out);
+	enum major major = (enum major)(code >> 5);
+	if ((code & 0x1f) == INFO_INDEFINITE) {
+		const uint8_t *p = *pp; /* *pp need not lie in memory */
+		int err = read_indefinite(&p, end, major, out);
+
+		*pp = p;
+		return err;
+	}
 	int err = read_number(pp, end, code, &out->u);
 	if (err != 0)
 		return err;
-	if (out->type == TOKEN_STR || out->type == TOKEN_BIN)
-		return binary_content(pp, end, out->u, out);
-	/* so that counts can be doubled, and added up, without overflow */
-	if (out->type == TOKEN_ARRAY || out->type == TOKEN_MAP)
-		return out->count > bytes_left(*pp, end) ? E_TRUNCATED : 0;
-	if (out->type == TOKEN_OPAQUE)
-		return read_simple(code, out);
-	if (out->type == TOKEN_NEGINT) {
-		if (out->u > INT64_MAX)
-			out->type = TOKEN_OPAQUE;
+	switch (major) {
+	case MAJOR_UINT:
+		out->type = TOKEN_UINT;
+		break;
+	case MAJOR_NEGINT:
+		out->type = out->u <= INT64_MAX ? TOKEN_NEGINT : TOKEN_OPAQUE;
 		out->u = ~out->u; /* the bits of -1 - u */
+		break;
+	case MAJOR_BIN:
+		out->type = TOKEN_BIN;
+		return binary_content(pp, end, out->u, out);
+	case MAJOR_STR:
+		out->type = TOKEN_STR;
+		return binary_content(pp, end, out->u, out);
+	case MAJOR_ARRAY:
+	case MAJOR_MAP:
+		out->type = major == MAJOR_MAP ? TOKEN_MAP : TOKEN_ARRAY;
+		/* so that counts can be doubled, and added up, without overflow */
+		return out->count > bytes_left(*pp, end) ? E_TRUNCATED : 0;
+	case MAJOR_TAG:
+		out->type = TOKEN_TAG;
+		break;
+	case MAJOR_SIMPLE:
+		return read_simple(code, out);
 	}
 	return 0;
 }
@@ -240,11 +272,12 @@ static enum token_type cbor_container(struct slice item)
 
 	while (p < end) {
 		uint8_t code = *p++;
-		enum token_type type = type_of(code);
 
-		if (type == TOKEN_ARRAY || type == TOKEN_MAP)
-			return type;
-		if (type != TOKEN_TAG || read_number(&p, end, code, &n) != 0)
+		if (code >> 5 == MAJOR_ARRAY)
+			return TOKEN_ARRAY;
+		if (code >> 5 == MAJOR_MAP)
+			return TOKEN_MAP;
+		if (code >> 5 != MAJOR_TAG || read_number(&p, end, code, &n) != 0)
 			break;
 	}
 	return TOKEN_OPAQUE;

@@ -2,7 +2,6 @@
 /* URIs and their patterns; see uri.h. */
 #include "proto/uri.h"
 
-#include "common/err.h"
 #include "proto/wamp.h"
 
 #include <assert.h>
@@ -79,17 +78,6 @@ const char *uri_fault(struct slice uri)
 			return "must not contain white space";
 	}
 	return "must not be empty, nor have an empty part between dots";
-}
-
-int match_parse(struct slice name)
-{
-	if (slice_eq_str(name, "exact"))
-		return MATCH_EXACT;
-	if (slice_eq_str(name, "prefix"))
-		return MATCH_PREFIX;
-	if (slice_eq_str(name, "wildcard"))
-		return MATCH_WILDCARD;
-	return E_UNKNOWN;
 }
 
 /* Takes the first component off *rest, and the dot behind it; *more: was there one? */

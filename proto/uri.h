@@ -23,9 +23,6 @@ bool uri_valid(struct slice uri);
 /* What must be changed for it to be one: "must not contain '#'". NULL: nothing. */
 const char *uri_fault(struct slice uri);
 
-/* "exact", "prefix" or "wildcard"; E_UNKNOWN otherwise. */
-int match_parse(struct slice name) MUSTCHECK;
-
 /*
  * Does uri match pattern? Prefix: as a string, "a.b" matches "a.bc". Wildcard: same
  * number of components, an empty component of the pattern matches any.

@@ -120,18 +120,6 @@ static void test_length(void **state)
 	assert_false(uri_valid(slice_of(uri, WAMP_MAX_URI + 1)));
 }
 
-static void test_match_names(void **state)
-{
-	(void)state;
-	assert_int_equal(match_parse(slice_str("exact")), MATCH_EXACT);
-	assert_int_equal(match_parse(slice_str("prefix")), MATCH_PREFIX);
-	assert_int_equal(match_parse(slice_str("wildcard")), MATCH_WILDCARD);
-	assert_int_equal(match_parse(slice_str("Exact")), E_UNKNOWN);
-	assert_int_equal(match_parse(slice_str("exact ")), E_UNKNOWN);
-	assert_int_equal(match_parse(slice_str("")), E_UNKNOWN);
-	assert_int_equal(match_parse(slice_of(NULL, 0)), E_UNKNOWN);
-}
-
 static void test_matches(void **state)
 {
 	static const struct {

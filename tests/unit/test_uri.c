@@ -2,7 +2,6 @@
 /* URIs and patterns. */
 #include "proto/uri.h"
 
-#include "common/err.h"
 #include "proto/wamp.h"
 
 #include <setjmp.h>
@@ -172,7 +171,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_valid),   cmocka_unit_test(test_invalid),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_length),
-		cmocka_unit_test(test_matches), cmocka_unit_test(test_match_names),
+		cmocka_unit_test(test_matches),
 	};
 	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
 }

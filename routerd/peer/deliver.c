@@ -11,17 +11,10 @@
 
 static struct post_error undeliverable_error(int why)
 {
-	if (why == E_LIMIT)
-		return (struct post_error){WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED,
-					   "the payload is too large for the receiver"};
-	if (why == E_NOMEM)
-		return (struct post_error){WAMP_ERROR_UNAVAILABLE,
-					   "the router is out of memory"};
-	return (struct post_error){
-		WAMP_ERROR_INVALID_ARGUMENT,
-		"the receiver's serializer cannot express the payload (in JSON: no NaN, "
-		"no "
-		"Infinity, no keys but strings; nowhere: extension types)"};
+	return (struct post_error){why == E_LIMIT   ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
+				   : why == E_NOMEM ? WAMP_ERROR_UNAVAILABLE
+						    : WAMP_ERROR_INVALID_ARGUMENT,
+				   peer_why_undeliverable(why)};
 }
 
 /* Counted, and logged at a limited rate. */

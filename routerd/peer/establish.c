@@ -75,14 +75,18 @@ void login_fail(struct peer *p, const char *detail)
  * never comes back, after a clean close Autobahn|Python does not. */
 void login_try_again(struct peer *p, const char *why)
 {
+	const struct login *lg = p->login;
 	unsigned suppressed;
 
 	peers_count(p->peers, PEER_LOGINS_UNAVAILABLE);
 	if (peers_may_log(p->peers, &suppressed))
 		log_warn(conn_prefix(p->conn).text,
-			 "login dropped reason=\"%s\" peer=%s corr=%s suppressed=%u", why,
-			 conn_peer_name(p->conn).text,
-			 p->login != NULL ? p->login->corr : "", suppressed);
+			 "login dropped reason=\"%s\" peer=%s realm=%s authid=%s corr=%s "
+			 "suppressed=%u",
+			 why, conn_peer_name(p->conn).text,
+			 lg != NULL ? lg->asked_realm.text : "",
+			 lg != NULL ? lg->asked_authid.text : "",
+			 lg != NULL ? lg->corr : "", suppressed);
 	peer_drop(p, why);
 }
 

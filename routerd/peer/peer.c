@@ -135,6 +135,18 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 	peer_send_sure(p);
 }
 
+const char *peer_why_undeliverable(int why)
+{
+	if (why == E_LIMIT)
+		return "the payload is too large for the receiver";
+	if (why == E_NOMEM)
+		return "the router is out of memory";
+	return "the receiver's serializer cannot express the payload (in JSON: no NaN, "
+	       "no "
+	       "Infinity, no keys but strings, no text that begins with U+0000; nowhere: "
+	       "extension types)";
+}
+
 void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why)
 {
 	struct peers *ps = p->peers;
@@ -143,7 +155,7 @@ void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why)
 	if (log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), &dropped))
 		log_info(conn_prefix(p->conn).text,
 			 "undeliverable type=%s reason=\"%s\" suppressed=%u",
-			 wamp_type_name(type), err_str(why), dropped);
+			 wamp_type_name(type), peer_why_undeliverable(why), dropped);
 }
 
 bool peer_post(struct peer *p, struct post *post)

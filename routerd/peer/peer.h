@@ -78,6 +78,9 @@ unsigned peer_wire_kind(const struct peer *p);
 void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,
 		struct slice text);
 
+/* Why a payload does not reach its receiver: E_LIMIT, E_NOMEM, or it cannot be said. */
+const char *peer_why_undeliverable(int why);
+
 /*
  * A log line, at a limited rate: a message for p was left out or became an ERROR, since
  * payload_items, peer_frame or peer_send said why.

@@ -106,8 +106,8 @@ void peer_violation(struct peer *p, const char *what)
 	peers_count(ps, PEER_VIOLATIONS);
 	if (peers_may_log(ps, &suppressed))
 		log_info(conn_prefix(p->conn).text,
-			 "protocol violation what=\"%s\" suppressed=%u", what,
-			 suppressed);
+			 "protocol violation peer=%s what=\"%s\" suppressed=%u",
+			 conn_peer_name(p->conn).text, what, suppressed);
 	say_end(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }

@@ -268,6 +268,19 @@ def test_own_authenticator(site):
     assert site.show("authd.service", "ActiveState") == "inactive"
 
 
+def test_back_to_authd(site):
+    """As the file says that is to be removed."""
+    conf = "/etc/systemd/system/authd.socket.d/own-authenticator.conf"
+    typed = "\n".join(line.lstrip("# ") for line in site.run(f"cat {conf}").splitlines() if line.startswith("#     "))
+    assert "authd.service" in typed
+    site.run(f"rm {conf}\n{typed}")
+    site.login()
+    site.reboot()
+    site.login()
+    assert site.show("authd.service", "ActiveState") == "active"
+    assert site.show("own-authenticator.service", "ActiveState") == "inactive"
+
+
 def test_uninstall(site):
     assert "PREFIX" not in site.run("make -s uninstall prefix=/usr")
     for unit in SERVICES + ["authd.socket"]:

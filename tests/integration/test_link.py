@@ -170,11 +170,11 @@ def test_a_time_out_is_not_an_outage(fake, start_routerd, connect, key):
     routerd.wait_log("authenticator is available")
     fake.answer = lambda *args: HOLD
     client = connect(routerd)
-    ask(client, key)
+    ask(client, key, authid="someone")
     client.wait_closed()
     line = routerd.wait_log(r"login dropped reason=.*").group()
     assert 'reason="the authenticator did not answer in time"' in line
-    assert re.search(r"peer=tcp4:127\.0\.0\.1:\d+ corr=[0-9a-f]{16} ", line), line
+    assert re.search(r"peer=tcp4:127\.0\.0\.1:\d+ realm= authid=someone corr=[0-9a-f]{16} ", line), line
     assert "not available" not in routerd.log()
     fake.stop()
     client = connect(routerd)

@@ -558,12 +558,20 @@ def test_table_of_ordinary_principals(ctl, authd):
     (("key", "gen", "x"), "1 argument too many"),
     (("principal", "list", "x", "y"), "2 arguments too many"),
     (("--timeout", "1h", "principal", "list"), "at most 3600s"),
+    (("--timeout", "3601", "principal", "list"), "at most 3600s"),
+    (("--timeout", "3600001ms", "principal", "list"), "at most 3600s"),
+    (("--timeout", "18446744073709551616", "principal", "list"), "at most 3600s"),
     (("--socket", "", "principal", "list"), "--socket"),
     (("--socket", "x" * 108, "principal", "list"), "at most 107"),
 ])
 def test_hints(ctl, args, hint):
     code, out, err = ctl(*args)
     assert code == 64 and out == "" and hint in err and "--help" in err, err
+
+
+def test_the_longest_timeout(authd, ctl):
+    for text in ("3600", "3600s", "3600000ms"):
+        assert ctl("--timeout", text, "principal", "list")[0] == 0
 
 
 def test_usage(ctl):

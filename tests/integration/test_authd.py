@@ -62,6 +62,13 @@ def test_hello(path):
     assert hello["max_message"] == 65536 and hello["max_inflight"] == 1024
 
 
+def test_the_log_says_which_router_comes_and_goes(authd, path):
+    r = router(path)
+    authd.wait_log(rf"router 1 connected pid={os.getpid()} uid={os.getuid()}")
+    r.close()
+    authd.wait_log('router 1 disconnected reason="')
+
+
 def test_hello_comes_first(path, key):
     rpc = Rpc(path)
     with pytest.raises(RpcError) as e:

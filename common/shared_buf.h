@@ -14,6 +14,7 @@
 struct shared_buf {
 	_Atomic uint32_t refs;
 	uint32_t len;
+	uint32_t queued; /* for the one thread whose queues hold it: how often they do */
 	uint8_t data[];
 };
 

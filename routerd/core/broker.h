@@ -8,7 +8,7 @@
 #define ROUTERD_CORE_BROKER_H
 
 #include "common/base.h"
-#include "routerd/core/id_table.h"
+#include "common/id_table.h"
 #include "routerd/core/session.h"
 
 struct subscription;

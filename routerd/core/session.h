@@ -8,7 +8,7 @@
 #define ROUTERD_CORE_SESSION_H
 
 #include "common/base.h"
-#include "routerd/core/id_table.h"
+#include "common/id_table.h"
 #include "routerd/post/post.h"
 
 #include <sys/queue.h>

@@ -66,7 +66,6 @@ int net_init(struct net *n, struct loop *loop, const char *name,
 	wheel_init(&n->wheel, loop_now_ms(loop));
 	timer_init(&n->tick, loop, on_tick, n);
 	ws_pool_init(&n->ws);
-	outq_pool_init(&n->out);
 	n->log_rate.burst = LOG_BURST;
 	return 0;
 }

@@ -7,19 +7,13 @@
 
 #include <stdlib.h>
 
-/* One shared buffer in any number of this thread's queues. */
-struct outq_shared {
-	struct shared_buf *bytes;
-	size_t refs; /* chunks that point here */
-};
-
 /*
  * One piece. Copies lie behind the struct and may be added to until it is full; a shared
  * piece only points.
  */
 struct outq_chunk {
 	struct outq_chunk *next;
-	struct outq_shared *shared; /* NULL: copies */
+	struct shared_buf *shared; /* NULL: copies */
 	size_t start;               /* written up to here */
 	size_t end;                 /* filled up to here */
 	size_t cap;                 /* room for copies */
@@ -33,77 +27,31 @@ enum {
 	FIRST_ALLOC = 512,
 	MAX_ALLOC = 4096,
 
-	/* chunks kept for use again: at most 1 MiB a thread */
+	/* chunks of either kind that are kept for use again: at most 1 MiB a thread */
 	SPARE_REFS = 8192,
 	SPARE_FIRST = 1024,
 };
 
-void outq_pool_init(struct outq_pool *p)
-{
-	*p = (struct outq_pool){.memory = 0};
-}
-
-/* --- shared buffers --- */
-
-static size_t shared_memory(const struct outq_shared *s)
-{
-	return sizeof(*s) + s->bytes->len;
-}
-
-/* The entry of these bytes with one more reference. Takes one of theirs. NULL: no memory.
- */
-static struct outq_shared *shared_take(struct outq_pool *p, struct shared_buf *bytes)
-{
-	struct outq_shared *s;
-
-	for (size_t i = 0; i < OUTQ_RECENT; i++) {
-		s = p->recent[i];
-		if (s != NULL && s->bytes == bytes) {
-			shared_buf_unref(&bytes); /* the entry has its own */
-			s->refs++;
-			return s;
-		}
-	}
-	s = malloc(sizeof(*s));
-	if (s == NULL) {
-		shared_buf_unref(&bytes);
-		return NULL;
-	}
-	*s = (struct outq_shared){.bytes = bytes, .refs = 1};
-	p->recent[p->next_recent] = s;
-	p->next_recent = (p->next_recent + 1) % OUTQ_RECENT;
-	p->memory += shared_memory(s);
-	return s;
-}
-
-static void shared_drop(struct outq_pool *p, struct outq_shared *s)
-{
-	if (--s->refs > 0)
-		return;
-	for (size_t i = 0; i < OUTQ_RECENT; i++) {
-		if (p->recent[i] == s)
-			p->recent[i] = NULL;
-	}
-	p->memory -= shared_memory(s);
-	shared_buf_unref(&s->bytes);
-	free(s);
-}
-
 /* --- chunks --- */
+
+/* Where chunks with so much room are kept; NULL: they are not. */
+static struct outq_spare *spare_of(struct outq_pool *p, size_t cap)
+{
+	if (cap == 0)
+		return &p->refs;
+	return cap == FIRST_ALLOC - sizeof(struct outq_chunk) ? &p->first : NULL;
+}
 
 /* With room for this many bytes of copies; 0: a reference. NULL: no memory. */
 static struct outq_chunk *chunk_new(struct outq_pool *p, size_t cap)
 {
-	struct outq_chunk *c = NULL;
+	struct outq_spare *spare = spare_of(p, cap);
+	struct outq_chunk *c;
 
-	if (cap == 0 && p->spare_refs != NULL) {
-		c = p->spare_refs;
-		p->spare_refs = c->next;
-		p->n_spare_refs--;
-	} else if (cap == FIRST_ALLOC - sizeof(*c) && p->spare_first != NULL) {
-		c = p->spare_first;
-		p->spare_first = c->next;
-		p->n_spare_first--;
+	if (spare != NULL && spare->list != NULL) {
+		c = spare->list;
+		spare->list = c->next;
+		spare->n--;
 	} else {
 		c = malloc(sizeof(*c) + cap);
 	}
@@ -114,42 +62,35 @@ static struct outq_chunk *chunk_new(struct outq_pool *p, size_t cap)
 
 static void chunk_free(struct outq_pool *p, struct outq_chunk *c)
 {
-	if (c->cap == 0 && p->n_spare_refs < SPARE_REFS) {
-		c->next = p->spare_refs;
-		p->spare_refs = c;
-		p->n_spare_refs++;
-	} else if (c->cap == FIRST_ALLOC - sizeof(*c) && p->n_spare_first < SPARE_FIRST) {
-		c->next = p->spare_first;
-		p->spare_first = c;
-		p->n_spare_first++;
-	} else {
+	struct outq_spare *spare = spare_of(p, c->cap);
+
+	if (spare == NULL || spare->n == (c->cap == 0 ? SPARE_REFS : SPARE_FIRST)) {
 		free(c);
+		return;
 	}
+	c->next = spare->list;
+	spare->list = c;
+	spare->n++;
 }
 
-static void free_list(struct outq_chunk *c)
+static void free_spare(struct outq_spare *spare)
 {
-	while (c != NULL) {
-		struct outq_chunk *next = c->next;
+	while (spare->list != NULL) {
+		struct outq_chunk *next = spare->list->next;
 
-		free(c);
-		c = next;
+		free(spare->list);
+		spare->list = next;
 	}
+	spare->n = 0;
 }
 
 void outq_pool_fini(struct outq_pool *p)
 {
-	free_list(p->spare_refs);
-	free_list(p->spare_first);
-	outq_pool_init(p);
+	free_spare(&p->refs);
+	free_spare(&p->first);
 }
 
 /* --- the queue --- */
-
-void outq_init(struct outq *q)
-{
-	*q = (struct outq){.memory = 0};
-}
 
 static void append(struct outq *q, struct outq_pool *p, struct outq_chunk *c)
 {
@@ -161,7 +102,12 @@ static void append(struct outq *q, struct outq_pool *p, struct outq_chunk *c)
 		q->last->next = c;
 	q->last = c;
 	p->memory += own;
-	q->memory += own + (c->shared != NULL ? c->shared->bytes->len : 0);
+	q->memory += own;
+	if (c->shared == NULL)
+		return;
+	q->memory += c->shared->len;
+	if (c->shared->queued++ == 0)
+		p->memory += c->shared->len;
 }
 
 static void remove_first(struct outq *q, struct outq_pool *p)
@@ -170,12 +116,16 @@ static void remove_first(struct outq *q, struct outq_pool *p)
 	size_t own = sizeof(*c) + c->cap;
 
 	p->memory -= own;
-	q->memory -= own + (c->shared != NULL ? c->shared->bytes->len : 0);
+	q->memory -= own;
 	q->first = c->next;
 	if (q->first == NULL)
 		q->last = NULL;
-	if (c->shared != NULL)
-		shared_drop(p, c->shared);
+	if (c->shared != NULL) {
+		q->memory -= c->shared->len;
+		if (--c->shared->queued == 0)
+			p->memory -= c->shared->len;
+		shared_buf_unref(&c->shared);
+	}
 	chunk_free(p, c);
 }
 
@@ -248,26 +198,20 @@ int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed)
 
 int outq_push_shared(struct outq *q, struct outq_pool *p, struct shared_buf *bytes)
 {
-	struct outq_chunk *c;
-	struct outq_shared *s;
+	struct outq_chunk *c = NULL;
+	int err = E_NOMEM;
 
-	if (bytes->len < OUTQ_SHARE_MIN) {
-		int err = outq_push_frame(q, p, slice_of(bytes->data, bytes->len));
-
+	if (bytes->len < OUTQ_SHARE_MIN)
+		err = outq_push_frame(q, p, slice_of(bytes->data, bytes->len));
+	else
+		c = chunk_new(p, 0);
+	if (c == NULL) {
 		shared_buf_unref(&bytes);
 		return err;
 	}
-	s = shared_take(p, bytes);
-	if (s == NULL)
-		return E_NOMEM;
-	c = chunk_new(p, 0);
-	if (c == NULL) {
-		shared_drop(p, s);
-		return E_NOMEM;
-	}
 	q->open = 0;
-	c->shared = s;
-	c->end = s->bytes->len;
+	c->shared = bytes;
+	c->end = bytes->len;
 	append(q, p, c);
 	return 0;
 }
@@ -278,7 +222,7 @@ int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_ou
 	int n = 0;
 
 	for (struct outq_chunk *c = q->first; c != NULL && n < max; c = c->next, n++) {
-		uint8_t *data = c->shared != NULL ? c->shared->bytes->data : c->data;
+		uint8_t *data = c->shared != NULL ? c->shared->data : c->data;
 
 		iov[n].iov_base = data + c->start;
 		iov[n].iov_len = c->end - c->start;

@@ -15,26 +15,26 @@
 enum {
 	OUTQ_IOV_MAX = 128,   /* an iovec of this length pays; a longer one does not */
 	OUTQ_SHARE_MIN = 512, /* below it a copy is cheaper than a reference */
-	OUTQ_RECENT = 8,      /* as many as one fan-out uses in turn */
 };
 
 struct outq_chunk;
-struct outq_shared;
 
-/* What the queues of one thread have in common. */
-struct outq_pool {
-	/* Bytes that all its queues keep allocated. A shared buffer counts once, however
-	 * many queues it is in, as long as it was pushed to them without more than
-	 * OUTQ_RECENT others in between. */
-	size_t memory;
-	struct outq_shared *recent[OUTQ_RECENT]; /* shared buffers pushed last */
-	unsigned next_recent;
-	/* Chunks of the two usual kinds, for use again: those of a fan-out come and go by
-	 * the thousand. Bounded. */
-	struct outq_chunk *spare_refs, *spare_first;
-	unsigned n_spare_refs, n_spare_first;
+struct outq_spare {
+	struct outq_chunk *list;
+	unsigned n;
 };
 
+/* What the queues of one thread have in common. All zero at first. */
+struct outq_pool {
+	/* Bytes that all its queues keep allocated. A shared buffer counts once, however
+	 * many of them it is in. */
+	size_t memory;
+	/* Chunks of the two usual kinds, for use again: those of a fan-out come and go by
+	 * the thousand. Bounded. */
+	struct outq_spare refs, first;
+};
+
+/* What waits for one connection. All zero is an empty queue. */
 struct outq {
 	struct outq_chunk *first, *last;
 	size_t memory; /* bytes that it keeps allocated, shared ones in full */
@@ -42,12 +42,9 @@ struct outq {
 	bool joins;    /* frames are WebSocket's, and their messages batched */
 };
 
-void outq_pool_init(struct outq_pool *p);
 /* When all queues are empty. */
 void outq_pool_fini(struct outq_pool *p);
 
-/* All zero is an empty queue, too. */
-void outq_init(struct outq *q);
 /* Frees the content; q is empty then. */
 void outq_fini(struct outq *q, struct outq_pool *p);
 
@@ -61,7 +58,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes) MUSTCHECK
 int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed) MUSTCHECK;
 
 /* Puts a reference to one or more frames at the end, which is taken even when it fails.
- * E_NOMEM. */
+ * Only the queues of one thread may hold the same bytes. E_NOMEM. */
 int outq_push_shared(struct outq *q, struct outq_pool *p,
 		     struct shared_buf *bytes) MUSTCHECK;
 

@@ -194,13 +194,12 @@ bool fan_out_begin(struct peers *ps, struct post *posts, size_t n, size_t *taken
 {
 	struct fan_out *f = &ps->members.fan_out;
 	size_t together = count_together(posts, n);
-	struct member_list *l;
+	struct member_list *l = members_of(&ps->members, posts->id);
 
 	ASSERT(f->list == NULL && n > 0);
 	*taken_out = together;
 	memcpy(f->events, posts, together * sizeof(*posts));
 	f->n_events = (unsigned)together;
-	HASH_FIND(hh, ps->members.lists, &posts->id, sizeof(posts->id), l);
 	if (l == NULL) {
 		members_fan_out_end(f);
 		return true;

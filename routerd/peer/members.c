@@ -8,9 +8,10 @@
 
 #include <stdlib.h>
 
-void members_init(struct members *m)
+int members_init(struct members *m)
 {
-	*m = (struct members){.lists = NULL};
+	*m = (struct members){.by_peer = {.count = 0}};
+	return id_table_init(&m->lists) != 0 ? E_NOMEM : id_table_init(&m->by_peer);
 }
 
 void members_fan_out_end(struct fan_out *f)
@@ -26,73 +27,52 @@ void members_fan_out_end(struct fan_out *f)
 
 void members_fini(struct members *m)
 {
-	ASSERT(m->lists == NULL && m->by_session == NULL);
+	id_table_fini(&m->by_peer);
+	id_table_fini(&m->lists);
 }
 
-static struct membership *find(struct members *m, const struct peer *p,
+static struct membership *find(const struct members *m, const struct peer *p,
 			       uint64_t subscription)
 {
-	struct membership_key key = {.subscription = subscription, .slot = p->slot};
-	struct membership *ms;
+	struct id_node *node = id_table_find(&m->by_peer, p, subscription);
 
-	HASH_FIND(hh, m->by_session, &key, sizeof(key), ms);
-	return ms;
+	return node == NULL ? NULL : container_of(node, struct membership, node);
 }
 
-static struct member_list *list_get(struct members *m, uint64_t subscription)
+struct member_list *members_of(const struct members *m, uint64_t subscription)
 {
-	struct member_list *l;
+	struct id_node *node = id_table_find(&m->lists, NULL, subscription);
 
-	HASH_FIND(hh, m->lists, &subscription, sizeof(subscription), l);
-	if (l != NULL)
-		return l;
-	l = calloc(1, sizeof(*l));
-	if (l == NULL)
-		return NULL;
-	l->subscription = subscription;
-	TAILQ_INIT(&l->members);
-	HASH_ADD(hh, m->lists, subscription, sizeof(l->subscription), l);
-	if (!table_has(l)) {
-		free(l);
-		return NULL;
-	}
-	return l;
-}
-
-static void list_drop_if_empty(struct members *m, struct member_list *l)
-{
-	if (!TAILQ_EMPTY(&l->members))
-		return;
-	if (m->fan_out.list == l)
-		members_fan_out_end(&m->fan_out);
-	HASH_DELETE(hh, m->lists, l);
-	free(l);
+	return node == NULL ? NULL : container_of(node, struct member_list, node);
 }
 
 int members_add(struct peers *ps, struct peer *p, uint64_t subscription)
 {
 	struct members *m = &ps->members;
+	struct member_list *l = members_of(m, subscription);
 
 	if (find(m, p, subscription) != NULL)
 		return 0;
-	struct member_list *l = list_get(m, subscription);
-	struct membership *ms = calloc(1, sizeof(*ms));
-	if (l == NULL || ms == NULL)
-		goto fail;
-	ms->key = (struct membership_key){.subscription = subscription, .slot = p->slot};
+	struct membership *ms = malloc(sizeof(*ms));
+	if (ms == NULL)
+		return E_NOMEM;
+	if (l == NULL) {
+		l = malloc(sizeof(*l));
+		if (l == NULL) {
+			free(ms);
+			return E_NOMEM;
+		}
+		l->node = (struct id_node){.id = subscription};
+		TAILQ_INIT(&l->members);
+		id_table_add(&m->lists, &l->node);
+	}
+	ms->node = (struct id_node){.owner = p, .id = subscription};
 	ms->peer = p;
 	ms->list = l;
-	HASH_ADD(hh, m->by_session, key, sizeof(ms->key), ms);
-	if (!table_has(ms))
-		goto fail;
+	id_table_add(&m->by_peer, &ms->node);
 	TAILQ_INSERT_TAIL(&l->members, ms, in_list);
 	LIST_INSERT_HEAD(&p->memberships, ms, of_peer);
 	return 0;
-fail:
-	free(ms);
-	if (l != NULL)
-		list_drop_if_empty(m, l);
-	return E_NOMEM;
 }
 
 static void remove_one(struct members *m, struct membership *ms)
@@ -103,9 +83,14 @@ static void remove_one(struct members *m, struct membership *ms)
 		m->fan_out.next = TAILQ_NEXT(ms, in_list);
 	TAILQ_REMOVE(&l->members, ms, in_list);
 	LIST_REMOVE(ms, of_peer);
-	HASH_DELETE(hh, m->by_session, ms);
+	id_table_remove(&m->by_peer, &ms->node);
 	free(ms);
-	list_drop_if_empty(m, l);
+	if (!TAILQ_EMPTY(&l->members))
+		return;
+	if (m->fan_out.list == l)
+		members_fan_out_end(&m->fan_out);
+	id_table_remove(&m->lists, &l->node);
+	free(l);
 }
 
 void members_remove(struct peers *ps, struct peer *p, uint64_t subscription)

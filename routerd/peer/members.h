@@ -10,8 +10,8 @@
 #ifndef ROUTERD_PEER_MEMBERS_H
 #define ROUTERD_PEER_MEMBERS_H
 
+#include "common/id_table.h"
 #include "common/shared_buf.h"
-#include "common/table.h"
 #include "routerd/post/post.h"
 
 #include <sys/queue.h>
@@ -20,25 +20,17 @@ struct peer;
 struct peers;
 LIST_HEAD(memberships, membership);
 
-/* No padding: compared as bytes. */
-struct membership_key {
-	uint64_t subscription;
-	uint64_t slot;
-};
-
 struct membership {
-	struct membership_key key;
+	struct id_node node; /* owner: the peer, id: the subscription */
 	struct peer *peer;
 	struct member_list *list;
 	TAILQ_ENTRY(membership) in_list;
 	LIST_ENTRY(membership) of_peer;
-	UT_hash_handle hh; /* members.by_session */
 };
 
 struct member_list {
-	uint64_t subscription;
+	struct id_node node;              /* owner: NULL, id: the subscription */
 	TAILQ_HEAD(, membership) members; /* never empty */
-	UT_hash_handle hh;                /* members.lists */
 };
 
 /* Encodings times {WebSocket plain, batched with 0x1e or 0x18, RawSocket}: peers of one
@@ -69,14 +61,17 @@ struct fan_out {
 };
 
 struct members {
-	struct member_list *lists;     /* table by subscription */
-	struct membership *by_session; /* table by slot and subscription */
+	struct id_table lists;   /* member_list.node */
+	struct id_table by_peer; /* membership.node */
 	struct fan_out fan_out;
 };
 
-void members_init(struct members *m);
-/* When no peer is left. */
+int members_init(struct members *m) MUSTCHECK; /* E_NOMEM */
+/* When no peer is left. Fine after a failed members_init. */
 void members_fini(struct members *m);
+
+/* The members of a subscription; NULL: there is none. */
+struct member_list *members_of(const struct members *m, uint64_t subscription);
 
 /* p becomes a member; nothing happens if it is one. E_NOMEM. */
 int members_add(struct peers *ps, struct peer *p, uint64_t subscription) MUSTCHECK;

@@ -69,11 +69,10 @@ int peers_init(struct peers *ps, const struct peers_params *params)
 		 params->self + 1);
 	buf_init(&ps->decoded, DECODED_MAX);
 	buf_init(&ps->out, OUT_MAX);
-	members_init(&ps->members);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX,
 			 longest_handshake_ms(params->config));
-	return 0;
+	return members_init(&ps->members);
 }
 
 void peers_fini(struct peers *ps)

@@ -62,7 +62,8 @@ void payload_unref(struct payload **pp)
 	for (int i = 0; i < SERIALIZER_COUNT; i++) {
 		struct shared_buf *b =
 			atomic_load_explicit(&p->transcoded[i], memory_order_relaxed);
-		shared_buf_unref(&b);
+		if (b != NULL)
+			shared_buf_unref(&b);
 	}
 	free(p);
 }

@@ -8,7 +8,7 @@
 
 #include "routerd/core/broker.c"
 #include "routerd/core/dealer.c"
-#include "routerd/core/id_table.c"
+#include "common/id_table.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/session.c"
 

@@ -11,8 +11,8 @@
  *
  * A table belongs to one thread.
  */
-#ifndef ROUTERD_CORE_ID_TABLE_H
-#define ROUTERD_CORE_ID_TABLE_H
+#ifndef COMMON_ID_TABLE_H
+#define COMMON_ID_TABLE_H
 
 #include "common/base.h"
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear hashing over nodes that are part of what they find; see id_table.h. */
-#include "routerd/core/id_table.h"
+#include "common/id_table.h"
 
 #include "common/err.h"
 
 #include <sodium.h>
 #include <stdlib.h>
 
-enum {
-	FIRST_BUCKETS = 16, /* a power of two */
-};
+enum { FIRST_BUCKETS = 16 }; /* a power of two */
 
 int id_table_init(struct id_table *t)
 {

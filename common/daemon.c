@@ -114,13 +114,11 @@ int daemon_start_log(const struct conf_log *how, const struct conf_error *warnin
 static void refuse_reload(const char *name)
 {
 	static struct log_rate rate = {.burst = 1};
-	unsigned suppressed;
 
-	if (log_rate_ok(&rate, clock_now_ns() / 1000000, &suppressed))
-		log_warn(NULL,
-			 "reload is not supported yet: restart %s to apply a changed "
-			 "configuration signal=HUP suppressed=%u",
-			 name, suppressed);
+	log_limited(&rate, clock_now_ns() / 1000000, LOG_LEVEL_WARN, NULL,
+		    "reload is not supported yet: restart %s to apply a changed "
+		    "configuration signal=HUP suppressed=%u",
+		    name);
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)

@@ -33,10 +33,9 @@ struct listener {
 
 /* --- accepting --- */
 
-static bool may_log(struct listener *l, unsigned *dropped_out)
-{
-	return log_rate_ok(&l->log_rate, loop_now_ms(l->loop), dropped_out);
-}
+#define warn(l, ...)                                                                     \
+	log_limited(&(l)->log_rate, loop_now_ms((l)->loop), LOG_LEVEL_WARN, (l)->name,   \
+		    __VA_ARGS__)
 
 /*
  * Nothing can be accepted, but the connection that waits keeps the socket readable: it is
@@ -44,12 +43,9 @@ static bool may_log(struct listener *l, unsigned *dropped_out)
  */
 static void starve(struct listener *l)
 {
-	unsigned dropped;
-
 	l->stats.starved++;
-	if (may_log(l, &dropped))
-		log_warn(l->name, "cannot accept: %s; trying again in %d ms more=%u",
-			 strerror(errno), STARVED_PAUSE_MS, dropped);
+	warn(l, "cannot accept: %s; trying again in %d ms more=%u", strerror(errno),
+	     STARVED_PAUSE_MS);
 	event_del(&l->ev);
 	timer_arm(&l->pause, STARVED_PAUSE_MS);
 }
@@ -70,12 +66,9 @@ static bool full(struct listener *l)
 
 static void refuse(struct listener *l, int fd)
 {
-	unsigned dropped;
-
 	l->stats.refused++;
-	if (may_log(l, &dropped))
-		log_warn(l->name, "connection refused peer=%s max_connections=%u more=%u",
-			 sock_peer_name(fd).text, l->max_connections, dropped);
+	warn(l, "connection refused peer=%s max_connections=%u more=%u",
+	     sock_peer_name(fd).text, l->max_connections);
 	if (l->refusal.len > 0) {
 		size_t put;
 		int err = sock_write(fd, l->refusal.p, l->refusal.len, &put);

@@ -51,14 +51,6 @@ void log_init(enum log_level level, enum log_format format)
 	line_format = format;
 }
 
-int log_level_parse(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(levels); i++)
-		if (strcmp(levels[i].name, name) == 0)
-			return (int)i;
-	return E_UNKNOWN;
-}
-
 bool log_enabled(enum log_level level)
 {
 	return level <= max_level;
@@ -77,8 +69,8 @@ static struct {
 	struct lines buffers[2];
 	unsigned filling; /* the buffer that callers append to */
 	bool ending;
-	uint64_t written, dropped; /* lines, so far */
-	bool running;              /* there is a writer; set before other threads start */
+	struct log_counters counters;
+	bool running; /* there is a writer; set before other threads start */
 	pthread_t thread;
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
 
@@ -186,8 +178,8 @@ static void *run_writer(void *arg)
 		l->len = 0;
 		l->dropped = 0;
 		pthread_mutex_lock(&sink.lock);
-		sink.written += all - lost;
-		sink.dropped += lost;
+		sink.counters.written += all - lost;
+		sink.counters.dropped += lost;
 		pthread_mutex_unlock(&sink.lock);
 		if (untold > 0 && say_dropped(untold))
 			untold = 0;
@@ -237,7 +229,7 @@ static void append(const char *line, size_t n)
 	struct lines *l = &sink.buffers[sink.filling];
 	if (n > sizeof(l->text) - l->len) {
 		l->dropped++;
-		sink.dropped++;
+		sink.counters.dropped++;
 	} else {
 		memcpy(l->text + l->len, line, n);
 		l->len += n;
@@ -250,7 +242,7 @@ static void append(const char *line, size_t n)
 struct log_counters log_counters(void)
 {
 	pthread_mutex_lock(&sink.lock);
-	struct log_counters c = {.written = sink.written, .dropped = sink.dropped};
+	struct log_counters c = sink.counters;
 	pthread_mutex_unlock(&sink.lock);
 	return c;
 }

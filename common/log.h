@@ -56,9 +56,6 @@ struct log_counters log_counters(void);
 /* Logs them. */
 void log_log_counters(void);
 
-/* The index of a name ("error", "warn", "info", "debug"), or E_UNKNOWN. */
-int log_level_parse(const char *name) MUSTCHECK;
-
 bool log_enabled(enum log_level level);
 
 /*
@@ -105,5 +102,17 @@ struct log_rate {
  * now_ms is a monotonic clock. The owner's thread only.
  */
 bool log_rate_ok(struct log_rate *r, uint64_t now_ms, unsigned *dropped_out);
+
+/*
+ * log_write at this rate: a format, which ends in " suppressed=%u" for the number of
+ * lines that were not written, and its arguments but for that number. They are evaluated
+ * only if the line is written.
+ */
+#define log_limited(rate, now_ms, level, prefix, ...)                                    \
+	do {                                                                             \
+		unsigned dropped_;                                                       \
+		if (log_rate_ok(rate, now_ms, &dropped_))                                \
+			log_write(level, prefix, __VA_ARGS__, dropped_);                 \
+	} while (0)
 
 #endif

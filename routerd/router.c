@@ -71,12 +71,7 @@ static int make_workers(struct router *r)
 	if (r->boxes == NULL || r->workers == NULL || r->threads == NULL)
 		return E_NOMEM;
 	for (unsigned i = 0; i < r->n_workers; i++) {
-		r->workers[i] = worker_new(&(struct worker_params){
-			.index = i,
-			.n_workers = r->n_workers,
-			.config = r->config,
-			.boxes = r->boxes,
-		});
+		r->workers[i] = worker_new(i, r->n_workers, r->config, r->boxes);
 		if (r->workers[i] == NULL)
 			return E_NOMEM;
 	}

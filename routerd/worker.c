@@ -10,6 +10,7 @@
 #include "routerd/peer/fan_out.h"
 #include "routerd/peer/peer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -271,14 +272,11 @@ static void stand_still(const struct worker *w)
 
 static void report_pressure(struct worker *w)
 {
-	unsigned suppressed;
-
 	w->pressures++;
-	if (log_rate_ok(&w->pressure_rate, loop_now_ms(w->loop), &suppressed))
-		log_warn(w->name,
-			 "reading pauses: too much is on its way between two workers "
-			 "limit=mailbox_high max=%zu suppressed=%u",
-			 w->config->limits.mailbox_high, suppressed);
+	log_limited(&w->pressure_rate, loop_now_ms(w->loop), LOG_LEVEL_WARN, w->name,
+		    "reading pauses: too much is on its way between two workers "
+		    "limit=mailbox_high max=%zu suppressed=%u",
+		    w->config->limits.mailbox_high);
 }
 
 /* Pressure anywhere stops reading everywhere; what is accepted already goes on. */
@@ -343,23 +341,26 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
 
 /* --- statistics --- */
 
+static const struct counter_def realm_counter_defs[] = {
+#define C(name)                                                                          \
+	{                                                                                \
+#name, offsetof(struct realm_counters, name)                             \
+	}
+	C(sessions),         C(subscriptions), C(memberships), C(registrations),
+	C(calls_in_flight),  C(publishes),     C(events),      C(calls),
+	C(results),          C(errors),        C(kills),       C(dropped_posts),
+	C(unsent_publishes),
+#undef C
+};
+
 static void log_realm_stats(struct worker *w, size_t i)
 {
 	struct realm_counters c = realm_counters(w->realms[i]);
+	char head[WAMP_MAX_URI + 32];
 
-	log_info(w->name,
-		 "counters realm=%s sessions=%llu subscriptions=%llu memberships=%llu "
-		 "registrations=%llu calls_in_flight=%llu publishes=%llu events=%llu "
-		 "calls=%llu results=%llu errors=%llu kills=%llu dropped_posts=%llu "
-		 "unsent_publishes=%llu",
-		 w->config->realms[i].name, (unsigned long long)c.sessions,
-		 (unsigned long long)c.subscriptions, (unsigned long long)c.memberships,
-		 (unsigned long long)c.registrations,
-		 (unsigned long long)c.calls_in_flight, (unsigned long long)c.publishes,
-		 (unsigned long long)c.events_posted, (unsigned long long)c.calls,
-		 (unsigned long long)c.results, (unsigned long long)c.errors,
-		 (unsigned long long)c.kills, (unsigned long long)c.dropped_posts,
-		 (unsigned long long)c.unsent_publishes);
+	snprintf(head, sizeof(head), "counters realm=%s", w->config->realms[i].name);
+	counters_log(w->name, head, realm_counter_defs, ARRAY_LEN(realm_counter_defs),
+		     &c);
 }
 
 static void log_stats(struct worker *w, struct post *post)
@@ -370,27 +371,19 @@ static void log_stats(struct worker *w, struct post *post)
 
 	(void)post;
 	buf_init(&b, STATS_MAX);
-	buf_printf(&b, "counters worker=%u connections=%u sessions=%llu", w->index,
-		   net_conns(&w->net),
-		   (unsigned long long)(pc[PEER_SESSIONS_OPENED] -
-					pc[PEER_SESSIONS_CLOSED]));
-	buf_printf(
-		&b,
-		" posts=%llu posts_out=%llu posts_in=%llu batches_out=%llu wakeups=%llu "
-		"mailbox_pauses=%llu posts_unsent=%llu",
-		(unsigned long long)w->outbox.n_posts, (unsigned long long)m->items,
-		(unsigned long long)w->posts_in, (unsigned long long)m->batches,
-		(unsigned long long)m->wakeups, (unsigned long long)w->pressures,
-		(unsigned long long)w->outbox.n_lost);
-	for (unsigned i = 0; i < PEER_COUNTER_COUNT; i++)
-		buf_printf(&b, " %s=%llu", peer_counter_name(i),
-			   (unsigned long long)pc[i]);
-	for (unsigned i = 0; i < NET_COUNTER_COUNT; i++)
-		buf_printf(&b, " %s=%llu", net_counter_name(i),
-			   (unsigned long long)net_counter_get(&w->net, i));
-	buf_put_u8(&b, '\0');
+	buf_printf(&b,
+		   "counters worker=%u connections=%u sessions=%" PRIu64 " posts=%" PRIu64
+		   " posts_out=%" PRIu64 " posts_in=%" PRIu64 " batches_out=%" PRIu64
+		   " wakeups=%" PRIu64 " mailbox_pauses=%" PRIu64
+		   " posts_unsent=%" PRIu64,
+		   w->index, net_conns(&w->net),
+		   pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED], w->outbox.n_posts,
+		   m->items, w->posts_in, m->batches, m->wakeups, w->pressures,
+		   w->outbox.n_lost);
+	counters_put(&b, peer_counters, PEER_COUNTER_COUNT, &w->peers);
+	counters_put(&b, net_counters, NET_COUNTER_COUNT, &w->net);
 	if (b.err == 0)
-		log_info(w->name, "%s", (const char *)b.data);
+		log_info(w->name, "%.*s", (int)b.len, (const char *)b.data);
 	buf_fini(&b);
 	for (size_t i = 0; i < w->config->n_realms; i++)
 		if (w->realms[i] != NULL)
@@ -462,23 +455,15 @@ static int make_listeners(struct worker *w)
 
 static int make_peers(struct worker *w)
 {
-	struct net_limits limits = {
-		.max_queued = w->config->limits.queued_total / w->n_workers,
-		.max_incomplete = w->config->limits.incomplete_total / w->n_workers,
-	};
-	int r = net_init(&w->net, w->loop, w->name, &limits);
+	const struct config_limits *limits = &w->config->limits;
+	int r = net_init(&w->net, w->loop, w->name, limits->queued_total / w->n_workers,
+			 limits->incomplete_total / w->n_workers);
 
 	if (r != 0)
 		return r;
 	w->net_ready = true;
-	return peers_init(&w->peers, &(struct peers_params){
-					     .self = w->index,
-					     .n_workers = w->n_workers,
-					     .outbox = &w->outbox,
-					     .config = w->config,
-					     .net = &w->net,
-					     .loop = w->loop,
-				     });
+	return peers_init(&w->peers, w->index, w->n_workers, &w->outbox, w->config,
+			  &w->net);
 }
 
 /* So that it can be stopped when there is no memory. */
@@ -492,18 +477,19 @@ static int make_stop_mail(struct worker *w)
 	return 0;
 }
 
-struct worker *worker_new(const struct worker_params *params)
+struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
+			  struct mailboxes *boxes)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return NULL;
-	w->index = params->index;
-	w->n_workers = params->n_workers;
-	w->config = params->config;
-	w->boxes = params->boxes;
-	w->outbox = (struct outbox){
-		.boxes = w->boxes, .self = w->index, .n_workers = w->n_workers};
+	w->index = index;
+	w->n_workers = n_workers;
+	w->config = cfg;
+	w->boxes = boxes;
+	w->outbox =
+		(struct outbox){.boxes = boxes, .self = index, .n_workers = n_workers};
 	snprintf(w->name, sizeof(w->name), "w%u", w->index);
 	w->pressure_rate.burst = 1;
 	w->memory_rate.burst = 1;

@@ -21,15 +21,10 @@
 struct worker;
 struct control;
 
-struct worker_params {
-	unsigned index;
-	unsigned n_workers;
-	const struct config *config; /* lent, as the boxes, until worker_free */
-	struct mailboxes *boxes;
-};
-
-/* Any thread, before its own starts. NULL: no memory or no descriptors. */
-struct worker *worker_new(const struct worker_params *params) MUSTCHECK;
+/* Any thread, before its own starts. Configuration and boxes are lent until worker_free.
+ * NULL: no memory or no descriptors. */
+struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
+			  struct mailboxes *boxes) MUSTCHECK;
 /* After its thread has ended: drops every connection. */
 void worker_drop_connections(struct worker *w);
 /* After that, and before the mailboxes are freed. */

@@ -200,7 +200,7 @@ static void post_event(struct realm *r, unsigned worker, struct post *event)
 	bool sent = post_send(r->outbox, worker, event);
 
 	ASSERT(sent);
-	r->counters.events_posted++;
+	r->counters.events++;
 }
 
 /*

@@ -37,7 +37,7 @@ struct realm_counters {
 	uint64_t dropped_posts; /* from sessions that had left, or were killed */
 	uint64_t publishes;
 	uint64_t unsent_publishes; /* that reached nobody, for want of memory */
-	uint64_t events_posted;    /* one for each worker with members */
+	uint64_t events;           /* one for each worker with members */
 	uint64_t calls;
 	uint64_t results;
 	uint64_t errors;          /* sent: the router's own and the callees' */

@@ -19,11 +19,6 @@ const struct conn_conf *conn_conf(const struct conn *c)
 	return c->conf;
 }
 
-enum conn_state conn_state(const struct conn *c)
-{
-	return c->state;
-}
-
 enum conn_end conn_end(const struct conn *c)
 {
 	return c->end;
@@ -87,15 +82,6 @@ static void silence_passed(struct conn *c)
 	conn_set_deadline(c, c->conf->ping_timeout_ms);
 }
 
-static void log_late(struct conn *c, enum conn_end end)
-{
-	unsigned dropped;
-
-	if (net_may_log(c->net, &dropped))
-		log_info(conn_prefix(c).text, "closed: %s listener=%s more=%u",
-			 conn_end_str(end), c->conf->name, dropped);
-}
-
 /* No handshake in time, be it the first or one after conn_left. */
 static void handshake_late(struct conn *c)
 {
@@ -103,7 +89,7 @@ static void handshake_late(struct conn *c)
 	bool to_blame = c->state == CONN_OPEN &&
 			(c->handler->to_blame == NULL || c->handler->to_blame(c));
 
-	log_late(c, end);
+	conn_log(c, "closed: %s listener=%s more=%u", conn_end_str(end), c->conf->name);
 	conn_set_end(c, end);
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
@@ -141,6 +127,46 @@ static void sign_of_life(struct conn *c)
 		c->ping_sent = false;
 		await_silence(c);
 	}
+}
+
+/* --- the handshake that is not known yet --- */
+
+/* Did the client begin as RawSocket clients do, or can it be nothing else? */
+static bool is_raw(const struct conn *c, const struct frame_input *in)
+{
+	const struct buf *begun = c->held.part;
+
+	if (!(c->conf->framings & CONN_RAWSOCKET))
+		return false;
+	if (begun != NULL)
+		return begun->data[0] == RAWSOCKET_MAGIC;
+	return in->len > 0 ? in->p[0] == RAWSOCKET_MAGIC
+			   : !(c->conf->framings & CONN_WEBSOCKET);
+}
+
+static void opening_input(struct conn *c, struct frame_input *in)
+{
+	if (is_raw(c, in)) {
+		conn_raw_input(c, in);
+		return;
+	}
+	if (c->conf->framings & CONN_WEBSOCKET) {
+		conn_http_input(c, in);
+		return;
+	}
+	conn_log(c, "protocol error: no RawSocket handshake listener=%s more=%u",
+		 c->conf->name);
+	conn_kill(c, CONN_END_PROTOCOL);
+}
+
+static void opening_refuse(struct conn *c)
+{
+	const struct frame_input nothing = {NULL, 0};
+
+	if (is_raw(c, &nothing))
+		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
+	else
+		conn_http_answer(c, HTTP_UNAVAILABLE, "Not now.", false, CONN_END_OWN);
 }
 
 /* --- reading --- */
@@ -252,7 +278,7 @@ static void read_some(struct conn *c)
 	in = (struct frame_input){n->scratch, got};
 	sign_of_life(c);
 	if (c->state == CONN_OPENING)
-		conn_opening_input(c, &in);
+		opening_input(c, &in);
 	if (c->state != CONN_OPENING && in.len > 0)
 		read_events(c, &in);
 	conn_count_incomplete(c);
@@ -282,11 +308,9 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 	struct conn *c = calloc(1, sizeof(*c) + handler->user_size);
 
 	if (c == NULL) {
-		unsigned dropped;
 		net_count(n, NET_END_NOMEM, 1);
-		if (net_may_log(n, &dropped))
-			log_error(n->name, "connection refused: out of memory more=%u",
-				  dropped);
+		net_log(n, LOG_LEVEL_ERROR, n->name,
+			"connection refused: out of memory more=%u");
 		sock_close(&fd);
 		conn_count_down(conf);
 		return NULL;
@@ -368,7 +392,7 @@ void conn_close(struct conn *c, uint16_t code, const char *reason)
 {
 	ASSERT(ws_close_code_ok(code));
 	if (c->state == CONN_OPENING)
-		conn_opening_refuse(c);
+		opening_refuse(c);
 	else if (c->state == CONN_OPEN)
 		conn_say_close(c, code, slice_str(reason));
 }

@@ -101,28 +101,6 @@ struct conn_handler {
 	void (*closed)(struct conn *c);
 };
 
-/* Why a connection ended. */
-enum conn_end {
-	CONN_END_NONE = 0,      /* it did not */
-	CONN_END_PEER = 1,      /* the peer sent Close; RawSocket: end of file */
-	CONN_END_OWN = 2,       /* conn_close */
-	CONN_END_DROPPED = 3,   /* conn_drop */
-	CONN_END_LOST = 4,      /* reset, or end of file without Close */
-	CONN_END_HTTP = 5,      /* answered by HTTP, not upgraded */
-	CONN_END_PROTOCOL = 6,  /* the peer broke the rules of its framing */
-	CONN_END_TOO_BIG = 7,   /* a message over the limit */
-	CONN_END_HANDSHAKE = 8, /* not established in time */
-	CONN_END_PING = 9,      /* no sign of life after a ping */
-	CONN_END_SLOW = 10,     /* more queued than queue_max */
-	CONN_END_BUDGET_OUT =
-		11, /* the largest queue when this thread's budget was used up */
-	CONN_END_BUDGET_IN = 12, /* the same for incomplete messages */
-	CONN_END_NOMEM = 13,     /* no memory for its buffers */
-	CONN_END_REFUSED = 14,   /* its RawSocket handshake was answered by an error */
-	CONN_END_IDLE = 15,      /* no other handshake after conn_left */
-	CONN_END_COUNT = 16,
-};
-
 /* As words for a log line: "closed by peer". */
 const char *conn_end_str(enum conn_end end);
 
@@ -136,7 +114,6 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 /* The handler's own bytes, aligned for anything. */
 void *conn_user(struct conn *c);
 const struct conn_conf *conn_conf(const struct conn *c);
-enum conn_state conn_state(const struct conn *c);
 enum conn_end conn_end(const struct conn *c);
 /* "tcp4:127.0.0.1:38588", "unix"; "unknown" once a TCP peer has reset the connection. */
 struct sock_name conn_peer_name(const struct conn *c);

@@ -25,20 +25,16 @@ void conn_http_answer(struct conn *c, int status, const char *text, bool head_on
 
 static void refuse(struct conn *c, int status, const char *text, bool head_only)
 {
-	bool large = status == HTTP_HEADERS_TOO_LARGE || status == HTTP_URI_TOO_LONG;
-	unsigned dropped;
-
-	if (large)
+	if (status == HTTP_HEADERS_TOO_LARGE || status == HTTP_URI_TOO_LONG) {
 		net_count(c->net, NET_REQUESTS_TOO_LARGE, 1);
-	if (large && net_may_log(c->net, &dropped))
-		log_info(conn_prefix(c).text,
+		conn_log(c,
 			 "request refused reason=\"%s\" listener=%s "
 			 "max_header_size=%zu max_headers=%zu more=%u",
-			 text, c->conf->name, c->conf->head_max, c->conf->headers_max,
-			 dropped);
-	else if (!large)
+			 text, c->conf->name, c->conf->head_max, c->conf->headers_max);
+	} else {
 		log_debug(conn_prefix(c).text, "request refused status=%d listener=%s",
 			  status, c->conf->name);
+	}
 	conn_http_answer(c, status, text, head_only, CONN_END_HTTP);
 }
 

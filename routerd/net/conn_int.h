@@ -5,9 +5,8 @@
  *
  * The files, each of which calls only those below it:
  * net.c: turns and the end of all connections; conn.c: adopts, reads, watches deadlines;
- * conn_opening.c: which handshake it is; conn_http.c and conn_raw.c: the two handshakes;
- * conn_say.c: what we say of ourselves in each framing; conn_state.c: states, ends, the
- * queue; stream.c: the socket.
+ * conn_http.c and conn_raw.c: the two handshakes; conn_say.c: what we say of ourselves in
+ * each framing; conn_state.c: states, ends, the queue; stream.c: the socket.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -89,8 +88,9 @@ bool conn_push(struct conn *c, struct slice bytes);
 /* Writes what is queued: as much as may be written in one turn. */
 void conn_flush(struct conn *c);
 
-/* A line about what the peer did wrong, at a limited rate, unless it is CLOSING. */
-void conn_log_error(struct conn *c, const char *why);
+/* net_log about c. */
+#define conn_log(c, ...)                                                                 \
+	net_log((c)->net, LOG_LEVEL_INFO, conn_prefix(c).text, __VA_ARGS__)
 
 /* Sets or moves the deadline to so many milliseconds from now. */
 void conn_set_deadline(struct conn *c, uint64_t after_ms);
@@ -137,14 +137,6 @@ void conn_http_answer(struct conn *c, int status, const char *text, bool head_on
 
 /* Answers a handshake with this error, and closes for this reason. */
 void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end);
-
-/* --- conn_opening.c --- */
-
-/* The same for a connection that may still become either. */
-void conn_opening_input(struct conn *c, struct frame_input *in);
-
-/* "Not now." */
-void conn_opening_refuse(struct conn *c);
 
 /* --- conn.c --- */
 

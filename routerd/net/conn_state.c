@@ -13,7 +13,6 @@
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,34 +20,13 @@
 
 const char *conn_end_str(enum conn_end end)
 {
-	static const char *const text[] = {
-		[CONN_END_NONE] = "open",
-		[CONN_END_PEER] = "closed by peer",
-		[CONN_END_OWN] = "closed by router",
-		[CONN_END_DROPPED] = "dropped by router",
-		[CONN_END_LOST] = "connection lost",
-		[CONN_END_HTTP] = "answered by HTTP",
-		[CONN_END_PROTOCOL] = "protocol error",
-		[CONN_END_TOO_BIG] = "message too big",
-		[CONN_END_HANDSHAKE] = "handshake timeout",
-		[CONN_END_PING] = "ping timeout",
-		[CONN_END_SLOW] = "slow consumer",
-		[CONN_END_BUDGET_OUT] = "over output budget",
-		[CONN_END_BUDGET_IN] = "over input budget",
-		[CONN_END_NOMEM] = "out of memory",
-		[CONN_END_REFUSED] = "handshake refused",
-		[CONN_END_IDLE] = "idle after GOODBYE",
+	static const char *const text[] = {[CONN_END_NONE] = "open",
+#define X(id, words, counter) [CONN_END_##id] = words,
+					   CONN_ENDS(X)
+#undef X
 	};
 
-	static_assert(ARRAY_LEN(text) == CONN_END_COUNT, "a text for each");
 	return text[end];
-}
-
-static enum net_counter end_counter(enum conn_end end)
-{
-	static_assert(NET_END_IDLE - NET_END_PEER == CONN_END_IDLE - CONN_END_PEER,
-		      "a counter for each, in the same order");
-	return (enum net_counter)(NET_END_PEER + (int)end - CONN_END_PEER);
 }
 
 struct conn_prefix conn_prefix(const struct conn *c)
@@ -58,15 +36,6 @@ struct conn_prefix conn_prefix(const struct conn *c)
 	snprintf(p.text, sizeof(p.text), "%s c%llu", c->net->name,
 		 (unsigned long long)c->number);
 	return p;
-}
-
-void conn_log_error(struct conn *c, const char *why)
-{
-	unsigned dropped;
-
-	if (c->state == CONN_OPEN && net_may_log(c->net, &dropped))
-		log_info(conn_prefix(c).text, "protocol error: %s listener=%s more=%u",
-			 why, c->conf->name, dropped);
 }
 
 size_t conn_send_max(const struct conn *c)
@@ -201,7 +170,7 @@ void conn_set_end(struct conn *c, enum conn_end end)
 	if (c->end != CONN_END_NONE)
 		return;
 	c->end = (uint8_t)end;
-	net_count(c->net, end_counter(end), 1);
+	net_count(c->net, NET_END_PEER + (end - CONN_END_PEER), 1);
 }
 
 void conn_kill(struct conn *c, enum conn_end end)
@@ -282,16 +251,6 @@ void conn_arm(struct conn *c)
 		conn_kill(c, CONN_END_NOMEM);
 }
 
-static void log_slow(struct conn *c)
-{
-	unsigned dropped;
-
-	if (net_may_log(c->net, &dropped))
-		log_info(conn_prefix(c).text,
-			 "slow consumer closed listener=%s queued=%zu more=%u",
-			 c->conf->name, c->stream.out.memory, dropped);
-}
-
 bool conn_accepts(struct conn *c, size_t len)
 {
 	size_t limit = c->conf->queue_max;
@@ -300,7 +259,8 @@ bool conn_accepts(struct conn *c, size_t len)
 	/* An empty queue takes a message of any size, or it could never be sent. */
 	if (queued == 0 || (queued <= limit && len <= limit - queued))
 		return true;
-	log_slow(c);
+	conn_log(c, "slow consumer closed listener=%s queued=%zu more=%u", c->conf->name,
+		 queued);
 	conn_kill(c, CONN_END_SLOW);
 	return false;
 }

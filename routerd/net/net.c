@@ -5,24 +5,18 @@
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
-enum {
-	LOG_BURST = 10, /* lines a second about what peers do */
-};
+enum { LOG_BURST = 10 }; /* lines a second about what peers do */
 
-const char *net_counter_name(enum net_counter which)
-{
-	static const char *const names[] = {
-#define X(id, name) name,
-		NET_COUNTERS(X)
+const struct counter_def net_counters[NET_COUNTER_COUNT] = {
+#define X(id, name) {name, offsetof(struct net, counters[NET_##id])},
+	NET_COUNTERS(X)
 #undef X
-	};
-
-	static_assert(ARRAY_LEN(names) == NET_COUNTER_COUNT, "a name for each");
-	return names[which];
-}
+#define X(id, words, counter) {counter, offsetof(struct net, counters[NET_END_##id])},
+		CONN_ENDS(X)
+#undef X
+};
 
 /* --- deadlines --- */
 
@@ -46,13 +40,14 @@ static void on_tick(void *arg)
 
 /* --- beginning and end --- */
 
-int net_init(struct net *n, struct loop *loop, const char *name,
-	     const struct net_limits *limits)
+int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queued,
+	     size_t max_incomplete)
 {
 	memset(n, 0, sizeof(*n));
 	n->loop = loop;
 	n->name = name;
-	n->limits = *limits;
+	n->max_queued = max_queued;
+	n->max_incomplete = max_incomplete;
 	n->scratch = malloc(NET_SCRATCH);
 	if (n->scratch == NULL)
 		return E_NOMEM;
@@ -117,17 +112,14 @@ static struct conn *conn_of(struct stream *s)
 /* This thread keeps more than it may, and c is the largest part of it. */
 static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 {
-	unsigned dropped;
-
-	if (net_may_log(c->net, &dropped))
-		log_warn(conn_prefix(c).text, "closed: %s own=%zu all=%zu more=%u",
-			 conn_end_str(end), own, all, dropped);
+	net_log(c->net, LOG_LEVEL_WARN, conn_prefix(c).text,
+		"closed: %s own=%zu all=%zu more=%u", conn_end_str(end), own, all);
 	conn_kill(c, end);
 }
 
 static void shed_output(struct net *n)
 {
-	while (n->out.memory > n->limits.max_queued) {
+	while (n->out.memory > n->max_queued) {
 		struct stream *s, *worst = NULL;
 
 		TAILQ_FOREACH (s, &n->streams[STREAM_BLOCKED], link) {
@@ -143,7 +135,7 @@ static void shed_output(struct net *n)
 
 static void shed_input(struct net *n)
 {
-	while (n->incomplete_bytes > n->limits.max_incomplete) {
+	while (n->incomplete_bytes > n->max_incomplete) {
 		struct conn *c, *worst = NULL;
 
 		TAILQ_FOREACH (c, &n->incomplete, incomplete_link) {

@@ -4,12 +4,13 @@
  * its deadlines, its lists and its counters. One struct net belongs to each worker; a
  * connection belongs to one of them for ever. Nothing here knows WAMP.
  *
- * The owner's thread only, except net_counter_get.
+ * The owner's thread only.
  */
 #ifndef ROUTERD_NET_NET_H
 #define ROUTERD_NET_NET_H
 
 #include "common/base.h"
+#include "common/counters.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/ws_reader.h"
@@ -18,7 +19,6 @@
 #include "routerd/net/stream.h"
 #include "routerd/net/wheel.h"
 
-#include <stdatomic.h>
 #include <sys/queue.h>
 
 enum { NET_SCRATCH = 64 * 1024 }; /* bytes read from a socket at once */
@@ -36,7 +36,42 @@ enum conn_state {
 	CONN_STATE_COUNT = 4,
 };
 
-/* name in the enum, name in the statistics */
+/* Why a connection ended: name in the enum, words for a log line, counter. */
+#define CONN_ENDS(X)                                                                     \
+	/* the peer sent Close; RawSocket: end of file */                                \
+	X(PEER, "closed by peer", "closed_by_peer")                                      \
+	X(OWN, "closed by router", "closed_by_router")    /* conn_close */               \
+	X(DROPPED, "dropped by router", "closed_dropped") /* conn_drop */                \
+	/* reset, or end of file without Close */                                        \
+	X(LOST, "connection lost", "closed_lost")                                        \
+	X(HTTP, "answered by HTTP", "closed_http") /* and not upgraded */                \
+	/* the peer broke the rules of its framing */                                    \
+	X(PROTOCOL, "protocol error", "closed_protocol_error")                           \
+	/* a message over the limit */                                                   \
+	X(TOO_BIG, "message too big", "closed_message_too_big")                          \
+	/* not established in time */                                                    \
+	X(HANDSHAKE, "handshake timeout", "closed_handshake_timeout")                    \
+	/* no sign of life after a ping */                                               \
+	X(PING, "ping timeout", "closed_ping_timeout")                                   \
+	X(SLOW, "slow consumer", "closed_slow_consumer") /* queued over queue_max */     \
+	/* the largest queue when this thread's budget was used up */                    \
+	X(BUDGET_OUT, "over output budget", "closed_over_output_budget")                 \
+	/* the same for incomplete messages */                                           \
+	X(BUDGET_IN, "over input budget", "closed_over_input_budget")                    \
+	X(NOMEM, "out of memory", "closed_no_memory") /* for its buffers */              \
+	/* its RawSocket handshake was answered by an error */                           \
+	X(REFUSED, "handshake refused", "closed_handshake_refused")                      \
+	/* no other handshake after conn_left */                                         \
+	X(IDLE, "idle after GOODBYE", "closed_idle_after_goodbye")
+
+enum conn_end {
+	CONN_END_NONE = 0, /* it did not */
+#define X(id, words, counter) CONN_END_##id,
+	CONN_ENDS(X)
+#undef X
+};
+
+/* Name in the enum, name in the statistics. */
 #define NET_COUNTERS(X)                                                                  \
 	X(ADOPTED, "connections_adopted")                                                \
 	X(UPGRADED, "connections_upgraded")                                              \
@@ -48,43 +83,25 @@ enum conn_state {
 	X(WRITES, "writes")                                                              \
 	X(PINGS_OUT, "pings_out")                                                        \
 	X(PAUSES, "pauses")                                                              \
-	X(REQUESTS_TOO_LARGE, "requests_too_large")                                      \
-	X(END_PEER, "closed_by_peer")                                                    \
-	X(END_OWN, "closed_by_router")                                                   \
-	X(END_DROPPED, "closed_dropped")                                                 \
-	X(END_LOST, "closed_lost")                                                       \
-	X(END_HTTP, "closed_http")                                                       \
-	X(END_PROTOCOL, "closed_protocol_error")                                         \
-	X(END_TOO_BIG, "closed_message_too_big")                                         \
-	X(END_HANDSHAKE, "closed_handshake_timeout")                                     \
-	X(END_PING, "closed_ping_timeout")                                               \
-	X(END_SLOW, "closed_slow_consumer")                                              \
-	X(END_BUDGET_OUT, "closed_over_output_budget")                                   \
-	X(END_BUDGET_IN, "closed_over_input_budget")                                     \
-	X(END_NOMEM, "closed_no_memory")                                                 \
-	X(END_REFUSED, "closed_handshake_refused")                                       \
-	X(END_IDLE, "closed_idle_after_goodbye")
+	X(REQUESTS_TOO_LARGE, "requests_too_large")
 
 enum net_counter {
 #define X(id, name) NET_##id,
 	NET_COUNTERS(X)
 #undef X
-		NET_COUNTER_COUNT,
+#define X(id, words, counter) NET_END_##id,
+		CONN_ENDS(X)
+#undef X
+			NET_COUNTER_COUNT,
 };
-
-/* The name of a counter in the statistics. */
-const char *net_counter_name(enum net_counter which);
-
-struct net_limits {
-	size_t max_queued;     /* bytes of memory in all out-queues of this thread */
-	size_t max_incomplete; /* the same for requests and messages not yet complete */
-};
+extern const struct counter_def net_counters[NET_COUNTER_COUNT]; /* of struct net */
 
 struct net {
-	struct loop *loop; /* lent */
-	const char *name;  /* prefix of log lines, as "w2"; lent */
-	struct net_limits limits;
-	uint8_t *scratch; /* where every read goes first */
+	struct loop *loop;     /* lent */
+	const char *name;      /* prefix of log lines, as "w2"; lent */
+	size_t max_queued;     /* bytes of memory in all out-queues of this thread */
+	size_t max_incomplete; /* the same for requests and messages not yet complete */
+	uint8_t *scratch;      /* where every read goes first */
 
 	/* Set by the owner: while true, an established connection that becomes readable
 	 * is paused instead of read. Others go on. Undone by net_resume_all. */
@@ -102,16 +119,16 @@ struct net {
 	struct timer tick;             /* when the wheel is next due */
 	uint64_t tick_due_ms;          /* 0: not armed */
 	struct ws_pool ws;
-	struct outq_pool out;    /* its memory counts against limits.max_queued */
-	size_t incomplete_bytes; /* counted against limits.max_incomplete */
+	struct outq_pool out;    /* its memory counts against max_queued */
+	size_t incomplete_bytes; /* counted against max_incomplete */
 	struct budget budget;    /* of this turn */
 	struct log_rate log_rate;
-	_Atomic uint64_t counters[NET_COUNTER_COUNT];
+	uint64_t counters[NET_COUNTER_COUNT];
 };
 
 /* 0 or E_NOMEM. loop and name are lent until net_fini. */
-int net_init(struct net *n, struct loop *loop, const char *name,
-	     const struct net_limits *limits) MUSTCHECK;
+int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queued,
+	     size_t max_incomplete) MUSTCHECK;
 
 /* Drops and frees every connection (their `closed` is called), then the rest. */
 void net_fini(struct net *n);
@@ -134,11 +151,9 @@ void net_resume_all(struct net *n);
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);
 
-/* A line about what peers can do at will: may it be written? */
-static inline bool net_may_log(struct net *n, unsigned *dropped_out)
-{
-	return log_rate_ok(&n->log_rate, loop_now_ms(n->loop), dropped_out);
-}
+/* A line about what peers can do at will; its format ends in " more=%u". */
+#define net_log(n, level, prefix, ...)                                                   \
+	log_limited(&(n)->log_rate, loop_now_ms((n)->loop), level, prefix, __VA_ARGS__)
 
 /* The wheel must be looked at by then, milliseconds of the loop's clock. */
 static inline void net_tick_by(struct net *n, uint64_t due_ms)
@@ -157,18 +172,9 @@ static inline uint32_t net_conns(const struct net *n)
 	return n->conns;
 }
 
-/* Counts. No read-modify-write: nobody else writes. */
 static inline void net_count(struct net *n, enum net_counter which, uint64_t by)
 {
-	uint64_t v = atomic_load_explicit(&n->counters[which], memory_order_relaxed);
-
-	atomic_store_explicit(&n->counters[which], v + by, memory_order_relaxed);
-}
-
-/* Any thread. */
-static inline uint64_t net_counter_get(const struct net *n, enum net_counter which)
-{
-	return atomic_load_explicit(&n->counters[which], memory_order_relaxed);
+	n->counters[which] += by;
 }
 
 #endif

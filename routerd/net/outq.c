@@ -14,9 +14,9 @@
 struct outq_chunk {
 	struct outq_chunk *next;
 	struct shared_buf *shared; /* NULL: copies */
-	size_t start;               /* written up to here */
-	size_t end;                 /* filled up to here */
-	size_t cap;                 /* room for copies */
+	size_t start;              /* written up to here */
+	size_t end;                /* filled up to here */
+	size_t cap;                /* room for copies */
 	uint8_t data[];
 };
 

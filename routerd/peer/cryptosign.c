@@ -31,13 +31,6 @@ static const char *const serializer_names[SERIALIZER_COUNT] = {
 	[SERIALIZER_CBOR] = "cbor",
 };
 
-static const struct config_authenticator *authenticator_of(const struct peer *p)
-{
-	int i = p->login->listener->auth.cryptosign.authenticator_index;
-
-	return &p->peers->config->authenticators[i];
-}
-
 static int write_question(struct peer *p, const struct msg_hello *h, struct buf *out)
 {
 	const struct login *lg = p->login;
@@ -52,7 +45,7 @@ static int write_question(struct peer *p, const struct msg_hello *h, struct buf 
 		.pubkey = h->pubkey,
 		.channel_binding = h->channel_binding,
 		.session = lg->session,
-		.ttl_ms = authenticator_of(p)->timeout,
+		.ttl_ms = login_authenticator(p)->timeout,
 		.corr = slice_str(lg->corr),
 		.transport =
 			{
@@ -155,11 +148,6 @@ static void hello(struct peer *p, const struct msg_hello *h)
 
 /* --- the answer: challenge --- */
 
-static void hex(char *out, const uint8_t *bytes, size_t n)
-{
-	sodium_bin2hex(out, 2 * n + 1, bytes, n);
-}
-
 /* The key that the client says it has, if it is one of those; else the only one; else
  * none yet. */
 static const uint8_t *expected_key(const struct login *lg)
@@ -182,20 +170,10 @@ static struct field_key key_of(const uint8_t *key)
 	return k;
 }
 
-static void send_challenge(struct peer *p)
-{
-	struct login *lg = p->login;
-	char text[2 * LOGIN_CHALLENGE_LEN + 1];
-
-	randombytes_buf(lg->challenge, sizeof(lg->challenge));
-	hex(text, lg->challenge, sizeof(lg->challenge));
-	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, text);
-	peer_send_sure(p);
-}
-
 static void result(struct peer *p, const struct auth_result *res,
 		   const struct lookup_stamp *stamp)
 {
+	char text[2 * LOGIN_CHALLENGE_LEN + 1];
 	struct login *lg = p->login;
 
 	if (res->keys.n == 0) {
@@ -222,8 +200,12 @@ static void result(struct peer *p, const struct auth_result *res,
 		return;
 	}
 	peer_set_state(p, PEER_CHALLENGED);
-	if (login_not_revoked(p))
-		send_challenge(p);
+	if (!login_not_revoked(p))
+		return;
+	randombytes_buf(lg->challenge, LOGIN_CHALLENGE_LEN);
+	sodium_bin2hex(text, sizeof(text), lg->challenge, LOGIN_CHALLENGE_LEN);
+	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, text);
+	peer_send_sure(p);
 }
 
 /* --- AUTHENTICATE: verify --- */
@@ -239,53 +221,46 @@ static void bad_signature(struct peer *p, const char *message)
 static void authenticate(struct peer *p, struct slice signature)
 {
 	struct login *lg = p->login;
-	uint8_t msg[SIGNED_LEN];
+	uint8_t msg[SIGNED_LEN], *signed_challenge = msg + LOGIN_SIGNATURE_LEN;
 	char got[2 * LOGIN_CHALLENGE_LEN + 1], want[sizeof(got)], text[256];
 	size_t len = 0;
 
 	if (signature.len % 2 != 0 || signature.len / 2 != SIGNED_LEN) {
 		snprintf(text, sizeof(text),
 			 "signed message has invalid length (was %zu, but should have "
-			 "been "
-			 "%d)",
+			 "been %d)",
 			 signature.len / 2, SIGNED_LEN);
 		bad_signature(p, text);
-		return;
-	}
-	if (sodium_hex2bin(msg, sizeof(msg), (const char *)signature.p, signature.len,
-			   NULL, &len, NULL) != 0 ||
-	    len != sizeof(msg)) {
+	} else if (sodium_hex2bin(msg, sizeof(msg), (const char *)signature.p,
+				  signature.len, NULL, &len, NULL) != 0 ||
+		   len != sizeof(msg)) {
 		bad_signature(p, "signed message is invalid (not a HEX encoded string)");
-		return;
-	}
-	if (sodium_memcmp(msg + LOGIN_SIGNATURE_LEN, lg->challenge,
-			  LOGIN_CHALLENGE_LEN) != 0) {
-		hex(got, msg + LOGIN_SIGNATURE_LEN, LOGIN_CHALLENGE_LEN);
-		hex(want, lg->challenge, LOGIN_CHALLENGE_LEN);
+	} else if (sodium_memcmp(signed_challenge, lg->challenge, LOGIN_CHALLENGE_LEN) !=
+		   0) {
+		sodium_bin2hex(got, sizeof(got), signed_challenge, LOGIN_CHALLENGE_LEN);
+		sodium_bin2hex(want, sizeof(want), lg->challenge, LOGIN_CHALLENGE_LEN);
 		snprintf(text, sizeof(text),
 			 "message signed is bogus [got 0x%s, expected 0x%s]", got, want);
 		bad_signature(p, text);
-		return;
+	} else {
+		memcpy(lg->signature, msg, LOGIN_SIGNATURE_LEN);
+		lg->queued = true;
+		TAILQ_INSERT_TAIL(&p->peers->to_verify, lg, to_verify);
 	}
-	memcpy(lg->signature, msg, LOGIN_SIGNATURE_LEN);
-	lg->queued = true;
-	TAILQ_INSERT_TAIL(&p->peers->to_verify, lg, to_verify);
 }
 
+/* The expected key, or any if none is; NULL: the signature is not valid. */
 static const uint8_t *verifying_key(const struct login *lg)
 {
-	const uint8_t *key = expected_key(lg);
+	const uint8_t *expected = expected_key(lg);
 
-	if (key != NULL)
-		return crypto_sign_verify_detached(lg->signature, lg->challenge,
-						   LOGIN_CHALLENGE_LEN, key) == 0
-			       ? key
-			       : NULL;
-	for (unsigned i = 0; i < lg->keys.n; i++)
-		if (crypto_sign_verify_detached(lg->signature, lg->challenge,
-						LOGIN_CHALLENGE_LEN,
-						lg->keys.key[i]) == 0)
-			return lg->keys.key[i];
+	for (unsigned i = 0; i < lg->keys.n; i++) {
+		const uint8_t *key = lg->keys.key[i];
+		if ((expected == NULL || key == expected) &&
+		    crypto_sign_verify_detached(lg->signature, lg->challenge,
+						LOGIN_CHALLENGE_LEN, key) == 0)
+			return key;
+	}
 	return NULL;
 }
 

@@ -37,8 +37,7 @@ static void on_subscribed(struct peer *p, const struct post *post)
 		send_reply_id(p, WAMP_SUBSCRIBED, post);
 		return;
 	}
-	peers_no_memory(p->peers, conn_prefix(p->conn).text, "a subscription");
-	conn_drop(p->conn);
+	peer_drop_no_memory(p, "a subscription");
 }
 
 static void send_reply(struct peer *p, enum wamp_type type, const struct post *post)
@@ -68,8 +67,7 @@ static void on_invocation(struct peer *p, const struct post *post)
 			 }))
 		return;
 	/* when the callee is gone, its calls get an ERROR */
-	peers_no_memory(p->peers, conn_prefix(p->conn).text, "an undeliverable call");
-	conn_drop(p->conn);
+	peer_drop_no_memory(p, "an undeliverable call");
 }
 
 /* The owner has forgotten the call already, so what cannot be delivered is answered here.
@@ -122,7 +120,6 @@ static void report_limit(struct peer *p, enum wamp_type request_type)
 	enum peer_counter counter = PEER_PENDING_CALLS_FULL;
 	const char *name = "pending_calls";
 	int max = limits->pending_calls;
-	unsigned suppressed;
 
 	if (request_type == WAMP_SUBSCRIBE) {
 		counter = PEER_SUBSCRIPTIONS_FULL;
@@ -134,10 +131,9 @@ static void report_limit(struct peer *p, enum wamp_type request_type)
 		max = limits->session_registrations;
 	}
 	peers_count(p->peers, counter);
-	if (peers_may_log(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "limit reached limit=%s max=%d authid=%s suppressed=%u", name,
-			 max, log_quote(p->identity->authid).text, suppressed);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "limit reached limit=%s max=%d authid=%s suppressed=%u", name, max,
+		 log_quote(p->identity->authid).text);
 }
 
 static void on_error(struct peer *p, const struct post *post)

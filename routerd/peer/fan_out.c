@@ -97,13 +97,6 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	return b;
 }
 
-/* It must not go on as if it had missed nothing. */
-static void drop_member(struct peer *p)
-{
-	peers_no_memory(p->peers, conn_prefix(p->conn).text, "EVENT");
-	conn_drop(p->conn);
-}
-
 /* To a peer for which one of them is too long: those that are not. */
 static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
@@ -118,7 +111,7 @@ static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 		if (r == 0)
 			r = peer_send(p);
 		if (r == E_NOMEM) {
-			drop_member(p);
+			peer_drop_no_memory(p, "EVENT");
 			return;
 		}
 		if (r != 0)
@@ -137,7 +130,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 		return;
 	const struct fan_out_bytes *b = bytes_for(f, p);
 	if (b->no_memory) {
-		drop_member(p);
+		peer_drop_no_memory(p, "EVENT");
 		return;
 	}
 	if (p->raw && b->longest > conn_send_max(p->conn)) {

@@ -103,6 +103,13 @@ void login_abandon(struct peer *p)
 	login_free(p);
 }
 
+const struct config_authenticator *login_authenticator(const struct peer *p)
+{
+	int i = p->login->listener->auth.cryptosign.authenticator_index;
+
+	return &p->peers->config->authenticators[i];
+}
+
 /* --- records --- */
 
 /* Posts a record of this table. Records are not worth failing for. */

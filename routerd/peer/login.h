@@ -84,6 +84,9 @@ void login_free(struct peer *p);
  * know. */
 void login_abandon(struct peer *p);
 
+/* The authenticator that p's listener asks. */
+const struct config_authenticator *login_authenticator(const struct peer *p);
+
 /* Notifications for the authenticator's records. They do nothing if none was asked. */
 void login_report_opened(struct peer *p);
 void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms);
@@ -98,8 +101,9 @@ void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_L
 /* For trouble of ours: counts, logs, and ends the connection so that the client tries
  * again. */
 void login_try_again(struct peer *p, const char *why);
-/* For what is not the client's business: it sees only corr; detail goes to the log. */
-void login_fail(struct peer *p, const char *detail);
+/* For what is not the client's business: it sees only corr; the text, of at most 300
+ * bytes, goes to the log. */
+void login_fail(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
  * Finds realm and role in the configuration and makes the identity; *who needs the texts
@@ -118,8 +122,9 @@ void login_answer(struct peer *p, const struct login_answer *a);
 void login_joined(struct peer *p);
 void login_refused(struct peer *p, const struct revocation *r);
 
-/* A revocation while p is CHALLENGED or JOINING: does it concern p? Then, ABORT. */
+/* A revocation while p is CHALLENGED or JOINING: does it concern p? */
 bool login_concerned(const struct peer *p, const struct revocation *r);
+/* Counts, logs, and ABORTs a login that a revocation forbids. */
 void login_revoked(struct peer *p, const struct revocation *r);
 
 /* --- hello.c --- */

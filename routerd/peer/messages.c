@@ -8,6 +8,7 @@
 #include "routerd/peer/login.h"
 #include "routerd/peer/peer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* --- checks that the worker answers itself --- */
@@ -38,18 +39,14 @@ static const char *reserved_text(enum action action)
  * and the log is the only place that says so. */
 static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
 {
-	unsigned suppressed;
-
 	if (m->type != WAMP_PUBLISH || m->acknowledge) {
 		peer_error(p, m->type, m->request, uri, slice_str(text));
 		return;
 	}
 	peers_count(p->peers, PEER_PUBLISHES_DROPPED);
-	if (peers_may_log(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "publish dropped topic=%s error=%s reason=\"%s\" suppressed=%u",
-			 log_quote(m->uri).text, uri,
-			 log_quote_text(slice_str(text)).text, suppressed);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "publish dropped topic=%s error=%s reason=\"%s\" suppressed=%u",
+		 log_quote(m->uri).text, uri, log_quote_text(slice_str(text)).text);
 }
 
 /* Says what is wrong with a URI. */
@@ -62,16 +59,13 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 static void log_forbidden(struct peer *p, const struct msg *m)
 {
 	const struct identity *i = p->identity;
-	unsigned suppressed;
 
-	if (peers_may_log(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
-			 "session=%llu suppressed=%u",
-			 wamp_type_name(m->type), log_quote(m->uri).text,
-			 log_quote(i->realm_name).text, log_quote(i->authid).text,
-			 log_quote(i->authrole).text, (unsigned long long)i->session,
-			 suppressed);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
+		 "session=%" PRIu64 " suppressed=%u",
+		 wamp_type_name(m->type), log_quote(m->uri).text,
+		 log_quote(i->realm_name).text, log_quote(i->authid).text,
+		 log_quote(i->authrole).text, i->session);
 }
 
 /* May this go on to the owner? If not, it has been answered. */
@@ -137,7 +131,7 @@ static bool announced(struct peer *p, const struct msg *m)
 static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
-	peers_no_memory(p->peers, conn_prefix(p->conn).text, wamp_type_name(m->type));
+	peer_no_memory(p, wamp_type_name(m->type));
 	/* a callee's answer cannot be answered; when it is gone its calls get an ERROR */
 	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR)
 		conn_drop(p->conn);
@@ -344,16 +338,6 @@ static void on_invalid_value(struct peer *p, const struct msg *m, const char *te
 	}
 }
 
-static void count_invalid_value(struct peer *p, const char *text)
-{
-	unsigned suppressed;
-
-	peers_count(p->peers, PEER_INVALID_VALUES);
-	if (peers_may_log(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "invalid value what=\"%s\" suppressed=%u", text, suppressed);
-}
-
 static bool expected_now(const struct peer *p, enum wamp_type type)
 {
 	return type < ARRAY_LEN(on_type) && (on_type[type].states & BIT(p->state)) != 0;
@@ -374,8 +358,7 @@ static void no_memory(struct peer *p)
 		login_try_again(p, "out of memory");
 		return;
 	}
-	peers_no_memory(p->peers, conn_prefix(p->conn).text, "a message");
-	conn_drop(p->conn);
+	peer_drop_no_memory(p, "a message");
 }
 
 static NOINLINE void not_read(struct peer *p, const struct msg *m, int why)
@@ -392,7 +375,9 @@ static NOINLINE void not_read(struct peer *p, const struct msg *m, int why)
 	} else if (!expected_now(p, m->type)) {
 		not_expected(p, m->type);
 	} else {
-		count_invalid_value(p, text);
+		peers_count(p->peers, PEER_INVALID_VALUES);
+		peer_log(p, LOG_LEVEL_INFO, "invalid value what=\"%s\" suppressed=%u",
+			 text);
 		on_invalid_value(p, m, text);
 	}
 }

@@ -147,15 +147,22 @@ const char *peer_why_undeliverable(int why)
 	       "extension types)";
 }
 
+void peer_no_memory(struct peer *p, const char *what)
+{
+	peers_count(p->peers, PEER_NO_MEMORY);
+	peer_log(p, LOG_LEVEL_ERROR, "out of memory for=\"%s\" suppressed=%u", what);
+}
+
+void peer_drop_no_memory(struct peer *p, const char *what)
+{
+	peer_no_memory(p, what);
+	conn_drop(p->conn);
+}
+
 void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why)
 {
-	struct peers *ps = p->peers;
-	unsigned dropped;
-
-	if (log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), &dropped))
-		log_info(conn_prefix(p->conn).text,
-			 "undeliverable type=%s reason=\"%s\" suppressed=%u",
-			 wamp_type_name(type), peer_why_undeliverable(why), dropped);
+	peer_log(p, LOG_LEVEL_INFO, "undeliverable type=%s reason=\"%s\" suppressed=%u",
+		 wamp_type_name(type), peer_why_undeliverable(why));
 }
 
 bool peer_post(struct peer *p, struct post *post)

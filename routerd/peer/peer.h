@@ -48,6 +48,16 @@ struct peer {
 	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
 };
 
+/* A line about p, and what it can cause at will; its format ends in " suppressed=%u". */
+#define peer_log(p, level, ...)                                                          \
+	log_limited(&(p)->peers->log_rate, loop_now_ms((p)->peers->loop), level,         \
+		    conn_prefix((p)->conn).text, __VA_ARGS__)
+
+/* The same for a session that opens or closes. */
+#define peer_log_session(p, ...)                                                         \
+	log_limited(&(p)->peers->session_rate, loop_now_ms((p)->peers->loop),            \
+		    LOG_LEVEL_INFO, conn_prefix((p)->conn).text, __VA_ARGS__)
+
 /* The one place where a state changes. Asserts that it may. */
 void peer_set_state(struct peer *p, enum peer_state to);
 
@@ -67,6 +77,13 @@ int peer_send(struct peer *p) MUSTCHECK;
 size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
 int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
 		   size_t *len_out) MUSTCHECK;
+
+/* Counts and logs what was lost for want of memory. */
+void peer_no_memory(struct peer *p, const char *what);
+
+/* The same, and drops the connection: the client must not go on as if it had missed
+ * nothing. */
+void peer_drop_no_memory(struct peer *p, const char *what);
 
 /* peer_send for what always fits and can always be said. */
 void peer_send_sure(struct peer *p);

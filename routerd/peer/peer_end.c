@@ -4,6 +4,7 @@
 #include "routerd/peer/members.h"
 #include "routerd/peer/peer.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -21,15 +22,12 @@ static void say_end(struct peer *p, enum wamp_type type, const char *uri,
 static void session_over(struct peer *p, const char *reason)
 {
 	uint64_t duration = loop_now_ms(p->peers->loop) - p->opened_ms;
-	unsigned suppressed;
 
-	if (peers_may_log_session(p->peers, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "session closed session=%llu reason=\"%s\" duration_ms=%llu "
-			 "suppressed=%u",
-			 (unsigned long long)p->identity->session,
-			 log_quote_text(slice_str(reason)).text,
-			 (unsigned long long)duration, suppressed);
+	peer_log_session(p,
+			 "session closed session=%" PRIu64
+			 " reason=\"%s\" duration_ms=%" PRIu64 " suppressed=%u",
+			 p->identity->session, log_quote_text(slice_str(reason)).text,
+			 duration);
 	peers_count(p->peers, PEER_SESSIONS_CLOSED);
 	login_report_closed(p, reason, duration);
 	members_remove_all(p->peers, p);
@@ -98,16 +96,12 @@ void peer_abort(struct peer *p, const char *uri, struct slice message)
 
 void peer_violation(struct peer *p, const char *what)
 {
-	struct peers *ps = p->peers;
-	unsigned suppressed;
-
 	if (p->state == PEER_CLOSING)
 		return;
-	peers_count(ps, PEER_VIOLATIONS);
-	if (peers_may_log(ps, &suppressed))
-		log_info(conn_prefix(p->conn).text,
-			 "protocol violation peer=%s what=\"%s\" suppressed=%u",
-			 conn_peer_name(p->conn).text, what, suppressed);
+	peers_count(p->peers, PEER_VIOLATIONS);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "protocol violation peer=%s what=\"%s\" suppressed=%u",
+		 conn_peer_name(p->conn).text, what);
 	say_end(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }
@@ -121,8 +115,7 @@ void peer_killed(struct peer *p, const struct revocation *r)
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
 	if (r == NULL) {
-		peers_no_memory(p->peers, conn_prefix(p->conn).text, "an answer");
-		conn_drop(p->conn);
+		peer_drop_no_memory(p, "an answer");
 		return;
 	}
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);

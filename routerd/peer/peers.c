@@ -20,26 +20,11 @@ enum {
 	SESSION_LINES = 100, /* a second */
 };
 
-static const char *const counter_names[] = {
-#define X(id, name) [PEER_##id] = name,
+const struct counter_def peer_counters[PEER_COUNTER_COUNT] = {
+#define X(id, name) {name, offsetof(struct peers, counters[PEER_##id])},
 	PEER_COUNTERS(X)
 #undef X
 };
-
-const char *peer_counter_name(enum peer_counter which)
-{
-	return counter_names[which];
-}
-
-void peers_no_memory(struct peers *ps, const char *prefix, const char *what)
-{
-	unsigned suppressed;
-
-	ps->counters[PEER_NO_MEMORY]++;
-	if (peers_may_log(ps, &suppressed))
-		log_error(prefix, "out of memory for=\"%s\" suppressed=%u", what,
-			  suppressed);
-}
 
 /* A revocation is remembered for as long as any handshake that it may concern can last.
  */
@@ -53,25 +38,24 @@ static uint64_t longest_handshake_ms(const struct config *cfg)
 	return longest + 1000;
 }
 
-int peers_init(struct peers *ps, const struct peers_params *params)
+int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
+	       const struct config *cfg, struct net *net)
 {
 	*ps = (struct peers){
-		.self = params->self,
-		.n_workers = params->n_workers,
-		.outbox = params->outbox,
-		.config = params->config,
-		.net = params->net,
-		.loop = params->loop,
+		.self = self,
+		.n_workers = n_workers,
+		.outbox = outbox,
+		.config = cfg,
+		.net = net,
+		.loop = net->loop,
 		.log_rate = {.burst = 20},
 		.session_rate = {.burst = SESSION_LINES},
 	};
-	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u",
-		 params->self + 1);
+	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u", self + 1);
 	buf_init(&ps->decoded, DECODED_MAX);
 	buf_init(&ps->out, OUT_MAX);
 	TAILQ_INIT(&ps->to_verify);
-	revocations_init(&ps->revocations, REVOCATIONS_MAX,
-			 longest_handshake_ms(params->config));
+	revocations_init(&ps->revocations, REVOCATIONS_MAX, longest_handshake_ms(cfg));
 	return members_init(&ps->members);
 }
 
@@ -111,11 +95,8 @@ static int grow_slots(struct peers *ps)
 
 int peers_add(struct peers *ps, struct peer *p)
 {
-	if (ps->first_free == ps->n_slots) {
-		int r = grow_slots(ps);
-		if (r != 0)
-			return r;
-	}
+	if (ps->first_free == ps->n_slots && grow_slots(ps) != 0)
+		return E_NOMEM;
 	p->slot = ps->first_free;
 	struct peer_slot *s = &ps->slots[p->slot];
 	ps->first_free = s->next_free;

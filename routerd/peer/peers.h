@@ -10,6 +10,7 @@
 #define ROUTERD_PEER_PEERS_H
 
 #include "common/buf.h"
+#include "common/counters.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "routerd/config/config.h"
@@ -19,8 +20,7 @@
 
 struct peer;
 
-/* Counters of the WAMP layer; see peer_counter_name for what they are called in the log.
- */
+/* Counters of the WAMP layer: name in the enum, name in the log. */
 #define PEER_COUNTERS(X)                                                                 \
 	X(SESSIONS_OPENED, "sessions_opened")                                            \
 	X(SESSIONS_CLOSED, "sessions_closed")                                            \
@@ -50,7 +50,7 @@ enum peer_counter {
 		PEER_COUNTER_COUNT,
 };
 
-const char *peer_counter_name(enum peer_counter which);
+extern const struct counter_def peer_counters[PEER_COUNTER_COUNT]; /* of struct peers */
 
 /* What conn_conf.user points to: a listener, as this worker's peers see it. */
 struct peer_listener {
@@ -90,16 +90,10 @@ struct peers {
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
 
-struct peers_params {
-	unsigned self, n_workers;
-	struct outbox *outbox;
-	const struct config *config;
-	struct net *net;
-	struct loop *loop;
-};
-
-/* 0 or E_NOMEM. Everything in *params is lent until peers_fini. */
-int peers_init(struct peers *ps, const struct peers_params *params) MUSTCHECK;
+/* 0 or E_NOMEM. self is the worker's index. outbox, configuration and net are lent until
+ * peers_fini. */
+int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
+	       const struct config *cfg, struct net *net) MUSTCHECK;
 /* After net_fini, which has closed every peer. */
 void peers_fini(struct peers *ps);
 
@@ -126,24 +120,6 @@ bool peers_login_possible(const struct peers *ps, const struct config_listener *
 
 /* After each turn: gives back scratch memory that only a very large message needed. */
 void peers_turn_end(struct peers *ps);
-
-/* May what a peer can cause at will be logged now? And how often it was not before. */
-static inline bool peers_may_log(struct peers *ps, unsigned *suppressed)
-{
-	return log_rate_ok(&ps->log_rate, loop_now_ms(ps->loop), suppressed);
-}
-
-/* The same for a line about a session that opens or closes. */
-static inline bool peers_may_log_session(struct peers *ps, unsigned *suppressed)
-{
-	return log_rate_ok(&ps->session_rate, loop_now_ms(ps->loop), suppressed);
-}
-
-/*
- * Counts, and logs at a limited rate, what was lost for want of memory. prefix is the
- * connection's, "w2 c1781".
- */
-void peers_no_memory(struct peers *ps, const char *prefix, const char *what);
 
 static inline void peers_count(struct peers *ps, enum peer_counter which)
 {

@@ -138,19 +138,17 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
 static void print_counters(const struct net *n)
 {
 	for (enum net_counter i = 0; i < NET_COUNTER_COUNT; i++)
-		printf("%s %" PRIu64 "\n", net_counter_name(i), net_counter_get(n, i));
+		printf("%s %" PRIu64 "\n", net_counters[i].name, n->counters[i]);
 }
 
 static int serve(struct server *s, const struct listener_conf *lc)
 {
-	const struct net_limits limits = {.max_queued = 512u * MIB,
-					  .max_incomplete = 256u * MIB};
 	int err;
 
 	s->loop = loop_new(turn_end, s);
 	if (s->loop == NULL)
 		return E_NOMEM;
-	err = net_init(&s->net, s->loop, "w0", &limits);
+	err = net_init(&s->net, s->loop, "w0", 512u * MIB, 256u * MIB);
 	if (err == 0)
 		err = listener_open(s->loop, lc, accepted, s, &s->listener);
 	if (err == 0) {

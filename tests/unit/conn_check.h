@@ -113,9 +113,6 @@ static size_t n_peers;
 
 static int setup(void **state)
 {
-	const struct net_limits limits = {.max_queued = 64u << 20,
-					  .max_incomplete = 64u << 20};
-
 	static const char *const paths[] = {"/ws"};
 
 	(void)state;
@@ -139,7 +136,7 @@ static int setup(void **state)
 				  .ping_timeout_ms = 10000,
 				  .close_ms = 3000,
 				  .queue_max = 1 << 20};
-	return net_init(&net, &loop, "w0", &limits);
+	return net_init(&net, &loop, "w0", 64u << 20, 64u << 20);
 }
 
 static int teardown(void **state)
@@ -149,8 +146,8 @@ static int teardown(void **state)
 	for (size_t i = 0; i < n_peers; i++)
 		sock_close(&peers[i]);
 	assert_int_equal(live, 0);
-	assert_int_equal(net_counter_get(&net, NET_ADOPTED),
-			 net_counter_get(&net, NET_FREED));
+	assert_int_equal(net.counters[NET_ADOPTED],
+			 net.counters[NET_FREED]);
 	buf_fini(&h.got);
 	event_base_free(loop.base);
 	return 0;
@@ -259,7 +256,7 @@ static inline void close_peer(void)
 
 static uint64_t counter(enum net_counter which)
 {
-	return net_counter_get(&net, which);
+	return net.counters[which];
 }
 
 #endif

@@ -45,7 +45,7 @@ static struct conn *open_conn(void)
 	put_str(request);
 	turns();
 	expect_bytes(accepted, strlen(accepted), false);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	return c;
 }
 

@@ -241,15 +241,8 @@ static inline int setup(void **state)
 	if (config_parse(slice_str(yaml), "test", &w.config, &err) != 0)
 		fail_msg("%s", err.text);
 	w.loop = loop_new(NULL, NULL);
-	assert_int_equal(peers_init(&w.peers,
-				    &(struct peers_params){
-					    .n_workers = 1,
-					    .outbox = no_outbox,
-					    .config = w.config,
-					    .net = &the_net,
-					    .loop = w.loop,
-				    }),
-			 0);
+	the_net.loop = w.loop;
+	assert_int_equal(peers_init(&w.peers, 0, 1, no_outbox, w.config, &the_net), 0);
 	w.listener = (struct peer_listener){.peers = &w.peers,
 					    .conf = &w.config->listeners[0]};
 	crypto_sign_keypair(w.pk, w.sk);

@@ -97,7 +97,7 @@ static void check_answer(const char *text, const char *status_line)
 	assert_true(got.len > strlen(status_line));
 	assert_memory_equal(got.p, status_line, strlen(status_line));
 	assert_true(eof);
-	assert_int_equal(conn_state(c), CONN_CLOSING);
+	assert_int_equal(c->state, CONN_CLOSING);
 	assert_int_equal(conn_end(c), CONN_END_HTTP);
 	put_str("whatever comes is thrown away");
 	turns();
@@ -149,10 +149,10 @@ static void test_answers(void **state)
 	check_answer(large, "HTTP/1.1 414 ");
 	memcpy(large, "GET / HTTP/1.1\r\nX: ", 19);
 	check_answer(large, "HTTP/1.1 431 ");
-	assert_int_equal(net_counter_get(&net, NET_REQUESTS_TOO_LARGE), 2);
+	assert_int_equal(net.counters[NET_REQUESTS_TOO_LARGE], 2);
 	check_answer("GET /ws HTTP/1.1\r\n" X16 "Host: a\r\n\r\n", "HTTP/1.1 431 ");
 	check_answer("GET /ws HTTP/1.1\r\n" X15 "Host: a\r\n\r\n", "HTTP/1.1 200 ");
-	assert_int_equal(net_counter_get(&net, NET_REQUESTS_TOO_LARGE), 3);
+	assert_int_equal(net.counters[NET_REQUESTS_TOO_LARGE], 3);
 	h.status = 403;
 	check_answer(request, "HTTP/1.1 403 ");
 }
@@ -501,7 +501,7 @@ static void test_established_ends_the_deadline(void **state)
 	conf.ping_interval_ms = 0;
 	c = join();
 	advance(1000 * 1000);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	EXPECT("", false);
 }
 
@@ -535,9 +535,9 @@ static void test_left(void **state)
 	expect_messages("one|");
 	advance(conf.handshake_ms - 10);
 	EXPECT("", false); /* nor pings */
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	advance(10 + 2 * WHEEL_TICK_MS);
-	assert_int_equal(conn_state(c), CONN_CLOSING);
+	assert_int_equal(c->state, CONN_CLOSING);
 	assert_int_equal(conn_end(c), CONN_END_IDLE);
 	EXPECT("\x88\x1c\x03\xe8no new HELLO after GOODBYE", false);
 }
@@ -556,7 +556,7 @@ static void test_restart_handshake(void **state)
 	conn_restart_handshake(c); /* and only the first one counts */
 	advance(conf.handshake_ms - 10);
 	conn_restart_handshake(c);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	advance(10 + 2 * WHEEL_TICK_MS);
 	assert_int_equal(conn_end(c), CONN_END_HANDSHAKE);
 	EXPECT("\x88\x13\x03\xf0handshake timeout", false);
@@ -601,7 +601,7 @@ static void test_pings(void **state)
 	put("\x81", 1);
 	turns();
 	advance(conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	/* silence is not */
 	advance(conf.ping_interval_ms + conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
 	EXPECT("\x89\x00", true);

@@ -63,7 +63,7 @@ static void test_pause_and_handshakes(void **state)
 	conn_left(c);
 	turns();
 	expect_messages("two|");
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 }
 
 static void test_paused_ones_can_close(void **state)
@@ -107,7 +107,7 @@ static void test_slow_consumer(void **state)
 	/* an empty queue takes one of any size, */
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	turns();
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	assert_true(c->stream.out.memory > conf.queue_max);
 	/* and nothing more until it is drained */
 	while (c->stream.out.memory > 0) {
@@ -115,7 +115,7 @@ static void test_slow_consumer(void **state)
 		turns();
 	}
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(conn_state(c), CONN_OPEN);
+		assert_int_equal(c->state, CONN_OPEN);
 		conn_send(c, slice_of(b->data, conf.queue_max / 3));
 		turns();
 	}
@@ -149,7 +149,7 @@ static void test_output_budget(void **state)
 	struct shared_buf *b = large(600 * 1024);
 
 	(void)state;
-	net.limits.max_queued = 1500 * 1024;
+	net.max_queued = 1500 * 1024;
 	for (size_t i = 0; i < 4; i++)
 		conns[i] = join();
 	/* one message for all costs its bytes once */
@@ -167,7 +167,7 @@ static void test_output_budget(void **state)
 	assert_int_equal(net_conns(&net), 3);
 	assert_int_equal(h.closed, 1);
 	assert_int_equal(counter(NET_END_BUDGET_OUT), 1);
-	assert_true(net.out.memory <= net.limits.max_queued);
+	assert_true(net.out.memory <= net.max_queued);
 	shared_buf_unref(&b);
 }
 
@@ -176,13 +176,13 @@ static void test_input_budget(void **state)
 	static const char payload[60000];
 
 	(void)state;
-	net.limits.max_incomplete = 300 * 1024;
+	net.max_incomplete = 300 * 1024;
 	for (int i = 0; i < 8; i++) {
 		(void)join();
 		put_frame(0x01, payload, i == 2 ? sizeof(payload) : 20000);
 		turns();
 	}
-	assert_true(net.incomplete_bytes <= net.limits.max_incomplete);
+	assert_true(net.incomplete_bytes <= net.max_incomplete);
 	assert_true(counter(NET_END_BUDGET_IN) >= 1);
 	assert_int_equal(net_conns(&net), 8 - counter(NET_END_BUDGET_IN));
 	net_close_all(&net, WS_CLOSE_RESTART, NULL);

@@ -35,7 +35,7 @@ static struct conn *open_conn(void)
 	put("\x7f\x13\0\0", 4);
 	turns();
 	EXPECT("\x7f\xb3\0\0", false);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	return c;
 }
 
@@ -272,7 +272,7 @@ static void test_incomplete_budget(void **state)
 	struct conn *small, *large;
 
 	(void)state;
-	net.limits.max_incomplete = 100000;
+	net.max_incomplete = 100000;
 	small = join();
 	put("\0\1\0\0", 4);
 	put(piece, 100);
@@ -280,10 +280,10 @@ static void test_incomplete_budget(void **state)
 	put("\0\x0f\0\0", 4);
 	put(piece, sizeof(piece));
 	turns();
-	assert_int_equal(conn_state(large), CONN_OPEN);
+	assert_int_equal(large->state, CONN_OPEN);
 	put(piece, sizeof(piece));
 	turns();
-	assert_int_equal(conn_state(small), CONN_OPEN);
+	assert_int_equal(small->state, CONN_OPEN);
 	assert_int_equal(counter(NET_END_BUDGET_IN), 1);
 	assert_int_equal(h.closed, 1);
 	assert_int_equal(net_conns(&net), 1);
@@ -309,12 +309,12 @@ static void test_budget_while_writing(void **state)
 		assert_non_null(b);
 		conn_send_shared(c, b, 1);
 	}
-	net.limits.max_incomplete = 1000;
+	net.max_incomplete = 1000;
 	assert_false(net_turn_end(&net));
 	assert_int_equal(counter(NET_END_BUDGET_IN), 1);
 
 	/* the others are still written */
-	net.limits.max_incomplete = 64u << 20;
+	net.max_incomplete = 64u << 20;
 	conn_send(join(), slice_of("\0\0\0\1a", 5));
 	turns();
 	EXPECT("\0\0\0\1a", false);
@@ -351,11 +351,11 @@ static void test_pings_without_end(void **state)
 
 	(void)state;
 	conf.queue_max = 8192;
-	for (int i = 0; i < 1000 && conn_state(c) == CONN_OPEN; i++) {
+	for (int i = 0; i < 1000 && c->state == CONN_OPEN; i++) {
 		for (int k = 0; k < 10; k++)
 			put_frame(RAWSOCKET_PING, zeros, sizeof(zeros));
 		event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-		if (conn_state(c) == CONN_OPEN)
+		if (c->state == CONN_OPEN)
 			(void)net_turn_end(&net);
 	}
 	turns();
@@ -371,7 +371,7 @@ static void test_our_pings(void **state)
 	(void)state;
 	advance(10 * (conf.ping_interval_ms + conf.ping_timeout_ms));
 	EXPECT("", false);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	close_peer();
 
 	conf.raw_pings = true;
@@ -398,7 +398,7 @@ static void test_we_close(void **state)
 	conn_send(c, slice_of("\0\0\0\1a", 5));
 	conn_close(c, WS_CLOSE_NORMAL, "a reason");
 	conn_send(c, slice_of("\0\0\0\1b", 5));
-	assert_int_equal(conn_state(c), CONN_CLOSING);
+	assert_int_equal(c->state, CONN_CLOSING);
 	put_message("ignored");
 	put_frame(RAWSOCKET_PING, "ignored", 7);
 	put("\xff\xff\xff\xff", 4);

@@ -225,8 +225,8 @@ static void test_storm(void **state)
 	conf.message_max = 30000;
 	conf.early_message_max = 20000;
 	for (int round = 0; round < ROUNDS; round++) {
-		net.limits.max_incomplete = one_in(2) ? 12000 : 64 << 20;
-		net.limits.max_queued = one_in(2) ? 150000 : 64 << 20;
+		net.max_incomplete = one_in(2) ? 12000 : 64 << 20;
+		net.max_queued = one_in(2) ? 150000 : 64 << 20;
 		connect_all();
 		for (int i = 0; i < STEPS; i++)
 			step();

@@ -55,7 +55,7 @@ static void one_event_for_each_worker_with_members(void **state)
 	assert_uri(&first, "a.b");
 	assert_ptr_equal(first.payload, second.payload);
 	assert_int_equal(realm_counters(c->realm).publishes, 1);
-	assert_int_equal(realm_counters(c->realm).events_posted, 2);
+	assert_int_equal(realm_counters(c->realm).events, 2);
 }
 
 static void topics_are_apart(void **state)

@@ -6,9 +6,9 @@
  */
 #include "tests/unit/failing_malloc.h"
 
+#include "common/id_table.c"
 #include "routerd/core/broker.c"
 #include "routerd/core/dealer.c"
-#include "common/id_table.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/session.c"
 

@@ -476,7 +476,7 @@ static void a_publication_without_memory_reaches_nobody(void **state)
 			     "out of memory");
 	}
 	assert_int_equal(realm_counters(c->realm).unsent_publishes, 2);
-	assert_int_equal(realm_counters(c->realm).events_posted, 0);
+	assert_int_equal(realm_counters(c->realm).events, 0);
 }
 
 /* A session that is lost, and revoked by the same revocation, ends once. */

@@ -76,16 +76,11 @@ static void rate(void **state)
 static void levels(void **state)
 {
 	(void)state;
-	static const char *const names[] = {"error", "warn", "info", "debug"};
-
 	for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
-		assert_int_equal(log_level_parse(names[i]), i);
 		log_init((enum log_level)i, LOG_FORMAT_TEXT);
 		for (int k = 0; k < LOG_LEVEL_COUNT; k++)
 			assert_int_equal(log_enabled((enum log_level)k), k <= i);
 	}
-	assert_int_equal(log_level_parse("trace"), E_UNKNOWN);
-	assert_int_equal(log_level_parse(""), E_UNKNOWN);
 }
 
 int main(void)

@@ -18,6 +18,7 @@
 #undef realloc
 #undef free
 
+#include "routerd/net/conn_int.h"
 #include "routerd/peer/attach.h"
 #include "tests/unit/fake_loop.h"
 
@@ -51,8 +52,6 @@ static uint64_t publications;
 
 static int setup(void **state)
 {
-	const struct net_limits limits = {.max_queued = 64u << 20,
-					  .max_incomplete = 64u << 20};
 	struct conf_error err;
 
 	(void)state;
@@ -70,12 +69,8 @@ static int setup(void **state)
 				  .headers_max = 64,
 				  .message_max = 1 << 20,
 				  .queue_max = 1 << 20};
-	assert_int_equal(net_init(&net, &loop, "w0", &limits), 0);
-	assert_int_equal(peers_init(&ps, &(struct peers_params){.n_workers = 1,
-								.config = config,
-								.net = &net,
-								.loop = &loop}),
-			 0);
+	assert_int_equal(net_init(&net, &loop, "w0", 64u << 20, 64u << 20), 0);
+	assert_int_equal(peers_init(&ps, 0, 1, NULL, config, &net), 0);
 	return 0;
 }
 
@@ -118,7 +113,7 @@ static struct peer *connect_peer(const char *hello, size_t len)
 	assert_int_equal(send(pair[1], hello, len, 0), len);
 	turns();
 	assert_true(recv(pair[1], answer, sizeof(answer), 0) > 0);
-	assert_int_equal(conn_state(c), CONN_OPEN);
+	assert_int_equal(c->state, CONN_OPEN);
 	struct peer *p = conn_user(c);
 	assert_in_range(p->slot, 0, PEERS_MAX - 1);
 	fds[p->slot] = pair[1];
@@ -298,10 +293,10 @@ static void test_a_run_is_one_piece(void **state)
 		publications = 0;
 		struct post posts[] = {json("[1]"), json("[2]"), long_one(50000)};
 		size_t taken, before = not_freed;
-		uint64_t sent = net_counter_get(&net, NET_MESSAGES_OUT);
+		uint64_t sent = net.counters[NET_MESSAGES_OUT];
 		assert_true(fan_out_begin(&ps, posts, 3, &taken));
 		assert_int_equal(taken, 3);
-		assert_int_equal(net_counter_get(&net, NET_MESSAGES_OUT), sent + 2 * 3);
+		assert_int_equal(net.counters[NET_MESSAGES_OUT], sent + 2 * 3);
 		/* the payloads have gone, the piece is queued; scratch exists already */
 		assert_true(!warm || not_freed == before - 3 + 1);
 		turns();
@@ -642,7 +637,7 @@ static bool without_one_allocation(size_t which)
 	fail_at = 0;
 	/* who misses one does not go on */
 	for (unsigned i = 0; i < 3; i++) {
-		if (p[i] == NULL || conn_state(p[i]->conn) == CONN_OPEN)
+		if (p[i] == NULL || p[i]->conn->state == CONN_OPEN)
 			continue;
 		members_remove_all(&ps, p[i]); /* as at a session's end */
 		p[i] = NULL;

@@ -13,7 +13,6 @@
 #include "routerd/net/budget.c"
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_http.c"
-#include "routerd/net/conn_opening.c"
 #include "routerd/net/conn_raw.c"
 #include "routerd/net/conn_say.c"
 #include "routerd/net/conn_state.c"
@@ -168,8 +167,6 @@ static void test_memory_runs_out(void **state)
 				       .ping_timeout_ms = 1000,
 				       .close_ms = 1000,
 				       .queue_max = 1 << 20};
-	const struct net_limits limits = {.max_queued = 1 << 20,
-					  .max_incomplete = 1 << 20};
 	size_t failures = 0;
 	int first_free = dup(0);
 
@@ -181,7 +178,7 @@ static void test_memory_runs_out(void **state)
 		now_ms = 1000;
 		allocations = 0;
 		upgraded = closed_count = nomem = 0;
-		if (net_init(&scene, &loop, "w0", &limits) != 0) {
+		if (net_init(&scene, &loop, "w0", 1 << 20, 1 << 20) != 0) {
 			event_base_free(loop.base);
 			failures++;
 			continue;

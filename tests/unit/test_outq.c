@@ -63,7 +63,8 @@ static void test_shared_counts_once(void **state)
 		assert_true(q[i].memory >= LEN);
 	}
 	assert_in_range(pool.memory, LEN, LEN + 20 * 100);
-	assert_int_equal(atomic_load(&b->refs), 1 + ARRAY_LEN(q)); /* ours and 20 queues' */
+	assert_int_equal(atomic_load(&b->refs),
+			 1 + ARRAY_LEN(q)); /* ours and 20 queues' */
 	for (size_t i = 0; i + 1 < ARRAY_LEN(q); i++)
 		outq_fini(&q[i], &pool);
 	assert_true(pool.memory >= LEN);

@@ -56,12 +56,7 @@ static int setup(void **state)
 		fail_msg("%s", err.text);
 	boxes = mailboxes_new(WORKERS, sizeof(struct post), 1 << 20, 1 << 19);
 	assert_non_null(boxes);
-	worker = worker_new(&(struct worker_params){
-		.index = REAL,
-		.n_workers = WORKERS,
-		.config = config,
-		.boxes = boxes,
-	});
+	worker = worker_new(REAL, WORKERS, config, boxes);
 	assert_non_null(worker);
 	assert_int_equal(pthread_create(&thread, NULL, run, worker), 0);
 	return 0;

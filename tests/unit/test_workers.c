@@ -266,12 +266,7 @@ static void setup_world(uint64_t seed)
 		fail_msg("%s", err.text);
 	boxes = mailboxes_new(WORKERS, sizeof(struct post), 3000, 1000);
 	for (unsigned i = 0; i < WORKERS; i++)
-		workers[i] = worker_new(&(struct worker_params){
-			.index = i,
-			.n_workers = WORKERS,
-			.config = config,
-			.boxes = boxes,
-		});
+		workers[i] = worker_new(i, WORKERS, config, boxes);
 	assert_int_equal(outbox_reserve_all(&workers[0]->outbox, &stop_mail), 0);
 }
 
@@ -314,8 +309,8 @@ static void steps(unsigned n)
 /* What a worker has done so far. */
 static uint64_t done(const struct worker *w)
 {
-	return w->outbox.n_posts + net_counter_get(&w->net, NET_BYTES_IN) +
-	       net_counter_get(&w->net, NET_FREED);
+	return w->outbox.n_posts + w->net.counters[NET_BYTES_IN] +
+	       w->net.counters[NET_FREED];
 }
 
 /* Runs each worker once. True if one had work, or has. */

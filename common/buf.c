@@ -79,19 +79,22 @@ bool buf_grow(struct buf *b, size_t more)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+	size_t room = b->err == 0 ? b->cap - b->len : 0;
 	va_list ap;
 
 	va_start(ap, fmt);
-	int n = vsnprintf(NULL, 0, fmt, ap);
+	int n = vsnprintf(room > 0 ? (char *)b->data + b->len : NULL, room, fmt, ap);
 	va_end(ap);
 	ASSERT(n >= 0);
-	/* one more byte for vsnprintf's terminator, which is not counted */
-	uint8_t *to = buf_reserve(b, (size_t)n + 1);
-	if (to == NULL)
-		return;
-	va_start(ap, fmt);
-	vsnprintf((char *)to, (size_t)n + 1, fmt, ap);
-	va_end(ap);
+	if ((size_t)n >= room) {
+		/* one more byte for vsnprintf's terminator, which is not counted */
+		uint8_t *to = buf_reserve(b, (size_t)n + 1);
+		if (to == NULL)
+			return;
+		va_start(ap, fmt);
+		vsnprintf((char *)to, (size_t)n + 1, fmt, ap);
+		va_end(ap);
+	}
 	buf_commit(b, (size_t)n);
 }
 

@@ -15,6 +15,7 @@ void counters_log(const char *prefix, const char *head, const struct counter_def
 	struct buf b;
 
 	buf_init(&b, LINE_MAX_BYTES);
+	buf_reserve_exactly(&b, LINE_MAX_BYTES);
 	buf_put_str(&b, head);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t value;

@@ -28,7 +28,8 @@ struct router {
 	struct acceptor *acceptor;
 	struct daemon_signals signals;
 	struct mail_for_all stop_mail;
-	pthread_t *threads; /* [0] is not used */
+	uint64_t counted_ms; /* when the counters were last asked for */
+	pthread_t *threads;  /* [0] is not used */
 };
 
 static void drop_post(void *item)
@@ -50,7 +51,12 @@ static void stop(void *arg)
 static void log_counters_of_all(void *arg)
 {
 	struct router *r = arg;
+	uint64_t now = loop_now_ms(worker_loop(r->workers[0]));
 
+	/* many signals in one turn are one, or the workers might never catch up */
+	if (r->counted_ms == now)
+		return;
+	r->counted_ms = now;
 	acceptor_log_stats(r->acceptor);
 	control_log_stats(r->control);
 	if (!outbox_send_all(worker_outbox(r->workers[0]),

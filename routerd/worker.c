@@ -2,6 +2,7 @@
 /* A worker's turns, and which post goes where; see worker.h. */
 #include "routerd/worker.h"
 
+#include "common/counters.h"
 #include "common/err.h"
 #include "routerd/control/control.h"
 #include "routerd/core/realm.h"
@@ -18,7 +19,6 @@
 enum {
 	POSTS_PER_LOOK = 16,  /* posts between two looks at the clock */
 	STOP_FLUSH_MS = 5000, /* for goodbyes, when stopping */
-	STATS_MAX = 64 * 1024,
 };
 
 enum stop_phase {
@@ -353,41 +353,44 @@ static const struct counter_def realm_counter_defs[] = {
 #undef C
 };
 
-static void log_realm_stats(struct worker *w, size_t i)
-{
-	struct realm_counters c = realm_counters(w->realms[i]);
-	char head[WAMP_MAX_URI + 32];
-
-	snprintf(head, sizeof(head), "counters realm=%s", w->config->realms[i].name);
-	counters_log(w->name, head, realm_counter_defs, ARRAY_LEN(realm_counter_defs),
-		     &c);
-}
+static const struct counter_def worker_counter_defs[] = {
+#define X(id, name) {name, offsetof(struct worker, peers.counters[PEER_##id])},
+	PEER_COUNTERS(X)
+#undef X
+#define X(id, name) {name, offsetof(struct worker, net.counters[NET_##id])},
+		NET_COUNTERS(X)
+#undef X
+#define X(id, words, name) {name, offsetof(struct worker, net.counters[NET_END_##id])},
+			CONN_ENDS(X)
+#undef X
+};
 
 static void log_stats(struct worker *w, struct post *post)
 {
 	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
 	const uint64_t *pc = w->peers.counters;
-	struct buf b;
+	char head[WAMP_MAX_URI + 32];
 
 	(void)post;
-	buf_init(&b, STATS_MAX);
-	buf_printf(&b,
-		   "counters worker=%u connections=%u sessions=%" PRIu64 " posts=%" PRIu64
-		   " posts_out=%" PRIu64 " posts_in=%" PRIu64 " batches_out=%" PRIu64
-		   " wakeups=%" PRIu64 " mailbox_pauses=%" PRIu64
-		   " posts_unsent=%" PRIu64,
-		   w->index, net_conns(&w->net),
-		   pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED], w->outbox.n_posts,
-		   m->items, w->posts_in, m->batches, m->wakeups, w->pressures,
-		   w->outbox.n_lost);
-	counters_put(&b, peer_counters, PEER_COUNTER_COUNT, &w->peers);
-	counters_put(&b, net_counters, NET_COUNTER_COUNT, &w->net);
-	if (b.err == 0)
-		log_info(w->name, "%.*s", (int)b.len, (const char *)b.data);
-	buf_fini(&b);
-	for (size_t i = 0; i < w->config->n_realms; i++)
-		if (w->realms[i] != NULL)
-			log_realm_stats(w, i);
+	snprintf(head, sizeof(head),
+		 "counters worker=%u connections=%u sessions=%" PRIu64 " posts=%" PRIu64
+		 " posts_out=%" PRIu64 " posts_in=%" PRIu64 " batches_out=%" PRIu64
+		 " wakeups=%" PRIu64 " mailbox_pauses=%" PRIu64 " posts_unsent=%" PRIu64,
+		 w->index, net_conns(&w->net),
+		 pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED], w->outbox.n_posts,
+		 m->items, w->posts_in, m->batches, m->wakeups, w->pressures,
+		 w->outbox.n_lost);
+	counters_log(w->name, head, worker_counter_defs, ARRAY_LEN(worker_counter_defs),
+		     w);
+	for (size_t i = 0; i < w->config->n_realms; i++) {
+		if (w->realms[i] == NULL)
+			continue;
+		struct realm_counters c = realm_counters(w->realms[i]);
+		snprintf(head, sizeof(head), "counters realm=%s",
+			 w->config->realms[i].name);
+		counters_log(w->name, head, realm_counter_defs,
+			     ARRAY_LEN(realm_counter_defs), &c);
+	}
 }
 
 /* --- life --- */

@@ -9,15 +9,6 @@
 
 enum { LOG_BURST = 10 }; /* lines a second about what peers do */
 
-const struct counter_def net_counters[NET_COUNTER_COUNT] = {
-#define X(id, name) {name, offsetof(struct net, counters[NET_##id])},
-	NET_COUNTERS(X)
-#undef X
-#define X(id, words, counter) {counter, offsetof(struct net, counters[NET_END_##id])},
-		CONN_ENDS(X)
-#undef X
-};
-
 /* --- deadlines --- */
 
 static void deadline_passed(struct wheel_node *node, void *arg)

@@ -10,7 +10,6 @@
 #define ROUTERD_NET_NET_H
 
 #include "common/base.h"
-#include "common/counters.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/ws_reader.h"
@@ -94,7 +93,6 @@ enum net_counter {
 #undef X
 			NET_COUNTER_COUNT,
 };
-extern const struct counter_def net_counters[NET_COUNTER_COUNT]; /* of struct net */
 
 struct net {
 	struct loop *loop;     /* lent */

@@ -20,12 +20,6 @@ enum {
 	SESSION_LINES = 100, /* a second */
 };
 
-const struct counter_def peer_counters[PEER_COUNTER_COUNT] = {
-#define X(id, name) {name, offsetof(struct peers, counters[PEER_##id])},
-	PEER_COUNTERS(X)
-#undef X
-};
-
 /* A revocation is remembered for as long as any handshake that it may concern can last.
  */
 static uint64_t longest_handshake_ms(const struct config *cfg)

@@ -10,7 +10,6 @@
 #define ROUTERD_PEER_PEERS_H
 
 #include "common/buf.h"
-#include "common/counters.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "routerd/config/config.h"
@@ -49,8 +48,6 @@ enum peer_counter {
 #undef X
 		PEER_COUNTER_COUNT,
 };
-
-extern const struct counter_def peer_counters[PEER_COUNTER_COUNT]; /* of struct peers */
 
 /* What conn_conf.user points to: a listener, as this worker's peers see it. */
 struct peer_listener {

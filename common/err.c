@@ -2,61 +2,45 @@
 /* Texts of the error codes. */
 #include "common/err.h"
 
+#include "common/base.h"
+
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
+static const char *const texts[] = {
+	[-E_OK] = "ok",
+	[-E_SYS] = "system error",
+	[-E_NOMEM] = "out of memory",
+	[-E_LIMIT] = "over the limit",
+	[-E_TRUNCATED] = "ends too early",
+	[-E_TRAILING] = "trailing bytes",
+	[-E_SYNTAX] = "malformed",
+	[-E_UTF8] = "invalid UTF-8",
+	[-E_DEPTH] = "nested too deep",
+	[-E_RANGE] = "number out of range",
+	[-E_TYPE] = "wrong type or length",
+	[-E_UNKNOWN] = "unknown name or code",
+	[-E_NOTFOUND] = "not found",
+	[-E_EXISTS] = "exists already",
+	[-E_CLOSED] = "closed by peer",
+	[-E_TIMEOUT] = "timed out",
+	[-E_DENIED] = "not allowed",
+	[-E_UNSUPPORTED] = "not supported",
+	[-E_AGAIN] = "try again",
+	[-E_DB] = "database error",
+	[-E_VALUE] = "invalid value",
+	[-E_SURROGATE] = "half of a surrogate pair",
+	[-E_BASE64] = "invalid base64",
+	[-E_NAN] = "NaN or an infinity",
+};
+static_assert(ARRAY_LEN(texts) == 1 - E_NAN, "a text for each, and E_NAN is the last");
+
 const char *err_str(int err)
 {
-	switch ((enum err)err) {
-	case E_OK:
-		return "ok";
-	case E_SYS:
-		return strerrordesc_np(errno) != NULL ? strerrordesc_np(errno)
-						      : "system error";
-	case E_NOMEM:
-		return "out of memory";
-	case E_LIMIT:
-		return "over the limit";
-	case E_TRUNCATED:
-		return "ends too early";
-	case E_TRAILING:
-		return "trailing bytes";
-	case E_SYNTAX:
-		return "malformed";
-	case E_UTF8:
-		return "invalid UTF-8";
-	case E_DEPTH:
-		return "nested too deep";
-	case E_RANGE:
-		return "number out of range";
-	case E_TYPE:
-		return "wrong type or length";
-	case E_UNKNOWN:
-		return "unknown name or code";
-	case E_NOTFOUND:
-		return "not found";
-	case E_EXISTS:
-		return "exists already";
-	case E_CLOSED:
-		return "closed by peer";
-	case E_TIMEOUT:
-		return "timed out";
-	case E_DENIED:
-		return "not allowed";
-	case E_UNSUPPORTED:
-		return "not supported";
-	case E_AGAIN:
-		return "try again";
-	case E_DB:
-		return "database error";
-	case E_VALUE:
-		return "invalid value";
-	case E_SURROGATE:
-		return "half of a surrogate pair";
-	case E_BASE64:
-		return "invalid base64";
-	case E_NAN:
-		return "NaN or an infinity";
-	}
-	return "unknown error";
+	if (err == E_SYS && strerrordesc_np(errno) != NULL)
+		return strerrordesc_np(errno);
+	if (err > 0 || err < E_NAN)
+		return "unknown error";
+	return texts[-err];
 }

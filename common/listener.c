@@ -58,12 +58,6 @@ static void resume(void *arg)
 		timer_arm(&l->pause, STARVED_PAUSE_MS);
 }
 
-static bool full(struct listener *l)
-{
-	return l->max_connections != 0 &&
-	       atomic_load_explicit(&l->live, memory_order_relaxed) >= l->max_connections;
-}
-
 static void refuse(struct listener *l, int fd)
 {
 	l->stats.refused++;
@@ -94,7 +88,9 @@ static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
 			return;
 		}
 		l->stats.accepted++;
-		if (full(l)) {
+		if (l->max_connections != 0 &&
+		    atomic_load_explicit(&l->live, memory_order_relaxed) >=
+			    l->max_connections) {
 			refuse(l, fd);
 			continue;
 		}
@@ -131,17 +127,6 @@ static void log_failure(const struct listener_conf *conf, int err)
 			  conf->host == NULL ? "*" : conf->host, conf->port, why, hint);
 }
 
-static int open_socket(const struct listener_conf *conf, int *fd_out)
-{
-	if (conf->fd != -1) {
-		*fd_out = conf->fd;
-		return 0;
-	}
-	if (conf->path != NULL)
-		return sock_listen_unix(conf->path, conf->mode, fd_out);
-	return sock_listen_tcp(conf->host, conf->port, fd_out);
-}
-
 int listener_open(struct loop *loop, const struct listener_conf *conf,
 		  listener_accepted_cb *accepted, void *arg, struct listener **out)
 {
@@ -157,7 +142,9 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 		if (l->path == NULL)
 			goto fail;
 	}
-	err = open_socket(conf, &fd);
+	err = fd != -1             ? 0
+	      : conf->path != NULL ? sock_listen_unix(conf->path, conf->mode, &fd)
+				   : sock_listen_tcp(conf->host, conf->port, &fd);
 	if (err != 0)
 		goto fail;
 	l->loop = loop;

@@ -66,14 +66,10 @@ struct loop *loop_new(loop_turn_cb *turn_end, void *arg)
 	struct loop *l = calloc(1, sizeof(*l));
 	struct event_config *cfg = event_config_new();
 
-	if (l == NULL || cfg == NULL)
-		goto fail;
-	if (event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) != 0)
-		goto fail;
-	l->base = event_base_new_with_config(cfg);
-	if (l->base == NULL)
-		goto fail;
-	if (loop_reserve_timers(l, TIMERS_FIRST) != 0)
+	if (l == NULL || cfg == NULL ||
+	    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK) != 0 ||
+	    (l->base = event_base_new_with_config(cfg)) == NULL ||
+	    loop_reserve_timers(l, TIMERS_FIRST) != 0)
 		goto fail;
 	event_config_free(cfg);
 	l->turn_end = turn_end;

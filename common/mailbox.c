@@ -100,11 +100,7 @@ static void box_fini(struct mailboxes *m, struct mailbox *b, void (*drop)(void *
 	drop_list(m, &b->in, drop);
 	for (unsigned i = 0; i < m->n && b->sender.staged != NULL; i++)
 		drop_list(m, &b->sender.staged[i].list, drop);
-	while (!STAILQ_EMPTY(&b->sender.spare)) {
-		struct mail_batch *s = STAILQ_FIRST(&b->sender.spare);
-		STAILQ_REMOVE_HEAD(&b->sender.spare, link);
-		free(s);
-	}
+	drop_list(m, &b->sender.spare, drop); /* their items are taken */
 	free(b->sender.staged);
 	free(b->from);
 	if (b->fd != -1)
@@ -349,11 +345,6 @@ void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b)
 bool mailbox_pressure(const struct mailboxes *m)
 {
 	return atomic_load_explicit(&m->pairs_over, memory_order_relaxed) != 0;
-}
-
-size_t mailbox_in_flight(const struct mailboxes *m, unsigned from, unsigned to)
-{
-	return atomic_load(&m->box[to].from[from].bytes);
 }
 
 const struct mailbox_counters *mailbox_counters(const struct mailboxes *m, unsigned self)

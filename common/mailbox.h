@@ -95,9 +95,6 @@ void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b);
 /* Should everybody stop taking in work? */
 bool mailbox_pressure(const struct mailboxes *m);
 
-/* Bytes on their way from one thread to another, now. Any thread. */
-size_t mailbox_in_flight(const struct mailboxes *m, unsigned from, unsigned to);
-
 const struct mailbox_counters *mailbox_counters(const struct mailboxes *m, unsigned self);
 
 #endif

@@ -49,15 +49,15 @@ bool uri_valid(struct slice uri)
 	if (uri.len > WAMP_MAX_URI)
 		return false;
 	for (size_t i = 0; i < uri.len; i++) {
-		if (uri.p[i] == '.') {
-			if (!begun)
-				return false;
-			begun = false;
-		} else if (is_component(uri.p + i)) {
+		uint8_t c = uri.p[i];
+
+		/* first letters and digits, since most characters are these */
+		if (LIKELY(c > '.' && c < 0x80) || (c != '.' && is_component(uri.p + i)))
 			begun = true;
-		} else {
+		else if (c == '.' && begun)
+			begun = false;
+		else
 			return false;
-		}
 	}
 	return begun;
 }

@@ -101,16 +101,6 @@ static int make_rest(struct router *r)
 	return daemon_signals_init(&r->signals, worker_loop(first));
 }
 
-static int listen_everywhere(struct router *r)
-{
-	int rc = acceptor_open(r->acceptor);
-
-	for (unsigned w = 0; w < r->n_workers && rc == 0; w++)
-		for (size_t i = 0; i < r->config->n_listeners; i++)
-			worker_set_live(r->workers[w], i, acceptor_live(r->acceptor, i));
-	return rc;
-}
-
 static void *run_worker(void *arg)
 {
 	worker_run(arg);
@@ -180,8 +170,11 @@ static int serve(struct router *r)
 		log_error(NULL, "cannot start reason=\"no memory or no descriptors\"");
 		return EX_OSERR;
 	}
-	if (listen_everywhere(r) != 0)
+	if (acceptor_open(r->acceptor) != 0)
 		return EX_OSERR; /* whoever has the port may go */
+	for (unsigned w = 0; w < r->n_workers; w++)
+		for (size_t i = 0; i < r->config->n_listeners; i++)
+			worker_set_live(r->workers[w], i, acceptor_live(r->acceptor, i));
 	start_threads(r);
 	log_ready(r);
 	worker_run(r->workers[0]);

@@ -82,13 +82,6 @@ static void stop_begin(struct worker *w, struct post *p)
 				 &w->drain_mail);
 }
 
-/* No GOODBYE: after one, autobahn-js would not come back. */
-static void stop_close(struct worker *w)
-{
-	w->stop = STOP_CLOSING;
-	net_close_all(&w->net, WS_CLOSE_RESTART, "the router is being restarted");
-}
-
 static void on_stop_timer(void *arg)
 {
 	struct worker *w = arg;
@@ -100,8 +93,11 @@ static void stop_go_on(struct worker *w)
 {
 	bool late = w->stop_late;
 
-	if (w->stop == STOP_DRAINING && (w->drains_missing == 0 || late))
-		stop_close(w);
+	if (w->stop == STOP_DRAINING && (w->drains_missing == 0 || late)) {
+		w->stop = STOP_CLOSING;
+		/* no GOODBYE: after one, autobahn-js would not come back */
+		net_close_all(&w->net, WS_CLOSE_RESTART, "the router is being restarted");
+	}
 	if (w->stop != STOP_CLOSING)
 		return;
 	if ((net_conns(&w->net) > 0 || w->drains < w->n_workers) && !late)
@@ -113,6 +109,60 @@ static void stop_go_on(struct worker *w)
 	/* worker 0 waits for POST_STOPPED of all */
 	if (w->index != 0)
 		loop_stop(w->loop);
+}
+
+/* --- statistics --- */
+
+static const struct counter_def realm_counter_defs[] = {
+#define C(name)                                                                          \
+	{                                                                                \
+#name, offsetof(struct realm_counters, name)                             \
+	}
+	C(sessions),         C(subscriptions), C(memberships), C(registrations),
+	C(calls_in_flight),  C(publishes),     C(events),      C(calls),
+	C(results),          C(errors),        C(kills),       C(dropped_posts),
+	C(unsent_publishes),
+#undef C
+};
+
+static const struct counter_def worker_counter_defs[] = {
+#define X(id, name) {name, offsetof(struct worker, peers.counters[PEER_##id])},
+	PEER_COUNTERS(X)
+#undef X
+#define X(id, name) {name, offsetof(struct worker, net.counters[NET_##id])},
+		NET_COUNTERS(X)
+#undef X
+#define X(id, words, name) {name, offsetof(struct worker, net.counters[NET_END_##id])},
+			CONN_ENDS(X)
+#undef X
+};
+
+static void log_stats(struct worker *w, struct post *post)
+{
+	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
+	const uint64_t *pc = w->peers.counters;
+	char head[WAMP_MAX_URI + 32];
+
+	(void)post;
+	snprintf(head, sizeof(head),
+		 "counters worker=%u connections=%u sessions=%" PRIu64 " posts=%" PRIu64
+		 " posts_out=%" PRIu64 " posts_in=%" PRIu64 " batches_out=%" PRIu64
+		 " wakeups=%" PRIu64 " mailbox_pauses=%" PRIu64 " posts_unsent=%" PRIu64,
+		 w->index, net_conns(&w->net),
+		 pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED], w->outbox.n_posts,
+		 m->items, w->posts_in, m->batches, m->wakeups, w->pressures,
+		 w->outbox.n_lost);
+	counters_log(w->name, head, worker_counter_defs, ARRAY_LEN(worker_counter_defs),
+		     w);
+	for (size_t i = 0; i < w->config->n_realms; i++) {
+		if (w->realms[i] == NULL)
+			continue;
+		struct realm_counters c = realm_counters(w->realms[i]);
+		snprintf(head, sizeof(head), "counters realm=%s",
+			 w->config->realms[i].name);
+		counters_log(w->name, head, realm_counter_defs,
+			     ARRAY_LEN(realm_counter_defs), &c);
+	}
 }
 
 /* --- posts --- */
@@ -170,8 +220,6 @@ static void on_hold_queue(struct worker *w, struct post *p)
 	peers_hold_queue(&w->peers, (unsigned)p->id, p->full);
 }
 
-static void log_stats(struct worker *w, struct post *p);
-
 static void on_drain(struct worker *w, struct post *p)
 {
 	(void)p;
@@ -226,16 +274,6 @@ static bool handle(struct worker *w, struct post *p, size_t n, size_t *taken_out
 	return true;
 }
 
-static bool handle_next(struct worker *w, struct mail_batch *b)
-{
-	struct post *posts = (struct post *)(void *)b->items;
-	size_t taken;
-	bool done = handle(w, &posts[b->taken], b->count - b->taken, &taken);
-
-	b->taken += (unsigned)taken;
-	return done;
-}
-
 /* Handles posts until none is left, or the turn's share of output is made: then true. */
 static bool handle_posts(struct worker *w)
 {
@@ -249,10 +287,15 @@ static bool handle_posts(struct worker *w)
 			return false;
 		if (b->from != w->index && b->taken == 0)
 			w->posts_in += b->count;
-		while (b->taken < b->count && !enough)
-			enough = !handle_next(w, b) ||
+		struct post *posts = (struct post *)(void *)b->items;
+		while (b->taken < b->count && !enough) {
+			size_t taken;
+			enough = !handle(w, &posts[b->taken], b->count - b->taken,
+					 &taken) ||
 				 (++n % POSTS_PER_LOOK == 0 &&
 				  budget_posts_spent(&w->net.budget));
+			b->taken += (unsigned)taken;
+		}
 		if (b->taken == b->count) {
 			STAILQ_REMOVE_HEAD(&w->inbox, link);
 			mailbox_done(w->boxes, w->index, b);
@@ -337,60 +380,6 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	mailbox_take(w->boxes, w->index, &w->inbox);
-}
-
-/* --- statistics --- */
-
-static const struct counter_def realm_counter_defs[] = {
-#define C(name)                                                                          \
-	{                                                                                \
-#name, offsetof(struct realm_counters, name)                             \
-	}
-	C(sessions),         C(subscriptions), C(memberships), C(registrations),
-	C(calls_in_flight),  C(publishes),     C(events),      C(calls),
-	C(results),          C(errors),        C(kills),       C(dropped_posts),
-	C(unsent_publishes),
-#undef C
-};
-
-static const struct counter_def worker_counter_defs[] = {
-#define X(id, name) {name, offsetof(struct worker, peers.counters[PEER_##id])},
-	PEER_COUNTERS(X)
-#undef X
-#define X(id, name) {name, offsetof(struct worker, net.counters[NET_##id])},
-		NET_COUNTERS(X)
-#undef X
-#define X(id, words, name) {name, offsetof(struct worker, net.counters[NET_END_##id])},
-			CONN_ENDS(X)
-#undef X
-};
-
-static void log_stats(struct worker *w, struct post *post)
-{
-	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
-	const uint64_t *pc = w->peers.counters;
-	char head[WAMP_MAX_URI + 32];
-
-	(void)post;
-	snprintf(head, sizeof(head),
-		 "counters worker=%u connections=%u sessions=%" PRIu64 " posts=%" PRIu64
-		 " posts_out=%" PRIu64 " posts_in=%" PRIu64 " batches_out=%" PRIu64
-		 " wakeups=%" PRIu64 " mailbox_pauses=%" PRIu64 " posts_unsent=%" PRIu64,
-		 w->index, net_conns(&w->net),
-		 pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED], w->outbox.n_posts,
-		 m->items, w->posts_in, m->batches, m->wakeups, w->pressures,
-		 w->outbox.n_lost);
-	counters_log(w->name, head, worker_counter_defs, ARRAY_LEN(worker_counter_defs),
-		     w);
-	for (size_t i = 0; i < w->config->n_realms; i++) {
-		if (w->realms[i] == NULL)
-			continue;
-		struct realm_counters c = realm_counters(w->realms[i]);
-		snprintf(head, sizeof(head), "counters realm=%s",
-			 w->config->realms[i].name);
-		counters_log(w->name, head, realm_counter_defs,
-			     ARRAY_LEN(realm_counter_defs), &c);
-	}
 }
 
 /* --- life --- */

@@ -33,13 +33,7 @@ struct call {
 
 int dealer_init(struct dealer *d)
 {
-	int r;
-
-	SLIST_INIT(&d->free_calls);
-	if ((r = id_table_init(&d->registrations)) != 0 ||
-	    (r = id_table_init(&d->calls)) != 0)
-		return r;
-	return 0;
+	return id_table_init(&d->registrations) != 0 ? E_NOMEM : id_table_init(&d->calls);
 }
 
 void dealer_fini(struct dealer *d)
@@ -55,8 +49,7 @@ void dealer_fini(struct dealer *d)
 	id_table_fini(&d->registrations);
 }
 
-/* --- registrations
- * ---------------------------------------------------------------------- */
+/* --- registrations --- */
 
 static struct registration *find_procedure(const struct dealer *d, struct slice procedure)
 {
@@ -140,8 +133,7 @@ void dealer_drop_registrations(struct realm *r, struct session *s)
 		drop_registration(r, s, reg);
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------ */
+/* --- calls --- */
 
 static struct call *take_call(struct dealer *d)
 {
@@ -279,18 +271,7 @@ void dealer_yield(struct realm *r, struct session *s, struct post *p)
 	forget_call(r, c);
 }
 
-void dealer_invocation_error(struct realm *r, struct session *s, struct post *p)
-{
-	static const struct post_error the_callees = {NULL, NULL};
-	struct call *c = find_call(r, s, p->request);
-
-	if (c == NULL)
-		return;
-	fail_call(r, c, the_callees, p->payload);
-	p->payload = NULL;
-}
-
-void dealer_undeliverable(struct realm *r, struct session *s, struct post *p)
+void dealer_fail(struct realm *r, struct session *s, struct post *p)
 {
 	struct call *c = find_call(r, s, p->request);
 

@@ -19,7 +19,7 @@ struct dealer {
 	size_t n_free_calls;
 };
 
-int dealer_init(struct dealer *d) MUSTCHECK; /* E_NOMEM */
+int dealer_init(struct dealer *d) MUSTCHECK; /* zeroed before; E_NOMEM */
 /* All sessions must have left. Fine after a failed or no init of a zeroed struct. */
 void dealer_fini(struct dealer *d);
 
@@ -28,8 +28,8 @@ void dealer_register(struct realm *r, struct session *s, struct post *p);
 void dealer_unregister(struct realm *r, struct session *s, struct post *p);
 void dealer_call(struct realm *r, struct session *s, struct post *p);
 void dealer_yield(struct realm *r, struct session *s, struct post *p);
-void dealer_invocation_error(struct realm *r, struct session *s, struct post *p);
-void dealer_undeliverable(struct realm *r, struct session *s, struct post *p);
+/* INVOCATION_ERROR, whose error is {NULL, NULL}: the callee's; UNDELIVERABLE. */
+void dealer_fail(struct realm *r, struct session *s, struct post *p);
 
 /* What becomes of a session's things when it leaves. */
 void dealer_drop_registrations(struct realm *r, struct session *s);

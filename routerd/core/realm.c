@@ -87,10 +87,6 @@ static void handle_join(struct realm *r, struct post *p)
 	p->identity = NULL;
 	s->mail = p->mail;
 	p->mail = NULL;
-	LIST_INIT(&s->memberships);
-	LIST_INIT(&s->registrations);
-	LIST_INIT(&s->calls);
-	LIST_INIT(&s->invocations);
 	s->node.id = session_place(s->ref);
 	id_table_add(&r->session_table, &s->node);
 	TAILQ_INSERT_TAIL(&r->sessions, s, link);
@@ -115,14 +111,13 @@ struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
 	r->limits = *limits;
 	r->next_id = index + 1u;
 	TAILQ_INIT(&r->sessions);
-	LIST_INIT(&r->lost);
 	if (id_table_init(&r->session_table) != 0 || broker_init(&r->broker) != 0 ||
 	    dealer_init(&r->dealer) != 0) {
 		realm_free(&r);
 		return NULL;
 	}
 	randombytes_buf(&seed, sizeof(seed));
-	realm_seed(r, seed);
+	broker_seed(&r->broker, seed);
 	return r;
 }
 
@@ -143,11 +138,6 @@ void realm_free(struct realm **rp)
 	broker_fini(&r->broker);
 	id_table_fini(&r->session_table);
 	free(r);
-}
-
-void realm_seed(struct realm *r, uint64_t seed)
-{
-	broker_seed(&r->broker, seed);
 }
 
 static void handle_gone(struct realm *r, struct session *s, struct post *p)
@@ -175,8 +165,8 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_UNREGISTER] = dealer_unregister,
 	[POST_CALL] = dealer_call,
 	[POST_YIELD] = dealer_yield,
-	[POST_INVOCATION_ERROR] = dealer_invocation_error,
-	[POST_UNDELIVERABLE] = dealer_undeliverable,
+	[POST_INVOCATION_ERROR] = dealer_fail,
+	[POST_UNDELIVERABLE] = dealer_fail,
 };
 
 void realm_post(struct realm *r, struct post *p)
@@ -204,11 +194,6 @@ void realm_revoke(struct realm *r, struct revocation *revocation)
 			kill_session(r, s, revocation_ref(revocation));
 	}
 	end_lost(r);
-}
-
-size_t realm_sessions(const struct realm *r)
-{
-	return r->session_table.count;
 }
 
 struct realm_counters realm_counters(const struct realm *r)

@@ -55,9 +55,6 @@ struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
 /* Forgets everything and posts nothing. NULL-safe, clears the caller's pointer. */
 void realm_free(struct realm **realm);
 
-/* Makes publication ids repeatable; for tests. */
-void realm_seed(struct realm *r, uint64_t seed);
-
 /*
  * Handles one post from a worker to the owner and takes the references that it holds. A
  * post from a session that is not here (any more) is dropped and counted. The worker has
@@ -71,7 +68,6 @@ void realm_post(struct realm *r, struct post *p);
  */
 void realm_revoke(struct realm *r, struct revocation *revocation);
 
-size_t realm_sessions(const struct realm *r);
 struct realm_counters realm_counters(const struct realm *r);
 
 #endif

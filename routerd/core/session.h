@@ -18,6 +18,7 @@ struct membership;
 struct registration;
 struct call;
 
+/* Its lists are empty when all is zero. */
 struct session {
 	struct id_node node; /* owner: NULL, id: worker and slot */
 	TAILQ_ENTRY(session) link;

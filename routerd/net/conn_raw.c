@@ -6,12 +6,6 @@
 /* The longest message that a client must take, or it could not be sent a WELCOME. */
 enum { SEND_MAX_LEAST = 2 * RAWSOCKET_MIN_LEN };
 
-/* Of a power of two. */
-static uint8_t log2_of(size_t n)
-{
-	return (uint8_t)__builtin_ctzll(n);
-}
-
 void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end)
 {
 	uint8_t answer[RAWSOCKET_HANDSHAKE_LEN];
@@ -28,8 +22,9 @@ static void accept_client(struct conn *c, const struct rawsocket_hello *hello)
 	size_t announced =
 		rawsocket_reply_write(answer, hello->serializer, c->conf->message_max);
 
-	c->raw_send_log = log2_of(hello->max_len);
-	c->raw_recv_log = log2_of(announced);
+	/* both are powers of two */
+	c->raw_send_log = (uint8_t)__builtin_ctzll(hello->max_len);
+	c->raw_recv_log = (uint8_t)__builtin_ctzll(announced);
 	if (conn_push(c, slice_of(answer, sizeof(answer))))
 		conn_open(c, CONN_RAWSOCKET);
 }

@@ -64,20 +64,14 @@ void conn_held_free(const struct conn *c, union conn_held *held)
 		buf_free(&held->part);
 }
 
-static size_t held_memory(const struct conn *c)
-{
-	const struct buf *part = c->held.part;
-
-	if (c->framing == CONN_WEBSOCKET)
-		return ws_reader_memory(c->held.ws);
-	return part == NULL ? 0 : sizeof(*part) + part->cap;
-}
-
 void conn_count_incomplete(struct conn *c)
 {
 	struct net *n = c->net;
+	const struct buf *part = c->held.part;
 	size_t was = c->incomplete_bytes;
-	size_t is = held_memory(c);
+	size_t is = c->framing == CONN_WEBSOCKET ? ws_reader_memory(c->held.ws)
+		    : part == NULL               ? 0
+						 : sizeof(*part) + part->cap;
 
 	if (is == was)
 		return;
@@ -115,19 +109,12 @@ static void leave_open(struct conn *c)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
 }
 
-/*
- * RawSocket clients take a plain end of file for a goodbye. In the middle of a login it
- * is none, so the connection is reset then.
- */
-static bool must_reset(const struct conn *c)
-{
-	return c->framing == CONN_RAWSOCKET && !c->established && !c->stream.shut &&
-	       c->end != CONN_END_PEER && c->end != CONN_END_LOST;
-}
-
 static void release(struct conn *c)
 {
-	if (must_reset(c))
+	/* RawSocket clients take a plain end of file for a goodbye. In the middle of a
+	 * login it is none, so the connection is reset then. */
+	if (c->framing == CONN_RAWSOCKET && !c->established && !c->stream.shut &&
+	    c->end != CONN_END_PEER && c->end != CONN_END_LOST)
 		stream_reset_at_close(&c->stream);
 	wheel_cancel(&c->net->wheel, &c->deadline);
 	stream_release(c->net, &c->stream);

@@ -86,13 +86,11 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 		return HTTP_BAD_REQUEST;
 	}
 	if (!peers_login_possible(l->peers, l->conf)) {
-		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
 		*text_out = "Too many logins are waiting. Try again.";
 		return HTTP_UNAVAILABLE;
 	}
 	p->conn = c;
 	p->peers = l->peers;
-	LIST_INIT(&p->memberships);
 	if (login_begin(p, l->conf, req) != 0 || peers_add(p->peers, p) != 0) {
 		login_free(p);
 		*text_out = "Out of memory. Try again.";
@@ -113,15 +111,12 @@ static int on_rawsocket(struct conn *c, unsigned serializer)
 	if (serializer < 1 || serializer > SERIALIZER_COUNT ||
 	    !(l->conf->serializers >> (serializer - 1) & 1))
 		return RAWSOCKET_SERIALIZER;
-	if (!peers_login_possible(l->peers, l->conf)) {
-		peers_count(l->peers, PEER_LOGINS_UNAVAILABLE);
+	if (!peers_login_possible(l->peers, l->conf))
 		return RAWSOCKET_CONNECTIONS;
-	}
 	p->raw = true;
 	p->serializer = (uint8_t)(serializer - 1);
 	p->conn = c;
 	p->peers = l->peers;
-	LIST_INIT(&p->memberships);
 	return peers_add(p->peers, p) == 0 ? RAWSOCKET_OK : RAWSOCKET_CONNECTIONS;
 }
 

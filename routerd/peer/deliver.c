@@ -24,7 +24,7 @@ static void report(struct peer *p, enum wamp_type type, int why)
 	peer_log_undeliverable(p, type, why);
 }
 
-static void send_reply_id(struct peer *p, enum wamp_type type, const struct post *post)
+static void send_ids(struct peer *p, enum wamp_type type, const struct post *post)
 {
 	msg_write_ids(peer_begin(p), p->serializer, type, post->request, post->id);
 	peer_send_sure(p);
@@ -33,55 +33,57 @@ static void send_reply_id(struct peer *p, enum wamp_type type, const struct post
 static void on_subscribed(struct peer *p, const struct post *post)
 {
 	/* a member that gets no events must not believe that it does */
-	if (members_add(p->peers, p, post->id) == 0) {
-		send_reply_id(p, WAMP_SUBSCRIBED, post);
-		return;
-	}
-	peer_drop_no_memory(p, "a subscription");
+	if (members_add(p->peers, p, post->id) == 0)
+		send_ids(p, WAMP_SUBSCRIBED, post);
+	else
+		peer_drop_no_memory(p, "a subscription");
 }
 
-static void send_reply(struct peer *p, enum wamp_type type, const struct post *post)
+static void on_unsubscribed(struct peer *p, const struct post *post)
 {
-	msg_write_ids(peer_begin(p), p->serializer, type, post->request, 0);
-	peer_send_sure(p);
+	members_remove(p->peers, p, post->id);
+	send_ids(p, WAMP_UNSUBSCRIBED, &(struct post){.request = post->request});
+}
+
+static void on_published(struct peer *p, const struct post *post)
+{
+	send_ids(p, WAMP_PUBLISHED, post);
+}
+
+static void on_registered(struct peer *p, const struct post *post)
+{
+	send_ids(p, WAMP_REGISTERED, post);
+}
+
+static void on_unregistered(struct peer *p, const struct post *post)
+{
+	send_ids(p, WAMP_UNREGISTERED, post);
 }
 
 /* A call whose INVOCATION cannot be delivered is answered by the owner. */
 static void on_invocation(struct peer *p, const struct post *post)
 {
-	struct msg_payload items;
-	int r = payload_items(post->payload, p->serializer, &items);
+	int r = peer_send_payload(p, WAMP_INVOCATION, post->request, post->id,
+				  post->payload);
 
-	if (r == 0) {
-		msg_write_payload(peer_begin(p), p->serializer, WAMP_INVOCATION,
-				  post->request, post->id, items);
-		r = peer_send(p);
-	}
 	if (r == 0)
 		return;
 	report(p, WAMP_INVOCATION, r);
-	if (peer_post(p, &(struct post){
-				 .type = POST_UNDELIVERABLE,
-				 .request = post->request,
-				 .error = undeliverable_error(r),
-			 }))
-		return;
-	/* when the callee is gone, its calls get an ERROR */
-	peer_drop_no_memory(p, "an undeliverable call");
+	if (!peer_post(p, &(struct post){
+				  .type = POST_UNDELIVERABLE,
+				  .request = post->request,
+				  .error = undeliverable_error(r),
+			  }))
+		/* when the callee is gone, its calls get an ERROR */
+		peer_drop_no_memory(p, "an undeliverable call");
 }
 
 /* The owner has forgotten the call already, so what cannot be delivered is answered here.
  */
 static void on_result(struct peer *p, const struct post *post)
 {
-	struct msg_payload items;
-	int r = payload_items(post->payload, p->serializer, &items);
+	int r = peer_send_payload(p, WAMP_RESULT, post->request, 0, post->payload);
 
-	if (r == 0) {
-		msg_write_payload(peer_begin(p), p->serializer, WAMP_RESULT,
-				  post->request, 0, items);
-		r = peer_send(p);
-	}
 	if (r == 0)
 		return;
 	struct post_error e = undeliverable_error(r);
@@ -138,87 +140,36 @@ static void report_limit(struct peer *p, enum wamp_type request_type)
 
 static void on_error(struct peer *p, const struct post *post)
 {
+	struct slice words = slice_str(post->error.text);
 	char text[WAMP_MAX_URI + 128];
 
 	if (post->full)
 		report_limit(p, post->request_type);
-
 	if (post->error.uri == NULL) {
 		send_callee_error(p, post);
 		return;
 	}
-	if (post->payload == NULL) {
-		peer_error(p, post->request_type, post->request, post->error.uri,
-			   slice_str(post->error.text));
-		return;
+	if (post->payload != NULL) {
+		struct slice uri = payload_uri(post->payload);
+		if (words.len == 0) {
+			words = uri;
+		} else {
+			snprintf(text, sizeof(text), "%s <%.*s>", post->error.text,
+				 (int)uri.len, (const char *)uri.p);
+			words = slice_str(text);
+		}
 	}
-	struct slice uri = payload_uri(post->payload);
-	if (post->error.text == NULL) {
-		peer_error(p, post->request_type, post->request, post->error.uri, uri);
-		return;
-	}
-	snprintf(text, sizeof(text), "%s <%.*s>", post->error.text, (int)uri.len,
-		 (const char *)uri.p);
-	peer_error(p, post->request_type, post->request, post->error.uri,
-		   slice_str(text));
-}
-
-static void on_joined(struct peer *p, const struct post *post)
-{
-	(void)post;
-	login_joined(p);
-}
-
-static void on_join_refused(struct peer *p, const struct post *post)
-{
-	login_refused(p, post->revocation);
-}
-
-static void on_left(struct peer *p, const struct post *post)
-{
-	(void)post;
-	peer_left(p);
-}
-
-static void on_killed(struct peer *p, const struct post *post)
-{
-	peer_killed(p, post->revocation);
-}
-
-static void on_unsubscribed(struct peer *p, const struct post *post)
-{
-	members_remove(p->peers, p, post->id);
-	send_reply(p, WAMP_UNSUBSCRIBED, post);
-}
-
-static void on_published(struct peer *p, const struct post *post)
-{
-	send_reply_id(p, WAMP_PUBLISHED, post);
-}
-
-static void on_registered(struct peer *p, const struct post *post)
-{
-	send_reply_id(p, WAMP_REGISTERED, post);
-}
-
-static void on_unregistered(struct peer *p, const struct post *post)
-{
-	send_reply(p, WAMP_UNREGISTERED, post);
-}
-
-static void on_login_answer(struct peer *p, const struct post *post)
-{
-	login_answer(p, post->answer);
+	peer_error(p, post->request_type, post->request, post->error.uri, words);
 }
 
 void deliver(struct peer *p, struct post *post)
 {
 	static void (*const handlers[POST_TYPE_COUNT])(struct peer *,
 						       const struct post *) = {
-		[POST_JOINED] = on_joined,
-		[POST_JOIN_REFUSED] = on_join_refused,
-		[POST_LEFT] = on_left,
-		[POST_KILLED] = on_killed,
+		[POST_JOINED] = login_joined,
+		[POST_JOIN_REFUSED] = login_refused,
+		[POST_LEFT] = peer_left,
+		[POST_KILLED] = peer_killed,
 		[POST_SUBSCRIBED] = on_subscribed,
 		[POST_UNSUBSCRIBED] = on_unsubscribed,
 		[POST_PUBLISHED] = on_published,
@@ -227,7 +178,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_INVOCATION] = on_invocation,
 		[POST_RESULT] = on_result,
 		[POST_ERROR] = on_error,
-		[POST_LOGIN_ANSWER] = on_login_answer,
+		[POST_LOGIN_ANSWER] = login_answer,
 	};
 
 	ASSERT(handlers[post->type] != NULL);

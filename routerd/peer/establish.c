@@ -179,8 +179,9 @@ static void answer_result(struct peer *p, const struct login_answer *a)
 	p->login->method->result(p, &res, &stamp);
 }
 
-void login_answer(struct peer *p, const struct login_answer *a)
+void login_answer(struct peer *p, const struct post *post)
 {
+	const struct login_answer *a = post->answer;
 	enum login_outcome outcome = a == NULL ? LOGIN_NO_MEMORY : a->outcome;
 
 	ASSERT(p->state == PEER_AUTH_WAIT);
@@ -291,17 +292,18 @@ void login_join(struct peer *p)
 	peer_set_state(p, PEER_JOINING);
 }
 
-void login_refused(struct peer *p, const struct revocation *r)
+void login_refused(struct peer *p, const struct post *post)
 {
 	ASSERT(p->state == PEER_JOINING);
-	if (r != NULL)
-		login_revoked(p, r);
+	if (post->revocation != NULL)
+		login_revoked(p, post->revocation);
 	else
 		login_try_again(p, "too many revocations at once, or out of memory");
 }
 
-void login_joined(struct peer *p)
+void login_joined(struct peer *p, const struct post *post)
 {
+	(void)post;
 	const struct config *cfg = p->peers->config;
 	const struct identity *i = p->identity;
 	const char *peer_name = p->login->peer_name.text;

@@ -102,14 +102,8 @@ static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++) {
 		const struct post *event = &f->events[i];
-		struct msg_payload items;
-		int r = payload_items(event->payload, p->serializer, &items);
-
-		if (r == 0)
-			msg_write_payload(peer_begin(p), p->serializer, WAMP_EVENT,
-					  event->id, event->publication, items);
-		if (r == 0)
-			r = peer_send(p);
+		int r = peer_send_payload(p, WAMP_EVENT, event->id, event->publication,
+					  event->payload);
 		if (r == E_NOMEM) {
 			peer_drop_no_memory(p, "EVENT");
 			return;

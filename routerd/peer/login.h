@@ -118,9 +118,9 @@ bool login_not_revoked(struct peer *p);
 void login_join(struct peer *p);
 
 /* Posts. */
-void login_answer(struct peer *p, const struct login_answer *a);
-void login_joined(struct peer *p);
-void login_refused(struct peer *p, const struct revocation *r);
+void login_answer(struct peer *p, const struct post *post);
+void login_joined(struct peer *p, const struct post *post);
+void login_refused(struct peer *p, const struct post *post);
 
 /* A revocation while p is CHALLENGED or JOINING: does it concern p? */
 bool login_concerned(const struct peer *p, const struct revocation *r);

@@ -28,13 +28,6 @@ static bool reserved(enum action action, struct slice uri)
 	       (uri.len == 4 || uri.p[4] == '.');
 }
 
-static const char *reserved_text(enum action action)
-{
-	return action == ACTION_SUBSCRIBE
-		       ? "this router publishes no meta events: no event would ever come"
-		       : "URIs that begin with \"wamp\" are the router's own";
-}
-
 /* Nobody waits for an answer to a PUBLISH that did not ask for one: then this counts it,
  * and the log is the only place that says so. */
 static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
@@ -56,21 +49,10 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 		 uri_fault(uri));
 }
 
-static void log_forbidden(struct peer *p, const struct msg *m)
-{
-	const struct identity *i = p->identity;
-
-	peer_log(p, LOG_LEVEL_INFO,
-		 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
-		 "session=%" PRIu64 " suppressed=%u",
-		 wamp_type_name(m->type), log_quote(m->uri).text,
-		 log_quote(i->realm_name).text, log_quote(i->authid).text,
-		 log_quote(i->authrole).text, i->session);
-}
-
 /* May this go on to the owner? If not, it has been answered. */
 static bool permitted(struct peer *p, const struct msg *m, enum action action)
 {
+	const struct identity *i = p->identity;
 	char text[WAMP_MAX_URI + 128];
 
 	if (!uri_valid(m->uri)) {
@@ -79,13 +61,22 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 		return false;
 	}
 	if (reserved(action, m->uri)) {
-		refuse(p, m, WAMP_ERROR_INVALID_URI, reserved_text(action));
+		refuse(p, m, WAMP_ERROR_INVALID_URI,
+		       action == ACTION_SUBSCRIBE
+			       ? "this router publishes no meta events: no event would "
+				 "ever come"
+			       : "URIs that begin with \"wamp\" are the router's own");
 		return false;
 	}
 	if (rights_allow(p->rights, action, m->uri))
 		return true;
 	peers_count(p->peers, PEER_NOT_AUTHORIZED);
-	log_forbidden(p, m);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
+		 "session=%" PRIu64 " suppressed=%u",
+		 wamp_type_name(m->type), log_quote(m->uri).text,
+		 log_quote(i->realm_name).text, log_quote(i->authid).text,
+		 log_quote(i->authrole).text, i->session);
 	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",
 		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
 	refuse(p, m, WAMP_ERROR_NOT_AUTHORIZED, text);
@@ -168,9 +159,12 @@ static void on_subscribe(struct peer *p, struct msg *m)
 		post_with_payload(p, m, &(struct post){.type = POST_SUBSCRIBE});
 }
 
-static void on_unsubscribe(struct peer *p, struct msg *m)
+static void on_end(struct peer *p, struct msg *m)
 {
-	post_plain(p, m, &(struct post){.type = POST_UNSUBSCRIBE, .id = m->id});
+	enum post_type type =
+		m->type == WAMP_UNSUBSCRIBE ? POST_UNSUBSCRIBE : POST_UNREGISTER;
+
+	post_plain(p, m, &(struct post){.type = (uint8_t)type, .id = m->id});
 }
 
 static void on_publish(struct peer *p, struct msg *m)
@@ -195,11 +189,6 @@ static void on_register(struct peer *p, struct msg *m)
 			  "only one callee may register a procedure") &&
 	    permitted(p, m, ACTION_REGISTER))
 		post_with_payload(p, m, &(struct post){.type = POST_REGISTER});
-}
-
-static void on_unregister(struct peer *p, struct msg *m)
-{
-	post_plain(p, m, &(struct post){.type = POST_UNREGISTER, .id = m->id});
 }
 
 static void on_call(struct peer *p, struct msg *m)
@@ -293,20 +282,21 @@ static void on_abort(struct peer *p, struct msg *m)
 static const struct {
 	void (*handle)(struct peer *p, struct msg *m);
 	unsigned states; /* in which a client may send it */
+	bool request;    /* that an ERROR answers */
 } on_type[] = {
-	[WAMP_HELLO] = {on_hello, BIT(PEER_NEW)},
-	[WAMP_AUTHENTICATE] = {on_authenticate, BIT(PEER_CHALLENGED)},
-	[WAMP_ABORT] = {on_abort, HANDSHAKE | BIT(PEER_JOINED)},
-	[WAMP_GOODBYE] = {on_goodbye, BIT(PEER_JOINED)},
-	[WAMP_ERROR] = {on_error, BIT(PEER_JOINED)},
-	[WAMP_PUBLISH] = {on_publish, BIT(PEER_JOINED)},
-	[WAMP_SUBSCRIBE] = {on_subscribe, BIT(PEER_JOINED)},
-	[WAMP_UNSUBSCRIBE] = {on_unsubscribe, BIT(PEER_JOINED)},
-	[WAMP_CALL] = {on_call, BIT(PEER_JOINED)},
-	[WAMP_CANCEL] = {on_cancel, BIT(PEER_JOINED)},
-	[WAMP_REGISTER] = {on_register, BIT(PEER_JOINED)},
-	[WAMP_UNREGISTER] = {on_unregister, BIT(PEER_JOINED)},
-	[WAMP_YIELD] = {on_yield, BIT(PEER_JOINED)},
+	[WAMP_HELLO] = {on_hello, BIT(PEER_NEW), false},
+	[WAMP_AUTHENTICATE] = {on_authenticate, BIT(PEER_CHALLENGED), false},
+	[WAMP_ABORT] = {on_abort, HANDSHAKE | BIT(PEER_JOINED), false},
+	[WAMP_GOODBYE] = {on_goodbye, BIT(PEER_JOINED), false},
+	[WAMP_ERROR] = {on_error, BIT(PEER_JOINED), false},
+	[WAMP_PUBLISH] = {on_publish, BIT(PEER_JOINED), true},
+	[WAMP_SUBSCRIBE] = {on_subscribe, BIT(PEER_JOINED), true},
+	[WAMP_UNSUBSCRIBE] = {on_end, BIT(PEER_JOINED), true},
+	[WAMP_CALL] = {on_call, BIT(PEER_JOINED), true},
+	[WAMP_CANCEL] = {on_cancel, BIT(PEER_JOINED), false},
+	[WAMP_REGISTER] = {on_register, BIT(PEER_JOINED), true},
+	[WAMP_UNREGISTER] = {on_end, BIT(PEER_JOINED), true},
+	[WAMP_YIELD] = {on_yield, BIT(PEER_JOINED), false},
 };
 
 /* --- reading --- */
@@ -314,28 +304,14 @@ static const struct {
 /* A request that is whole but for a value: it fails, and nothing else does. */
 static void on_invalid_value(struct peer *p, const struct msg *m, const char *text)
 {
-	switch (m->type) {
-	case WAMP_PUBLISH:
-	case WAMP_SUBSCRIBE:
-	case WAMP_UNSUBSCRIBE:
-	case WAMP_CALL:
-	case WAMP_REGISTER:
-	case WAMP_UNREGISTER:
+	if (on_type[m->type].request)
 		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
-		return;
-	case WAMP_ERROR:
-		if (is_for_invocation(p, m))
-			fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
-		return;
-	case WAMP_YIELD:
-		if (!m->progress)
-			fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
-		return;
-	case WAMP_CANCEL:
-		return;
-	default: /* there is no request to fail */
-		peer_violation(p, text);
-	}
+	else if (m->type == WAMP_ERROR && is_for_invocation(p, m))
+		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+	else if (m->type == WAMP_YIELD && !m->progress)
+		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+	else if (m->type != WAMP_YIELD && m->type != WAMP_CANCEL)
+		peer_violation(p, text); /* there is no request to fail */
 }
 
 static bool expected_now(const struct peer *p, enum wamp_type type)

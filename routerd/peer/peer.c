@@ -147,6 +147,18 @@ const char *peer_why_undeliverable(int why)
 	       "extension types)";
 }
 
+int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
+		      struct payload *payload)
+{
+	struct msg_payload items;
+	int err = payload_items(payload, p->serializer, &items);
+
+	if (err != 0)
+		return err;
+	msg_write_payload(peer_begin(p), p->serializer, type, id, second, items);
+	return peer_send(p);
+}
+
 void peer_no_memory(struct peer *p, const char *what)
 {
 	peers_count(p->peers, PEER_NO_MEMORY);

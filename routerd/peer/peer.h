@@ -78,6 +78,11 @@ size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
 int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
 		   size_t *len_out) MUSTCHECK;
 
+/* peer_send of an EVENT, INVOCATION or RESULT; the ids are msg_write_payload's. Errors
+ * also as payload_items. */
+int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
+		      struct payload *payload) MUSTCHECK;
+
 /* Counts and logs what was lost for want of memory. */
 void peer_no_memory(struct peer *p, const char *what);
 
@@ -134,10 +139,10 @@ void peer_drop(struct peer *p, const char *reason);
  * The owner has forgotten the session already: GOODBYE, then close. NULL: for want of
  * memory it could not tell the client something; the connection is dropped.
  */
-void peer_killed(struct peer *p, const struct revocation *r);
+void peer_killed(struct peer *p, const struct post *post);
 
 /* The client's GOODBYE has been to the owner: answers it. A new HELLO may follow. */
-void peer_left(struct peer *p);
+void peer_left(struct peer *p, const struct post *post);
 
 /* The connection has closed: ends what there is of a session. */
 void peer_gone(struct peer *p, const char *reason);

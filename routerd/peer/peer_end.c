@@ -106,8 +106,9 @@ void peer_violation(struct peer *p, const char *what)
 	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }
 
-void peer_killed(struct peer *p, const struct revocation *r)
+void peer_killed(struct peer *p, const struct post *post)
 {
+	const struct revocation *r = post->revocation;
 	char uri[WAMP_MAX_URI + 1];
 
 	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that
@@ -127,8 +128,9 @@ void peer_killed(struct peer *p, const struct revocation *r)
 	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
 }
 
-void peer_left(struct peer *p)
+void peer_left(struct peer *p, const struct post *post)
 {
+	(void)post;
 	ASSERT(p->state == PEER_LEAVING);
 	say_end(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
 	session_over(p, "left");

@@ -145,10 +145,12 @@ void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full)
 		full ? ps->hold_queues_full | bit : ps->hold_queues_full & ~bit;
 }
 
-bool peers_login_possible(const struct peers *ps, const struct config_listener *l)
+bool peers_login_possible(struct peers *ps, const struct config_listener *l)
 {
 	int i = l->auth.cryptosign.authenticator_index;
+	bool possible = l->auth.anonymous.role != NULL || i < 0 ||
+			(ps->hold_queues_full >> i & 1) == 0;
 
-	return l->auth.anonymous.role != NULL || i < 0 ||
-	       (ps->hold_queues_full >> i & 1) == 0;
+	ps->counters[PEER_LOGINS_UNAVAILABLE] += !possible;
+	return possible;
 }

@@ -112,8 +112,8 @@ unsigned peers_owner(const struct peers *ps, uint16_t realm);
  * peers_login_possible. */
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
 
-/* False: whoever connects to this listener now would wait in vain. */
-bool peers_login_possible(const struct peers *ps, const struct config_listener *l);
+/* False, and counted: whoever connects to this listener now would wait in vain. */
+bool peers_login_possible(struct peers *ps, const struct config_listener *l);
 
 /* After each turn: gives back scratch memory that only a very large message needed. */
 void peers_turn_end(struct peers *ps);

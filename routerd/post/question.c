@@ -34,45 +34,49 @@ void login_question_free(struct login_question **qp)
 	free(q);
 }
 
+/* A copy of a struct that these bytes follow. NULL: no memory. */
+static void *copy_with(const void *from, size_t size, struct slice bytes)
+{
+	uint8_t *copy = malloc(size + bytes.len);
+
+	if (copy == NULL)
+		return NULL;
+	memcpy(copy, from, size);
+	if (bytes.len > 0)
+		memcpy(copy + size, bytes.p, bytes.len);
+	return copy;
+}
+
 struct login_question *login_question_new(uint16_t authenticator, uint64_t deadline_ms,
 					  struct slice params)
 {
-	struct login_question *q = malloc(sizeof(*q) + params.len);
-
-	if (q == NULL)
-		return NULL;
-	*q = (struct login_question){
+	const struct login_question q = {
 		.authenticator = authenticator,
 		.deadline_ms = deadline_ms,
 		.len = params.len,
 	};
-	memcpy(q->params, params.p, params.len);
-	return q;
+
+	static_assert(sizeof(q) == offsetof(struct login_question, params), "no gap");
+	return copy_with(&q, sizeof(q), params);
 }
 
 struct login_answer *login_answer_new(enum login_outcome outcome,
 				      const struct lookup_stamp *stamp,
 				      struct slice bytes)
 {
-	struct login_answer *a = malloc(sizeof(*a) + bytes.len);
+	const struct login_answer a = {
+		.outcome = outcome, .stamp = *stamp, .len = bytes.len};
 
-	if (a == NULL)
-		return NULL;
-	*a = (struct login_answer){.outcome = outcome, .stamp = *stamp, .len = bytes.len};
-	if (bytes.len > 0)
-		memcpy(a->bytes, bytes.p, bytes.len);
-	return a;
+	static_assert(sizeof(a) == offsetof(struct login_answer, bytes), "no gap");
+	return copy_with(&a, sizeof(a), bytes);
 }
 
 struct login_report *login_report_new(uint16_t authenticator, const char *method,
 				      struct slice params)
 {
-	struct login_report *r = malloc(sizeof(*r) + params.len);
-
-	if (r == NULL)
-		return NULL;
-	*r = (struct login_report){
+	const struct login_report r = {
 		.authenticator = authenticator, .method = method, .len = params.len};
-	memcpy(r->params, params.p, params.len);
-	return r;
+
+	static_assert(sizeof(r) == offsetof(struct login_report, params), "no gap");
+	return copy_with(&r, sizeof(r), params);
 }

@@ -6,7 +6,7 @@
 #ifndef TESTS_UNIT_CORE_FIXTURE_H
 #define TESTS_UNIT_CORE_FIXTURE_H
 
-#include "routerd/core/realm.h"
+#include "routerd/core/realm_int.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

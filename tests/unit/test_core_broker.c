@@ -218,7 +218,7 @@ static void publication_ids_differ(void **state)
 
 	assert_non_null(ids);
 	join_all(c);
-	realm_seed(c->realm, 42);
+	broker_seed(&c->realm->broker, 42);
 	for (size_t i = 0; i < N; i++) {
 		publish(c, alice, "a", true, true);
 		ids[i] = expect(c, alice, POST_PUBLISHED, 5).id;
@@ -232,10 +232,10 @@ static void publication_ids_differ(void **state)
 	for (size_t i = 1; i < N; i++)
 		assert_int_not_equal(ids[i], ids[i - 1]);
 	free(ids);
-	realm_seed(c->realm, 42);
+	broker_seed(&c->realm->broker, 42);
 	publish(c, alice, "a", true, true);
 	assert_int_equal(expect(c, alice, POST_PUBLISHED, 5).id, again);
-	realm_seed(c->realm, 43);
+	broker_seed(&c->realm->broker, 43);
 	publish(c, alice, "a", true, true);
 	assert_int_not_equal(expect(c, alice, POST_PUBLISHED, 5).id, again);
 }

@@ -194,10 +194,10 @@ static void take_down_invocations_of_callee(void **state)
 
 static void check_realm(struct core *c, enum way way)
 {
-	assert_int_equal(realm_sessions(c->realm), 3);
+	assert_int_equal(c->realm->session_table.count, 3);
 	leave(c, bob, "bob", way);
 	expect_leave(c, bob, way);
-	assert_int_equal(realm_sessions(c->realm), 2);
+	assert_int_equal(c->realm->session_table.count, 2);
 	uint64_t dropped = realm_counters(c->realm).dropped_posts;
 	publish(c, bob, "a");
 	send_uri(c, bob, POST_SUBSCRIBE, 1, "a");
@@ -260,7 +260,7 @@ static void same_slot_of_another_worker_is_another_session(void **state)
 
 	join_all(c); /* alice and bob have slot 1 both */
 	send_post(c, alice, (struct post){.type = POST_GONE});
-	assert_int_equal(realm_sessions(c->realm), 2);
+	assert_int_equal(c->realm->session_table.count, 2);
 	subscribe(c, bob, "a");
 }
 
@@ -295,7 +295,7 @@ static void revocation_kills_only_whom_it_names(void **state)
 	expect(c, ref(0, 7, 1), POST_KILLED, 0);
 	assert_int_equal(r->refs, 4);
 	realm_revoke(c->realm, r);
-	assert_int_equal(realm_sessions(c->realm), 2);
+	assert_int_equal(c->realm->session_table.count, 2);
 	assert_int_equal(realm_counters(c->realm).kills, 3);
 	revocation_unref(&r);
 }
@@ -353,7 +353,7 @@ static void storm(void **state)
 			send_uri(c, who, POST_REGISTER, 2, i % 2 == 0 ? "p" : "q");
 			send_uri(c, who, POST_CALL, 3, i % 2 == 0 ? "q" : "p");
 		}
-		assert_int_equal(realm_sessions(c->realm), N);
+		assert_int_equal(c->realm->session_table.count, N);
 		assert_int_equal(realm_counters(c->realm).memberships, N);
 		for (uint32_t i = 0; i < N; i++) {
 			struct session_ref who = ref((uint16_t)(i % N_WORKERS), i, round);
@@ -387,7 +387,7 @@ static void a_join_without_memory_is_refused(void **state)
 	c->outbox.fail_at = 1;
 	send_join(c, alice, "alice");
 	assert_null(expect(c, alice, POST_JOIN_REFUSED, 0).revocation);
-	assert_int_equal(realm_sessions(c->realm), 0);
+	assert_int_equal(c->realm->session_table.count, 0);
 	join(c, alice, "alice");
 }
 
@@ -403,7 +403,7 @@ static void a_lost_answer_ends_its_session(void **state)
 		c->outbox.fail_at = 1;
 		send_uri(c, alice, requests[i], 7, "a");
 		expect_lost(c, alice);
-		assert_int_equal(realm_sessions(c->realm), 1);
+		assert_int_equal(c->realm->session_table.count, 1);
 		send_uri(c, alice, POST_SUBSCRIBE, 8, "a"); /* it does not know yet */
 		expect_nothing(c);
 	}
@@ -427,7 +427,7 @@ static void a_lost_invocation_costs_one_call(void **state)
 	c->outbox.fail_at = 1;
 	send_args(c, bob, POST_YIELD, 1, NULL); /* now it is the RESULT */
 	expect_lost(c, alice);
-	assert_int_equal(realm_sessions(c->realm), 1);
+	assert_int_equal(c->realm->session_table.count, 1);
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 }
 
@@ -450,7 +450,7 @@ static void lost_errors_end_each_caller(void **state)
 	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_CANCELED,
 		     "callee left while the call was in flight");
 	expect_lost(c, carol);
-	assert_int_equal(realm_sessions(c->realm), 1);
+	assert_int_equal(c->realm->session_table.count, 1);
 }
 
 /* To the members of all workers, or to none. */
@@ -496,7 +496,7 @@ static void lost_and_revoked_is_ended_once(void **state)
 	assert_non_null(expect(c, alice, POST_KILLED, 0).revocation);
 	assert_non_null(expect(c, bob, POST_KILLED, 0).revocation);
 	expect_nothing(c);
-	assert_int_equal(realm_sessions(c->realm), 0);
+	assert_int_equal(c->realm->session_table.count, 0);
 	revocation_unref(&r);
 }
 

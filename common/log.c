@@ -74,6 +74,21 @@ static struct {
 	pthread_t thread;
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
 
+/* Time and level. */
+static size_t put_head(char *line, size_t cap, enum log_level level)
+{
+	if (line_format == LOG_FORMAT_JOURNAL)
+		return (size_t)snprintf(line, cap, "<%d>", levels[level].priority);
+
+	struct timespec ts;
+	struct tm tm;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	gmtime_r(&ts.tv_sec, &tm);
+	size_t n = strftime(line, cap, "%Y-%m-%dT%H:%M:%S", &tm);
+	return n + (size_t)snprintf(line + n, cap - n, ".%03ldZ %-5s ",
+				    ts.tv_nsec / 1000000, levels[level].name);
+}
+
 /* --- the writer --------------------------------------------------------------------- */
 
 /* How much was written, which is less than n only if there was an error. */
@@ -133,8 +148,6 @@ static size_t write_buffer(const struct lines *l)
 	}
 	return lost;
 }
-
-static size_t put_head(char *line, size_t cap, enum log_level level);
 
 /* Says how many lines were dropped. False: that cannot be written either. */
 static bool say_dropped(uint64_t n)
@@ -263,20 +276,6 @@ void assert_failed(const char *file, int line, const char *cond)
 }
 
 /* --- lines -------------------------------------------------------------------------- */
-
-static size_t put_head(char *line, size_t cap, enum log_level level)
-{
-	if (line_format == LOG_FORMAT_JOURNAL)
-		return (size_t)snprintf(line, cap, "<%d>", levels[level].priority);
-
-	struct timespec ts;
-	struct tm tm;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	size_t n = strftime(line, cap, "%Y-%m-%dT%H:%M:%S", &tm);
-	return n + (size_t)snprintf(line + n, cap - n, ".%03ldZ %-5s ",
-				    ts.tv_nsec / 1000000, levels[level].name);
-}
 
 void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 {

@@ -458,17 +458,6 @@ static int make_peers(struct worker *w)
 			  &w->net);
 }
 
-/* So that it can be stopped when there is no memory. */
-static int make_stop_mail(struct worker *w)
-{
-	w->stopped_mail = outbox_reserve(&w->outbox);
-	if (w->stopped_mail == NULL ||
-	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||
-	    outbox_reserve_all(&w->outbox, &w->drained_mail) != 0)
-		return E_NOMEM;
-	return 0;
-}
-
 struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
 			  struct mailboxes *boxes)
 {
@@ -492,8 +481,13 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),
 		     EV_READ | EV_PERSIST, on_mail, w);
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
-	if (event_add(&w->mail_event, NULL) != 0 || make_stop_mail(w) != 0 ||
-	    make_peers(w) != 0 || make_listeners(w) != 0 || make_realms(w) != 0)
+	/* mail, so that it can be stopped when there is no memory */
+	w->stopped_mail = outbox_reserve(&w->outbox);
+	if (w->stopped_mail == NULL ||
+	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||
+	    outbox_reserve_all(&w->outbox, &w->drained_mail) != 0 ||
+	    event_add(&w->mail_event, NULL) != 0 || make_peers(w) != 0 ||
+	    make_listeners(w) != 0 || make_realms(w) != 0)
 		goto fail;
 	return w;
 fail:

@@ -25,11 +25,6 @@ static const struct {
 	{"wamp.2.cbor.batched", SERIALIZER_CBOR, true},
 };
 
-static const struct peer_listener *listener_of(const struct conn *c)
-{
-	return conn_conf(c)->user;
-}
-
 /* The client's first choice that the listener serves. */
 static const char *choose_subprotocol(struct peer *p, const struct config_listener *l,
 				      const struct http_request *req)
@@ -74,7 +69,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 		      const char **text_out)
 {
 	struct peer *p = conn_user(c);
-	const struct peer_listener *l = listener_of(c);
+	const struct peer_listener *l = conn_conf(c)->user;
 
 	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
 		*text_out = "This Origin is not among the allowed_origins.";
@@ -105,7 +100,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 static int on_rawsocket(struct conn *c, unsigned serializer)
 {
 	struct peer *p = conn_user(c);
-	const struct peer_listener *l = listener_of(c);
+	const struct peer_listener *l = conn_conf(c)->user;
 
 	/* numbered as ours, but from 1 */
 	if (serializer < 1 || serializer > SERIALIZER_COUNT ||

@@ -35,30 +35,24 @@ static const struct login_method *choose_method(const struct config_listener *l,
 	return NULL;
 }
 
-static void put_name(struct buf *to, bool first, struct slice name)
-{
-	if (!first)
-		buf_put_str(to, ", ");
-	buf_put_str(to, log_quote(name).text);
-}
-
 /* Neither side can see what the other one has. */
 static void deny_methods(struct peer *p, const struct msg_hello *h)
 {
-	bool first = true;
+	const char *separator = "";
 	struct buf text;
 
 	buf_init(&text, (WAMP_MAX_AUTHMETHODS + 2) * LOG_QUOTE_MAX);
 	buf_put_str(&text, "none of the authmethods offered is served here; offered: ");
 	for (unsigned i = 0; i < h->n_authmethods; i++)
-		put_name(&text, i == 0, h->authmethods[i]);
+		buf_printf(&text, "%s%s", i == 0 ? "" : ", ",
+			   log_quote(h->authmethods[i]).text);
 	buf_put_str(&text, h->n_authmethods == 0 ? "none, which means anonymous; served: "
 						 : "; served: ");
 	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
 		if (!methods[m]->offered(p->login->listener))
 			continue;
-		put_name(&text, first, slice_str(methods[m]->name));
-		first = false;
+		buf_printf(&text, "%s%s", separator, methods[m]->name);
+		separator = ", ";
 	}
 	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));
 	buf_fini(&text);

@@ -233,9 +233,10 @@ bool login_identify(struct peer *p, struct identity *who)
 	who->session = lg->session;
 	who->authmethod = lg->method->name;
 	lg->identity = identity_new(who);
-	if (lg->identity == NULL)
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-	return lg->identity != NULL;
+	if (lg->identity != NULL)
+		return true;
+	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY)); /* frees lg */
+	return false;
 }
 
 bool login_not_revoked(struct peer *p)

@@ -215,6 +215,31 @@ static void test_a_socket(void **state)
 	nobody_reads_then_somebody(fds[1], fds[0]);
 }
 
+/* Each write has whole lines, no more than a pipe takes at once: then those of other
+ * writers cannot tear them. A socket that keeps records apart shows the writes. */
+static void test_writes_hold_whole_lines(void **state)
+{
+	static char record[64 * 1024];
+	size_t longest = 0;
+	ssize_t n;
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds), 0);
+	child_start(fds[1]);
+	assert_true(child_report().counters.dropped > 0);
+	go_on('g');
+	while ((n = recv(fds[0], record, sizeof(record), 0)) > 0) {
+		assert_in_range(n, 1, PIPE_BUF);
+		assert_int_equal(record[n - 1], '\n');
+		longest = (size_t)n > longest ? (size_t)n : longest;
+	}
+	child_report();
+	child_end();
+	close(fds[0]);
+	assert_in_range(longest, PIPE_BUF / 2, PIPE_BUF); /* many at once */
+}
+
 static int open_terminal(int *master_out)
 {
 	struct termios t;
@@ -367,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_pipe),
 		cmocka_unit_test(test_a_socket),
+		cmocka_unit_test(test_writes_hold_whole_lines),
 		cmocka_unit_test(test_a_terminal_that_hangs),
 		cmocka_unit_test(test_a_terminal_that_is_stopped),
 		cmocka_unit_test(test_a_nonblocking_pipe),

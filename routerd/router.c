@@ -28,8 +28,9 @@ struct router {
 	struct acceptor *acceptor;
 	struct daemon_signals signals;
 	struct mail_for_all stop_mail;
-	uint64_t counted_ms; /* when the counters were last asked for */
-	pthread_t *threads;  /* [0] is not used */
+	bool counted;          /* in this turn, the counters were asked for */
+	struct timer turn_end; /* armed while counted */
+	pthread_t *threads;    /* [0] is not used */
 };
 
 static void drop_post(void *item)
@@ -48,15 +49,22 @@ static void stop(void *arg)
 				 &(struct post){.type = POST_STOP}, &r->stop_mail);
 }
 
+static void on_turn_end(void *arg)
+{
+	struct router *r = arg;
+
+	r->counted = false;
+}
+
 static void log_counters_of_all(void *arg)
 {
 	struct router *r = arg;
-	uint64_t now = loop_now_ms(worker_loop(r->workers[0]));
 
 	/* many signals in one turn are one, or the workers might never catch up */
-	if (r->counted_ms == now)
+	if (r->counted)
 		return;
-	r->counted_ms = now;
+	r->counted = true;
+	timer_arm(&r->turn_end, 0);
 	acceptor_log_stats(r->acceptor);
 	control_log_stats(r->control);
 	if (!outbox_send_all(worker_outbox(r->workers[0]),
@@ -94,6 +102,7 @@ static int make_rest(struct router *r)
 		.outbox = worker_outbox(first),
 	});
 	r->acceptor = acceptor_new(worker_loop(first), r->config, worker_outbox(first));
+	timer_init(&r->turn_end, worker_loop(first), on_turn_end, r);
 	if (r->control == NULL || r->acceptor == NULL ||
 	    outbox_reserve_all(worker_outbox(first), &r->stop_mail) != 0)
 		return E_NOMEM;
@@ -155,6 +164,8 @@ static void router_fini(struct router *r)
 	acceptor_free(&r->acceptor);
 	control_free(&r->control);
 	daemon_signals_fini(&r->signals);
+	if (r->counted)
+		timer_disarm(&r->turn_end);
 	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
 		worker_free(&r->workers[i]);
 	mailboxes_free(&r->boxes, drop_post);

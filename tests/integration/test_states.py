@@ -125,5 +125,5 @@ def test_the_log_says_why_a_session_is_over(folder, start_routerd, connect, know
         elif reason == "closed by router":
             routerd.signal(signal.SIGTERM)
         end(client)
-        routerd.wait_log(rf'session closed session={client.session} reason="{reason}" duration_ms=\d+\n')
+        routerd.wait_log(rf'session closed session={client.session} reason="{reason}" duration_ms=\d+ suppressed=0\n')
     fake.stop()

@@ -216,7 +216,7 @@ install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unit
 	  install -m 644 etc/systemd/$$d.yaml $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml; done
 uninstall: ## stop and disable the services, and remove what install put there, but for configuration
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
-	  systemctl disable --now routerd.service authd.service authd.socket
+	  systemctl disable --now routerd.service authd.service authd.socket || true
 	rm -f $(DESTDIR)$(sbindir)/routerd $(DESTDIR)$(sbindir)/authd $(DESTDIR)$(bindir)/authctl
 	rm -f $(addprefix $(DESTDIR)$(unitdir)/,routerd.service authd.service authd.socket)
 	rm -f $(DESTDIR)$(sysusersdir)/wamp-router.conf $(DESTDIR)$(tmpfilesdir)/wamp-router.conf

@@ -311,7 +311,8 @@ static int check_request(struct http_request *req, struct slice method)
 	int status;
 
 	if (!req->head_only && !slice_eq_str(method, "GET"))
-		return refuse(req, HTTP_METHOD_NOT_ALLOWED, "Only GET is answered here.");
+		return refuse(req, HTTP_METHOD_NOT_ALLOWED,
+			      "Only GET and HEAD are answered here.");
 	n = lookup(req, "Host", &req->host);
 	if (n > 1 || (n == 0 && !req->old) ||
 	    !all_alnum_or(req->host, "-._~%!$&'()*+;=:[]"))

@@ -28,6 +28,8 @@ static const char *words(int err)
 		return "the message ends here";
 	case E_TRAILING:
 		return "something follows the end of the message";
+	case E_SYNTAX:
+		return "malformed: expected what the serializer agreed on writes";
 	default:
 		return err_str(err);
 	}

@@ -239,7 +239,9 @@ static int read_hex(struct slice text, struct ssh_key *out, const char **why_out
 		return 0;
 	while (digits < text.len && isxdigit(text.p[digits]))
 		digits++;
-	*why_out = "is not a key: 64 hex digits or an OpenSSH ssh-ed25519 key are";
+	*why_out =
+		"is not a public key: expected 64 hex digits or an OpenSSH ssh-ed25519 "
+		"key";
 	if (digits < text.len || digits < SSH_KEY_BYTES)
 		return E_SYNTAX;
 	*why_out = "has a wrong number of digits: a public key has 64 hex digits";

@@ -21,7 +21,7 @@ static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *ou
 {
 	json_error_t error;
 	json_t *j = json_loadb(text.len == 0 ? "" : (const char *)text.p, text.len,
-			       JSON_REJECT_DUPLICATES, &error);
+			       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 
 	if (j == NULL)
 		return ctl_fail(ctl, EX_DATAERR, NULL, "--extra is not JSON: %s",

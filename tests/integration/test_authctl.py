@@ -132,7 +132,7 @@ def test_extra_from_a_file(ctl, authd):
 
 @pytest.mark.parametrize("extra", [
     "", "[1]", "1", "null", "{", '{"a": 1} x', '{"a": 1, "a": 2}', "{'a': 1}", '{"a": 1e999}',
-    '{"a": "' + "x" * 9000 + '"}', "[" * 100, '{"a": ' + "[" * 30 + "]" * 30 + "}",
+    '{"a": "\\u0000x"}', '{"a": "' + "x" * 9000 + '"}', "[" * 100, '{"a": ' + "[" * 30 + "]" * 30 + "}",
 ])
 def test_bad_extra(ctl, extra):
     code, out, err = add(ctl, AUTHID, "--extra", extra)
@@ -365,7 +365,7 @@ def test_keys_that_are_refused(ctl, authd):
     add(ctl, AUTHID)
     for arg, complaint in (
         ("rsa.pub", "RSA"), (RSA, "RSA"), ("ec.pub", "ECDSA"), ("ed", "private key"), ("raw", "private key"),
-        ("empty", "not a key"), ("large", "larger"),
+        ("empty", "not a public key"), ("large", "larger"),
         ("ssh-ed25519 AAAA", "damaged"), ("nowhere", "neither"), (".", ""), ("", "is empty"),
         (f'no-pty,command="x y" {ED}', "options"), (f"host {ED}", "before"),
         (ED.split()[1], "'ssh-ed25519 '"), ("ssh-ed25519", "damaged"),

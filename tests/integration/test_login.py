@@ -181,7 +181,7 @@ def test_only_one_try(login_routerd, connect, known_key):
     client = connect(login_routerd)
     challenge = client.challenge(None, known_key)
     client.send([AUTHENTICATE, "00" * 96, {}], [AUTHENTICATE, known_key.sign(challenge), {}])
-    client.expect(ABORT)
+    assert client.expect(ABORT)[2] == "wamp.error.not_authorized"
     assert client.wait_closed()[1] == []
 
 

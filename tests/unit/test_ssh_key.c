@@ -109,15 +109,15 @@ static void test_refused(void **state)
 		int err;
 		const char *why;
 	} cases[] = {
-		{"", E_SYNTAX, "not a key"},
-		{"hello", E_SYNTAX, "not a key"},
-		{"abcdef", E_SYNTAX, "not a key"},
+		{"", E_SYNTAX, "not a public key"},
+		{"hello", E_SYNTAX, "not a public key"},
+		{"abcdef", E_SYNTAX, "not a public key"},
 		{PUBLIC_HEX "0", E_SYNTAX, "wrong number of digits"},
 		{"0x" PUBLIC_HEX "00", E_SYNTAX, "wrong number of digits"},
 		{PUBLIC_HEX PUBLIC_HEX, E_SYNTAX, "only the last 64 digits"},
 		{"0x" PUBLIC_HEX PUBLIC_HEX "\n", E_SYNTAX, "only the last 64 digits"},
-		{"g" PUBLIC_HEX, E_SYNTAX, "not a key"},
-		{PUBLIC_HEX PUBLIC_HEX "g", E_SYNTAX, "not a key"},
+		{"g" PUBLIC_HEX, E_SYNTAX, "not a public key"},
+		{PUBLIC_HEX PUBLIC_HEX "g", E_SYNTAX, "not a public key"},
 		{"no-pty,command=\"x y\" ssh-ed25519 AAAA c", E_UNSUPPORTED, "options"},
 		{"host.example ssh-ed25519 AAAA", E_UNSUPPORTED, "before"},
 		{"AAAAC3NzaC1lZDI1NTE5AAAAILQ+1Z8N", E_UNSUPPORTED, "'ssh-ed25519 '"},

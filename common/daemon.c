@@ -22,6 +22,7 @@
 enum {
 	FIRST_FD = 3, /* SD_LISTEN_FDS_START */
 	MAX_FDS = 64, /* of the service manager; more are not looked at */
+	NOTIFY_S = 1, /* the most that a message to it may wait */
 };
 
 /* --- starting ----------------------------------------------------------------------- */
@@ -98,9 +99,17 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 	return EX_OK;
 }
 
+/* Or libevent would write to standard error by itself, and might block. */
+static void log_libevent(int severity, const char *text)
+{
+	(void)severity;
+	log_warn(NULL, "libevent reason=\"%s\"", log_quote_text(slice_str(text)).text);
+}
+
 int daemon_start_log(const struct conf_log *how, const struct conf_error *warnings)
 {
 	log_init(how->level, how->format);
+	event_set_log_callback(log_libevent);
 	int r = log_start();
 	if (r != 0)
 		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
@@ -199,6 +208,9 @@ static int notify(const char *path, const char *state)
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return E_SYS;
+	/* a service manager that does not read must not stop the daemon */
+	const struct timeval most = {.tv_sec = NOTIFY_S};
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
 	ssize_t n;
 	do {
 		n = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a,

@@ -17,7 +17,7 @@ struct loop {
 	unsigned timers_max; /* that there is memory for */
 };
 
-enum { TIMERS_FIRST = 64 };
+enum { TIMERS_FIRST = 256 };
 
 uint64_t clock_now_ns(void)
 {

@@ -42,7 +42,7 @@ uint64_t clock_now_ns(void);
 
 /*
  * Arming a timer must not fail, so there must be memory for all that are armed at once. A
- * loop has it for 64. Whoever needs more than a few of its own reserves them first, and
+ * loop has it for 256. Whoever needs more than a few of its own reserves them first, and
  * releases them when they are disarmed. 0 or E_NOMEM.
  */
 int loop_reserve_timers(struct loop *l, unsigned n) MUSTCHECK;

@@ -86,17 +86,13 @@ static void silence_passed(struct conn *c)
 static void handshake_late(struct conn *c)
 {
 	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
-	bool to_blame = c->state == CONN_OPEN &&
-			(c->handler->to_blame == NULL || c->handler->to_blame(c));
 
 	conn_log(c, "closed: %s listener=%s more=%u", conn_end_str(end), c->conf->name);
 	conn_set_end(c, end);
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
-	else if (to_blame)
-		conn_close(c, WS_CLOSE_POLICY, conn_end_str(end));
 	else
-		conn_kill(c, end);
+		conn_kill(c, end); /* no clean close: the client is to try again */
 }
 
 void conn_deadline_passed(struct conn *c)

@@ -92,12 +92,6 @@ struct conn_handler {
 	 */
 	void (*message)(struct conn *c, struct slice bytes, bool text);
 
-	/*
-	 * The handshake is not over in time. Is the peer to blame? Then it is closed with
-	 * WS_CLOSE_POLICY, otherwise dropped, to try again. NULL: it always is.
-	 */
-	bool (*to_blame)(struct conn *c);
-
 	void (*closed)(struct conn *c);
 };
 

@@ -123,15 +123,6 @@ static void on_message(struct conn *c, struct slice bytes, bool text)
 	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
-/* Only a client that says nothing is to blame; one that is slow with its answer to the
- * challenge may try again. */
-static bool on_to_blame(struct conn *c)
-{
-	const struct peer *p = conn_user(c);
-
-	return p->state == PEER_NEW;
-}
-
 static void on_closed(struct conn *c)
 {
 	struct peer *p = conn_user(c);
@@ -146,7 +137,6 @@ const struct conn_handler attach_handler = {
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
 	.message = on_message,
-	.to_blame = on_to_blame,
 	.closed = on_closed,
 };
 

@@ -680,9 +680,8 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
     fake.stop()
 
 
-def test_who_is_late_is_said_by_the_code(authenticator, start_routerd, connect, key):
-    """A violation, if the client says nothing until the time of the handshake is over; try again,
-    if the router still waits for the authenticator, or if the client is slow to sign."""
+def test_who_is_late_may_try_again(authenticator, start_routerd, connect, key):
+    """Whether it says nothing, the router still waits for the authenticator, or it is slow to sign."""
     config = router_config()
     config["transports"][0]["options"] = {"open_handshake_timeout": 1000}
     fake = authenticator(lambda *args: principal(key))
@@ -693,7 +692,7 @@ def test_who_is_late_is_said_by_the_code(authenticator, start_routerd, connect, 
     time.sleep(0.5)  # not for luck: it is that late
     assert dropped(late, key)
     challenged.expect_dropped()
-    assert silent.wait_closed() == (silent.close_code(1008), [])
+    silent.expect_dropped()
     assert routerd.total("closed_handshake_timeout") == 3
     routerd.wait_log("closed: handshake timeout listener=public")
 

@@ -692,3 +692,15 @@ async def authenticate(realm, authid, details):
     for _ in range(500):
         error_of(rpc, None, None, {})
     assert daemon.log().count("Traceback") < 500
+
+
+def test_a_wrong_log_call_fails_no_login(site, folder):
+    daemon = site("""
+import logging
+
+async def authenticate(realm, authid, details):
+    logging.error("%d", "x")
+    return {"role": "device"}
+""")
+    assert router(folder / "authd.sock").call("authenticate", None, "a", {}) == {"role": "device"}
+    assert "wrong log call: '%d' with ('x',)" in daemon.log()

@@ -32,10 +32,10 @@ def processes():
 class Crowd:
     """One session of each kind, all of which want to log in to one router."""
 
-    def __init__(self, processes, routerd, key, transport):
+    def __init__(self, processes, routerd, key, transport, kinds=CLIENTS, **more):
         self.routerd = routerd
         self.members = []
-        for number, (kind, op) in enumerate(CLIENTS):
+        for number, (kind, op) in enumerate(kinds):
             serializers = [s for s in peers.serializers(kind, transport) if s in peers.PLAIN]
             if not serializers:
                 continue
@@ -43,7 +43,7 @@ class Crowd:
                 processes[kind] = peers.Puppet(kind)
             puppet, name = processes[kind], f"{kind}-{op}-{routerd.port()}"
             number = puppet.start(op, s=name, url=routerd.url(), realm="devices", key=key.seed.hex(),
-                                  serializer=serializers[number % len(serializers)], retry=True)
+                                  serializer=serializers[number % len(serializers)], retry=True, **more)
             self.members.append((puppet, op, name, number))
 
     def __len__(self):
@@ -68,7 +68,7 @@ def key():
 
 @pytest.fixture
 def crowd(processes, transport, key):
-    return lambda routerd: Crowd(processes, routerd, key, transport)
+    return lambda routerd, **more: Crowd(processes, routerd, key, transport, **more)
 
 
 @pytest.fixture
@@ -154,6 +154,17 @@ def test_the_time_for_the_handshake_is_over(start_routerd, authenticator, crowd,
     wait_for(lambda: routerd.total("logins_unavailable") + routerd.total("closed_handshake_timeout") >= len(clients),
              "all to be dropped")
     fake.answer = lambda *args: principal(key)
+    clients.wait_in()
+
+
+def test_hello_is_late(start_routerd, authenticator, crowd, key):
+    """The client is slow, not the router; but it may be so at its first try alone."""
+    authenticator(lambda *args: principal(key))
+    impatient = config()
+    impatient["transports"][0]["options"] = {"open_handshake_timeout": 300}
+    routerd = start_routerd(impatient)
+    clients = crowd(routerd, kinds=[c for c in CLIENTS if c[1] == "component"], late=1)
+    wait_for(lambda: routerd.total("closed_handshake_timeout") >= len(clients), "all to be too late")
     clients.wait_in()
 
 

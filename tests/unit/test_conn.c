@@ -487,9 +487,9 @@ static void test_handshake_deadline(void **state)
 	turns();
 	advance(conf.handshake_ms / 2 + 2 * WHEEL_TICK_MS);
 	assert_int_equal(h.closed, 1);
-	EXPECT("\x88\x13\x03\xf0handshake timeout", false);
+	/* without a clean close, so that the client tries again */
+	EXPECT("", true);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 2);
-	advance(conf.close_ms + WHEEL_TICK_MS);
 	assert_int_equal(net_conns(&net), 0);
 }
 
@@ -558,8 +558,8 @@ static void test_restart_handshake(void **state)
 	conn_restart_handshake(c);
 	assert_int_equal(c->state, CONN_OPEN);
 	advance(10 + 2 * WHEEL_TICK_MS);
-	assert_int_equal(conn_end(c), CONN_END_HANDSHAKE);
-	EXPECT("\x88\x13\x03\xf0handshake timeout", false);
+	EXPECT("", true);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 }
 
 static void test_restart_handshake_in_time(void **state)

@@ -49,6 +49,14 @@ static void test_notify(void **state)
 	daemon_notify("READY=1\nSTATUS=fine");
 	assert_int_equal(recv(fd, got, sizeof(got) - 1, 0), 19);
 	assert_string_equal(got, "READY=1\nSTATUS=fine");
+	/* one that does not read holds nobody up for long */
+	int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	while (sendto(sender, "x", 1, 0, (struct sockaddr *)&a, len) == 1)
+		;
+	uint64_t start = clock_now_ns();
+	daemon_notify("STATUS=full");
+	assert_in_range((clock_now_ns() - start) / 1000000, 500, 10000);
+	sock_close(&sender);
 	sock_close(&fd);
 	daemon_notify("STOPPING=1"); /* to nobody any more */
 	setenv("NOTIFY_SOCKET", "", 1);

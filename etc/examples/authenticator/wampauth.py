@@ -565,7 +565,11 @@ class _Stderr(logging.Handler):
     def emit(self, record):
         now = int(time.monotonic())
         self.second, self.lines = now, self.lines + 1 if now == self.second else 1
-        text = self.format(record) + (f" (dropped lines: {self.dropped})" if self.dropped else "")
+        try:
+            text = self.format(record)
+        except Exception:  # a wrong log call of the site's is no reason to fail a login
+            text = f"wrong log call: {record.msg!r} with {record.args!r}"
+        text += f" (dropped lines: {self.dropped})" if self.dropped else ""
         data = text.encode(errors="replace") + b"\n"
         with contextlib.suppress(OSError):
             if self.lines <= LINES_PER_SECOND and self._is_writable():
@@ -623,5 +627,7 @@ def _notify(state):
     """sd_notify(3)"""
     path = os.environ.get("NOTIFY_SOCKET")
     if path:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        # a service manager that does not read must not stop the authenticator
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.settimeout(1)
             sock.sendto(state.encode(), "\0" + path[1:] if path[0] == "@" else path)

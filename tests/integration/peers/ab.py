@@ -165,11 +165,27 @@ async def do_component(command):
         transport["serializers"] = [command["serializer"]]
     component = Component(transports=[transport], realm=command["realm"],
                           authentication={"cryptosign": {"privkey": command["key"]}})
+    if "late" in command:
+        component.session_factory = late(component.session_factory, command["late"])
     component.on("join", lambda session, details: say(ev="joined", s=name))
     ended = component.start(loop if FRAMEWORK == "asyncio" else reactor)
     txaio.add_callbacks(ended, lambda result: say(ev="ended", s=name, why=repr(result)),
                         lambda failure: say(ev="ended", s=name, why=txaio.failure_message(failure)))
     stoppers[name] = component.stop
+
+
+def late(factory, seconds):
+    """Sessions of which the first says HELLO so much later."""
+    delays = [seconds]
+
+    class Late(factory):
+        def join(self, *args, **kw):
+            if delays:
+                txaio.call_later(delays.pop(), super().join, *args, **kw)
+            else:
+                super().join(*args, **kw)
+
+    return Late
 
 
 class Returning(Session):

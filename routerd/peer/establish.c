@@ -95,12 +95,15 @@ void login_try_again(struct peer *p, const char *why)
 
 void login_revoked(struct peer *p, const struct revocation *r)
 {
+	const struct identity *i = p->login->identity;
 	char uri[WAMP_MAX_URI + 1];
 
 	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
 	peers_count(p->peers, PEER_LOGINS_REVOKED);
-	peer_log(p, LOG_LEVEL_INFO, "login revoked uri=%s corr=%s suppressed=%u",
-		 log_quote(r->uri).text, p->login->corr);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "login revoked peer=%s realm=%s authid=%s uri=%s corr=%s suppressed=%u",
+		 p->login->peer_name.text, log_quote(i->realm_name).text,
+		 log_quote(i->authid).text, log_quote(r->uri).text, p->login->corr);
 	peer_abort(p, uri, r->message);
 }
 

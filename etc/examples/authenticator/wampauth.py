@@ -406,6 +406,8 @@ class _Question:
             if size > self.router.max_message:
                 raise ValueError(f"the answer has {size} bytes, the router takes "
                                  f"{self.router.max_message}")
+        except MemoryError:
+            error, result = {"kind": "temporary", "detail": "out of memory"}, None
         except Exception as e:
             log.error("wrong answer corr=%s: %s; the client is refused", self.corr, e)
             error, result = {"kind": "internal", "detail": f"wrong answer: {e}"[:MAX_NAME]}, None
@@ -514,7 +516,8 @@ def _open(message):
 
 
 def _invalid(exception):
-    return {"kind": "internal", "uri": "auth.rpc.invalid_argument",
+    kind = "temporary" if isinstance(exception, MemoryError) else "internal"
+    return {"kind": kind, "uri": "auth.rpc.invalid_argument",
             "message": f"{type(exception).__name__}: {exception}"[:MAX_NAME]}
 
 

@@ -119,7 +119,7 @@ def build(mode):
     return Stage(f"build-{mode}", make("all", "tools", "units", "fuzzers", mode=mode), minutes=6)
 
 
-def integration(mode, *args, minutes=8, jobs=2, name=None):
+def integration(mode, *args, minutes=8, jobs=3, name=None):
     return Stage(name or f"integration-{mode}", pytest(mode, *args, jobs=jobs),
                  minutes=minutes, env={"BUILD": f"build/{mode}"})
 

@@ -377,7 +377,7 @@ static void change(struct client *c, struct rpc_request *req, struct slice param
 	if (r == E_NOTFOUND && (kind == REMOVE || kind == REMOVE_KEY) &&
 	    removals_take(&c->server->removals, t.authid,
 			  kind == REMOVE_KEY ? t.keys.key[0] : NULL, &ch->target)) {
-		/* it was removed, but not every router knows */
+		/* it was removed before, but some router has not been told yet */
 		ch->removes = true;
 		ch->result.changed = false;
 		r = 0;

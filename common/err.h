@@ -28,7 +28,7 @@ enum err {
 	E_AGAIN = -18,       /* nothing (more) to do now; call again when there is */
 	E_DB = -19, /* the database failed; its own message is logged where it happened */
 	E_VALUE = -20,     /* well-formed around a value that may not be sent */
-	E_SURROGATE = -21, /* text with half of a surrogate pair */
+	E_SURROGATE = -21, /* text with an unpaired surrogate */
 	E_BASE64 = -22,    /* text that should be base64 */
 	E_NAN = -23,       /* NaN or an infinity where the encoding has neither */
 };

@@ -4,8 +4,8 @@
  * start.
  *
  * There are two buffers. Callers append whole lines to one while the writer thread
- * writes the other. Only the buffers' exchange and the appending are under the lock, so a
- * write that blocks holds up the writer alone.
+ * writes the other. The lock is held only to append a line or to swap the buffers, so a
+ * write that blocks holds up the writer thread alone.
  */
 #include "common/log.h"
 

@@ -37,8 +37,9 @@ enum log_format {
 void log_init(enum log_level level, enum log_format format);
 
 /*
- * Starts the writer's thread, which blocks all signals. Once, before other threads start;
- * until then a line is written by its caller, and may block. E_NOMEM.
+ * Starts the thread that writes the log; it blocks all signals. Call this once, before
+ * any other thread starts. Until then the caller writes its own lines, and may block.
+ * E_NOMEM.
  */
 int log_start(void) MUSTCHECK;
 /*

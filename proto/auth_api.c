@@ -14,7 +14,7 @@
 /* --- what every message has ----------------------------------------------------------
  */
 
-/* TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE for anything else and for nothing at all. */
+/* TOKEN_MAP or TOKEN_ARRAY; TOKEN_OPAQUE if the item is neither, or is missing. */
 static enum token_type container_type(struct slice item)
 {
 	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);

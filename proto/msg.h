@@ -9,7 +9,7 @@
  *
  *   in Arguments, ArgumentsKw, the URI or Options        JSON    MessagePack  CBOR
  *   text that is not UTF-8                               value*  value        value
- *   half of a surrogate pair, "\ud83d" (key or value)    value   not UTF-8    not UTF-8
+ *   an unpaired surrogate, "\ud83d" (key or value)       value   not UTF-8    not UTF-8
  *   text after U+0000 that is not base64 (not in keys)   value   passes       passes
  *   NaN, Infinity, -Infinity                             value   passes       passes
  *   nested deeper than WAMP_MAX_DEPTH                    value   value        value

@@ -65,7 +65,7 @@ struct token {
 
 /*
  * Values that are wrong although it is clear where they end: text that is not UTF-8
- * (E_UTF8) or has half of a surrogate pair (E_SURROGATE, in JSON), text after U+0000 that
+ * (E_UTF8) or has an unpaired surrogate (E_SURROGATE, in JSON), text after U+0000 that
  * is not base64 (E_BASE64, in JSON), the words NaN, Infinity and -Infinity (E_NAN, in
  * JSON), containers that nest too deep (E_DEPTH).
  */

@@ -34,8 +34,8 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 }
 
 /*
- * The error of an item that was read to its end, or 0 if the reader passes over it. Out
- * of line, as it is for errors alone.
+ * Takes the error of an item whose end was found. Returns 0 if a lenient reader may go
+ * on behind it, else the error. Out of line, because only errors come here.
  */
 NOINLINE int token_forgive(unsigned *lenient, int err);
 

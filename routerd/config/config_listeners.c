@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration's transports: endpoint, options and login methods of each listener;
- * see config.h. Runs while a file is read; no state.
+ * Reads the transports of the configuration: endpoint, options and login methods of each
+ * listener; see config.h. Keeps no state.
  */
 #include "common/err.h"
 #include "proto/http.h"

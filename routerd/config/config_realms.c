@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration's realms, their roles and their permissions; see config.h. Runs
- * while a file is read; no state.
+ * Reads the realms of the configuration, with their roles and permissions; see config.h.
+ * Keeps no state.
  */
 #include "common/err.h"
 #include "proto/wamp.h"

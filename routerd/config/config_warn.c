@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a configuration may say, but what has no effect, or lets in more than is likely to
- * be meant; see config.h. Runs at the end of a file without errors; no state.
+ * be meant; see config.h. Runs once a file is read without an error; keeps no state.
  */
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"

@@ -70,7 +70,10 @@ void link_fini(struct link *l);
  */
 void link_answered(struct link *l);
 
-/* Sends a notification for the authenticator's records, if it wants them. */
+/*
+ * Notifies the authenticator of a session that began, ended or failed, if it asked for
+ * such notifications. One that cannot be sent is counted and dropped.
+ */
 void link_report(struct link *l, const char *method, struct slice params);
 
 #endif

@@ -124,7 +124,7 @@ void login_refused(struct peer *p, const struct post *post);
 
 /* A revocation while p is CHALLENGED or JOINING: does it concern p? */
 bool login_concerned(const struct peer *p, const struct revocation *r);
-/* Counts, logs, and ABORTs a login that a revocation forbids. */
+/* Sends ABORT to a login that a revocation forbids; counts and logs it. */
 void login_revoked(struct peer *p, const struct revocation *r);
 
 /* --- hello.c --- */

@@ -80,7 +80,7 @@ void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
 /* p is no member of anything any more. */
 void members_remove_all(struct peers *ps, struct peer *p);
 
-/* The fan-out has reached everybody, or nobody is left: drops its posts. */
+/* Ends a fan-out that has reached every member, or has none left; drops its posts. */
 void members_fan_out_end(struct fan_out *f);
 
 #endif

@@ -11,8 +11,8 @@
  * the call. A worker that posts to itself uses the same functions; the post is then
  * handled later in the same turn.
  *
- * Between two workers posts keep their order. Everything of one session reaches the owner
- * by one such pair, and everything for it comes back by one.
+ * Posts from one worker to another arrive in the order in which they were sent. A session
+ * lives on one worker and its realm on one, so what they send each other keeps its order.
  */
 #ifndef ROUTERD_POST_POST_H
 #define ROUTERD_POST_POST_H

@@ -251,6 +251,18 @@ def test_a_port_that_is_taken_is_tried_again(site):
     site.login()
 
 
+def test_the_log_says_that_the_socket_is_not_ours(site):
+    """Tests run as root, whom nothing is denied; here routerd is a user of its own."""
+    site.run("chmod 600 /run/authd/auth.sock && systemctl restart routerd.service")
+    try:
+        utils.wait_for(lambda: "Permission denied" in site.run("journalctl --no-pager -u routerd.service"),
+                       "the log to name the reason")
+    finally:
+        site.run("chmod 660 /run/authd/auth.sock")
+    site.login()
+    site.check_files(FILES)
+
+
 def test_no_core(site):
     for unit in SERVICES:
         assert re.search(r"Max core file size +0 +0 ", site.run(f"cat /proc/{site.show(unit, 'MainPID')}/limits"))

@@ -3,7 +3,6 @@
  * Reads the transports of the configuration: endpoint, options and login methods of each
  * listener; see config.h. Keeps no state.
  */
-#include "common/err.h"
 #include "proto/http.h"
 #include "proto/wamp.h"
 #include "routerd/config/config.h"

@@ -319,18 +319,12 @@ static void on_timer(void *arg)
 {
 	struct link *l = arg;
 
-	switch (l->state) {
-	case LINK_DOWN:
+	if (l->state == LINK_DOWN)
 		connect_now(l);
-		return;
-	case LINK_HELLO:
+	else if (l->state == LINK_HELLO)
 		send_hello(l);
-		return;
-	case LINK_NOT_READY:
-	case LINK_UP:
+	else
 		send_ping(l);
-		return;
-	}
 }
 
 void link_init(struct link *l, struct loop *loop, const struct config *cfg,

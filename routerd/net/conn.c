@@ -97,23 +97,12 @@ static void handshake_late(struct conn *c)
 
 void conn_deadline_passed(struct conn *c)
 {
-	switch ((enum conn_state)c->state) {
-	case CONN_OPENING:
-		handshake_late(c);
-		break;
-	case CONN_OPEN:
-		if (c->established)
-			silence_passed(c);
-		else
-			handshake_late(c);
-		break;
-	case CONN_CLOSING:
+	if (c->state == CONN_CLOSING)
 		conn_kill(c, CONN_END_LOST); /* the reason is known already */
-		break;
-	case CONN_DEAD:
-	case CONN_STATE_COUNT:
-		break;
-	}
+	else if (c->established)
+		silence_passed(c);
+	else
+		handshake_late(c);
 }
 
 static void sign_of_life(struct conn *c)

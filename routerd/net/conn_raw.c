@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The handshake of RawSocket on a connection. Thread of its net. */
-#include "common/err.h"
 #include "routerd/net/conn_int.h"
 
 /* The longest message that a client must take, or it could not be sent a WELCOME. */

@@ -6,7 +6,6 @@
  * There is no goodbye in RawSocket. Whoever has said all shuts its direction down, and so
  * do we, and ignore what still comes; the end of the peer's stream ends the connection.
  */
-#include "common/err.h"
 #include "routerd/net/conn_int.h"
 
 /* Queues our Close, if it was not yet, and enters CLOSING. False: c is dead. */

@@ -2,13 +2,10 @@
 /* Where peers meet the worker; see attach.h. */
 #include "routerd/peer/attach.h"
 
-#include "common/err.h"
 #include "proto/http.h"
 #include "routerd/peer/deliver.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/messages.h"
-
-#include <stdio.h>
 
 /* --- conn_handler --- */
 
@@ -155,15 +152,12 @@ void attach_post(struct peers *ps, struct post *post)
 
 static bool concerns(const struct revocation *r, const struct peer *p)
 {
-	switch ((enum peer_state)p->state) {
-	case PEER_CHALLENGED:
-	case PEER_JOINING:
-		return !p->revoked && login_concerned(p, r);
-	case PEER_JOINED:
-		return !p->revoked && revocation_matches(r, p->identity);
-	default:
+	if (p->revoked)
 		return false;
-	}
+	if (p->state == PEER_JOINED)
+		return revocation_matches(r, p->identity);
+	return (p->state == PEER_CHALLENGED || p->state == PEER_JOINING) &&
+	       login_concerned(p, r);
 }
 
 struct revocation_counts attach_revoke(struct peers *ps, struct revocation *r)

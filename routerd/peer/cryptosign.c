@@ -6,7 +6,6 @@
  */
 #include "routerd/peer/login.h"
 
-#include "common/err.h"
 #include "routerd/post/outbox.h"
 
 #include <assert.h>

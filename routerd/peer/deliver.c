@@ -24,9 +24,20 @@ static void report(struct peer *p, enum wamp_type type, int why)
 	peer_log_undeliverable(p, type, why);
 }
 
-static void send_ids(struct peer *p, enum wamp_type type, const struct post *post)
+/* The answer to a request that has succeeded; its second id is not there if it is 0. */
+static void on_done(struct peer *p, const struct post *post)
 {
-	msg_write_ids(peer_begin(p), p->serializer, type, post->request, post->id);
+	static const uint8_t answers[POST_TYPE_COUNT] = {
+		[POST_SUBSCRIBED] = WAMP_SUBSCRIBED,
+		[POST_UNSUBSCRIBED] = WAMP_UNSUBSCRIBED,
+		[POST_PUBLISHED] = WAMP_PUBLISHED,
+		[POST_REGISTERED] = WAMP_REGISTERED,
+		[POST_UNREGISTERED] = WAMP_UNREGISTERED,
+	};
+	enum wamp_type type = answers[post->type];
+	uint64_t id = type == WAMP_UNSUBSCRIBED ? 0 : post->id;
+
+	msg_write_ids(peer_begin(p), p->serializer, type, post->request, id);
 	peer_send_sure(p);
 }
 
@@ -34,7 +45,7 @@ static void on_subscribed(struct peer *p, const struct post *post)
 {
 	/* a member that gets no events must not believe that it does */
 	if (members_add(p->peers, p, post->id) == 0)
-		send_ids(p, WAMP_SUBSCRIBED, post);
+		on_done(p, post);
 	else
 		peer_drop_no_memory(p, "a subscription");
 }
@@ -42,22 +53,7 @@ static void on_subscribed(struct peer *p, const struct post *post)
 static void on_unsubscribed(struct peer *p, const struct post *post)
 {
 	members_remove(p->peers, p, post->id);
-	send_ids(p, WAMP_UNSUBSCRIBED, &(struct post){.request = post->request});
-}
-
-static void on_published(struct peer *p, const struct post *post)
-{
-	send_ids(p, WAMP_PUBLISHED, post);
-}
-
-static void on_registered(struct peer *p, const struct post *post)
-{
-	send_ids(p, WAMP_REGISTERED, post);
-}
-
-static void on_unregistered(struct peer *p, const struct post *post)
-{
-	send_ids(p, WAMP_UNREGISTERED, post);
+	on_done(p, post);
 }
 
 /* A call whose INVOCATION cannot be delivered is answered by the owner. */
@@ -172,9 +168,9 @@ void deliver(struct peer *p, struct post *post)
 		[POST_KILLED] = peer_killed,
 		[POST_SUBSCRIBED] = on_subscribed,
 		[POST_UNSUBSCRIBED] = on_unsubscribed,
-		[POST_PUBLISHED] = on_published,
-		[POST_REGISTERED] = on_registered,
-		[POST_UNREGISTERED] = on_unregistered,
+		[POST_PUBLISHED] = on_done,
+		[POST_REGISTERED] = on_done,
+		[POST_UNREGISTERED] = on_done,
 		[POST_INVOCATION] = on_invocation,
 		[POST_RESULT] = on_result,
 		[POST_ERROR] = on_error,

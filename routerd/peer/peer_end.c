@@ -40,29 +40,16 @@ static void session_over(struct peer *p, const char *reason)
 /* Drops what a peer in any state holds, and tells those who need to know. */
 static void let_go(struct peer *p, const char *reason)
 {
-	switch ((enum peer_state)p->state) {
-	case PEER_NEW:
-	case PEER_CLOSING:
-		break;
-	case PEER_AUTH_WAIT:
-	case PEER_CHALLENGED:
+	if (p->state == PEER_AUTH_WAIT || p->state == PEER_CHALLENGED)
 		login_abandon(p);
-		break;
-	case PEER_JOINING:
-		peer_post_last(p, POST_GONE);
+	if (p->state == PEER_JOINING || p->state == PEER_JOINED)
+		peer_post_last(p, POST_GONE); /* in LEAVING, POST_GOODBYE has said so */
+	if (p->state == PEER_JOINING) {
 		login_free(p);
 		identity_unref(&p->identity);
-		break;
-	case PEER_JOINED:
-		peer_post_last(p, POST_GONE);
-		session_over(p, reason);
-		break;
-	case PEER_LEAVING: /* POST_GOODBYE has said so */
-		session_over(p, reason);
-		break;
-	case PEER_STATE_COUNT:
-		break;
 	}
+	if (p->state == PEER_JOINED || p->state == PEER_LEAVING)
+		session_over(p, reason);
 	/* what is still on its way for this session is for nobody */
 	peers_renew(p->peers, p);
 }

@@ -49,7 +49,7 @@ int ctl_change(struct ctl *ctl, const struct field_table *t, const void *params)
 	}
 	buf_fini(&result);
 	if (code == EX_OK && res.unreachable != FIELD_NONE && res.unreachable > 0)
-		code = ctl_fail(ctl, EX_TEMPFAIL, NULL,
+		code = ctl_fail(ctl, EX_TEMPFAIL,
 				"%s: not every router has confirmed that its sessions "
 				"are ended; give the command again",
 				ctl->args[0]);

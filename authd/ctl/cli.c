@@ -42,12 +42,14 @@ static const struct option options[] = {
 
 /* --- errors ------------------------------------------------------------------------- */
 
-static int PRINTF_LIKE(4, 0) fail(const struct ctl *ctl, int code, const char *uri,
-				  const char *fmt, va_list ap)
+int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
 {
 	char message[1024], *text = NULL;
+	va_list ap;
 
+	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);
+	va_end(ap);
 	if (ctl->format == CTL_JSON) {
 		json_t *e = json_pack("{s:{s:i,s:s?,s:s}}", "error", "code", code, "uri",
 				      uri, "message", message);
@@ -59,34 +61,14 @@ static int PRINTF_LIKE(4, 0) fail(const struct ctl *ctl, int code, const char *u
 	else
 		fprintf(stderr, "%s: %s\n", ctl->name, message);
 	free(text);
-	return code;
-}
-
-int ctl_fail(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fail(ctl, code, uri, fmt, ap);
-	va_end(ap);
-	return code;
-}
-
-int ctl_usage(const struct ctl *ctl, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	fail(ctl, EX_USAGE, NULL, fmt, ap);
-	va_end(ap);
-	if (ctl->format != CTL_JSON)
+	if (code == EX_USAGE && ctl->format != CTL_JSON)
 		fprintf(stderr, "Try: %s --help\n", ctl->name);
-	return EX_USAGE;
+	return code;
 }
 
 int ctl_nomem(const struct ctl *ctl)
 {
-	return ctl_fail(ctl, EX_SOFTWARE, NULL, "%s", err_str(E_NOMEM));
+	return ctl_fail(ctl, EX_SOFTWARE, "%s", err_str(E_NOMEM));
 }
 
 int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
@@ -94,7 +76,7 @@ int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 {
 	if (fault == NULL)
 		return EX_OK;
-	return ctl_fail(ctl, EX_DATAERR, NULL, "%s \"%s\": %s", what,
+	return ctl_fail(ctl, EX_DATAERR, "%s \"%s\": %s", what,
 			log_quote_text(value).text, fault);
 }
 

@@ -57,7 +57,7 @@ static int fail_before(const struct ctl *ctl, int err)
 {
 	if (err == E_NOMEM)
 		return ctl_nomem(ctl);
-	return ctl_fail(ctl, EX_DATAERR, NULL, "%s: %s", object(ctl), err_str(err));
+	return ctl_fail(ctl, EX_DATAERR, "%s: %s", object(ctl), err_str(err));
 }
 
 static int fail_with(const struct call *call, struct slice error)
@@ -70,9 +70,14 @@ static int fail_with(const struct call *call, struct slice error)
 	memcpy(uri, e.uri.p == NULL ? (const uint8_t *)"" : e.uri.p,
 	       min_size(e.uri.len, AUTH_MAX_NAME));
 	struct slice text = e.message.len > 0 ? e.message : e.detail;
-	return ctl_fail(call->ctl, code, uri[0] != '\0' ? uri : NULL, "%s: %.*s",
-			object(call->ctl), (int)text.len,
-			text.len > 0 ? (const char *)text.p : "");
+	return ctl_fail_uri(call->ctl, code, uri[0] != '\0' ? uri : NULL, "%s: %.*s",
+			    object(call->ctl), (int)text.len,
+			    text.len > 0 ? (const char *)text.p : "");
+}
+
+int ctl_bad_answer(const struct ctl *ctl, int err)
+{
+	return ctl_fail(ctl, EX_SOFTWARE, "authd's answer: %s", err_str(err));
 }
 
 static void on_answer(const struct rpc_answer *a, void *arg)
@@ -88,7 +93,7 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 		call->code = fail_with(call, a->error);
 		break;
 	case RPC_TIMEOUT:
-		call->code = ctl_fail(call->ctl, EX_TEMPFAIL, NULL,
+		call->code = ctl_fail(call->ctl, EX_TEMPFAIL,
 				      "authd has not answered within %" PRIu64 " ms%s",
 				      call->ctl->timeout_ms,
 				      call->ctl->command->method != NULL
@@ -96,20 +101,12 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 					      : "");
 		break;
 	case RPC_INVALID:
-		call->code = ctl_fail(call->ctl, EX_SOFTWARE, NULL, "authd's answer: %s",
-				      err_str(a->why));
+		call->code = ctl_bad_answer(call->ctl, a->why);
 		break;
 	case RPC_CLOSED:
 		return; /* on_closed is told why */
 	}
 	loop_stop(call->loop);
-}
-
-static void on_notification(struct slice method, struct slice params, void *arg)
-{
-	(void)method;
-	(void)params;
-	(void)arg;
 }
 
 static void on_closed(int reason, void *arg)
@@ -120,20 +117,18 @@ static void on_closed(int reason, void *arg)
 		return;
 	if (reason == E_CLOSED || reason == E_SYS)
 		/* also how authd turns away whom it does not know */
-		call->code = ctl_fail(call->ctl, EX_NOPERM, NULL,
+		call->code = ctl_fail(call->ctl, EX_NOPERM,
 				      "authd has closed the connection: this user may "
 				      "not use %s, too many connections are open, or "
 				      "authd is stopping; its log says which",
 				      call->ctl->socket);
 	else
-		call->code = ctl_fail(call->ctl, EX_SOFTWARE, NULL, "authd's answer: %s",
-				      err_str(reason));
+		call->code = ctl_bad_answer(call->ctl, reason);
 	loop_stop(call->loop);
 }
 
 static const struct rpc_handlers handlers = {
 	.read = auth_msg_read,
-	.notification = on_notification,
 	.closed = on_closed,
 };
 
@@ -145,11 +140,11 @@ static int connect_to(const struct ctl *ctl, int *fd_out)
 		return EX_OK;
 	sock_close(fd_out);
 	if (r == E_SYS && (errno == EACCES || errno == EPERM))
-		return ctl_fail(ctl, EX_NOPERM, NULL, "%s: %s", ctl->socket, err_str(r));
+		return ctl_fail(ctl, EX_NOPERM, "%s: %s", ctl->socket, err_str(r));
 	if (r == E_AGAIN)
-		return ctl_fail(ctl, EX_TEMPFAIL, NULL, "%s: authd is busy", ctl->socket);
-	return ctl_fail(ctl, EX_UNAVAILABLE, NULL, "%s: %s; is authd running?",
-			ctl->socket, err_str(r));
+		return ctl_fail(ctl, EX_TEMPFAIL, "%s: authd is busy", ctl->socket);
+	return ctl_fail(ctl, EX_UNAVAILABLE, "%s: %s; is authd running?", ctl->socket,
+			err_str(r));
 }
 
 /* Sends params, and waits until there is an answer or none can come. */
@@ -204,9 +199,9 @@ int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 int ctl_read(const struct ctl *ctl, const struct buf *result, const struct field_table *t,
 	     void *out)
 {
-	if (fields_read_item(buf_slice(result), t, out) == 0)
-		return EX_OK;
-	return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer is malformed");
+	int r = fields_read_item(buf_slice(result), t, out);
+
+	return r == 0 ? EX_OK : ctl_bad_answer(ctl, r);
 }
 
 int ctl_show(struct ctl *ctl, struct buf *result, struct admin_principal *out)

@@ -90,11 +90,14 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 /* Takes the arguments that the command wants, no more and no less. */
 int ctl_take_args(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 
-/* Says what is wrong, in the form that -o asks for, and returns code. uri may be NULL. */
-int ctl_fail(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
+/*
+ * Says what is wrong, in the form that -o asks for, and returns code. Wrong usage gets a
+ * hint where to look. uri is that of authd's error; NULL: the error is authctl's own.
+ */
+int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
-/* The same for wrong usage, with a hint where to look. */
-int ctl_usage(const struct ctl *ctl, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define ctl_fail(ctl, code, ...) ctl_fail_uri(ctl, code, NULL, __VA_ARGS__)
+#define ctl_usage(ctl, ...)      ctl_fail(ctl, EX_USAGE, __VA_ARGS__)
 int ctl_nomem(const struct ctl *ctl);
 
 /*
@@ -112,6 +115,9 @@ int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
  */
 int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 	     const void *params, struct buf *result) MUSTCHECK;
+
+/* Says that authd's answer cannot be understood, and why. */
+int ctl_bad_answer(const struct ctl *ctl, int err);
 
 /* Reads a result by its table. */
 int ctl_read(const struct ctl *ctl, const struct buf *result, const struct field_table *t,
@@ -167,9 +173,12 @@ int ctl_flush(const struct ctl *ctl) MUSTCHECK;
 int ctl_read_file(const struct ctl *ctl, const char *path, size_t max,
 		  struct buf *out) MUSTCHECK;
 
-/* What a file of a key holds. name is the file's, for messages. */
-int ctl_read_key(const struct ctl *ctl, const char *path, const char *name,
-		 struct ssh_key *out) MUSTCHECK;
+/*
+ * Reads a key from text or, where that is NULL, from a file. name is what messages call
+ * it.
+ */
+int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
+		 const char *name, struct ssh_key *out) MUSTCHECK;
 
 /*
  * A public key given as text (hex, ssh-ed25519 ...), as a file with one, or as "-". A

@@ -35,9 +35,9 @@ static int find_fingerprint(struct ctl *ctl, const char *wanted,
 	       strcmp(ctl_key_text(p.keys.key[i]).fingerprint, wanted) != 0)
 		i++;
 	if (code == EX_OK && i == p.keys.n)
-		code = ctl_fail(ctl, EX_NOUSER, ADMIN_ERROR_NO_SUCH_KEY,
-				"%s has no key with fingerprint %.80s", ctl->args[0],
-				wanted);
+		code = ctl_fail_uri(ctl, EX_NOUSER, ADMIN_ERROR_NO_SUCH_KEY,
+				    "%s has no key with fingerprint %.80s", ctl->args[0],
+				    wanted);
 	if (code == EX_OK)
 		memcpy(out, p.keys.key[i], SSH_KEY_BYTES);
 	buf_fini(&result);
@@ -82,17 +82,23 @@ static int print_key(const struct ctl *ctl, const char *file, const struct ssh_k
 	return ctl_flush(ctl);
 }
 
-static int write_all(int fd, struct slice s)
+/* Writes all of it to the disk, and closes fd. 0, or an errno. */
+static int write_and_close(int fd, struct slice s)
 {
-	while (s.len > 0) {
+	int err = 0;
+
+	while (err == 0 && s.len > 0) {
 		ssize_t n = write(fd, s.p, s.len);
-		if (n == -1 && errno == EINTR)
-			continue;
-		if (n == -1)
-			return E_SYS;
-		s = slice_of(s.p + n, s.len - (size_t)n);
+		if (n >= 0)
+			s = slice_of(s.p + n, s.len - (size_t)n);
+		else if (errno != EINTR)
+			err = errno;
 	}
-	return fsync(fd) == -1 ? E_SYS : 0;
+	if (err == 0 && fsync(fd) == -1)
+		err = errno;
+	if (close(fd) == -1 && err == 0)
+		err = errno;
+	return err;
 }
 
 /*
@@ -106,33 +112,22 @@ static int write_secret(const struct ctl *ctl, const char *path, struct slice co
 	int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
 
 	if (n < 0 || (size_t)n >= sizeof(temporary))
-		return ctl_fail(ctl, EX_CANTCREAT, NULL,
-				"the name of the file is too long");
+		return ctl_fail(ctl, EX_CANTCREAT, "the name of the file is too long");
 	int fd = mkostemp(temporary, O_CLOEXEC); /* with mode 0600 */
 	if (fd == -1)
-		return ctl_fail(ctl, EX_CANTCREAT, NULL, "%s: %s", path, err_str(E_SYS));
-	int r = write_all(fd, content), saved = errno;
-	if (close(fd) == -1 && r == 0) {
-		r = E_SYS;
-		saved = errno;
-	}
-	errno = saved;
-	if (r != 0) {
-		int code = ctl_fail(ctl, EX_IOERR, NULL, "%s: %s", path, err_str(r));
+		return ctl_fail(ctl, EX_CANTCREAT, "%s: %s", path, err_str(E_SYS));
+	int err = write_and_close(fd, content);
+	int code = err != 0 ? EX_IOERR : EX_CANTCREAT;
+	if (err == 0 && (force ? rename(temporary, path) : link(temporary, path)) == -1)
+		err = errno;
+	if (err != 0 || !force)
 		unlink(temporary);
-		return code;
-	}
-	r = force ? rename(temporary, path) : link(temporary, path);
-	saved = errno;
-	if (r == -1 || !force)
-		unlink(temporary);
-	errno = saved;
-	if (r == -1 && errno == EEXIST)
-		return ctl_fail(ctl, EX_CANTCREAT, NULL,
-				"%s is there already; --force replaces it", path);
-	if (r == -1)
-		return ctl_fail(ctl, EX_CANTCREAT, NULL, "%s: %s", path, err_str(E_SYS));
-	return EX_OK;
+	if (err == 0)
+		return EX_OK;
+	if (err == EEXIST)
+		return ctl_fail(ctl, code, "%s is there already; --force replaces it",
+				path);
+	return ctl_fail(ctl, code, "%s: %s", path, strerror(err));
 }
 
 int key_gen(struct ctl *ctl)
@@ -171,7 +166,7 @@ int key_show(struct ctl *ctl)
 {
 	const char *path = ctl->args[0];
 	struct ssh_key key;
-	int code = ctl_read_key(ctl, path, path, &key);
+	int code = ctl_read_key(ctl, NULL, path, path, &key);
 
 	return code != EX_OK ? code : print_key(ctl, path, &key);
 }

@@ -16,27 +16,25 @@ int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, struct bu
 	uint8_t *to = buf_reserve(out, max + 1);
 
 	if (f == NULL)
-		return ctl_fail(ctl, errno == EACCES ? EX_NOPERM : EX_NOINPUT, NULL,
-				"%s: %s", path, err_str(E_SYS));
+		return ctl_fail(ctl, errno == EACCES ? EX_NOPERM : EX_NOINPUT, "%s: %s",
+				path, err_str(E_SYS));
 	/* no copy of a private key stays in a buffer of stdio's */
 	setvbuf(f, NULL, _IONBF, 0);
 	/* one byte more than is allowed tells that there is more */
 	size_t n = to == NULL ? 0 : fread(to, 1, max + 1, f);
 	buf_commit(out, n);
 	int code = to == NULL  ? ctl_nomem(ctl)
-		   : ferror(f) ? ctl_fail(ctl, EX_NOINPUT, NULL, "%s: %s", path,
-					  err_str(E_SYS))
-		   : n > max   ? ctl_fail(ctl, EX_DATAERR, NULL,
-					  "%s: larger than %zu bytes", path, max)
+		   : ferror(f) ? ctl_fail(ctl, EX_NOINPUT, "%s: %s", path, err_str(E_SYS))
+		   : n > max   ? ctl_fail(ctl, EX_DATAERR, "%s: larger than %zu bytes",
+					  path, max)
 			       : EX_OK;
 	if (!standard)
 		fclose(f);
 	return code;
 }
 
-/* Reads a key from text, or from the file path if there is none. */
-static int read_key(const struct ctl *ctl, const char *text, const char *path,
-		    const char *name, struct ssh_key *out)
+int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
+		 const char *name, struct ssh_key *out)
 {
 	struct buf b;
 	const char *why;
@@ -48,17 +46,11 @@ static int read_key(const struct ctl *ctl, const char *text, const char *path,
 	else
 		code = ctl_read_file(ctl, path, SSH_KEY_MAX_FILE, &b);
 	if (code == EX_OK && ssh_key_read(buf_slice(&b), out, &why) != 0)
-		code = ctl_fail(ctl, EX_DATAERR, NULL, "%s %s", name, why);
+		code = ctl_fail(ctl, EX_DATAERR, "%s %s", name, why);
 	if (b.data != NULL)
 		sodium_memzero(b.data, b.cap);
 	buf_fini(&b);
 	return code;
-}
-
-int ctl_read_key(const struct ctl *ctl, const char *path, const char *name,
-		 struct ssh_key *out)
-{
-	return read_key(ctl, NULL, path, name, out);
 }
 
 /* Is this meant as a key itself, not as the name of a file? */
@@ -83,15 +75,15 @@ int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_B
 	struct ssh_key key;
 
 	if (arg[0] == '\0')
-		return ctl_fail(ctl, EX_DATAERR, NULL, "the key is empty");
+		return ctl_fail(ctl, EX_DATAERR, "the key is empty");
 	if (is_file && strcmp(arg, "-") != 0 && access(arg, F_OK) == -1)
-		return ctl_fail(ctl, EX_DATAERR, NULL,
+		return ctl_fail(ctl, EX_DATAERR,
 				"'%.80s' is neither a key (64 hex digits, or ssh-ed25519 "
 				"...) nor a file",
 				arg);
-	int code = read_key(ctl, is_file ? NULL : arg, arg, name, &key);
+	int code = ctl_read_key(ctl, is_file ? NULL : arg, arg, name, &key);
 	if (code == EX_OK && key.is_private)
-		code = ctl_fail(ctl, EX_DATAERR, NULL,
+		code = ctl_fail(ctl, EX_DATAERR,
 				"%s is a private key, which must stay where it is; "
 				"`authctl key show` prints its public key",
 				name);
@@ -106,7 +98,7 @@ int ctl_new_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTE
 
 	if (code != EX_OK || ssh_key_can_verify(out))
 		return code;
-	return ctl_fail(ctl, EX_DATAERR, NULL,
+	return ctl_fail(ctl, EX_DATAERR,
 			"no signature can be verified with the key: was it mistyped, or "
 			"is it a private key?");
 }

@@ -232,7 +232,7 @@ int main(int argc, char **argv)
 	if (options_end_it(&ctl, argc, argv, &code))
 		return code;
 	if (sodium_init() == -1)
-		return ctl_fail(&ctl, EX_SOFTWARE, NULL, "cannot draw random numbers");
+		return ctl_fail(&ctl, EX_SOFTWARE, "cannot draw random numbers");
 	/* argv ends with a NULL */
 	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
 	const struct ctl_command *c = verb == NULL ? NULL : find(noun, verb);

@@ -24,26 +24,24 @@ static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *ou
 			       JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 
 	if (j == NULL)
-		return ctl_fail(ctl, EX_DATAERR, NULL, "--extra is not JSON: %s",
-				error.text);
+		return ctl_fail(ctl, EX_DATAERR, "--extra is not JSON: %s", error.text);
 	bool is_object = json_is_object(j);
 	json_decref(j);
 	if (!is_object)
-		return ctl_fail(ctl, EX_DATAERR, NULL,
+		return ctl_fail(ctl, EX_DATAERR,
 				"--extra must be a JSON object, such as {\"a\": 1}");
 	int r = transcode(SERIALIZER_JSON, text, 1, SERIALIZER_MSGPACK, out);
 	if (r == 0)
 		r = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
 	if (r == E_LIMIT)
-		return ctl_fail(ctl, EX_DATAERR, NULL,
+		return ctl_fail(ctl, EX_DATAERR,
 				"--extra is larger than %d bytes, as MessagePack",
 				ADMIN_MAX_EXTRA);
 	if (r == E_DEPTH)
-		return ctl_fail(ctl, EX_DATAERR, NULL,
+		return ctl_fail(ctl, EX_DATAERR,
 				"--extra is nested deeper than %d levels",
 				ADMIN_MAX_DEPTH);
-	return r == 0 ? EX_OK
-		      : ctl_fail(ctl, EX_DATAERR, NULL, "--extra: %s", err_str(r));
+	return r == 0 ? EX_OK : ctl_fail(ctl, EX_DATAERR, "--extra: %s", err_str(r));
 }
 
 /* The same, of text or of @FILE. */
@@ -196,7 +194,7 @@ static int take_page(struct ctl *ctl, struct listing *l, const struct buf *page)
 	if (next[0] != '\0' && strcmp(next, l->after) <= 0) /* it would never end */
 		e = E_RANGE;
 	if (e != E_NOTFOUND)
-		return ctl_fail(ctl, EX_SOFTWARE, NULL, "authd's answer: %s", err_str(e));
+		return ctl_bad_answer(ctl, e);
 	memcpy(l->after, next, sizeof(next));
 	return EX_OK;
 }

@@ -30,7 +30,6 @@ enum log_format {
 	LOG_FORMAT_TEXT = 0, /* time, level, message */
 	LOG_FORMAT_JOURNAL =
 		1, /* "<6>message": priorities for journald, which has the time */
-	LOG_FORMAT_COUNT = 2,
 };
 
 /* Before the first thread starts. */

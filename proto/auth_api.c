@@ -9,7 +9,6 @@
 #include "proto/uri.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 /* --- what every message has ----------------------------------------------------------
  */

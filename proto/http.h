@@ -16,7 +16,6 @@
 enum {
 	HTTP_HEADERS_MAX = 256,     /* the most that a caller may let in */
 	HTTP_ANSWER_MAX = 4 * 1024, /* bytes of an answer of ours */
-	HTTP_SUBPROTOCOL_MAX = 64,
 };
 
 enum http_status {

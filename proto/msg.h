@@ -151,7 +151,7 @@ struct msg_welcome {
 	struct slice authextra; /* from the authenticator: a MessagePack map, checked; len
 				   0: none */
 	const char *node, *worker, *peer; /* x_cb_node, x_cb_worker, x_cb_peer */
-	int64_t pid;                      /* x_cb_pid */
+	uint64_t pid;                     /* x_cb_pid */
 };
 /*
  * E_UNSUPPORTED (sticks) if authextra cannot be said in this encoding. authextra and the

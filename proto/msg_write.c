@@ -183,7 +183,7 @@ static void put_cb_pairs(struct token_writer *w, const struct msg_welcome *welco
 	put_pair(w, key_worker, slice_str(welcome->worker));
 	put_pair(w, key_peer, slice_str(welcome->peer));
 	token_put_text(w, key_pid);
-	token_put_int(w, welcome->pid);
+	token_put_uint(w, welcome->pid);
 }
 
 static bool is_cb_key(struct slice key)

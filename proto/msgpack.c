@@ -143,13 +143,6 @@ static int msgpack_next(struct token_reader *r, struct token *out)
 	return binary_next(r, out, read_item);
 }
 
-static int msgpack_text(const struct token *t, struct buf *scratch, struct slice *out)
-{
-	(void)scratch; /* nothing here is ever encoded */
-	*out = t->text;
-	return 0;
-}
-
 static enum token_type msgpack_container(struct slice item)
 {
 	uint8_t c = item.p[0];
@@ -229,7 +222,6 @@ static void msgpack_put_content(struct token_writer *w, enum token_type type,
 const struct token_codec codec_msgpack = {
 	.next = msgpack_next,
 	.skip = msgpack_skip,
-	.text = msgpack_text,
 	.container = msgpack_container,
 	.put = msgpack_put,
 	.put_content = msgpack_put_content,

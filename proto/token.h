@@ -154,8 +154,10 @@ struct token_writer {
 };
 
 void token_writer_init(struct token_writer *w, enum serializer s, struct buf *out);
-/* NULL, BOOL, UINT, NEGINT, DOUBLE; bits as in struct token. The functions below say it
- * in C's types. */
+/*
+ * NULL, BOOL, UINT, NEGINT, DOUBLE; bits as in struct token. NaN and infinities, and map
+ * keys that are not strings, cannot be said in JSON: E_UNSUPPORTED sticks in the buffer.
+ */
 void token_put(struct token_writer *w, enum token_type type, uint64_t bits);
 /*
  * STR: s must be valid UTF-8. In JSON a value that begins with U+0000 would be read as a
@@ -185,21 +187,6 @@ static inline void token_put_uint(struct token_writer *w, uint64_t v)
 	token_put(w, TOKEN_UINT, v);
 }
 
-static inline void token_put_int(struct token_writer *w, int64_t v)
-{
-	token_put(w, v < 0 ? TOKEN_NEGINT : TOKEN_UINT, (uint64_t)v);
-}
-
-/* NaN and infinities, and map keys that are not strings, cannot be said in JSON:
- * E_UNSUPPORTED sticks in the buffer. */
-static inline void token_put_double(struct token_writer *w, double v)
-{
-	uint64_t bits;
-
-	memcpy(&bits, &v, sizeof(bits));
-	token_put(w, TOKEN_DOUBLE, bits);
-}
-
 static inline void token_put_str(struct token_writer *w, struct slice s)
 {
 	token_put_content(w, TOKEN_STR, s);
@@ -208,11 +195,6 @@ static inline void token_put_str(struct token_writer *w, struct slice s)
 static inline void token_put_text(struct token_writer *w, const char *s)
 {
 	token_put_str(w, slice_str(s));
-}
-
-static inline void token_put_bin(struct token_writer *w, struct slice s)
-{
-	token_put_content(w, TOKEN_BIN, s);
 }
 
 static inline void token_put_array(struct token_writer *w, uint64_t count)

@@ -14,6 +14,7 @@ struct token_codec {
 	/* as the functions of token.h of the same name */
 	int (*next)(struct token_reader *r, struct token *out);
 	int (*skip)(struct token_reader *r, struct slice *item_out);
+	/* of a token that is encoded; NULL: none ever is */
 	int (*text)(const struct token *t, struct buf *scratch, struct slice *out);
 	enum token_type (*container)(struct slice item);
 	/*

@@ -4,58 +4,47 @@
 
 #include "common/err.h"
 
-static void put_text(const struct token *t, struct token_reader *r,
-		     struct token_writer *w, struct buf *scratch)
-{
-	struct slice text;
-
-	buf_clear(scratch);
-	int err = token_text(t, r->serializer, scratch, &text);
-	if (err != 0)
-		buf_fail(w->out, err);
-	else if (t->type == TOKEN_STR)
-		token_put_str(w, text);
-	else
-		token_put_bin(w, text);
-}
-
-/* Anything but TOKEN_END; false if the target has no counterpart. */
-static bool put(const struct token *t, struct token_reader *r, struct token_writer *w,
+/* Errors stick in the writer's buffer. */
+static void put(const struct token *t, struct token_reader *r, struct token_writer *w,
 		struct buf *scratch)
 {
+	struct slice text;
+	int err;
+
 	switch (t->type) {
 	case TOKEN_NULL:
 	case TOKEN_UNDEFINED:
 		token_put_null(w);
-		return true;
+		break;
 	case TOKEN_BOOL:
 		token_put_bool(w, t->b);
-		return true;
+		break;
 	case TOKEN_UINT:
-		token_put_uint(w, t->u);
-		return true;
 	case TOKEN_NEGINT:
-		token_put_int(w, t->i);
-		return true;
 	case TOKEN_DOUBLE:
-		token_put_double(w, t->d);
-		return true;
+		token_put(w, t->type, t->u); /* u has the bits of i and d, too */
+		break;
 	case TOKEN_STR:
 	case TOKEN_BIN:
-		put_text(t, r, w, scratch);
-		return true;
+		buf_clear(scratch);
+		err = token_text(t, r->serializer, scratch, &text);
+		if (err == 0)
+			token_put_content(w, t->type, text);
+		else
+			buf_fail(w->out, err);
+		break;
 	case TOKEN_ARRAY:
-		token_put_array(w, t->count);
-		return true;
 	case TOKEN_MAP:
-		token_put_map(w, t->count);
-		return true;
+		token_open(w, t->type, t->count);
+		break;
 	case TOKEN_END:
+		token_put_end(w);
+		break;
 	case TOKEN_OPAQUE:
 	case TOKEN_TAG:
+		buf_fail(w->out, E_UNSUPPORTED); /* the target has no counterpart */
 		break;
 	}
-	return false;
 }
 
 int transcode_item(struct token_reader *r, struct token_writer *w, struct buf *scratch)
@@ -67,19 +56,12 @@ int transcode_item(struct token_reader *r, struct token_writer *w, struct buf *s
 		int err = token_next(r, &t);
 		if (err != 0)
 			return err;
-		if (t.type == TOKEN_END) {
-			if (open == 0)
-				return E_TYPE;
-			token_put_end(w);
-			open--;
-			continue;
-		}
-		if (!put(&t, r, w, scratch))
-			return E_UNSUPPORTED;
-		if (w->out->err != 0)
-			return w->out->err;
+		if (t.type == TOKEN_END && open == 0)
+			return E_TYPE;
+		put(&t, r, w, scratch);
 		open += t.type == TOKEN_ARRAY || t.type == TOKEN_MAP;
-	} while (open > 0);
+		open -= t.type == TOKEN_END;
+	} while (open > 0 && w->out->err == 0);
 	return w->out->err;
 }
 

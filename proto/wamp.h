@@ -55,7 +55,6 @@ enum serializer {
 
 #define WAMP_CLOSE_GOODBYE_AND_OUT "wamp.close.goodbye_and_out"
 #define WAMP_CLOSE_KILLED          "wamp.close.killed"
-#define WAMP_CLOSE_CLOSE_REALM     "wamp.close.close_realm"
 
 #define WAMP_ERROR_INVALID_URI              "wamp.error.invalid_uri"
 #define WAMP_ERROR_NO_SUCH_PROCEDURE        "wamp.error.no_such_procedure"
@@ -74,7 +73,6 @@ enum serializer {
 #define WAMP_ERROR_AUTHENTICATION_DENIED    "wamp.error.authentication_denied"
 #define WAMP_ERROR_AUTHENTICATION_FAILED    "wamp.error.authentication_failed"
 #define WAMP_ERROR_OPTION_NOT_ALLOWED       "wamp.error.option_not_allowed"
-#define WAMP_ERROR_NO_SUCH_SESSION          "wamp.error.no_such_session"
 #define WAMP_ERROR_UNAVAILABLE              "wamp.error.unavailable"
 
 #endif

@@ -64,13 +64,9 @@ size_t ws_close_frame(uint16_t code, struct slice reason,
 
 enum ws_close_code {
 	WS_CLOSE_NORMAL = 1000,
-	WS_CLOSE_GOING_AWAY = 1001,
 	WS_CLOSE_PROTOCOL = 1002,
-	WS_CLOSE_UNSUPPORTED = 1003,
 	WS_CLOSE_BAD_DATA = 1007,
-	WS_CLOSE_POLICY = 1008,
 	WS_CLOSE_TOO_BIG = 1009,
-	WS_CLOSE_INTERNAL = 1011,
 	WS_CLOSE_RESTART = 1012,
 };
 

@@ -325,7 +325,7 @@ void login_joined(struct peer *p, const struct post *post)
 				  .node = cfg->node,
 				  .worker = p->peers->worker_name,
 				  .peer = peer_name,
-				  .pid = getpid(),
+				  .pid = (uint64_t)getpid(),
 			  });
 	int r = peer_send(p);
 	if (r == E_NOMEM) {

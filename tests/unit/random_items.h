@@ -3,7 +3,7 @@
 #ifndef TESTS_UNIT_RANDOM_ITEMS_H
 #define TESTS_UNIT_RANDOM_ITEMS_H
 
-#include "proto/token.h"
+#include "tests/unit/token_values.h"
 
 /* xorshift64*; the state must not be 0 */
 static inline uint64_t rng_next(uint64_t *rng)

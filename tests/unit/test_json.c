@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* JSON: values, strings, binaries, numbers, what is not well-formed, and the writer. */
 #include "tests/unit/codec_check.h"
+#include "tests/unit/token_values.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MessagePack: every code, what is not well-formed, limits, and the writer. */
 #include "tests/unit/codec_check.h"
+#include "tests/unit/token_values.h"
 
 #include <math.h>
 

@@ -96,11 +96,7 @@ static int make_rest(struct router *r)
 {
 	struct worker *first = r->workers[0];
 
-	r->control = control_new(&(struct control_params){
-		.loop = worker_loop(first),
-		.config = r->config,
-		.outbox = worker_outbox(first),
-	});
+	r->control = control_new(worker_loop(first), r->config, worker_outbox(first));
 	r->acceptor = acceptor_new(worker_loop(first), r->config, worker_outbox(first));
 	timer_init(&r->turn_end, worker_loop(first), on_turn_end, r);
 	if (r->control == NULL || r->acceptor == NULL ||

@@ -30,9 +30,9 @@ struct control {
 	struct loop *loop;
 	const struct config *config;
 	struct outbox *outbox;
-	struct authenticator *authenticators;
 	uint64_t revocations; /* number of the last */
 	LIST_HEAD(, gathering) gatherings;
+	struct authenticator authenticators[]; /* as the configuration has them */
 };
 
 /* --- revocations --- */
@@ -210,34 +210,31 @@ static void on_request(struct link *l, struct rpc_request *req, struct slice met
 
 /* --- life --- */
 
-struct control *control_new(const struct control_params *params)
+struct control *control_new(struct loop *loop, const struct config *cfg,
+			    struct outbox *outbox)
 {
 	static const struct link_handlers link_handlers = {
 		.up = questions_link_up,
 		.down = questions_link_down,
 		.request = on_request,
 	};
-	struct control *c = calloc(1, sizeof(*c));
-	size_t n = params->config->n_authenticators;
+	size_t n = cfg->n_authenticators;
+	struct control *c = calloc(1, sizeof(*c) + n * sizeof(c->authenticators[0]));
 
-	if (c != NULL)
-		c->authenticators = calloc(n + 1, sizeof(*c->authenticators));
-	if (c == NULL || c->authenticators == NULL) {
-		free(c);
+	if (c == NULL)
 		return NULL;
-	}
-	c->loop = params->loop;
-	c->config = params->config;
-	c->outbox = params->outbox;
+	c->loop = loop;
+	c->config = cfg;
+	c->outbox = outbox;
 	LIST_INIT(&c->gatherings);
 	for (size_t i = 0; i < n; i++) {
 		c->authenticators[i].control = c;
 		questions_init(&c->authenticators[i].questions,
 			       &(struct questions_params){
-				       .loop = c->loop,
-				       .config = c->config,
+				       .loop = loop,
+				       .config = cfg,
 				       .index = (uint16_t)i,
-				       .outbox = c->outbox,
+				       .outbox = outbox,
 				       .revocations = &c->revocations,
 				       .link_handlers = &link_handlers,
 			       });
@@ -256,24 +253,22 @@ void control_free(struct control **cp)
 		gathering_end(LIST_FIRST(&c->gatherings));
 	for (size_t i = 0; i < c->config->n_authenticators; i++)
 		questions_fini(&c->authenticators[i].questions);
-	free(c->authenticators);
 	free(c);
 }
 
 void control_post(struct control *c, struct post *p)
 {
 	if (p->type == POST_LOGIN) {
-		struct login_question *q = p->question;
-		p->question = NULL; /* taken */
+		struct login_message *q = p->login;
+		p->login = NULL; /* taken */
 		questions_ask(&c->authenticators[q->authenticator].questions, p->session,
 			      q);
 	} else if (p->type == POST_LOGIN_CANCEL) {
 		for (size_t i = 0; i < c->config->n_authenticators; i++)
 			questions_cancel(&c->authenticators[i].questions, p->session);
 	} else if (p->type == POST_LOGIN_REPORT) {
-		const struct login_report *report = p->report;
-		link_report(&c->authenticators[report->authenticator].questions.link,
-			    report->method, slice_of(report->params, report->len));
+		link_report(&c->authenticators[p->login->authenticator].questions.link,
+			    p->login->method, login_message_bytes(p->login));
 	} else if (p->type == POST_REVOKED) {
 		on_revoked(c, p);
 	}

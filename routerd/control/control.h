@@ -15,14 +15,10 @@
 
 struct control;
 
-struct control_params {
-	struct loop *loop; /* lent, as the others, until control_free */
-	const struct config *config;
-	struct outbox *outbox;
-};
-
-/* Begins to connect to every authenticator. NULL: no memory. */
-struct control *control_new(const struct control_params *params) MUSTCHECK;
+/* Begins to connect to every authenticator. All is lent until control_free. NULL: no
+ * memory. */
+struct control *control_new(struct loop *loop, const struct config *cfg,
+			    struct outbox *outbox) MUSTCHECK;
 
 /* Logins that wait are dropped without an answer. */
 void control_free(struct control **c);

@@ -24,7 +24,7 @@ struct question {
 	struct question_key key;
 	struct session_ref session;
 	struct questions *all; /* among which it is */
-	struct login_question *q;
+	struct login_message *q;
 	enum question_place place;
 	uint64_t hold_until_ms;
 	uint64_t retry_at_ms; /* 0: its one second chance is not used up */
@@ -113,24 +113,23 @@ static void forget(struct question *qu)
 	list_remove(qu);
 	HASH_DELETE(hh, qs->table, qu);
 	qs->bytes -= qu->q->len;
-	login_question_free(&qu->q);
+	login_message_free(&qu->q);
 	free(qu);
 	note_fullness(qs);
 }
 
 /* By the question's mail. */
-static void post_answer(struct questions *qs, struct login_question *q,
+static void post_answer(struct questions *qs, struct login_message *q,
 			struct session_ref to, enum login_outcome outcome,
 			const struct lookup_stamp *stamp, struct slice bytes)
 {
-	struct login_answer *answer = login_answer_new(outcome, stamp, bytes);
+	struct login_message answer = {.outcome = outcome, .stamp = *stamp};
 
-	/* NULL says that there was no memory */
 	post_send_reserved(qs->outbox, to.worker,
 			   &(struct post){
 				   .type = POST_LOGIN_ANSWER,
 				   .session = to,
-				   .answer = answer,
+				   .login = login_message_new(&answer, bytes),
 			   },
 			   &q->mail);
 }
@@ -257,24 +256,22 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 static int shorten(struct question *qu)
 {
 	struct questions *qs = qu->all;
-	struct login_question *shorter = NULL;
+	struct login_message *shorter = NULL;
 	struct auth_request req;
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	int r = auth_request_read(slice_of(qu->q->params, qu->q->len), &req);
+	int r = auth_request_read(login_message_bytes(qu->q), &req);
 	if (r == 0)
 		r = auth_request_write(&b, &req, qs->link.max_message);
 	if (r == 0)
-		shorter = login_question_new(qu->q->authenticator, qu->q->deadline_ms,
-					     buf_slice(&b));
+		shorter = login_message_new(qu->q, buf_slice(&b));
 	buf_fini(&b);
 	if (shorter == NULL)
 		return E_NOMEM;
 	qs->bytes -= qu->q->len - shorter->len;
-	shorter->mail = qu->q->mail;
-	qu->q->mail = NULL;
-	login_question_free(&qu->q);
+	qu->q->mail = NULL; /* the copy has it */
+	login_message_free(&qu->q);
 	qu->q = shorter;
 	return 0;
 }
@@ -298,7 +295,7 @@ static bool send_question(struct question *qu)
 	};
 	struct rpc_call call = {
 		.method = AUTH_METHOD_AUTHENTICATE,
-		.params = slice_of(qu->q->params, qu->q->len),
+		.params = login_message_bytes(qu->q),
 		.timeout_ms = min_size(left, qs->link.conf->timeout),
 		.cb = on_answer,
 		.arg = qu,
@@ -368,7 +365,7 @@ static void on_tick(void *arg)
 
 /* NULL: no memory. */
 static struct question *question_new(struct questions *qs, struct session_ref session,
-				     struct login_question *q)
+				     struct login_message *q)
 {
 	struct question *qu = calloc(1, sizeof(*qu));
 
@@ -390,7 +387,7 @@ static struct question *question_new(struct questions *qs, struct session_ref se
 }
 
 void questions_ask(struct questions *qs, struct session_ref session,
-		   struct login_question *q)
+		   struct login_message *q)
 {
 	static const struct lookup_stamp none;
 	struct question *qu = NULL;
@@ -404,7 +401,7 @@ void questions_ask(struct questions *qs, struct session_ref session,
 		qs->unavailable++;
 		post_answer(qs, q, session, full ? LOGIN_NO_ROOM : LOGIN_NO_MEMORY, &none,
 			    slice_of(NULL, 0));
-		login_question_free(&q);
+		login_message_free(&q);
 		return;
 	}
 	qs->bytes += q->len;

@@ -19,8 +19,8 @@
 
 #include "common/log.h"
 #include "routerd/control/link.h"
+#include "routerd/post/login_message.h"
 #include "routerd/post/outbox.h"
-#include "routerd/post/question.h"
 
 #include <sys/queue.h>
 
@@ -77,7 +77,7 @@ void questions_fini(struct questions *qs);
  * cancelled before.
  */
 void questions_ask(struct questions *qs, struct session_ref session,
-		   struct login_question *q);
+		   struct login_message *q);
 /* Nobody waits any more for what session asked; nothing happens if nothing was asked. */
 void questions_cancel(struct questions *qs, struct session_ref session);
 

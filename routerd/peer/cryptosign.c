@@ -95,7 +95,7 @@ static bool names_are_short(struct peer *p, const struct msg_hello *h)
 }
 
 /* Posts the question, with mail for the answer. False: no memory. */
-static bool ask(struct peer *p, struct login_question *q)
+static bool ask(struct peer *p, struct login_message *q)
 {
 	struct outbox *ob = p->peers->outbox;
 
@@ -104,16 +104,20 @@ static bool ask(struct peer *p, struct login_question *q)
 					    &(struct post){
 						    .type = POST_LOGIN,
 						    .session = peers_ref(p->peers, p),
-						    .question = q,
+						    .login = q,
 					    });
 }
 
 static void hello(struct peer *p, const struct msg_hello *h)
 {
 	struct login *lg = p->login;
-	struct peers *ps = p->peers;
-	uint16_t authenticator =
-		(uint16_t)lg->listener->auth.cryptosign.authenticator_index;
+	struct login_message question = {
+		.authenticator =
+			(uint16_t)lg->listener->auth.cryptosign.authenticator_index,
+		.deadline_ms = loop_now_ms(p->peers->loop) +
+			       lg->listener->options.open_handshake_timeout,
+	};
+	struct login_message *q = NULL;
 	struct buf params;
 
 	if (!names_are_short(p, h))
@@ -127,17 +131,12 @@ static void hello(struct peer *p, const struct msg_hello *h)
 	}
 	lg->claimed_key.there = fields_key_decode(h->pubkey, lg->claimed_key.octets) == 0;
 	buf_init(&params, AUTH_MAX_MESSAGE);
-	struct login_question *q = NULL;
 	if (write_question(p, h, &params) == 0)
-		q = login_question_new(
-			authenticator,
-			loop_now_ms(ps->loop) +
-				lg->listener->options.open_handshake_timeout,
-			buf_slice(&params));
+		q = login_message_new(&question, buf_slice(&params));
 	buf_fini(&params);
 	/* names are short, so that nothing but memory can be missing */
 	if (q == NULL || !ask(p, q)) {
-		login_question_free(&q);
+		login_message_free(&q);
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}

@@ -159,12 +159,12 @@ static void answer_error(struct peer *p, struct slice bytes)
 	}
 }
 
-static void answer_result(struct peer *p, const struct login_answer *a)
+static void answer_result(struct peer *p, const struct login_message *a)
 {
 	struct lookup_stamp stamp = a->stamp;
 	char fault[AUTH_FAULT_MAX];
 	struct auth_result res;
-	int r = auth_result_read(slice_of(a->bytes, a->len), &res);
+	int r = auth_result_read(login_message_bytes(a), &res);
 
 	if (r == E_NOTFOUND) {
 		(void)disagree(p, &(struct identity){.authrole = {NULL, 0}},
@@ -173,7 +173,7 @@ static void answer_result(struct peer *p, const struct login_answer *a)
 		return;
 	}
 	if (r != 0) {
-		auth_result_explain(slice_of(a->bytes, a->len), fault);
+		auth_result_explain(login_message_bytes(a), fault);
 		login_fail(p, "the authenticator's result: %s", fault);
 		return;
 	}
@@ -184,7 +184,7 @@ static void answer_result(struct peer *p, const struct login_answer *a)
 
 void login_answer(struct peer *p, const struct post *post)
 {
-	const struct login_answer *a = post->answer;
+	const struct login_message *a = post->login;
 	enum login_outcome outcome = a == NULL ? LOGIN_NO_MEMORY : a->outcome;
 
 	ASSERT(p->state == PEER_AUTH_WAIT);
@@ -192,7 +192,7 @@ void login_answer(struct peer *p, const struct post *post)
 	if (outcome == LOGIN_RESULT)
 		answer_result(p, a);
 	else if (outcome == LOGIN_ERROR)
-		answer_error(p, slice_of(a->bytes, a->len));
+		answer_error(p, login_message_bytes(a));
 	else
 		login_try_again(p, login_outcome_text(outcome));
 }

@@ -112,24 +112,30 @@ const struct config_authenticator *login_authenticator(const struct peer *p)
 
 /* --- records --- */
 
-/* Posts a record of this table. Records are not worth failing for. */
-static void report(struct peers *ps, uint16_t authenticator, const char *method,
+/* Posts a record of this table, if an authenticator was asked who this is. Records are
+ * not worth failing for. */
+static void report(struct peers *ps, const struct identity *who, const char *method,
 		   const struct field_table *table, const void *record)
 {
-	struct login_report *r = NULL;
+	struct login_message *r = NULL;
 	struct buf b;
 
+	if (!who->stamp.asked)
+		return;
+	struct login_message head = {
+		.authenticator = who->stamp.authenticator,
+		.method = method,
+	};
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	fields_write_params(&b, table, record);
 	if (b.err == 0)
-		r = login_report_new(authenticator, method, buf_slice(&b));
+		r = login_message_new(&head, buf_slice(&b));
 	buf_fini(&b);
-	if (r != NULL &&
-	    post_send(ps->outbox, 0,
-		      &(struct post){.type = POST_LOGIN_REPORT, .report = r}))
+	if (r != NULL && post_send(ps->outbox, 0,
+				   &(struct post){.type = POST_LOGIN_REPORT, .login = r}))
 		return;
 	peers_count(ps, PEER_REPORTS_LOST);
-	free(r);
+	login_message_free(&r);
 }
 
 void login_report_opened(struct peer *p)
@@ -146,9 +152,7 @@ void login_report_opened(struct peer *p)
 		.corr = slice_str(p->login->corr),
 	};
 
-	if (i->stamp.asked)
-		report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_OPENED,
-		       &auth_opened_table, &opened);
+	report(p->peers, i, AUTH_NOTIFY_OPENED, &auth_opened_table, &opened);
 }
 
 void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms)
@@ -161,9 +165,7 @@ void login_report_closed(struct peer *p, const char *reason, uint64_t duration_m
 		.duration_ms = duration_ms,
 	};
 
-	if (i->stamp.asked)
-		report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_CLOSED,
-		       &auth_closed_table, &closed);
+	report(p->peers, i, AUTH_NOTIFY_CLOSED, &auth_closed_table, &closed);
 }
 
 void login_report_failed(struct peer *p, const char *reason)
@@ -174,7 +176,6 @@ void login_report_failed(struct peer *p, const char *reason)
 		.reason = slice_str(reason),
 	};
 
-	if (i != NULL && i->stamp.asked)
-		report(p->peers, i->stamp.authenticator, AUTH_NOTIFY_FAILED,
-		       &auth_failed_table, &failed);
+	if (i != NULL)
+		report(p->peers, i, AUTH_NOTIFY_FAILED, &auth_failed_table, &failed);
 }

@@ -17,7 +17,7 @@
 #include "proto/msg.h"
 #include "routerd/config/config.h"
 #include "routerd/peer/peer.h"
-#include "routerd/post/question.h"
+#include "routerd/post/login_message.h"
 
 #include <sys/queue.h>
 

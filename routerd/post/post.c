@@ -3,7 +3,7 @@
 #include "routerd/post/post.h"
 
 #include "common/sock.h"
-#include "routerd/post/question.h"
+#include "routerd/post/login_message.h"
 
 #include <stdlib.h>
 
@@ -13,9 +13,7 @@ enum owned {
 	OWNS_IDENTITY = 1,
 	OWNS_REVOCATION = 2,
 	OWNS_FD = 3,
-	OWNS_QUESTION = 4,
-	OWNS_ANSWER = 5,
-	OWNS_REPORT = 6,
+	OWNS_LOGIN = 4,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -41,14 +39,8 @@ void post_drop(struct post *p)
 	case OWNS_FD:
 		sock_close(&p->connection.fd);
 		break;
-	case OWNS_QUESTION:
-		login_question_free(&p->question);
-		break;
-	case OWNS_ANSWER:
-		free(p->answer);
-		break;
-	case OWNS_REPORT:
-		free(p->report);
+	case OWNS_LOGIN:
+		login_message_free(&p->login);
 		break;
 	}
 }
@@ -68,14 +60,8 @@ size_t post_size(const struct post *p)
 	case OWNS_REVOCATION:
 		size += p->revocation == NULL ? 0 : revocation_size(p->revocation);
 		break;
-	case OWNS_QUESTION:
-		size += p->question->len;
-		break;
-	case OWNS_ANSWER:
-		size += p->answer == NULL ? 0 : p->answer->len;
-		break;
-	case OWNS_REPORT:
-		size += p->report->len;
+	case OWNS_LOGIN:
+		size += p->login == NULL ? 0 : sizeof(*p->login) + p->login->len;
 		break;
 	}
 	return size;

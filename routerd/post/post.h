@@ -86,17 +86,17 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(EVENT, MEMBERS, NOTHING)                                                       \
                                                                                          \
 	/* between worker 0 and all, itself included */                                  \
-	X(LOGIN, CONTROL, QUESTION)       /* session, question */                        \
+	X(LOGIN, CONTROL, LOGIN)          /* session, login: question */                 \
 	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session, whose LOGIN is moot */             \
-	X(LOGIN_ANSWER, PEER, ANSWER)     /* session, answer */                          \
-	X(LOGIN_REPORT, CONTROL, REPORT)  /* report, for the authenticator's records */  \
-	X(REVOKED, CONTROL, NOTHING)      /* id: the revocation's number; counts */      \
-	X(CONNECTION, WORKER, FD)         /* connection */                               \
-	X(HOLD_QUEUE, WORKER, NOTHING)    /* id: authenticator, full */                  \
-	X(REVOKE, WORKER, REVOCATION)     /* revocation; mail for REVOKED */             \
-	X(STATS, WORKER, NOTHING)         /* log your counters */                        \
-	X(STOP, WORKER, NOTHING)          /* stop reading, drain, close, end */          \
-	X(DRAIN, WORKER, NOTHING)         /* to each worker, behind all posts */         \
+	X(LOGIN_ANSWER, PEER, LOGIN)    /* session, login: answer, or NULL: no memory */ \
+	X(LOGIN_REPORT, CONTROL, LOGIN) /* login: report */                              \
+	X(REVOKED, CONTROL, NOTHING)    /* id: the revocation's number; counts */        \
+	X(CONNECTION, WORKER, FD)       /* connection */                                 \
+	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator, full */                    \
+	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
+	X(STATS, WORKER, NOTHING)       /* log your counters */                          \
+	X(STOP, WORKER, NOTHING)        /* stop reading, drain, close, end */            \
+	X(DRAIN, WORKER, NOTHING)       /* to each worker, behind all posts */           \
 	/* the same, when it has had DRAIN of all: behind all that these posts have made \
 	   for the receiver */                                                           \
 	X(DRAINED, WORKER, NOTHING)                                                      \
@@ -140,9 +140,7 @@ struct post_error {
  */
 struct mail_batch; /* common/mailbox.h */
 
-struct login_question; /* question.h */
-struct login_answer;
-struct login_report;
+struct login_message; /* login_message.h */
 
 struct post {
 	uint8_t type; /* enum post_type */
@@ -165,9 +163,7 @@ struct post {
 		};
 		uint64_t publication;
 		struct post_error error;
-		struct login_question *question; /* owned */
-		struct login_answer *answer;     /* owned */
-		struct login_report *report;     /* owned */
+		struct login_message *login; /* owned */
 		struct revocation_counts counts;
 		struct {
 			int fd;            /* owned */

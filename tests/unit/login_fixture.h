@@ -8,7 +8,7 @@
 #define TESTS_UNIT_LOGIN_FIXTURE_H
 
 #include "common/err.h"
-#include "routerd/post/question.h"
+#include "routerd/post/login_message.h"
 #include "routerd/post/outbox.h"
 #include "routerd/peer/attach.h"
 #include "routerd/peer/login.h"
@@ -296,7 +296,7 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 		.extra = extra,
 		.epoch = epoch,
 	};
-	struct lookup_stamp stamp = {.asked = true, .link = 1, .revocations = 0};
+	struct login_message head = {.stamp = {.asked = true, .link = 1}};
 	static uint8_t bytes[4096]; /* so that no memory is needed */
 	struct buf b = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
 
@@ -305,8 +305,7 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 	attach_post(&w.peers, &(struct post){
 				     .type = POST_LOGIN_ANSWER,
 				     .session = peers_ref(&w.peers, &w.conn.peer),
-				     .answer = login_answer_new(LOGIN_RESULT, &stamp,
-								buf_slice(&b)),
+				     .login = login_message_new(&head, buf_slice(&b)),
 			     });
 }
 

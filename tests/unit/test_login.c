@@ -163,13 +163,12 @@ static void test_a_late_answer_is_for_nobody(void **state)
 	client_gone(CONN_END_LOST);
 	assert_non_null(posted(POST_LOGIN_CANCEL));
 	connect_client(); /* the same slot */
-	static const struct lookup_stamp stamp = {.asked = true};
+	struct login_message head = {.outcome = LOGIN_UNAVAILABLE};
 	attach_post(&w.peers,
 		    &(struct post){
 			    .type = POST_LOGIN_ANSWER,
 			    .session = old,
-			    .answer = login_answer_new(LOGIN_UNAVAILABLE, &stamp,
-						       slice_of(NULL, 0)),
+			    .login = login_message_new(&head, slice_of(NULL, 0)),
 		    });
 	assert_int_equal(w.conn.peer.state, PEER_NEW);
 	assert_int_equal(w.peers.counters[PEER_POSTS_STALE], 1);

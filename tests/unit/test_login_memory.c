@@ -13,7 +13,7 @@
 #include "routerd/peer/hello.c"
 #include "routerd/peer/login.c"
 #include "routerd/post/identity.c"
-#include "routerd/post/question.c"
+#include "routerd/post/login_message.c"
 
 #undef malloc
 #undef calloc

@@ -2,7 +2,7 @@
 /* routerd/post: a mailbox is bounded only if a post counts for all that it holds. */
 #include "routerd/post/post.h"
 
-#include "routerd/post/question.h"
+#include "routerd/post/login_message.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +22,7 @@ static void expect_counted(struct post p)
 
 static void test_what_is_held_is_counted(void **state)
 {
-	static const struct lookup_stamp stamp;
+	static const struct login_message head;
 	const struct slice s = slice_of(letters, LONG);
 	const struct identity who = {.authid = s};
 	const struct revocation all = {.message = s};
@@ -30,15 +30,15 @@ static void test_what_is_held_is_counted(void **state)
 	(void)state;
 	expect_counted((struct post){
 		.type = POST_LOGIN,
-		.question = login_question_new(0, 0, s),
+		.login = login_message_new(&head, s),
 	});
 	expect_counted((struct post){
 		.type = POST_LOGIN_ANSWER,
-		.answer = login_answer_new(LOGIN_RESULT, &stamp, s),
+		.login = login_message_new(&head, s),
 	});
 	expect_counted((struct post){
 		.type = POST_LOGIN_REPORT,
-		.report = login_report_new(0, "session.opened", s),
+		.login = login_message_new(&head, s),
 	});
 	expect_counted((struct post){
 		.type = POST_JOIN,

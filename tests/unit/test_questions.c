@@ -98,7 +98,7 @@ void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post
 	free(*mail);
 	*mail = NULL;
 	if (p->type == POST_LOGIN_ANSWER)
-		answers[p->answer == NULL ? LOGIN_NO_MEMORY : p->answer->outcome]++;
+		answers[p->login == NULL ? LOGIN_NO_MEMORY : p->login->outcome]++;
 	post_drop(&copy);
 }
 
@@ -292,7 +292,8 @@ static void ask(uint32_t slot)
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	assert_int_equal(auth_request_write(&b, &req, AUTH_MAX_MESSAGE), 0);
-	struct login_question *q = login_question_new(0, now_ms + 10000, buf_slice(&b));
+	struct login_message head = {.deadline_ms = now_ms + 10000};
+	struct login_message *q = login_message_new(&head, buf_slice(&b));
 	buf_fini(&b);
 	assert_non_null(q);
 	q->mail = malloc(1);

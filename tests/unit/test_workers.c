@@ -11,7 +11,7 @@
 #include "routerd/worker.c"
 
 #include "proto/auth_api.h"
-#include "routerd/post/question.h"
+#include "routerd/post/login_message.h"
 #include "tests/unit/fake_loop.h"
 #include "tests/unit/wrapped_malloc.h"
 
@@ -90,9 +90,9 @@ void control_post(struct control *c, struct post *p)
 	(void)c;
 	if (p->type == POST_LOGIN) {
 		assert_true(n_questions < QUESTIONS);
-		questions[n_questions++] = (struct question){
-			p->session, p->question->mail, revocations, epoch};
-		p->question->mail = NULL;
+		questions[n_questions++] =
+			(struct question){p->session, p->login->mail, revocations, epoch};
+		p->login->mail = NULL;
 	} else if (p->type == POST_LOGIN_CANCEL) {
 		forget_question(p->session);
 	} else if (p->type == POST_REVOKED) {
@@ -106,9 +106,10 @@ static void authenticator_answers(void)
 	if (n_questions == 0)
 		return;
 	struct question q = questions[chance(n_questions)];
-	enum login_outcome outcome = chance(8) == 0 ? LOGIN_UNAVAILABLE : LOGIN_RESULT;
-	struct lookup_stamp stamp = {
-		.asked = true, .link = 1, .revocations = q.revocations};
+	struct login_message head = {
+		.outcome = chance(8) == 0 ? LOGIN_UNAVAILABLE : LOGIN_RESULT,
+		.stamp = {.asked = true, .link = 1, .revocations = q.revocations},
+	};
 	uint8_t extra[] = {
 		0x81, 0xa1, 'e', 0xcd, (uint8_t)(q.epoch >> 8), (uint8_t)q.epoch};
 	struct buf b;
@@ -127,15 +128,14 @@ static void authenticator_answers(void)
 	buf_init(&b, 4096);
 	fields_write_item(&b, &auth_result_table, &res);
 	if (b.err != 0)
-		outcome = LOGIN_NO_MEMORY;
-	post_send_reserved(
-		&workers[0]->outbox, q.session.worker,
-		&(struct post){
-			.type = POST_LOGIN_ANSWER,
-			.session = q.session,
-			.answer = login_answer_new(outcome, &stamp, buf_slice(&b)),
-		},
-		&q.mail);
+		head.outcome = LOGIN_NO_MEMORY;
+	post_send_reserved(&workers[0]->outbox, q.session.worker,
+			   &(struct post){
+				   .type = POST_LOGIN_ANSWER,
+				   .session = q.session,
+				   .login = login_message_new(&head, buf_slice(&b)),
+			   },
+			   &q.mail);
 	buf_fini(&b);
 }
 

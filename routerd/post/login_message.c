@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What travels between logins and authenticators; any thread. See question.h. */
+#include "routerd/post/login_message.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static const char *const texts[] = {
+	[LOGIN_RESULT] = "the authenticator has answered",
+	[LOGIN_ERROR] = "the authenticator has answered",
+	[LOGIN_UNAVAILABLE] = "the authenticator is not available",
+	[LOGIN_BUSY] = "the authenticator is busy with other logins",
+	[LOGIN_TIMEOUT] = "the authenticator did not answer in time",
+	[LOGIN_LINK_BROKE] = "the link to the authenticator broke each time it was asked "
+			     "about this login",
+	[LOGIN_NO_ROOM] = "too many logins wait for the authenticator",
+	[LOGIN_NO_MEMORY] = "out of memory",
+};
+static_assert(ARRAY_LEN(texts) == LOGIN_OUTCOME_COUNT, "a text for each outcome");
+
+const char *login_outcome_text(enum login_outcome o)
+{
+	return texts[o];
+}
+
+struct login_message *login_message_new(const struct login_message *from,
+					struct slice bytes)
+{
+	struct login_message *m = malloc(sizeof(*m) + bytes.len);
+
+	if (m == NULL)
+		return NULL;
+	*m = *from;
+	m->len = bytes.len;
+	uint8_t *pos = m->bytes;
+	slice_store(&pos, bytes);
+	return m;
+}
+
+void login_message_free(struct login_message **mp)
+{
+	struct login_message *m = *mp;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	free(m->mail);
+	free(m);
+}

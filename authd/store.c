@@ -15,55 +15,51 @@
 
 #include <assert.h>
 #include <sqlite3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
 	APPLICATION_ID = 0x77616d70, /* "wamp": marks the file as ours */
-	BUSY_MS = 100,               /* the longest wait for another process's lock */
+	SCHEMA_VERSION = 1,
+	BUSY_MS = 100, /* the longest wait for another process's lock */
 	ID_BYTES = 16,
 	ERRORS_LOGGED = 5, /* lines a second */
 };
 
-/* Each brings the schema from the version that is its index to the next. */
-static const char *const migrations[] = {
-	("CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
-	 "CREATE TABLE principal ("
-	 "  authid TEXT PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL,"
-	 "  extra BLOB NOT NULL, disabled INTEGER NOT NULL, created INTEGER NOT NULL"
-	 ") WITHOUT ROWID;"
-	 "CREATE TABLE key ("
-	 "  pubkey BLOB PRIMARY KEY, authid TEXT NOT NULL REFERENCES principal"
-	 ") WITHOUT ROWID;"
-	 "CREATE INDEX key_of ON key (authid);"
-	 "INSERT INTO meta VALUES ('epoch', 1), ('id', lower(hex(randomblob(16))));"),
-};
-enum { SCHEMA_VERSION = ARRAY_LEN(migrations) };
+/* Makes a new database. The two pragmas set SCHEMA_VERSION and APPLICATION_ID. */
+static const char schema[] =
+	"BEGIN IMMEDIATE;"
+	"CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE principal ("
+	"  authid TEXT PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL,"
+	"  extra BLOB NOT NULL, disabled INTEGER NOT NULL, created INTEGER NOT NULL"
+	") WITHOUT ROWID;"
+	"CREATE TABLE key ("
+	"  pubkey BLOB PRIMARY KEY, authid TEXT NOT NULL REFERENCES principal"
+	") WITHOUT ROWID;"
+	"CREATE INDEX key_of ON key (authid);"
+	"INSERT INTO meta VALUES ('epoch', 1), ('id', lower(hex(randomblob(16))));"
+	"PRAGMA user_version = 1;"
+	"PRAGMA application_id = 0x77616d70;"
+	"COMMIT;";
 
 enum statement {
-	SQL_BEGIN = 0,
-	SQL_COMMIT = 1,
-	SQL_ROLLBACK = 2,
-	SQL_FIND = 3,
-	SQL_FIND_BY_KEY = 4,
-	SQL_NEXT = 5,
-	SQL_KEYS = 6,
-	SQL_INSERT = 7,
-	SQL_INSERT_KEY = 8,
-	SQL_SET_DISABLED = 9,
-	SQL_DELETE = 10,
-	SQL_DELETE_KEY = 11,
-	SQL_DELETE_KEYS = 12,
-	SQL_RAISE_EPOCH = 13,
-	SQL_COUNT = 14,
+	SQL_FIND = 0,
+	SQL_FIND_BY_KEY = 1,
+	SQL_NEXT = 2,
+	SQL_KEYS = 3,
+	SQL_INSERT = 4,
+	SQL_INSERT_KEY = 5,
+	SQL_SET_DISABLED = 6,
+	SQL_DELETE = 7,
+	SQL_DELETE_KEY = 8,
+	SQL_DELETE_KEYS = 9,
+	SQL_RAISE_EPOCH = 10,
+	SQL_COUNT = 11,
 };
 
 #define PRINCIPAL_COLUMNS "p.authid, p.realm, p.role, p.extra, p.disabled, p.created"
 static const char *const sql[] = {
-	[SQL_BEGIN] = "BEGIN IMMEDIATE",
-	[SQL_COMMIT] = "COMMIT",
-	[SQL_ROLLBACK] = "ROLLBACK",
 	[SQL_FIND] = "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid = ?1",
 	[SQL_FIND_BY_KEY] = "SELECT " PRINCIPAL_COLUMNS
 			    " FROM key k JOIN principal p ON p.authid = k.authid"
@@ -96,14 +92,10 @@ struct store {
 
 static int failed(struct store *s, int rc, const char *doing)
 {
-	unsigned dropped;
-
 	s->errors++;
-	if (log_rate_ok(&s->rate, clock_now_ns() / 1000000, &dropped))
-		log_error(NULL,
-			  "database failed doing=\"%s\" reason=\"%s\" code=%d dropped=%u",
-			  doing, sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db),
-			  dropped);
+	log_limited(&s->rate, clock_now_ns() / 1000000, LOG_LEVEL_ERROR, NULL,
+		    "database failed doing=\"%s\" reason=\"%s\" code=%d suppressed=%u",
+		    doing, sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db));
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -131,7 +123,6 @@ struct param {
 	int64_t number;
 };
 #define PARAMS(...) ((const struct param[]){__VA_ARGS__, {PARAM_END}})
-static const struct param no_params[] = {{PARAM_END}};
 
 static struct param text(struct slice s)
 {
@@ -225,10 +216,10 @@ static int query_number(struct store *s, const char *query, int64_t *out)
 	return r;
 }
 
-static int migrate(struct store *s, const char *path)
+/* Makes the tables of a new database. Refuses one that is not ours, or is too new. */
+static int prepare_schema(struct store *s, const char *path)
 {
 	int64_t version, application, objects;
-	char pragma[80];
 
 	int r = query_number(s, "PRAGMA user_version", &version);
 	if (r == 0)
@@ -247,19 +238,7 @@ static int migrate(struct store *s, const char *path)
 			  path, (long long)version, SCHEMA_VERSION);
 		return E_DB;
 	}
-	for (; r == 0 && version < SCHEMA_VERSION; version++) {
-		snprintf(pragma, sizeof(pragma),
-			 "PRAGMA user_version = %d; PRAGMA application_id = %d;",
-			 (int)version + 1, APPLICATION_ID);
-		r = exec(s, "BEGIN IMMEDIATE");
-		if (r == 0)
-			r = exec(s, migrations[version]);
-		if (r == 0)
-			r = exec(s, pragma);
-		if (r == 0)
-			r = exec(s, "COMMIT");
-	}
-	return r;
+	return version == SCHEMA_VERSION ? 0 : exec(s, schema);
 }
 
 static int load_meta(struct store *s)
@@ -297,7 +276,7 @@ int store_open(const char *path, struct store **out)
 	r = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 		    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");
 	if (r == 0)
-		r = migrate(s, path);
+		r = prepare_schema(s, path);
 	if (r == 0)
 		r = load_meta(s);
 	for (int i = 0; r == 0 && i < SQL_COUNT; i++) {
@@ -356,12 +335,10 @@ static struct slice column(struct store *s, enum statement which, int i)
 
 static int damaged(struct store *s, struct slice authid)
 {
-	unsigned dropped;
-
 	s->errors++;
-	if (log_rate_ok(&s->rate, clock_now_ns() / 1000000, &dropped))
-		log_error(NULL, "bad record in the database authid=%s dropped=%u",
-			  log_quote(authid).text, dropped);
+	log_limited(&s->rate, clock_now_ns() / 1000000, LOG_LEVEL_ERROR, NULL,
+		    "bad record in the database authid=%s suppressed=%u",
+		    log_quote(authid).text);
 	return E_DB;
 }
 
@@ -436,18 +413,18 @@ int store_next(struct store *s, struct slice after, struct principal *out)
 int store_begin(struct store *s)
 {
 	s->next_epoch = s->epoch;
-	return run(s, SQL_BEGIN, no_params);
+	return exec(s, "BEGIN IMMEDIATE");
 }
 
 int store_end(struct store *s, int r)
 {
 	if (r == 0)
-		r = run(s, SQL_COMMIT, no_params);
+		r = exec(s, "COMMIT");
 	if (r == 0)
 		s->epoch = s->next_epoch;
 	else if (sqlite3_get_autocommit(s->db) == 0) /* else an error has ended it */
 		/* a failure is logged; the next BEGIN fails if it is still open */
-		(void)!run(s, SQL_ROLLBACK, no_params);
+		(void)!exec(s, "ROLLBACK");
 	return r;
 }
 

@@ -19,7 +19,7 @@
 
 struct store;
 
-/* Opens or makes the database, and brings its schema up to date. */
+/* Opens the database, or makes it. */
 int store_open(const char *path, struct store **out) MUSTCHECK;
 void store_close(struct store **s);
 

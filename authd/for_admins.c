@@ -82,13 +82,6 @@ static void log_change(struct client *c, const char *what, struct slice authid,
 
 /* --- principal.add ------------------------------------------------------------------ */
 
-static int insert(struct store *s, const struct principal *p)
-{
-	int r = store_begin(s);
-
-	return r != 0 ? r : store_end(s, store_insert(s, p));
-}
-
 static void add(struct client *c, struct rpc_request *req, struct slice params, int what)
 {
 	struct store *s = c->server->store;
@@ -111,7 +104,9 @@ static void add(struct client *c, struct rpc_request *req, struct slice params, 
 	if (r == 0) {
 		why = principal_difference(&old, &p);
 	} else if (r == E_NOTFOUND) {
-		r = insert(s, &p);
+		r = store_begin(s);
+		if (r == 0)
+			r = store_end(s, store_insert(s, &p));
 		result.changed = r == 0;
 	}
 	if (why != NULL) {
@@ -230,6 +225,7 @@ struct change {
 	struct admin_change result;
 	struct removal target; /* whose sessions end */
 	bool removes;          /* the target is no more: only we know it */
+	struct revocation revocation;
 };
 
 static void reply_change(struct change *ch)
@@ -238,15 +234,11 @@ static void reply_change(struct change *ch)
 	free(ch);
 }
 
-static void on_revoked(const struct revocation_sum *sum, void *arg)
+static void on_revoked(void *arg)
 {
 	struct change *ch = arg;
 
-	ch->result.sessions = sum->sessions;
-	ch->result.pending = sum->pending;
-	ch->result.routers = sum->routers;
-	ch->result.unreachable = sum->unreachable;
-	if (ch->removes && sum->unreachable > 0)
+	if (ch->removes && ch->result.unreachable > 0)
 		removals_keep(&ch->server->removals, &ch->target);
 	reply_change(ch);
 }
@@ -260,7 +252,9 @@ static void revoke(struct change *ch)
 	};
 
 	removal_match(&ch->target, &v.match);
-	revocation_start(ch->server, &v, on_revoked, ch);
+	ch->revocation =
+		(struct revocation){.result = &ch->result, .done = on_revoked, .arg = ch};
+	revocation_start(ch->server, &v, &ch->revocation);
 }
 
 static int add_key(struct store *s, struct principal *p, const uint8_t key[PRINCIPAL_KEY],

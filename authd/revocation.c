@@ -5,25 +5,13 @@
 #include "authd/server.h"
 #include "common/err.h"
 
-#include <stdlib.h>
-
 enum { GRACE_MS = 500 }; /* beyond the router's own deadline for its workers */
-
-struct revocation {
-	LIST_ENTRY(revocation) link;
-	struct server *server;
-	unsigned waiting; /* routers asked, without an answer yet */
-	struct revocation_sum sum;
-	revocation_cb *done;
-	void *arg;
-};
 
 static void finish(struct revocation *v)
 {
-	v->server->stats.revoke_failures += v->sum.unreachable;
+	v->server->stats.revoke_failures += v->result->unreachable;
 	LIST_REMOVE(v, link);
-	v->done(&v->sum, v->arg);
-	free(v);
+	v->done(v->arg);
 }
 
 static void on_answer(const struct rpc_answer *a, void *arg)
@@ -34,10 +22,10 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 		    fields_read_item(a->result, &auth_revoke_result_table, &res) == 0;
 
 	if (read) {
-		v->sum.sessions += res.sessions;
-		v->sum.pending += res.pending;
+		v->result->sessions += res.sessions;
+		v->result->pending += res.pending;
 	}
-	*(read && !res.partial ? &v->sum.routers : &v->sum.unreachable) += 1;
+	*(read && !res.partial ? &v->result->routers : &v->result->unreachable) += 1;
 	if (--v->waiting == 0)
 		finish(v);
 }
@@ -62,21 +50,16 @@ static bool push(struct revocation *v, struct client *c, struct slice params)
 }
 
 void revocation_start(struct server *s, const struct auth_revoke *what,
-		      revocation_cb *done, void *arg)
+		      struct revocation *v)
 {
-	struct revocation *v = calloc(1, sizeof(*v));
+	struct admin_change *sum = v->result;
 	struct client *c;
 	struct buf params;
 
 	s->stats.revokes++;
-	if (v == NULL) {
-		const struct revocation_sum none = {.unreachable = s->router.n_clients};
-		done(&none, arg);
-		return;
-	}
 	v->server = s;
-	v->done = done;
-	v->arg = arg;
+	v->waiting = 0;
+	sum->sessions = sum->pending = sum->routers = sum->unreachable = 0;
 	LIST_INSERT_HEAD(&s->revocations, v, link);
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	fields_write_params(&params, &auth_revoke_table, what);
@@ -86,7 +69,7 @@ void revocation_start(struct server *s, const struct auth_revoke *what,
 		if (params.err == 0 && push(v, c, buf_slice(&params)))
 			v->waiting++;
 		else
-			v->sum.unreachable++;
+			sum->unreachable++;
 	}
 	buf_fini(&params);
 	if (v->waiting == 0)
@@ -98,7 +81,7 @@ void revocations_abandon(struct server *s)
 	struct revocation *v;
 
 	while ((v = LIST_FIRST(&s->revocations)) != NULL) {
-		v->sum.unreachable += v->waiting;
+		v->result->unreachable += v->waiting;
 		finish(v);
 	}
 }

@@ -6,26 +6,31 @@
 #ifndef AUTHD_REVOCATION_H
 #define AUTHD_REVOCATION_H
 
+#include "proto/admin_api.h"
 #include "proto/auth_api.h"
+
+#include <sys/queue.h>
 
 struct server;
 
-struct revocation_sum {
-	uint64_t sessions; /* ended */
-	uint64_t pending;  /* handshakes refused */
-	unsigned routers;  /* that have answered in full */
-	unsigned unreachable;
+/* One on its way. The caller owns it, and keeps it until done is called. */
+struct revocation {
+	LIST_ENTRY(revocation) link;
+	struct server *server;
+	unsigned waiting;            /* routers asked, without an answer yet */
+	struct admin_change *result; /* its numbers are the sum */
+	void (*done)(void *arg);
+	void *arg;
 };
 
-typedef void revocation_cb(const struct revocation_sum *sum, void *arg);
-
 /*
- * Sends it to all routers; done is called once, when every one has answered, is gone, or
- * has let AUTH_REVOKE_MS pass: at once where there is none. The change that it tells of
- * is committed, with v->epoch.
+ * Sends what to all routers. done is called once, when every one has answered, is gone,
+ * or has let AUTH_REVOKE_MS pass: at once where there is none. It may free v. The change
+ * that what tells of is committed, with what->epoch. The caller has set v->result,
+ * v->done and v->arg.
  */
-void revocation_start(struct server *s, const struct auth_revoke *v, revocation_cb *done,
-		      void *arg);
+void revocation_start(struct server *s, const struct auth_revoke *what,
+		      struct revocation *v);
 
 /* At the end of the program: those not yet done are done, with what is known. */
 void revocations_abandon(struct server *s);

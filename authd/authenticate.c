@@ -140,7 +140,8 @@ static void write_deny(const struct settings_deny *deny, enum reason reason,
 	buf_fini(&message);
 }
 
-void authenticate_write_failure(int err, struct buf *out)
+/* Temporary, so that no client is lost to a failure of ours. */
+static void write_failure(int err, struct buf *out)
 {
 	const struct auth_error e = {
 		.kind = AUTH_ERROR_TEMPORARY,
@@ -184,18 +185,21 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 	}
 	int r = q->pubkey.len > 0 ? look_up_key(store, q->pubkey, &p, &reason)
 				  : look_up_authid(store, q->authid, &p, &reason);
+	if (r == 0) {
+		if (reason == ALLOWED)
+			reason = check(q, &p);
+		if (reason == ALLOWED)
+			write_result(epoch, &p, out);
+		else
+			write_deny(deny, reason, q, out);
+		r = out->err;
+	}
 	if (r != 0) {
-		authenticate_write_failure(r, out);
+		buf_clear(out);
+		write_failure(r, out);
 		*why_out = err_str(r);
 		return VERDICT_FAILED;
 	}
-	if (reason == ALLOWED)
-		reason = check(q, &p);
 	*why_out = reasons[reason].log;
-	if (reason != ALLOWED) {
-		write_deny(deny, reason, q, out);
-		return VERDICT_DENIED;
-	}
-	write_result(epoch, &p, out);
-	return VERDICT_ALLOWED;
+	return reason == ALLOWED ? VERDICT_ALLOWED : VERDICT_DENIED;
 }

@@ -16,15 +16,11 @@ enum verdict {
 };
 
 /*
- * Decides about q, and appends the encoded result or error to out. *why_out is a short
- * reason for the log (static), NULL for a result. If out has an error afterwards, that is
- * VERDICT_FAILED too.
+ * Decides about q, and writes the encoded result or error to out, which is empty.
+ * *why_out is a short reason for the log (static), NULL for a result.
  */
 enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const struct auth_request *q, struct buf *out,
 			  const char **why_out);
-
-/* Appends the error for a failure of ours: temporary, so that no client is lost to it. */
-void authenticate_write_failure(int err, struct buf *out);
 
 #endif

@@ -19,10 +19,10 @@ static uint64_t epoch(const struct server *s)
 static void hello(struct client *c, struct rpc_request *req, struct slice params,
 		  int what)
 {
-	static const struct slice cryptosign = {(const uint8_t *)"cryptosign", 10};
+	static const char methods[] = "\x91\xaa" /* an array of one text */
+				      "cryptosign";
 	struct server *s = c->server;
 	struct auth_hello h;
-	struct buf methods;
 
 	(void)what;
 	if (!server_read(req, params, &auth_hello_table, &h))
@@ -42,8 +42,6 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 	rpc_conn_lower_limits(c->rpc, h.max_message, UINT32_MAX);
 	log_info(c->name, "hello product=%s instance=%s", log_quote(h.product).text,
 		 log_quote(h.instance).text);
-	buf_init(&methods, 64);
-	auth_list_write(&methods, &cryptosign, 1);
 	const struct auth_hello_result res = {
 		.protocol = {AUTH_VERSION_MAJOR, AUTH_VERSION_MINOR},
 		.product = slice_str("authd/" AUTHD_VERSION),
@@ -54,11 +52,10 @@ static void hello(struct client *c, struct rpc_request *req, struct slice params
 		.max_inflight = c->endpoint->role->limits.max_requests,
 		.features =
 			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
-		.methods = buf_slice(&methods),
+		.methods = slice_str(methods),
 		.ready = s->store != NULL,
 	};
 	server_reply(req, &auth_hello_result_table, &res);
-	buf_fini(&methods);
 }
 
 static void ping(struct client *c, struct rpc_request *req, struct slice params, int what)
@@ -88,14 +85,6 @@ static void log_denied(struct client *c, const struct auth_request *q, const cha
 		 log_quote(q->transport.peer).text);
 }
 
-/* Our own trouble; the store has logged what it knows of it. */
-static void log_failed(struct client *c, const struct auth_request *q, const char *why)
-{
-	if (server_may_log(c->server))
-		log_error(c->name, "cannot decide reason=\"%s\" corr=%s", why,
-			  log_quote(q->corr).text);
-}
-
 static void authenticate_request(struct client *c, struct rpc_request *req,
 				 struct slice params, int what)
 {
@@ -117,13 +106,6 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 	}
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	enum verdict verdict = authenticate(s->store, &s->settings->deny, &q, &b, &why);
-	if (b.err != 0) {
-		int err = b.err;
-		why = err_str(err);
-		verdict = VERDICT_FAILED;
-		buf_clear(&b);
-		authenticate_write_failure(err, &b);
-	}
 	switch (verdict) {
 	case VERDICT_ALLOWED:
 		s->stats.allowed++;
@@ -134,7 +116,10 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 		break;
 	case VERDICT_FAILED:
 		s->stats.failed++;
-		log_failed(c, &q, why);
+		/* the store has logged what it knows of it */
+		if (server_may_log(s))
+			log_error(c->name, "cannot decide reason=\"%s\" corr=%s", why,
+				  log_quote(q.corr).text);
 		break;
 	}
 	if (verdict == VERDICT_ALLOWED)

@@ -26,14 +26,20 @@ bool server_may_log(struct server *s)
 
 /* --- answers ------------------------------------------------------------------------ */
 
-void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg)
+static void reply(struct rpc_request *req, const struct field_table *t, const void *msg,
+		  void (*send)(struct rpc_request *req, const struct buf *encoded))
 {
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	fields_write_item(&b, t, msg);
-	rpc_reply(req, &b);
+	send(req, &b);
 	buf_fini(&b);
+}
+
+void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg)
+{
+	reply(req, t, msg, rpc_reply);
 }
 
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
@@ -45,12 +51,8 @@ void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 		.message = slice_str(message),
 		.retry_after_ms = FIELD_NONE,
 	};
-	struct buf b;
 
-	buf_init(&b, AUTH_MAX_MESSAGE);
-	fields_write_item(&b, &auth_error_table, &e);
-	rpc_reply_error(req, &b);
-	buf_fini(&b);
+	reply(req, &auth_error_table, &e, rpc_reply_error);
 }
 
 void server_reply_invalid(struct rpc_request *req, int err)
@@ -145,35 +147,29 @@ static void refuse(struct endpoint *e, const struct ucred *cred, const char *why
 			 (int)cred->uid, (int)cred->pid, why);
 }
 
-/* Check that the peer's user is allowed to connect, and that there is a place for it. */
-static bool admit(struct endpoint *e, int fd, struct ucred *cred)
+/* Why the peer may not connect, or NULL; *cred is who it is. */
+static const char *objection(const struct endpoint *e, int fd, struct ucred *cred)
 {
-	const char *why = NULL;
-
 	if (sock_peer_cred(fd, cred) != 0)
-		why = "no credentials";
-	else if (!conf_user_allowed(&e->conf->allow_users, cred->uid))
-		why = "user is not in allow_users";
-	else if (e->n_clients >= e->role->max_clients)
-		why = "too many connections";
-	if (why != NULL)
-		refuse(e, cred, why);
-	return why == NULL;
+		return "no credentials";
+	if (!conf_user_allowed(&e->conf->allow_users, cred->uid))
+		return "user is not in allow_users";
+	if (e->n_clients >= e->role->max_clients)
+		return "too many connections";
+	return NULL;
 }
 
-static void client_new(struct endpoint *e, int fd)
+static void on_accepted(void *arg, struct listener *l, int fd)
 {
+	struct endpoint *e = arg;
 	struct server *s = e->server;
 	struct ucred cred = {.pid = 0, .uid = (uid_t)-1};
-	struct client *c;
+	const char *why = objection(e, fd, &cred);
+	struct client *c = why == NULL ? calloc(1, sizeof(*c)) : NULL;
 
-	if (!admit(e, fd, &cred)) {
-		sock_close(&fd);
-		return;
-	}
-	c = calloc(1, sizeof(*c));
+	(void)l;
 	if (c == NULL) {
-		refuse(e, &cred, err_str(E_NOMEM));
+		refuse(e, &cred, why != NULL ? why : err_str(E_NOMEM));
 		sock_close(&fd);
 		return;
 	}
@@ -197,12 +193,6 @@ static void client_new(struct endpoint *e, int fd)
 }
 
 /* --- sockets ------------------------------------------------------------------------ */
-
-static void on_accepted(void *arg, struct listener *l, int fd)
-{
-	(void)l;
-	client_new(arg, fd);
-}
 
 static int endpoint_listen(struct endpoint *e)
 {

@@ -91,44 +91,36 @@ const char *admin_names_fault(const struct admin_principal *p, const char **what
 
 /* --- messages ----------------------------------------------------------------------- */
 
-#define PRINCIPAL(f) .offset = offsetof(struct admin_principal, f)
-static const struct field principal_fields[] = {
-	{"authid", FIELD_STR, FIELD_REQUIRED, PRINCIPAL(authid)},
-	{"realm", FIELD_URI, FIELD_REQUIRED, PRINCIPAL(realm)},
-	{"role", FIELD_STR, FIELD_REQUIRED, PRINCIPAL(role)},
-	{"extra", FIELD_RAW_MAP, PRINCIPAL(extra)},
-	{"keys", FIELD_KEYS, PRINCIPAL(keys)},
-	{"disabled", FIELD_BOOL, PRINCIPAL(disabled)},
-	{"created", FIELD_UINT, PRINCIPAL(created), .def = FIELD_NONE},
+static const struct field admin_principal_fields[] = {
+	FIELD(admin_principal, authid, FIELD_STR, FIELD_REQUIRED),
+	FIELD(admin_principal, realm, FIELD_URI, FIELD_REQUIRED),
+	FIELD(admin_principal, role, FIELD_STR, FIELD_REQUIRED),
+	FIELD(admin_principal, extra, FIELD_RAW_MAP),
+	FIELD(admin_principal, keys, FIELD_KEYS),
+	FIELD(admin_principal, disabled, FIELD_BOOL),
+	FIELD(admin_principal, created, FIELD_UINT, .def = FIELD_NONE),
 };
-const struct field_table admin_principal_table =
-	FIELD_TABLE(principal_fields, struct admin_principal);
+const struct field_table admin_principal_table = FIELD_TABLE(admin_principal);
 
-#define LIST(f) .offset = offsetof(struct admin_list, f)
-static const struct field list_fields[] = {
-	{"realm", FIELD_STR, LIST(realm)},
-	{"role", FIELD_STR, LIST(role)},
-	{"after", FIELD_STR, LIST(after)},
+static const struct field admin_list_fields[] = {
+	FIELD(admin_list, realm, FIELD_STR),
+	FIELD(admin_list, role, FIELD_STR),
+	FIELD(admin_list, after, FIELD_STR),
 };
-const struct field_table admin_list_table = FIELD_TABLE(list_fields, struct admin_list);
+const struct field_table admin_list_table = FIELD_TABLE(admin_list);
 
-#define LIST_RESULT(f) .offset = offsetof(struct admin_list_result, f)
-static const struct field list_result_fields[] = {
-	{"items", FIELD_RAW_ARRAY, FIELD_REQUIRED, LIST_RESULT(items)},
-	{"next", FIELD_STR, LIST_RESULT(next)},
+static const struct field admin_list_result_fields[] = {
+	FIELD(admin_list_result, items, FIELD_RAW_ARRAY, FIELD_REQUIRED),
+	FIELD(admin_list_result, next, FIELD_STR),
 };
-const struct field_table admin_list_result_table =
-	FIELD_TABLE(list_result_fields, struct admin_list_result);
+const struct field_table admin_list_result_table = FIELD_TABLE(admin_list_result);
 
 int admin_list_begin(struct token_reader *r, struct slice items)
 {
 	struct token t;
 
 	token_reader_init(r, SERIALIZER_MSGPACK, items);
-	int e = token_next(r, &t);
-	if (e != 0)
-		return e;
-	return t.type == TOKEN_ARRAY ? 0 : E_TYPE;
+	return token_expect(r, TOKEN_ARRAY, &t);
 }
 
 int admin_list_next(struct token_reader *r, struct admin_principal *out)
@@ -141,21 +133,17 @@ int admin_list_next(struct token_reader *r, struct admin_principal *out)
 	return fields_read_item(item, &admin_principal_table, out);
 }
 
-#define TARGET(f) .offset = offsetof(struct admin_target, f)
-static const struct field target_fields[] = {
-	{"authid", FIELD_STR, FIELD_REQUIRED, TARGET(authid)},
-	{"keys", FIELD_KEYS, TARGET(keys)},
+static const struct field admin_target_fields[] = {
+	FIELD(admin_target, authid, FIELD_STR, FIELD_REQUIRED),
+	FIELD(admin_target, keys, FIELD_KEYS),
 };
-const struct field_table admin_target_table =
-	FIELD_TABLE(target_fields, struct admin_target);
+const struct field_table admin_target_table = FIELD_TABLE(admin_target);
 
-#define CHANGE(f) .offset = offsetof(struct admin_change, f)
-static const struct field change_fields[] = {
-	{"changed", FIELD_BOOL, FIELD_REQUIRED, CHANGE(changed)},
-	{"sessions", FIELD_UINT, CHANGE(sessions), .def = FIELD_NONE},
-	{"pending", FIELD_UINT, CHANGE(pending), .def = FIELD_NONE},
-	{"routers", FIELD_UINT, CHANGE(routers), .def = FIELD_NONE},
-	{"unreachable", FIELD_UINT, CHANGE(unreachable), .def = FIELD_NONE},
+static const struct field admin_change_fields[] = {
+	FIELD(admin_change, changed, FIELD_BOOL, FIELD_REQUIRED),
+	FIELD(admin_change, sessions, FIELD_UINT, .def = FIELD_NONE),
+	FIELD(admin_change, pending, FIELD_UINT, .def = FIELD_NONE),
+	FIELD(admin_change, routers, FIELD_UINT, .def = FIELD_NONE),
+	FIELD(admin_change, unreachable, FIELD_UINT, .def = FIELD_NONE),
 };
-const struct field_table admin_change_table =
-	FIELD_TABLE(change_fields, struct admin_change);
+const struct field_table admin_change_table = FIELD_TABLE(admin_change);

@@ -81,21 +81,19 @@ static int read_part(struct token_reader *r, bool limited, struct slice *out)
 static int read_head(struct token_reader *r, struct rpc_msg *m)
 {
 	struct token list, type, id = {.type = TOKEN_UINT, .u = 0};
-	int e = token_next(r, &list);
+	int e = token_expect(r, TOKEN_ARRAY, &list);
 
-	if (e == 0 && (list.type != TOKEN_ARRAY || list.count < 3 || list.count > 4))
-		e = E_TYPE;
 	if (e == 0)
-		e = token_next(r, &type);
-	if (e == 0 && (type.type != TOKEN_UINT || type.u > RPC_NOTIFICATION ||
+		e = token_expect(r, TOKEN_UINT, &type);
+	if (e == 0 && (type.u > RPC_NOTIFICATION ||
 		       list.count != (type.u == RPC_NOTIFICATION ? 3 : 4)))
 		e = E_TYPE;
 	if (e == 0 && type.u != RPC_NOTIFICATION)
-		e = token_next(r, &id);
+		e = token_expect(r, TOKEN_UINT, &id);
+	if (e == 0 && id.u > UINT32_MAX)
+		e = E_RANGE;
 	if (e != 0)
 		return e;
-	if (id.type != TOKEN_UINT || id.u > UINT32_MAX)
-		return id.type == TOKEN_UINT ? E_RANGE : E_TYPE;
 	m->type = (enum rpc_type)type.u;
 	m->id = (uint32_t)id.u;
 	return 0;
@@ -115,16 +113,15 @@ static int read_response(struct token_reader *r, bool limited, struct rpc_msg *m
 static int read_method(struct token_reader *r, bool limited, struct rpc_msg *m)
 {
 	struct token t;
-	int e = token_next(r, &t);
+	int e = token_expect(r, TOKEN_STR, &t);
 
 	if (e == 0)
-		e = t.type == TOKEN_STR ? check_item(&t) : E_TYPE;
+		e = check_item(&t);
+	if (e == 0)
+		e = read_part(r, limited, &m->params);
 	if (e != 0)
 		return e;
 	m->method = t.text;
-	e = read_part(r, limited, &m->params);
-	if (e != 0)
-		return e;
 	return container_type(m->params) == TOKEN_ARRAY ? 0 : E_TYPE;
 }
 
@@ -187,69 +184,61 @@ void auth_list_write(struct buf *out, const struct slice *items, size_t n)
 static const char *const feature_names[] = {"revoke", "cancel", "events", NULL};
 static_assert(AUTH_FEATURE_EVENTS == 1 << 2, "bits are indices of feature_names");
 
-#define HELLO(f) .offset = offsetof(struct auth_hello, f)
-static const struct field hello_fields[] = {
-	{"protocol", FIELD_VERSION, FIELD_REQUIRED, HELLO(protocol)},
-	{"product", FIELD_STR, HELLO(product)},
-	{"instance", FIELD_STR, HELLO(instance)},
-	{"pid", FIELD_UINT, HELLO(pid), .def = FIELD_NONE},
-	{"max_message", FIELD_UINT, HELLO(max_message), .def = AUTH_MAX_MESSAGE},
-	{"max_depth", FIELD_UINT, HELLO(max_depth), .def = AUTH_MAX_DEPTH},
-	{"features", FIELD_FLAGS, HELLO(features), .names = feature_names},
-	{"methods", FIELD_RAW_ARRAY, HELLO(methods)},
-	{"realms", FIELD_RAW_ARRAY, HELLO(realms)},
-	{"listeners", FIELD_RAW_ARRAY, HELLO(listeners)},
-	{"last_epoch", FIELD_UINT, HELLO(last_epoch), .def = AUTH_NO_EPOCH},
-	{"last_db", FIELD_STR, HELLO(last_db)},
+static const struct field auth_hello_fields[] = {
+	FIELD(auth_hello, protocol, FIELD_VERSION, FIELD_REQUIRED),
+	FIELD(auth_hello, product, FIELD_STR),
+	FIELD(auth_hello, instance, FIELD_STR),
+	FIELD(auth_hello, pid, FIELD_UINT, .def = FIELD_NONE),
+	FIELD(auth_hello, max_message, FIELD_UINT, .def = AUTH_MAX_MESSAGE),
+	FIELD(auth_hello, max_depth, FIELD_UINT, .def = AUTH_MAX_DEPTH),
+	FIELD(auth_hello, features, FIELD_FLAGS, .names = feature_names),
+	FIELD(auth_hello, methods, FIELD_RAW_ARRAY),
+	FIELD(auth_hello, realms, FIELD_RAW_ARRAY),
+	FIELD(auth_hello, listeners, FIELD_RAW_ARRAY),
+	FIELD(auth_hello, last_epoch, FIELD_UINT, .def = AUTH_NO_EPOCH),
+	FIELD(auth_hello, last_db, FIELD_STR),
 };
-const struct field_table auth_hello_table = FIELD_TABLE(hello_fields, struct auth_hello);
+const struct field_table auth_hello_table = FIELD_TABLE(auth_hello);
 
-#define HELLO_RESULT(f) .offset = offsetof(struct auth_hello_result, f)
-static const struct field hello_result_fields[] = {
-	{"protocol", FIELD_VERSION, FIELD_REQUIRED, HELLO_RESULT(protocol)},
-	{"product", FIELD_STR, HELLO_RESULT(product)},
-	{"instance", FIELD_STR, HELLO_RESULT(instance)},
-	{"db", FIELD_STR, HELLO_RESULT(db)},
-	{"epoch", FIELD_UINT, HELLO_RESULT(epoch), .def = AUTH_NO_EPOCH},
-	{"max_message", FIELD_UINT, HELLO_RESULT(max_message), .def = AUTH_MAX_MESSAGE},
-	{"max_inflight", FIELD_UINT, HELLO_RESULT(max_inflight),
-	 .def = AUTH_MAX_INFLIGHT},
-	{"features", FIELD_FLAGS, HELLO_RESULT(features), .names = feature_names},
-	{"methods", FIELD_RAW_ARRAY, HELLO_RESULT(methods)},
-	{"ready", FIELD_BOOL, HELLO_RESULT(ready), .def = true},
+static const struct field auth_hello_result_fields[] = {
+	FIELD(auth_hello_result, protocol, FIELD_VERSION, FIELD_REQUIRED),
+	FIELD(auth_hello_result, product, FIELD_STR),
+	FIELD(auth_hello_result, instance, FIELD_STR),
+	FIELD(auth_hello_result, db, FIELD_STR),
+	FIELD(auth_hello_result, epoch, FIELD_UINT, .def = AUTH_NO_EPOCH),
+	FIELD(auth_hello_result, max_message, FIELD_UINT, .def = AUTH_MAX_MESSAGE),
+	FIELD(auth_hello_result, max_inflight, FIELD_UINT, .def = AUTH_MAX_INFLIGHT),
+	FIELD(auth_hello_result, features, FIELD_FLAGS, .names = feature_names),
+	FIELD(auth_hello_result, methods, FIELD_RAW_ARRAY),
+	FIELD(auth_hello_result, ready, FIELD_BOOL, .def = true),
 };
-const struct field_table auth_hello_result_table =
-	FIELD_TABLE(hello_result_fields, struct auth_hello_result);
+const struct field_table auth_hello_result_table = FIELD_TABLE(auth_hello_result);
 
 /* --- the result of authenticate; the question is in auth_request.c -------------------
  */
 
-#define RESULT(f) .offset = offsetof(struct auth_result, f)
-static const struct field result_fields[] = {
-	{"role", FIELD_STR, FIELD_REQUIRED, RESULT(role)},
-	{"realm", FIELD_URI, RESULT(realm)},
-	{"authid", FIELD_STR, RESULT(authid)},
-	{"authprovider", FIELD_STR, RESULT(authprovider)},
-	{"extra", FIELD_RAW_MAP, RESULT(extra)},
-	{"pubkey", FIELD_SOLE_KEY, RESULT(keys)},
-	{"pubkeys", FIELD_KEYS, FIELD_SEVERAL, RESULT(keys)},
-	{"epoch", FIELD_UINT, RESULT(epoch), .def = AUTH_NO_EPOCH},
+static const struct field auth_result_fields[] = {
+	FIELD(auth_result, role, FIELD_STR, FIELD_REQUIRED),
+	FIELD(auth_result, realm, FIELD_URI),
+	FIELD(auth_result, authid, FIELD_STR),
+	FIELD(auth_result, authprovider, FIELD_STR),
+	FIELD(auth_result, extra, FIELD_RAW_MAP),
+	FIELD_AS("pubkey", auth_result, keys, FIELD_SOLE_KEY),
+	FIELD_AS("pubkeys", auth_result, keys, FIELD_KEYS, FIELD_SEVERAL),
+	FIELD(auth_result, epoch, FIELD_UINT, .def = AUTH_NO_EPOCH),
 };
-const struct field_table auth_result_table =
-	FIELD_TABLE(result_fields, struct auth_result);
+const struct field_table auth_result_table = FIELD_TABLE(auth_result);
 
 /* A bare role. */
 static int read_role(struct token_reader *r, struct auth_result *out)
 {
 	struct token t;
-	int e = token_next(r, &t);
+	int e = token_expect(r, TOKEN_STR, &t);
 
+	if (e == 0 && (t.text.len == 0 || t.text.len > FIELD_DEFAULT_MAX))
+		e = E_RANGE;
 	if (e != 0)
 		return e;
-	if (t.type != TOKEN_STR)
-		return E_TYPE;
-	if (t.text.len == 0 || t.text.len > FIELD_DEFAULT_MAX)
-		return E_RANGE;
 	out->role = t.text;
 	return 0;
 }
@@ -287,44 +276,32 @@ static const char *const kind_names[] = {
 	[AUTH_ERROR_KIND_COUNT] = NULL,
 };
 
-#define ERROR(f) .offset = offsetof(struct auth_error, f)
-static const struct field error_fields[] = {
-	{"kind", FIELD_NAME, FIELD_REQUIRED, ERROR(kind), .names = kind_names},
-	{"uri", FIELD_URI, ERROR(uri)},
-	{"message", FIELD_STR, ERROR(message), .max = AUTH_MAX_STRING},
-	{"detail", FIELD_STR, ERROR(detail), .max = AUTH_MAX_STRING},
-	{"retry_after_ms", FIELD_UINT, ERROR(retry_after_ms), .def = FIELD_NONE},
+static const struct field auth_error_fields[] = {
+	FIELD(auth_error, kind, FIELD_NAME, FIELD_REQUIRED, .names = kind_names),
+	FIELD(auth_error, uri, FIELD_URI),
+	FIELD(auth_error, message, FIELD_STR, .max = AUTH_MAX_STRING),
+	FIELD(auth_error, detail, FIELD_STR, .max = AUTH_MAX_STRING),
+	FIELD(auth_error, retry_after_ms, FIELD_UINT, .def = FIELD_NONE),
 };
-const struct field_table auth_error_table = FIELD_TABLE(error_fields, struct auth_error);
+const struct field_table auth_error_table = FIELD_TABLE(auth_error);
 
 /* A deny: the URI, or an array of it and a message. */
 static int read_error_deny(struct token_reader *r, bool array, struct auth_error *out)
 {
 	struct token t;
-	struct slice message = {NULL, 0};
-	int e = token_next(r, &t);
+	int e = array ? token_expect(r, TOKEN_ARRAY, &t) : 0;
 
-	if (e == 0 && array)
-		e = token_next(r, &t);
+	if (e == 0)
+		e = token_expect(r, TOKEN_STR, &t);
+	if (e == 0 && (t.text.len > AUTH_MAX_NAME || !uri_valid(t.text)))
+		e = E_RANGE;
 	if (e != 0)
 		return e;
-	if (t.type != TOKEN_STR)
-		return E_TYPE;
-	struct slice uri = t.text;
-	if (uri.len > AUTH_MAX_NAME || !uri_valid(uri))
-		return E_RANGE;
-	if (array)
-		e = fields_read_str_or_nil(r, &message);
-	if (e == 0 && array)
-		e = token_next(r, &t);
-	if (e != 0)
-		return e;
-	if (array && t.type != TOKEN_END)
-		return E_TYPE;
 	out->kind = AUTH_ERROR_DENY;
-	out->uri = uri;
-	out->message = message;
-	return 0;
+	out->uri = t.text;
+	if (array)
+		e = fields_read_str_or_nil(r, &out->message);
+	return e == 0 && array ? token_expect(r, TOKEN_END, &t) : e;
 }
 
 void auth_error_read(struct slice error, struct auth_error *out)
@@ -352,29 +329,25 @@ void auth_error_read(struct slice error, struct auth_error *out)
 /* --- revoke --------------------------------------------------------------------------
  */
 
-#define MATCH(f) .offset = offsetof(struct auth_match, f)
-static const struct field match_fields[] = {
-	{"authid", FIELD_STR, FIELD_NOT_EMPTY, MATCH(authid)},
-	{"pubkey", FIELD_KEY, FIELD_NOT_EMPTY, MATCH(pubkey)},
-	{"role", FIELD_STR, FIELD_NOT_EMPTY, MATCH(role)},
-	{"realm", FIELD_STR, FIELD_NOT_EMPTY, MATCH(realm)},
-	{"session", FIELD_UINT, FIELD_NOT_EMPTY, MATCH(session), .max = WAMP_MAX_ID,
-	 .def = FIELD_NONE},
+static const struct field auth_match_fields[] = {
+	FIELD(auth_match, authid, FIELD_STR, FIELD_NOT_EMPTY),
+	FIELD(auth_match, pubkey, FIELD_KEY, FIELD_NOT_EMPTY),
+	FIELD(auth_match, role, FIELD_STR, FIELD_NOT_EMPTY),
+	FIELD(auth_match, realm, FIELD_STR, FIELD_NOT_EMPTY),
+	FIELD(auth_match, session, FIELD_UINT, FIELD_NOT_EMPTY, .max = WAMP_MAX_ID,
+	      .def = FIELD_NONE),
 };
-static const struct field_table match_table =
-	FIELD_TABLE(match_fields, struct auth_match);
+static const struct field_table match_table = FIELD_TABLE(auth_match);
 
-#define REVOKE(f) .offset = offsetof(struct auth_revoke, f)
-static const struct field revoke_fields[] = {
-	{"match", FIELD_STRUCT, FIELD_REQUIRED | FIELD_STRICT, REVOKE(match),
-	 .table = &match_table},
-	{"epoch", FIELD_UINT, REVOKE(epoch), .def = AUTH_NO_EPOCH},
-	{"uri", FIELD_URI, REVOKE(uri)},
-	{"message", FIELD_STR, REVOKE(message), .max = AUTH_MAX_STRING},
-	{"dry_run", FIELD_BOOL, REVOKE(dry_run)},
+static const struct field auth_revoke_fields[] = {
+	FIELD(auth_revoke, match, FIELD_STRUCT, FIELD_REQUIRED | FIELD_STRICT,
+	      .table = &match_table),
+	FIELD(auth_revoke, epoch, FIELD_UINT, .def = AUTH_NO_EPOCH),
+	FIELD(auth_revoke, uri, FIELD_URI),
+	FIELD(auth_revoke, message, FIELD_STR, .max = AUTH_MAX_STRING),
+	FIELD(auth_revoke, dry_run, FIELD_BOOL),
 };
-const struct field_table auth_revoke_table =
-	FIELD_TABLE(revoke_fields, struct auth_revoke);
+const struct field_table auth_revoke_table = FIELD_TABLE(auth_revoke);
 
 int auth_revoke_read(struct slice params, struct auth_revoke *out)
 {
@@ -392,14 +365,12 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 	return m->session == 0 ? E_RANGE : 0;
 }
 
-#define REVOKE_RESULT(f) .offset = offsetof(struct auth_revoke_result, f)
-static const struct field revoke_result_fields[] = {
-	{"sessions", FIELD_UINT, FIELD_REQUIRED, REVOKE_RESULT(sessions)},
-	{"pending", FIELD_UINT, REVOKE_RESULT(pending)},
-	{"partial", FIELD_BOOL, REVOKE_RESULT(partial)},
+static const struct field auth_revoke_result_fields[] = {
+	FIELD(auth_revoke_result, sessions, FIELD_UINT, FIELD_REQUIRED),
+	FIELD(auth_revoke_result, pending, FIELD_UINT),
+	FIELD(auth_revoke_result, partial, FIELD_BOOL),
 };
-const struct field_table auth_revoke_result_table =
-	FIELD_TABLE(revoke_result_fields, struct auth_revoke_result);
+const struct field_table auth_revoke_result_table = FIELD_TABLE(auth_revoke_result);
 
 /* --- ping, cancel --------------------------------------------------------------------
  */
@@ -412,14 +383,12 @@ int auth_ping_read(struct slice params)
 	return e != 0 ? e : fields_end_params(&r);
 }
 
-#define PING_RESULT(f) .offset = offsetof(struct auth_ping_result, f)
-static const struct field ping_result_fields[] = {
-	{"ready", FIELD_BOOL, PING_RESULT(ready), .def = true},
-	{"inflight", FIELD_UINT, PING_RESULT(inflight), .def = FIELD_NONE},
-	{"epoch", FIELD_UINT, PING_RESULT(epoch), .def = AUTH_NO_EPOCH},
+static const struct field auth_ping_result_fields[] = {
+	FIELD(auth_ping_result, ready, FIELD_BOOL, .def = true),
+	FIELD(auth_ping_result, inflight, FIELD_UINT, .def = FIELD_NONE),
+	FIELD(auth_ping_result, epoch, FIELD_UINT, .def = AUTH_NO_EPOCH),
 };
-const struct field_table auth_ping_result_table =
-	FIELD_TABLE(ping_result_fields, struct auth_ping_result);
+const struct field_table auth_ping_result_table = FIELD_TABLE(auth_ping_result);
 
 void auth_cancel_write(struct buf *out, uint32_t id)
 {
@@ -434,34 +403,28 @@ void auth_cancel_write(struct buf *out, uint32_t id)
 /* --- events --------------------------------------------------------------------------
  */
 
-#define OPENED(f) .offset = offsetof(struct auth_opened, f)
-static const struct field opened_fields[] = {
-	{"session", FIELD_UINT, FIELD_REQUIRED, OPENED(session), .max = WAMP_MAX_ID},
-	{"realm", FIELD_STR, OPENED(realm)},
-	{"authid", FIELD_STR, OPENED(authid)},
-	{"authrole", FIELD_STR, OPENED(authrole)},
-	{"authmethod", FIELD_STR, OPENED(authmethod)},
-	{"pubkey", FIELD_KEY, OPENED(pubkey)},
-	{"peer", FIELD_STR, OPENED(peer)},
-	{"corr", FIELD_STR, OPENED(corr)},
+static const struct field auth_opened_fields[] = {
+	FIELD(auth_opened, session, FIELD_UINT, FIELD_REQUIRED, .max = WAMP_MAX_ID),
+	FIELD(auth_opened, realm, FIELD_STR),
+	FIELD(auth_opened, authid, FIELD_STR),
+	FIELD(auth_opened, authrole, FIELD_STR),
+	FIELD(auth_opened, authmethod, FIELD_STR),
+	FIELD(auth_opened, pubkey, FIELD_KEY),
+	FIELD(auth_opened, peer, FIELD_STR),
+	FIELD(auth_opened, corr, FIELD_STR),
 };
-const struct field_table auth_opened_table =
-	FIELD_TABLE(opened_fields, struct auth_opened);
+const struct field_table auth_opened_table = FIELD_TABLE(auth_opened);
 
-#define CLOSED(f) .offset = offsetof(struct auth_closed, f)
-static const struct field closed_fields[] = {
-	{"session", FIELD_UINT, FIELD_REQUIRED, CLOSED(session), .max = WAMP_MAX_ID},
-	{"authid", FIELD_STR, CLOSED(authid)},
-	{"reason", FIELD_STR, CLOSED(reason)},
-	{"duration_ms", FIELD_UINT, CLOSED(duration_ms), .def = FIELD_NONE},
+static const struct field auth_closed_fields[] = {
+	FIELD(auth_closed, session, FIELD_UINT, FIELD_REQUIRED, .max = WAMP_MAX_ID),
+	FIELD(auth_closed, authid, FIELD_STR),
+	FIELD(auth_closed, reason, FIELD_STR),
+	FIELD(auth_closed, duration_ms, FIELD_UINT, .def = FIELD_NONE),
 };
-const struct field_table auth_closed_table =
-	FIELD_TABLE(closed_fields, struct auth_closed);
+const struct field_table auth_closed_table = FIELD_TABLE(auth_closed);
 
-#define FAILED(f) .offset = offsetof(struct auth_failed, f)
-static const struct field failed_fields[] = {
-	{"corr", FIELD_STR, FAILED(corr)},
-	{"reason", FIELD_STR, FIELD_REQUIRED, FAILED(reason)},
+static const struct field auth_failed_fields[] = {
+	FIELD(auth_failed, corr, FIELD_STR),
+	FIELD(auth_failed, reason, FIELD_STR, FIELD_REQUIRED),
 };
-const struct field_table auth_failed_table =
-	FIELD_TABLE(failed_fields, struct auth_failed);
+const struct field_table auth_failed_table = FIELD_TABLE(auth_failed);

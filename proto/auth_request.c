@@ -13,31 +13,27 @@
 /* --- reading -------------------------------------------------------------------------
  */
 
-#define TRANSPORT(f) .offset = offsetof(struct auth_transport, f)
-static const struct field transport_fields[] = {
-	{"listener", FIELD_STR, TRANSPORT(listener)},
-	{"channel_framing", FIELD_STR, TRANSPORT(channel_framing)},
-	{"channel_serializer", FIELD_STR, TRANSPORT(channel_serializer)},
-	{"channel_type", FIELD_STR, TRANSPORT(channel_type)},
-	{"peer", FIELD_STR, TRANSPORT(peer)},
-	{"path", FIELD_STR, TRANSPORT(path), .max = AUTH_MAX_STRING},
-	{"http_headers_received", FIELD_RAW_MAP, TRANSPORT(headers)},
+static const struct field auth_transport_fields[] = {
+	FIELD(auth_transport, listener, FIELD_STR),
+	FIELD(auth_transport, channel_framing, FIELD_STR),
+	FIELD(auth_transport, channel_serializer, FIELD_STR),
+	FIELD(auth_transport, channel_type, FIELD_STR),
+	FIELD(auth_transport, peer, FIELD_STR),
+	FIELD(auth_transport, path, FIELD_STR, .max = AUTH_MAX_STRING),
+	FIELD_AS("http_headers_received", auth_transport, headers, FIELD_RAW_MAP),
 };
-static const struct field_table transport_table =
-	FIELD_TABLE(transport_fields, struct auth_transport);
+static const struct field_table transport_table = FIELD_TABLE(auth_transport);
 
-#define REQUEST(f) .offset = offsetof(struct auth_request, f)
-static const struct field details_fields[] = {
-	{"authmethod", FIELD_STR, FIELD_REQUIRED, REQUEST(authmethod)},
-	{"authrole", FIELD_STR, FIELD_OR_NIL, REQUEST(authrole), .max = AUTH_MAX_STRING},
-	{"authextra", FIELD_RAW_MAP, FIELD_OR_NIL, REQUEST(authextra)},
-	{"session", FIELD_UINT, REQUEST(session), .max = WAMP_MAX_ID, .def = FIELD_NONE},
-	{"ttl_ms", FIELD_UINT, REQUEST(ttl_ms), .def = FIELD_NONE},
-	{"corr", FIELD_STR, REQUEST(corr)},
-	{"transport", FIELD_STRUCT, REQUEST(transport), .table = &transport_table},
+static const struct field auth_request_fields[] = {
+	FIELD(auth_request, authmethod, FIELD_STR, FIELD_REQUIRED),
+	FIELD(auth_request, authrole, FIELD_STR, FIELD_OR_NIL, .max = AUTH_MAX_STRING),
+	FIELD(auth_request, authextra, FIELD_RAW_MAP, FIELD_OR_NIL),
+	FIELD(auth_request, session, FIELD_UINT, .max = WAMP_MAX_ID, .def = FIELD_NONE),
+	FIELD(auth_request, ttl_ms, FIELD_UINT, .def = FIELD_NONE),
+	FIELD(auth_request, corr, FIELD_STR),
+	FIELD(auth_request, transport, FIELD_STRUCT, .table = &transport_table),
 };
-static const struct field_table details_table =
-	FIELD_TABLE(details_fields, struct auth_request);
+static const struct field_table details_table = FIELD_TABLE(auth_request);
 
 /* The characters of an encoded item; empty if it is no string. */
 static struct slice text_of(enum serializer s, struct slice item, struct buf *scratch)

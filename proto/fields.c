@@ -249,11 +249,11 @@ int fields_read(struct token_reader *r, const struct field_table *t, void *out,
 {
 	const struct field *bad = NULL;
 	struct token map;
-	int e = token_next(r, &map);
+	int e = token_expect(r, TOKEN_MAP, &map);
 
 	ASSERT(t->n <= 64);
 	if (e == 0)
-		e = map.type == TOKEN_MAP ? read_pairs(r, t, false, out, &bad) : E_TYPE;
+		e = read_pairs(r, t, false, out, &bad);
 	if (bad_out != NULL)
 		*bad_out = bad;
 	return e;
@@ -322,20 +322,16 @@ int fields_begin_params(struct token_reader *r, struct slice params, uint64_t n)
 	struct token t;
 
 	token_reader_init(r, SERIALIZER_MSGPACK, params);
-	int e = token_next(r, &t);
-	if (e != 0)
-		return e;
-	return t.type == TOKEN_ARRAY && t.count == n ? 0 : E_TYPE;
+	int e = token_expect(r, TOKEN_ARRAY, &t);
+	return e == 0 && t.count != n ? E_TYPE : e;
 }
 
 int fields_end_params(struct token_reader *r)
 {
 	struct token t;
-	int e = token_next(r, &t);
+	int e = token_expect(r, TOKEN_END, &t);
 
-	if (e != 0)
-		return e;
-	return t.type == TOKEN_END ? token_end(r) : E_TYPE;
+	return e == 0 ? token_end(r) : e;
 }
 
 int fields_read_params(struct slice in, const struct field_table *t, void *out)

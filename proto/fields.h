@@ -78,9 +78,23 @@ struct field_table {
 	size_t size; /* of the struct */
 };
 
-#define FIELD_TABLE(rows, type)                                                          \
+/*
+ * A row for a field of struct s that is called as its key. Behind the type come the
+ * flags, and designated what else there is to say: FIELD(auth_closed, session,
+ * FIELD_UINT, FIELD_REQUIRED, .max = WAMP_MAX_ID)
+ */
+#define FIELD(s, field, ...) FIELD_AS(#field, s, field, __VA_ARGS__)
+/* The same for a field with another name. */
+#define FIELD_AS(name, s, field, ...)                                                    \
 	{                                                                                \
-		.fields = (rows), .n = ARRAY_LEN(rows), .size = sizeof(type)             \
+		.key = (name), .offset = offsetof(struct s, field), .type = __VA_ARGS__  \
+	}
+
+/* The table of struct s, whose rows are the array s_fields. */
+#define FIELD_TABLE(s)                                                                   \
+	{                                                                                \
+		.fields = s##_fields, .n = ARRAY_LEN(s##_fields),                        \
+		.size = sizeof(struct s)                                                 \
 	}
 
 /* Every field is absent: *out is zeroed, and has the defaults. */

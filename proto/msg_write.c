@@ -200,9 +200,7 @@ static int put_authenticators(struct token_writer *w, struct slice authextra,
 	struct token t;
 
 	token_reader_init(&r, SERIALIZER_MSGPACK, authextra);
-	int err = token_next(&r, &t);
-	if (err == 0 && t.type != TOKEN_MAP)
-		err = E_TYPE;
+	int err = token_expect(&r, TOKEN_MAP, &t);
 	while (err == 0) {
 		err = token_next(&r, &t);
 		if (err != 0 || t.type == TOKEN_END)

@@ -21,6 +21,13 @@ int token_next(struct token_reader *r, struct token *out)
 	return codecs[r->serializer]->next(r, out);
 }
 
+int token_expect(struct token_reader *r, enum token_type type, struct token *out)
+{
+	int err = token_next(r, out);
+
+	return err == 0 && out->type != type ? E_TYPE : err;
+}
+
 int token_skip(struct token_reader *r, struct slice *item_out)
 {
 	return codecs[r->serializer]->skip(r, item_out);

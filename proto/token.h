@@ -104,6 +104,10 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
  */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 
+/* The same where only this type is right; else E_TYPE. */
+int token_expect(struct token_reader *r, enum token_type type,
+		 struct token *out) MUSTCHECK;
+
 /*
  * Checks and passes over one whole item (a value, or a container with all that is in it),
  * faster than by token_next. E_TYPE if a TOKEN_END comes instead, and then nothing was

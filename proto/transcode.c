@@ -68,18 +68,17 @@ int transcode_item(struct token_reader *r, struct token_writer *w, struct buf *s
 /* The same encoding: passed through, but checked. */
 static int copy_items(struct token_reader *r, struct token_writer *w, unsigned items)
 {
-	struct slice first, last;
+	struct slice all;
 
-	if (items == 0)
-		return 0;
-	int err = token_skip(r, &first);
-	last = first;
-	for (unsigned i = 1; err == 0 && i < items; i++)
-		err = token_skip(r, &last);
-	if (err != 0)
-		return err;
-	first.len = (size_t)(last.p + last.len - first.p);
-	token_put_raw(w, first, items);
+	for (unsigned i = 0; i < items; i++) {
+		int err = token_skip(r, i == 0 ? &all : NULL);
+		if (err != 0)
+			return err;
+	}
+	if (items > 0) {
+		all.len = (size_t)(r->pos - all.p);
+		token_put_raw(w, all, items);
+	}
 	return w->out->err;
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-# One Makefile, no recursion. `make help` lists what it can do.
+# One Makefile, no recursion. `make help` lists the targets.
 #
-# MODE=release|debug|asan|tsan|fuzz chooses flags and the folder below build/.
+# MODE=release|debug|asan|tsan|fuzz chooses the flags and the folder below build/.
 
 MODE   ?= release
 CC     ?= cc
@@ -25,7 +25,7 @@ Q := $(if $(filter 1,$(V)),,@)
 
 # --- flags ---------------------------------------------------------------------------------
 
-# before anything asks which compiler it is
+# must come before $(CC) is run below
 ifeq ($(MODE),fuzz)
 CC := clang
 endif
@@ -39,7 +39,7 @@ ifeq ($(IS_GCC),yes)
 WARN += -Wcast-align=strict -Wduplicated-cond -Wduplicated-branches -Wlogical-op
 endif
 
-# no -ftrivial-auto-var-init: it would zero a token reader (1.5 KiB) for every message
+# not -ftrivial-auto-var-init: it would zero a token reader (1.5 KiB) for every message
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full
 BASE   := -std=c11 -D_GNU_SOURCE -I. $(WARN) -g -fno-strict-aliasing -fno-common \
           -fno-omit-frame-pointer -fvisibility=hidden -pthread
@@ -55,12 +55,12 @@ LINK_asan     := -fsanitize=address,undefined
 LINK_tsan     := -fsanitize=thread
 LINK_fuzz     := -fsanitize=address,undefined
 ifeq ($(FLAGS_$(MODE)),)
-$(error MODE=$(MODE) is none of release, debug, asan, tsan, fuzz)
+$(error MODE=$(MODE) is not one of release, debug, asan, tsan, fuzz)
 endif
 
 CFLAGS_ALL = $(BASE) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(LINK_$(MODE)) -Wl,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
-# wslay and msgpack-c's Debian packages differ in what they bring for pkg-config: link by name
+# link by name: Debian's packages of wslay and msgpack-c have no common way to use pkg-config
 LIBS := -levent_core -lsodium -lwslay -lmsgpackc -lyaml -lcrypto -lsqlite3 -ljansson
 LIBS := $(shell [ -e /usr/include/msgpack.h ] && ls /usr/lib/*/libmsgpack-c.so >/dev/null 2>&1 \
           && echo $(subst -lmsgpackc,-lmsgpack-c,$(LIBS)) || echo $(LIBS))
@@ -83,7 +83,7 @@ HEADERS     := $(wildcard common/*.h proto/*.h routerd/*.h routerd/*/*.h authd/*
 ALL_C       := $(COMMON_SRC) $(PROTO_SRC) $(ROUTERD_SRC) $(AUTHD_SRC) $(CTL_SRC) $(UNIT_SRC) \
                $(FUZZ_SRC) $(TOOL_SRC) $(BENCH_SRC) $(wildcard tests/fuzz/*.c)
 
-# libraries hold everything but the mains, so that tests can link any part and replace another
+# The libraries hold everything but the mains, so that a test can link any part and replace another.
 LIBCOMMON  := $(B)/libcommon.a
 LIBPROTO   := $(B)/libproto.a
 LIBROUTERD := $(B)/librouterd.a
@@ -111,20 +111,20 @@ $(PROGRAMS):
 $(B)/unit/%: $(B)/tests/unit/%.o $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(WRAPPED) -o $@ $^ $(LIBS) -lcmocka -lcbor
-# what these allocate, libraries apart, goes through the test, which lets it fail
+# These tests wrap the allocations of all objects (not of libraries), to make them fail.
 WRAP := $(foreach f,malloc calloc realloc aligned_alloc strndup free,-Wl,--wrap=$(f))
 $(B)/unit/test_workers $(B)/unit/test_questions: private WRAPPED := $(WRAP)
 $(B)/tools/%: $(B)/tests/tools/%.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
-# the bench shares nothing with what it measures
+# the bench shares no code with what it measures
 $(B)/bench/wampbench: $(call obj,$(filter-out %/relay.c,$(BENCH_SRC)))
 $(B)/bench/relay: $(B)/tests/bench/relay.o
 $(BENCHES):
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lsodium -lm
-# a fuzz target is linked with libFuzzer in MODE=fuzz, else with a main that replays the corpus
+# In MODE=fuzz, link a fuzz target with libFuzzer; else with a main that replays the corpus.
 $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(B)/tests/fuzz/replay.o) \
              $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)
 	@mkdir -p $(@D)
@@ -136,7 +136,7 @@ $(B)/%.o: %.c $(B)/flags.stamp
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 -include $(patsubst %.c,$(B)/%.d,$(ALL_C))
 
-# rewritten only when compiler or flags change; every object depends on it
+# Rewrite the stamp only if the compiler or the flags have changed; every object depends on it.
 $(B)/flags.stamp: FORCE
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS)' | cmp -s - $@ || \
@@ -151,54 +151,54 @@ FORCE:
 .PHONY: bench bench-workers bench-peers benches deps clients demo run integ check check-long mutants install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
 benches: $(BENCHES) ## build wampbench and relay
-tools: $(TOOLS) ## build the test programs that are no unit tests
+tools: $(TOOLS) ## build the test programs that the integration tests use
 
 units: $(UNITS) ## build the unit tests
 unit: $(UNITS) ## build and run the unit tests
 	$(Q)set -e; for t in $(UNITS); do $$t; done
 
-fuzzers: $(FUZZERS) ## build the fuzz targets (MODE=fuzz) or their replayers
-replay: $(FUZZERS) ## run every fuzz target over its corpus
+fuzzers: $(FUZZERS) ## build the fuzz targets (MODE=fuzz), or programs that replay the corpus
+replay: $(FUZZERS) ## run every fuzz target on its corpus
 	$(Q)set -e; for f in $(FUZZERS); do $$f tests/fuzz/corpus/$$(basename $$f | sed s/^fuzz_//); done
 
 headers: ## prove that every header compiles alone
 	$(Q)set -e; for h in $(HEADERS); do printf '#include "%s"\ntypedef int not_empty;\n' $$h | \
 	  $(CC) $(BASE) -Werror -fsyntax-only -x c - || { echo "$$h"; exit 1; }; done
-	@echo "headers: $(words $(HEADERS)) compile alone"
+	@echo "headers: each of $(words $(HEADERS)) compiles alone"
 
 layers: ## prove that the folders include only downwards
 	$(Q)sh tests/layers.sh
 
 format: ## format the sources (clang-format 14)
 	$(Q)clang-format -i $(HEADERS) $(sort $(ALL_C))
-format-check: ## fail where clang-format would change something
+format-check: ## fail if clang-format would change something
 	$(Q)clang-format --dry-run -Werror $(HEADERS) $(sort $(ALL_C))
 
-deps: ## install the Debian packages that are missing
+deps: ## install missing Debian packages
 	$(Q)sh etc/demo/install-packages.sh etc/demo/packages.txt tests/packages.txt
-demo: ## build, start everything, log in with a known and an unknown key (PORT)
+demo: ## build, start both daemons, log in with a known and an unknown key (PORT)
 	$(Q)PORT=$(PORT) sh etc/demo/demo.sh
-run: ## build and serve until Ctrl-C (PORT)
+run: ## build, start both daemons, run until Ctrl-C (PORT)
 	$(Q)PORT=$(PORT) sh etc/demo/demo.sh --serve
 integ: deps clients all tools ## run the integration tests (MODE, TESTS=tests/integration/test_login.py, ARGS for pytest)
 	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q -rs $(TESTS) $(ARGS)
 bench: all $(BENCHES) ## measure routerd against relay, which only moves bytes (ARGS: --help)
 	$(Q)$(PYTHON) tests/bench/bench.py $(ARGS)
-bench-workers: all $(BENCHES) ## measure what a second worker brings, and what a hop between two costs
+bench-workers: all $(BENCHES) ## measure the gain of a second worker, and the cost of a hop between workers
 	$(Q)$(PYTHON) tests/bench/workers.py $(ARGS)
-bench-peers: all $(BENCHES) ## measure other routers, too, and write etc/doc/benchmarks.md
+bench-peers: all $(BENCHES) ## measure routerd and other routers, and write etc/doc/benchmarks.md
 	$(Q)$(PYTHON) tests/bench/peers.py $(ARGS)
-clients: ## fetch the real clients that Debian does not package
+clients: ## install the real clients that Debian does not package
 	$(Q)sh tests/clients.sh
-check: deps ## every test, in less than 15 minutes
+check: deps ## run every test (15 minutes)
 	$(Q)$(PYTHON) tests/run.py check
-check-long: deps ## what does not fit into check: everything under sanitizers, valgrind, chroots
+check-long: deps ## run the slow tests: everything under sanitizers, valgrind, chroots
 	$(Q)$(PYTHON) tests/run.py check-long
 
 mutants: deps ## plant 100 faults, one at a time, and print those that no test finds (ARGS: --help)
 	$(Q)$(PYTHON) tests/mutants.py $(ARGS)
 
-# configuration that is there already is never overwritten
+# install never overwrites a configuration file
 install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unitdir, ...)
 	install -d $(addprefix $(DESTDIR),$(sbindir) $(bindir) $(unitdir) $(sysusersdir) $(tmpfilesdir) \
 	  $(docdir)/examples $(sysconfdir)/routerd $(sysconfdir)/authd)
@@ -214,7 +214,7 @@ install: all ## install below DESTDIR (prefix, sbindir, bindir, sysconfdir, unit
 	set -e; for d in routerd authd; do \
 	  [ -e $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml ] || \
 	  install -m 644 etc/systemd/$$d.yaml $(DESTDIR)$(sysconfdir)/$$d/$$d.yaml; done
-uninstall: ## stop and disable the services, and remove what install put there, but for configuration
+uninstall: ## stop and disable the services, remove the installed files except configuration
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || \
 	  systemctl disable --now routerd.service authd.service authd.socket || true
 	rm -f $(DESTDIR)$(sbindir)/routerd $(DESTDIR)$(sbindir)/authd $(DESTDIR)$(bindir)/authctl
@@ -223,7 +223,7 @@ uninstall: ## stop and disable the services, and remove what install put there, 
 	[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 	rm -rf $(DESTDIR)$(docdir)
 
-clean: ## remove what was built
+clean: ## remove build/
 	rm -rf build
-help: ## this list
+help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t16

@@ -1,19 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# boot.sh FOLDER - boots a systemd that sees this machine's programs and this source below /src.
+# boot.sh FOLDER - boots a systemd that sees this machine's programs, and this source at /src.
 #
-# What it writes goes into memory: a tmpfs on FOLDER lies over the machine's own root. Of its units none starts but
-# journal and temporary files, so only what is installed inside runs there. It has a network of its own, with
-# nothing but loopback. Run it as
+# All writes go into memory: a tmpfs on FOLDER lies over the machine's own root. Of the machine's
+# units only the journal and temporary files start, so nothing runs but what a test installs. The
+# network has only loopback. Run it as
 #
-#     unshare --mount --propagation private --pid --mount-proc --fork --kill-child sh tests/boot.sh FOLDER
+#   unshare --mount --propagation private --pid --mount-proc --fork --kill-child sh tests/boot.sh FOLDER
 #
-# and everything that it mounted and started ends with it. Needs root and systemd-container.
+# so that everything it mounts and starts ends with it. Needs root and systemd-container.
 set -eu
 box=$1
 source=$(cd "$(dirname "$0")/.." && pwd)
 
-# cgroups of its own. The caller removes them, since this process is in them.
+# Make our own cgroups. The caller removes them, since this process is in them.
 for top in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
 	if [ -e $top/cgroup.procs ]; then
 		mkdir "$top/${box##*/}"
@@ -26,7 +26,8 @@ root=$box/root
 mkdir "$box/new" "$box/work" "$root"
 mount -t overlay -o "lowerdir=/,upperdir=$box/new,workdir=$box/work" overlay "$root"
 
-# no unit of this machine: neither what was enabled, nor what packages enable, nor what is made at boot
+# Hide this machine's units: those that were enabled, those that packages enable, and generated
+# ones.
 rm -rf "$root"/etc/systemd/system/* "$root"/etc/systemd/system-generators "$root"/etc/init.d \
 	"$root"/usr/lib/systemd/system-generators "$root"/usr/lib/systemd/system/*.wants \
 	"$root"/usr/lib/systemd/system/*.requires
@@ -39,11 +40,11 @@ start sysinit.target systemd-journald.service
 start sockets.target systemd-journald.socket
 start sockets.target systemd-journald-dev-log.socket
 ln -s /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
-# without one it would be a first boot, at which systemd enables whatever is there
+# Without a machine id systemd would take this for the first boot and enable all units.
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
 rm -rf "$root/var/log/journal"
 
-# without a machine manager: systemd-nspawn wants to see none
+# systemd-nspawn must not register with this machine's systemd-machined.
 mount -t tmpfs tmpfs /run
 status=133
 while [ $status = 133 ]; do # a reboot

@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# chroot.sh bookworm|trixie [COMMAND...] - types the README's commands (or others) into an empty
-# Debian made by debootstrap. Needs root. The empty system is kept in build/chroot/ for the next
-# time; what the commands did to it is not.
+# chroot.sh bookworm|trixie [COMMAND...] - runs the README's commands (or others) in a minimal
+# Debian made by debootstrap. Needs root. Keeps the empty system in build/chroot/ for the next run,
+# without the changes that the commands make.
 set -eu
 cd "$(dirname "$0")/.."
 suite=$1
 shift
 if [ $# = 0 ]; then
-	# an indented line that begins with apt-get is a command for a shell
+	# the README's commands are the indented lines that begin with apt-get
 	demo=$(sed -n 's/^    \(apt-get .*make demo\)$/\1/p' README.md)
 	check=$(sed -n 's/^    \(apt-get .*make check\)$/\1/p' README.md)
 	set -- "$demo" "$check"
@@ -20,7 +20,7 @@ if [ "$(id -u)" != 0 ]; then
 fi
 echo debootstrap | sh etc/demo/install-packages.sh /dev/stdin
 
-# the mirror that this machine uses itself
+# the Debian mirror of this machine
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/*$' | head -n 1)
 empty=$PWD/build/chroot/$suite.tar
 if [ ! -e "$empty" ]; then
@@ -39,12 +39,12 @@ chmod 755 "$root" # for the user that apt downloads as
 git clone -q . "$root/root/src"
 rm -rf "$root/var/lib/apt/lists"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
-# what lets this machine reach package registries, wherever they are
+# this machine's settings for package registries
 ca=/etc/ssl/certs/ca-certificates.crt
 [ ! -e $ca ] || cp $ca "$root/etc/host-ca.crt"
 env | grep -iE '^(https?|no)_proxy=|^PIP_INDEX_URL=|^npm_config_registry=' >"$root/etc/host.env" || :
 
-# a name space of its own: when it ends, so does everything that was started in it
+# Its own PID name space: when the shell ends, everything that was started in it ends.
 export root ca
 unshare --mount --pid --fork --kill-child sh -eu -c '
 	mount --bind "$root" "$root" # a root that is no mount point boots no systemd

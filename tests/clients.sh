@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fetches the real clients that Debian does not package: the newest Autobahn|Python and the
-# driver of the Autobahn TestSuite into build/venv, JavaScript's clients into build/js.
-# Does nothing where they are already there.
+# Installs the real clients that Debian does not package: the newest Autobahn|Python and the driver
+# of the Autobahn TestSuite in build/venv, the JavaScript clients in build/js. Does nothing if they
+# are installed.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build

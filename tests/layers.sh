@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Proves that the folders include only downwards: routerd/, authd/ -> proto/ -> common/, and
-# inside routerd/ what each folder may know of the others. Prints what breaks a rule.
+# Proves that the folders include only downwards: routerd/, authd/ -> proto/ -> common/. Inside
+# routerd/, checks which folder may include which. Prints each violation.
 set -eu
 cd "$(dirname "$0")/.."
 broken=0
 rules=0
 
-# rule FOLDER PATTERN WHY: no file of this folder (not below it) includes what matches
+# rule FOLDER PATTERN WHY: no file directly in FOLDER may have an #include that matches PATTERN.
 rule() {
 	rules=$((rules + 1))
 	for file in "$1"/*.[ch]; do
@@ -19,29 +19,29 @@ rule() {
 	done
 }
 
-rule common 'proto/|routerd/|authd/|tests/' 'common/ is below everything'
-rule proto 'routerd/|authd/|tests/' 'proto/ is above common/ alone'
+rule common 'proto/|routerd/|authd/|tests/' 'common/ may include only common/'
+rule proto 'routerd/|authd/|tests/' 'proto/ may include only common/ and proto/'
 rule proto 'event2/|common/(loop|sock|rpc|mailbox|daemon)\.h|sys/socket|sys/epoll' 'proto/ does no I/O'
 for folder in routerd routerd/config routerd/net routerd/peer routerd/core routerd/control; do
-	rule $folder 'authd/|tests/' 'routerd and authd meet in proto/'
+	rule $folder 'authd/|tests/' 'routerd and authd share only proto/ and common/'
 done
 for folder in authd authd/ctl; do
-	rule $folder 'routerd/|tests/' 'routerd and authd meet in proto/'
+	rule $folder 'routerd/|tests/' 'routerd and authd share only proto/ and common/'
 done
-rule routerd/config 'routerd/([a-z]*\.h|net|peer|core|control|post)' 'config/ is above common/ and proto/ alone'
-rule routerd/net 'routerd/(peer|core|control)/|routerd/post\.h' 'net/ carries bytes and knows nothing above it'
-rule routerd/net 'proto/(wamp|msg|token|transcode|uri|json|msgpack|cbor|auth_api)' 'net/ knows no WAMP'
+rule routerd/config 'routerd/([a-z]*\.h|net|peer|core|control|post)' 'config/ may include only common/, proto/ and config/'
+rule routerd/net 'routerd/(peer|core|control)/|routerd/post\.h' 'net/ is below peer/, core/ and control/'
+rule routerd/net 'proto/(wamp|msg|token|transcode|uri|json|msgpack|cbor|auth_api)' 'net/ carries bytes, not WAMP messages'
 rule routerd/peer 'routerd/(core|control)/' 'peer/ and core/ meet in post.h'
-rule routerd/core 'routerd/(net|peer|control)/' 'core/ knows posts only'
+rule routerd/core 'routerd/(net|peer|control)/' 'core/ talks to other folders only by posts'
 rule routerd/core 'event2/|common/(loop|sock|mailbox|rpc)\.h|sys/socket|pthread|stdatomic' \
 	'core/ has no sockets, no locks, no atomics'
-rule routerd/control 'routerd/(net|core)/' 'control/ reaches core/ through posts'
+rule routerd/control 'routerd/(net|core)/' 'control/ talks to core/ only by posts'
 for folder in common routerd routerd/config routerd/net routerd/peer routerd/core routerd/control authd authd/ctl; do
 	rule $folder 'wslay' 'only proto/ws_reader.c includes wslay'
 done
 
-# The object files of one folder form no circle: references go one way. A symbol is
-# found by its name alone, so no two files of the product may define the same one.
+# The object files of one folder must not call each other in a circle. Symbols are looked up by name
+# alone, so each name may be defined only once in the product.
 objects=${1:-build/release}
 found=$(mktemp)
 trap 'rm -f "$found"' EXIT
@@ -49,7 +49,7 @@ for folder in common proto routerd routerd/* authd authd/ctl; do
 	[ -d "$folder" ] || continue
 	rules=$((rules + 1))
 	for source in "$folder"/*.c; do
-		[ -e "$objects/${source%.c}.o" ] || { echo "layers: build first: $source"; exit 1; }
+		[ -e "$objects/${source%.c}.o" ] || { echo "layers: not built: $source"; exit 1; }
 		nm -A -P "$objects/${source%.c}.o"
 	done |
 		awk '$3 ~ /^[TDBRC]$/ { defined[$2] = $1 }

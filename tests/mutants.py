@@ -1,15 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Plants small faults, one at a time, and prints those that no test finds: `make mutants`.
+"""Plants small faults in the sources, one at a time, and prints those that no test finds: `make
+mutants`.
 
     mutants.py [--number N] [--seed S] [--minutes M] [--only PATH[:LINE]] [--no-integration]
                [--plant PATH:LINE 'OLD' 'NEW']
 
-The faults go into a copy of the tree below build/mutants, never into the checkout. Each test first runs
-once in a build that records which lines it executes. A fault is then tried on the tests that execute its line:
-the unit tests as released, the unit tests and the fuzz targets' corpus under AddressSanitizer, the
-integration tests. The first failure ends it. A fault that does not compile or leaves the object code as it
-was is replaced by another. The last line is "N found, N survived".
+The faults go into a copy of the tree below build/mutants, never into the checkout. First each test
+runs once in a build that records which lines it executes. Then each fault is tried with the tests
+that execute its line, until one fails: the unit tests of the release build, the unit tests and the
+fuzz corpus under AddressSanitizer, the integration tests. A fault that does not compile, or does
+not change the object code, is replaced by another. The last line is "N found, N survived".
 """
 
 import argparse
@@ -34,14 +35,14 @@ WORK = ROOT / "build/mutants"
 TREE = WORK / "tree"
 SOURCES = ("common", "proto", "routerd", "authd")
 BROKEN = "broken"
-MEMORY = 4 << 30  # bytes that a test may map, but for those under AddressSanitizer
+MEMORY = 4 << 30  # bytes that a test may map, except under AddressSanitizer
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not long", "-n", "2", "--dist", "loadgroup"]
 
 
 # --- faults ---
 
 def blank(text):
-    """The text with comments, literals and preprocessor lines blanked; every offset stays."""
+    """Replaces comments, literals and preprocessor lines by blanks; all offsets stay."""
     return re.sub(r'/\*[\s\S]*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|^#(?:[^\n]*\\\n)*[^\n]*',
                   lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.M)
 
@@ -53,14 +54,14 @@ SWAPS = [(r"(?<= )<(?=\s)", "<="), (r"(?<= )<=(?=\s)", "<"), (r"(?<= )>(?=\s)", 
          (r"\+\+", "--"), (r"!(?=[a-z_(])", ""), (r"\btrue\b", "false"), (r"\bfalse\b", "true"),
          (r"(?<![\w.])(?:0|[1-9]\d*)(?![\w.])", lambda n: str(int(n) + 1)),
          (r"(?<=\breturn )(?!0;|true;|false;)[^;{}]+(?=;)", "0"), (r"\b(?:break|continue)(?=;)", ""),
-         # a whole statement: a call, an assignment, a jump
+         # a whole statement: a call, an assignment or a jump
          (r"(?<=[;{}:)]\n)(?<=\n)\t+(?:goto \w+|\**[a-z_][\w.>\[\]-]*(?:\(| [-+|&^]?= |\+\+|--)[^;{}]*);", ";")]
-# what no test is to notice: assertions, and what only a developer reads; and what is no statement
+# lines that get no fault: assertions, debug logs and labels
 NOT_HERE = re.compile(r"^\s*(?:ASSERT|DEBUG_ASSERT|ASSERT_OWNER|static_assert|log_debug)\b|\b(?:case|default)\b.*:$")
 
 
 def closing(code, at):
-    """The offset of the parenthesis that closes the one at `at`."""
+    """The offset of the parenthesis that closes the one at offset `at`."""
     depth = 0
     for i in range(at, len(code)):
         depth += {"(": 1, ")": -1}.get(code[i], 0)
@@ -70,7 +71,7 @@ def closing(code, at):
 
 
 def faults_of(path):
-    """Every fault for a file: (path, line, offset, old text, new text)."""
+    """All faults for a file: (path, line, offset, old text, new text)."""
     text = (TREE / path).read_text()
     code = blank(text)
     found = []
@@ -87,7 +88,7 @@ def faults_of(path):
         begin = start + len(code[start:end]) - len(code[start:end].lstrip())
         line = code[code.rfind("\n", 0, begin) + 1:].split("\n", 1)[0]
         if not NOT_HERE.search(line):
-            # the line's number stays that of all that follows
+            # the replacement keeps the number of lines
             yield path, text.count("\n", 0, begin) + 1, begin, text[begin:end], new + "\n" * text.count("\n", begin, end)
 
 
@@ -100,7 +101,7 @@ def describe(fault):
 # --- commands ---
 
 def end_descendants():
-    """Ends what a test left behind: orphans come to us, since we are a subreaper."""
+    """Ends what a test left behind. We are a subreaper, so orphans become our children."""
     while True:
         me = f"/proc/self/task/{os.getpid()}/children"
         children = Path(me).read_text().split()
@@ -115,7 +116,7 @@ def end_descendants():
 
 
 def run(command, seconds, env=None, memory=None):
-    """The exit status; None after `seconds`. Nothing that it started is left."""
+    """Returns the exit status, or None after `seconds`. Ends all processes that the command started."""
     def limit():
         if memory:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -149,12 +150,12 @@ def must(status, what):
 # --- tests and the lines that they execute ---
 
 class Test:
-    """One program or one file of integration tests, in one build."""
+    """One unit test, or one file of integration tests, in one build."""
 
     def __init__(self, kind, name):
         self.kind, self.name = kind, name
         self.seconds, self.lines, self.good = 0.0, {}, True
-        self.failing = []  # of a file's tests, without a fault
+        self.failing = []  # tests of the file that fail without a fault
 
     def targets(self, build):
         return {"unit": [f"{build}/unit/{self.name}"], "fuzz": [f"{build}/fuzz/{self.name}"],
@@ -167,14 +168,14 @@ class Test:
                                    f"tests/integration/{self.name}.py"]}
         status = run(command[self.kind], seconds, {"BUILD": build},
                      MEMORY if self.kind == "unit" and "asan" not in build else None)
-        return status in (0, 5)  # pytest's 5: no test was left
+        return status in (0, 5)  # pytest's status 5: all tests were deselected
 
     def passes(self, build, seconds):
-        # a test must fail twice: the machine may be busy
+        # a test must fail twice: the first time the machine may have been busy
         return self.run(build, seconds, "-x") or self.run(build, seconds, "-x")
 
     def learn(self, build):
-        """What fails without a fault is no use: tests of a file are left out one by one."""
+        """Runs the test without a fault. Tests of a file that fail then are left out."""
         start = time.monotonic()
         self.good = self.run(build, 600) or (self.kind != "integration" and self.run(build, 600))
         self.seconds = time.monotonic() - start
@@ -185,7 +186,7 @@ class Test:
 
 
 def covered_lines():
-    """{file: lines} of everything that ran since the .gcda files were removed."""
+    """{file: executed lines} since the .gcda files were removed."""
     lines = {}
     data = [str(p.relative_to(TREE)) for p in (TREE / "build/cov").rglob("*.gcda")]
     if not data:
@@ -199,7 +200,7 @@ def covered_lines():
 
 
 def learn(tests, integration):
-    """Runs each test once with gcov, and remembers what it executes for as long as no source changes."""
+    """Runs each test once with gcov and stores which lines it executes, until a source changes."""
     state = hashlib.sha256()
     for p in sorted(q for d in (*SOURCES, "tests") for q in (TREE / d).rglob("*") if q.suffix in (".c", ".h", ".py")):
         state.update(str(p.relative_to(TREE)).encode() + p.read_bytes())
@@ -229,7 +230,7 @@ def learn(tests, integration):
 
 
 def concerned(tests, path, line):
-    """The tests that execute this line, the fastest first; of a line without code those that enter the file."""
+    """The tests that execute this line, the fastest first. For a line without code, the tests of its file."""
     exact = [t for t in tests if line in t.lines.get(path, ())]
     if not exact:
         exact = [t for t in tests if t.lines.get(path)]
@@ -239,14 +240,14 @@ def concerned(tests, path, line):
 # --- one fault ---
 
 def code_of(obj):
-    """The object without what a debugger reads."""
+    """The object code without debug information."""
     stripped = WORK / "stripped.o"
     subprocess.run(["objcopy", "-g", obj, stripped], check=True)
     return stripped.read_bytes()
 
 
 class Planted:
-    """A fault in the tree, for as long as the context lasts."""
+    """A context manager with a fault planted in the tree."""
 
     def __init__(self, fault):
         self.path, _, self.at, self.old, self.new = fault
@@ -272,7 +273,8 @@ class Planted:
 
 
 def found_by(tests, fault, integration, deadline):
-    """The stage and test that fails, "not executed", BROKEN where it cannot be built, or None."""
+    """Returns the stage and test that failed, "not executed", BROKEN if the fault does not compile,
+    or None."""
     path, line = fault[:2]
     any_test = False
     for kinds, mode in ((("unit",), "release"), (("unit", "fuzz"), "asan"), (("integration",), "release")):
@@ -290,7 +292,7 @@ def found_by(tests, fault, integration, deadline):
     return None if any_test else "not executed"
 
 
-# --- all of it ---
+# --- main ---
 
 def copy_tree():
     TREE.mkdir(parents=True, exist_ok=True)
@@ -328,12 +330,12 @@ def chosen(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--number", type=int, default=100, help="of faults (100)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed plants others (1)")
-    parser.add_argument("--minutes", type=float, default=120, help="at most (120)")
-    parser.add_argument("--only", default="", help="what the faulty file's path begins with, and a line")
-    parser.add_argument("--no-integration", action="store_true", help="no integration tests")
-    parser.add_argument("--plant", nargs=3, help="this one fault, in or behind that line")
+    parser.add_argument("--number", type=int, default=100, help="number of faults (100)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random choice (1)")
+    parser.add_argument("--minutes", type=float, default=120, help="stop after this many minutes (120)")
+    parser.add_argument("--only", default="", help="only files whose path begins with PATH, and only this line")
+    parser.add_argument("--no-integration", action="store_true", help="skip the integration tests")
+    parser.add_argument("--plant", nargs=3, help="plant this one fault, at or after that line")
     args = parser.parse_args()
     deadline = time.monotonic() + args.minutes * 60
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
@@ -363,7 +365,7 @@ def main():
                 if not planted.changes_code():
                     continue
                 by = found_by(tests, fault, integration, deadline)
-            if by == BROKEN:  # tells nothing of the tests
+            if by == BROKEN:  # says nothing about the tests
                 continue
             if by in (None, "not executed"):
                 survivors.append(describe(fault) + (f" ({by})" if by else ""))

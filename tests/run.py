@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs every test and adds up what passed: `make check` and `make check-long` call this.
+"""Runs every test and counts what passed: `make check` and `make check-long` call this.
 
-    run.py check|check-long [STAGE...]
+run.py check|check-long [STAGE...]
 
-Each stage is a command; its output goes to build/check/STAGE.log and is shown when it fails.
-What cmocka and pytest report is counted; a stage that reports no number counts as one test.
-The last line is "N passed, N failed", and the exit status is 0 only without a failure.
+Each stage is one command. Its output goes to build/check/STAGE.log and is shown if the stage fails.
+The tests that cmocka and pytest report are counted; a stage without such a report counts as one
+test. The last line is "N passed, N failed". The exit status is 0 if nothing failed.
 """
 
 import os
@@ -32,7 +32,7 @@ class Stage:
         self.passed = self.failed = self.skipped = 0
         self.seconds = 0.0
         self.note = ""
-        self.not_run = []  # what pytest says of it
+        self.not_run = []  # lines in which pytest names skipped tests
 
     @property
     def log(self):
@@ -54,7 +54,7 @@ class Stage:
         return ok
 
     def _run_one(self, command, log, deadline):
-        # its own process group: what a test leaves behind is ended with it
+        # its own process group, so that everything the test left behind can be ended
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, env={**os.environ, **self.env},
                                    start_new_session=True)
@@ -106,12 +106,12 @@ def unit(mode):
 
 
 def pytest(mode, *args, jobs=2):
-    # loadgroup: tests of one xdist_group, such as those of port 8080, run one after the other
+    # loadgroup: the tests of one xdist_group, such as those of port 8080, run one after the other
     return [*PYTEST, "-n", str(jobs), "--dist", "loadgroup", *args]
 
 
 def clients():
-    """Real clients that Debian does not package, below build/."""
+    """The real clients that Debian does not package, below build/."""
     return Stage("clients", ["sh", "tests/clients.sh"])
 
 
@@ -166,7 +166,7 @@ def check_long():
 
 
 def format_check():
-    """The sources' format is that of one version of clang-format."""
+    """Other versions of clang-format format differently."""
     try:
         version = subprocess.run(["clang-format", "--version"], capture_output=True, text=True).stdout
     except OSError:
@@ -175,7 +175,7 @@ def format_check():
 
 
 def show_progress(stage, done):
-    """A sign of life each half minute, for whoever watches or waits with a time-out."""
+    """Prints a line every half minute, so that nobody takes a long stage for a hang."""
     start = time.monotonic()
     while not done.wait(30):
         print(f"    ... {stage.name} {time.monotonic() - start:.0f} s", flush=True)

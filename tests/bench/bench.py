@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures routerd against relay, which moves the same bytes and does nothing else.
+"""Compares routerd with relay, which moves the same bytes and does nothing else.
 
-Each row is measured in several rounds, routerd and relay in turns, each time freshly started,
-router and client on a core of their own; what is printed are medians. A figure that is missed
-is only reported: a busy machine misses them all. A wrong answer of a router is a failure.
+Each row is measured in several rounds, routerd and relay in turns, each freshly started. Router and
+client each have a core of their own. The printed figures are medians. A missed target is only
+reported, because a busy machine misses them all. A router's wrong answer is a failure.
 """
 
 import argparse
@@ -26,19 +26,19 @@ FAN = ["pubsub", "--receivers", 1000]
 
 @dataclass(eq=False)
 class Row:
-    """What is measured: mode and arguments of wampbench, and what is to be reached."""
+    """One measurement: mode and arguments of wampbench, and the targets."""
 
     name: str
     args: list
     transport: str = "ws-tcp"
-    ratio: float = None  # at most, of router CPU per message, to relay's
+    ratio: float = None  # target: router CPU per message is at most this many times relay's
     login: bool = False
     figure: str = None  # the figure of wampbench that counts instead of CPU per message
-    most: list = field(default_factory=list)  # absolute limits, one for each process
+    most: list = field(default_factory=list)  # absolute targets, one for each process
     unit: str = "us"
-    options: dict = field(default_factory=dict)  # of routerd's listener
+    options: dict = field(default_factory=dict)  # options of routerd's listener
     timed: bool = True
-    idle: int = 0  # sessions that are only there
+    idle: int = 0  # number of idle sessions beside the busy ones
 
 
 ROWS = [
@@ -62,11 +62,11 @@ ROWS = [
 
 
 class Wrong(Exception):
-    """A router lost, doubled, reordered or changed something."""
+    """A router lost, doubled, reordered or changed a message."""
 
 
 def start_wampbench(server, row, args, more=(), core=None):
-    """On the clients' core unless told another."""
+    """Starts wampbench, by default on the clients' core."""
     argv = [str(WAMPBENCH), *map(str, row.args), *server.where(row.transport), *map(str, more), "--json"]
     if row.login:
         argv += server.login()
@@ -92,7 +92,7 @@ def wampbench(server, row, args, more=()):
 
 @contextlib.contextmanager
 def idle_sessions(server, count, args):
-    """They stay until the end, with one subscription each."""
+    """Starts sessions with one subscription each; they stay until the end."""
     if count == 0:
         yield
         return
@@ -133,7 +133,7 @@ def progress(text):
 
 
 def interleave(row, kinds, args, more=()):
-    """{kind: results of all rounds}; the order changes with each round."""
+    """Returns {kind: results of all rounds}. The order of the kinds changes with each round."""
     results = {kind: [] for kind in kinds}
     for turn in range(args.rounds):
         for kind in kinds if turn % 2 == 0 else reversed(kinds):
@@ -187,8 +187,8 @@ print(gone / 3, longest)
 
 
 def machine_stalls(args):
-    """What both cores do to a program that only reads the clock: the larger share of time for which
-    it stood still for 0.2 ms or more at a time, and the longest such time, in ms."""
+    """How busy the machine is: runs a program on both cores that only reads the clock. Returns the
+    larger share of time lost in stalls of 0.2 ms or more, and the longest stall in ms."""
     cores = (args.router_core, args.client_core)
     spinners = [subprocess.Popen([sys.executable, "-c", SPIN, str(c)], stdout=subprocess.PIPE, text=True)
                 for c in cores]
@@ -197,7 +197,7 @@ def machine_stalls(args):
 
 
 def at_half_rate(args, maximum):
-    """RPC at half of the measured maximum: p99 under 1 ms, and relay's + 0.2 ms."""
+    """Calls at half of the measured maximum rate. Targets: p99 under 1 ms, and under relay's + 0.2 ms."""
     share, longest = machine_stalls(args)
     results = interleave(ROWS[0], [Routerd, Relay], args, ["--rate", maximum / 2])
     ours, limit = (statistics.median(r["p99_us"] for r in results[k]) for k in (Routerd, Relay))
@@ -208,7 +208,7 @@ def at_half_rate(args, maximum):
 
 
 def in_turns(name, base, other, args):
-    """The results of routerd in two situations, which are rows."""
+    """The results of routerd in two situations, each given as a row."""
     results = ([], [])
     progress(name)
     for turn in range(args.rounds):
@@ -219,7 +219,7 @@ def in_turns(name, base, other, args):
 
 
 def report_more(name, results, most):
-    """How much more CPU a message takes in the second situation."""
+    """Reports how much more CPU a message takes in the second situation."""
     first, second = (statistics.median(r["router_us"][0] for r in found) for found in results)
     return (f"{name:50}{second:9.3f} {first:9.3f} {second / first:6.2f}  <= {most:<5} {met(second / first <= most)}"
             " (second column: routerd without that)")
@@ -233,7 +233,7 @@ FEW, MANY = 10, 100000
 
 
 def growth(what, base, args):
-    """What MANY subscriptions or registrations of one session cost others, and take of memory."""
+    """How much MANY subscriptions or registrations of one session slow down others, and their memory."""
     name = f"{MANY:,} {what}s instead of {FEW}"
     results = in_turns(name, *(Row(f"{n:,}", [*base, "--preload", n]) for n in (FEW, MANY)), args)
     yield report_more(name, results, 1.1)
@@ -276,9 +276,9 @@ def table(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2, help="measured in each round")
+    parser.add_argument("--seconds", type=float, default=2, help="duration of each round")
     parser.add_argument("--warmup", type=float, default=0.5)
-    parser.add_argument("--only", default="", help="rows whose names match this expression, or 'comparisons'")
+    parser.add_argument("--only", default="", help="only rows whose names match this expression, or 'comparisons'")
     parser.add_argument("--router-core", type=int, default=0)
     parser.add_argument("--client-core", type=int, default=1)
     args = parser.parse_args()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bars in SVG, on a logarithmic scale, readable on a light and on a dark page."""
+"""Draws bars in SVG, on a logarithmic scale, readable on light and dark pages."""
 
 import math
 from xml.sax.saxutils import escape
@@ -23,7 +23,7 @@ def figure(value):
 
 
 def bars(title, subtitle, names, rows):
-    """rows: [(what, [value for each name, or a word that says why there is none])]."""
+    """rows: [(label, [for each name a value, or a word that says why there is none])]."""
     values = [v for _, line in rows for v in line if not isinstance(v, str)]
     low = 10 ** math.floor(math.log10(min(values)))
     high = 10 ** math.ceil(math.log10(max(values)))

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts the instructions that routerd executes for one message, in user space, by callgrind.
+"""Counts the user-space instructions that routerd executes for one message, with callgrind.
 
-The only figure that a busy machine cannot disturb. A case is measured as wampbench sends
-bursts, each when the last one is done, so that every turn of the router has the same work.
+The result does not depend on the load of the machine. wampbench sends each burst when the last one
+is done, so that every turn of the router's loop has the same work.
 
-    instructions.py --check    fails where a case takes 3 % more than instructions.json says
-                               (10 % where another compiler made that file)
-    instructions.py --write    makes that file anew, after a change that is worth its price
+    instructions.py --check    fails if a case takes 3 % more than instructions.json says
+                               (10 % if another compiler made that file)
+    instructions.py --write    writes that file anew, after a change that is worth its cost
     instructions.py --profile CASE   prints the functions that take most of it
 """
 
@@ -36,7 +36,7 @@ CASES = {f"{kind} {serializer} {size}": [*args, "--serializer", serializer, "--s
 
 
 class Counted(Routerd):
-    """routerd under callgrind, which is asked over vgdb."""
+    """routerd under callgrind, controlled with vgdb."""
 
     def spawn(self, argv, ready=None, seconds=60, env=None):
         if str(argv[0]).endswith("routerd"):
@@ -47,7 +47,7 @@ class Counted(Routerd):
         run("vgdb", f"--pid={self.processes[-1].pid}", *command, cwd=self.folder)
 
     def dump(self):
-        """The dump that was just made; each has a number of its own."""
+        """The newest dump; dumps are numbered."""
         return max(self.folder.glob("out.*"), key=lambda p: int(p.suffix[1:]))
 
 
@@ -57,7 +57,7 @@ def wampbench(server, args, count):
 
 
 def count(server, args):
-    """Instructions for one message: the difference of a long and a short run."""
+    """Instructions per message: the difference between a long run and a short run."""
     totals = []
     for messages in (WARM, WARM, WARM + MESSAGES):
         server.ask("zero")
@@ -85,7 +85,7 @@ def compiler():
 
 
 def check(results, kept, bound):
-    """Prints what changed; true if nothing takes more than the bound allows."""
+    """Prints what changed. Returns true if no case grew by more than the bound."""
     good = True
     for name, now in results.items():
         before = kept.get(name)
@@ -98,7 +98,7 @@ def check(results, kept, bound):
 
 
 def profile(name):
-    """Of a whole run, from start to end, with so many messages that these prevail."""
+    """Profiles a whole run, with so many messages that start and end do not matter."""
     with Counted(0) as server:
         wampbench(server, CASES[name], 10 * MESSAGES)
         server.processes[-1].terminate()
@@ -128,7 +128,7 @@ def main():
         bound = BOUND if kept["compiler"] == compiler() else OTHER_COMPILER
         if check(results, kept["instructions"], bound):
             return
-        sys.exit("Worth it? Then `instructions.py --write`, with the reason in the commit.")
+        sys.exit("If it is worth the cost: `instructions.py --write`, with the reason in the commit message.")
 
 
 if __name__ == "__main__":

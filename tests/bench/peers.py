@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures other WAMP routers beside routerd, in the same run, and writes etc/doc/benchmarks.md.
+"""Measures other WAMP routers and routerd in the same run, and writes etc/doc/benchmarks.md.
 
-Measured is each that is found in build/peers/bin or PATH: crossbar, nexusd, nxt (xconn-go), xconn-router.
+It measures the routers that it finds in build/peers/bin or PATH: crossbar, nexusd, nxt (xconn-go),
+xconn-router.
 
-Each has one realm, one role that may do everything, no authorizer, no compression, no log of
-single sessions, one core.
-A router that loses, doubles, reorders or changes a message has no figure there.
+Each router has one realm, one role with all permissions, no authorizer, no compression, no log of
+single sessions, and one core. A router that loses, doubles, reorders or changes a message gets no
+figure in that row.
 """
 
 import argparse
@@ -35,7 +36,7 @@ def find(name):
 
 
 class Peer(Server):
-    """A router of others. `published` says where, for who wants to read or install it."""
+    """Another project's router. `published` says where to find its source or package."""
 
     @classmethod
     def found(cls):
@@ -96,12 +97,12 @@ class Nexus(Peer):
 
     @classmethod
     def version(cls):
-        # it has no option for that, but Go writes the versions of modules into programs
+        # nexusd cannot print its version, but Go writes module versions into programs
         return re.search(rb"github\.com/gammazero/nexus/v3\tv([0-9.]+)", Path(find(cls.program)).read_bytes())[1].decode()
 
 
 class Nxt(Peer):
-    """xconn-go's router; xconn-router reads the same configuration."""
+    """xconn-go's router. xconn-router reads the same configuration."""
 
     name = "xconn-go"
     program = "nxt"
@@ -113,7 +114,7 @@ class Nxt(Peer):
         folder = self.folder / ".nxt"
         folder.mkdir()
         who = {"authid": AUTHID, "realm": "devices", "role": "device"}
-        # JSON is YAML, too
+        # JSON is valid YAML
         (folder / "config.yaml").write_text(json.dumps({
             "version": "1",
             "config": {"loglevel": "error"},
@@ -142,7 +143,7 @@ class XconnRouter(Nxt):
     name = "xconn-router"
     program = "xconn-router"
     published = "the crate xconn-core"
-    max_sessions = 1000  # it resets the 1,025th connection
+    max_sessions = 1000  # xconn resets the 1,025th connection
 
     def command(self):
         return [find(self.program), "-c", self.folder, "start"]
@@ -164,7 +165,7 @@ def version(kind):
 
 
 def rows(args):
-    """Those of `make bench` that every router can be asked."""
+    """The rows of `make bench` that every router supports."""
     for row in ROWS:
         if "pings" in row.name or "storm" in row.name or not re.search(args.only, row.name):
             continue
@@ -172,11 +173,11 @@ def rows(args):
 
 
 def measure(kind, row, args):
-    """(router CPU or memory, rate, p99), or a text that says why not."""
+    """(router CPU or memory, rate, p99), or a text that says why there is none."""
     server = kind(args.router_core)
     if kind is Routerd:
         server.with_authd = row.login
-    # the slow are not asked for more than they can
+    # ask slow routers for fewer calls
     more = ["--count", min(5000, kind.max_sessions), "--window", 16] if row.figure else []
     try:
         with server:
@@ -267,12 +268,12 @@ def picture(table, kinds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3, help="measured in each round")
+    parser.add_argument("--seconds", type=float, default=3, help="duration of each round")
     parser.add_argument("--warmup", type=float, default=1)
-    parser.add_argument("--only", default="", help="rows whose names match this expression; implies --dry-run")
+    parser.add_argument("--only", default="", help="only rows whose names match this expression; implies --dry-run")
     parser.add_argument("--router-core", type=int, default=0)
     parser.add_argument("--client-core", type=int, default=1)
-    parser.add_argument("--dry-run", action="store_true", help="print the page, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the page, do not write it")
     args = parser.parse_args()
     kinds = [k for k in KINDS if not hasattr(k, "found") or k.found()]
     progress("found: " + ", ".join(k.name for k in kinds))
@@ -285,7 +286,7 @@ def main():
         PAGE.write_text(text)
         PICTURE.write_text(picture(table, kinds))
     if any(line[k] == "wrong" for line in table.values() for k in (Relay, Routerd)):
-        sys.exit("wrong answers: see above")
+        sys.exit("wrong answers, see above")
 
 
 if __name__ == "__main__":

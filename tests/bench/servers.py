@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The routers that the bench measures: how each is configured, started, asked and stopped.
+"""The routers that the bench measures: how to configure, start, query and stop each.
 
-Every router gets a folder of its own, one realm "devices" where everybody may do everything,
-anonymous logins on WebSocket and RawSocket, TCP and a Unix socket, and one core or those given.
+Every router gets its own folder, one realm "devices" where everybody may do everything, anonymous
+logins over WebSocket and RawSocket, over TCP and a Unix socket, and one core unless told otherwise.
 """
 
 import json
@@ -31,11 +31,11 @@ def free_port():
 
 
 class Unsupported(Exception):
-    """This router has no such transport or login."""
+    """This router does not support the transport or login."""
 
 
 class Server:
-    """Started by `with`; afterwards pids are those whose CPU time counts."""
+    """A context manager that runs a router. `pids` are the processes whose CPU time counts."""
 
     name = ""
     path = "/ws"
@@ -69,13 +69,13 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def in_child(self):
-        """Its cores, and descriptors for those routers that do not ask for them themselves."""
+        """Sets the cores, and the descriptor limit for routers that do not raise it themselves."""
         os.sched_setaffinity(0, self.cores)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
     def spawn(self, argv, ready=None, seconds=10, env=None):
-        """Pinned to the router's cores; returns when its log says that it is ready."""
+        """Starts a process on the router's cores; returns when its log shows that it is ready."""
         log = self.folder / f"log{len(self.processes)}"
         with open(log, "wb") as f:
             process = subprocess.Popen(
@@ -105,7 +105,7 @@ class Server:
 
     @property
     def pids(self):
-        """With those that the processes started."""
+        """The router's processes and all their descendants."""
         found = [p.pid for p in self.processes]
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -116,7 +116,7 @@ class Server:
                 found.append(int(stat.parent.name))
         return found
 
-    # --- to be said by each router ---
+    # --- defined by each router ---
 
     def start(self):
         raise NotImplementedError
@@ -126,7 +126,7 @@ class Server:
         return ""
 
     def where(self, transport):
-        """wampbench's arguments for one of ws-tcp, raw-tcp, raw-unix."""
+        """wampbench's arguments for ws-tcp, raw-tcp or raw-unix."""
         if transport == "ws-tcp":
             return ["--tcp", f"127.0.0.1:{self.port}", "--path", self.path]
         if transport == "raw-tcp":
@@ -134,7 +134,7 @@ class Server:
         return ["--unix", str(self.socket), "--framing", "rawsocket"]
 
     def login(self):
-        """wampbench's arguments for a cryptosign login with the key that start made."""
+        """wampbench's arguments for a cryptosign login with the key that start() made."""
         return ["--key", str(self.folder / "key"), "--authid", AUTHID]
 
 
@@ -146,7 +146,7 @@ def run(*argv, cwd=None):
 
 
 def make_key(folder):
-    """Writes a private key to the file "key" there; returns the public key in hex."""
+    """Writes a private key to the file "key" in the folder; returns the public key in hex."""
     ctl = BUILD / "authd/authctl"
     run(ctl, "key", "gen", "-f", "key", cwd=folder)
     shown = json.loads(run(ctl, "-o", "json", "key", "show", "key", cwd=folder))
@@ -177,7 +177,7 @@ class Relay(Server):
 
 
 class Routerd(Server):
-    """With authd as its authenticator, which is pids[0] if there is one."""
+    """routerd, with authd as its authenticator for logins; then authd is pids[0]."""
 
     name = "routerd"
     with_authd = False
@@ -212,7 +212,7 @@ class Routerd(Server):
         return path
 
     def start_authd(self):
-        """Makes a key, too, and the principal whose it is."""
+        """Also makes a key and its principal."""
         (self.folder / "authd.yaml").write_text(json.dumps({
             "database": "authd.db", "listen": {"path": "authd.sock"}, "admin": {"path": "admin.sock"}}))
         self.spawn([BUILD / "authd/authd", "-c", "authd.yaml"], "ready")
@@ -227,7 +227,7 @@ class Routerd(Server):
         program = BUILD / "routerd/routerd"
         transports = list(self.transports())
         path = self.write(transports)
-        # a build without RawSocket is measured with what it has
+        # an old build without RawSocket is measured without it
         self.has_rawsocket = subprocess.run([program, "--check", path], capture_output=True).returncode == 0
         if not self.has_rawsocket:
             path = self.write(transports[:1])
@@ -235,11 +235,11 @@ class Routerd(Server):
 
     @property
     def pids(self):
-        """routerd first."""
+        """routerd is the first."""
         return [p.pid for p in reversed(self.processes)]
 
     def counters(self):
-        """What routerd has counted so far, summed over its workers; those of the realm as realm.NAME."""
+        """routerd's counters, summed over its workers; those of a realm as realm.NAME."""
         log = self.folder / f"log{len(self.processes) - 1}"
         start = log.stat().st_size
         self.processes[-1].send_signal(signal.SIGUSR1)

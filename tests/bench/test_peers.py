@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every router that is found is measured, and the page names it, its version and where it is published."""
+"""peers.py measures every router that it finds. The page names its version and where it is published."""
 
 import argparse
 

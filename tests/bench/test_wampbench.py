@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""wampbench finds what is wrong: a proxy between it and relay spoils one message.
+"""wampbench finds errors: a proxy between it and relay spoils one message.
 
-A figure of a router is worth nothing unless a router that loses, doubles, reorders or changes
-a message is told from one that does not.
+A router's figure is worth nothing unless wampbench notices a lost, doubled, reordered or changed
+message.
 """
 
 import json
@@ -31,7 +31,7 @@ def wampbench(mode, *args):
 
 
 class Proxy:
-    """Passes RawSocket with JSON on; fault(frame) of the third message of a type is sent."""
+    """Forwards RawSocket with JSON. Replaces the third message of a type by fault(frame)."""
 
     def __init__(self, to, kind, fault):
         self.to, self.kind, self.fault = to, kind, fault
@@ -95,18 +95,18 @@ def doubled(proxy, frame):
 
 
 def swapped(proxy, frame):
-    """Sent behind the next one."""
+    """Swaps the frame with the next one."""
     proxy.held = frame
     return b""
 
 
 def changed(proxy, frame):
-    """One letter of the filler at the payload's end."""
+    """Changes one letter of the filler at the end of the payload."""
     return frame[:-4] + b"!" + frame[-3:]
 
 
 def foreign(proxy, frame):
-    """Under another subscription, registration or request."""
+    """Changes the id of the subscription, registration or request."""
     head, comma, rest = frame[4:].partition(b",")
     return frame[:4] + head + comma + bytes([rest[0] ^ 1]) + rest[1:]
 
@@ -191,7 +191,7 @@ def test_nobody_listens():
 
 
 def cpu_seconds(pid):
-    """In ticks of 10 ms, as the kernel tells it elsewhere than where wampbench reads."""
+    """From /proc/PID/stat, in ticks of 10 ms; wampbench reads another file."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""routerd's counters of posts between workers say what crossed, or workers.py measures nothing."""
+"""routerd's counters of posts between workers are right. workers.py relies on them."""
 
 import pytest
 from servers import BUILD, run
@@ -13,7 +13,7 @@ def routerd():
 
 
 def crossed(routerd, *args):
-    """What 1,000 calls add to the counters: the callee is on worker 0, all else on worker 1."""
+    """What 1,000 calls add to the counters. The callee is on worker 0, everything else on worker 1."""
     counted = []
     for count in (200, 1200):
         before = routerd.counters()
@@ -28,7 +28,7 @@ def crossed(routerd, *args):
 def test_a_call_crosses_twice_and_wakes_twice(routerd):
     counted = crossed(routerd)
     assert counted["posts_out"] == counted["posts_in"] == 2000
-    # a login's posts may share a wake-up, or not
+    # the posts of a login may share a wake-up
     assert abs(counted["batches_out"] - 2000) <= 10
     assert abs(counted["wakeups"] - 2000) <= 10
 

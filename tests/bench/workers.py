@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what a second worker brings, and what a hop from one worker to another costs.
+"""Measures the gain of a second worker, and the cost of a hop from one worker to another.
 
-What it brings needs a machine with four cores or more: calls on 64 busy connections, with one
-worker and with two, two cores for the router and one for each client process. A client that is
-always busy is said to be the limit, and then the figure says nothing about the router.
+The gain needs a machine with at least four cores: calls on 64 busy connections, with one worker and
+with two, two cores for the router and one for each client process. If a client is always busy, the
+output says that the client is the limit; the figure then says nothing about the router.
 
-What a hop costs is measured everywhere: the same traffic with one worker and with two. How many
-posts crossed, and how many of them a hand-over and a wake-up carried, is told by routerd's own
-counters (SIGUSR1: posts_out, batches_out, wakeups), in the middle of the run. Connections are
-dealt out to workers in turns, the first to worker 0; the realm belongs to worker 1.
+The cost of a hop is measured on any machine: the same traffic with one worker and with two.
+routerd's counters (SIGUSR1: posts_out, batches_out, wakeups), read during the run, show how many
+posts crossed and how many of them shared a hand-over and a wake-up. routerd assigns connections to
+workers in turns, beginning with worker 0; the realm belongs to worker 1.
 """
 
 import argparse
@@ -26,8 +26,8 @@ CORES_NEEDED = 4
 CONNECTIONS = 64
 WINDOW = 8
 TO_REACH = 1.7
-ALWAYS_BUSY = 0.95  # of a core, that a client takes
-SLACK = 1  # seconds for which clients go on after the second look at the counters
+ALWAYS_BUSY = 0.95  # share of a core; above it, the client is the limit
+SLACK = 1  # seconds for which clients continue after the second reading of the counters
 
 BUSY = ["rpc", "--senders", CONNECTIONS // 2, "--receivers", CONNECTIONS // 2, "--window", WINDOW]
 HOPS = [
@@ -40,7 +40,7 @@ HOPS = [
 
 
 def cores():
-    """Those that this process may use, one of each pair that share a core's hardware."""
+    """The cores that this process may use, one of each pair of hyper-threads."""
     allowed = os.sched_getaffinity(0)
     found = {}
     for core in sorted(allowed):
@@ -55,11 +55,11 @@ def router(threads, cores_):
     return server
 
 
-# --- what a second worker brings ---
+# --- the gain of a second worker ---
 
 
 def busy(threads, router_cores, client_cores, args):
-    """Calls a second, router CPU for each in us, and the share of its core of the busiest client."""
+    """Calls per second, router CPU per call in us, and the largest share of a core that a client used."""
     ends = CONNECTIONS // len(client_cores) // 2
     with router(threads, router_cores) as server:
         processes = [
@@ -98,7 +98,7 @@ def scaling(args):
     yield f"{'two against one':40}{two[0] / one[0]:9.2f}x  >= {TO_REACH} {verdict}"
 
 
-# --- what a hop costs ---
+# --- the cost of a hop ---
 
 
 def operations(counters):
@@ -106,7 +106,7 @@ def operations(counters):
 
 
 def look(server, row, args):
-    """wampbench's result, and what routerd counted while it ran, with the seconds between two looks."""
+    """wampbench's result, the counters' growth while it ran, and the seconds between their two readings."""
     longer = SimpleNamespace(**{**vars(args), "seconds": args.seconds + SLACK})
     process = start_wampbench(server, row, longer)
     while operations(server.counters()) == 0 and process.poll() is None:
@@ -123,8 +123,9 @@ def look(server, row, args):
 
 
 def hop(row, router_cores, args):
-    """Medians: router CPU of a message with one worker and with two; of the latter operations and posts
-    a second, posts for each operation, posts in a hand-over and by a wake-up, wake-ups for each operation."""
+    """Medians: router CPU per message with one worker and with two; for two workers also operations
+    and posts per second, posts per operation, posts per hand-over and per wake-up, wake-ups per
+    operation."""
     rounds = []
     progress(row.name)
     for turn in range(args.rounds):
@@ -157,11 +158,11 @@ def hops(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=2, help="measured in each round")
+    parser.add_argument("--seconds", type=float, default=2, help="duration of each round")
     parser.add_argument("--warmup", type=float, default=0.5)
     parser.add_argument("--router-cores", type=lambda s: [int(c) for c in s.split(",")],
-                        help="for hops: all workers on the first, or on two where there are enough")
-    parser.add_argument("--client-core", type=int, default=cores()[-1], help="for hops")
+                        help="hops: cores of the workers; all on the first, or on two if there are enough")
+    parser.add_argument("--client-core", type=int, default=cores()[-1], help="hops: core of the client")
     args = parser.parse_args()
     try:
         for line in [*scaling(args), *hops(args)]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An authenticator that does what a test tells it, right or wrong.
+"""A scripted authenticator: it does what a test tells it, right or wrong.
 
-It speaks the MessagePack-RPC of proto's protocol document over a Unix socket by itself, so
-that a test holds every byte: answers of any shape, late, twice, never, or none at all.
+It implements the MessagePack-RPC of proto/auth-protocol.md without the project's code, so that a
+test controls every byte. It can answer with any value, late, twice, or not at all.
 """
 
 import os
@@ -16,7 +16,7 @@ HOLD = object()  # returned by `answer`: the test answers later, or never
 
 
 class Deny(Exception):
-    """kind, uri, message: the error of an answer."""
+    """Deny(kind, uri, message): raised by `answer` to reply with an error."""
 
     def __init__(self, uri, message="no", kind="deny"):
         super().__init__(uri)
@@ -24,7 +24,7 @@ class Deny(Exception):
 
 
 class Authenticator:
-    """answer(realm, authid, details) returns a result, raises Deny, or returns HOLD."""
+    """Calls answer(realm, authid, details), which returns a result, raises Deny, or returns HOLD."""
 
     def __init__(self, folder, answer, features=("revoke", "cancel"), hello=None, ping=None,
                  name="authd.sock"):
@@ -34,12 +34,12 @@ class Authenticator:
         self.hello = hello
         self.ping = ping
         self.lock = threading.Condition()
-        self.reading = threading.Event()  # cleared: it is stuck
+        self.reading = threading.Event()  # clear() stops reading, as a stuck process would
         self.reading.set()
         self.connection = None
-        self.requests = []       # every request: (msgid, method, params)
-        self.notifications = []  # every notification: (method, params)
-        self.responses = {}      # to requests of ours: msgid -> (error, result)
+        self.requests = []  # all requests: (msgid, method, params)
+        self.notifications = []  # all notifications: (method, params)
+        self.responses = {}  # responses to our own requests: msgid -> (error, result)
         self.next_id = 0
         self.listener = None
         self.start()
@@ -54,7 +54,7 @@ class Authenticator:
         return self
 
     def stop(self):
-        """Gone from one moment to the next, as a killed process."""
+        """Closes everything at once, as if the process was killed."""
         listener, self.listener = self.listener, None
         if listener:
             listener.shutdown(socket.SHUT_RDWR)
@@ -140,7 +140,7 @@ class Authenticator:
                 raise TimeoutError(what)
 
     def wait_requests(self, count, method="authenticate"):
-        """The first `count` requests of this method, once they are there."""
+        """Waits for `count` requests of this method and returns them."""
         def found():
             return [r for r in self.requests if r[1] == method]
 
@@ -148,7 +148,7 @@ class Authenticator:
         return found()
 
     def request(self, method, *params):
-        """A request to routerd; returns (error, result)."""
+        """Sends a request to routerd; returns (error, result)."""
         with self.lock:
             self.next_id += 1
             msgid = self.next_id
@@ -164,6 +164,6 @@ class Authenticator:
 
 
 def principal(key, **more):
-    """What an authenticator answers for client01."""
+    """The result that an authenticator returns for client01."""
     return {"realm": "devices", "role": "device", "authid": "client01@example.com",
             "pubkey": key.public, "extra": {"foo": 23}, "epoch": 1, **more}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures: factories for real daemons, stopped and judged when the test is over.
+"""Fixtures that start real daemons, stop them after the test and check how they ended.
 
-A daemon that logged an assertion or a sanitizer's report, or that does not end with status 0
-on SIGTERM, fails the test that used it.
+A test fails if one of its daemons logged a failed assertion or a sanitizer report, or did not exit
+with status 0 on SIGTERM.
 """
 
 import collections
@@ -22,12 +22,13 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "websocket: not over RawSocket")
 
 
-# what a test is not run with, and how many cases that is
+# why cases are left out: reason -> number of cases
 LEFT_OUT = collections.Counter()
 
 
 def why_left_out(item):
-    """Combinations that would find nothing which others do not find, and such as do not exist. Or None."""
+    """Why this combination of parameters is not run, or None. It either cannot exist or would find
+    nothing new."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
     transport = params.get("transport", "websocket")
     if transport == "websocket":
@@ -63,7 +64,7 @@ def pytest_sessionfinish(session):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    # each worker of xdist collects the same tests
+    # every xdist worker collects the same tests, so take the maximum and not the sum
     LEFT_OUT.update(collections.Counter(getattr(node, "workeroutput", {}).get("left_out")) - LEFT_OUT)
 
 
@@ -74,13 +75,13 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def transport(request):
-    """What listeners and clients speak. Modules that are marked run over each of rawclient.TRANSPORTS."""
+    """The transport of listeners and clients. Marked modules run over each of rawclient.TRANSPORTS."""
     return getattr(request, "param", "websocket")
 
 
 @pytest.fixture
 def folder():
-    """A short path: the names of Unix sockets are limited to 107 bytes."""
+    """A temporary folder with a short path: a Unix socket's path is limited to 107 bytes."""
     path = Path(tempfile.mkdtemp(prefix="wamp."))
     yield path
     shutil.rmtree(path, ignore_errors=True)
@@ -95,7 +96,8 @@ def pytest_runtest_makereport(item, call):
 
 @pytest.fixture
 def daemons(folder, request):
-    """Everything started by a test; stopped in reverse order. Their logs are shown if it failed."""
+    """The daemons that a test has started. Stops them in reverse order; shows their logs if the
+    test failed."""
     started = []
     yield started
     errors = []
@@ -116,7 +118,7 @@ def daemons(folder, request):
 
 @pytest.fixture
 def start_routerd(daemons, folder, transport):
-    """start_routerd(config=None, **router_config's arguments) -> Routerd, ready."""
+    """start_routerd(config=None, **arguments of router_config) -> a Routerd that is ready."""
 
     def start(config=None, name="routerd", limits=None, env=None, **kw):
         config = config or utils.router_config(**kw)
@@ -146,7 +148,7 @@ def threads(request):
 
 @pytest.fixture
 def routerd(start_routerd, threads):
-    """A router with anonymous logins alone, at 1 and at 4 threads."""
+    """A router that offers only anonymous logins, with 1 and with 4 threads."""
     return start_routerd(threads=threads, cryptosign=False)
 
 
@@ -162,7 +164,7 @@ def known_key():
 
 @pytest.fixture
 def login_routerd(authd, start_routerd, threads, known_key):
-    """authd with client01@example.com under known_key, and a router that asks it."""
+    """A router that asks authd, which knows client01@example.com by known_key."""
     authd.add("client01@example.com", known_key, extra={"foo": 23})
     return start_routerd(threads=threads)
 
@@ -178,7 +180,7 @@ def clients():
 
 @pytest.fixture
 def connect(clients, transport):
-    """connect(routerd, serializer="json", **kw) -> rawclient.Client, not yet joined."""
+    """connect(routerd, serializer="json", **kw) -> a rawclient.Client that has not joined."""
     framings = itertools.cycle(rawclient.FRAMINGS[transport])
 
     def go(routerd, serializer="json", listener=0, **kw):
@@ -194,7 +196,8 @@ def connect(clients, transport):
 
 @pytest.fixture
 def join(connect):
-    """join(routerd, serializer="json", realm="devices", **hello) -> joined Client."""
+    """join(routerd, serializer="json", realm="devices", **hello) -> a rawclient.Client that has
+    joined."""
 
     def go(routerd, serializer="json", realm="devices", listener=0, **hello):
         client = connect(routerd, serializer, listener=listener)
@@ -206,7 +209,7 @@ def join(connect):
 
 @pytest.fixture
 def puppets():
-    """puppets(kind) -> peers.Puppet, ended after the test."""
+    """puppets(kind) -> a peers.Puppet that is stopped after the test."""
     started = []
 
     def start(kind):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serves functions of a site by the Python kit: in a thread of this process, or as a daemon.
+"""Serves a site's functions with the Python kit, in a thread of this process or in a daemon.
 
-Each function is written once, as a coroutine, and is tried in both forms: as it is, and as a
-plain function that blocks its thread.
+Each function is written once, as a coroutine. The tests run it in both forms: as a coroutine, and
+as a plain function that blocks its thread.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ def connects(path):
 
 
 class Served:
-    """serve_async in a thread."""
+    """Runs serve_async in a thread."""
 
     def __init__(self, path, authenticate, **options):
         self.path = path
@@ -62,7 +62,7 @@ class Served:
 
 
 def daemon(folder, form, source, name="site", **kw):
-    """A process that serves the coroutine function `authenticate` of this source at authd.sock."""
+    """A process that runs `source` and serves its coroutine function `authenticate` at authd.sock."""
     script = folder / f"{name}.py"
     script.write_text(f"import asyncio, sys, threading, time\nsys.path.insert(0, {str(FOLDER)!r})\nimport wampauth\n"
                       f"{source}\n"
@@ -80,7 +80,7 @@ def form(request):
 
 @pytest.fixture
 def serve(folder, form):
-    """serve(coroutine function, **options) -> the path it is served at, in this process."""
+    """serve(coroutine function, **options) -> path of the socket; served by this process."""
     servers = []
 
     def start(authenticate, **options):

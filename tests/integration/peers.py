@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real clients as puppets, all with one interface.
+"""Real WAMP clients as puppets, all with the same interface.
 
-A puppet is a process (peers/ab.py, js/ab.mjs, js/wampy.mjs) that holds any number of named
-sessions and obeys one JSON command a line. `Puppet` starts it and talks to it, `Peer` is one
-session in it.
+A puppet is a process (peers/ab.py, js/ab.mjs or js/wampy.mjs) that runs any number of named
+sessions. It reads one JSON command per line. `Puppet` starts the process and talks to it; `Peer` is
+one of its sessions.
 """
 
 import json
@@ -34,12 +34,12 @@ BATCHED = ["json.batched", "msgpack.batched", "cbor.batched"]
 PLAIN = ["json", "msgpack", "cbor"]
 
 
-# Debian's asyncio drops its own session at WELCOME, wampy knows WebSocket alone
+# Debian's asyncio client drops its own RawSocket session at WELCOME; wampy supports only WebSocket
 RAWSOCKET = {"ab-twisted": PLAIN, "ab-new-asyncio": PLAIN, "ab-new-twisted": PLAIN, "autobahn-js": ["json"]}
 
 
 def serializers(kind, transport="websocket"):
-    """None where this client does not speak that. JavaScript's clients know no batches."""
+    """None if this client does not support the transport. JavaScript clients have no batched mode."""
     if transport != "websocket":
         return RAWSOCKET.get(kind, [])
     return PLAIN + BATCHED if kind in PYTHON else PLAIN
@@ -100,7 +100,7 @@ class Puppet:
             self.changed.notify_all()
 
     def start(self, op, **command):
-        """Sends a command and does not wait; returns what finish() wants."""
+        """Sends a command without waiting; returns a ticket for finish()."""
         self.next_id += 1
         line = json.dumps(to_json({"id": self.next_id, "op": op, **command}))
         self.process.stdin.write(line + "\n")
@@ -121,7 +121,7 @@ class Puppet:
         return self.finish(self.start(op, **command))
 
     def event(self, seconds=10, **match):
-        """The next event that has these values; others are kept."""
+        """The next event with these values; keeps the other events for later."""
         def fits(event):
             return all(event.get(k) == v for k, v in match.items())
 
@@ -148,7 +148,7 @@ class Puppet:
 
 
 class Peer:
-    """One session of a puppet, with the interface of a client."""
+    """One session of a puppet, with the same methods as rawclient.Client."""
 
     def __init__(self, puppet, url, serializer, realm="devices", key=None, name=None, **kw):
         self.puppet = puppet

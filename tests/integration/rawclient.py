@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A synchronous client for what real clients cannot do wrong.
+"""A synchronous WAMP client for the mistakes that real clients cannot be made to make.
 
-It has its own WebSocket framing and its own codecs and shares no code with the project. Each
-read has a deadline. `Ws` is bytes and frames, `Client` is WAMP on top; both let a test send
-whatever bytes it likes.
+It has its own WebSocket framing and codecs and shares no code with the project. Each read has a
+deadline. `Ws` handles bytes and frames, `Client` adds WAMP; a test can send any bytes with either.
 """
 
 import base64
@@ -32,7 +31,8 @@ SERIALIZERS = ["json", "msgpack", "cbor", "json.batched", "msgpack.batched", "cb
 
 
 class Closed(Exception):
-    """The peer closed: code of its close frame, or None when only the socket ended."""
+    """The peer closed. The argument is the code of its close frame, or None if only the socket
+    ended."""
 
     def __init__(self, code=None, reason=b""):
         super().__init__(code, reason)
@@ -41,7 +41,7 @@ class Closed(Exception):
 
 
 class Refused(Exception):
-    """The answer to the upgrade was not 101."""
+    """The upgrade was answered with a status other than 101."""
 
     def __init__(self, status, headers, body):
         super().__init__(status, headers, body)
@@ -98,7 +98,7 @@ def encode(serializer, value):
 
 
 def decode(serializer, data):
-    """Strict: one item and nothing behind it."""
+    """Decodes exactly one item; bytes behind it are an error."""
     if serializer == "json":
         return _json_in(json.loads(data.decode("utf-8")))
     if serializer == "msgpack":
@@ -113,7 +113,7 @@ def decode(serializer, data):
 
 
 class Ws:
-    has_close = True  # a goodbye of its own, with a code
+    has_close = True  # the framing has a close message with a code
 
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
                  headers=None, timeout=5, unix=None):
@@ -191,7 +191,7 @@ class Ws:
         return data
 
     def send_bytes(self, data):
-        """Raw bytes on the socket; a peer that closed meanwhile is noticed by the next read."""
+        """Sends raw bytes. If the peer has closed, the next read notices."""
         try:
             self.socket.sendall(data)
         except ConnectionError:
@@ -204,11 +204,11 @@ class Ws:
         self.send_bytes(self.make_frame(opcode, payload, **kw))
 
     def recv_frame(self, timeout=None):
-        """(opcode, fin, payload); a server's frame is never masked and uses no RSV bit."""
+        """Returns (opcode, fin, payload). A server's frame must not be masked nor have an RSV bit."""
         self.socket.settimeout(self.timeout if timeout is None else timeout)
         first, second = self._take(2)
         assert not first & 0x70, "RSV bit set"
-        assert not second & 0x80, "masked by the server"
+        assert not second & 0x80, "the server masked a frame"
         length = second
         if length == 126:
             (length,) = struct.unpack("!H", self._take(2))
@@ -217,7 +217,7 @@ class Ws:
         return first & 15, bool(first & 0x80), self._take(length)
 
     def recv_message(self, timeout=None):
-        """(opcode, payload) of the next data message; answers pings, raises Closed."""
+        """Returns (opcode, payload) of the next data message. Answers pings, raises Closed."""
         parts, kind = [], None
         while True:
             opcode, fin, payload = self.recv_frame(timeout)
@@ -234,7 +234,7 @@ class Ws:
                     return kind, b"".join(parts)
 
     def wait_closed(self, timeout=None):
-        """Reads until the peer closes, and then until it ends the connection, too.
+        """Reads until the peer has closed and ended the connection.
 
         Returns (close code or None, messages before it).
         """
@@ -250,15 +250,17 @@ class Ws:
             return closed.code, messages
 
     def close_code(self, code):
-        """What wait_closed() returns where a WebSocket is closed with this code."""
+        """The code that wait_closed() returns if the server closes a WebSocket with this code."""
         return code if self.has_close else None
 
     def expect_close(self, code):
-        """The connection ends; and the goodbye, where there is one, has this code."""
+        """Expects the end of the connection, with this close code if the framing has one."""
         assert self.wait_closed()[0] == self.close_code(code)
 
     def was_dropped(self):
-        """It ended without a goodbye, so that real clients try again: RawSocket takes a mere end for one."""
+        """True if the connection ended so that real clients try again: a WebSocket without a close
+        frame, a RawSocket over TCP by a reset. Clients take a plain end of a RawSocket for a
+        goodbye."""
         return self.reset == (not self.has_close and not self.is_unix)
 
     def expect_dropped(self):
@@ -266,7 +268,7 @@ class Ws:
         assert code is None and not messages and self.was_dropped(), (code, messages, self.reset)
 
     def wait_eof(self):
-        """Until the server ends the connection; what still came lies in `buffer`."""
+        """Waits until the server ends the connection; received bytes stay in `buffer`."""
         try:
             while not self.eof:
                 self._fill()
@@ -285,7 +287,7 @@ class Ws:
 
 
 def frame(opcode, payload=b"", fin=True, mask=True, rsv=0):
-    """One frame of a client, as bytes."""
+    """The bytes of one client frame."""
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
     flag = 0x80 if mask else 0
     if len(payload) < 126:
@@ -303,7 +305,7 @@ def frame(opcode, payload=b"", fin=True, mask=True, rsv=0):
 
 
 class RawSocket(Ws):
-    """The same interface over RawSocket frames. length: log2 of what it takes, less 9."""
+    """The same interface over RawSocket. length: log2 of the longest message it accepts, minus 9."""
 
     SERIALIZERS = {"json": 1, "msgpack": 2, "cbor": 3}
     has_close = False
@@ -338,7 +340,7 @@ class RawSocket(Ws):
         return {0: data, 1: PING, 2: PONG}[kind], True, self._take(length)
 
 
-# what the transports of tests are: the framings that their clients use in turn
+# the test transports: the framings that successive clients of a test use
 FRAMINGS = {"websocket": [Ws], "rawsocket": [RawSocket], "rawsocket-unix": [RawSocket],
             "universal": [RawSocket, Ws]}
 TRANSPORTS = ["websocket", "rawsocket"]
@@ -347,7 +349,7 @@ TRANSPORTS = ["websocket", "rawsocket"]
 
 
 class Client:
-    """WAMP over one transport. What was received and not asked for yet lies in `inbox`.
+    """WAMP over one transport. Keeps messages in `inbox` until the test asks for them.
 
     A Client is a Ws or, with transport=RawSocket, a RawSocket.
     """
@@ -371,7 +373,7 @@ class Client:
     # --- messages ---
 
     def pack(self, *messages):
-        """The payload of one WebSocket message that carries these WAMP messages."""
+        """The payload of one frame with these WAMP messages."""
         encoded = [encode(self.serializer, m) for m in messages]
         if not self.batched:
             assert len(encoded) == 1
@@ -402,12 +404,12 @@ class Client:
             self.send_bytes(b"".join(self.make_frame(self.opcode, self.pack(m)) for m in messages))
 
     def send_payload(self, payload):
-        """Bytes that may be no message at all, in a frame of the right opcode."""
+        """Sends bytes that need not be a valid message, in a frame of the right opcode."""
         self.send_frame(self.opcode, payload)
 
     def _receive(self, timeout=None):
         opcode, payload = self.recv_message(timeout)
-        assert opcode == self.opcode, "text and binary mixed up"
+        assert opcode == self.opcode, "text and binary frames mixed"
         for message in self.unpack(payload):
             if message[0] == INVOCATION and message[2] in self.procedures:
                 self._serve(message)
@@ -415,13 +417,13 @@ class Client:
                 self.inbox.append(message)
 
     def recv(self, timeout=None):
-        """The next message, whatever it is."""
+        """The next message of any type."""
         while not self.inbox:
             self._receive(timeout)
         return self.inbox.popleft()
 
     def expect(self, kind, request=None, timeout=None):
-        """The next message of this type (and request id); others stay in the inbox."""
+        """The next message of this type (and request id); other messages stay in the inbox."""
         seen = 0
         deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
         while True:
@@ -440,14 +442,15 @@ class Client:
                 seen += 1
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"no message of type {kind}; got {list(self.inbox)[:5]}")
+                raise TimeoutError(f"no message of type {kind}; received {list(self.inbox)[:5]}")
             self._receive(left)
 
     def silent(self):
-        """Proves that nothing is on its way: a call that fails comes back alone.
+        """Returns what arrives before the answer to a call that must fail: [] if nothing was
+        pending.
 
-        Only what the owner sent before is ordered with its answer, so this is used where the
-        test knows that the causes are already processed.
+        The router orders that answer only behind what the same worker sent before. Use this when
+        the test knows that the causes are already processed.
         """
         while True:
             request = self.next_request()
@@ -474,7 +477,7 @@ class Client:
         self.send([HELLO, realm, hello])
 
     def join(self, realm="devices", key=None, authextra=None, **kw):
-        """HELLO to WELCOME; with a key by cryptosign. Raises Aborted."""
+        """From HELLO to WELCOME; by cryptosign if a key is given. Raises Aborted."""
         if key is None:
             self.hello(realm, authextra=authextra, **kw)
         else:
@@ -487,7 +490,7 @@ class Client:
         return self.details
 
     def challenge(self, realm, key, authextra=None, **kw):
-        """HELLO by cryptosign; returns the challenge in hex."""
+        """Sends HELLO for cryptosign; returns the challenge in hex."""
         extra = {"pubkey": key.public, "channel_binding": None, **(authextra or {})}
         self.hello(realm, authmethods=["cryptosign"], authextra=extra, **kw)
         message = self.expect(CHALLENGE)
@@ -521,7 +524,7 @@ class Client:
         registration = self._request(REGISTER, REGISTERED, procedure, options=options)[2]
         if function:
             self.procedures[registration] = function
-            # invocations may have arrived in one batch with REGISTERED
+            # INVOCATIONs may have arrived in one batch with REGISTERED
             for message in [m for m in self.inbox if m[0] == INVOCATION and m[2] == registration]:
                 self.inbox.remove(message)
                 self._serve(message)
@@ -547,7 +550,7 @@ class Client:
         return payload_of(self.expect(RESULT, request), 3)
 
     def call(self, procedure, args=None, kwargs=None, callee=None):
-        """(args, kwargs); callee is another Client of this process that has to answer."""
+        """Returns (args, kwargs). `callee` is the Client of this process that answers the call."""
         request = self.start_call(procedure, args, kwargs)
         if callee is not None and callee is not self:
             callee.serve(1)
@@ -564,13 +567,13 @@ class Client:
         self.send([YIELD, message[1], {}, *_payload(args, kwargs)])
 
     def serve(self, count):
-        """Answers this many invocations of procedures that have a function."""
+        """Answers this many invocations of procedures that were registered with a function."""
         goal = self.served + count
         while self.served < goal:
             self._receive()
 
     def event(self, subscription=None):
-        """(args, kwargs) of the next EVENT."""
+        """Returns (args, kwargs) of the next EVENT."""
         message = self.expect(EVENT, subscription)
         return payload_of(message, 4)
 
@@ -588,5 +591,5 @@ def payload_of(message, index):
 
 
 def raise_error(uri, args=None, kwargs=None):
-    """For functions given to register(): the caller gets this error."""
+    """For functions given to register(): answers the call with this error."""
     raise WampError([ERROR, INVOCATION, 0, {}, uri, args or [], kwargs or {}])

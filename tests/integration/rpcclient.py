@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A peer of authd over msgpack: calls, raw bytes, and requests of authd's to answer."""
+"""A MessagePack-RPC peer of authd: it sends calls and raw bytes, and answers authd's requests."""
 
 import socket
 import struct
@@ -10,7 +10,7 @@ import utils
 
 
 class RpcError(Exception):
-    """The error of a response."""
+    """An error response."""
 
     @property
     def uri(self):
@@ -24,13 +24,13 @@ class Rpc:
         self.sock.connect(str(path))
         self.unpacker = msgpack.Unpacker(raw=False, strict_map_key=False)
         self.last_id = 0
-        self.waiting = []  # messages that came while another was waited for
+        self.waiting = []  # messages that arrived before the one we waited for
 
     def close(self):
         self.sock.close()
 
     def reset(self):
-        """Closed with a RST-like end: nothing that waits is read any more."""
+        """Closes the connection with a RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
@@ -38,7 +38,7 @@ class Rpc:
         self.sock.sendall(data)
 
     def receive(self):
-        """The next message; EOFError when the connection was closed."""
+        """The next message. Raises EOFError when the connection is closed."""
         while True:
             for message in self.unpacker:
                 return message
@@ -56,7 +56,7 @@ class Rpc:
         return self.last_id
 
     def answer_to(self, msgid):
-        """The result of a request; others that come before it are kept."""
+        """The result of a request; keeps other messages for later."""
         for i, message in enumerate(self.waiting):
             if message[:2] == [1, msgid]:
                 del self.waiting[i]
@@ -87,7 +87,7 @@ class Rpc:
         self.raw(msgpack.packb([1, msgid, error, result]))
 
     def is_closed(self):
-        """Waits until the other side has closed; a time-out is no end."""
+        """Waits until the other side closes. False on a time-out."""
         deadline = time.monotonic() + 5 * utils.SLOW
         try:
             while time.monotonic() < deadline:
@@ -103,14 +103,14 @@ HELLO = {"protocol": [1, 0], "product": "test/1", "features": ["revoke", "cancel
 
 
 def router(path, **hello):
-    """A connection that has introduced itself as a router's."""
+    """A connection that has said hello as a router."""
     rpc = Rpc(path)
     rpc.hello = rpc.call("hello", {**HELLO, **hello})
     return rpc
 
 
 def ask(rpc, pubkey=None, realm=None, authid=None, **details):
-    """authenticate, as a router asks it."""
+    """Calls authenticate as a router does."""
     return rpc.call("authenticate", realm, authid, {
         "authmethod": "cryptosign", "authrole": None,
         "authextra": {"pubkey": pubkey, "channel_binding": None} if pubkey else None, **details,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""authctl: what it prints, in which form, and with which exit code it ends."""
+"""authctl: its output, its output formats and its exit codes."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ from utils import Key
 AUTHID = "client01@example.com"
 RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 user@host"
 ED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILQ+1Z8NvGlj7/8KYlLokX4Lvom5iwK8AV+AI49lPFoC user@host"
-# points of low order, one that is not canonical, one that is not on the curve, one with a part of low order
+# points of low order, one not canonical, one not on the curve, one with a component of low order
 CANNOT_VERIFY = [
     "00" * 32, "01" + "00" * 31, "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
     "ec" + "ff" * 30 + "7f", "ee" + "ff" * 30 + "7f", "02" + "00" * 31,
@@ -171,7 +171,8 @@ BAD_REALMS = {
     *(("realm", name, text) for name, text in BAD_REALMS.items()),
 ])
 def test_bad_names(ctl, authd, what, name, complaint):
-    """One sentence: which value, and what is wrong with it. authd itself refuses them, too."""
+    """The complaint is one sentence that names the value and its fault. authd refuses these names,
+    too."""
     given = {"authid": "a", "realm": "r", "role": "r", what: name}
     code, out, err = ctl("principal", "add", given["authid"], "--realm", given["realm"], "--role", given["role"])
     assert (code, out) == (65, "") and err.count("\n") == 1
@@ -194,7 +195,8 @@ def test_names_that_no_principal_can_have(ctl, args):
 
 
 def test_names_from_before_the_rules(ctl, authd):
-    """Rows with characters that are refused today can be seen whole, without harm to a terminal, and removed."""
+    """Names stored by older versions may hold characters that are refused today. They can be listed
+    in full, without harm to the terminal, and removed."""
     add(ctl, "new")
     db = sqlite3.connect(authd.cwd / "authd.db")
     old = "a\u009b2J\u202eb"
@@ -232,7 +234,7 @@ def test_a_long_list_comes_in_pages(ctl, authd):
     for name in names:
         admin.call("principal.add", {"authid": name, "realm": "r", "role": "x" if name < "client0900" else "y"})
     assert [i["authid"] for i in items(ctl, "principal", "list")] == names
-    # pages in which nothing matches are no end
+    # a page without a match does not end the list
     assert len(items(ctl, "principal", "list", "--role", "y")) == 300
     large = {"blob": "x" * 8000}
     for i in range(20):
@@ -291,7 +293,8 @@ def test_a_router_that_does_not_confirm(ctl, added, authd):
 
 @pytest.mark.parametrize("what", ["principal", "key"])
 def test_a_removal_can_be_repeated(ctl, added, authd, what):
-    """Until every router has confirmed it; a name that nobody had is told from that."""
+    """Repeating it asks the routers again until all have confirmed. An unknown name is reported as
+    such."""
     command = ("principal", "remove", AUTHID) if what == "principal" else ("key", "remove", AUTHID, added.public)
     match = {"authid": AUTHID, "realm": "devices"} if what == "principal" else {"pubkey": added.public}
     rpc = router(authd.cwd / "authd.sock")
@@ -320,12 +323,13 @@ def test_a_removal_can_be_repeated(ctl, added, authd, what):
 
 
 def test_removals_that_can_be_repeated_are_bounded(ctl, authd):
-    rpc = router(authd.cwd / "authd.sock", features=[])  # it cannot confirm anything
+    # without "revoke" the router cannot confirm
+    rpc = router(authd.cwd / "authd.sock", features=[])
     admin = Rpc(authd.cwd / "admin.sock")
     for i in range(65):
         admin.call("principal.add", {"authid": f"c{i}", "realm": "r", "role": "r"})
         assert admin.call("principal.remove", {"authid": f"c{i}"})["unreachable"] == 1
-    for _ in range(2):  # asking again keeps it
+    for _ in range(2):  # a retry does not forget the removal
         assert [ctl("principal", "remove", f"c{i}")[0] for i in (0, 1, 64)] == [67, 75, 75]
     rpc.close()
 
@@ -377,7 +381,7 @@ def test_keys_that_are_refused(ctl, authd):
         assert code in (65, 66) and out == "" and complaint in err, (arg, code, err)
         assert err.count("\n") == 1 and (len(arg) < 32 or arg not in err), err
         assert add(ctl, "b", "--key", arg)[2] == err.replace("key add", "principal add")
-    for point in CANNOT_VERIFY:  # authd itself refuses them, too
+    for point in CANNOT_VERIFY:  # authd refuses them, too
         for method in ("key.add", "principal.add"):
             with pytest.raises(RpcError):
                 Rpc(authd.cwd / "admin.sock").call(
@@ -385,7 +389,7 @@ def test_keys_that_are_refused(ctl, authd):
     assert items(ctl, "principal", "list")[0]["keys"] == [] and len(items(ctl, "principal", "list")) == 1
     assert ctl("key", "add", AUTHID, *ED.split())[0] == 64
     assert "quotes" in ctl("key", "add", AUTHID, *ED.split())[2]
-    # what was given by mistake is not repeated
+    # authctl does not repeat a secret that was given by mistake
     secret = (authd.cwd / "ed").read_text()
     for args in ((secret,), ("--", secret), ("-", secret)):
         code, _, err = ctl("key", "add", AUTHID, *args)
@@ -432,7 +436,7 @@ def test_gen(ctl, authd):
 
 
 def test_gen_for_autobahn(ctl, authd):
-    from autobahn.wamp import cryptosign  # late: it is slow
+    from autobahn.wamp import cryptosign  # imported here because it is slow
     public = ctl("key", "gen", "-f", "a.key")[1].split()[0]
     loader = getattr(cryptosign.CryptosignKey, "from_file", None) or cryptosign.CryptosignKey.from_bytes
     assert loader(str(authd.cwd / "a.key")).public_key() == public
@@ -473,7 +477,7 @@ def test_errors_in_json(ctl, added):
 
 
 def on_terminal(authd, columns, *args):
-    """What it prints on a terminal that is so wide."""
+    """authctl's output on a terminal of this width."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     env = {k: v for k, v in authd.env.items() if k != "COLUMNS"}
@@ -486,7 +490,7 @@ def on_terminal(authd, columns, *args):
         while data := os.read(ours, 65536):
             out += data
     except OSError:
-        pass  # how a terminal ends
+        pass  # how a terminal reports its end
     os.close(ours)
     assert process.wait(10 * utils.SLOW) == 0
     return out.decode().splitlines()
@@ -498,7 +502,7 @@ def test_table_fits_the_terminal(ctl, authd):
     for width in (60, 80, 200, 300):
         lines = on_terminal(authd, width, "principal", "list")
         assert lines[0].split() == ["AUTHID", "REALM", "ROLE", "STATE", "KEYS", "CREATED"]
-        # an authid that is too long for its column stands on a line of its own
+        # an authid that is too long for its column has its own line
         apart = "ä" * 100 in lines
         assert apart == (width < 200) and len(lines) == (4 if apart else 3)
         assert all(len(line) <= width for line in lines if line != "ä" * 100)
@@ -516,7 +520,7 @@ def test_closed_and_full_output(ctl, added):
 
 
 def test_table_of_ordinary_principals(ctl, authd):
-    """80 columns are enough for them: nothing is cut."""
+    """80 columns are enough for ordinary principals: nothing is cut."""
     for authid in (AUTHID, "building-7.floor-2.sensor-0123", "x"):
         assert ctl("principal", "add", authid, "--realm", "devices", "--role", "device")[0] == 0
     lines = on_terminal(authd, 80, "principal", "list")
@@ -615,7 +619,7 @@ def test_an_authd_that_does_not_answer(ctl, authd):
     listener.bind(str(authd.cwd / "silent.sock"))
     listener.listen(1)
     code, _, err = ctl("--socket", "silent.sock", "--timeout", "100ms", "principal", "list")
-    assert code == 75 and "within 100 ms" in err and "made" not in err  # it asked for no change
+    assert code == 75 and "within 100 ms" in err and "made" not in err  # a list changes nothing
     code, _, err = ctl("--socket", "silent.sock", "--timeout", "100ms", "principal", "remove", "a")
     assert code == 75 and "a change may have been made" in err
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""authd by itself, asked by a peer that holds every byte."""
+"""authd alone, with a peer that controls every byte."""
 
 import os
 import re
@@ -32,14 +32,14 @@ def admin(authd):
 
 @pytest.fixture
 def key(authd):
-    """A key that belongs to client01."""
+    """A key of client01."""
     key = Key()
     authd.add(AUTHID, key, extra={"foo": 23})
     return key
 
 
 def counters(authd):
-    """One line of counters, freshly logged."""
+    """The next line of counters in the log, on request."""
     before = authd.log().count("counters connections=")
     authd.signal(signal.SIGUSR1)
     wait_for(lambda: authd.log().count("counters connections=") > before and authd.log().endswith("\n"),
@@ -91,7 +91,7 @@ def test_another_version_is_told_and_closed(path):
 def test_unknown_methods_and_notifications(path, authd):
     rpc = router(path)
     with pytest.raises(RpcError) as e:
-        rpc.call("principal.list", {})  # of the other socket
+        rpc.call("principal.list", {})  # a method of the admin socket
     assert e.value.uri == "auth.rpc.no_such_method"
     rpc.notify("what.is.this", 1)
     rpc.notify("cancel", 17)
@@ -155,7 +155,7 @@ MALFORMED = "authextra.pubkey is malformed: 64 hex digits expected"
     ({"pubkey": "xyz", "authid": AUTHID}, MALFORMED),
 ])
 def test_deny(path, authd, key, asked, message):
-    """Clients are told what is wrong with what they asked for, and nothing about the principal."""
+    """The message says what is wrong with the request. It reveals nothing about the principal."""
     rpc = router(path)
     with pytest.raises(RpcError) as e:
         ask(rpc, **{"pubkey": key.public, **asked})
@@ -255,7 +255,7 @@ def test_a_hostile_peer_loses_its_connection_alone(path, key, what):
     try:
         bad.raw(HOSTILE[what])
     except OSError:
-        pass  # closed before it was all sent
+        pass  # authd closed before all was sent
     assert bad.is_closed()
     assert ask(good, key.public)["authid"] == AUTHID
 
@@ -273,7 +273,7 @@ def test_the_admin_socket_is_as_careful(authd, key):
                    "principal.enable", "principal.remove", "key.add", "key.remove"):
         for params in ([], [1], [None], [{"authid": 5}], [{"authid": "a", "keys": ["x"]}], [{}, {}]):
             if method == "principal.list" and params == [{"authid": "a", "keys": ["x"]}]:
-                continue  # unknown keys are passed over
+                continue  # authd ignores unknown keys
             if method == "principal.list" and params == [{"authid": 5}]:
                 continue
             with pytest.raises(RpcError) as e:
@@ -283,7 +283,7 @@ def test_the_admin_socket_is_as_careful(authd, key):
 
 
 def test_a_router_that_does_not_read(path, authd, key):
-    """Its answers are bounded, and the others do not notice."""
+    """authd's queue of answers is bounded, and other routers are still served."""
     stuck, good = router(path), router(path)
     message = msgpack.packb([0, 1, "authenticate", [None, None, {
         "authmethod": "cryptosign", "authextra": {"pubkey": key.public}}]])
@@ -293,7 +293,7 @@ def test_a_router_that_does_not_read(path, authd, key):
         while True:
             stuck.raw(message * 100)
     assert ask(good, key.public)["authid"] == AUTHID
-    if not utils.IS_ASAN:  # which keeps what was freed
+    if not utils.IS_ASAN:  # AddressSanitizer keeps freed memory
         assert authd.rss() - before < 32 << 20
 
 
@@ -327,14 +327,14 @@ def test_too_many_admins(path, authd, key):
     code, _, err = authd.ctl("principal", "list", ok=False)
     assert code == 77 and "too many" in err
     assert counters(authd)["refused"] == 2
-    assert ask(router(path), key.public)["authid"] == AUTHID  # each socket has places of its own
+    assert ask(router(path), key.public)["authid"] == AUTHID  # each socket has its own limit
     held.pop().close()
     wait_for(lambda: counters(authd)["admins"] == 15, "the place to be free")
     authd.ctl("principal", "list")
 
 
 def test_too_many_requests_of_an_admin(path, authd, admin, key):
-    """Eight changes may wait for routers; the ninth ends the connection, and no other."""
+    """Eight changes may wait for routers. The ninth request closes its connection and no other."""
     silent = router(path)
     for _ in range(8):
         admin.send("principal.disable", {"authid": AUTHID})
@@ -347,7 +347,7 @@ def test_too_many_requests_of_an_admin(path, authd, admin, key):
 
 
 def test_other_users_are_refused(start_authd, folder):
-    """allow_users counts, whatever the mode of the file is."""
+    """allow_users applies even where the file's mode lets everybody connect."""
     start_authd({"listen": {"path": "authd.sock", "mode": "0666", "allow_users": ["nobody"]}})
     assert Rpc(folder / "authd.sock").is_closed() or os.getuid() == 65534
 
@@ -364,7 +364,7 @@ def test_revoke(path, authd, admin, key):
         revoke = request[3][0]
         assert revoke["match"] == {"authid": AUTHID, "realm": "devices"}
         assert revoke["epoch"] == 2 and revoke["uri"] == "wamp.close.killed"
-        # committed before it is sent: nobody gets in any more
+        # authd commits before it sends the revoke, so no new login succeeds
         with pytest.raises(RpcError):
             ask(rpc, key.public)
         rpc.reply(request[1], {"sessions": sessions, "pending": 1})
@@ -375,7 +375,7 @@ def test_revoke(path, authd, admin, key):
 
 @pytest.mark.parametrize("case", [str.lower, str.upper, str.swapcase, str.title])
 def test_revoke_of_a_key(path, admin, key, case):
-    """However the digits of the key are written, routers get them in lower case."""
+    """routers get the key in lower case, however the admin wrote it"""
     rpc = router(path)
     msgid = admin.send("key.remove", {"authid": AUTHID, "keys": [case(key.public)]})
     request = rpc.request()
@@ -423,7 +423,7 @@ def test_stop_while_a_revoke_waits(path, authd, admin, key):
     rpc.request()
     authd.stop()
     assert rpc.is_closed()
-    # the change is made, and who asked for it is told
+    # the change is made, and the admin gets an answer
     answer = admin.answer_to(msgid)
     assert answer["changed"] and answer["unreachable"] == 1
 
@@ -448,7 +448,7 @@ def test_everything_outlives_a_crash(start_authd, folder):
 
 
 def test_locked_database(path, authd, key):
-    """Reads go on; changes are told to try again."""
+    """Look-ups still work. Changes fail with a temporary error."""
     db = sqlite3.connect(authd.cwd / "authd.db", isolation_level=None)
     db.execute("BEGIN IMMEDIATE")
     code, _, err = authd.ctl("principal", "disable", AUTHID, ok=False)
@@ -459,9 +459,9 @@ def test_locked_database(path, authd, key):
     assert counters(authd)["database_errors"] == 1
 
 
-@pytest.mark.skipif(utils.IS_ASAN or utils.IS_TSAN, reason="the log file is limited, too")
+@pytest.mark.skipif(utils.IS_ASAN or utils.IS_TSAN, reason="the limit applies to the log file, too")
 def test_full_disk(daemons, folder):
-    """No file may grow: changes fail with 74, look-ups go on."""
+    """No file may grow: changes fail with 74, look-ups still work."""
     authd, key = utils.Authd(folder), Key()
     daemons.append(authd)
     authd.start()
@@ -477,7 +477,7 @@ def test_full_disk(daemons, folder):
 
 
 def damage(folder, tables=("principal", "key", "key_of")):
-    """Overwrites the pages of these tables, as a bad disk would; the file still opens."""
+    """Overwrites the pages of these tables, as a bad disk would. The file still opens."""
     db = sqlite3.connect(folder / "authd.db", isolation_level=None)
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     size = db.execute("PRAGMA page_size").fetchone()[0]
@@ -492,7 +492,7 @@ def damage(folder, tables=("principal", "key", "key_of")):
 
 
 def test_a_damaged_database_refuses_nobody(authd, folder, key):
-    """The client is sent to try again: the trouble is ours."""
+    """A damaged database is no reason to deny a client: it gets a temporary error."""
     authd.stop()
     damage(folder)
     authd.start()
@@ -509,14 +509,14 @@ def test_a_damaged_database_refuses_nobody(authd, folder, key):
     assert count["failed"] == 4 and count["denied"] == 0 and count["database_errors"] == 4
     code, _, err = authd.ctl("principal", "disable", AUTHID, ok=False)
     assert code == 74 and "database" in err
-    # what the client itself has done wrong needs no database
+    # authd refuses a malformed key without the database
     with pytest.raises(RpcError) as e:
         ask(rpc, "0x12")
     assert e.value.args[0]["kind"] == "deny"
 
 
 def test_a_database_locked_by_another_program(path, authd, key):
-    """An exclusive lock stops even look-ups: they are to be asked again."""
+    """An exclusive lock stops even look-ups: they get a temporary error."""
     authd.stop()
     db = sqlite3.connect(authd.cwd / "authd.db", isolation_level=None)
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -534,7 +534,7 @@ def test_a_database_locked_by_another_program(path, authd, key):
 
 
 def not_ready_router(path):
-    """A router that was told to wait; None: nobody listens yet."""
+    """A router whose hello was answered with ready=false, or None while nobody listens."""
     try:
         rpc = router(path)
     except OSError:
@@ -545,7 +545,7 @@ def not_ready_router(path):
 
 @pytest.fixture
 def second(authd, folder, daemons):
-    """Another authd on the same database, with sockets of its own."""
+    """A second authd on the same database, with its own sockets."""
     second = utils.Authd(folder, {"listen": {"path": "b.sock"}, "admin": {"path": "b.admin"}}, name="b")
     daemons.append(second)
     second.start(wait=False)
@@ -562,14 +562,14 @@ def test_a_second_authd_waits_for_the_database(authd, second, folder, key):
         ask(rpc, key.public)
     error = e.value.args[0]
     assert error["kind"] == "temporary" and error["uri"] == "auth.rpc.not_ready"
-    # logins go on at the first one, which dies without a word
+    # the first one serves logins until it is killed
     assert ask(router(folder / "authd.sock"), key.public)["authid"] == AUTHID
     authd.kill()
     second.wait_ready()
     assert rpc.call("ping") == {"ready": True, "inflight": 0, "epoch": 1}
     assert ask(rpc, key.public)["authid"] == AUTHID
     assert counters(second)["not_ready"] == 1
-    # now the first one has to wait
+    # now the first one waits for the second
     authd.start(wait=False)
     authd.wait_log(f"waiting for the database .*pid={second.pid}")
     second.stop()
@@ -577,7 +577,7 @@ def test_a_second_authd_waits_for_the_database(authd, second, folder, key):
 
 
 def test_no_change_through_a_second_authd(authd, second, folder, key):
-    """Nothing is changed, and nobody is told that it was."""
+    """A second authd changes nothing and does not claim to have changed anything."""
     first = router(folder / "authd.sock")
     for command in (("principal", "disable", AUTHID), ("principal", "remove", AUTHID), ("principal", "list"),
                     ("key", "remove", AUTHID, key.public), ("principal", "enable", AUTHID)):
@@ -593,7 +593,7 @@ def test_no_change_through_a_second_authd(authd, second, folder, key):
 
 
 def test_logins_wait_for_a_second_authd(authd, second, start_routerd, connect, join, key):
-    """Its router holds the client, who gets in when the first authd is gone."""
+    """The second authd's router holds the login until the first authd is gone."""
     config = utils.router_config()
     config["authenticators"]["authd"]["socket"] = "b.sock"
     routerd = start_routerd(config)
@@ -605,7 +605,7 @@ def test_logins_wait_for_a_second_authd(authd, second, start_routerd, connect, j
     challenge = client.expect(CHALLENGE)[2]["challenge"]
     client.authenticate(key.sign(challenge))
     client.expect(WELCOME)
-    # and what it revokes reaches its router
+    # a revocation by the second authd reaches its router
     assert "ended 1 session on 1 router" in second.ctl("--socket", "b.admin", "principal", "disable", AUTHID)
     assert client.expect(GOODBYE)[2] == "wamp.close.killed"
 
@@ -616,7 +616,7 @@ def test_a_waiting_authd_stops(authd, second):
 
 
 def test_the_lock_follows_links(authd, folder, daemons):
-    """The same file by another name is the same database."""
+    """Another path to the same file is the same database."""
     (folder / "link.db").symlink_to("authd.db")
     config = {"database": "link.db", "listen": {"path": "b.sock"}, "admin": {"path": "b.admin"}}
     second = utils.Authd(folder, config, name="b")
@@ -672,7 +672,7 @@ def test_wrong_configuration(folder, config, complaint):
 
 def test_the_example_says_every_key(folder):
     text = (utils.ROOT / "etc/examples/authd.yaml").read_text()
-    # with the comments that are keys, and without them
+    # with its commented-out keys enabled, and without
     whole = re.sub(r"^( *)# ( *(?:\w+:|- ).*)$", r"\1\2", text, flags=re.M).replace("routerd]", "nobody]").replace("authd]", "daemon]")
     for name, config in (("plain", text), ("whole", whole)):
         (folder / name).write_text(config)
@@ -698,7 +698,7 @@ def test_usage(folder):
 
 @pytest.mark.parametrize("names", [["auth", "admin"], ["admin", "auth"], ["auth"]])
 def test_socket_activation(daemons, folder, names):
-    """As a service manager does it, and it is told when authd is ready and when it stops."""
+    """Sockets come from a service manager; authd reports READY=1 and STOPPING=1 to it."""
     listeners = {}
     for name in names:
         listeners[name] = socket.socket(socket.AF_UNIX)
@@ -708,7 +708,7 @@ def test_socket_activation(daemons, folder, names):
     notify.bind(str(folder / "notify"))
     notify.settimeout(10 * utils.SLOW)
     authd = utils.Authd(folder, {"listen": {"path": "unused.sock"}})
-    # the shell puts them where sd_listen_fds(3) says, and is the process that is started
+    # the shell gives the sockets the numbers that sd_listen_fds(3) names, then execs authd
     places = " ".join(f"{3 + i}<&{listeners[name].fileno()}" for i, name in enumerate(names))
     shell = rf'eval "LISTEN_PID=$$ exec \"\$@\" {places}"'
     env = {**authd.env, "LISTEN_FDS": str(len(names)), "LISTEN_FDNAMES": ":".join(names),
@@ -728,12 +728,13 @@ def test_socket_activation(daemons, folder, names):
         assert process.returncode == 0 and not utils.BAD_LOG.search(err), err
     finally:
         process.kill()
-    # they are the manager's, and stay
+    # authd does not remove the manager's socket files
     assert (folder / "inherited-auth").exists()
 
 
 def test_systemd_socket_activate(folder):
-    """The first router starts it, and waits for its hello only."""
+    """systemd-socket-activate starts authd at the first router's connect; the router waits for
+    hello."""
     authd = utils.Authd(folder, {"database": "b.db", "admin": {"path": "b.sock"}}, name="b")
     process = subprocess.Popen(
         ["systemd-socket-activate", "-l", str(folder / "activated"), "--fdname=auth", *authd.argv],
@@ -750,6 +751,6 @@ def test_systemd_socket_activate(folder):
 
 
 def is_listening(path):
-    """Without connecting: that would start it."""
+    """Checks without connecting, because a connect would start authd."""
     return any(line.split()[3] == "00010000" and line.endswith(f" {path}")
                for line in Path("/proc/net/unix").read_text().splitlines()[1:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every way in which an authenticator answers, fails, hangs or is not there."""
+"""Authenticators that answer, fail, hang or are not there."""
 
 import re
 import threading
@@ -21,7 +21,7 @@ def key():
 
 @pytest.fixture
 def authenticator(folder):
-    """authenticator(answer, **kw) -> a running one on authd.sock."""
+    """authenticator(answer, **kw) -> an Authenticator that runs on authd.sock."""
     started = []
 
     def start(answer, **kw):
@@ -46,7 +46,7 @@ def outcome(client, key, realm=None):
 
 
 def dropped(client, key):
-    """The connection ends without an ABORT: come back later."""
+    """True if the router ends the connection without an ABORT, so that the client tries again."""
     return outcome(client, key) == ("close", None) and client.was_dropped()
 
 
@@ -74,7 +74,7 @@ def test_what_is_asked(authenticator, start_routerd, join, key, transport):
     assert told["channel_serializer"] == client.serializer
     assert told["channel_type"] == "tcp"
     assert told["listener"] == "public"
-    # there is no HTTP in RawSocket
+    # RawSocket has no HTTP request
     assert told.get("path") == ("/ws" if transport == "websocket" else None)
     assert ("http_headers_received" in told) == (transport == "websocket")
     client = join(routerd, realm=None, key=key)
@@ -85,7 +85,7 @@ def test_what_is_asked(authenticator, start_routerd, join, key, transport):
     assert "devices" in hello["realms"]
 
 
-# what it answers, and what the client is told
+# the authenticator's answer, and the client's outcome
 ANSWERS = {
     "number": (7, "wamp.error.authentication_failed"),
     "nil": (None, "wamp.error.authentication_failed"),
@@ -107,7 +107,7 @@ ANSWERS = {
 
 
 def test_wrong_answers(authenticator, start_routerd, connect, key):
-    """Refused, explained to the operator and not to the client, and the link stays up."""
+    """The login is refused. The log has the reason, the client does not, and the link stays up."""
     current = {}
     fake = authenticator(lambda *args: current["answer"])
     routerd = start_routerd()
@@ -170,7 +170,8 @@ def test_several_keys_and_an_own_provider(authenticator, start_routerd, join, ke
 
 
 def test_an_authenticator_of_authenticate_alone(authenticator, start_routerd, join, key):
-    """hello answered with no_such_method means protocol 1.0 without features."""
+    """An authenticator that answers hello with no_such_method implements protocol 1.0 without
+    features."""
     def hello():
         raise Deny("auth.rpc.no_such_method")
 
@@ -239,7 +240,7 @@ def test_garbage_closes_the_link_and_nothing_else(authenticator, start_routerd, 
     survivor = join(routerd, key=key)
     for number, (name, data) in enumerate(GARBAGE.items(), 2):
         fake.send_bytes(data)
-        fake.wait_requests(number, "hello")  # it came back
+        fake.wait_requests(number, "hello")  # it is connected again
         assert outcome(connect(routerd), key)[0] == "welcome", name
     survivor.publish("com.example.t", acknowledge=True)
 
@@ -261,13 +262,13 @@ def test_answers_to_nothing_are_dropped(authenticator, start_routerd, connect, k
 
 
 def test_an_authenticator_without_answer(authenticator, start_routerd, connect, key):
-    """Cancelled at the deadline, then the transport is dropped: no ABORT, since JavaScript's
-    clients never come back after one."""
+    """The router cancels at the deadline and drops the transport. It sends no ABORT, because
+    JavaScript clients do not reconnect after one."""
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd()
     assert dropped(connect(routerd), key)
     fake.wait(lambda: any(n[0] == "cancel" for n in fake.notifications), "cancel")
-    # the answer that comes too late is dropped
+    # an answer after the deadline is ignored
     fake.send([1, fake.requests[-1][0], None, principal(key)])
     fake.answer = lambda *args: principal(key)
     assert outcome(connect(routerd), key)[0] == "welcome"
@@ -293,7 +294,7 @@ def test_no_authenticator_means_hold_then_drop(start_routerd, connect, key):
     start = time.monotonic()
     assert dropped(connect(routerd), key)
     assert time.monotonic() - start > 0.8
-    # anonymous logins need nobody
+    # anonymous logins need no authenticator
     connect(routerd).join()
 
 
@@ -308,7 +309,7 @@ def test_a_held_login_goes_on_when_the_authenticator_comes(folder, start_routerd
 
 
 def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads, connect):
-    """It comes back 2 s later, and all get in."""
+    """authd is back after 2 s, and all clients get in."""
     keys = [Key() for _ in range(20)]
     for i, k in enumerate(keys):
         authd.add(f"client{i}@example.com", k)
@@ -331,7 +332,7 @@ def test_authd_is_killed_while_200_clients_log_in(authd, start_routerd, threads,
     authd.kill()
     for t in logins[40:]:
         t.start()
-    time.sleep(2)  # not for luck: this is how long it is away
+    time.sleep(2)  # authd is away for this long
     authd.start()
     for t in logins:
         t.join()
@@ -356,7 +357,8 @@ def test_live_sessions_do_not_notice_authd(authd, start_routerd, join, known_key
 
 def test_a_hello_too_long_for_the_authenticator_holds_up_nobody(
         authenticator, start_routerd, connect, key):
-    """Of what it says as much is asked as fits, also when the limit is not known yet."""
+    """The question carries as much of authextra as fits, also if HELLO comes before the limit is
+    known."""
     def hello():
         return {"protocol": [1, 0], "features": ["revoke"], "max_message": 4096, "ready": True}
 
@@ -375,7 +377,8 @@ def test_a_hello_too_long_for_the_authenticator_holds_up_nobody(
 
 
 def test_one_that_takes_too_little_is_not_used(authenticator, start_routerd, connect, key):
-    """So that each question fits, whatever a client says."""
+    """A limit below 4096 is too small for every question, so the router does not use the
+    authenticator."""
     announced = {"max": 4095}
     fake = authenticator(lambda *args: principal(key),
                          hello=lambda: {"protocol": [1, 0], "max_message": announced["max"]})
@@ -387,14 +390,15 @@ def test_one_that_takes_too_little_is_not_used(authenticator, start_routerd, con
 
 
 def test_ready_later_ends_the_outage(authenticator, start_routerd, connect, key):
-    """`ready` in an answer to ping is as good as in hello's: said, and the next outage too."""
+    """The outage ends when the answer to hello or to a ping says `ready`. The log reports this
+    outage and the next one."""
     fake = authenticator(
         lambda *args: principal(key),
         hello=lambda: {"protocol": [1, 0], "features": ["revoke"], "ready": False})
     routerd = start_routerd()
     routerd.wait_log("authenticator is available")
     assert outcome(connect(routerd), key)[0] == "welcome"
-    for outages in (2, 3):  # not to be ready was the first
+    for outages in (2, 3):  # the start with ready=false was the first
         fake.stop()
         wait_for(lambda: routerd.log().count("authenticator is not available") == outages,
                  "the outage in the log")
@@ -404,7 +408,7 @@ def test_ready_later_ends_the_outage(authenticator, start_routerd, connect, key)
 
 
 def test_many_revocations_at_once(authenticator, start_routerd, join, key):
-    """As many as the protocol lets be in flight."""
+    """One thousand, the most that the protocol allows in flight."""
     fake = authenticator(lambda *args: principal(key))
     routerd = start_routerd(threads=4)
     survivor = join(routerd, key=key)
@@ -417,10 +421,10 @@ def test_many_revocations_at_once(authenticator, start_routerd, join, key):
     assert len(fake.wait_requests(1, "hello")) == 1, "the link was dropped"
 
 
-@pytest.mark.websocket  # nothing of the framing, and long
+@pytest.mark.websocket  # independent of the framing, and slow
 def test_one_that_dies_of_each_question_is_left_alone_for_longer(
         authenticator, start_routerd, connect, key):
-    """A hello that is answered proves nothing yet: the pauses grow until a question is."""
+    """An answered hello proves nothing: the pauses grow until the authenticator answers a question."""
     def answer(*args):
         fake.drop()
         return HOLD
@@ -441,8 +445,8 @@ def test_one_that_dies_of_each_question_is_left_alone_for_longer(
 
 def test_a_question_that_it_dies_of_costs_its_own_client_alone(
         authenticator, start_routerd, connect, key):
-    """Asked once more, with nothing else in flight; then its client is dropped. The others that were
-    in flight get in, and so do those that come later."""
+    """The router repeats the fatal question once, with nothing else in flight, then drops its
+    client. The others that were in flight get in, and so do later ones."""
     poison, mixed = Key(), []
 
     def answer(realm, authid, details):
@@ -477,7 +481,7 @@ def test_a_question_that_it_dies_of_costs_its_own_client_alone(
 
 
 def test_a_suspect_is_asked_alone(authenticator, start_routerd, connect, key):
-    """And between two of them all others that wait are asked, together."""
+    """Between two suspects the router asks all other waiting questions, together."""
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd()
     suspects = [Key() for _ in range(3)]
@@ -518,7 +522,7 @@ def test_a_suspect_is_asked_alone(authenticator, start_routerd, connect, key):
 
 
 def test_an_answer_over_a_limit_costs_its_own_client_alone(authenticator, start_routerd, connect, key):
-    """Also where the link has to be made anew, since nobody can say where the answer ends."""
+    """Some of these answers cost the link, because the router cannot tell where the answer ends."""
     big = {}
 
     def answer(realm, authid, details):
@@ -555,7 +559,7 @@ HOSTILE_EXTRA = {
 
 def test_what_the_protocol_cannot_carry_stays_away_from_the_authenticator(
         authenticator, start_routerd, connect, key, transport):
-    """The question is what an authenticator with strict limits can read, and the login succeeds."""
+    """A strict authenticator can read the question, and the login succeeds."""
     fake = authenticator(lambda *args: principal(key))
     routerd = start_routerd()
     for name, extra in HOSTILE_EXTRA.items():
@@ -629,8 +633,8 @@ def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, con
     authenticator(answer)
     routerd = start_routerd()
     assert outcome(connect(routerd), key)[0] == "welcome"
-    assert 0.69 < asked[1] - asked[0] < 1.5 * SLOW  # its clock counts whole milliseconds
-    # others do not wait for one that rests
+    assert 0.69 < asked[1] - asked[0] < 1.5 * SLOW  # routerd's clock counts whole milliseconds
+    # others do not wait for a question that rests
     asked.clear()
     resting = connect(routerd)
     resting.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
@@ -641,7 +645,7 @@ def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, con
 
 
 def test_it_is_asked_twice_at_most(authenticator, start_routerd, connect, key):
-    """And once, if the second time would be too late."""
+    """It is asked once if the second attempt would be too late."""
     after = {}
 
     def answer(*args):
@@ -673,7 +677,7 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
     assert 8 << 20 <= bytes_held() < (8 << 20) + (64 << 10)
     late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
     late.expect_dropped()
-    # all of it is given back
+    # the router frees all of them
     wait_for(lambda: bytes_held() == 0, "their time to be over")
     fake = Authenticator(folder, lambda *args: principal(key))
     assert outcome(connect(routerd), key)[0] == "welcome"
@@ -681,7 +685,8 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
 
 
 def test_who_is_late_may_try_again(authenticator, start_routerd, connect, key):
-    """Whether it says nothing, the router still waits for the authenticator, or it is slow to sign."""
+    """The client is silent, waits for the authenticator, or signs too slowly: each is dropped
+    without ABORT."""
     config = router_config()
     config["transports"][0]["options"] = {"open_handshake_timeout": 1000}
     fake = authenticator(lambda *args: principal(key))
@@ -689,7 +694,7 @@ def test_who_is_late_may_try_again(authenticator, start_routerd, connect, key):
     silent, late, challenged = (connect(routerd) for _ in range(3))
     challenged.challenge("devices", key)
     fake.stop()
-    time.sleep(0.5)  # not for luck: it is that late
+    time.sleep(0.5)  # `late` sends its HELLO half a second after it connected
     assert dropped(late, key)
     challenged.expect_dropped()
     silent.expect_dropped()
@@ -719,7 +724,8 @@ def test_a_ping_has_room_in_what_it_lets_be_in_flight(authenticator, start_route
 
 def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
         authenticator, start_routerd, connect, join, key):
-    """Or the router would stop reading, too, and the two might wait for each other for ever."""
+    """A full queue must not stop the router from reading: two stuck peers would wait for each other
+    forever."""
     fake = authenticator(lambda *args: principal(key), features=("cancel", "events"))
     routerd = start_routerd()
     survivor = join(routerd, key=key)
@@ -729,9 +735,9 @@ def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
         client.hello(None, authmethods=["cryptosign"],
                      authextra={"pubkey": key.public, "x": "x" * 16000})
         client.close_socket()
-    # it may have had one or two before it was stuck
+    # the authenticator may have read some before it got stuck
     wait_for(lambda: counter_of_authenticator(routerd, "cancelled") >= 690, "all to be cancelled")
-    survivor.close_socket()  # which would be reported
+    survivor.close_socket()  # its end would be reported to the authenticator
     wait_for(lambda: counter_of_authenticator(routerd, "lost_reports") == 1, "a report to be lost")
     fake.reading.set()
     assert outcome(connect(routerd), key)[0] == "welcome"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Basic Profile: what each request does, and how it fails."""
+"""The Basic Profile: what each request does and how it fails."""
 
 import pytest
 import rawclient
@@ -91,7 +91,7 @@ def test_hello_of_odd_but_honest_clients(routerd, connect, hello):
     (["x" * 1000] * 20, "; served: anonymous"),
 ], ids=["usual", "hostile", "long"])
 def test_authmethods_that_are_not_served(routerd, connect, offered, named):
-    """Each side sees what the other one has."""
+    """The ABORT names the methods that were offered and those that are served."""
     client = connect(routerd)
     with pytest.raises(rawclient.Aborted) as aborted:
         client.join(authmethods=offered)
@@ -251,7 +251,7 @@ def test_the_caller_leaves_with_calls_in_flight(routerd, join):
     caller.close_socket()
     for message in invocations:
         callee.send([YIELD, message[1], {}, ["too late"]])
-    # the callee lives and works for others
+    # the callee still serves other callers
     request = other.start_call("com.example.p", ["x"])
     message = callee.expect(INVOCATION)
     callee.send([YIELD, message[1], {}, message[4]])
@@ -283,7 +283,7 @@ def test_answers_to_nothing_are_ignored(routerd, join):
     for _ in range(3):
         client.send([YIELD, message[1], {}, ["answer"]])
     assert caller.result(request) == (["answer"], {})
-    # the doubles were dropped
+    # the second answers were ignored
     assert caller.silent() == []
 
 
@@ -311,7 +311,7 @@ def what_is_wrong(uri):
 
 @pytest.mark.parametrize("bad", BAD_URIS)
 def test_invalid_uris(routerd, join, bad):
-    """They are quoted, so that nobody has to guess which one is meant."""
+    """The error quotes the URI."""
     client = join(routerd, "msgpack")
     quoted = bad.replace("\t", "\\x09").replace("\n", "\\x0a")
     for function in (client.subscribe, client.register, client.call):
@@ -332,7 +332,8 @@ def test_long_uris(routerd, join):
 
 
 def test_an_error_with_an_invalid_uri(routerd, join):
-    """A callee's `throw new Error("Not found!")`: its caller gets an answer, and the callee stays."""
+    """A JavaScript callee throws Error("Not found!"): the caller gets an ERROR, and the callee
+    stays."""
     caller, callee = join(routerd), join(routerd, "cbor")
     callee.register("com.example.p")
     for bad in BAD_URIS:
@@ -378,7 +379,7 @@ def test_each_action_is_allowed_alone(start_routerd, threads, join):
                 assert error_of(function, uri).uri == "wamp.error.no_such_procedure"
             else:
                 function(uri)
-    # without an acknowledgement a refused publication is silent
+    # without acknowledge, a refused publication gets no answer
     client.publish("com.example.call")
     assert not client.inbox
 
@@ -413,7 +414,7 @@ def test_patterns_are_not_supported_yet(routerd, join):
 
 @pytest.mark.parametrize("serializer", ["msgpack", "cbor"])
 def test_values_that_json_cannot_carry(routerd, join, serializer):
-    """NaN, a key that is no string: the call fails alone, the event skips that receiver."""
+    """NaN, or a key that is no string: the call fails, and the event is not sent to that receiver."""
     sender, plain, same = join(routerd, serializer), join(routerd, "json"), join(routerd, serializer)
     for client, procedure in ((plain, "com.example.json"), (same, "com.example.same")):
         client.register(procedure, lambda a, k: (a, k))
@@ -429,7 +430,7 @@ def test_values_that_json_cannot_carry(routerd, join, serializer):
 
 
 def test_ids_as_integral_floats(routerd, join):
-    """wampy with CBOR sends ids beyond 2^32 as doubles."""
+    """wampy with CBOR sends ids above 2^32 as doubles."""
     client = join(routerd, "cbor")
     client.send([SUBSCRIBE, 1.0, {}, "com.example.t"])
     subscription = client.expect(33)[2]

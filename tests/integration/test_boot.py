@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The installed units in a booted systemd: what the README says about installing, word by word.
+"""The installed units under a booted systemd. Runs the README's installation commands as they are
+written.
 
-tests/boot.sh says what is booted. Nothing of this machine changes, and nothing is left of it afterwards.
+tests/boot.sh describes what is booted. The test changes nothing on this machine and leaves nothing
+behind.
 """
 
 import itertools
@@ -19,11 +21,11 @@ import utils
 SERVICES = ["routerd.service", "authd.service"]
 UNITS = ["authd.socket", *SERVICES]
 EXAMPLES = "/usr/share/doc/routerd/examples"
-# what lies in /run/authd, whichever unit started first: kind, rights, user, group
+# the files in /run/authd, whichever unit started first: type, mode, user, group
 FILES = {".": "drwxr-xr-x authd authd", "auth.sock": "srw-rw---- authd routerd", "admin.sock": "srw-rw---- authd authd"}
 
 pytestmark = [
-    pytest.mark.skipif(utils.BUILD.name != "release", reason="a release is what is installed"),
+    pytest.mark.skipif(utils.BUILD.name != "release", reason="only a release is installed"),
     pytest.mark.xdist_group("boot"),
 ]
 
@@ -34,18 +36,18 @@ def section(title):
 
 
 def commands(text):
-    """The blocks of indented lines, each of them for a shell."""
+    """The indented blocks of `text`; each is one shell script."""
     text = re.sub("^```.*?^```$", "", text, flags=re.M | re.S)
     return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n)+", text, re.M)]
 
 
 def child(parent, name):
-    """The pid of the process of this name whose parent that is, or None."""
+    """The pid of the child of `parent` with this name, or None."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             head, rest = path.read_text().rsplit(")", 1)
         except OSError:
-            continue  # it has ended
+            continue  # the process has ended
         if head.endswith(f"({name}") and int(rest.split()[1]) == parent:
             return int(path.parent.name)
     return None
@@ -63,7 +65,7 @@ class Machine:
     """A booted systemd."""
 
     def __init__(self):
-        # its name is also the name of the machine, in which not every character is allowed
+        # systemd-nspawn also uses this name as the host name, which allows few characters
         self.box = Path(tempfile.gettempdir(), f"wamp-boot-{os.getpid()}")
         self.box.mkdir()
         self.log_path = self.box.with_suffix(".log")
@@ -73,7 +75,7 @@ class Machine:
                  "sh", utils.ROOT / "tests/boot.sh", self.box], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def init(self):
-        """The pid of systemd: a child of systemd-nspawn, a child of boot.sh, a child of unshare."""
+        """The pid of the inner systemd. Its ancestors are systemd-nspawn, boot.sh and unshare."""
         pid = self.process.pid
         for name in ["sh", "systemd-nspawn", "systemd"]:
             pid = pid and child(pid, name)
@@ -83,7 +85,7 @@ class Machine:
         init = self.init()
         if init is None:
             return None
-        # nothing of the environment but what makes make build again
+        # pass only the variables without which make would rebuild everything
         env = [f"{name}={os.environ[name]}" for name in ["CC", "CFLAGS", "LDFLAGS"] if name in os.environ]
         return subprocess.run(
             ["nsenter", "--target", str(init), "--all", "--root", "env", "-i", "HOME=/root", "LANG=C.UTF-8",
@@ -114,7 +116,7 @@ class Machine:
         self.wait_booted()
 
     def end(self):
-        self.process.kill()  # and with it all that it started
+        self.process.kill()  # this ends all its children, too
         self.process.wait()
         for top in ["", "systemd", "unified"]:
             for folder, _, _ in os.walk(Path("/sys/fs/cgroup", top, self.box.name), topdown=False):
@@ -132,7 +134,7 @@ def try_rmdir(folder):
 
 
 class Site(Machine):
-    """One where routerd and authd are installed."""
+    """A booted systemd with routerd and authd installed."""
 
     def login(self):
         out = self.run("python3 etc/demo/client.py --key /root/client01.key")
@@ -228,10 +230,10 @@ def test_a_bad_configuration_is_not_tried_again(site, name):
         if name == "routerd":
             assert starts() == before + 1 and site.show(unit, "ActiveState") == "failed"
         else:
-            # routerd connects to its socket, which starts it again, 20 times in 5 seconds at most; the first
-            # such span may have begun before
+            # routerd connects to the socket, which starts authd again. The limit is 20 starts in 5
+            # seconds; its interval may have begun earlier.
             utils.wait_for(lambda: site.show("authd.socket", "ActiveState") == "failed" or time.monotonic() > began + 6,
-                           "its socket to give up")
+                           "the socket to give up")
             assert starts() - before <= 41 + 4 * (time.monotonic() - began)
         assert site.show(unit, "ExecMainStatus") == "78"
     finally:
@@ -240,7 +242,8 @@ def test_a_bad_configuration_is_not_tried_again(site, name):
 
 
 def test_a_port_that_is_taken_is_tried_again(site):
-    """Whoever has it may go; a bad configuration does not."""
+    """Another process may give up the port, so routerd tries again. It does not try again with a
+    bad configuration."""
     site.run("systemctl stop routerd.service")
     site.run("systemd-run --unit=taker python3 -c 'import socket, time;"
              " taken = socket.create_server((\"::\", 8080), family=socket.AF_INET6, dualstack_ipv6=True); time.sleep(600)'")
@@ -252,7 +255,7 @@ def test_a_port_that_is_taken_is_tried_again(site):
 
 
 def test_the_log_says_that_the_socket_is_not_ours(site):
-    """Tests run as root, whom nothing is denied; here routerd is a user of its own."""
+    """Tests run as root, who may open every socket. Here routerd runs as its own user."""
     site.run("chmod 600 /run/authd/auth.sock && systemctl restart routerd.service")
     try:
         utils.wait_for(lambda: "Permission denied" in site.run("journalctl --no-pager -u routerd.service"),
@@ -270,7 +273,7 @@ def test_no_core(site):
 
 def test_own_authenticator(site):
     site.run(commands(section("Replace authd"))[0])
-    # the example knows keys; now ours is one of them
+    # put our key in the place of the example's
     site.run(f"sed -i 's/545efb0a[0-9a-f]*/{site.public}/' /opt/own-authenticator/example.py")
     site.run("systemctl restart own-authenticator.service")
     site.login()
@@ -282,7 +285,7 @@ def test_own_authenticator(site):
 
 
 def test_back_to_authd(site):
-    """As the file says that is to be removed."""
+    """Removes the example as its comments say."""
     conf = "/etc/systemd/system/authd.socket.d/own-authenticator.conf"
     typed = "\n".join(line.lstrip("# ") for line in site.run(f"cat {conf}").splitlines() if line.startswith("#     "))
     assert "authd.service" in typed

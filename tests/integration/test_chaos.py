@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several clients do anything at any time; what each of them sees must make sense to it.
+"""Several clients do random things at any time; each checks that what it receives makes sense.
 
-Each request is answered once, by what answers such a request. Events come between SUBSCRIBED and
-UNSUBSCRIBED, invocations between REGISTERED and UNREGISTERED and numbered from 1. A result is that of
-the call; nothing of a session reaches the next one on the same transport.
+Each request gets exactly one answer, of the right type. Events arrive only between SUBSCRIBED and
+UNSUBSCRIBED, invocations only between REGISTERED and UNREGISTERED, numbered from 1. A result
+belongs to its call. Nothing of one session reaches the next session on the same transport.
 """
 
 import random
@@ -32,20 +32,20 @@ class Actor:
         self.enter(self.connect())
 
     def enter(self, client):
-        """A new session, on a new transport or on the one that it has."""
+        """Begins a session, on a new transport or on the current one."""
         self.client = client
         self.sessions += 1
         self.request = self.invocations = 0
-        self.pending = {}  # request -> (type, what it is about)
+        self.pending = {}  # request -> (type, data that its answer needs)
         self.subscriptions, self.registrations = set(), set()
-        self.held = []  # invocations that are answered later
+        self.held = []  # invocations to be answered later
         self.state = "joining"
         client.hello()
 
     # --- what it does ---
 
     def some_request(self):
-        """(type, fields) of a request; what is about a subscription or registration may be wrong."""
+        """Returns (type, fields) of a request. An id of a subscription or registration may be wrong."""
         dice = self.rng.random()
         if dice < 0.13:
             return SUBSCRIBE, [{}, self.rng.choice(TOPICS)]
@@ -94,7 +94,7 @@ class Actor:
             assert self.state == "joining"
             self.state = "joined"
             return
-        assert self.state != "joining", "a message of the session before"
+        assert self.state != "joining", "a message of the former session"
         if kind == GOODBYE:
             assert self.state == "leaving"
             self.enter(self.client)
@@ -112,14 +112,14 @@ class Actor:
             return
         dice = self.rng.random()
         if dice < 0.7:
-            # sometimes twice, of which the second is for nothing
+            # sometimes answer twice: the router must ignore the second
             self.client.send(*[self.answer(message) for _ in range(1 if dice < 0.6 else 2)])
         else:
             self.held.append(message)
 
     def on_answer(self, message):
         request = message[2] if message[0] == ERROR else message[1]
-        assert request in self.pending, "an answer to nothing, or a second one"
+        assert request in self.pending, "an answer without a request, or a second answer"
         kind, about = self.pending.pop(request)
         mine = [self.name, self.sessions, request]
         if message[0] == ERROR:
@@ -142,7 +142,7 @@ class Actor:
             assert message[3] == mine
 
     def look(self):
-        """Takes what has arrived."""
+        """Checks the messages that have arrived."""
         client = self.client
         while client is self.client and (
                 client.inbox or client.buffer or select.select([client.socket], [], [], 0)[0]):
@@ -153,7 +153,7 @@ class Actor:
                 raise AssertionError(f"{self.name} {self.client.protocol} {self.state}: {message}") from e
 
     def settle(self):
-        """Answers what it owes. True: nothing is open."""
+        """Sends the answers that it still owes. Returns True when nothing is pending."""
         self.look()
         if self.state == "joined" and self.held:
             self.client.send(*[self.answer(m) for m in self.held])

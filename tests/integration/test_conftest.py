@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What conftest.py leaves out is said, and is never all of a test."""
+"""conftest.py reports the cases that it leaves out, and refuses to leave out a whole test."""
 
 import os
 import subprocess

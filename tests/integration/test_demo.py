@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a stranger types first: `make demo`, twice, on a port that is taken, and on another one."""
+"""`make demo` as a newcomer runs it: twice, on a port that is taken, and on another port."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 from utils import BUILD, ROOT, free_port, wait_for
 
 pytestmark = [
-    pytest.mark.skipif(BUILD.name != "release", reason="the demo builds and runs a release"),
+    pytest.mark.skipif(BUILD.name != "release", reason="the demo builds and runs only a release"),
     pytest.mark.xdist_group("port8080"),
 ]
 
@@ -46,7 +46,7 @@ def demo(tmp_path, *args):
 
 
 def daemons_in(tmp_path):
-    """Processes whose working directory is below tmp_path."""
+    """The processes whose working directory is below tmp_path."""
     found = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -87,17 +87,18 @@ def test_run_serves_until_ctrl_c(tmp_path):
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                start_new_session=True)
     try:
-        # the lines that it prints, typed as they are
+        # run the printed commands exactly as they are
         for program, expected in [("client.py", "joined realm devices"), ("authctl", "client01@example.com")]:
             line = ""
             while program not in line:
                 line = process.stdout.readline()
-                assert line, "it ended"
+                assert line, "the demo ended"
             typed = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
             assert typed.returncode == 0 and expected in typed.stdout, typed.stdout + typed.stderr
     finally:
         os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(20) in (0, -signal.SIGINT)  # make does as its child or ends by the signal itself
+    # make exits with its child's status or dies of the signal
+    assert process.wait(20) in (0, -signal.SIGINT)
     wait_for(lambda: not daemons_in(tmp_path), "everything to stop")
     assert os.listdir(tmp_path) == []
 
@@ -129,7 +130,7 @@ def client(*args):
 
 
 def serve_once(answer):
-    """A server on a free port that reads a request, gives that answer and ends the connection."""
+    """A server on a free port that reads one request, sends `answer` and closes the connection."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve():
@@ -137,7 +138,7 @@ def serve_once(answer):
             request = peer.recv(4096).decode()
             peer.sendall(answer(request))
             if b" 101 " in answer(request):
-                peer.recv(4096)  # HELLO
+                peer.recv(4096)  # reads HELLO
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -172,7 +173,7 @@ def test_the_client_says_what_is_wrong_with_its_key(tmp_path, content, text):
 
 
 FAKES = {
-    "dpkg-query": "exit 1\n",  # nothing is installed
+    "dpkg-query": "exit 1\n",  # reports that no package is installed
     "sudo": 'exec "$@"\n',
     "apt-get": """echo "$*" >>calls
 n=$(wc -l <calls)

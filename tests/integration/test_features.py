@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What WELCOME does not announce: refused where ignoring it would do something else than was asked
-for, and otherwise without effect (specification: "Messages", "Options and Details")."""
+"""Features that WELCOME does not announce. The router refuses an option if ignoring it would do
+something else than the client asked for; it ignores all others (specification: "Messages", "Options
+and Details")."""
 
 import re
 
@@ -18,7 +19,7 @@ def test_welcome_announces_publisher_exclusion_alone(routerd, join):
 
 
 def test_patterns_are_refused_as_such(routerd, join):
-    """Not as an invalid URI: nobody would look for the reason in the right place."""
+    """The error is not invalid_uri, which would send the reader to the wrong place."""
     client = join(routerd)
     for kind in (SUBSCRIBE, REGISTER):
         for match, pattern in (("prefix", "com.example."), ("prefix", ""), ("prefix", "com.example"),
@@ -45,7 +46,7 @@ def test_an_event_for_some_does_not_reach_all(routerd, join):
 
 
 def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join):
-    """Its publisher asked for no answer, so nobody else would ever know."""
+    """Without acknowledge the publisher gets no answer, so only the log and a counter show it."""
     routerd = start_routerd(threads=1, cryptosign=False)
     sender = join(routerd)
     for options, topic, reason in (
@@ -79,7 +80,7 @@ def test_what_the_specification_calls_a_violation(routerd, join):
 
 
 def test_calls_with_options_that_have_no_effect(routerd, join):
-    """No timeout, no progress, no CANCEL and no disclosure: but one RESULT, and nothing else."""
+    """Timeout, progress, disclosure and CANCEL do nothing: the caller gets one RESULT."""
     caller, callee = join(routerd), join(routerd, "cbor")
     callee.register("com.example.p", disclose_caller=True, concurrency=1)
     request = caller.start_call("com.example.p", [1], progress=False, receive_progress=True, timeout=1,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random damage to valid traffic: the router lives, and a bystander notices nothing.
+"""Random damage to valid traffic: the router survives, and other clients do not notice.
 
-The seeds are fixed, so that a failure comes back.
+The seeds are fixed, so that a failure can be repeated.
 """
 
 import random
@@ -42,7 +42,7 @@ def damaged(rng, data):
 
 @pytest.fixture
 def bystander(routerd, join):
-    """Checks at the end that its session still works, and that nobody else's is left."""
+    """A client whose session must still work at the end."""
     client = join(routerd, "cbor")
     client.register("com.bystander.echo", lambda a, k: (a, k))
     yield client
@@ -67,7 +67,7 @@ def test_damaged_messages(routerd, bystander, connect, serializer):
 
 
 def some_frame(rng, transport, payload):
-    """Of the types that there are most often, right in all else or nearly so."""
+    """A frame of a random type, mostly correct."""
     if transport == "rawsocket":
         return struct.pack("!I", rng.choice([0, 0, 0, 1, 2, 3, 8, 16]) << 24 | len(payload)) + payload
     return frame(rng.choice([0, TEXT, TEXT, TEXT, BINARY, 3, 8, 9, 10, 11]), payload,
@@ -113,7 +113,7 @@ def test_damaged_requests(routerd, bystander, transport):
 
 
 def test_honest_answers_to_a_flood_of_refusals(routerd, bystander, join):
-    """Thousands of errors in one write: each request is answered once."""
+    """Thousands of errors in one write: each request gets one answer."""
     client = join(routerd, "msgpack.batched")
     first = client.request + 1
     for _ in range(10):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The upgrade, and what a browser sees that only looks."""
+"""The WebSocket upgrade, and the page for browsers that only look."""
 
 import socket
 import subprocess
@@ -17,7 +17,7 @@ def router(start_routerd):
 
 
 def request(router, text):
-    """Raw request; returns status, headers and body."""
+    """Sends a raw request; returns status, headers and body."""
     ws = Ws(router.port(), protocols=None)
     ws.send_bytes(text.replace("\n", "\r\n").encode())
     status, headers = ws.read_http_head()
@@ -27,7 +27,7 @@ def request(router, text):
 
 
 def raw(router, text):
-    """All that a raw request is answered."""
+    """Sends a raw request; returns the whole answer."""
     with socket.create_connection(("127.0.0.1", router.port()), timeout=10) as s:
         s.sendall(text.replace("\n", "\r\n").encode())
         answer = b""
@@ -60,7 +60,7 @@ def test_who_only_looks_gets_the_page(router, method, version):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert (b"WAMP" in body) == (method == "GET")
-    # as the checks of some load balancers write it
+    # the way some load balancers write their checks
     assert raw(router, f"{method} /ws HTTP/1.0\n\n").startswith(b"HTTP/1.1 200 ")
 
 
@@ -77,7 +77,7 @@ def test_404_names_the_paths(start_routerd, text):
 
 
 @pytest.mark.parametrize("old,new,says", [
-    # what nginx does without the lines that its documentation wants
+    # nginx without the lines that its documentation requires for WebSocket
     ("Upgrade: websocket\nConnection: Upgrade", "Connection: close", b"came without Upgrade: a proxy"),
     ("HTTP/1.1", "HTTP/1.0", b"a proxy on the way speaks HTTP/1.0"),
     ("Connection: Upgrade", "Connection: close", b"does a proxy on the way not pass it on?"),
@@ -86,7 +86,7 @@ def test_404_names_the_paths(start_routerd, text):
     ("Host: localhost", "Host: localhost\nOrigin: https://evil.example", b"not among the allowed_origins"),
 ])
 def test_the_status_line_says_what_is_wrong(router, old, new, says):
-    """It is all that many clients show."""
+    """Many clients show only the status line."""
     status_line = raw(router, UPGRADE.replace(old, new, 1)).split(b"\r\n")[0]
     assert says in status_line
     assert status_line.startswith(b"HTTP/1.1 426 " if b"proxy on the way speaks" in says or b"without Upgrade" in says

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A value that may not be sent costs its request and nothing else: no session, no registration.
+"""An invalid value fails its request and nothing else: sessions and registrations stay.
 
-Applications send such values without knowing: JavaScript a text that was cut within an emoji, Python
-a NaN, both a text that begins with U+0000.
+Applications send such values without knowing: JavaScript a string that was cut within an emoji,
+Python a NaN, both a string that begins with U+0000.
 """
 
 import peers
@@ -20,7 +20,7 @@ NAN = "NaN and Infinity cannot be expressed in JSON"
 UTF8 = "a text is not UTF-8"
 DEEP = "lists and dicts are nested too deep"
 
-# values as bytes of their encoding, and what is wrong with them
+# encoded values, and what is wrong with each
 VALUES = {
     "json": [
         (rb'"\ud83d"', SURROGATE), (rb'"x\ude00 y"', SURROGATE), (rb'{"\ud83d":1}', SURROGATE),
@@ -43,7 +43,7 @@ PLACE = "a place for a value"
 
 
 def encode(client, message, value):
-    """The message, with these bytes where PLACE is."""
+    """Encodes the message, with these bytes in the place of PLACE."""
     whole = rawclient.encode(client.serializer, message)
     place = rawclient.encode(client.serializer, PLACE)
     assert whole.count(place) == 1
@@ -51,11 +51,11 @@ def encode(client, message, value):
 
 
 def values_for(client):
-    # a text frame that is not UTF-8 ends a WebSocket, whatever it carries
+    # invalid UTF-8 in a text frame ends the WebSocket connection, whatever the message
     return VALUES[client.serializer] + (UTF8_IN_JSON if client.serializer == "json" and not client.has_close else [])
 
 
-# of each request: where the value stands, and the name of that place
+# key: how the error names the place; value: the request, with PLACE there
 REQUESTS = {
     "CALL.Arguments": [CALL, 0, {}, "com.example.p", [1, PLACE]],
     "CALL.ArgumentsKw": [CALL, 0, {}, "com.example.p", [], {"a": PLACE}],
@@ -88,7 +88,7 @@ def test_the_request_fails_and_says_why(routerd, join, serializer):
     for name, message in {**REQUESTS, **TEXTS}.items():
         for value, wrong in values_for(client):
             if name in TEXTS and value[:1] in b"[{\x81\x91\x9f\xa1\xc1\xdd":
-                continue  # not a text at all
+                continue  # not a string at all
             if name in TEXTS and wrong == NAN:
                 continue
             request = message[1] = client.next_request()
@@ -104,7 +104,7 @@ def test_the_request_fails_and_says_why(routerd, join, serializer):
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
 def test_the_caller_hears_of_a_callees_value(routerd, join, serializer):
-    """The callee hears nothing: ERROR(70) would end Autobahn."""
+    """The callee is not told: an ERROR with the type YIELD (70) would end Autobahn."""
     callee, caller = join(routerd, serializer), join(routerd)
     callee.register("com.example.p")
     answers = {
@@ -124,9 +124,10 @@ def test_the_caller_hears_of_a_callees_value(routerd, join, serializer):
                 caller.result(request)
             assert error.value.uri == INVALID
             assert error.value.args_ == [f"the callee's answer: {name}: {wrong}"], (name, value)
-            # the call is over
+            # the call is already answered
             callee.send([YIELD, invocation, {}, ["too late"]])
-    # a progressive result that nobody asked for is ignored, whatever it holds; so is the answer to nothing
+    # the router ignores a progressive result that nobody asked for, and an answer without an
+    # invocation, whatever they carry
     request = caller.start_call("com.example.p")
     invocation = callee.expect(INVOCATION)[1]
     value = values_for(callee)[0][0]
@@ -158,7 +159,8 @@ def test_what_asks_for_no_answer_is_counted_and_logged(start_routerd, join, seri
 
 
 def test_where_there_is_no_request(routerd, connect, join):
-    """HELLO, AUTHENTICATE and GOODBYE have no id to answer to; neither has what may not come now."""
+    """HELLO, AUTHENTICATE and GOODBYE have no id that an ERROR could name, nor has a message that
+    is unexpected now: the session ends."""
     hello = connect(routerd)
     hello.send_payload(encode(hello, [1, "devices", {"roles": {"caller": {}}, "authid": PLACE}], rb'"\ud83d"'))
     early = connect(routerd)
@@ -176,7 +178,7 @@ def test_where_there_is_no_request(routerd, connect, join):
 
 @pytest.mark.parametrize("kind", list(peers.COMMANDS))
 def test_a_real_callee_stays_registered(routerd, puppets, kind, join, transport):
-    """Its application yields and throws what JSON makes of a cut emoji, or of a NaN."""
+    """Its application yields and throws a cut emoji, or a NaN."""
     puppet = puppets(kind)
     callee = peers.Peer(puppet, routerd.url(), "json", name="callee")
     callee.register("com.example.invalid", kind="invalid")
@@ -205,7 +207,7 @@ def test_a_real_caller_and_publisher_goes_on(routerd, puppets, kind, join, trans
     assert error.value.uri == INVALID and error.value.args_ == [f"CALL.Arguments: {wrong}"]
     with pytest.raises(peers.PeerError) as error:
         client.publish("com.example.t", [value], {}, acknowledge=True)
-    if kind == "wampy":  # which keeps the reason to itself, and always asks for an acknowledgement
+    if kind == "wampy":  # wampy hides the reason and always sets acknowledge
         assert error.value.args_[0].startswith("PublishError: Wamp error")
     else:
         assert error.value.uri == INVALID and error.value.args_ == [f"PUBLISH.Arguments: {wrong}"]

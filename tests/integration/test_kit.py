@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python kit with which a site writes its own authenticator, and the example on it."""
+"""The Python kit for a site's own authenticator, and the example built on it."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ def test_it_knows_the_two_principals(path):
 @pytest.mark.parametrize("pubkey", ["x" * 16384, "0x" + KEY1, "", KEY1 + "\n", 5, [KEY1], {"a": 1}, None, b"x" * 32],
                          ids=lambda p: repr(p)[:12])
 def test_a_key_that_is_none(path, pubkey):
-    """It is denied, whatever it is, and in words that do not repeat it."""
+    """The example denies it with a message that does not repeat the key."""
     rpc = router(path)
     error = error_of(rpc, None, None, {"authmethod": "cryptosign", "authextra": {"pubkey": pubkey}})
     assert error == {"kind": "deny", "uri": "com.example.no_such_user",
@@ -98,7 +98,7 @@ def test_a_stale_socket_is_replaced_and_a_live_one_is_not(example, path, folder)
 
 
 def test_socket_activation(folder):
-    """The socket is systemd's, and stays when the kit ends."""
+    """The socket file belongs to systemd, so it stays when the kit ends."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(folder / "inherited"))
     listener.listen(4)
@@ -114,7 +114,7 @@ def test_socket_activation(folder):
         assert ask(router(folder / "inherited"), KEY1)["role"] == "device"
         assert notify.recv(100) == b"READY=1"
         flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{process.pid}/fdinfo/3").read_text()).group(1)
-        assert int(flags, 8) & os.O_CLOEXEC, "programs that the site runs would inherit it"
+        assert int(flags, 8) & os.O_CLOEXEC, "programs that the site starts would inherit the socket"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10 * utils.SLOW) == 0
         assert notify.recv(100) == b"STOPPING=1"
@@ -167,7 +167,7 @@ def test_a_hostile_peer_loses_its_connection_alone(path, what):
     *(HOSTILE[w].partition(b"hello")[2] or HOSTILE[w][5:] for w in IN_PARAMS),
     b"\x90", b"\x05", b"\xc0", b"\x93\xc0\xc0\xc0", b"\x93\x01\xc0\x80", b"\x93\xc0\x01\x80",
     b"\x93\xc0\xc0" + nested(500),
-    b"\x93\xc0\xc0\x81\xa1x\xd4\xff\x00",  # a timestamp of a wrong length
+    b"\x93\xc0\xc0\x81\xa1x\xd4\xff\x00",  # a timestamp with a wrong length
 ], ids=lambda p: p[:8].hex())
 def test_what_is_wrong_in_a_question_costs_the_question(path, params):
     rpc = router(path)
@@ -204,7 +204,7 @@ def test_the_largest_message_and_one_more(path):
 
 
 def test_it_reads_the_golden_traces(serve):
-    """Each message of the protocol's document, sent as the bytes that are written there."""
+    """Each example message of the protocol document, sent byte for byte."""
     traces, name = {}, None
     for line in (utils.ROOT / "proto/golden/auth.txt").read_text().splitlines():
         if line.startswith("\t"):
@@ -254,7 +254,7 @@ def test_slow_answers_do_not_hold_up_others(serve):
 
 
 def test_200_clients_at_300_ms(serve):
-    """Within the 2 s that the router waits, by default; after that there would be no answer."""
+    """All are answered within the 2 s that the router waits by default."""
     async def authenticate(realm, authid, details):
         await asyncio.sleep(0.3)
         return {"role": authid}
@@ -265,7 +265,7 @@ def test_200_clients_at_300_ms(serve):
 
 
 class Gate:
-    """One worker that is busy until the test lets it go; and who was asked."""
+    """One worker that is busy until the test releases it. Records who was asked."""
 
     def __init__(self, serve):
         self.asked, self.open = [], threading.Event()
@@ -286,14 +286,14 @@ class Gate:
 
 
 def test_expired_and_cancelled_questions_are_dropped(serve, caplog):
-    """The site's function is not asked, and nobody answers: the router has given up."""
+    """The router has given up, so the kit neither calls the function nor answers."""
     gate = Gate(serve)
     expired = gate.rpc.send("authenticate", None, "expired", {"ttl_ms": 50, "corr": "c17"})
     cancelled = gate.rpc.send("authenticate", None, "cancelled", {"ttl_ms": 60000})
     gate.rpc.notify("cancel", cancelled)
     last = gate.rpc.send("authenticate", None, "last", {"ttl_ms": 60000})
     assert gate.rpc.call("ping")["inflight"] == 3
-    time.sleep(0.1)  # the time that is to pass, not one to wait for
+    time.sleep(0.1)  # lets the first question expire
     gate.let_go()
     assert gate.rpc.answer_to(last) == {"role": "last"}
     utils.wait_for(lambda: gate.rpc.call("ping")["inflight"] == 0, "all to be done")
@@ -317,7 +317,7 @@ def test_an_answer_that_comes_too_late_is_not_sent(serve, caplog):
 
 
 def test_an_id_that_is_used_again(serve):
-    """The answer to the question that was cancelled is not taken for one to the new question."""
+    """The result of the cancelled question is not sent for the new question with the same id."""
     go, ended = {"old": threading.Event(), "new": threading.Event()}, []
 
     async def authenticate(realm, authid, details):
@@ -330,7 +330,7 @@ def test_an_id_that_is_used_again(serve):
 
     rpc = router(serve(authenticate))
     old = rpc.send("authenticate", None, "old", {"ttl_ms": 60000})
-    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "it to be asked")
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "the question to arrive")
     rpc.notify("cancel", old)
     rpc.raw(msgpack.packb([0, old, "authenticate", [None, "new", {"ttl_ms": 60000}]]))
     rpc.call("ping")
@@ -360,7 +360,7 @@ def test_details_say_whether_somebody_waits(serve):
 
 
 def test_a_coroutine_is_cancelled(folder):
-    """When the client has gone, when time is up, when the router has gone."""
+    """When the client leaves, when its time is over, when the router leaves."""
     ended = []
 
     async def authenticate(realm, authid, details):
@@ -373,20 +373,20 @@ def test_a_coroutine_is_cancelled(folder):
     served = kit.Served(folder / "own.sock", authenticate)
     rpc = router(served.path)
     cancelled = rpc.send("authenticate", None, "cancelled", {"ttl_ms": 60000})
-    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "it to be asked")
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "the question to arrive")
     rpc.notify("cancel", cancelled)
-    utils.wait_for(lambda: ended == ["cancelled"], "its end")
+    utils.wait_for(lambda: ended == ["cancelled"], "the coroutine to end")
     rpc.send("authenticate", None, "late", {"ttl_ms": 100})
-    utils.wait_for(lambda: ended == ["cancelled", "late"], "its end")
+    utils.wait_for(lambda: ended == ["cancelled", "late"], "the coroutine to end")
     rpc.send("authenticate", None, "gone", {"ttl_ms": 60000})
-    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "it to be asked")
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "the question to arrive")
     rpc.close()
-    utils.wait_for(lambda: ended == ["cancelled", "late", "gone"], "its end")
+    utils.wait_for(lambda: ended == ["cancelled", "late", "gone"], "the coroutine to end")
     served.close()
 
 
 def test_the_newest_first(serve):
-    """Under load the oldest has waited until hardly any time is left."""
+    """Under load the oldest question has hardly any time left."""
     gate = Gate(serve)
     ids = [gate.rpc.send("authenticate", None, f"a{i}", {"ttl_ms": 60000}) for i in range(10)]
     assert gate.rpc.call("ping")["inflight"] == 11
@@ -396,8 +396,8 @@ def test_the_newest_first(serve):
 
 
 def test_a_storm_that_does_not_end(serve):
-    """Three times what can be served. The oldest first would serve nobody after the first half second: each would
-    have too little time left when it is its turn."""
+    """Three times as many questions as the site can serve. Served oldest first, none would be
+    answered after the first half second: each would have too little time left."""
     async def authenticate(realm, authid, details):
         await asyncio.sleep(0.1)
         return {"role": "r"}
@@ -405,23 +405,23 @@ def test_a_storm_that_does_not_end(serve):
     rpc = router(serve(authenticate, workers=1))
     for i in range(1, 121):
         rpc.send("authenticate", None, None, {"ttl_ms": 500})
-        time.sleep(0.033)  # the pace of the storm
+        time.sleep(0.033)  # the rate of the storm
         if i == 60:
             rpc.call("ping")
-            rpc.waiting.clear()  # what was answered in its first half is not counted
+            rpc.waiting.clear()  # count only the second half
     rpc.call("ping")
-    assert len(rpc.waiting) >= 8, len(rpc.waiting)  # of 20 that can be
+    assert len(rpc.waiting) >= 8, len(rpc.waiting)  # 20 are possible
 
 
 def test_more_in_flight_than_allowed(serve, caplog):
-    """One more is answered at once, and the link stays."""
+    """The next one gets an error at once, and the link stays."""
     gate = Gate(serve)
     caplog.clear()
     ids = [gate.rpc.send("authenticate", None, f"a{i}", {"ttl_ms": 60000}) for i in range(1023)]
     for _ in range(3):
         assert error_of(gate.rpc, None, "one more", {}) == {"kind": "temporary"}
     assert caplog.text.count("more than 1024 questions in flight") == 3
-    gate.rpc.notify("cancel", ids.pop())  # there is a place again
+    gate.rpc.notify("cancel", ids.pop())  # frees one place
     ids.append(gate.rpc.send("authenticate", None, "late", {"ttl_ms": 60000}))
     gate.let_go()
     assert [gate.rpc.answer_to(i)["role"] for i in ids] == [*(f"a{i}" for i in range(1022)), "late"]
@@ -438,7 +438,7 @@ def test_expired_questions_without_cancel_leave_their_places(serve):
 
 
 def test_a_router_that_does_not_read(serve):
-    """The others do not notice."""
+    """Other routers are still served."""
     path = serve(echo)
     stuck, good = router(path), router(path)
     ping = msgpack.packb([0, 1, "ping", []])
@@ -452,12 +452,12 @@ def test_a_router_that_does_not_read(serve):
     stuck.sock.settimeout(5 * utils.SLOW)
     for _ in range(sent // len(ping)):
         assert stuck.receive()[:2] == [1, 1]
-    stuck.raw(ping[sent % len(ping):])  # it is served again
+    stuck.raw(ping[sent % len(ping):])  # the rest of the cut ping: the kit serves this router again
     assert stuck.receive()[:2] == [1, 1]
 
 
 def test_a_router_that_goes(serve):
-    """Its questions go with it, and its place is free."""
+    """Its questions are dropped and its place is free."""
     gate = Gate(serve)
     gone = router(gate.path)
     for i in range(100):
@@ -501,7 +501,8 @@ def test_notifications(serve, form, caplog):
     stuck.set()
     for i in range(1500):
         rpc.notify("session.closed", {"session": i})
-    # it is stuck and holds up nobody; what it cannot take is dropped
+    # on_notification is stuck, which does not delay logins; notifications beyond the queue are
+    # dropped
     assert rpc.call("authenticate", None, "good", {}) == {"role": "good"}
     utils.wait_for(lambda: "dropped notification=session.closed" in caplog.text, "the log")
     stuck.clear()
@@ -528,7 +529,7 @@ def test_it_ends_whatever_notifications_wait(folder):
 
 
 def test_a_program_with_a_loop_of_its_own(folder):
-    """Nothing is left in it when serve_async is cancelled."""
+    """When serve_async is cancelled, nothing of it stays in the loop."""
     async def main():
         server = asyncio.create_task(wampauth.serve_async(str(folder / "own.sock"), echo, on_notification=echo))
         while not (folder / "own.sock").exists():
@@ -547,7 +548,7 @@ def test_a_program_with_a_loop_of_its_own(folder):
 
 
 def test_users(monkeypatch):
-    """Under the installed units routerd has a user of its own."""
+    """The installed units run routerd as its own user."""
     users = {"routerd": 997, "nobody": 65534}
     monkeypatch.setattr(wampauth.pwd, "getpwnam", lambda name: types.SimpleNamespace(pw_uid=users[name]))
     assert wampauth._uids(None) == {0, os.geteuid(), 997}
@@ -600,7 +601,7 @@ async def authenticate(realm, authid, details):
 
 @pytest.mark.parametrize("what", ["idle", "never", "thread", "blocks"])
 def test_sigterm(site, folder, what):
-    """It ends within 2 s whatever the site does, and what takes little time is still answered."""
+    """The kit ends within 2 s whatever the site does. Questions that take little time are still answered."""
     daemon = site(STUBBORN)
     rpc = router(folder / "authd.sock")
     soon = rpc.send("authenticate", None, "soon", {})
@@ -612,7 +613,7 @@ def test_sigterm(site, folder, what):
     begin = time.monotonic()
     daemon.signal(signal.SIGTERM)
     if what != "blocks":
-        # the file goes when it begins to end; what is asked later is for the next one
+        # the kit removes its socket file first; it does not answer questions that come later
         utils.wait_for(lambda: not (folder / "authd.sock").exists(), "the socket to be gone")
         rpc.send("authenticate", None, "late", {})
         assert rpc.answer_to(soon) == {"role": "soon"}
@@ -624,7 +625,7 @@ def test_sigterm(site, folder, what):
 
 
 def test_a_stderr_that_nobody_reads(daemons, folder, form):
-    """Lines are dropped and counted; logins and SIGTERM go on."""
+    """Lines are dropped and counted. Logins and SIGTERM still work."""
     daemon = kit.daemon(folder, form, """
 wampauth.LINES_PER_SECOND = 10000
 async def authenticate(realm, authid, details):
@@ -651,7 +652,7 @@ async def authenticate(realm, authid, details):
 
 
 def test_without_a_stderr(daemons, folder):
-    """What has its number, such as a connection of the site's own, gets no line of the log."""
+    """Descriptor 2 may be a connection of the site: the kit must not log to it."""
     daemon = kit.daemon(folder, "asyncio", """
 import os, socket
 ours, theirs = socket.socketpair()
@@ -680,7 +681,7 @@ async def authenticate(realm, authid, details):
 
 
 def test_the_log(site, folder):
-    """Time, corr and traceback; at a limited rate."""
+    """Each line has time, corr and traceback. The rate is limited."""
     daemon = site("""
 async def authenticate(realm, authid, details):
     raise KeyError("mine")

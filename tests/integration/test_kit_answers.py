@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What clients send through the Python kit to a site's function, and what the function may answer."""
+"""What clients can send through the Python kit to a site's function, and what the function may return."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ KEY1 = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
 
 
 def test_authextra_may_hold_anything(serve):
-    """Extension types, and maps and arrays as keys, which Python's dicts cannot have."""
+    """Extension types, and maps and arrays as keys, which Python's dicts cannot hold."""
     seen = []
 
     async def authenticate(realm, authid, details):
@@ -27,13 +27,14 @@ def test_authextra_may_hold_anything(serve):
 
     rpc = router(serve(authenticate))
     for extra in (
-        b"\x82\xa6pubkey\xd9\x40" + KEY1.upper().encode() + b"\xa1e\xd4\x05\x01",      # an extension
+        b"\x82\xa6pubkey\xd9\x40" + KEY1.upper().encode() + b"\xa1e\xd4\x05\x01",  # an extension
         b"\x82\xa6pubkey\xd9\x40" + KEY1.encode() + b"\xa1e\xd6\xff\x00\x00\x00\x05",  # a timestamp
-        b"\x82\x80\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                             # a map as a key
-        b"\x82\x90\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                             # an array
-        b"\x82\xd4\x05\x01\x01\xa6pubkey\xd9\x40" + KEY1.encode(),                     # an extension
-        b"\x83\x01\x02\xc0\x03\xa6pubkey\xd9\x40" + KEY1.encode(),                     # numbers, nil
-        b"\x82\xa1m\x81\x81\x01\x02\x03\xa6pubkey\xd9\x40" + KEY1.encode(),            # deeper
+        b"\x82\x80\x01\xa6pubkey\xd9\x40" + KEY1.encode(),  # a map as a key
+        b"\x82\x90\x01\xa6pubkey\xd9\x40" + KEY1.encode(),  # an array as a key
+        b"\x82\xd4\x05\x01\x01\xa6pubkey\xd9\x40" + KEY1.encode(),  # an extension as a key
+        b"\x83\x01\x02\xc0\x03\xa6pubkey\xd9\x40" + KEY1.encode(),  # numbers and nil as keys
+        # such keys in a nested map
+        b"\x82\xa1m\x81\x81\x01\x02\x03\xa6pubkey\xd9\x40" + KEY1.encode(),
     ):
         rpc.raw(b"\x94\x00\x07\xacauthenticate\x93\xc0\xc0\x81\xa9authextra" + extra)
         assert rpc.answer_to(7) == {"role": "r"}
@@ -107,7 +108,7 @@ def test_a_wrong_answer_costs_one_client(serve, what, caplog):
     error = error_of(rpc, None, "bad", {"corr": "c17"})
     assert error["kind"] == "internal" and expected in error["detail"], error
     assert "corr=c17" in caplog.text and expected in caplog.text
-    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "it to be done with")
+    utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "the question to be done")
     assert rpc.call("authenticate", None, "good", {})["role"] == "r"
 
 
@@ -134,7 +135,7 @@ def test_a_router_that_takes_less(serve):
     ("x" * 20000, "x" * 16384), ("é" * 10000, "é" * 8192), ("\ud83d", "?"), (ValueError("five"), "five"), (None, "None"),
 ], ids=["long", "two bytes", "surrogate", "exception", "None"])
 def test_messages_are_made_fit(serve, message, sent):
-    """A decision stays one, whatever its text repeats."""
+    """A denial stays a denial, whatever its text contains."""
     async def authenticate(realm, authid, details):
         raise wampauth.Error("a.b", message)
 
@@ -150,7 +151,7 @@ class Nasty(BaseException):
     StopIteration(), asyncio.CancelledError(), GeneratorExit(), MemoryError(),
 ], ids=lambda e: type(e).__name__)
 def test_every_other_exception_is_temporary(serve, exception, caplog):
-    """A back-end that is down, or a bug: never a final refusal. The log has all, the client nothing."""
+    """A back-end that is down, or a bug, is a temporary error. Details are in the log, not in the answer."""
     async def authenticate(realm, authid, details):
         if authid == "good":
             return {"role": "r"}
@@ -158,7 +159,7 @@ def test_every_other_exception_is_temporary(serve, exception, caplog):
 
     rpc = router(serve(authenticate))
     error = error_of(rpc, None, "bad", {"corr": "c17"})
-    # Python itself makes a RuntimeError of a StopIteration in a coroutine
+    # Python turns a StopIteration in a coroutine into a RuntimeError
     name = "RuntimeError" if isinstance(exception, StopIteration) else type(exception).__name__
     assert error == {"kind": "temporary", "detail": name}
     assert "corr=c17" in caplog.text and "Traceback" in caplog.text and "in authenticate" in caplog.text
@@ -170,7 +171,7 @@ def test_a_plain_function_may_raise_stop_iteration(folder):
     assert error_of(router(served.path), None, None, {}) == {"kind": "temporary", "detail": "StopIteration"}
     served.close()
     utils.wait_for(lambda: not [t for t in threading.enumerate() if t.name.startswith("authenticate")],
-                   "its threads to end")
+                   "the threads to end")
 
 
 def test_kinds(serve):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python kit behind a real routerd: storms, outages, hostile clients, restarts."""
+"""The Python kit behind a real routerd: many logins, outages, hostile clients, restarts."""
 
 import random
 import re
@@ -15,7 +15,7 @@ from rawclient import ABORT, Aborted, Client, Closed, Refused
 
 KEY = utils.Key()
 
-# knows everybody by the key, after `seconds`
+# lets in every key, after `seconds`
 ANYBODY = """
 async def authenticate(realm, authid, details):
     await asyncio.sleep({seconds})
@@ -37,7 +37,7 @@ def site(request, daemons, folder):
 
 
 def outcome(client, **kw):
-    """"welcome", the URI of an ABORT, or "dropped"."""
+    """"welcome", the URI of the ABORT, or "dropped"."""
     try:
         client.join("devices", **kw)
         return "welcome"
@@ -48,13 +48,13 @@ def outcome(client, **kw):
 
 
 def connects(routerd):
-    """How often routerd has connected to its authenticator."""
+    """How often routerd has connected to the authenticator."""
     routerd.counters()
     return int(re.findall(r"counters authenticator .*\bconnects=(\d+)", routerd.log())[-1])
 
 
 class Crowd:
-    """Clients that come at once and come back, as Autobahn's do, until all are in."""
+    """Clients that connect at once and, like Autobahn, reconnect until all are in."""
 
     def __init__(self, routerd, count):
         self.routerd, self.times, self.refused, self.clients = routerd, [], [], []
@@ -90,7 +90,8 @@ class Crowd:
 
 
 def test_800_clients_at_300_ms(site, start_routerd):
-    """More than can be served while they wait: the others come back, all get in, and at no time nobody does."""
+    """More than the site can serve before they time out. They reconnect until all are in, and some
+    get in all the time."""
     site(ANYBODY.format(seconds=0.3))
     routerd = start_routerd()
     gap, last = Crowd(routerd, 800).wait()
@@ -100,7 +101,7 @@ def test_800_clients_at_300_ms(site, start_routerd):
 
 
 def test_restarts_under_load(site, start_routerd):
-    """SIGTERM while hundreds log in; nobody is refused."""
+    """SIGTERM while hundreds log in: nobody is denied."""
     daemon = site(ANYBODY.format(seconds=0.2))
     crowd = Crowd(start_routerd(), 300)
     utils.wait_for(lambda: len(crowd.times) > 20, "the first")
@@ -124,7 +125,7 @@ async def authenticate(realm, authid, details):
 
 
 def test_a_back_end_that_is_down(site, start_routerd, connect, folder, daemons):
-    """Clients are dropped, not refused, and get in when it is back."""
+    """Clients are dropped, not denied. They get in when the back-end works again."""
     port = utils.free_port()
     daemon = site(BACK_END.format(port=port))
     routerd = start_routerd()
@@ -159,7 +160,7 @@ EXTRAS = {
 
 
 def test_hostile_authextra(site, start_routerd, connect):
-    """Whatever a stranger says costs the stranger, and the link stands."""
+    """Hostile authextra costs only its own client; the link stays up."""
     site(ANYBODY.format(seconds=0))
     routerd = start_routerd()
     for what, extra in EXTRAS.items():
@@ -194,7 +195,7 @@ async def authenticate(realm, authid, details):
 
 
 def test_the_readme(folder, daemons, start_routerd, connect):
-    """Its authenticator as it stands there, but for the path and the database that it speaks of."""
+    """The README's authenticator, with only its path and its database replaced."""
     section = (utils.ROOT / "README.md").read_text().split("## Replace authd\n", 1)[1]
     text = re.search(r"```python\n(.*?)```", section, re.S).group(1)
     assert "/run/authd/auth.sock" in text and "MY_DATABASE" in text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bounds: slow readers, silence, too many connections, and a worker that stands still."""
+"""Limits: slow readers, silent clients, too many connections, and a worker that is stalled."""
 
 import resource
 import signal
@@ -26,11 +26,11 @@ def config_with(options=None, limits=None, **kw):
 
 
 def worker_of(client):
-    """The index of a client's worker: the first one is called worker001."""
+    """The index of a client's worker; the log's worker001 is worker 0."""
     return int(client.details["authextra"]["x_cb_worker"].removeprefix("worker")) - 1
 
 
-# --- readers that are slower than what they get ---------------------------------------------
+# --- readers that are slower than their traffic ---------------------------------------------
 
 
 def test_a_slow_reader_is_closed_and_others_do_not_notice(start_routerd, threads, join):
@@ -62,7 +62,7 @@ def test_a_message_larger_than_the_queue_passes_when_it_is_empty(start_routerd, 
 
 
 def test_a_reader_that_pauses_loses_nothing(start_routerd, threads, join):
-    """Below the limit of its queue a subscriber may take its time."""
+    """A subscriber may be slow as long as its queue is below the limit."""
     routerd = start_routerd(config_with(threads=threads))
     sender, receiver = join(routerd), join(routerd)
     subscription = receiver.subscribe("com.example.t")
@@ -73,11 +73,11 @@ def test_a_reader_that_pauses_loses_nothing(start_routerd, threads, join):
         assert receiver.event(subscription)[0][0] == i
 
 
-# --- a worker that stands still -------------------------------------------------------------
+# --- a stalled worker -----------------------------------------------------------------------
 
 
 def answers(client):
-    """Does this client's worker work? (Asks for an ERROR that the worker itself gives.)"""
+    """Whether this client's worker is running: it answers this request itself."""
     client.send([48, client.next_request(), {}, "not a uri"])
     try:
         client.expect(8, timeout=0.3)
@@ -88,7 +88,7 @@ def answers(client):
 
 @pytest.fixture
 def stalled_routerd(start_routerd):
-    """Starts a router one of whose workers SIGUSR2 stalls, and sees that it goes on at the end."""
+    """Starts a router and lets the test stall one of its workers with SIGUSR2; ends the stall afterwards."""
     started = []
 
     def start(config):
@@ -101,18 +101,18 @@ def stalled_routerd(start_routerd):
         started[0].signal(signal.SIGUSR2)
 
 
-# which of them is not a matter of the framing, and these take long
+# the framing does not matter and the calls take long, so they run over WebSocket only
 @pytest.mark.parametrize("what", ["events", pytest.param("calls", marks=pytest.mark.websocket)])
 def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join, what):
-    """Publisher, realm owner and the stalled worker are three different ones. While the worker
-    stands still its mailbox fills, pressure reaches the publisher's socket and stops its reads;
-    when it goes on, everything arrives once and in order."""
+    """Publisher, realm owner and stalled worker are three workers. While the worker is stalled, its
+    mailbox fills up, the publisher's worker stops reading, and the publisher blocks. Afterwards
+    everything arrives once and in order."""
     high = MIB
     config = config_with(threads=4, limits={"mailbox_high": high, "mailbox_low": high // 2})
     config["debug"] = {"stall_worker": 2}
     routerd = stalled_routerd(config)
     everyone = [join(routerd, "cbor") for _ in range(8)]
-    owner = 3  # of the first realm
+    owner = 3  # owner of the first realm
     receiver, probe = [c for c in everyone if worker_of(c) == 2]
     sender = next(c for c in everyone if worker_of(c) not in (2, owner))
     if what == "events":
@@ -138,7 +138,7 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
 
     thread = threading.Thread(target=send)
     thread.start()
-    # until the publisher's socket takes no more
+    # until the publisher's socket accepts no more bytes
     last = [-1, time.monotonic()]
 
     def stopped():
@@ -147,9 +147,9 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
         return sent[0] == count or time.monotonic() - last[1] > 1
 
     wait_for(stopped, "the sender to be stopped", 20)
-    assert sent[0] < count, "30 MB were accepted: nothing pushed back"
+    assert sent[0] < count, "30 MB were accepted: the router did not push back"
     routerd.wait_log(rf"reading pauses: .*limit=mailbox_high max={high} ")
-    # what is on its way: a few mailboxes, and the kernel's buffers are not ours
+    # what may be in flight: a few mailboxes; the kernel's buffers do not count
     assert routerd.rss() - before < 24 * MIB * (1 if SLOW == 2 else 8)
 
     routerd.signal(signal.SIGUSR2)
@@ -177,16 +177,16 @@ def test_pings_and_their_timeout(start_routerd, connect, transport):
     routerd = start_routerd(config_with({"auto_ping_interval": 300, "auto_ping_timeout": 600, **asked}))
     client = connect(routerd)
     client.join()
-    # answered: the connection lives on
+    # a client that answers pings stays connected
     for _ in range(3):
         opcode, _, payload = client.recv_frame()
         assert opcode == PING
         client.send_frame(PONG, payload)
-    # not answered, but any data counts as life
+    # a client that sends data but no pongs stays connected
     for _ in range(4):
         opcode, _, _ = client.recv_frame()
         client.publish("com.example.t")
-    # silence
+    # a silent client is closed
     start = time.monotonic()
     with pytest.raises(Closed):
         while True:
@@ -230,15 +230,16 @@ def test_a_handshake_has_one_deadline(start_routerd, connect, transport):
 
 
 def test_idle_after_goodbye(start_routerd, connect, transport):
-    """A client that has left may begin again. It has its time for that, and then all the time of a handshake."""
-    config = router_config()  # without its authenticator
+    """A client may join again after GOODBYE. It has a limited time to send HELLO, then the full
+    time for the handshake."""
+    config = router_config()  # no authenticator runs
     config["transports"][0]["options"] = {"open_handshake_timeout": 500 * SLOW}
     routerd = start_routerd(config)
     idle, again, slow = (connect(routerd) for _ in range(3))
     for client in (idle, again, slow):
         client.join()
         client.leave()
-    time.sleep(0.3 * SLOW)  # not for luck: this is how long they are idle
+    time.sleep(0.3 * SLOW)  # how long they are idle
     again.join()
     slow.hello(authmethods=["cryptosign"])
     start = time.monotonic()
@@ -277,7 +278,7 @@ def test_connection_limit(start_routerd, join, connect):
 
 
 def test_no_descriptors_left_is_no_spin(start_routerd, join):
-    """EMFILE: wait for one to become free, do not burn the CPU meanwhile."""
+    """On EMFILE the router waits until a descriptor is free and does not use the CPU meanwhile."""
 
     def few():
         resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60))
@@ -286,7 +287,7 @@ def test_no_descriptors_left_is_no_spin(start_routerd, join):
     client = join(routerd)
     sockets = [socket.create_connection(("127.0.0.1", routerd.port()), 5) for _ in range(100)]
     cpu, start = routerd.cpu(), time.monotonic()
-    # the span over which we measure
+    # the interval of the measurement
     while time.monotonic() - start < 1:
         client.publish("com.example.t", acknowledge=True)
         time.sleep(0.05)
@@ -325,7 +326,7 @@ def test_pending_calls_have_a_maximum(start_routerd, join):
 
 
 def test_subscriptions_and_registrations_have_a_maximum(start_routerd, join):
-    """Of each session; repeating one that there is, or ending one, is no addition."""
+    """The limit is per session. Repeating a subscription does not count; ending one frees its place."""
     routerd = start_routerd(config_with(limits={"session_subscriptions": 3, "session_registrations": 2}))
     client, other = join(routerd), join(routerd)
     for act, undo, maximum in ((client.subscribe, client.unsubscribe, 3), (client.register, client.unregister, 2)):
@@ -338,7 +339,7 @@ def test_subscriptions_and_registrations_have_a_maximum(start_routerd, join):
     for name, maximum in (("session_subscriptions", 3), ("session_registrations", 2)):
         routerd.wait_log(rf"limit reached limit={name} max={maximum} ")
         assert routerd.total(f"{name}_full") == 1
-    for _ in range(100):  # no line for each
+    for _ in range(100):  # the log must not have one line for each
         with pytest.raises(WampError):
             client.subscribe("com.example.even.more")
     assert routerd.total("session_subscriptions_full") == 101
@@ -349,7 +350,7 @@ def test_subscriptions_and_registrations_have_a_maximum(start_routerd, join):
 
 
 def test_incomplete_messages_do_not_stay(start_routerd, connect):
-    """A connection that is abandoned in the middle of a frame leaves nothing."""
+    """A connection that ends in the middle of a frame leaves nothing behind."""
     routerd = start_routerd(config_with())
     for _ in range(50):
         client = connect(routerd)
@@ -363,9 +364,10 @@ def test_incomplete_messages_do_not_stay(start_routerd, connect):
     assert routerd.fds() == idle + 1
 
 
-@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind keep what is freed")
+@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind keep freed memory")
 def test_large_messages_leave_no_memory_behind(start_routerd, join):
-    """Scratch buffers grow with the largest message, and that may be the only one for days."""
+    """Scratch buffers grow with the largest message. Such a message may be rare, so they must
+    shrink again."""
     routerd = start_routerd(config_with({"max_message_size": 16 * MIB}, {"queue_size": 64 * MIB}))
     clients = [join(routerd, s) for s in ("cbor", "msgpack", "json")]
     subscriptions = [c.subscribe("com.example.t") for c in clients]

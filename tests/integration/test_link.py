@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The link to an authenticator: how it comes back, and what the log says about it and about logins."""
+"""The link to an authenticator: how it is restored, and what the log says about it and about logins."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def key():
 
 @pytest.fixture
 def fake(folder, key):
-    """One that lets everybody in, as long as it runs."""
+    """An authenticator that lets everybody in."""
     a = Authenticator(folder, lambda *args: principal(key))
     yield a
     a.stop()
@@ -48,7 +48,7 @@ def authenticator_counter(routerd, name):
 
 
 def test_it_comes_back_under_a_flood_of_connections(fake, start_routerd, connect, key):
-    """The flood has every descriptor but the one that is kept for the link."""
+    """Connections take every descriptor but the one that is reserved for the link."""
     def few():
         resource.setrlimit(resource.RLIMIT_NOFILE, (50, 50))
 
@@ -66,7 +66,7 @@ def test_it_comes_back_under_a_flood_of_connections(fake, start_routerd, connect
         s.connect(("127.0.0.1", routerd.port()))
         flood.append(s)
     wait_for(lambda: routerd.fds() == 50, "every descriptor to be taken")
-    time.sleep(1.5)  # not for luck: it is away for so long
+    time.sleep(1.5)  # how long the authenticator is away
     fake.start()
     back = time.monotonic()
     wait_for(lambda: routerd.log().count("authenticator is available") == 2, "the link to be back")
@@ -74,7 +74,7 @@ def test_it_comes_back_under_a_flood_of_connections(fake, start_routerd, connect
     assert routerd.fds() == 50, "the flood is over"
     assert "Too many open files\"; logins are held" not in routerd.log()
     early.join(None, key=key)
-    # and the next time as well
+    # the reserve is refilled: it works a second time
     fake.stop()
     wait_for(lambda: routerd.log().count("authenticator is not available") == 2, "the second outage")
     fake.start()
@@ -84,7 +84,8 @@ def test_it_comes_back_under_a_flood_of_connections(fake, start_routerd, connect
 
 
 def test_the_log_names_each_reason_once(fake, start_routerd):
-    """Closed, then nobody listens, then no file: three lines, and one for its return."""
+    """The link is closed, then nobody listens, then there is no file: one line for each, and one
+    for the return."""
     routerd = start_routerd()
     routerd.wait_log("authenticator is available")
 
@@ -95,11 +96,11 @@ def test_the_log_names_each_reason_once(fake, start_routerd):
     wait_for(lambda: len(reasons()) == 2, "that nobody listens")
     os.unlink(fake.path)
     wait_for(lambda: len(reasons()) == 3, "that there is no file")
-    time.sleep(2.5)  # not for luck: pauses between attempts are at most 2 s
+    time.sleep(2.5)  # pauses between attempts are at most 2 s
     assert reasons() == [("not", "closed by peer"), ("still not", "Connection refused"),
                          ("still not", "No such file or directory")]
     fake.start()
-    wait_for(lambda: routerd.log().count("authenticator is available") == 2, "its return")
+    wait_for(lambda: routerd.log().count("authenticator is available") == 2, "the authenticator to return")
 
 
 def test_another_user_is_named(folder, fake, start_routerd):
@@ -121,7 +122,8 @@ def test_its_ping_is_answered(fake, start_routerd, connect, key):
 
 
 def test_the_hold_queue_has_a_bound(start_routerd, connect, key):
-    """One login more is dropped at once, and says why; nobody else may even connect; those held stay."""
+    """When it is full, the next login is dropped at once and logged, new connections are refused,
+    and the logins already held stay."""
     config = router_config(anonymous=None)
     config["limits"] = {"hold_queue": 3, "hold_timeout": 9000}
     config["transports"][0]["options"] = {"open_handshake_timeout": 20000}
@@ -133,7 +135,7 @@ def test_the_hold_queue_has_a_bound(start_routerd, connect, key):
     began = time.monotonic()
     ask(late, key)
     assert late.wait_closed()[1] == [] and late.was_dropped()
-    assert time.monotonic() - began < 2 * SLOW, "it was held as well"
+    assert time.monotonic() - began < 2 * SLOW, "this login was held, too"
     assert authenticator_counter(routerd, "hold_overflow") == 1
     assert authenticator_counter(routerd, "held") == 3
     routerd.wait_log('login dropped reason="too many logins wait for the authenticator"')
@@ -240,12 +242,12 @@ def test_an_unknown_realm_of_an_anonymous_client_is_its_own_mistake(start_router
 
 def failregex():
     text = re.search(r"^failregex = (.*)$", FAIL2BAN.read_text(), re.M).group(1)
-    # what fail2ban makes of <HOST>, but for names
+    # fail2ban's meaning of <HOST>, without host names
     return re.compile(text.replace("<HOST>", r"(?P<host>(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F:]+)"))
 
 
 def test_a_denial_says_who(fake, start_routerd, connect, key):
-    """And nothing that the client says can make it look like another's."""
+    """A client cannot make its line look like that of another client."""
     def answer(realm, authid, details):
         raise Deny("com.example.no", "sorry\" peer=tcp4:6.6.6.6:1 realm=x")
 
@@ -261,7 +263,7 @@ def test_a_denial_says_who(fake, start_routerd, connect, key):
     assert " authid=joe" in line and " uri=com.example.no " in line
     matches = [failregex().search(one) for one in routerd.log().splitlines()]
     assert [m.group("host") for m in matches if m] == ["127.0.0.1"]
-    # the journal has the time and the level of its own
+    # the journal adds its own time and level
     journal = re.sub(r"^\S+ \S+ +", "Nov 01 00:00:00 host routerd[1]: ", line)
     assert failregex().search(journal).group("host") == "127.0.0.1"
 
@@ -277,7 +279,7 @@ def test_a_bad_signature_names_the_principal(fake, start_routerd, connect, key):
 
 
 def test_names_that_are_too_long(fake, start_routerd, connect, key):
-    """Refused without a question, and each with what is wrong."""
+    """Refused without a question to the authenticator; each ABORT says what is wrong."""
     routerd = start_routerd()
     long = "x" * 256
     assert refused(connect(routerd), key, authid=long).uri == "wamp.error.no_such_principal"
@@ -310,5 +312,6 @@ def test_forbidden_actions_are_logged_at_a_limited_rate(start_routerd, join):
     for _ in range(500):
         client.publish("org.other.thing")
     client.publish("com.example.t", acknowledge=True)
-    assert routerd.total("not_authorized") == 504  # and the log is written up to here
+    # the counters come after all those lines in the log
+    assert routerd.total("not_authorized") == 504
     assert 4 <= routerd.log().count("not authorized type=") < 100

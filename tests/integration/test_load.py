@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many messages, each of them accounted for by tests/tools/load.c; and many connections."""
+"""Many messages, each checked by tests/tools/load.c; and many connections."""
 
 import subprocess
 
@@ -10,7 +10,7 @@ from utils import BUILD, Key, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
-# the checker is always the fast one: it is not what is under test
+# always the release build of the checker, because only the router is under test
 LOAD = utils.ROOT / "build/release/tools/load"
 
 
@@ -25,7 +25,7 @@ def load(routerd, mode, *args, seconds=300):
 
 
 def scale(n):
-    """The whole number where the build is fast, a twentieth under a sanitizer."""
+    """The full number in a release build, a twentieth with a sanitizer."""
     return n if BUILD.name == "release" else n // 20
 
 
@@ -51,19 +51,19 @@ def test_fan_out(start_routerd, threads):
 
 @pytest.mark.parametrize("mode", [["rpc", "--calls", "3000"], ["fanout", "--events", "200", "--subscribers", "20"]])
 def test_large_payloads(start_routerd, threads, mode):
-    """All events together stay below what one subscriber's queue may hold."""
+    """All events together fit into one subscriber's queue."""
     load(start_routerd(threads=threads, cryptosign=False), *mode, "--pad", 60000, "--window", 8)
 
 
 def test_more_in_flight_than_the_mailboxes_hold(start_routerd):
-    """Pressure while everything runs: nothing is lost, doubled or reordered by it."""
+    """The mailboxes are full all the time: nothing is lost, doubled or reordered."""
     config = utils.router_config(threads=4, cryptosign=False)
     config["limits"] = {"mailbox_high": 65536, "mailbox_low": 16384}
     load(start_routerd(config), "rpc", "--calls", scale(30_000), "--window", 1000, "--pad", 500)
 
 
 def come_and_go(routerd, connect, rounds, key=None):
-    """Connections that end in every way, most of them rudely."""
+    """Opens connections and ends them in many ways, mostly without a goodbye."""
     for i in range(rounds):
         client = connect(routerd, ("json", "cbor", "msgpack.batched")[i % 3])
         if i % 10 != 9:
@@ -98,7 +98,7 @@ def connects(authd, start_routerd, connect, threads, warm_up, rounds):
 
 
 def test_connections_come_and_go(authd, start_routerd, connect, threads):
-    """Descriptors and memory are afterwards what they were before."""
+    """Afterwards routerd uses as many descriptors and as much memory as before."""
     connects(authd, start_routerd, connect, threads, 200, 600 if BUILD.name == "release" else 200)
 
 

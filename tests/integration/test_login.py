@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logins by cryptosign, through authd and through the example of an authenticator of one's own; and
-anonymous ones."""
+"""Cryptosign logins, through authd and through the example authenticator; and anonymous logins."""
 
 import base64
 import re
@@ -21,7 +20,7 @@ EXAMPLES_KEY = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122
 
 
 def start_example(folder, daemons, key):
-    """The example as it is shipped, but that client01 has a key whose private half we know."""
+    """The example as shipped, except that client01 has a key whose private half we know."""
     text = (KIT / "example.py").read_text()
     assert EXAMPLES_KEY in text
     (folder / "example.py").write_text(text.replace(EXAMPLES_KEY, key.public))
@@ -31,11 +30,11 @@ def start_example(folder, daemons, key):
     example.start()
 
 
-# the example is as good as authd, whatever the framing
+# the example answers like authd; one framing is enough for it
 @pytest.fixture(params=["authd-1thread", "authd-4threads",
                         pytest.param("example-4threads", marks=pytest.mark.websocket)])
 def login_routerd(request, folder, daemons, start_authd, start_routerd, known_key):
-    """A router, and an authenticator to which known_key is client01@example.com."""
+    """A router and an authenticator that knows client01@example.com by known_key."""
     authenticator, threads = request.param.split("-")
     if authenticator == "authd":
         start_authd().add(AUTHID, known_key, extra={"foo": 23})
@@ -104,7 +103,7 @@ def test_real_clients(login_routerd, puppets, known_key, kind, transport):
 
 def test_real_clients_without_realm_and_authid(login_routerd, puppets, known_key, transport):
     for kind in peers.PYTHON:
-        # the last is cbor, in batches where there are batches
+        # the last one is cbor, batched if the client can
         for serializer in peers.serializers(kind, transport)[-1:]:
             peer = peers.Peer(puppets(kind), login_routerd.url(), serializer, realm=None, key=known_key)
             assert peer.details["realm"] == "devices"
@@ -118,7 +117,7 @@ def sign(key, message):
     return (nacl.signing.SigningKey(key.seed).sign(message).signature + message).hex()
 
 
-# what is sent, and what is said about it
+# the signature that is sent, and what the log and the client read about it
 BAD_SIGNATURES = {
     "of_another_key": (lambda key, c: Key().sign(c), "signed message has invalid signature"),
     "of_another_message": (lambda key, c: sign(key, b"\x55" * 32), "message signed is bogus [got 0x5555"),
@@ -177,7 +176,7 @@ def test_challenges_differ(login_routerd, connect, known_key):
 
 
 def test_only_one_try(login_routerd, connect, known_key):
-    """A second AUTHENTICATE right behind a refused one is not looked at."""
+    """The router ignores a second AUTHENTICATE that follows a refused one."""
     client = connect(login_routerd)
     challenge = client.challenge(None, known_key)
     client.send([AUTHENTICATE, "00" * 96, {}], [AUTHENTICATE, known_key.sign(challenge), {}])
@@ -257,8 +256,8 @@ def test_anonymous_needs_a_realm(login_routerd, connect):
 
 
 def test_log_lines_of_a_session(login_routerd, connect, known_key):
-    """One line when a session opens and one when it closes, and no secret in the log: neither the challenge nor
-    the signature, nor anything of the private key, in any form."""
+    """One line when a session opens and one when it closes. The log has no secret in any form: no
+    challenge, no signature, no private key."""
     client = connect(login_routerd)
     challenge = client.challenge(None, known_key)
     signature = known_key.sign(challenge)
@@ -278,7 +277,7 @@ def test_log_lines_of_a_session(login_routerd, connect, known_key):
 
 
 def test_a_bad_signature_puts_no_secret_into_the_log(login_routerd, connect, known_key):
-    """Not even where the client is told what was expected."""
+    """Although the client is told what was expected."""
     client = connect(login_routerd)
     challenge = client.challenge(None, known_key)
     signature = known_key.sign(challenge)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What WAMP promises about order, and that nothing is lost or doubled on the way."""
+"""The order that WAMP guarantees; and nothing is lost or doubled."""
 
 import threading
 
@@ -12,7 +12,7 @@ TOPICS = [f"com.example.order.t{i}" for i in range(10)]
 
 
 def in_threads(*functions):
-    """Runs the functions at the same time and raises what they raised."""
+    """Runs the functions at the same time and raises the first of their exceptions."""
     errors = []
 
     def run(function):
@@ -41,7 +41,7 @@ def test_events_of_a_publisher_stay_in_order_across_topics(routerd, join):
     def publish(number, sender):
         for i in range(count):
             sender.publish(TOPICS[i % 10], [number, i])
-        # one that is answered: all before it were processed
+        # its answer shows that all before it were processed
         sender.publish("com.example.end", acknowledge=True)
 
     def receive(receiver, topics):
@@ -62,7 +62,7 @@ def test_events_of_a_publisher_stay_in_order_across_topics(routerd, join):
 
 @pytest.mark.parametrize("alone", [True, False], ids=["last_member", "one_of_many"])
 def test_no_event_before_subscribed_and_none_after_unsubscribed(routerd, join, alone):
-    """Subscribers come and go while two publishers never stop."""
+    """Subscribers come and go while two publishers publish without a pause."""
     rounds, stop = 60, threading.Event()
     if not alone:
         join(routerd).subscribe("com.example.churn")
@@ -95,7 +95,7 @@ def test_no_event_before_subscribed_and_none_after_unsubscribed(routerd, join, a
                     assert message[1] == request
                     break
                 assert message[0] == EVENT and message[1] == subscription
-            assert not client.inbox, "an event in the same batch behind UNSUBSCRIBED"
+            assert not client.inbox, "an event behind UNSUBSCRIBED in the same batch"
         return seen
 
     def all_churn():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both daemons as processes: a standard error that nobody reads, signals, and too little memory."""
+"""Both daemons as processes: stderr that nobody reads, signals, and too little memory."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ import pytest
 from rawclient import Client, Closed, Refused, WampError, Ws
 from utils import SLOW, Authd, Routerd, free_port, permission, router_config, wait_for
 
-REALMS = 50  # each has a line among the counters
+REALMS = 50  # each adds a line of counters
 
 
 def many_realms():
@@ -33,7 +33,7 @@ def stopped_daemon(request, folder, daemons):
 
 
 def serves(daemon):
-    """Does it do what it is there for?"""
+    """Whether the daemon answers a request."""
     if isinstance(daemon, Authd):
         return daemon.ctl("principal", "list", ok=False)[0] == 0
     try:
@@ -54,7 +54,7 @@ def deaf_pipe():
 
 
 def deaf_socket():
-    """As the service manager connects a daemon with journald."""
+    """A socket, as systemd connects a service to journald."""
     a, b = socket.socketpair()
     b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     return a.detach(), b.detach()
@@ -64,14 +64,21 @@ def deaf_terminal():
     return os.openpty()
 
 
-@pytest.mark.parametrize("make", [deaf_pipe, deaf_socket, deaf_terminal])
-def test_nobody_reads_the_log(stopped_daemon, make):
-    """It serves, and ends on SIGTERM. When somebody reads again, the log says what is missing."""
-    daemon = stopped_daemon
+def start_unread(daemon, make):
+    """Starts a daemon whose stderr nobody reads; returns the end to read it from."""
     reader, writer = make()
     daemon.start(stderr=writer)
     os.close(writer)
-    wait_for(lambda: serves(daemon), "it to serve")
+    wait_for(lambda: serves(daemon), "the daemon to serve")
+    return reader
+
+
+@pytest.mark.parametrize("make", [deaf_pipe, deaf_socket, deaf_terminal])
+def test_nobody_reads_the_log(stopped_daemon, make):
+    """The daemon still serves and ends on SIGTERM. When somebody reads again, the log says how many
+    lines are missing."""
+    daemon = stopped_daemon
+    reader = start_unread(daemon, make)
     text = b""
 
     def log_much():
@@ -88,7 +95,7 @@ def test_nobody_reads_the_log(stopped_daemon, make):
         try:
             while data := os.read(reader, 65536):
                 text += data
-        except OSError:  # the other end of a terminal is gone
+        except OSError:  # how a terminal reports its end
             pass
 
     thread = threading.Thread(target=read)
@@ -103,10 +110,7 @@ def test_nobody_reads_the_log(stopped_daemon, make):
 @pytest.mark.parametrize("make", [deaf_pipe, deaf_socket, deaf_terminal])
 def test_sigterm_while_nobody_reads_the_log(stopped_daemon, make):
     daemon = stopped_daemon
-    reader, writer = make()
-    daemon.start(stderr=writer)
-    os.close(writer)
-    wait_for(lambda: serves(daemon), "it to serve")
+    reader = start_unread(daemon, make)
     for _ in range(1000):
         daemon.signal(signal.SIGUSR1)
         time.sleep(0.001)
@@ -120,21 +124,18 @@ def test_sigterm_while_nobody_reads_the_log(stopped_daemon, make):
 def test_more_logins_than_a_pipe_takes(folder, daemons, join):
     routerd = Routerd(folder, router_config(cryptosign=False))
     daemons.append(routerd)
-    reader, writer = os.pipe()
-    routerd.start(stderr=writer)
-    os.close(writer)
-    wait_for(lambda: serves(routerd), "it to serve")
+    reader = start_unread(routerd, os.pipe)
     for _ in range(400):
         client = join(routerd)
         client.close_socket()
     os.close(reader)
-    join(routerd)  # and when the reader is gone
+    join(routerd)  # and serves when the reader is gone
     routerd.stop()
 
 
 @pytest.mark.parametrize("closed", [[2], [0, 1, 2]])
 def test_without_standard_descriptors(stopped_daemon, closed):
-    """No socket gets their numbers, so that nobody is sent the log."""
+    """No socket gets the number of a standard descriptor, so no peer receives the log."""
     daemon = stopped_daemon
 
     def close():
@@ -143,7 +144,7 @@ def test_without_standard_descriptors(stopped_daemon, closed):
 
     daemon.limits = close
     daemon.start(stderr=os.open("/dev/null", os.O_WRONLY))
-    wait_for(lambda: serves(daemon), "it to serve")
+    wait_for(lambda: serves(daemon), "the daemon to serve")
     for fd in closed:
         assert os.readlink(f"/proc/{daemon.pid}/fd/{fd}") == "/dev/null"
     daemon.signal(signal.SIGUSR1)
@@ -158,7 +159,7 @@ def test_lines_on_sessions_have_a_rate_limit(start_routerd, join):
         if n > 300 and n > 200 * (time.monotonic() - begin):
             break
     wait_for(lambda: routerd.total("sessions_closed") == n, "all to be gone")
-    # the next second
+    # the count of suppressed lines comes in the next second
     wait_for(lambda: join(routerd) and re.search(r"session opened .*suppressed=[1-9]", routerd.log()), "a line")
     seconds = time.monotonic() - begin + 2
     lines = re.findall(r"session (?:opened|closed) .*suppressed=\d+$", routerd.log(), re.M)
@@ -180,7 +181,7 @@ def test_sighup_is_logged_and_ignored(stopped_daemon):
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_during_start_and_stop(stopped_daemon, number):
-    """From the first moment at which the process is the daemon to its last."""
+    """From its first instruction to its last."""
     daemon = stopped_daemon
     over = threading.Event()
 
@@ -209,7 +210,7 @@ def test_signals_during_start_and_stop(stopped_daemon, number):
 
 
 def ignores(daemon, number):
-    """Has it passed its first line, which ignores the signal? (Or does it handle it already.)"""
+    """A condition: main has run its first line, which ignores the signal, or handles it already."""
     def look():
         status = open(f"/proc/{daemon.pid}/status").read()
         masks = [int(re.search(rf"{name}:\s*(\w+)", status)[1], 16) for name in ("SigIgn", "SigCgt")]
@@ -228,7 +229,7 @@ def limit_memory(mib):
 
 
 def hog(routerd, stop, kind):
-    """Clients that make it keep as much as they can, and begin again when they are dropped."""
+    """Clients that make the router hold as much as they can, and reconnect when they are dropped."""
     connections = []
     while not stop.is_set():
         try:
@@ -257,10 +258,10 @@ def hog(routerd, stop, kind):
         client.close_socket()
 
 
-@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind need more memory than that")
+@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind need more memory than this limit")
 @pytest.mark.parametrize("threads", [1, 3])
 def test_too_little_memory_costs_connections_not_the_process(folder, daemons, join, known_key, threads):
-    """Hogs run it against its limit, again and again; when they are gone all is as before."""
+    """Hogs drive the router to its limit again and again. When they are gone, it works as before."""
     authd = Authd(folder)
     config = router_config(threads=threads, limits={"queued_total": 1 << 30, "incomplete_total": 1 << 30})
     routerd = Routerd(folder, config, limits=limit_memory(40 + 20 * threads))
@@ -275,7 +276,7 @@ def test_too_little_memory_costs_connections_not_the_process(folder, daemons, jo
         thread.start()
     short = re.compile(r"out of memory|no memory|Cannot allocate")
     try:
-        # time under stress, during which nothing but the survival is asserted
+        # under stress, only assert that the router survives
         deadline = time.monotonic() + 8
         while time.monotonic() < deadline:
             assert routerd.running, routerd.log_tail()
@@ -287,7 +288,7 @@ def test_too_little_memory_costs_connections_not_the_process(folder, daemons, jo
         stop.set()
         for thread in hogs:
             thread.join()
-    assert short.search(routerd.log()), "it never was short of memory: the test proves nothing"
+    assert short.search(routerd.log()), "the router never ran out of memory: the test proves nothing"
 
     def as_before():
         try:
@@ -301,8 +302,8 @@ def test_too_little_memory_costs_connections_not_the_process(folder, daemons, jo
         except (OSError, Closed, Refused, WampError, TimeoutError):
             return False
 
-    wait_for(as_before, "it to serve again", 10)
+    wait_for(as_before, "the router to serve again", 10)
     wait_for(lambda: routerd.total("connections") == 0, "all to be gone")
     sessions = re.findall(r"counters realm=devices sessions=(\d+) subscriptions=(\d+)", routerd.log())
-    assert sessions[-1] == ("0", "0"), "the owner believes in sessions that are gone"
+    assert sessions[-1] == ("0", "0"), "the realm's owner still has sessions that are gone"
     routerd.stop()

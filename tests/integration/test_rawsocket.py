@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RawSocket: its handshake, frames and limits; and WAMP over it, also together with WebSocket."""
+"""RawSocket: handshake, frames and limits; and WAMP over it, also together with WebSocket."""
 
 import struct
 
@@ -16,7 +16,7 @@ SERIALIZERS = ["json", "msgpack", "cbor"]
 
 @pytest.fixture
 def router(start_routerd, start_authd, threads, known_key):
-    """One port for both framings, and a Unix socket for RawSocket."""
+    """One TCP port for both framings, and Unix sockets for RawSocket."""
     start_authd().add("client01@example.com", known_key, extra={"foo": 23})
     config = utils.router_config(threads=threads)
     tcp = config["transports"][0]
@@ -29,7 +29,7 @@ def router(start_routerd, start_authd, threads, known_key):
 
 @pytest.fixture
 def raw(router, clients):
-    """raw("cbor") -> a RawSocket client by TCP, or with unix="raw" or "small" by that Unix socket."""
+    """raw("cbor") -> a RawSocket client over TCP, or over a Unix socket with unix="raw" or unix="small"."""
 
     def connect(serializer="json", unix=None, **kw):
         if unix:
@@ -88,7 +88,7 @@ def test_handshake_errors(router, clients):
 
     assert refused([0x7f, 0xf4, 0, 0]) == 1  # UBJSON
     assert refused([0x7f, 0xf0, 0, 0]) == 1
-    assert refused([0x7f, 0x01, 0, 0]) == 2  # 512 bytes: no WELCOME would fit
+    assert refused([0x7f, 0x01, 0, 0]) == 2  # 512 bytes, too short for a WELCOME
     assert refused([0x7f, 0xf1, 0, 1]) == 3
     assert refused([0x7f, 0xf1, 0x80, 0]) == 3
     wait_for(lambda: router.total("closed_handshake_refused") == 5, "their connections to end")
@@ -129,7 +129,8 @@ def test_ping_is_answered_with_the_same_payload(raw):
 
 
 def test_pings_without_reading(router, raw):
-    """Whoever sends the longest pings and takes no answer is closed, with memory bounded."""
+    """A client that sends the longest pings and does not read the pongs is closed; the router's
+    memory stays bounded."""
     flood, other = raw("cbor"), raw()
     flood.join("devices")
     other.join("devices")
@@ -168,7 +169,7 @@ def test_before_welcome_a_message_has_64_kib(raw):
 
 
 def test_what_is_too_long_for_a_client(router, raw, ws):
-    """Its limit is kept: calls are answered by an error, events are left out and counted."""
+    """The router respects the client's limit: a result becomes an error, an event is left out and counted."""
     small, large = raw("cbor", length=2), ws("cbor")  # 2 KiB
     small.join("devices")
     large.join("devices")
@@ -190,7 +191,7 @@ def test_what_is_too_long_for_a_client(router, raw, ws):
 
 
 def test_answers_that_are_too_long_for_a_client(raw):
-    """They come without their text: nobody is to lose a connection for that."""
+    """The error comes without its text, so that the client keeps its connection."""
     small, other = raw(length=1), raw()  # 1 KiB
     small.join("devices")
     other.join("devices")
@@ -208,7 +209,7 @@ def test_answers_that_are_too_long_for_a_client(raw):
     other.register("com.example.fail", fail)
     length = 990
     assert refused("com.example.fail", other) == ("e" * 990, [])
-    length = 1020  # not even alone
+    length = 1020  # too long even alone in a frame
     uri, _ = refused("com.example.fail", other)
     assert uri == "wamp.error.payload_size_exceeded"
 
@@ -272,7 +273,7 @@ def test_rawsocket_on_a_port_for_websocket_alone(start_routerd, clients):
 
 @pytest.mark.parametrize("kind", list(peers.RAWSOCKET))
 def test_real_clients_see_the_same_everywhere(router, puppets, known_key, kind):
-    """By TCP and Unix socket what they see over WebSocket, and each other."""
+    """Real clients behave the same over TCP, Unix socket and WebSocket, and reach each other."""
     puppet, authid, stranger = puppets(kind), "client01@example.com", utils.Key()
     urls = {"ws": router.url(), "tcp": router.url().replace("ws:", "rs:").removesuffix("/ws"), "unix": router.url(1)}
     for serializer in peers.RAWSOCKET[kind]:

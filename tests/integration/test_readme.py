@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the README shows works as it stands there, but for the port."""
+"""Runs what the README shows, with only the port changed."""
 
 import os
 import re
@@ -20,7 +20,7 @@ def example(language, title):
 
 @pytest.fixture
 def router(start_authd, start_routerd, folder):
-    """The README's principal, with a key that authctl made, as the README says."""
+    """A router and authd with the README's principal, whose key authctl made as the README says."""
     authd = start_authd()
     authd.ctl("key", "gen", "-f", "client01.key")
     public = re.search(r"[0-9a-f]{64}", authd.ctl("-o", "json", "key", "show", "client01.key")).group()
@@ -32,7 +32,7 @@ def router(start_authd, start_routerd, folder):
 
 
 def run(argv, folder, expect, log_name, env=None):
-    """Runs until it says what is expected."""
+    """Starts a program and waits until it prints `expect`."""
     log_path = folder / log_name
     with open(log_path, "wb") as log:
         process = subprocess.Popen([str(a) for a in argv], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No login is lost for good: real clients, each with its own means to come back, get in without help.
+"""Real clients that reconnect by themselves always get in after an outage.
 
-A clean close before WELCOME would end Autobahn|Python's Component as a success.
+The router must not close cleanly before WELCOME: Autobahn|Python's Component would end as a
+success.
 """
 
 import re
@@ -15,7 +16,7 @@ from utils import Key, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
-# kind of peers.COMMANDS, and what it is asked to do. asyncio's ApplicationRunner never comes back.
+# (kind in peers.COMMANDS, command of the puppet); asyncio's ApplicationRunner never reconnects
 CLIENTS = [("ab-asyncio", "component"), ("ab-twisted", "component"), ("ab-twisted", "runner"),
            ("ab-new-asyncio", "component"), ("ab-new-twisted", "component"), ("ab-new-twisted", "runner"),
            ("autobahn-js", "join")]
@@ -30,7 +31,7 @@ def processes():
 
 
 class Crowd:
-    """One session of each kind, all of which want to log in to one router."""
+    """One session of each kind, all logging in to one router."""
 
     def __init__(self, processes, routerd, key, transport, kinds=CLIENTS, **more):
         self.routerd = routerd
@@ -73,7 +74,7 @@ def crowd(processes, transport, key):
 
 @pytest.fixture
 def authenticator(folder):
-    """authenticator(answer) -> a running one on authd.sock, which the test may stop."""
+    """authenticator(answer) -> an Authenticator on authd.sock, which the test may stop."""
     started = []
 
     def start(answer):
@@ -121,7 +122,7 @@ def test_authd_is_frozen(start_routerd, authd, crowd, key):
 
 
 def test_the_authenticator_is_slow(start_routerd, authenticator, crowd, key):
-    """Each answer comes, but too late, until it is fast enough."""
+    """The authenticator answers, but after the deadline, until the test makes it fast enough."""
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd(config())
     clients = crowd(routerd)
@@ -150,7 +151,7 @@ def test_the_time_for_the_handshake_is_over(start_routerd, authenticator, crowd,
     slow["transports"][0]["options"] = {"open_handshake_timeout": 300}
     routerd = start_routerd(slow)
     clients = crowd(routerd)
-    # its time is also the most that the authenticator gets, so either may be noticed first
+    # the deadline of the handshake is also that of the question, so either may be noticed first
     wait_for(lambda: routerd.total("logins_unavailable") + routerd.total("closed_handshake_timeout") >= len(clients),
              "all to be dropped")
     fake.answer = lambda *args: principal(key)
@@ -158,7 +159,7 @@ def test_the_time_for_the_handshake_is_over(start_routerd, authenticator, crowd,
 
 
 def test_hello_is_late(start_routerd, authenticator, crowd, key):
-    """The client is slow, not the router; but it may be so at its first try alone."""
+    """The client is too slow, but only at its first attempt."""
     authenticator(lambda *args: principal(key))
     impatient = config()
     impatient["transports"][0]["options"] = {"open_handshake_timeout": 300}
@@ -169,7 +170,7 @@ def test_hello_is_late(start_routerd, authenticator, crowd, key):
 
 
 def test_the_hold_queue_is_full(start_routerd, authenticator, crowd, key, transport):
-    """Some are held and dropped when their time is over, the others at once, or not even let in."""
+    """Some are held and dropped at their deadline; others are dropped at once or refused at the handshake."""
     routerd = start_routerd(config(hold_queue=1))
     clients = crowd(routerd)
     wait_dropped(routerd, 2 * len(clients))
@@ -180,7 +181,7 @@ def test_the_hold_queue_is_full(start_routerd, authenticator, crowd, key, transp
 
 
 def test_too_many_connections(start_routerd, authenticator, crowd, connect, key):
-    """Those beyond the limit are closed before they have said a word."""
+    """Those beyond the limit are closed before they have sent anything."""
     authenticator(lambda *args: principal(key))
     crowded = config()
     crowded["transports"][0]["options"] = {"max_connections": len(CLIENTS)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Revocation: live sessions and logins in flight end when a principal or a key does."""
+"""Revocation: sessions and pending logins end when their principal or key is removed."""
 
 import re
 
@@ -72,8 +72,8 @@ def test_removing_a_key_ends_the_sessions_of_that_key(authd, start_routerd, join
 
 
 def test_a_key_has_two_cases(authd, start_routerd, join):
-    """Hex digits of either case are the same key wherever they come in: in HELLO, in an authenticator's
-    result and revoke, and at the admin socket."""
+    """Hex digits of either case are the same key: in HELLO, in an authenticator's result and
+    revoke, and at the admin socket."""
     key, other = Key(), Key()
     authd.add("client01@example.com", key)
     authd.ctl("key", "add", "client01@example.com", other.public)
@@ -112,7 +112,7 @@ def test_an_authenticator_may_write_keys_in_upper_case(fake, start_routerd, join
 
 
 def test_revoke_while_the_authenticator_is_asked(fake, start_routerd, threads, connect):
-    """Its answer is older than the revoke, so it lets nobody in."""
+    """The answer is older than the revoke, so it must not let the client in."""
     key = Key()
     authenticator = fake(lambda *args: HOLD)
     routerd = start_routerd(threads=threads)
@@ -129,7 +129,7 @@ def test_revoke_while_the_authenticator_is_asked(fake, start_routerd, threads, c
 
 
 def test_an_answer_newer_than_the_revoke_lets_in(fake, start_routerd, connect):
-    """Disabled and enabled again while the question was on its way."""
+    """The principal is disabled and enabled again while the question is pending."""
     key = Key()
     authenticator = fake(lambda *args: HOLD)
     routerd = start_routerd()
@@ -166,7 +166,7 @@ def test_revoke_of_live_sessions_counts_and_spares_others(fake, start_routerd, t
     subscription = spared[0].subscribe("com.example.t")
     assert authenticator.revoke(authid="client0@example.com")["sessions"] == 8
     for client in doomed:
-        # what a killed session still says is ignored
+        # the router ignores what a killed session still sends
         client.publish("com.example.t", ["from the dead"])
         expect_killed(client)
     spared[1].publish("com.example.t", ["alive"], acknowledge=True)
@@ -183,14 +183,14 @@ def test_all_terms_of_a_match_must_hold(fake, start_routerd, join):
     assert authenticator.revoke(authid="client01@example.com", pubkey=Key().public)["sessions"] == 0
     client.publish("com.example.t", acknowledge=True)
     error, _ = authenticator.request("revoke", {"match": {}, "epoch": 9})
-    assert error is not None, "an empty match would kill everybody"
+    assert error is not None, "an empty match would end every session"
     client.publish("com.example.t", acknowledge=True)
     assert authenticator.revoke(authid="client01@example.com", pubkey=key.public)["sessions"] == 1
     expect_killed(client)
 
 
 def test_revoke_races_with_logins(fake, start_routerd, connect):
-    """Whatever the order of the two posts, after the revoke nobody who asked before is in."""
+    """Whichever post arrives first, nobody who asked before the revoke is in after it."""
     key = Key()
     authenticator = fake(lambda *args: principal(key, epoch=1))
     routerd = start_routerd(threads=4)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events and calls between every pair of serializers, of the raw client and of real clients."""
+"""Events and calls between every pair of serializers, with the raw client and with real clients."""
 
 import peers
 import pytest
@@ -58,7 +58,7 @@ def test_many_messages_in_one_batch(routerd, join, serializer):
 
 
 def test_one_event_to_receivers_of_all_serializers(routerd, join):
-    """One payload, transcoded for each serializer and shared by all receivers of it."""
+    """The payload is encoded once for each serializer; all its receivers share the result."""
     sent = values.COMMON + values.BINARY
     receivers = [join(routerd, s) for s in SERIALIZERS for _ in range(3)]
     subscriptions = [r.subscribe("com.example.all") for r in receivers]
@@ -73,7 +73,7 @@ def test_one_event_to_receivers_of_all_serializers(routerd, join):
 
 
 def test_absent_and_empty_payloads(routerd, join):
-    """[], {} and nothing at all mean the same to a receiver."""
+    """A receiver cannot tell [], {} and an absent payload apart."""
     callee, caller = join(routerd, "cbor"), join(routerd, "json")
     callee.register("com.example.echo", lambda args, kwargs: (args, kwargs))
     for payload in ([], [[]], [[], {}], [[1], {}], [[], {"k": 1}]):
@@ -93,7 +93,7 @@ def test_real_clients(routerd, puppets, kind, join, transport):
     names = peers.serializers(kind, transport)
     receivers = {n: peers.Peer(puppet, url, n, name=f"r-{n}") for n in names}
     raw = join(routerd, "json")
-    join(routerd)  # so that each worker has a session, however few serializers there are
+    join(routerd)  # gives each worker a session, however few serializers there are
     raw.register(uri("echo", "raw"), lambda args, kwargs: (args, kwargs))
     raw_topic = raw.subscribe(uri("topic", "raw"))
     for name, receiver in receivers.items():
@@ -136,7 +136,7 @@ def test_real_clients(routerd, puppets, kind, join, transport):
 
 @pytest.mark.websocket
 def test_different_clients_together(start_routerd, puppets):
-    """Autobahn|Python of two versions, autobahn-js and wampy call each other on one realm."""
+    """Two versions of Autobahn|Python, autobahn-js and wampy call each other in one realm."""
     routerd = start_routerd(threads=4, cryptosign=False)
     chosen = {"ab-twisted": "cbor.batched", "ab-new-asyncio": "msgpack.batched",
               "autobahn-js": "json", "wampy": "cbor"}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each message in each state of a session: it is expected there, or the session ends by ABORT."""
+"""Each message in each state of a session: either it is expected, or the router sends ABORT."""
 
 import signal
 import socket
@@ -39,7 +39,7 @@ def reach(connect, authd, start_routerd, known_key):
     """reach(state) -> a client in that state."""
     authd.add("client01@example.com", known_key)
     served = start_routerd(threads=1)
-    # its authenticator never comes, so that logins wait
+    # without its authenticator, logins stay pending
     config = utils.router_config()
     config["authenticators"]["authd"]["socket"] = "nobody.sock"
     alone = start_routerd(config, name="alone")
@@ -65,7 +65,7 @@ def test_each_message_in_each_state(reach, state):
         client = reach(state)
         client.send(message)
         if name == "ABORT":
-            assert client.wait_closed()[1] == [], "ABORT is not answered"
+            assert client.wait_closed()[1] == [], "the router answered ABORT"
         elif name not in EXPECTED[state]:
             abort = client.expect(ABORT)
             assert abort[2] == "wamp.error.protocol_violation", name
@@ -79,7 +79,7 @@ def test_each_message_in_each_state(reach, state):
 
 
 def lose(client):
-    """As a machine that goes away and comes back: by a reset."""
+    """Ends the connection by a reset, as after a crash of the client's machine."""
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close_socket()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SIGTERM, restarts, and what clients make of them; those that need no client run once."""
+"""SIGTERM and restarts, and how clients see them; and command lines that need no client."""
 
 import signal
 import socket
@@ -55,7 +55,7 @@ def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, tra
 
 @both
 def test_what_was_accepted_goes_out_before_the_close(start_routerd, threads, join):
-    """The drain: a publication that the router has read reaches its subscribers."""
+    """A publication that the router has read reaches its subscribers before the router stops."""
     routerd = start_routerd(threads=threads, cryptosign=False)
     receivers = [join(routerd) for _ in range(4)]
     subscriptions = [r.subscribe("com.example.t") for r in receivers]
@@ -75,7 +75,7 @@ def test_what_was_accepted_goes_out_before_the_close(start_routerd, threads, joi
 
 @both
 def test_sigterm_with_a_client_that_does_not_read(start_routerd, threads, join):
-    """It ends all the same: flushing has a deadline."""
+    """The router stops all the same: it flushes only until a deadline."""
     routerd = start_routerd(threads=threads, cryptosign=False)
     deaf, sender = join(routerd), join(routerd)
     deaf.subscribe("com.example.t")
@@ -85,11 +85,11 @@ def test_sigterm_with_a_client_that_does_not_read(start_routerd, threads, join):
 
 
 def test_a_stop_has_a_limit(start_routerd, join):
-    """5 s in all, whatever time a client has for its part of the closing handshake."""
+    """5 s in all, even if close_handshake_timeout is longer."""
     config = router_config(cryptosign=False)
     config["transports"][0]["options"] = {"close_handshake_timeout": 15000}
     routerd = start_routerd(config)
-    client = join(routerd)  # which never answers the Close
+    client = join(routerd)  # never answers the Close
     start = time.monotonic()
     routerd.signal(signal.SIGTERM)
     routerd.process.wait(30)
@@ -98,7 +98,7 @@ def test_a_stop_has_a_limit(start_routerd, join):
 
 
 def test_autobahn_js_comes_back_by_itself(start_routerd, puppets):
-    """By WebSocket: its RawSocket stays half open when the router ends the connection, and notices nothing."""
+    """Over WebSocket only: its RawSocket does not notice when the router ends the connection."""
     routerd = start_routerd(threads=1, cryptosign=False)
     puppet = puppets("autobahn-js")
     peer = peers.Peer(puppet, routerd.url(), "json", name="phoenix", retry=True)
@@ -141,10 +141,10 @@ def test_check_tells_a_good_file_from_a_bad_one(folder):
     bad = check(good.replace('"paths"', '"pathz"'))
     assert bad.returncode == 78
     assert "c.yaml:" in bad.stderr and "pathz" in bad.stderr
-    # all that is wrong, in one run
+    # one run reports all errors
     bad = check(good.replace('"paths"', '"pathz"').replace('"websocket"', '"webzocket"'))
     assert "pathz" in bad.stderr and "webzocket" in bad.stderr
-    # as some editors save it
+    # with the byte order mark that some editors write
     assert check("\ufeff" + good).returncode == 0
     (folder / "c.yaml").write_text(good, encoding="utf-16")
     bad = check_file(folder / "c.yaml")
@@ -156,7 +156,7 @@ def check_file(path, binary="routerd/routerd"):
 
 
 def test_check_and_the_log_warn_of_what_any_web_page_could_use(start_routerd):
-    """And only of that, in the configuration of these tests."""
+    """And of nothing else in the tests' configuration."""
     routerd = start_routerd(router_config(cryptosign=False))
     checked = check_file(Path(routerd.cwd) / "routerd.yaml")
     assert checked.returncode == 0
@@ -192,7 +192,7 @@ def test_ipv6_and_unix_listeners(start_routerd, connect):
     for client, subscription in zip(clients, subscriptions):
         assert client.event(subscription) == ([1], {})
     assert clients[-1].details["authextra"]["x_cb_peer"].startswith("unix")
-    # a second start over the socket file of a process that was killed
+    # a second start replaces the socket file of a process that was killed
     routerd.kill()
     routerd.start()
     connect(routerd, listener=-1).join()

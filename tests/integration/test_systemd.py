@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What systemd sees: units that it accepts, sockets that it hands over, READY=1 and STOPPING=1."""
+"""What systemd sees: units that it accepts, sockets that it passes, READY=1 and STOPPING=1."""
 
 import os
 import re
@@ -16,7 +16,7 @@ UNITS = ["routerd.service", "authd.service", "authd.socket"]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """`make install` into a folder; the units then run the programs of that folder."""
+    """`make install` into a folder, with units that run the programs in that folder."""
     root = tmp_path_factory.mktemp("root")
     subprocess.run(["make", "-s", "install", f"DESTDIR={root}", "prefix=/usr", f"MODE={utils.BUILD.name}"],
                    cwd=utils.ROOT, check=True, capture_output=True)
@@ -44,7 +44,7 @@ def test_install_leaves_a_configuration_alone(installed):
 
 
 def test_the_installed_configurations_are_good(installed, tmp_path):
-    # the users that they name exist once systemd-sysusers has run; here the numbers do
+    # these users exist only after systemd-sysusers has run, so use numbers here
     text = (installed / "etc/routerd/routerd.yaml").read_text().replace("[root, authd]", "[0]")
     config = tmp_path / "routerd.yaml"
     config.write_text(text)
@@ -66,14 +66,14 @@ def test_units_are_clean(installed, tmp_path):
 
 @pytest.mark.parametrize("service, most", [("routerd", 1.6), ("authd", 0.7)])
 def test_the_exposure_is_small(installed, service, most):
-    """As systemd rates it, from 0.0 to 10.0; the threshold is in tenths."""
+    """systemd rates the exposure from 0.0 to 10.0; the threshold is in tenths."""
     result = subprocess.run(["systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={most * 10:.0f}",
                              installed / f"usr/lib/systemd/system/{service}.service"], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def activate(folder, listen, name, argv, log):
-    """systemd-socket-activate: the program runs when somebody connects."""
+    """Runs systemd-socket-activate, which starts the program at the first connect."""
     argv = utils.tsan_prefix() + argv
     return subprocess.Popen(
         ["systemd-socket-activate", "-l", str(listen), f"--fdname={name}", "-E", "ASAN_OPTIONS", "-E", "UBSAN_OPTIONS",
@@ -89,7 +89,7 @@ def finish(process, log_path):
 
 def test_routerd_takes_a_socket(folder):
     port = utils.free_port()
-    # the port in the file is another one: the inherited socket is what counts
+    # with another port in the file: routerd must use the inherited socket
     utils.Routerd(folder, utils.router_config(threads=1, cryptosign=False))  # writes routerd.yaml
     log_path = folder / "log"
     with open(log_path, "wb") as log:
@@ -105,7 +105,7 @@ def test_routerd_takes_a_socket(folder):
 def test_authd_takes_a_socket(folder):
     authd = utils.Authd(folder, None)
     authd.start()
-    authd.stop()  # its configuration and database are there now
+    authd.stop()  # now its configuration and database exist
     path = folder / "authd.sock"
     log_path = folder / "log"
     with open(log_path, "wb") as log:
@@ -114,11 +114,11 @@ def test_authd_takes_a_socket(folder):
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(5 * utils.SLOW)
             s.connect(str(path))
-            # ping before hello is answered, by result or error: somebody is there
+            # a ping before hello gets a result or an error, either of which shows that authd runs
             s.sendall(bytes([0x94, 0x00, 0x01, 0xa4]) + b"ping" + bytes([0x90]))
             assert s.recv(4)[:3] == bytes([0x94, 0x01, 0x01])
         finish(process, log_path)
-    assert path.exists()  # systemd's, not authd's to remove
+    assert path.exists()  # systemd's file: authd must not remove it
 
 
 @pytest.mark.parametrize("name", ["routerd", "authd"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a hostile or broken client does, and that nobody else notices."""
+"""Hostile and broken clients: each ends only its own session."""
 
 import struct
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 
 
 def expect_violation(client, text=None):
-    """ABORT with exactly three elements, nothing behind it, and a close frame that says the same."""
+    """Expects an ABORT of exactly three elements, nothing after it, and a matching close frame."""
     message = client.expect(ABORT)
     assert len(message) == 3, message
     assert message[2] == VIOLATION, message
@@ -21,13 +21,13 @@ def expect_violation(client, text=None):
     assert text is None or message[1]["message"] == text, message
     code, behind = client.wait_closed()
     assert code is not None or not client.has_close, "closed without a close frame"
-    assert behind == [], "something behind ABORT"
+    assert behind == [], "a message after ABORT"
     if client.has_close:
         assert client.close_reason == message[1]["message"][:123]
 
 
 def nested(serializer, depth):
-    """An array in an array..., as bytes; the codecs of Python give up earlier than we test."""
+    """Nested arrays as bytes. Python's codecs do not reach the depths that we test."""
     if serializer == "json":
         return b"[" * depth + b"]" * depth
     return (b"\x91" if serializer == "msgpack" else b"\x81") * (depth - 1) + (
@@ -124,7 +124,7 @@ ESTABLISHED = {
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
 def test_violations_in_a_session(start_routerd, join, serializer):
-    """All on one router: each ends its own session, and a bystander lives through them all."""
+    """All on one router: each violation ends its own session, and a bystander keeps its own."""
     routerd = start_routerd(threads=4, cryptosign=False)
     bystander = join(routerd, "cbor")
     subscription = bystander.subscribe("com.example.t")
@@ -200,7 +200,8 @@ def test_a_hello_without_a_role_is_told_so(start_routerd, connect, join, seriali
         client.expect(2)
 
 
-# as Arguments and as ArgumentsKw of CALL, PUBLISH, YIELD and ERROR: each type but the right one
+# values of every type except the right one, as Arguments and ArgumentsKw of CALL, PUBLISH, YIELD
+# and ERROR
 WRONG_TYPES = {
     "json": [b"true", b"0", b"-1.5", b'"[]"', b'""', b'"\\u0000AAAA"', b"1e400"],
     "msgpack": [b"\xc3", b"\x00", b"\xff", b"\xcb\x3f\xf0\0\0\0\0\0\0", b"\xa0", b"\xa1\x90", b"\xc4\x00", b"\xc4\x01\x90",
@@ -213,7 +214,7 @@ ONE = {"json": (b"[1]", b'{"a":1}', b"[],"), "msgpack": (b"\x91\x01", b"\x81\xa1
 
 
 def with_payload(serializer, message, payload, items):
-    """The message, with a payload that is encoded already."""
+    """The message, with an already encoded payload."""
     head = encode(serializer, message)
     if serializer == "json":
         return head[:-1] + b"," + payload + b"]"
@@ -222,7 +223,7 @@ def with_payload(serializer, message, payload, items):
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
 def test_arguments_of_another_type(start_routerd, join, serializer):
-    """Nobody gets them: a receiver would take them for what they are not."""
+    """No receiver gets them: it would misread them."""
     routerd = start_routerd(threads=1, cryptosign=False)
     receiver = join(routerd, serializer)
     receiver.subscribe("com.example.t")
@@ -242,7 +243,7 @@ def test_arguments_of_another_type(start_routerd, join, serializer):
 
 
 def bad_bytes(serializer):
-    """Payloads that are no message in this encoding."""
+    """Payloads that are not a message in this encoding."""
     good = encode(serializer, [48, 1, {}, "com.example.p", [1, "text", {"a": b"\x01"}]])
     cases = {"nothing": b"", "trailing": good + good[:1], "two_messages": good + good,
              "depth_66": nested(serializer, 66), "depth_100000": nested(serializer, 100000)}
@@ -309,7 +310,7 @@ def test_bad_batches(start_routerd, join, payload):
 
 @pytest.mark.websocket
 def test_a_bad_message_in_the_middle_of_a_batch(start_routerd, join):
-    """What stands before it was done, what stands behind it never happens."""
+    """Messages before it take effect, messages after it do not."""
     routerd = start_routerd(threads=1, cryptosign=False)
     client, other = join(routerd, "cbor.batched"), join(routerd)
     subscription = other.subscribe("com.example.t")
@@ -330,7 +331,7 @@ def test_text_for_binary_and_binary_for_text(start_routerd, join):
 
 @pytest.mark.websocket
 def test_invalid_utf8_in_a_text_frame(start_routerd, join):
-    """That is the WebSocket's own business: 1007, whatever WAMP says."""
+    """WebSocket itself forbids it: close code 1007, whatever the WAMP message."""
     routerd = start_routerd(threads=1, cryptosign=False)
     client = join(routerd)
     client.send_frame(TEXT, b'[48,1,{},"com.\xff\xfe"]')
@@ -364,7 +365,7 @@ def test_messages_after_welcome_have_a_limit(start_routerd, join, serializer):
 
 @pytest.mark.websocket
 def test_a_frame_that_announces_too_much_is_refused_at_once(start_routerd, join):
-    """Nobody allocates what a header promises."""
+    """The router does not allocate the length that a header announces."""
     routerd = start_routerd(threads=1, cryptosign=False)
     before = routerd.rss()
     for length in (MIB + 1, 1 << 40, (1 << 63) - 1):

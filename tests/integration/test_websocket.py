@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""WebSocket and HTTP below WAMP, against the echo server that consists of net/ alone."""
+"""WebSocket and HTTP below WAMP, with an echo server that consists of net/ alone."""
 
 import http.client
 import json
@@ -33,7 +33,7 @@ class Echo(Daemon):
         return int(re.search(r"ready address=tcp4:[\d.]+:(\d+)", self.log(since_start=True))[1])
 
     def counters(self):
-        """Printed at the end."""
+        """The counters that the server prints when it ends."""
         return {name: int(n) for name, n in re.findall(r"^(\w+) (\d+)$", self.log(), re.M)}
 
 
@@ -93,13 +93,13 @@ def test_echo_of_every_length(echo, size):
 
 def test_one_byte_more_than_16_mib_is_too_much(echo):
     ws = connect(echo)
-    # refused by its head: the payload never comes
+    # the header alone is refused: no payload follows
     ws.send_bytes(b"\x82\xff" + (16 * MIB + 1).to_bytes(8, "big") + b"abcdx")
     assert ws.wait_closed() == (1009, [])
 
 
 def test_many_messages_in_pieces_of_any_size(echo):
-    """Fragments and control frames, cut by the network wherever it likes."""
+    """Fragments and control frames, cut at random places by TCP."""
     rng = random.Random(1)
     ws = connect(echo)
     stream, expected = b"", []
@@ -127,7 +127,7 @@ def test_many_messages_in_pieces_of_any_size(echo):
     assert ws.close() == 1000
 
 
-# --- strangers ------------------------------------------------------------------------------
+# --- other protocols ------------------------------------------------------------------------
 
 
 def test_random_bytes_hurt_nobody(echo):
@@ -161,7 +161,7 @@ def test_other_protocols_are_told_at_once(echo, greeting):
 
 
 def test_the_answer_arrives_although_more_was_sent(echo):
-    """A close with unread input would reset the connection under the answer."""
+    """To close with unread input would send a RST, which could destroy the answer."""
     ws = Ws(echo.port, protocols=None)
     ws.send_bytes(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n" + b"x" * 500000)
     status, headers = ws.read_http_head()
@@ -281,7 +281,7 @@ def test_no_descriptors_left_is_no_spin(start_echo):
     sockets = [socket.create_connection(("127.0.0.1", echo.port), 5 * SLOW) for _ in range(60)]
     echo.wait_log("cannot accept: .*; trying again")
     cpu, start = echo.cpu(), time.monotonic()
-    # the span over which we measure, with the others still served
+    # the interval of the measurement, with the other clients still served
     while time.monotonic() - start < 1:
         first.send_frame(TEXT, b"x")
         assert first.recv_message() == (TEXT, b"x")
@@ -294,7 +294,7 @@ def test_no_descriptors_left_is_no_spin(start_echo):
 
 
 def test_connections_come_and_go(echo):
-    """Every way to go, and nothing stays."""
+    """Connections end in every way and leave nothing behind."""
     first = connect(echo)
     fds = echo.fds()
     for i in range(500):
@@ -327,7 +327,7 @@ def test_an_occupied_port_is_named(echo, folder):
 
 def test_unix_socket(start_echo, folder):
     path = folder / "echo.sock"
-    # a file that a killed process left behind is replaced
+    # replaces the file that a killed process left behind
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(path))
     stale.close()

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real daemons in a throw-away folder: how the integration tests start, ask and stop them.
+"""How the integration tests start, use and stop real daemons in a temporary folder.
 
 BUILD names the build folder (default build/release), WRAP a command to run the daemons under
-(valgrind). Nothing here sleeps for luck: every wait has a condition and a deadline, and the
-deadlines grow with the slowness of the build under test.
+(valgrind). Every wait has a condition and a deadline; there are no hopeful sleeps. The deadlines
+are longer for slower builds.
 """
 
 import json
@@ -24,10 +24,10 @@ WRAP = os.environ.get("WRAP", "").split()
 IS_ASAN = BUILD.name == "asan"
 IS_TSAN = BUILD.name == "tsan"
 
-# how much slower than a release build everything may be before we call it stuck
+# factor for all deadlines: how much slower than a release build this build may be
 SLOW = 25 if WRAP else 8 if IS_TSAN else 4 if IS_ASAN else 2
 
-# what must never appear in a daemon's log
+# must not appear in a daemon's log
 BAD_LOG = re.compile(
     r"ASSERT|ERROR: \w+Sanitizer|runtime error:|WARNING: ThreadSanitizer"
     r"|(definitely|indirectly) lost: [1-9]|Invalid (read|write)|uninitialised value"
@@ -35,7 +35,7 @@ BAD_LOG = re.compile(
 
 
 def wait_for(condition, what, seconds=5):
-    """Polls until condition() is true and returns its value."""
+    """Polls until condition() is true and returns its value. `what` completes "waited for"."""
     deadline = time.monotonic() + seconds * SLOW
     while True:
         value = condition()
@@ -48,8 +48,8 @@ def wait_for(condition, what, seconds=5):
 
 # --- ports ----------------------------------------------------------------------------------
 
-# below the kernel's ephemeral range, so that no outgoing connection takes one of ours; each
-# worker of pytest-xdist has a range of its own
+# below the kernel's ephemeral range, so that no outgoing connection takes one of our ports; each
+# pytest-xdist worker has its own range
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 _next_port = 20000 + 1500 * _WORKER
 
@@ -71,7 +71,7 @@ def free_port():
 
 
 class Key:
-    """An Ed25519 key pair as cryptosign uses it."""
+    """An Ed25519 key pair for cryptosign."""
 
     def __init__(self, seed=None):
         self.seed = seed or secrets.token_bytes(32)
@@ -82,7 +82,7 @@ class Key:
         return self._key.verify_key.encode().hex()
 
     def sign(self, challenge_hex):
-        """What AUTHENTICATE carries: the signature and the message signed, in hex."""
+        """The signature of AUTHENTICATE: signature and challenge, in hex."""
         message = bytes.fromhex(challenge_hex)
         return (self._key.sign(message).signature + message).hex()
 
@@ -91,7 +91,7 @@ class Key:
 
 
 class Daemon:
-    """One of the project's daemons, or anything else that says "ready" on stderr."""
+    """One of the project's daemons, or another program that prints "ready" on stderr."""
 
     def __init__(self, name, argv, cwd, env=None, wrap=True, limits=None):
         self.name = name
@@ -105,7 +105,7 @@ class Daemon:
         self.log_start = 0
 
     def start(self, wait=True, stderr=None):
-        """With another stderr than the log it cannot be waited for."""
+        """With `stderr` given, returns at once: "ready" would not appear in the log file."""
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.stopping = False
@@ -152,7 +152,7 @@ class Daemon:
         self.process.send_signal(number)
 
     def stop(self):
-        """SIGTERM (unless it had one), and exit status 0 within the deadline."""
+        """Sends SIGTERM unless the test has, and expects exit status 0 before the deadline."""
         if self.process is None:
             return
         if self.process.poll() is None:
@@ -168,7 +168,7 @@ class Daemon:
         assert code == 0, f"{self.name} ended with {code}:\n{self.log_tail()}"
 
     def kill(self):
-        """SIGKILL: how a daemon goes when the machine wants it gone."""
+        """Ends the daemon with SIGKILL."""
         self.process.kill()
         self.process.wait()
         self.process = None
@@ -207,7 +207,7 @@ def sanitizer_env():
 
 
 def tsan_prefix():
-    """TSan's shadow memory does not fit every kernel's address randomisation."""
+    """TSan's shadow memory does not fit the address randomisation of every kernel."""
     return ["setarch", "-R"] if IS_TSAN else []
 
 
@@ -220,7 +220,7 @@ class Routerd(Daemon):
         super().__init__(name, argv, folder, **kw)
 
     def write_config(self):
-        # JSON is YAML, and its strings are never mistaken for numbers
+        # JSON is valid YAML, and no string can be mistaken for a number
         self.config_path.write_text(json.dumps(self.config, indent=1) + "\n")
 
     @property
@@ -231,27 +231,27 @@ class Routerd(Daemon):
         return self.config["transports"][listener]["endpoint"]["port"]
 
     def address(self, listener=0):
-        """As arguments of raw clients."""
+        """The arguments for a raw client."""
         endpoint = self.config["transports"][listener]["endpoint"]
         if endpoint["type"] == "unix":
             return {"port": 0, "unix": self.cwd / endpoint["path"]}
         return {"port": endpoint["port"], "host": endpoint["interface"]}
 
     def url(self, listener=0):
-        """For real clients; RawSocket's URLs are those of Autobahn."""
+        """The URL for real clients, with Autobahn's URLs for RawSocket."""
         if self.config["transports"][listener]["type"] != "rawsocket":
             return f"ws://127.0.0.1:{self.port(listener)}/ws"
         address = self.address(listener)
         return f"rs://unix:{address['unix']}" if "unix" in address else f"rs://127.0.0.1:{address['port']}"
 
     def counters(self):
-        """Asks for the counters and returns one dict of integers for each worker."""
+        """Asks for the counters and returns a dict of integers for each worker."""
         pattern = re.compile(r"\bcounters worker=(\d+) (.*)$", re.M)
         before = len(pattern.findall(self.log()))
         self.signal(signal.SIGUSR1)
 
         def arrived():
-            # a file is read while it is written: only lines with an end count
+            # the daemon may be writing the file: use only complete lines
             text = self.log()
             lines = pattern.findall(text[:text.rfind("\n") + 1])[before:]
             return lines if len(lines) >= self.threads else None
@@ -265,7 +265,7 @@ class Routerd(Daemon):
         return sum(c[counter] for c in self.counters())
 
     def check_threads(self):
-        """With several workers: each had sessions, and posts crossed between them."""
+        """With several workers: each had sessions, and posts went between them."""
         if self.threads == 1:
             return
         counters = self.counters()
@@ -288,7 +288,7 @@ class Authd(Daemon):
         super().__init__(name, argv, folder, **kw)
 
     def ctl(self, *args, ok=True):
-        """Runs authctl; returns its stdout. ok=False: returns (status, stdout, stderr)."""
+        """Runs authctl; returns its stdout. With ok=False returns (status, stdout, stderr)."""
         done = subprocess.run(
             [str(a) for a in tsan_prefix() + [BUILD / "authd/authctl", "--socket", "admin.sock", *args]],
             cwd=self.cwd, env=self.env, capture_output=True, text=True, timeout=20 * SLOW,
@@ -315,7 +315,7 @@ def permission(uri="", match="prefix", **allow):
 
 
 def router_config(threads=1, anonymous="device", cryptosign=True, **more):
-    """A configuration with one realm "devices", one listener and anonymous logins."""
+    """A configuration with one realm "devices" and one listener."""
     auth = {}
     if cryptosign:
         auth["cryptosign"] = {"type": "dynamic", "authenticator": "authd"}
@@ -338,7 +338,7 @@ def router_config(threads=1, anonymous="device", cryptosign=True, **more):
 
 
 def change_transport(config, transport):
-    """Of every listener one for this transport (see rawclient.FRAMINGS)."""
+    """Gives all listeners this transport (see rawclient.FRAMINGS)."""
     for listener in config["transports"]:
         listener["type"], *unix = transport.split("-")
         if listener["type"] == "rawsocket":

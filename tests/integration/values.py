@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Values of all types, and what it means that they arrived as they were sent."""
+"""Test values of all types, and a strict comparison of sent and received values."""
 
-# what every serializer and every client can carry
+# values that every serializer and every client supports
 COMMON = [
     None, True, False,
     0, 1, -1, 23, 24, 127, 128, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32,
@@ -15,14 +15,15 @@ COMMON = [
 
 BINARY = [b"", b"\x00", b"\x00\x01\xfe\xff", bytes(range(256)), b"z" * 70000, {"in": [b"\xff"]}]
 
-# not for JavaScript, where they become something else
+# values that JavaScript changes
 EXACT = [2**53, -2**53, 2.0, -0.0, 1e15, 1e22]
 
 
 def same(sent, received, javascript=False):
-    """Equal, and of the same type; only a double without a fraction may become an integer.
+    """Whether the values are equal and of the same type. Only a double without a fraction may
+    become an integer.
 
-    In JavaScript these are one type: wampy sends integers beyond 2^32 as doubles.
+    JavaScript does not distinguish the two: wampy sends integers beyond 2^32 as doubles.
     """
     if isinstance(sent, float) and sent.is_integer():
         return type(received) in (int, float) and received == sent
@@ -40,7 +41,7 @@ def same(sent, received, javascript=False):
 
 
 def check(sent, received, who="", javascript=False):
-    """Like assert same(), and says which value changed."""
+    """Asserts that both lists are the same; the message names the value that differs."""
     assert len(sent) == len(received), f"{who}: {len(sent)} values became {len(received)}"
     for s, r in zip(sent, received):
         assert same(s, r, javascript), f"{who}: {str(s)[:80]!r} became {str(r)[:80]!r}"

@@ -20,7 +20,7 @@ function result(value) {
 	return { args: value === null || value === undefined ? [] : [value], kwargs: {} };
 }
 
-// of a RawSocket, by the URLs that Autobahn|Python has: rs://host:port and rs://unix:path
+// Autobahn|Python's URLs for RawSocket: rs://host:port and rs://unix:path
 function rawsocket(url) {
 	const [, host, where] = /^rs:\/\/([^:]+):(.+)$/.exec(url);
 	return { type: "rawsocket", ...(host === "unix" ? { path: where } : { host, port: Number(where) }) };

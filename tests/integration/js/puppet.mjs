@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the two JavaScript puppets share: JSON commands on stdin, answers and events on stdout
-// (see peers.py). Bytes travel as {"$bin": hex}.
+// The code that the two JavaScript puppets share: JSON commands on stdin, answers and
+// events on stdout (see peers.py). Bytes travel as {"$bin": hex}.
 import { Console } from "node:console";
 import readline from "node:readline";
 
-// stdout belongs to the protocol; what the libraries print goes to stderr
+// stdout carries the protocol, so what the libraries print goes to stderr
 globalThis.console = new Console(process.stderr, process.stderr);
 
 export function toJson(value) {
@@ -27,7 +27,7 @@ export function fromJson(value) {
 	return value;
 }
 
-// what an application sends that cuts texts by length
+// a string that was cut within a character, which is not valid Unicode
 export function cutEmoji() {
 	return "\u{1f600}".slice(0, 1);
 }
@@ -36,7 +36,7 @@ export function say(message) {
 	process.stdout.write(JSON.stringify(toJson(message)) + "\n");
 }
 
-// operations: {name: async (command) => result}; an Error with .wamp is a WAMP error
+// operations: {name: async (command) => result}; an Error with .wamp becomes a WAMP error
 export function serve(operations) {
 	const lines = readline.createInterface({ input: process.stdin });
 	lines.on("line", async (line) => {

@@ -95,7 +95,7 @@ serve({
 		await sessions[command.s].unregister(command.proc);
 	},
 	async publish(command) {
-		// wampy always asks for an acknowledgement
+		// wampy always sets acknowledge
 		const options = {};
 		if (command.options && "exclude_me" in command.options) options.exclude_me = command.options.exclude_me;
 		const done = await sessions[command.s].publish(command.topic, payload(command), options);

@@ -30,7 +30,7 @@ static const char help[] =
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 
-static int serve(struct config *cfg, const struct conf_error *warnings)
+static int serve(const struct config *cfg, const struct conf_error *warnings)
 {
 	if (daemon_start_log(&cfg->log, warnings) != 0)
 		return EX_OSERR;
@@ -58,7 +58,7 @@ static int run(const char *path, bool only_check)
 	} else {
 		code = serve(cfg, &err);
 	}
-	config_unref(&cfg);
+	config_free(&cfg);
 	return code;
 }
 

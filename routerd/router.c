@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 struct router {
-	struct config *config; /* counted */
+	const struct config *config; /* lent */
 	unsigned n_workers;
 	struct mailboxes *boxes;
 	struct worker **workers;
@@ -168,7 +168,6 @@ static void router_fini(struct router *r)
 	outbox_free_all(&r->stop_mail);
 	free(r->workers);
 	free(r->threads);
-	config_unref(&r->config);
 }
 
 static int serve(struct router *r)
@@ -191,10 +190,10 @@ static int serve(struct router *r)
 	return EX_OK;
 }
 
-int router_run(struct config *cfg)
+int router_run(const struct config *cfg)
 {
 	struct router r = {
-		.config = config_ref(cfg),
+		.config = cfg,
 		.signals = {.name = "routerd",
 			    .stop = stop,
 			    .log_counters = log_counters_of_all,

@@ -11,9 +11,9 @@
 
 /*
  * Serves until SIGTERM or SIGINT, then says goodbye and frees everything. SIGUSR1 logs
- * the counters; SIGUSR2 calls worker_stall_toggle. Takes a reference of the
- * configuration. Returns an exit status of sysexits.h; what is wrong has been logged.
+ * the counters; SIGUSR2 calls worker_stall_toggle. The configuration is lent. Returns
+ * an exit status of sysexits.h; what is wrong has been logged.
  */
-int router_run(struct config *cfg) MUSTCHECK;
+int router_run(const struct config *cfg) MUSTCHECK;
 
 #endif

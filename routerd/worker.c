@@ -391,7 +391,6 @@ static int make_realms(struct worker *w)
 		.subscriptions = (uint32_t)cfg->limits.session_subscriptions,
 		.registrations = (uint32_t)cfg->limits.session_registrations,
 		.calls = (uint32_t)cfg->limits.pending_calls,
-		.invocations = UINT32_MAX, /* bounded by its callers' calls */
 	};
 
 	w->realms = calloc(cfg->n_realms + 1, sizeof(*w->realms));

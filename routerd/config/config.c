@@ -278,7 +278,6 @@ int config_parse(struct slice text, const char *name, struct config **out,
 		return r;
 	*out = map;
 	(*out)->pool = pool;
-	atomic_init(&(*out)->refs, 1);
 	return 0;
 }
 
@@ -293,20 +292,12 @@ int config_load(const char *path, struct config **out, struct conf_error *err_ou
 	return r;
 }
 
-struct config *config_ref(struct config *cfg)
-{
-	atomic_fetch_add_explicit(&cfg->refs, 1, memory_order_relaxed);
-	return cfg;
-}
-
-void config_unref(struct config **cp)
+void config_free(struct config **cp)
 {
 	struct config *cfg = *cp;
 
 	*cp = NULL;
 	if (cfg == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&cfg->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	struct pool pool = cfg->pool; /* it holds cfg itself */
 	pool_fini(&pool);

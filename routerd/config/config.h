@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running configuration: an immutable, counted snapshot of one YAML file. Keys have
+ * The running configuration: an immutable snapshot of one YAML file. Keys have
  * Crossbar's names wherever Crossbar has the key; etc/examples/routerd.yaml explains
  * each. All cross-references are resolved and checked here, so nobody else needs to.
  *
@@ -13,8 +13,6 @@
 #include "common/conf.h"
 #include "proto/wamp.h"
 #include "routerd/config/rights.h"
-
-#include <stdatomic.h>
 
 enum {
 	CONFIG_MAX_THREADS = 16,
@@ -126,7 +124,6 @@ struct config_limits {
 };
 
 struct config {
-	_Atomic uint32_t refs;
 	struct pool pool; /* everything below */
 	int version;
 	int threads;      /* 0: auto, see cpus.h */
@@ -145,7 +142,7 @@ struct config {
 };
 
 /*
- * Reads a file into *out, with one reference. 0; E_SYS: it cannot be read; E_SYNTAX:
+ * Reads a file into *out, for config_free. 0; E_SYS: it cannot be read; E_SYNTAX:
  * something in it is wrong; E_NOMEM. *err_out says what, with file:line:column.
  */
 int config_load(const char *path, struct config **out,
@@ -154,11 +151,8 @@ int config_load(const char *path, struct config **out,
 int config_parse(struct slice text, const char *name, struct config **out,
 		 struct conf_error *err_out) MUSTCHECK;
 
-/* One more reference. Any thread. */
-struct config *config_ref(struct config *cfg);
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. Any
- * thread. */
-void config_unref(struct config **cfg);
+/* When nobody uses it any more. NULL-safe, clears the caller's pointer. */
+void config_free(struct config **cfg);
 
 /* The index of a realm in cfg->realms, or E_NOTFOUND. */
 int config_realm_find(const struct config *cfg, struct slice name) MUSTCHECK;

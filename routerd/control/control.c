@@ -84,15 +84,6 @@ static void on_deadline(void *arg)
 	gathering_end(arg);
 }
 
-/* A revocation reaches all workers, and is answered by all, or it is refused. */
-static bool room_for_revoke(struct control *c, struct mail_for_all *answers)
-{
-	for (unsigned w = 0; w < c->outbox->n_workers; w++)
-		if (!post_room(c->outbox, w))
-			return false;
-	return outbox_reserve_all(c->outbox, answers) == 0;
-}
-
 static void post_revoke(struct control *c, struct revocation *r,
 			const struct mail_for_all *answers)
 {
@@ -118,7 +109,9 @@ static void revoke(struct control *c, struct revocation *r, struct rpc_request *
 
 	r->number = c->revocations + 1;
 	struct revocation *shared = revocation_new(r);
-	if (g == NULL || shared == NULL || !room_for_revoke(c, &mail) ||
+	/* it reaches all workers, and is answered by all, or it is refused */
+	if (g == NULL || shared == NULL || !outbox_room_all(c->outbox) ||
+	    outbox_reserve_all(c->outbox, &mail) != 0 ||
 	    loop_reserve_timers(c->loop, 1) != 0) {
 		free(g);
 		outbox_free_all(&mail);

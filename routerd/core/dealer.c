@@ -172,19 +172,15 @@ static struct call *add_call(struct realm *r, struct session *caller, uint64_t r
 	id_table_add(&r->dealer.calls, &c->node);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
 	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
-	callee->n_invocations++;
 	caller->n_calls++;
 	return c;
 }
 
 static void forget_call(struct realm *r, struct call *c)
 {
-	struct session *callee = c->node.owner;
-
 	id_table_remove(&r->dealer.calls, &c->node);
 	LIST_REMOVE(c, of_callee);
 	LIST_REMOVE(c, of_caller);
-	callee->n_invocations--;
 	c->caller->n_calls--;
 	give_back_call(&r->dealer, c);
 }
@@ -213,12 +209,8 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
-	static const struct post_error callee_full = {
-		WAMP_ERROR_UNAVAILABLE, "the callee has too many calls in flight"};
 	const struct registration *reg =
 		find_procedure(&r->dealer, payload_uri(p->payload));
-	const struct post_error *error = NULL;
-	struct call *c = NULL;
 
 	r->counters.calls++;
 	if (reg == NULL) {
@@ -226,18 +218,15 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 		p->payload = NULL;
 		return;
 	}
-	struct session *callee = reg->node.owner;
 	if (s->n_calls >= r->limits.calls) {
 		session_limit_error(r, s, WAMP_CALL, p->request,
 				    "the session has too many calls in flight");
 		return;
 	}
-	if (callee->n_invocations >= r->limits.invocations)
-		error = &callee_full;
-	else if ((c = add_call(r, s, p->request, callee)) == NULL)
-		error = &no_memory;
-	if (error != NULL) {
-		session_error(r, s, WAMP_CALL, p->request, *error, NULL);
+	struct session *callee = reg->node.owner;
+	struct call *c = add_call(r, s, p->request, callee);
+	if (c == NULL) {
+		session_error(r, s, WAMP_CALL, p->request, no_memory, NULL);
 		return;
 	}
 	struct post invocation = {

@@ -17,8 +17,7 @@ struct realm;
 struct realm_limits {
 	uint32_t subscriptions;
 	uint32_t registrations;
-	uint32_t calls;       /* in flight, as their caller */
-	uint32_t invocations; /* in flight, as their callee */
+	uint32_t calls; /* in flight, as their caller */
 };
 
 struct realm_counters {

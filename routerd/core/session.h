@@ -27,7 +27,6 @@ struct session {
 	uint32_t n_memberships;
 	uint32_t n_registrations;
 	uint32_t n_calls;
-	uint32_t n_invocations;
 	uint64_t last_invocation; /* id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* for the last post to it */
 	bool lost; /* a post to it was lost, for want of memory; it ends soon */

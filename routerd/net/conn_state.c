@@ -189,7 +189,7 @@ void conn_free(struct conn *c)
 
 	ASSERT(c->state == CONN_DEAD && !c->owes_closed);
 	TAILQ_REMOVE(&n->by_state[CONN_DEAD], c, state_link);
-	stream_close(&c->stream);
+	sock_close(&c->stream.fd);
 	conn_count_down(c->conf);
 	n->conns--;
 	net_count(n, NET_FREED, 1);

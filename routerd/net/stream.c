@@ -136,8 +136,3 @@ void stream_release(struct net *n, struct stream *s)
 	move_to(n, s, STREAM_IDLE);
 	outq_fini(&s->out, &n->out);
 }
-
-void stream_close(struct stream *s)
-{
-	sock_close(&s->fd);
-}

@@ -68,11 +68,10 @@ int stream_flush(struct net *n, struct stream *s) MUSTCHECK;
 /* Shuts our direction down. E_SYS. */
 int stream_shutdown(struct stream *s) MUSTCHECK;
 
-/* Makes stream_close reset a TCP connection. */
+/* Makes closing the socket reset a TCP connection. */
 void stream_reset_at_close(struct stream *s);
 
-/* Stops waiting, forgets what was queued. The socket stays open. */
+/* Stops waiting, forgets what was queued. The socket stays open: it is the caller's. */
 void stream_release(struct net *n, struct stream *s);
-void stream_close(struct stream *s);
 
 #endif

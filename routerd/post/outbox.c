@@ -43,11 +43,18 @@ struct mail_batch *outbox_reserve(const struct outbox *ob)
 	return mailbox_reserve(ob->boxes);
 }
 
-bool outbox_send_all(struct outbox *ob, const struct post *p)
+bool outbox_room_all(struct outbox *ob)
 {
 	for (unsigned w = 0; w < ob->n_workers; w++)
 		if (!post_room(ob, w))
 			return false;
+	return true;
+}
+
+bool outbox_send_all(struct outbox *ob, const struct post *p)
+{
+	if (!outbox_room_all(ob))
+		return false;
 	for (unsigned w = 0; w < ob->n_workers; w++) {
 		bool sent = post_send(ob, w, p);
 		ASSERT(sent);

@@ -21,6 +21,9 @@ struct outbox {
 /* For post_send_reserved. NULL: no memory. */
 struct mail_batch *outbox_reserve(const struct outbox *ob) MUSTCHECK;
 
+/* Makes sure that the next post_send to each worker cannot fail. False: no memory. */
+bool outbox_room_all(struct outbox *ob) MUSTCHECK;
+
 /*
  * Sends a copy of *p, which must hold nothing that is counted or owned, to every worker,
  * or, without memory, to none: false.

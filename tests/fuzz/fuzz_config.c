@@ -62,6 +62,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (size_t i = 0; i < cfg->n_listeners; i++)
 		check_listener(cfg, &cfg->listeners[i]);
-	config_unref(&cfg);
+	config_free(&cfg);
 	return 0;
 }

@@ -23,7 +23,6 @@ static const struct realm_limits limits = {
 	.subscriptions = 3,
 	.registrations = 2,
 	.calls = 3,
-	.invocations = 4,
 };
 
 static const char *const uris[URIS] = {"a", "b", "a.b", "c"};
@@ -294,18 +293,16 @@ static void model_unregister(struct model *m, unsigned who, const struct post *p
 
 static void model_call(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
-	unsigned callee = m->callee[uri], calls = 0, invocations = 0;
+	unsigned callee = m->callee[uri], calls = 0;
 
 	if (m->registration[uri] == 0) {
 		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_PROCEDURE,
 			     p->payload);
 		return;
 	}
-	for (size_t i = 0; i < m->n_flights; i++) {
+	for (size_t i = 0; i < m->n_flights; i++)
 		calls += m->flights[i].caller == who;
-		invocations += m->flights[i].callee == callee;
-	}
-	if (calls >= limits.calls || invocations >= limits.invocations) {
+	if (calls >= limits.calls) {
 		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_UNAVAILABLE, NULL);
 		return;
 	}

@@ -13,7 +13,7 @@ static struct conf_error err;
 
 static int parse_bytes(struct slice text)
 {
-	config_unref(&cfg);
+	config_free(&cfg);
 	err.text[0] = '\0';
 	return config_parse(text, "r.yaml", &cfg, &err);
 }
@@ -45,7 +45,7 @@ static void refuse(const char *text, const char *message)
 static int end(void **state)
 {
 	(void)state;
-	config_unref(&cfg);
+	config_free(&cfg);
 	return 0;
 }
 

@@ -47,7 +47,6 @@ static const struct realm_limits default_limits = {
 	.subscriptions = 4,
 	.registrations = 4,
 	.calls = 4,
-	.invocations = 6,
 };
 
 static void record(struct outbox *ob, unsigned to_worker, const struct post *p)

@@ -257,7 +257,7 @@ static inline int teardown(void **state)
 	drop_posts();
 	peers_fini(&w.peers);
 	loop_free(&w.loop);
-	config_unref(&w.config);
+	config_free(&w.config);
 	return 0;
 }
 

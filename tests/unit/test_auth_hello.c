@@ -59,7 +59,7 @@ static void test_hello(void **state)
 		assert_true(h.methods.len > 0);
 		assert_true(h.listeners.len > 0);
 		buf_fini(&b);
-		config_unref(&cfg);
+		config_free(&cfg);
 	}
 }
 

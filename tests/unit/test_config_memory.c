@@ -107,7 +107,7 @@ static void at_each_place(void **state)
 
 	allocations = 0;
 	assert_int_equal(load(example, &cfg, &err), 0);
-	config_unref(&cfg);
+	config_free(&cfg);
 	size_t n = allocations;
 	assert_in_range(n, 500, 10000);
 	for (fail_at = 1; fail_at <= n; fail_at++) {

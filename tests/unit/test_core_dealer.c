@@ -223,24 +223,6 @@ static void too_many_calls_of_a_caller(void **state)
 	call_bob(c, 201, 5);
 }
 
-static void too_many_invocations_of_a_callee(void **state)
-{
-	struct core *c = *state;
-
-	join_all(c);
-	provide(c, bob, "p");
-	for (uint64_t i = 1; i <= default_limits.invocations; i++) {
-		call(c, i % 2 == 0 ? alice : carol, 100 + i, "p", NULL);
-		expect(c, bob, POST_INVOCATION, i);
-	}
-	call(c, alice, 200, "p", NULL);
-	expect_error(c, alice, WAMP_CALL, 200, WAMP_ERROR_UNAVAILABLE,
-		     "the callee has too many calls in flight");
-	send_args(c, bob, POST_YIELD, 1, NULL);
-	expect(c, carol, POST_RESULT, 101);
-	call_bob(c, 201, 7);
-}
-
 static void invocation_ids_are_each_callees_own(void **state)
 {
 	struct core *c = *state;
@@ -315,9 +297,7 @@ static void many_calls_answered_in_any_order(void **state)
 {
 	enum { SESSIONS = 50, EACH = 40 };
 	struct core *c = *state;
-	struct realm_limits many = {.registrations = 1,
-				    .calls = EACH * SESSIONS,
-				    .invocations = EACH * SESSIONS};
+	struct realm_limits many = {.registrations = 1, .calls = EACH * SESSIONS};
 	char name[16];
 	uint64_t unanswered = 0;
 
@@ -365,7 +345,6 @@ int main(void)
 		core_test(unregister_of_what_is_not_ones_own),
 		core_test(too_many_registrations),
 		core_test(too_many_calls_of_a_caller),
-		core_test(too_many_invocations_of_a_callee),
 		core_test(invocation_ids_are_each_callees_own),
 		core_test(unknown_answers_are_dropped),
 		core_test(same_request_id_twice_is_two_calls),

@@ -93,7 +93,7 @@ static int teardown(void **state)
 	assert_null(ps.members.fan_out.list);
 	net_fini(&net);
 	peers_fini(&ps);
-	config_unref(&config);
+	config_free(&config);
 	event_base_free(loop.base);
 	assert_int_equal(not_freed, 0);
 	return 0;

@@ -277,7 +277,7 @@ static int teardown(void **state)
 		stop_listening();
 	rmdir(w.folder);
 	event_base_free(w.loop.base);
-	config_unref(&w.config);
+	config_free(&w.config);
 	return 0;
 }
 

@@ -67,7 +67,7 @@ static int teardown(void **state)
 	(void)state;
 	worker_free(&worker);
 	mailboxes_free(&boxes, drop);
-	config_unref(&config);
+	config_free(&config);
 	return 0;
 }
 

@@ -282,7 +282,7 @@ static void teardown_world(void)
 	for (unsigned i = 0; i < WORKERS; i++)
 		worker_free(&workers[i]);
 	mailboxes_free(&boxes, drop);
-	config_unref(&config);
+	config_free(&config);
 }
 
 static void steps(unsigned n)

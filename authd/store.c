@@ -201,31 +201,33 @@ static int run_changing(struct store *s, enum statement which, const struct para
 
 /* --- opening ------------------------------------------------------------------------ */
 
-/* A number that a statement of one row gives. */
-static int query_number(struct store *s, const char *query, int64_t *out)
+/* Runs a query up to its first row. The caller finalizes *out, also after an error. */
+static int first_row(struct store *s, const char *query, sqlite3_stmt **out)
 {
-	sqlite3_stmt *st;
-	int rc = sqlite3_prepare_v2(s->db, query, -1, &st, NULL);
+	int rc = sqlite3_prepare_v2(s->db, query, -1, out, NULL);
 
 	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW)
-		*out = sqlite3_column_int64(st, 0);
-	int r = rc == SQLITE_ROW ? 0 : failed(s, rc, query);
-	sqlite3_finalize(st);
-	return r;
+		rc = sqlite3_step(*out);
+	return rc == SQLITE_ROW ? 0 : failed(s, rc, query);
 }
 
 /* Makes the tables of a new database. Refuses one that is not ours, or is too new. */
 static int prepare_schema(struct store *s, const char *path)
 {
-	int64_t version, application, objects;
+	int64_t version = 0, application = 0, objects = 0;
+	sqlite3_stmt *st;
 
-	int r = query_number(s, "PRAGMA user_version", &version);
-	if (r == 0)
-		r = query_number(s, "PRAGMA application_id", &application);
-	if (r == 0)
-		r = query_number(s, "SELECT count(*) FROM sqlite_master", &objects);
+	int r = first_row(s,
+			  "SELECT user_version, application_id,"
+			  " (SELECT count(*) FROM sqlite_master)"
+			  " FROM pragma_user_version, pragma_application_id",
+			  &st);
+	if (r == 0) {
+		version = sqlite3_column_int64(st, 0);
+		application = sqlite3_column_int64(st, 1);
+		objects = sqlite3_column_int64(st, 2);
+	}
+	sqlite3_finalize(st);
 	if (r != 0)
 		return r;
 	if ((application != APPLICATION_ID && objects > 0) || version < 0) {
@@ -247,15 +249,15 @@ static int load_meta(struct store *s)
 				    " WHERE e.name = 'epoch' AND i.name = 'id'";
 	sqlite3_stmt *st;
 
-	int rc = sqlite3_prepare_v2(s->db, query, -1, &st, NULL);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_step(st);
-	if (rc == SQLITE_ROW && sqlite3_column_bytes(st, 1) == sizeof(s->id) - 1) {
+	int r = first_row(s, query, &st);
+	if (r == 0 && sqlite3_column_bytes(st, 1) != sizeof(s->id) - 1)
+		r = failed(s, SQLITE_CORRUPT, query);
+	if (r == 0) {
 		s->epoch = (uint64_t)sqlite3_column_int64(st, 0);
 		memcpy(s->id, sqlite3_column_text(st, 1), sizeof(s->id) - 1);
 	}
 	sqlite3_finalize(st);
-	return s->id[0] != '\0' ? 0 : failed(s, rc, query);
+	return r;
 }
 
 int store_open(const char *path, struct store **out)

@@ -198,7 +198,4 @@ struct ctl_key_text {
 };
 struct ctl_key_text ctl_key_text(const uint8_t key[SSH_KEY_BYTES]);
 
-/* {"pubkey", "fingerprint"}; NULL: no memory. */
-json_t *ctl_key_json(const uint8_t key[SSH_KEY_BYTES]);
-
 #endif

@@ -68,20 +68,18 @@ static bool is_text(const char *arg)
 
 int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTES])
 {
-	bool is_file = strcmp(arg, "-") == 0 || !is_text(arg);
-	const char *name = strcmp(arg, "-") == 0 ? "standard input"
-			   : is_file             ? arg
-						 : "the key";
+	bool standard = strcmp(arg, "-") == 0, is_key = !standard && is_text(arg);
+	const char *name = standard ? "standard input" : is_key ? "the key" : arg;
 	struct ssh_key key;
 
 	if (arg[0] == '\0')
 		return ctl_fail(ctl, EX_DATAERR, "the key is empty");
-	if (is_file && strcmp(arg, "-") != 0 && access(arg, F_OK) == -1)
+	if (!standard && !is_key && access(arg, F_OK) == -1)
 		return ctl_fail(ctl, EX_DATAERR,
 				"'%.80s' is neither a key (64 hex digits, or ssh-ed25519 "
 				"...) nor a file",
 				arg);
-	int code = ctl_read_key(ctl, is_file ? NULL : arg, arg, name, &key);
+	int code = ctl_read_key(ctl, is_key ? arg : NULL, arg, name, &key);
 	if (code == EX_OK && key.is_private)
 		code = ctl_fail(ctl, EX_DATAERR,
 				"%s is a private key, which must stay where it is; "
@@ -110,11 +108,4 @@ struct ctl_key_text ctl_key_text(const uint8_t key[SSH_KEY_BYTES])
 	fields_key_encode(key, t.hex);
 	ssh_key_fingerprint(key, t.fingerprint);
 	return t;
-}
-
-json_t *ctl_key_json(const uint8_t key[SSH_KEY_BYTES])
-{
-	struct ctl_key_text t = ctl_key_text(key);
-
-	return json_pack("{s:s,s:s}", "pubkey", t.hex, "fingerprint", t.fingerprint);
 }

@@ -170,11 +170,6 @@ static void list_verbs(const char *noun, char *out, size_t size)
 					      n > 0 ? ", " : "", commands[i].verb);
 }
 
-static bool is_help(const char *word)
-{
-	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
-}
-
 /* There is no such command: which one may be meant? */
 static int wrong_command(const struct ctl *ctl, const char *noun, const char *verb)
 {
@@ -236,7 +231,8 @@ int main(int argc, char **argv)
 	/* argv ends with a NULL */
 	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
 	const struct ctl_command *c = verb == NULL ? NULL : find(noun, verb);
-	if (c == NULL && verb != NULL && is_help(verb)) {
+	if (c == NULL && verb != NULL &&
+	    (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)) {
 		print_help(NULL);
 		return ctl_flush(&ctl);
 	}

@@ -128,8 +128,11 @@ static json_t *principal_json(const struct admin_principal *p)
 {
 	json_t *keys = json_array();
 
-	for (unsigned i = 0; i < p->keys.n; i++)
-		json_array_append_new(keys, ctl_key_json(p->keys.key[i]));
+	for (unsigned i = 0; i < p->keys.n; i++) {
+		struct ctl_key_text t = ctl_key_text(p->keys.key[i]);
+		json_array_append_new(keys, json_pack("{s:s,s:s}", "pubkey", t.hex,
+						      "fingerprint", t.fingerprint));
+	}
 	return json_pack("{s:o,s:o,s:o,s:b,s:o,s:o,s:s}", "authid", text_json(p->authid),
 			 "realm", text_json(p->realm), "role", text_json(p->role),
 			 "disabled", p->disabled, "extra", ctl_json(extra_of(p)), "keys",

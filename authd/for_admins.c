@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What authctl asks: principals and keys; see proto/admin_api.h. */
-#include "authd/for_admins.h"
-
 #include "authd/revocation.h"
 #include "authd/server.h"
 #include "common/err.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a router asks and tells; see for_routers.h. */
-#include "authd/for_routers.h"
-
+/*
+ * What a router asks and tells, and what authd answers: "routerd to authd" in
+ * proto/auth-protocol.md.
+ */
 #include "authd/authenticate.h"
 #include "authd/server.h"
 #include "authd/version.h"

@@ -4,8 +4,6 @@
  * a second thread only writes the log. This file puts the parts together and takes them
  * apart.
  */
-#include "authd/for_admins.h"
-#include "authd/for_routers.h"
 #include "authd/lock.h"
 #include "authd/server.h"
 #include "authd/version.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * authd's two sockets and who is connected to them. What a peer may ask is in constant
- * tables, which main hands over: for_routers.c has those of routers, for_admins.c those
- * of authctl. Main thread.
+ * tables, which main hands over. Main thread.
  *
  * A handler answers through its request, now or later, exactly once. It returns nothing.
  */
@@ -46,6 +45,8 @@ struct role {
 	const struct method *methods; /* up to a name of NULL, as notices */
 	const struct notice *notices;
 };
+extern const struct role for_routers; /* for_routers.c; proto/auth-protocol.md */
+extern const struct role for_admins;  /* for_admins.c; proto/admin_api.h: authctl */
 
 struct endpoint {
 	struct server *server;

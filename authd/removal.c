@@ -17,11 +17,10 @@ void removals_keep(struct removals *all, const struct removal *r)
 
 static bool is_of(const struct removal *r, struct slice authid, const uint8_t *key)
 {
-	if (!slice_eq(principal_slice(&r->authid), authid))
-		return false;
-	if (key == NULL || r->realm.len > 0)
-		return key == NULL && r->realm.len > 0;
-	return memcmp(r->key, key, PRINCIPAL_KEY) == 0;
+	bool of_key = r->realm.len == 0;
+
+	return slice_eq(principal_slice(&r->authid), authid) && of_key == (key != NULL) &&
+	       (key == NULL || memcmp(r->key, key, PRINCIPAL_KEY) == 0);
 }
 
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,

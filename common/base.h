@@ -70,6 +70,47 @@ static inline bool slice_eq_str(struct slice a, const char *s)
 	return slice_eq(a, slice_str(s));
 }
 
+static inline bool slice_begins(struct slice s, const char *text)
+{
+	size_t n = strlen(text);
+
+	return s.len >= n && memcmp(s.p, text, n) == 0;
+}
+
+/* What is behind the first n bytes. */
+static inline struct slice slice_from(struct slice s, size_t n)
+{
+	return slice_of(s.p + n, s.len - n);
+}
+
+/* Where b first stands in s; s.len if it does not. */
+static inline size_t slice_find(struct slice s, uint8_t b)
+{
+	const uint8_t *at = s.len == 0 ? NULL : memchr(s.p, b, s.len);
+
+	return at == NULL ? s.len : (size_t)(at - s.p);
+}
+
+static inline bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static inline bool is_space(uint8_t c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Without the white space at both ends. */
+static inline struct slice slice_trim(struct slice s)
+{
+	while (s.len > 0 && is_space(s.p[0]))
+		s = slice_from(s, 1);
+	while (s.len > 0 && is_space(s.p[s.len - 1]))
+		s.len--;
+	return s;
+}
+
 /* Copies s to *pos, moves *pos behind it, returns the copy: for texts that follow a
  * struct. */
 static inline struct slice slice_store(uint8_t **pos, struct slice s)

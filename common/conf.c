@@ -72,28 +72,13 @@ static const struct field_place *find_place(const struct conf *c, const void *fi
 	return p;
 }
 
-static yaml_mark_t mark_of(const struct conf *c, const void *field)
+void conf_say(struct conf *c, const void *field, bool warning, const char *fmt, ...)
 {
 	const struct field_place *p = find_place(c, field, false);
-
-	return p != NULL ? p->at : c->map;
-}
-
-void conf_fail(struct conf *c, const void *field, const char *fmt, ...)
-{
 	va_list ap;
 
 	va_start(ap, fmt);
-	say(c, mark_of(c, field), false, fmt, ap);
-	va_end(ap);
-}
-
-void conf_warn(struct conf *c, const void *field, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	say(c, mark_of(c, field), true, fmt, ap);
+	say(c, p != NULL ? p->at : c->map, warning, fmt, ap);
 	va_end(ap);
 }
 
@@ -175,12 +160,9 @@ static bool is_plain(const yaml_node_t *n, const char *text)
 }
 
 /* What stands there instead, for messages. */
-struct found {
-	char text[LOG_QUOTE_MAX + 16];
-};
-static struct found found(const yaml_node_t *n)
+static struct conf_words found(const yaml_node_t *n)
 {
-	struct found f;
+	struct conf_words f;
 	const char *text = scalar(n),
 		   *what = plain(n) != NULL ? "nothing" : "an empty text";
 

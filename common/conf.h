@@ -223,10 +223,13 @@ bool conf_broken(const struct conf *c, const void *field);
  * the file gave it, else its own. NULL, or a field that the file did not give: the place
  * of the map that is being checked.
  */
-void conf_fail(struct conf *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
+#define conf_fail(c, field, ...) conf_say(c, field, false, __VA_ARGS__)
 
 /* As conf_fail, but a warning: it is allowed, but has no effect or too much of it. */
-void conf_warn(struct conf *c, const void *field, const char *fmt, ...) PRINTF_LIKE(3, 4);
+#define conf_warn(c, field, ...) conf_say(c, field, true, __VA_ARGS__)
+
+void conf_say(struct conf *c, const void *field, bool warning, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
 
 /* A text of the file as messages quote it: conf_quote(text).text. */
 static inline struct log_quoted conf_quote(const char *text)

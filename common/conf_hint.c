@@ -9,9 +9,9 @@ enum {
 	NAMES_MAX = 65, /* a table has 64 keys at most */
 };
 
-struct conf_names conf_names(const char *const *names)
+struct conf_words conf_names(const char *const *names)
 {
-	struct conf_names t = {{0}};
+	struct conf_words t = {{0}};
 	size_t n = 0;
 
 	for (size_t i = 0; names[i] != NULL && n < sizeof(t.text); i++) {

@@ -5,12 +5,10 @@
 #define COMMON_CONF_HINT_H
 
 #include "common/conf.h"
+#include "common/conf_value.h"
 
 /* "'a', 'b' or 'c'"; names ends with NULL. */
-struct conf_names {
-	char text[320];
-};
-struct conf_names conf_names(const char *const *names);
+struct conf_words conf_names(const char *const *names);
 
 /* The index of a key's row in t; n_keys: it has none. */
 size_t conf_key_index(const struct conf_table *t, const char *key);

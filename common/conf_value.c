@@ -28,9 +28,9 @@ bool conf_number(const char *text, const struct conf_unit *units, int64_t *out)
 	return !__builtin_mul_overflow(n, units->factor, out);
 }
 
-struct conf_number_text conf_number_text(int64_t n, const struct conf_unit *units)
+struct conf_words conf_number_text(int64_t n, const struct conf_unit *units)
 {
-	struct conf_number_text t;
+	struct conf_words t;
 	const struct conf_unit *best = units;
 
 	for (const struct conf_unit *u = units; n != 0 && u->name != NULL; u++)

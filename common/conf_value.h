@@ -8,6 +8,11 @@
 
 #include <sys/types.h>
 
+/* A part of a message. */
+struct conf_words {
+	char text[320];
+};
+
 /* What may follow a number. An array of them begins with {"", 1} and ends with {NULL, 0}.
  */
 struct conf_unit {
@@ -19,10 +24,7 @@ struct conf_unit {
 bool conf_number(const char *text, const struct conf_unit *units, int64_t *out);
 
 /* A number in the largest unit in which it is whole: "1 MiB". */
-struct conf_number_text {
-	char text[32];
-};
-struct conf_number_text conf_number_text(int64_t n, const struct conf_unit *units);
+struct conf_words conf_number_text(int64_t n, const struct conf_unit *units);
 
 /* The mode of a socket's file, "0660". False: it is none, or nobody could connect. */
 bool conf_mode(const char *text, mode_t *out);

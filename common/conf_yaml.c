@@ -175,8 +175,8 @@ int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
 			    "the file is not UTF-8 but looks like UTF-16: save it as "
 			    "UTF-8");
 	/* the mark of Windows editors */
-	if (text.len >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0)
-		f.text = slice_of(text.p + 3, text.len - 3);
+	if (slice_begins(text, "\xef\xbb\xbf"))
+		f.text = slice_from(text, 3);
 	int rc = pass(&f, NULL);
 	return rc == 0 ? pass(&f, out) : rc;
 }

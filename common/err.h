@@ -22,15 +22,13 @@ enum err {
 	E_NOTFOUND = -12, /* no such object */
 	E_EXISTS = -13,   /* there is one already */
 	E_CLOSED = -14,   /* the peer is gone */
-	E_TIMEOUT = -15,  /* the deadline passed */
-	E_DENIED = -16,   /* not allowed */
-	E_UNSUPPORTED = -17, /* cannot be expressed, or not by this version */
-	E_AGAIN = -18,       /* nothing (more) to do now; call again when there is */
-	E_DB = -19, /* the database failed; its own message is logged where it happened */
-	E_VALUE = -20,     /* well-formed around a value that may not be sent */
-	E_SURROGATE = -21, /* text with an unpaired surrogate */
-	E_BASE64 = -22,    /* text that should be base64 */
-	E_NAN = -23,       /* NaN or an infinity where the encoding has neither */
+	E_UNSUPPORTED = -15, /* cannot be expressed, or not by this version */
+	E_AGAIN = -16,       /* nothing (more) to do now; call again when there is */
+	E_DB = -17, /* the database failed; its own message is logged where it happened */
+	E_VALUE = -18,     /* well-formed around a value that may not be sent */
+	E_SURROGATE = -19, /* text with an unpaired surrogate */
+	E_BASE64 = -20,    /* text that should be base64 */
+	E_NAN = -21,       /* NaN or an infinity where the encoding has neither */
 };
 
 /* A short text in lower case for an error code; for E_SYS that of errno. Never NULL. */

@@ -54,8 +54,7 @@ struct rpc_conn {
 	void *arg;
 	struct event ev_read, ev_write;
 	struct buf in, out;
-	size_t max_message_out;
-	unsigned max_calls, max_requests;
+	struct rpc_limits limits; /* max_message: of what we send */
 	struct pending *pending;
 	unsigned n_slots, free_slot;  /* free_slot == n_slots: none */
 	unsigned n_calls, n_requests; /* in flight */
@@ -106,17 +105,15 @@ static void pending_finish(struct pending *p, const struct rpc_answer *a)
 /* No more input, output, or answers by the peer. */
 static void disconnect(struct rpc_conn *c)
 {
-	struct rpc_request *req, *next;
+	struct rpc_request *req;
 
 	c->state = CONN_ENDED;
 	event_del(&c->ev_read);
 	event_del(&c->ev_write);
 	sock_close(&c->fd);
-	for (req = LIST_FIRST(&c->requests); req != NULL; req = next) {
-		next = LIST_NEXT(req, link);
-		LIST_REMOVE(req, link);
+	LIST_FOREACH (req, &c->requests, link)
 		req->conn = NULL;
-	}
+	LIST_INIT(&c->requests);
 	c->n_requests = 0;
 }
 
@@ -158,7 +155,7 @@ static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 		return E_CLOSED;
 	rpc_msg_write(&c->out, m);
 	int r = c->out.err;
-	if (r == 0 && c->out.len - before > c->max_message_out)
+	if (r == 0 && c->out.len - before > c->limits.max_message)
 		r = E_LIMIT;
 	if (r != 0) {
 		c->out.len = before;
@@ -172,7 +169,7 @@ static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 
 static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 {
-	bool room = c->n_requests < c->max_requests;
+	bool room = c->n_requests < c->limits.max_requests;
 	struct rpc_request *req = room ? malloc(sizeof(*req)) : NULL;
 
 	if (req == NULL) {
@@ -381,9 +378,7 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 	c->loop = l;
 	c->handlers = handlers;
 	c->arg = arg;
-	c->max_message_out = limits->max_message;
-	c->max_calls = limits->max_calls;
-	c->max_requests = limits->max_requests;
+	c->limits = *limits;
 	buf_init(&c->in, limits->max_message);
 	buf_init(&c->out, limits->max_out);
 	LIST_INIT(&c->requests);
@@ -442,9 +437,9 @@ void rpc_conn_finish(struct rpc_conn *c)
 
 void rpc_conn_lower_limits(struct rpc_conn *c, size_t max_message, unsigned max_calls)
 {
-	c->max_message_out = min_size(c->max_message_out, max_message);
-	if (max_calls < c->max_calls)
-		c->max_calls = max_calls;
+	c->limits.max_message = min_size(c->limits.max_message, max_message);
+	if (max_calls < c->limits.max_calls)
+		c->limits.max_calls = max_calls;
 }
 
 bool rpc_conn_congested(const struct rpc_conn *c)
@@ -456,7 +451,7 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 {
 	if (!running(c))
 		return E_CLOSED;
-	if (c->n_calls >= c->max_calls)
+	if (c->n_calls >= c->limits.max_calls)
 		return E_LIMIT;
 	/* no slot is used twice with one id until 32 bits wrap; the low bits are its
 	 * index */
@@ -509,7 +504,7 @@ static int send_unsayable(struct rpc_conn *c, uint32_t id, int why)
 {
 	struct buf error;
 
-	buf_init(&error, c->max_message_out);
+	buf_init(&error, c->limits.max_message);
 	c->handlers->unsayable(&error, why);
 	const struct rpc_msg m = {
 		.type = RPC_RESPONSE,

@@ -284,45 +284,42 @@ static struct sock_name tcp_name(const char *kind, int family, const void *host,
 	return n;
 }
 
-/* with_path: of a Unix socket, too */
-static struct sock_name name_of(const union address *a, socklen_t len, bool with_path)
+/* Of this end, or of the other. */
+static struct sock_name name_of(int fd, bool local)
 {
 	struct sock_name n = {"unknown"};
-	size_t path_max = len - min_size(len, offsetof(struct sockaddr_un, sun_path));
+	union address a = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len = sizeof(a);
+	int r = local ? getsockname(fd, &a.any, &len) : getpeername(fd, &a.any, &len);
+	size_t path_at = offsetof(struct sockaddr_un, sun_path);
 
-	switch (a->any.sa_family) {
+	if (r != 0)
+		return n;
+	switch (a.any.sa_family) {
 	case AF_INET:
-		return tcp_name("tcp4", AF_INET, &a->in4.sin_addr, a->in4.sin_port);
+		return tcp_name("tcp4", AF_INET, &a.in4.sin_addr, a.in4.sin_port);
 	case AF_INET6:
 		/* an IPv4 client of a socket for both families is an IPv4 client */
-		if (IN6_IS_ADDR_V4MAPPED(&a->in6.sin6_addr))
-			return tcp_name("tcp4", AF_INET, &a->in6.sin6_addr.s6_addr[12],
-					a->in6.sin6_port);
-		return tcp_name("tcp6", AF_INET6, &a->in6.sin6_addr, a->in6.sin6_port);
+		if (IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr))
+			return tcp_name("tcp4", AF_INET, &a.in6.sin6_addr.s6_addr[12],
+					a.in6.sin6_port);
+		return tcp_name("tcp6", AF_INET6, &a.in6.sin6_addr, a.in6.sin6_port);
 	case AF_UNIX:
-		if (!with_path || path_max == 0 || a->un.sun_path[0] == '\0')
+		/* what path a client bound its end to is its own affair, and foreign */
+		if (!local || len <= path_at || a.un.sun_path[0] == '\0')
 			return (struct sock_name){"unix"};
-		snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)path_max,
-			 a->un.sun_path);
+		snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)(len - path_at),
+			 a.un.sun_path);
 	}
 	return n;
 }
 
 struct sock_name sock_peer_name(int fd)
 {
-	union address a = {.any = {.sa_family = AF_UNSPEC}};
-	socklen_t len = sizeof(a);
-	int r = getpeername(fd, &a.any, &len);
-
-	/* what path a client bound its end to is its own affair, and foreign text */
-	return name_of(&a, r == 0 ? len : 0, false);
+	return name_of(fd, false);
 }
 
 struct sock_name sock_local_name(int fd)
 {
-	union address a = {.any = {.sa_family = AF_UNSPEC}};
-	socklen_t len = sizeof(a);
-	int r = getsockname(fd, &a.any, &len);
-
-	return name_of(&a, r == 0 ? len : 0, true);
+	return name_of(fd, true);
 }

@@ -46,7 +46,7 @@ static const char *name_fault(struct slice name)
 
 	/* a byte that continues a character begins none of those */
 	for (size_t i = 0; fault == NULL && i < name.len; i++)
-		if (admin_control_len(slice_of(name.p + i, name.len - i)) > 0)
+		if (admin_control_len(slice_from(name, i)) > 0)
 			fault = "must not contain control characters";
 	return fault;
 }

@@ -41,7 +41,7 @@ static void next_json(struct slice *rest, struct slice *msg_out, uint8_t *separa
 	}
 	*separator = *at;
 	*msg_out = slice_of(rest->p, (size_t)(at - rest->p));
-	*rest = slice_of(at + 1, rest->len - msg_out->len - 1);
+	*rest = slice_from(*rest, msg_out->len + 1);
 }
 
 int batch_next(enum serializer s, struct slice *rest, struct slice *msg_out,
@@ -59,7 +59,7 @@ int batch_next(enum serializer s, struct slice *rest, struct slice *msg_out,
 	if (len > rest->len - LENGTH_SIZE)
 		return E_TRUNCATED;
 	*msg_out = slice_of(rest->p + LENGTH_SIZE, len);
-	*rest = slice_of(msg_out->p + len, rest->len - LENGTH_SIZE - len);
+	*rest = slice_from(*rest, LENGTH_SIZE + len);
 	return 0;
 }
 

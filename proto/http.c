@@ -13,11 +13,6 @@
 static const char digits[] = "0123456789";
 static const char token_marks[] = "!#$%&'*+-.^_`|~"; /* of a tchar, RFC 9110, 5.6.2 */
 
-static bool is_digit(uint8_t b)
-{
-	return b >= '0' && b <= '9';
-}
-
 /* Are all of these bytes? */
 static bool all_of(struct slice s, const char *these)
 {
@@ -55,29 +50,6 @@ bool http_same(struct slice a, const char *b)
 			return false;
 	}
 	return b[i] == '\0';
-}
-
-/* The rest of s behind its first n bytes. */
-static struct slice after(struct slice s, size_t n)
-{
-	return slice_of(s.p + n, s.len - n);
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.len > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
-		s = after(s, 1);
-	while (s.len > 0 && (s.p[s.len - 1] == ' ' || s.p[s.len - 1] == '\t'))
-		s.len--;
-	return s;
-}
-
-/* Where b first stands in s; s.len if it does not. */
-static size_t find(struct slice s, uint8_t b)
-{
-	const uint8_t *at = s.len == 0 ? NULL : memchr(s.p, b, s.len);
-
-	return at == NULL ? s.len : (size_t)(at - s.p);
 }
 
 /* --- the end of the head ----------------------------------------------------------- */
@@ -121,10 +93,10 @@ static int refuse(struct http_request *req, int status, const char *why)
 /* Takes a line off the head; its CR LF was checked by http_head_end. */
 static struct slice next_line(struct slice *head)
 {
-	size_t n = find(*head, '\r');
+	size_t n = slice_find(*head, '\r');
 	struct slice line = slice_of(head->p, n);
 
-	*head = after(*head, min_size(n + 2, head->len));
+	*head = slice_from(*head, min_size(n + 2, head->len));
 	return line;
 }
 
@@ -141,17 +113,17 @@ static bool parse_target(struct slice target, struct http_request *out)
 
 		if (target.len <= n || !http_same(slice_of(target.p, n), schemes[i]))
 			continue;
-		target = after(target, n);
-		target = after(target, find(target, '/'));
+		target = slice_from(target, n);
+		target = slice_from(target, slice_find(target, '/'));
 		if (target.len == 0)
 			target = slice_str("/");
 		break;
 	}
 	if (target.len == 0 || target.p[0] != '/')
 		return false;
-	query = find(target, '?');
+	query = slice_find(target, '?');
 	out->path = slice_of(target.p, query);
-	out->query = after(target, min_size(query + 1, target.len));
+	out->query = slice_from(target, min_size(query + 1, target.len));
 	return true;
 }
 
@@ -159,19 +131,19 @@ static int parse_request_line(struct slice line, struct http_request *out,
 			      struct slice *method_out)
 {
 	const char *malformed = "The request line is malformed.";
-	size_t n = find(line, ' ');
+	size_t n = slice_find(line, ' ');
 	struct slice version;
 
 	*method_out = slice_of(line.p, n);
 	out->head_only = slice_eq_str(*method_out, "HEAD");
 	if (n == 0 || n == line.len || !all_alnum_or(*method_out, token_marks))
 		return refuse(out, HTTP_BAD_REQUEST, malformed);
-	line = after(line, n + 1);
-	n = find(line, ' ');
+	line = slice_from(line, n + 1);
+	n = slice_find(line, ' ');
 	if (n == line.len || !parse_target(slice_of(line.p, n), out))
 		return refuse(out, HTTP_BAD_REQUEST, malformed);
-	version = after(line, n + 1);
-	if (version.len != strlen("HTTP/1.1") || memcmp(version.p, "HTTP/", 5) != 0 ||
+	version = slice_from(line, n + 1);
+	if (version.len != strlen("HTTP/1.1") || !slice_begins(version, "HTTP/") ||
 	    !is_digit(version.p[5]) || version.p[6] != '.' || !is_digit(version.p[7]))
 		return refuse(out, HTTP_BAD_REQUEST, malformed);
 	out->old = slice_eq_str(version, "HTTP/1.0");
@@ -185,7 +157,7 @@ static int parse_headers(struct slice head, size_t max, struct http_request *out
 	out->n_headers = 0;
 	for (;;) {
 		struct slice line = next_line(&head);
-		size_t colon = find(line, ':');
+		size_t colon = slice_find(line, ':');
 		struct http_header *h;
 
 		if (line.len == 0)
@@ -199,7 +171,7 @@ static int parse_headers(struct slice head, size_t max, struct http_request *out
 			return refuse(out, HTTP_HEADERS_TOO_LARGE, "Too many headers.");
 		h = &out->headers[out->n_headers++];
 		h->name = slice_of(line.p, colon);
-		h->value = trim(after(line, colon + 1));
+		h->value = slice_trim(slice_from(line, colon + 1));
 	}
 }
 
@@ -223,10 +195,10 @@ bool http_list_next(const struct http_request *req, const char *name,
 {
 	for (;;) {
 		while (it->rest.len > 0) {
-			size_t n = find(it->rest, ',');
-			struct slice element = trim(slice_of(it->rest.p, n));
+			size_t n = slice_find(it->rest, ',');
+			struct slice element = slice_trim(slice_of(it->rest.p, n));
 
-			it->rest = after(it->rest, min_size(n + 1, it->rest.len));
+			it->rest = slice_from(it->rest, min_size(n + 1, it->rest.len));
 			if (element.len > 0) {
 				*element_out = element;
 				return true;
@@ -389,29 +361,29 @@ enum { ORIGIN_MAX = 300 };
 /* scheme "://" host [":" port]: where do scheme and host end? */
 static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
 {
-	size_t scheme = find(o, ':');
+	size_t scheme = slice_find(o, ':');
 	struct slice rest, port;
 	size_t host;
 
 	if (scheme == 0 || !all_alnum_or(slice_of(o.p, scheme), "+-.") ||
-	    o.len < scheme + 3 || memcmp(o.p + scheme, "://", 3) != 0)
+	    !slice_begins(slice_from(o, scheme), "://"))
 		return false;
-	rest = after(o, scheme + 3);
+	rest = slice_from(o, scheme + 3);
 	if (rest.len > 0 && rest.p[0] == '[') {
-		host = find(rest, ']');
+		host = slice_find(rest, ']');
 		if (host == rest.len ||
 		    !all_alnum_or(slice_of(rest.p + 1, host - 1), ":."))
 			return false;
 		host++;
 	} else {
-		host = find(rest, ':');
+		host = slice_find(rest, ':');
 		if (!all_alnum_or(slice_of(rest.p, host), "-._"))
 			return false;
 	}
-	port = after(rest, host);
+	port = slice_from(rest, host);
 	if (host == 0 ||
 	    (port.len > 0 && (port.p[0] != ':' || port.len < 2 || port.len > 6 ||
-			      !all_of(after(port, 1), digits))))
+			      !all_of(slice_from(port, 1), digits))))
 		return false;
 	*scheme_out = scheme;
 	*host_out = scheme + 3 + host;
@@ -443,7 +415,7 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 		if (host == origin.len) {
 			memcpy(full + host, own, own_len);
 			with.len += own_len;
-		} else if (http_same(after(origin, host), own)) {
+		} else if (http_same(slice_from(origin, host), own)) {
 			without.len = host;
 		}
 	}

@@ -27,11 +27,6 @@ static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
 	return p;
 }
 
-static inline bool is_digit(uint8_t c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* --- strings --- */
 
 /*
@@ -281,7 +276,7 @@ static inline bool is_binary(struct slice text)
 
 static struct slice binary_text(struct slice text)
 {
-	return slice_of(text.p + JSON_BINARY_MARK_LEN, text.len - JSON_BINARY_MARK_LEN);
+	return slice_from(text, JSON_BINARY_MARK_LEN);
 }
 
 static int json_text(const struct token *t, struct buf *scratch, struct slice *out)

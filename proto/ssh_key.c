@@ -40,27 +40,6 @@ static const struct {
 	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is possible"},
 };
 
-static bool begins_with(struct slice s, const char *text)
-{
-	size_t n = strlen(text);
-
-	return s.len >= n && memcmp(s.p, text, n) == 0;
-}
-
-static bool is_space(uint8_t c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static struct slice trim(struct slice s)
-{
-	while (s.len > 0 && is_space(s.p[0]))
-		s = slice_of(s.p + 1, s.len - 1);
-	while (s.len > 0 && is_space(s.p[s.len - 1]))
-		s.len--;
-	return s;
-}
-
 void ssh_key_public(const uint8_t seed[SSH_KEY_BYTES], uint8_t out[SSH_KEY_BYTES])
 {
 	uint8_t secret[crypto_sign_SECRETKEYBYTES];
@@ -81,7 +60,7 @@ static int take_u32(struct slice *in, uint32_t *out)
 	if (in->len < 4)
 		return E_SYNTAX;
 	*out = get_be32(in->p);
-	*in = slice_of(in->p + 4, in->len - 4);
+	*in = slice_from(*in, 4);
 	return 0;
 }
 
@@ -92,7 +71,7 @@ static int take_string(struct slice *in, struct slice *out)
 	if (take_u32(in, &len) != 0 || len > in->len)
 		return E_SYNTAX;
 	*out = slice_of(in->p, len);
-	*in = slice_of(in->p + len, in->len - len);
+	*in = slice_from(*in, len);
 	return 0;
 }
 
@@ -125,15 +104,14 @@ static int decode(struct slice text, struct buf *out)
 
 static int read_public(struct slice text, struct ssh_key *out, const char **why_out)
 {
-	struct slice key,
-		rest = slice_of(text.p + strlen(TYPE_NAME), text.len - strlen(TYPE_NAME));
+	struct slice key, rest = slice_from(text, strlen(TYPE_NAME));
 	struct buf blob;
 	size_t n = 0;
 
 	*why_out = "is a damaged ssh-ed25519 key";
 	if (rest.len == 0 || (rest.p[0] != ' ' && rest.p[0] != '\t'))
 		return E_SYNTAX;
-	rest = trim(rest);
+	rest = slice_trim(rest);
 	while (n < rest.len && !is_space(rest.p[n]))
 		n++;
 	buf_init(&blob, SSH_KEY_MAX_FILE);
@@ -178,10 +156,10 @@ static int read_private_bytes(struct slice in, struct ssh_key *out, const char *
 	struct slice cipher, kdf, options, blob, part, key;
 	uint32_t n_keys;
 
-	if (!begins_with(in, MAGIC) || in.len <= strlen(MAGIC) ||
+	if (!slice_begins(in, MAGIC) || in.len <= strlen(MAGIC) ||
 	    in.p[strlen(MAGIC)] != '\0')
 		return E_SYNTAX;
-	in = slice_of(in.p + sizeof(MAGIC), in.len - sizeof(MAGIC));
+	in = slice_from(in, sizeof(MAGIC));
 	if (take_string(&in, &cipher) != 0 || take_string(&in, &kdf) != 0 ||
 	    take_string(&in, &options) != 0 || take_u32(&in, &n_keys) != 0 ||
 	    n_keys != 1 || take_string(&in, &blob) != 0)
@@ -215,7 +193,7 @@ static int read_private(struct slice text, struct ssh_key *out, const char **why
 		return E_SYNTAX;
 	text = slice_of(text.p + strlen(BEGIN), text.len - strlen(BEGIN) - strlen(END));
 	buf_init(&bytes, SSH_KEY_MAX_FILE);
-	int r = decode(trim(text), &bytes);
+	int r = decode(slice_trim(text), &bytes);
 	if (r == 0)
 		r = read_private_bytes(buf_slice(&bytes), out, why_out);
 	if (bytes.data != NULL)
@@ -231,8 +209,8 @@ static int read_hex(struct slice text, struct ssh_key *out, const char **why_out
 {
 	size_t digits = 0;
 
-	if (begins_with(text, "0x") || begins_with(text, "0X"))
-		text = slice_of(text.p + 2, text.len - 2);
+	if (slice_begins(text, "0x") || slice_begins(text, "0X"))
+		text = slice_from(text, 2);
 	out->form = SSH_KEY_HEX_PUBLIC;
 	out->is_private = false;
 	if (fields_key_decode(text, out->public) == 0)
@@ -252,21 +230,15 @@ static int read_hex(struct slice text, struct ssh_key *out, const char **why_out
 	return E_SYNTAX;
 }
 
-/* Is there a public key that does not stand at the beginning? */
-static bool holds_public(struct slice text)
+int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out)
 {
-	return memmem(text.p, text.len, " " TYPE_NAME " ", strlen(TYPE_NAME) + 2) != NULL;
-}
-
-static int read_any(struct slice file, struct ssh_key *out, const char **why_out)
-{
-	struct slice text = trim(file);
-	if (begins_with(text, BEGIN))
+	struct slice text = slice_trim(file);
+	if (slice_begins(text, BEGIN))
 		return read_private(text, out, why_out);
-	if (begins_with(text, TYPE_NAME))
+	if (slice_begins(text, TYPE_NAME))
 		return read_public(text, out, why_out);
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
-		if (!begins_with(text, others[i].begin))
+		if (!slice_begins(text, others[i].begin))
 			continue;
 		*why_out = others[i].why;
 		return E_UNSUPPORTED;
@@ -277,24 +249,11 @@ static int read_any(struct slice file, struct ssh_key *out, const char **why_out
 		out->is_private = true;
 		return 0;
 	}
-	if (!holds_public(text))
+	if (memmem(text.p, text.len, " " TYPE_NAME " ", strlen(TYPE_NAME) + 2) == NULL)
 		return read_hex(text, out, why_out);
 	*why_out = "has something before 'ssh-ed25519' (options of authorized_keys?): "
 		   "give only what begins there";
 	return E_UNSUPPORTED;
-}
-
-int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out)
-{
-	struct ssh_key key = {.is_private = false};
-	const char *why = NULL;
-	int r = read_any(file, &key, &why);
-
-	if (r == 0)
-		*out = key;
-	else
-		*why_out = why;
-	return r;
 }
 
 /* --- writing ------------------------------------------------------------------------ */

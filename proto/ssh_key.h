@@ -33,7 +33,8 @@ struct ssh_key {
  * Reads what a file holds; white space around it does not count, except that 32 bytes
  * that do not begin as one of the others are a raw key. E_UNSUPPORTED: another kind of
  * key; E_SYNTAX: no key, or a damaged one. *why_out then says which, as the end of a
- * sentence ("is an RSA key, ..."). Of a private key nothing is kept.
+ * sentence ("is an RSA key, ..."), and *out holds rubbish. Of a private key nothing is
+ * kept.
  */
 int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out) MUSTCHECK;
 

@@ -83,13 +83,10 @@ const char *uri_fault(struct slice uri)
 /* Takes the first component off *rest, and the dot behind it; *more: was there one? */
 static struct slice take_component(struct slice *rest, bool *more)
 {
-	const uint8_t *dot = rest->len == 0 ? NULL : memchr(rest->p, '.', rest->len);
-	struct slice first =
-		slice_of(rest->p, dot == NULL ? rest->len : (size_t)(dot - rest->p));
+	struct slice first = slice_of(rest->p, slice_find(*rest, '.'));
 
-	*more = dot != NULL;
-	*rest = dot == NULL ? slice_of(NULL, 0)
-			    : slice_of(dot + 1, rest->len - first.len - 1);
+	*more = first.len < rest->len;
+	*rest = slice_from(*rest, first.len + *more);
 	return first;
 }
 

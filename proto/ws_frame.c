@@ -112,7 +112,7 @@ int ws_close_read(struct slice payload, uint16_t *code_out, struct slice *reason
 		return E_SYNTAX;
 
 	uint16_t code = get_be16(payload.p);
-	struct slice reason = slice_of(payload.p + 2, payload.len - 2);
+	struct slice reason = slice_from(payload, 2);
 
 	if (!ws_close_code_ok(code))
 		return E_SYNTAX;

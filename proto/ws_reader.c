@@ -64,7 +64,7 @@ static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 	if (n == 0)
 		return -1; /* makes wslay want to read later */
 	memcpy(to, r->input.p, n);
-	r->input = slice_of(r->input.p + n, r->input.len - n);
+	r->input = slice_from(r->input, n);
 	r->held += n;
 	return (ssize_t)n;
 }
@@ -103,8 +103,7 @@ size_t ws_reader_memory(const struct ws_reader *r)
 
 void ws_pool_init(struct ws_pool *p)
 {
-	*p = (struct ws_pool){.n_free = 0};
-	SLIST_INIT(&p->free);
+	*p = (struct ws_pool){.free = SLIST_HEAD_INITIALIZER(p->free)};
 }
 
 void ws_pool_fini(struct ws_pool *p)

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Logs in with an Ed25519 key and nothing else, and prints how the router answered.
+"""Logs in with an Ed25519 key and nothing else, and prints what the router answers.
 
-The HELLO names neither a realm nor an authid: the authenticator finds the principal by the
-public key and assigns both. Exit status 0 when joined, 1 when refused, 2 when there was no
-answer.
+The HELLO names neither a realm nor an authid: the authenticator finds the principal by its
+public key, and assigns both. The exit status is 0 after a login, 1 after a refusal, and 2 if
+there was no answer.
 
     client.py --key FILE [--url ws://127.0.0.1:8080/ws]
 
@@ -98,7 +98,7 @@ def main():
     def failed(failure):
         stop_without_answer(args.url, failure.getErrorMessage())
 
-    # offers all serializers, CBOR in batches first
+    # it offers all serializers, and batched CBOR first
     factory = WampWebSocketClientFactory(lambda: Client(private_key), url=args.url)
     factory.protocol = Connection
     host, port = parse_url(args.url)[1:3]

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# demo.sh          - builds, starts authd and routerd, lets a known and an unknown client log in
-# demo.sh --serve  - the same without the clients, in the foreground until Ctrl-C
+# demo.sh          - builds everything, starts authd and routerd, logs in with a known and an unknown key
+# demo.sh --serve  - builds and starts them as well, and runs until Ctrl-C instead of logging in
 #
-# PORT is where routerd listens (8080). State lies in a folder of its own that is removed at the end, whatever happens.
+# PORT is the port at which routerd listens (8080). Keys, database and logs are in a temporary folder, which is always removed.
 set -eu
 cd "$(dirname "$0")/../.."
 root=$PWD
@@ -32,7 +32,7 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# wait_ready NAME PID: until NAME says that it serves; its log and failure if it ends instead
+# wait_ready NAME PID: waits until the daemon's log says that it is ready; if it ends instead, prints the log and exits
 wait_ready() {
 	tries=200
 	until grep -qsw ready "$1.log"; do

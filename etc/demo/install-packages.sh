@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# install-packages.sh LIST... - installs the Debian packages named in the lists that are
-# missing, with sudo where the caller is not root. A machine that has them all is not touched.
+# install-packages.sh LIST... - installs those of the Debian packages in the lists that are not
+# installed yet, with sudo if the caller is not root. If all are installed it does nothing.
 set -eu
 
-# node and npm may come from elsewhere than Debian
+# node and npm may be installed from other sources than Debian
 have() {
 	case $1 in
 	nodejs) command -v node >/dev/null && return ;;
@@ -35,7 +35,7 @@ echo "installing:$missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# apt_get ARG...: waits while another process has one of apt's locks, for which apt itself does not always wait
+# apt_get ARG...: runs apt-get; while another process holds one of apt's locks, tries again, since apt-get may not wait
 apt_get() {
 	tries=600
 	until $sudo env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1; do
@@ -48,7 +48,7 @@ apt_get() {
 	done
 }
 
-# the package lists may be missing or old
+# if it fails, the package lists may be missing or old
 # shellcheck disable=SC2086
 apt_get install -y --no-install-recommends $missing ||
 	{ apt_get update && apt_get install -y --no-install-recommends $missing; } ||

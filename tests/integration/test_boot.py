@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The installed units under a booted systemd. Runs the README's installation commands as they are
+"""The installed units under a booted systemd. Runs the commands of README.md and etc/doc as they are
 written.
 
 tests/boot.sh describes what is booted. The test changes nothing on this machine and leaves nothing
@@ -15,12 +15,15 @@ import tempfile
 import time
 from pathlib import Path
 
+import pages
 import pytest
 import utils
+from pages import blocks, section
 
 SERVICES = ["routerd.service", "authd.service"]
 UNITS = ["authd.socket", *SERVICES]
 EXAMPLES = "/usr/share/doc/routerd/examples"
+WHAT_IS_INSTALLED = blocks(section("What is installed", pages.DOC / "deploy.md"))
 # the files in /run/authd, whichever unit started first: type, mode, user, group
 FILES = {".": "drwxr-xr-x authd authd", "auth.sock": "srw-rw---- authd routerd", "admin.sock": "srw-rw---- authd authd"}
 
@@ -28,17 +31,6 @@ pytestmark = [
     pytest.mark.skipif(utils.BUILD.name != "release", reason="only a release is installed"),
     pytest.mark.xdist_group("boot"),
 ]
-
-
-def section(title):
-    readme = (utils.ROOT / "README.md").read_text()
-    return readme.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
-
-
-def commands(text):
-    """The indented blocks of `text`; each is one shell script."""
-    text = re.sub("^```.*?^```$", "", text, flags=re.M | re.S)
-    return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n)+", text, re.M)]
 
 
 def child(parent, name):
@@ -165,10 +157,10 @@ def site():
         except (RuntimeError, TimeoutError) as e:
             lines = machine.log_path.read_text().splitlines()
             pytest.skip(f"systemd does not boot here: {e}: {lines[-1] if lines else ''}")
-        machine.run(commands(section("Run it under systemd"))[0])
+        machine.run(blocks(section("Run it under systemd"))[0])
         machine.run("authctl key gen -f /root/unknown.key")
         machine.public = re.search("[0-9a-f]{64}", machine.run("authctl key gen -f /root/client01.key")).group()
-        add = commands(section("Add a principal"))[0].split("\n", 1)[1]
+        add = blocks(section("Add a principal"))[0].split("\n", 1)[1]
         machine.run(re.sub("--key [0-9a-f]{64}", f"--key {machine.public}", add))
         yield machine
     finally:
@@ -272,7 +264,7 @@ def test_no_core(site):
 
 
 def test_own_authenticator(site):
-    site.run(commands(section("Replace authd"))[0])
+    site.run(blocks(section("Under systemd", pages.DOC / "authenticators.md"))[0])
     # put our key in the place of the example's
     site.run(f"sed -i 's/545efb0a[0-9a-f]*/{site.public}/' /opt/own-authenticator/example.py")
     site.run("systemctl restart own-authenticator.service")
@@ -297,8 +289,15 @@ def test_back_to_authd(site):
     assert site.show("own-authenticator.service", "ActiveState") == "inactive"
 
 
+def test_upgrade(site):
+    site.run("echo '# mine' >>/etc/routerd/routerd.yaml")
+    site.run(WHAT_IS_INSTALLED[0])
+    assert site.run("tail -n 1 /etc/routerd/routerd.yaml") == "# mine\n"
+    site.login()
+
+
 def test_uninstall(site):
-    assert "PREFIX" not in site.run("make -s uninstall prefix=/usr")
+    assert "PREFIX" not in site.run(WHAT_IS_INSTALLED[1])
     for unit in SERVICES + ["authd.socket"]:
         assert site.show(unit, "ActiveState") != "active"
         assert site.show(unit, "LoadState") == "not-found"

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import threading
 
+import pages
 import pytest
 from utils import BUILD, ROOT, free_port, wait_for
 
@@ -37,6 +38,11 @@ refused
   reason        com\.example\.no_such_user
   message       no principal with matching public key 0x[0-9a-f]{64}
 """
+
+
+def test_the_readme_shows_what_it_prints():
+    shown = next(block for block in pages.blocks(pages.section("Try it")) if block.startswith("---"))
+    assert re.fullmatch(EXPECTED, shown)
 
 
 def demo(tmp_path, *args):

@@ -9,6 +9,7 @@ import time
 
 import kit
 import msgpack
+import pages
 import pytest
 import utils
 from rawclient import ABORT, Aborted, Client, Closed, Refused
@@ -196,8 +197,7 @@ async def authenticate(realm, authid, details):
 
 def test_the_readme(folder, daemons, start_routerd, connect):
     """The README's authenticator, with only its path and its database replaced."""
-    section = (utils.ROOT / "README.md").read_text().split("## Replace authd\n", 1)[1]
-    text = re.search(r"```python\n(.*?)```", section, re.S).group(1)
+    text = pages.example("python", "Replace authd")
     assert "/run/authd/auth.sock" in text and "MY_DATABASE" in text
     (folder / "own.py").write_text(
         "import types\n"

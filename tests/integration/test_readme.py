@@ -1,38 +1,53 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs what the README shows, with only the port changed."""
+"""Runs what README.md and etc/doc show, with only ports and keys changed.
 
+Other files run the rest: test_boot.py the commands for systemd, test_kit_routerd.py the authenticator, test_demo.py the demo.
+"""
+
+import contextlib
 import os
 import re
 import shlex
 import subprocess
 
+import pages
 import peers
 import pytest
 import utils
+from pages import blocks, example, section
 
-README = (utils.ROOT / "README.md").read_text()
-
-
-def example(language, title):
-    section = README.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
-    return re.search(rf"```{language}\n(.*?)```", section, re.S).group(1)
+PAGES = [pages.README, *sorted(pages.DOC.glob("*.md"))]
+EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 @pytest.fixture
-def router(start_authd, start_routerd, folder):
-    """A router and authd with the README's principal, whose key authctl made as the README says."""
+def authd(start_authd):
+    """authd with the README's principal. authctl makes its key, as the README says."""
     authd = start_authd()
-    authd.ctl("key", "gen", "-f", "client01.key")
-    public = re.search(r"[0-9a-f]{64}", authd.ctl("-o", "json", "key", "show", "client01.key")).group()
-    add = re.search(r"authctl (principal add .*?)\n\n", README, re.S).group(1)
-    args = shlex.split(add.replace("\\\n", " "))
-    args[args.index("--key") + 1] = public
-    authd.ctl(*args)
+    gen, add = blocks(section("Add a principal"))[0].split("\n", 1)
+    authd.public = re.search("[0-9a-f]{64}", typed(authd, gen)).group()
+    typed(authd, re.sub("--key [0-9a-f]{64}", f"--key {authd.public}", add))
+    return authd
+
+
+@pytest.fixture
+def router(authd, start_routerd):
     return start_routerd()
 
 
-def run(argv, folder, expect, log_name, env=None):
-    """Starts a program and waits until it prints `expect`."""
+def typed(authd, commands):
+    """Runs commands in a shell in which authctl connects to this authd, and returns what they print."""
+    program = shlex.join([*utils.tsan_prefix(), str(utils.BUILD / "authd/authctl")])
+    script = f'set -e; authctl() {{ {program} --socket admin.sock "$@"; }}\n{commands}'
+    done = subprocess.run(["bash", "-c", script], cwd=authd.cwd, env=authd.env, capture_output=True, text=True,
+                          timeout=60 * utils.SLOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@contextlib.contextmanager
+def running(argv, folder, expect, log_name, env=None):
+    """Starts a program, waits until it prints `expect`, and ends it at the end of the with block."""
     log_path = folder / log_name
     with open(log_path, "wb") as log:
         process = subprocess.Popen([str(a) for a in argv], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -40,28 +55,99 @@ def run(argv, folder, expect, log_name, env=None):
     try:
         utils.wait_for(lambda: re.search(expect, log_path.read_text()) or process.poll() is not None, expect, 20)
         assert re.search(expect, log_path.read_text()), log_path.read_text()
+        yield
     finally:
         process.kill()
         process.wait()
 
 
-def test_python(router, folder):
+def python_client(router, folder):
     text = example("python", "Connect from Python").replace("localhost:8080", f"127.0.0.1:{router.port()}")
     (folder / "client.py").write_text(text)
-    run(["/usr/bin/python3", "-u", "client.py"], folder, r"joined client01@example.com device .*'foo': 23(.|\n)*2 \+ 3 = 5",
-        "python.log")
+    return running(["/usr/bin/python3", "-u", "client.py"], folder,
+                   r"joined client01@example.com device .*'foo': 23(.|\n)*2 \+ 3 = 5", "python.log")
+
+
+def javascript_client(router, folder, expect, authid="client01@example.com"):
+    text = (example("js", "Connect from JavaScript").replace("localhost:8080", f"127.0.0.1:{router.port()}")
+            .replace("client01@example.com", authid))
+    (folder / "client.js").write_text(text)
+    return running(["node", "client.js"], folder, expect, "js.log", env={"NODE_PATH": str(peers.CLIENTS / "node_modules")})
+
+
+def test_python(router, folder):
+    with python_client(router, folder):
+        pass
 
 
 def test_javascript(router, folder):
-    text = example("js", "Connect from JavaScript").replace("localhost:8080", f"127.0.0.1:{router.port()}")
-    (folder / "client.js").write_text(text)
-    run(["node", "client.js"], folder, r"joined client01@example.com device \{(.|\n)*foo: 23(.|\n)*event: hello", "js.log",
-        env={"NODE_PATH": str(peers.CLIENTS / "node_modules")})
+    with javascript_client(router, folder, r"joined client01@example.com device \{(.|\n)*foo: 23(.|\n)*event: hello"):
+        pass
 
 
 def test_javascript_says_why_it_was_refused(router, folder):
-    text = (example("js", "Connect from JavaScript").replace("localhost:8080", f"127.0.0.1:{router.port()}")
-            .replace("client01@example.com", "somebody@example.com"))
-    (folder / "client.js").write_text(text)
-    run(["node", "client.js"], folder, r"closed: closed com.example.\S+ \w+", "js.log",
-        env={"NODE_PATH": str(peers.CLIENTS / "node_modules")})
+    with javascript_client(router, folder, r"closed: closed com.example.\S+ \w+", authid="somebody@example.com"):
+        pass
+
+
+def test_an_access_ends(authd, router, folder):
+    command, output = blocks(section("Add a principal"))[1].splitlines()
+    with python_client(router, folder):
+        assert typed(authd, command).strip() == output.replace("3 sessions", "1 session")
+
+
+def test_keys_are_replaced(authd, router, folder):
+    printed = typed(authd, blocks(section("Keys", pages.DOC / "principals.md"))[0])
+    new = re.search("[0-9a-f]{64}", printed).group()
+    assert re.findall(r"^key\t([0-9a-f]{64})\t", printed, re.M) == [new] != [authd.public]
+    (folder / "client01.new.key").rename(folder / "client01.key")
+    with python_client(router, folder):
+        pass
+
+
+def test_principals_are_removed(authd, router, folder):
+    printed = typed(authd, blocks(section("End an access", pages.DOC / "principals.md"))[0])
+    assert [line.split()[0] for line in printed.splitlines()] == ["disabled", "enabled", "removed"], printed
+
+
+def test_a_configuration_is_checked(folder):
+    command, output = blocks((pages.DOC / "configuration.md").read_text())[0].splitlines()
+    good = (utils.ROOT / "etc/demo/routerd.yaml").read_text()
+    (folder / "routerd.yaml").write_text(good.replace("allow: {", "alow: {"))
+    argv = command.split()
+    done = subprocess.run([utils.BUILD / "routerd" / argv[0], *argv[1:]], cwd=folder, capture_output=True, text=True,
+                          env={**os.environ, **utils.sanitizer_env()}, timeout=60)
+    assert done.returncode == 78 and done.stderr.strip() == output, done.stderr
+
+
+def anchors(page):
+    """The names by which links refer to the headings of a page."""
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+            for title in re.findall("^#+ (.*)$", page.read_text(), re.M)}
+
+
+@EVERY_PAGE
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        to = page.parent / path if path else page
+        assert to.is_file(), target
+        assert not anchor or anchor in anchors(to), target
+
+
+@EVERY_PAGE
+def test_what_is_named_is_there(page):
+    text = page.read_text()
+    for path in re.findall(r"`((?:etc|proto|common|routerd|authd|tests)/[^` ]*)`", text):
+        assert (utils.ROOT / path).exists(), path
+    makefile = (utils.ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake (?!-)([a-z-]+)", "\n".join(re.findall("`[^`]*`", text) + blocks(text))):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+
+
+def test_every_page_is_found_from_the_readme():
+    text = pages.README.read_text()
+    for page in PAGES[1:]:
+        assert f"(etc/doc/{page.name})" in text

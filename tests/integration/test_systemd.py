@@ -26,6 +26,7 @@ def installed(tmp_path_factory):
 def test_install_puts_everything_in_its_place(installed):
     for path in ["usr/sbin/routerd", "usr/sbin/authd", "usr/bin/authctl", "etc/routerd/routerd.yaml",
                  "etc/authd/authd.yaml", "usr/lib/sysusers.d/wamp-router.conf", "usr/lib/tmpfiles.d/wamp-router.conf",
+                 "usr/share/doc/routerd/README.md", "usr/share/doc/routerd/etc/doc/deploy.md",
                  *(f"usr/lib/systemd/system/{u}" for u in UNITS)]:
         assert (installed / path).is_file(), path
     for unit in UNITS:

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads sections, commands and examples from README.md and the pages in etc/doc."""
+
+import re
+
+import utils
+
+README = utils.ROOT / "README.md"
+DOC = utils.ROOT / "etc/doc"
+
+
+def section(title, page=README):
+    return page.read_text().split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def blocks(text):
+    """The indented blocks of `text`, without the indent. Examples in ``` are left out."""
+    text = re.sub("^```.*?^```$", "", text, flags=re.M | re.S)
+    return [re.sub("^    ", "", block, flags=re.M) for block in re.findall(r"(?:^    .*\n)+", text, re.M)]
+
+
+def example(language, title):
+    """The first example in this language in a section of the README."""
+    return re.search(rf"```{language}\n(.*?)```", section(title), re.S).group(1)

@@ -108,7 +108,8 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
     mailbox fills up, the publisher's worker stops reading, and the publisher blocks. Afterwards
     everything arrives once and in order."""
     high = MIB
-    config = config_with(threads=4, limits={"mailbox_high": high, "mailbox_low": high // 2})
+    # the queue holds all 30 MB: on a busy machine the receiver may fall behind, and must not be closed for it
+    config = config_with(threads=4, limits={"mailbox_high": high, "mailbox_low": high // 2, "queue_size": 64 * MIB})
     config["debug"] = {"stall_worker": 2}
     routerd = stalled_routerd(config)
     everyone = [join(routerd, "cbor") for _ in range(8)]

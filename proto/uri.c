@@ -80,28 +80,19 @@ const char *uri_fault(struct slice uri)
 	return "must not be empty, nor have an empty part between dots";
 }
 
-/* Takes the first component off *rest, and the dot behind it; *more: was there one? */
-static struct slice take_component(struct slice *rest, bool *more)
-{
-	struct slice first = slice_of(rest->p, slice_find(*rest, '.'));
-
-	*more = first.len < rest->len;
-	*rest = slice_from(*rest, first.len + *more);
-	return first;
-}
-
+/* Component by component; the uri has as many, or it does not match. */
 static bool wildcard_matches(struct slice pattern, struct slice uri)
 {
-	bool more_pattern, more_uri;
+	for (;;) {
+		size_t p = slice_find(pattern, '.'), u = slice_find(uri, '.');
 
-	do {
-		struct slice p = take_component(&pattern, &more_pattern);
-		struct slice u = take_component(&uri, &more_uri);
-
-		if (p.len > 0 && !slice_eq(p, u))
+		if (p > 0 && !slice_eq(slice_of(pattern.p, p), slice_of(uri.p, u)))
 			return false;
-	} while (more_pattern && more_uri);
-	return more_pattern == more_uri;
+		if (p == pattern.len || u == uri.len)
+			return p == pattern.len && u == uri.len;
+		pattern = slice_from(pattern, p + 1);
+		uri = slice_from(uri, u + 1);
+	}
 }
 
 bool uri_matches(enum match how, struct slice pattern, struct slice uri)

@@ -20,7 +20,7 @@ bool server_may_log(struct server *s)
 	if (!log_rate_ok(&s->rate, loop_now_ms(s->loop), &dropped))
 		return false;
 	if (dropped > 0)
-		log_info(NULL, "lines left out count=%u", dropped);
+		log_info(NULL, "lines left out suppressed=%u", dropped);
 	return true;
 }
 

@@ -43,7 +43,7 @@ struct listener {
 static void starve(struct listener *l)
 {
 	l->stats.starved++;
-	warn(l, "cannot accept: %s; trying again in %d ms more=%u", strerror(errno),
+	warn(l, "cannot accept: %s; trying again in %d ms suppressed=%u", strerror(errno),
 	     STARVED_PAUSE_MS);
 	event_del(&l->ev);
 	timer_arm(&l->pause, STARVED_PAUSE_MS);
@@ -60,7 +60,7 @@ static void resume(void *arg)
 static void refuse(struct listener *l, int fd)
 {
 	l->stats.refused++;
-	warn(l, "connection refused peer=%s max_connections=%u more=%u",
+	warn(l, "connection refused peer=%s max_connections=%u suppressed=%u",
 	     sock_peer_name(fd).text, l->max_connections);
 	if (l->refusal.len > 0) {
 		size_t put;

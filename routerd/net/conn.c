@@ -87,7 +87,8 @@ static void handshake_late(struct conn *c)
 {
 	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
 
-	conn_log(c, "closed: %s listener=%s more=%u", conn_end_str(end), c->conf->name);
+	conn_log(c, "closed: %s listener=%s suppressed=%u", conn_end_str(end),
+		 c->conf->name);
 	conn_set_end(c, end);
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
@@ -139,7 +140,7 @@ static void opening_input(struct conn *c, struct frame_input *in)
 		conn_http_input(c, in);
 		return;
 	}
-	conn_log(c, "protocol error: no RawSocket handshake listener=%s more=%u",
+	conn_log(c, "protocol error: no RawSocket handshake listener=%s suppressed=%u",
 		 c->conf->name);
 	conn_kill(c, CONN_END_PROTOCOL);
 }
@@ -295,7 +296,7 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 	if (c == NULL) {
 		net_count(n, NET_END_NOMEM, 1);
 		net_log(n, LOG_LEVEL_ERROR, n->name,
-			"connection refused: out of memory more=%u");
+			"connection refused: out of memory suppressed=%u");
 		sock_close(&fd);
 		conn_count_down(conf);
 		return NULL;

@@ -29,7 +29,7 @@ static void refuse(struct conn *c, int status, const char *text, bool head_only)
 		net_count(c->net, NET_REQUESTS_TOO_LARGE, 1);
 		conn_log(c,
 			 "request refused reason=\"%s\" listener=%s "
-			 "max_header_size=%zu max_headers=%zu more=%u",
+			 "max_header_size=%zu max_headers=%zu suppressed=%u",
 			 text, c->conf->name, c->conf->head_max, c->conf->headers_max);
 	} else {
 		log_debug(conn_prefix(c).text, "request refused status=%d listener=%s",

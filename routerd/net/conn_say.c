@@ -45,7 +45,8 @@ void conn_say_closed(struct conn *c, uint16_t code)
 void conn_say_error(struct conn *c, uint16_t code, const char *why)
 {
 	if (c->state == CONN_OPEN)
-		conn_log(c, "protocol error: %s listener=%s more=%u", why, c->conf->name);
+		conn_log(c, "protocol error: %s listener=%s suppressed=%u", why,
+			 c->conf->name);
 	if (begin_closing(c, code, slice_str(why),
 			  code == WS_CLOSE_TOO_BIG ? CONN_END_TOO_BIG
 						   : CONN_END_PROTOCOL))

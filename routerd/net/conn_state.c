@@ -223,8 +223,8 @@ bool conn_accepts(struct conn *c, size_t len)
 	/* An empty queue takes a message of any size, or it could never be sent. */
 	if (queued == 0 || (queued <= limit && len <= limit - queued))
 		return true;
-	conn_log(c, "slow consumer closed listener=%s queued=%zu more=%u", c->conf->name,
-		 queued);
+	conn_log(c, "slow consumer closed listener=%s queued=%zu suppressed=%u",
+		 c->conf->name, queued);
 	conn_kill(c, CONN_END_SLOW);
 	return false;
 }

@@ -104,7 +104,7 @@ static struct conn *conn_of(struct stream *s)
 static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 {
 	net_log(c->net, LOG_LEVEL_WARN, conn_prefix(c).text,
-		"closed: %s own=%zu all=%zu more=%u", conn_end_str(end), own, all);
+		"closed: %s own=%zu all=%zu suppressed=%u", conn_end_str(end), own, all);
 	conn_kill(c, end);
 }
 

@@ -149,7 +149,7 @@ void net_resume_all(struct net *n);
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);
 
-/* A line about what peers can do at will; its format ends in " more=%u". */
+/* A line about what peers can do at will; its format ends in " suppressed=%u". */
 #define net_log(n, level, prefix, ...)                                                   \
 	log_limited(&(n)->log_rate, loop_now_ms((n)->loop), level, prefix, __VA_ARGS__)
 

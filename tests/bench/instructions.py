@@ -13,7 +13,6 @@ is done, so that every turn of the router's loop has the same work.
 import argparse
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 

@@ -17,7 +17,6 @@ import platform
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 

@@ -1,94 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Every reader of the routerd-authd and authctl-authd protocols on any bytes; what was
- * read is written, and must be read as the same again.
- */
+/* Gives any bytes to every reader of the routerd-authd and authctl-authd protocols. What
+ * was read is written, and must then be read as the same. */
 #include "common/err.h"
 #include "proto/admin_api.h"
-#include "proto/auth_api.h"
+#include "tests/unit/auth_again.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-union any {
-	struct auth_hello hello;
-	struct auth_hello_result hello_result;
-	struct auth_request request;
-	struct auth_result result;
-	struct auth_error error;
-	struct auth_revoke revoke;
-	struct auth_revoke_result revoke_result;
-	struct auth_ping_result ping_result;
-	struct auth_opened opened;
-	struct auth_closed closed;
-	struct auth_failed failed;
-	struct admin_principal principal;
-	struct admin_list list;
-	struct admin_list_result list_result;
-	struct admin_target target;
-	struct admin_change change;
-};
+AGAIN(admin, principal, item)
+AGAIN(admin, list, params)
+AGAIN(admin, list_result, item)
+AGAIN(admin, target, params)
+AGAIN(admin, change, item)
 
-/* Reads in, and appends what was read. By its table; form: params or item. */
-#define BY_TABLE(api, name, form)                                                        \
-	static int name##_again(struct slice in, struct buf *out)                        \
-	{                                                                                \
-		union any v;                                                             \
-		int e = fields_read_##form(in, &api##_##name##_table, &v.name);          \
-		if (e == 0)                                                              \
-			fields_write_##form(out, &api##_##name##_table, &v.name);        \
-		return e;                                                                \
-	}
-BY_TABLE(auth, hello, params)
-BY_TABLE(auth, hello_result, item)
-BY_TABLE(auth, revoke_result, item)
-BY_TABLE(auth, ping_result, item)
-BY_TABLE(auth, opened, params)
-BY_TABLE(auth, closed, params)
-BY_TABLE(auth, failed, params)
-BY_TABLE(admin, principal, item)
-BY_TABLE(admin, list, params)
-BY_TABLE(admin, list_result, item)
-BY_TABLE(admin, target, params)
-BY_TABLE(admin, change, item)
-
-static int result_again(struct slice in, struct buf *out)
-{
-	struct auth_result res;
-	int e = auth_result_read(in, &res);
-
-	if (e == 0)
-		fields_write_item(out, &auth_result_table, &res);
-	return e;
-}
-
-static int revoke_again(struct slice in, struct buf *out)
-{
-	struct auth_revoke v;
-	int e = auth_revoke_read(in, &v);
-
-	if (e == 0)
-		fields_write_params(out, &auth_revoke_table, &v);
-	return e;
-}
-
-static int request_again(struct slice in, struct buf *out)
-{
-	struct auth_request q;
-	int e = auth_request_read(in, &q);
-
-	return e != 0 ? e : auth_request_write(out, &q, AUTH_MAX_MESSAGE);
-}
-
-static int error_again(struct slice in, struct buf *out)
-{
-	struct auth_error e;
-
-	auth_error_read(in, &e);
-	fields_write_item(out, &auth_error_table, &e);
-	return 0;
-}
-
-static int (*const all[])(struct slice in, struct buf *out) = {
+static again_fn *const all[] = {
 	hello_again,  hello_result_again, request_again,       result_again,
 	error_again,  revoke_again,       revoke_result_again, ping_result_again,
 	opened_again, closed_again,       failed_again,        principal_again,
@@ -116,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size > AUTH_MAX_MESSAGE)
 		return 0;
-	/* as in the programs: nothing is read that the check has not let through */
+	/* as in the programs: auth_check comes before every reader */
 	if (auth_check(in, &len) != 0)
 		return 0;
 	in.len = len;

@@ -22,7 +22,6 @@ from pages import blocks, section
 
 SERVICES = ["routerd.service", "authd.service"]
 UNITS = ["authd.socket", *SERVICES]
-EXAMPLES = "/usr/share/doc/routerd/examples"
 WHAT_IS_INSTALLED = blocks(section("What is installed", pages.DOC / "deploy.md"))
 # the files in /run/authd, whichever unit started first: type, mode, user, group
 FILES = {".": "drwxr-xr-x authd authd", "auth.sock": "srw-rw---- authd routerd", "admin.sock": "srw-rw---- authd authd"}

@@ -8,7 +8,7 @@ Python a NaN, both a string that begins with U+0000.
 import peers
 import pytest
 import rawclient
-from rawclient import (CALL, CANCEL, ERROR, EVENT, INVOCATION, PUBLISH, REGISTER, SUBSCRIBE, UNREGISTER,
+from rawclient import (CALL, CANCEL, ERROR, INVOCATION, PUBLISH, REGISTER, SUBSCRIBE, UNREGISTER,
                        UNSUBSCRIBE, YIELD, WampError)
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)

@@ -12,7 +12,7 @@ import time
 
 import pytest
 from rawclient import Client, Closed, Refused, WampError, Ws
-from utils import SLOW, Authd, Routerd, free_port, permission, router_config, wait_for
+from utils import SLOW, Authd, Routerd, permission, router_config, wait_for
 
 REALMS = 50  # each adds a line of counters
 

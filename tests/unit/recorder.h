@@ -8,6 +8,8 @@
 #include "proto/frame_event.h"
 #include "proto/ws_frame.h"
 
+#include <stdlib.h>
+
 static struct {
 	size_t limit;
 	int stop_after; /* messages after which nothing more is read; 0: never */
@@ -65,6 +67,34 @@ static void rewind_recorder(void)
 	buf_clear(&rec.log);
 	rec.over = false;
 	rec.messages = 0;
+}
+
+/* The reader under test, given by its address: its next event. */
+typedef enum frame_event_type next_event_fn(void *reader, struct frame_input *in,
+					    struct frame_event *ev);
+
+/* Feeds len bytes to a reader and records its events. The bytes are a copy of exact size,
+ * so that sanitizers see reads behind its end. */
+static void record_piece(next_event_fn *next, void *reader, const uint8_t *p, size_t len)
+{
+	enum frame_event_type type;
+	struct frame_event ev;
+	struct frame_input in;
+	uint8_t *copy;
+
+	if (rec.over || len == 0)
+		return;
+	copy = malloc(len);
+	assert_non_null(copy);
+	memcpy(copy, p, len);
+	in = (struct frame_input){copy, len};
+	do {
+		type = next(reader, &in, &ev);
+		record(type, &ev);
+	} while (type != FRAME_MORE && !rec.over);
+	if (type == FRAME_MORE)
+		assert_int_equal(in.len, 0);
+	free(copy);
 }
 
 #endif

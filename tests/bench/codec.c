@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON, MessagePack and CBOR of the bench: see codec.h. */
+/* The bench's JSON, MessagePack and CBOR: see codec.h. */
 #include "tests/bench/codec.h"
 
 #include <errno.h>
@@ -82,7 +82,8 @@ static void put_big_endian(struct bytes *b, uint64_t n, unsigned bytes)
 	b->len += bytes;
 }
 
-/* A comma where JSON needs one: behind a value, which is neither an opener nor a key. */
+/* Writes a comma if JSON needs one here: after a value, but not after an opener or a key.
+ */
 static void json_separate(struct bytes *b)
 {
 	if (b->len > 0 && strchr("[{:,", b->data[b->len - 1]) == NULL)
@@ -101,7 +102,8 @@ static void cbor_head(struct bytes *b, unsigned major, uint64_t n)
 	put_big_endian(b, n, 1u << log);
 }
 
-/* The smallest of MessagePack's heads: fix | n up to max, else first, first + 1, ... */
+/* The shortest MessagePack head: fix | n for n up to max, else a code from first on and
+ * n. */
 static void msgpack_head(struct bytes *b, unsigned fix, uint64_t max, unsigned first,
 			 unsigned smallest_log, uint64_t n)
 {
@@ -266,11 +268,11 @@ static void read_container(struct reader *r, struct item *out, enum kind kind,
 	out->data = head;
 }
 
-/* What a MessagePack head says: the kind, and a length, a count or a number. */
+/* A parsed MessagePack head: the kind, and a length, a count or a number. */
 struct msgpack_head {
 	enum kind kind;
 	uint64_t n;
-	uint64_t skip; /* bytes of a value that does not matter */
+	uint64_t skip; /* length of a value that the reader skips */
 };
 
 static struct msgpack_head read_msgpack_head(struct reader *r)
@@ -290,7 +292,7 @@ static struct msgpack_head read_msgpack_head(struct reader *r)
 	if (byte <= 0xc6) /* bin */
 		return (struct msgpack_head){KIND_OTHER, 0,
 					     take_number(r, 1u << (byte - 0xc4))};
-	if (byte <= 0xc9) /* ext: a type before the data */
+	if (byte <= 0xc9) /* ext: a type byte precedes the data */
 		return (struct msgpack_head){KIND_OTHER, 0,
 					     1 + take_number(r, 1u << (byte - 0xc7))};
 	if (byte <= 0xcb) /* float */
@@ -298,7 +300,7 @@ static struct msgpack_head read_msgpack_head(struct reader *r)
 	if (byte <= 0xcf)
 		return (struct msgpack_head){KIND_UINT,
 					     take_number(r, 1u << (byte - 0xcc)), 0};
-	if (byte <= 0xd3) /* int: what fits is sent as uint by sane encoders */
+	if (byte <= 0xd3) /* int: encoders normally send numbers from 0 on as uint */
 		return (struct msgpack_head){KIND_UINT,
 					     take_number(r, 1u << (byte - 0xd0)), 0};
 	if (byte <= 0xd8) /* fixext */
@@ -370,7 +372,7 @@ static void skip_space(struct reader *r)
 		r->at++;
 }
 
-/* From behind the opening quote to behind the closing one. */
+/* Reads from after the opening quote to after the closing one. */
 static void read_json_text(struct reader *r, struct item *out)
 {
 	const uint8_t *from = r->at, *quote = r->at;
@@ -415,7 +417,7 @@ static void read_json(struct reader *r, struct item *out, unsigned depth)
 			skip_values(r, 1, depth);
 		take(r, 1);
 	}
-	/* the rest of a fraction, a negative number or a word */
+	/* skip the rest of a fraction, a negative number or a word */
 	if (out->kind == KIND_UINT || out->kind == KIND_OTHER) {
 		while (r->at < r->end && strchr(",]}: \r\n\t", *r->at) == NULL) {
 			out->kind = KIND_OTHER;
@@ -475,7 +477,8 @@ bool read_next(struct reader *r, struct item *out)
 	if (r->format == FORMAT_JSON)
 		skip_space(r);
 	if (r->left == UINT64_MAX) {
-		/* the container was read whole before: the last byte closes it */
+		/* the caller has found the end of this container before: its last byte
+		 * closes it */
 		if (r->at + 1 >= r->end)
 			return false;
 	} else {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The bench's own JSON, MessagePack and CBOR: growing buffers, a writer, and a reader
- * that walks over values without building anything. It shares nothing with the router's
- * codecs, so that no mistake of theirs is hidden by its twin here. One thread.
- */
+/* The bench's own JSON, MessagePack and CBOR: growing buffers, a writer, and a reader
+ * that walks over values without allocating. It shares no code with the router's codecs,
+ * because the same mistake on both sides would not be noticed. One thread. */
 #ifndef TESTS_BENCH_CODEC_H
 #define TESTS_BENCH_CODEC_H
 
@@ -21,13 +19,14 @@ enum format {
 /* "json", "msgpack", "cbor". */
 extern const char *const format_names[FORMAT_COUNT];
 
-/* The format of a name that need not end with a zero; FORMAT_COUNT if there is none. */
+/* The format with this name, which need not end with a zero; FORMAT_COUNT if there is
+ * none. */
 enum format format_by_name(const char *name, size_t len);
 
-/* Prints what failed, with errno, and ends the program with status 1. */
+/* Prints what failed, with errno, and exits with status 1. */
 __attribute__((noreturn)) void die(const char *what);
 
-/* Memory or the end of the program. */
+/* Returns memory; exits if it is NULL. */
 void *must(void *memory);
 
 /* --- growing bytes --- */
@@ -38,13 +37,13 @@ struct bytes {
 	size_t size;
 };
 
-/* Makes room for len more bytes and returns where they go; the caller adds to b->len. */
+/* Makes room for len more bytes and returns its address. The caller adds to b->len. */
 uint8_t *bytes_room(struct bytes *b, size_t len);
 void bytes_add(struct bytes *b, const void *data, size_t len);
 void bytes_drop(struct bytes *b, size_t len);
 void bytes_fini(struct bytes *b);
 
-/* --- writing: a message is what is between an empty buffer and its last value --- */
+/* --- writing: the buffer holds one message --- */
 
 struct writer {
 	struct bytes *out;
@@ -53,12 +52,12 @@ struct writer {
 
 void put_list(const struct writer *w, unsigned count);
 void put_map(const struct writer *w, unsigned count);
-/* Ends a list (']') or a map ('}'). */
+/* Ends a list (closer ']') or a map ('}'). */
 void put_end(const struct writer *w, char closer);
-/* A key of a map; its value comes next. */
+/* Writes a key of a map. The next value belongs to it. */
 void put_key(const struct writer *w, const char *key);
 void put_uint(const struct writer *w, uint64_t n);
-/* Text in which nothing needs to be escaped. */
+/* Writes a text that needs no escapes. */
 void put_text(const struct writer *w, const char *text, size_t len);
 void put_string(const struct writer *w, const char *text);
 void put_null(const struct writer *w);
@@ -71,7 +70,7 @@ enum kind { KIND_UINT, KIND_TEXT, KIND_LIST, KIND_MAP, KIND_OTHER };
 struct item {
 	enum kind kind;
 	uint64_t number;     /* of KIND_UINT */
-	const uint8_t *data; /* text without its head or quotes; else the whole value */
+	const uint8_t *data; /* text: without head and quotes; else the whole value */
 	size_t len;
 };
 
@@ -79,24 +78,23 @@ struct reader {
 	enum format format;
 	const uint8_t *at;
 	const uint8_t *end;
-	uint64_t left; /* values; UINT64_MAX: up to the closing sign */
-	bool bad;      /* what was read is malformed */
+	uint64_t left; /* values; UINT64_MAX: until the closing sign */
+	bool bad;      /* the input is malformed */
 };
 
-/* A reader of the values in a list or of the keys and values in a map. */
+/* A reader of the values of a list, or of the keys and values of a map. */
 struct reader read_into(enum format format, const struct item *container);
 
-/* The next value; false at the end of the container, and when it is malformed. */
+/* Reads the next value. False at the end of the container, and if the input is malformed.
+ */
 bool read_next(struct reader *r, struct item *out);
 
-/*
- * The elements of a list that fills all of data, of which there are at most max.
- * Returns their number, 0 if data is anything else.
- */
+/* Reads a list that fills all of data and has at most max elements. Returns their number,
+ * 0 if data is anything else. */
 unsigned read_list(enum format format, const uint8_t *data, size_t len,
 		   struct item *items, unsigned max);
 
-/* The value of a key; false if there is none. */
+/* Finds the value of a key. False if there is none. */
 bool read_key(enum format format, const struct item *map, const char *key,
 	      struct item *out);
 

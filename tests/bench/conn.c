@@ -22,11 +22,11 @@
 enum {
 	READ_SIZE = 256 * 1024,
 	EVENTS = 1024,
-	PORTS_PER_ADDRESS = 20000, /* of about 28,000 that the kernel has for us */
-	RAWSOCKET_BITS = 24,       /* we take messages of up to 2^24 bytes */
+	PORTS_PER_ADDRESS = 20000, /* of about 28,000 that the kernel may choose from */
+	RAWSOCKET_BITS = 24,       /* we accept messages of up to 2^24 bytes */
 };
 
-/* A key that every server answers in the same way (RFC 6455, section 1.3). */
+/* The fixed key of RFC 6455, section 1.3: every server gives the same answer. */
 #define WS_KEY    "dGhlIHNhbXBsZSBub25jZQ=="
 #define WS_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
@@ -37,11 +37,12 @@ uint64_t complaints;
 
 static int epoll_fd;
 static unsigned open_sockets;
-static struct bytes message; /* being written */
-static struct bytes input;   /* being read: what was left over, and what came */
+static struct bytes message; /* the message that is being written */
+/* the input of one connection: its leftover, then the new bytes */
+static struct bytes input;
 static uint64_t mask_state;
 
-/* those with something to send, in the order in which they got it */
+/* connections with something to send, in the order in which they were marked */
 static struct conn **dirty;
 static unsigned dirty_count, dirty_size;
 
@@ -128,11 +129,12 @@ struct writer conn_write(const struct conn *c)
 	return (struct writer){.out = &message, .format = c->format};
 }
 
-/* A WebSocket frame, masked as a client must, eight bytes at a time. */
+/* Sends a WebSocket frame, masked as a client must, eight bytes at a time. */
 static void send_websocket(struct conn *c, unsigned opcode, const uint8_t *data,
 			   size_t len)
 {
-	uint8_t *p = bytes_room(&c->out, len + 22); /* eight bytes may be too many */
+	/* the last step of eight bytes may write too many */
+	uint8_t *p = bytes_room(&c->out, len + 22);
 	size_t head = 2;
 	uint64_t mask, word;
 
@@ -209,7 +211,7 @@ static void flush(struct conn *c)
 		return;
 	n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return; /* the read that follows says that it is closed */
+		return; /* the next read finds that it is closed */
 	if (n > 0)
 		bytes_drop(&c->out, (size_t)n);
 	if ((c->out.len > 0) == c->wants_write)
@@ -260,7 +262,7 @@ static void on_message(struct conn *c, const uint8_t *data, size_t len)
 	}
 }
 
-/* Handles one frame; returns its length, 0 when it is incomplete. */
+/* Handles one frame. Returns its length, 0 if it is incomplete. */
 static size_t on_rawsocket(struct conn *c, const uint8_t *p, size_t have)
 {
 	size_t len;
@@ -306,7 +308,7 @@ static size_t on_websocket(struct conn *c, const uint8_t *p, size_t have)
 	return head + len;
 }
 
-/* The answer to the handshake; returns its length, 0 when it is incomplete. */
+/* Handles the answer to the handshake. Returns its length, 0 if it is incomplete. */
 static size_t on_handshake(struct conn *c, const uint8_t *p, size_t have)
 {
 	const uint8_t *end;
@@ -397,7 +399,7 @@ void conn_turn(int64_t wait_ns)
 
 /* --- connecting --- */
 
-/* One address of ours has not enough ports for very many connections: take another. */
+/* One local address has too few ports for very many connections: use the next one. */
 static void choose_source(int fd)
 {
 	struct sockaddr_in source = {.sin_family = AF_INET};
@@ -445,7 +447,8 @@ void conn_start(struct conn *c, enum format format)
 	c->format = format;
 	c->session = 0;
 	c->started = now_ns();
-	/* a Unix socket whose backlog is full must be waited for: it says so only once */
+	/* Connect to a Unix socket blocking: a non-blocking connect fails if the backlog
+	 * is full, and no event says when to try again. */
 	c->fd = socket(opt.address.ss_family,
 		       SOCK_STREAM | SOCK_CLOEXEC | (local ? 0 : SOCK_NONBLOCK), 0);
 	if (c->fd < 0)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A client's connection to a router: socket, handshake, frames, login, and the loop that
- * serves all of them: one read per connection and turn into a common buffer, and one
- * write per connection at the turn's end. One thread.
- */
+/* A client's connection to a router: socket, handshake, frames, login; and the loop for
+ * all connections. In each turn the loop makes one read per connection into a common
+ * buffer, and at the end one write per connection. One thread. */
 #ifndef TESTS_BENCH_CONN_H
 #define TESTS_BENCH_CONN_H
 
@@ -14,10 +12,10 @@
 
 enum conn_state {
 	CONN_CLOSED,
-	CONN_UPGRADING, /* until the handshake is answered */
+	CONN_UPGRADING, /* until the answer to the handshake */
 	CONN_JOINING,   /* until WELCOME */
 	CONN_OPEN,
-	CONN_LEAVING, /* GOODBYE sent */
+	CONN_LEAVING, /* GOODBYE is sent */
 };
 
 enum { MAX_ITEMS = 8 };
@@ -43,7 +41,7 @@ enum {
 	WAMP_YIELD = 70,
 };
 
-/* A message received: its elements, the first of which is the type. */
+/* A received message: its elements; the first is the type. */
 struct message {
 	uint64_t type;
 	unsigned count;
@@ -54,47 +52,47 @@ struct conn {
 	int fd;
 	enum conn_state state;
 	enum format format;
-	bool dirty; /* on the list of those with something to send */
+	bool dirty; /* on the list of connections with something to send */
 	bool wants_write;
-	unsigned index; /* the owner's */
+	unsigned index; /* for the owner of the connection */
 	void *owner;
 	uint64_t session;
-	int64_t started; /* ns, when it began to connect */
-	struct bytes in; /* an incomplete frame, else no memory */
+	int64_t started; /* ns, start of connecting */
+	struct bytes in; /* an incomplete frame; no memory if there is none */
 	struct bytes out;
 };
 
-/* What a mode does with its connections; set before the first of them. */
+/* What a mode does with its connections. Set before the first conn_start. */
 struct conn_handler {
-	void (*on_open)(struct conn *c); /* WELCOME came */
+	void (*on_open)(struct conn *c); /* WELCOME has come */
 	void (*on_message)(struct conn *c, const struct message *m);
-	void (*on_closed)(struct conn *c, const char *why); /* c is CONN_CLOSED already */
+	void (*on_closed)(struct conn *c, const char *why); /* c is already CONN_CLOSED */
 };
 
 extern struct conn_handler conn_handler;
 
-/* How many connections are in each state, but for CONN_CLOSED. */
+/* Number of connections in each state, except CONN_CLOSED. */
 extern unsigned conn_count[CONN_LEAVING + 1];
 
-/* When the bytes that are being handled were read. */
+/* When the bytes that are handled now were read. */
 extern int64_t conn_read_at;
 
 void conn_setup(void);
 
-/* Begins to connect and to log in; on_open or on_closed tells how it ended. */
+/* Begins to connect and log in. on_open or on_closed reports the outcome. */
 void conn_start(struct conn *c, enum format format);
 
-/* A writer for the next message of c; conn_send sends what was written. */
+/* A writer for the next message of c. conn_send sends it. */
 struct writer conn_write(const struct conn *c);
 void conn_send(struct conn *c);
 
-/* Sends GOODBYE; the answer closes the connection, without on_closed. */
+/* Sends GOODBYE. The answer closes the connection; on_closed is not called. */
 void conn_leave(struct conn *c);
 
-/* Closes without a word, so that no port stays in TIME_WAIT; without on_closed. */
+/* Closes by a reset, so that no port stays in TIME_WAIT. on_closed is not called. */
 void conn_abort(struct conn *c);
 
-/* Waits at most that long, reads what came, sends what is queued. */
+/* Waits at most this long, reads what has come, sends what is queued. */
 void conn_turn(int64_t wait_ns);
 
 /* Sends what is queued. */
@@ -104,12 +102,13 @@ void conn_flush(void);
 
 void join_hello(struct conn *c);
 
-/* A message before WELCOME; returns why the connection must be closed, or NULL. */
+/* Handles a message before WELCOME. Returns why the connection must be closed, or NULL.
+ */
 const char *join_message(struct conn *c, const struct message *m);
 
 /* --- */
 
-/* Counts something that a correct router does not do; the first are printed. */
+/* Counts an error of the router, and prints the first ones. */
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
 extern uint64_t complaints;
 

@@ -53,7 +53,7 @@ void join_hello(struct conn *c)
 	conn_send(c);
 }
 
-/* AUTHENTICATE: the signature and what was signed, in hex. */
+/* AUTHENTICATE: the signature and the signed challenge, in hex. */
 static const char *answer_challenge(struct conn *c, const struct message *m)
 {
 	unsigned char answer[SIGNED_BYTES];

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A private Ed25519 key from a file: as ssh-keygen and authctl write it (without a
- * passphrase), as 32 bytes (Autobahn), or as 64 hex digits. One thread.
- */
+/* Reads a private Ed25519 key: a file of ssh-keygen or authctl (without a passphrase), 32
+ * bytes (Autobahn), or 64 hex digits. One thread. */
 #include "tests/bench/options.h"
 
 #include <fcntl.h>
@@ -14,10 +12,8 @@
 
 static const char begin[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
 
-/*
- * OpenSSH ends an unencrypted key with the length 64, the seed and the public key, a
- * comment and padding; the public key is also at the front, which tells the right place.
- */
+/* An unencrypted OpenSSH file ends with the length 64, seed and public key, a comment and
+ * padding. The public key also stands near the front, which confirms the right place. */
 static bool find_seed(const uint8_t *data, size_t len, uint8_t *seed)
 {
 	static const uint8_t head[] = {0, 0, 0, 64};
@@ -68,7 +64,7 @@ void read_key_file(const char *path)
 						 NULL) == 0;
 	}
 	if (!good) {
-		fprintf(stderr, "wampbench: %s: no private key without a passphrase\n",
+		fprintf(stderr, "wampbench: %s: not an unencrypted private Ed25519 key\n",
 			path);
 		exit(2);
 	}

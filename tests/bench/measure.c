@@ -31,7 +31,7 @@ static unsigned class_of(uint64_t ns)
 	return (shift << SUB_BITS) + (unsigned)(ns >> shift);
 }
 
-/* The middle of a class. */
+/* The middle value of a class. */
 static double class_value(unsigned class)
 {
 	unsigned shift = class >> SUB_BITS;
@@ -79,7 +79,7 @@ uint64_t process_cpu(pid_t pid)
 	while (tasks != NULL && (entry = readdir(tasks)) != NULL) {
 		FILE *file;
 		if (entry->d_name[0] == '.')
-			continue; /* ".." has a schedstat, too: the whole process's */
+			continue; /* ".." has a schedstat of the whole process */
 		snprintf(path, sizeof(path), "/proc/%d/task/%s/schedstat", (int)pid,
 			 entry->d_name);
 		file = fopen(path, "re");

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The clock, latencies, and what /proc says of the processes that are measured. One
- * thread.
- */
+/* Clock, latencies, and figures about the measured processes from /proc. One thread. */
 #ifndef TESTS_BENCH_MEASURE_H
 #define TESTS_BENCH_MEASURE_H
 
@@ -14,7 +11,7 @@ enum { MAX_PIDS = 8 };
 /* Nanoseconds of the monotonic clock. */
 int64_t now_ns(void);
 
-/* --- latencies: counted in classes of which each is at most 1.6 % wide --- */
+/* --- latencies, counted in classes that are at most 1.6 % wide --- */
 
 enum { SUB_BITS = 6, HISTOGRAM_CLASSES = 64 << SUB_BITS };
 
@@ -26,22 +23,22 @@ struct histogram {
 
 void histogram_add(struct histogram *h, int64_t ns);
 
-/* The latency in ns below which that share of all lies, from 0 to 1. */
+/* The latency in ns that this share of all (from 0 to 1) does not exceed. */
 double histogram_at(const struct histogram *h, double share);
 
 /* --- processes --- */
 
-/* CPU time of all threads in ns; 0 for a process that is not there. */
+/* CPU time of all threads in ns; 0 if there is no such process. */
 uint64_t process_cpu(pid_t pid);
 
-/* A line of /proc/PID/status in KiB, such as "VmRSS" or "VmHWM"; 0 if it is not there. */
+/* A line of /proc/PID/status in KiB, such as "VmRSS" or "VmHWM"; 0 if there is none. */
 uint64_t process_memory(pid_t pid, const char *line);
 
-/* What a run took of the measured processes and of this one. */
+/* The CPU time used by the measured processes and by this one. */
 struct usage {
 	uint64_t router[MAX_PIDS]; /* ns, in the order of --router-pid */
 	uint64_t client;           /* ns */
-	int64_t at;                /* ns, when it was read */
+	int64_t at;                /* ns, time of this reading */
 };
 
 struct usage usage_now(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subscriptions and registrations that are only there: see modes.h. */
+/* Subscriptions and registrations that nobody uses: see modes.h. */
 #include "tests/bench/conn.h"
 #include "tests/bench/modes.h"
 #include "tests/bench/options.h"

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The limit: moves the bytes that a router moves for wampbench, and does nothing else. It
- * believes every frame, keeps no table, checks no right, and knows only the shape of the
- * messages that wampbench sends. One recv and one send per connection and turn; events
- * are written once a turn and format, and all subscribers are sent that one buffer. One
- * thread.
+/* The upper limit for a router: relay moves the same bytes for wampbench and does nothing
+ * else. It trusts every frame, has no tables and no permissions, and knows only the
+ * messages that wampbench sends. One recv and one send per connection and turn. Events
+ * are written once per turn and format into one buffer, which is sent to all subscribers.
+ * One thread.
  *
- *   relay [--tcp PORT] [--unix PATH]
- */
+ *    relay [--tcp PORT] [--unix PATH] */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -31,15 +29,13 @@ enum {
 	READ_SIZE = 256 * 1024,
 	EVENTS = 1024,
 	MAX_CALLEES = 10,
-	MAX_HEAD = 64, /* of a frame, with all of the message before its payload */
+	MAX_HEAD = 64, /* the longest frame head and message up to the payload */
 	SUBSCRIPTION = 7,
 	REGISTRATION = 8,
 };
 
-/*
- * Ids of ours have 16 digits, so that each has one length: an invocation's are those of
- * the caller's connection and of its request.
- */
+/* Our ids have 16 digits, so that all have the same length. The id of an invocation
+ * consists of the caller's connection and its request. */
 #define ID_BASE     UINT64_C(1000000000000000)
 #define ID_REQUESTS UINT64_C(10000000000)
 
@@ -58,12 +54,12 @@ struct conn {
 	bool dirty;
 	bool closed;
 	bool wants_write;
-	int subscriber; /* its place among those of its stream, or -1 */
+	int subscriber; /* index among the subscribers of its stream, or -1 */
 	struct bytes in;
 	struct bytes out;
 };
 
-/* The events of this turn, for all subscribers of one framing and format. */
+/* The events of this turn, for all subscribers with the same framing and format. */
 struct stream {
 	struct bytes data;
 	struct conn **subscribers;
@@ -74,7 +70,7 @@ struct stream {
 static int epoll_fd;
 static struct conn **conns;
 static unsigned conn_count;
-static unsigned *unused; /* indices */
+static unsigned *unused; /* free indices of conns */
 static unsigned unused_count;
 static struct stream streams[2][FORMATS];
 static struct conn *callees[MAX_CALLEES];
@@ -126,7 +122,7 @@ static void set_dirty(struct conn *c)
 	c->dirty = true;
 }
 
-/* --- ids and texts at known places --- */
+/* --- ids and texts at fixed places --- */
 
 static uint64_t read_be(const uint8_t **at, unsigned bytes)
 {
@@ -167,7 +163,7 @@ static uint64_t read_id(enum format format, const uint8_t **at)
 	return n;
 }
 
-/* The text at p, and in *at what comes behind it. */
+/* Reads the text at *at, and moves *at behind it. */
 static const uint8_t *read_text(enum format format, const uint8_t **at, size_t *len)
 {
 	const uint8_t *p = *at;
@@ -225,7 +221,7 @@ static uint8_t *put_type(enum format format, uint8_t *p, unsigned count, unsigne
 	return p;
 }
 
-/* An empty map and the head of [text]. */
+/* Writes an empty map and the head of [text]. */
 static uint8_t *put_text_head(enum format format, uint8_t *p, size_t len)
 {
 	if (format == JSON) {
@@ -254,7 +250,7 @@ static size_t frame_head(bool rawsocket, enum format format, uint8_t *p, size_t 
 	return 2 + extended;
 }
 
-/* Joins a head made by the caller, the text and JSON's closing signs to a frame. */
+/* Makes a frame of the caller's head, the text and JSON's closing signs. */
 static void put_frame(struct bytes *out, bool rawsocket, enum format format,
 		      const uint8_t *head, const uint8_t *head_end, const uint8_t *text,
 		      size_t len)
@@ -273,7 +269,7 @@ static void put_frame(struct bytes *out, bool rawsocket, enum format format,
 	out->len += n + tail;
 }
 
-/* --- answers that are always the same, in JSON and made from it --- */
+/* --- constant answers, given in JSON --- */
 
 enum answer { WELCOME, CHALLENGE, GOODBYE, ANSWERS };
 
@@ -292,7 +288,7 @@ static const char *const answers_json[ANSWERS] = {
 };
 static struct bytes answers[ANSWERS][FORMATS];
 
-/* Turns the JSON above into the other formats: objects, arrays, text, numbers, true. */
+/* Converts this JSON to the other formats: objects, arrays, text, numbers, true. */
 static const char *convert(const char *p, enum format format, struct bytes *out)
 {
 	size_t at = out->len;
@@ -358,7 +354,7 @@ static void send_answer(struct conn *c, enum answer a)
 	send_bytes(c, answers[a][c->format].data, answers[a][c->format].len);
 }
 
-/* SUBSCRIBED and REGISTERED. */
+/* Sends SUBSCRIBED or REGISTERED. */
 static void send_confirmation(struct conn *c, unsigned type, uint64_t request,
 			      unsigned id)
 {
@@ -592,7 +588,7 @@ static void close_conn(struct conn *c)
 			callees[i] = NULL;
 	conns[c->index] = NULL;
 	unused[unused_count++] = c->index;
-	set_dirty(c); /* the end of the turn frees it */
+	set_dirty(c); /* the connection is freed at the end of the turn */
 }
 
 static void on_readable(struct conn *c)
@@ -652,8 +648,7 @@ static void flush(struct conn *c)
 	if (c->out.len > 0)
 		memmove(c->out.data, c->out.data + n, c->out.len);
 	arm(c, c->out.len > 0);
-	/* an idle connection holds nothing, a busy one keeps its buffer for the next turn
-	 */
+	/* an idle connection keeps no buffer, a busy one keeps it for the next turn */
 	if (c->out.len == 0 && c->subscriber >= 0)
 		release(&c->out);
 }
@@ -724,7 +719,7 @@ static void on_connection(int listener)
 
 static void add_listener(int fd, const struct sockaddr *address, socklen_t len)
 {
-	/* listeners are told from connections by an odd pointer-sized number */
+	/* odd numbers are listeners; connections are pointers, which are even */
 	struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)fd << 1 | 1};
 	int one = 1;
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * login, idle and storm: what a router does with sessions that come, stay, and come all
- * at once. One thread.
- */
+/* login, idle and storm: sessions that come, stay, and come all at once. One thread. */
 #include "tests/bench/conn.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/modes.h"
@@ -16,22 +13,22 @@
 
 enum { TURN_NS = 100 * 1000 * 1000, MAX_RETRIES = 15 };
 
-/* autobahn-js: first delay, growth, spread and limit of its reconnects */
+/* autobahn-js' reconnects: growth, spread and limit of the delay in seconds */
 static const double retry_growth = 1.5, retry_jitter = 0.1, retry_max = 300;
 
 struct client {
 	struct conn conn;
 	bool subscribed;
-	double delay;   /* storm: seconds, of the next attempt */
-	int64_t due;    /* ns, when the next attempt is made; 0: none waits */
-	unsigned tries; /* attempts that failed */
+	double delay;   /* storm: seconds until the next attempt */
+	int64_t due;    /* ns, time of the next attempt; 0: none */
+	unsigned tries; /* failed attempts */
 };
 
 static struct client *clients;
 static unsigned client_count;
-static unsigned opened;   /* WELCOMEs, of all attempts */
-static unsigned prepared; /* those with everything that they ask for */
-static unsigned failed;   /* attempts that ended without WELCOME, or sessions lost */
+static unsigned opened;   /* WELCOMEs of all attempts */
+static unsigned prepared; /* sessions whose requests are all answered */
+static unsigned failed;   /* attempts that ended without WELCOME, and lost sessions */
 static bool measuring, subscribe, retry;
 static int64_t storm_began;
 
@@ -95,7 +92,7 @@ static void on_message(struct conn *c, const struct message *m)
 	prepared++;
 }
 
-/* The normal distribution, by Box and Muller. */
+/* A normally distributed number, by Box and Muller. */
 static double random_normal(double mean, double spread)
 {
 	double a = (double)(random() + 1) / ((double)RAND_MAX + 2);
@@ -104,7 +101,7 @@ static double random_normal(double mean, double spread)
 	return mean + spread * sqrt(-2 * log(a)) * cos(2 * M_PI * b);
 }
 
-/* As autobahn-js: spread, limit, then grow what the next attempt will wait. */
+/* As autobahn-js does: spread and limit the delay, then let the next one grow. */
 static void plan_retry(struct client *c, double now)
 {
 	c->delay = random_normal(c->delay, c->delay * retry_jitter);
@@ -140,7 +137,7 @@ static void leave_all(void)
 		complain("%u GOODBYEs without an answer", conn_count[CONN_LEAVING]);
 }
 
-/* --- login: the next connection when one has its WELCOME --- */
+/* --- login: each WELCOME starts the next connection --- */
 
 static bool logins_until(uint64_t count, int64_t until)
 {
@@ -166,7 +163,7 @@ static bool logins_until(uint64_t count, int64_t until)
 	return true;
 }
 
-/* What a login costs at least, beside moving its bytes: one verify, on this core. */
+/* Measures one signature check on this core, the minimum cost of a login. */
 static void measure_verify(void)
 {
 	enum { VERIFIES = 200 };
@@ -244,7 +241,7 @@ static void add_memory(double before)
 	add_figure("session_kib", (after - before) / client_count);
 }
 
-/* Only serves; true if nobody was lost meanwhile. */
+/* Serves for this long. False if a session was lost. */
 static bool stay(double seconds)
 {
 	int64_t until = now_ns() + (int64_t)(seconds * 1e9);
@@ -288,7 +285,7 @@ static void start_due(int64_t now)
 	}
 }
 
-/* All are cut off at once and come back as they would by themselves. */
+/* Cuts all connections at once; they reconnect like real clients. */
 static bool storm(void)
 {
 	int64_t moved = now_ns();
@@ -311,7 +308,7 @@ static bool storm(void)
 		if (prepared != before)
 			moved = now_ns();
 		before = prepared;
-		/* the longest delay lies between two attempts */
+		/* two attempts may be as far apart as the longest delay */
 		if (now_ns() - moved > (int64_t)((opt.deadline + retry_max) * 1e9))
 			return false;
 	}

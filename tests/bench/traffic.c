@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * rpc and pubsub: senders keep a window of messages in flight or hold a rate, receivers
- * check each, and every payload says who sent it and as which: hex sender, hex sequence,
- * filler. A call is in flight until its result, an event until its last subscriber has
- * it. One thread.
- */
+/* rpc and pubsub: senders keep a window of messages in flight, or a rate. Receivers check
+ * each message: its payload names the sender and the number (hex sender, hex sequence,
+ * filler). A call is in flight until its result, an event until the last subscriber has
+ * it. One thread. */
 #include "tests/bench/conn.h"
 #include "tests/bench/measure.h"
 #include "tests/bench/modes.h"
@@ -18,7 +16,7 @@
 enum {
 	FILLER_PERIOD = 26,
 	CONNECTING_AT_ONCE = 64,  /* a listener's backlog is limited */
-	RING_AT_A_RATE = 1 << 16, /* messages of a sender that may be late together */
+	RING_AT_A_RATE = 1 << 16, /* messages of one sender that may be in flight */
 	SENDER_DIGITS = 4,
 	SEQUENCE_DIGITS = 12,
 	TURN_NS = 100 * 1000 * 1000,
@@ -27,9 +25,10 @@ enum {
 /* A message in flight. */
 struct slot {
 	uint64_t sequence; /* 0: none */
-	int64_t due;       /* ns, when it was sent or should have been */
+	/* ns, when it was sent, or should have been sent at the given rate */
+	int64_t due;
 	uint64_t publication;
-	unsigned missing; /* subscribers that do not have it yet */
+	unsigned missing; /* subscribers that still wait for it */
 };
 
 struct sender {
@@ -41,8 +40,8 @@ struct sender {
 
 struct receiver {
 	struct conn conn;
-	uint64_t id;    /* of its subscription or registration */
-	uint64_t *next; /* the sequence number expected of each sender */
+	uint64_t id;    /* of the subscription or registration */
+	uint64_t *next; /* the next sequence number of each sender */
 };
 
 static bool rpc;
@@ -51,7 +50,7 @@ static struct receiver *receivers;
 static unsigned ready;
 static uint64_t ring_mask;
 static uint64_t delivered, answered;
-static uint64_t quota; /* of each sender */
+static uint64_t quota; /* messages of each sender */
 static bool sending, measuring, broken;
 static int64_t first_due;
 static char *payload, *filler;
@@ -113,7 +112,7 @@ struct content {
 	uint64_t sequence;
 };
 
-/* The arguments of a message: one text that is right to the last byte. */
+/* Reads the arguments of a message: one text, every byte of which is checked. */
 static bool read_payload(const struct conn *c, const struct message *m, unsigned at,
 			 struct content *out)
 {
@@ -164,7 +163,7 @@ static void send_one(struct sender *s, int64_t due)
 	conn_send(&s->conn);
 }
 
-/* Sequence numbers of all senders interleave: each is due one period after the last. */
+/* The senders take turns: each message is due one period after the previous one. */
 static int64_t due_at(const struct sender *s)
 {
 	double n = (double)s->sent * opt.senders + s->conn.index;
@@ -192,7 +191,7 @@ static void refill_all(void)
 		refill(&senders[i], now);
 }
 
-/* --- judging --- */
+/* --- checking --- */
 
 static void arrived(struct sender *s, struct slot *slot)
 {
@@ -226,7 +225,7 @@ static void on_result(struct conn *c, const struct message *m)
 	arrived(s, slot);
 }
 
-/* An INVOCATION or EVENT: true if it is the next of its sender. */
+/* Checks an INVOCATION or EVENT: true if it is the next one of its sender. */
 static bool judge_order(struct receiver *r, const struct content *content)
 {
 	uint64_t *next = &r->next[content->sender];
@@ -373,7 +372,7 @@ static void make_clients(void)
 	}
 }
 
-/* Receivers first: what is sent must find them. */
+/* Receivers first, so that they are there when the first message is sent. */
 static bool connect_all(void)
 {
 	unsigned total = opt.receivers + opt.senders, started = 0;
@@ -411,7 +410,7 @@ static bool all_done(void)
 	return true;
 }
 
-/* Serves everybody until a time or until all is done; false if nothing moves any more. */
+/* Serves until a time or until all is done. False if nothing moves any more. */
 static bool serve(int64_t until)
 {
 	uint64_t before = delivered + answered;
@@ -419,7 +418,7 @@ static bool serve(int64_t until)
 
 	while (now < until && !all_done()) {
 		refill_all();
-		/* at a rate our own wake-up must not be in the figure: spin */
+		/* At a rate, spin: our own wake-up must not be part of the latency. */
 		conn_turn(opt.rate > 0 && sending ? 0 : TURN_NS);
 		now = now_ns();
 		if (delivered + answered != before)
@@ -431,7 +430,7 @@ static bool serve(int64_t until)
 	return true;
 }
 
-/* Nothing may come between GOODBYE and its answer: that would be a double. */
+/* A message between GOODBYE and its answer would be a duplicate. */
 static void leave_all(void)
 {
 	int64_t until = now_ns() + (int64_t)(opt.deadline * 1e9);

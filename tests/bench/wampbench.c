@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Measures any WAMP router, and checks every message while it does: once, in order, with
- * the right content. A fast wrong answer is a failure. One thread; --help explains the
- * rest.
- */
+/* Measures any WAMP router and checks every message: once, in order, with the right
+ * content. A wrong answer is a failure. One thread; see --help. */
 #include "tests/bench/conn.h"
 #include "tests/bench/modes.h"
 #include "tests/bench/options.h"
@@ -226,7 +223,7 @@ static const struct option longs[] = {
 	{NULL, 0, NULL, 0},
 };
 
-/* Where and how to connect; false if the option is another. */
+/* Parses an option about where and how to connect. False if it is another option. */
 static bool parse_where(int letter)
 {
 	if (letter == OPT_TCP)

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Batches: the first byte picks the serializer. Every message taken lies in the input,
- * the rest gets shorter, and what was taken, written again, gives the input.
- */
+/* Batches. The first byte chooses the serializer. Every message taken lies in the input,
+ * the rest gets shorter, and the messages, written again, give the input. */
 #include "common/err.h"
 #include "proto/msg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Takes the first message off *rest, and appends it to again as it was. */
+/* Takes the first message from *rest and appends it to again in its original form. */
 static int take(enum serializer s, struct slice *rest, struct buf *again)
 {
 	const struct slice in = *rest;
@@ -22,7 +20,7 @@ static int take(enum serializer s, struct slice *rest, struct buf *again)
 	ASSERT(msg.p >= in.p && msg.p + msg.len <= in.p + in.len);
 	size_t begin = batch_begin(again, s);
 	buf_put_slice(again, msg);
-	/* only the last may have come without a separator */
+	/* only the last message may lack the separator */
 	if (s != SERIALIZER_JSON || separator != 0)
 		batch_end(again, s, begin, separator);
 	else

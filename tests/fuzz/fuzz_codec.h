@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What fuzz_json, fuzz_msgpack and fuzz_cbor do. */
+/* The common part of fuzz_json, fuzz_msgpack and fuzz_cbor. */
 #ifndef TESTS_FUZZ_FUZZ_CODEC_H
 #define TESTS_FUZZ_FUZZ_CODEC_H
 
@@ -7,7 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* One item, each of its parts by token_next or token_skip as the bits of choice say. */
+/* Reads one item; the bits of choice say where to use token_next and where token_skip. */
 static inline int walk_mixed(struct token_reader *r, uint64_t choice)
 {
 	struct token t;
@@ -33,7 +33,7 @@ static inline int walk_mixed(struct token_reader *r, uint64_t choice)
 	return 0;
 }
 
-/* token_next, token_skip and any mixture of them agree. */
+/* token_next, token_skip and any mixture of them must agree. */
 static inline void fuzz_codec(enum serializer s, const uint8_t *data, size_t size)
 {
 	uint64_t choice = size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any file as a configuration; one that is accepted holds together. */
+/* Parses any file as a configuration. An accepted configuration must be consistent. */
 #include "routerd/config/config.h"
 
 #include "common/err.h"
@@ -18,7 +18,7 @@ static void check_realm(const struct config_realm *realm)
 		for (size_t k = 0; k < role->n_permissions; k++) {
 			const struct permission *p = &role->permissions[k];
 
-			/* an exact one decides about its own URI */
+			/* an exact permission decides about its own URI */
 			if (p->match == MATCH_EXACT)
 				ASSERT(rights_allow(role->rights, ACTION_CALL,
 						    slice_str(p->uri)) ==

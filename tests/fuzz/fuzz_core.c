@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Routing without sockets: a byte string plays several sessions on several workers in two
- * realms, joining, leaving, subscribing, calling, answering, being revoked, also with
- * wrong ids and from beyond the grave. Beside each realm runs a model that is simple and
- * slow (arrays, searched from end to end), which foretells every post of every step.
- */
+/* Routing without sockets. A byte string plays several sessions on several workers in two
+ * realms. They join, leave, subscribe, call, answer and are revoked, also with wrong ids
+ * and after their end. Next to each realm runs a simple, slow model (arrays with linear
+ * search), which predicts every post of every step. */
 #include "routerd/core/realm.h"
 
 #include <stdlib.h>
@@ -15,7 +13,7 @@ enum {
 	SLOTS = 3,
 	PLAYERS = WORKERS * SLOTS,
 	URIS = 4,
-	MAX_POSTS = 64, /* more than a step can cause */
+	MAX_POSTS = 64, /* more than one step can cause */
 	MAX_CALLS = 64,
 };
 
@@ -36,13 +34,12 @@ struct outbox {
 	} posts[MAX_POSTS];
 };
 
-/* --- the model
- * -------------------------------------------------------------------------- */
+/* --- the model --- */
 
 struct player {
 	struct session_ref ref;
 	bool here;
-	uint64_t joined; /* a number that grows */
+	uint64_t joined; /* a growing number */
 	unsigned authid;
 	uint64_t last_invocation;
 	bool member[URIS];
@@ -56,14 +53,14 @@ struct flight {
 struct model {
 	uint16_t index;
 	struct player players[PLAYERS];
-	uint64_t subscription[URIS]; /* id; 0: nobody is a member */
-	uint64_t registration[URIS]; /* id; 0: nobody */
+	uint64_t subscription[URIS]; /* id; 0: not subscribed */
+	uint64_t registration[URIS]; /* id; 0: not registered */
 	unsigned callee[URIS];
 	struct flight flights[MAX_CALLS]; /* in the order of the calls */
 	size_t n_flights;
 	uint64_t last_id;
 	uint64_t dropped, unknown;
-	struct outbox expected; /* holds no references */
+	struct outbox expected; /* without references */
 };
 
 static struct realm *realms[REALMS];
@@ -201,7 +198,7 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 	expect(m, who, (struct post){.type = POST_JOINED});
 }
 
-/* id 0 in an expected post: one that was never seen before. */
+/* Id 0 in an expected post stands for an id that was never seen before. */
 static void model_subscribe(struct model *m, unsigned who, unsigned uri,
 			    const struct post *p)
 {
@@ -368,7 +365,7 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_answer(m, who, p);
 }
 
-/* Kills in the order of joining. */
+/* Kills the sessions in the order in which they joined. */
 static void model_revoke(struct model *m, struct revocation *r, unsigned authid)
 {
 	for (;;) {
@@ -386,10 +383,9 @@ static void model_revoke(struct model *m, struct revocation *r, unsigned authid)
 	}
 }
 
-/* --- the comparison
- * --------------------------------------------------------------------- */
+/* --- the comparison --- */
 
-/* An id that the model could not know: later than all before, and this realm's. */
+/* Learns an id that the model cannot predict: above all before, and of this realm. */
 static void learn_id(struct model *m, uint64_t id, uint64_t *known)
 {
 	ASSERT(id > m->last_id && id <= WAMP_MAX_ID && (id - 1) % REALMS == m->index);
@@ -423,7 +419,7 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	}
 }
 
-/* All copies of a publication have one id. */
+/* All EVENTs of one publication carry the same id. */
 static void compare_publications(void)
 {
 	uint64_t id = 0;
@@ -470,8 +466,7 @@ static void next_step(struct model *m)
 	m->expected.n = 0;
 }
 
-/* --- the game
- * --------------------------------------------------------------------------- */
+/* --- the players --- */
 
 static void play_join(unsigned realm, unsigned who, unsigned authid)
 {
@@ -513,7 +508,8 @@ static void play_revoke(unsigned realm, unsigned authid)
 	revocation_unref(&r);
 }
 
-/* An id for the post to name: mostly one that exists, and one's own as often as not. */
+/* Chooses an id for the post: mostly an existing one, half of the time the player's own.
+ */
 static uint64_t choose_id(const struct model *m, unsigned who, enum post_type type,
 			  unsigned arg)
 {
@@ -560,7 +556,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	next_step(m);
 }
 
-/* Three bytes a step: what, who, and a choice of its details. */
+/* Each step has three bytes: what, who, and the details. */
 static void play(const uint8_t step[3])
 {
 	unsigned what = step[0] % (POST_UNDELIVERABLE + 2), who = step[1] % PLAYERS;
@@ -586,7 +582,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (size_t at = 0; at + 3 <= size; at += 3)
 		play(data + at);
-	/* one realm is emptied first, the other freed as it is */
+	/* the sessions of one realm leave first, the other realm is freed with its
+	 * sessions */
 	for (unsigned who = 0; who < PLAYERS; who++)
 		play_post(0, who, POST_GONE, 0, false);
 	struct realm_counters n = realm_counters(realms[0]);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A request head from a stranger, also arriving in two pieces, and everything that is
- * asked about it afterwards. What is found must lie within the head.
- */
+/* Parses a request head, in one and in two pieces, and calls everything that uses the
+ * result. All slices must lie within the head. */
 #include "common/err.h"
 #include "proto/http.h"
 
@@ -13,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void inside(struct slice s, struct slice head)
 {
 	if (s.len > 0 && slice_eq_str(s, "/"))
-		return; /* an absolute target without a path */
+		return; /* an absolute URI without a path */
 	ASSERT(s.len == 0 || (s.p >= head.p && s.p + s.len <= head.p + head.len));
 }
 
@@ -75,7 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ASSERT(r <= 0);
 	ASSERT(r == 0 || len == 0);
 
-	/* in two pieces it is the same, unless the first settles it */
+	/* the result is the same in two pieces, unless the first piece is already wrong
+	 */
 	cut = min_size(cut, text.len);
 	r2 = http_head_end(slice_of(text.p, cut), 0, HEAD_MAX, &len2);
 	if (r2 == E_AGAIN)

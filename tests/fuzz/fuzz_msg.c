@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * msg_read: the first byte picks the serializer, the rest is a message. What is accepted
- * holds what msg.h promises, and its payload, written into an EVENT, is readable.
- */
+/* msg_read: the first byte chooses the serializer, the rest is a message. An accepted
+ * message must be as msg.h promises, and its payload must be readable in an EVENT. */
 #include "common/utf8.h"
 #include "proto/msg.h"
 #include "proto/uri.h"
@@ -10,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Lent by the message or by scratch. */
+/* The slice lies in the message or in scratch. */
 static void check_slice(struct slice s, struct slice in, const struct buf *scratch)
 {
 	bool in_message = s.p >= in.p && s.p + s.len <= in.p + in.len;
@@ -53,7 +51,7 @@ static void check_payload(enum serializer s, struct msg_payload payload)
 	buf_fini(&event);
 }
 
-/* A message that was refused: the words fit, and E_VALUE is for nothing but values. */
+/* A refused message: its description is valid, and only a wrong value gives E_VALUE. */
 static void check_fault(enum serializer s, struct slice in, const struct msg *m, int err)
 {
 	char text[MSG_FAULT_TEXT_MAX];
@@ -80,11 +78,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct slice in = slice_of(data + 1, size - 1);
 	buf_init(&scratch, in.len);
 	int err = msg_read(s, in, &scratch, &m);
-	ASSERT(err != E_LIMIT); /* what is put into scratch is never longer than in */
+	/* decoded texts in scratch are never longer than the input */
+	ASSERT(err != E_LIMIT);
 	if (err != 0) {
 		check_fault(s, in, &m, err);
 	} else {
-		/* strict means strict: the whole is one item, and nothing else */
+		/* the whole input is one item */
 		ASSERT(read_whole(s, in, NULL) == 0);
 		ASSERT(strcmp(wamp_type_name(m.type), "?") != 0);
 		if (m.type == WAMP_HELLO)

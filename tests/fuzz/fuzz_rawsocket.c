@@ -4,7 +4,7 @@
 #include "proto/rawsocket_reader.h"
 #include "tests/fuzz/fuzz_stream.h"
 
-/* First octet, length, and a payload of its own. */
+/* Writes first octet, length, and a payload. */
 static void write_frame(struct buf *out, struct input *in)
 {
 	uint8_t first = next(in), form = next(in);
@@ -13,7 +13,7 @@ static void write_frame(struct buf *out, struct input *in)
 
 	if ((form & 1) != 0)
 		len = len << 8 | next(in);
-	if ((form & 6) != 0) /* mostly right */
+	if ((form & 6) != 0) /* mostly a correct frame */
 		first = (uint8_t)(first % 3);
 	put_be32(head, (uint32_t)first << 24 | (uint32_t)len);
 	buf_put(out, head, sizeof(head));
@@ -33,7 +33,7 @@ static enum frame_event_type reader_next(struct frame_input *in, struct frame_ev
 	size_t limit = discards() ? 0 : limit_now();
 	enum frame_event_type type = rawsocket_next(&held, in, limit, out);
 
-	/* grows by doubling, from what came */
+	/* the buffer only doubles, from the received length */
 	ASSERT(held == NULL || held->cap <= 64 * 1024 + 2 * held->len);
 	return type;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A peer that sends anything to a connection, in pieces of any size: the first byte of
- * the input says how it is cut and what the handlers do.
- */
+/* An RPC peer sends any bytes, in pieces of any size. The first byte of the input decides
+ * how to cut them and what the handlers do. */
 #include "common/err.h"
 #include "common/loop.h"
 #include "common/rpc.h"
@@ -35,7 +33,7 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 	struct state *st = arg;
 	size_t len;
 
-	/* what a handler is given has been checked */
+	/* the connection has checked what a handler gets */
 	ASSERT(auth_check(params, &len) == 0 && len == params.len);
 	if ((st->how & HOLD) != 0 && st->n_held < ARRAY_LEN(st->held)) {
 		st->held[st->n_held++] = req;

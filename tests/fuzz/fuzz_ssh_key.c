@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any file as a key; one that is accepted has a fingerprint. */
+/* Reads any file as a key. An accepted key has a fingerprint. */
 #include "proto/ssh_key.h"
 
 #include <sodium.h>

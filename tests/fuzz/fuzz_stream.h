@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What the targets of stream readers share: a stream is read as a whole and once more in
- * random pieces, and the same events must come out. Either the input is the stream itself, or it directs a writer of frames, which gets
- * further than bytes by chance do. Include it in one file of a program.
- */
+/* The common part of the fuzz targets for stream readers. Each stream is read as a whole
+ * and again in random pieces; the events must be the same. The input is either the stream
+ * itself, or directs a writer of frames, which reaches deeper code than random bytes.
+ * Include it in one file of a program. */
 #ifndef TESTS_FUZZ_FUZZ_STREAM_H
 #define TESTS_FUZZ_FUZZ_STREAM_H
 
@@ -17,15 +16,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
 	STREAM_MAX = 300 * 1000,
-	LOG_MAX = 100 * STREAM_MAX, /* more than a stream can cause */
+	LOG_MAX = 100 * STREAM_MAX, /* more than one stream can cause */
 };
 
-/* --- the recorder ------------------------------------------------------------------- */
+/* --- the recorder --- */
 
 static struct recorder {
 	size_t limit;
-	/* messages after which the limit is doubled, interest ends, input is discarded;
-	 * 0: never */
+	/* Number of messages after which the limit doubles, reading stops, input is
+	 * discarded; 0: never. */
 	unsigned grow_after, stop_after, discard_after;
 	unsigned messages;
 	bool over;
@@ -43,7 +42,7 @@ static bool discards(void)
 	return rec.discard_after != 0 && rec.messages >= rec.discard_after;
 }
 
-/* Writes one event down, and asserts what holds of every event. */
+/* Records one event, and asserts what must hold of each. */
 static void record(enum frame_event_type type, const struct frame_event *ev)
 {
 	struct slice bytes = type == FRAME_ERROR ? slice_str(ev->why) : ev->bytes;
@@ -60,13 +59,13 @@ static void record(enum frame_event_type type, const struct frame_event *ev)
 	rec.over |= type == FRAME_CLOSE || type == FRAME_ERROR;
 	buf_printf(&rec.log, "%u %u %zu:", type,
 		   type == FRAME_CLOSE || type == FRAME_ERROR ? ev->code
-		   : type == FRAME_MESSAGE		      ? ev->text
+		   : type == FRAME_MESSAGE                    ? ev->text
 							      : 0,
 		   bytes.len);
 	buf_put_slice(&rec.log, bytes);
 }
 
-/* --- the input ---------------------------------------------------------------------- */
+/* --- the input --- */
 
 struct input {
 	const uint8_t *p;
@@ -81,17 +80,17 @@ static uint8_t next(struct input *in)
 	return *in->p++;
 }
 
-/* The target's: one frame, as the input says. */
+/* Defined by the target: writes one frame as the input says. */
 static void write_frame(struct buf *out, struct input *in);
 
-/* --- reading ------------------------------------------------------------------------ */
+/* --- reading --- */
 
-/* The target's: a new reader, its next event, its end. */
+/* Defined by the target: a new reader, its next event, its end. */
 static void reader_begin(void);
 static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out);
 static void reader_end(void);
 
-/* In pieces of sizes that the seed gives; seed 0: as a whole. */
+/* Reads in pieces whose sizes depend on the seed; seed 0: as a whole. */
 static void read_stream(struct slice stream, uint32_t seed)
 {
 	rec.messages = 0;
@@ -105,7 +104,8 @@ static void read_stream(struct slice stream, uint32_t seed)
 			seed = seed * 1103515245 + 12345;
 			n = min_size(n, 1 + (seed >> 16) % (seed & 0x8000 ? 9 : 5000));
 		}
-		uint8_t *copy = malloc(n); /* which has an end that sanitizers see */
+		/* an exact copy, so that sanitizers see reads behind its end */
+		uint8_t *copy = malloc(n);
 		ASSERT(copy != NULL);
 		memcpy(copy, stream.p, n);
 		struct frame_input in = {copy, n};
@@ -140,7 +140,7 @@ static int fuzz_stream(const uint8_t *data, size_t size, size_t limit_unit)
 	while ((mode & 0x01) == 0 && in.len > 0 && stream.err == 0)
 		write_frame(&stream, &in);
 
-	/* a stream that became too long is cut, which is as good as any */
+	/* cutting a stream that became too long is fine */
 	read_stream(buf_slice(&stream), 0);
 	whole = rec.log;
 	read_stream(buf_slice(&stream), seed);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Transcoding: the first byte picks the two serializers and the number of items, the rest
- * is the input. What gets there comes back with the same tokens, and going there again
- * gives the same bytes.
- */
+/* Transcoding. The first byte chooses two serializers and the number of items, the rest
+ * is the input. Transcoded there and back, it has the same tokens; a second time there,
+ * the same bytes. */
 #include "proto/transcode.h"
 #include "tests/unit/token_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The tokens as text; *undefined_out: is one of them undefined, which becomes null? */
+/* The tokens as text. Sets *undefined_out if one is undefined, which becomes null. */
 static void show(enum serializer s, struct slice in, unsigned items, struct buf *out,
 		 bool *undefined_out)
 {

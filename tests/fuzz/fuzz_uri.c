@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * URIs: a pattern and a URI, separated by a NUL byte. uri_valid against the same rule
- * written the other way round, uri_matches against what must hold for any two.
- */
+/* A pattern and a URI, separated by a NUL byte. Compares uri_valid with a second
+ * implementation of its rule, and checks uri_matches against properties that hold for
+ * every pair. */
 #include "proto/uri.h"
 
 #include "common/utf8.h"
@@ -10,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Forbidden anywhere, as text. */
+/* Characters that no URI may contain. */
 static const char *const forbidden[] = {
 	"..",           "#",
 	"\t",           "\n",

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * UTF-8: the verdict is that of a decoder written from the definition, and the same
- * however the text is cut. The first byte says where.
- */
+/* UTF-8: the result is that of a decoder written from the definition, wherever the text
+ * is cut. The first byte says where. */
 #include "common/utf8.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,7 +11,7 @@ static bool reference(const uint8_t *p, size_t len)
 
 	for (size_t i = 0; i < len;) {
 		uint32_t c = p[i++];
-		/* the ones that a first byte begins with, less one */
+		/* number of continuation bytes after this first byte */
 		unsigned more = c < 0x80 ? 0 : (unsigned)__builtin_clz(~(c << 24)) - 1;
 
 		if ((c >= 0x80 && c < 0xc0) || c >= 0xf8 || len - i < more)

@@ -4,8 +4,7 @@
 #include "proto/ws_reader.h"
 #include "tests/fuzz/fuzz_stream.h"
 
-/* First byte, form of its length, length, payload from the input or its own.
- */
+/* Writes first byte, length in some form, and a payload from the input or generated. */
 static void write_frame(struct buf *out, struct input *in)
 {
 	uint8_t first = next(in), form = next(in);
@@ -13,7 +12,7 @@ static void write_frame(struct buf *out, struct input *in)
 	uint8_t head[14] = {first};
 	size_t n;
 
-	/* mostly right: final, without reserved bits, masked, shortest length */
+	/* mostly correct: final, no reserved bits, masked, shortest form of the length */
 	if ((form & 0x08) == 0)
 		head[0] &= 0x8f;
 	if ((form & 0x07) == 0)
@@ -66,7 +65,7 @@ static enum frame_event_type reader_next(struct frame_input *in, struct frame_ev
 		ASSERT(out->code == 0 || ws_close_code_ok(out->code));
 		ASSERT(utf8_valid(out->bytes));
 	}
-	/* grows by doubling, from what came */
+	/* the buffer only doubles, from the received length */
 	ASSERT(ws_reader_memory(held) < 16 * 1024 + 64 * 1024 + 4 * rec.limit);
 	return type;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Stands in for libFuzzer: runs a fuzz target once over each file, and each file of each
- * folder, that is named. So the corpus is a test under every compiler and sanitizer.
- */
+/* A main in place of libFuzzer's: runs the fuzz target once over each named file, and
+ * each file in each named folder. So the corpus is a test with every compiler and
+ * sanitizer. */
 #include "common/base.h"
 
 #include <dirent.h>
@@ -33,7 +32,7 @@ static void replay_file(const char *path)
 	size_t size = fread(data, 1, REPLAY_MAX, f);
 	if (ferror(f) || fclose(f) != 0)
 		fail(path);
-	/* of this size and not larger: so that a sanitizer sees a step too far */
+	/* an exact copy, so that sanitizers see reads behind its end */
 	exact = malloc(size);
 	if (exact == NULL && size > 0)
 		fail(path);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The load checker's own growing buffers, and its own CBOR and JSON: enough to write the
+/* The load checker's own growing buffers, and its own CBOR and JSON: enough to write the
  * messages that it sends, and to find the numbers in those that it receives. One thread.
  */
 #ifndef TESTS_TOOLS_CODEC_H
@@ -15,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool codec_json;    /* JSON instead of CBOR */
-static unsigned codec_pad; /* bytes of text in each payload beside sender and sequence */
+static bool codec_json;    /* JSON, else CBOR */
+static unsigned codec_pad; /* bytes of padding in each payload */
 
 __attribute__((noreturn)) static void die(const char *what)
 {
@@ -57,7 +56,7 @@ static void drop(struct bytes *b, size_t len)
 
 /* --- writing messages --- */
 
-/* CBOR's head: major type and a number. */
+/* Writes a CBOR head: major type and number. */
 static void put_head(struct bytes *b, unsigned major, uint64_t n)
 {
 	uint8_t head[9];
@@ -119,7 +118,7 @@ static void put_comma(struct bytes *b)
 		add(b, ",", 1);
 }
 
-/* A map of which only the shape matters, given as JSON and as CBOR. */
+/* Writes a map that is given in JSON and in CBOR. */
 static void put_map(struct bytes *b, const char *json, const char *cbor, size_t cbor_len)
 {
 	if (codec_json)
@@ -148,12 +147,9 @@ static void put_payload(struct bytes *b, uint64_t sender, uint64_t sequence)
 	put_end(b);
 }
 
-/*
- * Writes a message from a format, one letter an element: u uint64_t, s string, { the
- * options
- * {}, a {"acknowledge": true}, r HELLO's details, p the payload [sender, sequence,
- * padding] (two uint64_t).
- */
+/* Writes a message. Each letter of format is one element: u uint64_t, s string, { the
+ * options {}, a {"acknowledge": true}, r HELLO's details, p the payload [sender,
+ * sequence, padding] (two uint64_t). */
 static void put_message(struct bytes *b, const char *format, ...)
 {
 	static const char roles_json[] = "{\"roles\":{\"caller\":{},\"callee\":{},"
@@ -194,7 +190,7 @@ static void put_message(struct bytes *b, const char *format, ...)
 
 enum { MAX_ARGS = 4 };
 
-/* The numbers of a message: those at its top, and those in its first list. */
+/* The numbers of a message: those at the top, and those in the first list. */
 struct message {
 	uint64_t top[4];
 	unsigned tops;

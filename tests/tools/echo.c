@@ -37,10 +37,10 @@ struct server {
 	struct event term;
 	struct timer give_up;
 	bool stopping;
-	struct buf frame; /* what is being sent */
+	struct buf frame; /* the frame being sent */
 };
 
-/* --- echoing ----------------------------------------------------------------------- */
+/* --- echoing --- */
 
 static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
 {
@@ -94,7 +94,7 @@ static const struct conn_handler handler = {
 	.closed = closed,
 };
 
-/* --- the server -------------------------------------------------------------------- */
+/* --- the server --- */
 
 static void accepted(void *arg, struct listener *l, int fd)
 {
@@ -162,7 +162,7 @@ static int serve(struct server *s, const struct listener_conf *lc)
 		err = listener_open(s->loop, lc, accepted, s, &s->listener);
 	if (err == 0) {
 		s->conf.live = listener_live(s->listener);
-		/* a second one, after the event is deleted, changes nothing */
+		/* once the event is deleted, a second SIGTERM must not end the process */
 		signal(SIGTERM, SIG_IGN);
 		evsignal_assign(&s->term, loop_base(s->loop), SIGTERM, on_term, s);
 		evsignal_add(&s->term, NULL);
@@ -189,7 +189,7 @@ static uint32_t number(const char *text)
 	errno = 0;
 	v = strtoul(text, &end, 10);
 	if (errno != 0 || *text == '\0' || *end != '\0' || v > UINT32_MAX) {
-		fprintf(stderr, "echo: %s is no number\n", text);
+		fprintf(stderr, "echo: %s is not a number\n", text);
 		exit(EXIT_FAILURE);
 	}
 	return (uint32_t)v;

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Puts load on a router and checks every message that comes back.
+/* Puts load on a router and checks every message that comes back.
  *
- *   load rpc    --port P --calls N [--callers C] [--callees E]
+ *    load rpc    --port P --calls N [--callers C] [--callees E]
  *   load fanout --port P --events N [--subscribers S] [--topics T] [--publishers C]
  *
  * WebSocket, or RawSocket with --framing rawsocket.
  *
- * Each payload carries (sender, sequence). rpc: every call is answered exactly once with
- * its own payload, and each callee sees each caller's calls in order. fanout: every
- * subscriber is subscribed to all topics and sees each publisher's events once and in
- * order across topics. Prints one line; exit status 1 if anything was lost, doubled,
+ * Each payload is (sender, sequence). rpc: every call gets exactly one answer with its
+ * own payload, and each callee sees the calls of each caller in order. fanout: every
+ * subscriber has all topics and sees the events of each publisher once and in order
+ * across topics. Prints one line. The exit status is 1 if anything was lost, doubled,
  * reordered or wrong, or if the deadline passed.
  *
- * A referee must not share the mistakes of those it judges: this file has its own
- * WebSocket and RawSocket client and its own CBOR and JSON, and nothing of the project.
- * One thread.
- */
+ * This program has its own WebSocket and RawSocket client, CBOR and JSON, and uses none
+ * of the project's code, so that it does not share its mistakes. One thread. */
 #include "tests/tools/codec.h"
 
 #include <errno.h>
@@ -60,7 +57,7 @@ enum {
 	CONNECTING_AT_ONCE = 64 /* a listener's backlog is limited */
 };
 
-/* --- options and the tally --- */
+/* --- options and counters --- */
 
 static struct options {
 	bool rpc;
@@ -87,15 +84,14 @@ static struct tally {
 	uint64_t delivered;
 	uint64_t doubled;
 	uint64_t reordered;
-	uint64_t
-		wrong; /* unexpected type or content, error answers, closed connections */
+	uint64_t wrong; /* unexpected types, contents and errors, closed connections */
 } tally;
 
 __attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
 {
 	va_list ap;
 
-	/* the first few say what is wrong, the tally says how much */
+	/* print the first ones; the counter has them all */
 	if (++tally.wrong > 20)
 		return;
 	va_start(ap, format);
@@ -122,16 +118,16 @@ struct client {
 	enum state state;
 	bool receiver;
 	bool wants_write;
-	unsigned index;    /* among senders or receivers */
-	unsigned prepared; /* subscriptions or registrations confirmed */
+	unsigned index;    /* index among senders or receivers */
+	unsigned prepared; /* confirmed subscriptions or registrations */
 	struct bytes in;
 	struct bytes out;
-	/* senders: sequence numbers start at 1 and are the request ids, too */
+	/* senders: sequence numbers start at 1 and are also the request ids */
 	uint64_t quota;
 	uint64_t sent;
 	uint64_t answered;
-	uint8_t *seen; /* a bit for each sequence number */
-	/* receivers: the next sequence number expected of each sender */
+	uint8_t *seen; /* one bit per sequence number */
+	/* receivers: the next sequence number of each sender */
 	uint64_t next[MAX_SENDERS];
 	uint64_t subscription[MAX_TOPICS];
 };
@@ -139,7 +135,7 @@ struct client {
 static int epoll_fd;
 static struct client *clients; /* receivers first */
 static unsigned client_count;
-static unsigned states[GONE + 1]; /* how many clients are in each */
+static unsigned states[GONE + 1]; /* number of clients in each state */
 
 static void set_state(struct client *c, enum state state)
 {
@@ -168,7 +164,7 @@ static void send_raw(struct client *c, struct bytes *message)
 	message->len = 0;
 }
 
-/* Queues one frame with what the message buffer holds, and empties that. */
+/* Queues the message in a frame and empties the message buffer. */
 static void send_frame(struct client *c, struct bytes *message)
 {
 	uint8_t head[14];
@@ -217,7 +213,7 @@ static void send_goodbye(struct client *c)
 	set_state(c, LEAVING);
 }
 
-/* Receivers subscribe to every topic, or register the one procedure that is theirs. */
+/* Receivers subscribe to every topic, or register their own procedure. */
 static void prepare(struct client *c)
 {
 	char uri[64];
@@ -240,7 +236,7 @@ static void prepare(struct client *c)
 	}
 }
 
-/* A sender's sequence numbers walk through the procedures or topics. */
+/* A sender's messages go to all procedures or topics in turn. */
 static unsigned target_of(uint64_t sequence)
 {
 	return (unsigned)(sequence % (opt.rpc ? opt.receivers : opt.topics));
@@ -267,7 +263,7 @@ static void send_more(struct client *c)
 	}
 }
 
-/* --- judging --- */
+/* --- checking --- */
 
 static void judge_answer(struct client *c, const struct message *m)
 {
@@ -289,7 +285,7 @@ static void judge_answer(struct client *c, const struct message *m)
 			 sequence);
 }
 
-/* An EVENT or INVOCATION: the next of its sender, and under the right id. */
+/* Checks an EVENT or INVOCATION: the next one of its sender, with the right id. */
 static bool judge_delivery(struct client *c, const struct message *m)
 {
 	uint64_t sender = m->arg[0], sequence = m->arg[1], step, *next;
@@ -351,14 +347,14 @@ static void on_message(struct client *c, const uint8_t *data, size_t len)
 	}
 }
 
-/* --- the wire --- */
+/* --- bytes --- */
 
 static uint8_t raw_serializer(void)
 {
 	return codec_json ? 1 : 3;
 }
 
-/* The answer to the handshake: the serializer that was asked for, and no error. */
+/* Checks the handshake's answer: the right serializer and no error. */
 static bool on_raw_handshake(struct client *c)
 {
 	if (c->in.len < 4)
@@ -407,7 +403,7 @@ static size_t on_raw_frame(struct client *c, size_t offset)
 	return 4 + len;
 }
 
-/* Handles one frame at the offset; returns its length, 0 when it is incomplete. */
+/* Handles one frame at the offset. Returns its length, 0 if it is incomplete. */
 static size_t on_frame(struct client *c, size_t offset)
 {
 	const uint8_t *p = c->in.data + offset;
@@ -433,7 +429,7 @@ static size_t on_frame(struct client *c, size_t offset)
 	if (have - head < len)
 		return 0;
 	if (p[0] == 0x89) {
-		/* a ping: the pong goes out masked with zeroes */
+		/* answer a ping: a pong masked with zeros */
 		uint8_t pong[6] = {0x8a, (uint8_t)(0x80 | len)};
 		add(&c->out, pong, sizeof(pong));
 		add(&c->out, p + head, len);
@@ -480,7 +476,7 @@ static void flush(struct client *c)
 		return;
 	n = write(c->fd, c->out.data, c->out.len);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return; /* the read that follows says that it is closed */
+		return; /* the next read finds that it is closed */
 	if (n > 0)
 		drop(&c->out, (size_t)n);
 	if ((c->out.len > 0) == c->wants_write)
@@ -510,7 +506,7 @@ static void connect_client(struct client *c)
 	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
 		die("socket");
 	if (opt.rawsocket) {
-		/* it takes up to 16 MiB */
+		/* we accept up to 16 MiB */
 		uint8_t handshake[4] = {0x7f, 0xf0 | raw_serializer(), 0, 0};
 
 		add(&c->out, handshake, sizeof(handshake));
@@ -530,7 +526,7 @@ static void connect_client(struct client *c)
 
 static double deadline;
 
-/* One turn of the loop; false when the deadline has passed. */
+/* One turn of the loop. False if the deadline has passed. */
 static bool turn(void)
 {
 	struct epoll_event events[256];
@@ -581,7 +577,7 @@ static bool all_done(uint64_t expected)
 	return true;
 }
 
-/* Nothing may come between GOODBYE and its answer: that would be a double. */
+/* A message between GOODBYE and its answer would be a duplicate. */
 static bool all_left(void)
 {
 	for (unsigned i = 0; i < client_count; i++) {

@@ -114,7 +114,7 @@ static void clients_begin(uint64_t seed)
 		clients[i].stays = true;
 }
 
-/* --- what clients do ---------------------------------------------------------------- */
+/* --- what clients do --- */
 
 static unsigned index_of(const struct client *c)
 {
@@ -285,7 +285,7 @@ static void act(struct client *c)
 		away(c);
 }
 
-/* --- what clients are told ---------------------------------------------------------- */
+/* --- what clients are told --- */
 
 static unsigned num(const json_t *m, size_t i)
 {

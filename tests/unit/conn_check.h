@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* --- the handler -------------------------------------------------------------------- */
+/* --- the handler --- */
 
 enum { USER_MAGIC = 0x5eed, PEERS_MAX = 64 };
 
@@ -102,7 +102,7 @@ static const struct conn_handler handler = {
 	.closed = closed,
 };
 
-/* --- connections and time ----------------------------------------------------------- */
+/* --- connections and time --- */
 
 static struct loop loop;
 static struct net net;

@@ -132,8 +132,7 @@ static int teardown(void **state)
 
 #define core_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-/* --- what workers send
- * ------------------------------------------------------------------ */
+/* --- what workers send --- */
 
 static inline struct session_ref ref(uint16_t worker, uint32_t slot, uint32_t generation)
 {
@@ -203,8 +202,7 @@ static inline void send_args(struct core *c, struct session_ref from, enum post_
 				.payload = payload(NULL, arguments)});
 }
 
-/* --- what they get
- * ---------------------------------------------------------------------- */
+/* --- what they get --- */
 
 static inline void expect_nothing(const struct core *c)
 {
@@ -263,8 +261,7 @@ static inline void assert_args(const struct post *p, const char *arguments)
 	assert_true(slice_eq_str(items.bytes, arguments));
 }
 
-/* --- both
- * ------------------------------------------------------------------------------- */
+/* --- both --- */
 
 static inline void join(struct core *c, struct session_ref who, const char *authid)
 {

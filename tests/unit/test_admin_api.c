@@ -236,8 +236,7 @@ static void test_least(void **state)
 	buf_fini(&b);
 }
 
-/* --- names of new principals ---------------------------------------------------------
- */
+/* --- names of new principals --- */
 
 /* What is wrong with one of the three names, which is the one in question. */
 static const char *fault_of(const char *what, struct slice authid, struct slice realm,

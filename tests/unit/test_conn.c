@@ -13,7 +13,7 @@
 #include "tests/unit/conn_ws_check.h"
 #include "tests/unit/shared_check.h"
 
-/* --- opening ------------------------------------------------------------------------ */
+/* --- opening --- */
 
 static void test_small(void **state)
 {
@@ -178,7 +178,7 @@ static void test_dropped_in_upgrade(void **state)
 	assert_int_equal(net_conns(&net), 0);
 }
 
-/* --- closing ------------------------------------------------------------------------ */
+/* --- closing --- */
 
 static void test_peer_closes(void **state)
 {
@@ -464,7 +464,7 @@ static void test_close_all(void **state)
 	assert_int_equal(h.closed, 1);
 }
 
-/* --- deadlines ---------------------------------------------------------------------- */
+/* --- deadlines --- */
 
 static void test_handshake_deadline(void **state)
 {

@@ -12,7 +12,7 @@
 #include "tests/unit/conn_ws_check.h"
 #include "tests/unit/shared_check.h"
 
-/* --- pauses ------------------------------------------------------------------------- */
+/* --- pauses --- */
 
 static void test_pause(void **state)
 {
@@ -86,7 +86,7 @@ static void test_paused_ones_can_close(void **state)
 	assert_int_equal(net_conns(&net), 0);
 }
 
-/* --- limits ------------------------------------------------------------------------- */
+/* --- limits --- */
 
 static struct shared_buf *large(size_t len)
 {
@@ -215,7 +215,7 @@ static void test_message_limits(void **state)
 	assert_int_equal(counter(NET_END_TOO_BIG), 1);
 }
 
-/* --- the end ------------------------------------------------------------------------ */
+/* --- the end --- */
 
 /* Whatever is left when the thread ends is freed by teardown's net_fini. */
 static void test_fini_frees_all(void **state)

@@ -49,7 +49,7 @@ static struct conn *join(void)
 	return c;
 }
 
-/* --- handshakes --------------------------------------------------------------------- */
+/* --- handshakes --- */
 
 static void test_handshake_and_messages(void **state)
 {
@@ -207,7 +207,7 @@ static void test_handshake_deadline(void **state)
 	assert_int_equal(counter(NET_END_HANDSHAKE), 2);
 }
 
-/* --- limits ------------------------------------------------------------------------- */
+/* --- limits --- */
 
 static void expect_failure(enum net_counter which, uint64_t times)
 {
@@ -320,7 +320,7 @@ static void test_budget_while_writing(void **state)
 	EXPECT("\0\0\0\1a", false);
 }
 
-/* --- pings -------------------------------------------------------------------------- */
+/* --- pings --- */
 
 static void test_pings_are_answered(void **state)
 {
@@ -387,7 +387,7 @@ static void test_our_pings(void **state)
 	assert_int_equal(counter(NET_END_PING), 1);
 }
 
-/* --- goodbyes ----------------------------------------------------------------------- */
+/* --- goodbyes --- */
 
 /* What is queued is written, then our direction is shut; the peer's end is awaited. */
 static void test_we_close(void **state)

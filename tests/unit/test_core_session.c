@@ -372,7 +372,7 @@ static void storm(void **state)
 	c->outbox.discard = false;
 }
 
-/* --- no memory for a post ----------------------------------------------------------- */
+/* --- no memory for a post --- */
 
 /* The session has ended: its worker drops the connection. */
 static void expect_lost(struct core *c, struct session_ref who)

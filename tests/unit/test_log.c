@@ -141,7 +141,7 @@ static void go_on(char how)
 	assert_int_equal(write(child.say, &how, 1), 1);
 }
 
-/* --- what arrives ------------------------------------------------------------------- */
+/* --- what arrives --- */
 
 static struct {
 	int next; /* number that may come */

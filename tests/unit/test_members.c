@@ -99,7 +99,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* --- peers -------------------------------------------------------------------------- */
+/* --- peers --- */
 
 /* Connects, says this, takes the answer. */
 static struct peer *connect_peer(const char *hello, size_t len)
@@ -153,7 +153,7 @@ static void add(struct peer *p)
 	assert_int_equal(members_add(&ps, p, TOPIC), 0);
 }
 
-/* --- what a client has got ---------------------------------------------------------- */
+/* --- what a client has got --- */
 
 static struct slice next_frame(const struct peer *p, struct slice *rest)
 {
@@ -226,7 +226,7 @@ static void expect_counted(uint64_t delivered, uint64_t undeliverable)
 	assert_int_equal(ps.counters[PEER_UNDELIVERABLE], undeliverable);
 }
 
-/* --- posts -------------------------------------------------------------------------- */
+/* --- posts --- */
 
 /* Its publication is one more than that of the last. */
 static struct post event(enum serializer s, const void *args, size_t len)
@@ -279,7 +279,7 @@ static void fan_out_two(void)
 
 #define EXPECT_START(peer, text) assert_memory_equal(got(peer), text, strlen(text))
 
-/* --- runs --------------------------------------------------------------------------- */
+/* --- runs --- */
 
 /* In the order of publication, and one piece of bytes for all who get the same. */
 static void test_a_run_is_one_piece(void **state)
@@ -377,7 +377,7 @@ static void test_nobody_is_there(void **state)
 	expect_counted(0, 0);
 }
 
-/* --- who gets it -------------------------------------------------------------------- */
+/* --- who gets it --- */
 
 static void test_members_come_and_go(void **state)
 {
@@ -444,7 +444,7 @@ static void test_exclude_me(void **state)
 	EXPECT(a, "[36,7,1,{},[1]]");
 }
 
-/* --- the cursor --------------------------------------------------------------------- */
+/* --- the cursor --- */
 
 enum { CROWD = 40 };
 
@@ -537,7 +537,7 @@ static void test_the_end_in_the_middle(void **state)
 	begin_with_crowd(crowd);
 }
 
-/* --- encodings ---------------------------------------------------------------------- */
+/* --- encodings --- */
 
 static void test_all_kinds(void **state)
 {
@@ -604,7 +604,7 @@ static void test_too_long_for_one(void **state)
 	expect_counted(11, 1);
 }
 
-/* --- memory ------------------------------------------------------------------------- */
+/* --- memory --- */
 
 /* Adds p[0] to p[2] as far as there is memory, others become NULL. */
 static void add_if_possible(struct peer **p)

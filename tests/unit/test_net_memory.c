@@ -35,8 +35,7 @@
 
 #include "tests/unit/shared_check.h"
 
-/* --- a scene with a bit of everything ------------------------------------------------
- */
+/* --- a scene with a bit of everything --- */
 
 static int upgraded, closed_count, nomem;
 static struct loop loop;

@@ -172,7 +172,7 @@ static void test_order_under_partial_writes(void **state)
 	outq_pool_fini(&pool);
 }
 
-/* --- frames that join --------------------------------------------------------------- */
+/* --- frames that join --- */
 
 /* A frame of len bytes of this text's payload; the text goes on where the last ended. */
 static struct slice next_frame(struct buf *text, uint8_t *to, size_t len)

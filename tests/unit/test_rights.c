@@ -223,7 +223,7 @@ static void duplicates(void **state)
 	}
 }
 
-/* ---- against the rule, read slowly ---- */
+/* --- against the rule, read slowly --- */
 
 static size_t slow_head(struct slice pattern)
 {

@@ -21,8 +21,7 @@
 
 #include "tests/unit/rpc_check.h"
 
-/* --- connections ---------------------------------------------------------------------
- */
+/* --- connections --- */
 
 enum on_event { GO_ON, FREE_SELF };
 

@@ -8,8 +8,7 @@
 
 #include <stdlib.h>
 
-/* --- messages ------------------------------------------------------------------------
- */
+/* --- messages --- */
 
 static const struct {
 	struct slice bytes;

@@ -193,8 +193,7 @@ static void test_points(void **state)
 	}
 }
 
-/* --- damage --------------------------------------------------------------------------
- */
+/* --- damage --- */
 
 enum { IS_KEY = 0, IS_OTHER_KEY = 1, IS_REFUSED = 2 };
 

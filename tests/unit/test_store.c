@@ -86,8 +86,7 @@ static void edit(const char *sql)
 	sqlite3_close(db);
 }
 
-/* --- principals ----------------------------------------------------------------------
- */
+/* --- principals --- */
 
 static void test_principal(void **state)
 {
@@ -124,8 +123,7 @@ static void test_principal(void **state)
 	assert_int_equal(principal_key_add(&p, key), E_LIMIT);
 }
 
-/* --- the store -----------------------------------------------------------------------
- */
+/* --- the store --- */
 
 static void test_keeps(void **state)
 {
@@ -225,8 +223,7 @@ static void test_order(void **state)
 	store_close(&s);
 }
 
-/* --- environments that fail ----------------------------------------------------------
- */
+/* --- environments that fail --- */
 
 static void test_foreign_files(void **state)
 {
@@ -445,8 +442,7 @@ static void test_full(void **state)
 	store_close(&s);
 }
 
-/* --- the decision --------------------------------------------------------------------
- */
+/* --- the decision --- */
 
 #define HEX_A     "0102030000000000000000000000000000000000000000000000000000000000"
 #define HEX_UPPER "ABCDEF0000000000000000000000000000000000000000000000000000000000"

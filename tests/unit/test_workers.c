@@ -64,7 +64,7 @@ static void give_connection(int fd)
 		close(fd);
 }
 
-/* --- in place of control: the authenticator ----------------------------------------- */
+/* --- in place of control: the authenticator --- */
 
 static unsigned find_question(struct session_ref who)
 {
@@ -169,7 +169,7 @@ static void authenticator_revokes(void)
 	revocation_unref(&r);
 }
 
-/* --- what must be true of all together ---------------------------------------------- */
+/* --- what must be true of all together --- */
 
 static struct realm_counters realm_now(unsigned realm)
 {
@@ -244,7 +244,7 @@ static void check_drained(const struct client *from, const struct client *to)
 	}
 }
 
-/* --- a run -------------------------------------------------------------------------- */
+/* --- a run --- */
 
 static void drop(void *item)
 {
@@ -383,7 +383,7 @@ static void run(uint64_t seed)
 	teardown_world();
 }
 
-/* --- without memory ----------------------------------------------------------------- */
+/* --- without memory --- */
 
 /* Spare batches would hide for long that there is no memory for mail. */
 static void drop_spare_mail(void)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Clients that do by chance what WAMP lets them do, and some things that it does not, and
- * check what they are told: each message may come only where it is due. JSON over
- * RawSocket. For test_workers.c; include it behind <cmocka.h>.
- */
+/* Clients that do random things, allowed and forbidden by WAMP, and check that each
+ * message they receive is due. JSON over RawSocket. For test_workers.c; include it behind
+ * <cmocka.h>. One thread. */
 #ifndef TESTS_UNIT_CHANCE_CLIENTS_H
 #define TESTS_UNIT_CHANCE_CLIENTS_H
 
@@ -18,7 +16,7 @@
 enum {
 	REALMS = 2,
 	CLIENTS = 140,
-	STAYING = 8, /* the first of them never leave */
+	STAYING = 8, /* this many clients never leave */
 	TOPICS = 2,
 	PROCEDURES = 3,
 	ASKED_MAX = 12,
@@ -26,23 +24,23 @@ enum {
 };
 
 enum client_state {
-	AWAY = 0,    /* no connection */
-	SILENT = 1,  /* connected; no session, no HELLO */
-	WAITING = 2, /* HELLO is out */
+	AWAY = 0, /* not connected */
+	SILENT = 1, /* connected, no HELLO sent */
+	WAITING = 2, /* HELLO sent */
 	JOINED = 3,
-	LEAVING = 4, /* GOODBYE is out */
+	LEAVING = 4, /* GOODBYE sent */
 };
 
-/* The number-th of what a client did in its session-th session; counted from 1. */
+/* The number of a request within its session, and the number of the session; from 1. */
 struct mark {
 	unsigned session, number;
 };
 
-/* A request that has no answer yet. */
+/* An unanswered request. */
 struct request {
 	unsigned id; /* 0: none */
 	unsigned type;
-	unsigned what; /* topic or procedure */
+	unsigned what; /* index of the topic or procedure */
 	struct mark publication;
 };
 
@@ -51,47 +49,46 @@ struct invocation {
 	struct mark call; /* its number is that of the request */
 };
 
-/* What a session knows; zeroed at its beginning and end. */
+/* The state of a session; zeroed when it begins and ends. */
 struct session {
-	unsigned epoch; /* of the look-up that let it in; 0: anonymous */
+	unsigned epoch; /* epoch of the login's answer; 0: anonymous */
 	unsigned last_request, last_invocation;
 	unsigned subscribed[TOPICS], registered[PROCEDURES]; /* ids; 0: none */
 	struct request asked[ASKED_MAX];
-	struct invocation invocations[INVOCATIONS_MAX]; /* to be answered */
+	struct invocation invocations[INVOCATIONS_MAX]; /* not answered yet */
 	unsigned n_invocations;
-	/*
-	 * Of each publisher: its last publication here; the same in each topic; or, if
-	 * nothing came since SUBSCRIBED (not exact), the last one then.
-	 */
+	/* For each publisher: the last publication received; the same for each topic. If
+	 * none came since SUBSCRIBED (not exact), the last one at that time. */
 	struct mark last[CLIENTS], last_to[TOPICS][CLIENTS];
 	bool exact[TOPICS][CLIENTS];
-	struct mark last_call[CLIENTS]; /* that came here, of each caller */
+	struct mark last_call[CLIENTS]; /* the last call received from each caller */
 };
 
 static struct client {
 	enum client_state state;
 	bool stays;
-	bool closed_by_stop; /* AWAY; s is as it was then */
+	/* AWAY because the router stopped; s is kept for check_drained */
+	bool closed_by_stop;
 	int fd;
 	unsigned char in[1 << 16];
 	size_t n_in;
 	struct session s;
-	/* of its current or last session */
+	/* of the current or last session */
 	unsigned realm, session;
 	unsigned published, published_to[TOPICS];
-	bool complete; /* all that it published must arrive */
+	bool complete; /* all its publications must arrive */
 	struct mark acknowledged[TOPICS];
 } clients[CLIENTS];
 
-static bool stopping; /* the router does: nobody comes back */
-static bool lossy;    /* it has too little memory: requests may fail, events be lost */
+static bool stopping; /* the router stops: nobody reconnects */
+static bool lossy; /* memory is short: requests may fail, events may be lost */
 static uint64_t state_of_chance;
 static unsigned char pk[crypto_sign_PUBLICKEYBYTES], sk[crypto_sign_SECRETKEYBYTES];
 static char pk_hex[2 * sizeof(pk) + 1];
-/* of all runs, which would prove nothing without them */
+/* counters of all runs; the tests require that these things have happened */
 static uint64_t n_welcome, n_events, n_killed, n_results, n_callee_gone, n_unavailable;
 
-/* The test's: takes the other end of a connection. */
+/* Defined by the test: takes the router's end of a connection. */
 static void give_connection(int fd);
 
 static unsigned chance(unsigned n)
@@ -147,7 +144,7 @@ static void say(struct client *c, const char *fmt, ...)
 	int n = vsnprintf(frame + 4, sizeof(frame) - 4, fmt, ap);
 	va_end(ap);
 	put_be32((uint8_t *)frame, (uint32_t)n);
-	/* it may be closed already */
+	/* the connection may be closed already */
 	(void)!send(c->fd, frame, (size_t)n + 4, MSG_NOSIGNAL);
 }
 
@@ -174,7 +171,8 @@ static void hello(struct client *c)
 	c->state = WAITING;
 }
 
-/* The next request, remembered until it is answered; NULL: too many are. */
+/* Returns a request to be sent, which is kept until its answer; NULL if there are too
+ * many. */
 static struct request *ask(struct client *c, unsigned type, unsigned what)
 {
 	struct request *r = c->s.asked;
@@ -187,7 +185,8 @@ static struct request *ask(struct client *c, unsigned type, unsigned what)
 	return r;
 }
 
-/* SUBSCRIBE or REGISTER; or, with an id, the contrary. One at a time about each. */
+/* Sends SUBSCRIBE or REGISTER, or the opposite if the client has an id. Only one at a
+ * time for each topic or procedure. */
 static void toggle(struct client *c, unsigned yes, unsigned no, unsigned what,
 		   unsigned id)
 {
@@ -269,7 +268,8 @@ static void act_joined(struct client *c)
 	} else if (what < 148) {
 		away(c);
 	} else if (what == 148) {
-		say(c, "[1,\"realm1\",{\"roles\":{\"caller\":{}}}]"); /* a violation */
+		/* a protocol violation */
+		say(c, "[1,\"realm1\",{\"roles\":{\"caller\":{}}}]");
 	}
 }
 
@@ -285,7 +285,7 @@ static void act(struct client *c)
 		away(c);
 }
 
-/* --- what clients are told --- */
+/* --- what clients receive --- */
 
 static unsigned num(const json_t *m, size_t i)
 {
@@ -337,10 +337,8 @@ static void got_welcome(struct client *c, const json_t *m)
 			toggle_subscription(c, t);
 }
 
-/*
- * Only while it is subscribed; in the order in which it was published, over all topics;
- * none is missing between two.
- */
+/* Checks an EVENT: only while subscribed; in order of publication over all topics;
+ * without a gap. */
 static void got_event(struct client *c, const json_t *m)
 {
 	const json_t *args = json_array_get(m, 4);
@@ -354,13 +352,12 @@ static void got_event(struct client *c, const json_t *m)
 	assert_true(from != index_of(c) || at.session < c->session || num(args, 4) == 0);
 	n_events++;
 	struct mark *last = &c->s.last_to[t][from];
-	/* what a connection that is lost had said may come behind what the next one says
-	 */
+	/* publications of a lost connection may arrive after those of its successor */
 	if (of_all.session < c->s.last[from].session || at.session < last->session)
 		return;
 	assert_true(is_behind(of_all, c->s.last[from]));
 	c->s.last[from] = of_all;
-	/* it may exclude itself */
+	/* publishers may exclude themselves */
 	if (!lossy && from != index_of(c) &&
 	    (c->s.exact[t][from] || is_behind(at, *last)))
 		assert_int_equal(at.number,
@@ -369,7 +366,7 @@ static void got_event(struct client *c, const json_t *m)
 	c->s.exact[t][from] = true;
 }
 
-/* In the order of each caller's calls. */
+/* Checks an INVOCATION: each caller's calls come in order. */
 static void got_invocation(struct client *c, const json_t *m)
 {
 	const json_t *args = json_array_get(m, 4);
@@ -406,7 +403,7 @@ static void got_subscribed(struct client *c, unsigned topic, unsigned id)
 	}
 }
 
-/* An answer to something that was asked, which it is no longer then. */
+/* Checks an answer, and forgets its request. */
 static void got_answer(struct client *c, unsigned to, unsigned id, const json_t *m)
 {
 	struct request *r = c->s.asked;
@@ -444,7 +441,7 @@ static void got(struct client *c, const json_t *m)
 {
 	unsigned type = num(m, 0);
 
-	if (type == WAMP_ABORT) { /* also for the violation */
+	if (type == WAMP_ABORT) { /* perhaps for a protocol violation */
 		c->complete = false;
 		return;
 	}
@@ -471,13 +468,13 @@ static void got(struct client *c, const json_t *m)
 	case WAMP_RESULT:
 		got_answer(c, WAMP_CALL, num(m, 1), m);
 		break;
-	default: /* numbered one more than what they answer */
+	default: /* an answer has the type of its request plus 1 */
 		got_answer(c, type - 1, num(m, 1), m);
 	}
 }
 
-/* Takes whole frames off what was read. The handshake's reply looks like the head of one.
- */
+/* Handles the complete frames in the buffer. The handshake's reply looks like a frame's
+ * head. */
 static size_t read_frames(struct client *c)
 {
 	size_t used = 0;
@@ -498,7 +495,7 @@ static size_t read_frames(struct client *c)
 	return used;
 }
 
-/* True if something came. */
+/* Reads what has come. True if there was anything. */
 static bool listen_to(struct client *c)
 {
 	bool some = false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the unit tests of the three encodings share. */
+/* Helpers for the unit tests of the three encodings. Include it behind <cmocka.h>. */
 #ifndef TESTS_UNIT_CODEC_CHECK_H
 #define TESTS_UNIT_CODEC_CHECK_H
 
@@ -19,7 +19,7 @@ struct bad {
 	int err;
 };
 
-/* A copy of its exact size. */
+/* Copies the sample into memory of its exact size. */
 static inline struct slice sample_bytes(enum serializer s, const char *bytes)
 {
 	uint8_t buf[2048];
@@ -29,7 +29,8 @@ static inline struct slice sample_bytes(enum serializer s, const char *bytes)
 	return copy_exact(from_hex(bytes, buf, sizeof(buf)));
 }
 
-/* Reads as it should, is truncated at each shorter length, survives each flipped bit. */
+/* The sample gives the expected tokens, is E_TRUNCATED at each shorter length, and
+ * survives each flipped bit. */
 static inline void check_good(enum serializer s, const struct good *samples, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -69,7 +70,7 @@ static inline void check_bad(enum serializer s, const struct bad *samples, size_
 	}
 }
 
-/* depth times opener, then inner, then depth times closer: the verdict. */
+/* The result of reading depth times opener, then inner, then depth times closer. */
 static inline int nested(enum serializer s, const char *opener, const char *inner,
 			 const char *closer, size_t depth)
 {
@@ -94,7 +95,7 @@ static inline void check_depth(enum serializer s, const char *opener, const char
 	assert_int_equal(nested(s, opener, inner, closer, 1000), E_DEPTH);
 }
 
-/* Compares what was written, and empties the buffer. */
+/* Compares the written bytes and empties the buffer. */
 static inline void check_written(enum serializer s, struct buf *b, const char *expected)
 {
 	struct slice bytes = sample_bytes(s, expected);
@@ -115,7 +116,7 @@ static inline void check_written(enum serializer s, struct buf *b, const char *e
 	buf_clear(b);
 }
 
-/* Containers whose count is told only at the end come out as if it had been known. */
+/* Containers whose count is given only at their end give the same bytes. */
 static inline void check_unknown_counts(enum serializer s, const size_t *counts, size_t n)
 {
 	struct token_writer w;
@@ -151,7 +152,7 @@ static inline void check_unknown_counts(enum serializer s, const size_t *counts,
 	buf_fini(&bufs[1]);
 }
 
-/* Limits of size and depth stick in the buffer. */
+/* The limits of size and depth set the buffer's error. */
 static inline void check_writer_limits(enum serializer s)
 {
 	struct token_writer w;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of routerd's configuration share. Include it behind <cmocka.h>. */
+/* Helpers for the tests of routerd's configuration. Include it behind <cmocka.h>. */
 #ifndef TESTS_UNIT_CONFIG_CHECK_H
 #define TESTS_UNIT_CONFIG_CHECK_H
 
@@ -18,7 +18,7 @@ static int parse_bytes(struct slice text)
 	return config_parse(text, "r.yaml", &cfg, &err);
 }
 
-/* Perhaps with warnings. */
+/* The text is accepted, perhaps with warnings. */
 static void accept(const char *text)
 {
 	int r = parse_bytes(slice_str(text));
@@ -30,7 +30,7 @@ static void accept(const char *text)
 	assert_true((err.warnings == 0) == (err.text[0] == '\0'));
 }
 
-/* With this as the first error. */
+/* The text is refused with this as the first error. */
 static void refuse(const char *text, const char *message)
 {
 	char expected[sizeof(err.text)];
@@ -59,7 +59,8 @@ static int end(void **state)
 #define TRANSPORTS "transports: [{type: websocket, " ENDPOINT ", " AUTH "}]\n"
 #define EVERYTHING REALMS AUTHS TRANSPORTS
 
-/* Where what is tested stands, each on line 4, and behind how many columns. */
+/* Beginnings of a file. The text under test follows on line 4, after the given number of
+ * columns. */
 #define TOP      EVERYTHING                      /* 0 */
 #define IN_REALM AUTHS TRANSPORTS "realms:\n- {" /* 3 */
 #define IN_PERMISSION                                                                    \

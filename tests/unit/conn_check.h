@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What the tests of connections share: real socket pairs, a handler that does what the
- * test says, and in place of common/loop one whose clock the test moves. Include it
- * behind <cmocka.h>.
- */
+/* Helpers for the tests of connections: real socket pairs, a handler that the test
+ * controls, and a replacement for common/loop whose clock the test controls. Include it
+ * behind <cmocka.h>. One thread. */
 #ifndef TESTS_UNIT_CONN_CHECK_H
 #define TESTS_UNIT_CONN_CHECK_H
 
@@ -26,15 +24,15 @@ struct user {
 };
 
 static struct {
-	int status; /* what `upgrade` and `rawsocket` answer */
+	int status; /* the answer of `upgrade` and `rawsocket` */
 	bool drop_in_upgrade;
 	unsigned serializer; /* of the last RawSocket handshake */
-	bool establish;      /* at the first message */
-	int closed;          /* how often */
-	struct conn *last;   /* that was upgraded */
+	bool establish; /* establish the connection at the first message */
+	int closed; /* number of calls */
+	struct conn *last; /* the last upgraded connection */
 	void (*on_message)(struct conn *c, struct slice bytes);
 	void (*on_closed)(struct conn *c);
-	struct buf got; /* messages, each with a '|' behind it */
+	struct buf got; /* received messages, each followed by '|' */
 } h;
 
 static int upgrade(struct conn *c, const struct http_request *req, const char **text_out)
@@ -42,7 +40,7 @@ static int upgrade(struct conn *c, const struct http_request *req, const char **
 	struct user *u = conn_user(c);
 
 	assert_true(slice_eq_str(req->path, "/ws"));
-	assert_int_equal(u->magic, 0); /* zeroed at first */
+	assert_int_equal(u->magic, 0); /* a new connection's user data is zeroed */
 	u->magic = USER_MAGIC;
 	h.last = c;
 	*text_out = h.status == 0 ? "sub" : "No.";
@@ -108,7 +106,7 @@ static struct loop loop;
 static struct net net;
 static struct conn_conf conf;
 static _Atomic uint32_t live;
-static int peers[PEERS_MAX]; /* the other ends */
+static int peers[PEERS_MAX]; /* the other ends of the connections */
 static size_t n_peers;
 
 static int setup(void **state)
@@ -153,7 +151,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Turns until nothing more happens without time passing. */
+/* Runs turns until nothing happens without time passing. */
 static void turns(void)
 {
 	for (int i = 0; i < 20; i++) {
@@ -178,7 +176,7 @@ static void advance(uint64_t ms)
 	turns();
 }
 
-/* A new connection; its other end is the last of peers. */
+/* A new connection. Its other end is the last of peers. */
 static struct conn *adopt(void)
 {
 	struct conn *c;
@@ -210,7 +208,7 @@ static void put_str(const char *s)
 	put(s, strlen(s));
 }
 
-/* Everything that the peer has got, into a buffer that lasts until the next call. */
+/* Everything that the peer has received. Valid until the next call. */
 static struct slice get(bool *eof_out)
 {
 	static uint8_t bytes[4 << 20];

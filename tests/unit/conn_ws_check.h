@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of WebSocket connections share; see conn_check.h. */
+/* Helpers for the tests of WebSocket connections; see conn_check.h. */
 #ifndef TESTS_UNIT_CONN_WS_CHECK_H
 #define TESTS_UNIT_CONN_WS_CHECK_H
 
@@ -13,7 +13,7 @@ static const char accepted[] = "HTTP/1.1 101 Switching Protocols\r\n"
 			       "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 			       "Sec-WebSocket-Protocol: sub\r\n\r\n";
 
-/* A masked frame; the mask is zero. */
+/* Sends a frame masked with zero. */
 static void put_frame(int first, const char *payload, size_t len)
 {
 	struct buf b;
@@ -49,7 +49,7 @@ static struct conn *open_conn(void)
 	return c;
 }
 
-/* One that is established, too. */
+/* An upgraded and established connection. */
 static struct conn *join(void)
 {
 	struct conn *c = open_conn();

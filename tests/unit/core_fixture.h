@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A realm between a test that plays the workers and an outbox that records. For the test
- * programs of routerd/core/, which include it once each.
- */
+/* A realm for the tests of routerd/core/. The test plays the workers; a double of the
+ * outbox records the posts. Include it in one file of a program. One thread. */
 #ifndef TESTS_UNIT_CORE_FIXTURE_H
 #define TESTS_UNIT_CORE_FIXTURE_H
 
@@ -21,7 +19,7 @@ enum {
 	OUTBOX_ROOM = 64,
 };
 
-/* Mail that is reserved; core/ frees it. */
+/* Stands for reserved mail; core/ frees it. */
 #ifndef MAIL_NEW
 #define MAIL_NEW()     malloc(1)
 #define MAIL_FREE(mail) free(mail)
@@ -34,8 +32,8 @@ struct outbox {
 	} sent[OUTBOX_ROOM];
 	size_t first, end;
 	bool discard;
-	unsigned fail_at; /* there is no memory for this post, counted from now; 0: none */
-	unsigned roomy;   /* posts that were promised room */
+	unsigned fail_at; /* 1: the next post finds no memory, 2: the one after it; 0: none */
+	unsigned roomy; /* posts that post_room has promised room for */
 };
 
 struct core {
@@ -61,7 +59,7 @@ static void record(struct outbox *ob, unsigned to_worker, const struct post *p)
 	ob->sent[ob->end++].post = *p;
 }
 
-/* Is this the post that there is no memory for? */
+/* Whether there is memory for the next post. */
 static bool has_room(struct outbox *ob)
 {
 	return ob->fail_at == 0 || --ob->fail_at > 0;
@@ -116,7 +114,7 @@ static int setup(void **state)
 	return 0;
 }
 
-/* A test that ends well has looked at all that was sent. */
+/* A test that succeeds must have looked at all posts. */
 static int teardown(void **state)
 {
 	struct core *c = *state;
@@ -124,7 +122,8 @@ static int teardown(void **state)
 	assert_int_equal(c->outbox.first, c->outbox.end);
 	realm_free(&c->realm);
 	assert_null(c->realm);
-	assert_int_equal(c->outbox.first, c->outbox.end); /* freeing posts nothing */
+	/* freeing a realm sends no posts */
+	assert_int_equal(c->outbox.first, c->outbox.end);
 	forget_sent(c);
 	free(c);
 	return 0;
@@ -132,7 +131,7 @@ static int teardown(void **state)
 
 #define core_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-/* --- what workers send --- */
+/* --- posts from the workers --- */
 
 static inline struct session_ref ref(uint16_t worker, uint32_t slot, uint32_t generation)
 {
@@ -202,14 +201,15 @@ static inline void send_args(struct core *c, struct session_ref from, enum post_
 				.payload = payload(NULL, arguments)});
 }
 
-/* --- what they get --- */
+/* --- posts to the workers --- */
 
 static inline void expect_nothing(const struct core *c)
 {
 	assert_int_equal(c->outbox.first, c->outbox.end);
 }
 
-/* The next post; the references in it are lent until the test ends. */
+/* The next post to a worker, of this type. Its references are lent until the test ends.
+ */
 static inline struct post next_post(struct core *c, unsigned worker, enum post_type type)
 {
 	assert_true(c->outbox.first < c->outbox.end);
@@ -222,7 +222,7 @@ static inline struct post next_post(struct core *c, unsigned worker, enum post_t
 	return p;
 }
 
-/* The next post is of this type, for this session, and about this request. */
+/* The next post has this type, goes to this session, and names this request. */
 static inline struct post expect(struct core *c, struct session_ref to,
 				 enum post_type type, uint64_t request)
 {

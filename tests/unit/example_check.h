@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Compares an example configuration with the table of keys that it is to explain: it is
- * accepted, it says every key, and what it has commented out shows the default. Include
- * it behind <cmocka.h>.
- */
+/* Compares an example configuration with the table of its keys: it is accepted, it
+ * mentions every key, and commented-out keys show their defaults. Include it behind
+ * <cmocka.h>. */
 #ifndef TESTS_UNIT_EXAMPLE_CHECK_H
 #define TESTS_UNIT_EXAMPLE_CHECK_H
 
@@ -15,7 +13,7 @@
 
 enum { EXAMPLE_NODES = 64 };
 
-/* The file, which the caller frees. */
+/* Reads a file. The caller frees the text. */
 static char *example_read(const char *path)
 {
 	FILE *f = fopen(path, "r");
@@ -30,7 +28,7 @@ static char *example_read(const char *path)
 	return text;
 }
 
-/* Is this the rest of a line, behind "# ", that is a key rather than prose? */
+/* Whether the rest of a line, after "# ", is a key and not prose. */
 static bool example_is_key(const char *p)
 {
 	p += strspn(p, " ");
@@ -38,7 +36,7 @@ static bool example_is_key(const char *p)
 	return word > 0 && p[word] == ':';
 }
 
-/* Makes keys of the comments that are keys, in place. */
+/* Uncomments the keys, in place. */
 static void example_uncomment(char *text)
 {
 	for (char *line = text; *line != '\0';) {
@@ -51,7 +49,7 @@ static void example_uncomment(char *text)
 	}
 }
 
-/* Parses a text into a struct of this table. */
+/* Parses a text into the struct of this table. */
 static const void *example_parse(const char *text, const struct conf_table *table,
 				 struct pool *pool)
 {
@@ -76,7 +74,7 @@ static void example_add(struct example_nodes *list, yaml_document_t *doc, int in
 	list->nodes[list->n++] = yaml_document_get_node(doc, index);
 }
 
-/* Adds the values of a map, or only those of this key; or the elements of a list. */
+/* Adds the values of this key in a map (NULL: of all keys), or the elements of a list. */
 static void example_add_values(struct example_nodes *list, yaml_document_t *doc,
 			       const yaml_node_t *n, const char *key)
 {
@@ -96,7 +94,7 @@ static void example_add_values(struct example_nodes *list, yaml_document_t *doc,
 	}
 }
 
-/* Every key of the table is in one of the maps. */
+/* Every key of the table must be in one of the maps. */
 static void example_check_keys(const struct conf_table *table, yaml_document_t *doc,
 			       const struct example_nodes *maps)
 {
@@ -106,7 +104,7 @@ static void example_check_keys(const struct conf_table *table, yaml_document_t *
 
 		for (size_t m = 0; m < maps->n; m++)
 			example_add_values(&values, doc, maps->nodes[m], k->name);
-		/* a map that it does not say may have keys that it must say */
+		/* a map that the example does not have cannot show its keys */
 		if (values.n == 0 && k->type != CONF_MAP)
 			fail_msg("'%s' in %s is not in the example", k->name,
 				 table->what);
@@ -171,7 +169,7 @@ static bool example_same_field(const struct conf_key *k, const void *a, const vo
 	case CONF_LIST:
 	case CONF_NAMED:
 		return example_same_lists(k, a, b);
-	case CONF_STRINGS: /* no default could be written down */
+	case CONF_STRINGS: /* a list has no default that could be written */
 	case CONF_USERS:
 		break;
 	}
@@ -194,7 +192,7 @@ static bool example_same(const struct conf_table *table, const void *a, const vo
 
 /* --- all of it --- */
 
-/* The text may be changed. */
+/* Checks the example. Changes the text. */
 static void example_check(char *text, const struct conf_table *table)
 {
 	struct pool pool_plain, pool_whole;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Stands between malloc and the sources that are included behind it: counts what they
- * allocate, and lets one allocation fail. Behind the last of them the four names must be
- * undefined. Include it in one file of a program, first.
- */
+/* Replaces malloc and its relatives for the sources that are included after it: counts
+ * their allocations, and makes one fail. Undefine the four names after the last source.
+ * Include it first, in one file of a program. One thread. */
 #ifndef TESTS_UNIT_FAILING_MALLOC_H
 #define TESTS_UNIT_FAILING_MALLOC_H
 
@@ -12,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t allocations; /* so far */
+static size_t allocations; /* number of allocations so far */
 static size_t not_freed;
-static size_t fail_at; /* this one; 0: none */
+static size_t fail_at; /* number of the allocation that fails; 0: none */
 
 static bool may_allocate(void)
 {
@@ -48,7 +46,8 @@ static inline void *counted_realloc(void *old, size_t size)
 static void counted_free(void *p)
 {
 	if (p != NULL)
-		explicit_bzero(p, malloc_usable_size(p)); /* nobody may look at it */
+		/* overwrite it, so that a use after free is noticed */
+		explicit_bzero(p, malloc_usable_size(p));
 	not_freed -= p != NULL;
 	free(p);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Stands in for common/loop.c: events are real, but the clock is the test's, and so are
- * the turns. No timer fires by itself; that of a net can be fired by the test. Include it
- * in one file of a program.
- */
+/* A replacement for common/loop.c. Events are real; the test controls the clock and the
+ * turns. No timer fires by itself; the test can fire that of a net. Include it in one
+ * file of a program. One thread. */
 #ifndef TESTS_UNIT_FAKE_LOOP_H
 #define TESTS_UNIT_FAKE_LOOP_H
 
@@ -15,13 +13,14 @@ struct loop {
 	struct event_base *base;
 	loop_turn_cb *turn_end;
 	void *arg;
-	bool more; /* what the hook said last */
+	bool more; /* the last result of the hook */
 	bool stopped;
 };
 
 static uint64_t now_ms;
-static uint64_t look_ns, looked_ns; /* what a look at the clock takes; took so far */
-static struct timer *armed;         /* the last one */
+/* how much the clock moves at each look, and the sum of these moves */
+static uint64_t look_ns, looked_ns;
+static struct timer *armed; /* the timer that was set last */
 static uint64_t armed_due;
 
 struct loop *loop_new(loop_turn_cb *turn_end, void *arg)
@@ -40,7 +39,7 @@ void loop_free(struct loop **l)
 	*l = NULL;
 }
 
-/* One turn, if it has not been stopped. */
+/* Runs one turn, unless the loop was stopped. */
 void loop_run(struct loop *l)
 {
 	if (l->stopped)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A login from HELLO to WELCOME, driven by posts and messages, with doubles for the
- * connection and the outbox. JSON, so that what is sent can be read. Include it in one
- * file of a program.
- */
+/* A login from HELLO to WELCOME, driven by posts and messages, with doubles for the
+ * connection and the outbox. Uses JSON, so that the sent messages are readable. Include
+ * it in one file of a program. One thread. */
 #ifndef TESTS_UNIT_LOGIN_FIXTURE_H
 #define TESTS_UNIT_LOGIN_FIXTURE_H
 
@@ -31,7 +29,7 @@ struct conn {
 	bool dropped;
 	enum conn_end end;
 	uint16_t close_code; /* 0: open */
-	char sent[8192];     /* messages, each followed by a newline */
+	char sent[8192]; /* messages, each followed by a newline */
 };
 
 static struct net the_net;
@@ -84,7 +82,7 @@ void conn_restart_handshake(struct conn *c)
 	(void)c;
 }
 
-/* Strips the frame's head (a short one, or one with a 16-bit length). */
+/* Strips the frame's head, which has a 7-bit or 16-bit length. */
 void conn_send(struct conn *c, struct slice framed)
 {
 	size_t head = framed.p[1] < 126 ? 2 : 4;
@@ -158,7 +156,7 @@ struct mail_batch *outbox_reserve(const struct outbox *ob)
 	return malloc(1);
 }
 
-/* The first recorded post of a type; NULL: there is none. */
+/* The first recorded post of a type, or NULL. */
 static inline struct post *posted(enum post_type type)
 {
 	for (unsigned i = 0; i < n_posts; i++)
@@ -167,14 +165,14 @@ static inline struct post *posted(enum post_type type)
 	return NULL;
 }
 
-/* The same where there must be one. */
+/* The first recorded post of a type; the test fails if there is none. */
 static inline const struct post *must_have_posted(enum post_type type)
 {
 	const struct post *p = posted(type);
 
 	assert_non_null(p);
-	if (p == NULL) /* for the compiler, which does not know that assert_non_null ends
-			  the test */
+	/* The compiler does not know that assert_non_null ends the test. */
+	if (p == NULL)
 		abort();
 	return p;
 }
@@ -285,7 +283,7 @@ static inline void say_hello(void)
 	assert_non_null(posted(POST_LOGIN));
 }
 
-/* What the authenticator knows, read at an epoch. */
+/* Gives the authenticator's answer, as of this epoch. */
 static inline void answer_with(uint64_t epoch, struct slice extra)
 {
 	struct auth_result res = {
@@ -297,7 +295,7 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 		.epoch = epoch,
 	};
 	struct login_message head = {.stamp = {.asked = true, .link = 1}};
-	static uint8_t bytes[4096]; /* so that no memory is needed */
+	static uint8_t bytes[4096]; /* static, so that it needs no memory */
 	struct buf b = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
 
 	memcpy(res.keys.key[0], w.pk, sizeof(w.pk));
@@ -314,7 +312,7 @@ static inline void answer(uint64_t epoch)
 	answer_with(epoch, slice_of(NULL, 0));
 }
 
-/* Signs the challenge that was sent. */
+/* Sends AUTHENTICATE with a valid signature of the challenge. */
 static inline void say_authenticate(void)
 {
 	unsigned char sig[crypto_sign_BYTES], challenge[LOGIN_CHALLENGE_LEN];
@@ -354,13 +352,15 @@ static inline struct revocation *revocation_of(uint64_t epoch)
 	return shared;
 }
 
-/* The revocation as the worker gets it; 10 for each session, and 1 for each handshake. */
+/* Gives a revocation to the worker. Returns 10 for each session that it ends, plus 1 for
+ * each handshake. */
 static inline unsigned revoke_at(uint64_t epoch)
 {
 	struct revocation *r = revocation_of(epoch);
 	unsigned n[3];
 
-	for (int i = 0; i < 3; i++) { /* counted without harm, ended, not counted again */
+	/* count, end, and count again: a session is ended once */
+	for (int i = 0; i < 3; i++) {
 		r->dry_run = i == 0;
 		struct revocation_counts c = attach_revoke(&w.peers, r);
 		n[i] = 10 * c.sessions + c.pending;

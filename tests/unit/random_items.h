@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deterministic random items for property and differential tests. */
+/* Random items for property and differential tests. The same state gives the same items.
+ */
 #ifndef TESTS_UNIT_RANDOM_ITEMS_H
 #define TESTS_UNIT_RANDOM_ITEMS_H
 
@@ -19,7 +20,8 @@ static inline uint64_t rng_below(uint64_t *rng, uint64_t n)
 	return (rng_next(rng) >> 11) % n;
 }
 
-/* Text of all lengths of characters, the first not U+0000, which JSON reserves. */
+/* A text with characters of all lengths. Not U+0000 first, which JSON uses for binaries.
+ */
 static inline void random_text(uint64_t *rng, struct token_writer *w)
 {
 	static const char *const pieces[] = {"a",
@@ -62,7 +64,7 @@ static inline void random_bytes(uint64_t *rng, struct token_writer *w)
 	token_put_bin(w, slice_of(bytes, len));
 }
 
-/* Around powers of two, where the encodings change their form. */
+/* An integer near a power of two, where the encodings change their form. */
 static inline void random_integer(uint64_t *rng, struct token_writer *w)
 {
 	uint64_t v = (UINT64_C(1) << rng_below(rng, 64)) + rng_below(rng, 5) - 2;
@@ -73,7 +75,7 @@ static inline void random_integer(uint64_t *rng, struct token_writer *w)
 		token_put_int(w, (int64_t)v);
 }
 
-/* Finite, of any exponent or with few digits. */
+/* A finite double: any exponent, or few digits. */
 static inline void random_double(uint64_t *rng, struct token_writer *w)
 {
 	uint64_t bits = rng_next(rng);
@@ -108,10 +110,8 @@ static inline void random_scalar(uint64_t *rng, struct token_writer *w)
 	}
 }
 
-/*
- * One item that every encoding can say, of about size scalars, counts announced or not.
- * No deeper than 20 levels.
- */
+/* One item that every encoding can represent, of about size scalars, with or without
+ * announced counts, at most 20 levels deep. */
 static inline void random_item(uint64_t *rng, struct token_writer *w, uint64_t size)
 {
 	uint64_t counts[20];

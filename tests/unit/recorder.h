@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of the two readers, ws_reader and rawsocket_reader, write down of the
- * events that they get. */
+/* Records the events that the stream readers ws_reader and rawsocket_reader give, for
+ * their tests. Include it behind <cmocka.h>. One thread. */
 #ifndef TESTS_UNIT_RECORDER_H
 #define TESTS_UNIT_RECORDER_H
 
@@ -12,13 +12,13 @@
 
 static struct {
 	size_t limit;
-	int stop_after; /* messages after which nothing more is read; 0: never */
+	int stop_after; /* stop reading after this many messages; 0: never */
 	int messages;
-	bool over; /* nothing may follow */
+	bool over; /* no event may follow */
 	struct buf log;
 } rec;
 
-/* Long payloads by their length and a sum, short ones in full. */
+/* Short payloads in full, long ones as length and checksum. */
 static void put_payload(struct buf *to, struct slice s)
 {
 	unsigned sum = 0;
@@ -32,7 +32,7 @@ static void put_payload(struct buf *to, struct slice s)
 	buf_printf(to, "%zu:%08x", s.len, sum);
 }
 
-/* Writes one event down. */
+/* Appends one event to the log. */
 static void record(enum frame_event_type type, const struct frame_event *ev)
 {
 	assert_false(rec.over);
@@ -69,7 +69,7 @@ static void rewind_recorder(void)
 	rec.messages = 0;
 }
 
-/* The reader under test, given by its address: its next event. */
+/* Gets the next event of the reader at this address. Defined by each test. */
 typedef enum frame_event_type next_event_fn(void *reader, struct frame_input *in,
 					    struct frame_event *ev);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Bytes, for the tests of common/rpc_msg and common/rpc. */
+/* Helpers with bytes for the tests of common/rpc_msg and common/rpc. */
 #ifndef TESTS_UNIT_RPC_CHECK_H
 #define TESTS_UNIT_RPC_CHECK_H
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared buffers for tests: len bytes to be filled; a copy of some bytes. */
+/* Shared buffers for tests: one with len bytes to fill, and a copy of given bytes. */
 #ifndef TESTS_UNIT_SHARED_CHECK_H
 #define TESTS_UNIT_SHARED_CHECK_H
 
 #include "common/shared_buf.h"
 
-/* NULL: no memory. */
+/* NULL if out of memory. */
 static inline struct shared_buf *shared_buf_new(size_t len)
 {
 	struct buf b;

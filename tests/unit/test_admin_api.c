@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of proto/admin_api against bytes that were put together by hand from
- * MessagePack's specification: the writers give exactly these, the readers take them, and
- * refuse them when they are cut at any length. The items of a list are walked through.
- */
+/* Unit tests of proto/admin_api with bytes written by hand from MessagePack's
+ * specification. The writers give exactly these bytes. The readers accept them, and
+ * refuse them cut at any length. Also tests walking through the items of a list. */
 #include "common/err.h"
 #include "proto/admin_api.h"
 #include "proto/auth_api.h"
@@ -141,7 +139,7 @@ static int read_list_result(struct slice in)
 	return e;
 }
 
-/* Written is exactly this; whole it is read, cut it is not. */
+/* The struct is written as exactly these bytes, which are read whole, but not cut. */
 static void check(struct buf *b, struct slice golden, read_fn *read)
 {
 	size_t len;
@@ -204,7 +202,7 @@ static void test_golden(void **state)
 	buf_fini(&b);
 }
 
-/* What is absent is not written; a principal to be added has no time. */
+/* Absent fields are not written. A principal to be added has no time. */
 static void test_least(void **state)
 {
 	const struct admin_principal p = {
@@ -238,7 +236,7 @@ static void test_least(void **state)
 
 /* --- names of new principals --- */
 
-/* What is wrong with one of the three names, which is the one in question. */
+/* The fault of one of the three names: sets what is wrong, and in which name. */
 static const char *fault_of(const char *what, struct slice authid, struct slice realm,
 			    struct slice role)
 {
@@ -263,7 +261,8 @@ static void test_names(void **state)
 		const char *name, *fault, *realm_fault;
 	} cases[] = {
 		{"client01@example.com", NULL, NULL},
-		{"\xc3\xa9\xf0\x9f\x98\x80\xe2\x80\x8d", NULL, NULL}, /* ZWJ is needed */
+		/* some scripts need the zero-width joiner */
+		{"\xc3\xa9\xf0\x9f\x98\x80\xe2\x80\x8d", NULL, NULL},
 		{"a b", NULL, "white space"},
 		{"a\xe3\x80\x80z", NULL, "white space"},
 		{"a#", NULL, "'#'"},
@@ -301,7 +300,7 @@ static void test_names(void **state)
 	assert_null(fault_of("authid", slice_of(longest, 255), good, good));
 	assert_non_null(strstr(admin_sought_fault(slice_of(longest, 256)), "255"));
 	assert_null(admin_sought_fault(slice_str("a\x01")));
-	/* a character that is cut is none of those, and nothing is read behind it */
+	/* a cut character is no control character, and nothing behind it is read */
 	assert_int_equal(admin_control_len(slice_str("\xe2\x80")), 0);
 	assert_int_equal(admin_control_len(slice_of(NULL, 0)), 0);
 	assert_int_equal(admin_control_len(slice_of("\0", 1)), 1);
@@ -351,7 +350,7 @@ static void test_list(void **state)
 	fields_write_item(&one, &admin_principal_table, &p);
 	token_writer_init(&w, SERIALIZER_MSGPACK, &items);
 	token_put_array(&w, TOKEN_COUNT_UNKNOWN);
-	for (int i = 0; i < 20; i++) /* more than fit into the shortest header */
+	for (int i = 0; i < 20; i++) /* too many for the shortest array header */
 		token_put_raw(&w, buf_slice(&one), 1);
 	token_put_end(&w);
 	res.items = buf_slice(&items);

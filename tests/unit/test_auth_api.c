@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of proto/auth_api and proto/fields: the golden traces are read, and written
- * again to the same bytes; every trace is cut at each length and has each bit flipped;
- * what must be refused is. Runs in the root of the sources.
- */
+/* Unit tests of proto/auth_api and proto/fields. The golden traces are read, and written
+ * again to the same bytes. Every trace is cut at each length and has each bit flipped.
+ * Invalid values are refused. Must run in the root of the sources. */
 #include "common/err.h"
 #include "common/rpc_msg.h"
 
@@ -96,7 +94,7 @@ static void assert_text(struct slice s, const char *text)
 
 /* --- read and write again --- */
 
-/* error_again, which fails where the input was no error. */
+/* Like error_again, but fails if the input was no error. */
 static int valid_error_again(struct slice in, struct buf *out)
 {
 	struct auth_error err;
@@ -134,7 +132,7 @@ static int cancel_again(struct slice in, struct buf *out)
 static const struct {
 	const char *name;
 	again_fn *again;
-	bool exact; /* we would write it like this */
+	bool exact; /* our writer gives the same bytes */
 } pairs[] = {
 	{"hello-request", hello_again, true},
 	{"hello-result", hello_result_again, true},
@@ -186,7 +184,7 @@ static void test_golden(void **state)
 			assert_int_equal(out.len, in.len);
 			assert_memory_equal(out.data, in.p, in.len);
 		}
-		/* what was written is read as the same */
+		/* what was written must read as the same */
 		buf_clear(&again);
 		assert_int_equal(pairs[i].again(buf_slice(&out), &again), 0);
 		assert_true(slice_eq(buf_slice(&out), buf_slice(&again)));
@@ -195,7 +193,7 @@ static void test_golden(void **state)
 	buf_fini(&again);
 }
 
-/* Every trace cut at every length, in memory of just that length. */
+/* Every trace cut at every length, in memory of exactly that length. */
 static void test_cut(void **state)
 {
 	struct buf out;
@@ -224,7 +222,8 @@ static void test_cut(void **state)
 	buf_fini(&out);
 }
 
-/* Every bit of every trace flipped: read, refused, but what is read can be written. */
+/* Every bit of every trace flipped: it may be refused, but if it is read, it can be
+ * written. */
 static void test_flipped(void **state)
 {
 	struct buf out, again;
@@ -252,7 +251,7 @@ static void test_flipped(void **state)
 	buf_fini(&again);
 }
 
-/* --- what the structs say --- */
+/* --- fields of the structs --- */
 
 static void test_hello(void **state)
 {
@@ -273,7 +272,7 @@ static void test_hello(void **state)
 			 0);
 	assert_int_equal(res.epoch, 4715);
 	assert_true(res.ready);
-	/* the least that can be said, and what it means */
+	/* the shortest hello result, and the defaults for the rest */
 	struct slice least = slice_str("\x81\xa8protocol\x92\x01\x07");
 	assert_int_equal(fields_read_item(least, &auth_hello_result_table, &res), 0);
 	assert_int_equal(res.protocol.minor, 7);
@@ -369,7 +368,7 @@ static void test_result_wrong(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
 		assert_int_equal(auth_result_read(slice_str(wrong[i].in), &res),
 				 wrong[i].err);
-	/* seventeen keys, and sixteen with one more beside them */
+	/* seventeen keys; and sixteen keys plus a single one */
 	struct auth_result many = {
 		.role = slice_str("r"),
 		.epoch = AUTH_NO_EPOCH,
@@ -380,7 +379,7 @@ static void test_result_wrong(void **state)
 	fields_write_item(&out, &auth_result_table, &many);
 	assert_int_equal(auth_result_read(buf_slice(&out), &res), 0);
 	assert_int_equal(res.keys.n, FIELD_MAX_KEYS);
-	out.data[0]++; /* one pair more */
+	out.data[0]++; /* one pair more than the limit */
 	buf_put_str(&out, "\xa6pubkey\xd9\x40" KEY2);
 	assert_int_equal(auth_result_read(buf_slice(&out), &res), E_LIMIT);
 	buf_fini(&out);
@@ -445,7 +444,7 @@ static void test_error_wrong(void **state)
 	}
 	auth_error_read(slice_of(NULL, 0), &e);
 	assert_int_equal(e.kind, AUTH_ERROR_INTERNAL);
-	/* an empty message is none */
+	/* a message with empty text is no message */
 	auth_error_read(slice_str("\x92\xa3"
 				  "a.b\xa0"),
 			&e);
@@ -492,7 +491,7 @@ static void test_revoke(void **state)
 		snprintf(in, sizeof(in), "\x91\x81\xa5match%s", wrong[i].match);
 		assert_int_equal(auth_revoke_read(slice_str(in), &v), wrong[i].err);
 	}
-	/* no session has the id 0: to routerd it would be no condition at all */
+	/* no session has the id 0, which means "any session" in routerd */
 	static const char zero[] = "\x91\x81\xa5match\x81\xa7session\x00";
 	assert_int_equal(auth_revoke_read(slice_of(zero, sizeof(zero) - 1), &v), E_RANGE);
 }
@@ -546,7 +545,7 @@ static void test_check(void **state)
 	assert_int_equal(auth_check_map(slice_str("\x80\xc0"), 1), E_TRAILING);
 	assert_int_equal(auth_check_map(slice_str("\x90"), 1), E_TYPE);
 	assert_int_equal(auth_check_map(slice_of(NULL, 0), 1), E_TRUNCATED);
-	/* one object of two */
+	/* only one of two objects is there */
 	assert_int_equal(auth_check(slice_str("\x91\x07\x08"), &len), 0);
 	assert_int_equal(len, 2);
 }

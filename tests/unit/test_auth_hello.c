@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* control/auth_hello: what routerd says of itself can always be said, and read. */
+/* control/auth_hello: routerd can always write its hello, and an authenticator can read
+ * it. */
 #include "routerd/control/auth_hello.h"
 
 #include "proto/auth_api.h"
@@ -10,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* A configuration with n realms, whose names have so many bytes. */
+/* A configuration with n realms whose names have this length. */
 static struct config *realms(unsigned n, int name_len)
 {
 	struct config *cfg = NULL;

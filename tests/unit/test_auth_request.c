@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The question `authenticate`: whatever a client sends, the question about it can be
- * written, keeps the protocol's limits, and fits what the authenticator has announced.
- */
+/* The question `authenticate`: whatever a client sends, its question can be written,
+ * keeps the protocol's limits, and fits the authenticator's announced limit. */
 #include "common/err.h"
 #include "proto/auth_api.h"
 
@@ -34,7 +32,7 @@ static struct auth_request question_about(enum serializer s, struct slice authex
 	};
 }
 
-/* Writes a question; whatever is in it, every authenticator can read it. */
+/* Writes a question, and reads it as every authenticator can. */
 static struct auth_request asked(struct buf *out, const struct auth_request *q,
 				 size_t max)
 {
@@ -69,18 +67,20 @@ static void test_what_cannot_be_carried_is_left_out(void **state)
 	}
 		CASE(MSGPACK, "", "\x82" OURS),
 		CASE(MSGPACK, "\x80", "\x82" OURS),
-		CASE(MSGPACK, "\x91\xc0", "\x82" OURS), /* no dict */
-		/* the two are said once, and as routerd has read them */
+		CASE(MSGPACK, "\x91\xc0", "\x82" OURS), /* not a map */
+		/* the client's values of these two keys are replaced */
 		CASE(MSGPACK,
 		     "\x83\xa6pubkey\xa1v\xa1x\x07\xaf"
 		     "channel_binding\xa1y",
 		     "\x83" OURS "\xa1x\x07"),
-		/* keys that are no strings: a number, nil, an array, a map, a binary */
+		/* keys that are no strings are left out: a number, nil, an array, a map,
+		 * a binary */
 		CASE(MSGPACK,
 		     "\x87\x01\x02\xc0\x02\x91\x01\x02\x81\x01\x02\x02\xc4\x01k\x02"
 		     "\xa0\x02\xa1k\x02",
 		     "\x83" OURS "\xa1k\x02"),
-		/* ext types, wampy.js's undefined among them, and what they lie in */
+		/* ext types, such as wampy.js's undefined, are left out with the value
+		 * that holds them */
 		CASE(MSGPACK,
 		     "\x86\xa1"
 		     "a\xd4\x01x\xa1"
@@ -92,7 +92,7 @@ static void test_what_cannot_be_carried_is_left_out(void **state)
 		     "f\xc3",
 		     "\x83" OURS "\xa1"
 		     "f\xc3"),
-		/* a map whose keys are numbers, at any depth */
+		/* a map whose keys are numbers is left out, at any depth */
 		CASE(MSGPACK,
 		     "\x83\xa1"
 		     "a\x81\x01\x02\xa1"
@@ -105,7 +105,7 @@ static void test_what_cannot_be_carried_is_left_out(void **state)
 		     "\x84" OURS "\xa1"
 		     "b\x92\x01\x81\xa2\xc3\xa9\xc0\xa1"
 		     "c\xa1x"),
-		/* a bignum, undefined, a map with a number as its key, a tag */
+		/* left out: a bignum, undefined, a map with a number as its key, a tag */
 		CASE(CBOR,
 		     "\xbf\x61"
 		     "a\xc2\x41\x01\x61"
@@ -141,7 +141,7 @@ static void test_what_is_over_a_limit_is_left_out(void **state)
 	(void)state;
 	buf_init(&out, AUTH_MAX_MESSAGE);
 	buf_init(&sent, 1 << 20);
-	/* how deep a value may nest, and how deep it may not */
+	/* the deepest value that is kept, and one that is too deep */
 	for (unsigned depth = 12; depth <= 13; depth++) {
 		buf_clear(&sent);
 		buf_put_str(&sent, "\x81\xa1x");
@@ -201,7 +201,7 @@ static void test_what_is_over_a_limit_is_left_out(void **state)
 	buf_fini(&sent);
 }
 
-/* Names are what was asked for: nothing is left out, and nothing is cut. */
+/* Names decide about the login, so none is left out or cut. */
 static void test_names_that_are_too_long(void **state)
 {
 	static char name[AUTH_MAX_NAME + 2];
@@ -219,10 +219,10 @@ static void test_names_that_are_too_long(void **state)
 		assert_int_equal(auth_request_write(&out, &q, AUTH_MAX_MESSAGE), E_RANGE);
 		*names[i] = slice_of(name, AUTH_MAX_NAME);
 	}
-	/* all of them as long as they may be still fit the shortest message */
+	/* names of the greatest length still fit into the shortest message */
 	q.transport.listener = q.transport.path = q.realm;
 	asked(&out, &q, AUTH_MIN_MESSAGE);
-	/* keys are said in lower case; what is none, as it is */
+	/* keys are written in lower case; a malformed key is written as it is */
 	q.pubkey = slice_str(
 		"9C194391AF3BF566FC11A619E8DF200BA02EFB35B91BDD98B424F20F4163875E");
 	assert_text(asked(&out, &q, AUTH_MAX_MESSAGE).pubkey, KEY2);
@@ -231,7 +231,7 @@ static void test_names_that_are_too_long(void **state)
 	buf_fini(&out);
 }
 
-/* What a question holds follows what the authenticator has announced. */
+/* The size of a question depends on the limit that the authenticator has announced. */
 static void test_a_question_fits_what_was_announced(void **state)
 {
 	struct buf out, shorter, sent, headers;
@@ -260,9 +260,10 @@ static void test_a_question_fits_what_was_announced(void **state)
 		struct auth_request back = asked(&out, &q, max);
 
 		assert_text(back.pubkey, KEY1);
-		if (max < 15000) /* as much of it as there is room for */
+		if (max < 15000) /* it holds as many pairs as there is room for */
 			assert_true(out.len + 150 > max);
-		/* one that was encoded already, for an authenticator that takes less */
+		/* an encoded question is shortened for an authenticator with a lower
+		 * limit */
 		back = asked(&shorter, &back, AUTH_MIN_MESSAGE);
 		assert_text(back.pubkey, KEY1);
 		assert_true(shorter.len + 150 > AUTH_MIN_MESSAGE);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Batches of messages: taking them apart and putting them together. */
+/* Batches of messages: splitting and joining them. */
 #include "proto/msg.h"
 #include "tests/unit/codec_check.h"
 
-/* The messages, joined by '|', then the error, or nothing at the end; then separators. */
+/* Shows the messages, joined by '|'; then the error, or nothing at the end; then the
+ * separators. */
 static void split(enum serializer s, struct slice in, struct buf *shown)
 {
 	struct slice copy = copy_exact(in), rest = copy, msg;
@@ -52,10 +53,10 @@ static void test_json(void **state)
 	CHECK(SERIALIZER_JSON, "[1]\x18[2]\x18", "[1]|[2]| aa");
 	CHECK(SERIALIZER_JSON, "[1]\x18[2]\x1e", "[1]|[2]| as");
 	CHECK(SERIALIZER_JSON, "[1]\x1e[2]\x18", "[1]|[2]| sa");
-	/* the last may lack it */
+	/* the last message may lack the separator */
 	CHECK(SERIALIZER_JSON, "[1]", "[1]| -");
 	CHECK(SERIALIZER_JSON, "[1]\x1e[2]", "[1]|[2]| s-");
-	/* empty messages are messages, which msg_read refuses */
+	/* empty messages are found here; msg_read refuses them */
 	CHECK(SERIALIZER_JSON, "\x1e\x1e", "|| ss");
 	CHECK(SERIALIZER_JSON, "", "ends too early ");
 }
@@ -93,7 +94,7 @@ static void test_binary(void **state)
 	}
 }
 
-/* Separators at every place, among it where the search goes on in strides. */
+/* Separators at every place, because the search advances in strides. */
 static void test_long(void **state)
 {
 	static uint8_t in[1700];
@@ -136,7 +137,7 @@ static void test_put_together(void **state)
 		assert_true(slice_eq(buf_slice(&out), slice_of(expected[i], lengths[i])));
 		buf_fini(&out);
 
-		/* what does not fit is told by the buffer */
+		/* if it does not fit, the buffer has an error */
 		buf_init(&out, 3);
 		begin = batch_begin(&out, s);
 		buf_put_str(&out, "[1]");

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CBOR: the examples of RFC 8949, what is not well-formed, limits, and the writer. */
+/* CBOR: the examples of RFC 8949, malformed input, limits, and the writer. */
 #include "tests/unit/codec_check.h"
 #include "tests/unit/token_values.h"
 
 #include <math.h>
 
-/* RFC 8949, appendix A; tags are passed over, bignums are opaque */
+/* RFC 8949, appendix A; tags are skipped, bignums are opaque */
 static const struct good appendix_a[] = {
 	{"00", "0"},
 	{"01", "1"},
@@ -95,18 +95,19 @@ static const struct good appendix_a[] = {
 };
 
 static const struct good more[] = {
-	/* numbers in a longer form than they need are well-formed */
+	/* numbers need not be in the shortest form */
 	{"1800", "0"},
 	{"1b0000000000000001", "1"},
 	{"3b7fffffffffffffff", "-9223372036854775808"},
 	{"3b8000000000000000", "opaque"},
 	{"5803010203", "h'010203'"},
 	{"9b000000000000000101", "[1]"},
-	/* strings of no chunk, of empty chunks */
+	/* strings of no chunks, and of empty chunks */
 	{"7fff", "''"},
 	{"5fff", "h''"},
 	{"7f60626162606163ff", "'abc'"},
-	/* tags: chains, large numbers, around a container, inside one of known length */
+	/* tags: several, large numbers, on a container, within a container of known
+	 * length */
 	{"c1c1c100", "0"},
 	{"dbffffffffffffffff00", "0"},
 	{"d9d9f7820102", "[1 2]"},
@@ -117,7 +118,7 @@ static const struct good more[] = {
 	{"bfc16161c101ff", "{'a' 1}"},
 	{"c19fc101ff", "[1]"},
 	{"c1bf0102ff", "{1 2}"},
-	/* keys of any kind, and twice the same */
+	/* keys of any kind, and a repeated key */
 	{"a1820102a0", "{[1 2] {}}"},
 	{"a2616101616102", "{'a' 1 'a' 2}"},
 	{"82a1f4f582a000", "[{false true} [{} 0]]"},
@@ -150,11 +151,11 @@ static void test_malformed(void **state)
 		{"be", E_SYNTAX},
 		{"dc00", E_SYNTAX},
 		{"fd", E_SYNTAX},
-		/* no indefinite length for these */
+		/* indefinite length is not allowed for these */
 		{"1f", E_SYNTAX},
 		{"3f", E_SYNTAX},
 		{"df00", E_SYNTAX},
-		/* a break where none may be */
+		/* a break in a wrong place */
 		{"ff", E_SYNTAX},
 		{"81ff", E_SYNTAX},
 		{"8200ff", E_SYNTAX},
@@ -165,8 +166,8 @@ static void test_malformed(void **state)
 		{"bf00ff", E_SYNTAX},
 		{"bf000000ff", E_SYNTAX},
 		{"bf00c1ffff", E_SYNTAX},
-		/* chunks: of another type, indefinite themselves, tagged, cut in a
-		   character */
+		/* chunks: of another type, indefinite themselves, tagged, cut within a
+		 * character */
 		{"5f00ff", E_SYNTAX},
 		{"5f6161ff", E_SYNTAX},
 		{"7f4161ff", E_SYNTAX},
@@ -179,13 +180,13 @@ static void test_malformed(void **state)
 		{"f800", E_SYNTAX},
 		{"f814", E_SYNTAX},
 		{"f81f", E_SYNTAX},
-		/* text */
+		/* malformed text */
 		{"61ff", E_UTF8},
 		{"62c080", E_UTF8},
 		{"63eda080", E_UTF8},
 		{"64f4908080", E_UTF8},
 		{"a161ff00", E_UTF8},
-		/* more announced than there can be */
+		/* the input is shorter than the announced count */
 		{"9a10000000", E_TRUNCATED},
 		{"9bffffffffffffffff", E_TRUNCATED},
 		{"9b7fffffffffffffff00", E_TRUNCATED},
@@ -195,7 +196,8 @@ static void test_malformed(void **state)
 		{"5bffffffffffffffff00", E_TRUNCATED},
 		{"7bffffffffffffffff00", E_TRUNCATED},
 		{"9f9bfffffffffffffffe00ff", E_TRUNCATED},
-		/* each may be, but not both: 3 items and 3 bytes, then 2 more items */
+		/* each of the two counts is possible, but not both: 3 items in 3 bytes,
+		 * then 2 more items */
 		{"83820000", E_TRUNCATED},
 		{"83c1820000", E_TRUNCATED},
 	};
@@ -223,16 +225,16 @@ static void test_depth(void **state)
 	check_depth(SERIALIZER_CBOR, "\xa1\x01", "\x01", "");
 	check_depth(SERIALIZER_CBOR, "\x9f", "\x01", "\xff");
 	check_depth(SERIALIZER_CBOR, "\xbf\x01", "\x01", "\xff");
-	/* a tag is a level too, since it is one in the decoders of receivers */
+	/* a tag counts as a level, because the receivers' decoders recurse for tags */
 	check_depth(SERIALIZER_CBOR, "\xc1", "\x01", "");
 	assert_int_equal(nested(SERIALIZER_CBOR, "\xc1\x81", "\x01", "", 32), 0);
 	assert_int_equal(nested(SERIALIZER_CBOR, "\xc1\x81", "\x01", "", 33), E_DEPTH);
-	/* the innermost is empty */
+	/* with an empty innermost container */
 	assert_int_equal(nested(SERIALIZER_CBOR, "\x81", "\x80", "", 63), 0);
 	assert_int_equal(nested(SERIALIZER_CBOR, "\x81", "\x80", "", 64), E_DEPTH);
 }
 
-/* token_skip in the middle of a container, also of empty and indefinite ones. */
+/* token_skip in the middle of a container, also an empty or indefinite one. */
 static void test_skip_inside(void **state)
 {
 	static const char message[] = "\x9f\x82\x01\x02\xa0\xc1\xbf\x00\x01\xff\xff";
@@ -255,7 +257,7 @@ static void test_skip_inside(void **state)
 	assert_int_equal(token_skip(&r, &item), 0);
 	assert_int_equal(token_container(SERIALIZER_CBOR, item), TOKEN_MAP);
 	assert_int_equal(token_skip(&r, &item), 0);
-	assert_int_equal(item.len, 5); /* with its tag */
+	assert_int_equal(item.len, 5); /* includes the tag */
 	assert_int_equal(token_container(SERIALIZER_CBOR, item), TOKEN_MAP);
 	assert_int_equal(token_skip(&r, &item), E_TYPE);
 	assert_int_equal(token_next(&r, &t), 0);
@@ -331,7 +333,7 @@ static void test_write_strings(void **state)
 	token_put_map(&w, 2);
 	token_put_text(&w, "k");
 	token_put_bin(&w, slice_of("\x01\xff", 2));
-	token_put_uint(&w, 1); /* any key may be here */
+	token_put_uint(&w, 1); /* outside JSON any key type is allowed */
 	token_put_str(&w, slice_of(NULL, 0));
 	token_put_end(&w);
 	check_written(SERIALIZER_CBOR, &b, "a2616b4201ff0160");

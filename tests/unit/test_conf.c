@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* common/conf.h by a table of this test's own: each type, each error and its place. */
+/* common/conf.h with a table of this test: each type, each error and its place. */
 #include "common/conf.h"
 
 #include "common/buf.h"
@@ -62,7 +62,7 @@ static const struct conf_key engine_keys[] = {
 static const struct conf_table engine_table =
 	CONF_TABLE("the engine", int, engine_keys, NULL);
 
-/* Wheels and spares together must be an even number, by way of an example. */
+/* An example of a check: wheels and spares together must be an even number. */
 static void check_car(struct conf *c, void *map)
 {
 	const struct car *car = map;
@@ -94,7 +94,7 @@ static const struct conf_key car_keys[] = {
 	CONF_KEY("motto", STRING, struct car, motto, .may_be_empty = true,
 		 .text = "vroom", .max = 8),
 	CONF_KEY("key", MODE, struct car, key, .def = 0600),
-	/* at the car itself, where its first field is, too */
+	/* this map begins at offset 0, like the first field */
 	{.name = "trim", .type = CONF_MAP, .at = 0, .table = &trim_table},
 	CONF_KEY_OF("colour", ENUM, struct car, colour, int, .names = colours,
 		    .later = later_colours, .def = 1),
@@ -420,7 +420,8 @@ static void errors(void **state)
 	}
 }
 
-/* Each error once, in the order of the file, and none that follows from another. */
+/* Each error is reported once, in the order of the file, without errors that follow from
+ * others. */
 static void all_errors(void **state)
 {
 	(void)state;
@@ -468,7 +469,7 @@ static void all_errors(void **state)
 	}
 }
 
-/* What has no room is counted. */
+/* Errors beyond the limit are only counted. */
 static void very_many_errors(void **state)
 {
 	(void)state;
@@ -511,7 +512,7 @@ static void warnings(void **state)
 	assert_string_equal(err.text, "c:2:8: warning: 8 seats are many\n"
 				      "c:2:1: warning: a car is dear");
 	assert_int_equal(err.warnings, 2);
-	/* also after an error if the table wants it */
+	/* also after an error, if the table asks for it */
 	table.check_anyway = true;
 	assert_int_equal(parse_named(slice_str("{}"), "c", &table), E_SYNTAX);
 	assert_int_equal(err.warnings, 2);
@@ -560,12 +561,12 @@ static void bounds(void **state)
 	free(big);
 }
 
-/* A megabyte that begins with one text and goes on with many of another. */
+/* Parses a megabyte that begins with one text and continues with copies of another. */
 static int parse_many(const char *begin, const char *one)
 {
 	struct buf b;
 
-	buf_init(&b, CONF_MAX_FILE + 1); /* buf_printf wants room for a terminator */
+	buf_init(&b, CONF_MAX_FILE + 1); /* buf_printf needs room for a terminator */
 	buf_printf(&b, "%s", begin);
 	while (b.len + strlen(one) <= CONF_MAX_FILE)
 		buf_printf(&b, "%s", one);
@@ -575,7 +576,8 @@ static int parse_many(const char *begin, const char *one)
 	return r;
 }
 
-/* With some of these libyaml alone would be busy for minutes, or recurse for ever. */
+/* Without our limits, some of these would keep libyaml busy for minutes, or recurse for
+ * ever. */
 static void hostile_files(void **state)
 {
 	(void)state;
@@ -639,7 +641,7 @@ static const char valid[] = "electric: false\n"
 			    "  left: {spokes: 5}\n"
 			    "  right: {'spokes': 6}\n";
 
-/* Whatever happens to a file, it is read or refused with a text. */
+/* Whatever the damage, a file is read, or refused with a message. */
 static void check_parsed(struct slice text)
 {
 	int rc = parse_bytes(text);
@@ -654,7 +656,7 @@ static void cut_and_flipped(void **state)
 	char text[sizeof(valid)];
 
 	for (size_t len = 0; len < sizeof(valid); len++) {
-		/* an allocation of its own, so that a byte too far is noticed */
+		/* an exact copy, so that sanitizers see reads behind its end */
 		char *copy = malloc(len + 1);
 		memcpy(copy, valid, len);
 		check_parsed(slice_of(copy, len));
@@ -669,7 +671,7 @@ static void cut_and_flipped(void **state)
 	}
 }
 
-/* Reads a file and parses it. */
+/* Reads and parses a file. */
 static int load(const char *path)
 {
 	struct buf text;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * routerd's configuration: defaults, what each key becomes, Crossbar's own sections, and
- * hostile files. What is refused, and how: test_config_errors.c.
- */
+/* routerd's configuration: defaults, the meaning of each key, Crossbar's own sections,
+ * and hostile files. See test_config_errors.c for errors. */
 #include "routerd/config/config.h"
 
 #include "common/err.h"
@@ -250,7 +248,7 @@ static void questions(void **state)
 	assert_true(config_origin_allowed(&cfg->listeners[0], slice_str("null")));
 }
 
-/* Crossbar's stars, where no match is given. */
+/* Without `match`, stars have Crossbar's meaning. */
 static void stars(void **state)
 {
 	(void)state;
@@ -275,7 +273,7 @@ static void stars(void **state)
 		assert_string_equal(p->uri, rows[i].plain);
 		assert_int_equal(p->match, rows[i].match);
 	}
-	/* where it is given, a star is a letter as any other */
+	/* with `match`, a star is an ordinary character */
 	accept(IN_PERMISSION "uri: 'a.*', match: exact" AFTER_PERMISSION);
 	assert_int_equal(cfg->realms[0].roles[0].permissions[0].match, MATCH_EXACT);
 	assert_string_equal(cfg->realms[0].roles[0].permissions[0].uri, "a.*");
@@ -293,7 +291,7 @@ static void patterns(void **state)
 
 /* --- Crossbar's files --- */
 
-/* What a Crossbar user has, from the level of realms and transports on. */
+/* Crossbar's sections, from realms and transports down. */
 static void crossbars_sections(void **state)
 {
 	(void)state;
@@ -384,7 +382,7 @@ static void crossbars_sections(void **state)
 	assert_int_equal(cfg->listeners[0].options.max_message_size, 1048576);
 }
 
-/* --- hostile files, and life --- */
+/* --- hostile files --- */
 
 static void many(void **state)
 {
@@ -413,7 +411,7 @@ static void many(void **state)
 	free(text);
 }
 
-/* Whatever happens to a file, it is read or refused with a text that says where. */
+/* Whatever the damage, a file is read, or refused with a message that says where. */
 static void check_parsed(struct slice text)
 {
 	int r = parse_bytes(text);

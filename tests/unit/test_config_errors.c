@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every error of routerd's configuration, with its place and its text. */
+/* Every error of routerd's configuration, with its place and text. */
 #include "routerd/config/config.h"
 
 #include <setjmp.h>
@@ -27,7 +27,7 @@ static void refuse_all(const struct row *rows, size_t n, const char *before,
 	}
 }
 
-/* What a node of Crossbar begins with. */
+/* The top of a Crossbar node's file. */
 static void crossbars_node(void **state)
 {
 	(void)state;
@@ -166,7 +166,7 @@ static void errors_in_permissions(void **state)
 		{"uri: a..b", "4:8: " EXACT},
 		{"uri: 'a b'", "4:8: " EXACT},
 		{"match: exact, allow: {call: true}, uri: a.", "4:43: " EXACT},
-		/* the place is the URI's, whatever follows */
+		/* the place is that of the URI, whatever follows */
 		{"uri: a., allow: {call: true}, disclose: {}", "4:8: " EXACT},
 		{"uri: a.., match: prefix", "4:8: " PREFIX},
 		{"uri: 'a b', match: prefix", "4:8: " PREFIX},
@@ -282,7 +282,7 @@ static void errors_in_transports(void **state)
 	       "1:14: the transport needs the key 'auth'");
 }
 
-/* What would have no effect. */
+/* Keys of one type of transport that have no effect in another. */
 static void errors_of_types(void **state)
 {
 	(void)state;
@@ -330,7 +330,7 @@ static void errors_between_transports(void **state)
 		{ONE("", "type: tcp, port: 1")
 			 ONE("", "type: tcp, interface: 127.0.0.1, port: 1"),
 		 "7:44: " TWICE},
-		/* however it is written */
+		/* two notations of the same address */
 		{ONE("", "type: tcp, interface: '::1', port: 1")
 			 ONE("", "type: tcp, interface: '0:0:0::0001', port: 1"),
 		 "7:48: " TWICE},
@@ -654,12 +654,12 @@ static void errors_in_limits(void **state)
 	accept(EVERYTHING "limits: {incomplete_total: 4 MiB}\nthreads: 4");
 }
 
-/* Whole files: everything that is wrong, and nothing that only follows from it. */
+/* Whole files: all errors, and none that only follows from another. */
 static void all_errors(void **state)
 {
 	(void)state;
 	static const struct row rows[] = {
-		/* references are checked also where other parts are wrong */
+		/* references are checked even if other parts are wrong */
 		{"thread: 1\n"
 		 "realms: [{name: r, roles: [{name: u}]}]\n"
 		 "transports:\n"
@@ -684,7 +684,7 @@ static void all_errors(void **state)
 		 "top "
 		 "of the file must have it, with its socket\n"
 		 "r.yaml:10:43: no realm has a role 'v'"},
-		/* but not those that may refer to what is wrong */
+		/* but not references to something that may be wrong itself */
 		{"realms: [{name: r, roles: [{name: u, x: 1}]}]\n"
 		 "authenticators: {a: {}}\n"
 		 "transports:\n"
@@ -713,7 +713,7 @@ static void all_errors(void **state)
 	}
 }
 
-/* What is accepted, but has no effect. */
+/* Accepted, but without effect. */
 static void warn(const char *text, const char *message)
 {
 	char expected[1024] = "";
@@ -791,7 +791,7 @@ static void warnings_of_anonymous(void **state)
 	warn(OPEN("websocket") "endpoint: {type: unix, path: /a}}", NULL);
 	warn(OPEN("websocket") ENDPOINT ", options: {allowed_origins: [http://a]}}",
 	     NULL);
-	/* who says it has thought of it */
+	/* an explicit star shows that the author has decided so */
 	warn(OPEN("websocket") ENDPOINT ", options: {allowed_origins: ['*']}}", NULL);
 }
 
@@ -816,7 +816,7 @@ static void warnings_of_realms(void **state)
 	warn(FOR_ANYBODY(", realm: r") "- {name: s, roles: [{name: u, " CAN "}]}\n"
 				       "- {name: r, roles: [{name: u, " CAN "}]}",
 	     "3:10: " NONE);
-	/* an authenticator may give any role */
+	/* an authenticator may assign any role */
 	warn(AUTHS TRANSPORTS "realms:\n- {name: r, roles: [{name: u, " CAN
 			      "}, {name: v, " CAN "}]}",
 	     NULL);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A configuration that is read while memory runs out, at each place in turn. This program
- * brings pools and libyaml's allocator of its own, which stand before the real ones.
- */
+/* Reads a configuration while memory runs out, at each allocation in turn. This program
+ * replaces pools and libyaml's allocator. One thread. */
 #include "common/pool.h"
 
 void *real_pool_alloc(struct pool *p, size_t count, size_t size);
@@ -21,8 +19,8 @@ void *real_pool_alloc(struct pool *p, size_t count, size_t size);
 
 #include <cmocka.h>
 
-static size_t allocations; /* so far */
-static size_t fail_at;     /* this one; 0: none */
+static size_t allocations; /* number of allocations so far */
+static size_t fail_at;     /* number of the allocation that fails; 0: none */
 
 static bool may_allocate(void)
 {
@@ -34,11 +32,8 @@ void *pool_alloc(struct pool *p, size_t count, size_t size)
 	return may_allocate() ? real_pool_alloc(p, count, size) : NULL;
 }
 
-/*
- * What libyaml allocates by, in place of its own; its header does not have them. All of
- * it is freed at the end of a reading, because libyaml leaks a little when memory runs
- * out.
- */
+/* Replace libyaml's allocator, which its header does not declare. All its memory is freed
+ * after a reading, because libyaml leaks a little when memory runs out. */
 #define EXPORTED __attribute__((visibility("default")))
 EXPORTED void *yaml_malloc(size_t size);
 EXPORTED void *yaml_realloc(void *p, size_t size);
@@ -119,7 +114,7 @@ static void at_each_place(void **state)
 	fail_at = 0;
 }
 
-/* What the pools themselves say to sizes that cannot be. */
+/* Pools refuse impossible sizes. */
 static void absurd_sizes(void **state)
 {
 	(void)state;
@@ -135,7 +130,7 @@ static void absurd_sizes(void **state)
 	assert_null(p.pieces);
 }
 
-/* Pieces are zeroed, aligned, and do not touch each other. */
+/* Pieces are zeroed and aligned, and do not overlap. */
 static void pieces(void **state)
 {
 	(void)state;

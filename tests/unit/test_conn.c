@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of routerd/net/conn and net, over WebSocket: from the first byte to the
- * last, and all deadlines. Pauses and limits: test_conn_limits.c; RawSocket:
- * test_conn_raw.c.
- */
+/* Unit tests of routerd/net/conn and net over WebSocket: a connection from its first to
+ * its last byte, and all deadlines. Pauses and limits: test_conn_limits.c; RawSocket:
+ * test_conn_raw.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +34,7 @@ static void test_upgrade_and_messages(void **state)
 			       "a"));
 	conn_send(c, slice_str("\x81\x01"
 			       "b"));
-	EXPECT("", false); /* not before the end of the turn */
+	EXPECT("", false); /* written only at the end of the turn */
 	turns();
 	EXPECT("\x81\x01"
 	       "a\x81\x01"
@@ -84,7 +82,8 @@ static void test_request_byte_by_byte(void **state)
 	assert_int_equal(net.incomplete_bytes, 0);
 }
 
-/* Answers by HTTP, half-closes, waits for the peer's end. */
+/* The connection answers by HTTP, shuts its direction down, and waits for the peer's end.
+ */
 static void check_answer(const char *text, const char *status_line)
 {
 	bool eof;
@@ -107,7 +106,7 @@ static void check_answer(const char *text, const char *status_line)
 	assert_int_equal(h.closed, 0);
 }
 
-/* A long list of paths is cut, and is still one line. */
+/* A long list of paths is cut, and stays one line. */
 static void test_many_paths(void **state)
 {
 	static char path[400] = "/";
@@ -168,7 +167,7 @@ static void test_dropped_in_upgrade(void **state)
 	turns();
 	assert_int_equal(get(&eof).len, 0);
 	assert_true(eof);
-	assert_int_equal(h.closed, 1); /* upgrade answered 0 */
+	assert_int_equal(h.closed, 1); /* upgrade returned 0 */
 	assert_int_equal(net_conns(&net), 0);
 	h.status = 400;
 	(void)adopt();
@@ -231,7 +230,7 @@ static void test_we_close(void **state)
 	       "bye",
 	       false);
 	assert_int_equal(h.closed, 1);
-	/* what it still sends is not delivered, nor is it a reason to complain */
+	/* later messages are neither delivered nor an error */
 	put_text("late");
 	put_frame(0x01, "\xff", 1);
 	put_frame(0x89, "ping", 4);
@@ -260,7 +259,7 @@ static void test_a_goodbye_has_a_deadline(void **state)
 	(void)get(&eof);
 	assert_true(eof);
 	assert_int_equal(counter(NET_END_OWN), 1);
-	/* also after the half-close */
+	/* the same after a half-close */
 	(void)join();
 	put_frame(0x88, "", 0);
 	turns();
@@ -309,7 +308,7 @@ static void drop_it(struct conn *c, struct slice bytes)
 {
 	(void)bytes;
 	conn_drop(c);
-	assert_int_equal(h.closed, 0); /* not from inside */
+	assert_int_equal(h.closed, 0); /* conn_drop itself does not call it */
 }
 
 static void close_it(struct conn *c, struct slice bytes)
@@ -333,7 +332,7 @@ static void test_dropped_by_a_message(void **state)
 	assert_int_equal(net_conns(&net), 0);
 }
 
-/* Messages of a batched subprotocol share a frame with those of the same turn. */
+/* Messages of a batched subprotocol that are sent in one turn share a frame. */
 static void test_messages_share_a_frame(void **state)
 {
 	struct conn *c = open_conn();
@@ -425,7 +424,7 @@ static void test_everything_is_harmless_everywhere(void **state)
 	c = join();
 	conn_close(c, WS_CLOSE_NORMAL, "");
 	call_everything(c);
-	call_everything(c); /* dead */
+	call_everything(c); /* a dead connection ignores all calls */
 	c = join();
 	net.paused = true;
 	put_text("paused");
@@ -472,14 +471,14 @@ static void test_handshake_deadline(void **state)
 	(void)adopt();
 	put_str("GET /ws HT");
 	advance(conf.handshake_ms - 1);
-	put_str("TP"); /* what trickles in does not move it */
+	put_str("TP"); /* partial input does not extend the deadline */
 	turns();
 	assert_int_equal(net_conns(&net), 1);
 	advance(2 * WHEEL_TICK_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 
-	/* the upgrade does not end it */
+	/* the upgrade does not end the deadline */
 	h.establish = false;
 	(void)open_conn();
 	advance(conf.handshake_ms / 2);
@@ -487,7 +486,7 @@ static void test_handshake_deadline(void **state)
 	turns();
 	advance(conf.handshake_ms / 2 + 2 * WHEEL_TICK_MS);
 	assert_int_equal(h.closed, 1);
-	/* without a clean close, so that the client tries again */
+	/* not a clean close, so that the client tries again */
 	EXPECT("", true);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 2);
 	assert_int_equal(net_conns(&net), 0);
@@ -505,7 +504,7 @@ static void test_established_ends_the_deadline(void **state)
 	EXPECT("", false);
 }
 
-/* Others that connect, and so set deadlines, do not put off that of a silent one. */
+/* Later connections set later deadlines, which must not delay that of a silent one. */
 static void test_deadlines_of_others(void **state)
 {
 	(void)state;
@@ -519,13 +518,14 @@ static void test_deadlines_of_others(void **state)
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 }
 
-/* A session is over: until another begins there is a deadline and the small limit. */
+/* After a session and until the next one, the deadline and the small limit apply again.
+ */
 static void test_left(void **state)
 {
 	struct conn *c = join();
 
 	(void)state;
-	net.paused = true; /* which is for the established only */
+	net.paused = true; /* a pause only affects established connections */
 	put_text("one");
 	turns();
 	expect_messages("");
@@ -542,18 +542,18 @@ static void test_left(void **state)
 	EXPECT("\x88\x1c\x03\xe8no new HELLO after GOODBYE", false);
 }
 
-/* Another handshake has all of its time, however long the pause before it was. */
+/* Another handshake has its full time, however long the pause before it was. */
 static void test_restart_handshake(void **state)
 {
 	struct conn *c = join();
 
 	(void)state;
 	h.establish = false;
-	conn_restart_handshake(c); /* nothing: there is a session */
+	conn_restart_handshake(c); /* no effect: there is a session */
 	conn_left(c);
 	advance(conf.handshake_ms - 10);
 	conn_restart_handshake(c);
-	conn_restart_handshake(c); /* and only the first one counts */
+	conn_restart_handshake(c); /* only the first call counts */
 	advance(conf.handshake_ms - 10);
 	conn_restart_handshake(c);
 	assert_int_equal(c->state, CONN_OPEN);
@@ -585,13 +585,13 @@ static void test_pings(void **state)
 	EXPECT("", false);
 	advance(2 * WHEEL_TICK_MS);
 	EXPECT("\x89\x00", false);
-	/* a pong is life */
+	/* a pong shows that the peer is alive */
 	advance(conf.ping_timeout_ms - 1000);
 	put_frame(0x8a, "", 0);
 	turns();
 	advance(conf.ping_interval_ms - 10);
 	EXPECT("", false);
-	/* so is anything else, even half a frame */
+	/* so does any other data, even half a frame */
 	put("\x81", 1);
 	turns();
 	advance(conf.ping_interval_ms - 10);
@@ -602,7 +602,7 @@ static void test_pings(void **state)
 	turns();
 	advance(conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
 	assert_int_equal(c->state, CONN_OPEN);
-	/* silence is not */
+	/* silence does not */
 	advance(conf.ping_interval_ms + conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
 	EXPECT("\x89\x00", true);
 	assert_int_equal(h.closed, 1);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of routerd/net/conn and net, over WebSocket: input that is paused, queues
- * and budgets that are full.
- */
+/* Unit tests of routerd/net/conn and net over WebSocket: paused input, full queues and
+ * budgets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -23,10 +21,10 @@ static void test_pause(void **state)
 	put_text("one");
 	turns();
 	expect_messages("");
-	/* pings stand still */
+	/* no pings during a pause */
 	advance(10 * (conf.ping_interval_ms + conf.ping_timeout_ms));
 	EXPECT("", false);
-	/* it can be written to */
+	/* output is still written */
 	conn_send(c, slice_str("\x81\x01"
 			       "a"));
 	turns();
@@ -44,7 +42,7 @@ static void test_pause(void **state)
 	assert_int_equal(counter(NET_PAUSES), 1);
 }
 
-/* Those that are not established yet go on. */
+/* Connections that are not established yet are not paused. */
 static void test_pause_and_handshakes(void **state)
 {
 	struct conn *c;
@@ -104,12 +102,12 @@ static void test_slow_consumer(void **state)
 	bool eof;
 
 	(void)state;
-	/* an empty queue takes one of any size, */
+	/* an empty queue takes a message of any size, */
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	turns();
 	assert_int_equal(c->state, CONN_OPEN);
 	assert_true(c->stream.out.memory > conf.queue_max);
-	/* and nothing more until it is drained */
+	/* and no other until it is drained */
 	while (c->stream.out.memory > 0) {
 		(void)get(&eof);
 		turns();
@@ -152,12 +150,12 @@ static void test_output_budget(void **state)
 	net.max_queued = 1500 * 1024;
 	for (size_t i = 0; i < 4; i++)
 		conns[i] = join();
-	/* one message for all costs its bytes once */
+	/* a shared message counts once */
 	for (size_t i = 0; i < 4; i++)
 		conn_send_shared(conns[i], shared_buf_ref(b), 1);
 	turns();
 	assert_int_equal(net_conns(&net), 4);
-	/* copies do not */
+	/* copies count each */
 	for (size_t i = 0; i < 3; i++)
 		conn_send(conns[i], slice_of(b->data, (i + 1) * 100 * 1024));
 	turns();
@@ -198,7 +196,8 @@ static void test_message_limits(void **state)
 
 	(void)state;
 	memset(payload, 'x', sizeof(payload));
-	/* small before it is established, from the next frame on as configured */
+	/* a small limit until it is established, then the configured one from the next
+	 * frame on */
 	(void)open_conn();
 	put_frame(0x81, payload, 100);
 	put_frame(0x81, payload, 200);
@@ -217,7 +216,7 @@ static void test_message_limits(void **state)
 
 /* --- the end --- */
 
-/* Whatever is left when the thread ends is freed by teardown's net_fini. */
+/* net_fini, in the teardown, frees the connections that are left when the thread ends. */
 static void test_fini_frees_all(void **state)
 {
 	struct conn *c;

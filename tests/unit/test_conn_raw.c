@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of RawSocket connections: handshakes, both limits, pings, goodbyes. What
- * they have in common with those of WebSocket: test_conn.c.
- */
+/* Unit tests of RawSocket connections: handshakes, both limits, pings, ends. What they
+ * have in common with WebSocket: test_conn.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <unistd.h>
@@ -27,7 +25,7 @@ static void put_message(const char *text)
 	put_frame(RAWSOCKET_MESSAGE, text, strlen(text));
 }
 
-/* One that has done its handshake: CBOR, and the client takes 1 KiB. */
+/* A connection after the handshake: CBOR, and the client accepts 1 KiB. */
 static struct conn *open_conn(void)
 {
 	struct conn *c = adopt();
@@ -39,7 +37,7 @@ static struct conn *open_conn(void)
 	return c;
 }
 
-/* One that is established, too. */
+/* An established connection. */
 static struct conn *join(void)
 {
 	struct conn *c = open_conn();
@@ -64,7 +62,7 @@ static void test_handshake_and_messages(void **state)
 	turns();
 	expect_messages("one||");
 	conn_send(c, slice_of("\0\0\0\1a", 5));
-	EXPECT("", false); /* not before the end of the turn */
+	EXPECT("", false); /* written only at the end of the turn */
 	turns();
 	EXPECT("\0\0\0\1a", false);
 	close_peer();
@@ -73,7 +71,8 @@ static void test_handshake_and_messages(void **state)
 	assert_int_equal(counter(NET_END_PEER), 1);
 }
 
-/* In one piece with the first messages, cut in two everywhere, and byte by byte. */
+/* The handshake in one piece with the first messages, cut in two everywhere, and byte by
+ * byte. */
 static void test_handshake_in_pieces(void **state)
 {
 	static const char all[] = "\x7f\xf1\0\0\0\0\0\3one\0\0\0\3two";
@@ -106,7 +105,7 @@ static void test_handshake_refused(void **state)
 {
 	static const struct {
 		const char *hello;
-		int status; /* of the handler */
+		int status; /* the handler's answer */
 		char error;
 	} rows[] = {
 		{"\x7f\xf1\0\1", 0, 0x30},
@@ -134,7 +133,7 @@ static void test_handshake_refused(void **state)
 	assert_int_equal(h.got.len, 0);
 }
 
-/* Which of the two is spoken where; on a port of one the other is not answered. */
+/* Which framing each port accepts. A port for one framing does not answer the other. */
 static void test_first_octet(void **state)
 {
 	(void)state;
@@ -173,7 +172,7 @@ static void test_dropped_in_handshake(void **state)
 	turns();
 	EXPECT("", true);
 	assert_int_equal(h.closed, 1);
-	h.status = RAWSOCKET_CONNECTIONS; /* refused as well as dropped */
+	h.status = RAWSOCKET_CONNECTIONS; /* the handler drops it and also refuses it */
 	(void)adopt();
 	put("\x7f\xf1\0\0", 4);
 	turns();
@@ -188,14 +187,14 @@ static void test_handshake_deadline(void **state)
 	(void)adopt();
 	put("\x7f", 1);
 	advance(conf.handshake_ms - 1);
-	put("\xf1", 1); /* what trickles in does not move it */
+	put("\xf1", 1); /* partial input does not extend the deadline */
 	turns();
 	assert_int_equal(net_conns(&net), 1);
 	advance(2 * WHEEL_TICK_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 
-	/* the answer does not end it */
+	/* the answer does not end the deadline */
 	h.establish = false;
 	(void)open_conn();
 	advance(conf.handshake_ms / 2);
@@ -218,13 +217,13 @@ static void expect_failure(enum net_counter which, uint64_t times)
 	assert_int_equal(net_conns(&net), 0);
 }
 
-/* What is too long is so at its head. */
+/* A message over our limit is refused at its head. */
 static void test_our_limit(void **state)
 {
 	static const char zeros[2000];
 
 	(void)state;
-	conf.message_max = 2000; /* so 1024 is announced */
+	conf.message_max = 2000; /* so we announce 1024 */
 	conf.early_message_max = 100;
 	h.establish = false;
 	(void)adopt();
@@ -265,7 +264,7 @@ static void test_malformed(void **state)
 	}
 }
 
-/* The largest holder of incomplete messages is closed when all hold too much. */
+/* When all hold too much, the connection that holds the most is closed. */
 static void test_incomplete_budget(void **state)
 {
 	static const char piece[60000];
@@ -289,7 +288,8 @@ static void test_incomplete_budget(void **state)
 	assert_int_equal(net_conns(&net), 1);
 }
 
-/* Closed for what it holds, in a turn in which it had more to write than that may. */
+/* Closed for its incomplete message, in a turn in which it has more to write than one
+ * turn may write. */
 static void test_budget_while_writing(void **state)
 {
 	static const int sndbuf = 1 << 20;
@@ -313,7 +313,7 @@ static void test_budget_while_writing(void **state)
 	assert_false(net_turn_end(&net));
 	assert_int_equal(counter(NET_END_BUDGET_IN), 1);
 
-	/* the others are still written */
+	/* the others are still written to */
 	net.max_incomplete = 64u << 20;
 	conn_send(join(), slice_of("\0\0\0\1a", 5));
 	turns();
@@ -338,12 +338,13 @@ static void test_pings_are_answered(void **state)
 	turns();
 	expect_bytes(pong, sizeof(pong), false);
 	expect_messages("");
-	/* it takes no more than 1 KiB itself */
+	/* the client accepts only 1 KiB */
 	put_frame(RAWSOCKET_PING, zeros, 1025);
 	expect_failure(NET_END_PROTOCOL, 1);
 }
 
-/* A client that sends pings and reads nothing is closed like any slow one. */
+/* A client that sends pings and does not read the pongs is closed like any slow reader.
+ */
 static void test_pings_without_end(void **state)
 {
 	static const char zeros[1000];
@@ -363,7 +364,7 @@ static void test_pings_without_end(void **state)
 	assert_int_equal(h.closed, 1);
 }
 
-/* Never, unless the listener says so; then as in WebSocket. */
+/* We send no pings unless the listener is configured to; then as over WebSocket. */
 static void test_our_pings(void **state)
 {
 	struct conn *c = join();
@@ -387,9 +388,9 @@ static void test_our_pings(void **state)
 	assert_int_equal(counter(NET_END_PING), 1);
 }
 
-/* --- goodbyes --- */
+/* --- ends --- */
 
-/* What is queued is written, then our direction is shut; the peer's end is awaited. */
+/* We write the queue, shut our direction down, and wait for the peer's end. */
 static void test_we_close(void **state)
 {
 	struct conn *c = join();
@@ -431,7 +432,8 @@ static void drop_it(struct conn *c, struct slice bytes)
 	conn_drop(c);
 }
 
-/* Nothing behind the message that did it is read; also where it came in pieces. */
+/* Nothing is read after the message that ended the connection, even if it came in pieces.
+ */
 static void test_ended_by_a_message(void **state)
 {
 	static void (*const how[])(struct conn * c, struct slice bytes) = {close_it,
@@ -471,7 +473,8 @@ static void test_half_close(void **state)
 	assert_int_equal(counter(NET_END_PEER), 1);
 }
 
-/* An end of file is a goodbye; a reset, here by what the peer did not read, is none. */
+/* The peer's end of file is a goodbye. A reset, here because the peer had unread input,
+ * is not. */
 static void test_reset(void **state)
 {
 	struct conn *c = join();
@@ -484,7 +487,8 @@ static void test_reset(void **state)
 	assert_int_equal(counter(NET_END_PEER), 0);
 }
 
-/* At the end of the program: without words, but where a handshake waits for an answer. */
+/* When the router ends, an unfinished handshake is refused; other connections are closed
+ * without a message. */
 static void test_close_all(void **state)
 {
 	struct conn *c = join();

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Connections of both framings, their handler and their peers, who all do something at
- * random at every moment, with budgets that are soon full. The sanitizers and the
- * assertions judge, and that nothing is left in the end.
- */
+/* Connections of both framings, whose handler and peers do random things at any time,
+ * with budgets that are soon full. Passes if no assertion or sanitizer fails and nothing
+ * is left at the end. One thread. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,11 +14,11 @@
 enum {
 	CONNS = 12,
 	ROUNDS = 100,
-	STEPS = 200, /* of a round */
-	NESTED = 3,  /* so deep callbacks act */
+	STEPS = 200, /* steps of a round */
+	NESTED = 3,  /* nesting of callbacks that act */
 };
 
-static struct conn *conns[CONNS]; /* NULL: not accepted, or `closed` was called */
+static struct conn *conns[CONNS]; /* NULL: refused, or `closed` was called */
 static bool raw[CONNS];
 static int depth;
 
@@ -57,10 +55,11 @@ static void handler_acts(void)
 		return;
 	switch (below(10)) {
 	case 0:
-		conn_send(c, slice_of("\x82\x01x", 3)); /* a frame: it may be joined */
+		/* a frame that may be joined with others */
+		conn_send(c, slice_of("\x82\x01x", 3));
 		break;
 	case 1:
-		/* more pieces than are written in one turn */
+		/* more pieces than one turn writes */
 		send_shared(c, OUTQ_SHARE_MIN, 500 + below(200));
 		break;
 	case 2:
@@ -204,7 +203,7 @@ static void step(void)
 static void close_all(void)
 {
 	for (size_t i = 0; i < CONNS; i++) {
-		conns[i] = NULL; /* nobody acts any more */
+		conns[i] = NULL; /* no action any more */
 		sock_close(&peers[i]);
 	}
 	net.paused = false;

@@ -99,10 +99,12 @@ static void publisher_alone_on_its_worker_is_skipped(void **state)
 	expect_nothing(c);
 	publish(c, bob, "a", false, false);
 	assert_false(expect_event(c, 1, bob, id).exclude_me);
-	publish(c, carol, "a", false, true); /* its neighbour is the member */
+	/* the only member is another session on the same worker */
+	publish(c, carol, "a", false, true);
 	assert_true(expect_event(c, 1, carol, id).exclude_me);
 	subscribe(c, carol, "a");
-	publish(c, bob, "a", false, true); /* now the worker must tell them apart */
+	/* with two members the worker must tell them apart */
+	publish(c, bob, "a", false, true);
 	assert_true(expect_event(c, 1, bob, id).exclude_me);
 	subscribe(c, dave, "a");
 	subscribe(c, alice, "a");
@@ -150,7 +152,7 @@ static void a_subscription_ends_with_its_last_member(void **state)
 	expect_nothing(c);
 	assert_int_equal(realm_counters(c->realm).subscriptions, 0);
 	assert_int_equal(realm_counters(c->realm).memberships, 0);
-	assert_int_not_equal(subscribe(c, bob, "a"), id); /* ids are not used again */
+	assert_int_not_equal(subscribe(c, bob, "a"), id); /* ids are not reused */
 }
 
 static void unsubscribe_of_what_is_not_ones_own(void **state)
@@ -186,8 +188,8 @@ static void too_many_subscriptions(void **state)
 	expect_error(c, bob, WAMP_SUBSCRIBE, 9, WAMP_ERROR_UNAVAILABLE,
 		     "the session has too many subscriptions");
 	assert_int_equal(realm_counters(c->realm).subscriptions, 4);
-	uint64_t id = subscribe(c, bob, "d"); /* it has this one already */
-	subscribe(c, carol, "e");             /* the limit is one session's */
+	uint64_t id = subscribe(c, bob, "d"); /* already subscribed */
+	subscribe(c, carol, "e");             /* the limit is per session */
 	send_id(c, bob, POST_UNSUBSCRIBE, 10, id);
 	expect(c, bob, POST_UNSUBSCRIBED, 10);
 	subscribe(c, bob, "e");

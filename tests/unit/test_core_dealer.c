@@ -24,7 +24,7 @@ static void call(struct core *c, struct session_ref who, uint64_t request,
 				.payload = payload(procedure, arguments)});
 }
 
-/* Alice's call of "p" with this request id, which bob gets as this invocation. */
+/* Alice calls "p" with this request id; bob gets it with this invocation id. */
 static void call_bob(struct core *c, uint64_t request, uint64_t invocation)
 {
 	call(c, alice, request, "p", "[7]");
@@ -49,7 +49,7 @@ static void call_and_result(void **state)
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 	assert_int_equal(realm_counters(c->realm).calls, 1);
 	assert_int_equal(realm_counters(c->realm).results, 1);
-	send_args(c, bob, POST_YIELD, 1, "[9]"); /* answered already */
+	send_args(c, bob, POST_YIELD, 1, "[9]"); /* already answered */
 	expect_nothing(c);
 	assert_int_equal(realm_counters(c->realm).unknown_answers, 1);
 }
@@ -110,7 +110,7 @@ static void undeliverable_invocation(void **state)
 	assert_int_equal(realm_counters(c->realm).unknown_answers, 2);
 }
 
-/* The text of what is wrong may travel as a payload's URI. */
+/* The payload's URI may carry the description of an error. */
 static void undeliverable_answer(void **state)
 {
 	static const struct post_error error = {WAMP_ERROR_INVALID_ARGUMENT, NULL};
@@ -119,7 +119,7 @@ static void undeliverable_answer(void **state)
 	join_all(c);
 	provide(c, bob, "p");
 	call_bob(c, 42, 1);
-	for (int i = 0; i < 2; i++) /* the second time there is no such call */
+	for (int i = 0; i < 2; i++) /* the second time, there is no such call */
 		send_post(c, bob,
 			  (struct post){.type = POST_UNDELIVERABLE,
 					.request = 1,
@@ -163,7 +163,7 @@ static void unregister(void **state)
 	call(c, alice, 43, "p", NULL);
 	expect_error(c, alice, WAMP_CALL, 43, WAMP_ERROR_NO_SUCH_PROCEDURE,
 		     "no callee registered for procedure");
-	send_args(c, bob, POST_YIELD, 1, "[8]"); /* what is in flight goes on */
+	send_args(c, bob, POST_YIELD, 1, "[8]"); /* calls in flight go on */
 	expect(c, alice, POST_RESULT, 42);
 	assert_int_not_equal(provide(c, carol, "p"), id);
 	call(c, alice, 44, "p", NULL);
@@ -183,7 +183,8 @@ static void unregister_of_what_is_not_ones_own(void **state)
 			     WAMP_ERROR_NO_SUCH_REGISTRATION,
 			     "the session has no registration with this id");
 	}
-	uint64_t subscription = subscribe(c, bob, "p"); /* own, but no registration */
+	/* an own id, but of a subscription */
+	uint64_t subscription = subscribe(c, bob, "p");
 	send_id(c, bob, POST_UNREGISTER, 7, subscription);
 	expect_error(c, bob, WAMP_UNREGISTER, 7, WAMP_ERROR_NO_SUCH_REGISTRATION,
 		     "the session has no registration with this id");
@@ -236,7 +237,7 @@ static void invocation_ids_are_each_callees_own(void **state)
 	expect(c, carol, POST_INVOCATION, 1);
 	call(c, alice, 3, "p2", NULL);
 	expect(c, bob, POST_INVOCATION, 2);
-	send_args(c, carol, POST_YIELD, 2, NULL); /* that one is bob's */
+	send_args(c, carol, POST_YIELD, 2, NULL); /* that invocation is bob's */
 	expect_nothing(c);
 	send_args(c, alice, POST_YIELD, 1, NULL);
 	expect_nothing(c);
@@ -321,7 +322,7 @@ static void many_calls_answered_in_any_order(void **state)
 		}
 	}
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, unanswered);
-	/* 7 and EACH have no common divisor */
+	/* 7 and EACH have no common divisor, so k visits all */
 	for (uint64_t k = 7; unanswered > 0; k = (k + 7) % EACH) {
 		for (uint32_t i = SESSIONS; i-- > 0; unanswered--) {
 			send_args(c, ref(1, i, 1), POST_YIELD, k + 1, NULL);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A realm whose memory runs out at each place in turn, and one whose allocations are
- * counted. The sources are part of this program, so that it can stand between them and
- * malloc.
- */
+/* A realm whose memory runs out at each allocation in turn, and one whose allocations are
+ * counted. The sources are included in this program, so that it can replace malloc for
+ * them. One thread. */
 #include "tests/unit/failing_malloc.h"
 
 #include "common/id_table.c"
@@ -24,7 +22,8 @@
 static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
 static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
 
-/* A JOIN, SUBSCRIBE, REGISTER or CALL has one answer: yes, or no and why. */
+/* JOIN, SUBSCRIBE, REGISTER or CALL gets one answer: success, or an error with its
+ * reason. */
 static bool answered(struct core *c, enum post_type yes)
 {
 	assert_int_equal(c->outbox.end - c->outbox.first, 1);
@@ -43,7 +42,7 @@ static bool answered(struct core *c, enum post_type yes)
 	return false;
 }
 
-/* True if nothing failed that anybody can see. */
+/* True if no failure was visible. */
 static bool scenario(struct core *c)
 {
 	bool ok = true;
@@ -68,7 +67,8 @@ static bool scenario(struct core *c)
 	} else {
 		ok = false;
 	}
-	send_uri(c, alice, POST_CALL, 5, "p"); /* the failure left nothing wrong behind */
+	/* the failure has left nothing wrong behind */
+	send_uri(c, alice, POST_CALL, 5, "p");
 	ok &= answered(c, POST_INVOCATION);
 	return ok;
 }
@@ -108,15 +108,14 @@ static size_t longest_chain(const struct id_table *t)
 	return longest;
 }
 
-/* Then the table's chains get longer, and it makes up for that when it can. */
+/* Without memory for more buckets the chains get longer; the table grows when it can. */
 static void buckets_are_not_needed(void **state)
 {
 	enum { N = 1000, MANY = 2 * N };
-	/*
-	 * The golden ratio of the 42 bits that choose among 1,024 buckets: wherever the
-	 * owners lie, at most 3 of 1,000 ids in a row fall into one bucket, or 6 into
-	 * one that is not split yet. A random key is now and then much worse.
-	 */
+	/* The golden ratio of the 42 bits that choose among 1,024 buckets. For any
+	 * position of the owners, at most 3 of 1,000 consecutive ids fall into one
+	 * bucket, or 6 into one that is not split yet. A random key is sometimes much
+	 * worse. */
 	static const uint64_t key = 0x278dde6e5fd;
 	static struct id_node nodes[MANY];
 	struct id_table t;
@@ -163,7 +162,7 @@ static void messages_need_no_memory(void **state)
 		expect(c, alice, POST_RESULT, i);
 		send_uri(c, alice, POST_PUBLISH, i, "a");
 		next_post(c, 1, POST_EVENT);
-		/* the first call brings what all others use */
+		/* the first call allocates what all others use */
 		assert_int_equal(allocations, before + (i == 1));
 		forget_sent(c);
 	}
@@ -186,7 +185,7 @@ static void all_memory_comes_back(void **state)
 	assert_true(not_freed > before + 2 * N);
 	for (uint32_t i = 0; i < N; i++)
 		send_post(c, ref(0, i, 1), (struct post){.type = POST_GONE});
-	/* but for the calls that are kept for others to come */
+	/* except calls that are kept for reuse */
 	assert_int_equal(not_freed, before + c->realm->dealer.n_free_calls);
 	assert_in_range(c->realm->dealer.n_free_calls, 1, FREE_CALLS_MAX);
 	c->outbox.discard = false;

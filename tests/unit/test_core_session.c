@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions at a realm's owner: joining, leaving in each way, and what leaves with them.
- */
+/* Sessions at a realm's owner: joining, the ways to leave, and what disappears with a
+ * session. */
 #include "tests/unit/core_fixture.h"
 
 static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
@@ -29,7 +29,7 @@ static struct revocation *revocation_of(const char *authid)
 	return r;
 }
 
-/* The ways to leave: each must do what the tests of take_down below say. */
+/* The ways to leave. The tests below that use each_way must pass with each of them. */
 enum way { BY_GONE, BY_GOODBYE, BY_REVOCATION, BY_REPLACEMENT, WAYS };
 
 static void leave(struct core *c, struct session_ref who, const char *authid,
@@ -58,7 +58,7 @@ static void leave(struct core *c, struct session_ref who, const char *authid,
 	}
 }
 
-/* What the leaver's worker gets, behind all else. */
+/* The last post to the worker of a session that leaves. */
 static void expect_leave(struct core *c, struct session_ref who, enum way way)
 {
 	struct session_ref next = who;
@@ -76,7 +76,7 @@ static void expect_leave(struct core *c, struct session_ref who, enum way way)
 	expect_nothing(c);
 }
 
-/* Runs a test with each way to leave, each time in a fresh realm. */
+/* Runs a test with each way to leave, each time in a new realm. */
 static void each_way(struct core *c, void (*test)(struct core *, enum way))
 {
 	for (int way = 0; way < WAYS; way++) {
@@ -112,7 +112,7 @@ static void check_memberships(struct core *c, enum way way)
 	publish(c, alice, "shared");
 	assert_int_equal(next_post(c, 0, POST_EVENT).id, shared);
 	assert_int_equal(next_post(c, 1, POST_EVENT).id, shared);
-	leave(c, carol, "carol", way); /* its worker's last member */
+	leave(c, carol, "carol", way); /* the last member on its worker */
 	expect_leave(c, carol, way);
 	publish(c, alice, "shared");
 	assert_int_equal(next_post(c, 0, POST_EVENT).id, shared);
@@ -176,7 +176,8 @@ static void check_invocations_of_callee(struct core *c, enum way way)
 	expect(c, bob, POST_INVOCATION, 1);
 	send_uri(c, carol, POST_CALL, 9, "p");
 	expect(c, bob, POST_INVOCATION, 2);
-	send_uri(c, bob, POST_CALL, 10, "p"); /* its own: it gets no ERROR for that */
+	/* a call of its own: the caller has left, so nobody gets an ERROR */
+	send_uri(c, bob, POST_CALL, 10, "p");
 	expect(c, bob, POST_INVOCATION, 3);
 	leave(c, bob, "bob", way);
 	expect_error(c, carol, WAMP_CALL, 9, WAMP_ERROR_CANCELED, left_text);
@@ -230,7 +231,7 @@ static void ways_are_counted(void **state)
 	}
 	struct realm_counters n = realm_counters(c->realm);
 	assert_int_equal(n.joins, 5);
-	assert_int_equal(n.gones, 2); /* and the one who replaced */
+	assert_int_equal(n.gones, 2); /* and the session that replaced it */
 	assert_int_equal(n.goodbyes, 1);
 	assert_int_equal(n.kills, 1);
 	assert_int_equal(n.replaced, 1);
@@ -251,14 +252,14 @@ static void a_slot_is_used_again(void **state)
 	expect_nothing(c);
 	provide(c, next, "p");
 	send_uri(c, alice, POST_CALL, 3, "p");
-	expect(c, next, POST_INVOCATION, 1); /* counts from 1 again */
+	expect(c, next, POST_INVOCATION, 1); /* begins at 1 again */
 }
 
 static void same_slot_of_another_worker_is_another_session(void **state)
 {
 	struct core *c = *state;
 
-	join_all(c); /* alice and bob have slot 1 both */
+	join_all(c); /* alice and bob both have slot 1 */
 	send_post(c, alice, (struct post){.type = POST_GONE});
 	assert_int_equal(c->realm->session_table.count, 2);
 	subscribe(c, bob, "a");
@@ -289,7 +290,7 @@ static void revocation_kills_only_whom_it_names(void **state)
 	join(c, ref(0, 7, 1), "bob");
 	struct revocation *r = revocation_of("bob");
 	realm_revoke(c->realm, r);
-	/* in the order of joining */
+	/* in order of joining */
 	assert_ptr_equal(expect(c, bob, POST_KILLED, 0).revocation, r);
 	expect(c, ref(2, 5, 1), POST_KILLED, 0);
 	expect(c, ref(0, 7, 1), POST_KILLED, 0);
@@ -338,7 +339,7 @@ static void freeing_a_busy_realm_posts_nothing(void **state)
 	realm_free(&c->realm);
 }
 
-/* With 10,000 sessions all there at once; MODE=asan sees what is left behind. */
+/* 10,000 sessions at once. MODE=asan reports leaks. */
 static void storm(void **state)
 {
 	enum { N = 10000 };
@@ -374,7 +375,7 @@ static void storm(void **state)
 
 /* --- no memory for a post --- */
 
-/* The session has ended: its worker drops the connection. */
+/* The session is ended, and its worker drops the connection. */
 static void expect_lost(struct core *c, struct session_ref who)
 {
 	assert_null(expect(c, who, POST_KILLED, 0).revocation);
@@ -404,14 +405,14 @@ static void a_lost_answer_ends_its_session(void **state)
 		send_uri(c, alice, requests[i], 7, "a");
 		expect_lost(c, alice);
 		assert_int_equal(c->realm->session_table.count, 1);
-		send_uri(c, alice, POST_SUBSCRIBE, 8, "a"); /* it does not know yet */
+		send_uri(c, alice, POST_SUBSCRIBE, 8, "a"); /* alice does not know yet */
 		expect_nothing(c);
 	}
 	assert_int_equal(realm_counters(c->realm).subscriptions, 0);
 	assert_int_equal(realm_counters(c->realm).registrations, 0);
 }
 
-/* The callee did nothing, and sees no gap in the numbers. */
+/* The callee is not affected, and its invocation ids have no gap. */
 static void a_lost_invocation_costs_one_call(void **state)
 {
 	struct core *c = *state;
@@ -425,13 +426,14 @@ static void a_lost_invocation_costs_one_call(void **state)
 	send_uri(c, alice, POST_CALL, 8, "p");
 	assert_int_equal(expect(c, bob, POST_INVOCATION, 1).request, 1);
 	c->outbox.fail_at = 1;
-	send_args(c, bob, POST_YIELD, 1, NULL); /* now it is the RESULT */
+	/* now there is no memory for the RESULT */
+	send_args(c, bob, POST_YIELD, 1, NULL);
 	expect_lost(c, alice);
 	assert_int_equal(c->realm->session_table.count, 1);
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 }
 
-/* When a callee leaves, each caller is told, or ended. */
+/* When a callee leaves, each caller gets an ERROR, or is ended. */
 static void lost_errors_end_each_caller(void **state)
 {
 	struct core *c = *state;
@@ -446,14 +448,14 @@ static void lost_errors_end_each_caller(void **state)
 	expect(c, bob, POST_INVOCATION, 2);
 	c->outbox.fail_at = 1;
 	send_post(c, bob, (struct post){.type = POST_GONE});
-	/* the last one in flight first: carol's is lost, alice is told */
+	/* the last call in flight comes first: carol's ERROR is lost, alice gets hers */
 	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_CANCELED,
 		     "callee left while the call was in flight");
 	expect_lost(c, carol);
 	assert_int_equal(c->realm->session_table.count, 1);
 }
 
-/* To the members of all workers, or to none. */
+/* A publication reaches the members on all workers, or nobody. */
 static void a_publication_without_memory_reaches_nobody(void **state)
 {
 	static const struct session_ref dave = {.worker = 2, .slot = 1, .generation = 1};
@@ -479,7 +481,7 @@ static void a_publication_without_memory_reaches_nobody(void **state)
 	assert_int_equal(realm_counters(c->realm).events, 0);
 }
 
-/* A session that is lost, and revoked by the same revocation, ends once. */
+/* A session that is lost and named by the same revocation ends once. */
 static void lost_and_revoked_is_ended_once(void **state)
 {
 	struct core *c = *state;
@@ -492,7 +494,8 @@ static void lost_and_revoked_is_ended_once(void **state)
 	send_uri(c, bob, POST_CALL, 7, "p");
 	expect(c, alice, POST_INVOCATION, 1);
 	c->outbox.fail_at = 1;
-	realm_revoke(c->realm, r); /* alice first: bob is to be told of his call */
+	/* alice is killed first; there is no memory for the ERROR of bob's call */
+	realm_revoke(c->realm, r);
 	assert_non_null(expect(c, alice, POST_KILLED, 0).revocation);
 	assert_non_null(expect(c, bob, POST_KILLED, 0).revocation);
 	expect_nothing(c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routerd/cpus.h on this machine and on made-up control groups. */
+/* routerd/cpus.h on this machine and with invented control groups. */
 #include "routerd/cpus.h"
 
 #include "common/err.h"
@@ -17,7 +17,7 @@
 static char root[] = "/tmp/test_cpus_XXXXXX";
 static unsigned affinity;
 
-/* Writes a file below root, and makes the folders that it needs. */
+/* Writes a file below root, with its folders. */
 static void write_file(const char *path, const char *text)
 {
 	char full[300];
@@ -76,7 +76,7 @@ static void limits(void **state)
 		{"100001 100000\n", 2},
 		{"200000 100000\n", 2},
 		{"99999999999999999999 1\n", 0},
-		/* nothing that a kernel writes, and no limit */
+		/* contents that no kernel writes, and no limit */
 		{"", 0},
 		{"\n", 0},
 		{"100000\n", 0},
@@ -104,7 +104,7 @@ static void limit_of_a_group_above(void **state)
 	assert_int_equal(cpus_allowed(root), 1);
 	write_file("/sys/fs/cgroup/a.slice/cpu.max", "max 100000\n");
 	assert_int_equal(cpus_allowed(root), affinity);
-	/* in a container the root itself has the file */
+	/* in a container the root itself has this file */
 	write_file("/sys/fs/cgroup/cpu.max", "30000 100000\n");
 	assert_int_equal(cpus_allowed(root), 1);
 	write_file("/proc/self/cgroup", "0::/\n");

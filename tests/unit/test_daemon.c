@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of common/daemon: the service manager is played by this program. */
+/* Unit tests of common/daemon. The test plays the service manager. */
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/sock.h"
@@ -38,7 +38,7 @@ static void test_notify(void **state)
 
 	(void)state;
 	unsetenv("NOTIFY_SOCKET");
-	daemon_notify("READY=1"); /* to nobody */
+	daemon_notify("READY=1"); /* no NOTIFY_SOCKET: no effect */
 	snprintf(name, sizeof(name), "@test_daemon.%d", getpid());
 	memcpy(a.sun_path, name, strlen(name));
 	a.sun_path[0] = '\0';
@@ -49,7 +49,7 @@ static void test_notify(void **state)
 	daemon_notify("READY=1\nSTATUS=fine");
 	assert_int_equal(recv(fd, got, sizeof(got) - 1, 0), 19);
 	assert_string_equal(got, "READY=1\nSTATUS=fine");
-	/* one that does not read holds nobody up for long */
+	/* a service manager that does not read causes only a short delay */
 	int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	while (sendto(sender, "x", 1, 0, (struct sockaddr *)&a, len) == 1)
 		;
@@ -58,7 +58,7 @@ static void test_notify(void **state)
 	assert_in_range((clock_now_ns() - start) / 1000000, 500, 10000);
 	sock_close(&sender);
 	sock_close(&fd);
-	daemon_notify("STOPPING=1"); /* to nobody any more */
+	daemon_notify("STOPPING=1"); /* the socket is gone: no effect */
 	setenv("NOTIFY_SOCKET", "", 1);
 	daemon_notify("STOPPING=1");
 	unsetenv("NOTIFY_SOCKET");
@@ -74,7 +74,7 @@ static void test_inherited(void **state)
 	for (int fd = 3; fd < 6; fd++)
 		assert_int_equal(dup2(null, fd), fd);
 	snprintf(pid, sizeof(pid), "%d", getpid() + 1);
-	setenv("LISTEN_PID", pid, 1); /* meant for another process */
+	setenv("LISTEN_PID", pid, 1); /* addressed to another process */
 	setenv("LISTEN_FDS", "3", 1);
 	setenv("LISTEN_FDNAMES", "admin:auth:x", 1);
 	assert_int_equal(daemon_inherited_fd("auth"), -1);
@@ -98,7 +98,7 @@ static void test_inherited(void **state)
 	assert_int_equal(daemon_inherited_left(), 1);
 	unsetenv("LISTEN_FDNAMES");
 	close(6);
-	assert_int_equal(daemon_inherited_fd(""), -1); /* 6 is no descriptor */
+	assert_int_equal(daemon_inherited_fd(""), -1); /* 6 is not open */
 	for (int fd = 3; fd < 6; fd++)
 		close(fd);
 }

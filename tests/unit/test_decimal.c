@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doubles as text: how they look, and that strtod reads back every one as it was. */
+/* Doubles as text: their form, and that strtod reads back the same double. */
 #include "common/base.h"
 #include "proto/decimal.h"
 
@@ -43,7 +43,8 @@ static void test_looks(void **state)
 		{1e16, "1e+16"},
 		{12345678901234568, "1.2345678901234568e+16"},
 		{1e20, "1e+20"},
-		/* 1e23 lies halfway between two doubles: nearer is better */
+		/* 1e23 lies halfway between two doubles; print the digits of the nearer
+		 * one */
 		{1e23, "9.999999999999999e+22"},
 		{-1e300, "-1e+300"},
 		{5e-324, "5e-324"},
@@ -74,7 +75,7 @@ static void check_bits(uint64_t bits)
 		check_back(v);
 }
 
-/* A double above 0, and those beside it. */
+/* Checks a positive double and its neighbours. */
 static void check_around(double v)
 {
 	uint64_t bits;
@@ -93,7 +94,7 @@ static void test_reads_back(void **state)
 	/* where the distance between neighbours changes */
 	for (int i = -1073; i < 1024; i++)
 		check_around(ldexp(1, i));
-	/* where the digits end, so that it matters how the rest is rounded */
+	/* where the digits end, so that the rounding of the rest matters */
 	for (int i = -323; i <= 308; i++) {
 		char text[32];
 

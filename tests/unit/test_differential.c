@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The three scanners against libraries that others wrote: jansson, msgpack-c and libcbor,
- * on a million mutated inputs (DIFFERENTIAL_INPUTS: on another number). Verdicts must be
- * the same, and where both accept the end and the values too. Where a library is known to
- * differ, a rule below says why, and its inputs are counted. Deterministic.
- */
+/* Compares the three scanners with independent libraries, jansson, msgpack-c and libcbor,
+ * on a million mutated inputs (DIFFERENTIAL_INPUTS changes the number). Both must accept
+ * or refuse, and if both accept, end and values must be the same. Where a library is
+ * known to differ, a rule below says why; its inputs are counted. Deterministic. One
+ * thread. */
 #include "tests/unit/codec_check.h"
 #include "tests/unit/random_items.h"
 
@@ -16,11 +15,11 @@
 enum verdict {
 	VERDICT_ACCEPT,
 	VERDICT_REFUSE,
-	VERDICT_EXCLUDED, /* and from there on each rule by its number */
+	VERDICT_EXCLUDED, /* then one value for each rule */
 	RULES_MAX = 7,
 };
 
-/* What we think of an input. */
+/* Our result for an input. */
 struct ours {
 	struct slice in;
 	int err;
@@ -31,13 +30,13 @@ struct ours {
 struct library {
 	const char *name;
 	enum serializer serializer;
-	/* seeds that random items do not cover */
+	/* seeds for what random items do not contain */
 	const char *const *seeds;
 	size_t n_seeds;
 	const char *opener, *closer; /* bytes that nest */
 	/* The library's verdict, or VERDICT_EXCLUDED plus the number of a rule. For an
-	 * accepted input *used_out and, as show_token writes them, the values; an empty
-	 * shown_out means that they cannot be compared. */
+	 * accepted input sets *used_out, and shown_out to the values in the form of
+	 * show_token; empty if they cannot be compared. */
 	int (*judge)(const struct ours *ours, size_t *used_out, struct buf *shown_out);
 	const char *rules[RULES_MAX];
 };
@@ -83,7 +82,8 @@ static int base64_value(char c)
 	return at == NULL ? -1 : (int)(at - alphabet);
 }
 
-/* Decodes by counting, unlike the scanner: whole fours, then the padded last one. */
+/* Decodes base64 differently from the scanner: whole groups of four, then the padded last
+ * one. */
 static bool base64_oracle(const char *p, size_t len, struct buf *out)
 {
 	size_t padding = 0;
@@ -109,7 +109,7 @@ static bool base64_oracle(const char *p, size_t len, struct buf *out)
 	return true;
 }
 
-/* false: a string that says it is a binary, but is none */
+/* False for a string that claims to be a binary, but is not. */
 static bool show_json_string(json_t *j, struct buf *out)
 {
 	const char *p = json_string_value(j);
@@ -174,7 +174,7 @@ static bool show_json(json_t *j, struct buf *out)
 	return ok;
 }
 
-/* Keys in what we read; jansson keeps only one of several that are the same. */
+/* The number of keys that we read. jansson keeps only one of several equal keys. */
 static size_t count_keys(struct slice in)
 {
 	struct token_reader r;
@@ -240,7 +240,7 @@ static int judge_jansson(const struct ours *ours, size_t *used_out, struct buf *
 			return VERDICT_EXCLUDED + JSON_NUL_KEY;
 		return VERDICT_REFUSE;
 	}
-	*used_out = ours->used; /* both want the whole input */
+	*used_out = ours->used; /* both must use the whole input */
 	int verdict = VERDICT_ACCEPT;
 	if (ours->err == E_DEPTH)
 		verdict = VERDICT_EXCLUDED + JSON_DEPTH;
@@ -331,7 +331,7 @@ static void show_msgpack(const msgpack_object *o, struct buf *out)
 	}
 }
 
-/* The deepest nesting in an input that we accept. */
+/* The depth of an input that we accept. */
 static unsigned deepest(enum serializer s, struct slice in)
 {
 	struct token_reader r;
@@ -347,10 +347,8 @@ static unsigned deepest(enum serializer s, struct slice in)
 	return deepest;
 }
 
-/*
- * Is there an array or map anywhere that announces more than 1,000 items? The two
- * codes begin one with a count of width bytes.
- */
+/* Whether any array or map announces more than 1,000 items. The two codes begin one with
+ * a count of width bytes. */
 static bool announces_much(struct slice in, uint8_t array, uint8_t map, size_t width)
 {
 	for (size_t i = 0; i + 1 + width <= in.len; i++) {
@@ -521,10 +519,9 @@ static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out)
 	}
 }
 
-/*
- * Does an input that we accept have a head that libcbor 0.8 does not know: tags 6 to 20,
- * simple values but false, true, null and undefined? Walks from head to head.
- */
+/* Whether an input that we accept has a head that libcbor 0.8 does not support: tags 6 to
+ * 20, or simple values other than false, true, null and undefined. Walks from head to
+ * head. */
 static bool has_unknown_head(struct slice in, size_t used)
 {
 	for (size_t i = 0; i < used;) {
@@ -630,12 +627,12 @@ static void make_seed(uint64_t *rng, const struct library *l, struct buf *out)
 {
 	buf_clear(out);
 	if (rng_below(rng, 50) == 0) {
-		/* about as deep as we go */
+		/* near our limit of depth */
 		uint64_t depth = 60 + rng_below(rng, 10);
 
 		for (uint64_t i = 0; i < depth; i++)
 			buf_put_str(out, l->opener);
-		buf_put_u8(out, '0'); /* in each encoding a number */
+		buf_put_u8(out, '0'); /* a number in each encoding */
 		for (uint64_t i = 0; i < depth; i++)
 			buf_put_str(out, l->closer);
 	} else if (rng_below(rng, 2) == 0) {
@@ -652,7 +649,8 @@ static void make_seed(uint64_t *rng, const struct library *l, struct buf *out)
 	}
 }
 
-/* One small change: a bit, a byte, a piece removed, moved or doubled, or the end cut. */
+/* One small change: flip a bit, set a byte, remove, move or double a piece, or cut the
+ * end. */
 static void mutate(uint64_t *rng, struct buf *b)
 {
 	size_t at = b->len == 0 ? 0 : rng_below(rng, b->len);
@@ -668,14 +666,14 @@ static void mutate(uint64_t *rng, struct buf *b)
 	case 1:
 		b->data[at] = (uint8_t)rng_next(rng);
 		break;
-	case 2: /* remove */
+	case 2: /* remove a piece */
 		memmove(b->data + at, b->data + at + n, b->len - at - n);
 		b->len -= n;
 		break;
-	case 3: /* overwrite with a piece from elsewhere */
+	case 3: /* overwrite it with a piece from elsewhere */
 		memmove(b->data + rng_below(rng, b->len - n + 1), b->data + at, n);
 		break;
-	case 4: /* insert it there */
+	case 4: /* insert a piece there */
 		memcpy(piece, b->data + at, n);
 		at = rng_below(rng, b->len + 1);
 		if (buf_reserve(b, n) == NULL)
@@ -695,12 +693,12 @@ static void fail_input(const struct library *l, const struct ours *ours, const c
 
 	buf_init(&hex, SIZE_MAX / 4);
 	put_hex(&hex, ours->in);
-	/* cmocka cuts long messages */
+	/* cmocka would cut a long message */
 	printf("%.*s\n", (int)hex.len, (char *)hex.data);
 	fail_msg("%s: %s: we say %s", l->name, what, err_str(ours->err));
 }
 
-/* Returns the verdict on which both agree, or that of a rule. */
+/* Returns the common verdict, or that of a rule. */
 static int compare(const struct library *l, struct slice in)
 {
 	struct ours ours = {.in = in};
@@ -710,7 +708,7 @@ static int compare(const struct library *l, struct slice in)
 	buf_init(&ours.shown, SIZE_MAX / 4);
 	buf_init(&theirs, SIZE_MAX / 4);
 	ours.err = read_both_ways(l->serializer, in, &ours.shown, &ours.used);
-	/* where JSON's numbers end only what follows can tell */
+	/* where a JSON number ends depends on what follows */
 	if (ours.err == 0 && l->serializer == SERIALIZER_JSON)
 		ours.err = read_whole(l->serializer, in, NULL);
 	int verdict = l->judge(&ours, &used, &theirs);
@@ -752,7 +750,7 @@ static void run(const struct library *l)
 		if (l->rules[i] != NULL)
 			printf("%s: %lu excluded: %s\n", l->name,
 			       verdicts[VERDICT_EXCLUDED + i], l->rules[i]);
-	/* a comparison of nothing proves nothing */
+	/* the comparison must have accepted enough inputs */
 	assert_true(verdicts[VERDICT_ACCEPT] > inputs / 5);
 	assert_true(verdicts[VERDICT_REFUSE] > inputs / 5);
 	buf_fini(&seed);

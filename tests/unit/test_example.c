@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* etc/examples/routerd.yaml says every key that routerd knows, and no other. */
+/* etc/examples/routerd.yaml has every key that routerd accepts, and no other. */
 #include "routerd/config/config.h"
 
 #include <setjmp.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * etc/examples/authd.yaml says every key that authd knows, and no other; and what is
- * wrong in such a file is said.
- */
+/* etc/examples/authd.yaml has every key that authd accepts, and no other. Also tests the
+ * errors of authd's configuration. */
 #include "authd/settings.h"
 
 #include "common/err.h"
@@ -20,7 +18,7 @@ static void says_every_key(void **state)
 	char *routerd = strstr(text, ", routerd]"), *authd = strstr(text, ", authd]");
 
 	(void)state;
-	/* users that every system has */
+	/* these users exist on every system */
 	assert_non_null(routerd);
 	assert_non_null(authd);
 	memcpy(routerd, ", nobody ]", 10);
@@ -29,7 +27,7 @@ static void says_every_key(void **state)
 	free(text);
 }
 
-/* NULL: nothing is wrong. */
+/* Checks the error for a text. NULL: no error. */
 static void check_said(const char *text, const char *said)
 {
 	void *config;
@@ -89,7 +87,7 @@ static void says_what_has_no_effect(void **state)
 	check_said(DB PATHS "deny: {message: '{pubkey} {pubkey}'}", NULL);
 }
 
-/* The name of a socket has a bound of the system's. */
+/* The system limits the length of a socket's path. */
 static void says_that_a_path_is_too_long(void **state)
 {
 	char text[300];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of proto/http: request heads good and bad, lists, origins, answers. */
+/* Unit tests of proto/http: valid and invalid request heads, lists, origins, answers. */
 #include "common/err.h"
 #include "proto/http.h"
 
@@ -25,7 +25,8 @@ enum { HEAD_MAX = 8 * 1024, N_HEADERS = 64 };
 
 static const char example[] = GET HOST UPG CON KEY ORIGIN PROTO VER END;
 
-/* Measures and parses; 0 or a status. The bytes are on the heap, for the sanitizers. */
+/* Finds the head's end and parses it. Returns 0 or a status. The bytes are an exact copy,
+ * for the sanitizers. */
 static int parse(const char *text, size_t len, struct http_request *req)
 {
 	char *copy = malloc(len + 1);
@@ -101,7 +102,7 @@ static void test_good(void **state)
 {
 	static const char *const upgrades[] = {
 		GET HOST UPG CON KEY VER END,
-		/* as Netty writes it */
+		/* Netty's format */
 		"GET /ws HTTP/1.1\r\nhost:a:8080\r\nupgrade:WebSocket\r\n"
 		"connection:keep-alive, UPGRADE\r\n"
 		"sec-websocket-key:dGhlIHNhbXBsZSBub25jZQ==\r\n"
@@ -121,7 +122,7 @@ static void test_good(void **state)
 		"HEAD / HTTP/1.1\r\n" HOST END,
 		"HEAD / HTTP/1.0\r\n" HOST END,
 		"GET / HTTP/1.0\r\n" END,
-		/* which has no upgrade, so this is no more than a wish */
+		/* HTTP/1.0 has no Upgrade, so the header is ignored */
 		"GET / HTTP/1.0\r\n" HOST UPG CON VER END,
 		GET HOST CON END,
 	};
@@ -205,7 +206,7 @@ static void test_bad(void **state)
 		 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZWE=\r\n" END},
 		{400, GET HOST UPG CON VER
 		 "Sec-WebSocket-Key: dGhlIHNhbXBsZS!ub25jZQ==\r\n" END},
-		/* what the end of the head already shows */
+		/* refused by the search for the end of the head */
 		{E_SYNTAX, "get / HTTP/1.1\r\n" HOST END},
 		{E_SYNTAX, "\r\nGET / HTTP/1.1\r\n" HOST END},
 		{E_SYNTAX, "\x16\x03\x01"},
@@ -227,7 +228,7 @@ static void test_bad(void **state)
 	}
 }
 
-/* The sentence is what a user has to go by. */
+/* The user sees only this sentence. */
 static void test_proxies(void **state)
 {
 	static const struct {
@@ -250,7 +251,7 @@ static void test_proxies(void **state)
 	}
 }
 
-/* The answer to HEAD has no body, also where it is a refusal. */
+/* The answer to HEAD has no body, even if it is a refusal. */
 static void test_head_is_known_in_refusals(void **state)
 {
 	static const char *const heads[] = {"HEAD * HTTP/1.1\r\n" HOST END,
@@ -275,7 +276,7 @@ static void test_nul_is_refused(void **state)
 	assert_int_equal(parse(text, sizeof(text) - 1, &req), E_SYNTAX);
 }
 
-/* However it is cut: incomplete, and the end is found from any continuation. */
+/* Cut anywhere the head is incomplete, and its end is found from any later start. */
 static void test_cut(void **state)
 {
 	size_t n = strlen(example);
@@ -292,7 +293,7 @@ static void test_cut(void **state)
 	}
 }
 
-/* Nothing but an answer may come of it. */
+/* Any damage gives some answer, and nothing else. */
 static void test_flipped(void **state)
 {
 	size_t n = strlen(example);
@@ -337,7 +338,7 @@ static void test_limits(void **state)
 	buf_put_str(&b, "X: y\r\n" END);
 	assert_int_equal(parse((char *)b.data, b.len, &req), 431);
 
-	/* exactly as long as allowed, and one byte more */
+	/* exactly as long as allowed, and one byte longer */
 	buf_clear(&b);
 	buf_put_str(&b, GET HOST "X: ");
 	while (b.len < HEAD_MAX - 4)
@@ -399,7 +400,7 @@ static void test_origins(void **state)
 		{true, "*://localhost:*", "ws://localhost:8080"},
 		{true, "http://[::1]:*", "http://[::1]:8080"},
 		{true, "chrome-extension://*", "chrome-extension://abcdef"},
-		/* what is no origin matches no pattern */
+		/* a string that is not an origin matches no pattern */
 		{false, "http://*.example.com", "http://evil/.example.com"},
 		{false, "http://*.example.com", "http://evil@a.example.com"},
 		{false, "http://*", "http://a:b"},
@@ -427,7 +428,7 @@ static void test_origins(void **state)
 	assert_false(http_origin_allowed(slice_str("http://a"), NULL, 0));
 }
 
-/* A pattern is refused if no origin that a browser sends matches it. */
+/* A pattern is refused if no origin of a browser can match it. */
 static void test_patterns(void **state)
 {
 	static const char *const good[] = {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* JSON: values, strings, binaries, numbers, what is not well-formed, and the writer. */
+/* JSON: values, strings, binaries, numbers, malformed input, and the writer. */
 #include "tests/unit/codec_check.h"
 #include "tests/unit/token_values.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* every shorter piece must be incomplete: so no number stands alone */
+/* no number stands alone, because every shorter piece must be E_TRUNCATED */
 static const struct good samples[] = {
 	{"[]", "[]"},
 	{"{}", "{}"},
@@ -25,7 +25,7 @@ static const struct good samples[] = {
 	 "[9223372036854775807 9223372036854775808 18446744073709551615]"},
 	{"[-9223372036854775807,-9223372036854775808]",
 	 "[-9223372036854775807 -9223372036854775808]"},
-	/* beyond 64 bits they are doubles, as JavaScript writes 1e20 */
+	/* integers beyond 64 bits are doubles, as JavaScript writes 1e20 */
 	{"[18446744073709551616,-9223372036854775809,100000000000000000000]",
 	 "[f1.8446744073709552e+19 f-9.2233720368547758e+18 f1e+20]"},
 	/* doubles */
@@ -33,7 +33,7 @@ static const struct good samples[] = {
 	 "[f1.5 f-1.5 f1000 f1000 f1000 f0.001 f1 f0.10000000000000001 f-0 f0 f0]"},
 	{"[1.7976931348623157e308,4.9e-324,1e-400]",
 	 "[f1.7976931348623157e+308 f4.9406564584124654e-324 f0]"},
-	/* well-formed, but not to be said elsewhere */
+	/* valid JSON, but other encodings cannot represent them */
 	{"[1e400,-1e400,1e99999999999999999999]", "[opaque opaque opaque]"},
 	/* escapes */
 	{"\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "'\"\\/\b\f\n\r\t'"},
@@ -55,7 +55,7 @@ static const struct good samples[] = {
 	{"\"\\u0000+/+/\"", "h'fbffbf'"},
 	{"\"\\u0000+\\/\\u002b/\"", "h'fbffbf'"}, /* PHP escapes slashes */
 	{"\"\\u0000\\u0041Q==\"", "h'01'"},
-	{"\"\\u0000AR==\"", "h'01'"}, /* bits that do not count are not looked at */
+	{"\"\\u0000AR==\"", "h'01'"}, /* unused bits are not checked */
 	/* keys are never binaries */
 	{"{\"\\u0041\":\"\\u0000AQ==\"}", "{'A' h'01'}"},
 };
@@ -111,7 +111,7 @@ static const struct bad malformed[] = {
 	{"{NaN:1}", E_SYNTAX},
 	{"['a']", E_SYNTAX},
 	{"[//\n1]", E_SYNTAX},
-	{"\xef\xbb\xbf[]", E_SYNTAX}, /* no byte order mark (section 8.1) */
+	{"\xef\xbb\xbf[]", E_SYNTAX}, /* no byte order mark (RFC 8259, section 8.1) */
 	{"[\v]", E_SYNTAX},
 	{"[\f1]", E_SYNTAX},
 	/* numbers */
@@ -148,7 +148,7 @@ static const struct bad malformed[] = {
 	{"\"\xed\xa0\x80\"", E_UTF8},
 	{"\"0123456789abcdef0123456789abcdef\x80\"", E_UTF8},
 	{"{\"\xff\":1}", E_UTF8},
-	/* half a pair */
+	/* half a surrogate pair */
 	{"\"\\ud800\"", E_SURROGATE},
 	{"\"\\udc00\"", E_SURROGATE},
 	{"\"\\ud800x\"", E_SURROGATE},
@@ -157,7 +157,7 @@ static const struct bad malformed[] = {
 	{"\"\\ud800\\ud800\"", E_SURROGATE},
 	{"\"\\udc00\\ud800\"", E_SURROGATE},
 	{"{\"\\ud800\":1}", E_SURROGATE},
-	/* what follows must be sound, too */
+	/* what follows must be valid, too */
 	{"\"\\ud800", E_TRUNCATED},
 	{"\"\\ud800\\x\"", E_SYNTAX},
 	{"\"\\ud800\n\"", E_SYNTAX},
@@ -187,7 +187,7 @@ static void test_malformed(void **state)
 	check_bad(SERIALIZER_JSON, malformed, ARRAY_LEN(malformed));
 }
 
-/* A NUL byte is no white space, and ends nothing. */
+/* A NUL byte is no white space, and does not end the input. */
 static void test_nul(void **state)
 {
 	(void)state;
@@ -228,7 +228,7 @@ static void test_depth(void **state)
 	assert_int_equal(nested(SERIALIZER_JSON, "[", "", "", 100000), E_DEPTH);
 }
 
-/* A sequence of items outermost, as the payload of a message is. */
+/* A sequence of items at the top level, like the payload of a message. */
 static void test_sequence(void **state)
 {
 	struct token_reader r;
@@ -259,7 +259,7 @@ static void test_sequence(void **state)
 	assert_int_equal(token_skip(&r, &item), E_SYNTAX);
 }
 
-/* Long numbers: the text is read exactly up to a limit, then it is opaque. */
+/* Numbers are read exactly up to a length, longer ones are opaque. */
 static void test_long_numbers(void **state)
 {
 	char text[1000];
@@ -285,7 +285,7 @@ static void test_long_numbers(void **state)
 	}
 }
 
-/* A string of each length, with a special character at each place in it. */
+/* Strings of each length, with a special character at each position. */
 static void test_string_places(void **state)
 {
 	static const char *const special[] = {"\"", "\\n", "\x01", "\xc3\xa9", "\xff"};
@@ -361,7 +361,7 @@ static void test_write_structure(void **state)
 	check_writer_limits(SERIALIZER_JSON);
 }
 
-/* What JSON has no words for. */
+/* Values that JSON cannot represent. */
 static void test_write_unsupported(void **state)
 {
 	struct token_writer w;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * common/log with a standard error that cannot be written: a child logs to it, and must
- * not wait; the parent reads what arrives in the end. Every line is there or is counted.
+/* common/log with a standard error that cannot be written. A child logs to it and must
+ * not wait; the parent reads the output. Every line must arrive or be counted as dropped.
  */
 #include "common/log.h"
 
@@ -24,20 +23,20 @@
 #include <cmocka.h>
 
 enum {
-	LINES = 20000, /* over 1 MiB: more than both the log and a pipe take */
+	LINES = 20000, /* over 1 MiB: more than the log's buffer and a pipe can hold */
 	PATIENCE_MS = 10000,
 };
 
-/* What a child says of itself. */
+/* The child's report about itself. */
 struct report {
 	uint64_t took_ms;
-	unsigned logged; /* lines, so far */
+	unsigned logged; /* lines so far */
 	struct log_counters counters;
 };
 
 static struct {
 	pid_t pid;
-	int say, hear; /* to the child, and from it */
+	int say, hear; /* pipes to the child, and from it */
 } child;
 
 static void report(int to, uint64_t since_ns, unsigned logged)
@@ -52,7 +51,7 @@ static void report(int to, uint64_t since_ns, unsigned logged)
 		_exit(2);
 }
 
-/* Until it is not dropped; how often that took. */
+/* Logs a last line until it is not dropped. Returns the number of attempts. */
 static unsigned log_last_line(void)
 {
 	uint64_t dropped;
@@ -84,7 +83,7 @@ static void child_main(int err, int hear, int say)
 	for (int i = 0; i < LINES; i++)
 		log_info("test", "line number=%d", i);
 	report(say, start, logged);
-	if (read(hear, &go, 1) == 1 && go == 'l') /* a file may grow again */
+	if (read(hear, &go, 1) == 1 && go == 'l') /* let the file grow again */
 		setrlimit(RLIMIT_FSIZE, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
 	if (go != 'e')
 		logged += log_last_line();
@@ -94,7 +93,7 @@ static void child_main(int err, int hear, int say)
 	_exit(0);
 }
 
-/* A child whose standard error this is; -1: it has none. Closes err. */
+/* Starts a child with this standard error; -1: with none. Closes err. */
 static void child_start(int err)
 {
 	int to[2], from[2];
@@ -116,7 +115,7 @@ static void child_start(int err)
 	child.hear = from[0];
 }
 
-/* It did not wait for whoever reads. */
+/* The child's report. It must not have waited for a reader. */
 static struct report child_report(void)
 {
 	struct report r;
@@ -144,7 +143,7 @@ static void go_on(char how)
 /* --- what arrives --- */
 
 static struct {
-	int next; /* number that may come */
+	int next; /* the lowest number that may come next */
 	unsigned long lines, dropped;
 	bool last; /* the last line has come */
 } got;
@@ -168,7 +167,7 @@ static void take_line(const char *line)
 	}
 }
 
-/* Reads lines to the end, which may be an error: EIO, of a pty. */
+/* Reads lines until the end, which for a pty is the error EIO. */
 static void read_all(int fd)
 {
 	FILE *f = fdopen(fd, "r");
@@ -181,7 +180,7 @@ static void read_all(int fd)
 	fclose(f);
 }
 
-/* Nobody reads while it logs, then somebody does. */
+/* Nobody reads while the child logs, then somebody does. */
 static void nobody_reads_then_somebody(int err, int reader)
 {
 	child_start(err);
@@ -205,7 +204,7 @@ static void test_a_pipe(void **state)
 	nobody_reads_then_somebody(fds[1], fds[0]);
 }
 
-/* As journald's. */
+/* Like journald's socket. */
 static void test_a_socket(void **state)
 {
 	int fds[2];
@@ -215,8 +214,8 @@ static void test_a_socket(void **state)
 	nobody_reads_then_somebody(fds[1], fds[0]);
 }
 
-/* Each write has whole lines, no more than a pipe takes at once: then those of other
- * writers cannot tear them. A socket that keeps records apart shows the writes. */
+/* Each write has whole lines, and at most as many bytes as a pipe takes atomically, so
+ * that other writers cannot tear them. A datagram socket shows the single writes. */
 static void test_writes_hold_whole_lines(void **state)
 {
 	static char record[64 * 1024];
@@ -237,7 +236,7 @@ static void test_writes_hold_whole_lines(void **state)
 	child_report();
 	child_end();
 	close(fds[0]);
-	assert_in_range(longest, PIPE_BUF / 2, PIPE_BUF); /* many at once */
+	assert_in_range(longest, PIPE_BUF / 2, PIPE_BUF); /* many lines at once */
 }
 
 static int open_terminal(int *master_out)
@@ -265,7 +264,7 @@ static void test_a_terminal_that_hangs(void **state)
 	nobody_reads_then_somebody(slave, master);
 }
 
-/* Control-S. */
+/* As if somebody had typed Control-S. */
 static void test_a_terminal_that_is_stopped(void **state)
 {
 	int master, slave = open_terminal(&master), other = dup(slave);
@@ -285,7 +284,7 @@ static void test_a_terminal_that_is_stopped(void **state)
 	assert_int_equal(got.lines + got.dropped, r.logged);
 }
 
-/* A pipe that another process has made non-blocking. */
+/* Another process has made the pipe non-blocking. */
 static void test_a_nonblocking_pipe(void **state)
 {
 	int fds[2];
@@ -296,7 +295,7 @@ static void test_a_nonblocking_pipe(void **state)
 	nobody_reads_then_somebody(fds[1], fds[0]);
 }
 
-/* Who never reads at all does not keep it from ending. */
+/* Without any reader the child still ends. */
 static void test_the_end_does_not_wait_for_long(void **state)
 {
 	int fds[2];
@@ -311,7 +310,7 @@ static void test_the_end_does_not_wait_for_long(void **state)
 	close(fds[0]);
 }
 
-/* Where nothing can be written everything is counted. */
+/* Lines that cannot be written are all counted. */
 static void nothing_can_be_written(int err)
 {
 	child_start(err);
@@ -345,7 +344,8 @@ static void test_a_pipe_without_reader(void **state)
 	nothing_can_be_written(fds[1]);
 }
 
-/* The file ends within a line; when it may grow again, lines begin where lines begin. */
+/* The file reaches its limit within a line. When it may grow again, output continues at
+ * the begin of a line. */
 static void test_a_file_that_may_not_grow(void **state)
 {
 	char path[] = "/tmp/test_log.XXXXXX";
@@ -404,6 +404,6 @@ int main(void)
 		cmocka_unit_test(test_rate),
 	};
 
-	signal(SIGXFSZ, SIG_IGN); /* this program is limited, too */
+	signal(SIGXFSZ, SIG_IGN); /* the limit applies to this program, too */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

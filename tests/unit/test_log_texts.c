@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* common/log: foreign bytes in a line, the rate of lines, the levels. */
+/* common/log: foreign bytes in a line, the limit for the rate of lines, and the levels.
+ */
 #include "common/err.h"
 #include "common/log.h"
 
@@ -9,7 +10,8 @@
 
 #include <cmocka.h>
 
-/* Each byte is as it was or \xNN, and nothing that has a meaning in a line is left. */
+/* Each byte is printed as it is or as \xNN. No byte with a meaning in a log line is left.
+ */
 static void every_byte(void **state)
 {
 	(void)state;
@@ -27,7 +29,7 @@ static void every_byte(void **state)
 	assert_string_equal(log_quote(slice_of(NULL, 0)).text, "");
 }
 
-/* What is cut says so, and ends with a whole character; what fits is not cut. */
+/* A cut text is marked, and ends with a whole character. A text that fits is not cut. */
 static void long_texts(void **state)
 {
 	(void)state;
@@ -58,14 +60,14 @@ static void rate(void **state)
 	for (uint64_t second = 5; second < 8; second++) {
 		for (unsigned i = 0; i < 3; i++) {
 			assert_true(log_rate_ok(&r, second * 1000 + 10 * i, &dropped));
-			/* what was dropped is told once */
+			/* dropped lines are reported once */
 			assert_int_equal(dropped, i == 0 && second > 5 ? 4 : 0);
 		}
 		for (unsigned i = 0; i < 4; i++)
 			assert_false(log_rate_ok(&r, second * 1000 + 999, &dropped));
 		assert_int_equal(r.dropped, 4);
 	}
-	/* a second is one of the clock, wherever it begins */
+	/* the limit counts by seconds of the clock */
 	assert_true(log_rate_ok(&r, 9999, &dropped));
 	assert_int_equal(dropped, 4);
 	assert_true(log_rate_ok(&r, 10000, &dropped));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* peer/: a login from HELLO to WELCOME, and each place where a revocation may meet it. */
+/* peer/: a login from HELLO to WELCOME, and a revocation at each step of it. */
 #include "tests/unit/login_fixture.h"
 
 /* --- tests --- */
@@ -11,7 +11,7 @@ static void test_a_good_login(void **state)
 	answer(5);
 	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
 	say_authenticate();
-	assert_null(posted(POST_JOIN)); /* verified in its own time */
+	assert_null(posted(POST_JOIN)); /* the signature is checked in a later turn */
 	verify_signatures();
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	assert_non_null(posted(POST_JOIN));
@@ -31,7 +31,7 @@ static void test_revoked_in_auth_wait_answer_older(void **state)
 {
 	(void)state;
 	say_hello();
-	assert_int_equal(revoke_at(6), 0); /* not known yet whom it concerns */
+	assert_int_equal(revoke_at(6), 0); /* the principal is not known yet */
 	assert_int_equal(w.conn.peer.state, PEER_AUTH_WAIT);
 	answer(5);
 	assert_revoked();
@@ -44,7 +44,7 @@ static void test_revoked_in_auth_wait_answer_newer(void **state)
 	(void)state;
 	say_hello();
 	revoke_at(6);
-	answer(6); /* looked up after the change: let in */
+	answer(6); /* the answer is newer than the revocation: let in */
 	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
 	client_gone(CONN_END_LOST);
 }
@@ -54,7 +54,7 @@ static void test_revoked_when_challenged(void **state)
 	(void)state;
 	say_hello();
 	answer(5);
-	assert_int_equal(revoke_at(5), 0); /* this change was seen by the look-up */
+	assert_int_equal(revoke_at(5), 0); /* the answer already includes this change */
 	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
 	assert_int_equal(revoke_at(6), 1);
 	assert_revoked();
@@ -83,19 +83,19 @@ static void join(void)
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 }
 
-/* The owner had the revocation before the JOIN. */
+/* The owner gets the revocation before the JOIN. */
 static void test_refused_in_joining(void **state)
 {
 	(void)state;
 	join();
-	assert_int_equal(revoke_at(6), 1); /* but left to the owner */
+	assert_int_equal(revoke_at(6), 1); /* left to the owner */
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	owner_says(POST_JOIN_REFUSED, revocation_of(6));
 	assert_revoked();
 	client_gone(CONN_END_OWN);
 }
 
-/* The owner had the JOIN before the revocation: JOINED and KILLED come in this order. */
+/* The owner gets the JOIN before the revocation, and sends JOINED, then KILLED. */
 static void test_killed_in_joining(void **state)
 {
 	(void)state;
@@ -107,7 +107,7 @@ static void test_killed_in_joining(void **state)
 	assert_true(sent("[6,{\"message\":\"gone\"},\"com.example.revoked\"]"));
 	assert_int_equal(w.conn.peer.state, PEER_CLOSING);
 	client_gone(CONN_END_OWN);
-	assert_null(posted(POST_GONE)); /* the owner knows */
+	assert_null(posted(POST_GONE)); /* the owner knows already */
 }
 
 static void test_killed_when_joined(void **state)
@@ -133,7 +133,7 @@ static void test_too_many_revocations_is_no_abort(void **state)
 	client_gone(CONN_END_OWN);
 }
 
-/* No session was opened, so none is closed. */
+/* No session was opened, so none is reported as closed. */
 static void test_an_extra_that_cannot_be_said(void **state)
 {
 	static const char nan[] = "\x81\xa1x\xcb\x7f\xf8\0\0\0\0\0\0";
@@ -162,7 +162,7 @@ static void test_a_late_answer_is_for_nobody(void **state)
 	old = peers_ref(&w.peers, &w.conn.peer);
 	client_gone(CONN_END_LOST);
 	assert_non_null(posted(POST_LOGIN_CANCEL));
-	connect_client(); /* the same slot */
+	connect_client(); /* it gets the same slot */
 	struct login_message head = {.outcome = LOGIN_UNAVAILABLE};
 	attach_post(&w.peers,
 		    &(struct post){
@@ -214,7 +214,7 @@ static void test_a_replayed_signature(void **state)
 	(void)first;
 	say_hello();
 	answer(5);
-	/* signed with the right key, but it is not our challenge */
+	/* signed with the right key, but not our challenge */
 	crypto_sign_detached(sig, NULL, challenge, sizeof(challenge), w.sk);
 	sodium_bin2hex(sig_hex, sizeof(sig_hex), sig, sizeof(sig));
 	sodium_bin2hex(challenge_hex, sizeof(challenge_hex), challenge,
@@ -237,13 +237,14 @@ static void test_goodbye_and_another_session(void **state)
 	struct session_ref first = peers_ref(&w.peers, &w.conn.peer);
 	say("[6,{},\"wamp.close.normal\"]");
 	assert_int_equal(w.conn.peer.state, PEER_LEAVING);
-	say("[16,1,{},\"a.b\"]"); /* discarded */
+	say("[16,1,{},\"a.b\"]"); /* ignored */
 	assert_null(posted(POST_PUBLISH));
 	assert_true(w.conn.established);
 	owner_says(POST_LEFT, NULL);
 	assert_true(sent("[6,{},\"wamp.close.goodbye_and_out\"]"));
 	assert_int_equal(w.conn.peer.state, PEER_NEW);
-	assert_false(w.conn.established); /* the handshake has its deadline again */
+	/* the deadline for the handshake applies again */
+	assert_false(w.conn.established);
 	drop_posts();
 	say("[1,\"devices\",{\"roles\":{\"caller\":{}}}]");
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);

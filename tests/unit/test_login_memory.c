@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A login while memory runs out, at each place in turn. The client is never refused for
- * good: it gets in, or its connection is dropped and it comes back. The sources are part
- * of this program, so that it can stand between them and malloc.
- */
+/* A login while memory runs out, at each allocation in turn. The client is never refused
+ * for good: it gets in, or its connection is dropped, so that it tries again. The sources
+ * are included in this program, so that it can replace malloc for them. One thread. */
 #include "tests/unit/failing_malloc.h"
 
 #include "common/buf.c"
@@ -27,8 +25,8 @@ static bool over(void)
 	return w.conn.dropped || w.conn.close_code != 0;
 }
 
-/* As far as it goes; a record for the authenticator may be lost. The HELLO needs its
- * escape undone, which needs memory as well. */
+/* Logs in as far as memory allows; a report to the authenticator may be lost. The HELLO
+ * has an escape, whose decoding also needs memory. */
 static void log_in(void)
 {
 	char json[256];

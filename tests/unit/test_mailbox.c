@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-/* Bytes on their way from one thread to another, now. */
+/* Bytes in flight from one thread to another. */
 static size_t in_flight(const struct mailboxes *m, unsigned from, unsigned to)
 {
 	return atomic_load(&m->box[to].from[from].bytes);
@@ -43,7 +43,7 @@ static void stage(struct mailboxes *m, unsigned from, unsigned to, uint64_t seq,
 	*i = (struct item){.from = from, .seq = seq};
 }
 
-/* Takes the first item off a list, with its batch if it was the last of it. */
+/* Takes the first item of a list, and frees its batch if it was the last one of it. */
 static bool pop(struct mailboxes *m, unsigned self, struct mail_list *l, struct item *out)
 {
 	struct mail_batch *b;
@@ -137,17 +137,17 @@ static void test_pressure_rises_and_falls_and_wakes_all(void **state)
 	(void)state;
 	stage(m, 0, 1, 1, 1000);
 	mailbox_hand_over(m, 0);
-	assert_false(mailbox_pressure(m)); /* at high water, not above */
+	assert_false(mailbox_pressure(m)); /* at the high-water mark, not above */
 	stage(m, 0, 1, 2, 1);
 	mailbox_hand_over(m, 0);
 	assert_true(mailbox_pressure(m));
 	assert_int_equal(in_flight(m, 0, 1), 1001);
 
 	mailbox_take(m, 1, &l);
-	assert_true(mailbox_pressure(m)); /* taken is not done */
+	assert_true(mailbox_pressure(m)); /* taken, but not handled yet */
 	assert_true(pop(m, 1, &l, &got));
 	assert_false(mailbox_pressure(m));
-	assert_true(readable(mailbox_fd(m, 2), 0)); /* a thread that was not concerned */
+	assert_true(readable(mailbox_fd(m, 2), 0)); /* a thread that was not involved */
 	assert_true(readable(mailbox_fd(m, 0), 0));
 	assert_true(pop(m, 1, &l, &got));
 	mailboxes_free(&m, drop_item);
@@ -160,7 +160,7 @@ static void test_free_drops_what_is_left(void **state)
 	(void)state;
 	for (unsigned to = 0; to < 2; to++) {
 		struct item *i = mailbox_stage(m, 0, to, 1);
-		*i = (struct item){.held = malloc(10)}; /* a leak if drop is not called */
+		*i = (struct item){.held = malloc(10)}; /* leaks unless drop is called */
 	}
 	stage(m, 1, 0, 1, 1);
 	mailbox_hand_over(m, 1);
@@ -248,13 +248,13 @@ static void test_threads_keep_order_within_bounds(void **state)
 		for (unsigned from = 0; from < THREADS; from++)
 			assert_int_equal(t[i].expect[from], PER_PAIR);
 	}
-	/* the promise: high water and one turn's overshoot */
+	/* the bound is the high-water mark plus one turn */
 	assert_in_range(w.max_in_flight, 1, HIGH + PER_TURN * ITEM_BYTES);
 	assert_false(mailbox_pressure(w.m));
 	mailboxes_free(&w.m, drop_item);
 }
 
-/* What is reserved finds its place behind what was staged before, whatever that takes. */
+/* Reserved mail comes after the mail staged before it, even without memory. */
 static void test_reserved_mail_keeps_its_place(void **state)
 {
 	struct mailboxes *m = mailboxes_new(2, sizeof(struct item), 1 << 20, 1 << 19);
@@ -271,7 +271,7 @@ static void test_reserved_mail_keeps_its_place(void **state)
 		*i = (struct item){.seq = n++};
 		for (unsigned k = 0; k < round % 3; k++)
 			stage(m, 0, 1, n++, 1);
-		/* room that is made and not used */
+		/* reserve room that is not used */
 		if (round % 5 == 0)
 			assert_true(mailbox_room(m, 0, 1));
 		if (round % 7 == 0)

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of routerd/peer/members: real peers on socket pairs, whose memberships and
- * EVENTs come from the test, without an owner. What allocates here is part of this
- * program, so that it can stand between that and malloc.
- */
+/* Unit tests of routerd/peer/members: real peers on socket pairs. The test supplies
+ * memberships and EVENTs in place of an owner. The sources under test are included in
+ * this program, so that it can replace malloc for them. One thread. */
 #include "tests/unit/failing_malloc.h"
 
 #include "common/buf.c"
@@ -32,7 +30,7 @@
 
 enum {
 	PEERS_MAX = 64,
-	TOPIC = 7, /* a subscription; TOPIC + 1 is another */
+	TOPIC = 7, /* a subscription id; TOPIC + 1 is another */
 	ARGS_MAX = 70000,
 };
 
@@ -47,7 +45,7 @@ static struct net net;
 static struct peers ps;
 static struct peer_listener listener;
 static struct conn_conf conf;
-static int fds[PEERS_MAX]; /* the clients' ends; by slot */
+static int fds[PEERS_MAX]; /* the clients' ends, by slot */
 static uint64_t publications;
 
 static int setup(void **state)
@@ -101,7 +99,7 @@ static int teardown(void **state)
 
 /* --- peers --- */
 
-/* Connects, says this, takes the answer. */
+/* Connects, sends this handshake, reads the answer. */
 static struct peer *connect_peer(const char *hello, size_t len)
 {
 	char answer[1000];
@@ -120,7 +118,7 @@ static struct peer *connect_peer(const char *hello, size_t len)
 	return p;
 }
 
-/* A client that takes messages of up to 2 ^ (9 + size). */
+/* A client that accepts messages of up to 2 ^ (9 + size) bytes. */
 static struct peer *raw(enum serializer s, int size)
 {
 	char hello[4] = {0x7f, (char)(size << 4 | ((int)s + 1))};
@@ -153,7 +151,7 @@ static void add(struct peer *p)
 	assert_int_equal(members_add(&ps, p, TOPIC), 0);
 }
 
-/* --- what a client has got --- */
+/* --- what a client has received --- */
 
 static struct slice next_frame(const struct peer *p, struct slice *rest)
 {
@@ -183,9 +181,10 @@ static void put_as_json(struct buf *out, const struct peer *p, struct slice mess
 			transcode(p->serializer, message, 1, SERIALIZER_JSON, out), 0);
 }
 
-static unsigned frames_got; /* by the last got() */
+static unsigned frames_got; /* frames that the last got() read */
 
-/* All that has come since the last time, as JSON, with blanks between messages; lent. */
+/* Everything received since the last call, as JSON, with blanks between messages. Lent.
+ */
 static const char *got(const struct peer *p)
 {
 	static uint8_t bytes[1 << 20];
@@ -228,7 +227,7 @@ static void expect_counted(uint64_t delivered, uint64_t undeliverable)
 
 /* --- posts --- */
 
-/* Its publication is one more than that of the last. */
+/* An EVENT. Each call uses the next publication id. */
 static struct post event(enum serializer s, const void *args, size_t len)
 {
 	struct msg_payload items = {slice_of(args, len), len > 0};
@@ -259,7 +258,7 @@ static struct post long_one(size_t len)
 	return event(SERIALIZER_JSON, args, len);
 }
 
-/* Delivers them all, however many go together. */
+/* Delivers all these posts, in as many runs as needed. */
 static void fan_out(struct post *posts, size_t n)
 {
 	size_t taken;
@@ -268,7 +267,7 @@ static void fan_out(struct post *posts, size_t n)
 		assert_true(fan_out_begin(&ps, posts, n, &taken));
 }
 
-/* Two, of publications 1 and 2. */
+/* Delivers two EVENTs, of publications 1 and 2. */
 static void fan_out_two(void)
 {
 	publications = 0;
@@ -281,7 +280,8 @@ static void fan_out_two(void)
 
 /* --- runs --- */
 
-/* In the order of publication, and one piece of bytes for all who get the same. */
+/* Events are delivered in order of publication. All receivers of the same bytes share one
+ * piece. */
 static void test_a_run_is_one_piece(void **state)
 {
 	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_JSON, 15);
@@ -297,7 +297,7 @@ static void test_a_run_is_one_piece(void **state)
 		assert_true(fan_out_begin(&ps, posts, 3, &taken));
 		assert_int_equal(taken, 3);
 		assert_int_equal(net.counters[NET_MESSAGES_OUT], sent + 2 * 3);
-		/* the payloads have gone, the piece is queued; scratch exists already */
+		/* the payloads are freed, the piece is queued; scratch exists */
 		assert_true(!warm || not_freed == before - 3 + 1);
 		turns();
 		assert_true(!warm || not_freed == before - 3);
@@ -307,7 +307,7 @@ static void test_a_run_is_one_piece(void **state)
 	expect_counted(2 * 2 * 3, 0);
 }
 
-/* How many go together, each time, as digits; with nobody to get them. */
+/* Delivers posts without receivers. The sizes of the runs must be these digits. */
 static void expect_runs(struct post *posts, size_t n, const char *expected)
 {
 	char runs[80] = "";
@@ -337,7 +337,7 @@ static void test_what_ends_a_run(void **state)
 		p[0].exclude_me = p[1].exclude_me = p[2].exclude_me = what >= 4;
 		p[3].exclude_me = p[4].exclude_me = p[5].exclude_me = what >= 3;
 		p[3].id += what == 1;
-		if (what == 2) { /* whoever it was, all get it */
+		if (what == 2) { /* all receive it, whoever published */
 			p[3].session.slot++;
 			p[4].session.worker++;
 		}
@@ -356,7 +356,7 @@ static void test_what_ends_a_run(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(many); i++)
 		many[i] = json("");
 	expect_runs(many, ARRAY_LEN(many), "64 2 ");
-	/* 43,690 would be a third of what may go together */
+	/* 43,690 bytes would be a third of the limit for a run */
 	for (unsigned i = 0; i < 6; i++)
 		p[i] = long_one(i < 3 ? 43000 : i == 4 ? ARGS_MAX : 65000);
 	expect_runs(p, 6, "3 1 1 1 ");
@@ -385,7 +385,7 @@ static void test_members_come_and_go(void **state)
 
 	(void)state;
 	add(a);
-	add(a); /* once is enough */
+	add(a); /* adding twice has no effect */
 	add(b);
 	assert_int_equal(members_add(&ps, b, TOPIC + 1), 0);
 	fan_out_two();
@@ -430,12 +430,12 @@ static void test_exclude_me(void **state)
 	publish_as(from, true);
 	EXPECT(a, "");
 	EXPECT(b, "[36,7,1,{},[1]]");
-	/* who is no member is not missed */
+	/* a publisher that is no member need not be left out */
 	members_remove(&ps, b, TOPIC);
 	publish_as(peers_ref(&ps, b), true);
 	EXPECT(a, "[36,7,1,{},[1]]");
 	EXPECT(b, "");
-	/* the same slot of another worker, and of a session that has gone */
+	/* the same slot on another worker, and an old session in it */
 	other.worker++;
 	publish_as(other, true);
 	EXPECT(a, "[36,7,1,{},[1]]");
@@ -448,7 +448,7 @@ static void test_exclude_me(void **state)
 
 enum { CROWD = 40 };
 
-/* A fan-out to a crowd that has come as far as a turn lets it. */
+/* Delivers to many peers, until the turn's time is over. */
 static void begin_with_crowd(struct peer **crowd)
 {
 	struct post p[2] = {json("[1]"), json("[2]")};
@@ -458,7 +458,7 @@ static void begin_with_crowd(struct peer **crowd)
 		crowd[i] = raw(SERIALIZER_JSON, 15);
 		add(crowd[i]);
 	}
-	now_ms += 1000; /* the turn's time is over */
+	now_ms += 1000; /* ends the turn's time */
 	assert_false(fan_out_begin(&ps, p, 2, &taken));
 	assert_int_equal(taken, 2);
 }
@@ -487,7 +487,7 @@ static void test_more_than_a_turn(void **state)
 	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, TWO);
 	assert_true(fan_out_go_on(&ps));
 	expect_counted(2 * CROWD, 0);
-	/* nor is there another turn if nobody is left for it */
+	/* no further turn if nobody is left to deliver to */
 	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
 		leave(crowd[i]);
 	publications = 0;
@@ -495,7 +495,8 @@ static void test_more_than_a_turn(void **state)
 	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
 }
 
-/* Those from first on, so many, leave while the cursor is at DELIVERIES_PER_LOOK. */
+/* Peers first, first + 1, ... (n of them) leave while the cursor is at
+ * DELIVERIES_PER_LOOK. */
 static void leave_in_the_middle(unsigned first, unsigned n)
 {
 	struct peer *crowd[CROWD];
@@ -520,7 +521,7 @@ static void leave_in_the_middle(unsigned first, unsigned n)
 static void test_leaving_in_the_middle(void **state)
 {
 	(void)state;
-	leave_in_the_middle(DELIVERIES_PER_LOOK, 1); /* whose turn it is */
+	leave_in_the_middle(DELIVERIES_PER_LOOK, 1); /* the peer at the cursor */
 	leave_in_the_middle(DELIVERIES_PER_LOOK - 1, 1);
 	leave_in_the_middle(DELIVERIES_PER_LOOK - 1, 5);
 	leave_in_the_middle(DELIVERIES_PER_LOOK, CROWD - DELIVERIES_PER_LOOK);
@@ -528,7 +529,7 @@ static void test_leaving_in_the_middle(void **state)
 	leave_in_the_middle(0, CROWD);
 }
 
-/* The router ends, and so do they all. */
+/* The router ends in the middle, and so do all peers. */
 static void test_the_end_in_the_middle(void **state)
 {
 	struct peer *crowd[CROWD];
@@ -552,7 +553,7 @@ static void test_all_kinds(void **state)
 	p[n++] = websocket("wamp.2.cbor");
 	p[n++] = websocket("wamp.2.json.batched");
 	p[n++] = websocket("wamp.2.json.batched");
-	p[n - 1]->separator = 0x18; /* as its client's first message would tell */
+	p[n - 1]->separator = 0x18; /* the separator shows the encoding */
 	p[n++] = websocket("wamp.2.msgpack.batched");
 	p[n++] = websocket("wamp.2.cbor.batched");
 	for (unsigned i = 0; i < n; i++) {
@@ -565,7 +566,7 @@ static void test_all_kinds(void **state)
 		EXPECT(p[i], TWO);
 		assert_int_equal(frames_got, p[i]->batched ? 1 : 2);
 	}
-	/* [NaN], which JSON cannot say, between two that it can; and alone */
+	/* [NaN], which JSON cannot represent, between two other events; and alone */
 	for (unsigned alone = 0; alone < 2; alone++) {
 		publications = 0;
 		struct post posts[3] = {json("[1]"),
@@ -584,7 +585,7 @@ static void test_all_kinds(void **state)
 	expect_counted(2 * n + 2 * n + n - 4 + n - 4, 4 + 4);
 }
 
-/* A client takes 1 KiB: each EVENT that is not longer, however long the piece is. */
+/* A client that accepts 1 KiB gets each EVENT that fits, however long the piece is. */
 static void test_too_long_for_one(void **state)
 {
 	struct peer *a = raw(SERIALIZER_JSON, 1), *b = raw(SERIALIZER_JSON, 15);
@@ -606,10 +607,10 @@ static void test_too_long_for_one(void **state)
 
 /* --- memory --- */
 
-/* Adds p[0] to p[2] as far as there is memory, others become NULL. */
+/* Adds p[0] to p[2]; those without memory become NULL. */
 static void add_if_possible(struct peer **p)
 {
-	/* first one who is alone */
+	/* first make one the only member */
 	if (members_add(&ps, p[0], TOPIC + 1) == 0)
 		members_remove(&ps, p[0], TOPIC + 1);
 	assert_int_equal(ps.members.lists.count, 0);
@@ -618,7 +619,7 @@ static void add_if_possible(struct peer **p)
 			p[i] = NULL;
 }
 
-/* True if everybody got everything. */
+/* True if every peer got everything. */
 static bool without_one_allocation(size_t which)
 {
 	struct peer *p[3];
@@ -635,11 +636,11 @@ static bool without_one_allocation(size_t which)
 	fan_out(posts, 2);
 	bool ok = allocations < which;
 	fail_at = 0;
-	/* who misses one does not go on */
+	/* a peer that missed an event is ended */
 	for (unsigned i = 0; i < 3; i++) {
 		if (p[i] == NULL || p[i]->conn->state == CONN_OPEN)
 			continue;
-		members_remove_all(&ps, p[i]); /* as at a session's end */
+		members_remove_all(&ps, p[i]); /* as at the end of a session */
 		p[i] = NULL;
 		dropped++;
 	}
@@ -652,7 +653,7 @@ static bool without_one_allocation(size_t which)
 		received += 2;
 	}
 	expect_counted(received, 0);
-	/* nothing is wrong afterwards */
+	/* later events are delivered normally */
 	fan_out_two();
 	for (unsigned i = 0; i < 3; i++)
 		if (p[i] != NULL)

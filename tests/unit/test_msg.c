@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Messages: each that a client may send in the three encodings, what clients are allowed
- * to leave out, what is refused; and each that the router sends, read back.
- */
+/* Messages: each that a client may send, in the three encodings; what clients may leave
+ * out; what is refused; and each that the router sends, read back. */
 #include "proto/msg.h"
 #include "tests/unit/codec_check.h"
 
@@ -12,7 +10,7 @@
 
 struct sample {
 	const char *json, *msgpack, *cbor; /* text, hex, hex */
-	const char *shown;                 /* as by show_msg, the same for the three */
+	const char *shown;                 /* as by show_msg; the same for all three */
 };
 
 static const struct sample samples[] = {
@@ -242,7 +240,7 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 	buf_put_u8(out, '\0');
 }
 
-/* Reads a copy of its exact size; shown, if not NULL, gets what it says. */
+/* Reads an exact copy of bytes; appends the message as text to shown, if not NULL. */
 static int read_shown(enum serializer s, struct slice bytes, struct buf *shown)
 {
 	struct slice in = copy_exact(bytes);
@@ -251,7 +249,7 @@ static int read_shown(enum serializer s, struct slice bytes, struct buf *shown)
 	struct buf scratch;
 
 	buf_init(&scratch, in.len);
-	/* leftovers of the message before must not show */
+	/* fields that the reader does not set must not show */
 	memset(&hello, 0xaa, sizeof(hello));
 	m.payload.items = 7;
 	m.acknowledge = true;
@@ -275,7 +273,7 @@ static void check_msg(enum serializer s, const char *bytes, const char *expected
 	for (size_t len = 0; len < in.len; len++) {
 		int err = read_shown(s, slice_of(in.p, len), NULL);
 
-		/* of "[48" the beginning "[4" is a type that no client sends */
+		/* the cut "[4" of "[48" is a type that no client may send */
 		assert_true(err == E_TRUNCATED ||
 			    (err == E_UNKNOWN && s == SERIALIZER_JSON && len == 2));
 	}
@@ -317,7 +315,7 @@ static void test_unusual_forms(void **state)
 	check_msg(SERIALIZER_JSON,
 		  "[32.0,2.0e0,{\"match\":\"pr\\u0065fix\"},\"a\\u002eb\"]",
 		  "SUBSCRIBE 2 uri='a.b' match='prefix'");
-	/* nexus' client: nil for no Arguments; a receiver gets a list all the same */
+	/* nexus' client sends nil for absent Arguments; a receiver gets a list */
 	check_msg(SERIALIZER_JSON, "[16,1,{},\"\\u0074\",null , {\"a\":[]}]",
 		  "PUBLISH 1 uri='t' [] {'a' []}");
 	check_msg(SERIALIZER_MSGPACK, "96100180a174c081a16190",
@@ -345,7 +343,7 @@ static void test_unusual_forms(void **state)
 }
 
 static const struct bad refused[] = {
-	/* not a message at all */
+	/* not a message */
 	{"1", E_TYPE},
 	{"{}", E_TYPE},
 	{"null", E_TYPE},
@@ -357,7 +355,7 @@ static const struct bad refused[] = {
 	{"[0]", E_TYPE},
 	{"[1.5]", E_TYPE},
 	{"[[]]", E_TYPE},
-	/* messages that no client sends, or nobody */
+	/* messages that no client may send, and unknown types */
 	{"[2,1,{}]", E_UNKNOWN},
 	{"[4,\"x\",{}]", E_UNKNOWN},
 	{"[17,1,2]", E_UNKNOWN},
@@ -412,7 +410,7 @@ static const struct bad refused[] = {
 	{"[32,1,{\"match\":true},\"t\"]", E_TYPE},
 	{"[64,1,{\"invoke\":[]},\"t\"]", E_TYPE},
 	{"[70,1,{\"progress\":[]}]", E_TYPE},
-	/* a key that is used here, twice: which one counts would be anybody's guess */
+	/* a known key twice: it would be unclear which one counts */
 	{"[16,1,{\"acknowledge\":true,\"acknowledge\":null},\"t\"]", E_EXISTS},
 	{"[32,1,{\"match\":\"exact\",\"m\\u0061tch\":\"exact\"},\"t\"]", E_EXISTS},
 	{"[6,{\"message\":{}},\"u\"]", E_TYPE},
@@ -448,7 +446,7 @@ static const struct bad refused[] = {
 	{"[1,\"r\",{\"roles\":{\"callee\":{},\"caller\":null}}]", E_TYPE},
 	{"[1,\"r\",{\"roles\":{\"publisher\":[]}}]", E_TYPE},
 	{"[1,\"r\",{\"roles\":{\"subscriber\":{},\"subscriber\":{}}}]", E_EXISTS},
-	/* payloads and unknown options are checked to the bottom */
+	/* payloads and unknown options are checked completely */
 	{"[48,1,{},\"p\",[1,[{\"a\":01}]]]", E_SYNTAX},
 	{"[48,1,{\"x\":[{\"a\":tru}]},\"p\"]", E_SYNTAX},
 	{"[48,1,{},\"p\",[\"\xff\"]]", E_VALUE},
@@ -468,16 +466,14 @@ static void test_refused(void **state)
 		if (err != refused[i].err)
 			fail_msg("%s: %s", refused[i].bytes, err_str(err));
 	}
-	/* keys of a dict are strings */
+	/* the keys of a dict must be strings */
 	struct slice in = sample_bytes(SERIALIZER_MSGPACK, "9430018101c0a170");
 	assert_int_equal(read_shown(SERIALIZER_MSGPACK, in, NULL), E_TYPE);
 	free_copy(in);
 }
 
-/*
- * Arguments are a list and ArgumentsKw a dict, whatever else a serializer has that begins
- * alike. `before` is a CALL up to its URI, with room for Arguments or for both.
- */
+/* Arguments must be a list and ArgumentsKw a dict, whatever other types a serializer has.
+ * `before` is a CALL up to its URI, with room for Arguments or for both. */
 static void check_payload_types(enum serializer s, const char *before, const char *list,
 				const char *dict, const char *const *others)
 {
@@ -506,7 +502,7 @@ static void check_payload_types(enum serializer s, const char *before, const cha
 static void test_payload_types(void **state)
 {
 	(void)state;
-	/* numbers, bytes, texts (also of unknown length, also tagged), simple values */
+	/* numbers, bytes, texts (also indefinite or tagged), simple values */
 	static const char *const cbor[] = {"01",         "20",
 					   "40",         "41ff",
 					   "58020102",   "5f4101ff",
@@ -524,7 +520,7 @@ static void test_payload_types(void **state)
 	check_payload_types(SERIALIZER_MSGPACK, "300180a170", "90", "80", msgpack);
 }
 
-/* What is known of a refused message, for the answer and for the log. */
+/* What msg_read says about a refused message, for the answer and the log. */
 static void test_refused_tells(void **state)
 {
 	static const struct {
@@ -561,7 +557,7 @@ static void test_refused_tells(void **state)
 	assert_string_equal(wamp_type_name((enum wamp_type)0), "?");
 }
 
-/* Later names are not an error, and not kept. */
+/* Names beyond the limit are ignored without an error. */
 static void test_many_authmethods(void **state)
 {
 	struct msg_hello hello;
@@ -584,7 +580,7 @@ static void test_many_authmethods(void **state)
 	buf_fini(&scratch);
 }
 
-/* A scratch buffer that is too small is told, not passed. */
+/* A scratch buffer that is too small gives an error. */
 static void test_small_scratch(void **state)
 {
 	struct msg_hello hello;
@@ -607,7 +603,7 @@ static void test_small_scratch(void **state)
 
 /* --- writing --- */
 
-/* The message just written, as text: the same in each encoding. */
+/* Compares the message just written, shown as text; it is the same in each encoding. */
 static void check_sent(enum serializer s, struct buf *out, const char *expected)
 {
 	struct buf shown;
@@ -704,13 +700,13 @@ static void test_write_payloads(void **state)
 static void test_write_welcome(void **state)
 {
 	static const struct {
-		const char *authextra, *shown; /* shown NULL: cannot be said in JSON */
+		const char *authextra, *shown; /* NULL: JSON cannot represent it */
 	} welcomes[] = {
 		{"", WELCOME("")},
 		{"80", WELCOME("")},
 		{"81a3666f6f17", WELCOME("'foo' 23 ")},
 		{"82a16191c0a162c40101", WELCOME("'a' [null] 'b' h'01' ")},
-		/* the router's own keys win */
+		/* the router's own keys replace the authenticator's */
 		{"83a161c0a8785f63625f7069649101a162c3", WELCOME("'a' null 'b' true ")},
 		{"81a161cb7ff8000000000000", NULL},
 		{"81a161810102", NULL},
@@ -750,7 +746,7 @@ static void test_write_welcome(void **state)
 	buf_fini(&out);
 }
 
-/* What is no map of strings, or none at all, is refused, not written in half. */
+/* If authextra is not a map with string keys, nothing of it is written. */
 static void test_write_bad_authextra(void **state)
 {
 	static const struct bad bad[] = {

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What msg_read refuses: wrong values, which cost the request, and broken messages, in
- * the words that their sender gets.
- */
+/* What msg_read refuses: invalid values, which fail the request, and malformed messages;
+ * and the message texts that the sender gets. */
 #include "proto/msg.h"
 #include "tests/unit/codec_check.h"
 
 #include <stdio.h>
 
-/* Reads a copy of its exact size, and says in words what is wrong. */
+/* Reads an exact copy of bytes, and describes what is wrong. */
 static int read_fault(enum serializer s, struct slice bytes, struct msg *m,
 		      char text[MSG_FAULT_TEXT_MAX])
 {
@@ -17,7 +15,8 @@ static int read_fault(enum serializer s, struct slice bytes, struct msg *m,
 	struct buf scratch;
 
 	buf_init(&scratch, in.len);
-	memset(m, 0xaa, sizeof(*m)); /* what is not set is not used */
+	/* fields that the reader does not set must not be used */
+	memset(m, 0xaa, sizeof(*m));
 	m->hello = &hello;
 	int err = msg_read(s, in, &scratch, m);
 	text[0] = '\0';
@@ -28,7 +27,7 @@ static int read_fault(enum serializer s, struct slice bytes, struct msg *m,
 	return err;
 }
 
-/* In a text E of these calls stands for the value to be tried: [48,7,{},"p",[1,E,2]]. */
+/* E in a text stands for the value: [48,7,{},"p",[1,E,2]]. */
 static const struct {
 	const char *before, *behind; /* text for JSON, hex for the others */
 } in_arguments[] = {
@@ -48,7 +47,8 @@ static void put_bytes(enum serializer s, const char *bytes, struct buf *out)
 struct value {
 	enum serializer serializer;
 	const char *bytes;
-	int err; /* 0: passes; of a value: fault.why; else what msg_read gives */
+	/* 0: accepted; invalid value: fault.why; malformed: the result of msg_read */
+	int err;
 };
 
 static const struct value values[] = {
@@ -68,9 +68,9 @@ static const struct value values[] = {
 	{SERIALIZER_JSON, "1e400", 0},
 	{SERIALIZER_JSON, "123456789012345678901234567890", 0},
 	{SERIALIZER_JSON, "{\"a\":1,\"a\":2}", 0},
-	/* two at once: the first is told */
+	/* of two faults the first is reported */
 	{SERIALIZER_JSON, "[NaN,\"\\ud83d\"]", E_NAN},
-	/* broken, whatever stands before */
+	/* malformed input is reported, whatever stands before it */
 	{SERIALIZER_JSON, "[\"\\ud83d\",tru]", E_SYNTAX},
 	{SERIALIZER_JSON, "\"\\ud83d\\q\"", E_SYNTAX},
 	{SERIALIZER_JSON, "[\"\\ud83d\"", E_TRUNCATED},
@@ -96,7 +96,7 @@ static const struct value values[] = {
 	{SERIALIZER_CBOR, "a161ff01", E_UTF8},
 	{SERIALIZER_CBOR, "bf61ff01ff", E_UTF8},
 	{SERIALIZER_CBOR, "7f61ff6161ff", E_UTF8},
-	/* a character that is cut by a chunk's end */
+	/* a character that is cut by the end of a chunk */
 	{SERIALIZER_CBOR, "7f61c361a9ff", E_UTF8},
 	{SERIALIZER_CBOR, "c161ff", E_UTF8},
 	{SERIALIZER_CBOR, "f97e00", 0},
@@ -133,7 +133,7 @@ static void check_value(const struct value *v)
 		assert_string_equal(m.fault.element, "Arguments");
 		assert_ptr_equal(strstr(text, "CALL.Arguments: "), text);
 	}
-	/* cut anywhere it is no value's fault any more */
+	/* cut anywhere, the message is malformed, not its value invalid */
 	for (size_t len = 0; len < b.len; len++) {
 		err = read_fault(s, slice_of(b.data, len), &m, text);
 		assert_true(err == E_TRUNCATED || err == E_SYNTAX || err == E_UNKNOWN);
@@ -148,8 +148,8 @@ static void test_values_in_arguments(void **state)
 		check_value(&values[i]);
 }
 
-/* depth containers in each other as the first of Arguments, and behind them a sound end.
- */
+/* Reads a message whose first argument is depth nested containers, followed by a valid
+ * end. */
 static int read_nested(enum serializer s, const char *opener, const char *inner,
 		       const char *closer, unsigned depth, struct msg *m)
 {
@@ -216,7 +216,7 @@ static void test_nested_too_deep(void **state)
 		assert_int_equal(read_nested(s, o, in, c, 1200, &m), E_DEPTH);
 		assert_int_equal(read_nested(s, o, in, c, 20000, &m), E_DEPTH);
 	}
-	/* broken deep inside */
+	/* malformed deep inside */
 	assert_int_equal(read_nested(SERIALIZER_JSON, "[", "tru", "]", 100, &m),
 			 E_SYNTAX);
 	assert_int_equal(read_nested(SERIALIZER_JSON, "[", "1", "}", 100, &m), E_SYNTAX);
@@ -229,7 +229,7 @@ static void test_nested_too_deep(void **state)
 			 E_TRUNCATED);
 }
 
-/* Each type of value for Arguments and for ArgumentsKw, and what msg_read says. */
+/* Each type of value as Arguments and as ArgumentsKw, and the result of msg_read. */
 static const struct {
 	enum serializer serializer;
 	const char *bytes;
@@ -290,10 +290,10 @@ static const struct {
 	{SERIALIZER_CBOR, "c24101", false, false, false},
 };
 
-/* The five messages that have a payload, up to it: with Arguments alone, and with both of
- * which the first is an empty list. */
+/* The five messages with a payload, up to it: with Arguments alone, and with an empty
+ * list of Arguments before ArgumentsKw. */
 static const struct {
-	const char *alone, *second; /* printf formats of what follows the URI */
+	const char *alone, *second; /* printf formats of the part after the URI */
 	const char *json, *msgpack, *cbor;
 	const char *name;
 } carriers[] = {
@@ -360,7 +360,7 @@ static void test_types_of_arguments(void **state)
 
 #define ROLES "\"roles\":{\"caller\":{}}"
 
-/* Broken messages, and wrong values elsewhere than in the payload, in words. */
+/* Texts for malformed messages, and for invalid values elsewhere than in the payload. */
 static const struct {
 	const char *json;
 	int err;
@@ -420,7 +420,7 @@ static const struct {
 	 "HELLO.Details.authextra: expected a dict"},
 	{"[1,\"r\",{" ROLES ",\"authextra\":{\"pubkey\":1,\"pubkey\":1}}]", E_EXISTS,
 	 "HELLO.Details.authextra.pubkey: given twice"},
-	/* values */
+	/* invalid values */
 	{"[1,\"r\",{" ROLES ",\"authid\":\"\\ud83d\"}]", E_VALUE,
 	 "HELLO.Details.authid: a text has half of a surrogate pair, as of a cut emoji"},
 	{"[1,\"r\",{" ROLES ",\"authextra\":{\"x\":NaN}}]", E_VALUE,
@@ -450,7 +450,7 @@ static const struct {
 	{"[6,{\"message\":\"\\ud83d\"},\"u\"]", E_VALUE,
 	 "GOODBYE.Details.message: a text has half of a surrogate pair, as of a cut "
 	 "emoji"},
-	/* broken outweighs wrong values before it, and is what is told */
+	/* a malformed message is reported in place of earlier invalid values */
 	{"[16,7,{\"x\":NaN,\"acknowledge\":1},\"t\"]", E_TYPE,
 	 "PUBLISH.Options.acknowledge: expected a boolean"},
 	{"[48,7,{},\"p\",[NaN],[]]", E_TYPE, "CALL.ArgumentsKw: expected a dict"},
@@ -474,14 +474,15 @@ static void test_words(void **state)
 			fail_msg("%s: %s", told[i].json, err_str(err));
 		assert_string_equal(text, told[i].text);
 	}
-	/* keys of a dict are strings */
+	/* the keys of a dict must be strings */
 	struct slice in = sample_bytes(SERIALIZER_MSGPACK, "9430078101c0a170");
 	assert_int_equal(read_fault(SERIALIZER_MSGPACK, in, &m, text), E_TYPE);
 	assert_string_equal(text, "CALL.Options: expected keys that are strings");
 	free_copy(in);
 }
 
-/* What a router needs to answer is there also where values are wrong before it. */
+/* The fields that the router needs for its answer are read even if there are invalid
+ * values before them. */
 static void test_what_is_known(void **state)
 {
 	char text[MSG_FAULT_TEXT_MAX];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MessagePack: every code, what is not well-formed, limits, and the writer. */
+/* MessagePack: every code, malformed input, limits, and the writer. */
 #include "tests/unit/codec_check.h"
 #include "tests/unit/token_values.h"
 
@@ -19,7 +19,7 @@ static const struct good samples[] = {
 	{"c40201ff", "h'01ff'"},
 	{"c5000101", "h'01'"},
 	{"c60000000101", "h'01'"},
-	/* ext, but for wampy.js's undefined */
+	/* ext, except wampy.js's undefined */
 	{"c70005", "opaque"},
 	{"c7010000", "opaque"},
 	{"c8000105aa", "opaque"},
@@ -39,7 +39,7 @@ static const struct good samples[] = {
 	{"cb3ff8000000000000", "f1.5"},
 	{"cb7fefffffffffffff", "f1.7976931348623157e+308"},
 	{"cbfff0000000000000", "f-inf"},
-	/* integers, also in a longer form than they need */
+	/* integers, also not in the shortest form */
 	{"cc00", "0"},
 	{"ccff", "255"},
 	{"cdffff", "65535"},
@@ -80,7 +80,7 @@ static const struct good samples[] = {
 	{"de000101a162", "{1 'b'}"},
 	{"df00000001c0c3", "{null true}"},
 	{"df00000000", "{}"},
-	/* keys of any kind, and twice the same */
+	/* keys of any kind, and a repeated key */
 	{"8290908001", "{[] [] {} 1}"},
 	{"82a16101a16102", "{'a' 1 'a' 2}"},
 	{"9291808191909191c0", "[[{}] {[[]] [[null]]}]"},
@@ -103,7 +103,7 @@ static void test_malformed(void **state)
 		{"d903eda080", E_UTF8},
 		{"da0002c328", E_UTF8},
 		{"81a1ff01", E_UTF8},
-		/* more announced than there can be */
+		/* the input is shorter than the announced count */
 		{"dd10000000", E_TRUNCATED},
 		{"ddffffffff0101", E_TRUNCATED},
 		{"dfffffffff0101", E_TRUNCATED},
@@ -111,7 +111,8 @@ static void test_malformed(void **state)
 		{"c6ffffffff01", E_TRUNCATED},
 		{"dbffffffff61", E_TRUNCATED},
 		{"c9ffffffff0500", E_TRUNCATED},
-		/* each may be, but not both: 3 items and 3 bytes, then 2 more items */
+		/* each of the two counts is possible, but not both: 3 items in 3 bytes,
+		 * then 2 more items */
 		{"93920101", E_TRUNCATED},
 		{"8281010101", E_TRUNCATED},
 	};
@@ -127,11 +128,11 @@ static void test_depth(void **state)
 	check_depth(SERIALIZER_MSGPACK, "\x81\x01", "\x01", "");
 	assert_int_equal(nested(SERIALIZER_MSGPACK, "\x91", "\x80", "", 63), 0);
 	assert_int_equal(nested(SERIALIZER_MSGPACK, "\x91", "\x80", "", 64), E_DEPTH);
-	/* as many announced as there is room for, on each level */
+	/* each level announces as many items as the input has room for */
 	assert_int_equal(nested(SERIALIZER_MSGPACK, "\x92", "\x01", "\x01", 64), 0);
 }
 
-/* token_skip where token_next left off, at each level. */
+/* token_skip continues where token_next has stopped, at each level. */
 static void test_skip_inside(void **state)
 {
 	static const char message[] = "\x93\x10\x81\xa1k\x92\x01\x02\x90";
@@ -264,7 +265,7 @@ static void test_write_strings(void **state)
 	token_put_map(&w, 2);
 	token_put_text(&w, "k");
 	token_put_bin(&w, slice_of("\x01\xff", 2));
-	token_put_uint(&w, 1); /* any key may be here */
+	token_put_uint(&w, 1); /* outside JSON any key type is allowed */
 	token_put_str(&w, slice_of(NULL, 0));
 	token_put_end(&w);
 	check_written(SERIALIZER_MSGPACK, &b, "82a16bc40201ff01a0");

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Connections whose memory runs out at each place in turn: the one that is concerned
- * ends, its handler is told, nothing stays behind. The sources are part of this program,
- * so that it can stand between them and malloc.
- */
+/* Connections whose memory runs out at each allocation in turn. The connection that needs
+ * the memory ends, its handler is told, and nothing is left behind. The sources are
+ * included in this program, so that it can replace malloc for them. One thread. */
 #include "tests/unit/failing_malloc.h"
 
 #include "common/buf.c"
@@ -35,7 +33,7 @@
 
 #include "tests/unit/shared_check.h"
 
-/* --- a scene with a bit of everything --- */
+/* --- a scene with all kinds of traffic --- */
 
 static int upgraded, closed_count, nomem;
 static struct loop loop;
@@ -191,7 +189,7 @@ static void test_memory_runs_out(void **state)
 		net_fini(&scene);
 		event_base_free(loop.base);
 		assert_int_equal(not_freed, 0);
-		assert_int_equal(dup(0), first_free); /* no descriptor stays */
+		assert_int_equal(dup(0), first_free); /* no descriptor is left open */
 		close(first_free);
 	}
 	assert_int_equal(nomem, 0);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of routerd/net/outq: order, partial writes, what is counted.
- */
+/* Unit tests of routerd/net/outq: order, partial writes, and what is counted. */
 #include "common/buf.h"
 #include "common/err.h"
 #include "proto/ws_frame.h"
@@ -64,7 +63,8 @@ static void test_shared_counts_once(void **state)
 	}
 	assert_in_range(pool.memory, LEN, LEN + 20 * 100);
 	assert_int_equal(atomic_load(&b->refs),
-			 1 + ARRAY_LEN(q)); /* ours and 20 queues' */
+			 /* one reference is ours, 20 are the queues' */
+			 1 + ARRAY_LEN(q));
 	for (size_t i = 0; i + 1 < ARRAY_LEN(q); i++)
 		outq_fini(&q[i], &pool);
 	assert_true(pool.memory >= LEN);
@@ -72,7 +72,7 @@ static void test_shared_counts_once(void **state)
 	assert_int_equal(pool.memory, 0);
 	assert_int_equal(atomic_load(&b->refs), 1);
 
-	/* a new round with the same bytes starts afresh */
+	/* a new round with the same bytes counts anew */
 	assert_int_equal(outq_push_shared(&q[0], &pool, shared_buf_ref(b)), 0);
 	assert_true(pool.memory >= LEN);
 	outq_fini(&q[0], &pool);
@@ -120,7 +120,7 @@ static void test_many_shared(void **state)
 	outq_pool_fini(&pool);
 }
 
-/* Whatever is pushed comes out in order, however it is taken. */
+/* However it is written, the output is in the order of the pushes. */
 static void test_order_under_partial_writes(void **state)
 {
 	struct outq_pool pool = {0};
@@ -174,7 +174,7 @@ static void test_order_under_partial_writes(void **state)
 
 /* --- frames that join --- */
 
-/* A frame of len bytes of this text's payload; the text goes on where the last ended. */
+/* A frame with len bytes of payload, which continue the text of the frame before. */
 static struct slice next_frame(struct buf *text, uint8_t *to, size_t len)
 {
 	size_t head = frame_head(FRAMING_WS_BINARY, len, to);
@@ -185,7 +185,7 @@ static struct slice next_frame(struct buf *text, uint8_t *to, size_t len)
 	return slice_of(to, head + len);
 }
 
-/* Payloads of the frames that s consists of; returns how many these are. */
+/* Appends the payloads of the frames in s; returns their number. */
 static unsigned read_frames(struct slice s, struct buf *text)
 {
 	unsigned n = 0;
@@ -204,7 +204,7 @@ static unsigned read_frames(struct slice s, struct buf *text)
 	return n;
 }
 
-/* Takes n bytes, or fewer if there are fewer. */
+/* Takes at most n bytes from the queue. */
 static void take(struct outq *q, struct outq_pool *pool, size_t n, struct buf *out)
 {
 	while (n > 0 && !outq_empty(q)) {
@@ -219,7 +219,8 @@ static void take(struct outq *q, struct outq_pool *pool, size_t n, struct buf *o
 	}
 }
 
-/* Pings and shared messages stand between them, and some of it is written meanwhile. */
+/* Pings and shared messages stand between the frames, and some output is written
+ * meanwhile. */
 static void test_frames_join(void **state)
 {
 	struct buf pushed, written, read;
@@ -262,7 +263,7 @@ static void test_frames_join(void **state)
 	assert_in_range(n_frames, 1, n_pushed / 3);
 	assert_int_equal(pool.memory, 0);
 
-	/* a queue that was dropped begins anew */
+	/* a queue that was dropped starts anew */
 	assert_int_equal(outq_push_frame(&q, &pool, slice_of("\x82\x01x", 3)), 0);
 	outq_fini(&q, &pool);
 	assert_int_equal(outq_push_frame(&q, &pool, slice_of("\x82\x01y", 3)), 0);
@@ -270,7 +271,7 @@ static void test_frames_join(void **state)
 	take(&q, &pool, SIZE_MAX, &written);
 	assert_int_equal(written.len, 3);
 
-	/* and one that does not join keeps them apart */
+	/* a queue with joins = false keeps frames apart */
 	q.joins = false;
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(outq_push_frame(&q, &pool, slice_of("\x82\x01y", 3)), 0);

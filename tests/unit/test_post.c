@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routerd/post: a mailbox is bounded only if a post counts for all that it holds. */
+/* routerd/post: a post must count everything that it holds, or mailboxes are not bounded.
+ */
 #include "routerd/post/post.h"
 
 #include "routerd/post/login_message.h"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * control/questions and control/link against an authenticator that is played by the test,
- * on a real socket, with a clock that is the test's: pings, outages, and pauses.
- */
+/* control/questions and control/link with an authenticator that the test plays, on a real
+ * socket, with a clock that the test controls: pings, outages and pauses. One thread. */
 #include "common/err.h"
 #include "common/loop.h"
 #include "common/sock.h"
@@ -20,7 +18,7 @@
 
 #include "tests/unit/wrapped_malloc.h"
 
-/* --- doubles: the loop, whose timers fire when the test says so --- */
+/* --- doubles: the loop; the test fires the timers --- */
 
 struct loop {
 	struct event_base *base;
@@ -86,7 +84,7 @@ void timer_arm(struct timer *t, uint64_t after_ms)
 
 static unsigned answers[LOGIN_OUTCOME_COUNT];
 
-/* Each question is answered by the mail that came with it. */
+/* Answers to questions arrive in their reserved mail. */
 void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
 			struct mail_batch **mail)
 {
@@ -119,10 +117,10 @@ static struct world {
 	int listener, link; /* -1: none */
 	unsigned links, hellos, pings, asked;
 	bool answers_pings, dies_of_questions;
-	bool takes_one; /* request at a time */
+	bool takes_one; /* handle one request at a time */
 } w;
 
-/* Calls on the link of a method that stands there as text; msgids have three bytes. */
+/* Counts and answers calls of a method in the input; msgids have three bytes. */
 static unsigned serve_method(const uint8_t *in, size_t n, const char *method,
 			     const char *answer)
 {
@@ -145,7 +143,7 @@ static unsigned serve_method(const uint8_t *in, size_t n, const char *method,
 	return found;
 }
 
-/* What it does in a moment. */
+/* Lets the authenticator work once. */
 static void authenticator_turn(void)
 {
 	static uint8_t in[65536];
@@ -174,7 +172,7 @@ static void authenticator_turn(void)
 	}
 }
 
-/* Both sides, until nothing more happens at this time. */
+/* Lets both sides work until nothing more happens at this time. */
 static void settle(void)
 {
 	for (int i = 0; i < 10; i++) {
@@ -183,7 +181,7 @@ static void settle(void)
 	}
 }
 
-/* Time passes, timer by timer. */
+/* Moves the clock, and fires the timers that become due. */
 static void pass(uint64_t ms)
 {
 	uint64_t until = now_ms + ms;
@@ -310,16 +308,16 @@ static void test_a_link_is_pinged_as_long_as_it_lives(void **state)
 	assert_int_equal(w.links, 1);
 }
 
-/* Two in a row: a new link begins without those of the one before. */
+/* Two outages in a row: a new link does not count the missed pings of the old one. */
 static void test_missed_pings(void **state)
 {
 	(void)state;
 	w.answers_pings = false;
-	pass(9999); /* one is out, and not missed yet */
+	pass(9999); /* one ping is out, and not missed yet */
 	assert_int_equal(w.pings, 1);
 	pass(2); /* missed */
 	assert_int_equal(w.links, 1);
-	sock_close(&w.link); /* and a link of which nobody knows yet whether it is dead */
+	sock_close(&w.link); /* the link with one missed ping is closed */
 	pass(60);
 	assert_int_equal(w.links, 2);
 	w.pings = 0;
@@ -328,7 +326,7 @@ static void test_missed_pings(void **state)
 	assert_int_equal(w.links, 2);
 	pass(6000);
 	assert_int_equal(w.links, 3);
-	/* one that is answered in between: the count begins anew */
+	/* an answer to a ping resets the count of missed ones */
 	pass(7000);
 	w.answers_pings = true;
 	pass(3000);
@@ -339,7 +337,7 @@ static void test_missed_pings(void **state)
 	assert_int_equal(w.links, 4);
 }
 
-/* There is a login at every moment, and so no room for a ping of itself. */
+/* Logins keep the link busy all the time; pings are sent all the same. */
 static void test_a_ping_has_its_turn(void **state)
 {
 	(void)state;
@@ -352,7 +350,7 @@ static void test_a_ping_has_its_turn(void **state)
 		pass(200);
 	}
 	assert_in_range(w.pings, 1, 4);
-	assert_true(w.asked > 5); /* questions had theirs, too */
+	assert_true(w.asked > 5); /* and so are questions */
 	assert_int_equal(w.links, 2);
 	w.answers_pings = false;
 	for (uint32_t i = 0; i < 100; i++) {
@@ -362,7 +360,8 @@ static void test_a_ping_has_its_turn(void **state)
 	assert_int_equal(w.links, 3);
 }
 
-/* Half a second after it is back it is found, and not sooner than its pauses allow. */
+/* routerd finds an authenticator within half a second after its return, but not before
+ * its pause is over. */
 static void test_pauses(void **state)
 {
 	(void)state;
@@ -375,7 +374,7 @@ static void test_pauses(void **state)
 	assert_int_equal(w.hellos, 2);
 }
 
-/* Two links, and then its client is dropped; the pauses do not grow for others. */
+/* After two links the question's client is dropped. The pauses do not grow for others. */
 static void test_a_question_that_it_dies_of(void **state)
 {
 	(void)state;
@@ -385,7 +384,7 @@ static void test_a_question_that_it_dies_of(void **state)
 	assert_int_equal(w.asked, 2);
 	assert_int_equal(answers[LOGIN_LINK_BROKE], 1);
 	assert_int_equal(w.links, 3);
-	/* it dies of every question: it is left alone for longer and longer */
+	/* it dies of every question: the pauses grow */
 	for (uint32_t i = 0; i < 300; i++)
 		ask(10 + i);
 	pass(6000);
@@ -399,7 +398,7 @@ static void test_a_question_that_it_dies_of(void **state)
 static void test_why_there_is_no_answer(void **state)
 {
 	(void)state;
-	ask(1); /* and never answered */
+	ask(1); /* never answered */
 	pass(2500);
 	assert_int_equal(w.asked, 1);
 	assert_int_equal(answers[LOGIN_TIMEOUT], 1);
@@ -414,7 +413,7 @@ static void test_why_there_is_no_answer(void **state)
 	assert_int_equal(answers[LOGIN_NO_ROOM], 1);
 }
 
-/* Each allocation fails in turn, alone or with those behind it. */
+/* Each allocation fails in turn, alone or with all later ones. */
 static void test_memory_runs_out(void **state)
 {
 	enum { QUESTIONS = 4 };
@@ -425,11 +424,11 @@ static void test_memory_runs_out(void **state)
 		setup(state);
 		before = memory.count;
 		for (uint32_t i = 0; i < QUESTIONS; i++)
-			ask(i); /* whose own allocations do not fail */
+			ask(i); /* the test's own allocations do not fail */
 		memory.first = memory.count + nth;
 		memory.n = nth % 2 == 0 ? 1 : 20;
 		pass(1000);
-		sock_close(&w.link); /* some are in flight, and asked again */
+		sock_close(&w.link); /* some are in flight, and are asked again */
 		pass(1000);
 		questions_cancel(&w.questions, (struct session_ref){.slot = 0});
 		pass(8000);
@@ -438,11 +437,11 @@ static void test_memory_runs_out(void **state)
 		pass(30000);
 		for (size_t i = 0; i < LOGIN_OUTCOME_COUNT; i++)
 			n += answers[i];
-		/* each once, but for the one that may have been cancelled */
+		/* each once, except the one that may have been cancelled */
 		assert_in_range(n, QUESTIONS - 1, QUESTIONS);
 		unsigned pings = w.pings;
 		pass(20000);
-		assert_true(w.pings > pings); /* the link is there again */
+		assert_true(w.pings > pings); /* the link works again */
 		teardown(state);
 		assert_true(memory.count > before);
 		assert_int_equal(memory.live, live);

@@ -82,7 +82,7 @@ static void test_heads_there_and_back(void **state)
 	assert_memory_equal(head, "\x02\1\2\3", 4);
 }
 
-/* Every first octet: only three types, with or without the bit for 2^24, are frames. */
+/* Every first octet: frames have one of three types, with or without the bit for 2^24. */
 static void test_reserved(void **state)
 {
 	enum rawsocket_type type;

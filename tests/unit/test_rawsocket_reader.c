@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of proto/rawsocket_reader: streams of frames, and the events that come out.
+/* Unit tests of proto/rawsocket_reader: streams of frames, and the events that they give.
  * Each stream is read as a whole, byte by byte, in random pieces, and cut in two
- * everywhere; what comes out must be the same.
- */
+ * everywhere; the events must be the same. */
 #include "proto/rawsocket_reader.h"
 
 #include "common/err.h"
@@ -41,7 +39,7 @@ static void text(const char *s)
 	frame(RAWSOCKET_MESSAGE, s, strlen(s));
 }
 
-/* A message of this length, and in `wanted` what is to come out. */
+/* Appends a message of this length to the stream, and its event to `wanted`. */
 static void long_message(size_t len)
 {
 	char *payload = malloc(len);
@@ -69,7 +67,7 @@ static void feed(struct buf **held, const uint8_t *p, size_t len)
 		buf_free(held);
 }
 
-/* What came out, as a string that lasts until it is rewound. */
+/* The recorded events. Valid until the recorder is rewound. */
 static const char *log_text(void)
 {
 	buf_put_u8(&rec.log, '\0');
@@ -85,7 +83,7 @@ static size_t random_below(size_t n)
 	return (seed >> 8) % n;
 }
 
-/* In pieces of step bytes; 0: random ones. */
+/* Reads the stream in pieces of this size; 0: random sizes. */
 static void check_pieces(const char *expected, bool held_after, size_t step)
 {
 	struct buf *held = NULL;
@@ -101,7 +99,8 @@ static void check_pieces(const char *expected, bool held_after, size_t step)
 	buf_free(&held);
 }
 
-/* The stream so far must come out as expected, and leaves something held or not. */
+/* The stream must give these events. held_after: whether the reader holds bytes at its
+ * end. */
 static void check(const char *expected, bool held_after)
 {
 	static const size_t steps[] = {SIZE_MAX, 1, 2, 3, 5, 4096, 65536, 0, 0, 0, 0, 0};
@@ -172,7 +171,7 @@ static void test_lengths(void **state)
 	check((const char *)wanted.data, false);
 }
 
-/* The longest ones that can be, one of which the X bit stands for. */
+/* The longest possible messages; the X bit stands for 2^24 octets. */
 static void test_greatest_lengths(void **state)
 {
 	(void)state;
@@ -203,7 +202,7 @@ static void test_limit(void **state)
 	text("sixsix");
 	text("never");
 	check("binary(fives) fail(1009) ", false);
-	/* the head alone says it */
+	/* the head alone is enough */
 	raw("\0\0\0\6", 4);
 	check("fail(1009) ", false);
 	raw("\x08\0\0\0", 4);
@@ -226,7 +225,7 @@ static void test_reserved(void **state)
 		text("never");
 		check("binary(a) fail(1002) ", false);
 	}
-	raw("\x08\0\0\1", 4); /* 2^24 and a length */
+	raw("\x08\0\0\1", 4); /* X bit (2^24) together with a length */
 	check("fail(1002) ", false);
 }
 
@@ -240,7 +239,7 @@ static void test_stop(void **state)
 	check("binary(a) binary(b) ", false);
 }
 
-/* No promise of a head makes anybody allocate more than a little. */
+/* The reader does not allocate the length that a head announces. */
 static void test_memory(void **state)
 {
 	struct buf *held = NULL;
@@ -257,7 +256,7 @@ static void test_memory(void **state)
 		feed(&held, piece, sizeof(piece));
 	assert_true(held->cap <= 2 * held->len);
 	buf_free(&held);
-	/* and in the end it is as long as the frame */
+	/* in the end the buffer has the length of the frame */
 	feed(&held, (const uint8_t *)"\0\1\x11\x71", 4);
 	for (int i = 0; i < 70; i++)
 		feed(&held, piece, sizeof(piece));

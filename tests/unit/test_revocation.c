@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routerd/revocation: whom it names, which look-ups it outdates, how long it is
- * remembered. */
+/* routerd/revocation: which sessions it names, which answers it makes obsolete, and how
+ * long it is kept. */
 #include "routerd/post/revocation.h"
 
 #include <setjmp.h>
@@ -85,10 +85,11 @@ static void test_newer_by_epoch(void **state)
 	struct revocation r = {.has_epoch = true, .epoch = 10, .link = 1, .number = 6};
 
 	(void)state;
-	assert_false(revocation_is_newer(&r, &s)); /* the look-up saw that change */
+	/* the answer already includes that change */
+	assert_false(revocation_is_newer(&r, &s));
 	r.epoch = 11;
 	assert_true(revocation_is_newer(&r, &s));
-	r.number = 3; /* came before the question was sent, and is newer all the same */
+	r.number = 3; /* it came before the question, but its epoch is newer */
 	assert_true(revocation_is_newer(&r, &s));
 }
 
@@ -101,7 +102,8 @@ static void test_newer_by_order_where_epochs_do_not_compare(void **state)
 	assert_true(revocation_is_newer(&r, &s)); /* the answer had no epoch */
 	r.number = 5;
 	assert_false(
-		revocation_is_newer(&r, &s)); /* known before the question was sent */
+		/* the revocation was known before the question was sent */
+		revocation_is_newer(&r, &s));
 	s.has_epoch = true;
 	s.epoch = 99;
 	s.link = 2; /* of another connection */
@@ -176,7 +178,7 @@ static void test_full_memory_refuses_instead_of_letting_in(void **state)
 	revocations_init(&rs, 2, 1000);
 	add(&rs, 1, "client01", 0);
 	add(&rs, 2, "b", 0);
-	add(&rs, 3, "c", 0); /* forgets number 1 */
+	add(&rs, 3, "c", 0); /* drops number 1 */
 	assert_int_equal(rs.count, 2);
 	assert_int_equal(revocations_find(&rs, &i, &found), REVOCATION_FORGOTTEN);
 	i.stamp.revocations = 1;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Compiled permissions: which one decides, also where Crossbar's choice is a known bug,
- * and against a slow reading of the rule in rights.h on random permissions.
- */
+/* Compiled permissions: which permission decides, also where Crossbar has a known bug;
+ * and a comparison with a slow implementation of the rule in rights.h, on random
+ * permissions. */
 #include "routerd/config/rights.h"
 
 #include "common/err.h"
@@ -22,7 +21,7 @@ static int end(void **state)
 	return 0;
 }
 
-/* A permission whose allowed actions are the bits of allowed. */
+/* A permission; allowed is a set of actions, as bits. */
 static struct permission permission(const char *uri, enum match match, unsigned allowed)
 {
 	struct permission p = {.uri = uri, .match = match};
@@ -42,7 +41,7 @@ static struct rights *compile(const struct permission *p, size_t n)
 	return r;
 }
 
-/* The allowed actions of a URI, as bits. */
+/* The actions allowed for a URI, as bits. */
 static unsigned allowed(const struct rights *r, const char *uri)
 {
 	unsigned bits = 0;
@@ -96,8 +95,8 @@ static void exact_before_prefix(void **state)
 	assert_int_equal(allowed(r, "b"), 0);
 }
 
-/* Crossbar denies here: it looks only at the longest entry, although that is exact and
- * does not match. */
+/* Crossbar denies here: it looks only at the longest entry, which is exact and does not
+ * match. */
 static void longer_exact_that_does_not_match(void **state)
 {
 	(void)state;
@@ -112,7 +111,7 @@ static void longer_exact_that_does_not_match(void **state)
 	assert_int_equal(allowed(r, "com.example.ad"), 1);
 }
 
-/* In Crossbar the second overwrites the first. */
+/* In Crossbar the second one overwrites the first. */
 static void wildcards_with_one_head(void **state)
 {
 	(void)state;
@@ -166,9 +165,9 @@ static void prefix_or_wildcard(void **state)
 	};
 	struct rights *r = compile(p, ARRAY_LEN(p));
 
-	/* as long as the prefix, and says more */
+	/* as long as the prefix, and more specific */
 	assert_int_equal(allowed(r, "dev.7.status"), 4);
-	/* somebody wrote down what holds below dev.secret */
+	/* an explicit rule for everything below dev.secret */
 	assert_int_equal(allowed(r, "dev.secret.status"), 8);
 	assert_int_equal(allowed(r, "dev.7.other"), 2);
 	assert_int_equal(allowed(r, "dev.x.status"), 4);
@@ -176,7 +175,8 @@ static void prefix_or_wildcard(void **state)
 	assert_int_equal(allowed(r, "any.y.status"), 1);
 }
 
-/* The components before the first empty one decide, then those before the second, ... */
+/* The components before the first empty one decide, then those before the second, and so
+ * on. */
 static void order_of_wildcards(void **state)
 {
 	(void)state;
@@ -223,7 +223,7 @@ static void duplicates(void **state)
 	}
 }
 
-/* --- against the rule, read slowly --- */
+/* --- a slow implementation of the rule --- */
 
 static size_t slow_head(struct slice pattern)
 {
@@ -234,7 +234,7 @@ static size_t slow_head(struct slice pattern)
 	return pattern.len;
 }
 
-/* 'e' for each empty component, 'n' for others. */
+/* The shape of a pattern: 'e' for each empty component, 'n' for the others. */
 static void shape_of(struct slice pattern, char *shape)
 {
 	size_t start = 0;
@@ -248,7 +248,7 @@ static void shape_of(struct slice pattern, char *shape)
 	*shape = '\0';
 }
 
-/* Does a say more about a URI that both match? */
+/* Whether a is more specific than b for a URI that both match. */
 static bool says_more(const struct permission *a, const struct permission *b)
 {
 	char a_shape[64], b_shape[64];
@@ -265,7 +265,7 @@ static bool says_more(const struct permission *a, const struct permission *b)
 		return a->match == MATCH_WILDCARD;
 	shape_of(slice_str(a->uri), a_shape);
 	shape_of(slice_str(b->uri), b_shape);
-	return strcmp(a_shape, b_shape) > 0; /* 'n' at the first difference */
+	return strcmp(a_shape, b_shape) > 0; /* 'n' at the first difference wins */
 }
 
 static unsigned slow_allowed(const struct permission *p, size_t n, const char *uri)
@@ -283,7 +283,7 @@ static unsigned slow_allowed(const struct permission *p, size_t n, const char *u
 	return bits;
 }
 
-/* A small alphabet, so that much matches. */
+/* A small alphabet makes matches likely. */
 static void random_text(char *to, size_t max, bool allow_empty)
 {
 	size_t len = (size_t)rand() % max + (allow_empty ? 0 : 1);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of common/rpc: two ends of a socket pair on one loop; a raw peer that does
- * everything wrong.
- */
+/* Unit tests of common/rpc: two ends of a socket pair on one loop, and a raw peer that
+ * breaks all rules. One thread. */
 #include "common/err.h"
 #include "common/loop.h"
 #include "common/rpc.h"
@@ -25,12 +23,12 @@
 
 enum on_event { GO_ON, FREE_SELF };
 
-/* One end of a connection, and what happened to it. */
+/* One end of a connection, and a record of its callbacks. */
 struct end {
 	struct loop *loop;
 	struct rpc_conn *conn;
 	struct rpc_request
-		*held[8]; /* requests to "hold", answered at the end or before */
+		*held[8]; /* requests of "hold", answered at the end or earlier */
 	unsigned n_held;
 	enum on_event on_request, on_answer, on_closed;
 	unsigned requests, notifications, answers, closed;
@@ -39,7 +37,7 @@ struct end {
 	enum rpc_outcome outcome; /* of the last answer */
 	uint8_t text[64];         /* of the last answer or notification */
 	size_t text_len;
-	unsigned stop_after; /* stop the loop when answers + closed reach it */
+	unsigned stop_after; /* stop the loop when answers + closed reach this */
 };
 
 static void keep(struct end *e, struct slice s)
@@ -57,7 +55,7 @@ static void react(struct end *e, enum on_event what)
 		loop_stop(e->loop);
 }
 
-/* More than fits the buffers of replies. */
+/* Longer than the reply buffers. */
 static const uint8_t too_long[8193];
 
 static void reply(struct rpc_request *req,
@@ -126,7 +124,7 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 	react(e, e->on_answer);
 }
 
-/* Not even that can be said. */
+/* For an error that cannot be written, either. */
 static void unsayable_at_all(struct buf *out, int why)
 {
 	out->err = why;
@@ -230,7 +228,7 @@ static uint32_t call(struct end *e, const char *method, uint64_t timeout_ms)
 	return id;
 }
 
-/* loop_run is over once it was stopped, so each step has a loop of its own. */
+/* A stopped loop cannot run again, so each step makes its own. */
 static void one_call(const char *method, enum rpc_outcome outcome, struct slice text)
 {
 	struct pair p;
@@ -255,7 +253,7 @@ static void test_call(void **state)
 	one_call("what", RPC_ERROR, BYTES("\xa2no"));
 }
 
-/* As when memory runs out: nothing half, and nobody waits for it. */
+/* As when memory runs out: no partial answer, and nobody waits for it. */
 static void test_an_answer_that_could_not_be_written(void **state)
 {
 	(void)state;
@@ -484,7 +482,8 @@ static void test_finish(void **state)
 	pair_close(&p);
 }
 
-/* A peer that asks and asks and does not read: bounded, and nothing lost when it does. */
+/* A peer that sends requests and does not read: memory is bounded, and no answer is lost
+ * when it reads. */
 static void test_slow_reader(void **state)
 {
 	static const char request[] = "\x94\x00\x01\xa4"
@@ -508,7 +507,8 @@ static void test_slow_reader(void **state)
 	}
 	assert_int_equal(p.a.closed, 0);
 	assert_true(p.a.requests > 10);
-	size_t whole = sent / REQUEST * (REQUEST - 4); /* an answer is 4 bytes shorter */
+	/* an answer is 4 bytes shorter than its request */
+	size_t whole = sent / REQUEST * (REQUEST - 4);
 	while (back < whole) {
 		if (sock_read(p.raw, got, sizeof(got), &n) == 0)
 			back += n;
@@ -519,7 +519,7 @@ static void test_slow_reader(void **state)
 	pair_close(&p);
 }
 
-/* An answer that is too large for the peer to ever read ends the connection. */
+/* An answer that the peer could never read ends the connection. */
 static void test_reply_too_large(void **state)
 {
 	struct pair p;
@@ -550,7 +550,8 @@ static const struct rpc_handlers tolerant = {
 	.closed = on_closed,
 };
 
-/* An answer, or its error, as bytes: its call's id is the last byte before them. */
+/* Sends an answer, or its error, as bytes. The id of its call is the last byte before
+ * them. */
 static void send_answer(struct pair *p, uint32_t id, struct slice error_and_result)
 {
 	uint8_t head[] = {0x94, 0x01, 0xce, 0, 0, 0, 0};
@@ -560,10 +561,10 @@ static void send_answer(struct pair *p, uint32_t id, struct slice error_and_resu
 	send_raw(p, error_and_result);
 }
 
-/* In a message, which is an array itself. */
+/* Too deep together with the message, which is an array. */
 #define TOO_DEEP "\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0"
 
-/* It costs its own call, and the connection goes on. */
+/* The answer fails its own call, and the connection stays. */
 static void test_an_answer_over_a_limit(void **state)
 {
 	struct pair p;
@@ -585,7 +586,8 @@ static void test_an_answer_over_a_limit(void **state)
 	pair_close(&p);
 }
 
-/* Where nobody can tell where it ends, the others are told that it was not theirs. */
+/* If the end of an answer cannot be found, the connection ends; the other calls learn
+ * that they are not the cause. */
 static void test_an_answer_that_has_no_end(void **state)
 {
 	static uint8_t huge[4200] = "\xc0\xda\x20\x00";
@@ -615,7 +617,7 @@ static void test_an_answer_that_has_no_end(void **state)
 		assert_int_equal(p.a.reason, cases[i].why);
 		pair_close(&p);
 	}
-	/* garbage that is nobody's answer: any of them may have caused it */
+	/* the cause is unknown: any of the calls may have caused it */
 	struct pair p;
 	struct loop *l = pair_open_with(&p, true, &tolerant);
 	call(&p.a, "m", 4000);
@@ -628,7 +630,7 @@ static void test_an_answer_that_has_no_end(void **state)
 	pair_close(&p);
 }
 
-/* The caller is told that there is no answer; the connection goes on. */
+/* The caller gets an error for the missing answer, and the connection stays. */
 static void test_an_answer_that_cannot_be_said(void **state)
 {
 	struct pair p;

@@ -13,7 +13,7 @@
 static const struct {
 	struct slice bytes;
 	struct rpc_msg msg;
-	bool canonical; /* as we write it */
+	bool canonical; /* our writer gives the same bytes */
 } samples[] = {
 	{{(const uint8_t *)"\x94\x00\x01\xa4ping\x90", 9},
 	 {.type = RPC_REQUEST,
@@ -43,7 +43,7 @@ static const struct {
 	  .method = {(const uint8_t *)"cancel", 6},
 	  .params = {(const uint8_t *)"\x91\x2a", 2}},
 	 true},
-	/* every header in a longer form than it needs */
+	/* every header in a longer form than necessary */
 	{{(const uint8_t *)"\xdc\x00\x04\xcc\x00\xcf\x00\x00\x00\x00\x00\x00\x00\x02"
 			   "\xda\x00\x01m\xdd\x00\x00\x00\x00",
 	  23},
@@ -76,7 +76,7 @@ static void test_msg_samples(void **state)
 		rpc_msg_write(&out, &m);
 		if (samples[i].canonical)
 			assert_slice(buf_slice(&out), in);
-		/* cut anywhere, more is expected */
+		/* cut anywhere, it is E_TRUNCATED */
 		for (size_t cut = 0; cut < in.len; cut++)
 			assert_int_equal(
 				auth_msg_read(slice_of(in.p, cut), true, &m, &len),
@@ -138,7 +138,7 @@ static void test_msg_wrong(void **state)
 				 wrong[i].err);
 }
 
-/* Over a limit: type and id are known, and without limits the end, too. */
+/* Over a limit: type and id are known, and without limits also the end. */
 static void test_msg_limits(void **state)
 {
 	enum { HEAD = 4 };
@@ -172,7 +172,7 @@ static void test_msg_limits(void **state)
 	assert_int_equal(m.type, RPC_UNKNOWN);
 }
 
-/* A message without params, error or result says so. */
+/* A message without params, error or result. */
 static void test_msg_empty(void **state)
 {
 	struct rpc_msg m = {.type = RPC_RESPONSE, .id = 1};

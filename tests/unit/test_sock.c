@@ -103,7 +103,7 @@ static void test_unix_occupied(void **state)
 	assert_int_equal(sock_listen_unix(path, 0600, &lfd), 0);
 	assert_int_equal(sock_listen_unix(path, 0600, &other), E_SYS);
 	assert_int_equal(errno, EADDRINUSE);
-	/* a short backlog, filled: still somebody is there */
+	/* a full backlog still shows that somebody listens */
 	assert_int_equal(listen(lfd, 2), 0);
 	int r = 0;
 	while (n_fds < 4096 && r == 0) {
@@ -120,7 +120,7 @@ static void test_unix_occupied(void **state)
 	assert_int_equal(sock_listen_unix(path, 0600, &lfd), 0);
 	sock_close(&lfd);
 	unlink(path);
-	/* a file that is no socket is not touched */
+	/* a file that is not a socket stays */
 	FILE *f = fopen(path, "w");
 	assert_non_null(f);
 	fclose(f);
@@ -194,7 +194,7 @@ static void test_tcp(void **state)
 	snprintf(expected, sizeof(expected), "tcp4:127.0.0.1:%u", local_port(a));
 	assert_string_equal(sock_peer_name(b).text, expected);
 	assert_int_equal(option(b, IPPROTO_TCP, TCP_NODELAY), 1);
-	/* one that vanished without a word is found within minutes */
+	/* TCP keepalive finds a vanished peer within minutes */
 	assert_int_equal(option(b, SOL_SOCKET, SO_KEEPALIVE), 1);
 	assert_int_equal(option(b, IPPROTO_TCP, TCP_KEEPIDLE), 60);
 	assert_int_equal(option(b, IPPROTO_TCP, TCP_KEEPINTVL), 10);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of proto/ssh_key against files that ssh-keygen has made, also cut at every
- * length and with every byte changed. The keys were made for this test.
- */
+/* Unit tests of proto/ssh_key with files made by ssh-keygen, also cut at every length and
+ * with every byte changed. The keys were made for this test. */
 #include "common/err.h"
 #include "proto/fields.h"
 #include "proto/ssh_key.h"
@@ -73,7 +71,7 @@ static void test_forms(void **state)
 		   SSH_KEY_HEX_PUBLIC, false);
 }
 
-/* The seed lies in the private file; here it is raw. */
+/* The seed of the private file, raw. */
 static void test_raw(void **state)
 {
 	uint8_t seed[SSH_KEY_BYTES];
@@ -96,7 +94,7 @@ static void test_raw(void **state)
 		assert_memory_equal(key.public, again.public, SSH_KEY_BYTES);
 		buf_fini(&file);
 	}
-	buf_init(&file, 100); /* too small for it */
+	buf_init(&file, 100); /* too small for the file */
 	ssh_key_write_private(&file, seed);
 	assert_int_equal(file.err, E_LIMIT);
 	buf_fini(&file);
@@ -149,7 +147,7 @@ static void test_refused(void **state)
 	assert_non_null(strstr(why, "more than one"));
 }
 
-/* Which points can verify, taken from the definition of the curve. */
+/* Which points can verify signatures, from the definition of the curve. */
 static void test_points(void **state)
 {
 	static const struct {
@@ -172,10 +170,10 @@ static void test_points(void **state)
 		/* 1 plus the prime: not canonical */
 		{"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 		 false},
-		/* there is no such point */
+		/* not a point of the curve */
 		{"0200000000000000000000000000000000000000000000000000000000000000",
 		 false},
-		/* the base point plus the one of order 8 */
+		/* the base point plus the point of order 8 */
 		{"13661d745ad63221ca5da0456fa618713511dc60668aa464e55b09a20ff7fc1d",
 		 false},
 	};
@@ -186,7 +184,7 @@ static void test_points(void **state)
 		assert_int_equal(fields_key_decode(slice_str(cases[i].hex), key), 0);
 		assert_int_equal(ssh_key_can_verify(key), cases[i].can_verify);
 	}
-	for (int i = 0; i < 50; i++) { /* every key that anybody makes */
+	for (int i = 0; i < 50; i++) { /* all ordinary keys */
 		randombytes_buf(seed, sizeof(seed));
 		ssh_key_public(seed, key);
 		assert_true(ssh_key_can_verify(key));
@@ -197,7 +195,7 @@ static void test_points(void **state)
 
 enum { IS_KEY = 0, IS_OTHER_KEY = 1, IS_REFUSED = 2 };
 
-/* What a copy of the file, which ends where its memory does, is read as. */
+/* The result of reading a copy that ends where its memory ends. */
 static int outcome(const char *file, size_t len, size_t at, char c)
 {
 	char hex[65] = "", *copy = malloc(len > 0 ? len : 1);
@@ -224,20 +222,19 @@ static void test_cut(void **state)
 	size_t whole = strlen(private_file), key_end = strlen(public_file) - 11;
 
 	(void)state;
-	for (size_t cut = 0; cut < whole; cut++) /* the newline at the end is spare */
+	for (size_t cut = 0; cut < whole; cut++) /* the newline at the end is optional */
 		assert_int_equal(outcome(private_file, cut, cut, 0),
 				 cut < whole - 1 ? IS_REFUSED : IS_KEY);
-	for (size_t cut = 0; cut <= strlen(public_file); cut++) /* so is a comment */
+	for (size_t cut = 0; cut <= strlen(public_file); cut++) /* so is the comment */
 		assert_int_equal(outcome(public_file, cut, cut, 0),
 				 cut < key_end ? IS_REFUSED : IS_KEY);
 	for (size_t cut = 0; cut <= strlen(encrypted_file); cut++)
 		assert_int_equal(outcome(encrypted_file, cut, cut, 0), IS_REFUSED);
 }
 
-/*
- * A private file never gives another key: it says everything twice. A public one has no
- * such check, and gives another key where the 32 octets are changed, but nowhere else.
- */
+/* A damaged private file never gives another key, because it contains everything twice. A
+ * public file has no such check: it gives another key if one of the 32 key octets has
+ * changed, but not otherwise. */
 static void test_changed(void **state)
 {
 	static const char with[] = "AB/+0= \n-~\x80";
@@ -264,7 +261,7 @@ static void test_changed(void **state)
 	assert_true(seen[IS_KEY] > 0 && seen[IS_OTHER_KEY] > 0 && seen[IS_REFUSED] > 0);
 }
 
-/* The octets between the two lines of a private file. */
+/* Decodes the octets between the two lines of a private file. */
 static size_t decode_private(uint8_t *out, size_t size)
 {
 	const char *body = strchr(private_file, '\n') + 1;
@@ -291,11 +288,9 @@ static int read_encoded(const uint8_t *bytes, size_t len)
 	return ssh_key_read(slice_str(text), &key, &why);
 }
 
-/*
- * The three things that a private file says twice, each damaged alone. Offsets are those
+/* Damages each of the three values that a private file contains twice. Offsets are those
  * of PROTOCOL.key: magic 15, "none" 8, "none" 8, options 4, number 4, blob 4 + 51, length
- * 4; then check 4 + 4, type 15, public key 4 + 32, private key 4 + 64.
- */
+ * 4; then check 4 + 4, type 15, public key 4 + 32, private key 4 + 64. */
 static void test_consistency(void **state)
 {
 	enum {
@@ -319,11 +314,13 @@ static void test_consistency(void **state)
 		assert_int_equal(read_encoded(bytes, len), E_SYNTAX);
 		bytes[damaged[i]] ^= 1;
 	}
-	/* both halves of one pair: only what is derived from the seed can tell */
+	/* both copies of the public key: only the key derived from the seed shows the
+	 * damage */
 	bytes[PUBLIC] ^= 1;
 	bytes[AGAIN] ^= 1;
 	assert_int_equal(read_encoded(bytes, len), E_SYNTAX);
-	/* the public key of another seed, at one place: only the comparison can tell */
+	/* the public key of another seed in one place: only the comparison shows the
+	 * damage */
 	bytes[PUBLIC] ^= 1;
 	bytes[AGAIN] ^= 1;
 	randombytes_buf(bytes + SEED, SSH_KEY_BYTES);

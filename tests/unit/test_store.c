@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of authd's store, principals and decision: what is kept, what a transaction
- * takes back, when the epoch rises, and a database that is locked, full, foreign, newer
- * or edited by hand.
- */
+/* Unit tests of authd's store, principals and decision: what is stored, what a rollback
+ * undoes, when the epoch rises; and databases that are locked, full, foreign, newer or
+ * edited by hand. */
 #include "authd/authenticate.h"
 #include "authd/store.h"
 #include "common/err.h"
@@ -76,7 +74,7 @@ static void insert(struct store *s, const struct principal *p)
 	assert_int_equal(store_end(s, 0), 0);
 }
 
-/* Edits the file as an administrator with sqlite3 would. */
+/* Edits the file as an administrator with sqlite3 might. */
 static void edit(const char *sql)
 {
 	sqlite3 *db;
@@ -165,7 +163,7 @@ static void test_changes(void **state)
 	assert_int_equal(store_insert(s, &p), E_EXISTS);
 	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
 	assert_int_equal(store_begin(s), 0);
-	assert_int_equal(store_insert(s, &other), E_EXISTS); /* its key is joe's */
+	assert_int_equal(store_insert(s, &other), E_EXISTS); /* joe already has its key */
 	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
 	assert_int_equal(store_find(s, slice_str("ann"), &q), E_NOTFOUND);
 	assert_int_equal(store_begin(s), 0);
@@ -176,7 +174,7 @@ static void test_changes(void **state)
 	assert_int_equal(store_delete_key(s, slice_str("joe"), key_a), 0);
 	assert_int_equal(store_insert_key(s, slice_str("joe"), key_c), 0);
 	assert_int_equal(store_raise_epoch(s), 0);
-	assert_int_equal(store_epoch(s), 1); /* not yet */
+	assert_int_equal(store_epoch(s), 1); /* not before the commit */
 	assert_int_equal(store_end(s, 0), 0);
 	assert_int_equal(store_epoch(s), 2);
 	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
@@ -193,7 +191,7 @@ static void test_changes(void **state)
 	assert_int_equal(store_delete(s, slice_str("joe")), 0);
 	assert_int_equal(store_end(s, 0), 0);
 	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
-	insert(s, &other); /* the key is free again */
+	insert(s, &other); /* the key can be used again */
 	store_close(&s);
 	assert_int_equal(store_open(path, &s), 0);
 	assert_int_equal(store_epoch(s), 2);
@@ -223,7 +221,7 @@ static void test_order(void **state)
 	store_close(&s);
 }
 
-/* --- environments that fail --- */
+/* --- failures of disk and database --- */
 
 static void test_foreign_files(void **state)
 {
@@ -309,7 +307,7 @@ static void test_locked(void **state)
 	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL),
 			 SQLITE_OK);
 	assert_int_equal(store_begin(s), E_AGAIN);
-	assert_int_equal(store_find(s, slice_str("joe"), &q), 0); /* logins go on */
+	assert_int_equal(store_find(s, slice_str("joe"), &q), 0); /* logins still work */
 	sqlite3_exec(other, "ROLLBACK", NULL, NULL, NULL);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_end(s, E_EXISTS), E_EXISTS);
@@ -317,7 +315,8 @@ static void test_locked(void **state)
 	store_close(&s);
 }
 
-/* What a look-up that fails with this database means for a client: it comes back. */
+/* A look-up that fails with this database gives a temporary error, so that the client
+ * tries again. */
 static void assert_asks_again(struct store *s, int err)
 {
 	const struct settings_deny deny = {.uri = "a.b", .message = "no"};
@@ -385,7 +384,7 @@ static void test_cut_off(void **state)
 	store_close(&s);
 }
 
-/* Another program holds it alone, so that it cannot even be read. */
+/* Another program has an exclusive lock, so that even reading fails. */
 static void test_locked_for_readers(void **state)
 {
 	struct store *s = NULL;
@@ -405,7 +404,7 @@ static void test_locked_for_readers(void **state)
 	store_close(&s);
 }
 
-/* The disk is full: a file may not grow any more. */
+/* The disk is full: no file can grow. */
 static void test_full(void **state)
 {
 	struct rlimit old, tiny;

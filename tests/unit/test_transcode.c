@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Transcoding: there and back is the same, for all pairs; and what cannot be said. */
+/* Transcoding: there and back gives the same for all pairs; and values that the target
+ * encoding cannot represent. */
 #include "proto/transcode.h"
 #include "tests/unit/codec_check.h"
 #include "tests/unit/random_items.h"
@@ -82,7 +83,7 @@ static void test_known_pairs(void **state)
 		 "[\"ab\"],{}"},
 		{SERIALIZER_CBOR, "9f5f41014102ffff", 1, SERIALIZER_MSGPACK,
 		 "91c4020102"},
-		/* bytes as they are where the encoding stays */
+		/* within one encoding the bytes are copied */
 		{SERIALIZER_CBOR, "9fc17f61616162ffff", 1, SERIALIZER_CBOR,
 		 "9fc17f61616162ffff"},
 		{SERIALIZER_MSGPACK, "92d40000c7010500", 1, SERIALIZER_MSGPACK,
@@ -91,7 +92,7 @@ static void test_known_pairs(void **state)
 		{SERIALIZER_MSGPACK, "91d40000", 1, SERIALIZER_CBOR, "81f6"},
 		{SERIALIZER_CBOR, "81f7", 1, SERIALIZER_MSGPACK, "91c0"},
 		{SERIALIZER_CBOR, "81f7", 1, SERIALIZER_JSON, "[null]"},
-		/* numbers keep value and kind */
+		/* numbers keep their value and kind */
 		{SERIALIZER_MSGPACK, "92cb3ff0000000000000d3ffffffffffffffff", 1,
 		 SERIALIZER_JSON, "[1.0,-1]"},
 		{SERIALIZER_JSON, "[1.0,1e3,18446744073709551615]", 1, SERIALIZER_CBOR,
@@ -173,7 +174,7 @@ static void test_unsupported(void **state)
 	}
 }
 
-/* An output that has no room ends the work at once. */
+/* If the output has no room, transcoding ends at once. */
 static void test_limit(void **state)
 {
 	struct buf in, out;

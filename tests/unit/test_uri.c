@@ -17,7 +17,7 @@ static void test_valid(void **state)
 		"com.example.topic-1_A/b:c@d!$",
 		"1.2.3",
 		"\xc3\xa9.\xe2\x82\xac.\xf0\x9f\x98\x80",
-		"\x01.\x08\x0e\x1b\x7f", /* control characters that are no white space */
+		"\x01.\x08\x0e\x1b\x7f", /* control characters that are not white space */
 		/* near Unicode's spaces */
 		"\xc2\x84\xc2\x86\xc2\x9f\xc2\xa1",
 		"\xe1\x9a\x81\xe1\x9b\x80\xe2\x80\x8b\xe2\x80\xa7\xe2\x80\xaa",
@@ -130,7 +130,7 @@ static void test_matches(void **state)
 		{MATCH_EXACT, "a.b", "a.bc", false},
 		{MATCH_EXACT, "a.b", "a", false},
 		{MATCH_EXACT, "", "a", false},
-		/* a prefix is one of the string, not of its components */
+		/* a prefix matches the string, not its components */
 		{MATCH_PREFIX, "a.b", "a.b", true},
 		{MATCH_PREFIX, "a.b", "a.bc", true},
 		{MATCH_PREFIX, "a.b", "a.b.c", true},

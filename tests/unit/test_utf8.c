@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * UTF-8: every sequence of up to three bytes and the borders of the four-byte ones
- * against a decoder written from the definition, at all splits and alignments.
- */
+/* UTF-8: every sequence of up to three bytes, and the borders of the four-byte sequences,
+ * compared with a decoder written from the definition, at all splits and alignments. */
 #include "common/utf8.h"
 
 #include <setjmp.h>
@@ -11,7 +9,7 @@
 
 #include <cmocka.h>
 
-/* Straight from the definition: decode, then look at the number. */
+/* A decoder from the definition: decode, then check the number. */
 static bool reference(const uint8_t *p, size_t len)
 {
 	static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
@@ -41,7 +39,7 @@ static bool reference(const uint8_t *p, size_t len)
 	return true;
 }
 
-/* The verdict must not depend on how the text is cut into pieces. */
+/* Cutting the text must not change the result. */
 static bool split_verdict(const uint8_t *p, size_t len, size_t at)
 {
 	struct utf8_state st = {0};
@@ -72,7 +70,7 @@ static void test_up_to_three_bytes(void **state)
 		for (unsigned c = 0; c < 256; c++) {
 			b[1] = (uint8_t)c;
 			check(b, 2);
-			/* the third byte matters only by its class */
+			/* only the class of the third byte matters */
 			for (unsigned d = 0x70; d < 0x100; d += 5) {
 				b[2] = (uint8_t)d;
 				check(b, 3);
@@ -97,7 +95,8 @@ static void test_four_bytes(void **state)
 	}
 }
 
-/* A bad byte, or a good character, at each place of a text longer than a vector. */
+/* An invalid byte, or a valid character, at each position of a text longer than a vector.
+ */
 static void test_every_place_and_length(void **state)
 {
 	static const char *const insert[] = {
@@ -109,8 +108,8 @@ static void test_every_place_and_length(void **state)
 		for (size_t at = 0; at <= len; at++) {
 			for (size_t k = 0; k < ARRAY_LEN(insert); k++) {
 				size_t n = strlen(insert[k]);
-				/* of its exact size, so that a sanitizer sees each
-				 * byte read too much */
+				/* an exact copy, so that sanitizers see reads behind its
+				 * end */
 				uint8_t *b = malloc(len + n);
 
 				assert_non_null(b);
@@ -124,7 +123,7 @@ static void test_every_place_and_length(void **state)
 	}
 }
 
-/* Told at the first byte that cannot be, not only at the end. */
+/* The error comes with the first impossible byte, not at the end. */
 static void test_fails_at_once(void **state)
 {
 	struct utf8_state st = {0};

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of routerd/net/wheel: deadlines, moved, cancelled, changed by callbacks. */
+/* Unit tests of routerd/net/wheel: deadlines that are moved, cancelled, and changed by
+ * callbacks. */
 #include "routerd/net/wheel.h"
 
 #include <setjmp.h>
@@ -78,12 +79,13 @@ static void test_moved_and_cancelled(void **state)
 	wheel_run(&wheel, now, fire, &wheel);
 	assert_true(c.fired);
 	assert_int_equal(wheel.nodes, 0);
-	wheel_run(&wheel, now - 5000, fire, &wheel); /* never backwards */
+	/* time that goes backwards fires nothing */
+	wheel_run(&wheel, now - 5000, fire, &wheel);
 }
 
 static struct item all[4];
 
-/* Each that fires cancels the next one and sets itself anew, already due. */
+/* Each timer cancels the next one, and sets itself anew with a deadline in the past. */
 static void fire_and_meddle(struct wheel_node *n, void *arg)
 {
 	size_t i = (size_t)(container_of(n, struct item, node) - all);

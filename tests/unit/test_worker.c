@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A worker as the others see it, which are doubles: they write to its mailbox and read
- * what comes back. Its own turns run in a thread, as in the router.
- */
+/* A real worker among doubles of other workers, which post to its mailbox and read its
+ * posts. It runs in its own thread, as in the router. */
 #include "routerd/worker.h"
 
 #include "common/mailbox.h"
@@ -17,7 +15,7 @@
 
 #include <cmocka.h>
 
-enum { WORKERS = 3, REAL = 2 }; /* the real one owns the only realm */
+enum { WORKERS = 3, REAL = 2 }; /* the real worker owns the only realm */
 
 static const char yaml[] =
 	"realms:\n"
@@ -79,7 +77,8 @@ static void say(unsigned from, const struct post *p)
 	mailbox_hand_over(boxes, from);
 }
 
-/* Takes what comes for a double until a post of this type does; how many came before. */
+/* Takes mail for a double until a post of this type comes. Returns the number of posts
+ * before it. */
 static unsigned wait_for(unsigned self, enum post_type type)
 {
 	struct mail_list in = STAILQ_HEAD_INITIALIZER(in);
@@ -110,17 +109,15 @@ static void drain(unsigned from)
 	say(from, &(struct post){.type = POST_DRAIN});
 }
 
-/*
- * What another worker has posted before its own token may still make posts for the one
- * that asked first: that one hears that it has all only when every token is here.
- */
+/* Posts that another worker sent before its token may cause further posts to the worker
+ * that asked first. So that worker gets DRAINED only after every token has arrived. */
 static void test_drained_comes_behind_what_all_have_posted(void **state)
 {
 	static const struct identity nobody = {.authmethod = "anonymous"};
 
 	(void)state;
 	drain(0);
-	/* for worker 0, though it is not 0 that posts it: as an EVENT */
+	/* worker 1 posts this, but the answer goes to worker 0, as an EVENT would */
 	say(1, &(struct post){
 		       .type = POST_JOIN,
 		       .session = {.worker = 0, .generation = 1},

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Four workers in one thread: whose turn it is, and what clients and the authenticator do
- * in between, is drawn from a seed. So the posts between workers meet in orders that
- * threads show once in a million runs, and each can be run again. The clock stands still
- * but for what the workers' looks at it take. Doubles: common/loop, control/.
+/* Four workers in one thread. A seed decides whose turn it is, and what the clients and
+ * the authenticator do in between. So posts between workers meet in orders that are very
+ * rare with real threads, and each run can be repeated. The clock moves only when workers
+ * look at it. Doubles: common/loop, control/.
  *
- * The environment may say SEED, the first one, and SEEDS, how many (1 if there is SEED).
- */
+ * The environment variable SEED is the first seed, SEEDS their number (default 1 if SEED
+ * is set). */
 #include "common/mailbox.c"
 #include "routerd/worker.c"
 
@@ -26,15 +25,15 @@
 enum {
 	WORKERS = 4,
 	PHASES = 6,
-	STEPS = 3000, /* in a phase */
+	STEPS = 3000, /* steps of a phase */
 	SEEDS = 8,
-	QUESTIONS = 10 * CLIENTS, /* some of them moot, where a cancel was lost */
+	QUESTIONS = 10 * CLIENTS, /* some of them obsolete, where a cancel was lost */
 };
 
 static struct question {
 	struct session_ref session;
 	struct mail_batch *mail;
-	uint64_t revocations; /* when it was asked */
+	uint64_t revocations; /* number of revocations when it was asked */
 	unsigned epoch;
 } questions[QUESTIONS];
 
@@ -54,9 +53,9 @@ static struct worker *workers[WORKERS];
 static unsigned n_questions, epoch;
 static uint64_t revocations, revocations_answered;
 static struct mail_for_all stop_mail;
-static uint64_t n_pressure, n_long; /* steps, of all runs */
+static uint64_t n_pressure, n_long; /* steps, in all runs */
 
-/* Most to one worker, so that its fan-outs are more than a turn. */
+/* Most connections go to one worker, so that its fan-outs take more than one turn. */
 static void give_connection(int fd)
 {
 	if (!post_send(&workers[0]->outbox, chance(2) == 0 ? 1 : chance(WORKERS),
@@ -64,7 +63,7 @@ static void give_connection(int fd)
 		close(fd);
 }
 
-/* --- in place of control: the authenticator --- */
+/* --- the authenticator, in place of control/ --- */
 
 static unsigned find_question(struct session_ref who)
 {
@@ -139,7 +138,7 @@ static void authenticator_answers(void)
 	buf_fini(&b);
 }
 
-/* To all, or, without memory, to nobody. */
+/* Reaches all workers or, without memory, none. */
 static void authenticator_revokes(void)
 {
 	struct outbox *ob = &workers[0]->outbox;
@@ -169,14 +168,14 @@ static void authenticator_revokes(void)
 	revocation_unref(&r);
 }
 
-/* --- what must be true of all together --- */
+/* --- invariants over all workers and clients --- */
 
 static struct realm_counters realm_now(unsigned realm)
 {
 	return realm_counters(workers[WORKERS - 1 - realm]->realms[realm]);
 }
 
-/* What it has published is here, if it is subscribed. */
+/* What `from` has published must have reached this subscriber. */
 static void check_nothing_lost(const struct client *from, const struct client *to)
 {
 	if (from == to || !from->complete || from->realm != to->realm)
@@ -198,13 +197,13 @@ static void check_joined(const struct client *c, struct realm_counters *sum)
 		sum->registrations += c->s.registered[i] != 0;
 	for (unsigned i = 0; i < ASKED_MAX; i++)
 		assert_int_equal(c->s.asked[i].id, 0);
-	/* its look-up is not older than the last revocation */
+	/* the answer is not older than the last revocation */
 	assert_true(c->s.epoch == 0 || c->s.epoch == epoch);
 	for (unsigned i = 0; i < CLIENTS && !lossy; i++)
 		check_nothing_lost(&clients[i], c);
 }
 
-/* When all is quiet both sides agree about what there is. */
+/* When nothing moves, clients and workers agree about all sessions and memberships. */
 static void check_all(void)
 {
 	struct realm_counters sums[REALMS] = {0};
@@ -230,14 +229,14 @@ static void check_all(void)
 	assert_int_equal(revocations_answered, revocations * WORKERS);
 }
 
-/* What was acknowledged has reached everybody before the end. */
+/* An acknowledged publication has reached all subscribers before the end. */
 static void check_drained(const struct client *from, const struct client *to)
 {
 	if (from == to || !to->closed_by_stop || from->realm != to->realm)
 		return;
 	for (unsigned t = 0; t < TOPICS; t++) {
 		struct mark last = to->s.last_to[t][index_of(from)];
-		/* others were in whatever realm */
+		/* an earlier session may have published in another realm */
 		if (to->s.subscribed[t] != 0 &&
 		    from->acknowledged[t].session == from->session)
 			assert_false(is_behind(from->acknowledged[t], last));
@@ -257,7 +256,7 @@ static void setup_world(uint64_t seed)
 
 	clients_begin(seed);
 	now_ms = 1000;
-	look_ns = 1000 * 1000; /* so that a turn ends wherever it can */
+	look_ns = 1000 * 1000; /* so that a turn can end at any look at the clock */
 	n_questions = 0;
 	looked_ns = 0;
 	epoch = 1;
@@ -306,14 +305,14 @@ static void steps(unsigned n)
 	}
 }
 
-/* What a worker has done so far. */
+/* The number of things that a worker has done. */
 static uint64_t done(const struct worker *w)
 {
 	return w->outbox.n_posts + w->net.counters[NET_BYTES_IN] +
 	       w->net.counters[NET_FREED];
 }
 
-/* Runs each worker once. True if one had work, or has. */
+/* Runs each worker once. True if one had work, or still has. */
 static bool turns(void)
 {
 	bool busy = false;
@@ -330,7 +329,7 @@ static bool turns(void)
 	return busy;
 }
 
-/* Nobody does anything new but to answer, until all is quiet. */
+/* Clients only answer, until nothing moves. */
 static void settle_all(void)
 {
 	for (unsigned quiet = 0, n = 0; quiet < 4; quiet++) {
@@ -344,13 +343,13 @@ static void settle_all(void)
 	}
 }
 
-/* Everybody goes, and nothing is left. */
+/* All clients leave, and nothing must be left. */
 static void everybody_goes(void)
 {
 	for (unsigned i = 0; i < CLIENTS; i++)
 		away(&clients[i]);
 	while (lossy && n_questions > 0)
-		authenticator_answers(); /* for nobody */
+		authenticator_answers(); /* the client is gone */
 	settle_all();
 	check_all();
 	assert_int_equal(n_questions, 0);
@@ -385,7 +384,7 @@ static void run(uint64_t seed)
 
 /* --- without memory --- */
 
-/* Spare batches would hide for long that there is no memory for mail. */
+/* Spare batches would hide a lack of memory for a long time. */
 static void drop_spare_mail(void)
 {
 	for (unsigned i = 0; i < WORKERS; i++)
@@ -402,7 +401,7 @@ static uint64_t posts_lost(void)
 	return n;
 }
 
-/* Memory is there again: nothing is left behind, and all is served. */
+/* After a shortage nothing is left behind, and everything works. */
 static void check_recovered(void)
 {
 	uint64_t welcome = n_welcome, results = n_results;
@@ -430,7 +429,7 @@ static void end_world(size_t live)
 	assert_int_equal(memory.live, live);
 }
 
-/* It is short for a while, again and again, more or less. */
+/* Memory is short for a while, repeatedly, in varying degree. */
 static void test_memory_is_short(void **state)
 {
 	static const unsigned one_in[] = {0, 1, 2, 5, 20, 100};
@@ -453,7 +452,7 @@ static void test_memory_is_short(void **state)
 		assert_true(posts_lost() > 100);
 		check_recovered();
 		steps(STEPS);
-		memory.one_in = 1; /* it can be stopped without any */
+		memory.one_in = 1; /* stopping needs no memory */
 		end_world(live);
 		memory.one_in = 0;
 		assert_true(memory.failed > failed + 100);
@@ -462,7 +461,7 @@ static void test_memory_is_short(void **state)
 	}
 }
 
-/* Each allocation of a scenario fails in turn, alone or with those behind it. */
+/* Each allocation of a scenario fails in turn, alone or with all later ones. */
 static void test_each_allocation_fails(void **state)
 {
 	enum { FEW = 600, RUNS = 60 };
@@ -504,7 +503,7 @@ static void test_by_chance(void **state)
 
 	(void)state;
 	for (uint64_t seed = first; seed < first + n; seed++) {
-		/* the last one that is said is the one that failed */
+		/* the last SEED printed is the one that failed */
 		fprintf(stderr, "SEED=%llu\n", (unsigned long long)seed);
 		run(seed);
 		int fd = dup(0);

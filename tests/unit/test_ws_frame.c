@@ -114,7 +114,8 @@ static void test_close_frames(void **state)
 			    "bye",
 			    7);
 
-	/* cut at 123 bytes, but never inside a character: 122 ASCII and then two bytes */
+	/* cut at 123 bytes, but never within a character: 122 ASCII characters and one of
+	 * two bytes */
 	memset(reason, 'a', sizeof(reason));
 	memcpy(reason + 122, "\xc3\xa4", 2);
 	assert_int_equal(ws_close_frame(1000, slice_of(reason, 200), out), 4 + 122);
@@ -123,7 +124,7 @@ static void test_close_frames(void **state)
 	       "a",
 	       3);
 	assert_int_equal(ws_close_frame(1000, slice_of(reason, 200), out), 4 + 123);
-	/* a longer text of nothing but continuation bytes is cut away */
+	/* a longer text of continuation bytes is cut to nothing */
 	memset(reason, 0x80, sizeof(reason));
 	assert_int_equal(ws_close_frame(1000, slice_of(reason, 200), out), 4);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Unit tests of proto/ws_reader: streams of frames, and the events that come out. Each
- * stream is read as a whole, byte by byte and cut in two everywhere; what comes out must
- * be the same.
- */
+/* Unit tests of proto/ws_reader: streams of frames, and the events that they give. Each
+ * stream is read as a whole, byte by byte, and cut in two everywhere; the events must be
+ * the same. */
 #include "proto/ws_reader.h"
 
 #include "common/err.h"
@@ -23,7 +21,7 @@ enum { FIN = 0x80 };
 
 static struct buf stream;
 
-/* A masked frame with FIN, opcode and reserved bits as given. */
+/* Appends a masked frame. first: FIN, reserved bits and opcode. */
 static void frame(int first, const void *payload, size_t len)
 {
 	static const uint8_t mask[4] = {0x37, 0xfa, 0x21, 0x3d};
@@ -74,7 +72,8 @@ static void expect(const char *expected)
 	assert_string_equal((char *)rec.log.data, expected);
 }
 
-/* The stream so far must come out as expected, and leaves a reader held or not. */
+/* The stream must give these events. held_after: whether a reader is in use at its end.
+ */
 static void check(const char *expected, bool held_after)
 {
 	struct ws_reader *held = NULL;
@@ -138,12 +137,12 @@ static void test_whole_messages(void **state)
 	text_frame(FIN | WS_OP_TEXT, "a");
 	text_frame(FIN | WS_OP_BINARY, "\xff\xfe");
 	check("binary() text() text(a) binary(\xff\xfe) ", false);
-	/* the frame of RFC 6455, 5.7 */
+	/* the example of RFC 6455, 5.7 */
 	raw("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11);
 	check("text(Hello) ", false);
 }
 
-/* Feeds the stream, which must end between two messages. */
+/* Feeds the stream, which ends between two messages. */
 static void feed_in_steps(size_t step)
 {
 	struct ws_reader *held = NULL;
@@ -203,7 +202,7 @@ static void test_fragments(void **state)
 	text_frame(WS_OP_TEXT, "");
 	text_frame(FIN | WS_OP_CONTINUATION, "");
 	check("text() ", false);
-	/* between two fragments it is held */
+	/* between two fragments a reader is in use */
 	text_frame(WS_OP_TEXT, "a");
 	check("", true);
 	text_frame(WS_OP_TEXT, "a");
@@ -281,7 +280,7 @@ static void test_bad_heads(void **state)
 		text_frame(FIN | op, "x");
 		check("fail(1002) ", false);
 	}
-	/* lengths that are not minimal, or negative */
+	/* lengths that are not in the shortest form, or negative */
 	raw("\x82\xfe\x00\x7d\0\0\0\0x", 9);
 	check("fail(1002) ", false);
 	raw("\x82\xfe\x00\x01\0\0\0\0x", 9);
@@ -301,14 +300,14 @@ static void test_utf8(void **state)
 	check("text(\xe2\x82\xac) ", false);
 	text_frame(FIN | WS_OP_TEXT, "\xe2\x82");
 	check("fail(1007) ", false);
-	/* as early as possible: the frame is not complete */
+	/* fails early: the frame is not complete */
 	text_frame(FIN | WS_OP_TEXT, "\xce\xba\xed\xa0\x80 and so on");
 	stream.len -= 5;
 	check("fail(1007) ", false);
 	text_frame(WS_OP_TEXT, "ok");
 	text_frame(WS_OP_CONTINUATION, "\xc0\xaf");
 	check("fail(1007) ", false);
-	/* the state of one text does not leak into the next */
+	/* the UTF-8 state of one text does not affect the next */
 	text_frame(FIN | WS_OP_BINARY, "\xe2\x82");
 	text_frame(FIN | WS_OP_TEXT, "ok");
 	check("binary(\xe2\x82) text(ok) ", false);
@@ -322,7 +321,8 @@ static void test_limit(void **state)
 	check("text(0123456789) ", false);
 	text_frame(FIN | WS_OP_TEXT, "0123456789a");
 	check("fail(1009) ", false);
-	/* fragments are counted together, and before they are here */
+	/* the limit is for the sum of all fragments, and applies when a head announces
+	 * them */
 	text_frame(WS_OP_TEXT, "01234");
 	text_frame(WS_OP_CONTINUATION, "012345");
 	stream.len -= 5;
@@ -373,7 +373,7 @@ static void test_stopped_by_a_message(void **state)
 	check("text(a) text(a) ", false);
 }
 
-/* What comes out of the stream, read in pieces of so many bytes. */
+/* Reads the stream in pieces of this size; appends the events to out. */
 static void read_in(size_t step, struct buf *out)
 {
 	struct ws_reader *held = NULL;
@@ -386,10 +386,9 @@ static void read_in(size_t step, struct buf *out)
 	buf_put_slice(out, buf_slice(&rec.log));
 }
 
-/*
- * Whole messages are taken as they lie, pieces go through wslay: both must say the same
- * of a stream with everything in it, each of whose bytes is changed to every other.
- */
+/* A message that arrives whole is taken in place; pieces go through wslay. Both must give
+ * the same events for a stream with all kinds of frames, with each byte changed to each
+ * value. */
 static void test_both_ways_agree(void **state)
 {
 	struct buf whole, pieces;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * For tests and fuzz targets of the encodings: tokens as readable text, and the invariant
- * that token_next and token_skip agree. Uses ASSERT, so that it needs no test framework.
- */
+/* Helpers for tests and fuzz targets of the encodings: tokens as readable text, and the
+ * check that token_next and token_skip agree. Uses ASSERT, so that it needs no test
+ * framework. */
 #ifndef TESTS_UNIT_TOKEN_CHECK_H
 #define TESTS_UNIT_TOKEN_CHECK_H
 
@@ -13,7 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* A copy of its exact size, so that a sanitizer sees each byte read too much. */
+/* An exact copy, so that sanitizers see reads behind its end. */
 static inline struct slice copy_exact(struct slice in)
 {
 	uint8_t *p = malloc(in.len == 0 ? 1 : in.len);
@@ -34,7 +33,7 @@ static inline int nibble(char c)
 	return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
-/* Lower or upper case hex; blanks may lie between bytes. */
+/* Hex in lower or upper case; blanks may separate bytes. */
 static inline struct slice from_hex(const char *hex, uint8_t *to, size_t max)
 {
 	size_t len = 0;
@@ -55,10 +54,8 @@ static inline void put_hex(struct buf *out, struct slice s)
 		buf_printf(out, "%02x", s.p[i]);
 }
 
-/*
- * One token: null undefined true 5 -5 f1.5 's' h'0a' [ { ] and } for the two kinds of
- * end, opaque. *kinds remembers what is open.
- */
+/* Appends one token: null undefined true 5 -5 f1.5 's' h'0a' [ { ] } opaque. *kinds
+ * records the open containers, for the two kinds of end. */
 static inline void show_token(enum serializer s, const struct token *t, struct buf *kinds,
 			      struct buf *out)
 {
@@ -123,7 +120,8 @@ static inline void show_token(enum serializer s, const struct token *t, struct b
 	buf_fini(&scratch);
 }
 
-/* One whole item by token_next. shown, if not NULL, gets its tokens as text. */
+/* Reads one whole item with token_next. Appends its tokens as text to shown, if not NULL.
+ */
 static inline int walk(struct token_reader *r, struct buf *shown)
 {
 	struct token t;
@@ -147,10 +145,8 @@ static inline int walk(struct token_reader *r, struct buf *shown)
 	return err;
 }
 
-/*
- * Reads one item at the beginning of in both ways, asserts that they agree on the verdict
- * and on where it ends, and says the verdict. shown as with walk; used_out may be NULL.
- */
+/* Reads the first item of `in` both ways, asserts the same result and end, and returns
+ * the result. shown as in walk; used_out may be NULL. */
 static inline int read_both_ways(enum serializer s, struct slice in, struct buf *shown,
 				 size_t *used_out)
 {
@@ -173,7 +169,7 @@ static inline int read_both_ways(enum serializer s, struct slice in, struct buf 
 	return 0;
 }
 
-/* One item and nothing behind it. */
+/* Reads one item; anything behind it is an error. */
 static inline int read_whole(enum serializer s, struct slice in, struct buf *shown)
 {
 	struct token_reader r;
@@ -186,7 +182,7 @@ static inline int read_whole(enum serializer s, struct slice in, struct buf *sho
 	return err != 0 ? err : token_end(&r);
 }
 
-/* Every bit of every byte turned over: any verdict, but the same both ways. */
+/* Flips every bit: any result is fine, but it must be the same both ways. */
 static inline void read_all_flips(enum serializer s, struct slice in)
 {
 	for (size_t i = 0; i < in.len * 8; i++) {

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Stands between malloc and everything that is linked into a program by objects of ours,
- * and libevent: counts what they allocate, and lets some of it fail. The program is linked
- * with $(WRAP) of the Makefile. Include it in one file of a program. One thread.
- */
+/* Replaces malloc for all our objects that are linked into the program, and for libevent:
+ * counts their allocations, and makes some fail. The Makefile links the program with
+ * $(WRAP). Include it in one file of a program. One thread. */
 #ifndef TESTS_UNIT_WRAPPED_MALLOC_H
 #define TESTS_UNIT_WRAPPED_MALLOC_H
 
@@ -26,12 +24,12 @@ char *__wrap_strndup(const char *s, size_t n);
 void __wrap_free(void *p);
 
 static struct {
-	size_t count;  /* allocations, so far */
-	size_t failed; /* so many of them */
-	size_t live;   /* not freed */
-	/* those from first on, so many, fail; first 0: none */
+	size_t count; /* allocations so far */
+	size_t failed; /* number of failures */
+	size_t live; /* allocations not yet freed */
+	/* from number first on, n allocations fail; first 0: none */
 	size_t first, n;
-	unsigned one_in; /* by chance; 0: none */
+	unsigned one_in; /* one in this many fails at random; 0: none */
 	uint32_t chance;
 } memory = {.chance = 1};
 
@@ -97,7 +95,7 @@ void __wrap_free(void *p)
 	__real_free(p);
 }
 
-/* Before libevent is used. */
+/* Must be called before libevent is used. */
 static void wrap_libevent(void)
 {
 	event_set_mem_functions(__wrap_malloc, __wrap_realloc, __wrap_free);

@@ -8,6 +8,11 @@
 
 #include <stdio.h>
 
+/* A text, and the error or warning that it gives. */
+struct row {
+	const char *text, *message;
+};
+
 static struct config *cfg;
 static struct conf_error err;
 
@@ -19,7 +24,7 @@ static int parse_bytes(struct slice text)
 }
 
 /* The text is accepted, perhaps with warnings. */
-static void accept(const char *text)
+static inline void accept(const char *text)
 {
 	int r = parse_bytes(slice_str(text));
 
@@ -31,7 +36,7 @@ static void accept(const char *text)
 }
 
 /* The text is refused with this as the first error. */
-static void refuse(const char *text, const char *message)
+static inline void refuse(const char *text, const char *message)
 {
 	char expected[sizeof(err.text)];
 

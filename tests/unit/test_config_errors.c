@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every error of routerd's configuration, with its place and text. */
+/* Every error of routerd's configuration, with its place and text. Warnings:
+ * test_config_warnings.c. */
 #include "routerd/config/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 #include <cmocka.h>
 
 #include "tests/unit/config_check.h"
-
-struct row {
-	const char *text, *message;
-};
 
 static void refuse_all(const struct row *rows, size_t n, const char *before,
 		       const char *after)
@@ -713,157 +709,6 @@ static void all_errors(void **state)
 	}
 }
 
-/* Accepted, but without effect. */
-static void warn(const char *text, const char *message)
-{
-	char expected[1024] = "";
-
-	if (message != NULL)
-		snprintf(expected, sizeof(expected), "r.yaml:%s", message);
-	accept(text);
-	assert_string_equal(err.text, expected);
-}
-
-static void warn_all(const struct row *rows, size_t n, const char *before,
-		     const char *after)
-{
-	for (size_t i = 0; i < n; i++) {
-		char text[4096];
-		int len = snprintf(text, sizeof(text), "%s%s%s", before, rows[i].text,
-				   after);
-		assert_in_range(len, 1, sizeof(text) - 1);
-		warn(text, rows[i].message);
-	}
-}
-
-static void warnings_of_options(void **state)
-{
-	(void)state;
-#define NO_PINGS "' has no effect: auto_ping_interval is 0"
-	static const struct row rows[] = {
-		{"max_connections: 100000",
-		 "4:19: warning: 'max_connections' is 100000, "
-		 "but the system lets this process have 20000 "
-		 "descriptors: raise LimitNOFILE of the unit, or "
-		 "ulimit -n"},
-		{"max_connections: 20000", NULL},
-		{"max_connections: 0", NULL},
-		{"allowed_origins: [http://a, '*']",
-		 "4:19: warning: 'allowed_origins': \"*\" lets in all, so the others "
-		 "have "
-		 "no effect"},
-		{"allowed_origins: ['*']", NULL},
-		{"allow_null_origin: true",
-		 "4:21: warning: 'allow_null_origin' has no "
-		 "effect: 'allowed_origins' lets it in anyway"},
-		{"allowed_origins: ['*'], allow_null_origin: true",
-		 "4:45: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
-		 "lets it in anyway"},
-		{"allowed_origins: ['null'], allow_null_origin: true",
-		 "4:48: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
-		 "lets it in anyway"},
-		{"allowed_origins: [http://a], allow_null_origin: true", NULL},
-		{"auto_ping_interval: 0", NULL},
-		{"auto_ping_interval: 0, auto_ping_timeout: 1 s",
-		 "4:44: warning: 'auto_ping_timeout" NO_PINGS},
-	};
-	struct rlimit files = {.rlim_cur = 1000, .rlim_max = 20000};
-
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
-	warn_all(rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
-	warn(REALMS AUTHS "transports: [{type: universal, " ENDPOINT ", " AUTH
-			  ", options:\n{auto_ping_interval: 0, rawsocket_ping: true}}]",
-	     "4:41: warning: 'rawsocket_ping" NO_PINGS);
-}
-
-static void warnings_of_anonymous(void **state)
-{
-	(void)state;
-#define ANONYMOUS "auth: {anonymous: {type: static, role: user}}"
-#define ANY_PAGE                                                                         \
-	"warning: any web page can use this anonymous transport, through the browser "   \
-	"of "                                                                            \
-	"whoever visits it: say in 'options' which 'allowed_origins' may"
-#define OPEN(type) REALMS "transports:\n- {type: " type ", " ANONYMOUS ", "
-	warn(OPEN("websocket") ENDPOINT "}", "3:60: " ANY_PAGE);
-	warn(OPEN("universal") ENDPOINT "}", "3:60: " ANY_PAGE);
-	warn(OPEN("rawsocket") ENDPOINT "}", NULL);
-	warn(OPEN("websocket") "endpoint: {type: unix, path: /a}}", NULL);
-	warn(OPEN("websocket") ENDPOINT ", options: {allowed_origins: [http://a]}}",
-	     NULL);
-	/* an explicit star shows that the author has decided so */
-	warn(OPEN("websocket") ENDPOINT ", options: {allowed_origins: ['*']}}", NULL);
-}
-
-static void warnings_of_realms(void **state)
-{
-	(void)state;
-#define FOR_ANYBODY(more)                                                                \
-	"transports: [{type: rawsocket, " ENDPOINT                                       \
-	", auth: {anonymous: {type: static, role: u" more "}}}]\nrealms:\n"
-#define CAN  "permissions: [{uri: a, allow: {subscribe: true}}]"
-#define NONE "warning: no transport lets anybody into this realm"
-#define IDLE                                                                             \
-	"warning: who has this role may do nothing: it has no permission that allows "   \
-	"anything"
-	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}]}\n"
-			     "- {name: s, roles: [{name: u, " CAN "}]}",
-	     NULL);
-	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}, {name: v, " CAN
-			     "}]}\n- {name: s, roles: [{name: v}]}",
-	     "3:90: warning: no transport gives anybody this role\n"
-	     "r.yaml:4:10: " NONE);
-	warn(FOR_ANYBODY(", realm: r") "- {name: s, roles: [{name: u, " CAN "}]}\n"
-				       "- {name: r, roles: [{name: u, " CAN "}]}",
-	     "3:10: " NONE);
-	/* an authenticator may assign any role */
-	warn(AUTHS TRANSPORTS "realms:\n- {name: r, roles: [{name: u, " CAN
-			      "}, {name: v, " CAN "}]}",
-	     NULL);
-	warn(AUTHS TRANSPORTS "realms:\n- {name: r, roles: [{name: u}]}", "4:28: " IDLE);
-	warn(AUTHS TRANSPORTS
-	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: a}]}]}",
-	     "4:28: " IDLE);
-	warn(AUTHS TRANSPORTS
-	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
-	     "wamp., match: prefix, allow: {call: true}}]}]}",
-	     "4:51: warning: this permission has no effect: URIs that begin with "
-	     "\"wamp.\" are the router's own, and it serves none yet");
-	warn(AUTHS TRANSPORTS
-	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
-	     "wampum, allow: {register: true}}, {uri: a, allow: "
-	     "{publish: true}}]}]}",
-	     NULL);
-}
-
-static void warnings_of_authenticators(void **state)
-{
-	(void)state;
-#define NEVER                                                                            \
-	"is never reached: a client has 10000 ms for its whole login "                   \
-	"(open_handshake_timeout)"
-	static const struct row limits[] = {
-		{"hold_timeout: 10 s", NULL},
-		{"hold_timeout: 11 s", "4:24: warning: 'hold_timeout' " NEVER},
-		{"queue_size: 16 MiB, queued_total: 16 MiB", NULL},
-		{"queue_size: 16 MiB, queued_total: 15 MiB",
-		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
-		 "may have 15728640 bytes (queued_total)"},
-		{"queue_size: 16 MiB, queued_total: 31 MiB}\nthreads: 2\n#",
-		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
-		 "may have 16252928 bytes (queued_total)"},
-	};
-	static const struct row rows[] = {
-		{"authd: {socket: a, timeout: 10 s}", NULL},
-		{"authd: {socket: a, timeout: 10001}", "4:29: warning: 'timeout' " NEVER},
-		{"authd: {socket: a}, other: {socket: b}",
-		 "4:21: warning: no transport refers to this authenticator"},
-	};
-
-	warn_all(limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");
-	warn_all(rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n", "}");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -880,10 +725,6 @@ int main(void)
 		cmocka_unit_test(errors_in_authenticators),
 		cmocka_unit_test(errors_in_limits),
 		cmocka_unit_test(all_errors),
-		cmocka_unit_test(warnings_of_options),
-		cmocka_unit_test(warnings_of_anonymous),
-		cmocka_unit_test(warnings_of_realms),
-		cmocka_unit_test(warnings_of_authenticators),
 	};
 
 	return cmocka_run_group_tests_name("config_errors", tests, NULL, end);

@@ -64,13 +64,13 @@ static const char *answer_challenge(struct conn *c, const struct message *m)
 
 	if (!opt.cryptosign || m->count < 3 || !item_is(&m->item[1], "cryptosign") ||
 	    !read_key(c->format, &m->item[2], "challenge", &challenge))
-		return "a challenge that was not asked for";
+		return "unexpected CHALLENGE";
 	if (challenge.kind != KIND_TEXT ||
 	    sodium_hex2bin(answer + crypto_sign_BYTES, CHALLENGE_BYTES,
 			   (const char *)challenge.data, challenge.len, NULL, &len,
 			   NULL) != 0 ||
 	    len != CHALLENGE_BYTES)
-		return "a challenge that is none";
+		return "malformed challenge";
 	crypto_sign_detached(answer, NULL, answer + crypto_sign_BYTES, CHALLENGE_BYTES,
 			     opt.secret);
 	sodium_bin2hex(hex, sizeof(hex), answer, sizeof(answer));
@@ -92,10 +92,10 @@ const char *join_message(struct conn *c, const struct message *m)
 		return answer_challenge(c, m);
 	if (m->type != WAMP_WELCOME || m->count != 3 || m->item[1].kind != KIND_UINT ||
 	    m->item[1].number == 0 || m->item[2].kind != KIND_MAP)
-		return "no WELCOME";
+		return "expected WELCOME";
 	if (opt.authid != NULL && (!read_key(c->format, &m->item[2], "authid", &authid) ||
 				   !item_is(&authid, opt.authid)))
-		return "WELCOME for somebody else";
+		return "WELCOME with another authid";
 	c->session = m->item[1].number;
 	return NULL;
 }

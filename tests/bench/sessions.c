@@ -84,8 +84,7 @@ static void on_message(struct conn *c, const struct message *m)
 	struct client *client = c->owner;
 
 	if (m->type != WAMP_SUBSCRIBED || !subscribe || client->subscribed) {
-		complain("a message of type %u that was not asked for",
-			 (unsigned)m->type);
+		complain("unexpected message of type %u", (unsigned)m->type);
 		return;
 	}
 	client->subscribed = true;

@@ -261,7 +261,7 @@ static void on_event(struct conn *c, const struct message *m)
 		slot->publication = m->item[2].number;
 	if (slot->sequence != content.sequence ||
 	    slot->publication != m->item[2].number) {
-		complain("subscriber %u: an event under another's id", c->index);
+		complain("subscriber %u: wrong publication id", c->index);
 		return;
 	}
 	arrived(s, slot);

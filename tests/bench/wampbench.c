@@ -19,12 +19,11 @@ static const char help[] =
 	"Usage: wampbench MODE [OPTION]...\n"
 	"\n"
 	"Modes:\n"
-	"  rpc     senders call procedures of receivers, who answer with what they got\n"
-	"  pubsub  senders publish to one topic, to which all receivers are subscribed\n"
-	"  login   connects up to WELCOME, closes, and connects again\n"
-	"  idle    opens --count sessions with one subscription each: memory, CPU\n"
-	"  storm   cuts --count sessions off; they come back with autobahn-js's "
-	"back-off\n"
+	"  rpc     senders call procedures of receivers, which return the arguments\n"
+	"  pubsub  senders publish to one topic, all receivers are subscribed to it\n"
+	"  login   connects and logs in, closes, and connects again\n"
+	"  idle    opens --count sessions with one subscription each; memory and CPU\n"
+	"  storm   cuts --count sessions; they reconnect with autobahn-js's delays\n"
 	"\n"
 	"Where:\n"
 	"  --tcp ADDRESS:PORT | --unix PATH    (an IPv4 address)\n"
@@ -33,32 +32,30 @@ static const char help[] =
 	"  --realm REALM                       default devices\n"
 	"  --serializer json|msgpack|cbor      default cbor\n"
 	"  --receiver-serializers A,B,...      receivers take turns\n"
-	"  --key FILE                          cryptosign; OpenSSH's format, 32 bytes, "
-	"or hex\n"
-	"  --authid ID                         asked for, and expected in WELCOME\n"
+	"  --key FILE                          cryptosign key: OpenSSH, raw, or hex\n"
+	"  --authid ID                         requested, and expected in WELCOME\n"
 	"  --uri PREFIX                        of topics and procedures\n"
 	"\n"
 	"How much:\n"
 	"  --senders N        callers or publishers, default 1\n"
 	"  --receivers N      callees or subscribers, default 1\n"
-	"  --window N         in flight of each sender, logins at once; default 1\n"
-	"  --burst            send a window when the last one is done\n"
-	"  --size BYTES       of the payload's text, at least 16 (default)\n"
-	"  --rate N           messages a second of all senders; delays then count from\n"
-	"                     when a message was due, and this program spins\n"
+	"  --window N         messages per sender, or logins, in flight; default 1\n"
+	"  --burst            send the next window only when the last one is done\n"
+	"  --size BYTES       length of the payload's text, at least 16 (default)\n"
+	"  --rate N           messages per second of all senders; latencies then begin\n"
+	"                     when a message was due, and wampbench does not sleep\n"
 	"  --warmup S --seconds S              default 1 and 5\n"
-	"  --count N          messages or logins instead of a time; sessions\n"
-	"  --topics N         idle: that many topics; default: each session has its own\n"
-	"  --preload N        subscriptions (registrations) that nobody uses\n"
-	"  --first-delay S    storm: before the first attempt, default 1.5\n"
-	"  --deadline S       without progress: failure; default 10\n"
+	"  --count N          messages or logins (instead of --seconds), or sessions\n"
+	"  --topics N         idle: number of topics; default: one for each session\n"
+	"  --preload N        unused subscriptions (rpc: registrations)\n"
+	"  --first-delay S    storm: seconds before the first attempt, default 1.5\n"
+	"  --deadline S       fail after this time without progress, default 10\n"
 	"\n"
-	"What is said:\n"
-	"  --router-pid PID   whose CPU time and memory are told; may be repeated\n"
-	"  --json             a JSON object instead of a line\n"
+	"Report:\n"
+	"  --router-pid PID   report CPU time and memory of PID; may be repeated\n"
+	"  --json             print a JSON object instead of a line\n"
 	"\n"
-	"Exit codes: 0 all was right; 1 something was lost, doubled, reordered or "
-	"wrong;\n"
+	"Exit codes: 0 success; 1 a message was lost, doubled, reordered or wrong;\n"
 	"2 wrong usage.\n"
 	"\n"
 	"Example: wampbench rpc --tcp 127.0.0.1:8080 --senders 4 --window 8 --receivers "
@@ -300,9 +297,9 @@ static void parse(int argc, char **argv)
 			parse_load(letter);
 	}
 	if (optind != argc - 1)
-		usage("one mode is needed");
+		usage("exactly one mode is required");
 	if (opt.address_len == 0)
-		usage("--tcp or --unix is needed");
+		usage("--tcp or --unix is required");
 	if (opt.receiver_formats == 0)
 		opt.receiver_format[opt.receiver_formats++] = opt.format;
 }
@@ -392,7 +389,7 @@ int main(int argc, char **argv)
 	if (mode == NULL)
 		usage("unknown mode");
 	if (opt.count == 0 && (mode->run == run_idle || mode->run == run_storm))
-		usage("--count is needed");
+		usage("--count is required");
 	conn_setup();
 	mode->run();
 	seconds = (double)(result.to.at - result.from.at) / 1e9;

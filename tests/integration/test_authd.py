@@ -39,7 +39,7 @@ def key(authd):
 
 
 def counters(authd):
-    """The next line of counters in the log, on request."""
+    """Asks authd to log its counters and returns them as a dict."""
     before = authd.log().count("counters connections=")
     authd.signal(signal.SIGUSR1)
     wait_for(lambda: authd.log().count("counters connections=") > before and authd.log().endswith("\n"),

@@ -634,7 +634,7 @@ def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, con
     routerd = start_routerd()
     assert outcome(connect(routerd), key)[0] == "welcome"
     assert 0.69 < asked[1] - asked[0] < 1.5 * SLOW  # routerd's clock counts whole milliseconds
-    # others do not wait for a question that rests
+    # a question that waits for its second attempt does not delay others
     asked.clear()
     resting = connect(routerd)
     resting.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
@@ -677,7 +677,7 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
     assert 8 << 20 <= bytes_held() < (8 << 20) + (64 << 10)
     late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
     late.expect_dropped()
-    # the router frees all of them
+    # the memory of all held questions is given back
     wait_for(lambda: bytes_held() == 0, "their time to be over")
     fake = Authenticator(folder, lambda *args: principal(key))
     assert outcome(connect(routerd), key)[0] == "welcome"

@@ -60,7 +60,7 @@ def test_who_only_looks_gets_the_page(router, method, version):
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert (b"WAMP" in body) == (method == "GET")
-    # the way some load balancers write their checks
+    # some load balancers write their checks like this
     assert raw(router, f"{method} /ws HTTP/1.0\n\n").startswith(b"HTTP/1.1 200 ")
 
 

@@ -26,7 +26,7 @@ def config_with(options=None, limits=None, **kw):
 
 
 def worker_of(client):
-    """The index of a client's worker; the log's worker001 is worker 0."""
+    """The index of a client's worker; WELCOME calls worker 0 "worker001"."""
     return int(client.details["authextra"]["x_cb_worker"].removeprefix("worker")) - 1
 
 

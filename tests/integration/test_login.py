@@ -277,7 +277,7 @@ def test_log_lines_of_a_session(login_routerd, connect, known_key):
 
 
 def test_a_bad_signature_puts_no_secret_into_the_log(login_routerd, connect, known_key):
-    """Although the client is told what was expected."""
+    """The client is told which challenge was expected, but the log has no secret."""
     client = connect(login_routerd)
     challenge = client.challenge(None, known_key)
     signature = known_key.sign(challenge)

@@ -181,7 +181,7 @@ def test_sighup_is_logged_and_ignored(stopped_daemon):
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_during_start_and_stop(stopped_daemon, number):
-    """From its first instruction to its last."""
+    """Signals do no harm at any time between the start and the end of the process."""
     daemon = stopped_daemon
     over = threading.Event()
 

@@ -156,7 +156,7 @@ def check_file(path, binary="routerd/routerd"):
 
 
 def test_check_and_the_log_warn_of_what_any_web_page_could_use(start_routerd):
-    """And of nothing else in the tests' configuration."""
+    """The tests' configuration gives this warning and no other."""
     routerd = start_routerd(router_config(cryptosign=False))
     checked = check_file(Path(routerd.cwd) / "routerd.yaml")
     assert checked.returncode == 0

@@ -3,8 +3,8 @@
 
     ab.py asyncio|twisted
 
-See peers.py, which speaks the other end, for the commands. One process holds any number of
-sessions, each with a name.
+peers.py describes and sends the commands. One process runs any number of sessions, each with a
+name.
 """
 
 import asyncio
@@ -121,11 +121,11 @@ class Session(ApplicationSession):
 
 
 sessions = {}
-stoppers = {}  # of what comes back by itself: name -> function
+stoppers = {}  # how to stop clients that reconnect by themselves: name -> function
 
 
 async def connect(factory, host, port):
-    """Or host is "unix", and port a path."""
+    """Connects to host and port. With host "unix", port is a path."""
     if FRAMEWORK == "twisted":
         endpoint = (UNIXClientEndpoint(reactor, port) if host == "unix"
                     else TCP4ClientEndpoint(reactor, host, port))
@@ -156,7 +156,8 @@ RETRY = {"max_retries": -1, "max_retry_delay": 0.5, "initial_retry_delay": 0.2, 
 
 
 async def do_component(command):
-    """Says "joined" at each WELCOME, and "ended" if the Component gives up."""
+    """Runs a Component, which reconnects by itself. Sends "joined" at each WELCOME, and "ended" if
+    it gives up."""
     name, raw = command["s"], command["url"].startswith("rs:")
     transport = {"type": "rawsocket" if raw else "websocket", "url": command["url"], **RETRY}
     if raw:
@@ -175,7 +176,7 @@ async def do_component(command):
 
 
 def late(factory, seconds):
-    """Sessions of which the first says HELLO so much later."""
+    """A session factory whose first session sends HELLO this many seconds late."""
     delays = [seconds]
 
     class Late(factory):
@@ -197,7 +198,7 @@ class Returning(Session):
 
 
 async def do_runner(command):
-    """The same with an ApplicationRunner, which only Twisted's is told to come back."""
+    """Like do_component, with an ApplicationRunner. Only Twisted's can reconnect."""
     runner = ApplicationRunner(command["url"], command["realm"], serializers=[SERIALIZERS[command["serializer"]]()],
                                retry_delay_jitter=0.1, **RETRY)
     await runner.run(lambda config: Returning(command, None), start_reactor=False, auto_reconnect=True)
@@ -284,7 +285,7 @@ def start(command):
 
 
 def read_commands():
-    """In a thread of its own; the end of stdin ends the process."""
+    """Runs in its own thread. The end of stdin ends the process."""
     call = loop.call_soon_threadsafe if FRAMEWORK == "asyncio" else reactor.callFromThread
     for line in sys.stdin:
         call(start, from_json(json.loads(line)))

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A WebSocket echo server on net/ alone: no WAMP in it, which also proves the layering.
- * The Autobahn TestSuite runs against it, and whatever else wants bytes back.
+ * A WebSocket echo server that uses only net/, without WAMP, and so proves the layering.
+ * The Autobahn TestSuite and other tests of WebSocket run against it.
  *
  *   echo [--port N | --unix PATH] [--max-connections N] [--max-message BYTES]
  *        [--queue BYTES] [--handshake MS] [--ping MS]
  *
- * Prints "ready address=ADDRESS" and runs until SIGTERM, then says goodbye and exits with
- * 0. The path is /ws or /; the subprotocol "echo" is chosen where it is offered. One
- * thread.
+ * Prints "ready address=ADDRESS" and runs until SIGTERM, then closes all connections and
+ * exits with 0. The path is /ws or /; the subprotocol is "echo" or none. One thread.
  */
 #include "common/err.h"
 #include "common/listener.h"

@@ -225,18 +225,18 @@ def machine():
 
 def page(table, kinds, versions, args):
     today = datetime.date.today().isoformat()
-    yield "# How fast, and beside whom\n"
-    yield ("Written by `make bench-peers`, which anybody can run; what is measured and how is said in "
-           "`tests/bench/peers.py` and `wampbench --help`.\n")
+    yield "# Benchmarks of routerd and other routers\n"
+    yield ("`make bench-peers` writes this page. `tests/bench/peers.py` and `wampbench --help` say what it measures and "
+           "how.\n")
     yield f"- {today}, {machine()}; each router on one core, the clients on another"
     yield "- " + ", ".join(f"{k.name} {versions[k]}".strip() + (f" ({k.published})" if hasattr(k, "published") else "")
                            for k in kinds)
     yield (f"- medians of {args.rounds} interleaved rounds of {args.seconds:g} s; every message was checked: "
            "once, in order, with the right content")
-    yield ("- relay is no router: it moves the same bytes and does nothing else, which is what the kernel costs")
-    yield "- cryptosign: routerd asks authd, whose time is included; the others have the key in their configuration"
+    yield "- relay is not a router: it only moves the same bytes, so it shows the cost of the kernel"
+    yield "- cryptosign: routerd asks authd, and the time of authd is included; the others have the key in their configuration"
     if XconnRouter in kinds:
-        yield "- idle sessions: 5,000, but 1,000 of xconn-router, which takes no more than 1,024 connections"
+        yield "- idle sessions: 5,000; only 1,000 for xconn-router, which takes at most 1,024 connections"
     yield ""
     yield "![Router CPU time for each message](benchmarks.svg)\n"
     yield "## CPU time of the router for each call, delivery or login, in microseconds\n"

@@ -22,7 +22,7 @@ PRINCIPALS = [
 
 
 def authenticate(realm, authid, details):
-    """Which principal is this? It may ask for its own realm and authid only."""
+    """Returns the principal with this key. It may ask only for its own realm and authid."""
     pubkey = details["authextra"]["pubkey"]
     for p in PRINCIPALS:
         if pubkey in p["keys"] and realm in (None, p["realm"]) and authid in (None, p["authid"]):

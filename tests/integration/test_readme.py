@@ -115,7 +115,8 @@ def test_a_configuration_is_checked(folder):
     good = (utils.ROOT / "etc/demo/routerd.yaml").read_text()
     (folder / "routerd.yaml").write_text(good.replace("allow: {", "alow: {"))
     argv = command.split()
-    done = subprocess.run([utils.BUILD / "routerd" / argv[0], *argv[1:]], cwd=folder, capture_output=True, text=True,
+    program = [*utils.tsan_prefix(), utils.BUILD / "routerd" / argv[0]]
+    done = subprocess.run([*program, *argv[1:]], cwd=folder, capture_output=True, text=True,
                           env={**os.environ, **utils.sanitizer_env()}, timeout=60)
     assert done.returncode == 78 and done.stderr.strip() == output, done.stderr
 

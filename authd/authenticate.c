@@ -7,7 +7,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { RETRY_MS = 200 };
+enum { RETRY_AFTER_MS = 200 };
 
 enum reason {
 	ALLOWED = 0,
@@ -49,13 +49,13 @@ static int look_up_key(struct store *store, struct slice pubkey, struct principa
 	*reason_out = KEY_MALFORMED;
 	if (fields_key_decode(pubkey, key) != 0)
 		return 0;
-	int r = store_find_by_key(store, key, p);
-	if (r == 0) {
+	int err = store_find_by_key(store, key, p);
+	if (err == 0) {
 		memcpy(p->keys[0], key, sizeof(key));
 		p->n_keys = 1;
 	}
-	*reason_out = r == 0 ? ALLOWED : KEY_UNKNOWN;
-	return r == E_NOTFOUND ? 0 : r;
+	*reason_out = err == 0 ? ALLOWED : KEY_UNKNOWN;
+	return err == E_NOTFOUND ? 0 : err;
 }
 
 /* By the authid that the client claims: any of the principal's keys may sign. */
@@ -65,15 +65,16 @@ static int look_up_authid(struct store *store, struct slice authid, struct princ
 	*reason_out = KEY_MISSING;
 	if (authid.len == 0)
 		return 0;
-	int r = store_find(store, authid, p);
+	int err = store_find(store, authid, p);
 	*reason_out = AUTHID_UNKNOWN;
-	if (r == 0)
+	if (err == 0)
 		*reason_out = p->n_keys > 0 ? ALLOWED : KEYLESS;
-	return r == E_NOTFOUND ? 0 : r;
+	return err == E_NOTFOUND ? 0 : err;
 }
 
 /* Is the principal that was found the one that the client asks to be, and may it? */
-static enum reason check(const struct auth_request *q, const struct principal *p)
+static enum reason check_principal(const struct auth_request *q,
+				   const struct principal *p)
 {
 	if (p->disabled)
 		return DISABLED;
@@ -130,27 +131,27 @@ static void write_deny(const struct settings_deny *deny, enum reason reason,
 
 	buf_init(&message, AUTH_MAX_STRING);
 	put_message(&message, deny, reason, q);
-	const struct auth_error e = {
+	const struct auth_error error = {
 		.kind = AUTH_ERROR_DENY,
 		.uri = slice_str(deny->uri),
 		.message = message.err == 0 ? buf_slice(&message) : slice_of(NULL, 0),
 		.retry_after_ms = FIELD_NONE,
 	};
-	fields_write_item(out, &auth_error_table, &e);
+	fields_write_item(out, &auth_error_table, &error);
 	buf_fini(&message);
 }
 
 /* Temporary, so that no client is lost to a failure of ours. */
 static void write_failure(int err, struct buf *out)
 {
-	const struct auth_error e = {
+	const struct auth_error error = {
 		.kind = AUTH_ERROR_TEMPORARY,
 		.uri = slice_str(AUTH_ERROR_UNAVAILABLE),
 		.detail = slice_str(err_str(err)),
-		.retry_after_ms = RETRY_MS,
+		.retry_after_ms = RETRY_AFTER_MS,
 	};
 
-	fields_write_item(out, &auth_error_table, &e);
+	fields_write_item(out, &auth_error_table, &error);
 }
 
 static void write_result(uint64_t epoch, const struct principal *p, struct buf *out)
@@ -177,27 +178,27 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 	enum reason reason;
 
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
-		const struct auth_error e = {.kind = AUTH_ERROR_IGNORE,
-					     .retry_after_ms = FIELD_NONE};
-		fields_write_item(out, &auth_error_table, &e);
+		const struct auth_error error = {.kind = AUTH_ERROR_IGNORE,
+						 .retry_after_ms = FIELD_NONE};
+		fields_write_item(out, &auth_error_table, &error);
 		*why_out = "another login method";
 		return VERDICT_DENIED;
 	}
-	int r = q->pubkey.len > 0 ? look_up_key(store, q->pubkey, &p, &reason)
-				  : look_up_authid(store, q->authid, &p, &reason);
-	if (r == 0) {
+	int err = q->pubkey.len > 0 ? look_up_key(store, q->pubkey, &p, &reason)
+				    : look_up_authid(store, q->authid, &p, &reason);
+	if (err == 0) {
 		if (reason == ALLOWED)
-			reason = check(q, &p);
+			reason = check_principal(q, &p);
 		if (reason == ALLOWED)
 			write_result(epoch, &p, out);
 		else
 			write_deny(deny, reason, q, out);
-		r = out->err;
+		err = out->err;
 	}
-	if (r != 0) {
+	if (err != 0) {
 		buf_clear(out);
-		write_failure(r, out);
-		*why_out = err_str(r);
+		write_failure(err, out);
+		*why_out = err_str(err);
 		return VERDICT_FAILED;
 	}
 	*why_out = reasons[reason].log;

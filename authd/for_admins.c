@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What authctl asks: principals and keys; see proto/admin_api.h. */
-#include "authd/revocation.h"
+#include "authd/revoke.h"
 #include "authd/server.h"
 #include "common/err.h"
 
@@ -56,12 +56,12 @@ static void reply_key_taken(struct rpc_request *req, struct store *s, const uint
 {
 	char text[PRINCIPAL_MAX_NAME + 64];
 	struct principal owner;
-	int r = E_NOTFOUND;
+	int err = E_NOTFOUND;
 
-	for (unsigned i = 0; r == E_NOTFOUND && i < n; i++)
-		r = store_find_by_key(s, keys + i * PRINCIPAL_KEY, &owner);
-	if (r != 0) {
-		reply_failure(req, r);
+	for (unsigned i = 0; err == E_NOTFOUND && i < n; i++)
+		err = store_find_by_key(s, keys + i * PRINCIPAL_KEY, &owner);
+	if (err != 0) {
+		reply_failure(req, err);
 		return;
 	}
 	snprintf(text, sizeof(text), "the key belongs to %s already", owner.authid.text);
@@ -72,7 +72,7 @@ static void reply_key_taken(struct rpc_request *req, struct store *s, const uint
 static void log_change(struct client *c, const char *what, struct slice authid,
 		       bool changed)
 {
-	c->server->stats.changes += changed ? 1 : 0;
+	c->server->counters.changes += changed ? 1 : 0;
 	log_info(c->name, "%s authid=%s uid=%d changed=%s epoch=%" PRIu64, what,
 		 log_quote(authid).text, (int)c->uid, changed ? "yes" : "no",
 		 store_epoch(c->server->store));
@@ -80,7 +80,8 @@ static void log_change(struct client *c, const char *what, struct slice authid,
 
 /* --- principal.add ------------------------------------------------------------------ */
 
-static void add(struct client *c, struct rpc_request *req, struct slice params, int what)
+static void add_principal(struct client *c, struct rpc_request *req, struct slice params,
+			  int what)
 {
 	struct store *s = c->server->store;
 	struct admin_change result;
@@ -98,21 +99,21 @@ static void add(struct client *c, struct rpc_request *req, struct slice params, 
 	}
 	p.created = (uint64_t)time(NULL);
 	fields_init(&admin_change_table, &result);
-	int r = store_find(s, principal_slice(&p.authid), &old);
-	if (r == 0) {
+	int err = store_find(s, principal_slice(&p.authid), &old);
+	if (err == 0) {
 		why = principal_difference(&old, &p);
-	} else if (r == E_NOTFOUND) {
-		r = store_begin(s);
-		if (r == 0)
-			r = store_end(s, store_insert(s, &p));
-		result.changed = r == 0;
+	} else if (err == E_NOTFOUND) {
+		err = store_begin(s);
+		if (err == 0)
+			err = store_end(s, store_insert(s, &p));
+		result.changed = err == 0;
 	}
 	if (why != NULL) {
 		server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, why);
-	} else if (r == E_EXISTS) {
+	} else if (err == E_EXISTS) {
 		reply_key_taken(req, s, p.keys[0], p.n_keys);
-	} else if (r != 0) {
-		reply_failure(req, r);
+	} else if (err != 0) {
+		reply_failure(req, err);
 	} else {
 		log_change(c, "principal added", asked.authid, result.changed);
 		server_reply(req, &admin_change_table, &result);
@@ -134,13 +135,13 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 	struct token_writer w;
 	struct admin_principal item;
 	struct slice after = l->after;
-	int r = 0;
+	int err = 0;
 
 	token_writer_init(&w, SERIALIZER_MSGPACK, items);
 	token_put_array(&w, TOKEN_COUNT_UNKNOWN);
-	for (unsigned i = 0; r == 0 && i < PAGE_LOOKS && items->len < ADMIN_PAGE; i++) {
-		r = store_next(s, after, last);
-		if (r != 0)
+	for (unsigned i = 0; err == 0 && i < PAGE_LOOKS && items->len < ADMIN_PAGE; i++) {
+		err = store_next(s, after, last);
+		if (err != 0)
 			break;
 		after = principal_slice(&last->authid);
 		if (!wanted(last, l))
@@ -149,7 +150,7 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 		fields_write(&w, &admin_principal_table, &item);
 	}
 	token_put_end(&w);
-	return items->err != 0 ? items->err : r;
+	return items->err != 0 ? items->err : err;
 }
 
 static void list(struct client *c, struct rpc_request *req, struct slice params, int what)
@@ -163,14 +164,14 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 	if (!server_read(req, params, &admin_list_table, &l))
 		return;
 	buf_init(&items, AUTH_MAX_MESSAGE);
-	int r = fill_page(c->server->store, &l, &items, &last);
-	if (r == 0)
+	int err = fill_page(c->server->store, &l, &items, &last);
+	if (err == 0)
 		res.next = principal_slice(&last.authid);
 	res.items = buf_slice(&items);
-	if (r == 0 || r == E_NOTFOUND)
+	if (err == 0 || err == E_NOTFOUND)
 		server_reply(req, &admin_list_result_table, &res);
 	else
-		reply_failure(req, r);
+		reply_failure(req, err);
 	buf_fini(&items);
 }
 
@@ -183,9 +184,9 @@ static void show(struct client *c, struct rpc_request *req, struct slice params,
 	(void)what;
 	if (!server_read(req, params, &admin_target_table, &t))
 		return;
-	int r = store_find(c->server->store, t.authid, &p);
-	if (r != 0) {
-		reply_failure(req, r);
+	int err = store_find(c->server->store, t.authid, &p);
+	if (err != 0) {
+		reply_failure(req, err);
 		return;
 	}
 	principal_to_admin(&p, &item);
@@ -223,7 +224,7 @@ struct change {
 	struct admin_change result;
 	struct removal target; /* whose sessions end */
 	bool removes;          /* the target is no more: only we know it */
-	struct revocation revocation;
+	struct revoke revoke;
 };
 
 static void reply_change(struct change *ch)
@@ -232,7 +233,7 @@ static void reply_change(struct change *ch)
 	free(ch);
 }
 
-static void on_revoked(void *arg)
+static void on_routers_revoked(void *arg)
 {
 	struct change *ch = arg;
 
@@ -241,7 +242,7 @@ static void on_revoked(void *arg)
 	reply_change(ch);
 }
 
-static void revoke(struct change *ch)
+static void revoke_sessions(struct change *ch)
 {
 	struct auth_revoke v = {
 		.epoch = store_epoch(ch->server->store),
@@ -250,22 +251,22 @@ static void revoke(struct change *ch)
 	};
 
 	removal_match(&ch->target, &v.match);
-	ch->revocation =
-		(struct revocation){.result = &ch->result, .done = on_revoked, .arg = ch};
-	revocation_start(ch->server, &v, &ch->revocation);
+	ch->revoke = (struct revoke){
+		.result = &ch->result, .done = on_routers_revoked, .arg = ch};
+	revoke_start(ch->server, &v, &ch->revoke);
 }
 
-static int add_key(struct store *s, struct principal *p, const uint8_t key[PRINCIPAL_KEY],
-		   bool *changed_out)
+static int add_principal_key(struct store *s, struct principal *p,
+			     const uint8_t key[PRINCIPAL_KEY], bool *changed_out)
 {
-	int r = principal_key_add(p, key);
+	int err = principal_key_add(p, key);
 
-	*changed_out = r != E_EXISTS;
-	if (r == E_EXISTS)
+	*changed_out = err != E_EXISTS;
+	if (err == E_EXISTS)
 		return 0;
-	if (r == E_LIMIT)
+	if (err == E_LIMIT)
 		return E_RANGE; /* E_LIMIT is the disk's */
-	return r != 0 ? r : store_insert_key(s, principal_slice(&p->authid), key);
+	return err != 0 ? err : store_insert_key(s, principal_slice(&p->authid), key);
 }
 
 /*
@@ -276,39 +277,39 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 {
 	struct principal p = {.n_keys = 0};
 	bool *changed = &ch->result.changed;
-	int r = 0;
+	int err = 0;
 
 	*changed = true;
 	if (ch->kind != REMOVE_KEY) {
-		r = store_find(s, t->authid, &p);
+		err = store_find(s, t->authid, &p);
 		ch->target.authid = p.authid;
 		ch->target.realm = p.realm;
 	}
-	if (r != 0)
-		return r;
+	if (err != 0)
+		return err;
 	switch (ch->kind) {
 	case DISABLE:
 	case ENABLE:
 		*changed = p.disabled != (ch->kind == DISABLE);
-		r = *changed ? store_set_disabled(s, t->authid, !p.disabled) : 0;
+		err = *changed ? store_set_disabled(s, t->authid, !p.disabled) : 0;
 		break;
 	case REMOVE:
 		ch->removes = true;
-		r = store_delete(s, t->authid);
+		err = store_delete(s, t->authid);
 		break;
 	case ADD_KEY:
-		r = add_key(s, &p, t->keys.key[0], changed);
+		err = add_principal_key(s, &p, t->keys.key[0], changed);
 		break;
 	case REMOVE_KEY:
 		/* a name that was put in by hand may break the rules: it is not kept */
 		ch->removes = principal_name_set(&ch->target.authid, t->authid) == 0;
 		memcpy(ch->target.key, t->keys.key[0], PRINCIPAL_KEY);
-		r = store_delete_key(s, t->authid, t->keys.key[0]);
+		err = store_delete_key(s, t->authid, t->keys.key[0]);
 		break;
 	}
-	if (r == 0 && *changed && kinds[ch->kind].ends_sessions)
-		r = store_raise_epoch(s);
-	return r;
+	if (err == 0 && *changed && kinds[ch->kind].ends_sessions)
+		err = store_raise_epoch(s);
+	return err;
 }
 
 static void reply_refusal(struct rpc_request *req, struct store *s, enum change_kind kind,
@@ -347,8 +348,8 @@ static bool read_target(struct rpc_request *req, struct slice params,
 	return why == NULL;
 }
 
-static void change(struct client *c, struct rpc_request *req, struct slice params,
-		   int what)
+static void change_principal(struct client *c, struct rpc_request *req,
+			     struct slice params, int what)
 {
 	enum change_kind kind = (enum change_kind)what;
 	struct store *s = c->server->store;
@@ -363,40 +364,40 @@ static void change(struct client *c, struct rpc_request *req, struct slice param
 	}
 	*ch = (struct change){.server = c->server, .req = req, .kind = kind};
 	fields_init(&admin_change_table, &ch->result);
-	int r = store_begin(s);
-	if (r == 0)
-		r = store_end(s, apply(s, ch, &t));
-	if (r == E_NOTFOUND && (kind == REMOVE || kind == REMOVE_KEY) &&
+	int err = store_begin(s);
+	if (err == 0)
+		err = store_end(s, apply(s, ch, &t));
+	if (err == E_NOTFOUND && (kind == REMOVE || kind == REMOVE_KEY) &&
 	    removals_take(&c->server->removals, t.authid,
 			  kind == REMOVE_KEY ? t.keys.key[0] : NULL, &ch->target)) {
 		/* it was removed before, but some router has not been told yet */
 		ch->removes = true;
 		ch->result.changed = false;
-		r = 0;
+		err = 0;
 	}
-	if (r != 0) {
+	if (err != 0) {
 		free(ch);
-		reply_refusal(req, s, kind, &t, r);
+		reply_refusal(req, s, kind, &t, err);
 		return;
 	}
 	log_change(c, kinds[kind].done, t.authid, ch->result.changed);
 	/* also if it was disabled before: then this is the second try to reach a router
 	 */
 	if (kinds[kind].ends_sessions)
-		revoke(ch);
+		revoke_sessions(ch);
 	else
 		reply_change(ch);
 }
 
 static const struct method methods[] = {
-	{ADMIN_PRINCIPAL_ADD, NEEDS_DATABASE, add, 0},
+	{ADMIN_PRINCIPAL_ADD, NEEDS_DATABASE, add_principal, 0},
 	{ADMIN_PRINCIPAL_LIST, NEEDS_DATABASE, list, 0},
 	{ADMIN_PRINCIPAL_SHOW, NEEDS_DATABASE, show, 0},
-	{ADMIN_PRINCIPAL_DISABLE, NEEDS_DATABASE, change, DISABLE},
-	{ADMIN_PRINCIPAL_ENABLE, NEEDS_DATABASE, change, ENABLE},
-	{ADMIN_PRINCIPAL_REMOVE, NEEDS_DATABASE, change, REMOVE},
-	{ADMIN_KEY_ADD, NEEDS_DATABASE, change, ADD_KEY},
-	{ADMIN_KEY_REMOVE, NEEDS_DATABASE, change, REMOVE_KEY},
+	{ADMIN_PRINCIPAL_DISABLE, NEEDS_DATABASE, change_principal, DISABLE},
+	{ADMIN_PRINCIPAL_ENABLE, NEEDS_DATABASE, change_principal, ENABLE},
+	{ADMIN_PRINCIPAL_REMOVE, NEEDS_DATABASE, change_principal, REMOVE},
+	{ADMIN_KEY_ADD, NEEDS_DATABASE, change_principal, ADD_KEY},
+	{ADMIN_KEY_REMOVE, NEEDS_DATABASE, change_principal, REMOVE_KEY},
 	{NULL, NEEDS_NOTHING, NULL, 0},
 };
 

@@ -3,9 +3,9 @@
  * What a router asks and tells, and what authd answers: "routerd to authd" in
  * proto/auth-protocol.md.
  */
+#include "authd/authd_version.h"
 #include "authd/authenticate.h"
 #include "authd/server.h"
-#include "authd/version.h"
 #include "common/err.h"
 
 #include <inttypes.h>
@@ -17,8 +17,8 @@ static uint64_t epoch(const struct server *s)
 	return s->store == NULL ? AUTH_NO_EPOCH : store_epoch(s->store);
 }
 
-static void hello(struct client *c, struct rpc_request *req, struct slice params,
-		  int what)
+static void reply_hello(struct client *c, struct rpc_request *req, struct slice params,
+			int what)
 {
 	static const char methods[] = "\x91\xaa" /* an array of one text */
 				      "cryptosign";
@@ -68,9 +68,9 @@ static void ping(struct client *c, struct rpc_request *req, struct slice params,
 	};
 
 	(void)what;
-	int r = auth_ping_read(params);
-	if (r != 0)
-		server_reply_invalid(req, r);
+	int err = auth_ping_read(params);
+	if (err != 0)
+		server_reply_invalid(req, err);
 	else
 		server_reply(req, &auth_ping_result_table, &res);
 }
@@ -95,28 +95,28 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 	struct buf b;
 
 	(void)what;
-	s->stats.authenticate++;
-	int r = auth_request_read(params, &q);
-	if (r != 0) {
-		s->stats.failed++;
+	s->counters.authenticate++;
+	int err = auth_request_read(params, &q);
+	if (err != 0) {
+		s->counters.failed++;
 		if (server_may_log(s))
 			log_error(c->name, "cannot read an authenticate reason=\"%s\"",
-				  err_str(r));
-		server_reply_invalid(req, r);
+				  err_str(err));
+		server_reply_invalid(req, err);
 		return;
 	}
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	enum verdict verdict = authenticate(s->store, &s->settings->deny, &q, &b, &why);
 	switch (verdict) {
 	case VERDICT_ALLOWED:
-		s->stats.allowed++;
+		s->counters.allowed++;
 		break;
 	case VERDICT_DENIED:
-		s->stats.denied++;
+		s->counters.denied++;
 		log_denied(c, &q, why);
 		break;
 	case VERDICT_FAILED:
-		s->stats.failed++;
+		s->counters.failed++;
 		/* the store has logged what it knows of it */
 		if (server_may_log(s))
 			log_error(c->name, "cannot decide reason=\"%s\" corr=%s", why,
@@ -131,7 +131,7 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 }
 
 static const struct method methods[] = {
-	{AUTH_METHOD_HELLO, NEEDS_NOTHING, hello, 0},
+	{AUTH_METHOD_HELLO, NEEDS_NOTHING, reply_hello, 0},
 	{AUTH_METHOD_PING, NEEDS_NOTHING, ping, 0},
 	{AUTH_METHOD_AUTHENTICATE, NEEDS_HELLO, authenticate_request, 0},
 	{NULL, NEEDS_NOTHING, NULL, 0},
@@ -141,14 +141,14 @@ static void cancelled(struct client *c, struct slice params)
 {
 	/* nothing waits here: the answer is on its way already */
 	(void)params;
-	c->server->stats.cancels++;
+	c->server->counters.cancels++;
 }
 
 static void opened(struct client *c, struct slice params)
 {
 	struct auth_opened o;
 
-	c->server->stats.opened++;
+	c->server->counters.opened++;
 	if (fields_read_params(params, &auth_opened_table, &o) != 0 ||
 	    !server_may_log(c->server))
 		return;
@@ -162,17 +162,17 @@ static void closed(struct client *c, struct slice params)
 {
 	struct auth_closed cl;
 
-	c->server->stats.closed++;
+	c->server->counters.closed++;
 	if (fields_read_params(params, &auth_closed_table, &cl) == 0)
 		log_debug(c->name, "session closed session=%" PRIu64 " reason=%s",
 			  cl.session, log_quote(cl.reason).text);
 }
 
-static void failed(struct client *c, struct slice params)
+static void login_failed(struct client *c, struct slice params)
 {
 	struct auth_failed f;
 
-	c->server->stats.auth_failed++;
+	c->server->counters.auth_failed++;
 	if (fields_read_params(params, &auth_failed_table, &f) == 0 &&
 	    server_may_log(c->server))
 		log_info(c->name, "login failed corr=%s reason=%s",
@@ -183,7 +183,7 @@ static const struct notice notices[] = {
 	{AUTH_NOTIFY_CANCEL, cancelled},
 	{AUTH_NOTIFY_OPENED, opened},
 	{AUTH_NOTIFY_CLOSED, closed},
-	{AUTH_NOTIFY_FAILED, failed},
+	{AUTH_NOTIFY_FAILED, login_failed},
 	{NULL, NULL},
 };
 

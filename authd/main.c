@@ -4,9 +4,9 @@
  * a second thread only writes the log. This file puts the parts together and takes them
  * apart.
  */
+#include "authd/authd_version.h"
 #include "authd/lock.h"
 #include "authd/server.h"
-#include "authd/version.h"
 #include "common/daemon.h"
 #include "common/err.h"
 #include "common/sock.h"
@@ -51,7 +51,7 @@ struct daemon {
 	char waits_for[100]; /* for the database; empty: has not waited yet */
 };
 
-static void stop(void *arg)
+static void stop_authd(void *arg)
 {
 	const struct daemon *d = arg;
 
@@ -96,21 +96,21 @@ static int open_database(struct daemon *d)
 {
 	const char *path = d->settings.database;
 	pid_t holder = 0;
-	int r = d->lock == -1 ? lock_take(path, &d->lock, &holder) : 0;
+	int err = d->lock == -1 ? lock_take(path, &d->lock, &holder) : 0;
 
-	if (r == 0)
-		r = store_open(path, &d->server.store);
-	else if (r != E_AGAIN)
+	if (err == 0)
+		err = store_open(path, &d->server.store);
+	else if (err != E_AGAIN)
 		log_error(NULL, "cannot lock the database file=%s.lock reason=\"%s\"",
-			  log_quote(slice_str(path)).text, err_str(r));
-	if (r == E_AGAIN) {
+			  log_quote(slice_str(path)).text, err_str(err));
+	if (err == E_AGAIN) {
 		wait_for_database(d, holder);
-	} else if (r != 0) {
+	} else if (err != 0) {
 		log_error(NULL, "cannot use the database path=%s",
 			  log_quote(slice_str(path)).text);
 		d->status = EX_IOERR;
 	}
-	return r;
+	return err;
 }
 
 static void start_serving(struct daemon *d)
@@ -125,27 +125,27 @@ static void start_serving(struct daemon *d)
 static void on_retry(void *arg)
 {
 	struct daemon *d = arg;
-	int r = open_database(d);
+	int err = open_database(d);
 
-	if (r == 0)
+	if (err == 0)
 		start_serving(d);
-	else if (r != E_AGAIN)
+	else if (err != E_AGAIN)
 		loop_stop(d->loop);
 }
 
 /* --- running ------------------------------------------------------------------------ */
 
-static void run(struct daemon *d)
+static void run_server(struct daemon *d)
 {
-	int r;
+	int err;
 
 	server_init(&d->server, d->loop, &d->settings, &for_routers, &for_admins);
 	d->server.waits_for = d->waits_for;
 	timer_init(&d->retry, d->loop, on_retry, d);
-	r = open_database(d);
-	if (r == 0 || r == E_AGAIN) {
+	err = open_database(d);
+	if (err == 0 || err == E_AGAIN) {
 		d->status = server_listen(&d->server) == 0 ? EX_OK : EX_OSERR;
-		if (d->status == EX_OK && r == 0)
+		if (d->status == EX_OK && err == 0)
 			start_serving(d);
 	}
 	if (d->status == EX_OK) {
@@ -159,7 +159,7 @@ static void run(struct daemon *d)
 	sock_close(&d->lock);
 }
 
-static int serve(struct daemon *d, const struct conf_error *warnings)
+static int run_authd(struct daemon *d, const struct conf_error *warnings)
 {
 	if (daemon_start_log(&d->settings.log, warnings) != 0)
 		return EX_OSERR;
@@ -170,7 +170,7 @@ static int serve(struct daemon *d, const struct conf_error *warnings)
 		log_error(NULL, "cannot start reason=\"%s\"", err_str(E_NOMEM));
 		d->status = EX_OSERR;
 	} else {
-		run(d);
+		run_server(d);
 	}
 	daemon_signals_fini(&d->signals);
 	loop_free(&d->loop);
@@ -185,19 +185,19 @@ static int run_or_check(const char *path, bool only_check)
 	struct daemon d = {
 		.lock = -1,
 		.signals = {.name = "authd",
-			    .stop = stop,
+			    .stop = stop_authd,
 			    .log_counters = log_counters_of_server,
 			    .arg = &d},
 	};
-	struct conf_error err;
+	struct conf_error errors;
 	int code;
 
-	if (settings_load(path, &d.settings, &err) != 0)
-		code = daemon_refuse_config(&err);
+	if (settings_load(path, &d.settings, &errors) != 0)
+		code = daemon_refuse_config(&errors);
 	else if (only_check)
-		code = daemon_approve_config(path, &err, "");
+		code = daemon_approve_config(path, &errors, "");
 	else
-		code = serve(&d, &err);
+		code = run_authd(&d, &errors);
 	settings_fini(&d.settings);
 	return code;
 }

@@ -26,9 +26,9 @@ int principal_extra_set(struct principal *p, struct slice map)
 		map = slice_of(empty, sizeof(empty));
 	if (map.len > sizeof(p->extra))
 		return E_LIMIT;
-	int e = auth_check_map(map, PRINCIPAL_MAX_DEPTH);
-	if (e != 0)
-		return e;
+	int err = auth_check_map(map, PRINCIPAL_MAX_DEPTH);
+	if (err != 0)
+		return err;
 	memcpy(p->extra, map.p, map.len);
 	p->extra_len = map.len;
 	return 0;
@@ -65,24 +65,24 @@ const char *principal_from_admin(struct principal *p, const struct admin_princip
 		return why;
 	*p = (struct principal){.disabled = a->disabled};
 	/* a good name is one that can be set */
-	int r = principal_name_set(&p->authid, a->authid);
-	if (r == 0)
-		r = principal_name_set(&p->realm, a->realm);
-	if (r == 0)
-		r = principal_name_set(&p->role, a->role);
+	int err = principal_name_set(&p->authid, a->authid);
+	if (err == 0)
+		err = principal_name_set(&p->realm, a->realm);
+	if (err == 0)
+		err = principal_name_set(&p->role, a->role);
 	*what_out = "extra";
-	if (r == 0)
-		r = principal_extra_set(p, a->extra);
-	for (unsigned i = 0; r == 0 && i < a->keys.n; i++) {
+	if (err == 0)
+		err = principal_extra_set(p, a->extra);
+	for (unsigned i = 0; err == 0 && i < a->keys.n; i++) {
 		*what_out = "key";
 		why = principal_key_fault(a->keys.key[i]);
 		if (why != NULL)
 			return why;
-		r = principal_key_add(p, a->keys.key[i]);
-		if (r == E_EXISTS)
-			r = 0;
+		err = principal_key_add(p, a->keys.key[i]);
+		if (err == E_EXISTS)
+			err = 0;
 	}
-	return r == 0 ? NULL : err_str(r);
+	return err == 0 ? NULL : err_str(err);
 }
 
 void principal_to_admin(const struct principal *p, struct admin_principal *out)

@@ -8,19 +8,20 @@ static void drop(struct removals *all, unsigned i)
 	memmove(&all->items[i], &all->items[i + 1], (all->n - i) * sizeof(all->items[0]));
 }
 
-void removals_keep(struct removals *all, const struct removal *r)
+void removals_keep(struct removals *all, const struct removal *removal)
 {
 	if (all->n == REMOVALS_KEPT)
 		drop(all, 0);
-	all->items[all->n++] = *r;
+	all->items[all->n++] = *removal;
 }
 
-static bool is_of(const struct removal *r, struct slice authid, const uint8_t *key)
+static bool is_of(const struct removal *removal, struct slice authid, const uint8_t *key)
 {
-	bool of_key = r->realm.len == 0;
+	bool of_key = removal->realm.len == 0;
 
-	return slice_eq(principal_slice(&r->authid), authid) && of_key == (key != NULL) &&
-	       (key == NULL || memcmp(r->key, key, PRINCIPAL_KEY) == 0);
+	return slice_eq(principal_slice(&removal->authid), authid) &&
+	       of_key == (key != NULL) &&
+	       (key == NULL || memcmp(removal->key, key, PRINCIPAL_KEY) == 0);
 }
 
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
@@ -36,14 +37,14 @@ bool removals_take(struct removals *all, struct slice authid, const uint8_t *key
 	return false;
 }
 
-void removal_match(const struct removal *r, struct auth_match *out)
+void removal_match(const struct removal *removal, struct auth_match *out)
 {
 	*out = (struct auth_match){.session = FIELD_NONE};
-	if (r->realm.len > 0) {
-		out->authid = principal_slice(&r->authid);
-		out->realm = principal_slice(&r->realm);
+	if (removal->realm.len > 0) {
+		out->authid = principal_slice(&removal->authid);
+		out->realm = principal_slice(&removal->realm);
 	} else {
 		out->pubkey.there = true;
-		memcpy(out->pubkey.octets, r->key, PRINCIPAL_KEY);
+		memcpy(out->pubkey.octets, removal->key, PRINCIPAL_KEY);
 	}
 }

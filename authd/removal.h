@@ -24,7 +24,7 @@ struct removals {
 };
 
 /* Keeps a copy; the oldest goes if there are too many. */
-void removals_keep(struct removals *all, const struct removal *r);
+void removals_keep(struct removals *all, const struct removal *removal);
 
 /*
  * Takes out the removal of this principal, or of this key of it unless key is NULL.
@@ -33,7 +33,7 @@ void removals_keep(struct removals *all, const struct removal *r);
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
 		   struct removal *out);
 
-/* Whose sessions it ends; *out points into *r. */
-void removal_match(const struct removal *r, struct auth_match *out);
+/* Whose sessions it ends; *out points into *removal. */
+void removal_match(const struct removal *removal, struct auth_match *out);
 
 #endif

@@ -2,7 +2,7 @@
 /* authd's sockets and connections; see server.h. */
 #include "authd/server.h"
 
-#include "authd/revocation.h"
+#include "authd/revoke.h"
 #include "common/daemon.h"
 #include "common/err.h"
 
@@ -26,8 +26,9 @@ bool server_may_log(struct server *s)
 
 /* --- answers ------------------------------------------------------------------------ */
 
-static void reply(struct rpc_request *req, const struct field_table *t, const void *msg,
-		  void (*send)(struct rpc_request *req, const struct buf *encoded))
+static void reply_with(struct rpc_request *req, const struct field_table *t,
+		       const void *msg,
+		       void (*send)(struct rpc_request *req, const struct buf *encoded))
 {
 	struct buf b;
 
@@ -39,20 +40,20 @@ static void reply(struct rpc_request *req, const struct field_table *t, const vo
 
 void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg)
 {
-	reply(req, t, msg, rpc_reply);
+	reply_with(req, t, msg, rpc_reply);
 }
 
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message)
 {
-	const struct auth_error e = {
+	const struct auth_error error = {
 		.kind = kind,
 		.uri = slice_str(uri),
 		.message = slice_str(message),
 		.retry_after_ms = FIELD_NONE,
 	};
 
-	reply(req, &auth_error_table, &e, rpc_reply_error);
+	reply_with(req, &auth_error_table, &error, rpc_reply_error);
 }
 
 void server_reply_invalid(struct rpc_request *req, int err)
@@ -64,11 +65,11 @@ void server_reply_invalid(struct rpc_request *req, int err)
 bool server_read(struct rpc_request *req, struct slice params,
 		 const struct field_table *t, void *out)
 {
-	int r = fields_read_params(params, t, out);
+	int err = fields_read_params(params, t, out);
 
-	if (r != 0)
-		server_reply_invalid(req, r);
-	return r == 0;
+	if (err != 0)
+		server_reply_invalid(req, err);
+	return err == 0;
 }
 
 /* --- connections -------------------------------------------------------------------- */
@@ -81,8 +82,8 @@ static void client_free(struct client *c)
 	free(c);
 }
 
-static void on_request(struct rpc_request *req, struct slice method, struct slice params,
-		       void *arg)
+static void on_client_request(struct rpc_request *req, struct slice method,
+			      struct slice params, void *arg)
 {
 	struct client *c = arg;
 	const struct role *role = c->endpoint->role;
@@ -94,7 +95,7 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 			server_reply_error(req, AUTH_ERROR_TEMPORARY,
 					   AUTH_ERROR_NOT_READY, "hello comes first");
 		} else if (m->needs != NEEDS_NOTHING && c->server->store == NULL) {
-			c->server->stats.not_ready++;
+			c->server->counters.not_ready++;
 			server_reply_error(req, AUTH_ERROR_TEMPORARY,
 					   AUTH_ERROR_NOT_READY, c->server->waits_for);
 		} else {
@@ -106,7 +107,7 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 			   "no such method");
 }
 
-static void on_notification(struct slice method, struct slice params, void *arg)
+static void on_client_notification(struct slice method, struct slice params, void *arg)
 {
 	struct client *c = arg;
 
@@ -116,99 +117,102 @@ static void on_notification(struct slice method, struct slice params, void *arg)
 			return;
 		}
 	}
-	c->server->stats.unknown_notices++;
+	c->server->counters.unknown_notices++;
 }
 
-static void on_closed(int reason, void *arg)
+static void on_client_closed(int err, void *arg)
 {
 	struct client *c = arg;
-	bool by_peer = reason == E_CLOSED;
+	bool by_peer = err == E_CLOSED;
 
-	c->server->stats.malformed += by_peer ? 0 : 1;
+	c->server->counters.malformed += by_peer ? 0 : 1;
 	if (c->endpoint == &c->server->router || !by_peer)
-		log_info(c->name, "disconnected reason=\"%s\"", err_str(reason));
+		log_info(c->name, "disconnected reason=\"%s\"", err_str(err));
 	client_free(c);
 }
 
 static const struct rpc_handlers handlers = {
 	.read = auth_msg_read,
 	.unsayable = auth_unsayable,
-	.request = on_request,
-	.notification = on_notification,
-	.closed = on_closed,
+	.request = on_client_request,
+	.notification = on_client_notification,
+	.closed = on_client_closed,
 };
 
 /* Counts a connection that is closed again at once, and logs why. */
-static void refuse(struct endpoint *e, const struct ucred *cred, const char *why)
+static void count_refused(struct endpoint *endpoint, const struct ucred *cred,
+			  const char *why)
 {
-	e->server->stats.refused++;
-	if (server_may_log(e->server))
-		log_warn(NULL, "refused a %s uid=%d pid=%d reason=\"%s\"", e->role->name,
-			 (int)cred->uid, (int)cred->pid, why);
+	endpoint->server->counters.refused++;
+	if (server_may_log(endpoint->server))
+		log_warn(NULL, "refused a %s uid=%d pid=%d reason=\"%s\"",
+			 endpoint->role->name, (int)cred->uid, (int)cred->pid, why);
 }
 
 /* Why the peer may not connect, or NULL; *cred is who it is. */
-static const char *objection(const struct endpoint *e, int fd, struct ucred *cred)
+static const char *objection(const struct endpoint *endpoint, int fd, struct ucred *cred)
 {
 	if (sock_peer_cred(fd, cred) != 0)
 		return "no credentials";
-	if (!conf_user_allowed(&e->conf->allow_users, cred->uid))
+	if (!conf_user_allowed(&endpoint->conf->allow_users, cred->uid))
 		return "user is not in allow_users";
-	if (e->n_clients >= e->role->max_clients)
+	if (endpoint->n_clients >= endpoint->role->max_clients)
 		return "too many connections";
 	return NULL;
 }
 
-static void on_accepted(void *arg, struct listener *l, int fd)
+static void on_client_accepted(void *arg, struct listener *l, int fd)
 {
-	struct endpoint *e = arg;
-	struct server *s = e->server;
+	struct endpoint *endpoint = arg;
+	struct server *s = endpoint->server;
 	struct ucred cred = {.pid = 0, .uid = (uid_t)-1};
-	const char *why = objection(e, fd, &cred);
+	const char *why = objection(endpoint, fd, &cred);
 	struct client *c = why == NULL ? calloc(1, sizeof(*c)) : NULL;
 
 	(void)l;
 	if (c == NULL) {
-		refuse(e, &cred, why != NULL ? why : err_str(E_NOMEM));
+		count_refused(endpoint, &cred, why != NULL ? why : err_str(E_NOMEM));
 		sock_close(&fd);
 		return;
 	}
-	c->endpoint = e;
+	c->endpoint = endpoint;
 	c->server = s;
 	c->uid = cred.uid;
-	snprintf(c->name, sizeof(c->name), "%s %" PRIu64, e->role->name,
+	snprintf(c->name, sizeof(c->name), "%s %" PRIu64, endpoint->role->name,
 		 ++s->last_client);
-	c->rpc = rpc_conn_new(s->loop, fd, &handlers, &e->role->limits, c);
+	c->rpc = rpc_conn_new(s->loop, fd, &handlers, &endpoint->role->limits, c);
 	if (c->rpc == NULL) {
-		refuse(e, &cred, err_str(E_NOMEM));
+		count_refused(endpoint, &cred, err_str(E_NOMEM));
 		free(c);
 		return;
 	}
-	e->n_clients++;
-	s->stats.connections++;
+	endpoint->n_clients++;
+	s->counters.connections++;
 	LIST_INSERT_HEAD(&s->clients, c, link);
-	if (e == &s->router)
+	if (endpoint == &s->router)
 		log_info(c->name, "connected pid=%d uid=%d", (int)cred.pid,
 			 (int)cred.uid);
 }
 
 /* --- sockets ------------------------------------------------------------------------ */
 
-static int endpoint_listen(struct endpoint *e)
+static int endpoint_listen(struct endpoint *endpoint)
 {
 	struct listener_conf conf = {
-		.name = e->role->name,
-		.fd = daemon_inherited_fd(e->role->fd_name),
-		.path = e->conf->path,
-		.mode = e->conf->mode,
+		.name = endpoint->role->name,
+		.fd = daemon_inherited_fd(endpoint->role->fd_name),
+		.path = endpoint->conf->path,
+		.mode = endpoint->conf->mode,
 	};
-	int r = listener_open(e->server->loop, &conf, on_accepted, e, &e->listener);
+	int err = listener_open(endpoint->server->loop, &conf, on_client_accepted,
+				endpoint, &endpoint->listener);
 
-	if (r == 0)
-		log_info(NULL, "listening for %ss at=%s%s", e->role->name,
-			 log_quote(slice_str(listener_address(e->listener).text)).text,
+	if (err == 0)
+		log_info(NULL, "listening for %ss at=%s%s", endpoint->role->name,
+			 log_quote(slice_str(listener_address(endpoint->listener).text))
+				 .text,
 			 conf.fd == -1 ? "" : " inherited");
-	return r;
+	return err;
 }
 
 void server_init(struct server *s, struct loop *l, const struct settings *settings,
@@ -224,31 +228,31 @@ void server_init(struct server *s, struct loop *l, const struct settings *settin
 		.admin = {.server = s, .role = admins, .conf = &settings->admin},
 	};
 	LIST_INIT(&s->clients);
-	LIST_INIT(&s->revocations);
+	LIST_INIT(&s->revokes);
 	randombytes_buf(instance, sizeof(instance));
 	sodium_bin2hex(s->instance, sizeof(s->instance), instance, sizeof(instance));
 }
 
 int server_listen(struct server *s)
 {
-	int r = endpoint_listen(&s->router);
+	int err = endpoint_listen(&s->router);
 
-	if (r == 0)
-		r = endpoint_listen(&s->admin);
-	if (r == 0 && daemon_inherited_left() > 0)
+	if (err == 0)
+		err = endpoint_listen(&s->admin);
+	if (err == 0 && daemon_inherited_left() > 0)
 		log_warn(NULL,
 			 "the service manager has passed %u sockets under names "
 			 "other than '%s' and '%s'",
 			 daemon_inherited_left(), s->router.role->fd_name,
 			 s->admin.role->fd_name);
-	return r;
+	return err;
 }
 
 void server_fini(struct server *s)
 {
 	struct client *c;
 
-	revocations_abandon(s);
+	revokes_abandon(s);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);
 	listener_free(&s->router.listener);
@@ -265,11 +269,12 @@ void server_log_counters(const struct server *s)
 		 " changes=%" PRIu64 " revokes=%" PRIu64 " revoke_failures=%" PRIu64
 		 " not_ready=%" PRIu64 " database_errors=%" PRIu64 " epoch=%" PRIu64
 		 " routers=%u admins=%u",
-		 s->stats.connections, s->stats.refused, s->stats.malformed,
-		 s->stats.authenticate, s->stats.allowed, s->stats.denied,
-		 s->stats.failed, s->stats.opened, s->stats.closed, s->stats.auth_failed,
-		 s->stats.cancels, s->stats.unknown_notices, s->stats.changes,
-		 s->stats.revokes, s->stats.revoke_failures, s->stats.not_ready,
+		 s->counters.connections, s->counters.refused, s->counters.malformed,
+		 s->counters.authenticate, s->counters.allowed, s->counters.denied,
+		 s->counters.failed, s->counters.opened, s->counters.closed,
+		 s->counters.auth_failed, s->counters.cancels,
+		 s->counters.unknown_notices, s->counters.changes, s->counters.revokes,
+		 s->counters.revoke_failures, s->counters.not_ready,
 		 s->store == NULL ? 0 : store_errors(s->store),
 		 s->store == NULL ? 0 : store_epoch(s->store), s->router.n_clients,
 		 s->admin.n_clients);

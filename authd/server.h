@@ -76,17 +76,17 @@ struct server {
 	char instance[33];     /* drawn at start */
 	struct endpoint router, admin;
 	LIST_HEAD(client_list, client) clients;
-	LIST_HEAD(, revocation) revocations; /* not acknowledged by all yet */
-	struct removals removals;            /* not confirmed by all */
-	uint64_t last_client;                /* number of the youngest */
-	struct log_rate rate;                /* of lines that peers can cause */
+	LIST_HEAD(, revoke) revokes; /* not acknowledged by all yet */
+	struct removals removals;    /* not confirmed by all */
+	uint64_t last_client;        /* number of the youngest */
+	struct log_rate rate;        /* of lines that peers can cause */
 	struct {
 		uint64_t connections, refused, malformed;
 		uint64_t authenticate, allowed, denied, failed;
 		uint64_t opened, closed, auth_failed, cancels, unknown_notices;
 		uint64_t changes, revokes, revoke_failures;
 		uint64_t not_ready; /* requests that came before the database was open */
-	} stats;
+	} counters;
 };
 
 /* Lends everything. The owner sets store when the database is open. */

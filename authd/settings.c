@@ -83,20 +83,20 @@ static const struct conf_key settings_keys[] = {
 const struct conf_table authd_settings_table =
 	CONF_TABLE("the file", struct settings, settings_keys, check_settings);
 
-int settings_load(const char *path, struct settings *out, struct conf_error *err)
+int settings_load(const char *path, struct settings *out, struct conf_error *errors)
 {
 	struct buf text;
 	struct pool pool;
 	void *map;
-	int r = conf_read(path, &text, err);
+	int err = conf_read(path, &text, errors);
 
 	*out = (struct settings){.database = NULL};
-	if (r == 0)
-		r = conf_parse(buf_slice(&text), path, &authd_settings_table, &map, &pool,
-			       err);
+	if (err == 0)
+		err = conf_parse(buf_slice(&text), path, &authd_settings_table, &map,
+				 &pool, errors);
 	buf_fini(&text);
-	if (r != 0)
-		return r;
+	if (err != 0)
+		return err;
 	*out = *(struct settings *)map;
 	out->pool = pool;
 	return 0;

@@ -28,10 +28,10 @@ struct settings {
 	struct conf_log log;
 };
 
-/* E_SYS, E_SYNTAX or E_NOMEM: *err says why. In either case settings_fini frees what *out
- * holds. */
+/* E_SYS, E_SYNTAX or E_NOMEM: *errors says why. In either case settings_fini frees what
+ * *out holds. */
 int settings_load(const char *path, struct settings *out,
-		  struct conf_error *err) MUSTCHECK;
+		  struct conf_error *errors) MUSTCHECK;
 void settings_fini(struct settings *s);
 
 /* The table of keys, for the test that compares it with the example. */

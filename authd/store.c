@@ -90,7 +90,7 @@ struct store {
 
 /* --- SQLite's results --------------------------------------------------------------- */
 
-static int failed(struct store *s, int rc, const char *doing)
+static int sqlite_failed(struct store *s, int rc, const char *doing)
 {
 	s->errors++;
 	log_limited(&s->rate, clock_now_ns() / 1000000, LOG_LEVEL_ERROR, NULL,
@@ -113,7 +113,7 @@ static int exec(struct store *s, const char *text)
 {
 	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? 0 : failed(s, rc, text);
+	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, text);
 }
 
 /* Parameters of a statement, lent, up to one of PARAM_END. */
@@ -155,11 +155,11 @@ static int set_params(struct store *s, enum statement which, const struct param 
 			rc = sqlite3_bind_text(st, at, (const char *)b->p, (int)b->len,
 					       SQLITE_STATIC);
 	}
-	return rc == SQLITE_OK ? 0 : failed(s, rc, sql[which]);
+	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, sql[which]);
 }
 
 /* Every use of a statement ends with this, so that no read transaction stays open. */
-static void finish(struct store *s, enum statement which)
+static void reset_statement(struct store *s, enum statement which)
 {
 	/* the result repeats the error that step has already given */
 	sqlite3_reset(s->statements[which]);
@@ -177,26 +177,27 @@ static int step(struct store *s, enum statement which)
 		return E_NOTFOUND;
 	if (sqlite3_extended_errcode(s->db) == SQLITE_CONSTRAINT_PRIMARYKEY)
 		return E_EXISTS;
-	return failed(s, rc, sql[which]);
+	return sqlite_failed(s, rc, sql[which]);
 }
 
 /* A statement that gives no rows. E_EXISTS. */
-static int run(struct store *s, enum statement which, const struct param *params)
+static int run_statement(struct store *s, enum statement which,
+			 const struct param *params)
 {
-	int r = set_params(s, which, params);
+	int err = set_params(s, which, params);
 
-	if (r == 0)
-		r = step(s, which);
-	finish(s, which);
-	return r == E_NOTFOUND ? 0 : r;
+	if (err == 0)
+		err = step(s, which);
+	reset_statement(s, which);
+	return err == E_NOTFOUND ? 0 : err;
 }
 
 /* The same, but at least one row must have changed. */
 static int run_changing(struct store *s, enum statement which, const struct param *params)
 {
-	int r = run(s, which, params);
+	int err = run_statement(s, which, params);
 
-	return r == 0 && sqlite3_changes(s->db) == 0 ? E_NOTFOUND : r;
+	return err == 0 && sqlite3_changes(s->db) == 0 ? E_NOTFOUND : err;
 }
 
 /* --- opening ------------------------------------------------------------------------ */
@@ -208,7 +209,7 @@ static int first_row(struct store *s, const char *query, sqlite3_stmt **out)
 
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(*out);
-	return rc == SQLITE_ROW ? 0 : failed(s, rc, query);
+	return rc == SQLITE_ROW ? 0 : sqlite_failed(s, rc, query);
 }
 
 /* Makes the tables of a new database. Refuses one that is not ours, or is too new. */
@@ -217,19 +218,19 @@ static int prepare_schema(struct store *s, const char *path)
 	int64_t version = 0, application = 0, objects = 0;
 	sqlite3_stmt *st;
 
-	int r = first_row(s,
-			  "SELECT user_version, application_id,"
-			  " (SELECT count(*) FROM sqlite_master)"
-			  " FROM pragma_user_version, pragma_application_id",
-			  &st);
-	if (r == 0) {
+	int err = first_row(s,
+			    "SELECT user_version, application_id,"
+			    " (SELECT count(*) FROM sqlite_master)"
+			    " FROM pragma_user_version, pragma_application_id",
+			    &st);
+	if (err == 0) {
 		version = sqlite3_column_int64(st, 0);
 		application = sqlite3_column_int64(st, 1);
 		objects = sqlite3_column_int64(st, 2);
 	}
 	sqlite3_finalize(st);
-	if (r != 0)
-		return r;
+	if (err != 0)
+		return err;
 	if ((application != APPLICATION_ID && objects > 0) || version < 0) {
 		log_error(NULL, "not a database of authd path=\"%s\"", path);
 		return E_DB;
@@ -249,51 +250,51 @@ static int load_meta(struct store *s)
 				    " WHERE e.name = 'epoch' AND i.name = 'id'";
 	sqlite3_stmt *st;
 
-	int r = first_row(s, query, &st);
-	if (r == 0 && sqlite3_column_bytes(st, 1) != sizeof(s->id) - 1)
-		r = failed(s, SQLITE_CORRUPT, query);
-	if (r == 0) {
+	int err = first_row(s, query, &st);
+	if (err == 0 && sqlite3_column_bytes(st, 1) != sizeof(s->id) - 1)
+		err = sqlite_failed(s, SQLITE_CORRUPT, query);
+	if (err == 0) {
 		s->epoch = (uint64_t)sqlite3_column_int64(st, 0);
 		memcpy(s->id, sqlite3_column_text(st, 1), sizeof(s->id) - 1);
 	}
 	sqlite3_finalize(st);
-	return r;
+	return err;
 }
 
 int store_open(const char *path, struct store **out)
 {
 	struct store *s = calloc(1, sizeof(*s));
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
-	int r;
+	int err;
 
 	if (s == NULL)
 		return E_NOMEM;
 	s->rate.burst = ERRORS_LOGGED;
 	int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
 	if (rc != SQLITE_OK) {
-		r = failed(s, rc, "open");
+		err = sqlite_failed(s, rc, "open");
 		goto fail;
 	}
 	sqlite3_busy_timeout(s->db, BUSY_MS);
-	r = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-		    "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");
-	if (r == 0)
-		r = prepare_schema(s, path);
-	if (r == 0)
-		r = load_meta(s);
-	for (int i = 0; r == 0 && i < SQL_COUNT; i++) {
+	err = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		      "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");
+	if (err == 0)
+		err = prepare_schema(s, path);
+	if (err == 0)
+		err = load_meta(s);
+	for (int i = 0; err == 0 && i < SQL_COUNT; i++) {
 		rc = sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT,
 					&s->statements[i], NULL);
 		if (rc != SQLITE_OK)
-			r = failed(s, rc, sql[i]);
+			err = sqlite_failed(s, rc, sql[i]);
 	}
-	if (r != 0)
+	if (err != 0)
 		goto fail;
 	*out = s;
 	return 0;
 fail:
 	store_close(&s);
-	return r;
+	return err;
 }
 
 void store_close(struct store **sp)
@@ -349,65 +350,65 @@ static int read_name(struct slice in, struct principal_name *out)
 	return utf8_valid(in) ? principal_name_set(out, in) : E_UTF8;
 }
 
-static int read_keys(struct store *s, struct principal *p)
+static int load_keys(struct store *s, struct principal *p)
 {
-	int r = set_params(s, SQL_KEYS, PARAMS(text(principal_slice(&p->authid))));
+	int err = set_params(s, SQL_KEYS, PARAMS(text(principal_slice(&p->authid))));
 
-	while (r == 0) {
-		r = step(s, SQL_KEYS);
-		if (r != 0)
+	while (err == 0) {
+		err = step(s, SQL_KEYS);
+		if (err != 0)
 			break;
 		struct slice key = column(s, SQL_KEYS, 0);
 		if (key.len != PRINCIPAL_KEY || principal_key_add(p, key.p) != 0)
-			r = damaged(s, principal_slice(&p->authid));
+			err = damaged(s, principal_slice(&p->authid));
 	}
-	finish(s, SQL_KEYS);
-	return r == E_NOTFOUND ? 0 : r;
+	reset_statement(s, SQL_KEYS);
+	return err == E_NOTFOUND ? 0 : err;
 }
 
 /* Runs a query for one principal. */
-static int find(struct store *s, enum statement which, const struct param *params,
-		struct principal *out)
+static int find_principal(struct store *s, enum statement which,
+			  const struct param *params, struct principal *out)
 {
 	struct principal p = {.n_keys = 0};
 
-	int r = set_params(s, which, params);
-	if (r == 0)
-		r = step(s, which);
-	if (r != 0)
+	int err = set_params(s, which, params);
+	if (err == 0)
+		err = step(s, which);
+	if (err != 0)
 		goto out;
 	struct slice authid = column(s, which, 0), extra = column(s, which, 3);
 	if (read_name(authid, &p.authid) != 0 ||
 	    read_name(column(s, which, 1), &p.realm) != 0 ||
 	    read_name(column(s, which, 2), &p.role) != 0 || extra.len == 0 ||
 	    principal_extra_set(&p, extra) != 0) {
-		r = damaged(s, authid);
+		err = damaged(s, authid);
 		goto out;
 	}
 	p.disabled = sqlite3_column_int64(s->statements[which], 4) != 0;
 	p.created = (uint64_t)sqlite3_column_int64(s->statements[which], 5);
-	r = read_keys(s, &p);
-	if (r == 0)
+	err = load_keys(s, &p);
+	if (err == 0)
 		*out = p;
 out:
-	finish(s, which);
-	return r;
+	reset_statement(s, which);
+	return err;
 }
 
 int store_find(struct store *s, struct slice authid, struct principal *out)
 {
-	return find(s, SQL_FIND, PARAMS(text(authid)), out);
+	return find_principal(s, SQL_FIND, PARAMS(text(authid)), out);
 }
 
 int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
 		      struct principal *out)
 {
-	return find(s, SQL_FIND_BY_KEY, PARAMS(blob(key, PRINCIPAL_KEY)), out);
+	return find_principal(s, SQL_FIND_BY_KEY, PARAMS(blob(key, PRINCIPAL_KEY)), out);
 }
 
 int store_next(struct store *s, struct slice after, struct principal *out)
 {
-	return find(s, SQL_NEXT, PARAMS(text(after)), out);
+	return find_principal(s, SQL_NEXT, PARAMS(text(after)), out);
 }
 
 /* --- changing ----------------------------------------------------------------------- */
@@ -418,35 +419,37 @@ int store_begin(struct store *s)
 	return exec(s, "BEGIN IMMEDIATE");
 }
 
-int store_end(struct store *s, int r)
+int store_end(struct store *s, int err)
 {
-	if (r == 0)
-		r = exec(s, "COMMIT");
-	if (r == 0)
+	if (err == 0)
+		err = exec(s, "COMMIT");
+	if (err == 0)
 		s->epoch = s->next_epoch;
 	else if (sqlite3_get_autocommit(s->db) == 0) /* else an error has ended it */
 		/* a failure is logged; the next BEGIN fails if it is still open */
 		(void)!exec(s, "ROLLBACK");
-	return r;
+	return err;
 }
 
 int store_insert(struct store *s, const struct principal *p)
 {
-	int r = run(s, SQL_INSERT,
-		    PARAMS(text(principal_slice(&p->authid)),
-			   text(principal_slice(&p->realm)),
-			   text(principal_slice(&p->role)), blob(p->extra, p->extra_len),
-			   number(p->disabled ? 1 : 0), number(p->created)));
+	int err = run_statement(s, SQL_INSERT,
+				PARAMS(text(principal_slice(&p->authid)),
+				       text(principal_slice(&p->realm)),
+				       text(principal_slice(&p->role)),
+				       blob(p->extra, p->extra_len),
+				       number(p->disabled ? 1 : 0), number(p->created)));
 
-	for (unsigned i = 0; r == 0 && i < p->n_keys; i++)
-		r = store_insert_key(s, principal_slice(&p->authid), p->keys[i]);
-	return r;
+	for (unsigned i = 0; err == 0 && i < p->n_keys; i++)
+		err = store_insert_key(s, principal_slice(&p->authid), p->keys[i]);
+	return err;
 }
 
 int store_insert_key(struct store *s, struct slice authid,
 		     const uint8_t key[PRINCIPAL_KEY])
 {
-	return run(s, SQL_INSERT_KEY, PARAMS(blob(key, PRINCIPAL_KEY), text(authid)));
+	return run_statement(s, SQL_INSERT_KEY,
+			     PARAMS(blob(key, PRINCIPAL_KEY), text(authid)));
 }
 
 int store_set_disabled(struct store *s, struct slice authid, bool disabled)
@@ -457,9 +460,9 @@ int store_set_disabled(struct store *s, struct slice authid, bool disabled)
 
 int store_delete(struct store *s, struct slice authid)
 {
-	int r = run(s, SQL_DELETE_KEYS, PARAMS(text(authid)));
+	int err = run_statement(s, SQL_DELETE_KEYS, PARAMS(text(authid)));
 
-	return r != 0 ? r : run_changing(s, SQL_DELETE, PARAMS(text(authid)));
+	return err != 0 ? err : run_changing(s, SQL_DELETE, PARAMS(text(authid)));
 }
 
 int store_delete_key(struct store *s, struct slice authid,
@@ -471,12 +474,12 @@ int store_delete_key(struct store *s, struct slice authid,
 
 int store_raise_epoch(struct store *s)
 {
-	int r = step(s, SQL_RAISE_EPOCH);
+	int err = step(s, SQL_RAISE_EPOCH);
 
-	if (r == 0)
+	if (err == 0)
 		s->next_epoch =
 			(uint64_t)sqlite3_column_int64(s->statements[SQL_RAISE_EPOCH], 0);
 	/* a statement with RETURNING has done its work at its first row */
-	finish(s, SQL_RAISE_EPOCH);
-	return r;
+	reset_statement(s, SQL_RAISE_EPOCH);
+	return err;
 }

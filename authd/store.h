@@ -40,10 +40,10 @@ int store_next(struct store *s, struct slice after, struct principal *out) MUSTC
 
 int store_begin(struct store *s) MUSTCHECK;
 /*
- * Ends a transaction with result r: keeps all changes if it is 0, and else none. Returns
- * r, or why they cannot be kept.
+ * Ends a transaction with result err: keeps all changes if it is 0, and else none.
+ * Returns err, or why they cannot be kept.
  */
-int store_end(struct store *s, int r) MUSTCHECK;
+int store_end(struct store *s, int err) MUSTCHECK;
 
 /*
  * In a transaction. E_EXISTS: there is such an authid, or the key belongs to somebody.

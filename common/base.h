@@ -19,6 +19,7 @@
 #define LIKELY(x)             __builtin_expect(!!(x), 1)
 #define UNLIKELY(x)           __builtin_expect(!!(x), 0)
 #define ARRAY_LEN(a)          (sizeof(a) / sizeof((a)[0]))
+#define BIT(n)                (1u << (n))
 #define container_of(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 
 /* Prints file, line and condition, then aborts. */

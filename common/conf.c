@@ -34,7 +34,7 @@ struct conf {
 	yaml_mark_t map;                  /* of the map that is being read or checked */
 	size_t wrong;                     /* so far */
 	bool no_memory;
-	struct conf_error *err;
+	struct conf_error *errors;
 };
 
 /* --- what is wrong, and where --- */
@@ -46,8 +46,8 @@ static void say(struct conf *c, yaml_mark_t at, bool warning, const char *fmt, v
 	int n = snprintf(text, sizeof(text), "%s", warning ? "warning: " : "");
 
 	vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
-	conf_error_add(c->err, c->name, at, text);
-	*(warning ? &c->err->warnings : &c->wrong) += 1;
+	conf_error_add(c->errors, c->name, at, text);
+	*(warning ? &c->errors->warnings : &c->wrong) += 1;
 }
 
 /* Says what is wrong with a node. */
@@ -179,7 +179,7 @@ static struct conf_words found(const yaml_node_t *n)
 /* --- scalars --- */
 
 /* A number, of which a bool is one, into a field of the type that its row says. */
-static void store(const struct conf_key *k, void *field, int64_t value)
+static void set_number(const struct conf_key *k, void *field, int64_t value)
 {
 	if (k->type == CONF_BOOL)
 		*(bool *)field = value != 0;
@@ -224,7 +224,7 @@ static void read_number(struct conf *c, const struct conf_key *k, const yaml_nod
 	if ((word != NULL && is_plain(n, word)) ||
 	    (text != NULL && conf_number(text, kind->units, &value) && value >= k->min &&
 	     value <= k->max))
-		store(k, field, value);
+		set_number(k, field, value);
 	else
 		fail(c, n, "'%s': expected %s from %s to %s%s%s%s%s, not %s", k->name,
 		     kind->name, conf_number_text(k->min, kind->units).text,
@@ -240,7 +240,7 @@ static void read_mode(struct conf *c, const struct conf_key *k, const yaml_node_
 	mode_t mode;
 
 	if (text != NULL && conf_mode(text, &mode))
-		store(k, field, mode);
+		set_number(k, field, mode);
 	else
 		fail(c, n,
 		     "a mode is three octal digits, as \"0660\": who may read and, to "
@@ -329,12 +329,13 @@ static void read_flags(struct conf *c, const struct conf_key *k, const yaml_node
 		return;
 	*flags = 0;
 	for (size_t i = 0; i < count_of(n); i++) {
-		const yaml_node_t *e = node_at(c, pair_at(n, i).value);
+		const yaml_node_t *element = node_at(c, pair_at(n, i).value);
 		int bit = -1;
 
-		read_enum(c, k, e, &bit);
+		read_enum(c, k, element, &bit);
 		if (bit >= 0 && (*flags & 1u << bit) != 0)
-			fail(c, e, "'%s': %s is there twice", k->name, found(e).text);
+			fail(c, element, "'%s': %s is there twice", k->name,
+			     found(element).text);
 		else if (bit >= 0)
 			*flags |= 1u << bit;
 	}
@@ -349,16 +350,17 @@ static void read_strings(struct conf *c, const struct conf_key *k, const yaml_no
 		return;
 	s->items = allocate(c, c->pool, count_of(n), sizeof(*s->items));
 	for (size_t i = 0; s->items != NULL && i < count_of(n); i++) {
-		const yaml_node_t *e = node_at(c, pair_at(n, i).value);
+		const yaml_node_t *element = node_at(c, pair_at(n, i).value);
 		const char **item = &s->items[s->count];
 
 		*item = NULL;
-		read_string(c, k, e, item);
+		read_string(c, k, element, item);
 		if (*item == NULL)
 			continue;
-		add_place(c, item, e);
+		add_place(c, item, element);
 		if (index_of(s->items, *item) < (int)s->count)
-			fail(c, e, "'%s': %s is there twice", k->name, found(e).text);
+			fail(c, element, "'%s': %s is there twice", k->name,
+			     found(element).text);
 		else
 			s->count++;
 	}
@@ -404,7 +406,7 @@ static void set_defaults(const struct conf_table *t, void *map)
 		else if (k->type == CONF_STRING)
 			*(const char **)field = k->text;
 		else
-			store(k, field, k->def);
+			set_number(k, field, k->def);
 	}
 }
 
@@ -574,28 +576,29 @@ static void read_root(struct conf *c, void *map)
 }
 
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
-	       void **out, struct pool *pool_out, struct conf_error *err_out)
+	       void **out, struct pool *pool_out, struct conf_error *errors_out)
 {
-	struct conf c = {.name = name, .root = table, .pool = pool_out, .err = err_out};
-	int rc;
+	struct conf c = {
+		.name = name, .root = table, .pool = pool_out, .errors = errors_out};
+	int err;
 
-	*err_out = (struct conf_error){0};
-	rc = conf_yaml_load(text, name, &c.document, err_out);
-	if (rc != 0)
-		return rc;
+	*errors_out = (struct conf_error){0};
+	err = conf_yaml_load(text, name, &c.document, errors_out);
+	if (err != 0)
+		return err;
 	pool_init(&c.scratch);
 	pool_init(pool_out);
 	void *map = allocate(&c, pool_out, 1, table->size);
 	read_root(&c, map);
 	if (c.no_memory)
-		rc = conf_error_nomem(err_out, name);
+		err = conf_error_nomem(errors_out, name);
 	else if (c.wrong > 0)
-		rc = E_SYNTAX;
+		err = E_SYNTAX;
 	else
 		*out = map;
-	if (rc != 0)
+	if (err != 0)
 		pool_fini(pool_out);
 	pool_fini(&c.scratch);
 	yaml_document_delete(&c.document);
-	return rc;
+	return err;
 }

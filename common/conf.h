@@ -178,21 +178,22 @@ struct conf_table {
 		.count_at = CONF_AT(s, n_field, size_t), __VA_ARGS__                     \
 	}
 
-/* The content of a file, up to one byte more than it may have. E_SYS, E_NOMEM: *err_out
- * says what. The caller frees *out in any case. */
-int conf_read(const char *path, struct buf *out, struct conf_error *err_out) MUSTCHECK;
+/* The content of a file, up to one byte more than it may have. E_SYS, E_NOMEM:
+ * *errors_out says what. The caller frees *out in any case. */
+int conf_read(const char *path, struct buf *out, struct conf_error *errors_out) MUSTCHECK;
 
 /*
  * Reads a file's text, which must be one map, into the struct that table describes; name
  * stands for the file in messages. The struct and everything that it points to belong to
- * *pool_out. E_SYNTAX: something in the text is wrong; E_NOMEM. *err_out says what, and
- * there is nothing to free. After 0 *err_out has the warnings.
+ * *pool_out. E_SYNTAX: something in the text is wrong; E_NOMEM. *errors_out says what,
+ * and there is nothing to free. After 0 *errors_out has the warnings.
  */
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
-	       void **out, struct pool *pool_out, struct conf_error *err_out) MUSTCHECK;
+	       void **out, struct pool *pool_out,
+	       struct conf_error *errors_out) MUSTCHECK;
 
 /* Logs the warnings of a file that was read. */
-void conf_log_warnings(const struct conf_error *err);
+void conf_log_warnings(const struct conf_error *errors);
 
 /* May this user do what these may? Without any: root and our own user. */
 bool conf_user_allowed(const struct conf_users *users, uid_t uid);

@@ -15,36 +15,36 @@
 
 /* --- messages --- */
 
-void conf_error_add(struct conf_error *err, const char *name, yaml_mark_t at,
+void conf_error_add(struct conf_error *errors, const char *name, yaml_mark_t at,
 		    const char *message)
 {
 	enum { NAME_SHOWN = 200, MORE_MAX = 40 }; /* bytes */
 	char line[1000];
-	size_t len = strlen(name), room = sizeof(err->text) - MORE_MAX - err->len;
+	size_t len = strlen(name), room = sizeof(errors->text) - MORE_MAX - errors->len;
 	bool cut = len > NAME_SHOWN;
 
 	/* libyaml counts lines and columns from 0 */
-	snprintf(line, sizeof(line), "%s%s%s:%zu:%zu: %s", err->len > 0 ? "\n" : "",
+	snprintf(line, sizeof(line), "%s%s%s:%zu:%zu: %s", errors->len > 0 ? "\n" : "",
 		 cut ? "..." : "", cut ? name + len - NAME_SHOWN : name, at.line + 1,
 		 at.column + 1, message);
-	if (err->left_out == 0 && strlen(line) < room) {
-		strcpy(err->text + err->len, line);
-		err->len += strlen(line);
+	if (errors->left_out == 0 && strlen(line) < room) {
+		strcpy(errors->text + errors->len, line);
+		errors->len += strlen(line);
 	} else {
-		snprintf(err->text + err->len, MORE_MAX, "\n... and %zu more",
-			 ++err->left_out);
+		snprintf(errors->text + errors->len, MORE_MAX, "\n... and %zu more",
+			 ++errors->left_out);
 	}
 }
 
-int conf_error_nomem(struct conf_error *err, const char *name)
+int conf_error_nomem(struct conf_error *errors, const char *name)
 {
-	snprintf(err->text, sizeof(err->text), "%s: %s", name, err_str(E_NOMEM));
+	snprintf(errors->text, sizeof(errors->text), "%s: %s", name, err_str(E_NOMEM));
 	return E_NOMEM;
 }
 
-void conf_log_warnings(const struct conf_error *err)
+void conf_log_warnings(const struct conf_error *errors)
 {
-	for (const char *line = err->text; err->warnings > 0 && *line != '\0';) {
+	for (const char *line = errors->text; errors->warnings > 0 && *line != '\0';) {
 		int len = (int)strcspn(line, "\n");
 
 		log_warn(NULL, "%.*s", len, line);
@@ -57,13 +57,13 @@ void conf_log_warnings(const struct conf_error *err)
 struct file {
 	struct slice text;
 	const char *name;
-	struct conf_error *err;
+	struct conf_error *errors;
 	int depth, documents; /* as of the event that is looked at */
 };
 
-static int fail(struct file *f, yaml_mark_t at, const char *message)
+static int fail_at(struct file *f, yaml_mark_t at, const char *message)
 {
-	conf_error_add(f->err, f->name, at, message);
+	conf_error_add(f->errors, f->name, at, message);
 	return E_SYNTAX;
 }
 
@@ -87,40 +87,41 @@ static int fail_parser(struct file *f, const yaml_parser_t *p)
 
 	/* without memory libyaml names no problem, and not always an error */
 	if (p->error == YAML_MEMORY_ERROR || p->problem == NULL)
-		return conf_error_nomem(f->err, f->name);
+		return conf_error_nomem(f->errors, f->name);
 	if (p->error == YAML_READER_ERROR)
-		return fail(f, mark_of_offset(f->text, p->problem_offset), p->problem);
+		return fail_at(f, mark_of_offset(f->text, p->problem_offset), p->problem);
 	if (p->context == NULL)
-		return fail(f, p->problem_mark, p->problem);
+		return fail_at(f, p->problem_mark, p->problem);
 	snprintf(text, sizeof(text), "%s (%s that begins at line %zu)", p->problem,
 		 p->context, p->context_mark.line + 1);
-	return fail(f, p->problem_mark, text);
+	return fail_at(f, p->problem_mark, text);
 }
 
 /* What is wrong with an event, or NULL. */
-static const char *problem_of(struct file *f, const yaml_event_t *e)
+static const char *problem_of(struct file *f, const yaml_event_t *event)
 {
-	bool scalar = e->type == YAML_SCALAR_EVENT;
-	bool begins = e->type == YAML_SEQUENCE_START_EVENT ||
-		      e->type == YAML_MAPPING_START_EVENT;
+	bool scalar = event->type == YAML_SCALAR_EVENT;
+	bool begins = event->type == YAML_SEQUENCE_START_EVENT ||
+		      event->type == YAML_MAPPING_START_EVENT;
 
-	f->documents += e->type == YAML_DOCUMENT_START_EVENT;
+	f->documents += event->type == YAML_DOCUMENT_START_EVENT;
 	f->depth += begins;
-	f->depth -=
-		e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
+	f->depth -= event->type == YAML_SEQUENCE_END_EVENT ||
+		    event->type == YAML_MAPPING_END_EVENT;
 	static_assert(CONF_MAX_DEPTH == 16, "as the message says");
 	if (f->depth > CONF_MAX_DEPTH)
 		return "nested more than 16 deep";
 	if (f->documents > 1)
 		return "a second document begins: one is expected";
-	if (e->type == YAML_ALIAS_EVENT)
+	if (event->type == YAML_ALIAS_EVENT)
 		return "aliases are not supported: write the value out";
 	/* the data of these three kinds of events begins with the same two fields */
-	if ((scalar || begins) && e->data.scalar.anchor != NULL)
+	if ((scalar || begins) && event->data.scalar.anchor != NULL)
 		return "anchors are not supported: leave out '&...'";
-	if ((scalar || begins) && e->data.scalar.tag != NULL)
+	if ((scalar || begins) && event->data.scalar.tag != NULL)
 		return "tags are not supported: leave out '!...'";
-	if (scalar && memchr(e->data.scalar.value, 0, e->data.scalar.length) != NULL)
+	if (scalar &&
+	    memchr(event->data.scalar.value, 0, event->data.scalar.length) != NULL)
 		return "a text must not contain a NUL byte";
 	return NULL;
 }
@@ -130,58 +131,59 @@ static int scan_events(struct file *f, yaml_parser_t *p)
 	bool end = false;
 
 	while (!end) {
-		yaml_event_t e;
+		yaml_event_t event;
 
-		if (!yaml_parser_parse(p, &e))
+		if (!yaml_parser_parse(p, &event))
 			return fail_parser(f, p);
-		const char *problem = problem_of(f, &e);
-		yaml_mark_t at = e.start_mark;
-		end = e.type == YAML_STREAM_END_EVENT;
-		yaml_event_delete(&e);
+		const char *problem = problem_of(f, &event);
+		yaml_mark_t at = event.start_mark;
+		end = event.type == YAML_STREAM_END_EVENT;
+		yaml_event_delete(&event);
 		if (problem != NULL)
-			return fail(f, at, problem);
+			return fail_at(f, at, problem);
 	}
-	return f->documents > 0 ? 0 : fail(f, (yaml_mark_t){0}, "the file is empty");
+	return f->documents > 0 ? 0 : fail_at(f, (yaml_mark_t){0}, "the file is empty");
 }
 
 /* A pass over the text: loads it into *out, or only scans it if that is NULL. */
 static int pass(struct file *f, yaml_document_t *out)
 {
 	yaml_parser_t p;
-	int rc = 0;
+	int err = 0;
 
 	if (!yaml_parser_initialize(&p))
-		return conf_error_nomem(f->err, f->name);
+		return conf_error_nomem(f->errors, f->name);
 	yaml_parser_set_encoding(&p, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&p, f->text.p, f->text.len);
 	if (out == NULL)
-		rc = scan_events(f, &p);
+		err = scan_events(f, &p);
 	else if (!yaml_parser_load(&p, out))
-		rc = fail_parser(f, &p);
+		err = fail_parser(f, &p);
 	yaml_parser_delete(&p);
-	return rc;
+	return err;
 }
 
 int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
-		   struct conf_error *err_out)
+		   struct conf_error *errors_out)
 {
-	struct file f = {.text = text, .name = name, .err = err_out};
+	struct file f = {.text = text, .name = name, .errors = errors_out};
 
 	static_assert(CONF_MAX_FILE == 1 << 20, "as the message says");
 	if (text.len > CONF_MAX_FILE)
-		return fail(&f, (yaml_mark_t){0}, "the file is over 1048576 bytes long");
+		return fail_at(&f, (yaml_mark_t){0},
+			       "the file is over 1048576 bytes long");
 	if (text.len >= 2 && (text.p[0] >= 0xfe || text.p[0] == 0 || text.p[1] == 0))
-		return fail(&f, (yaml_mark_t){0},
-			    "the file is not UTF-8 but looks like UTF-16: save it as "
-			    "UTF-8");
+		return fail_at(&f, (yaml_mark_t){0},
+			       "the file is not UTF-8 but looks like UTF-16: save it as "
+			       "UTF-8");
 	/* the mark of Windows editors */
 	if (slice_begins(text, "\xef\xbb\xbf"))
 		f.text = slice_from(text, 3);
-	int rc = pass(&f, NULL);
-	return rc == 0 ? pass(&f, out) : rc;
+	int err = pass(&f, NULL);
+	return err == 0 ? pass(&f, out) : err;
 }
 
-int conf_read(const char *path, struct buf *out, struct conf_error *err_out)
+int conf_read(const char *path, struct buf *out, struct conf_error *errors_out)
 {
 	FILE *f = fopen(path, "re");
 	uint8_t *to = NULL;
@@ -191,11 +193,11 @@ int conf_read(const char *path, struct buf *out, struct conf_error *err_out)
 		to = buf_reserve(out, out->max);
 	if (to != NULL)
 		buf_commit(out, fread(to, 1, out->max, f));
-	int rc = f == NULL || ferror(f) ? E_SYS : out->err;
-	if (rc != 0)
-		snprintf(err_out->text, sizeof(err_out->text), "%s: %s", path,
-			 err_str(rc));
+	int err = f == NULL || ferror(f) ? E_SYS : out->err;
+	if (err != 0)
+		snprintf(errors_out->text, sizeof(errors_out->text), "%s: %s", path,
+			 err_str(err));
 	if (f != NULL)
 		fclose(f);
-	return rc;
+	return err;
 }

@@ -13,15 +13,15 @@
 /*
  * Loads the one document of a text. It has a root, and no node in two places; scalars are
  * UTF-8 without NUL inside. 0, and then the caller deletes it; E_SYNTAX or E_NOMEM, and
- * then *err_out says what.
+ * then *errors_out says what.
  */
 int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
-		   struct conf_error *err_out) MUSTCHECK;
+		   struct conf_error *errors_out) MUSTCHECK;
 
 /* Adds a line "name:line:column: message"; a very long name loses its beginning. */
-void conf_error_add(struct conf_error *err, const char *name, yaml_mark_t at,
+void conf_error_add(struct conf_error *errors, const char *name, yaml_mark_t at,
 		    const char *message);
 /* Says that memory ran out, and nothing else. Returns E_NOMEM. */
-int conf_error_nomem(struct conf_error *err, const char *name) MUSTCHECK;
+int conf_error_nomem(struct conf_error *errors, const char *name) MUSTCHECK;
 
 #endif

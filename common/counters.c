@@ -7,15 +7,15 @@
 
 #include <inttypes.h>
 
-enum { LINE_MAX_BYTES = 8192 }; /* the log cuts it before */
+enum { COUNTERS_MAX_BYTES = 8192 }; /* the log cuts it before */
 
 void counters_log(const char *prefix, const char *head, const struct counter_def *defs,
 		  size_t n, const void *object)
 {
 	struct buf b;
 
-	buf_init(&b, LINE_MAX_BYTES);
-	buf_reserve_exactly(&b, LINE_MAX_BYTES / 4);
+	buf_init(&b, COUNTERS_MAX_BYTES);
+	buf_reserve_exactly(&b, COUNTERS_MAX_BYTES / 4);
 	buf_put_str(&b, head);
 	for (size_t i = 0; i < n; i++) {
 		uint64_t value;

@@ -84,9 +84,9 @@ int daemon_main(int argc, char **argv, const char *name, const char *version,
 	return run(path[only_check], only_check);
 }
 
-int daemon_refuse_config(const struct conf_error *err)
+int daemon_refuse_config(const struct conf_error *errors)
 {
-	fprintf(stderr, "%s\n", err->text);
+	fprintf(stderr, "%s\n", errors->text);
 	return EX_CONFIG;
 }
 
@@ -110,12 +110,12 @@ int daemon_start_log(const struct conf_log *how, const struct conf_error *warnin
 {
 	log_init(how->level, how->format);
 	event_set_log_callback(log_libevent);
-	int r = log_start();
-	if (r != 0)
+	int err = log_start();
+	if (err != 0)
 		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
 	else
 		conf_log_warnings(warnings);
-	return r;
+	return err;
 }
 
 /* --- signals ------------------------------------------------------------------------ */
@@ -226,10 +226,10 @@ void daemon_notify(const char *state)
 
 	if (path == NULL)
 		return;
-	int r = notify(path, state);
-	if (r != 0)
+	int err = notify(path, state);
+	if (err != 0)
 		log_warn(NULL, "cannot notify the service manager reason=\"%s\"",
-			 err_str(r));
+			 err_str(err));
 }
 
 /* A decimal number in the environment; -1: none. */

@@ -26,7 +26,7 @@ struct listener {
 	_Atomic uint32_t live;
 	listener_accepted_cb *accepted;
 	void *arg;
-	struct listener_stats stats;
+	struct listener_counters counters;
 	struct log_rate log_rate;
 };
 
@@ -42,7 +42,7 @@ struct listener {
  */
 static void starve(struct listener *l)
 {
-	l->stats.starved++;
+	l->counters.starved++;
 	warn(l, "cannot accept: %s; trying again in %d ms suppressed=%u", strerror(errno),
 	     STARVED_PAUSE_MS);
 	event_del(&l->ev);
@@ -57,9 +57,9 @@ static void resume(void *arg)
 		timer_arm(&l->pause, STARVED_PAUSE_MS);
 }
 
-static void refuse(struct listener *l, int fd)
+static void refuse_connection(struct listener *l, int fd)
 {
-	l->stats.refused++;
+	l->counters.refused++;
 	warn(l, "connection refused peer=%s max_connections=%u suppressed=%u",
 	     sock_peer_name(fd).text, l->max_connections);
 	if (l->refusal.len > 0) {
@@ -70,7 +70,7 @@ static void refuse(struct listener *l, int fd)
 	sock_close(&fd);
 }
 
-static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
+static void on_listener_readable(evutil_socket_t listen_fd, short what, void *arg)
 {
 	struct listener *l = arg;
 
@@ -86,11 +86,11 @@ static void on_readable(evutil_socket_t listen_fd, short what, void *arg)
 			starve(l);
 			return;
 		}
-		l->stats.accepted++;
+		l->counters.accepted++;
 		if (l->max_connections != 0 &&
 		    atomic_load_explicit(&l->live, memory_order_relaxed) >=
 			    l->max_connections) {
-			refuse(l, fd);
+			refuse_connection(l, fd);
 			continue;
 		}
 		atomic_fetch_add_explicit(&l->live, 1, memory_order_relaxed);
@@ -155,7 +155,8 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 	l->arg = arg;
 	l->log_rate.burst = 1;
 	timer_init(&l->pause, loop, resume, l);
-	event_assign(&l->ev, loop_base(loop), fd, EV_READ | EV_PERSIST, on_readable, l);
+	event_assign(&l->ev, loop_base(loop), fd, EV_READ | EV_PERSIST,
+		     on_listener_readable, l);
 	resume(l);
 	*out = l;
 	return 0;
@@ -204,7 +205,7 @@ struct sock_name listener_address(const struct listener *l)
 	return sock_local_name(l->fd);
 }
 
-struct listener_stats listener_stats(const struct listener *l)
+struct listener_counters listener_counters(const struct listener *l)
 {
-	return l->stats;
+	return l->counters;
 }

@@ -58,11 +58,11 @@ _Atomic uint32_t *listener_live(struct listener *l);
 /* Where it listens: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */
 struct sock_name listener_address(const struct listener *l);
 
-struct listener_stats {
+struct listener_counters {
 	uint64_t accepted;
 	uint64_t refused; /* closed at once: over max_connections */
 	uint64_t starved; /* times it paused: no descriptors or no memory */
 };
-struct listener_stats listener_stats(const struct listener *l);
+struct listener_counters listener_counters(const struct listener *l);
 
 #endif

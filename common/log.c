@@ -97,14 +97,14 @@ static size_t write_some(const char *p, size_t n)
 	size_t done = 0;
 
 	while (done < n) {
-		ssize_t r = write(STDERR_FILENO, p + done, n - done);
-		if (r > 0) {
-			done += (size_t)r;
-		} else if (r == -1 && errno == EAGAIN) {
+		ssize_t written = write(STDERR_FILENO, p + done, n - done);
+		if (written > 0) {
+			done += (size_t)written;
+		} else if (written == -1 && errno == EAGAIN) {
 			/* another process has made the pipe or tty non-blocking */
 			struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
 			poll(&fd, 1, -1);
-		} else if (r == 0 || errno != EINTR) {
+		} else if (written == 0 || errno != EINTR) {
 			break;
 		}
 	}
@@ -236,7 +236,7 @@ void log_end(void)
 }
 
 /* Never waits for the reader. */
-static void append(const char *line, size_t n)
+static void append_line(const char *line, size_t n)
 {
 	pthread_mutex_lock(&sink.lock);
 	struct lines *l = &sink.buffers[sink.filling];
@@ -295,7 +295,7 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 	n = min_size(n + (size_t)body, sizeof(line) - 1);
 	line[n++] = '\n';
 	if (sink.running)
-		append(line, n);
+		append_line(line, n);
 	else
 		write_some(line, n);
 }
@@ -338,20 +338,20 @@ struct log_quoted log_quote_text(struct slice s)
 	return quote(s, ' ');
 }
 
-bool log_rate_ok(struct log_rate *r, uint64_t now_ms, unsigned *dropped_out)
+bool log_rate_ok(struct log_rate *rate, uint64_t now_ms, unsigned *suppressed_out)
 {
 	uint64_t second = now_ms / 1000;
 
-	if (second != r->second) {
-		r->second = second;
-		r->written = 0;
+	if (second != rate->second) {
+		rate->second = second;
+		rate->written = 0;
 	}
-	if (r->written >= r->burst) {
-		r->dropped++;
+	if (rate->written >= rate->burst) {
+		rate->suppressed++;
 		return false;
 	}
-	r->written++;
-	*dropped_out = r->dropped;
-	r->dropped = 0;
+	rate->written++;
+	*suppressed_out = rate->suppressed;
+	rate->suppressed = 0;
 	return true;
 }

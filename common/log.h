@@ -91,17 +91,17 @@ struct log_quoted log_quote_text(struct slice s);
 
 /* At most burst lines a second for one kind of event; the rest is counted. */
 struct log_rate {
-	uint64_t second;  /* the second that the count below belongs to */
-	unsigned burst;   /* lines a second; set by the owner */
-	unsigned written; /* in this second */
-	unsigned dropped; /* since the last line that was written */
+	uint64_t second;     /* the second that the count below belongs to */
+	unsigned burst;      /* lines a second; set by the owner */
+	unsigned written;    /* in this second */
+	unsigned suppressed; /* since the last line that was written */
 };
 
 /*
- * May this line be written? If so, *dropped_out says how many were not, since the last.
- * now_ms is a monotonic clock. The owner's thread only.
+ * May this line be written? If so, *suppressed_out says how many were not, since the
+ * last. now_ms is a monotonic clock. The owner's thread only.
  */
-bool log_rate_ok(struct log_rate *r, uint64_t now_ms, unsigned *dropped_out);
+bool log_rate_ok(struct log_rate *rate, uint64_t now_ms, unsigned *suppressed_out);
 
 /*
  * log_write at this rate: a format, which ends in " suppressed=%u" for the number of

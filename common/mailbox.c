@@ -165,7 +165,7 @@ static bool has_room(const struct stage *st)
 	return st->last != NULL && st->last->count < st->last->room;
 }
 
-static void append(struct stage *st, unsigned self, struct mail_batch *b)
+static void append_batch(struct stage *st, unsigned self, struct mail_batch *b)
 {
 	b->from = self;
 	b->count = b->taken = 0;
@@ -188,7 +188,7 @@ bool mailbox_room(struct mailboxes *m, unsigned self, unsigned to)
 		b = batch_alloc(m, MAIL_BATCH_ITEMS);
 	if (b == NULL)
 		return false;
-	append(st, self, b);
+	append_batch(st, self, b);
 	return true;
 }
 
@@ -218,9 +218,9 @@ void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 	struct mail_batch *b = has_room(st) ? st->last : take_spare(s);
 
 	if (b == NULL)
-		append(st, self, reserved);
+		append_batch(st, self, reserved);
 	else if (b != st->last)
-		append(st, self, b);
+		append_batch(st, self, b);
 	if (st->last != reserved)
 		free(reserved);
 	return add_item(m, st, bytes);

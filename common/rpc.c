@@ -18,10 +18,10 @@
 
 enum { READ_CHUNK = 16 * 1024 };
 
-enum conn_state {
-	CONN_OPEN = 0,
-	CONN_FINISHING = 1, /* ends at the next flush, with end_reason */
-	CONN_ENDED = 2,
+enum rpc_conn_state {
+	RPC_CONN_OPEN = 0,
+	RPC_CONN_FINISHING = 1, /* ends at the next flush, with end_err */
+	RPC_CONN_ENDED = 2,
 };
 
 /* A request of ours. Its index is the low bits of its id, so that answers find it. */
@@ -44,8 +44,8 @@ struct rpc_request {
 struct rpc_conn {
 	struct loop *loop;
 	int fd;
-	enum conn_state state;
-	int end_reason;
+	enum rpc_conn_state state;
+	int end_err;
 	bool entered; /* a callback of this connection is running */
 	bool doomed;  /* freed meanwhile */
 	bool paused;  /* not reading, because too much waits to be sent */
@@ -78,7 +78,7 @@ static void leave(struct rpc_conn *c)
 
 static bool running(const struct rpc_conn *c)
 {
-	return c->state == CONN_OPEN && !c->doomed;
+	return c->state == RPC_CONN_OPEN && !c->doomed;
 }
 
 /* Takes a call out of the table. */
@@ -107,7 +107,7 @@ static void disconnect(struct rpc_conn *c)
 {
 	struct rpc_request *req;
 
-	c->state = CONN_ENDED;
+	c->state = RPC_CONN_ENDED;
 	event_del(&c->ev_read);
 	event_del(&c->ev_write);
 	sock_close(&c->fd);
@@ -118,7 +118,7 @@ static void disconnect(struct rpc_conn *c)
 }
 
 /* Only from the loop. */
-static void end(struct rpc_conn *c, int reason)
+static void end_conn(struct rpc_conn *c, int err)
 {
 	const struct rpc_answer closed = {.outcome = RPC_CLOSED, .other = c->blamed};
 
@@ -127,16 +127,16 @@ static void end(struct rpc_conn *c, int reason)
 		if (c->pending[i].used)
 			pending_finish(&c->pending[i], &closed);
 	if (!c->doomed)
-		c->handlers->closed(reason, c->arg);
+		c->handlers->closed(err, c->arg);
 }
 
 /* From anywhere: ends the connection soon, by way of the loop. */
-static void end_soon(struct rpc_conn *c, int reason)
+static void end_soon(struct rpc_conn *c, int err)
 {
-	if (c->state != CONN_OPEN)
+	if (c->state != RPC_CONN_OPEN)
 		return;
-	c->state = CONN_FINISHING;
-	c->end_reason = reason;
+	c->state = RPC_CONN_FINISHING;
+	c->end_err = err;
 	event_del(&c->ev_read);
 	event_active(&c->ev_write, EV_WRITE, 0);
 }
@@ -154,13 +154,13 @@ static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 	if (!running(c))
 		return E_CLOSED;
 	rpc_msg_write(&c->out, m);
-	int r = c->out.err;
-	if (r == 0 && c->out.len - before > c->limits.max_message)
-		r = E_LIMIT;
-	if (r != 0) {
+	int err = c->out.err;
+	if (err == 0 && c->out.len - before > c->limits.max_message)
+		err = E_LIMIT;
+	if (err != 0) {
 		c->out.len = before;
 		c->out.err = 0;
-		return r;
+		return err;
 	}
 	if (before == 0)
 		event_active(&c->ev_write, EV_WRITE, 0);
@@ -173,7 +173,7 @@ static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 	struct rpc_request *req = room ? malloc(sizeof(*req)) : NULL;
 
 	if (req == NULL) {
-		end(c, room ? E_NOMEM : E_LIMIT);
+		end_conn(c, room ? E_NOMEM : E_LIMIT);
 		return;
 	}
 	req->conn = c;
@@ -184,7 +184,7 @@ static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 }
 
 /* The call with this id, or NULL: nobody waits for its answer any more. */
-static struct pending *find_call(struct rpc_conn *c, uint32_t id)
+static struct pending *find_pending(struct rpc_conn *c, uint32_t id)
 {
 	struct pending *p = c->n_slots > 0 ? &c->pending[id & (c->n_slots - 1)] : NULL;
 
@@ -193,7 +193,7 @@ static struct pending *find_call(struct rpc_conn *c, uint32_t id)
 
 static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
 {
-	struct pending *p = find_call(c, m->id);
+	struct pending *p = find_pending(c, m->id);
 	const struct rpc_answer a = {
 		.outcome = m->error.len == 0 ? RPC_OK : RPC_ERROR,
 		.error = m->error,
@@ -210,23 +210,23 @@ static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
  * *len_out says so, and the connection goes on. Otherwise it has ended.
  */
 static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_msg *head,
-			int why, size_t *len_out)
+			int err, size_t *len_out)
 {
-	const struct rpc_answer invalid = {.outcome = RPC_INVALID, .why = why};
+	const struct rpc_answer invalid = {.outcome = RPC_INVALID, .err = err};
 	struct pending *p = NULL;
 	struct rpc_msg m;
 	bool measured = false;
 
 	if (head->type == RPC_RESPONSE) {
 		measured = c->handlers->read(in, false, &m, len_out) == 0;
-		p = find_call(c, head->id);
+		p = find_pending(c, head->id);
 	}
 	if (p != NULL) {
 		c->blamed = !measured;
 		pending_finish(p, &invalid);
 	}
 	if (!measured && running(c))
-		end(c, why);
+		end_conn(c, err);
 	return measured;
 }
 
@@ -259,15 +259,15 @@ static void process_input(struct rpc_conn *c)
 		if (c->paused)
 			break;
 		struct slice rest = slice_of(c->in.data + used, c->in.len - used);
-		int r = c->handlers->read(rest, true, &m, &len);
-		if (r == E_TRUNCATED && rest.len < c->in.max)
+		int err = c->handlers->read(rest, true, &m, &len);
+		if (err == E_TRUNCATED && rest.len < c->in.max)
 			break;
-		if (r == E_TRUNCATED)
-			r = E_LIMIT;
-		if (r != 0 && !got_rubbish(c, rest, &m, r, &len))
+		if (err == E_TRUNCATED)
+			err = E_LIMIT;
+		if (err != 0 && !got_rubbish(c, rest, &m, err, &len))
 			return;
 		used += len;
-		if (r == 0)
+		if (err == 0)
 			got_msg(c, &m);
 	}
 	if (!running(c))
@@ -277,7 +277,7 @@ static void process_input(struct rpc_conn *c)
 		event_del(&c->ev_read);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_rpc_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct rpc_conn *c = arg;
 	size_t got = 0;
@@ -287,12 +287,12 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	enter(c);
 	size_t room = min_size(READ_CHUNK, c->in.max - c->in.len);
 	uint8_t *to = buf_reserve(&c->in, room);
-	int r = to == NULL ? E_NOMEM : sock_read(c->fd, to, room, &got);
-	if (r == 0) {
+	int err = to == NULL ? E_NOMEM : sock_read(c->fd, to, room, &got);
+	if (err == 0) {
 		buf_commit(&c->in, got);
 		process_input(c);
-	} else if (r != E_AGAIN) {
-		end(c, r);
+	} else if (err != E_AGAIN) {
+		end_conn(c, err);
 	}
 	leave(c);
 }
@@ -300,17 +300,17 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 static int flush(struct rpc_conn *c)
 {
 	size_t sent = 0, n;
-	int r = 0;
+	int err = 0;
 
-	while (sent < c->out.len && r == 0) {
-		r = sock_write(c->fd, c->out.data + sent, c->out.len - sent, &n);
-		if (r == 0)
+	while (sent < c->out.len && err == 0) {
+		err = sock_write(c->fd, c->out.data + sent, c->out.len - sent, &n);
+		if (err == 0)
 			sent += n;
 	}
 	buf_consume(&c->out, sent);
-	if (r == E_AGAIN && event_add(&c->ev_write, NULL) == -1)
+	if (err == E_AGAIN && event_add(&c->ev_write, NULL) == -1)
 		return E_NOMEM;
-	return r == E_AGAIN ? 0 : r;
+	return err == E_AGAIN ? 0 : err;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
@@ -320,22 +320,22 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	enter(c);
-	int r = flush(c);
-	if (c->state == CONN_FINISHING) {
-		end(c, c->end_reason);
-	} else if (r != 0) {
-		end(c, r);
+	int err = flush(c);
+	if (c->state == RPC_CONN_FINISHING) {
+		end_conn(c, c->end_err);
+	} else if (err != 0) {
+		end_conn(c, err);
 	} else if (c->paused && !output_is_high(c)) {
 		c->paused = false;
 		if (event_add(&c->ev_read, NULL) == -1)
-			end(c, E_NOMEM);
+			end_conn(c, E_NOMEM);
 		else
 			process_input(c);
 	}
 	leave(c);
 }
 
-static void on_deadline(void *arg)
+static void on_call_deadline(void *arg)
 {
 	static const struct rpc_answer timeout = {.outcome = RPC_TIMEOUT};
 	struct pending *p = arg;
@@ -363,7 +363,7 @@ static int pending_table_new(struct rpc_conn *c, unsigned max_calls)
 		p->conn = c;
 		p->id = i;
 		p->next_free = i + 1;
-		timer_init(&p->deadline, c->loop, on_deadline, p);
+		timer_init(&p->deadline, c->loop, on_call_deadline, p);
 	}
 	return 0;
 }
@@ -384,7 +384,8 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 	LIST_INIT(&c->requests);
 	if (pending_table_new(c, limits->max_calls) != 0)
 		goto fail;
-	event_assign(&c->ev_read, loop_base(l), fd, EV_READ | EV_PERSIST, on_readable, c);
+	event_assign(&c->ev_read, loop_base(l), fd, EV_READ | EV_PERSIST, on_rpc_readable,
+		     c);
 	event_assign(&c->ev_write, loop_base(l), fd, EV_WRITE, on_writable, c);
 	if (event_add(&c->ev_read, NULL) == -1)
 		goto fail;
@@ -402,9 +403,9 @@ fail:
 
 static void destroy(struct rpc_conn *c)
 {
-	if (c->state != CONN_ENDED) {
-		int r = flush(c);
-		(void)r; /* nobody is there to be told */
+	if (c->state != RPC_CONN_ENDED) {
+		int err = flush(c);
+		(void)err; /* nobody is there to be told */
 		disconnect(c);
 	}
 	for (unsigned i = 0; i < c->n_slots; i++)
@@ -465,9 +466,9 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 		.method = slice_str(call->method),
 		.params = call->params,
 	};
-	int r = send_msg(c, &m);
-	if (r != 0)
-		return r;
+	int err = send_msg(c, &m);
+	if (err != 0)
+		return err;
 	c->free_slot = p->next_free;
 	c->n_calls++;
 	p->id = id;
@@ -482,7 +483,7 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 
 void rpc_cancel(struct rpc_conn *c, uint32_t id)
 {
-	struct pending *p = find_call(c, id);
+	struct pending *p = find_pending(c, id);
 
 	if (p != NULL)
 		pending_release(p);
@@ -500,24 +501,24 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 }
 
 /* Says that the answer to a request cannot be sent. */
-static int send_unsayable(struct rpc_conn *c, uint32_t id, int why)
+static int send_unsayable(struct rpc_conn *c, uint32_t id, int err)
 {
 	struct buf error;
 
 	buf_init(&error, c->limits.max_message);
-	c->handlers->unsayable(&error, why);
+	c->handlers->unsayable(&error, err);
 	const struct rpc_msg m = {
 		.type = RPC_RESPONSE,
 		.id = id,
 		.error = buf_slice(&error),
 	};
-	int r = error.err != 0 ? error.err : send_msg(c, &m);
+	err = error.err != 0 ? error.err : send_msg(c, &m);
 	buf_fini(&error);
-	return r;
+	return err;
 }
 
 /* With what is in b, which m points to. */
-static void answer(struct rpc_request *req, struct rpc_msg *m, const struct buf *b)
+static void send_reply(struct rpc_request *req, struct rpc_msg *m, const struct buf *b)
 {
 	struct rpc_conn *c = req->conn;
 
@@ -526,23 +527,23 @@ static void answer(struct rpc_request *req, struct rpc_msg *m, const struct buf 
 		c->n_requests--;
 		m->type = RPC_RESPONSE;
 		m->id = req->id;
-		int r = b->err != 0 ? b->err : send_msg(c, m);
-		if (r != 0 && r != E_CLOSED)
-			r = send_unsayable(c, req->id, r);
-		if (r != 0 && r != E_CLOSED)
-			end_soon(c, r);
+		int err = b->err != 0 ? b->err : send_msg(c, m);
+		if (err != 0 && err != E_CLOSED)
+			err = send_unsayable(c, req->id, err);
+		if (err != 0 && err != E_CLOSED)
+			end_soon(c, err);
 	}
 	free(req);
 }
 
 void rpc_reply(struct rpc_request *req, const struct buf *result)
 {
-	answer(req, &(struct rpc_msg){.result = buf_slice(result)}, result);
+	send_reply(req, &(struct rpc_msg){.result = buf_slice(result)}, result);
 }
 
 void rpc_reply_error(struct rpc_request *req, const struct buf *error)
 {
 	/* an empty error would say that all is well */
 	ASSERT(error->len > 0 || error->err != 0);
-	answer(req, &(struct rpc_msg){.error = buf_slice(error)}, error);
+	send_reply(req, &(struct rpc_msg){.error = buf_slice(error)}, error);
 }

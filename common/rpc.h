@@ -30,7 +30,7 @@ enum rpc_outcome {
 struct rpc_answer {
 	enum rpc_outcome outcome;
 	struct slice error, result; /* lent for the time of the callback */
-	int why;                    /* RPC_INVALID: what is wrong with it */
+	int err;                    /* RPC_INVALID: what is wrong with it */
 	bool other;                 /* RPC_CLOSED: because of another call's answer */
 };
 

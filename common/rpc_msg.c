@@ -12,7 +12,7 @@ static int pack_to_buf(void *data, const char *bytes, size_t len)
 	return b->err == 0 ? 0 : -1;
 }
 
-static void put_or_nil(struct buf *out, struct slice item)
+static void put_item_or_nil(struct buf *out, struct slice item)
 {
 	if (item.len == 0)
 		buf_put_u8(out, 0xc0);
@@ -31,8 +31,8 @@ void rpc_msg_write(struct buf *out, const struct rpc_msg *m)
 	if (m->type != RPC_NOTIFICATION)
 		msgpack_pack_uint32(&pk, m->id);
 	if (m->type == RPC_RESPONSE) {
-		put_or_nil(out, m->error);
-		put_or_nil(out, m->result);
+		put_item_or_nil(out, m->error);
+		put_item_or_nil(out, m->result);
 		return;
 	}
 	msgpack_pack_str_with_body(&pk, m->method.p, m->method.len);

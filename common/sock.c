@@ -54,28 +54,28 @@ static int remove_stale(const char *path)
 		return errno == ENOENT ? 0 : E_SYS;
 	if (!S_ISSOCK(st.st_mode))
 		return E_EXISTS;
-	int r = sock_connect_unix(&fd, path);
+	int err = sock_connect_unix(&fd, path);
 	sock_close(&fd);
-	if (r == 0 || r == E_AGAIN) { /* a full backlog is an answer, too */
+	if (err == 0 || err == E_AGAIN) { /* a full backlog is an answer, too */
 		errno = EADDRINUSE;
 		return E_SYS;
 	}
-	if (r != E_SYS || errno != ECONNREFUSED)
-		return r;
+	if (err != E_SYS || errno != ECONNREFUSED)
+		return err;
 	return unlink(path) == -1 && errno != ENOENT ? E_SYS : 0;
 }
 
 int sock_listen_unix(const char *path, mode_t mode, int *fd_out)
 {
 	struct sockaddr_un a;
-	int fd, r = unix_address(path, &a);
+	int fd, err = unix_address(path, &a);
 
-	if (r == 0)
-		r = remove_stale(path);
-	if (r == 0)
-		r = sock_new_unix(&fd);
-	if (r != 0)
-		return r;
+	if (err == 0)
+		err = remove_stale(path);
+	if (err == 0)
+		err = sock_new_unix(&fd);
+	if (err != 0)
+		return err;
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == -1)
 		goto fail;
 	/* nobody can connect before listen, so the mode is in force from the start */
@@ -122,10 +122,10 @@ int sock_listen_tcp(const char *host, uint16_t port, int *fd_out)
 	union address in6 = {.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
 
 	if (host == NULL || host[0] == '\0') {
-		int r = listen_tcp_at(&in6, sizeof(in6.in6), fd_out);
-		if (r == E_SYS && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
-			r = listen_tcp_at(&in4, sizeof(in4.in4), fd_out);
-		return r;
+		int err = listen_tcp_at(&in6, sizeof(in6.in6), fd_out);
+		if (err == E_SYS && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL))
+			err = listen_tcp_at(&in4, sizeof(in4.in4), fd_out);
+		return err;
 	}
 	if (inet_pton(AF_INET, host, &in4.in4.sin_addr) == 1)
 		return listen_tcp_at(&in4, sizeof(in4.in4), fd_out);
@@ -143,16 +143,16 @@ int sock_new_unix(int *fd_out)
 int sock_connect_unix(int *fd, const char *path)
 {
 	struct sockaddr_un a;
-	int r = unix_address(path, &a);
+	int err = unix_address(path, &a);
 
-	if (r == 0 && *fd == -1)
-		r = sock_new_unix(fd);
-	if (r != 0)
-		return r;
+	if (err == 0 && *fd == -1)
+		err = sock_new_unix(fd);
+	if (err != 0)
+		return err;
 	do {
-		r = connect(*fd, (struct sockaddr *)&a, sizeof(a));
-	} while (r == -1 && errno == EINTR);
-	if (r == 0)
+		err = connect(*fd, (struct sockaddr *)&a, sizeof(a));
+	} while (err == -1 && errno == EINTR);
+	if (err == 0)
 		return 0;
 	return errno == EAGAIN ? E_AGAIN : E_SYS;
 }
@@ -227,18 +227,18 @@ static int io_error(int err)
 
 int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 {
-	ssize_t r;
+	ssize_t got;
 
 	do {
-		r = recv(fd, buf, n, 0);
-	} while (r == -1 && errno == EINTR);
-	if (r == -1)
+		got = recv(fd, buf, n, 0);
+	} while (got == -1 && errno == EINTR);
+	if (got == -1)
 		return io_error(errno);
-	if (r == 0) {
+	if (got == 0) {
 		errno = 0;
 		return E_CLOSED;
 	}
-	*got_out = (size_t)r;
+	*got_out = (size_t)got;
 	return 0;
 }
 
@@ -246,15 +246,15 @@ int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out)
 {
 	/* sendmsg does not write through msg_iov, but its type lacks the const */
 	struct msghdr m = {.msg_iovlen = (size_t)n_iov};
-	ssize_t r;
+	ssize_t put;
 
 	memcpy(&m.msg_iov, &iov, sizeof(m.msg_iov));
 	do {
-		r = sendmsg(fd, &m, MSG_NOSIGNAL);
-	} while (r == -1 && errno == EINTR);
-	if (r == -1)
+		put = sendmsg(fd, &m, MSG_NOSIGNAL);
+	} while (put == -1 && errno == EINTR);
+	if (put == -1)
 		return io_error(errno);
-	*put_out = (size_t)r;
+	*put_out = (size_t)put;
 	return 0;
 }
 
@@ -290,10 +290,10 @@ static struct sock_name name_of(int fd, bool local)
 	struct sock_name n = {"unknown"};
 	union address a = {.any = {.sa_family = AF_UNSPEC}};
 	socklen_t len = sizeof(a);
-	int r = local ? getsockname(fd, &a.any, &len) : getpeername(fd, &a.any, &len);
+	int err = local ? getsockname(fd, &a.any, &len) : getpeername(fd, &a.any, &len);
 	size_t path_at = offsetof(struct sockaddr_un, sun_path);
 
-	if (r != 0)
+	if (err != 0)
 		return n;
 	switch (a.any.sa_family) {
 	case AF_INET:

@@ -40,7 +40,7 @@ static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
  * has bounds of its own: they exclude overlong forms (E0, F0), surrogates (ED) and what
  * lies above U+10FFFF (F4).
  */
-static bool begin(struct utf8_state *st, uint8_t c)
+static bool begin_char(struct utf8_state *st, uint8_t c)
 {
 	st->lo = 0x80;
 	st->hi = 0xbf;
@@ -77,7 +77,7 @@ bool utf8_feed(struct utf8_state *st, const uint8_t *p, size_t len)
 				p = skip_ascii(p, end);
 				continue;
 			}
-			if (!begin(&s, *p++))
+			if (!begin_char(&s, *p++))
 				return false;
 			continue;
 		}

@@ -126,10 +126,11 @@ int admin_list_begin(struct token_reader *r, struct slice items)
 int admin_list_next(struct token_reader *r, struct admin_principal *out)
 {
 	struct slice item;
-	int e = token_skip(r, &item);
+	int err = token_skip(r, &item);
 
-	if (e != 0)
-		return e == E_TYPE ? E_NOTFOUND : e; /* E_TYPE: the end of the array */
+	if (err != 0)
+		return err == E_TYPE ? E_NOTFOUND
+				     : err; /* E_TYPE: the end of the array */
 	return fields_read_item(item, &admin_principal_table, out);
 }
 

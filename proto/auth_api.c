@@ -35,11 +35,11 @@ static int pass_limited(struct token_reader *r, unsigned max_depth)
 	unsigned depth = 0;
 
 	do {
-		int e = token_next(r, &t);
-		if (e == 0)
-			e = check_item(&t);
-		if (e != 0)
-			return e;
+		int err = token_next(r, &t);
+		if (err == 0)
+			err = check_item(&t);
+		if (err != 0)
+			return err;
 		if (t.type == TOKEN_ARRAY || t.type == TOKEN_MAP)
 			depth++;
 		else if (t.type == TOKEN_END)
@@ -50,50 +50,50 @@ static int pass_limited(struct token_reader *r, unsigned max_depth)
 	return 0;
 }
 
-static int check(struct slice in, unsigned max_depth, size_t *len_out)
+static int check_depth(struct slice in, unsigned max_depth, size_t *len_out)
 {
 	struct token_reader r;
 
 	token_reader_init(&r, SERIALIZER_MSGPACK, in);
-	int e = pass_limited(&r, max_depth);
+	int err = pass_limited(&r, max_depth);
 	*len_out = (size_t)(r.pos - r.start);
-	return e;
+	return err;
 }
 
 enum { PART_DEPTH = AUTH_MAX_DEPTH - 1 }; /* the message is an array, too */
 
 int auth_check(struct slice in, size_t *len_out)
 {
-	return check(in, PART_DEPTH, len_out);
+	return check_depth(in, PART_DEPTH, len_out);
 }
 
 /* An element of the message, as it is encoded. */
 static int read_part(struct token_reader *r, bool limited, struct slice *out)
 {
 	const uint8_t *start = r->pos;
-	int e = limited ? pass_limited(r, PART_DEPTH) : token_skip(r, NULL);
+	int err = limited ? pass_limited(r, PART_DEPTH) : token_skip(r, NULL);
 
 	*out = slice_of(start, (size_t)(r->pos - start));
-	return e;
+	return err;
 }
 
 /* Type and id. */
-static int read_head(struct token_reader *r, struct rpc_msg *m)
+static int read_type_and_id(struct token_reader *r, struct rpc_msg *m)
 {
 	struct token list, type, id = {.type = TOKEN_UINT, .u = 0};
-	int e = token_expect(r, TOKEN_ARRAY, &list);
+	int err = token_expect(r, TOKEN_ARRAY, &list);
 
-	if (e == 0)
-		e = token_expect(r, TOKEN_UINT, &type);
-	if (e == 0 && (type.u > RPC_NOTIFICATION ||
-		       list.count != (type.u == RPC_NOTIFICATION ? 3 : 4)))
-		e = E_TYPE;
-	if (e == 0 && type.u != RPC_NOTIFICATION)
-		e = token_expect(r, TOKEN_UINT, &id);
-	if (e == 0 && id.u > UINT32_MAX)
-		e = E_RANGE;
-	if (e != 0)
-		return e;
+	if (err == 0)
+		err = token_expect(r, TOKEN_UINT, &type);
+	if (err == 0 && (type.u > RPC_NOTIFICATION ||
+			 list.count != (type.u == RPC_NOTIFICATION ? 3 : 4)))
+		err = E_TYPE;
+	if (err == 0 && type.u != RPC_NOTIFICATION)
+		err = token_expect(r, TOKEN_UINT, &id);
+	if (err == 0 && id.u > UINT32_MAX)
+		err = E_RANGE;
+	if (err != 0)
+		return err;
 	m->type = (enum rpc_type)type.u;
 	m->id = (uint32_t)id.u;
 	return 0;
@@ -101,26 +101,26 @@ static int read_head(struct token_reader *r, struct rpc_msg *m)
 
 static int read_response(struct token_reader *r, bool limited, struct rpc_msg *m)
 {
-	int e = read_part(r, limited, &m->error);
+	int err = read_part(r, limited, &m->error);
 
-	if (e == 0)
-		e = read_part(r, limited, &m->result);
-	if (e == 0 && slice_eq_str(m->error, "\xc0"))
+	if (err == 0)
+		err = read_part(r, limited, &m->result);
+	if (err == 0 && slice_eq_str(m->error, "\xc0"))
 		m->error.len = 0;
-	return e;
+	return err;
 }
 
 static int read_method(struct token_reader *r, bool limited, struct rpc_msg *m)
 {
 	struct token t;
-	int e = token_expect(r, TOKEN_STR, &t);
+	int err = token_expect(r, TOKEN_STR, &t);
 
-	if (e == 0)
-		e = check_item(&t);
-	if (e == 0)
-		e = read_part(r, limited, &m->params);
-	if (e != 0)
-		return e;
+	if (err == 0)
+		err = check_item(&t);
+	if (err == 0)
+		err = read_part(r, limited, &m->params);
+	if (err != 0)
+		return err;
 	m->method = t.text;
 	return container_type(m->params) == TOKEN_ARRAY ? 0 : E_TYPE;
 }
@@ -131,18 +131,18 @@ int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out, size_t *le
 
 	*out = (struct rpc_msg){.type = RPC_UNKNOWN};
 	token_reader_init(&r, SERIALIZER_MSGPACK, in);
-	int e = read_head(&r, out);
-	if (e == 0 && out->type == RPC_RESPONSE)
-		e = read_response(&r, limited, out);
-	else if (e == 0)
-		e = read_method(&r, limited, out);
+	int err = read_type_and_id(&r, out);
+	if (err == 0 && out->type == RPC_RESPONSE)
+		err = read_response(&r, limited, out);
+	else if (err == 0)
+		err = read_method(&r, limited, out);
 	*len_out = (size_t)(r.pos - r.start);
-	return e;
+	return err;
 }
 
-void auth_unsayable(struct buf *out, int why)
+void auth_unsayable(struct buf *out, int err)
 {
-	bool no_memory = why == E_NOMEM;
+	bool no_memory = err == E_NOMEM;
 
 	fields_write_item(
 		out, &auth_error_table,
@@ -158,10 +158,10 @@ void auth_unsayable(struct buf *out, int why)
 int auth_check_map(struct slice map, unsigned max_depth)
 {
 	size_t len;
-	int e = check(map, max_depth, &len);
+	int err = check_depth(map, max_depth, &len);
 
-	if (e != 0)
-		return e;
+	if (err != 0)
+		return err;
 	if (len != map.len)
 		return E_TRAILING;
 	return container_type(map) == TOKEN_MAP ? 0 : E_TYPE;
@@ -233,12 +233,12 @@ const struct field_table auth_result_table = FIELD_TABLE(auth_result);
 static int read_role(struct token_reader *r, struct auth_result *out)
 {
 	struct token t;
-	int e = token_expect(r, TOKEN_STR, &t);
+	int err = token_expect(r, TOKEN_STR, &t);
 
-	if (e == 0 && (t.text.len == 0 || t.text.len > FIELD_DEFAULT_MAX))
-		e = E_RANGE;
-	if (e != 0)
-		return e;
+	if (err == 0 && (t.text.len == 0 || t.text.len > FIELD_DEFAULT_MAX))
+		err = E_RANGE;
+	if (err != 0)
+		return err;
 	out->role = t.text;
 	return 0;
 }
@@ -251,8 +251,8 @@ int auth_result_read(struct slice result, struct auth_result *out)
 		return fields_read_item(result, &auth_result_table, out);
 	fields_init(&auth_result_table, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, result);
-	int e = read_role(&r, out);
-	return e != 0 ? e : token_end(&r);
+	int err = read_role(&r, out);
+	return err != 0 ? err : token_end(&r);
 }
 
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX])
@@ -263,8 +263,8 @@ void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX])
 
 	fields_init(&auth_result_table, &res);
 	token_reader_init(&r, SERIALIZER_MSGPACK, result);
-	int e = fields_read(&r, &auth_result_table, &res, &bad);
-	fields_explain(bad, e, text, AUTH_FAULT_MAX);
+	int err = fields_read(&r, &auth_result_table, &res, &bad);
+	fields_explain(bad, err, text, AUTH_FAULT_MAX);
 }
 
 /* --- errors --------------------------------------------------------------------------
@@ -289,40 +289,40 @@ const struct field_table auth_error_table = FIELD_TABLE(auth_error);
 static int read_error_deny(struct token_reader *r, bool array, struct auth_error *out)
 {
 	struct token t;
-	int e = array ? token_expect(r, TOKEN_ARRAY, &t) : 0;
+	int err = array ? token_expect(r, TOKEN_ARRAY, &t) : 0;
 
-	if (e == 0)
-		e = token_expect(r, TOKEN_STR, &t);
-	if (e == 0 && (t.text.len > AUTH_MAX_NAME || !uri_valid(t.text)))
-		e = E_RANGE;
-	if (e != 0)
-		return e;
+	if (err == 0)
+		err = token_expect(r, TOKEN_STR, &t);
+	if (err == 0 && (t.text.len > AUTH_MAX_NAME || !uri_valid(t.text)))
+		err = E_RANGE;
+	if (err != 0)
+		return err;
 	out->kind = AUTH_ERROR_DENY;
 	out->uri = t.text;
 	if (array)
-		e = fields_read_str_or_nil(r, &out->message);
-	return e == 0 && array ? token_expect(r, TOKEN_END, &t) : e;
+		err = fields_read_str_or_nil(r, &out->message);
+	return err == 0 && array ? token_expect(r, TOKEN_END, &t) : err;
 }
 
 void auth_error_read(struct slice error, struct auth_error *out)
 {
 	struct token_reader r;
 	enum token_type type = container_type(error);
-	int e;
+	int err;
 
 	fields_init(&auth_error_table, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, error);
 	if (type == TOKEN_MAP)
-		e = fields_read(&r, &auth_error_table, out, NULL);
+		err = fields_read(&r, &auth_error_table, out, NULL);
 	else
-		e = read_error_deny(&r, type == TOKEN_ARRAY, out);
-	if (e == 0)
-		e = token_end(&r);
-	if (e != 0)
+		err = read_error_deny(&r, type == TOKEN_ARRAY, out);
+	if (err == 0)
+		err = token_end(&r);
+	if (err != 0)
 		*out = (struct auth_error){
 			.kind = AUTH_ERROR_INTERNAL,
 			.retry_after_ms = FIELD_NONE,
-			.detail = slice_str(err_str(e)),
+			.detail = slice_str(err_str(err)),
 		};
 }
 
@@ -352,10 +352,10 @@ const struct field_table auth_revoke_table = FIELD_TABLE(auth_revoke);
 int auth_revoke_read(struct slice params, struct auth_revoke *out)
 {
 	const struct auth_match *m = &out->match;
-	int e = fields_read_params(params, &auth_revoke_table, out);
+	int err = fields_read_params(params, &auth_revoke_table, out);
 
-	if (e != 0)
-		return e;
+	if (err != 0)
+		return err;
 	if (out->uri.len == 0)
 		out->uri = slice_str(WAMP_CLOSE_KILLED);
 	if (m->authid.len == 0 && !m->pubkey.there && m->role.len == 0 &&
@@ -378,9 +378,9 @@ const struct field_table auth_revoke_result_table = FIELD_TABLE(auth_revoke_resu
 int auth_ping_read(struct slice params)
 {
 	struct token_reader r;
-	int e = fields_begin_params(&r, params, 0);
+	int err = fields_begin_params(&r, params, 0);
 
-	return e != 0 ? e : fields_end_params(&r);
+	return err != 0 ? err : fields_end_params(&r);
 }
 
 static const struct field auth_ping_result_fields[] = {

@@ -66,7 +66,7 @@ enum auth_feature {
 int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out,
 		  size_t *len_out) MUSTCHECK;
 /* And: the error of an answer that is too large, or for which there is no memory. */
-void auth_unsayable(struct buf *out, int why);
+void auth_unsayable(struct buf *out, int err);
 
 /* Is the object at the start of in within the limits of a message's part? How long is it?
  */

@@ -36,7 +36,7 @@ static const struct field auth_request_fields[] = {
 static const struct field_table details_table = FIELD_TABLE(auth_request);
 
 /* The characters of an encoded item; empty if it is no string. */
-static struct slice text_of(enum serializer s, struct slice item, struct buf *scratch)
+static struct slice item_text(enum serializer s, struct slice item, struct buf *scratch)
 {
 	struct token_reader r;
 	struct token t;
@@ -67,32 +67,32 @@ static void pick_authextra(struct slice map, struct auth_request *q)
 	if (token_next(&r, &t) != 0)
 		return;
 	while (next_pair(&r, &key, &value)) {
-		struct slice name = text_of(SERIALIZER_MSGPACK, key, NULL);
+		struct slice name = item_text(SERIALIZER_MSGPACK, key, NULL);
 		if (slice_eq_str(name, "pubkey"))
-			q->pubkey = text_of(SERIALIZER_MSGPACK, value, NULL);
+			q->pubkey = item_text(SERIALIZER_MSGPACK, value, NULL);
 		else if (slice_eq_str(name, "channel_binding"))
-			q->channel_binding = text_of(SERIALIZER_MSGPACK, value, NULL);
+			q->channel_binding = item_text(SERIALIZER_MSGPACK, value, NULL);
 	}
 }
 
 int auth_request_read(struct slice params, struct auth_request *out)
 {
 	struct token_reader r;
-	int e = fields_begin_params(&r, params, 3);
+	int err = fields_begin_params(&r, params, 3);
 
 	fields_init(&details_table, out);
 	out->authextra_in = SERIALIZER_MSGPACK;
-	if (e == 0)
-		e = fields_read_str_or_nil(&r, &out->realm);
-	if (e == 0)
-		e = fields_read_str_or_nil(&r, &out->authid);
-	if (e == 0)
-		e = fields_read(&r, &details_table, out, NULL);
-	if (e == 0)
-		e = fields_end_params(&r);
-	if (e == 0 && out->authextra.len > 0)
+	if (err == 0)
+		err = fields_read_str_or_nil(&r, &out->realm);
+	if (err == 0)
+		err = fields_read_str_or_nil(&r, &out->authid);
+	if (err == 0)
+		err = fields_read(&r, &details_table, out, NULL);
+	if (err == 0)
+		err = fields_end_params(&r);
+	if (err == 0 && out->authextra.len > 0)
 		pick_authextra(out->authextra, out);
-	return e;
+	return err;
 }
 
 /* --- writing -------------------------------------------------------------------------
@@ -143,26 +143,26 @@ static bool carriable(struct token_reader *r, unsigned depth)
 }
 
 /* Adds a pair, or leaves it out. E_NOMEM. */
-static int put_pair(struct pairs *to, enum serializer from, struct slice key,
-		    struct slice value)
+static int put_one_pair(struct pairs *to, enum serializer from, struct slice key,
+			struct slice value)
 {
 	uint8_t room_for_key[AUTH_MAX_NAME + 1];
 	struct token_reader r;
 
 	buf_clear(to->value);
-	struct slice text = text_of(from, key, to->value);
+	struct slice text = item_text(from, key, to->value);
 	if (text.len == 0 || text.len > AUTH_MAX_NAME || slice_eq_str(text, "pubkey") ||
 	    slice_eq_str(text, "channel_binding"))
 		return to->value->err == E_NOMEM ? E_NOMEM : 0;
 	memcpy(room_for_key, text.p, text.len);
 	text.p = room_for_key;
 	buf_clear(to->value);
-	int e = transcode(from, value, 1, SERIALIZER_MSGPACK, to->value);
+	int err = transcode(from, value, 1, SERIALIZER_MSGPACK, to->value);
 	size_t size = (text.len < 32 ? 1 : 2) + text.len + to->value->len;
 	token_reader_init(&r, SERIALIZER_MSGPACK, buf_slice(to->value));
-	if (e != 0 || to->left == 0 || size > to->room ||
+	if (err != 0 || to->left == 0 || size > to->room ||
 	    !carriable(&r, AUTH_MAX_DEPTH - to->depth))
-		return e == E_NOMEM ? E_NOMEM : 0;
+		return err == E_NOMEM ? E_NOMEM : 0;
 	to->left--;
 	to->room -= size;
 	token_put_str(&to->w, text);
@@ -176,17 +176,17 @@ static int put_pairs(struct pairs *to, enum serializer from, struct slice dict)
 	struct token_reader r;
 	struct token t;
 	struct slice key, value;
-	int e = 0;
+	int err = 0;
 
 	token_reader_init(&r, from, dict);
 	if (dict.len == 0 || token_next(&r, &t) != 0 || t.type != TOKEN_MAP)
 		return 0;
-	while (e == 0 && next_pair(&r, &key, &value))
-		e = put_pair(to, from, key, value);
-	return e;
+	while (err == 0 && next_pair(&r, &key, &value))
+		err = put_one_pair(to, from, key, value);
+	return err;
 }
 
-static void put_or_nil(struct token_writer *w, struct slice s)
+static void put_str_or_nil(struct token_writer *w, struct slice s)
 {
 	if (s.len == 0)
 		token_put_null(w);
@@ -215,13 +215,13 @@ static int write_authextra(struct buf *out, const struct auth_request *q,
 	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
 	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
 	token_put_text(&p.w, "pubkey");
-	put_or_nil(&p.w, is_key ? slice_str(hex) : q->pubkey);
+	put_str_or_nil(&p.w, is_key ? slice_str(hex) : q->pubkey);
 	token_put_text(&p.w, "channel_binding");
-	put_or_nil(&p.w, q->channel_binding);
-	int e = put_pairs(&p, q->authextra_in, q->authextra);
+	put_str_or_nil(&p.w, q->channel_binding);
+	int err = put_pairs(&p, q->authextra_in, q->authextra);
 	token_put_end(&p.w);
 	*room -= room_before - p.room;
-	return e;
+	return err;
 }
 
 static int write_headers(struct buf *out, const struct auth_request *q,
@@ -238,9 +238,9 @@ static int write_headers(struct buf *out, const struct auth_request *q,
 		return 0;
 	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
 	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
-	int e = put_pairs(&p, SERIALIZER_MSGPACK, q->transport.headers);
+	int err = put_pairs(&p, SERIALIZER_MSGPACK, q->transport.headers);
 	token_put_end(&p.w);
-	return e;
+	return err;
 }
 
 /* Empty, if it is no name in the protocol's sense. */
@@ -261,8 +261,8 @@ static void put_question(struct buf *out, const struct auth_request *q,
 	sent.transport.headers = headers;
 	token_writer_init(&w, SERIALIZER_MSGPACK, out);
 	token_put_array(&w, 3);
-	put_or_nil(&w, q->realm);
-	put_or_nil(&w, q->authid);
+	put_str_or_nil(&w, q->realm);
+	put_str_or_nil(&w, q->authid);
 	fields_write(&w, &details_table, &sent);
 	token_put_end(&w);
 }
@@ -281,24 +281,24 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 	buf_init(&headers, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
 	buf_init(&scratch, AUTH_MAX_STRING + AUTH_MAX_NAME);
 	/* the shortest form, to learn how much room it leaves */
-	int e = write_authextra(&extra, q, &scratch, &room);
+	int err = write_authextra(&extra, q, &scratch, &room);
 	put_question(out, q, buf_slice(&extra), none);
 	size_t least = out->len - start + MAPS_OVERHEAD + AUTH_ENVELOPE;
 	room = max_message - min_size(max_message, least);
-	if (e == 0 && out->err == 0) {
+	if (err == 0 && out->err == 0) {
 		buf_clear(&extra);
-		e = write_authextra(&extra, q, &scratch, &room);
+		err = write_authextra(&extra, q, &scratch, &room);
 	}
-	if (e == 0)
-		e = write_headers(&headers, q, &scratch, room);
+	if (err == 0)
+		err = write_headers(&headers, q, &scratch, room);
 	out->len = out->err == 0 ? start : out->len;
 	put_question(out, q, buf_slice(&extra), buf_slice(&headers));
-	if (e == 0)
-		e = extra.err != 0     ? extra.err
-		    : headers.err != 0 ? headers.err
-				       : out->err;
+	if (err == 0)
+		err = extra.err != 0     ? extra.err
+		      : headers.err != 0 ? headers.err
+					 : out->err;
 	buf_fini(&scratch);
 	buf_fini(&headers);
 	buf_fini(&extra);
-	return e;
+	return err;
 }

@@ -43,8 +43,8 @@ enum {
 /* --- reading --- */
 
 /* The number in or behind the first byte. */
-static inline int read_number(const uint8_t **pp, const uint8_t *end, uint8_t code,
-			      uint64_t *out)
+static inline int read_argument(const uint8_t **pp, const uint8_t *end, uint8_t code,
+				uint64_t *out)
 {
 	unsigned info = code & 0x1f;
 
@@ -81,7 +81,7 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, enum major major,
 	const uint8_t *from = *pp;
 	struct token chunk = {.type = out->type};
 	uint64_t len;
-	int bad = 0;
+	int value_err = 0;
 
 	for (;;) {
 		if (*pp == end)
@@ -91,17 +91,17 @@ static int read_chunks(const uint8_t **pp, const uint8_t *end, enum major major,
 			break;
 		if (code >> 5 != major)
 			return E_SYNTAX;
-		int err = read_number(pp, end, code, &len);
+		int err = read_argument(pp, end, code, &len);
 		if (err == 0)
 			err = binary_content(pp, end, len, &chunk);
 		if (err == E_UTF8)
-			bad = err;
+			value_err = err;
 		else if (err != 0)
 			return err;
 	}
 	out->text = slice_of(from, bytes_left(from, *pp) - 1);
 	out->encoded = true;
-	return bad;
+	return value_err;
 }
 
 static int read_indefinite(const uint8_t **pp, const uint8_t *end, enum major major,
@@ -172,8 +172,8 @@ static inline int read_simple(uint8_t code, struct token *out)
 	return 0;
 }
 
-static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
-				   struct token *out)
+static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
+					struct token *out)
 {
 	if (*pp == end)
 		return E_TRUNCATED;
@@ -186,7 +186,7 @@ static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
 		*pp = p;
 		return err;
 	}
-	int err = read_number(pp, end, code, &out->u);
+	int err = read_argument(pp, end, code, &out->u);
 	if (err != 0)
 		return err;
 	switch (major) {
@@ -221,7 +221,7 @@ static int cbor_skip(struct token_reader *r, struct slice *item_out)
 {
 	if (r->pos < r->end && *r->pos == BREAK && break_fits(r))
 		return E_TYPE;
-	return binary_skip(r, item_out, read_item, SERIALIZER_CBOR);
+	return binary_skip(r, item_out, read_cbor_item, SERIALIZER_CBOR);
 }
 
 static int cbor_next(struct token_reader *r, struct token *out)
@@ -229,7 +229,7 @@ static int cbor_next(struct token_reader *r, struct token *out)
 	bool bignum = false;
 
 	for (;;) {
-		int err = binary_next(r, out, read_item);
+		int err = binary_next(r, out, read_cbor_item);
 		if (err != 0)
 			return err;
 		if (out->type != TOKEN_TAG)
@@ -253,7 +253,7 @@ static int cbor_text(const struct token *t, struct buf *scratch, struct slice *o
 	while (p < end) {
 		uint8_t code = *p++;
 		uint64_t len = 0;
-		int err = read_number(&p, end, code, &len);
+		int err = read_argument(&p, end, code, &len);
 
 		ASSERT(err == 0 && len <= bytes_left(p, end));
 		memcpy(to, p, len);
@@ -277,7 +277,7 @@ static enum token_type cbor_container(struct slice item)
 			return TOKEN_ARRAY;
 		if (code >> 5 == MAJOR_MAP)
 			return TOKEN_MAP;
-		if (code >> 5 != MAJOR_TAG || read_number(&p, end, code, &n) != 0)
+		if (code >> 5 != MAJOR_TAG || read_argument(&p, end, code, &n) != 0)
 			break;
 	}
 	return TOKEN_OPAQUE;

@@ -30,7 +30,7 @@ void fields_key_encode(const uint8_t key[FIELD_KEY_LEN], char out[2 * FIELD_KEY_
 /* --- reading -------------------------------------------------------------------------
  */
 
-static void set_defaults(const struct field_table *t, void *out)
+static void set_field_defaults(const struct field_table *t, void *out)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct field *f = &t->fields[i];
@@ -40,17 +40,18 @@ static void set_defaults(const struct field_table *t, void *out)
 		else if (f->type == FIELD_BOOL)
 			*(bool *)to = f->def != 0;
 		else if (f->type == FIELD_STRUCT)
-			set_defaults(f->table, to);
+			set_field_defaults(f->table, to);
 	}
 }
 
 void fields_init(const struct field_table *t, void *out)
 {
 	memset(out, 0, t->size);
-	set_defaults(t, out);
+	set_field_defaults(t, out);
 }
 
-static int read_text(const struct token *t, const struct field *f, struct slice *out)
+static int read_field_text(const struct token *t, const struct field *f,
+			   struct slice *out)
 {
 	if (t->type != TOKEN_STR)
 		return E_TYPE;
@@ -64,7 +65,7 @@ static int read_text(const struct token *t, const struct field *f, struct slice 
 	return 0;
 }
 
-static int read_key(const struct token *t, uint8_t out[FIELD_KEY_LEN])
+static int read_field_key(const struct token *t, uint8_t out[FIELD_KEY_LEN])
 {
 	return t->type == TOKEN_STR ? fields_key_decode(t->text, out) : E_TYPE;
 }
@@ -90,61 +91,63 @@ static int find_name(const struct field *f, const struct token *t, unsigned *out
 	return E_UNKNOWN;
 }
 
-static int add_key(const struct token *t, struct field_keys *to)
+static int add_to_keys(const struct token *t, struct field_keys *to)
 {
-	return to->n == FIELD_MAX_KEYS ? E_LIMIT : read_key(t, to->key[to->n++]);
+	return to->n == FIELD_MAX_KEYS ? E_LIMIT : read_field_key(t, to->key[to->n++]);
 }
 
 static int add_flag(const struct token *t, const struct field *f, unsigned *to)
 {
 	unsigned bit;
-	int e = find_name(f, t, &bit);
+	int err = find_name(f, t, &bit);
 
-	if (e == 0)
+	if (err == 0)
 		*to |= 1u << bit;
-	return e == E_UNKNOWN ? 0 : e;
+	return err == E_UNKNOWN ? 0 : err;
 }
 
 /* The rest of an array, and how many elements it has. */
-static int read_array(struct token_reader *r, const struct field *f, void *to, size_t *n)
+static int read_field_array(struct token_reader *r, const struct field *f, void *to,
+			    size_t *n)
 {
 	struct token t;
 
 	for (*n = 0;; ++*n) {
-		int e = token_next(r, &t);
-		if (e != 0 || t.type == TOKEN_END)
-			return e;
+		int err = token_next(r, &t);
+		if (err != 0 || t.type == TOKEN_END)
+			return err;
 		if (f->type == FIELD_KEYS)
-			e = add_key(&t, to);
+			err = add_to_keys(&t, to);
 		else if (f->type == FIELD_FLAGS)
-			e = add_flag(&t, f, to);
+			err = add_flag(&t, f, to);
 		else
-			e = *n < 2 ? read_uint(&t, UINT32_MAX, (uint64_t *)to + *n)
-				   : E_TYPE;
-		if (e != 0)
-			return e;
+			err = *n < 2 ? read_uint(&t, UINT32_MAX, (uint64_t *)to + *n)
+				     : E_TYPE;
+		if (err != 0)
+			return err;
 	}
 }
 
-static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
-		      void *out, const struct field **bad);
+static int read_field_pairs(struct token_reader *r, const struct field_table *t,
+			    bool strict, void *out, const struct field **bad);
 
 /* The value item, whose first token is t; r is behind that. */
-static int read_value(struct token_reader *r, const struct token *t, struct slice item,
-		      const struct field *f, void *to, const struct field **bad)
+static int read_field_value(struct token_reader *r, const struct token *t,
+			    struct slice item, const struct field *f, void *to,
+			    const struct field **bad)
 {
 	size_t n;
-	int e;
+	int err;
 
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
-		return read_text(t, f, to);
+		return read_field_text(t, f, to);
 	case FIELD_KEY:
 		((struct field_key *)to)->there = true;
-		return read_key(t, ((struct field_key *)to)->octets);
+		return read_field_key(t, ((struct field_key *)to)->octets);
 	case FIELD_SOLE_KEY:
-		return add_key(t, to);
+		return add_to_keys(t, to);
 	case FIELD_NAME:
 		return find_name(f, t, to);
 	case FIELD_UINT:
@@ -157,12 +160,13 @@ static int read_value(struct token_reader *r, const struct token *t, struct slic
 	case FIELD_KEYS:
 	case FIELD_FLAGS:
 	case FIELD_VERSION:
-		e = t->type == TOKEN_ARRAY ? read_array(r, f, to, &n) : E_TYPE;
-		return e == 0 && f->type == FIELD_VERSION && n != 2 ? E_TYPE : e;
+		err = t->type == TOKEN_ARRAY ? read_field_array(r, f, to, &n) : E_TYPE;
+		return err == 0 && f->type == FIELD_VERSION && n != 2 ? E_TYPE : err;
 	case FIELD_STRUCT:
 		if (t->type != TOKEN_MAP)
 			return E_TYPE;
-		return read_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to, bad);
+		return read_field_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to,
+					bad);
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
 		*(struct slice *)to = item;
@@ -182,18 +186,19 @@ static int read_field(struct token_reader *r, const struct field *f, void *out,
 	struct token t;
 
 	*bad = f; /* unless all goes well, or one that lies in it is to blame */
-	int e = token_skip(r, &item);
-	if (e != 0)
-		return e;
+	int err = token_skip(r, &item);
+	if (err != 0)
+		return err;
 	token_reader_init(&value, SERIALIZER_MSGPACK, item);
-	e = token_next(&value, &t);
-	*there_out = e == 0 && t.type != TOKEN_NULL;
+	err = token_next(&value, &t);
+	*there_out = err == 0 && t.type != TOKEN_NULL;
 	if (*there_out)
-		return read_value(&value, &t, item, f, (char *)out + f->offset, bad);
-	return e == 0 && (f->flags & FIELD_NOT_EMPTY) != 0 ? E_TYPE : e;
+		return read_field_value(&value, &t, item, f, (char *)out + f->offset,
+					bad);
+	return err == 0 && (f->flags & FIELD_NOT_EMPTY) != 0 ? E_TYPE : err;
 }
 
-static const struct field *find(const struct field_table *t, struct slice key)
+static const struct field *find_field(const struct field_table *t, struct slice key)
 {
 	for (size_t i = 0; i < t->n; i++)
 		if (slice_eq_str(key, t->fields[i].key))
@@ -202,36 +207,36 @@ static const struct field *find(const struct field_table *t, struct slice key)
 }
 
 /* The pairs of a map, up to its end. */
-static int read_pairs(struct token_reader *r, const struct field_table *t, bool strict,
-		      void *out, const struct field **bad)
+static int read_field_pairs(struct token_reader *r, const struct field_table *t,
+			    bool strict, void *out, const struct field **bad)
 {
 	uint64_t seen = 0, there = 0;
 	struct token key;
 	bool is_there = false;
 
 	for (;;) {
-		int e = token_next(r, &key);
-		if (e != 0)
-			return e;
+		int err = token_next(r, &key);
+		if (err != 0)
+			return err;
 		if (key.type == TOKEN_END)
 			break;
 		if (key.type != TOKEN_STR)
 			return E_TYPE;
-		const struct field *f = find(t, key.text);
+		const struct field *f = find_field(t, key.text);
 		*bad = f;
 		if (f == NULL) {
-			e = strict ? E_UNKNOWN : token_skip(r, NULL);
-			if (e != 0)
-				return e;
+			err = strict ? E_UNKNOWN : token_skip(r, NULL);
+			if (err != 0)
+				return err;
 			continue;
 		}
 		uint64_t bit = UINT64_C(1) << (f - t->fields);
 		if ((seen & bit) != 0)
 			return E_EXISTS;
 		seen |= bit;
-		e = read_field(r, f, out, &is_there, bad);
-		if (e != 0)
-			return e;
+		err = read_field(r, f, out, &is_there, bad);
+		if (err != 0)
+			return err;
 		if (is_there)
 			there |= bit;
 	}
@@ -249,14 +254,14 @@ int fields_read(struct token_reader *r, const struct field_table *t, void *out,
 {
 	const struct field *bad = NULL;
 	struct token map;
-	int e = token_expect(r, TOKEN_MAP, &map);
+	int err = token_expect(r, TOKEN_MAP, &map);
 
 	ASSERT(t->n <= 64);
-	if (e == 0)
-		e = read_pairs(r, t, false, out, &bad);
+	if (err == 0)
+		err = read_field_pairs(r, t, false, out, &bad);
 	if (bad_out != NULL)
 		*bad_out = bad;
-	return e;
+	return err;
 }
 
 static void expected(const struct field *f, char *text, size_t size)
@@ -313,8 +318,8 @@ int fields_read_item(struct slice in, const struct field_table *t, void *out)
 
 	fields_init(t, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, in);
-	int e = fields_read(&r, t, out, NULL);
-	return e != 0 ? e : token_end(&r);
+	int err = fields_read(&r, t, out, NULL);
+	return err != 0 ? err : token_end(&r);
 }
 
 int fields_begin_params(struct token_reader *r, struct slice params, uint64_t n)
@@ -322,36 +327,36 @@ int fields_begin_params(struct token_reader *r, struct slice params, uint64_t n)
 	struct token t;
 
 	token_reader_init(r, SERIALIZER_MSGPACK, params);
-	int e = token_expect(r, TOKEN_ARRAY, &t);
-	return e == 0 && t.count != n ? E_TYPE : e;
+	int err = token_expect(r, TOKEN_ARRAY, &t);
+	return err == 0 && t.count != n ? E_TYPE : err;
 }
 
 int fields_end_params(struct token_reader *r)
 {
 	struct token t;
-	int e = token_expect(r, TOKEN_END, &t);
+	int err = token_expect(r, TOKEN_END, &t);
 
-	return e == 0 ? token_end(r) : e;
+	return err == 0 ? token_end(r) : err;
 }
 
 int fields_read_params(struct slice in, const struct field_table *t, void *out)
 {
 	struct token_reader r;
-	int e = fields_begin_params(&r, in, 1);
+	int err = fields_begin_params(&r, in, 1);
 
 	fields_init(t, out);
-	if (e == 0)
-		e = fields_read(&r, t, out, NULL);
-	return e != 0 ? e : fields_end_params(&r);
+	if (err == 0)
+		err = fields_read(&r, t, out, NULL);
+	return err != 0 ? err : fields_end_params(&r);
 }
 
 int fields_read_str_or_nil(struct token_reader *r, struct slice *out)
 {
 	struct token t;
-	int e = token_next(r, &t);
+	int err = token_next(r, &t);
 
-	if (e != 0)
-		return e;
+	if (err != 0)
+		return err;
 	if (t.type == TOKEN_STR)
 		*out = t.text;
 	return t.type == TOKEN_STR || t.type == TOKEN_NULL ? 0 : E_TYPE;

@@ -84,7 +84,7 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out)
 
 /* --- the request ------------------------------------------------------------------- */
 
-static int refuse(struct http_request *req, int status, const char *why)
+static int refuse_request(struct http_request *req, int status, const char *why)
 {
 	req->why = why;
 	return status;
@@ -137,18 +137,18 @@ static int parse_request_line(struct slice line, struct http_request *out,
 	*method_out = slice_of(line.p, n);
 	out->head_only = slice_eq_str(*method_out, "HEAD");
 	if (n == 0 || n == line.len || !all_alnum_or(*method_out, token_marks))
-		return refuse(out, HTTP_BAD_REQUEST, malformed);
+		return refuse_request(out, HTTP_BAD_REQUEST, malformed);
 	line = slice_from(line, n + 1);
 	n = slice_find(line, ' ');
 	if (n == line.len || !parse_target(slice_of(line.p, n), out))
-		return refuse(out, HTTP_BAD_REQUEST, malformed);
+		return refuse_request(out, HTTP_BAD_REQUEST, malformed);
 	version = slice_from(line, n + 1);
 	if (version.len != strlen("HTTP/1.1") || !slice_begins(version, "HTTP/") ||
 	    !is_digit(version.p[5]) || version.p[6] != '.' || !is_digit(version.p[7]))
-		return refuse(out, HTTP_BAD_REQUEST, malformed);
+		return refuse_request(out, HTTP_BAD_REQUEST, malformed);
 	out->old = slice_eq_str(version, "HTTP/1.0");
 	if (!out->old && !slice_eq_str(version, "HTTP/1.1"))
-		return refuse(out, HTTP_VERSION, "Only HTTP/1.1 is spoken here.");
+		return refuse_request(out, HTTP_VERSION, "Only HTTP/1.1 is spoken here.");
 	return 0;
 }
 
@@ -165,10 +165,11 @@ static int parse_headers(struct slice head, size_t max, struct http_request *out
 		/* also refuses folded lines, which begin with a space */
 		if (colon == 0 || colon == line.len ||
 		    !all_alnum_or(slice_of(line.p, colon), token_marks))
-			return refuse(out, HTTP_BAD_REQUEST,
-				      "A header line is malformed.");
+			return refuse_request(out, HTTP_BAD_REQUEST,
+					      "A header line is malformed.");
 		if (out->n_headers == max)
-			return refuse(out, HTTP_HEADERS_TOO_LARGE, "Too many headers.");
+			return refuse_request(out, HTTP_HEADERS_TOO_LARGE,
+					      "Too many headers.");
 		h = &out->headers[out->n_headers++];
 		h->name = slice_of(line.p, colon);
 		h->value = slice_trim(slice_from(line, colon + 1));
@@ -230,17 +231,18 @@ static int refuse_body(struct http_request *req)
 	struct slice v;
 
 	if (lookup(req, "Transfer-Encoding", &v) > 0)
-		return refuse(req, HTTP_BAD_REQUEST, "A request here has no body.");
+		return refuse_request(req, HTTP_BAD_REQUEST,
+				      "A request here has no body.");
 	for (size_t i = 0; i < req->n_headers; i++) {
 		v = req->headers[i].value;
 		if (!http_same(req->headers[i].name, "Content-Length"))
 			continue;
 		if (v.len == 0 || !all_of(v, digits))
-			return refuse(req, HTTP_BAD_REQUEST,
-				      "Content-Length is malformed.");
+			return refuse_request(req, HTTP_BAD_REQUEST,
+					      "Content-Length is malformed.");
 		if (!all_of(v, "0"))
-			return refuse(req, HTTP_CONTENT_TOO_LARGE,
-				      "A request here has no body.");
+			return refuse_request(req, HTTP_CONTENT_TOO_LARGE,
+					      "A request here has no body.");
 	}
 	return 0;
 }
@@ -257,21 +259,22 @@ static int parse_upgrade(struct http_request *req)
 	struct slice v;
 
 	if (!list_has(req, "Upgrade", "websocket"))
-		return refuse(req, HTTP_UPGRADE_REQUIRED,
-			      "The only upgrade offered here is to websocket.");
+		return refuse_request(req, HTTP_UPGRADE_REQUIRED,
+				      "The only upgrade offered here is to websocket.");
 	if (req->head_only)
-		return refuse(req, HTTP_BAD_REQUEST,
-			      "An upgrade must be asked for by GET.");
+		return refuse_request(req, HTTP_BAD_REQUEST,
+				      "An upgrade must be asked for by GET.");
 	if (!list_has(req, "Connection", "upgrade"))
-		return refuse(req, HTTP_BAD_REQUEST,
-			      "Upgrade without 'Connection: upgrade': does a proxy on "
-			      "the way not pass it on?");
+		return refuse_request(
+			req, HTTP_BAD_REQUEST,
+			"Upgrade without 'Connection: upgrade': does a proxy on "
+			"the way not pass it on?");
 	if (lookup(req, "Sec-WebSocket-Version", &v) != 1 || !slice_eq_str(v, "13"))
-		return refuse(req, HTTP_UPGRADE_REQUIRED,
-			      "Sec-WebSocket-Version must be 13.");
+		return refuse_request(req, HTTP_UPGRADE_REQUIRED,
+				      "Sec-WebSocket-Version must be 13.");
 	if (lookup(req, "Sec-WebSocket-Key", &req->key) != 1 || !key_ok(req->key))
-		return refuse(req, HTTP_BAD_REQUEST,
-			      "Sec-WebSocket-Key must be 16 bytes in base64.");
+		return refuse_request(req, HTTP_BAD_REQUEST,
+				      "Sec-WebSocket-Key must be 16 bytes in base64.");
 	req->upgrade = true;
 	return 0;
 }
@@ -283,13 +286,13 @@ static int check_request(struct http_request *req, struct slice method)
 	int status;
 
 	if (!req->head_only && !slice_eq_str(method, "GET"))
-		return refuse(req, HTTP_METHOD_NOT_ALLOWED,
-			      "Only GET and HEAD are answered here.");
+		return refuse_request(req, HTTP_METHOD_NOT_ALLOWED,
+				      "Only GET and HEAD are answered here.");
 	n = lookup(req, "Host", &req->host);
 	if (n > 1 || (n == 0 && !req->old) ||
 	    !all_alnum_or(req->host, "-._~%!$&'()*+;=:[]"))
-		return refuse(req, HTTP_BAD_REQUEST,
-			      "There must be one correct Host header.");
+		return refuse_request(req, HTTP_BAD_REQUEST,
+				      "There must be one correct Host header.");
 	status = refuse_body(req);
 	if (status != 0)
 		return status;
@@ -297,19 +300,20 @@ static int check_request(struct http_request *req, struct slice method)
 	if (n == 0)
 		n = lookup(req, "Sec-WebSocket-Origin", &req->origin);
 	if (n > 1)
-		return refuse(req, HTTP_BAD_REQUEST, "There is more than one Origin.");
+		return refuse_request(req, HTTP_BAD_REQUEST,
+				      "There is more than one Origin.");
 	req->has_origin = n == 1;
 	if (!req->old && lookup(req, "Upgrade", &v) > 0)
 		return parse_upgrade(req);
 	if (lookup(req, "Sec-WebSocket-Key", &v) == 0)
 		return 0;
-	return refuse(req, HTTP_UPGRADE_REQUIRED,
-		      req->old
-			      ? "WebSocket needs HTTP/1.1: a proxy on the way speaks "
-				"HTTP/1.0. Let it speak 1.1 and pass on Upgrade and "
-				"Connection."
-			      : "Sec-WebSocket-Key came without Upgrade: a proxy on the "
-				"way dropped it. Let it pass on Upgrade and Connection.");
+	return refuse_request(
+		req, HTTP_UPGRADE_REQUIRED,
+		req->old ? "WebSocket needs HTTP/1.1: a proxy on the way speaks "
+			   "HTTP/1.0. Let it speak 1.1 and pass on Upgrade and "
+			   "Connection."
+			 : "Sec-WebSocket-Key came without Upgrade: a proxy on the "
+			   "way dropped it. Let it pass on Upgrade and Connection.");
 }
 
 int http_request_parse(struct slice head, size_t max_headers, struct http_request *out)

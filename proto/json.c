@@ -134,7 +134,7 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 {
 	const uint8_t *from = *pp + 1, *p = from;
 	bool high = false;
-	int bad = 0;
+	int value_err = 0;
 
 	*escaped_out = false;
 	for (;;) {
@@ -148,14 +148,14 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 		uint32_t c;
 		int err = read_escape(&p, end, &c);
 		if (err == E_SURROGATE)
-			bad = err;
+			value_err = err;
 		else if (err != 0)
 			return err;
 		*escaped_out = true;
 	}
 	*text_out = slice_of(from, bytes_left(from, p));
 	*pp = p + 1;
-	return high && !utf8_valid(*text_out) ? E_UTF8 : bad;
+	return high && !utf8_valid(*text_out) ? E_UTF8 : value_err;
 }
 
 /*
@@ -484,7 +484,7 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end, unsigned *len
 }
 
 /* The containers that scan_value has open. */
-struct nesting {
+struct json_nesting {
 	uint64_t maps; /* one bit each, the innermost lowest: is it an object? */
 	unsigned depth, max;
 	unsigned *lenient; /* of the reader */
@@ -494,8 +494,8 @@ struct nesting {
  * A container's opening bracket, and the first key of an object that has one. *empty_out:
  * the closing bracket is next.
  */
-static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesting *n,
-			    bool *empty_out)
+static inline int scan_open(const uint8_t **pp, const uint8_t *end,
+			    struct json_nesting *n, bool *empty_out)
 {
 	bool is_map = **pp == '{';
 
@@ -509,7 +509,8 @@ static inline int scan_open(const uint8_t **pp, const uint8_t *end, struct nesti
 }
 
 /* Closing brackets, then a comma (and key), or the end of the outermost container. */
-static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nesting *n)
+static inline int scan_close(const uint8_t **pp, const uint8_t *end,
+			     struct json_nesting *n)
 {
 	while (n->depth > 0) {
 		*pp = skip_space(*pp, end);
@@ -536,7 +537,7 @@ static inline int scan_close(const uint8_t **pp, const uint8_t *end, struct nest
 static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 		      unsigned *lenient)
 {
-	struct nesting n = {.max = room, .lenient = lenient};
+	struct json_nesting n = {.max = room, .lenient = lenient};
 	struct token scratch;
 	int err;
 

@@ -77,7 +77,7 @@ static void put_escape(struct buf *out, uint8_t c)
 	buf_put(out, text, at != NULL ? 2 : sizeof(text));
 }
 
-static void put_string(struct buf *out, struct slice s)
+static void put_json_string(struct buf *out, struct slice s)
 {
 	size_t done = 0;
 
@@ -118,7 +118,7 @@ void json_put_content(struct token_writer *w, enum token_type type, struct slice
 		return;
 	buf_put_u8(w->out, '"');
 	if (type == TOKEN_STR)
-		put_string(w->out, s);
+		put_json_string(w->out, s);
 	else
 		put_binary(w->out, s);
 	buf_put_u8(w->out, '"');

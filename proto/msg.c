@@ -319,8 +319,8 @@ static int read_roles(struct decoder *d)
 }
 
 /* An option that is one value, to its place. */
-static int read_value(struct decoder *d, struct token_reader *r, enum option_kind kind,
-		      void *to)
+static int read_option_value(struct decoder *d, struct token_reader *r,
+			     enum option_kind kind, void *to)
 {
 	bool any = kind == OPTION_HINT || kind == OPTION_GIVEN;
 	struct slice item;
@@ -352,7 +352,7 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 	case OPTION_TEXT:
 	case OPTION_HINT:
 	case OPTION_GIVEN:
-		return read_value(d, r, o->kind, (uint8_t *)into + o->offset);
+		return read_option_value(d, r, o->kind, (uint8_t *)into + o->offset);
 	case OPTION_ROLES:
 		return read_roles(d);
 	case OPTION_ROLE:
@@ -541,7 +541,7 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 		return read_text(d, &out->uri);
 	case ELEMENT_REALM:
 		*out->hello = (struct msg_hello){.n_authmethods = 0};
-		return read_value(d, &d->reader, OPTION_TEXT, &out->hello->realm);
+		return read_option_value(d, &d->reader, OPTION_TEXT, &out->hello->realm);
 	case ELEMENT_TEXT:
 		return read_text(d, &out->text);
 	case ELEMENT_MAYBE_OPTIONS:
@@ -626,7 +626,7 @@ static void reset(struct msg *m)
 	m->audience = false;
 	m->payload.bytes = empty;
 	m->payload.items = 0;
-	m->fault = (struct msg_fault){.why = 0};
+	m->fault = (struct msg_fault){.err = 0};
 }
 
 /* Twice in the code: the first reading is worth its own. lenient: of the reader. */
@@ -658,7 +658,7 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 }
 
 /* After a first reading that met a wrong value. E_VALUE if all else is right. */
-static NOINLINE int read_leniently(struct decoder *d, struct slice in, int why)
+static NOINLINE int read_leniently(struct decoder *d, struct slice in, int value_err)
 {
 	struct msg_fault first = d->out->fault;
 	unsigned lenient = 0;
@@ -666,7 +666,7 @@ static NOINLINE int read_leniently(struct decoder *d, struct slice in, int why)
 
 	if (err != 0)
 		return err;
-	first.why = why;
+	first.err = value_err;
 	d->out->fault = first;
 	return E_VALUE;
 }

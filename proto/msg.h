@@ -59,7 +59,7 @@ struct msg_hello {
 
 /* What was wrong where, as msg_fault_text says it. The texts are constants, or NULL. */
 struct msg_fault {
-	int why;             /* of E_VALUE: the error of the value */
+	int err;             /* of E_VALUE: the error of the value */
 	const char *element; /* "Options"; NULL: none in particular */
 	const char *option;  /* in the element: "roles" */
 	const char *sub;     /* in the option: "caller" */

@@ -66,5 +66,5 @@ void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX])
 			 err == E_NOTFOUND ? "missing, " : "", m->fault.expected);
 	else
 		snprintf(to, MSG_FAULT_TEXT_MAX, "%s: %s", path,
-			 words(err == E_VALUE ? m->fault.why : err));
+			 words(err == E_VALUE ? m->fault.err : err));
 }

@@ -44,8 +44,8 @@ static const char *const broker_features[] = {"publisher_exclusion", NULL};
 static const char *const dealer_features[] = {NULL};
 
 /* [type, ... of count elements */
-static void begin(struct token_writer *w, struct buf *out, enum serializer s,
-		  enum wamp_type type, uint64_t count)
+static void begin_msg(struct token_writer *w, struct buf *out, enum serializer s,
+		      enum wamp_type type, uint64_t count)
 {
 	token_writer_init(w, s, out);
 	token_put_array(w, count);
@@ -58,7 +58,7 @@ static void put_empty_dict(struct token_writer *w)
 	token_put_end(w);
 }
 
-static void put_pair(struct token_writer *w, const char *key, struct slice value)
+static void put_str_pair(struct token_writer *w, const char *key, struct slice value)
 {
 	token_put_text(w, key);
 	token_put_str(w, value);
@@ -69,10 +69,10 @@ void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
 {
 	struct token_writer w;
 
-	begin(&w, out, s, type, 3);
+	begin_msg(&w, out, s, type, 3);
 	token_put_map(&w, message.len > 0);
 	if (message.len > 0)
-		put_pair(&w, "message", message);
+		put_str_pair(&w, "message", message);
 	token_put_end(&w);
 	token_put_text(&w, uri);
 	token_put_end(&w);
@@ -83,10 +83,10 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 {
 	struct token_writer w;
 
-	begin(&w, out, s, WAMP_CHALLENGE, 3);
+	begin_msg(&w, out, s, WAMP_CHALLENGE, 3);
 	token_put_text(&w, "cryptosign");
 	token_put_map(&w, 2);
-	put_pair(&w, "challenge", slice_str(challenge_hex));
+	put_str_pair(&w, "challenge", slice_str(challenge_hex));
 	token_put_text(&w, "channel_binding");
 	token_put_null(&w);
 	token_put_end(&w);
@@ -97,7 +97,7 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 static void begin_ids(struct token_writer *w, struct buf *out, enum serializer s,
 		      enum wamp_type type, uint64_t id, uint64_t second, unsigned more)
 {
-	begin(w, out, s, type, 2 + (second != 0) + more);
+	begin_msg(w, out, s, type, 2 + (second != 0) + more);
 	token_put_uint(w, id);
 	if (second != 0)
 		token_put_uint(w, second);
@@ -127,7 +127,7 @@ void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 static void begin_error(struct token_writer *w, struct buf *out, enum serializer s,
 			enum wamp_type request_type, uint64_t request, uint64_t items)
 {
-	begin(w, out, s, WAMP_ERROR, 5 + items);
+	begin_msg(w, out, s, WAMP_ERROR, 5 + items);
 	token_put_uint(w, request_type);
 	token_put_uint(w, request);
 	put_empty_dict(w);
@@ -179,9 +179,9 @@ enum { CB_PAIRS = 4 };
 
 static void put_cb_pairs(struct token_writer *w, const struct msg_welcome *welcome)
 {
-	put_pair(w, key_node, slice_str(welcome->node));
-	put_pair(w, key_worker, slice_str(welcome->worker));
-	put_pair(w, key_peer, slice_str(welcome->peer));
+	put_str_pair(w, key_node, slice_str(welcome->node));
+	put_str_pair(w, key_worker, slice_str(welcome->worker));
+	put_str_pair(w, key_peer, slice_str(welcome->peer));
 	token_put_text(w, key_pid);
 	token_put_uint(w, welcome->pid);
 }
@@ -237,7 +237,7 @@ void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welc
 {
 	struct token_writer writer;
 
-	begin(&writer, out, s, WAMP_WELCOME, 3);
+	begin_msg(&writer, out, s, WAMP_WELCOME, 3);
 	token_put_uint(&writer, w->session);
 	token_put_map(&writer, 7 + CB_PAIRS);
 	token_put_text(&writer, "roles");
@@ -245,11 +245,11 @@ void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welc
 	put_role(&writer, "broker", broker_features);
 	put_role(&writer, "dealer", dealer_features);
 	token_put_end(&writer);
-	put_pair(&writer, "realm", w->realm);
-	put_pair(&writer, "authid", w->authid);
-	put_pair(&writer, "authrole", w->authrole);
-	put_pair(&writer, "authmethod", slice_str(w->authmethod));
-	put_pair(&writer, "authprovider", w->authprovider);
+	put_str_pair(&writer, "realm", w->realm);
+	put_str_pair(&writer, "authid", w->authid);
+	put_str_pair(&writer, "authrole", w->authrole);
+	put_str_pair(&writer, "authmethod", slice_str(w->authmethod));
+	put_str_pair(&writer, "authprovider", w->authprovider);
 	put_authextra(&writer, w);
 	put_cb_pairs(&writer, w);
 	token_put_end(&writer);

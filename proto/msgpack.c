@@ -109,8 +109,8 @@ static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8
 	return 0;
 }
 
-static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
-				   struct token *out)
+static ALWAYS_INLINE int read_msgpack_item(const uint8_t **pp, const uint8_t *end,
+					   struct token *out)
 {
 	if (*pp == end)
 		return E_TRUNCATED;
@@ -135,12 +135,12 @@ static ALWAYS_INLINE int read_item(const uint8_t **pp, const uint8_t *end,
 
 static int msgpack_skip(struct token_reader *r, struct slice *item_out)
 {
-	return binary_skip(r, item_out, read_item, SERIALIZER_MSGPACK);
+	return binary_skip(r, item_out, read_msgpack_item, SERIALIZER_MSGPACK);
 }
 
 static int msgpack_next(struct token_reader *r, struct token *out)
 {
-	return binary_next(r, out, read_item);
+	return binary_next(r, out, read_msgpack_item);
 }
 
 static enum token_type msgpack_container(struct slice item)

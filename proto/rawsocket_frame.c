@@ -14,8 +14,8 @@ enum {
 	TYPE_BITS = 0x07,
 };
 
-int rawsocket_hello_read(const uint8_t in[RAWSOCKET_HANDSHAKE_LEN],
-			 struct rawsocket_hello *out)
+int rawsocket_handshake_read(const uint8_t in[RAWSOCKET_HANDSHAKE_LEN],
+			     struct rawsocket_handshake *out)
 {
 	if (in[0] != RAWSOCKET_MAGIC)
 		return E_SYNTAX;

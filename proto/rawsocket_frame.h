@@ -27,14 +27,14 @@ enum rawsocket_error {
 };
 
 /* What a client asks for. */
-struct rawsocket_hello {
+struct rawsocket_handshake {
 	unsigned serializer; /* 1 JSON, 2 MessagePack, 3 CBOR; as sent, not judged */
 	size_t max_len;      /* of messages to it, bytes */
 };
 
 /* RAWSOCKET_OK; RAWSOCKET_RESERVED; E_SYNTAX if it is no RawSocket at all. */
-int rawsocket_hello_read(const uint8_t in[RAWSOCKET_HANDSHAKE_LEN],
-			 struct rawsocket_hello *out) MUSTCHECK;
+int rawsocket_handshake_read(const uint8_t in[RAWSOCKET_HANDSHAKE_LEN],
+			     struct rawsocket_handshake *out) MUSTCHECK;
 
 /*
  * Accepts. max_len is the longest message that we take; the largest power of two that is

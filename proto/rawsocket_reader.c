@@ -59,7 +59,7 @@ static enum frame_event_type whole_frame(struct frame_input *in, size_t limit,
  * Moves what is here of a frame's rest, up to part->max, into part. Memory follows the
  * bytes that have come, not the length that a head promises.
  */
-static bool add(struct buf *part, struct frame_input *in)
+static bool add_to_part(struct buf *part, struct frame_input *in)
 {
 	buf_put_slice(part,
 		      frame_input_take(in, min_size(in->len, part->max - part->len)));
@@ -73,14 +73,14 @@ static enum frame_event_type rest_of_frame(struct buf *part, struct frame_input 
 {
 	struct head head;
 
-	if (part->len < RAWSOCKET_HEAD_LEN && !add(part, in))
+	if (part->len < RAWSOCKET_HEAD_LEN && !add_to_part(part, in))
 		return FRAME_NOMEM;
 	if (part->len < RAWSOCKET_HEAD_LEN)
 		return FRAME_MORE;
 	if (!read_head(part->data, limit, &head, out))
 		return FRAME_ERROR;
 	part->max = RAWSOCKET_HEAD_LEN + head.len;
-	if (!add(part, in))
+	if (!add_to_part(part, in))
 		return FRAME_NOMEM;
 	if (part->len < part->max || head.type == RAWSOCKET_PONG)
 		return FRAME_MORE;

@@ -115,22 +115,22 @@ static int read_public(struct slice text, struct ssh_key *out, const char **why_
 	while (n < rest.len && !is_space(rest.p[n]))
 		n++;
 	buf_init(&blob, SSH_KEY_MAX_FILE);
-	int r = decode(slice_of(rest.p, n), &blob);
-	if (r == 0)
-		r = read_blob(buf_slice(&blob), &key);
-	if (r == 0)
+	int err = decode(slice_of(rest.p, n), &blob);
+	if (err == 0)
+		err = read_blob(buf_slice(&blob), &key);
+	if (err == 0)
 		memcpy(out->public, key.p, SSH_KEY_BYTES);
 	buf_fini(&blob);
 	/* two keys in one file would be half of what was meant */
-	for (size_t i = n; r == 0 && i < rest.len; i++) {
+	for (size_t i = n; err == 0 && i < rest.len; i++) {
 		if (rest.p[i] != '\n')
 			continue;
 		*why_out = "holds more than one line";
-		r = E_SYNTAX;
+		err = E_SYNTAX;
 	}
 	out->form = SSH_KEY_OPENSSH_PUBLIC;
 	out->is_private = false;
-	return r;
+	return err;
 }
 
 /* The part that a passphrase would encrypt. */
@@ -193,15 +193,15 @@ static int read_private(struct slice text, struct ssh_key *out, const char **why
 		return E_SYNTAX;
 	text = slice_of(text.p + strlen(BEGIN), text.len - strlen(BEGIN) - strlen(END));
 	buf_init(&bytes, SSH_KEY_MAX_FILE);
-	int r = decode(slice_trim(text), &bytes);
-	if (r == 0)
-		r = read_private_bytes(buf_slice(&bytes), out, why_out);
+	int err = decode(slice_trim(text), &bytes);
+	if (err == 0)
+		err = read_private_bytes(buf_slice(&bytes), out, why_out);
 	if (bytes.data != NULL)
 		sodium_memzero(bytes.data, bytes.cap);
 	buf_fini(&bytes);
 	out->form = SSH_KEY_OPENSSH_PRIVATE;
 	out->is_private = true;
-	return r;
+	return err;
 }
 
 /* Hex digits, also after 0x, or something that is no key. */
@@ -266,7 +266,7 @@ static void put_u32(struct buf *b, uint32_t v)
 	buf_put(b, bytes, sizeof(bytes));
 }
 
-static void put_string(struct buf *b, const void *p, size_t len)
+static void put_ssh_string(struct buf *b, const void *p, size_t len)
 {
 	put_u32(b, (uint32_t)len);
 	buf_put(b, p, len);
@@ -274,8 +274,8 @@ static void put_string(struct buf *b, const void *p, size_t len)
 
 static void put_blob(struct buf *b, const uint8_t key[SSH_KEY_BYTES])
 {
-	put_string(b, TYPE_NAME, strlen(TYPE_NAME));
-	put_string(b, key, SSH_KEY_BYTES);
+	put_ssh_string(b, TYPE_NAME, strlen(TYPE_NAME));
+	put_ssh_string(b, key, SSH_KEY_BYTES);
 }
 
 void ssh_key_fingerprint(const uint8_t key[SSH_KEY_BYTES], char out[SSH_FINGERPRINT])
@@ -302,7 +302,7 @@ static void put_private_part(struct buf *b, const uint8_t seed[SSH_KEY_BYTES],
 	put_u32(b, 2 * SSH_KEY_BYTES);
 	buf_put(b, seed, SSH_KEY_BYTES);
 	buf_put(b, public, SSH_KEY_BYTES);
-	put_string(b, NULL, 0); /* comment */
+	put_ssh_string(b, NULL, 0); /* comment */
 	for (uint8_t i = 1; b->err == 0 && b->len % BLOCK != 0; i++)
 		buf_put_u8(b, i);
 }
@@ -329,13 +329,13 @@ void ssh_key_write_private(struct buf *out, const uint8_t seed[SSH_KEY_BYTES])
 	ssh_key_public(seed, public);
 	put_private_part(&part, seed, public);
 	buf_put(&all, MAGIC, sizeof(MAGIC));
-	put_string(&all, "none", 4); /* cipher */
-	put_string(&all, "none", 4); /* key derivation */
-	put_string(&all, NULL, 0);   /* its options */
+	put_ssh_string(&all, "none", 4); /* cipher */
+	put_ssh_string(&all, "none", 4); /* key derivation */
+	put_ssh_string(&all, NULL, 0);   /* its options */
 	put_u32(&all, 1);
 	put_u32(&all, BLOB);
 	put_blob(&all, public);
-	put_string(&all, part.data, part.len);
+	put_ssh_string(&all, part.data, part.len);
 	ASSERT(part.err == 0 && all.err == 0);
 	buf_put_str(out, BEGIN "\n");
 	put_base64(out, all.data, all.len);

@@ -5,8 +5,8 @@
 #include "common/err.h"
 
 /* Errors stick in the writer's buffer. */
-static void put(const struct token *t, struct token_reader *r, struct token_writer *w,
-		struct buf *scratch)
+static void put_token(const struct token *t, struct token_reader *r,
+		      struct token_writer *w, struct buf *scratch)
 {
 	struct slice text;
 	int err;
@@ -58,7 +58,7 @@ int transcode_item(struct token_reader *r, struct token_writer *w, struct buf *s
 			return err;
 		if (t.type == TOKEN_END && open == 0)
 			return E_TYPE;
-		put(&t, r, w, scratch);
+		put_token(&t, r, w, scratch);
 		open += t.type == TOKEN_ARRAY || t.type == TOKEN_MAP;
 		open -= t.type == TOKEN_END;
 	} while (open > 0 && w->out->err == 0);

@@ -57,48 +57,48 @@ struct ws_reader {
 
 static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 {
-	struct ws_reader *r = arg;
-	size_t n = min_size(len, r->input.len);
+	struct ws_reader *reader = arg;
+	size_t n = min_size(len, reader->input.len);
 
 	(void)flags;
 	if (n == 0)
 		return -1; /* makes wslay want to read later */
-	memcpy(to, r->input.p, n);
-	r->input = slice_from(r->input, n);
-	r->held += n;
+	memcpy(to, reader->input.p, n);
+	reader->input = slice_from(reader->input, n);
+	reader->held += n;
 	return (ssize_t)n;
 }
 
 static struct ws_reader *reader_new(void)
 {
 	const struct wslay_frame_callbacks callbacks = {.recv_callback = give_input};
-	struct ws_reader *r = calloc(1, sizeof(*r));
+	struct ws_reader *reader = calloc(1, sizeof(*reader));
 
-	if (r == NULL)
+	if (reader == NULL)
 		return NULL;
-	if (wslay_frame_context_init(&r->wslay, &callbacks, r) != 0) {
-		free(r);
+	if (wslay_frame_context_init(&reader->wslay, &callbacks, reader) != 0) {
+		free(reader);
 		return NULL;
 	}
-	buf_init(&r->payload, SIZE_MAX / 2);
-	return r;
+	buf_init(&reader->payload, SIZE_MAX / 2);
+	return reader;
 }
 
 void ws_reader_free(struct ws_reader **rp)
 {
-	struct ws_reader *r = *rp;
+	struct ws_reader *reader = *rp;
 
 	*rp = NULL;
-	if (r == NULL)
+	if (reader == NULL)
 		return;
-	wslay_frame_context_free(r->wslay);
-	buf_fini(&r->payload);
-	free(r);
+	wslay_frame_context_free(reader->wslay);
+	buf_fini(&reader->payload);
+	free(reader);
 }
 
-size_t ws_reader_memory(const struct ws_reader *r)
+size_t ws_reader_memory(const struct ws_reader *reader)
 {
-	return r == NULL ? 0 : sizeof(*r) + WSLAY_MEMORY + r->payload.cap;
+	return reader == NULL ? 0 : sizeof(*reader) + WSLAY_MEMORY + reader->payload.cap;
 }
 
 void ws_pool_init(struct ws_pool *p)
@@ -109,39 +109,39 @@ void ws_pool_init(struct ws_pool *p)
 void ws_pool_fini(struct ws_pool *p)
 {
 	while (!SLIST_EMPTY(&p->free)) {
-		struct ws_reader *r = SLIST_FIRST(&p->free);
+		struct ws_reader *reader = SLIST_FIRST(&p->free);
 
 		SLIST_REMOVE_HEAD(&p->free, link);
-		ws_reader_free(&r);
+		ws_reader_free(&reader);
 	}
 	p->n_free = 0;
 }
 
 static struct ws_reader *pool_take(struct ws_pool *p)
 {
-	struct ws_reader *r = SLIST_FIRST(&p->free);
+	struct ws_reader *reader = SLIST_FIRST(&p->free);
 
-	if (r == NULL)
+	if (reader == NULL)
 		return reader_new();
 	SLIST_REMOVE_HEAD(&p->free, link);
 	p->n_free--;
-	return r;
+	return reader;
 }
 
 /* Takes back a reader that is between two messages. */
 static void pool_give(struct ws_pool *p, struct ws_reader **held)
 {
-	struct ws_reader *r = *held;
+	struct ws_reader *reader = *held;
 
 	if (p->n_free == POOL_MAX) {
 		ws_reader_free(held);
 		return;
 	}
 	*held = NULL;
-	if (r->payload.cap > KEEP_BUFFER)
-		buf_fini(&r->payload);
-	buf_clear(&r->payload);
-	SLIST_INSERT_HEAD(&p->free, r, link);
+	if (reader->payload.cap > KEEP_BUFFER)
+		buf_fini(&reader->payload);
+	buf_clear(&reader->payload);
+	SLIST_INSERT_HEAD(&p->free, reader, link);
 	p->n_free++;
 }
 
@@ -150,7 +150,7 @@ static void pool_give(struct ws_pool *p, struct ws_reader **held)
 /* What a step returns besides the events: read the next frame. */
 enum { STEP_ON = -1 };
 
-static int fail(struct frame_event *out, uint16_t code, const char *why)
+static int fail_frame(struct frame_event *out, uint16_t code, const char *why)
 {
 	out->code = code;
 	out->why = why;
@@ -158,89 +158,92 @@ static int fail(struct frame_event *out, uint16_t code, const char *why)
 }
 
 /* A data frame begins: which message does it belong to, and how large may that be? */
-static int begin_data(struct ws_reader *r, size_t limit, struct frame_event *out)
+static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event *out)
 {
-	size_t have = r->payload.len;
+	size_t have = reader->payload.len;
 
-	if ((r->opcode == WS_OP_CONTINUATION) != r->in_message)
-		return fail(out, WS_CLOSE_PROTOCOL,
-			    r->in_message ? "new message inside a fragmented one"
+	if ((reader->opcode == WS_OP_CONTINUATION) != reader->in_message)
+		return fail_frame(out, WS_CLOSE_PROTOCOL,
+				  reader->in_message
+					  ? "new message inside a fragmented one"
 					  : "continuation of no message");
-	if (!r->in_message) {
-		r->in_message = true;
-		r->text = r->opcode == WS_OP_TEXT;
-		r->utf8 = (struct utf8_state){0};
-		buf_clear(&r->payload);
+	if (!reader->in_message) {
+		reader->in_message = true;
+		reader->text = reader->opcode == WS_OP_TEXT;
+		reader->utf8 = (struct utf8_state){0};
+		buf_clear(&reader->payload);
 		have = 0;
 	}
-	r->discard = limit == WS_DISCARD;
-	if (r->discard)
+	reader->discard = limit == WS_DISCARD;
+	if (reader->discard)
 		return STEP_ON;
 	/* before anything is allocated for it */
-	if (have > limit || r->length > limit - have)
-		return fail(out, WS_CLOSE_TOO_BIG, "message too big");
+	if (have > limit || reader->length > limit - have)
+		return fail_frame(out, WS_CLOSE_TOO_BIG, "message too big");
 	return STEP_ON;
 }
 
 /* The head of a frame was read (RFC 6455, 5.2). */
-static int begin_frame(struct ws_reader *r, size_t limit,
+static int begin_frame(struct ws_reader *reader, size_t limit,
 		       const struct wslay_frame_iocb *io, struct frame_event *out)
 {
-	r->in_frame = true;
-	r->opcode = io->opcode;
-	r->fin = io->fin != 0;
-	r->length = r->left = io->payload_length;
-	r->n_control = 0;
-	r->head_len = 2 + 4u;
-	if (r->length >= 126)
-		r->head_len += r->length <= UINT16_MAX ? 2 : 8;
+	reader->in_frame = true;
+	reader->opcode = io->opcode;
+	reader->fin = io->fin != 0;
+	reader->length = reader->left = io->payload_length;
+	reader->n_control = 0;
+	reader->head_len = 2 + 4u;
+	if (reader->length >= 126)
+		reader->head_len += reader->length <= UINT16_MAX ? 2 : 8;
 
 	if (!io->mask)
-		return fail(out, WS_CLOSE_PROTOCOL, "frame is not masked");
+		return fail_frame(out, WS_CLOSE_PROTOCOL, "frame is not masked");
 	if (io->rsv != 0)
-		return fail(out, WS_CLOSE_PROTOCOL, "reserved bit is set");
-	switch (r->opcode) {
+		return fail_frame(out, WS_CLOSE_PROTOCOL, "reserved bit is set");
+	switch (reader->opcode) {
 	case WS_OP_CONTINUATION:
 	case WS_OP_TEXT:
 	case WS_OP_BINARY:
-		return begin_data(r, limit, out);
+		return begin_data(reader, limit, out);
 	case WS_OP_CLOSE:
 	case WS_OP_PING:
 	case WS_OP_PONG:
 		return STEP_ON; /* wslay checked length and FIN */
 	}
-	return fail(out, WS_CLOSE_PROTOCOL, "reserved opcode");
+	return fail_frame(out, WS_CLOSE_PROTOCOL, "reserved opcode");
 }
 
-static int end_message(struct ws_reader *r, struct slice bytes, struct frame_event *out)
+static int end_message(struct ws_reader *reader, struct slice bytes,
+		       struct frame_event *out)
 {
-	r->in_message = false;
-	if (r->discard)
+	reader->in_message = false;
+	if (reader->discard)
 		return STEP_ON;
-	if (r->text && !utf8_done(&r->utf8))
-		return fail(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+	if (reader->text && !utf8_done(&reader->utf8))
+		return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
 	out->bytes = bytes;
-	out->text = r->text;
+	out->text = reader->text;
 	return FRAME_MESSAGE;
 }
 
-static int data_piece(struct ws_reader *r, struct slice piece, struct frame_event *out)
+static int data_piece(struct ws_reader *reader, struct slice piece,
+		      struct frame_event *out)
 {
-	bool ends = r->left == 0 && r->fin;
+	bool ends = reader->left == 0 && reader->fin;
 
-	if (r->discard)
-		return ends ? end_message(r, piece, out) : STEP_ON;
-	if (r->text && !utf8_feed(&r->utf8, piece.p, piece.len))
-		return fail(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+	if (reader->discard)
+		return ends ? end_message(reader, piece, out) : STEP_ON;
+	if (reader->text && !utf8_feed(&reader->utf8, piece.p, piece.len))
+		return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
 	/* a whole message in one piece is lent where it lies */
-	if (ends && r->payload.len == 0)
-		return end_message(r, piece, out);
+	if (ends && reader->payload.len == 0)
+		return end_message(reader, piece, out);
 	/* Memory follows the bytes that have come, not the length that a head promises.
 	 */
-	buf_put_slice(&r->payload, piece);
-	if (r->payload.err != 0)
+	buf_put_slice(&reader->payload, piece);
+	if (reader->payload.err != 0)
 		return FRAME_NOMEM;
-	return ends ? end_message(r, buf_slice(&r->payload), out) : STEP_ON;
+	return ends ? end_message(reader, buf_slice(&reader->payload), out) : STEP_ON;
 }
 
 static int end_close(struct slice payload, struct frame_event *out)
@@ -248,72 +251,74 @@ static int end_close(struct slice payload, struct frame_event *out)
 	int err = ws_close_read(payload, &out->code, &out->bytes);
 
 	if (err == E_UTF8)
-		return fail(out, WS_CLOSE_BAD_DATA, "reason of close is not UTF-8");
+		return fail_frame(out, WS_CLOSE_BAD_DATA, "reason of close is not UTF-8");
 	if (err != 0)
-		return fail(out, WS_CLOSE_PROTOCOL, "code of close is invalid");
+		return fail_frame(out, WS_CLOSE_PROTOCOL, "code of close is invalid");
 	return FRAME_CLOSE;
 }
 
-static int control_piece(struct ws_reader *r, struct slice piece, struct frame_event *out)
+static int control_piece(struct ws_reader *reader, struct slice piece,
+			 struct frame_event *out)
 {
 	struct slice payload;
 
-	ASSERT(piece.len <= sizeof(r->control) - r->n_control);
+	ASSERT(piece.len <= sizeof(reader->control) - reader->n_control);
 	if (piece.len > 0)
-		memcpy(r->control + r->n_control, piece.p, piece.len);
-	r->n_control += piece.len;
-	if (r->left > 0 || r->opcode == WS_OP_PONG)
+		memcpy(reader->control + reader->n_control, piece.p, piece.len);
+	reader->n_control += piece.len;
+	if (reader->left > 0 || reader->opcode == WS_OP_PONG)
 		return STEP_ON;
-	payload = slice_of(r->control, r->n_control);
-	if (r->opcode == WS_OP_CLOSE)
+	payload = slice_of(reader->control, reader->n_control);
+	if (reader->opcode == WS_OP_CLOSE)
 		return end_close(payload, out);
 	out->bytes = payload;
 	return FRAME_PING;
 }
 
 /* A frame's head, with all or some or none of its payload; or more of its payload. */
-static int piece(struct ws_reader *r, size_t limit, const struct wslay_frame_iocb *io,
-		 struct frame_event *out)
+static int piece(struct ws_reader *reader, size_t limit,
+		 const struct wslay_frame_iocb *io, struct frame_event *out)
 {
 	struct slice bytes = slice_of(io->data, io->data_length);
 
-	if (!r->in_frame) {
-		int step = begin_frame(r, limit, io, out);
+	if (!reader->in_frame) {
+		int step = begin_frame(reader, limit, io, out);
 		if (step != STEP_ON)
 			return step;
 	}
-	ASSERT(bytes.len <= r->left);
-	r->left -= bytes.len;
-	if (r->left == 0) {
-		r->in_frame = false;
-		r->held -= r->head_len + r->length;
+	ASSERT(bytes.len <= reader->left);
+	reader->left -= bytes.len;
+	if (reader->left == 0) {
+		reader->in_frame = false;
+		reader->held -= reader->head_len + reader->length;
 	}
-	return (r->opcode & 8) != 0 ? control_piece(r, bytes, out)
-				    : data_piece(r, bytes, out);
+	return (reader->opcode & 8) != 0 ? control_piece(reader, bytes, out)
+					 : data_piece(reader, bytes, out);
 }
 
-static enum frame_event_type read_frames(struct ws_reader *r, struct frame_input *in,
+static enum frame_event_type read_frames(struct ws_reader *reader, struct frame_input *in,
 					 size_t limit, struct frame_event *out)
 {
 	struct wslay_frame_iocb io;
 	int step = STEP_ON;
 
-	r->input = slice_of(in->p, in->len);
+	reader->input = slice_of(in->p, in->len);
 	while (step == STEP_ON) {
-		ssize_t n = wslay_frame_recv(r->wslay, &io);
+		ssize_t n = wslay_frame_recv(reader->wslay, &io);
 
 		if (n == WSLAY_ERR_WANT_READ) {
-			DEBUG_ASSERT(r->input.len == 0);
+			DEBUG_ASSERT(reader->input.len == 0);
 			step = FRAME_MORE;
 		} else if (n < 0) {
 			/* its length, or a control frame that is long or a fragment */
-			step = fail(out, WS_CLOSE_PROTOCOL, "frame head is invalid");
+			step = fail_frame(out, WS_CLOSE_PROTOCOL,
+					  "frame head is invalid");
 		} else {
-			step = piece(r, limit, &io, out);
+			step = piece(reader, limit, &io, out);
 		}
 	}
-	frame_input_take(in, in->len - r->input.len);
-	r->input = slice_of(NULL, 0);
+	frame_input_take(in, in->len - reader->input.len);
+	reader->input = slice_of(NULL, 0);
 	return (enum frame_event_type)step;
 }
 
@@ -375,15 +380,15 @@ static enum frame_event_type whole_message(struct frame_input *in, size_t limit,
 	frame_input_take(in, head);
 	out->bytes = frame_input_take(in, len);
 	if (out->text && !utf8_valid(out->bytes))
-		return (enum frame_event_type)fail(out, WS_CLOSE_BAD_DATA,
-						   "text is not UTF-8");
+		return (enum frame_event_type)fail_frame(out, WS_CLOSE_BAD_DATA,
+							 "text is not UTF-8");
 	return FRAME_MESSAGE;
 }
 
 /* Does wslay hold nothing, and is no message begun? */
-static bool between_messages(const struct ws_reader *r)
+static bool between_messages(const struct ws_reader *reader)
 {
-	return r->held == 0 && !r->in_message;
+	return reader->held == 0 && !reader->in_message;
 }
 
 enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,

@@ -43,9 +43,9 @@ enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
 			      struct frame_event *out) MUSTCHECK;
 
 /* Bytes of memory that a held reader costs; 0 for NULL. */
-size_t ws_reader_memory(const struct ws_reader *r);
+size_t ws_reader_memory(const struct ws_reader *reader);
 
 /* NULL-safe, clears the pointer. */
-void ws_reader_free(struct ws_reader **r);
+void ws_reader_free(struct ws_reader **reader);
 
 #endif

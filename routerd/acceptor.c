@@ -54,15 +54,15 @@ void acceptor_free(struct acceptor **ap)
 
 static void on_accepted(void *arg, struct listener *l, int fd)
 {
-	struct entrance *e = arg;
-	struct acceptor *a = e->acceptor;
+	struct entrance *entrance = arg;
+	struct acceptor *a = entrance->acceptor;
 	unsigned to = a->next_worker;
 
 	a->next_worker = (to + 1) % a->outbox->n_workers;
 	if (post_send(a->outbox, to,
 		      &(struct post){
 			      .type = POST_CONNECTION,
-			      .connection = {.fd = fd, .listener = e->index},
+			      .connection = {.fd = fd, .listener = entrance->index},
 		      }))
 		return;
 	/* no memory; the worker's line says so */
@@ -77,23 +77,23 @@ int acceptor_open(struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
 		const struct config_listener *l = &a->config->listeners[i];
-		const struct config_endpoint *e = &l->endpoint;
+		const struct config_endpoint *endpoint = &l->endpoint;
 		struct listener_conf conf = {
 			.name = l->name,
 			.fd = daemon_inherited_fd(l->name),
-			.path = e->type == ENDPOINT_UNIX ? e->path : NULL,
-			.mode = e->mode,
-			.host = e->host,
-			.port = (uint16_t)e->port,
+			.path = endpoint->type == ENDPOINT_UNIX ? endpoint->path : NULL,
+			.mode = endpoint->mode,
+			.host = endpoint->host,
+			.port = (uint16_t)endpoint->port,
 			.max_connections = (uint32_t)l->options.max_connections,
 			.refusal = slice_of(raw_refusal, l->type == LISTENER_RAWSOCKET
 								 ? sizeof(raw_refusal)
 								 : 0),
 		};
-		int r = listener_open(a->loop, &conf, on_accepted, &a->entrances[i],
-				      &a->entrances[i].listener);
-		if (r != 0)
-			return r;
+		int err = listener_open(a->loop, &conf, on_accepted, &a->entrances[i],
+					&a->entrances[i].listener);
+		if (err != 0)
+			return err;
 	}
 	return 0;
 }
@@ -116,10 +116,10 @@ void acceptor_describe(const struct acceptor *a, struct buf *out)
 			   listener_address(a->entrances[i].listener).text);
 }
 
-void acceptor_log_stats(const struct acceptor *a)
+void acceptor_log_counters(const struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
-		struct listener_stats s = listener_stats(a->entrances[i].listener);
+		struct listener_counters s = listener_counters(a->entrances[i].listener);
 		log_info(NULL,
 			 "counters listener=%s accepted=%llu refused=%llu starved=%llu",
 			 a->config->listeners[i].name, (unsigned long long)s.accepted,

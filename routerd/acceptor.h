@@ -35,6 +35,6 @@ _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener);
 /* " public=tcp4:0.0.0.0:8080 ...": where it listens, for a log line. */
 void acceptor_describe(const struct acceptor *a, struct buf *out);
 /* A line for each listener. */
-void acceptor_log_stats(const struct acceptor *a);
+void acceptor_log_counters(const struct acceptor *a);
 
 #endif

@@ -3,7 +3,7 @@
 #include "common/daemon.h"
 #include "routerd/config/config.h"
 #include "routerd/router.h"
-#include "routerd/version.h"
+#include "routerd/routerd_version.h"
 
 #include <malloc.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static const char help[] =
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 
-static int serve(const struct config *cfg, const struct conf_error *warnings)
+static int run_routerd(const struct config *cfg, const struct conf_error *warnings)
 {
 	if (daemon_start_log(&cfg->log, warnings) != 0)
 		return EX_OSERR;
@@ -41,22 +41,22 @@ static int serve(const struct config *cfg, const struct conf_error *warnings)
 	return code;
 }
 
-static int run(const char *path, bool only_check)
+static int load_and_run(const char *path, bool only_check)
 {
 	struct config *cfg;
-	struct conf_error err;
+	struct conf_error errors;
 	char summary[100];
 	int code;
 
-	if (config_load(path, &cfg, &err) != 0)
-		return daemon_refuse_config(&err);
+	if (config_load(path, &cfg, &errors) != 0)
+		return daemon_refuse_config(&errors);
 	if (only_check) {
 		snprintf(summary, sizeof(summary),
 			 " (%zu realms, %zu listeners, %zu authenticators)",
 			 cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
-		code = daemon_approve_config(path, &err, summary);
+		code = daemon_approve_config(path, &errors, summary);
 	} else {
-		code = serve(cfg, &err);
+		code = run_routerd(cfg, &errors);
 	}
 	config_free(&cfg);
 	return code;
@@ -64,5 +64,5 @@ static int run(const char *path, bool only_check)
 
 int main(int argc, char **argv)
 {
-	return daemon_main(argc, argv, "routerd", ROUTERD_VERSION, help, run);
+	return daemon_main(argc, argv, "routerd", ROUTERD_VERSION, help, load_and_run);
 }

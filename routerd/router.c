@@ -10,7 +10,7 @@
 #include "routerd/control/control.h"
 #include "routerd/cpus.h"
 #include "routerd/post/post.h"
-#include "routerd/version.h"
+#include "routerd/routerd_version.h"
 #include "routerd/worker.h"
 
 #include <pthread.h>
@@ -40,70 +40,73 @@ static void drop_post(void *item)
 
 /* --- signals --- */
 
-static void stop(void *arg)
+static void stop_router(void *arg)
 {
-	struct router *r = arg;
+	struct router *router = arg;
 
-	acceptor_stop(r->acceptor);
-	outbox_send_all_reserved(worker_outbox(r->workers[0]),
-				 &(struct post){.type = POST_STOP}, &r->stop_mail);
+	acceptor_stop(router->acceptor);
+	outbox_send_all_reserved(worker_outbox(router->workers[0]),
+				 &(struct post){.type = POST_STOP}, &router->stop_mail);
 }
 
-static void on_turn_end(void *arg)
+static void on_main_turn_end(void *arg)
 {
-	struct router *r = arg;
+	struct router *router = arg;
 
-	r->counted = false;
+	router->counted = false;
 }
 
 static void log_counters_of_all(void *arg)
 {
-	struct router *r = arg;
+	struct router *router = arg;
 
 	/* many signals in one turn are one, or the workers might never catch up */
-	if (r->counted)
+	if (router->counted)
 		return;
-	r->counted = true;
-	timer_arm(&r->turn_end, 0);
-	acceptor_log_stats(r->acceptor);
-	control_log_stats(r->control);
-	if (!outbox_send_all(worker_outbox(r->workers[0]),
-			     &(struct post){.type = POST_STATS}))
+	router->counted = true;
+	timer_arm(&router->turn_end, 0);
+	acceptor_log_counters(router->acceptor);
+	control_log_counters(router->control);
+	if (!outbox_send_all(worker_outbox(router->workers[0]),
+			     &(struct post){.type = POST_LOG_COUNTERS}))
 		log_error(NULL, "cannot log the workers' counters reason=\"%s\"",
 			  err_str(E_NOMEM));
 }
 
 /* --- beginning --- */
 
-static int make_workers(struct router *r)
+static int make_workers(struct router *router)
 {
-	r->boxes = mailboxes_new(r->n_workers, sizeof(struct post),
-				 r->config->limits.mailbox_high,
-				 r->config->limits.mailbox_low);
-	r->workers = calloc(r->n_workers, sizeof(*r->workers));
-	r->threads = calloc(r->n_workers, sizeof(*r->threads));
-	if (r->boxes == NULL || r->workers == NULL || r->threads == NULL)
+	router->boxes = mailboxes_new(router->n_workers, sizeof(struct post),
+				      router->config->limits.mailbox_high,
+				      router->config->limits.mailbox_low);
+	router->workers = calloc(router->n_workers, sizeof(*router->workers));
+	router->threads = calloc(router->n_workers, sizeof(*router->threads));
+	if (router->boxes == NULL || router->workers == NULL || router->threads == NULL)
 		return E_NOMEM;
-	for (unsigned i = 0; i < r->n_workers; i++) {
-		r->workers[i] = worker_new(i, r->n_workers, r->config, r->boxes);
-		if (r->workers[i] == NULL)
+	for (unsigned i = 0; i < router->n_workers; i++) {
+		router->workers[i] =
+			worker_new(i, router->n_workers, router->config, router->boxes);
+		if (router->workers[i] == NULL)
 			return E_NOMEM;
 	}
 	return 0;
 }
 
-static int make_rest(struct router *r)
+static int make_rest(struct router *router)
 {
-	struct worker *first = r->workers[0];
+	struct worker *first = router->workers[0];
 
-	r->control = control_new(worker_loop(first), r->config, worker_outbox(first));
-	r->acceptor = acceptor_new(worker_loop(first), r->config, worker_outbox(first));
-	timer_init(&r->turn_end, worker_loop(first), on_turn_end, r);
-	if (r->control == NULL || r->acceptor == NULL ||
-	    outbox_reserve_all(worker_outbox(first), &r->stop_mail) != 0)
+	router->control =
+		control_new(worker_loop(first), router->config, worker_outbox(first));
+	router->acceptor =
+		acceptor_new(worker_loop(first), router->config, worker_outbox(first));
+	timer_init(&router->turn_end, worker_loop(first), on_main_turn_end, router);
+	if (router->control == NULL || router->acceptor == NULL ||
+	    outbox_reserve_all(worker_outbox(first), &router->stop_mail) != 0)
 		return E_NOMEM;
-	worker_set_control(first, r->control);
-	return daemon_signals_init(&r->signals, worker_loop(first));
+	worker_set_control(first, router->control);
+	return daemon_signals_init(&router->signals, worker_loop(first));
 }
 
 static void *run_worker(void *arg)
@@ -113,18 +116,19 @@ static void *run_worker(void *arg)
 }
 
 /* Signals are the main thread's: the others block all. */
-static void start_threads(struct router *r)
+static void start_threads(struct router *router)
 {
 	sigset_t all, old;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	for (unsigned i = 1; i < r->n_workers; i++) {
-		int rc = pthread_create(&r->threads[i], NULL, run_worker, r->workers[i]);
-		if (rc != 0) {
+	for (unsigned i = 1; i < router->n_workers; i++) {
+		int errnum = pthread_create(&router->threads[i], NULL, run_worker,
+					    router->workers[i]);
+		if (errnum != 0) {
 			/* those that run already end with the process */
 			log_error(NULL, "cannot start a thread reason=\"%s\"",
-				  strerrordesc_np(rc));
+				  strerrordesc_np(errnum));
 			log_end();
 			_exit(EX_OSERR);
 		}
@@ -132,15 +136,15 @@ static void start_threads(struct router *r)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-static void log_ready(const struct router *r)
+static void log_ready(const struct router *router)
 {
 	struct buf b;
 
 	buf_init(&b, 4096);
-	acceptor_describe(r->acceptor, &b);
+	acceptor_describe(router->acceptor, &b);
 	buf_put_u8(&b, '\0');
 	log_info(NULL, "routerd ready version=%s workers=%u realms=%zu%s",
-		 ROUTERD_VERSION, r->n_workers, r->config->n_realms,
+		 ROUTERD_VERSION, router->n_workers, router->config->n_realms,
 		 b.err == 0 ? (char *)b.data : "");
 	buf_fini(&b);
 	daemon_notify("READY=1");
@@ -152,59 +156,60 @@ static void log_ready(const struct router *r)
  * Connections count down in the listeners; both, and the authenticators, are on the loop
  * of worker 0.
  */
-static void router_fini(struct router *r)
+static void router_fini(struct router *router)
 {
-	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
-		if (r->workers[i] != NULL)
-			worker_drop_connections(r->workers[i]);
-	acceptor_free(&r->acceptor);
-	control_free(&r->control);
-	daemon_signals_fini(&r->signals);
-	if (r->counted)
-		timer_disarm(&r->turn_end);
-	for (unsigned i = 0; r->workers != NULL && i < r->n_workers; i++)
-		worker_free(&r->workers[i]);
-	mailboxes_free(&r->boxes, drop_post);
-	outbox_free_all(&r->stop_mail);
-	free(r->workers);
-	free(r->threads);
+	for (unsigned i = 0; router->workers != NULL && i < router->n_workers; i++)
+		if (router->workers[i] != NULL)
+			worker_drop_connections(router->workers[i]);
+	acceptor_free(&router->acceptor);
+	control_free(&router->control);
+	daemon_signals_fini(&router->signals);
+	if (router->counted)
+		timer_disarm(&router->turn_end);
+	for (unsigned i = 0; router->workers != NULL && i < router->n_workers; i++)
+		worker_free(&router->workers[i]);
+	mailboxes_free(&router->boxes, drop_post);
+	outbox_free_all(&router->stop_mail);
+	free(router->workers);
+	free(router->threads);
 }
 
-static int serve(struct router *r)
+static int serve_clients(struct router *router)
 {
-	if (make_workers(r) != 0 || make_rest(r) != 0) {
+	if (make_workers(router) != 0 || make_rest(router) != 0) {
 		log_error(NULL, "cannot start reason=\"no memory or no descriptors\"");
 		return EX_OSERR;
 	}
-	if (acceptor_open(r->acceptor) != 0)
+	if (acceptor_open(router->acceptor) != 0)
 		return EX_OSERR; /* whoever has the port may go */
-	for (unsigned w = 0; w < r->n_workers; w++)
-		for (size_t i = 0; i < r->config->n_listeners; i++)
-			worker_set_live(r->workers[w], i, acceptor_live(r->acceptor, i));
-	start_threads(r);
-	log_ready(r);
-	worker_run(r->workers[0]);
-	for (unsigned i = 1; i < r->n_workers; i++)
-		pthread_join(r->threads[i], NULL);
+	for (unsigned w = 0; w < router->n_workers; w++)
+		for (size_t i = 0; i < router->config->n_listeners; i++)
+			worker_set_live(router->workers[w], i,
+					acceptor_live(router->acceptor, i));
+	start_threads(router);
+	log_ready(router);
+	worker_run(router->workers[0]);
+	for (unsigned i = 1; i < router->n_workers; i++)
+		pthread_join(router->threads[i], NULL);
 	log_info(NULL, "routerd stopped");
 	return EX_OK;
 }
 
 int router_run(const struct config *cfg)
 {
-	struct router r = {
+	struct router router = {
 		.config = cfg,
 		.signals = {.name = "routerd",
-			    .stop = stop,
+			    .stop = stop_router,
 			    .log_counters = log_counters_of_all,
 			    .usr2 = worker_stall_toggle,
-			    .arg = &r},
+			    .arg = &router},
 	};
 
-	r.n_workers = cfg->threads > 0 ? (unsigned)cfg->threads
-				       : cpus_threads(cpus_allowed(""));
+	router.n_workers = cfg->threads > 0 ? (unsigned)cfg->threads
+					    : cpus_threads(cpus_allowed(""));
 	daemon_raise_fd_limit();
-	int code = serve(&r);
-	router_fini(&r);
+	int code = serve_clients(&router);
+	router_fini(&router);
 	return code;
 }

@@ -137,7 +137,7 @@ static const struct counter_def worker_counter_defs[] = {
 #undef X
 };
 
-static void log_stats(struct worker *w, struct post *post)
+static void on_log_counters(struct worker *w, struct post *post)
 {
 	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
 	const uint64_t *pc = w->peers.counters;
@@ -189,16 +189,16 @@ static bool refused_by_revocation(struct worker *w, struct post *p)
 
 static void on_revoke(struct worker *w, struct post *p)
 {
-	struct revocation *r = p->revocation;
+	struct revocation *revocation = p->revocation;
 	struct post revoked = {
 		.type = POST_REVOKED,
-		.id = r->number,
-		.counts = attach_revoke(&w->peers, r),
+		.id = revocation->number,
+		.counts = attach_revoke(&w->peers, revocation),
 	};
 
-	for (size_t i = 0; i < w->config->n_realms && !r->dry_run; i++)
+	for (size_t i = 0; i < w->config->n_realms && !revocation->dry_run; i++)
 		if (w->realms[i] != NULL)
-			realm_revoke(w->realms[i], r);
+			realm_revoke(w->realms[i], revocation);
 	post_send_reserved(&w->outbox, 0, &revoked, &p->mail);
 	post_drop(p);
 }
@@ -244,14 +244,14 @@ static void on_stopped(struct worker *w, struct post *p)
 /* The posts for the worker itself. */
 static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) = {
 	[POST_CONNECTION] = on_connection, [POST_HOLD_QUEUE] = on_hold_queue,
-	[POST_REVOKE] = on_revoke,         [POST_STATS] = log_stats,
+	[POST_REVOKE] = on_revoke,         [POST_LOG_COUNTERS] = on_log_counters,
 	[POST_STOP] = stop_begin,          [POST_DRAIN] = on_drain,
 	[POST_DRAINED] = on_drained,       [POST_STOPPED] = on_stopped,
 };
 
 /* Handles the next of a batch, and the posts that go with it; *taken_out is how many.
  * False: a fan-out goes on in the next turn. */
-static bool handle(struct worker *w, struct post *p, size_t n, size_t *taken_out)
+static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *taken_out)
 {
 	*taken_out = 1;
 	switch ((enum post_destination)post_kinds[p->type].to) {
@@ -290,8 +290,8 @@ static bool handle_posts(struct worker *w)
 		struct post *posts = (struct post *)(void *)b->items;
 		while (b->taken < b->count && !enough) {
 			size_t taken;
-			enough = !handle(w, &posts[b->taken], b->count - b->taken,
-					 &taken) ||
+			enough = !handle_next(w, &posts[b->taken], b->count - b->taken,
+					      &taken) ||
 				 (++n % POSTS_PER_LOOK == 0 &&
 				  budget_posts_spent(&w->net.budget));
 			b->taken += (unsigned)taken;
@@ -346,7 +346,7 @@ static void report_lost(struct worker *w)
 	w->lost_said = w->outbox.n_lost;
 }
 
-static bool on_turn_end(void *arg)
+static bool on_worker_turn_end(void *arg)
 {
 	struct worker *w = arg;
 
@@ -447,11 +447,11 @@ static int make_listeners(struct worker *w)
 static int make_peers(struct worker *w)
 {
 	const struct config_limits *limits = &w->config->limits;
-	int r = net_init(&w->net, w->loop, w->name, limits->queued_total / w->n_workers,
-			 limits->incomplete_total / w->n_workers);
+	int err = net_init(&w->net, w->loop, w->name, limits->queued_total / w->n_workers,
+			   limits->incomplete_total / w->n_workers);
 
-	if (r != 0)
-		return r;
+	if (err != 0)
+		return err;
 	w->net_ready = true;
 	return peers_init(&w->peers, w->index, w->n_workers, &w->outbox, w->config,
 			  &w->net);
@@ -474,7 +474,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	w->pressure_rate.burst = 1;
 	w->memory_rate.burst = 1;
 	STAILQ_INIT(&w->inbox);
-	w->loop = loop_new(on_turn_end, w);
+	w->loop = loop_new(on_worker_turn_end, w);
 	if (w->loop == NULL)
 		goto fail;
 	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),

@@ -51,10 +51,10 @@ int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *f
 	vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
 	if (ctl->format == CTL_JSON) {
-		json_t *e = json_pack("{s:{s:i,s:s?,s:s}}", "error", "code", code, "uri",
-				      uri, "message", message);
-		text = json_dumps(e, JSON_COMPACT);
-		json_decref(e);
+		json_t *error = json_pack("{s:{s:i,s:s?,s:s}}", "error", "code", code,
+					  "uri", uri, "message", message);
+		text = json_dumps(error, JSON_COMPACT);
+		json_decref(error);
 	}
 	if (text != NULL)
 		fprintf(stderr, "%s\n", text);

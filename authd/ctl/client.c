@@ -17,7 +17,7 @@ static const struct rpc_limits limits = {
 	.max_requests = 0, /* so that none is handled */
 };
 
-struct call {
+struct admin_call {
 	const struct ctl *ctl;
 	struct loop *loop;
 	struct buf *result;
@@ -26,7 +26,7 @@ struct call {
 
 enum { NOT_YET = -1 };
 
-static int code_of(const struct auth_error *e)
+static int code_of(const struct auth_error *error)
 {
 	static const struct {
 		const char *uri;
@@ -41,9 +41,9 @@ static int code_of(const struct auth_error *e)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
-		if (slice_eq_str(e->uri, codes[i].uri))
+		if (slice_eq_str(error->uri, codes[i].uri))
 			return codes[i].code;
-	return e->kind == AUTH_ERROR_TEMPORARY ? EX_TEMPFAIL : EX_SOFTWARE;
+	return error->kind == AUTH_ERROR_TEMPORARY ? EX_TEMPFAIL : EX_SOFTWARE;
 }
 
 /* What the request is about, for messages. */
@@ -60,16 +60,16 @@ static int fail_before(const struct ctl *ctl, int err)
 	return ctl_fail(ctl, EX_DATAERR, "%s: %s", object(ctl), err_str(err));
 }
 
-static int fail_with(const struct call *call, struct slice error)
+static int fail_with(const struct admin_call *call, struct slice error)
 {
-	struct auth_error e;
+	struct auth_error refusal;
 	char uri[AUTH_MAX_NAME + 1] = "";
 
-	auth_error_read(error, &e);
-	int code = code_of(&e);
-	memcpy(uri, e.uri.p == NULL ? (const uint8_t *)"" : e.uri.p,
-	       min_size(e.uri.len, AUTH_MAX_NAME));
-	struct slice text = e.message.len > 0 ? e.message : e.detail;
+	auth_error_read(error, &refusal);
+	int code = code_of(&refusal);
+	memcpy(uri, refusal.uri.p == NULL ? (const uint8_t *)"" : refusal.uri.p,
+	       min_size(refusal.uri.len, AUTH_MAX_NAME));
+	struct slice text = refusal.message.len > 0 ? refusal.message : refusal.detail;
 	return ctl_fail_uri(call->ctl, code, uri[0] != '\0' ? uri : NULL, "%s: %.*s",
 			    object(call->ctl), (int)text.len,
 			    text.len > 0 ? (const char *)text.p : "");
@@ -80,9 +80,9 @@ int ctl_bad_answer(const struct ctl *ctl, int err)
 	return ctl_fail(ctl, EX_SOFTWARE, "authd's answer: %s", err_str(err));
 }
 
-static void on_answer(const struct rpc_answer *a, void *arg)
+static void on_authd_answer(const struct rpc_answer *a, void *arg)
 {
-	struct call *call = arg;
+	struct admin_call *call = arg;
 
 	switch (a->outcome) {
 	case RPC_OK:
@@ -101,7 +101,7 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 					      : "");
 		break;
 	case RPC_INVALID:
-		call->code = ctl_bad_answer(call->ctl, a->why);
+		call->code = ctl_bad_answer(call->ctl, a->err);
 		break;
 	case RPC_CLOSED:
 		return; /* on_closed is told why */
@@ -109,13 +109,13 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 	loop_stop(call->loop);
 }
 
-static void on_closed(int reason, void *arg)
+static void on_authd_closed(int err, void *arg)
 {
-	struct call *call = arg;
+	struct admin_call *call = arg;
 
 	if (call->code != NOT_YET)
 		return;
-	if (reason == E_CLOSED || reason == E_SYS)
+	if (err == E_CLOSED || err == E_SYS)
 		/* also how authd turns away whom it does not know */
 		call->code = ctl_fail(call->ctl, EX_NOPERM,
 				      "authd has closed the connection: this user may "
@@ -123,38 +123,39 @@ static void on_closed(int reason, void *arg)
 				      "authd is stopping; its log says which",
 				      call->ctl->socket);
 	else
-		call->code = ctl_bad_answer(call->ctl, reason);
+		call->code = ctl_bad_answer(call->ctl, err);
 	loop_stop(call->loop);
 }
 
 static const struct rpc_handlers handlers = {
 	.read = auth_msg_read,
-	.closed = on_closed,
+	.closed = on_authd_closed,
 };
 
 static int connect_to(const struct ctl *ctl, int *fd_out)
 {
 	*fd_out = -1;
-	int r = sock_connect_unix(fd_out, ctl->socket);
-	if (r == 0)
+	int err = sock_connect_unix(fd_out, ctl->socket);
+	if (err == 0)
 		return EX_OK;
 	sock_close(fd_out);
-	if (r == E_SYS && (errno == EACCES || errno == EPERM))
-		return ctl_fail(ctl, EX_NOPERM, "%s: %s", ctl->socket, err_str(r));
-	if (r == E_AGAIN)
+	if (err == E_SYS && (errno == EACCES || errno == EPERM))
+		return ctl_fail(ctl, EX_NOPERM, "%s: %s", ctl->socket, err_str(err));
+	if (err == E_AGAIN)
 		return ctl_fail(ctl, EX_TEMPFAIL, "%s: authd is busy", ctl->socket);
 	return ctl_fail(ctl, EX_UNAVAILABLE, "%s: %s; is authd running?", ctl->socket,
-			err_str(r));
+			err_str(err));
 }
 
 /* Sends params, and waits until there is an answer or none can come. */
-static int ask(struct call *call, int fd, const char *method, struct slice params)
+static int ask_authd(struct admin_call *call, int fd, const char *method,
+		     struct slice params)
 {
 	const struct rpc_call c = {
 		.method = method,
 		.params = params,
 		.timeout_ms = call->ctl->timeout_ms,
-		.cb = on_answer,
+		.cb = on_authd_answer,
 		.arg = call,
 	};
 	struct rpc_conn *conn = NULL;
@@ -164,11 +165,11 @@ static int ask(struct call *call, int fd, const char *method, struct slice param
 		sock_close(&fd);
 	else
 		conn = rpc_conn_new(call->loop, fd, &handlers, &limits, call);
-	int r = conn == NULL ? E_NOMEM : rpc_call(conn, &c, NULL);
-	if (r == 0)
+	int err = conn == NULL ? E_NOMEM : rpc_call(conn, &c, NULL);
+	if (err == 0)
 		loop_run(call->loop);
 	else
-		call->code = fail_before(call->ctl, r);
+		call->code = fail_before(call->ctl, err);
 	rpc_conn_free(&conn);
 	loop_free(&call->loop);
 	return call->code;
@@ -177,7 +178,7 @@ static int ask(struct call *call, int fd, const char *method, struct slice param
 int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 	     const void *params, struct buf *result)
 {
-	struct call call = {.ctl = ctl, .result = result, .code = NOT_YET};
+	struct admin_call call = {.ctl = ctl, .result = result, .code = NOT_YET};
 	struct buf encoded;
 	size_t len;
 	int code, fd;
@@ -185,13 +186,13 @@ int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 	buf_init(&encoded, AUTH_MAX_MESSAGE);
 	fields_write_params(&encoded, t, params);
 	/* authd would close the connection */
-	int r = encoded.err != 0 ? encoded.err : auth_check(buf_slice(&encoded), &len);
-	if (r != 0)
-		code = fail_before(ctl, r);
+	int err = encoded.err != 0 ? encoded.err : auth_check(buf_slice(&encoded), &len);
+	if (err != 0)
+		code = fail_before(ctl, err);
 	else
 		code = connect_to(ctl, &fd);
 	if (code == EX_OK)
-		code = ask(&call, fd, method, buf_slice(&encoded));
+		code = ask_authd(&call, fd, method, buf_slice(&encoded));
 	buf_fini(&encoded);
 	return code;
 }
@@ -199,9 +200,9 @@ int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 int ctl_read(const struct ctl *ctl, const struct buf *result, const struct field_table *t,
 	     void *out)
 {
-	int r = fields_read_item(buf_slice(result), t, out);
+	int err = fields_read_item(buf_slice(result), t, out);
 
-	return r == 0 ? EX_OK : ctl_bad_answer(ctl, r);
+	return err == 0 ? EX_OK : ctl_bad_answer(ctl, err);
 }
 
 int ctl_show(struct ctl *ctl, struct buf *result, struct admin_principal *out)

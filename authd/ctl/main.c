@@ -2,7 +2,7 @@
 /* authctl: the table of commands, and which one is meant; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
-#include "authd/version.h"
+#include "authd/authd_version.h"
 #include "common/log.h"
 
 #include <getopt.h>
@@ -133,7 +133,7 @@ static void print_help(const struct ctl_command *c)
 	printf("\n%s", global_help);
 }
 
-static const struct ctl_command *find(const char *noun, const char *verb)
+static const struct ctl_command *find_command(const char *noun, const char *verb)
 {
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(commands[i].noun, noun) == 0 &&
@@ -182,7 +182,7 @@ static int wrong_command(const struct ctl *ctl, const char *noun, const char *ve
 	list_verbs(noun, verbs, sizeof(verbs));
 	if (verbs[0] != '\0' && verb == NULL)
 		return ctl_usage(ctl, "'%s' needs a verb: %s", noun, verbs);
-	if (verbs[0] != '\0' && find(noun, verb_meant(verb)) != NULL)
+	if (verbs[0] != '\0' && find_command(noun, verb_meant(verb)) != NULL)
 		return ctl_usage(ctl, "there is no '%s %s'; did you mean '%s %s'?", noun,
 				 verb, noun, verb_meant(verb));
 	if (verbs[0] != '\0')
@@ -230,7 +230,7 @@ int main(int argc, char **argv)
 		return ctl_fail(&ctl, EX_SOFTWARE, "cannot draw random numbers");
 	/* argv ends with a NULL */
 	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
-	const struct ctl_command *c = verb == NULL ? NULL : find(noun, verb);
+	const struct ctl_command *c = verb == NULL ? NULL : find_command(noun, verb);
 	if (c == NULL && verb != NULL &&
 	    (strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0)) {
 		print_help(NULL);

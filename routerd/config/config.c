@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define MIB (1 << 20)
 #define GIB (INT64_C(1) << 30)
 
 /* --- authenticators, limits, debug --- */
@@ -109,9 +108,10 @@ static bool same_address(const struct config_endpoint *a, const struct config_en
 static void check_conflicts(struct conf *c, const struct config *cfg,
 			    const struct config_listener *l)
 {
-	const struct config_endpoint *e = &l->endpoint;
-	const void *address =
-		e->type == ENDPOINT_UNIX ? (const void *)&e->path : &e->port;
+	const struct config_endpoint *endpoint = &l->endpoint;
+	const void *address = endpoint->type == ENDPOINT_UNIX
+				      ? (const void *)&endpoint->path
+				      : &endpoint->port;
 
 	for (const struct config_listener *other = cfg->listeners; other < l; other++) {
 		if (conf_broken(c, other))
@@ -119,16 +119,17 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 		if (strcmp(l->name, other->name) == 0)
 			conf_fail(c, &l->name,
 				  "there is a transport with id '%s' already", l->name);
-		if (same_address(&other->endpoint, e))
+		if (same_address(&other->endpoint, endpoint))
 			conf_fail(c, address,
 				  "the transport '%s' listens at this address already",
 				  other->name);
 	}
 	/* its own socket would replace that of an authenticator */
-	for (size_t i = 0; e->type == ENDPOINT_UNIX && i < cfg->n_authenticators; i++) {
+	for (size_t i = 0; endpoint->type == ENDPOINT_UNIX && i < cfg->n_authenticators;
+	     i++) {
 		const struct config_authenticator *a = &cfg->authenticators[i];
 
-		if (!conf_broken(c, a) && strcmp(a->socket, e->path) == 0)
+		if (!conf_broken(c, a) && strcmp(a->socket, endpoint->path) == 0)
 			conf_fail(c, address, "the authenticator '%s' has this socket",
 				  a->name);
 	}
@@ -268,28 +269,28 @@ const struct conf_table config_table = {
 /* --- life, and questions --- */
 
 int config_parse(struct slice text, const char *name, struct config **out,
-		 struct conf_error *err_out)
+		 struct conf_error *errors_out)
 {
 	struct pool pool;
 	void *map;
-	int r = conf_parse(text, name, &config_table, &map, &pool, err_out);
+	int err = conf_parse(text, name, &config_table, &map, &pool, errors_out);
 
-	if (r != 0)
-		return r;
+	if (err != 0)
+		return err;
 	*out = map;
 	(*out)->pool = pool;
 	return 0;
 }
 
-int config_load(const char *path, struct config **out, struct conf_error *err_out)
+int config_load(const char *path, struct config **out, struct conf_error *errors_out)
 {
 	struct buf text;
-	int r = conf_read(path, &text, err_out);
+	int err = conf_read(path, &text, errors_out);
 
-	if (r == 0)
-		r = config_parse(buf_slice(&text), path, out, err_out);
+	if (err == 0)
+		err = config_parse(buf_slice(&text), path, out, errors_out);
 	buf_fini(&text);
-	return r;
+	return err;
 }
 
 void config_free(struct config **cp)

@@ -143,13 +143,13 @@ struct config {
 
 /*
  * Reads a file into *out, for config_free. 0; E_SYS: it cannot be read; E_SYNTAX:
- * something in it is wrong; E_NOMEM. *err_out says what, with file:line:column.
+ * something in it is wrong; E_NOMEM. *errors_out says what, with file:line:column.
  */
 int config_load(const char *path, struct config **out,
-		struct conf_error *err_out) MUSTCHECK;
+		struct conf_error *errors_out) MUSTCHECK;
 /* The same from memory; name stands for the file in messages. */
 int config_parse(struct slice text, const char *name, struct config **out,
-		 struct conf_error *err_out) MUSTCHECK;
+		 struct conf_error *errors_out) MUSTCHECK;
 
 /* When nobody uses it any more. NULL-safe, clears the caller's pointer. */
 void config_free(struct config **cfg);

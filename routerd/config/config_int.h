@@ -8,6 +8,8 @@
 
 #include "common/conf.h"
 
+#define MIB (1 << 20)
+
 struct config;
 
 /* An entry of realms (struct config_realm): config_realms.c. */

@@ -10,7 +10,6 @@
 
 #include <arpa/inet.h>
 
-#define MIB  (1 << 20)
 #define HOUR (3600 * 1000) /* ms */
 
 static bool is_id(const char *text)
@@ -34,25 +33,27 @@ static void refuse_if(struct conf *c, bool useless, const void *field, const cha
 
 /* --- endpoint --- */
 
-static void check_tcp(struct conf *c, struct config_endpoint *e)
+static void check_tcp(struct conf *c, struct config_endpoint *endpoint)
 {
 	unsigned char address[sizeof(struct in6_addr)];
-	bool v4 = e->host != NULL && inet_pton(AF_INET, e->host, address) == 1;
-	bool v6 = e->host != NULL && inet_pton(AF_INET6, e->host, address) == 1;
+	bool v4 = endpoint->host != NULL &&
+		  inet_pton(AF_INET, endpoint->host, address) == 1;
+	bool v6 = endpoint->host != NULL &&
+		  inet_pton(AF_INET6, endpoint->host, address) == 1;
 
-	if (e->port == 0)
+	if (endpoint->port == 0)
 		conf_fail(c, NULL,
 			  "'port' is missing: a TCP endpoint needs one, from 1 to 65535");
-	else if (e->version == 5)
-		conf_fail(c, &e->version, "'version': expected 4 or 6");
-	else if (e->host == NULL && e->version != 0)
-		e->host = e->version == 4 ? "0.0.0.0" : "::";
-	else if (e->host != NULL && !v4 && !v6)
-		conf_fail(c, &e->host,
+	else if (endpoint->version == 5)
+		conf_fail(c, &endpoint->version, "'version': expected 4 or 6");
+	else if (endpoint->host == NULL && endpoint->version != 0)
+		endpoint->host = endpoint->version == 4 ? "0.0.0.0" : "::";
+	else if (endpoint->host != NULL && !v4 && !v6)
+		conf_fail(c, &endpoint->host,
 			  "'interface': expected a numeric address, such as 127.0.0.1 or "
 			  "\"::1\"");
-	else if ((e->version == 4 && v6) || (e->version == 6 && v4))
-		conf_fail(c, &e->version,
+	else if ((endpoint->version == 4 && v6) || (endpoint->version == 6 && v4))
+		conf_fail(c, &endpoint->version,
 			  "'version' and 'interface' contradict each other; leave out "
 			  "'version'");
 }
@@ -61,17 +62,17 @@ static void check_tcp(struct conf *c, struct config_endpoint *e)
 #define OF_TCP  "is for endpoints of type tcp"
 static void check_endpoint(struct conf *c, void *map)
 {
-	struct config_endpoint *e = map;
-	bool tcp = e->type == ENDPOINT_TCP;
+	struct config_endpoint *endpoint = map;
+	bool tcp = endpoint->type == ENDPOINT_TCP;
 
-	refuse_if(c, tcp, &e->path, "path", OF_UNIX);
-	refuse_if(c, tcp, &e->mode, "mode", OF_UNIX);
-	refuse_if(c, !tcp, &e->port, "port", OF_TCP);
-	refuse_if(c, !tcp, &e->host, "interface", OF_TCP);
-	refuse_if(c, !tcp, &e->version, "version", OF_TCP);
+	refuse_if(c, tcp, &endpoint->path, "path", OF_UNIX);
+	refuse_if(c, tcp, &endpoint->mode, "mode", OF_UNIX);
+	refuse_if(c, !tcp, &endpoint->port, "port", OF_TCP);
+	refuse_if(c, !tcp, &endpoint->host, "interface", OF_TCP);
+	refuse_if(c, !tcp, &endpoint->version, "version", OF_TCP);
 	if (tcp)
-		check_tcp(c, e);
-	else if (e->path == NULL)
+		check_tcp(c, endpoint);
+	else if (endpoint->path == NULL)
 		conf_fail(c, NULL,
 			  "'path' is missing: a Unix endpoint needs the name of its "
 			  "socket");

@@ -133,12 +133,12 @@ static void check_role(struct conf *c, void *map)
 	struct config_role *role = map;
 	struct rights *rights;
 	size_t duplicate;
-	int r = rights_new(conf_pool(c), role->permissions, role->n_permissions, &rights,
-			   &duplicate);
+	int err = rights_new(conf_pool(c), role->permissions, role->n_permissions,
+			     &rights, &duplicate);
 
-	if (r == 0)
+	if (err == 0)
 		role->rights = rights;
-	else if (r == E_EXISTS)
+	else if (err == E_EXISTS)
 		conf_fail(c, &role->permissions[duplicate].uri,
 			  "this uri has a permission with this match already; merge the "
 			  "two");

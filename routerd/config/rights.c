@@ -129,28 +129,29 @@ static action_bits bits_of(const struct permission *p)
 }
 
 /* From a node, the first that is a prefix of text: itself, or upwards. */
-static uint32_t prefix_from(const struct rights *r, uint32_t node, struct slice text)
+static uint32_t prefix_from(const struct rights *rights, uint32_t node, struct slice text)
 {
-	while (node != NO_NODE && !(r->nodes[node].is_prefix &&
-				    uri_matches(MATCH_PREFIX, r->nodes[node].text, text)))
-		node = r->nodes[node].up;
+	while (node != NO_NODE &&
+	       !(rights->nodes[node].is_prefix &&
+		 uri_matches(MATCH_PREFIX, rights->nodes[node].text, text)))
+		node = rights->nodes[node].up;
 	return node;
 }
 
-static void add_permission(struct rights *r, const struct permission *p)
+static void add_permission(struct rights *rights, const struct permission *p)
 {
 	struct slice uri = slice_str(p->uri);
 
 	if (p->match == MATCH_WILDCARD) {
-		r->wildcards[r->n_wildcards++] = (struct wildcard){
+		rights->wildcards[rights->n_wildcards++] = (struct wildcard){
 			.pattern = uri, .head = head_of(uri), .allowed = bits_of(p)};
 		return;
 	}
-	uint32_t last = r->n_nodes == 0 ? NO_NODE : r->n_nodes - 1;
-	if (last == NO_NODE || !slice_eq(r->nodes[last].text, uri))
-		r->nodes[r->n_nodes++] =
-			(struct node){.text = uri, .up = prefix_from(r, last, uri)};
-	struct node *node = &r->nodes[r->n_nodes - 1];
+	uint32_t last = rights->n_nodes == 0 ? NO_NODE : rights->n_nodes - 1;
+	if (last == NO_NODE || !slice_eq(rights->nodes[last].text, uri))
+		rights->nodes[rights->n_nodes++] =
+			(struct node){.text = uri, .up = prefix_from(rights, last, uri)};
+	struct node *node = &rights->nodes[rights->n_nodes - 1];
 	if (p->match == MATCH_EXACT) {
 		node->is_exact = true;
 		node->exact = bits_of(p);
@@ -163,17 +164,17 @@ static void add_permission(struct rights *r, const struct permission *p)
 int rights_new(struct pool *pool, const struct permission *permissions, size_t n,
 	       struct rights **out, size_t *duplicate_out)
 {
-	struct rights *r = pool_alloc(pool, 1, sizeof(*r));
+	struct rights *rights = pool_alloc(pool, 1, sizeof(*rights));
 	const struct permission **sorted =
 		calloc(n + 1, sizeof(const struct permission *));
-	int rc = E_NOMEM;
+	int err = E_NOMEM;
 
 	ASSERT(n < NO_NODE);
-	if (r == NULL || sorted == NULL)
+	if (rights == NULL || sorted == NULL)
 		goto out;
-	r->nodes = pool_alloc(pool, n, sizeof(*r->nodes));
-	r->wildcards = pool_alloc(pool, n, sizeof(*r->wildcards));
-	if (r->nodes == NULL || r->wildcards == NULL)
+	rights->nodes = pool_alloc(pool, n, sizeof(*rights->nodes));
+	rights->wildcards = pool_alloc(pool, n, sizeof(*rights->wildcards));
+	if (rights->nodes == NULL || rights->wildcards == NULL)
 		goto out;
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = &permissions[i];
@@ -182,29 +183,29 @@ int rights_new(struct pool *pool, const struct permission *permissions, size_t n
 		if (i > 0 && sorted[i - 1]->match == sorted[i]->match &&
 		    strcmp(sorted[i - 1]->uri, sorted[i]->uri) == 0) {
 			*duplicate_out = (size_t)(sorted[i] - permissions);
-			rc = E_EXISTS;
+			err = E_EXISTS;
 			goto out;
 		}
-		add_permission(r, sorted[i]);
+		add_permission(rights, sorted[i]);
 	}
-	*out = r;
-	rc = 0;
+	*out = rights;
+	err = 0;
 out:
 	free(sorted);
-	return rc;
+	return err;
 }
 
 /* --- asking --- */
 
 /* The last node that does not sort behind uri, or NO_NODE. */
-static uint32_t last_not_behind(const struct rights *r, struct slice uri)
+static uint32_t last_not_behind(const struct rights *rights, struct slice uri)
 {
-	uint32_t low = 0, high = r->n_nodes;
+	uint32_t low = 0, high = rights->n_nodes;
 
 	while (low < high) {
 		uint32_t middle = low + (high - low) / 2;
 
-		if (compare_text(r->nodes[middle].text, uri) <= 0)
+		if (compare_text(rights->nodes[middle].text, uri) <= 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -212,22 +213,22 @@ static uint32_t last_not_behind(const struct rights *r, struct slice uri)
 	return low == 0 ? NO_NODE : low - 1;
 }
 
-bool rights_allow(const struct rights *r, enum action action, struct slice uri)
+bool rights_allow(const struct rights *rights, enum action action, struct slice uri)
 {
-	uint32_t near = last_not_behind(r, uri);
+	uint32_t near = last_not_behind(rights, uri);
 	action_bits allowed = 0;
 	size_t said = 0; /* bytes that the permission found so far says of uri */
 
-	if (near != NO_NODE && r->nodes[near].is_exact &&
-	    slice_eq(r->nodes[near].text, uri))
-		return (r->nodes[near].exact >> action & 1) != 0;
-	uint32_t prefix = prefix_from(r, near, uri);
+	if (near != NO_NODE && rights->nodes[near].is_exact &&
+	    slice_eq(rights->nodes[near].text, uri))
+		return (rights->nodes[near].exact >> action & 1) != 0;
+	uint32_t prefix = prefix_from(rights, near, uri);
 	if (prefix != NO_NODE) {
-		allowed = r->nodes[prefix].prefix;
-		said = r->nodes[prefix].text.len;
+		allowed = rights->nodes[prefix].prefix;
+		said = rights->nodes[prefix].text.len;
 	}
-	for (size_t i = 0; i < r->n_wildcards; i++) {
-		const struct wildcard *w = &r->wildcards[i];
+	for (size_t i = 0; i < rights->n_wildcards; i++) {
+		const struct wildcard *w = &rights->wildcards[i];
 
 		if (w->head >= said && uri_matches(MATCH_WILDCARD, w->pattern, uri)) {
 			allowed = w->allowed;

@@ -56,6 +56,6 @@ int rights_new(struct pool *pool, const struct permission *permissions, size_t n
  * a binary search among the exact ones and prefixes, and of trying the wildcards one
  * after the other.
  */
-bool rights_allow(const struct rights *r, enum action action, struct slice uri);
+bool rights_allow(const struct rights *rights, enum action action, struct slice uri);
 
 #endif

@@ -2,11 +2,11 @@
 /* The parameters of hello; see auth_hello.h. Worker 0. */
 #include "routerd/control/auth_hello.h"
 
-#include "routerd/version.h"
+#include "routerd/routerd_version.h"
 
 #include <unistd.h>
 
-enum { NAMES_MAX = 64 }; /* realms or listeners that are named */
+enum { HELLO_NAMES_MAX = 64 }; /* realms or listeners that are named */
 
 /*
  * The names of n structs, of which first is the first one's; none where they would be too
@@ -14,9 +14,9 @@ enum { NAMES_MAX = 64 }; /* realms or listeners that are named */
  */
 static struct slice names(struct buf *b, const char *const *first, size_t n, size_t size)
 {
-	struct slice list[NAMES_MAX];
+	struct slice list[HELLO_NAMES_MAX];
 
-	n = min_size(n, NAMES_MAX);
+	n = min_size(n, HELLO_NAMES_MAX);
 	for (size_t i = 0; i < n; i++) {
 		const char *name;
 		memcpy(&name, (const char *)first + i * size, sizeof(name));

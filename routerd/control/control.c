@@ -37,8 +37,8 @@ struct control {
 
 /* --- revocations --- */
 
-static void reply(struct rpc_request *req, const struct field_table *t,
-		  const void *result)
+static void reply_result(struct rpc_request *req, const struct field_table *t,
+			 const void *result)
 {
 	struct buf b;
 
@@ -67,31 +67,31 @@ static void reply_error(struct rpc_request *req, enum auth_error_kind kind,
 
 static void gathering_end(struct gathering *g)
 {
-	reply(g->req, &auth_revoke_result_table,
-	      &(struct auth_revoke_result){
-		      .sessions = g->sessions,
-		      .pending = g->pending,
-		      .partial = g->missing > 0,
-	      });
+	reply_result(g->req, &auth_revoke_result_table,
+		     &(struct auth_revoke_result){
+			     .sessions = g->sessions,
+			     .pending = g->pending,
+			     .partial = g->missing > 0,
+		     });
 	timer_disarm(&g->deadline);
 	loop_release_timers(g->control->loop, 1);
 	LIST_REMOVE(g, link);
 	free(g);
 }
 
-static void on_deadline(void *arg)
+static void on_gathering_deadline(void *arg)
 {
 	gathering_end(arg);
 }
 
-static void post_revoke(struct control *c, struct revocation *r,
+static void post_revoke(struct control *c, struct revocation *revocation,
 			const struct mail_for_all *answers)
 {
 	for (unsigned w = 0; w < c->outbox->n_workers; w++) {
 		bool sent = post_send(c->outbox, w,
 				      &(struct post){
 					      .type = POST_REVOKE,
-					      .revocation = revocation_ref(r),
+					      .revocation = revocation_ref(revocation),
 					      .mail = answers->to[w],
 				      });
 		ASSERT(sent);
@@ -99,16 +99,17 @@ static void post_revoke(struct control *c, struct revocation *r,
 }
 
 /*
- * *r needs everything but its number. The counts of all workers go to req, after at most
- * AUTH_REVOKE_MS.
+ * *revocation needs everything but its number. The counts of all workers go to req, after
+ * at most AUTH_REVOKE_MS.
  */
-static void revoke(struct control *c, struct revocation *r, struct rpc_request *req)
+static void start_revocation(struct control *c, struct revocation *revocation,
+			     struct rpc_request *req)
 {
 	struct gathering *g = calloc(1, sizeof(*g));
 	struct mail_for_all mail = {.to = {NULL}};
 
-	r->number = c->revocations + 1;
-	struct revocation *shared = revocation_new(r);
+	revocation->number = c->revocations + 1;
+	struct revocation *shared = revocation_new(revocation);
 	/* it reaches all workers, and is answered by all, or it is refused */
 	if (g == NULL || shared == NULL || !outbox_room_all(c->outbox) ||
 	    outbox_reserve_all(c->outbox, &mail) != 0 ||
@@ -123,9 +124,9 @@ static void revoke(struct control *c, struct revocation *r, struct rpc_request *
 	c->revocations++;
 	g->control = c;
 	g->req = req;
-	g->number = r->number;
+	g->number = revocation->number;
 	g->missing = c->outbox->n_workers;
-	timer_init(&g->deadline, c->loop, on_deadline, g);
+	timer_init(&g->deadline, c->loop, on_gathering_deadline, g);
 	timer_arm(&g->deadline, AUTH_REVOKE_MS);
 	LIST_INSERT_HEAD(&c->gatherings, g, link);
 	post_revoke(c, shared, &mail);
@@ -133,7 +134,7 @@ static void revoke(struct control *c, struct revocation *r, struct rpc_request *
 }
 
 /* Late counts, after the deadline, are for nobody. */
-static void on_revoked(struct control *c, const struct post *p)
+static void on_worker_revoked(struct control *c, const struct post *p)
 {
 	struct gathering *g;
 
@@ -150,22 +151,22 @@ static void on_revoked(struct control *c, const struct post *p)
 
 /* --- what an authenticator asks --- */
 
-static void on_revoke(struct authenticator *a, struct rpc_request *req,
-		      struct slice params)
+static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
+			      struct slice params)
 {
 	const struct questions *qs = &a->questions;
 	struct auth_revoke v;
-	int rc = auth_revoke_read(params, &v);
+	int err = auth_revoke_read(params, &v);
 
-	if (rc != 0) {
+	if (err != 0) {
 		log_error(qs->link.conf->name, "a revoke that cannot be read: %s",
-			  err_str(rc));
+			  err_str(err));
 		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
-			    err_str(rc));
+			    err_str(err));
 		return;
 	}
 	a->revokes++;
-	struct revocation r = {
+	struct revocation revocation = {
 		.authenticator = qs->index,
 		.has_epoch = v.epoch != AUTH_NO_EPOCH,
 		.dry_run = v.dry_run,
@@ -179,23 +180,23 @@ static void on_revoke(struct authenticator *a, struct rpc_request *req,
 		.uri = v.uri,
 		.message = v.message,
 	};
-	revoke(a->control, &r, req);
+	start_revocation(a->control, &revocation, req);
 }
 
-static void on_request(struct link *l, struct rpc_request *req, struct slice method,
-		       struct slice params)
+static void on_authenticator_request(struct link *l, struct rpc_request *req,
+				     struct slice method, struct slice params)
 {
 	struct authenticator *a = container_of(l, struct authenticator, questions.link);
 
 	if (slice_eq_str(method, AUTH_METHOD_REVOKE))
-		on_revoke(a, req, params);
+		on_revoke_request(a, req, params);
 	else if (slice_eq_str(method, AUTH_METHOD_PING))
-		reply(req, &auth_ping_result_table,
-		      &(struct auth_ping_result){
-			      .ready = true,
-			      .inflight = a->questions.n_in_flight,
-			      .epoch = AUTH_NO_EPOCH,
-		      });
+		reply_result(req, &auth_ping_result_table,
+			     &(struct auth_ping_result){
+				     .ready = true,
+				     .inflight = a->questions.n_in_flight,
+				     .epoch = AUTH_NO_EPOCH,
+			     });
 	else
 		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_NO_SUCH_METHOD,
 			    "no such method");
@@ -209,7 +210,7 @@ struct control *control_new(struct loop *loop, const struct config *cfg,
 	static const struct link_handlers link_handlers = {
 		.up = questions_link_up,
 		.down = questions_link_down,
-		.request = on_request,
+		.request = on_authenticator_request,
 	};
 	size_t n = cfg->n_authenticators;
 	struct control *c = calloc(1, sizeof(*c) + n * sizeof(c->authenticators[0]));
@@ -263,7 +264,7 @@ void control_post(struct control *c, struct post *p)
 		link_report(&c->authenticators[p->login->authenticator].questions.link,
 			    p->login->method, login_message_bytes(p->login));
 	} else if (p->type == POST_REVOKED) {
-		on_revoked(c, p);
+		on_worker_revoked(c, p);
 	}
 	post_drop(p);
 }
@@ -287,7 +288,7 @@ static const struct counter_def counter_defs[] = {
 	{"lost_reports", COUNTER(questions.link.lost_reports)},
 };
 
-void control_log_stats(const struct control *c)
+void control_log_counters(const struct control *c)
 {
 	for (size_t i = 0; i < c->config->n_authenticators; i++) {
 		const struct authenticator *a = &c->authenticators[i];

@@ -30,6 +30,6 @@ void control_free(struct control **c);
 void control_post(struct control *c, struct post *p);
 
 /* A line for each authenticator. */
-void control_log_stats(const struct control *c);
+void control_log_counters(const struct control *c);
 
 #endif

@@ -61,9 +61,9 @@ static void log_outage(struct link *l, const char *why)
 /* If there is none, connecting will try again. */
 static void keep_spare(struct link *l)
 {
-	int rc = l->spare == -1 ? sock_new_unix(&l->spare) : 0;
+	int err = l->spare == -1 ? sock_new_unix(&l->spare) : 0;
 
-	(void)rc;
+	(void)err;
 }
 
 static void link_down(struct link *l, const char *why)
@@ -81,18 +81,18 @@ static void link_down(struct link *l, const char *why)
 		l->failures++;
 }
 
-static void on_closed(int reason, void *arg)
+static void on_link_closed(int err, void *arg)
 {
 	char why[80];
-	bool theirs = reason != E_CLOSED && reason != E_SYS && reason != E_NOMEM;
+	bool theirs = err != E_CLOSED && err != E_SYS && err != E_NOMEM;
 
 	snprintf(why, sizeof(why), "%s%s", theirs ? "what it sent is " : "",
-		 err_str(reason));
+		 err_str(err));
 	link_down(arg, why);
 }
 
-static void on_request(struct rpc_request *req, struct slice method, struct slice params,
-		       void *arg)
+static void on_link_request(struct rpc_request *req, struct slice method,
+			    struct slice params, void *arg)
 {
 	struct link *l = arg;
 
@@ -102,8 +102,8 @@ static void on_request(struct rpc_request *req, struct slice method, struct slic
 static const struct rpc_handlers rpc_handlers = {
 	.read = auth_msg_read,
 	.unsayable = auth_unsayable,
-	.request = on_request,
-	.closed = on_closed,
+	.request = on_link_request,
+	.closed = on_link_closed,
 };
 
 static void become_ready(struct link *l)
@@ -205,9 +205,9 @@ static void take_hello(struct link *l, const struct auth_hello_result *h)
 static void hello_result(struct link *l, struct slice result)
 {
 	struct auth_hello_result h;
-	int rc = fields_read_item(result, &auth_hello_result_table, &h);
+	int err = fields_read_item(result, &auth_hello_result_table, &h);
 
-	if (rc != 0)
+	if (err != 0)
 		link_down(l, "its answer to hello cannot be read");
 	else if (h.protocol.major != AUTH_VERSION_MAJOR)
 		link_down(l, "it speaks another major version; is an upgrade half done?");
@@ -223,17 +223,17 @@ static void hello_result(struct link *l, struct slice result)
 static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 {
 	struct link *l = arg;
-	struct auth_error e;
+	struct auth_error error;
 
 	switch (ans->outcome) {
 	case RPC_OK:
 		hello_result(l, ans->result);
 		return;
 	case RPC_ERROR:
-		auth_error_read(ans->error, &e);
-		if (slice_eq_str(e.uri, AUTH_ERROR_UNSUPPORTED_VERSION))
+		auth_error_read(ans->error, &error);
+		if (slice_eq_str(error.uri, AUTH_ERROR_UNSUPPORTED_VERSION))
 			link_down(l, "it speaks another major version");
-		else if (!slice_eq_str(e.uri, AUTH_ERROR_NO_SUCH_METHOD))
+		else if (!slice_eq_str(error.uri, AUTH_ERROR_NO_SUCH_METHOD))
 			not_usable(l, "it is not ready");
 		else if (lacks_revoke(l, 0))
 			not_usable(l, REVOKE_REQUIRED);
@@ -257,20 +257,20 @@ static void send_hello(struct link *l)
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_hello_put(&b, l->config, &l->memory);
-	int rc = b.err;
-	if (rc == 0)
-		rc = rpc_call(l->rpc,
-			      &(struct rpc_call){
-				      .method = AUTH_METHOD_HELLO,
-				      .params = buf_slice(&b),
-				      .timeout_ms = AUTH_HELLO_MS,
-				      .cb = on_hello_answer,
-				      .arg = l,
-			      },
-			      NULL);
+	int err = b.err;
+	if (err == 0)
+		err = rpc_call(l->rpc,
+			       &(struct rpc_call){
+				       .method = AUTH_METHOD_HELLO,
+				       .params = buf_slice(&b),
+				       .timeout_ms = AUTH_HELLO_MS,
+				       .cb = on_hello_answer,
+				       .arg = l,
+			       },
+			       NULL);
 	buf_fini(&b);
-	if (rc != 0)
-		link_down(l, err_str(rc));
+	if (err != 0)
+		link_down(l, err_str(err));
 }
 
 static void connect_now(struct link *l)
@@ -283,13 +283,13 @@ static void connect_now(struct link *l)
 	};
 	struct ucred cred = {.uid = (uid_t)-1};
 	char why[80];
-	int rc = sock_connect_unix(&l->spare, l->conf->socket);
+	int err = sock_connect_unix(&l->spare, l->conf->socket);
 
-	if (rc == 0)
-		rc = sock_peer_cred(l->spare, &cred);
-	if (rc != 0) {
-		link_down(l,
-			  rc == E_AGAIN ? "it does not accept connections" : err_str(rc));
+	if (err == 0)
+		err = sock_peer_cred(l->spare, &cred);
+	if (err != 0) {
+		link_down(l, err == E_AGAIN ? "it does not accept connections"
+					    : err_str(err));
 		return;
 	}
 	if (!conf_user_allowed(&l->conf->allow_users, cred.uid)) {

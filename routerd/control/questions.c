@@ -35,7 +35,7 @@ struct question {
 	UT_hash_handle hh;
 };
 
-static struct question_key key_of(struct session_ref s)
+static struct question_key question_key_of(struct session_ref s)
 {
 	return (struct question_key){
 		.slot = s.slot, .generation = s.generation, .worker = s.worker};
@@ -79,7 +79,7 @@ static void note_fullness(struct questions *qs)
 		log_full(qs);
 }
 
-static void insert(struct question *qu, enum question_place place)
+static void insert_question(struct question *qu, enum question_place place)
 {
 	struct questions *qs = qu->all;
 
@@ -102,7 +102,7 @@ static void list_remove(struct question *qu)
 static void move(struct question *qu, enum question_place to)
 {
 	list_remove(qu);
-	insert(qu, to);
+	insert_question(qu, to);
 	note_fullness(qu->all);
 }
 
@@ -134,7 +134,8 @@ static void post_answer(struct questions *qs, struct login_message *q,
 			   &q->mail);
 }
 
-static void answer(struct question *qu, enum login_outcome outcome, struct slice bytes)
+static void answer_question(struct question *qu, enum login_outcome outcome,
+			    struct slice bytes)
 {
 	post_answer(qu->all, qu->q, qu->session, outcome, &qu->stamp, bytes);
 	forget(qu);
@@ -144,13 +145,13 @@ static void answer(struct question *qu, enum login_outcome outcome, struct slice
 static void answer_none(struct question *qu, enum login_outcome why)
 {
 	qu->all->unavailable++;
-	answer(qu, why, slice_of(NULL, 0));
+	answer_question(qu, why, slice_of(NULL, 0));
 }
 
 /* The authenticator's answer is malformed or over a limit. */
-static void answer_invalid(struct question *qu, int why)
+static void answer_invalid(struct question *qu, int err)
 {
-	const char *detail = why == E_LIMIT || why == E_DEPTH
+	const char *detail = err == E_LIMIT || err == E_DEPTH
 				     ? "its answer is over a limit of the protocol"
 				     : "its answer is malformed";
 	struct buf b;
@@ -162,7 +163,7 @@ static void answer_invalid(struct question *qu, int why)
 				  .detail = slice_str(detail),
 				  .retry_after_ms = FIELD_NONE,
 			  });
-	answer(qu, LOGIN_ERROR, buf_slice(&b));
+	answer_question(qu, LOGIN_ERROR, buf_slice(&b));
 	buf_fini(&b);
 }
 
@@ -191,8 +192,8 @@ static void send_cancel(struct questions *qs, uint32_t msgid)
 		return;
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_cancel_write(&b, msgid);
-	int r = rpc_notify(qs->link.rpc, AUTH_NOTIFY_CANCEL, buf_slice(&b));
-	(void)r; /* it only spares the authenticator some work */
+	int err = rpc_notify(qs->link.rpc, AUTH_NOTIFY_CANCEL, buf_slice(&b));
+	(void)err; /* it only spares the authenticator some work */
 	buf_fini(&b);
 }
 
@@ -213,11 +214,11 @@ static bool retry_later(struct question *qu, uint64_t after_ms)
 
 static void pump(struct questions *qs);
 
-static void on_answer(const struct rpc_answer *ans, void *arg)
+static void on_question_answer(const struct rpc_answer *ans, void *arg)
 {
 	struct question *qu = arg;
 	struct questions *qs = qu->all;
-	struct auth_error e;
+	struct auth_error error;
 
 	if (ans->outcome == RPC_OK || ans->outcome == RPC_ERROR ||
 	    ans->outcome == RPC_INVALID)
@@ -225,13 +226,14 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 	switch (ans->outcome) {
 	case RPC_OK:
 		qs->results++;
-		answer(qu, LOGIN_RESULT, ans->result);
+		answer_question(qu, LOGIN_RESULT, ans->result);
 		break;
 	case RPC_ERROR:
 		qs->errors++;
-		auth_error_read(ans->error, &e);
-		if (e.kind != AUTH_ERROR_TEMPORARY || !retry_later(qu, e.retry_after_ms))
-			answer(qu, LOGIN_ERROR, ans->error);
+		auth_error_read(ans->error, &error);
+		if (error.kind != AUTH_ERROR_TEMPORARY ||
+		    !retry_later(qu, error.retry_after_ms))
+			answer_question(qu, LOGIN_ERROR, ans->error);
 		break;
 	case RPC_TIMEOUT:
 		qs->timeouts++;
@@ -240,7 +242,7 @@ static void on_answer(const struct rpc_answer *ans, void *arg)
 		break;
 	case RPC_INVALID:
 		qs->invalid++;
-		answer_invalid(qu, ans->why);
+		answer_invalid(qu, ans->err);
 		break;
 	case RPC_CLOSED:
 		if (ans->other)
@@ -261,10 +263,10 @@ static int shorten(struct question *qu)
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	int r = auth_request_read(login_message_bytes(qu->q), &req);
-	if (r == 0)
-		r = auth_request_write(&b, &req, qs->link.max_message);
-	if (r == 0)
+	int err = auth_request_read(login_message_bytes(qu->q), &req);
+	if (err == 0)
+		err = auth_request_write(&b, &req, qs->link.max_message);
+	if (err == 0)
 		shorter = login_message_new(qu->q, buf_slice(&b));
 	buf_fini(&b);
 	if (shorter == NULL)
@@ -297,7 +299,7 @@ static bool send_question(struct question *qu)
 		.method = AUTH_METHOD_AUTHENTICATE,
 		.params = login_message_bytes(qu->q),
 		.timeout_ms = min_size(left, qs->link.conf->timeout),
-		.cb = on_answer,
+		.cb = on_question_answer,
 		.arg = qu,
 	};
 	if (rpc_call(qs->link.rpc, &call, &qu->msgid) != 0)
@@ -346,7 +348,7 @@ static void look_at(struct question *qu, uint64_t now)
 		hold(qu);
 }
 
-static void on_tick(void *arg)
+static void on_questions_tick(void *arg)
 {
 	struct questions *qs = arg;
 	struct question *qu, *next;
@@ -371,7 +373,7 @@ static struct question *question_new(struct questions *qs, struct session_ref se
 
 	if (qu == NULL)
 		return NULL;
-	qu->key = key_of(session);
+	qu->key = question_key_of(session);
 	qu->session = session;
 	qu->all = qs;
 	qu->q = q;
@@ -405,14 +407,14 @@ void questions_ask(struct questions *qs, struct session_ref session,
 		return;
 	}
 	qs->bytes += q->len;
-	insert(qu, QUESTION_HELD);
+	insert_question(qu, QUESTION_HELD);
 	note_fullness(qs);
 	pump(qs);
 }
 
 void questions_cancel(struct questions *qs, struct session_ref session)
 {
-	struct question_key key = key_of(session);
+	struct question_key key = question_key_of(session);
 	struct question *qu;
 
 	HASH_FIND(hh, qs->table, &key, sizeof(key), qu);
@@ -451,7 +453,7 @@ void questions_init(struct questions *qs, const struct questions_params *params)
 	};
 	for (int place = 0; place < QUESTION_PLACE_COUNT; place++)
 		TAILQ_INIT(&qs->places[place]);
-	timer_init(&qs->tick, params->loop, on_tick, qs);
+	timer_init(&qs->tick, params->loop, on_questions_tick, qs);
 	link_init(&qs->link, params->loop, params->config, params->index,
 		  params->link_handlers);
 }

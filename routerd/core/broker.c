@@ -45,21 +45,21 @@ static struct subscription *find_topic(const struct broker *b, struct slice topi
 	return sub;
 }
 
-static struct subscription *new_subscription(struct realm *r, struct slice topic)
+static struct subscription *new_subscription(struct realm *realm, struct slice topic)
 {
-	size_t counts = r->n_workers * sizeof(uint32_t);
+	size_t counts = realm->n_workers * sizeof(uint32_t);
 	struct subscription *sub = calloc(1, sizeof(*sub) + counts + topic.len);
 
 	if (sub == NULL)
 		return NULL;
-	uint8_t *pos = (uint8_t *)(sub->members_of + r->n_workers);
+	uint8_t *pos = (uint8_t *)(sub->members_of + realm->n_workers);
 	topic = slice_store(&pos, topic);
-	HASH_ADD_KEYPTR(hh, r->broker.topics, topic.p, topic.len, sub);
+	HASH_ADD_KEYPTR(hh, realm->broker.topics, topic.p, topic.len, sub);
 	if (!table_has(sub)) {
 		free(sub);
 		return NULL;
 	}
-	sub->id = realm_new_id(r);
+	sub->id = realm_new_id(realm);
 	return sub;
 }
 
@@ -72,7 +72,7 @@ static struct membership *find_membership(const struct broker *b, const struct s
 }
 
 /* The topic's subscription with s as a member; NULL: no memory. */
-static struct subscription *add_member(struct realm *r, struct session *s,
+static struct subscription *add_member(struct realm *realm, struct session *s,
 				       struct subscription *sub, struct slice topic)
 {
 	struct membership *m = malloc(sizeof(*m));
@@ -80,7 +80,7 @@ static struct subscription *add_member(struct realm *r, struct session *s,
 	if (m == NULL)
 		return NULL;
 	if (sub == NULL)
-		sub = new_subscription(r, topic);
+		sub = new_subscription(realm, topic);
 	if (sub == NULL) {
 		free(m);
 		return NULL;
@@ -88,7 +88,7 @@ static struct subscription *add_member(struct realm *r, struct session *s,
 	m->node.owner = s;
 	m->node.id = sub->id;
 	m->subscription = sub;
-	id_table_add(&r->broker.memberships, &m->node);
+	id_table_add(&realm->broker.memberships, &m->node);
 	LIST_INSERT_HEAD(&s->memberships, m, of_session);
 	s->n_memberships++;
 	sub->n_members++;
@@ -96,11 +96,11 @@ static struct subscription *add_member(struct realm *r, struct session *s,
 	return sub;
 }
 
-static void drop_membership(struct realm *r, struct session *s, struct membership *m)
+static void drop_membership(struct realm *realm, struct session *s, struct membership *m)
 {
 	struct subscription *sub = m->subscription;
 
-	id_table_remove(&r->broker.memberships, &m->node);
+	id_table_remove(&realm->broker.memberships, &m->node);
 	LIST_REMOVE(m, of_session);
 	s->n_memberships--;
 	sub->n_members--;
@@ -108,50 +108,50 @@ static void drop_membership(struct realm *r, struct session *s, struct membershi
 	free(m);
 	if (sub->n_members > 0)
 		return;
-	HASH_DEL(r->broker.topics, sub);
+	HASH_DEL(realm->broker.topics, sub);
 	free(sub);
 }
 
-void broker_subscribe(struct realm *r, struct session *s, struct post *p)
+void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 {
 	struct slice topic = payload_uri(p->payload);
-	struct subscription *sub = find_topic(&r->broker, topic);
-	bool member = sub != NULL && find_membership(&r->broker, s, sub->id) != NULL;
+	struct subscription *sub = find_topic(&realm->broker, topic);
+	bool member = sub != NULL && find_membership(&realm->broker, s, sub->id) != NULL;
 
-	if (!member && s->n_memberships >= r->limits.subscriptions) {
-		session_limit_error(r, s, WAMP_SUBSCRIBE, p->request,
+	if (!member && s->n_memberships >= realm->limits.subscriptions) {
+		session_limit_error(realm, s, WAMP_SUBSCRIBE, p->request,
 				    "the session has too many subscriptions");
 		return;
 	}
 	if (!member)
-		sub = add_member(r, s, sub, topic);
+		sub = add_member(realm, s, sub, topic);
 	if (sub == NULL)
-		session_error(r, s, WAMP_SUBSCRIBE, p->request, no_memory, NULL);
+		session_error(realm, s, WAMP_SUBSCRIBE, p->request, no_memory, NULL);
 	else
-		session_answer(r, s, POST_SUBSCRIBED, p->request, sub->id);
+		session_answer(realm, s, POST_SUBSCRIBED, p->request, sub->id);
 }
 
-void broker_unsubscribe(struct realm *r, struct session *s, struct post *p)
+void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {
 		WAMP_ERROR_NO_SUCH_SUBSCRIPTION,
 		"the session has no subscription with this id"};
-	struct membership *m = find_membership(&r->broker, s, p->id);
+	struct membership *m = find_membership(&realm->broker, s, p->id);
 
 	if (m == NULL) {
-		session_error(r, s, WAMP_UNSUBSCRIBE, p->request, no_such, NULL);
+		session_error(realm, s, WAMP_UNSUBSCRIBE, p->request, no_such, NULL);
 		return;
 	}
-	drop_membership(r, s, m);
-	session_answer(r, s, POST_UNSUBSCRIBED, p->request, p->id);
+	drop_membership(realm, s, m);
+	session_answer(realm, s, POST_UNSUBSCRIBED, p->request, p->id);
 }
 
-void broker_drop_memberships(struct realm *r, struct session *s)
+void broker_drop_memberships(struct realm *realm, struct session *s)
 {
 	struct membership *m;
 
 	while ((m = LIST_FIRST(&s->memberships)) != NULL)
-		drop_membership(r, s, m);
+		drop_membership(realm, s, m);
 }
 
 #define ID_MASK (WAMP_MAX_ID - 1)
@@ -184,38 +184,38 @@ static uint64_t publication_id(struct broker *b)
 }
 
 /* False: no memory for a post to one of the workers that have members. */
-static bool room_for_events(struct realm *r, const struct subscription *sub,
+static bool room_for_events(struct realm *realm, const struct subscription *sub,
 			    unsigned skip)
 {
-	for (unsigned worker = 0; worker < r->n_workers; worker++)
+	for (unsigned worker = 0; worker < realm->n_workers; worker++)
 		if (sub->members_of[worker] > 0 && worker != skip &&
-		    !post_room(r->outbox, worker))
+		    !post_room(realm->outbox, worker))
 			return false;
 	return true;
 }
 
 /* Takes the payload's reference. There is room. */
-static void post_event(struct realm *r, unsigned worker, struct post *event)
+static void post_event(struct realm *realm, unsigned worker, struct post *event)
 {
-	bool sent = post_send(r->outbox, worker, event);
+	bool sent = post_send(realm->outbox, worker, event);
 
 	ASSERT(sent);
-	r->counters.events++;
+	realm->counters.events++;
 }
 
 /*
  * One post to each worker that has members, in the order of their numbers; or to none,
  * without memory: false. The last takes the reference that p holds.
  */
-static bool post_events(struct realm *r, const struct session *s,
+static bool post_events(struct realm *realm, const struct session *s,
 			const struct subscription *sub, struct post *p,
 			uint64_t publication)
 {
-	const unsigned none = r->n_workers;
+	const unsigned none = realm->n_workers;
 	unsigned to = none, skip = none;
 	struct post event = {
 		.type = POST_EVENT,
-		.realm = r->index,
+		.realm = realm->index,
 		.session = s->ref,
 		.id = sub->id,
 		.exclude_me = p->exclude_me,
@@ -225,38 +225,40 @@ static bool post_events(struct realm *r, const struct session *s,
 
 	/* the publisher alone, who does not want it */
 	if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
-	    find_membership(&r->broker, s, sub->id) != NULL)
+	    find_membership(&realm->broker, s, sub->id) != NULL)
 		skip = s->ref.worker;
-	if (!room_for_events(r, sub, skip))
+	if (!room_for_events(realm, sub, skip))
 		return false;
-	for (unsigned worker = 0; worker < r->n_workers; worker++) {
+	for (unsigned worker = 0; worker < realm->n_workers; worker++) {
 		if (sub->members_of[worker] == 0 || worker == skip)
 			continue;
 		if (to != none) {
 			payload_ref(p->payload);
-			post_event(r, to, &event);
+			post_event(realm, to, &event);
 		}
 		to = worker;
 	}
 	if (to == none)
 		return true;
 	p->payload = NULL;
-	post_event(r, to, &event);
+	post_event(realm, to, &event);
 	return true;
 }
 
-void broker_publish(struct realm *r, struct session *s, struct post *p)
+void broker_publish(struct realm *realm, struct session *s, struct post *p)
 {
-	const struct subscription *sub = find_topic(&r->broker, payload_uri(p->payload));
-	uint64_t publication = publication_id(&r->broker);
+	const struct subscription *sub =
+		find_topic(&realm->broker, payload_uri(p->payload));
+	uint64_t publication = publication_id(&realm->broker);
 
-	r->counters.publishes++;
-	if (sub != NULL && !post_events(r, s, sub, p, publication)) {
-		r->counters.unsent_publishes++;
+	realm->counters.publishes++;
+	if (sub != NULL && !post_events(realm, s, sub, p, publication)) {
+		realm->counters.unsent_publishes++;
 		if (p->acknowledge)
-			session_error(r, s, WAMP_PUBLISH, p->request, no_memory, NULL);
+			session_error(realm, s, WAMP_PUBLISH, p->request, no_memory,
+				      NULL);
 		return;
 	}
 	if (p->acknowledge)
-		session_answer(r, s, POST_PUBLISHED, p->request, publication);
+		session_answer(realm, s, POST_PUBLISHED, p->request, publication);
 }

@@ -28,12 +28,12 @@ void broker_fini(struct broker *b);
 void broker_seed(struct broker *b, uint64_t seed);
 
 /* Handlers of the posts of these names: they may take the payload. */
-void broker_subscribe(struct realm *r, struct session *s, struct post *p);
-void broker_unsubscribe(struct realm *r, struct session *s, struct post *p);
-void broker_publish(struct realm *r, struct session *s, struct post *p);
+void broker_subscribe(struct realm *realm, struct session *s, struct post *p);
+void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p);
+void broker_publish(struct realm *realm, struct session *s, struct post *p);
 
 /* Ends all memberships of a session. */
-void broker_drop_memberships(struct realm *r, struct session *s);
+void broker_drop_memberships(struct realm *realm, struct session *s);
 
 size_t broker_subscriptions(const struct broker *b);
 

@@ -59,7 +59,7 @@ static struct registration *find_procedure(const struct dealer *d, struct slice 
 	return reg;
 }
 
-static struct registration *add_registration(struct realm *r, struct session *s,
+static struct registration *add_registration(struct realm *realm, struct session *s,
 					     struct slice procedure)
 {
 	struct registration *reg = malloc(sizeof(*reg) + procedure.len);
@@ -67,70 +67,70 @@ static struct registration *add_registration(struct realm *r, struct session *s,
 	if (reg == NULL)
 		return NULL;
 	memcpy(reg->procedure, procedure.p, procedure.len);
-	HASH_ADD(hh, r->dealer.procedures, procedure, procedure.len, reg);
+	HASH_ADD(hh, realm->dealer.procedures, procedure, procedure.len, reg);
 	if (!table_has(reg)) {
 		free(reg);
 		return NULL;
 	}
 	reg->node.owner = s;
-	reg->node.id = realm_new_id(r);
-	id_table_add(&r->dealer.registrations, &reg->node);
+	reg->node.id = realm_new_id(realm);
+	id_table_add(&realm->dealer.registrations, &reg->node);
 	LIST_INSERT_HEAD(&s->registrations, reg, of_callee);
 	s->n_registrations++;
 	return reg;
 }
 
-static void drop_registration(struct realm *r, struct session *s,
+static void drop_registration(struct realm *realm, struct session *s,
 			      struct registration *reg)
 {
-	HASH_DEL(r->dealer.procedures, reg);
-	id_table_remove(&r->dealer.registrations, &reg->node);
+	HASH_DEL(realm->dealer.procedures, reg);
+	id_table_remove(&realm->dealer.registrations, &reg->node);
 	LIST_REMOVE(reg, of_callee);
 	s->n_registrations--;
 	free(reg);
 }
 
-void dealer_register(struct realm *r, struct session *s, struct post *p)
+void dealer_register(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error exists = {WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
 						 "a callee is registered for procedure"};
 	struct slice procedure = payload_uri(p->payload);
 	struct registration *reg = NULL;
 
-	if (find_procedure(&r->dealer, procedure) != NULL) {
-		session_error(r, s, WAMP_REGISTER, p->request, exists, p->payload);
+	if (find_procedure(&realm->dealer, procedure) != NULL) {
+		session_error(realm, s, WAMP_REGISTER, p->request, exists, p->payload);
 		p->payload = NULL;
-	} else if (s->n_registrations >= r->limits.registrations) {
-		session_limit_error(r, s, WAMP_REGISTER, p->request,
+	} else if (s->n_registrations >= realm->limits.registrations) {
+		session_limit_error(realm, s, WAMP_REGISTER, p->request,
 				    "the session has too many registrations");
-	} else if ((reg = add_registration(r, s, procedure)) == NULL) {
-		session_error(r, s, WAMP_REGISTER, p->request, no_memory, NULL);
+	} else if ((reg = add_registration(realm, s, procedure)) == NULL) {
+		session_error(realm, s, WAMP_REGISTER, p->request, no_memory, NULL);
 	} else {
-		session_answer(r, s, POST_REGISTERED, p->request, reg->node.id);
+		session_answer(realm, s, POST_REGISTERED, p->request, reg->node.id);
 	}
 }
 
-void dealer_unregister(struct realm *r, struct session *s, struct post *p)
+void dealer_unregister(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {
 		WAMP_ERROR_NO_SUCH_REGISTRATION,
 		"the session has no registration with this id"};
-	struct id_node *node = id_table_find(&r->dealer.registrations, s, p->id);
+	struct id_node *node = id_table_find(&realm->dealer.registrations, s, p->id);
 
 	if (node == NULL) {
-		session_error(r, s, WAMP_UNREGISTER, p->request, no_such, NULL);
+		session_error(realm, s, WAMP_UNREGISTER, p->request, no_such, NULL);
 		return;
 	}
-	drop_registration(r, s, container_of(node, struct registration, node));
-	session_answer(r, s, POST_UNREGISTERED, p->request, 0);
+	drop_registration(realm, s, container_of(node, struct registration, node));
+	session_answer(realm, s, POST_UNREGISTERED, p->request, 0);
 }
 
-void dealer_drop_registrations(struct realm *r, struct session *s)
+void dealer_drop_registrations(struct realm *realm, struct session *s)
 {
 	struct registration *reg;
 
 	while ((reg = LIST_FIRST(&s->registrations)) != NULL)
-		drop_registration(r, s, reg);
+		drop_registration(realm, s, reg);
 }
 
 /* --- calls --- */
@@ -156,10 +156,10 @@ static void give_back_call(struct dealer *d, struct call *c)
 	d->n_free_calls++;
 }
 
-static struct call *add_call(struct realm *r, struct session *caller, uint64_t request,
-			     struct session *callee)
+static struct call *add_call(struct realm *realm, struct session *caller,
+			     uint64_t request, struct session *callee)
 {
-	struct call *c = take_call(&r->dealer);
+	struct call *c = take_call(&realm->dealer);
 
 	if (c == NULL)
 		return NULL;
@@ -169,64 +169,64 @@ static struct call *add_call(struct realm *r, struct session *caller, uint64_t r
 	c->node.id = callee->last_invocation;
 	c->caller = caller;
 	c->request = request;
-	id_table_add(&r->dealer.calls, &c->node);
+	id_table_add(&realm->dealer.calls, &c->node);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
 	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
 	caller->n_calls++;
 	return c;
 }
 
-static void forget_call(struct realm *r, struct call *c)
+static void forget_call(struct realm *realm, struct call *c)
 {
-	id_table_remove(&r->dealer.calls, &c->node);
+	id_table_remove(&realm->dealer.calls, &c->node);
 	LIST_REMOVE(c, of_callee);
 	LIST_REMOVE(c, of_caller);
 	c->caller->n_calls--;
-	give_back_call(&r->dealer, c);
+	give_back_call(&realm->dealer, c);
 }
 
 /* The call that a callee means; NULL, and counted: it has none of this id. */
-static struct call *find_call(struct realm *r, const struct session *callee,
+static struct call *find_call(struct realm *realm, const struct session *callee,
 			      uint64_t invocation)
 {
-	struct id_node *node = id_table_find(&r->dealer.calls, callee, invocation);
+	struct id_node *node = id_table_find(&realm->dealer.calls, callee, invocation);
 
 	if (node != NULL)
 		return container_of(node, struct call, node);
-	r->counters.unknown_answers++;
+	realm->counters.unknown_answers++;
 	return NULL;
 }
 
 /* Answers a call by an ERROR, and forgets it. */
-static void fail_call(struct realm *r, struct call *c, struct post_error error,
+static void fail_call(struct realm *realm, struct call *c, struct post_error error,
 		      struct payload *payload)
 {
-	session_error(r, c->caller, WAMP_CALL, c->request, error, payload);
-	forget_call(r, c);
+	session_error(realm, c->caller, WAMP_CALL, c->request, error, payload);
+	forget_call(realm, c);
 }
 
-void dealer_call(struct realm *r, struct session *s, struct post *p)
+void dealer_call(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
 	const struct registration *reg =
-		find_procedure(&r->dealer, payload_uri(p->payload));
+		find_procedure(&realm->dealer, payload_uri(p->payload));
 
-	r->counters.calls++;
+	realm->counters.calls++;
 	if (reg == NULL) {
-		session_error(r, s, WAMP_CALL, p->request, no_such, p->payload);
+		session_error(realm, s, WAMP_CALL, p->request, no_such, p->payload);
 		p->payload = NULL;
 		return;
 	}
-	if (s->n_calls >= r->limits.calls) {
-		session_limit_error(r, s, WAMP_CALL, p->request,
+	if (s->n_calls >= realm->limits.calls) {
+		session_limit_error(realm, s, WAMP_CALL, p->request,
 				    "the session has too many calls in flight");
 		return;
 	}
 	struct session *callee = reg->node.owner;
-	struct call *c = add_call(r, s, p->request, callee);
+	struct call *c = add_call(realm, s, p->request, callee);
 	if (c == NULL) {
-		session_error(r, s, WAMP_CALL, p->request, no_memory, NULL);
+		session_error(realm, s, WAMP_CALL, p->request, no_memory, NULL);
 		return;
 	}
 	struct post invocation = {
@@ -235,17 +235,17 @@ void dealer_call(struct realm *r, struct session *s, struct post *p)
 		.id = reg->node.id,
 		.payload = p->payload,
 	};
-	if (session_try_post(r, callee, &invocation)) {
+	if (session_try_post(realm, callee, &invocation)) {
 		p->payload = NULL;
 		return;
 	}
 	callee->last_invocation--; /* the callee sees no gap */
-	fail_call(r, c, no_memory, NULL);
+	fail_call(realm, c, no_memory, NULL);
 }
 
-void dealer_yield(struct realm *r, struct session *s, struct post *p)
+void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 {
-	struct call *c = find_call(r, s, p->request);
+	struct call *c = find_call(realm, s, p->request);
 
 	if (c == NULL)
 		return;
@@ -255,35 +255,35 @@ void dealer_yield(struct realm *r, struct session *s, struct post *p)
 		.payload = p->payload,
 	};
 	p->payload = NULL;
-	r->counters.results++;
-	session_post(r, c->caller, &result);
-	forget_call(r, c);
+	realm->counters.results++;
+	session_post(realm, c->caller, &result);
+	forget_call(realm, c);
 }
 
-void dealer_fail(struct realm *r, struct session *s, struct post *p)
+void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 {
-	struct call *c = find_call(r, s, p->request);
+	struct call *c = find_call(realm, s, p->request);
 
 	if (c == NULL)
 		return;
-	fail_call(r, c, p->error, p->payload);
+	fail_call(realm, c, p->error, p->payload);
 	p->payload = NULL;
 }
 
-void dealer_forget_calls(struct realm *r, struct session *s)
+void dealer_forget_calls(struct realm *realm, struct session *s)
 {
 	struct call *c;
 
 	while ((c = LIST_FIRST(&s->calls)) != NULL)
-		forget_call(r, c);
+		forget_call(realm, c);
 }
 
-void dealer_fail_invocations(struct realm *r, struct session *s)
+void dealer_fail_invocations(struct realm *realm, struct session *s)
 {
 	static const struct post_error callee_left = {
 		WAMP_ERROR_CANCELED, "callee left while the call was in flight"};
 	struct call *c;
 
 	while ((c = LIST_FIRST(&s->invocations)) != NULL)
-		fail_call(r, c, callee_left, NULL);
+		fail_call(realm, c, callee_left, NULL);
 }

@@ -24,16 +24,16 @@ int dealer_init(struct dealer *d) MUSTCHECK; /* zeroed before; E_NOMEM */
 void dealer_fini(struct dealer *d);
 
 /* Handlers of the posts of these names: they may take the payload. */
-void dealer_register(struct realm *r, struct session *s, struct post *p);
-void dealer_unregister(struct realm *r, struct session *s, struct post *p);
-void dealer_call(struct realm *r, struct session *s, struct post *p);
-void dealer_yield(struct realm *r, struct session *s, struct post *p);
+void dealer_register(struct realm *realm, struct session *s, struct post *p);
+void dealer_unregister(struct realm *realm, struct session *s, struct post *p);
+void dealer_call(struct realm *realm, struct session *s, struct post *p);
+void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /* INVOCATION_ERROR, whose error is {NULL, NULL}: the callee's; UNDELIVERABLE. */
-void dealer_fail(struct realm *r, struct session *s, struct post *p);
+void dealer_fail(struct realm *realm, struct session *s, struct post *p);
 
 /* What becomes of a session's things when it leaves. */
-void dealer_drop_registrations(struct realm *r, struct session *s);
-void dealer_forget_calls(struct realm *r, struct session *s);
-void dealer_fail_invocations(struct realm *r, struct session *s);
+void dealer_drop_registrations(struct realm *realm, struct session *s);
+void dealer_forget_calls(struct realm *realm, struct session *s);
+void dealer_fail_invocations(struct realm *realm, struct session *s);
 
 #endif

@@ -14,71 +14,72 @@
  * nobody waits for them), calls made to it (their callers get an ERROR), realm. In this
  * order: so it gets no ERROR for a call that it made to itself.
  */
-static void take_down(struct realm *r, struct session *s)
+static void take_down(struct realm *realm, struct session *s)
 {
-	broker_drop_memberships(r, s);
-	dealer_drop_registrations(r, s);
-	dealer_forget_calls(r, s);
-	dealer_fail_invocations(r, s);
+	broker_drop_memberships(realm, s);
+	dealer_drop_registrations(realm, s);
+	dealer_forget_calls(realm, s);
+	dealer_fail_invocations(realm, s);
 	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
 	if (s->lost)
 		LIST_REMOVE(s, of_lost);
-	TAILQ_REMOVE(&r->sessions, s, link);
-	id_table_remove(&r->session_table, &s->node);
+	TAILQ_REMOVE(&realm->sessions, s, link);
+	id_table_remove(&realm->session_table, &s->node);
 	identity_unref(&s->identity);
 	free(s->mail);
 	free(s);
 }
 
 /* Takes a session down, and sends its last post by the mail that is put aside for it. */
-static void end_with(struct realm *r, struct session *s, struct post last)
+static void end_with(struct realm *realm, struct session *s, struct post last)
 {
 	struct mail_batch *mail = s->mail;
 
-	last.realm = r->index;
+	last.realm = realm->index;
 	last.session = s->ref;
 	s->mail = NULL;
-	take_down(r, s);
-	post_send_reserved(r->outbox, last.session.worker, &last, &mail);
+	take_down(realm, s);
+	post_send_reserved(realm->outbox, last.session.worker, &last, &mail);
 }
 
 /* Takes the revocation, which may be NULL. */
-static void kill_session(struct realm *r, struct session *s,
+static void kill_session(struct realm *realm, struct session *s,
 			 struct revocation *revocation)
 {
-	r->counters.kills++;
-	end_with(r, s, (struct post){.type = POST_KILLED, .revocation = revocation});
+	realm->counters.kills++;
+	end_with(realm, s, (struct post){.type = POST_KILLED, .revocation = revocation});
 }
 
 /* Ends the sessions to which a post was lost. */
-static void end_lost(struct realm *r)
+static void end_lost(struct realm *realm)
 {
 	struct session *s;
 
 	/* taking one down may lose another */
-	while ((s = LIST_FIRST(&r->lost)) != NULL)
-		kill_session(r, s, NULL);
+	while ((s = LIST_FIRST(&realm->lost)) != NULL)
+		kill_session(realm, s, NULL);
 }
 
-static void handle_join(struct realm *r, struct post *p)
+static void handle_join(struct realm *realm, struct post *p)
 {
-	ASSERT(p->session.worker < r->n_workers);
-	struct session *s = session_at(r, p->session);
+	ASSERT(p->session.worker < realm->n_workers);
+	struct session *s = session_at(realm, p->session);
 	struct post answer = {
 		.type = POST_JOINED,
-		.realm = r->index,
+		.realm = realm->index,
 		.session = p->session,
 	};
 
 	if (s != NULL) { /* its worker's mistake, but not worth a crash */
-		r->counters.replaced++;
-		take_down(r, s);
+		realm->counters.replaced++;
+		take_down(realm, s);
 	}
 	s = calloc(1, sizeof(*s));
-	if (s == NULL || !post_send(r->outbox, answer.session.worker, &answer)) {
+	if (s == NULL || !post_send(realm->outbox, answer.session.worker, &answer)) {
 		free(s);
 		answer.type = POST_JOIN_REFUSED;
-		post_send_reserved(r->outbox, answer.session.worker, &answer, &p->mail);
+		post_send_reserved(realm->outbox, answer.session.worker, &answer,
+				   &p->mail);
 		return;
 	}
 	s->ref = p->session;
@@ -87,9 +88,9 @@ static void handle_join(struct realm *r, struct post *p)
 	s->mail = p->mail;
 	p->mail = NULL;
 	s->node.id = session_place(s->ref);
-	id_table_add(&r->session_table, &s->node);
-	TAILQ_INSERT_TAIL(&r->sessions, s, link);
-	r->counters.joins++;
+	id_table_add(&realm->session_table, &s->node);
+	TAILQ_INSERT_TAIL(&realm->sessions, s, link);
+	realm->counters.joins++;
 }
 
 /* --- the realm --- */
@@ -98,59 +99,59 @@ struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
 			const struct realm_limits *limits, struct outbox *outbox)
 {
 	ASSERT(index < n_realms && n_workers > 0);
-	struct realm *r = calloc(1, sizeof(*r));
+	struct realm *realm = calloc(1, sizeof(*realm));
 	uint64_t seed;
 
-	if (r == NULL)
+	if (realm == NULL)
 		return NULL;
-	r->outbox = outbox;
-	r->index = index;
-	r->n_realms = n_realms;
-	r->n_workers = n_workers;
-	r->limits = *limits;
-	r->next_id = index + 1u;
-	TAILQ_INIT(&r->sessions);
-	if (id_table_init(&r->session_table) != 0 || broker_init(&r->broker) != 0 ||
-	    dealer_init(&r->dealer) != 0) {
-		realm_free(&r);
+	realm->outbox = outbox;
+	realm->index = index;
+	realm->n_realms = n_realms;
+	realm->n_workers = n_workers;
+	realm->limits = *limits;
+	realm->next_id = index + 1u;
+	TAILQ_INIT(&realm->sessions);
+	if (id_table_init(&realm->session_table) != 0 ||
+	    broker_init(&realm->broker) != 0 || dealer_init(&realm->dealer) != 0) {
+		realm_free(&realm);
 		return NULL;
 	}
 	randombytes_buf(&seed, sizeof(seed));
-	broker_seed(&r->broker, seed);
-	return r;
+	broker_seed(&realm->broker, seed);
+	return realm;
 }
 
 void realm_free(struct realm **rp)
 {
-	struct realm *r = *rp;
+	struct realm *realm = *rp;
 	struct session *s;
 
 	*rp = NULL;
-	if (r == NULL)
+	if (realm == NULL)
 		return;
 	/* when no call is in flight any more, nobody is owed a post */
-	TAILQ_FOREACH (s, &r->sessions, link)
-		dealer_forget_calls(r, s);
-	while ((s = TAILQ_FIRST(&r->sessions)) != NULL)
-		take_down(r, s);
-	dealer_fini(&r->dealer);
-	broker_fini(&r->broker);
-	id_table_fini(&r->session_table);
-	free(r);
+	TAILQ_FOREACH (s, &realm->sessions, link)
+		dealer_forget_calls(realm, s);
+	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
+		take_down(realm, s);
+	dealer_fini(&realm->dealer);
+	broker_fini(&realm->broker);
+	id_table_fini(&realm->session_table);
+	free(realm);
 }
 
-static void handle_gone(struct realm *r, struct session *s, struct post *p)
+static void handle_gone(struct realm *realm, struct session *s, struct post *p)
 {
 	(void)p;
-	r->counters.gones++;
-	take_down(r, s);
+	realm->counters.gones++;
+	take_down(realm, s);
 }
 
-static void handle_goodbye(struct realm *r, struct session *s, struct post *p)
+static void handle_goodbye(struct realm *realm, struct session *s, struct post *p)
 {
 	(void)p;
-	r->counters.goodbyes++;
-	end_with(r, s, (struct post){.type = POST_LEFT});
+	realm->counters.goodbyes++;
+	end_with(realm, s, (struct post){.type = POST_LEFT});
 }
 
 /* For each post of a session but its first. */
@@ -168,41 +169,41 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_UNDELIVERABLE] = dealer_fail,
 };
 
-void realm_post(struct realm *r, struct post *p)
+void realm_post(struct realm *realm, struct post *p)
 {
-	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == r->index);
+	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == realm->index);
 	struct session *s;
 
 	if (p->type == POST_JOIN)
-		handle_join(r, p);
-	else if ((s = session_find(r, p->session)) != NULL)
-		handlers[p->type](r, s, p);
+		handle_join(realm, p);
+	else if ((s = session_find(realm, p->session)) != NULL)
+		handlers[p->type](realm, s, p);
 	else
-		r->counters.dropped_posts++;
+		realm->counters.dropped_posts++;
 	post_drop(p);
-	end_lost(r);
+	end_lost(realm);
 }
 
-void realm_revoke(struct realm *r, struct revocation *revocation)
+void realm_revoke(struct realm *realm, struct revocation *revocation)
 {
 	struct session *s, *next;
 
-	for (s = TAILQ_FIRST(&r->sessions); s != NULL; s = next) {
+	for (s = TAILQ_FIRST(&realm->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (revocation_matches(revocation, s->identity))
-			kill_session(r, s, revocation_ref(revocation));
+			kill_session(realm, s, revocation_ref(revocation));
 	}
-	end_lost(r);
+	end_lost(realm);
 }
 
-struct realm_counters realm_counters(const struct realm *r)
+struct realm_counters realm_counters(const struct realm *realm)
 {
-	struct realm_counters c = r->counters;
+	struct realm_counters c = realm->counters;
 
-	c.sessions = r->session_table.count;
-	c.subscriptions = broker_subscriptions(&r->broker);
-	c.memberships = r->broker.memberships.count;
-	c.registrations = r->dealer.registrations.count;
-	c.calls_in_flight = r->dealer.calls.count;
+	c.sessions = realm->session_table.count;
+	c.subscriptions = broker_subscriptions(&realm->broker);
+	c.memberships = realm->broker.memberships.count;
+	c.registrations = realm->dealer.registrations.count;
+	c.calls_in_flight = realm->dealer.calls.count;
 	return c;
 }

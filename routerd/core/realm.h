@@ -59,14 +59,14 @@ void realm_free(struct realm **realm);
  * post from a session that is not here (any more) is dropped and counted. The worker has
  * checked a JOIN against the revocations that it remembers.
  */
-void realm_post(struct realm *r, struct post *p);
+void realm_post(struct realm *realm, struct post *p);
 
 /*
  * Ends the sessions that a revocation, which is no dry run, names, each with a
  * POST_KILLED that refers to it. How many they are is counted by their workers.
  */
-void realm_revoke(struct realm *r, struct revocation *revocation);
+void realm_revoke(struct realm *realm, struct revocation *revocation);
 
-struct realm_counters realm_counters(const struct realm *r);
+struct realm_counters realm_counters(const struct realm *realm);
 
 #endif

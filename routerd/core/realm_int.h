@@ -31,11 +31,11 @@ struct realm {
  * this process; small, because wampy writes large ones as floating point. They
  * last for years even if one of 1,000 realms uses up 100,000 of them a second.
  */
-static inline uint64_t realm_new_id(struct realm *r)
+static inline uint64_t realm_new_id(struct realm *realm)
 {
-	uint64_t id = r->next_id;
+	uint64_t id = realm->next_id;
 
-	r->next_id += r->n_realms;
+	realm->next_id += realm->n_realms;
 	return id;
 }
 

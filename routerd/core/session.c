@@ -6,39 +6,40 @@
 
 const struct post_error no_memory = {WAMP_ERROR_UNAVAILABLE, "out of memory"};
 
-struct session *session_at(const struct realm *r, struct session_ref ref)
+struct session *session_at(const struct realm *realm, struct session_ref ref)
 {
-	struct id_node *node = id_table_find(&r->session_table, NULL, session_place(ref));
+	struct id_node *node =
+		id_table_find(&realm->session_table, NULL, session_place(ref));
 
 	return node == NULL ? NULL : container_of(node, struct session, node);
 }
 
-struct session *session_find(const struct realm *r, struct session_ref ref)
+struct session *session_find(const struct realm *realm, struct session_ref ref)
 {
-	struct session *s = session_at(r, ref);
+	struct session *s = session_at(realm, ref);
 
 	return s == NULL || s->ref.generation != ref.generation ? NULL : s;
 }
 
-bool session_try_post(struct realm *r, const struct session *s, struct post *p)
+bool session_try_post(struct realm *realm, const struct session *s, struct post *p)
 {
-	p->realm = r->index;
+	p->realm = realm->index;
 	p->session = s->ref;
-	return !s->lost && post_send(r->outbox, s->ref.worker, p);
+	return !s->lost && post_send(realm->outbox, s->ref.worker, p);
 }
 
-void session_post(struct realm *r, struct session *s, struct post *p)
+void session_post(struct realm *realm, struct session *s, struct post *p)
 {
-	if (session_try_post(r, s, p))
+	if (session_try_post(realm, s, p))
 		return;
 	post_drop(p);
 	if (s->lost)
 		return;
 	s->lost = true;
-	LIST_INSERT_HEAD(&r->lost, s, of_lost);
+	LIST_INSERT_HEAD(&realm->lost, s, of_lost);
 }
 
-void session_answer(struct realm *r, struct session *s, enum post_type type,
+void session_answer(struct realm *realm, struct session *s, enum post_type type,
 		    uint64_t request, uint64_t id)
 {
 	struct post p = {
@@ -47,11 +48,11 @@ void session_answer(struct realm *r, struct session *s, enum post_type type,
 		.id = id,
 	};
 
-	session_post(r, s, &p);
+	session_post(realm, s, &p);
 }
 
-void session_limit_error(struct realm *r, struct session *s, enum wamp_type request_type,
-			 uint64_t request, const char *text)
+void session_limit_error(struct realm *realm, struct session *s,
+			 enum wamp_type request_type, uint64_t request, const char *text)
 {
 	struct post p = {
 		.type = POST_ERROR,
@@ -61,11 +62,11 @@ void session_limit_error(struct realm *r, struct session *s, enum wamp_type requ
 		.error = {WAMP_ERROR_UNAVAILABLE, text},
 	};
 
-	r->counters.errors++;
-	session_post(r, s, &p);
+	realm->counters.errors++;
+	session_post(realm, s, &p);
 }
 
-void session_error(struct realm *r, struct session *s, enum wamp_type request_type,
+void session_error(struct realm *realm, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload)
 {
 	struct post p = {
@@ -76,6 +77,6 @@ void session_error(struct realm *r, struct session *s, enum wamp_type request_ty
 		.error = error,
 	};
 
-	r->counters.errors++;
-	session_post(r, s, &p);
+	realm->counters.errors++;
+	session_post(realm, s, &p);
 }

@@ -49,36 +49,37 @@ static inline uint64_t session_place(struct session_ref ref)
 }
 
 /* The session at this place, of whatever generation. NULL: none. */
-struct session *session_at(const struct realm *r, struct session_ref ref);
+struct session *session_at(const struct realm *realm, struct session_ref ref);
 
 /* NULL: it is not here, which is normal. */
-struct session *session_find(const struct realm *r, struct session_ref ref);
+struct session *session_find(const struct realm *realm, struct session_ref ref);
 
 /*
  * Sends a post to a session; fills in realm and session, and takes its references. False:
  * no memory, or the session is lost, and they are still the caller's.
  */
-bool session_try_post(struct realm *r, const struct session *s, struct post *p) MUSTCHECK;
+bool session_try_post(struct realm *realm, const struct session *s,
+		      struct post *p) MUSTCHECK;
 
 /*
  * The same for what the session waits for: without memory the session is lost. It ends
  * when the post that is being handled is done with.
  */
-void session_post(struct realm *r, struct session *s, struct post *p);
+void session_post(struct realm *realm, struct session *s, struct post *p);
 
 /* Answers a request by a post of this type, with an id or 0. */
-void session_answer(struct realm *r, struct session *s, enum post_type type,
+void session_answer(struct realm *realm, struct session *s, enum post_type type,
 		    uint64_t request, uint64_t id);
 
 /* Answers a request that would be beyond a limit of the session. */
-void session_limit_error(struct realm *r, struct session *s, enum wamp_type request_type,
-			 uint64_t request, const char *text);
+void session_limit_error(struct realm *realm, struct session *s,
+			 enum wamp_type request_type, uint64_t request, const char *text);
 
 /*
  * Answers a request by an ERROR in the router's own words. Takes a payload, whose URI the
  * worker writes behind the text, or NULL.
  */
-void session_error(struct realm *r, struct session *s, enum wamp_type request_type,
+void session_error(struct realm *realm, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload);
 
 #endif

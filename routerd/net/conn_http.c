@@ -23,7 +23,7 @@ void conn_http_answer(struct conn *c, int status, const char *text, bool head_on
 	buf_fini(&b);
 }
 
-static void refuse(struct conn *c, int status, const char *text, bool head_only)
+static void answer_refused(struct conn *c, int status, const char *text, bool head_only)
 {
 	if (status == HTTP_HEADERS_TOO_LARGE || status == HTTP_URI_TOO_LONG) {
 		net_count(c->net, NET_REQUESTS_TOO_LARGE, 1);
@@ -56,7 +56,7 @@ static void refuse_path(struct conn *c, bool head_only)
 			      i == 0 ? "" : ", ", c->conf->paths[i]);
 	if ((size_t)n >= sizeof(text))
 		memcpy(text + sizeof(text) - 4, "...", 4);
-	refuse(c, HTTP_NOT_FOUND, text, head_only);
+	answer_refused(c, HTTP_NOT_FOUND, text, head_only);
 }
 
 /* The upgrade was accepted: answers it. */
@@ -74,7 +74,7 @@ static void open_websocket(struct conn *c, const struct http_request *req,
 }
 
 /* A whole head, which outlives the call. */
-static void handle(struct conn *c, struct slice head)
+static void handle_request(struct conn *c, struct slice head)
 {
 	const char *text = NULL;
 	struct http_request req;
@@ -82,7 +82,7 @@ static void handle(struct conn *c, struct slice head)
 	bool accepted;
 
 	if (status != 0) {
-		refuse(c, status, req.why, req.head_only);
+		answer_refused(c, status, req.why, req.head_only);
 		return;
 	}
 	if (!path_known(c->conf, req.path)) {
@@ -100,7 +100,7 @@ static void handle(struct conn *c, struct slice head)
 		if (accepted)
 			open_websocket(c, &req, text);
 		else
-			refuse(c, status, text, false);
+			answer_refused(c, status, text, false);
 	}
 	if (accepted)
 		conn_owe_closed(c);
@@ -110,12 +110,13 @@ static void handle(struct conn *c, struct slice head)
 static void give_up(struct conn *c, int err, struct slice bytes)
 {
 	if (err == E_SYNTAX)
-		refuse(c, HTTP_BAD_REQUEST, "This is no HTTP request.", false);
+		answer_refused(c, HTTP_BAD_REQUEST, "This is no HTTP request.", false);
 	else if (memchr(bytes.p, '\n', min_size(bytes.len, c->conf->head_max)) == NULL)
-		refuse(c, HTTP_URI_TOO_LONG, "The request line is too long.", false);
+		answer_refused(c, HTTP_URI_TOO_LONG, "The request line is too long.",
+			       false);
 	else
-		refuse(c, HTTP_HEADERS_TOO_LARGE, "The request's headers are too long.",
-		       false);
+		answer_refused(c, HTTP_HEADERS_TOO_LARGE,
+			       "The request's headers are too long.", false);
 }
 
 void conn_http_input(struct conn *c, struct frame_input *in)
@@ -146,7 +147,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 	if (err != 0)
 		give_up(c, err, all);
 	else
-		handle(c, slice_of(all.p, len));
+		handle_request(c, slice_of(all.p, len));
 	if (head != NULL)
 		buf_fini(head);
 	free(head);

@@ -15,32 +15,33 @@ void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end e
 	conn_answer_and_close(c, slice_of(answer, sizeof(answer)), end);
 }
 
-static void accept_client(struct conn *c, const struct rawsocket_hello *hello)
+static void accept_client(struct conn *c, const struct rawsocket_handshake *handshake)
 {
 	uint8_t answer[RAWSOCKET_HANDSHAKE_LEN];
-	size_t announced =
-		rawsocket_reply_write(answer, hello->serializer, c->conf->message_max);
+	size_t announced = rawsocket_reply_write(answer, handshake->serializer,
+						 c->conf->message_max);
 
 	/* both are powers of two */
-	c->raw_send_log = (uint8_t)__builtin_ctzll(hello->max_len);
+	c->raw_send_log = (uint8_t)__builtin_ctzll(handshake->max_len);
 	c->raw_recv_log = (uint8_t)__builtin_ctzll(announced);
 	if (conn_push(c, slice_of(answer, sizeof(answer))))
 		conn_open(c, CONN_RAWSOCKET);
 }
 
-static void answer_hello(struct conn *c, const uint8_t request[RAWSOCKET_HANDSHAKE_LEN])
+static void answer_handshake(struct conn *c,
+			     const uint8_t request[RAWSOCKET_HANDSHAKE_LEN])
 {
-	struct rawsocket_hello hello = {0};
-	int error = rawsocket_hello_read(request, &hello);
+	struct rawsocket_handshake handshake = {0};
+	int error = rawsocket_handshake_read(request, &handshake);
 
 	ASSERT(error >= 0); /* the first octet has brought us here */
-	if (error == RAWSOCKET_OK && hello.max_len < SEND_MAX_LEAST)
+	if (error == RAWSOCKET_OK && handshake.max_len < SEND_MAX_LEAST)
 		error = RAWSOCKET_LENGTH;
 	if (error == RAWSOCKET_OK)
-		error = c->handler->rawsocket(c, hello.serializer);
+		error = c->handler->rawsocket(c, handshake.serializer);
 	if (c->state == CONN_OPENING) {
 		if (error == RAWSOCKET_OK)
-			accept_client(c, &hello);
+			accept_client(c, &handshake);
 		else
 			conn_raw_refuse(c, (enum rawsocket_error)error, CONN_END_REFUSED);
 	}
@@ -64,5 +65,5 @@ void conn_raw_input(struct conn *c, struct frame_input *in)
 		memcpy(request, c->held.part->data, before);
 	memcpy(request + before, bytes.p, bytes.len);
 	buf_free(&c->held.part);
-	answer_hello(c, request);
+	answer_handshake(c, request);
 }

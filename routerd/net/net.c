@@ -17,7 +17,7 @@ static void deadline_passed(struct wheel_node *node, void *arg)
 	conn_deadline_passed(container_of(node, struct conn, deadline));
 }
 
-static void on_tick(void *arg)
+static void on_net_tick(void *arg)
 {
 	struct net *n = arg;
 	uint64_t next;
@@ -50,7 +50,7 @@ int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queu
 	TAILQ_INIT(&n->paused_conns);
 	TAILQ_INIT(&n->left);
 	wheel_init(&n->wheel, loop_now_ms(loop));
-	timer_init(&n->tick, loop, on_tick, n);
+	timer_init(&n->tick, loop, on_net_tick, n);
 	ws_pool_init(&n->ws);
 	n->log_rate.burst = LOG_BURST;
 	return 0;

@@ -92,7 +92,7 @@ void outq_pool_fini(struct outq_pool *p)
 
 /* --- the queue --- */
 
-static void append(struct outq *q, struct outq_pool *p, struct outq_chunk *c)
+static void append_chunk(struct outq *q, struct outq_pool *p, struct outq_chunk *c)
 {
 	size_t own = sizeof(*c) + c->cap;
 
@@ -160,7 +160,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 		c = chunk_new(p, cap);
 		if (c == NULL)
 			return E_NOMEM;
-		append(q, p, c);
+		append_chunk(q, p, c);
 	}
 	memcpy(c->data + c->end, bytes.p, bytes.len);
 	c->end += bytes.len;
@@ -168,7 +168,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 }
 
 /* Joins it to the frame at the end of the queue, if there is one with room. */
-static bool join_frame(struct outq *q, struct slice framed)
+static bool push_joined(struct outq *q, struct slice framed)
 {
 	struct outq_chunk *c = q->last;
 	size_t len;
@@ -188,7 +188,7 @@ int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed)
 {
 	int err;
 
-	if (join_frame(q, framed))
+	if (push_joined(q, framed))
 		return 0;
 	err = outq_push(q, p, framed);
 	if (err == 0 && q->joins && framed.len <= WS_JOIN_MAX)
@@ -212,7 +212,7 @@ int outq_push_shared(struct outq *q, struct outq_pool *p, struct shared_buf *byt
 	q->open = 0;
 	c->shared = bytes;
 	c->end = bytes->len;
-	append(q, p, c);
+	append_chunk(q, p, c);
 	return 0;
 }
 

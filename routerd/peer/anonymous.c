@@ -7,7 +7,7 @@
 
 #include <sodium.h>
 
-static bool offered(const struct config_listener *l)
+static bool anonymous_offered(const struct config_listener *l)
 {
 	return l->auth.anonymous.role != NULL;
 }
@@ -27,7 +27,7 @@ static struct slice random_authid(char out[24])
 	return slice_of(out, n);
 }
 
-static void hello(struct peer *p, const struct msg_hello *h)
+static void anonymous_hello(struct peer *p, const struct msg_hello *h)
 {
 	const struct config_listener *l = p->login->listener;
 	char authid[24];
@@ -50,6 +50,6 @@ static void hello(struct peer *p, const struct msg_hello *h)
 
 const struct login_method login_anonymous = {
 	.name = "anonymous",
-	.offered = offered,
-	.hello = hello,
+	.offered = anonymous_offered,
+	.hello = anonymous_hello,
 };

@@ -120,7 +120,7 @@ static void on_message(struct conn *c, struct slice bytes, bool text)
 	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
-static void on_closed(struct conn *c)
+static void on_conn_closed(struct conn *c)
 {
 	struct peer *p = conn_user(c);
 
@@ -134,7 +134,7 @@ const struct conn_handler attach_handler = {
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
 	.message = on_message,
-	.closed = on_closed,
+	.closed = on_conn_closed,
 };
 
 /* --- from the worker --- */
@@ -150,34 +150,34 @@ void attach_post(struct peers *ps, struct post *post)
 	post_drop(post);
 }
 
-static bool concerns(const struct revocation *r, const struct peer *p)
+static bool concerns(const struct revocation *revocation, const struct peer *p)
 {
 	if (p->revoked)
 		return false;
 	if (p->state == PEER_JOINED)
-		return revocation_matches(r, p->identity);
+		return revocation_matches(revocation, p->identity);
 	return (p->state == PEER_CHALLENGED || p->state == PEER_JOINING) &&
-	       login_concerned(p, r);
+	       login_concerned(p, revocation);
 }
 
-struct revocation_counts attach_revoke(struct peers *ps, struct revocation *r)
+struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revocation)
 {
 	struct revocation_counts n = {0};
 
-	revocations_add(&ps->revocations, r, loop_now_ms(ps->loop));
+	revocations_add(&ps->revocations, revocation, loop_now_ms(ps->loop));
 	for (uint32_t i = 0; i < ps->n_slots; i++) {
 		struct peer *p = ps->slots[i].peer;
-		if (p == NULL || !concerns(r, p))
+		if (p == NULL || !concerns(revocation, p))
 			continue;
 		if (p->state == PEER_JOINED)
 			n.sessions++;
 		else
 			n.pending++;
-		if (r->dry_run)
+		if (revocation->dry_run)
 			continue;
 		p->revoked = true;
 		if (p->state == PEER_CHALLENGED)
-			login_revoked(p, r);
+			login_revoked(p, revocation);
 	}
 	return n;
 }

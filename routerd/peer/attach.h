@@ -20,11 +20,11 @@ extern const struct conn_handler attach_handler;
 void attach_post(struct peers *ps, struct post *p);
 
 /*
- * Remembers r, and refuses the handshakes it concerns. Those in JOINING, and sessions,
- * are left to the realm's owner, but counted here: each client once, and not again by
- * the next revocation.
+ * Remembers the revocation, and refuses the handshakes it concerns. Those in JOINING, and
+ * sessions, are left to the realm's owner, but counted here: each client once, and not
+ * again by the next revocation.
  */
-struct revocation_counts attach_revoke(struct peers *ps, struct revocation *r);
+struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revocation);
 
 /* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
 bool attach_verify_some(struct peers *ps);

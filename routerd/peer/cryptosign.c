@@ -17,7 +17,7 @@ enum { SIGNED_LEN = LOGIN_SIGNATURE_LEN + LOGIN_CHALLENGE_LEN };
 static_assert(FIELD_KEY_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519");
 static_assert(LOGIN_SIGNATURE_LEN == crypto_sign_BYTES, "Ed25519");
 
-static bool offered(const struct config_listener *l)
+static bool cryptosign_offered(const struct config_listener *l)
 {
 	return l->auth.cryptosign.authenticator_index >= 0;
 }
@@ -95,7 +95,7 @@ static bool names_are_short(struct peer *p, const struct msg_hello *h)
 }
 
 /* Posts the question, with mail for the answer. False: no memory. */
-static bool ask(struct peer *p, struct login_message *q)
+static bool post_question(struct peer *p, struct login_message *q)
 {
 	struct outbox *ob = p->peers->outbox;
 
@@ -108,7 +108,7 @@ static bool ask(struct peer *p, struct login_message *q)
 					    });
 }
 
-static void hello(struct peer *p, const struct msg_hello *h)
+static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 {
 	struct login *lg = p->login;
 	struct login_message question = {
@@ -135,7 +135,7 @@ static void hello(struct peer *p, const struct msg_hello *h)
 		q = login_message_new(&question, buf_slice(&params));
 	buf_fini(&params);
 	/* names are short, so that nothing but memory can be missing */
-	if (q == NULL || !ask(p, q)) {
+	if (q == NULL || !post_question(p, q)) {
 		login_message_free(&q);
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
@@ -159,7 +159,7 @@ static const uint8_t *expected_key(const struct login *lg)
 }
 
 /* key may be NULL. */
-static struct field_key key_of(const uint8_t *key)
+static struct field_key field_key_of(const uint8_t *key)
 {
 	struct field_key k = {.there = key != NULL};
 
@@ -187,7 +187,7 @@ static void result(struct peer *p, const struct auth_result *res,
 		.authrole = res->role,
 		.authprovider = res->authprovider.len > 0 ? res->authprovider
 							  : slice_str("dynamic"),
-		.pubkey = key_of(expected_key(lg)),
+		.pubkey = field_key_of(expected_key(lg)),
 		.stamp = *stamp,
 	};
 	if (!login_identify(p, &who))
@@ -216,7 +216,7 @@ static void bad_signature(struct peer *p, const char *message)
 
 /* The signature, then the message signed, which must be our challenge: or it is a replay.
  */
-static void authenticate(struct peer *p, struct slice signature)
+static void cryptosign_authenticate(struct peer *p, struct slice signature)
 {
 	struct login *lg = p->login;
 	uint8_t msg[SIGNED_LEN], *signed_challenge = msg + LOGIN_SIGNATURE_LEN;
@@ -268,7 +268,7 @@ static bool learn_key(struct login *lg, const uint8_t *key)
 	if (lg->identity->pubkey.there)
 		return true;
 	struct identity who = *lg->identity;
-	who.pubkey = key_of(key);
+	who.pubkey = field_key_of(key);
 	struct identity *known = identity_new(&who);
 	if (known == NULL)
 		return false;
@@ -292,9 +292,9 @@ static void verify(struct peer *p)
 
 const struct login_method login_cryptosign = {
 	.name = "cryptosign",
-	.offered = offered,
-	.hello = hello,
+	.offered = cryptosign_offered,
+	.hello = cryptosign_hello,
 	.result = result,
-	.authenticate = authenticate,
+	.authenticate = cryptosign_authenticate,
 	.verify = verify,
 };

@@ -9,19 +9,19 @@
 
 #include <stdio.h>
 
-static struct post_error undeliverable_error(int why)
+static struct post_error undeliverable_error(int err)
 {
-	return (struct post_error){why == E_LIMIT   ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
-				   : why == E_NOMEM ? WAMP_ERROR_UNAVAILABLE
+	return (struct post_error){err == E_LIMIT   ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
+				   : err == E_NOMEM ? WAMP_ERROR_UNAVAILABLE
 						    : WAMP_ERROR_INVALID_ARGUMENT,
-				   peer_why_undeliverable(why)};
+				   peer_why_undeliverable(err)};
 }
 
 /* Counted, and logged at a limited rate. */
-static void report(struct peer *p, enum wamp_type type, int why)
+static void report_undeliverable(struct peer *p, enum wamp_type type, int err)
 {
 	peers_count(p->peers, PEER_UNDELIVERABLE);
-	peer_log_undeliverable(p, type, why);
+	peer_log_undeliverable(p, type, err);
 }
 
 /* The answer to a request that has succeeded; its second id is not there if it is 0. */
@@ -59,16 +59,16 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
 /* A call whose INVOCATION cannot be delivered is answered by the owner. */
 static void on_invocation(struct peer *p, const struct post *post)
 {
-	int r = peer_send_payload(p, WAMP_INVOCATION, post->request, post->id,
-				  post->payload);
+	int err = peer_send_payload(p, WAMP_INVOCATION, post->request, post->id,
+				    post->payload);
 
-	if (r == 0)
+	if (err == 0)
 		return;
-	report(p, WAMP_INVOCATION, r);
+	report_undeliverable(p, WAMP_INVOCATION, err);
 	if (!peer_post(p, &(struct post){
 				  .type = POST_UNDELIVERABLE,
 				  .request = post->request,
-				  .error = undeliverable_error(r),
+				  .error = undeliverable_error(err),
 			  }))
 		/* when the callee is gone, its calls get an ERROR */
 		peer_drop_no_memory(p, "an undeliverable call");
@@ -78,13 +78,13 @@ static void on_invocation(struct peer *p, const struct post *post)
  */
 static void on_result(struct peer *p, const struct post *post)
 {
-	int r = peer_send_payload(p, WAMP_RESULT, post->request, 0, post->payload);
+	int err = peer_send_payload(p, WAMP_RESULT, post->request, 0, post->payload);
 
-	if (r == 0)
+	if (err == 0)
 		return;
-	struct post_error e = undeliverable_error(r);
-	report(p, WAMP_RESULT, r);
-	peer_error(p, WAMP_CALL, post->request, e.uri, slice_str(e.text));
+	struct post_error error = undeliverable_error(err);
+	report_undeliverable(p, WAMP_RESULT, err);
+	peer_error(p, WAMP_CALL, post->request, error.uri, slice_str(error.text));
 }
 
 /* An ERROR of a callee keeps its URI, where possible, even if its payload cannot be
@@ -93,22 +93,23 @@ static void send_callee_error(struct peer *p, const struct post *post)
 {
 	struct slice uri = payload_uri(post->payload);
 	struct msg_payload items;
-	int r = payload_items(post->payload, p->serializer, &items);
+	int err = payload_items(post->payload, p->serializer, &items);
 
-	if (r == 0) {
+	if (err == 0) {
 		msg_write_error(peer_begin(p), p->serializer, post->request_type,
 				post->request, uri, items);
-		r = peer_send(p);
+		err = peer_send(p);
 	}
-	if (r == 0)
+	if (err == 0)
 		return;
-	report(p, WAMP_ERROR, r);
+	report_undeliverable(p, WAMP_ERROR, err);
 	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
 			uri, (struct msg_payload){.items = 0});
 	if (peer_send(p) == 0)
 		return;
-	struct post_error e = undeliverable_error(r);
-	peer_error(p, post->request_type, post->request, e.uri, slice_str(e.text));
+	struct post_error error = undeliverable_error(err);
+	peer_error(p, post->request_type, post->request, error.uri,
+		   slice_str(error.text));
 }
 
 /* The owner counts for each session, and has no log. */
@@ -134,7 +135,7 @@ static void report_limit(struct peer *p, enum wamp_type request_type)
 		 log_quote(p->identity->authid).text);
 }
 
-static void on_error(struct peer *p, const struct post *post)
+static void on_post_error(struct peer *p, const struct post *post)
 {
 	struct slice words = slice_str(post->error.text);
 	char text[WAMP_MAX_URI + 128];
@@ -173,7 +174,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_UNREGISTERED] = on_done,
 		[POST_INVOCATION] = on_invocation,
 		[POST_RESULT] = on_result,
-		[POST_ERROR] = on_error,
+		[POST_ERROR] = on_post_error,
 		[POST_LOGIN_ANSWER] = login_answer,
 	};
 

@@ -93,18 +93,20 @@ void login_try_again(struct peer *p, const char *why)
 	peer_drop(p, why);
 }
 
-void login_revoked(struct peer *p, const struct revocation *r)
+void login_revoked(struct peer *p, const struct revocation *revocation)
 {
 	const struct identity *i = p->login->identity;
 	char uri[WAMP_MAX_URI + 1];
 
-	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
+	snprintf(uri, sizeof(uri), "%.*s", (int)revocation->uri.len,
+		 (const char *)revocation->uri.p);
 	peers_count(p->peers, PEER_LOGINS_REVOKED);
 	peer_log(p, LOG_LEVEL_INFO,
 		 "login revoked peer=%s realm=%s authid=%s uri=%s corr=%s suppressed=%u",
 		 p->login->peer_name.text, log_quote(i->realm_name).text,
-		 log_quote(i->authid).text, log_quote(r->uri).text, p->login->corr);
-	peer_abort(p, uri, r->message);
+		 log_quote(i->authid).text, log_quote(revocation->uri).text,
+		 p->login->corr);
+	peer_abort(p, uri, revocation->message);
 }
 
 /* --- the authenticator's answer --- */
@@ -137,14 +139,15 @@ static bool disagree(struct peer *p, const struct identity *who, const char *wha
 static void answer_error(struct peer *p, struct slice bytes)
 {
 	char uri[WAMP_MAX_URI + 1];
-	struct auth_error e;
+	struct auth_error error;
 
-	auth_error_read(bytes, &e);
-	switch (e.kind) {
+	auth_error_read(bytes, &error);
+	switch (error.kind) {
 	case AUTH_ERROR_DENY:
-		snprintf(uri, sizeof(uri), "%.*s", (int)e.uri.len, (const char *)e.uri.p);
-		login_deny(p, e.uri.len > 0 ? uri : WAMP_ERROR_AUTHENTICATION_DENIED,
-			   e.message);
+		snprintf(uri, sizeof(uri), "%.*s", (int)error.uri.len,
+			 (const char *)error.uri.p);
+		login_deny(p, error.uri.len > 0 ? uri : WAMP_ERROR_AUTHENTICATION_DENIED,
+			   error.message);
 		return;
 	case AUTH_ERROR_IGNORE:
 		login_denyf(p, WAMP_ERROR_NO_SUCH_PRINCIPAL,
@@ -155,7 +158,7 @@ static void answer_error(struct peer *p, struct slice bytes)
 		return;
 	case AUTH_ERROR_INTERNAL:
 	case AUTH_ERROR_KIND_COUNT:
-		login_fail(p, "authenticator: %.100s", log_quote_text(e.detail).text);
+		login_fail(p, "authenticator: %.100s", log_quote_text(error.detail).text);
 	}
 }
 
@@ -164,15 +167,15 @@ static void answer_result(struct peer *p, const struct login_message *a)
 	struct lookup_stamp stamp = a->stamp;
 	char fault[AUTH_FAULT_MAX];
 	struct auth_result res;
-	int r = auth_result_read(login_message_bytes(a), &res);
+	int err = auth_result_read(login_message_bytes(a), &res);
 
-	if (r == E_NOTFOUND) {
+	if (err == E_NOTFOUND) {
 		(void)disagree(p, &(struct identity){.authrole = {NULL, 0}},
 			       "the answer has no role: the authenticator must name one",
 			       WAMP_ERROR_NO_SUCH_ROLE, "no authrole assigned");
 		return;
 	}
-	if (r != 0) {
+	if (err != 0) {
 		auth_result_explain(login_message_bytes(a), fault);
 		login_fail(p, "the authenticator's result: %s", fault);
 		return;
@@ -244,13 +247,14 @@ bool login_identify(struct peer *p, struct identity *who)
 
 bool login_not_revoked(struct peer *p)
 {
-	struct revocation *r;
+	struct revocation *revocation;
 
-	switch (revocations_find(&p->peers->revocations, p->login->identity, &r)) {
+	switch (revocations_find(&p->peers->revocations, p->login->identity,
+				 &revocation)) {
 	case REVOCATION_NONE:
 		return true;
 	case REVOCATION_FOUND:
-		login_revoked(p, r);
+		login_revoked(p, revocation);
 		return false;
 	case REVOCATION_FORGOTTEN:
 		login_try_again(p, "too many revocations at once");
@@ -259,10 +263,10 @@ bool login_not_revoked(struct peer *p)
 	return false;
 }
 
-bool login_concerned(const struct peer *p, const struct revocation *r)
+bool login_concerned(const struct peer *p, const struct revocation *revocation)
 {
-	return revocation_matches(r, p->login->identity) &&
-	       revocation_is_newer(r, &p->login->identity->stamp);
+	return revocation_matches(revocation, p->login->identity) &&
+	       revocation_is_newer(revocation, &p->login->identity->stamp);
 }
 
 /* --- JOIN and WELCOME --- */
@@ -327,15 +331,15 @@ void login_joined(struct peer *p, const struct post *post)
 				  .peer = peer_name,
 				  .pid = (uint64_t)getpid(),
 			  });
-	int r = peer_send(p);
-	if (r == E_NOMEM) {
+	int err = peer_send(p);
+	if (err == E_NOMEM) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
-	if (r != 0) {
+	if (err != 0) {
 		login_fail(p,
 			   "the authenticator's extra cannot be said to the client: %s",
-			   err_str(r));
+			   err_str(err));
 		return;
 	}
 	peer_set_state(p, PEER_JOINED);

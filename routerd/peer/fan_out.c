@@ -20,19 +20,19 @@ static int append_event(const struct peer *p, const struct post *event, struct b
 {
 	size_t start = out->len;
 	struct msg_payload items;
-	int r = payload_items(event->payload, p->serializer, &items);
+	int err = payload_items(event->payload, p->serializer, &items);
 
-	if (r != 0)
-		return r;
+	if (err != 0)
+		return err;
 	size_t room = peer_begin_frame(p, out, items.bytes.len + ENVELOPE_MAX);
 	msg_write_payload(out, p->serializer, WAMP_EVENT, event->id, event->publication,
 			  items);
-	r = peer_end_frame(p, out, start, room, len_out);
-	if (r != 0) {
+	err = peer_end_frame(p, out, start, room, len_out);
+	if (err != 0) {
 		buf_clear(out);
 		out->len = start;
 	}
-	return r;
+	return err;
 }
 
 /* Joins the frame at `start`, the last one in out, to the one at `last` before it, if
@@ -75,13 +75,13 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	}
 	for (unsigned i = 0; i < f->n_events; i++) {
 		size_t start = out.len;
-		int r = append_event(p, &f->events[i], &out, &len);
-		if (r == E_NOMEM) {
+		int err = append_event(p, &f->events[i], &out, &len);
+		if (err == E_NOMEM) {
 			b->no_memory = true;
 			break;
 		}
-		if (r != 0) {
-			peer_log_undeliverable(p, WAMP_EVENT, r);
+		if (err != 0) {
+			peer_log_undeliverable(p, WAMP_EVENT, err);
 			continue;
 		}
 		if (len > b->longest)
@@ -102,15 +102,15 @@ static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++) {
 		const struct post *event = &f->events[i];
-		int r = peer_send_payload(p, WAMP_EVENT, event->id, event->publication,
-					  event->payload);
-		if (r == E_NOMEM) {
+		int err = peer_send_payload(p, WAMP_EVENT, event->id, event->publication,
+					    event->payload);
+		if (err == E_NOMEM) {
 			peer_drop_no_memory(p, "EVENT");
 			return;
 		}
-		if (r != 0)
-			peer_log_undeliverable(p, WAMP_EVENT, r);
-		peers_count(ps, r == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
+		if (err != 0)
+			peer_log_undeliverable(p, WAMP_EVENT, err);
+		peers_count(ps, err == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
 	}
 }
 
@@ -144,9 +144,9 @@ bool fan_out_go_on(struct peers *ps)
 	if (f->list == NULL)
 		return true;
 	for (unsigned n = 1; f->next != NULL; n++) {
-		struct membership *ms = f->next;
-		f->next = TAILQ_NEXT(ms, in_list);
-		deliver_to(ps, f, ms->peer);
+		struct member *member = f->next;
+		f->next = TAILQ_NEXT(member, in_list);
+		deliver_to(ps, f, member->peer);
 		if (n % DELIVERIES_PER_LOOK == 0 && f->next != NULL &&
 		    budget_posts_spent(&ps->net->budget))
 			return false;

@@ -114,10 +114,10 @@ const struct config_authenticator *login_authenticator(const struct peer *p)
 
 /* Posts a record of this table, if an authenticator was asked who this is. Records are
  * not worth failing for. */
-static void report(struct peers *ps, const struct identity *who, const char *method,
-		   const struct field_table *table, const void *record)
+static void post_report(struct peers *ps, const struct identity *who, const char *method,
+			const struct field_table *table, const void *record)
 {
-	struct login_message *r = NULL;
+	struct login_message *report = NULL;
 	struct buf b;
 
 	if (!who->stamp.asked)
@@ -129,13 +129,14 @@ static void report(struct peers *ps, const struct identity *who, const char *met
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	fields_write_params(&b, table, record);
 	if (b.err == 0)
-		r = login_message_new(&head, buf_slice(&b));
+		report = login_message_new(&head, buf_slice(&b));
 	buf_fini(&b);
-	if (r != NULL && post_send(ps->outbox, 0,
-				   &(struct post){.type = POST_LOGIN_REPORT, .login = r}))
+	if (report != NULL &&
+	    post_send(ps->outbox, 0,
+		      &(struct post){.type = POST_LOGIN_REPORT, .login = report}))
 		return;
 	peers_count(ps, PEER_REPORTS_LOST);
-	login_message_free(&r);
+	login_message_free(&report);
 }
 
 void login_report_opened(struct peer *p)
@@ -152,7 +153,7 @@ void login_report_opened(struct peer *p)
 		.corr = slice_str(p->login->corr),
 	};
 
-	report(p->peers, i, AUTH_NOTIFY_OPENED, &auth_opened_table, &opened);
+	post_report(p->peers, i, AUTH_NOTIFY_OPENED, &auth_opened_table, &opened);
 }
 
 void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms)
@@ -165,7 +166,7 @@ void login_report_closed(struct peer *p, const char *reason, uint64_t duration_m
 		.duration_ms = duration_ms,
 	};
 
-	report(p->peers, i, AUTH_NOTIFY_CLOSED, &auth_closed_table, &closed);
+	post_report(p->peers, i, AUTH_NOTIFY_CLOSED, &auth_closed_table, &closed);
 }
 
 void login_report_failed(struct peer *p, const char *reason)
@@ -177,5 +178,5 @@ void login_report_failed(struct peer *p, const char *reason)
 	};
 
 	if (i != NULL)
-		report(p->peers, i, AUTH_NOTIFY_FAILED, &auth_failed_table, &failed);
+		post_report(p->peers, i, AUTH_NOTIFY_FAILED, &auth_failed_table, &failed);
 }

@@ -123,9 +123,9 @@ void login_joined(struct peer *p, const struct post *post);
 void login_refused(struct peer *p, const struct post *post);
 
 /* A revocation while p is CHALLENGED or JOINING: does it concern p? */
-bool login_concerned(const struct peer *p, const struct revocation *r);
+bool login_concerned(const struct peer *p, const struct revocation *revocation);
 /* Sends ABORT to a login that a revocation forbids; counts and logs it. */
-void login_revoked(struct peer *p, const struct revocation *r);
+void login_revoked(struct peer *p, const struct revocation *revocation);
 
 /* --- hello.c --- */
 

@@ -31,12 +31,12 @@ void members_fini(struct members *m)
 	id_table_fini(&m->lists);
 }
 
-static struct membership *find(const struct members *m, const struct peer *p,
-			       uint64_t subscription)
+static struct member *find_member(const struct members *m, const struct peer *p,
+				  uint64_t subscription)
 {
 	struct id_node *node = id_table_find(&m->by_peer, p, subscription);
 
-	return node == NULL ? NULL : container_of(node, struct membership, node);
+	return node == NULL ? NULL : container_of(node, struct member, node);
 }
 
 struct member_list *members_of(const struct members *m, uint64_t subscription)
@@ -51,40 +51,40 @@ int members_add(struct peers *ps, struct peer *p, uint64_t subscription)
 	struct members *m = &ps->members;
 	struct member_list *l = members_of(m, subscription);
 
-	if (find(m, p, subscription) != NULL)
+	if (find_member(m, p, subscription) != NULL)
 		return 0;
-	struct membership *ms = malloc(sizeof(*ms));
-	if (ms == NULL)
+	struct member *member = malloc(sizeof(*member));
+	if (member == NULL)
 		return E_NOMEM;
 	if (l == NULL) {
 		l = malloc(sizeof(*l));
 		if (l == NULL) {
-			free(ms);
+			free(member);
 			return E_NOMEM;
 		}
 		l->node = (struct id_node){.id = subscription};
 		TAILQ_INIT(&l->members);
 		id_table_add(&m->lists, &l->node);
 	}
-	ms->node = (struct id_node){.owner = p, .id = subscription};
-	ms->peer = p;
-	ms->list = l;
-	id_table_add(&m->by_peer, &ms->node);
-	TAILQ_INSERT_TAIL(&l->members, ms, in_list);
-	LIST_INSERT_HEAD(&p->memberships, ms, of_peer);
+	member->node = (struct id_node){.owner = p, .id = subscription};
+	member->peer = p;
+	member->list = l;
+	id_table_add(&m->by_peer, &member->node);
+	TAILQ_INSERT_TAIL(&l->members, member, in_list);
+	LIST_INSERT_HEAD(&p->members, member, of_peer);
 	return 0;
 }
 
-static void remove_one(struct members *m, struct membership *ms)
+static void remove_one(struct members *m, struct member *member)
 {
-	struct member_list *l = ms->list;
+	struct member_list *l = member->list;
 
-	if (m->fan_out.next == ms)
-		m->fan_out.next = TAILQ_NEXT(ms, in_list);
-	TAILQ_REMOVE(&l->members, ms, in_list);
-	LIST_REMOVE(ms, of_peer);
-	id_table_remove(&m->by_peer, &ms->node);
-	free(ms);
+	if (m->fan_out.next == member)
+		m->fan_out.next = TAILQ_NEXT(member, in_list);
+	TAILQ_REMOVE(&l->members, member, in_list);
+	LIST_REMOVE(member, of_peer);
+	id_table_remove(&m->by_peer, &member->node);
+	free(member);
 	if (!TAILQ_EMPTY(&l->members))
 		return;
 	if (m->fan_out.list == l)
@@ -95,14 +95,14 @@ static void remove_one(struct members *m, struct membership *ms)
 
 void members_remove(struct peers *ps, struct peer *p, uint64_t subscription)
 {
-	struct membership *ms = find(&ps->members, p, subscription);
+	struct member *member = find_member(&ps->members, p, subscription);
 
-	if (ms != NULL)
-		remove_one(&ps->members, ms);
+	if (member != NULL)
+		remove_one(&ps->members, member);
 }
 
 void members_remove_all(struct peers *ps, struct peer *p)
 {
-	while (!LIST_EMPTY(&p->memberships))
-		remove_one(&ps->members, LIST_FIRST(&p->memberships));
+	while (!LIST_EMPTY(&p->members))
+		remove_one(&ps->members, LIST_FIRST(&p->members));
 }

@@ -18,19 +18,19 @@
 
 struct peer;
 struct peers;
-LIST_HEAD(memberships, membership);
+LIST_HEAD(peer_members, member);
 
-struct membership {
+struct member {
 	struct id_node node; /* owner: the peer, id: the subscription */
 	struct peer *peer;
 	struct member_list *list;
-	TAILQ_ENTRY(membership) in_list;
-	LIST_ENTRY(membership) of_peer;
+	TAILQ_ENTRY(member) in_list;
+	LIST_ENTRY(member) of_peer;
 };
 
 struct member_list {
-	struct id_node node;              /* owner: NULL, id: the subscription */
-	TAILQ_HEAD(, membership) members; /* never empty */
+	struct id_node node;          /* owner: NULL, id: the subscription */
+	TAILQ_HEAD(, member) members; /* never empty */
 };
 
 /* Encodings times {WebSocket plain, batched with 0x1e or 0x18, RawSocket}: peers of one
@@ -56,7 +56,7 @@ struct fan_out {
 	struct post events[FAN_OUT_MAX]; /* hold their payloads' references */
 	unsigned n_events;
 	struct member_list *list; /* NULL: none is on its way */
-	struct membership *next;  /* whose turn it is */
+	struct member *next;      /* whose turn it is */
 	struct fan_out_bytes bytes[WIRE_KINDS];
 };
 

@@ -275,7 +275,6 @@ static void on_abort(struct peer *p, struct msg *m)
 	peer_close(p, WS_CLOSE_NORMAL, "aborted by the client");
 }
 
-#define BIT(s) (1u << (s))
 #define HANDSHAKE                                                                        \
 	(BIT(PEER_NEW) | BIT(PEER_AUTH_WAIT) | BIT(PEER_CHALLENGED) | BIT(PEER_JOINING))
 
@@ -328,7 +327,7 @@ static NOINLINE void not_expected(struct peer *p, enum wamp_type type)
 }
 
 /* Our trouble, and so no violation. */
-static void no_memory(struct peer *p)
+static void out_of_memory(struct peer *p)
 {
 	if ((HANDSHAKE & BIT(p->state)) != 0) {
 		login_try_again(p, "out of memory");
@@ -337,16 +336,16 @@ static void no_memory(struct peer *p)
 	peer_drop_no_memory(p, "a message");
 }
 
-static NOINLINE void not_read(struct peer *p, const struct msg *m, int why)
+static NOINLINE void not_read(struct peer *p, const struct msg *m, int err)
 {
 	char text[MSG_FAULT_TEXT_MAX];
 
-	if (why == E_NOMEM) {
-		no_memory(p);
+	if (err == E_NOMEM) {
+		out_of_memory(p);
 		return;
 	}
-	msg_fault_text(m, why, text);
-	if (why != E_VALUE) {
+	msg_fault_text(m, err, text);
+	if (err != E_VALUE) {
 		peer_violation(p, text);
 	} else if (!expected_now(p, m->type)) {
 		not_expected(p, m->type);
@@ -365,9 +364,9 @@ static void read_one(struct peer *p, struct slice bytes)
 
 	m.type = 0;
 	m.hello = &hello;
-	int r = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
-	if (UNLIKELY(r != 0))
-		not_read(p, &m, r);
+	int err = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
+	if (UNLIKELY(err != 0))
+		not_read(p, &m, err);
 	else if (UNLIKELY(!expected_now(p, m.type)))
 		not_expected(p, m.type);
 	else

@@ -5,8 +5,6 @@
 #include "common/err.h"
 #include "routerd/post/outbox.h"
 
-#define BIT(s) (1u << (s))
-
 /* From which states each may be entered. CLOSING: from any, once. */
 static const unsigned may_follow[PEER_STATE_COUNT] = {
 	[PEER_NEW] = BIT(PEER_LEAVING),
@@ -49,8 +47,8 @@ static void begin_message(const struct peer *p, struct buf *out, size_t room)
 }
 
 /* Ends the message that begins at body: all of its frame but the head. */
-static int end_message(const struct peer *p, struct buf *out, size_t body,
-		       size_t *len_out)
+static int finish_message(const struct peer *p, struct buf *out, size_t body,
+			  size_t *len_out)
 {
 	if (p->batched)
 		batch_end(out, p->serializer, body, p->separator);
@@ -74,7 +72,7 @@ int peer_send(struct peer *p)
 	struct buf *out = &p->peers->out;
 	uint8_t head[FRAME_HEAD_MAX];
 	size_t len;
-	int err = end_message(p, out, FRAME_HEAD_MAX, &len);
+	int err = finish_message(p, out, FRAME_HEAD_MAX, &len);
 
 	if (err != 0)
 		return err;
@@ -99,7 +97,7 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 		   size_t *len_out)
 {
 	size_t len;
-	int err = end_message(p, out, start + room, &len);
+	int err = finish_message(p, out, start + room, &len);
 
 	if (err != 0)
 		return err;
@@ -135,11 +133,11 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 	peer_send_sure(p);
 }
 
-const char *peer_why_undeliverable(int why)
+const char *peer_why_undeliverable(int err)
 {
-	if (why == E_LIMIT)
+	if (err == E_LIMIT)
 		return "the payload is too large for the receiver";
-	if (why == E_NOMEM)
+	if (err == E_NOMEM)
 		return "the router is out of memory";
 	return "the receiver's serializer cannot express the payload (in JSON: no NaN, "
 	       "no "
@@ -171,10 +169,10 @@ void peer_drop_no_memory(struct peer *p, const char *what)
 	conn_drop(p->conn);
 }
 
-void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why)
+void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err)
 {
 	peer_log(p, LOG_LEVEL_INFO, "undeliverable type=%s reason=\"%s\" suppressed=%u",
-		 wamp_type_name(type), peer_why_undeliverable(why));
+		 wamp_type_name(type), peer_why_undeliverable(err));
 }
 
 bool peer_post(struct peer *p, struct post *post)

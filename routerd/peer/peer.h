@@ -43,7 +43,7 @@ struct peer {
 	struct login *login; /* AUTH_WAIT to JOINING */
 	struct identity *identity;   /* JOINING to LEAVING; counted */
 	const struct rights *rights; /* of its role; lent by the configuration */
-	struct memberships memberships;
+	struct peer_members members;
 	uint64_t opened_ms;      /* when it joined */
 	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
 };
@@ -101,13 +101,13 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 		struct slice text);
 
 /* Why a payload does not reach its receiver: E_LIMIT, E_NOMEM, or it cannot be said. */
-const char *peer_why_undeliverable(int why);
+const char *peer_why_undeliverable(int err);
 
 /*
  * A log line, at a limited rate: a message for p was left out or became an ERROR, since
  * payload_items, peer_frame or peer_send said why.
  */
-void peer_log_undeliverable(struct peer *p, enum wamp_type type, int why);
+void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err);
 
 /*
  * A post to the owner of p's realm, from p; *post needs type and contents only. Takes its

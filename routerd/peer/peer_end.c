@@ -56,7 +56,7 @@ static void let_go(struct peer *p, const char *reason)
 
 /* In the log a session's end has a reason of few kinds, in the Close frame all we know.
  */
-static void end(struct peer *p, uint16_t code, const char *kind, const char *reason)
+static void end_peer(struct peer *p, uint16_t code, const char *kind, const char *reason)
 {
 	let_go(p, kind);
 	peer_set_state(p, PEER_CLOSING);
@@ -65,7 +65,7 @@ static void end(struct peer *p, uint16_t code, const char *kind, const char *rea
 
 void peer_close(struct peer *p, uint16_t code, const char *reason)
 {
-	end(p, code, reason, reason);
+	end_peer(p, code, reason, reason);
 }
 
 void peer_drop(struct peer *p, const char *reason)
@@ -90,24 +90,25 @@ void peer_violation(struct peer *p, const char *what)
 		 "protocol violation peer=%s what=\"%s\" suppressed=%u",
 		 conn_peer_name(p->conn).text, what);
 	say_end(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
-	end(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
+	end_peer(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }
 
 void peer_killed(struct peer *p, const struct post *post)
 {
-	const struct revocation *r = post->revocation;
+	const struct revocation *revocation = post->revocation;
 	char uri[WAMP_MAX_URI + 1];
 
 	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that
 	 * comes first */
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
-	if (r == NULL) {
+	if (revocation == NULL) {
 		peer_drop_no_memory(p, "an answer");
 		return;
 	}
-	snprintf(uri, sizeof(uri), "%.*s", (int)r->uri.len, (const char *)r->uri.p);
-	say_end(p, WAMP_GOODBYE, uri, r->message);
+	snprintf(uri, sizeof(uri), "%.*s", (int)revocation->uri.len,
+		 (const char *)revocation->uri.p);
+	say_end(p, WAMP_GOODBYE, uri, revocation->message);
 	peers_count(p->peers, PEER_SESSIONS_KILLED);
 	session_over(p, uri);
 	peers_renew(p->peers, p);

@@ -85,10 +85,10 @@ static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **o
 	struct buf b;
 
 	shared_buf_begin(&b, in.len + in.len / 4, TRANSCODED_MAX);
-	int r = transcode(p->serializer, in, p->n_items, s, &b);
-	if (r != 0) {
+	int err = transcode(p->serializer, in, p->n_items, s, &b);
+	if (err != 0) {
 		buf_fini(&b);
-		return r;
+		return err;
 	}
 	struct shared_buf *mine = shared_buf_end(&b);
 	if (mine == NULL)
@@ -111,9 +111,9 @@ int payload_items(struct payload *p, enum serializer s, struct msg_payload *out)
 	if (s != p->serializer && p->n_items > 0) {
 		struct shared_buf *b =
 			atomic_load_explicit(&p->transcoded[s], memory_order_acquire);
-		int r = b == NULL ? fill_slot(p, s, &b) : 0;
-		if (r != 0)
-			return r;
+		int err = b == NULL ? fill_slot(p, s, &b) : 0;
+		if (err != 0)
+			return err;
 		bytes = slice_of(b->data, b->len);
 	}
 	*out = (struct msg_payload){.bytes = bytes, .items = p->n_items};

@@ -94,9 +94,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(CONNECTION, WORKER, FD)       /* connection */                                 \
 	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator, full */                    \
 	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
-	X(STATS, WORKER, NOTHING)       /* log your counters */                          \
-	X(STOP, WORKER, NOTHING)        /* stop reading, drain, close, end */            \
-	X(DRAIN, WORKER, NOTHING)       /* to each worker, behind all posts */           \
+	X(LOG_COUNTERS, WORKER, NOTHING) /* log your counters */                         \
+	X(STOP, WORKER, NOTHING)         /* stop reading, drain, close, end */           \
+	X(DRAIN, WORKER, NOTHING)        /* to each worker, behind all posts */          \
 	/* the same, when it has had DRAIN of all: behind all that these posts have made \
 	   for the receiver */                                                           \
 	X(DRAINED, WORKER, NOTHING)                                                      \

@@ -10,44 +10,44 @@ struct remembered_revocation {
 	uint64_t until_ms;
 };
 
-size_t revocation_size(const struct revocation *r)
+size_t revocation_size(const struct revocation *revocation)
 {
-	return sizeof(*r) + r->authid.len + r->role.len + r->realm.len + r->uri.len +
-	       r->message.len;
+	return sizeof(*revocation) + revocation->authid.len + revocation->role.len +
+	       revocation->realm.len + revocation->uri.len + revocation->message.len;
 }
 
 struct revocation *revocation_new(const struct revocation *from)
 {
-	struct revocation *r = malloc(revocation_size(from));
+	struct revocation *revocation = malloc(revocation_size(from));
 
-	if (r == NULL)
+	if (revocation == NULL)
 		return NULL;
-	*r = *from;
-	atomic_init(&r->refs, 1);
-	uint8_t *pos = (uint8_t *)(r + 1);
-	r->authid = slice_store(&pos, from->authid);
-	r->role = slice_store(&pos, from->role);
-	r->realm = slice_store(&pos, from->realm);
-	r->uri = slice_store(&pos, from->uri);
-	r->message = slice_store(&pos, from->message);
-	return r;
+	*revocation = *from;
+	atomic_init(&revocation->refs, 1);
+	uint8_t *pos = (uint8_t *)(revocation + 1);
+	revocation->authid = slice_store(&pos, from->authid);
+	revocation->role = slice_store(&pos, from->role);
+	revocation->realm = slice_store(&pos, from->realm);
+	revocation->uri = slice_store(&pos, from->uri);
+	revocation->message = slice_store(&pos, from->message);
+	return revocation;
 }
 
-struct revocation *revocation_ref(struct revocation *r)
+struct revocation *revocation_ref(struct revocation *revocation)
 {
-	atomic_fetch_add_explicit(&r->refs, 1, memory_order_relaxed);
-	return r;
+	atomic_fetch_add_explicit(&revocation->refs, 1, memory_order_relaxed);
+	return revocation;
 }
 
 void revocation_unref(struct revocation **rp)
 {
-	struct revocation *r = *rp;
+	struct revocation *revocation = *rp;
 
 	*rp = NULL;
-	if (r == NULL)
+	if (revocation == NULL)
 		return;
-	if (atomic_fetch_sub_explicit(&r->refs, 1, memory_order_acq_rel) == 1)
-		free(r);
+	if (atomic_fetch_sub_explicit(&revocation->refs, 1, memory_order_acq_rel) == 1)
+		free(revocation);
 }
 
 static bool any_or_equal(struct slice wanted, struct slice have)
@@ -55,24 +55,26 @@ static bool any_or_equal(struct slice wanted, struct slice have)
 	return wanted.len == 0 || slice_eq(wanted, have);
 }
 
-bool revocation_matches(const struct revocation *r, const struct identity *i)
+bool revocation_matches(const struct revocation *revocation, const struct identity *i)
 {
 	/* who has signed with no key cannot be meant by one */
-	if (r->pubkey.there &&
+	if (revocation->pubkey.there &&
 	    (!i->pubkey.there ||
-	     memcmp(r->pubkey.octets, i->pubkey.octets, FIELD_KEY_LEN) != 0))
+	     memcmp(revocation->pubkey.octets, i->pubkey.octets, FIELD_KEY_LEN) != 0))
 		return false;
-	return i->stamp.asked && i->stamp.authenticator == r->authenticator &&
-	       any_or_equal(r->authid, i->authid) && any_or_equal(r->role, i->authrole) &&
-	       any_or_equal(r->realm, i->realm_name) &&
-	       (r->session == 0 || r->session == i->session);
+	return i->stamp.asked && i->stamp.authenticator == revocation->authenticator &&
+	       any_or_equal(revocation->authid, i->authid) &&
+	       any_or_equal(revocation->role, i->authrole) &&
+	       any_or_equal(revocation->realm, i->realm_name) &&
+	       (revocation->session == 0 || revocation->session == i->session);
 }
 
-bool revocation_is_newer(const struct revocation *r, const struct lookup_stamp *s)
+bool revocation_is_newer(const struct revocation *revocation,
+			 const struct lookup_stamp *s)
 {
-	if (r->has_epoch && s->has_epoch && r->link == s->link)
-		return r->epoch > s->epoch;
-	return r->number > s->revocations;
+	if (revocation->has_epoch && s->has_epoch && revocation->link == s->link)
+		return revocation->epoch > s->epoch;
+	return revocation->number > s->revocations;
 }
 
 void revocations_init(struct revocations *rs, size_t max, uint64_t keep_ms)
@@ -97,11 +99,12 @@ void revocations_fini(struct revocations *rs)
 		drop_oldest(rs);
 }
 
-void revocations_add(struct revocations *rs, struct revocation *r, uint64_t now_ms)
+void revocations_add(struct revocations *rs, struct revocation *revocation,
+		     uint64_t now_ms)
 {
 	struct remembered_revocation *rr;
 
-	if (r->dry_run)
+	if (revocation->dry_run)
 		return;
 	if (rs->count == rs->max) {
 		rs->forgotten = TAILQ_FIRST(&rs->list)->revocation->number;
@@ -109,10 +112,10 @@ void revocations_add(struct revocations *rs, struct revocation *r, uint64_t now_
 	}
 	rr = malloc(sizeof(*rr));
 	if (rr == NULL) {
-		rs->forgotten = r->number;
+		rs->forgotten = revocation->number;
 		return;
 	}
-	rr->revocation = revocation_ref(r);
+	rr->revocation = revocation_ref(revocation);
 	rr->until_ms = now_ms + rs->keep_ms;
 	TAILQ_INSERT_TAIL(&rs->list, rr, link);
 	rs->count++;
@@ -133,9 +136,10 @@ enum revocation_verdict revocations_find(const struct revocations *rs,
 	if (!i->stamp.asked)
 		return REVOCATION_NONE;
 	TAILQ_FOREACH (rr, &rs->list, link) {
-		struct revocation *r = rr->revocation;
-		if (revocation_matches(r, i) && revocation_is_newer(r, &i->stamp)) {
-			*out = r;
+		struct revocation *revocation = rr->revocation;
+		if (revocation_matches(revocation, i) &&
+		    revocation_is_newer(revocation, &i->stamp)) {
+			*out = revocation;
 			return REVOCATION_FOUND;
 		}
 	}

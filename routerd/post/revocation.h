@@ -38,20 +38,21 @@ struct revocation_counts {
 
 /* A copy of *from and its texts, with one reference; NULL: no memory. */
 struct revocation *revocation_new(const struct revocation *from);
-struct revocation *revocation_ref(struct revocation *r);
+struct revocation *revocation_ref(struct revocation *revocation);
 /* Bytes of memory, its texts included. */
-size_t revocation_size(const struct revocation *r);
+size_t revocation_size(const struct revocation *revocation);
 /* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
-void revocation_unref(struct revocation **r);
+void revocation_unref(struct revocation **revocation);
 
 /* Does it name this principal? Only those whom the same authenticator let in. */
-bool revocation_matches(const struct revocation *r, const struct identity *i);
+bool revocation_matches(const struct revocation *revocation, const struct identity *i);
 
 /*
- * Was a look-up made before the change that r tells of? By epochs where both have one of
- * the same connection, otherwise by the order of asking and being told.
+ * Was a look-up made before the change that the revocation tells of? By epochs where both
+ * have one of the same connection, otherwise by the order of asking and being told.
  */
-bool revocation_is_newer(const struct revocation *r, const struct lookup_stamp *s);
+bool revocation_is_newer(const struct revocation *revocation,
+			 const struct lookup_stamp *s);
 
 /* A worker's memory of revocations, oldest first. */
 struct revocations {
@@ -66,11 +67,12 @@ void revocations_init(struct revocations *rs, size_t max, uint64_t keep_ms);
 void revocations_fini(struct revocations *rs);
 
 /*
- * Remembers r (takes a reference of its own) for keep_ms. When full, the oldest is
- * forgotten early; logins that it might have concerned are then refused, see
+ * Remembers the revocation (takes a reference of its own) for keep_ms. When full, the
+ * oldest is forgotten early; logins that it might have concerned are then refused, see
  * revocations_find.
  */
-void revocations_add(struct revocations *rs, struct revocation *r, uint64_t now_ms);
+void revocations_add(struct revocations *rs, struct revocation *revocation,
+		     uint64_t now_ms);
 
 /* Drops those whose time is over. */
 void revocations_expire(struct revocations *rs, uint64_t now_ms);

@@ -61,7 +61,7 @@ static void check_fault(enum serializer s, struct slice in, const struct msg *m,
 	ASSERT(strlen(text) < sizeof(text) - 1 && strstr(text, "(null)") == NULL);
 	if (err != E_VALUE)
 		return;
-	ASSERT(token_is_value_error(m->fault.why) && m->fault.element != NULL);
+	ASSERT(token_is_value_error(m->fault.err) && m->fault.element != NULL);
 	ASSERT(token_is_value_error(strict));
 	ASSERT(strcmp(wamp_type_name(m->type), "?") != 0);
 }

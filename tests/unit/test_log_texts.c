@@ -65,7 +65,7 @@ static void rate(void **state)
 		}
 		for (unsigned i = 0; i < 4; i++)
 			assert_false(log_rate_ok(&r, second * 1000 + 999, &dropped));
-		assert_int_equal(r.dropped, 4);
+		assert_int_equal(r.suppressed, 4);
 	}
 	/* the limit counts by seconds of the clock */
 	assert_true(log_rate_ok(&r, 9999, &dropped));

@@ -129,7 +129,7 @@ static void check_value(const struct value *v)
 	assert_int_equal(m.type, WAMP_CALL);
 	assert_int_equal(m.request, 7);
 	if (err == E_VALUE) {
-		assert_int_equal(m.fault.why, v->err);
+		assert_int_equal(m.fault.err, v->err);
 		assert_string_equal(m.fault.element, "Arguments");
 		assert_ptr_equal(strstr(text, "CALL.Arguments: "), text);
 	}

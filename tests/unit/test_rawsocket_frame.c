@@ -11,20 +11,22 @@
 
 static void test_hello(void **state)
 {
-	struct rawsocket_hello h;
+	struct rawsocket_handshake h;
 
 	(void)state;
-	assert_int_equal(rawsocket_hello_read((const uint8_t *)"\x7f\xf1\0\0", &h), 0);
+	assert_int_equal(rawsocket_handshake_read((const uint8_t *)"\x7f\xf1\0\0", &h),
+			 0);
 	assert_int_equal(h.serializer, 1);
 	assert_int_equal(h.max_len, 1 << 24);
-	assert_int_equal(rawsocket_hello_read((const uint8_t *)"\x7f\x03\0\0", &h), 0);
+	assert_int_equal(rawsocket_handshake_read((const uint8_t *)"\x7f\x03\0\0", &h),
+			 0);
 	assert_int_equal(h.serializer, 3);
 	assert_int_equal(h.max_len, 512);
-	assert_int_equal(rawsocket_hello_read((const uint8_t *)"\x7f\x03\1\0", &h),
+	assert_int_equal(rawsocket_handshake_read((const uint8_t *)"\x7f\x03\1\0", &h),
 			 RAWSOCKET_RESERVED);
-	assert_int_equal(rawsocket_hello_read((const uint8_t *)"\x7f\x03\0\x80", &h),
+	assert_int_equal(rawsocket_handshake_read((const uint8_t *)"\x7f\x03\0\x80", &h),
 			 RAWSOCKET_RESERVED);
-	assert_int_equal(rawsocket_hello_read((const uint8_t *)"GET ", &h), E_SYNTAX);
+	assert_int_equal(rawsocket_handshake_read((const uint8_t *)"GET ", &h), E_SYNTAX);
 }
 
 static void test_reply(void **state)

@@ -119,7 +119,7 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 	e->invalid += a->outcome == RPC_INVALID;
 	e->others += a->outcome == RPC_CLOSED && a->other;
 	if (a->outcome == RPC_INVALID)
-		e->why = a->why;
+		e->why = a->err;
 	keep(e, a->outcome == RPC_ERROR ? a->error : a->result);
 	react(e, e->on_answer);
 }

@@ -3,8 +3,8 @@
  * Taking access away from those who are in already: a revoke to every connected router,
  * and the sum of what they answer. Main thread.
  */
-#ifndef AUTHD_REVOCATION_H
-#define AUTHD_REVOCATION_H
+#ifndef AUTHD_REVOKE_H
+#define AUTHD_REVOKE_H
 
 #include "proto/admin_api.h"
 #include "proto/auth_api.h"
@@ -14,8 +14,8 @@
 struct server;
 
 /* One on its way. The caller owns it, and keeps it until done is called. */
-struct revocation {
-	LIST_ENTRY(revocation) link;
+struct revoke {
+	LIST_ENTRY(revoke) link;
 	struct server *server;
 	unsigned waiting;            /* routers asked, without an answer yet */
 	struct admin_change *result; /* its numbers are the sum */
@@ -29,10 +29,9 @@ struct revocation {
  * that what tells of is committed, with what->epoch. The caller has set v->result,
  * v->done and v->arg.
  */
-void revocation_start(struct server *s, const struct auth_revoke *what,
-		      struct revocation *v);
+void revoke_start(struct server *s, const struct auth_revoke *what, struct revoke *v);
 
 /* At the end of the program: those not yet done are done, with what is known. */
-void revocations_abandon(struct server *s);
+void revokes_abandon(struct server *s);
 
 #endif

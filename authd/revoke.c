@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Revocations; see revocation.h. */
-#include "authd/revocation.h"
+#include "authd/revoke.h"
 
 #include "authd/server.h"
 #include "common/err.h"
 
 enum { GRACE_MS = 500 }; /* beyond the router's own deadline for its workers */
 
-static void finish(struct revocation *v)
+static void finish_revoke(struct revoke *v)
 {
-	v->server->stats.revoke_failures += v->result->unreachable;
+	v->server->counters.revoke_failures += v->result->unreachable;
 	LIST_REMOVE(v, link);
 	v->done(v->arg);
 }
 
-static void on_answer(const struct rpc_answer *a, void *arg)
+static void on_revoke_answer(const struct rpc_answer *a, void *arg)
 {
-	struct revocation *v = arg;
+	struct revoke *v = arg;
 	struct auth_revoke_result res;
 	bool read = a->outcome == RPC_OK &&
 		    fields_read_item(a->result, &auth_revoke_result_table, &res) == 0;
@@ -27,40 +27,39 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 	}
 	*(read && !res.partial ? &v->result->routers : &v->result->unreachable) += 1;
 	if (--v->waiting == 0)
-		finish(v);
+		finish_revoke(v);
 }
 
 /* Whether it is on its way to this router. */
-static bool push(struct revocation *v, struct client *c, struct slice params)
+static bool push(struct revoke *v, struct client *c, struct slice params)
 {
 	const struct rpc_call call = {
 		.method = AUTH_METHOD_REVOKE,
 		.params = params,
 		.timeout_ms = AUTH_REVOKE_MS + GRACE_MS,
-		.cb = on_answer,
+		.cb = on_revoke_answer,
 		.arg = v,
 	};
 
 	if (!c->greeted || (c->features & AUTH_FEATURE_REVOKE) == 0)
 		return false;
-	int r = rpc_call(c->rpc, &call, NULL);
-	if (r != 0)
-		log_warn(c->name, "cannot send a revocation reason=\"%s\"", err_str(r));
-	return r == 0;
+	int err = rpc_call(c->rpc, &call, NULL);
+	if (err != 0)
+		log_warn(c->name, "cannot send a revocation reason=\"%s\"", err_str(err));
+	return err == 0;
 }
 
-void revocation_start(struct server *s, const struct auth_revoke *what,
-		      struct revocation *v)
+void revoke_start(struct server *s, const struct auth_revoke *what, struct revoke *v)
 {
 	struct admin_change *sum = v->result;
 	struct client *c;
 	struct buf params;
 
-	s->stats.revokes++;
+	s->counters.revokes++;
 	v->server = s;
 	v->waiting = 0;
 	sum->sessions = sum->pending = sum->routers = sum->unreachable = 0;
-	LIST_INSERT_HEAD(&s->revocations, v, link);
+	LIST_INSERT_HEAD(&s->revokes, v, link);
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	fields_write_params(&params, &auth_revoke_table, what);
 	LIST_FOREACH (c, &s->clients, link) {
@@ -73,15 +72,15 @@ void revocation_start(struct server *s, const struct auth_revoke *what,
 	}
 	buf_fini(&params);
 	if (v->waiting == 0)
-		finish(v);
+		finish_revoke(v);
 }
 
-void revocations_abandon(struct server *s)
+void revokes_abandon(struct server *s)
 {
-	struct revocation *v;
+	struct revoke *v;
 
-	while ((v = LIST_FIRST(&s->revocations)) != NULL) {
+	while ((v = LIST_FIRST(&s->revokes)) != NULL) {
 		v->result->unreachable += v->waiting;
-		finish(v);
+		finish_revoke(v);
 	}
 }

@@ -30,18 +30,18 @@ static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *ou
 	if (!is_object)
 		return ctl_fail(ctl, EX_DATAERR,
 				"--extra must be a JSON object, such as {\"a\": 1}");
-	int r = transcode(SERIALIZER_JSON, text, 1, SERIALIZER_MSGPACK, out);
-	if (r == 0)
-		r = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
-	if (r == E_LIMIT)
+	int err = transcode(SERIALIZER_JSON, text, 1, SERIALIZER_MSGPACK, out);
+	if (err == 0)
+		err = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
+	if (err == E_LIMIT)
 		return ctl_fail(ctl, EX_DATAERR,
 				"--extra is larger than %d bytes, as MessagePack",
 				ADMIN_MAX_EXTRA);
-	if (r == E_DEPTH)
+	if (err == E_DEPTH)
 		return ctl_fail(ctl, EX_DATAERR,
 				"--extra is nested deeper than %d levels",
 				ADMIN_MAX_DEPTH);
-	return r == 0 ? EX_OK : ctl_fail(ctl, EX_DATAERR, "--extra: %s", err_str(r));
+	return err == 0 ? EX_OK : ctl_fail(ctl, EX_DATAERR, "--extra: %s", err_str(err));
 }
 
 /* The same, of text or of @FILE. */
@@ -183,21 +183,21 @@ static int take_page(struct ctl *ctl, struct listing *l, const struct buf *page)
 	struct token_reader r;
 	char next[AUTH_MAX_NAME + 1] = "";
 
-	int e = fields_read_item(buf_slice(page), &admin_list_result_table, &res);
-	if (e == 0)
-		e = admin_list_begin(&r, res.items);
-	while (e == 0 && (e = admin_list_next(&r, &p)) == 0) {
+	int err = fields_read_item(buf_slice(page), &admin_list_result_table, &res);
+	if (err == 0)
+		err = admin_list_begin(&r, res.items);
+	while (err == 0 && (err = admin_list_next(&r, &p)) == 0) {
 		if (ctl->format != CTL_JSON)
 			put_row(ctl, &l->cells, &p);
 		else if (json_array_append_new(l->items, principal_json(&p)) != 0)
 			return ctl_nomem(ctl);
 	}
-	if (e == E_NOTFOUND && res.next.len > 0)
+	if (err == E_NOTFOUND && res.next.len > 0)
 		memcpy(next, res.next.p, res.next.len);
 	if (next[0] != '\0' && strcmp(next, l->after) <= 0) /* it would never end */
-		e = E_RANGE;
-	if (e != E_NOTFOUND)
-		return ctl_bad_answer(ctl, e);
+		err = E_RANGE;
+	if (err != E_NOTFOUND)
+		return ctl_bad_answer(ctl, err);
 	memcpy(l->after, next, sizeof(next));
 	return EX_OK;
 }

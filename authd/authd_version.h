@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The version of authd and authctl. */
-#ifndef AUTHD_VERSION_H
-#define AUTHD_VERSION_H
+#ifndef AUTHD_AUTHD_VERSION_H
+#define AUTHD_AUTHD_VERSION_H
 
 #define AUTHD_VERSION "0.1.0"
 

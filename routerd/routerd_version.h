@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The version of this product. */
-#ifndef ROUTERD_VERSION_H
-#define ROUTERD_VERSION_H
+#ifndef ROUTERD_ROUTERD_VERSION_H
+#define ROUTERD_ROUTERD_VERSION_H
 
 #define ROUTERD_VERSION "0.1.0"
 

@@ -166,7 +166,7 @@ headers: ## prove that every header compiles alone
 	  $(CC) $(BASE) -Werror -fsyntax-only -x c - || { echo "$$h"; exit 1; }; done
 	@echo "headers: each of $(words $(HEADERS)) compiles alone"
 
-layers: ## prove that the folders include only downwards
+layers: ## prove that the folders include only downwards, and that a name means one thing
 	$(Q)sh tests/layers.sh
 
 format: ## format the sources (clang-format 14)

@@ -65,5 +65,60 @@ for folder in common proto routerd routerd/* authd authd/ctl; do
 	}
 done
 
+# No two files of the product share a name, and no two functions (static ones, too), types
+# or constants. Exceptions: each program has its main.c and its main; X is the parameter of
+# every macro that is a list. A function is found by its "{", which stands alone in a line.
+names='
+function word(s) { return match(s, /[A-Za-z_][A-Za-z_0-9]*/) ? substr(s, RSTART, RLENGTH) : "" }
+function defined(kind, name) { print kind, name, FILENAME }
+{
+	if (comment && !sub(/^.*\*\//, ""))
+		next
+	gsub(/\/\*([^*]|\*[^\/])*\*\//, "")
+	comment = sub(/\/\*.*/, "")
+}
+/^#define / && word(substr($0, 9)) != "X" { defined("constant", word(substr($0, 9))) }
+/^#/ { next }
+/(struct|union|enum) [a-z_0-9]+ \{$/ { defined("type", $(NF - 1)) }
+/(LIST|TAILQ)_HEAD\([a-z]/ { defined("type", word(substr($0, index($0, "(") + 1))) }
+/^typedef / {
+	sub(/[(;].*/, "")
+	defined("type", $NF)
+}
+/enum[ a-z_0-9]*\{/ {
+	constants = 1
+	sub(/.*enum[ a-z_0-9]*\{/, "")
+}
+constants {
+	list = $0
+	constants = !sub(/\}.*/, "", list)
+	n = split(list, each, ",")
+	for (i = 1; i <= n; i++)
+		if (each[i] ~ /^[ \t]*[A-Z][A-Z_0-9]*([ \t]*=|[ \t]*$)/)
+			defined("constant", word(each[i]))
+}
+/^[a-z_]/ { head = "" }
+/^\{$/ {
+	gsub(/(_Atomic|__attribute__|[A-Z_]+)\(+[a-z_0-9, ]*\)+/, "", head)
+	sub(/\(.*/, "", head)
+	n = split(head, each, /[ *]+/)
+	if (each[n] != "main")
+		defined("function", each[n])
+}
+{ head = head " " $0 }'
+rules=$((rules + 4))
+for folder in common proto routerd routerd/* authd authd/ctl; do
+	[ -d "$folder" ] || continue
+	for file in "$folder"/*.[ch]; do
+		name=${file##*/}
+		[ "${name%.*}" = main ] || echo "file ${name%.*} ${file%.*}"
+		awk "$names" "$file"
+	done
+done | sort -u >"$found"
+if cut -d ' ' -f 1,2 "$found" | uniq -d | grep -wFf - "$found"; then
+	echo '  these names mean two things each'
+	broken=1
+fi
+
 [ $broken = 0 ] || exit 1
 echo "layers: $rules rules hold"

@@ -231,6 +231,18 @@ static void test_names_that_are_too_long(void **state)
 	buf_fini(&out);
 }
 
+/* A question that the buffer cannot hold is not sent. */
+static void test_no_room_for_the_question(void **state)
+{
+	struct auth_request q = question_about(SERIALIZER_MSGPACK, slice_of(NULL, 0));
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 64);
+	assert_int_equal(auth_request_write(&out, &q, AUTH_MAX_MESSAGE), E_LIMIT);
+	buf_fini(&out);
+}
+
 /* The size of a question depends on the limit that the authenticator has announced. */
 static void test_a_question_fits_what_was_announced(void **state)
 {
@@ -281,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_what_cannot_be_carried_is_left_out),
 		cmocka_unit_test(test_what_is_over_a_limit_is_left_out),
 		cmocka_unit_test(test_names_that_are_too_long),
+		cmocka_unit_test(test_no_room_for_the_question),
 		cmocka_unit_test(test_a_question_fits_what_was_announced),
 	};
 

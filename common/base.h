@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Attributes, assertions and the few inlines that every file needs.
- * No state; any thread.
+ * Attributes, assertions, byte slices and small inline functions that every file uses. No
+ * state; any thread.
  */
 #ifndef COMMON_BASE_H
 #define COMMON_BASE_H
@@ -26,8 +26,8 @@
 void assert_failed(const char *file, int line, const char *cond) NORETURN;
 
 /*
- * An invariant of this program, compiled in always. Nothing that a peer, a file or
- * another process sends may be able to make one fail.
+ * ASSERT checks an invariant of this program. It is compiled into every build. Data from
+ * a peer, a file or another process must never make one fail.
  */
 #define ASSERT(cond)                                                                     \
 	do {                                                                             \
@@ -35,7 +35,10 @@ void assert_failed(const char *file, int line, const char *cond) NORETURN;
 			assert_failed(__FILE__, __LINE__, #cond);                        \
 	} while (0)
 
-/* For checks that cost more than a comparison: on in debug and sanitizer builds. */
+/*
+ * DEBUG_ASSERT is for checks that cost more than a comparison. It is active in debug and
+ * sanitizer builds only.
+ */
 #ifdef EXPENSIVE_CHECKS
 #define DEBUG_ASSERT(cond) ASSERT(cond)
 #else
@@ -44,7 +47,7 @@ void assert_failed(const char *file, int line, const char *cond) NORETURN;
 	} while (0)
 #endif
 
-/* Bytes that belong to somebody else. p may be NULL only if len is 0. */
+/* A view of bytes that somebody else owns. p may be NULL only if len is 0. */
 struct slice {
 	const uint8_t *p;
 	size_t len;
@@ -55,7 +58,7 @@ static inline struct slice slice_of(const void *p, size_t len)
 	return (struct slice){.p = p, .len = len};
 }
 
-/* The bytes of a C string, without its terminator; NULL gives the empty slice. */
+/* The bytes of a C string, without its terminator. NULL gives an empty slice. */
 static inline struct slice slice_str(const char *s)
 {
 	return slice_of(s, s == NULL ? 0 : strlen(s));
@@ -78,13 +81,13 @@ static inline bool slice_begins(struct slice s, const char *text)
 	return s.len >= n && memcmp(s.p, text, n) == 0;
 }
 
-/* What is behind the first n bytes. */
+/* The slice without its first n bytes. The caller makes sure that n <= s.len. */
 static inline struct slice slice_from(struct slice s, size_t n)
 {
 	return slice_of(s.p + n, s.len - n);
 }
 
-/* Where b first stands in s; s.len if it does not. */
+/* The index of the first byte b in s, or s.len if there is none. */
 static inline size_t slice_find(struct slice s, uint8_t b)
 {
 	const uint8_t *at = s.len == 0 ? NULL : memchr(s.p, b, s.len);
@@ -102,7 +105,7 @@ static inline bool is_space(uint8_t c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Without the white space at both ends. */
+/* The slice without white space at its two ends. */
 static inline struct slice slice_trim(struct slice s)
 {
 	while (s.len > 0 && is_space(s.p[0]))
@@ -112,8 +115,10 @@ static inline struct slice slice_trim(struct slice s)
 	return s;
 }
 
-/* Copies s to *pos, moves *pos behind it, returns the copy: for texts that follow a
- * struct. */
+/*
+ * Copies s to *pos, advances *pos past it and returns the copy. For strings that are
+ * stored behind a struct in the same allocation.
+ */
 static inline struct slice slice_store(uint8_t **pos, struct slice s)
 {
 	uint8_t *at = *pos;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Growing byte buffer with a hard maximum; see buf.h. */
+/*
+ * A growing byte buffer with a hard maximum; see buf.h. No state; the buffer's owner
+ * calls it.
+ */
 #include "common/buf.h"
 
 #include "common/err.h"
@@ -8,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BUF_FIRST = 64 }; /* first allocation, bytes */
+enum { BUF_FIRST = 64 }; /* bytes of the first allocation */
 
 void buf_init(struct buf *b, size_t max)
 {
@@ -69,9 +72,11 @@ bool buf_grow(struct buf *b, size_t more)
 	if (need <= b->cap && b->data != NULL)
 		return true;
 	size_t cap = b->cap == 0 ? BUF_FIRST : b->cap;
+	/* Double the capacity, so that n appended bytes cost O(n) copies in total. */
 	while (cap < need && cap <= b->max / 2)
 		cap *= 2;
-	/* never more than the maximum: buf_reserve looks only at the capacity */
+	/* Never allocate more than the maximum: buf_reserve compares with the capacity
+	 * only. */
 	if (cap < need || cap > b->max)
 		cap = b->max;
 	return resize(b, cap);
@@ -87,7 +92,8 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	va_end(ap);
 	ASSERT(n >= 0);
 	if ((size_t)n >= room) {
-		/* one more byte for vsnprintf's terminator, which is not counted */
+		/* Reserve one more byte for vsnprintf's terminator; it is not
+		 * committed. */
 		uint8_t *to = buf_reserve(b, (size_t)n + 1);
 		if (to == NULL)
 			return;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing byte buffer with a hard maximum. Errors stick: once a write did not fit,
- * every later write does nothing, and the caller asks once at the end. So encoders need
- * no check per byte. Owned by one thread.
+ * A growing byte buffer with a hard maximum. The first error sticks: after it every write
+ * does nothing, and the caller checks err once at the end. So an encoder needs no check
+ * after each byte. One thread owns a buffer.
  */
 #ifndef COMMON_BUF_H
 #define COMMON_BUF_H
@@ -10,47 +10,54 @@
 #include "common/base.h"
 
 struct buf {
-	uint8_t *data; /* NULL while nothing was written */
+	uint8_t *data; /* NULL before the first write */
 	size_t len;    /* bytes written */
 	size_t cap;    /* bytes allocated */
 	size_t max;    /* len never exceeds this */
-	int err;       /* 0, E_LIMIT, E_NOMEM or a writer's; sticks until buf_clear */
+	/*
+	 * 0, E_LIMIT, E_NOMEM or an error set by buf_fail; sticks until
+	 * buf_clear
+	 */
+	int err;
 };
 
-/* An empty buffer that allocates nothing yet. max is in bytes. */
+/* Makes an empty buffer and allocates nothing. max is in bytes. */
 void buf_init(struct buf *b, size_t max);
 
-/* Frees the bytes; b is as after buf_init with the same maximum. */
+/* Frees the bytes. Afterwards b is empty, with the same maximum. */
 void buf_fini(struct buf *b);
 
-/* The same on the heap; NULL: no memory. */
+/* Allocates an empty buffer. NULL if out of memory. */
 struct buf *buf_new(size_t max) MUSTCHECK;
-/* NULL-safe, clears the pointer. */
+/* Frees *b and sets it to NULL. *b may be NULL. */
 void buf_free(struct buf **b);
 
-/* Forgets content and error, keeps the memory. */
+/* Drops the content and the error, and keeps the memory. */
 static inline void buf_clear(struct buf *b)
 {
 	b->len = 0;
 	b->err = 0;
 }
 
-/* Makes an error of the writer's own stick, unless another one does already. */
+/* Sets an error, unless the buffer has one already. */
 static inline void buf_fail(struct buf *b, int err)
 {
 	if (b->err == 0)
 		b->err = err;
 }
 
-/* Makes the first allocation this large, instead of growing from a small one. */
+/*
+ * Allocates cap bytes now, at most max, so that the buffer need not grow in small steps.
+ */
 void buf_reserve_exactly(struct buf *b, size_t cap);
 
-/* The slow path of buf_reserve. */
+/* The slow path of buf_reserve: allocates. False if it failed; the error is set. */
 bool buf_grow(struct buf *b, size_t more);
 
 /*
- * Room for n more bytes (n > 0), and where they go; NULL if they do not fit, and the
- * error sticks. Valid until the next call that may grow. Follow with buf_commit.
+ * Makes room for n more bytes (n > 0) and returns a pointer to it, or NULL if there is an
+ * error. The pointer is valid until the next call that may grow the buffer. Write to it,
+ * then call buf_commit.
  */
 static inline uint8_t *buf_reserve(struct buf *b, size_t n)
 {
@@ -59,7 +66,7 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t n)
 	return b->data + b->len;
 }
 
-/* n bytes were written where buf_reserve said. */
+/* Adds n bytes to the content: the caller has written them where buf_reserve returned. */
 static inline void buf_commit(struct buf *b, size_t n)
 {
 	DEBUG_ASSERT(n <= b->cap - b->len);
@@ -71,7 +78,9 @@ static inline void buf_put(struct buf *b, const void *p, size_t n)
 	uint8_t *to;
 
 	if (n == 0)
-		return; /* an empty buffer has no storage yet */
+		/* An empty buffer may have no storage yet, and memcpy must not get
+		 * NULL. */
+		return;
 	to = buf_reserve(b, n);
 	if (to != NULL) {
 		memcpy(to, p, n);
@@ -99,7 +108,7 @@ static inline void buf_put_u8(struct buf *b, uint8_t v)
 	}
 }
 
-/* printf into the buffer. */
+/* Appends formatted text, without a terminator. */
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Drops the first n bytes and moves the rest to the front. */

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Configuration files: from libyaml's document into structs, as the tables say; see
- * conf.h. One file is one struct conf, on the caller's stack. Whoever finds something
- * wrong says so and goes on; the number of what was said tells who contains it.
+ * Reads configuration files: turns libyaml's document into structs, directed by the
+ * tables of keys; see conf.h. No state; any thread. One file is one struct conf on the
+ * caller's stack.
+ *
+ * A function that finds an error adds it to the list and goes on, so that one run reports
+ * all errors. The number of errors, compared before and after, tells whether a value has
+ * an error in it.
  */
 #include "common/conf.h"
 
@@ -15,31 +19,31 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Where in the file a field came from. */
+/* The place in the file that a field's value came from. */
 struct field_place {
 	const struct field_place *next;
 	const void *field;
 	yaml_mark_t at;
-	bool broken; /* something in it is wrong */
+	bool broken; /* there is an error in this value */
 };
 
 struct conf {
 	const char *name;
-	const struct conf_table *root; /* of the file */
+	const struct conf_table *root; /* the file's table */
 	yaml_document_t document;
-	struct pool *pool;                /* what the structs point to */
-	struct pool scratch;              /* places, until the file is done */
+	struct pool *pool;                /* memory of the structs, kept after success */
+	struct pool scratch;              /* memory of the places, freed at the end */
 	const struct field_place *places; /* newest first */
-	struct field_place no_place;      /* stands for one that there is no memory for */
-	yaml_mark_t map;                  /* of the map that is being read or checked */
-	size_t wrong;                     /* so far */
+	struct field_place no_place; /* returned when there is no memory for another */
+	yaml_mark_t map;             /* start of the map that is being read or checked */
+	size_t wrong;                /* errors so far */
 	bool no_memory;
 	struct conf_error *errors;
 };
 
-/* --- what is wrong, and where --- */
+/* --- errors and warnings --- */
 
-/* Adds a line about a place; as a warning, or as something wrong. */
+/* Adds one line about a place in the file, as an error or a warning. */
 static void say(struct conf *c, yaml_mark_t at, bool warning, const char *fmt, va_list ap)
 {
 	char text[700];
@@ -50,7 +54,7 @@ static void say(struct conf *c, yaml_mark_t at, bool warning, const char *fmt, v
 	*(warning ? &c->errors->warnings : &c->wrong) += 1;
 }
 
-/* Says what is wrong with a node. */
+/* Adds an error about a node. */
 PRINTF_LIKE(3, 4)
 static void fail(struct conf *c, const yaml_node_t *n, const char *fmt, ...)
 {
@@ -61,7 +65,10 @@ static void fail(struct conf *c, const yaml_node_t *n, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* NULL: the file did not give it, or only what is not broken. */
+/*
+ * The place of a field, or NULL if the file does not give the field. With broken: only a
+ * place that has an error.
+ */
 static const struct field_place *find_place(const struct conf *c, const void *field,
 					    bool broken)
 {
@@ -140,13 +147,16 @@ static const yaml_node_t *node_at(struct conf *c, int index)
 	return yaml_document_get_node(&c->document, index);
 }
 
-/* NULL: it is none. */
+/* The text of a scalar, or NULL if the node is not a scalar. */
 static const char *scalar(const yaml_node_t *n)
 {
 	return n->type == YAML_SCALAR_NODE ? (const char *)n->data.scalar.value : NULL;
 }
 
-/* A scalar without quotes, so it may be a number or true. NULL: it is none. */
+/*
+ * The text of a scalar without quotes, which may be a number or a boolean. NULL if the
+ * node is something else.
+ */
 static const char *plain(const yaml_node_t *n)
 {
 	bool bare = scalar(n) && n->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
@@ -159,7 +169,7 @@ static bool is_plain(const yaml_node_t *n, const char *text)
 	return plain(n) != NULL && strcmp(plain(n), text) == 0;
 }
 
-/* What stands there instead, for messages. */
+/* Describes the node that was found, for "expected ..., not ...". */
 static struct conf_words found(const yaml_node_t *n)
 {
 	struct conf_words f;
@@ -178,7 +188,7 @@ static struct conf_words found(const yaml_node_t *n)
 
 /* --- scalars --- */
 
-/* A number, of which a bool is one, into a field of the type that its row says. */
+/* Stores a number or a boolean in a field of the type that the row names. */
 static void set_number(const struct conf_key *k, void *field, int64_t value)
 {
 	if (k->type == CONF_BOOL)
@@ -186,7 +196,8 @@ static void set_number(const struct conf_key *k, void *field, int64_t value)
 	else if (k->type == CONF_SIZE)
 		*(size_t *)field = (size_t)value;
 	else if (k->type <= CONF_FLAGS)
-		*(unsigned *)field = (unsigned)value; /* the size of all others */
+		/* All other types have the size of unsigned. */
+		*(unsigned *)field = (unsigned)value;
 }
 
 static void read_bool(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
@@ -199,7 +210,7 @@ static void read_bool(struct conf *c, const struct conf_key *k, const yaml_node_
 		     found(n).text);
 }
 
-/* What numbers of a type may be followed by, and how messages speak of them. */
+/* The units that may follow a number of a type, and the type's name in messages. */
 static const struct number_kind {
 	struct conf_unit units[6];
 	const char *name, *hint;
@@ -213,7 +224,7 @@ static const struct number_kind {
 		     " (or with ms, s, min)"},
 };
 
-/* A number within the row's bounds, or the word that stands for its default. */
+/* Reads a number within the row's bounds, or the word that stands for the default. */
 static void read_number(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
 			void *field)
 {
@@ -243,8 +254,9 @@ static void read_mode(struct conf *c, const struct conf_key *k, const yaml_node_
 		set_number(k, field, mode);
 	else
 		fail(c, n,
-		     "a mode is three octal digits, as \"0660\": who may read and, to "
-		     "connect, write");
+		     "expected an octal mode such as \"0660\"; connecting needs the "
+		     "right "
+		     "to write");
 }
 
 static void read_string(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
@@ -295,7 +307,7 @@ static size_t count_of(const yaml_node_t *n)
 	return (size_t)(n->data.sequence.items.top - n->data.sequence.items.start);
 }
 
-/* A pair of a map; of a list, the element is both its key and its value. */
+/* The i-th pair of a map. For a list, key and value are both the i-th element. */
 static yaml_node_pair_t pair_at(const yaml_node_t *n, size_t i)
 {
 	if (n->type == YAML_MAPPING_NODE)
@@ -304,7 +316,10 @@ static yaml_node_pair_t pair_at(const yaml_node_t *n, size_t i)
 				  .value = n->data.sequence.items.start[i]};
 }
 
-/* Is it a list, or map of names, with as many elements as the row allows? */
+/*
+ * Checks that the node is a list, or a map of names, with as many elements as the row
+ * allows.
+ */
 static bool check_list(struct conf *c, const struct conf_key *k, const yaml_node_t *n)
 {
 	bool named = k->type == CONF_NAMED;
@@ -334,7 +349,7 @@ static void read_flags(struct conf *c, const struct conf_key *k, const yaml_node
 
 		read_enum(c, k, element, &bit);
 		if (bit >= 0 && (*flags & 1u << bit) != 0)
-			fail(c, element, "'%s': %s is there twice", k->name,
+			fail(c, element, "'%s': %s is given twice", k->name,
 			     found(element).text);
 		else if (bit >= 0)
 			*flags |= 1u << bit;
@@ -359,7 +374,7 @@ static void read_strings(struct conf *c, const struct conf_key *k, const yaml_no
 			continue;
 		add_place(c, item, element);
 		if (index_of(s->items, *item) < (int)s->count)
-			fail(c, element, "'%s': %s is there twice", k->name,
+			fail(c, element, "'%s': %s is given twice", k->name,
 			     found(element).text);
 		else
 			s->count++;
@@ -394,7 +409,10 @@ static void *field_of(void *map, size_t at)
 	return (unsigned char *)map + at;
 }
 
-/* The struct was zeroed: what has no default is an empty list, or no field. */
+/*
+ * Sets each field to its default. The caller has zeroed the struct, so lists without
+ * elements need nothing.
+ */
 static void set_defaults(const struct conf_table *t, void *map)
 {
 	for (size_t i = 0; i < t->n_keys; i++) {
@@ -419,7 +437,10 @@ static void read_map(struct conf *c, const struct conf_key *k, const yaml_node_t
 		fail(c, n, "'%s': expected a map, not %s", k->name, found(n).text);
 }
 
-/* Whether the name of the last of n elements, its first field, is that of another. */
+/*
+ * Adds an error if the name of the last of n elements equals an earlier one. The name is
+ * an element's first field.
+ */
 static void check_name(struct conf *c, const struct conf_key *k, void *array, size_t n)
 {
 	const char **name = field_of(array, (n - 1) * k->table->size);
@@ -429,13 +450,13 @@ static void check_name(struct conf *c, const struct conf_key *k, void *array, si
 
 		if (*other == NULL || strcmp(*other, *name) != 0)
 			continue;
-		conf_fail(c, name, "'%s' is there twice in '%s'", conf_quote(*name).text,
+		conf_fail(c, name, "'%s' is given twice in '%s'", conf_quote(*name).text,
 			  k->name);
 		break;
 	}
 }
 
-/* LIST and NAMED. */
+/* Reads a LIST or a NAMED. */
 static void read_array(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
 		       void *map)
 {
@@ -481,7 +502,8 @@ static void read_value(struct conf *c, const struct conf_key *k, const yaml_node
 	void *field = field_of(map, k->at);
 	size_t wrong = c->wrong;
 
-	/* a map is where its first field is, which is what would be meant */
+	/* A MAP gets no place of its own: its address equals that of its first field, and
+	 * the table's check wants the place of that field. */
 	if (k->type == CONF_MAP) {
 		read_map(c, k, n, field);
 		return;
@@ -505,11 +527,14 @@ static void read_foreign(struct conf *c, const struct conf_foreign *f, const cha
 	else if (instead != NULL)
 		fail(c, n, "'%s: %s' %s", key, conf_quote(text).text, instead);
 	else
-		fail(c, n, "'%s: %s' is not supported yet: say %s or leave it out", key,
+		fail(c, n, "'%s: %s' is not supported yet: use %s or leave it out", key,
 		     conf_quote(text).text, only);
 }
 
-/* The pairs of a map whose defaults are set; *seen_out gets a bit for each row of t. */
+/*
+ * Reads the pairs of a map into a struct whose defaults are set. Sets a bit of *seen_out
+ * for each row whose key it finds.
+ */
 static void read_pairs(struct conf *c, const struct conf_table *t, const yaml_node_t *n,
 		       void *map, uint64_t *seen_out)
 {
@@ -529,7 +554,7 @@ static void read_pairs(struct conf *c, const struct conf_table *t, const yaml_no
 			fail(c, key, "unknown key '%s' in %s%s", conf_quote(name).text,
 			     t->what, conf_unknown_key(c->root, t, name).text);
 		else if ((*seen_out & bit) != 0)
-			fail(c, key, "'%s' is there twice in %s", name, t->what);
+			fail(c, key, "'%s' is given twice in %s", name, t->what);
 		else
 			read_value(c, &t->keys[i], value, map);
 		*seen_out |= bit;
@@ -543,6 +568,7 @@ static void read_keys(struct conf *c, const struct conf_table *t, const yaml_nod
 	size_t wrong = c->wrong;
 	uint64_t seen = 0;
 
+	/* seen has a bit for each row, and bit n_keys for unknown keys. */
 	ASSERT(t->n_keys < 64);
 	c->map = n->start_mark;
 	read_pairs(c, t, n, map, &seen);
@@ -561,7 +587,7 @@ static void read_keys(struct conf *c, const struct conf_table *t, const yaml_nod
 
 /* --- files --- */
 
-/* Into the struct that the table describes, which is NULL without memory. */
+/* Reads the file's root into map, which is NULL if it could not be allocated. */
 static void read_root(struct conf *c, void *map)
 {
 	const yaml_node_t *root = yaml_document_get_root_node(&c->document);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Suggestions for messages; see conf_hint.h. */
+/* Suggestions in messages about keys; see conf_hint.h. No state; any thread. */
 #include "common/conf_hint.h"
 
 #include <stdio.h>
 
 enum {
-	KEY_SHOWN = 32, /* a longer key has no near relative in a table */
-	NAMES_MAX = 65, /* a table has 64 keys at most */
+	KEY_SHOWN = 32, /* a longer key is not compared with others */
+	NAMES_MAX = 65, /* more than the 63 keys that a table may have */
 };
 
 struct conf_words conf_names(const char *const *names)
@@ -38,8 +38,9 @@ static bool has_key(const struct conf_table *t, const char *key)
 }
 
 /*
- * How many letters must be changed, added, left out or swapped with their neighbour to
- * get from a to b; SIZE_MAX if either is long.
+ * The number of letters to change, add, remove or swap with their neighbour to get from a
+ * to b (the optimal string alignment distance). SIZE_MAX if either is longer than
+ * KEY_SHOWN.
  */
 static size_t edit_distance(const char *a, const char *b)
 {
@@ -79,10 +80,11 @@ const struct conf_foreign *conf_foreign_key(const struct conf_table *root,
 	return NULL;
 }
 
-/* The key of t that was meant, if one is near enough, or NULL. */
+/* The key of t that the user probably meant, or NULL. */
 static const char *nearest_key(const struct conf_table *t, const char *key)
 {
-	/* one slip in three letters, two at most; further away it is another word */
+	/* Allow one error in three letters and two at most. A key that differs more is
+	 * another word. */
 	size_t distance = min_size(strlen(key) / 3, 2) + 1;
 	const char *nearest = NULL;
 
@@ -97,7 +99,7 @@ static const char *nearest_key(const struct conf_table *t, const char *key)
 	return nearest;
 }
 
-/* Adds the keys below t whose table has this one. */
+/* Adds to homes the names of the maps below t that have this key. */
 static void find_homes(const struct conf_table *t, const char *key, const char **homes,
 		       size_t *n)
 {
@@ -129,7 +131,7 @@ struct conf_hint conf_unknown_key(const struct conf_table *root,
 			 nearest != NULL ? ", or" : ":", conf_names(homes).text);
 	if (n > 0 || nearest != NULL)
 		return hint;
-	/* elsewhere, if only one place can be meant */
+	/* Search the whole file, and suggest a place only if there is exactly one. */
 	find_homes(root, key, homes, &n);
 	if (has_key(root, key))
 		homes[0] = root->what;

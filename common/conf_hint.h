@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What messages about keys of configuration files suggest. For conf.c alone. No state;
- * any thread. */
+/*
+ * Suggestions for error messages about the keys of configuration files. Only conf.c uses
+ * them. No state; any thread.
+ */
 #ifndef COMMON_CONF_HINT_H
 #define COMMON_CONF_HINT_H
 
 #include "common/conf.h"
 #include "common/conf_value.h"
 
-/* "'a', 'b' or 'c'"; names ends with NULL. */
+/* Formats a list as "'a', 'b' or 'c'". NULL ends names. */
 struct conf_words conf_names(const char *const *names);
 
-/* The index of a key's row in t; n_keys: it has none. */
+/* The index of a key in t, or n_keys if t does not have it. */
 size_t conf_key_index(const struct conf_table *t, const char *key);
-/* The row of a key in a foreign list of root's that may stand beside the keys of t, or
- * NULL. */
+/* The entry of root's foreign keys that lists this key for maps of type t, or NULL. */
 const struct conf_foreign *conf_foreign_key(const struct conf_table *root,
 					    const struct conf_table *t, const char *key);
 
@@ -22,8 +23,8 @@ struct conf_hint {
 };
 
 /*
- * What to say of a key that t does not know, in a file that root describes: which key was
- * meant, where it belongs, or which keys t has. To be put behind "unknown key 'x' in t".
+ * The end of the message "unknown key 'x' in t", for a file that root describes: the key
+ * that the user probably meant, the place where the key belongs, or the keys that t has.
  */
 struct conf_hint conf_unknown_key(const struct conf_table *root,
 				  const struct conf_table *t, const char *key);

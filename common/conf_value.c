@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Single values of a configuration file; see conf_value.h. And what every daemon's file
- * says alike: who may connect, and what is logged; see conf.h. */
+/*
+ * Single values of a configuration file; see conf_value.h. Also the two values that every
+ * daemon's file has: users who may connect, and the log's settings; see conf.h. No state;
+ * any thread.
+ */
 #include "common/conf_value.h"
 
 #include "common/conf.h"
@@ -46,7 +49,7 @@ bool conf_mode(const char *text, mode_t *out)
 	size_t len = strlen(text);
 
 	*out = (mode_t)strtoul(text, NULL, 8);
-	/* connecting takes the right to write */
+	/* Connecting to a socket needs the right to write. */
 	return strspn(text, "01234567") == len && (*out & 0222) != 0 &&
 	       (len == 3 || (len == 4 && text[0] == '0'));
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Single values of a configuration file, from text and back. For conf.c alone. No state;
- * any thread. */
+/*
+ * Converts single values of a configuration file from text and to text. Only conf.c uses
+ * it. No state; any thread.
+ */
 #ifndef COMMON_CONF_VALUE_H
 #define COMMON_CONF_VALUE_H
 
@@ -8,28 +10,36 @@
 
 #include <sys/types.h>
 
-/* A part of a message. */
+/* A part of a message, cut to fit. */
 struct conf_words {
 	char text[320];
 };
 
-/* What may follow a number. An array of them begins with {"", 1} and ends with {NULL, 0}.
+/*
+ * A unit that may follow a number. An array of units begins with {"", 1} and ends with
+ * {NULL, 0}.
  */
 struct conf_unit {
 	const char *name;
 	int64_t factor;
 };
 
-/* Digits, spaces, one of the units. False: it is none, or does not fit in *out. */
+/*
+ * Reads digits, optional spaces and one of the units. False if the text is not that, or
+ * the number does not fit.
+ */
 bool conf_number(const char *text, const struct conf_unit *units, int64_t *out);
 
-/* A number in the largest unit in which it is whole: "1 MiB". */
+/* Formats a number in the largest unit in which it is an integer: "1 MiB". */
 struct conf_words conf_number_text(int64_t n, const struct conf_unit *units);
 
-/* The mode of a socket's file, "0660". False: it is none, or nobody could connect. */
+/*
+ * Reads the mode of a socket's file, "0660". False if it is not a mode, or gives no one
+ * the right to connect.
+ */
 bool conf_mode(const char *text, mode_t *out);
 
-/* The uid of a user, by name or number. False: the system does not know the name. */
+/* Finds a user's uid, by name or number. False if the system does not know the name. */
 bool conf_user(const char *name, uid_t *out);
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a file's text to libyaml's document; see conf_yaml.h. libyaml does not bound the
- * nesting of a document, needs time that grows with the square of it, and of the number
- * of anchors, and makes circles of aliases. So a first pass looks at the events alone,
- * which takes neither long nor much memory, and refuses such texts. The second pass loads
- * them.
+ * Turns a file's text into libyaml's document; see conf_yaml.h. No state; any thread.
+ *
+ * libyaml does not limit the nesting of a document. Its time grows with the square of the
+ * nesting and of the number of anchors, and aliases can make its nodes circular. So a
+ * first pass looks at the events only, in linear time and little memory, and rejects such
+ * texts. The second pass loads the document.
  */
 #include "common/conf_yaml.h"
 
@@ -23,7 +24,7 @@ void conf_error_add(struct conf_error *errors, const char *name, yaml_mark_t at,
 	size_t len = strlen(name), room = sizeof(errors->text) - MORE_MAX - errors->len;
 	bool cut = len > NAME_SHOWN;
 
-	/* libyaml counts lines and columns from 0 */
+	/* libyaml counts lines and columns from 0. */
 	snprintf(line, sizeof(line), "%s%s%s:%zu:%zu: %s", errors->len > 0 ? "\n" : "",
 		 cut ? "..." : "", cut ? name + len - NAME_SHOWN : name, at.line + 1,
 		 at.column + 1, message);
@@ -58,7 +59,7 @@ struct file {
 	struct slice text;
 	const char *name;
 	struct conf_error *errors;
-	int depth, documents; /* as of the event that is looked at */
+	int depth, documents; /* counted up to the current event */
 };
 
 static int fail_at(struct file *f, yaml_mark_t at, const char *message)
@@ -67,7 +68,7 @@ static int fail_at(struct file *f, yaml_mark_t at, const char *message)
 	return E_SYNTAX;
 }
 
-/* Where libyaml gives no more than the offset of a byte. */
+/* The line and column of a byte, for errors where libyaml gives only an offset. */
 static yaml_mark_t mark_of_offset(struct slice text, size_t offset)
 {
 	yaml_mark_t at = {0};
@@ -80,12 +81,12 @@ static yaml_mark_t mark_of_offset(struct slice text, size_t offset)
 	return at;
 }
 
-/* Says what the parser stumbled over. */
+/* Adds the parser's error. */
 static int fail_parser(struct file *f, const yaml_parser_t *p)
 {
 	char text[300];
 
-	/* without memory libyaml names no problem, and not always an error */
+	/* When out of memory, libyaml names no problem and may not set an error. */
 	if (p->error == YAML_MEMORY_ERROR || p->problem == NULL)
 		return conf_error_nomem(f->errors, f->name);
 	if (p->error == YAML_READER_ERROR)
@@ -97,7 +98,7 @@ static int fail_parser(struct file *f, const yaml_parser_t *p)
 	return fail_at(f, p->problem_mark, text);
 }
 
-/* What is wrong with an event, or NULL. */
+/* Updates the counts and returns what is wrong with an event, or NULL. */
 static const char *problem_of(struct file *f, const yaml_event_t *event)
 {
 	bool scalar = event->type == YAML_SCALAR_EVENT;
@@ -112,10 +113,11 @@ static const char *problem_of(struct file *f, const yaml_event_t *event)
 	if (f->depth > CONF_MAX_DEPTH)
 		return "nested more than 16 deep";
 	if (f->documents > 1)
-		return "a second document begins: one is expected";
+		return "only one document is allowed";
 	if (event->type == YAML_ALIAS_EVENT)
 		return "aliases are not supported: write the value out";
-	/* the data of these three kinds of events begins with the same two fields */
+	/* The data of these three event types starts with the same two fields, anchor and
+	 * tag. */
 	if ((scalar || begins) && event->data.scalar.anchor != NULL)
 		return "anchors are not supported: leave out '&...'";
 	if ((scalar || begins) && event->data.scalar.tag != NULL)
@@ -145,7 +147,9 @@ static int scan_events(struct file *f, yaml_parser_t *p)
 	return f->documents > 0 ? 0 : fail_at(f, (yaml_mark_t){0}, "the file is empty");
 }
 
-/* A pass over the text: loads it into *out, or only scans it if that is NULL. */
+/*
+ * One pass over the text: loads it into *out, or only checks the events if out is NULL.
+ */
 static int pass(struct file *f, yaml_document_t *out)
 {
 	yaml_parser_t p;
@@ -171,12 +175,14 @@ int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
 	static_assert(CONF_MAX_FILE == 1 << 20, "as the message says");
 	if (text.len > CONF_MAX_FILE)
 		return fail_at(&f, (yaml_mark_t){0},
-			       "the file is over 1048576 bytes long");
+			       "the file is longer than 1048576 bytes");
+	/* A UTF-16 text begins with a byte order mark, or its ASCII characters have a
+	 * zero byte. */
 	if (text.len >= 2 && (text.p[0] >= 0xfe || text.p[0] == 0 || text.p[1] == 0))
 		return fail_at(&f, (yaml_mark_t){0},
 			       "the file is not UTF-8 but looks like UTF-16: save it as "
 			       "UTF-8");
-	/* the mark of Windows editors */
+	/* Skip the byte order mark that Windows editors write. */
 	if (slice_begins(text, "\xef\xbb\xbf"))
 		f.text = slice_from(text, 3);
 	int err = pass(&f, NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counters by a table; see counters.h. */
+/* Logs an object's counters; see counters.h. The object's thread. */
 #include "common/counters.h"
 
 #include "common/buf.h"
@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-enum { COUNTERS_MAX_BYTES = 8192 }; /* the log cuts it before */
+enum { COUNTERS_MAX_BYTES = 8192 }; /* longer than a log line may be */
 
 void counters_log(const char *prefix, const char *head, const struct counter_def *defs,
 		  size_t n, const void *object)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An object's counters by a table: what each is called, and where it is in the object's
- * struct. The thread that owns the object.
+ * Logs the counters of an object. A table names each counter and its place in the
+ * object's struct. Called by the thread that owns the object.
  */
 #ifndef COMMON_COUNTERS_H
 #define COMMON_COUNTERS_H
@@ -10,11 +10,13 @@
 
 struct counter_def {
 	const char *name;
-	size_t offset; /* of a uint64_t in the object */
+	size_t offset; /* of the uint64_t in the struct */
 };
 
-/* Logs n counters of object on one line, " name=value" each, behind head: "counters
- * realm=r". */
+/*
+ * Logs one line: head, such as "counters realm=r", then " name=value" for each of the n
+ * counters.
+ */
 void counters_log(const char *prefix, const char *head, const struct counter_def *defs,
 		  size_t n, const void *object);
 

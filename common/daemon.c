@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every daemon does; see daemon.h. */
+/* What every daemon does at start and when signalled; see daemon.h. The main thread. */
 #include "common/daemon.h"
 
 #include "common/err.h"
@@ -21,11 +21,11 @@
 
 enum {
 	FIRST_FD = 3, /* SD_LISTEN_FDS_START */
-	MAX_FDS = 64, /* of the service manager; more are not looked at */
-	NOTIFY_S = 1, /* the most that a message to it may wait */
+	MAX_FDS = 64, /* sockets from the service manager; further ones are ignored */
+	NOTIFY_S = 1, /* longest wait for the service manager to take a message */
 };
 
-/* --- starting ----------------------------------------------------------------------- */
+/* --- starting --- */
 
 static void prepare(void)
 {
@@ -34,7 +34,7 @@ static void prepare(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
 		signal(ignored[i], SIG_IGN);
-	/* open gives the lowest number that is free */
+	/* open returns the lowest free number, so this fills the numbers 0 to 2. */
 	do {
 		fd = open("/dev/null", O_RDWR);
 	} while (fd != -1 && fd <= STDERR_FILENO);
@@ -51,7 +51,7 @@ int daemon_main(int argc, char **argv, const char *name, const char *version,
 		{"version", no_argument, NULL, 'V'},
 		{NULL, 0, NULL, 0},
 	};
-	const char *path[2] = {NULL, NULL}; /* to run with, to check */
+	const char *path[2] = {NULL, NULL}; /* the file to run with; the file to check */
 	int o;
 
 	prepare();
@@ -72,6 +72,7 @@ int daemon_main(int argc, char **argv, const char *name, const char *version,
 			return EX_USAGE;
 		}
 	}
+	/* Exactly one of -c and --check must be given. */
 	if (optind != argc || (path[0] == NULL) == (path[1] == NULL)) {
 		fputs(help, stderr);
 		return EX_USAGE;
@@ -99,7 +100,7 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 	return EX_OK;
 }
 
-/* Or libevent would write to standard error by itself, and might block. */
+/* By default libevent writes to standard error itself, which might block. */
 static void log_libevent(int severity, const char *text)
 {
 	(void)severity;
@@ -112,13 +113,15 @@ int daemon_start_log(const struct conf_log *how, const struct conf_error *warnin
 	event_set_log_callback(log_libevent);
 	int err = log_start();
 	if (err != 0)
-		log_error(NULL, "cannot start reason=\"no memory for a thread\"");
+		log_error(
+			NULL,
+			"cannot start reason=\"not enough memory for the log's thread\"");
 	else
 		conf_log_warnings(warnings);
 	return err;
 }
 
-/* --- signals ------------------------------------------------------------------------ */
+/* --- signals --- */
 
 static void refuse_reload(const char *name)
 {
@@ -157,8 +160,8 @@ int daemon_signals_init(struct daemon_signals *s, struct loop *l)
 
 	static_assert(ARRAY_LEN(numbers) == DAEMON_SIGNALS, "an event for each");
 	for (size_t i = 0; i < DAEMON_SIGNALS; i++) {
-		/* what holds again when the event is deleted: a second SIGTERM then
-		 * changes nothing */
+		/* Deleting the event restores this disposition, so that a second SIGTERM
+		 * during shutdown is ignored. */
 		signal(numbers[i], SIG_IGN);
 		evsignal_assign(&s->events[i], loop_base(l), numbers[i], on_signal, s);
 		if (evsignal_add(&s->events[i], NULL) != 0)
@@ -174,21 +177,21 @@ void daemon_signals_fini(struct daemon_signals *s)
 			event_del(&s->events[i]);
 }
 
-/* --- the environment ---------------------------------------------------------------- */
+/* --- the environment --- */
 
 void daemon_raise_fd_limit(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1) {
-		log_warn(NULL, "cannot read the limit of descriptors reason=\"%s\"",
+		log_warn(NULL, "cannot read the descriptor limit reason=\"%s\"",
 			 err_str(E_SYS));
 		return;
 	}
 	rlim_t before = limit.rlim_cur;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1) {
-		log_warn(NULL, "cannot raise the limit of descriptors reason=\"%s\"",
+		log_warn(NULL, "cannot raise the descriptor limit reason=\"%s\"",
 			 err_str(E_SYS));
 		limit.rlim_cur = before;
 	}
@@ -203,12 +206,13 @@ static int notify(const char *path, const char *state)
 	if (len == 0 || len >= sizeof(a.sun_path))
 		return E_RANGE;
 	memcpy(a.sun_path, path, len);
-	if (path[0] == '@') /* how an abstract name is written */
+	/* '@' stands for the NUL of an abstract address. */
+	if (path[0] == '@')
 		a.sun_path[0] = '\0';
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd == -1)
 		return E_SYS;
-	/* a service manager that does not read must not stop the daemon */
+	/* A service manager that does not read must not block the daemon. */
 	const struct timeval most = {.tv_sec = NOTIFY_S};
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof(most));
 	ssize_t n;
@@ -232,7 +236,7 @@ void daemon_notify(const char *state)
 			 err_str(err));
 }
 
-/* A decimal number in the environment; -1: none. */
+/* A decimal number from the environment, or -1 if there is none. */
 static long env_number(const char *name)
 {
 	const char *text = getenv(name);
@@ -245,7 +249,7 @@ static long env_number(const char *name)
 	return errno != 0 || *end != '\0' ? -1 : v;
 }
 
-static uint64_t taken; /* bit i: descriptor FIRST_FD + i was given out */
+static uint64_t taken; /* bit i is set: descriptor FIRST_FD + i has been returned */
 
 static unsigned inherited_count(void)
 {
@@ -256,7 +260,7 @@ static unsigned inherited_count(void)
 	return n > MAX_FDS ? MAX_FDS : (unsigned)n;
 }
 
-/* The i-th of the names joined by ':'; empty if there are not so many. */
+/* The i-th of names, which ':' separates. Empty if there are fewer. */
 static struct slice nth_name(const char *names, unsigned i)
 {
 	while (names != NULL && i > 0) {
@@ -274,6 +278,7 @@ int daemon_inherited_fd(const char *name)
 
 	for (unsigned i = 0; i < n; i++) {
 		int fd = FIRST_FD + (int)i;
+		/* Two sockets may have the same name, so skip those already returned. */
 		if ((taken & UINT64_C(1) << i) != 0 ||
 		    !slice_eq_str(nth_name(names, i), name))
 			continue;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Texts of the error codes. */
+/* The texts of the error codes; see err.h. No state; any thread. */
 #include "common/err.h"
 
 #include "common/base.h"

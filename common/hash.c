@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process's hash key, and SipHash by libsodium; see hash.h. */
+/* The process's hash key, and SipHash from libsodium; see hash.h. Any thread. */
 #include "common/hash.h"
 
 #include <assert.h>
@@ -13,8 +13,9 @@ static struct hash_key process_key;
 const struct hash_key *const hash_process_key = &process_key;
 
 /*
- * A constructor, so that no program and no test can forget it: a table that runs under a
- * known key works as well as any other, until somebody attacks it.
+ * A constructor, so that no program or test can forget to call it. With a forgotten,
+ * constant key every table would still work, and nobody would notice that it can be
+ * attacked.
  */
 __attribute__((constructor)) static void draw_process_key(void)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linear hashing over nodes that are part of what they find; see id_table.h. */
+/*
+ * Linear hashing with nodes embedded in the objects; see id_table.h. The table's thread.
+ */
 #include "common/id_table.h"
 
 #include "common/err.h"
@@ -20,6 +22,7 @@ int id_table_init(struct id_table *t)
 	if (t->buckets == NULL)
 		return E_NOMEM;
 	randombytes_buf(t->key, sizeof(t->key));
+	/* Only an odd factor keeps all bits of an owner or id in the product. */
 	t->key[0] |= 1;
 	t->key[1] |= 1;
 	return 0;
@@ -33,8 +36,8 @@ void id_table_fini(struct id_table *t)
 }
 
 /*
- * Adds a bucket and moves to it what of its lower twin's nodes belongs there. Without
- * memory for it chains grow instead.
+ * Adds a bucket and moves the nodes that hash to it from the bucket they shared. If
+ * memory runs out, chains grow longer instead.
  */
 static void split_one_bucket(struct id_table *t)
 {

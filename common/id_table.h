@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds things by (owner, id): a session's membership by subscription, a callee's call by
- * invocation. One table holds those of all sessions, so that an idle session costs none;
- * its nodes are part of the things, so that adding needs no memory and cannot fail.
+ * Finds objects by (owner, id): a session's membership by subscription, a callee's call
+ * by invocation. One table serves all sessions, so an idle session costs no memory. Nodes
+ * are embedded in the objects, so adding allocates nothing and cannot fail.
  *
- * Linear hashing: each addition splits at most one bucket, so that none of them is slow,
- * however many there are. The table never shrinks: it keeps 8 bytes for each thing that
- * it held at its fullest. Peers can influence which ids stay, so the hash is keyed; it is
- * a multiplication and not SipHash, because nothing that a peer sees depends on it.
+ * The table uses linear hashing: an addition splits at most one bucket, so no addition is
+ * slow, however large the table. The table never shrinks: it keeps 8 bytes for each
+ * object it held at its fullest. A peer can influence which ids stay in the table, so the
+ * hash is keyed. It is a multiplication instead of SipHash, because a peer cannot observe
+ * its results.
  *
  * A table belongs to one thread.
  */
@@ -16,43 +17,49 @@
 
 #include "common/base.h"
 
-/* Part of a thing that lies in a table. owner and id are set before it is added. */
+/* Embedded in each object of a table. Set owner and id before adding it. */
 struct id_node {
-	struct id_node *next; /* in its bucket */
-	void *owner;          /* only compared */
+	struct id_node *next; /* next node of the bucket */
+	void *owner;          /* compared, never dereferenced */
 	uint64_t id;
 };
 
 struct id_table {
 	struct id_node **buckets;
-	size_t n_buckets; /* in use */
-	size_t mask;      /* of a hash: 2^k - 1, n_buckets <= mask < 2 * n_buckets */
-	size_t capacity;  /* of buckets */
+	size_t n_buckets; /* buckets in use */
+	size_t mask; /* applied to hashes: 2^k - 1, n_buckets <= mask < 2 * n_buckets */
+	size_t capacity; /* buckets allocated */
 	size_t count;
 	uint64_t key[2]; /* odd, random */
 };
 
 int id_table_init(struct id_table *t) MUSTCHECK; /* E_NOMEM */
-/* It must be empty. Fine after a failed or no init of a zeroed struct. */
+/*
+ * Frees the table, which must be empty. Also valid if init failed, or was never called on
+ * a zeroed struct.
+ */
 void id_table_fini(struct id_table *t);
 
-/* No other node may have this owner and id. */
+/* Adds a node. No other node may have the same owner and id. */
 void id_table_add(struct id_table *t, struct id_node *node);
-/* The node must be in the table. */
+/* Removes a node, which must be in the table. */
 void id_table_remove(struct id_table *t, struct id_node *node);
 
 static inline struct id_node **id_table_bucket(const struct id_table *t,
 					       const void *owner, uint64_t id)
 {
-	/* a product's bits from 32 on depend on all lower ones of its factors */
+	/* Bit 32 of a product and the bits above depend on all lower bits of the
+	 * factors. */
 	size_t i = ((uintptr_t)owner * t->key[0] + id * t->key[1]) >> 32 & t->mask;
 
 	if (i >= t->n_buckets)
-		i &= t->mask >> 1; /* that bucket is not split off yet */
+		/* That bucket does not exist yet: its nodes are still in the lower
+		 * one. */
+		i &= t->mask >> 1;
 	return &t->buckets[i];
 }
 
-/* NULL: there is none. */
+/* NULL if there is none. */
 static inline struct id_node *id_table_find(const struct id_table *t, const void *owner,
 					    uint64_t id)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A listening socket; see listener.h. */
+/* A listening socket; see listener.h. Runs on the loop that opened it. */
 #include "common/listener.h"
 
 #include "common/err.h"
@@ -10,17 +10,18 @@
 #include <unistd.h>
 
 enum {
-	ACCEPTS_PER_TURN = 64, /* so that a storm of connects delays nobody else */
+	/* The limit lets other events of the loop run during a burst of connects. */
+	ACCEPTS_PER_TURN = 64,
 	STARVED_PAUSE_MS = 200,
 };
 
 struct listener {
 	struct event ev;
-	struct timer pause; /* armed while no descriptors are to be had */
+	struct timer pause; /* armed while accept fails */
 	struct loop *loop;
 	const char *name;
 	int fd;
-	char *path; /* of the file to be removed at the end, or NULL */
+	char *path; /* the file that listener_stop removes, or NULL */
 	uint32_t max_connections;
 	struct slice refusal;
 	_Atomic uint32_t live;
@@ -37,8 +38,8 @@ struct listener {
 		    __VA_ARGS__)
 
 /*
- * Nothing can be accepted, but the connection that waits keeps the socket readable: it is
- * not polled until there may be descriptors again.
+ * Stops polling for a while. The waiting connection keeps the socket readable, so the
+ * loop would spin while there are no free descriptors.
  */
 static void starve(struct listener *l)
 {
@@ -53,6 +54,7 @@ static void resume(void *arg)
 {
 	struct listener *l = arg;
 
+	/* If memory is short, try again later instead of giving up the listener. */
 	if (event_add(&l->ev, NULL) != 0)
 		timer_arm(&l->pause, STARVED_PAUSE_MS);
 }
@@ -65,7 +67,8 @@ static void refuse_connection(struct listener *l, int fd)
 	if (l->refusal.len > 0) {
 		size_t put;
 		int err = sock_write(fd, l->refusal.p, l->refusal.len, &put);
-		(void)err; /* it is only polite */
+		/* Ignore errors: the client is closed anyway. */
+		(void)err;
 	}
 	sock_close(&fd);
 }
@@ -82,7 +85,7 @@ static void on_listener_readable(evutil_socket_t listen_fd, short what, void *ar
 		if (err == E_AGAIN)
 			return;
 		if (err != 0) {
-			/* a broken socket is no better polled than a starved one */
+			/* Also pause on a broken socket, since it would stay readable. */
 			starve(l);
 			return;
 		}
@@ -96,7 +99,8 @@ static void on_listener_readable(evutil_socket_t listen_fd, short what, void *ar
 		atomic_fetch_add_explicit(&l->live, 1, memory_order_relaxed);
 		l->accepted(l->arg, l, fd);
 		if (l->fd == -1)
-			return; /* it was stopped by the callback */
+			/* The callback has called listener_stop. */
+			return;
 	}
 }
 
@@ -112,7 +116,7 @@ static void log_failure(const struct listener_conf *conf, int err)
 	else if (err == E_SYS && errno == EACCES)
 		hint = ": not allowed for this user";
 	else if (err == E_EXISTS)
-		why = "a file that is no socket is in the way";
+		why = "a file that is not a socket exists at this path";
 	else if (err == E_RANGE)
 		why = "the path is too long for a socket";
 	else if (err == E_SYNTAX)
@@ -135,7 +139,7 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 
 	if (l == NULL)
 		goto fail;
-	/* the file of an inherited socket belongs to who made it */
+	/* The process that made an inherited socket also removes its file. */
 	if (conf->fd == -1 && conf->path != NULL) {
 		l->path = strdup(conf->path);
 		if (l->path == NULL)
@@ -175,7 +179,8 @@ void listener_stop(struct listener *l)
 		return;
 	timer_disarm(&l->pause);
 	event_del(&l->ev);
-	/* first the file: once the socket is closed, another process may make its own */
+	/* Remove the file first: after the close, another process may create its own file
+	 * there. */
 	if (l->path != NULL)
 		(void)unlink(l->path);
 	sock_close(&l->fd);
@@ -193,7 +198,7 @@ void listener_free(struct listener **lp)
 	free(l);
 }
 
-/* --- questions --- */
+/* --- accessors --- */
 
 _Atomic uint32_t *listener_live(struct listener *l)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log lines to standard error; see log.h. The settings are written once, before threads
- * start.
+ * Writes log lines to standard error; see log.h. Any thread may log. The settings are
+ * written once, before other threads start.
  *
- * There are two buffers. Callers append whole lines to one while the writer thread
- * writes the other. The lock is held only to append a line or to swap the buffers, so a
- * write that blocks holds up the writer thread alone.
+ * There are two buffers. Callers append whole lines to one while the writer thread writes
+ * the other. The lock is held only to append a line or to swap the buffers, so a write
+ * that blocks delays the writer thread only.
  */
 #include "common/log.h"
 
@@ -28,7 +28,7 @@ enum {
 	LINE_MAX_BYTES = 2048,
 	BUFFER_BYTES = 128 * 1024,
 	WRITER_STACK = 128 * 1024,
-	END_MS = 1000, /* how long log_end waits for a slow reader */
+	END_MS = 1000, /* how long log_end waits for the writer */
 };
 
 static enum log_level max_level = LOG_LEVEL_INFO;
@@ -36,7 +36,7 @@ static enum log_format line_format = LOG_FORMAT_TEXT;
 
 static const struct {
 	const char *name;
-	int priority; /* syslog's, as journald reads it */
+	int priority; /* of syslog, read by journald */
 } levels[] = {
 	[LOG_LEVEL_ERROR] = {"error", 3},
 	[LOG_LEVEL_WARN] = {"warn", 4},
@@ -56,25 +56,25 @@ bool log_enabled(enum log_level level)
 	return level <= max_level;
 }
 
-/* Whole lines that wait for the writer. */
+/* Whole lines that the writer has not written yet. */
 struct lines {
 	size_t len;
-	uint64_t dropped; /* lines behind them, since it was full */
+	uint64_t dropped; /* lines that did not fit after these */
 	char text[BUFFER_BYTES];
 };
 
 static struct {
-	pthread_mutex_t lock; /* guards all but running and thread */
-	pthread_cond_t some;  /* there is a line, or the end */
+	pthread_mutex_t lock; /* guards everything except running and thread */
+	pthread_cond_t some;  /* signalled when there is a line, or at the end */
 	struct lines buffers[2];
 	unsigned filling; /* the buffer that callers append to */
 	bool ending;
 	struct log_counters counters;
-	bool running; /* there is a writer; set before other threads start */
+	bool running; /* the writer exists; set before other threads start */
 	pthread_t thread;
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
 
-/* Time and level. */
+/* Writes time and level. */
 static size_t put_head(char *line, size_t cap, enum log_level level)
 {
 	if (line_format == LOG_FORMAT_JOURNAL)
@@ -89,9 +89,9 @@ static size_t put_head(char *line, size_t cap, enum log_level level)
 				    ts.tv_nsec / 1000000, levels[level].name);
 }
 
-/* --- the writer --------------------------------------------------------------------- */
+/* --- the writer --- */
 
-/* How much was written, which is less than n only if there was an error. */
+/* Returns the number of bytes written; fewer than n only after an error. */
 static size_t write_some(const char *p, size_t n)
 {
 	size_t done = 0;
@@ -101,7 +101,7 @@ static size_t write_some(const char *p, size_t n)
 		if (written > 0) {
 			done += (size_t)written;
 		} else if (written == -1 && errno == EAGAIN) {
-			/* another process has made the pipe or tty non-blocking */
+			/* Another process has made the pipe or terminal non-blocking. */
 			struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
 			poll(&fd, 1, -1);
 		} else if (written == 0 || errno != EINTR) {
@@ -121,8 +121,8 @@ static size_t count_lines(const char *p, size_t n)
 }
 
 /*
- * Writes whole lines; how many were lost. After a failure in the middle of a line, that
- * line is ended before the next one begins.
+ * Writes whole lines and returns how many were lost. If a write fails within a line, the
+ * next call ends that line first.
  */
 static size_t write_lines(const char *p, size_t n)
 {
@@ -135,12 +135,17 @@ static size_t write_lines(const char *p, size_t n)
 	return count_lines(p + done, n - done);
 }
 
-/* The lines of a buffer, in pieces that other writers to the same pipe cannot tear. */
+/*
+ * Writes a buffer in pieces of at most PIPE_BUF bytes, which no other writer to the same
+ * pipe can interrupt. Returns how many lines were lost.
+ */
 static size_t write_buffer(const struct lines *l)
 {
 	size_t lost = 0;
 
 	for (size_t at = 0, n; at < l->len; at += n) {
+		/* A line is at most LINE_MAX_BYTES long, so a piece holds at least
+		 * one. */
 		n = min_size(l->len - at, PIPE_BUF);
 		while (l->text[at + n - 1] != '\n')
 			n--;
@@ -149,7 +154,7 @@ static size_t write_buffer(const struct lines *l)
 	return lost;
 }
 
-/* Says how many lines were dropped. False: that cannot be written either. */
+/* Writes how many lines were dropped. False if this line was lost too. */
 static bool say_dropped(uint64_t n)
 {
 	char line[160];
@@ -160,7 +165,7 @@ static bool say_dropped(uint64_t n)
 	return write_lines(line, len) == 0;
 }
 
-/* Waits for lines and takes the buffer that they are in; NULL: this is the end. */
+/* Waits for lines and takes the buffer that has them. NULL at the end. */
 static struct lines *take_lines(void)
 {
 	struct lines *l;
@@ -179,7 +184,7 @@ static struct lines *take_lines(void)
 
 static void *run_writer(void *arg)
 {
-	uint64_t untold = 0; /* dropped lines that the log does not tell of yet */
+	uint64_t untold = 0; /* dropped lines that were not reported yet */
 	struct lines *l;
 
 	while ((l = take_lines()) != NULL) {
@@ -208,8 +213,8 @@ int log_start(void)
 	if (pthread_attr_init(&attr) != 0)
 		return E_NOMEM;
 	pthread_attr_setstacksize(&attr, WRITER_STACK);
-	/* signals are for other threads; and so SIGPIPE, SIGXFSZ and SIGTTOU are errors
-	 * of write(2) */
+	/* Block all signals, so that other threads handle them. A blocked SIGPIPE,
+	 * SIGXFSZ or SIGTTOU makes write(2) fail instead. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	sink.running = pthread_create(&sink.thread, &attr, run_writer, NULL) == 0;
@@ -231,11 +236,14 @@ void log_end(void)
 		return;
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += END_MS / 1000;
-	/* a writer that hangs ends with the process */
+	/* If the writer hangs, it ends with the process. */
 	(void)pthread_timedjoin_np(sink.thread, NULL, &until);
 }
 
-/* Never waits for the reader. */
+/*
+ * Adds a line to the buffer, or drops it if the buffer is full. Never waits for the
+ * writer.
+ */
 static void append_line(const char *line, size_t n)
 {
 	pthread_mutex_lock(&sink.lock);
@@ -275,7 +283,7 @@ void assert_failed(const char *file, int line, const char *cond)
 	abort();
 }
 
-/* --- lines -------------------------------------------------------------------------- */
+/* --- lines --- */
 
 void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 {
@@ -310,6 +318,7 @@ static struct log_quoted quote(struct slice s, uint8_t first_plain)
 		uint8_t c = s.p[i];
 		bool plain =
 			c >= first_plain && c < 0x7f && c != '"' && c != '=' && c != '\\';
+		/* Keep room for "..." and the NUL. */
 		if (n + (plain ? 1 : 4) + 4 > sizeof(q.text)) {
 			memcpy(q.text + n, "...", 3);
 			n += 3;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Log lines: one event, one line, "message key=value ...", to standard error. Any thread.
+ * Log lines: one event, one line, "message key=value ...", written to standard error. Any
+ * thread.
  *
- * Bytes that came from a peer go through log_quote (or a %s of its result) so that they
- * cannot forge a line. Lines that a peer can cause at will go through a log_rate.
+ * Pass bytes from a peer through log_quote, so that they cannot forge a line. Log lines
+ * that a peer can cause at will through a log_rate.
  *
- * Logging never blocks a daemon. After log_start a thread of the log's own writes the
- * lines, and log_write only appends to a buffer of 128 KiB. While nobody reads standard
- * error, or it cannot be written, lines are dropped and counted; as soon as a line can be
- * written again, one says how many are missing. Why a thread: standard error is shared
- * with other processes, so it must not be made non-blocking; poll(2) promises nothing
- * when another process may fill the pipe first, or a terminal has room for half a line;
- * and no flag keeps a write to a slow disk from blocking.
+ * Logging never blocks a daemon. After log_start the log's own thread writes the lines,
+ * and log_write only appends to a buffer of 128 KiB. While standard error cannot be
+ * written, lines are dropped and counted; the next line that can be written reports how
+ * many. A thread is needed because standard error is shared with other processes, so it
+ * must not be made non-blocking; because poll(2) does not promise that a write will not
+ * block, if another process may fill the pipe first or a terminal has room for half a
+ * line; and because no flag keeps a write to a slow disk from blocking.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
@@ -19,9 +20,9 @@
 #include "common/base.h"
 
 enum log_level {
-	LOG_LEVEL_ERROR = 0, /* needs the operator */
-	LOG_LEVEL_WARN = 1,  /* will need the operator if it goes on */
-	LOG_LEVEL_INFO = 2,  /* normal, and worth a line */
+	LOG_LEVEL_ERROR = 0, /* an operator must act */
+	LOG_LEVEL_WARN = 1,  /* an operator must act if it goes on */
+	LOG_LEVEL_INFO = 2,  /* a normal event that deserves a line */
 	LOG_LEVEL_DEBUG = 3,
 	LOG_LEVEL_COUNT = 4,
 };
@@ -29,21 +30,21 @@ enum log_level {
 enum log_format {
 	LOG_FORMAT_TEXT = 0, /* time, level, message */
 	LOG_FORMAT_JOURNAL =
-		1, /* "<6>message": priorities for journald, which has the time */
+		1, /* "<6>message": a priority for journald, which adds the time */
 };
 
-/* Before the first thread starts. */
+/* Call it before the first thread starts. */
 void log_init(enum log_level level, enum log_format format);
 
 /*
- * Starts the thread that writes the log; it blocks all signals. Call this once, before
- * any other thread starts. Until then the caller writes its own lines, and may block.
- * E_NOMEM.
+ * Starts the thread that writes the log. Call it once, before any other thread starts.
+ * The new thread blocks all signals. Until then log_write writes lines itself and may
+ * block. Returns 0 or E_NOMEM.
  */
 int log_start(void) MUSTCHECK;
 /*
- * Before the process ends: waits for what is not written yet, 1 s at most. What is logged
- * afterwards is lost. Without log_start it does nothing.
+ * Waits until all lines are written, 1 s at most. Call it before the process ends. Lines
+ * logged afterwards are lost. Without log_start it does nothing.
  */
 void log_end(void);
 
@@ -53,14 +54,14 @@ struct log_counters {
 	uint64_t dropped;
 };
 struct log_counters log_counters(void);
-/* Logs them. */
+/* Logs the log's own counters. */
 void log_log_counters(void);
 
 bool log_enabled(enum log_level level);
 
 /*
- * One line. prefix names the object that the line is about ("w2 c1781") and may be NULL.
- * Lines over 2 KiB are cut.
+ * Writes one line. prefix names the object that the line is about ("w2 c1781") and may be
+ * NULL. Longer lines than 2 KiB are cut.
  */
 void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
@@ -74,38 +75,38 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 			log_write(LOG_LEVEL_DEBUG, prefix, __VA_ARGS__);                 \
 	} while (0)
 
-enum { LOG_QUOTE_MAX = 200 }; /* a quoted text is cut to fit, and then ends in "..." */
+enum { LOG_QUOTE_MAX = 200 }; /* a longer quoted text is cut and ends with "..." */
 
 struct log_quoted {
 	char text[LOG_QUOTE_MAX];
 };
 
 /*
- * Foreign bytes as they may stand in a line: printable ASCII as it is, but for '"', '=',
- * '\\' and (in log_quote) the space; everything else as \xNN. log_quote is for a bare
- * value, log_quote_text for one between quotes. Use as log_quote(s).text in the arguments
- * of log_write.
+ * Escapes bytes from outside the program for a log line. Printable ASCII stays as it is,
+ * except '"', '=' and '\\', and in log_quote the space; all other bytes become \xNN. Use
+ * log_quote for a bare value and log_quote_text between quotes: log_quote(s).text as an
+ * argument of log_write.
  */
 struct log_quoted log_quote(struct slice s);
 struct log_quoted log_quote_text(struct slice s);
 
-/* At most burst lines a second for one kind of event; the rest is counted. */
+/* Limits one kind of event to burst lines per second and counts the rest. */
 struct log_rate {
-	uint64_t second;     /* the second that the count below belongs to */
-	unsigned burst;      /* lines a second; set by the owner */
-	unsigned written;    /* in this second */
-	unsigned suppressed; /* since the last line that was written */
+	uint64_t second;     /* the second that `written` counts in */
+	unsigned burst;      /* lines per second; the owner sets it */
+	unsigned written;    /* lines in this second */
+	unsigned suppressed; /* lines suppressed since the last written one */
 };
 
 /*
- * May this line be written? If so, *suppressed_out says how many were not, since the
- * last. now_ms is a monotonic clock. The owner's thread only.
+ * May this line be written? If so, *suppressed_out gets the number of lines suppressed
+ * since the last one. now_ms is a monotonic clock. Called by the owner's thread only.
  */
 bool log_rate_ok(struct log_rate *rate, uint64_t now_ms, unsigned *suppressed_out);
 
 /*
- * log_write at this rate: a format, which ends in " suppressed=%u" for the number of
- * lines that were not written, and its arguments but for that number. They are evaluated
+ * Logs a line at a limited rate. The format must end with " suppressed=%u"; the macro
+ * adds the argument for it, the number of suppressed lines. The arguments are evaluated
  * only if the line is written.
  */
 #define log_limited(rate, now_ms, level, prefix, ...)                                    \

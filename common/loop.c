@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One thread's event loop; see loop.h. */
+/* An event loop; see loop.h. Runs on the thread that calls loop_run. */
 #include "common/loop.h"
 
 #include "common/err.h"
@@ -11,10 +11,10 @@ struct loop {
 	struct event_base *base;
 	loop_turn_cb *turn_end;
 	void *arg;
-	uint64_t now_ms; /* 0: not read yet in this turn */
+	uint64_t now_ms; /* 0: not read in this turn yet */
 	bool stop;
-	unsigned timers;     /* reserved */
-	unsigned timers_max; /* that there is memory for */
+	unsigned timers;     /* timers reserved by callers */
+	unsigned timers_max; /* timers that memory exists for */
 };
 
 enum { TIMERS_FIRST = 256 };
@@ -27,7 +27,10 @@ uint64_t clock_now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* libevent's table of armed timers never shrinks: arms so many at once, for a moment. */
+/*
+ * Makes libevent's table of armed timers large enough for n. The table never shrinks, so
+ * it is enough to arm n timers for a moment.
+ */
 static int make_timers(struct loop *l, unsigned n)
 {
 	static const struct timeval far = {.tv_sec = 1 << 30};
@@ -97,9 +100,12 @@ void loop_free(struct loop **lp)
 
 void loop_run(struct loop *l)
 {
-	bool busy = true; /* the hook runs once before the first wait */
+	/* The hook runs once before the first wait. */
+	bool busy = true;
 
 	while (!l->stop) {
+		/* Callbacks of this turn will read the clock anew, when the first
+		 * asks. */
 		l->now_ms = 0;
 		event_base_loop(l->base, EVLOOP_ONCE | (busy ? EVLOOP_NONBLOCK : 0));
 		busy = l->turn_end != NULL && l->turn_end(l->arg);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One thread's event loop: libevent's base without locks, a clock, timers, and the hook
+ * An event loop of one thread: a libevent base without locks, a clock, timers, and a hook
  * at the end of each turn. A turn is one wait for events, their callbacks, and the hook.
  *
- * Everything here belongs to the thread that runs the loop. Below this layer time is
- * passed in, never asked for.
+ * Everything here belongs to the thread that runs the loop. Code that does not own a loop
+ * gets the time as an argument.
  */
 #ifndef COMMON_LOOP_H
 #define COMMON_LOOP_H
@@ -17,40 +17,40 @@
 struct loop;
 
 /*
- * Called at the end of each turn. Returns true if work is left that needs no event: the
- * next turn then does not wait.
+ * Called at the end of each turn. Returns true if it has left work that no event will
+ * announce; then the next turn does not wait.
  */
 typedef bool loop_turn_cb(void *arg);
 
-/* NULL: no memory or no descriptors. turn_end may be NULL. */
+/* NULL if out of memory or descriptors. turn_end may be NULL. */
 struct loop *loop_new(loop_turn_cb *turn_end, void *arg) MUSTCHECK;
-/* Frees the base. Every event on it must have been deleted. */
+/* Frees the loop. All events on it must have been deleted. */
 void loop_free(struct loop **l);
 
-/* Runs turns until loop_stop. */
+/* Runs turns until loop_stop is called. */
 void loop_run(struct loop *l);
-/* From a callback or the hook: this turn is the last. */
+/* Makes this turn the last. Call it from a callback or the hook. */
 void loop_stop(struct loop *l);
 
-/* For event_assign. Lent. */
+/* The base, for event_assign. The loop keeps it. */
 struct event_base *loop_base(struct loop *l);
 
-/* Monotonic milliseconds, the same throughout a turn's callbacks and its hook. */
+/* Monotonic milliseconds, the same during all callbacks and the hook of a turn. */
 uint64_t loop_now_ms(struct loop *l);
-/* Monotonic nanoseconds, read now. Any thread. */
+/* Monotonic nanoseconds, read at the call. Any thread. */
 uint64_t clock_now_ns(void);
 
 /*
- * Arming a timer must not fail, so there must be memory for all that are armed at once. A
- * loop has it for 256. Whoever needs more than a few of its own reserves them first, and
- * releases them when they are disarmed. 0 or E_NOMEM.
+ * Arming a timer must not fail, so memory for all armed timers is allocated in advance. A
+ * loop has memory for 256. A caller that needs more than a few timers reserves them
+ * first, and releases them after disarming. Returns 0 or E_NOMEM.
  */
 int loop_reserve_timers(struct loop *l, unsigned n) MUSTCHECK;
 void loop_release_timers(struct loop *l, unsigned n);
 
 /*
- * A timer that its owner embeds. It fires once per arming. Arming an armed timer moves
- * it.
+ * A timer, embedded in its owner's struct. It fires once each time it is armed. Arming an
+ * armed timer changes its time.
  */
 typedef void timer_cb(void *arg);
 struct timer {

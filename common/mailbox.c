@@ -8,35 +8,35 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { SPARE_MAX = 32 }; /* empty batches that a thread keeps */
+enum { SPARE_MAX = 32 }; /* empty batches that a thread keeps for reuse */
 
-/* What is on its way from one thread to another. */
+/* The bytes in flight from one thread to another. */
 struct pair {
 	_Atomic size_t bytes;
-	_Atomic bool over; /* passed high water, has not been below low water since */
+	_Atomic bool over; /* above high water, and not below low water since */
 };
 
-/* Items that are not handed over yet. */
+/* Items that the sender has not handed over yet. */
 struct stage {
 	struct mail_list list;
 	struct mail_batch *last; /* NULL if the list is empty */
 	size_t bytes;
 };
 
-/* What only its own thread touches. */
+/* The part that only the box's own thread uses. */
 struct sender {
-	struct stage *staged; /* one a receiver */
+	struct stage *staged; /* one per receiver */
 	struct mail_list spare;
 	unsigned n_spare;
 	struct mailbox_counters counters;
 };
 
 struct mailbox {
-	_Alignas(64) pthread_mutex_t lock; /* guards in */
+	_Alignas(64) pthread_mutex_t lock; /* guards `in` */
 	struct mail_list in;
 	int fd; /* eventfd */
 	struct sender sender;
-	struct pair *from; /* one a sender */
+	struct pair *from; /* one per sender */
 };
 
 struct mailboxes {
@@ -100,7 +100,8 @@ static void box_fini(struct mailboxes *m, struct mailbox *b, void (*drop)(void *
 	drop_list(m, &b->in, drop);
 	for (unsigned i = 0; i < m->n && b->sender.staged != NULL; i++)
 		drop_list(m, &b->sender.staged[i].list, drop);
-	drop_list(m, &b->sender.spare, drop); /* their items are taken */
+	/* The items of spare batches were taken, so nothing is dropped twice. */
+	drop_list(m, &b->sender.spare, drop);
 	free(b->sender.staged);
 	free(b->from);
 	if (b->fd != -1)
@@ -130,7 +131,8 @@ static void wake(struct mailbox *b)
 {
 	uint64_t one = 1;
 
-	/* fails only if the counter is full, and then the reader is awake */
+	/* write fails only if the counter is full, and then the reader is awake
+	 * anyway. */
 	ssize_t ignored = write(b->fd, &one, sizeof(one));
 	(void)ignored;
 }
@@ -174,7 +176,7 @@ static void append_batch(struct stage *st, unsigned self, struct mail_batch *b)
 	STAILQ_INSERT_TAIL(&st->list, b, link);
 }
 
-/* An empty batch may be left at the end of the list. */
+/* This may leave an empty batch at the end of the list, which is harmless. */
 bool mailbox_room(struct mailboxes *m, unsigned self, unsigned to)
 {
 	struct sender *s = &m->box[self].sender;
@@ -227,8 +229,9 @@ void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 }
 
 /*
- * By 1, or by -1: whoever makes it 0 says so to all. That is not always the latter, since
- * two threads may come here in the other order than they moved the mark.
+ * Adds 1 or -1 to the number of pairs above high water. The thread that makes it 0 wakes
+ * all threads. That need not be the thread that lowered a pair last: two threads may come
+ * here in another order than they changed their marks.
  */
 static void change_pairs_over(struct mailboxes *m, unsigned by)
 {
@@ -239,9 +242,9 @@ static void change_pairs_over(struct mailboxes *m, unsigned by)
 }
 
 /*
- * Moves a pair's mark to where its bytes are. Both ends may do so at the same time, each
- * after it has changed the bytes; whoever changed them last looks at them last, so that
- * the mark ends right.
+ * Updates the mark `over` of a pair after its bytes have changed. Both ends may do this
+ * at the same time. The end that changed the bytes last also reads them last, so the mark
+ * is right in the end.
  */
 static void settle(struct mailboxes *m, struct pair *p)
 {
@@ -261,7 +264,10 @@ static void settle(struct mailboxes *m, struct pair *p)
 	}
 }
 
-/* Enters what is staged into the account and moves it to the end of *out. */
+/*
+ * Adds the staged bytes to the pair's count and moves the staged items to the end of
+ * *out.
+ */
 static void unstage(struct stage *st, struct pair *p, struct mail_list *out)
 {
 	atomic_fetch_add(&p->bytes, st->bytes);
@@ -304,7 +310,8 @@ void mailbox_take(struct mailboxes *m, unsigned self, struct mail_list *out)
 	struct mailbox *box = &m->box[self];
 	uint64_t ignored;
 
-	/* first the signal, then the content: what comes in between signals again */
+	/* Read the signal before the content: an item that arrives in between signals
+	 * again. */
 	ssize_t n = read(box->fd, &ignored, sizeof(ignored));
 	(void)n;
 	pthread_mutex_lock(&box->lock);

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mailboxes between N threads: each has one, all may write to it, itself included.
+ * Mailboxes between N threads. Each thread has one box; all threads may write to it,
+ * including itself.
  *
- * Items are staged by the sender and handed over once per turn of its loop: the lock, the
- * only one beside the C library's, is taken once per turn and pair, and the reader is
- * woken only if its box was empty. Between two threads items keep their order.
+ * A sender stages items and hands them over once per turn of its loop. So it takes the
+ * lock once per turn and receiver, and wakes the receiver only if its box was empty. No
+ * other code takes a lock, apart from the log and the C library. Items from one thread to
+ * another keep their order.
  *
- * Bounded by pressure: bytes in flight are counted per pair. While any pair is above its
- * high water, until all are below low water, mailbox_pressure() is true, and whoever
- * takes in new work must stop doing so. Nobody waits and nothing is dropped; the
- * overshoot is a turn's work of each thread.
+ * Pressure bounds the boxes: each pair of threads counts its bytes in flight.
+ * mailbox_pressure() becomes true when a pair exceeds high water, and false when all
+ * pairs are below low water; while it is true, threads must not accept new work. Senders
+ * never wait and items are never dropped. The excess is at most what the threads do in
+ * one turn.
  *
- * Functions with `self` are called by that thread only; mailbox_pressure by any.
+ * Only thread `self` may call the functions that take `self`; any thread may call
+ * mailbox_pressure.
  */
 #ifndef COMMON_MAILBOX_H
 #define COMMON_MAILBOX_H
@@ -22,14 +26,14 @@
 
 enum { MAIL_BATCH_ITEMS = 64 };
 
-/* Items on their way, in order. The reader takes them from the front. */
+/* Items in flight, in order. The reader takes them from the front. */
 struct mail_batch {
 	STAILQ_ENTRY(mail_batch) link;
 	unsigned from;
-	unsigned room;  /* for items */
-	unsigned count; /* items in it */
-	unsigned taken; /* items that the reader is done with */
-	size_t bytes;   /* their account */
+	unsigned room;  /* items that fit */
+	unsigned count; /* items in the batch */
+	unsigned taken; /* items that the reader has processed */
+	size_t bytes;   /* bytes that the items count for */
 	_Alignas(16) unsigned char items[];
 };
 STAILQ_HEAD(mail_list, mail_batch);
@@ -38,61 +42,74 @@ struct mailboxes;
 
 struct mailbox_counters {
 	uint64_t items;   /* handed over to other threads */
-	uint64_t batches; /* in so many hand-overs */
-	uint64_t wakeups; /* that had to wake the reader */
+	uint64_t batches; /* number of batches that contained them */
+	uint64_t wakeups; /* hand-overs that had to wake the reader */
 };
 
-/* n boxes for items of sizeof() item_size; high and low water in bytes, low < high. NULL:
- * no memory or descriptors. */
+/*
+ * Makes n boxes for items of item_size bytes. high and low water are in bytes, low <
+ * high. NULL if out of memory or descriptors.
+ */
 struct mailboxes *mailboxes_new(unsigned n, size_t item_size, size_t high,
 				size_t low) MUSTCHECK;
 
 /*
- * Frees the boxes. Items still in them are given to drop, which must release what they
- * hold; no thread may be using them any more.
+ * Frees the boxes. No thread may use them any more. Calls drop for each item left, which
+ * must release what the item holds.
  */
 void mailboxes_free(struct mailboxes **m, void (*drop)(void *item));
 
-/* Becomes readable when something has come, or pressure has fallen. Poll it; lent. */
+/*
+ * A descriptor that becomes readable when items arrive or pressure ends. The mailboxes
+ * keep it.
+ */
 int mailbox_fd(const struct mailboxes *m, unsigned self);
 
 /*
- * Room for one item to `to`, uninitialised, counting for so many bytes. Valid until the
- * next call. NULL: no memory.
+ * Stages an item for thread `to` that counts for so many bytes, and returns its
+ * uninitialised storage, which is valid until the next call. NULL if out of memory.
  */
 void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to,
 		    size_t bytes) MUSTCHECK;
 
-/* Makes sure that the next mailbox_stage to `to` finds room. False: no memory. */
+/* Makes sure that the next mailbox_stage to `to` succeeds. False if out of memory. */
 bool mailbox_room(struct mailboxes *m, unsigned self, unsigned to) MUSTCHECK;
 
 /*
- * Mail for what must not be lost: room for one item, put aside while there is memory.
- * Any thread. Given back by free(). NULL: no memory.
+ * Allocates room for one item in advance, for an item that must not be lost. Any thread.
+ * Release it with free(). NULL if out of memory.
  */
 struct mail_batch *mailbox_reserve(const struct mailboxes *m) MUSTCHECK;
 
-/* mailbox_stage that cannot fail: takes the reserved mail, whether it is needed or not.
+/*
+ * mailbox_stage that cannot fail. It takes ownership of the reserved batch, even if it
+ * does not need it.
  */
 void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 			     size_t bytes, struct mail_batch *reserved);
 
-/* At the end of a turn: everything staged for others becomes visible to them. */
+/*
+ * Makes all items that were staged for other threads visible to them. Call it at the end
+ * of a turn.
+ */
 void mailbox_hand_over(struct mailboxes *m, unsigned self);
 
-/* After mailbox_fd became readable: appends all that has come to *out. */
+/* Appends all arrived items to *out. Call it when mailbox_fd is readable. */
 void mailbox_take(struct mailboxes *m, unsigned self, struct mail_list *out);
 
-/* Appends what self has staged for itself to *out. Needs no turn's end. */
+/* Appends the items that self has staged for itself to *out. No hand-over is needed. */
 void mailbox_take_own(struct mailboxes *m, unsigned self, struct mail_list *out);
 
-/* Has self staged something for itself that was not taken yet? */
+/* Has self staged items for itself that were not taken yet? */
 bool mailbox_has_own(const struct mailboxes *m, unsigned self);
 
-/* The reader is done with a batch that it has taken off its list; frees it. */
+/*
+ * Ends the reading of a batch that the reader has removed from its list. Frees or reuses
+ * it.
+ */
 void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b);
 
-/* Should everybody stop taking in work? */
+/* Must threads stop accepting new work? */
 bool mailbox_pressure(const struct mailboxes *m);
 
 const struct mailbox_counters *mailbox_counters(const struct mailboxes *m, unsigned self);

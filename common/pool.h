@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Memory that is freed all at once: for a structure that is built in many pieces and then
- * stays as it is. Owned by one thread until it is complete; reading needs no care.
+ * Memory that is freed all at once, for a structure that is built in many pieces and does
+ * not change afterwards. One thread owns a pool while it allocates; then any thread may
+ * read.
  */
 #ifndef COMMON_POOL_H
 #define COMMON_POOL_H
@@ -12,13 +13,18 @@ struct pool {
 	struct pool_piece *pieces; /* newest first */
 };
 
-/* An empty pool that allocates nothing yet. */
+/* Makes an empty pool and allocates nothing. */
 void pool_init(struct pool *p);
-/* Frees everything that came from it. The pool is then empty, and may be used again. */
+/*
+ * Frees everything that was allocated from the pool. The pool is empty and can be used
+ * again.
+ */
 void pool_fini(struct pool *p);
 
-/* count objects of this size, zeroed and aligned for anything; 0 of them give a pointer,
- * too. NULL: no memory. */
+/*
+ * Allocates count objects of size bytes each, zeroed and aligned for any type. count may
+ * be 0. NULL if out of memory.
+ */
 void *pool_alloc(struct pool *p, size_t count, size_t size);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MessagePack-RPC connections; see rpc.h.
+ * MessagePack-RPC connections; see rpc.h. Runs on the connection's loop.
  *
- * Every way in from the loop goes through enter and leave. A connection that is freed in
- * one of its own callbacks is marked, and destroyed when that way is left. Output is
- * gathered and written once, by an event that is made active by hand, so that many calls
- * in a turn are one write.
+ * Every callback from the loop runs between enter and leave. A connection that is freed
+ * in one of its own callbacks is only marked, and leave destroys it. Output is collected
+ * and written once: send_msg activates the write event by hand, so that many calls in one
+ * turn cause one write.
  */
 #include "common/rpc.h"
 
@@ -20,11 +20,14 @@ enum { READ_CHUNK = 16 * 1024 };
 
 enum rpc_conn_state {
 	RPC_CONN_OPEN = 0,
-	RPC_CONN_FINISHING = 1, /* ends at the next flush, with end_err */
+	RPC_CONN_FINISHING = 1, /* ends after the next flush, with end_err */
 	RPC_CONN_ENDED = 2,
 };
 
-/* A request of ours. Its index is the low bits of its id, so that answers find it. */
+/*
+ * A call of ours that waits for its answer. The low bits of its id are its index, so an
+ * answer finds its call without a search.
+ */
 struct pending {
 	struct rpc_conn *conn;
 	uint32_t id;
@@ -46,17 +49,17 @@ struct rpc_conn {
 	int fd;
 	enum rpc_conn_state state;
 	int end_err;
-	bool entered; /* a callback of this connection is running */
-	bool doomed;  /* freed meanwhile */
-	bool paused;  /* not reading, because too much waits to be sent */
-	bool blamed;  /* one call was told that its answer ends the connection */
+	bool entered; /* a callback from the loop is running */
+	bool doomed;  /* freed during that callback */
+	bool paused;  /* not reading, because too much output waits */
+	bool blamed;  /* a call was told that its answer ends the connection */
 	const struct rpc_handlers *handlers;
 	void *arg;
 	struct event ev_read, ev_write;
 	struct buf in, out;
-	struct rpc_limits limits; /* max_message: of what we send */
+	struct rpc_limits limits; /* max_message: of messages that we send */
 	struct pending *pending;
-	unsigned n_slots, free_slot;  /* free_slot == n_slots: none */
+	unsigned n_slots, free_slot;  /* free_slot == n_slots: no slot is free */
 	unsigned n_calls, n_requests; /* in flight */
 	LIST_HEAD(, rpc_request) requests;
 };
@@ -81,7 +84,7 @@ static bool running(const struct rpc_conn *c)
 	return c->state == RPC_CONN_OPEN && !c->doomed;
 }
 
-/* Takes a call out of the table. */
+/* Takes a call out of the table and disarms its deadline. */
 static void pending_release(struct pending *p)
 {
 	struct rpc_conn *c = p->conn;
@@ -102,7 +105,10 @@ static void pending_finish(struct pending *p, const struct rpc_answer *a)
 	cb(a, arg);
 }
 
-/* No more input, output, or answers by the peer. */
+/*
+ * Closes the socket. Requests of the peer that are not answered yet lose their
+ * connection.
+ */
 static void disconnect(struct rpc_conn *c)
 {
 	struct rpc_request *req;
@@ -117,7 +123,10 @@ static void disconnect(struct rpc_conn *c)
 	c->n_requests = 0;
 }
 
-/* Only from the loop. */
+/*
+ * Ends the connection and tells the owner and all pending calls. Called from the loop
+ * only, since it runs callbacks.
+ */
 static void end_conn(struct rpc_conn *c, int err)
 {
 	const struct rpc_answer closed = {.outcome = RPC_CLOSED, .other = c->blamed};
@@ -130,7 +139,7 @@ static void end_conn(struct rpc_conn *c, int err)
 		c->handlers->closed(err, c->arg);
 }
 
-/* From anywhere: ends the connection soon, by way of the loop. */
+/* Ends the connection at the next turn of the loop. Can be called from anywhere. */
 static void end_soon(struct rpc_conn *c, int err)
 {
 	if (c->state != RPC_CONN_OPEN)
@@ -146,7 +155,7 @@ static bool output_is_high(const struct rpc_conn *c)
 	return c->out.len >= c->out.max / 2;
 }
 
-/* Appends a message to the output, whole or not at all. */
+/* Appends a whole message to the output, or nothing. */
 static int send_msg(struct rpc_conn *c, const struct rpc_msg *m)
 {
 	size_t before = c->out.len;
@@ -183,7 +192,7 @@ static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 	c->handlers->request(req, m->method, m->params, c->arg);
 }
 
-/* The call with this id, or NULL: nobody waits for its answer any more. */
+/* The call with this id, or NULL if it has been cancelled or timed out. */
 static struct pending *find_pending(struct rpc_conn *c, uint32_t id)
 {
 	struct pending *p = c->n_slots > 0 ? &c->pending[id & (c->n_slots - 1)] : NULL;
@@ -205,9 +214,10 @@ static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
 }
 
 /*
- * The message at the start of in will never be good, and head is what could be read of
- * it. If it is an answer, its call is told so; and if it can be told where it ends,
- * *len_out says so, and the connection goes on. Otherwise it has ended.
+ * Handles a message at the start of `in` that is malformed or over a limit. head is the
+ * part of it that could be read. If it is an answer, its call gets RPC_INVALID. If the
+ * end of the message can be found, returns true with its length in *len_out, and the
+ * connection continues. Otherwise ends the connection and returns false.
  */
 static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_msg *head,
 			int err, size_t *len_out)
@@ -222,6 +232,8 @@ static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_ms
 		p = find_pending(c, head->id);
 	}
 	if (p != NULL) {
+		/* Set blamed first: end_conn() reports the calls after this one as
+		 * RPC_CLOSED because of it. */
 		c->blamed = !measured;
 		pending_finish(p, &invalid);
 	}
@@ -248,7 +260,7 @@ static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
 	}
 }
 
-/* Handles the whole messages in the input buffer, until too much waits to be sent. */
+/* Handles the whole messages in the input buffer. Stops when too much output waits. */
 static void process_input(struct rpc_conn *c)
 {
 	size_t used = 0, len;
@@ -285,6 +297,8 @@ static void on_rpc_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	enter(c);
+	/* process_input always frees some room, or ends or pauses the connection, so room
+	 * > 0. */
 	size_t room = min_size(READ_CHUNK, c->in.max - c->in.len);
 	uint8_t *to = buf_reserve(&c->in, room);
 	int err = to == NULL ? E_NOMEM : sock_read(c->fd, to, room, &got);
@@ -405,7 +419,8 @@ static void destroy(struct rpc_conn *c)
 {
 	if (c->state != RPC_CONN_ENDED) {
 		int err = flush(c);
-		(void)err; /* nobody is there to be told */
+		/* The owner is freeing the connection, so an error is not reported. */
+		(void)err;
 		disconnect(c);
 	}
 	for (unsigned i = 0; i < c->n_slots; i++)
@@ -454,12 +469,13 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 		return E_CLOSED;
 	if (c->n_calls >= c->limits.max_calls)
 		return E_LIMIT;
-	/* no slot is used twice with one id until 32 bits wrap; the low bits are its
-	 * index */
+	/* The id's low bits are the slot's index. Adding n_slots changes only the other
+	 * bits, so a slot uses an id again only after 2^32 / n_slots calls. */
 	struct pending *p = &c->pending[c->free_slot];
 	uint32_t id = p->id + c->n_slots;
 	if (id == 0)
-		id += c->n_slots; /* 0 is free for callers, to say none */
+		/* 0 stands for "no call" in callers. */
+		id += c->n_slots;
 	const struct rpc_msg m = {
 		.type = RPC_REQUEST,
 		.id = id,
@@ -500,7 +516,7 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 	return send_msg(c, &m);
 }
 
-/* Says that the answer to a request cannot be sent. */
+/* Answers that the real answer cannot be sent. */
 static int send_unsayable(struct rpc_conn *c, uint32_t id, int err)
 {
 	struct buf error;
@@ -517,7 +533,7 @@ static int send_unsayable(struct rpc_conn *c, uint32_t id, int err)
 	return err;
 }
 
-/* With what is in b, which m points to. */
+/* Sends an answer and frees the request. m points into b. */
 static void send_reply(struct rpc_request *req, struct rpc_msg *m, const struct buf *b)
 {
 	struct rpc_conn *c = req->conn;
@@ -543,7 +559,7 @@ void rpc_reply(struct rpc_request *req, const struct buf *result)
 
 void rpc_reply_error(struct rpc_request *req, const struct buf *error)
 {
-	/* an empty error would say that all is well */
+	/* An empty error would be sent as nil, which means success. */
 	ASSERT(error->len > 0 || error->err != 0);
 	send_reply(req, &(struct rpc_msg){.error = buf_slice(error)}, error);
 }

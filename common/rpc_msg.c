@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MessagePack-RPC messages; see rpc_msg.h. */
+/* Writes MessagePack-RPC messages; see rpc_msg.h. No state; any thread. */
 #include "common/rpc_msg.h"
 
 #include <msgpack.h>
@@ -24,7 +24,7 @@ void rpc_msg_write(struct buf *out, const struct rpc_msg *m)
 {
 	msgpack_packer pk;
 
-	/* the packer's own result is the buffer's sticky error */
+	/* Ignore the packer's results: an error sticks in the buffer. */
 	msgpack_packer_init(&pk, out, pack_to_buf);
 	msgpack_pack_array(&pk, m->type == RPC_NOTIFICATION ? 3 : 4);
 	msgpack_pack_uint8(&pk, (uint8_t)m->type);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted immutable bytes; see shared_buf.h. */
+/* Immutable bytes with a reference count; see shared_buf.h. Any thread. */
 #include "common/shared_buf.h"
 
 #include <stdlib.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Counted bytes that are immutable once shared: a frame that goes to a thousand
- * receivers, a transcoded payload. The count is atomic, so references may be dropped on
- * any thread.
+ * Immutable bytes with a reference count: a frame that goes to a thousand receivers, a
+ * transcoded payload. The count is atomic, so any thread may drop a reference.
  */
 #ifndef COMMON_SHARED_BUF_H
 #define COMMON_SHARED_BUF_H
@@ -14,28 +13,39 @@
 struct shared_buf {
 	_Atomic uint32_t refs;
 	uint32_t len;
-	uint32_t queued; /* for the one thread whose queues hold it: how often they do */
+	/*
+	 * references in the output queues of one thread, which alone
+	 * uses it
+	 */
+	uint32_t queued;
 	uint8_t data[];
 };
 
 /*
- * Begins a buffer of at most max bytes that is to be shared, with memory for about so
- * many. Append to *b, whose first SHARED_BUF_HEAD bytes are not content.
+ * Begins a buffer that will be shared. Its content is at most max bytes; memory for
+ * `about` bytes is allocated now. Append to *b, whose first SHARED_BUF_HEAD bytes are not
+ * content.
  */
 #define SHARED_BUF_HEAD offsetof(struct shared_buf, data)
 void shared_buf_begin(struct buf *b, size_t about, size_t max);
 
-/* Ends it: takes the memory of *b. One reference. NULL: *b has failed; it is freed. */
+/*
+ * Ends the buffer: takes over the memory of *b and returns it with one reference. NULL if
+ * *b has an error; then *b is freed.
+ */
 struct shared_buf *shared_buf_end(struct buf *b);
 
-/* One more reference. */
+/* Adds a reference. */
 static inline struct shared_buf *shared_buf_ref(struct shared_buf *b)
 {
 	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
 	return b;
 }
 
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+/*
+ * Drops a reference and sets the caller's pointer to NULL. The last one frees the bytes.
+ * *b may be NULL.
+ */
 void shared_buf_unref(struct shared_buf **b);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets; see sock.h. */
+/* Sockets; see sock.h. No state; any thread. */
 #include "common/sock.h"
 
 #include "common/err.h"
@@ -44,7 +44,7 @@ static int unix_address(const char *path, struct sockaddr_un *out)
 	return 0;
 }
 
-/* Removes a socket file that a dead process left behind. */
+/* Removes a socket file that a dead process has left. */
 static int remove_stale(const char *path)
 {
 	struct stat st;
@@ -56,7 +56,8 @@ static int remove_stale(const char *path)
 		return E_EXISTS;
 	int err = sock_connect_unix(&fd, path);
 	sock_close(&fd);
-	if (err == 0 || err == E_AGAIN) { /* a full backlog is an answer, too */
+	/* A full backlog shows that a process is listening, too. */
+	if (err == 0 || err == E_AGAIN) {
 		errno = EADDRINUSE;
 		return E_SYS;
 	}
@@ -78,7 +79,7 @@ int sock_listen_unix(const char *path, mode_t mode, int *fd_out)
 		return err;
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) == -1)
 		goto fail;
-	/* nobody can connect before listen, so the mode is in force from the start */
+	/* No client can connect before listen, so the mode applies from the start. */
 	if (chmod(path, mode) == -1 || listen(fd, SOMAXCONN) == -1) {
 		int saved = errno;
 		unlink(path);
@@ -101,7 +102,8 @@ static int listen_tcp_at(const union address *a, socklen_t len, int *fd_out)
 		return E_SYS;
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1)
 		goto fail;
-	/* "::" means both families; an IPv6 address means itself */
+	/* "::" accepts both address families; any other IPv6 address accepts IPv6
+	 * only. */
 	if (a->any.sa_family == AF_INET6 &&
 	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY,
 		       IN6_IS_ADDR_UNSPECIFIED(&a->in6.sin6_addr) ? &off : &on,
@@ -157,7 +159,7 @@ int sock_connect_unix(int *fd, const char *path)
 	return errno == EAGAIN ? E_AGAIN : E_SYS;
 }
 
-/* accept(2): errors of the connection that was about to be taken, not of the socket. */
+/* Errors that accept(2) reports for the new connection. The listening socket is fine. */
 static bool is_accept_hiccup(int err)
 {
 	static const int hiccups[] = {EINTR,       ECONNABORTED, EPROTO, ENETDOWN,
@@ -171,10 +173,11 @@ static bool is_accept_hiccup(int err)
 }
 
 /*
- * Small messages leave at once; and a peer that vanished without a word is found two and
- * a half minutes later (the system asks 9 times), also where nothing is sent that could
- * be missed. No TCP_USER_TIMEOUT: it would end those, too, that only take their time to
- * read. A connection that is already reset fails here, and later.
+ * Sets options of an accepted connection. TCP_NODELAY sends small messages at once.
+ * Keepalive detects a peer that has vanished after 60 s of silence and 9 probes, 10 s
+ * apart; otherwise a connection on which nothing is sent would stay open for ever.
+ * TCP_USER_TIMEOUT is not set, because it would also end connections of peers that read
+ * slowly. Errors are ignored: a connection that was reset fails again when it is read.
  */
 static void set_tcp_options(int fd)
 {
@@ -182,8 +185,8 @@ static void set_tcp_options(int fd)
 		int level, name, value;
 	} options[] = {
 		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{IPPROTO_TCP, TCP_KEEPIDLE, 60},  /* seconds of silence, then */
-		{IPPROTO_TCP, TCP_KEEPINTVL, 10}, /* between the questions */
+		{IPPROTO_TCP, TCP_KEEPIDLE, 60},  /* seconds before the first probe */
+		{IPPROTO_TCP, TCP_KEEPINTVL, 10}, /* seconds between probes */
 		{SOL_SOCKET, SO_KEEPALIVE, 1},
 	};
 
@@ -213,7 +216,8 @@ int sock_accept(int listen_fd, int *fd_out)
 		if (!is_accept_hiccup(errno))
 			return E_SYS;
 	}
-	return E_AGAIN; /* the loop comes back to it: level-triggered */
+	/* More may wait. The event is level-triggered, so the loop calls again. */
+	return E_AGAIN;
 }
 
 static int io_error(int err)
@@ -244,7 +248,7 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 
 int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out)
 {
-	/* sendmsg does not write through msg_iov, but its type lacks the const */
+	/* sendmsg does not write through msg_iov, but its type lacks the const. */
 	struct msghdr m = {.msg_iovlen = (size_t)n_iov};
 	ssize_t put;
 
@@ -262,7 +266,8 @@ int sock_write(int fd, const void *data, size_t n, size_t *put_out)
 {
 	struct iovec v = {.iov_len = n};
 
-	memcpy(&v.iov_base, &data, sizeof(data)); /* likewise */
+	/* iov_base lacks the const, too. */
+	memcpy(&v.iov_base, &data, sizeof(data));
 	return sock_writev(fd, &v, 1, put_out);
 }
 
@@ -284,7 +289,7 @@ static struct sock_name tcp_name(const char *kind, int family, const void *host,
 	return n;
 }
 
-/* Of this end, or of the other. */
+/* The name of this end, or of the other end. */
 static struct sock_name name_of(int fd, bool local)
 {
 	struct sock_name n = {"unknown"};
@@ -299,13 +304,15 @@ static struct sock_name name_of(int fd, bool local)
 	case AF_INET:
 		return tcp_name("tcp4", AF_INET, &a.in4.sin_addr, a.in4.sin_port);
 	case AF_INET6:
-		/* an IPv4 client of a socket for both families is an IPv4 client */
+		/* An IPv4 client of a socket for both families has a mapped IPv6
+		 * address. */
 		if (IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr))
 			return tcp_name("tcp4", AF_INET, &a.in6.sin6_addr.s6_addr[12],
 					a.in6.sin6_port);
 		return tcp_name("tcp6", AF_INET6, &a.in6.sin6_addr, a.in6.sin6_port);
 	case AF_UNIX:
-		/* what path a client bound its end to is its own affair, and foreign */
+		/* A client chooses the path that it binds its own end to, so do not show
+		 * it. */
 		if (!local || len <= path_at || a.un.sun_path[0] == '\0')
 			return (struct sock_name){"unix"};
 		snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)(len - path_at),

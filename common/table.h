@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hash tables: uthash, with the keyed hash of common/hash.h, and without its exit() when
- * memory runs out. Include this, never <uthash.h>. A table belongs to one thread.
+ * Hash tables: uthash with the keyed hash of common/hash.h, changed not to call exit()
+ * when out of memory. Include this header, never <uthash.h>. A table belongs to one
+ * thread.
  *
- * After a HASH_ADD (which needs memory) ask table_has(element): false means that there
- * was none, and the element is not in the table. HASH_FIND and HASH_DEL cannot fail.
+ * HASH_ADD allocates memory. Afterwards check table_has(element): false means that memory
+ * ran out and the element is not in the table. HASH_FIND and HASH_DEL cannot fail.
  *
- * Keys are compared as bytes: a struct key must have no padding, or be zeroed first. The
- * first element of a table costs 1.3 KiB: one table for many, not a table in each.
+ * Keys are compared as bytes, so a struct used as a key must have no padding, or be
+ * zeroed first. The first element of a table costs 1.3 KiB, so use one table for many
+ * objects, not a table in each object.
  */
 #ifndef COMMON_TABLE_H
 #define COMMON_TABLE_H
@@ -25,7 +27,9 @@
 
 #include <uthash.h>
 
-/* Did the HASH_ADD of this element, whose handle is named hh, find memory? */
+/*
+ * Is the element in a table? It must be zeroed before HASH_ADD, and its handle named hh.
+ */
 #define table_has(elem) ((elem)->hh.tbl != NULL)
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * UTF-8 validation; see utf8.h. ASCII is passed over 16 bytes at a time, the rest is
- * checked character by character against the table of RFC 3629, section 4.
+ * UTF-8 validation; see utf8.h. Skips ASCII 16 bytes at a time, and checks other
+ * characters one by one against the table of RFC 3629, section 4. No state; any thread.
  */
 #include "common/utf8.h"
 
@@ -9,7 +9,7 @@
 #include <emmintrin.h>
 #endif
 
-/* The first byte that is not ASCII, or end. */
+/* Returns the first byte that is not ASCII, or end. */
 static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 {
 #ifdef __SSE2__
@@ -36,9 +36,9 @@ static const uint8_t *skip_ascii(const uint8_t *p, const uint8_t *end)
 }
 
 /*
- * What must follow the first byte of a character that is not ASCII. Only the second byte
- * has bounds of its own: they exclude overlong forms (E0, F0), surrogates (ED) and what
- * lies above U+10FFFF (F4).
+ * Handles the first byte of a character that is not ASCII: sets the number of bytes that
+ * must follow, and the bounds of the second byte. The bounds exclude overlong forms (E0,
+ * F0), surrogates (ED) and values above U+10FFFF (F4).
  */
 static bool begin_char(struct utf8_state *st, uint8_t c)
 {

@@ -277,7 +277,7 @@ static void errors(void **state)
 	"'boot': expected a number of bytes from 1 KiB to 4 GiB (or with KiB, MiB, "     \
 	"GiB), not "
 #define MODE                                                                             \
-	"a mode is three octal digits, as \"0660\": who may read and, to connect, write"
+	"expected an octal mode such as \"0660\"; connecting needs the right to write"
 #define DELAY "'delay': expected milliseconds from 0 to 60 min (or with ms, s, min), not "
 	static const struct {
 		const char *text, *message;
@@ -324,7 +324,7 @@ static void errors(void **state)
 		 "'green'"},
 		{"extras: [roof, sail]",
 		 "1:16: 'extras': expected 'roof', 'radio' or 'hook', not 'sail'"},
-		{"extras: [roof, hook, roof]", "1:22: 'extras': 'roof' is there twice"},
+		{"extras: [roof, hook, roof]", "1:22: 'extras': 'roof' is given twice"},
 		{"extras: hook", "1:9: 'extras': expected a list, not 'hook'"},
 		{"extras: [[]]",
 		 "1:10: 'extras': expected 'roof', 'radio' or 'hook', not a list"},
@@ -333,7 +333,7 @@ static void errors(void **state)
 		 "1:10: 'drivers': expected 1 to 3 elements, not 4"},
 		{"drivers: [1, [2]]", "1:14: 'drivers': expected a text, not a list"},
 		{"users: []", "1:8: 'users': expected 1 to 3 elements, not 0"},
-		{"users: [1, 2, 1]", "1:15: 'users': '1' is there twice"},
+		{"users: [1, 2, 1]", "1:15: 'users': '1' is given twice"},
 		{"users: [1, no such]",
 		 "1:12: there is no user 'no such' on this system"},
 		{"engine: 5", "1:9: 'engine': expected a map, not '5'"},
@@ -351,15 +351,15 @@ static void errors(void **state)
 		{"spares: {'': {spokes: 1}}",
 		 "1:10: 'spares': expected a text, not an empty text"},
 		{"spares: {a: {spokes: 1}, a: {spokes: 1}}",
-		 "1:26: 'a' is there twice in 'spares'"},
+		 "1:26: 'a' is given twice in 'spares'"},
 		{"flies: true",
-		 "1:8: 'flies: true' is not supported yet: say false or leave it out"},
+		 "1:8: 'flies: true' is not supported yet: use false or leave it out"},
 		{"flies: \"\\e\"",
-		 "1:8: 'flies: \\x1b' is not supported yet: say false or leave it out"},
+		 "1:8: 'flies: \\x1b' is not supported yet: use false or leave it out"},
 		{"flies: []",
-		 "1:8: 'flies: ...' is not supported yet: say false or leave it out"},
+		 "1:8: 'flies: ...' is not supported yet: use false or leave it out"},
 		{"rolls: false", "1:8: 'rolls: false' would be sad"},
-		{"drivers: [1, 2, 1]", "1:17: 'drivers': '1' is there twice"},
+		{"drivers: [1, 2, 1]", "1:17: 'drivers': '1' is given twice"},
 		{"key: \"0444\"", "1:6: " MODE},
 		{"power: 3", "1:1: unknown key 'power' in the car: it belongs in "
 			     "'engine'"},
@@ -393,13 +393,13 @@ static void errors(void **state)
 		{"engine: {x: 1}",
 		 "1:10: unknown key 'x' in the engine, expected 'power'"},
 		{"seats: 1\nowner: a\nseats: 1",
-		 "3:1: 'seats' is there twice in the car"},
+		 "3:1: 'seats' is given twice in the car"},
 		{"seats: &a 1", "1:8: anchors are not supported: leave out '&...'"},
 		{"wheels: &a []", "1:9: anchors are not supported: leave out '&...'"},
 		{"engine: &a {}", "1:9: anchors are not supported: leave out '&...'"},
 		{"seats: *a", "1:8: aliases are not supported: write the value out"},
 		{"seats: !!int 1", "1:8: tags are not supported: leave out '!...'"},
-		{"{}\n--- {}", "2:1: a second document begins: one is expected"},
+		{"{}\n--- {}", "2:1: only one document is allowed"},
 		{"[1]: 2", "1:1: expected a key"},
 		{"seats: [1, 2", "2:1: did not find expected ',' or ']' (while parsing "
 				 "a flow sequence that begins at line 1)"},
@@ -431,20 +431,20 @@ static void all_errors(void **state)
 		{"seats: 0\nboot: 3 MiB\nsaets: 1\nseats: 3\nengine: {power: x, y: 1}",
 		 "car.yaml:1:8: " SEATS "'0'\n"
 		 "car.yaml:3:1: unknown key 'saets' in the car (did you mean 'seats'?)\n"
-		 "car.yaml:4:1: 'seats' is there twice in the car\n"
+		 "car.yaml:4:1: 'seats' is given twice in the car\n"
 		 "car.yaml:5:17: 'power': expected an integer from 0 to 1000, not 'x'\n"
 		 "car.yaml:5:20: unknown key 'y' in the engine, expected 'power'"},
 		{"drivers: [[], 1, {}, 1]\nextras: [sail, roof, roof]",
 		 "car.yaml:1:10: 'drivers': expected 1 to 3 elements, not 4\n"
 		 "car.yaml:2:10: 'extras': expected 'roof', 'radio' or 'hook', not "
 		 "'sail'\n"
-		 "car.yaml:2:22: 'extras': 'roof' is there twice"},
+		 "car.yaml:2:22: 'extras': 'roof' is given twice"},
 		{"drivers: [[], 1, 1]\nextras: [sail, roof, roof]",
 		 "car.yaml:1:11: 'drivers': expected a text, not a list\n"
-		 "car.yaml:1:18: 'drivers': '1' is there twice\n"
+		 "car.yaml:1:18: 'drivers': '1' is given twice\n"
 		 "car.yaml:2:10: 'extras': expected 'roof', 'radio' or 'hook', not "
 		 "'sail'\n"
-		 "car.yaml:2:22: 'extras': 'roof' is there twice"},
+		 "car.yaml:2:22: 'extras': 'roof' is given twice"},
 		{"wheels: [{spokes: 0}, {}, 3, {spokes: 13}]\n"
 		 "spares: {a: {spokes: 0}, a: {}, '': {x: 1}}",
 		 "car.yaml:1:19: 'spokes': expected an integer from 1 to 100, not '0'\n"
@@ -453,7 +453,7 @@ static void all_errors(void **state)
 		 "car.yaml:1:39: 13 spokes break\n"
 		 "car.yaml:2:22: 'spokes': expected an integer from 1 to 100, not '0'\n"
 		 "car.yaml:2:29: the wheel needs the key 'spokes'\n"
-		 "car.yaml:2:26: 'a' is there twice in 'spares'\n"
+		 "car.yaml:2:26: 'a' is given twice in 'spares'\n"
 		 "car.yaml:2:33: 'spares': expected a text, not an empty text\n"
 		 "car.yaml:2:38: unknown key 'x' in the wheel, expected 'spokes'\n"
 		 "car.yaml:2:37: the wheel needs the key 'spokes'"},
@@ -597,7 +597,7 @@ static void hostile_files(void **state)
 		{"stickers: {a: 1", ",\na: 1", "did not find expected"},
 		{"", "stickers: 1\n", ""},
 		{"", "saets: 1\n", "1:1: unknown key 'saets'"},
-		{"", "seats: 1\n", "2:1: 'seats' is there twice"},
+		{"", "seats: 1\n", "2:1: 'seats' is given twice"},
 		{"wheels:\n", "- 1\n", "2:1: 'wheels': expected 0 to 4 elements"},
 		{"spares:\n", " ? a\n", "2:2: 'spares': expected 0 to 4 elements"},
 		{"owner: ", "x", ""},
@@ -695,7 +695,7 @@ static void files(void **state)
 	assert_int_equal(car.seats, 3);
 	assert_int_equal(ftruncate(fd, CONF_MAX_FILE + 10), 0);
 	assert_int_equal(load(path), E_SYNTAX);
-	assert_non_null(strstr(err.text, ":1:1: the file is over 1048576 bytes long"));
+	assert_non_null(strstr(err.text, ":1:1: the file is longer than 1048576 bytes"));
 	close(fd);
 	unlink(path);
 	assert_int_equal(load(path), E_SYS);

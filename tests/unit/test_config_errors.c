@@ -74,7 +74,7 @@ static void errors_at_the_top(void **state)
 		{"debug: {stall_worker: 16}",
 		 "4:23: 'stall_worker': expected an integer from 0 to 15 or 'none', not "
 		 "'16'"},
-		{REALMS, "4:1: 'realms' is there twice in the file"},
+		{REALMS, "4:1: 'realms' is given twice in the file"},
 		{"threads: &n 1", "4:10: anchors are not supported: leave out '&...'"},
 		{"threads: *n", "4:10: aliases are not supported: write the value out"},
 	};
@@ -105,19 +105,19 @@ static void errors_in_realms(void **state)
 		{"name: 'a#b', roles: [{name: u}]}", "4:10: " A_NAME},
 		{"name: r, roles: [{name: a.}]}", "4:28: " A_NAME},
 		{"name: r, roles: [{name: u}, {name: v}, {name: u}]}",
-		 "4:50: 'u' is there twice in 'roles'"},
+		 "4:50: 'u' is given twice in 'roles'"},
 		{"name: r, roles: [{name: u}]}\n- {name: s, roles: [{name: u}]}\n"
 		 "- {name: r, roles: [{name: u}]}",
-		 "6:10: 'r' is there twice in 'realms'"},
+		 "6:10: 'r' is given twice in 'realms'"},
 		{"name: r, roles: [{name: u}], store: {type: memory}}",
 		 "4:40: 'store' is not supported yet: leave it out"},
 		{"name: r, roles: [{name: u}], rlinks: []}",
 		 "4:41: 'rlinks' is not supported yet: leave it out"},
 		{"name: r, roles: [{name: u}], options: {enable_meta_api: true}}",
-		 "4:60: 'enable_meta_api: true' is not supported yet: say false or leave "
+		 "4:60: 'enable_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},
 		{"name: r, roles: [{name: u}], options: {bridge_meta_api: true}}",
-		 "4:60: 'bridge_meta_api: true' is not supported yet: say false or leave "
+		 "4:60: 'bridge_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},
 		{"name: r, roles: [{name: u}], options: {uri_check: strict}}",
 		 "4:54: 'uri_check' is not supported: URIs are checked by the loose "
@@ -188,9 +188,9 @@ static void errors_in_permissions(void **state)
 		 "'allow'"},
 		{"uri: a, allow: true", "4:18: 'allow': expected a map, not 'true'"},
 		{"uri: a, disclose: {caller: true}",
-		 "4:30: 'caller: true' is not supported yet: say false or leave it out"},
+		 "4:30: 'caller: true' is not supported yet: use false or leave it out"},
 		{"uri: a, disclose: {caller: false, publisher: true}",
-		 "4:48: 'publisher: true' is not supported yet: say false or leave it "
+		 "4:48: 'publisher: true' is not supported yet: use false or leave it "
 		 "out"},
 		{"uri: a, disclose: {callee: true}",
 		 "4:22: unknown key 'callee' in disclose: leave it out"},
@@ -240,7 +240,7 @@ static void errors_in_transports(void **state)
 		 "4:15: 'serializers': expected 'json', 'msgpack' or 'cbor', not "
 		 "'wamp.2.json'"},
 		{"serializers: [json, json]",
-		 "4:21: 'serializers': 'json' is there twice"},
+		 "4:21: 'serializers': 'json' is given twice"},
 		{"cookie: {}", "4:9: 'cookie' is not supported yet: leave it out"},
 		{"rawsocket: {}", "4:12: 'rawsocket'" UNIVERSAL},
 		{"websocket: {}", "4:12: 'websocket'" UNIVERSAL},
@@ -412,8 +412,8 @@ static void errors_in_endpoints(void **state)
 		{"type: unix, path: /a, version: 4",
 		 "4:33: 'version' is for endpoints of type tcp"},
 		{"type: unix, path: /a, mode: rw",
-		 "4:30: a mode is three octal digits, as \"0660\": who may read and, to "
-		 "connect, write"},
+		 "4:30: expected an octal mode such as \"0660\"; connecting needs the "
+		 "right to write"},
 		{"type: unix, path: /a, host: x",
 		 "4:24: unknown key 'host' in the endpoint, expected 'type', 'port', "
 		 "'interface', 'version', 'path' or 'mode'"},
@@ -486,12 +486,12 @@ static void errors_in_options(void **state)
 		 "4:33: 'require_websocket_subprotocol: false' is not supported: the "
 		 "subprotocol says which serializer is spoken"},
 		{"show_server_version: true",
-		 "4:23: 'show_server_version: true' is not supported yet: say false or "
+		 "4:23: 'show_server_version: true' is not supported yet: use false or "
 		 "leave it out"},
 		{"compression: {deflate: {}}",
 		 "4:15: 'compression' is not supported yet: leave it out"},
 		{"enable_flash_policy: true",
-		 "4:23: 'enable_flash_policy: true' is not supported yet: say false or "
+		 "4:23: 'enable_flash_policy: true' is not supported yet: use false or "
 		 "leave it out"},
 		{"flash_policy: x",
 		 "4:16: 'flash_policy' is not supported yet: leave it out"},
@@ -572,7 +572,7 @@ static void errors_in_authenticators(void **state)
 		{"a: {socket: ''}", "4:13: 'socket': expected a text, not an empty text"},
 		{"a b: {socket: s}", "4:1: " AN_ID},
 		{"a: {socket: s}, a: {socket: t}",
-		 "4:17: 'a' is there twice in 'authenticators'"},
+		 "4:17: 'a' is given twice in 'authenticators'"},
 		{"a: {socket: s, require_features: [magic]}",
 		 "4:35: 'require_features': expected 'revoke', not 'magic'"},
 		{"a: {socket: s, allow_users: []}",

@@ -24,16 +24,19 @@ enum option_kind {
 	OPTION_EXTRA,   /* HELLO's authextra */
 	OPTION_HINT,    /* slice; any other type is as if absent */
 	OPTION_GIVEN,   /* bool: of any type but undefined and null */
+	OPTION_FILTER,  /* a list that says who may get an event; checked by its user */
 };
 
 struct option {
 	struct slice name; /* a NUL follows */
 	enum option_kind kind;
-	size_t offset; /* in struct msg, of a HELLO in struct msg_hello */
+	/* in struct msg, of a HELLO in struct msg_hello; OPTION_FILTER: enum msg_filter
+	 */
+	size_t offset;
 };
 
 /* The options of one type of message. */
-struct options {
+struct option_table {
 	const struct option *list;
 	size_t count;
 };
@@ -72,13 +75,11 @@ static const struct option closing_details[] = {
 static const struct option publish_options[] = {
 	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
 	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
-	{NAME("eligible"), OPTION_GIVEN, offsetof(struct msg, audience)},
-	{NAME("eligible_authid"), OPTION_GIVEN, offsetof(struct msg, audience)},
-	{NAME("eligible_authrole"), OPTION_GIVEN, offsetof(struct msg, audience)},
-	{NAME("exclude"), OPTION_GIVEN, offsetof(struct msg, audience)},
-	{NAME("exclude_authid"), OPTION_GIVEN, offsetof(struct msg, audience)},
-	{NAME("exclude_authrole"), OPTION_GIVEN, offsetof(struct msg, audience)},
-	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
+	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
+#define X(id, name) {NAME(name), OPTION_FILTER, MSG_##id},
+	MSG_FILTERS(X)
+#undef X
+		{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
 };
 static const struct option subscribe_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
@@ -106,7 +107,7 @@ enum element {
 };
 
 struct shape {
-	struct options options;
+	struct option_table options;
 	uint8_t elements[6]; /* enum element, behind the message's type */
 	const char *names[5];
 };
@@ -281,7 +282,7 @@ static int read_methods(struct decoder *d)
 }
 
 static int read_dict(struct decoder *d, struct token_reader *r,
-		     const struct options *known, void *into);
+		     const struct option_table *known, void *into);
 
 /* Passes over a dict. E_NOTFOUND: something ends before it. */
 static int skip_dict(struct decoder *d, struct token_reader *r, struct slice *out)
@@ -296,7 +297,7 @@ static int skip_dict(struct decoder *d, struct token_reader *r, struct slice *ou
 /* Kept as a whole, and then read again for the keys that matter here. */
 static int read_extra(struct decoder *d)
 {
-	static const struct options keys = OPTIONS(authextra_keys);
+	static const struct option_table keys = OPTIONS(authextra_keys);
 	struct msg_hello *hello = d->out->hello;
 	struct token_reader again;
 	struct slice item;
@@ -312,7 +313,7 @@ static int read_extra(struct decoder *d)
 /* Without a role a HELLO is invalid (section "Session Establishment"). */
 static int read_roles(struct decoder *d)
 {
-	static const struct options keys = OPTIONS(client_roles);
+	static const struct option_table keys = OPTIONS(client_roles);
 	int err = read_dict(d, &d->reader, &keys, d->out->hello);
 
 	return err == 0 && !d->has_role ? E_TYPE : err;
@@ -342,6 +343,22 @@ static int read_option_value(struct decoder *d, struct token_reader *r,
 	return 0;
 }
 
+/* Keeps one of the lists that say who may get an event. */
+static int read_filter(struct decoder *d, struct token_reader *r, size_t list)
+{
+	struct slice item;
+	struct token t;
+	int err = token_skip(r, &item);
+
+	if (err == 0)
+		err = first_token(d, item, &t);
+	if (err != 0 || is_absent(&t))
+		return err;
+	d->out->filter[list] = item;
+	d->out->filters |= (uint8_t)(1u << list);
+	return 0;
+}
+
 static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
 		       void *into)
 {
@@ -362,11 +379,14 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 		return read_methods(d);
 	case OPTION_EXTRA:
 		return read_extra(d);
+	case OPTION_FILTER:
+		return read_filter(d, r, o->offset);
 	}
 	return E_TYPE;
 }
 
-static const struct option *find_option(const struct options *known, struct slice name)
+static const struct option *find_option(const struct option_table *known,
+					struct slice name)
 {
 	for (size_t i = 0; i < known->count; i++)
 		if (slice_eq(name, known->list[i].name))
@@ -387,6 +407,7 @@ static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, in
 		[OPTION_EXTRA] = "a dict",
 		[OPTION_HINT] = NULL, /* anything will do */
 		[OPTION_GIVEN] = NULL,
+		[OPTION_FILTER] = NULL,
 	};
 	struct msg_fault *f = &d->out->fault;
 
@@ -409,7 +430,7 @@ static NOINLINE int fail_in_type(struct decoder *d, const char *expected)
  * may be there once: of two, another reader of the same bytes may take the other.
  */
 static int read_dict(struct decoder *d, struct token_reader *r,
-		     const struct options *known, void *into)
+		     const struct option_table *known, void *into)
 {
 	struct token t;
 	struct slice name;
@@ -514,7 +535,7 @@ static int read_error_type(struct decoder *d)
 	return 0;
 }
 
-static int read_hello_details(struct decoder *d, const struct options *known)
+static int read_hello_details(struct decoder *d, const struct option_table *known)
 {
 	int err = read_dict(d, &d->reader, known, d->out->hello);
 
@@ -524,7 +545,7 @@ static int read_hello_details(struct decoder *d, const struct options *known)
 }
 
 static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
-				      const struct options *known)
+				      const struct option_table *known)
 {
 	struct msg *out = d->out;
 	struct slice item;
@@ -623,7 +644,8 @@ static void reset(struct msg *m)
 	m->exclude_me = true;
 	m->progress = false;
 	m->passthru = false;
-	m->audience = false;
+	m->disclose_me = false;
+	m->filters = 0;
 	m->payload.bytes = empty;
 	m->payload.items = 0;
 	m->fault = (struct msg_fault){.err = 0};

@@ -66,6 +66,25 @@ struct msg_fault {
 	const char *expected;
 };
 
+/*
+ * The lists in PUBLISH.Options that say who may get the event. The eligible... come
+ * before the exclude....
+ */
+#define MSG_FILTERS(X)                                                                   \
+	X(ELIGIBLE, "eligible")                                                          \
+	X(ELIGIBLE_AUTHID, "eligible_authid")                                            \
+	X(ELIGIBLE_AUTHROLE, "eligible_authrole")                                        \
+	X(EXCLUDE, "exclude")                                                            \
+	X(EXCLUDE_AUTHID, "exclude_authid")                                              \
+	X(EXCLUDE_AUTHROLE, "exclude_authrole")
+
+enum msg_filter {
+#define X(id, name) MSG_##id,
+	MSG_FILTERS(X)
+#undef X
+		MSG_FILTER_COUNT,
+};
+
 struct msg {
 	enum wamp_type type;
 	uint64_t request; /* of requests, replies and ERROR (0: not in this type) */
@@ -80,10 +99,13 @@ struct msg {
 	bool exclude_me;     /* PUBLISH; true unless it says false */
 	bool progress;       /* CALL, YIELD */
 	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is given */
-	bool audience;       /* PUBLISH: an eligible... or exclude... list is given */
+	bool disclose_me;    /* PUBLISH */
+	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
-	struct msg_hello *hello;    /* where msg_read puts a HELLO; set by the caller */
-	struct msg_fault fault;     /* only if msg_read fails */
+	/* PUBLISH: the lists that are given, as encoded; their types are not checked */
+	struct slice filter[MSG_FILTER_COUNT];
+	struct msg_hello *hello; /* where msg_read puts a HELLO; set by the caller */
+	struct msg_fault fault;  /* only if msg_read fails */
 };
 
 /*
@@ -130,12 +152,18 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
+/* What the Details of an EVENT say: who has published it. */
+struct msg_details {
+	uint64_t publisher; /* its session */
+	struct slice publisher_authid, publisher_authrole;
+};
 /*
  * EVENT: subscription and publication. INVOCATION: request and registration. RESULT:
- * request and 0.
+ * request and 0. Without details (NULL) Details is an empty dict.
  */
 void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
-		       uint64_t id, uint64_t second, struct msg_payload payload);
+		       uint64_t id, uint64_t second, const struct msg_details *details,
+		       struct msg_payload payload);
 void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
 		     uint64_t request, struct slice uri, struct msg_payload payload);
 /* An ERROR of the router's own: Arguments is [text]. */

@@ -112,13 +112,27 @@ void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint
 	token_put_end(&w);
 }
 
+static void put_details(struct token_writer *w, const struct msg_details *details)
+{
+	token_put_map(w, 3);
+	token_put_text(w, "publisher");
+	token_put_uint(w, details->publisher);
+	put_str_pair(w, "publisher_authid", details->publisher_authid);
+	put_str_pair(w, "publisher_authrole", details->publisher_authrole);
+	token_put_end(w);
+}
+
 void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
-		       uint64_t id, uint64_t second, struct msg_payload payload)
+		       uint64_t id, uint64_t second, const struct msg_details *details,
+		       struct msg_payload payload)
 {
 	struct token_writer w;
 
 	begin_ids(&w, out, s, type, id, second, 1 + payload.items);
-	put_empty_dict(&w);
+	if (LIKELY(details == NULL))
+		put_empty_dict(&w);
+	else
+		put_details(&w, details);
 	token_put_raw(&w, payload.bytes, payload.items);
 	token_put_end(&w);
 }

@@ -26,7 +26,7 @@ static int append_event(const struct peer *p, const struct post *event, struct b
 		return err;
 	size_t room = peer_begin_frame(p, out, items.bytes.len + ENVELOPE_MAX);
 	msg_write_payload(out, p->serializer, WAMP_EVENT, event->id, event->publication,
-			  items);
+			  NULL, items);
 	err = peer_end_frame(p, out, start, room, len_out);
 	if (err != 0) {
 		buf_clear(out);

@@ -170,7 +170,7 @@ static void on_end(struct peer *p, struct msg *m)
 static void on_publish(struct peer *p, struct msg *m)
 {
 	if (announced(p, m) &&
-	    option_served(p, m, !m->audience,
+	    option_served(p, m, m->filters == 0,
 			  "an event cannot be kept from some of its subscribers") &&
 	    permitted(p, m, ACTION_PUBLISH))
 		post_with_payload(p, m,

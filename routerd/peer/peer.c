@@ -153,7 +153,7 @@ int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t
 
 	if (err != 0)
 		return err;
-	msg_write_payload(peer_begin(p), p->serializer, type, id, second, items);
+	msg_write_payload(peer_begin(p), p->serializer, type, id, second, NULL, items);
 	return peer_send(p);
 }
 

@@ -7,13 +7,14 @@
 
 #include <stdlib.h>
 
-/* What a post owns besides a payload. */
+/* What a post owns besides a payload and options. */
 enum owned {
 	OWNS_NOTHING = 0,
 	OWNS_IDENTITY = 1,
 	OWNS_REVOCATION = 2,
 	OWNS_FD = 3,
 	OWNS_LOGIN = 4,
+	OWNS_PUBLISHER = 5,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -25,6 +26,8 @@ const struct post_kind post_kinds[POST_TYPE_COUNT] = {
 void post_drop(struct post *p)
 {
 	payload_unref(&p->payload);
+	if (UNLIKELY(p->options != NULL))
+		options_unref(&p->options);
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 		break;
@@ -42,6 +45,10 @@ void post_drop(struct post *p)
 	case OWNS_LOGIN:
 		login_message_free(&p->login);
 		break;
+	case OWNS_PUBLISHER:
+		if (UNLIKELY(p->publisher != NULL))
+			identity_unref(&p->publisher);
+		break;
 	}
 }
 
@@ -50,6 +57,8 @@ size_t post_size(const struct post *p)
 	size_t size = sizeof(*p) + payload_size(p->payload);
 
 	/* what others share counts in full: this may be the last reference */
+	if (UNLIKELY(p->options != NULL))
+		size += options_size(p->options);
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 	case OWNS_FD:
@@ -62,6 +71,9 @@ size_t post_size(const struct post *p)
 		break;
 	case OWNS_LOGIN:
 		size += p->login == NULL ? 0 : sizeof(*p->login) + p->login->len;
+		break;
+	case OWNS_PUBLISHER:
+		size += p->publisher == NULL ? 0 : identity_size(p->publisher);
 		break;
 	}
 	return size;

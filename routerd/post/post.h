@@ -20,8 +20,11 @@
 #include "common/base.h"
 #include "proto/wamp.h"
 #include "routerd/post/identity.h"
+#include "routerd/post/options.h"
 #include "routerd/post/payload.h"
 #include "routerd/post/revocation.h"
+
+#include <assert.h>
 
 /*
  * How others know a session. Slots are used again, generations are not: whoever looks a
@@ -40,8 +43,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 }
 
 /*
- * The posts: name, destination, what they own besides a payload. Behind each is what it
- * carries.
+ * The posts: name, destination, what they own besides a payload and options. Behind each
+ * is what it carries.
  */
 #define POSTS(X)                                                                         \
 	/* worker to owner: session is whom it is from; realm */                         \
@@ -50,11 +53,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(GOODBYE, REALM, NOTHING)   /* answered by LEFT; no GONE follows */             \
 	X(SUBSCRIBE, REALM, NOTHING) /* request, payload (topic) */                      \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
-	X(PUBLISH, REALM, NOTHING)     /* request, payload, acknowledge, exclude_me */   \
-	X(REGISTER, REALM, NOTHING)    /* request, payload (procedure) */                \
-	X(UNREGISTER, REALM, NOTHING)  /* request, id: registration */                   \
-	X(CALL, REALM, NOTHING)        /* request, payload */                            \
-	X(YIELD, REALM, NOTHING)       /* request: of the INVOCATION; payload */         \
+	/* request, payload, options, acknowledge, exclude_me, disclose_me */            \
+	X(PUBLISH, REALM, NOTHING)                                                       \
+	X(REGISTER, REALM, NOTHING)   /* request, payload (procedure) */                 \
+	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
+	X(CALL, REALM, NOTHING)       /* request, payload */                             \
+	X(YIELD, REALM, NOTHING)      /* request: of the INVOCATION; payload */          \
 	/* request: of the INVOCATION; payload, whose URI is the error's */              \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
 	/* request: of the INVOCATION that its callee could not be sent, or has answered \
@@ -82,8 +86,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(ERROR, PEER, NOTHING)                                                          \
                                                                                          \
 	/* owner to each worker that has members; session is the publisher, for          \
-	   exclude_me; id: subscription; publication; payload */                         \
-	X(EVENT, MEMBERS, NOTHING)                                                       \
+	   exclude_me; id: subscription; publication; publisher, or NULL: not disclosed; \
+	   payload, options */                                                           \
+	X(EVENT, MEMBERS, PUBLISHER)                                                     \
                                                                                          \
 	/* between worker 0 and all, itself included */                                  \
 	X(LOGIN, CONTROL, LOGIN)          /* session, login: question */                 \
@@ -120,7 +125,7 @@ enum post_destination {
 
 struct post_kind {
 	uint8_t to;   /* enum post_destination */
-	uint8_t owns; /* what it owns besides a payload; post.c's own */
+	uint8_t owns; /* what it owns besides a payload and options; post.c's own */
 };
 extern const struct post_kind post_kinds[POST_TYPE_COUNT];
 
@@ -147,12 +152,14 @@ struct post {
 	bool acknowledge;
 	bool exclude_me;
 	bool full;
+	bool disclose_me;
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* index in the configuration */
 	struct session_ref session;
 	uint64_t request;
 	uint64_t id;
 	struct payload *payload; /* counted; may be NULL */
+	struct options *options; /* counted; NULL in plain messages */
 	union {
 		struct {
 			union {
@@ -161,7 +168,10 @@ struct post {
 			};
 			struct mail_batch *mail; /* owned */
 		};
-		uint64_t publication;
+		struct {
+			uint64_t publication;
+			struct identity *publisher; /* counted; may be NULL */
+		};
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;
@@ -171,6 +181,8 @@ struct post {
 		} connection;
 	};
 };
+
+static_assert(sizeof(struct post) <= 96, "posts are copied: keep them small");
 
 /*
  * A worker's outgoing posts. Opaque to core/, which is handed one and only posts through

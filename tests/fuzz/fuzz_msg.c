@@ -45,7 +45,7 @@ static void check_payload(enum serializer s, struct msg_payload payload)
 
 	ASSERT(payload.items <= 2);
 	buf_init(&event, SIZE_MAX / 4);
-	msg_write_payload(&event, s, WAMP_EVENT, 1, WAMP_MAX_ID, payload);
+	msg_write_payload(&event, s, WAMP_EVENT, 1, WAMP_MAX_ID, NULL, payload);
 	ASSERT(event.err == 0);
 	ASSERT(read_whole(s, buf_slice(&event), NULL) == 0);
 	buf_fini(&event);

@@ -100,7 +100,7 @@ static const struct sample samples[] = {
 	 "102a17881a1799180a5636f6d2e749080",
 	 "861001a46b61636b6e6f776c65646765f46a6578636c7564655f6d65f568656c696769626c65820"
 	 "1026178a1617981a065636f6d2e7480a0",
-	 "PUBLISH 1 uri='com.t' audience [] {}"},
+	 "PUBLISH 1 uri='com.t' eligible=[1 2] [] {}"},
 	{"[32,713845233,{},\"com.myapp.mytopic1\"]",
 	 "9420ce2a8c69f180b2636f6d2e6d796170702e6d79746f70696331",
 	 "8418201a2a8c69f1a072636f6d2e6d796170702e6d79746f70696331",
@@ -210,6 +210,26 @@ static void show_hello(enum serializer s, const struct msg_hello *h, struct buf 
 	show_text("binding", h->channel_binding, out);
 }
 
+static void show_filters(enum serializer s, const struct msg *m, struct buf *out)
+{
+	static const char *const names[] = {
+#define X(id, name) name,
+		MSG_FILTERS(X)
+#undef X
+	};
+
+	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++) {
+		if ((m->filters & 1u << i) == 0)
+			continue;
+		buf_printf(out, " %s=", names[i]);
+		struct buf list;
+		buf_init(&list, 10000);
+		show_items(s, m->filter[i], 1, &list);
+		buf_put_slice(out, slice_trim(buf_slice(&list)));
+		buf_fini(&list);
+	}
+}
+
 static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 {
 	buf_clear(out);
@@ -232,8 +252,9 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 		buf_put_str(out, " progress");
 	if (m->passthru)
 		buf_put_str(out, " passthru");
-	if (m->audience)
-		buf_put_str(out, " audience");
+	if (m->disclose_me)
+		buf_put_str(out, " disclose_me");
+	show_filters(s, m, out);
 	if (m->type == WAMP_HELLO)
 		show_hello(s, m->hello, out);
 	show_items(s, m->payload.bytes, m->payload.items, out);
@@ -670,15 +691,15 @@ static void test_write_payloads(void **state)
 		struct slice one = sample_bytes(s, short_payloads[i]);
 		const struct msg_payload two_items = {both, 2}, one_item = {one, 1};
 
-		msg_write_payload(&out, s, WAMP_EVENT, 1, WAMP_MAX_ID, two_items);
+		msg_write_payload(&out, s, WAMP_EVENT, 1, WAMP_MAX_ID, NULL, two_items);
 		check_sent(s, &out, "[36 1 9007199254740992 {} [1] {'k' null}]");
-		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, none);
+		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, NULL, none);
 		check_sent(s, &out, "[36 1 2 {}]");
-		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, one_item);
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, NULL, one_item);
 		check_sent(s, &out, "[68 1 2 {} [1]]");
-		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, two_items);
+		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, two_items);
 		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
-		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, none);
+		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, none);
 		check_sent(s, &out, "[50 1 {}]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), one_item);
 		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");

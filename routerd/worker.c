@@ -43,6 +43,7 @@ struct worker {
 	struct conn_conf *conn_confs;    /* one a listener */
 	struct peer_listener *listeners; /* one a listener */
 	struct realm **realms;           /* NULL where another worker is the owner */
+	struct id_series ids;            /* of these realms */
 	struct control *control;         /* worker 0 */
 
 	enum stop_phase stop;
@@ -399,8 +400,8 @@ static int make_realms(struct worker *w)
 	for (size_t i = 0; i < cfg->n_realms; i++) {
 		if (peers_owner(&w->peers, (uint16_t)i) != w->index)
 			continue;
-		w->realms[i] = realm_new((uint16_t)i, (unsigned)cfg->n_realms,
-					 w->n_workers, &limits, &w->outbox);
+		w->realms[i] = realm_new((uint16_t)i, w->n_workers, &limits, &w->ids,
+					 &w->outbox);
 		if (w->realms[i] == NULL)
 			return E_NOMEM;
 	}
@@ -468,6 +469,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	w->n_workers = n_workers;
 	w->config = cfg;
 	w->boxes = boxes;
+	w->ids = (struct id_series){.next = index + 1u, .step = n_workers};
 	w->outbox =
 		(struct outbox){.boxes = boxes, .self = index, .n_workers = n_workers};
 	snprintf(w->name, sizeof(w->name), "w%u", w->index);

@@ -215,7 +215,7 @@ static bool post_events(struct realm *realm, const struct session *s,
 	unsigned to = none, skip = none;
 	struct post event = {
 		.type = POST_EVENT,
-		.realm = realm->index,
+		.realm = realm->slot,
 		.session = s->ref,
 		.id = sub->id,
 		.exclude_me = p->exclude_me,

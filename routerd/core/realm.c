@@ -35,7 +35,7 @@ static void end_with(struct realm *realm, struct session *s, struct post last)
 {
 	struct mail_batch *mail = s->mail;
 
-	last.realm = realm->index;
+	last.realm = realm->slot;
 	last.session = s->ref;
 	s->mail = NULL;
 	take_down(realm, s);
@@ -66,7 +66,7 @@ static void handle_join(struct realm *realm, struct post *p)
 	struct session *s = session_at(realm, p->session);
 	struct post answer = {
 		.type = POST_JOINED,
-		.realm = realm->index,
+		.realm = realm->slot,
 		.session = p->session,
 	};
 
@@ -95,21 +95,21 @@ static void handle_join(struct realm *realm, struct post *p)
 
 /* --- the realm --- */
 
-struct realm *realm_new(uint16_t index, unsigned n_realms, unsigned n_workers,
-			const struct realm_limits *limits, struct outbox *outbox)
+struct realm *realm_new(uint16_t slot, unsigned n_workers,
+			const struct realm_limits *limits, struct id_series *ids,
+			struct outbox *outbox)
 {
-	ASSERT(index < n_realms && n_workers > 0);
+	ASSERT(n_workers > 0 && ids->next > 0 && ids->step > 0);
 	struct realm *realm = calloc(1, sizeof(*realm));
 	uint64_t seed;
 
 	if (realm == NULL)
 		return NULL;
 	realm->outbox = outbox;
-	realm->index = index;
-	realm->n_realms = n_realms;
+	realm->ids = ids;
+	realm->slot = slot;
 	realm->n_workers = n_workers;
 	realm->limits = *limits;
-	realm->next_id = index + 1u;
 	TAILQ_INIT(&realm->sessions);
 	if (id_table_init(&realm->session_table) != 0 ||
 	    broker_init(&realm->broker) != 0 || dealer_init(&realm->dealer) != 0) {
@@ -171,7 +171,7 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 
 void realm_post(struct realm *realm, struct post *p)
 {
-	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == realm->index);
+	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == realm->slot);
 	struct session *s;
 
 	if (p->type == POST_JOIN)

@@ -13,11 +13,10 @@
 
 struct realm {
 	struct outbox *outbox; /* lent */
-	uint16_t index;        /* in the configuration */
-	unsigned n_realms;
+	struct id_series *ids; /* lent; the worker's */
+	uint16_t slot;
 	unsigned n_workers;
 	struct realm_limits limits;
-	uint64_t next_id;              /* see realm_new_id */
 	struct session_list sessions;  /* in the order of joining */
 	LIST_HEAD(, session) lost;     /* empty but while a post is handled */
 	struct id_table session_table; /* by worker and slot */
@@ -26,16 +25,12 @@ struct realm {
 	struct realm_counters counters; /* its first group is filled in when asked for */
 };
 
-/*
- * An id for a subscription or registration: never used before or again, in any realm of
- * this process; small, because wampy writes large ones as floating point. They
- * last for years even if one of 1,000 realms uses up 100,000 of them a second.
- */
+/* An id for a subscription or registration, see struct id_series. */
 static inline uint64_t realm_new_id(struct realm *realm)
 {
-	uint64_t id = realm->next_id;
+	uint64_t id = realm->ids->next;
 
-	realm->next_id += realm->n_realms;
+	realm->ids->next += realm->ids->step;
 	return id;
 }
 

@@ -23,7 +23,7 @@ struct session *session_find(const struct realm *realm, struct session_ref ref)
 
 bool session_try_post(struct realm *realm, const struct session *s, struct post *p)
 {
-	p->realm = realm->index;
+	p->realm = realm->slot;
 	p->session = s->ref;
 	return !s->lost && post_send(realm->outbox, s->ref.worker, p);
 }

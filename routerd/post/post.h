@@ -154,7 +154,7 @@ struct post {
 	bool full;
 	bool disclose_me;
 	uint8_t request_type; /* enum wamp_type */
-	uint16_t realm;       /* index in the configuration */
+	uint16_t realm;       /* slot */
 	struct session_ref session;
 	uint64_t request;
 	uint64_t id;

@@ -13,9 +13,9 @@
 #include <cmocka.h>
 
 enum {
-	N_REALMS = 3,
 	N_WORKERS = 3,
-	REALM = 1, /* index of the realm under test */
+	REALM = 1, /* slot of the realm under test */
+	OWNER = 1, /* index of the worker that owns it */
 	OUTBOX_ROOM = 64,
 };
 
@@ -38,6 +38,7 @@ struct outbox {
 
 struct core {
 	struct outbox outbox;
+	struct id_series ids;
 	struct realm *realm;
 };
 
@@ -108,7 +109,8 @@ static int setup(void **state)
 	struct core *c = calloc(1, sizeof(*c));
 
 	assert_non_null(c);
-	c->realm = realm_new(REALM, N_REALMS, N_WORKERS, &default_limits, &c->outbox);
+	c->ids = (struct id_series){.next = OWNER + 1, .step = N_WORKERS};
+	c->realm = realm_new(REALM, N_WORKERS, &default_limits, &c->ids, &c->outbox);
 	assert_non_null(c->realm);
 	*state = c;
 	return 0;

@@ -176,7 +176,7 @@ static void unregister_of_what_is_not_ones_own(void **state)
 
 	join_all(c);
 	uint64_t id = provide(c, bob, "p");
-	const uint64_t wrong[] = {id, id + 1, id + N_REALMS, 0, WAMP_MAX_ID, UINT64_MAX};
+	const uint64_t wrong[] = {id, id + 1, id + N_WORKERS, 0, WAMP_MAX_ID, UINT64_MAX};
 	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
 		send_id(c, alice, POST_UNREGISTER, i, wrong[i]);
 		expect_error(c, alice, WAMP_UNREGISTER, i,
@@ -303,7 +303,7 @@ static void many_calls_answered_in_any_order(void **state)
 	uint64_t unanswered = 0;
 
 	realm_free(&c->realm);
-	c->realm = realm_new(REALM, N_REALMS, N_WORKERS, &many, &c->outbox);
+	c->realm = realm_new(REALM, N_WORKERS, &many, &c->ids, &c->outbox);
 	assert_non_null(c->realm);
 	for (uint32_t i = 0; i < SESSIONS; i++) {
 		join(c, ref(1, i, 1), "callee");

@@ -12,15 +12,20 @@
 #include "common/base.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/wheel.h"
 #include "proto/ws_reader.h"
 #include "routerd/net/budget.h"
 #include "routerd/net/outq.h"
 #include "routerd/net/stream.h"
-#include "routerd/net/wheel.h"
 
 #include <sys/queue.h>
 
-enum { NET_SCRATCH = 64 * 1024 }; /* bytes read from a socket at once */
+enum {
+	NET_SCRATCH = 64 * 1024, /* bytes read from a socket at once */
+	/* Deadlines are put off to the next multiple of this, so that the pings of
+	 * thousands of idle connections wake the thread ten times a second at most. */
+	NET_DEADLINE_STEP_MS = 100,
+};
 
 struct conn;
 TAILQ_HEAD(conn_list, conn);

@@ -254,7 +254,7 @@ static void test_a_goodbye_has_a_deadline(void **state)
 	EXPECT("\x88\x02\x03\xe8", false);
 	advance(conf.close_ms - 1);
 	assert_int_equal(net_conns(&net), 1);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 	(void)get(&eof);
 	assert_true(eof);
@@ -263,7 +263,7 @@ static void test_a_goodbye_has_a_deadline(void **state)
 	(void)join();
 	put_frame(0x88, "", 0);
 	turns();
-	advance(conf.close_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.close_ms + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(h.closed, 2);
 }
@@ -458,7 +458,7 @@ static void test_close_all(void **state)
 	put_frame(0x88, "\x03\xf4", 2);
 	close_peer();
 	assert_int_equal(net_conns(&net), 1);
-	advance(conf.close_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.close_ms + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(h.closed, 1);
 }
@@ -474,7 +474,7 @@ static void test_handshake_deadline(void **state)
 	put_str("TP"); /* partial input does not extend the deadline */
 	turns();
 	assert_int_equal(net_conns(&net), 1);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 
@@ -484,7 +484,7 @@ static void test_handshake_deadline(void **state)
 	advance(conf.handshake_ms / 2);
 	put_text("hello");
 	turns();
-	advance(conf.handshake_ms / 2 + 2 * WHEEL_TICK_MS);
+	advance(conf.handshake_ms / 2 + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(h.closed, 1);
 	/* not a clean close, so that the client tries again */
 	EXPECT("", true);
@@ -514,7 +514,7 @@ static void test_deadlines_of_others(void **state)
 		(void)adopt();
 	}
 	assert_int_equal(counter(NET_END_HANDSHAKE), 0);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 }
 
@@ -536,7 +536,7 @@ static void test_left(void **state)
 	advance(conf.handshake_ms - 10);
 	EXPECT("", false); /* nor pings */
 	assert_int_equal(c->state, CONN_OPEN);
-	advance(10 + 2 * WHEEL_TICK_MS);
+	advance(10 + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(c->state, CONN_CLOSING);
 	assert_int_equal(conn_end(c), CONN_END_IDLE);
 	EXPECT("\x88\x1c\x03\xe8no new HELLO after GOODBYE", false);
@@ -557,7 +557,7 @@ static void test_restart_handshake(void **state)
 	advance(conf.handshake_ms - 10);
 	conn_restart_handshake(c);
 	assert_int_equal(c->state, CONN_OPEN);
-	advance(10 + 2 * WHEEL_TICK_MS);
+	advance(10 + 2 * NET_DEADLINE_STEP_MS);
 	EXPECT("", true);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 }
@@ -572,7 +572,7 @@ static void test_restart_handshake_in_time(void **state)
 	conn_established(c);
 	advance(conf.ping_interval_ms - 10);
 	EXPECT("", false);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\x89\x00", false);
 }
 
@@ -583,7 +583,7 @@ static void test_pings(void **state)
 	(void)state;
 	advance(conf.ping_interval_ms - 10);
 	EXPECT("", false);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\x89\x00", false);
 	/* a pong shows that the peer is alive */
 	advance(conf.ping_timeout_ms - 1000);
@@ -596,14 +596,14 @@ static void test_pings(void **state)
 	turns();
 	advance(conf.ping_interval_ms - 10);
 	EXPECT("", false);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\x89\x00", false);
 	put("\x81", 1);
 	turns();
-	advance(conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.ping_timeout_ms + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(c->state, CONN_OPEN);
 	/* silence does not */
-	advance(conf.ping_interval_ms + conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.ping_interval_ms + conf.ping_timeout_ms + 2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\x89\x00", true);
 	assert_int_equal(h.closed, 1);
 	assert_int_equal(net_conns(&net), 0);

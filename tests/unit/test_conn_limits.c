@@ -37,7 +37,7 @@ static void test_pause(void **state)
 	expect_messages("one|");
 	advance(conf.ping_interval_ms - 10);
 	EXPECT("", false);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\x89\x00", false);
 	assert_int_equal(counter(NET_PAUSES), 1);
 }
@@ -184,7 +184,7 @@ static void test_input_budget(void **state)
 	assert_true(counter(NET_END_BUDGET_IN) >= 1);
 	assert_int_equal(net_conns(&net), 8 - counter(NET_END_BUDGET_IN));
 	net_close_all(&net, WS_CLOSE_RESTART, NULL);
-	advance(conf.close_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.close_ms + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(net.incomplete_bytes, 0);
 }

@@ -190,7 +190,7 @@ static void test_handshake_deadline(void **state)
 	put("\xf1", 1); /* partial input does not extend the deadline */
 	turns();
 	assert_int_equal(net_conns(&net), 1);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
 
@@ -200,7 +200,7 @@ static void test_handshake_deadline(void **state)
 	advance(conf.handshake_ms / 2);
 	put_message("hello");
 	turns();
-	advance(conf.handshake_ms / 2 + 2 * WHEEL_TICK_MS);
+	advance(conf.handshake_ms / 2 + 2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(h.closed, 1);
 	EXPECT("", true);
 	assert_int_equal(counter(NET_END_HANDSHAKE), 2);
@@ -377,13 +377,13 @@ static void test_our_pings(void **state)
 
 	conf.raw_pings = true;
 	(void)join();
-	advance(conf.ping_interval_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.ping_interval_ms + 2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\1\0\0\0", false);
 	put_frame(RAWSOCKET_PONG, "", 0);
 	turns();
-	advance(conf.ping_interval_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.ping_interval_ms + 2 * NET_DEADLINE_STEP_MS);
 	EXPECT("\1\0\0\0", false);
-	advance(conf.ping_timeout_ms + 2 * WHEEL_TICK_MS);
+	advance(conf.ping_timeout_ms + 2 * NET_DEADLINE_STEP_MS);
 	EXPECT("", true);
 	assert_int_equal(counter(NET_END_PING), 1);
 }
@@ -416,7 +416,7 @@ static void test_we_close(void **state)
 	conn_close(c, WS_CLOSE_NORMAL, NULL);
 	advance(conf.close_ms - 1);
 	assert_int_equal(net_conns(&net), 1);
-	advance(2 * WHEEL_TICK_MS);
+	advance(2 * NET_DEADLINE_STEP_MS);
 	assert_int_equal(net_conns(&net), 0);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of routerd/net/wheel: deadlines that are moved, cancelled, and changed by
+/* Unit tests of common/wheel: deadlines that are moved, cancelled, and changed by
  * callbacks. */
-#include "routerd/net/wheel.h"
+#include "common/wheel.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -114,12 +114,45 @@ static void test_callbacks_change_the_wheel(void **state)
 	assert_int_equal(wheel.nodes, 0);
 }
 
+/* No earlier than needed, except after a deadline was cancelled. */
+static void test_when_the_wheel_is_due_next(void **state)
+{
+	struct item a = {.due = 500}, b = {.due = 250}, c = {.due = 100 * 1000};
+
+	(void)state;
+	now = 0;
+	wheel_init(&wheel, now);
+	wheel_set(&wheel, &a.node, a.due);
+	assert_int_equal(wheel_next_ms(&wheel), 510);
+	wheel_set(&wheel, &b.node, b.due);
+	assert_int_equal(wheel_next_ms(&wheel), 260);
+	now = 259;
+	wheel_run(&wheel, now, fire, &wheel);
+	assert_false(b.fired);
+	now = 260;
+	wheel_run(&wheel, now, fire, &wheel);
+	assert_true(b.fired);
+	assert_int_equal(wheel_next_ms(&wheel), 510);
+	wheel_cancel(&wheel, &a.node);
+	assert_int_equal(wheel_next_ms(&wheel), 0);
+	/* further away than the wheel is round */
+	wheel_set(&wheel, &c.node, c.due);
+	for (int looks = 0; !c.fired; looks++) {
+		assert_true(looks < 5);
+		now = wheel_next_ms(&wheel);
+		assert_in_range(now, 1, c.due + WHEEL_TICK_MS);
+		wheel_run(&wheel, now, fire, &wheel);
+	}
+	assert_int_equal(now, c.due + WHEEL_TICK_MS);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deadlines_fire_in_time),
 		cmocka_unit_test(test_moved_and_cancelled),
 		cmocka_unit_test(test_callbacks_change_the_wheel),
+		cmocka_unit_test(test_when_the_wheel_is_due_next),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deadlines of many objects: a ring of lists, one for each tenth of a second. Setting,
+ * Deadlines of many objects: a ring of lists, one for each 10 milliseconds. Setting,
  * moving and cancelling cost a list operation each; no timer object, no allocation. A
- * deadline may pass up to a tenth of a second late, never early. Owned by one thread;
- * time is passed in.
+ * deadline may pass up to 10 milliseconds late, never early. Owned by one thread; time is
+ * passed in.
  */
-#ifndef ROUTERD_NET_WHEEL_H
-#define ROUTERD_NET_WHEEL_H
+#ifndef COMMON_WHEEL_H
+#define COMMON_WHEEL_H
 
 #include "common/base.h"
 
 #include <sys/queue.h>
 
 enum {
-	WHEEL_TICK_MS = 100,
-	WHEEL_SLOTS = 512, /* deadlines further away than this are passed over in turn */
+	WHEEL_TICK_MS = 10,
+	WHEEL_SLOTS = 4096, /* deadlines further away than this are passed over in turn */
 };
 
 /* Embedded in what has the deadline. All zero is one that is not set. */
@@ -27,6 +27,7 @@ LIST_HEAD(wheel_list, wheel_node);
 
 struct wheel {
 	uint64_t tick; /* run up to here */
+	uint64_t next; /* no node is due before; meaningless without nodes */
 	size_t nodes;
 	struct wheel_list slots[WHEEL_SLOTS];
 };
@@ -44,7 +45,7 @@ void wheel_cancel(struct wheel *w, struct wheel_node *n);
 typedef void wheel_cb(struct wheel_node *n, void *arg);
 void wheel_run(struct wheel *w, uint64_t now_ms, wheel_cb *cb, void *arg);
 
-/* When wheel_run has something to do, at the latest; 0: never. */
+/* Before this time wheel_run has nothing to do; 0: without a deadline. */
 uint64_t wheel_next_ms(const struct wheel *w);
 
 #endif

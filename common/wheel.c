@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Deadlines in a ring of lists; see wheel.h. */
-#include "routerd/net/wheel.h"
+#include "common/wheel.h"
 
 static struct wheel_list *slot_of(struct wheel *w, uint64_t tick)
 {
@@ -10,6 +10,7 @@ static struct wheel_list *slot_of(struct wheel *w, uint64_t tick)
 void wheel_init(struct wheel *w, uint64_t now_ms)
 {
 	w->tick = now_ms / WHEEL_TICK_MS;
+	w->next = 0;
 	w->nodes = 0;
 	for (size_t i = 0; i < WHEEL_SLOTS; i++)
 		LIST_INIT(&w->slots[i]);
@@ -21,6 +22,8 @@ void wheel_set(struct wheel *w, struct wheel_node *n, uint64_t due_ms)
 	n->tick = due_ms / WHEEL_TICK_MS + 1;
 	if (n->tick <= w->tick)
 		n->tick = w->tick + 1;
+	if (w->nodes == 0 || n->tick < w->next)
+		w->next = n->tick;
 	LIST_INSERT_HEAD(slot_of(w, n->tick), n, link);
 	w->nodes++;
 }
@@ -61,27 +64,36 @@ static void run_slot(struct wheel *w, struct wheel_list *slot, wheel_cb *cb, voi
 	}
 }
 
+/* The first slot from here on that is not empty. There are nodes. */
+static uint64_t find_next(struct wheel *w, uint64_t tick)
+{
+	while (LIST_EMPTY(slot_of(w, tick)))
+		tick++;
+	return tick;
+}
+
 void wheel_run(struct wheel *w, uint64_t now_ms, wheel_cb *cb, void *arg)
 {
 	uint64_t now = now_ms / WHEEL_TICK_MS;
-	uint64_t from = w->tick;
+	uint64_t from = w->tick + 1;
 
-	if (now <= from)
+	if (now < from)
 		return;
 	w->tick = now;
+	if (w->nodes == 0 || w->next > now)
+		return;
+	if (from < w->next)
+		from = w->next;
 	/* after a long sleep each slot is due once */
-	if (now - from > WHEEL_SLOTS)
-		from = now - WHEEL_SLOTS;
-	for (uint64_t t = from + 1; t <= now; t++)
+	if (now - from >= WHEEL_SLOTS)
+		from = now - WHEEL_SLOTS + 1;
+	for (uint64_t t = from; t <= now; t++)
 		run_slot(w, slot_of(w, t), cb, arg);
+	if (w->nodes > 0)
+		w->next = find_next(w, now + 1);
 }
 
 uint64_t wheel_next_ms(const struct wheel *w)
 {
-	if (w->nodes == 0)
-		return 0;
-	for (uint64_t t = w->tick + 1;; t++) {
-		if (!LIST_EMPTY(&w->slots[t % WHEEL_SLOTS]))
-			return t * WHEEL_TICK_MS;
-	}
+	return w->nodes == 0 ? 0 : w->next * WHEEL_TICK_MS;
 }

@@ -322,6 +322,15 @@ def test_a_removal_can_be_repeated(ctl, added, authd, what):
     assert ctl(*command)[0] == 67
 
 
+def test_a_key_that_is_not_there(ctl):
+    """The text tells a principal without this key from a principal that does not exist."""
+    ctl("principal", "add", AUTHID, "--realm", "r", "--role", "r", "--key", Key().public)
+    code, _, err = ctl("key", "remove", AUTHID, Key().public)
+    assert code == 67 and "no such key" in err, err
+    code, _, err = ctl("key", "remove", "client99@example.com", Key().public)
+    assert code == 67 and "client99@example.com: no such principal" in err, err
+
+
 def test_removals_that_can_be_repeated_are_bounded(ctl, authd):
     # without "revoke" the router cannot confirm
     rpc = router(authd.cwd / "authd.sock", features=[])

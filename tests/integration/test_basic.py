@@ -85,6 +85,20 @@ def test_hello_of_odd_but_honest_clients(routerd, connect, hello):
     assert client.expect(2)[2]["realm"] == "devices"
 
 
+def test_bytes_and_messages_are_counted(start_routerd, join):
+    routerd = start_routerd()
+    client = join(routerd, "cbor")
+    client.register("com.example.echo")
+    before = {name: routerd.total(name) for name in ("bytes_in", "bytes_out", "messages_in", "messages_out")}
+    request = client.start_call("com.example.echo", ["x" * 10000])
+    invocation = client.expect(68)
+    client.send([70, invocation[1], {}, invocation[4]])
+    assert client.result(request)[0] == ["x" * 10000]
+    for name, value in before.items():
+        grown = routerd.total(name) - value
+        assert grown == 2 if name.startswith("messages") else 20000 < grown < 20200, (name, grown)
+
+
 @pytest.mark.parametrize("offered, named", [
     (["ticket", "wampcra"], "offered: ticket, wampcra; served: anonymous"),
     (["a b\n\u2603"], r"offered: a\x20b\x0a\xe2\x98\x83; served: anonymous"),

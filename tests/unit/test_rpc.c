@@ -167,7 +167,8 @@ struct pair {
 	int raw; /* instead of b's connection, -1 if there is one */
 };
 
-static struct loop *pair_open_with(struct pair *p, bool raw, const struct rpc_handlers *h)
+static struct loop *pair_open_with(struct pair *p, bool raw, const struct rpc_handlers *h,
+				   const struct rpc_limits *lim)
 {
 	struct loop *l = loop_new(NULL, NULL);
 	int fds[2];
@@ -178,7 +179,7 @@ static struct loop *pair_open_with(struct pair *p, bool raw, const struct rpc_ha
 		0);
 	p->a.loop = p->b.loop = l;
 	p->a.stop_after = p->b.stop_after = 1;
-	p->a.conn = rpc_conn_new(l, fds[0], h, &limits, &p->a);
+	p->a.conn = rpc_conn_new(l, fds[0], h, lim, &p->a);
 	assert_non_null(p->a.conn);
 	if (raw) {
 		p->raw = fds[1];
@@ -191,7 +192,7 @@ static struct loop *pair_open_with(struct pair *p, bool raw, const struct rpc_ha
 
 static struct loop *pair_open(struct pair *p, bool raw)
 {
-	return pair_open_with(p, raw, &handlers);
+	return pair_open_with(p, raw, &handlers, &limits);
 }
 
 static void answer_held(struct end *e)
@@ -323,6 +324,30 @@ static void test_cancel(void **state)
 	assert_int_not_equal(id, second);
 	run(l);
 	assert_int_equal(p.a.answers, 1);
+	pair_close(&p);
+}
+
+/* Ids wrap after 2^32; 0 is left out, since callers take it for none. */
+static void test_no_call_has_the_id_0(void **state)
+{
+	static const struct rpc_limits many = {
+		.max_message = 4096,
+		.max_out = 16384,
+		.max_calls = 1 << 16,
+		.max_requests = 6,
+	};
+	struct pair p;
+	struct loop *l = pair_open_with(&p, true, &handlers, &many);
+	uint8_t sent[4096];
+
+	(void)state;
+	/* the slot that was used last is used next, so its id wraps */
+	for (unsigned i = 0; i < (1u << 16) + 1; i++) {
+		rpc_cancel(p.a.conn, call(&p.a, "hold", 4000)); /* which asserts it */
+		event_base_loop(loop_base(l), EVLOOP_NONBLOCK);
+		while (read(p.raw, sent, sizeof(sent)) > 0)
+			;
+	}
 	pair_close(&p);
 }
 
@@ -568,7 +593,7 @@ static void send_answer(struct pair *p, uint32_t id, struct slice error_and_resu
 static void test_an_answer_over_a_limit(void **state)
 {
 	struct pair p;
-	struct loop *l = pair_open_with(&p, true, &tolerant);
+	struct loop *l = pair_open_with(&p, true, &tolerant, &limits);
 
 	(void)state;
 	uint32_t first = call(&p.a, "m", 4000), second = call(&p.a, "m", 4000),
@@ -602,7 +627,7 @@ static void test_an_answer_that_has_no_end(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct pair p;
-		struct loop *l = pair_open_with(&p, true, &tolerant);
+		struct loop *l = pair_open_with(&p, true, &tolerant, &limits);
 
 		call(&p.a, "m", 4000);
 		uint32_t culprit = call(&p.a, "m", 4000);
@@ -619,7 +644,7 @@ static void test_an_answer_that_has_no_end(void **state)
 	}
 	/* the cause is unknown: any of the calls may have caused it */
 	struct pair p;
-	struct loop *l = pair_open_with(&p, true, &tolerant);
+	struct loop *l = pair_open_with(&p, true, &tolerant, &limits);
 	call(&p.a, "m", 4000);
 	p.a.stop_after = 2;
 	send_answer(&p, 77, BYTES("\xc0\xc1"));
@@ -634,7 +659,7 @@ static void test_an_answer_that_has_no_end(void **state)
 static void test_an_answer_that_cannot_be_said(void **state)
 {
 	struct pair p;
-	struct loop *l = pair_open_with(&p, true, &tolerant);
+	struct loop *l = pair_open_with(&p, true, &tolerant, &limits);
 	uint8_t got[64];
 	size_t n = 0;
 
@@ -686,6 +711,7 @@ int main(void)
 		cmocka_unit_test(test_notify),
 		cmocka_unit_test(test_timeout_and_late),
 		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_no_call_has_the_id_0),
 		cmocka_unit_test(test_limits_of_ours),
 		cmocka_unit_test(test_closed_by_peer),
 		cmocka_unit_test(test_hostile),

@@ -176,8 +176,16 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 	return c;
 }
 
-static void forget_call(struct realm *realm, struct call *c)
+/*
+ * The one end of a call: answers its caller, unless answer is NULL because the caller is
+ * gone, and forgets the call. Takes the references of the answer.
+ */
+static void finish_call(struct realm *realm, struct call *c, struct post *answer)
 {
+	if (answer != NULL) {
+		answer->request = c->request;
+		session_post(realm, c->caller, answer);
+	}
 	id_table_remove(&realm->dealer.calls, &c->node);
 	LIST_REMOVE(c, of_callee);
 	LIST_REMOVE(c, of_caller);
@@ -197,12 +205,19 @@ static struct call *find_call(struct realm *realm, const struct session *callee,
 	return NULL;
 }
 
-/* Answers a call by an ERROR, and forgets it. */
+/* Ends a call by an ERROR. */
 static void fail_call(struct realm *realm, struct call *c, struct post_error error,
 		      struct payload *payload)
 {
-	session_error(realm, c->caller, WAMP_CALL, c->request, error, payload);
-	forget_call(realm, c);
+	struct post answer = {
+		.type = POST_ERROR,
+		.request_type = WAMP_CALL,
+		.payload = payload,
+		.error = error,
+	};
+
+	realm->counters.errors++;
+	finish_call(realm, c, &answer);
 }
 
 void dealer_call(struct realm *realm, struct session *s, struct post *p)
@@ -251,13 +266,11 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 		return;
 	struct post result = {
 		.type = POST_RESULT,
-		.request = c->request,
 		.payload = p->payload,
 	};
 	p->payload = NULL;
 	realm->counters.results++;
-	session_post(realm, c->caller, &result);
-	forget_call(realm, c);
+	finish_call(realm, c, &result);
 }
 
 void dealer_fail(struct realm *realm, struct session *s, struct post *p)
@@ -275,7 +288,7 @@ void dealer_forget_calls(struct realm *realm, struct session *s)
 	struct call *c;
 
 	while ((c = LIST_FIRST(&s->calls)) != NULL)
-		forget_call(realm, c);
+		finish_call(realm, c, NULL);
 }
 
 void dealer_fail_invocations(struct realm *realm, struct session *s)

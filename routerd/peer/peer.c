@@ -181,6 +181,7 @@ bool peer_post(struct peer *p, struct post *post)
 
 	post->session = peers_ref(ps, p);
 	post->realm = p->identity->realm;
+	post->time_ms = loop_now_ms(ps->loop);
 	return post_send(ps->outbox, peers_owner(ps, post->realm), post);
 }
 
@@ -193,6 +194,7 @@ void peer_post_last(struct peer *p, enum post_type type)
 				   .type = (uint8_t)type,
 				   .realm = p->identity->realm,
 				   .session = peers_ref(ps, p),
+				   .time_ms = loop_now_ms(ps->loop),
 			   },
 			   &p->mail);
 }

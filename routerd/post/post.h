@@ -156,6 +156,7 @@ struct post {
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
+	uint64_t time_ms; /* of posts to an owner: when the worker read the message */
 	uint64_t request;
 	uint64_t id;
 	struct payload *payload; /* counted; may be NULL */

@@ -157,14 +157,27 @@ static void opening_refuse(struct conn *c)
 
 /* --- reading --- */
 
-/* Pings stand still. */
+static void stop_pings(struct conn *c)
+{
+	wheel_cancel(&c->net->wheel, &c->deadline);
+	c->ping_sent = false;
+}
+
 static void pause_reading(struct conn *c)
 {
 	c->stream.paused = true;
 	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
-	wheel_cancel(&c->net->wheel, &c->deadline);
-	c->ping_sent = false;
-	net_count(c->net, NET_PAUSES, 1);
+	stop_pings(c);
+	if (!c->holding)
+		net_count(c->net, NET_PAUSES, 1);
+	conn_arm(c);
+}
+
+/* After a pause or a hold, unless the other still lasts. */
+static void go_on_reading(struct conn *c)
+{
+	if (c->established && !c->holding)
+		start_pings(c);
 	conn_arm(c);
 }
 
@@ -172,9 +185,45 @@ void conn_resume(struct conn *c)
 {
 	c->stream.paused = false;
 	TAILQ_REMOVE(&c->net->paused_conns, c, side_link);
-	if (c->established)
-		start_pings(c);
-	conn_arm(c);
+	go_on_reading(c);
+}
+
+/* Is it a time to read nothing? Most holds end before there is anything to read, so only
+ * input that arrives meanwhile makes the connection pause. */
+static bool must_pause(const struct conn *c)
+{
+	return c->holding || (c->net->paused && c->established && c->state == CONN_OPEN);
+}
+
+/*
+ * The handler holds c: keeps what it did not take of a message, and what was read behind
+ * it. `from` is the kept input that both are read from, or NULL.
+ */
+static void keep_input(struct conn *c, struct conn_kept *from, bool text,
+		       const struct frame_input *behind)
+{
+	struct slice rest = c->net->hold_rest;
+	struct conn_kept *k = from;
+
+	/* they lie side by side in `from`, unless the message came in fragments */
+	if (k != NULL && rest.p + rest.len == behind->p) {
+		k->at = (size_t)(rest.p - k->bytes.data);
+	} else {
+		k = calloc(1, sizeof(*k));
+		if (k == NULL) {
+			conn_kill(c, CONN_END_NOMEM);
+			return;
+		}
+		buf_init(&k->bytes, SIZE_MAX / 2);
+		buf_reserve_exactly(&k->bytes, rest.len + behind->len);
+		buf_put_slice(&k->bytes, rest);
+		buf_put(&k->bytes, behind->p, behind->len);
+	}
+	k->message = rest.len;
+	k->text = text;
+	c->kept = k;
+	if (k->bytes.err != 0)
+		conn_kill(c, CONN_END_NOMEM);
 }
 
 /* The most bytes that a message from the peer may have now. */
@@ -201,7 +250,8 @@ static enum frame_event_type next_event(struct conn *c, union conn_held *held,
 		       : rawsocket_next(&held->part, in, limit, ev);
 }
 
-static void read_events(struct conn *c, struct frame_input *in)
+/* `from` is the kept input that *in lies in, or NULL. */
+static void read_events(struct conn *c, struct frame_input *in, struct conn_kept *from)
 {
 	union conn_held held = c->held;
 	struct frame_event ev;
@@ -209,7 +259,7 @@ static void read_events(struct conn *c, struct frame_input *in)
 
 	/* A handler that drops c must not free what lends it a message. */
 	c->held = (union conn_held){.part = NULL};
-	while (more && c->state != CONN_DEAD && !c->finishing) {
+	while (more && c->state != CONN_DEAD && !c->finishing && !c->holding) {
 		switch (next_event(c, &held, in, &ev)) {
 		case FRAME_MORE:
 			more = false;
@@ -218,6 +268,8 @@ static void read_events(struct conn *c, struct frame_input *in)
 			if (c->state == CONN_OPEN) {
 				net_count(c->net, NET_MESSAGES_IN, 1);
 				c->handler->message(c, ev.bytes, ev.text);
+				if (UNLIKELY(c->holding))
+					keep_input(c, from, ev.text, in);
 			}
 			break;
 		case FRAME_PING:
@@ -234,9 +286,32 @@ static void read_events(struct conn *c, struct frame_input *in)
 			break;
 		}
 	}
-	if (more)
+	if (more && !c->holding)
 		conn_held_free(c, &held); /* nothing will be read any more */
 	c->held = held;
+}
+
+/* Goes on with input that was kept. */
+static void read_kept(struct conn *c)
+{
+	struct conn_kept *k = c->kept;
+	struct slice all = slice_from(buf_slice(&k->bytes), k->at);
+	struct frame_input in = {k->bytes.data + k->at + k->message,
+				 all.len - k->message};
+
+	/* A handler that drops c must not free what lends it a message. */
+	c->kept = NULL;
+	if (k->message > 0 && c->state == CONN_OPEN) {
+		c->handler->message(c, slice_of(all.p, k->message), k->text);
+		if (c->holding)
+			keep_input(c, k, k->text, &in);
+	}
+	/* also if nothing is left of *in: the framing's reader may hold whole frames */
+	if (!c->holding && c->state != CONN_DEAD && !c->finishing)
+		read_events(c, &in, k);
+	if (c->kept != k)
+		conn_kept_free(&k);
+	conn_count_incomplete(c);
 }
 
 static void read_some(struct conn *c)
@@ -246,8 +321,12 @@ static void read_some(struct conn *c)
 	size_t got;
 	int err;
 
-	if (n->paused && c->established && c->state == CONN_OPEN) {
+	if (UNLIKELY(must_pause(c))) {
 		pause_reading(c);
+		return;
+	}
+	if (UNLIKELY(c->kept != NULL)) {
+		read_kept(c);
 		return;
 	}
 	err = stream_read(n, &c->stream, &got);
@@ -266,7 +345,7 @@ static void read_some(struct conn *c)
 	if (c->state == CONN_OPENING)
 		opening_input(c, &in);
 	if (c->state != CONN_OPENING && in.len > 0)
-		read_events(c, &in);
+		read_events(c, &in, NULL);
 	conn_count_incomplete(c);
 }
 
@@ -345,6 +424,26 @@ void conn_restart_handshake(struct conn *c)
 		return;
 	c->left = false;
 	conn_set_deadline(c, c->conf->handshake_ms);
+}
+
+void conn_hold(struct conn *c, struct slice rest)
+{
+	if (c->state != CONN_OPEN)
+		return;
+	c->holding = true;
+	c->net->hold_rest = rest;
+	stop_pings(c);
+}
+
+void conn_release(struct conn *c)
+{
+	if (!c->holding)
+		return;
+	c->holding = false;
+	if (c->stream.paused)
+		conn_resume(c);
+	else
+		go_on_reading(c);
 }
 
 void conn_join_frames(struct conn *c)

@@ -139,6 +139,18 @@ void conn_left(struct conn *c);
 void conn_restart_handshake(struct conn *c);
 
 /*
+ * Only from within `message`, on an established connection: the message waits. rest, the
+ * end of its bytes, is given to `message` again after conn_release, and before any other
+ * input. Until then the connection is not read, and its pings stand still. What was read
+ * already, at most NET_SCRATCH bytes behind the message, is kept, and counts against the
+ * thread's budget for incomplete messages. All else goes on: sending, closing, dropping.
+ */
+void conn_hold(struct conn *c, struct slice rest);
+
+/* Undoes conn_hold, if the connection is still held: input goes on in the next turn. */
+void conn_release(struct conn *c);
+
+/*
  * Queues a whole framed message (frame_head, then the payload) by copying it. It is
  * written at the end of the turn. If the queue is not empty and would grow over queue_max
  * the connection is dropped as a slow consumer.

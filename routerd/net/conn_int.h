@@ -24,6 +24,14 @@ union conn_held {
 	struct ws_reader *ws; /* of a WebSocket frame or message */
 };
 
+/* Input of a held connection that was received and is not handled yet. */
+struct conn_kept {
+	struct buf bytes;
+	size_t at;      /* the bytes before it are handled */
+	size_t message; /* so many from there are the rest of a message; frames follow */
+	bool text;      /* of that message */
+};
+
 struct conn {
 	struct stream stream;
 	struct net *net;
@@ -37,8 +45,9 @@ struct conn {
 	side_link; /* in net.paused_conns while OPEN, then in net.left */
 	struct wheel_node deadline;
 	union conn_held held;
+	struct conn_kept *kept;    /* NULL: none */
 	uint64_t life_ms;          /* when it last gave a sign of life */
-	uint32_t incomplete_bytes; /* memory that held costs, as the net counts it */
+	uint32_t incomplete_bytes; /* memory of held and kept, as the net counts it */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
 	uint8_t framing;           /* CONN_WEBSOCKET, CONN_RAWSOCKET; OPENING: 0 */
@@ -50,6 +59,7 @@ struct conn {
 	bool left;        /* conn_left, and no other handshake has begun */
 	bool ping_sent;   /* and no sign of life since */
 	bool finishing;   /* CLOSING: input is ignored; once all is written, shut down */
+	bool holding;     /* OPEN: conn_hold; no input is handled */
 	alignas(16) uint8_t user[]; /* handler->user_size bytes */
 };
 
@@ -76,7 +86,7 @@ void conn_finish(struct conn *c);
 /* Queues these as our last words, for this end, and closes. In OPENING. */
 void conn_answer_and_close(struct conn *c, struct slice words, enum conn_end end);
 
-/* Waits for what it should wait for. */
+/* Waits for what it should wait for. Input that is kept needs no event of the socket. */
 void conn_arm(struct conn *c);
 
 /* May so many bytes be queued? Otherwise c is dead, as a slow consumer. */
@@ -99,6 +109,9 @@ void conn_set_deadline(struct conn *c, uint64_t after_ms);
 bool conn_keep_part(struct conn *c, struct slice bytes, size_t max) MUSTCHECK;
 
 void conn_held_free(const struct conn *c, union conn_held *held);
+
+/* NULL-safe, clears the pointer. */
+void conn_kept_free(struct conn_kept **kept);
 
 /* Counts what is held against the thread's budget. */
 void conn_count_incomplete(struct conn *c);

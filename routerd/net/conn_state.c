@@ -63,6 +63,17 @@ void conn_held_free(const struct conn *c, union conn_held *held)
 		buf_free(&held->part);
 }
 
+void conn_kept_free(struct conn_kept **kept)
+{
+	struct conn_kept *k = *kept;
+
+	*kept = NULL;
+	if (k == NULL)
+		return;
+	buf_fini(&k->bytes);
+	free(k);
+}
+
 void conn_count_incomplete(struct conn *c)
 {
 	struct net *n = c->net;
@@ -72,6 +83,8 @@ void conn_count_incomplete(struct conn *c)
 		    : part == NULL               ? 0
 						 : sizeof(*part) + part->cap;
 
+	if (c->kept != NULL)
+		is += sizeof(*c->kept) + c->kept->bytes.cap;
 	if (is == was)
 		return;
 	n->incomplete_bytes = n->incomplete_bytes - was + is;
@@ -92,6 +105,7 @@ static void leave_open(struct conn *c)
 	if (c->stream.paused)
 		TAILQ_REMOVE(&n->paused_conns, c, side_link);
 	c->stream.paused = false;
+	c->holding = false;
 	if (c->owes_closed)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
 }
@@ -106,6 +120,7 @@ static void release(struct conn *c)
 	wheel_cancel(&c->net->wheel, &c->deadline);
 	stream_release(c->net, &c->stream);
 	conn_held_free(c, &c->held);
+	conn_kept_free(&c->kept);
 	conn_count_incomplete(c);
 }
 
@@ -212,8 +227,13 @@ void conn_set_deadline(struct conn *c, uint64_t after_ms)
 
 void conn_arm(struct conn *c)
 {
-	if (c->state != CONN_DEAD && stream_arm(c->net, &c->stream) != 0)
+	if (c->state == CONN_DEAD)
+		return;
+	if (stream_arm(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_NOMEM);
+	else if (c->kept != NULL && !c->holding && !c->stream.paused)
+		/* here and not once, since stream_arm may have undone it */
+		stream_readable(&c->stream);
 }
 
 bool conn_accepts(struct conn *c, size_t len)

@@ -111,8 +111,9 @@ struct net {
 	bool paused;
 
 	/* the rest belongs to the files of net/ */
-	uint64_t last_number; /* of a connection */
-	uint32_t conns;       /* not freed yet */
+	struct slice hold_rest; /* conn_hold's, until `message` returns */
+	uint64_t last_number;   /* of a connection */
+	uint32_t conns;         /* not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct streams streams[STREAM_LIST_COUNT]; /* IDLE stays empty */
 	struct conn_list incomplete;   /* holding part of a handshake or message */

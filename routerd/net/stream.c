@@ -35,6 +35,11 @@ int stream_arm(struct net *n, struct stream *s)
 	return event_add(&s->ev, NULL) == 0 ? 0 : E_NOMEM;
 }
 
+void stream_readable(struct stream *s)
+{
+	event_active(&s->ev, EV_READ, 0);
+}
+
 int stream_read(struct net *n, struct stream *s, size_t *got_out)
 {
 	int err = sock_read(s->fd, n->scratch, NET_SCRATCH, got_out);

@@ -45,6 +45,9 @@ void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 /* Waits for what it should wait for: readable, writable, both, nothing. E_NOMEM. */
 int stream_arm(struct net *n, struct stream *s) MUSTCHECK;
 
+/* Calls back in the next turn as if the socket was readable. stream_arm may undo it. */
+void stream_readable(struct stream *s);
+
 /*
  * Reads into net.scratch, at most NET_SCRATCH bytes. E_AGAIN; E_CLOSED with errno 0: the
  * end of the stream; other errors: the connection is lost.

@@ -21,6 +21,7 @@ enum {
 static struct conn *conns[CONNS]; /* NULL: refused, or `closed` was called */
 static bool raw[CONNS];
 static int depth;
+static unsigned n_held;
 
 static const char request[] = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
 			      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -53,7 +54,7 @@ static void handler_acts(void)
 
 	if (c == NULL)
 		return;
-	switch (below(10)) {
+	switch (below(11)) {
 	case 0:
 		/* a frame that may be joined with others */
 		conn_send(c, slice_of("\x82\x01x", 3));
@@ -92,6 +93,9 @@ static void handler_acts(void)
 		if (one_in(500))
 			net_close_all(&net, WS_CLOSE_RESTART, "all");
 		break;
+	case 10:
+		conn_release(c);
+		break;
 	}
 }
 
@@ -106,10 +110,12 @@ static void act_nested(void)
 
 static void on_message(struct conn *c, struct slice bytes)
 {
-	(void)c;
-	(void)bytes;
 	buf_clear(&h.got);
 	act_nested();
+	if (bytes.len > 0 && one_in(4)) {
+		conn_hold(c, slice_from(bytes, below((unsigned)bytes.len)));
+		n_held++;
+	}
 }
 
 static void on_closed(struct conn *c)
@@ -202,8 +208,11 @@ static void step(void)
 
 static void close_all(void)
 {
+	h.on_message = NULL; /* no action any more */
 	for (size_t i = 0; i < CONNS; i++) {
-		conns[i] = NULL; /* no action any more */
+		if (conns[i] != NULL)
+			conn_release(conns[i]);
+		conns[i] = NULL;
 		sock_close(&peers[i]);
 	}
 	net.paused = false;
@@ -217,7 +226,6 @@ static void test_storm(void **state)
 {
 	(void)state;
 	srand(3);
-	h.on_message = on_message;
 	h.on_closed = on_closed;
 	conf.raw_pings = true;
 	conf.queue_max = 8 << 20;
@@ -225,6 +233,7 @@ static void test_storm(void **state)
 	conf.early_message_max = 20000;
 	for (int round = 0; round < ROUNDS; round++) {
 		net.max_incomplete = one_in(2) ? 12000 : 64 << 20;
+		h.on_message = on_message;
 		net.max_queued = one_in(2) ? 150000 : 64 << 20;
 		connect_all();
 		for (int i = 0; i < STEPS; i++)
@@ -236,6 +245,7 @@ static void test_storm(void **state)
 	assert_true(counter(NET_END_BUDGET_OUT) > 0);
 	assert_true(counter(NET_END_HANDSHAKE) > 0);
 	assert_true(counter(NET_PAUSES) > 0);
+	assert_true(n_held > 100);
 }
 
 int main(void)

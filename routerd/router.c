@@ -21,6 +21,7 @@
 
 struct router {
 	const struct config *config; /* lent */
+	struct policy *policy;       /* counted; the first one */
 	unsigned n_workers;
 	struct mailboxes *boxes;
 	struct worker **workers;
@@ -82,11 +83,12 @@ static int make_workers(struct router *router)
 				      router->config->limits.mailbox_low);
 	router->workers = calloc(router->n_workers, sizeof(*router->workers));
 	router->threads = calloc(router->n_workers, sizeof(*router->threads));
-	if (router->boxes == NULL || router->workers == NULL || router->threads == NULL)
+	if (policy_new(NULL, router->config, &router->policy) != 0 ||
+	    router->boxes == NULL || router->workers == NULL || router->threads == NULL)
 		return E_NOMEM;
 	for (unsigned i = 0; i < router->n_workers; i++) {
-		router->workers[i] =
-			worker_new(i, router->n_workers, router->config, router->boxes);
+		router->workers[i] = worker_new(i, router->n_workers, router->config,
+						router->policy, router->boxes);
 		if (router->workers[i] == NULL)
 			return E_NOMEM;
 	}
@@ -170,6 +172,7 @@ static void router_fini(struct router *router)
 		worker_free(&router->workers[i]);
 	mailboxes_free(&router->boxes, drop_post);
 	outbox_free_all(&router->stop_mail);
+	policy_unref(&router->policy);
 	free(router->workers);
 	free(router->threads);
 }

@@ -445,7 +445,7 @@ static int make_listeners(struct worker *w)
 	return 0;
 }
 
-static int make_peers(struct worker *w)
+static int make_peers(struct worker *w, struct policy *policy)
 {
 	const struct config_limits *limits = &w->config->limits;
 	int err = net_init(&w->net, w->loop, w->name, limits->queued_total / w->n_workers,
@@ -455,11 +455,11 @@ static int make_peers(struct worker *w)
 		return err;
 	w->net_ready = true;
 	return peers_init(&w->peers, w->index, w->n_workers, &w->outbox, w->config,
-			  &w->net);
+			  policy, &w->net);
 }
 
 struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
-			  struct mailboxes *boxes)
+			  struct policy *policy, struct mailboxes *boxes)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
@@ -487,7 +487,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	if (w->stopped_mail == NULL ||
 	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||
 	    outbox_reserve_all(&w->outbox, &w->drained_mail) != 0 ||
-	    event_add(&w->mail_event, NULL) != 0 || make_peers(w) != 0 ||
+	    event_add(&w->mail_event, NULL) != 0 || make_peers(w, policy) != 0 ||
 	    make_listeners(w) != 0 || make_realms(w) != 0)
 		goto fail;
 	return w;

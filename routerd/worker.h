@@ -13,7 +13,7 @@
 
 #include "common/loop.h"
 #include "common/mailbox.h"
-#include "routerd/config/config.h"
+#include "routerd/config/policy.h"
 #include "routerd/post/outbox.h"
 
 #include <stdatomic.h>
@@ -21,10 +21,10 @@
 struct worker;
 struct control;
 
-/* Any thread, before its own starts. Configuration and boxes are lent until worker_free.
- * NULL: no memory or no descriptors. */
+/* Any thread, before its own starts. Configuration and boxes are lent until worker_free;
+ * *policy gets a reference. NULL: no memory or no descriptors. */
 struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
-			  struct mailboxes *boxes) MUSTCHECK;
+			  struct policy *policy, struct mailboxes *boxes) MUSTCHECK;
 /* After its thread has ended: drops every connection. */
 void worker_drop_connections(struct worker *w);
 /* After that, and before the mailboxes are freed. */

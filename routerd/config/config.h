@@ -28,7 +28,6 @@ struct config_role {
 	const char *name;
 	struct permission *permissions;
 	size_t n_permissions;
-	const struct rights *rights; /* the permissions, compiled */
 };
 
 struct config_realm {

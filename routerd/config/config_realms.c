@@ -133,16 +133,15 @@ static void check_role(struct conf *c, void *map)
 	struct config_role *role = map;
 	struct rights *rights;
 	size_t duplicate;
-	int err = rights_new(conf_pool(c), role->permissions, role->n_permissions,
-			     &rights, &duplicate);
+	int err = rights_new(role->permissions, role->n_permissions, &rights, &duplicate);
 
-	if (err == 0)
-		role->rights = rights;
-	else if (err == E_EXISTS)
+	/* policy_new compiles them for use */
+	rights_unref(&rights);
+	if (err == E_EXISTS)
 		conf_fail(c, &role->permissions[duplicate].uri,
 			  "this uri has a permission with this match already; merge the "
 			  "two");
-	else
+	else if (err != 0)
 		conf_nomem(c);
 }
 

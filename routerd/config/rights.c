@@ -9,8 +9,10 @@
 #include "routerd/config/rights.h"
 
 #include "common/err.h"
+#include "common/pool.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define NO_NODE UINT32_MAX
@@ -33,6 +35,8 @@ struct wildcard {
 };
 
 struct rights {
+	_Atomic uint32_t refs;
+	struct pool pool; /* holds the arrays and the texts */
 	struct node *nodes;
 	uint32_t n_nodes;
 	struct wildcard *wildcards; /* the most specific first */
@@ -138,9 +142,11 @@ static uint32_t prefix_from(const struct rights *rights, uint32_t node, struct s
 	return node;
 }
 
-static void add_permission(struct rights *rights, const struct permission *p)
+/* Appends a copy of the URI to the texts. */
+static void add_permission(struct rights *rights, const struct permission *p,
+			   uint8_t **texts)
 {
-	struct slice uri = slice_str(p->uri);
+	struct slice uri = slice_store(texts, slice_str(p->uri));
 
 	if (p->match == MATCH_WILDCARD) {
 		rights->wildcards[rights->n_wildcards++] = (struct wildcard){
@@ -161,38 +167,72 @@ static void add_permission(struct rights *rights, const struct permission *p)
 	}
 }
 
-int rights_new(struct pool *pool, const struct permission *permissions, size_t n,
-	       struct rights **out, size_t *duplicate_out)
+static int compile_permissions(struct rights *rights,
+			       const struct permission *permissions, size_t n,
+			       const struct permission **sorted, size_t *duplicate_out)
 {
-	struct rights *rights = pool_alloc(pool, 1, sizeof(*rights));
-	const struct permission **sorted =
-		calloc(n + 1, sizeof(const struct permission *));
-	int err = E_NOMEM;
+	size_t bytes = 0;
 
-	ASSERT(n < NO_NODE);
-	if (rights == NULL || sorted == NULL)
-		goto out;
-	rights->nodes = pool_alloc(pool, n, sizeof(*rights->nodes));
-	rights->wildcards = pool_alloc(pool, n, sizeof(*rights->wildcards));
-	if (rights->nodes == NULL || rights->wildcards == NULL)
-		goto out;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		sorted[i] = &permissions[i];
+		bytes += strlen(permissions[i].uri);
+	}
+	rights->nodes = pool_alloc(&rights->pool, n, sizeof(*rights->nodes));
+	rights->wildcards = pool_alloc(&rights->pool, n, sizeof(*rights->wildcards));
+	uint8_t *texts = pool_alloc(&rights->pool, bytes, 1);
+	if (rights->nodes == NULL || rights->wildcards == NULL || texts == NULL)
+		return E_NOMEM;
 	qsort(sorted, n, sizeof(const struct permission *), compare_permissions);
 	for (size_t i = 0; i < n; i++) {
 		if (i > 0 && sorted[i - 1]->match == sorted[i]->match &&
 		    strcmp(sorted[i - 1]->uri, sorted[i]->uri) == 0) {
 			*duplicate_out = (size_t)(sorted[i] - permissions);
-			err = E_EXISTS;
-			goto out;
+			return E_EXISTS;
 		}
-		add_permission(rights, sorted[i]);
+		add_permission(rights, sorted[i], &texts);
 	}
-	*out = rights;
-	err = 0;
-out:
+	return 0;
+}
+
+int rights_new(const struct permission *permissions, size_t n, struct rights **out,
+	       size_t *duplicate_out)
+{
+	struct rights *rights = calloc(1, sizeof(*rights));
+	const struct permission **sorted =
+		calloc(n + 1, sizeof(const struct permission *));
+	int err = E_NOMEM;
+
+	ASSERT(n < NO_NODE);
+	if (rights != NULL) {
+		atomic_init(&rights->refs, 1);
+		pool_init(&rights->pool);
+	}
+	if (rights != NULL && sorted != NULL)
+		err = compile_permissions(rights, permissions, n, sorted, duplicate_out);
+	if (err != 0)
+		rights_unref(&rights);
 	free(sorted);
+	*out = rights;
 	return err;
+}
+
+struct rights *rights_ref(struct rights *rights)
+{
+	atomic_fetch_add_explicit(&rights->refs, 1, memory_order_relaxed);
+	return rights;
+}
+
+void rights_unref(struct rights **rights_io)
+{
+	struct rights *rights = *rights_io;
+
+	*rights_io = NULL;
+	if (rights == NULL)
+		return;
+	if (atomic_fetch_sub_explicit(&rights->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pool_fini(&rights->pool);
+	free(rights);
 }
 
 /* --- asking --- */

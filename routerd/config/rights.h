@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a role may do: its permissions, compiled when the configuration is read. Immutable
- * afterwards; any thread. Knows nothing of sessions.
+ * What a role may do: its permissions, compiled. Immutable and counted: policies and
+ * sessions refer to it. Any thread. Knows nothing of sessions.
  *
  * Exactly one permission decides about a URI, whatever the action: of those that match,
  * the one that says most about how the URI begins.
@@ -23,7 +23,6 @@
 #define ROUTERD_CONFIG_RIGHTS_H
 
 #include "common/base.h"
-#include "common/pool.h"
 #include "proto/uri.h"
 
 enum action {
@@ -44,12 +43,15 @@ struct permission {
 struct rights;
 
 /*
- * Compiles n permissions into *out. Everything belongs to pool; the URIs are lent to it
- * and must live as long. E_EXISTS: two have the same URI and match, and *duplicate_out is
- * the index of the later one; E_NOMEM.
+ * Compiles n permissions, which are not needed afterwards, into *out, with one reference.
+ * E_EXISTS: two have the same URI and match, and *duplicate_out is the index of the later
+ * one; E_NOMEM.
  */
-int rights_new(struct pool *pool, const struct permission *permissions, size_t n,
-	       struct rights **out, size_t *duplicate_out) MUSTCHECK;
+int rights_new(const struct permission *permissions, size_t n, struct rights **out,
+	       size_t *duplicate_out) MUSTCHECK;
+struct rights *rights_ref(struct rights *rights);
+/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+void rights_unref(struct rights **rights);
 
 /*
  * May somebody with these rights do this to this URI? No allocation. The time is that of

@@ -202,7 +202,7 @@ void login_answer(struct peer *p, const struct post *post)
 
 bool login_identify(struct peer *p, struct identity *who)
 {
-	const struct config *cfg = p->peers->config;
+	const struct policy *policy = p->peers->policy;
 	struct slice realm_name = who->realm_name, role_name = who->authrole;
 	struct login *lg = p->login;
 
@@ -216,7 +216,7 @@ bool login_identify(struct peer *p, struct identity *who)
 			p, who,
 			"the answer has no authid: the authenticator must name one",
 			WAMP_ERROR_NO_SUCH_PRINCIPAL, "no authid assigned");
-	int realm = config_realm_find(cfg, realm_name);
+	int realm = policy_realm_find(policy, realm_name);
 	if (realm < 0)
 		return disagree(
 			p, who,
@@ -225,8 +225,9 @@ bool login_identify(struct peer *p, struct identity *who)
 			WAMP_ERROR_NO_SUCH_REALM,
 			"no realm \"%.*s\" exists on this router", (int)realm_name.len,
 			(const char *)realm_name.p);
-	int role = config_role_find(&cfg->realms[realm], role_name);
-	if (role < 0)
+	who->realm = (uint16_t)realm;
+	who->role = policy_role_find(policy, who->realm, role_name);
+	if (who->role == NULL)
 		return disagree(
 			p, who,
 			"the realm has no such role: add it to routerd's configuration, "
@@ -234,8 +235,6 @@ bool login_identify(struct peer *p, struct identity *who)
 			WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
-	who->realm = (uint16_t)realm;
-	who->role = (uint16_t)role;
 	who->session = lg->session;
 	who->authmethod = lg->method->name;
 	lg->identity = identity_new(who);
@@ -243,6 +242,16 @@ bool login_identify(struct peer *p, struct identity *who)
 		return true;
 	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY)); /* frees lg */
 	return false;
+}
+
+void login_role_gone(struct peer *p)
+{
+	const struct identity *i = p->login->identity;
+
+	login_denyf(p, WAMP_ERROR_NO_SUCH_ROLE,
+		    "realm \"%.*s\" has no role \"%.*s\" any more",
+		    (int)i->realm_name.len, (const char *)i->realm_name.p,
+		    (int)i->authrole.len, (const char *)i->authrole.p);
 }
 
 bool login_not_revoked(struct peer *p)
@@ -312,11 +321,16 @@ void login_refused(struct peer *p, const struct post *post)
 void login_joined(struct peer *p, const struct post *post)
 {
 	(void)post;
-	const struct config *cfg = p->peers->config;
+	const struct peers *ps = p->peers;
 	const struct identity *i = p->identity;
+	struct rights *rights = policy_rights(ps->policy, i->realm, i->role);
 	const char *peer_name = p->login->peer_name.text;
 
 	ASSERT(p->state == PEER_JOINING);
+	if (rights == NULL) {
+		login_role_gone(p);
+		return;
+	}
 	msg_write_welcome(peer_begin(p), p->serializer,
 			  &(struct msg_welcome){
 				  .session = i->session,
@@ -326,8 +340,8 @@ void login_joined(struct peer *p, const struct post *post)
 				  .authmethod = i->authmethod,
 				  .authprovider = i->authprovider,
 				  .authextra = buf_slice(&p->login->extra),
-				  .node = cfg->node,
-				  .worker = p->peers->worker_name,
+				  .node = ps->config->node,
+				  .worker = ps->worker_name,
 				  .peer = peer_name,
 				  .pid = (uint64_t)getpid(),
 			  });
@@ -343,7 +357,7 @@ void login_joined(struct peer *p, const struct post *post)
 		return;
 	}
 	peer_set_state(p, PEER_JOINED);
-	p->rights = cfg->realms[i->realm].roles[i->role].rights;
+	p->rights = rights_ref(rights);
 	p->opened_ms = loop_now_ms(p->peers->loop);
 	conn_established(p->conn);
 	peers_count(p->peers, PEER_SESSIONS_OPENED);

@@ -106,8 +106,8 @@ void login_try_again(struct peer *p, const char *why);
 void login_fail(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
- * Finds realm and role in the configuration and makes the identity; *who needs the texts
- * and the stamp, its indexes and session are filled in. False: p has been refused.
+ * Finds realm and role in the policy and makes the identity; *who needs the texts and the
+ * stamp, realm, role and session are filled in. False: p has been refused.
  */
 bool login_identify(struct peer *p, struct identity *who);
 
@@ -121,6 +121,9 @@ void login_join(struct peer *p);
 void login_answer(struct peer *p, const struct post *post);
 void login_joined(struct peer *p, const struct post *post);
 void login_refused(struct peer *p, const struct post *post);
+
+/* Refuses p, which is CHALLENGED or JOINING: a reload has removed its role. */
+void login_role_gone(struct peer *p);
 
 /* A revocation while p is CHALLENGED or JOINING: does it concern p? */
 bool login_concerned(const struct peer *p, const struct revocation *revocation);

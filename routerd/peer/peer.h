@@ -41,8 +41,8 @@ struct peer {
 	uint8_t separator;   /* between the messages of a JSON batch, as the client writes
 				it */
 	struct login *login; /* AUTH_WAIT to JOINING */
-	struct identity *identity;   /* JOINING to LEAVING; counted */
-	const struct rights *rights; /* of its role; lent by the configuration */
+	struct identity *identity; /* JOINING to LEAVING; counted */
+	struct rights *rights;     /* JOINED, LEAVING: of its role; counted */
 	struct peer_members members;
 	uint64_t opened_ms;      /* when it joined */
 	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
@@ -140,6 +140,10 @@ void peer_drop(struct peer *p, const char *reason);
  * memory it could not tell the client something; the connection is dropped.
  */
 void peer_killed(struct peer *p, const struct post *post);
+
+/* The reload of the configuration has removed the role of a session, which ends with
+ * GOODBYE. In JOINED. */
+void peer_role_gone(struct peer *p);
 
 /* The client's GOODBYE has been to the owner: answers it. A new HELLO may follow. */
 void peer_left(struct peer *p, const struct post *post);

@@ -34,7 +34,7 @@ static void session_over(struct peer *p, const char *reason)
 	identity_unref(&p->identity);
 	free(p->mail);
 	p->mail = NULL;
-	p->rights = NULL;
+	rights_unref(&p->rights);
 }
 
 /* Drops what a peer in any state holds, and tells those who need to know. */
@@ -114,6 +114,14 @@ void peer_killed(struct peer *p, const struct post *post)
 	peers_renew(p->peers, p);
 	peer_set_state(p, PEER_CLOSING);
 	conn_close(p->conn, WS_CLOSE_NORMAL, NULL);
+}
+
+void peer_role_gone(struct peer *p)
+{
+	say_end(p, WAMP_GOODBYE, WAMP_ERROR_NO_SUCH_ROLE,
+		slice_str("the role of this session was removed from the configuration"));
+	peers_count(p->peers, PEER_SESSIONS_KILLED);
+	end_peer(p, WS_CLOSE_NORMAL, WAMP_ERROR_NO_SUCH_ROLE, NULL);
 }
 
 void peer_left(struct peer *p, const struct post *post)

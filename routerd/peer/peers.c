@@ -33,13 +33,14 @@ static uint64_t longest_handshake_ms(const struct config *cfg)
 }
 
 int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
-	       const struct config *cfg, struct net *net)
+	       const struct config *cfg, struct policy *policy, struct net *net)
 {
 	*ps = (struct peers){
 		.self = self,
 		.n_workers = n_workers,
 		.outbox = outbox,
 		.config = cfg,
+		.policy = policy_ref(policy),
 		.net = net,
 		.loop = net->loop,
 		.log_rate = {.burst = 20},
@@ -57,6 +58,7 @@ void peers_fini(struct peers *ps)
 {
 	members_fini(&ps->members);
 	revocations_fini(&ps->revocations);
+	policy_unref(&ps->policy);
 	buf_fini(&ps->decoded);
 	buf_fini(&ps->out);
 	free(ps->slots);

@@ -12,7 +12,7 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "routerd/config/config.h"
+#include "routerd/config/policy.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/members.h"
 #include "routerd/post/post.h"
@@ -67,10 +67,11 @@ struct peers {
 	unsigned self; /* the worker's index */
 	unsigned n_workers;
 	struct outbox *outbox;       /* lent, as all that follows */
-	const struct config *config; /* the snapshot that is running */
+	const struct config *config; /* as the router was started with it */
 	struct net *net;
 	struct loop *loop;
-	char worker_name[16]; /* "worker001": x_cb_worker */
+	struct policy *policy; /* counted; the one in force */
+	char worker_name[16];  /* "worker001": x_cb_worker */
 
 	struct buf decoded; /* scratch of msg_read */
 	struct buf out;     /* scratch of peer_begin */
@@ -88,9 +89,10 @@ struct peers {
 };
 
 /* 0 or E_NOMEM. self is the worker's index. outbox, configuration and net are lent until
- * peers_fini. */
+ * peers_fini; *policy gets a reference. */
 int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
-	       const struct config *cfg, struct net *net) MUSTCHECK;
+	       const struct config *cfg, struct policy *policy,
+	       struct net *net) MUSTCHECK;
 /* After net_fini, which has closed every peer. */
 void peers_fini(struct peers *ps);
 

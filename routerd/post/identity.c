@@ -2,6 +2,8 @@
 /* Counted identities; any thread. See identity.h. */
 #include "routerd/post/identity.h"
 
+#include "routerd/config/policy.h"
+
 #include <stdlib.h>
 
 size_t identity_size(const struct identity *i)
@@ -18,6 +20,8 @@ struct identity *identity_new(const struct identity *from)
 		return NULL;
 	*i = *from;
 	atomic_init(&i->refs, 1);
+	if (i->role != NULL)
+		role_slot_ref(i->role);
 	uint8_t *pos = (uint8_t *)(i + 1);
 	i->realm_name = slice_store(&pos, from->realm_name);
 	i->authid = slice_store(&pos, from->authid);
@@ -39,6 +43,8 @@ void identity_unref(struct identity **ip)
 	*ip = NULL;
 	if (i == NULL)
 		return;
-	if (atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) == 1)
-		free(i);
+	if (atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	role_slot_unref(&i->role);
+	free(i);
 }

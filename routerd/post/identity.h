@@ -10,6 +10,8 @@
 
 #include <stdatomic.h>
 
+struct role_slot; /* config/policy.h */
+
 /* Where and when the principal was looked up; for closing the race with a revocation. */
 struct lookup_stamp {
 	bool asked; /* false: no authenticator was involved (anonymous) */
@@ -24,8 +26,8 @@ struct lookup_stamp {
 
 struct identity {
 	_Atomic uint32_t refs;
-	uint16_t realm;         /* index in the configuration */
-	uint16_t role;          /* index in that realm */
+	uint16_t realm;         /* slot, see config/policy.h */
+	struct role_slot *role; /* counted */
 	uint64_t session;       /* WAMP session id */
 	const char *authmethod; /* a constant */
 	struct lookup_stamp stamp;
@@ -34,7 +36,8 @@ struct identity {
 	struct slice realm_name, authid, authrole, authprovider;
 };
 
-/* A copy of *from and its texts, with one reference; NULL: no memory. */
+/* A copy of *from and its texts, with one reference of its own to the role; NULL: no
+ * memory. */
 struct identity *identity_new(const struct identity *from);
 struct identity *identity_ref(struct identity *i);
 /* Bytes of memory, its texts included. */

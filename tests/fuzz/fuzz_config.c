@@ -3,24 +3,29 @@
 #include "routerd/config/config.h"
 
 #include "common/err.h"
-#include "routerd/config/rights.h"
+#include "routerd/config/policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void check_realm(const struct config_realm *realm)
+static void check_realm(const struct policy *policy, unsigned slot,
+			const struct config_realm *realm)
 {
+	ASSERT(policy_realm_find(policy, slice_str(realm->name)) == (int)slot);
 	ASSERT(uri_valid(slice_str(realm->name)));
 	ASSERT(realm->n_roles > 0);
 	for (size_t i = 0; i < realm->n_roles; i++) {
 		const struct config_role *role = &realm->roles[i];
 
 		ASSERT(config_role_find(realm, slice_str(role->name)) == (int)i);
+		const struct rights *rights = policy_rights(
+			policy, slot,
+			policy_role_find(policy, slot, slice_str(role->name)));
 		for (size_t k = 0; k < role->n_permissions; k++) {
 			const struct permission *p = &role->permissions[k];
 
 			/* an exact permission decides about its own URI */
 			if (p->match == MATCH_EXACT)
-				ASSERT(rights_allow(role->rights, ACTION_CALL,
+				ASSERT(rights_allow(rights, ACTION_CALL,
 						    slice_str(p->uri)) ==
 				       p->allow[ACTION_CALL]);
 		}
@@ -56,12 +61,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ASSERT(cfg == NULL && err.text[0] == 'f' && err.text[1] == ':');
 		return 0;
 	}
-	for (size_t i = 0; i < cfg->n_realms; i++) {
+	struct policy *policy;
+	r = policy_new(NULL, cfg, &policy);
+	ASSERT(r == 0);
+	for (unsigned i = 0; i < cfg->n_realms; i++) {
 		ASSERT(config_realm_find(cfg, slice_str(cfg->realms[i].name)) == (int)i);
-		check_realm(&cfg->realms[i]);
+		check_realm(policy, i, &cfg->realms[i]);
 	}
 	for (size_t i = 0; i < cfg->n_listeners; i++)
 		check_listener(cfg, &cfg->listeners[i]);
+	policy_unref(&policy);
 	config_free(&cfg);
 	return 0;
 }

@@ -201,6 +201,7 @@ static const char yaml[] =
 
 struct world {
 	struct config *config;
+	struct policy *policy;
 	struct loop *loop;
 	struct peers peers;
 	struct peer_listener listener;
@@ -238,9 +239,10 @@ static inline int setup(void **state)
 	memset(&w, 0, sizeof(w));
 	if (config_parse(slice_str(yaml), "test", &w.config, &err) != 0)
 		fail_msg("%s", err.text);
+	assert_int_equal(policy_new(NULL, w.config, &w.policy), 0);
 	w.loop = loop_new(NULL, NULL);
 	the_net.loop = w.loop;
-	assert_int_equal(peers_init(&w.peers, 0, 1, no_outbox, w.config, &the_net), 0);
+	assert_int_equal(peers_init(&w.peers, 0, 1, no_outbox, w.config, w.policy, &the_net), 0);
 	w.listener = (struct peer_listener){.peers = &w.peers,
 					    .conf = &w.config->listeners[0]};
 	crypto_sign_keypair(w.pk, w.sk);
@@ -255,6 +257,7 @@ static inline int teardown(void **state)
 	drop_posts();
 	peers_fini(&w.peers);
 	loop_free(&w.loop);
+	policy_unref(&w.policy);
 	config_free(&w.config);
 	return 0;
 }

@@ -182,7 +182,15 @@ static void check_whole_listeners(void)
 
 static bool may(size_t role, enum action action, const char *uri)
 {
-	return rights_allow(cfg->realms[0].roles[role].rights, action, slice_str(uri));
+	const struct config_role *r = &cfg->realms[0].roles[role];
+	struct rights *rights;
+	size_t duplicate;
+
+	assert_int_equal(
+		rights_new(r->permissions, r->n_permissions, &rights, &duplicate), 0);
+	bool allowed = rights_allow(rights, action, slice_str(uri));
+	rights_unref(&rights);
+	return allowed;
 }
 
 static void each_key(void **state)

@@ -40,6 +40,7 @@ static const char yaml[] =
 	"  auth: {anonymous: {type: static, role: user}}}]\n";
 
 static struct config *config;
+static struct policy *policy;
 static struct loop loop;
 static struct net net;
 static struct peers ps;
@@ -58,6 +59,7 @@ static int setup(void **state)
 	now_ms = 1000;
 	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
 		fail_msg("%s", err.text);
+	assert_int_equal(policy_new(NULL, config, &policy), 0);
 	listener = (struct peer_listener){.peers = &ps, .conf = &config->listeners[0]};
 	conf = (struct conn_conf){.user = &listener,
 				  .name = "test",
@@ -68,7 +70,7 @@ static int setup(void **state)
 				  .message_max = 1 << 20,
 				  .queue_max = 1 << 20};
 	assert_int_equal(net_init(&net, &loop, "w0", 64u << 20, 64u << 20), 0);
-	assert_int_equal(peers_init(&ps, 0, 1, NULL, config, &net), 0);
+	assert_int_equal(peers_init(&ps, 0, 1, NULL, config, policy, &net), 0);
 	return 0;
 }
 
@@ -91,6 +93,7 @@ static int teardown(void **state)
 	assert_null(ps.members.fan_out.list);
 	net_fini(&net);
 	peers_fini(&ps);
+	policy_unref(&policy);
 	config_free(&config);
 	event_base_free(loop.base);
 	assert_int_equal(not_freed, 0);

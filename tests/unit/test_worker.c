@@ -30,6 +30,7 @@ static const char yaml[] =
 	"      anonymous: {type: static, role: user}\n";
 
 static struct config *config;
+static struct policy *policy;
 static struct mailboxes *boxes;
 static struct worker *worker;
 static pthread_t thread;
@@ -52,9 +53,10 @@ static int setup(void **state)
 	(void)state;
 	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
 		fail_msg("%s", err.text);
+	assert_int_equal(policy_new(NULL, config, &policy), 0);
 	boxes = mailboxes_new(WORKERS, sizeof(struct post), 1 << 20, 1 << 19);
 	assert_non_null(boxes);
-	worker = worker_new(REAL, WORKERS, config, boxes);
+	worker = worker_new(REAL, WORKERS, config, policy, boxes);
 	assert_non_null(worker);
 	assert_int_equal(pthread_create(&thread, NULL, run, worker), 0);
 	return 0;
@@ -65,6 +67,7 @@ static int teardown(void **state)
 	(void)state;
 	worker_free(&worker);
 	mailboxes_free(&boxes, drop);
+	policy_unref(&policy);
 	config_free(&config);
 	return 0;
 }

@@ -48,6 +48,7 @@ static const char yaml[] =
 	"  anonymous: {type: static, role: user}}}]\n";
 
 static struct config *config;
+static struct policy *policy;
 static struct mailboxes *boxes;
 static struct worker *workers[WORKERS];
 static unsigned n_questions, epoch;
@@ -263,9 +264,10 @@ static void setup_world(uint64_t seed)
 	revocations = revocations_answered = 0;
 	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
 		fail_msg("%s", err.text);
+	assert_int_equal(policy_new(NULL, config, &policy), 0);
 	boxes = mailboxes_new(WORKERS, sizeof(struct post), 3000, 1000);
 	for (unsigned i = 0; i < WORKERS; i++)
-		workers[i] = worker_new(i, WORKERS, config, boxes);
+		workers[i] = worker_new(i, WORKERS, config, policy, boxes);
 	assert_int_equal(outbox_reserve_all(&workers[0]->outbox, &stop_mail), 0);
 }
 
@@ -281,6 +283,7 @@ static void teardown_world(void)
 	for (unsigned i = 0; i < WORKERS; i++)
 		worker_free(&workers[i]);
 	mailboxes_free(&boxes, drop);
+	policy_unref(&policy);
 	config_free(&config);
 }
 

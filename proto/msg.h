@@ -22,6 +22,9 @@
  *   a key in the payload twice                           passes  passes       passes
  *   a number over 64 bits, 1e400, a bignum, an ext type  passes  passes       passes
  *
+ * The types of PUBLISH's eligible... and exclude... lists are not checked here: a wrong
+ * one costs its request.
+ *
  * value: E_VALUE. It costs the session where there is no request id: HELLO, AUTHENTICATE,
  * ABORT, GOODBYE. broken: any other error. passes: to each receiver whose encoding can
  * say it. (*) On a WebSocket the text frame itself is wrong, and the connection ends with

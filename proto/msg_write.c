@@ -40,7 +40,12 @@ const char *wamp_type_name(enum wamp_type type)
 }
 
 /* What WELCOME announces: exactly what this version does. */
-static const char *const broker_features[] = {"publisher_exclusion", NULL};
+static const char *const broker_features[] = {
+	"publisher_exclusion",
+	"publisher_identification",
+	"subscriber_blackwhite_listing",
+	NULL,
+};
 static const char *const dealer_features[] = {NULL};
 
 /* [type, ... of count elements */

@@ -194,7 +194,17 @@ static bool room_for_events(struct realm *realm, const struct subscription *sub,
 	return true;
 }
 
-/* Takes the payload's reference. There is room. */
+/* Takes references for one more post of the same event. */
+static void share_event(struct post *event)
+{
+	payload_ref(event->payload);
+	if (event->options != NULL)
+		options_ref(event->options);
+	if (event->publisher != NULL)
+		identity_ref(event->publisher);
+}
+
+/* Takes the references that the event holds. There is room. */
 static void post_event(struct realm *realm, unsigned worker, struct post *event)
 {
 	bool sent = post_send(realm->outbox, worker, event);
@@ -205,7 +215,7 @@ static void post_event(struct realm *realm, unsigned worker, struct post *event)
 
 /*
  * One post to each worker that has members, in the order of their numbers; or to none,
- * without memory: false. The last takes the reference that p holds.
+ * without memory: false. The last takes the references that p holds.
  */
 static bool post_events(struct realm *realm, const struct session *s,
 			const struct subscription *sub, struct post *p,
@@ -220,7 +230,9 @@ static bool post_events(struct realm *realm, const struct session *s,
 		.id = sub->id,
 		.exclude_me = p->exclude_me,
 		.payload = p->payload,
+		.options = p->options,
 		.publication = publication,
+		.publisher = p->disclose_me ? s->identity : NULL,
 	};
 
 	/* the publisher alone, who does not want it */
@@ -233,7 +245,7 @@ static bool post_events(struct realm *realm, const struct session *s,
 		if (sub->members_of[worker] == 0 || worker == skip)
 			continue;
 		if (to != none) {
-			payload_ref(p->payload);
+			share_event(&event);
 			post_event(realm, to, &event);
 		}
 		to = worker;
@@ -241,6 +253,9 @@ static bool post_events(struct realm *realm, const struct session *s,
 	if (to == none)
 		return true;
 	p->payload = NULL;
+	p->options = NULL;
+	if (event.publisher != NULL)
+		identity_ref(event.publisher);
 	post_event(realm, to, &event);
 	return true;
 }
@@ -252,6 +267,8 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;
+	if (p->options != NULL && options_pass_nobody(p->options))
+		sub = NULL;
 	if (sub != NULL && !post_events(realm, s, sub, p, publication)) {
 		realm->counters.unsent_publishes++;
 		if (p->acknowledge)

@@ -10,8 +10,36 @@
 enum {
 	DELIVERIES_PER_LOOK = 16, /* between two looks at the clock */
 	ENVELOPE_MAX = 64,        /* what EVENT puts around its payload, or more */
+	DETAILS_ABOUT = 64,       /* the keys and numbers of a disclosed publisher */
 	FRAMED_MAX = 80 << 20,    /* the largest payload, transcoded, and its envelope */
 };
+
+/* How many bytes EVENT puts around its payload: a good guess. */
+static size_t envelope_size(const struct post *event)
+{
+	const struct identity *publisher = event->publisher;
+
+	return publisher == NULL ? ENVELOPE_MAX
+				 : ENVELOPE_MAX + DETAILS_ABOUT + publisher->authid.len +
+					   publisher->authrole.len;
+}
+
+/* Appends an EVENT to out. */
+static void write_event(const struct post *event, enum serializer s,
+			struct msg_payload items, struct buf *out)
+{
+	const struct identity *publisher = event->publisher;
+	struct msg_details details;
+
+	if (publisher != NULL)
+		details = (struct msg_details){
+			.publisher = publisher->session,
+			.publisher_authid = publisher->authid,
+			.publisher_authrole = publisher->authrole,
+		};
+	msg_write_payload(out, s, WAMP_EVENT, event->id, event->publication,
+			  publisher == NULL ? NULL : &details, items);
+}
 
 /* Appends an EVENT, framed for p's kind, to out. Errors as payload_items. */
 MUSTCHECK
@@ -24,9 +52,8 @@ static int append_event(const struct peer *p, const struct post *event, struct b
 
 	if (err != 0)
 		return err;
-	size_t room = peer_begin_frame(p, out, items.bytes.len + ENVELOPE_MAX);
-	msg_write_payload(out, p->serializer, WAMP_EVENT, event->id, event->publication,
-			  NULL, items);
+	size_t room = peer_begin_frame(p, out, items.bytes.len + envelope_size(event));
+	write_event(event, p->serializer, items, out);
 	err = peer_end_frame(p, out, start, room, len_out);
 	if (err != 0) {
 		buf_clear(out);
@@ -53,7 +80,7 @@ static size_t expected_size(const struct fan_out *f)
 	size_t size = 0;
 
 	for (unsigned i = 0; i < f->n_events; i++)
-		size += payload_size(f->events[i].payload) + ENVELOPE_MAX;
+		size += payload_size(f->events[i].payload) + envelope_size(&f->events[i]);
 	return size;
 }
 
@@ -102,8 +129,12 @@ static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++) {
 		const struct post *event = &f->events[i];
-		int err = peer_send_payload(p, WAMP_EVENT, event->id, event->publication,
-					    event->payload);
+		struct msg_payload items;
+		int err = payload_items(event->payload, p->serializer, &items);
+		if (err == 0) {
+			write_event(event, p->serializer, items, peer_begin(p));
+			err = peer_send(p);
+		}
 		if (err == E_NOMEM) {
 			peer_drop_no_memory(p, "EVENT");
 			return;
@@ -121,6 +152,8 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	/* the slot first: a cheap look that nearly always settles it */
 	if (p->slot == first->session.slot && first->exclude_me &&
 	    session_ref_eq(first->session, peers_ref(ps, p)))
+		return;
+	if (first->options != NULL && !options_pass(first->options, p->identity))
 		return;
 	const struct fan_out_bytes *b = bytes_for(f, p);
 	if (b->no_memory) {
@@ -155,10 +188,11 @@ bool fan_out_go_on(struct peers *ps)
 	return true;
 }
 
-/* To the same members, all of them or all but the same one? */
+/* To the same members: those that pass the same lists, and all or all but the same one?
+ */
 static bool same_way(const struct post *a, const struct post *b)
 {
-	return b->type == POST_EVENT && a->id == b->id &&
+	return b->type == POST_EVENT && a->id == b->id && a->options == b->options &&
 	       a->exclude_me == b->exclude_me &&
 	       (!a->exclude_me || session_ref_eq(a->session, b->session));
 }

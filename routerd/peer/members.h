@@ -51,9 +51,10 @@ struct fan_out_bytes {
 	struct shared_buf *framed; /* NULL: none can */
 };
 
-/* The EVENTs on their way: of one subscription, and for all of it or all but one. */
+/* The EVENTs on their way: of one subscription, with the same options, and for all
+ * members or all but the same one. */
 struct fan_out {
-	struct post events[FAN_OUT_MAX]; /* hold their payloads' references */
+	struct post events[FAN_OUT_MAX]; /* with their references */
 	unsigned n_events;
 	struct member_list *list; /* NULL: none is on its way */
 	struct member *next;      /* whose turn it is */

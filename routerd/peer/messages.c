@@ -167,18 +167,36 @@ static void on_end(struct peer *p, struct msg *m)
 	post_plain(p, m, &(struct post){.type = (uint8_t)type, .id = m->id});
 }
 
+/* Puts the lists of those who may get the event into the post. False: they are wrong, or
+ * there is no memory, and m has been answered. */
+static NOINLINE bool take_filters(struct peer *p, struct msg *m, struct post *post)
+{
+	char text[MSG_FAULT_TEXT_MAX];
+	int err = options_new(p->serializer, m, &post->options);
+
+	if (err == 0)
+		return true;
+	if (err == E_NOMEM) {
+		not_posted(p, m, post);
+		return false;
+	}
+	msg_fault_text(m, err, text);
+	refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+	return false;
+}
+
 static void on_publish(struct peer *p, struct msg *m)
 {
-	if (announced(p, m) &&
-	    option_served(p, m, m->filters == 0,
-			  "an event cannot be kept from some of its subscribers") &&
-	    permitted(p, m, ACTION_PUBLISH))
-		post_with_payload(p, m,
-				  &(struct post){
-					  .type = POST_PUBLISH,
-					  .acknowledge = m->acknowledge,
-					  .exclude_me = m->exclude_me,
-				  });
+	struct post post = {
+		.type = POST_PUBLISH,
+		.acknowledge = m->acknowledge,
+		.exclude_me = m->exclude_me,
+		.disclose_me = m->disclose_me,
+	};
+
+	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH) &&
+	    (LIKELY(m->filters == 0) || take_filters(p, m, &post)))
+		post_with_payload(p, m, &post);
 }
 
 static void on_register(struct peer *p, struct msg *m)

@@ -78,7 +78,7 @@ size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
 int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
 		   size_t *len_out) MUSTCHECK;
 
-/* peer_send of an EVENT, INVOCATION or RESULT; the ids are msg_write_payload's. Errors
+/* peer_send of an INVOCATION or RESULT; the ids are msg_write_payload's. Errors
  * also as payload_items. */
 int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
 		      struct payload *payload) MUSTCHECK;

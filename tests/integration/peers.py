@@ -186,5 +186,11 @@ class Peer:
         event = self.puppet.event(ev="event", s=self.name, topic=topic)
         return event["args"], event["kwargs"]
 
+    def event_of(self, topic):
+        """The arguments of the next event, and its publisher: [session, authid, authrole], or three
+        times None if it is not disclosed."""
+        event = self.puppet.event(ev="event", s=self.name, topic=topic)
+        return event["args"], event["publisher"]
+
     def leave(self):
         self.do("leave")

@@ -24,8 +24,8 @@ enum {
 };
 
 enum client_state {
-	AWAY = 0, /* not connected */
-	SILENT = 1, /* connected, no HELLO sent */
+	AWAY = 0,    /* not connected */
+	SILENT = 1,  /* connected, no HELLO sent */
 	WAITING = 2, /* HELLO sent */
 	JOINED = 3,
 	LEAVING = 4, /* GOODBYE sent */
@@ -81,7 +81,7 @@ static struct client {
 } clients[CLIENTS];
 
 static bool stopping; /* the router stops: nobody reconnects */
-static bool lossy; /* memory is short: requests may fail, events may be lost */
+static bool lossy;    /* memory is short: requests may fail, events may be lost */
 static uint64_t state_of_chance;
 static unsigned char pk[crypto_sign_PUBLICKEYBYTES], sk[crypto_sign_SECRETKEYBYTES];
 static char pk_hex[2 * sizeof(pk) + 1];

@@ -27,9 +27,9 @@ static struct {
 	int status; /* the answer of `upgrade` and `rawsocket` */
 	bool drop_in_upgrade;
 	unsigned serializer; /* of the last RawSocket handshake */
-	bool establish; /* establish the connection at the first message */
-	int closed; /* number of calls */
-	struct conn *last; /* the last upgraded connection */
+	bool establish;      /* establish the connection at the first message */
+	int closed;          /* number of calls */
+	struct conn *last;   /* the last upgraded connection */
 	void (*on_message)(struct conn *c, struct slice bytes);
 	void (*on_closed)(struct conn *c);
 	struct buf got; /* received messages, each followed by '|' */
@@ -144,8 +144,7 @@ static int teardown(void **state)
 	for (size_t i = 0; i < n_peers; i++)
 		sock_close(&peers[i]);
 	assert_int_equal(live, 0);
-	assert_int_equal(net.counters[NET_ADOPTED],
-			 net.counters[NET_FREED]);
+	assert_int_equal(net.counters[NET_ADOPTED], net.counters[NET_FREED]);
 	buf_fini(&h.got);
 	event_base_free(loop.base);
 	return 0;

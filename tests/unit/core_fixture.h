@@ -21,7 +21,7 @@ enum {
 
 /* Stands for reserved mail; core/ frees it. */
 #ifndef MAIL_NEW
-#define MAIL_NEW()     malloc(1)
+#define MAIL_NEW()      malloc(1)
 #define MAIL_FREE(mail) free(mail)
 #endif
 
@@ -32,8 +32,9 @@ struct outbox {
 	} sent[OUTBOX_ROOM];
 	size_t first, end;
 	bool discard;
-	unsigned fail_at; /* 1: the next post finds no memory, 2: the one after it; 0: none */
-	unsigned roomy; /* posts that post_room has promised room for */
+	unsigned fail_at; /* 1: the next post finds no memory, 2: the one after it; 0:
+			     none */
+	unsigned roomy;   /* posts that post_room has promised room for */
 };
 
 struct core {
@@ -175,7 +176,8 @@ static inline void send_join(struct core *c, struct session_ref from, const char
 
 	assert_non_null(identity);
 	send_post(c, from,
-		  (struct post){.type = POST_JOIN, .identity = identity, .mail = MAIL_NEW()});
+		  (struct post){
+			  .type = POST_JOIN, .identity = identity, .mail = MAIL_NEW()});
 }
 
 static inline void send_uri(struct core *c, struct session_ref from, enum post_type type,

@@ -6,11 +6,11 @@
 #define TESTS_UNIT_LOGIN_FIXTURE_H
 
 #include "common/err.h"
-#include "routerd/post/login_message.h"
-#include "routerd/post/outbox.h"
 #include "routerd/peer/attach.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/peer.h"
+#include "routerd/post/login_message.h"
+#include "routerd/post/outbox.h"
 
 #include <setjmp.h>
 #include <sodium.h>
@@ -29,7 +29,7 @@ struct conn {
 	bool dropped;
 	enum conn_end end;
 	uint16_t close_code; /* 0: open */
-	char sent[8192]; /* messages, each followed by a newline */
+	char sent[8192];     /* messages, each followed by a newline */
 };
 
 static struct net the_net;
@@ -304,10 +304,10 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 	memcpy(res.keys.key[0], w.pk, sizeof(w.pk));
 	fields_write_item(&b, &auth_result_table, &res);
 	attach_post(&w.peers, &(struct post){
-				     .type = POST_LOGIN_ANSWER,
-				     .session = peers_ref(&w.peers, &w.conn.peer),
-				     .login = login_message_new(&head, buf_slice(&b)),
-			     });
+				      .type = POST_LOGIN_ANSWER,
+				      .session = peers_ref(&w.peers, &w.conn.peer),
+				      .login = login_message_new(&head, buf_slice(&b)),
+			      });
 }
 
 static inline void answer(uint64_t epoch)
@@ -377,10 +377,10 @@ static inline unsigned revoke_at(uint64_t epoch)
 static inline void owner_says(enum post_type type, struct revocation *r)
 {
 	attach_post(&w.peers, &(struct post){
-				     .type = (uint8_t)type,
-				     .session = peers_ref(&w.peers, &w.conn.peer),
-				     .revocation = r,
-			     });
+				      .type = (uint8_t)type,
+				      .session = peers_ref(&w.peers, &w.conn.peer),
+				      .revocation = r,
+			      });
 }
 
 static inline void assert_revoked(void)

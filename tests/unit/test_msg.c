@@ -101,6 +101,14 @@ static const struct sample samples[] = {
 	 "861001a46b61636b6e6f776c65646765f46a6578636c7564655f6d65f568656c696769626c65820"
 	 "1026178a1617981a065636f6d2e7480a0",
 	 "PUBLISH 1 uri='com.t' eligible=[1 2] [] {}"},
+	{"[16,1,{\"disclose_me\":true,\"exclude_authrole\":[\"a\"],\"eligible_authid\":[]"
+	 ","
+	 "\"exclude\":null},\"t\"]",
+	 "94100184ab646973636c6f73655f6d65c3b06578636c7564655f617574687"
+	 "26f6c6591a161af656c696769626c655f61757468696490a76578636c756465c0a174",
+	 "841001a46b646973636c6f73655f6d65f5706578636c7564655f617574687"
+	 "26f6c658161616f656c696769626c655f61757468696480676578636c756465f66174",
+	 "PUBLISH 1 uri='t' disclose_me eligible_authid=[] exclude_authrole=['a']"},
 	{"[32,713845233,{},\"com.myapp.mytopic1\"]",
 	 "9420ce2a8c69f180b2636f6d2e6d796170702e6d79746f70696331",
 	 "8418201a2a8c69f1a072636f6d2e6d796170702e6d79746f70696331",
@@ -681,6 +689,11 @@ static void test_write_replies(void **state)
 static void test_write_payloads(void **state)
 {
 	const struct msg_payload none = {.items = 0};
+	const struct msg_details from = {
+		.publisher = WAMP_MAX_ID,
+		.publisher_authid = slice_str("jos\xc3\xa9"),
+		.publisher_authrole = slice_str("user"),
+	};
 	struct buf out;
 
 	(void)state;
@@ -693,6 +706,14 @@ static void test_write_payloads(void **state)
 
 		msg_write_payload(&out, s, WAMP_EVENT, 1, WAMP_MAX_ID, NULL, two_items);
 		check_sent(s, &out, "[36 1 9007199254740992 {} [1] {'k' null}]");
+		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, &from, two_items);
+		check_sent(s, &out,
+			   "[36 1 2 {'publisher' 9007199254740992 'publisher_authid' "
+			   "'jos\xc3\xa9' 'publisher_authrole' 'user'} [1] {'k' null}]");
+		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, &from, none);
+		check_sent(s, &out,
+			   "[36 1 2 {'publisher' 9007199254740992 'publisher_authid' "
+			   "'jos\xc3\xa9' 'publisher_authrole' 'user'}]");
 		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, NULL, none);
 		check_sent(s, &out, "[36 1 2 {}]");
 		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, NULL, one_item);
@@ -713,7 +734,8 @@ static void test_write_payloads(void **state)
 
 #define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
 #define WELCOME(extra)                                                                   \
-	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true}} "           \
+	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true "             \
+	"'publisher_identification' true 'subscriber_blackwhite_listing' true}} "        \
 	"'dealer' {'features' {}}} 'realm' 'devices' 'authid' 'joe' 'authrole' 'device'" \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

@@ -24,9 +24,9 @@ char *__wrap_strndup(const char *s, size_t n);
 void __wrap_free(void *p);
 
 static struct {
-	size_t count; /* allocations so far */
+	size_t count;  /* allocations so far */
 	size_t failed; /* number of failures */
-	size_t live; /* allocations not yet freed */
+	size_t live;   /* allocations not yet freed */
 	/* from number first on, n allocations fail; first 0: none */
 	size_t first, n;
 	unsigned one_in; /* one in this many fails at random; 0: none */

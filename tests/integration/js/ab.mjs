@@ -66,8 +66,9 @@ serve({
 	},
 	async subscribe(command) {
 		const { session, subs } = sessions[command.s];
-		subs[command.topic] = await session.subscribe(command.topic, (args, kwargs) => {
-			say({ ev: "event", s: command.s, topic: command.topic, args: args || [], kwargs: kwargs || {} });
+		subs[command.topic] = await session.subscribe(command.topic, (args, kwargs, details) => {
+			const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
+			say({ ev: "event", s: command.s, topic: command.topic, args: args || [], kwargs: kwargs || {}, publisher });
 		}).catch((e) => { throw translate(e); });
 	},
 	async unsubscribe(command) {

@@ -40,7 +40,7 @@ from autobahn.rawsocket.util import parse_url as parse_raw_url  # noqa: E402
 from autobahn.wamp import serializer as serializers  # noqa: E402
 from autobahn.wamp.auth import create_authenticator  # noqa: E402
 from autobahn.wamp.exception import ApplicationError  # noqa: E402
-from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions  # noqa: E402
+from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions, SubscribeOptions  # noqa: E402
 from autobahn.websocket.util import parse_url  # noqa: E402
 
 SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
@@ -212,10 +212,11 @@ async def do_stop(command):
 async def do_subscribe(command):
     session, topic = sessions[command["s"]], command["topic"]
 
-    def on_event(*args, **kwargs):
-        say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs)
+    def on_event(*args, details, **kwargs):
+        publisher = [details.publisher, details.publisher_authid, details.publisher_authrole]
+        say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs, publisher=publisher)
 
-    session.subscriptions[topic] = await session.subscribe(on_event, topic)
+    session.subscriptions[topic] = await session.subscribe(on_event, topic, SubscribeOptions(details=True))
     return session.subscriptions[topic].id
 
 

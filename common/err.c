@@ -17,7 +17,7 @@ static const char *const texts[] = {
 	[-E_TRAILING] = "trailing bytes",
 	[-E_SYNTAX] = "malformed",
 	[-E_UTF8] = "invalid UTF-8",
-	[-E_DEPTH] = "nested too deep",
+	[-E_DEPTH] = "nested too deeply",
 	[-E_RANGE] = "number out of range",
 	[-E_TYPE] = "wrong type or length",
 	[-E_UNKNOWN] = "unknown name or code",
@@ -28,7 +28,7 @@ static const char *const texts[] = {
 	[-E_AGAIN] = "try again",
 	[-E_DB] = "database error",
 	[-E_VALUE] = "invalid value",
-	[-E_SURROGATE] = "half of a surrogate pair",
+	[-E_SURROGATE] = "unpaired surrogate",
 	[-E_BASE64] = "invalid base64",
 	[-E_NAN] = "NaN or an infinity",
 };

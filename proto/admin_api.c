@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The authctl-authd protocol; see admin_api.h. */
+/* The protocol between authctl and authd; see admin_api.h. No state; any thread. */
 #include "proto/admin_api.h"
 
 #include "common/err.h"
 #include "common/utf8.h"
 #include "proto/uri.h"
 
-/* --- names -------------------------------------------------------------------------- */
+/* --- names --- */
 
 size_t admin_control_len(struct slice s)
 {
 	static const struct {
-		uint8_t len, first[2], lo, hi; /* the last byte is in lo to hi */
+		uint8_t len, first[2], lo, hi; /* the last byte lies between lo and hi */
 	} ranges[] = {
 		{1, {0}, 0x00, 0x1f},          /* C0 */
 		{1, {0}, 0x7f, 0x7f},          /* DEL */
@@ -44,14 +44,15 @@ static const char *name_fault(struct slice name)
 {
 	const char *fault = admin_sought_fault(name);
 
-	/* a byte that continues a character begins none of those */
+	/* Test each byte: a byte that continues a character starts none of the control
+	 * characters. */
 	for (size_t i = 0; fault == NULL && i < name.len; i++)
 		if (admin_control_len(slice_from(name, i)) > 0)
 			fault = "must not contain control characters";
 	return fault;
 }
 
-/* A realm must be a URI besides. */
+/* A realm must also be a valid URI. */
 static const char *realm_fault(struct slice name)
 {
 	const char *fault = name_fault(name);
@@ -89,7 +90,7 @@ const char *admin_names_fault(const struct admin_principal *p, const char **what
 	return NULL;
 }
 
-/* --- messages ----------------------------------------------------------------------- */
+/* --- messages --- */
 
 static const struct field admin_principal_fields[] = {
 	FIELD(admin_principal, authid, FIELD_STR, FIELD_REQUIRED),
@@ -130,7 +131,9 @@ int admin_list_next(struct token_reader *r, struct admin_principal *out)
 
 	if (err != 0)
 		return err == E_TYPE ? E_NOTFOUND
-				     : err; /* E_TYPE: the end of the array */
+				     /* token_skip returns E_TYPE at the end of the
+				      * array. */
+				     : err;
 	return fields_read_item(item, &admin_principal_table, out);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The routerd-authd protocol; see auth_api.h. A table per map, and beside it what a table
- * cannot say.
+ * The protocol between routerd and an authenticator; see auth_api.h. A table describes
+ * each map; functions check what a table cannot express. No state; any thread.
  */
 #include "proto/auth_api.h"
 
@@ -10,10 +10,12 @@
 
 #include <assert.h>
 
-/* --- what every message has ----------------------------------------------------------
- */
+/* --- messages --- */
 
-/* TOKEN_MAP or TOKEN_ARRAY; TOKEN_OPAQUE if the item is neither, or is missing. */
+/*
+ * The type of an encoded item: TOKEN_MAP, TOKEN_ARRAY, or TOKEN_OPAQUE if it is something
+ * else or empty.
+ */
 static enum token_type container_type(struct slice item)
 {
 	return item.len == 0 ? TOKEN_OPAQUE : token_container(SERIALIZER_MSGPACK, item);
@@ -28,7 +30,7 @@ static int check_item(const struct token *t)
 	return 0;
 }
 
-/* Passes over one object, at most so many containers deep. */
+/* Skips one value, and checks its sizes and that it nests at most max_depth deep. */
 static int pass_limited(struct token_reader *r, unsigned max_depth)
 {
 	struct token t;
@@ -60,14 +62,15 @@ static int check_depth(struct slice in, unsigned max_depth, size_t *len_out)
 	return err;
 }
 
-enum { PART_DEPTH = AUTH_MAX_DEPTH - 1 }; /* the message is an array, too */
+/* The message itself is an array, which is one level. */
+enum { PART_DEPTH = AUTH_MAX_DEPTH - 1 };
 
 int auth_check(struct slice in, size_t *len_out)
 {
 	return check_depth(in, PART_DEPTH, len_out);
 }
 
-/* An element of the message, as it is encoded. */
+/* Reads one element of the message in encoded form. */
 static int read_part(struct token_reader *r, bool limited, struct slice *out)
 {
 	const uint8_t *start = r->pos;
@@ -77,7 +80,7 @@ static int read_part(struct token_reader *r, bool limited, struct slice *out)
 	return err;
 }
 
-/* Type and id. */
+/* Reads the message's type and id. */
 static int read_type_and_id(struct token_reader *r, struct rpc_msg *m)
 {
 	struct token list, type, id = {.type = TOKEN_UINT, .u = 0};
@@ -178,8 +181,7 @@ void auth_list_write(struct buf *out, const struct slice *items, size_t n)
 	token_put_end(&w);
 }
 
-/* --- hello ---------------------------------------------------------------------------
- */
+/* --- hello --- */
 
 static const char *const feature_names[] = {"revoke", "cancel", "events", NULL};
 static_assert(AUTH_FEATURE_EVENTS == 1 << 2, "bits are indices of feature_names");
@@ -214,8 +216,7 @@ static const struct field auth_hello_result_fields[] = {
 };
 const struct field_table auth_hello_result_table = FIELD_TABLE(auth_hello_result);
 
-/* --- the result of authenticate; the question is in auth_request.c -------------------
- */
+/* --- the result of authenticate; auth_request.c has the request --- */
 
 static const struct field auth_result_fields[] = {
 	FIELD(auth_result, role, FIELD_STR, FIELD_REQUIRED),
@@ -229,7 +230,7 @@ static const struct field auth_result_fields[] = {
 };
 const struct field_table auth_result_table = FIELD_TABLE(auth_result);
 
-/* A bare role. */
+/* Reads a result that is only a role. */
 static int read_role(struct token_reader *r, struct auth_result *out)
 {
 	struct token t;
@@ -267,8 +268,7 @@ void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX])
 	fields_explain(bad, err, text, AUTH_FAULT_MAX);
 }
 
-/* --- errors --------------------------------------------------------------------------
- */
+/* --- errors --- */
 
 static const char *const kind_names[] = {
 	[AUTH_ERROR_DENY] = "deny",           [AUTH_ERROR_IGNORE] = "ignore",
@@ -285,7 +285,7 @@ static const struct field auth_error_fields[] = {
 };
 const struct field_table auth_error_table = FIELD_TABLE(auth_error);
 
-/* A deny: the URI, or an array of it and a message. */
+/* Reads a deny that is a URI, or an array of a URI and a message. */
 static int read_error_deny(struct token_reader *r, bool array, struct auth_error *out)
 {
 	struct token t;
@@ -326,8 +326,7 @@ void auth_error_read(struct slice error, struct auth_error *out)
 		};
 }
 
-/* --- revoke --------------------------------------------------------------------------
- */
+/* --- revoke --- */
 
 static const struct field auth_match_fields[] = {
 	FIELD(auth_match, authid, FIELD_STR, FIELD_NOT_EMPTY),
@@ -361,7 +360,8 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 	if (m->authid.len == 0 && !m->pubkey.there && m->role.len == 0 &&
 	    m->realm.len == 0 && m->session == FIELD_NONE)
 		return E_RANGE;
-	/* 0 is nobody's; and must not be taken for "any" */
+	/* No session has the id 0, so it is an error. It must not be taken for "any
+	 * session". */
 	return m->session == 0 ? E_RANGE : 0;
 }
 
@@ -372,8 +372,7 @@ static const struct field auth_revoke_result_fields[] = {
 };
 const struct field_table auth_revoke_result_table = FIELD_TABLE(auth_revoke_result);
 
-/* --- ping, cancel --------------------------------------------------------------------
- */
+/* --- ping, cancel --- */
 
 int auth_ping_read(struct slice params)
 {
@@ -400,8 +399,7 @@ void auth_cancel_write(struct buf *out, uint32_t id)
 	token_put_end(&w);
 }
 
-/* --- events --------------------------------------------------------------------------
- */
+/* --- events --- */
 
 static const struct field auth_opened_fields[] = {
 	FIELD(auth_opened, session, FIELD_UINT, FIELD_REQUIRED, .max = WAMP_MAX_ID),

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol between routerd and an authenticator, wamp-auth/1: the one description of
- * it in code. auth-protocol.md beside this file says what it means; the golden traces in
- * golden/ show its bytes. Pure code; any thread.
+ * The protocol between routerd and an authenticator, wamp-auth/1. This header is its only
+ * description in code; auth-protocol.md explains it, and the traces in golden/ show its
+ * bytes. No state; any thread.
  *
- * Each struct has a table, by which fields_read_params and fields_write_params (of what
- * stands alone in an array) or fields_read_item and fields_write_item (results and
- * errors) read and write it; or a function where a table cannot say it. Slices in a
- * struct that was read are lent by what it was read from. A slice with len 0 is a value
- * that was not said. After a reader has failed *out holds rubbish.
+ * Each struct has a table. Use it with fields_read_params and fields_write_params for
+ * parameters that are an array of one map, and with fields_read_item and
+ * fields_write_item for results and errors. Where a table cannot describe a message,
+ * there is a function. Slices in a struct that was read point into the input. A slice
+ * with len 0 stands for an absent value. After a reader has failed, *out is undefined.
  */
 #ifndef PROTO_AUTH_API_H
 #define PROTO_AUTH_API_H
@@ -21,21 +21,23 @@ enum {
 	AUTH_VERSION_MINOR = 0,
 };
 
-/* Limits; see "Limits" in the document. Sizes in bytes, times in milliseconds. */
+/* Limits; see "Limits" in auth-protocol.md. Sizes are in bytes, times in milliseconds. */
 enum {
 	AUTH_MAX_MESSAGE = 64 * 1024,
-	AUTH_MIN_MESSAGE = 4096, /* the least that an authenticator may announce */
-	AUTH_ENVELOPE = 32, /* more than rpc puts around the parameters of a question */
+	/* The smallest limit that an authenticator may announce. */
+	AUTH_MIN_MESSAGE = 4096,
+	/* Upper bound of the bytes of a request around its parameters. */
+	AUTH_ENVELOPE = 32,
 	AUTH_MAX_DEPTH = 16,
 	AUTH_MAX_STRING = 16 * 1024,
-	AUTH_MAX_MAP = 256, /* keys */
+	AUTH_MAX_MAP = 256, /* keys of a map */
 	AUTH_MAX_NAME = 255,
 	AUTH_MAX_INFLIGHT = 1024,
 	AUTH_MAX_KEYS = FIELD_MAX_KEYS,
 	AUTH_HELLO_MS = 2000,
 	AUTH_REVOKE_MS = 2000,
 	AUTH_PING_MS = 5000,
-	AUTH_PING_MISSES = 2, /* without an answer: the link is dead */
+	AUTH_PING_MISSES = 2, /* pings without an answer until the link counts as dead */
 };
 
 #define AUTH_METHOD_HELLO        "hello"
@@ -55,52 +57,58 @@ enum {
 
 #define AUTH_NO_EPOCH FIELD_NONE
 
-/* What a side can do beyond the minimum: bits of auth_hello.features. */
+/* Optional abilities of a side: bits of auth_hello.features. */
 enum auth_feature {
-	AUTH_FEATURE_REVOKE = 1 << 0, /* authd: sends revoke; routerd: understands it */
-	AUTH_FEATURE_CANCEL = 1 << 1, /* the notification cancel, likewise */
-	AUTH_FEATURE_EVENTS = 1 << 2, /* session.opened, session.closed, auth.failed */
+	AUTH_FEATURE_REVOKE = 1 << 0, /* authd sends revoke; routerd accepts it */
+	AUTH_FEATURE_CANCEL = 1 << 1, /* routerd sends cancel; authd accepts it */
+	/* The notifications session.opened, session.closed and auth.failed. */
+	AUTH_FEATURE_EVENTS = 1 << 2,
 };
 
-/* For struct rpc_handlers: reads a message, whose limits are those above. */
+/* For rpc_handlers.read: reads a message and applies the limits above. */
 int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out,
 		  size_t *len_out) MUSTCHECK;
-/* And: the error of an answer that is too large, or for which there is no memory. */
+/*
+ * For rpc_handlers.unsayable: writes the error that replaces an answer that is too large,
+ * or for which memory ran out.
+ */
 void auth_unsayable(struct buf *out, int err);
 
-/* Is the object at the start of in within the limits of a message's part? How long is it?
+/*
+ * Checks that the value at the start of `in` is within the limits of an element of a
+ * message. *len_out gets its length.
  */
 int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
 
 /*
- * Is this one whole encoded map within the limits, nested at most max_depth deep? 0;
- * E_TYPE, E_TRAILING, E_DEPTH or another error of auth_check.
+ * Checks that map is exactly one encoded map within the limits, nested at most max_depth
+ * deep. E_TYPE, E_TRAILING, E_DEPTH or another error of auth_check.
  */
 int auth_check_map(struct slice map, unsigned max_depth) MUSTCHECK;
 
-/* hello [map], routerd to authd */
+/* hello [map], from routerd to authd. */
 struct auth_hello {
 	struct field_version protocol; /* required */
 	struct slice product;          /* "routerd/0.1.0" */
-	struct slice instance;         /* drawn anew by each process */
-	uint64_t pid;                  /* FIELD_NONE: not said */
+	struct slice instance;         /* a random name of this process */
+	uint64_t pid;                  /* FIELD_NONE: absent */
 	uint64_t max_message;          /* default: AUTH_MAX_MESSAGE */
 	uint64_t max_depth;            /* default: AUTH_MAX_DEPTH */
 	unsigned features;
-	struct slice methods;   /* encoded arrays of strings: auth_list_write */
-	struct slice realms;    /* ... */
-	struct slice listeners; /* ... */
-	uint64_t last_epoch;    /* of the last answer; AUTH_NO_EPOCH: none */
+	struct slice methods;   /* encoded array of strings; see auth_list_write */
+	struct slice realms;    /* the same */
+	struct slice listeners; /* the same */
+	uint64_t last_epoch;    /* from the last answer; AUTH_NO_EPOCH: none */
 	struct slice last_db;
 };
 extern const struct field_table auth_hello_table;
 
-/* and its result */
+/* The result of hello. */
 struct auth_hello_result {
 	struct field_version protocol; /* required */
 	struct slice product, instance;
-	struct slice db;       /* identity of the data that epochs count changes of */
-	uint64_t epoch;        /* AUTH_NO_EPOCH: there is none */
+	struct slice db;       /* identifies the data whose changes the epochs count */
+	uint64_t epoch;        /* AUTH_NO_EPOCH: absent */
 	uint64_t max_message;  /* default: AUTH_MAX_MESSAGE */
 	uint64_t max_inflight; /* default: AUTH_MAX_INFLIGHT */
 	unsigned features;
@@ -109,7 +117,7 @@ struct auth_hello_result {
 };
 extern const struct field_table auth_hello_result_table;
 
-/* How the client is connected: details.transport, everything optional. */
+/* details.transport: how the client is connected. All fields are optional. */
 struct auth_transport {
 	struct slice listener;
 	struct slice channel_framing;    /* "websocket" */
@@ -120,59 +128,65 @@ struct auth_transport {
 	struct slice headers; /* http_headers_received, an encoded map */
 };
 
-/* authenticate [realm|nil, authid|nil, details], routerd to authd */
+/* authenticate [realm|nil, authid|nil, details], from routerd to authd. */
 struct auth_request {
 	struct slice realm;
 	struct slice authid;
 	struct slice authmethod; /* required */
-	struct slice authrole;   /* asked for by the client */
+	struct slice authrole;   /* the role that the client asks for */
 	/*
-	 * What the client sent as authextra: an encoded dict, or nothing. Writing: pubkey
-	 * and channel_binding come first, from below (a key in lower case), then those
-	 * other pairs of it that can be carried. Reading: these two are picked out of it,
-	 * if they are strings; they may be anything otherwise.
+	 * The authextra that the client sent: an encoded dict, or empty. Writing puts the
+	 * fields pubkey (a key in lower case) and channel_binding first, then all other
+	 * pairs that the protocol can carry. Reading copies these two keys from authextra
+	 * to the fields below, if they are strings; otherwise it ignores them.
 	 */
 	struct slice authextra;
-	enum serializer authextra_in; /* which encoding it has */
+	enum serializer authextra_in; /* the encoding of authextra */
 	struct slice pubkey;
 	struct slice channel_binding;
-	uint64_t session;  /* the id that the session will have; FIELD_NONE: none yet */
-	uint64_t ttl_ms;   /* after this, nobody waits for the answer; FIELD_NONE */
-	struct slice corr; /* stands in the logs of both sides and in ABORT */
+	uint64_t session;  /* the id that the session will get; FIELD_NONE: none yet */
+	uint64_t ttl_ms;   /* routerd ignores a later answer; FIELD_NONE: absent */
+	struct slice corr; /* correlation id: in the logs of both sides and in ABORT */
 	struct auth_transport transport;
 };
 int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
 /*
- * The whole message will have at most max_message bytes (not less than
- * AUTH_MIN_MESSAGE). A pair of authextra or of the headers is left out as a whole if its
- * key is no string of 1 to AUTH_MAX_NAME bytes, if anything in its value is an ext type,
- * is over the limits, or is a map with a key that is no string, or if there is no room
- * for it; each map gets AUTH_MAX_STRING bytes at most. So is a path that is too long.
+ * Writes the parameters of a request whose whole message has at most max_message bytes,
+ * which must be AUTH_MIN_MESSAGE or more.
+ *
+ * A pair of authextra or of the headers is left out if its key is not a string of 1 to
+ * AUTH_MAX_NAME bytes; if its value contains an ext type, exceeds a limit, or contains a
+ * map with a key that is not a string; or if there is no room for it. Each of the two
+ * maps gets at most AUTH_MAX_STRING bytes. A path that is too long is left out, too.
+ *
  * E_RANGE: realm, authid, authrole, pubkey or channel_binding is longer than
- * AUTH_MAX_NAME, and leaving it out would change what was asked for. E_NOMEM. After an
- * error *out holds rubbish.
+ * AUTH_MAX_NAME; leaving it out would change the request. E_NOMEM. After an error the
+ * content of *out is undefined.
  */
 int auth_request_write(struct buf *out, const struct auth_request *q,
 		       size_t max_message) MUSTCHECK;
 
-/* its result: a map, or a role alone */
+/* The result of authenticate: a map, or only a role. */
 struct auth_result {
-	struct slice role; /* required, at least one byte */
+	struct slice role; /* required; not empty */
 	struct slice realm, authid, authprovider;
-	struct slice extra;     /* an encoded map, becomes WELCOME's authextra */
-	struct field_keys keys; /* said as pubkey or as pubkeys; any of them may sign */
-	uint64_t epoch;         /* of the data it was read from; AUTH_NO_EPOCH */
+	/* An encoded map, sent to the client as authextra of WELCOME. */
+	struct slice extra;
+	/* From pubkey or pubkeys; the client may sign with any of them. */
+	struct field_keys keys;
+	uint64_t epoch; /* of the data that the result was read from; or AUTH_NO_EPOCH */
 };
 int auth_result_read(struct slice result, struct auth_result *out) MUSTCHECK;
 extern const struct field_table auth_result_table; /* for writing */
-/* What is wrong with a result that auth_result_read has refused, for the log. */
+/* Describes, for the log, why auth_result_read has refused a result. */
 enum { AUTH_FAULT_MAX = 160 };
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);
 
 enum auth_error_kind {
-	AUTH_ERROR_DENY = 0,      /* decided: no */
-	AUTH_ERROR_IGNORE = 1,    /* not mine, ask the next */
-	AUTH_ERROR_TEMPORARY = 2, /* cannot decide now */
+	AUTH_ERROR_DENY = 0, /* the client may not log in */
+	/* The authenticator does not know the client: ask the next one. */
+	AUTH_ERROR_IGNORE = 1,
+	AUTH_ERROR_TEMPORARY = 2, /* no decision is possible now */
 	AUTH_ERROR_INTERNAL = 3,  /* a bug, or an error that could not be read */
 	AUTH_ERROR_KIND_COUNT = 4,
 };
@@ -180,55 +194,59 @@ enum auth_error_kind {
 /* The error of any request. */
 struct auth_error {
 	enum auth_error_kind kind;
-	struct slice uri;        /* valid, if any; a deny without one is allowed */
-	struct slice message;    /* for the client, if kind is deny */
+	struct slice uri;        /* a valid URI; may be empty, even in a deny */
+	struct slice message;    /* for the client; only sent if kind is deny */
 	struct slice detail;     /* for the log only */
-	uint64_t retry_after_ms; /* FIELD_NONE: not said */
+	uint64_t retry_after_ms; /* FIELD_NONE: absent */
 };
 /*
- * Reads a map, a bare URI (a deny) or [uri, message] (a deny). Never fails: what cannot
- * be read is AUTH_ERROR_INTERNAL, and detail says what is wrong with it.
+ * Reads a map, a URI (a deny) or [uri, message] (a deny). Never fails: an error that
+ * cannot be read becomes AUTH_ERROR_INTERNAL, whose detail says what is wrong.
  */
 void auth_error_read(struct slice error, struct auth_error *out);
 extern const struct field_table auth_error_table; /* for writing */
 
-/* Which sessions: those for which every term holds that is said. At least one is. */
+/*
+ * Selects sessions. A session must fulfil every term that is given; at least one is
+ * given.
+ */
 struct auth_match {
 	struct slice authid, role, realm;
 	struct field_key pubkey;
 	uint64_t session; /* FIELD_NONE: any */
 };
 
-/* revoke [map], authd to routerd */
+/* revoke [map], from authd to routerd. */
 struct auth_revoke {
-	struct auth_match match; /* an unknown term fails: it would widen the match */
-	uint64_t epoch;          /* of the change; AUTH_NO_EPOCH */
-	struct slice uri;        /* of GOODBYE and ABORT; default: wamp.close.killed */
+	/* An unknown term is an error: ignoring it would match more sessions. */
+	struct auth_match match;
+	uint64_t epoch;   /* of the change; or AUTH_NO_EPOCH */
+	struct slice uri; /* reason in GOODBYE and ABORT; default: wamp.close.killed */
 	struct slice message;
-	bool dry_run; /* count only */
+	bool dry_run; /* only count the sessions */
 };
 int auth_revoke_read(struct slice params, struct auth_revoke *out) MUSTCHECK;
 extern const struct field_table auth_revoke_table; /* for writing */
 
 struct auth_revoke_result {
-	uint64_t sessions; /* killed; required */
+	uint64_t sessions; /* sessions ended; required */
 	uint64_t pending;  /* handshakes refused; default: 0 */
-	bool partial;      /* not all of the router has answered in time */
+	bool partial;      /* some worker of the router has not answered in time */
 };
 extern const struct field_table auth_revoke_result_table;
 
-/* ping [], either way; its result */
+/* The result of ping [], in either direction. */
 struct auth_ping_result {
 	bool ready;               /* default: true */
-	uint64_t inflight, epoch; /* FIELD_NONE */
+	uint64_t inflight, epoch; /* FIELD_NONE: absent */
 };
 int auth_ping_read(struct slice params) MUSTCHECK;
 extern const struct field_table auth_ping_result_table;
 
-/* cancel [msgid]: routerd does not wait any more */
+/* cancel [msgid]: routerd no longer waits for this answer. */
 void auth_cancel_write(struct buf *out, uint32_t id);
 
-/* session.opened [map] */
+/* session.opened [map]. */
 struct auth_opened {
 	uint64_t session; /* required */
 	struct slice realm, authid, authrole, authmethod, peer, corr;
@@ -236,7 +254,7 @@ struct auth_opened {
 };
 extern const struct field_table auth_opened_table;
 
-/* session.closed [map] */
+/* session.closed [map]. */
 struct auth_closed {
 	uint64_t session; /* required */
 	struct slice authid, reason;
@@ -244,14 +262,14 @@ struct auth_closed {
 };
 extern const struct field_table auth_closed_table;
 
-/* auth.failed [map]: the client did not prove what authenticate said */
+/* auth.failed [map]: after an authenticate the client did not complete the login. */
 struct auth_failed {
 	struct slice corr;
 	struct slice reason; /* "bad_signature", "timeout", "abandoned"; required */
 };
 extern const struct field_table auth_failed_table;
 
-/* An encoded array of strings, for methods, realms and listeners. */
+/* Writes an encoded array of strings, for methods, realms and listeners. */
 void auth_list_write(struct buf *out, const struct slice *items, size_t n);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The question `authenticate`; see auth_api.h. Whatever a client has sent, the question
- * about it can be encoded, and is one that every authenticator can read: what cannot be
- * carried is left out here. A question that broke the link would stop everybody's logins.
+ * Reads and writes the request `authenticate`; see auth_api.h. No state; any thread.
+ *
+ * A request can be encoded for anything that a client sends, and every authenticator can
+ * read it: values that cannot be carried are left out. Otherwise one client could send a
+ * request that breaks the link to the authenticator and with it all logins.
  */
 #include "proto/auth_api.h"
 
@@ -10,8 +12,7 @@
 #include "common/utf8.h"
 #include "proto/transcode.h"
 
-/* --- reading -------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static const struct field auth_transport_fields[] = {
 	FIELD(auth_transport, listener, FIELD_STR),
@@ -35,7 +36,7 @@ static const struct field auth_request_fields[] = {
 };
 static const struct field_table details_table = FIELD_TABLE(auth_request);
 
-/* The characters of an encoded item; empty if it is no string. */
+/* The characters of an encoded string. Empty if the item is not a string. */
 static struct slice item_text(enum serializer s, struct slice item, struct buf *scratch)
 {
 	struct token_reader r;
@@ -49,14 +50,16 @@ static struct slice item_text(enum serializer s, struct slice item, struct buf *
 	return text;
 }
 
-/* The next pair of a dict. False: that was the last, or the rest cannot be read. */
+/* Reads the next pair of a dict. False at the end, or if the rest cannot be read. */
 static bool next_pair(struct token_reader *r, struct slice *key, struct slice *value)
 {
 	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
 }
 
-/* pubkey and channel_binding out of what the client sent, whose keys may be anything. It
- * has been read before as a whole. */
+/*
+ * Copies pubkey and channel_binding from the client's authextra, whose keys may be of any
+ * type. The caller has checked that the map is well-formed.
+ */
 static void pick_authextra(struct slice map, struct auth_request *q)
 {
 	struct token_reader r;
@@ -95,29 +98,33 @@ int auth_request_read(struct slice params, struct auth_request *out)
 	return err;
 }
 
-/* --- writing -------------------------------------------------------------------------
- */
+/* --- writing --- */
 
-/* How deep two maps lie: message, params, details, (transport,) and the map itself. */
+/*
+ * The nesting depth of the two maps: message, params, details, (transport,) and the map
+ * itself.
+ */
 enum { DEPTH_OF_AUTHEXTRA = 4, DEPTH_OF_HEADERS = 5 };
 
 enum {
 	SHORT_AUTHEXTRA = 1024, /* bytes: more than pubkey and channel_binding need */
-	/* what http_headers_received costs before its first pair, and what two maps'
-	 * headers grow by with the number of pairs */
+	/*
+	 * Bytes that http_headers_received needs before its first pair, and that the
+	 * heads of the two maps grow by as pairs are added.
+	 */
 	MAPS_OVERHEAD = 32,
 };
 
-/* A map that is being filled. */
+/* A map that is being written. */
 struct pairs {
 	struct token_writer w;
-	unsigned depth;    /* at which it lies */
-	unsigned left;     /* pairs that it may still take */
-	size_t room;       /* bytes */
-	struct buf *value; /* scratch */
+	unsigned depth;    /* nesting depth of the map */
+	unsigned left;     /* number of pairs that still fit */
+	size_t room;       /* bytes that still fit */
+	struct buf *value; /* a scratch buffer */
 };
 
-/* Does the protocol carry the value that comes next, in which this much may nest? */
+/* Can the protocol carry the next value, if `depth` more levels may nest? */
 static bool carriable(struct token_reader *r, unsigned depth)
 {
 	struct token t, key;
@@ -139,7 +146,8 @@ static bool carriable(struct token_reader *r, unsigned depth)
 		if (!carriable(r, depth - 1))
 			return false;
 	}
-	return token_next(r, &key) == 0; /* the end of it */
+	/* Reads the end of the array or map. */
+	return token_next(r, &key) == 0;
 }
 
 /* Adds a pair, or leaves it out. E_NOMEM. */
@@ -170,7 +178,10 @@ static int put_one_pair(struct pairs *to, enum serializer from, struct slice key
 	return 0;
 }
 
-/* Adds what can be carried of a dict, if it is one. E_NOMEM. */
+/*
+ * Adds the pairs of a dict that can be carried. Does nothing if it is not a dict.
+ * E_NOMEM.
+ */
 static int put_pairs(struct pairs *to, enum serializer from, struct slice dict)
 {
 	struct token_reader r;
@@ -194,7 +205,9 @@ static void put_str_or_nil(struct token_writer *w, struct slice s)
 		token_put_str(w, s);
 }
 
-/* authextra: what routerd itself has looked at, and, as far as there is room, the rest.
+/*
+ * Writes authextra: pubkey and channel_binding, which routerd has read itself, then as
+ * many other pairs as fit.
  */
 static int write_authextra(struct buf *out, const struct auth_request *q,
 			   struct buf *scratch, size_t *room)
@@ -243,7 +256,7 @@ static int write_headers(struct buf *out, const struct auth_request *q,
 	return err;
 }
 
-/* Empty, if it is no name in the protocol's sense. */
+/* The string, or an empty one if it is not a name that the protocol allows. */
 static struct slice name_or_nothing(struct slice s)
 {
 	return s.len <= AUTH_MAX_NAME && utf8_valid(s) ? s : slice_of(NULL, 0);
@@ -280,7 +293,7 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 	buf_init(&extra, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
 	buf_init(&headers, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
 	buf_init(&scratch, AUTH_MAX_STRING + AUTH_MAX_NAME);
-	/* the shortest form, to learn how much room it leaves */
+	/* Write the smallest request first, to find out how much room is left. */
 	int err = write_authextra(&extra, q, &scratch, &room);
 	put_question(out, q, buf_slice(&extra), none);
 	size_t least = out->len - start + MAPS_OVERHEAD + AUTH_ENVELOPE;

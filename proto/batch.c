@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Several messages in one, for batched transports; see msg.h. */
+/*
+ * Splits and joins the messages of batched transports; see msg.h. No state; any thread.
+ */
 #include "proto/msg.h"
 
 #include "common/err.h"
@@ -12,8 +14,9 @@ enum {
 };
 
 /*
- * The first separator of either kind, or NULL. In strides: looking for the kind that does
- * not occur must not reach the end again for each message.
+ * Finds the first separator of either kind, or NULL. Searches in strides: otherwise the
+ * search for the kind that does not occur would run to the end of the batch for each
+ * message, in quadratic time.
  */
 static const uint8_t *find_separator(struct slice in)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token_next and token_skip of the two binary encodings. Both get their items from the
- * same function, so that they cannot disagree on what is well-formed. `read` and `s` are
- * constants wherever these are called: the compiler makes a copy for each encoding.
- * Included by msgpack.c and cbor.c alone. Pure code; any thread.
+ * token_next and token_skip for the two binary encodings. Both use one function to read
+ * an item, so that they agree on which bytes are well-formed. Every caller passes
+ * constants for `read` and `s`, so that the compiler makes a copy for each encoding. Only
+ * msgpack.c and cbor.c include this file. No state; any thread.
  */
 #ifndef PROTO_BINARY_INT_H
 #define PROTO_BINARY_INT_H
@@ -11,13 +11,13 @@
 #include "proto/token_int.h"
 
 /*
- * Reads the item at *pp, which it moves. Of a container or a tag only the head: count is
- * that of items or pairs, u the number of the tag. TOKEN_END is CBOR's break. After
- * E_UTF8 *pp is behind the item, too.
+ * Reads the item at *pp and moves *pp past it. Of a container or a tag it reads only the
+ * head: count is the number of items or pairs, u the tag's number. CBOR's break is
+ * TOKEN_END. After E_UTF8, too, *pp is behind the item.
  */
 typedef int binary_read(const uint8_t **pp, const uint8_t *end, struct token *out);
 
-/* The content that follows a length. */
+/* Reads the content that follows a length. */
 static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
 				 struct token *out)
 {
@@ -28,7 +28,7 @@ static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_
 	return out->type == TOKEN_STR && !utf8_valid(out->text) ? E_UTF8 : 0;
 }
 
-/* The float, or the double, that has these bits. */
+/* The value of a single-precision float with these bits. */
 static inline double float_bits(uint64_t bits)
 {
 	uint32_t low = (uint32_t)bits;
@@ -38,12 +38,13 @@ static inline double float_bits(uint64_t bits)
 	return (double)f;
 }
 
-/* Does it open a level, and of how many items? */
+/* Does the token open a level? */
 static inline bool binary_opens(const struct token *t)
 {
 	return t->type == TOKEN_ARRAY || t->type == TOKEN_MAP || t->type == TOKEN_TAG;
 }
 
+/* The number of items in the level that the token opens. */
 static inline uint64_t binary_items(const struct token *t)
 {
 	if (t->type == TOKEN_TAG)
@@ -52,7 +53,7 @@ static inline uint64_t binary_items(const struct token *t)
 								       : t->count;
 }
 
-/* May a break stand here? */
+/* Is a break allowed here? */
 static inline bool break_fits(const struct token_reader *r)
 {
 	const struct token_frame *f = &r->open[r->depth];
@@ -61,7 +62,7 @@ static inline bool break_fits(const struct token_reader *r)
 	       (f->kind == TOKEN_ARRAY || (f->kind == TOKEN_MAP && f->seen % 2 == 0));
 }
 
-/* As token_next, but gives tags, too. */
+/* Like token_next, but also returns tags. */
 static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
 				     binary_read *read)
 {
@@ -85,7 +86,7 @@ static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
 			return E_SYNTAX;
 		r->depth--;
 	}
-	/* an item is complete, and with it the tags before it */
+	/* This item is complete, and so are the tags before it. */
 	while (r->open[r->depth].kind == TOKEN_TAG)
 		r->depth--;
 	return 0;
@@ -93,14 +94,16 @@ static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
 
 /* The levels that binary_skip has open. */
 struct nesting {
-	uint64_t left;                   /* items left in the innermost, see below */
-	uint64_t maps;                   /* one bit each, innermost lowest: a map? */
-	uint64_t outstanding;            /* as in struct token_reader */
-	uint64_t around[WAMP_MAX_DEPTH]; /* left of those around it */
+	uint64_t left;        /* items left in the innermost level; see is_indefinite */
+	uint64_t maps;        /* one bit per level, the innermost lowest: is it a map? */
+	uint64_t outstanding; /* as in struct token_reader */
+	uint64_t around[WAMP_MAX_DEPTH]; /* `left` of the outer levels */
 	unsigned depth;
 };
 
-/* Where the length is indefinite, items are counted down from TOKEN_COUNT_UNKNOWN. */
+/*
+ * Does a level have indefinite length? Its `left` counts down from TOKEN_COUNT_UNKNOWN.
+ */
 static inline bool is_indefinite(uint64_t left, enum serializer s)
 {
 	return s == SERIALIZER_CBOR && left > TOKEN_COUNT_UNKNOWN / 2;
@@ -117,7 +120,9 @@ static ALWAYS_INLINE int binary_nest(struct nesting *n, const struct token *t,
 	return n->outstanding > bytes ? E_TRUNCATED : 0;
 }
 
-/* binary_next in a loop, with the books in registers: the way that payloads go. */
+/*
+ * A loop like token_next's, but with its state in registers: payloads are checked here.
+ */
 static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_out,
 				     binary_read *read, enum serializer s)
 {
@@ -130,7 +135,8 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 	if (r->open[r->depth].left == 0)
 		return E_TYPE;
 	frame_count(r, &r->open[r->depth]);
-	/* field by field: the frames must not be touched, they are most of it */
+	/* Set the fields one by one: clearing `around`, the largest part, would be
+	 * slow. */
 	n.left = 1;
 	n.maps = 0;
 	n.outstanding = r->outstanding + 1;
@@ -139,14 +145,16 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 		struct token t;
 		const uint8_t *from = p;
 
-		t.type = TOKEN_NULL; /* but not the rest: this is hot */
+		/* Set type only: initialising all of t would be slow here. */
+		t.type = TOKEN_NULL;
 		int err = read(&p, end, &t);
 		if (UNLIKELY(err != 0))
 			err = token_forgive(r->lenient, err);
 		if (err != 0)
 			return err;
 		if (s == SERIALIZER_CBOR && t.type == TOKEN_END) {
-			/* TOKEN_COUNT_UNKNOWN is odd: so is left after whole pairs */
+			/* TOKEN_COUNT_UNKNOWN is odd, so after whole pairs `left` is
+			 * odd. */
 			if (!is_indefinite(n.left, s) ||
 			    ((n.maps & 1) && n.left % 2 == 0))
 				return E_SYNTAX;
@@ -155,12 +163,14 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 			n.outstanding -= !is_indefinite(n.left, s);
 			n.left--;
 			if (!binary_opens(&t)) {
-				/* nothing to open */
+				/* a scalar */
 			} else if (LIKELY(n.depth < room)) {
 				err = binary_nest(&n, &t, bytes_left(p, end), s);
 			} else {
 				const uint8_t *at =
-					from; /* from need not lie in memory */
+					/* A copy, so that `from` itself can stay in a
+					 * register. */
+					from;
 
 				err = token_pass_deep(s, codec, r->lenient, &at, end);
 				p = at;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CBOR (RFC 8949), reader and writer. See token.h. Pure code; any thread.
+ * Reader and writer for CBOR (RFC 8949); see token.h. No state; any thread.
  *
- * Tags are passed over, but each counts as a level of nesting, since it is one in the
- * decoders of those who get the bytes passed on.
+ * The reader skips tags, but counts each as a nesting level: some receivers' decoders do,
+ * and the router passes the bytes on to them.
  */
 #include "proto/binary_int.h"
 
 #include <math.h>
 
-/* The three high bits of the first byte. */
+/* The major type: the three high bits of the first byte. */
 enum major {
 	MAJOR_UINT = 0,
 	MAJOR_NEGINT = 1,
@@ -22,7 +22,7 @@ enum major {
 };
 
 enum {
-	INFO_8 = 24, /* from here to INFO_64 a number of 1, 2, 4 or 8 bytes follows */
+	INFO_8 = 24, /* INFO_8 to INFO_64: a number of 1, 2, 4 or 8 bytes follows */
 	INFO_64 = 27,
 	INFO_INDEFINITE = 31,
 
@@ -30,7 +30,7 @@ enum {
 	SIMPLE_TRUE = 0xf5,
 	SIMPLE_NULL = 0xf6,
 	SIMPLE_UNDEFINED = 0xf7,
-	SIMPLE_8 = 0xf8, /* a simple value in the byte that follows */
+	SIMPLE_8 = 0xf8, /* the next byte is the simple value */
 	FLOAT_16 = 0xf9,
 	FLOAT_32 = 0xfa,
 	FLOAT_64 = 0xfb,
@@ -42,7 +42,7 @@ enum {
 
 /* --- reading --- */
 
-/* The number in or behind the first byte. */
+/* Reads the number in the first byte, or in the bytes that follow it. */
 static inline int read_argument(const uint8_t **pp, const uint8_t *end, uint8_t code,
 				uint64_t *out)
 {
@@ -74,7 +74,10 @@ static inline int read_argument(const uint8_t **pp, const uint8_t *end, uint8_t 
 	return 0;
 }
 
-/* A string of indefinite length: chunks of definite length, each valid by itself. */
+/*
+ * Reads a string of indefinite length. It consists of chunks of definite length, each of
+ * which must be valid UTF-8.
+ */
 static int read_chunks(const uint8_t **pp, const uint8_t *end, enum major major,
 		       struct token *out)
 {
@@ -128,7 +131,7 @@ static int read_indefinite(const uint8_t **pp, const uint8_t *end, enum major ma
 	return E_SYNTAX;
 }
 
-/* RFC 8949, appendix D */
+/* RFC 8949, appendix D. */
 static inline double half_to_double(uint64_t half)
 {
 	unsigned exponent = half >> 10 & 0x1f, mantissa = half & 0x3ff;
@@ -162,10 +165,11 @@ static inline int read_simple(uint8_t code, struct token *out)
 		out->d = float_bits(out->u);
 		break;
 	case FLOAT_64:
-		break; /* u are its bits */
+		/* U already has the bits of the double. */
+		break;
 	default:
 		out->type = TOKEN_OPAQUE;
-		/* section 3.3: those below 32 have no two-byte form */
+		/* Section 3.3: values below 32 must not use the two-byte form. */
 		return code == SIMPLE_8 && out->u < 32 ? E_SYNTAX : 0;
 	}
 	out->type = TOKEN_DOUBLE;
@@ -180,7 +184,8 @@ static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
 	uint8_t code = *(*pp)++;
 	enum major major = (enum major)(code >> 5);
 	if ((code & 0x1f) == INFO_INDEFINITE) {
-		const uint8_t *p = *pp; /* *pp need not lie in memory */
+		/* A copy, so that *pp can stay in a register. */
+		const uint8_t *p = *pp;
 		int err = read_indefinite(&p, end, major, out);
 
 		*pp = p;
@@ -195,7 +200,8 @@ static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
 		break;
 	case MAJOR_NEGINT:
 		out->type = out->u <= INT64_MAX ? TOKEN_NEGINT : TOKEN_OPAQUE;
-		out->u = ~out->u; /* the bits of -1 - u */
+		/* CBOR encodes the value -1 - u. These are its bits. */
+		out->u = ~out->u;
 		break;
 	case MAJOR_BIN:
 		out->type = TOKEN_BIN;
@@ -206,7 +212,7 @@ static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
 	case MAJOR_ARRAY:
 	case MAJOR_MAP:
 		out->type = major == MAJOR_MAP ? TOKEN_MAP : TOKEN_ARRAY;
-		/* so that counts can be doubled, and added up, without overflow */
+		/* Bound the count, so that sums and doubled counts do not overflow. */
 		return out->count > bytes_left(*pp, end) ? E_TRUNCATED : 0;
 	case MAJOR_TAG:
 		out->type = TOKEN_TAG;
@@ -241,7 +247,7 @@ static int cbor_next(struct token_reader *r, struct token *out)
 	return 0;
 }
 
-/* Joins the chunks of a string, which read_chunks has checked. */
+/* Joins the chunks of a string that read_chunks has checked. */
 static int cbor_text(const struct token *t, struct buf *scratch, struct slice *out)
 {
 	const uint8_t *p = t->text.p, *end = p + t->text.len;
@@ -285,10 +291,10 @@ static enum token_type cbor_container(struct slice item)
 
 /* --- writing --- */
 
-/* The shortest form, but a double is whole. */
+/* Writes the shortest form, except that a double is never shortened. */
 static void cbor_put(struct token_writer *w, enum token_type type, uint64_t bits)
 {
-	/* the first byte of the least of them */
+	/* The first byte of the smallest value of each type. */
 	static const uint8_t codes[] = {
 		[TOKEN_NULL] = SIMPLE_NULL, [TOKEN_BOOL] = SIMPLE_FALSE,
 		[TOKEN_UINT] = 0x00,        [TOKEN_NEGINT] = 0x20,

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Doubles to decimal digits; see decimal.h. Some ten times as fast as "%.17g" and, what
- * matters more, equally fast for all: printf needs microseconds for 1e300.
+ * Converts doubles to decimal digits; see decimal.h. About ten times as fast as "%.17g".
+ * More important, the time is the same for all values, while printf needs microseconds
+ * for 1e300. No state after the constructor has run; any thread.
  *
- * A double is scaled by the power of ten that makes it an integer of 17 digits and a
- * fraction, kept in 128 bits, and so is half the distance to its neighbours. Whatever
- * decimal number lies nearer than that reads back as the same double. So the digits are
- * rounded to fewer as long as that holds.
+ * The double is multiplied by the power of ten that gives an integer of 17 digits and a
+ * fraction, held in 128 bits. Half the distance to the neighbouring doubles is scaled
+ * likewise. A decimal number that is nearer than this reads back as the same double. So
+ * the digits are rounded to fewer and fewer as long as the error stays below half the
+ * distance.
  */
 #include "proto/decimal.h"
 
@@ -19,12 +21,12 @@ __extension__ typedef unsigned __int128 u128;
 
 enum {
 	POWER_MIN = -292, /* scales the largest double */
-	POWER_MAX = 340,  /* scales the smallest */
+	POWER_MAX = 340,  /* scales the smallest double */
 };
 
 /*
- * 10^(i + POWER_MIN) as the 128 bits behind its first one bit. The error of each step
- * below is at most one in the last place or two, so that 117 bits are right in all.
+ * 10^(i + POWER_MIN): the 128 bits from the first 1 bit on. Each step of the loops below
+ * has an error of one or two in the last place, so 117 bits of every entry are right.
  */
 static u128 powers[POWER_MAX - POWER_MIN + 1];
 
@@ -35,19 +37,19 @@ __attribute__((constructor)) static void compute_powers(void)
 
 	for (int i = 0; i <= POWER_MAX; i++) {
 		powers[i - POWER_MIN] = p;
-		u128 next = p + p / 4; /* times 10, by 8 */
+		u128 next = p + p / 4; /* times 10 / 8 */
 		p = next < p ? next >> 1 | one : next;
 	}
 	p = one;
 	for (int i = 0; i >= POWER_MIN; i--) {
 		powers[i - POWER_MIN] = p;
-		p -= p / 5; /* by 10, times 8 */
+		p -= p / 5; /* divided by 10, times 8 */
 		if (p < one)
 			p *= 2;
 	}
 }
 
-/* Of 10^i, of 2^i: the logarithm to the other base, rounded down. */
+/* floor(log2(10^i)) and floor(log10(2^i)). */
 static int log2_of_power10(int i)
 {
 	return (i * 217706) >> 16;
@@ -58,16 +60,16 @@ static int log10_of_power2(int i)
 	return (i * 78913) >> 18;
 }
 
-/* The digits of v > 0, as an integer that times 10^*exponent_out reads back as v. */
+/* Returns digits such that digits * 10^*exponent_out reads back as v, with v > 0. */
 static uint64_t shortest_digits(double v, int *exponent_out)
 {
 	int e;
 	uint64_t m = (uint64_t)ldexp(frexp(v, &e), 64); /* v = m * 2^(e - 64) */
-	/* half the distance to the next double is 2^half_log in units of m */
+	/* Half the distance to the next double is 2^half_log in units of m. */
 	int half_log = e < -1021 ? -1011 - e : 10;
 	int scale = 16 - log10_of_power2(e - 1);
 	u128 power = powers[scale - POWER_MIN];
-	/* both below: times 10^scale, in units of 2^-64 */
+	/* scaled and half below: times 10^scale, in units of 2^-64. */
 	int shift = -(e + log2_of_power10(scale) - 127 + 64);
 	u128 scaled =
 		((u128)m * (uint64_t)(power >> 64) + ((u128)m * (uint64_t)power >> 64)) >>
@@ -75,9 +77,10 @@ static uint64_t shortest_digits(double v, int *exponent_out)
 	u128 half = power >> (64 - half_log) >> shift;
 
 	if (m == UINT64_C(1) << 63 && half_log == 10)
-		half /= 2; /* the double below a power of two is nearer */
+		/* The next smaller double is nearer below a power of two. */
+		half /= 2;
 	*exponent_out = -scale;
-	/* half is below 112, but for subnormals */
+	/* half is below 112, except for subnormal numbers. */
 	uint64_t unit = half_log == 10 ? 1000 : UINT64_C(100000000000000000);
 	for (;; unit /= 10) {
 		uint64_t digits = (uint64_t)(scaled >> 64) / unit * unit;
@@ -87,7 +90,8 @@ static uint64_t shortest_digits(double v, int *exponent_out)
 			digits += unit;
 			rest = step - rest;
 		}
-		/* the margin is for what power lacks; 17 digits need none */
+		/* The margin covers the error of `power`; with all 17 digits it is not
+		 * needed. */
 		if (unit == 1 || rest + (1 << 16) < half)
 			return digits;
 	}
@@ -107,7 +111,7 @@ static char *put_zeros(char *to, int n)
 
 char *decimal_digits(char *end, uint64_t v)
 {
-	/* two at a time: half as many long divisions */
+	/* Convert two digits at a time: this halves the number of long divisions. */
 	for (; v >= 100; v /= 100) {
 		unsigned two = (unsigned)(v % 100);
 
@@ -120,7 +124,10 @@ char *decimal_digits(char *end, uint64_t v)
 	return end;
 }
 
-/* n digits, of which point (also below 0, also above n) lie before the point. */
+/*
+ * Writes n digits, `point` of them before the decimal point. point may be negative or
+ * greater than n.
+ */
 static char *put_plain(char *to, const char *digits, int n, int point)
 {
 	if (point <= 0) {

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Doubles as JSON writes them. Pure code; any thread. */
+/* Writes numbers in decimal, as JSON does. No state; any thread. */
 #ifndef PROTO_DECIMAL_H
 #define PROTO_DECIMAL_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Writes an integer so that it ends at end, and returns where it begins. 20 at most. */
+/*
+ * Writes an integer of at most 20 digits so that it ends before `end`. Returns its first
+ * digit.
+ */
 char *decimal_digits(char *end, uint64_t v);
 
-enum { DECIMAL_MAX = 24 }; /* characters, without a terminator */
+enum { DECIMAL_MAX = 24 }; /* characters; no terminator */
 
 /*
- * Writes a finite double with as few digits (17 at most) as read back the same, and
- * returns the length. Always with a point or an exponent, so that the reader's language
- * keeps the type: "1.0", "0.1", "-1e+300". Some powers of two get one digit more than
- * they need.
+ * Writes a finite double with the fewest digits, at most 17, that read back as the same
+ * value, and returns the length. The text always has a point or an exponent, so that a
+ * reader in a typed language gets a float: "1.0", "0.1", "-1e+300". For some powers of
+ * two it has one digit more than necessary.
  */
 size_t decimal_write(double v, char out[DECIMAL_MAX]);
 

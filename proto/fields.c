@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MessagePack maps as structs; see fields.h. */
+/* Converts between MessagePack maps and structs; see fields.h. No state; any thread. */
 #include "proto/fields.h"
 
 #include "common/err.h"
@@ -8,7 +8,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-/* MessagePack strings have no escapes, so that a token's text is the string. */
+/* MessagePack strings have no escapes, so t->text below is always the string itself. */
 
 int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN])
 {
@@ -27,8 +27,7 @@ void fields_key_encode(const uint8_t key[FIELD_KEY_LEN], char out[2 * FIELD_KEY_
 	sodium_bin2hex(out, 2 * FIELD_KEY_LEN + 1, key, FIELD_KEY_LEN);
 }
 
-/* --- reading -------------------------------------------------------------------------
- */
+/* --- reading --- */
 
 static void set_field_defaults(const struct field_table *t, void *out)
 {
@@ -80,7 +79,7 @@ static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
 	return 0;
 }
 
-/* The index of a name, or E_UNKNOWN. */
+/* Finds the index of a name. E_UNKNOWN if it is not in the list. */
 static int find_name(const struct field *f, const struct token *t, unsigned *out)
 {
 	if (t->type != TOKEN_STR)
@@ -106,7 +105,7 @@ static int add_flag(const struct token *t, const struct field *f, unsigned *to)
 	return err == E_UNKNOWN ? 0 : err;
 }
 
-/* The rest of an array, and how many elements it has. */
+/* Reads the rest of an array. *n gets the number of its elements. */
 static int read_field_array(struct token_reader *r, const struct field *f, void *to,
 			    size_t *n)
 {
@@ -131,7 +130,7 @@ static int read_field_array(struct token_reader *r, const struct field *f, void 
 static int read_field_pairs(struct token_reader *r, const struct field_table *t,
 			    bool strict, void *out, const struct field **bad);
 
-/* The value item, whose first token is t; r is behind that. */
+/* Reads the value `item`. t is its first token, which r has already read. */
 static int read_field_value(struct token_reader *r, const struct token *t,
 			    struct slice item, const struct field *f, void *to,
 			    const struct field **bad)
@@ -177,7 +176,7 @@ static int read_field_value(struct token_reader *r, const struct token *t,
 	return E_TYPE;
 }
 
-/* A value, and whether it was there. */
+/* Reads a value. *there_out is false if it is nil. */
 static int read_field(struct token_reader *r, const struct field *f, void *out,
 		      bool *there_out, const struct field **bad)
 {
@@ -185,7 +184,8 @@ static int read_field(struct token_reader *r, const struct field *f, void *out,
 	struct slice item;
 	struct token t;
 
-	*bad = f; /* unless all goes well, or one that lies in it is to blame */
+	/* Blame this field, unless the value is fine or a field inside it is at fault. */
+	*bad = f;
 	int err = token_skip(r, &item);
 	if (err != 0)
 		return err;
@@ -206,7 +206,7 @@ static const struct field *find_field(const struct field_table *t, struct slice 
 	return NULL;
 }
 
-/* The pairs of a map, up to its end. */
+/* Reads the pairs of a map up to its end. */
 static int read_field_pairs(struct token_reader *r, const struct field_table *t,
 			    bool strict, void *out, const struct field **bad)
 {
@@ -303,7 +303,7 @@ void fields_explain(const struct field *bad, int err, char *text, size_t size)
 			 err == E_TYPE ? "expected a map whose keys are strings"
 				       : err_str(err));
 	} else if (err == E_NOTFOUND) {
-		snprintf(text, size, "%s: is required, and missing", bad->key);
+		snprintf(text, size, "%s: required, but missing", bad->key);
 	} else if (err == E_EXISTS) {
 		snprintf(text, size, "%s: given twice", bad->key);
 	} else {
@@ -362,8 +362,7 @@ int fields_read_str_or_nil(struct token_reader *r, struct slice *out)
 	return t.type == TOKEN_STR || t.type == TOKEN_NULL ? 0 : E_TYPE;
 }
 
-/* --- writing -------------------------------------------------------------------------
- */
+/* --- writing --- */
 
 static bool is_there(const struct field *f, const void *from)
 {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MessagePack maps as structs, by a table of keys: one description serves reading and
- * writing, so that the two cannot disagree. Used by auth_api and admin_api. Pure code;
- * any thread.
+ * Converts between MessagePack maps and structs. One table of keys describes both reading
+ * and writing, so that they cannot differ. auth_api and admin_api use it. No state; any
+ * thread.
  *
- * Reading passes over unknown keys, and is strict in everything else: types, bounds,
- * double keys. A value of nil is as good as none. What is not there has its default.
+ * Reading skips unknown keys and is strict otherwise: it checks types and bounds and
+ * rejects duplicate keys. A nil value counts as absent, and an absent field gets its
+ * default.
  */
 #ifndef PROTO_FIELDS_H
 #define PROTO_FIELDS_H
@@ -14,26 +15,32 @@
 #include "proto/token.h"
 
 enum field_type {
-	FIELD_STR = 0,       /* struct slice: text of 1 to max bytes; len 0: absent */
-	FIELD_URI = 1,       /* struct slice: as FIELD_STR, and a loose URI */
-	FIELD_KEY = 2,       /* struct field_key: 64 hex digits, of either case */
-	FIELD_KEYS = 3,      /* struct field_keys: an array of these */
-	FIELD_UINT = 4,      /* uint64_t up to max; FIELD_NONE: absent */
-	FIELD_BOOL = 5,      /* bool */
-	FIELD_FLAGS = 6,     /* unsigned: an array of names, bit i is names[i]; unknown
-				names are passed over */
+	FIELD_STR = 0,  /* struct slice: text of 1 to max bytes; len 0: absent */
+	FIELD_URI = 1,  /* struct slice: like FIELD_STR, and a valid URI (loose rules) */
+	FIELD_KEY = 2,  /* struct field_key: 64 hex digits, upper or lower case */
+	FIELD_KEYS = 3, /* struct field_keys: an array of such keys */
+	FIELD_UINT = 4, /* uint64_t up to max; FIELD_NONE: absent */
+	FIELD_BOOL = 5, /* bool */
+	/*
+	 * unsigned: an array of names; bit i stands for names[i]. Unknown names are
+	 * skipped.
+	 */
+	FIELD_FLAGS = 6,
 	FIELD_VERSION = 7,   /* struct field_version: [major, minor] */
 	FIELD_RAW_MAP = 8,   /* struct slice: an encoded map; len 0: absent */
 	FIELD_RAW_ARRAY = 9, /* struct slice: an encoded array; len 0: absent */
-	FIELD_STRUCT = 10,   /* a struct with a table of its own, a map on the wire */
-	FIELD_NAME = 11,     /* unsigned, or an enum: one of the names, i is names[i] */
-	FIELD_SOLE_KEY = 12, /* struct field_keys: one more of them; written if there is
-				no other */
+	FIELD_STRUCT = 10,   /* a struct with its own table; a map on the wire */
+	FIELD_NAME = 11, /* unsigned or enum: a name; the value i stands for names[i] */
+	/* struct field_keys: adds one key. Written only if it is the only one. */
+	FIELD_SOLE_KEY = 12,
 };
 
 #define FIELD_NONE UINT64_MAX
 
-/* Public keys are octets as soon as they are read: hex digits have two cases. */
+/*
+ * Public keys are stored as octets, since the same hex digits can be written in two
+ * cases.
+ */
 enum { FIELD_KEY_LEN = 32, FIELD_MAX_KEYS = 16 };
 struct field_key {
 	bool there;
@@ -46,16 +53,16 @@ struct field_keys {
 };
 
 struct field_version {
-	uint64_t major, minor; /* of 32 bits */
+	uint64_t major, minor; /* each at most 32 bits */
 };
 
 enum {
-	FIELD_REQUIRED = 1,  /* reading fails without it */
-	FIELD_OR_NIL = 2,    /* writing says nil where it is absent, instead of nothing */
-	FIELD_STRICT = 4,    /* of FIELD_STRUCT: unknown keys are an error */
-	FIELD_NOT_EMPTY = 8, /* of a text or number: if it is said, then not as "" or nil
-			      */
-	FIELD_SEVERAL = 16,  /* of FIELD_KEYS: written only if there is more than one */
+	FIELD_REQUIRED = 1, /* reading fails if it is absent */
+	FIELD_OR_NIL = 2,   /* writes nil if it is absent, instead of leaving it out */
+	FIELD_STRICT = 4,   /* FIELD_STRUCT: unknown keys are an error */
+	/* Text or number: may be absent, but must not be "" or nil. */
+	FIELD_NOT_EMPTY = 8,
+	FIELD_SEVERAL = 16, /* FIELD_KEYS: written only if there are two or more keys */
 };
 
 struct field_table;
@@ -64,10 +71,14 @@ struct field {
 	enum field_type type;
 	unsigned flags;
 	size_t offset; /* in the struct */
-	uint64_t max;  /* STR, URI: bytes; UINT: value; 0: FIELD_DEFAULT_MAX, or any */
-	uint64_t def;  /* UINT, BOOL: the value where it is absent */
+	/*
+	 * STR, URI: bytes. UINT: the largest value. 0 stands for FIELD_DEFAULT_MAX or for
+	 * any integer.
+	 */
+	uint64_t max;
+	uint64_t def;                    /* UINT, BOOL: the value if it is absent */
 	const struct field_table *table; /* STRUCT */
-	const char *const *names;        /* FLAGS, NAME: up to NULL */
+	const char *const *names;        /* FLAGS, NAME; NULL ends the list */
 };
 
 enum { FIELD_DEFAULT_MAX = 255 };
@@ -79,65 +90,72 @@ struct field_table {
 };
 
 /*
- * A row for a field of struct s that is called as its key. Behind the type come the
- * flags, and designated what else there is to say: FIELD(auth_closed, session,
- * FIELD_UINT, FIELD_REQUIRED, .max = WAMP_MAX_ID)
+ * A row for a field of struct s whose key is its name. After the type come the flags,
+ * then designated initialisers: FIELD(auth_closed, session, FIELD_UINT, FIELD_REQUIRED,
+ * .max = WAMP_MAX_ID).
  */
 #define FIELD(s, field, ...) FIELD_AS(#field, s, field, __VA_ARGS__)
-/* The same for a field with another name. */
+/* The same for a key that differs from the field's name. */
 #define FIELD_AS(name, s, field, ...)                                                    \
 	{                                                                                \
 		.key = (name), .offset = offsetof(struct s, field), .type = __VA_ARGS__  \
 	}
 
-/* The table of struct s, whose rows are the array s_fields. */
+/* The table of struct s. The array s_fields has its rows. */
 #define FIELD_TABLE(s)                                                                   \
 	{                                                                                \
 		.fields = s##_fields, .n = ARRAY_LEN(s##_fields),                        \
 		.size = sizeof(struct s)                                                 \
 	}
 
-/* Every field is absent: *out is zeroed, and has the defaults. */
+/* Sets all fields to absent: zeroes *out and sets the defaults. */
 void fields_init(const struct field_table *t, void *out);
 
 /*
- * Reads a map at the reader's place into a struct, which fields_init has filled. Slices
- * are lent by the reader's input. E_TYPE, E_RANGE, E_EXISTS (a key twice), E_NOTFOUND (a
- * required one is missing), E_LIMIT (too many keys in a FIELD_KEYS), E_UNKNOWN
- * (FIELD_STRICT, FIELD_NAME), or an error of the reader. *out is then half filled, and
- * *bad_out, unless it is NULL, is the field that has failed, or NULL if it was none.
+ * Reads the map at the reader's position into a struct, which fields_init has
+ * initialised. Slices point into the reader's input. E_TYPE, E_RANGE, E_EXISTS (duplicate
+ * key), E_NOTFOUND (a required field is absent), E_LIMIT (too many keys in a FIELD_KEYS),
+ * E_UNKNOWN (FIELD_STRICT, FIELD_NAME), or an error of the reader. After an error *out is
+ * partly filled; *bad_out, if bad_out is not NULL, is the field at fault, or NULL if no
+ * field is.
  */
 int fields_read(struct token_reader *r, const struct field_table *t, void *out,
 		const struct field **bad_out) MUSTCHECK;
 
-/* What was wrong with a field and what was expected: "pubkey: expected 64 hex digits".
- * err is what fields_read gave, and not 0. */
+/*
+ * Writes what is wrong with a field and what is expected: "pubkey: expected 64 hex
+ * digits". err is the error of fields_read, not 0.
+ */
 void fields_explain(const struct field *bad, int err, char *text, size_t size);
 
-/* Writes it as a map. */
+/* Writes a struct as a map. */
 void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
 
 /*
- * The same for a whole encoded item, and for params that are an array of it alone, after
- * fields_init. E_TRAILING; E_TYPE for params of another number.
+ * The same for an encoded item, and for parameters that are an array of one map. The
+ * readers call fields_init themselves. E_TRAILING: more bytes follow. E_TYPE: the array
+ * does not have one element.
  */
 int fields_read_item(struct slice in, const struct field_table *t, void *out) MUSTCHECK;
 int fields_read_params(struct slice in, const struct field_table *t, void *out) MUSTCHECK;
 void fields_write_item(struct buf *out, const struct field_table *t, const void *in);
 void fields_write_params(struct buf *out, const struct field_table *t, const void *in);
 
-/* Enters an array that must have n elements, and leaves it, at the end of the input. */
+/*
+ * begin_params enters an array that must have n elements. end_params leaves it and checks
+ * that the input ends there.
+ */
 int fields_begin_params(struct token_reader *r, struct slice params,
 			uint64_t n) MUSTCHECK;
 int fields_end_params(struct token_reader *r) MUSTCHECK;
 
-/* The next item of the params, where it may be nil: *out then stays as it is. E_TYPE. */
+/* Reads a string or nil. On nil *out is unchanged. E_TYPE: it is something else. */
 int fields_read_str_or_nil(struct token_reader *r, struct slice *out) MUSTCHECK;
 
-/* The 32 octets of 64 hex digits of either case; E_TYPE if they are something else. */
+/* Converts 64 hex digits of either case to 32 octets. E_TYPE if hex is something else. */
 int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN]) MUSTCHECK;
 
-/* The digits, in lower case, with a terminator. */
+/* Converts a key to lower-case hex digits and a terminator. */
 void fields_key_encode(const uint8_t key[FIELD_KEY_LEN], char out[2 * FIELD_KEY_LEN + 1]);
 
 #endif

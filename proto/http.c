@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One HTTP request head and its answer; see http.h. */
+/* Parses a HTTP request head and writes the answer; see http.h. No state; any thread. */
 #include "proto/http.h"
 
 #include "common/err.h"
 
-#define OPENSSL_SUPPRESS_DEPRECATED /* SHA1_Init and others: they need no memory */
+/* For SHA1_Init and the like, which allocate nothing */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <sodium.h>
 
-/* --- characters -------------------------------------------------------------------- */
+/* --- characters --- */
 
 static const char digits[] = "0123456789";
 static const char token_marks[] = "!#$%&'*+-.^_`|~"; /* of a tchar, RFC 9110, 5.6.2 */
 
-/* Are all of these bytes? */
+/* Does s consist only of these characters? */
 static bool all_of(struct slice s, const char *these)
 {
 	for (size_t i = 0; i < s.len; i++) {
@@ -28,7 +29,7 @@ static uint8_t lower(uint8_t b)
 	return b >= 'A' && b <= 'Z' ? (uint8_t)(b | 0x20) : b;
 }
 
-/* Are all letters, digits or one of these? */
+/* Does s consist only of letters, digits and these characters? */
 static bool all_alnum_or(struct slice s, const char *these)
 {
 	for (size_t i = 0; i < s.len; i++) {
@@ -52,7 +53,7 @@ bool http_same(struct slice a, const char *b)
 	return b[i] == '\0';
 }
 
-/* --- the end of the head ----------------------------------------------------------- */
+/* --- the end of the head --- */
 
 static bool is_control(uint8_t b)
 {
@@ -65,8 +66,8 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out)
 	size_t n = min_size(bytes.len, max);
 
 	for (size_t i = from; i < n; i++) {
-		/* a method starts with a capital letter; a TLS hello, for one, does not
-		 */
+		/* A method starts with a capital letter. This detects a TLS hello, for
+		 * example. */
 		if (i == 0 && (p[0] < 'A' || p[0] > 'Z'))
 			return E_SYNTAX;
 		if (i > 0 && (p[i - 1] == '\r') != (p[i] == '\n'))
@@ -82,7 +83,7 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out)
 	return bytes.len < max ? E_AGAIN : E_LIMIT;
 }
 
-/* --- the request ------------------------------------------------------------------- */
+/* --- the request --- */
 
 static int refuse_request(struct http_request *req, int status, const char *why)
 {
@@ -90,7 +91,7 @@ static int refuse_request(struct http_request *req, int status, const char *why)
 	return status;
 }
 
-/* Takes a line off the head; its CR LF was checked by http_head_end. */
+/* Takes a line off the head. http_head_end has checked its CR LF. */
 static struct slice next_line(struct slice *head)
 {
 	size_t n = slice_find(*head, '\r');
@@ -100,7 +101,7 @@ static struct slice next_line(struct slice *head)
 	return line;
 }
 
-/* "/ws?x=1", or with scheme and host in front of it (RFC 9112, 3.2.2). */
+/* Splits "/ws?x=1" or "http://host/ws?x=1" (RFC 9112, 3.2.2). */
 static bool parse_target(struct slice target, struct http_request *out)
 {
 	static const char *const schemes[] = {"http://", "https://"};
@@ -148,7 +149,7 @@ static int parse_request_line(struct slice line, struct http_request *out,
 		return refuse_request(out, HTTP_BAD_REQUEST, malformed);
 	out->old = slice_eq_str(version, "HTTP/1.0");
 	if (!out->old && !slice_eq_str(version, "HTTP/1.1"))
-		return refuse_request(out, HTTP_VERSION, "Only HTTP/1.1 is spoken here.");
+		return refuse_request(out, HTTP_VERSION, "Only HTTP/1.1 is supported.");
 	return 0;
 }
 
@@ -162,7 +163,7 @@ static int parse_headers(struct slice head, size_t max, struct http_request *out
 
 		if (line.len == 0)
 			return 0;
-		/* also refuses folded lines, which begin with a space */
+		/* This also refuses folded lines, which begin with a space. */
 		if (colon == 0 || colon == line.len ||
 		    !all_alnum_or(slice_of(line.p, colon), token_marks))
 			return refuse_request(out, HTTP_BAD_REQUEST,
@@ -176,7 +177,7 @@ static int parse_headers(struct slice head, size_t max, struct http_request *out
 	}
 }
 
-/* How many headers have this name, and the value of the last. */
+/* Returns the number of headers with this name, and the value of the last one. */
 static unsigned lookup(const struct http_request *req, const char *name,
 		       struct slice *value_out)
 {
@@ -225,14 +226,14 @@ static bool list_has(const struct http_request *req, const char *name, const cha
 	return false;
 }
 
-/* A body would be read as frames, or as a second request: there must be none. */
+/* Refuses a body: it would be read as WebSocket frames or as a second request. */
 static int refuse_body(struct http_request *req)
 {
 	struct slice v;
 
 	if (lookup(req, "Transfer-Encoding", &v) > 0)
 		return refuse_request(req, HTTP_BAD_REQUEST,
-				      "A request here has no body.");
+				      "A request must not have a body.");
 	for (size_t i = 0; i < req->n_headers; i++) {
 		v = req->headers[i].value;
 		if (!http_same(req->headers[i].name, "Content-Length"))
@@ -242,12 +243,12 @@ static int refuse_body(struct http_request *req)
 					      "Content-Length is malformed.");
 		if (!all_of(v, "0"))
 			return refuse_request(req, HTTP_CONTENT_TOO_LARGE,
-					      "A request here has no body.");
+					      "A request must not have a body.");
 	}
 	return 0;
 }
 
-/* 16 bytes in base64 (RFC 6455, 4.1) */
+/* 16 bytes in base64 (RFC 6455, 4.1). */
 static bool key_ok(struct slice key)
 {
 	return key.len == 24 && all_alnum_or(slice_of(key.p, 22), "+/") &&
@@ -260,15 +261,15 @@ static int parse_upgrade(struct http_request *req)
 
 	if (!list_has(req, "Upgrade", "websocket"))
 		return refuse_request(req, HTTP_UPGRADE_REQUIRED,
-				      "The only upgrade offered here is to websocket.");
+				      "The only supported upgrade is websocket.");
 	if (req->head_only)
 		return refuse_request(req, HTTP_BAD_REQUEST,
-				      "An upgrade must be asked for by GET.");
+				      "An upgrade request must use GET.");
 	if (!list_has(req, "Connection", "upgrade"))
 		return refuse_request(
 			req, HTTP_BAD_REQUEST,
-			"Upgrade without 'Connection: upgrade': does a proxy on "
-			"the way not pass it on?");
+			"Upgrade came without 'Connection: upgrade': a proxy may have "
+			"dropped it. Make the proxy pass on Upgrade and Connection.");
 	if (lookup(req, "Sec-WebSocket-Version", &v) != 1 || !slice_eq_str(v, "13"))
 		return refuse_request(req, HTTP_UPGRADE_REQUIRED,
 				      "Sec-WebSocket-Version must be 13.");
@@ -287,12 +288,12 @@ static int check_request(struct http_request *req, struct slice method)
 
 	if (!req->head_only && !slice_eq_str(method, "GET"))
 		return refuse_request(req, HTTP_METHOD_NOT_ALLOWED,
-				      "Only GET and HEAD are answered here.");
+				      "Only GET and HEAD are supported.");
 	n = lookup(req, "Host", &req->host);
 	if (n > 1 || (n == 0 && !req->old) ||
 	    !all_alnum_or(req->host, "-._~%!$&'()*+;=:[]"))
 		return refuse_request(req, HTTP_BAD_REQUEST,
-				      "There must be one correct Host header.");
+				      "Exactly one valid Host header is required.");
 	status = refuse_body(req);
 	if (status != 0)
 		return status;
@@ -301,7 +302,7 @@ static int check_request(struct http_request *req, struct slice method)
 		n = lookup(req, "Sec-WebSocket-Origin", &req->origin);
 	if (n > 1)
 		return refuse_request(req, HTTP_BAD_REQUEST,
-				      "There is more than one Origin.");
+				      "There is more than one Origin header.");
 	req->has_origin = n == 1;
 	if (!req->old && lookup(req, "Upgrade", &v) > 0)
 		return parse_upgrade(req);
@@ -309,11 +310,10 @@ static int check_request(struct http_request *req, struct slice method)
 		return 0;
 	return refuse_request(
 		req, HTTP_UPGRADE_REQUIRED,
-		req->old ? "WebSocket needs HTTP/1.1: a proxy on the way speaks "
-			   "HTTP/1.0. Let it speak 1.1 and pass on Upgrade and "
-			   "Connection."
-			 : "Sec-WebSocket-Key came without Upgrade: a proxy on the "
-			   "way dropped it. Let it pass on Upgrade and Connection.");
+		req->old ? "WebSocket needs HTTP/1.1, but a proxy uses HTTP/1.0. Make "
+			   "the proxy use HTTP/1.1 and pass on Upgrade and Connection."
+			 : "Sec-WebSocket-Key came without Upgrade: a proxy dropped it. "
+			   "Make the proxy pass on Upgrade and Connection.");
 }
 
 int http_request_parse(struct slice head, size_t max_headers, struct http_request *out)
@@ -322,7 +322,8 @@ int http_request_parse(struct slice head, size_t max_headers, struct http_reques
 	int status;
 
 	ASSERT(max_headers <= HTTP_HEADERS_MAX);
-	/* not the header table, which is large and has its own length */
+	/* Do not clear the header table: it is large, and n_headers says how much is
+	 * valid. */
 	memset(out, 0, offsetof(struct http_request, headers));
 	status = parse_request_line(next_line(&head), out, &method);
 	if (status == 0)
@@ -332,9 +333,11 @@ int http_request_parse(struct slice head, size_t max_headers, struct http_reques
 	return status;
 }
 
-/* --- origins ----------------------------------------------------------------------- */
+/* --- origins --- */
 
-/* '*' stands for any text; ASCII letters are the same in both cases. */
+/*
+ * Matches a pattern in which '*' stands for any text. Ignores the case of ASCII letters.
+ */
 static bool glob_same(const char *pattern, struct slice text)
 {
 	const char *star = NULL;
@@ -362,7 +365,7 @@ static bool glob_same(const char *pattern, struct slice text)
 
 enum { ORIGIN_MAX = 300 };
 
-/* scheme "://" host [":" port]: where do scheme and host end? */
+/* Checks that o is scheme "://" host [":" port]. Returns where scheme and host end. */
 static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
 {
 	size_t scheme = slice_find(o, ':');
@@ -435,7 +438,7 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 	return false;
 }
 
-/* The pattern with this text for its first star, and a digit for each other. */
+/* Is the pattern an origin if `first` replaces its first star, and "1" each other? */
 static bool fills(const char *pattern, const char *first)
 {
 	char text[ORIGIN_MAX + 1];
@@ -466,7 +469,7 @@ bool http_pattern_matches(const char *pattern)
 	return strcmp(pattern, "null") == 0;
 }
 
-/* --- answers ----------------------------------------------------------------------- */
+/* --- answers --- */
 
 int http_write_switching(struct buf *out, struct slice key, const char *subprotocol)
 {
@@ -479,7 +482,8 @@ int http_write_switching(struct buf *out, struct slice key, const char *subproto
 	ASSERT(key.len == 24);
 	memcpy(text, key.p, key.len);
 	memcpy(text + key.len, guid, strlen(guid));
-	/* without EVP, which allocates, and crashes where it finds no memory to begin */
+	/* Do not use EVP: it allocates, and crashes if memory is short at its first
+	 * use. */
 	SHA1_Init(&sha);
 	SHA1_Update(&sha, text, key.len + strlen(guid));
 	SHA1_Final(digest, &sha);

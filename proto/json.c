@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The JSON reader (RFC 8259, and the WAMP specification's "Binary conversion of JSON
- * Strings"). See token.h; the writer is json_write.c. Pure code; any thread.
+ * Reader for JSON (RFC 8259, and "Binary conversion of JSON Strings" of the WAMP
+ * specification); see token.h. The writer is json_write.c. No state; any thread.
  *
- * A string value that begins with \u0000 is a binary in base64. Keys are never that, as
- * with Autobahn. An escape that gives half a surrogate pair is refused, since the text
- * could not be said in another encoding. The words NaN and Infinity are no JSON, but what
- * Python writes; they are told apart from other syntax errors.
+ * A string value that begins with \u0000 is a binary in base64. Keys never are; Autobahn
+ * does the same. An escape that gives an unpaired surrogate is an error, because no other
+ * encoding can express such a text. NaN and Infinity are not JSON, but Python writes
+ * them; they have an error code of their own.
  */
 #include "proto/json_int.h"
 
@@ -30,8 +30,8 @@ static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
 /* --- strings --- */
 
 /*
- * The first quote, backslash or control character, or end. *high collects whether a byte
- * was not ASCII, so that UTF-8 is checked only where there is any.
+ * Returns the first quote, backslash or control character, or end. Sets *high if a byte
+ * before it is not ASCII, so that only such strings are checked for UTF-8.
  */
 static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end, bool *high)
 {
@@ -50,7 +50,8 @@ static inline const uint8_t *skip_plain(const uint8_t *p, const uint8_t *end, bo
 		unsigned top = (unsigned)_mm_movemask_epi8(v);
 
 		if (mask != 0) {
-			/* only the bits below the first special byte count */
+			/* Of the last 16 bytes, look only at those before the special
+			 * one. */
 			*high |= ((seen | (top & (mask ^ (mask - 1)))) != 0);
 			return p + __builtin_ctz(mask);
 		}
@@ -71,7 +72,7 @@ static int hex_digit(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Four hexadecimal digits. */
+/* Reads four hexadecimal digits. */
 static int read_hex4(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 {
 	uint32_t v = 0;
@@ -89,8 +90,8 @@ static int read_hex4(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 }
 
 /*
- * The escape whose backslash *pp points at: the character that it stands for. After
- * E_SURROGATE *pp is behind it.
+ * Reads the escape whose backslash *pp points at. *out gets the character. After
+ * E_SURROGATE *pp is behind the escape.
  */
 static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 {
@@ -113,7 +114,7 @@ static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 		return err;
 	if (*out > 0xdbff)
 		return E_SURROGATE;
-	/* the first half of a pair: the second must follow */
+	/* This is the first half of a surrogate pair, so the second must follow. */
 	if (*pp == end || (**pp == '\\' && *pp + 1 == end))
 		return E_TRUNCATED;
 	if ((*pp)[0] != '\\' || (*pp)[1] != 'u')
@@ -128,7 +129,7 @@ static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 	return 0;
 }
 
-/* scan_string for a string that has more than plain ASCII in it. */
+/* scan_string for a string that is not just plain ASCII. */
 static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 				     struct slice *text_out, bool *escaped_out)
 {
@@ -159,8 +160,8 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 }
 
 /*
- * A string whose opening quote *pp points at. text_out is what lies between the quotes.
- * For a wrong value, too, *pp is behind it.
+ * Reads the string whose opening quote *pp points at. *text_out gets the text between the
+ * quotes. After the error of a wrong value, too, *pp is behind the string.
  */
 static inline int scan_string(const uint8_t **pp, const uint8_t *end,
 			      struct slice *text_out, bool *escaped_out)
@@ -183,12 +184,15 @@ static size_t put_utf8(uint8_t *to, uint32_t c)
 
 	for (size_t i = n - 1; i > 0; i--, c >>= 6)
 		to[i] = (uint8_t)(0x80 | (c & 0x3f));
-	/* the first byte begins with n ones, or with a zero if it is alone */
+	/* The first byte begins with n ones and a zero, or only a zero if n is 1. */
 	to[0] = (uint8_t)(n == 1 ? c : 0xf00 >> n | c);
 	return n;
 }
 
-/* Undoes the escapes of a checked string. to has room for text.len: it never grows. */
+/*
+ * Replaces the escapes of a checked string. `to` has room for text.len bytes, which is
+ * enough: a character is never longer than its escape.
+ */
 static size_t unescape(struct slice text, uint8_t *to)
 {
 	const uint8_t *p = text.p, *end = text.p + text.len;
@@ -213,7 +217,10 @@ static size_t unescape(struct slice text, uint8_t *to)
 
 /* --- binaries --- */
 
-/* One character of base64, possibly escaped ("\/"): -1 for others, 64 for '='. */
+/*
+ * Reads a character of base64, which may be escaped ("\/"). -1 if it is another
+ * character, 64 for '='.
+ */
 static int base64_next(const uint8_t **pp, const uint8_t *end)
 {
 	uint32_t c = **pp;
@@ -236,8 +243,8 @@ static int base64_next(const uint8_t **pp, const uint8_t *end)
 }
 
 /*
- * RFC 4648, section 4, with padding. Decodes to to, or only checks if that is NULL. The
- * result is never longer than the text.
+ * Decodes base64 (RFC 4648, section 4, with padding) to `to`, or only checks it if `to`
+ * is NULL. The result is never longer than the text.
  */
 static int base64_decode(struct slice text, uint8_t *to, size_t *len_out)
 {
@@ -249,7 +256,8 @@ static int base64_decode(struct slice text, uint8_t *to, size_t *len_out)
 	while (p < end) {
 		int v = base64_next(&p, end);
 
-		/* '=' only as the last one or two of four, and nothing behind it */
+		/* Allow '=' only as the last one or two of four characters, at the
+		 * end. */
 		if (v < 0 || (v == 64 && chars < 2) || (v != 64 && padding > 0))
 			return E_BASE64;
 		padding += v == 64;
@@ -307,7 +315,7 @@ static inline const uint8_t *skip_digits(const uint8_t *p, const uint8_t *end)
 	return p;
 }
 
-/* At least one digit. */
+/* Skips at least one digit. */
 static inline int scan_digits(const uint8_t **pp, const uint8_t *end)
 {
 	const uint8_t *p = skip_digits(*pp, end);
@@ -329,7 +337,9 @@ static inline int scan_literal(const uint8_t **pp, const uint8_t *end, const cha
 	return n == len ? 0 : E_TRUNCATED;
 }
 
-/* What begins like no number: E_NAN, and *pp is behind it, for NaN, Infinity, -Infinity.
+/*
+ * Reads a value that does not begin like a number. After NaN, Infinity or -Infinity
+ * returns E_NAN, with *pp behind it.
  */
 static NOINLINE int scan_no_number(const uint8_t **pp, const uint8_t *end)
 {
@@ -375,7 +385,7 @@ static inline int scan_number(const uint8_t **pp, const uint8_t *end, bool *inte
 	return err;
 }
 
-/* An integer if 64 bits hold it. */
+/* Converts a number to an integer. False if it does not fit in 64 bits. */
 static bool parse_integer(struct slice text, struct token *out)
 {
 	bool negative = text.p[0] == '-';
@@ -402,7 +412,7 @@ static bool parse_integer(struct slice text, struct token *out)
 
 static NOINLINE void parse_double(struct slice text, struct token *out)
 {
-	char copy[NUMBER_MAX + 1]; /* strtod wants a terminator */
+	char copy[NUMBER_MAX + 1]; /* strtod needs a terminator */
 
 	out->type = TOKEN_OPAQUE;
 	if (text.len > NUMBER_MAX)
@@ -419,8 +429,9 @@ static NOINLINE void parse_double(struct slice text, struct token *out)
 /* --- structure --- */
 
 /*
- * Any value but an array or object. With `keep` (a constant) to *out, whose encoded is
- * false; otherwise *out is scratch, which the compiler does without.
+ * Reads any value except an array or object. If `keep`, which is a constant, is set,
+ * stores the value in *out, where encoded must be false. Otherwise *out is scratch, and
+ * the compiler removes it.
  */
 static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, bool keep,
 				     struct token *out)
@@ -458,7 +469,7 @@ static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, boo
 	return scan_no_number(pp, end);
 }
 
-/* A key and the colon behind it, and white space around them. */
+/* Reads a key, its colon and the white space around them. */
 static inline int scan_key(const uint8_t **pp, const uint8_t *end, unsigned *lenient)
 {
 	struct slice text;
@@ -485,14 +496,14 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end, unsigned *len
 
 /* The containers that scan_value has open. */
 struct json_nesting {
-	uint64_t maps; /* one bit each, the innermost lowest: is it an object? */
+	uint64_t maps; /* one bit per container, the innermost lowest: is it an object? */
 	unsigned depth, max;
-	unsigned *lenient; /* of the reader */
+	unsigned *lenient; /* the reader's */
 };
 
 /*
- * A container's opening bracket, and the first key of an object that has one. *empty_out:
- * the closing bracket is next.
+ * Reads an opening bracket, and the first key of an object unless it is empty.
+ * *empty_out: the closing bracket is next.
  */
 static inline int scan_open(const uint8_t **pp, const uint8_t *end,
 			    struct json_nesting *n, bool *empty_out)
@@ -508,7 +519,10 @@ static inline int scan_open(const uint8_t **pp, const uint8_t *end,
 	return is_map && !*empty_out ? scan_key(pp, end, n->lenient) : 0;
 }
 
-/* Closing brackets, then a comma (and key), or the end of the outermost container. */
+/*
+ * Reads closing brackets, then a comma (in an object also the next key), or stops after
+ * the outermost container.
+ */
 static inline int scan_close(const uint8_t **pp, const uint8_t *end,
 			     struct json_nesting *n)
 {
@@ -533,7 +547,7 @@ static inline int scan_close(const uint8_t **pp, const uint8_t *end,
 	return 0;
 }
 
-/* A value that begins at *pp, with all that is in it, at most room levels deep. */
+/* Reads the value at *pp with everything inside it, nested at most `room` levels deep. */
 static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 		      unsigned *lenient)
 {
@@ -549,7 +563,7 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 
 			err = scan_open(pp, end, &n, &empty);
 			if (err == 0 && !empty)
-				continue; /* its first value is next */
+				continue; /* the first value is next */
 			if (UNLIKELY(err == E_DEPTH))
 				err = token_pass_deep(SERIALIZER_JSON, &codec_json,
 						      lenient, pp, end);
@@ -567,8 +581,9 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 }
 
 /*
- * What lies between the items of the innermost open container: *pp is then at the next
- * item, or at the bracket that closes the container, and *closed_out says which.
+ * Reads the separator before the next item of the innermost container. Sets *pp to the
+ * item. If the container's closing bracket is next instead, sets *pp to the bracket and
+ * *closed_out to true.
  */
 static inline int scan_separator(const struct token_reader *r, const uint8_t **pp,
 				 bool *closed_out)
@@ -631,7 +646,7 @@ static int json_skip(struct token_reader *r, struct slice *item_out)
 	return 0;
 }
 
-/* After an error in a scalar or a key. */
+/* Handles an error in a scalar or a key: 0 if the reader is lenient and may go on. */
 static NOINLINE int forgive(struct token_reader *r, int err, struct token *out)
 {
 	out->type = err == E_NAN ? TOKEN_OPAQUE : TOKEN_STR;

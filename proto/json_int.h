@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the JSON reader (json.c) and writer (json_write.c) share. */
+/* Shared by the JSON reader (json.c) and writer (json_write.c). No state; any thread. */
 #ifndef PROTO_JSON_INT_H
 #define PROTO_JSON_INT_H
 
 #include "proto/token_int.h"
 
-/* With this, and base64 behind it, a string is a binary. */
+/* A string that begins with this mark is a binary; base64 follows. */
 #define JSON_BINARY_MARK "\\u0000"
 enum { JSON_BINARY_MARK_LEN = sizeof(JSON_BINARY_MARK) - 1 };
 
 /*
- * Puts the separator that is due before items that come next and are counted already.
- * False: they may not stand here.
+ * Writes the separator before items that are counted already. False if the items are not
+ * allowed here: a key that is not a string.
  */
 static inline bool json_separate(struct token_writer *w, bool is_string, uint64_t items)
 {
@@ -30,7 +30,7 @@ static inline bool json_separate(struct token_writer *w, bool is_string, uint64_
 	return true;
 }
 
-/* see struct token_codec */
+/* See struct token_codec. */
 void json_put(struct token_writer *w, enum token_type type, uint64_t bits);
 void json_put_content(struct token_writer *w, enum token_type type, struct slice s);
 

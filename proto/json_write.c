@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The JSON writer: compact, UTF-8 as it is. See token.h. Pure code; any thread. */
+/* Writer for JSON: compact, with UTF-8 unescaped; see token.h. No state; any thread. */
 #include "proto/decimal.h"
 #include "proto/json_int.h"
 
@@ -61,7 +61,8 @@ void json_put(struct token_writer *w, enum token_type type, uint64_t bits)
 	case TOKEN_END:
 	case TOKEN_OPAQUE:
 	case TOKEN_TAG:
-		break; /* strings are json_put_content's, nobody writes the others */
+		/* json_put_content writes strings; the other types are never written. */
+		break;
 	}
 }
 
@@ -88,7 +89,7 @@ static void put_json_string(struct buf *out, struct slice s)
 		put_escape(out, s.p[i]);
 		done = i + 1;
 	}
-	/* an empty slice may have no pointer to add to */
+	/* An empty slice may have a NULL pointer, so do not add to it. */
 	if (done < s.len)
 		buf_put(out, s.p + done, s.len - done);
 }
@@ -102,13 +103,14 @@ static void put_binary(struct buf *out, struct slice s)
 	if (to == NULL)
 		return;
 	sodium_bin2base64(to, len, s.p, s.len, sodium_base64_VARIANT_ORIGINAL);
-	buf_commit(out, len - 1); /* less the terminator */
+	buf_commit(out, len - 1); /* without the terminator */
 }
 
 void json_put_content(struct token_writer *w, enum token_type type, struct slice s)
 {
 	const struct token_writer_frame *f = &w->open[w->depth];
-	bool key = f->kind == TOKEN_MAP && f->items % 2 == 1; /* it is counted */
+	/* The key itself is counted already. */
+	bool key = f->kind == TOKEN_MAP && f->items % 2 == 1;
 
 	if (type == TOKEN_STR && !key && s.len > 0 && s.p[0] == '\0') {
 		buf_fail(w->out, E_UNSUPPORTED);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the messages that clients send; see msg.h. Tables say which elements a message
- * has and which keys of its options matter here; everything else is checked and passed
- * over. The writers are in msg_write.c, the words for what is wrong in msg_fault.c.
+ * Reads the messages that clients send; see msg.h. No state; any thread. Tables list the
+ * elements of each message and the options that the router uses; everything else is
+ * checked and skipped. msg_write.c writes messages, msg_fault.c words the errors.
  *
- * The first reading stops at any error, and notes where. If a value is wrong a second one
- * passes over such values, to find out whether all else is right.
+ * The first reading stops at any error and notes where. If a wrong value caused it, a
+ * second reading skips wrong values, to find out whether the rest of the message is
+ * valid.
  */
 #include "proto/msg.h"
 
@@ -13,29 +14,29 @@
 
 #include <stddef.h>
 
-/* --- what there is to read --- */
+/* --- elements and options --- */
 
 enum option_kind {
 	OPTION_BOOL,    /* bool */
-	OPTION_TEXT,    /* slice; undefined and null are as if absent */
+	OPTION_TEXT,    /* slice; null and undefined count as absent */
 	OPTION_ROLES,   /* HELLO's roles */
-	OPTION_ROLE,    /* one of them: a dict, which is not kept */
+	OPTION_ROLE,    /* one of the roles: a dict that is not stored */
 	OPTION_METHODS, /* HELLO's authmethods */
 	OPTION_EXTRA,   /* HELLO's authextra */
-	OPTION_HINT,    /* slice; any other type is as if absent */
-	OPTION_GIVEN,   /* bool: of any type but undefined and null */
+	OPTION_HINT,    /* slice; a value of another type counts as absent */
+	OPTION_GIVEN,   /* bool: is it there, and neither null nor undefined? */
 	OPTION_FILTER,  /* a list that says who may get an event; checked by its user */
 };
 
 struct option {
-	struct slice name; /* a NUL follows */
+	struct slice name; /* a NUL follows it */
 	enum option_kind kind;
-	/* in struct msg, of a HELLO in struct msg_hello; OPTION_FILTER: enum msg_filter
+	/* In struct msg; for HELLO in struct msg_hello. OPTION_FILTER: enum msg_filter.
 	 */
 	size_t offset;
 };
 
-/* The options of one type of message. */
+/* The options of one message type. */
 struct option_table {
 	const struct option *list;
 	size_t count;
@@ -103,16 +104,16 @@ enum element {
 	ELEMENT_TEXT,
 	ELEMENT_OPTIONS,
 	ELEMENT_MAYBE_OPTIONS,
-	ELEMENT_PAYLOAD, /* Arguments and ArgumentsKw, if they are there */
+	ELEMENT_PAYLOAD, /* optional Arguments and ArgumentsKw */
 };
 
 struct shape {
 	struct option_table options;
-	uint8_t elements[6]; /* enum element, behind the message's type */
+	uint8_t elements[6]; /* enum element; after the message type */
 	const char *names[5];
 };
 
-#define KW "ArgumentsKw" /* the last that ELEMENT_PAYLOAD is */
+#define KW "ArgumentsKw" /* the second element of ELEMENT_PAYLOAD */
 
 /* The messages that a client may send (specification: "Messages"). */
 static const struct shape shapes[] = {
@@ -139,7 +140,7 @@ static const struct shape shapes[] = {
 	[WAMP_SUBSCRIBE] = {OPTIONS(subscribe_options),
 			    {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI},
 			    {"Request", "Options", "Topic"}},
-	/* options here and in UNREGISTER are Autobahn's */
+	/* Autobahn sends options with this message and UNREGISTER. */
 	[WAMP_UNSUBSCRIBE] = {{NULL, 0},
 			      {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS},
 			      {"Request", "SUBSCRIBED.Subscription", "Options"}},
@@ -162,20 +163,20 @@ static const struct shape shapes[] = {
 
 /* --- reading --- */
 
-enum { TYPE_MAX = 1023 }; /* the last code that the specification allots */
+enum { TYPE_MAX = 1023 }; /* the highest message code that the specification assigns */
 
 struct decoder {
 	enum serializer serializer;
 	struct token_reader reader;
 	struct buf *scratch;
-	size_t size; /* of the message */
+	size_t size; /* bytes of the message */
 	struct msg *out;
-	bool has_role; /* a HELLO names one of the four */
+	bool has_role; /* the HELLO names at least one of the four client roles */
 };
 
 /*
- * Before something is put there: room for all that a message can need is made once, so
- * that nothing moves. What is put is never longer than what it stands for.
+ * Reserves room for the whole message before the first decoded text is stored, so that
+ * stored texts never move. A decoded text is never longer than its encoded form.
  */
 static int make_room(struct decoder *d)
 {
@@ -184,7 +185,7 @@ static int make_room(struct decoder *d)
 	return 0;
 }
 
-/* What a string says. */
+/* Returns the characters of a string. */
 static int text_of(struct decoder *d, const struct token *t, struct slice *out)
 {
 	if (LIKELY(!t->encoded)) {
@@ -200,13 +201,13 @@ static bool is_absent(const struct token *t)
 	return t->type == TOKEN_NULL || t->type == TOKEN_UNDEFINED;
 }
 
-/* The error of a token that is not what should stand in its place. */
+/* The error for a token that is not of the expected type. */
 static int unexpected(const struct token *t)
 {
 	return t->type == TOKEN_END ? E_NOTFOUND : E_TYPE;
 }
 
-/* A reader for an item that the message's own has passed over. */
+/* Makes a reader for an item that the message's reader has skipped. */
 static void read_again(const struct decoder *d, struct slice item,
 		       struct token_reader *out)
 {
@@ -231,7 +232,7 @@ static int expect_absent(const struct decoder *d, struct slice item)
 	return err != 0 || is_absent(&t) ? err : E_TYPE;
 }
 
-/* A string. */
+/* Reads a string. */
 static int read_text(struct decoder *d, struct slice *out)
 {
 	struct token t;
@@ -284,7 +285,7 @@ static int read_methods(struct decoder *d)
 static int read_dict(struct decoder *d, struct token_reader *r,
 		     const struct option_table *known, void *into);
 
-/* Passes over a dict. E_NOTFOUND: something ends before it. */
+/* Skips a dict. E_NOTFOUND if the container ends instead. */
 static int skip_dict(struct decoder *d, struct token_reader *r, struct slice *out)
 {
 	int err = token_skip(r, out);
@@ -294,7 +295,7 @@ static int skip_dict(struct decoder *d, struct token_reader *r, struct slice *ou
 	return token_container(d->serializer, *out) == TOKEN_MAP ? 0 : E_TYPE;
 }
 
-/* Kept as a whole, and then read again for the keys that matter here. */
+/* Stores authextra as a whole, then reads the keys that the router uses. */
 static int read_extra(struct decoder *d)
 {
 	static const struct option_table keys = OPTIONS(authextra_keys);
@@ -310,7 +311,7 @@ static int read_extra(struct decoder *d)
 	return read_dict(d, &again, &keys, hello);
 }
 
-/* Without a role a HELLO is invalid (section "Session Establishment"). */
+/* A HELLO without a role is invalid (section "Session Establishment"). */
 static int read_roles(struct decoder *d)
 {
 	static const struct option_table keys = OPTIONS(client_roles);
@@ -319,7 +320,7 @@ static int read_roles(struct decoder *d)
 	return err == 0 && !d->has_role ? E_TYPE : err;
 }
 
-/* An option that is one value, to its place. */
+/* Reads an option with a single value and stores it at `to`. */
 static int read_option_value(struct decoder *d, struct token_reader *r,
 			     enum option_kind kind, void *to)
 {
@@ -394,7 +395,10 @@ static const struct option *find_option(const struct option_table *known,
 	return NULL;
 }
 
-/* Notes that err was met in this option. Of nested ones the innermost comes first. */
+/*
+ * Notes that the error occurred in this option. Nested options are noted from the inside
+ * out.
+ */
 static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, int err)
 {
 	static const char *const expected[] = {
@@ -405,7 +409,7 @@ static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, in
 		[OPTION_ROLE] = "a dict",
 		[OPTION_METHODS] = "a list of strings",
 		[OPTION_EXTRA] = "a dict",
-		[OPTION_HINT] = NULL, /* anything will do */
+		[OPTION_HINT] = NULL, /* any type is allowed */
 		[OPTION_GIVEN] = NULL,
 		[OPTION_FILTER] = NULL,
 	};
@@ -418,7 +422,7 @@ static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, in
 	return err;
 }
 
-/* Notes what was expected where something of another type stands. */
+/* Notes the type that was expected. */
 static NOINLINE int fail_in_type(struct decoder *d, const char *expected)
 {
 	d->out->fault.expected = expected;
@@ -426,15 +430,15 @@ static NOINLINE int fail_in_type(struct decoder *d, const char *expected)
 }
 
 /*
- * A dict: known keys to their places, the others are checked and passed over. A known one
- * may be there once: of two, another reader of the same bytes may take the other.
+ * Reads a dict. Stores known keys, checks and skips the others. A known key must not
+ * occur twice: another reader of the same bytes might use the other one.
  */
 static int read_dict(struct decoder *d, struct token_reader *r,
 		     const struct option_table *known, void *into)
 {
 	struct token t;
 	struct slice name;
-	unsigned seen = 0; /* bit i: known->list[i] */
+	unsigned seen = 0; /* bit i: known->list[i] was read */
 	int err = token_next(r, &t);
 
 	if (err != 0)
@@ -465,7 +469,10 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 	}
 }
 
-/* ArgumentsKw without Arguments: a receiver is to find a list before it. */
+/*
+ * Puts an empty Arguments before an ArgumentsKw that comes without it, because receivers
+ * expect a list there.
+ */
 static int put_empty_arguments(struct decoder *d, struct slice kw)
 {
 	static const char *const empty[] = {"[],", "\x90", "\x80"};
@@ -482,7 +489,7 @@ static int put_empty_arguments(struct decoder *d, struct slice kw)
 	return d->scratch->err;
 }
 
-/* Notes that err was met in the i-th of the two. */
+/* Notes that the error occurred in Arguments (i = 0) or ArgumentsKw (i = 1). */
 static NOINLINE int fail_in_payload(struct decoder *d, unsigned i, int err)
 {
 	d->out->fault.element = i == 0 ? "Arguments" : KW;
@@ -490,7 +497,7 @@ static NOINLINE int fail_in_payload(struct decoder *d, unsigned i, int err)
 	return err;
 }
 
-/* Arguments and ArgumentsKw, as far as there are any. */
+/* Reads Arguments and ArgumentsKw, if they are there. */
 static ALWAYS_INLINE int read_payload(struct decoder *d)
 {
 	static const enum token_type types[] = {TOKEN_ARRAY, TOKEN_MAP};
@@ -500,7 +507,8 @@ static ALWAYS_INLINE int read_payload(struct decoder *d)
 	for (unsigned i = 0; i < ARRAY_LEN(types); i++) {
 		int err = token_skip(&d->reader, &item);
 
-		if (err == E_TYPE) /* the message ends before it */
+		/* The message ends here. */
+		if (err == E_TYPE)
 			return 0;
 		if (err != 0)
 			return fail_in_payload(d, i, err);
@@ -580,7 +588,9 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 	return E_TYPE;
 }
 
-/* Notes that err was met in this element, or behind the last one, which is ELEMENT_NONE.
+/*
+ * Notes that the error occurred in this element. ELEMENT_NONE means after the last
+ * element.
  */
 static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape,
 				    const uint8_t *e, int err)
@@ -600,16 +610,17 @@ static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape
 
 	if (*e == ELEMENT_NONE) {
 		f->element = shape->names[e - shape->elements - 1];
-		f->expected = "nothing behind it";
+		f->expected = "nothing after it";
 	}
-	if (f->element == NULL) /* fail_in_payload knows better */
+	/* fail_in_payload may have noted it already. */
+	if (f->element == NULL)
 		f->element = shape->names[e - shape->elements];
 	if (f->expected == NULL)
 		f->expected = expected[*e];
 	return err;
 }
 
-/* The elements behind the type, and nothing behind them. */
+/* Reads the elements after the message type, and checks that no more follow. */
 static ALWAYS_INLINE int read_elements(struct decoder *d, const struct shape *shape)
 {
 	struct token t;
@@ -627,7 +638,10 @@ static ALWAYS_INLINE int read_elements(struct decoder *d, const struct shape *sh
 					   : fail_in_element(d, shape, e, E_TYPE);
 }
 
-/* Field by field: gcc makes of an assignment "rep stos", which costs 20 ns to start. */
+/*
+ * Resets the fields one by one: gcc compiles an assignment of the struct to "rep stos",
+ * which takes 20 ns to start.
+ */
 static void reset(struct msg *m)
 {
 	const struct slice empty = {NULL, 0};
@@ -651,7 +665,10 @@ static void reset(struct msg *m)
 	m->fault = (struct msg_fault){.err = 0};
 }
 
-/* Twice in the code: the first reading is worth its own. lenient: of the reader. */
+/*
+ * Reads a message. Inlined in two places, so that the first reading gets its own copy.
+ * lenient is for the reader.
+ */
 static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 				      unsigned *lenient)
 {
@@ -679,7 +696,10 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 	return read_elements(d, &shapes[type]);
 }
 
-/* After a first reading that met a wrong value. E_VALUE if all else is right. */
+/*
+ * Reads the message again after the first reading has found a wrong value. E_VALUE if the
+ * rest is valid.
+ */
 static NOINLINE int read_leniently(struct decoder *d, struct slice in, int value_err)
 {
 	struct msg_fault first = d->out->fault;

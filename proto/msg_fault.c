@@ -1,27 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is wrong with a message, in words for its sender; see msg.h. */
+/*
+ * Words the errors of msg_read for the client that sent the message; see msg.h. No state;
+ * any thread.
+ */
 #include "proto/msg.h"
 
 #include "common/err.h"
 
 #include <stdio.h>
 
-/* What was met instead of something good. */
+/* The text for an error without an expected type. */
 static const char *words(int err)
 {
 	switch (err) {
 	case E_UTF8:
 		return "a text is not UTF-8";
 	case E_SURROGATE:
-		return "a text has half of a surrogate pair, as of a cut emoji";
+		return "a text has an unpaired surrogate, such as a cut emoji";
 	case E_BASE64:
-		return "a text begins with U+0000, which is for binary data in base64, "
-		       "but "
-		       "no base64 follows";
+		return "a text begins with U+0000, which marks binary data, but no "
+		       "base64 follows";
 	case E_NAN:
 		return "NaN and Infinity cannot be expressed in JSON";
 	case E_DEPTH:
-		return "lists and dicts are nested too deep";
+		return "lists and dicts are nested too deeply";
 	case E_EXISTS:
 		return "given twice";
 	case E_TRUNCATED:
@@ -29,13 +31,13 @@ static const char *words(int err)
 	case E_TRAILING:
 		return "something follows the end of the message";
 	case E_SYNTAX:
-		return "malformed: expected what the serializer agreed on writes";
+		return "malformed: does it use the negotiated serializer?";
 	default:
 		return err_str(err);
 	}
 }
 
-/* "HELLO.Details.roles.caller" */
+/* Writes where the error is: "HELLO.Details.roles.caller". */
 static void put_path(const struct msg *m, char *to, size_t size)
 {
 	const char *const parts[] = {
@@ -60,7 +62,8 @@ void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX])
 	put_path(m, path, sizeof(path));
 	if (err == E_UNKNOWN)
 		snprintf(to, MSG_FAULT_TEXT_MAX,
-			 "%s (type %d) is not a message of clients", path, (int)m->type);
+			 "%s (type %d) is not a message that clients send", path,
+			 (int)m->type);
 	else if (err == E_TYPE || err == E_NOTFOUND)
 		snprintf(to, MSG_FAULT_TEXT_MAX, "%s: %sexpected %s", path,
 			 err == E_NOTFOUND ? "missing, " : "", m->fault.expected);

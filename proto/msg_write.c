@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the messages that the router sends; see msg.h. */
+/* Writes the messages that the router sends; see msg.h. No state; any thread. */
 #include "proto/msg.h"
 
 #include "common/err.h"
@@ -39,7 +39,7 @@ const char *wamp_type_name(enum wamp_type type)
 	return names[type];
 }
 
-/* What WELCOME announces: exactly what this version does. */
+/* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
 	"publisher_exclusion",
 	"publisher_identification",
@@ -48,7 +48,7 @@ static const char *const broker_features[] = {
 };
 static const char *const dealer_features[] = {NULL};
 
-/* [type, ... of count elements */
+/* Begins a message of count elements and writes its type. */
 static void begin_msg(struct token_writer *w, struct buf *out, enum serializer s,
 		      enum wamp_type type, uint64_t count)
 {
@@ -98,7 +98,7 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 	token_put_end(&w);
 }
 
-/* [type, id, second, ... of more elements */
+/* Writes [type, id, second, with `more` elements to follow. */
 static void begin_ids(struct token_writer *w, struct buf *out, enum serializer s,
 		      enum wamp_type type, uint64_t id, uint64_t second, unsigned more)
 {
@@ -142,7 +142,9 @@ void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 	token_put_end(&w);
 }
 
-/* [ERROR, request_type, request, {}, uri, ... of items more elements */
+/*
+ * Writes [ERROR, request_type, request, {}, with the URI and `items` elements to follow.
+ */
 static void begin_error(struct token_writer *w, struct buf *out, enum serializer s,
 			enum wamp_type request_type, uint64_t request, uint64_t items)
 {
@@ -176,7 +178,10 @@ void msg_write_error_text(struct buf *out, enum serializer s, enum wamp_type req
 	token_put_end(&w);
 }
 
-/* role: {features: {...}}, both objects also if empty, since wampy.js looks into them */
+/*
+ * Writes role: {features: {...}}. Both dicts are written even if empty, since wampy.js
+ * reads them.
+ */
 static void put_role(struct token_writer *w, const char *role,
 		     const char *const *features)
 {
@@ -211,7 +216,7 @@ static bool is_cb_key(struct slice key)
 	       slice_eq_str(key, key_peer) || slice_eq_str(key, key_pid);
 }
 
-/* The authenticator's pairs, less those that the router says itself. */
+/* Writes the authenticator's pairs, except those whose keys the router writes itself. */
 static int put_authenticators(struct token_writer *w, struct slice authextra,
 			      struct buf *scratch)
 {
@@ -225,7 +230,8 @@ static int put_authenticators(struct token_writer *w, struct slice authextra,
 		if (err != 0 || t.type == TOKEN_END)
 			break;
 		if (t.type != TOKEN_STR)
-			return E_UNSUPPORTED; /* a dict's keys are strings */
+			/* A WAMP dict has only string keys. */
+			return E_UNSUPPORTED;
 		if (is_cb_key(t.text)) {
 			err = token_skip(&r, NULL);
 			continue;
@@ -238,7 +244,7 @@ static int put_authenticators(struct token_writer *w, struct slice authextra,
 
 static void put_authextra(struct token_writer *w, const struct msg_welcome *welcome)
 {
-	struct buf scratch; /* MessagePack needs none */
+	struct buf scratch; /* stays empty: strings in MessagePack need no decoding */
 	int err = 0;
 
 	buf_init(&scratch, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MessagePack (specification: the "msgpack" repository's spec.md): a reader of our own,
- * msgpack-c's packer for writing. See token.h. Pure code; any thread.
+ * MessagePack (the "msgpack" repository's spec.md), read by code of our own and written
+ * by msgpack-c's packer; see token.h. No state; any thread.
  */
 #include "proto/binary_int.h"
 
@@ -10,11 +10,11 @@
 
 /* --- reading --- */
 
-/* What follows the codes 0xc0 to 0xdf. */
+/* What follows each of the codes 0xc0 to 0xdf. */
 struct form {
-	uint8_t type;    /* enum token_type; TOKEN_END: no such code */
-	uint8_t width;   /* bytes of a number: the value, or the length or count */
-	uint8_t content; /* bytes of content besides the length just read */
+	uint8_t type;    /* enum token_type; TOKEN_END: the code is invalid */
+	uint8_t width;   /* bytes of the number that follows: a value, length or count */
+	uint8_t content; /* bytes of content in addition to the length */
 };
 
 enum { FORM_FIRST = 0xc0 };
@@ -27,7 +27,7 @@ static const struct form forms[] = {
 	[0xc4 - FORM_FIRST] = {TOKEN_BIN, 1, 0},
 	[0xc5 - FORM_FIRST] = {TOKEN_BIN, 2, 0},
 	[0xc6 - FORM_FIRST] = {TOKEN_BIN, 4, 0},
-	/* ext: one byte of type before its data */
+	/* An ext type has a byte for its type before its data. */
 	[0xc7 - FORM_FIRST] = {TOKEN_OPAQUE, 1, 1},
 	[0xc8 - FORM_FIRST] = {TOKEN_OPAQUE, 2, 1},
 	[0xc9 - FORM_FIRST] = {TOKEN_OPAQUE, 4, 1},
@@ -92,7 +92,8 @@ static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8
 		unsigned shift = 64 - 8 * f->width;
 
 		out->i = (int64_t)(out->u << shift) >> shift;
-		/* the signed codes hold any sign: both members have the same bits then */
+		/* The codes for signed integers may hold positive ones. u and i have the
+		 * same bits then. */
 		if (out->i >= 0)
 			out->type = TOKEN_UINT;
 	} else if (out->type == TOKEN_DOUBLE) {
@@ -102,7 +103,7 @@ static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8
 		int err = binary_content(pp, end, out->u + f->content, out);
 		if (err != 0)
 			return err;
-		/* how wampy.js says undefined */
+		/* wampy.js encodes undefined like this. */
 		if (out->text.len == 2 && memcmp(out->text.p - 1, "\xd4\0\0", 3) == 0)
 			out->type = TOKEN_UNDEFINED;
 	}
@@ -159,7 +160,8 @@ static enum token_type msgpack_container(struct slice item)
 static int write_to_buf(void *data, const char *p, size_t len)
 {
 	buf_put(data, p, len);
-	return 0; /* errors stick in the buffer */
+	/* Errors stick in the buffer. */
+	return 0;
 }
 
 static void msgpack_put(struct token_writer *w, enum token_type type, uint64_t bits)
@@ -208,7 +210,7 @@ static void msgpack_put(struct token_writer *w, enum token_type type, uint64_t b
 	case TOKEN_END:
 	case TOKEN_OPAQUE:
 	case TOKEN_TAG:
-		break; /* nobody writes these */
+		break; /* never written */
 	}
 }
 

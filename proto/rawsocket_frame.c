@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RawSocket's handshake and frame heads; see rawsocket_frame.h. */
+/* RawSocket's handshake and frame heads; see rawsocket_frame.h. No state; any thread. */
 #include "proto/rawsocket_frame.h"
 
 #include "common/err.h"
 
 /*
- * A head is RRRRXTTT and a length of 24 bits. X says that the length is 2^24, which these
- * bits cannot, and are then zero.
+ * A frame head is RRRRXTTT and a length of 24 bits. If X is set the length is 2^24, which
+ * does not fit in 24 bits, and these are zero.
  */
 enum {
 	RESERVED_BITS = 0xf0,

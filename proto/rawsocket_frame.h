@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RawSocket (specification: "RawSocket Transport"): the handshake, and the head of each
- * frame in both directions. Pure code; any thread.
+ * RawSocket (specification: "RawSocket Transport"): the handshake, and frame heads in
+ * both directions. No state; any thread.
  */
 #ifndef PROTO_RAWSOCKET_FRAME_H
 #define PROTO_RAWSOCKET_FRAME_H
@@ -10,35 +10,36 @@
 
 enum {
 	RAWSOCKET_MAGIC =
-		0x7f, /* first octet of a handshake: no HTTP request begins so */
+		/* The first octet of a handshake. No HTTP request begins with it. */
+	0x7f,
 	RAWSOCKET_HANDSHAKE_LEN = 4,
 	RAWSOCKET_HEAD_LEN = 4,
-	RAWSOCKET_MIN_LEN = 1 << 9,  /* the least that a side may announce */
-	RAWSOCKET_MAX_LEN = 1 << 24, /* and the most */
+	RAWSOCKET_MIN_LEN = 1 << 9,  /* smallest limit that a side may announce */
+	RAWSOCKET_MAX_LEN = 1 << 24, /* largest limit that a side may announce */
 };
 
-/* Why a handshake is refused: the high four bits of the reply. */
+/* Why a handshake is refused: the upper four bits of the reply's second octet. */
 enum rawsocket_error {
 	RAWSOCKET_OK = 0,
-	RAWSOCKET_SERIALIZER = 1,  /* not spoken here */
+	RAWSOCKET_SERIALIZER = 1,  /* not supported here */
 	RAWSOCKET_LENGTH = 2,      /* the maximum length is not acceptable */
 	RAWSOCKET_RESERVED = 3,    /* reserved bits are set */
 	RAWSOCKET_CONNECTIONS = 4, /* too many connections */
 };
 
-/* What a client asks for. */
+/* A client's handshake. */
 struct rawsocket_handshake {
-	unsigned serializer; /* 1 JSON, 2 MessagePack, 3 CBOR; as sent, not judged */
-	size_t max_len;      /* of messages to it, bytes */
+	unsigned serializer; /* 1 JSON, 2 MessagePack, 3 CBOR; not checked */
+	size_t max_len;      /* longest message that the client accepts, bytes */
 };
 
-/* RAWSOCKET_OK; RAWSOCKET_RESERVED; E_SYNTAX if it is no RawSocket at all. */
+/* Returns RAWSOCKET_OK, RAWSOCKET_RESERVED, or E_SYNTAX if this is not RawSocket. */
 int rawsocket_handshake_read(const uint8_t in[RAWSOCKET_HANDSHAKE_LEN],
 			     struct rawsocket_handshake *out) MUSTCHECK;
 
 /*
- * Accepts. max_len is the longest message that we take; the largest power of two that is
- * not above it is announced, and returned.
+ * Writes the reply that accepts a handshake. max_len is the longest message that we
+ * accept. Announces and returns the largest power of two that is not above it.
  */
 size_t rawsocket_reply_write(uint8_t out[RAWSOCKET_HANDSHAKE_LEN], unsigned serializer,
 			     size_t max_len);
@@ -51,10 +52,10 @@ enum rawsocket_type {
 	RAWSOCKET_PONG = 2,
 };
 
-/* len is at most RAWSOCKET_MAX_LEN. */
+/* Writes a frame head. len is at most RAWSOCKET_MAX_LEN. */
 void rawsocket_head_write(uint8_t out[RAWSOCKET_HEAD_LEN], enum rawsocket_type type,
 			  size_t len);
-/* E_SYNTAX: reserved bits, or a reserved type. */
+/* Reads a frame head. E_SYNTAX: reserved bits are set, or the type is reserved. */
 int rawsocket_head_read(const uint8_t in[RAWSOCKET_HEAD_LEN],
 			enum rawsocket_type *type_out, size_t *len_out) MUSTCHECK;
 

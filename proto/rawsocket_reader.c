@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pull parser of RawSocket; see rawsocket_reader.h. */
+/* A pull parser for RawSocket streams; see rawsocket_reader.h. The stream's thread. */
 #include "proto/rawsocket_reader.h"
 
 #include "common/err.h"
@@ -11,7 +11,7 @@ struct head {
 	size_t len;
 };
 
-/* Judges a head before anything is allocated for its payload. */
+/* Checks a frame head before memory is allocated for the payload. */
 static bool read_head(const uint8_t *bytes, size_t limit, struct head *head_out,
 		      struct frame_event *out)
 {
@@ -36,7 +36,9 @@ static enum frame_event_type end_frame(enum rawsocket_type type, struct slice pa
 	return type == RAWSOCKET_MESSAGE ? FRAME_MESSAGE : FRAME_PING;
 }
 
-/* The usual case: a whole frame in one piece. It is lent where it lies. */
+/*
+ * Handles the usual case: the input has a whole frame. The event points into the input.
+ */
 static enum frame_event_type whole_frame(struct frame_input *in, size_t limit,
 					 struct frame_event *out)
 {
@@ -56,8 +58,8 @@ static enum frame_event_type whole_frame(struct frame_input *in, size_t limit,
 }
 
 /*
- * Moves what is here of a frame's rest, up to part->max, into part. Memory follows the
- * bytes that have come, not the length that a head promises.
+ * Appends input to part, up to part->max. The buffer grows with the bytes that have
+ * arrived: a peer must not make it grow by announcing a long frame.
  */
 static bool add_to_part(struct buf *part, struct frame_input *in)
 {
@@ -66,8 +68,10 @@ static bool add_to_part(struct buf *part, struct frame_input *in)
 	return part->err == 0;
 }
 
-/* Goes on with the frame that begins in part. FRAME_MORE with part->len == part->max:
- * it was a pong. */
+/*
+ * Continues the frame that part has the beginning of. FRAME_MORE with part->len ==
+ * part->max: the frame was a pong.
+ */
 static enum frame_event_type rest_of_frame(struct buf *part, struct frame_input *in,
 					   size_t limit, struct frame_event *out)
 {
@@ -94,7 +98,8 @@ enum frame_event_type rawsocket_next(struct buf **held, struct frame_input *in,
 	enum frame_event_type type = FRAME_MORE;
 
 	do {
-		/* A whole frame in *held was lent to the last event, or was a pong. */
+		/* A complete frame in *held was a pong, or the last event pointed to
+		 * it. */
 		if (*held != NULL && (*held)->len == (*held)->max)
 			buf_free(held);
 		if (*held == NULL) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Ed25519 keys in files; see ssh_key.h. The private format is OpenSSH's PROTOCOL.key:
- * "openssh-key-v1", then strings, each with its length before it as in RFC 4251.
+ * Reads and writes Ed25519 keys in files; see ssh_key.h. No state; any thread. The
+ * private format is described in OpenSSH's PROTOCOL.key: "openssh-key-v1", then strings,
+ * each after its length as in RFC 4251.
  */
 #include "proto/ssh_key.h"
 
@@ -12,32 +13,32 @@
 #include <sodium.h>
 
 #define TYPE_NAME "ssh-ed25519"
-#define MAGIC     "openssh-key-v1" /* with its terminator */
+#define MAGIC     "openssh-key-v1" /* includes its terminator */
 #define BEGIN     "-----BEGIN OPENSSH PRIVATE KEY-----"
 #define END       "-----END OPENSSH PRIVATE KEY-----"
 
 enum {
-	LINE = 70, /* characters of base64 in a line, as ssh-keygen writes them */
-	BLOCK = 8, /* the private part is padded to a multiple of this */
+	LINE = 70, /* characters of base64 per line, as in ssh-keygen's files */
+	BLOCK = 8, /* the private part is padded to a multiple of this many bytes */
 	BLOB = 4 + sizeof(TYPE_NAME) - 1 + 4 + SSH_KEY_BYTES, /* bytes of a public key */
-	MAX_PRIVATE = 512,                                    /* bytes of a private one */
+	MAX_PRIVATE = 512, /* upper bound of the bytes of a private key */
 };
 
-/* What else a file may turn out to be, by what it begins with. */
+/* Other kinds of files, recognised by how they begin. */
 static const struct {
 	const char *begin, *why;
 } others[] = {
-	{"ssh-rsa", "is an RSA key, but only ssh-ed25519 is possible"},
-	{"ssh-dss", "is a DSA key, but only ssh-ed25519 is possible"},
-	{"ecdsa-sha2-", "is an ECDSA key, but only ssh-ed25519 is possible"},
-	{"sk-ssh-ed25519", "is a key in a security token, which cannot log in here"},
-	{"sk-ecdsa", "is an ECDSA key, but only ssh-ed25519 is possible"},
-	{"-----BEGIN RSA ", "is an RSA key, but only ssh-ed25519 is possible"},
-	{"-----BEGIN EC ", "is an ECDSA key, but only ssh-ed25519 is possible"},
-	{"-----BEGIN DSA ", "is a DSA key, but only ssh-ed25519 is possible"},
-	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's is possible"},
+	{"ssh-rsa", "is an RSA key, but only ssh-ed25519 is supported"},
+	{"ssh-dss", "is a DSA key, but only ssh-ed25519 is supported"},
+	{"ecdsa-sha2-", "is an ECDSA key, but only ssh-ed25519 is supported"},
+	{"sk-ssh-ed25519", "is a key of a security token, which is not supported"},
+	{"sk-ecdsa", "is an ECDSA key, but only ssh-ed25519 is supported"},
+	{"-----BEGIN RSA ", "is an RSA key, but only ssh-ed25519 is supported"},
+	{"-----BEGIN EC ", "is an ECDSA key, but only ssh-ed25519 is supported"},
+	{"-----BEGIN DSA ", "is a DSA key, but only ssh-ed25519 is supported"},
+	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's is supported"},
 	{"AAAAC3NzaC1lZDI1NTE5", "lacks 'ssh-ed25519 ' before it"},
-	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is possible"},
+	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is supported"},
 };
 
 void ssh_key_public(const uint8_t seed[SSH_KEY_BYTES], uint8_t out[SSH_KEY_BYTES])
@@ -53,7 +54,7 @@ bool ssh_key_can_verify(const uint8_t key[SSH_KEY_BYTES])
 	return crypto_core_ed25519_is_valid_point(key) == 1;
 }
 
-/* --- reading ------------------------------------------------------------------------ */
+/* --- reading --- */
 
 static int take_u32(struct slice *in, uint32_t *out)
 {
@@ -75,7 +76,7 @@ static int take_string(struct slice *in, struct slice *out)
 	return 0;
 }
 
-/* A key blob: the type and 32 bytes. */
+/* Reads a key blob: the type and 32 bytes. */
 static int read_blob(struct slice in, struct slice *key_out)
 {
 	struct slice type, key;
@@ -87,14 +88,15 @@ static int read_blob(struct slice in, struct slice *key_out)
 	return 0;
 }
 
-/* Base64 to octets, which are appended to out. */
+/* Decodes base64 and appends the octets to out. */
 static int decode(struct slice text, struct buf *out)
 {
 	size_t n;
 	uint8_t *to = buf_reserve(out, text.len + 1);
 
 	if (to == NULL)
-		return E_SYNTAX; /* longer than any key */
+		/* The text is longer than any key. */
+		return E_SYNTAX;
 	if (sodium_base642bin(to, text.len + 1, (const char *)text.p, text.len, "\r\n",
 			      &n, NULL, sodium_base64_VARIANT_ORIGINAL) != 0)
 		return E_SYNTAX;
@@ -121,7 +123,7 @@ static int read_public(struct slice text, struct ssh_key *out, const char **why_
 	if (err == 0)
 		memcpy(out->public, key.p, SSH_KEY_BYTES);
 	buf_fini(&blob);
-	/* two keys in one file would be half of what was meant */
+	/* Refuse a second line: the user may have meant to add two keys. */
 	for (size_t i = n; err == 0 && i < rest.len; i++) {
 		if (rest.p[i] != '\n')
 			continue;
@@ -133,7 +135,7 @@ static int read_public(struct slice text, struct ssh_key *out, const char **why_
 	return err;
 }
 
-/* The part that a passphrase would encrypt. */
+/* Reads the part that a passphrase would encrypt. */
 static int read_private_part(struct slice in, struct slice public)
 {
 	struct slice type, again, secret;
@@ -150,7 +152,7 @@ static int read_private_part(struct slice in, struct slice public)
 	return slice_eq(slice_of(derived, sizeof(derived)), public) ? 0 : E_SYNTAX;
 }
 
-/* The decoded file. */
+/* Reads the decoded file. */
 static int read_private_bytes(struct slice in, struct ssh_key *out, const char **why_out)
 {
 	struct slice cipher, kdf, options, blob, part, key;
@@ -168,7 +170,7 @@ static int read_private_bytes(struct slice in, struct ssh_key *out, const char *
 	if (take_string(&rest, &type) != 0)
 		return E_SYNTAX;
 	if (!slice_eq_str(type, TYPE_NAME)) {
-		*why_out = "is not an Ed25519 key, but only ssh-ed25519 is possible";
+		*why_out = "is not an Ed25519 key, but only ssh-ed25519 is supported";
 		return E_UNSUPPORTED;
 	}
 	if (read_blob(blob, &key) != 0 || take_string(&in, &part) != 0)
@@ -204,7 +206,7 @@ static int read_private(struct slice text, struct ssh_key *out, const char **why
 	return err;
 }
 
-/* Hex digits, also after 0x, or something that is no key. */
+/* Reads 64 hex digits, with or without 0x. Anything else is not a key. */
 static int read_hex(struct slice text, struct ssh_key *out, const char **why_out)
 {
 	size_t digits = 0;
@@ -224,9 +226,9 @@ static int read_hex(struct slice text, struct ssh_key *out, const char **why_out
 		return E_SYNTAX;
 	*why_out = "has a wrong number of digits: a public key has 64 hex digits";
 	if (digits == 4 * SSH_KEY_BYTES)
-		*why_out = "is a private key with its public key behind it (128 hex "
-			   "digits): give only the last 64 digits, and keep the "
-			   "others secret";
+		*why_out =
+			"is a private key followed by its public key (128 hex digits): "
+			"give only the last 64 digits and keep the others secret";
 	return E_SYNTAX;
 }
 
@@ -251,12 +253,12 @@ int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out)
 	}
 	if (memmem(text.p, text.len, " " TYPE_NAME " ", strlen(TYPE_NAME) + 2) == NULL)
 		return read_hex(text, out, why_out);
-	*why_out = "has something before 'ssh-ed25519' (options of authorized_keys?): "
-		   "give only what begins there";
+	*why_out =
+		"has text before 'ssh-ed25519' (options of authorized_keys?): remove it";
 	return E_UNSUPPORTED;
 }
 
-/* --- writing ------------------------------------------------------------------------ */
+/* --- writing --- */
 
 static void put_u32(struct buf *b, uint32_t v)
 {
@@ -290,7 +292,7 @@ void ssh_key_fingerprint(const uint8_t key[SSH_KEY_BYTES], char out[SSH_FINGERPR
 			  sodium_base64_VARIANT_ORIGINAL_NO_PADDING);
 }
 
-/* The private part, padded with 1, 2, 3, ... */
+/* Writes the private part and its padding, 1, 2, 3, ... */
 static void put_private_part(struct buf *b, const uint8_t seed[SSH_KEY_BYTES],
 			     const uint8_t public[SSH_KEY_BYTES])
 {
@@ -321,7 +323,8 @@ static void put_base64(struct buf *out, const uint8_t *bytes, size_t len)
 
 void ssh_key_write_private(struct buf *out, const uint8_t seed[SSH_KEY_BYTES])
 {
-	/* on the stack and of fixed size: nothing is left behind by growing */
+	/* Use fixed buffers on the stack: growing a buffer would leave copies of the key
+	 * in freed memory. */
 	uint8_t part_bytes[256], all_bytes[MAX_PRIVATE], public[SSH_KEY_BYTES];
 	struct buf part = {.data = part_bytes, .cap = 256, .max = 256};
 	struct buf all = {.data = all_bytes, .cap = MAX_PRIVATE, .max = MAX_PRIVATE};
@@ -331,7 +334,7 @@ void ssh_key_write_private(struct buf *out, const uint8_t seed[SSH_KEY_BYTES])
 	buf_put(&all, MAGIC, sizeof(MAGIC));
 	put_ssh_string(&all, "none", 4); /* cipher */
 	put_ssh_string(&all, "none", 4); /* key derivation */
-	put_ssh_string(&all, NULL, 0);   /* its options */
+	put_ssh_string(&all, NULL, 0);   /* options of the key derivation */
 	put_u32(&all, 1);
 	put_u32(&all, BLOB);
 	put_blob(&all, public);

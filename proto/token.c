@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the three encodings have in common; see token.h. Pure code; any thread. */
+/* The common part of the three encodings; see token.h. No state; any thread. */
 #include "proto/token.h"
 
 #include "common/err.h"
@@ -110,7 +110,7 @@ void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items)
 	if (items == 0)
 		return;
 	count(w, items);
-	/* whoever gives an encoded key knows that it is a string */
+	/* A caller that passes an encoded key must make sure that it is a string. */
 	if (w->serializer != SERIALIZER_JSON || json_separate(w, true, items))
 		buf_put_slice(w->out, encoded);
 }
@@ -121,7 +121,8 @@ void token_open(struct token_writer *w, enum token_type type, uint64_t count)
 		buf_fail(w->out, E_DEPTH);
 		return;
 	}
-	/* without a count the head of an empty one keeps the place: a byte */
+	/* If the count is unknown, write the one-byte head of an empty container to
+	 * reserve its place. */
 	token_put(w, type, count == TOKEN_COUNT_UNKNOWN ? 0 : count);
 	w->open[++w->depth] = (struct token_writer_frame){
 		.header = w->out->len - 1,
@@ -133,8 +134,8 @@ void token_open(struct token_writer *w, enum token_type type, uint64_t count)
 }
 
 /*
- * In place of the byte that was kept for it: the head, now that it is known. What lies
- * behind moves once for each container around it, so at most WAMP_MAX_DEPTH times.
+ * Replaces the reserved byte by the head, now that the count is known. A longer head
+ * moves the content once for each container around it, so at most WAMP_MAX_DEPTH times.
  */
 static NOINLINE void fill_head(struct token_writer *w, const struct token_writer_frame *f)
 {
@@ -160,7 +161,8 @@ static NOINLINE void fill_head(struct token_writer *w, const struct token_writer
 
 void token_put_end(struct token_writer *w)
 {
-	/* an E_DEPTH above pushed no frame: then nothing counts any more */
+	/* After E_DEPTH token_open has pushed no frame, so the frames must not be used
+	 * any more. */
 	if (w->out->err != 0)
 		return;
 	ASSERT(w->depth > 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What token.c asks of each encoding, and what the encodings share. Included by them
- * alone. Pure code; any thread.
+ * What each encoding implements for token.c, and what the encodings share. Only they
+ * include this file. No state; any thread.
  */
 #ifndef PROTO_TOKEN_INT_H
 #define PROTO_TOKEN_INT_H
@@ -11,19 +11,19 @@
 #include "proto/token.h"
 
 struct token_codec {
-	/* as the functions of token.h of the same name */
+	/* Like the functions of token.h with the same names. */
 	int (*next)(struct token_reader *r, struct token *out);
 	int (*skip)(struct token_reader *r, struct slice *item_out);
-	/* of a token that is encoded; NULL: none ever is */
+	/* For tokens whose `encoded` is set; NULL if none ever is. */
 	int (*text)(const struct token *t, struct buf *scratch, struct slice *out);
 	enum token_type (*container)(struct slice item);
 	/*
-	 * Append one item, which token.c has counted in its container. bits is the value,
-	 * as in struct token, or the count of items or pairs of a container, of which
-	 * this writes only the head.
+	 * Appends one item, which token.c has counted already. bits is the value as in
+	 * struct token. For a container it is the number of items or pairs, and only the
+	 * head is written.
 	 */
 	void (*put)(struct token_writer *w, enum token_type type, uint64_t bits);
-	/* STR or BIN */
+	/* Appends a STR or BIN. */
 	void (*put_content)(struct token_writer *w, enum token_type type, struct slice s);
 };
 
@@ -35,19 +35,19 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 }
 
 /*
- * Takes the error of an item whose end was found. Returns 0 if a lenient reader may go
- * on behind it, else the error. Out of line, because only errors come here.
+ * Handles the error of an item whose end is known. Returns 0 if the reader is lenient and
+ * continues after the item, else the error. Not inline, because only errors need it.
  */
 NOINLINE int token_forgive(unsigned *lenient, int err);
 
 /*
- * The container at *pp is too deep: E_DEPTH, unless the reader passes over it. Then *pp
- * is behind it.
+ * Handles a container at *pp that is nested too deep. E_DEPTH, unless the reader is
+ * lenient and skips it; then *pp is behind the container.
  */
 NOINLINE int token_pass_deep(enum serializer s, const struct token_codec *codec,
 			     unsigned *lenient, const uint8_t **pp, const uint8_t *end);
 
-/* Every item counts in the container that it lies in. */
+/* Counts an item in its container. */
 static inline void frame_count(struct token_reader *r, struct token_frame *f)
 {
 	f->seen++;
@@ -57,7 +57,8 @@ static inline void frame_count(struct token_reader *r, struct token_frame *f)
 	}
 }
 
-/* Opens a container of items items, or TOKEN_COUNT_UNKNOWN; r->pos is behind its header.
+/*
+ * Opens a container of `items` items, or TOKEN_COUNT_UNKNOWN. r->pos is behind its head.
  */
 static inline int frame_push(struct token_reader *r, enum token_type kind, uint64_t items)
 {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the codecs call: readers that pass over wrong values; see token_int.h. */
+/*
+ * Lenient reading: skips wrong values for the encodings; see token_int.h. No state; any
+ * thread.
+ */
 #include "common/err.h"
 #include "proto/token_int.h"
 
@@ -7,7 +10,7 @@ enum { DEEP_MAX = 16 }; /* bounds the recursion of token_pass_deep */
 
 void token_reader_init(struct token_reader *r, enum serializer s, struct slice in)
 {
-	/* field by field: the frames must not be touched, they are most of it */
+	/* Set the fields one by one: clearing `open`, the largest part, would be slow. */
 	r->serializer = s;
 	r->lenient = NULL;
 	r->start = in.p;
@@ -39,7 +42,7 @@ int token_pass_deep(enum serializer s, const struct token_codec *codec, unsigned
 
 	if (err != 0 || *lenient == DEEP_MAX)
 		return E_DEPTH;
-	/* a reader of its own, with as many levels again */
+	/* A new reader has room for as many levels again. */
 	token_reader_init(&r, s, slice_of(*pp, bytes_left(*pp, end)));
 	r.lenient = lenient;
 	++*lenient;

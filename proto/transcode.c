@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From one encoding to another, token by token; see transcode.h. */
+/*
+ * Converts from one encoding to another, token by token; see transcode.h. No state; any
+ * thread.
+ */
 #include "proto/transcode.h"
 
 #include "common/err.h"
 
-/* Errors stick in the writer's buffer. */
+/* Writes a token. Errors stick in the writer's buffer. */
 static void put_token(const struct token *t, struct token_reader *r,
 		      struct token_writer *w, struct buf *scratch)
 {
@@ -22,7 +25,8 @@ static void put_token(const struct token *t, struct token_reader *r,
 	case TOKEN_UINT:
 	case TOKEN_NEGINT:
 	case TOKEN_DOUBLE:
-		token_put(w, t->type, t->u); /* u has the bits of i and d, too */
+		/* U has the same bits as i and d. */
+		token_put(w, t->type, t->u);
 		break;
 	case TOKEN_STR:
 	case TOKEN_BIN:
@@ -42,7 +46,8 @@ static void put_token(const struct token *t, struct token_reader *r,
 		break;
 	case TOKEN_OPAQUE:
 	case TOKEN_TAG:
-		buf_fail(w->out, E_UNSUPPORTED); /* the target has no counterpart */
+		/* The target encoding cannot express it. */
+		buf_fail(w->out, E_UNSUPPORTED);
 		break;
 	}
 }
@@ -65,7 +70,7 @@ int transcode_item(struct token_reader *r, struct token_writer *w, struct buf *s
 	return w->out->err;
 }
 
-/* The same encoding: passed through, but checked. */
+/* Copies items within one encoding; token_skip still checks them. */
 static int copy_items(struct token_reader *r, struct token_writer *w, unsigned items)
 {
 	struct slice all;

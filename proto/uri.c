@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* URIs and their patterns; see uri.h. */
+/* Checks URIs and matches patterns; see uri.h. No state; any thread. */
 #include "proto/uri.h"
 
 #include "proto/wamp.h"
@@ -7,8 +7,8 @@
 #include <assert.h>
 
 /*
- * Is the character that begins at p one of Unicode's spaces beyond ASCII? p is valid
- * UTF-8, so that a first byte is followed by the others.
+ * Is the character at p one of Unicode's non-ASCII spaces? p is valid UTF-8, so a first
+ * byte is followed by the bytes it needs.
  */
 static bool is_unicode_space(const uint8_t *p)
 {
@@ -29,7 +29,7 @@ static bool is_unicode_space(const uint8_t *p)
 	}
 }
 
-/* May the character that begins at p be part of a component? */
+/* May the character at p be part of a component? */
 static inline bool is_component(const uint8_t *p)
 {
 	uint8_t c = *p;
@@ -38,20 +38,21 @@ static inline bool is_component(const uint8_t *p)
 		return c != '#';
 	if (c >= 0x80)
 		return !is_unicode_space(p);
-	/* tab to carriage return, space, and the separators that Python's \s knows */
+	/* Excludes tab to carriage return, space, and the separators that Python's \s
+	 * matches. */
 	return c != 0 && !(c >= 0x09 && c <= 0x0d) && !(c >= 0x1c && c <= 0x20);
 }
 
 bool uri_valid(struct slice uri)
 {
-	bool begun = false; /* is there something in this component? */
+	bool begun = false; /* has this component a character yet? */
 
 	if (uri.len > WAMP_MAX_URI)
 		return false;
 	for (size_t i = 0; i < uri.len; i++) {
 		uint8_t c = uri.p[i];
 
-		/* first letters and digits, since most characters are these */
+		/* Test letters and digits first, since most characters are these. */
 		if (LIKELY(c > '.' && c < 0x80) || (c != '.' && is_component(uri.p + i)))
 			begun = true;
 		else if (c == '.' && begun)
@@ -77,10 +78,10 @@ const char *uri_fault(struct slice uri)
 		if (!is_component(uri.p + i))
 			return "must not contain white space";
 	}
-	return "must not be empty, nor have an empty part between dots";
+	return "must not be empty or have an empty part between dots";
 }
 
-/* Component by component; the uri has as many, or it does not match. */
+/* Compares component by component. Both must have the same number. */
 static bool wildcard_matches(struct slice pattern, struct slice uri)
 {
 	for (;;) {

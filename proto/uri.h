@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* URIs (specification: "URIs"): the loose rule, which every realm uses. Pure code; any
- * thread. */
+/*
+ * URIs (specification: "URIs"), checked with the loose rules, which all realms use. No
+ * state; any thread.
+ */
 #ifndef PROTO_URI_H
 #define PROTO_URI_H
 
@@ -14,18 +16,22 @@ enum match {
 };
 
 /*
- * Is this (valid UTF-8) a URI of at most WAMP_MAX_URI bytes: components without white
- * space, '#' and '.', joined by '.', none empty? White space is ASCII's and Unicode's, as
- * Autobahn's \s. Nor may it hold U+0000, which JSON could not say at the beginning.
+ * Is this text (valid UTF-8) a valid URI? It has at most WAMP_MAX_URI bytes and consists
+ * of components joined by '.'. No component is empty or contains white space, '#' or
+ * U+0000. White space is that of ASCII and Unicode, like Autobahn's \s. U+0000 is
+ * excluded because JSON cannot express it at the start of a string.
  */
 bool uri_valid(struct slice uri);
 
-/* What must be changed for it to be one: "must not contain '#'". NULL: nothing. */
+/*
+ * What must change for this to be a valid URI: "must not contain '#'". NULL: it is valid.
+ */
 const char *uri_fault(struct slice uri);
 
 /*
- * Does uri match pattern? Prefix: as a string, "a.b" matches "a.bc". Wildcard: same
- * number of components, an empty component of the pattern matches any.
+ * Does uri match pattern? A prefix is compared as a string: "a.b" matches "a.bc". With a
+ * wildcard both have the same number of components, and an empty component of the pattern
+ * matches any.
  */
 bool uri_matches(enum match how, struct slice pattern, struct slice uri);
 

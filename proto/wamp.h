@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * WAMP's message codes, URIs and limits (specification: "Messages", "URI reference").
- * Constants only.
+ * Only constants.
  */
 #ifndef PROTO_WAMP_H
 #define PROTO_WAMP_H
@@ -37,15 +37,16 @@ enum wamp_type {
 
 enum {
 	WAMP_MAX_DEPTH = 64, /* nesting of arrays and maps in a message */
-	WAMP_MAX_URI = 1024, /* bytes; ours, the specification has none */
+	WAMP_MAX_URI = 1024, /* bytes; our own limit, the specification has none */
 	WAMP_MAX_AUTHMETHODS =
-		16, /* names looked at in a HELLO; later ones are ignored */
+		/* Names that are read from a HELLO. Further ones are ignored. */
+	16,
 };
 
 /* Ids are integers from 1 to 2^53 (section "Identifiers"). */
 #define WAMP_MAX_ID (UINT64_C(1) << 53)
 
-/* The three encodings of a message; also the index of a payload's slots. */
+/* The three encodings of a message. Also the index of a payload's slots. */
 enum serializer {
 	SERIALIZER_JSON = 0,
 	SERIALIZER_MSGPACK = 1,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* WebSocket frames as we send them, and close codes; see ws_frame.h. */
+/*
+ * Writes frame heads and WebSocket control frames, and reads a Close; see ws_frame.h. No
+ * state; any thread.
+ */
 #include "proto/ws_frame.h"
 
 #include "common/err.h"
@@ -34,7 +37,7 @@ size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 	return 10;
 }
 
-/* Of the frame that begins with these two bytes, unmasked. */
+/* The length of the head of an unmasked frame that begins with these two bytes. */
 static size_t head_len(const uint8_t *frame)
 {
 	return frame[1] < 126 ? 2 : frame[1] == 126 ? 4 : FRAME_HEAD_MAX;
@@ -68,7 +71,7 @@ size_t ws_control_frame(enum ws_opcode opcode, struct slice payload,
 	return 2 + payload.len;
 }
 
-/* The longest beginning of at most max bytes that ends between two characters. */
+/* The length of the longest prefix of at most max bytes that does not cut a character. */
 static size_t cut_text(struct slice text, size_t max)
 {
 	size_t n = min_size(text.len, max);
@@ -96,7 +99,8 @@ size_t ws_close_frame(uint16_t code, struct slice reason,
 
 bool ws_close_code_ok(uint16_t code)
 {
-	/* 1004 is reserved; 1005, 1006 and 1015 stand for what was never sent */
+	/* 1004 is reserved. 1005, 1006 and 1015 are never sent; they stand for closes
+	 * without a code. */
 	return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
 	       (code >= 3000 && code <= 4999);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frame heads of what we send, and what a WebSocket Close may carry (RFC 6455, 5.2, 5.5,
- * 7.4). ws_reader reads the frames of clients. Pure code; any thread.
+ * Frame heads of the messages that we send, and the content of a WebSocket Close (RFC
+ * 6455, 5.2, 5.5, 7.4). ws_reader reads the frames of clients. No state; any thread.
  */
 #ifndef PROTO_WS_FRAME_H
 #define PROTO_WS_FRAME_H
 
 #include "common/base.h"
 
-/* How a message becomes bytes on the wire. */
+/* How a message is framed on the wire. */
 enum framing {
 	FRAMING_WS_TEXT = 0,
 	FRAMING_WS_BINARY = 1,
@@ -22,26 +22,26 @@ enum {
 	WS_CLOSE_REASON_MAX = WS_CONTROL_PAYLOAD_MAX - 2,
 };
 
-/* The length of the head of a whole, unmasked message of len payload bytes. */
+/* The length of the head of an unmasked frame with a whole message of len bytes. */
 size_t frame_head_len(enum framing framing, size_t len);
 
 /*
- * Writes the head of a whole, unmasked message of len payload bytes, and returns the
+ * Writes the head of an unmasked frame with a whole message of len bytes, and returns the
  * head's length. In RawSocket len is at most RAWSOCKET_MAX_LEN.
  */
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
 
-enum { WS_JOIN_MAX = 4096 }; /* bytes of a frame that others have joined */
+enum { WS_JOIN_MAX = 4096 }; /* the longest frame that ws_frame_join makes, bytes */
 
 /*
- * Appends the payload of `more`, a whole frame as frame_head begins it, to that of
- * another one of len bytes, which has room bytes of memory. `more` may lie right behind
- * it, in that memory. Returns its new length; 0:
- * nothing was done, for lack of room or because it would pass WS_JOIN_MAX.
+ * Appends the payload of the frame `more` to that of `frame`, which has len bytes now and
+ * room for `room` bytes. frame_head has begun both. `more` may lie directly behind the
+ * other in the same memory. Returns the new length, or 0 if nothing was done, because
+ * there is no room or the result would exceed WS_JOIN_MAX.
  */
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);
 
-/* Of the first and the second byte of a frame (RFC 6455, 5.2). */
+/* Bits of a frame's first and second byte (RFC 6455, 5.2). */
 enum { WS_FIN = 0x80, WS_MASKED = 0x80 };
 
 enum ws_opcode {
@@ -53,12 +53,17 @@ enum ws_opcode {
 	WS_OP_PONG = 10,
 };
 
-/* A whole control frame; payload has at most WS_CONTROL_PAYLOAD_MAX bytes. Returns its
- * length. */
+/*
+ * Writes a whole control frame and returns its length. payload has at most
+ * WS_CONTROL_PAYLOAD_MAX bytes.
+ */
 size_t ws_control_frame(enum ws_opcode opcode, struct slice payload,
 			uint8_t out[WS_CONTROL_FRAME_MAX]);
 
-/* A whole Close frame. code 0: without one. reason is cut between two characters. */
+/*
+ * Writes a whole Close frame and returns its length. code 0: leave out code and reason. A
+ * long reason is cut between two characters.
+ */
 size_t ws_close_frame(uint16_t code, struct slice reason,
 		      uint8_t out[WS_CONTROL_FRAME_MAX]);
 
@@ -70,12 +75,12 @@ enum ws_close_code {
 	WS_CLOSE_RESTART = 1012,
 };
 
-/* May this code stand in a Close frame? */
+/* Is this code allowed in a Close frame? */
 bool ws_close_code_ok(uint16_t code);
 
 /*
- * The payload of a received Close. An empty one gives code 0. E_SYNTAX: one byte, or a
- * code that may not be sent; E_UTF8: the reason is no text.
+ * Reads the payload of a received Close. An empty one gives code 0. E_SYNTAX: it is one
+ * byte long, or the code is not allowed. E_UTF8: the reason is not UTF-8.
  */
 int ws_close_read(struct slice payload, uint16_t *code_out,
 		  struct slice *reason_out) MUSTCHECK;

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The pull parser of WebSocket over wslay's frame level; see ws_reader.h.
+ * A pull parser for WebSocket streams, on wslay's frame level; see ws_reader.h. The
+ * stream's thread.
  *
- * Nearly everything that arrives is a whole message, in one frame, in one read. Such a
- * message is taken as it lies, without wslay, which unmasks byte by byte: that took 60 %
- * of all instructions of a CALL of 1 KiB. As soon as anything else comes, a reader is
- * made for it, and wslay judges it.
+ * Nearly all input is a whole message in one frame that arrives in one read. Such a
+ * message is handled in place, without wslay. wslay unmasks byte by byte, which took 60 %
+ * of all instructions of a CALL of 1 KiB. For any other input a reader is made, and wslay
+ * parses and checks the frames.
  *
- * wslay pulls: it calls give_input whenever its own 4 KiB buffer does not suffice. So
- * each call of ws_next lets it take bytes until a frame says something or give_input has
- * no more. What wslay then still holds, if anything, is the beginning of a frame: `held`
- * counts the bytes it took less those of complete frames, whose heads have only one legal
- * length.
+ * wslay calls give_input when its own buffer of 4 KiB does not suffice. So each ws_next
+ * lets it take bytes until a frame gives an event or give_input has no more. Bytes that
+ * wslay still holds then are the beginning of a frame. `held` counts them: the bytes that
+ * wslay took, minus the lengths of complete frames. The length of a frame's head follows
+ * from its payload's length, since only one form is legal.
  */
 #include "proto/ws_reader.h"
 
@@ -23,29 +24,29 @@
 #include <wslay/wslay.h>
 
 enum {
-	POOL_MAX = 16,           /* idle readers that a thread keeps */
-	KEEP_BUFFER = 64 * 1024, /* the largest buffer that an idle reader keeps */
-	WSLAY_MEMORY = 4480, /* bytes of a frame context, as release 1.1.1 allocates */
+	POOL_MAX = 16,           /* unused readers that a thread keeps */
+	KEEP_BUFFER = 64 * 1024, /* largest buffer that an unused reader keeps */
+	WSLAY_MEMORY = 4480, /* bytes of a frame context, as allocated by release 1.1.1 */
 	MASK_LEN = 4,
 };
 
 struct ws_reader {
 	SLIST_ENTRY(ws_reader) link;
 	wslay_frame_context_ptr wslay;
-	struct slice input; /* of this call, not yet taken by wslay */
-	uint64_t held;      /* bytes that wslay took beyond the last complete frame */
+	struct slice input; /* input of this call that wslay has not taken yet */
+	uint64_t held;      /* bytes that wslay took after the last complete frame */
 
-	/* the frame */
+	/* The current frame. */
 	bool in_frame;    /* its head was read */
 	uint8_t opcode;   /* enum ws_opcode */
-	bool fin;         /* it is the last of its message */
-	uint64_t left;    /* payload bytes that did not come yet */
+	bool fin;         /* it is the last frame of its message */
+	uint64_t left;    /* payload bytes that have not arrived yet */
 	size_t head_len;  /* bytes of its head */
-	uint64_t length;  /* payload bytes */
+	uint64_t length;  /* payload bytes in total */
 	size_t n_control; /* bytes in control */
 	uint8_t control[WS_CONTROL_PAYLOAD_MAX];
 
-	/* the message, which control frames may interrupt */
+	/* The current message. Control frames may come between its frames. */
 	bool in_message;
 	bool discard; /* it is read, but not kept */
 	bool text;
@@ -62,7 +63,8 @@ static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 
 	(void)flags;
 	if (n == 0)
-		return -1; /* makes wslay want to read later */
+		/* Wslay then returns WSLAY_ERR_WANT_READ. */
+		return -1;
 	memcpy(to, reader->input.p, n);
 	reader->input = slice_from(reader->input, n);
 	reader->held += n;
@@ -147,7 +149,7 @@ static void pool_give(struct ws_pool *p, struct ws_reader **held)
 
 /* --- frames --- */
 
-/* What a step returns besides the events: read the next frame. */
+/* Returned by a step instead of an event: continue with the next frame. */
 enum { STEP_ON = -1 };
 
 static int fail_frame(struct frame_event *out, uint16_t code, const char *why)
@@ -157,7 +159,10 @@ static int fail_frame(struct frame_event *out, uint16_t code, const char *why)
 	return FRAME_ERROR;
 }
 
-/* A data frame begins: which message does it belong to, and how large may that be? */
+/*
+ * Begins a data frame: checks that it fits its message and that the message does not get
+ * too large.
+ */
 static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event *out)
 {
 	size_t have = reader->payload.len;
@@ -166,7 +171,7 @@ static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event
 		return fail_frame(out, WS_CLOSE_PROTOCOL,
 				  reader->in_message
 					  ? "new message inside a fragmented one"
-					  : "continuation of no message");
+					  : "continuation without a message");
 	if (!reader->in_message) {
 		reader->in_message = true;
 		reader->text = reader->opcode == WS_OP_TEXT;
@@ -177,13 +182,13 @@ static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event
 	reader->discard = limit == WS_DISCARD;
 	if (reader->discard)
 		return STEP_ON;
-	/* before anything is allocated for it */
+	/* Check this before memory is allocated for the message. */
 	if (have > limit || reader->length > limit - have)
 		return fail_frame(out, WS_CLOSE_TOO_BIG, "message too big");
 	return STEP_ON;
 }
 
-/* The head of a frame was read (RFC 6455, 5.2). */
+/* Handles a frame's head (RFC 6455, 5.2). */
 static int begin_frame(struct ws_reader *reader, size_t limit,
 		       const struct wslay_frame_iocb *io, struct frame_event *out)
 {
@@ -208,7 +213,8 @@ static int begin_frame(struct ws_reader *reader, size_t limit,
 	case WS_OP_CLOSE:
 	case WS_OP_PING:
 	case WS_OP_PONG:
-		return STEP_ON; /* wslay checked length and FIN */
+		/* Wslay has checked its length and FIN. */
+		return STEP_ON;
 	}
 	return fail_frame(out, WS_CLOSE_PROTOCOL, "reserved opcode");
 }
@@ -235,11 +241,11 @@ static int data_piece(struct ws_reader *reader, struct slice piece,
 		return ends ? end_message(reader, piece, out) : STEP_ON;
 	if (reader->text && !utf8_feed(&reader->utf8, piece.p, piece.len))
 		return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
-	/* a whole message in one piece is lent where it lies */
+	/* A whole message in one piece is not copied: the event points into the input. */
 	if (ends && reader->payload.len == 0)
 		return end_message(reader, piece, out);
-	/* Memory follows the bytes that have come, not the length that a head promises.
-	 */
+	/* The buffer grows with the bytes that have arrived. A peer must not make it grow
+	 * by announcing a long frame. */
 	buf_put_slice(&reader->payload, piece);
 	if (reader->payload.err != 0)
 		return FRAME_NOMEM;
@@ -251,9 +257,9 @@ static int end_close(struct slice payload, struct frame_event *out)
 	int err = ws_close_read(payload, &out->code, &out->bytes);
 
 	if (err == E_UTF8)
-		return fail_frame(out, WS_CLOSE_BAD_DATA, "reason of close is not UTF-8");
+		return fail_frame(out, WS_CLOSE_BAD_DATA, "close reason is not UTF-8");
 	if (err != 0)
-		return fail_frame(out, WS_CLOSE_PROTOCOL, "code of close is invalid");
+		return fail_frame(out, WS_CLOSE_PROTOCOL, "close code is invalid");
 	return FRAME_CLOSE;
 }
 
@@ -275,7 +281,10 @@ static int control_piece(struct ws_reader *reader, struct slice piece,
 	return FRAME_PING;
 }
 
-/* A frame's head, with all or some or none of its payload; or more of its payload. */
+/*
+ * Handles a piece from wslay: a frame's head with none, some or all of its payload, or
+ * more of its payload.
+ */
 static int piece(struct ws_reader *reader, size_t limit,
 		 const struct wslay_frame_iocb *io, struct frame_event *out)
 {
@@ -310,7 +319,8 @@ static enum frame_event_type read_frames(struct ws_reader *reader, struct frame_
 			DEBUG_ASSERT(reader->input.len == 0);
 			step = FRAME_MORE;
 		} else if (n < 0) {
-			/* its length, or a control frame that is long or a fragment */
+			/* An invalid length, or a control frame that is too long or
+			 * fragmented. */
 			step = fail_frame(out, WS_CLOSE_PROTOCOL,
 					  "frame head is invalid");
 		} else {
@@ -341,8 +351,9 @@ static void unmask(uint8_t *p, size_t len, const uint8_t mask[MASK_LEN])
 }
 
 /*
- * If *in begins with a whole message in one frame: the length of its head, mask included,
- * and of its payload. 0 for anything else, be it wrong or only incomplete.
+ * If *in begins with a whole message in one frame, returns the length of the frame's head
+ * with its mask; *len_out gets the length of the payload. 0 for anything else, whether
+ * invalid or incomplete.
  */
 static size_t whole_head(const struct frame_input *in, size_t *len_out)
 {
@@ -366,8 +377,10 @@ static size_t whole_head(const struct frame_input *in, size_t *len_out)
 	return in->len - head < len ? 0 : head;
 }
 
-/* The usual case: a whole message in one frame, in one read. FRAME_MORE: *in begins with
- * anything else. */
+/*
+ * Handles the usual case: a whole message in one frame in one read. FRAME_MORE: *in
+ * begins with something else.
+ */
 static enum frame_event_type whole_message(struct frame_input *in, size_t limit,
 					   struct frame_event *out)
 {
@@ -385,7 +398,7 @@ static enum frame_event_type whole_message(struct frame_input *in, size_t limit,
 	return FRAME_MESSAGE;
 }
 
-/* Does wslay hold nothing, and is no message begun? */
+/* Does wslay hold no bytes, and is no message incomplete? */
 static bool between_messages(const struct ws_reader *reader)
 {
 	return reader->held == 0 && !reader->in_message;
@@ -397,7 +410,7 @@ enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
 {
 	enum frame_event_type type;
 
-	/* its bytes were lent to the last event */
+	/* The last event may have pointed into the reader, so it is freed only now. */
 	if (*held != NULL && between_messages(*held))
 		pool_give(p, held);
 	if (*held == NULL) {

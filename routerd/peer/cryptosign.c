@@ -175,9 +175,8 @@ static void result(struct peer *p, const struct auth_result *res,
 	struct login *lg = p->login;
 
 	if (res->keys.n == 0) {
-		login_fail(
-			p,
-			"the authenticator's result: pubkey: is required, and missing");
+		login_fail(p,
+			   "the authenticator's result: pubkey: required, but missing");
 		return;
 	}
 	lg->keys = res->keys;

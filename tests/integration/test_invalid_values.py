@@ -14,11 +14,11 @@ from rawclient import (CALL, CANCEL, ERROR, INVOCATION, PUBLISH, REGISTER, SUBSC
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
 INVALID = "wamp.error.invalid_argument"
-SURROGATE = "a text has half of a surrogate pair, as of a cut emoji"
-BASE64 = "a text begins with U+0000, which is for binary data in base64, but no base64 follows"
+SURROGATE = "a text has an unpaired surrogate, such as a cut emoji"
+BASE64 = "a text begins with U+0000, which marks binary data, but no base64 follows"
 NAN = "NaN and Infinity cannot be expressed in JSON"
 UTF8 = "a text is not UTF-8"
-DEEP = "lists and dicts are nested too deep"
+DEEP = "lists and dicts are nested too deeply"
 
 # encoded values, and what is wrong with each
 VALUES = {

@@ -188,7 +188,7 @@ def test_a_time_out_is_not_an_outage(fake, start_routerd, connect, key):
 WRONG_RESULTS = {
     "pubkey": ({"pubkey": "0xab"}, "pubkey: expected 64 hex digits"),
     "pubkeys": ({"pubkeys": "00" * 32}, "pubkeys: expected an array of at most 16 public keys"),
-    "no key": ({"pubkey": None}, "pubkey: is required, and missing"),
+    "no key": ({"pubkey": None}, "pubkey: required, but missing"),
     "extra": ({"extra": [1]}, "extra: expected a map"),
     "realm": ({"realm": "not a uri"}, "realm: expected a URI of at most 255 bytes"),
     "authid": ({"authid": 7}, "authid: expected a string of at most 255 bytes"),

@@ -235,9 +235,8 @@ static void test_proxies(void **state)
 		const char *text, *says;
 	} table[] = {
 		{GET HOST KEY VER END, "came without Upgrade: a proxy"},
-		{"GET / HTTP/1.0\r\n" HOST KEY VER END,
-		 "a proxy on the way speaks HTTP/1.0"},
-		{GET HOST UPG KEY VER END, "without 'Connection: upgrade': does a proxy"},
+		{"GET / HTTP/1.0\r\n" HOST KEY VER END, "a proxy uses HTTP/1.0"},
+		{GET HOST UPG KEY VER END, "without 'Connection: upgrade': a proxy"},
 	};
 
 	(void)state;

@@ -41,6 +41,7 @@ static uint64_t last_id; /* of all realms */
 
 struct player {
 	struct session_ref ref;
+	struct identity *identity; /* no reference */
 	bool here;
 	uint64_t joined; /* a growing number */
 	unsigned authid;
@@ -64,6 +65,9 @@ struct model {
 	uint64_t dropped, unknown;
 	struct outbox expected; /* without references */
 };
+
+/* The options of publications for some and for nobody. Each post holds a reference. */
+static struct options *for_some, *for_nobody;
 
 static struct realm *realms[REALMS];
 static struct model models[REALMS];
@@ -189,14 +193,17 @@ static void model_take_down(struct model *m, unsigned who)
 }
 
 static void model_join(struct model *m, unsigned who, struct session_ref ref,
-		       unsigned authid)
+		       struct identity *identity, unsigned authid)
 {
 	struct player *pl = &m->players[who];
 
 	if (pl->here)
 		model_take_down(m, who);
-	*pl = (struct player){
-		.ref = ref, .here = true, .joined = ++joins, .authid = authid};
+	*pl = (struct player){.ref = ref,
+			      .identity = identity,
+			      .here = true,
+			      .joined = ++joins,
+			      .authid = authid};
 	expect(m, who, (struct post){.type = POST_JOINED});
 }
 
@@ -237,7 +244,7 @@ static void model_unsubscribe(struct model *m, unsigned who, const struct post *
 static void model_publish(struct model *m, unsigned who, unsigned uri,
 			  const struct post *p)
 {
-	for (int w = 0; w < WORKERS; w++) {
+	for (int w = 0; w < WORKERS && p->options != for_nobody; w++) {
 		unsigned n = members(m, uri, w);
 		if (p->exclude_me && m->players[who].member[uri] &&
 		    m->players[who].ref.worker == w)
@@ -250,7 +257,9 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 			.session = m->players[who].ref,
 			.id = m->subscription[uri],
 			.payload = p->payload,
+			.options = p->options,
 			.exclude_me = p->exclude_me,
+			.publisher = p->disclose_me ? m->players[who].identity : NULL,
 		};
 		bool sent = post_send(&m->expected, (unsigned)w, &event);
 		ASSERT(sent);
@@ -401,7 +410,7 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	ASSERT(p->type == e->type && p->realm == e->realm);
 	ASSERT(session_ref_eq(p->session, e->session));
 	ASSERT(p->request == e->request && p->payload == e->payload);
-	ASSERT(p->exclude_me == e->exclude_me);
+	ASSERT(p->exclude_me == e->exclude_me && p->options == e->options);
 	if (p->type == POST_SUBSCRIBED && e->id == 0)
 		learn_id(m, p->id, &m->subscription[uri]);
 	else if (p->type == POST_REGISTERED)
@@ -410,8 +419,10 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 		ASSERT(p->id > 0 && p->id <= WAMP_MAX_ID);
 	else
 		ASSERT(p->id == e->id);
-	if (p->type == POST_EVENT)
+	if (p->type == POST_EVENT) {
 		ASSERT(p->publication > 0 && p->publication <= WAMP_MAX_ID);
+		ASSERT(p->publisher == e->publisher);
+	}
 	if (p->type == POST_KILLED)
 		ASSERT(p->revocation == e->revocation);
 	if (p->type == POST_ERROR) {
@@ -488,7 +499,7 @@ static void play_join(unsigned realm, unsigned who, unsigned authid)
 	};
 
 	ASSERT(p.identity != NULL);
-	model_join(m, who, p.session, authid);
+	model_join(m, who, p.session, p.identity, authid);
 	realm_post(realms[realm], &p);
 	compare_step(m, realms[realm], 0);
 	next_step(m);
@@ -541,6 +552,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		.id = answer ? 0 : id,
 		.acknowledge = type == POST_PUBLISH && (arg & 16) != 0,
 		.exclude_me = type == POST_PUBLISH && (arg & 32) != 0,
+		.disclose_me = type == POST_PUBLISH && (arg & 64) != 0,
 	};
 	struct msg_payload nothing = {.items = 0};
 
@@ -552,6 +564,8 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	else if (type != POST_GONE && type != POST_GOODBYE && type != POST_UNSUBSCRIBE &&
 		 type != POST_UNREGISTER)
 		p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri]), nothing);
+	if (type == POST_PUBLISH && (arg & 12) != 0)
+		p.options = options_ref((arg & 12) == 12 ? for_nobody : for_some);
 	model_post(m, who, uri, &p);
 	realm_post(realms[realm], &p);
 	compare_step(m, realms[realm], uri);
@@ -572,12 +586,29 @@ static void play(const uint8_t step[3])
 		play_revoke(realm, arg % 2);
 }
 
+/* The options of a PUBLISH whose eligible list is this, in JSON. */
+static struct options *make_options(const char *eligible)
+{
+	struct msg m = {
+		.type = WAMP_PUBLISH,
+		.filters = 1 << MSG_ELIGIBLE,
+		.filter = {[MSG_ELIGIBLE] = slice_str(eligible)},
+	};
+	struct options *o;
+	int err = options_new(SERIALIZER_JSON, &m, &o);
+
+	ASSERT(err == 0 && o != NULL);
+	return o;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct id_series ids = {.next = OWNER + 1, .step = WORKERS};
 
+	for_some = make_options("[1]");
+	for_nobody = make_options("[]");
 	joins = 0;
 	last_id = 0;
 	for (uint16_t i = 0; i < REALMS; i++) {
@@ -597,5 +628,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned i = 0; i < REALMS; i++)
 		realm_free(&realms[i]);
 	ASSERT(outbox.n == 0);
+	options_unref(&for_some);
+	options_unref(&for_nobody);
 	return 0;
 }

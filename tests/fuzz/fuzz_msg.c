@@ -4,6 +4,7 @@
 #include "common/utf8.h"
 #include "proto/msg.h"
 #include "proto/uri.h"
+#include "routerd/post/options.h"
 #include "tests/unit/token_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,6 +38,31 @@ static void check_hello(const struct msg_hello *h, struct slice in,
 	check_text(h->pubkey, in, scratch);
 	check_text(h->channel_binding, in, scratch);
 	check_slice(h->authextra, in, scratch);
+}
+
+/* The lists give options or a fault, and the options answer. */
+static void check_filters(enum serializer s, struct slice in, const struct buf *scratch,
+			  struct msg *m)
+{
+	const struct identity who = {
+		.session = 1, .authid = slice_str("a"), .authrole = slice_str("b")};
+	char text[MSG_FAULT_TEXT_MAX];
+	struct options *o;
+
+	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++)
+		if ((m->filters & 1u << i) != 0)
+			check_slice(m->filter[i], in, scratch);
+	if (m->filters == 0)
+		return;
+	int err = options_new(s, m, &o);
+	if (err != 0) {
+		ASSERT(err == E_TYPE && o == NULL);
+		msg_fault_text(m, err, text);
+		ASSERT(slice_begins(slice_str(text), "PUBLISH.Options.e"));
+	} else if (o != NULL) {
+		ASSERT(!options_pass(o, &who) || !options_pass_nobody(o));
+	}
+	options_unref(&o);
 }
 
 static void check_payload(enum serializer s, struct msg_payload payload)
@@ -93,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_text(m.match, in, &scratch);
 		check_text(m.invoke, in, &scratch);
 		check_slice(m.payload.bytes, in, &scratch);
+		check_filters(s, in, &scratch, &m);
 		check_payload(s, m.payload);
 		(void)uri_valid(m.uri);
 	}

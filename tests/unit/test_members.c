@@ -9,6 +9,7 @@
 #include "common/shared_buf.c"
 #include "routerd/peer/fan_out.c"
 #include "routerd/peer/members.c"
+#include "routerd/post/options.c"
 #include "routerd/post/payload.c"
 
 #undef malloc
@@ -88,6 +89,7 @@ static int teardown(void **state)
 	for (uint32_t i = 0; i < ps.n_slots; i++)
 		if (ps.slots[i].peer != NULL) {
 			members_remove_all(&ps, ps.slots[i].peer);
+			identity_unref(&ps.slots[i].peer->identity);
 			close(fds[i]);
 		}
 	assert_null(ps.members.fan_out.list);
@@ -145,6 +147,7 @@ static struct peer *websocket(const char *subprotocol)
 static void leave(struct peer *p)
 {
 	members_remove_all(&ps, p);
+	identity_unref(&p->identity);
 	close(fds[p->slot]);
 	turns();
 }
@@ -447,6 +450,131 @@ static void test_exclude_me(void **state)
 	EXPECT(a, "[36,7,1,{},[1]]");
 }
 
+/* --- who is meant, and who has published --- */
+
+static struct identity *identity(uint64_t session, const char *authid)
+{
+	struct identity *i = identity_new(&(struct identity){
+		.session = session,
+		.authid = slice_str(authid),
+		.authrole = slice_str("user"),
+	});
+
+	assert_non_null(i);
+	return i;
+}
+
+static struct peer *member(enum serializer s, uint64_t session, const char *authid)
+{
+	struct peer *p = raw(s, 15);
+
+	p->identity = identity(session, authid);
+	add(p);
+	return p;
+}
+
+/* An EVENT for those who pass this list. */
+static struct post filtered(const char *args, enum msg_filter list, const char *entries)
+{
+	struct msg m = {.filters = (uint8_t)(1u << list)};
+	struct post p = json(args);
+
+	m.filter[list] = slice_str(entries);
+	assert_int_equal(options_new(SERIALIZER_JSON, &m, &p.options), 0);
+	return p;
+}
+
+static void test_each_gets_what_is_for_it(void **state)
+{
+	struct peer *ann = member(SERIALIZER_JSON, 1, "ann");
+	struct peer *joe = member(SERIALIZER_CBOR, 2, "joe");
+	struct peer *joe2 = member(SERIALIZER_JSON, 3, "joe");
+
+	(void)state;
+	for (unsigned run = 0; run < 2; run++) {
+		publications = 0;
+		fan_out((struct post[]){json("[1]"), filtered("[2]", MSG_ELIGIBLE, "[1]"),
+					filtered("[3]", MSG_EXCLUDE_AUTHID, "[\"ann\"]"),
+					filtered("[4]", MSG_ELIGIBLE, "[3,4]"),
+					filtered("[5]", MSG_ELIGIBLE, "[9]"),
+					json("[6]")},
+			6);
+		EXPECT(ann, "[36,7,1,{},[1]] [36,7,2,{},[2]] [36,7,6,{},[6]]");
+		EXPECT(joe, "[36,7,1,{},[1]] [36,7,3,{},[3]] [36,7,6,{},[6]]");
+		EXPECT(joe2, "[36,7,1,{},[1]] [36,7,3,{},[3]] [36,7,4,{},[4]] "
+			     "[36,7,6,{},[6]]");
+		expect_counted((run + 1) * 10, 0);
+	}
+}
+
+/* Events with different lists are never one piece, also if the lists are equal. */
+static void test_lists_end_a_run(void **state)
+{
+	struct post p[6];
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		p[i] = i % 3 == 0 ? json("") : filtered("", MSG_ELIGIBLE, "[1]");
+	options_unref(&p[2].options);
+	p[2].options = options_ref(p[1].options);
+	expect_runs(p, 6, "1 2 1 1 1 ");
+}
+
+#define ANN                                                                              \
+	"{\"publisher\":1,\"publisher_authid\":\"ann\","                                 \
+	"\"publisher_authrole\":\"user\"}"
+
+static void test_disclosed_publisher(void **state)
+{
+	struct peer *a = member(SERIALIZER_JSON, 1, "ann");
+	struct peer *b = member(SERIALIZER_MSGPACK, 2, "joe");
+	struct peer *c = member(SERIALIZER_CBOR, 3, "joe");
+	struct peer *d = websocket("wamp.2.json.batched");
+	struct post p[] = {json("[1]"), json("[2]"), json("[3]"), json("")};
+
+	(void)state;
+	add(d);
+	p[1].publisher = identity_ref(a->identity);
+	p[3].publisher = identity_ref(a->identity);
+	fan_out(p, 4);
+	EXPECT(a,
+	       "[36,7,1,{},[1]] [36,7,2," ANN ",[2]] [36,7,3,{},[3]] [36,7,4," ANN "]");
+	EXPECT(b,
+	       "[36,7,1,{},[1]] [36,7,2," ANN ",[2]] [36,7,3,{},[3]] [36,7,4," ANN "]");
+	EXPECT(c,
+	       "[36,7,1,{},[1]] [36,7,2," ANN ",[2]] [36,7,3,{},[3]] [36,7,4," ANN "]");
+	EXPECT(d,
+	       "[36,7,1,{},[1]] [36,7,2," ANN ",[2]] [36,7,3,{},[3]] [36,7,4," ANN "]");
+	assert_int_equal(frames_got, 1);
+	expect_counted(16, 0);
+}
+
+/* The publisher counts for the length of the message; its texts can be long. */
+static void test_too_long_with_its_publisher(void **state)
+{
+	static char authid[60000];
+	struct peer *a = raw(SERIALIZER_JSON, 1), *b = raw(SERIALIZER_JSON, 15);
+	struct post p[] = {json("[1]"), json("[2]"), long_one(990)};
+	size_t head = strlen("[36,7,3,{},") + strlen(ANN) - strlen("{}");
+
+	(void)state;
+	add(a);
+	add(b);
+	p[0].publisher = identity(1, "ann");
+	p[2].publisher = identity(1, "ann");
+	fan_out(p, 3);
+	EXPECT(a, "[36,7,1," ANN ",[1]] [36,7,2,{},[2]]");
+	assert_int_equal(strlen(got(b)), 3 * head - strlen(ANN) + 5 + 7 + 991);
+	expect_counted(5, 1);
+	memset(authid, '"', sizeof(authid) - 1); /* JSON doubles its length */
+	struct post q = json("[4]");
+	q.publisher = identity(1, authid);
+	fan_out(&q, 1);
+	EXPECT(a, "");
+	assert_in_range(strlen(got(b)), 2 * sizeof(authid), 2 * sizeof(authid) + 200);
+	expect_counted(6, 2);
+}
+
 /* --- the cursor --- */
 
 enum { CROWD = 40 };
@@ -530,6 +658,27 @@ static void test_leaving_in_the_middle(void **state)
 	leave_in_the_middle(DELIVERIES_PER_LOOK, CROWD - DELIVERIES_PER_LOOK);
 	leave_in_the_middle(CROWD - 1, 1);
 	leave_in_the_middle(0, CROWD);
+}
+
+/* Those who are not meant count as looked at. */
+static void test_few_of_a_crowd(void **state)
+{
+	struct peer *crowd[CROWD];
+	size_t taken;
+
+	(void)state;
+	for (unsigned i = 0; i < CROWD; i++)
+		crowd[i] = member(SERIALIZER_JSON, i + 1, "joe");
+	now_ms += 1000; /* ends the turn's time */
+	publications = 0;
+	struct post p = filtered("[1]", MSG_ELIGIBLE, "[40,20]");
+	assert_false(fan_out_begin(&ps, &p, 1, &taken));
+	expect_crowd(crowd, 0, CROWD, "");
+	assert_false(fan_out_go_on(&ps));
+	assert_true(fan_out_go_on(&ps));
+	for (unsigned i = 0; i < CROWD; i++)
+		EXPECT(crowd[i], i == 19 || i == 39 ? "[36,7,1,{},[1]]" : "");
+	expect_counted(2, 0);
 }
 
 /* The router ends in the middle, and so do all peers. */
@@ -684,7 +833,12 @@ int main(void)
 		T(test_nobody_is_there),
 		T(test_members_come_and_go),
 		T(test_exclude_me),
+		T(test_each_gets_what_is_for_it),
+		T(test_lists_end_a_run),
+		T(test_disclosed_publisher),
+		T(test_too_long_with_its_publisher),
 		T(test_more_than_a_turn),
+		T(test_few_of_a_crowd),
 		cmocka_unit_test(test_leaving_in_the_middle),
 		T(test_the_end_in_the_middle),
 		T(test_all_kinds),

@@ -21,6 +21,21 @@ static void expect_counted(struct post p)
 	post_drop(&p);
 }
 
+/* Options of about LONG bytes. */
+static struct options *long_options(void)
+{
+	static char list[LONG + 4] = "[\"";
+	struct msg m = {.filters = 1 << MSG_EXCLUDE_AUTHID};
+	struct options *o;
+
+	memset(list + 2, 'x', LONG);
+	list[LONG + 2] = '"';
+	list[LONG + 3] = ']';
+	m.filter[MSG_EXCLUDE_AUTHID] = slice_of(list, sizeof(list));
+	assert_int_equal(options_new(SERIALIZER_JSON, &m, &o), 0);
+	return o;
+}
+
 static void test_what_is_held_is_counted(void **state)
 {
 	static const struct login_message head;
@@ -44,6 +59,14 @@ static void test_what_is_held_is_counted(void **state)
 	expect_counted((struct post){
 		.type = POST_JOIN,
 		.identity = identity_new(&who),
+	});
+	expect_counted((struct post){
+		.type = POST_EVENT,
+		.publisher = identity_new(&who),
+	});
+	expect_counted((struct post){
+		.type = POST_PUBLISH,
+		.options = long_options(),
 	});
 	expect_counted((struct post){
 		.type = POST_REVOKE,

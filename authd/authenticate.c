@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The decision about a login; see authenticate.h. */
+/* Decides about logins; see authenticate.h. Main thread. */
 #include "authd/authenticate.h"
 
 #include "common/err.h"
@@ -24,13 +24,14 @@ enum reason {
 
 static const struct {
 	const char *log;
-	const char *client; /* NULL: it is told what an unknown one is told */
+	/* NULL: the client gets the same text as for an unknown key. */
+	const char *client;
 } reasons[] = {
 	[ALLOWED] = {NULL, NULL},
 	[KEY_MISSING] = {"neither public key nor authid",
-			 "authextra.pubkey is missing: 64 hex digits expected"},
+			 "authextra.pubkey is missing: expected 64 hex digits"},
 	[KEY_MALFORMED] = {"malformed public key",
-			   "authextra.pubkey is malformed: 64 hex digits expected"},
+			   "authextra.pubkey is malformed: expected 64 hex digits"},
 	[KEY_UNKNOWN] = {"unknown public key", NULL},
 	[AUTHID_UNKNOWN] = {"unknown authid", NULL},
 	[KEYLESS] = {"principal without keys", NULL},
@@ -40,7 +41,10 @@ static const struct {
 };
 static_assert(ARRAY_LEN(reasons) == REASON_COUNT, "a text for each reason");
 
-/* A principal by the key that the client will prove; no other of its keys may sign. */
+/*
+ * Finds the principal that has the public key from the client. The client must then sign
+ * with this key, not with another key of the principal.
+ */
 static int look_up_key(struct store *store, struct slice pubkey, struct principal *p,
 		       enum reason *reason_out)
 {
@@ -58,7 +62,10 @@ static int look_up_key(struct store *store, struct slice pubkey, struct principa
 	return err == E_NOTFOUND ? 0 : err;
 }
 
-/* By the authid that the client claims: any of the principal's keys may sign. */
+/*
+ * Finds the principal by the authid that the client claims. The client may sign with any
+ * of its keys.
+ */
 static int look_up_authid(struct store *store, struct slice authid, struct principal *p,
 			  enum reason *reason_out)
 {
@@ -72,7 +79,7 @@ static int look_up_authid(struct store *store, struct slice authid, struct princ
 	return err == E_NOTFOUND ? 0 : err;
 }
 
-/* Is the principal that was found the one that the client asks to be, and may it? */
+/* Checks that the principal is enabled and is the one that the client asked for. */
 static enum reason check_principal(const struct auth_request *q,
 				   const struct principal *p)
 {
@@ -85,7 +92,9 @@ static enum reason check_principal(const struct auth_request *q,
 	return ALLOWED;
 }
 
-/* The configured message; a key in it is one that the client has sent itself. */
+/*
+ * Appends the configured message. The key in it is one that the client has sent itself.
+ */
 static void put_configured(struct buf *b, const char *message, struct slice pubkey)
 {
 	static const char place[] = "{pubkey}";
@@ -104,8 +113,9 @@ static void put_configured(struct buf *b, const char *message, struct slice pubk
 }
 
 /*
- * What the client is told. It has proved nothing yet, so a text repeats only what it has
- * sent, and one who is disabled looks like one who is unknown.
+ * Writes the message to the client. The client has not proved its identity yet, so the
+ * message must not reveal anything: it repeats only what the client has sent, and a
+ * disabled principal gets the same answer as an unknown one.
  */
 static void put_message(struct buf *b, const struct settings_deny *deny,
 			enum reason reason, const struct auth_request *q)
@@ -141,7 +151,7 @@ static void write_deny(const struct settings_deny *deny, enum reason reason,
 	buf_fini(&message);
 }
 
-/* Temporary, so that no client is lost to a failure of ours. */
+/* Reports our own failure as temporary, so that clients try again. */
 static void write_failure(int err, struct buf *out)
 {
 	const struct auth_error error = {
@@ -181,7 +191,7 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 		const struct auth_error error = {.kind = AUTH_ERROR_IGNORE,
 						 .retry_after_ms = FIELD_NONE};
 		fields_write_item(out, &auth_error_table, &error);
-		*why_out = "another login method";
+		*why_out = "unsupported authmethod";
 		return VERDICT_DENIED;
 	}
 	int err = q->pubkey.len > 0 ? look_up_key(store, q->pubkey, &p, &reason)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The decision about a login: who is this, and which key must sign? Only looks up; the
- * proof is routerd's affair. Main thread.
+ * Decides about a login: which principal is it, and which keys may sign? This code only
+ * looks up the principal; routerd checks the signature. Main thread.
  */
 #ifndef AUTHD_AUTHENTICATE_H
 #define AUTHD_AUTHENTICATE_H
@@ -10,14 +10,15 @@
 #include "authd/store.h"
 
 enum verdict {
-	VERDICT_ALLOWED = 0, /* out holds a result, otherwise an error */
+	VERDICT_ALLOWED = 0, /* out has a result; in the other cases an error */
 	VERDICT_DENIED = 1,
-	VERDICT_FAILED = 2, /* our own trouble: the client is to try again */
+	VERDICT_FAILED = 2, /* a failure of ours: the client should try again */
 };
 
 /*
- * Decides about q, and writes the encoded result or error to out, which is empty.
- * *why_out is a short reason for the log (static), NULL for a result.
+ * Decides about the request q and writes the encoded result or error to out, which must
+ * be empty. *why_out gets a short reason for the log, a constant, or NULL if the login is
+ * allowed.
  */
 enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const struct auth_request *q, struct buf *out,

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What authctl asks: principals and keys; see proto/admin_api.h. */
+/*
+ * Handles authctl's requests, which manage principals and keys; see proto/admin_api.h.
+ * Main thread.
+ */
 #include "authd/revoke.h"
 #include "authd/server.h"
 #include "common/err.h"
@@ -11,10 +14,11 @@
 
 enum {
 	MAX_ADMINS = 16,
-	PAGE_LOOKS = 500, /* principals looked at for one page, so that logins go on */
+	/* Principals examined per page, so that a list does not delay logins. */
+	PAGE_LOOKS = 500,
 };
 
-/* --- answers ------------------------------------------------------------------------ */
+/* --- answers --- */
 
 static void reply_failure(struct rpc_request *req, int err)
 {
@@ -26,14 +30,14 @@ static void reply_failure(struct rpc_request *req, int err)
 		{E_NOTFOUND, AUTH_ERROR_DENY, ADMIN_ERROR_NO_SUCH_PRINCIPAL,
 		 "no such principal"},
 		{E_RANGE, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT,
-		 "the principal has as many keys as it may"},
+		 "the principal has the maximum number of keys"},
 		{E_AGAIN, AUTH_ERROR_TEMPORARY, ADMIN_ERROR_BUSY,
-		 "the database is locked, try again"},
+		 "the database is locked: try again"},
 		{E_NOMEM, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE, "out of memory"},
 		{E_LIMIT, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
 		 "the disk is full"},
 		{0, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
-		 "the database failed, see authd's log"},
+		 "the database failed: see authd's log"},
 	};
 	size_t i = 0;
 
@@ -50,7 +54,7 @@ static void reply_invalid(struct rpc_request *req, const char *what, const char 
 	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, text);
 }
 
-/* Names the principal that one of these keys, n behind each other, belongs to. */
+/* Reports which principal has one of these n keys already. */
 static void reply_key_taken(struct rpc_request *req, struct store *s, const uint8_t *keys,
 			    unsigned n)
 {
@@ -64,11 +68,11 @@ static void reply_key_taken(struct rpc_request *req, struct store *s, const uint
 		reply_failure(req, err);
 		return;
 	}
-	snprintf(text, sizeof(text), "the key belongs to %s already", owner.authid.text);
+	snprintf(text, sizeof(text), "the key already belongs to %s", owner.authid.text);
 	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, text);
 }
 
-/* One line for each change, at the level that is always there. */
+/* Logs a change, at a level that is always enabled. */
 static void log_change(struct client *c, const char *what, struct slice authid,
 		       bool changed)
 {
@@ -78,7 +82,7 @@ static void log_change(struct client *c, const char *what, struct slice authid,
 		 store_epoch(c->server->store));
 }
 
-/* --- principal.add ------------------------------------------------------------------ */
+/* --- principal.add --- */
 
 static void add_principal(struct client *c, struct rpc_request *req, struct slice params,
 			  int what)
@@ -120,7 +124,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 	}
 }
 
-/* --- principal.list, principal.show ------------------------------------------------- */
+/* --- principal.list, principal.show --- */
 
 static bool wanted(const struct principal *p, const struct admin_list *l)
 {
@@ -128,7 +132,7 @@ static bool wanted(const struct principal *p, const struct admin_list *l)
 	       (l->role.len == 0 || slice_eq(l->role, principal_slice(&p->role)));
 }
 
-/* Fills a page; *last is the last principal looked at. E_NOTFOUND: there are no more. */
+/* Fills a page. *last gets the last principal examined. E_NOTFOUND: there are no more. */
 static int fill_page(struct store *s, const struct admin_list *l, struct buf *items,
 		     struct principal *last)
 {
@@ -193,8 +197,7 @@ static void show(struct client *c, struct rpc_request *req, struct slice params,
 	server_reply(req, &admin_principal_table, &item);
 }
 
-/* --- changes of a principal, and of one key of it ------------------------------------
- */
+/* --- changes of a principal or of one of its keys --- */
 
 enum change_kind {
 	DISABLE = 0,
@@ -205,7 +208,7 @@ enum change_kind {
 };
 
 static const struct {
-	const char *done; /* for the log, and for those whose sessions end */
+	const char *done; /* for the log, and for the clients whose sessions end */
 	bool of_key;
 	bool ends_sessions;
 } kinds[] = {
@@ -216,14 +219,17 @@ static const struct {
 	[REMOVE_KEY] = {"key removed", true, true},
 };
 
-/* A change on its way: from the request to the answer, which may wait for routers. */
+/*
+ * A change in progress. It lives until the request is answered, which may have to wait
+ * for the routers.
+ */
 struct change {
 	struct server *server;
 	struct rpc_request *req;
 	enum change_kind kind;
 	struct admin_change result;
-	struct removal target; /* whose sessions end */
-	bool removes;          /* the target is no more: only we know it */
+	struct removal target; /* the principal or key whose sessions end */
+	bool removes;          /* the target is no longer in the database */
 	struct revoke revoke;
 };
 
@@ -265,13 +271,15 @@ static int add_principal_key(struct store *s, struct principal *p,
 	if (err == E_EXISTS)
 		return 0;
 	if (err == E_LIMIT)
-		return E_RANGE; /* E_LIMIT is the disk's */
+		/* E_LIMIT stands for a full disk here. */
+		return E_RANGE;
 	return err != 0 ? err : store_insert_key(s, principal_slice(&p->authid), key);
 }
 
 /*
- * Within a transaction. E_NOTFOUND: there is no such principal, or no such key of it.
- * E_EXISTS: the key is somebody else's; E_RANGE: it would be one too many.
+ * Applies a change within a transaction. E_NOTFOUND: there is no such principal, or it
+ * has no such key. E_EXISTS: the key belongs to another principal. E_RANGE: the principal
+ * has too many keys.
  */
 static int apply(struct store *s, struct change *ch, const struct admin_target *t)
 {
@@ -301,7 +309,8 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 		err = add_principal_key(s, &p, t->keys.key[0], changed);
 		break;
 	case REMOVE_KEY:
-		/* a name that was put in by hand may break the rules: it is not kept */
+		/* A name that was written to the database by other means may be invalid.
+		 * Then the removal cannot be kept for a repetition. */
 		ch->removes = principal_name_set(&ch->target.authid, t->authid) == 0;
 		memcpy(ch->target.key, t->keys.key[0], PRINCIPAL_KEY);
 		err = store_delete_key(s, t->authid, t->keys.key[0]);
@@ -330,7 +339,10 @@ static void reply_refusal(struct rpc_request *req, struct store *s, enum change_
 		reply_failure(req, err);
 }
 
-/* Reads params, with exactly one key if there must be one. False: it has answered. */
+/*
+ * Reads the parameters, which must have exactly one key if the change needs a key. False:
+ * an error has been answered.
+ */
 static bool read_target(struct rpc_request *req, struct slice params,
 			enum change_kind kind, struct admin_target *t)
 {
@@ -370,7 +382,8 @@ static void change_principal(struct client *c, struct rpc_request *req,
 	if (err == E_NOTFOUND && (kind == REMOVE || kind == REMOVE_KEY) &&
 	    removals_take(&c->server->removals, t.authid,
 			  kind == REMOVE_KEY ? t.keys.key[0] : NULL, &ch->target)) {
-		/* it was removed before, but some router has not been told yet */
+		/* It was removed before, but some router has not confirmed yet: tell it
+		 * again. */
 		ch->removes = true;
 		ch->result.changed = false;
 		err = 0;
@@ -381,8 +394,8 @@ static void change_principal(struct client *c, struct rpc_request *req,
 		return;
 	}
 	log_change(c, kinds[kind].done, t.authid, ch->result.changed);
-	/* also if it was disabled before: then this is the second try to reach a router
-	 */
+	/* Do this even if nothing has changed: the administrator may be repeating the
+	 * command to reach a router that has not confirmed. */
 	if (kinds[kind].ends_sessions)
 		revoke_sessions(ch);
 	else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a router asks and tells, and what authd answers: "routerd to authd" in
- * proto/auth-protocol.md.
+ * Handles the requests and notifications of routers: "routerd to authd" in
+ * proto/auth-protocol.md. Main thread.
  */
 #include "authd/authd_version.h"
 #include "authd/authenticate.h"
@@ -20,7 +20,7 @@ static uint64_t epoch(const struct server *s)
 static void reply_hello(struct client *c, struct rpc_request *req, struct slice params,
 			int what)
 {
-	static const char methods[] = "\x91\xaa" /* an array of one text */
+	static const char methods[] = "\x91\xaa" /* an array of one string */
 				      "cryptosign";
 	struct server *s = c->server;
 	struct auth_hello h;
@@ -30,11 +30,12 @@ static void reply_hello(struct client *c, struct rpc_request *req, struct slice 
 		return;
 	if (h.protocol.major != AUTH_VERSION_MAJOR) {
 		log_error(c->name,
-			  "router of another protocol version=%" PRIu64 ".%" PRIu64,
+			  "router uses an unsupported protocol version=%" PRIu64
+			  ".%" PRIu64,
 			  h.protocol.major, h.protocol.minor);
 		server_reply_error(req, AUTH_ERROR_INTERNAL,
 				   AUTH_ERROR_UNSUPPORTED_VERSION,
-				   "this authenticator speaks 1.0");
+				   "this authenticator supports version 1.0");
 		rpc_conn_finish(c->rpc);
 		return;
 	}
@@ -63,7 +64,7 @@ static void ping(struct client *c, struct rpc_request *req, struct slice params,
 {
 	const struct auth_ping_result res = {
 		.ready = c->server->store != NULL,
-		.inflight = 0, /* every authenticate is answered at once */
+		.inflight = 0, /* every authenticate is answered immediately */
 		.epoch = epoch(c->server),
 	};
 
@@ -117,7 +118,7 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 		break;
 	case VERDICT_FAILED:
 		s->counters.failed++;
-		/* the store has logged what it knows of it */
+		/* The store has logged the details. */
 		if (server_may_log(s))
 			log_error(c->name, "cannot decide reason=\"%s\" corr=%s", why,
 				  log_quote(q.corr).text);
@@ -139,7 +140,7 @@ static const struct method methods[] = {
 
 static void cancelled(struct client *c, struct slice params)
 {
-	/* nothing waits here: the answer is on its way already */
+	/* Nothing to cancel: authenticate has been answered already. */
 	(void)params;
 	c->server->counters.cancels++;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The lock of a database; see lock.h. The file holds the owner's pid, for the log. */
+/*
+ * Locks a database; see lock.h. The lock file contains the owner's pid, for the log. Main
+ * thread.
+ */
 #include "authd/lock.h"
 
 #include "common/err.h"
@@ -26,7 +29,7 @@ static void write_pid(int fd)
 	char text[16];
 	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	/* on a full disk the lock holds all the same, and only its owner is not known */
+	/* If the disk is full, the lock still works, but nobody can see who owns it. */
 	if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) != n)
 		(void)!ftruncate(fd, 0);
 }
@@ -35,7 +38,7 @@ int lock_take(const char *path, int *fd_out, pid_t *holder_out)
 {
 	char real[PATH_MAX], name[PATH_MAX + 8];
 
-	/* one file has one lock, whichever link leads to it, as SQLite has one WAL */
+	/* Resolve links, so that one database has one lock file. */
 	if (realpath(path, real) == NULL) {
 		if (errno != ENOENT)
 			return E_SYS;

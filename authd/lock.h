@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One authd at a time uses a database: a second one would not know the first one's
- * routers, and its revocations would reach nobody. The lock is flock(2) on a file beside
- * the database. It ends with the process, however that ends. Main thread.
+ * Makes sure that only one authd uses a database. A second one would not be connected to
+ * the routers of the first, so its revocations would reach nobody. The lock is flock(2)
+ * on a file next to the database. It ends when the process ends, even if it crashes. Main
+ * thread.
  */
 #ifndef AUTHD_LOCK_H
 #define AUTHD_LOCK_H
@@ -12,9 +13,9 @@
 #include <sys/types.h>
 
 /*
- * Takes the lock of the database at path, and holds it until *fd_out is closed. E_AGAIN:
- * another process has it; *holder_out is its pid, or 0 if that is not known. E_SYS: the
- * file cannot be made or locked; E_RANGE: its name is too long.
+ * Locks the database at path until *fd_out is closed. E_AGAIN: another process has locked
+ * it; *holder_out is its pid, or 0 if unknown. E_SYS: the lock file cannot be created or
+ * locked. E_RANGE: its name is too long.
  */
 int lock_take(const char *path, int *fd_out, pid_t *holder_out) MUSTCHECK;
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authd: keeps principals and tells routers who may log in. One loop, on the main thread;
- * a second thread only writes the log. This file puts the parts together and takes them
- * apart.
+ * authd stores principals and tells routers who may log in. All work is done by one loop
+ * on the main thread; a second thread writes the log. This file starts and stops the
+ * parts.
  */
 #include "authd/authd_version.h"
 #include "authd/lock.h"
@@ -15,28 +15,28 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-enum { RETRY_MS = 500 }; /* between two tries to get the database */
+enum { RETRY_MS = 500 }; /* between attempts to open the database */
 
 static const char help[] =
 	"Usage: authd -c FILE\n"
 	"       authd --check FILE\n"
 	"\n"
-	"Tells routers who their clients are. Principals are kept in a database and are\n"
-	"managed by authctl. One authd at a time uses a database: a second one waits "
-	"until\n"
-	"the first has ended.\n"
+	"Authenticates the clients of routers. authd keeps the principals in a "
+	"database;\n"
+	"authctl manages them. Only one authd at a time uses a database: a second one\n"
+	"waits until the first has ended.\n"
 	"\n"
 	"  -c, --config FILE  run with this configuration\n"
-	"      --check FILE   say what is wrong with it, or that nothing is, and end\n"
-	"  -h, --help         this text\n"
-	"      --version      the version\n"
+	"      --check FILE   check this configuration, report what is wrong, and exit\n"
+	"  -h, --help         print this help\n"
+	"      --version      print the version\n"
 	"\n"
-	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters. SIGHUP is\n"
-	"ignored: restart it to apply a changed configuration.\n"
+	"Signals: SIGTERM and SIGINT stop authd, SIGUSR1 logs its counters. SIGHUP is\n"
+	"ignored: restart authd to apply a changed configuration.\n"
 	"\n"
-	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
-	"71 no memory or descriptors, or it cannot listen; 74 the database cannot be\n"
-	"used; 78 wrong configuration.\n"
+	"Exit codes: 0 stopped by a signal, or the configuration is valid; 64 wrong\n"
+	"usage; 71 no memory or descriptors, or authd cannot listen; 74 the database\n"
+	"cannot be used; 78 the configuration is invalid.\n"
 	"\n"
 	"Example: authd -c /etc/authd/authd.yaml\n";
 
@@ -45,10 +45,11 @@ struct daemon {
 	struct loop *loop;
 	struct server server;
 	struct daemon_signals signals;
-	struct timer retry;  /* of the database */
-	int lock;            /* -1: not taken */
-	int status;          /* exit code */
-	char waits_for[100]; /* for the database; empty: has not waited yet */
+	struct timer retry; /* opens the database again */
+	int lock;           /* -1: not locked by this process */
+	int status;         /* exit code */
+	/* Why the database is not open; empty: authd has not had to wait. */
+	char waits_for[100];
 };
 
 static void stop_authd(void *arg)
@@ -65,11 +66,11 @@ static void log_counters_of_server(void *arg)
 	server_log_counters(&d->server);
 }
 
-/* --- the database ------------------------------------------------------------------- */
+/* --- the database --- */
 
 /*
- * Somebody else has the database: routers are told to wait, and authctl to go to the one
- * that has it.
+ * Another process has the database. Try again later; meanwhile routers and authctl get
+ * the reason as an error.
  */
 static void wait_for_database(struct daemon *d, pid_t holder)
 {
@@ -91,7 +92,10 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 	daemon_notify(status);
 }
 
-/* Takes the lock and opens the database. E_AGAIN: somebody has it; it is tried again. */
+/*
+ * Locks and opens the database. E_AGAIN: another process has it, and a retry is
+ * scheduled.
+ */
 static int open_database(struct daemon *d)
 {
 	const char *path = d->settings.database;
@@ -133,7 +137,7 @@ static void on_retry(void *arg)
 		loop_stop(d->loop);
 }
 
-/* --- running ------------------------------------------------------------------------ */
+/* --- running --- */
 
 static void run_server(struct daemon *d)
 {
@@ -149,7 +153,8 @@ static void run_server(struct daemon *d)
 			start_serving(d);
 	}
 	if (d->status == EX_OK) {
-		/* also while it waits: routers are answered, and may wait themselves */
+		/* Report readiness even while the database is locked: routers get an
+		 * answer and wait themselves. */
 		daemon_notify("READY=1");
 		loop_run(d->loop);
 	}
@@ -163,7 +168,9 @@ static int run_authd(struct daemon *d, const struct conf_error *warnings)
 {
 	if (daemon_start_log(&d->settings.log, warnings) != 0)
 		return EX_OSERR;
-	umask(0077); /* the database is nobody else's; sockets get their own mode */
+	/* Only this user may read the database. The modes of the sockets are set
+	 * explicitly. */
+	umask(0077);
 	daemon_raise_fd_limit();
 	d->loop = loop_new(NULL, NULL);
 	if (d->loop == NULL || daemon_signals_init(&d->signals, d->loop) != 0) {

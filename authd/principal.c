@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Principals; see principal.h. */
+/* Principals; see principal.h. Main thread. */
 #include "authd/principal.h"
 
 #include "common/err.h"
@@ -52,7 +52,7 @@ int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY])
 
 const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY])
 {
-	return ssh_key_can_verify(key) ? NULL : "no signature can be verified with it";
+	return ssh_key_can_verify(key) ? NULL : "cannot verify signatures";
 }
 
 const char *principal_from_admin(struct principal *p, const struct admin_principal *a,
@@ -64,7 +64,7 @@ const char *principal_from_admin(struct principal *p, const struct admin_princip
 	if (why != NULL)
 		return why;
 	*p = (struct principal){.disabled = a->disabled};
-	/* a good name is one that can be set */
+	/* admin_names_fault has checked the names, so setting them cannot fail. */
 	int err = principal_name_set(&p->authid, a->authid);
 	if (err == 0)
 		err = principal_name_set(&p->realm, a->realm);
@@ -100,8 +100,8 @@ void principal_to_admin(const struct principal *p, struct admin_principal *out)
 }
 
 #define OTHERWISE(what)                                                                  \
-	"exists already, with another " what                                             \
-	": to change it, `authctl principal remove` it and add it again"
+	"exists already with another " what                                              \
+	": remove it with `authctl principal remove` and add it again"
 
 const char *principal_difference(const struct principal *old, const struct principal *new)
 {
@@ -110,16 +110,16 @@ const char *principal_difference(const struct principal *old, const struct princ
 	if (!slice_eq(principal_slice(&old->role), principal_slice(&new->role)))
 		return OTHERWISE("role");
 	if (old->disabled != new->disabled)
-		return old->disabled ? "exists already, but is disabled: "
-				       "`authctl principal enable` changes that"
-				     : "exists already, and is not disabled: "
-				       "`authctl principal disable` changes that";
+		return old->disabled ? "exists already but is disabled: use `authctl "
+				       "principal enable`"
+				     : "exists already and is not disabled: use `authctl "
+				       "principal disable`";
 	if (!slice_eq(slice_of(old->extra, old->extra_len),
 		      slice_of(new->extra, new->extra_len)))
 		return OTHERWISE("extra");
 	if (old->n_keys != new->n_keys ||
 	    memcmp(old->keys, new->keys, old->n_keys * sizeof(old->keys[0])) != 0)
-		return "exists already, with other keys: `authctl key add` and "
-		       "`authctl key remove` change them";
+		return "exists already with other keys: use `authctl key add` and "
+		       "`authctl key remove`";
 	return NULL;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Removals that can be repeated; see removal.h. */
+/* Remembers removals that can be repeated; see removal.h. Main thread. */
 #include "authd/removal.h"
 
 static void drop(struct removals *all, unsigned i)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Removals that some router has not confirmed. Whoever asks for one again finds nothing
- * in the database any more, but must be able to reach that router. They are kept in
- * memory, at most REMOVALS_KEPT, and are forgotten when all routers have confirmed, or
- * when authd ends. Main thread.
+ * Remembers removals that some router has not confirmed. If an administrator repeats such
+ * a removal, the database no longer has the principal or key, but authd must still tell
+ * the router. Kept in memory, at most REMOVALS_KEPT; forgotten when all routers have
+ * confirmed, or when authd ends. Main thread.
  */
 #ifndef AUTHD_REMOVAL_H
 #define AUTHD_REMOVAL_H
@@ -12,9 +12,9 @@
 
 enum { REMOVALS_KEPT = 64 };
 
-/* What was removed: a principal, or one key of it. */
+/* A removed principal, or a removed key. */
 struct removal {
-	struct principal_name authid, realm; /* no realm: a key */
+	struct principal_name authid, realm; /* realm is empty for a key */
 	uint8_t key[PRINCIPAL_KEY];
 };
 
@@ -23,17 +23,17 @@ struct removals {
 	struct removal items[REMOVALS_KEPT]; /* the oldest first */
 };
 
-/* Keeps a copy; the oldest goes if there are too many. */
+/* Adds a copy of a removal. If there are too many, forgets the oldest. */
 void removals_keep(struct removals *all, const struct removal *removal);
 
 /*
- * Takes out the removal of this principal, or of this key of it unless key is NULL.
- * False: there is none.
+ * Takes out the removal of a principal (key is NULL) or of one of its keys. False if
+ * there is none.
  */
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
 		   struct removal *out);
 
-/* Whose sessions it ends; *out points into *removal. */
+/* Sets *out to the sessions that the removal ends. *out points into *removal. */
 void removal_match(const struct removal *removal, struct auth_match *out);
 
 #endif

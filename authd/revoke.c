@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Revocations; see revocation.h. */
+/* Tells routers to end sessions; see revoke.h. Main thread. */
 #include "authd/revoke.h"
 
 #include "authd/server.h"
 #include "common/err.h"
 
-enum { GRACE_MS = 500 }; /* beyond the router's own deadline for its workers */
+enum { GRACE_MS = 500 }; /* added to the router's own deadline for its workers */
 
 static void finish_revoke(struct revoke *v)
 {
@@ -30,7 +30,7 @@ static void on_revoke_answer(const struct rpc_answer *a, void *arg)
 		finish_revoke(v);
 }
 
-/* Whether it is on its way to this router. */
+/* Sends the revocation to a router. False if that is not possible. */
 static bool push(struct revoke *v, struct client *c, struct slice params)
 {
 	const struct rpc_call call = {

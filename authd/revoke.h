@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Taking access away from those who are in already: a revoke to every connected router,
- * and the sum of what they answer. Main thread.
+ * Ends the sessions of a principal or key: sends a revoke to all connected routers and
+ * adds up their answers. Main thread.
  */
 #ifndef AUTHD_REVOKE_H
 #define AUTHD_REVOKE_H
@@ -13,25 +13,26 @@
 
 struct server;
 
-/* One on its way. The caller owns it, and keeps it until done is called. */
+/* A revocation in progress. The caller owns it and must keep it until done is called. */
 struct revoke {
 	LIST_ENTRY(revoke) link;
 	struct server *server;
-	unsigned waiting;            /* routers asked, without an answer yet */
-	struct admin_change *result; /* its numbers are the sum */
+	unsigned waiting;            /* routers that have not answered yet */
+	struct admin_change *result; /* gets the sum of the answers */
 	void (*done)(void *arg);
 	void *arg;
 };
 
 /*
- * Sends what to all routers. done is called once, when every one has answered, is gone,
- * or has let AUTH_REVOKE_MS pass: at once where there is none. It may free v. The change
- * that what tells of is committed, with what->epoch. The caller has set v->result,
- * v->done and v->arg.
+ * Sends a revocation to all routers. The caller has set v->result, v->done and v->arg,
+ * and has committed the change, whose epoch is what->epoch. done is called once: when
+ * every router has answered, has disconnected or has not answered for AUTH_REVOKE_MS plus
+ * a grace period. If there are no routers, done is called before revoke_start returns.
+ * done may free v.
  */
 void revoke_start(struct server *s, const struct auth_revoke *what, struct revoke *v);
 
-/* At the end of the program: those not yet done are done, with what is known. */
+/* Ends all revocations when authd stops: calls done with the answers so far. */
 void revokes_abandon(struct server *s);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authd's sockets and connections; see server.h. */
+/* authd's sockets and connections; see server.h. Main thread. */
 #include "authd/server.h"
 
 #include "authd/revoke.h"
@@ -20,11 +20,11 @@ bool server_may_log(struct server *s)
 	if (!log_rate_ok(&s->rate, loop_now_ms(s->loop), &dropped))
 		return false;
 	if (dropped > 0)
-		log_info(NULL, "lines left out suppressed=%u", dropped);
+		log_info(NULL, "too many log lines suppressed=%u", dropped);
 	return true;
 }
 
-/* --- answers ------------------------------------------------------------------------ */
+/* --- answers --- */
 
 static void reply_with(struct rpc_request *req, const struct field_table *t,
 		       const void *msg,
@@ -72,7 +72,7 @@ bool server_read(struct rpc_request *req, struct slice params,
 	return err == 0;
 }
 
-/* --- connections -------------------------------------------------------------------- */
+/* --- connections --- */
 
 static void client_free(struct client *c)
 {
@@ -93,7 +93,7 @@ static void on_client_request(struct rpc_request *req, struct slice method,
 			continue;
 		if (m->needs == NEEDS_HELLO && !c->greeted) {
 			server_reply_error(req, AUTH_ERROR_TEMPORARY,
-					   AUTH_ERROR_NOT_READY, "hello comes first");
+					   AUTH_ERROR_NOT_READY, "send hello first");
 		} else if (m->needs != NEEDS_NOTHING && c->server->store == NULL) {
 			c->server->counters.not_ready++;
 			server_reply_error(req, AUTH_ERROR_TEMPORARY,
@@ -139,7 +139,7 @@ static const struct rpc_handlers handlers = {
 	.closed = on_client_closed,
 };
 
-/* Counts a connection that is closed again at once, and logs why. */
+/* Counts and logs a connection that is closed at once. */
 static void count_refused(struct endpoint *endpoint, const struct ucred *cred,
 			  const char *why)
 {
@@ -149,7 +149,7 @@ static void count_refused(struct endpoint *endpoint, const struct ucred *cred,
 			 endpoint->role->name, (int)cred->uid, (int)cred->pid, why);
 }
 
-/* Why the peer may not connect, or NULL; *cred is who it is. */
+/* Returns why the peer must not connect, or NULL. *cred gets the peer's credentials. */
 static const char *objection(const struct endpoint *endpoint, int fd, struct ucred *cred)
 {
 	if (sock_peer_cred(fd, cred) != 0)
@@ -194,7 +194,7 @@ static void on_client_accepted(void *arg, struct listener *l, int fd)
 			 (int)cred.uid);
 }
 
-/* --- sockets ------------------------------------------------------------------------ */
+/* --- sockets --- */
 
 static int endpoint_listen(struct endpoint *endpoint)
 {
@@ -241,8 +241,8 @@ int server_listen(struct server *s)
 		err = endpoint_listen(&s->admin);
 	if (err == 0 && daemon_inherited_left() > 0)
 		log_warn(NULL,
-			 "the service manager has passed %u sockets under names "
-			 "other than '%s' and '%s'",
+			 "the service manager passed %u sockets with names other than "
+			 "'%s' and '%s'",
 			 daemon_inherited_left(), s->router.role->fd_name,
 			 s->admin.role->fd_name);
 	return err;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authd's two sockets and who is connected to them. What a peer may ask is in constant
- * tables, which main hands over. Main thread.
+ * authd's two sockets and their connections. Constant tables, passed by main, list the
+ * requests that a peer may send. Main thread.
  *
- * A handler answers through its request, now or later, exactly once. It returns nothing.
+ * A handler returns nothing. It answers its request exactly once, now or later.
  */
 #ifndef AUTHD_SERVER_H
 #define AUTHD_SERVER_H
@@ -24,11 +24,11 @@ struct method {
 	enum {
 		NEEDS_NOTHING = 0,
 		NEEDS_DATABASE = 1, /* the database is open */
-		NEEDS_HELLO = 2,    /* the same, and the peer has introduced itself */
+		NEEDS_HELLO = 2,    /* the database is open and the peer has sent hello */
 	} needs;
 	void (*call)(struct client *c, struct rpc_request *req, struct slice params,
 		     int what);
-	int what; /* tells a handler of several methods which one it is */
+	int what; /* argument for a handler that serves several methods */
 };
 
 struct notice {
@@ -36,17 +36,17 @@ struct notice {
 	void (*take)(struct client *c, struct slice params);
 };
 
-/* What the peers at one of the sockets are, and what they may ask. */
+/* The kind of peers on a socket, and the requests they may send. */
 struct role {
 	const char *name;    /* for the log */
-	const char *fd_name; /* FileDescriptorName= of its socket unit */
+	const char *fd_name; /* FileDescriptorName= in the socket unit */
 	unsigned max_clients;
 	struct rpc_limits limits;
-	const struct method *methods; /* up to a name of NULL, as notices */
+	const struct method *methods; /* ends with a NULL name, like notices */
 	const struct notice *notices;
 };
-extern const struct role for_routers; /* for_routers.c; proto/auth-protocol.md */
-extern const struct role for_admins;  /* for_admins.c; proto/admin_api.h: authctl */
+extern const struct role for_routers; /* in for_routers.c */
+extern const struct role for_admins;  /* authctl; in for_admins.c */
 
 struct endpoint {
 	struct server *server;
@@ -56,7 +56,7 @@ struct endpoint {
 	unsigned n_clients;
 };
 
-/* A connection. Dies with it. */
+/* A connection. It is freed when the connection ends. */
 struct client {
 	LIST_ENTRY(client) link;
 	struct endpoint *endpoint;
@@ -71,45 +71,50 @@ struct client {
 struct server {
 	struct loop *loop;
 	const struct settings *settings;
-	struct store *store; /* NULL: not open yet; nobody gets in, and nothing changes */
-	const char *waits_for; /* why not, for those who ask; lent */
-	char instance[33];     /* drawn at start */
+	/* NULL while the database is not open: logins and changes are refused. */
+	struct store *store;
+	const char *waits_for; /* why store is NULL; sent as the error text */
+	char instance[33];     /* random, chosen at start */
 	struct endpoint router, admin;
 	LIST_HEAD(client_list, client) clients;
-	LIST_HEAD(, revoke) revokes; /* not acknowledged by all yet */
-	struct removals removals;    /* not confirmed by all */
-	uint64_t last_client;        /* number of the youngest */
-	struct log_rate rate;        /* of lines that peers can cause */
+	LIST_HEAD(, revoke) revokes; /* revocations in progress */
+	struct removals removals;    /* removals that some router has not confirmed */
+	uint64_t last_client;        /* number of the newest connection */
+	struct log_rate rate;        /* limits lines that peers can cause */
 	struct {
 		uint64_t connections, refused, malformed;
 		uint64_t authenticate, allowed, denied, failed;
 		uint64_t opened, closed, auth_failed, cancels, unknown_notices;
 		uint64_t changes, revokes, revoke_failures;
-		uint64_t not_ready; /* requests that came before the database was open */
+		/* Requests refused because the database was not open. */
+		uint64_t not_ready;
 	} counters;
 };
 
-/* Lends everything. The owner sets store when the database is open. */
+/*
+ * Initialises the server. All arguments must stay valid as long as the server. The owner
+ * sets store when the database is open.
+ */
 void server_init(struct server *s, struct loop *l, const struct settings *settings,
 		 const struct role *routers, const struct role *admins);
-/* Opens both sockets, or takes them from the service manager; logs what is wrong. */
+/* Opens both sockets, or takes them from the service manager. Errors are logged. */
 int server_listen(struct server *s) MUSTCHECK;
-/* Closes all connections. It answers what is not answered yet before that. */
+/* Answers the pending requests and closes all connections. */
 void server_fini(struct server *s);
 
 void server_log_counters(const struct server *s);
 
-/* May a line be logged that a peer has caused? */
+/* May a line that a peer has caused be logged now? */
 bool server_may_log(struct server *s);
 
-/* Answers with a message of auth_api or admin_api, by its table. */
+/* Answers with a struct of auth_api or admin_api, written by its table. */
 void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg);
-/* Answers with an error in auth_api's form; message may be NULL. */
+/* Answers with an error in auth_api's form. message may be NULL. */
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message);
-/* The same for params that could not be read. */
+/* Answers that the parameters cannot be read. */
 void server_reply_invalid(struct rpc_request *req, int err);
-/* Reads params by such a table. False: it could not, and has answered. */
+/* Reads the parameters by a table. False: an error has been answered. */
 bool server_read(struct rpc_request *req, struct slice params,
 		 const struct field_table *t, void *out) MUSTCHECK;
 

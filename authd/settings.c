@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authd's configuration; see settings.h. The tables here are all that the file may say.
+/*
+ * authd's configuration; see settings.h. These tables list all keys of the file. Main
+ * thread.
  */
 #include "authd/settings.h"
 
@@ -13,7 +15,7 @@ static void check_socket(struct conf *c, void *map)
 
 	for (size_t i = 0; i < s->allow_users.count; i++)
 		others += s->allow_users.uids[i] != 0;
-	/* one of them may be the owner */
+	/* One of the other users may be the file's owner. */
 	if (others > 1 && (s->mode & 022) == 0)
 		conf_warn(c, &s->mode,
 			  "'mode' lets only the file's owner connect, so not all of "
@@ -37,8 +39,8 @@ static void check_deny(struct conf *c, void *map)
 	for (const char *p = deny->message; (p = strchr(p, '{')) != NULL; p++)
 		if (strncmp(p, "{pubkey}", 8) != 0)
 			conf_warn(c, &deny->message,
-				  "'message': only {pubkey} is replaced; clients see the "
-				  "other braces as they are");
+				  "'message': only {pubkey} is replaced; other braces "
+				  "are sent unchanged");
 }
 
 static bool is_uri(const char *text)
@@ -63,10 +65,10 @@ static void check_settings(struct conf *c, void *map)
 	const struct settings *s = map;
 
 	if (strcmp(s->listen.path, s->admin.path) == 0)
-		conf_fail(c, &s->admin.path, "'admin' must have a path of its own");
+		conf_fail(c, &s->admin.path, "'admin' must have its own path");
 	if (strcmp(s->database, s->listen.path) == 0 ||
 	    strcmp(s->database, s->admin.path) == 0)
-		conf_fail(c, &s->database, "the database must have a path of its own");
+		conf_fail(c, &s->database, "the database must have its own path");
 }
 
 static const struct conf_key settings_keys[] = {

@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authd's configuration file as a struct, immutable once loaded. Main thread. */
+/*
+ * authd's configuration file as a struct, which does not change after loading. Main
+ * thread.
+ */
 #ifndef AUTHD_SETTINGS_H
 #define AUTHD_SETTINGS_H
 
 #include "common/conf.h"
 #include "common/pool.h"
 
-/* A Unix socket, and who may connect to it. */
+/* A Unix socket and the users who may connect to it. */
 struct settings_socket {
 	const char *path;
 	mode_t mode;
 	struct conf_users allow_users;
 };
 
-/* What a client is told that nobody knows. */
+/* The answer to a client with an unknown key. */
 struct settings_deny {
 	const char *uri;
-	const char *message; /* {pubkey} stands for the key */
+	const char *message; /* {pubkey} is replaced by the key */
 };
 
 struct settings {
-	struct pool pool; /* holds all that the struct points to */
+	struct pool pool; /* memory of everything that the struct points to */
 	const char *database;
 	struct settings_socket listen; /* for routers */
 	struct settings_socket admin;  /* for authctl */
@@ -28,13 +31,15 @@ struct settings {
 	struct conf_log log;
 };
 
-/* E_SYS, E_SYNTAX or E_NOMEM: *errors says why. In either case settings_fini frees what
- * *out holds. */
+/*
+ * Loads the file. E_SYS, E_SYNTAX or E_NOMEM: *errors has the messages. The caller calls
+ * settings_fini in any case.
+ */
 int settings_load(const char *path, struct settings *out,
 		  struct conf_error *errors) MUSTCHECK;
 void settings_fini(struct settings *s);
 
-/* The table of keys, for the test that compares it with the example. */
+/* The table of keys, for a test that compares it with the example file. */
 extern const struct conf_table authd_settings_table;
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Principals in SQLite; see store.h.
+ * Stores principals in SQLite; see store.h. Main thread.
  *
- * synchronous is FULL: a revocation that authctl has reported must survive a power cut.
- * What is read back is checked again, because a file can be edited, and a text that is no
- * text would break the connection to the routers.
+ * synchronous is FULL, because a revocation that authctl has reported as done must
+ * survive a power failure. Values that are read are checked again: somebody may have
+ * edited the file, and a text that is not UTF-8 would break the connection to the
+ * routers.
  */
 #include "authd/store.h"
 
@@ -19,14 +20,14 @@
 #include <time.h>
 
 enum {
-	APPLICATION_ID = 0x77616d70, /* "wamp": marks the file as ours */
+	APPLICATION_ID = 0x77616d70, /* "wamp": marks the file as authd's */
 	SCHEMA_VERSION = 1,
-	BUSY_MS = 100, /* the longest wait for another process's lock */
+	BUSY_MS = 100, /* longest wait for another process's lock */
 	ID_BYTES = 16,
-	ERRORS_LOGGED = 5, /* lines a second */
+	ERRORS_LOGGED = 5, /* lines per second */
 };
 
-/* Makes a new database. The two pragmas set SCHEMA_VERSION and APPLICATION_ID. */
+/* Creates a new database. The two pragmas store SCHEMA_VERSION and APPLICATION_ID. */
 static const char schema[] =
 	"BEGIN IMMEDIATE;"
 	"CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
@@ -82,13 +83,13 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *statements[SQL_COUNT];
 	char id[2 * ID_BYTES + 1];
-	uint64_t epoch;      /* as committed */
-	uint64_t next_epoch; /* of the transaction */
+	uint64_t epoch;      /* committed */
+	uint64_t next_epoch; /* of the current transaction */
 	uint64_t errors;
 	struct log_rate rate;
 };
 
-/* --- SQLite's results --------------------------------------------------------------- */
+/* --- SQLite's results --- */
 
 static int sqlite_failed(struct store *s, int rc, const char *doing)
 {
@@ -109,14 +110,17 @@ static int sqlite_failed(struct store *s, int rc, const char *doing)
 	}
 }
 
-static int exec(struct store *s, const char *text)
+/* Runs SQL that returns no rows. doing names the step in the log. */
+static int exec(struct store *s, const char *doing, const char *text)
 {
 	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, text);
+	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, doing);
 }
 
-/* Parameters of a statement, lent, up to one of PARAM_END. */
+/*
+ * Parameters of a statement. PARAM_END ends the array. They point to the caller's data.
+ */
 struct param {
 	enum { PARAM_END = 0, PARAM_TEXT = 1, PARAM_BLOB = 2, PARAM_INT = 3 } type;
 	struct slice bytes;
@@ -126,7 +130,7 @@ struct param {
 
 static struct param text(struct slice s)
 {
-	/* a NULL pointer would be NULL, not '' */
+	/* SQLite would store a NULL pointer as NULL, not as ''. */
 	return (struct param){PARAM_TEXT, s.len == 0 ? slice_of("", 0) : s, 0};
 }
 
@@ -158,15 +162,15 @@ static int set_params(struct store *s, enum statement which, const struct param 
 	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, sql[which]);
 }
 
-/* Every use of a statement ends with this, so that no read transaction stays open. */
+/* Ends a use of a statement. Otherwise its read transaction would stay open. */
 static void reset_statement(struct store *s, enum statement which)
 {
-	/* the result repeats the error that step has already given */
+	/* Ignore the result: it repeats the error that step has returned. */
 	sqlite3_reset(s->statements[which]);
 	sqlite3_clear_bindings(s->statements[which]);
 }
 
-/* 0: there is a row; E_NOTFOUND: no more; E_EXISTS: against a constraint. */
+/* 0: there is a row. E_NOTFOUND: no more rows. E_EXISTS: a primary key exists already. */
 static int step(struct store *s, enum statement which)
 {
 	int rc = sqlite3_step(s->statements[which]);
@@ -180,7 +184,7 @@ static int step(struct store *s, enum statement which)
 	return sqlite_failed(s, rc, sql[which]);
 }
 
-/* A statement that gives no rows. E_EXISTS. */
+/* Runs a statement that returns no rows. E_EXISTS. */
 static int run_statement(struct store *s, enum statement which,
 			 const struct param *params)
 {
@@ -192,7 +196,7 @@ static int run_statement(struct store *s, enum statement which,
 	return err == E_NOTFOUND ? 0 : err;
 }
 
-/* The same, but at least one row must have changed. */
+/* The same. E_NOTFOUND if no row has changed. */
 static int run_changing(struct store *s, enum statement which, const struct param *params)
 {
 	int err = run_statement(s, which, params);
@@ -200,9 +204,11 @@ static int run_changing(struct store *s, enum statement which, const struct para
 	return err == 0 && sqlite3_changes(s->db) == 0 ? E_NOTFOUND : err;
 }
 
-/* --- opening ------------------------------------------------------------------------ */
+/* --- opening --- */
 
-/* Runs a query up to its first row. The caller finalizes *out, also after an error. */
+/*
+ * Runs a query up to its first row. The caller must finalize *out, even after an error.
+ */
 static int first_row(struct store *s, const char *query, sqlite3_stmt **out)
 {
 	int rc = sqlite3_prepare_v2(s->db, query, -1, out, NULL);
@@ -212,7 +218,10 @@ static int first_row(struct store *s, const char *query, sqlite3_stmt **out)
 	return rc == SQLITE_ROW ? 0 : sqlite_failed(s, rc, query);
 }
 
-/* Makes the tables of a new database. Refuses one that is not ours, or is too new. */
+/*
+ * Creates the tables of a new database. Refuses a file that is not authd's, or that a
+ * newer version has made.
+ */
 static int prepare_schema(struct store *s, const char *path)
 {
 	int64_t version = 0, application = 0, objects = 0;
@@ -241,7 +250,7 @@ static int prepare_schema(struct store *s, const char *path)
 			  path, (long long)version, SCHEMA_VERSION);
 		return E_DB;
 	}
-	return version == SCHEMA_VERSION ? 0 : exec(s, schema);
+	return version == SCHEMA_VERSION ? 0 : exec(s, "create the tables", schema);
 }
 
 static int load_meta(struct store *s)
@@ -276,8 +285,9 @@ int store_open(const char *path, struct store **out)
 		goto fail;
 	}
 	sqlite3_busy_timeout(s->db, BUSY_MS);
-	err = exec(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-		      "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");
+	err = exec(s, "configure the connection",
+		   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+		   "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");
 	if (err == 0)
 		err = prepare_schema(s, path);
 	if (err == 0)
@@ -325,11 +335,12 @@ uint64_t store_errors(const struct store *s)
 	return s->errors;
 }
 
-/* --- reading ------------------------------------------------------------------------ */
+/* --- reading --- */
 
 static struct slice column(struct store *s, enum statement which, int i)
 {
-	/* the pointer first: asking for the length of a number would make it a text */
+	/* Get the pointer first: asking for the length first could convert the value to
+	 * text. */
 	const void *p = sqlite3_column_blob(s->statements[which], i);
 	int len = sqlite3_column_bytes(s->statements[which], i);
 
@@ -366,7 +377,7 @@ static int load_keys(struct store *s, struct principal *p)
 	return err == E_NOTFOUND ? 0 : err;
 }
 
-/* Runs a query for one principal. */
+/* Runs a query for one principal and reads it. */
 static int find_principal(struct store *s, enum statement which,
 			  const struct param *params, struct principal *out)
 {
@@ -411,23 +422,25 @@ int store_next(struct store *s, struct slice after, struct principal *out)
 	return find_principal(s, SQL_NEXT, PARAMS(text(after)), out);
 }
 
-/* --- changing ----------------------------------------------------------------------- */
+/* --- changing --- */
 
 int store_begin(struct store *s)
 {
 	s->next_epoch = s->epoch;
-	return exec(s, "BEGIN IMMEDIATE");
+	return exec(s, "begin a transaction", "BEGIN IMMEDIATE");
 }
 
 int store_end(struct store *s, int err)
 {
 	if (err == 0)
-		err = exec(s, "COMMIT");
-	if (err == 0)
+		err = exec(s, "commit", "COMMIT");
+	if (err == 0) {
 		s->epoch = s->next_epoch;
-	else if (sqlite3_get_autocommit(s->db) == 0) /* else an error has ended it */
-		/* a failure is logged; the next BEGIN fails if it is still open */
-		(void)!exec(s, "ROLLBACK");
+	} else if (sqlite3_get_autocommit(s->db) == 0) {
+		/* After some errors SQLite has rolled back itself. Otherwise do it. If
+		 * that fails, the next BEGIN fails too. */
+		(void)!exec(s, "roll back", "ROLLBACK");
+	}
 	return err;
 }
 
@@ -479,7 +492,8 @@ int store_raise_epoch(struct store *s)
 	if (err == 0)
 		s->next_epoch =
 			(uint64_t)sqlite3_column_int64(s->statements[SQL_RAISE_EPOCH], 0);
-	/* a statement with RETURNING has done its work at its first row */
+	/* The first step of a statement with RETURNING makes the change, so one step is
+	 * enough. */
 	reset_statement(s, SQL_RAISE_EPOCH);
 	return err;
 }

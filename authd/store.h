@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The principals on disk: an SQLite database in WAL mode, used synchronously (a look-up
- * takes microseconds). Main thread.
+ * Stores principals in an SQLite database in WAL mode. Calls are synchronous; a lookup
+ * takes microseconds. Main thread.
  *
- * Changes are transactions: store_begin, changes, store_end. Each that can take
- * somebody's access away raises the epoch by one, in the same transaction; an epoch that
- * has been answered with is never lower than what the answer was read from.
+ * Changes are made in transactions: store_begin, changes, store_end. A change that can
+ * revoke access raises the epoch by one in the same transaction. store_epoch never runs
+ * ahead of the data: call it before reading, and the data is at least as new as the
+ * epoch.
  *
- * Errors of every function: E_AGAIN the database is locked by another process; E_LIMIT
- * the disk is full; E_NOMEM; E_DB anything else of SQLite's. They are logged here, at a
- * limited rate, and counted. A value on disk that breaks the rules of principal.h is
- * E_DB.
+ * Errors of all functions: E_AGAIN if another process has locked the database; E_LIMIT if
+ * the disk is full; E_NOMEM; E_DB for all other errors of SQLite, and for values in the
+ * database that break the rules of principal.h. They are counted, and logged at a limited
+ * rate.
  */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
@@ -19,41 +20,46 @@
 
 struct store;
 
-/* Opens the database, or makes it. */
+/* Opens the database. Creates it if it does not exist. */
 int store_open(const char *path, struct store **out) MUSTCHECK;
 void store_close(struct store **s);
 
-/* Drawn when the database was made: epochs of different ones cannot be compared. */
+/*
+ * A random id, chosen when the database was created. Epochs of databases with different
+ * ids cannot be compared.
+ */
 const char *store_id(const struct store *s);
 uint64_t store_epoch(const struct store *s);
-/* How often the database failed. */
+/* The number of errors so far. */
 uint64_t store_errors(const struct store *s);
 
-/* E_NOTFOUND if there is none. *out is a copy. */
+/* Find a principal. *out is a copy. E_NOTFOUND if there is none. */
 int store_find(struct store *s, struct slice authid, struct principal *out) MUSTCHECK;
 int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
 		      struct principal *out) MUSTCHECK;
 
-/* The first principal whose authid is behind that one (bytewise); E_NOTFOUND after the
- * last. */
+/*
+ * Finds the first principal whose authid is greater (bytewise). E_NOTFOUND after the
+ * last.
+ */
 int store_next(struct store *s, struct slice after, struct principal *out) MUSTCHECK;
 
 int store_begin(struct store *s) MUSTCHECK;
 /*
- * Ends a transaction with result err: keeps all changes if it is 0, and else none.
- * Returns err, or why they cannot be kept.
+ * Ends a transaction: commits if err is 0, else rolls back. Returns err, or the error of
+ * the commit.
  */
 int store_end(struct store *s, int err) MUSTCHECK;
 
 /*
- * In a transaction. E_EXISTS: there is such an authid, or the key belongs to somebody.
- * E_NOTFOUND: there is no such principal, or no such key of it.
+ * The following need a transaction. E_EXISTS: the authid exists already, or the key
+ * belongs to a principal. E_NOTFOUND: there is no such principal, or it has no such key.
  */
 int store_insert(struct store *s, const struct principal *p) MUSTCHECK;
 int store_insert_key(struct store *s, struct slice authid,
 		     const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
 int store_set_disabled(struct store *s, struct slice authid, bool disabled) MUSTCHECK;
-/* With its keys. */
+/* Deletes a principal and its keys. */
 int store_delete(struct store *s, struct slice authid) MUSTCHECK;
 int store_delete_key(struct store *s, struct slice authid,
 		     const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: changes; see ctl.h. */
+/* authctl: sends a change and prints its effect; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include <inttypes.h>
@@ -24,8 +24,7 @@ static void print_text(const struct ctl *ctl, const struct admin_change *res)
 		if (res->pending > 0)
 			print_count(", refused ", res->pending, "login");
 		if (res->unreachable > 0)
-			print_count(", without an answer from ", res->unreachable,
-				    "router");
+			print_count(", no answer from ", res->unreachable, "router");
 	}
 	putchar('\n');
 }
@@ -50,8 +49,8 @@ int ctl_change(struct ctl *ctl, const struct field_table *t, const void *params)
 	buf_fini(&result);
 	if (code == EX_OK && res.unreachable != FIELD_NONE && res.unreachable > 0)
 		code = ctl_fail(ctl, EX_TEMPFAIL,
-				"%s: not every router has confirmed that its sessions "
-				"are ended; give the command again",
+				"%s: not every router has confirmed that the sessions "
+				"have ended; repeat the command",
 				ctl->args[0]);
 	return code;
 }

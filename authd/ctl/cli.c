@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl's options, arguments and errors; see ctl.h. */
+/* authctl: parses options and arguments, and reports errors; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -14,14 +14,14 @@
 enum {
 	MAX_TIMEOUT_S = 3600,
 	MAX_SOCKET = 107, /* bytes of a socket's path */
-	SHOWN = 40,       /* characters of what is no option */
+	SHOWN = 40,       /* characters shown of an unknown option */
 };
 
 static const char of_all_commands[] = {
 	OPT_HELP, OPT_VERSION, OPT_SOCKET, OPT_OUTPUT, OPT_TIMEOUT, '\0',
 };
 
-/* Those with a letter are h, o and f. */
+/* The options with a short form are h, o and f. */
 static const char letters[] = "+:ho:f:";
 static const struct option options[] = {
 	{"help", no_argument, NULL, OPT_HELP},
@@ -40,7 +40,7 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0},
 };
 
-/* --- errors ------------------------------------------------------------------------- */
+/* --- errors --- */
 
 int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
 {
@@ -80,9 +80,9 @@ int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 			log_quote_text(value).text, fault);
 }
 
-/* --- options ------------------------------------------------------------------------ */
+/* --- options --- */
 
-/* "5s", "500ms" or a number of seconds; 0: wrong. */
+/* Parses "5s", "500ms" or a number of seconds into milliseconds. 0 if it is invalid. */
 static uint64_t parse_time(const char *text)
 {
 	char *unit;
@@ -135,7 +135,8 @@ static int take_option(struct ctl *ctl, int option)
 		return take_format(ctl);
 	case OPT_KEY:
 		if (ctl->n_keys == FIELD_MAX_KEYS)
-			return ctl_usage(ctl, "more than %d keys", FIELD_MAX_KEYS);
+			return ctl_usage(ctl, "at most %d keys are allowed",
+					 FIELD_MAX_KEYS);
 		ctl->keys[ctl->n_keys++] = optarg;
 		break;
 	}
@@ -155,13 +156,14 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv)
 {
 	const struct ctl_command *c = ctl->command;
 	const char *own = c != NULL && c->options != NULL ? c->options : "";
-	/* within a command, options may follow arguments */
+	/* After a command, options may also follow arguments. */
 	const char *how = c != NULL ? letters + 1 : letters;
 	int o, code = EX_OK;
 
 	while (code == EX_OK && (o = getopt_long(argc, argv, how, options, NULL)) != -1) {
 		const char *arg = argv[optind - 1];
-		/* no more than a name: a private key begins with '-', too */
+		/* Show only the name of the option: a pasted private key begins with '-',
+		 * too. */
 		int len = (int)min_size(strcspn(arg, "= \n"), SHOWN);
 		int option = o == ':' ? optopt : o;
 
@@ -187,7 +189,7 @@ int ctl_take_args(struct ctl *ctl, int argc, char **argv)
 	while (n < CTL_ARGS && names[n] != NULL)
 		n++;
 	if (given > n)
-		/* not which: it may be a part of a private key */
+		/* Do not show the argument: it may be a part of a private key. */
 		return ctl_usage(ctl, "%d argument%s too many%s", given - n,
 				 given - n == 1 ? "" : "s",
 				 n > 0 && strncmp(argv[optind + n - 1], "ssh-", 4) == 0

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Requests to authd, and what their errors mean for the exit code; see ctl.h. */
+/* authctl: sends requests to authd and maps its errors to exit codes; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -14,7 +14,7 @@ static const struct rpc_limits limits = {
 	.max_message = AUTH_MAX_MESSAGE,
 	.max_out = 2 * AUTH_MAX_MESSAGE,
 	.max_calls = 1,
-	.max_requests = 0, /* so that none is handled */
+	.max_requests = 0, /* authd sends no requests */
 };
 
 struct admin_call {
@@ -46,13 +46,13 @@ static int code_of(const struct auth_error *error)
 	return error->kind == AUTH_ERROR_TEMPORARY ? EX_TEMPFAIL : EX_SOFTWARE;
 }
 
-/* What the request is about, for messages. */
+/* The object of the request, for messages. */
 static const char *object(const struct ctl *ctl)
 {
 	return ctl->args[0] != NULL ? ctl->args[0] : ctl->command->verb;
 }
 
-/* It cannot be asked at all. */
+/* Reports that the request cannot be sent. */
 static int fail_before(const struct ctl *ctl, int err)
 {
 	if (err == E_NOMEM)
@@ -94,7 +94,7 @@ static void on_authd_answer(const struct rpc_answer *a, void *arg)
 		break;
 	case RPC_TIMEOUT:
 		call->code = ctl_fail(call->ctl, EX_TEMPFAIL,
-				      "authd has not answered within %" PRIu64 " ms%s",
+				      "authd did not answer within %" PRIu64 " ms%s",
 				      call->ctl->timeout_ms,
 				      call->ctl->command->method != NULL
 					      ? "; a change may have been made"
@@ -104,7 +104,8 @@ static void on_authd_answer(const struct rpc_answer *a, void *arg)
 		call->code = ctl_bad_answer(call->ctl, a->err);
 		break;
 	case RPC_CLOSED:
-		return; /* on_closed is told why */
+		/* on_authd_closed reports why. */
+		return;
 	}
 	loop_stop(call->loop);
 }
@@ -116,10 +117,10 @@ static void on_authd_closed(int err, void *arg)
 	if (call->code != NOT_YET)
 		return;
 	if (err == E_CLOSED || err == E_SYS)
-		/* also how authd turns away whom it does not know */
+		/* authd also closes the connection of a user who is not allowed. */
 		call->code = ctl_fail(call->ctl, EX_NOPERM,
-				      "authd has closed the connection: this user may "
-				      "not use %s, too many connections are open, or "
+				      "authd closed the connection: this user may not "
+				      "use %s, too many connections are open, or "
 				      "authd is stopping; its log says which",
 				      call->ctl->socket);
 	else
@@ -147,7 +148,7 @@ static int connect_to(const struct ctl *ctl, int *fd_out)
 			err_str(err));
 }
 
-/* Sends params, and waits until there is an answer or none can come. */
+/* Sends a request and waits for its answer, or until no answer can come. */
 static int ask_authd(struct admin_call *call, int fd, const char *method,
 		     struct slice params)
 {
@@ -185,7 +186,8 @@ int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 
 	buf_init(&encoded, AUTH_MAX_MESSAGE);
 	fields_write_params(&encoded, t, params);
-	/* authd would close the connection */
+	/* Check the limits here: for an invalid message authd would only close the
+	 * connection. */
 	int err = encoded.err != 0 ? encoded.err : auth_check(buf_slice(&encoded), &len);
 	if (err != 0)
 		code = fail_before(ctl, err);

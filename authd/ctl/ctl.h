@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authctl: what its commands share. One command, one or a few requests, one output. A
- * function that returns int returns an exit code of sysexits.h, and has said on standard
- * error what is wrong unless it is EX_OK.
+ * Shared by authctl's commands. authctl runs one command, sends one or a few requests and
+ * prints one output. It has one thread. A function that returns int returns an exit code
+ * of sysexits.h; if that is not EX_OK, it has printed an error.
  *
- * main has the table of commands. It calls the nouns (principal, key), they call change,
- * client, keyarg and output, and all of these call cli.
+ * main.c has the table of commands and calls the nouns (principal_cmd.c, key_cmd.c).
+ * These call change.c, client.c, keyarg.c and output.c, and all files call cli.c.
  */
 #ifndef AUTHD_CTL_CTL_H
 #define AUTHD_CTL_CTL_H
@@ -21,12 +21,12 @@
 #define CTL_SOCKET "/run/authd/admin.sock"
 
 enum ctl_format {
-	CTL_TABLE = 0, /* for people; what a terminal gets by default */
-	CTL_PLAIN = 1, /* fields with a TAB between them; what a pipe gets */
+	CTL_TABLE = 0, /* for people; the default on a terminal */
+	CTL_PLAIN = 1, /* fields with TABs between them; the default elsewhere */
 	CTL_JSON = 2,
 };
 
-/* The options, by the letters that getopt gives for them. */
+/* The options. The values are the characters that getopt returns. */
 enum {
 	OPT_HELP = 'h',
 	OPT_VERSION = 'V',
@@ -51,25 +51,26 @@ struct ctl {
 	uint64_t timeout_ms;
 	const struct ctl_command *command; /* NULL: not known yet */
 	char name[40];                     /* "authctl principal add" */
-	const char *args[CTL_ARGS];        /* what the command is about */
-	const char *options[128];         /* by letter: its value, or "" if it has none */
-	const char *keys[FIELD_MAX_KEYS]; /* each value of --key */
+	const char *args[CTL_ARGS];        /* arguments of the command */
+	/* By character: the option's value, "" if it takes none, NULL if absent. */
+	const char *options[128];
+	const char *keys[FIELD_MAX_KEYS]; /* the values of --key */
 	unsigned n_keys;
 };
 
 struct ctl_command {
 	const char *noun, *verb;
-	const char *usage;           /* what follows the verb */
-	const char *help;            /* about, options, example */
-	const char *args[CTL_ARGS];  /* the names of its arguments, up to NULL */
-	const char *options;         /* the letters of its own options */
-	int (*run)(struct ctl *ctl); /* ctl holds its arguments and options */
-	const char *method;          /* of a change, and: */
-	const char *done;            /* "disabled" */
-	const char *was_so;          /* "is disabled already" */
+	const char *usage;           /* text that follows the verb */
+	const char *help;            /* description, options and example */
+	const char *args[CTL_ARGS];  /* names of the arguments; NULL ends the list */
+	const char *options;         /* characters of the command's own options */
+	int (*run)(struct ctl *ctl); /* ctl has the arguments and options */
+	const char *method;          /* the request's method, if it is a change */
+	const char *done;            /* text for a change: "disabled" */
+	const char *was_so; /* text if nothing has changed: "is disabled already" */
 };
 
-/* One file a noun. */
+/* The commands, in one file per noun. */
 int principal_add(struct ctl *ctl);
 int principal_list(struct ctl *ctl);
 int principal_show(struct ctl *ctl);
@@ -81,18 +82,18 @@ int key_show(struct ctl *ctl);
 /* --- cli.c: arguments and errors --- */
 
 /*
- * Takes the options: those of every command, and the command's own. Stops at the first
- * argument if there is no command yet, and at --help and --version. optind then is the
- * first argument.
+ * Parses the options of all commands and the command's own. Stops at --help and --version
+ * and, if there is no command yet, at the first argument. Afterwards optind is the first
+ * argument.
  */
 int ctl_parse(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 
-/* Takes the arguments that the command wants, no more and no less. */
+/* Stores the command's arguments, after checking their number. */
 int ctl_take_args(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 
 /*
- * Says what is wrong, in the form that -o asks for, and returns code. Wrong usage gets a
- * hint where to look. uri is that of authd's error; NULL: the error is authctl's own.
+ * Prints an error in the form that -o asks for, and returns code. After wrong usage it
+ * also names --help. uri is the URI of authd's error; NULL: the error is authctl's own.
  */
 int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
@@ -101,8 +102,8 @@ int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *f
 int ctl_nomem(const struct ctl *ctl);
 
 /*
- * Says that a value cannot be used; fault is the end of the sentence. NULL is none, and
- * EX_OK.
+ * Reports that a value is invalid. fault is the end of the sentence; NULL means that the
+ * value is valid, and returns EX_OK.
  */
 int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 		  const char *fault) MUSTCHECK;
@@ -110,31 +111,33 @@ int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 /* --- client.c: requests to authd --- */
 
 /*
- * Sends a request, params by table t, and waits for its result, which is left in *result,
- * encoded.
+ * Sends a request whose parameters table t describes, and waits for the result. *result
+ * gets it in encoded form.
  */
 int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 	     const void *params, struct buf *result) MUSTCHECK;
 
-/* Says that authd's answer cannot be understood, and why. */
+/* Reports that authd's answer cannot be read, and why. */
 int ctl_bad_answer(const struct ctl *ctl, int err);
 
 /* Reads a result by its table. */
 int ctl_read(const struct ctl *ctl, const struct buf *result, const struct field_table *t,
 	     void *out) MUSTCHECK;
 
-/* The principal that the first argument names. What *out points to is in *result. */
+/* Gets the principal that the first argument names. *out points into *result. */
 int ctl_show(struct ctl *ctl, struct buf *result, struct admin_principal *out) MUSTCHECK;
 
-/* --- change.c: a change, and what it has led to --- */
+/* --- change.c: changes --- */
 
 /*
- * Sends the command's request, and prints what happened. EX_TEMPFAIL if a router has not
- * confirmed the end of sessions: the change itself is made then.
+ * Sends the command's change and prints its effect. EX_TEMPFAIL: the change is made, but
+ * a router has not confirmed that sessions have ended.
  */
 int ctl_change(struct ctl *ctl, const struct field_table *t, const void *params);
 
-/* The same with the first argument, an AUTHID, and key unless it is NULL. */
+/*
+ * The same for the principal that the first argument names, and a key unless it is NULL.
+ */
 int ctl_change_target(struct ctl *ctl, const uint8_t *key);
 /* The same without a key. */
 int principal_change(struct ctl *ctl);
@@ -144,54 +147,56 @@ int principal_change(struct ctl *ctl);
 enum { CTL_MAX_COLUMNS = 8 };
 
 /*
- * Appends text. For a terminal, characters that would steer it become \xNN: a database
- * may hold names from before they were refused.
+ * Appends text. For a terminal, control characters are replaced by \xNN, since they could
+ * change the display: a database may have names that are no longer allowed.
  */
 void ctl_put_text(const struct ctl *ctl, struct buf *b, struct slice text);
 
-/* Appends a MessagePack item as JSON; null if JSON cannot say it. */
+/* Appends a MessagePack item as JSON; null if JSON cannot express it. */
 void ctl_put_json(struct buf *b, struct slice item);
-/* The same as a value. */
+/* The same as a value of jansson. */
 json_t *ctl_json(struct slice item);
 
 /*
- * Prints rows of cells, each ended by a zero byte: as a table that fits the terminal,
- * the first row being its headers, or as lines of fields.
+ * Prints rows of cells. A NUL ends each cell. For a terminal, prints a table that fits
+ * it, with the first row as its header; otherwise lines of fields.
  */
 int ctl_print_rows(const struct ctl *ctl, const struct buf *cells,
 		   size_t n_columns) MUSTCHECK;
 
-/* Prints {"version": 1, "items": items}. Takes items; NULL is no memory. */
+/*
+ * Prints {"version": 1, "items": items}. Takes ownership of items; NULL means out of
+ * memory.
+ */
 int ctl_print_json(const struct ctl *ctl, json_t *items) MUSTCHECK;
 
-/* Flushes standard output: a full disk is an error, too. */
+/* Flushes standard output and reports errors, such as a full disk. */
 int ctl_flush(const struct ctl *ctl) MUSTCHECK;
 
 /* --- keyarg.c: keys as arguments and in files --- */
 
-/* A whole file of at most max bytes; "-" is standard input. */
+/* Reads a whole file of at most max bytes. "-" is standard input. */
 int ctl_read_file(const struct ctl *ctl, const char *path, size_t max,
 		  struct buf *out) MUSTCHECK;
 
 /*
- * Reads a key from text or, where that is NULL, from a file. name is what messages call
- * it.
+ * Reads a key from text, or from a file if text is NULL. name is what messages call it.
  */
 int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 		 const char *name, struct ssh_key *out) MUSTCHECK;
 
 /*
- * A public key given as text (hex, ssh-ed25519 ...), as a file with one, or as "-". A
- * private key is refused.
+ * Reads a public key: a text (hex, ssh-ed25519 ...), a file with one, or "-" for standard
+ * input. Refuses a private key.
  */
 int ctl_public_key(const struct ctl *ctl, const char *arg,
 		   uint8_t out[SSH_KEY_BYTES]) MUSTCHECK;
 
-/* The same for a key that is to be added: one that can never verify is refused, too. */
+/* The same for a key to be added: also refuses a key that cannot verify signatures. */
 int ctl_new_key(const struct ctl *ctl, const char *arg,
 		uint8_t out[SSH_KEY_BYTES]) MUSTCHECK;
 
-/* A key as people see it. */
+/* The two forms in which keys are shown. */
 struct ctl_key_text {
 	char hex[2 * SSH_KEY_BYTES + 1];
 	char fingerprint[SSH_FINGERPRINT];

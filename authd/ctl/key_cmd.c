@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl key ...; see ctl.h. */
+/* authctl key add, remove, gen and show; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* --- key add, key remove ------------------------------------------------------------ */
+/* --- key add, key remove --- */
 
 int key_add(struct ctl *ctl)
 {
@@ -21,7 +21,7 @@ int key_add(struct ctl *ctl)
 	return code == EX_OK ? ctl_change_target(ctl, key) : code;
 }
 
-/* The key of the principal that has this fingerprint. */
+/* Finds the principal's key with this fingerprint. */
 static int find_fingerprint(struct ctl *ctl, const char *wanted,
 			    uint8_t out[SSH_KEY_BYTES])
 {
@@ -54,7 +54,7 @@ int key_remove(struct ctl *ctl)
 	return code == EX_OK ? ctl_change_target(ctl, key) : code;
 }
 
-/* --- key gen, key show -------------------------------------------------------------- */
+/* --- key gen, key show --- */
 
 static const char *const form_names[] = {
 	[SSH_KEY_RAW] = "raw",
@@ -82,7 +82,7 @@ static int print_key(const struct ctl *ctl, const char *file, const struct ssh_k
 	return ctl_flush(ctl);
 }
 
-/* Writes all of it to the disk, and closes fd. 0, or an errno. */
+/* Writes s to the disk and closes fd. Returns 0 or an errno. */
 static int write_and_close(int fd, struct slice s)
 {
 	int err = 0;
@@ -102,8 +102,9 @@ static int write_and_close(int fd, struct slice s)
 }
 
 /*
- * Makes a file with this content that nobody else may read. It appears whole or not at
- * all: written under another name first, and linked or, with force, renamed.
+ * Creates a file that only its owner can read. The file appears with all its content or
+ * not at all: it is written under a temporary name, then linked, or renamed if force is
+ * set.
  */
 static int write_secret(const struct ctl *ctl, const char *path, struct slice content,
 			bool force)
@@ -125,7 +126,7 @@ static int write_secret(const struct ctl *ctl, const char *path, struct slice co
 	if (err == 0)
 		return EX_OK;
 	if (err == EEXIST)
-		return ctl_fail(ctl, code, "%s is there already; --force replaces it",
+		return ctl_fail(ctl, code, "%s exists already; --force replaces it",
 				path);
 	return ctl_fail(ctl, code, "%s: %s", path, strerror(err));
 }
@@ -142,11 +143,12 @@ int key_gen(struct ctl *ctl)
 	else if (format != NULL && strcmp(format, "raw") != 0)
 		return ctl_usage(ctl, "--format must be raw or openssh");
 	if (file == NULL)
-		return ctl_usage(ctl, "-f FILE is needed");
+		return ctl_usage(ctl, "-f FILE is required");
 	randombytes_buf(seed, sizeof(seed));
 	ssh_key_public(seed, key.public);
 	buf_init(&content, 1024);
-	/* all at once: growing would leave copies of the key behind */
+	/* Reserve all memory at once: growing the buffer would leave copies of the key in
+	 * memory. */
 	if (buf_reserve(&content, 1024) == NULL)
 		return ctl_nomem(ctl);
 	if (key.form == SSH_KEY_RAW)

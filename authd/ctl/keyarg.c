@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys as arguments and in files; see ctl.h. */
+/* authctl: reads keys from arguments and files; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -18,9 +18,9 @@ int ctl_read_file(const struct ctl *ctl, const char *path, size_t max, struct bu
 	if (f == NULL)
 		return ctl_fail(ctl, errno == EACCES ? EX_NOPERM : EX_NOINPUT, "%s: %s",
 				path, err_str(E_SYS));
-	/* no copy of a private key stays in a buffer of stdio's */
+	/* Do not buffer, so that stdio keeps no copy of a private key. */
 	setvbuf(f, NULL, _IONBF, 0);
-	/* one byte more than is allowed tells that there is more */
+	/* Read one byte more than is allowed, to detect a larger file. */
 	size_t n = to == NULL ? 0 : fread(to, 1, max + 1, f);
 	buf_commit(out, n);
 	int code = to == NULL  ? ctl_nomem(ctl)
@@ -53,7 +53,7 @@ int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 	return code;
 }
 
-/* Is this meant as a key itself, not as the name of a file? */
+/* Is the argument a key itself, and not the name of a file? */
 static bool is_text(const char *arg)
 {
 	const char *digits = strncmp(arg, "0x", 2) == 0 ? arg + 2 : arg;
@@ -82,8 +82,8 @@ int ctl_public_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_B
 	int code = ctl_read_key(ctl, is_key ? arg : NULL, arg, name, &key);
 	if (code == EX_OK && key.is_private)
 		code = ctl_fail(ctl, EX_DATAERR,
-				"%s is a private key, which must stay where it is; "
-				"`authctl key show` prints its public key",
+				"%s is a private key: keep it secret; `authctl key show` "
+				"prints its public key",
 				name);
 	if (code == EX_OK)
 		memcpy(out, key.public, SSH_KEY_BYTES);
@@ -97,7 +97,7 @@ int ctl_new_key(const struct ctl *ctl, const char *arg, uint8_t out[SSH_KEY_BYTE
 	if (code != EX_OK || ssh_key_can_verify(out))
 		return code;
 	return ctl_fail(ctl, EX_DATAERR,
-			"no signature can be verified with the key: was it mistyped, or "
+			"the key cannot verify signatures: was it mistyped, or "
 			"is it a private key?");
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: the table of commands, and which one is meant; see ctl.h. */
+/* authctl: the table of commands, and the choice of the command; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "authd/authd_version.h"
@@ -15,35 +15,36 @@ enum { DEFAULT_TIMEOUT_MS = 5000 };
 
 static const struct ctl_command commands[] = {
 	{"principal", "add", "AUTHID --realm REALM --role ROLE [--key KEY]...",
-	 "Adds a principal. Adding the same once more is no error.\n\n"
-	 "  --realm REALM   the realm it joins\n"
-	 "  --role ROLE     the role it has there\n"
+	 "Adds a principal. It is no error if an equal principal exists already.\n\n"
+	 "  --realm REALM   the realm that the principal joins\n"
+	 "  --role ROLE     the principal's role in the realm\n"
 	 "  --key KEY       a public key: 64 hex digits, an OpenSSH ssh-ed25519 key, a\n"
 	 "                  file with either, or - for standard input; up to 16 times.\n"
-	 "                  64 hex digits of a private key (seed) cannot be told from a\n"
-	 "                  public key: do not give those\n"
+	 "                  Do not give the 64 hex digits of a private key (seed): they\n"
+	 "                  look like a public key\n"
 	 "  --extra JSON    an object that the client gets as authextra; @FILE reads it\n"
-	 "  --disabled      may not log in yet\n\n"
+	 "                  from a file\n"
+	 "  --disabled      the principal may not log in yet\n\n"
 	 "Example:\n"
 	 "  authctl principal add client01@example.com --realm devices --role device \\\n"
 	 "      --key 545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122\n",
 	 .args = {"AUTHID"}, .options = "mrked", .run = principal_add,
-	 .method = ADMIN_PRINCIPAL_ADD, .done = "added", .was_so = "is there already"},
+	 .method = ADMIN_PRINCIPAL_ADD, .done = "added", .was_so = "exists already"},
 	{"principal", "list", "[--realm REALM] [--role ROLE]",
-	 "Lists principals in the order of their authids. Fields with -o plain: authid,\n"
+	 "Lists principals, sorted by authid. Fields with -o plain: authid,\n"
 	 "realm, role, state, public keys with commas between them, time of creation.\n\n"
-	 "  --realm REALM   only those of this realm\n"
-	 "  --role ROLE     only those with this role\n\n"
+	 "  --realm REALM   only principals of this realm\n"
+	 "  --role ROLE     only principals with this role\n\n"
 	 "Example:\n"
 	 "  authctl principal list --realm devices -o json\n",
 	 .options = "mr", .run = principal_list},
 	{"principal", "show", "AUTHID",
-	 "Shows one principal. With -o plain: a field a line, name and value.\n\n"
+	 "Shows one principal. With -o plain: one field per line, name and value.\n\n"
 	 "Example:\n"
 	 "  authctl principal show client01@example.com\n",
 	 .args = {"AUTHID"}, .run = principal_show},
 	{"principal", "disable", "AUTHID",
-	 "A disabled principal may not log in. Its sessions are ended.\n\n"
+	 "Disables a principal: it may not log in, and its sessions end.\n\n"
 	 "Example:\n"
 	 "  authctl principal disable client01@example.com\n",
 	 .args = {"AUTHID"}, .run = principal_change, .method = ADMIN_PRINCIPAL_DISABLE,
@@ -55,41 +56,42 @@ static const struct ctl_command commands[] = {
 	 .args = {"AUTHID"}, .run = principal_change, .method = ADMIN_PRINCIPAL_ENABLE,
 	 .done = "enabled", .was_so = "is enabled already"},
 	{"principal", "remove", "AUTHID",
-	 "Removes a principal and its keys. Its sessions are ended. If a router has not\n"
-	 "confirmed that (exit code 75), give the command again.\n\n"
+	 "Removes a principal and its keys, and ends its sessions. If a router has not\n"
+	 "confirmed that (exit code 75), repeat the command.\n\n"
 	 "Example:\n"
 	 "  authctl principal remove client01@example.com\n",
 	 .args = {"AUTHID"}, .run = principal_change, .method = ADMIN_PRINCIPAL_REMOVE,
 	 .done = "removed", .was_so = "is removed already"},
 	{"key", "add", "AUTHID KEY",
-	 "Gives a principal one more key. KEY is as for principal add. The 64 hex "
-	 "digits\n"
-	 "of a private key (seed) cannot be told from a public key.\n\n"
+	 "Adds a key to a principal. KEY is as in 'authctl principal add'. Do not give\n"
+	 "the 64 hex digits of a private key (seed): they look like a public key.\n\n"
 	 "Example:\n"
 	 "  authctl key add client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 .args = {"AUTHID", "KEY"}, .run = key_add, .method = ADMIN_KEY_ADD,
 	 .done = "added a key to", .was_so = "has this key already"},
 	{"key", "remove", "AUTHID KEY|FINGERPRINT",
-	 "Takes a key from a principal. Sessions that logged in with it are ended. If a\n"
-	 "router has not confirmed that (exit code 75), give the command again.\n\n"
+	 "Removes a key from a principal, and ends the sessions that logged in with it.\n"
+	 "If a router has not confirmed that (exit code 75), repeat the command.\n\n"
 	 "Example:\n"
 	 "  authctl key remove client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 .args = {"AUTHID", "KEY"}, .run = key_remove, .method = ADMIN_KEY_REMOVE,
 	 .done = "removed a key from", .was_so = "has no such key"},
 	{"key", "gen", "-f FILE [--format raw|openssh] [--force]",
-	 "Makes a key pair, writes the private key to FILE, which only its owner can\n"
-	 "read, and prints the public key and its fingerprint. Does not ask authd.\n\n"
-	 "  -f, --file FILE  where to\n"
-	 "  --format raw     32 bytes, as Autobahn reads them (default)\n"
-	 "  --format openssh as ssh-keygen writes it, without a passphrase\n"
-	 "  --force          in place of a file that is there\n\n"
+	 "Generates a key pair, writes the private key to FILE, which only its owner "
+	 "can\n"
+	 "read, and prints the public key and its fingerprint. Does not contact "
+	 "authd.\n\n"
+	 "  -f, --file FILE  the file to create\n"
+	 "  --format raw     32 bytes, the form that Autobahn reads (default)\n"
+	 "  --format openssh the form that ssh-keygen writes, without a passphrase\n"
+	 "  --force          replace an existing file\n\n"
 	 "Example:\n"
 	 "  authctl key gen -f client01.key\n",
 	 .options = "ftx", .run = key_gen},
 	{"key", "show", "FILE",
 	 "Prints the public key and the fingerprint of a key file: raw, OpenSSH private\n"
-	 "or public, or hex. - is standard input. Does not ask authd. 64 hex digits are\n"
-	 "taken as a public key: a seed in hex cannot be told from a public key.\n\n"
+	 "or public, or hex. - is standard input. Does not contact authd. 64 hex digits\n"
+	 "are read as a public key, even if they are a private key (seed).\n\n"
 	 "Example:\n"
 	 "  authctl key show client01.key\n",
 	 .args = {"FILE"}, .run = key_show},
@@ -100,22 +102,22 @@ static const char global_help[] =
 	"  --socket PATH     authd's admin socket (default: " CTL_SOCKET ")\n"
 	"  -o, --output FMT  table (default on a terminal), plain (default elsewhere)\n"
 	"                    or json\n"
-	"  --timeout TIME    the longest wait for authd, such as 500ms (default: 5s)\n"
-	"  -h, --help        help, also of each command\n"
-	"  --version         the version\n"
+	"  --timeout TIME    how long to wait for authd, such as 500ms (default: 5s)\n"
+	"  -h, --help        print this help; after NOUN VERB, the command's help\n"
+	"  --version         print the version\n"
 	"\n"
 	"Exit codes:\n"
-	"  0   done, also if it was so already\n"
+	"  0   success, also when there was nothing to change\n"
 	"  64  wrong usage\n"
-	"  65  bad data: a malformed key, or one that belongs to somebody else\n"
+	"  65  bad data: a malformed key, or a key of another principal\n"
 	"  66  a file cannot be read\n"
 	"  67  no such principal or key\n"
 	"  69  authd cannot be reached\n"
 	"  70  internal error\n"
-	"  73  a file cannot be made\n"
-	"  74  input or output failed, also authd's database\n"
-	"  75  try again: authd is busy, or a router has not confirmed that it has\n"
-	"      ended the sessions\n"
+	"  73  a file cannot be created\n"
+	"  74  input or output failed, or authd's database failed\n"
+	"  75  try again: authd is busy, or a router has not confirmed that the\n"
+	"      sessions have ended\n"
 	"  77  no permission\n";
 
 static void print_help(const struct ctl_command *c)
@@ -142,7 +144,7 @@ static const struct ctl_command *find_command(const char *noun, const char *verb
 	return NULL;
 }
 
-/* Other words for our verbs. */
+/* Verbs of other programs, and ours. */
 static const char *const aliases[][2] = {
 	{"rm", "remove"},    {"del", "remove"},   {"delete", "remove"},
 	{"ls", "list"},      {"create", "add"},   {"new", "add"},
@@ -158,7 +160,7 @@ static const char *verb_meant(const char *word)
 	return word;
 }
 
-/* The verbs of a noun with commas between them; empty: there is no such noun. */
+/* Lists the verbs of a noun, with commas between them. Empty if there is no such noun. */
 static void list_verbs(const char *noun, char *out, size_t size)
 {
 	size_t n = 0;
@@ -170,7 +172,7 @@ static void list_verbs(const char *noun, char *out, size_t size)
 					      n > 0 ? ", " : "", commands[i].verb);
 }
 
-/* There is no such command: which one may be meant? */
+/* Reports an unknown command, and suggests the one that was probably meant. */
 static int wrong_command(const struct ctl *ctl, const char *noun, const char *verb)
 {
 	char verbs[200];
@@ -178,7 +180,7 @@ static int wrong_command(const struct ctl *ctl, const char *noun, const char *ve
 	if (noun == NULL)
 		return ctl_usage(ctl, "a command is missing");
 	if (strcmp(noun, "help") == 0 || strcmp(noun, "version") == 0)
-		return ctl_usage(ctl, "it is 'authctl --%s'", noun);
+		return ctl_usage(ctl, "use 'authctl --%s'", noun);
 	list_verbs(noun, verbs, sizeof(verbs));
 	if (verbs[0] != '\0' && verb == NULL)
 		return ctl_usage(ctl, "'%s' needs a verb: %s", noun, verbs);
@@ -195,7 +197,7 @@ static int wrong_command(const struct ctl *ctl, const char *noun, const char *ve
 	return ctl_usage(ctl, "'%.40s' is neither 'principal' nor 'key'", noun);
 }
 
-/* Takes options. True: they, or what they have asked for, end the program. */
+/* Parses options. True: an error, --help or --version ends the program. */
 static bool options_end_it(struct ctl *ctl, int argc, char **argv, int *code_out)
 {
 	*code_out = ctl_parse(ctl, argc, argv);
@@ -227,8 +229,8 @@ int main(int argc, char **argv)
 	if (options_end_it(&ctl, argc, argv, &code))
 		return code;
 	if (sodium_init() == -1)
-		return ctl_fail(&ctl, EX_SOFTWARE, "cannot draw random numbers");
-	/* argv ends with a NULL */
+		return ctl_fail(&ctl, EX_SOFTWARE, "cannot get random numbers");
+	/* argv ends with a NULL, so these accesses are safe. */
 	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
 	const struct ctl_command *c = verb == NULL ? NULL : find_command(noun, verb);
 	if (c == NULL && verb != NULL &&
@@ -242,7 +244,7 @@ int main(int argc, char **argv)
 	snprintf(ctl.name, sizeof(ctl.name), "authctl %s %s", noun, verb);
 	argc -= optind + 1;
 	argv += optind + 1;
-	optind = 0; /* getopt starts anew */
+	optind = 0; /* makes getopt start again */
 	if (options_end_it(&ctl, argc, argv, &code))
 		return code;
 	code = ctl_take_args(&ctl, argc, argv);

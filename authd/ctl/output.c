@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl's output: tables, fields, JSON; see ctl.h. */
+/* authctl: prints tables, fields and JSON; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -12,8 +12,8 @@
 #include <wchar.h>
 
 enum {
-	GAP = 2,        /* columns between columns */
-	NARROWEST = 10, /* no column but the first is cut below this: a date */
+	GAP = 2,        /* spaces between two columns */
+	NARROWEST = 10, /* the width of a date; only the first column may get narrower */
 	DEFAULT_WIDTH = 80,
 };
 
@@ -36,7 +36,7 @@ void ctl_put_text(const struct ctl *ctl, struct buf *b, struct slice text)
 	}
 }
 
-/* --- JSON --------------------------------------------------------------------------- */
+/* --- JSON --- */
 
 void ctl_put_json(struct buf *b, struct slice item)
 {
@@ -75,16 +75,17 @@ int ctl_print_json(const struct ctl *ctl, json_t *items)
 	return ctl_flush(ctl);
 }
 
-/* --- tables ------------------------------------------------------------------------- */
+/* --- tables --- */
 
-/* The next character: its bytes, and how wide it is on a terminal. */
+/* Returns the bytes of the next character. *width_out gets its width on the terminal. */
 static size_t next_char(const char *s, size_t *width_out)
 {
 	wchar_t wc;
 	mbstate_t state = {0};
 	size_t n = mbrtowc(&wc, s, strlen(s), &state);
 
-	if (n == 0 || n > strlen(s)) { /* not of this locale: a byte is a column */
+	/* Invalid in this locale: count the byte as one column. */
+	if (n == 0 || n > strlen(s)) {
 		*width_out = 1;
 		return 1;
 	}
@@ -104,7 +105,10 @@ static size_t text_width(const char *s)
 	return sum;
 }
 
-/* Exactly width columns; what does not fit ends in "~". The last needs no padding. */
+/*
+ * Prints a cell of exactly width columns. A text that does not fit is cut and ends with
+ * "~". The last cell of a row gets no padding.
+ */
 static void print_cell(const char *s, size_t width, bool last)
 {
 	bool cut = text_width(s) > width;
@@ -138,9 +142,9 @@ static size_t terminal_width(void)
 }
 
 /*
- * Takes from the widest column but the first, again and again, until all fit. The first
- * has the names, which are never cut: it gives only what the others cannot, down to the
- * width of its header.
+ * Narrows columns until the row fits: always the widest one, except the first. The first
+ * column has the authids, which are never cut. It is narrowed only if the others are at
+ * their minimum, down to the width of its header.
  */
 static void fit(size_t *widths, size_t n, size_t first, size_t available)
 {
@@ -162,7 +166,7 @@ static void fit(size_t *widths, size_t n, size_t first, size_t available)
 	}
 }
 
-/* A name that is wider than its column stands on a line of its own. */
+/* Prints a row. An authid that is wider than its column gets a line of its own. */
 static void print_row(const char *const *cells, const size_t *widths, size_t n)
 {
 	bool apart = text_width(cells[0]) > widths[0];
@@ -176,7 +180,7 @@ static void print_row(const char *const *cells, const size_t *widths, size_t n)
 	putchar('\n');
 }
 
-/* The cells of the row at *pos, which moves behind them. False: there are no more. */
+/* Reads the cells of the row at *pos and moves *pos behind it. False at the end. */
 static bool next_row(const char **pos, const char *end, const char **row, size_t n)
 {
 	if (*pos == end)
@@ -199,7 +203,7 @@ static void print_table(const char *text, const char *end, size_t n)
 			widths[i] = w > widths[i] ? w : widths[i];
 		}
 		if (first == 0)
-			first = text_width(row[0]); /* of the header */
+			first = text_width(row[0]); /* the header's width */
 	}
 	fit(widths, n, first, terminal_width());
 	while (next_row(&text, end, row, n))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl principal ...; see ctl.h. */
+/* authctl principal add, list and show; see ctl.h. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -9,14 +9,14 @@
 #include <time.h>
 
 enum {
-	MAX_EXTRA_TEXT = 8 * ADMIN_MAX_EXTRA, /* bytes of extra as JSON */
+	MAX_EXTRA_TEXT = 8 * ADMIN_MAX_EXTRA, /* bytes of extra in JSON */
 	MAX_FIELDS = 32 * ADMIN_MAX_EXTRA,    /* bytes of a principal as text */
 	MAX_LIST = 1 << 30,                   /* bytes of all rows of a list */
 };
 
-/* --- principal add ------------------------------------------------------------------ */
+/* --- principal add --- */
 
-/* A JSON object becomes a MessagePack map. */
+/* Converts a JSON object to a MessagePack map. */
 static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *out)
 {
 	json_error_t error;
@@ -44,7 +44,7 @@ static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *ou
 	return err == 0 ? EX_OK : ctl_fail(ctl, EX_DATAERR, "--extra: %s", err_str(err));
 }
 
-/* The same, of text or of @FILE. */
+/* The same for a JSON text or @FILE. */
 static int take_extra(const struct ctl *ctl, const char *arg, struct buf *out)
 {
 	struct buf file;
@@ -74,7 +74,7 @@ int principal_add(struct ctl *ctl)
 	struct buf map;
 
 	if (p.realm.p == NULL || p.role.p == NULL)
-		return ctl_usage(ctl, "--realm and --role are needed");
+		return ctl_usage(ctl, "--realm and --role are required");
 	const char *fault = admin_names_fault(&p, &what, &value);
 	if (fault != NULL)
 		return ctl_bad_value(ctl, what, value, fault);
@@ -91,7 +91,7 @@ int principal_add(struct ctl *ctl)
 	return code;
 }
 
-/* --- principals as text and JSON ---------------------------------------------------- */
+/* --- principals as text and JSON --- */
 
 struct time_text {
 	char text[32];
@@ -139,13 +139,13 @@ static json_t *principal_json(const struct admin_principal *p)
 			 keys, "created", time_text(p->created, false).text);
 }
 
-/* --- principal list ----------------------------------------------------------------- */
+/* --- principal list --- */
 
-/* The pages of a list, gathered. */
+/* The pages of a list, collected. */
 struct listing {
 	struct buf cells;
-	json_t *items;                 /* in JSON mode; else NULL */
-	char after[AUTH_MAX_NAME + 1]; /* "" when it is complete */
+	json_t *items;                 /* for JSON; else NULL */
+	char after[AUTH_MAX_NAME + 1]; /* "" at the end of the list */
 };
 
 static const char *const headers[] = {"AUTHID", "REALM", "ROLE",
@@ -157,7 +157,7 @@ static void put_cell(const struct ctl *ctl, struct buf *cells, struct slice text
 	buf_put_u8(cells, '\0');
 }
 
-/* A table has room for the number of keys and for the day. */
+/* Appends a row. A table shows only the number of keys and the date. */
 static void put_row(const struct ctl *ctl, struct buf *cells,
 		    const struct admin_principal *p)
 {
@@ -194,7 +194,8 @@ static int take_page(struct ctl *ctl, struct listing *l, const struct buf *page)
 	}
 	if (err == E_NOTFOUND && res.next.len > 0)
 		memcpy(next, res.next.p, res.next.len);
-	if (next[0] != '\0' && strcmp(next, l->after) <= 0) /* it would never end */
+	/* Going backwards, the list would never end. */
+	if (next[0] != '\0' && strcmp(next, l->after) <= 0)
 		err = E_RANGE;
 	if (err != E_NOTFOUND)
 		return ctl_bad_answer(ctl, err);
@@ -251,7 +252,7 @@ int principal_list(struct ctl *ctl)
 	return code;
 }
 
-/* --- principal show ----------------------------------------------------------------- */
+/* --- principal show --- */
 
 static void put_field(const struct ctl *ctl, struct buf *b, const char *name,
 		      struct slice value)

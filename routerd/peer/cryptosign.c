@@ -90,7 +90,7 @@ static bool names_are_short(struct peer *p, const struct msg_hello *h)
 	if (h->pubkey.len <= AUTH_MAX_NAME)
 		return true;
 	login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
-		   slice_str("authextra.pubkey is malformed: 64 hex digits expected"));
+		   slice_str("authextra.pubkey is malformed: expected 64 hex digits"));
 	return false;
 }
 

@@ -139,7 +139,7 @@ def test_several_keys(path, authd, key):
     assert sorted(answer["pubkeys"]) == sorted([key.public, second.public])
 
 
-MALFORMED = "authextra.pubkey is malformed: 64 hex digits expected"
+MALFORMED = "authextra.pubkey is malformed: expected 64 hex digits"
 
 
 @pytest.mark.parametrize("asked, message", [
@@ -149,7 +149,7 @@ MALFORMED = "authextra.pubkey is malformed: 64 hex digits expected"
     ({"authid": "other", "realm": "other"}, 'not allowed to join realm "other"'),
     ({"pubkey": None, "authid": "other"}, 'no public key is known for authid "other"'),
     ({"pubkey": None, "authid": AUTHID, "realm": "other"}, 'not allowed to join realm "other"'),
-    ({"pubkey": None}, "authextra.pubkey is missing: 64 hex digits expected"),
+    ({"pubkey": None}, "authextra.pubkey is missing: expected 64 hex digits"),
     ({"pubkey": "xyz"}, MALFORMED), ({"pubkey": "0x" + "ab" * 32}, MALFORMED), ({"pubkey": "ab" * 31}, MALFORMED),
     ({"pubkey": "ab" * 64}, MALFORMED), ({"pubkey": "Vf" * 21 + "="}, MALFORMED), ({"pubkey": "g" * 64}, MALFORMED),
     ({"pubkey": "xyz", "authid": AUTHID}, MALFORMED),
@@ -631,6 +631,19 @@ def test_a_lock_that_cannot_be_taken(folder):
     done = subprocess.run(authd.argv, cwd=folder, env=authd.env, capture_output=True, text=True,
                           timeout=10 * utils.SLOW)
     assert done.returncode == 74 and "authd.db.lock" in done.stderr
+
+
+def test_tables_that_cannot_be_created(folder):
+    """The log names the step that failed, not the SQL of the whole step."""
+    db = sqlite3.connect(folder / "authd.db", isolation_level=None)
+    db.execute("PRAGMA application_id = 0x77616d70")
+    db.execute("CREATE TABLE meta (x)")
+    db.close()
+    authd = utils.Authd(folder)
+    done = subprocess.run(authd.argv, cwd=folder, env=authd.env, capture_output=True, text=True,
+                          timeout=10 * utils.SLOW)
+    assert done.returncode == 74
+    assert 'database failed doing="create the tables" reason="table meta already exists"' in done.stderr
 
 
 # --- start and stop -------------------------------------------------------------------------

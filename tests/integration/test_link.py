@@ -290,7 +290,7 @@ def test_names_that_are_too_long(fake, start_routerd, connect, key):
     assert aborted.value.details["message"] == "realm: longer than 255 bytes"
     client = connect(routerd)
     client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": long})
-    assert client.expect(ABORT)[1]["message"] == "authextra.pubkey is malformed: 64 hex digits expected"
+    assert client.expect(ABORT)[1]["message"] == "authextra.pubkey is malformed: expected 64 hex digits"
     assert not [r for r in fake.requests if r[1] == "authenticate"]
     connect(routerd).join(None, key=key, authid="y" * 255)
 

@@ -54,11 +54,11 @@ static void says_what_is_wrong(void **state)
 			      "a.yaml:1:1: the file needs the key 'listen'\n"
 			      "a.yaml:1:1: the file needs the key 'admin'");
 	check_said(DB "listen: {path: a}\nadmin: {path: a}",
-		   "a.yaml:3:15: 'admin' must have a path of its own");
+		   "a.yaml:3:15: 'admin' must have its own path");
 	check_said("database: l\n" PATHS,
-		   "a.yaml:1:11: the database must have a path of its own");
+		   "a.yaml:1:11: the database must have its own path");
 	check_said("database: a\n" PATHS,
-		   "a.yaml:1:11: the database must have a path of its own");
+		   "a.yaml:1:11: the database must have its own path");
 	check_said(DB PATHS "deny: {uri: a b}",
 		   "a.yaml:4:13: 'uri' must be a URI, such as com.example.no_such_user");
 }
@@ -82,8 +82,8 @@ static void says_what_has_no_effect(void **state)
 		   "2]}",
 		   NULL);
 	check_said(DB PATHS "deny: {message: 'no {key} {pubkey}'}",
-		   "a.yaml:4:17: warning: 'message': only {pubkey} is replaced; clients "
-		   "see the other braces as they are");
+		   "a.yaml:4:17: warning: 'message': only {pubkey} is replaced; other "
+		   "braces are sent unchanged");
 	check_said(DB PATHS "deny: {message: '{pubkey} {pubkey}'}", NULL);
 }
 

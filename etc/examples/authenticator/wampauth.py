@@ -329,7 +329,7 @@ class _Router(asyncio.Protocol):
     def _hello(self, msgid, major, max_message):
         if major != 1:
             self.answer(msgid, {"kind": "internal", "uri": "auth.rpc.unsupported_version",
-                                "message": "this authenticator speaks 1.0"})
+                                "message": "this authenticator supports version 1.0"})
             self.transport.close()
             return
         self.max_message = min(MAX_MESSAGE, max_message)

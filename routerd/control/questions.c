@@ -408,8 +408,8 @@ void questions_ask(struct questions *qs, struct session_ref session,
 	}
 	qs->bytes += q->len;
 	insert_question(qu, QUESTION_HELD);
-	note_fullness(qs);
 	pump(qs);
+	note_fullness(qs); /* only now: pump may have sent it */
 }
 
 void questions_cancel(struct questions *qs, struct session_ref session)

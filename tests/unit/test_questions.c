@@ -83,6 +83,7 @@ void timer_arm(struct timer *t, uint64_t after_ms)
 /* --- doubles: the rest of the router --- */
 
 static unsigned answers[LOGIN_OUTCOME_COUNT];
+static unsigned queue_posts; /* POST_HOLD_QUEUE */
 
 /* Answers to questions arrive in their reserved mail. */
 void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
@@ -103,7 +104,7 @@ void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post
 bool outbox_send_all(struct outbox *ob, const struct post *p)
 {
 	(void)ob;
-	(void)p;
+	queue_posts += p->type == POST_HOLD_QUEUE;
 	return true;
 }
 
@@ -245,6 +246,7 @@ static int setup(void **state)
 	(void)state;
 	w = (struct world){.listener = -1, .link = -1, .answers_pings = true};
 	memset(answers, 0, sizeof(answers));
+	queue_posts = 0;
 	snprintf(w.folder, sizeof(w.folder), "/tmp/wamp.XXXXXX");
 	assert_non_null(mkdtemp(w.folder));
 	snprintf(w.path, sizeof(w.path), "%s/s", w.folder);
@@ -413,6 +415,22 @@ static void test_why_there_is_no_answer(void **state)
 	assert_int_equal(answers[LOGIN_NO_ROOM], 1);
 }
 
+/* A question that can be sent at once is never held. */
+static void test_a_queue_for_one_is_not_full_while_the_link_is_up(void **state)
+{
+	(void)state;
+	w.config->limits.hold_queue = 1;
+	ask(1);
+	ask(2);
+	assert_int_equal(queue_posts, 0);
+	stop_listening();
+	sock_close(&w.link);
+	pass(10000);
+	queue_posts = 0;
+	ask(3);
+	assert_int_equal(queue_posts, 1);
+}
+
 /* Each allocation fails in turn, alone or with all later ones. */
 static void test_memory_runs_out(void **state)
 {
@@ -458,6 +476,7 @@ int main(void)
 		TEST(test_pauses),
 		TEST(test_a_question_that_it_dies_of),
 		TEST(test_why_there_is_no_answer),
+		TEST(test_a_queue_for_one_is_not_full_while_the_link_is_up),
 		cmocka_unit_test(test_memory_runs_out),
 	};
 	if (sodium_init() < 0)

@@ -305,7 +305,6 @@ void login_join(struct peer *p)
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
-	p->revoked = false;
 	peer_set_state(p, PEER_JOINING);
 }
 

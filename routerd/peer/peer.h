@@ -37,7 +37,7 @@ struct peer {
 	uint8_t serializer;
 	bool raw; /* RawSocket; else WebSocket */
 	bool batched;
-	bool revoked;        /* from JOINING on: a revocation has counted it as ended */
+	bool revoked;        /* a revocation has counted this login or session as ended */
 	uint8_t separator;   /* between the messages of a JSON batch, as the client writes
 				it */
 	struct login *login; /* AUTH_WAIT to JOINING */

@@ -122,6 +122,26 @@ static void test_killed_when_joined(void **state)
 	client_gone(CONN_END_OWN);
 }
 
+/* The revocation ended a session that said GOODBYE before the owner heard of it. */
+static void test_revoked_in_the_session_after_goodbye(void **state)
+{
+	(void)state;
+	join();
+	owner_says(POST_JOINED, NULL);
+	assert_int_equal(revoke_at(6), 10);
+	say("[6,{},\"wamp.close.normal\"]");
+	owner_says(POST_LEFT, NULL);
+	assert_int_equal(w.conn.peer.state, PEER_NEW);
+	drop_posts();
+	w.conn.sent[0] = '\0';
+	say_hello();
+	answer(6);
+	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
+	assert_int_equal(revoke_at(7), 1);
+	assert_revoked();
+	client_gone(CONN_END_OWN);
+}
+
 static void test_too_many_revocations_is_no_abort(void **state)
 {
 	(void)state;
@@ -265,6 +285,7 @@ int main(void)
 		TEST(test_refused_in_joining),
 		TEST(test_killed_in_joining),
 		TEST(test_killed_when_joined),
+		TEST(test_revoked_in_the_session_after_goodbye),
 		TEST(test_too_many_revocations_is_no_abort),
 		TEST(test_an_extra_that_cannot_be_said),
 		TEST(test_a_late_answer_is_for_nobody),

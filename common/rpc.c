@@ -3,9 +3,9 @@
  * MessagePack-RPC connections; see rpc.h. Runs on the connection's loop.
  *
  * Every callback from the loop runs between enter and leave. A connection that is freed
- * in one of its own callbacks is only marked, and leave destroys it. Output is collected
- * and written once: send_msg activates the write event by hand, so that many calls in one
- * turn cause one write.
+ * in one of its own callbacks is closed and marked, and leave destroys it. Output is
+ * collected and written once: send_msg activates the write event by hand, so that many
+ * calls in one turn cause one write.
  */
 #include "common/rpc.h"
 
@@ -417,12 +417,6 @@ fail:
 
 static void destroy(struct rpc_conn *c)
 {
-	if (c->state != RPC_CONN_ENDED) {
-		int err = flush(c);
-		/* The owner is freeing the connection, so an error is not reported. */
-		(void)err;
-		disconnect(c);
-	}
 	for (unsigned i = 0; i < c->n_slots; i++)
 		if (c->pending[i].used)
 			pending_release(&c->pending[i]);
@@ -440,6 +434,13 @@ void rpc_conn_free(struct rpc_conn **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
+	/* Also in a callback: the caller may need the descriptor at once. */
+	if (c->state != RPC_CONN_ENDED) {
+		int err = flush(c);
+		/* The owner is freeing the connection, so an error is not reported. */
+		(void)err;
+		disconnect(c);
+	}
 	if (c->entered)
 		c->doomed = true;
 	else

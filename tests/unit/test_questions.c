@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -118,7 +119,8 @@ static struct world {
 	int listener, link; /* -1: none */
 	unsigned links, hellos, pings, asked;
 	bool answers_pings, dies_of_questions;
-	bool takes_one; /* handle one request at a time */
+	bool takes_one;         /* handle one request at a time */
+	unsigned downs, spares; /* outages, and those that began with a spare socket */
 } w;
 
 /* Counts and answers calls of a method in the input; msgids have three bytes. */
@@ -224,9 +226,16 @@ static void on_request(struct link *l, struct rpc_request *req, struct slice met
 	fail_msg("this authenticator asks nothing");
 }
 
+static void on_down(struct link *l)
+{
+	w.downs++;
+	w.spares += l->spare != -1;
+	questions_link_down(l);
+}
+
 static const struct link_handlers link_handlers = {
 	.up = questions_link_up,
-	.down = questions_link_down,
+	.down = on_down,
 	.request = on_request,
 };
 static uint64_t revocations;
@@ -337,6 +346,30 @@ static void test_missed_pings(void **state)
 	assert_int_equal(w.links, 3);
 	pass(5000);
 	assert_int_equal(w.links, 4);
+}
+
+/* Clients have taken every descriptor but the link's own: the next link gets that one. */
+static void test_a_descriptor_is_kept_for_the_next_link(void **state)
+{
+	enum { FEW = 64 };
+	struct rlimit old, now;
+	int taken[FEW];
+	size_t n = 0;
+
+	(void)state;
+	w.answers_pings = false;
+	pass(14000); /* the second ping is out */
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	now = (struct rlimit){FEW, old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	while (n < FEW && (taken[n] = dup(0)) != -1)
+		n++;
+	pass(1001);
+	while (n > 0)
+		close(taken[--n]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(w.downs, 1);
+	assert_int_equal(w.spares, 1);
 }
 
 /* Logins keep the link busy all the time; pings are sent all the same. */
@@ -472,6 +505,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_link_is_pinged_as_long_as_it_lives),
 		TEST(test_missed_pings),
+		TEST(test_a_descriptor_is_kept_for_the_next_link),
 		TEST(test_a_ping_has_its_turn),
 		TEST(test_pauses),
 		TEST(test_a_question_that_it_dies_of),

@@ -17,22 +17,24 @@
 /* --- elements and options --- */
 
 enum option_kind {
-	OPTION_BOOL,    /* bool */
-	OPTION_TEXT,    /* slice; null and undefined count as absent */
-	OPTION_ROLES,   /* HELLO's roles */
-	OPTION_ROLE,    /* one of the roles: a dict that is not stored */
-	OPTION_METHODS, /* HELLO's authmethods */
-	OPTION_EXTRA,   /* HELLO's authextra */
-	OPTION_HINT,    /* slice; a value of another type counts as absent */
-	OPTION_GIVEN,   /* bool: is it there, and neither null nor undefined? */
-	OPTION_FILTER,  /* a list that says who may get an event; checked by its user */
+	OPTION_BOOL,     /* bool */
+	OPTION_TEXT,     /* slice; null and undefined count as absent */
+	OPTION_ROLES,    /* HELLO's roles */
+	OPTION_ROLE,     /* one of the roles: a dict; its features: uint8_t */
+	OPTION_FEATURES, /* a role's features; a value that is no dict counts as absent */
+	OPTION_FEATURE,  /* a feature: true sets its bit, anything else does not */
+	OPTION_METHODS,  /* HELLO's authmethods */
+	OPTION_EXTRA,    /* HELLO's authextra */
+	OPTION_HINT,     /* slice; a value of another type counts as absent */
+	OPTION_GIVEN,    /* bool: is it there, and neither null nor undefined? */
+	OPTION_FILTER,   /* a list that says who may get an event; checked by its user */
 };
 
 struct option {
 	struct slice name; /* a NUL follows it */
 	enum option_kind kind;
 	/* In struct msg; for HELLO in struct msg_hello. OPTION_FILTER: enum msg_filter.
-	 */
+	 * OPTION_FEATURE: the bit. */
 	size_t offset;
 };
 
@@ -59,12 +61,25 @@ static const struct option hello_details[] = {
 	{NAME("authextra"), OPTION_EXTRA, 0},
 	{NAME("agent"), OPTION_TEXT, offsetof(struct msg_hello, agent)},
 };
+#define ROLE(name, role)                                                                 \
+	{                                                                                \
+		NAME(name), OPTION_ROLE,                                                 \
+			offsetof(struct msg_hello, features.of[WAMP_ROLE_##role])        \
+	}
 static const struct option client_roles[] = {
-	{NAME("publisher"), OPTION_ROLE, 0},
-	{NAME("subscriber"), OPTION_ROLE, 0},
-	{NAME("caller"), OPTION_ROLE, 0},
-	{NAME("callee"), OPTION_ROLE, 0},
+	ROLE("publisher", PUBLISHER),
+	ROLE("subscriber", SUBSCRIBER),
+	ROLE("caller", CALLER),
+	ROLE("callee", CALLEE),
 };
+/* Some clients announce features in the role itself, and some write two l. */
+static const struct option role_keys[] = {
+	{NAME("features"), OPTION_FEATURES, 0},
+	{NAME("call_canceling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
+	{NAME("call_cancelling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
+};
+/* The same, but for the dict "features" itself. */
+static const struct option_table feature_keys = {role_keys + 1, ARRAY_LEN(role_keys) - 1};
 static const struct option authextra_keys[] = {
 	{NAME("pubkey"), OPTION_HINT, offsetof(struct msg_hello, pubkey)},
 	{NAME("channel_binding"), OPTION_HINT,
@@ -311,6 +326,33 @@ static int read_extra(struct decoder *d)
 	return read_dict(d, &again, &keys, hello);
 }
 
+/* A role's dict of features. Anything else announces nothing. */
+static int read_features(struct decoder *d, struct token_reader *r, uint8_t *features)
+{
+	struct token_reader again;
+	struct slice item;
+	int err = token_skip(r, &item);
+
+	if (err != 0 || token_container(d->serializer, item) != TOKEN_MAP)
+		return err;
+	read_again(d, item, &again);
+	return read_dict(d, &again, &feature_keys, features);
+}
+
+static int read_feature(struct decoder *d, struct token_reader *r, unsigned bit,
+			uint8_t *features)
+{
+	struct slice item;
+	struct token t;
+	int err = token_skip(r, &item);
+
+	if (err == 0)
+		err = first_token(d, item, &t);
+	if (err == 0 && t.type == TOKEN_BOOL && t.b)
+		*features = (uint8_t)(*features | bit);
+	return err;
+}
+
 /* A HELLO without a role is invalid (section "Session Establishment"). */
 static int read_roles(struct decoder *d)
 {
@@ -363,7 +405,7 @@ static int read_filter(struct decoder *d, struct token_reader *r, size_t list)
 static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
 		       void *into)
 {
-	struct slice item;
+	static const struct option_table keys = OPTIONS(role_keys);
 
 	switch (o->kind) {
 	case OPTION_BOOL:
@@ -375,7 +417,11 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 		return read_roles(d);
 	case OPTION_ROLE:
 		d->has_role = true;
-		return skip_dict(d, r, &item);
+		return read_dict(d, r, &keys, (uint8_t *)into + o->offset);
+	case OPTION_FEATURES:
+		return read_features(d, r, into);
+	case OPTION_FEATURE:
+		return read_feature(d, r, (unsigned)o->offset, into);
 	case OPTION_METHODS:
 		return read_methods(d);
 	case OPTION_EXTRA:
@@ -407,6 +453,8 @@ static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, in
 		[OPTION_ROLES] =
 			"a dict of publisher, subscriber, caller, callee, at least one",
 		[OPTION_ROLE] = "a dict",
+		[OPTION_FEATURES] = NULL, /* anything will do */
+		[OPTION_FEATURE] = NULL,
 		[OPTION_METHODS] = "a list of strings",
 		[OPTION_EXTRA] = "a dict",
 		[OPTION_HINT] = NULL, /* any type is allowed */

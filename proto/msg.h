@@ -53,6 +53,7 @@ struct msg_hello {
 	struct slice authid;
 	struct slice authrole;
 	struct slice agent;
+	struct wamp_features features; /* that are announced by true */
 	struct slice authmethods[WAMP_MAX_AUTHMETHODS];
 	unsigned n_authmethods;       /* 0: absent or empty, which means anonymous */
 	struct slice authextra;       /* the encoded dict; len 0 if absent */

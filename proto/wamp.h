@@ -35,6 +35,25 @@ enum wamp_type {
 	WAMP_YIELD = 70,
 };
 
+/* What a client can be; the index of the features that it announces for each. */
+enum wamp_role {
+	WAMP_ROLE_PUBLISHER = 0,
+	WAMP_ROLE_SUBSCRIBER = 1,
+	WAMP_ROLE_CALLER = 2,
+	WAMP_ROLE_CALLEE = 3,
+	WAMP_ROLE_COUNT = 4,
+};
+
+/* The features of clients that this router acts on, as bits. */
+enum wamp_feature {
+	WAMP_FEATURE_CALL_CANCELING = 1 << 0,
+};
+
+/* What a client announces in its HELLO: bits of enum wamp_feature for each role. */
+struct wamp_features {
+	uint8_t of[WAMP_ROLE_COUNT];
+};
+
 enum {
 	WAMP_MAX_DEPTH = 64, /* nesting of arrays and maps in a message */
 	WAMP_MAX_URI = 1024, /* bytes; our own limit, the specification has none */

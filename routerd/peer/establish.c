@@ -236,6 +236,7 @@ bool login_identify(struct peer *p, struct identity *who)
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
 	who->session = lg->session;
+	who->features = lg->features;
 	who->authmethod = lg->method->name;
 	lg->identity = identity_new(who);
 	if (lg->identity != NULL)

@@ -72,6 +72,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	randombytes_buf(corr, sizeof(corr));
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
 	lg->session = random_id();
+	lg->features = h->features;
 	lg->asked_realm = log_quote(h->realm);
 	lg->asked_authid = log_quote(h->authid);
 	lg->method = choose_method(lg->listener, h);

@@ -32,6 +32,7 @@ struct login {
 	const struct config_listener *listener;
 	struct sock_name peer_name;
 	uint64_t session; /* the id that the session will have; 0 before HELLO */
+	struct wamp_features features; /* of HELLO */
 	/* what HELLO asked for, for the log */
 	struct log_quoted asked_realm, asked_authid;
 	char corr[17]; /* in the logs of both sides, and in an ABORT that explains nothing

@@ -26,10 +26,11 @@ struct lookup_stamp {
 
 struct identity {
 	_Atomic uint32_t refs;
-	uint16_t realm;         /* slot, see config/policy.h */
-	struct role_slot *role; /* counted */
-	uint64_t session;       /* WAMP session id */
-	const char *authmethod; /* a constant */
+	uint16_t realm;                /* slot, see config/policy.h */
+	struct wamp_features features; /* of its HELLO */
+	struct role_slot *role;        /* counted */
+	uint64_t session;              /* WAMP session id */
+	const char *authmethod;        /* a constant */
 	struct lookup_stamp stamp;
 	struct field_key pubkey; /* with which it has signed, or will */
 	/* these texts lie behind the struct, in one allocation */

@@ -277,7 +277,7 @@ static inline void say_hello(void)
 	char json[256];
 
 	snprintf(json, sizeof(json),
-		 "[1,null,{\"roles\":{\"caller\":{}},\"authmethods\":[\"scram\","
+		 "[1,null,{\"roles\":{\"callee\":{\"features\":{\"call_canceling\":true}}},\"authmethods\":[\"scram\","
 		 "\"cryptosign\"],"
 		 "\"authextra\":{\"pubkey\":\"%s\",\"channel_binding\":null}}]",
 		 w.pk_hex);

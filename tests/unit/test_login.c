@@ -17,6 +17,9 @@ static void test_a_good_login(void **state)
 	assert_non_null(posted(POST_JOIN));
 	assert_memory_equal(must_have_posted(POST_JOIN)->identity->pubkey.octets, w.pk,
 			    sizeof(w.pk));
+	assert_int_equal(
+		must_have_posted(POST_JOIN)->identity->features.of[WAMP_ROLE_CALLEE],
+		WAMP_FEATURE_CALL_CANCELING);
 	owner_says(POST_JOINED, NULL);
 	assert_int_equal(w.conn.peer.state, PEER_JOINED);
 	assert_true(w.conn.established);

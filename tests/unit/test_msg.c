@@ -2,6 +2,7 @@
 /* Messages: each that a client may send, in the three encodings; what clients may leave
  * out; what is refused; and each that the router sends, read back. */
 #include "proto/msg.h"
+#include "proto/transcode.h"
 #include "tests/unit/codec_check.h"
 
 #include <stdio.h>
@@ -475,6 +476,10 @@ static const struct bad refused[] = {
 	{"[1,\"r\",{\"roles\":{\"callee\":{},\"caller\":null}}]", E_TYPE},
 	{"[1,\"r\",{\"roles\":{\"publisher\":[]}}]", E_TYPE},
 	{"[1,\"r\",{\"roles\":{\"subscriber\":{},\"subscriber\":{}}}]", E_EXISTS},
+	{"[1,\"r\",{\"roles\":{\"callee\":{\"features\":{},\"features\":{}}}}]",
+	 E_EXISTS},
+	{"[1,\"r\",{\"roles\":{\"callee\":{\"call_canceling\":1,\"call_canceling\":1}}}]",
+	 E_EXISTS},
 	/* payloads and unknown options are checked completely */
 	{"[48,1,{},\"p\",[1,[{\"a\":01}]]]", E_SYNTAX},
 	{"[48,1,{\"x\":[{\"a\":tru}]},\"p\"]", E_SYNTAX},
@@ -605,6 +610,79 @@ static void test_many_authmethods(void **state)
 	/* each was decoded into scratch, and none has moved */
 	assert_true(slice_eq_str(hello.authmethods[0], "m-0"));
 	assert_true(slice_eq_str(hello.authmethods[15], "m-15"));
+	buf_fini(&in);
+	buf_fini(&scratch);
+}
+
+/* Reads a message that is written here in JSON, in this encoding. in lends it. */
+static void read_in(enum serializer s, const char *json, struct buf *in,
+		    struct buf *scratch, struct msg *m)
+{
+	buf_clear(in);
+	assert_int_equal(transcode(SERIALIZER_JSON, slice_str(json), 1, s, in), 0);
+	assert_int_equal(msg_read(s, buf_slice(in), scratch, m), 0);
+}
+
+static void test_features(void **state)
+{
+	enum { CANCELING = WAMP_FEATURE_CALL_CANCELING };
+	static const struct {
+		const char *roles;
+		struct wamp_features features;
+	} hellos[] = {
+		{"'caller':{},'callee':{}", {{0}}},
+		{"'callee':{'features':{'call_canceling':true}}", {{0, 0, 0, CANCELING}}},
+		{"'callee':{'features':{'call_cancelling':true}}",
+		 {{0, 0, 0, CANCELING}}},
+		{"'callee':{'call_canceling':true}", {{0, 0, 0, CANCELING}}},
+		{"'callee':{'call_cancelling':true,'features':{}}",
+		 {{0, 0, 0, CANCELING}}},
+		{"'callee':{'features':{'call_canceling':false},'call_canceling':true}",
+		 {{0, 0, 0, CANCELING}}},
+		{"'callee':{'features':{'call_canceling':true,'call_cancelling':false}}",
+		 {{0, 0, 0, CANCELING}}},
+		{"'caller':{'features':{'call_canceling':true,'x':[{}]}},'callee':{'"
+		 "features':{}}",
+		 {{0, 0, CANCELING, 0}}},
+		{"'publisher':{'features':{'call_canceling':true}},"
+		 "'subscriber':{'call_canceling':true}",
+		 {{CANCELING, CANCELING, 0, 0}}},
+		{"'callee':{'features':{'call_timeout':true,'x':{'call_canceling':true}}"
+		 "}",
+		 {{0}}},
+		{"'callee':{'features':{'features':{'call_canceling':true}}}", {{0}}},
+		{"'other':{'features':{'call_canceling':true}},'callee':{}", {{0}}},
+		/* no feature is announced by anything but true */
+		{"'callee':{'features':null}", {{0}}},
+		{"'callee':{'features':[]}", {{0}}},
+		{"'callee':{'features':['call_canceling']}", {{0}}},
+		{"'callee':{'features':'call_canceling'}", {{0}}},
+		{"'callee':{'features':{'call_canceling':1}}", {{0}}},
+		{"'callee':{'features':{'call_canceling':'true'}}", {{0}}},
+		{"'callee':{'features':{'call_canceling':null}}", {{0}}},
+		{"'callee':{'features':{'call_canceling':[true]}}", {{0}}},
+		{"'callee':{'features':{'call_canceling':{}}}", {{0}}},
+	};
+	struct buf in, scratch;
+	char json[200];
+
+	(void)state;
+	buf_init(&in, 1000);
+	buf_init(&scratch, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(hellos); i++) {
+		struct msg_hello hello;
+		struct msg m = {.hello = &hello};
+
+		snprintf(json, sizeof(json), "[1,\"r\",{\"roles\":{%s}}]",
+			 hellos[i].roles);
+		for (char *c = json; *c != '\0'; c++)
+			*c = *c == '\'' ? '"' : *c;
+		for (enum serializer s = 0; s < SERIALIZER_COUNT; s++) {
+			read_in(s, json, &in, &scratch, &m);
+			assert_memory_equal(&hello.features, &hellos[i].features,
+					    sizeof(hello.features));
+		}
+	}
 	buf_fini(&in);
 	buf_fini(&scratch);
 }
@@ -823,6 +901,7 @@ int main(void)
 		cmocka_unit_test(test_payload_types),
 		cmocka_unit_test(test_refused_tells),
 		cmocka_unit_test(test_many_authmethods),
+		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_small_scratch),
 		cmocka_unit_test(test_write_replies),
 		cmocka_unit_test(test_write_payloads),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deadlines in a ring of lists; see wheel.h. */
+/* Deadlines in a ring of lists; see wheel.h. The wheel's thread. */
 #include "common/wheel.h"
 
 static struct wheel_list *slot_of(struct wheel *w, uint64_t tick)
@@ -38,8 +38,8 @@ void wheel_cancel(struct wheel *w, struct wheel_node *n)
 }
 
 /*
- * Everything in one slot that is due. The list is taken away first, so that what cb sets
- * is not met in the same pass; cancelling works in either list.
+ * Runs all due nodes of one slot. The list is moved aside first, so that a deadline that
+ * cb sets is not visited in the same pass. cb may also cancel nodes of either list.
  */
 static void run_slot(struct wheel *w, struct wheel_list *slot, wheel_cb *cb, void *arg)
 {
@@ -64,7 +64,7 @@ static void run_slot(struct wheel *w, struct wheel_list *slot, wheel_cb *cb, voi
 	}
 }
 
-/* The first slot from here on that is not empty. There are nodes. */
+/* The first slot from tick on that is not empty. There must be nodes. */
 static uint64_t find_next(struct wheel *w, uint64_t tick)
 {
 	while (LIST_EMPTY(slot_of(w, tick)))
@@ -84,7 +84,7 @@ void wheel_run(struct wheel *w, uint64_t now_ms, wheel_cb *cb, void *arg)
 		return;
 	if (from < w->next)
 		from = w->next;
-	/* after a long sleep each slot is due once */
+	/* After a long pause visit each slot once, not once per tick. */
 	if (now - from >= WHEEL_SLOTS)
 		from = now - WHEEL_SLOTS + 1;
 	for (uint64_t t = from; t <= now; t++)

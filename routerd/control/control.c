@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Worker 0's own: authenticators and revocations; see control.h. */
+/* The extra work of worker 0: authenticators and revocations; see control.h. Worker 0. */
 #include "routerd/control/control.h"
 
 #include "common/counters.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
-/* A revocation whose counts are coming in. */
+/* A revocation that waits for the counts of the workers. */
 struct gathering {
 	LIST_ENTRY(gathering) link;
 	struct control *control;
@@ -22,17 +22,17 @@ struct gathering {
 
 struct authenticator {
 	struct control *control;
-	struct questions questions; /* and its link */
-	uint64_t revokes;           /* counter */
+	struct questions questions; /* includes the link */
+	uint64_t revokes;           /* revocations received */
 };
 
 struct control {
 	struct loop *loop;
 	const struct config *config;
 	struct outbox *outbox;
-	uint64_t revocations; /* number of the last */
+	uint64_t revocations; /* number of the newest revocation */
 	LIST_HEAD(, gathering) gatherings;
-	struct authenticator authenticators[]; /* as the configuration has them */
+	struct authenticator authenticators[]; /* in the order of the configuration */
 };
 
 /* --- revocations --- */
@@ -99,8 +99,8 @@ static void post_revoke(struct control *c, struct revocation *revocation,
 }
 
 /*
- * *revocation needs everything but its number. The counts of all workers go to req, after
- * at most AUTH_REVOKE_MS.
+ * Starts a revocation; the caller has set all fields but the number. req is answered with
+ * the counts of all workers, after AUTH_REVOKE_MS at the latest.
  */
 static void start_revocation(struct control *c, struct revocation *revocation,
 			     struct rpc_request *req)
@@ -110,7 +110,8 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 
 	revocation->number = c->revocations + 1;
 	struct revocation *shared = revocation_new(revocation);
-	/* it reaches all workers, and is answered by all, or it is refused */
+	/* Reserve everything first: a revocation reaches all workers and is answered by
+	 * all, or it is refused. */
 	if (g == NULL || shared == NULL || !outbox_room_all(c->outbox) ||
 	    outbox_reserve_all(c->outbox, &mail) != 0 ||
 	    loop_reserve_timers(c->loop, 1) != 0) {
@@ -133,7 +134,7 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 	revocation_unref(&shared);
 }
 
-/* Late counts, after the deadline, are for nobody. */
+/* Ignore counts that arrive after the deadline: the request has been answered. */
 static void on_worker_revoked(struct control *c, const struct post *p)
 {
 	struct gathering *g;
@@ -149,7 +150,7 @@ static void on_worker_revoked(struct control *c, const struct post *p)
 	}
 }
 
-/* --- what an authenticator asks --- */
+/* --- requests of an authenticator --- */
 
 static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 			      struct slice params)
@@ -159,7 +160,7 @@ static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 	int err = auth_revoke_read(params, &v);
 
 	if (err != 0) {
-		log_error(qs->link.conf->name, "a revoke that cannot be read: %s",
+		log_error(qs->link.conf->name, "cannot read a revoke reason=\"%s\"",
 			  err_str(err));
 		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
 			    err_str(err));
@@ -202,7 +203,7 @@ static void on_authenticator_request(struct link *l, struct rpc_request *req,
 			    "no such method");
 }
 
-/* --- life --- */
+/* --- start and end --- */
 
 struct control *control_new(struct loop *loop, const struct config *cfg,
 			    struct outbox *outbox)
@@ -254,7 +255,8 @@ void control_post(struct control *c, struct post *p)
 {
 	if (p->type == POST_LOGIN) {
 		struct login_message *q = p->login;
-		p->login = NULL; /* taken */
+		/* questions_ask takes ownership. */
+		p->login = NULL;
 		questions_ask(&c->authenticators[q->authenticator].questions, p->session,
 			      q);
 	} else if (p->type == POST_LOGIN_CANCEL) {

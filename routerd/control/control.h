@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What runs on worker 0 beside its share of peers and realms: the connections to the
- * authenticators, and revocations, which go to every worker and whose counts come back.
- *
- * Worker 0 only.
+ * The extra work of worker 0: the connections to the authenticators, and revocations. A
+ * revocation is posted to every worker; the workers' counts come back and are added up.
+ * Worker 0.
  */
 #ifndef ROUTERD_CONTROL_CONTROL_H
 #define ROUTERD_CONTROL_CONTROL_H
@@ -15,21 +14,23 @@
 
 struct control;
 
-/* Begins to connect to every authenticator. All is lent until control_free. NULL: no
- * memory. */
+/*
+ * Starts connecting to all authenticators. The arguments must stay valid until
+ * control_free. NULL if out of memory.
+ */
 struct control *control_new(struct loop *loop, const struct config *cfg,
 			    struct outbox *outbox) MUSTCHECK;
 
-/* Logins that wait are dropped without an answer. */
+/* Frees everything. Waiting logins get no answer. */
 void control_free(struct control **c);
 
 /*
- * Handles POST_LOGIN, POST_LOGIN_CANCEL, POST_LOGIN_REPORT and POST_REVOKED, and takes
- * their references.
+ * Handles POST_LOGIN, POST_LOGIN_CANCEL, POST_LOGIN_REPORT and POST_REVOKED. Takes their
+ * references.
  */
 void control_post(struct control *c, struct post *p);
 
-/* A line for each authenticator. */
+/* Logs a line for each authenticator. */
 void control_log_counters(const struct control *c);
 
 #endif

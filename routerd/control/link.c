@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The link to one authenticator; see link.h. */
+/* The link to one authenticator; see link.h. Worker 0. */
 #include "routerd/control/link.h"
 
 #include "common/err.h"
@@ -12,11 +12,12 @@
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 2000,
-	SOON_MS = 100,      /* to the next ping until it is ready, or to the next try */
+	/* Until the next ping while it is not ready, or if a ping could not be sent. */
+	SOON_MS = 100,
 	MAX_OUT = 16 << 20, /* bytes */
 };
 
-static uint64_t last_link; /* worker 0 alone numbers them */
+static uint64_t last_link; /* only worker 0 assigns numbers */
 
 void link_answered(struct link *l)
 {
@@ -27,12 +28,12 @@ void link_report(struct link *l, const char *method, struct slice params)
 {
 	if (l->state != LINK_UP || (l->features & AUTH_FEATURE_EVENTS) == 0)
 		return;
-	/* records are not worth failing for */
+	/* Drop the report if it cannot be sent: reports are only for the record. */
 	if (rpc_conn_congested(l->rpc) || rpc_notify(l->rpc, method, params) != 0)
 		l->lost_reports++;
 }
 
-/* Full jitter, so that many routers do not come back in step. */
+/* A random delay, so that many routers do not reconnect at the same time. */
 static uint64_t backoff_ms(unsigned failures)
 {
 	unsigned shift = failures < 6 ? failures : 6;
@@ -43,7 +44,8 @@ static uint64_t backoff_ms(unsigned failures)
 	return 1 + randombytes_uniform(most);
 }
 
-/* One line an outage, and one whenever its reason changes; the end of it is a line too.
+/*
+ * Logs one line per outage, and one when the reason changes. become_ready logs the end.
  */
 static void log_outage(struct link *l, const char *why)
 {
@@ -58,7 +60,7 @@ static void log_outage(struct link *l, const char *why)
 		still ? "still not" : "not", l->conf->socket, why);
 }
 
-/* If there is none, connecting will try again. */
+/* Makes a spare socket. If that fails, connect_now tries again. */
 static void keep_spare(struct link *l)
 {
 	int err = l->spare == -1 ? sock_new_unix(&l->spare) : 0;
@@ -86,7 +88,7 @@ static void on_link_closed(int err, void *arg)
 	char why[80];
 	bool theirs = err != E_CLOSED && err != E_SYS && err != E_NOMEM;
 
-	snprintf(why, sizeof(why), "%s%s", theirs ? "what it sent is " : "",
+	snprintf(why, sizeof(why), "%s%s", theirs ? "invalid message: " : "",
 		 err_str(err));
 	link_down(arg, why);
 }
@@ -122,12 +124,13 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 
 	if (ans->outcome == RPC_TIMEOUT) {
 		if (++l->misses >= AUTH_PING_MISSES)
-			link_down(l, "it does not answer pings");
+			link_down(l, "no answer to pings");
 		return;
 	}
 	if (ans->outcome == RPC_CLOSED)
 		return;
-	l->misses = 0; /* an error is an answer too: it need not know ping */
+	/* An error counts as an answer: an authenticator need not implement ping. */
+	l->misses = 0;
 	l->ping_due = false;
 	link_answered(l);
 	if (l->state == LINK_NOT_READY && ans->outcome == RPC_OK &&
@@ -136,8 +139,10 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 		become_ready(l);
 }
 
-/* Where there is no room for it, no question is sent before it: a link with one in flight
- * at every moment may be dead. */
+/*
+ * Sends a ping. If there is no room for it, no question is sent before it: otherwise a
+ * link that always has questions in flight would never be checked.
+ */
 static void send_ping(struct link *l)
 {
 	const struct rpc_call ping = {
@@ -158,18 +163,20 @@ static void link_up(struct link *l, bool ready)
 
 	l->state = LINK_NOT_READY;
 	if (!revokes && !l->no_revoke_logged)
-		log_warn(l->conf->name,
-			 "this authenticator does not revoke: sessions of removed "
-			 "principals live on");
+		log_warn(l->conf->name, "the authenticator cannot revoke: sessions of "
+					"removed principals stay open");
 	l->no_revoke_logged = !revokes;
 	timer_arm(&l->timer, ready ? AUTH_PING_MS : SOON_MS);
 	if (ready)
 		become_ready(l);
 	else
-		log_outage(l, "it is not ready");
+		log_outage(l, "not ready");
 }
 
-/* Connected, but it cannot or must not be used: logins are held, hello is asked again. */
+/*
+ * The authenticator is connected but cannot be used: logins are held, and hello is sent
+ * again later.
+ */
 static void not_usable(struct link *l, const char *why)
 {
 	log_outage(l, why);
@@ -177,7 +184,7 @@ static void not_usable(struct link *l, const char *why)
 	l->failures++;
 }
 
-#define REVOKE_REQUIRED "the configuration requires revoke, which it does not offer"
+#define REVOKE_REQUIRED "require_features lists revoke, which it does not support"
 
 static bool lacks_revoke(const struct link *l, unsigned features)
 {
@@ -185,14 +192,18 @@ static bool lacks_revoke(const struct link *l, unsigned features)
 	       (features & AUTH_FEATURE_REVOKE) == 0;
 }
 
-/* What it can do, and what is to be said to it the next time. */
+/*
+ * Stores the authenticator's limits and features, and the values to send in the next
+ * hello.
+ */
 static void take_hello(struct link *l, const struct auth_hello_result *h)
 {
 	unsigned in_flight = (unsigned)min_size(AUTH_MAX_INFLIGHT, h->max_inflight);
 	size_t n = min_size(h->db.len, sizeof(l->memory.last_db) - 1);
 
 	l->features = h->features;
-	l->max_questions = in_flight > 2 ? in_flight - 1 : 1; /* and a ping */
+	/* Reserve one for a ping. */
+	l->max_questions = in_flight > 2 ? in_flight - 1 : 1;
 	l->max_message = min_size(l->max_message, (size_t)h->max_message);
 	rpc_conn_lower_limits(l->rpc, l->max_message, in_flight > 0 ? in_flight : 1);
 	l->memory.last_epoch = h->epoch;
@@ -208,12 +219,12 @@ static void hello_result(struct link *l, struct slice result)
 	int err = fields_read_item(result, &auth_hello_result_table, &h);
 
 	if (err != 0)
-		link_down(l, "its answer to hello cannot be read");
+		link_down(l, "its answer to hello is invalid");
 	else if (h.protocol.major != AUTH_VERSION_MAJOR)
-		link_down(l, "it speaks another major version; is an upgrade half done?");
+		link_down(l, "it uses another major version of the protocol: upgrade "
+			     "routerd or the authenticator");
 	else if (h.max_message < AUTH_MIN_MESSAGE)
-		not_usable(l, "it announces a max_message of less than 4096 bytes, which "
-			      "is too little for a question");
+		not_usable(l, "its max_message is below the minimum of 4096 bytes");
 	else if (lacks_revoke(l, h.features))
 		not_usable(l, REVOKE_REQUIRED);
 	else
@@ -232,16 +243,18 @@ static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 	case RPC_ERROR:
 		auth_error_read(ans->error, &error);
 		if (slice_eq_str(error.uri, AUTH_ERROR_UNSUPPORTED_VERSION))
-			link_down(l, "it speaks another major version");
+			link_down(l, "it uses another major version of the protocol");
 		else if (!slice_eq_str(error.uri, AUTH_ERROR_NO_SUCH_METHOD))
-			not_usable(l, "it is not ready");
+			not_usable(l, "not ready");
 		else if (lacks_revoke(l, 0))
 			not_usable(l, REVOKE_REQUIRED);
 		else
-			link_up(l, true); /* the minimum: protocol 1.0 without features */
+			/* The authenticator implements only the minimum: protocol 1.0
+			 * without features. */
+			link_up(l, true);
 		return;
 	case RPC_TIMEOUT:
-		link_down(l, "it does not answer hello");
+		link_down(l, "no answer to hello");
 		return;
 	case RPC_INVALID:
 		link_down(l, "its answer to hello is malformed or over a limit");
@@ -288,14 +301,14 @@ static void connect_now(struct link *l)
 	if (err == 0)
 		err = sock_peer_cred(l->spare, &cred);
 	if (err != 0) {
-		link_down(l, err == E_AGAIN ? "it does not accept connections"
+		link_down(l, err == E_AGAIN ? "its backlog of connections is full"
 					    : err_str(err));
 		return;
 	}
 	if (!conf_user_allowed(&l->conf->allow_users, cred.uid)) {
 		sock_close(&l->spare);
 		snprintf(why, sizeof(why),
-			 "it runs as uid %u, which allow_users does not name",
+			 "it runs as uid %u, which is not in allow_users",
 			 (unsigned)cred.uid);
 		link_down(l, why);
 		return;

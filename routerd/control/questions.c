@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An authenticator's questions; see questions.h. */
+/* The questions to one authenticator; see questions.h. Worker 0. */
 #include "routerd/control/questions.h"
 
 #include "common/err.h"
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 
 enum {
-	TICK_MS = 100,       /* held questions are looked at so often */
-	MAX_BYTES = 8 << 20, /* of all questions; the last may pass it */
+	TICK_MS = 100,       /* interval of checks while questions are held */
+	MAX_BYTES = 8 << 20, /* of all questions; the last one may exceed it */
 };
 
-/* No padding: compared as bytes. */
+/* Has no padding, since it is compared as bytes. */
 struct question_key {
 	uint32_t slot, generation;
 	uint64_t worker;
@@ -27,11 +27,11 @@ struct question {
 	struct login_message *q;
 	enum question_place place;
 	uint64_t hold_until_ms;
-	uint64_t retry_at_ms; /* 0: its one second chance is not used up */
-	uint32_t msgid;       /* of one in flight */
-	bool suspect;         /* a link broke while it was in flight */
+	uint64_t retry_at_ms; /* 0: it may be sent a second time */
+	uint32_t msgid;       /* only while in flight */
+	bool suspect;         /* a link broke while the question was in flight */
 	struct lookup_stamp stamp;
-	TAILQ_ENTRY(question) link; /* in the list of its place */
+	TAILQ_ENTRY(question) link; /* in the list of `place` */
 	UT_hash_handle hh;
 };
 
@@ -58,7 +58,10 @@ static void log_full(struct questions *qs)
 			qs->n_held, qs->bytes, qs->limits->hold_queue, suppressed);
 }
 
-/* Tells the workers when no more can be held, and when a quarter of it is free again. */
+/*
+ * Tells the workers when no more questions can be held, and again when a quarter of the
+ * room is free.
+ */
 static void note_fullness(struct questions *qs)
 {
 	unsigned max = (unsigned)qs->limits->hold_queue;
@@ -67,7 +70,7 @@ static void note_fullness(struct questions *qs)
 
 	if (full == qs->full_said)
 		return;
-	/* without memory it is tried again, at the next tick at the latest */
+	/* If memory is short, the next tick tries again. */
 	if (!outbox_send_all(qs->outbox, &(struct post){
 						 .type = POST_HOLD_QUEUE,
 						 .id = qs->index,
@@ -118,7 +121,7 @@ static void forget(struct question *qu)
 	note_fullness(qs);
 }
 
-/* By the question's mail. */
+/* Posts an answer with the mail that was reserved for the question. */
 static void post_answer(struct questions *qs, struct login_message *q,
 			struct session_ref to, enum login_outcome outcome,
 			const struct lookup_stamp *stamp, struct slice bytes)
@@ -141,18 +144,18 @@ static void answer_question(struct question *qu, enum login_outcome outcome,
 	forget(qu);
 }
 
-/* No answer, so that the client tries again. */
+/* Answers that there is no decision, so that the client tries again. */
 static void answer_none(struct question *qu, enum login_outcome why)
 {
 	qu->all->unavailable++;
 	answer_question(qu, why, slice_of(NULL, 0));
 }
 
-/* The authenticator's answer is malformed or over a limit. */
+/* Answers that the authenticator's answer is malformed or exceeds a limit. */
 static void answer_invalid(struct question *qu, int err)
 {
 	const char *detail = err == E_LIMIT || err == E_DEPTH
-				     ? "its answer is over a limit of the protocol"
+				     ? "its answer exceeds a limit of the protocol"
 				     : "its answer is malformed";
 	struct buf b;
 
@@ -167,7 +170,7 @@ static void answer_invalid(struct question *qu, int err)
 	buf_fini(&b);
 }
 
-/* The link broke while it was in flight. */
+/* The link broke while the question was in flight. The second time, gives up. */
 static void suspect(struct question *qu)
 {
 	if (!qu->suspect) {
@@ -193,11 +196,15 @@ static void send_cancel(struct questions *qs, uint32_t msgid)
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_cancel_write(&b, msgid);
 	int err = rpc_notify(qs->link.rpc, AUTH_NOTIFY_CANCEL, buf_slice(&b));
-	(void)err; /* it only spares the authenticator some work */
+	/* The cancel only saves the authenticator some work. */
+	(void)err;
 	buf_fini(&b);
 }
 
-/* False: it was asked a second time already, or there is no time left for that. */
+/*
+ * Schedules a second attempt. False if there was one already, or if there is no time
+ * left.
+ */
 static bool retry_later(struct question *qu, uint64_t after_ms)
 {
 	uint64_t now = loop_now_ms(qu->all->link.loop);
@@ -254,7 +261,10 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 	pump(qs);
 }
 
-/* For an authenticator that takes less than was thought. E_NOMEM. */
+/*
+ * Shortens a question because the authenticator accepts less than was assumed when it was
+ * written. E_NOMEM.
+ */
 static int shorten(struct question *qu)
 {
 	struct questions *qs = qu->all;
@@ -272,13 +282,17 @@ static int shorten(struct question *qu)
 	if (shorter == NULL)
 		return E_NOMEM;
 	qs->bytes -= qu->q->len - shorter->len;
-	qu->q->mail = NULL; /* the copy has it */
+	/* The new question has it. */
+	qu->q->mail = NULL;
 	login_message_free(&qu->q);
 	qu->q = shorter;
 	return 0;
 }
 
-/* Sends a held question. False: it stays where it is, and so should those behind it. */
+/*
+ * Sends a held question. False if it cannot be sent now; then it and those behind it must
+ * wait.
+ */
 static bool send_question(struct question *qu)
 {
 	struct questions *qs = qu->all;
@@ -316,15 +330,18 @@ static bool may_send(const struct questions *qs)
 	       !rpc_conn_congested(qs->link.rpc);
 }
 
-/* Sends as many of the held as the authenticator takes at a time, and no suspect together
- * with another. */
+/*
+ * Sends as many held questions as the authenticator accepts. A suspect is never in flight
+ * together with another question.
+ */
 static void pump(struct questions *qs)
 {
 	struct question *qu = TAILQ_FIRST(&qs->places[QUESTION_IN_FLIGHT]);
 	struct question *first = TAILQ_FIRST(&qs->places[QUESTION_SUSPECT]);
 
 	if (qu != NULL && (first != NULL || qu->suspect))
-		return; /* when all of this round are answered */
+		/* Wait until all questions of this round are answered. */
+		return;
 	if (first != NULL &&
 	    (qs->suspect_next || TAILQ_EMPTY(&qs->places[QUESTION_HELD]))) {
 		qs->suspect_next = false;
@@ -338,7 +355,7 @@ static void pump(struct questions *qs)
 			return;
 }
 
-/* A held question grows older. */
+/* Checks the times of a held question. */
 static void look_at(struct question *qu, uint64_t now)
 {
 	if (qu->hold_until_ms <= now)
@@ -365,7 +382,7 @@ static void on_questions_tick(void *arg)
 		timer_arm(&qs->tick, TICK_MS);
 }
 
-/* NULL: no memory. */
+/* NULL if out of memory. */
 static struct question *question_new(struct questions *qs, struct session_ref session,
 				     struct login_message *q)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A turn's budget; see budget.h. */
+/* A turn's budget; see budget.h. The net's thread. */
 #include "routerd/net/budget.h"
 
 #include "common/loop.h"
@@ -7,8 +7,9 @@
 enum {
 	TURN_NS = 1000 * 1000,
 	TURN_BYTES = 256 * 1024,
-	BYTES_PER_CONN = 64 * 1024, /* more, for each connection that is to be flushed */
-	NS_PER_CONN = 6000,         /* about what a flush takes */
+	/* Extra output for each connection that will be flushed. */
+	BYTES_PER_CONN = 64 * 1024,
+	NS_PER_CONN = 6000, /* about the time of one flush */
 };
 
 void budget_reading(struct budget *b)

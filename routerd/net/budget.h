@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What one turn of a worker may do before it flushes: how long it reads, how long it
- * handles posts, how much output it queues. Flushing costs a system call for each
- * connection, so with many connections it pays to queue more for each before that.
- *
- * The thread of the net only.
+ * Limits what a worker does in one turn before it flushes: how long it reads, how long it
+ * handles posts, how much output it queues. A flush costs a system call for each
+ * connection, so with many connections it pays to queue more for each of them first. The
+ * net's thread.
  */
 #ifndef ROUTERD_NET_BUDGET_H
 #define ROUTERD_NET_BUDGET_H
@@ -15,29 +14,32 @@ struct budget {
 	uint64_t reading_since_ns; /* 0: nothing was read in this turn */
 	uint64_t posts_since_ns;
 	size_t queued;  /* bytes of output since the last flush */
-	uint32_t conns; /* connections that they are for */
+	uint32_t conns; /* number of connections that have it */
 };
 
-/* The first event of a turn starts its clock; later ones change nothing. */
+/*
+ * Starts the clock for reading at the first event of a turn. Later calls in the turn do
+ * nothing.
+ */
 void budget_reading(struct budget *b);
 
-/* Has the turn read for long enough, or made enough output by reading? */
+/* Has reading used its time, or queued its share of output? */
 bool budget_reading_spent(const struct budget *b);
 
-/* The turn begins to handle posts. */
+/* Starts the clock for handling posts. */
 void budget_posts(struct budget *b);
 
-/* Has it handled posts for long enough, or made enough output? */
+/* Has handling posts used its time, or queued its share of output? */
 bool budget_posts_spent(const struct budget *b);
 
-/* Bytes were queued; for a connection that had nothing queued, first is true. */
+/* Counts queued bytes. first: the connection had nothing queued before. */
 static inline void budget_queued(struct budget *b, size_t bytes, bool first)
 {
 	b->queued += bytes;
 	b->conns += first;
 }
 
-/* All is flushed: the next turn begins. */
+/* Resets the budget after all output was flushed. */
 void budget_flushed(struct budget *b);
 
 #endif

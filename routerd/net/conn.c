@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A connection's life: adopted, read, paused, closed; see conn.h. Thread of its net. */
+/* The life of a connection: adopt, read, pause, close; see conn.h. The net's thread. */
 #include "routerd/net/conn.h"
 
 #include "common/err.h"
@@ -31,7 +31,7 @@ struct sock_name conn_peer_name(const struct conn *c)
 
 /* --- deadlines --- */
 
-/* Silence after which a ping is sent; 0: never. */
+/* How long the peer may be silent before it is pinged; 0: no pings. */
 static uint32_t ping_interval_ms(const struct conn *c)
 {
 	return c->framing == CONN_RAWSOCKET && !c->conf->raw_pings
@@ -39,7 +39,7 @@ static uint32_t ping_interval_ms(const struct conn *c)
 		       : c->conf->ping_interval_ms;
 }
 
-/* The next ping, counted from the last sign of life. */
+/* Sets the deadline for the next ping, counted from the last input. */
 static void await_silence(struct conn *c)
 {
 	uint64_t interval = ping_interval_ms(c);
@@ -48,7 +48,7 @@ static void await_silence(struct conn *c)
 	conn_set_deadline(c, silent < interval ? interval - silent : 0);
 }
 
-/* From the beginning: established, or resumed after a pause. */
+/* Starts pings anew, after the handshake or a pause. */
 static void start_pings(struct conn *c)
 {
 	wheel_cancel(&c->net->wheel, &c->deadline);
@@ -60,8 +60,8 @@ static void start_pings(struct conn *c)
 }
 
 /*
- * The interval passed since the deadline was set. Input does not move it, which would
- * cost something for every read; it is looked at here instead.
+ * Called when the deadline has passed. Input does not move the deadline, since that would
+ * cost time in every read. Instead this function checks when the last input came.
  */
 static void silence_passed(struct conn *c)
 {
@@ -82,7 +82,7 @@ static void silence_passed(struct conn *c)
 	conn_set_deadline(c, c->conf->ping_timeout_ms);
 }
 
-/* No handshake in time, be it the first or one after conn_left. */
+/* The handshake took too long: either the first one or the one after conn_left. */
 static void handshake_late(struct conn *c)
 {
 	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
@@ -93,13 +93,15 @@ static void handshake_late(struct conn *c)
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
 	else
-		conn_kill(c, end); /* no clean close: the client is to try again */
+		/* No clean close, so that the client tries again. */
+		conn_kill(c, end);
 }
 
 void conn_deadline_passed(struct conn *c)
 {
 	if (c->state == CONN_CLOSING)
-		conn_kill(c, CONN_END_LOST); /* the reason is known already */
+		/* conn_set_end has set the reason already. */
+		conn_kill(c, CONN_END_LOST);
 	else if (c->established)
 		silence_passed(c);
 	else
@@ -115,9 +117,12 @@ static void sign_of_life(struct conn *c)
 	}
 }
 
-/* --- the handshake that is not known yet --- */
+/* --- input before the framing is known --- */
 
-/* Did the client begin as RawSocket clients do, or can it be nothing else? */
+/*
+ * Does the client use RawSocket? Its handshake begins with a magic octet. On a RawSocket
+ * listener there is no other framing.
+ */
 static bool is_raw(const struct conn *c, const struct frame_input *in)
 {
 	const struct buf *begun = c->held.part;
@@ -152,7 +157,9 @@ static void opening_refuse(struct conn *c)
 	if (is_raw(c, &nothing))
 		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
 	else
-		conn_http_answer(c, HTTP_UNAVAILABLE, "Not now.", false, CONN_END_OWN);
+		conn_http_answer(c, HTTP_UNAVAILABLE,
+				 "The router accepts no connections now.", false,
+				 CONN_END_OWN);
 }
 
 /* --- reading --- */
@@ -173,7 +180,7 @@ static void pause_reading(struct conn *c)
 	conn_arm(c);
 }
 
-/* After a pause or a hold, unless the other still lasts. */
+/* Continues after a pause or a hold, unless the other one still lasts. */
 static void go_on_reading(struct conn *c)
 {
 	if (c->established && !c->holding)
@@ -188,16 +195,18 @@ void conn_resume(struct conn *c)
 	go_on_reading(c);
 }
 
-/* Is it a time to read nothing? Most holds end before there is anything to read, so only
- * input that arrives meanwhile makes the connection pause. */
+/*
+ * Must input wait? A hold usually ends before more input arrives, so the connection
+ * pauses only when there is input to read.
+ */
 static bool must_pause(const struct conn *c)
 {
 	return c->holding || (c->net->paused && c->established && c->state == CONN_OPEN);
 }
 
 /*
- * The handler holds c: keeps what it did not take of a message, and what was read behind
- * it. `from` is the kept input that both are read from, or NULL.
+ * Keeps input for a connection that the handler has held: the rest of the message and the
+ * input behind it. `from` is the kept input that both are in, or NULL.
  */
 static void keep_input(struct conn *c, struct conn_kept *from, bool text,
 		       const struct frame_input *behind)
@@ -205,7 +214,7 @@ static void keep_input(struct conn *c, struct conn_kept *from, bool text,
 	struct slice rest = c->net->hold_rest;
 	struct conn_kept *k = from;
 
-	/* they lie side by side in `from`, unless the message came in fragments */
+	/* Both are adjacent in `from`, unless the message was fragmented. */
 	if (k != NULL && rest.p + rest.len == behind->p) {
 		k->at = (size_t)(rest.p - k->bytes.data);
 	} else {
@@ -226,7 +235,7 @@ static void keep_input(struct conn *c, struct conn_kept *from, bool text,
 		conn_kill(c, CONN_END_NOMEM);
 }
 
-/* The most bytes that a message from the peer may have now. */
+/* The longest message that the peer may send now, in bytes. */
 static size_t message_limit(const struct conn *c)
 {
 	const struct conn_conf *conf = c->conf;
@@ -236,7 +245,7 @@ static size_t message_limit(const struct conn *c)
 
 	if (c->framing == CONN_RAWSOCKET)
 		return min_size(limit, (size_t)1 << c->raw_recv_log);
-	/* after conn_close only the peer's Close is awaited */
+	/* After conn_close only the peer's Close is of interest. */
 	return c->state == CONN_OPEN ? limit : WS_DISCARD;
 }
 
@@ -250,14 +259,15 @@ static enum frame_event_type next_event(struct conn *c, union conn_held *held,
 		       : rawsocket_next(&held->part, in, limit, ev);
 }
 
-/* `from` is the kept input that *in lies in, or NULL. */
+/* Reads events from *in. `from` is the kept input that *in is in, or NULL. */
 static void read_events(struct conn *c, struct frame_input *in, struct conn_kept *from)
 {
 	union conn_held held = c->held;
 	struct frame_event ev;
 	bool more = true;
 
-	/* A handler that drops c must not free what lends it a message. */
+	/* The handler may drop c. Keep the reader in a local variable, so that this does
+	 * not free the memory that the message is in. */
 	c->held = (union conn_held){.part = NULL};
 	while (more && c->state != CONN_DEAD && !c->finishing && !c->holding) {
 		switch (next_event(c, &held, in, &ev)) {
@@ -287,11 +297,12 @@ static void read_events(struct conn *c, struct frame_input *in, struct conn_kept
 		}
 	}
 	if (more && !c->holding)
-		conn_held_free(c, &held); /* nothing will be read any more */
+		/* No more input will be read. */
+		conn_held_free(c, &held);
 	c->held = held;
 }
 
-/* Goes on with input that was kept. */
+/* Handles kept input. */
 static void read_kept(struct conn *c)
 {
 	struct conn_kept *k = c->kept;
@@ -299,14 +310,15 @@ static void read_kept(struct conn *c)
 	struct frame_input in = {k->bytes.data + k->at + k->message,
 				 all.len - k->message};
 
-	/* A handler that drops c must not free what lends it a message. */
+	/* The handler may drop c, which must not free the memory that the message is
+	 * in. */
 	c->kept = NULL;
 	if (k->message > 0 && c->state == CONN_OPEN) {
 		c->handler->message(c, slice_of(all.p, k->message), k->text);
 		if (c->holding)
 			keep_input(c, k, k->text, &in);
 	}
-	/* also if nothing is left of *in: the framing's reader may hold whole frames */
+	/* Do this even if *in is empty: the framing's reader may have whole frames. */
 	if (!c->holding && c->state != CONN_DEAD && !c->finishing)
 		read_events(c, &in, k);
 	if (c->kept != k)
@@ -335,7 +347,7 @@ static void read_some(struct conn *c)
 	if (err != 0) {
 		bool eof = err == E_CLOSED && errno == 0;
 
-		/* RawSocket has no goodbye but this */
+		/* In RawSocket the end of the stream is the only goodbye. */
 		conn_kill(c, eof && c->framing == CONN_RAWSOCKET ? CONN_END_PEER
 								 : CONN_END_LOST);
 		return;
@@ -357,13 +369,14 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	budget_reading(&n->budget);
 	if ((what & EV_WRITE) != 0) {
-		/* it took something from a full buffer, so somebody is there */
+		/* The peer has read from a full buffer, so it is alive. */
 		sign_of_life(c);
 		stream_mark_dirty(n, &c->stream);
 	}
 	if ((what & EV_READ) != 0)
 		read_some(c);
-	if (budget_reading_spent(&n->budget)) /* the next turn handles the rest */
+	/* The next turn handles the rest. */
+	if (budget_reading_spent(&n->budget))
 		event_base_loopbreak(loop_base(n->loop));
 }
 
@@ -395,7 +408,7 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 	return c;
 }
 
-/* --- from above --- */
+/* --- called by the layer above --- */
 
 void conn_established(struct conn *c)
 {
@@ -414,6 +427,7 @@ void conn_left(struct conn *c)
 	c->left = true;
 	c->ping_sent = false;
 	conn_set_deadline(c, c->conf->handshake_ms);
+	/* net.paused applies only to established connections. The next HELLO is read. */
 	if (c->stream.paused)
 		conn_resume(c);
 }
@@ -431,6 +445,7 @@ void conn_hold(struct conn *c, struct slice rest)
 	if (c->state != CONN_OPEN)
 		return;
 	c->holding = true;
+	/* read_events keeps the rest when `message` returns. */
 	c->net->hold_rest = rest;
 	stop_pings(c);
 }

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One client's connection, seen from above: messages in, framed bytes out, and one
- * goodbye. It does the handshake of WebSocket (RFC 6455, server side) or of RawSocket
- * (specification: "RawSocket Transport"), speaks that framing, queues what is to be sent,
- * watches its deadlines and keeps to its limits. It knows no WAMP.
+ * One client's connection, for the layer above: messages in, framed bytes out, and one
+ * close. It does the server's handshake of WebSocket (RFC 6455) or RawSocket
+ * (specification: "RawSocket Transport"), parses frames, queues output, and enforces
+ * deadlines and limits. It does not interpret messages.
  *
- * Every function belongs to the thread of the connection's struct net. All of them may be
- * called from any callback and in any state: where they make no sense any more they do
- * nothing. Nothing is freed inside a callback.
+ * All functions belong to the thread of the connection's struct net. They may be called
+ * from any callback and in any state; if a call is not possible in a state, it does
+ * nothing. Nothing is freed during a callback.
  */
 #ifndef ROUTERD_NET_CONN_H
 #define ROUTERD_NET_CONN_H
@@ -23,164 +23,178 @@
 #include <stdatomic.h>
 
 /*
- * The settings of a listener, shared by its connections and immutable. They must stay
- * where they are until the last net that uses them is finished.
+ * The settings of a listener, shared by its connections. They do not change, and must
+ * stay valid until net_fini of the last net that uses them.
  */
 struct conn_conf {
 	void *user;                 /* for the handler */
-	const char *name;           /* of the listener, in log lines */
-	_Atomic uint32_t *live;     /* counted down when a connection is freed, or NULL */
+	const char *name;           /* the listener's name, for log lines */
+	_Atomic uint32_t *live;     /* decremented when a connection is freed; or NULL */
 	unsigned framings;          /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
-	bool raw_pings;             /* RawSocket, too, is pinged */
-	uint32_t early_message_max; /* bytes of a message before conn_established */
-	uint32_t message_max;       /* and after it */
-	size_t head_max;            /* bytes of an HTTP request, with its headers */
-	size_t headers_max;         /* their number: HTTP_HEADERS_MAX at most */
-	/* those that WebSocket is spoken at, as in a request but without query; none: at
-	 * every path */
+	bool raw_pings;             /* send pings on RawSocket, too */
+	uint32_t early_message_max; /* longest message before conn_established, bytes */
+	uint32_t message_max;       /* longest message after it, bytes */
+	size_t head_max;            /* longest HTTP request head, bytes */
+	size_t headers_max; /* most headers of a request; at most HTTP_HEADERS_MAX */
+	/* The paths that serve WebSocket, without query. None: all paths do. */
 	const char *const *paths;
 	size_t n_paths;
-	uint32_t handshake_ms;     /* from conn_adopt to conn_established; from
-				    conn_left to conn_restart_handshake; from there to
-				    conn_established */
-	uint32_t ping_interval_ms; /* silence after which a ping is sent; 0: never */
-	uint32_t ping_timeout_ms;  /* silence after a ping that ends a connection */
-	uint32_t close_ms;         /* for the goodbyes */
-	size_t queue_max;          /* bytes of memory in the out-queue */
+	/*
+	 * From conn_adopt to conn_established; from conn_left to conn_restart_handshake,
+	 * and from there to conn_established.
+	 */
+	uint32_t handshake_ms;
+	uint32_t ping_interval_ms; /* silence before a ping is sent; 0: no pings */
+	/* Silence after a ping before the connection is closed. */
+	uint32_t ping_timeout_ms;
+	uint32_t close_ms; /* for closing */
+	size_t queue_max;  /* most bytes of memory in the output queue */
 };
 
-/* On one port both are told apart by the first octet. */
+/* The framings of a listener. On a port with both, the first octet tells them apart. */
 enum {
 	CONN_WEBSOCKET = 1,
 	CONN_RAWSOCKET = 2,
 };
 
-enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* usual for early_message_max */
+enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* the usual value of early_message_max */
 
 /*
- * The layer above. A constant table.
+ * The layer above; a constant table.
  *
- * `closed` is called exactly once for each connection that was accepted, at the end of
- * the turn in which it left OPEN, never from inside another function of this interface.
- * No callback follows it, and the pointer is not to be used after it, although the
- * connection may still be there for its last words.
+ * `closed` is called exactly once for each connection that the handler has accepted, at
+ * the end of the turn in which the connection left the state OPEN, never from inside a
+ * function of this interface. No callback follows. The pointer must not be used
+ * afterwards, although the connection may live on until its last bytes are sent.
  */
 struct conn_handler {
-	size_t user_size; /* bytes at conn_user, zeroed at first */
+	size_t user_size; /* bytes at conn_user, initially zero */
 
-	/* One line that says what this is, for who asks for a path of ours and wants no
-	 * upgrade. */
+	/*
+	 * The answer to a request for a known path without an upgrade: one line of text.
+	 */
 	const char *page;
 
 	/*
-	 * A correct upgrade request to a known path. 0 accepts it, and *text_out is the
-	 * subprotocol, or NULL for none; otherwise the HTTP status of the refusal, and
-	 * *text_out a sentence that says why. The text must outlive the call only.
+	 * Called for a valid upgrade request to a known path. Returns 0 to accept it,
+	 * with the subprotocol, or NULL for none, in *text_out. Otherwise returns the
+	 * HTTP status of the refusal, with a sentence that says why in *text_out. The
+	 * text must still be valid when the callback returns; it is used at once.
 	 */
 	int (*upgrade)(struct conn *c, const struct http_request *req,
 		       const char **text_out);
 
 	/*
-	 * A RawSocket handshake that asks for this serializer (1 JSON, 2 MessagePack, 3
-	 * CBOR, others are nobody's). RAWSOCKET_OK accepts it, as 0 of `upgrade` does.
+	 * Called for a RawSocket handshake that asks for this serializer (1 JSON, 2
+	 * MessagePack, 3 CBOR; others are not assigned). Returns RAWSOCKET_OK to accept
+	 * it, or an error.
 	 */
 	int (*rawsocket)(struct conn *c, unsigned serializer);
 
 	/*
-	 * A whole message. bytes are lent for the call. Text is valid UTF-8; RawSocket
-	 * does not say what it is, and text is then false.
+	 * Called for a whole message. bytes is valid during the call only. text: the
+	 * message is valid UTF-8 text; always false for RawSocket.
 	 */
 	void (*message)(struct conn *c, struct slice bytes, bool text);
 
 	void (*closed)(struct conn *c);
 };
 
-/* As words for a log line: "closed by peer". */
+/* The end in words, for a log line: "closed by peer". */
 const char *conn_end_str(enum conn_end end);
 
 /*
- * Takes fd, a connected non-blocking stream socket. The deadline starts. NULL if there is
- * no memory: fd is then closed, and conf->live counted down.
+ * Takes ownership of fd, a connected non-blocking stream socket, and starts the
+ * handshake's deadline. NULL if out of memory; fd is closed and *conf->live decremented
+ * then.
  */
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 			const struct conn_handler *handler);
 
-/* The handler's own bytes, aligned for anything. */
+/* The handler's data, aligned for any type. */
 void *conn_user(struct conn *c);
 const struct conn_conf *conn_conf(const struct conn *c);
 enum conn_end conn_end(const struct conn *c);
-/* "tcp4:127.0.0.1:38588", "unix"; "unknown" once a TCP peer has reset the connection. */
+/*
+ * The peer's address: "tcp4:127.0.0.1:38588", "unix"; "unknown" after a TCP peer has
+ * reset the connection.
+ */
 struct sock_name conn_peer_name(const struct conn *c);
-/* The longest message, without its frame, that the peer takes; SIZE_MAX: any. */
+/* The longest message, without its frame, that the peer accepts; SIZE_MAX: any. */
 size_t conn_send_max(const struct conn *c);
 
-/* Prefix of log lines about it: "w2 c1781". */
+/* The prefix of the connection's log lines: "w2 c1781". */
 struct conn_prefix {
 	char text[48];
 };
 struct conn_prefix conn_prefix(const struct conn *c);
 
 /*
- * The handshake is over: its deadline ends, pings begin, and message_max holds from the
+ * Ends the handshake: its deadline ends, pings begin, and message_max applies from the
  * next frame on.
  */
 void conn_established(struct conn *c);
 
 /*
- * The session on an established connection is over, and another may begin. Until
- * conn_restart_handshake the connection has a deadline of its own, and early_message_max.
+ * The session on an established connection has ended, and the client may begin another
+ * one. Until conn_restart_handshake the connection has a deadline, and early_message_max
+ * applies.
  */
 void conn_left(struct conn *c);
 
 /*
- * After conn_left: another handshake begins. It has the deadline, counted from now, until
- * conn_established is called again. Does nothing in the first handshake.
+ * After conn_left: the client has begun another handshake. Starts its deadline, which
+ * ends with conn_established. Does nothing during the first handshake.
  */
 void conn_restart_handshake(struct conn *c);
 
 /*
- * Only from within `message`, on an established connection: the message waits. rest, the
- * end of its bytes, is given to `message` again after conn_release, and before any other
- * input. Until then the connection is not read, and its pings stand still. What was read
- * already, at most NET_SCRATCH bytes behind the message, is kept, and counts against the
- * thread's budget for incomplete messages. All else goes on: sending, closing, dropping.
+ * Postpones a message. May be called only by `message`, on an established connection.
+ * `message` will get rest, which is the end of its bytes, again after conn_release and
+ * before any other input. Until then the connection is not read, and it sends no pings.
+ * Input that was read already, at most NET_SCRATCH bytes, is kept and counts against the
+ * thread's budget for incomplete messages. Sending, closing and dropping are still
+ * possible.
  */
 void conn_hold(struct conn *c, struct slice rest);
 
-/* Undoes conn_hold, if the connection is still held: input goes on in the next turn. */
+/*
+ * Ends conn_hold, if the connection is still held. Its input is handled in the next turn.
+ */
 void conn_release(struct conn *c);
 
 /*
- * Queues a whole framed message (frame_head, then the payload) by copying it. It is
- * written at the end of the turn. If the queue is not empty and would grow over queue_max
- * the connection is dropped as a slow consumer.
+ * Queues a whole framed message (frame_head, then the payload); the bytes are copied.
+ * They are written at the end of the turn. If the queue is not empty and would exceed
+ * queue_max, the connection is dropped as a slow consumer.
  */
 void conn_send(struct conn *c, struct slice framed);
 
 /*
- * From now on messages of one turn may share a frame: each is one of a batched
+ * Allows several messages of one turn to share a frame: the connection uses a batched
  * subprotocol on WebSocket.
  */
 void conn_join_frames(struct conn *c);
 
 /*
- * The same without a copy, where that pays: for bytes that go to many. They may be
- * several messages, each with its frame. Takes one reference.
+ * Like conn_send, for bytes that go to many connections: avoids the copy if that pays.
+ * The bytes may be several messages, each with its frame. Takes one reference.
  */
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages);
 
 /*
- * Sends Close (after what is queued), waits for the peer's, closes. RawSocket has no
- * Close: it shuts down, and waits for the end of file. code must be one that may stand in
- * a Close frame. reason is UTF-8, cut to 123 bytes, and may be NULL.
+ * Sends Close after the queued output, waits for the peer's Close, and closes. RawSocket
+ * has no Close: its output is shut down, and it waits for the peer's end of file. code
+ * must be allowed in a Close frame. reason is UTF-8, is cut to 123 bytes, and may be
+ * NULL.
  */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
 
 /*
- * Closes at once and says no goodbye; what is queued is lost. Clients take a clean close
- * before WELCOME for a success and never come back, so this is how a login ends that they
- * should try again: WebSocket sees the end of the stream without a Close, RawSocket over
- * TCP a reset. (Unix sockets know no reset.)
+ * Closes at once, without Close; queued output is lost. Some clients take a clean close
+ * before WELCOME for success and do not reconnect, so use this to end a login that the
+ * client should retry. A WebSocket client sees the stream end without a Close; a
+ * RawSocket client over TCP sees a reset. (A Unix socket cannot be reset.)
  */
 void conn_drop(struct conn *c);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The handshake of WebSocket: collects the request head, answers, and passes what came
- * behind the head on to the WebSocket stream. Thread of the connection's net.
+ * The handshake of WebSocket: collects the request head, answers it, and leaves the bytes
+ * behind the head to the WebSocket stream. The net's thread.
  */
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
@@ -49,7 +49,8 @@ static bool path_known(const struct conn_conf *conf, struct slice path)
 static void refuse_path(struct conn *c, bool head_only)
 {
 	char text[HTTP_ANSWER_MAX / 4];
-	int n = snprintf(text, sizeof(text), "There is nothing at this path, but at ");
+	int n = snprintf(text, sizeof(text),
+			 "Nothing is served at this path; served paths: ");
 
 	for (size_t i = 0; i < c->conf->n_paths && (size_t)n < sizeof(text); i++)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s",
@@ -59,7 +60,7 @@ static void refuse_path(struct conn *c, bool head_only)
 	answer_refused(c, HTTP_NOT_FOUND, text, head_only);
 }
 
-/* The upgrade was accepted: answers it. */
+/* Answers an upgrade that the handler has accepted. */
 static void open_websocket(struct conn *c, const struct http_request *req,
 			   const char *subprotocol)
 {
@@ -73,7 +74,7 @@ static void open_websocket(struct conn *c, const struct http_request *req,
 	buf_fini(&b);
 }
 
-/* A whole head, which outlives the call. */
+/* Handles a whole head, which stays valid during the call. */
 static void handle_request(struct conn *c, struct slice head)
 {
 	const char *text = NULL;
@@ -106,11 +107,12 @@ static void handle_request(struct conn *c, struct slice head)
 		conn_owe_closed(c);
 }
 
-/* No head, and none to be expected. */
+/* Refuses bytes that are not the head of a valid request. */
 static void give_up(struct conn *c, int err, struct slice bytes)
 {
 	if (err == E_SYNTAX)
-		answer_refused(c, HTTP_BAD_REQUEST, "This is no HTTP request.", false);
+		answer_refused(c, HTTP_BAD_REQUEST, "This is not an HTTP request.",
+			       false);
 	else if (memchr(bytes.p, '\n', min_size(bytes.len, c->conf->head_max)) == NULL)
 		answer_refused(c, HTTP_URI_TOO_LONG, "The request line is too long.",
 			       false);
@@ -143,7 +145,8 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		return;
 	}
 	head = c->held.part;
-	c->held.part = NULL; /* so that nobody frees it while it is in use */
+	/* Nobody must free the head while it is in use. */
+	c->held.part = NULL;
 	if (err != 0)
 		give_up(c, err, all);
 	else
@@ -152,7 +155,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		buf_fini(head);
 	free(head);
 
-	/* bytes behind the head belong to the WebSocket stream */
+	/* The bytes behind the head belong to the WebSocket stream. */
 	if (c->state == CONN_OPEN)
 		frame_input_take(in, len - before);
 }

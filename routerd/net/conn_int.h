@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection as the files of net/ see it. Not for the layers above. Runs on the thread
- * of the connection's net.
+ * A connection as seen by the files of net/; not for the layers above. The net's thread.
  *
- * The files, each of which calls only those below it:
- * net.c: turns and the end of all connections; conn.c: adopts, reads, watches deadlines;
- * conn_http.c and conn_raw.c: the two handshakes; conn_say.c: what we say of ourselves in
- * each framing; conn_state.c: states, ends, the queue; stream.c: the socket.
+ * Each file calls only files further down in this list. net.c: turns, and the end of all
+ * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
+ * two handshakes. conn_say.c: pings, pongs and closing in both framings. conn_state.c:
+ * states, ends, the queue. stream.c: the socket.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -18,18 +17,19 @@
 
 #include <stdalign.h>
 
-/* What is held of something incomplete between two reads; NULL: nothing. */
+/* Incomplete input that is kept between two reads. NULL: none. */
 union conn_held {
-	struct buf *part;     /* of a handshake, or of a RawSocket frame */
-	struct ws_reader *ws; /* of a WebSocket frame or message */
+	struct buf *part;     /* part of a handshake or a RawSocket frame */
+	struct ws_reader *ws; /* part of a WebSocket frame or message */
 };
 
-/* Input of a held connection that was received and is not handled yet. */
+/* Input of a held connection that was read but not handled. */
 struct conn_kept {
 	struct buf bytes;
-	size_t at;      /* the bytes before it are handled */
-	size_t message; /* so many from there are the rest of a message; frames follow */
-	bool text;      /* of that message */
+	size_t at; /* the bytes before this offset are handled */
+	/* Bytes from there that are the rest of a message; frames follow. */
+	size_t message;
+	bool text; /* the message is text */
 };
 
 struct conn {
@@ -46,105 +46,112 @@ struct conn {
 	struct wheel_node deadline;
 	union conn_held held;
 	struct conn_kept *kept;    /* NULL: none */
-	uint64_t life_ms;          /* when it last gave a sign of life */
-	uint32_t incomplete_bytes; /* memory of held and kept, as the net counts it */
+	uint64_t life_ms;          /* time of the last input */
+	uint32_t incomplete_bytes; /* bytes in held and kept, as counted by the net */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
-	uint8_t framing;           /* CONN_WEBSOCKET, CONN_RAWSOCKET; OPENING: 0 */
-	uint8_t raw_send_log;      /* RawSocket: log2 of the longest message that the peer
-				      takes; else 0 */
-	uint8_t raw_recv_log;      /* and of the longest that we have announced */
-	bool owes_closed; /* the handler accepted it, `closed` was not called yet */
-	bool established; /* conn_established */
-	bool left;        /* conn_left, and no other handshake has begun */
-	bool ping_sent;   /* and no sign of life since */
-	bool finishing;   /* CLOSING: input is ignored; once all is written, shut down */
-	bool holding;     /* OPEN: conn_hold; no input is handled */
+	uint8_t framing;           /* CONN_WEBSOCKET or CONN_RAWSOCKET; 0 while OPENING */
+	/* RawSocket: log2 of the longest message that the peer accepts; else 0. */
+	uint8_t raw_send_log;
+	/* RawSocket: log2 of the longest message that we have announced. */
+	uint8_t raw_recv_log;
+	bool owes_closed; /* the handler has accepted it; `closed` was not called yet */
+	bool established; /* conn_established was called */
+	bool left;        /* conn_left was called, and no other handshake has begun */
+	bool ping_sent;   /* no input has come since */
+	bool finishing;   /* CLOSING: ignore input; shut down after the last write */
+	bool holding;     /* OPEN: conn_hold was called; input is not handled */
 	alignas(16) uint8_t user[]; /* handler->user_size bytes */
 };
 
 /* --- conn_state.c --- */
 
-/* The only one that changes the state. */
+/* Changes the state. No other function does. */
 void conn_set_state(struct conn *c, enum conn_state to);
 
-/* The first reason counts; later ones change nothing. */
+/* Sets the reason of the end. Only the first call has an effect. */
 void conn_set_end(struct conn *c, enum conn_end end);
 
-/* DEAD at once, for this reason. Does nothing to a dead one. */
+/* Makes the connection DEAD at once, for this reason. Does nothing if it is DEAD. */
 void conn_kill(struct conn *c, enum conn_end end);
 
-/* The handshake is done, and its answer queued: enters OPEN with this framing. */
+/* Enters OPEN with this framing. The handshake is done and its answer queued. */
 void conn_open(struct conn *c, unsigned framing);
 
-/* The handler has accepted c, whatever became of it since: `closed` is to be called. */
+/*
+ * Records that the handler has accepted c, so that `closed` will be called, whatever has
+ * become of c since.
+ */
 void conn_owe_closed(struct conn *c);
 
-/* Our last words are queued: when they are written, shut down, and wait for the peer. */
+/* The last output is queued: shuts down when it is written, then waits for the peer. */
 void conn_finish(struct conn *c);
 
-/* Queues these as our last words, for this end, and closes. In OPENING. */
+/* Queues the last output of a connection in OPENING, and closes it for this reason. */
 void conn_answer_and_close(struct conn *c, struct slice words, enum conn_end end);
 
-/* Waits for what it should wait for. Input that is kept needs no event of the socket. */
+/* Registers for the socket events that the state needs. Kept input needs no event. */
 void conn_arm(struct conn *c);
 
-/* May so many bytes be queued? Otherwise c is dead, as a slow consumer. */
+/* May len bytes be queued? If not, c is killed as a slow consumer. */
 bool conn_accepts(struct conn *c, size_t len) MUSTCHECK;
 
-/* Queues bytes of ours, whatever the limit; false: no memory, and c is dead. */
+/*
+ * Queues bytes of our own, regardless of the limit. False if out of memory; c is dead
+ * then.
+ */
 bool conn_push(struct conn *c, struct slice bytes);
 
-/* Writes what is queued: as much as may be written in one turn. */
+/* Writes as much queued output as one turn allows. */
 void conn_flush(struct conn *c);
 
-/* net_log about c. */
+/* Logs a line about c, at a limited rate. */
 #define conn_log(c, ...)                                                                 \
 	net_log((c)->net, LOG_LEVEL_INFO, conn_prefix(c).text, __VA_ARGS__)
 
-/* Sets or moves the deadline to so many milliseconds from now. */
+/* Sets or moves the deadline to after_ms from now. */
 void conn_set_deadline(struct conn *c, uint64_t after_ms);
 
-/* Adds bytes to held.part, which can hold max. False: no memory. */
+/* Adds bytes to held.part, whose maximum is max. False if out of memory. */
 bool conn_keep_part(struct conn *c, struct slice bytes, size_t max) MUSTCHECK;
 
 void conn_held_free(const struct conn *c, union conn_held *held);
 
-/* NULL-safe, clears the pointer. */
+/* Frees *kept and sets it to NULL. *kept may be NULL. */
 void conn_kept_free(struct conn_kept **kept);
 
-/* Counts what is held against the thread's budget. */
+/* Updates the net's count of incomplete input. */
 void conn_count_incomplete(struct conn *c);
 
-/* A connection of this listener is gone. */
+/* Decrements the listener's counter of open connections. */
 void conn_count_down(const struct conn_conf *conf);
 
-/* Frees a dead one. */
+/* Frees a DEAD connection. */
 void conn_free(struct conn *c);
 
 /* --- conn_say.c --- */
 
-/* Says goodbye, if the framing knows one, and enters CLOSING, in OPEN. */
+/* Enters CLOSING from OPEN, with a Close if the framing has one. */
 void conn_say_close(struct conn *c, uint16_t code, struct slice reason);
 
-/* False: c is dead. */
+/* Sends a ping. False: c is dead. */
 bool conn_say_ping(struct conn *c);
 
-/* Answers a ping; in CLOSING it does not. */
+/* Answers a ping, except in CLOSING. */
 void conn_say_pong(struct conn *c, struct slice payload);
 
 /* The peer has closed: answers, and finishes. */
 void conn_say_closed(struct conn *c, uint16_t code);
 
-/* The peer broke a rule of its framing: logs, says so, and finishes. */
+/* The peer broke the framing's protocol: logs it, sends a Close, and finishes. */
 void conn_say_error(struct conn *c, uint16_t code, const char *why);
 
-/* --- conn_http.c, conn_raw.c: bytes of a handshake arrived; takes them from *in --- */
+/* --- conn_http.c, conn_raw.c: handle input of a handshake; they take it from *in --- */
 
 void conn_http_input(struct conn *c, struct frame_input *in);
 void conn_raw_input(struct conn *c, struct frame_input *in);
 
-/* Answers instead of upgrading, and closes for this reason. */
+/* Answers without upgrading, and closes for this reason. */
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
 		      enum conn_end end);
 
@@ -153,10 +160,10 @@ void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end e
 
 /* --- conn.c --- */
 
-/* Reads again what net.paused stopped. */
+/* Reads a connection again that net.paused has paused. */
 void conn_resume(struct conn *c);
 
-/* A deadline of c passed. */
+/* Handles c's deadline, which has passed. */
 void conn_deadline_passed(struct conn *c);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handshake of RawSocket on a connection. Thread of its net. */
+/* The handshake of RawSocket. The net's thread. */
 #include "routerd/net/conn_int.h"
 
-/* The longest message that a client must take, or it could not be sent a WELCOME. */
+/* A client must accept messages of this size; otherwise a WELCOME might not fit. */
 enum { SEND_MAX_LEAST = 2 * RAWSOCKET_MIN_LEN };
 
 void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end)
@@ -34,7 +34,7 @@ static void answer_handshake(struct conn *c,
 	struct rawsocket_handshake handshake = {0};
 	int error = rawsocket_handshake_read(request, &handshake);
 
-	ASSERT(error >= 0); /* the first octet has brought us here */
+	ASSERT(error >= 0); /* because the first octet is the magic one */
 	if (error == RAWSOCKET_OK && handshake.max_len < SEND_MAX_LEAST)
 		error = RAWSOCKET_LENGTH;
 	if (error == RAWSOCKET_OK)

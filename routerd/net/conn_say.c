@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a connection says of itself in each framing: pings, pongs, goodbyes. Thread of its
- * net.
+ * Pings, pongs and closing, in both framings. The net's thread.
  *
- * There is no goodbye in RawSocket. Whoever has said all shuts its direction down, and so
- * do we, and ignore what still comes; the end of the peer's stream ends the connection.
+ * RawSocket has no close message. A side that has sent everything shuts down its output.
+ * The router then ignores further input until the peer's stream ends, which ends the
+ * connection.
  */
 #include "routerd/net/conn_int.h"
 
-/* Queues our Close, if it was not yet, and enters CLOSING. False: c is dead. */
+/* Queues a Close unless one was queued before, and enters CLOSING. False: c is dead. */
 static bool begin_closing(struct conn *c, uint16_t code, struct slice reason,
 			  enum conn_end end)
 {
@@ -26,16 +26,16 @@ static bool begin_closing(struct conn *c, uint16_t code, struct slice reason,
 
 void conn_say_close(struct conn *c, uint16_t code, struct slice reason)
 {
-	/* WebSocket awaits the peer's Close */
+	/* WebSocket waits for the peer's Close instead. */
 	if (begin_closing(c, code, reason, CONN_END_OWN) && c->framing == CONN_RAWSOCKET)
 		conn_finish(c);
 }
 
 void conn_say_closed(struct conn *c, uint16_t code)
 {
-	/* RFC 6455, 5.5.1: the answer typically echoes the code. Where there is none,
-	 * 1000 says what happened: to an empty answer autobahn-js reports a lost
-	 * connection. */
+	/* RFC 6455, 5.5.1: the answer typically repeats the code. If there is none,
+	 * answer 1000: autobahn-js reports a lost connection if the answer has no
+	 * code. */
 	if (code == 0)
 		code = WS_CLOSE_NORMAL;
 	if (begin_closing(c, code, slice_of(NULL, 0), CONN_END_PEER))
@@ -71,7 +71,7 @@ static void pong_raw(struct conn *c, struct slice payload)
 
 	if (payload.len > conn_send_max(c)) {
 		conn_say_error(c, WS_CLOSE_PROTOCOL,
-			       "a ping that its sender cannot get back");
+			       "a ping is longer than its sender's message limit");
 		return;
 	}
 	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
@@ -91,6 +91,8 @@ void conn_say_pong(struct conn *c, struct slice payload)
 		return;
 	}
 	size_t n = ws_control_frame(WS_OP_PONG, payload, frame);
+	/* Pongs count against queue_max, so that a peer that only sends pings cannot fill
+	 * the queue. */
 	if (conn_accepts(c, n))
 		conn_push(c, slice_of(frame, n));
 }

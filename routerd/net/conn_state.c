@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The states of a connection, how it ends, and its queue; see conn_int.h. Thread of its
- * net.
+ * The states of a connection, how it ends, and its queue; see conn_int.h. The net's
+ * thread.
  *
- * CLOSING has two halves. After conn_close a WebSocket stream is still read as frames, to
- * find the peer's Close. Once both sides have said what they will say, or the peer's
- * bytes make no sense any more, the connection is `finishing`: input is thrown away, and
- * when the queue is empty our direction is shut down. The socket is closed at the peer's
- * end of file, not before: a close with unread input would reset the connection, and the
- * peer would not see our last words. One deadline bounds all of it.
+ * CLOSING has two parts. After conn_close a WebSocket stream is still parsed, to find the
+ * peer's Close. When both sides have sent their last frame, or the peer's input is
+ * invalid, the connection is `finishing`: input is discarded, and when the queue is empty
+ * the output is shut down. The socket is closed only at the peer's end of file: closing a
+ * socket with unread input would reset the connection, and the peer might lose our last
+ * output. One deadline covers all of this.
  */
 #include "routerd/net/conn_int.h"
 
@@ -42,7 +42,7 @@ size_t conn_send_max(const struct conn *c)
 	return c->raw_send_log == 0 ? SIZE_MAX : (size_t)1 << c->raw_send_log;
 }
 
-/* --- what is held of something incomplete --- */
+/* --- incomplete input --- */
 
 bool conn_keep_part(struct conn *c, struct slice bytes, size_t max)
 {
@@ -97,7 +97,7 @@ void conn_count_incomplete(struct conn *c)
 
 /* --- states --- */
 
-/* No message goes up any more: `closed` is called at the end of the turn. */
+/* No message is delivered any more. `closed` is called at the end of the turn. */
 static void leave_open(struct conn *c)
 {
 	struct net *n = c->net;
@@ -112,8 +112,8 @@ static void leave_open(struct conn *c)
 
 static void release(struct conn *c)
 {
-	/* RawSocket clients take a plain end of file for a goodbye. In the middle of a
-	 * login it is none, so the connection is reset then. */
+	/* A RawSocket client takes a plain end of file for a clean close. In the middle
+	 * of a login it is not one, so reset the connection. */
 	if (c->framing == CONN_RAWSOCKET && !c->established && !c->stream.shut &&
 	    c->end != CONN_END_PEER && c->end != CONN_END_LOST)
 		stream_reset_at_close(&c->stream);
@@ -129,7 +129,8 @@ void conn_set_state(struct conn *c, enum conn_state to)
 	enum conn_state from = c->state;
 	struct net *n = c->net;
 
-	ASSERT(from < to); /* none comes back, any may be left out */
+	/* States only advance; some may be skipped. */
+	ASSERT(from < to);
 	TAILQ_REMOVE(&n->by_state[from], c, state_link);
 	TAILQ_INSERT_TAIL(&n->by_state[to], c, state_link);
 	c->state = (uint8_t)to;
@@ -163,14 +164,15 @@ void conn_open(struct conn *c, unsigned framing)
 {
 	ASSERT(c->held.part == NULL);
 	c->framing = (uint8_t)framing;
-	conn_set_state(c, CONN_OPEN); /* the handshake's deadline goes on */
+	/* The handshake's deadline stays. */
+	conn_set_state(c, CONN_OPEN);
 	net_count(c->net, NET_UPGRADED, 1);
 }
 
 void conn_owe_closed(struct conn *c)
 {
 	c->owes_closed = true;
-	/* it may have been closed meanwhile, or for want of memory */
+	/* The handler may have closed it, or memory may have run out. */
 	if (c->state != CONN_OPEN)
 		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
 }
@@ -232,7 +234,8 @@ void conn_arm(struct conn *c)
 	if (stream_arm(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 	else if (c->kept != NULL && !c->holding && !c->stream.paused)
-		/* here and not once, since stream_arm may have undone it */
+		/* Do this in every call: stream_arm may have cancelled an earlier
+		 * activation. */
 		stream_readable(&c->stream);
 }
 
@@ -241,7 +244,8 @@ bool conn_accepts(struct conn *c, size_t len)
 	size_t limit = c->conf->queue_max;
 	size_t queued = c->stream.out.memory;
 
-	/* An empty queue takes a message of any size, or it could never be sent. */
+	/* An empty queue accepts a message of any size: otherwise it could never be
+	 * sent. */
 	if (queued == 0 || (queued <= limit && len <= limit - queued))
 		return true;
 	conn_log(c, "slow consumer closed listener=%s queued=%zu suppressed=%u",

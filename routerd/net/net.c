@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the connections of one thread share, and the end of its turns; see net.h. */
+/*
+ * The shared parts of a thread's connections, and the end of its turns; see net.h. The
+ * net's thread.
+ */
 #include "routerd/net/net.h"
 
 #include "common/err.h"
@@ -7,7 +10,7 @@
 
 #include <stdlib.h>
 
-enum { LOG_BURST = 10 }; /* lines a second about what peers do */
+enum { LOG_BURST = 10 }; /* lines per second about what peers do */
 
 /* --- deadlines --- */
 
@@ -29,7 +32,7 @@ static void on_net_tick(void *arg)
 		net_tick_by(n, next);
 }
 
-/* --- beginning and end --- */
+/* --- start and end --- */
 
 int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queued,
 	     size_t max_incomplete)
@@ -100,7 +103,7 @@ static struct conn *conn_of(struct stream *s)
 	return container_of(s, struct conn, stream);
 }
 
-/* This thread keeps more than it may, and c is the largest part of it. */
+/* Closes c because this thread is over a memory budget and c uses most of it. */
 static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 {
 	net_log(c->net, LOG_LEVEL_WARN, conn_prefix(c).text,
@@ -118,7 +121,8 @@ static void shed_output(struct net *n)
 				worst = s;
 		}
 		if (worst == NULL)
-			return; /* what is not blocked is about to be written */
+			/* The other streams are about to be written. */
+			return;
 		shed(conn_of(worst), CONN_END_BUDGET_OUT, worst->out.memory,
 		     n->out.memory);
 	}
@@ -146,6 +150,8 @@ bool net_turn_end(struct net *n)
 	struct streams *again = &n->streams[STREAM_AGAIN];
 	struct stream *s;
 
+	/* A callback or a failed write may close connections and queue output, so repeat
+	 * until both lists are empty. */
 	do {
 		call_closed(n);
 		while ((s = TAILQ_FIRST(dirty)) != NULL)
@@ -154,6 +160,7 @@ bool net_turn_end(struct net *n)
 		shed_input(n);
 	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(dirty));
 	while ((s = TAILQ_FIRST(again)) != NULL)
+		/* These have more output than one turn may write. */
 		stream_mark_dirty(n, s);
 	reap(n);
 	budget_flushed(&n->budget);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the connections of one thread share: its loop, its receive buffer, its budgets,
- * its deadlines, its lists and its counters. One struct net belongs to each worker; a
- * connection belongs to one of them for ever. Nothing here knows WAMP.
- *
- * The owner's thread only.
+ * What the connections of one thread share: loop, receive buffer, budgets, deadlines,
+ * lists and counters. Each worker has one struct net; a connection never moves to
+ * another. This layer does not interpret messages. The owner's thread.
  */
 #ifndef ROUTERD_NET_NET_H
 #define ROUTERD_NET_NET_H
@@ -21,9 +19,11 @@
 #include <sys/queue.h>
 
 enum {
-	NET_SCRATCH = 64 * 1024, /* bytes read from a socket at once */
-	/* Deadlines are put off to the next multiple of this, so that the pings of
-	 * thousands of idle connections wake the thread ten times a second at most. */
+	NET_SCRATCH = 64 * 1024, /* bytes read from a socket at a time */
+	/*
+	 * Deadlines are rounded up to a multiple of this, so that the pings of thousands
+	 * of idle connections wake the thread at most ten times a second.
+	 */
 	NET_DEADLINE_STEP_MS = 100,
 };
 
@@ -31,45 +31,45 @@ struct conn;
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(streams, stream);
 
-/* Where a connection stands. Changed by conn_set_state alone. */
+/* The state of a connection. Only conn_set_state changes it. */
 enum conn_state {
 	CONN_OPENING = 0, /* reading the handshake */
-	CONN_OPEN = 1,    /* messages go both ways */
-	CONN_CLOSING = 2, /* saying goodbye; no message is delivered or accepted */
+	CONN_OPEN = 1,    /* messages are sent and received */
+	CONN_CLOSING = 2, /* closing; no message is sent or delivered */
 	CONN_DEAD = 3,    /* freed at the end of the turn */
 	CONN_STATE_COUNT = 4,
 };
 
-/* Why a connection ended: name in the enum, words for a log line, counter. */
+/* Why a connection ended: name in the enum, text for log lines, counter. */
 #define CONN_ENDS(X)                                                                     \
-	/* the peer sent Close; RawSocket: end of file */                                \
+	/* The peer sent Close; in RawSocket: end of file. */                            \
 	X(PEER, "closed by peer", "closed_by_peer")                                      \
 	X(OWN, "closed by router", "closed_by_router")    /* conn_close */               \
 	X(DROPPED, "dropped by router", "closed_dropped") /* conn_drop */                \
-	/* reset, or end of file without Close */                                        \
+	/* Reset, or end of file without Close. */                                       \
 	X(LOST, "connection lost", "closed_lost")                                        \
-	X(HTTP, "answered by HTTP", "closed_http") /* and not upgraded */                \
-	/* the peer broke the rules of its framing */                                    \
+	X(HTTP, "answered by HTTP", "closed_http") /* answered without an upgrade */     \
+	/* The peer broke the framing's protocol. */                                     \
 	X(PROTOCOL, "protocol error", "closed_protocol_error")                           \
-	/* a message over the limit */                                                   \
+	/* A message exceeded the limit. */                                              \
 	X(TOO_BIG, "message too big", "closed_message_too_big")                          \
-	/* not established in time */                                                    \
+	/* Not established in time. */                                                   \
 	X(HANDSHAKE, "handshake timeout", "closed_handshake_timeout")                    \
-	/* no sign of life after a ping */                                               \
+	/* No input after a ping. */                                                     \
 	X(PING, "ping timeout", "closed_ping_timeout")                                   \
-	X(SLOW, "slow consumer", "closed_slow_consumer") /* queued over queue_max */     \
-	/* the largest queue when this thread's budget was used up */                    \
+	X(SLOW, "slow consumer", "closed_slow_consumer") /* queue_max exceeded */        \
+	/* This thread's budget was exceeded, and it had the largest queue. */           \
 	X(BUDGET_OUT, "over output budget", "closed_over_output_budget")                 \
-	/* the same for incomplete messages */                                           \
+	/* The same for incomplete messages. */                                          \
 	X(BUDGET_IN, "over input budget", "closed_over_input_budget")                    \
 	X(NOMEM, "out of memory", "closed_no_memory") /* for its buffers */              \
-	/* its RawSocket handshake was answered by an error */                           \
+	/* Its RawSocket handshake was answered with an error. */                        \
 	X(REFUSED, "handshake refused", "closed_handshake_refused")                      \
-	/* no other handshake after conn_left */                                         \
+	/* No other handshake after conn_left. */                                        \
 	X(IDLE, "idle after GOODBYE", "closed_idle_after_goodbye")
 
 enum conn_end {
-	CONN_END_NONE = 0, /* it did not */
+	CONN_END_NONE = 0, /* still open */
 #define X(id, words, counter) CONN_END_##id,
 	CONN_ENDS(X)
 #undef X
@@ -100,66 +100,69 @@ enum net_counter {
 };
 
 struct net {
-	struct loop *loop;     /* lent */
-	const char *name;      /* prefix of log lines, as "w2"; lent */
-	size_t max_queued;     /* bytes of memory in all out-queues of this thread */
-	size_t max_incomplete; /* the same for requests and messages not yet complete */
-	uint8_t *scratch;      /* where every read goes first */
+	struct loop *loop; /* owned by the caller */
+	const char *name;  /* prefix of log lines, such as "w2"; owned by the caller */
+	size_t max_queued; /* most bytes of memory in all output queues of this thread */
+	size_t max_incomplete; /* most bytes of incomplete requests and messages */
+	uint8_t *scratch;      /* every read puts its bytes here first */
 
-	/* Set by the owner: while true, an established connection that becomes readable
-	 * is paused instead of read. Others go on. Undone by net_resume_all. */
+	/*
+	 * Set by the owner. While true, an established connection that becomes readable
+	 * is paused instead of read; other connections are read. net_resume_all ends the
+	 * pauses.
+	 */
 	bool paused;
 
-	/* the rest belongs to the files of net/ */
-	struct slice hold_rest; /* conn_hold's, until `message` returns */
-	uint64_t last_number;   /* of a connection */
+	/* Only the files of net/ use the fields below. */
+	struct slice hold_rest; /* argument of conn_hold, until `message` returns */
+	uint64_t last_number;   /* number of the newest connection */
 	uint32_t conns;         /* not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
-	struct streams streams[STREAM_LIST_COUNT]; /* IDLE stays empty */
-	struct conn_list incomplete;   /* holding part of a handshake or message */
-	struct conn_list paused_conns; /* by the flag above */
-	struct conn_list left;         /* `closed` is to be called in this turn */
-	struct wheel wheel;            /* deadlines */
-	struct timer tick;             /* when the wheel is next due */
-	uint64_t tick_due_ms;          /* 0: not armed */
+	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
+	struct conn_list incomplete;               /* connections with incomplete input */
+	struct conn_list paused_conns;             /* paused because of the flag above */
+	struct conn_list left; /* `closed` must be called in this turn */
+	struct wheel wheel;    /* deadlines */
+	struct timer tick;     /* fires when the wheel must be run */
+	uint64_t tick_due_ms;  /* 0: not armed */
 	struct ws_pool ws;
-	struct outq_pool out;    /* its memory counts against max_queued */
+	struct outq_pool out;    /* counted against max_queued */
 	size_t incomplete_bytes; /* counted against max_incomplete */
 	struct budget budget;    /* of this turn */
 	struct log_rate log_rate;
 	uint64_t counters[NET_COUNTER_COUNT];
 };
 
-/* 0 or E_NOMEM. loop and name are lent until net_fini. */
+/* Returns 0 or E_NOMEM. loop and name must stay valid until net_fini. */
 int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queued,
 	     size_t max_incomplete) MUSTCHECK;
 
-/* Drops and frees every connection (their `closed` is called), then the rest. */
+/* Drops and frees all connections (`closed` is called), then everything else. */
 void net_fini(struct net *n);
 
 /*
- * To be called from the loop's hook, after whatever queues output: calls `closed` for
- * the connections that left OPEN, writes what is queued with one writev each, and frees
- * the dead. What `closed` posts must be handed over after it. True if it should be called
- * again without waiting for an event.
+ * Called from the loop's hook, after everything that queues output. Calls `closed` for
+ * the connections that have left OPEN, writes the queued output with one writev per
+ * connection, and frees dead connections. Hand over what `closed` posts afterwards. True:
+ * call it again without waiting for an event.
  */
 bool net_turn_end(struct net *n);
 
-/* The flag `paused` fell: every connection that it paused is read again. */
+/* Reads all paused connections again. Call it after clearing `paused`. */
 void net_resume_all(struct net *n);
 
 /*
- * Ends every connection: 503 where the upgrade is not done yet, conn_drop in the middle
- * of a login, else a Close with this code and reason. Then turns go on until net_conns is
- * 0, or for as long as the caller cares to wait.
+ * Closes all connections: 503 before the upgrade, conn_drop in the middle of a login,
+ * otherwise a Close with this code and reason. Afterwards the owner runs turns until
+ * net_conns is 0, or as long as it wants to wait.
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);
 
-/* A line about what peers can do at will; its format ends in " suppressed=%u". */
+/* Logs a line that peers can cause at will. The format must end with " suppressed=%u". */
 #define net_log(n, level, prefix, ...)                                                   \
 	log_limited(&(n)->log_rate, loop_now_ms((n)->loop), level, prefix, __VA_ARGS__)
 
-/* The wheel must be looked at by then, milliseconds of the loop's clock. */
+/* Makes the timer run the wheel at due_ms of the loop's clock or earlier. */
 static inline void net_tick_by(struct net *n, uint64_t due_ms)
 {
 	uint64_t now = loop_now_ms(n->loop);
@@ -170,7 +173,7 @@ static inline void net_tick_by(struct net *n, uint64_t due_ms)
 	timer_arm(&n->tick, due_ms > now ? due_ms - now : 0);
 }
 
-/* Connections not freed yet. */
+/* Connections that are not freed yet. */
 static inline uint32_t net_conns(const struct net *n)
 {
 	return n->conns;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The out-queue of one connection; see outq.h. */
+/* The output queue of one connection; see outq.h. The owner's thread. */
 #include "routerd/net/outq.h"
 
 #include "common/err.h"
@@ -8,33 +8,35 @@
 #include <stdlib.h>
 
 /*
- * One piece. Copies lie behind the struct and may be added to until it is full; a shared
- * piece only points.
+ * A part of the queue. Copies are stored behind the struct, and more can be added until
+ * it is full. A shared chunk only has a pointer.
  */
 struct outq_chunk {
 	struct outq_chunk *next;
-	struct shared_buf *shared; /* NULL: copies */
-	size_t start;              /* written up to here */
-	size_t end;                /* filled up to here */
+	struct shared_buf *shared; /* NULL: the chunk has copies */
+	size_t start;              /* the bytes before it are written */
+	size_t end;                /* end of the content */
 	size_t cap;                /* room for copies */
 	uint8_t data[];
 };
 
 enum {
-	/* What is allocated for copies. The first chunk of a queue is small, because most
-	 * queues are emptied at the end of the turn and a fan-out fills many at once;
-	 * each further one is twice as large as the last. */
+	/*
+	 * Sizes of the allocations for copies. The first chunk of a queue is small,
+	 * because most queues are emptied at the end of the turn and a fan-out fills many
+	 * at once. Each further chunk is twice as large as the one before.
+	 */
 	FIRST_ALLOC = 512,
 	MAX_ALLOC = 4096,
 
-	/* chunks of either kind that are kept for use again: at most 1 MiB a thread */
+	/* Unused chunks of the two kinds that are kept: at most 1 MiB per thread. */
 	SPARE_REFS = 8192,
 	SPARE_FIRST = 1024,
 };
 
 /* --- chunks --- */
 
-/* Where chunks with so much room are kept; NULL: they are not. */
+/* The list that keeps unused chunks of this size. NULL: they are not kept. */
 static struct outq_spare *spare_of(struct outq_pool *p, size_t cap)
 {
 	if (cap == 0)
@@ -42,7 +44,10 @@ static struct outq_spare *spare_of(struct outq_pool *p, size_t cap)
 	return cap == FIRST_ALLOC - sizeof(struct outq_chunk) ? &p->first : NULL;
 }
 
-/* With room for this many bytes of copies; 0: a reference. NULL: no memory. */
+/*
+ * Makes a chunk with room for cap bytes of copies; 0 for a shared chunk. NULL if out of
+ * memory.
+ */
 static struct outq_chunk *chunk_new(struct outq_pool *p, size_t cap)
 {
 	struct outq_spare *spare = spare_of(p, cap);
@@ -136,7 +141,7 @@ void outq_fini(struct outq *q, struct outq_pool *p)
 		remove_first(q, p);
 }
 
-/* The size of the chunk after this one; NULL: of the first. */
+/* The size of the chunk after `last`, or of the first chunk if it is NULL. */
 static size_t next_alloc(const struct outq_chunk *last)
 {
 	if (last == NULL)
@@ -151,7 +156,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 	q->open = 0;
 	if (bytes.len == 0)
 		return 0;
-	/* a shared chunk has no room */
+	/* A shared chunk has no room for copies. */
 	if (c == NULL || c->cap == 0 || bytes.len > c->cap - c->end) {
 		size_t cap = next_alloc(c) - sizeof(*c);
 
@@ -167,7 +172,7 @@ int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes)
 	return 0;
 }
 
-/* Joins it to the frame at the end of the queue, if there is one with room. */
+/* Joins the frame with the one at the end of the queue, if there is one with room. */
 static bool push_joined(struct outq *q, struct slice framed)
 {
 	struct outq_chunk *c = q->last;
@@ -192,6 +197,7 @@ int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed)
 		return 0;
 	err = outq_push(q, p, framed);
 	if (err == 0 && q->joins && framed.len <= WS_JOIN_MAX)
+		/* Later frames may join this one until the queue is written. */
 		q->open = (uint32_t)framed.len;
 	return err;
 }
@@ -234,7 +240,8 @@ int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_ou
 
 void outq_consume(struct outq *q, struct outq_pool *p, size_t n)
 {
-	q->open = 0; /* its head may be on its way */
+	/* Its head may have been written. */
+	q->open = 0;
 	while (n > 0) {
 		struct outq_chunk *c = q->first;
 		size_t len;

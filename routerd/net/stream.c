@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading and writing of sockets; see stream.h. */
+/* Reads and writes sockets; see stream.h. The net's thread. */
 #include "routerd/net/stream.h"
 
 #include "common/err.h"
@@ -8,7 +8,7 @@
 
 #include <sys/socket.h>
 
-enum { FLUSH_ROUNDS = 4 }; /* writes of one stream in one turn */
+enum { FLUSH_ROUNDS = 4 }; /* writes per stream and turn */
 
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb, void *arg)
 {
@@ -65,7 +65,10 @@ void stream_mark_dirty(struct net *n, struct stream *s)
 	move_to(n, s, STREAM_DIRTY);
 }
 
-/* A blocked stream is not tried again before its socket is writable. */
+/*
+ * Updates the budget and the list. A blocked stream is not tried again before its socket
+ * is writable.
+ */
 static int pushed(struct net *n, struct stream *s, int err, size_t bytes)
 {
 	if (err != 0)
@@ -114,7 +117,8 @@ int stream_flush(struct net *n, struct stream *s)
 		net_count(n, NET_BYTES_OUT, put);
 		outq_consume(&s->out, &n->out, put);
 		if (put < want) {
-			move_to(n, s, STREAM_BLOCKED); /* the kernel's buffer is full */
+			/* The kernel's buffer is full. */
+			move_to(n, s, STREAM_BLOCKED);
 			return 0;
 		}
 	}

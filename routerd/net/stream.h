@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The socket of a connection: all reading and writing is here. It knows bytes and queues,
- * no framing and no connection. A stream with output is in net.dirty (to be written in
- * this turn), in net.again (in the next one) or in net.blocked (the kernel took no more;
- * it waits until the socket is writable).
- *
- * The thread of its net only.
+ * The socket of a connection: does all reading and writing. It handles bytes and queues,
+ * not frames or connections. A stream with output is in one of the lists of net.streams:
+ * DIRTY (write it in this turn), AGAIN (in the next turn), or BLOCKED (the kernel's
+ * buffer is full; wait until the socket is writable). The net's thread.
  */
 #ifndef ROUTERD_NET_STREAM_H
 #define ROUTERD_NET_STREAM_H
@@ -29,52 +27,64 @@ enum stream_list {
 
 struct stream {
 	struct event ev;
-	TAILQ_ENTRY(stream) link; /* in the list that `list` says */
+	TAILQ_ENTRY(stream) link; /* in the list that `list` names */
 	struct outq out;
 	int fd;
-	short armed;  /* what ev waits for */
+	short armed;  /* the events that ev is registered for */
 	uint8_t list; /* enum stream_list */
-	bool paused;  /* not read */
-	bool shut;    /* our direction is shut down */
+	bool paused;  /* input is not read */
+	bool shut;    /* our output is shut down */
 };
 
-/* Takes fd. cb is called with arg when it is readable or writable, once it is armed. */
+/*
+ * Takes ownership of fd. Once armed, cb is called with arg when fd is readable or
+ * writable.
+ */
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 		 void *arg);
 
-/* Waits for what it should wait for: readable, writable, both, nothing. E_NOMEM. */
+/*
+ * Registers for the events that the stream needs now: readable, writable, both or none.
+ * E_NOMEM.
+ */
 int stream_arm(struct net *n, struct stream *s) MUSTCHECK;
 
-/* Calls back in the next turn as if the socket was readable. stream_arm may undo it. */
+/*
+ * Calls cb in the next turn as if the socket were readable. stream_arm may cancel this.
+ */
 void stream_readable(struct stream *s);
 
 /*
- * Reads into net.scratch, at most NET_SCRATCH bytes. E_AGAIN; E_CLOSED with errno 0: the
- * end of the stream; other errors: the connection is lost.
+ * Reads at most NET_SCRATCH bytes into net.scratch. E_AGAIN. E_CLOSED with errno 0: the
+ * stream has ended. Other errors: the connection is lost.
  */
 int stream_read(struct net *n, struct stream *s, size_t *got_out) MUSTCHECK;
 
-/* Queue bytes, a whole frame, or shared frames (which takes the reference, also on
- * failure), for the end of the turn. E_NOMEM. */
+/*
+ * Queue bytes, a whole frame, or shared frames for the end of the turn.
+ * stream_push_shared takes the reference even on failure. E_NOMEM.
+ */
 int stream_push(struct net *n, struct stream *s, struct slice bytes) MUSTCHECK;
 int stream_push_frame(struct net *n, struct stream *s, struct slice framed) MUSTCHECK;
 int stream_push_shared(struct net *n, struct stream *s,
 		       struct shared_buf *framed) MUSTCHECK;
 
-/* It is writable again. */
+/* Marks a stream that is writable again. */
 void stream_mark_dirty(struct net *n, struct stream *s);
 
-/* Writes as much as may be written in one turn and takes s out of net.dirty. 0, with s
- * IDLE if all is written; or an error: the connection is lost. */
+/*
+ * Writes as much as one turn allows and takes s off the DIRTY list. 0: s is IDLE if
+ * everything is written. An error: the connection is lost.
+ */
 int stream_flush(struct net *n, struct stream *s) MUSTCHECK;
 
-/* Shuts our direction down. E_SYS. */
+/* Shuts down our output. E_SYS. */
 int stream_shutdown(struct stream *s) MUSTCHECK;
 
-/* Makes closing the socket reset a TCP connection. */
+/* Makes the close of a TCP socket reset the connection. */
 void stream_reset_at_close(struct stream *s);
 
-/* Stops waiting, forgets what was queued. The socket stays open: it is the caller's. */
+/* Unregisters the events and drops the queue. The caller still owns the socket. */
 void stream_release(struct net *n, struct stream *s);
 
 #endif

@@ -72,8 +72,8 @@ def test_404_names_the_paths(start_routerd, text):
     config["transports"][0]["paths"] = ["/ws", "/wamp"]
     text = UPGRADE.replace("/ws", "/other") if text == "UPGRADE" else text
     answer = raw(start_routerd(config), text)
-    assert answer.startswith(b"HTTP/1.1 404 Not Found: There is nothing at this path, but at /ws, /wamp\r\n")
-    assert answer.endswith(b"\r\n\r\nThere is nothing at this path, but at /ws, /wamp\n")
+    assert answer.startswith(b"HTTP/1.1 404 Not Found: Nothing is served at this path; served paths: /ws, /wamp\r\n")
+    assert answer.endswith(b"\r\n\r\nNothing is served at this path; served paths: /ws, /wamp\n")
 
 
 @pytest.mark.parametrize("old,new,says", [

@@ -107,7 +107,7 @@ def test_another_user_is_named(folder, fake, start_routerd):
     config = router_config()
     config["authenticators"]["authd"]["allow_users"] = [os.geteuid() + 1]
     start_routerd(config).wait_log(
-        rf"authenticator is not available .*runs as uid {os.geteuid()}, which allow_users does not name")
+        rf"authenticator is not available .*runs as uid {os.geteuid()}, which is not in allow_users")
 
 
 def test_its_ping_is_answered(fake, start_routerd, connect, key):

@@ -75,6 +75,7 @@ static struct client {
 	struct session s;
 	/* of the current or last session */
 	unsigned realm, session;
+	json_int_t id; /* WAMP session id */
 	unsigned published, published_to[TOPICS];
 	bool complete; /* all its publications must arrive */
 	struct mark acknowledged[TOPICS];
@@ -87,6 +88,7 @@ static unsigned char pk[crypto_sign_PUBLICKEYBYTES], sk[crypto_sign_SECRETKEYBYT
 static char pk_hex[2 * sizeof(pk) + 1];
 /* counters of all runs; the tests require that these things have happened */
 static uint64_t n_welcome, n_events, n_killed, n_results, n_callee_gone, n_unavailable;
+static uint64_t n_whispers;
 
 /* Defined by the test: takes the router's end of a connection. */
 static void give_connection(int fd);
@@ -216,6 +218,22 @@ static void call(struct client *c)
 		    c->session, r->id);
 }
 
+/* Publishes to one session, or to all but one, and discloses the publisher. */
+static void whisper(struct client *c)
+{
+	const struct client *to = &clients[chance(CLIENTS)];
+	bool exclude = chance(4) == 0;
+
+	if (to->id == 0)
+		return; /* it has never joined */
+	say(c,
+	    "[16,%u,{\"disclose_me\":true,\"exclude_me\":false,\"%s\":[%" JSON_INTEGER_FORMAT
+	    ",1]},\"uri.u%u\",[],{\"%s\":%" JSON_INTEGER_FORMAT
+	    ",\"from\":%" JSON_INTEGER_FORMAT "}]",
+	    ++c->s.last_request, exclude ? "exclude" : "eligible", to->id,
+	    chance(TOPICS), exclude ? "exclude" : "eligible", to->id, c->id);
+}
+
 static void publish(struct client *c)
 {
 	unsigned topic = chance(TOPICS), exclude_me = chance(2);
@@ -260,8 +278,10 @@ static void act_joined(struct client *c)
 		call(c);
 	} else if (what < 80) {
 		answer(c);
-	} else if (what < 140) {
+	} else if (what < 135) {
 		publish(c);
+	} else if (what < 140) {
+		whisper(c);
 	} else if (what < 145) {
 		say(c, "[6,{},\"wamp.close.normal\"]");
 		c->state = LEAVING;
@@ -330,6 +350,7 @@ static void got_welcome(struct client *c, const json_t *m)
 	c->published = 0;
 	memset(c->published_to, 0, sizeof(c->published_to));
 	c->realm = text(m, 2, "realm")[5] == '1';
+	c->id = json_integer_value(json_array_get(m, 1));
 	c->s.epoch = (unsigned)json_integer_value(json_object_get(extra, "e"));
 	n_welcome++;
 	for (unsigned t = 0; t < TOPICS; t++)
@@ -337,10 +358,30 @@ static void got_welcome(struct client *c, const json_t *m)
 			toggle_subscription(c, t);
 }
 
+/* Checks an EVENT by whisper: it is for this session, and names its publisher. */
+static void got_whisper(const struct client *c, const json_t *m)
+{
+	const json_t *kwargs = json_array_get(m, 5);
+	const json_t *eligible = json_object_get(kwargs, "eligible");
+	const json_t *publisher = json_object_get(json_array_get(m, 3), "publisher");
+
+	if (eligible != NULL)
+		assert_true(json_integer_value(eligible) == c->id);
+	else
+		assert_true(json_integer_value(json_object_get(kwargs, "exclude")) !=
+			    c->id);
+	assert_true(json_equal(publisher, json_object_get(kwargs, "from")));
+	n_whispers++;
+}
+
 /* Checks an EVENT: only while subscribed; in order of publication over all topics;
  * without a gap. */
 static void got_event(struct client *c, const json_t *m)
 {
+	if (json_array_size(m) == 6) {
+		got_whisper(c, m);
+		return;
+	}
 	const json_t *args = json_array_get(m, 4);
 	unsigned from = num(args, 0), t = 0;
 	struct mark of_all = {num(args, 1), num(args, 2)},

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Listeners, and dealing their connections to the workers; see acceptor.h. Worker 0. */
+/*
+ * Opens the listeners and distributes their connections to the workers; see acceptor.h.
+ * Worker 0.
+ */
 #include "routerd/acceptor.h"
 
 #include "common/buf.h"
@@ -12,7 +15,7 @@
 struct entrance {
 	struct acceptor *acceptor;
 	struct listener *listener; /* NULL: not open */
-	uint16_t index;            /* in the configuration */
+	uint16_t index;            /* index in the configuration */
 };
 
 struct acceptor {
@@ -20,7 +23,7 @@ struct acceptor {
 	const struct config *config;
 	struct outbox *outbox;
 	unsigned next_worker;
-	struct entrance entrances[]; /* one a listener */
+	struct entrance entrances[]; /* one per listener */
 };
 
 struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
@@ -65,12 +68,14 @@ static void on_accepted(void *arg, struct listener *l, int fd)
 			      .connection = {.fd = fd, .listener = entrance->index},
 		      }))
 		return;
-	/* no memory; the worker's line says so */
+	/* Out of memory. The worker's log reports it. */
 	atomic_fetch_sub_explicit(listener_live(l), 1, memory_order_relaxed);
 	sock_close(&fd);
 }
 
-/* rawsocket_error_write(RAWSOCKET_CONNECTIONS): WebSocket has no such word. */
+/*
+ * The bytes of rawsocket_error_write(RAWSOCKET_CONNECTIONS). WebSocket has no such error.
+ */
 static const uint8_t raw_refusal[] = {0x7f, 0x40, 0, 0};
 
 int acceptor_open(struct acceptor *a)

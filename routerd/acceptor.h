@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The listeners, and which worker gets a connection: the next one in turn. Worker 0 only.
- */
+/* The listeners. Each new connection goes to the next worker in turn. Worker 0. */
 #ifndef ROUTERD_ACCEPTOR_H
 #define ROUTERD_ACCEPTOR_H
 
@@ -12,29 +10,34 @@
 struct acceptor;
 
 /*
- * Loop and outbox are worker 0's; lent, as the configuration, until acceptor_free. NULL:
- * no memory.
+ * Makes the acceptor; no socket is opened yet. Loop and outbox are worker 0's. All
+ * arguments must stay valid until acceptor_free. NULL if out of memory.
  */
 struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
 			      struct outbox *outbox) MUSTCHECK;
-/* After every connection is freed, since they count down here. */
+/*
+ * Frees the acceptor. All connections must have been freed, since they decrement its
+ * counters.
+ */
 void acceptor_free(struct acceptor **a);
 
 /*
- * Opens every listener, or takes the socket that the service manager passes under its
- * name. What is wrong has been logged if it fails.
+ * Opens all listeners, or takes the sockets that the service manager passes under their
+ * names. A failure has been logged.
  */
 int acceptor_open(struct acceptor *a) MUSTCHECK;
-/* No connection comes any more. */
+/* Stops accepting connections. */
 void acceptor_stop(struct acceptor *a);
 
-/* Where the connections of a listener are counted, for conn_conf.live. Lent until
- * acceptor_free. */
+/*
+ * The counter of a listener's open connections, for conn_conf.live. Valid until
+ * acceptor_free.
+ */
 _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener);
 
-/* " public=tcp4:0.0.0.0:8080 ...": where it listens, for a log line. */
+/* Appends the addresses for a log line: " public=tcp4:0.0.0.0:8080 ...". */
 void acceptor_describe(const struct acceptor *a, struct buf *out);
-/* A line for each listener. */
+/* Logs a line for each listener. */
 void acceptor_log_counters(const struct acceptor *a);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many processors we may use; see cpus.h. */
+/* Finds the number of usable processors; see cpus.h. No state; any thread. */
 #include "routerd/cpus.h"
 
 #include "routerd/config/config.h"
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* The first line of a small file, without its line feed. */
+/* Reads the first line of a small file, without its line feed. */
 static bool read_line(const char *path, char *line, size_t size)
 {
 	FILE *f = fopen(path, "re");
@@ -24,7 +24,10 @@ static bool read_line(const char *path, char *line, size_t size)
 	return ok;
 }
 
-/* "QUOTA PERIOD" in microseconds, as whole processors; UINT_MAX for "max PERIOD". */
+/*
+ * Converts "QUOTA PERIOD", in microseconds, to a number of processors, rounded up. "max
+ * PERIOD" gives UINT_MAX.
+ */
 static unsigned parse_cpu_max(const char *line)
 {
 	char *end;
@@ -39,7 +42,7 @@ static unsigned parse_cpu_max(const char *line)
 	return cpus < UINT_MAX ? (unsigned)cpus : UINT_MAX;
 }
 
-/* The smallest limit of a control group and of those that it is in. */
+/* The smallest limit of a control group and its ancestors. */
 static unsigned cgroup_limit(const char *root, const char *group)
 {
 	char path[PATH_MAX], line[128];
@@ -61,7 +64,9 @@ static unsigned cgroup_limit(const char *root, const char *group)
 	}
 }
 
-/* Our group of cgroup v2, whose line in the file begins with "0::". */
+/*
+ * The limit of this process's group in cgroup v2. Its line in the file begins with "0::".
+ */
 static unsigned own_cgroup_limit(const char *root)
 {
 	char path[PATH_MAX], line[PATH_MAX];
@@ -86,7 +91,8 @@ unsigned cpus_allowed(const char *root)
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned cpus = online > 0 ? (unsigned)online : 1;
 
-	/* fails where there are more processors than the set has bits: take them all */
+	/* The call fails if there are more processors than the set has bits. Then use
+	 * them all. */
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
 		cpus = (unsigned)CPU_COUNT(&set);
 	unsigned limit = own_cgroup_limit(root);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many processors this process may use, and so how many workers pay off. Called once,
- * before threads start.
+ * The number of processors that this process may use, and of workers to run on them.
+ * Called once, before threads start.
  */
 #ifndef ROUTERD_CPUS_H
 #define ROUTERD_CPUS_H
@@ -9,14 +9,17 @@
 #include "common/base.h"
 
 /*
- * The processors that the affinity mask allows, but no more than the bandwidth limits
- * (cpu.max of cgroup v2) of our control group and of those above it, a part of one
- * counted as one. At least 1. root is "", except in tests: the files are looked for at
- * root/proc/self/cgroup and below root/sys/fs/cgroup.
+ * The number of processors in the affinity mask, limited by the bandwidth (cpu.max of
+ * cgroup v2) of this process's control group and its ancestors, rounded up. At least 1.
+ * root is "", except in tests: the files are read from root/proc/self/cgroup and
+ * root/sys/fs/cgroup.
  */
 unsigned cpus_allowed(const char *root);
 
-/* What `threads: auto` means: 1 for up to 2 processors, else one less, at most 16. */
+/*
+ * The number of threads for `threads: auto`: 1 for up to 2 processors, else one less than
+ * the processors, at most 16.
+ */
 unsigned cpus_threads(unsigned allowed);
 
 #endif

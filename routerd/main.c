@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routerd's command line. */
+/* routerd's command line. The main thread. */
 #include "common/daemon.h"
 #include "routerd/config/config.h"
 #include "routerd/router.h"
@@ -9,24 +9,25 @@
 #include <stdio.h>
 #include <sysexits.h>
 
-enum { MALLOC_KEEP = 4 << 20 }; /* bytes of free memory that are not given back */
+enum { MALLOC_KEEP = 4 << 20 }; /* bytes of free memory that malloc keeps */
 
 static const char help[] =
 	"Usage: routerd -c FILE\n"
 	"       routerd --check FILE\n"
 	"\n"
-	"A WAMP router. An authenticator tells it who its clients are (see authd).\n"
+	"A WAMP router. It asks an authenticator, such as authd, who its clients are.\n"
 	"\n"
 	"  -c, --config FILE  run with this configuration\n"
-	"      --check FILE   say what is wrong with it, or that nothing is, and end\n"
-	"  -h, --help         this text\n"
-	"      --version      the version\n"
+	"      --check FILE   check this configuration, report what is wrong, and exit\n"
+	"  -h, --help         print this help\n"
+	"      --version      print the version\n"
 	"\n"
-	"Signals: SIGTERM and SIGINT stop it, SIGUSR1 logs its counters. SIGHUP is\n"
-	"ignored: restart it to apply a changed configuration.\n"
+	"Signals: SIGTERM and SIGINT stop routerd, SIGUSR1 logs its counters. SIGHUP is\n"
+	"ignored: restart routerd to apply a changed configuration.\n"
 	"\n"
-	"Exit codes: 0 stopped as asked, or the configuration is good; 64 wrong usage;\n"
-	"71 no memory or descriptors, or it cannot listen; 78 wrong configuration.\n"
+	"Exit codes: 0 stopped by a signal, or the configuration is valid; 64 wrong\n"
+	"usage; 71 no memory or descriptors, or routerd cannot listen; 78 the\n"
+	"configuration is invalid.\n"
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 
@@ -34,7 +35,8 @@ static int run_routerd(const struct config *cfg, const struct conf_error *warnin
 {
 	if (daemon_start_log(&cfg->log, warnings) != 0)
 		return EX_OSERR;
-	/* what a fan-out frees at the end of a turn is needed in the next one */
+	/* Memory that a fan-out frees at the end of a turn is needed again in the next
+	 * turn. */
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
 	int code = router_run(cfg);
 	log_end();

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The running program, from its parts to its end; see router.h. */
+/* Starts and stops the parts of the router; see router.h. The main thread. */
 #include "routerd/router.h"
 
 #include "common/daemon.h"
@@ -20,8 +20,8 @@
 #include <unistd.h>
 
 struct router {
-	const struct config *config; /* lent */
-	struct policy *policy;       /* counted; the first one */
+	const struct config *config; /* owned by the caller */
+	struct policy *policy;       /* the first policy; has a reference count */
 	unsigned n_workers;
 	struct mailboxes *boxes;
 	struct worker **workers;
@@ -29,7 +29,7 @@ struct router {
 	struct acceptor *acceptor;
 	struct daemon_signals signals;
 	struct mail_for_all stop_mail;
-	bool counted;          /* in this turn, the counters were asked for */
+	bool counted;          /* the counters were logged in this turn */
 	struct timer turn_end; /* armed while counted */
 	pthread_t *threads;    /* [0] is not used */
 };
@@ -61,7 +61,8 @@ static void log_counters_of_all(void *arg)
 {
 	struct router *router = arg;
 
-	/* many signals in one turn are one, or the workers might never catch up */
+	/* Log once per turn. If many signals arrive, the workers could not keep up
+	 * otherwise. */
 	if (router->counted)
 		return;
 	router->counted = true;
@@ -74,7 +75,7 @@ static void log_counters_of_all(void *arg)
 			  err_str(E_NOMEM));
 }
 
-/* --- beginning --- */
+/* --- start --- */
 
 static int make_workers(struct router *router)
 {
@@ -117,7 +118,10 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-/* Signals are the main thread's: the others block all. */
+/*
+ * Starts all workers but the first. They block all signals, so the main thread handles
+ * them.
+ */
 static void start_threads(struct router *router)
 {
 	sigset_t all, old;
@@ -128,7 +132,7 @@ static void start_threads(struct router *router)
 		int errnum = pthread_create(&router->threads[i], NULL, run_worker,
 					    router->workers[i]);
 		if (errnum != 0) {
-			/* those that run already end with the process */
+			/* The threads that were started end with the process. */
 			log_error(NULL, "cannot start a thread reason=\"%s\"",
 				  strerrordesc_np(errnum));
 			log_end();
@@ -155,8 +159,8 @@ static void log_ready(const struct router *router)
 /* --- end --- */
 
 /*
- * Connections count down in the listeners; both, and the authenticators, are on the loop
- * of worker 0.
+ * Frees everything. First the connections, since they decrement counters of the
+ * listeners. Then the listeners and authenticators, since they use the loop of worker 0.
  */
 static void router_fini(struct router *router)
 {
@@ -184,7 +188,7 @@ static int serve_clients(struct router *router)
 		return EX_OSERR;
 	}
 	if (acceptor_open(router->acceptor) != 0)
-		return EX_OSERR; /* whoever has the port may go */
+		return EX_OSERR; /* another process may use the port only for now */
 	for (unsigned w = 0; w < router->n_workers; w++)
 		for (size_t i = 0; i < router->config->n_listeners; i++)
 			worker_set_live(router->workers[w], i,

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running program: workers, mailboxes, listeners, authenticators; what signals do;
- * and in which order everything is made and freed. The main thread, which is also worker
- * 0's.
+ * The running router: workers, mailboxes, listeners, authenticators. Handles signals, and
+ * makes and frees everything in order. The main thread, which also runs worker 0.
  */
 #ifndef ROUTERD_ROUTER_H
 #define ROUTERD_ROUTER_H
@@ -10,9 +9,9 @@
 #include "routerd/config/config.h"
 
 /*
- * Serves until SIGTERM or SIGINT, then says goodbye and frees everything. SIGUSR1 logs
- * the counters; SIGUSR2 calls worker_stall_toggle. The configuration is lent. Returns
- * an exit status of sysexits.h; what is wrong has been logged.
+ * Runs until SIGTERM or SIGINT, then closes the connections and frees everything. SIGUSR1
+ * logs the counters; SIGUSR2 calls worker_stall_toggle. The caller keeps the
+ * configuration. Returns an exit status of sysexits.h; a failure has been logged.
  */
 int router_run(const struct config *cfg) MUSTCHECK;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The version of this product. */
+/* The version of routerd. */
 #ifndef ROUTERD_ROUTERD_VERSION_H
 #define ROUTERD_ROUTERD_VERSION_H
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker's turns, and which post goes where; see worker.h. */
+/*
+ * A worker's turns, and the destination of each post; see worker.h. The worker's thread.
+ */
 #include "routerd/worker.h"
 
 #include "common/counters.h"
@@ -17,14 +19,14 @@
 #include <time.h>
 
 enum {
-	POSTS_PER_LOOK = 16,  /* posts between two looks at the clock */
-	STOP_FLUSH_MS = 5000, /* for goodbyes, when stopping */
+	POSTS_PER_LOOK = 16,  /* posts handled between two checks of the clock */
+	STOP_FLUSH_MS = 5000, /* longest time for closing connections when stopping */
 };
 
 enum stop_phase {
 	STOP_NONE = 0,
-	STOP_DRAINING = 1, /* every worker is asked for the last of its posts */
-	STOP_CLOSING = 2,  /* Close 1012 is on its way to every client */
+	STOP_DRAINING = 1, /* waits for the last posts of all workers */
+	STOP_CLOSING = 2,  /* a Close 1012 is sent to every client */
 	STOP_DONE = 3,
 };
 
@@ -36,30 +38,30 @@ struct worker {
 	struct outbox outbox;
 	struct loop *loop;
 	struct event mail_event;
-	struct mail_list inbox; /* taken, not handled yet */
+	struct mail_list inbox; /* posts taken from the mailbox, not handled yet */
 	struct net net;
 	bool net_ready;
 	struct peers peers;
-	struct conn_conf *conn_confs;    /* one a listener */
-	struct peer_listener *listeners; /* one a listener */
-	struct realm **realms;           /* NULL where another worker is the owner */
-	struct id_series ids;            /* of these realms */
-	struct control *control;         /* worker 0 */
+	struct conn_conf *conn_confs;    /* one per listener */
+	struct peer_listener *listeners; /* one per listener */
+	struct realm **realms;           /* NULL for realms of other workers */
+	struct id_series ids;            /* for the realms of this worker */
+	struct control *control;         /* worker 0; else NULL */
 
 	enum stop_phase stop;
-	unsigned drains; /* workers from which all posts are here */
+	unsigned drains; /* workers whose posts have all arrived */
 	unsigned drains_missing;
-	unsigned workers_stopped; /* worker 0 */
+	unsigned workers_stopped; /* worker 0: number of workers that have stopped */
 	bool stop_late;
 	struct timer stop_timer;
 	struct mail_for_all drain_mail, drained_mail;
 	struct mail_batch *stopped_mail;
 
-	uint64_t posts_in;  /* from other workers */
-	uint64_t pressures; /* how often it stopped reading */
+	uint64_t posts_in;  /* posts from other workers */
+	uint64_t pressures; /* how often pressure has stopped reading */
 	struct log_rate pressure_rate;
 	struct log_rate memory_rate;
-	uint64_t lost_said; /* of outbox.n_lost */
+	uint64_t lost_said; /* the value of outbox.n_lost in the last log line */
 };
 
 static _Atomic bool stalled;
@@ -96,8 +98,8 @@ static void stop_go_on(struct worker *w)
 
 	if (w->stop == STOP_DRAINING && (w->drains_missing == 0 || late)) {
 		w->stop = STOP_CLOSING;
-		/* no GOODBYE: after one, autobahn-js would not come back */
-		net_close_all(&w->net, WS_CLOSE_RESTART, "the router is being restarted");
+		/* Send no GOODBYE: after one autobahn-js does not reconnect. */
+		net_close_all(&w->net, WS_CLOSE_RESTART, "the router is restarting");
 	}
 	if (w->stop != STOP_CLOSING)
 		return;
@@ -107,7 +109,7 @@ static void stop_go_on(struct worker *w)
 	post_send_reserved(&w->outbox, 0, &(struct post){.type = POST_STOPPED},
 			   &w->stopped_mail);
 	timer_disarm(&w->stop_timer);
-	/* worker 0 waits for POST_STOPPED of all */
+	/* Worker 0 runs until all workers have sent POST_STOPPED. */
 	if (w->index != 0)
 		loop_stop(w->loop);
 }
@@ -208,7 +210,7 @@ static void on_connection(struct worker *w, struct post *p)
 {
 	size_t l = p->connection.listener;
 
-	/* fd is taken, and counted down, even if there is no memory for it */
+	/* conn_adopt takes fd and decrements the counter, even if memory is short. */
 	struct conn *c =
 		conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l], &attach_handler);
 	p->connection.fd = -1;
@@ -242,7 +244,7 @@ static void on_stopped(struct worker *w, struct post *p)
 		loop_stop(w->loop);
 }
 
-/* The posts for the worker itself. */
+/* The handlers of posts to the worker itself. */
 static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) = {
 	[POST_CONNECTION] = on_connection, [POST_HOLD_QUEUE] = on_hold_queue,
 	[POST_REVOKE] = on_revoke,         [POST_LOG_COUNTERS] = on_log_counters,
@@ -250,8 +252,11 @@ static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) =
 	[POST_DRAINED] = on_drained,       [POST_STOPPED] = on_stopped,
 };
 
-/* Handles the next of a batch, and the posts that go with it; *taken_out is how many.
- * False: a fan-out goes on in the next turn. */
+/*
+ * Handles the next post of a batch, and posts that can be handled together with it.
+ * *taken_out is their number. False: a fan-out is unfinished and continues in the next
+ * turn.
+ */
 static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *taken_out)
 {
 	*taken_out = 1;
@@ -275,7 +280,10 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 	return true;
 }
 
-/* Handles posts until none is left, or the turn's share of output is made: then true. */
+/*
+ * Handles posts until none is left, or until the turn's budget is spent; then returns
+ * true.
+ */
 static bool handle_posts(struct worker *w)
 {
 	unsigned n = 0;
@@ -318,12 +326,15 @@ static void report_pressure(struct worker *w)
 {
 	w->pressures++;
 	log_limited(&w->pressure_rate, loop_now_ms(w->loop), LOG_LEVEL_WARN, w->name,
-		    "reading pauses: too much is on its way between two workers "
+		    "reading paused: too many bytes are queued between two workers "
 		    "limit=mailbox_high max=%zu suppressed=%u",
 		    w->config->limits.mailbox_high);
 }
 
-/* Pressure anywhere stops reading everywhere; what is accepted already goes on. */
+/*
+ * Pressure on any pair of workers pauses reading on all of them. Work that was accepted
+ * continues.
+ */
 static void follow_pressure(struct worker *w)
 {
 	bool pressure = mailbox_pressure(w->boxes);
@@ -359,11 +370,12 @@ static bool on_worker_turn_end(void *arg)
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
 	uint32_t conns = net_conns(&w->net);
-	/* the others begin while this one writes */
+	/* Hand over before writing, so that other workers can start meanwhile. */
 	mailbox_hand_over(w->boxes, w->index);
 	if (net_turn_end(&w->net))
 		more = true;
-	/* with the last connection gone stopping goes on, and no event would say so */
+	/* No event fires when the last connection closes, so ask for another turn to
+	 * continue stopping. */
 	if (w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0)
 		more = true;
 	peers_turn_end(&w->peers);
@@ -482,7 +494,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),
 		     EV_READ | EV_PERSIST, on_mail, w);
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
-	/* mail, so that it can be stopped when there is no memory */
+	/* Reserve mail, so that stopping works even without memory. */
 	w->stopped_mail = outbox_reserve(&w->outbox);
 	if (w->stopped_mail == NULL ||
 	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||
@@ -496,7 +508,7 @@ fail:
 	return NULL;
 }
 
-/* Posts that were taken and not handled. */
+/* Drops posts that were taken from the mailbox but not handled. */
 static void drop_inbox(struct worker *w)
 {
 	while (!STAILQ_EMPTY(&w->inbox)) {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker: one thread with its loop, its connections and peers, and the realms that it
- * owns. All workers are equal; worker 0, whose thread is the main one, has a struct
- * control besides.
+ * owns. All workers are equal, except that worker 0 runs on the main thread and has a
+ * struct control.
  *
- * A turn: what came from sockets is read and posted; posts are handled, until a share of
- * output is made; what is queued is written; what is staged for other workers is handed
- * over.
+ * A turn: read from the sockets and post what was read; handle posts within the turn's
+ * budget; write queued output; hand over the posts that are staged for other workers.
  */
 #ifndef ROUTERD_WORKER_H
 #define ROUTERD_WORKER_H
@@ -21,29 +20,41 @@
 struct worker;
 struct control;
 
-/* Any thread, before its own starts. Configuration and boxes are lent until worker_free;
- * *policy gets a reference. NULL: no memory or no descriptors. */
+/*
+ * Makes a worker. Called before its thread starts; any thread. Configuration and boxes
+ * must stay valid until worker_free; the worker takes its own reference to the policy.
+ * NULL if out of memory or descriptors.
+ */
 struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
 			  struct policy *policy, struct mailboxes *boxes) MUSTCHECK;
-/* After its thread has ended: drops every connection. */
+/* Drops all connections. Call it after the worker's thread has ended. */
 void worker_drop_connections(struct worker *w);
-/* After that, and before the mailboxes are freed. */
+/*
+ * Frees a worker after worker_drop_connections. Call it before the mailboxes are freed.
+ */
 void worker_free(struct worker **w);
 
-/* Before its thread starts: where the connections of a listener are counted
- * (listener_live). */
+/*
+ * Sets the counter of a listener's open connections (see listener_live). Call it before
+ * the thread starts.
+ */
 void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live);
-/* Worker 0 only, before it runs; lent until worker_free. */
+/*
+ * Sets worker 0's control, which must stay valid until worker_free. Call it before the
+ * worker runs.
+ */
 void worker_set_control(struct worker *w, struct control *c);
 
 struct loop *worker_loop(struct worker *w);
 struct outbox *worker_outbox(struct worker *w);
 
-/* The thread's main function: turns, until POST_STOP has been carried out. */
+/* Runs turns until POST_STOP was carried out. The main function of the thread. */
 void worker_run(struct worker *w);
 
-/* A test aid: the worker that config.debug.stall_worker names stands still, or goes on.
- * Any thread. */
+/*
+ * For tests: stalls the worker that config.debug.stall_worker names, or lets it continue.
+ * Any thread.
+ */
 void worker_stall_toggle(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration: its top level, and what must hold between its parts; see config.h.
- * The tables here, in config_realms.c and in config_listeners.c are all that a file may
- * say. Reading runs on one thread, questions on any.
+ * Reads the top level of the configuration and checks its cross-references; see config.h.
+ * The tables here, in config_realms.c and in config_listeners.c list all keys of a file.
+ * One thread reads a file; any thread may call the functions at the end.
  */
 #include "routerd/config/config.h"
 
@@ -43,7 +43,7 @@ static void check_limits(struct conf *c, void *map)
 			  l->mailbox_low, l->mailbox_high);
 }
 
-/* Its least and largest value, and its default. */
+/* A row with the smallest and largest value and the default. */
 #define LIMIT(kind, field, least, most, otherwise)                                       \
 	CONF_NUMBER(kind, struct config_limits, field, least, most, otherwise)
 static const struct conf_key limits_keys[] = {
@@ -68,9 +68,12 @@ static const struct conf_key debug_keys[] = {
 static const struct conf_table debug_table =
 	CONF_TABLE("debug", struct config, debug_keys, NULL);
 
-/* --- what must hold between them --- */
+/* --- cross-references --- */
 
-/* An IPv4 address in the form that IPv6 has for it; NULL is every address of both. */
+/*
+ * Converts an address to IPv6; an IPv4 address becomes a mapped one. NULL gives the
+ * address for all.
+ */
 static struct in6_addr address_of(const char *host)
 {
 	struct in6_addr address = in6addr_any;
@@ -83,7 +86,7 @@ static struct in6_addr address_of(const char *host)
 	return address;
 }
 
-/* Does listening at a include listening at b? */
+/* Does a listener on address a also listen on address b? */
 static bool covers(const struct in6_addr *a, const struct in6_addr *b)
 {
 	static const struct in6_addr any_v4 = {{{[10] = 0xff, [11] = 0xff}}};
@@ -92,7 +95,7 @@ static bool covers(const struct in6_addr *a, const struct in6_addr *b)
 	       (IN6_ARE_ADDR_EQUAL(a, &any_v4) && IN6_IS_ADDR_V4MAPPED(b));
 }
 
-/* Could they not both be listened at? */
+/* Is it impossible to listen on both endpoints? */
 static bool same_address(const struct config_endpoint *a, const struct config_endpoint *b)
 {
 	struct in6_addr x = address_of(a->host), y = address_of(b->host);
@@ -104,7 +107,10 @@ static bool same_address(const struct config_endpoint *a, const struct config_en
 	return a->port == b->port && (covers(&x, &y) || covers(&y, &x));
 }
 
-/* Does something else have a listener's name, or address? */
+/*
+ * Adds errors if another listener has l's name or address, or an authenticator has its
+ * address.
+ */
 static void check_conflicts(struct conf *c, const struct config *cfg,
 			    const struct config_listener *l)
 {
@@ -117,20 +123,20 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 		if (conf_broken(c, other))
 			continue;
 		if (strcmp(l->name, other->name) == 0)
-			conf_fail(c, &l->name,
-				  "there is a transport with id '%s' already", l->name);
+			conf_fail(c, &l->name, "another transport has the id '%s'",
+				  l->name);
 		if (same_address(&other->endpoint, endpoint))
 			conf_fail(c, address,
-				  "the transport '%s' listens at this address already",
+				  "the transport '%s' already listens on this address",
 				  other->name);
 	}
-	/* its own socket would replace that of an authenticator */
+	/* The listener would replace the socket file of the authenticator. */
 	for (size_t i = 0; endpoint->type == ENDPOINT_UNIX && i < cfg->n_authenticators;
 	     i++) {
 		const struct config_authenticator *a = &cfg->authenticators[i];
 
 		if (!conf_broken(c, a) && strcmp(a->socket, endpoint->path) == 0)
-			conf_fail(c, address, "the authenticator '%s' has this socket",
+			conf_fail(c, address, "the authenticator '%s' uses this socket",
 				  a->name);
 	}
 }
@@ -147,14 +153,13 @@ static void find_authenticator(struct conf *c, const struct config *cfg,
 		if (strcmp(cfg->authenticators[i].name, name) == 0)
 			auth->cryptosign.authenticator_index = (int)i;
 	if (auth->cryptosign.authenticator_index == -1)
-		conf_fail(
-			c, &auth->cryptosign.authenticator,
-			"there is no authenticator '%s'; 'authenticators' at the top of "
-			"the file must have it, with its socket",
-			conf_quote(name).text);
+		conf_fail(c, &auth->cryptosign.authenticator,
+			  "unknown authenticator '%s': define it in 'authenticators' at "
+			  "the top of the file",
+			  conf_quote(name).text);
 }
 
-/* Finds the realm of anonymous clients, and whether there is such a role. */
+/* Finds the realm of anonymous clients, and checks that the role exists. */
 static void find_anonymous(struct conf *c, const struct config *cfg,
 			   struct config_auth *auth)
 {
@@ -179,7 +184,10 @@ static void find_anonymous(struct conf *c, const struct config *cfg,
 			  conf_quote(role).text);
 }
 
-/* A thread must be able to hold the largest message that a listener lets in. */
+/*
+ * Each thread gets a part of incomplete_total, which must hold the largest message that a
+ * listener accepts.
+ */
 static void check_incomplete(struct conf *c, const struct config *cfg)
 {
 	size_t threads = cfg->threads == 0 ? 1 : (size_t)cfg->threads, largest = 0;
@@ -189,9 +197,9 @@ static void check_incomplete(struct conf *c, const struct config *cfg)
 			largest = cfg->listeners[i].options.max_message_size;
 	if (cfg->limits.incomplete_total / threads < largest)
 		conf_fail(c, &cfg->limits.incomplete_total,
-			  "'incomplete_total' must be at least %zu bytes: each of %zu "
-			  "threads gets its part, and a transport's max_message_size is "
-			  "%zu",
+			  "'incomplete_total' must be at least %zu bytes: it is divided "
+			  "among %zu threads, and a transport's max_message_size is %zu "
+			  "bytes",
 			  largest * threads, threads, largest);
 }
 
@@ -206,14 +214,17 @@ static void set_default_names(struct conf *c, struct config *cfg)
 	}
 	if (cfg->node != NULL)
 		return;
-	/* it goes into messages, so it must be a text */
+	/* It is sent in messages, so it must be UTF-8. */
 	if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0' ||
 	    !utf8_valid(slice_str(name)))
 		snprintf(name, sizeof(name), "routerd");
 	cfg->node = conf_text(c, name);
 }
 
-/* Whatever may follow from another error is left for the time when that is gone. */
+/*
+ * Skips checks that depend on values with errors: they might report errors that only
+ * follow from others.
+ */
 static void check_config(struct conf *c, void *map)
 {
 	struct config *cfg = map;
@@ -266,7 +277,7 @@ const struct conf_table config_table = {
 	.foreign = config_foreign,
 };
 
-/* --- life, and questions --- */
+/* --- public functions --- */
 
 int config_parse(struct slice text, const char *name, struct config **out,
 		 struct conf_error *errors_out)
@@ -300,7 +311,7 @@ void config_free(struct config **cp)
 	*cp = NULL;
 	if (cfg == NULL)
 		return;
-	struct pool pool = cfg->pool; /* it holds cfg itself */
+	struct pool pool = cfg->pool; /* cfg itself is in it */
 	pool_fini(&pool);
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running configuration: an immutable snapshot of one YAML file. Keys have
- * Crossbar's names wherever Crossbar has the key; etc/examples/routerd.yaml explains
- * each. All cross-references are resolved and checked here, so nobody else needs to.
- *
- * Built by one thread, then read by all.
+ * The configuration: an immutable snapshot of one YAML file. Keys have the same names as
+ * in Crossbar if Crossbar has the key; etc/examples/routerd.yaml explains them. All
+ * cross-references are resolved and checked here, so other code need not check them. One
+ * thread builds it, then all threads may read it.
  */
 #ifndef ROUTERD_CONFIG_CONFIG_H
 #define ROUTERD_CONFIG_CONFIG_H
@@ -17,8 +16,8 @@
 enum {
 	CONFIG_MAX_THREADS = 16,
 	CONFIG_MAX_REALMS = 1024,
-	CONFIG_MAX_ROLES = 256,        /* in a realm */
-	CONFIG_MAX_PERMISSIONS = 4096, /* of a role */
+	CONFIG_MAX_ROLES = 256,        /* per realm */
+	CONFIG_MAX_PERMISSIONS = 4096, /* per role */
 	CONFIG_MAX_LISTENERS = 64,
 	CONFIG_MAX_AUTHENTICATORS = 64,
 	CONFIG_MAX_MESSAGE = 16 << 20, /* bytes */
@@ -39,7 +38,7 @@ struct config_realm {
 enum listener_type {
 	LISTENER_WEBSOCKET = 0,
 	LISTENER_RAWSOCKET = 1,
-	LISTENER_UNIVERSAL = 2, /* both, told apart by the first octet */
+	LISTENER_UNIVERSAL = 2, /* both; the first octet tells them apart */
 };
 
 enum endpoint_type {
@@ -49,25 +48,25 @@ enum endpoint_type {
 
 struct config_endpoint {
 	enum endpoint_type type;
-	const char *host; /* TCP: a numeric address; NULL: every address of the system */
+	const char *host; /* TCP: a numeric address; NULL: all addresses of the system */
 	int port;         /* TCP */
-	int version;      /* TCP: 4, 6, or 0 where the file says nothing; host has it */
+	int version;      /* TCP: 4, 6, or 0 if absent; already applied to host */
 	const char *path; /* UNIX */
-	mode_t mode;      /* UNIX: of the socket's file */
+	mode_t mode;      /* UNIX: permissions of the socket's file */
 };
 
 struct config_options {
-	size_t max_message_size; /* bytes, of messages from clients after WELCOME */
-	size_t max_header_size;  /* bytes of an HTTP request */
-	int max_headers;         /* of it: HTTP_HEADERS_MAX at most */
+	size_t max_message_size; /* bytes of a message from a client after WELCOME */
+	size_t max_header_size;  /* bytes of an HTTP request head */
+	int max_headers;         /* of an HTTP request; at most HTTP_HEADERS_MAX */
 	struct conf_strings allowed_origins; /* see config_origin_allowed */
 	bool allow_null_origin;
-	uint32_t auto_ping_interval;      /* ms of silence; 0: no pings */
-	bool rawsocket_ping;              /* RawSocket connections are pinged, too */
-	uint32_t auto_ping_timeout;       /* ms */
-	uint32_t open_handshake_timeout;  /* ms, from accept to WELCOME */
+	uint32_t auto_ping_interval;     /* ms without input before a ping; 0: no pings */
+	bool rawsocket_ping;             /* ping RawSocket connections, too */
+	uint32_t auto_ping_timeout;      /* ms */
+	uint32_t open_handshake_timeout; /* ms, from accept to WELCOME */
 	uint32_t close_handshake_timeout; /* ms */
-	int max_connections;              /* at a time; 0: no limit */
+	int max_connections;              /* open at the same time; 0: no limit */
 };
 
 struct config_auth {
@@ -79,23 +78,23 @@ struct config_auth {
 	struct {
 		int type;          /* -1: not offered */
 		const char *role;  /* NULL: not offered */
-		const char *realm; /* NULL: the one that the client asks for */
-		int realm_index; /* in config.realms; -1: the one that the client asks for
-				  */
+		const char *realm; /* NULL: the realm that the client asks for */
+		/* Index in config.realms; -1: the realm that the client asks for. */
+		int realm_index;
 	} anonymous;
 };
 
 struct config_listener {
-	const char *name; /* "id" in the file, else "listener0" for the first, ... */
+	const char *name; /* "id" in the file; by default "listener0", "listener1", ... */
 	enum listener_type type;
 	struct config_endpoint endpoint;
-	struct conf_strings paths; /* of WebSocket; none: all */
-	unsigned serializers;      /* bit s: enum serializer s is spoken, also batched */
+	struct conf_strings paths; /* for WebSocket; none: all paths */
+	unsigned serializers; /* bit s: enum serializer s is supported, also batched */
 	struct config_options options;
 	struct config_auth auth;
 };
 
-/* Features that a listener may insist on; bits of require_features. */
+/* Features that an authenticator must have; bits of require_features. */
 enum config_feature {
 	CONFIG_FEATURE_REVOKE = 1u << 0,
 };
@@ -103,30 +102,31 @@ enum config_feature {
 struct config_authenticator {
 	const char *name;
 	const char *socket;
-	unsigned require_features; /* enum config_feature bits: without them nobody logs
-				      in */
-	struct conf_users allow_users; /* as whom it may run */
+	/* Bits of enum config_feature. Without these features it is not used. */
+	unsigned require_features;
+	struct conf_users allow_users; /* users that it may run as */
 	uint32_t timeout;              /* ms for one answer */
 };
 
 struct config_limits {
-	size_t queue_size;       /* bytes in one connection's out-queue */
-	size_t queued_total;     /* bytes in all out-queues */
-	size_t incomplete_total; /* bytes of requests and messages not yet complete */
-	size_t mailbox_high;   /* bytes on their way between two workers: pause reading */
-	size_t mailbox_low;    /* resume */
-	int hold_queue;        /* HELLOs that wait for an authenticator */
-	uint32_t hold_timeout; /* ms */
-	int pending_calls;     /* of one session */
-	int session_subscriptions; /* of one session */
-	int session_registrations; /* of one session */
+	size_t queue_size;       /* bytes in the output queue of one connection */
+	size_t queued_total;     /* bytes in all output queues */
+	size_t incomplete_total; /* bytes of incomplete requests and messages */
+	/* Bytes in flight between two workers; pause reading above. */
+	size_t mailbox_high;
+	size_t mailbox_low;        /* resume reading below */
+	int hold_queue;            /* logins that wait for an authenticator */
+	uint32_t hold_timeout;     /* ms */
+	int pending_calls;         /* per session */
+	int session_subscriptions; /* per session */
+	int session_registrations; /* per session */
 };
 
 struct config {
-	struct pool pool; /* everything below */
+	struct pool pool; /* memory of everything below */
 	int version;
-	int threads;      /* 0: auto, see cpus.h */
-	const char *node; /* x_cb_node */
+	int threads;      /* 0: auto; see cpus.h */
+	const char *node; /* sent as x_cb_node */
 	struct config_realm *realms;
 	size_t n_realms;
 	struct config_listener *listeners;
@@ -136,21 +136,24 @@ struct config {
 	struct config_limits limits;
 	struct conf_log log;
 	struct {
-		int stall_worker; /* a test aid: this worker handles no posts; -1: none */
+		int stall_worker; /* for tests: this worker handles no posts; -1: none */
 	} debug;
 };
 
 /*
- * Reads a file into *out, for config_free. 0; E_SYS: it cannot be read; E_SYNTAX:
- * something in it is wrong; E_NOMEM. *errors_out says what, with file:line:column.
+ * Reads a file. The caller frees *out with config_free. E_SYS: the file cannot be read;
+ * E_SYNTAX: it has errors; E_NOMEM. *errors_out has the messages, with file:line:column.
  */
 int config_load(const char *path, struct config **out,
 		struct conf_error *errors_out) MUSTCHECK;
-/* The same from memory; name stands for the file in messages. */
+/* The same for a text in memory. name is the file's name in messages. */
 int config_parse(struct slice text, const char *name, struct config **out,
 		 struct conf_error *errors_out) MUSTCHECK;
 
-/* When nobody uses it any more. NULL-safe, clears the caller's pointer. */
+/*
+ * Frees a configuration that no thread uses any more, and sets *cfg to NULL. *cfg may be
+ * NULL.
+ */
 void config_free(struct config **cfg);
 
 /* The index of a realm in cfg->realms, or E_NOTFOUND. */
@@ -159,14 +162,14 @@ int config_realm_find(const struct config *cfg, struct slice name) MUSTCHECK;
 int config_role_find(const struct config_realm *realm, struct slice name) MUSTCHECK;
 
 /*
- * May a page from this origin connect? Any may where allowed_origins says nothing; see
- * http_origin_allowed. "null", which browsers send for pages without an origin, needs a
- * pattern "*" or allow_null_origin. A request without Origin comes from no browser and
- * needs no question.
+ * May a page from this origin connect? Without allowed_origins all may; see
+ * http_origin_allowed. "null", which browsers send for pages without an origin, needs the
+ * pattern "*" or allow_null_origin. Do not call it for a request without Origin: it does
+ * not come from a browser.
  */
 bool config_origin_allowed(const struct config_listener *l, struct slice origin);
 
-/* The table of keys: for the test that compares it with the documentation. */
+/* The table of keys, for a test that compares it with the documentation. */
 extern const struct conf_table config_table;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads the transports of the configuration: endpoint, options and login methods of each
- * listener; see config.h. Keeps no state.
+ * listener; see config.h. No state; any thread.
  */
 #include "proto/http.h"
 #include "proto/wamp.h"
@@ -23,7 +23,7 @@ static bool is_id(const char *text)
 const struct conf_rule config_id_rule = {
 	is_id, "expected a name of at most 64 letters, digits, '_', '.' and '-'"};
 
-/* Refuses a key that the file gives, but that would have no effect where it is. */
+/* Adds an error if the file gives a key that would have no effect here. */
 static void refuse_if(struct conf *c, bool useless, const void *field, const char *key,
 		      const char *why)
 {
@@ -99,11 +99,10 @@ static const struct conf_table endpoint_table =
 
 static const struct conf_rule origin_rule = {
 	http_pattern_matches,
-	"'allowed_origins': no browser sends this; expected scheme and host without a "
-	"'/' "
-	"behind it, such as https://example.com, in which '*' may stand for any text"};
+	"'allowed_origins': no browser sends this origin; expected scheme and host "
+	"without a final '/', such as https://example.com; '*' matches any text"};
 
-/* Its least and largest value, and its default. */
+/* A row with the smallest and largest value and the default. */
 #define OPTION(kind, field, least, most, otherwise)                                      \
 	CONF_NUMBER(kind, struct config_options, field, least, most, otherwise)
 static const struct conf_key options_keys[] = {
@@ -161,7 +160,7 @@ static const struct conf_table auth_table =
 
 /* --- the listener --- */
 
-/* What stands in a request: printable ASCII without spaces. */
+/* A path as in a request: printable ASCII without spaces. */
 static bool is_path(const char *path)
 {
 	for (const char *p = path; *p != '\0'; p++)
@@ -170,13 +169,13 @@ static bool is_path(const char *path)
 	return path[0] == '/';
 }
 static const struct conf_rule path_rule = {
-	is_path,
-	"'paths': a path begins with '/' and has neither query nor spaces nor '*', "
-	"as /ws; without 'paths' all are served"};
+	is_path, "'paths': a path begins with '/' and has no query, space or '*', such "
+		 "as /ws; without 'paths' all paths are served"};
 
 #define OF_WEBSOCKET                                                                     \
-	"is for WebSocket: leave it out, or say 'type: universal' to serve both"
-#define OF_RAW_PINGS "is for pings, which RawSocket has only with 'rawsocket_ping: true'"
+	"is for WebSocket: leave it out, or use 'type: universal' to serve both"
+#define OF_RAW_PINGS                                                                     \
+	"is for pings, which RawSocket clients get only with 'rawsocket_ping: true'"
 static void check_listener(struct conf *c, void *map)
 {
 	const struct config_listener *l = map;
@@ -190,10 +189,10 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, silent, &o->auto_ping_timeout, "auto_ping_timeout", OF_RAW_PINGS);
 	refuse_if(c, l->type == LISTENER_WEBSOCKET && o->rawsocket_ping,
 		  &o->rawsocket_ping, "rawsocket_ping",
-		  "is for RawSocket: leave it out, since WebSocket has pings anyway");
+		  "is for RawSocket: leave it out, WebSocket clients get pings anyway");
 	if (l->auth.cryptosign.type == -1 && l->auth.anonymous.type == -1)
 		conf_fail(c, NULL,
-			  "nobody could log in here: 'auth' needs cryptosign or "
+			  "nobody could log in: 'auth' needs cryptosign or "
 			  "anonymous");
 }
 

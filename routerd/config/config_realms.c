@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the realms of the configuration, with their roles and permissions; see config.h.
- * Keeps no state.
+ * Reads the realms of the configuration with their roles and permissions; see config.h.
+ * No state; any thread.
  */
 #include "common/err.h"
 #include "proto/wamp.h"
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
 
-enum { MAX_NAME = 255 }; /* bytes, of realms and roles */
+enum { MAX_NAME = 255 }; /* bytes of the name of a realm or role */
 
-/* Names of realms and roles travel in messages as URIs do. */
+/* The names of realms and roles are sent in messages as URIs. */
 static bool is_name(const char *text)
 {
 	return uri_valid(slice_str(text));
 }
 static const struct conf_rule name_rule = {
-	is_name, "a name must be a URI, such as realm1 or com.example.devices: without "
-		 "spaces, '#' and empty components"};
+	is_name, "a name must be a URI, such as realm1 or com.example.devices: no "
+		 "spaces, no '#', no empty components"};
 
 /* --- permissions --- */
 
@@ -33,7 +33,7 @@ static const struct conf_table allow_table =
 	CONF_TABLE("allow", struct permission, allow_keys, NULL);
 static const struct conf_table disclose_table = {.what = "disclose"};
 
-/* Does each star have a component for itself? */
+/* Is each star a whole component? */
 static bool stars_are_components(const char *uri)
 {
 	for (const char *p = uri; *p != '\0'; p++)
@@ -43,7 +43,7 @@ static bool stars_are_components(const char *uri)
 	return true;
 }
 
-/* Crossbar's: without match, stars in the URI say how it matches. */
+/* Crossbar's notation: without `match`, stars in the URI define how it matches. */
 static void convert_stars(struct conf *c, struct permission *p)
 {
 	const char *star = strchr(p->uri, '*');
@@ -60,7 +60,7 @@ static void convert_stars(struct conf *c, struct permission *p)
 	p->uri = conf_text(c, plain);
 }
 
-/* Can any URI match this? Asked of one that does, with "x" where the pattern is open. */
+/* Can any URI match this pattern? Checks a URI that does, with "x" for the open parts. */
 static bool pattern_valid(enum match match, const char *pattern)
 {
 	char uri[2 * WAMP_MAX_URI + 2];
@@ -81,8 +81,8 @@ static void check_permission(struct conf *c, void *map)
 {
 	static const char *const right[] = {
 		[MATCH_EXACT] = "expected a URI, such as com.example.procedure; for all "
-				"URIs say uri: \"\" and match: prefix",
-		[MATCH_PREFIX] = "expected how URIs begin, such as com.example.",
+				"URIs use uri: \"\" and match: prefix",
+		[MATCH_PREFIX] = "expected the beginning of a URI, such as com.example.",
 		[MATCH_WILDCARD] = "expected a URI with empty components, such as "
 				   "com..created",
 	};
@@ -119,7 +119,7 @@ static const struct conf_key permission_keys[] = {
 		 .may_be_empty = true, .max = WAMP_MAX_URI),
 	CONF_KEY_OF("match", ENUM, struct permission, match, int, .names = matches,
 		    .def = -1),
-	/* the four answers lie in the permission itself */
+	/* The four booleans are in struct permission itself. */
 	{.name = "allow", .type = CONF_MAP, .at = 0, .table = &allow_table},
 	{.name = "disclose", .type = CONF_MAP, .at = 0, .table = &disclose_table},
 };
@@ -135,12 +135,11 @@ static void check_role(struct conf *c, void *map)
 	size_t duplicate;
 	int err = rights_new(role->permissions, role->n_permissions, &rights, &duplicate);
 
-	/* policy_new compiles them for use */
+	/* Only check here: policy_new compiles the permissions again for use. */
 	rights_unref(&rights);
 	if (err == E_EXISTS)
 		conf_fail(c, &role->permissions[duplicate].uri,
-			  "this uri has a permission with this match already; merge the "
-			  "two");
+			  "another permission has this uri and match; merge the two");
 	else if (err != 0)
 		conf_nomem(c);
 }

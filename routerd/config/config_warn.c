@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a configuration may say, but what has no effect, or lets in more than is likely to
- * be meant; see config.h. Runs once a file is read without an error; keeps no state.
+ * Warns about settings that have no effect, or that allow more than the user probably
+ * wants; see config.h. Runs after a file was read without errors. No state; any thread.
  */
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
@@ -26,17 +26,17 @@ static void warn_of_origins(struct conf *c, const struct config_listener *l)
 	if (l->auth.anonymous.type != -1 && l->type != LISTENER_RAWSOCKET &&
 	    l->endpoint.type == ENDPOINT_TCP && none)
 		conf_warn(c, &l->auth.anonymous.role,
-			  "any web page can use this anonymous transport, through the "
-			  "browser of whoever visits it: say in 'options' which "
-			  "'allowed_origins' may");
+			  "any web page can use this anonymous transport through the "
+			  "browsers of its visitors: list the pages that may in "
+			  "'allowed_origins' of 'options'");
 	if (all && o->allowed_origins.count > 1)
 		conf_warn(c, &o->allowed_origins,
-			  "'allowed_origins': \"*\" lets in all, so the others have no "
-			  "effect");
+			  "'allowed_origins': \"*\" allows all origins, so the others "
+			  "have no effect");
 	if (o->allow_null_origin && (all || none || has_origin(o, "null")))
 		conf_warn(c, &o->allow_null_origin,
-			  "'allow_null_origin' has no effect: 'allowed_origins' lets it "
-			  "in anyway");
+			  "'allow_null_origin' has no effect: 'allowed_origins' allows "
+			  "null anyway");
 }
 
 static void warn_of_options(struct conf *c, const struct config_options *o)
@@ -46,11 +46,11 @@ static void warn_of_options(struct conf *c, const struct config_options *o)
 
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && conf_given(c, &o->max_connections) &&
 	    (rlim_t)o->max_connections > files.rlim_max)
-		conf_warn(
-			c, &o->max_connections,
-			"'max_connections' is %d, but the system lets this process have "
-			"%llu descriptors: raise LimitNOFILE of the unit, or ulimit -n",
-			o->max_connections, (unsigned long long)files.rlim_max);
+		conf_warn(c, &o->max_connections,
+			  "'max_connections' is %d, but the system allows this process "
+			  "only %llu descriptors: raise LimitNOFILE in the unit, or "
+			  "ulimit -n",
+			  o->max_connections, (unsigned long long)files.rlim_max);
 	if (!pings && conf_given(c, &o->auto_ping_timeout))
 		conf_warn(c, &o->auto_ping_timeout,
 			  "'auto_ping_timeout' has no effect: auto_ping_interval is 0");
@@ -61,8 +61,10 @@ static void warn_of_options(struct conf *c, const struct config_options *o)
 
 /* --- authenticators --- */
 
-/* The longest that a client waits at a transport with this authenticator, or with any
- * (-1); 0: there is none. */
+/*
+ * The longest time in ms that a client may wait at a transport with this authenticator,
+ * or with any authenticator (-1). 0: there is no such transport.
+ */
 static uint32_t longest_login(const struct config *cfg, int authenticator)
 {
 	uint32_t ms = 0;
@@ -106,7 +108,7 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 		const struct config_auth *auth = &cfg->listeners[i].auth;
 		int its = auth->anonymous.realm_index;
 
-		/* an authenticator may give any */
+		/* An authenticator may assign any role in any realm. */
 		if (auth->cryptosign.type != -1 ||
 		    ((its == -1 || its == (int)realm) &&
 		     strcmp(auth->anonymous.role, role) == 0))
@@ -125,15 +127,14 @@ static void warn_of_role(struct conf *c, const struct config_role *role)
 
 		any = any || memcmp(p->allow, nothing, sizeof(nothing)) != 0;
 		if (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0)
-			conf_warn(
-				c, &p->uri,
-				"this permission has no effect: URIs that begin with "
-				"\"wamp.\" are the router's own, and it serves none yet");
+			conf_warn(c, &p->uri,
+				  "this permission has no effect: URIs that begin with "
+				  "\"wamp.\" are reserved for the router, which serves "
+				  "none yet");
 	}
 	if (!any)
 		conf_warn(c, &role->name,
-			  "who has this role may do nothing: it has no "
-			  "permission that allows anything");
+			  "this role may do nothing: no permission allows an action");
 }
 
 static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
@@ -168,9 +169,8 @@ void config_warn(struct conf *c, const struct config *cfg)
 		warn_of_options(c, &cfg->listeners[i].options);
 	}
 	if (conf_given(c, &l->queue_size) && l->queue_size > l->queued_total / threads)
-		conf_warn(
-			c, &l->queue_size,
-			"'queue_size' is never reached: all queues of a thread may have "
-			"%zu bytes (queued_total)",
-			l->queued_total / threads);
+		conf_warn(c, &l->queue_size,
+			  "'queue_size' is never reached: all queues of a thread "
+			  "together have at most %zu bytes (queued_total)",
+			  l->queued_total / threads);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Makes policies and looks things up in them; see policy.h. */
+/* Makes policies and looks things up in them; see policy.h. Any thread. */
 #include "routerd/config/policy.h"
 
 #include "common/err.h"
@@ -38,7 +38,7 @@ void role_slot_unref(struct role_slot **role_io)
 		free(role);
 }
 
-/* Does anybody but the policy that holds it refer to this role? */
+/* Does an identity or another policy refer to this role, too? */
 static bool role_slot_is_used(const struct role_slot *role)
 {
 	return atomic_load_explicit(&role->refs, memory_order_acquire) > 1;
@@ -46,7 +46,8 @@ static bool role_slot_is_used(const struct role_slot *role)
 
 /* --- making a policy --- */
 
-/* The slot in which a realm has this role, now or before it was removed, or E_NOTFOUND.
+/*
+ * The slot of a role in a realm, even if the role was removed. E_NOTFOUND if it has none.
  */
 static int find_slot(const struct policy_realm *realm, const char *name)
 {
@@ -66,7 +67,7 @@ static size_t free_slot(const struct policy_realm *realm)
 	return i;
 }
 
-/* Gives a role of the configuration its slot. The array has room for one more. */
+/* Gives a role of the configuration its slot. The array has room for one more slot. */
 static int add_role(struct policy_realm *realm, const struct config_role *conf)
 {
 	int found = find_slot(realm, conf->name);
@@ -85,7 +86,7 @@ static int add_role(struct policy_realm *realm, const struct config_role *conf)
 			  &duplicate);
 }
 
-/* Takes over the slots that are in use, with their rights if these stay as they are. */
+/* Copies the slots that are in use, with their rights if same_rights is set. */
 static void take_slots(struct policy_realm *realm, const struct policy_realm *before,
 		       bool same_rights)
 {
@@ -102,7 +103,10 @@ static void take_slots(struct policy_realm *realm, const struct policy_realm *be
 	}
 }
 
-/* before or conf may be NULL, but not both. */
+/*
+ * Makes a realm from its version in the old policy and from the configuration. before or
+ * conf may be NULL, but not both.
+ */
 static int make_policy_realm(struct policy *policy, struct policy_realm *realm,
 			     const struct policy_realm *before,
 			     const struct config_realm *conf)
@@ -127,7 +131,7 @@ static int make_policy_realm(struct policy *policy, struct policy_realm *realm,
 	return err;
 }
 
-/* The realm of cfg that goes into the i-th slot; NULL: there is none. */
+/* The realm of cfg for the i-th slot. NULL if cfg does not have the realm. */
 static const struct config_realm *realm_for_slot(const struct policy *before,
 						 const struct config *cfg, size_t i)
 {
@@ -191,7 +195,7 @@ void policy_unref(struct policy **policy_io)
 	pool_fini(&pool);
 }
 
-/* --- questions --- */
+/* --- lookups --- */
 
 int policy_realm_find(const struct policy *policy, struct slice name)
 {

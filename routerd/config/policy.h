@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which realms there are, which roles they have, and what each role may do: the part of
- * the configuration that a reload replaces. A policy is immutable and counted. Worker 0
- * makes it; each worker holds the one that is in force.
+ * The realms, their roles, and the rights of each role: the part of the configuration
+ * that a reload replaces. A policy is immutable and has a reference count. Worker 0 makes
+ * it; each worker holds a reference to the current one.
  *
- * Posts name a realm by its slot, and identities refer to a role, which has a slot in its
- * realm. Slots are indexes that mean the same in every later policy: a realm keeps its
- * slot as long as the process runs, a role for as long as an identity or a policy refers
+ * Posts name a realm by its slot; an identity refers to a role, which has a slot in its
+ * realm. A slot is an index with the same meaning in all later policies. A realm keeps
+ * its slot as long as the process runs, a role as long as an identity or a policy refers
  * to it.
  *
  * Any thread.
@@ -20,24 +20,27 @@
 
 #include <stdatomic.h>
 
-/* In a realm; some may be of roles that are gone. */
+/* Per realm, including slots of removed roles that are still in use. */
 enum { POLICY_ROLE_SLOTS_MAX = 4096 };
 
-/* A role of a realm, as identities refer to it. Counted. */
+/* A role of a realm, for identities. It has a reference count. */
 struct role_slot {
 	_Atomic uint32_t refs;
-	uint16_t index; /* in policy_realm.slots */
+	uint16_t index; /* index in policy_realm.slots */
 	char name[];
 };
 
 struct role_slot *role_slot_ref(struct role_slot *role);
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+/*
+ * Drops a reference and sets the caller's pointer to NULL. The last one frees the role.
+ * *role may be NULL.
+ */
 void role_slot_unref(struct role_slot **role);
 
-/* A role of a realm, as this policy has it. */
+/* A role of a realm in one policy. */
 struct policy_role {
 	struct role_slot *role; /* NULL: the slot is free */
-	struct rights *rights;  /* NULL: the realm does not have this role any more */
+	struct rights *rights;  /* NULL: the role was removed */
 };
 
 struct policy_realm {
@@ -48,36 +51,43 @@ struct policy_realm {
 
 struct policy {
 	_Atomic uint32_t refs;
-	uint64_t generation; /* 1, 2, ... */
-	struct pool pool;    /* holds the arrays and names */
+	uint64_t generation; /* 1 for the first policy, then 2, 3, ... */
+	struct pool pool;    /* memory of the arrays and names */
 	struct policy_realm *realms;
 	size_t n_realms;
 };
 
 /*
- * Makes the policy of a configuration, with one reference. before is the one that is in
- * force, or NULL at the start. Later policies have the realms of the first one: a realm
- * that cfg lacks keeps its roles, one that only cfg has is left out. cfg is not needed
- * afterwards.
+ * Makes the policy of a configuration, with one reference. before is the current policy,
+ * or NULL at the start. Later policies have the same realms as the first one: a realm
+ * that cfg lacks keeps its roles and their rights; a realm that only cfg has is ignored.
+ * cfg is not needed afterwards.
  *
- * A role whose name before knows keeps its slot. The slot of a role that is gone becomes
- * free when before holds the last reference; so all policies that came before it must be
- * gone. E_LIMIT: a realm would need too many slots; E_NOMEM.
+ * A role that exists in before keeps its slot. The slot of a removed role becomes free
+ * when before holds the last reference to the role; so all earlier policies must have
+ * been freed. E_LIMIT: a realm needs too many slots. E_NOMEM.
  */
 int policy_new(const struct policy *before, const struct config *cfg,
 	       struct policy **out) MUSTCHECK;
 
 struct policy *policy_ref(struct policy *policy);
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+/*
+ * Drops a reference and sets the caller's pointer to NULL. The last one frees the policy.
+ * *policy may be NULL.
+ */
 void policy_unref(struct policy **policy);
 
 /* The slot of a realm, or E_NOTFOUND. */
 int policy_realm_find(const struct policy *policy, struct slice name) MUSTCHECK;
-/* A role that the realm in this slot has, lent; NULL: it does not have it. */
+/*
+ * The role of this name in the realm of a slot, owned by the policy. NULL: there is none.
+ */
 struct role_slot *policy_role_find(const struct policy *policy, unsigned realm,
 				   struct slice name);
-/* What a role of the realm in this slot may do, lent; NULL: the realm does not have the
- * role any more. */
+/*
+ * The rights of a role of the realm in this slot, owned by the policy. NULL: the role was
+ * removed.
+ */
 struct rights *policy_rights(const struct policy *policy, unsigned realm,
 			     const struct role_slot *role);
 

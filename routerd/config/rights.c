@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled permissions; see rights.h. Exact ones and prefixes are nodes of one array,
- * sorted by text; each node knows the longest prefix among the others that it begins
- * with. The longest prefix of a URI is then the last node that sorts not behind the URI,
- * or one that is reached from there, because whatever sorts between a prefix and a URI
- * that begins with it begins with it too.
+ * Compiled permissions; see rights.h. Any thread.
+ *
+ * Exact permissions and prefixes are nodes of one array, sorted by text. Each node knows
+ * the longest other node whose text is a prefix of its own. To find the longest prefix of
+ * a URI, binary search finds the last node that sorts at or before the URI; the prefix is
+ * this node or one that it leads to. This works because every text that sorts between a
+ * prefix and a URI that begins with it begins with the prefix, too.
  */
 #include "routerd/config/rights.h"
 
@@ -17,29 +19,29 @@
 
 #define NO_NODE UINT32_MAX
 
-/* Bit i is action i. */
+/* Bit i stands for action i. */
 typedef uint8_t action_bits;
 static_assert(ACTION_COUNT <= 8, "a bit for each action");
 
 struct node {
 	struct slice text;
-	bool is_exact, is_prefix; /* at least one */
+	bool is_exact, is_prefix; /* at least one is set */
 	action_bits exact, prefix;
-	uint32_t up; /* the longest other prefix that text begins with, or NO_NODE */
+	uint32_t up; /* the longest other prefix of text, or NO_NODE */
 };
 
 struct wildcard {
 	struct slice pattern;
-	size_t head; /* bytes before its first empty component */
+	size_t head; /* bytes before the first empty component */
 	action_bits allowed;
 };
 
 struct rights {
 	_Atomic uint32_t refs;
-	struct pool pool; /* holds the arrays and the texts */
+	struct pool pool; /* memory of the arrays and texts */
 	struct node *nodes;
 	uint32_t n_nodes;
-	struct wildcard *wildcards; /* the most specific first */
+	struct wildcard *wildcards; /* most specific first */
 	size_t n_wildcards;
 };
 
@@ -53,13 +55,13 @@ static int compare_text(struct slice a, struct slice b)
 	return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Is the component that begins at i empty? */
+/* Is the component at i empty? */
 static bool is_empty_at(struct slice pattern, size_t i)
 {
 	return i == pattern.len || pattern.p[i] == '.';
 }
 
-/* Where the component that begins at i ends: at a dot, or at the pattern's end. */
+/* The end of the component at i: a dot or the end of the pattern. */
 static size_t component_end(struct slice pattern, size_t i)
 {
 	while (!is_empty_at(pattern, i))
@@ -81,8 +83,9 @@ static size_t head_of(struct slice pattern)
 }
 
 /*
- * Which wildcard is asked first: at the first component that is empty in one and not in
- * the other, the other. (Where they never differ so they cannot both match.)
+ * The order in which wildcards are tried. At the first component that is empty in only
+ * one of them, the other one comes first. (If there is no such component, both cannot
+ * match the same URI.)
  */
 static int compare_wildcards(struct slice a, struct slice b)
 {
@@ -105,7 +108,7 @@ static int compare_wildcards(struct slice a, struct slice b)
 
 /* --- compiling --- */
 
-/* Nodes first, by text, exact before prefix; then wildcards, in the order of asking. */
+/* Sorts nodes by text, exact before prefix, then wildcards in the order of trying. */
 static int compare_permissions(const void *x, const void *y)
 {
 	const struct permission *a = *(const struct permission *const *)x;
@@ -119,7 +122,7 @@ static int compare_permissions(const void *x, const void *y)
 		       : compare_text(slice_str(a->uri), slice_str(b->uri));
 	if (order == 0)
 		order = (int)a->match - (int)b->match;
-	/* the same once more: by position, so that the later one is reported */
+	/* Sort duplicates by position, so that the later one is reported. */
 	return order != 0 ? order : (a > b) - (a < b);
 }
 
@@ -132,7 +135,7 @@ static action_bits bits_of(const struct permission *p)
 	return (action_bits)bits;
 }
 
-/* From a node, the first that is a prefix of text: itself, or upwards. */
+/* Follows `up` from a node to the first one that is a prefix of text. */
 static uint32_t prefix_from(const struct rights *rights, uint32_t node, struct slice text)
 {
 	while (node != NO_NODE &&
@@ -142,7 +145,7 @@ static uint32_t prefix_from(const struct rights *rights, uint32_t node, struct s
 	return node;
 }
 
-/* Appends a copy of the URI to the texts. */
+/* Adds a permission; a copy of its URI is appended to the texts. */
 static void add_permission(struct rights *rights, const struct permission *p,
 			   uint8_t **texts)
 {
@@ -235,9 +238,9 @@ void rights_unref(struct rights **rights_io)
 	free(rights);
 }
 
-/* --- asking --- */
+/* --- lookups --- */
 
-/* The last node that does not sort behind uri, or NO_NODE. */
+/* The last node that sorts at or before uri, or NO_NODE. */
 static uint32_t last_not_behind(const struct rights *rights, struct slice uri)
 {
 	uint32_t low = 0, high = rights->n_nodes;
@@ -257,7 +260,7 @@ bool rights_allow(const struct rights *rights, enum action action, struct slice 
 {
 	uint32_t near = last_not_behind(rights, uri);
 	action_bits allowed = 0;
-	size_t said = 0; /* bytes that the permission found so far says of uri */
+	size_t said = 0; /* bytes of uri that the permission found so far determines */
 
 	if (near != NO_NODE && rights->nodes[near].is_exact &&
 	    slice_eq(rights->nodes[near].text, uri))

@@ -149,7 +149,7 @@ def test_a_stalled_worker_bounds_memory_and_loses_nothing(stalled_routerd, join,
 
     wait_for(stopped, "the sender to be stopped", 20)
     assert sent[0] < count, "30 MB were accepted: the router did not push back"
-    routerd.wait_log(rf"reading pauses: .*limit=mailbox_high max={high} ")
+    routerd.wait_log(rf"reading paused: .*limit=mailbox_high max={high} ")
     # what may be in flight: a few mailboxes; the kernel's buffers do not count
     assert routerd.rss() - before < 24 * MIB * (1 if SLOW == 2 else 8)
 

@@ -32,8 +32,8 @@ static void crossbars_node(void **state)
 	       "that clients see");
 	refuse("{\n   \"version\": 2,\n   \"workers\": [{\"type\": \"router\"}]\n}",
 	       "3:15: 'workers' are not supported: 'realms' and 'transports' of the "
-	       "worker of type router belong at the top of the file; 'threads' says how "
-	       "many serve them");
+	       "worker of type router belong at the top of the file; 'threads' sets the "
+	       "number of threads");
 	refuse("{\"version\": 1}",
 	       "1:13: 'version': expected an integer from 2 to 2, not '1'");
 }
@@ -52,13 +52,13 @@ static void errors_at_the_top(void **state)
 		{"threads: 0", "4:10: " THREADS "'0'"},
 		{"threads: 17", "4:10: " THREADS "'17'"},
 		{"node: ''", "4:7: 'node': expected a text, not an empty text"},
-		{"type: router",
-		 "4:7: 'type' is not needed: all is one router; leave it out"},
+		{"type: router", "4:7: 'type' is not needed: the file configures one "
+				 "router; leave it out"},
 		{"id: worker1",
 		 "4:5: 'id' is not needed: 'node' is the name that clients see"},
 		{"options: {pythonpath: ['..']}",
-		 "4:10: 'options' of a worker are not supported: leave them out; a "
-		 "transport has options of its own"},
+		 "4:10: 'options' of a worker are not supported: leave them out; each "
+		 "transport has its own options"},
 		{"components: []",
 		 "4:13: 'components' are not started by routerd: run them as clients"},
 		{"connections: []",
@@ -93,8 +93,8 @@ static void errors_in_realms(void **state)
 {
 	(void)state;
 #define A_NAME                                                                           \
-	"a name must be a URI, such as realm1 or com.example.devices: without spaces, "  \
-	"'#' and empty components"
+	"a name must be a URI, such as realm1 or com.example.devices: no spaces, no "    \
+	"'#', no empty components"
 	static const struct row rows[] = {
 		{"name: r}", "4:3: the realm needs the key 'roles'"},
 		{"roles: [{name: u}]}", "4:3: the realm needs the key 'name'"},
@@ -120,8 +120,8 @@ static void errors_in_realms(void **state)
 		 "4:60: 'bridge_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},
 		{"name: r, roles: [{name: u}], options: {uri_check: strict}}",
-		 "4:54: 'uri_check' is not supported: URIs are checked by the loose "
-		 "rule; leave it out"},
+		 "4:54: 'uri_check' is not supported: URIs are always checked by the "
+		 "loose rules; leave it out"},
 		{"name: r, roles: [{name: u}], realm: x}",
 		 "4:33: unknown key 'realm' in the realm: it belongs in 'anonymous'; "
 		 "here "
@@ -129,8 +129,8 @@ static void errors_in_realms(void **state)
 		{"name: r, roles: [{name: u, authorizer: a.b}]}",
 		 "4:43: 'authorizer' is not supported yet: list 'permissions' instead"},
 		{"name: r, roles: [{name: u, allow-by-default: true}]}",
-		 "4:49: 'allow-by-default' is not supported: a permission with uri: "
-		 "\"\" and match: prefix speaks of everything"},
+		 "4:49: 'allow-by-default' is not supported: a permission with uri: \"\" "
+		 "and match: prefix matches everything"},
 		{"name: r, roles: [{permissions: []}]}",
 		 "4:21: the role needs the key 'name'"},
 	};
@@ -147,9 +147,9 @@ static void errors_in_permissions(void **state)
 {
 	(void)state;
 #define EXACT                                                                            \
-	"'uri': expected a URI, such as com.example.procedure; for all URIs say uri: "   \
+	"'uri': expected a URI, such as com.example.procedure; for all URIs use uri: "   \
 	"\"\" and match: prefix"
-#define PREFIX   "'uri': expected how URIs begin, such as com.example."
+#define PREFIX   "'uri': expected the beginning of a URI, such as com.example."
 #define WILDCARD "'uri': expected a URI with empty components, such as com..created"
 #define STARS    "'uri': stars are for permissions without 'match'; leave out one of the two"
 #define STAR                                                                             \
@@ -197,11 +197,9 @@ static void errors_in_permissions(void **state)
 		{"uri: a, validate: {}",
 		 "4:21: 'validate' is not supported yet: leave it out"},
 		{"uri: a}, {uri: b}, {uri: a, allow: {call: true}",
-		 "4:28: this uri has a permission with this match already; merge the "
-		 "two"},
+		 "4:28: another permission has this uri and match; merge the two"},
 		{"uri: 'a.*'}, {uri: a., match: prefix",
-		 "4:22: this uri has a permission with this match already; merge the "
-		 "two"},
+		 "4:22: another permission has this uri and match; merge the two"},
 	};
 	char text[2048];
 
@@ -214,11 +212,11 @@ static void errors_in_transports(void **state)
 {
 	(void)state;
 #define A_PATH                                                                           \
-	"'paths': a path begins with '/' and has neither query nor spaces nor '*', as "  \
-	"/ws; without 'paths' all are served"
+	"'paths': a path begins with '/' and has no query, space or '*', such as /ws; "  \
+	"without 'paths' all paths are served"
 #define AN_ID "expected a name of at most 64 letters, digits, '_', '.' and '-'"
 #define UNIVERSAL                                                                        \
-	" is not needed: the keys beside 'type: universal' are for both framings"
+	" is not needed: the keys beside 'type: universal' apply to both framings"
 	static const struct row rows[] = {
 		{"id: a b", "4:5: " AN_ID},
 		{"id: \"a\\nb\"", "4:5: " AN_ID},
@@ -283,8 +281,9 @@ static void errors_of_types(void **state)
 {
 	(void)state;
 #define OF_WEBSOCKET                                                                     \
-	" is for WebSocket: leave it out, or say 'type: universal' to serve both"
-#define OF_RAW_PINGS " is for pings, which RawSocket has only with 'rawsocket_ping: true'"
+	" is for WebSocket: leave it out, or use 'type: universal' to serve both"
+#define OF_RAW_PINGS                                                                     \
+	" is for pings, which RawSocket clients get only with 'rawsocket_ping: true'"
 	static const struct row of_raw[] = {
 		{"paths: [/ws]", "4:8: 'paths'" OF_WEBSOCKET},
 		{"options: {allowed_origins: [\"*\"]}",
@@ -298,8 +297,8 @@ static void errors_of_types(void **state)
 	};
 	static const struct row of_web[] = {
 		{"options: {rawsocket_ping: true}",
-		 "4:27: 'rawsocket_ping' is for RawSocket: leave it out, since WebSocket "
-		 "has pings anyway"},
+		 "4:27: 'rawsocket_ping' is for RawSocket: leave it out, WebSocket "
+		 "clients get pings anyway"},
 	};
 #define OF(type) REALMS AUTHS "transports: [{type: " type ", " ENDPOINT ", " AUTH ",\n"
 
@@ -319,7 +318,7 @@ static void errors_between_transports(void **state)
 	(void)state;
 #define ONE(more, endpoint)                                                              \
 	"- {type: websocket, " AUTH ", " more "endpoint:\n   {" endpoint "}}\n"
-#define TWICE "the transport 'listener0' listens at this address already"
+#define TWICE "the transport 'listener0' already listens on this address"
 	static const struct row rows[] = {
 		{ONE("", "type: tcp, port: 1") ONE("", "port: 1, type: tcp"),
 		 "7:11: " TWICE},
@@ -342,13 +341,13 @@ static void errors_between_transports(void **state)
 		{ONE("", "type: unix, path: /a") ONE("", "type: unix, path: /a"),
 		 "7:23: " TWICE},
 		{ONE("", "type: unix, path: a.sock"),
-		 "5:23: the authenticator 'authd' has this socket"},
+		 "5:23: the authenticator 'authd' uses this socket"},
 		{ONE("id: a, ", "type: tcp, port: 1")
 			 ONE("id: a, ", "type: tcp, port: 2"),
-		 "6:84: there is a transport with id 'a' already"},
+		 "6:84: another transport has the id 'a'"},
 		{ONE("id: listener1, ", "type: tcp, port: 1")
 			 ONE("", "type: tcp, port: 2"),
-		 "6:3: there is a transport with id 'listener1' already"},
+		 "6:3: another transport has the id 'listener1'"},
 	};
 
 	refuse_all(rows, ARRAY_LEN(rows), REALMS AUTHS "transports:\n", "");
@@ -396,13 +395,13 @@ static void errors_in_endpoints(void **state)
 		 "4:31: 'version' and 'interface' contradict each other; leave out "
 		 "'version'"},
 		{"type: tcp, portrange: [1, 2]",
-		 "4:24: 'portrange' is not supported: say which 'port'"},
+		 "4:24: 'portrange' is not supported: give one 'port'"},
 		{"type: tcp, port: 1, user_timeout: 5",
 		 "4:36: 'user_timeout' is not supported: 'auto_ping_timeout' in "
 		 "'options' finds dead connections"},
 		{"type: tcp, port: 1, tls: {key: a.pem}",
-		 "4:27: 'tls' is not supported yet: let a proxy in front of routerd "
-		 "speak TLS"},
+		 "4:27: 'tls' is not supported yet: use a proxy in front of routerd for "
+		 "TLS"},
 		{"type: unix",
 		 "4:1: 'path' is missing: a Unix endpoint needs the name of its socket"},
 		{"type: unix, path: /a, port: 1",
@@ -433,9 +432,8 @@ static void errors_in_options(void **state)
 #define MS      " (or with ms, s, min), not "
 #define RFC6455 "is not supported: RFC 6455 "
 #define ORIGIN                                                                           \
-	"'allowed_origins': no browser sends this; expected scheme and host without a "  \
-	"'/' "                                                                           \
-	"behind it, such as https://example.com, in which '*' may stand for any text"
+	"'allowed_origins': no browser sends this origin; expected scheme and host "     \
+	"without a final '/', such as https://example.com; '*' matches any text"
 	static const struct row rows[] = {
 		{"max_message_size: 0",
 		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
@@ -464,27 +462,27 @@ static void errors_in_options(void **state)
 		 "4:27: 'close_handshake_timeout': expected milliseconds from 100 ms to "
 		 "1 min" MS "'99'"},
 		{"auto_ping_restart_on_any_traffic: false",
-		 "4:36: 'auto_ping_restart_on_any_traffic: false' is not supported: "
-		 "whatever is received counts as life"},
+		 "4:36: 'auto_ping_restart_on_any_traffic: false' is not supported: any "
+		 "input always restarts the interval"},
 		{"enable_rfc6455: false",
-		 "4:18: 'enable_rfc6455: false' " RFC6455 "is the WebSocket that is "
-		 "spoken"},
+		 "4:18: 'enable_rfc6455: false' "
+		 "is not supported: routerd supports only RFC 6455"},
 		{"enable_hybi10: true",
-		 "4:17: 'enable_hybi10: true' " RFC6455 "is the WebSocket that is "
-		 "spoken"},
+		 "4:17: 'enable_hybi10: true' "
+		 "is not supported: routerd supports only RFC 6455"},
 		{"validate_utf8: false",
-		 "4:17: 'validate_utf8: false' " RFC6455 "demands it"},
+		 "4:17: 'validate_utf8: false' " RFC6455 "requires true"},
 		{"mask_server_frames: true",
 		 "4:22: 'mask_server_frames: true' " RFC6455 "forbids it"},
 		{"require_masked_client_frames: false",
-		 "4:32: 'require_masked_client_frames: false' " RFC6455 "demands it"},
-		{"apply_mask: false", "4:14: 'apply_mask: false' " RFC6455 "demands it"},
-		{"tcp_nodelay: false",
-		 "4:15: 'tcp_nodelay: false' is not supported: messages are sent "
-		 "together already, and without delay"},
+		 "4:32: 'require_masked_client_frames: false' " RFC6455 "requires true"},
+		{"apply_mask: false",
+		 "4:14: 'apply_mask: false' " RFC6455 "requires true"},
+		{"tcp_nodelay: false", "4:15: 'tcp_nodelay: false' is not supported: "
+				       "routerd always sets TCP_NODELAY"},
 		{"require_websocket_subprotocol: false",
 		 "4:33: 'require_websocket_subprotocol: false' is not supported: the "
-		 "subprotocol says which serializer is spoken"},
+		 "subprotocol selects the serializer"},
 		{"show_server_version: true",
 		 "4:23: 'show_server_version: true' is not supported yet: use false or "
 		 "leave it out"},
@@ -525,13 +523,13 @@ static void errors_in_auth(void **state)
 		{"cryptosign: {authenticator: authd",
 		 "4:14: cryptosign needs the key 'type'"},
 		{"cryptosign: {type: dynamic, authenticator: other",
-		 "4:45: there is no authenticator 'other'; 'authenticators' at the top "
-		 "of the file must have it, with its socket"},
+		 "4:45: unknown authenticator 'other': define it in 'authenticators' at "
+		 "the top of the file"},
 		{"cryptosign: {type: dynamic, authenticator-realm: r",
 		 "4:51: 'authenticator-realm' has no counterpart: an authenticator is a "
 		 "process with a socket, not a session in a realm"},
 		{"cryptosign: {principals: {}",
-		 "4:27: 'principals' are not kept here: give them to authd, by authctl "
+		 "4:27: 'principals' are not stored here: add them to authd with authctl "
 		 "principal add"},
 		{"cryptosign: {trustroots: {}",
 		 "4:27: 'trustroots' is not supported yet: leave it out"},
@@ -547,9 +545,8 @@ static void errors_in_auth(void **state)
 		 "4:34: the realm 'realm1' has no role 'nobody'"},
 		{"anonymous: {type: static, role: \"\\e[1m\"",
 		 "4:34: no realm has a role '\\x1b[1m'"},
-		{"anonymous: {authid: x",
-		 "4:22: 'authid' is not supported: each anonymous session gets an authid "
-		 "of its own"},
+		{"anonymous: {authid: x", "4:22: 'authid' is not supported: each "
+					  "anonymous session gets its own authid"},
 		{"ticket: {", "4:10: 'ticket' is not supported yet: leave it out"},
 		{"wampcra: {", "4:11: 'wampcra' is not supported yet: leave it out"},
 		{"scram: {", "4:9: 'scram' is not supported yet: leave it out"},
@@ -560,7 +557,7 @@ static void errors_in_auth(void **state)
 	};
 
 	refuse_all(rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
-	refuse(IN_AUTH "}}]", "3:14: nobody could log in here: 'auth' needs cryptosign "
+	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs cryptosign "
 			      "or anonymous");
 }
 
@@ -641,9 +638,8 @@ static void errors_in_limits(void **state)
 		 "'hold_queue', 'hold_timeout', 'pending_calls', 'session_subscriptions' "
 		 "or 'session_registrations'"},
 		{"incomplete_total: 3 MiB}\nthreads: 4\n#",
-		 "4:28: 'incomplete_total' must be at least 4194304 bytes: each of 4 "
-		 "threads gets its part, and a transport's max_message_size is "
-		 "1048576"},
+		 "4:28: 'incomplete_total' must be at least 4194304 bytes: it is divided "
+		 "among 4 threads, and a transport's max_message_size is 1048576 bytes"},
 	};
 
 	refuse_all(rows, ARRAY_LEN(rows), EVERYTHING "limits: {", "}");
@@ -676,9 +672,8 @@ static void all_errors(void **state)
 		 "r.yaml:6:23: unknown key 'publish' in the transport: it belongs in "
 		 "'allow'; here expected 'type', 'id', 'endpoint', 'paths', "
 		 "'serializers', 'options' or 'auth'\n"
-		 "r.yaml:9:54: there is no authenticator 'a'; 'authenticators' at the "
-		 "top "
-		 "of the file must have it, with its socket\n"
+		 "r.yaml:9:54: unknown authenticator 'a': define it in 'authenticators' "
+		 "at the top of the file\n"
 		 "r.yaml:10:43: no realm has a role 'v'"},
 		/* but not references to something that may be wrong itself */
 		{"realms: [{name: r, roles: [{name: u, x: 1}]}]\n"

@@ -41,25 +41,23 @@ static void warnings_of_options(void **state)
 	static const struct row rows[] = {
 		{"max_connections: 100000",
 		 "4:19: warning: 'max_connections' is 100000, "
-		 "but the system lets this process have 20000 "
-		 "descriptors: raise LimitNOFILE of the unit, or "
-		 "ulimit -n"},
+		 "but the system allows this process only 20000 descriptors: raise "
+		 "LimitNOFILE in the unit, or ulimit -n"},
 		{"max_connections: 20000", NULL},
 		{"max_connections: 0", NULL},
 		{"allowed_origins: [http://a, '*']",
-		 "4:19: warning: 'allowed_origins': \"*\" lets in all, so the others "
-		 "have "
-		 "no effect"},
+		 "4:19: warning: 'allowed_origins': \"*\" allows all origins, so the "
+		 "others have no effect"},
 		{"allowed_origins: ['*']", NULL},
 		{"allow_null_origin: true",
-		 "4:21: warning: 'allow_null_origin' has no "
-		 "effect: 'allowed_origins' lets it in anyway"},
+		 "4:21: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
+		 "allows null anyway"},
 		{"allowed_origins: ['*'], allow_null_origin: true",
 		 "4:45: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
-		 "lets it in anyway"},
+		 "allows null anyway"},
 		{"allowed_origins: ['null'], allow_null_origin: true",
 		 "4:48: warning: 'allow_null_origin' has no effect: 'allowed_origins' "
-		 "lets it in anyway"},
+		 "allows null anyway"},
 		{"allowed_origins: [http://a], allow_null_origin: true", NULL},
 		{"auto_ping_interval: 0", NULL},
 		{"auto_ping_interval: 0, auto_ping_timeout: 1 s",
@@ -79,9 +77,8 @@ static void warnings_of_anonymous(void **state)
 	(void)state;
 #define ANONYMOUS "auth: {anonymous: {type: static, role: user}}"
 #define ANY_PAGE                                                                         \
-	"warning: any web page can use this anonymous transport, through the browser "   \
-	"of "                                                                            \
-	"whoever visits it: say in 'options' which 'allowed_origins' may"
+	"warning: any web page can use this anonymous transport through the browsers "   \
+	"of its visitors: list the pages that may in 'allowed_origins' of 'options'"
 #define OPEN(type) REALMS "transports:\n- {type: " type ", " ANONYMOUS ", "
 	warn(OPEN("websocket") ENDPOINT "}", "3:60: " ANY_PAGE);
 	warn(OPEN("universal") ENDPOINT "}", "3:60: " ANY_PAGE);
@@ -101,9 +98,7 @@ static void warnings_of_realms(void **state)
 	", auth: {anonymous: {type: static, role: u" more "}}}]\nrealms:\n"
 #define CAN  "permissions: [{uri: a, allow: {subscribe: true}}]"
 #define NONE "warning: no transport lets anybody into this realm"
-#define IDLE                                                                             \
-	"warning: who has this role may do nothing: it has no permission that allows "   \
-	"anything"
+#define IDLE "warning: this role may do nothing: no permission allows an action"
 	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}]}\n"
 			     "- {name: s, roles: [{name: u, " CAN "}]}",
 	     NULL);
@@ -126,7 +121,7 @@ static void warnings_of_realms(void **state)
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true}}]}]}",
 	     "4:51: warning: this permission has no effect: URIs that begin with "
-	     "\"wamp.\" are the router's own, and it serves none yet");
+	     "\"wamp.\" are reserved for the router, which serves none yet");
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wampum, allow: {register: true}}, {uri: a, allow: "
@@ -146,10 +141,10 @@ static void warnings_of_authenticators(void **state)
 		{"queue_size: 16 MiB, queued_total: 16 MiB", NULL},
 		{"queue_size: 16 MiB, queued_total: 15 MiB",
 		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
-		 "may have 15728640 bytes (queued_total)"},
+		 "together have at most 15728640 bytes (queued_total)"},
 		{"queue_size: 16 MiB, queued_total: 31 MiB}\nthreads: 2\n#",
 		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
-		 "may have 16252928 bytes (queued_total)"},
+		 "together have at most 16252928 bytes (queued_total)"},
 	};
 	static const struct row rows[] = {
 		{"authd: {socket: a, timeout: 10 s}", NULL},

@@ -72,7 +72,7 @@ void principal_to_admin(const struct principal *p, struct admin_principal *out);
 
 /*
  * Returns how an existing principal differs from a new one with the same authid: "exists
- * already, with another role". The creation times may differ. NULL: they are equal.
+ * already with another role ...". The creation times may differ. NULL: they are equal.
  */
 const char *principal_difference(const struct principal *old,
 				 const struct principal *new);

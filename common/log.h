@@ -61,7 +61,7 @@ bool log_enabled(enum log_level level);
 
 /*
  * Writes one line. prefix names the object that the line is about ("w2 c1781") and may be
- * NULL. Longer lines than 2 KiB are cut.
+ * NULL. Lines longer than 2 KiB are cut.
  */
 void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);

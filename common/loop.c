@@ -104,8 +104,7 @@ void loop_run(struct loop *l)
 	bool busy = true;
 
 	while (!l->stop) {
-		/* Callbacks of this turn will read the clock anew, when the first
-		 * asks. */
+		/* The first call of loop_now_ms in this turn reads the clock. */
 		l->now_ms = 0;
 		event_base_loop(l->base, EVLOOP_ONCE | (busy ? EVLOOP_NONBLOCK : 0));
 		busy = l->turn_end != NULL && l->turn_end(l->arg);

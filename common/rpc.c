@@ -106,8 +106,8 @@ static void pending_finish(struct pending *p, const struct rpc_answer *a)
 }
 
 /*
- * Closes the socket. Requests of the peer that are not answered yet lose their
- * connection.
+ * Closes the socket. Unanswered requests of the peer are detached: answering them then
+ * only frees them.
  */
 static void disconnect(struct rpc_conn *c)
 {
@@ -434,7 +434,7 @@ void rpc_conn_free(struct rpc_conn **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
-	/* Also in a callback: the caller may need the descriptor at once. */
+	/* Do this even in a callback: the caller may need the descriptor at once. */
 	if (c->state != RPC_CONN_ENDED) {
 		int err = flush(c);
 		/* The owner is freeing the connection, so an error is not reported. */
@@ -475,7 +475,7 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 	struct pending *p = &c->pending[c->free_slot];
 	uint32_t id = p->id + c->n_slots;
 	if (id == 0)
-		/* 0 stands for "no call" in callers. */
+		/* Callers use 0 for "no call". */
 		id += c->n_slots;
 	const struct rpc_msg m = {
 		.type = RPC_REQUEST,
@@ -517,7 +517,7 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 	return send_msg(c, &m);
 }
 
-/* Answers that the real answer cannot be sent. */
+/* Sends an error in place of an answer that cannot be sent. */
 static int send_unsayable(struct rpc_conn *c, uint32_t id, int err)
 {
 	struct buf error;

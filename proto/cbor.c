@@ -2,8 +2,8 @@
 /*
  * Reader and writer for CBOR (RFC 8949); see token.h. No state; any thread.
  *
- * The reader skips tags, but counts each as a nesting level: some receivers' decoders do,
- * and the router passes the bytes on to them.
+ * The reader skips tags, but counts each as a nesting level: the router forwards payloads
+ * unchanged, and the decoders of some receivers count tags.
  */
 #include "proto/binary_int.h"
 
@@ -165,7 +165,7 @@ static inline int read_simple(uint8_t code, struct token *out)
 		out->d = float_bits(out->u);
 		break;
 	case FLOAT_64:
-		/* U already has the bits of the double. */
+		/* out->u already has the bits of the double. */
 		break;
 	default:
 		out->type = TOKEN_OPAQUE;

@@ -69,7 +69,7 @@ static uint64_t shortest_digits(double v, int *exponent_out)
 	int half_log = e < -1021 ? -1011 - e : 10;
 	int scale = 16 - log10_of_power2(e - 1);
 	u128 power = powers[scale - POWER_MIN];
-	/* scaled and half below: times 10^scale, in units of 2^-64. */
+	/* `scaled` and `half` are multiplied by 10^scale, in units of 2^-64. */
 	int shift = -(e + log2_of_power10(scale) - 127 + 64);
 	u128 scaled =
 		((u128)m * (uint64_t)(power >> 64) + ((u128)m * (uint64_t)power >> 64)) >>

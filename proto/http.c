@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Parses a HTTP request head and writes the answer; see http.h. No state; any thread. */
+/* Parses an HTTP request head and writes the answer; see http.h. No state; any thread. */
 #include "proto/http.h"
 
 #include "common/err.h"
 
-/* For SHA1_Init and the like, which allocate nothing */
+/* For SHA1_Init and others, which allocate nothing. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <sodium.h>

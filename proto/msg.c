@@ -72,7 +72,10 @@ static const struct option client_roles[] = {
 	ROLE("caller", CALLER),
 	ROLE("callee", CALLEE),
 };
-/* Some clients announce features in the role itself, and some write two l. */
+/*
+ * Some clients announce features in the role itself, and some spell "cancelling" with two
+ * l.
+ */
 static const struct option role_keys[] = {
 	{NAME("features"), OPTION_FEATURES, 0},
 	{NAME("call_canceling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
@@ -326,7 +329,7 @@ static int read_extra(struct decoder *d)
 	return read_dict(d, &again, &keys, hello);
 }
 
-/* A role's dict of features. Anything else announces nothing. */
+/* Reads a role's dict of features. A value of another type announces none. */
 static int read_features(struct decoder *d, struct token_reader *r, uint8_t *features)
 {
 	struct token_reader again;
@@ -453,7 +456,7 @@ static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, in
 		[OPTION_ROLES] =
 			"a dict of publisher, subscriber, caller, callee, at least one",
 		[OPTION_ROLE] = "a dict",
-		[OPTION_FEATURES] = NULL, /* anything will do */
+		[OPTION_FEATURES] = NULL, /* any type is allowed */
 		[OPTION_FEATURE] = NULL,
 		[OPTION_METHODS] = "a list of strings",
 		[OPTION_EXTRA] = "a dict",

@@ -71,8 +71,8 @@ struct msg_fault {
 };
 
 /*
- * The lists in PUBLISH.Options that say who may get the event. The eligible... come
- * before the exclude....
+ * The lists in PUBLISH.Options that select the receivers of the event. The eligible lists
+ * come before the exclude lists.
  */
 #define MSG_FILTERS(X)                                                                   \
 	X(ELIGIBLE, "eligible")                                                          \

@@ -25,7 +25,7 @@ static void put_token(const struct token *t, struct token_reader *r,
 	case TOKEN_UINT:
 	case TOKEN_NEGINT:
 	case TOKEN_DOUBLE:
-		/* U has the same bits as i and d. */
+		/* t->u has the same bits as i and d. */
 		token_put(w, t->type, t->u);
 		break;
 	case TOKEN_STR:

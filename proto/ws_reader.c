@@ -63,7 +63,7 @@ static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 
 	(void)flags;
 	if (n == 0)
-		/* Wslay then returns WSLAY_ERR_WANT_READ. */
+		/* This makes wslay return WSLAY_ERR_WANT_READ. */
 		return -1;
 	memcpy(to, reader->input.p, n);
 	reader->input = slice_from(reader->input, n);
@@ -213,7 +213,7 @@ static int begin_frame(struct ws_reader *reader, size_t limit,
 	case WS_OP_CLOSE:
 	case WS_OP_PING:
 	case WS_OP_PONG:
-		/* Wslay has checked its length and FIN. */
+		/* wslay_frame_recv has checked its length and FIN. */
 		return STEP_ON;
 	}
 	return fail_frame(out, WS_CLOSE_PROTOCOL, "reserved opcode");

@@ -23,7 +23,7 @@ struct question_key {
 struct question {
 	struct question_key key;
 	struct session_ref session;
-	struct questions *all; /* among which it is */
+	struct questions *all; /* the owner */
 	struct login_message *q;
 	enum question_place place;
 	uint64_t hold_until_ms;
@@ -426,7 +426,8 @@ void questions_ask(struct questions *qs, struct session_ref session,
 	qs->bytes += q->len;
 	insert_question(qu, QUESTION_HELD);
 	pump(qs);
-	note_fullness(qs); /* only now: pump may have sent it */
+	/* Call this last: pump may have sent the question. */
+	note_fullness(qs);
 }
 
 void questions_cancel(struct questions *qs, struct session_ref session)

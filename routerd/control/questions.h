@@ -51,7 +51,7 @@ struct questions {
 	struct timer tick; /* armed while a question is held or full_said is set */
 
 	/* Current numbers and counters. */
-	/* Held includes the resting ones and the suspects. */
+	/* n_held includes the resting questions and the suspects. */
 	uint64_t n_held, n_in_flight;
 	uint64_t bytes; /* of all questions */
 	uint64_t asked, results, errors, invalid, timeouts, unavailable, link_broke,

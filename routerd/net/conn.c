@@ -120,8 +120,8 @@ static void sign_of_life(struct conn *c)
 /* --- input before the framing is known --- */
 
 /*
- * Does the client use RawSocket? Its handshake begins with a magic octet. On a RawSocket
- * listener there is no other framing.
+ * Does the client use RawSocket? It does if its first octet is RawSocket's magic one, or
+ * if the listener has no other framing.
  */
 static bool is_raw(const struct conn *c, const struct frame_input *in)
 {

@@ -44,10 +44,9 @@ struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payl
 	return p;
 }
 
-struct payload *payload_ref(struct payload *p)
+void payload_ref(struct payload *p)
 {
 	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
-	return p;
 }
 
 void payload_unref(struct payload **pp)

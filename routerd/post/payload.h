@@ -20,7 +20,7 @@ struct payload;
 struct payload *payload_new(enum serializer s, struct slice uri,
 			    struct msg_payload items);
 
-struct payload *payload_ref(struct payload *p);
+void payload_ref(struct payload *p);
 /* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
 void payload_unref(struct payload **p);
 

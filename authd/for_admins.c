@@ -105,6 +105,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 	fields_init(&admin_change_table, &result);
 	int err = store_find(s, principal_slice(&p.authid), &old);
 	if (err == 0) {
+		/* It is no error to add an equal principal again. */
 		why = principal_difference(&old, &p);
 	} else if (err == E_NOTFOUND) {
 		err = store_begin(s);
@@ -170,6 +171,7 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 	buf_init(&items, AUTH_MAX_MESSAGE);
 	int err = fill_page(c->server->store, &l, &items, &last);
 	if (err == 0)
+		/* The page is full, but the list has not ended. */
 		res.next = principal_slice(&last.authid);
 	res.items = buf_slice(&items);
 	if (err == 0 || err == E_NOTFOUND)
@@ -244,6 +246,8 @@ static void on_routers_revoked(void *arg)
 	struct change *ch = arg;
 
 	if (ch->removes && ch->result.unreachable > 0)
+		/* The database has forgotten the target. Keep it for a repetition of the
+		 * command. */
 		removals_keep(&ch->server->removals, &ch->target);
 	reply_change(ch);
 }
@@ -317,6 +321,8 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 		break;
 	}
 	if (err == 0 && *changed && kinds[ch->kind].ends_sessions)
+		/* With the old epoch, routers refuse answers that were read before the
+		 * change. */
 		err = store_raise_epoch(s);
 	return err;
 }

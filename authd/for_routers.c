@@ -36,6 +36,7 @@ static void reply_hello(struct client *c, struct rpc_request *req, struct slice 
 		server_reply_error(req, AUTH_ERROR_INTERNAL,
 				   AUTH_ERROR_UNSUPPORTED_VERSION,
 				   "this authenticator supports version 1.0");
+		/* This sends the answer before it ends the connection. */
 		rpc_conn_finish(c->rpc);
 		return;
 	}

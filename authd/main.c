@@ -161,6 +161,7 @@ static void run_server(struct daemon *d)
 	timer_disarm(&d->retry);
 	server_fini(&d->server);
 	store_close(&d->server.store);
+	/* Unlock last: another authd may open the database at once. */
 	sock_close(&d->lock);
 }
 

@@ -41,6 +41,7 @@ static bool push(struct revoke *v, struct client *c, struct slice params)
 		.arg = v,
 	};
 
+	/* This router cannot end its sessions. It counts as unreachable. */
 	if (!c->greeted || (c->features & AUTH_FEATURE_REVOKE) == 0)
 		return false;
 	int err = rpc_call(c->rpc, &call, NULL);
@@ -71,6 +72,7 @@ void revoke_start(struct server *s, const struct auth_revoke *what, struct revok
 			sum->unreachable++;
 	}
 	buf_fini(&params);
+	/* No router was asked, so no answer will come. */
 	if (v->waiting == 0)
 		finish_revoke(v);
 }

@@ -180,6 +180,7 @@ static void on_client_accepted(void *arg, struct listener *l, int fd)
 	c->uid = cred.uid;
 	snprintf(c->name, sizeof(c->name), "%s %" PRIu64, endpoint->role->name,
 		 ++s->last_client);
+	/* rpc_conn_new takes fd even if it fails. */
 	c->rpc = rpc_conn_new(s->loop, fd, &handlers, &endpoint->role->limits, c);
 	if (c->rpc == NULL) {
 		count_refused(endpoint, &cred, err_str(E_NOMEM));
@@ -252,6 +253,7 @@ void server_fini(struct server *s)
 {
 	struct client *c;
 
+	/* Do this first: it answers requests, which needs their connections. */
 	revokes_abandon(s);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);

@@ -240,6 +240,7 @@ static int prepare_schema(struct store *s, const char *path)
 	sqlite3_finalize(st);
 	if (err != 0)
 		return err;
+	/* An empty file is fine: it may become a database of authd. */
 	if ((application != APPLICATION_ID && objects > 0) || version < 0) {
 		log_error(NULL, "not a database of authd path=\"%s\"", path);
 		return E_DB;
@@ -473,6 +474,7 @@ int store_set_disabled(struct store *s, struct slice authid, bool disabled)
 
 int store_delete(struct store *s, struct slice authid)
 {
+	/* Delete the keys first, since they refer to the principal. */
 	int err = run_statement(s, SQL_DELETE_KEYS, PARAMS(text(authid)));
 
 	return err != 0 ? err : run_changing(s, SQL_DELETE, PARAMS(text(authid)));

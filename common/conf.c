@@ -134,6 +134,7 @@ static struct field_place *add_place(struct conf *c, const void *field,
 	struct field_place *p = allocate(c, &c->scratch, 1, sizeof(*p));
 
 	if (p == NULL)
+		/* Callers set `broken` in the result, so it must not be NULL. */
 		return &c->no_place;
 	*p = (struct field_place){c->places, field, n->start_mark, false};
 	c->places = p;
@@ -370,8 +371,10 @@ static void read_strings(struct conf *c, const struct conf_key *k, const yaml_no
 
 		*item = NULL;
 		read_string(c, k, element, item);
+		/* read_string has added an error. */
 		if (*item == NULL)
 			continue;
+		/* read_users reports an unknown user at this place. */
 		add_place(c, item, element);
 		if (index_of(s->items, *item) < (int)s->count)
 			fail(c, element, "'%s': %s is given twice", k->name,
@@ -557,6 +560,8 @@ static void read_pairs(struct conf *c, const struct conf_table *t, const yaml_no
 			fail(c, key, "'%s' is given twice in %s", name, t->what);
 		else
 			read_value(c, &t->keys[i], value, map);
+		/* A key with an error counts as seen, too: it must not be reported as
+		 * missing. */
 		*seen_out |= bit;
 	}
 }
@@ -570,6 +575,8 @@ static void read_keys(struct conf *c, const struct conf_table *t, const yaml_nod
 
 	/* seen has a bit for each row, and bit n_keys for unknown keys. */
 	ASSERT(t->n_keys < 64);
+	/* conf_fail without a field names this map. Maps nest, so restore it at the
+	 * end. */
 	c->map = n->start_mark;
 	read_pairs(c, t, n, map, &seen);
 	for (size_t i = 0; i < t->n_keys; i++) {

@@ -61,6 +61,7 @@ bool conf_user(const char *name, uid_t *out)
 	char *end;
 	unsigned long number = strtoul(name, &end, 10);
 
+	/* UINT32_MAX is (uid_t)-1, which stands for no user. */
 	if (name[0] >= '0' && name[0] <= '9' && *end == '\0' && number < UINT32_MAX) {
 		*out = (uid_t)number;
 		return true;

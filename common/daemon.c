@@ -193,6 +193,7 @@ void daemon_raise_fd_limit(void)
 	if (setrlimit(RLIMIT_NOFILE, &limit) == -1) {
 		log_warn(NULL, "cannot raise the descriptor limit reason=\"%s\"",
 			 err_str(E_SYS));
+		/* Continue with the old limit, and log that one. */
 		limit.rlim_cur = before;
 	}
 	log_info(NULL, "descriptors limit=%llu", (unsigned long long)limit.rlim_cur);

@@ -96,6 +96,7 @@ static void on_listener_readable(evutil_socket_t listen_fd, short what, void *ar
 			refuse_connection(l, fd);
 			continue;
 		}
+		/* Count before handing over fd: the worker may close it at once. */
 		atomic_fetch_add_explicit(&l->live, 1, memory_order_relaxed);
 		l->accepted(l->arg, l, fd);
 		if (l->fd == -1)
@@ -165,6 +166,7 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 	*out = l;
 	return 0;
 fail:
+	/* log_failure uses errno, so nothing may come before it. */
 	log_failure(conf, err);
 	sock_close(&fd);
 	if (l != NULL)

@@ -193,6 +193,8 @@ static void *run_writer(void *arg)
 		size_t all = count_lines(l->text, l->len);
 		size_t lost = write_buffer(l);
 		untold += lost + l->dropped;
+		/* No lock is needed: callers use this buffer only after the next
+		 * take_lines. */
 		l->len = 0;
 		l->dropped = 0;
 		pthread_mutex_lock(&sink.lock);
@@ -232,6 +234,7 @@ void log_end(void)
 	sink.ending = true;
 	pthread_cond_signal(&sink.some);
 	pthread_mutex_unlock(&sink.lock);
+	/* Only the first call waits. assert_failed may call this on any thread. */
 	if (!first)
 		return;
 	clock_gettime(CLOCK_REALTIME, &until);
@@ -300,6 +303,7 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 	va_end(ap);
 	if (body < 0)
 		return;
+	/* vsnprintf returns the length of the whole text, even if it did not fit. */
 	n = min_size(n + (size_t)body, sizeof(line) - 1);
 	line[n++] = '\n';
 	if (sink.running)

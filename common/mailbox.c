@@ -223,6 +223,7 @@ void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 		append_batch(st, self, reserved);
 	else if (b != st->last)
 		append_batch(st, self, b);
+	/* The reserved batch was not needed. */
 	if (st->last != reserved)
 		free(reserved);
 	return add_item(m, st, bytes);
@@ -287,6 +288,7 @@ static void hand_over_to(struct mailboxes *m, unsigned self, unsigned to)
 	s->counters.batches++;
 
 	pthread_mutex_lock(&box->lock);
+	/* If the box is not empty, its reader was woken before and has not come yet. */
 	bool was_empty = STAILQ_EMPTY(&box->in);
 	unstage(&s->staged[to], &box->from[self], &box->in);
 	pthread_mutex_unlock(&box->lock);
@@ -341,6 +343,7 @@ void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b)
 
 	atomic_fetch_sub(&p->bytes, b->bytes);
 	settle(m, p);
+	/* A reserved batch has room for one item only, so do not keep it. */
 	if (box->sender.n_spare == SPARE_MAX || b->room < MAIL_BATCH_ITEMS) {
 		free(b);
 		return;

@@ -132,6 +132,7 @@ static void end_conn(struct rpc_conn *c, int err)
 	const struct rpc_answer closed = {.outcome = RPC_CLOSED, .other = c->blamed};
 
 	disconnect(c);
+	/* A callback may free the connection. Then no further callback may run. */
 	for (unsigned i = 0; i < c->n_slots && !c->doomed; i++)
 		if (c->pending[i].used)
 			pending_finish(&c->pending[i], &closed);
@@ -182,6 +183,8 @@ static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 	struct rpc_request *req = room ? malloc(sizeof(*req)) : NULL;
 
 	if (req == NULL) {
+		/* One request too many breaks the protocol. Without memory the request
+		 * could never be answered. */
 		end_conn(c, room ? E_NOMEM : E_LIMIT);
 		return;
 	}
@@ -322,6 +325,7 @@ static int flush(struct rpc_conn *c)
 			sent += n;
 	}
 	buf_consume(&c->out, sent);
+	/* ev_write is not persistent, so register it again for the rest. */
 	if (err == E_AGAIN && event_add(&c->ev_write, NULL) == -1)
 		return E_NOMEM;
 	return err == E_AGAIN ? 0 : err;
@@ -340,6 +344,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	} else if (err != 0) {
 		end_conn(c, err);
 	} else if (c->paused && !output_is_high(c)) {
+		/* Handle the messages that were read before the pause: no event will
+		 * announce them. */
 		c->paused = false;
 		if (event_add(&c->ev_read, NULL) == -1)
 			end_conn(c, E_NOMEM);

@@ -156,6 +156,8 @@ int sock_connect_unix(int *fd, const char *path)
 	} while (err == -1 && errno == EINTR);
 	if (err == 0)
 		return 0;
+	/* Unlike TCP, a Unix socket whose listener has a full backlog fails with
+	 * EAGAIN. */
 	return errno == EAGAIN ? E_AGAIN : E_SYS;
 }
 
@@ -239,6 +241,7 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 	if (got == -1)
 		return io_error(errno);
 	if (got == 0) {
+		/* errno tells the end of the stream from a lost connection. */
 		errno = 0;
 		return E_CLOSED;
 	}

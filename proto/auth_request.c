@@ -162,6 +162,7 @@ static int put_one_pair(struct pairs *to, enum serializer from, struct slice key
 	if (text.len == 0 || text.len > AUTH_MAX_NAME || slice_eq_str(text, "pubkey") ||
 	    slice_eq_str(text, "channel_binding"))
 		return to->value->err == E_NOMEM ? E_NOMEM : 0;
+	/* text may point into to->value, which the value needs now. */
 	memcpy(room_for_key, text.p, text.len);
 	text.p = room_for_key;
 	buf_clear(to->value);
@@ -304,6 +305,7 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 	}
 	if (err == 0)
 		err = write_headers(&headers, q, &scratch, room);
+	/* Drop the smallest request, which was written to measure the room. */
 	out->len = out->err == 0 ? start : out->len;
 	put_question(out, q, buf_slice(&extra), buf_slice(&headers));
 	if (err == 0)

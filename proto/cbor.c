@@ -225,6 +225,7 @@ static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
 
 static int cbor_skip(struct token_reader *r, struct slice *item_out)
 {
+	/* A break that ends the container is not an item. */
 	if (r->pos < r->end && *r->pos == BREAK && break_fits(r))
 		return E_TYPE;
 	return binary_skip(r, item_out, read_cbor_item, SERIALIZER_CBOR);

@@ -231,6 +231,7 @@ static int read_field_pairs(struct token_reader *r, const struct field_table *t,
 			continue;
 		}
 		uint64_t bit = UINT64_C(1) << (f - t->fields);
+		/* Two readers might use different values of a duplicate key. */
 		if ((seen & bit) != 0)
 			return E_EXISTS;
 		seen |= bit;

@@ -70,6 +70,7 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out)
 		 * example. */
 		if (i == 0 && (p[0] < 'A' || p[0] > 'Z'))
 			return E_SYNTAX;
+		/* CR and LF must come together. */
 		if (i > 0 && (p[i - 1] == '\r') != (p[i] == '\n'))
 			return E_SYNTAX;
 		if (p[i] != '\n') {
@@ -417,6 +418,7 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 		const char *own = own_port(slice_of(origin.p, scheme));
 		size_t own_len = strlen(own);
 
+		/* Compare the origin with and without the default port of its scheme. */
 		memcpy(full, origin.p, origin.len);
 		with = slice_of(full, origin.len);
 		if (host == origin.len) {

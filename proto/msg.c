@@ -291,6 +291,7 @@ static int read_methods(struct decoder *d)
 			return err;
 		if (t.type != TOKEN_STR)
 			return E_TYPE;
+		/* Check further names, but ignore them. */
 		if (hello->n_authmethods == WAMP_MAX_AUTHMETHODS)
 			continue;
 		err = text_of(d, &t, &name);

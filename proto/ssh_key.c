@@ -245,6 +245,7 @@ int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out)
 		*why_out = others[i].why;
 		return E_UNSUPPORTED;
 	}
+	/* Use the untrimmed file: a raw key may begin or end with white space. */
 	if (file.len == SSH_KEY_BYTES) {
 		ssh_key_public(file.p, out->public);
 		out->form = SSH_KEY_RAW;

@@ -61,6 +61,7 @@ int transcode_item(struct token_reader *r, struct token_writer *w, struct buf *s
 		int err = token_next(r, &t);
 		if (err != 0)
 			return err;
+		/* The container that the reader is in ends here. */
 		if (t.type == TOKEN_END && open == 0)
 			return E_TYPE;
 		put_token(&t, r, w, scratch);

@@ -51,6 +51,7 @@ size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more)
 
 	if (new_head + payload + added > min_size(room, WS_JOIN_MAX))
 		return 0;
+	/* The longer frame may need a longer head, so make room for it. */
 	if (new_head != old_head)
 		memmove(frame + new_head, frame + old_head, payload);
 	frame_head(frame[0] == (WS_FIN | WS_OP_TEXT) ? FRAMING_WS_TEXT

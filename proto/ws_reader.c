@@ -201,6 +201,7 @@ static int begin_frame(struct ws_reader *reader, size_t limit,
 	if (reader->length >= 126)
 		reader->head_len += reader->length <= UINT16_MAX ? 2 : 8;
 
+	/* RFC 6455, 5.1: a client must mask its frames. */
 	if (!io->mask)
 		return fail_frame(out, WS_CLOSE_PROTOCOL, "frame is not masked");
 	if (io->rsv != 0)

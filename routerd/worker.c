@@ -80,6 +80,7 @@ static void stop_begin(struct worker *w, struct post *p)
 		return;
 	w->stop = STOP_DRAINING;
 	w->drains_missing = w->n_workers;
+	/* Stop after this time even if clients or other workers are slow. */
 	timer_arm(&w->stop_timer, STOP_FLUSH_MS);
 	outbox_send_all_reserved(&w->outbox, &(struct post){.type = POST_DRAIN},
 				 &w->drain_mail);
@@ -379,6 +380,7 @@ static bool on_worker_turn_end(void *arg)
 	if (w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0)
 		more = true;
 	peers_turn_end(&w->peers);
+	/* Closed connections and peers_turn_end may have posted more. */
 	mailbox_hand_over(w->boxes, w->index);
 	if (w->outbox.n_lost != w->lost_said)
 		report_lost(w);

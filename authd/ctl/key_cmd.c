@@ -94,6 +94,7 @@ static int write_and_close(int fd, struct slice s)
 		else if (errno != EINTR)
 			err = errno;
 	}
+	/* The key must be on the disk before it replaces another one. */
 	if (err == 0 && fsync(fd) == -1)
 		err = errno;
 	if (close(fd) == -1 && err == 0)
@@ -158,6 +159,7 @@ int key_gen(struct ctl *ctl)
 	int code = content.err != 0 ? ctl_nomem(ctl)
 				    : write_secret(ctl, file, buf_slice(&content),
 						   ctl->options[OPT_FORCE] != NULL);
+	/* Leave no copy of the private key in memory. */
 	sodium_memzero(seed, sizeof(seed));
 	sodium_memzero(content.data, content.cap);
 	buf_fini(&content);

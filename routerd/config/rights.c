@@ -270,6 +270,8 @@ bool rights_allow(const struct rights *rights, enum action action, struct slice 
 		allowed = rights->nodes[prefix].prefix;
 		said = rights->nodes[prefix].text.len;
 	}
+	/* Wildcards are sorted, so the first match is the most specific one. It wins if
+	 * it determines at least as much of the URI as the prefix. */
 	for (size_t i = 0; i < rights->n_wildcards; i++) {
 		const struct wildcard *w = &rights->wildcards[i];
 

@@ -244,6 +244,7 @@ void control_free(struct control **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
+	/* Answer with the counts so far while the links still exist. */
 	while (!LIST_EMPTY(&c->gatherings))
 		gathering_end(LIST_FIRST(&c->gatherings));
 	for (size_t i = 0; i < c->config->n_authenticators; i++)

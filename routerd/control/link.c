@@ -305,6 +305,7 @@ static void connect_now(struct link *l)
 					    : err_str(err));
 		return;
 	}
+	/* Another user may have put its own socket there: do not trust its answers. */
 	if (!conf_user_allowed(&l->conf->allow_users, cred.uid)) {
 		sock_close(&l->spare);
 		snprintf(why, sizeof(why),

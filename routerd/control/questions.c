@@ -252,6 +252,8 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 		answer_invalid(qu, ans->err);
 		break;
 	case RPC_CLOSED:
+		/* The answer to another question has ended the connection: this one is
+		 * not to blame. */
 		if (ans->other)
 			hold(qu);
 		else
@@ -478,6 +480,7 @@ void questions_init(struct questions *qs, const struct questions_params *params)
 
 void questions_fini(struct questions *qs)
 {
+	/* Close the link first, so that no callback uses a question any more. */
 	link_fini(&qs->link);
 	while (qs->table != NULL)
 		forget(qs->table);

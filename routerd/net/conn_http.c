@@ -97,6 +97,7 @@ static void handle_request(struct conn *c, struct slice head)
 	}
 	status = c->handler->upgrade(c, &req, &text);
 	accepted = status == 0;
+	/* The handler may have dropped the connection. */
 	if (c->state == CONN_OPENING) {
 		if (accepted)
 			open_websocket(c, &req, text);
@@ -140,6 +141,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 	}
 	err = http_head_end(all, before, max, &len);
 	if (err == E_AGAIN) {
+		/* Keep the beginning of the head until the rest arrives. */
 		if (c->held.part == NULL && !conn_keep_part(c, bytes, max))
 			conn_kill(c, CONN_END_NOMEM);
 		return;

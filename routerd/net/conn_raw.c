@@ -39,6 +39,7 @@ static void answer_handshake(struct conn *c,
 		error = RAWSOCKET_LENGTH;
 	if (error == RAWSOCKET_OK)
 		error = c->handler->rawsocket(c, handshake.serializer);
+	/* The handler may have dropped the connection. */
 	if (c->state == CONN_OPENING) {
 		if (error == RAWSOCKET_OK)
 			accept_client(c, &handshake);

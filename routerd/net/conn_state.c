@@ -149,6 +149,7 @@ void conn_set_end(struct conn *c, enum conn_end end)
 	if (c->end != CONN_END_NONE)
 		return;
 	c->end = (uint8_t)end;
+	/* Ends and their counters have the same order, that of CONN_ENDS. */
 	net_count(c->net, NET_END_PEER + (end - CONN_END_PEER), 1);
 }
 
@@ -269,6 +270,7 @@ void conn_flush(struct conn *c)
 		return;
 	}
 	conn_arm(c);
+	/* The last output is written, so shut down now. */
 	if (c->finishing && c->stream.list == STREAM_IDLE)
 		conn_finish(c);
 }

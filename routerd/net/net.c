@@ -181,6 +181,8 @@ void net_close_all(struct net *n, uint16_t code, const char *reason)
 
 	for (enum conn_state s = CONN_OPENING; s <= CONN_OPEN; s++) {
 		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL) {
+			/* In the middle of a login some clients would take a clean close
+			 * for success. */
 			if (s == CONN_OPEN && !c->established && !c->left)
 				conn_drop(c);
 			else

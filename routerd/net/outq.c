@@ -111,6 +111,7 @@ static void append_chunk(struct outq *q, struct outq_pool *p, struct outq_chunk 
 	if (c->shared == NULL)
 		return;
 	q->memory += c->shared->len;
+	/* The pool counts a shared buffer once, however many queues it is in. */
 	if (c->shared->queued++ == 0)
 		p->memory += c->shared->len;
 }

@@ -24,6 +24,7 @@ int stream_arm(struct net *n, struct stream *s)
 		want |= EV_READ;
 	if (s->list == STREAM_BLOCKED)
 		want |= EV_WRITE;
+	/* Changing a registration costs system calls, so skip it if nothing changes. */
 	if (want == s->armed)
 		return 0;
 	event_del(&s->ev);

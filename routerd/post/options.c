@@ -7,14 +7,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+/* An entry is a text, or the bytes of a session id. */
 struct filter_list {
 	bool given;
 	size_t count;
-	/* sorted; behind struct options, as the bytes of the texts are */
-	union {
-		uint64_t *ids;
-		struct slice *texts;
-	};
+	struct slice
+		*entries; /* sorted; they and their bytes lie behind struct options */
 };
 
 struct options {
@@ -35,15 +33,8 @@ static bool holds_ids(unsigned list)
 	return list == MSG_ELIGIBLE || list == MSG_EXCLUDE;
 }
 
-static int compare_ids(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 /* By length first, which nearly always decides. */
-static int compare_texts(const void *a, const void *b)
+static int compare_entries(const void *a, const void *b)
 {
 	const struct slice *x = a, *y = b;
 
@@ -88,9 +79,9 @@ static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 	return E_TYPE;
 }
 
-/* Checks a list and counts its entries. Adds what it needs to *table and *text bytes. */
+/* Checks a list and counts its entries and their bytes. */
 static int measure_list(enum serializer s, struct msg *m, unsigned list,
-			struct filter_list *l, size_t *table, size_t *text)
+			struct filter_list *l, size_t *bytes)
 {
 	bool ids = holds_ids(list);
 	struct token_reader r;
@@ -101,78 +92,75 @@ static int measure_list(enum serializer s, struct msg *m, unsigned list,
 	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
 		if (++l->count > OPTIONS_MAX_FILTER)
 			return fail_in_list(m, list, "at most 1,000 entries");
-		*text += ids ? 0 : t.text.len;
+		*bytes += ids ? sizeof(id) : t.text.len;
 	}
 	if (err != E_NOTFOUND)
 		return fail_in_list(m, list,
 				    ids ? "a list of session ids" : "a list of strings");
-	*table += l->count * (ids ? sizeof(*l->ids) : sizeof(*l->texts));
-	/* nobody is excluded by an empty list, but nobody is eligible */
+	/* an empty list excludes nobody, but makes nobody eligible */
 	l->given = l->count > 0 || list < MSG_EXCLUDE;
 	return 0;
 }
 
-/* Copies a list that measure_list has checked. E_NOMEM. */
+/* Copies a list that measure_list has checked, its bytes to *bytes. E_NOMEM. */
 static int fill_list(enum serializer s, const struct msg *m, unsigned list,
-		     struct filter_list *l, uint8_t **table, uint8_t **text)
+		     struct filter_list *l, uint8_t **bytes)
 {
 	bool ids = holds_ids(list);
+	struct slice *to = l->entries;
 	struct token_reader r;
 	struct buf scratch;
 	struct token t;
-	size_t n = 0;
 	uint64_t id;
 	int err = begin_list(s, m, list, &r);
 
 	buf_init(&scratch, m->filter[list].len);
-	l->ids = (uint64_t *)(void *)*table;
 	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
-		struct slice entry;
-		if (ids) {
-			l->ids[n++] = id;
-			continue;
-		}
+		struct slice entry = slice_of(&id, sizeof(id));
 		buf_clear(&scratch);
-		err = token_text(&t, s, &scratch, &entry);
+		if (!ids)
+			err = token_text(&t, s, &scratch, &entry);
 		if (err == 0)
-			l->texts[n++] = slice_store(text, entry);
+			*to++ = slice_store(bytes, entry);
 	}
 	buf_fini(&scratch);
 	if (err != E_NOTFOUND)
 		return err;
-	if (ids)
-		qsort(l->ids, n, sizeof(*l->ids), compare_ids);
-	else
-		qsort(l->texts, n, sizeof(*l->texts), compare_texts);
-	*table += n * (ids ? sizeof(*l->ids) : sizeof(*l->texts));
+	qsort(l->entries, l->count, sizeof(*l->entries), compare_entries);
 	return 0;
 }
 
 int options_new(enum serializer s, struct msg *m, struct options **out)
 {
 	struct filter_list lists[MSG_FILTER_COUNT] = {{.given = false}};
-	size_t table = 0, text = 0;
+	size_t entries = 0, bytes = 0;
 	bool any = false;
 	int err = 0;
 
 	*out = NULL;
 	for (unsigned i = 0; i < MSG_FILTER_COUNT && err == 0; i++) {
 		if ((m->filters & 1u << i) != 0)
-			err = measure_list(s, m, i, &lists[i], &table, &text);
+			err = measure_list(s, m, i, &lists[i], &bytes);
+		entries += lists[i].count;
 		any |= lists[i].given;
 	}
 	if (err != 0 || !any)
 		return err;
-	struct options *o = malloc(sizeof(*o) + table + text);
+	size_t size = sizeof(struct options) + entries * sizeof(struct slice) + bytes;
+	struct options *o = malloc(size);
 	if (o == NULL)
 		return E_NOMEM;
 	atomic_init(&o->refs, 1);
-	o->size = sizeof(*o) + table + text;
+	o->size = size;
 	memcpy(o->lists, lists, sizeof(lists));
-	uint8_t *at_table = (uint8_t *)(o + 1), *at_text = at_table + table;
-	for (unsigned i = 0; i < MSG_FILTER_COUNT && err == 0; i++)
-		if (o->lists[i].given)
-			err = fill_list(s, m, i, &o->lists[i], &at_table, &at_text);
+	struct slice *at_entry = (struct slice *)(o + 1);
+	uint8_t *at_byte = (uint8_t *)(at_entry + entries);
+	for (unsigned i = 0; i < MSG_FILTER_COUNT && err == 0; i++) {
+		o->lists[i].entries = at_entry;
+		at_entry += o->lists[i].count;
+		if (o->lists[i].count > 0)
+			err = fill_list(s, m, i, &o->lists[i], &at_byte);
+	}
 	if (err != 0)
 		free(o);
 	else
@@ -212,28 +200,26 @@ bool options_pass_nobody(const struct options *o)
 	return false;
 }
 
-static bool has_id(const struct filter_list *l, uint64_t id)
+static bool has_entry(const struct filter_list *l, struct slice entry)
 {
-	return l->count > 0 &&
-	       bsearch(&id, l->ids, l->count, sizeof(id), compare_ids) != NULL;
-}
-
-static bool has_text(const struct filter_list *l, struct slice text)
-{
-	return l->count > 0 &&
-	       bsearch(&text, l->texts, l->count, sizeof(text), compare_texts) != NULL;
+	return bsearch(&entry, l->entries, l->count, sizeof(entry), compare_entries) !=
+	       NULL;
 }
 
 bool options_pass(const struct options *o, const struct identity *who)
 {
-	const struct filter_list *l = o->lists;
+	const struct slice values[] = {
+		slice_of(&who->session, sizeof(who->session)),
+		who->authid,
+		who->authrole,
+	};
 
-	return (!l[MSG_ELIGIBLE].given || has_id(&l[MSG_ELIGIBLE], who->session)) &&
-	       (!l[MSG_ELIGIBLE_AUTHID].given ||
-		has_text(&l[MSG_ELIGIBLE_AUTHID], who->authid)) &&
-	       (!l[MSG_ELIGIBLE_AUTHROLE].given ||
-		has_text(&l[MSG_ELIGIBLE_AUTHROLE], who->authrole)) &&
-	       !has_id(&l[MSG_EXCLUDE], who->session) &&
-	       !has_text(&l[MSG_EXCLUDE_AUTHID], who->authid) &&
-	       !has_text(&l[MSG_EXCLUDE_AUTHROLE], who->authrole);
+	for (unsigned i = 0; i < ARRAY_LEN(values); i++) {
+		const struct filter_list *eligible = &o->lists[MSG_ELIGIBLE + i];
+		const struct filter_list *exclude = &o->lists[MSG_EXCLUDE + i];
+		if ((eligible->given && !has_entry(eligible, values[i])) ||
+		    has_entry(exclude, values[i]))
+			return false;
+	}
+	return true;
 }

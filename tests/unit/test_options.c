@@ -242,7 +242,7 @@ static void test_size(void **state)
 
 	(void)state;
 	assert_in_range(options_size(small), 9, 400);
-	assert_int_equal(options_size(ids), options_size(small) + 999 * 8);
+	assert_int_equal(options_size(ids), options_size(small) + 999 * 24);
 	assert_in_range(options_size(texts) - options_size(small), 1000 * 16, 1000 * 30);
 	struct options *second = options_ref(small);
 	options_unref(&small);

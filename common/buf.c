@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +19,17 @@ void buf_init(struct buf *b, size_t max)
 	*b = (struct buf){.max = max};
 }
 
+void buf_init_secret(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max, .secret = true};
+}
+
 void buf_fini(struct buf *b)
 {
+	if (b->secret && b->data != NULL)
+		sodium_memzero(b->data, b->cap);
 	free(b->data);
-	buf_init(b, b->max);
+	*b = (struct buf){.max = b->max, .secret = b->secret};
 }
 
 struct buf *buf_new(size_t max)
@@ -41,9 +49,22 @@ void buf_free(struct buf **b)
 	*b = NULL;
 }
 
+/* realloc would leave a copy of a secret where the bytes were. */
+static uint8_t *move_secret(struct buf *b, size_t cap)
+{
+	uint8_t *data = malloc(cap);
+
+	if (data == NULL || b->data == NULL)
+		return data;
+	memcpy(data, b->data, b->len);
+	sodium_memzero(b->data, b->cap);
+	free(b->data);
+	return data;
+}
+
 static bool resize(struct buf *b, size_t cap)
 {
-	uint8_t *data = realloc(b->data, cap);
+	uint8_t *data = b->secret ? move_secret(b, cap) : realloc(b->data, cap);
 
 	if (data == NULL) {
 		b->err = E_NOMEM;
@@ -110,4 +131,6 @@ void buf_consume(struct buf *b, size_t n)
 	b->len -= n;
 	if (b->len > 0)
 		memmove(b->data, b->data + n, b->len);
+	if (b->secret && n > 0)
+		sodium_memzero(b->data + b->len, n);
 }

@@ -19,12 +19,16 @@ struct buf {
 	 * buf_clear
 	 */
 	int err;
+	bool secret; /* bytes are overwritten before their memory is freed */
 };
 
 /* Makes an empty buffer and allocates nothing. max is in bytes. */
 void buf_init(struct buf *b, size_t max);
 
-/* Frees the bytes. Afterwards b is empty, with the same maximum. */
+/* The same, for bytes that may include a password: buf_fini overwrites them. */
+void buf_init_secret(struct buf *b, size_t max);
+
+/* Frees the bytes. Afterwards b is empty, with the same maximum, and secret if it was. */
 void buf_fini(struct buf *b);
 
 /* Allocates an empty buffer. NULL if out of memory. */

@@ -399,8 +399,9 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 	c->handlers = handlers;
 	c->arg = arg;
 	c->limits = *limits;
-	buf_init(&c->in, limits->max_message);
-	buf_init(&c->out, limits->max_out);
+	/* a login's ticket passes through them */
+	buf_init_secret(&c->in, limits->max_message);
+	buf_init_secret(&c->out, limits->max_out);
 	LIST_INIT(&c->requests);
 	if (pending_table_new(c, limits->max_calls) != 0)
 		goto fail;

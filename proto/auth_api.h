@@ -144,9 +144,10 @@ struct auth_request {
 	enum serializer authextra_in; /* the encoding of authextra */
 	struct slice pubkey;
 	struct slice channel_binding;
-	uint64_t session;  /* the id that the session will get; FIELD_NONE: none yet */
-	uint64_t ttl_ms;   /* routerd ignores a later answer; FIELD_NONE: absent */
-	struct slice corr; /* correlation id: in the logs of both sides and in ABORT */
+	struct slice ticket; /* the secret of the method ticket */
+	uint64_t session;    /* the id that the session will get; FIELD_NONE: none yet */
+	uint64_t ttl_ms;     /* routerd ignores a later answer; FIELD_NONE: absent */
+	struct slice corr;   /* correlation id: in the logs of both sides and in ABORT */
 	struct auth_transport transport;
 };
 int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
@@ -160,8 +161,9 @@ int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
  * maps gets at most AUTH_MAX_STRING bytes. A path that is too long is left out, too.
  *
  * E_RANGE: realm, authid, authrole, pubkey or channel_binding is longer than
- * AUTH_MAX_NAME; leaving it out would change the request. E_NOMEM. After an error the
- * content of *out is undefined.
+ * AUTH_MAX_NAME, or ticket is longer than AUTH_MAX_STRING; leaving it out would change
+ * the request. E_LIMIT: the ticket does not fit into max_message. E_NOMEM. After an error
+ * the content of *out is undefined. If there is a ticket, out should be secret.
  */
 int auth_request_write(struct buf *out, const struct auth_request *q,
 		       size_t max_message) MUSTCHECK;

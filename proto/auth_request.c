@@ -29,6 +29,7 @@ static const struct field auth_request_fields[] = {
 	FIELD(auth_request, authmethod, FIELD_STR, FIELD_REQUIRED),
 	FIELD(auth_request, authrole, FIELD_STR, FIELD_OR_NIL, .max = AUTH_MAX_STRING),
 	FIELD(auth_request, authextra, FIELD_RAW_MAP, FIELD_OR_NIL),
+	FIELD(auth_request, ticket, FIELD_STR, .max = AUTH_MAX_STRING),
 	FIELD(auth_request, session, FIELD_UINT, .max = WAMP_MAX_ID, .def = FIELD_NONE),
 	FIELD(auth_request, ttl_ms, FIELD_UINT, .def = FIELD_NONE),
 	FIELD(auth_request, corr, FIELD_STR),
@@ -289,7 +290,8 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 
 	if (max_message < AUTH_MIN_MESSAGE || q->realm.len > AUTH_MAX_NAME ||
 	    q->authid.len > AUTH_MAX_NAME || q->authrole.len > AUTH_MAX_NAME ||
-	    q->pubkey.len > AUTH_MAX_NAME || q->channel_binding.len > AUTH_MAX_NAME)
+	    q->pubkey.len > AUTH_MAX_NAME || q->channel_binding.len > AUTH_MAX_NAME ||
+	    q->ticket.len > AUTH_MAX_STRING)
 		return E_RANGE;
 	buf_init(&extra, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
 	buf_init(&headers, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
@@ -312,6 +314,8 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 		err = extra.err != 0     ? extra.err
 		      : headers.err != 0 ? headers.err
 					 : out->err;
+	if (err == 0 && out->len - start + AUTH_ENVELOPE > max_message)
+		err = E_LIMIT;
 	buf_fini(&scratch);
 	buf_fini(&headers);
 	buf_fini(&extra);

@@ -122,6 +122,7 @@ enum element {
 	ELEMENT_TEXT,
 	ELEMENT_OPTIONS,
 	ELEMENT_MAYBE_OPTIONS,
+	ELEMENT_EXTRA,   /* of AUTHENTICATE */
 	ELEMENT_PAYLOAD, /* optional Arguments and ArgumentsKw */
 };
 
@@ -142,7 +143,7 @@ static const struct shape shapes[] = {
 			{ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD},
 			{"Details", "Reason", KW}},
 	[WAMP_AUTHENTICATE] = {{NULL, 0},
-			       {ELEMENT_TEXT, ELEMENT_OPTIONS},
+			       {ELEMENT_TEXT, ELEMENT_EXTRA},
 			       {"Signature", "Extra"}},
 	[WAMP_GOODBYE] = {OPTIONS(closing_details),
 			  {ELEMENT_OPTIONS, ELEMENT_URI},
@@ -604,6 +605,19 @@ static int read_hello_details(struct decoder *d, const struct option_table *know
 	return fail_in_option(d, &hello_details[0], E_NOTFOUND);
 }
 
+/* AUTHENTICATE's Extra, which is for the login method. */
+static NOINLINE int read_authenticate_extra(struct decoder *d,
+					    const struct option_table *known)
+{
+	struct token_reader again;
+	int err = skip_dict(d, &d->reader, &d->out->extra);
+
+	if (err != 0)
+		return err;
+	read_again(d, d->out->extra, &again);
+	return read_dict(d, &again, known, d->out);
+}
+
 static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 				      const struct option_table *known)
 {
@@ -632,6 +646,8 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
 		if (out->type == WAMP_HELLO)
 			return read_hello_details(d, known);
 		return read_dict(d, &d->reader, known, out);
+	case ELEMENT_EXTRA:
+		return read_authenticate_extra(d, known);
 	case ELEMENT_PAYLOAD:
 		return read_payload(d);
 	case ELEMENT_NONE:
@@ -656,6 +672,7 @@ static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape
 		[ELEMENT_TEXT] = "a string",
 		[ELEMENT_OPTIONS] = "a dict",
 		[ELEMENT_MAYBE_OPTIONS] = "a dict",
+		[ELEMENT_EXTRA] = "a dict",
 		[ELEMENT_PAYLOAD] = NULL, /* fail_in_payload has noted it */
 	};
 	struct msg_fault *f = &d->out->fault;

@@ -109,6 +109,8 @@ struct msg {
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	/* PUBLISH: the lists that are given, as encoded; their types are not checked */
 	struct slice filter[MSG_FILTER_COUNT];
+	/* AUTHENTICATE: Extra, a dict as encoded; undefined in other messages */
+	struct slice extra;
 	struct msg_hello *hello; /* where msg_read stores a HELLO; the caller sets it */
 	struct msg_fault fault;  /* valid only if msg_read fails */
 };
@@ -150,6 +152,7 @@ const char *wamp_type_name(enum wamp_type type);
 /* ABORT or GOODBYE. message may be empty. */
 void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
 		       const char *uri, struct slice message);
+void msg_write_challenge_ticket(struct buf *out, enum serializer s);
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 				    const char *challenge_hex);
 /*

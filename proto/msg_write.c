@@ -83,6 +83,16 @@ void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
 	token_put_end(&w);
 }
 
+void msg_write_challenge_ticket(struct buf *out, enum serializer s)
+{
+	struct token_writer w;
+
+	begin_msg(&w, out, s, WAMP_CHALLENGE, 3);
+	token_put_text(&w, "ticket");
+	put_empty_dict(&w);
+	token_put_end(&w);
+}
+
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 				    const char *challenge_hex)
 {

@@ -141,22 +141,26 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 	}
 }
 
-static void find_authenticator(struct conf *c, const struct config *cfg,
-			       struct config_auth *auth)
+/* Finds the authenticators of the login methods that are offered. */
+static void find_authenticators(struct conf *c, const struct config *cfg,
+				struct config_auth *auth)
 {
-	const char *name = auth->cryptosign.authenticator;
+	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT; m++) {
+		struct config_dynamic *d = &auth->dynamic[m];
 
-	auth->cryptosign.authenticator_index = -1;
-	if (auth->cryptosign.type == -1)
-		return;
-	for (size_t i = 0; i < cfg->n_authenticators; i++)
-		if (strcmp(cfg->authenticators[i].name, name) == 0)
-			auth->cryptosign.authenticator_index = (int)i;
-	if (auth->cryptosign.authenticator_index == -1)
-		conf_fail(c, &auth->cryptosign.authenticator,
-			  "unknown authenticator '%s': define it in 'authenticators' at "
-			  "the top of the file",
-			  conf_quote(name).text);
+		d->authenticator_index = -1;
+		if (d->type == -1)
+			continue;
+		for (size_t i = 0; i < cfg->n_authenticators; i++)
+			if (strcmp(cfg->authenticators[i].name, d->authenticator) == 0)
+				d->authenticator_index = (int)i;
+		if (d->authenticator_index == -1)
+			conf_fail(c, &d->authenticator,
+				  "unknown authenticator '%s': define it in "
+				  "'authenticators' at "
+				  "the top of the file",
+				  conf_quote(d->authenticator).text);
+	}
 }
 
 /* Finds the realm of anonymous clients, and checks that the role exists. */
@@ -237,7 +241,7 @@ static void check_config(struct conf *c, void *map)
 			continue;
 		check_conflicts(c, cfg, l);
 		if (!conf_broken(c, &cfg->authenticators))
-			find_authenticator(c, cfg, &l->auth);
+			find_authenticators(c, cfg, &l->auth);
 		if (!conf_broken(c, &cfg->realms))
 			find_anonymous(c, cfg, &l->auth);
 	}

@@ -69,12 +69,24 @@ struct config_options {
 	int max_connections;              /* open at the same time; 0: no limit */
 };
 
+/* The login methods that ask an authenticator: indexes of config_auth.dynamic. */
+enum dynamic_method {
+	DYNAMIC_CRYPTOSIGN = 0,
+	DYNAMIC_TICKET = 1,
+	DYNAMIC_METHOD_COUNT = 2,
+};
+
+/* The WAMP names of these methods, which are also their keys in the file. */
+extern const char *const config_dynamic_names[DYNAMIC_METHOD_COUNT];
+
+struct config_dynamic {
+	int type;                  /* -1: not offered */
+	const char *authenticator; /* its name */
+	int authenticator_index;   /* in config.authenticators; -1: not offered */
+};
+
 struct config_auth {
-	struct {
-		int type;                  /* -1: not offered */
-		const char *authenticator; /* its name */
-		int authenticator_index;   /* in config.authenticators; -1: not offered */
-	} cryptosign;
+	struct config_dynamic dynamic[DYNAMIC_METHOD_COUNT];
 	struct {
 		int type;          /* -1: not offered */
 		const char *role;  /* NULL: not offered */
@@ -160,6 +172,10 @@ void config_free(struct config **cfg);
 int config_realm_find(const struct config *cfg, struct slice name) MUSTCHECK;
 /* The index of a role in realm->roles, or E_NOTFOUND. */
 int config_role_find(const struct config_realm *realm, struct slice name) MUSTCHECK;
+
+/* Does a login method that is offered here ask this authenticator, or, if it is -1, any?
+ */
+bool config_auth_asks(const struct config_auth *auth, int authenticator);
 
 /*
  * May a page from this origin connect? Without allowed_origins all may; see

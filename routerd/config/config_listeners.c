@@ -131,15 +131,21 @@ static const char *const not_dynamic[] = {"static", "function", NULL};
 static const char *const static_only[] = {"static", NULL};
 static const char *const not_static[] = {"dynamic", "function", NULL};
 
-static const struct conf_key cryptosign_keys[] = {
-	CONF_KEY_OF("type", ENUM, struct config_auth, cryptosign.type, int,
-		    .required = true, .names = dynamic_only, .later = not_dynamic,
-		    .def = -1),
-	CONF_KEY("authenticator", STRING, struct config_auth, cryptosign.authenticator,
+const char *const config_dynamic_names[DYNAMIC_METHOD_COUNT] = {
+	[DYNAMIC_CRYPTOSIGN] = "cryptosign",
+	[DYNAMIC_TICKET] = "ticket",
+};
+
+static const struct conf_key dynamic_keys[] = {
+	CONF_KEY_OF("type", ENUM, struct config_dynamic, type, int, .required = true,
+		    .names = dynamic_only, .later = not_dynamic, .def = -1),
+	CONF_KEY("authenticator", STRING, struct config_dynamic, authenticator,
 		 .required = true),
 };
 static const struct conf_table cryptosign_table =
-	CONF_TABLE("cryptosign", struct config_auth, cryptosign_keys, NULL);
+	CONF_TABLE("cryptosign", struct config_dynamic, dynamic_keys, NULL);
+static const struct conf_table ticket_table =
+	CONF_TABLE("ticket", struct config_dynamic, dynamic_keys, NULL);
 
 static const struct conf_key anonymous_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
@@ -152,11 +158,26 @@ static const struct conf_table anonymous_table =
 	CONF_TABLE("anonymous", struct config_auth, anonymous_keys, NULL);
 
 static const struct conf_key auth_keys[] = {
-	{.name = "cryptosign", .type = CONF_MAP, .at = 0, .table = &cryptosign_table},
+	CONF_KEY_OF("cryptosign", MAP, struct config_auth, dynamic[DYNAMIC_CRYPTOSIGN],
+		    struct config_dynamic, .table = &cryptosign_table),
+	CONF_KEY_OF("ticket", MAP, struct config_auth, dynamic[DYNAMIC_TICKET],
+		    struct config_dynamic, .table = &ticket_table),
 	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
 };
 static const struct conf_table auth_table =
 	CONF_TABLE("auth", struct config_auth, auth_keys, NULL);
+
+bool config_auth_asks(const struct config_auth *auth, int authenticator)
+{
+	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT; m++) {
+		const struct config_dynamic *d = &auth->dynamic[m];
+
+		if (d->type != -1 &&
+		    (authenticator == -1 || d->authenticator_index == authenticator))
+			return true;
+	}
+	return false;
+}
 
 /* --- the listener --- */
 
@@ -190,9 +211,9 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, l->type == LISTENER_WEBSOCKET && o->rawsocket_ping,
 		  &o->rawsocket_ping, "rawsocket_ping",
 		  "is for RawSocket: leave it out, WebSocket clients get pings anyway");
-	if (l->auth.cryptosign.type == -1 && l->auth.anonymous.type == -1)
+	if (!config_auth_asks(&l->auth, -1) && l->auth.anonymous.type == -1)
 		conf_fail(c, NULL,
-			  "nobody could log in: 'auth' needs cryptosign or "
+			  "nobody could log in: 'auth' needs cryptosign, ticket or "
 			  "anonymous");
 }
 

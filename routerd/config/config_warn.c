@@ -71,9 +71,8 @@ static uint32_t longest_login(const struct config *cfg, int authenticator)
 
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		const struct config_listener *l = &cfg->listeners[i];
-		int its = l->auth.cryptosign.authenticator_index;
 
-		if (its >= 0 && (authenticator == -1 || its == authenticator) &&
+		if (config_auth_asks(&l->auth, authenticator) &&
 		    l->options.open_handshake_timeout > ms)
 			ms = l->options.open_handshake_timeout;
 	}
@@ -109,7 +108,7 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 		int its = auth->anonymous.realm_index;
 
 		/* An authenticator may assign any role in any realm. */
-		if (auth->cryptosign.type != -1 ||
+		if (config_auth_asks(auth, -1) ||
 		    ((its == -1 || its == (int)realm) &&
 		     strcmp(auth->anonymous.role, role) == 0))
 			return true;

@@ -29,7 +29,6 @@ static struct slice names(struct buf *b, const char *const *first, size_t n, siz
 void auth_hello_put(struct buf *out, const struct config *cfg,
 		    const struct auth_hello_memory *m)
 {
-	static const char *const methods[] = {"cryptosign"};
 	struct buf known, realms, listeners;
 
 	buf_init(&known, AUTH_MAX_STRING);
@@ -44,7 +43,8 @@ void auth_hello_put(struct buf *out, const struct config *cfg,
 		.max_depth = AUTH_MAX_DEPTH,
 		.features =
 			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
-		.methods = names(&known, methods, ARRAY_LEN(methods), sizeof(methods[0])),
+		.methods = names(&known, config_dynamic_names, DYNAMIC_METHOD_COUNT,
+				 sizeof(config_dynamic_names[0])),
 		.realms = names(&realms, &cfg->realms->name, cfg->n_realms,
 				sizeof(*cfg->realms)),
 		.listeners = names(&listeners, &cfg->listeners->name, cfg->n_listeners,

@@ -151,12 +151,9 @@ static void answer_none(struct question *qu, enum login_outcome why)
 	answer_question(qu, why, slice_of(NULL, 0));
 }
 
-/* Answers that the authenticator's answer is malformed or exceeds a limit. */
-static void answer_invalid(struct question *qu, int err)
+/* Answers that there is no answer, and that another try would have none, either. */
+static void answer_internal(struct question *qu, const char *detail)
 {
-	const char *detail = err == E_LIMIT || err == E_DEPTH
-				     ? "its answer exceeds a limit of the protocol"
-				     : "its answer is malformed";
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
@@ -249,7 +246,9 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 		break;
 	case RPC_INVALID:
 		qs->invalid++;
-		answer_invalid(qu, ans->err);
+		answer_internal(qu, ans->err == E_LIMIT || ans->err == E_DEPTH
+					    ? "its answer exceeds a limit of the protocol"
+					    : "its answer is malformed");
 		break;
 	case RPC_CLOSED:
 		/* The answer to another question has ended the connection: this one is
@@ -265,7 +264,7 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 
 /*
  * Shortens a question because the authenticator accepts less than was assumed when it was
- * written. E_NOMEM.
+ * written. E_NOMEM. E_LIMIT: the ticket does not fit into what it accepts.
  */
 static int shorten(struct question *qu)
 {
@@ -274,7 +273,7 @@ static int shorten(struct question *qu)
 	struct auth_request req;
 	struct buf b;
 
-	buf_init(&b, AUTH_MAX_MESSAGE);
+	buf_init_secret(&b, AUTH_MAX_MESSAGE);
 	int err = auth_request_read(login_message_bytes(qu->q), &req);
 	if (err == 0)
 		err = auth_request_write(&b, &req, qs->link.max_message);
@@ -282,7 +281,7 @@ static int shorten(struct question *qu)
 		shorter = login_message_new(qu->q, buf_slice(&b));
 	buf_fini(&b);
 	if (shorter == NULL)
-		return E_NOMEM;
+		return err == E_LIMIT ? E_LIMIT : E_NOMEM;
 	qs->bytes -= qu->q->len - shorter->len;
 	/* The new question has it. */
 	qu->q->mail = NULL;
@@ -301,8 +300,12 @@ static bool send_question(struct question *qu)
 	uint64_t now = loop_now_ms(qs->link.loop);
 	uint64_t left = qu->q->deadline_ms > now ? qu->q->deadline_ms - now : 1;
 
-	if (qu->q->len + AUTH_ENVELOPE > qs->link.max_message && shorten(qu) != 0) {
-		answer_none(qu, LOGIN_NO_MEMORY);
+	int err = qu->q->len + AUTH_ENVELOPE > qs->link.max_message ? shorten(qu) : 0;
+	if (err != 0) {
+		if (err == E_LIMIT)
+			answer_internal(qu, "the ticket is longer than it accepts");
+		else
+			answer_none(qu, LOGIN_NO_MEMORY);
 		return true;
 	}
 	qu->stamp = (struct lookup_stamp){

@@ -7,11 +7,6 @@
 
 #include <sodium.h>
 
-static bool anonymous_offered(const struct config_listener *l)
-{
-	return l->auth.anonymous.role != NULL;
-}
-
 /* "9QXC-4R7T-...": an authid that nobody else has. */
 static struct slice random_authid(char out[24])
 {
@@ -50,6 +45,6 @@ static void anonymous_hello(struct peer *p, const struct msg_hello *h)
 
 const struct login_method login_anonymous = {
 	.name = "anonymous",
-	.offered = anonymous_offered,
+	.dynamic = LOGIN_NOT_DYNAMIC,
 	.hello = anonymous_hello,
 };

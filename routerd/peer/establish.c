@@ -255,6 +255,23 @@ void login_role_gone(struct peer *p)
 		    (int)i->authrole.len, (const char *)i->authrole.p);
 }
 
+bool login_accept(struct peer *p, const struct auth_result *res, struct identity *who)
+{
+	struct buf *extra = &p->login->extra;
+
+	who->realm_name = res->realm;
+	who->authrole = res->role;
+	who->authprovider =
+		res->authprovider.len > 0 ? res->authprovider : slice_str("dynamic");
+	if (!login_identify(p, who))
+		return false;
+	buf_put_slice(extra, res->extra);
+	if (extra->err == 0)
+		return true;
+	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+	return false;
+}
+
 bool login_not_revoked(struct peer *p)
 {
 	struct revocation *revocation;
@@ -275,8 +292,10 @@ bool login_not_revoked(struct peer *p)
 
 bool login_concerned(const struct peer *p, const struct revocation *revocation)
 {
-	return revocation_matches(revocation, p->login->identity) &&
-	       revocation_is_newer(revocation, &p->login->identity->stamp);
+	const struct identity *i = p->login->identity;
+
+	return i != NULL && revocation_matches(revocation, i) &&
+	       revocation_is_newer(revocation, &i->stamp);
 }
 
 /* --- JOIN and WELCOME --- */

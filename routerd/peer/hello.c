@@ -4,10 +4,18 @@
 
 #include <sodium.h>
 
-static const struct login_method *const methods[] = {
+static const struct login_method *const login_methods[] = {
 	&login_anonymous,
 	&login_cryptosign,
+	&login_ticket,
 };
+
+static bool is_offered(const struct login_method *m, const struct config_listener *l)
+{
+	return m->dynamic == LOGIN_NOT_DYNAMIC
+		       ? l->auth.anonymous.role != NULL
+		       : l->auth.dynamic[m->dynamic].authenticator_index >= 0;
+}
 
 static uint64_t random_id(void)
 {
@@ -28,10 +36,10 @@ static const struct login_method *choose_method(const struct config_listener *l,
 	unsigned n = h->n_authmethods > 0 ? h->n_authmethods : 1;
 
 	for (unsigned i = 0; i < n; i++)
-		for (size_t m = 0; m < ARRAY_LEN(methods); m++)
-			if (slice_eq_str(names[i], methods[m]->name) &&
-			    methods[m]->offered(l))
-				return methods[m];
+		for (size_t m = 0; m < ARRAY_LEN(login_methods); m++)
+			if (slice_eq_str(names[i], login_methods[m]->name) &&
+			    is_offered(login_methods[m], l))
+				return login_methods[m];
 	return NULL;
 }
 
@@ -48,10 +56,10 @@ static void deny_methods(struct peer *p, const struct msg_hello *h)
 			   log_quote(h->authmethods[i]).text);
 	buf_put_str(&text, h->n_authmethods == 0 ? "none, which means anonymous; served: "
 						 : "; served: ");
-	for (size_t m = 0; m < ARRAY_LEN(methods); m++) {
-		if (!methods[m]->offered(p->login->listener))
+	for (size_t m = 0; m < ARRAY_LEN(login_methods); m++) {
+		if (!is_offered(login_methods[m], p->login->listener))
 			continue;
-		buf_printf(&text, "%s%s", separator, methods[m]->name);
+		buf_printf(&text, "%s%s", separator, login_methods[m]->name);
 		separator = ", ";
 	}
 	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));
@@ -73,6 +81,8 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
 	lg->session = random_id();
 	lg->features = h->features;
+	lg->deadline_ms = loop_now_ms(p->peers->loop) +
+			  lg->listener->options.open_handshake_timeout;
 	lg->asked_realm = log_quote(h->realm);
 	lg->asked_authid = log_quote(h->authid);
 	lg->method = choose_method(lg->listener, h);
@@ -83,11 +93,11 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	lg->method->hello(p, h);
 }
 
-void login_authenticate(struct peer *p, struct slice signature)
+void login_authenticate(struct peer *p, const struct msg *m)
 {
 	if (p->login->queued) {
 		peer_violation(p, "a second AUTHENTICATE");
 		return;
 	}
-	p->login->method->authenticate(p, signature);
+	p->login->method->authenticate(p, m->text, m->extra);
 }

@@ -81,6 +81,7 @@ void login_free(struct peer *p)
 	identity_unref(&lg->identity);
 	buf_fini(&lg->http_headers);
 	buf_fini(&lg->extra);
+	free(lg->state);
 	free(lg->path);
 	free(lg);
 }
@@ -103,11 +104,17 @@ void login_abandon(struct peer *p)
 	login_free(p);
 }
 
+unsigned login_authenticator_index(const struct peer *p)
+{
+	const struct login *lg = p->login;
+
+	return (unsigned)lg->listener->auth.dynamic[lg->method->dynamic]
+		.authenticator_index;
+}
+
 const struct config_authenticator *login_authenticator(const struct peer *p)
 {
-	int i = p->login->listener->auth.cryptosign.authenticator_index;
-
-	return &p->peers->config->authenticators[i];
+	return &p->peers->config->authenticators[login_authenticator_index(p)];
 }
 
 /* --- records --- */

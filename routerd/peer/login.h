@@ -5,7 +5,9 @@
  *
  * A login exists from the upgrade until WELCOME. Which method is used is the client's
  * choice among those that the listener offers; names that we do not know are passed over.
- * The methods are anonymous.c and cryptosign.c.
+ * Each method is a file (anonymous.c, cryptosign.c, ticket.c) and a row of the table in
+ * hello.c. A method that asks an authenticator asks it by ask.c, either at HELLO, before
+ * CHALLENGE, or when AUTHENTICATE has come.
  *
  * The worker's thread only.
  */
@@ -21,11 +23,6 @@
 
 #include <sys/queue.h>
 
-enum {
-	LOGIN_CHALLENGE_LEN = 32,
-	LOGIN_SIGNATURE_LEN = 64,
-};
-
 struct login {
 	struct peer *peer;
 	const struct login_method *method; /* NULL before HELLO */
@@ -33,6 +30,7 @@ struct login {
 	struct sock_name peer_name;
 	uint64_t session; /* the id that the session will have; 0 before HELLO */
 	struct wamp_features features; /* of HELLO */
+	uint64_t deadline_ms;          /* when the handshake ends; clock of common/loop */
 	/* what HELLO asked for, for the log */
 	struct log_quoted asked_realm, asked_authid;
 	char corr[17]; /* in the logs of both sides, and in an ABORT that explains nothing
@@ -48,11 +46,7 @@ struct login {
 	struct identity *identity; /* counted; NULL until it is known */
 	struct buf extra;          /* an encoded map, or empty */
 
-	/* cryptosign */
-	struct field_key claimed_key; /* HELLO's authextra.pubkey, if it is a key */
-	uint8_t challenge[LOGIN_CHALLENGE_LEN];
-	struct field_keys keys; /* any of them may sign */
-	uint8_t signature[LOGIN_SIGNATURE_LEN];
+	void *state; /* the method's; it allocates it, login_free frees it */
 	bool queued; /* in peers.to_verify */
 	TAILQ_ENTRY(login) to_verify;
 };
@@ -60,16 +54,19 @@ struct login {
 /* A way to log in. The table of them is in hello.c. */
 struct login_method {
 	const char *name;
-	bool (*offered)(const struct config_listener *l);
+	int dynamic; /* enum dynamic_method; LOGIN_NOT_DYNAMIC */
 	void (*hello)(struct peer *p, const struct msg_hello *h);
-	/* NULL if the method has no CHALLENGE, and asks no authenticator */
+	/* the authenticator's result, in AUTH_WAIT; NULL if the method asks none */
 	void (*result)(struct peer *p, const struct auth_result *r,
 		       const struct lookup_stamp *stamp);
-	void (*authenticate)(struct peer *p, struct slice signature);
+	/* AUTHENTICATE, in CHALLENGED: its Signature, and its Extra, a dict in the
+	 * client's encoding; NULL if the method has no CHALLENGE */
+	void (*authenticate)(struct peer *p, struct slice signature, struct slice extra);
 	/* the expensive part of it, in a turn that has time; of one in peers.to_verify */
 	void (*verify)(struct peer *p);
 };
-extern const struct login_method login_anonymous, login_cryptosign;
+enum { LOGIN_NOT_DYNAMIC = -1 };
+extern const struct login_method login_anonymous, login_cryptosign, login_ticket;
 
 /* --- login.c --- */
 
@@ -85,7 +82,8 @@ void login_free(struct peer *p);
  * know. */
 void login_abandon(struct peer *p);
 
-/* The authenticator that p's listener asks. */
+/* Which authenticator p's method asks at p's listener: its index in the configuration. */
+unsigned login_authenticator_index(const struct peer *p);
 const struct config_authenticator *login_authenticator(const struct peer *p);
 
 /* Notifications for the authenticator's records. They do nothing if none was asked. */
@@ -112,6 +110,12 @@ void login_fail(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
  */
 bool login_identify(struct peer *p, struct identity *who);
 
+/*
+ * The same for an authenticator's result, whose extra is kept for WELCOME; *who needs the
+ * authid, the stamp, and the key if there is one. False: p has been refused or dropped.
+ */
+bool login_accept(struct peer *p, const struct auth_result *res, struct identity *who);
+
 /* False: a revocation spoke against it, and p has been refused. */
 bool login_not_revoked(struct peer *p);
 
@@ -126,15 +130,30 @@ void login_refused(struct peer *p, const struct post *post);
 /* Refuses p, which is CHALLENGED or JOINING: a reload has removed its role. */
 void login_role_gone(struct peer *p);
 
-/* A revocation while p is CHALLENGED or JOINING: does it concern p? */
+/*
+ * A revocation while p is CHALLENGED or JOINING: does it concern p? No if the
+ * authenticator was not asked yet, so that nobody knows who p is.
+ */
 bool login_concerned(const struct peer *p, const struct revocation *revocation);
 /* Sends ABORT to a login that a revocation forbids; counts and logs it. */
 void login_revoked(struct peer *p, const struct revocation *revocation);
+
+/* --- ask.c --- */
+
+/*
+ * Appends the question about a HELLO, of at most max_message bytes, as
+ * auth_request_write. False: p has been refused or dropped.
+ */
+bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_message,
+			  struct buf *out);
+/* Sends a question, which it copies, to the authenticator: p is in AUTH_WAIT. Or p has
+ * been dropped, for want of memory. */
+void login_ask(struct peer *p, struct slice question);
 
 /* --- hello.c --- */
 
 /* Messages of the client. */
 void login_hello(struct peer *p, const struct msg_hello *h);
-void login_authenticate(struct peer *p, struct slice signature);
+void login_authenticate(struct peer *p, const struct msg *m);
 
 #endif

@@ -9,6 +9,7 @@
 #include "routerd/peer/peer.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdio.h>
 
 /* --- checks that the worker answers itself --- */
@@ -283,7 +284,7 @@ static void on_hello(struct peer *p, struct msg *m)
 
 static void on_authenticate(struct peer *p, struct msg *m)
 {
-	login_authenticate(p, m->text);
+	login_authenticate(p, m);
 }
 
 /* Never answered (section "Session Closing"). */
@@ -375,6 +376,17 @@ static NOINLINE void not_read(struct peer *p, const struct msg *m, int err)
 	}
 }
 
+/* An AUTHENTICATE may be a ticket. The framing's reader unmasks messages where they lie,
+ * so they may be written to. */
+static NOINLINE void overwrite(struct peer *p, struct slice bytes)
+{
+	struct buf *decoded = &p->peers->decoded;
+
+	sodium_memzero((uint8_t *)(uintptr_t)bytes.p, bytes.len);
+	if (decoded->len > 0)
+		sodium_memzero(decoded->data, decoded->len);
+}
+
 static void read_one(struct peer *p, struct slice bytes)
 {
 	struct msg_hello hello;
@@ -389,6 +401,8 @@ static void read_one(struct peer *p, struct slice bytes)
 		not_expected(p, m.type);
 	else
 		on_type[m.type].handle(p, &m);
+	if (UNLIKELY(m.type == WAMP_AUTHENTICATE))
+		overwrite(p, bytes);
 }
 
 void messages_read(struct peer *p, struct slice bytes, bool text)

@@ -149,10 +149,13 @@ void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full)
 
 bool peers_login_possible(struct peers *ps, const struct config_listener *l)
 {
-	int i = l->auth.cryptosign.authenticator_index;
-	bool possible = l->auth.anonymous.role != NULL || i < 0 ||
-			(ps->hold_queues_full >> i & 1) == 0;
+	bool possible = l->auth.anonymous.role != NULL;
 
+	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT && !possible; m++) {
+		int i = l->auth.dynamic[m].authenticator_index;
+
+		possible = i >= 0 && (ps->hold_queues_full >> i & 1) == 0;
+	}
 	ps->counters[PEER_LOGINS_UNAVAILABLE] += !possible;
 	return possible;
 }

@@ -3,6 +3,7 @@
 #include "routerd/post/login_message.h"
 
 #include <assert.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 static const char *const texts[] = {
@@ -45,5 +46,7 @@ void login_message_free(struct login_message **mp)
 	if (m == NULL)
 		return;
 	free(m->mail);
+	/* a question may have a ticket in it */
+	sodium_memzero(m->bytes, m->len);
 	free(m);
 }

@@ -55,7 +55,7 @@ static inline struct slice login_message_bytes(const struct login_message *m)
 	return slice_of(m->bytes, m->len);
 }
 
-/* Drops it and its mail, clears the caller's pointer. NULL-safe. */
+/* Overwrites and frees it, frees its mail, clears the caller's pointer. NULL-safe. */
 void login_message_free(struct login_message **m);
 
 /* Why there is no answer, for the log and the client. */

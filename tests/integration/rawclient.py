@@ -477,9 +477,11 @@ class Client:
         self.send([HELLO, realm, hello])
 
     def join(self, realm="devices", key=None, authextra=None, **kw):
-        """From HELLO to WELCOME; by cryptosign if a key is given. Raises Aborted."""
+        """From HELLO to WELCOME; by cryptosign or ticket if a Key or Ticket is given. Raises Aborted."""
         if key is None:
             self.hello(realm, authextra=authextra, **kw)
+        elif isinstance(key, utils.Ticket):
+            self.ask(key, realm, authextra=authextra, **kw)
         else:
             challenge = self.challenge(realm, key, authextra=authextra, **kw)
             self.authenticate(key.sign(challenge))
@@ -488,6 +490,15 @@ class Client:
         self.session = self.welcome[1]
         self.details = self.welcome[2]
         return self.details
+
+    def ask(self, key, realm=None, authextra=None, **kw):
+        """Sends what makes the router ask the authenticator about a Key or Ticket."""
+        if isinstance(key, utils.Ticket):
+            self.hello(realm, authmethods=["ticket"], authextra=authextra, **kw)
+            assert self.expect(CHALLENGE) == [CHALLENGE, "ticket", {}]
+            self.authenticate(key.ticket)
+        else:
+            self.hello(realm, authmethods=["cryptosign"], authextra={"pubkey": key.public, **(authextra or {})}, **kw)
 
     def challenge(self, realm, key, authextra=None, **kw):
         """Sends HELLO for cryptosign; returns the challenge in hex."""

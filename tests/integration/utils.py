@@ -87,6 +87,15 @@ class Key:
         return (self._key.sign(message).signature + message).hex()
 
 
+class Ticket:
+    """The secret of a login by ticket. Tests that run for every login method use it like a Key."""
+
+    public = None
+
+    def __init__(self, ticket=None):
+        self.ticket = ticket or secrets.token_hex(16)
+
+
 # --- processes ------------------------------------------------------------------------------
 
 
@@ -318,7 +327,8 @@ def router_config(threads=1, anonymous="device", cryptosign=True, **more):
     """A configuration with one realm "devices" and one listener."""
     auth = {}
     if cryptosign:
-        auth["cryptosign"] = {"type": "dynamic", "authenticator": "authd"}
+        for method in ("cryptosign", "ticket"):
+            auth[method] = {"type": "dynamic", "authenticator": "authd"}
     if anonymous:
         auth["anonymous"] = {"type": "static", "role": anonymous}
     config = {

@@ -547,18 +547,29 @@ static void errors_in_auth(void **state)
 		 "4:34: no realm has a role '\\x1b[1m'"},
 		{"anonymous: {authid: x", "4:22: 'authid' is not supported: each "
 					  "anonymous session gets its own authid"},
-		{"ticket: {", "4:10: 'ticket' is not supported yet: leave it out"},
+		{"ticket: {type: static",
+		 "4:17: 'type': 'static' is not supported yet; expected 'dynamic'"},
+		{"ticket: {type: dynamic", "4:10: ticket needs the key 'authenticator'"},
+		{"ticket: {type: dynamic, authenticator: other",
+		 "4:41: unknown authenticator 'other': define it in 'authenticators' at "
+		 "the top of the file"},
+		{"ticket: {type: dynamic, authenticator-realm: r",
+		 "4:47: 'authenticator-realm' has no counterpart: an authenticator is a "
+		 "process with a socket, not a session in a realm"},
+		{"ticket: {principals: {}",
+		 "4:23: 'principals' are not stored here: write an authenticator that "
+		 "knows the tickets"},
 		{"wampcra: {", "4:11: 'wampcra' is not supported yet: leave it out"},
 		{"scram: {", "4:9: 'scram' is not supported yet: leave it out"},
 		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},
 		{"cookie: {", "4:10: 'cookie' is not supported yet: leave it out"},
-		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign' or "
-			     "'anonymous'"},
+		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign', "
+			     "'ticket' or 'anonymous'"},
 	};
 
 	refuse_all(rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
-	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs cryptosign "
-			      "or anonymous");
+	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs cryptosign, "
+			      "ticket or anonymous");
 }
 
 static void errors_in_authenticators(void **state)

@@ -230,7 +230,7 @@ static void test_a_second_authenticate(void **state)
 static void test_a_replayed_signature(void **state)
 {
 	char first[8192], json[512];
-	unsigned char sig[crypto_sign_BYTES], challenge[LOGIN_CHALLENGE_LEN] = {1};
+	unsigned char sig[crypto_sign_BYTES], challenge[32] = {1};
 	char sig_hex[2 * sizeof(sig) + 1], challenge_hex[65];
 
 	(void)state;

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asks an authenticator about a login, for every method that needs one; see login.h. The
+ * worker's thread.
+ */
+#include "routerd/peer/login.h"
+
+#include "routerd/post/outbox.h"
+
+static const char *const serializer_names[SERIALIZER_COUNT] = {
+	[SERIALIZER_JSON] = "json",
+	[SERIALIZER_MSGPACK] = "msgpack",
+	[SERIALIZER_CBOR] = "cbor",
+};
+
+/* The question could not carry longer ones, and without one it would be another question.
+ */
+static bool names_are_short(struct peer *p, const struct msg_hello *h)
+{
+	const struct {
+		const char *what, *uri;
+		struct slice text;
+	} names[] = {
+		{"realm", WAMP_ERROR_NO_SUCH_REALM, h->realm},
+		{"authid", WAMP_ERROR_NO_SUCH_PRINCIPAL, h->authid},
+		{"authrole", WAMP_ERROR_NO_SUCH_ROLE, h->authrole},
+		{"authextra.channel_binding", WAMP_ERROR_NOT_AUTHORIZED,
+		 h->channel_binding},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (names[i].text.len <= AUTH_MAX_NAME)
+			continue;
+		login_denyf(p, names[i].uri, "%s: longer than %d bytes", names[i].what,
+			    AUTH_MAX_NAME);
+		return false;
+	}
+	if (h->pubkey.len <= AUTH_MAX_NAME)
+		return true;
+	login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
+		   slice_str("authextra.pubkey is malformed: expected 64 hex digits"));
+	return false;
+}
+
+bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_message,
+			  struct buf *out)
+{
+	const struct login *lg = p->login;
+	const char *peer_name = lg->peer_name.text;
+	const struct auth_request q = {
+		.realm = h->realm,
+		.authid = h->authid,
+		.authmethod = slice_str(lg->method->name),
+		.authrole = h->authrole,
+		.authextra = h->authextra,
+		.authextra_in = p->serializer,
+		.pubkey = h->pubkey,
+		.channel_binding = h->channel_binding,
+		.session = lg->session,
+		.ttl_ms = login_authenticator(p)->timeout,
+		.corr = slice_str(lg->corr),
+		.transport =
+			{
+				.listener = slice_str(lg->listener->name),
+				.channel_framing =
+					slice_str(p->raw ? "rawsocket" : "websocket"),
+				.channel_serializer =
+					slice_str(serializer_names[p->serializer]),
+				.channel_type = slice_str(
+					strncmp(peer_name, "tcp", 3) == 0 ? "tcp"
+									  : "unix"),
+				.peer = slice_str(peer_name),
+				.path = slice_str(lg->path),
+				.headers = lg->http_headers.err == 0
+						   ? buf_slice(&lg->http_headers)
+						   : slice_of(NULL, 0),
+			},
+	};
+
+	if (!names_are_short(p, h))
+		return false;
+	/* the names fit, so only memory can be missing */
+	if (auth_request_write(out, &q, max_message) == 0)
+		return true;
+	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+	return false;
+}
+
+/* Posts the question, with mail for the answer. False: no memory. */
+static bool post_question(struct peer *p, struct login_message *q)
+{
+	struct outbox *ob = p->peers->outbox;
+
+	q->mail = outbox_reserve(ob);
+	return q->mail != NULL && post_send(ob, 0,
+					    &(struct post){
+						    .type = POST_LOGIN,
+						    .session = peers_ref(p->peers, p),
+						    .login = q,
+					    });
+}
+
+void login_ask(struct peer *p, struct slice question)
+{
+	const struct login_message head = {
+		.authenticator = (uint16_t)login_authenticator_index(p),
+		.deadline_ms = p->login->deadline_ms,
+	};
+	struct login_message *q = login_message_new(&head, question);
+
+	if (q == NULL || !post_question(p, q)) {
+		login_message_free(&q);
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		return;
+	}
+	peer_set_state(p, PEER_AUTH_WAIT);
+	p->login->asking = true;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The method ticket (specification: "Ticket-based Authentication"): the client sends a
+ * secret, and an authenticator says whose it is. It is asked when AUTHENTICATE has come,
+ * so that nobody waits for an authenticator before the ticket is there. What HELLO asked
+ * for is kept until then, as the question without the ticket. The worker's thread.
+ */
+#include "routerd/peer/login.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+/* Bytes of a kept question. Authextra and headers share what the names leave of it, so
+ * that clients that never send AUTHENTICATE do not fill the memory. */
+enum { KEPT_MAX = 16 * 1024 };
+
+struct kept_question {
+	size_t len;
+	uint8_t bytes[];
+};
+
+static void kept_read(const struct login *lg, struct auth_request *out)
+{
+	const struct kept_question *kept = lg->state;
+	int err = auth_request_read(slice_of(kept->bytes, kept->len), out);
+
+	ASSERT(err == 0); /* login_write_question wrote it */
+}
+
+/* Also frees what the question contains. False: no memory. */
+static bool keep(struct login *lg, struct slice question)
+{
+	struct kept_question *kept = malloc(sizeof(*kept) + question.len);
+
+	if (kept == NULL)
+		return false;
+	kept->len = question.len;
+	memcpy(kept->bytes, question.p, question.len);
+	lg->state = kept;
+	buf_fini(&lg->http_headers);
+	return true;
+}
+
+static void ticket_hello(struct peer *p, const struct msg_hello *h)
+{
+	struct buf question;
+
+	buf_init(&question, KEPT_MAX);
+	if (login_write_question(p, h, KEPT_MAX, &question)) {
+		if (keep(p->login, buf_slice(&question))) {
+			peer_set_state(p, PEER_CHALLENGED);
+			msg_write_challenge_ticket(peer_begin(p), p->serializer);
+			peer_send_sure(p);
+		} else {
+			login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		}
+	}
+	buf_fini(&question);
+}
+
+static void ticket_authenticate(struct peer *p, struct slice ticket, struct slice extra)
+{
+	struct auth_request q;
+	struct buf question;
+
+	(void)extra; /* the specification has no use for it here */
+	if (ticket.len == 0) {
+		/* some directories take an empty password for an anonymous login */
+		login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
+			   slice_str("the ticket is empty"));
+		return;
+	}
+	if (ticket.len > AUTH_MAX_STRING) {
+		login_denyf(p, WAMP_ERROR_AUTHENTICATION_DENIED,
+			    "the ticket is longer than %d bytes", AUTH_MAX_STRING);
+		return;
+	}
+	kept_read(p->login, &q);
+	q.ticket = ticket;
+	buf_init_secret(&question, AUTH_MAX_MESSAGE);
+	if (auth_request_write(&question, &q, AUTH_MAX_MESSAGE) == 0)
+		login_ask(p, buf_slice(&question));
+	else
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+	buf_fini(&question);
+}
+
+/* The ticket belongs to the authid that the client asked for, so that is the authid if
+ * the authenticator names none. */
+static void ticket_result(struct peer *p, const struct auth_result *res,
+			  const struct lookup_stamp *stamp)
+{
+	struct auth_request q;
+
+	kept_read(p->login, &q);
+	struct identity who = {
+		.authid = res->authid.len > 0 ? res->authid : q.authid,
+		.stamp = *stamp,
+	};
+	if (login_accept(p, res, &who) && login_not_revoked(p))
+		login_join(p);
+}
+
+const struct login_method login_ticket = {
+	.name = "ticket",
+	.dynamic = DYNAMIC_TICKET,
+	.hello = ticket_hello,
+	.result = ticket_result,
+	.authenticate = ticket_authenticate,
+};

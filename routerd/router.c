@@ -188,7 +188,8 @@ static int serve_clients(struct router *router)
 		return EX_OSERR;
 	}
 	if (acceptor_open(router->acceptor) != 0)
-		return EX_OSERR; /* another process may use the port only for now */
+		/* Not EX_CONFIG: the process that uses the port may end. */
+		return EX_OSERR;
 	for (unsigned w = 0; w < router->n_workers; w++)
 		for (size_t i = 0; i < router->config->n_listeners; i++)
 			worker_set_live(router->workers[w], i,

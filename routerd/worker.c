@@ -211,7 +211,8 @@ static void on_connection(struct worker *w, struct post *p)
 {
 	size_t l = p->connection.listener;
 
-	/* conn_adopt takes fd and decrements the counter, even if memory is short. */
+	/* conn_adopt takes fd even if memory is short, and then decrements the listener's
+	 * counter. */
 	struct conn *c =
 		conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l], &attach_handler);
 	p->connection.fd = -1;

@@ -72,7 +72,7 @@ static const struct conf_table debug_table =
 
 /*
  * Converts an address to IPv6; an IPv4 address becomes a mapped one. NULL gives the
- * address for all.
+ * unspecified address, which stands for all addresses.
  */
 static struct in6_addr address_of(const char *host)
 {

@@ -3,10 +3,10 @@
  * Compiled permissions; see rights.h. Any thread.
  *
  * Exact permissions and prefixes are nodes of one array, sorted by text. Each node knows
- * the longest other node whose text is a prefix of its own. To find the longest prefix of
- * a URI, binary search finds the last node that sorts at or before the URI; the prefix is
- * this node or one that it leads to. This works because every text that sorts between a
- * prefix and a URI that begins with it begins with the prefix, too.
+ * the longest other node whose text is a prefix of its own (`up`). To find the longest
+ * prefix of a URI, binary search finds the last node that sorts at or before the URI. The
+ * prefix is this node or one that its `up` links lead to, because every text that sorts
+ * between a prefix and a URI that begins with it begins with the prefix, too.
  */
 #include "routerd/config/rights.h"
 
@@ -84,8 +84,8 @@ static size_t head_of(struct slice pattern)
 
 /*
  * The order in which wildcards are tried. At the first component that is empty in only
- * one of them, the other one comes first. (If there is no such component, both cannot
- * match the same URI.)
+ * one of them, the other one comes first. (If there is no such component, no URI matches
+ * both.)
  */
 static int compare_wildcards(struct slice a, struct slice b)
 {

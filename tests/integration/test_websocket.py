@@ -182,7 +182,7 @@ def test_a_browser_gets_a_page(echo):
         assert answer.status == status
         body = answer.read()
         assert (b"echo server" in body) == (method == "GET" and status == 200)
-        assert (b"but at /, /ws" in body) == (status == 404)
+        assert (b"paths: /, /ws" in body) == (status == 404)
         assert answer.headers["connection"] == "close"
         connection.close()
 

@@ -117,7 +117,7 @@ static inline struct slice slice_trim(struct slice s)
 
 /*
  * Copies s to *pos, advances *pos past it and returns the copy. For strings that are
- * stored behind a struct in the same allocation.
+ * stored after a struct in the same allocation.
  */
 static inline struct slice slice_store(uint8_t **pos, struct slice s)
 {

@@ -13,7 +13,7 @@
 /*
  * Reads the item at *pp and moves *pp past it. Of a container or a tag it reads only the
  * head: count is the number of items or pairs, u the tag's number. CBOR's break is
- * TOKEN_END. After E_UTF8, too, *pp is behind the item.
+ * TOKEN_END. After E_UTF8, too, *pp is past the item.
  */
 typedef int binary_read(const uint8_t **pp, const uint8_t *end, struct token *out);
 

@@ -91,7 +91,7 @@ static int read_hex4(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 
 /*
  * Reads the escape whose backslash *pp points at. *out gets the character. After
- * E_SURROGATE *pp is behind the escape.
+ * E_SURROGATE *pp is past the escape.
  */
 static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 {
@@ -161,7 +161,7 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 
 /*
  * Reads the string whose opening quote *pp points at. *text_out gets the text between the
- * quotes. After the error of a wrong value, too, *pp is behind the string.
+ * quotes. After the error of a wrong value, too, *pp is past the string.
  */
 static inline int scan_string(const uint8_t **pp, const uint8_t *end,
 			      struct slice *text_out, bool *escaped_out)
@@ -339,7 +339,7 @@ static inline int scan_literal(const uint8_t **pp, const uint8_t *end, const cha
 
 /*
  * Reads a value that does not begin like a number. After NaN, Infinity or -Infinity
- * returns E_NAN, with *pp behind it.
+ * returns E_NAN, with *pp past it.
  */
 static NOINLINE int scan_no_number(const uint8_t **pp, const uint8_t *end)
 {

@@ -42,7 +42,7 @@ NOINLINE int token_forgive(unsigned *lenient, int err);
 
 /*
  * Handles a container at *pp that is nested too deep. E_DEPTH, unless the reader is
- * lenient and skips it; then *pp is behind the container.
+ * lenient and skips it; then *pp is past the container.
  */
 NOINLINE int token_pass_deep(enum serializer s, const struct token_codec *codec,
 			     unsigned *lenient, const uint8_t **pp, const uint8_t *end);
@@ -58,7 +58,7 @@ static inline void frame_count(struct token_reader *r, struct token_frame *f)
 }
 
 /*
- * Opens a container of `items` items, or TOKEN_COUNT_UNKNOWN. r->pos is behind its head.
+ * Opens a container of `items` items, or TOKEN_COUNT_UNKNOWN. r->pos is past its head.
  */
 static inline int frame_push(struct token_reader *r, enum token_type kind, uint64_t items)
 {

@@ -35,7 +35,7 @@ enum { WS_JOIN_MAX = 4096 }; /* the longest frame that ws_frame_join makes, byte
 
 /*
  * Appends the payload of the frame `more` to that of `frame`, which has len bytes now and
- * room for `room` bytes. frame_head has begun both. `more` may lie directly behind the
+ * room for `room` bytes. frame_head has begun both. `more` may lie directly after the
  * other in the same memory. Returns the new length, or 0 if nothing was done, because
  * there is no room or the result would exceed WS_JOIN_MAX.
  */

@@ -28,7 +28,7 @@ void ws_pool_init(struct ws_pool *p);
 void ws_pool_fini(struct ws_pool *p);
 
 /*
- * A limit for ws_next: read data frames only to find the control frames behind them, and
+ * A limit for ws_next: read data frames only to find the control frames after them, and
  * keep nothing.
  */
 #define WS_DISCARD SIZE_MAX

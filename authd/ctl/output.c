@@ -180,7 +180,7 @@ static void print_row(const char *const *cells, const size_t *widths, size_t n)
 	putchar('\n');
 }
 
-/* Reads the cells of the row at *pos and moves *pos behind it. False at the end. */
+/* Reads the cells of the row at *pos and moves *pos past it. False at the end. */
 static bool next_row(const char **pos, const char *end, const char **row, size_t n)
 {
 	if (*pos == end)

@@ -291,7 +291,7 @@ static int shorten(struct question *qu)
 }
 
 /*
- * Sends a held question. False if it cannot be sent now; then it and those behind it must
+ * Sends a held question. False if it cannot be sent now; then it and those after it must
  * wait.
  */
 static bool send_question(struct question *qu)

@@ -48,7 +48,7 @@ static void await_silence(struct conn *c)
 	conn_set_deadline(c, silent < interval ? interval - silent : 0);
 }
 
-/* Starts pings anew, after the handshake or a pause. */
+/* Restarts pings, after the handshake or a pause. */
 static void start_pings(struct conn *c)
 {
 	wheel_cancel(&c->net->wheel, &c->deadline);
@@ -206,7 +206,7 @@ static bool must_pause(const struct conn *c)
 
 /*
  * Keeps input for a connection that the handler has held: the rest of the message and the
- * input behind it. `from` is the kept input that both are in, or NULL.
+ * input after it. `from` is the kept input that both are in, or NULL.
  */
 static void keep_input(struct conn *c, struct conn_kept *from, bool text,
 		       const struct frame_input *behind)
@@ -347,7 +347,7 @@ static void read_some(struct conn *c)
 	if (err != 0) {
 		bool eof = err == E_CLOSED && errno == 0;
 
-		/* In RawSocket the end of the stream is the only goodbye. */
+		/* In RawSocket the end of the stream is the only way to close. */
 		conn_kill(c, eof && c->framing == CONN_RAWSOCKET ? CONN_END_PEER
 								 : CONN_END_LOST);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The handshake of WebSocket: collects the request head, answers it, and leaves the bytes
- * behind the head to the WebSocket stream. The net's thread.
+ * after the head to the WebSocket stream. The net's thread.
  */
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
@@ -157,7 +157,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		buf_fini(head);
 	free(head);
 
-	/* The bytes behind the head belong to the WebSocket stream. */
+	/* The bytes after the head belong to the WebSocket stream. */
 	if (c->state == CONN_OPEN)
 		frame_input_take(in, len - before);
 }

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /*
- * A part of the queue. Copies are stored behind the struct, and more can be added until
+ * A part of the queue. Copies are stored after the struct, and more can be added until
  * it is full. A shared chunk only has a pointer.
  */
 struct outq_chunk {

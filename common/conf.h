@@ -88,6 +88,7 @@ struct conf_key {
 	size_t count_at;   /* LIST, NAMED: offset of the size_t for the count */
 	bool required;     /* if not, the field of an absent key gets its default */
 	bool may_be_empty; /* STRING */
+	bool reloads;      /* a reload applies it; see conf_changes */
 	/*
 	 * LIST: the first field of an element is a name, which no other element may have.
 	 */
@@ -214,6 +215,13 @@ int conf_read(const char *path, struct buf *out, struct conf_error *errors_out) 
 int conf_parse(struct slice text, const char *name, const struct conf_table *table,
 	       void **out, struct pool *pool_out,
 	       struct conf_error *errors_out) MUSTCHECK;
+
+/*
+ * Compares two structs that conf_parse has filled by this table. Appends the names of the
+ * keys whose values differ, joined by ", ". Leaves out keys that reload.
+ */
+void conf_changes(const struct conf_table *table, const void *a, const void *b,
+		  struct buf *out);
 
 /* Logs the warnings that conf_parse has returned. */
 void conf_log_warnings(const struct conf_error *errors);

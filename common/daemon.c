@@ -128,7 +128,7 @@ static void refuse_reload(const char *name)
 	static struct log_rate rate = {.burst = 1};
 
 	log_limited(&rate, clock_now_ns() / 1000000, LOG_LEVEL_WARN, NULL,
-		    "reload is not supported yet: restart %s to apply a changed "
+		    "reload is not supported: restart %s to apply a changed "
 		    "configuration signal=HUP suppressed=%u",
 		    name);
 }
@@ -139,7 +139,10 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 	(void)what;
 	if (number == SIGHUP) {
-		refuse_reload(s->name);
+		if (s->reload == NULL)
+			refuse_reload(s->name);
+		else if (!s->stopping)
+			s->reload(s->arg);
 	} else if (number == SIGUSR1) {
 		log_log_counters();
 		s->log_counters(s->arg);
@@ -235,6 +238,16 @@ void daemon_notify(const char *state)
 	if (err != 0)
 		log_warn(NULL, "cannot notify the service manager reason=\"%s\"",
 			 err_str(err));
+}
+
+void daemon_notify_reloading(void)
+{
+	char state[64];
+
+	/* systemd needs the time to tell this reload from an earlier one */
+	(void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
+		       (unsigned long long)(clock_now_ns() / 1000));
+	daemon_notify(state);
 }
 
 /* A decimal number from the environment, or -1 if there is none. */

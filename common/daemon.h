@@ -36,14 +36,16 @@ int daemon_start_log(const struct conf_log *how,
 
 /*
  * Signal handlers. The first SIGTERM or SIGINT calls stop, SIGUSR1 logs the counters, and
- * SIGUSR2 calls usr2, which may be NULL. SIGHUP logs that reload is not supported.
+ * SIGUSR2 calls usr2, which may be NULL. SIGHUP calls reload, but not after stop; if
+ * reload is NULL, it logs that the daemon does not reload.
  */
 enum { DAEMON_SIGNALS = 5 };
 struct daemon_signals {
-	const char *name; /* the daemon's; the caller sets this field and the next four */
+	const char *name; /* the daemon's; the caller sets this field and the next five */
 	void (*stop)(void *arg);
 	void (*log_counters)(void *arg);
 	void (*usr2)(void);
+	void (*reload)(void *arg);
 	void *arg;
 	bool stopping;
 	struct event events[DAEMON_SIGNALS];
@@ -54,6 +56,12 @@ void daemon_signals_fini(struct daemon_signals *s);
 
 /* Raises the soft limit of descriptors to the hard limit, and logs it. */
 void daemon_raise_fd_limit(void);
+
+/*
+ * Tells the service manager that a reload begins. The end of the reload is
+ * daemon_notify("READY=1").
+ */
+void daemon_notify_reloading(void);
 
 /*
  * Sends a state to the service manager, if there is one: "READY=1", "STOPPING=1",

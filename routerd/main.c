@@ -22,8 +22,8 @@ static const char help[] =
 	"  -h, --help         print this help\n"
 	"      --version      print the version\n"
 	"\n"
-	"Signals: SIGTERM and SIGINT stop routerd, SIGUSR1 logs its counters. SIGHUP is\n"
-	"ignored: restart routerd to apply a changed configuration.\n"
+	"Signals: SIGTERM and SIGINT stop routerd, SIGUSR1 logs its counters. SIGHUP\n"
+	"reloads roles and permissions from the file; other changes need a restart.\n"
 	"\n"
 	"Exit codes: 0 stopped by a signal, or the configuration is valid; 64 wrong\n"
 	"usage; 71 no memory or descriptors, or routerd cannot listen; 78 the\n"
@@ -31,14 +31,15 @@ static const char help[] =
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
 
-static int run_routerd(const struct config *cfg, const struct conf_error *warnings)
+static int run_routerd(const char *path, const struct config *cfg,
+		       const struct conf_error *warnings)
 {
 	if (daemon_start_log(&cfg->log, warnings) != 0)
 		return EX_OSERR;
 	/* Memory that a fan-out frees at the end of a turn is needed again in the next
 	 * turn. */
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
-	int code = router_run(cfg);
+	int code = router_run(path, cfg);
 	log_end();
 	return code;
 }
@@ -58,7 +59,7 @@ static int load_and_run(const char *path, bool only_check)
 			 cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
 		code = daemon_approve_config(path, &errors, summary);
 	} else {
-		code = run_routerd(cfg, &errors);
+		code = run_routerd(path, cfg, &errors);
 	}
 	config_free(&cfg);
 	return code;

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 struct router {
+	const char *path;            /* the configuration's file; owned by the caller */
 	const struct config *config; /* owned by the caller */
 	struct policy *policy;       /* the first policy; has a reference count */
 	unsigned n_workers;
@@ -45,9 +46,17 @@ static void stop_router(void *arg)
 {
 	struct router *router = arg;
 
+	control_stop(router->control);
 	acceptor_stop(router->acceptor);
 	outbox_send_all_reserved(worker_outbox(router->workers[0]),
 				 &(struct post){.type = POST_STOP}, &router->stop_mail);
+}
+
+static void reload_config(void *arg)
+{
+	struct router *router = arg;
+
+	control_reload(router->control);
 }
 
 static void on_main_turn_end(void *arg)
@@ -100,8 +109,8 @@ static int make_rest(struct router *router)
 {
 	struct worker *first = router->workers[0];
 
-	router->control =
-		control_new(worker_loop(first), router->config, worker_outbox(first));
+	router->control = control_new(worker_loop(first), router->path, router->config,
+				      router->policy, worker_outbox(first));
 	router->acceptor =
 		acceptor_new(worker_loop(first), router->config, worker_outbox(first));
 	timer_init(&router->turn_end, worker_loop(first), on_main_turn_end, router);
@@ -203,13 +212,15 @@ static int serve_clients(struct router *router)
 	return EX_OK;
 }
 
-int router_run(const struct config *cfg)
+int router_run(const char *path, const struct config *cfg)
 {
 	struct router router = {
+		.path = path,
 		.config = cfg,
 		.signals = {.name = "routerd",
 			    .stop = stop_router,
 			    .log_counters = log_counters_of_all,
+			    .reload = reload_config,
 			    .usr2 = worker_stall_toggle,
 			    .arg = &router},
 	};

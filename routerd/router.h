@@ -10,9 +10,10 @@
 
 /*
  * Runs until SIGTERM or SIGINT, then closes the connections and frees everything. SIGUSR1
- * logs the counters; SIGUSR2 calls worker_stall_toggle. The caller keeps the
- * configuration. Returns an exit status of sysexits.h; a failure has been logged.
+ * logs the counters; SIGUSR2 calls worker_stall_toggle; SIGHUP reloads the configuration
+ * from the file path. The caller keeps path and configuration. Returns an exit status of
+ * sysexits.h; a failure has been logged.
  */
-int router_run(const struct config *cfg) MUSTCHECK;
+int router_run(const char *path, const struct config *cfg) MUSTCHECK;
 
 #endif

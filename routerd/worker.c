@@ -220,6 +220,11 @@ static void on_connection(struct worker *w, struct post *p)
 		conn_close(c, WS_CLOSE_RESTART, NULL);
 }
 
+static void on_reload(struct worker *w, struct post *p)
+{
+	attach_reload(&w->peers, p);
+}
+
 static void on_hold_queue(struct worker *w, struct post *p)
 {
 	peers_hold_queue(&w->peers, (unsigned)p->id, p->full);
@@ -248,10 +253,15 @@ static void on_stopped(struct worker *w, struct post *p)
 
 /* The handlers of posts to the worker itself. */
 static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) = {
-	[POST_CONNECTION] = on_connection, [POST_HOLD_QUEUE] = on_hold_queue,
-	[POST_REVOKE] = on_revoke,         [POST_LOG_COUNTERS] = on_log_counters,
-	[POST_STOP] = stop_begin,          [POST_DRAIN] = on_drain,
-	[POST_DRAINED] = on_drained,       [POST_STOPPED] = on_stopped,
+	[POST_CONNECTION] = on_connection,
+	[POST_HOLD_QUEUE] = on_hold_queue,
+	[POST_REVOKE] = on_revoke,
+	[POST_RELOAD] = on_reload,
+	[POST_LOG_COUNTERS] = on_log_counters,
+	[POST_STOP] = stop_begin,
+	[POST_DRAIN] = on_drain,
+	[POST_DRAINED] = on_drained,
+	[POST_STOPPED] = on_stopped,
 };
 
 /*
@@ -368,6 +378,8 @@ static bool on_worker_turn_end(void *arg)
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
 	if (attach_verify_some(&w->peers))
+		more = true;
+	if (attach_reload_some(&w->peers))
 		more = true;
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);

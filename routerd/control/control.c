@@ -5,6 +5,7 @@
 #include "common/counters.h"
 #include "common/err.h"
 #include "routerd/control/questions.h"
+#include "routerd/control/reload.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -30,7 +31,8 @@ struct control {
 	struct loop *loop;
 	const struct config *config;
 	struct outbox *outbox;
-	uint64_t revocations; /* number of the newest revocation */
+	struct reload *reload; /* NULL after control_stop */
+	uint64_t revocations;  /* number of the newest revocation */
 	LIST_HEAD(, gathering) gatherings;
 	struct authenticator authenticators[]; /* in the order of the configuration */
 };
@@ -205,8 +207,8 @@ static void on_authenticator_request(struct link *l, struct rpc_request *req,
 
 /* --- start and end --- */
 
-struct control *control_new(struct loop *loop, const struct config *cfg,
-			    struct outbox *outbox)
+struct control *control_new(struct loop *loop, const char *path, const struct config *cfg,
+			    struct policy *policy, struct outbox *outbox)
 {
 	static const struct link_handlers link_handlers = {
 		.up = questions_link_up,
@@ -218,6 +220,11 @@ struct control *control_new(struct loop *loop, const struct config *cfg,
 
 	if (c == NULL)
 		return NULL;
+	c->reload = reload_new(loop, path, cfg, policy, outbox);
+	if (c->reload == NULL) {
+		free(c);
+		return NULL;
+	}
 	c->loop = loop;
 	c->config = cfg;
 	c->outbox = outbox;
@@ -249,7 +256,19 @@ void control_free(struct control **cp)
 		gathering_end(LIST_FIRST(&c->gatherings));
 	for (size_t i = 0; i < c->config->n_authenticators; i++)
 		questions_fini(&c->authenticators[i].questions);
+	reload_free(&c->reload);
 	free(c);
+}
+
+void control_reload(struct control *c)
+{
+	if (c->reload != NULL)
+		reload_begin(c->reload);
+}
+
+void control_stop(struct control *c)
+{
+	reload_free(&c->reload);
 }
 
 void control_post(struct control *c, struct post *p)
@@ -266,6 +285,9 @@ void control_post(struct control *c, struct post *p)
 	} else if (p->type == POST_LOGIN_REPORT) {
 		link_report(&c->authenticators[p->login->authenticator].questions.link,
 			    p->login->method, login_message_bytes(p->login));
+	} else if (p->type == POST_RELOADED) {
+		if (c->reload != NULL)
+			reload_reported(c->reload, p);
 	} else if (p->type == POST_REVOKED) {
 		on_worker_revoked(c, p);
 	}
@@ -301,4 +323,6 @@ void control_log_counters(const struct control *c)
 						 : "counters authenticator link_up=0",
 			     counter_defs, ARRAY_LEN(counter_defs), a);
 	}
+	if (c->reload != NULL)
+		reload_log_counters(c->reload);
 }

@@ -201,3 +201,71 @@ bool attach_verify_some(struct peers *ps)
 	}
 	return false;
 }
+
+void attach_reload(struct peers *ps, struct post *p)
+{
+	/* worker 0 waits for POST_RELOADED before it sends the next policy */
+	ASSERT(ps->reload.mail == NULL);
+	policy_unref(&ps->policy);
+	ps->policy = p->policy;
+	p->policy = NULL;
+	ps->reload = (struct peers_reload){.mail = p->mail};
+	p->mail = NULL;
+}
+
+/* The identity of a peer that has, or will have, a session; NULL: it has none. */
+static const struct identity *identity_to_judge(const struct peer *p)
+{
+	if (p->state == PEER_CHALLENGED)
+		return p->login->identity;
+	return p->state == PEER_JOINING || p->state == PEER_JOINED ? p->identity : NULL;
+}
+
+static void judge_anew(struct peers *ps, struct peer *p)
+{
+	const struct identity *i = identity_to_judge(p);
+	struct rights *rights =
+		i == NULL ? NULL : policy_rights(ps->policy, i->realm, i->role);
+
+	if (i == NULL)
+		return;
+	if (p->state == PEER_JOINED && rights != NULL) {
+		rights_unref(&p->rights);
+		p->rights = rights_ref(rights);
+	} else if (p->state == PEER_JOINED) {
+		ps->reload.ended.sessions++;
+		peer_role_gone(p);
+	} else if (rights == NULL) {
+		ps->reload.ended.pending++;
+		login_role_gone(p);
+	}
+}
+
+bool attach_reload_some(struct peers *ps)
+{
+	enum { PEERS_PER_LOOK = 16 }; /* peers between two looks at the clock */
+	struct peers_reload *r = &ps->reload;
+	uint64_t deadline = 0;
+
+	if (r->mail == NULL)
+		return false;
+	for (; r->next < ps->n_slots; r->next++) {
+		if (r->next % PEERS_PER_LOOK == 0) {
+			uint64_t now = clock_now_ns();
+			if (deadline == 0)
+				deadline = now + 1000000;
+			else if (now >= deadline)
+				return true;
+		}
+		if (ps->slots[r->next].peer != NULL)
+			judge_anew(ps, ps->slots[r->next].peer);
+	}
+	post_send_reserved(ps->outbox, 0,
+			   &(struct post){
+				   .type = POST_RELOADED,
+				   .id = ps->policy->generation,
+				   .counts = r->ended,
+			   },
+			   &r->mail);
+	return false;
+}

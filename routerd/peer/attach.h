@@ -26,6 +26,20 @@ void attach_post(struct peers *ps, struct post *p);
  */
 struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revocation);
 
+/*
+ * Puts the policy of a POST_RELOAD in force: logins that find their role from now on find
+ * it there. Takes policy and mail. attach_reload_some does the rest.
+ */
+void attach_reload(struct peers *ps, struct post *p);
+
+/*
+ * Works for at most 1 ms on a reload, if one goes on: gives sessions the rights that the
+ * new policy has for their roles, ends those whose role is gone, and refuses handshakes
+ * whose role is gone. At the end it sends POST_RELOADED. True if some are left for the
+ * next turn.
+ */
+bool attach_reload_some(struct peers *ps);
+
 /* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
 bool attach_verify_some(struct peers *ps);
 

@@ -59,6 +59,8 @@ void peers_fini(struct peers *ps)
 	members_fini(&ps->members);
 	revocations_fini(&ps->revocations);
 	policy_unref(&ps->policy);
+	free(ps->reload.mail);
+	ps->reload.mail = NULL;
 	buf_fini(&ps->decoded);
 	buf_fini(&ps->out);
 	free(ps->slots);

@@ -63,6 +63,13 @@ struct peer_slot {
 
 TAILQ_HEAD(login_queue, login);
 
+/* A reload that goes on. */
+struct peers_reload {
+	struct mail_batch *mail; /* for POST_RELOADED; NULL: no reload goes on */
+	uint32_t next;           /* slot of the peer that is judged next */
+	struct revocation_counts ended;
+};
+
 struct peers {
 	unsigned self; /* the worker's index */
 	unsigned n_workers;
@@ -82,6 +89,7 @@ struct peers {
 	struct members members;
 	struct login_queue to_verify; /* logins whose signature waits for a turn */
 	struct revocations revocations;
+	struct peers_reload reload;
 	uint64_t hold_queues_full;    /* bit i: that of authenticator i */
 	struct log_rate log_rate;     /* for what peers can cause at will */
 	struct log_rate session_rate; /* for sessions opened and closed */

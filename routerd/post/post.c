@@ -3,6 +3,7 @@
 #include "routerd/post/post.h"
 
 #include "common/sock.h"
+#include "routerd/config/policy.h"
 #include "routerd/post/login_message.h"
 
 #include <stdlib.h>
@@ -15,6 +16,7 @@ enum owned {
 	OWNS_FD = 3,
 	OWNS_LOGIN = 4,
 	OWNS_PUBLISHER = 5,
+	OWNS_POLICY = 6,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -37,6 +39,10 @@ void post_drop(struct post *p)
 		break;
 	case OWNS_REVOCATION:
 		revocation_unref(&p->revocation);
+		free(p->mail);
+		break;
+	case OWNS_POLICY:
+		policy_unref(&p->policy);
 		free(p->mail);
 		break;
 	case OWNS_FD:
@@ -62,6 +68,7 @@ size_t post_size(const struct post *p)
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 	case OWNS_FD:
+	case OWNS_POLICY: /* worker 0 sends one at a time, and holds it, too */
 		break;
 	case OWNS_IDENTITY:
 		size += identity_size(p->identity);

@@ -99,6 +99,10 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(CONNECTION, WORKER, FD)       /* connection */                                 \
 	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator, full */                    \
 	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
+	/* policy, which is in force from now on; mail for RELOADED */                   \
+	X(RELOAD, WORKER, POLICY)                                                        \
+	/* id: the policy's generation; counts: whom the policy has ended */             \
+	X(RELOADED, CONTROL, NOTHING)                                                    \
 	X(LOG_COUNTERS, WORKER, NOTHING) /* log your counters */                         \
 	X(STOP, WORKER, NOTHING)         /* stop reading, drain, close, end */           \
 	X(DRAIN, WORKER, NOTHING)        /* to each worker, behind all posts */          \
@@ -146,6 +150,7 @@ struct post_error {
 struct mail_batch; /* common/mailbox.h */
 
 struct login_message; /* login_message.h */
+struct policy;        /* config/policy.h */
 
 struct post {
 	uint8_t type; /* enum post_type */
@@ -166,6 +171,7 @@ struct post {
 			union {
 				struct identity *identity;     /* counted */
 				struct revocation *revocation; /* counted */
+				struct policy *policy;         /* counted */
 			};
 			struct mail_batch *mail; /* owned */
 		};

@@ -169,14 +169,13 @@ def test_lines_on_sessions_have_a_rate_limit(start_routerd, join):
 # --- signals --------------------------------------------------------------------------------
 
 
-def test_sighup_is_logged_and_ignored(stopped_daemon):
-    daemon = stopped_daemon.start()
-    daemon.signal(signal.SIGHUP)
-    daemon.wait_log(rf"warn  reload is not supported yet: restart {daemon.name} ")
+def test_sighup_to_authd_is_logged_and_ignored(authd):
+    authd.signal(signal.SIGHUP)
+    authd.wait_log("warn  reload is not supported: restart authd ")
     for _ in range(1000):
-        daemon.signal(signal.SIGHUP)
-    assert serves(daemon)
-    assert daemon.log().count("reload is not supported") <= 1 + 10 * SLOW
+        authd.signal(signal.SIGHUP)
+    assert serves(authd)
+    assert authd.log().count("reload is not supported") <= 1 + 10 * SLOW
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])

@@ -388,6 +388,56 @@ static inline void owner_says(enum post_type type, struct revocation *r)
 			      });
 }
 
+/* Gives the worker a policy in which the realm "devices" has only this role. */
+static inline void begin_reload(const char *role)
+{
+	struct conf_error err;
+	struct config *config;
+	struct policy *policy;
+	char text[512];
+
+	(void)snprintf(text, sizeof(text),
+		       "realms: [{name: devices, roles: [{name: %s}]}]\n"
+		       "transports: [{type: rawsocket, endpoint: {type: tcp, port: 1},\n"
+		       "  auth: {anonymous: {type: static, role: %s}}}]\n",
+		       role, role);
+	if (config_parse(slice_str(text), "test", &config, &err) != 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(policy_new(w.policy, config, &policy), 0);
+	config_free(&config);
+	policy_unref(&w.policy);
+	w.policy = policy;
+	attach_reload(&w.peers, &(struct post){
+					.type = POST_RELOAD,
+					.policy = policy_ref(policy),
+					.mail = malloc(1),
+				});
+}
+
+/* Ends a reload. Returns 10 for each session that it ends, plus 1 for each handshake. */
+static inline unsigned end_reload(void)
+{
+	assert_false(attach_reload_some(&w.peers));
+	const struct post *p = must_have_posted(POST_RELOADED);
+
+	assert_int_equal(p->id, w.policy->generation);
+	return 10 * p->counts.sessions + p->counts.pending;
+}
+
+static inline unsigned reload_with_role(const char *role)
+{
+	begin_reload(role);
+	return end_reload();
+}
+
+static inline void assert_role_gone(void)
+{
+	assert_true(sent("\"wamp.error.no_such_role\"]"));
+	assert_false(sent("[2,"));
+	assert_int_equal(w.conn.peer.state, PEER_CLOSING);
+	assert_int_not_equal(w.conn.close_code, 0);
+}
+
 static inline void assert_revoked(void)
 {
 	assert_true(sent("[3,{\"message\":\"gone\"},\"com.example.revoked\"]"));

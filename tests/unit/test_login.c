@@ -176,6 +176,134 @@ static void test_an_extra_that_cannot_be_said(void **state)
 	assert_null(posted(POST_LOGIN_REPORT));
 }
 
+/* --- a reload removes the role --- */
+
+static void test_role_gone_in_auth_wait(void **state)
+{
+	(void)state;
+	say_hello();
+	assert_int_equal(reload_with_role("other"), 0); /* the role is not known yet */
+	assert_int_equal(w.conn.peer.state, PEER_AUTH_WAIT);
+	answer(5);
+	assert_role_gone();
+	assert_false(sent("[4,"));
+	client_gone(CONN_END_OWN);
+}
+
+static void test_role_gone_when_challenged(void **state)
+{
+	(void)state;
+	say_hello();
+	answer(5);
+	assert_int_equal(reload_with_role("other"), 1);
+	assert_role_gone();
+	client_gone(CONN_END_OWN);
+	assert_null(posted(POST_JOIN));
+}
+
+static void test_role_gone_while_the_signature_waits(void **state)
+{
+	(void)state;
+	say_hello();
+	answer(5);
+	say_authenticate();
+	assert_int_equal(reload_with_role("other"), 1);
+	assert_role_gone();
+	verify_signatures();
+	client_gone(CONN_END_OWN);
+	assert_null(posted(POST_JOIN));
+}
+
+/* RELOAD comes before the owner's answer, which is then for nobody. */
+static void role_gone_in_joining(enum post_type answer_type)
+{
+	join();
+	struct session_ref old = peers_ref(&w.peers, &w.conn.peer);
+
+	assert_int_equal(reload_with_role("other"), 1);
+	assert_role_gone();
+	assert_non_null(posted(POST_GONE));
+	attach_post(&w.peers,
+		    &(struct post){.type = (uint8_t)answer_type, .session = old});
+	assert_false(sent("[2,"));
+	assert_int_equal(w.peers.counters[PEER_POSTS_STALE], 1);
+	client_gone(CONN_END_OWN);
+}
+
+static void test_role_gone_in_joining(void **state)
+{
+	(void)state;
+	role_gone_in_joining(POST_JOINED);
+}
+
+static void test_role_gone_in_joining_and_refused(void **state)
+{
+	(void)state;
+	role_gone_in_joining(POST_JOIN_REFUSED);
+}
+
+/* JOINED comes before RELOAD: the session ends. A revocation that is on its way is then
+ * for nobody. */
+static void test_role_gone_when_joined(void **state)
+{
+	(void)state;
+	join();
+	struct session_ref old = peers_ref(&w.peers, &w.conn.peer);
+
+	owner_says(POST_JOINED, NULL);
+	assert_int_equal(reload_with_role("other"), 10);
+	assert_true(
+		sent("[6,{\"message\":\"the role of this session was removed from the "
+		     "configuration\"},\"wamp.error.no_such_role\"]"));
+	assert_int_equal(w.conn.peer.state, PEER_CLOSING);
+	assert_true(session_ref_eq(must_have_posted(POST_GONE)->session, old));
+	attach_post(&w.peers, &(struct post){.type = POST_KILLED,
+					     .session = old,
+					     .revocation = revocation_of(6)});
+	assert_false(sent("com.example.revoked"));
+	client_gone(CONN_END_OWN);
+}
+
+/* The new policy is in force, but JOINED comes before its turn in the walk. */
+static void test_joined_between_the_switch_and_the_walk(void **state)
+{
+	(void)state;
+	join();
+	begin_reload("other");
+	owner_says(POST_JOINED, NULL);
+	assert_role_gone();
+	assert_non_null(posted(POST_GONE));
+	assert_int_equal(end_reload(), 0);
+	client_gone(CONN_END_OWN);
+}
+
+/* A session that leaves is left alone. */
+static void test_role_gone_when_leaving(void **state)
+{
+	(void)state;
+	join();
+	owner_says(POST_JOINED, NULL);
+	say("[6,{},\"wamp.close.close_realm\"]");
+	assert_int_equal(reload_with_role("other"), 0);
+	owner_says(POST_LEFT, NULL);
+	assert_true(sent("wamp.close.goodbye_and_out"));
+	assert_false(sent("no_such_role"));
+	client_gone(CONN_END_LOST);
+}
+
+static void test_rights_are_replaced(void **state)
+{
+	(void)state;
+	join();
+	owner_says(POST_JOINED, NULL);
+	struct rights *before = w.conn.peer.rights;
+	assert_int_equal(reload_with_role("device"), 0);
+	assert_ptr_not_equal(w.conn.peer.rights, before);
+	assert_ptr_equal(w.conn.peer.rights,
+			 policy_rights(w.policy, 0, w.conn.peer.identity->role));
+	client_gone(CONN_END_LOST);
+}
+
 static void test_a_late_answer_is_for_nobody(void **state)
 {
 	struct session_ref old;
@@ -291,6 +419,15 @@ int main(void)
 		TEST(test_revoked_in_the_session_after_goodbye),
 		TEST(test_too_many_revocations_is_no_abort),
 		TEST(test_an_extra_that_cannot_be_said),
+		TEST(test_role_gone_in_auth_wait),
+		TEST(test_role_gone_when_challenged),
+		TEST(test_role_gone_while_the_signature_waits),
+		TEST(test_role_gone_in_joining),
+		TEST(test_role_gone_in_joining_and_refused),
+		TEST(test_role_gone_when_joined),
+		TEST(test_joined_between_the_switch_and_the_walk),
+		TEST(test_role_gone_when_leaving),
+		TEST(test_rights_are_replaced),
 		TEST(test_a_late_answer_is_for_nobody),
 		TEST(test_gone_while_joining),
 		TEST(test_a_second_authenticate),

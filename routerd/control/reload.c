@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the file in a thread, and the switch to the new policy; see reload.h. */
+#include "routerd/control/reload.h"
+
+#include "common/counters.h"
+#include "common/daemon.h"
+#include "common/err.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { CHANGES_MAX = 1000 }; /* bytes of names in a log line */
+
+/*
+ * What the thread and worker 0 share. Worker 0 looks at the result once fd is readable,
+ * or gives the thread up, which then ends by itself. The last of them frees it.
+ */
+struct reading {
+	_Atomic uint32_t refs;
+	int fd;                /* an eventfd */
+	const char *path;      /* lent */
+	struct policy *before; /* counted */
+	/* the result */
+	struct config *config; /* NULL: errors says why */
+	struct policy *policy;
+	struct conf_error errors;
+};
+
+enum reload_state {
+	RELOAD_IDLE = 0,
+	RELOAD_READING = 1,
+	RELOAD_SWITCHING =
+		2, /* the workers have the policy, and some have not reported */
+};
+
+struct reload {
+	struct loop *loop;
+	const char *path;
+	const struct config *config; /* that the router was started with */
+	struct policy *policy;       /* counted; the last that was sent */
+	struct outbox *outbox;
+	enum reload_state state;
+	bool again; /* another one was asked for meanwhile */
+	struct reading *reading;
+	struct event read_event;
+	unsigned missing; /* workers that have not reported */
+	struct revocation_counts ended;
+	uint64_t begun_ms;
+	uint64_t done, refused; /* counters */
+};
+
+/* --- the thread --- */
+
+static void reading_unref(struct reading **reading_io)
+{
+	struct reading *reading = *reading_io;
+
+	*reading_io = NULL;
+	if (reading == NULL ||
+	    atomic_fetch_sub_explicit(&reading->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	close(reading->fd);
+	policy_unref(&reading->before);
+	policy_unref(&reading->policy);
+	config_free(&reading->config);
+	free(reading);
+}
+
+static void read_file(struct reading *reading)
+{
+	struct conf_error *errors = &reading->errors;
+
+	if (config_load(reading->path, &reading->config, errors) != 0)
+		return;
+	int err = policy_new(reading->before, reading->config, &reading->policy);
+	if (err == 0)
+		return;
+	config_free(&reading->config);
+	(void)snprintf(errors->text, sizeof(errors->text), "%s: %s", reading->path,
+		       err == E_LIMIT ? "a realm has too many roles, removed ones that "
+					"sessions still have included"
+				      : err_str(err));
+}
+
+static void *run_reading(void *arg)
+{
+	struct reading *reading = arg;
+
+	read_file(reading);
+	(void)eventfd_write(reading->fd, 1);
+	reading_unref(&reading);
+	return NULL;
+}
+
+/* The thread handles no signals: they are the main thread's. */
+static int start_reading(struct reading *reading)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all;
+
+	sigfillset(&all);
+	if (pthread_attr_init(&attr) != 0)
+		return E_NOMEM;
+	int failed = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	if (failed == 0)
+		failed = pthread_attr_setsigmask_np(&attr, &all);
+	if (failed == 0)
+		failed = pthread_create(&thread, &attr, run_reading, reading);
+	pthread_attr_destroy(&attr);
+	return failed == 0 ? 0 : E_NOMEM;
+}
+
+/* --- worker 0 --- */
+
+static void log_refused(const char *errors)
+{
+	for (const char *line = errors; *line != '\0';) {
+		int len = (int)strcspn(line, "\n");
+
+		log_error(NULL, "reload refused: %.*s", len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+/* The service manager waits for READY=1, also if the reload has failed. */
+static void end_reload(struct reload *r)
+{
+	bool again = r->again;
+
+	r->state = RELOAD_IDLE;
+	r->again = false;
+	daemon_notify("READY=1");
+	if (again)
+		reload_begin(r);
+}
+
+static void reload_refused(struct reload *r, const char *errors)
+{
+	r->refused++;
+	log_refused(errors);
+	end_reload(r);
+}
+
+/* The realms of a that b lacks. */
+static void put_missing(struct buf *out, const char *what, const struct config *a,
+			const struct config *b)
+{
+	for (size_t i = 0; i < a->n_realms; i++)
+		if (config_realm_find(b, slice_str(a->realms[i].name)) < 0)
+			buf_printf(out, "%s%s realm %s", out->len > 0 ? ", " : "", what,
+				   a->realms[i].name);
+}
+
+/* The running transports stay as they are, also if they name a role that is removed. */
+static void warn_of_anonymous(const struct reload *r)
+{
+	for (size_t i = 0; i < r->config->n_listeners; i++) {
+		const struct config_listener *l = &r->config->listeners[i];
+		int only = l->auth.anonymous.realm_index;
+		bool found = l->auth.anonymous.role == NULL;
+
+		for (unsigned k = 0; k < r->policy->n_realms && !found; k++)
+			found = (only == -1 || only == (int)k) &&
+				policy_role_find(r->policy, k,
+						 slice_str(l->auth.anonymous.role)) !=
+					NULL;
+		if (!found)
+			log_warn(
+				NULL,
+				"reload: the running transport gives anonymous clients a "
+				"role that is removed, so they are refused: restart "
+				"routerd "
+				"transport=%s role=%s",
+				l->name, l->auth.anonymous.role);
+	}
+}
+
+static void warn_of_changes(const struct reload *r, const struct config *cfg)
+{
+	struct buf names;
+
+	buf_init(&names, CHANGES_MAX);
+	conf_changes(&config_table, r->config, cfg, &names);
+	put_missing(&names, "new", cfg, r->config);
+	put_missing(&names, "removed", r->config, cfg);
+	size_t len = names.len;
+	buf_put_u8(&names, '\0');
+	if (len > 0)
+		log_warn(NULL,
+			 "reload leaves these as they are: restart routerd to "
+			 "apply them changed=\"%s\"",
+			 names.err == 0 ? (const char *)names.data : "too many to name");
+	buf_fini(&names);
+}
+
+/* Sends the policy to every worker or, without memory, to none: false. */
+static bool send_policy(struct reload *r)
+{
+	struct outbox *ob = r->outbox;
+	struct mail_for_all mail = {.to = {NULL}};
+
+	if (!outbox_room_all(ob) || outbox_reserve_all(ob, &mail) != 0) {
+		outbox_free_all(&mail);
+		return false;
+	}
+	for (unsigned w = 0; w < ob->n_workers; w++) {
+		bool sent = post_send(ob, w,
+				      &(struct post){
+					      .type = POST_RELOAD,
+					      .policy = policy_ref(r->policy),
+					      .mail = mail.to[w],
+				      });
+		ASSERT(sent);
+	}
+	return true;
+}
+
+static void switch_to(struct reload *r, struct reading *reading)
+{
+	struct policy *before = r->policy;
+
+	r->policy = reading->policy;
+	if (!send_policy(r)) {
+		r->policy = before;
+		reload_refused(r, "out of memory");
+		return;
+	}
+	reading->policy = NULL;
+	policy_unref(&before);
+	conf_log_warnings(&reading->errors);
+	warn_of_changes(r, reading->config);
+	warn_of_anonymous(r);
+	r->state = RELOAD_SWITCHING;
+	r->missing = r->outbox->n_workers;
+	r->ended = (struct revocation_counts){0};
+}
+
+static void on_file_read(evutil_socket_t fd, short what, void *arg)
+{
+	struct reload *r = arg;
+	struct reading *reading = r->reading;
+	eventfd_t value;
+
+	(void)what;
+	if (eventfd_read(fd, &value) != 0)
+		return;
+	event_del(&r->read_event);
+	r->reading = NULL;
+	if (reading->config == NULL)
+		reload_refused(r, reading->errors.text);
+	else
+		switch_to(r, reading);
+	reading_unref(&reading);
+}
+
+/* Starts the thread. NULL: no memory or no descriptor. */
+static struct reading *reading_new(struct reload *r)
+{
+	struct reading *reading = calloc(1, sizeof(*reading));
+
+	if (reading == NULL)
+		return NULL;
+	atomic_init(&reading->refs, 1);
+	reading->path = r->path;
+	reading->before = policy_ref(r->policy);
+	reading->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	event_assign(&r->read_event, loop_base(r->loop), reading->fd,
+		     EV_READ | EV_PERSIST, on_file_read, r);
+	if (reading->fd == -1 || event_add(&r->read_event, NULL) != 0) {
+		reading_unref(&reading);
+		return NULL;
+	}
+	atomic_store_explicit(&reading->refs, 2, memory_order_relaxed);
+	if (start_reading(reading) == 0)
+		return reading;
+	event_del(&r->read_event);
+	atomic_store_explicit(&reading->refs, 1, memory_order_relaxed);
+	reading_unref(&reading);
+	return NULL;
+}
+
+void reload_begin(struct reload *r)
+{
+	if (r->state != RELOAD_IDLE) {
+		r->again = true;
+		return;
+	}
+	r->state = RELOAD_READING;
+	r->begun_ms = loop_now_ms(r->loop);
+	daemon_notify_reloading();
+	r->reading = reading_new(r);
+	if (r->reading == NULL)
+		reload_refused(r, "no memory or no descriptor");
+}
+
+void reload_reported(struct reload *r, const struct post *p)
+{
+	ASSERT(r->state == RELOAD_SWITCHING && p->id == r->policy->generation);
+	r->ended.sessions += p->counts.sessions;
+	r->ended.pending += p->counts.pending;
+	if (--r->missing > 0)
+		return;
+	r->done++;
+	log_info(NULL,
+		 "reload done generation=%" PRIu64
+		 " sessions_ended=%u logins_refused=%u ms=%" PRIu64,
+		 r->policy->generation, r->ended.sessions, r->ended.pending,
+		 loop_now_ms(r->loop) - r->begun_ms);
+	end_reload(r);
+}
+
+struct reload *reload_new(struct loop *loop, const char *path, const struct config *cfg,
+			  struct policy *policy, struct outbox *outbox)
+{
+	struct reload *r = calloc(1, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	r->loop = loop;
+	r->path = path;
+	r->config = cfg;
+	r->policy = policy_ref(policy);
+	r->outbox = outbox;
+	return r;
+}
+
+void reload_free(struct reload **reload_io)
+{
+	struct reload *r = *reload_io;
+
+	*reload_io = NULL;
+	if (r == NULL)
+		return;
+	if (r->reading != NULL)
+		event_del(&r->read_event);
+	reading_unref(&r->reading);
+	policy_unref(&r->policy);
+	free(r);
+}
+
+void reload_log_counters(const struct reload *r)
+{
+	static const struct counter_def defs[] = {
+		{"done", offsetof(struct reload, done)},
+		{"refused", offsetof(struct reload, refused)},
+	};
+
+	counters_log(NULL, "counters reloads", defs, ARRAY_LEN(defs), r);
+}

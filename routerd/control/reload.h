@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reloads the configuration while the router runs. A thread of its own reads the file,
+ * since that may take long (a slow disk, a user that LDAP knows). If the file is good,
+ * worker 0 sends the new policy to every worker and waits until each has judged its
+ * sessions anew. If not, the log says what is wrong, and the old policy stays in force.
+ *
+ * Only roles and permissions take effect. A log line names the other keys that have
+ * changed, and realms that were added or removed; those need a restart.
+ *
+ * Worker 0 only.
+ */
+#ifndef ROUTERD_CONTROL_RELOAD_H
+#define ROUTERD_CONTROL_RELOAD_H
+
+#include "common/loop.h"
+#include "routerd/config/policy.h"
+#include "routerd/post/outbox.h"
+
+struct reload;
+
+/*
+ * path is the configuration's file and cfg what the router was started with; they are
+ * lent, as the outbox, until reload_free. path is lent for as long as the process runs.
+ * *policy gets a reference. NULL: no memory.
+ */
+struct reload *reload_new(struct loop *loop, const char *path, const struct config *cfg,
+			  struct policy *policy, struct outbox *outbox) MUSTCHECK;
+/* Gives up a reload that goes on. NULL-safe, clears the caller's pointer. */
+void reload_free(struct reload **reload);
+
+/*
+ * Begins a reload. If one goes on already, another follows it, so that the file is read
+ * after the last call; many calls meanwhile are one.
+ */
+void reload_begin(struct reload *r);
+
+/* Takes the report of a worker, a POST_RELOADED. */
+void reload_reported(struct reload *r, const struct post *p);
+
+void reload_log_counters(const struct reload *r);
+
+#endif

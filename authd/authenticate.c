@@ -190,8 +190,13 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 	enum reason reason;
 
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
-		const struct auth_error error = {.kind = AUTH_ERROR_IGNORE,
-						 .retry_after_ms = FIELD_NONE};
+		const struct auth_error error = {
+			.kind = AUTH_ERROR_DENY,
+			.uri = slice_str(WAMP_ERROR_NO_MATCHING_AUTH_METHOD),
+			.message = slice_str("authd stores public keys only: log in by "
+					     "cryptosign"),
+			.retry_after_ms = FIELD_NONE,
+		};
 		fields_write_item(out, &auth_error_table, &error);
 		*why_out = "unsupported authmethod";
 		return VERDICT_DENIED;

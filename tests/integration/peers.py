@@ -147,6 +147,13 @@ class Puppet:
             self.process.wait()
 
 
+def credentials(key):
+    """The part of a command that makes a session log in by a Key or a Ticket."""
+    if isinstance(key, utils.Ticket):
+        return {"key": None, "ticket": key.ticket}
+    return {"key": key.seed.hex() if key else None}
+
+
 class Peer:
     """One session of a puppet, with the same methods as rawclient.Client."""
 
@@ -155,7 +162,7 @@ class Peer:
         self.serializer = serializer
         self.name = name or f"{serializer}-{puppet.next_id}"
         self.details = puppet.do("join", s=self.name, url=url, serializer=serializer, realm=realm,
-                                 key=key.seed.hex() if key else None, **kw)
+                                 **credentials(key), **kw)
 
     def __str__(self):
         return f"{self.puppet.kind}/{self.serializer}"

@@ -189,8 +189,8 @@ def test_authextra_may_hold_anything(path, key):
             rpc.call("authenticate", None, None, {"authmethod": "cryptosign", "authextra": extra})
         assert e.value.args[0]["kind"] == "deny"
     with pytest.raises(RpcError) as e:
-        rpc.call("authenticate", None, None, {"authmethod": "ticket"})
-    assert e.value.args[0]["kind"] == "ignore"
+        rpc.call("authenticate", None, "joe", {"authmethod": "ticket", "ticket": "s3cret"})
+    assert e.value.args[0]["kind"] == "deny" and e.value.uri == "wamp.error.no_matching_auth_method"
 
 
 @pytest.mark.parametrize("params", [

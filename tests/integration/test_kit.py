@@ -231,7 +231,14 @@ def test_it_reads_the_golden_traces(serve):
     assert asked[0][:2] == ("devices", "client01@example.com")
     assert asked[0][2]["authextra"]["pubkey"] == KEY1
     assert asked[1][:2] == (None, None)
+    assert asked[2][2]["ticket"] == "correct horse battery staple"
     assert rpc.call("ping")["ready"]
+
+
+def test_it_does_not_print_tickets():
+    details = wampauth.Details({"authmethod": "ticket", "ticket": "s3cret"}, None)
+    assert details["ticket"] == "s3cret"
+    assert "s3cret" not in f"{details} {details!r}" and "'ticket'" in str(details)
 
 
 # --- storms ---------------------------------------------------------------------------------

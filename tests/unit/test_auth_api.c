@@ -139,6 +139,7 @@ static const struct {
 	{"hello-unsupported-version", valid_error_again, true},
 	{"authenticate-request", request_again, true},
 	{"authenticate-request-open", request_again, true},
+	{"authenticate-request-ticket", request_again, true},
 	{"authenticate-result", result_again, true},
 	{"authenticate-result-keys", result_again, true},
 	{"authenticate-role", result_again, false},
@@ -304,6 +305,12 @@ static void test_request(void **state)
 	assert_int_equal(q.authid.len, 0);
 	assert_text(q.pubkey, KEY2);
 	assert_int_equal(q.session, FIELD_NONE);
+	assert_int_equal(q.ticket.len, 0);
+	assert_int_equal(
+		auth_request_read(trace("authenticate-request-ticket")->params, &q), 0);
+	assert_text(q.authmethod, "ticket");
+	assert_text(q.ticket, "correct horse battery staple");
+	assert_int_equal(q.pubkey.len, 0);
 }
 
 static void test_result(void **state)

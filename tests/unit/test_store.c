@@ -523,7 +523,8 @@ static void test_decision(void **state)
 	buf_clear(&out);
 	assert_int_equal(authenticate(s, &deny, &ticket, &out, &why), VERDICT_DENIED);
 	auth_error_read(buf_slice(&out), &e);
-	assert_int_equal(e.kind, AUTH_ERROR_IGNORE);
+	assert_int_equal(e.kind, AUTH_ERROR_DENY);
+	assert_true(slice_eq_str(e.uri, "wamp.error.no_matching_auth_method"));
 	buf_fini(&out);
 	store_close(&s);
 }

@@ -18,6 +18,8 @@ proto/auth-protocol.md describes the protocol and what to return.
   whoever connects can ask about any key.
 - details["authextra"] is always a dict. Its "pubkey" is 64 lower case hex digits, or None if the
   client sent no key or something else. Everything else in it is whatever the client sent.
+- details["ticket"] is what the client has sent as its password, if details["authmethod"] is
+  "ticket"; tickets.py is an example. print(details) and the log do not show it.
 - Raise Error to refuse the client for good. Any other exception means "cannot decide now": the
   client is dropped and may come back. A wrong return value refuses the client, and is logged.
 - A plain function runs in one of 64 threads and may block. An `async def` function runs in the
@@ -83,6 +85,9 @@ class Details(dict):
     def __init__(self, details, question):
         super().__init__(details)
         self._question = question
+
+    def __repr__(self):
+        return repr({**self, "ticket": "(secret)"} if "ticket" in self else dict(self))
 
     def seconds_left(self):
         """A good timeout for what you ask a database or another server."""

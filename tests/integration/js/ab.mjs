@@ -47,6 +47,11 @@ serve({
 				options.onchallenge = (session, method, extra) =>
 					autobahn.auth_cryptosign.sign_challenge(pair, extra);
 			}
+			if (command.ticket) {
+				options.authmethods = ["ticket"];
+				options.authid = command.authid;
+				options.onchallenge = () => command.ticket;
+			}
 			const connection = new autobahn.Connection(options);
 			let open = false;
 			connection.onopen = (session, details) => {

@@ -53,6 +53,11 @@ serve({
 			options.authMode = "auto";
 			options.authPlugins = { cryptosign: pick(cryptosign, "sign")(command.key) };
 		}
+		if (command.ticket) {
+			options.authid = command.authid;
+			options.authmethods = ["ticket"];
+			options.onChallenge = () => command.ticket;
+		}
 		const client = new Wampy(command.url, options);
 		let details;
 		try {

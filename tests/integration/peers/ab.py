@@ -97,7 +97,9 @@ class Session(ApplicationSession):
         if command.get("key"):
             self.authenticator = create_authenticator("cryptosign", privkey=command["key"])
             extra = {**(extra or {}), **self.authenticator.authextra}
-        methods = command.get("authmethods") or ["cryptosign" if self.authenticator else "anonymous"]
+        if command.get("ticket"):
+            self.authenticator = create_authenticator("ticket", ticket=command["ticket"], authid=command.get("authid"))
+        methods = command.get("authmethods") or [self.authenticator.name if self.authenticator else "anonymous"]
         self.join(command["realm"], authmethods=methods, authid=command.get("authid"), authextra=extra)
 
     def onChallenge(self, challenge):
@@ -152,6 +154,12 @@ async def do_join(command):
     return await joined
 
 
+def authentication(command):
+    if command.get("ticket"):
+        return {"ticket": {"ticket": command["ticket"], "authid": command["authid"]}}
+    return {"cryptosign": {"privkey": command["key"]}}
+
+
 RETRY = {"max_retries": -1, "max_retry_delay": 0.5, "initial_retry_delay": 0.2, "retry_delay_growth": 1}
 
 
@@ -165,7 +173,7 @@ async def do_component(command):
     else:
         transport["serializers"] = [command["serializer"]]
     component = Component(transports=[transport], realm=command["realm"],
-                          authentication={"cryptosign": {"privkey": command["key"]}})
+                          authentication=authentication(command))
     if "late" in command:
         component.session_factory = late(component.session_factory, command["late"])
     component.on("join", lambda session, details: say(ev="joined", s=name))

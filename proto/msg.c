@@ -12,6 +12,7 @@
 
 #include "common/err.h"
 
+#include <math.h>
 #include <stddef.h>
 
 /* --- elements and options --- */
@@ -27,6 +28,7 @@ enum option_kind {
 	OPTION_EXTRA,    /* HELLO's authextra */
 	OPTION_HINT,     /* slice; a value of another type counts as absent */
 	OPTION_GIVEN,    /* bool: is it there, and neither null nor undefined? */
+	OPTION_NUMBER,   /* double; NaN for a value of another type */
 	OPTION_FILTER,   /* a list that says who may get an event; checked by its user */
 };
 
@@ -109,6 +111,11 @@ static const struct option register_options[] = {
 };
 static const struct option call_options[] = {
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
+	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},
+	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
+};
+static const struct option yield_options[] = {
+	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
 	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
 };
 
@@ -175,7 +182,7 @@ static const struct shape shapes[] = {
 	[WAMP_UNREGISTER] = {{NULL, 0},
 			     {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS},
 			     {"Request", "REGISTERED.Registration", "Options"}},
-	[WAMP_YIELD] = {OPTIONS(call_options),
+	[WAMP_YIELD] = {OPTIONS(yield_options),
 			{ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_PAYLOAD},
 			{"INVOCATION.Request", "Options", KW}},
 };
@@ -407,6 +414,23 @@ static int read_filter(struct decoder *d, struct token_reader *r, size_t list)
 	return 0;
 }
 
+static int read_double(struct decoder *d, struct token_reader *r, double *out)
+{
+	struct slice item;
+	struct token t;
+	int err = token_skip(r, &item);
+
+	if (err == 0)
+		err = first_token(d, item, &t);
+	if (err != 0 || is_absent(&t))
+		return err;
+	*out = t.type == TOKEN_DOUBLE   ? t.d
+	       : t.type == TOKEN_UINT   ? (double)t.u
+	       : t.type == TOKEN_NEGINT ? (double)t.i
+					: (double)NAN;
+	return 0;
+}
+
 static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
 		       void *into)
 {
@@ -418,6 +442,8 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 	case OPTION_HINT:
 	case OPTION_GIVEN:
 		return read_option_value(d, r, o->kind, (uint8_t *)into + o->offset);
+	case OPTION_NUMBER:
+		return read_double(d, r, (double *)(void *)((uint8_t *)into + o->offset));
 	case OPTION_ROLES:
 		return read_roles(d);
 	case OPTION_ROLE:
@@ -464,6 +490,7 @@ static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, in
 		[OPTION_EXTRA] = "a dict",
 		[OPTION_HINT] = NULL, /* any type is allowed */
 		[OPTION_GIVEN] = NULL,
+		[OPTION_NUMBER] = NULL,
 		[OPTION_FILTER] = NULL,
 	};
 	struct msg_fault *f = &d->out->fault;
@@ -728,6 +755,7 @@ static void reset(struct msg *m)
 	m->progress = false;
 	m->passthru = false;
 	m->disclose_me = false;
+	m->timeout = 0;
 	m->filters = 0;
 	m->payload.bytes = empty;
 	m->payload.items = 0;

@@ -105,6 +105,7 @@ struct msg {
 	bool progress;       /* CALL, YIELD */
 	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is there */
 	bool disclose_me;    /* PUBLISH */
+	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	/* PUBLISH: the lists that are given, as encoded; their types are not checked */
@@ -174,6 +175,8 @@ struct msg_details {
 void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 		       uint64_t id, uint64_t second, const struct msg_details *details,
 		       struct msg_payload payload);
+/* INTERRUPT, by which the callee is told to stop, and that nobody waits for an answer. */
+void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request);
 void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
 		     uint64_t request, struct slice uri, struct msg_payload payload);
 /* An ERROR from the router itself, with the Arguments [text]. */

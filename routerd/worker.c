@@ -46,7 +46,11 @@ struct worker {
 	struct peer_listener *listeners; /* one per listener */
 	struct realm **realms;           /* NULL for realms of other workers */
 	struct id_series ids;            /* for the realms of this worker */
-	struct control *control;         /* worker 0; else NULL */
+	struct wheel deadlines;          /* of the realms of this worker */
+	struct timer deadline_timer;
+	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
+	uint64_t turn_ms;           /* when the last turn that has ended began */
+	struct control *control;    /* worker 0; else NULL */
 
 	enum stop_phase stop;
 	unsigned drains; /* workers whose posts have all arrived */
@@ -122,10 +126,10 @@ static const struct counter_def realm_counter_defs[] = {
 	{                                                                                \
 #name, offsetof(struct realm_counters, name)                             \
 	}
-	C(sessions),         C(subscriptions), C(memberships), C(registrations),
-	C(calls_in_flight),  C(publishes),     C(events),      C(calls),
-	C(results),          C(errors),        C(kills),       C(dropped_posts),
-	C(unsent_publishes),
+	C(sessions),        C(subscriptions),    C(memberships), C(registrations),
+	C(calls_in_flight), C(publishes),        C(events),      C(calls),
+	C(results),         C(timeouts),         C(errors),      C(kills),
+	C(dropped_posts),   C(unsent_publishes),
 #undef C
 };
 
@@ -325,6 +329,68 @@ static bool handle_posts(struct worker *w)
 	return true;
 }
 
+/* --- deadlines of the realms --- */
+
+/* Only starts a turn: run_deadlines runs at the end of it. */
+static void on_deadline_timer(void *arg)
+{
+	struct worker *w = arg;
+
+	w->deadline_timer_ms = 0;
+}
+
+/*
+ * The time at which the oldest message was read whose post is still in the inbox, or
+ * time_ms if that is earlier. Stops searching at the first time before due_ms.
+ */
+static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_t time_ms)
+{
+	const struct mail_batch *b;
+
+	STAILQ_FOREACH (b, &w->inbox, link) {
+		const struct post *posts = (const struct post *)(const void *)b->items;
+		unsigned i = b->taken;
+
+		while (i < b->count && posts[i].time_ms == 0)
+			i++;
+		/* A batch has one sender, so its first time is its oldest. */
+		if (i < b->count && posts[i].time_ms < time_ms)
+			time_ms = posts[i].time_ms;
+		if (time_ms < due_ms)
+			break;
+	}
+	return time_ms;
+}
+
+/*
+ * Ends the calls whose deadline has passed. Returns true if the next turn must not wait
+ * for an event.
+ *
+ * A result that was read before the deadline must win. Messages that had arrived at
+ * turn_ms have been read by now, and their posts are in the mailbox or handled. So
+ * deadlines after turn_ms wait for the next turn, and no deadline passes a post that
+ * waits.
+ */
+static bool run_deadlines(struct worker *w)
+{
+	uint64_t due_ms = wheel_next_ms(&w->deadlines);
+	uint64_t now_ms = loop_now_ms(w->loop);
+
+	if (due_ms != 0 && due_ms <= w->turn_ms) {
+		mailbox_take(w->boxes, w->index, &w->inbox);
+		mailbox_take_own(w->boxes, w->index, &w->inbox);
+		wheel_run(&w->deadlines, oldest_in_inbox(w, due_ms, w->turn_ms),
+			  realm_deadline_passed, NULL);
+		due_ms = wheel_next_ms(&w->deadlines);
+	}
+	if (due_ms > now_ms && due_ms != w->deadline_timer_ms) {
+		timer_arm(&w->deadline_timer, due_ms - now_ms);
+		w->deadline_timer_ms = due_ms;
+	}
+	w->turn_ms = now_ms;
+	return (due_ms != 0 && due_ms <= now_ms) || !STAILQ_EMPTY(&w->inbox);
+}
+
 static void stand_still(const struct worker *w)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
@@ -377,6 +443,8 @@ static bool on_worker_turn_end(void *arg)
 	stand_still(w);
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
+	if (run_deadlines(w))
+		more = true;
 	if (attach_verify_some(&w->peers))
 		more = true;
 	if (attach_reload_some(&w->peers))
@@ -428,7 +496,7 @@ static int make_realms(struct worker *w)
 		if (peers_owner(&w->peers, (uint16_t)i) != w->index)
 			continue;
 		w->realms[i] = realm_new((uint16_t)i, w->n_workers, &limits, &w->ids,
-					 &w->outbox);
+					 &w->deadlines, &w->outbox);
 		if (w->realms[i] == NULL)
 			return E_NOMEM;
 	}
@@ -509,6 +577,8 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),
 		     EV_READ | EV_PERSIST, on_mail, w);
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
+	timer_init(&w->deadline_timer, w->loop, on_deadline_timer, w);
+	wheel_init(&w->deadlines, loop_now_ms(w->loop));
 	/* Reserve mail, so that stopping works even without memory. */
 	w->stopped_mail = outbox_reserve(&w->outbox);
 	if (w->stopped_mail == NULL ||
@@ -559,6 +629,7 @@ void worker_free(struct worker **wp)
 	if (w->loop != NULL) {
 		event_del(&w->mail_event);
 		timer_disarm(&w->stop_timer);
+		timer_disarm(&w->deadline_timer);
 	}
 	loop_free(&w->loop);
 	outbox_free_all(&w->drain_mail);

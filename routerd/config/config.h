@@ -29,8 +29,14 @@ struct config_role {
 	size_t n_permissions;
 };
 
+enum call_timeout_unit {
+	CALL_TIMEOUT_IN_MS = 0, /* as the specification says */
+	CALL_TIMEOUT_IN_S = 1,  /* as Autobahn|Python says */
+};
+
 struct config_realm {
 	const char *name;
+	enum call_timeout_unit call_timeout_unit;
 	struct config_role *roles;
 	size_t n_roles;
 };

@@ -154,13 +154,24 @@ static const struct conf_key role_keys[] = {
 static const struct conf_table role_table =
 	CONF_TABLE("the role", struct config_role, role_keys, check_role);
 
-static const struct conf_table realm_options_table = {.what = "the realm's options"};
+static const char *const call_timeout_units[] = {
+	[CALL_TIMEOUT_IN_MS] = "ms",
+	[CALL_TIMEOUT_IN_S] = "s",
+	NULL,
+};
+static const struct conf_key realm_option_keys[] = {
+	CONF_KEY_OF("call_timeout_unit", ENUM, struct config_realm, call_timeout_unit,
+		    enum call_timeout_unit, .names = call_timeout_units),
+};
+static const struct conf_table realm_options_table =
+	CONF_TABLE("the realm's options", struct config_realm, realm_option_keys, NULL);
 static const struct conf_key realm_keys[] = {
 	CONF_KEY("name", STRING, struct config_realm, name, .required = true,
 		 .max = MAX_NAME, .rule = &name_rule),
 	CONF_ARRAY_KEY("roles", LIST, struct config_realm, roles, n_roles,
 		       struct config_role, .required = true, .names_differ = true,
 		       .min = 1, .max = CONFIG_MAX_ROLES, .table = &role_table),
+	/* the options lie in the realm itself */
 	{.name = "options", .type = CONF_MAP, .at = 0, .table = &realm_options_table},
 };
 const struct conf_table config_realm_table =

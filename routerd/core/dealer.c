@@ -29,6 +29,7 @@ struct call {
 	};
 	struct session *caller;
 	uint64_t request; /* CALL.Request: the caller's choice, not always unique */
+	struct deadline deadline;
 };
 
 int dealer_init(struct dealer *d)
@@ -169,6 +170,7 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 	c->node.id = callee->last_invocation;
 	c->caller = caller;
 	c->request = request;
+	c->deadline.node.tick = 0;
 	id_table_add(&realm->dealer.calls, &c->node);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
 	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
@@ -186,6 +188,7 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 		answer->request = c->request;
 		session_post(realm, c->caller, answer);
 	}
+	wheel_cancel(realm->deadlines, &c->deadline.node);
 	id_table_remove(&realm->dealer.calls, &c->node);
 	LIST_REMOVE(c, of_callee);
 	LIST_REMOVE(c, of_caller);
@@ -220,6 +223,40 @@ static void fail_call(struct realm *realm, struct call *c, struct post_error err
 	finish_call(realm, c, &answer);
 }
 
+/* Tells the callee to stop, if it has announced that it can. */
+static void interrupt_callee(struct realm *realm, const struct call *c)
+{
+	const struct session *callee = c->node.owner;
+	struct post interrupt = {.type = POST_INTERRUPT, .request = c->node.id};
+
+	if ((callee->identity->features.of[WAMP_ROLE_CALLEE] &
+	     WAMP_FEATURE_CALL_CANCELING) == 0)
+		return;
+	/* without memory the callee goes on working, and its answer is dropped */
+	bool sent = session_try_post(realm, callee, &interrupt);
+	(void)sent;
+}
+
+void dealer_time_out(struct realm *realm, struct deadline *d)
+{
+	static const struct post_error timed_out = {
+		WAMP_ERROR_TIMEOUT,
+		"the callee did not answer within the call's timeout"};
+	struct call *c = container_of(d, struct call, deadline);
+
+	realm->counters.timeouts++;
+	interrupt_callee(realm, c);
+	fail_call(realm, c, timed_out, NULL);
+}
+
+static void set_timeout(struct realm *realm, struct call *c, const struct post *p)
+{
+	if (p->timeout_ms == 0)
+		return;
+	c->deadline.realm = realm;
+	wheel_set(realm->deadlines, &c->deadline.node, p->time_ms + p->timeout_ms);
+}
+
 void dealer_call(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
@@ -252,6 +289,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	};
 	if (session_try_post(realm, callee, &invocation)) {
 		p->payload = NULL;
+		set_timeout(realm, c, p);
 		return;
 	}
 	callee->last_invocation--; /* the callee sees no gap */

@@ -11,6 +11,8 @@
 #include "common/id_table.h"
 #include "routerd/core/session.h"
 
+struct deadline;
+
 struct dealer {
 	struct registration *procedures; /* a table by procedure */
 	struct id_table registrations;   /* by callee and registration id */
@@ -30,6 +32,8 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /* INVOCATION_ERROR, whose error is {NULL, NULL}: the callee's; UNDELIVERABLE. */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
+/* The deadline of a call has passed. */
+void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /* What becomes of a session's things when it leaves. */
 void dealer_drop_registrations(struct realm *realm, struct session *s);

@@ -97,7 +97,7 @@ static void handle_join(struct realm *realm, struct post *p)
 
 struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			const struct realm_limits *limits, struct id_series *ids,
-			struct outbox *outbox)
+			struct wheel *deadlines, struct outbox *outbox)
 {
 	ASSERT(n_workers > 0 && ids->next > 0 && ids->step > 0);
 	struct realm *realm = calloc(1, sizeof(*realm));
@@ -107,6 +107,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 		return NULL;
 	realm->outbox = outbox;
 	realm->ids = ids;
+	realm->deadlines = deadlines;
 	realm->slot = slot;
 	realm->n_workers = n_workers;
 	realm->limits = *limits;
@@ -181,6 +182,16 @@ void realm_post(struct realm *realm, struct post *p)
 	else
 		realm->counters.dropped_posts++;
 	post_drop(p);
+	end_lost(realm);
+}
+
+void realm_deadline_passed(struct wheel_node *node, void *arg)
+{
+	struct deadline *d = container_of(node, struct deadline, node);
+	struct realm *realm = d->realm;
+
+	(void)arg;
+	dealer_time_out(realm, d);
 	end_lost(realm);
 }
 

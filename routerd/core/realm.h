@@ -3,12 +3,14 @@
  * A realm at its owner: sessions, broker and dealer (specification: "Publish and
  * Subscribe", "Remote Procedure Calls", Basic Profile). Posts go in, posts come out; what
  * comes out depends on nothing but what went in. No socket, lock, clock or payload byte
- * is known here. All functions: only on the thread of the worker that owns the realm.
+ * is known here: the posts bring the time, and the worker runs the wheel of deadlines.
+ * All functions: only on the thread of the worker that owns the realm.
  */
 #ifndef ROUTERD_CORE_REALM_H
 #define ROUTERD_CORE_REALM_H
 
 #include "common/base.h"
+#include "common/wheel.h"
 #include "routerd/post/post.h"
 
 struct realm;
@@ -39,6 +41,7 @@ struct realm_counters {
 	uint64_t events;           /* one for each worker with members */
 	uint64_t calls;
 	uint64_t results;
+	uint64_t timeouts;        /* calls whose timeout has passed */
 	uint64_t errors;          /* sent: the router's own and the callees' */
 	uint64_t unknown_answers; /* YIELD, ERROR, undeliverable: no such call */
 };
@@ -57,12 +60,12 @@ struct id_series {
 
 /*
  * A realm without sessions, for sessions on workers 0 to n_workers - 1. Posts name it by
- * its slot. The limits are copied; ids and outbox are lent and must live longer. NULL: no
- * memory.
+ * its slot. The limits are copied; ids, deadlines and outbox are lent and must live
+ * longer. NULL: no memory.
  */
 struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			const struct realm_limits *limits, struct id_series *ids,
-			struct outbox *outbox);
+			struct wheel *deadlines, struct outbox *outbox);
 
 /* Forgets everything and posts nothing. NULL-safe, clears the caller's pointer. */
 void realm_free(struct realm **realm);
@@ -73,6 +76,13 @@ void realm_free(struct realm **realm);
  * checked a JOIN against the revocations that it remembers.
  */
 void realm_post(struct realm *realm, struct post *p);
+
+/*
+ * For wheel_run, of the wheel that the realms of a worker share: a deadline has passed.
+ * Run it after realm_post, and not beyond the time of any post that waits: then a result
+ * that was read before its call's deadline is never late.
+ */
+void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
  * Ends the sessions that a revocation, which is no dry run, names, each with a

@@ -11,9 +11,16 @@
 #include "routerd/core/realm.h"
 #include "routerd/core/session.h"
 
+/* A deadline of something in a realm. */
+struct deadline {
+	struct wheel_node node;
+	struct realm *realm; /* if it is set */
+};
+
 struct realm {
-	struct outbox *outbox; /* lent */
-	struct id_series *ids; /* lent; the worker's */
+	struct outbox *outbox;   /* lent */
+	struct id_series *ids;   /* lent; the worker's */
+	struct wheel *deadlines; /* lent; the worker's */
 	uint16_t slot;
 	unsigned n_workers;
 	struct realm_limits limits;

@@ -74,6 +74,12 @@ static void on_invocation(struct peer *p, const struct post *post)
 		peer_drop_no_memory(p, "an undeliverable call");
 }
 
+static void on_interrupt(struct peer *p, const struct post *post)
+{
+	msg_write_interrupt(peer_begin(p), p->serializer, post->request);
+	peer_send_sure(p);
+}
+
 /* The owner has forgotten the call already, so what cannot be delivered is answered here.
  */
 static void on_result(struct peer *p, const struct post *post)
@@ -163,19 +169,13 @@ void deliver(struct peer *p, struct post *post)
 {
 	static void (*const handlers[POST_TYPE_COUNT])(struct peer *,
 						       const struct post *) = {
-		[POST_JOINED] = login_joined,
-		[POST_JOIN_REFUSED] = login_refused,
-		[POST_LEFT] = peer_left,
-		[POST_KILLED] = peer_killed,
-		[POST_SUBSCRIBED] = on_subscribed,
-		[POST_UNSUBSCRIBED] = on_unsubscribed,
-		[POST_PUBLISHED] = on_done,
-		[POST_REGISTERED] = on_done,
-		[POST_UNREGISTERED] = on_done,
-		[POST_INVOCATION] = on_invocation,
-		[POST_RESULT] = on_result,
-		[POST_ERROR] = on_post_error,
-		[POST_LOGIN_ANSWER] = login_answer,
+		[POST_JOINED] = login_joined,      [POST_JOIN_REFUSED] = login_refused,
+		[POST_LEFT] = peer_left,           [POST_KILLED] = peer_killed,
+		[POST_SUBSCRIBED] = on_subscribed, [POST_UNSUBSCRIBED] = on_unsubscribed,
+		[POST_PUBLISHED] = on_done,        [POST_REGISTERED] = on_done,
+		[POST_UNREGISTERED] = on_done,     [POST_INVOCATION] = on_invocation,
+		[POST_INTERRUPT] = on_interrupt,   [POST_RESULT] = on_result,
+		[POST_ERROR] = on_post_error,      [POST_LOGIN_ANSWER] = login_answer,
 	};
 
 	ASSERT(handlers[post->type] != NULL);

@@ -9,6 +9,7 @@
 #include "routerd/peer/peer.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -210,10 +211,36 @@ static void on_register(struct peer *p, struct msg *m)
 		post_with_payload(p, m, &(struct post){.type = POST_REGISTER});
 }
 
+/* A CALL's timeout in milliseconds, rounded up, or 0. False: it has been answered. */
+static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
+{
+	const struct policy_realm *realm = &p->peers->policy->realms[p->identity->realm];
+	double ms = m->timeout;
+
+	*ms_out = 0;
+	if (isnan(ms)) {
+		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT,
+		       "CALL.Options.timeout: expected a number");
+		return false;
+	}
+	if (realm->call_timeout_unit == CALL_TIMEOUT_IN_S)
+		ms *= 1000;
+	if (ms > (double)WAMP_MAX_ID)
+		*ms_out = WAMP_MAX_ID; /* that is, never */
+	else if (ms > 0)
+		*ms_out = (uint64_t)ms + ((double)(uint64_t)ms < ms);
+	return true;
+}
+
 static void on_call(struct peer *p, struct msg *m)
 {
-	if (announced(p, m) && permitted(p, m, ACTION_CALL))
-		post_with_payload(p, m, &(struct post){.type = POST_CALL});
+	uint64_t timeout_ms = 0;
+
+	if (announced(p, m) && permitted(p, m, ACTION_CALL) &&
+	    (m->timeout == 0 || read_timeout(p, m, &timeout_ms)))
+		post_with_payload(
+			p, m,
+			&(struct post){.type = POST_CALL, .timeout_ms = timeout_ms});
 }
 
 /* Nobody was asked for progressive results, so none may be taken for the final one. */

@@ -57,7 +57,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(PUBLISH, REALM, NOTHING)                                                       \
 	X(REGISTER, REALM, NOTHING)   /* request, payload (procedure) */                 \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
-	X(CALL, REALM, NOTHING)       /* request, payload */                             \
+	X(CALL, REALM, NOTHING)       /* request, payload, timeout_ms */                 \
 	X(YIELD, REALM, NOTHING)      /* request: of the INVOCATION; payload */          \
 	/* request: of the INVOCATION; payload, whose URI is the error's */              \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
@@ -80,6 +80,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
 	/* request: of the INVOCATION; id: registration; payload */                      \
 	X(INVOCATION, PEER, NOTHING)                                                     \
+	/* request: of the INVOCATION; nobody waits for its answer any more */           \
+	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: of the CALL; payload */                     \
 	/* request_type, request; error; payload as post_error says; full: a limit of    \
 	   the session is reached */                                                     \
@@ -179,6 +181,7 @@ struct post {
 			uint64_t publication;
 			struct identity *publisher; /* counted; may be NULL */
 		};
+		uint64_t timeout_ms; /* 0: none */
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;

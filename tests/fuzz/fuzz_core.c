@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routing without sockets. A byte string plays several sessions on several workers in two
  * realms. They join, leave, subscribe, call, answer and are revoked, also with wrong ids
- * and after their end. Next to each realm runs a simple, slow model (arrays with linear
- * search), which predicts every post of every step. */
+ * and after their end, and calls time out. Next to each realm runs a simple, slow model
+ * (arrays with linear search), which predicts every post of every step. */
 #include "routerd/core/realm.h"
 
 #include <stdlib.h>
@@ -52,6 +52,7 @@ struct player {
 struct flight {
 	unsigned caller, callee;
 	uint64_t request, invocation;
+	uint64_t tick; /* of the wheel, at which it times out; 0: never */
 };
 
 struct model {
@@ -62,7 +63,7 @@ struct model {
 	unsigned callee[URIS];
 	struct flight flights[MAX_CALLS]; /* in the order of the calls */
 	size_t n_flights;
-	uint64_t dropped, unknown;
+	uint64_t dropped, unknown, timeouts;
 	struct outbox expected; /* without references */
 };
 
@@ -71,8 +72,10 @@ static struct options *for_some, *for_nobody;
 
 static struct realm *realms[REALMS];
 static struct model models[REALMS];
+static struct wheel deadlines[REALMS];
 static struct outbox outbox;
 static uint64_t joins;
+static uint64_t now_ms;
 
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
 {
@@ -320,6 +323,9 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 						     .callee = callee,
 						     .request = p->request,
 						     .invocation = invocation};
+	if (p->timeout_ms != 0)
+		m->flights[m->n_flights - 1].tick =
+			(now_ms + p->timeout_ms) / WHEEL_TICK_MS + 1;
 	expect(m, callee,
 	       (struct post){.type = POST_INVOCATION,
 			     .request = invocation,
@@ -374,6 +380,24 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_call(m, who, uri, p);
 	else if (p->type >= POST_YIELD)
 		model_answer(m, who, p);
+}
+
+/* Ends the calls that are due at a tick: the last one that was made comes first. */
+static void model_tick(struct model *m, uint64_t tick)
+{
+	for (size_t i = m->n_flights; i-- > 0;) {
+		const struct flight *f = &m->flights[i];
+		if (f->tick != tick)
+			continue;
+		if (m->players[f->callee].identity->features.of[WAMP_ROLE_CALLEE] != 0)
+			expect(m, f->callee,
+			       (struct post){.type = POST_INTERRUPT,
+					     .request = f->invocation});
+		expect_error(m, f->caller, WAMP_CALL, f->request, WAMP_ERROR_TIMEOUT,
+			     NULL);
+		m->timeouts++;
+		drop_flight(m, i);
+	}
 }
 
 /* Kills the sessions in the order in which they joined. */
@@ -469,6 +493,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(n.registrations == registrations(m, -1));
 	ASSERT(n.calls_in_flight == m->n_flights);
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
+	ASSERT(n.timeouts == m->timeouts);
 }
 
 static void next_step(struct model *m)
@@ -481,12 +506,27 @@ static void next_step(struct model *m)
 
 /* --- the players --- */
 
-static void play_join(unsigned realm, unsigned who, unsigned authid)
+static void play_time(unsigned ms)
+{
+	uint64_t tick = now_ms / WHEEL_TICK_MS;
+
+	now_ms += ms;
+	for (unsigned i = 0; i < REALMS; i++) {
+		for (uint64_t t = tick + 1; t <= now_ms / WHEEL_TICK_MS; t++)
+			model_tick(&models[i], t);
+		wheel_run(&deadlines[i], now_ms, realm_deadline_passed, NULL);
+		compare_step(&models[i], realms[i], 0);
+		next_step(&models[i]);
+	}
+}
+
+static void play_join(unsigned realm, unsigned who, unsigned authid, bool stops)
 {
 	struct model *m = &models[realm];
 	struct identity i = {
 		.stamp.asked = true,
 		.authid = slice_str(authids[authid]),
+		.features.of[WAMP_ROLE_CALLEE] = stops ? WAMP_FEATURE_CALL_CANCELING : 0,
 	};
 	struct post p = {
 		.type = POST_JOIN,
@@ -548,6 +588,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		.type = (uint8_t)type,
 		.realm = m->index,
 		.session = m->players[who].ref,
+		.time_ms = now_ms,
 		.request = answer ? id : arg / 16,
 		.id = answer ? 0 : id,
 		.acknowledge = type == POST_PUBLISH && (arg & 16) != 0,
@@ -559,6 +600,8 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	p.session.worker = (uint16_t)(who / SLOTS);
 	p.session.slot = who % SLOTS;
 	p.session.generation -= late;
+	if (type == POST_CALL)
+		p.timeout_ms = arg / 4 % 4 * 40;
 	if (type == POST_UNDELIVERABLE)
 		p.error.uri = WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED;
 	else if (type != POST_GONE && type != POST_GOODBYE && type != POST_UNSUBSCRIBE &&
@@ -578,8 +621,10 @@ static void play(const uint8_t step[3])
 	unsigned what = step[0] % (POST_UNDELIVERABLE + 2), who = step[1] % PLAYERS;
 	unsigned realm = step[1] / 128, arg = step[2];
 
-	if (what == POST_JOIN)
-		play_join(realm, who, arg % 2);
+	if (step[0] / 16 == 0xd)
+		play_time(arg);
+	else if (what == POST_JOIN)
+		play_join(realm, who, arg % 2, (arg & 2) != 0);
 	else if (what <= POST_UNDELIVERABLE)
 		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0);
 	else
@@ -610,10 +655,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for_some = make_options("[1]");
 	for_nobody = make_options("[]");
 	joins = 0;
+	now_ms = 1000;
 	last_id = 0;
 	for (uint16_t i = 0; i < REALMS; i++) {
 		models[i] = (struct model){.index = i};
-		realms[i] = realm_new(i, WORKERS, &limits, &ids, &outbox);
+		wheel_init(&deadlines[i], now_ms);
+		realms[i] = realm_new(i, WORKERS, &limits, &ids, &deadlines[i], &outbox);
 		ASSERT(realms[i] != NULL);
 	}
 	for (size_t at = 0; at + 3 <= size; at += 3)

@@ -185,8 +185,8 @@ class Peer:
     def publish(self, topic, args, kwargs, **options):
         return self.do("publish", topic=topic, args=args, kwargs=kwargs, options=options)
 
-    def call(self, procedure, args, kwargs):
-        result = self.do("call", proc=procedure, args=args, kwargs=kwargs)
+    def call(self, procedure, args, kwargs, **options):
+        result = self.do("call", proc=procedure, args=args, kwargs=kwargs, options=options)
         return result["args"], result["kwargs"]
 
     def event(self, topic):

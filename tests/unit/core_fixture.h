@@ -40,6 +40,7 @@ struct outbox {
 struct core {
 	struct outbox outbox;
 	struct id_series ids;
+	struct wheel deadlines;
 	struct realm *realm;
 };
 
@@ -111,7 +112,9 @@ static int setup(void **state)
 
 	assert_non_null(c);
 	c->ids = (struct id_series){.next = OWNER + 1, .step = N_WORKERS};
-	c->realm = realm_new(REALM, N_WORKERS, &default_limits, &c->ids, &c->outbox);
+	wheel_init(&c->deadlines, 0);
+	c->realm = realm_new(REALM, N_WORKERS, &default_limits, &c->ids, &c->deadlines,
+			     &c->outbox);
 	assert_non_null(c->realm);
 	*state = c;
 	return 0;
@@ -125,6 +128,7 @@ static int teardown(void **state)
 	assert_int_equal(c->outbox.first, c->outbox.end);
 	realm_free(&c->realm);
 	assert_null(c->realm);
+	assert_int_equal(c->deadlines.nodes, 0);
 	/* freeing a realm sends no posts */
 	assert_int_equal(c->outbox.first, c->outbox.end);
 	forget_sent(c);
@@ -161,11 +165,14 @@ static inline void send_post(struct core *c, struct session_ref from, struct pos
 	realm_post(c->realm, &p);
 }
 
-static inline void send_join(struct core *c, struct session_ref from, const char *authid)
+/* features: of the callee */
+static inline void send_join_with(struct core *c, struct session_ref from,
+				  const char *authid, uint8_t features)
 {
 	struct identity i = {
 		.realm = REALM,
 		.session = 1000 + from.slot,
+		.features.of[WAMP_ROLE_CALLEE] = features,
 		.authmethod = "cryptosign",
 		.stamp = {.asked = true},
 		.realm_name = slice_str("devices"),
@@ -178,6 +185,11 @@ static inline void send_join(struct core *c, struct session_ref from, const char
 	send_post(c, from,
 		  (struct post){
 			  .type = POST_JOIN, .identity = identity, .mail = MAIL_NEW()});
+}
+
+static inline void send_join(struct core *c, struct session_ref from, const char *authid)
+{
+	send_join_with(c, from, authid, 0);
 }
 
 static inline void send_uri(struct core *c, struct session_ref from, enum post_type type,

@@ -101,7 +101,8 @@ static const char whole[] =
 	"    - {uri: a..c, match: wildcard, allow: {subscribe: true}}\n"
 	"- name: realm2\n"
 	"  roles: [{name: user}, {name: guest}]\n"
-	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: false}\n"
+	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: false,\n"
+	"    call_timeout_unit: s}\n"
 	"authenticators:\n"
 	"  one: {socket: one.sock}\n"
 	"  two:\n"
@@ -240,6 +241,8 @@ static void questions(void **state)
 	assert_int_equal(config_realm_find(cfg, slice_str("realm")), E_NOTFOUND);
 	assert_int_equal(config_realm_find(cfg, slice_of(NULL, 0)), E_NOTFOUND);
 	assert_int_equal(config_role_find(&cfg->realms[1], slice_str("guest")), 1);
+	assert_int_equal(cfg->realms[0].call_timeout_unit, CALL_TIMEOUT_IN_MS);
+	assert_int_equal(cfg->realms[1].call_timeout_unit, CALL_TIMEOUT_IN_S);
 	assert_int_equal(config_role_find(&cfg->realms[0], slice_str("guest")),
 			 E_NOTFOUND);
 

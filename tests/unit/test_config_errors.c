@@ -116,6 +116,8 @@ static void errors_in_realms(void **state)
 		{"name: r, roles: [{name: u}], options: {enable_meta_api: true}}",
 		 "4:60: 'enable_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},
+		{"name: r, roles: [{name: u}], options: {call_timeout_unit: min}}",
+		 "4:62: 'call_timeout_unit': expected 'ms' or 's', not 'min'"},
 		{"name: r, roles: [{name: u}], options: {bridge_meta_api: true}}",
 		 "4:60: 'bridge_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},

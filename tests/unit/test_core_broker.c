@@ -207,7 +207,8 @@ static void first_id_is_small_and_workers_are_apart(void **state)
 	 */
 	realm_free(&c->realm);
 	forget_sent(c);
-	c->realm = realm_new(REALM, N_WORKERS, &default_limits, &c->ids, &c->outbox);
+	c->realm = realm_new(REALM, N_WORKERS, &default_limits, &c->ids, &c->deadlines,
+			     &c->outbox);
 	assert_non_null(c->realm);
 	join_all(c);
 	assert_int_equal(subscribe(c, bob, "a"), 1 + OWNER + 3 * N_WORKERS);

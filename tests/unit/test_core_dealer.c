@@ -303,7 +303,7 @@ static void many_calls_answered_in_any_order(void **state)
 	uint64_t unanswered = 0;
 
 	realm_free(&c->realm);
-	c->realm = realm_new(REALM, N_WORKERS, &many, &c->ids, &c->outbox);
+	c->realm = realm_new(REALM, N_WORKERS, &many, &c->ids, &c->deadlines, &c->outbox);
 	assert_non_null(c->realm);
 	for (uint32_t i = 0; i < SESSIONS; i++) {
 		join(c, ref(1, i, 1), "callee");

@@ -83,7 +83,8 @@ static void memory_runs_out_at_each_place(void **state)
 		allocations = 0;
 		fail_at = n;
 		c.ids = (struct id_series){.next = 1, .step = 1};
-		c.realm = realm_new(REALM, N_WORKERS, &default_limits, &c.ids, &c.outbox);
+		c.realm = realm_new(REALM, N_WORKERS, &default_limits, &c.ids,
+				    &c.deadlines, &c.outbox);
 		if (c.realm != NULL)
 			ok = scenario(&c) && n > allocations;
 		realm_free(&c.realm);

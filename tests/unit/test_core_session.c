@@ -86,8 +86,8 @@ static void each_way(struct core *c, void (*test)(struct core *, enum way))
 		realm_free(&c->realm);
 		expect_nothing(c);
 		forget_sent(c);
-		c->realm =
-			realm_new(REALM, N_WORKERS, &default_limits, &c->ids, &c->outbox);
+		c->realm = realm_new(REALM, N_WORKERS, &default_limits, &c->ids,
+				     &c->deadlines, &c->outbox);
 		assert_non_null(c->realm);
 	}
 }

@@ -5,6 +5,7 @@
 #include "proto/transcode.h"
 #include "tests/unit/codec_check.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* --- reading --- */
@@ -440,6 +441,7 @@ static const struct bad refused[] = {
 	{"[32,1,{\"match\":true},\"t\"]", E_TYPE},
 	{"[64,1,{\"invoke\":[]},\"t\"]", E_TYPE},
 	{"[70,1,{\"progress\":[]}]", E_TYPE},
+	{"[48,1,{\"timeout\":1,\"timeout\":null},\"p\"]", E_EXISTS},
 	/* a known key twice: it would be unclear which one counts */
 	{"[16,1,{\"acknowledge\":true,\"acknowledge\":null},\"t\"]", E_EXISTS},
 	{"[32,1,{\"match\":\"exact\",\"m\\u0061tch\":\"exact\"},\"t\"]", E_EXISTS},
@@ -687,6 +689,52 @@ static void test_features(void **state)
 	buf_fini(&scratch);
 }
 
+static void test_timeouts(void **state)
+{
+	static const struct {
+		const char *option;
+		double timeout;
+	} calls[] = {
+		{"", 0},
+		{"\"timeout\":0", 0},
+		{"\"timeout\":null", 0},
+		{"\"timeout\":250", 250},
+		{"\"timeout\":-5", -5},
+		{"\"timeout\":0.5", 0.5},
+		{"\"timeout\":1e300", 1e300},
+		{"\"timeout\":18446744073709551615", 18446744073709551616.0},
+		{"\"timeout\":\"250\"", NAN},
+		{"\"timeout\":true", NAN},
+		{"\"timeout\":[]", NAN},
+		{"\"timeout\":{\"timeout\":1}", NAN},
+		{"\"x\":{\"timeout\":1}", 0},
+	};
+	struct buf in, scratch;
+	char json[200];
+
+	(void)state;
+	buf_init(&in, 1000);
+	buf_init(&scratch, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		for (enum serializer s = 0; s < SERIALIZER_COUNT; s++) {
+			struct msg m;
+
+			snprintf(json, sizeof(json), "[48,1,{%s},\"p\"]",
+				 calls[i].option);
+			read_in(s, json, &in, &scratch, &m);
+			if (isnan(calls[i].timeout))
+				assert_true(isnan(m.timeout));
+			else
+				assert_true(m.timeout == calls[i].timeout);
+			snprintf(json, sizeof(json), "[70,1,{%s}]", calls[i].option);
+			read_in(s, json, &in, &scratch, &m);
+			assert_true(m.timeout == 0);
+		}
+	}
+	buf_fini(&in);
+	buf_fini(&scratch);
+}
+
 /* A scratch buffer that is too small gives an error. */
 static void test_small_scratch(void **state)
 {
@@ -800,6 +848,8 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, none);
 		check_sent(s, &out, "[50 1 {}]");
+		msg_write_interrupt(&out, s, WAMP_MAX_ID);
+		check_sent(s, &out, "[69 9007199254740992 {'mode' 'killnowait'}]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), one_item);
 		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), none);
@@ -814,7 +864,8 @@ static void test_write_payloads(void **state)
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true "             \
 	"'publisher_identification' true 'subscriber_blackwhite_listing' true}} "        \
-	"'dealer' {'features' {}}} 'realm' 'devices' 'authid' 'joe' 'authrole' 'device'" \
+	"'dealer' {'features' {'call_timeout' true}}} 'realm' 'devices' 'authid' 'joe' " \
+	"'authrole' 'device'"                                                            \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"
 
@@ -902,6 +953,7 @@ int main(void)
 		cmocka_unit_test(test_refused_tells),
 		cmocka_unit_test(test_many_authmethods),
 		cmocka_unit_test(test_features),
+		cmocka_unit_test(test_timeouts),
 		cmocka_unit_test(test_small_scratch),
 		cmocka_unit_test(test_write_replies),
 		cmocka_unit_test(test_write_payloads),

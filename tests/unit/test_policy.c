@@ -151,6 +151,23 @@ static void realms_keep_their_slots(void **state)
 	assert_int_equal(policy->n_realms, 2);
 }
 
+static void realms_keep_their_unit_of_timeouts(void **state)
+{
+	static const char in_s[] =
+		"{name: r, roles: [{name: a}], options: {call_timeout_unit: s}}";
+
+	(void)state;
+	load("{name: r, roles: [{name: a}]}, {name: s, roles: [{name: a}]}");
+	assert_int_equal(policy->realms[realm("r")].call_timeout_unit,
+			 CALL_TIMEOUT_IN_MS);
+	load(in_s);
+	assert_int_equal(policy->realms[realm("r")].call_timeout_unit, CALL_TIMEOUT_IN_S);
+	assert_int_equal(policy->realms[realm("s")].call_timeout_unit,
+			 CALL_TIMEOUT_IN_MS);
+	load("{name: s, roles: [{name: a}]}"); /* without r, which stays as it was */
+	assert_int_equal(policy->realms[realm("r")].call_timeout_unit, CALL_TIMEOUT_IN_S);
+}
+
 /* Somebody refers to a new role after each reload, so that no slot becomes free. */
 static void slots_are_limited(void **state)
 {
@@ -197,6 +214,7 @@ int main(void)
 		cmocka_unit_test_teardown(
 			a_slot_serves_one_role_while_anybody_refers_to_it, end),
 		cmocka_unit_test_teardown(realms_keep_their_slots, end),
+		cmocka_unit_test_teardown(realms_keep_their_unit_of_timeouts, end),
 		cmocka_unit_test_teardown(slots_are_limited, end),
 	};
 

@@ -83,6 +83,13 @@ serve({
 		const { session, regs } = sessions[command.s];
 		regs[command.proc] = await session.register(command.proc, (args, kwargs) => {
 			if (command.kind === "fail") throw new autobahn.Error("com.example.failed", args, kwargs);
+			if (command.kind === "slow") {
+				say({ ev: "invoked", s: command.s });
+				return new Promise((resolve) => setTimeout(() => {
+					say({ ev: "done", s: command.s });
+					resolve(null);
+				}, args[0]));
+			}
 			if (command.kind === "invalid") {
 				if (args[0] === "throw") throw new autobahn.Error("com.example.failed", [cutEmoji()]);
 				return cutEmoji();
@@ -101,7 +108,8 @@ serve({
 	},
 	async call(command) {
 		try {
-			return result(await sessions[command.s].session.call(command.proc, command.args, command.kwargs));
+			return result(await sessions[command.s].session.call(
+				command.proc, command.args, command.kwargs, command.options || {}));
 		} catch (e) {
 			throw translate(e);
 		}

@@ -34,13 +34,15 @@ else:
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
     from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
+    from twisted.internet.task import deferLater
     txaio.config.loop = reactor
 
 from autobahn.rawsocket.util import parse_url as parse_raw_url  # noqa: E402
 from autobahn.wamp import serializer as serializers  # noqa: E402
 from autobahn.wamp.auth import create_authenticator  # noqa: E402
 from autobahn.wamp.exception import ApplicationError  # noqa: E402
-from autobahn.wamp.types import CallResult, ComponentConfig, PublishOptions, SubscribeOptions  # noqa: E402
+from autobahn.wamp.types import (CallOptions, CallResult, ComponentConfig, PublishOptions,  # noqa: E402
+                                  SubscribeOptions)
 from autobahn.websocket.util import parse_url  # noqa: E402
 
 SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
@@ -232,6 +234,13 @@ async def do_unsubscribe(command):
     await sessions[command["s"]].subscriptions.pop(command["topic"]).unsubscribe()
 
 
+async def sleep(seconds):
+    if FRAMEWORK == "asyncio":
+        await asyncio.sleep(seconds)
+    else:
+        await deferLater(reactor, seconds)
+
+
 async def do_register(command):
     session = sessions[command["s"]]
 
@@ -241,12 +250,21 @@ async def do_register(command):
     def fail(*args, **kwargs):
         raise ApplicationError("com.example.failed", *args, **kwargs)
 
+    async def slow(ms):
+        name, done = command["s"], False
+        say(ev="invoked", s=name)
+        try:
+            await sleep(ms / 1000)
+            done = True
+        finally:
+            say(ev="done" if done else "interrupted", s=name)
+
     def invalid(*args):
         if args == ("throw",):
             raise ApplicationError("com.example.failed", float("nan"))
         return float("nan")
 
-    function = {"echo": echo, "fail": fail, "invalid": invalid}[command.get("kind", "echo")]
+    function = {"echo": echo, "fail": fail, "invalid": invalid, "slow": slow}[command.get("kind", "echo")]
     session.registrations[command["proc"]] = await session.register(function, command["proc"])
 
 
@@ -266,7 +284,8 @@ async def do_publish(command):
 
 async def do_call(command):
     result = await sessions[command["s"]].call(
-        command["proc"], *command.get("args", []), **command.get("kwargs", {}))
+        command["proc"], *command.get("args", []), **command.get("kwargs", {}),
+        options=CallOptions(**command.get("options") or {}))
     if isinstance(result, CallResult):
         return {"args": list(result.results), "kwargs": dict(result.kwresults or {})}
     return {"args": [] if result is None else [result], "kwargs": {}}

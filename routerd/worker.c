@@ -379,9 +379,14 @@ static bool run_deadlines(struct worker *w)
 	if (due_ms != 0 && due_ms <= w->turn_ms) {
 		mailbox_take(w->boxes, w->index, &w->inbox);
 		mailbox_take_own(w->boxes, w->index, &w->inbox);
-		wheel_run(&w->deadlines, oldest_in_inbox(w, due_ms, w->turn_ms),
-			  realm_deadline_passed, NULL);
-		due_ms = wheel_next_ms(&w->deadlines);
+		uint64_t end_ms = oldest_in_inbox(w, due_ms, w->turn_ms);
+		/* One tick in any case, or a busy worker would end no call. */
+		do {
+			wheel_run(&w->deadlines, due_ms < end_ms ? due_ms : end_ms,
+				  realm_deadline_passed, NULL);
+			due_ms = wheel_next_ms(&w->deadlines);
+		} while (due_ms != 0 && due_ms <= end_ms &&
+			 !budget_posts_spent(&w->net.budget));
 	}
 	if (due_ms > now_ms && due_ms != w->deadline_timer_ms) {
 		timer_arm(&w->deadline_timer, due_ms - now_ms);

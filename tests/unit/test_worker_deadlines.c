@@ -242,6 +242,38 @@ static void the_result_is_late(void **state)
 	heard_nothing();
 }
 
+/* After a long pause many deadlines have passed. A turn ends at least those of one tick,
+ * and leaves the others to the next turn when its share is used up. */
+static void a_turn_has_a_share(void **state)
+{
+	(void)state;
+	for (unsigned i = 1; i <= 3; i++) {
+		say(caller, (struct post){.type = POST_CALL,
+					  .time_ms = START,
+					  .request = 7 + i,
+					  .timeout_ms = TIMEOUT + i * 100,
+					  .payload = payload("p")});
+		mailbox_hand_over(boxes, OTHER);
+		loop_run(owner->loop);
+		heard(POST_INVOCATION);
+	}
+	now_ms = DUE + 1000;
+	assert_true(turn());
+	look_ns = 1000000000;
+	for (unsigned i = 0; i <= 1; i++) {
+		assert_true(turn());
+		assert_int_equal(heard(POST_ERROR).request, 7 + i);
+	}
+	look_ns = 0;
+	assert_false(turn());
+	struct mail_list in = STAILQ_HEAD_INITIALIZER(in);
+	mailbox_take(boxes, OTHER, &in);
+	struct mail_batch *b = STAILQ_FIRST(&in);
+	assert_int_equal(b->count, 2);
+	b->taken = b->count; /* these ERRORs refer to nothing */
+	mailbox_done(boxes, OTHER, b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +282,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(the_result_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_result_is_late, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_turn_has_a_share, setup, teardown),
 	};
 
 	if (sodium_init() < 0)

@@ -183,8 +183,9 @@ void auth_list_write(struct buf *out, const struct slice *items, size_t n)
 
 /* --- hello --- */
 
-static const char *const feature_names[] = {"revoke", "cancel", "events", NULL};
-static_assert(AUTH_FEATURE_EVENTS == 1 << 2, "bits are indices of feature_names");
+static const char *const feature_names[] = {"revoke", "cancel", "events", "authorize",
+					    NULL};
+static_assert(AUTH_FEATURE_AUTHORIZE == 1 << 3, "bits are indices of feature_names");
 
 static const struct field auth_hello_fields[] = {
 	FIELD(auth_hello, protocol, FIELD_VERSION, FIELD_REQUIRED),

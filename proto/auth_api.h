@@ -42,6 +42,7 @@ enum {
 
 #define AUTH_METHOD_HELLO        "hello"
 #define AUTH_METHOD_AUTHENTICATE "authenticate"
+#define AUTH_METHOD_AUTHORIZE    "authorize"
 #define AUTH_METHOD_REVOKE       "revoke"
 #define AUTH_METHOD_PING         "ping"
 #define AUTH_NOTIFY_CANCEL       "cancel"
@@ -63,6 +64,7 @@ enum auth_feature {
 	AUTH_FEATURE_CANCEL = 1 << 1, /* routerd sends cancel; authd accepts it */
 	/* The notifications session.opened, session.closed and auth.failed. */
 	AUTH_FEATURE_EVENTS = 1 << 2,
+	AUTH_FEATURE_AUTHORIZE = 1 << 3, /* routerd asks authorize; authd answers it */
 };
 
 /* For rpc_handlers.read: reads a message and applies the limits above. */
@@ -183,6 +185,38 @@ extern const struct field_table auth_result_table; /* for writing */
 /* Describes, for the log, why auth_result_read has refused a result. */
 enum { AUTH_FAULT_MAX = 160 };
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);
+
+/* authorize [details, uri, action, options], routerd to authd */
+struct auth_authorize {
+	/* details */
+	uint64_t session; /* required */
+	struct slice realm, authid, authrole, authmethod, authprovider;
+	struct slice authextra; /* a MessagePack map: what authenticate gave as extra */
+	uint64_t ttl_ms;        /* as in auth_request */
+
+	struct slice uri;    /* required, up to WAMP_MAX_URI bytes */
+	struct slice action; /* required: "call", "register", "publish" or "subscribe" */
+	/* What the client sent as Options: an encoded dict, or nothing. */
+	struct slice options;
+	enum serializer options_in; /* which encoding it has */
+};
+int auth_authorize_read(struct slice params, struct auth_authorize *out) MUSTCHECK;
+/*
+ * The whole message will have at most max_message bytes (not less than
+ * AUTH_MIN_MESSAGE). Of authextra and options those pairs are left out that cannot be
+ * carried, see auth_pairs.h, or for which there is no room. E_RANGE: a name or the URI is
+ * too long. E_NOMEM. After an error *out holds rubbish.
+ */
+int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
+			 size_t max_message) MUSTCHECK;
+
+/* its result: a map, or a boolean alone */
+struct auth_authorize_result {
+	bool allow; /* required */
+};
+int auth_authorize_result_read(struct slice result,
+			       struct auth_authorize_result *out) MUSTCHECK;
+extern const struct field_table auth_authorize_result_table; /* for writing */
 
 enum auth_error_kind {
 	AUTH_ERROR_DENY = 0, /* the client may not log in */

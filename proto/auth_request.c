@@ -10,7 +10,7 @@
 
 #include "common/err.h"
 #include "common/utf8.h"
-#include "proto/transcode.h"
+#include "proto/auth_pairs.h"
 
 /* --- reading --- */
 
@@ -37,26 +37,6 @@ static const struct field auth_request_fields[] = {
 };
 static const struct field_table details_table = FIELD_TABLE(auth_request);
 
-/* The characters of an encoded string. Empty if the item is not a string. */
-static struct slice item_text(enum serializer s, struct slice item, struct buf *scratch)
-{
-	struct token_reader r;
-	struct token t;
-	struct slice text;
-
-	token_reader_init(&r, s, item);
-	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR ||
-	    token_text(&t, s, scratch, &text) != 0)
-		return slice_of(NULL, 0);
-	return text;
-}
-
-/* Reads the next pair of a dict. False at the end, or if the rest cannot be read. */
-static bool next_pair(struct token_reader *r, struct slice *key, struct slice *value)
-{
-	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
-}
-
 /*
  * Copies pubkey and channel_binding from the client's authextra, whose keys may be of any
  * type. The caller has checked that the map is well-formed.
@@ -70,12 +50,13 @@ static void pick_authextra(struct slice map, struct auth_request *q)
 	token_reader_init(&r, SERIALIZER_MSGPACK, map);
 	if (token_next(&r, &t) != 0)
 		return;
-	while (next_pair(&r, &key, &value)) {
-		struct slice name = item_text(SERIALIZER_MSGPACK, key, NULL);
+	while (auth_pairs_next(&r, &key, &value)) {
+		struct slice name = auth_item_text(SERIALIZER_MSGPACK, key, NULL);
 		if (slice_eq_str(name, "pubkey"))
-			q->pubkey = item_text(SERIALIZER_MSGPACK, value, NULL);
+			q->pubkey = auth_item_text(SERIALIZER_MSGPACK, value, NULL);
 		else if (slice_eq_str(name, "channel_binding"))
-			q->channel_binding = item_text(SERIALIZER_MSGPACK, value, NULL);
+			q->channel_binding =
+				auth_item_text(SERIALIZER_MSGPACK, value, NULL);
 	}
 }
 
@@ -116,89 +97,6 @@ enum {
 	MAPS_OVERHEAD = 32,
 };
 
-/* A map that is being written. */
-struct pairs {
-	struct token_writer w;
-	unsigned depth;    /* nesting depth of the map */
-	unsigned left;     /* number of pairs that still fit */
-	size_t room;       /* bytes that still fit */
-	struct buf *value; /* a scratch buffer */
-};
-
-/* Can the protocol carry the next value, if `depth` more levels may nest? */
-static bool carriable(struct token_reader *r, unsigned depth)
-{
-	struct token t, key;
-
-	if (token_next(r, &t) != 0 || t.type == TOKEN_OPAQUE ||
-	    t.type == TOKEN_UNDEFINED || t.type == TOKEN_END)
-		return false;
-	if (t.type == TOKEN_STR || t.type == TOKEN_BIN)
-		return t.text.len <= AUTH_MAX_STRING;
-	if (t.type != TOKEN_ARRAY && t.type != TOKEN_MAP)
-		return true;
-	if (depth == 0 || (t.type == TOKEN_MAP && t.count > AUTH_MAX_MAP))
-		return false;
-	for (uint64_t i = 0; i < t.count; i++) {
-		if (t.type == TOKEN_MAP &&
-		    (token_next(r, &key) != 0 || key.type != TOKEN_STR ||
-		     key.text.len > AUTH_MAX_STRING))
-			return false;
-		if (!carriable(r, depth - 1))
-			return false;
-	}
-	/* Reads the end of the array or map. */
-	return token_next(r, &key) == 0;
-}
-
-/* Adds a pair, or leaves it out. E_NOMEM. */
-static int put_one_pair(struct pairs *to, enum serializer from, struct slice key,
-			struct slice value)
-{
-	uint8_t room_for_key[AUTH_MAX_NAME + 1];
-	struct token_reader r;
-
-	buf_clear(to->value);
-	struct slice text = item_text(from, key, to->value);
-	if (text.len == 0 || text.len > AUTH_MAX_NAME || slice_eq_str(text, "pubkey") ||
-	    slice_eq_str(text, "channel_binding"))
-		return to->value->err == E_NOMEM ? E_NOMEM : 0;
-	/* text may point into to->value, which the value needs now. */
-	memcpy(room_for_key, text.p, text.len);
-	text.p = room_for_key;
-	buf_clear(to->value);
-	int err = transcode(from, value, 1, SERIALIZER_MSGPACK, to->value);
-	size_t size = (text.len < 32 ? 1 : 2) + text.len + to->value->len;
-	token_reader_init(&r, SERIALIZER_MSGPACK, buf_slice(to->value));
-	if (err != 0 || to->left == 0 || size > to->room ||
-	    !carriable(&r, AUTH_MAX_DEPTH - to->depth))
-		return err == E_NOMEM ? E_NOMEM : 0;
-	to->left--;
-	to->room -= size;
-	token_put_str(&to->w, text);
-	token_put_raw(&to->w, buf_slice(to->value), 1);
-	return 0;
-}
-
-/*
- * Adds the pairs of a dict that can be carried. Does nothing if it is not a dict.
- * E_NOMEM.
- */
-static int put_pairs(struct pairs *to, enum serializer from, struct slice dict)
-{
-	struct token_reader r;
-	struct token t;
-	struct slice key, value;
-	int err = 0;
-
-	token_reader_init(&r, from, dict);
-	if (dict.len == 0 || token_next(&r, &t) != 0 || t.type != TOKEN_MAP)
-		return 0;
-	while (err == 0 && next_pair(&r, &key, &value))
-		err = put_one_pair(to, from, key, value);
-	return err;
-}
-
 static void put_str_or_nil(struct token_writer *w, struct slice s)
 {
 	if (s.len == 0)
@@ -214,8 +112,10 @@ static void put_str_or_nil(struct token_writer *w, struct slice s)
 static int write_authextra(struct buf *out, const struct auth_request *q,
 			   struct buf *scratch, size_t *room)
 {
-	struct pairs p = {
+	static const char *const written[] = {"pubkey", "channel_binding", NULL};
+	struct auth_pairs p = {
 		.depth = DEPTH_OF_AUTHEXTRA,
+		.except = written,
 		.left = AUTH_MAX_MAP - 2,
 		.room = min_size(*room, AUTH_MAX_STRING),
 		.value = scratch,
@@ -233,7 +133,7 @@ static int write_authextra(struct buf *out, const struct auth_request *q,
 	put_str_or_nil(&p.w, is_key ? slice_str(hex) : q->pubkey);
 	token_put_text(&p.w, "channel_binding");
 	put_str_or_nil(&p.w, q->channel_binding);
-	int err = put_pairs(&p, q->authextra_in, q->authextra);
+	int err = auth_pairs_put(&p, q->authextra_in, q->authextra);
 	token_put_end(&p.w);
 	*room -= room_before - p.room;
 	return err;
@@ -242,7 +142,7 @@ static int write_authextra(struct buf *out, const struct auth_request *q,
 static int write_headers(struct buf *out, const struct auth_request *q,
 			 struct buf *scratch, size_t room)
 {
-	struct pairs p = {
+	struct auth_pairs p = {
 		.depth = DEPTH_OF_HEADERS,
 		.left = AUTH_MAX_MAP,
 		.room = min_size(room, AUTH_MAX_STRING),
@@ -253,7 +153,7 @@ static int write_headers(struct buf *out, const struct auth_request *q,
 		return 0;
 	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
 	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
-	int err = put_pairs(&p, SERIALIZER_MSGPACK, q->transport.headers);
+	int err = auth_pairs_put(&p, SERIALIZER_MSGPACK, q->transport.headers);
 	token_put_end(&p.w);
 	return err;
 }

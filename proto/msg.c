@@ -823,3 +823,17 @@ int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg
 		return read_leniently(&d, in, err);
 	return err;
 }
+
+struct slice msg_options(enum serializer s, struct slice in)
+{
+	struct token_reader r;
+	struct token list;
+	struct slice item = {NULL, 0};
+
+	token_reader_init(&r, s, in);
+	/* behind the message's type and the request */
+	if (token_next(&r, &list) != 0 || token_skip(&r, NULL) != 0 ||
+	    token_skip(&r, NULL) != 0 || token_skip(&r, &item) != 0)
+		return slice_of(NULL, 0);
+	return item;
+}

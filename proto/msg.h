@@ -136,6 +136,10 @@ struct msg {
 int msg_read(enum serializer s, struct slice in, struct buf *scratch,
 	     struct msg *out) MUSTCHECK;
 
+/* The Options of a message that msg_read has read, as they are encoded. The message is
+ * one that has them as its third element. */
+struct slice msg_options(enum serializer s, struct slice in);
+
 enum { MSG_FAULT_TEXT_MAX = 160 };
 /*
  * Words an error of msg_read for the sender of the message: one line of ASCII, such as

@@ -86,6 +86,7 @@ enum serializer {
 #define WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED    "wamp.error.payload_size_exceeded"
 #define WAMP_ERROR_PROTOCOL_VIOLATION       "wamp.error.protocol_violation"
 #define WAMP_ERROR_NOT_AUTHORIZED           "wamp.error.not_authorized"
+#define WAMP_ERROR_AUTHORIZATION_FAILED     "wamp.error.authorization_failed"
 #define WAMP_ERROR_NO_SUCH_REALM            "wamp.error.no_such_realm"
 #define WAMP_ERROR_NO_SUCH_ROLE             "wamp.error.no_such_role"
 #define WAMP_ERROR_NO_SUCH_PRINCIPAL        "wamp.error.no_such_principal"

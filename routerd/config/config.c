@@ -141,6 +141,20 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 	}
 }
 
+/* The index of the authenticator that *name, a field, refers to; -1: there is none. */
+static int find_authenticator(struct conf *c, const struct config *cfg,
+			      const char *const *name)
+{
+	for (size_t i = 0; i < cfg->n_authenticators; i++)
+		if (strcmp(cfg->authenticators[i].name, *name) == 0)
+			return (int)i;
+	conf_fail(c, name,
+		  "unknown authenticator '%s': define it in 'authenticators' at the top "
+		  "of the file",
+		  conf_quote(*name).text);
+	return -1;
+}
+
 /* Finds the authenticators of the login methods that are offered. */
 static void find_authenticators(struct conf *c, const struct config *cfg,
 				struct config_auth *auth)
@@ -148,19 +162,22 @@ static void find_authenticators(struct conf *c, const struct config *cfg,
 	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT; m++) {
 		struct config_dynamic *d = &auth->dynamic[m];
 
-		d->authenticator_index = -1;
-		if (d->type == -1)
-			continue;
-		for (size_t i = 0; i < cfg->n_authenticators; i++)
-			if (strcmp(cfg->authenticators[i].name, d->authenticator) == 0)
-				d->authenticator_index = (int)i;
-		if (d->authenticator_index == -1)
-			conf_fail(c, &d->authenticator,
-				  "unknown authenticator '%s': define it in "
-				  "'authenticators' at "
-				  "the top of the file",
-				  conf_quote(d->authenticator).text);
+		d->authenticator_index =
+			d->type == -1 ? -1
+				      : find_authenticator(c, cfg, &d->authenticator);
 	}
+}
+
+static void find_authorizers(struct conf *c, const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->n_realms; i++)
+		for (size_t k = 0; k < cfg->realms[i].n_roles; k++) {
+			struct config_role *role = &cfg->realms[i].roles[k];
+
+			if (role->authorizer != NULL)
+				role->authorizer_index =
+					find_authenticator(c, cfg, &role->authorizer);
+		}
 }
 
 /* Finds the realm of anonymous clients, and checks that the role exists. */
@@ -245,6 +262,8 @@ static void check_config(struct conf *c, void *map)
 		if (!conf_broken(c, &cfg->realms))
 			find_anonymous(c, cfg, &l->auth);
 	}
+	if (!conf_broken(c, &cfg->authenticators) && !conf_broken(c, &cfg->realms))
+		find_authorizers(c, cfg);
 	check_incomplete(c, cfg);
 	if (!conf_broken(c, NULL))
 		config_warn(c, cfg);

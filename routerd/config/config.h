@@ -27,6 +27,10 @@ struct config_role {
 	const char *name;
 	struct permission *permissions;
 	size_t n_permissions;
+	/* name of the authenticator that is asked about each request, instead of
+	 * permissions; or NULL */
+	const char *authorizer;
+	int authorizer_index; /* in config.authenticators; -1: none */
 };
 
 enum call_timeout_unit {
@@ -182,6 +186,8 @@ int config_role_find(const struct config_realm *realm, struct slice name) MUSTCH
 /* Does a login method that is offered here ask this authenticator, or, if it is -1, any?
  */
 bool config_auth_asks(const struct config_auth *auth, int authenticator);
+/* Has any role this authenticator, an index in cfg->authenticators, as its authorizer? */
+bool config_is_authorizer(const struct config *cfg, size_t authenticator);
 
 /*
  * May a page from this origin connect? Without allowed_origins all may; see

@@ -37,8 +37,6 @@ const struct conf_foreign config_foreign[] = {
 	KEY("the realm's options", "uri_check", NULL,
 	    "is not supported: URIs are always checked by the loose rules; leave it out"),
 	{"the realm's options", {"enable_meta_api", "bridge_meta_api"}, "false", NULL},
-	KEY("the role", "authorizer", NULL,
-	    "is not supported yet: list 'permissions' instead"),
 	KEY("the role", "allow-by-default", NULL,
 	    "is not supported: a permission with uri: \"\" and match: prefix matches "
 	    "everything"),

@@ -133,6 +133,12 @@ static void check_role(struct conf *c, void *map)
 	struct config_role *role = map;
 	struct rights *rights;
 	size_t duplicate;
+
+	if (role->authorizer != NULL && conf_given(c, &role->permissions))
+		conf_fail(c, &role->authorizer,
+			  "a role has 'permissions' or an 'authorizer', not both: leave "
+			  "out one of the two");
+	role->authorizer_index = -1;
 	int err = rights_new(role->permissions, role->n_permissions, &rights, &duplicate);
 
 	/* Only check here: policy_new compiles the permissions again for use. */
@@ -150,6 +156,7 @@ static const struct conf_key role_keys[] = {
 	CONF_ARRAY_KEY("permissions", LIST, struct config_role, permissions,
 		       n_permissions, struct permission, .max = CONFIG_MAX_PERMISSIONS,
 		       .table = &permission_table),
+	CONF_KEY("authorizer", STRING, struct config_role, authorizer, .rule = NULL),
 };
 static const struct conf_table role_table =
 	CONF_TABLE("the role", struct config_role, role_keys, check_role);
@@ -176,3 +183,15 @@ static const struct conf_key realm_keys[] = {
 };
 const struct conf_table config_realm_table =
 	CONF_TABLE("the realm", struct config_realm, realm_keys, NULL);
+
+/* --- questions --- */
+
+bool config_is_authorizer(const struct config *cfg, size_t authenticator)
+{
+	for (size_t i = 0; i < cfg->n_realms; i++)
+		for (size_t k = 0; k < cfg->realms[i].n_roles; k++)
+			if (cfg->realms[i].roles[k].authorizer_index ==
+			    (int)authenticator)
+				return true;
+	return false;
+}

@@ -94,8 +94,11 @@ static void warn_of_authenticator(struct conf *c, const struct config *cfg, size
 	const struct config_authenticator *a = &cfg->authenticators[i];
 	uint32_t login = longest_login(cfg, (int)i);
 
+	if (config_is_authorizer(cfg, i))
+		return; /* its timeout counts for requests, too */
 	if (login == 0)
-		conf_warn(c, &a->name, "no transport refers to this authenticator");
+		conf_warn(c, &a->name,
+			  "no transport and no role refers to this authenticator");
 	warn_of_timeout(c, "timeout", &a->timeout, login);
 }
 
@@ -119,7 +122,7 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 static void warn_of_role(struct conf *c, const struct config_role *role)
 {
 	static const bool nothing[ACTION_COUNT];
-	bool any = false;
+	bool any = role->authorizer != NULL;
 
 	for (size_t i = 0; i < role->n_permissions; i++) {
 		const struct permission *p = &role->permissions[i];

@@ -82,8 +82,11 @@ static int add_role(struct policy_realm *realm, const struct config_role *conf)
 		return E_NOMEM;
 	if (slot == realm->n_slots)
 		realm->n_slots++;
-	return rights_new(conf->permissions, conf->n_permissions, &to->rights,
-			  &duplicate);
+	int err = rights_new(conf->permissions, conf->n_permissions, &to->rights,
+			     &duplicate);
+	if (err == 0)
+		rights_set_authorizer(to->rights, conf->authorizer_index);
+	return err;
 }
 
 /* Copies the slots that are in use, with their rights if same_rights is set. */

@@ -43,6 +43,7 @@ struct rights {
 	uint32_t n_nodes;
 	struct wildcard *wildcards; /* most specific first */
 	size_t n_wildcards;
+	int authorizer;
 };
 
 /* --- patterns --- */
@@ -209,6 +210,7 @@ int rights_new(const struct permission *permissions, size_t n, struct rights **o
 	if (rights != NULL) {
 		atomic_init(&rights->refs, 1);
 		pool_init(&rights->pool);
+		rights->authorizer = -1;
 	}
 	if (rights != NULL && sorted != NULL)
 		err = compile_permissions(rights, permissions, n, sorted, duplicate_out);
@@ -217,6 +219,16 @@ int rights_new(const struct permission *permissions, size_t n, struct rights **o
 	free(sorted);
 	*out = rights;
 	return err;
+}
+
+void rights_set_authorizer(struct rights *rights, int authenticator)
+{
+	rights->authorizer = authenticator;
+}
+
+int rights_authorizer(const struct rights *rights)
+{
+	return rights->authorizer;
 }
 
 struct rights *rights_ref(struct rights *rights)

@@ -50,6 +50,14 @@ struct rights;
  */
 int rights_new(const struct permission *permissions, size_t n, struct rights **out,
 	       size_t *duplicate_out) MUSTCHECK;
+/*
+ * Instead of permissions, rights may have an authorizer, an authenticator's index in the
+ * configuration, which is asked about each request. To be set before others see them.
+ */
+void rights_set_authorizer(struct rights *rights, int authenticator);
+/* -1: none. */
+int rights_authorizer(const struct rights *rights);
+
 struct rights *rights_ref(struct rights *rights);
 /*
  * Drops a reference and sets the caller's pointer to NULL. The last one frees the rights.

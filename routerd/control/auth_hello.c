@@ -41,8 +41,8 @@ void auth_hello_put(struct buf *out, const struct config *cfg,
 		.pid = (uint64_t)getpid(),
 		.max_message = AUTH_MAX_MESSAGE,
 		.max_depth = AUTH_MAX_DEPTH,
-		.features =
-			AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL | AUTH_FEATURE_EVENTS,
+		.features = AUTH_FEATURE_REVOKE | AUTH_FEATURE_CANCEL |
+			    AUTH_FEATURE_EVENTS | AUTH_FEATURE_AUTHORIZE,
 		.methods = names(&known, config_dynamic_names, DYNAMIC_METHOD_COUNT,
 				 sizeof(config_dynamic_names[0])),
 		.realms = names(&realms, &cfg->realms->name, cfg->n_realms,

@@ -273,7 +273,7 @@ void control_stop(struct control *c)
 
 void control_post(struct control *c, struct post *p)
 {
-	if (p->type == POST_LOGIN) {
+	if (p->type == POST_LOGIN || p->type == POST_AUTHORIZE) {
 		struct login_message *q = p->login;
 		/* questions_ask takes ownership. */
 		p->login = NULL;
@@ -296,10 +296,13 @@ void control_post(struct control *c, struct post *p)
 
 #define COUNTER(f) offsetof(struct authenticator, f)
 static const struct counter_def counter_defs[] = {
-	{"held", COUNTER(questions.n_held)},
+	{"held", COUNTER(questions.n_held[QUESTION_AUTHENTICATE])},
+	{"authorize_held", COUNTER(questions.n_held[QUESTION_AUTHORIZE])},
 	{"in_flight", COUNTER(questions.n_in_flight)},
-	{"bytes", COUNTER(questions.bytes)},
-	{"asked", COUNTER(questions.asked)},
+	{"bytes", COUNTER(questions.bytes[QUESTION_AUTHENTICATE])},
+	{"authorize_bytes", COUNTER(questions.bytes[QUESTION_AUTHORIZE])},
+	{"asked", COUNTER(questions.asked[QUESTION_AUTHENTICATE])},
+	{"authorize_asked", COUNTER(questions.asked[QUESTION_AUTHORIZE])},
 	{"results", COUNTER(questions.results)},
 	{"errors", COUNTER(questions.errors)},
 	{"invalid", COUNTER(questions.invalid)},
@@ -307,7 +310,8 @@ static const struct counter_def counter_defs[] = {
 	{"unavailable", COUNTER(questions.unavailable)},
 	{"link_broke", COUNTER(questions.link_broke)},
 	{"cancelled", COUNTER(questions.cancelled)},
-	{"hold_overflow", COUNTER(questions.overflow)},
+	{"hold_overflow", COUNTER(questions.overflow[QUESTION_AUTHENTICATE])},
+	{"authorize_overflow", COUNTER(questions.overflow[QUESTION_AUTHORIZE])},
 	{"connects", COUNTER(questions.link.connects)},
 	{"revokes", COUNTER(revokes)},
 	{"lost_reports", COUNTER(questions.link.lost_reports)},

@@ -31,8 +31,8 @@ void control_stop(struct control *c);
 void control_free(struct control **c);
 
 /*
- * Handles POST_LOGIN, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED and
- * POST_RELOADED. Takes their references.
+ * Handles POST_LOGIN, POST_AUTHORIZE, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED
+ * and POST_RELOADED. Takes their references.
  */
 void control_post(struct control *c, struct post *p);
 

@@ -157,6 +157,20 @@ static void send_ping(struct link *l)
 		  l->state == LINK_UP && !l->ping_due ? AUTH_PING_MS : SOON_MS);
 }
 
+static void warn_of_no_authorize(struct link *l)
+{
+	size_t index = (size_t)(l->conf - l->config->authenticators);
+	bool lacks = (l->features & AUTH_FEATURE_AUTHORIZE) == 0 &&
+		     config_is_authorizer(l->config, index);
+
+	if (lacks && !l->no_authorize_logged)
+		log_warn(l->conf->name,
+			 "this authenticator does not authorize: whoever has a role "
+			 "with it as its authorizer gets the error "
+			 "wamp.error.authorization_failed");
+	l->no_authorize_logged = lacks;
+}
+
 static void link_up(struct link *l, bool ready)
 {
 	bool revokes = (l->features & AUTH_FEATURE_REVOKE) != 0;
@@ -166,6 +180,7 @@ static void link_up(struct link *l, bool ready)
 		log_warn(l->conf->name, "the authenticator cannot revoke: sessions of "
 					"removed principals stay open");
 	l->no_revoke_logged = !revokes;
+	warn_of_no_authorize(l);
 	timer_arm(&l->timer, ready ? AUTH_PING_MS : SOON_MS);
 	if (ready)
 		become_ready(l);

@@ -57,7 +57,7 @@ struct link {
 	unsigned misses;   /* pings in a row without an answer */
 	int spare;         /* a socket for the next connection, or -1 */
 	char outage[96];   /* reason of the last logged line; "": none */
-	bool no_revoke_logged;
+	bool no_revoke_logged, no_authorize_logged;
 	/* DOWN: connect; HELLO: send hello again; else: send a ping. */
 	struct timer timer;
 };

@@ -41,21 +41,27 @@ static struct question_key question_key_of(struct session_ref s)
 		.slot = s.slot, .generation = s.generation, .worker = s.worker};
 }
 
-static bool is_full(const struct questions *qs, unsigned max, size_t max_bytes)
+static bool is_full(const struct questions *qs, enum question_kind kind, unsigned max,
+		    size_t max_bytes)
 {
-	return qs->n_held >= max || qs->bytes >= max_bytes;
+	return qs->n_held[kind] >= max || qs->bytes[kind] >= max_bytes;
 }
 
-static void log_full(struct questions *qs)
+static void log_full(struct questions *qs, enum question_kind kind)
 {
+	static const char *const what[] = {
+		[QUESTION_AUTHENTICATE] = "logins are refused",
+		[QUESTION_AUTHORIZE] = "requests get the error "
+				       "wamp.error.authorization_failed",
+	};
 	unsigned suppressed;
 
-	if (log_rate_ok(&qs->full_rate, loop_now_ms(qs->link.loop), &suppressed))
-		log_warn(
-			qs->link.conf->name,
-			"the hold queue is full: further logins are refused held=%" PRIu64
-			" bytes=%" PRIu64 " limit=hold_queue max=%d suppressed=%u",
-			qs->n_held, qs->bytes, qs->limits->hold_queue, suppressed);
+	if (log_rate_ok(&qs->full_rate[kind], loop_now_ms(qs->link.loop), &suppressed))
+		log_warn(qs->link.conf->name,
+			 "the hold queue is full: further %s held=%" PRIu64
+			 " bytes=%" PRIu64 " limit=hold_queue max=%d suppressed=%u",
+			 what[kind], qs->n_held[kind], qs->bytes[kind],
+			 qs->limits->hold_queue, suppressed);
 }
 
 /*
@@ -65,8 +71,10 @@ static void log_full(struct questions *qs)
 static void note_fullness(struct questions *qs)
 {
 	unsigned max = (unsigned)qs->limits->hold_queue;
-	bool full = qs->full_said ? is_full(qs, max - max / 4, MAX_BYTES - MAX_BYTES / 4)
-				  : is_full(qs, max, MAX_BYTES);
+	enum question_kind kind = QUESTION_AUTHENTICATE;
+	bool full = qs->full_said
+			    ? is_full(qs, kind, max - max / 4, MAX_BYTES - MAX_BYTES / 4)
+			    : is_full(qs, kind, max, MAX_BYTES);
 
 	if (full == qs->full_said)
 		return;
@@ -79,7 +87,13 @@ static void note_fullness(struct questions *qs)
 		return;
 	qs->full_said = full;
 	if (full)
-		log_full(qs);
+		log_full(qs, kind);
+}
+
+static bool holds_any(const struct questions *qs)
+{
+	return qs->n_held[QUESTION_AUTHENTICATE] > 0 ||
+	       qs->n_held[QUESTION_AUTHORIZE] > 0;
 }
 
 static void insert_question(struct question *qu, enum question_place place)
@@ -88,10 +102,13 @@ static void insert_question(struct question *qu, enum question_place place)
 
 	qu->place = place;
 	TAILQ_INSERT_TAIL(&qs->places[place], qu, link);
-	if (place == QUESTION_IN_FLIGHT)
+	if (place == QUESTION_IN_FLIGHT) {
 		qs->n_in_flight++;
-	else if (qs->n_held++ == 0)
+		return;
+	}
+	if (!holds_any(qs))
 		timer_arm(&qs->tick, TICK_MS);
+	qs->n_held[qu->q->kind]++;
 }
 
 static void list_remove(struct question *qu)
@@ -99,7 +116,8 @@ static void list_remove(struct question *qu)
 	struct questions *qs = qu->all;
 
 	TAILQ_REMOVE(&qs->places[qu->place], qu, link);
-	*(qu->place == QUESTION_IN_FLIGHT ? &qs->n_in_flight : &qs->n_held) -= 1;
+	*(qu->place == QUESTION_IN_FLIGHT ? &qs->n_in_flight
+					  : &qs->n_held[qu->q->kind]) -= 1;
 }
 
 static void move(struct question *qu, enum question_place to)
@@ -115,7 +133,7 @@ static void forget(struct question *qu)
 
 	list_remove(qu);
 	HASH_DELETE(hh, qs->table, qu);
-	qs->bytes -= qu->q->len;
+	qs->bytes[qu->q->kind] -= qu->q->len;
 	login_message_free(&qu->q);
 	free(qu);
 	note_fullness(qs);
@@ -126,12 +144,17 @@ static void post_answer(struct questions *qs, struct login_message *q,
 			struct session_ref to, enum login_outcome outcome,
 			const struct lookup_stamp *stamp, struct slice bytes)
 {
+	static const uint8_t types[] = {
+		[QUESTION_AUTHENTICATE] = POST_LOGIN_ANSWER,
+		[QUESTION_AUTHORIZE] = POST_AUTHORIZED,
+	};
 	struct login_message answer = {.outcome = outcome, .stamp = *stamp};
 
 	post_send_reserved(qs->outbox, to.worker,
 			   &(struct post){
-				   .type = POST_LOGIN_ANSWER,
+				   .type = types[q->kind],
 				   .session = to,
+				   .id = q->number,
 				   .login = login_message_new(&answer, bytes),
 			   },
 			   &q->mail);
@@ -179,9 +202,14 @@ static void suspect(struct question *qu)
 	answer_none(qu, LOGIN_LINK_BROKE);
 }
 
+static enum question_place held_place(enum question_kind kind)
+{
+	return (enum question_place)(QUESTION_HELD_LOGIN + kind);
+}
+
 static void hold(struct question *qu)
 {
-	move(qu, qu->suspect ? QUESTION_SUSPECT : QUESTION_HELD);
+	move(qu, qu->suspect ? QUESTION_SUSPECT : held_place(qu->q->kind));
 }
 
 static void send_cancel(struct questions *qs, uint32_t msgid)
@@ -262,6 +290,20 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 	pump(qs);
 }
 
+static int write_shorter(struct buf *out, const struct login_message *q, size_t max)
+{
+	struct auth_authorize authorize;
+	struct auth_request request;
+	int err;
+
+	if (q->kind == QUESTION_AUTHORIZE) {
+		err = auth_authorize_read(login_message_bytes(q), &authorize);
+		return err != 0 ? err : auth_authorize_write(out, &authorize, max);
+	}
+	err = auth_request_read(login_message_bytes(q), &request);
+	return err != 0 ? err : auth_request_write(out, &request, max);
+}
+
 /*
  * Shortens a question because the authenticator accepts less than was assumed when it was
  * written. E_NOMEM. E_LIMIT: the ticket does not fit into what it accepts.
@@ -270,19 +312,16 @@ static int shorten(struct question *qu)
 {
 	struct questions *qs = qu->all;
 	struct login_message *shorter = NULL;
-	struct auth_request req;
 	struct buf b;
 
 	buf_init_secret(&b, AUTH_MAX_MESSAGE);
-	int err = auth_request_read(login_message_bytes(qu->q), &req);
-	if (err == 0)
-		err = auth_request_write(&b, &req, qs->link.max_message);
+	int err = write_shorter(&b, qu->q, qs->link.max_message);
 	if (err == 0)
 		shorter = login_message_new(qu->q, buf_slice(&b));
 	buf_fini(&b);
 	if (shorter == NULL)
 		return err == E_LIMIT ? E_LIMIT : E_NOMEM;
-	qs->bytes -= qu->q->len - shorter->len;
+	qs->bytes[qu->q->kind] -= qu->q->len - shorter->len;
 	/* The new question has it. */
 	qu->q->mail = NULL;
 	login_message_free(&qu->q);
@@ -296,10 +335,20 @@ static int shorten(struct question *qu)
  */
 static bool send_question(struct question *qu)
 {
+	static const char *const methods[] = {
+		[QUESTION_AUTHENTICATE] = AUTH_METHOD_AUTHENTICATE,
+		[QUESTION_AUTHORIZE] = AUTH_METHOD_AUTHORIZE,
+	};
 	struct questions *qs = qu->all;
+	enum question_kind kind = qu->q->kind;
 	uint64_t now = loop_now_ms(qs->link.loop);
 	uint64_t left = qu->q->deadline_ms > now ? qu->q->deadline_ms - now : 1;
 
+	if (kind == QUESTION_AUTHORIZE &&
+	    (qs->link.features & AUTH_FEATURE_AUTHORIZE) == 0) {
+		answer_none(qu, LOGIN_UNSUPPORTED);
+		return true;
+	}
 	int err = qu->q->len + AUTH_ENVELOPE > qs->link.max_message ? shorten(qu) : 0;
 	if (err != 0) {
 		if (err == E_LIMIT)
@@ -315,7 +364,7 @@ static bool send_question(struct question *qu)
 		.revocations = *qs->revocations,
 	};
 	struct rpc_call call = {
-		.method = AUTH_METHOD_AUTHENTICATE,
+		.method = methods[kind],
 		.params = login_message_bytes(qu->q),
 		.timeout_ms = min_size(left, qs->link.conf->timeout),
 		.cb = on_question_answer,
@@ -323,7 +372,7 @@ static bool send_question(struct question *qu)
 	};
 	if (rpc_call(qs->link.rpc, &call, &qu->msgid) != 0)
 		return false;
-	qs->asked++;
+	qs->asked[kind]++;
 	move(qu, QUESTION_IN_FLIGHT);
 	return true;
 }
@@ -333,6 +382,17 @@ static bool may_send(const struct questions *qs)
 	return qs->link.state == LINK_UP && !qs->link.ping_due &&
 	       qs->n_in_flight < qs->link.max_questions &&
 	       !rpc_conn_congested(qs->link.rpc);
+}
+
+/* The held question to send next. The two kinds take turns. NULL if none is held. */
+static struct question *next_held(const struct questions *qs)
+{
+	enum question_kind kind = (enum question_kind)qs->kind_next;
+	struct question *qu = TAILQ_FIRST(&qs->places[held_place(kind)]);
+
+	if (qu == NULL)
+		qu = TAILQ_FIRST(&qs->places[held_place(1 - kind)]);
+	return qu;
 }
 
 /*
@@ -347,17 +407,20 @@ static void pump(struct questions *qs)
 	if (qu != NULL && (first != NULL || qu->suspect))
 		/* Wait until all questions of this round are answered. */
 		return;
-	if (first != NULL &&
-	    (qs->suspect_next || TAILQ_EMPTY(&qs->places[QUESTION_HELD]))) {
+	if (first != NULL && (qs->suspect_next || next_held(qs) == NULL)) {
 		qs->suspect_next = false;
 		if (may_send(qs))
 			send_question(first);
 		return;
 	}
 	qs->suspect_next = true;
-	while (may_send(qs) && (qu = TAILQ_FIRST(&qs->places[QUESTION_HELD])) != NULL)
+	while (may_send(qs) && (qu = next_held(qs)) != NULL) {
+		qs->kind_next = qu->q->kind == QUESTION_AUTHENTICATE
+					? QUESTION_AUTHORIZE
+					: QUESTION_AUTHENTICATE;
 		if (!send_question(qu))
 			return;
+	}
 }
 
 /* Checks the times of a held question. */
@@ -383,7 +446,7 @@ static void on_questions_tick(void *arg)
 		}
 	pump(qs);
 	note_fullness(qs);
-	if (qs->n_held > 0 || qs->full_said)
+	if (holds_any(qs) || qs->full_said)
 		timer_arm(&qs->tick, TICK_MS);
 }
 
@@ -415,12 +478,16 @@ void questions_ask(struct questions *qs, struct session_ref session,
 {
 	static const struct lookup_stamp none;
 	struct question *qu = NULL;
-	bool full = is_full(qs, (unsigned)qs->limits->hold_queue, MAX_BYTES);
+	enum question_kind kind = q->kind;
+	bool full = is_full(qs, kind, (unsigned)qs->limits->hold_queue, MAX_BYTES);
 
-	if (full)
-		qs->overflow++;
-	else
+	if (full) {
+		qs->overflow[kind]++;
+		if (kind == QUESTION_AUTHORIZE) /* note_fullness logs it for logins */
+			log_full(qs, kind);
+	} else {
 		qu = question_new(qs, session, q);
+	}
 	if (qu == NULL) {
 		qs->unavailable++;
 		post_answer(qs, q, session, full ? LOGIN_NO_ROOM : LOGIN_NO_MEMORY, &none,
@@ -428,8 +495,8 @@ void questions_ask(struct questions *qs, struct session_ref session,
 		login_message_free(&q);
 		return;
 	}
-	qs->bytes += q->len;
-	insert_question(qu, QUESTION_HELD);
+	qs->bytes[kind] += q->len;
+	insert_question(qu, held_place(kind));
 	pump(qs);
 	/* Call this last: pump may have sent the question. */
 	note_fullness(qs);
@@ -472,7 +539,7 @@ void questions_init(struct questions *qs, const struct questions_params *params)
 		.limits = &params->config->limits,
 		.revocations = params->revocations,
 		.index = params->index,
-		.full_rate.burst = 1,
+		.full_rate = {{.burst = 1}, {.burst = 1}},
 	};
 	for (int place = 0; place < QUESTION_PLACE_COUNT; place++)
 		TAILQ_INIT(&qs->places[place]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The questions about logins to one authenticator: held, sent, answered, cancelled.
- * Worker 0.
+ * The questions to one authenticator, about logins and about requests of sessions: held,
+ * sent, answered, cancelled. Worker 0. The two kinds have separate queues of the same
+ * size and take turns, so that neither keeps the other waiting.
  *
  * If the authenticator is not available, nobody can log in, but clients can try again:
  * questions are held and sent when it is back, and a question without an answer gets a
@@ -24,11 +25,13 @@
 #include <sys/queue.h>
 
 enum question_place {
-	QUESTION_HELD = 0,
-	QUESTION_RESTING = 1, /* held; must not be sent again before its time */
-	QUESTION_SUSPECT = 2, /* held until nothing else is in flight */
-	QUESTION_IN_FLIGHT = 3,
-	QUESTION_PLACE_COUNT = 4,
+	/* Held questions of each kind, in the order of question_kind. */
+	QUESTION_HELD_LOGIN = 0,
+	QUESTION_HELD_AUTHORIZE = 1,
+	QUESTION_RESTING = 2, /* held; must not be sent again before its time */
+	QUESTION_SUSPECT = 3, /* held until nothing else is in flight */
+	QUESTION_IN_FLIGHT = 4,
+	QUESTION_PLACE_COUNT = 5,
 };
 
 struct question;
@@ -46,16 +49,19 @@ struct questions {
 	struct question *table; /* all questions, by session */
 	struct question_list places[QUESTION_PLACE_COUNT];
 	bool suspect_next; /* send a suspect next */
-	bool full_said;    /* the workers were told that no more can be held */
-	struct log_rate full_rate;
+	uint8_t kind_next; /* enum question_kind: send a held question of this kind next
+			    */
+	bool full_said;    /* the workers were told that no more logins can be held */
+	struct log_rate full_rate[QUESTION_KIND_COUNT];
 	struct timer tick; /* armed while a question is held or full_said is set */
 
 	/* Current numbers and counters. */
-	/* n_held includes the resting questions and the suspects. */
-	uint64_t n_held, n_in_flight;
-	uint64_t bytes; /* of all questions */
-	uint64_t asked, results, errors, invalid, timeouts, unavailable, link_broke,
-		cancelled, overflow;
+	uint64_t n_in_flight;
+	/* Of each kind. n_held includes the resting questions and the suspects. */
+	uint64_t n_held[QUESTION_KIND_COUNT];
+	uint64_t bytes[QUESTION_KIND_COUNT]; /* of all questions */
+	uint64_t asked[QUESTION_KIND_COUNT], overflow[QUESTION_KIND_COUNT];
+	uint64_t results, errors, invalid, timeouts, unavailable, link_broke, cancelled;
 };
 
 struct questions_params {
@@ -76,7 +82,7 @@ void questions_fini(struct questions *qs);
 
 /*
  * Takes ownership of q, which must have mail. Unless it is cancelled, session gets one
- * POST_LOGIN_ANSWER.
+ * answer: POST_LOGIN_ANSWER or POST_AUTHORIZED, as q->kind says.
  */
 void questions_ask(struct questions *qs, struct session_ref session,
 		   struct login_message *q);

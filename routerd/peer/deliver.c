@@ -3,6 +3,7 @@
 #include "routerd/peer/deliver.h"
 
 #include "common/err.h"
+#include "routerd/peer/authorize.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/members.h"
 #include "routerd/peer/peer.h"
@@ -178,6 +179,10 @@ void deliver(struct peer *p, struct post *post)
 		[POST_ERROR] = on_post_error,      [POST_LOGIN_ANSWER] = login_answer,
 	};
 
+	if (post->type == POST_AUTHORIZED) {
+		authorize_answered(p, post);
+		return;
+	}
 	ASSERT(handlers[post->type] != NULL);
 	handlers[post->type](p, post);
 }

@@ -235,6 +235,9 @@ bool login_identify(struct peer *p, struct identity *who)
 			WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
+	/* who has no authorizer does without it for the time of the session */
+	if (rights_authorizer(policy_rights(policy, who->realm, who->role)) < 0)
+		who->authextra = slice_of(NULL, 0);
 	who->session = lg->session;
 	who->features = lg->features;
 	who->authmethod = lg->method->name;
@@ -261,6 +264,7 @@ bool login_accept(struct peer *p, const struct auth_result *res, struct identity
 
 	who->realm_name = res->realm;
 	who->authrole = res->role;
+	who->authextra = res->extra;
 	who->authprovider =
 		res->authprovider.len > 0 ? res->authprovider : slice_str("dynamic");
 	if (!login_identify(p, who))

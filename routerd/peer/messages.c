@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "proto/msg.h"
 #include "proto/uri.h"
+#include "routerd/peer/authorize.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/peer.h"
 
@@ -32,16 +33,22 @@ static bool reserved(enum action action, struct slice uri)
 
 /* Nobody waits for an answer to a PUBLISH that did not ask for one: then this counts it,
  * and the log is the only place that says so. */
-static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
+static void refuse_in_words(struct peer *p, const struct msg *m, const char *uri,
+			    struct slice text)
 {
 	if (m->type != WAMP_PUBLISH || m->acknowledge) {
-		peer_error(p, m->type, m->request, uri, slice_str(text));
+		peer_error(p, m->type, m->request, uri, text);
 		return;
 	}
 	peers_count(p->peers, PEER_PUBLISHES_DROPPED);
 	peer_log(p, LOG_LEVEL_INFO,
 		 "publish dropped topic=%s error=%s reason=\"%s\" suppressed=%u",
-		 log_quote(m->uri).text, uri, log_quote_text(slice_str(text)).text);
+		 log_quote(m->uri).text, uri, log_quote_text(text).text);
+}
+
+static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
+{
+	refuse_in_words(p, m, uri, slice_str(text));
 }
 
 /* Says what is wrong with a URI. */
@@ -51,10 +58,56 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 		 uri_fault(uri));
 }
 
-/* May this go on to the owner? If not, it has been answered. */
-static bool permitted(struct peer *p, const struct msg *m, enum action action)
+/* Counts and logs. */
+static void not_authorized(struct peer *p, const struct msg *m)
 {
 	const struct identity *i = p->identity;
+
+	peers_count(p->peers, PEER_NOT_AUTHORIZED);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
+		 "session=%" PRIu64 " suppressed=%u",
+		 wamp_type_name(m->type), log_quote(m->uri).text,
+		 log_quote(i->realm_name).text, log_quote(i->authid).text,
+		 log_quote(i->authrole).text, i->session);
+}
+
+/* Asks the authorizer, or does what it has answered. False: m waits, or is refused. */
+static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action)
+{
+	struct authorize_refusal r;
+
+	if (p->authorize_state != AUTHORIZE_ANSWERED) {
+		if (!authorize_ask(p, m, action, p->peers->message)) {
+			peer_no_memory(p, "a question to an authorizer");
+			refuse(p, m, WAMP_ERROR_UNAVAILABLE,
+			       "the router is out of memory");
+		}
+		return false;
+	}
+	switch (authorize_read(p, &r)) {
+	case AUTHORIZE_ALLOWED:
+		return true;
+	case AUTHORIZE_DENIED:
+		not_authorized(p, m);
+		break;
+	case AUTHORIZE_FAILED:
+		peers_count(p->peers, PEER_AUTHORIZATIONS_FAILED);
+		peer_log(p, LOG_LEVEL_ERROR,
+			 "authorization failed type=%s uri=%s authid=%s reason=\"%s\" "
+			 "suppressed=%u",
+			 wamp_type_name(m->type), log_quote(m->uri).text,
+			 log_quote(p->identity->authid).text, r.detail);
+		break;
+	}
+	refuse_in_words(p, m, r.uri, r.text);
+	return false;
+}
+
+/* May this go on to the owner? If not, it has been answered, or it waits for an answer
+ * of the authorizer. */
+static bool permitted(struct peer *p, const struct msg *m, enum action action)
+{
 	char text[WAMP_MAX_URI + 128];
 
 	if (!uri_valid(m->uri)) {
@@ -72,13 +125,10 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	}
 	if (rights_allow(p->rights, action, m->uri))
 		return true;
-	peers_count(p->peers, PEER_NOT_AUTHORIZED);
-	peer_log(p, LOG_LEVEL_INFO,
-		 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
-		 "session=%" PRIu64 " suppressed=%u",
-		 wamp_type_name(m->type), log_quote(m->uri).text,
-		 log_quote(i->realm_name).text, log_quote(i->authid).text,
-		 log_quote(i->authrole).text, i->session);
+	/* a role with an authorizer has no permissions */
+	if (rights_authorizer(p->rights) >= 0)
+		return authorized(p, m, action);
+	not_authorized(p, m);
 	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",
 		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
 	refuse(p, m, WAMP_ERROR_NOT_AUTHORIZED, text);
@@ -419,6 +469,7 @@ static void read_one(struct peer *p, struct slice bytes)
 	struct msg_hello hello;
 	struct msg m;
 
+	p->peers->message = bytes;
 	m.type = 0;
 	m.hello = &hello;
 	int err = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
@@ -430,6 +481,20 @@ static void read_one(struct peer *p, struct slice bytes)
 		on_type[m.type].handle(p, &m);
 	if (UNLIKELY(m.type == WAMP_AUTHENTICATE))
 		overwrite(p, bytes);
+}
+
+/* Has the message at the start of rest been handled? If not, it waits, and so does what
+ * is behind it. */
+static bool is_done(struct peer *p, struct slice rest)
+{
+	if (LIKELY(p->authorize_state == AUTHORIZE_IDLE))
+		return true;
+	if (p->authorize_state == AUTHORIZE_ASKED) {
+		conn_hold(p->conn, rest);
+		return false;
+	}
+	authorize_end(p);
+	return true;
 }
 
 void messages_read(struct peer *p, struct slice bytes, bool text)
@@ -445,9 +510,12 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 	}
 	if (!p->batched) {
 		read_one(p, bytes);
+		(void)is_done(p, bytes);
 		return;
 	}
 	do {
+		struct slice rest = bytes;
+
 		if (batch_next(p->serializer, &bytes, &one, &p->separator) != 0) {
 			peer_violation(p, text ? "batch: expected a message"
 					       : "batch: expected 32 bits of length, "
@@ -455,7 +523,8 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 			return;
 		}
 		read_one(p, one);
-		if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
+		if (!is_done(p, rest) || p->state == PEER_LEAVING ||
+		    p->state == PEER_CLOSING)
 			return;
 	} while (bytes.len > 0);
 }

@@ -16,6 +16,7 @@
 #include "routerd/peer/peers.h"
 
 struct login;
+struct login_message;
 
 enum peer_state {
 	PEER_NEW = 0,        /* no session; a HELLO may come */
@@ -46,6 +47,10 @@ struct peer {
 	struct peer_members members;
 	uint64_t opened_ms;      /* when it joined */
 	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
+	/* of a role with an authorizer; see peer/authorize.h */
+	struct login_message *answer; /* in AUTHORIZE_ANSWERED, unless memory ran out */
+	uint32_t question;            /* number of the last one */
+	uint8_t authorize_state;      /* enum authorize_state */
 };
 
 /* A line about p, and what it can cause at will; its format ends in " suppressed=%u". */

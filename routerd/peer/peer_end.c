@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ways in which a session and its connection end; see peer.h. */
+#include "routerd/peer/authorize.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/members.h"
 #include "routerd/peer/peer.h"
@@ -30,6 +31,7 @@ static void session_over(struct peer *p, const char *reason)
 			 duration);
 	peers_count(p->peers, PEER_SESSIONS_CLOSED);
 	login_report_closed(p, reason, duration);
+	authorize_end(p);
 	members_remove_all(p->peers, p);
 	identity_unref(&p->identity);
 	free(p->mail);

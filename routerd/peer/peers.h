@@ -35,6 +35,8 @@ struct peer;
 	X(INVALID_VALUES, "invalid_values")                                              \
 	X(PUBLISHES_DROPPED, "publishes_dropped")                                        \
 	X(NOT_AUTHORIZED, "not_authorized")                                              \
+	X(AUTHORIZATIONS_ASKED, "authorizations_asked")                                  \
+	X(AUTHORIZATIONS_FAILED, "authorizations_failed")                                \
 	X(EVENTS_DELIVERED, "events_delivered")                                          \
 	X(NO_MEMORY, "out_of_memory")                                                    \
 	X(REPORTS_LOST, "login_reports_lost")                                            \
@@ -80,8 +82,9 @@ struct peers {
 	struct policy *policy; /* counted; the one in force */
 	char worker_name[16];  /* "worker001": x_cb_worker */
 
-	struct buf decoded; /* scratch of msg_read */
-	struct buf out;     /* scratch of peer_begin */
+	struct slice message; /* that is being read, as the client sent it */
+	struct buf decoded;   /* scratch of msg_read */
+	struct buf out;       /* scratch of peer_begin */
 	struct peer_slot *slots;
 	uint32_t n_slots;
 	uint32_t first_free; /* n_slots: none */

@@ -9,7 +9,7 @@
 size_t identity_size(const struct identity *i)
 {
 	return sizeof(*i) + i->realm_name.len + i->authid.len + i->authrole.len +
-	       i->authprovider.len;
+	       i->authprovider.len + i->authextra.len;
 }
 
 struct identity *identity_new(const struct identity *from)
@@ -27,6 +27,7 @@ struct identity *identity_new(const struct identity *from)
 	i->authid = slice_store(&pos, from->authid);
 	i->authrole = slice_store(&pos, from->authrole);
 	i->authprovider = slice_store(&pos, from->authprovider);
+	i->authextra = slice_store(&pos, from->authextra);
 	return i;
 }
 

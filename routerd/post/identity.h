@@ -33,8 +33,11 @@ struct identity {
 	const char *authmethod;        /* a constant */
 	struct lookup_stamp stamp;
 	struct field_key pubkey; /* with which it has signed, or will */
-	/* these texts lie behind the struct, in one allocation */
+	/* these lie behind the struct, in one allocation */
 	struct slice realm_name, authid, authrole, authprovider;
+	/* of a role with an authorizer: what the authenticator gave as extra, an encoded
+	 * map; else empty */
+	struct slice authextra;
 };
 
 /* A copy of *from and its texts, with one reference of its own to the role; NULL: no

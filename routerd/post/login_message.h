@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What travels by post between a login on its worker (peer/login) and the questions to
- * the authenticators on worker 0 (control/questions). Each has one owner at a time: the
+ * What travels by post between a login or a session on its worker (peer/login,
+ * peer/authorize) and the questions to the authenticators on worker 0
+ * (control/questions). Each has one owner at a time: the
  * post that carries it, then whoever handles the post.
  */
 #ifndef ROUTERD_POST_LOGIN_MESSAGE_H
@@ -22,18 +23,28 @@ enum login_outcome {
 	LOGIN_LINK_BROKE = 5,  /* it was asked twice, and both times the link broke */
 	LOGIN_NO_ROOM = 6,     /* more questions wait than may */
 	LOGIN_NO_MEMORY = 7,
-	LOGIN_OUTCOME_COUNT = 8,
+	LOGIN_UNSUPPORTED = 8, /* it does not answer such questions */
+	LOGIN_OUTCOME_COUNT = 9,
+};
+
+/* What is asked. A session has at most one question at a time. */
+enum question_kind {
+	QUESTION_AUTHENTICATE = 0, /* Who is this? Answered by POST_LOGIN_ANSWER. */
+	QUESTION_AUTHORIZE = 1,    /* May this session do this? By POST_AUTHORIZED. */
+	QUESTION_KIND_COUNT = 2,
 };
 
 /*
- * A question ("Who is this?"), its answer, or a report of a login or session for the
+ * A question, its answer, or a report of a login or session for the
  * authenticator's records. The fields of the other two are zero.
  */
 struct login_message {
 	uint16_t authenticator; /* question, report: index in the configuration */
 	/* question */
-	uint64_t deadline_ms;    /* when the handshake ends; clock of common/loop */
-	struct mail_batch *mail; /* for POST_LOGIN_ANSWER; owned */
+	enum question_kind kind;
+	uint64_t number;         /* comes back with the answer */
+	uint64_t deadline_ms;    /* nobody waits longer; clock of common/loop */
+	struct mail_batch *mail; /* for the answer; owned */
 	/* answer */
 	enum login_outcome outcome;
 	struct lookup_stamp stamp;

@@ -94,8 +94,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
                                                                                          \
 	/* between worker 0 and all, itself included */                                  \
 	X(LOGIN, CONTROL, LOGIN)          /* session, login: question */                 \
-	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session, whose LOGIN is moot */             \
-	X(LOGIN_ANSWER, PEER, LOGIN)    /* session, login: answer, or NULL: no memory */ \
+	X(AUTHORIZE, CONTROL, LOGIN)      /* the same */                                 \
+	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session: its question is moot */            \
+	X(LOGIN_ANSWER, PEER, LOGIN) /* session, login: answer, or NULL: no memory */    \
+	/* session, id: the question's number, login: as in LOGIN_ANSWER */              \
+	X(AUTHORIZED, PEER, LOGIN)                                                       \
 	X(LOGIN_REPORT, CONTROL, LOGIN) /* login: report */                              \
 	X(REVOKED, CONTROL, NOTHING)    /* id: the revocation's number; counts */        \
 	X(CONNECTION, WORKER, FD)       /* connection */                                 \

@@ -24,12 +24,14 @@ class Deny(Exception):
 
 
 class Authenticator:
-    """Calls answer(realm, authid, details), which returns a result, raises Deny, or returns HOLD."""
+    """Calls answer(realm, authid, details) and authorize(details, uri, action, options), which
+    return a result, raise Deny, or return HOLD."""
 
     def __init__(self, folder, answer, features=("revoke", "cancel"), hello=None, ping=None,
-                 name="authd.sock"):
+                 name="authd.sock", authorize=None):
         self.path = os.path.join(folder, name)
         self.answer = answer
+        self.authorize = authorize
         self.features = features
         self.hello = hello
         self.ping = ping
@@ -115,6 +117,8 @@ class Authenticator:
                 result = self.ping() if self.ping else {"ready": True, "inflight": 0, "epoch": 1}
             elif method == "authenticate":
                 result = self.answer(*params)
+            elif method == "authorize" and self.authorize:
+                result = self.authorize(*params)
             else:
                 raise Deny("auth.rpc.no_such_method")
         except Deny as deny:

@@ -54,6 +54,24 @@ static int request_again(struct slice in, struct buf *out)
 	return e != 0 ? e : auth_request_write(out, &q, AUTH_MAX_MESSAGE);
 }
 
+static int authorize_again(struct slice in, struct buf *out)
+{
+	struct auth_authorize q;
+	int err = auth_authorize_read(in, &q);
+
+	return err != 0 ? err : auth_authorize_write(out, &q, AUTH_MAX_MESSAGE);
+}
+
+static int authorize_result_again(struct slice in, struct buf *out)
+{
+	struct auth_authorize_result res;
+	int err = auth_authorize_result_read(in, &res);
+
+	if (err == 0)
+		fields_write_item(out, &auth_authorize_result_table, &res);
+	return err;
+}
+
 /* Never fails: auth_error_read turns malformed input into an internal error. */
 static int error_again(struct slice in, struct buf *out)
 {

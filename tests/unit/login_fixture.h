@@ -29,7 +29,9 @@ struct conn {
 	bool dropped;
 	enum conn_end end;
 	uint16_t close_code; /* 0: open */
-	char sent[8192];     /* messages, each followed by a newline */
+	unsigned holds, releases;
+	char held[1024]; /* the rest of the message of the last hold */
+	char sent[8192]; /* messages, each followed by a newline */
 };
 
 static struct net the_net;
@@ -75,6 +77,17 @@ void conn_established(struct conn *c)
 void conn_left(struct conn *c)
 {
 	c->established = false;
+}
+
+void conn_hold(struct conn *c, struct slice rest)
+{
+	c->holds++;
+	snprintf(c->held, sizeof(c->held), "%.*s", (int)rest.len, (const char *)rest.p);
+}
+
+void conn_release(struct conn *c)
+{
+	c->releases++;
 }
 
 void conn_restart_handshake(struct conn *c)

@@ -128,8 +128,9 @@ static void errors_in_realms(void **state)
 		 "4:33: unknown key 'realm' in the realm: it belongs in 'anonymous'; "
 		 "here "
 		 "expected 'name', 'roles' or 'options'"},
-		{"name: r, roles: [{name: u, authorizer: a.b}]}",
-		 "4:43: 'authorizer' is not supported yet: list 'permissions' instead"},
+		{"name: r, roles: [{name: u, authorizer: a, permissions: []}]}",
+		 "4:43: a role has 'permissions' or an 'authorizer', not both: leave out "
+		 "one of the two"},
 		{"name: r, roles: [{name: u, allow-by-default: true}]}",
 		 "4:49: 'allow-by-default' is not supported: a permission with uri: \"\" "
 		 "and match: prefix matches everything"},
@@ -695,8 +696,8 @@ static void all_errors(void **state)
 		 "- {type: websocket, endpoint: {type: tcp, port: 2},\n"
 		 "   auth: {cryptosign: {type: dynamic, authenticator: a},\n"
 		 "          anonymous: {type: static, role: v}}}\n",
-		 "r.yaml:1:38: unknown key 'x' in the role, expected 'name' or "
-		 "'permissions'\n"
+		 "r.yaml:1:38: unknown key 'x' in the role, expected 'name', "
+		 "'permissions' or 'authorizer'\n"
 		 "r.yaml:2:21: the authenticator needs the key 'socket'"},
 		{"transports:\n"
 		 "- {type: websocket, endpoint: {type: tcp, port: 2},\n"

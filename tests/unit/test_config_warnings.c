@@ -150,7 +150,7 @@ static void warnings_of_authenticators(void **state)
 		{"authd: {socket: a, timeout: 10 s}", NULL},
 		{"authd: {socket: a, timeout: 10001}", "4:29: warning: 'timeout' " NEVER},
 		{"authd: {socket: a}, other: {socket: b}",
-		 "4:21: warning: no transport refers to this authenticator"},
+		 "4:21: warning: no transport and no role refers to this authenticator"},
 	};
 
 	warn_all(limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");

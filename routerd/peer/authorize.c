@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Asking an authorizer; see authorize.h. The worker's thread. */
+#include "routerd/peer/authorize.h"
+
+#include "common/err.h"
+#include "routerd/post/login_message.h"
+#include "routerd/post/outbox.h"
+
+#include <stdio.h>
+
+static const struct config_authenticator *authorizer_of(const struct peer *p)
+{
+	return &p->peers->config->authenticators[rights_authorizer(p->rights)];
+}
+
+static int write_authorize(const struct peer *p, const struct msg *m, enum action action,
+			   struct slice bytes, struct buf *out)
+{
+	static const char *const names[ACTION_COUNT] = {
+		[ACTION_CALL] = "call",
+		[ACTION_REGISTER] = "register",
+		[ACTION_PUBLISH] = "publish",
+		[ACTION_SUBSCRIBE] = "subscribe",
+	};
+	const struct identity *i = p->identity;
+	const struct auth_authorize q = {
+		.session = i->session,
+		.realm = i->realm_name,
+		.authid = i->authid,
+		.authrole = i->authrole,
+		.authmethod = slice_str(i->authmethod),
+		.authprovider = i->authprovider,
+		.authextra = i->authextra,
+		.ttl_ms = authorizer_of(p)->timeout,
+		.uri = m->uri,
+		.action = slice_str(names[action]),
+		.options = msg_options(p->serializer, bytes),
+		.options_in = p->serializer,
+	};
+
+	return auth_authorize_write(out, &q, AUTH_MAX_MESSAGE);
+}
+
+/* Posts the question, with mail for the answer. False: no memory. */
+static bool post_authorize(struct peer *p, struct login_message *q)
+{
+	struct outbox *ob = p->peers->outbox;
+
+	q->mail = outbox_reserve(ob);
+	return q->mail != NULL && post_send(ob, 0,
+					    &(struct post){
+						    .type = POST_AUTHORIZE,
+						    .session = peers_ref(p->peers, p),
+						    .login = q,
+					    });
+}
+
+bool authorize_ask(struct peer *p, const struct msg *m, enum action action,
+		   struct slice bytes)
+{
+	const struct login_message question = {
+		.kind = QUESTION_AUTHORIZE,
+		.authenticator = (uint16_t)rights_authorizer(p->rights),
+		.number = p->question + 1,
+		.deadline_ms = loop_now_ms(p->peers->loop) + authorizer_of(p)->timeout,
+	};
+	struct login_message *q = NULL;
+	struct buf params;
+
+	buf_init(&params, AUTH_MAX_MESSAGE);
+	/* all that it must hold is short, so that nothing but memory can be missing */
+	if (write_authorize(p, m, action, bytes, &params) == 0)
+		q = login_message_new(&question, buf_slice(&params));
+	buf_fini(&params);
+	if (q == NULL || !post_authorize(p, q)) {
+		login_message_free(&q);
+		return false;
+	}
+	p->question++;
+	p->authorize_state = AUTHORIZE_ASKED;
+	peers_count(p->peers, PEER_AUTHORIZATIONS_ASKED);
+	return true;
+}
+
+void authorize_answered(struct peer *p, struct post *post)
+{
+	if (p->authorize_state != AUTHORIZE_ASKED || post->id != p->question) {
+		peers_count(p->peers, PEER_POSTS_STALE);
+		return;
+	}
+	p->authorize_state = AUTHORIZE_ANSWERED;
+	p->answer = post->login;
+	post->login = NULL;
+	conn_release(p->conn);
+}
+
+static enum authorize_decision refuse_with(struct authorize_refusal *r,
+					   enum authorize_decision decision,
+					   struct slice uri, struct slice text)
+{
+	snprintf(r->uri, sizeof(r->uri), "%.*s", (int)uri.len, (const char *)uri.p);
+	r->text = text;
+	r->detail[0] = '\0';
+	return decision;
+}
+
+/* The client learns no more than that there is no decision. */
+static enum authorize_decision no_decision(struct authorize_refusal *r, const char *text,
+					   struct slice detail)
+{
+	refuse_with(r, AUTHORIZE_FAILED, slice_str(WAMP_ERROR_AUTHORIZATION_FAILED),
+		    slice_str(text));
+	snprintf(r->detail, sizeof(r->detail), "%.100s",
+		 detail.len == 0 ? text : log_quote_text(detail).text);
+	return AUTHORIZE_FAILED;
+}
+
+static enum authorize_decision deny(struct authorize_refusal *r, struct slice uri,
+				    struct slice text)
+{
+	if (uri.len == 0)
+		uri = slice_str(WAMP_ERROR_NOT_AUTHORIZED);
+	return refuse_with(r, AUTHORIZE_DENIED, uri, text);
+}
+
+static enum authorize_decision read_authorize_error(struct slice bytes,
+						    struct authorize_refusal *r)
+{
+	struct auth_error error;
+
+	auth_error_read(bytes, &error);
+	switch (error.kind) {
+	case AUTH_ERROR_DENY:
+		return deny(r, error.uri, error.message);
+	case AUTH_ERROR_IGNORE:
+		return deny(r, slice_of(NULL, 0), slice_of(NULL, 0));
+	case AUTH_ERROR_TEMPORARY:
+		return no_decision(r, "the authorizer cannot decide now", error.detail);
+	case AUTH_ERROR_INTERNAL:
+	case AUTH_ERROR_KIND_COUNT:
+		break;
+	}
+	return no_decision(r, "the authorizer has failed", error.detail);
+}
+
+enum authorize_decision authorize_read(const struct peer *p, struct authorize_refusal *r)
+{
+	const struct login_message *a = p->answer;
+	struct auth_authorize_result res;
+
+	if (a == NULL)
+		return no_decision(r, login_outcome_text(LOGIN_NO_MEMORY),
+				   slice_of(NULL, 0));
+	if (a->outcome == LOGIN_ERROR)
+		return read_authorize_error(login_message_bytes(a), r);
+	if (a->outcome != LOGIN_RESULT)
+		return no_decision(r, login_outcome_text(a->outcome), slice_of(NULL, 0));
+	int err = auth_authorize_result_read(login_message_bytes(a), &res);
+	if (err != 0)
+		return no_decision(
+			r, "the authorizer has failed",
+			slice_str("the authorizer's result: expected a boolean, "
+				  "or a map with the boolean allow"));
+	return res.allow ? AUTHORIZE_ALLOWED
+			 : deny(r, slice_of(NULL, 0), slice_of(NULL, 0));
+}
+
+void authorize_end(struct peer *p)
+{
+	bool asked = p->authorize_state == AUTHORIZE_ASKED;
+
+	p->authorize_state = AUTHORIZE_IDLE;
+	login_message_free(&p->answer);
+	/* without memory the question stays: its answer will be stale */
+	if (asked && !post_send(p->peers->outbox, 0,
+				&(struct post){
+					.type = POST_LOGIN_CANCEL,
+					.session = peers_ref(p->peers, p),
+				}))
+		peer_no_memory(p, "a cancelled question");
+}

@@ -632,7 +632,7 @@ static int read_hello_details(struct decoder *d, const struct option_table *know
 	return fail_in_option(d, &hello_details[0], E_NOTFOUND);
 }
 
-/* AUTHENTICATE's Extra, which is for the login method. */
+/* Stores AUTHENTICATE's Extra, which the login method reads. */
 static NOINLINE int read_authenticate_extra(struct decoder *d,
 					    const struct option_table *known)
 {

@@ -183,8 +183,7 @@ int config_realm_find(const struct config *cfg, struct slice name) MUSTCHECK;
 /* The index of a role in realm->roles, or E_NOTFOUND. */
 int config_role_find(const struct config_realm *realm, struct slice name) MUSTCHECK;
 
-/* Does a login method that is offered here ask this authenticator, or, if it is -1, any?
- */
+/* Does a login method ask this authenticator, or any authenticator if it is -1? */
 bool config_auth_asks(const struct config_auth *auth, int authenticator);
 /* Has any role this authenticator, an index in cfg->authenticators, as its authorizer? */
 bool config_is_authorizer(const struct config *cfg, size_t authenticator);

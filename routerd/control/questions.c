@@ -174,7 +174,7 @@ static void answer_none(struct question *qu, enum login_outcome why)
 	answer_question(qu, why, slice_of(NULL, 0));
 }
 
-/* Answers that there is no answer, and that another try would have none, either. */
+/* Answers that no decision is possible, and that another attempt would fail, too. */
 static void answer_internal(struct question *qu, const char *detail)
 {
 	struct buf b;

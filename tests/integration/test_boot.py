@@ -257,6 +257,36 @@ def test_the_log_says_that_the_socket_is_not_ours(site):
     site.check_files(FILES)
 
 
+def test_reload(site):
+    file, unit = "/etc/routerd/routerd.yaml", "routerd.service"
+    pid = site.show(unit, "MainPID")
+
+    def journal():
+        return site.run(f"journalctl --no-pager -u {unit}")
+
+    def done():
+        return journal().count("reload done")
+
+    site.run(f"cp {file} /root/good.yaml && sed -i 's/name: device$/name: other/' {file}")
+    try:
+        before = done()
+        site.run(f"systemctl reload {unit}")
+        utils.wait_for(lambda: done() == before + 1, "the reload")
+        refused = site.run("python3 etc/demo/client.py --key /root/client01.key", status=1)
+        assert "wamp.error.no_such_role" in refused, refused
+        # a wrong file: the command fails, and routerd goes on with the last good one
+        site.run(f"echo 'nonsense: 1' >>{file}")
+        assert site.try_run(f"systemctl reload {unit}").returncode != 0
+        assert re.search(r"routerd\.yaml:\d+:1: unknown key 'nonsense'", journal())
+        assert site.show(unit, "ActiveState") == "active" and done() == before + 1
+    finally:
+        site.run(f"cp /root/good.yaml {file} && systemctl reload {unit}")
+    utils.wait_for(lambda: done() == before + 2, "the reload")
+    site.login()
+    utils.wait_for(lambda: site.show(unit, "ActiveState") == "active", "the end of the reload")
+    assert site.show(unit, "MainPID") == pid
+
+
 def test_no_core(site):
     for unit in SERVICES:
         assert re.search(r"Max core file size +0 +0 ", site.run(f"cat /proc/{site.show(unit, 'MainPID')}/limits"))

@@ -705,16 +705,85 @@ static void files(void **state)
 	assert_string_equal(err.text, "/: Is a directory");
 }
 
+/* --- changes --- */
+
+#define WHOLE_CAR                                                                        \
+	"electric: false\nseats: 2\nboot: 1024\ndelay: 1\nowner: me\nmotto: x\n"         \
+	"key: \"0666\"\ncolour: red\nextras: [hook]\ndrivers: [a, b]\nusers: [1, 2]\n"   \
+	"engine: {power: 3}\nwheels: [{spokes: 5}, {spokes: 6}]\n"                       \
+	"spares: {a: {spokes: 7}, b: {spokes: 8}}\n"
+
+/* Replaces `from` in WHOLE_CAR by `to`: conf_changes must name this key, and no other. */
+static void expect_change(const char *from, const char *to, const char *key)
+{
+	char text[2000], name[64];
+	struct pool old_pool;
+	struct buf names;
+
+	assert_int_equal(parse(WHOLE_CAR), 0);
+	struct car old = car;
+	old_pool = pool;
+	pool_init(&pool);
+	const char *at = strstr(WHOLE_CAR, from);
+	assert_non_null(at);
+	(void)snprintf(text, sizeof(text), "%.*s%s%s", (int)(at - WHOLE_CAR), WHOLE_CAR,
+		       to, at + strlen(from));
+	if (parse(text) != 0)
+		fail_msg("%s", err.text);
+	buf_init(&names, 100);
+	conf_changes(&car_table, &old, &car, &names);
+	(void)snprintf(name, sizeof(name), "%.*s", (int)names.len,
+		       names.len == 0 ? "" : (const char *)names.data);
+	assert_string_equal(name, key);
+	buf_fini(&names);
+	pool_fini(&old_pool);
+}
+
+static void changes_are_named(void **state)
+{
+	(void)state;
+	expect_change("seats: 2", "seats: 2", "");
+	expect_change("delay: 1\n", "delay: 1ms\n", "");
+	expect_change("seats: 2", "seats: 3", "seats");
+	expect_change("seats: 2\n", "", "seats");
+	expect_change("boot: 1024", "boot: 1025", "boot");
+	expect_change("delay: 1", "delay: 2", "delay");
+	expect_change("owner: me", "owner: you", "owner");
+	expect_change("owner: me\n", "", "owner");
+	expect_change("motto: x", "motto: vroom", "motto");
+	expect_change("0666", "0660", "key");
+	expect_change("red", "green", "colour");
+	expect_change("[hook]", "[hook, roof]", "extras");
+	expect_change("[a, b]", "[b, a]", "drivers");
+	expect_change("[a, b]", "[a]", "drivers");
+	expect_change("[1, 2]", "[1, 3]", "users");
+	expect_change("[1, 2]", "[1]", "users");
+	expect_change("power: 3", "power: 4", "engine");
+	expect_change("spokes: 6", "spokes: 9", "wheels");
+	expect_change("{spokes: 6}", "{spokes: 6}, {spokes: 5}, {spokes: 5}", "wheels");
+	expect_change("b: {spokes: 8}", "c: {spokes: 8}", "spares");
+	expect_change("b: {spokes: 8}", "b: {spokes: 9}", "spares");
+	pool_fini(&pool);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults),         cmocka_unit_test(each_type),
-		cmocka_unit_test(json_is_yaml),     cmocka_unit_test(numbers),
-		cmocka_unit_test(errors),           cmocka_unit_test(all_errors),
-		cmocka_unit_test(very_many_errors), cmocka_unit_test(warnings),
-		cmocka_unit_test(byte_order_marks), cmocka_unit_test(bounds),
-		cmocka_unit_test(hostile_files),    cmocka_unit_test(long_texts_are_cut),
-		cmocka_unit_test(cut_and_flipped),  cmocka_unit_test(files),
+		cmocka_unit_test(changes_are_named),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(each_type),
+		cmocka_unit_test(json_is_yaml),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(all_errors),
+		cmocka_unit_test(very_many_errors),
+		cmocka_unit_test(warnings),
+		cmocka_unit_test(byte_order_marks),
+		cmocka_unit_test(bounds),
+		cmocka_unit_test(hostile_files),
+		cmocka_unit_test(long_texts_are_cut),
+		cmocka_unit_test(cut_and_flipped),
+		cmocka_unit_test(files),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, end);

@@ -49,6 +49,11 @@ static void test_notify(void **state)
 	daemon_notify("READY=1\nSTATUS=fine");
 	assert_int_equal(recv(fd, got, sizeof(got) - 1, 0), 19);
 	assert_string_equal(got, "READY=1\nSTATUS=fine");
+	daemon_notify_reloading();
+	got[recv(fd, got, sizeof(got) - 1, 0)] = '\0';
+	unsigned long long usec = 0;
+	assert_int_equal(sscanf(got, "RELOADING=1\nMONOTONIC_USEC=%llu", &usec), 1);
+	assert_in_range(usec, clock_now_ns() / 1000 - 10000000, clock_now_ns() / 1000);
 	/* a service manager that does not read causes only a short delay */
 	int sender = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
 	while (sendto(sender, "x", 1, 0, (struct sockaddr *)&a, len) == 1)

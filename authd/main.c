@@ -63,6 +63,7 @@ static void log_counters_of_server(void *arg)
 {
 	const struct daemon *d = arg;
 
+	daemon_log_counters();
 	server_log_counters(&d->server);
 }
 

@@ -261,23 +261,24 @@ void server_fini(struct server *s)
 	listener_free(&s->admin.listener);
 }
 
+static const struct counter_def server_counter_defs[] = {
+#define X(name, type, help) {#name, help, type, offsetof(struct server_counters, name)},
+	SERVER_COUNTERS(X)
+#undef X
+};
+const struct counter_table server_counter_table =
+	COUNTER_TABLE(server_counter_defs, struct server_counters);
+
 void server_log_counters(const struct server *s)
 {
-	log_info(NULL,
-		 "counters connections=%" PRIu64 " refused=%" PRIu64 " malformed=%" PRIu64
-		 " authenticate=%" PRIu64 " allowed=%" PRIu64 " denied=%" PRIu64
-		 " failed=%" PRIu64 " opened=%" PRIu64 " closed=%" PRIu64
-		 " auth_failed=%" PRIu64 " cancels=%" PRIu64 " unknown_notices=%" PRIu64
-		 " changes=%" PRIu64 " revokes=%" PRIu64 " revoke_failures=%" PRIu64
-		 " not_ready=%" PRIu64 " database_errors=%" PRIu64 " epoch=%" PRIu64
-		 " routers=%u admins=%u",
-		 s->counters.connections, s->counters.refused, s->counters.malformed,
-		 s->counters.authenticate, s->counters.allowed, s->counters.denied,
-		 s->counters.failed, s->counters.opened, s->counters.closed,
-		 s->counters.auth_failed, s->counters.cancels,
-		 s->counters.unknown_notices, s->counters.changes, s->counters.revokes,
-		 s->counters.revoke_failures, s->counters.not_ready,
-		 s->store == NULL ? 0 : store_errors(s->store),
-		 s->store == NULL ? 0 : store_epoch(s->store), s->router.n_clients,
-		 s->admin.n_clients);
+	struct server_counters c = s->counters;
+
+	if (s->store != NULL) {
+		c.database_errors = store_errors(s->store);
+		c.epoch = store_epoch(s->store);
+	}
+	c.routers = s->router.n_clients;
+	c.admins = s->admin.n_clients;
+	counters_log(NULL, "counters", &(struct counter_set){&server_counter_table, &c},
+		     1);
 }

@@ -68,6 +68,40 @@ struct client {
 	char name[32]; /* log prefix: "router 3" */
 };
 
+/* Field and name, type, help. */
+#define SERVER_COUNTERS(X)                                                               \
+	X(connections, COUNTER, "connections of routers and of authctl")                 \
+	X(refused, COUNTER,                                                              \
+	  "connections closed at once: too many, or a user who may not connect")         \
+	X(malformed, COUNTER,                                                            \
+	  "connections closed because their bytes could not be read")                    \
+	X(authenticate, COUNTER, "requests to decide about a login")                     \
+	X(allowed, COUNTER, "logins allowed")                                            \
+	X(denied, COUNTER, "logins denied")                                              \
+	X(failed, COUNTER, "logins without a decision because of an error")              \
+	X(opened, COUNTER, "sessions that routers have reported as begun")               \
+	X(closed, COUNTER, "sessions that routers have reported as ended")               \
+	X(auth_failed, COUNTER, "logins that routers have reported as failed")           \
+	X(cancels, COUNTER, "logins cancelled by routers")                               \
+	X(unknown_notices, COUNTER, "notifications with an unknown method")              \
+	X(changes, COUNTER, "changes of principals by authctl")                          \
+	X(revokes, COUNTER, "revocations")                                               \
+	X(revoke_failures, COUNTER,                                                      \
+	  "revocations that a router has not confirmed, summed over all routers")        \
+	X(not_ready, COUNTER, "requests refused because the database was not open")      \
+	X(database_errors, COUNTER, "failed accesses to the database")                   \
+	X(epoch, GAUGE,                                                                  \
+	  "epoch of the database: the number of changes that revoke access")             \
+	X(routers, GAUGE, "connected routers")                                           \
+	X(admins, GAUGE, "connections of authctl")
+
+struct server_counters {
+#define X(name, type, help) uint64_t name;
+	SERVER_COUNTERS(X)
+#undef X
+};
+extern const struct counter_table server_counter_table; /* of struct server_counters */
+
 struct server {
 	struct loop *loop;
 	const struct settings *settings;
@@ -77,18 +111,11 @@ struct server {
 	char instance[33];     /* random, chosen at start */
 	struct endpoint router, admin;
 	LIST_HEAD(client_list, client) clients;
-	LIST_HEAD(, revoke) revokes; /* revocations in progress */
-	struct removals removals;    /* removals that some router has not confirmed */
-	uint64_t last_client;        /* number of the newest connection */
-	struct log_rate rate;        /* limits lines that peers can cause */
-	struct {
-		uint64_t connections, refused, malformed;
-		uint64_t authenticate, allowed, denied, failed;
-		uint64_t opened, closed, auth_failed, cancels, unknown_notices;
-		uint64_t changes, revokes, revoke_failures;
-		/* Requests refused because the database was not open. */
-		uint64_t not_ready;
-	} counters;
+	LIST_HEAD(, revoke) revokes;     /* revocations in progress */
+	struct removals removals;        /* removals that some router has not confirmed */
+	uint64_t last_client;            /* number of the newest connection */
+	struct log_rate rate;            /* limits lines that peers can cause */
+	struct server_counters counters; /* without database_errors and gauges */
 };
 
 /*

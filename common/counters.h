@@ -1,23 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Logs the counters of an object. A table names each counter and its place in the
- * object's struct. Called by the thread that owns the object.
+ * Tables of counters. Each object that counts has one table, written next to the struct
+ * that holds the values: name, help, type and place of each counter. The log prints
+ * counters by these tables, and etc/doc/counters.md lists them.
+ *
+ * Constant data and functions without state; any thread.
  */
 #ifndef COMMON_COUNTERS_H
 #define COMMON_COUNTERS_H
 
 #include "common/base.h"
 
+enum counter_type {
+	COUNTER = 0, /* counts events since the start */
+	GAUGE = 1,   /* a number of now, which rises and falls */
+};
+
 struct counter_def {
 	const char *name;
+	const char *help; /* a phrase without a full stop */
+	enum counter_type type;
 	size_t offset; /* of the uint64_t in the struct */
 };
 
+struct counter_table {
+	const struct counter_def *defs;
+	size_t n;
+	size_t size; /* of the struct, in bytes */
+};
+
+/* A table of an array of rows for structs of this type. */
+#define COUNTER_TABLE(rows, type)                                                        \
+	{                                                                                \
+		.defs = (rows), .n = ARRAY_LEN(rows), .size = sizeof(type),              \
+	}
+
+/* The counters of one object: its table, and the struct that the table describes. */
+struct counter_set {
+	const struct counter_table *table;
+	const void *values;
+};
+
+enum { COUNTERS_HEAD_MAX = 1100 }; /* bytes of head, with its terminator */
+
 /*
- * Logs one line: head, such as "counters realm=r", then " name=value" for each of the n
- * counters.
+ * Logs head, such as "counters realm=r", then " name=value" for each counter of n sets.
+ * If this does not fit into a line of the log, further lines begin with head as well.
  */
-void counters_log(const char *prefix, const char *head, const struct counter_def *defs,
-		  size_t n, const void *object);
+void counters_log(const char *prefix, const char *head, const struct counter_set *sets,
+		  size_t n);
 
 #endif

@@ -121,6 +121,14 @@ int daemon_start_log(const struct conf_log *how, const struct conf_error *warnin
 	return err;
 }
 
+void daemon_log_counters(void)
+{
+	struct log_counters c = log_counters();
+
+	counters_log(NULL, "counters log", &(struct counter_set){&log_counter_table, &c},
+		     1);
+}
+
 /* --- signals --- */
 
 static void refuse_reload(const char *name)
@@ -144,7 +152,6 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 		else if (!s->stopping)
 			s->reload(s->arg);
 	} else if (number == SIGUSR1) {
-		log_log_counters();
 		s->log_counters(s->arg);
 	} else if (number == SIGUSR2) {
 		if (s->usr2 != NULL)

@@ -34,9 +34,12 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 int daemon_start_log(const struct conf_log *how,
 		     const struct conf_error *warnings) MUSTCHECK;
 
+/* Logs the counters of the log. */
+void daemon_log_counters(void);
+
 /*
- * Signal handlers. The first SIGTERM or SIGINT calls stop, SIGUSR1 logs the counters, and
- * SIGUSR2 calls usr2, which may be NULL. SIGHUP calls reload, but not after stop; if
+ * Signal handlers. The first SIGTERM or SIGINT calls stop, SIGUSR1 calls log_counters,
+ * and SIGUSR2 calls usr2, which may be NULL. SIGHUP calls reload, but not after stop; if
  * reload is NULL, it logs that the daemon does not reload.
  */
 enum { DAEMON_SIGNALS = 5 };

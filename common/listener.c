@@ -212,6 +212,14 @@ struct sock_name listener_address(const struct listener *l)
 	return sock_local_name(l->fd);
 }
 
+static const struct counter_def listener_counter_defs[] = {
+#define X(name, type, help) {#name, help, type, offsetof(struct listener_counters, name)},
+	LISTENER_COUNTERS(X)
+#undef X
+};
+const struct counter_table listener_counter_table =
+	COUNTER_TABLE(listener_counter_defs, struct listener_counters);
+
 struct listener_counters listener_counters(const struct listener *l)
 {
 	return l->counters;

@@ -9,7 +9,7 @@
 #ifndef COMMON_LISTENER_H
 #define COMMON_LISTENER_H
 
-#include "common/base.h"
+#include "common/counters.h"
 #include "common/loop.h"
 #include "common/sock.h"
 
@@ -62,11 +62,17 @@ _Atomic uint32_t *listener_live(struct listener *l);
 /* The address that it listens on: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */
 struct sock_name listener_address(const struct listener *l);
 
+#define LISTENER_COUNTERS(X)                                                             \
+	X(accepted, COUNTER, "connections accepted")                                     \
+	X(refused, COUNTER, "connections closed at once: max_connections was reached")   \
+	X(starved, COUNTER, "pauses because of too few descriptors or too little memory")
+
 struct listener_counters {
-	uint64_t accepted;
-	uint64_t refused; /* closed at once because max_connections was reached */
-	uint64_t starved; /* pauses because accept failed: no descriptors or no memory */
+#define X(name, type, help) uint64_t name;
+	LISTENER_COUNTERS(X)
+#undef X
 };
+extern const struct counter_table listener_counter_table; /* of that struct */
 struct listener_counters listener_counters(const struct listener *l);
 
 #endif

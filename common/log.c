@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 enum {
-	LINE_MAX_BYTES = 2048,
 	BUFFER_BYTES = 128 * 1024,
 	WRITER_STACK = 128 * 1024,
 	END_MS = 1000, /* how long log_end waits for the writer */
@@ -144,7 +143,7 @@ static size_t write_buffer(const struct lines *l)
 	size_t lost = 0;
 
 	for (size_t at = 0, n; at < l->len; at += n) {
-		/* A line is at most LINE_MAX_BYTES long, so a piece holds at least
+		/* A line is at most LOG_LINE_MAX long, so a piece holds at least
 		 * one. */
 		n = min_size(l->len - at, PIPE_BUF);
 		while (l->text[at + n - 1] != '\n')
@@ -271,13 +270,13 @@ struct log_counters log_counters(void)
 	return c;
 }
 
-void log_log_counters(void)
-{
-	struct log_counters c = log_counters();
-
-	log_info(NULL, "counters log written=%" PRIu64 " dropped=%" PRIu64, c.written,
-		 c.dropped);
-}
+static const struct counter_def log_counter_defs[] = {
+#define X(name, type, help) {#name, help, type, offsetof(struct log_counters, name)},
+	LOG_COUNTERS(X)
+#undef X
+};
+const struct counter_table log_counter_table =
+	COUNTER_TABLE(log_counter_defs, struct log_counters);
 
 void assert_failed(const char *file, int line, const char *cond)
 {
@@ -290,7 +289,7 @@ void assert_failed(const char *file, int line, const char *cond)
 
 void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 {
-	char line[LINE_MAX_BYTES];
+	char line[LOG_LINE_MAX];
 	va_list ap;
 
 	if (!log_enabled(level))

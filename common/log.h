@@ -17,7 +17,7 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
-#include "common/base.h"
+#include "common/counters.h"
 
 enum log_level {
 	LOG_LEVEL_ERROR = 0, /* an operator must act */
@@ -48,14 +48,19 @@ int log_start(void) MUSTCHECK;
  */
 void log_end(void);
 
-/* Lines since log_start. */
+enum { LOG_LINE_MAX = 2048 }; /* bytes of a line, with time, level and prefix */
+
+#define LOG_COUNTERS(X)                                                                  \
+	X(written, COUNTER, "lines written since the start")                             \
+	X(dropped, COUNTER, "lines dropped, because standard error could not be written")
+
 struct log_counters {
-	uint64_t written;
-	uint64_t dropped;
+#define X(name, type, help) uint64_t name;
+	LOG_COUNTERS(X)
+#undef X
 };
 struct log_counters log_counters(void);
-/* Logs the log's own counters. */
-void log_log_counters(void);
+extern const struct counter_table log_counter_table; /* of struct log_counters */
 
 bool log_enabled(enum log_level level);
 

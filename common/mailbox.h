@@ -20,7 +20,7 @@
 #ifndef COMMON_MAILBOX_H
 #define COMMON_MAILBOX_H
 
-#include "common/base.h"
+#include "common/counters.h"
 
 #include <sys/queue.h>
 
@@ -40,11 +40,18 @@ STAILQ_HEAD(mail_list, mail_batch);
 
 struct mailboxes;
 
+/* Field, name of the counter, type, help. */
+#define MAILBOX_COUNTERS(X)                                                              \
+	X(items, "posts_out", COUNTER, "posts handed over to other threads")             \
+	X(batches, "batches_out", COUNTER, "batches in which they were handed over")     \
+	X(wakeups, "wakeups", COUNTER, "batches for which the other thread was woken")
+
 struct mailbox_counters {
-	uint64_t items;   /* handed over to other threads */
-	uint64_t batches; /* number of batches that contained them */
-	uint64_t wakeups; /* hand-overs that had to wake the reader */
+#define X(field, name, type, help) uint64_t field;
+	MAILBOX_COUNTERS(X)
+#undef X
 };
+extern const struct counter_table mailbox_counter_table; /* of that struct */
 
 /*
  * Makes n boxes for items of item_size bytes. high and low water are in bytes, low <

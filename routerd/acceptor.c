@@ -10,6 +10,7 @@
 #include "common/listener.h"
 #include "common/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct entrance {
@@ -124,10 +125,11 @@ void acceptor_describe(const struct acceptor *a, struct buf *out)
 void acceptor_log_counters(const struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
-		struct listener_counters s = listener_counters(a->entrances[i].listener);
-		log_info(NULL,
-			 "counters listener=%s accepted=%llu refused=%llu starved=%llu",
-			 a->config->listeners[i].name, (unsigned long long)s.accepted,
-			 (unsigned long long)s.refused, (unsigned long long)s.starved);
+		struct listener_counters c = listener_counters(a->entrances[i].listener);
+		char head[COUNTERS_HEAD_MAX];
+		snprintf(head, sizeof(head), "counters listener=%s",
+			 a->config->listeners[i].name);
+		counters_log(NULL, head,
+			     &(struct counter_set){&listener_counter_table, &c}, 1);
 	}
 }

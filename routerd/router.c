@@ -30,9 +30,7 @@ struct router {
 	struct acceptor *acceptor;
 	struct daemon_signals signals;
 	struct mail_for_all stop_mail;
-	bool counted;          /* the counters were logged in this turn */
-	struct timer turn_end; /* armed while counted */
-	pthread_t *threads;    /* [0] is not used */
+	pthread_t *threads; /* [0] is not used */
 };
 
 static void drop_post(void *item)
@@ -59,29 +57,20 @@ static void reload_config(void *arg)
 	control_reload(router->control);
 }
 
-static void on_main_turn_end(void *arg)
+static void log_collected_counters(void *arg)
 {
 	struct router *router = arg;
 
-	router->counted = false;
-}
-
-static void log_counters_of_all(void *arg)
-{
-	struct router *router = arg;
-
-	/* Log once per turn. If many signals arrive, the workers could not keep up
-	 * otherwise. */
-	if (router->counted)
-		return;
-	router->counted = true;
-	timer_arm(&router->turn_end, 0);
+	daemon_log_counters();
 	acceptor_log_counters(router->acceptor);
 	control_log_counters(router->control);
-	if (!outbox_send_all(worker_outbox(router->workers[0]),
-			     &(struct post){.type = POST_LOG_COUNTERS}))
-		log_error(NULL, "cannot log the workers' counters reason=\"%s\"",
-			  err_str(E_NOMEM));
+}
+
+static void collect_counters(void *arg)
+{
+	struct router *router = arg;
+
+	control_collect_counters(router->control, log_collected_counters, router);
 }
 
 /* --- start --- */
@@ -113,7 +102,6 @@ static int make_rest(struct router *router)
 				      router->policy, worker_outbox(first));
 	router->acceptor =
 		acceptor_new(worker_loop(first), router->config, worker_outbox(first));
-	timer_init(&router->turn_end, worker_loop(first), on_main_turn_end, router);
 	if (router->control == NULL || router->acceptor == NULL ||
 	    outbox_reserve_all(worker_outbox(first), &router->stop_mail) != 0)
 		return E_NOMEM;
@@ -179,8 +167,6 @@ static void router_fini(struct router *router)
 	acceptor_free(&router->acceptor);
 	control_free(&router->control);
 	daemon_signals_fini(&router->signals);
-	if (router->counted)
-		timer_disarm(&router->turn_end);
 	for (unsigned i = 0; router->workers != NULL && i < router->n_workers; i++)
 		worker_free(&router->workers[i]);
 	mailboxes_free(&router->boxes, drop_post);
@@ -208,6 +194,7 @@ static int serve_clients(struct router *router)
 	worker_run(router->workers[0]);
 	for (unsigned i = 1; i < router->n_workers; i++)
 		pthread_join(router->threads[i], NULL);
+	control_workers_ended(router->control);
 	log_info(NULL, "routerd stopped");
 	return EX_OK;
 }
@@ -219,7 +206,7 @@ int router_run(const char *path, const struct config *cfg)
 		.config = cfg,
 		.signals = {.name = "routerd",
 			    .stop = stop_router,
-			    .log_counters = log_counters_of_all,
+			    .log_counters = collect_counters,
 			    .reload = reload_config,
 			    .usr2 = worker_stall_toggle,
 			    .arg = &router},

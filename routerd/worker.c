@@ -4,7 +4,6 @@
  */
 #include "routerd/worker.h"
 
-#include "common/counters.h"
 #include "common/err.h"
 #include "routerd/control/control.h"
 #include "routerd/core/realm.h"
@@ -12,6 +11,7 @@
 #include "routerd/peer/attach.h"
 #include "routerd/peer/fan_out.h"
 #include "routerd/peer/peer.h"
+#include "routerd/post/snapshot.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -119,58 +119,65 @@ static void stop_go_on(struct worker *w)
 		loop_stop(w->loop);
 }
 
-/* --- statistics --- */
-
-static const struct counter_def realm_counter_defs[] = {
-#define C(name)                                                                          \
-	{                                                                                \
-#name, offsetof(struct realm_counters, name)                             \
-	}
-	C(sessions),        C(subscriptions),    C(memberships), C(registrations),
-	C(calls_in_flight), C(publishes),        C(events),      C(calls),
-	C(results),         C(timeouts),         C(errors),      C(kills),
-	C(dropped_posts),   C(unsent_publishes),
-#undef C
-};
+/* --- counters --- */
 
 static const struct counter_def worker_counter_defs[] = {
-#define X(id, name) {name, offsetof(struct worker, peers.counters[PEER_##id])},
-	PEER_COUNTERS(X)
-#undef X
-#define X(id, name) {name, offsetof(struct worker, net.counters[NET_##id])},
-		NET_COUNTERS(X)
-#undef X
-#define X(id, words, name) {name, offsetof(struct worker, net.counters[NET_END_##id])},
-			CONN_ENDS(X)
+#define X(name, type, help) {#name, help, type, offsetof(struct worker_counters, name)},
+	WORKER_COUNTERS(X)
 #undef X
 };
+const struct counter_table worker_counter_table =
+	COUNTER_TABLE(worker_counter_defs, struct worker_counters);
 
-static void on_log_counters(struct worker *w, struct post *post)
+/* NULL if out of memory. */
+static struct snapshot *take_snapshot(const struct worker *w)
 {
-	const struct mailbox_counters *m = mailbox_counters(w->boxes, w->index);
 	const uint64_t *pc = w->peers.counters;
-	char head[WAMP_MAX_URI + 32];
+	const struct worker_counters own = {
+		.connections = net_conns(&w->net),
+		.sessions = pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED],
+		.posts = w->outbox.n_posts,
+		.posts_in = w->posts_in,
+		.mailbox_pauses = w->pressures,
+		.posts_unsent = w->outbox.n_lost,
+	};
+	const struct counter_set sets[] = {
+		{&worker_counter_table, &own},
+		{&mailbox_counter_table, mailbox_counters(w->boxes, w->index)},
+		{&peer_counter_table, w->peers.counters},
+		{&net_counter_table, w->net.counters},
+	};
+	size_t n = ARRAY_LEN(sets), bytes = 0;
 
-	(void)post;
-	snprintf(head, sizeof(head),
-		 "counters worker=%u connections=%u sessions=%" PRIu64 " posts=%" PRIu64
-		 " posts_out=%" PRIu64 " posts_in=%" PRIu64 " batches_out=%" PRIu64
-		 " wakeups=%" PRIu64 " mailbox_pauses=%" PRIu64 " posts_unsent=%" PRIu64,
-		 w->index, net_conns(&w->net),
-		 pc[PEER_SESSIONS_OPENED] - pc[PEER_SESSIONS_CLOSED], w->outbox.n_posts,
-		 m->items, w->posts_in, m->batches, m->wakeups, w->pressures,
-		 w->outbox.n_lost);
-	counters_log(w->name, head, worker_counter_defs, ARRAY_LEN(worker_counter_defs),
-		     w);
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+		bytes += sets[i].table->size;
+	for (size_t i = 0; i < w->config->n_realms; i++)
+		n += w->realms[i] != NULL;
+	bytes += (n - ARRAY_LEN(sets)) * realm_counter_table.size;
+	struct snapshot *s = snapshot_new(n, bytes);
+	if (s == NULL)
+		return NULL;
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+		snapshot_add(s, SNAPSHOT_NO_REALM, sets[i].table, sets[i].values);
 	for (size_t i = 0; i < w->config->n_realms; i++) {
 		if (w->realms[i] == NULL)
 			continue;
 		struct realm_counters c = realm_counters(w->realms[i]);
-		snprintf(head, sizeof(head), "counters realm=%s",
-			 w->config->realms[i].name);
-		counters_log(w->name, head, realm_counter_defs,
-			     ARRAY_LEN(realm_counter_defs), &c);
+		snapshot_add(s, (uint16_t)i, &realm_counter_table, &c);
 	}
+	return s;
+}
+
+static void on_count(struct worker *w, struct post *p)
+{
+	post_send_reserved(&w->outbox, 0,
+			   &(struct post){
+				   .type = POST_COUNTED,
+				   .id = p->id,
+				   .session = {.worker = (uint16_t)w->index},
+				   .snapshot = take_snapshot(w),
+			   },
+			   &p->mail);
 }
 
 /* --- posts --- */
@@ -257,14 +264,10 @@ static void on_stopped(struct worker *w, struct post *p)
 
 /* The handlers of posts to the worker itself. */
 static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) = {
-	[POST_CONNECTION] = on_connection,
-	[POST_HOLD_QUEUE] = on_hold_queue,
-	[POST_REVOKE] = on_revoke,
-	[POST_RELOAD] = on_reload,
-	[POST_LOG_COUNTERS] = on_log_counters,
-	[POST_STOP] = stop_begin,
-	[POST_DRAIN] = on_drain,
-	[POST_DRAINED] = on_drained,
+	[POST_CONNECTION] = on_connection, [POST_HOLD_QUEUE] = on_hold_queue,
+	[POST_REVOKE] = on_revoke,         [POST_RELOAD] = on_reload,
+	[POST_COUNT] = on_count,           [POST_STOP] = stop_begin,
+	[POST_DRAIN] = on_drain,           [POST_DRAINED] = on_drained,
 	[POST_STOPPED] = on_stopped,
 };
 

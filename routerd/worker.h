@@ -10,6 +10,7 @@
 #ifndef ROUTERD_WORKER_H
 #define ROUTERD_WORKER_H
 
+#include "common/counters.h"
 #include "common/loop.h"
 #include "common/mailbox.h"
 #include "routerd/config/policy.h"
@@ -19,6 +20,22 @@
 
 struct worker;
 struct control;
+
+/* Field and name, type, help. */
+#define WORKER_COUNTERS(X)                                                               \
+	X(connections, GAUGE, "open connections")                                        \
+	X(sessions, GAUGE, "open sessions")                                              \
+	X(posts, COUNTER, "posts sent, to itself and to others")                         \
+	X(posts_in, COUNTER, "posts received from other workers")                        \
+	X(mailbox_pauses, COUNTER, "how often it stopped reading: mailbox_high")         \
+	X(posts_unsent, COUNTER, "posts lost because memory ran out")
+
+struct worker_counters {
+#define X(name, type, help) uint64_t name;
+	WORKER_COUNTERS(X)
+#undef X
+};
+extern const struct counter_table worker_counter_table; /* of struct worker_counters */
 
 /*
  * Makes a worker. Called before its thread starts; any thread. Configuration and boxes

@@ -4,6 +4,7 @@
 
 #include "common/counters.h"
 #include "common/err.h"
+#include "routerd/control/collector.h"
 #include "routerd/control/questions.h"
 #include "routerd/control/reload.h"
 
@@ -21,10 +22,30 @@ struct gathering {
 	struct timer deadline;
 };
 
+/* Field and name, type, help. */
+#define AUTHENTICATOR_COUNTERS(X)                                                        \
+	X(link_up, GAUGE, "1: connected, and the authenticator is ready; else 0")        \
+	X(revokes, COUNTER, "revocations received")
+
+struct authenticator_counters {
+#define X(name, type, help) uint64_t name;
+	AUTHENTICATOR_COUNTERS(X)
+#undef X
+};
+
+static const struct counter_def authenticator_counter_defs[] = {
+#define X(name, type, help)                                                              \
+	{#name, help, type, offsetof(struct authenticator_counters, name)},
+	AUTHENTICATOR_COUNTERS(X)
+#undef X
+};
+const struct counter_table authenticator_counter_table =
+	COUNTER_TABLE(authenticator_counter_defs, struct authenticator_counters);
+
 struct authenticator {
 	struct control *control;
-	struct questions questions; /* includes the link */
-	uint64_t revokes;           /* revocations received */
+	struct questions questions;             /* includes the link */
+	struct authenticator_counters counters; /* without link_up */
 };
 
 struct control {
@@ -34,6 +55,7 @@ struct control {
 	struct reload *reload; /* NULL after control_stop */
 	uint64_t revocations;  /* number of the newest revocation */
 	LIST_HEAD(, gathering) gatherings;
+	struct collector collector;
 	struct authenticator authenticators[]; /* in the order of the configuration */
 };
 
@@ -168,7 +190,7 @@ static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 			    err_str(err));
 		return;
 	}
-	a->revokes++;
+	a->counters.revokes++;
 	struct revocation revocation = {
 		.authenticator = qs->index,
 		.has_epoch = v.epoch != AUTH_NO_EPOCH,
@@ -229,6 +251,7 @@ struct control *control_new(struct loop *loop, const char *path, const struct co
 	c->config = cfg;
 	c->outbox = outbox;
 	LIST_INIT(&c->gatherings);
+	collector_init(&c->collector, loop, outbox);
 	for (size_t i = 0; i < n; i++) {
 		c->authenticators[i].control = c;
 		questions_init(&c->authenticators[i].questions,
@@ -251,6 +274,7 @@ void control_free(struct control **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
+	collector_fini(&c->collector);
 	/* Answer with the counts so far while the links still exist. */
 	while (!LIST_EMPTY(&c->gatherings))
 		gathering_end(LIST_FIRST(&c->gatherings));
@@ -290,43 +314,39 @@ void control_post(struct control *c, struct post *p)
 			reload_reported(c->reload, p);
 	} else if (p->type == POST_REVOKED) {
 		on_worker_revoked(c, p);
+	} else if (p->type == POST_COUNTED) {
+		collector_post(&c->collector, p);
 	}
 	post_drop(p);
 }
-
-#define COUNTER(f) offsetof(struct authenticator, f)
-static const struct counter_def counter_defs[] = {
-	{"held", COUNTER(questions.n_held[QUESTION_AUTHENTICATE])},
-	{"authorize_held", COUNTER(questions.n_held[QUESTION_AUTHORIZE])},
-	{"in_flight", COUNTER(questions.n_in_flight)},
-	{"bytes", COUNTER(questions.bytes[QUESTION_AUTHENTICATE])},
-	{"authorize_bytes", COUNTER(questions.bytes[QUESTION_AUTHORIZE])},
-	{"asked", COUNTER(questions.asked[QUESTION_AUTHENTICATE])},
-	{"authorize_asked", COUNTER(questions.asked[QUESTION_AUTHORIZE])},
-	{"results", COUNTER(questions.results)},
-	{"errors", COUNTER(questions.errors)},
-	{"invalid", COUNTER(questions.invalid)},
-	{"timeouts", COUNTER(questions.timeouts)},
-	{"unavailable", COUNTER(questions.unavailable)},
-	{"link_broke", COUNTER(questions.link_broke)},
-	{"cancelled", COUNTER(questions.cancelled)},
-	{"hold_overflow", COUNTER(questions.overflow[QUESTION_AUTHENTICATE])},
-	{"authorize_overflow", COUNTER(questions.overflow[QUESTION_AUTHORIZE])},
-	{"connects", COUNTER(questions.link.connects)},
-	{"revokes", COUNTER(revokes)},
-	{"lost_reports", COUNTER(questions.link.lost_reports)},
-};
 
 void control_log_counters(const struct control *c)
 {
 	for (size_t i = 0; i < c->config->n_authenticators; i++) {
 		const struct authenticator *a = &c->authenticators[i];
 		const struct link *l = &a->questions.link;
-		counters_log(l->conf->name,
-			     l->state == LINK_UP ? "counters authenticator link_up=1"
-						 : "counters authenticator link_up=0",
-			     counter_defs, ARRAY_LEN(counter_defs), a);
+		struct authenticator_counters own = a->counters;
+		const struct counter_set sets[] = {
+			{&authenticator_counter_table, &own},
+			{&question_counter_table, &a->questions},
+			{&link_counter_table, l},
+		};
+
+		own.link_up = l->state == LINK_UP;
+		counters_log(l->conf->name, "counters authenticator", sets,
+			     ARRAY_LEN(sets));
 	}
 	if (c->reload != NULL)
 		reload_log_counters(c->reload);
+	collector_log(&c->collector, c->config);
+}
+
+void control_collect_counters(struct control *c, void (*done)(void *arg), void *arg)
+{
+	collector_start(&c->collector, done, arg);
+}
+
+void control_workers_ended(struct control *c)
+{
+	collector_stop(&c->collector);
 }

@@ -2,11 +2,12 @@
 /*
  * The extra work of worker 0: the connections to the authenticators, and revocations. A
  * revocation is posted to every worker; the workers' counts come back and are added up.
- * Worker 0.
+ * It also collects the counters of all workers. Worker 0.
  */
 #ifndef ROUTERD_CONTROL_CONTROL_H
 #define ROUTERD_CONTROL_CONTROL_H
 
+#include "common/counters.h"
 #include "common/loop.h"
 #include "routerd/config/policy.h"
 #include "routerd/post/outbox.h"
@@ -31,12 +32,21 @@ void control_stop(struct control *c);
 void control_free(struct control **c);
 
 /*
- * Handles POST_LOGIN, POST_AUTHORIZE, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED
- * and POST_RELOADED. Takes their references.
+ * Handles POST_LOGIN, POST_AUTHORIZE, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED,
+ * POST_RELOADED and POST_COUNTED. Takes their references.
  */
 void control_post(struct control *c, struct post *p);
 
-/* Logs a line for each authenticator, and one for reloads. */
+extern const struct counter_table authenticator_counter_table;
+
+/*
+ * Collects the counters of all workers, see collector.h. Then calls done, which may call
+ * control_log_counters.
+ */
+void control_collect_counters(struct control *c, void (*done)(void *arg), void *arg);
+/* Logs the counters of each authenticator, of reloads, of each worker and each realm. */
 void control_log_counters(const struct control *c);
+/* No worker posts any more: ends a collection with the snapshots that have arrived. */
+void control_workers_ended(struct control *c);
 
 #endif

@@ -11,6 +11,7 @@
 #ifndef ROUTERD_CONTROL_LINK_H
 #define ROUTERD_CONTROL_LINK_H
 
+#include "common/counters.h"
 #include "common/loop.h"
 #include "common/rpc.h"
 #include "routerd/config/config.h"
@@ -61,6 +62,13 @@ struct link {
 	/* DOWN: connect; HELLO: send hello again; else: send a ping. */
 	struct timer timer;
 };
+
+/* Field, name, type, help. */
+#define LINK_COUNTERS(X)                                                                 \
+	X(connects, "connects", COUNTER, "connections made to the authenticator")        \
+	X(lost_reports, "lost_reports", COUNTER,                                         \
+	  "reports of logins and ended sessions that could not be sent")
+extern const struct counter_table link_counter_table; /* of struct link */
 
 /*
  * Starts connecting. index is the authenticator's in config.authenticators. The arguments

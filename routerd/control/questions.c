@@ -35,6 +35,14 @@ struct question {
 	UT_hash_handle hh;
 };
 
+static const struct counter_def question_counter_defs[] = {
+#define X(field, name, type, help) {name, help, type, offsetof(struct questions, field)},
+	QUESTION_COUNTERS(X)
+#undef X
+};
+const struct counter_table question_counter_table =
+	COUNTER_TABLE(question_counter_defs, struct questions);
+
 static struct question_key question_key_of(struct session_ref s)
 {
 	return (struct question_key){

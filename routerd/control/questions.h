@@ -64,6 +64,38 @@ struct questions {
 	uint64_t results, errors, invalid, timeouts, unavailable, link_broke, cancelled;
 };
 
+/* Field, name, type, help. */
+#define QUESTION_COUNTERS(X)                                                             \
+	X(n_held[QUESTION_AUTHENTICATE], "held", GAUGE,                                  \
+	  "logins that wait for the authenticator")                                      \
+	X(n_held[QUESTION_AUTHORIZE], "authorize_held", GAUGE,                           \
+	  "requests that wait for the authorizer")                                       \
+	X(n_in_flight, "in_flight", GAUGE,                                               \
+	  "questions sent and not answered yet; a question is about a login or a "       \
+	  "request")                                                                     \
+	X(bytes[QUESTION_AUTHENTICATE], "bytes", GAUGE,                                  \
+	  "bytes of all questions about logins")                                         \
+	X(bytes[QUESTION_AUTHORIZE], "authorize_bytes", GAUGE,                           \
+	  "bytes of all questions about requests")                                       \
+	X(asked[QUESTION_AUTHENTICATE], "asked", COUNTER,                                \
+	  "questions about logins sent; one that is sent twice counts twice")            \
+	X(asked[QUESTION_AUTHORIZE], "authorize_asked", COUNTER,                         \
+	  "questions about requests sent; one that is sent twice counts twice")          \
+	X(results, "results", COUNTER, "questions answered with a result")               \
+	X(errors, "errors", COUNTER, "questions answered with an error")                 \
+	X(invalid, "invalid", COUNTER, "questions whose answer could not be read")       \
+	X(timeouts, "timeouts", COUNTER, "questions not answered in time")               \
+	X(unavailable, "unavailable", COUNTER, "questions given up without a decision")  \
+	X(link_broke, "link_broke", COUNTER,                                             \
+	  "questions during which the connection broke twice")                           \
+	X(cancelled, "cancelled", COUNTER,                                               \
+	  "questions cancelled because the client was gone")                             \
+	X(overflow[QUESTION_AUTHENTICATE], "hold_overflow", COUNTER,                     \
+	  "logins refused because of hold_queue")                                        \
+	X(overflow[QUESTION_AUTHORIZE], "authorize_overflow", COUNTER,                   \
+	  "requests refused because of hold_queue")
+extern const struct counter_table question_counter_table; /* of struct questions */
+
 struct questions_params {
 	/* This and the other pointers must stay valid until questions_fini. */
 	struct loop *loop;

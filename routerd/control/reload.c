@@ -2,7 +2,6 @@
 /* Reading the file in a thread, and the switch to the new policy; see reload.h. */
 #include "routerd/control/reload.h"
 
-#include "common/counters.h"
 #include "common/daemon.h"
 #include "common/err.h"
 
@@ -54,6 +53,15 @@ struct reload {
 	uint64_t begun_ms;
 	uint64_t done, refused; /* counters */
 };
+
+static const struct counter_def reload_counter_defs[] = {
+	{"done", "reloads of the configuration that took effect", COUNTER,
+	 offsetof(struct reload, done)},
+	{"refused", "reloads that changed nothing because of an error", COUNTER,
+	 offsetof(struct reload, refused)},
+};
+const struct counter_table reload_counter_table =
+	COUNTER_TABLE(reload_counter_defs, struct reload);
 
 /* --- the thread --- */
 
@@ -347,10 +355,6 @@ void reload_free(struct reload **reload_io)
 
 void reload_log_counters(const struct reload *r)
 {
-	static const struct counter_def defs[] = {
-		{"done", offsetof(struct reload, done)},
-		{"refused", offsetof(struct reload, refused)},
-	};
-
-	counters_log(NULL, "counters reloads", defs, ARRAY_LEN(defs), r);
+	counters_log(NULL, "counters reloads",
+		     &(struct counter_set){&reload_counter_table, r}, 1);
 }

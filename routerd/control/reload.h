@@ -13,6 +13,7 @@
 #ifndef ROUTERD_CONTROL_RELOAD_H
 #define ROUTERD_CONTROL_RELOAD_H
 
+#include "common/counters.h"
 #include "common/loop.h"
 #include "routerd/config/policy.h"
 #include "routerd/post/outbox.h"
@@ -38,6 +39,7 @@ void reload_begin(struct reload *r);
 /* Takes the report of a worker, a POST_RELOADED. */
 void reload_reported(struct reload *r, const struct post *p);
 
+extern const struct counter_table reload_counter_table; /* of struct reload */
 void reload_log_counters(const struct reload *r);
 
 #endif

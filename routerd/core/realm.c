@@ -207,6 +207,14 @@ void realm_revoke(struct realm *realm, struct revocation *revocation)
 	end_lost(realm);
 }
 
+static const struct counter_def realm_counter_defs[] = {
+#define X(name, type, help) {#name, help, type, offsetof(struct realm_counters, name)},
+	REALM_COUNTERS(X)
+#undef X
+};
+const struct counter_table realm_counter_table =
+	COUNTER_TABLE(realm_counter_defs, struct realm_counters);
+
 struct realm_counters realm_counters(const struct realm *realm)
 {
 	struct realm_counters c = realm->counters;

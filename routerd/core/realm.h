@@ -9,7 +9,7 @@
 #ifndef ROUTERD_CORE_REALM_H
 #define ROUTERD_CORE_REALM_H
 
-#include "common/base.h"
+#include "common/counters.h"
 #include "common/wheel.h"
 #include "routerd/post/post.h"
 
@@ -22,29 +22,40 @@ struct realm_limits {
 	uint32_t calls; /* in flight, as their caller */
 };
 
+/* Field and name, type, help. */
+#define REALM_COUNTERS(X)                                                                \
+	X(sessions, GAUGE, "open sessions")                                              \
+	X(subscriptions, GAUGE, "subscriptions, one for each topic")                     \
+	X(memberships, GAUGE,                                                            \
+	  "sessions in subscriptions, summed over all subscriptions")                    \
+	X(registrations, GAUGE, "registered procedures")                                 \
+	X(calls_in_flight, GAUGE, "calls without an answer yet")                         \
+	X(publishes, COUNTER, "PUBLISH messages")                                        \
+	X(events, COUNTER,                                                               \
+	  "events sent to workers: for each publication, one to each worker with a "     \
+	  "subscriber")                                                                  \
+	X(calls, COUNTER, "CALL messages")                                               \
+	X(results, COUNTER, "results of calls")                                          \
+	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
+	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
+	X(joins, COUNTER, "sessions that joined")                                        \
+	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \
+	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \
+	X(kills, COUNTER,                                                                \
+	  "sessions ended by a revocation, or because a post to them was lost")          \
+	X(replaced, COUNTER, "sessions that left without a post; more than 0 is a bug")  \
+	X(dropped_posts, COUNTER, "posts dropped because their session had left")        \
+	X(unsent_publishes, COUNTER,                                                     \
+	  "publications that nobody got because memory ran out")                         \
+	X(unknown_answers, COUNTER,                                                      \
+	  "results and errors of callees dropped because the call had ended")
+
 struct realm_counters {
-	/* what there is now */
-	uint64_t sessions;
-	uint64_t subscriptions;
-	uint64_t memberships; /* of sessions in subscriptions */
-	uint64_t registrations;
-	uint64_t calls_in_flight;
-	/* what there was so far */
-	uint64_t joins;
-	uint64_t goodbyes;
-	uint64_t gones;
-	uint64_t kills;
-	uint64_t replaced; /* sessions whose slot was joined again before they left */
-	uint64_t dropped_posts; /* from sessions that had left, or were killed */
-	uint64_t publishes;
-	uint64_t unsent_publishes; /* that reached nobody, for want of memory */
-	uint64_t events;           /* one for each worker with members */
-	uint64_t calls;
-	uint64_t results;
-	uint64_t timeouts;        /* calls whose timeout has passed */
-	uint64_t errors;          /* sent: the router's own and the callees' */
-	uint64_t unknown_answers; /* YIELD, ERROR, undeliverable: no such call */
+#define X(name, type, help) uint64_t name;
+	REALM_COUNTERS(X)
+#undef X
 };
+extern const struct counter_table realm_counter_table; /* of struct realm_counters */
 
 /*
  * The ids that the realms of one worker give to subscriptions and registrations: first,

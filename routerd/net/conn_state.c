@@ -20,7 +20,7 @@
 const char *conn_end_str(enum conn_end end)
 {
 	static const char *const text[] = {[CONN_END_NONE] = "open",
-#define X(id, words, counter) [CONN_END_##id] = words,
+#define X(id, words, name, help) [CONN_END_##id] = words,
 					   CONN_ENDS(X)
 #undef X
 	};

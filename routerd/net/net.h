@@ -7,7 +7,7 @@
 #ifndef ROUTERD_NET_NET_H
 #define ROUTERD_NET_NET_H
 
-#include "common/base.h"
+#include "common/counters.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/wheel.h"
@@ -40,64 +40,75 @@ enum conn_state {
 	CONN_STATE_COUNT = 4,
 };
 
-/* Why a connection ended: name in the enum, text for log lines, counter. */
+/* Why a connection ended: identifier, text for log lines, name and help of its counter.
+ */
 #define CONN_ENDS(X)                                                                     \
-	/* The peer sent Close; in RawSocket: end of file. */                            \
-	X(PEER, "closed by peer", "closed_by_peer")                                      \
-	X(OWN, "closed by router", "closed_by_router")    /* conn_close */               \
-	X(DROPPED, "dropped by router", "closed_dropped") /* conn_drop */                \
-	/* Reset, or end of file without Close. */                                       \
-	X(LOST, "connection lost", "closed_lost")                                        \
-	X(HTTP, "answered by HTTP", "closed_http") /* answered without an upgrade */     \
-	/* The peer broke the framing's protocol. */                                     \
-	X(PROTOCOL, "protocol error", "closed_protocol_error")                           \
-	/* A message exceeded the limit. */                                              \
-	X(TOO_BIG, "message too big", "closed_message_too_big")                          \
-	/* Not established in time. */                                                   \
-	X(HANDSHAKE, "handshake timeout", "closed_handshake_timeout")                    \
-	/* No input after a ping. */                                                     \
-	X(PING, "ping timeout", "closed_ping_timeout")                                   \
-	X(SLOW, "slow consumer", "closed_slow_consumer") /* queue_max exceeded */        \
-	/* This thread's budget was exceeded, and it had the largest queue. */           \
-	X(BUDGET_OUT, "over output budget", "closed_over_output_budget")                 \
-	/* The same for incomplete messages. */                                          \
-	X(BUDGET_IN, "over input budget", "closed_over_input_budget")                    \
-	X(NOMEM, "out of memory", "closed_no_memory") /* for its buffers */              \
-	/* Its RawSocket handshake was answered with an error. */                        \
-	X(REFUSED, "handshake refused", "closed_handshake_refused")                      \
-	/* No other handshake after conn_left. */                                        \
-	X(IDLE, "idle after GOODBYE", "closed_idle_after_goodbye")
+	X(PEER, "closed by peer", "closed_by_peer",                                      \
+	  "connections that the client closed")                                          \
+	X(OWN, "closed by router", "closed_by_router",                                   \
+	  "connections that the router closed with a Close frame")                       \
+	X(DROPPED, "dropped by router", "closed_dropped",                                \
+	  "connections that the router dropped without a Close frame")                   \
+	X(LOST, "connection lost", "closed_lost",                                        \
+	  "connections that were reset or ended without a Close frame")                  \
+	X(HTTP, "answered by HTTP", "closed_http",                                       \
+	  "connections that got an HTTP response instead of an upgrade")                 \
+	X(PROTOCOL, "protocol error", "closed_protocol_error",                           \
+	  "connections closed because the client violated WebSocket or RawSocket")       \
+	X(TOO_BIG, "message too big", "closed_message_too_big",                          \
+	  "connections closed because of max_message_size")                              \
+	X(HANDSHAKE, "handshake timeout", "closed_handshake_timeout",                    \
+	  "connections closed because of open_handshake_timeout")                        \
+	X(PING, "ping timeout", "closed_ping_timeout",                                   \
+	  "connections closed because a ping was not answered in time")                  \
+	X(SLOW, "slow consumer", "closed_slow_consumer",                                 \
+	  "connections closed because of queue_size")                                    \
+	X(BUDGET_OUT, "over output budget", "closed_over_output_budget",                 \
+	  "connections closed because of queued_total: they had the longest queues")     \
+	X(BUDGET_IN, "over input budget", "closed_over_input_budget",                    \
+	  "connections closed because of incomplete_total: they had the longest "        \
+	  "incomplete messages")                                                         \
+	X(NOMEM, "out of memory", "closed_no_memory",                                    \
+	  "connections closed because memory ran out")                                   \
+	X(REFUSED, "handshake refused", "closed_handshake_refused",                      \
+	  "connections whose RawSocket handshake was answered with an error")            \
+	X(IDLE, "idle after GOODBYE", "closed_idle_after_goodbye",                       \
+	  "connections closed because no HELLO followed a GOODBYE in time")
 
 enum conn_end {
 	CONN_END_NONE = 0, /* still open */
-#define X(id, words, counter) CONN_END_##id,
+#define X(id, words, name, help) CONN_END_##id,
 	CONN_ENDS(X)
 #undef X
 };
 
-/* Name in the enum, name in the statistics. */
+/* Identifier, name, type, help. */
 #define NET_COUNTERS(X)                                                                  \
-	X(ADOPTED, "connections_adopted")                                                \
-	X(UPGRADED, "connections_upgraded")                                              \
-	X(FREED, "connections_freed")                                                    \
-	X(BYTES_IN, "bytes_in")                                                          \
-	X(BYTES_OUT, "bytes_out")                                                        \
-	X(MESSAGES_IN, "messages_in")                                                    \
-	X(MESSAGES_OUT, "messages_out")                                                  \
-	X(WRITES, "writes")                                                              \
-	X(PINGS_OUT, "pings_out")                                                        \
-	X(PAUSES, "pauses")                                                              \
-	X(REQUESTS_TOO_LARGE, "requests_too_large")
+	X(ADOPTED, "connections_adopted", COUNTER, "connections that the worker got")    \
+	X(UPGRADED, "connections_upgraded", COUNTER,                                     \
+	  "connections whose WebSocket or RawSocket handshake succeeded")                \
+	X(FREED, "connections_freed", COUNTER, "connections that ended and were freed")  \
+	X(BYTES_IN, "bytes_in", COUNTER, "bytes received")                               \
+	X(BYTES_OUT, "bytes_out", COUNTER, "bytes sent")                                 \
+	X(MESSAGES_IN, "messages_in", COUNTER, "messages received")                      \
+	X(MESSAGES_OUT, "messages_out", COUNTER, "messages sent")                        \
+	X(WRITES, "writes", COUNTER, "calls of writev")                                  \
+	X(PINGS_OUT, "pings_out", COUNTER, "pings sent")                                 \
+	X(PAUSES, "pauses", COUNTER,                                                     \
+	  "how often a connection was not read because of mailbox_high")                 \
+	X(REQUESTS_TOO_LARGE, "requests_too_large", COUNTER,                             \
+	  "HTTP requests refused because of max_header_size or max_headers")
 
 enum net_counter {
-#define X(id, name) NET_##id,
+#define X(id, name, type, help) NET_##id,
 	NET_COUNTERS(X)
 #undef X
-#define X(id, words, counter) NET_END_##id,
+#define X(id, words, name, help) NET_END_##id,
 		CONN_ENDS(X)
 #undef X
 			NET_COUNTER_COUNT,
 };
+extern const struct counter_table net_counter_table; /* of net.counters */
 
 struct net {
 	struct loop *loop; /* owned by the caller */

@@ -20,6 +20,14 @@ enum {
 	SESSION_LINES = 100, /* a second */
 };
 
+static const struct counter_def peer_counter_defs[] = {
+#define X(id, name, type, help) {name, help, type, PEER_##id * sizeof(uint64_t)},
+	PEER_COUNTERS(X)
+#undef X
+};
+const struct counter_table peer_counter_table =
+	COUNTER_TABLE(peer_counter_defs, uint64_t[PEER_COUNTER_COUNT]);
+
 /* A revocation is remembered for as long as any handshake that it may concern can last.
  */
 static uint64_t longest_handshake_ms(const struct config *cfg)

@@ -10,6 +10,7 @@
 #define ROUTERD_PEER_PEERS_H
 
 #include "common/buf.h"
+#include "common/counters.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "routerd/config/policy.h"
@@ -19,37 +20,56 @@
 
 struct peer;
 
-/* Counters of the WAMP layer: name in the enum, name in the log. */
+/* Counters of the WAMP layer: identifier, name, type, help. */
 #define PEER_COUNTERS(X)                                                                 \
-	X(SESSIONS_OPENED, "sessions_opened")                                            \
-	X(SESSIONS_CLOSED, "sessions_closed")                                            \
-	X(LOGINS_DENIED, "logins_denied")                                                \
-	X(LOGINS_FAILED, "logins_failed")                                                \
-	X(LOGINS_UNAVAILABLE, "logins_unavailable")                                      \
-	X(LOGINS_REVOKED, "logins_revoked")                                              \
-	X(SESSIONS_KILLED, "sessions_killed")                                            \
-	X(VIOLATIONS, "protocol_violations")                                             \
-	X(PENDING_CALLS_FULL, "pending_calls_full")                                      \
-	X(SUBSCRIPTIONS_FULL, "session_subscriptions_full")                              \
-	X(REGISTRATIONS_FULL, "session_registrations_full")                              \
-	X(INVALID_VALUES, "invalid_values")                                              \
-	X(PUBLISHES_DROPPED, "publishes_dropped")                                        \
-	X(NOT_AUTHORIZED, "not_authorized")                                              \
-	X(AUTHORIZATIONS_ASKED, "authorizations_asked")                                  \
-	X(AUTHORIZATIONS_FAILED, "authorizations_failed")                                \
-	X(EVENTS_DELIVERED, "events_delivered")                                          \
-	X(NO_MEMORY, "out_of_memory")                                                    \
-	X(REPORTS_LOST, "login_reports_lost")                                            \
-	X(UNDELIVERABLE, "undeliverable")                                                \
-	X(POSTS_STALE, "posts_for_gone_sessions")                                        \
-	X(VERIFIES, "signatures_verified")
+	X(SESSIONS_OPENED, "sessions_opened", COUNTER, "sessions that began")            \
+	X(SESSIONS_CLOSED, "sessions_closed", COUNTER, "sessions that ended")            \
+	X(LOGINS_DENIED, "logins_denied", COUNTER, "logins denied")                      \
+	X(LOGINS_FAILED, "logins_failed", COUNTER, "logins aborted because of an error") \
+	X(LOGINS_UNAVAILABLE, "logins_unavailable", COUNTER,                             \
+	  "logins broken off because no decision was possible; the client tries again")  \
+	X(LOGINS_REVOKED, "logins_revoked", COUNTER,                                     \
+	  "logins refused because of a revocation")                                      \
+	X(SESSIONS_KILLED, "sessions_killed", COUNTER,                                   \
+	  "sessions ended by a revocation or a reload")                                  \
+	X(VIOLATIONS, "protocol_violations", COUNTER,                                    \
+	  "sessions and logins aborted because the client violated the protocol")        \
+	X(PENDING_CALLS_FULL, "pending_calls_full", COUNTER,                             \
+	  "calls refused because of pending_calls")                                      \
+	X(SUBSCRIPTIONS_FULL, "session_subscriptions_full", COUNTER,                     \
+	  "subscriptions refused because of session_subscriptions")                      \
+	X(REGISTRATIONS_FULL, "session_registrations_full", COUNTER,                     \
+	  "registrations refused because of session_registrations")                      \
+	X(INVALID_VALUES, "invalid_values", COUNTER,                                     \
+	  "requests refused because of a value, such as an invalid URI")                 \
+	X(PUBLISHES_DROPPED, "publishes_dropped", COUNTER,                               \
+	  "refused PUBLISH messages without acknowledge, which get no answer")           \
+	X(NOT_AUTHORIZED, "not_authorized", COUNTER,                                     \
+	  "requests refused because the role may not make them")                         \
+	X(AUTHORIZATIONS_ASKED, "authorizations_asked", COUNTER,                         \
+	  "requests about which an authorizer was asked")                                \
+	X(AUTHORIZATIONS_FAILED, "authorizations_failed", COUNTER,                       \
+	  "requests refused because the authorizer gave no answer")                      \
+	X(EVENTS_DELIVERED, "events_delivered", COUNTER,                                 \
+	  "EVENT messages sent to subscribers")                                          \
+	X(NO_MEMORY, "out_of_memory", COUNTER,                                           \
+	  "requests refused and connections dropped because memory ran out")             \
+	X(REPORTS_LOST, "login_reports_lost", COUNTER,                                   \
+	  "reports to authenticators lost because memory ran out")                       \
+	X(UNDELIVERABLE, "undeliverable", COUNTER,                                       \
+	  "messages that their receiver cannot get: its serializer or its size limit "   \
+	  "forbids")                                                                     \
+	X(POSTS_STALE, "posts_for_gone_sessions", COUNTER,                               \
+	  "posts dropped because their session had ended")                               \
+	X(VERIFIES, "signatures_verified", COUNTER, "signatures of logins verified")
 
 enum peer_counter {
-#define X(id, name) PEER_##id,
+#define X(id, name, type, help) PEER_##id,
 	PEER_COUNTERS(X)
 #undef X
 		PEER_COUNTER_COUNT,
 };
+extern const struct counter_table peer_counter_table; /* of peers.counters */
 
 /* What conn_conf.user points to: a listener, as this worker's peers see it. */
 struct peer_listener {

@@ -5,6 +5,7 @@
 #include "common/sock.h"
 #include "routerd/config/policy.h"
 #include "routerd/post/login_message.h"
+#include "routerd/post/snapshot.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ enum owned {
 	OWNS_LOGIN = 4,
 	OWNS_PUBLISHER = 5,
 	OWNS_POLICY = 6,
+	OWNS_SNAPSHOT = 7,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -43,6 +45,10 @@ void post_drop(struct post *p)
 		break;
 	case OWNS_POLICY:
 		policy_unref(&p->policy);
+		free(p->mail);
+		break;
+	case OWNS_SNAPSHOT:
+		free(p->snapshot);
 		free(p->mail);
 		break;
 	case OWNS_FD:
@@ -75,6 +81,9 @@ size_t post_size(const struct post *p)
 		break;
 	case OWNS_REVOCATION:
 		size += p->revocation == NULL ? 0 : revocation_size(p->revocation);
+		break;
+	case OWNS_SNAPSHOT:
+		size += p->snapshot == NULL ? 0 : p->snapshot->size;
 		break;
 	case OWNS_LOGIN:
 		size += p->login == NULL ? 0 : sizeof(*p->login) + p->login->len;

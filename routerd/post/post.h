@@ -108,9 +108,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(RELOAD, WORKER, POLICY)                                                        \
 	/* id: the policy's generation; counts: whom the policy has ended */             \
 	X(RELOADED, CONTROL, NOTHING)                                                    \
-	X(LOG_COUNTERS, WORKER, NOTHING) /* log your counters */                         \
-	X(STOP, WORKER, NOTHING)         /* stop reading, drain, close, end */           \
-	X(DRAIN, WORKER, NOTHING)        /* to each worker, behind all posts */          \
+	/* id: number of the collection; mail for COUNTED, behind a NULL snapshot */     \
+	X(COUNT, WORKER, SNAPSHOT)                                                       \
+	/* id, session.worker: the sender; snapshot, or NULL: no memory */               \
+	X(COUNTED, CONTROL, SNAPSHOT)                                                    \
+	X(STOP, WORKER, NOTHING)  /* stop reading, drain, close, end */                  \
+	X(DRAIN, WORKER, NOTHING) /* to each worker, behind all posts */                 \
 	/* the same, when it has had DRAIN of all: behind all that these posts have made \
 	   for the receiver */                                                           \
 	X(DRAINED, WORKER, NOTHING)                                                      \
@@ -156,6 +159,7 @@ struct mail_batch; /* common/mailbox.h */
 
 struct login_message; /* login_message.h */
 struct policy;        /* config/policy.h */
+struct snapshot;      /* snapshot.h */
 
 struct post {
 	uint8_t type; /* enum post_type */
@@ -177,6 +181,7 @@ struct post {
 				struct identity *identity;     /* counted */
 				struct revocation *revocation; /* counted */
 				struct policy *policy;         /* counted */
+				struct snapshot *snapshot;     /* owned */
 			};
 			struct mail_batch *mail; /* owned */
 		};

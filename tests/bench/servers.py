@@ -244,14 +244,16 @@ class Routerd(Server):
         start = log.stat().st_size
         self.processes[-1].send_signal(signal.SIGUSR1)
         deadline = time.monotonic() + 10
-        lines = []
-        while len(lines) < self.threads + 1:
+        text = ""
+        while "counters end " not in text:
             if time.monotonic() > deadline:
                 raise RuntimeError("routerd does not log its counters")
             time.sleep(0.002)
-            lines = re.findall(r"\bcounters (worker|realm)=\S+ (.*)\n", log.read_bytes()[start:].decode())
+            text = log.read_bytes()[start:].decode()
+        if "counters are missing" in text:
+            raise RuntimeError("a worker does not answer")
         total = Counter()
-        for kind, line in lines:
+        for kind, line in re.findall(r"\bcounters (worker|realm)=\S+ (.*)\n", text):
             prefix = "realm." if kind == "realm" else ""
             total.update({prefix + k: int(v) for k, v in re.findall(r"(\w+)=(\d+)\b", line)})
         return total

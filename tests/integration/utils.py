@@ -253,21 +253,20 @@ class Routerd(Daemon):
         address = self.address(listener)
         return f"rs://unix:{address['unix']}" if "unix" in address else f"rs://127.0.0.1:{address['port']}"
 
+    def log_counters(self):
+        """Asks for the counters. Returns the complete lines of the log from there to the last one."""
+        start = len(self.log())
+        self.signal(signal.SIGUSR1)
+        return wait_for(lambda: re.match(r"(?s).*\bcounters end .*?\n", self.log()[start:]), "the counters").group()
+
     def counters(self):
         """Asks for the counters and returns a dict of integers for each worker."""
-        pattern = re.compile(r"\bcounters worker=(\d+) (.*)$", re.M)
-        before = len(pattern.findall(self.log()))
-        self.signal(signal.SIGUSR1)
-
-        def arrived():
-            # the daemon may be writing the file: use only complete lines
-            text = self.log()
-            lines = pattern.findall(text[:text.rfind("\n") + 1])[before:]
-            return lines if len(lines) >= self.threads else None
-
-        result = [None] * self.threads
-        for worker, rest in wait_for(arrived, "counters of every worker"):
-            result[int(worker)] = {k: int(v) for k, v in re.findall(r"(\w+)=(-?\d+)\b", rest)}
+        # a worker of a busy machine may answer too late
+        text = wait_for(lambda: [t for t in [self.log_counters()] if "counters are missing" not in t],
+                        "the counters of every worker", 30)[0]
+        result = [{} for _ in range(self.threads)]
+        for worker, rest in re.findall(r"\bcounters worker=(\d+) (.*)$", text, re.M):
+            result[int(worker)].update((k, int(v)) for k, v in re.findall(r"(\w+)=(\d+)\b", rest))
         return result
 
     def total(self, counter):

@@ -136,17 +136,9 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
 
 static void print_counters(const struct net *n)
 {
-	static const char *const names[] = {
-#define X(id, name) name,
-		NET_COUNTERS(X)
-#undef X
-#define X(id, words, name) name,
-			CONN_ENDS(X)
-#undef X
-	};
-
-	for (enum net_counter i = 0; i < NET_COUNTER_COUNT; i++)
-		printf("%s %" PRIu64 "\n", names[i], n->counters[i]);
+	for (size_t i = 0; i < net_counter_table.n; i++)
+		printf("%s %" PRIu64 "\n", net_counter_table.defs[i].name,
+		       n->counters[i]);
 }
 
 static int serve(struct server *s, const struct listener_conf *lc)

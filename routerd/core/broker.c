@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Subscriptions, members and publications; see broker.h. */
+/* Subscriptions, members and publications; the owner's thread. See broker.h. */
 #include "routerd/core/broker.h"
 
 #include "common/table.h"
@@ -7,16 +7,16 @@
 
 #include <stdlib.h>
 
-/* Born with its first member, dies with its last. */
+/* A topic with members. Made for the first member, freed with the last one. */
 struct subscription {
-	UT_hash_handle hh; /* by topic, which lies behind the struct */
+	UT_hash_handle hh; /* by topic, which is stored behind the struct */
 	uint64_t id;
 	uint32_t n_members;
-	uint32_t members_of[]; /* each worker */
+	uint32_t members_of[]; /* count for each worker */
 };
 
 struct membership {
-	struct id_node node; /* owner: the session, id: the subscription's */
+	struct id_node node; /* owner: the session, id: the subscription's id */
 	LIST_ENTRY(membership) of_session;
 	struct subscription *subscription;
 };
@@ -71,7 +71,10 @@ static struct membership *find_membership(const struct broker *b, const struct s
 	return node == NULL ? NULL : container_of(node, struct membership, node);
 }
 
-/* The topic's subscription with s as a member; NULL: no memory. */
+/*
+ * Makes s a member of the topic's subscription, which is made if sub is NULL. NULL if out
+ * of memory.
+ */
 static struct subscription *add_member(struct realm *realm, struct session *s,
 				       struct subscription *sub, struct slice topic)
 {
@@ -157,8 +160,9 @@ void broker_drop_memberships(struct realm *realm, struct session *s)
 #define ID_MASK (WAMP_MAX_ID - 1)
 
 /*
- * A permutation of the 53-bit numbers: a multiplication by an odd number modulo 2^53 can
- * be undone, and so can a right shift with exclusive or.
+ * A permutation of the 53-bit numbers. Both steps can be undone, so no two inputs have
+ * the same result: a multiplication by an odd number modulo 2^53, and an exclusive or
+ * with a right shift.
  */
 static uint64_t permute(uint64_t x)
 {
@@ -174,8 +178,8 @@ void broker_seed(struct broker *b, uint64_t seed)
 }
 
 /*
- * Looks random, as the specification asks for, and still comes only once in 2^53: the
- * step is odd, so all numbers take their turn.
+ * The ids look random, as the specification demands, and yet do not repeat for 2^53
+ * publications: the step is odd, so the state runs through all numbers.
  */
 static uint64_t publication_id(struct broker *b)
 {
@@ -183,7 +187,7 @@ static uint64_t publication_id(struct broker *b)
 	return permute(b->publication) + 1;
 }
 
-/* False: no memory for a post to one of the workers that have members. */
+/* Makes room for an event to each worker that has members. False if out of memory. */
 static bool room_for_events(struct realm *realm, const struct subscription *sub,
 			    unsigned skip)
 {
@@ -194,7 +198,7 @@ static bool room_for_events(struct realm *realm, const struct subscription *sub,
 	return true;
 }
 
-/* Takes references for one more post of the same event. */
+/* Takes the references for one more post of the same event. */
 static void share_event(struct post *event)
 {
 	payload_ref(event->payload);
@@ -204,7 +208,7 @@ static void share_event(struct post *event)
 		identity_ref(event->publisher);
 }
 
-/* Takes the references that the event holds. There is room. */
+/* Sends the event, for which there is room. Takes its references. */
 static void post_event(struct realm *realm, unsigned worker, struct post *event)
 {
 	bool sent = post_send(realm->outbox, worker, event);
@@ -214,8 +218,8 @@ static void post_event(struct realm *realm, unsigned worker, struct post *event)
 }
 
 /*
- * One post to each worker that has members, in the order of their numbers; or to none,
- * without memory: false. The last takes the references that p holds.
+ * Sends the event to each worker that has members, in the order of the workers. If memory
+ * runs out, sends it to none and returns false. The last post takes the references of p.
  */
 static bool post_events(struct realm *realm, const struct session *s,
 			const struct subscription *sub, struct post *p,
@@ -235,12 +239,15 @@ static bool post_events(struct realm *realm, const struct session *s,
 		.publisher = p->disclose_me ? s->identity : NULL,
 	};
 
-	/* the publisher alone, who does not want it */
+	/* On this worker only the publisher is a member, and it must not get the
+	 * event. */
 	if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
 	    find_membership(&realm->broker, s, sub->id) != NULL)
 		skip = s->ref.worker;
 	if (!room_for_events(realm, sub, skip))
 		return false;
+	/* Send one step behind: only when another receiver follows, the post needs
+	 * references of its own. */
 	for (unsigned worker = 0; worker < realm->n_workers; worker++) {
 		if (sub->members_of[worker] == 0 || worker == skip)
 			continue;
@@ -267,6 +274,7 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;
+	/* acknowledged as usual, but sent to nobody */
 	if (p->options != NULL && options_pass_nobody(p->options))
 		sub = NULL;
 	if (sub != NULL && !post_events(realm, s, sub, p, publication)) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The broker (specification: "Publish and Subscribe"): which topics have subscriptions,
- * which sessions are members, and how many members each worker has. The workers know
- * which ones. Only for core/; only on the owner's thread.
+ * which sessions are members, and how many members each worker has. It sends one post for
+ * an event to each worker that has members; the worker finds them (peer/members). For
+ * core/ only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_BROKER_H
 #define ROUTERD_CORE_BROKER_H
@@ -14,20 +15,20 @@
 struct subscription;
 
 struct broker {
-	struct subscription *topics; /* a table by topic */
-	struct id_table memberships; /* by session and subscription id */
-	uint64_t publication;        /* publication_id's state */
+	struct subscription *topics; /* hash table by topic */
+	struct id_table memberships; /* keys: session and subscription id */
+	uint64_t publication;        /* state of publication_id */
 	uint64_t publication_step;
 };
 
-int broker_init(struct broker *b) MUSTCHECK; /* E_NOMEM */
-/* All sessions must have left. Fine after a failed or no init of a zeroed struct. */
+int broker_init(struct broker *b) MUSTCHECK; /* 0 or E_NOMEM */
+/* All sessions must have left. Also frees a zeroed struct, or one whose init failed. */
 void broker_fini(struct broker *b);
 
-/* The publication ids to come depend on the seed alone. */
+/* Starts the publication ids anew. They depend on the seed only. */
 void broker_seed(struct broker *b, uint64_t seed);
 
-/* Handlers of the posts of these names: they may take the payload. */
+/* Handle the posts of these names. They may take the payload of the post. */
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_publish(struct realm *realm, struct session *s, struct post *p);

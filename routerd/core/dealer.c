@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registrations and calls; see dealer.h. */
+/* Registrations and calls; the owner's thread. See dealer.h. */
 #include "routerd/core/dealer.h"
 
 #include "common/err.h"
@@ -9,17 +9,17 @@
 #include <stdlib.h>
 
 enum {
-	FREE_CALLS_MAX = 1024, /* kept by a realm for calls to come */
+	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
 };
 
 struct registration {
 	struct id_node node; /* owner: the callee, id: the registration's */
 	LIST_ENTRY(registration) of_callee;
-	UT_hash_handle hh; /* by procedure */
+	UT_hash_handle hh; /* by procedure, which is stored behind the struct */
 	uint8_t procedure[];
 };
 
-/* A CALL that has become an INVOCATION and is not answered yet. */
+/* A CALL that was sent to its callee as an INVOCATION and is not answered yet. */
 struct call {
 	struct id_node node; /* owner: the callee, id: INVOCATION.Request */
 	LIST_ENTRY(call) of_callee;
@@ -28,7 +28,7 @@ struct call {
 		SLIST_ENTRY(call) free;
 	};
 	struct session *caller;
-	uint64_t request; /* CALL.Request: the caller's choice, not always unique */
+	uint64_t request; /* CALL.Request: chosen by the caller, so perhaps not unique */
 	struct deadline deadline;
 };
 
@@ -164,12 +164,14 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 
 	if (c == NULL)
 		return NULL;
-	/* specification, "Identifiers": in session scope, from 1 to 2^53, then from 1 */
+	/* Specification, "Identifiers": request ids count from 1 to 2^53, then from 1
+	 * again. */
 	callee->last_invocation = callee->last_invocation % WAMP_MAX_ID + 1;
 	c->node.owner = callee;
 	c->node.id = callee->last_invocation;
 	c->caller = caller;
 	c->request = request;
+	/* a reused call must not look as if its deadline were set */
 	c->deadline.node.tick = 0;
 	id_table_add(&realm->dealer.calls, &c->node);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
@@ -179,8 +181,8 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 }
 
 /*
- * The one end of a call: answers its caller, unless answer is NULL because the caller is
- * gone, and forgets the call. Takes the references of the answer.
+ * Ends a call; no other function does. Sends answer to the caller, unless answer is NULL
+ * because the caller has left. Then forgets the call. Takes the references of the answer.
  */
 static void finish_call(struct realm *realm, struct call *c, struct post *answer)
 {
@@ -196,7 +198,10 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 	give_back_call(&realm->dealer, c);
 }
 
-/* The call that a callee means; NULL, and counted: it has none of this id. */
+/*
+ * The call that a callee answers. NULL, and counted, if it has no call with this id: the
+ * call may have ended already by timeout or because its caller left.
+ */
 static struct call *find_call(struct realm *realm, const struct session *callee,
 			      uint64_t invocation)
 {
@@ -208,7 +213,7 @@ static struct call *find_call(struct realm *realm, const struct session *callee,
 	return NULL;
 }
 
-/* Ends a call by an ERROR. */
+/* Ends a call with an ERROR. */
 static void fail_call(struct realm *realm, struct call *c, struct post_error error,
 		      struct payload *payload)
 {
@@ -223,7 +228,7 @@ static void fail_call(struct realm *realm, struct call *c, struct post_error err
 	finish_call(realm, c, &answer);
 }
 
-/* Tells the callee to stop, if it has announced that it can. */
+/* Tells the callee to stop working on a call, if it announced that it can. */
 static void interrupt_callee(struct realm *realm, const struct call *c)
 {
 	const struct session *callee = c->node.owner;
@@ -232,7 +237,7 @@ static void interrupt_callee(struct realm *realm, const struct call *c)
 	if ((callee->identity->features.of[WAMP_ROLE_CALLEE] &
 	     WAMP_FEATURE_CALL_CANCELING) == 0)
 		return;
-	/* without memory the callee goes on working, and its answer is dropped */
+	/* If memory runs out, the callee keeps working, and its answer is dropped. */
 	bool sent = session_try_post(realm, callee, &interrupt);
 	(void)sent;
 }
@@ -287,12 +292,17 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		.id = reg->node.id,
 		.payload = p->payload,
 	};
+	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
+	 * which does not know of this call, stays. */
 	if (session_try_post(realm, callee, &invocation)) {
 		p->payload = NULL;
+		/* the post's time is when the CALL was read, so waiting in queues
+		 * counts */
 		set_timeout(realm, c, p);
 		return;
 	}
-	callee->last_invocation--; /* the callee sees no gap */
+	/* The next INVOCATION uses this id again, so that the callee sees no gap. */
+	callee->last_invocation--;
 	fail_call(realm, c, no_memory, NULL);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The dealer (specification: "Remote Procedure Calls"): which procedures have a callee,
- * and which calls are in flight. Each CALL is answered exactly once. Only for core/; only
- * on the owner's thread.
+ * and which calls are in flight. It answers each CALL exactly once. For core/ only; on
+ * the owner's thread only.
  */
 #ifndef ROUTERD_CORE_DEALER_H
 #define ROUTERD_CORE_DEALER_H
@@ -14,28 +14,35 @@
 struct deadline;
 
 struct dealer {
-	struct registration *procedures; /* a table by procedure */
-	struct id_table registrations;   /* by callee and registration id */
-	struct id_table calls;           /* by callee and invocation id */
-	SLIST_HEAD(, call) free_calls;   /* kept, so that a call needs no malloc */
+	struct registration *procedures; /* hash table by procedure */
+	struct id_table registrations;   /* keys: callee and registration id */
+	struct id_table calls;           /* keys: callee and invocation id */
+	SLIST_HEAD(, call) free_calls; /* for reuse, so that most calls need no malloc */
 	size_t n_free_calls;
 };
 
-int dealer_init(struct dealer *d) MUSTCHECK; /* zeroed before; E_NOMEM */
-/* All sessions must have left. Fine after a failed or no init of a zeroed struct. */
+int dealer_init(struct dealer *d) MUSTCHECK; /* *d is zeroed; 0 or E_NOMEM */
+/* All sessions must have left. Also frees a zeroed struct, or one whose init failed. */
 void dealer_fini(struct dealer *d);
 
-/* Handlers of the posts of these names: they may take the payload. */
+/* Handle the posts of these names. They may take the payload of the post. */
 void dealer_register(struct realm *realm, struct session *s, struct post *p);
 void dealer_unregister(struct realm *realm, struct session *s, struct post *p);
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
-/* INVOCATION_ERROR, whose error is {NULL, NULL}: the callee's; UNDELIVERABLE. */
+/*
+ * Handles POST_INVOCATION_ERROR, whose error {NULL, NULL} means the callee's own, and
+ * POST_UNDELIVERABLE.
+ */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
-/* The deadline of a call has passed. */
+/* Ends the call whose deadline has passed. */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
-/* What becomes of a session's things when it leaves. */
+/*
+ * End what a session has in the dealer, when it leaves: its registrations; the calls that
+ * it made, without an answer; the calls that were made to it, with an ERROR to their
+ * callers.
+ */
 void dealer_drop_registrations(struct realm *realm, struct session *s);
 void dealer_forget_calls(struct realm *realm, struct session *s);
 void dealer_fail_invocations(struct realm *realm, struct session *s);

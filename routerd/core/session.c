@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sessions at the owner of their realm; see session.h. */
+/*
+ * Sessions at the owner of their realm: look-up and answers; the owner's thread. See
+ * session.h.
+ */
 #include "routerd/core/session.h"
 
 #include "routerd/core/realm_int.h"
@@ -18,6 +21,8 @@ struct session *session_find(const struct realm *realm, struct session_ref ref)
 {
 	struct session *s = session_at(realm, ref);
 
+	/* Another generation is another session in the same slot. A post that was sent
+	 * before its worker reused the slot is not for it. */
 	return s == NULL || s->ref.generation != ref.generation ? NULL : s;
 }
 
@@ -35,6 +40,8 @@ void session_post(struct realm *realm, struct session *s, struct post *p)
 	post_drop(p);
 	if (s->lost)
 		return;
+	/* Not ended here: the callers still use s and its lists. end_lost ends it when
+	 * the post is handled. */
 	s->lost = true;
 	LIST_INSERT_HEAD(&realm->lost, s, of_lost);
 }

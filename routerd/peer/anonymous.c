@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The method anonymous: whoever comes gets the listener's role (specification: "Anonymous
- * Authentication"). The worker's thread.
+ * The login method anonymous: every client gets the role of the listener (specification:
+ * "Anonymous Authentication"). The worker's thread.
  */
 #include "routerd/peer/login.h"
 
 #include <sodium.h>
 
-/* "9QXC-4R7T-...": an authid that nobody else has. */
+/*
+ * Makes a random authid like "9QXC-4R7T-...". It has about 74 bits, so no other session
+ * has the same.
+ */
 static struct slice random_authid(char out[24])
 {
 	static const char digits[] = "3479ACEFGHJKLMNPQRSTUVWXY";

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The method cryptosign (specification: "Cryptosign-based Authentication"): an
- * authenticator says who has which Ed25519 key; the client proves by signing a challenge
- * of ours. The worker's thread.
+ * The login method cryptosign (specification: "Cryptosign-based Authentication"): an
+ * authenticator says which Ed25519 keys a principal has, and the client proves that it
+ * has one of them by signing a challenge. The worker's thread.
  */
 #include "routerd/peer/login.h"
 
@@ -19,13 +19,14 @@ enum {
 static_assert(FIELD_KEY_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519");
 
 struct cryptosign {
-	struct field_key claimed_key; /* HELLO's authextra.pubkey, if it is a key */
-	struct field_keys keys;       /* any of them may sign */
+	/* HELLO's authextra.pubkey, if that is a valid key. */
+	struct field_key claimed_key;
+	struct field_keys keys; /* the client may sign with any of them */
 	uint8_t challenge[CHALLENGE_LEN];
 	uint8_t signature[crypto_sign_BYTES];
 };
 
-/* --- HELLO: ask --- */
+/* --- HELLO: ask the authenticator --- */
 
 static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 {
@@ -51,10 +52,12 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 	buf_fini(&question);
 }
 
-/* --- the answer: challenge --- */
+/* --- the authenticator's answer: send CHALLENGE --- */
 
-/* The key that the client says it has, if it is one of those; else the only one; else
- * none yet. */
+/*
+ * The key that must sign: the claimed key if the authenticator has named it, else the
+ * only key. NULL: any of several keys may sign.
+ */
 static const uint8_t *expected_key(const struct cryptosign *cs)
 {
 	const struct field_key *claimed = &cs->claimed_key;
@@ -95,6 +98,8 @@ static void result(struct peer *p, const struct auth_result *res,
 	if (!login_accept(p, res, &who))
 		return;
 	peer_set_state(p, PEER_CHALLENGED);
+	/* A revocation may have arrived while the question was on its way. Later ones
+	 * find this login by its state. */
 	if (!login_not_revoked(p))
 		return;
 	randombytes_buf(cs->challenge, CHALLENGE_LEN);
@@ -103,7 +108,7 @@ static void result(struct peer *p, const struct auth_result *res,
 	peer_send_sure(p);
 }
 
-/* --- AUTHENTICATE: verify --- */
+/* --- AUTHENTICATE: verify the signature --- */
 
 static void bad_signature(struct peer *p, const char *message)
 {
@@ -111,7 +116,9 @@ static void bad_signature(struct peer *p, const char *message)
 	login_deny(p, WAMP_ERROR_NOT_AUTHORIZED, slice_str(message));
 }
 
-/* The signature, then the message signed, which must be our challenge: or it is a replay.
+/*
+ * The client sends the signature and then the message that it signed. That message must
+ * be our challenge; otherwise it could replay an old signature.
  */
 static void cryptosign_authenticate(struct peer *p, struct slice signature,
 				    struct slice extra)
@@ -122,7 +129,7 @@ static void cryptosign_authenticate(struct peer *p, struct slice signature,
 	char got[2 * CHALLENGE_LEN + 1], want[sizeof(got)], text[256];
 	size_t len = 0;
 
-	(void)extra; /* what it could say of the channel, HELLO has said */
+	(void)extra; /* HELLO has told us already about the channel binding */
 	if (signature.len % 2 != 0 || signature.len / 2 != SIGNED_LEN) {
 		snprintf(text, sizeof(text),
 			 "signed message has invalid length (was %zu, but should have "
@@ -140,13 +147,18 @@ static void cryptosign_authenticate(struct peer *p, struct slice signature,
 			 "message signed is bogus [got 0x%s, expected 0x%s]", got, want);
 		bad_signature(p, text);
 	} else {
+		/* Verifying is expensive, so attach_verify_some does it, for a limited
+		 * time in each turn. */
 		memcpy(cs->signature, msg, crypto_sign_BYTES);
 		lg->queued = true;
 		TAILQ_INSERT_TAIL(&p->peers->to_verify, lg, to_verify);
 	}
 }
 
-/* The expected key, or any if none is; NULL: the signature is not valid. */
+/*
+ * The key that has signed: the expected key, or any key if none is expected. NULL if the
+ * signature is not valid.
+ */
 static const uint8_t *verifying_key(const struct cryptosign *cs)
 {
 	const uint8_t *expected = expected_key(cs);
@@ -161,7 +173,10 @@ static const uint8_t *verifying_key(const struct cryptosign *cs)
 	return NULL;
 }
 
-/* Now that it is known which key it was, revocations of that key count too. */
+/*
+ * Records which key has signed, so that revocations of that key match. False if out of
+ * memory.
+ */
 static bool learn_key(struct login *lg, const uint8_t *key)
 {
 	if (lg->identity->pubkey.there)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HELLO: which login method it is; see login.h. */
+/*
+ * Handles HELLO and AUTHENTICATE: chooses the login method; see login.h. The worker's
+ * thread.
+ */
 #include "routerd/peer/login.h"
 
 #include <sodium.h>
@@ -43,7 +46,10 @@ static const struct login_method *choose_method(const struct config_listener *l,
 	return NULL;
 }
 
-/* Neither side can see what the other one has. */
+/*
+ * Denies the login, and names the methods of both sides, since neither side can see what
+ * the other one supports.
+ */
 static void deny_methods(struct peer *p, const struct msg_hello *h)
 {
 	const char *separator = "";
@@ -71,11 +77,14 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	const struct peer_listener *pl = conn_conf(p->conn)->user;
 	uint8_t corr[8];
 
+	/* The first login of a WebSocket connection was made at the upgrade. RawSocket
+	 * has no upgrade, and after GOODBYE the client may send another HELLO. */
 	if (p->login == NULL && login_new(p, pl->conf) == NULL) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
 	struct login *lg = p->login;
+	/* does nothing in the first handshake, whose deadline runs already */
 	conn_restart_handshake(p->conn);
 	randombytes_buf(corr, sizeof(corr));
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
@@ -95,6 +104,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 
 void login_authenticate(struct peer *p, const struct msg *m)
 {
+	/* the first one waits to be verified, in the same state */
 	if (p->login->queued) {
 		peer_violation(p, "a second AUTHENTICATE");
 		return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A worker's members of subscriptions; see members.h. */
+/* The members that a worker has; see members.h. The worker's thread. */
 #include "routerd/peer/members.h"
 
 #include "common/err.h"
@@ -79,6 +79,7 @@ static void remove_one(struct members *m, struct member *member)
 {
 	struct member_list *l = member->list;
 
+	/* deliveries end sessions: a member may leave in the middle of a fan-out */
 	if (m->fan_out.next == member)
 		m->fan_out.next = TAILQ_NEXT(member, in_list);
 	TAILQ_REMOVE(&l->members, member, in_list);
@@ -88,6 +89,7 @@ static void remove_one(struct members *m, struct member *member)
 	if (!TAILQ_EMPTY(&l->members))
 		return;
 	if (m->fan_out.list == l)
+		/* the list is about to be freed */
 		members_fan_out_end(&m->fan_out);
 	id_table_remove(&m->lists, &l->node);
 	free(l);

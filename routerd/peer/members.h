@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which sessions of this worker are members of which subscription. The list of a
- * subscription changes when SUBSCRIBED and UNSUBSCRIBED pass through here, so it is in
- * step with the owner's posts by construction. A fan-out on its way keeps a cursor in it;
- * a member that leaves moves it on.
+ * The members that a worker has: which of its sessions are members of which subscription.
+ * A worker's list of a subscription changes when it handles SUBSCRIBED and UNSUBSCRIBED,
+ * which the owner sends in order with its EVENTs. So an EVENT finds the members that
+ * the subscription had when it was published. An unfinished fan-out keeps a cursor
+ * into the list; when the member under the cursor leaves, the cursor moves to the next
+ * one.
  *
  * The worker's thread only.
  */
@@ -33,55 +35,65 @@ struct member_list {
 	TAILQ_HEAD(, member) members; /* never empty */
 };
 
-/* Encodings times {WebSocket plain, batched with 0x1e or 0x18, RawSocket}: peers of one
- * kind get the same bytes. */
+/*
+ * Peers of one wire kind get the same bytes. There is a kind for each serializer and each
+ * of WebSocket, batched WebSocket with separator 0x1e or 0x18, and RawSocket.
+ */
 enum { WIRE_KINDS = SERIALIZER_COUNT * 4 };
 
 enum {
-	FAN_OUT_MAX = 64,               /* EVENTs that go together */
-	FAN_OUT_MAX_BYTES = 128 * 1024, /* of their payloads, if they are more than one */
+	FAN_OUT_MAX = 64, /* EVENTs of one fan-out */
+	/* Of the payloads of one fan-out, unless it has one EVENT only. */
+	FAN_OUT_MAX_BYTES = 128 * 1024,
 };
 
-/* What all members of one kind get. */
+/* The bytes that all members of one wire kind get. */
 struct fan_out_bytes {
 	bool made;
-	bool no_memory;            /* to say one of them: who should get it is dropped */
-	unsigned n_events;         /* in it; others cannot be said in this encoding */
-	size_t longest;            /* of their messages, bytes */
-	struct shared_buf *framed; /* NULL: none can */
+	/* Memory ran out while they were made: drop the members that should get them. */
+	bool no_memory;
+	/* How many EVENTs they contain. This serializer cannot encode the others. */
+	unsigned n_events;
+	size_t longest;            /* length of the longest message, bytes */
+	struct shared_buf *framed; /* NULL if n_events is 0 */
 };
 
-/* The EVENTs on their way: of one subscription, with the same options, and for all
- * members or all but the same one. */
+/*
+ * The EVENTs that are being delivered. They have the same subscription and options, and
+ * they go to all members, or to all but the same publisher.
+ */
 struct fan_out {
-	struct post events[FAN_OUT_MAX]; /* with their references */
+	struct post events[FAN_OUT_MAX]; /* their references are owned */
 	unsigned n_events;
-	struct member_list *list; /* NULL: none is on its way */
-	struct member *next;      /* whose turn it is */
+	struct member_list *list; /* NULL: no fan-out is unfinished */
+	struct member *next;      /* the member that gets them next */
 	struct fan_out_bytes bytes[WIRE_KINDS];
 };
 
 struct members {
 	struct id_table lists;   /* member_list.node */
-	struct id_table by_peer; /* membership.node */
+	struct id_table by_peer; /* member.node */
 	struct fan_out fan_out;
 };
 
-int members_init(struct members *m) MUSTCHECK; /* E_NOMEM */
-/* When no peer is left. Fine after a failed members_init. */
+int members_init(struct members *m) MUSTCHECK; /* 0 or E_NOMEM */
+/* No peer may be left. May be called after members_init has failed. */
 void members_fini(struct members *m);
 
-/* The members of a subscription; NULL: there is none. */
+/* The members of a subscription. NULL if there are none. */
 struct member_list *members_of(const struct members *m, uint64_t subscription);
 
-/* p becomes a member; nothing happens if it is one. E_NOMEM. */
+/* Makes p a member. Does nothing if it is one. 0 or E_NOMEM. */
 int members_add(struct peers *ps, struct peer *p, uint64_t subscription) MUSTCHECK;
-/* p is no member any more; nothing happens if it was none. */
+/* Ends p's membership. Does nothing if p is no member. */
 void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
-/* p is no member of anything any more. */
+/* Ends all memberships of p. */
 void members_remove_all(struct peers *ps, struct peer *p);
 
-/* Ends a fan-out that has reached every member, or has none left; drops its posts. */
+/*
+ * Ends a fan-out that has reached every member, or whose members have all left. Drops its
+ * posts.
+ */
 void members_fan_out_end(struct fan_out *f);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ways in which a session and its connection end; see peer.h. */
+/* Ends sessions and their connections; see peer.h. The worker's thread. */
 #include "routerd/peer/authorize.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/members.h"
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ABORT or GOODBYE by its msg_write_*, without the message if that is too long. */
+/* Sends ABORT or GOODBYE, without the message if it is too long for this client. */
 static void say_end(struct peer *p, enum wamp_type type, const char *uri,
 		    struct slice message)
 {
@@ -39,24 +39,27 @@ static void session_over(struct peer *p, const char *reason)
 	rights_unref(&p->rights);
 }
 
-/* Drops what a peer in any state holds, and tells those who need to know. */
+/* Releases what a peer holds in any state, and tells the owner and the authenticator. */
 static void let_go(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_AUTH_WAIT || p->state == PEER_CHALLENGED)
 		login_abandon(p);
+	/* in LEAVING, the owner has got POST_GOODBYE */
 	if (p->state == PEER_JOINING || p->state == PEER_JOINED)
-		peer_post_last(p, POST_GONE); /* in LEAVING, POST_GOODBYE has said so */
+		peer_post_last(p, POST_GONE);
 	if (p->state == PEER_JOINING) {
 		login_free(p);
 		identity_unref(&p->identity);
 	}
 	if (p->state == PEER_JOINED || p->state == PEER_LEAVING)
 		session_over(p, reason);
-	/* what is still on its way for this session is for nobody */
+	/* Drop posts that arrive after the session has ended. */
 	peers_renew(p->peers, p);
 }
 
-/* In the log a session's end has a reason of few kinds, in the Close frame all we know.
+/*
+ * Ends p. The log gets kind, one of a few fixed texts; the Close frame gets reason, which
+ * may say more.
  */
 static void end_peer(struct peer *p, uint16_t code, const char *kind, const char *reason)
 {
@@ -100,8 +103,8 @@ void peer_killed(struct peer *p, const struct post *post)
 	const struct revocation *revocation = post->revocation;
 	char uri[WAMP_MAX_URI + 1];
 
-	/* the owner kills in JOINING only between POST_JOINED and our hearing of it: that
-	 * comes first */
+	/* The owner can kill the session while p is JOINING, but it has sent POST_JOINED
+	 * before, and posts arrive in order. So the state is JOINED or later. */
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
 	if (revocation == NULL) {

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The method ticket (specification: "Ticket-based Authentication"): the client sends a
- * secret, and an authenticator says whose it is. It is asked when AUTHENTICATE has come,
- * so that nobody waits for an authenticator before the ticket is there. What HELLO asked
- * for is kept until then, as the question without the ticket. The worker's thread.
+ * The login method ticket (specification: "Ticket-based Authentication"): the client
+ * sends a secret, and an authenticator says which principal it belongs to.
+ *
+ * The router asks the authenticator only after AUTHENTICATE, since the question contains
+ * the ticket. Until then it keeps what HELLO asked for: the question without the ticket.
+ * The worker's thread.
  */
 #include "routerd/peer/login.h"
 
 #include <sodium.h>
 #include <stdlib.h>
 
-/* Bytes of a kept question. Authextra and headers share what the names leave of it, so
- * that clients that never send AUTHENTICATE do not fill the memory. */
+/*
+ * Bytes of a kept question. Authextra and HTTP headers share what the names leave of it.
+ * The limit is low, because a client may open many logins and never send AUTHENTICATE.
+ */
 enum { KEPT_MAX = 16 * 1024 };
 
 struct kept_question {
@@ -27,7 +31,10 @@ static void kept_read(const struct login *lg, struct auth_request *out)
 	ASSERT(err == 0); /* login_write_question wrote it */
 }
 
-/* Also frees what the question contains. False: no memory. */
+/*
+ * Keeps the question in the login, and frees the headers, which the question now
+ * contains. False if out of memory.
+ */
 static bool keep(struct login *lg, struct slice question)
 {
 	struct kept_question *kept = malloc(sizeof(*kept) + question.len);
@@ -63,9 +70,9 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 	struct auth_request q;
 	struct buf question;
 
-	(void)extra; /* the specification has no use for it here */
+	(void)extra; /* the specification defines nothing in it for tickets */
 	if (ticket.len == 0) {
-		/* some directories take an empty password for an anonymous login */
+		/* some directories accept an empty password as an anonymous login */
 		login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
 			   slice_str("the ticket is empty"));
 		return;
@@ -77,6 +84,7 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 	}
 	kept_read(p->login, &q);
 	q.ticket = ticket;
+	/* buf_fini overwrites it */
 	buf_init_secret(&question, AUTH_MAX_MESSAGE);
 	if (auth_request_write(&question, &q, AUTH_MAX_MESSAGE) == 0)
 		login_ask(p, buf_slice(&question));
@@ -85,8 +93,10 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 	buf_fini(&question);
 }
 
-/* The ticket belongs to the authid that the client asked for, so that is the authid if
- * the authenticator names none. */
+/*
+ * If the authenticator names no authid, the ticket's owner is the authid that the client
+ * asked for.
+ */
 static void ticket_result(struct peer *p, const struct auth_result *res,
 			  const struct lookup_stamp *stamp)
 {

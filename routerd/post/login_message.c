@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What travels between logins and authenticators; any thread. See question.h. */
+/*
+ * Makes and frees login messages, and names their outcomes; any thread. See
+ * login_message.h.
+ */
 #include "routerd/post/login_message.h"
 
 #include <assert.h>
@@ -47,7 +50,7 @@ void login_message_free(struct login_message **mp)
 	if (m == NULL)
 		return;
 	free(m->mail);
-	/* a question may have a ticket in it */
+	/* a question may contain a ticket, which is a secret */
 	sodium_memzero(m->bytes, m->len);
 	free(m);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted options of messages; any thread. See options.h. */
+/* Reference-counted options of messages; any thread. See options.h. */
 #include "routerd/post/options.h"
 
 #include "common/err.h"
@@ -7,17 +7,17 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* An entry is a text, or the bytes of a session id. */
+/* An entry is a text or the bytes of a session id. */
 struct filter_list {
 	bool given;
 	size_t count;
-	struct slice
-		*entries; /* sorted; they and their bytes lie behind struct options */
+	/* Sorted; the array and the bytes of its entries lie behind struct options. */
+	struct slice *entries;
 };
 
 struct options {
 	_Atomic uint32_t refs;
-	size_t size; /* of all that is in this allocation */
+	size_t size; /* of this whole allocation, bytes */
 	struct filter_list lists[MSG_FILTER_COUNT];
 };
 
@@ -27,13 +27,13 @@ static const char *const filter_names[MSG_FILTER_COUNT] = {
 #undef X
 };
 
-/* The other lists hold texts. */
+/* Lists of session ids. The other lists hold texts. */
 static bool holds_ids(unsigned list)
 {
 	return list == MSG_ELIGIBLE || list == MSG_EXCLUDE;
 }
 
-/* By length first, which nearly always decides. */
+/* Compares lengths first: for most pairs that is enough. */
 static int compare_entries(const void *a, const void *b)
 {
 	const struct slice *x = a, *y = b;
@@ -45,7 +45,10 @@ static int compare_entries(const void *a, const void *b)
 
 /* --- making --- */
 
-/* The next entry of a list of ids or texts. E_NOTFOUND: the list ends here. E_TYPE. */
+/*
+ * Reads the next entry of a list of ids or texts. E_NOTFOUND at the end of the list,
+ * E_TYPE if the entry has the wrong type.
+ */
 static int next_entry(struct token_reader *r, bool ids, struct token *t, uint64_t *id)
 {
 	int err = token_next(r, t);
@@ -68,7 +71,7 @@ static int begin_list(enum serializer s, const struct msg *m, unsigned list,
 	return token_expect(r, TOKEN_ARRAY, &t);
 }
 
-/* Says in m->fault what is wrong with a list. */
+/* Records in m->fault what is wrong with a list, for msg_fault_text. */
 static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 {
 	m->fault = (struct msg_fault){
@@ -79,7 +82,7 @@ static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 	return E_TYPE;
 }
 
-/* Checks a list and counts its entries and their bytes. */
+/* Checks a list and adds up its entries and their bytes. */
 static int measure_list(enum serializer s, struct msg *m, unsigned list,
 			struct filter_list *l, size_t *bytes)
 {
@@ -90,6 +93,7 @@ static int measure_list(enum serializer s, struct msg *m, unsigned list,
 	int err = begin_list(s, m, list, &r);
 
 	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
+		/* a client may send a list as long as a message */
 		if (++l->count > OPTIONS_MAX_FILTER)
 			return fail_in_list(m, list, "at most 1,000 entries");
 		*bytes += ids ? sizeof(id) : t.text.len;
@@ -97,12 +101,16 @@ static int measure_list(enum serializer s, struct msg *m, unsigned list,
 	if (err != E_NOTFOUND)
 		return fail_in_list(m, list,
 				    ids ? "a list of session ids" : "a list of strings");
-	/* an empty list excludes nobody, but makes nobody eligible */
+	/* an empty exclude list excludes nobody, but an empty eligible list admits
+	 * nobody */
 	l->given = l->count > 0 || list < MSG_EXCLUDE;
 	return 0;
 }
 
-/* Copies a list that measure_list has checked, its bytes to *bytes. E_NOMEM. */
+/*
+ * Copies a list that measure_list has checked, and advances *bytes past the copy.
+ * E_NOMEM.
+ */
 static int fill_list(enum serializer s, const struct msg *m, unsigned list,
 		     struct filter_list *l, uint8_t **bytes)
 {
@@ -126,6 +134,7 @@ static int fill_list(enum serializer s, const struct msg *m, unsigned list,
 	buf_fini(&scratch);
 	if (err != E_NOTFOUND)
 		return err;
+	/* has_entry searches by bisection */
 	qsort(l->entries, l->count, sizeof(*l->entries), compare_entries);
 	return 0;
 }
@@ -146,6 +155,7 @@ int options_new(enum serializer s, struct msg *m, struct options **out)
 	}
 	if (err != 0 || !any)
 		return err;
+	/* one allocation: struct, then all entries, then the bytes of all entries */
 	size_t size = sizeof(struct options) + entries * sizeof(struct slice) + bytes;
 	struct options *o = malloc(size);
 	if (o == NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sending posts; the owner's thread. See outbox.h. */
+/* Sends posts through the mailboxes; the worker's own thread. See outbox.h. */
 #include "routerd/post/outbox.h"
 
 #include "common/err.h"
@@ -56,6 +56,7 @@ bool outbox_send_all(struct outbox *ob, const struct post *p)
 	if (!outbox_room_all(ob))
 		return false;
 	for (unsigned w = 0; w < ob->n_workers; w++) {
+		/* outbox_room_all has made room for one post to each worker */
 		bool sent = post_send(ob, w, p);
 		ASSERT(sent);
 	}

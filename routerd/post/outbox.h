@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a worker's posts go: the other end of post_send. Posts to others leave at the end
- * of the turn, posts to itself wait in the same place and are taken from there.
+ * The implementation of post_send: an outbox stages a worker's posts in the mailboxes.
+ * Posts to other workers leave at the end of the turn. Posts to the worker itself are
+ * staged in the same way, and the worker takes them out in the same turn.
+ *
+ * An outbox belongs to its worker's thread.
  */
 #ifndef ROUTERD_OUTBOX_H
 #define ROUTERD_OUTBOX_H
@@ -14,30 +17,32 @@ struct outbox {
 	struct mailboxes *boxes; /* lent */
 	unsigned self;           /* the worker's index */
 	unsigned n_workers;
-	uint64_t n_posts; /* sent, to itself included */
-	uint64_t n_lost;  /* not sent, for want of memory */
+	uint64_t n_posts; /* posts sent, including those to the worker itself */
+	uint64_t n_lost;  /* posts that were not sent, because memory ran out */
 };
 
-/* For post_send_reserved. NULL: no memory. */
+/* Reserves mail for one post_send_reserved. NULL if out of memory. */
 struct mail_batch *outbox_reserve(const struct outbox *ob) MUSTCHECK;
 
-/* Makes sure that the next post_send to each worker cannot fail. False: no memory. */
+/*
+ * Makes sure that the next post_send to each worker cannot fail. False if out of memory.
+ */
 bool outbox_room_all(struct outbox *ob) MUSTCHECK;
 
 /*
- * Sends a copy of *p, which must hold nothing that is counted or owned, to every worker,
- * or, without memory, to none: false.
+ * Sends a copy of *p to every worker. *p must not hold references or owned objects. False
+ * if out of memory; then no worker gets it.
  */
 bool outbox_send_all(struct outbox *ob, const struct post *p) MUSTCHECK;
 
-/* Mail for a post to every worker. Zeroed it is empty. */
+/* Reserved mail for one post to every worker. A zeroed struct is empty. */
 struct mail_for_all {
 	struct mail_batch *to[CONFIG_MAX_THREADS];
 };
-/* 0 or E_NOMEM. outbox_free_all gives it back, also what there is of it. */
+/* Reserves mail for every worker. 0 or E_NOMEM; call outbox_free_all in both cases. */
 int outbox_reserve_all(const struct outbox *ob, struct mail_for_all *mail) MUSTCHECK;
 void outbox_free_all(struct mail_for_all *mail);
-/* outbox_send_all that cannot fail. */
+/* Like outbox_send_all, but cannot fail: it uses the reserved mail. */
 void outbox_send_all_reserved(struct outbox *ob, const struct post *p,
 			      struct mail_for_all *mail);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Revocations and a worker's memory of them; see revocation.h. */
+/* Revocations, and a worker's memory of them; see revocation.h. */
 #include "routerd/post/revocation.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static bool any_or_equal(struct slice wanted, struct slice have)
 
 bool revocation_matches(const struct revocation *revocation, const struct identity *i)
 {
-	/* who has signed with no key cannot be meant by one */
+	/* a session that used no key cannot be meant by a revocation of a key */
 	if (revocation->pubkey.there &&
 	    (!i->pubkey.there ||
 	     memcmp(revocation->pubkey.octets, i->pubkey.octets, FIELD_KEY_LEN) != 0))
@@ -72,8 +72,13 @@ bool revocation_matches(const struct revocation *revocation, const struct identi
 bool revocation_is_newer(const struct revocation *revocation,
 			 const struct lookup_stamp *s)
 {
+	/* Epochs say exactly which change the look-up saw, but only within one
+	 * connection: after a reconnect the authenticator may be another process with
+	 * other epochs. */
 	if (revocation->has_epoch && s->has_epoch && revocation->link == s->link)
 		return revocation->epoch > s->epoch;
+	/* It arrived after the question was sent. The look-up may have seen the change
+	 * already, but nothing proves it, so assume that it has not. */
 	return revocation->number > s->revocations;
 }
 
@@ -104,6 +109,7 @@ void revocations_add(struct revocations *rs, struct revocation *revocation,
 {
 	struct remembered_revocation *rr;
 
+	/* a dry run must not refuse later logins */
 	if (revocation->dry_run)
 		return;
 	if (rs->count == rs->max) {
@@ -112,6 +118,8 @@ void revocations_add(struct revocations *rs, struct revocation *revocation,
 	}
 	rr = malloc(sizeof(*rr));
 	if (rr == NULL) {
+		/* revocations_find now refuses every login that it might have
+		 * concerned */
 		rs->forgotten = revocation->number;
 		return;
 	}
@@ -133,6 +141,7 @@ enum revocation_verdict revocations_find(const struct revocations *rs,
 {
 	const struct remembered_revocation *rr;
 
+	/* anonymous: no authenticator knows it, so none can revoke it */
 	if (!i->stamp.asked)
 		return REVOCATION_NONE;
 	TAILQ_FOREACH (rr, &rs->list, link) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A revocation: an authenticator's word that some principals may no longer be here.
- * Immutable and counted; control/ makes it and posts it to every worker.
+ * A revocation: an authenticator's notice that some principals may no longer be
+ * connected. control/ makes it and posts it to every worker. It is immutable and
+ * reference-counted.
  *
- * It ends live sessions at once, and must also stop logins whose look-up was older. So
- * each worker remembers it for as long as a handshake may last, in a struct revocations
- * of its own.
+ * A revocation ends live sessions at once. It must also stop logins whose look-up is
+ * older than the change. So each worker remembers it, in its own struct revocations, for
+ * as long as a handshake can last. A struct revocations belongs to its worker's thread.
  */
 #ifndef ROUTERD_POST_REVOCATION_H
 #define ROUTERD_POST_REVOCATION_H
@@ -19,37 +20,43 @@ struct revocation {
 	_Atomic uint32_t refs;
 	uint16_t authenticator; /* index in the configuration */
 	bool has_epoch;
-	bool dry_run;    /* only count */
-	uint64_t epoch;  /* of the change, if it came with one */
-	uint64_t link;   /* number of the connection that it came by */
-	uint64_t number; /* 1, 2, ...: order of arrival */
-	/* all that are given must match; at least one is */
-	struct slice authid, role, realm; /* empty: any */
+	bool dry_run;    /* count the sessions that match, but end none */
+	uint64_t epoch;  /* epoch of the change, if has_epoch */
+	uint64_t link;   /* number of the connection that it arrived on */
+	uint64_t number; /* 1, 2, ... in the order of arrival */
+	/* The criteria. At least one is set, and all that are set must match. */
+	struct slice authid, role, realm; /* empty: matches any */
 	struct field_key pubkey;
-	uint64_t session;          /* 0: any */
-	struct slice uri, message; /* of the GOODBYE or ABORT; message may be empty */
+	uint64_t session;          /* 0: matches any */
+	struct slice uri, message; /* for the GOODBYE or ABORT; message may be empty */
 };
 
-/* Whom it has concerned. */
+/* How many clients a revocation concerned. */
 struct revocation_counts {
-	uint32_t sessions; /* live ones, ended */
-	uint32_t pending;  /* handshakes, refused */
+	uint32_t sessions; /* live sessions, which were ended */
+	uint32_t pending;  /* handshakes, which were refused */
 };
 
-/* A copy of *from and its texts, with one reference; NULL: no memory. */
+/* Makes a copy of *from and its texts, with one reference. NULL if out of memory. */
 struct revocation *revocation_new(const struct revocation *from);
 struct revocation *revocation_ref(struct revocation *revocation);
-/* Bytes of memory, its texts included. */
+/* Bytes of memory, including the texts. */
 size_t revocation_size(const struct revocation *revocation);
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+/*
+ * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ */
 void revocation_unref(struct revocation **revocation);
 
-/* Does it name this principal? Only those whom the same authenticator let in. */
+/*
+ * Does the revocation name this principal? It matches only principals that the same
+ * authenticator has let in.
+ */
 bool revocation_matches(const struct revocation *revocation, const struct identity *i);
 
 /*
- * Was a look-up made before the change that the revocation tells of? By epochs where both
- * have one of the same connection, otherwise by the order of asking and being told.
+ * Was the look-up made before the change that caused the revocation? Compares epochs if
+ * both have one from the same connection. Otherwise compares when the question was sent
+ * with when the revocation arrived.
  */
 bool revocation_is_newer(const struct revocation *revocation,
 			 const struct lookup_stamp *s);
@@ -60,28 +67,32 @@ struct revocations {
 	size_t count;
 	size_t max;
 	uint64_t keep_ms;
-	uint64_t forgotten; /* number of the newest one dropped for lack of room */
+	/* Number of the newest one that was dropped because the memory was full. */
+	uint64_t forgotten;
 };
 
 void revocations_init(struct revocations *rs, size_t max, uint64_t keep_ms);
 void revocations_fini(struct revocations *rs);
 
 /*
- * Remembers the revocation (takes a reference of its own) for keep_ms. When full, the
- * oldest is forgotten early; logins that it might have concerned are then refused, see
- * revocations_find.
+ * Remembers the revocation for keep_ms, and takes a reference of its own. If the memory
+ * is full, the oldest revocation is forgotten early; revocations_find then refuses the
+ * logins that it might have concerned.
  */
 void revocations_add(struct revocations *rs, struct revocation *revocation,
 		     uint64_t now_ms);
 
-/* Drops those whose time is over. */
+/* Drops revocations that are older than keep_ms. */
 void revocations_expire(struct revocations *rs, uint64_t now_ms);
 
 enum revocation_verdict {
-	REVOCATION_NONE = 0,  /* nothing speaks against it */
-	REVOCATION_FOUND = 1, /* *out (lent) does */
-	REVOCATION_FORGOTTEN =
-		2, /* one that was forgotten early may: refuse, to be tried again */
+	REVOCATION_NONE = 0,  /* the login may go on */
+	REVOCATION_FOUND = 1, /* *out, which is lent, forbids the login */
+	/*
+	 * A revocation that was forgotten early might forbid the login. Refuse the login
+	 * so that the client tries again.
+	 */
+	REVOCATION_FORGOTTEN = 2,
 };
 
 /* May this login go on? */

@@ -500,6 +500,11 @@ class Client:
         else:
             self.hello(realm, authmethods=["cryptosign"], authextra={"pubkey": key.public, **(authextra or {})}, **kw)
 
+    def prove(self, key):
+        """What the client still has to do for its login after ask() and the authenticator's answer."""
+        if not isinstance(key, utils.Ticket):
+            self.authenticate(key.sign(self.expect(CHALLENGE)[2]["challenge"]))
+
     def challenge(self, realm, key, authextra=None, **kw):
         """Sends HELLO for cryptosign; returns the challenge in hex."""
         extra = {"pubkey": key.public, "channel_binding": None, **(authextra or {})}

@@ -9,14 +9,18 @@ import msgpack
 import pytest
 from authenticator import HOLD, Authenticator, Deny, principal
 from rawclient import ABORT, TRANSPORTS, Aborted, Closed, Refused, WELCOME
-from utils import SLOW, Key, router_config, wait_for
+from utils import SLOW, Key, Ticket, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 
-@pytest.fixture
-def key():
-    return Key()
+@pytest.fixture(params=[Key, Ticket], ids=["cryptosign", "ticket"])
+def key(request):
+    """Each test runs for each login method that asks an authenticator."""
+    return request.param()
+
+
+by_key = pytest.mark.parametrize("key", [Key], ids=["cryptosign"], indirect=True)
 
 
 @pytest.fixture
@@ -58,6 +62,7 @@ def counter_of_authenticator(routerd, name):
 # --- answers --------------------------------------------------------------------------------
 
 
+@by_key
 def test_what_is_asked(authenticator, start_routerd, join, key, transport):
     fake = authenticator(lambda realm, authid, details: principal(key))
     routerd = start_routerd()
@@ -106,6 +111,7 @@ ANSWERS = {
 }
 
 
+@by_key
 def test_wrong_answers(authenticator, start_routerd, connect, key):
     """The login is refused. The log has the reason, the client does not, and the link stays up."""
     current = {}
@@ -154,7 +160,7 @@ def test_errors_of_an_authenticator(authenticator, start_routerd, connect, key, 
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd()
     client = connect(routerd)
-    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    client.ask(key)
     ((msgid, _, _),) = fake.wait_requests(1)
     fake.send([1, msgid, error, None])
     message = client.expect(ABORT)
@@ -162,6 +168,7 @@ def test_errors_of_an_authenticator(authenticator, start_routerd, connect, key, 
     assert "secret" not in message[1].get("message", "")
 
 
+@by_key
 def test_several_keys_and_an_own_provider(authenticator, start_routerd, join, key):
     fake = {**principal(key), "pubkeys": [Key().public, key.public], "authprovider": "mine"}
     del fake["pubkey"]
@@ -201,13 +208,14 @@ def test_hello_that_fails_means_not_ready(authenticator, start_routerd, connect,
     assert result[0][0] == "welcome"
 
 
+@by_key
 def test_answers_in_another_order(authenticator, start_routerd, connect, key):
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd(threads=4)
     keys = [Key() for _ in range(20)]
     waiting = [connect(routerd) for _ in keys]
     for client, k in zip(waiting, keys):
-        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": k.public})
+        client.ask(k)
     by_key = {r[2][2]["authextra"]["pubkey"]: r[0] for r in fake.wait_requests(20)}
     for k in reversed(keys):
         fake.send([1, by_key[k.public], None, principal(k, authid=k.public[:8])])
@@ -278,7 +286,7 @@ def test_a_client_that_leaves_while_it_is_asked(authenticator, start_routerd, co
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd()
     client = connect(routerd)
-    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    client.ask(key)
     ((msgid, _, _),) = fake.wait_requests(1)
     client.close_socket()
     fake.wait(lambda: ("cancel", [msgid]) in fake.notifications, "cancel")
@@ -301,9 +309,9 @@ def test_no_authenticator_means_hold_then_drop(start_routerd, connect, key):
 def test_a_held_login_goes_on_when_the_authenticator_comes(folder, start_routerd, connect, key):
     routerd = start_routerd()
     client = connect(routerd)
-    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    client.ask(key)
     fake = Authenticator(folder, lambda *args: principal(key))
-    client.authenticate(key.sign(client.expect(4)[2]["challenge"]))
+    client.prove(key)
     client.expect(WELCOME)
     fake.stop()
 
@@ -365,9 +373,9 @@ def test_a_hello_too_long_for_the_authenticator_holds_up_nobody(
     routerd = start_routerd()
     extra = {"x": "x" * 8000, "y": "y" * 3000, "z": 1}
     early = connect(routerd)
-    early.hello(None, authmethods=["cryptosign"], authextra={**extra, "pubkey": key.public})
+    early.ask(key, authextra=extra)
     fake = authenticator(lambda *args: principal(key), hello=hello)
-    early.authenticate(key.sign(early.expect(4)[2]["challenge"]))
+    early.prove(key)
     early.expect(WELCOME)
     connect(routerd).join(None, key=key, authextra=extra)
     for _, _, (_, _, details) in fake.wait_requests(2):
@@ -435,7 +443,7 @@ def test_one_that_dies_of_each_question_is_left_alone_for_longer(
     routerd = start_routerd(config)
     waiting = [connect(routerd) for _ in range(100)]
     for client in waiting:
-        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+        client.ask(key)
     for client in waiting:
         assert client.wait_closed()[1] == []
     assert len(fake.wait_requests(1, "hello")) < 25
@@ -443,6 +451,7 @@ def test_one_that_dies_of_each_question_is_left_alone_for_longer(
     assert outcome(connect(routerd), key)[0] == "welcome"
 
 
+@by_key
 def test_a_question_that_it_dies_of_costs_its_own_client_alone(
         authenticator, start_routerd, connect, key):
     """The router repeats the fatal question once, with nothing else in flight, then drops its
@@ -462,10 +471,10 @@ def test_a_question_that_it_dies_of_costs_its_own_client_alone(
     keys = [Key() for _ in range(20)]
     waiting = [connect(routerd) for _ in keys]
     for client, k in zip(waiting, keys):
-        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": k.public})
+        client.ask(k)
     fake.wait_requests(20)
     bad = connect(routerd)
-    bad.hello(None, authmethods=["cryptosign"], authextra={"pubkey": poison.public})
+    bad.ask(poison)
     later = [connect(routerd) for _ in range(10)]
     for client in later:
         assert outcome(client, key)[0] == "welcome"
@@ -480,6 +489,7 @@ def test_a_question_that_it_dies_of_costs_its_own_client_alone(
     routerd.wait_log("login dropped reason=\"the link to the authenticator broke each time")
 
 
+@by_key
 def test_a_suspect_is_asked_alone(authenticator, start_routerd, connect, key):
     """Between two suspects the router asks all other waiting questions, together."""
     fake = authenticator(lambda *args: HOLD)
@@ -490,7 +500,7 @@ def test_a_suspect_is_asked_alone(authenticator, start_routerd, connect, key):
     def ask(keys):
         clients = [connect(routerd) for _ in keys]
         for client, k in zip(clients, keys):
-            client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": k.public})
+            client.ask(k)
         return clients
 
     def asked():
@@ -557,6 +567,7 @@ HOSTILE_EXTRA = {
 }
 
 
+@by_key
 def test_what_the_protocol_cannot_carry_stays_away_from_the_authenticator(
         authenticator, start_routerd, connect, key, transport):
     """A strict authenticator can read the question, and the login succeeds."""
@@ -595,13 +606,13 @@ def test_an_error_to_ping_does_not_mean_ready(authenticator, start_routerd, conn
                          hello=lambda: {"protocol": [1, 0], "ready": False})
     routerd = start_routerd()
     client = connect(routerd)
-    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    client.ask(key)
     fake.wait_requests(3, "ping")
     assert not [r for r in fake.requests if r[1] == "authenticate"]
     routerd.wait_log("authenticator is not available")
     broken.clear()
     fake.wait_requests(1)
-    client.authenticate(key.sign(client.expect(4)[2]["challenge"]))
+    client.prove(key)
     client.expect(WELCOME)
 
 
@@ -637,10 +648,11 @@ def test_it_is_asked_again_when_it_wants_to_be(authenticator, start_routerd, con
     # a question that waits for its second attempt does not delay others
     asked.clear()
     resting = connect(routerd)
-    resting.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    resting.ask(key)
     wait_for(lambda: asked, "the question")
     assert outcome(connect(routerd), key)[0] == "welcome"
-    resting.expect(4)
+    resting.prove(key)
+    resting.expect(WELCOME)
     assert asked[2] - asked[0] > 0.69
 
 
@@ -660,6 +672,7 @@ def test_it_is_asked_twice_at_most(authenticator, start_routerd, connect, key):
         assert len(fake.wait_requests(1)) == questions
 
 
+@by_key
 def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, key, transport):
     config = router_config(anonymous=None)
     config["limits"] = {"hold_timeout": min(3000 * SLOW, 9000)}
@@ -675,7 +688,7 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
                                    authextra={"pubkey": key.public, "x": "x" * 16000})
     assert refused.value.status == (503 if transport == "websocket" else 4)
     assert 8 << 20 <= bytes_held() < (8 << 20) + (64 << 10)
-    late.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    late.ask(key)
     late.expect_dropped()
     # the memory of all held questions is given back
     wait_for(lambda: bytes_held() == 0, "their time to be over")
@@ -684,6 +697,7 @@ def test_the_bytes_of_what_is_held_are_bounded(folder, start_routerd, connect, k
     fake.stop()
 
 
+@by_key
 def test_who_is_late_may_try_again(authenticator, start_routerd, connect, key):
     """The client is silent, waits for the authenticator, or signs too slowly: each is dropped
     without ABORT."""
@@ -717,7 +731,7 @@ def test_a_ping_has_room_in_what_it_lets_be_in_flight(authenticator, start_route
     routerd = start_routerd()
     routerd.wait_log("authenticator is available")
     for _ in range(6):
-        connect(routerd).hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+        connect(routerd).ask(key)
     wait_for(lambda: counter_of_authenticator(routerd, "held") == 3, "three to be held")
     assert len(fake.wait_requests(3)) == 3
 
@@ -749,7 +763,7 @@ def test_routerd_answers_a_ping_and_nothing_that_it_does_not_know(authenticator,
     routerd = start_routerd(threads=1)
     fake.wait_requests(1, "hello")
     assert fake.request("ping", {}) == (None, {"ready": True, "inflight": 0})
-    connect(routerd).hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    connect(routerd).ask(key)
     fake.wait_requests(1)
     assert fake.request("ping", {}) == (None, {"ready": True, "inflight": 1})
     error, result = fake.request("pong", {})

@@ -12,7 +12,7 @@ import peers
 import pytest
 from authenticator import HOLD, Authenticator, Deny, principal
 from rawclient import TRANSPORTS
-from utils import Key, router_config, wait_for
+from utils import Key, Ticket, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
@@ -30,6 +30,10 @@ def processes():
         puppet.close()
 
 
+# authd has no tickets
+by_key = pytest.mark.parametrize("key", [Key], ids=["cryptosign"], indirect=True)
+
+
 class Crowd:
     """One session of each kind, all logging in to one router."""
 
@@ -43,8 +47,9 @@ class Crowd:
             if kind not in processes:
                 processes[kind] = peers.Puppet(kind)
             puppet, name = processes[kind], f"{kind}-{op}-{routerd.port()}"
-            number = puppet.start(op, s=name, url=routerd.url(), realm="devices", key=key.seed.hex(),
-                                  serializer=serializers[number % len(serializers)], retry=True, **more)
+            number = puppet.start(op, s=name, url=routerd.url(), realm="devices", authid="client01@example.com",
+                                  serializer=serializers[number % len(serializers)], retry=True,
+                                  **peers.credentials(key), **more)
             self.members.append((puppet, op, name, number))
 
     def __len__(self):
@@ -62,9 +67,9 @@ class Crowd:
             puppet.do("stop", s=name)
 
 
-@pytest.fixture
-def key():
-    return Key()
+@pytest.fixture(params=[Key, Ticket], ids=["cryptosign", "ticket"])
+def key(request):
+    return request.param()
 
 
 @pytest.fixture
@@ -97,6 +102,7 @@ def wait_dropped(routerd, count):
     wait_for(lambda: routerd.total("logins_unavailable") >= count, f"{count} logins to be dropped")
 
 
+@by_key
 def test_authd_is_away(folder, start_routerd, start_authd, crowd, key):
     authd = start_authd()
     authd.add("client01@example.com", key)
@@ -108,6 +114,7 @@ def test_authd_is_away(folder, start_routerd, start_authd, crowd, key):
     clients.wait_in()
 
 
+@by_key
 def test_authd_is_frozen(start_routerd, authd, crowd, key):
     authd.add("client01@example.com", key)
     routerd = start_routerd(config())

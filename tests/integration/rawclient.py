@@ -494,8 +494,7 @@ class Client:
     def ask(self, key, realm=None, authextra=None, **kw):
         """Sends what makes the router ask the authenticator about a Key or Ticket."""
         if isinstance(key, utils.Ticket):
-            self.hello(realm, authmethods=["ticket"], authextra=authextra, **kw)
-            assert self.expect(CHALLENGE) == [CHALLENGE, "ticket", {}]
+            self.challenge(realm, key, authextra=authextra, **kw)
             self.authenticate(key.ticket)
         else:
             self.hello(realm, authmethods=["cryptosign"], authextra={"pubkey": key.public, **(authextra or {})}, **kw)
@@ -506,7 +505,11 @@ class Client:
             self.authenticate(key.sign(self.expect(CHALLENGE)[2]["challenge"]))
 
     def challenge(self, realm, key, authextra=None, **kw):
-        """Sends HELLO for cryptosign; returns the challenge in hex."""
+        """Sends HELLO for a Key or Ticket, and waits for CHALLENGE. Returns a Key's challenge in hex."""
+        if isinstance(key, utils.Ticket):
+            self.hello(realm, authmethods=["ticket"], authextra=authextra, **kw)
+            assert self.expect(CHALLENGE) == [CHALLENGE, "ticket", {}]
+            return None
         extra = {"pubkey": key.public, "channel_binding": None, **(authextra or {})}
         self.hello(realm, authmethods=["cryptosign"], authextra=extra, **kw)
         message = self.expect(CHALLENGE)

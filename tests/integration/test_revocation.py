@@ -7,7 +7,7 @@ import pytest
 from authenticator import HOLD, Authenticator, principal
 from rawclient import ABORT, CHALLENGE, GOODBYE, TRANSPORTS, WELCOME
 from rpcclient import Rpc
-from utils import Key
+from utils import Key, Ticket
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
@@ -111,15 +111,16 @@ def test_an_authenticator_may_write_keys_in_upper_case(fake, start_routerd, join
 # --- at each stage of a login ---------------------------------------------------------------
 
 
-def test_revoke_while_the_authenticator_is_asked(fake, start_routerd, threads, connect):
+@pytest.mark.parametrize("method", [Key, Ticket])
+def test_revoke_while_the_authenticator_is_asked(fake, start_routerd, threads, connect, method):
     """The answer is older than the revoke, so it must not let the client in."""
-    key = Key()
+    key = method()
     authenticator = fake(lambda *args: HOLD)
     routerd = start_routerd(threads=threads)
-    for match in ({"authid": "client01@example.com"}, {"pubkey": key.public}):
+    for match in ({"authid": "client01@example.com"}, {"pubkey": key.public} if key.public else {"role": "device"}):
         authenticator.requests.clear()
         client = connect(routerd)
-        client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+        client.ask(key)
         ((msgid, _, _),) = authenticator.wait_requests(1)
         authenticator.revoke(**match, epoch=5)
         authenticator.send([1, msgid, None, principal(key, epoch=4)])
@@ -128,18 +129,38 @@ def test_revoke_while_the_authenticator_is_asked(fake, start_routerd, threads, c
         client.wait_closed()
 
 
-def test_an_answer_newer_than_the_revoke_lets_in(fake, start_routerd, connect):
+@pytest.mark.parametrize("method", [Key, Ticket])
+def test_an_answer_newer_than_the_revoke_lets_in(fake, start_routerd, connect, method):
     """The principal is disabled and enabled again while the question is pending."""
-    key = Key()
+    key = method()
     authenticator = fake(lambda *args: HOLD)
     routerd = start_routerd()
     client = connect(routerd)
-    client.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
+    client.ask(key)
     ((msgid, _, _),) = authenticator.wait_requests(1)
     authenticator.revoke(authid="client01@example.com", epoch=5)
     authenticator.send([1, msgid, None, principal(key, epoch=6)])
-    client.authenticate(key.sign(client.expect(CHALLENGE)[2]["challenge"]))
+    client.prove(key)
     client.expect(WELCOME)
+
+
+def test_revoke_before_the_ticket_has_come(fake, start_routerd, threads, connect):
+    """Nobody knows yet who the client is. The authenticator's answer decides, unless it is older."""
+    key = Ticket()
+    authenticator = fake(lambda *args: principal(key, epoch=4))
+    routerd = start_routerd(threads=threads)
+    clients = [connect(routerd) for _ in range(2)]
+    for client in clients:
+        client.challenge("devices", key)
+    assert authenticator.revoke(authid="client01@example.com", epoch=5)["pending"] == 0
+    clients[0].authenticate(key.ticket)
+    assert clients[0].expect(ABORT)[2] == KILLED
+    clients[0].wait_closed()
+    authenticator.answer = lambda *args: principal(key, epoch=5)
+    clients[1].authenticate(key.ticket)
+    clients[1].expect(WELCOME)
+    assert authenticator.revoke(authid="client01@example.com", epoch=6)["sessions"] == 1
+    expect_killed(clients[1])
 
 
 def test_revoke_while_challenged(fake, start_routerd, threads, connect):

@@ -28,6 +28,8 @@ EXPECTED = {
     "connected": {"HELLO", "ABORT"},
     "asking": {"ABORT"},
     "challenged": {"ABORT", "AUTHENTICATE"},
+    "asking about a ticket": {"ABORT"},
+    "asked for a ticket": {"ABORT", "AUTHENTICATE"},
     "joined": {"ABORT", "GOODBYE", "ERROR", "PUBLISH", "SUBSCRIBE", "UNSUBSCRIBE", "CALL", "CANCEL", "REGISTER",
                "UNREGISTER", "YIELD"},
     "left": {"HELLO", "ABORT"},
@@ -45,11 +47,15 @@ def reach(connect, authd, start_routerd, known_key):
     alone = start_routerd(config, name="alone")
 
     def go(state):
-        client = connect(alone if state == "asking" else served)
+        client = connect(alone if "asking" in state else served)
         if state == "asking":
             client.hello(authmethods=["cryptosign"], authextra={"pubkey": known_key.public})
         elif state == "challenged":
             client.challenge("devices", known_key)
+        elif state == "asking about a ticket":
+            client.ask(utils.Ticket(), "devices")
+        elif state == "asked for a ticket":
+            client.challenge("devices", utils.Ticket())
         elif state in ("joined", "left"):
             client.join()
         if state == "left":

@@ -27,8 +27,9 @@ def test_sigterm_closes_with_1012_and_says_no_goodbye(routerd, join):
 
 
 @both
-def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, transport):
-    key = Key()
+@pytest.mark.parametrize("method", [Key, Ticket])
+def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, transport, method):
+    key = method()
     fake = Authenticator(folder, lambda *args: principal(key))
     routerd = start_routerd(threads=4)
     port = routerd.port()
@@ -40,8 +41,8 @@ def test_sigterm_in_the_middle_of_handshakes(folder, start_routerd, connect, tra
     upgraded, asked, challenged = (connect(routerd) for _ in range(3))
     challenged.challenge(None, key)
     fake.answer = lambda *args: HOLD
-    asked.hello(None, authmethods=["cryptosign"], authextra={"pubkey": key.public})
-    fake.wait_requests(2)
+    asked.ask(key)
+    fake.wait_requests(2 if method is Key else 1)
     routerd.signal(signal.SIGTERM)
     for client in (upgraded, asked, challenged):
         client.expect_dropped()

@@ -210,6 +210,7 @@ static const char yaml[] =
 	"    endpoint: {type: tcp, port: 1}\n"
 	"    auth:\n"
 	"      cryptosign: {type: dynamic, authenticator: authd}\n"
+	"      ticket: {type: dynamic, authenticator: authd}\n"
 	"      anonymous: {type: static, role: device}\n";
 
 struct world {
@@ -275,14 +276,15 @@ static inline int teardown(void **state)
 	return 0;
 }
 
-/* From memory that may be written to, as a framing's reader lends it. */
+/* What the client said last, in memory that may be written to, as a framing's reader
+ * lends it. */
+static char said[32768];
+
 static inline void say(const char *json)
 {
-	static char bytes[32768];
-
-	assert_true(strlen(json) < sizeof(bytes));
-	strcpy(bytes, json);
-	attach_handler.message(&w.conn, slice_str(bytes), true);
+	assert_true(strlen(json) < sizeof(said));
+	strcpy(said, json);
+	attach_handler.message(&w.conn, slice_str(said), true);
 }
 
 static inline bool sent(const char *text)

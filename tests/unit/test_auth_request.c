@@ -287,6 +287,37 @@ static void test_a_question_fits_what_was_announced(void **state)
 	buf_fini(&headers);
 }
 
+/* A ticket is carried whole, before authextra and headers, or not at all. */
+static void test_tickets(void **state)
+{
+	static char ticket[AUTH_MAX_STRING + 1];
+	struct auth_request q =
+		question_about(SERIALIZER_JSON, slice_str("{\"x\":\"yyyyyyyy\"}"));
+	struct buf out;
+
+	(void)state;
+	memset(ticket, 't', sizeof(ticket));
+	buf_init_secret(&out, AUTH_MAX_MESSAGE);
+	q.ticket = slice_of(ticket, AUTH_MAX_STRING + 1);
+	assert_int_equal(auth_request_write(&out, &q, AUTH_MAX_MESSAGE), E_RANGE);
+	q.ticket.len--;
+	struct auth_request back = asked(&out, &q, AUTH_MAX_MESSAGE);
+	assert_true(slice_eq(back.ticket, q.ticket));
+	buf_clear(&out);
+	assert_int_equal(auth_request_write(&out, &q, AUTH_MIN_MESSAGE), E_LIMIT);
+	/* every ticket of up to 2 KiB fits into the shortest message */
+	bool fits = true;
+	for (q.ticket.len = 1; fits; q.ticket.len++) {
+		buf_clear(&out);
+		fits = auth_request_write(&out, &q, AUTH_MIN_MESSAGE) == 0;
+		if (fits)
+			assert_true(slice_eq(asked(&out, &q, AUTH_MIN_MESSAGE).ticket,
+					     q.ticket));
+	}
+	assert_in_range(q.ticket.len, 2049, AUTH_MIN_MESSAGE);
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +326,7 @@ int main(void)
 		cmocka_unit_test(test_names_that_are_too_long),
 		cmocka_unit_test(test_no_room_for_the_question),
 		cmocka_unit_test(test_a_question_fits_what_was_announced),
+		cmocka_unit_test(test_tickets),
 	};
 
 	return cmocka_run_group_tests_name("auth_request", tests, NULL, NULL);

@@ -404,6 +404,136 @@ static void test_goodbye_and_another_session(void **state)
 	assert_non_null(posted(POST_GONE));
 }
 
+/* --- tickets --- */
+
+static void say_hello_for_ticket(void)
+{
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authmethods\":[\"ticket\"],"
+	    "\"authid\":\"joe\"}]");
+	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
+	assert_true(sent("[4,\"ticket\",{}]"));
+	assert_null(posted(POST_LOGIN));
+}
+
+static void say_ticket(void)
+{
+	/* the escape makes the router decode it into memory of its own */
+	say("[5,\"s3cr\\u0065t\",{\"x\":1}]");
+	assert_int_equal(w.conn.peer.state, PEER_AUTH_WAIT);
+}
+
+static void test_a_good_ticket(void **state)
+{
+	struct auth_request q;
+
+	(void)state;
+	say_hello_for_ticket();
+	uint64_t deadline = w.conn.peer.login->deadline_ms;
+	say_ticket();
+	const struct login_message *asked = must_have_posted(POST_LOGIN)->login;
+	assert_int_equal(asked->deadline_ms, deadline);
+	assert_int_equal(auth_request_read(login_message_bytes(asked), &q), 0);
+	assert_true(slice_eq_str(q.authmethod, "ticket"));
+	assert_true(slice_eq_str(q.ticket, "s3cret"));
+	assert_true(slice_eq_str(q.realm, "devices"));
+	assert_true(slice_eq_str(q.authid, "joe"));
+	assert_true(slice_eq_str(q.transport.path, "/ws"));
+	answer(5);
+	assert_int_equal(w.conn.peer.state, PEER_JOINING);
+	const struct identity *i = must_have_posted(POST_JOIN)->identity;
+	assert_string_equal(i->authmethod, "ticket");
+	assert_true(slice_eq_str(i->authid, "client01"));
+	assert_false(i->pubkey.there);
+	owner_says(POST_JOINED, NULL);
+	assert_int_equal(w.conn.peer.state, PEER_JOINED);
+	assert_true(sent("\"authmethod\":\"ticket\""));
+	client_gone(CONN_END_LOST);
+}
+
+/* The message and what was decoded from it are overwritten. */
+static void test_no_ticket_is_left(void **state)
+{
+	(void)state;
+	say_hello_for_ticket();
+	say_ticket();
+	for (size_t i = 0; i < strlen("[5,\"s3cr\\u0065t\",{\"x\":1}]"); i++)
+		assert_int_equal(said[i], 0);
+	for (size_t i = 0; i < w.peers.decoded.len; i++)
+		assert_int_equal(w.peers.decoded.data[i], 0);
+	client_gone(CONN_END_LOST);
+}
+
+static void test_revoked_before_the_ticket(void **state)
+{
+	(void)state;
+	say_hello_for_ticket();
+	assert_int_equal(revoke_at(6), 0); /* nobody knows yet who this is */
+	assert_int_equal(w.conn.peer.state, PEER_CHALLENGED);
+	say_ticket();
+	answer(5);
+	assert_true(sent("[3,{\"message\":\"gone\"},\"com.example.revoked\"]"));
+	assert_null(posted(POST_JOIN));
+	client_gone(CONN_END_OWN);
+}
+
+static void test_revoked_while_the_ticket_is_asked_about(void **state)
+{
+	(void)state;
+	say_hello_for_ticket();
+	say_ticket();
+	assert_int_equal(revoke_at(6), 0);
+	answer(6); /* newer than the revocation */
+	assert_int_equal(w.conn.peer.state, PEER_JOINING);
+	assert_int_equal(revoke_at(7), 1);
+	owner_says(POST_JOIN_REFUSED, revocation_of(7));
+	assert_true(sent("com.example.revoked"));
+	assert_false(sent("[2,"));
+	client_gone(CONN_END_OWN);
+}
+
+static void test_a_second_ticket(void **state)
+{
+	(void)state;
+	say_hello_for_ticket();
+	say_ticket();
+	say("[5,\"other\",{}]");
+	assert_true(sent("wamp.error.protocol_violation"));
+	assert_non_null(posted(POST_LOGIN_CANCEL));
+	client_gone(CONN_END_OWN);
+}
+
+static void test_tickets_of_the_wrong_length(void **state)
+{
+	static char json[AUTH_MAX_STRING + 32];
+
+	(void)state;
+	say_hello_for_ticket();
+	say("[5,\"\",{}]");
+	assert_true(sent("[3,{\"message\":\"the ticket is empty\"},"
+			 "\"wamp.error.authentication_denied\"]"));
+	client_gone(CONN_END_OWN);
+	for (int more = 0; more < 2; more++) {
+		connect_client();
+		say_hello_for_ticket();
+		snprintf(json, sizeof(json), "[5,\"%0*d\",{}]", AUTH_MAX_STRING + more,
+			 0);
+		say(json);
+		assert_int_equal(posted(POST_LOGIN) != NULL, more == 0);
+		assert_int_equal(sent("[3,"), more == 1);
+		client_gone(CONN_END_OWN);
+		drop_posts();
+	}
+}
+
+/* Nobody was asked, so nobody is told. */
+static void test_gone_before_the_ticket(void **state)
+{
+	(void)state;
+	say_hello_for_ticket();
+	client_gone(CONN_END_HANDSHAKE);
+	assert_int_equal(n_posts, 0);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -433,6 +563,13 @@ int main(void)
 		TEST(test_a_second_authenticate),
 		TEST(test_a_replayed_signature),
 		TEST(test_goodbye_and_another_session),
+		TEST(test_a_good_ticket),
+		TEST(test_no_ticket_is_left),
+		TEST(test_revoked_before_the_ticket),
+		TEST(test_revoked_while_the_ticket_is_asked_about),
+		TEST(test_a_second_ticket),
+		TEST(test_tickets_of_the_wrong_length),
+		TEST(test_gone_before_the_ticket),
 	};
 	if (sodium_init() < 0)
 		return 1;

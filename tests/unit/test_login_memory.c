@@ -6,10 +6,12 @@
 
 #include "common/buf.c"
 #include "proto/auth_request.c"
+#include "routerd/peer/ask.c"
 #include "routerd/peer/cryptosign.c"
 #include "routerd/peer/establish.c"
 #include "routerd/peer/hello.c"
 #include "routerd/peer/login.c"
+#include "routerd/peer/ticket.c"
 #include "routerd/post/identity.c"
 #include "routerd/post/login_message.c"
 
@@ -27,7 +29,7 @@ static bool over(void)
 
 /* Logs in as far as memory allows; a report to the authenticator may be lost. The HELLO
  * has an escape, whose decoding also needs memory. */
-static void log_in(void)
+static void log_in_by_key(void)
 {
 	char json[256];
 
@@ -51,11 +53,25 @@ static void log_in(void)
 	owner_says(POST_JOINED, NULL);
 }
 
-static void test_memory_runs_out(void **state)
+static void log_in_by_ticket(void)
+{
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"cl\\u0069ent01\","
+	    "\"authmethods\":[\"ticket\"],\"authextra\":{\"x\":[1,\"a\\n\"]}}]");
+	if (over())
+		return;
+	say("[5,\"s3cr\\u0065t\",{}]");
+	if (over())
+		return;
+	answer_with(5, slice_str("\x81\xa1k\x07"));
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
+static void memory_runs_out(void (*log_in)(void))
 {
 	unsigned joined = 0;
 
-	(void)state;
 	for (size_t n = 1; n < 100 && joined == 0; n++) {
 		allocations = 0;
 		fail_at = n;
@@ -74,10 +90,24 @@ static void test_memory_runs_out(void **state)
 	client_gone(CONN_END_LOST);
 }
 
+static void test_memory_runs_out(void **state)
+{
+	(void)state;
+	memory_runs_out(log_in_by_key);
+}
+
+static void test_memory_runs_out_with_a_ticket(void **state)
+{
+	(void)state;
+	memory_runs_out(log_in_by_ticket);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_memory_runs_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_ticket, setup,
+						teardown),
 	};
 	if (sodium_init() < 0)
 		return 1;

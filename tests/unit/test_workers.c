@@ -40,15 +40,21 @@ static struct question {
 #define ROLES                                                                            \
 	"roles: [{name: user, permissions: [{uri: '', match: prefix, allow: "            \
 	"{call: true, register: true, publish: true, subscribe: true}}]}]"
+#define REST                                                                             \
+	"authenticators: {authd: {socket: x.sock}}\n"                                    \
+	"transports: [{type: rawsocket, endpoint: {type: tcp, port: 1}, auth: {"         \
+	"  cryptosign: {type: dynamic, authenticator: authd},"                           \
+	"  anonymous: {type: static, role: user}}}]\n"
 static const char yaml[] =
-	"realms: [{name: realm0, " ROLES "}, {name: realm1, " ROLES "}]\n"
-	"authenticators: {authd: {socket: x.sock}}\n"
-	"transports: [{type: rawsocket, endpoint: {type: tcp, port: 1}, auth: {"
-	"  cryptosign: {type: dynamic, authenticator: authd},"
-	"  anonymous: {type: static, role: user}}}]\n";
+	"realms: [{name: realm0, " ROLES "}, {name: realm1, " ROLES "}]\n" REST;
+/* realm1 lacks the role of its clients */
+static const char yaml_without[] =
+	"realms: [{name: realm0, " ROLES "}, {name: realm1, roles: [{name: x}]}]\n" REST;
 
-static struct config *config;
-static struct policy *policy;
+static struct config *config, *config_without;
+static struct policy *policy;     /* the last that was sent */
+static uint64_t reloads, reports; /* reports of workers, of all reloads */
+static uint64_t n_roles_gone;     /* sessions and logins that a reload has ended */
 static struct mailboxes *boxes;
 static struct worker *workers[WORKERS];
 static unsigned n_questions, epoch;
@@ -95,6 +101,10 @@ void control_post(struct control *c, struct post *p)
 		p->login->mail = NULL;
 	} else if (p->type == POST_LOGIN_CANCEL) {
 		forget_question(p->session);
+	} else if (p->type == POST_RELOADED) {
+		assert_int_equal(p->id, policy->generation);
+		reports++;
+		n_roles_gone += p->counts.sessions + p->counts.pending;
 	} else if (p->type == POST_REVOKED) {
 		revocations_answered++;
 	}
@@ -169,7 +179,49 @@ static void authenticator_revokes(void)
 	revocation_unref(&r);
 }
 
+/* Worker 0's part of a reload: one at a time; to all workers or, without memory, none. */
+static void reload_policy(void)
+{
+	struct outbox *ob = &workers[0]->outbox;
+	struct mail_for_all mail = {.to = {NULL}};
+	const struct config *cfg = chance(3) == 0 ? config_without : config;
+	struct policy *next = NULL;
+
+	if (reports < reloads * WORKERS)
+		return;
+	if (policy_new(policy, cfg, &next) != 0 || outbox_reserve_all(ob, &mail) != 0 ||
+	    !outbox_room_all(ob)) {
+		outbox_free_all(&mail);
+		policy_unref(&next);
+		return;
+	}
+	for (unsigned w = 0; w < WORKERS; w++)
+		assert_true(post_send(ob, w,
+				      &(struct post){.type = POST_RELOAD,
+						     .policy = policy_ref(next),
+						     .mail = mail.to[w]}));
+	reloads++;
+	policy_unref(&policy);
+	policy = next;
+}
+
 /* --- invariants over all workers and clients --- */
+
+/* All sessions have the rights of the policy in force. */
+static void check_rights(const struct peers *ps)
+{
+	assert_ptr_equal(ps->policy, policy);
+	assert_null(ps->reload.mail);
+	for (uint32_t i = 0; i < ps->n_slots; i++) {
+		const struct peer *p = ps->slots[i].peer;
+
+		if (p == NULL || p->state != PEER_JOINED)
+			continue;
+		assert_non_null(p->rights);
+		assert_ptr_equal(p->rights, policy_rights(policy, p->identity->realm,
+							  p->identity->role));
+	}
+}
 
 static struct realm_counters realm_now(unsigned realm)
 {
@@ -225,6 +277,9 @@ static void check_all(void)
 	}
 	for (unsigned i = 0; i < WORKERS; i++)
 		conns -= net_conns(&workers[i]->net);
+	for (unsigned i = 0; i < WORKERS; i++)
+		check_rights(&workers[i]->peers);
+	assert_int_equal(reports, reloads * WORKERS);
 	assert_int_equal(conns, 0);
 	assert_false(mailbox_pressure(boxes));
 	assert_int_equal(revocations_answered, revocations * WORKERS);
@@ -262,6 +317,9 @@ static void setup_world(uint64_t seed)
 	looked_ns = 0;
 	epoch = 1;
 	revocations = revocations_answered = 0;
+	reloads = reports = 0;
+	if (config_parse(slice_str(yaml_without), "test", &config_without, &err) != 0)
+		fail_msg("%s", err.text);
 	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(policy_new(NULL, config, &policy), 0);
@@ -285,6 +343,7 @@ static void teardown_world(void)
 	mailboxes_free(&boxes, drop);
 	policy_unref(&policy);
 	config_free(&config);
+	config_free(&config_without);
 }
 
 static void steps(unsigned n)
@@ -300,8 +359,10 @@ static void steps(unsigned n)
 			act(c);
 		} else if (what < 299) {
 			authenticator_answers();
-		} else {
+		} else if (chance(3) > 0) {
 			authenticator_revokes();
+		} else {
+			reload_policy();
 		}
 		n_pressure += mailbox_pressure(boxes);
 		n_long += workers[1]->peers.members.fan_out.list != NULL;
@@ -517,6 +578,7 @@ static void test_by_chance(void **state)
 	if (n < SEEDS)
 		return;
 	assert_true(n_welcome > n * 100 && n_events > n * 1000 && n_results > n * 100);
+	assert_true(n_roles_gone > n * 5);
 	assert_true(n_killed > n * 5 && n_callee_gone > n * 5 && n_pressure > n * 5);
 	assert_true(n_long > n * 5 && n_whispers > n * 100);
 }

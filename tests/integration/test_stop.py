@@ -11,7 +11,7 @@ import peers
 import pytest
 from authenticator import HOLD, Authenticator, principal
 from rawclient import SERIALIZERS, TRANSPORTS
-from utils import BUILD, ROOT, Key, Routerd, free_port, router_config, tsan_prefix
+from utils import BUILD, ROOT, Key, Ticket, Routerd, free_port, router_config, tsan_prefix
 
 both = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A realm: its parts put together, posts handed to their handlers; see realm.h. */
+/*
+ * A realm: hands posts to the broker, the dealer and its sessions; the owner's thread.
+ * See realm.h.
+ */
 #include "routerd/core/realm.h"
 
 #include "routerd/core/realm_int.h"
@@ -10,9 +13,10 @@
 /* --- sessions --- */
 
 /*
- * Ends a session and frees it: memberships, registrations, calls that it made (forgotten;
- * nobody waits for them), calls made to it (their callers get an ERROR), realm. In this
- * order: so it gets no ERROR for a call that it made to itself.
+ * Ends a session and frees it: its memberships, registrations, calls that it made (nobody
+ * waits for their results now), and calls made to it (their callers get an ERROR). Calls
+ * that it made come before calls made to it, so that it gets no ERROR for a call to
+ * itself.
  */
 static void take_down(struct realm *realm, struct session *s)
 {
@@ -30,7 +34,7 @@ static void take_down(struct realm *realm, struct session *s)
 	free(s);
 }
 
-/* Takes a session down, and sends its last post by the mail that is put aside for it. */
+/* Ends a session and sends its last post, for which mail is reserved. */
 static void end_with(struct realm *realm, struct session *s, struct post last)
 {
 	struct mail_batch *mail = s->mail;
@@ -42,7 +46,8 @@ static void end_with(struct realm *realm, struct session *s, struct post last)
 	post_send_reserved(realm->outbox, last.session.worker, &last, &mail);
 }
 
-/* Takes the revocation, which may be NULL. */
+/* Ends a session with POST_KILLED. Takes the reference to the revocation; it may be NULL.
+ */
 static void kill_session(struct realm *realm, struct session *s,
 			 struct revocation *revocation)
 {
@@ -50,12 +55,12 @@ static void kill_session(struct realm *realm, struct session *s,
 	end_with(realm, s, (struct post){.type = POST_KILLED, .revocation = revocation});
 }
 
-/* Ends the sessions to which a post was lost. */
+/* Ends the sessions that are lost: a post to them could not be sent. */
 static void end_lost(struct realm *realm)
 {
 	struct session *s;
 
-	/* taking one down may lose another */
+	/* the ERRORs to the callers of one session may lose other sessions */
 	while ((s = LIST_FIRST(&realm->lost)) != NULL)
 		kill_session(realm, s, NULL);
 }
@@ -70,11 +75,13 @@ static void handle_join(struct realm *realm, struct post *p)
 		.session = p->session,
 	};
 
-	if (s != NULL) { /* its worker's mistake, but not worth a crash */
+	if (s != NULL) { /* a bug of the session's worker, but no reason to abort */
 		realm->counters.replaced++;
 		take_down(realm, s);
 	}
 	s = calloc(1, sizeof(*s));
+	/* The answer is sent before the session exists, so a failure has nothing to
+	 * undo. */
 	if (s == NULL || !post_send(realm->outbox, answer.session.worker, &answer)) {
 		free(s);
 		answer.type = POST_JOIN_REFUSED;
@@ -130,7 +137,7 @@ void realm_free(struct realm **rp)
 	*rp = NULL;
 	if (realm == NULL)
 		return;
-	/* when no call is in flight any more, nobody is owed a post */
+	/* With no calls in flight, taking a session down sends no post. */
 	TAILQ_FOREACH (s, &realm->sessions, link)
 		dealer_forget_calls(realm, s);
 	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
@@ -155,7 +162,7 @@ static void handle_goodbye(struct realm *realm, struct session *s, struct post *
 	end_with(realm, s, (struct post){.type = POST_LEFT});
 }
 
-/* For each post of a session but its first. */
+/* The handler of each post of a session, except POST_JOIN. */
 static void (*const handlers[])(struct realm *, struct session *, struct post *) = {
 	[POST_GONE] = handle_gone,
 	[POST_GOODBYE] = handle_goodbye,
@@ -199,6 +206,7 @@ void realm_revoke(struct realm *realm, struct revocation *revocation)
 {
 	struct session *s, *next;
 
+	/* kill_session ends only s; sessions that get lost by it end in end_lost */
 	for (s = TAILQ_FIRST(&realm->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (revocation_matches(revocation, s->identity))

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A realm at its owner: sessions, broker and dealer (specification: "Publish and
- * Subscribe", "Remote Procedure Calls", Basic Profile). Posts go in, posts come out; what
- * comes out depends on nothing but what went in. No socket, lock, clock or payload byte
- * is known here: the posts bring the time, and the worker runs the wheel of deadlines.
- * All functions: only on the thread of the worker that owns the realm.
+ * A realm at its owner, the worker that routes for it: sessions, broker and dealer
+ * (specification: "Publish and Subscribe", "Remote Procedure Calls"). Posts are its input
+ * and output, and the output depends on the input alone. core/ uses no sockets, locks or
+ * clock, and does not read payloads: posts carry the time, and the worker runs the wheel
+ * of deadlines.
+ *
+ * All functions run on the thread of the worker that owns the realm.
  */
 #ifndef ROUTERD_CORE_REALM_H
 #define ROUTERD_CORE_REALM_H
@@ -15,14 +17,14 @@
 
 struct realm;
 
-/* Maxima for one session. Beyond them a request is answered by an ERROR. */
+/* Limits of one session. A request beyond them is answered with an ERROR. */
 struct realm_limits {
 	uint32_t subscriptions;
 	uint32_t registrations;
-	uint32_t calls; /* in flight, as their caller */
+	uint32_t calls; /* in flight, with the session as the caller */
 };
 
-/* Field and name, type, help. */
+/* Counters of a realm: field and name, type, help. */
 #define REALM_COUNTERS(X)                                                                \
 	X(sessions, GAUGE, "open sessions")                                              \
 	X(subscriptions, GAUGE, "subscriptions, one for each topic")                     \
@@ -55,7 +57,8 @@ struct realm_counters {
 	REALM_COUNTERS(X)
 #undef X
 };
-extern const struct counter_table realm_counter_table; /* of struct realm_counters */
+/* Describes struct realm_counters. */
+extern const struct counter_table realm_counter_table;
 
 /*
  * The ids that the realms of one worker give to subscriptions and registrations: first,
@@ -70,34 +73,37 @@ struct id_series {
 };
 
 /*
- * A realm without sessions, for sessions on workers 0 to n_workers - 1. Posts name it by
- * its slot. The limits are copied; ids, deadlines and outbox are lent and must live
- * longer. NULL: no memory.
+ * Makes a realm without sessions. Posts name it by its slot; its sessions are on workers
+ * 0 to n_workers - 1. The limits are copied; ids, deadlines and outbox are lent and must
+ * live longer than the realm. NULL if out of memory.
  */
 struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			const struct realm_limits *limits, struct id_series *ids,
 			struct wheel *deadlines, struct outbox *outbox);
 
-/* Forgets everything and posts nothing. NULL-safe, clears the caller's pointer. */
+/*
+ * Frees the realm and all that it contains, and sends no post. Clears the caller's
+ * pointer. NULL-safe.
+ */
 void realm_free(struct realm **realm);
 
 /*
- * Handles one post from a worker to the owner and takes the references that it holds. A
- * post from a session that is not here (any more) is dropped and counted. The worker has
- * checked a JOIN against the revocations that it remembers.
+ * Handles one post from a worker, and takes the references that it holds. A post from a
+ * session that has left is dropped and counted. The worker must have checked a JOIN
+ * against the revocations that it remembers.
  */
 void realm_post(struct realm *realm, struct post *p);
 
 /*
- * For wheel_run, of the wheel that the realms of a worker share: a deadline has passed.
- * Run it after realm_post, and not beyond the time of any post that waits: then a result
- * that was read before its call's deadline is never late.
+ * Handles a deadline that has passed; for wheel_run of the wheel that the realms of a
+ * worker share. Run the wheel after realm_post, and never beyond the time of a post that
+ * still waits: then a result that was read in time is never too late.
  */
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Ends the sessions that a revocation, which is no dry run, names, each with a
- * POST_KILLED that refers to it. How many they are is counted by their workers.
+ * Ends the sessions that a revocation names, which must not be a dry run. Each gets a
+ * POST_KILLED with a reference to the revocation. Their workers count them.
  */
 void realm_revoke(struct realm *realm, struct revocation *revocation);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A realm from inside, for the files of core/: they are its parts, and one thread runs
- * them all.
+ * The struct of a realm, for the files of core/ only. The owner's thread runs them all.
  */
 #ifndef ROUTERD_CORE_REALM_INT_H
 #define ROUTERD_CORE_REALM_INT_H
@@ -11,28 +10,29 @@
 #include "routerd/core/realm.h"
 #include "routerd/core/session.h"
 
-/* A deadline of something in a realm. */
+/* A deadline of an object in a realm. */
 struct deadline {
 	struct wheel_node node;
-	struct realm *realm; /* if it is set */
+	struct realm *realm; /* valid if the deadline is set */
 };
 
 struct realm {
 	struct outbox *outbox;   /* lent */
-	struct id_series *ids;   /* lent; the worker's */
-	struct wheel *deadlines; /* lent; the worker's */
+	struct id_series *ids;   /* lent; shared by the worker's realms */
+	struct wheel *deadlines; /* lent; shared by the worker's realms */
 	uint16_t slot;
 	unsigned n_workers;
 	struct realm_limits limits;
-	struct session_list sessions;  /* in the order of joining */
-	LIST_HEAD(, session) lost;     /* empty but while a post is handled */
+	struct session_list sessions; /* in the order of joining */
+	/* Sessions to end after the current post; empty otherwise. */
+	LIST_HEAD(, session) lost;
 	struct id_table session_table; /* by worker and slot */
 	struct broker broker;
 	struct dealer dealer;
-	struct realm_counters counters; /* its first group is filled in when asked for */
+	struct realm_counters counters; /* the gauges are filled in by realm_counters */
 };
 
-/* An id for a subscription or registration, see struct id_series. */
+/* Makes an id for a subscription or registration; see struct id_series. */
 static inline uint64_t realm_new_id(struct realm *realm)
 {
 	uint64_t id = realm->ids->next;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where peers meet the worker; see attach.h. */
+/* Connects peers with the worker; see attach.h. The worker's thread. */
 #include "routerd/peer/attach.h"
 
 #include "proto/http.h"
@@ -22,7 +22,7 @@ static const struct {
 	{"wamp.2.cbor.batched", SERIALIZER_CBOR, true},
 };
 
-/* The client's first choice that the listener serves. */
+/* Chooses the first subprotocol in the client's list that the listener serves. */
 static const char *choose_subprotocol(struct peer *p, const struct config_listener *l,
 				      const struct http_request *req)
 {
@@ -43,7 +43,10 @@ static const char *choose_subprotocol(struct peer *p, const struct config_listen
 	return NULL;
 }
 
-/* The names are in the scratch buffer. */
+/*
+ * The reason of a refusal, with the names that are served. The text is in a scratch
+ * buffer.
+ */
 static const char *no_subprotocol(const struct peer_listener *l,
 				  const struct http_request *req)
 {
@@ -99,7 +102,7 @@ static int on_rawsocket(struct conn *c, unsigned serializer)
 	struct peer *p = conn_user(c);
 	const struct peer_listener *l = conn_conf(c)->user;
 
-	/* numbered as ours, but from 1 */
+	/* the handshake's numbers have the order of enum serializer, but start at 1 */
 	if (serializer < 1 || serializer > SERIALIZER_COUNT ||
 	    !(l->conf->serializers >> (serializer - 1) & 1))
 		return RAWSOCKET_SERIALIZER;
@@ -116,7 +119,7 @@ static void on_message(struct conn *c, struct slice bytes, bool text)
 {
 	struct peer *p = conn_user(c);
 
-	/* RawSocket does not tell text from binary */
+	/* RawSocket does not mark messages as text or binary */
 	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
@@ -204,7 +207,7 @@ bool attach_verify_some(struct peers *ps)
 
 void attach_reload(struct peers *ps, struct post *p)
 {
-	/* worker 0 waits for POST_RELOADED before it sends the next policy */
+	/* Worker 0 waits for POST_RELOADED before it sends the next policy. */
 	ASSERT(ps->reload.mail == NULL);
 	policy_unref(&ps->policy);
 	ps->policy = p->policy;
@@ -213,7 +216,10 @@ void attach_reload(struct peers *ps, struct post *p)
 	p->mail = NULL;
 }
 
-/* The identity of a peer that has, or will have, a session; NULL: it has none. */
+/*
+ * The identity of a peer that has a session or a login with a known role. NULL if it has
+ * none, and in LEAVING: that session ends anyway.
+ */
 static const struct identity *identity_to_judge(const struct peer *p)
 {
 	if (p->state == PEER_CHALLENGED)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where peers meet the worker: this attaches a peer to a connection and hands it what
- * concerns it. Everything else in peer/ is below.
+ * Connects peers with the worker: attaches a peer to each connection, and hands each post
+ * and each task of the worker to the peers that it concerns. No other part of peer/ calls
+ * it.
  *
  * The worker's thread only.
  */
@@ -10,33 +11,36 @@
 
 #include "routerd/peer/peers.h"
 
-/* Serves WAMP; for conn_adopt. conn_conf.user is a struct peer_listener. */
+/*
+ * The handler that serves WAMP, for conn_adopt. conn_conf.user must be a struct
+ * peer_listener.
+ */
 extern const struct conn_handler attach_handler;
 
 /*
- * Handles a post from a realm's owner, or from control, for one session of this worker
- * (so not POST_EVENT, see members.h); takes its references.
+ * Handles a post from a realm's owner or from control to one session of this worker, that
+ * is, any but POST_EVENT (see fan_out.h). Takes its references.
  */
 void attach_post(struct peers *ps, struct post *p);
 
 /*
- * Remembers the revocation, and refuses the handshakes it concerns. Those in JOINING, and
- * sessions, are left to the realm's owner, but counted here: each client once, and not
- * again by the next revocation.
+ * Remembers the revocation, and refuses the handshakes that it concerns. The realm's
+ * owner ends sessions, and refuses logins that are JOINING; they are only counted here. A
+ * client that several revocations concern is counted once.
  */
 struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revocation);
 
 /*
- * Puts the policy of a POST_RELOAD in force: logins that find their role from now on find
- * it there. Takes policy and mail. attach_reload_some does the rest.
+ * Begins a reload: puts the policy of a POST_RELOAD in force, so that logins find their
+ * roles in it from now on. Takes policy and mail of the post. attach_reload_some does the
+ * rest.
  */
 void attach_reload(struct peers *ps, struct post *p);
 
 /*
- * Works for at most 1 ms on a reload, if one goes on: gives sessions the rights that the
- * new policy has for their roles, ends those whose role is gone, and refuses handshakes
- * whose role is gone. At the end it sends POST_RELOADED. True if some are left for the
- * next turn.
+ * Continues a reload, if one is unfinished, for at most 1 ms. Gives each session the
+ * rights that its role has in the new policy; ends sessions and refuses handshakes whose
+ * role is gone. Sends POST_RELOADED at the end. True if peers are left for the next turn.
  */
 bool attach_reload_some(struct peers *ps);
 

@@ -68,7 +68,7 @@ static const uint8_t *expected_key(const struct cryptosign *cs)
 	return cs->keys.n == 1 ? cs->keys.key[0] : NULL;
 }
 
-/* key may be NULL. */
+/* key may be NULL */
 static struct field_key field_key_of(const uint8_t *key)
 {
 	struct field_key k = {.there = key != NULL};

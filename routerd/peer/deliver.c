@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From posts to bytes; see deliver.h. */
+/* Turns posts into messages to the client; see deliver.h. The worker's thread. */
 #include "routerd/peer/deliver.h"
 
 #include "common/err.h"
@@ -18,14 +18,14 @@ static struct post_error undeliverable_error(int err)
 				   peer_why_undeliverable(err)};
 }
 
-/* Counted, and logged at a limited rate. */
+/* Counts and logs, at a limited rate, a message that cannot be delivered. */
 static void report_undeliverable(struct peer *p, enum wamp_type type, int err)
 {
 	peers_count(p->peers, PEER_UNDELIVERABLE);
 	peer_log_undeliverable(p, type, err);
 }
 
-/* The answer to a request that has succeeded; its second id is not there if it is 0. */
+/* Answers a request that has succeeded. An id of 0 is left out of the message. */
 static void on_done(struct peer *p, const struct post *post)
 {
 	static const uint8_t answers[POST_TYPE_COUNT] = {
@@ -44,7 +44,8 @@ static void on_done(struct peer *p, const struct post *post)
 
 static void on_subscribed(struct peer *p, const struct post *post)
 {
-	/* a member that gets no events must not believe that it does */
+	/* Without memory the client must not stay: it would believe that it is
+	 * subscribed, but get no events. */
 	if (members_add(p->peers, p, post->id) == 0)
 		on_done(p, post);
 	else
@@ -57,7 +58,9 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
 	on_done(p, post);
 }
 
-/* A call whose INVOCATION cannot be delivered is answered by the owner. */
+/*
+ * An INVOCATION that cannot be delivered goes back to the owner, which answers the call.
+ */
 static void on_invocation(struct peer *p, const struct post *post)
 {
 	int err = peer_send_payload(p, WAMP_INVOCATION, post->request, post->id,
@@ -71,7 +74,7 @@ static void on_invocation(struct peer *p, const struct post *post)
 				  .request = post->request,
 				  .error = undeliverable_error(err),
 			  }))
-		/* when the callee is gone, its calls get an ERROR */
+		/* when the callee has left, the owner answers its calls */
 		peer_drop_no_memory(p, "an undeliverable call");
 }
 
@@ -81,7 +84,9 @@ static void on_interrupt(struct peer *p, const struct post *post)
 	peer_send_sure(p);
 }
 
-/* The owner has forgotten the call already, so what cannot be delivered is answered here.
+/*
+ * The owner has forgotten the call already. So if the RESULT cannot be delivered, answer
+ * the call here.
  */
 static void on_result(struct peer *p, const struct post *post)
 {
@@ -94,8 +99,11 @@ static void on_result(struct peer *p, const struct post *post)
 	peer_error(p, WAMP_CALL, post->request, error.uri, slice_str(error.text));
 }
 
-/* An ERROR of a callee keeps its URI, where possible, even if its payload cannot be
- * delivered. */
+/*
+ * Sends the ERROR of a callee. If its payload cannot be delivered, sends the ERROR with
+ * the callee's URI and no payload; if that cannot be delivered either, sends an ERROR of
+ * the router.
+ */
 static void send_callee_error(struct peer *p, const struct post *post)
 {
 	struct slice uri = payload_uri(post->payload);
@@ -119,7 +127,10 @@ static void send_callee_error(struct peer *p, const struct post *post)
 		   slice_str(error.text));
 }
 
-/* The owner counts for each session, and has no log. */
+/*
+ * Counts and logs that a session has reached a limit. The owner enforces the limits, but
+ * does not log.
+ */
 static void report_limit(struct peer *p, enum wamp_type request_type)
 {
 	const struct config_limits *limits = &p->peers->config->limits;
@@ -179,6 +190,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_ERROR] = on_post_error,      [POST_LOGIN_ANSWER] = login_answer,
 	};
 
+	/* not in the table: it takes the post's answer */
 	if (post->type == POST_AUTHORIZED) {
 		authorize_answered(p, post);
 		return;

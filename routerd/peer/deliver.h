@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From posts to bytes: what a realm's owner, or control, has for one peer. The worker's
- * thread. */
+/*
+ * Turns posts for one peer, from a realm's owner or from control, into messages to the
+ * client. The worker's thread.
+ */
 #ifndef ROUTERD_PEER_DELIVER_H
 #define ROUTERD_PEER_DELIVER_H
 
@@ -8,7 +10,7 @@
 
 struct peer;
 
-/* Handles any post for one session but POST_EVENT. The caller drops *post. */
+/* Handles any post to one session but POST_EVENT. The caller drops *post. */
 void deliver(struct peer *p, struct post *post);
 
 #endif

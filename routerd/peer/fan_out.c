@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way of EVENTs to a worker's members; see fan_out.h. */
+/* Delivers EVENTs to this worker's members; see fan_out.h. The worker's thread. */
 #include "routerd/peer/fan_out.h"
 
 #include "common/err.h"
@@ -8,13 +8,13 @@
 #include "routerd/peer/peer.h"
 
 enum {
-	DELIVERIES_PER_LOOK = 16, /* between two looks at the clock */
-	ENVELOPE_MAX = 64,        /* what EVENT puts around its payload, or more */
-	DETAILS_ABOUT = 64,       /* the keys and numbers of a disclosed publisher */
-	FRAMED_MAX = 80 << 20,    /* the largest payload, transcoded, and its envelope */
+	DELIVERIES_PER_LOOK = 16, /* members between two looks at the clock */
+	ENVELOPE_MAX = 64,        /* bytes of an EVENT without its payload, at most */
+	DETAILS_ABOUT = 64, /* bytes of the keys and numbers of a disclosed publisher */
+	FRAMED_MAX = 80 << 20, /* the largest transcoded payload and its envelope */
 };
 
-/* How many bytes EVENT puts around its payload: a good guess. */
+/* Estimates the bytes of an EVENT without its payload. */
 static size_t envelope_size(const struct post *event)
 {
 	const struct identity *publisher = event->publisher;
@@ -41,7 +41,10 @@ static void write_event(const struct post *event, enum serializer s,
 			  publisher == NULL ? NULL : &details, items);
 }
 
-/* Appends an EVENT, framed for p's kind, to out. Errors as payload_items. */
+/*
+ * Appends an EVENT, framed for p's wire kind, to out. After an error, which is one of
+ * payload_items or peer_end_frame, out is as before.
+ */
 MUSTCHECK
 static int append_event(const struct peer *p, const struct post *event, struct buf *out,
 			size_t *len_out)
@@ -62,8 +65,7 @@ static int append_event(const struct peer *p, const struct post *event, struct b
 	return err;
 }
 
-/* Joins the frame at `start`, the last one in out, to the one at `last` before it, if
- * both are short. */
+/* Joins the last two frames in out, at `last` and at `start`, if both are short. */
 static bool join_frames(struct buf *out, size_t last, size_t start)
 {
 	size_t len = ws_frame_join(out->data + last, start - last, out->cap - last,
@@ -74,7 +76,7 @@ static bool join_frames(struct buf *out, size_t last, size_t start)
 	return len != 0;
 }
 
-/* Enough memory for all of them, most often. */
+/* Estimates the bytes of all EVENTs, so that the buffer seldom grows. */
 static size_t expected_size(const struct fan_out *f)
 {
 	size_t size = 0;
@@ -84,7 +86,7 @@ static size_t expected_size(const struct fan_out *f)
 	return size;
 }
 
-/* What p's kind gets, made when it is first needed. */
+/* The bytes for p's wire kind. Makes them when the first peer of the kind needs them. */
 static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 {
 	struct fan_out_bytes *b = &f->bytes[peer_wire_kind(p)];
@@ -113,6 +115,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 		}
 		if (len > b->longest)
 			b->longest = len;
+		/* only a batched subprotocol may have several messages in a frame */
 		if (!p->batched || b->n_events == 0 || !join_frames(&out, last, start))
 			last = start;
 		b->n_events++;
@@ -124,7 +127,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	return b;
 }
 
-/* To a peer for which one of them is too long: those that are not. */
+/* Sends the EVENTs one by one, without those that are too long for this peer. */
 static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++) {
@@ -149,7 +152,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 {
 	const struct post *first = &f->events[0];
 
-	/* the slot first: a cheap look that nearly always settles it */
+	/* compare the slot first: it is cheap, and differs for nearly all members */
 	if (p->slot == first->session.slot && first->exclude_me &&
 	    session_ref_eq(first->session, peers_ref(ps, p)))
 		return;
@@ -160,6 +163,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 		peer_drop_no_memory(p, "EVENT");
 		return;
 	}
+	/* only RawSocket clients announce a limit */
 	if (p->raw && b->longest > conn_send_max(p->conn)) {
 		deliver_singly(ps, f, p);
 		return;
@@ -178,6 +182,8 @@ bool fan_out_go_on(struct peers *ps)
 		return true;
 	for (unsigned n = 1; f->next != NULL; n++) {
 		struct member *member = f->next;
+		/* advance first: delivering may end the session, which frees its
+		 * member */
 		f->next = TAILQ_NEXT(member, in_list);
 		deliver_to(ps, f, member->peer);
 		if (n % DELIVERIES_PER_LOOK == 0 && f->next != NULL &&
@@ -188,7 +194,9 @@ bool fan_out_go_on(struct peers *ps)
 	return true;
 }
 
-/* To the same members: those that pass the same lists, and all or all but the same one?
+/*
+ * Do both EVENTs go to the same members? They must have the same subscription and
+ * options, and both exclude the same publisher or none.
  */
 static bool same_way(const struct post *a, const struct post *b)
 {
@@ -197,7 +205,7 @@ static bool same_way(const struct post *a, const struct post *b)
 	       (!a->exclude_me || session_ref_eq(a->session, b->session));
 }
 
-/* How many of the posts go together; at least one. */
+/* How many of the posts to deliver together, at least 1. */
 static size_t count_together(const struct post *posts, size_t n)
 {
 	size_t bytes = payload_size(posts[0].payload);
@@ -221,6 +229,7 @@ bool fan_out_begin(struct peers *ps, struct post *posts, size_t n, size_t *taken
 	*taken_out = together;
 	memcpy(f->events, posts, together * sizeof(*posts));
 	f->n_events = (unsigned)together;
+	/* all members have left since the owner sent the EVENT */
 	if (l == NULL) {
 		members_fan_out_end(f);
 		return true;

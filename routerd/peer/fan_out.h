@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way of EVENTs to this worker's members. An EVENT is encoded once for all members
- * that need the same bytes, and EVENTs that follow one another to the same members go as
- * one piece of such bytes: they share what a delivery costs. A fan-out that is too large
- * for a turn is unfinished; continue it before handling the next post.
+ * Delivers EVENTs to this worker's members. An EVENT is encoded once for all members of a
+ * wire kind. Successive EVENTs to the same members are delivered together, which saves
+ * most of the cost of each delivery. A fan-out that takes too long for one turn stays
+ * unfinished; continue it before handling the next post.
  *
  * The worker's thread only.
  */
@@ -13,12 +13,15 @@
 #include "routerd/peer/peers.h"
 
 /*
- * Begins to deliver the first of these posts, a POST_EVENT, and those right behind it
- * that go the same way; takes their references. *taken_out is how many these are. False:
- * it is unfinished.
+ * Begins to deliver the first of n posts, a POST_EVENT, together with the posts behind it
+ * that go to the same members. Takes their references. *taken_out is the number of posts
+ * that it took. False if the fan-out is unfinished.
  */
 bool fan_out_begin(struct peers *ps, struct post *posts, size_t n, size_t *taken_out);
-/* Continues. False: still unfinished. True also if there is nothing to do. */
+/*
+ * Continues an unfinished fan-out. False if it is still unfinished. True if it is
+ * finished or there was none.
+ */
 bool fan_out_go_on(struct peers *ps);
 
 #endif

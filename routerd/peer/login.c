@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A login as an object, and its records at the authenticator; see login.h. */
+/*
+ * A login as an object, and its reports to the authenticator; see login.h. The worker's
+ * thread.
+ */
 #include "routerd/peer/login.h"
 
 #include "common/err.h"
@@ -9,7 +12,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum { HEADERS_MAX = AUTH_MAX_MESSAGE / 2 }; /* bytes; the rest is left out */
+enum { HEADERS_MAX = AUTH_MAX_MESSAGE / 2 }; /* bytes; headers beyond it are left out */
 
 /* --- life --- */
 
@@ -28,8 +31,11 @@ struct login *login_new(struct peer *p, const struct config_listener *l)
 	return lg;
 }
 
-/* Header names in lower case; of several of one name the first; none that is not text,
- * or that the authenticator's protocol cannot carry. */
+/*
+ * Stores the request's headers for the authenticator, with names in lower case. Of
+ * several headers of one name it stores the first. It leaves out values that are not
+ * UTF-8 text, and those that the authenticator's protocol cannot carry.
+ */
 static void store_headers(struct login *lg, const struct http_request *req)
 {
 	struct token_writer w;
@@ -39,7 +45,7 @@ static void store_headers(struct login *lg, const struct http_request *req)
 	token_put_map(&w, TOKEN_COUNT_UNKNOWN);
 	for (size_t i = 0; i < req->n_headers; i++) {
 		const struct http_header *h = &req->headers[i];
-		/* 16: what the encoding adds */
+		/* the encoding adds at most 16 bytes */
 		size_t len = lg->http_headers.len + h->name.len + h->value.len + 16;
 		bool again = h->name.len >= sizeof(name) || len > HEADERS_MAX ||
 			     h->value.len > AUTH_MAX_STRING || !utf8_valid(h->value);
@@ -90,13 +96,15 @@ void login_abandon(struct peer *p)
 {
 	struct peers *ps = p->peers;
 
+	/* the slot gets another generation next, so an answer that is on the way is
+	 * dropped */
 	if (p->login->asking) {
 		bool sent = post_send(ps->outbox, 0,
 				      &(struct post){
 					      .type = POST_LOGIN_CANCEL,
 					      .session = peers_ref(ps, p),
 				      });
-		(void)sent; /* else the answer comes, and is for nobody */
+		(void)sent; /* otherwise the answer comes and is dropped */
 	} else if (conn_end(p->conn) != CONN_END_NONE)
 		login_report_failed(p, conn_end(p->conn) == CONN_END_HANDSHAKE
 					       ? "timeout"
@@ -117,10 +125,12 @@ const struct config_authenticator *login_authenticator(const struct peer *p)
 	return &p->peers->config->authenticators[login_authenticator_index(p)];
 }
 
-/* --- records --- */
+/* --- reports --- */
 
-/* Posts a record of this table, if an authenticator was asked who this is. Records are
- * not worth failing for. */
+/*
+ * Posts a report described by this table, if an authenticator was asked about this login.
+ * If memory runs out, the report is lost, but the session continues.
+ */
 static void post_report(struct peers *ps, const struct identity *who, const char *method,
 			const struct field_table *table, const void *record)
 {

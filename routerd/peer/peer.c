@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A peer's state and what it is sent; see peer.h. */
+/* A peer's state, and sending messages and posts; see peer.h. The worker's thread. */
 #include "routerd/peer/peer.h"
 
 #include "common/err.h"
 #include "routerd/post/outbox.h"
 
-/* From which states each may be entered. CLOSING: from any, once. */
+/* The states from which each state may be entered. */
 static const unsigned may_follow[PEER_STATE_COUNT] = {
 	[PEER_NEW] = BIT(PEER_LEAVING),
 	[PEER_AUTH_WAIT] = BIT(PEER_NEW) | BIT(PEER_CHALLENGED),
@@ -37,7 +37,7 @@ static enum framing framing_of(const struct peer *p)
 						  : FRAMING_WS_BINARY;
 }
 
-/* Begins a message behind what is in out, with room for the head of its frame. */
+/* Begins a message at the end of out, and leaves room for the frame's head. */
 static void begin_message(const struct peer *p, struct buf *out, size_t room)
 {
 	if (buf_reserve(out, room) != NULL)
@@ -46,7 +46,7 @@ static void begin_message(const struct peer *p, struct buf *out, size_t room)
 		batch_begin(out, p->serializer);
 }
 
-/* Ends the message that begins at body: all of its frame but the head. */
+/* Ends the message that begins at body. Only the frame's head is missing then. */
 static int finish_message(const struct peer *p, struct buf *out, size_t body,
 			  size_t *len_out)
 {
@@ -79,6 +79,8 @@ int peer_send(struct peer *p)
 	if (len > conn_send_max(p->conn))
 		return E_LIMIT;
 	size_t head_len = frame_head(framing_of(p), len, head);
+	/* The head is written last, because it contains the length. peer_begin has left
+	 * room for the longest head; write it right before the message. */
 	uint8_t *start = out->data + FRAME_HEAD_MAX - head_len;
 	memcpy(start, head, head_len);
 	conn_send(p->conn, slice_of(start, head_len + len));
@@ -102,6 +104,8 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 	if (err != 0)
 		return err;
 	size_t head_len = frame_head_len(framing_of(p), len);
+	/* the guess of the length was wrong by so much that the head is longer or
+	 * shorter */
 	if (head_len != room) {
 		if (head_len > room && buf_reserve(out, head_len - room) == NULL)
 			return out->err;
@@ -115,8 +119,8 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 
 void peer_send_sure(struct peer *p)
 {
-	/* for lack of memory, or its limit is too low; a client that misses an answer
-	 * must not go on */
+	/* Memory ran out, or the client's limit is below the smallest messages. The
+	 * client would wait for this message, so it must not stay connected. */
 	if (peer_send(p) != 0)
 		conn_drop(p->conn);
 }
@@ -181,6 +185,7 @@ bool peer_post(struct peer *p, struct post *post)
 
 	post->session = peers_ref(ps, p);
 	post->realm = p->identity->realm;
+	/* timeouts count from when the message was read */
 	post->time_ms = loop_now_ms(ps->loop);
 	return post_send(ps->outbox, peers_owner(ps, post->realm), post);
 }

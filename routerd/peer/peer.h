@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WAMP on one connection: what state it is in, which messages it may send, and how it is
- * answered. It decodes, checks and judges; what needs routing is posted to the realm's
- * owner, whose posts come back through peer/deliver.
+ * WAMP on one connection: its state, the messages that the client may send in that state,
+ * and the answers. A peer decodes and checks messages. What needs routing it posts to the
+ * realm's owner; the owner's posts come back through peer/deliver.
  *
- * The worker's thread only. Lives in its connection's memory, from upgrade to closed.
+ * The worker's thread only. A peer lives in its connection's memory, from the upgrade
+ * until `closed`.
  */
 #ifndef ROUTERD_PEER_PEER_H
 #define ROUTERD_PEER_PEER_H
@@ -19,141 +20,172 @@ struct login;
 struct login_message;
 
 enum peer_state {
-	PEER_NEW = 0,        /* no session; a HELLO may come */
-	PEER_AUTH_WAIT = 1,  /* the authenticator was asked */
-	PEER_CHALLENGED = 2, /* CHALLENGE is out; or its answer waits to be verified */
-	PEER_JOINING = 3,    /* POST_JOIN is on its way */
+	PEER_NEW = 0,       /* no session; HELLO is expected */
+	PEER_AUTH_WAIT = 1, /* the authenticator was asked and has not answered */
+	/* CHALLENGE was sent, or the client's answer to it waits to be verified. */
+	PEER_CHALLENGED = 2,
+	PEER_JOINING = 3, /* POST_JOIN was sent; JOINED or JOIN_REFUSED will come */
 	PEER_JOINED = 4,
-	PEER_LEAVING = 5, /* POST_GOODBYE is on its way; input is discarded */
-	PEER_CLOSING =
-		6, /* no session; the connection is being closed; input is discarded */
+	PEER_LEAVING = 5, /* POST_GOODBYE was sent, LEFT will come; input is discarded */
+	PEER_CLOSING = 6, /* no session; the connection is closing; input is discarded */
 	PEER_STATE_COUNT = 7,
 };
 
 struct peer {
 	struct peers *peers;
 	struct conn *conn;
-	uint32_t slot; /* in peers */
-	uint8_t state; /* enum peer_state, changed by peer_set_state alone */
+	uint32_t slot; /* in peers.slots */
+	uint8_t state; /* enum peer_state; only peer_set_state changes it */
 	uint8_t serializer;
-	bool raw; /* RawSocket; else WebSocket */
+	bool raw; /* RawSocket; otherwise WebSocket */
 	bool batched;
-	bool revoked;        /* a revocation has counted this login or session as ended */
-	uint8_t separator;   /* between the messages of a JSON batch, as the client writes
-				it */
-	struct login *login; /* AUTH_WAIT to JOINING */
-	struct identity *identity; /* JOINING to LEAVING; counted */
-	struct rights *rights;     /* JOINED, LEAVING: of its role; counted */
+	/* This login or session is counted already as ended by a revocation. */
+	bool revoked;
+	/* Separates the messages of a JSON batch; the client chooses it. */
+	uint8_t separator;
+	/* owned; AUTH_WAIT to JOINING, and in NEW after the upgrade */
+	struct login *login;
+	struct identity *identity; /* counted; JOINING to LEAVING */
+	struct rights *rights; /* counted; the rights of its role, JOINED and LEAVING */
 	struct peer_members members;
-	uint64_t opened_ms;      /* when it joined */
-	struct mail_batch *mail; /* JOINING, JOINED: for POST_GONE or POST_GOODBYE */
-	/* of a role with an authorizer; see peer/authorize.h */
-	struct login_message *answer; /* in AUTHORIZE_ANSWERED, unless memory ran out */
-	uint32_t question;            /* number of the last one */
-	uint8_t authorize_state;      /* enum authorize_state */
+	uint64_t opened_ms; /* when it joined; clock of common/loop */
+	/* JOINING, JOINED: reserved for POST_GONE or POST_GOODBYE. */
+	struct mail_batch *mail;
+	/* Used if the role has an authorizer; see peer/authorize.h. */
+	/* owned; in AUTHORIZE_ANSWERED, NULL if memory ran out */
+	struct login_message *answer;
+	uint32_t question;       /* number of the last question */
+	uint8_t authorize_state; /* enum authorize_state */
 };
 
-/* A line about p, and what it can cause at will; its format ends in " suppressed=%u". */
+/*
+ * Writes a log line about p at a limited rate, because clients can cause such lines at
+ * will. The format must end in " suppressed=%u".
+ */
 #define peer_log(p, level, ...)                                                          \
 	log_limited(&(p)->peers->log_rate, loop_now_ms((p)->peers->loop), level,         \
 		    conn_prefix((p)->conn).text, __VA_ARGS__)
 
-/* The same for a session that opens or closes. */
+/*
+ * Like peer_log, with a rate limit of its own, for lines about sessions that open or
+ * close.
+ */
 #define peer_log_session(p, ...)                                                         \
 	log_limited(&(p)->peers->session_rate, loop_now_ms((p)->peers->loop),            \
 		    LOG_LEVEL_INFO, conn_prefix((p)->conn).text, __VA_ARGS__)
 
-/* The one place where a state changes. Asserts that it may. */
+/* Changes the state; nothing else does. Asserts that the change is allowed. */
 void peer_set_state(struct peer *p, enum peer_state to);
 
 /*
- * A message to the client: append it to the returned buffer by one msg_write_*, then
- * peer_send. 0, or the buffer's error, and then nothing was sent.
+ * Sends a message to the client. peer_begin returns a buffer. Append the message to it
+ * with one msg_write_*, then call peer_send. peer_send returns 0 or the buffer's error,
+ * E_LIMIT if the message is too long for the client; after an error nothing was sent.
  */
 struct buf *peer_begin(struct peer *p);
 int peer_send(struct peer *p) MUSTCHECK;
 
 /*
- * A whole frame in a buffer, for all peers of p's wire kind: peer_begin_frame appends to
- * out, whose length before it is `start`; append the message, of about so many bytes;
- * peer_end_frame, with the room that peer_begin_frame returned, writes the head. *len_out
- * is the length of the message without the head. 0, or the buffer's error.
+ * Appends a whole frame to a buffer, for all peers of p's wire kind. First call
+ * peer_begin_frame; about is the expected length of the message, and out->len before the
+ * call is start. Then append the message. Then call peer_end_frame with start and with
+ * the room that peer_begin_frame returned; it writes the frame's head. *len_out is the
+ * length of the message without the head. Returns 0 or the buffer's error.
  */
 size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
 int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
 		   size_t *len_out) MUSTCHECK;
 
-/* peer_send of an INVOCATION or RESULT; the ids are msg_write_payload's. Errors
- * also as payload_items. */
+/*
+ * Sends an INVOCATION or RESULT. id and second are those of msg_write_payload. Errors are
+ * those of peer_send and payload_items.
+ */
 int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
 		      struct payload *payload) MUSTCHECK;
 
-/* Counts and logs what was lost for want of memory. */
+/* Counts and logs that memory ran out; what names the thing that was lost. */
 void peer_no_memory(struct peer *p, const char *what);
 
-/* The same, and drops the connection: the client must not go on as if it had missed
- * nothing. */
+/*
+ * Like peer_no_memory, and drops the connection: the client would not notice that it has
+ * missed something.
+ */
 void peer_drop_no_memory(struct peer *p, const char *what);
 
-/* peer_send for what always fits and can always be said. */
+/*
+ * Sends a message that cannot fail: it always fits, and it carries no payload. If memory
+ * runs out it drops the connection.
+ */
 void peer_send_sure(struct peer *p);
 
-/* Index among the kinds of peers that get the same bytes, below WIRE_KINDS. */
+/* The wire kind of p, below WIRE_KINDS. Peers of one wire kind get the same bytes. */
 unsigned peer_wire_kind(const struct peer *p);
 
-/* ERROR with a text of ours, which is left out where the client's limit forbids it. */
+/*
+ * Sends an ERROR of the router. If the text is too long for the client, sends the ERROR
+ * without it.
+ */
 void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,
 		struct slice text);
 
-/* Why a payload does not reach its receiver: E_LIMIT, E_NOMEM, or it cannot be said. */
+/*
+ * Why a payload cannot be sent to its receiver, in words. err is E_LIMIT, E_NOMEM, or an
+ * error of payload_items.
+ */
 const char *peer_why_undeliverable(int err);
 
 /*
- * A log line, at a limited rate: a message for p was left out or became an ERROR, since
- * payload_items, peer_frame or peer_send said why.
+ * Logs, at a limited rate, that a message for p was left out or became an ERROR. err is
+ * the error of payload_items, peer_end_frame or peer_send.
  */
 void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err);
 
 /*
- * A post to the owner of p's realm, from p; *post needs type and contents only. Takes its
- * references. False: no memory, and they are still the caller's.
+ * Posts to the owner of p's realm. Fills in session, realm and time; takes the references
+ * of the post. False if out of memory; the references are still the caller's then.
  */
 bool peer_post(struct peer *p, struct post *post) MUSTCHECK;
-/* The last one of the session, which cannot fail: POST_GONE or POST_GOODBYE. */
+/* Sends the last post of the session, POST_GONE or POST_GOODBYE. It cannot fail. */
 void peer_post_last(struct peer *p, enum post_type type);
 
 /* --- peer_end.c --- */
 
-/* ABORT, then close. In any state but CLOSING. The message may be left out, too. */
+/*
+ * Sends ABORT and closes. Not in CLOSING. If the message is too long for the client,
+ * sends ABORT without it.
+ */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
 
 /*
- * ABORT wamp.error.protocol_violation, counted and logged (at a limited rate), then
- * close, also with what as the reason: that is what most clients show. what is ASCII.
+ * Aborts with wamp.error.protocol_violation: counts, logs (at a limited rate), sends
+ * ABORT, and closes. what, in ASCII, is also the reason in the Close frame, because most
+ * clients show only that.
  */
 void peer_violation(struct peer *p, const char *what);
 
-/* Ends what there is of a session, and closes the connection with this code. Not in
- * CLOSING. */
+/*
+ * Ends the session, if there is one, and closes the connection with this code. Not in
+ * CLOSING.
+ */
 void peer_close(struct peer *p, uint16_t code, const char *reason);
 
-/* The same by conn_drop: the client is to try again. */
+/* Like peer_close, with conn_drop instead of Close: the client should try again. */
 void peer_drop(struct peer *p, const char *reason);
 
 /*
- * The owner has forgotten the session already: GOODBYE, then close. NULL: for want of
- * memory it could not tell the client something; the connection is dropped.
+ * Handles POST_KILLED, which the owner sends after it has forgotten the session. Sends
+ * GOODBYE and closes. If the post has no revocation, memory ran out for a post to the
+ * client: drops the connection.
  */
 void peer_killed(struct peer *p, const struct post *post);
 
-/* The reload of the configuration has removed the role of a session, which ends with
- * GOODBYE. In JOINED. */
+/* Ends a session with GOODBYE, because a reload has removed its role. In JOINED. */
 void peer_role_gone(struct peer *p);
 
-/* The client's GOODBYE has been to the owner: answers it. A new HELLO may follow. */
+/* Handles POST_LEFT: answers the client's GOODBYE. The client may send a new HELLO. */
 void peer_left(struct peer *p, const struct post *post);
 
-/* The connection has closed: ends what there is of a session. */
+/* Ends the session or login, if there is one, because the connection has closed. */
 void peer_gone(struct peer *p, const char *reason);
 
 #endif

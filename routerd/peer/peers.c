@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The peers of one worker and what they share; see peers.h. */
+/* The peers of one worker and what they share; see peers.h. The worker's thread. */
 #include "routerd/peer/peers.h"
 
 #include "common/err.h"
@@ -13,11 +13,12 @@ static_assert(CONFIG_MAX_AUTHENTICATORS <= 64, "a bit for each hold queue");
 
 enum {
 	SLOTS_FIRST = 64,
-	OUT_MAX = 80 << 20, /* the largest payload, transcoded, and its envelope */
+	OUT_MAX = 80 << 20, /* the largest transcoded payload and its envelope */
 	DECODED_MAX = 16 << 20,
-	SCRATCH_KEEP = 4 << 20, /* bytes of each scratch buffer that a worker keeps */
+	/* bytes; larger scratch buffers are freed after the turn */
+	SCRATCH_KEEP = 4 << 20,
 	REVOCATIONS_MAX = 4096,
-	SESSION_LINES = 100, /* a second */
+	SESSION_LINES = 100, /* log lines in a second */
 };
 
 static const struct counter_def peer_counter_defs[] = {
@@ -28,7 +29,9 @@ static const struct counter_def peer_counter_defs[] = {
 const struct counter_table peer_counter_table =
 	COUNTER_TABLE(peer_counter_defs, uint64_t[PEER_COUNTER_COUNT]);
 
-/* A revocation is remembered for as long as any handshake that it may concern can last.
+/*
+ * For how long revocations are remembered: at least as long as any handshake lasts,
+ * because a revocation may concern a handshake that has begun before it.
  */
 static uint64_t longest_handshake_ms(const struct config *cfg)
 {
@@ -146,6 +149,8 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref)
 
 unsigned peers_owner(const struct peers *ps, uint16_t realm)
 {
+	/* from the last worker down, because worker 0 also accepts and talks to
+	 * authenticators */
 	return ps->n_workers - 1 - realm % ps->n_workers;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All WAMP peers of one worker, and what they share: where to post, scratch buffers, the
- * slots by which others refer to sessions, the members of subscriptions, the queue of
- * signatures to verify, the memory of revocations.
+ * All WAMP peers of one worker and what they share: the outbox, scratch buffers, the
+ * slots by which other workers refer to sessions, the members of subscriptions, the
+ * signatures to verify, and the revocations to remember.
  *
  * The worker's thread only.
  */
@@ -20,7 +20,7 @@
 
 struct peer;
 
-/* Counters of the WAMP layer: identifier, name, type, help. */
+/* The counters of the WAMP layer: identifier, name, type, help. */
 #define PEER_COUNTERS(X)                                                                 \
 	X(SESSIONS_OPENED, "sessions_opened", COUNTER, "sessions that began")            \
 	X(SESSIONS_CLOSED, "sessions_closed", COUNTER, "sessions that ended")            \
@@ -69,9 +69,9 @@ enum peer_counter {
 #undef X
 		PEER_COUNTER_COUNT,
 };
-extern const struct counter_table peer_counter_table; /* of peers.counters */
+extern const struct counter_table peer_counter_table; /* describes peers.counters */
 
-/* What conn_conf.user points to: a listener, as this worker's peers see it. */
+/* conn_conf.user of a listener: the listener for this worker's peers */
 struct peer_listener {
 	struct peers *peers;
 	const struct config_listener *conf;
@@ -85,70 +85,79 @@ struct peer_slot {
 
 TAILQ_HEAD(login_queue, login);
 
-/* A reload that goes on. */
+/* The state of a reload. */
 struct peers_reload {
-	struct mail_batch *mail; /* for POST_RELOADED; NULL: no reload goes on */
-	uint32_t next;           /* slot of the peer that is judged next */
+	struct mail_batch *mail; /* for POST_RELOADED; NULL: no reload is unfinished */
+	uint32_t next;           /* slot of the next peer to check */
 	struct revocation_counts ended;
 };
 
 struct peers {
 	unsigned self; /* the worker's index */
 	unsigned n_workers;
-	struct outbox *outbox;       /* lent, as all that follows */
-	const struct config *config; /* as the router was started with it */
+	struct outbox *outbox;       /* lent, like the next three */
+	const struct config *config; /* as loaded when the router started */
 	struct net *net;
 	struct loop *loop;
-	struct policy *policy; /* counted; the one in force */
-	char worker_name[16];  /* "worker001": x_cb_worker */
+	struct policy *policy; /* counted; the policy in force */
+	char worker_name[16];  /* like "worker001"; WELCOME shows it as x_cb_worker */
 
-	struct slice message; /* that is being read, as the client sent it */
-	struct buf decoded;   /* scratch of msg_read */
-	struct buf out;       /* scratch of peer_begin */
+	struct slice message; /* the message that is being read, as the client sent it */
+	struct buf decoded;   /* scratch buffer of msg_read */
+	struct buf out;       /* scratch buffer of peer_begin */
 	struct peer_slot *slots;
 	uint32_t n_slots;
-	uint32_t first_free; /* n_slots: none */
+	uint32_t first_free; /* head of the list of free slots; n_slots: none is free */
 
 	struct members members;
-	struct login_queue to_verify; /* logins whose signature waits for a turn */
+	struct login_queue to_verify; /* logins whose signature waits to be verified */
 	struct revocations revocations;
 	struct peers_reload reload;
-	uint64_t hold_queues_full;    /* bit i: that of authenticator i */
-	struct log_rate log_rate;     /* for what peers can cause at will */
-	struct log_rate session_rate; /* for sessions opened and closed */
+	uint64_t hold_queues_full; /* bit i: the hold queue of authenticator i is full */
+	struct log_rate log_rate;  /* for lines that peers can cause at will */
+	struct log_rate session_rate; /* for lines about sessions that open or close */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
 
-/* 0 or E_NOMEM. self is the worker's index. outbox, configuration and net are lent until
- * peers_fini; *policy gets a reference. */
+/*
+ * Initializes the peers of worker self. outbox, cfg and net are lent until peers_fini; a
+ * reference to the policy is taken. 0 or E_NOMEM.
+ */
 int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
 	       const struct config *cfg, struct policy *policy,
 	       struct net *net) MUSTCHECK;
-/* After net_fini, which has closed every peer. */
+/* Frees all. Call it after net_fini, which closes every peer. */
 void peers_fini(struct peers *ps);
 
-/* Gives p a slot. E_NOMEM. */
+/* Gives p a slot. 0 or E_NOMEM. */
 int peers_add(struct peers *ps, struct peer *p) MUSTCHECK;
-/* Takes the slot away; every reference to it is stale from now on. */
+/* Frees p's slot. All references to p are stale from now on. */
 void peers_remove(struct peers *ps, struct peer *p);
-/* Makes every reference to p stale: what comes next on this connection is another
- * session. */
+/*
+ * Makes all references to p stale, because its session has ended. Another session may
+ * follow on the same connection.
+ */
 void peers_renew(struct peers *ps, struct peer *p);
 struct session_ref peers_ref(const struct peers *ps, const struct peer *p);
-/* NULL: gone. */
+/* The peer that ref names. NULL if its session has ended. */
 struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 
 /* The worker that owns a realm. */
 unsigned peers_owner(const struct peers *ps, uint16_t realm);
 
-/* The hold queue of an authenticator is full, or is not any more: see
- * peers_login_possible. */
+/*
+ * Records whether the hold queue of an authenticator is full; see peers_login_possible.
+ */
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
 
-/* False, and counted: whoever connects to this listener now would wait in vain. */
+/*
+ * Can a client that connects to this listener log in now? Not if every authenticator of
+ * the listener has a full hold queue and anonymous is not offered; then it is counted,
+ * too.
+ */
 bool peers_login_possible(struct peers *ps, const struct config_listener *l);
 
-/* After each turn: gives back scratch memory that only a very large message needed. */
+/* Call it after each turn: frees scratch buffers that a very large message has grown. */
 void peers_turn_end(struct peers *ps);
 
 static inline void peers_count(struct peers *ps, enum peer_counter which)

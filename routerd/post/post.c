@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The table of posts: where they go, what they own; any thread. See post.h. */
+/* The table of posts: destinations and ownership; any thread. See post.h. */
 #include "routerd/post/post.h"
 
 #include "common/sock.h"
@@ -68,13 +68,14 @@ size_t post_size(const struct post *p)
 {
 	size_t size = sizeof(*p) + payload_size(p->payload);
 
-	/* what others share counts in full: this may be the last reference */
+	/* shared objects count in full, because this may be the last reference */
 	if (UNLIKELY(p->options != NULL))
 		size += options_size(p->options);
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 	case OWNS_FD:
-	case OWNS_POLICY: /* worker 0 sends one at a time, and holds it, too */
+	/* Worker 0 sends one at a time, and it keeps a reference anyway. */
+	case OWNS_POLICY:
 		break;
 	case OWNS_IDENTITY:
 		size += identity_size(p->identity);

@@ -217,7 +217,7 @@ bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p) MUST
 /* Makes sure that the next post_send to this worker cannot fail. False: no memory. */
 bool post_room(struct outbox *ob, unsigned to_worker) MUSTCHECK;
 
-/* post_send that cannot fail: takes *mail, too, and clears it. */
+/* post_send that cannot fail: takes *mail, too, and clears it */
 void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
 			struct mail_batch **mail);
 

@@ -145,9 +145,10 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 static int find_authenticator(struct conf *c, const struct config *cfg,
 			      const char *const *name)
 {
-	for (size_t i = 0; i < cfg->n_authenticators; i++)
-		if (strcmp(cfg->authenticators[i].name, *name) == 0)
-			return (int)i;
+	int found = config_authenticator_find(cfg, *name);
+
+	if (found >= 0)
+		return found;
 	conf_fail(c, name,
 		  "unknown authenticator '%s': define it in 'authenticators' at the top "
 		  "of the file",
@@ -168,15 +169,14 @@ static void find_authenticators(struct conf *c, const struct config *cfg,
 	}
 }
 
-static void find_authorizers(struct conf *c, const struct config *cfg)
+static void check_authorizers(struct conf *c, const struct config *cfg)
 {
 	for (size_t i = 0; i < cfg->n_realms; i++)
 		for (size_t k = 0; k < cfg->realms[i].n_roles; k++) {
-			struct config_role *role = &cfg->realms[i].roles[k];
+			const struct config_role *role = &cfg->realms[i].roles[k];
 
 			if (role->authorizer != NULL)
-				role->authorizer_index =
-					find_authenticator(c, cfg, &role->authorizer);
+				(void)find_authenticator(c, cfg, &role->authorizer);
 		}
 }
 
@@ -263,7 +263,7 @@ static void check_config(struct conf *c, void *map)
 			find_anonymous(c, cfg, &l->auth);
 	}
 	if (!conf_broken(c, &cfg->authenticators) && !conf_broken(c, &cfg->realms))
-		find_authorizers(c, cfg);
+		check_authorizers(c, cfg);
 	check_incomplete(c, cfg);
 	if (!conf_broken(c, NULL))
 		config_warn(c, cfg);
@@ -337,6 +337,14 @@ void config_free(struct config **cp)
 		return;
 	struct pool pool = cfg->pool; /* cfg itself is in it */
 	pool_fini(&pool);
+}
+
+int config_authenticator_find(const struct config *cfg, const char *name)
+{
+	for (size_t i = 0; i < cfg->n_authenticators; i++)
+		if (strcmp(cfg->authenticators[i].name, name) == 0)
+			return (int)i;
+	return E_NOTFOUND;
 }
 
 int config_realm_find(const struct config *cfg, struct slice name)

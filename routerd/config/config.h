@@ -30,7 +30,6 @@ struct config_role {
 	/* name of the authenticator that is asked about each request, instead of
 	 * permissions; or NULL */
 	const char *authorizer;
-	int authorizer_index; /* in config.authenticators; -1: none */
 };
 
 enum call_timeout_unit {
@@ -185,8 +184,10 @@ int config_role_find(const struct config_realm *realm, struct slice name) MUSTCH
 
 /* Does a login method ask this authenticator, or any authenticator if it is -1? */
 bool config_auth_asks(const struct config_auth *auth, int authenticator);
-/* Has any role this authenticator, an index in cfg->authenticators, as its authorizer? */
-bool config_is_authorizer(const struct config *cfg, size_t authenticator);
+/* Is this the name of an authenticator that any role has as its authorizer? */
+bool config_is_authorizer(const struct config *cfg, const char *authenticator);
+/* The index of an authenticator in cfg->authenticators, or E_NOTFOUND. */
+int config_authenticator_find(const struct config *cfg, const char *name) MUSTCHECK;
 
 /*
  * May a page from this origin connect? Without allowed_origins all may; see

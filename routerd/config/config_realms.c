@@ -138,7 +138,6 @@ static void check_role(struct conf *c, void *map)
 		conf_fail(c, &role->authorizer,
 			  "a role has 'permissions' or an 'authorizer', not both: leave "
 			  "out one of the two");
-	role->authorizer_index = -1;
 	int err = rights_new(role->permissions, role->n_permissions, &rights, &duplicate);
 
 	/* Only check here: policy_new compiles the permissions again for use. */
@@ -186,12 +185,14 @@ const struct conf_table config_realm_table =
 
 /* --- questions --- */
 
-bool config_is_authorizer(const struct config *cfg, size_t authenticator)
+bool config_is_authorizer(const struct config *cfg, const char *authenticator)
 {
 	for (size_t i = 0; i < cfg->n_realms; i++)
-		for (size_t k = 0; k < cfg->realms[i].n_roles; k++)
-			if (cfg->realms[i].roles[k].authorizer_index ==
-			    (int)authenticator)
+		for (size_t k = 0; k < cfg->realms[i].n_roles; k++) {
+			const char *name = cfg->realms[i].roles[k].authorizer;
+
+			if (name != NULL && strcmp(name, authenticator) == 0)
 				return true;
+		}
 	return false;
 }

@@ -94,7 +94,7 @@ static void warn_of_authenticator(struct conf *c, const struct config *cfg, size
 	const struct config_authenticator *a = &cfg->authenticators[i];
 	uint32_t login = longest_login(cfg, (int)i);
 
-	if (config_is_authorizer(cfg, i))
+	if (config_is_authorizer(cfg, a->name))
 		return; /* its timeout counts for requests, too */
 	if (login == 0)
 		conf_warn(c, &a->name,

@@ -84,8 +84,8 @@ static int add_role(struct policy_realm *realm, const struct config_role *conf)
 		realm->n_slots++;
 	int err = rights_new(conf->permissions, conf->n_permissions, &to->rights,
 			     &duplicate);
-	if (err == 0)
-		rights_set_authorizer(to->rights, conf->authorizer_index);
+	if (err == 0 && conf->authorizer != NULL)
+		err = rights_set_authorizer(to->rights, conf->authorizer);
 	return err;
 }
 

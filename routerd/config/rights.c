@@ -43,7 +43,7 @@ struct rights {
 	uint32_t n_nodes;
 	struct wildcard *wildcards; /* most specific first */
 	size_t n_wildcards;
-	int authorizer;
+	const char *authorizer; /* NULL: none */
 };
 
 /* --- patterns --- */
@@ -210,7 +210,6 @@ int rights_new(const struct permission *permissions, size_t n, struct rights **o
 	if (rights != NULL) {
 		atomic_init(&rights->refs, 1);
 		pool_init(&rights->pool);
-		rights->authorizer = -1;
 	}
 	if (rights != NULL && sorted != NULL)
 		err = compile_permissions(rights, permissions, n, sorted, duplicate_out);
@@ -221,12 +220,18 @@ int rights_new(const struct permission *permissions, size_t n, struct rights **o
 	return err;
 }
 
-void rights_set_authorizer(struct rights *rights, int authenticator)
+int rights_set_authorizer(struct rights *rights, const char *name)
 {
-	rights->authorizer = authenticator;
+	char *copy = pool_alloc(&rights->pool, strlen(name) + 1, 1);
+
+	if (copy == NULL)
+		return E_NOMEM;
+	memcpy(copy, name, strlen(name) + 1);
+	rights->authorizer = copy;
+	return 0;
 }
 
-int rights_authorizer(const struct rights *rights)
+const char *rights_authorizer(const struct rights *rights)
 {
 	return rights->authorizer;
 }

@@ -51,12 +51,12 @@ struct rights;
 int rights_new(const struct permission *permissions, size_t n, struct rights **out,
 	       size_t *duplicate_out) MUSTCHECK;
 /*
- * Instead of permissions, rights may have an authorizer, an authenticator's index in the
- * configuration, which is asked about each request. To be set before others see them.
+ * Instead of permissions, rights may have an authorizer: the name of an authenticator,
+ * which is asked about each request. To be set before others see them. E_NOMEM.
  */
-void rights_set_authorizer(struct rights *rights, int authenticator);
-/* -1: none. */
-int rights_authorizer(const struct rights *rights);
+int rights_set_authorizer(struct rights *rights, const char *name) MUSTCHECK;
+/* Lent by the rights. NULL: none. */
+const char *rights_authorizer(const struct rights *rights);
 
 struct rights *rights_ref(struct rights *rights);
 /*

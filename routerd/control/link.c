@@ -167,9 +167,8 @@ static void send_ping(struct link *l)
 
 static void warn_of_no_authorize(struct link *l)
 {
-	size_t index = (size_t)(l->conf - l->config->authenticators);
 	bool lacks = (l->features & AUTH_FEATURE_AUTHORIZE) == 0 &&
-		     config_is_authorizer(l->config, index);
+		     config_is_authorizer(l->config, l->conf->name);
 
 	if (lacks && !l->no_authorize_logged)
 		log_warn(l->conf->name,

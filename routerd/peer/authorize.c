@@ -8,13 +8,8 @@
 
 #include <stdio.h>
 
-static const struct config_authenticator *authorizer_of(const struct peer *p)
-{
-	return &p->peers->config->authenticators[rights_authorizer(p->rights)];
-}
-
 static int write_authorize(const struct peer *p, const struct msg *m, enum action action,
-			   struct slice bytes, struct buf *out)
+			   struct slice bytes, uint64_t ttl_ms, struct buf *out)
 {
 	static const char *const names[ACTION_COUNT] = {
 		[ACTION_CALL] = "call",
@@ -31,7 +26,7 @@ static int write_authorize(const struct peer *p, const struct msg *m, enum actio
 		.authmethod = slice_str(i->authmethod),
 		.authprovider = i->authprovider,
 		.authextra = i->authextra,
-		.ttl_ms = authorizer_of(p)->timeout,
+		.ttl_ms = ttl_ms,
 		.uri = m->uri,
 		.action = slice_str(names[action]),
 		.options = msg_options(p->serializer, bytes),
@@ -55,31 +50,37 @@ static bool post_authorize(struct peer *p, struct login_message *q)
 					    });
 }
 
-bool authorize_ask(struct peer *p, const struct msg *m, enum action action,
-		   struct slice bytes)
+const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
+			  struct slice bytes)
 {
-	const struct login_message question = {
-		.kind = QUESTION_AUTHORIZE,
-		.authenticator = (uint16_t)rights_authorizer(p->rights),
-		.number = p->question + 1,
-		.deadline_ms = loop_now_ms(p->peers->loop) + authorizer_of(p)->timeout,
-	};
+	const struct config *cfg = p->peers->config;
+	int index = config_authenticator_find(cfg, rights_authorizer(p->rights));
 	struct login_message *q = NULL;
 	struct buf params;
 
+	if (index < 0) /* a reload changes roles, but not authenticators */
+		return "the authorizer is new: restart the router";
+	uint64_t ttl_ms = cfg->authenticators[index].timeout;
+	const struct login_message question = {
+		.kind = QUESTION_AUTHORIZE,
+		.authenticator = (uint16_t)index,
+		.number = p->question + 1,
+		.deadline_ms = loop_now_ms(p->peers->loop) + ttl_ms,
+	};
 	buf_init(&params, AUTH_MAX_MESSAGE);
-	/* all that it must hold is short, so that nothing but memory can be missing */
-	if (write_authorize(p, m, action, bytes, &params) == 0)
+	/* All that it must hold is short, so nothing but memory can be missing. */
+	if (write_authorize(p, m, action, bytes, ttl_ms, &params) == 0)
 		q = login_message_new(&question, buf_slice(&params));
 	buf_fini(&params);
 	if (q == NULL || !post_authorize(p, q)) {
 		login_message_free(&q);
-		return false;
+		peer_no_memory(p, "a question to an authorizer");
+		return login_outcome_text(LOGIN_NO_MEMORY);
 	}
 	p->question++;
 	p->authorize_state = AUTHORIZE_ASKED;
 	peers_count(p->peers, PEER_AUTHORIZATIONS_ASKED);
-	return true;
+	return NULL;
 }
 
 void authorize_answered(struct peer *p, struct post *post)

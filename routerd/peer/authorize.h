@@ -25,11 +25,11 @@ enum authorize_state {
 };
 
 /*
- * Asks whether p may do this. bytes is the message that m was read from. The caller must
- * let the message wait. False: no memory.
+ * Asks whether p may do this. bytes is the message that m was read from. NULL: the caller
+ * must let the message wait. Otherwise a text that says why nobody can be asked.
  */
-bool authorize_ask(struct peer *p, const struct msg *m, enum action action,
-		   struct slice bytes) MUSTCHECK;
+const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
+			  struct slice bytes) MUSTCHECK;
 
 /* POST_AUTHORIZED: lets the connection go on. Takes the post's answer. */
 void authorize_answered(struct peer *p, struct post *post);

@@ -236,7 +236,7 @@ bool login_identify(struct peer *p, struct identity *who)
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
 	/* who has no authorizer does without it for the time of the session */
-	if (rights_authorizer(policy_rights(policy, who->realm, who->role)) < 0)
+	if (rights_authorizer(policy_rights(policy, who->realm, who->role)) == NULL)
 		who->authextra = slice_of(NULL, 0);
 	who->session = lg->session;
 	who->features = lg->features;

@@ -72,17 +72,29 @@ static void not_authorized(struct peer *p, const struct msg *m)
 		 log_quote(i->authrole).text, i->session);
 }
 
+/* There is no decision. detail is for the log, text for the client. */
+static void not_decided(struct peer *p, const struct msg *m, const char *detail,
+			struct slice text)
+{
+	peers_count(p->peers, PEER_AUTHORIZATIONS_FAILED);
+	peer_log(p, LOG_LEVEL_ERROR,
+		 "authorization failed type=%s uri=%s authid=%s reason=\"%s\" "
+		 "suppressed=%u",
+		 wamp_type_name(m->type), log_quote(m->uri).text,
+		 log_quote(p->identity->authid).text, detail);
+	refuse_in_words(p, m, WAMP_ERROR_AUTHORIZATION_FAILED, text);
+}
+
 /* Asks the authorizer, or does what it has answered. False: m waits, or is refused. */
 static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action)
 {
 	struct authorize_refusal r;
 
 	if (p->authorize_state != AUTHORIZE_ANSWERED) {
-		if (!authorize_ask(p, m, action, p->peers->message)) {
-			peer_no_memory(p, "a question to an authorizer");
-			refuse(p, m, WAMP_ERROR_UNAVAILABLE,
-			       "the router is out of memory");
-		}
+		const char *why = authorize_ask(p, m, action, p->peers->message);
+
+		if (why != NULL)
+			not_decided(p, m, why, slice_str(why));
 		return false;
 	}
 	switch (authorize_read(p, &r)) {
@@ -90,17 +102,12 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 		return true;
 	case AUTHORIZE_DENIED:
 		not_authorized(p, m);
-		break;
+		refuse_in_words(p, m, r.uri, r.text);
+		return false;
 	case AUTHORIZE_FAILED:
-		peers_count(p->peers, PEER_AUTHORIZATIONS_FAILED);
-		peer_log(p, LOG_LEVEL_ERROR,
-			 "authorization failed type=%s uri=%s authid=%s reason=\"%s\" "
-			 "suppressed=%u",
-			 wamp_type_name(m->type), log_quote(m->uri).text,
-			 log_quote(p->identity->authid).text, r.detail);
-		break;
+		not_decided(p, m, r.detail, r.text);
+		return false;
 	}
-	refuse_in_words(p, m, r.uri, r.text);
 	return false;
 }
 
@@ -126,7 +133,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	if (rights_allow(p->rights, action, m->uri))
 		return true;
 	/* a role with an authorizer has no permissions */
-	if (rights_authorizer(p->rights) >= 0)
+	if (rights_authorizer(p->rights) != NULL)
 		return authorized(p, m, action);
 	not_authorized(p, m);
 	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",

@@ -61,15 +61,17 @@ class Served:
         assert not self.thread.is_alive() and not self.path.exists()
 
 
-def daemon(folder, form, source, name="site", **kw):
+def daemon(folder, form, source, name="site", authorize=False, **kw):
     """A process that runs `source` and serves its coroutine function `authenticate` at authd.sock."""
     script = folder / f"{name}.py"
     script.write_text(f"import asyncio, sys, threading, time\nsys.path.insert(0, {str(FOLDER)!r})\nimport wampauth\n"
                       f"{source}\n"
                       + ("" if form == "asyncio" else
                          "coroutine = authenticate\n"
-                         "authenticate = lambda *args: asyncio.run(coroutine(*args))\n")
-                      + 'wampauth.serve("authd.sock", authenticate)\n')
+                         "authenticate = lambda *args: asyncio.run(coroutine(*args))\n"
+                         + authorize * ("decide = authorize\n"
+                                        "authorize = lambda *args: asyncio.run(decide(*args))\n"))
+                      + f'wampauth.serve("authd.sock", authenticate{", authorize=authorize" * authorize})\n')
     return utils.Daemon(name, [sys.executable, script], folder, wrap=False, **kw)
 
 

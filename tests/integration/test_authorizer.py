@@ -1,29 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roles with an authorizer: an authenticator decides about each request, and the request waits for
-its answer, with all that its client sends behind it."""
+"""Roles with an authorizer: an authenticator decides about each request. The request waits for its
+answer, and so does everything that its client sends behind it."""
 
+import sys
+import threading
+import time
+
+import kit
+import peers
 import pytest
+import utils
 from authenticator import HOLD, Authenticator, Deny, principal
-from rawclient import CALL, ERROR, RESULT, WampError
+from rawclient import (CALL, ERROR, EVENT, GOODBYE, INVOCATION, PUBLISH, PUBLISHED, REGISTER, RESULT, SERIALIZERS,
+                       SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, UNSUBSCRIBED, YIELD, Client, WampError)
 from utils import Key, permission, router_config, wait_for
 
 FEATURES = ("revoke", "cancel", "authorize")
+FAILED, DENIED = "wamp.error.authorization_failed", "wamp.error.not_authorized"
 
 
-def config(**kw):
-    """Anonymous clients may do what the authorizer allows; "backend" may do anything."""
-    timeout = kw.pop("timeout", None)
+def config(timeout=2000, **kw):
+    """Clients of listener 0 may do what the authorizer allows; those of listener 1 may do anything."""
     result = router_config(**kw)
     result["realms"][0]["roles"] = [{"name": "device", "authorizer": "authd"},
                                     {"name": "backend", "permissions": [permission()]}]
-    backend = {**result["transports"][0], "id": "backend", "auth": {"anonymous": {"type": "static", "role": "backend"}}}
-    backend["endpoint"] = {**backend["endpoint"], "type": "unix", "path": "backend.sock"}
-    for key in ("port", "interface"):
-        backend["endpoint"].pop(key)
-    result["transports"].append(backend)
-    result["authenticators"] = {"authd": {"socket": "authd.sock"}}
-    if timeout:
-        result["authenticators"]["authd"]["timeout"] = timeout
+    result["transports"].append({
+        "type": "websocket", "id": "backend", "endpoint": {"type": "unix", "path": "backend.sock"},
+        "auth": {"anonymous": {"type": "static", "role": "backend"}}})
+    result["authenticators"] = {"authd": {"socket": "authd.sock", "timeout": timeout}}
     return result
 
 
@@ -43,21 +47,507 @@ def authenticator(folder):
 
 @pytest.fixture
 def backend(join):
-    """backend(routerd) -> a raw client that may do anything, and serves com.example.echo."""
-    def start(routerd, serializer="json"):
-        client = join(routerd, serializer, listener=1)
+    """backend(routerd) -> a client that may do anything, and serves com.example.echo."""
+    def start(routerd):
+        client = join(routerd, listener=1)
+        client.register("com.example.echo")
         return client
 
     return start
 
 
-def test_yes_and_no(authenticator, start_routerd, join, threads):
-    a = authenticator(lambda details, uri, action, options: uri != "com.example.no")
+def always(details, uri, action, options):
+    return True
+
+
+def never(details, uri, action, options):
+    return HOLD
+
+
+class Held:
+    """An authorizer whose answers a test gives itself."""
+
+    def __init__(self, authenticator, hold=lambda uri: True, **kw):
+        self.hold = hold
+        self.a = authenticator(lambda details, uri, action, options: HOLD if self.hold(uri) else True, **kw)
+
+    def wait(self, count):
+        """The msgid of the last of `count` questions."""
+        return self.a.wait_requests(count, "authorize")[count - 1][0]
+
+    def answer(self, count, result=True):
+        self.a.send([1, self.wait(count), None, result])
+
+    def asked(self):
+        return [p[1] for _, method, p in self.a.requests if method == "authorize"]
+
+
+def wait_counter(routerd, name, value):
+    wait_for(lambda: routerd.total(name) >= value, f"{name}={value}")
+
+
+def error_of(client, kind, request):
+    message = client.expect(ERROR)
+    assert message[1:3] == [kind, request], message
+    return message[4], (message[5] if len(message) > 5 else [])
+
+
+# --- questions and answers ---
+
+
+def test_what_is_asked(authenticator, start_routerd, connect, join):
+    """All four requests, with their options, and who it is; nothing else is asked about."""
+    key = Key()
+    a = authenticator(always, answer=lambda *args: principal(key))
+    routerd = start_routerd(config())
+    client = connect(routerd)
+    client.join("devices", key=key)
+    subscription = client.subscribe("com.example.t", match="exact", x=[1, {"y": None}])
+    registration = client.register("com.example.p")
+    client.publish("com.example.t", acknowledge=True, exclude_me=False)
+    request = client.start_call("com.example.p", ["a"], timeout=5000)
+    invocation = client.expect(INVOCATION)
+    client.send([YIELD, invocation[1], {}, ["b"]])
+    client.result(request)
+    client.unregister(registration)
+    client.unsubscribe(subscription)
+    asked = [p for _, method, p in a.requests if method == "authorize"]
+    assert [p[1:] for p in asked] == [
+        ["com.example.t", "subscribe", {"match": "exact", "x": [1, {"y": None}]}],
+        ["com.example.p", "register", {}],
+        ["com.example.t", "publish", {"acknowledge": True, "exclude_me": False}],
+        ["com.example.p", "call", {"timeout": 5000}]]
+    for details, *_ in asked:
+        assert details == {
+            "session": client.session, "realm": "devices", "authid": "client01@example.com", "authrole": "device",
+            "authmethod": "cryptosign", "authprovider": "dynamic", "authextra": {"foo": 23}, "ttl_ms": 2000}
+    assert routerd.total("authorizations_asked") == 4
+
+
+ANSWERS = [
+    # what the authorizer does, the client's error, the text of it
+    (True, None, None),
+    ({"allow": True, "cache": True, "disclose": False, "anything": [1]}, None, None),
+    (False, DENIED, ""),
+    ({"allow": False}, DENIED, ""),
+    (Deny("com.example.closed", "open from 9 to 5"), "com.example.closed", "open from 9 to 5"),
+    (Deny(None, "no"), DENIED, "no"),
+    (Deny(None, None, "ignore"), DENIED, ""),
+    (Deny(None, "secret", "internal"), FAILED, "the authorizer has failed"),
+    (Deny("a..b", "secret"), FAILED, "the authorizer has failed"),
+    (Deny(None, "busy", "temporary"), FAILED, "the authorizer cannot decide now"),
+    (None, FAILED, "the authorizer has failed"),
+    ({}, FAILED, "the authorizer has failed"),
+    ({"allow": 1}, FAILED, "the authorizer has failed"),
+    ("yes", FAILED, "the authorizer has failed"),
+    ([True], FAILED, "the authorizer has failed"),
+    ({"allow": True, "x": "y" * 20000}, FAILED, "the authorizer has failed"),
+]
+
+
+def test_answers(authenticator, start_routerd, join, threads):
+    """Yes, no, and everything that is neither; the session and the link live on."""
+    def authorize(details, uri, action, options):
+        answer = ANSWERS[int(uri.rsplit(".", 1)[1])][0]
+        if isinstance(answer, Deny):
+            raise answer
+        return answer
+
+    authenticator(authorize)
     routerd = start_routerd(config(threads=threads))
-    client = join(routerd)
-    client.subscribe("com.example.yes")
+    for serializer in SERIALIZERS:
+        client = join(routerd, serializer)
+        for i, (_, uri, text) in enumerate(ANSWERS):
+            if uri is None:
+                client.subscribe(f"com.example.{i}")
+                continue
+            with pytest.raises(WampError) as e:
+                client.subscribe(f"com.example.{i}")
+            assert (e.value.uri, e.value.args_) == (uri, [text]), i
+    log = routerd.log()
+    assert len([x for x in log.splitlines() if "authenticator is available" in x]) == 1
+
+
+def test_an_unacknowledged_publish_is_silent(authenticator, start_routerd, join, threads):
+    authenticator(lambda details, uri, action, options: action != "publish")
+    routerd = start_routerd(config(threads=threads))
+    client, other = join(routerd), join(routerd, listener=1)
+    other.subscribe("com.example.t")
+    client.publish("com.example.t", ["lost"])
     with pytest.raises(WampError) as e:
-        client.subscribe("com.example.no")
-    assert e.value.uri == "wamp.error.not_authorized"
-    assert [(p[1], p[2]) for _, _, p in a.wait_requests(2, "authorize")] == [
-        ("com.example.yes", "subscribe"), ("com.example.no", "subscribe")]
+        client.publish("com.example.t", acknowledge=True)
+    assert e.value.uri == DENIED
+    assert client.silent() == [] and other.silent() == []
+    assert routerd.total("publishes_dropped") == 1
+    routerd.wait_log(f"publish dropped topic=com.example.t error={DENIED}")
+
+
+# --- order ---
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_all_behind_a_request_waits(authenticator, start_routerd, join, backend, threads, serializer):
+    """PUBLISH, YIELD, UNSUBSCRIBE and GOODBYE behind a request that is held: order is kept."""
+    held = Held(authenticator, lambda uri: uri == "com.example.slow")
+    routerd = start_routerd(config(threads=threads))
+    client, other = join(routerd, serializer), backend(routerd)
+    other.subscribe("com.example.t")
+    subscription = client.subscribe("com.example.t")
+    client.register("com.example.p")
+    call = other.start_call("com.example.p")
+    invocation = client.expect(INVOCATION)
+    first = client.next_request()
+    client.send([CALL, first, {}, "com.example.slow"], [PUBLISH, first + 1, {}, "com.example.t", [1]],
+                [YIELD, invocation[1], {}, [2]], [UNSUBSCRIBE, first + 2, subscription],
+                [GOODBYE, {}, "wamp.close.close_realm"])
+    held.wait(1 + len([u for u in held.asked() if u != "com.example.slow"]))
+    assert other.silent() == []  # neither the event nor the result
+    other.publish("com.example.t", [0])
+    assert client.expect(EVENT)[4] == [0]  # output goes on
+    held.hold = lambda uri: False
+    slow = [r[0] for r in held.a.requests if r[1] == "authorize" and r[2][1] == "com.example.slow"]
+    held.a.send([1, slow[0], None, True])
+    assert error_of(client, CALL, first)[0] == "wamp.error.no_such_procedure"
+    assert client.expect(UNSUBSCRIBED)[1] == first + 2
+    assert client.expect(GOODBYE)[2] == "wamp.close.goodbye_and_out"
+    assert other.expect(EVENT)[4] == [1]
+    assert other.result(call)[0] == [2]
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
+def test_many_requests_stay_in_order(authenticator, start_routerd, connect, threads, transport):
+    """Answers that come at random times do not change the order of one session's requests."""
+    import random
+    pick = random.Random(5)
+
+    def authorize(details, uri, action, options):
+        time.sleep(pick.choice([0, 0, 0.002]))
+        return not uri.endswith("3")
+
+    authenticator(authorize)
+    cfg = config(threads=threads)
+    cfg["transports"].pop()
+    routerd = start_routerd(cfg)
+    clients = [connect(routerd, s) for s in ("json", "msgpack", "cbor")]
+    for client in clients:
+        client.join("devices")
+        client.send(*[[SUBSCRIBE, n, {}, f"com.example.{n}"] for n in range(1, 101)])
+    for client in clients:
+        for n in range(1, 101):
+            message = client.recv()
+            assert message[:2] == [SUBSCRIBED, n] if n % 10 != 3 else message[:3] == [ERROR, SUBSCRIBE, n], message
+
+
+def test_a_large_batch(authenticator, start_routerd, connect, threads):
+    """Thousands of requests in one frame: each is asked about, one after the other."""
+    a = authenticator(always)
+    routerd = start_routerd(config(threads=threads))
+    client = connect(routerd, "cbor.batched")
+    client.join("devices")
+    client.send(*[[PUBLISH, n, {"acknowledge": True}, "com.example.t"] for n in range(1, 2001)])
+    for n in range(1, 2001):
+        assert client.recv()[:2] == [PUBLISHED, n]
+    assert len([r for r in a.requests if r[1] == "authorize"]) == 2000
+
+
+def test_input_is_bounded(authenticator, start_routerd, connect, threads):
+    """A client that goes on sending while its request is held is not read."""
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads, timeout=30000))
+    client = connect(routerd)
+    client.join("devices")
+    client.send([CALL, 1, {}, "com.example.slow"])
+    held.wait(1)
+    before = routerd.rss()
+    client.socket.settimeout(0.5)
+    data = client.make_frame(client.opcode, client.pack([CALL, 2, {}, "com.example.more", ["x" * 50000]]))
+    sent = 0
+    with pytest.raises(TimeoutError):
+        while sent < 200 << 20:
+            sent += client.socket.send(data)
+    assert sent < 20 << 20 and routerd.rss() - before < 10 << 20
+    held.answer(1, False)
+    assert error_of(client, CALL, 1)[0] == DENIED
+
+
+def test_pings_stand_still(authenticator, start_routerd, connect, threads):
+    """A hold that is longer than the ping interval and its timeout ends no connection."""
+    held = Held(authenticator)
+    cfg = config(threads=threads, timeout=30000)
+    cfg["transports"][0]["options"] = {"auto_ping_interval": 1000, "auto_ping_timeout": 1000}
+    routerd = start_routerd(cfg)
+    client = connect(routerd)
+    client.join("devices")
+    client.send([CALL, 1, {}, "com.example.slow"])
+    held.wait(1)
+    pings = routerd.total("pings_out")
+    time.sleep(3)  # what must not happen has no condition to wait for
+    assert routerd.total("pings_out") == pings
+    held.answer(1, False)
+    assert error_of(client, CALL, 1)[0] == DENIED
+    assert routerd.total("closed_ping_timeout") == 0
+
+
+# --- no answer, late answers, two answers ---
+
+
+def test_never(authenticator, start_routerd, join, threads):
+    """Each request fails after the authenticator's timeout; the session lives on."""
+    a = authenticator(never)
+    routerd = start_routerd(config(threads=threads, timeout=300))
+    client, other = join(routerd), join(routerd, listener=1)
+    other.subscribe("com.example.t")
+    client.publish("com.example.t", ["lost"])
+    begin = time.monotonic()
+    with pytest.raises(WampError) as e:
+        client.subscribe("com.example.t")
+    assert e.value.uri == FAILED
+    assert e.value.args_ == ["the authenticator did not answer in time"]
+    assert 0.2 < time.monotonic() - begin < 2 * utils.SLOW
+    a.wait(lambda: sum(m == "cancel" for m, _ in a.notifications) == 2, "two cancels")
+    assert other.silent() == []
+    assert routerd.total("publishes_dropped") == 1 and routerd.total("authorizations_failed") == 2
+    a.authorize = always
+    client.subscribe("com.example.t")
+
+
+def test_late_and_twice(authenticator, start_routerd, join, threads):
+    """An answer after the timeout, or a second one, is nobody's: it decides no later request."""
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads, timeout=300))
+    client = join(routerd)
+    client.send([SUBSCRIBE, 1, {}, "com.example.a"])
+    assert error_of(client, SUBSCRIBE, 1)[0] == FAILED
+    client.send([SUBSCRIBE, 2, {}, "com.example.b"])
+    held.wait(2)
+    held.answer(1, True)  # too late
+    held.answer(2, False)
+    held.answer(2, True)  # the second answer
+    assert error_of(client, SUBSCRIBE, 2)[0] == DENIED
+    client.send([SUBSCRIBE, 3, {}, "com.example.c"])
+    held.wait(3)
+    held.answer(2, True)
+    held.answer(3, False)
+    assert error_of(client, SUBSCRIBE, 3)[0] == DENIED
+
+
+def test_link_down(authenticator, start_routerd, join, threads):
+    """Requests are held while the authenticator is away, at most for its timeout."""
+    a = authenticator(always)
+    routerd = start_routerd(config(threads=threads, timeout=1000))
+    client = join(routerd)
+    client.subscribe("com.example.a")
+    a.stop()
+    with pytest.raises(WampError) as e:
+        client.subscribe("com.example.b")
+    assert (e.value.uri, e.value.args_) == (FAILED, ["the authenticator is not available"])
+    # one that comes back in time answers what was held
+    client.send([SUBSCRIBE, client.next_request(), {}, "com.example.c"])
+    a.start()
+    assert client.recv()[0] == SUBSCRIBED
+    client.subscribe("com.example.d")
+
+
+def test_a_question_that_breaks_the_link(authenticator, start_routerd, join, threads):
+    """It is asked twice, and fails; others are asked meanwhile."""
+    def authorize(details, uri, action, options):
+        if uri == "com.example.deadly":
+            a.drop()
+        return True
+
+    a = authenticator(authorize)
+    routerd = start_routerd(config(threads=threads, timeout=5000))
+    client, other = join(routerd), join(routerd)
+    client.send([SUBSCRIBE, 1, {}, "com.example.deadly"])
+    other.subscribe("com.example.t")
+    assert error_of(client, SUBSCRIBE, 1)[0] == FAILED
+    assert len([r for r in a.requests if r[1] == "authorize" and r[2][1] == "com.example.deadly"]) == 2
+    client.subscribe("com.example.t")
+
+
+def test_an_authenticator_that_does_not_authorize(authenticator, start_routerd, join, threads):
+    authenticator(always, features=("revoke", "cancel"))
+    routerd = start_routerd(config(threads=threads))
+    routerd.wait_log("does not authorize: whoever has a role with it as its authorizer gets the error")
+    client = join(routerd)
+    with pytest.raises(WampError) as e:
+        client.subscribe("com.example.t")
+    assert (e.value.uri, e.value.args_) == (FAILED, ["the authenticator does not authorize"])
+
+
+def test_the_queue_is_bounded(authenticator, start_routerd, connect, threads):
+    """Beyond hold_queue requests fail at once; logins are not in the way, nor held up by them."""
+    key = Key()
+    a = authenticator(never, answer=lambda *args: principal(key))
+    cfg = config(threads=threads, timeout=20000, limits={"hold_queue": 4})
+    a.stop()
+    routerd = start_routerd(cfg)
+    clients = []
+    for n in range(8):
+        clients.append(connect(routerd))
+        clients[-1].join("devices")
+    for client in clients:
+        client.send([CALL, 1, {}, "com.example.p"])
+    wait_counter(routerd, "authorizations_failed", 4)
+    routerd.wait_log(f"the hold queue is full: further requests get the error {FAILED}")
+    a.authorize = always
+    a.start()
+    uris = sorted(error_of(c, CALL, 1)[0] for c in clients)
+    assert uris == [FAILED] * 4 + ["wamp.error.no_such_procedure"] * 4
+    late = connect(routerd)
+    late.join("devices", key=key)
+
+
+# --- the end meanwhile ---
+
+
+def test_the_client_goes(authenticator, start_routerd, connect, join, threads):
+    """Its question is cancelled at once when the router sees it, and the answer is nobody's."""
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads, timeout=300))
+    for n in range(1, 4):
+        client = connect(routerd)
+        client.join("devices")
+        client.send([CALL, 1, {}, "com.example.p"])
+        held.wait(n)
+        client.close_socket()
+        if n != 2:
+            held.answer(n)
+        wait_counter(routerd, "sessions_closed", n)
+    assert routerd.total("authorizations_asked") == 3
+
+
+def test_revoked_while_held(authenticator, start_routerd, connect, threads):
+    """GOODBYE at once, nothing behind it, and the question is cancelled."""
+    key = Key()
+    held = Held(authenticator, answer=lambda *args: principal(key, epoch=5))
+    routerd = start_routerd(config(threads=threads))
+    client = connect(routerd)
+    client.join("devices", key=key)
+    client.send([CALL, 1, {}, "com.example.p"], [PUBLISH, 2, {"acknowledge": True}, "com.example.t"])
+    held.wait(1)
+    assert held.a.revoke(authid="client01@example.com")["sessions"] == 1
+    assert client.expect(GOODBYE)[2] == "wamp.close.killed"
+    held.a.wait(lambda: any(m == "cancel" for m, _ in held.a.notifications), "cancel")
+    held.answer(1)
+    client.send([GOODBYE, {}, "wamp.close.goodbye_and_out"])
+    assert client.wait_closed()[1] == []
+    again = connect(routerd)
+    again.join("devices", key=key)
+
+
+def test_stop_while_held(authenticator, start_routerd, connect, threads):
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads, timeout=30000))
+    client = connect(routerd)
+    client.join("devices")
+    client.send([CALL, 1, {}, "com.example.p"], [CALL, 2, {}, "com.example.p"])
+    held.wait(1)
+    begin = time.monotonic()
+    routerd.stop()
+    assert time.monotonic() - begin < 4 * utils.SLOW
+
+
+def test_reload_changes_the_decider(authenticator, start_routerd, join):
+    """A request that waits is judged by the rules that are in force when the answer comes."""
+    held = Held(authenticator)
+    routerd = start_routerd(config())
+    client = join(routerd)
+    client.send([SUBSCRIBE, 1, {}, "com.example.t"])
+    held.wait(1)
+    routerd.config["realms"][0]["roles"][0] = {"name": "device", "permissions": [permission("com.example.t")]}
+    routerd.write_config()
+    routerd.signal(utils.signal.SIGHUP)
+    routerd.wait_log("reload done")
+    held.answer(1, False)
+    assert client.recv()[:2] == [SUBSCRIBED, 1]
+    routerd.config["realms"][0]["roles"][0] = {"name": "device", "authorizer": "authd"}
+    held.hold = lambda uri: False
+    routerd.write_config()
+    routerd.signal(utils.signal.SIGHUP)
+    wait_for(lambda: routerd.log().count("reload done") >= 2, "the second reload")
+    client.subscribe("com.example.other")
+    assert held.asked()[-1] == "com.example.other"
+
+
+# --- real clients, and the kit in both forms ---
+
+SITE = """
+async def authorize(details, uri, action, options):
+    if uri == "com.example.slow":
+        await asyncio.sleep(0.3)
+    if uri == "com.example.never":
+        await asyncio.sleep(30)
+    if uri == "com.example.broken":
+        raise RuntimeError("broken")
+    if uri == "com.example.wrong":
+        return 1
+    if uri == "com.example.closed":
+        raise wampauth.Error("com.example.error.closed", "come back " + details["authrole"])
+    if uri == "com.example.no":
+        raise wampauth.Error()
+    return uri.startswith("com.example.") or {"allow": False}
+
+async def authenticate(realm, authid, details):
+    raise wampauth.Error()
+"""
+
+
+@pytest.fixture(params=kit.FORMS)
+def site(request, daemons, folder):
+    daemons.append(kit.daemon(folder, request.param, SITE, authorize=True))
+    return daemons[-1].start()
+
+
+@pytest.mark.parametrize("kind", ["raw", *peers.PYTHON, "autobahn-js"])
+def test_the_kit_and_real_clients(site, start_routerd, connect, puppets, kind, threads):
+    if kind == "raw":
+        kit_with_raw_client(site, start_routerd(config(threads=threads, timeout=1000)), connect)
+        return
+    routerd = start_routerd(config(threads=threads, timeout=1000))
+    client = peers.Peer(puppets(kind), routerd.url(), "json")
+    client.register("com.example.echo")
+    client.subscribe("com.example.topic")
+    assert client.call("com.example.echo", [1], {})[0] == [1]
+    for uri, error in (("com.example.closed", "com.example.error.closed"), ("org.example.no", DENIED),
+                       ("com.example.broken", FAILED)):
+        with pytest.raises(peers.PeerError) as e:
+            client.call(uri, [], {})
+        assert e.value.uri == error
+    assert client.call("com.example.echo", [2], {})[0] == [2]
+    client.leave()
+
+
+def kit_with_raw_client(site, routerd, connect):
+    client = connect(routerd, "cbor")
+    client.join("devices")
+    client.send(*[[SUBSCRIBE, n, {}, uri] for n, uri in enumerate(
+        ["com.example.slow", "com.example.broken", "com.example.wrong", "com.example.closed", "com.example.no",
+         "org.example", "com.example.never", "com.example.yes"], 1)])
+    assert client.recv()[:2] == [SUBSCRIBED, 1]
+    for n, error in (2, FAILED), (3, FAILED), (4, "com.example.error.closed"), (5, DENIED), (6, DENIED), (7, FAILED):
+        assert error_of(client, SUBSCRIBE, n)[0] == error
+    assert client.recv()[:2] == [SUBSCRIBED, 8]
+    assert "RuntimeError: broken" in site.log() and "authorize: expected True" in site.log()
+
+
+def test_the_example(folder, daemons, start_routerd, connect):
+    """etc/examples/authenticator/authorizer.py lets a device use what is below its name."""
+    key = Key()
+    source = (kit.FOLDER / "example.py").read_text().replace(
+        "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122", key.public)
+    (folder / "example.py").write_text(source)
+    (folder / "authorizer.py").write_text((kit.FOLDER / "authorizer.py").read_text())
+    daemons.append(utils.Daemon("own", [sys.executable, "authorizer.py", "authd.sock"], folder,
+                                env={"PYTHONPATH": str(kit.FOLDER)}, wrap=False))
+    daemons[-1].start()
+    routerd = start_routerd(config())
+    client = connect(routerd)
+    client.join("devices", key=key)
+    client.subscribe("com.example.devices.client01.commands")
+    with pytest.raises(WampError) as e:
+        client.subscribe("com.example.devices.client02.commands")
+    assert e.value.uri == "com.example.not_yours"
+    with pytest.raises(WampError) as e:
+        client.result(client.start_call("com.example.nothing"))
+    assert e.value.uri == "wamp.error.no_such_procedure"

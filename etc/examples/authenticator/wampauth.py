@@ -73,10 +73,12 @@ class Error(Exception):
     ask its next authenticator.
     """
 
-    def __init__(self, uri="wamp.error.authentication_denied", message="", kind="deny"):
+    def __init__(self, uri=None, message="", kind="deny"):
         super().__init__(uri, message)
         text = str(message).encode(errors="replace")[:MAX_STRING].decode(errors="ignore")
         self.error = {"kind": kind, "uri": uri, "message": text}
+        if uri is None:  # the router has one for each question
+            del self.error["uri"]
 
 
 class Details(dict):
@@ -103,11 +105,16 @@ def serve(path, authenticate, **options):
     asyncio.run(serve_async(path, authenticate, **options))
 
 
-async def serve_async(path, authenticate, *, workers=None, mode=0o660, allow_users=None,
-                      on_notification=None):
+async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=0o660,
+                      allow_users=None, on_notification=None):
     """Serves until SIGTERM, SIGINT or cancellation. The process ends within 2 s of the signal.
 
     path             of the socket; not used if systemd hands over a socket
+    authorize        is called with (details, uri, action, options) for each request of a session
+                     whose role has this authenticator as its authorizer, and returns True or
+                     False. action is "call", "register", "publish" or "subscribe", options is what
+                     the client sent, details is who it is: session, realm, authid, authrole,
+                     authmethod, authprovider, and as authextra what authenticate returned as extra
     workers          how many questions are worked on at once: 64 threads or 1,024 tasks
     mode             of the socket's file
     allow_users      names or uids that a router may run as: root, routerd and the own user
@@ -119,7 +126,7 @@ async def serve_async(path, authenticate, *, workers=None, mode=0o660, allow_use
     logging.basicConfig(level=logging.INFO, handlers=[handler],
                         format="%(asctime)s %(levelname)s %(message)s")
     stop = _stop_signal()
-    server = _Server(authenticate, workers, _uids(allow_users), on_notification)
+    server = _Server(authenticate, authorize, workers, _uids(allow_users), on_notification)
     inherited = _inherited_socket()
     sock = inherited or _listen(path, mode)
     # create_unix_server would remove systemd's socket file when it ends (Python 3.13)
@@ -141,9 +148,9 @@ async def serve_async(path, authenticate, *, workers=None, mode=0o660, allow_use
 class _Server:
     """Asks the site's function what the routers want to know."""
 
-    def __init__(self, authenticate, workers, uids, on_notification):
-        self.authenticate = authenticate
-        self.is_async = inspect.iscoroutinefunction(authenticate)
+    def __init__(self, authenticate, authorize, workers, uids, on_notification):
+        self.functions = {"authenticate": authenticate, "authorize": authorize}
+        self.is_async = all(inspect.iscoroutinefunction(f) for f in self.functions.values() if f)
         self.workers = workers or (MAX_INFLIGHT if self.is_async else THREADS)
         self.threads = concurrent.futures.ThreadPoolExecutor(
             self.workers + 1, "authenticate")  # one more for notices
@@ -187,7 +194,8 @@ class _Server:
     def cancel(self, question):
         question.close()
         self.waiting.pop(question, None)
-        if question.task and self.is_async:  # nothing stops a thread
+        # nothing stops a thread
+        if question.task and inspect.iscoroutinefunction(self.functions[question.method]):
             question.task.cancel()
 
     async def _work(self, question):
@@ -202,7 +210,8 @@ class _Server:
 
     async def _decide(self, question, args):
         if question.seconds_left():
-            outcome = await self._call(self.authenticate, args, question.seconds_left())
+            function = self.functions[question.method]
+            outcome = await self._call(function, args, question.seconds_left())
             if question.seconds_left():
                 question.answer(*outcome)
                 return
@@ -319,6 +328,8 @@ class _Router(asyncio.Protocol):
     def _request(self, msgid, method, params):
         if method == "authenticate":
             self.server.ask(_Question(self, msgid, params))
+        elif method == "authorize" and self.server.functions[method]:
+            self.server.ask(_AuthorizeQuestion(self, msgid, params))
         elif method == "ping":
             self.answer(msgid, None, {"ready": True, "inflight": self.server.load()})
         elif method == "hello":
@@ -341,7 +352,8 @@ class _Router(asyncio.Protocol):
         self.answer(msgid, None, {
             "protocol": [1, 0], "product": "wampauth.py/1.1", "max_message": MAX_MESSAGE,
             "max_inflight": MAX_INFLIGHT, "ready": True,
-            "features": ["cancel", "events"] if self.server.notices else ["cancel"],
+            "features": ["cancel"] + ["events"] * bool(self.server.notices)
+                        + ["authorize"] * bool(self.server.functions["authorize"]),
         })
 
     def _notification(self, method, params):
@@ -361,6 +373,8 @@ class _Router(asyncio.Protocol):
 
 class _Question:
     """One authenticate. It stays encoded until its turn: in a storm most never have one."""
+
+    method = "authenticate"
 
     def __init__(self, router, msgid, params):
         self.router = router
@@ -402,11 +416,11 @@ class _Question:
         if isinstance(exception, Error):
             error, result = exception.error, None
         elif exception:
-            log.error("authenticate failed corr=%s; the client may try again", self.corr,
+            log.error("%s failed corr=%s; the client may try again", self.method, self.corr,
                       exc_info=exception)
             error = {"kind": "temporary", "detail": type(exception).__name__}
         try:
-            _check_error(error) if error else _check_result(result)
+            _check_error(error) if error else self.check(result)
             size = len(msgpack.packb([1, self.msgid, error, result]))
             if size > self.router.max_message:
                 raise ValueError(f"the answer has {size} bytes, the router takes "
@@ -418,9 +432,32 @@ class _Question:
             error, result = {"kind": "internal", "detail": f"wrong answer: {e}"[:MAX_NAME]}, None
         self.router.answer(self.msgid, error, result)
 
+    def check(self, result):
+        _check_result(result)
+
     def close(self):
         if self.is_open():
             del self.router.questions[self.msgid]
+
+
+class _AuthorizeQuestion(_Question):
+    method = "authorize"
+
+    def read(self):
+        details, uri, action, options = _decode(self.params)
+        if not isinstance(uri, str) or not isinstance(action, str):
+            raise ValueError("uri and action must be text")
+        details = Details(details, self)
+        self.corr = f"session {details.get('session')}"
+        if isinstance(ttl_ms := details.get("ttl_ms"), int):
+            self.ttl = ttl_ms / 1000
+        return details, uri, action, options or {}
+
+    def check(self, result):
+        allow = result.get("allow") if isinstance(result, dict) else result
+        if not isinstance(allow, bool):
+            raise ValueError("authorize: expected True, False, or a dict with one as allow")
+        _check_value(result, "result", 2)
 
 
 # --- what an answer may hold -------------------------------------------------------------------

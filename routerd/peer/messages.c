@@ -58,10 +58,12 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 		 uri_fault(uri));
 }
 
-/* Counts and logs. */
-static void not_authorized(struct peer *p, const struct msg *m)
+/* Counts, logs, and refuses. An empty text is replaced by one of ours. */
+static void deny_request(struct peer *p, const struct msg *m, enum action action,
+			 const char *uri, struct slice text)
 {
 	const struct identity *i = p->identity;
+	char ours[WAMP_MAX_URI + 64];
 
 	peers_count(p->peers, PEER_NOT_AUTHORIZED);
 	peer_log(p, LOG_LEVEL_INFO,
@@ -70,6 +72,9 @@ static void not_authorized(struct peer *p, const struct msg *m)
 		 wamp_type_name(m->type), log_quote(m->uri).text,
 		 log_quote(i->realm_name).text, log_quote(i->authid).text,
 		 log_quote(i->authrole).text, i->session);
+	snprintf(ours, sizeof(ours), "this session's role may not %s <%.*s>",
+		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
+	refuse_in_words(p, m, uri, text.len > 0 ? text : slice_str(ours));
 }
 
 /* There is no decision. detail is for the log, text for the client. */
@@ -101,8 +106,7 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 	case AUTHORIZE_ALLOWED:
 		return true;
 	case AUTHORIZE_DENIED:
-		not_authorized(p, m);
-		refuse_in_words(p, m, r.uri, r.text);
+		deny_request(p, m, action, r.uri, r.text);
 		return false;
 	case AUTHORIZE_FAILED:
 		not_decided(p, m, r.detail, r.text);
@@ -135,10 +139,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	/* a role with an authorizer has no permissions */
 	if (rights_authorizer(p->rights) != NULL)
 		return authorized(p, m, action);
-	not_authorized(p, m);
-	snprintf(text, sizeof(text), "this session's role may not %s <%.*s>",
-		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
-	refuse(p, m, WAMP_ERROR_NOT_AUTHORIZED, text);
+	deny_request(p, m, action, WAMP_ERROR_NOT_AUTHORIZED, slice_of(NULL, 0));
 	return false;
 }
 

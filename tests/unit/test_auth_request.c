@@ -318,9 +318,62 @@ static void test_tickets(void **state)
 	buf_fini(&out);
 }
 
+/* authorize: what cannot be carried, or has no room, is left out; authextra comes first.
+ */
+static void test_authorize_limits(void **state)
+{
+	static uint8_t extra[8000], options[12000];
+	struct auth_authorize q = {
+		.session = 1,
+		.ttl_ms = FIELD_NONE,
+		.uri = slice_str("a.b"),
+		.action = slice_str("call"),
+		.options_in = SERIALIZER_JSON,
+		/* a number as a key cannot be in JSON; one too long, one too deep */
+		.options = slice_str("{\"a\":1,\"n\":{\"x\":[1]},\"b\":null}"),
+	};
+	struct auth_authorize back;
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	assert_int_equal(auth_authorize_write(&b, &q, AUTH_MAX_MESSAGE), 0);
+	assert_int_equal(auth_authorize_read(buf_slice(&b), &back), 0);
+	assert_true(slice_eq_str(back.options, "\x83\xa1"
+					       "a\x01\xa1n\x81\xa1x\x91\x01\xa1"
+					       "b\xc0"));
+	assert_true(slice_eq_str(back.authextra, "\x80"));
+	/* each map has one long text: with the first there is not always room for the
+	 * second */
+	memset(extra, 'x', sizeof(extra));
+	memcpy(extra, "\x81\xa1k\xda\x1f\x3a", 6);
+	memset(options, 'y', sizeof(options));
+	memcpy(options, "\x82\xa1o\xda\x2e\xd6", 6);
+	memcpy(options + sizeof(options) - 4, "\xa1p\xc3", 3);
+	q.authextra = slice_of(extra, sizeof(extra));
+	q.options_in = SERIALIZER_MSGPACK;
+	q.options = slice_of(options, 6 + 0x2ed6 + 3);
+	for (size_t max = AUTH_MIN_MESSAGE; max <= AUTH_MAX_MESSAGE; max += 999) {
+		buf_clear(&b);
+		assert_int_equal(auth_authorize_write(&b, &q, max), 0);
+		assert_true(b.len + AUTH_ENVELOPE <= max);
+		assert_int_equal(auth_authorize_read(buf_slice(&b), &back), 0);
+		assert_true(slice_eq_str(back.uri, "a.b"));
+		assert_true((back.authextra.len > 8) == (max > 8000));
+		if (back.options.len > 1000)
+			assert_true(max > 20000);
+	}
+	q.uri = slice_of(options, WAMP_MAX_URI + 1);
+	assert_int_equal(auth_authorize_write(&b, &q, AUTH_MAX_MESSAGE), E_RANGE);
+	q.uri = slice_str("a.b");
+	assert_int_equal(auth_authorize_write(&b, &q, AUTH_MIN_MESSAGE - 1), E_RANGE);
+	buf_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_authorize_limits),
 		cmocka_unit_test(test_what_cannot_be_carried_is_left_out),
 		cmocka_unit_test(test_what_is_over_a_limit_is_left_out),
 		cmocka_unit_test(test_names_that_are_too_long),

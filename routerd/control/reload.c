@@ -17,8 +17,8 @@
 enum { CHANGES_MAX = 1000 }; /* bytes of names in a log line */
 
 /*
- * What the thread and worker 0 share. Worker 0 looks at the result once fd is readable,
- * or gives the thread up, which then ends by itself. The last of them frees it.
+ * Shared by the thread and worker 0. Worker 0 reads the result when fd is readable, or
+ * abandons the thread, which then ends by itself. The last of the two frees the struct.
  */
 struct reading {
 	_Atomic uint32_t refs;
@@ -91,9 +91,10 @@ static void read_file(struct reading *reading)
 		return;
 	config_free(&reading->config);
 	(void)snprintf(errors->text, sizeof(errors->text), "%s: %s", reading->path,
-		       err == E_LIMIT ? "a realm has too many roles, removed ones that "
-					"sessions still have included"
-				      : err_str(err));
+		       err == E_LIMIT
+			       ? "a realm has too many roles, counting removed roles "
+				 "that sessions still have"
+			       : err_str(err));
 }
 
 static void *run_reading(void *arg)

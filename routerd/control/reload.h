@@ -21,18 +21,18 @@
 struct reload;
 
 /*
- * path is the configuration's file and cfg what the router was started with; they are
- * lent, as the outbox, until reload_free. path is lent for as long as the process runs.
- * *policy gets a reference. NULL: no memory.
+ * path is the configuration's file, cfg the configuration that the router was started
+ * with. cfg and outbox must stay valid until reload_free, path as long as the process
+ * runs. *policy gets a reference. NULL if out of memory.
  */
 struct reload *reload_new(struct loop *loop, const char *path, const struct config *cfg,
 			  struct policy *policy, struct outbox *outbox) MUSTCHECK;
-/* Gives up a reload that goes on. NULL-safe, clears the caller's pointer. */
+/* Abandons a reload that is under way. NULL-safe, clears the caller's pointer. */
 void reload_free(struct reload **reload);
 
 /*
- * Begins a reload. If one goes on already, another follows it, so that the file is read
- * after the last call; many calls meanwhile are one.
+ * Begins a reload. If a reload is under way, one more follows it, however often this is
+ * called meanwhile. So the file is always read after the last call.
  */
 void reload_begin(struct reload *r);
 

@@ -29,6 +29,7 @@ static void take_down(struct realm *realm, struct session *s)
 		LIST_REMOVE(s, of_lost);
 	TAILQ_REMOVE(&realm->sessions, s, link);
 	id_table_remove(&realm->session_table, &s->node);
+	id_table_remove(&realm->sessions_by_id, &s->by_id);
 	identity_unref(&s->identity);
 	free(s->mail);
 	free(s);
@@ -79,7 +80,9 @@ static void handle_join(struct realm *realm, struct post *p)
 		realm->counters.replaced++;
 		take_down(realm, s);
 	}
-	s = calloc(1, sizeof(*s));
+	/* Filters and kills rely on ids, so no two sessions may share one. */
+	s = session_by_id(realm, p->identity->session) != NULL ? NULL
+							       : calloc(1, sizeof(*s));
 	/* The answer is sent before the session exists, so a failure has nothing to
 	 * undo. */
 	if (s == NULL || !post_send(realm->outbox, answer.session.worker, &answer)) {
@@ -96,6 +99,8 @@ static void handle_join(struct realm *realm, struct post *p)
 	p->mail = NULL;
 	s->node.id = session_place(s->ref);
 	id_table_add(&realm->session_table, &s->node);
+	s->by_id.id = s->identity->session;
+	id_table_add(&realm->sessions_by_id, &s->by_id);
 	TAILQ_INSERT_TAIL(&realm->sessions, s, link);
 	realm->counters.joins++;
 }
@@ -120,6 +125,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 	realm->limits = *limits;
 	TAILQ_INIT(&realm->sessions);
 	if (id_table_init(&realm->session_table) != 0 ||
+	    id_table_init(&realm->sessions_by_id) != 0 ||
 	    broker_init(&realm->broker) != 0 || dealer_init(&realm->dealer) != 0) {
 		realm_free(&realm);
 		return NULL;
@@ -144,6 +150,7 @@ void realm_free(struct realm **rp)
 		take_down(realm, s);
 	dealer_fini(&realm->dealer);
 	broker_fini(&realm->broker);
+	id_table_fini(&realm->sessions_by_id);
 	id_table_fini(&realm->session_table);
 	free(realm);
 }

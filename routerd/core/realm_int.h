@@ -27,6 +27,7 @@ struct realm {
 	/* Sessions to end after the current post; empty otherwise. */
 	LIST_HEAD(, session) lost;
 	struct id_table session_table; /* by worker and slot */
+	struct id_table sessions_by_id;
 	struct broker broker;
 	struct dealer dealer;
 	struct realm_counters counters; /* the gauges are filled in by realm_counters */

@@ -26,6 +26,13 @@ struct session *session_find(const struct realm *realm, struct session_ref ref)
 	return s == NULL || s->ref.generation != ref.generation ? NULL : s;
 }
 
+struct session *session_by_id(const struct realm *realm, uint64_t id)
+{
+	struct id_node *node = id_table_find(&realm->sessions_by_id, NULL, id);
+
+	return node == NULL ? NULL : container_of(node, struct session, by_id);
+}
+
 bool session_try_post(struct realm *realm, const struct session *s, struct post *p)
 {
 	p->realm = realm->slot;

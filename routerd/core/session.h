@@ -20,7 +20,8 @@ struct call;
 
 /* A zeroed struct has empty lists. */
 struct session {
-	struct id_node node; /* owner: NULL, id: session_place of ref */
+	struct id_node node;  /* owner: NULL, id: session_place of ref */
+	struct id_node by_id; /* owner: NULL, id: the WAMP session id */
 	TAILQ_ENTRY(session) link;
 	struct identity *identity; /* counted */
 	struct session_ref ref;
@@ -57,6 +58,9 @@ struct session *session_at(const struct realm *realm, struct session_ref ref);
  * in flight when a session ends.
  */
 struct session *session_find(const struct realm *realm, struct session_ref ref);
+
+/* The same by its WAMP session id. */
+struct session *session_by_id(const struct realm *realm, uint64_t id);
 
 /*
  * Sends a post to a session. Fills in realm and session, and takes the references of the

@@ -338,7 +338,8 @@ void login_refused(struct peer *p, const struct post *post)
 	if (post->revocation != NULL)
 		login_revoked(p, post->revocation);
 	else
-		login_try_again(p, "too many revocations at once, or out of memory");
+		login_try_again(p, "too many revocations at once, the session id is "
+				   "taken, or out of memory");
 }
 
 void login_joined(struct peer *p, const struct post *post)

@@ -67,7 +67,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
                                                                                          \
 	/* owner to worker: session is whom it is for */                                 \
 	X(JOINED, PEER, NOTHING) /* the session is there; WELCOME may go out */          \
-	/* revocation that speaks against it, or NULL: the client is to try again */     \
+	/* revocation that speaks against it; NULL: the client is to try again, because  \
+	   its session id is taken, or for want of memory */                             \
 	X(JOIN_REFUSED, PEER, REVOCATION)                                                \
 	X(LEFT, PEER, NOTHING) /* nothing more comes for this session */                 \
 	/* revocation, or NULL: a post to the session was lost, for want of memory; the  \

@@ -44,6 +44,7 @@ struct player {
 	struct identity *identity; /* no reference */
 	bool here;
 	uint64_t joined; /* a growing number */
+	uint64_t session;
 	unsigned authid;
 	uint64_t last_invocation;
 	bool member[URIS];
@@ -199,15 +200,21 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 		       struct identity *identity, unsigned authid)
 {
 	struct player *pl = &m->players[who];
+	bool taken = false;
 
 	if (pl->here)
 		model_take_down(m, who);
-	*pl = (struct player){.ref = ref,
-			      .identity = identity,
-			      .here = true,
-			      .joined = ++joins,
-			      .authid = authid};
-	expect(m, who, (struct post){.type = POST_JOINED});
+	for (unsigned i = 0; i < PLAYERS; i++)
+		taken |= m->players[i].here && m->players[i].session == identity->session;
+	*pl = (struct player){
+		.ref = ref,
+		.identity = identity,
+		.here = !taken,
+		.joined = ++joins,
+		.session = identity->session,
+		.authid = authid,
+	};
+	expect(m, who, (struct post){.type = taken ? POST_JOIN_REFUSED : POST_JOINED});
 }
 
 /* Id 0 in an expected post stands for an id that was never seen before. */
@@ -520,10 +527,12 @@ static void play_time(unsigned ms)
 	}
 }
 
-static void play_join(unsigned realm, unsigned who, unsigned authid, bool stops)
+static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned authid,
+		      bool stops)
 {
 	struct model *m = &models[realm];
 	struct identity i = {
+		.session = session,
 		.stamp.asked = true,
 		.authid = slice_str(authids[authid]),
 		.features.of[WAMP_ROLE_CALLEE] = stops ? WAMP_FEATURE_CALL_CANCELING : 0,
@@ -624,7 +633,9 @@ static void play(const uint8_t step[3])
 	if (step[0] / 16 == 0xd)
 		play_time(arg);
 	else if (what == POST_JOIN)
-		play_join(realm, who, arg % 2, (arg & 2) != 0);
+		/* some have the id that is another player's */
+		play_join(realm, who, 1 + (arg >= 0xe0 ? 0 : who), arg % 2,
+			  (arg & 2) != 0);
 	else if (what <= POST_UNDELIVERABLE)
 		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0);
 	else

@@ -165,13 +165,18 @@ static inline void send_post(struct core *c, struct session_ref from, struct pos
 	realm_post(c->realm, &p);
 }
 
+static inline uint64_t session_id(struct session_ref of)
+{
+	return 1000000 * (of.worker + UINT64_C(1)) + of.slot;
+}
+
 /* features: of the callee */
 static inline void send_join_with(struct core *c, struct session_ref from,
 				  const char *authid, uint8_t features)
 {
 	struct identity i = {
 		.realm = REALM,
-		.session = 1000 + from.slot,
+		.session = session_id(from),
 		.features.of[WAMP_ROLE_CALLEE] = features,
 		.authmethod = "cryptosign",
 		.stamp = {.asked = true},

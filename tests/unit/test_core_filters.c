@@ -131,7 +131,7 @@ static void a_publisher_ends(void **state)
 		expect(c, who, POST_PUBLISHED, 5);
 		end(c, who, how);
 		assert_null(session_find(c->realm, who));
-		assert_int_equal(event.publisher->session, 1001);
+		assert_int_equal(event.publisher->session, session_id(who));
 		assert_true(slice_eq_str(event.publisher->authid, "alice"));
 		publish(c, who, options(MSG_EXCLUDE, "[7]"), true);
 		expect_nothing(c);

@@ -281,6 +281,38 @@ static void identity_is_held_and_dropped(void **state)
 	identity_unref(&identity);
 }
 
+static void send_join_with_id(struct core *c, struct session_ref from, uint64_t id)
+{
+	struct identity i = {.authid = slice_str("carol"), .session = id};
+	struct identity *identity = identity_new(&i);
+
+	assert_non_null(identity);
+	send_post(c, from,
+		  (struct post){
+			  .type = POST_JOIN, .identity = identity, .mail = MAIL_NEW()});
+}
+
+static void two_sessions_never_share_an_id(void **state)
+{
+	struct core *c = *state;
+
+	join(c, alice, "alice");
+	send_join_with_id(c, carol, session_id(alice));
+	assert_null(expect(c, carol, POST_JOIN_REFUSED, 0).revocation);
+	assert_int_equal(realm_counters(c->realm).sessions, 1);
+	assert_int_equal(realm_counters(c->realm).joins, 1);
+	send_uri(c, carol, POST_SUBSCRIBE, 1, "a"); /* it is not here */
+	subscribe(c, alice, "a");
+	send_post(c, alice, (struct post){.type = POST_GONE});
+	send_join_with_id(c, carol, session_id(alice));
+	expect(c, carol, POST_JOINED, 0);
+	/* on the place of the one that has the id */
+	send_join_with_id(c, ref(1, 2, 2), session_id(alice));
+	expect(c, ref(1, 2, 2), POST_JOINED, 0);
+	assert_int_equal(realm_counters(c->realm).sessions, 1);
+	assert_int_equal(c->realm->sessions_by_id.count, 1);
+}
+
 static void revocation_kills_only_whom_it_names(void **state)
 {
 	struct core *c = *state;
@@ -515,6 +547,7 @@ int main(void)
 		core_test(a_slot_is_used_again),
 		core_test(same_slot_of_another_worker_is_another_session),
 		core_test(identity_is_held_and_dropped),
+		core_test(two_sessions_never_share_an_id),
 		core_test(revocation_kills_only_whom_it_names),
 		core_test(killed_callee_and_caller_in_one_go),
 		core_test(freeing_a_busy_realm_posts_nothing),

@@ -86,7 +86,7 @@ static struct payload *payload(const char *uri)
 
 static void join(struct session_ref who)
 {
-	static const struct identity nobody = {.authmethod = "anonymous"};
+	const struct identity nobody = {.session = who.slot, .authmethod = "anonymous"};
 
 	say(who, (struct post){.type = POST_JOIN,
 			       .identity = identity_new(&nobody),

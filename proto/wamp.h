@@ -80,6 +80,7 @@ enum serializer {
 #define WAMP_ERROR_NO_SUCH_PROCEDURE        "wamp.error.no_such_procedure"
 #define WAMP_ERROR_PROCEDURE_ALREADY_EXISTS "wamp.error.procedure_already_exists"
 #define WAMP_ERROR_NO_SUCH_REGISTRATION     "wamp.error.no_such_registration"
+#define WAMP_ERROR_NO_SUCH_SESSION          "wamp.error.no_such_session"
 #define WAMP_ERROR_NO_SUCH_SUBSCRIPTION     "wamp.error.no_such_subscription"
 #define WAMP_ERROR_INVALID_ARGUMENT         "wamp.error.invalid_argument"
 #define WAMP_ERROR_CANCELED                 "wamp.error.canceled"

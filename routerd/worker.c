@@ -42,11 +42,13 @@ struct worker {
 	struct net net;
 	bool net_ready;
 	struct peers peers;
-	struct conn_conf *conn_confs;    /* one per listener */
-	struct peer_listener *listeners; /* one per listener */
-	struct realm **realms;           /* NULL for realms of other workers */
-	struct id_series ids;            /* for the realms of this worker */
-	struct wheel deadlines;          /* of the realms of this worker */
+	struct conn_conf *conn_confs;     /* one per listener */
+	struct peer_listener *listeners;  /* one per listener */
+	struct realm **realms;            /* NULL for realms of other workers */
+	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of the realms that have work */
+	unsigned n_busy, last_busy;
+	struct id_series ids;   /* for the realms of this worker */
+	struct wheel deadlines; /* of the realms of this worker */
 	struct timer deadline_timer;
 	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
 	uint64_t turn_ms;           /* when the last turn that has ended began */
@@ -271,6 +273,41 @@ static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) =
 	[POST_STOPPED] = on_stopped,
 };
 
+/* --- work of realms that posts may overtake --- */
+
+static void note_work(struct worker *w, uint16_t realm)
+{
+	unsigned i = 0;
+
+	while (i < w->n_busy && w->busy[i] != realm)
+		i++;
+	if (i < w->n_busy || !realm_has_work(w->realms[realm]))
+		return;
+	w->busy[w->n_busy++] = realm;
+}
+
+/*
+ * Does pieces of work for one realm after the other until the turn's time is over, but at
+ * least one piece. A result can be far larger than the call for it, so the worker makes
+ * none while there is pressure; the end of the pressure wakes the worker. True: there is
+ * more to do in the next turn.
+ */
+static bool work(struct worker *w)
+{
+	while (w->n_busy > 0 && !mailbox_pressure(w->boxes)) {
+		w->last_busy = (w->last_busy + 1) % w->n_busy;
+		struct realm *realm = w->realms[w->busy[w->last_busy]];
+		realm_work(realm);
+		if (!realm_has_work(realm))
+			w->busy[w->last_busy] = w->busy[--w->n_busy];
+		if (budget_posts_spent(&w->net.budget))
+			return w->n_busy > 0;
+	}
+	return false;
+}
+
+/* --- a turn --- */
+
 /*
  * Handles the next post of a batch, and posts that can be handled together with it.
  * *taken_out is their number. False: a fan-out is unfinished and continues in the next
@@ -283,6 +320,8 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 	case POST_TO_REALM:
 		if (p->type != POST_JOIN || !refused_by_revocation(w, p))
 			realm_post(w->realms[p->realm], p);
+		if (UNLIKELY(p->type == POST_META))
+			note_work(w, p->realm);
 		return true;
 	case POST_TO_PEER:
 		attach_post(&w->peers, p);
@@ -451,6 +490,8 @@ static bool on_worker_turn_end(void *arg)
 	stand_still(w);
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
+	if (work(w))
+		more = true;
 	if (run_deadlines(w))
 		more = true;
 	if (attach_verify_some(&w->peers))

@@ -23,6 +23,7 @@ static void take_down(struct realm *realm, struct session *s)
 	broker_drop_memberships(realm, s);
 	dealer_drop_registrations(realm, s);
 	dealer_forget_calls(realm, s);
+	meta_forget_session(realm, s);
 	dealer_fail_invocations(realm, s);
 	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
 	if (s->lost)
@@ -124,6 +125,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 	realm->n_workers = n_workers;
 	realm->limits = *limits;
 	TAILQ_INIT(&realm->sessions);
+	meta_init(&realm->meta);
 	if (id_table_init(&realm->session_table) != 0 ||
 	    id_table_init(&realm->sessions_by_id) != 0 ||
 	    broker_init(&realm->broker) != 0 || dealer_init(&realm->dealer) != 0) {
@@ -182,6 +184,7 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_YIELD] = dealer_yield,
 	[POST_INVOCATION_ERROR] = dealer_fail,
 	[POST_UNDELIVERABLE] = dealer_fail,
+	[POST_META] = meta_call,
 };
 
 void realm_post(struct realm *realm, struct post *p)
@@ -196,6 +199,17 @@ void realm_post(struct realm *realm, struct post *p)
 	else
 		realm->counters.dropped_posts++;
 	post_drop(p);
+	end_lost(realm);
+}
+
+bool realm_has_work(const struct realm *realm)
+{
+	return !meta_idle(&realm->meta);
+}
+
+void realm_work(struct realm *realm)
+{
+	meta_work(realm);
 	end_lost(realm);
 }
 

@@ -102,6 +102,13 @@ void realm_post(struct realm *realm, struct post *p);
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
+ * Work that posts may overtake. Only a POST_META makes it. realm_work does a short piece
+ * of it, or nothing if there is none.
+ */
+bool realm_has_work(const struct realm *realm);
+void realm_work(struct realm *realm);
+
+/*
  * Ends the sessions that a revocation names, which must not be a dry run. Each gets a
  * POST_KILLED with a reference to the revocation. Their workers count them.
  */

@@ -7,6 +7,7 @@
 
 #include "routerd/core/broker.h"
 #include "routerd/core/dealer.h"
+#include "routerd/core/meta.h"
 #include "routerd/core/realm.h"
 #include "routerd/core/session.h"
 
@@ -30,6 +31,7 @@ struct realm {
 	struct id_table sessions_by_id;
 	struct broker broker;
 	struct dealer dealer;
+	struct meta meta;
 	struct realm_counters counters; /* the gauges are filled in by realm_counters */
 };
 

@@ -17,6 +17,7 @@ struct realm;
 struct membership;
 struct registration;
 struct call;
+struct meta_walk;
 
 /* A zeroed struct has empty lists. */
 struct session {
@@ -27,7 +28,7 @@ struct session {
 	struct session_ref ref;
 	uint32_t n_memberships;
 	uint32_t n_registrations;
-	uint32_t n_calls;
+	uint32_t n_calls;         /* in calls and walks */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
 	/* A post to it was not sent, because memory ran out; end_lost will end it. */
@@ -37,6 +38,7 @@ struct session {
 	LIST_HEAD(, registration) registrations;
 	LIST_HEAD(, call) calls;       /* in flight, with this session as the caller */
 	LIST_HEAD(, call) invocations; /* in flight, with this session as the callee */
+	LIST_HEAD(, meta_walk) walks;  /* for its calls of meta procedures */
 };
 
 TAILQ_HEAD(session_list, session);

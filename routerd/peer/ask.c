@@ -7,12 +7,6 @@
 
 #include "routerd/post/outbox.h"
 
-static const char *const serializer_names[SERIALIZER_COUNT] = {
-	[SERIALIZER_JSON] = "json",
-	[SERIALIZER_MSGPACK] = "msgpack",
-	[SERIALIZER_CBOR] = "cbor",
-};
-
 /* The question could not carry longer ones, and without one it would be another question.
  */
 static bool names_are_short(struct peer *p, const struct msg_hello *h)
@@ -46,7 +40,7 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 			  struct buf *out)
 {
 	const struct login *lg = p->login;
-	const char *peer_name = lg->peer_name.text;
+	const struct channel channel = login_channel(p);
 	const struct auth_request q = {
 		.realm = h->realm,
 		.authid = h->authid,
@@ -62,14 +56,10 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 		.transport =
 			{
 				.listener = slice_str(lg->listener->name),
-				.channel_framing =
-					slice_str(p->raw ? "rawsocket" : "websocket"),
-				.channel_serializer =
-					slice_str(serializer_names[p->serializer]),
-				.channel_type = slice_str(
-					strncmp(peer_name, "tcp", 3) == 0 ? "tcp"
-									  : "unix"),
-				.peer = slice_str(peer_name),
+				.channel_framing = slice_str(channel.framing),
+				.channel_serializer = slice_str(channel.serializer),
+				.channel_type = slice_str(channel.type),
+				.peer = slice_str(lg->peer_name.text),
 				.path = slice_str(lg->path),
 				.headers = lg->http_headers.err == 0
 						   ? buf_slice(&lg->http_headers)

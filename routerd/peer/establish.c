@@ -240,6 +240,8 @@ bool login_identify(struct peer *p, struct identity *who)
 		who->authextra = slice_of(NULL, 0);
 	who->session = lg->session;
 	who->features = lg->features;
+	who->channel = login_channel(p);
+	who->peer_name = slice_str(lg->peer_name.text);
 	who->authmethod = lg->method->name;
 	lg->identity = identity_new(who);
 	if (lg->identity != NULL)

@@ -125,6 +125,21 @@ const struct config_authenticator *login_authenticator(const struct peer *p)
 	return &p->peers->config->authenticators[login_authenticator_index(p)];
 }
 
+struct channel login_channel(const struct peer *p)
+{
+	static const char *const serializers[SERIALIZER_COUNT] = {
+		[SERIALIZER_JSON] = "json",
+		[SERIALIZER_MSGPACK] = "msgpack",
+		[SERIALIZER_CBOR] = "cbor",
+	};
+
+	return (struct channel){
+		.type = strncmp(p->login->peer_name.text, "tcp", 3) == 0 ? "tcp" : "unix",
+		.framing = p->raw ? "rawsocket" : "websocket",
+		.serializer = serializers[p->serializer],
+	};
+}
+
 /* --- reports --- */
 
 /*

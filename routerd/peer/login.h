@@ -86,6 +86,9 @@ void login_abandon(struct peer *p);
 unsigned login_authenticator_index(const struct peer *p);
 const struct config_authenticator *login_authenticator(const struct peer *p);
 
+/* How p's client is connected. */
+struct channel login_channel(const struct peer *p);
+
 /* Notifications for the authenticator's records. They do nothing if none was asked. */
 void login_report_opened(struct peer *p);
 void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms);

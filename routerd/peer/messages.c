@@ -7,6 +7,7 @@
 #include "proto/uri.h"
 #include "routerd/peer/authorize.h"
 #include "routerd/peer/login.h"
+#include "routerd/peer/meta_args.h"
 #include "routerd/peer/peer.h"
 
 #include <inttypes.h>
@@ -290,12 +291,36 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
 	return true;
 }
 
+/* The owner answers, because it knows the sessions; the arguments are checked here. */
+static NOINLINE void call_meta(struct peer *p, struct msg *m,
+			       enum meta_procedure procedure)
+{
+	struct post post = {.type = POST_META};
+	const char *fault;
+	int err = meta_args_read(procedure, p->serializer, &m->payload, p->peers->policy,
+				 p->identity->realm, &p->peers->out, &post, &fault);
+
+	if (err == 0) {
+		post_plain(p, m, &post);
+	} else if (err == E_NOMEM) {
+		not_posted(p, m, &post);
+	} else {
+		post_drop(&post);
+		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, fault);
+	}
+}
+
 static void on_call(struct peer *p, struct msg *m)
 {
 	uint64_t timeout_ms = 0;
 
-	if (announced(p, m) && permitted(p, m, ACTION_CALL) &&
-	    (m->timeout == 0 || read_timeout(p, m, &timeout_ms)))
+	if (!announced(p, m) || !permitted(p, m, ACTION_CALL) ||
+	    (m->timeout != 0 && !read_timeout(p, m, &timeout_ms)))
+		return;
+	enum meta_procedure meta = meta_find(m->uri);
+	if (UNLIKELY(meta != META_PROCEDURE_COUNT))
+		call_meta(p, m, meta);
+	else
 		post_with_payload(
 			p, m,
 			&(struct post){.type = POST_CALL, .timeout_ms = timeout_ms});

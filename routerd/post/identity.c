@@ -9,7 +9,7 @@
 size_t identity_size(const struct identity *i)
 {
 	return sizeof(*i) + i->realm_name.len + i->authid.len + i->authrole.len +
-	       i->authprovider.len + i->authextra.len;
+	       i->authprovider.len + i->authextra.len + i->peer_name.len;
 }
 
 struct identity *identity_new(const struct identity *from)
@@ -28,6 +28,7 @@ struct identity *identity_new(const struct identity *from)
 	i->authrole = slice_store(&pos, from->authrole);
 	i->authprovider = slice_store(&pos, from->authprovider);
 	i->authextra = slice_store(&pos, from->authextra);
+	i->peer_name = slice_store(&pos, from->peer_name);
 	return i;
 }
 

@@ -24,6 +24,13 @@ struct lookup_stamp {
 			       */
 };
 
+/* How a client is connected, in Crossbar's words. The texts are constants. */
+struct channel {
+	const char *type;       /* "tcp", "unix" */
+	const char *framing;    /* "websocket", "rawsocket" */
+	const char *serializer; /* "json", "msgpack", "cbor" */
+};
+
 struct identity {
 	_Atomic uint32_t refs;
 	uint16_t realm;                /* slot, see config/policy.h */
@@ -31,10 +38,12 @@ struct identity {
 	struct role_slot *role;        /* counted */
 	uint64_t session;              /* WAMP session id */
 	const char *authmethod;        /* a constant */
+	struct channel channel;
 	struct lookup_stamp stamp;
 	struct field_key pubkey; /* with which it has signed, or will */
 	/* these lie behind the struct, in one allocation */
 	struct slice realm_name, authid, authrole, authprovider;
+	struct slice peer_name; /* "tcp4:127.0.0.1:51812" */
 	/* of a role with an authorizer: what the authenticator gave as extra, an encoded
 	 * map; else empty */
 	struct slice authextra;

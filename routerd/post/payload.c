@@ -24,6 +24,19 @@ struct payload {
 	uint8_t bytes[]; /* the URI, then the items */
 };
 
+/* All but the bytes. */
+static void init_head(struct payload *p, enum serializer s, size_t uri_len, size_t len,
+		      unsigned n_items)
+{
+	atomic_init(&p->refs, 1);
+	p->len = (uint32_t)len;
+	p->uri_len = (uint16_t)uri_len;
+	p->serializer = (uint8_t)s;
+	p->n_items = (uint8_t)n_items;
+	for (int i = 0; i < SERIALIZER_COUNT; i++)
+		atomic_init(&p->transcoded[i], NULL);
+}
+
 struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payload items)
 {
 	ASSERT(uri.len <= WAMP_MAX_URI && items.bytes.len <= UINT32_MAX);
@@ -31,17 +44,33 @@ struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payl
 
 	if (p == NULL)
 		return NULL;
-	atomic_init(&p->refs, 1);
-	p->len = (uint32_t)items.bytes.len;
-	p->uri_len = (uint16_t)uri.len;
-	p->serializer = (uint8_t)s;
-	p->n_items = (uint8_t)items.items;
-	for (int i = 0; i < SERIALIZER_COUNT; i++)
-		atomic_init(&p->transcoded[i], NULL);
+	init_head(p, s, uri.len, items.bytes.len, items.items);
 	uint8_t *pos = p->bytes;
 	slice_store(&pos, uri);
 	slice_store(&pos, items.bytes);
 	return p;
+}
+
+void payload_begin(struct buf *b, size_t max)
+{
+	static const uint8_t head[sizeof(struct payload)];
+
+	buf_init(b, sizeof(head) + min_size(max, UINT32_MAX));
+	buf_put(b, head, sizeof(head));
+}
+
+int payload_end(struct buf *b, enum serializer s, unsigned n_items, struct payload **out)
+{
+	struct payload *p = (struct payload *)(void *)b->data;
+	int err = b->err;
+
+	if (err != 0) {
+		buf_fini(b);
+		return err;
+	}
+	init_head(p, s, 0, b->len - sizeof(*p), n_items);
+	*out = p;
+	return 0;
 }
 
 void payload_ref(struct payload *p)

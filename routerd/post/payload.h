@@ -20,6 +20,15 @@ struct payload;
 struct payload *payload_new(enum serializer s, struct slice uri,
 			    struct msg_payload items);
 
+/*
+ * The same without a copy: begin, append the items to *b, end. The payload takes the
+ * memory of *b and has no URI. payload_end returns 0 or the error of *b, which is E_LIMIT
+ * if the items need more than max bytes; *b is then freed.
+ */
+void payload_begin(struct buf *b, size_t max);
+int payload_end(struct buf *b, enum serializer s, unsigned n_items,
+		struct payload **out) MUSTCHECK;
+
 void payload_ref(struct payload *p);
 /* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
 void payload_unref(struct payload **p);

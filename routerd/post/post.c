@@ -5,6 +5,7 @@
 #include "common/sock.h"
 #include "routerd/config/policy.h"
 #include "routerd/post/login_message.h"
+#include "routerd/post/role_set.h"
 #include "routerd/post/snapshot.h"
 
 #include <stdlib.h>
@@ -19,6 +20,7 @@ enum owned {
 	OWNS_PUBLISHER = 5,
 	OWNS_POLICY = 6,
 	OWNS_SNAPSHOT = 7,
+	OWNS_ROLES = 8,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -61,6 +63,9 @@ void post_drop(struct post *p)
 		if (UNLIKELY(p->publisher != NULL))
 			identity_unref(&p->publisher);
 		break;
+	case OWNS_ROLES:
+		role_set_free(&p->meta.roles);
+		break;
 	}
 }
 
@@ -91,6 +96,9 @@ size_t post_size(const struct post *p)
 		break;
 	case OWNS_PUBLISHER:
 		size += p->publisher == NULL ? 0 : identity_size(p->publisher);
+		break;
+	case OWNS_ROLES:
+		size += role_set_size(p->meta.roles);
 		break;
 	}
 	return size;

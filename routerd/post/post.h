@@ -64,6 +64,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	/* request: of the INVOCATION that its callee could not be sent, or has answered \
 	   by what cannot be passed on; error, payload as post_error says */             \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
+	/* CALL of a meta procedure: request, meta; id: the session that is asked about  \
+	 */                                                                              \
+	X(META, REALM, ROLES)                                                            \
                                                                                          \
 	/* owner to worker: session is whom it is for */                                 \
 	X(JOINED, PEER, NOTHING) /* the session is there; WELCOME may go out */          \
@@ -161,6 +164,15 @@ struct mail_batch; /* common/mailbox.h */
 struct login_message; /* login_message.h */
 struct policy;        /* config/policy.h */
 struct snapshot;      /* snapshot.h */
+struct role_set;      /* role_set.h */
+
+/* The meta procedures that a realm serves (specification: "Meta API"). */
+enum meta_procedure {
+	META_SESSION_COUNT = 0,
+	META_SESSION_LIST = 1,
+	META_SESSION_GET = 2,
+	META_PROCEDURE_COUNT = 3,
+};
 
 struct post {
 	uint8_t type; /* enum post_type */
@@ -194,6 +206,10 @@ struct post {
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;
+		struct {
+			struct role_set *roles; /* owned; NULL: all roles */
+			uint8_t procedure;      /* enum meta_procedure */
+		} meta;
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routing without sockets. A byte string plays several sessions on several workers in two
- * realms. They join, leave, subscribe, call, answer and are revoked, also with wrong ids
- * and after their end, and calls time out. Next to each realm runs a simple, slow model
- * (arrays with linear search), which predicts every post of every step. */
+ * realms. They join, leave, subscribe, call, answer, ask about sessions and are revoked,
+ * also with wrong ids and after their end, and calls time out. Next to each realm runs a
+ * simple, slow model (arrays with linear search), which predicts every post of every
+ * step. */
+#include "routerd/config/policy.h"
 #include "routerd/core/realm.h"
+#include "routerd/post/role_set.h"
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -16,6 +21,7 @@ enum {
 	URIS = 4,
 	MAX_POSTS = 64, /* more than one step can cause */
 	MAX_CALLS = 64,
+	ROLES = 2, /* a player's role is the index of its authid */
 };
 
 static const struct realm_limits limits = {
@@ -56,6 +62,14 @@ struct flight {
 	uint64_t tick; /* of the wheel, at which it times out; 0: never */
 };
 
+/* A call of a meta procedure that looks at each session. */
+struct stroll {
+	unsigned caller;
+	uint64_t request;
+	bool list;
+	bool roles[ROLES];
+};
+
 struct model {
 	uint16_t index;
 	struct player players[PLAYERS];
@@ -64,12 +78,23 @@ struct model {
 	unsigned callee[URIS];
 	struct flight flights[MAX_CALLS]; /* in the order of the calls */
 	size_t n_flights;
+	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
+	size_t n_strolls;
+	char meta[1000]; /* what the result of the last meta procedure is */
 	uint64_t dropped, unknown, timeouts;
 	struct outbox expected; /* without references */
 };
 
 /* The options of publications for some and for nobody. Each post holds a reference. */
 static struct options *for_some, *for_nobody;
+
+static struct role_slot *role_of(unsigned authid)
+{
+	static struct role_slot joe = {.refs = 1, .index = 0},
+				ann = {.refs = 1, .index = 1};
+
+	return authid == 0 ? &joe : &ann;
+}
 
 static struct realm *realms[REALMS];
 static struct model models[REALMS];
@@ -175,6 +200,13 @@ static size_t find_flight(const struct model *m, unsigned callee, uint64_t invoc
 	return i;
 }
 
+static void drop_stroll(struct model *m, size_t i)
+{
+	m->n_strolls--;
+	memmove(&m->strolls[i], &m->strolls[i + 1],
+		(m->n_strolls - i) * sizeof(m->strolls[0]));
+}
+
 static void model_take_down(struct model *m, unsigned who)
 {
 	for (unsigned u = 0; u < URIS; u++) {
@@ -186,6 +218,9 @@ static void model_take_down(struct model *m, unsigned who)
 	for (size_t i = m->n_flights; i-- > 0;)
 		if (m->flights[i].caller == who)
 			drop_flight(m, i);
+	for (size_t i = m->n_strolls; i-- > 0;)
+		if (m->strolls[i].caller == who)
+			drop_stroll(m, i);
 	for (size_t i = m->n_flights; i-- > 0;) {
 		if (m->flights[i].callee != who)
 			continue;
@@ -309,21 +344,32 @@ static void model_unregister(struct model *m, unsigned who, const struct post *p
 		     NULL);
 }
 
+/* Has it as many calls in flight as it may have? Then it gets an ERROR. */
+static bool model_full(struct model *m, unsigned who, uint64_t request)
+{
+	unsigned calls = 0;
+
+	for (size_t i = 0; i < m->n_flights; i++)
+		calls += m->flights[i].caller == who;
+	for (size_t i = 0; i < m->n_strolls; i++)
+		calls += m->strolls[i].caller == who;
+	if (calls < limits.calls)
+		return false;
+	expect_error(m, who, WAMP_CALL, request, WAMP_ERROR_UNAVAILABLE, NULL);
+	return true;
+}
+
 static void model_call(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
-	unsigned callee = m->callee[uri], calls = 0;
+	unsigned callee = m->callee[uri];
 
 	if (m->registration[uri] == 0) {
 		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_PROCEDURE,
 			     p->payload);
 		return;
 	}
-	for (size_t i = 0; i < m->n_flights; i++)
-		calls += m->flights[i].caller == who;
-	if (calls >= limits.calls) {
-		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_UNAVAILABLE, NULL);
+	if (model_full(m, who, p->request))
 		return;
-	}
 	ASSERT(m->n_flights < MAX_CALLS);
 	uint64_t invocation = ++m->players[callee].last_invocation;
 	m->flights[m->n_flights++] = (struct flight){.caller = who,
@@ -361,6 +407,103 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 	drop_flight(m, i);
 }
 
+/* The player that joined first of those that joined after this number. */
+static unsigned next_joined(const struct model *m, uint64_t after)
+{
+	unsigned next = PLAYERS;
+
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		const struct player *pl = &m->players[i];
+		if (pl->here && pl->joined > after &&
+		    (next == PLAYERS || pl->joined < m->players[next].joined))
+			next = i;
+	}
+	return next;
+}
+
+static void expect_meta(struct model *m, unsigned to, uint64_t request, const char *fmt,
+			...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m->meta, sizeof(m->meta), fmt, ap);
+	va_end(ap);
+	expect(m, to, (struct post){.type = POST_RESULT, .request = request});
+}
+
+static void model_get(struct model *m, unsigned who, const struct post *p)
+{
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		const struct player *pl = &m->players[i];
+		if (!pl->here || pl->session != p->id)
+			continue;
+		expect_meta(
+			m, who, p->request,
+			"[{\"session\":%u,\"authid\":\"%s\",\"authrole\":\"\","
+			"\"authmethod\":\"ticket\",\"authprovider\":\"\",\"transport\":"
+			"{\"channel_type\":\"tcp\",\"channel_framing\":\"websocket\","
+			"\"channel_serializer\":\"json\",\"peer\":\"\"}}]",
+			(unsigned)pl->session, authids[pl->authid]);
+		return;
+	}
+	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_SESSION, NULL);
+}
+
+static void model_meta(struct model *m, unsigned who, const struct post *p)
+{
+	const struct role_set *roles = p->meta.roles;
+	unsigned n = 0;
+
+	if (model_full(m, who, p->request))
+		return;
+	if (p->meta.procedure == META_SESSION_GET) {
+		model_get(m, who, p);
+		return;
+	}
+	if (p->meta.procedure == META_SESSION_COUNT && roles == NULL) {
+		for (unsigned i = 0; i < PLAYERS; i++)
+			n += m->players[i].here;
+		expect_meta(m, who, p->request, "[%u]", n);
+		return;
+	}
+	struct stroll *stroll = &m->strolls[m->n_strolls++];
+	ASSERT(m->n_strolls <= MAX_CALLS);
+	*stroll = (struct stroll){
+		.caller = who,
+		.request = p->request,
+		.list = p->meta.procedure == META_SESSION_LIST,
+	};
+	for (unsigned i = 0; i < ROLES; i++)
+		stroll->roles[i] = roles == NULL || role_set_has(roles, role_of(i));
+}
+
+/* There are so few players that one piece of work answers one call. */
+static void model_work(struct model *m)
+{
+	const struct stroll *stroll = &m->strolls[0];
+	char list[200] = "";
+	size_t len = 0;
+	unsigned n = 0;
+
+	if (m->n_strolls == 0)
+		return;
+	for (unsigned i = next_joined(m, 0); i < PLAYERS;
+	     i = next_joined(m, m->players[i].joined)) {
+		const struct player *pl = &m->players[i];
+		if (!stroll->roles[pl->authid])
+			continue;
+		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%u",
+					n == 0 ? "" : ",", (unsigned)pl->session);
+		n++;
+	}
+	if (stroll->list)
+		expect_meta(m, stroll->caller, stroll->request, "[[%s]]", list);
+	else
+		expect_meta(m, stroll->caller, stroll->request, "[%u]", n);
+	drop_stroll(m, 0);
+}
+
 static void model_post(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
 	struct player *pl = &m->players[who];
@@ -385,6 +528,8 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_unregister(m, who, p);
 	else if (p->type == POST_CALL)
 		model_call(m, who, uri, p);
+	else if (p->type == POST_META)
+		model_meta(m, who, p);
 	else if (p->type >= POST_YIELD)
 		model_answer(m, who, p);
 }
@@ -435,12 +580,25 @@ static void learn_id(struct model *m, uint64_t id, uint64_t *known)
 	*known = id;
 }
 
+static void compare_meta(const struct model *m, const struct post *p)
+{
+	struct msg_payload items;
+
+	ASSERT(p->payload != NULL &&
+	       payload_items(p->payload, SERIALIZER_JSON, &items) == 0);
+	ASSERT(items.items == 1 && slice_eq_str(items.bytes, m->meta));
+}
+
 static void compare_post(struct model *m, const struct post *p, const struct post *e,
 			 unsigned uri)
 {
 	ASSERT(p->type == e->type && p->realm == e->realm);
 	ASSERT(session_ref_eq(p->session, e->session));
-	ASSERT(p->request == e->request && p->payload == e->payload);
+	ASSERT(p->request == e->request);
+	if (p->type == POST_RESULT && e->payload == NULL)
+		compare_meta(m, p);
+	else
+		ASSERT(p->payload == e->payload);
 	ASSERT(p->exclude_me == e->exclude_me && p->options == e->options);
 	if (p->type == POST_SUBSCRIBED && e->id == 0)
 		learn_id(m, p->id, &m->subscription[uri]);
@@ -499,6 +657,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(n.memberships == of_sessions && n.subscriptions == subscriptions);
 	ASSERT(n.registrations == registrations(m, -1));
 	ASSERT(n.calls_in_flight == m->n_flights);
+	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
 	ASSERT(n.timeouts == m->timeouts);
 }
@@ -533,6 +692,9 @@ static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned a
 	struct model *m = &models[realm];
 	struct identity i = {
 		.session = session,
+		.role = role_of(authid),
+		.authmethod = "ticket",
+		.channel = {"tcp", "websocket", "json"},
 		.stamp.asked = true,
 		.authid = slice_str(authids[authid]),
 		.features.of[WAMP_ROLE_CALLEE] = stops ? WAMP_FEATURE_CALL_CANCELING : 0,
@@ -624,10 +786,50 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	next_step(m);
 }
 
+static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
+{
+	struct model *m = &models[realm];
+	unsigned procedure = arg % META_PROCEDURE_COUNT,
+		 rest = arg / META_PROCEDURE_COUNT;
+	struct post p = {
+		.type = POST_META,
+		.realm = m->index,
+		.session = m->players[who].ref,
+		.request = arg,
+		.id = procedure == META_SESSION_GET ? rest % (PLAYERS + 2) : 0,
+		.meta.procedure = (uint8_t)procedure,
+	};
+
+	p.session.worker = (uint16_t)(who / SLOTS);
+	p.session.slot = who % SLOTS;
+	p.session.generation -= late;
+	if (procedure != META_SESSION_GET && rest % 2 == 0) {
+		p.meta.roles = role_set_new(ROLES);
+		ASSERT(p.meta.roles != NULL);
+		for (unsigned i = 0; i < ROLES; i++)
+			if (rest >> (i + 1) & 1)
+				role_set_add(p.meta.roles, role_of(i));
+	}
+	model_post(m, who, 0, &p);
+	realm_post(realms[realm], &p);
+	compare_step(m, realms[realm], 0);
+	next_step(m);
+}
+
+static void play_work(unsigned realm)
+{
+	struct model *m = &models[realm];
+
+	model_work(m);
+	realm_work(realms[realm]);
+	compare_step(m, realms[realm], 0);
+	next_step(m);
+}
+
 /* Each step has three bytes: what, who, and the details. */
 static void play(const uint8_t step[3])
 {
-	unsigned what = step[0] % (POST_UNDELIVERABLE + 2), who = step[1] % PLAYERS;
+	unsigned what = step[0] % (POST_META + 3), who = step[1] % PLAYERS;
 	unsigned realm = step[1] / 128, arg = step[2];
 
 	if (step[0] / 16 == 0xd)
@@ -636,8 +838,12 @@ static void play(const uint8_t step[3])
 		/* some have the id that is another player's */
 		play_join(realm, who, 1 + (arg >= 0xe0 ? 0 : who), arg % 2,
 			  (arg & 2) != 0);
-	else if (what <= POST_UNDELIVERABLE)
+	else if (what == POST_META)
+		play_meta(realm, who, arg, step[0] >= 0xe0);
+	else if (what < POST_META)
 		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0);
+	else if (what == POST_META + 1)
+		play_work(realm);
 	else
 		play_revoke(realm, arg % 2);
 }

@@ -19,6 +19,7 @@ enum {
 	STAYING = 8, /* this many clients never leave */
 	TOPICS = 2,
 	PROCEDURES = 3,
+	LIST_SESSIONS = PROCEDURES, /* stands for the meta procedure */
 	ASKED_MAX = 12,
 	INVOCATIONS_MAX = 200,
 };
@@ -88,7 +89,7 @@ static unsigned char pk[crypto_sign_PUBLICKEYBYTES], sk[crypto_sign_SECRETKEYBYT
 static char pk_hex[2 * sizeof(pk) + 1];
 /* counters of all runs; the tests require that these things have happened */
 static uint64_t n_welcome, n_events, n_killed, n_results, n_callee_gone, n_unavailable;
-static uint64_t n_whispers;
+static uint64_t n_whispers, n_lists;
 
 /* Defined by the test: takes the router's end of a connection. */
 static void give_connection(int fd);
@@ -211,9 +212,11 @@ static void toggle_subscription(struct client *c, unsigned topic)
 
 static void call(struct client *c)
 {
-	struct request *r = ask(c, WAMP_CALL, chance(PROCEDURES));
+	struct request *r = ask(c, WAMP_CALL, chance(PROCEDURES + 1));
 
-	if (r != NULL)
+	if (r != NULL && r->what == LIST_SESSIONS)
+		say(c, "[48,%u,{},\"wamp.session.list\",[[\"user\"]]]", r->id);
+	else if (r != NULL)
 		say(c, "[48,%u,{},\"uri.u%u\",[%u,%u,%u]]", r->id, r->what, index_of(c),
 		    c->session, r->id);
 }
@@ -455,7 +458,8 @@ static void got_answer(struct client *c, unsigned to, unsigned id, const json_t 
 	r->id = 0;
 	if (num(m, 0) == WAMP_ERROR) {
 		bool unavailable = strcmp(text(m, 4, NULL), WAMP_ERROR_UNAVAILABLE) == 0;
-		assert_true(to == WAMP_CALL || to == WAMP_REGISTER ||
+		assert_true((to == WAMP_CALL && r->what != LIST_SESSIONS) ||
+			    to == WAMP_REGISTER ||
 			    (lossy && unavailable));
 		n_unavailable += unavailable;
 		n_callee_gone += strcmp(text(m, 4, NULL), WAMP_ERROR_CANCELED) == 0;
@@ -469,6 +473,11 @@ static void got_answer(struct client *c, unsigned to, unsigned id, const json_t 
 		c->s.registered[r->what] = 0;
 	} else if (to == WAMP_PUBLISH) {
 		c->acknowledged[r->what] = r->publication;
+	} else if (r->what == LIST_SESSIONS) {
+		/* the client itself, at least */
+		const json_t *ids = json_array_get(json_array_get(m, 3), 0);
+		assert_in_range(json_array_size(ids), 1, CLIENTS);
+		n_lists++;
 	} else {
 		const json_t *args = json_array_get(m, 3);
 		assert_int_equal(num(args, 0), index_of(c));

@@ -4,6 +4,7 @@
 #ifndef TESTS_UNIT_CORE_FIXTURE_H
 #define TESTS_UNIT_CORE_FIXTURE_H
 
+#include "routerd/config/policy.h"
 #include "routerd/core/realm_int.h"
 
 #include <setjmp.h>
@@ -170,12 +171,16 @@ static inline uint64_t session_id(struct session_ref of)
 	return 1000000 * (of.worker + UINT64_C(1)) + of.slot;
 }
 
+/* The role of all sessions that do not say another one. */
+static struct role_slot device_role = {.refs = 1};
+
 /* features: of the callee */
 static inline void send_join_with(struct core *c, struct session_ref from,
 				  const char *authid, uint8_t features)
 {
 	struct identity i = {
 		.realm = REALM,
+		.role = &device_role,
 		.session = session_id(from),
 		.features.of[WAMP_ROLE_CALLEE] = features,
 		.authmethod = "cryptosign",
@@ -183,6 +188,9 @@ static inline void send_join_with(struct core *c, struct session_ref from,
 		.realm_name = slice_str("devices"),
 		.authid = slice_str(authid),
 		.authrole = slice_str("device"),
+		.authprovider = slice_str("dynamic"),
+		.channel = {"tcp", "websocket", "cbor"},
+		.peer_name = slice_str("tcp4:192.0.2.1:51812"),
 	};
 	struct identity *identity = identity_new(&i);
 

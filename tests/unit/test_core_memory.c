@@ -7,8 +7,10 @@
 #include "common/id_table.c"
 #include "routerd/core/broker.c"
 #include "routerd/core/dealer.c"
+#include "routerd/core/meta.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/session.c"
+#include "routerd/post/payload_writer.c"
 
 #undef malloc
 #undef calloc
@@ -67,6 +69,18 @@ static bool scenario(struct core *c)
 	} else {
 		ok = false;
 	}
+	send_post(c, alice,
+		  (struct post){.type = POST_META,
+				.request = 5,
+				.id = session_id(bob),
+				.meta.procedure = META_SESSION_GET});
+	ok &= answered(c, POST_RESULT);
+	send_post(c, alice,
+		  (struct post){.type = POST_META,
+				.request = 6,
+				.meta.procedure = META_SESSION_LIST});
+	realm_work(c->realm);
+	ok &= answered(c, POST_RESULT);
 	/* the failure has left nothing wrong behind */
 	send_uri(c, alice, POST_CALL, 5, "p");
 	ok &= answered(c, POST_INVOCATION);

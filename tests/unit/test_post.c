@@ -4,6 +4,7 @@
 #include "routerd/post/post.h"
 
 #include "routerd/post/login_message.h"
+#include "routerd/post/role_set.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,6 +56,10 @@ static void test_what_is_held_is_counted(void **state)
 	expect_counted((struct post){
 		.type = POST_LOGIN_REPORT,
 		.login = login_message_new(&head, s),
+	});
+	expect_counted((struct post){
+		.type = POST_META,
+		.meta.roles = role_set_new(LONG / sizeof(struct role_slot *)),
 	});
 	expect_counted((struct post){
 		.type = POST_JOIN,

@@ -579,6 +579,7 @@ static void test_by_chance(void **state)
 		return;
 	assert_true(n_welcome > n * 100 && n_events > n * 1000 && n_results > n * 100);
 	assert_true(n_roles_gone > n * 5);
+	assert_true(n_lists > n * 10);
 	assert_true(n_killed > n * 5 && n_callee_gone > n * 5 && n_pressure > n * 5);
 	assert_true(n_long > n * 5 && n_whispers > n * 100);
 }

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads CALLs of meta procedures (specification: "Meta API"): checks the arguments and
+ * puts them into a POST_META as values. Only on the worker's thread.
+ */
+#ifndef ROUTERD_PEER_META_ARGS_H
+#define ROUTERD_PEER_META_ARGS_H
+
+#include "common/base.h"
+#include "proto/msg.h"
+#include "routerd/config/policy.h"
+#include "routerd/post/post.h"
+
+/* meta_find for a name that begins with "wamp.". */
+enum meta_procedure meta_find_slowly(struct slice name);
+
+/* The meta procedure of this name; META_PROCEDURE_COUNT: there is none. */
+static inline enum meta_procedure meta_find(struct slice name)
+{
+	if (LIKELY(name.len < 5 || memcmp(name.p, "wamp.", 5) != 0))
+		return META_PROCEDURE_COUNT;
+	return meta_find_slowly(name);
+}
+
+/*
+ * Checks the arguments of a call from a session of this realm (a slot of the policy) and
+ * puts the procedure and its values into *post, for post_drop also after an error.
+ * scratch is overwritten. 0; E_VALUE: *fault_out, a constant, says what was expected;
+ * E_NOMEM.
+ */
+int meta_args_read(enum meta_procedure procedure, enum serializer s,
+		   const struct msg_payload *args, const struct policy *policy,
+		   unsigned realm, struct buf *scratch, struct post *post,
+		   const char **fault_out) MUSTCHECK;
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes payloads in MessagePack, which is the cheapest to write; see payload_writer.h.
+ */
+#include "routerd/post/payload_writer.h"
+
+#include "proto/token.h"
+
+#include <stdlib.h>
+
+enum { WRITTEN_MAX = 16 << 20 }; /* bytes; no listener takes or sends a longer message */
+
+struct payload_writer {
+	struct token_writer tokens;
+	struct buf out;
+};
+
+struct payload_writer *payload_writer_new(void)
+{
+	struct payload_writer *w = malloc(sizeof(*w));
+
+	if (w == NULL)
+		return NULL;
+	payload_begin(&w->out, WRITTEN_MAX);
+	token_writer_init(&w->tokens, SERIALIZER_MSGPACK, &w->out);
+	token_put_array(&w->tokens, TOKEN_COUNT_UNKNOWN);
+	return w;
+}
+
+void payload_writer_free(struct payload_writer **wp)
+{
+	struct payload_writer *w = *wp;
+
+	*wp = NULL;
+	if (w == NULL)
+		return;
+	buf_fini(&w->out);
+	free(w);
+}
+
+void payload_put_number(struct payload_writer *w, uint64_t value)
+{
+	token_put_uint(&w->tokens, value);
+}
+
+void payload_put_text(struct payload_writer *w, struct slice text)
+{
+	token_put_str(&w->tokens, text);
+}
+
+void payload_put_list(struct payload_writer *w)
+{
+	token_put_array(&w->tokens, TOKEN_COUNT_UNKNOWN);
+}
+
+void payload_put_dict(struct payload_writer *w)
+{
+	token_put_map(&w->tokens, TOKEN_COUNT_UNKNOWN);
+}
+
+void payload_put_end(struct payload_writer *w)
+{
+	token_put_end(&w->tokens);
+}
+
+int payload_finish(struct payload_writer **wp, struct payload **payload_out)
+{
+	struct payload_writer *w = *wp;
+
+	*wp = NULL;
+	token_put_end(&w->tokens);
+	int err = payload_end(&w->out, SERIALIZER_MSGPACK, 1, payload_out);
+	free(w);
+	return err;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes the payloads that the router itself sends: results of meta procedures. With it
+ * core/ writes values and knows no encoding. A writer belongs to one thread.
+ */
+#ifndef ROUTERD_POST_PAYLOAD_WRITER_H
+#define ROUTERD_POST_PAYLOAD_WRITER_H
+
+#include "common/base.h"
+#include "routerd/post/payload.h"
+
+struct payload_writer;
+
+/*
+ * Begins a payload, whose Arguments hold the values that are put. NULL: out of memory.
+ * The functions that put values report no errors: payload_finish does.
+ */
+struct payload_writer *payload_writer_new(void) MUSTCHECK;
+/* Frees a writer whose payload is not wanted. NULL-safe, clears the caller's pointer. */
+void payload_writer_free(struct payload_writer **w);
+
+/* In a dict, each value follows its key, which is a text. A text is valid UTF-8. */
+void payload_put_number(struct payload_writer *w, uint64_t value);
+void payload_put_text(struct payload_writer *w, struct slice text);
+/* Opens a list or a dict, which payload_put_end closes. */
+void payload_put_list(struct payload_writer *w);
+void payload_put_dict(struct payload_writer *w);
+void payload_put_end(struct payload_writer *w);
+
+/*
+ * Ends the payload and frees the writer. 0, and *payload_out has one reference; E_LIMIT:
+ * the payload is longer than any message may be; E_NOMEM.
+ */
+int payload_finish(struct payload_writer **w, struct payload **payload_out) MUSTCHECK;
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Some roles of one realm; any thread. */
+#ifndef ROUTERD_POST_ROLE_SET_H
+#define ROUTERD_POST_ROLE_SET_H
+
+#include "common/base.h"
+#include "routerd/config/policy.h"
+
+/* It refers to its roles, so that no other role gets the slot of one of them. */
+struct role_set {
+	size_t n;                  /* slots of the realm */
+	struct role_slot *roles[]; /* by slot, counted; NULL: not in the set */
+};
+
+/* An empty set, for a realm with n slots for roles. NULL: out of memory. */
+struct role_set *role_set_new(size_t n) MUSTCHECK;
+/* NULL-safe, clears the caller's pointer. */
+void role_set_free(struct role_set **set);
+
+/* Adds a role of the realm, if it is not in the set. */
+void role_set_add(struct role_set *set, struct role_slot *role);
+
+static inline bool role_set_has(const struct role_set *set, const struct role_slot *role)
+{
+	return role->index < set->n && set->roles[role->index] == role;
+}
+
+/* Bytes of memory. NULL-safe: 0. */
+size_t role_set_size(const struct role_set *set);
+
+#endif

@@ -14,7 +14,7 @@ import pytest
 import rawclient
 from authenticator import HOLD, Authenticator, Deny
 from rawclient import ABORT, AUTHENTICATE, CHALLENGE, HELLO, SERIALIZERS, WELCOME, Aborted
-from utils import SLOW, Daemon, Ticket, router_config
+from utils import IS_ASAN, IS_TSAN, SLOW, WRAP, Daemon, Ticket, router_config
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
@@ -243,6 +243,10 @@ def test_an_authenticator_that_takes_short_messages(folder, start_routerd, conne
 # --- secrets --------------------------------------------------------------------------------
 
 
+# a sanitizer's shadow memory is too large to be searched, and it keeps what was freed
+memory_is_searched = pytest.mark.skipif(IS_ASAN or IS_TSAN or bool(WRAP), reason="memory of a sanitizer")
+
+
 def memory_has(process, secret):
     """Is this anywhere in the memory of a process?"""
     with open(f"/proc/{process.pid}/maps") as maps, open(f"/proc/{process.pid}/mem", "rb", 0) as memory:
@@ -259,6 +263,7 @@ def memory_has(process, secret):
     return False
 
 
+@memory_is_searched
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor.batched"])
 def test_no_ticket_stays_in_memory_or_gets_into_the_log(fake, start_routerd, connect, serializer):
     config = router_config(threads=4)
@@ -284,7 +289,14 @@ def test_authd_has_no_tickets(start_authd, start_routerd, connect):
     aborted = refused(connect(start_routerd()), key=Ticket("canary-3Xw"), authid=AUTHID)
     assert aborted.uri == "wamp.error.no_matching_auth_method"
     assert "cryptosign" in aborted.details["message"]
-    assert not memory_has(authd, b"canary-3Xw") and "canary" not in authd.log()
+    assert "canary" not in authd.log()
+
+
+@memory_is_searched
+def test_no_ticket_stays_in_the_memory_of_authd(start_authd, start_routerd, connect):
+    authd = start_authd()
+    refused(connect(start_routerd()), key=Ticket("canary-3Xw"), authid=AUTHID)
+    assert not memory_has(authd, b"canary-3Xw")
 
 
 def test_the_example(folder, daemons, start_routerd, connect):

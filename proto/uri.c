@@ -43,17 +43,49 @@ static inline bool is_component(const uint8_t *p)
 	return c != 0 && !(c >= 0x09 && c <= 0x0d) && !(c >= 0x1c && c <= 0x20);
 }
 
+/*
+ * Are the 8 bytes at p ASCII letters, digits and what else lies between '.' and DEL,
+ * without two dots in a row?
+ */
+static inline bool eight_plain(const uint8_t *p)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+	uint64_t bytes;
+
+	memcpy(&bytes, p, sizeof(bytes));
+	/* A byte below '.' borrows from its own top bit. */
+	if (((bytes | (bytes - '.' * ones)) & tops) != 0)
+		return false;
+	/* The top bit of each byte that is a dot. No sum carries, since no byte is over
+	 * 0x7f. */
+	uint64_t dots = ~((bytes ^ '.' * ones) + 0x7f * ones) & tops;
+	return (dots & (dots << 8)) == 0;
+}
+
+/* Most URIs are plain, so this answers for them; the others need a closer look. */
+static bool uri_plain(struct slice uri)
+{
+	if (uri.len < 8 || uri.p[0] == '.' || uri.p[uri.len - 1] == '.')
+		return false;
+	/* The pieces share a byte, or two dots could lie in two pieces. */
+	for (size_t i = 0; i + 8 < uri.len; i += 7)
+		if (!eight_plain(uri.p + i))
+			return false;
+	return eight_plain(uri.p + uri.len - 8);
+}
+
 bool uri_valid(struct slice uri)
 {
 	bool begun = false; /* has this component a character yet? */
 
 	if (uri.len > WAMP_MAX_URI)
 		return false;
+	if (LIKELY(uri_plain(uri)))
+		return true;
 	for (size_t i = 0; i < uri.len; i++) {
 		uint8_t c = uri.p[i];
 
-		/* Test letters and digits first, since most characters are these. */
-		if (LIKELY(c > '.' && c < 0x80) || (c != '.' && is_component(uri.p + i)))
+		if (c != '.' && is_component(uri.p + i))
 			begun = true;
 		else if (c == '.' && begun)
 			begun = false;

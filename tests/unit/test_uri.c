@@ -119,6 +119,41 @@ static void test_length(void **state)
 	assert_false(uri_valid(slice_of(uri, WAMP_MAX_URI + 1)));
 }
 
+/* What makes a URI invalid is found at every place of a URI of every length. */
+static void test_every_place(void **state)
+{
+	static const struct {
+		const char *text;
+		bool valid;
+	} cases[] = {
+		{"/", true},         {"~", true},           {"-", true},
+		{"\x7f", true},      {"\xc3\xa9", true},    {"#", false},
+		{" ", false},        {"..", false},         {"-..", false},
+		{"\xc2\xa0", false}, {"\xc3\xa9..", false}, {"", true},
+	};
+
+	(void)state;
+	for (size_t len = 1; len <= 40; len++) {
+		for (size_t at = 0; at < len; at++) {
+			for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+				char uri[64];
+				memset(uri, 'a', sizeof(uri));
+				memcpy(uri + at, cases[i].text, strlen(cases[i].text));
+				size_t end = at + strlen(cases[i].text);
+				if (end < len)
+					end = len;
+				bool valid = cases[i].valid;
+				assert_int_equal(uri_valid(slice_of(uri, end)), valid);
+				/* one dot is fine between two characters */
+				memset(uri, 'a', sizeof(uri));
+				uri[at] = '.';
+				valid = at > 0 && at < len - 1;
+				assert_int_equal(uri_valid(slice_of(uri, len)), valid);
+			}
+		}
+	}
+}
+
 static void test_matches(void **state)
 {
 	static const struct {
@@ -169,9 +204,9 @@ static void test_matches(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_valid),   cmocka_unit_test(test_invalid),
-		cmocka_unit_test(test_faults),  cmocka_unit_test(test_length),
-		cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_valid),       cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_faults),      cmocka_unit_test(test_length),
+		cmocka_unit_test(test_every_place), cmocka_unit_test(test_matches),
 	};
 	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
 }

@@ -7,6 +7,12 @@
 
 #include <stdlib.h>
 
+/*
+ * If a publication names at most DIRECT_MAX eligible sessions, and the subscription has
+ * more than DIRECT_ABOVE members, the owner posts to each of these sessions.
+ */
+enum { DIRECT_MAX = 16, DIRECT_ABOVE = 64 };
+
 /* A topic with members. Made for the first member, freed with the last one. */
 struct subscription {
 	UT_hash_handle hh; /* by topic, which is stored behind the struct */
@@ -267,6 +273,42 @@ static bool post_events(struct realm *realm, const struct session *s,
 	return true;
 }
 
+/*
+ * One post to each eligible member, if these are few of many: then the workers need not
+ * test all members. False: they are not, and nothing was done. A member for which there
+ * is no memory is lost.
+ */
+static bool post_directly(struct realm *realm, const struct session *s,
+			  const struct subscription *sub, const struct post *p,
+			  uint64_t publication)
+{
+	uint64_t ids[DIRECT_MAX];
+
+	if (sub->n_members <= DIRECT_ABOVE)
+		return false;
+	size_t n = options_eligible(p->options, ids, DIRECT_MAX);
+	if (n > DIRECT_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		struct session *to = session_by_id(realm, ids[i]);
+		struct post event = {
+			.type = POST_EVENT_ONE,
+			.id = sub->id,
+			.payload = p->payload,
+			.publication = publication,
+			.publisher = p->disclose_me ? s->identity : NULL,
+		};
+		if (to == NULL || (to == s && p->exclude_me) ||
+		    find_membership(&realm->broker, to, sub->id) == NULL ||
+		    !options_pass(p->options, to->identity))
+			continue;
+		share_event(&event);
+		session_post(realm, to, &event);
+		realm->counters.events++;
+	}
+	return true;
+}
+
 void broker_publish(struct realm *realm, struct session *s, struct post *p)
 {
 	const struct subscription *sub =
@@ -274,8 +316,10 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;
-	/* acknowledged as usual, but sent to nobody */
-	if (p->options != NULL && options_pass_nobody(p->options))
+	/* acknowledged as usual, but sent to nobody, or directly */
+	if (sub != NULL && p->options != NULL &&
+	    (options_pass_nobody(p->options) ||
+	     post_directly(realm, s, sub, p, publication)))
 		sub = NULL;
 	if (sub != NULL && !post_events(realm, s, sub, p, publication)) {
 		realm->counters.unsent_publishes++;

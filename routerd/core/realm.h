@@ -35,7 +35,7 @@ struct realm_limits {
 	X(publishes, COUNTER, "PUBLISH messages")                                        \
 	X(events, COUNTER,                                                               \
 	  "events sent to workers: for each publication, one to each worker with a "     \
-	  "subscriber")                                                                  \
+	  "subscriber, or one for each of a few eligible sessions")                      \
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(results, COUNTER, "results of calls")                                          \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \

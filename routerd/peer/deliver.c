@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "routerd/peer/authorize.h"
+#include "routerd/peer/fan_out.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/members.h"
 #include "routerd/peer/peer.h"
@@ -181,13 +182,21 @@ void deliver(struct peer *p, struct post *post)
 {
 	static void (*const handlers[POST_TYPE_COUNT])(struct peer *,
 						       const struct post *) = {
-		[POST_JOINED] = login_joined,      [POST_JOIN_REFUSED] = login_refused,
-		[POST_LEFT] = peer_left,           [POST_KILLED] = peer_killed,
-		[POST_SUBSCRIBED] = on_subscribed, [POST_UNSUBSCRIBED] = on_unsubscribed,
-		[POST_PUBLISHED] = on_done,        [POST_REGISTERED] = on_done,
-		[POST_UNREGISTERED] = on_done,     [POST_INVOCATION] = on_invocation,
-		[POST_INTERRUPT] = on_interrupt,   [POST_RESULT] = on_result,
-		[POST_ERROR] = on_post_error,      [POST_LOGIN_ANSWER] = login_answer,
+		[POST_JOINED] = login_joined,
+		[POST_JOIN_REFUSED] = login_refused,
+		[POST_LEFT] = peer_left,
+		[POST_KILLED] = peer_killed,
+		[POST_SUBSCRIBED] = on_subscribed,
+		[POST_UNSUBSCRIBED] = on_unsubscribed,
+		[POST_PUBLISHED] = on_done,
+		[POST_REGISTERED] = on_done,
+		[POST_UNREGISTERED] = on_done,
+		[POST_INVOCATION] = on_invocation,
+		[POST_INTERRUPT] = on_interrupt,
+		[POST_RESULT] = on_result,
+		[POST_EVENT_ONE] = fan_out_to_one,
+		[POST_ERROR] = on_post_error,
+		[POST_LOGIN_ANSWER] = login_answer,
 	};
 
 	/* not in the table: it takes the post's answer */

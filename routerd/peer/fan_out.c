@@ -127,25 +127,37 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	return b;
 }
 
-/* Sends the EVENTs one by one, without those that are too long for this peer. */
-static void deliver_singly(struct peers *ps, struct fan_out *f, struct peer *p)
+/* Sends one EVENT. False if there is no memory; then it drops the peer. */
+static bool deliver_one(struct peer *p, const struct post *event)
 {
-	for (unsigned i = 0; i < f->n_events; i++) {
-		const struct post *event = &f->events[i];
-		struct msg_payload items;
-		int err = payload_items(event->payload, p->serializer, &items);
-		if (err == 0) {
-			write_event(event, p->serializer, items, peer_begin(p));
-			err = peer_send(p);
-		}
-		if (err == E_NOMEM) {
-			peer_drop_no_memory(p, "EVENT");
-			return;
-		}
-		if (err != 0)
-			peer_log_undeliverable(p, WAMP_EVENT, err);
-		peers_count(ps, err == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
+	struct msg_payload items;
+	int err = payload_items(event->payload, p->serializer, &items);
+
+	if (err == 0) {
+		write_event(event, p->serializer, items, peer_begin(p));
+		err = peer_send(p);
 	}
+	if (err == E_NOMEM) {
+		peer_drop_no_memory(p, "EVENT");
+		return false;
+	}
+	if (err != 0)
+		peer_log_undeliverable(p, WAMP_EVENT, err);
+	peers_count(p->peers, err == 0 ? PEER_EVENTS_DELIVERED : PEER_UNDELIVERABLE);
+	return true;
+}
+
+/* Sends the EVENTs one by one, without those that are too long for this peer. */
+static void deliver_singly(struct fan_out *f, struct peer *p)
+{
+	for (unsigned i = 0; i < f->n_events; i++)
+		if (!deliver_one(p, &f->events[i]))
+			return;
+}
+
+void fan_out_to_one(struct peer *p, const struct post *event)
+{
+	(void)deliver_one(p, event);
 }
 
 static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
@@ -165,7 +177,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	}
 	/* only RawSocket clients announce a limit */
 	if (p->raw && b->longest > conn_send_max(p->conn)) {
-		deliver_singly(ps, f, p);
+		deliver_singly(f, p);
 		return;
 	}
 	ps->counters[PEER_UNDELIVERABLE] += f->n_events - b->n_events;

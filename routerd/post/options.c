@@ -210,6 +210,23 @@ bool options_pass_nobody(const struct options *o)
 	return false;
 }
 
+size_t options_eligible(const struct options *o, uint64_t *ids, size_t max)
+{
+	const struct filter_list *l = &o->lists[MSG_ELIGIBLE];
+	size_t n = 0;
+
+	if (!l->given)
+		return max + 1;
+	for (size_t i = 0; i < l->count; i++) {
+		if (i > 0 && slice_eq(l->entries[i], l->entries[i - 1]))
+			continue;
+		if (n == max)
+			return max + 1;
+		memcpy(&ids[n++], l->entries[i].p, sizeof(*ids));
+	}
+	return n;
+}
+
 static bool has_entry(const struct filter_list *l, struct slice entry)
 {
 	return bsearch(&entry, l->entries, l->count, sizeof(entry), compare_entries) !=

@@ -34,6 +34,12 @@ size_t options_size(const struct options *o);
 
 /* True if no session can pass: an eligible list is empty. */
 bool options_pass_nobody(const struct options *o);
+/*
+ * Copies the session ids of the eligible list to ids, each once. Returns their number;
+ * max
+ * + 1 if there are more than max, or if there is no such list.
+ */
+size_t options_eligible(const struct options *o, uint64_t *ids, size_t max);
 /* True if this session passes all lists. */
 bool options_pass(const struct options *o, const struct identity *who);
 

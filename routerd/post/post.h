@@ -95,6 +95,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   exclude_me; id: subscription; publication; publisher, or NULL: not disclosed; \
 	   payload, options */                                                           \
 	X(EVENT, MEMBERS, PUBLISHER)                                                     \
+	/* owner to worker, in place of EVENT: session is a member that gets it; the     \
+	   same but exclude_me and options */                                            \
+	X(EVENT_ONE, PEER, PUBLISHER)                                                    \
                                                                                          \
 	/* between worker 0 and all, itself included */                                  \
 	X(LOGIN, CONTROL, LOGIN)          /* session, login: question */                 \

@@ -30,10 +30,10 @@ def routerd(start_routerd, threads):
 
 
 class Receivers:
-    """Subscribers of TOPIC: one of each serializer and role."""
+    """Subscribers of TOPIC: so many of each serializer and role."""
 
-    def __init__(self, routerd, join):
-        self.clients = [join(routerd, s, listener=listener) for listener in (0, 1) for s in SERIALIZERS]
+    def __init__(self, routerd, join, times=1):
+        self.clients = [join(routerd, s, listener=listener) for listener in (0, 1) for s in SERIALIZERS * times]
         self.subscriptions = [c.subscribe(TOPIC) for c in self.clients]
 
     def __iter__(self):
@@ -155,6 +155,34 @@ def test_random_lists(routerd, join):
     for client, got in zip(receivers, receivers.until_end()):
         for k, options in enumerate(sent):
             assert [i for n, i in got if n == k] == [i for i, o in enumerate(options) if passes(client, o)]
+    routerd.check_threads()
+
+
+@pytest.mark.websocket
+def test_few_of_many_subscribers(routerd, join):
+    """To at most 16 sessions of more than 64 the event goes directly. It stays in order with the others."""
+    sender, receivers = join(routerd, "msgpack"), Receivers(routerd, join, times=12)
+    chance = random.Random(7)
+    sent = []
+    for i in range(300):
+        options = {"disclose_me": i % 3 == 0}
+        if i % 5:
+            number = chance.choice((0, 1, 2, 15, 16, 17, 30))
+            options["eligible"] = [r.session for r in chance.sample(receivers.clients, number)] + [4711, 4711]
+        if chance.random() < 0.3:
+            options["exclude"] = [r.session for r in chance.sample(receivers.clients, 30)]
+        if chance.random() < 0.2:
+            options["eligible_authrole"] = ["admin"]
+        sent.append(options)
+        sender.publish(TOPIC, [i], **options)
+    assert sender.publish(TOPIC, ["end"], acknowledge=True) > 0
+    for receiver, subscription in zip(receivers, receivers.subscriptions):
+        for i, options in enumerate(sent):
+            if passes(receiver, options):
+                message = receiver.expect(EVENT)
+                assert message[1] == subscription and message[4] == [i]
+                assert message[3] == (identity(sender) if options["disclose_me"] else {})
+        assert receiver.event(subscription)[0] == ["end"]
     routerd.check_threads()
 
 

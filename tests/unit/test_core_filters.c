@@ -3,6 +3,9 @@
  * owner. */
 #include "tests/unit/core_fixture.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
 static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
 static const struct session_ref dave = {.worker = 2, .slot = 9, .generation = 4};
@@ -178,6 +181,145 @@ static void without_memory_nothing_is_held(void **state)
 	assert_int_equal(realm_counters(c->realm).unsent_publishes, 2);
 }
 
+/* --- few of many --- */
+
+enum { MEMBERS = 65 }; /* one more than are always tested by their workers */
+
+static struct session_ref nth(unsigned i)
+{
+	return ref((uint16_t)(i % N_WORKERS), 100 + i, 1);
+}
+
+static void join_many(struct core *c)
+{
+	join(c, alice, "alice");
+	for (unsigned i = 0; i < MEMBERS; i++) {
+		join(c, nth(i), i % 2 == 0 ? "even" : "odd");
+		subscribe(c, nth(i), "a");
+		forget_sent(c);
+	}
+}
+
+/* The next n posts are one to each of these, in any order. */
+static void expect_directly(struct core *c, const struct session_ref *to, unsigned n)
+{
+	unsigned seen = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned k = 0;
+		assert_true(c->outbox.first < c->outbox.end);
+		const struct post *p = &c->outbox.sent[c->outbox.first].post;
+		while (k < n && !session_ref_eq(p->session, to[k]))
+			k++;
+		assert_true(k < n);
+		seen |= 1u << k;
+		expect(c, to[k], POST_EVENT_ONE, 0);
+		assert_null(p->options);
+		assert_args(p, "[1]");
+	}
+	assert_int_equal(seen, (1u << n) - 1);
+}
+
+static void few_of_many_get_it_directly(void **state)
+{
+	struct core *c = *state;
+	const struct session_ref to[] = {nth(3), nth(20), nth(64)};
+	char list[200];
+
+	join_many(c);
+	snprintf(list, sizeof(list),
+		 "[%" PRIu64 ",%" PRIu64 ",4711,%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]",
+		 session_id(to[2]), session_id(to[0]), session_id(to[1]),
+		 session_id(to[0]), session_id(alice));
+	publish(c, alice, options(MSG_ELIGIBLE, list), true);
+	const struct post *first = &c->outbox.sent[c->outbox.first].post;
+	expect_directly(c, to, 3);
+	assert_true(slice_eq_str(first->publisher->authid, "alice"));
+	expect(c, alice, POST_PUBLISHED, 5);
+	assert_int_equal(realm_counters(c->realm).events, 3);
+}
+
+/* Too many eligible sessions, and too few members. */
+static void many_of_many_are_tested_by_their_workers(void **state)
+{
+	struct core *c = *state;
+	struct session_ref all[16];
+	char list[1000];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < 16; i++)
+		all[i] = nth(i);
+	join_many(c);
+	snprintf(list, sizeof(list), "[%" PRIu64 "]", session_id(nth(0)));
+	publish(c, alice, options(MSG_ELIGIBLE, list), false);
+	expect_directly(c, all, 1);
+	expect(c, alice, POST_PUBLISHED, 5);
+	for (unsigned n = 16; n <= 17; n++) {
+		len = 0;
+		for (unsigned i = 0; i < n; i++)
+			len += (size_t)snprintf(list + len, sizeof(list) - len,
+						"%c%" PRIu64, i == 0 ? '[' : ',',
+						session_id(nth(i)));
+		snprintf(list + len, sizeof(list) - len, "]");
+		publish(c, alice, options(MSG_ELIGIBLE, list), false);
+		if (n == 16)
+			expect_directly(c, all, 16);
+		for (unsigned worker = 0; n > 16 && worker < N_WORKERS; worker++)
+			next_post(c, worker, POST_EVENT);
+		expect(c, alice, POST_PUBLISHED, 5);
+	}
+	end(c, nth(64), 0);
+	snprintf(list, sizeof(list), "[%" PRIu64 "]", session_id(nth(0)));
+	publish(c, alice, options(MSG_ELIGIBLE, list), false);
+	for (unsigned worker = 0; worker < N_WORKERS; worker++)
+		assert_non_null(next_post(c, worker, POST_EVENT).options);
+	expect(c, alice, POST_PUBLISHED, 5);
+}
+
+/* The other lists, membership and exclude_me count as they do for the workers. */
+static void a_direct_event_passes_all_lists(void **state)
+{
+	struct core *c = *state;
+	struct msg m = {.filters = 1 << MSG_ELIGIBLE | 1 << MSG_EXCLUDE_AUTHID};
+	const struct session_ref to[] = {nth(0), nth(2)};
+	struct post publication = {.type = POST_PUBLISH};
+	char list[200];
+
+	join_many(c);
+	snprintf(list, sizeof(list), "[%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 "]",
+		 session_id(nth(0)), session_id(nth(1)), session_id(nth(2)),
+		 session_id(alice));
+	m.filter[MSG_ELIGIBLE] = slice_str(list);
+	m.filter[MSG_EXCLUDE_AUTHID] = slice_str("[\"odd\"]");
+	for (unsigned exclude_me = 0; exclude_me < 2; exclude_me++) {
+		publication.exclude_me = exclude_me;
+		publication.payload = payload("a", "[1]");
+		assert_int_equal(options_new(SERIALIZER_JSON, &m, &publication.options),
+				 0);
+		send_post(c, nth(0), publication);
+		expect_directly(c, exclude_me ? to + 1 : to, exclude_me ? 1 : 2);
+		expect_nothing(c);
+	}
+}
+
+/* Who misses its event for want of memory ends, as on a worker; the others get theirs. */
+static void a_direct_event_without_memory(void **state)
+{
+	struct core *c = *state;
+	const struct session_ref to[] = {nth(0), nth(3)};
+	char list[200];
+
+	join_many(c);
+	snprintf(list, sizeof(list), "[%" PRIu64 ",%" PRIu64 "]", session_id(to[0]),
+		 session_id(to[1]));
+	c->outbox.fail_at = 1;
+	publish(c, alice, options(MSG_ELIGIBLE, list), true);
+	unsigned lost = session_find(c->realm, to[0]) == NULL ? 0 : 1;
+	expect_directly(c, &to[1 - lost], 1);
+	expect(c, alice, POST_PUBLISHED, 5);
+	assert_null(expect(c, to[lost], POST_KILLED, 0).revocation);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +329,10 @@ int main(void)
 		core_test(a_publisher_ends),
 		core_test(members_come_and_go),
 		core_test(without_memory_nothing_is_held),
+		core_test(few_of_many_get_it_directly),
+		core_test(many_of_many_are_tested_by_their_workers),
+		core_test(a_direct_event_passes_all_lists),
+		core_test(a_direct_event_without_memory),
 	};
 
 	return cmocka_run_group_tests_name("filters", tests, NULL, NULL);

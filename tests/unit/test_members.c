@@ -575,6 +575,26 @@ static void test_too_long_with_its_publisher(void **state)
 	expect_counted(6, 2);
 }
 
+static void test_one_member(void **state)
+{
+	struct peer *a = member(SERIALIZER_CBOR, 1, "ann"), *b = raw(SERIALIZER_JSON, 1);
+	struct post p[] = {json("[1]"), json("[2]"), long_one(1100),
+			   event(SERIALIZER_CBOR, "\x81\xf9\x7e\x00", 4)};
+
+	(void)state;
+	p[1].publisher = identity_ref(a->identity);
+	for (unsigned i = 0; i < 4; i++) {
+		p[i].type = POST_EVENT_ONE;
+		if (i < 2)
+			fan_out_to_one(a, &p[i]);
+		fan_out_to_one(b, &p[i]);
+		post_drop(&p[i]);
+	}
+	EXPECT(a, "[36,7,1,{},[1]] [36,7,2," ANN ",[2]]");
+	EXPECT(b, "[36,7,1,{},[1]] [36,7,2," ANN ",[2]]");
+	expect_counted(4, 2);
+}
+
 /* --- the cursor --- */
 
 enum { CROWD = 40 };
@@ -837,6 +857,7 @@ int main(void)
 		T(test_lists_end_a_run),
 		T(test_disclosed_publisher),
 		T(test_too_long_with_its_publisher),
+		T(test_one_member),
 		T(test_more_than_a_turn),
 		T(test_few_of_a_crowd),
 		cmocka_unit_test(test_leaving_in_the_middle),

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Asks an authenticator about a login, for every method that needs one; see login.h. The
- * worker's thread.
+ * Makes and sends the questions about logins to authenticators; see login.h. The worker's
+ * thread.
  */
 #include "routerd/peer/login.h"
 
 #include "routerd/post/outbox.h"
 
-/* The question could not carry longer ones, and without one it would be another question.
+/*
+ * Denies a login with a name that is too long for the authenticator's protocol. Leaving
+ * the name out would ask about another login.
  */
 static bool names_are_short(struct peer *p, const struct msg_hello *h)
 {
@@ -69,14 +71,14 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 
 	if (!names_are_short(p, h))
 		return false;
-	/* the names fit, so only memory can be missing */
+	/* The names are short enough, so only memory can be missing. */
 	if (auth_request_write(out, &q, max_message) == 0)
 		return true;
 	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 	return false;
 }
 
-/* Posts the question, with mail for the answer. False: no memory. */
+/* Posts the question, with reserved mail for the answer. False if out of memory. */
 static bool post_question(struct peer *p, struct login_message *q)
 {
 	struct outbox *ob = p->peers->outbox;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Asking an authorizer; see authorize.h. The worker's thread. */
+/* Asks an authorizer about requests; see authorize.h. The worker's thread. */
 #include "routerd/peer/authorize.h"
 
 #include "common/err.h"
@@ -36,7 +36,7 @@ static int write_authorize(const struct peer *p, const struct msg *m, enum actio
 	return auth_authorize_write(out, &q, AUTH_MAX_MESSAGE);
 }
 
-/* Posts the question, with mail for the answer. False: no memory. */
+/* Posts the question, with reserved mail for the answer. False if out of memory. */
 static bool post_authorize(struct peer *p, struct login_message *q)
 {
 	struct outbox *ob = p->peers->outbox;
@@ -68,7 +68,7 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 		.deadline_ms = loop_now_ms(p->peers->loop) + ttl_ms,
 	};
 	buf_init(&params, AUTH_MAX_MESSAGE);
-	/* All that it must hold is short, so nothing but memory can be missing. */
+	/* The parts that cannot be left out are short, so only memory can be missing. */
 	if (write_authorize(p, m, action, bytes, ttl_ms, &params) == 0)
 		q = login_message_new(&question, buf_slice(&params));
 	buf_fini(&params);
@@ -105,7 +105,10 @@ static enum authorize_decision refuse_with(struct authorize_refusal *r,
 	return decision;
 }
 
-/* The client learns no more than that there is no decision. */
+/*
+ * Refuses a request about which there is no decision. The client gets a general text, and
+ * the log gets the detail.
+ */
 static enum authorize_decision no_decision(struct authorize_refusal *r, const char *text,
 					   struct slice detail)
 {
@@ -172,7 +175,8 @@ void authorize_end(struct peer *p)
 
 	p->authorize_state = AUTHORIZE_IDLE;
 	login_message_free(&p->answer);
-	/* without memory the question stays: its answer will be stale */
+	/* If memory runs out, the question stays at worker 0, and its answer will be
+	 * stale. */
 	if (asked && !post_send(p->peers->outbox, 0,
 				&(struct post){
 					.type = POST_LOGIN_CANCEL,

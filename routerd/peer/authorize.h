@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests of a session whose role has an authorizer: an authenticator is asked about
- * each (proto/auth-protocol.md, "authorize"). The request waits for the answer in its
- * place, and everything that the client sends behind it waits, too (conn_hold). When the
- * answer is there the request is read again, and is handled or refused.
+ * Requests of a session whose role has an authorizer. An authenticator is asked about
+ * each request (proto/auth-protocol.md, "authorize"). Until the answer comes, the request
+ * and all that the client has sent behind it wait (conn_hold). Then the request is read
+ * again, and is handled or refused.
  *
- * There is exactly one answer to each question, at the authenticator's timeout at the
- * latest, and at most one question of a session at a time.
+ * Each question gets exactly one answer, which comes at the latest when the
+ * authenticator's timeout passes. A session has at most one unanswered question.
  *
  * The worker's thread only.
  */
@@ -20,38 +20,46 @@
 
 enum authorize_state {
 	AUTHORIZE_IDLE = 0,
-	AUTHORIZE_ASKED = 1,    /* the request waits */
-	AUTHORIZE_ANSWERED = 2, /* the next message is the request that waited */
+	AUTHORIZE_ASKED = 1, /* a request waits for the answer */
+	/* The answer is there; the next message is the request that waited. */
+	AUTHORIZE_ANSWERED = 2,
 };
 
 /*
- * Asks whether p may do this. bytes is the message that m was read from. NULL: the caller
- * must let the message wait. Otherwise a text that says why nobody can be asked.
+ * Asks whether p may do this. bytes is the message that m was read from. NULL if the
+ * question was sent; the caller must then let the message wait. Otherwise a text that
+ * says why the authorizer cannot be asked.
  */
 const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
 			  struct slice bytes) MUSTCHECK;
 
-/* POST_AUTHORIZED: lets the connection go on. Takes the post's answer. */
+/*
+ * Handles POST_AUTHORIZED: keeps the answer, and releases the connection. Takes the
+ * post's answer.
+ */
 void authorize_answered(struct peer *p, struct post *post);
 
 enum authorize_decision {
 	AUTHORIZE_ALLOWED = 0,
 	AUTHORIZE_DENIED = 1,
-	AUTHORIZE_FAILED = 2, /* there is no decision */
+	AUTHORIZE_FAILED = 2, /* the authorizer has not decided */
 };
 
-/* Why a request is refused. */
+/* How a request is refused. */
 struct authorize_refusal {
 	char uri[AUTH_MAX_NAME + 1];
 	struct slice text;           /* for the client; lent until authorize_end */
-	char detail[AUTH_FAULT_MAX]; /* AUTHORIZE_FAILED: for the log */
+	char detail[AUTH_FAULT_MAX]; /* only AUTHORIZE_FAILED: for the log */
 };
 
-/* What the answer says. In AUTHORIZE_ANSWERED. */
+/* Reads the answer. In AUTHORIZE_ANSWERED. */
 enum authorize_decision authorize_read(const struct peer *p,
 				       struct authorize_refusal *refusal_out);
 
-/* The request was handled, or the session is over: forgets question and answer. */
+/*
+ * Forgets the question and the answer, because the request was handled or the session has
+ * ended.
+ */
 void authorize_end(struct peer *p);
 
 #endif

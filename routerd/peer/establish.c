@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every method needs on the way from HELLO to WELCOME or ABORT: refusals, the
- * authenticator's answer, identity, JOIN; see login.h.
+ * The steps that all login methods share: refusals, the authenticator's answer, the
+ * identity, JOIN and WELCOME; see login.h. The worker's thread.
  */
 #include "routerd/peer/login.h"
 
@@ -19,8 +19,10 @@ enum { TEXT_MAX = 300 };
 
 /* --- refusing --- */
 
-/* The address comes first, where nothing that the client said can stand before it: etc/
- * examples/fail2ban reads it. */
+/*
+ * peer= comes first, so that no text from the client stands before it:
+ * etc/examples/fail2ban parses this line.
+ */
 void login_deny(struct peer *p, const char *uri, struct slice message)
 {
 	const struct login *lg = p->login;
@@ -42,7 +44,7 @@ static void deny_with(struct peer *p, const char *uri, const char *fmt, va_list 
 	char text[TEXT_MAX];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	/* what was cut, or was foreign, may end within a character */
+	/* the cut may be within a character, and the text may contain foreign bytes */
 	struct slice s = slice_str(text);
 	while (s.len > 0 && !utf8_valid(s))
 		s.len--;
@@ -77,8 +79,11 @@ void login_fail(struct peer *p, const char *fmt, ...)
 	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
 }
 
-/* The client is to try again. No ABORT and no clean close: after an ABORT autobahn-js
- * never comes back, after a clean close Autobahn|Python does not. */
+/*
+ * Drops the connection without ABORT and without a clean close, because the client should
+ * try again: autobahn-js does not reconnect after an ABORT, and Autobahn|Python not after
+ * a clean close.
+ */
 void login_try_again(struct peer *p, const char *why)
 {
 	const struct login *lg = p->login;
@@ -112,9 +117,9 @@ void login_revoked(struct peer *p, const struct revocation *revocation)
 /* --- the authenticator's answer --- */
 
 /*
- * What an authenticator has answered does not fit routerd's configuration: logs what, and
- * denies the login. A client's own wish (anonymous) is no mistake of the site's. Returns
- * false.
+ * Handles an authenticator's answer that does not fit the configuration: logs why, and
+ * denies the login. A method without an authenticator logs no error, because the client
+ * itself chose the realm. Returns false.
  */
 PRINTF_LIKE(5, 6)
 static bool disagree(struct peer *p, const struct identity *who, const char *what,
@@ -180,6 +185,7 @@ static void answer_result(struct peer *p, const struct login_message *a)
 		login_fail(p, "the authenticator's result: %s", fault);
 		return;
 	}
+	/* the rest of the stamp was filled in by worker 0 when it asked */
 	stamp.has_epoch = res.epoch != AUTH_NO_EPOCH;
 	stamp.epoch = stamp.has_epoch ? res.epoch : 0;
 	p->login->method->result(p, &res, &stamp);
@@ -235,7 +241,8 @@ bool login_identify(struct peer *p, struct identity *who)
 			WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
-	/* who has no authorizer does without it for the time of the session */
+	/* A role without an authorizer keeps none while the session lasts, so nobody will
+	 * need the extra. */
 	if (rights_authorizer(policy_rights(policy, who->realm, who->role)) == NULL)
 		who->authextra = slice_of(NULL, 0);
 	who->session = lg->session;
@@ -306,7 +313,10 @@ bool login_concerned(const struct peer *p, const struct revocation *revocation)
 
 /* --- JOIN and WELCOME --- */
 
-/* Puts mail aside for the session's last post, and for the owner's. */
+/*
+ * Posts JOIN, with mail for the owner's last post; reserves mail for the peer's last
+ * post. False if out of memory.
+ */
 static bool post_join(struct peer *p)
 {
 	struct outbox *ob = p->peers->outbox;
@@ -353,6 +363,7 @@ void login_joined(struct peer *p, const struct post *post)
 	const char *peer_name = p->login->peer_name.text;
 
 	ASSERT(p->state == PEER_JOINING);
+	/* a reload has removed the role while JOIN was on its way */
 	if (rights == NULL) {
 		login_role_gone(p);
 		return;
@@ -382,6 +393,7 @@ void login_joined(struct peer *p, const struct post *post)
 			   err_str(err));
 		return;
 	}
+	/* only now: a client that got no WELCOME has had no session */
 	peer_set_state(p, PEER_JOINED);
 	p->rights = rights_ref(rights);
 	p->opened_ms = loop_now_ms(p->peers->loop);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From a client's bytes to posts, by one table of messages; see messages.h. */
+/*
+ * Turns a client's messages into posts, by a table of message types; see messages.h. The
+ * worker's thread.
+ */
 #include "routerd/peer/messages.h"
 
 #include "common/err.h"
@@ -15,7 +18,7 @@
 #include <sodium.h>
 #include <stdio.h>
 
-/* --- checks that the worker answers itself --- */
+/* --- checks that the worker can make itself --- */
 
 static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_CALL] = "call",
@@ -24,16 +27,20 @@ static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_SUBSCRIBE] = "subscribe to",
 };
 
-/* The router's own names, which begin with "wamp" as a component (section "URIs"). A call
- * is answered by the owner: no such procedure. */
+/*
+ * Is this URI reserved for the router? Such URIs begin with the component "wamp"
+ * (specification: "URIs"). CALL is exempt: the owner answers "no such procedure".
+ */
 static bool reserved(enum action action, struct slice uri)
 {
 	return action != ACTION_CALL && uri.len >= 4 && memcmp(uri.p, "wamp", 4) == 0 &&
 	       (uri.len == 4 || uri.p[4] == '.');
 }
 
-/* Nobody waits for an answer to a PUBLISH that did not ask for one: then this counts it,
- * and the log is the only place that says so. */
+/*
+ * Refuses a request with an ERROR. A PUBLISH without acknowledge gets no answer, so it is
+ * only counted and logged.
+ */
 static void refuse_in_words(struct peer *p, const struct msg *m, const char *uri,
 			    struct slice text)
 {
@@ -52,7 +59,7 @@ static void refuse(struct peer *p, const struct msg *m, const char *uri, const c
 	refuse_in_words(p, m, uri, slice_str(text));
 }
 
-/* Says what is wrong with a URI. */
+/* Writes what is wrong with a URI. */
 static void quote_bad_uri(struct slice uri, char *to, size_t size)
 {
 	snprintf(to, size, "invalid URI \"%s\": %s", log_quote_text(uri).text,
@@ -91,7 +98,10 @@ static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 	refuse_in_words(p, m, WAMP_ERROR_AUTHORIZATION_FAILED, text);
 }
 
-/* Asks the authorizer, or does what it has answered. False: m waits, or is refused. */
+/*
+ * Asks the authorizer, or reads its answer if it has answered. True if the request is
+ * allowed. False if it waits, or has been refused.
+ */
 static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action)
 {
 	struct authorize_refusal r;
@@ -116,8 +126,10 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 	return false;
 }
 
-/* May this go on to the owner? If not, it has been answered, or it waits for an answer
- * of the authorizer. */
+/*
+ * Checks a request before it is posted to the owner. False if it has been refused, or if
+ * it waits for the authorizer.
+ */
 static bool permitted(struct peer *p, const struct msg *m, enum action action)
 {
 	char text[WAMP_MAX_URI + 128];
@@ -137,14 +149,17 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 	}
 	if (rights_allow(p->rights, action, m->uri))
 		return true;
-	/* a role with an authorizer has no permissions */
+	/* a role with an authorizer has no permissions of its own */
 	if (rights_authorizer(p->rights) != NULL)
 		return authorized(p, m, action);
 	deny_request(p, m, action, WAMP_ERROR_NOT_AUTHORIZED, slice_of(NULL, 0));
 	return false;
 }
 
-/* Only what WELCOME announces; a wish that is ignored would look granted. */
+/*
+ * Refuses a request with an option that is not served. Ignoring the option would look to
+ * the client as if it were granted.
+ */
 static bool option_served(struct peer *p, const struct msg *m, bool served,
 			  const char *text)
 {
@@ -153,7 +168,7 @@ static bool option_served(struct peer *p, const struct msg *m, bool served,
 	return served;
 }
 
-/* Absent, or the one value that has no other effect. */
+/* Is the option absent, or has it the one value that is served? */
 static bool is_default(struct slice option, const char *value)
 {
 	return option.len == 0 || slice_eq_str(option, value);
@@ -169,8 +184,10 @@ static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
 	peer_violation(p, text);
 }
 
-/* These two change what a message is, so the specification wants them to be violations
- * where they were not announced. */
+/*
+ * The specification makes these two options protocol violations if they were not
+ * announced, because they change the meaning of a message.
+ */
 static bool announced(struct peer *p, const struct msg *m)
 {
 	if (LIKELY(!m->passthru && !(m->type == WAMP_CALL && m->progress)))
@@ -179,19 +196,23 @@ static bool announced(struct peer *p, const struct msg *m)
 	return false;
 }
 
-/* There is no memory to pass a message on. Takes what the post holds. */
+/*
+ * Refuses a message that cannot be posted, because memory ran out. Drops what the post
+ * holds.
+ */
 static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
-	/* a callee's answer cannot be answered; when it is gone its calls get an ERROR */
+	/* an answer of a callee gets no ERROR; but if the callee leaves, the owner
+	 * answers its calls */
 	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR)
 		conn_drop(p->conn);
 	else
 		refuse(p, m, WAMP_ERROR_UNAVAILABLE, "the router is out of memory");
 }
 
-/* Posts a message of this type that carries no payload. */
+/* Posts a message without a payload. */
 static void post_plain(struct peer *p, const struct msg *m, struct post *post)
 {
 	post->request = m->request;
@@ -199,7 +220,7 @@ static void post_plain(struct peer *p, const struct msg *m, struct post *post)
 		not_posted(p, m, post);
 }
 
-/* Posts a request with what it carries. */
+/* Posts a message with its URI and payload. */
 static void post_with_payload(struct peer *p, const struct msg *m, struct post *post)
 {
 	post->payload = payload_new(p->serializer, m->uri, m->payload);
@@ -213,7 +234,7 @@ static void post_with_payload(struct peer *p, const struct msg *m, struct post *
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
-	/* before the URI, since a pattern need not be one */
+	/* checked before the URI, because a pattern need not be a valid URI */
 	if (option_served(p, m, is_default(m->match, "exact"),
 			  "only exact subscriptions are served") &&
 	    permitted(p, m, ACTION_SUBSCRIBE))
@@ -228,8 +249,10 @@ static void on_end(struct peer *p, struct msg *m)
 	post_plain(p, m, &(struct post){.type = (uint8_t)type, .id = m->id});
 }
 
-/* Puts the lists of those who may get the event into the post. False: they are wrong, or
- * there is no memory, and m has been answered. */
+/*
+ * Puts the lists of eligible and excluded sessions into the post. False if they are
+ * malformed or memory ran out; m has been answered then.
+ */
 static NOINLINE bool take_filters(struct peer *p, struct msg *m, struct post *post)
 {
 	char text[MSG_FAULT_TEXT_MAX];
@@ -270,7 +293,10 @@ static void on_register(struct peer *p, struct msg *m)
 		post_with_payload(p, m, &(struct post){.type = POST_REGISTER});
 }
 
-/* A CALL's timeout in milliseconds, rounded up, or 0. False: it has been answered. */
+/*
+ * Reads a CALL's timeout: milliseconds, rounded up; 0 for none. False if m has been
+ * refused.
+ */
 static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
 {
 	const struct policy_realm *realm = &p->peers->policy->realms[p->identity->realm];
@@ -285,7 +311,7 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
 	if (realm->call_timeout_unit == CALL_TIMEOUT_IN_S)
 		ms *= 1000;
 	if (ms > (double)WAMP_MAX_ID)
-		*ms_out = WAMP_MAX_ID; /* that is, never */
+		*ms_out = WAMP_MAX_ID; /* so long that it never passes */
 	else if (ms > 0)
 		*ms_out = (uint64_t)ms + ((double)(uint64_t)ms < ms);
 	return true;
@@ -326,15 +352,20 @@ static void on_call(struct peer *p, struct msg *m)
 			&(struct post){.type = POST_CALL, .timeout_ms = timeout_ms});
 }
 
-/* Nobody was asked for progressive results, so none may be taken for the final one. */
+/*
+ * A progressive result is ignored: no caller can ask for one, and it must not be taken
+ * for the final result.
+ */
 static void on_yield(struct peer *p, struct msg *m)
 {
 	if (announced(p, m) && !m->progress)
 		post_with_payload(p, m, &(struct post){.type = POST_YIELD});
 }
 
-/* A callee's answer that cannot be passed on, which is an application's carelessness: the
- * caller is told what is wrong, the callee nothing. */
+/*
+ * Fails the call whose callee sent an answer that cannot be passed on. The caller is told
+ * what is wrong with it; the callee is not.
+ */
 static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
 			    const char *what)
 {
@@ -373,7 +404,10 @@ static void on_error(struct peer *p, struct msg *m)
 	fail_invocation(p, m, WAMP_ERROR_INVALID_URI, text);
 }
 
-/* Not announced: a caller that sends it all the same still gets its result. */
+/*
+ * WELCOME does not announce call canceling. A caller that sends CANCEL anyway still gets
+ * its result.
+ */
 static void on_cancel(struct peer *p, struct msg *m)
 {
 	(void)p;
@@ -397,7 +431,7 @@ static void on_authenticate(struct peer *p, struct msg *m)
 	login_authenticate(p, m);
 }
 
-/* Never answered (section "Session Closing"). */
+/* An ABORT is never answered (specification: "Session Closing"). */
 static void on_abort(struct peer *p, struct msg *m)
 {
 	(void)m;
@@ -409,8 +443,8 @@ static void on_abort(struct peer *p, struct msg *m)
 
 static const struct {
 	void (*handle)(struct peer *p, struct msg *m);
-	unsigned states; /* in which a client may send it */
-	bool request;    /* that an ERROR answers */
+	unsigned states; /* the states in which a client may send it */
+	bool request;    /* whether it is answered, so that an ERROR may refuse it */
 } on_type[] = {
 	[WAMP_HELLO] = {on_hello, BIT(PEER_NEW), false},
 	[WAMP_AUTHENTICATE] = {on_authenticate, BIT(PEER_CHALLENGED), false},
@@ -429,7 +463,10 @@ static const struct {
 
 /* --- reading --- */
 
-/* A request that is whole but for a value: it fails, and nothing else does. */
+/*
+ * Handles a message that is well-formed but has an invalid value. If it is a request,
+ * only that request fails.
+ */
 static void on_invalid_value(struct peer *p, const struct msg *m, const char *text)
 {
 	if (on_type[m->type].request)
@@ -439,7 +476,7 @@ static void on_invalid_value(struct peer *p, const struct msg *m, const char *te
 	else if (m->type == WAMP_YIELD && !m->progress)
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type != WAMP_YIELD && m->type != WAMP_CANCEL)
-		peer_violation(p, text); /* there is no request to fail */
+		peer_violation(p, text); /* there is no request that could fail */
 }
 
 static bool expected_now(const struct peer *p, enum wamp_type type)
@@ -455,7 +492,7 @@ static NOINLINE void not_expected(struct peer *p, enum wamp_type type)
 	peer_violation(p, text);
 }
 
-/* Our trouble, and so no violation. */
+/* Ends a connection because memory ran out. That is no violation by the client. */
 static void out_of_memory(struct peer *p)
 {
 	if ((HANDSHAKE & BIT(p->state)) != 0) {
@@ -486,8 +523,10 @@ static NOINLINE void not_read(struct peer *p, const struct msg *m, int err)
 	}
 }
 
-/* An AUTHENTICATE may be a ticket. The framing's reader unmasks messages where they lie,
- * so they may be written to. */
+/*
+ * Overwrites a message that may contain a ticket. The frame reader has unmasked the
+ * message in place, so the bytes are writable.
+ */
 static NOINLINE void overwrite(struct peer *p, struct slice bytes)
 {
 	struct buf *decoded = &p->peers->decoded;
@@ -503,6 +542,7 @@ static void read_one(struct peer *p, struct slice bytes)
 	struct msg m;
 
 	p->peers->message = bytes;
+	/* for not_read, if msg_read fails before it knows the type */
 	m.type = 0;
 	m.hello = &hello;
 	int err = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
@@ -516,8 +556,10 @@ static void read_one(struct peer *p, struct slice bytes)
 		overwrite(p, bytes);
 }
 
-/* Has the message at the start of rest been handled? If not, it waits, and so does what
- * is behind it. */
+/*
+ * Has the first message of rest been handled? If not, the connection is held: the message
+ * waits for the authorizer, and so do the messages behind it.
+ */
 static bool is_done(struct peer *p, struct slice rest)
 {
 	if (LIKELY(p->authorize_state == AUTHORIZE_IDLE))

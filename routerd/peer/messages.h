@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a client may say, and when: from bytes to posts. The worker's thread. */
+/*
+ * Reads the messages of a client: checks which it may send, and turns them into posts.
+ * The worker's thread.
+ */
 #ifndef ROUTERD_PEER_MESSAGES_H
 #define ROUTERD_PEER_MESSAGES_H
 
@@ -7,7 +10,7 @@
 
 struct peer;
 
-/* Handles one WebSocket message: a WAMP message, or a batch of them. */
+/* Handles what a frame contains: a WAMP message, or a batch of them. */
 void messages_read(struct peer *p, struct slice bytes, bool text);
 
 #endif

@@ -11,7 +11,7 @@
 #include "routerd/config/policy.h"
 #include "routerd/post/post.h"
 
-/* meta_find for a name that begins with "wamp.". */
+/* meta_find for a name that begins with "wamp." */
 enum meta_procedure meta_find_slowly(struct slice name);
 
 /* The meta procedure of this name; META_PROCEDURE_COUNT: there is none. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted identities; any thread. See identity.h. */
+/* Reference-counted identities; any thread. See identity.h. */
 #include "routerd/post/identity.h"
 
 #include "routerd/config/policy.h"

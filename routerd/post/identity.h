@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who a session is, as its login found out. Immutable and counted: the peer on its worker
- * and the session at the realm's owner hold the same one.
+ * The identity of a session, as its login has established it. Immutable and
+ * reference-counted: the peer on its worker and the session at the realm's owner share
+ * it. Any thread.
  */
 #ifndef ROUTERD_IDENTITY_H
 #define ROUTERD_IDENTITY_H
@@ -12,19 +13,25 @@
 
 struct role_slot; /* config/policy.h */
 
-/* Where and when the principal was looked up; for closing the race with a revocation. */
+/*
+ * When and from whom a login got its answer. A revocation compares itself with it, to
+ * find out whether the answer is older than the change.
+ */
 struct lookup_stamp {
-	bool asked; /* false: no authenticator was involved (anonymous) */
+	bool asked; /* false: no authenticator was asked (anonymous) */
 	bool has_epoch;
 	uint16_t authenticator; /* index in the configuration */
-	uint64_t epoch;         /* of the data that was read, if the answer had one */
-	uint64_t link; /* number of the connection that answered: epochs compare within
-			  one */
-	uint64_t revocations; /* number of the last revocation when the question was sent
-			       */
+	uint64_t epoch; /* of the data that the authenticator read, if has_epoch */
+	/*
+	 * Number of the connection that the answer came on. Epochs of one connection can
+	 * be compared.
+	 */
+	uint64_t link;
+	/* Number of the last revocation that had arrived when the question was sent. */
+	uint64_t revocations;
 };
 
-/* How a client is connected, in Crossbar's words. The texts are constants. */
+/* How a client is connected, in the words that Crossbar uses. The texts are constants. */
 struct channel {
 	const char *type;       /* "tcp", "unix" */
 	const char *framing;    /* "websocket", "rawsocket" */
@@ -34,28 +41,35 @@ struct channel {
 struct identity {
 	_Atomic uint32_t refs;
 	uint16_t realm;                /* slot, see config/policy.h */
-	struct wamp_features features; /* of its HELLO */
+	struct wamp_features features; /* announced in its HELLO */
 	struct role_slot *role;        /* counted */
 	uint64_t session;              /* WAMP session id */
-	const char *authmethod;        /* a constant */
+	const char *authmethod;        /* name of the login method; a constant */
 	struct channel channel;
 	struct lookup_stamp stamp;
-	struct field_key pubkey; /* with which it has signed, or will */
-	/* these lie behind the struct, in one allocation */
+	/* The key that has signed the challenge, or must sign it. */
+	struct field_key pubkey;
+	/* These are stored behind the struct, in one allocation. */
 	struct slice realm_name, authid, authrole, authprovider;
 	struct slice peer_name; /* "tcp4:127.0.0.1:51812" */
-	/* of a role with an authorizer: what the authenticator gave as extra, an encoded
-	 * map; else empty */
+	/*
+	 * If the role has an authorizer: the authenticator's extra, an encoded map.
+	 * Otherwise empty.
+	 */
 	struct slice authextra;
 };
 
-/* A copy of *from and its texts, with one reference of its own to the role; NULL: no
- * memory. */
+/*
+ * Makes a copy of *from and its texts, with one reference. Takes a reference of its own
+ * to the role. NULL if out of memory.
+ */
 struct identity *identity_new(const struct identity *from);
 struct identity *identity_ref(struct identity *i);
-/* Bytes of memory, its texts included. */
+/* Bytes of memory, including the texts. */
 size_t identity_size(const struct identity *i);
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+/*
+ * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ */
 void identity_unref(struct identity **i);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Counted payloads with a slot per encoding; any thread. See payload.h. */
+/* Reference-counted payloads with a slot for each encoding; any thread. See payload.h. */
 #include "routerd/post/payload.h"
 
 #include "common/err.h"
@@ -11,20 +11,23 @@
 
 enum {
 	TRANSCODED_MAX = 64 << 20
-}; /* 16 MiB of binary grow by a third in JSON's base64 */
+}; /* 16 MiB of binary data grow by a third in JSON's base64 */
 
 struct payload {
 	_Atomic uint32_t refs;
-	uint32_t len; /* of the items */
+	uint32_t len; /* bytes of the items */
 	uint16_t uri_len;
 	uint8_t serializer;
 	uint8_t n_items;
-	/* NULL until somebody needed it; the slot of our own encoding stays NULL */
+	/*
+	 * Each slot is NULL until a receiver needs that encoding. The slot of the
+	 * payload's own encoding stays NULL.
+	 */
 	_Atomic(struct shared_buf *) transcoded[SERIALIZER_COUNT];
 	uint8_t bytes[]; /* the URI, then the items */
 };
 
-/* All but the bytes. */
+/* Initializes all fields but the bytes. */
 static void init_head(struct payload *p, enum serializer s, size_t uri_len, size_t len,
 		      unsigned n_items)
 {
@@ -106,7 +109,10 @@ size_t payload_size(const struct payload *p)
 	return p == NULL ? 0 : sizeof(*p) + p->uri_len + p->len;
 }
 
-/* Fills the slot of s, unless another thread is faster: then its copy is as good. */
+/*
+ * Transcodes the items into the slot of s. If another thread fills the slot first, uses
+ * its copy.
+ */
 static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **out)
 {
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a message carries besides its envelope: one URI, and Arguments and ArgumentsKw as
- * they were received. Immutable and counted, shared by all threads; for each other
- * encoding a slot is filled at most once, by the first thread that needs it.
+ * The part of a message that routing does not change: one URI, and Arguments and
+ * ArgumentsKw as they were received. Immutable and reference-counted, shared by all
+ * threads. If a receiver needs another encoding, the first thread that needs it makes a
+ * copy in that encoding, and the others use that copy.
  */
 #ifndef ROUTERD_PAYLOAD_H
 #define ROUTERD_PAYLOAD_H
@@ -13,35 +14,42 @@
 struct payload;
 
 /*
- * A copy of both, with one reference; NULL: no memory. The items are in encoding s and
- * have been checked by msg_read. uri is at most WAMP_MAX_URI bytes; in an ERROR of the
- * router's own it may be a text instead (see post_error).
+ * Makes a payload with copies of uri and items, and one reference. NULL if out of memory.
+ * The items are in encoding s and have been checked by msg_read. uri is at most
+ * WAMP_MAX_URI bytes long; in an ERROR of the router it may be a text instead (see
+ * post_error).
  */
 struct payload *payload_new(enum serializer s, struct slice uri,
 			    struct msg_payload items);
 
 /*
- * The same without a copy: begin, append the items to *b, end. The payload takes the
- * memory of *b and has no URI. payload_end returns 0 or the error of *b, which is E_LIMIT
- * if the items need more than max bytes; *b is then freed.
+ * Makes a payload without a copy: call payload_begin, append the items to *b, and call
+ * payload_end. The payload takes the memory of *b, and has no URI. payload_end returns 0
+ * or the error of *b (E_LIMIT if the items are longer than max bytes); after an error *b
+ * is freed.
  */
 void payload_begin(struct buf *b, size_t max);
 int payload_end(struct buf *b, enum serializer s, unsigned n_items,
 		struct payload **out) MUSTCHECK;
 
 void payload_ref(struct payload *p);
-/* Drops a reference, clears the caller's pointer, frees with the last. NULL-safe. */
+/*
+ * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ */
 void payload_unref(struct payload **p);
 
-/* Topic, procedure or error. Lives as long as p. */
+/* The topic, procedure or error. Valid as long as p. */
 struct slice payload_uri(const struct payload *p);
 
-/* Bytes of memory as received, for the accounts of queues. NULL-safe: 0. */
+/*
+ * Bytes of memory, without copies in other encodings; for the sizes of queues. NULL-safe:
+ * 0.
+ */
 size_t payload_size(const struct payload *p);
 
 /*
- * The items in encoding s, which live as long as p. E_UNSUPPORTED: they cannot be said in
- * it; E_LIMIT: they would pass 64 MiB; E_NOMEM.
+ * The items in encoding s, valid as long as p. E_UNSUPPORTED: s cannot encode them;
+ * E_LIMIT: they would be longer than 64 MiB; E_NOMEM.
  */
 int payload_items(struct payload *p, enum serializer s,
 		  struct msg_payload *out) MUSTCHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes the payloads that the router itself sends: results of meta procedures. With it
- * core/ writes values and knows no encoding. A writer belongs to one thread.
+ * Makes the payloads that the router itself sends: results of meta procedures. core/ uses
+ * it to write values without knowing an encoding. A writer belongs to one thread.
  */
 #ifndef ROUTERD_POST_PAYLOAD_WRITER_H
 #define ROUTERD_POST_PAYLOAD_WRITER_H
@@ -12,8 +12,8 @@
 struct payload_writer;
 
 /*
- * Begins a payload, whose Arguments hold the values that are put. NULL: out of memory.
- * The functions that put values report no errors: payload_finish does.
+ * Begins a payload. The values that are put become its Arguments. NULL if out of memory.
+ * The functions that put values return no errors; payload_finish returns the first one.
  */
 struct payload_writer *payload_writer_new(void) MUSTCHECK;
 /* Frees a writer whose payload is not wanted. NULL-safe, clears the caller's pointer. */
@@ -28,8 +28,9 @@ void payload_put_dict(struct payload_writer *w);
 void payload_put_end(struct payload_writer *w);
 
 /*
- * Ends the payload and frees the writer. 0, and *payload_out has one reference; E_LIMIT:
- * the payload is longer than any message may be; E_NOMEM.
+ * Ends the payload and frees the writer. Returns 0 and sets *payload_out, with one
+ * reference, or returns E_LIMIT, if the payload is longer than any message may be, or
+ * E_NOMEM.
  */
 int payload_finish(struct payload_writer **w, struct payload **payload_out) MUSTCHECK;
 

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Every message between workers, one tagged struct: the map of the program. Sockets,
- * encodings and logins are on one side (peer/, on every worker), routing on the other
- * (core/, on the worker that owns the realm), the authenticators' connections on a third
- * (control/, on worker 0).
+ * All messages between workers: one tagged struct. Read this file first to understand the
+ * program. peer/, on every worker, has the sockets, encodings and logins. core/, on the
+ * worker that owns a realm, routes. control/, on worker 0, has the connections to the
+ * authenticators.
  *
- * A post is a plain value: ids, numbers, and references to immutable counted objects,
- * which travel with it: post_send takes them from the sender, and whoever handles the
- * post drops them (post_drop). No pointer into another worker's memory, no answer within
- * the call. A worker that posts to itself uses the same functions; the post is then
- * handled later in the same turn.
+ * A post is a plain value: ids, numbers, and references to immutable, reference-counted
+ * objects. post_send takes the references from the sender, and the handler of the post
+ * drops them (post_drop). A post contains no pointer into another worker's memory, and
+ * post_send never waits for an answer. A worker sends posts to itself with the same
+ * functions; it handles them later in the same turn.
  *
  * Posts from one worker to another arrive in the order in which they were sent. A session
- * lives on one worker and its realm on one, so what they send each other keeps its order.
+ * stays on one worker, and its realm on one worker, so posts between the two stay in
+ * order.
  */
 #ifndef ROUTERD_POST_POST_H
 #define ROUTERD_POST_POST_H
@@ -27,9 +28,9 @@
 #include <assert.h>
 
 /*
- * How others know a session. Slots are used again, generations are not: whoever looks a
- * session up compares the generation, and a mismatch means that it is gone, which is
- * normal.
+ * How other workers refer to a session. Slots are reused, but with another generation. If
+ * the generation differs, the session has ended; that is normal, because posts may be in
+ * flight then.
  */
 struct session_ref {
 	uint32_t slot;
@@ -43,15 +44,15 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 }
 
 /*
- * The posts: name, destination, what they own besides a payload and options. Behind each
- * is what it carries.
+ * The posts. X(name, destination, what it owns besides a payload and options). The
+ * comment at each names the fields of struct post that it uses.
  */
 #define POSTS(X)                                                                         \
-	/* worker to owner: session is whom it is from; realm */                         \
-	X(JOIN, REALM, IDENTITY)     /* identity; mail for the owner's last word */      \
-	X(GONE, REALM, NOTHING)      /* once after each JOIN, unless GOODBYE was sent */ \
-	X(GOODBYE, REALM, NOTHING)   /* answered by LEFT; no GONE follows */             \
-	X(SUBSCRIBE, REALM, NOTHING) /* request, payload (topic) */                      \
+	/* From a worker to the owner of a realm: realm; session is the sender */        \
+	X(JOIN, REALM, IDENTITY)   /* identity; mail for the last post to the session */ \
+	X(GONE, REALM, NOTHING)    /* it has ended; not sent after GOODBYE */            \
+	X(GOODBYE, REALM, NOTHING) /* its client leaves; answered by LEFT */             \
+	X(SUBSCRIBE, REALM, NOTHING)   /* request, payload (topic) */                    \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
 	/* request, payload, options, acknowledge, exclude_me, disclose_me */            \
 	X(PUBLISH, REALM, NOTHING)                                                       \
@@ -59,72 +60,72 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	X(CALL, REALM, NOTHING)       /* request, payload, timeout_ms */                 \
 	X(YIELD, REALM, NOTHING)      /* request: of the INVOCATION; payload */          \
-	/* request: of the INVOCATION; payload, whose URI is the error's */              \
+	/* request: of the INVOCATION; payload, with the URI of the error */             \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
-	/* request: of the INVOCATION that its callee could not be sent, or has answered \
-	   by what cannot be passed on; error, payload as post_error says */             \
+	/* request: of an INVOCATION that could not be sent to its callee, or whose      \
+	   answer cannot be passed on; error and payload, see struct post_error */       \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
-	/* CALL of a meta procedure: request, meta; id: the session that is asked about  \
-	 */                                                                              \
+	/* a CALL of a meta procedure: request; meta; id: the session of session.get */  \
 	X(META, REALM, ROLES)                                                            \
                                                                                          \
-	/* owner to worker: session is whom it is for */                                 \
-	X(JOINED, PEER, NOTHING) /* the session is there; WELCOME may go out */          \
-	/* revocation that speaks against it; NULL: the client is to try again, because  \
-	   its session id is taken, or for want of memory */                             \
+	/* From the owner of a realm to a session: session is the receiver */            \
+	X(JOINED, PEER, NOTHING) /* it exists; send WELCOME */                           \
+	/* revocation that forbids it; NULL: the session id is taken or memory ran out,  \
+	   and the client should try again */                                            \
 	X(JOIN_REFUSED, PEER, REVOCATION)                                                \
-	X(LEFT, PEER, NOTHING) /* nothing more comes for this session */                 \
-	/* revocation, or NULL: a post to the session was lost, for want of memory; the  \
-	   owner has forgotten the session */                                            \
+	X(LEFT, PEER, NOTHING) /* no post to this session follows */                     \
+	/* the owner has forgotten it; revocation, or NULL: memory ran out for a         \
+	   post to it */                                                                 \
 	X(KILLED, PEER, REVOCATION)                                                      \
-	X(SUBSCRIBED, PEER, NOTHING)   /* request, id: subscription; adds the member */  \
-	X(UNSUBSCRIBED, PEER, NOTHING) /* the same; removes the member */                \
+	X(SUBSCRIBED, PEER, NOTHING) /* request, id: subscription; adds the member */    \
+	/* request, id: subscription; removes the member */                              \
+	X(UNSUBSCRIBED, PEER, NOTHING)                                                   \
 	X(PUBLISHED, PEER, NOTHING)    /* request, id: publication */                    \
 	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
 	/* request: of the INVOCATION; id: registration; payload */                      \
 	X(INVOCATION, PEER, NOTHING)                                                     \
-	/* request: of the INVOCATION; nobody waits for its answer any more */           \
+	/* request: of the INVOCATION, which needs no answer any more */                 \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: of the CALL; payload */                     \
-	/* request_type, request; error; payload as post_error says; full: a limit of    \
-	   the session is reached */                                                     \
+	/* request_type, request; error and payload, see struct post_error; full:        \
+	   the session has reached a limit */                                            \
 	X(ERROR, PEER, NOTHING)                                                          \
                                                                                          \
-	/* owner to each worker that has members; session is the publisher, for          \
-	   exclude_me; id: subscription; publication; publisher, or NULL: not disclosed; \
-	   payload, options */                                                           \
+	/* From the owner to each worker that has members. session: the publisher,       \
+	   for exclude_me; id: subscription; publication; publisher, or NULL if it is    \
+	   not disclosed; payload, options */                                            \
 	X(EVENT, MEMBERS, PUBLISHER)                                                     \
 	/* owner to worker, in place of EVENT: session is a member that gets it; the     \
 	   same but exclude_me and options */                                            \
 	X(EVENT_ONE, PEER, PUBLISHER)                                                    \
                                                                                          \
-	/* between worker 0 and all, itself included */                                  \
-	X(LOGIN, CONTROL, LOGIN)          /* session, login: question */                 \
+	/* Between worker 0 and all workers, worker 0 included */                        \
+	X(LOGIN, CONTROL, LOGIN)          /* session; login: question */                 \
 	X(AUTHORIZE, CONTROL, LOGIN)      /* the same */                                 \
-	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session: its question is moot */            \
-	X(LOGIN_ANSWER, PEER, LOGIN) /* session, login: answer, or NULL: no memory */    \
-	/* session, id: the question's number, login: as in LOGIN_ANSWER */              \
+	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session: its question needs no answer */    \
+	X(LOGIN_ANSWER, PEER, LOGIN) /* session; login: answer, NULL if out of memory */ \
+	/* session; id: number of the question; login: as in LOGIN_ANSWER */             \
 	X(AUTHORIZED, PEER, LOGIN)                                                       \
 	X(LOGIN_REPORT, CONTROL, LOGIN) /* login: report */                              \
-	X(REVOKED, CONTROL, NOTHING)    /* id: the revocation's number; counts */        \
+	X(REVOKED, CONTROL, NOTHING)    /* id: number of the revocation; counts */       \
 	X(CONNECTION, WORKER, FD)       /* connection */                                 \
-	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator, full */                    \
+	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator; full */                    \
 	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
 	/* policy, which is in force from now on; mail for RELOADED */                   \
 	X(RELOAD, WORKER, POLICY)                                                        \
-	/* id: the policy's generation; counts: whom the policy has ended */             \
+	/* id: generation of the policy; counts: clients that the reload has ended */    \
 	X(RELOADED, CONTROL, NOTHING)                                                    \
-	/* id: number of the collection; mail for COUNTED, behind a NULL snapshot */     \
+	/* id: number of the collection; mail for COUNTED; snapshot is NULL */           \
 	X(COUNT, WORKER, SNAPSHOT)                                                       \
-	/* id, session.worker: the sender; snapshot, or NULL: no memory */               \
+	/* id; session.worker: the sender; snapshot, NULL if out of memory */            \
 	X(COUNTED, CONTROL, SNAPSHOT)                                                    \
 	X(STOP, WORKER, NOTHING)  /* stop reading, drain, close, end */                  \
-	X(DRAIN, WORKER, NOTHING) /* to each worker, behind all posts */                 \
-	/* the same, when it has had DRAIN of all: behind all that these posts have made \
-	   for the receiver */                                                           \
+	X(DRAIN, WORKER, NOTHING) /* to each worker, after all its other posts */        \
+	/* to each worker, when DRAIN has come from all: all posts that were caused      \
+	   by posts before DRAIN come earlier */                                         \
 	X(DRAINED, WORKER, NOTHING)                                                      \
-	X(STOPPED, WORKER, NOTHING) /* to worker 0: all is closed, my thread ends */
+	X(STOPPED, WORKER, NOTHING) /* to worker 0: all is closed, the thread ends */
 
 enum post_type {
 #define X(name, to, owns) POST_##name,
@@ -133,7 +134,7 @@ enum post_type {
 		POST_TYPE_COUNT,
 };
 
-/* Who handles a post on the worker that it is sent to. */
+/* The handler of a post on the worker that it is sent to. */
 enum post_destination {
 	POST_TO_REALM = 0,   /* realm_post */
 	POST_TO_PEER = 1,    /* attach_post */
@@ -144,14 +145,15 @@ enum post_destination {
 
 struct post_kind {
 	uint8_t to;   /* enum post_destination */
-	uint8_t owns; /* what it owns besides a payload and options; post.c's own */
+	uint8_t owns; /* what it owns besides a payload and options; for post.c only */
 };
 extern const struct post_kind post_kinds[POST_TYPE_COUNT];
 
 /*
- * What is wrong, in the router's own words: Arguments is [text], with the payload's URI
- * behind it if there is a payload. With text NULL the payload's URI is the text. With uri
- * NULL it is a callee's ERROR, passed on from the payload.
+ * The reason of an ERROR by the router. With a text, Arguments is [text], and the URI of
+ * the payload, if there is one, is appended to the text. If text is NULL, the URI of the
+ * payload is the text. If uri is NULL, the ERROR is a callee's, and is passed on from the
+ * payload.
  */
 struct post_error {
 	const char *uri;  /* a constant */
@@ -159,8 +161,9 @@ struct post_error {
 };
 
 /*
- * Mail is put aside for posts that must not be lost when there is no memory: it is
- * allocated together with the reason to send them, and given to post_send_reserved.
+ * Mail is memory for posts that must not be lost when memory runs out. It is reserved
+ * together with the object that will make such a post necessary, and is given to
+ * post_send_reserved.
  */
 struct mail_batch; /* common/mailbox.h */
 
@@ -186,11 +189,11 @@ struct post {
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
-	uint64_t time_ms; /* of posts to an owner: when the worker read the message */
+	uint64_t time_ms; /* in posts to an owner: when the worker read the message */
 	uint64_t request;
 	uint64_t id;
 	struct payload *payload; /* counted; may be NULL */
-	struct options *options; /* counted; NULL in plain messages */
+	struct options *options; /* counted; NULL if the message has no such options */
 	union {
 		struct {
 			union {
@@ -223,28 +226,31 @@ struct post {
 static_assert(sizeof(struct post) <= 96, "posts are copied: keep them small");
 
 /*
- * A worker's outgoing posts. Opaque to core/, which is handed one and only posts through
- * it; tests link another that records.
+ * A worker's outgoing posts (post/outbox.h). Opaque to core/, which only posts through
+ * the one that it is given; tests link an implementation that records the posts.
  */
 struct outbox;
 
 /*
- * Takes the references that *p holds. False: no memory, and they are still the caller's.
- * Back-pressure bounds what is in flight.
+ * Sends a post and takes the references that *p holds. False if out of memory; the
+ * references are still the caller's then. The number of posts in flight is bounded by
+ * back-pressure.
  */
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p) MUSTCHECK;
 
-/* Makes sure that the next post_send to this worker cannot fail. False: no memory. */
+/*
+ * Makes sure that the next post_send to this worker cannot fail. False if out of memory.
+ */
 bool post_room(struct outbox *ob, unsigned to_worker) MUSTCHECK;
 
-/* post_send that cannot fail: takes *mail, too, and clears it */
+/* Like post_send, but cannot fail. Takes *mail and clears it. */
 void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
 			struct mail_batch **mail);
 
 /* Drops the references that *p holds. */
 void post_drop(struct post *p);
 
-/* What *p counts for in the account of a mailbox, bytes. */
+/* The bytes that *p adds to the size of a mailbox. */
 size_t post_size(const struct post *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets of roles; see role_set.h. */
+/* Sets of roles; any thread. See role_set.h. */
 #include "routerd/post/role_set.h"
 
 #include <stdlib.h>

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Some roles of one realm; any thread. */
+/* A set of roles of one realm; any thread. */
 #ifndef ROUTERD_POST_ROLE_SET_H
 #define ROUTERD_POST_ROLE_SET_H
 
 #include "common/base.h"
 #include "routerd/config/policy.h"
 
-/* It refers to its roles, so that no other role gets the slot of one of them. */
+/* It holds references to its roles, so that no other role can get their slots. */
 struct role_set {
 	size_t n;                  /* slots of the realm */
 	struct role_slot *roles[]; /* by slot, counted; NULL: not in the set */
 };
 
-/* An empty set, for a realm with n slots for roles. NULL: out of memory. */
+/* An empty set, for a realm with n slots for roles. NULL if out of memory. */
 struct role_set *role_set_new(size_t n) MUSTCHECK;
-/* NULL-safe, clears the caller's pointer. */
+/* Frees the set. NULL-safe, clears the caller's pointer. */
 void role_set_free(struct role_set **set);
 
 /* Adds a role of the realm, if it is not in the set. */

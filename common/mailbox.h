@@ -42,9 +42,10 @@ struct mailboxes;
 
 /* Field, name of the counter, type, help. */
 #define MAILBOX_COUNTERS(X)                                                              \
-	X(items, "posts_out", COUNTER, "posts handed over to other threads")             \
-	X(batches, "batches_out", COUNTER, "batches in which they were handed over")     \
-	X(wakeups, "wakeups", COUNTER, "batches for which the other thread was woken")
+	X(items, "posts_out", COUNTER, "posts handed over to other workers")             \
+	X(batches, "batches_out", COUNTER,                                               \
+	  "hand-overs: each passes the posts of a turn to one worker")                   \
+	X(wakeups, "wakeups", COUNTER, "hand-overs that woke the other worker")
 
 struct mailbox_counters {
 #define X(field, name, type, help) uint64_t field;

@@ -27,7 +27,8 @@ struct control;
 	X(sessions, GAUGE, "open sessions")                                              \
 	X(posts, COUNTER, "posts sent, to itself and to others")                         \
 	X(posts_in, COUNTER, "posts received from other workers")                        \
-	X(mailbox_pauses, COUNTER, "how often it stopped reading: mailbox_high")         \
+	X(mailbox_pauses, COUNTER,                                                       \
+	  "how often the worker stopped reading because of mailbox_high")                \
 	X(posts_unsent, COUNTER, "posts lost because memory ran out")
 
 struct worker_counters {

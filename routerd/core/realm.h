@@ -45,7 +45,9 @@ struct realm_limits {
 	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \
 	X(kills, COUNTER,                                                                \
 	  "sessions ended by a revocation, or because a post to them was lost")          \
-	X(replaced, COUNTER, "sessions that left without a post; more than 0 is a bug")  \
+	X(replaced, COUNTER,                                                             \
+	  "sessions whose place another session took before they left; more than 0 is "  \
+	  "a bug")                                                                       \
 	X(dropped_posts, COUNTER, "posts dropped because their session had left")        \
 	X(unsent_publishes, COUNTER,                                                     \
 	  "publications that nobody got because memory ran out")                         \

@@ -5,6 +5,7 @@
 
 #include "routerd/post/login_message.h"
 #include "routerd/post/role_set.h"
+#include "routerd/post/snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,6 +85,10 @@ static void test_what_is_held_is_counted(void **state)
 	expect_counted((struct post){
 		.type = POST_JOIN_REFUSED,
 		.revocation = revocation_new(&all),
+	});
+	expect_counted((struct post){
+		.type = POST_COUNTED,
+		.snapshot = snapshot_new(1, LONG),
 	});
 }
 

@@ -59,6 +59,7 @@ static struct mailboxes *boxes;
 static struct worker *workers[WORKERS];
 static unsigned n_questions, epoch;
 static uint64_t revocations, revocations_answered;
+static uint64_t counts_asked, counts_answered;
 static struct mail_for_all stop_mail;
 static uint64_t n_pressure, n_long; /* steps, in all runs */
 
@@ -107,6 +108,8 @@ void control_post(struct control *c, struct post *p)
 		n_roles_gone += p->counts.sessions + p->counts.pending;
 	} else if (p->type == POST_REVOKED) {
 		revocations_answered++;
+	} else if (p->type == POST_COUNTED) {
+		counts_answered++;
 	}
 	post_drop(p);
 }
@@ -205,6 +208,18 @@ static void reload_policy(void)
 	policy = next;
 }
 
+/* The answers arrive even if memory runs out afterwards, perhaps without a snapshot. */
+static void ask_for_counters(void)
+{
+	struct outbox *ob = &workers[0]->outbox;
+	struct post p = {.type = POST_COUNT, .mail = outbox_reserve(ob)};
+
+	if (p.mail != NULL && post_send(ob, chance(WORKERS), &p))
+		counts_asked++;
+	else
+		free(p.mail);
+}
+
 /* --- invariants over all workers and clients --- */
 
 /* All sessions have the rights of the policy in force. */
@@ -283,6 +298,7 @@ static void check_all(void)
 	assert_int_equal(conns, 0);
 	assert_false(mailbox_pressure(boxes));
 	assert_int_equal(revocations_answered, revocations * WORKERS);
+	assert_int_equal(counts_answered, counts_asked);
 }
 
 /* An acknowledged publication has reached all subscribers before the end. */
@@ -320,6 +336,7 @@ static void setup_world(uint64_t seed)
 	reloads = reports = 0;
 	if (config_parse(slice_str(yaml_without), "test", &config_without, &err) != 0)
 		fail_msg("%s", err.text);
+	counts_asked = counts_answered = 0;
 	if (config_parse(slice_str(yaml), "test", &config, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(policy_new(NULL, config, &policy), 0);
@@ -357,8 +374,10 @@ static void steps(unsigned n)
 		} else if (what < 280) {
 			listen_to(c);
 			act(c);
-		} else if (what < 299) {
+		} else if (what < 298) {
 			authenticator_answers();
+		} else if (what < 299) {
+			ask_for_counters();
 		} else if (chance(3) > 0) {
 			authenticator_revokes();
 		} else {

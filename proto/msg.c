@@ -114,6 +114,9 @@ static const struct option call_options[] = {
 	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},
 	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
 };
+static const struct option cancel_options[] = {
+	{NAME("mode"), OPTION_HINT, offsetof(struct msg, text)},
+};
 static const struct option yield_options[] = {
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
 	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
@@ -173,7 +176,7 @@ static const struct shape shapes[] = {
 	[WAMP_CALL] = {OPTIONS(call_options),
 		       {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD},
 		       {"Request", "Options", "Procedure", KW}},
-	[WAMP_CANCEL] = {{NULL, 0},
+	[WAMP_CANCEL] = {OPTIONS(cancel_options),
 			 {ELEMENT_REQUEST, ELEMENT_OPTIONS},
 			 {"CALL.Request", "Options"}},
 	[WAMP_REGISTER] = {OPTIONS(register_options),

@@ -96,7 +96,8 @@ struct msg {
 	enum wamp_type error_type; /* ERROR: REQUEST.Type */
 	struct slice uri; /* topic or procedure; the URI of ERROR, GOODBYE and ABORT */
 	struct slice
-		/* Details.message of ABORT and GOODBYE; the signature of AUTHENTICATE. */
+		/* Details.message of ABORT and GOODBYE; the signature of AUTHENTICATE;
+		   Options.mode of CANCEL, empty if it is not a string. */
 		text;
 	struct slice match;  /* SUBSCRIBE, REGISTER: Options.match; len 0 if absent */
 	struct slice invoke; /* REGISTER: Options.invoke; len 0 if absent */
@@ -179,8 +180,12 @@ struct msg_details {
 void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 		       uint64_t id, uint64_t second, const struct msg_details *details,
 		       struct msg_payload payload);
-/* INTERRUPT, by which the callee is told to stop, and that nobody waits for an answer. */
-void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request);
+/*
+ * INTERRUPT, which tells the callee to stop. mode: WAMP_MODE_KILL if the caller still
+ * waits for an answer, else WAMP_MODE_KILLNOWAIT.
+ */
+void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request,
+			 enum wamp_cancel_mode mode);
 void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
 		     uint64_t request, struct slice uri, struct msg_payload payload);
 /* An ERROR from the router itself, with the Arguments [text]. */

@@ -46,7 +46,7 @@ static const char *const broker_features[] = {
 	"subscriber_blackwhite_listing",
 	NULL,
 };
-static const char *const dealer_features[] = {"call_timeout", NULL};
+static const char *const dealer_features[] = {"call_canceling", "call_timeout", NULL};
 
 /* Begins a message of count elements and writes its type. */
 static void begin_msg(struct token_writer *w, struct buf *out, enum serializer s,
@@ -127,13 +127,15 @@ void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint
 	token_put_end(&w);
 }
 
-void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request)
+void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request,
+			 enum wamp_cancel_mode mode)
 {
 	struct token_writer w;
 
 	begin_ids(&w, out, s, WAMP_INTERRUPT, request, 0, 1);
 	token_put_map(&w, 1);
-	put_str_pair(&w, "mode", slice_str("killnowait"));
+	put_str_pair(&w, "mode",
+		     slice_str(mode == WAMP_MODE_KILL ? "kill" : "killnowait"));
 	token_put_end(&w);
 	token_put_end(&w);
 }

@@ -49,6 +49,13 @@ enum wamp_feature {
 	WAMP_FEATURE_CALL_CANCELING = 1 << 0,
 };
 
+/* How a call is canceled (specification: "Call Canceling"). */
+enum wamp_cancel_mode {
+	WAMP_MODE_KILLNOWAIT = 0, /* the default */
+	WAMP_MODE_SKIP = 1,
+	WAMP_MODE_KILL = 2,
+};
+
 /* What a client announces in its HELLO: bits of enum wamp_feature for each role. */
 struct wamp_features {
 	uint8_t of[WAMP_ROLE_COUNT];

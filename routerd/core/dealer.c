@@ -10,6 +10,7 @@
 
 enum {
 	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
+	KILL_MAX_MS = 30000,   /* how long a callee may take to stop */
 };
 
 struct registration {
@@ -19,22 +20,30 @@ struct registration {
 	uint8_t procedure[];
 };
 
+enum call_state {
+	CALL_ACTIVE = 0,
+	CALL_KILLING = 1, /* the callee was told to stop, and the caller still waits */
+};
+
 /* A CALL that was sent to its callee as an INVOCATION and is not answered yet. */
 struct call {
-	struct id_node node; /* owner: the callee, id: INVOCATION.Request */
+	struct id_node by_callee; /* owner: the callee, id: INVOCATION.Request */
+	struct id_node by_caller; /* owner: the caller, id: CALL.Request */
 	LIST_ENTRY(call) of_callee;
 	union {
 		LIST_ENTRY(call) of_caller;
 		SLIST_ENTRY(call) free;
 	};
-	struct session *caller;
-	uint64_t request; /* CALL.Request: chosen by the caller, so perhaps not unique */
 	struct deadline deadline;
+	uint8_t state;    /* enum call_state */
+	bool has_timeout; /* else the deadline, if it is set, is that of KILLING */
 };
 
 int dealer_init(struct dealer *d)
 {
-	return id_table_init(&d->registrations) != 0 ? E_NOMEM : id_table_init(&d->calls);
+	if (id_table_init(&d->registrations) != 0 || id_table_init(&d->calls) != 0)
+		return E_NOMEM;
+	return id_table_init(&d->requests);
 }
 
 void dealer_fini(struct dealer *d)
@@ -46,6 +55,7 @@ void dealer_fini(struct dealer *d)
 		SLIST_REMOVE_HEAD(&d->free_calls, free);
 		free(c);
 	}
+	id_table_fini(&d->requests);
 	id_table_fini(&d->calls);
 	id_table_fini(&d->registrations);
 }
@@ -167,13 +177,16 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 	/* Specification, "Identifiers": request ids count from 1 to 2^53, then from 1
 	 * again. */
 	callee->last_invocation = callee->last_invocation % WAMP_MAX_ID + 1;
-	c->node.owner = callee;
-	c->node.id = callee->last_invocation;
-	c->caller = caller;
-	c->request = request;
+	c->by_callee.owner = callee;
+	c->by_callee.id = callee->last_invocation;
+	c->by_caller.owner = caller;
+	c->by_caller.id = request;
 	/* a reused call must not look as if its deadline were set */
 	c->deadline.node.tick = 0;
-	id_table_add(&realm->dealer.calls, &c->node);
+	c->state = CALL_ACTIVE;
+	c->has_timeout = false;
+	id_table_add(&realm->dealer.calls, &c->by_callee);
+	id_table_add(&realm->dealer.requests, &c->by_caller);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
 	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
 	caller->n_calls++;
@@ -186,15 +199,18 @@ static struct call *add_call(struct realm *realm, struct session *caller,
  */
 static void finish_call(struct realm *realm, struct call *c, struct post *answer)
 {
+	struct session *caller = c->by_caller.owner;
+
 	if (answer != NULL) {
-		answer->request = c->request;
-		session_post(realm, c->caller, answer);
+		answer->request = c->by_caller.id;
+		session_post(realm, caller, answer);
 	}
 	wheel_cancel(realm->deadlines, &c->deadline.node);
-	id_table_remove(&realm->dealer.calls, &c->node);
+	id_table_remove(&realm->dealer.calls, &c->by_callee);
+	id_table_remove(&realm->dealer.requests, &c->by_caller);
 	LIST_REMOVE(c, of_callee);
 	LIST_REMOVE(c, of_caller);
-	c->caller->n_calls--;
+	caller->n_calls--;
 	give_back_call(&realm->dealer, c);
 }
 
@@ -208,7 +224,7 @@ static struct call *find_call(struct realm *realm, const struct session *callee,
 	struct id_node *node = id_table_find(&realm->dealer.calls, callee, invocation);
 
 	if (node != NULL)
-		return container_of(node, struct call, node);
+		return container_of(node, struct call, by_callee);
 	realm->counters.unknown_answers++;
 	return NULL;
 }
@@ -228,18 +244,32 @@ static void fail_call(struct realm *realm, struct call *c, struct post_error err
 	finish_call(realm, c, &answer);
 }
 
-/* Tells the callee to stop working on a call, if it announced that it can. */
-static void interrupt_callee(struct realm *realm, const struct call *c)
+/*
+ * Tells the callee to stop working on a call, if it announced that it can and was not
+ * told before. False: it was not told now.
+ */
+static bool interrupt_callee(struct realm *realm, const struct call *c,
+			     enum wamp_cancel_mode mode)
 {
-	const struct session *callee = c->node.owner;
-	struct post interrupt = {.type = POST_INTERRUPT, .request = c->node.id};
+	const struct session *callee = c->by_callee.owner;
+	struct post interrupt = {
+		.type = POST_INTERRUPT,
+		.request = c->by_callee.id,
+		.mode = (uint8_t)mode,
+	};
 
-	if ((callee->identity->features.of[WAMP_ROLE_CALLEE] &
-	     WAMP_FEATURE_CALL_CANCELING) == 0)
-		return;
+	if (c->state == CALL_KILLING || (callee->identity->features.of[WAMP_ROLE_CALLEE] &
+					 WAMP_FEATURE_CALL_CANCELING) == 0)
+		return false;
+	return session_try_post(realm, callee, &interrupt);
+}
+
+/* Tells the callee that nobody waits for its answer now. */
+static void stop_callee(struct realm *realm, const struct call *c)
+{
 	/* If memory runs out, the callee keeps working, and its answer is dropped. */
-	bool sent = session_try_post(realm, callee, &interrupt);
-	(void)sent;
+	bool told = interrupt_callee(realm, c, WAMP_MODE_KILLNOWAIT);
+	(void)told;
 }
 
 void dealer_time_out(struct realm *realm, struct deadline *d)
@@ -247,19 +277,37 @@ void dealer_time_out(struct realm *realm, struct deadline *d)
 	static const struct post_error timed_out = {
 		WAMP_ERROR_TIMEOUT,
 		"the callee did not answer within the call's timeout"};
+	static const struct post_error not_stopped = {
+		WAMP_ERROR_CANCELED,
+		"the call was canceled, and the callee did not stop within 30 s"};
 	struct call *c = container_of(d, struct call, deadline);
 
+	if (!c->has_timeout) {
+		fail_call(realm, c, not_stopped, NULL);
+		return;
+	}
 	realm->counters.timeouts++;
-	interrupt_callee(realm, c);
+	stop_callee(realm, c);
 	fail_call(realm, c, timed_out, NULL);
 }
 
-static void set_timeout(struct realm *realm, struct call *c, const struct post *p)
+static void set_deadline(struct realm *realm, struct call *c, uint64_t due_ms)
 {
-	if (p->timeout_ms == 0)
-		return;
 	c->deadline.realm = realm;
-	wheel_set(realm->deadlines, &c->deadline.node, p->time_ms + p->timeout_ms);
+	wheel_set(realm->deadlines, &c->deadline.node, due_ms);
+}
+
+bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request)
+{
+	struct post violation = {
+		.type = POST_VIOLATION,
+		.error.text = "CALL.Request: expected an id that no call in flight has",
+	};
+
+	if (LIKELY(id_table_find(&realm->dealer.requests, s, request) == NULL))
+		return false;
+	session_post(realm, s, &violation);
+	return true;
 }
 
 void dealer_call(struct realm *realm, struct session *s, struct post *p)
@@ -270,6 +318,8 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		find_procedure(&realm->dealer, payload_uri(p->payload));
 
 	realm->counters.calls++;
+	if (dealer_refuse_duplicate(realm, s, p->request))
+		return;
 	if (reg == NULL) {
 		session_error(realm, s, WAMP_CALL, p->request, no_such, p->payload);
 		p->payload = NULL;
@@ -288,7 +338,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	}
 	struct post invocation = {
 		.type = POST_INVOCATION,
-		.request = c->node.id,
+		.request = c->by_callee.id,
 		.id = reg->node.id,
 		.payload = p->payload,
 	};
@@ -298,12 +348,44 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		p->payload = NULL;
 		/* the post's time is when the CALL was read, so waiting in queues
 		 * counts */
-		set_timeout(realm, c, p);
+		c->has_timeout = p->timeout_ms != 0;
+		if (c->has_timeout)
+			set_deadline(realm, c, p->time_ms + p->timeout_ms);
 		return;
 	}
 	/* The next INVOCATION uses this id again, so that the callee sees no gap. */
 	callee->last_invocation--;
 	fail_call(realm, c, no_memory, NULL);
+}
+
+/*
+ * Every mode ends in an answer to the caller. With kill it is the callee's, if the callee
+ * can be told to stop. A second CANCEL in another mode no longer waits for it.
+ */
+void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
+{
+	static const struct post_error canceled = {WAMP_ERROR_CANCELED,
+						   "the caller has canceled the call"};
+	struct id_node *node = id_table_find(&realm->dealer.requests, s, p->request);
+
+	/* normal: its answer and this CANCEL have crossed */
+	if (node == NULL)
+		return;
+	struct call *c = container_of(node, struct call, by_caller);
+	realm->counters.cancels += c->state == CALL_ACTIVE;
+	if (p->mode == WAMP_MODE_KILL) {
+		if (c->state == CALL_KILLING)
+			return;
+		if (interrupt_callee(realm, c, WAMP_MODE_KILL)) {
+			c->state = CALL_KILLING;
+			if (!c->has_timeout)
+				set_deadline(realm, c, p->time_ms + KILL_MAX_MS);
+			return;
+		}
+	} else if (p->mode == WAMP_MODE_KILLNOWAIT) {
+		stop_callee(realm, c);
+	}
+	fail_call(realm, c, canceled, NULL);
 }
 
 void dealer_yield(struct realm *realm, struct session *s, struct post *p)
@@ -337,6 +419,18 @@ void dealer_forget_calls(struct realm *realm, struct session *s)
 
 	while ((c = LIST_FIRST(&s->calls)) != NULL)
 		finish_call(realm, c, NULL);
+}
+
+void dealer_abandon_calls(struct realm *realm, struct session *s)
+{
+	struct call *c;
+
+	while ((c = LIST_FIRST(&s->calls)) != NULL) {
+		/* to itself it gets nothing any more */
+		if (c->by_callee.owner != s)
+			stop_callee(realm, c);
+		finish_call(realm, c, NULL);
+	}
 }
 
 void dealer_fail_invocations(struct realm *realm, struct session *s)

@@ -16,7 +16,8 @@ struct deadline;
 struct dealer {
 	struct registration *procedures; /* hash table by procedure */
 	struct id_table registrations;   /* keys: callee and registration id */
-	struct id_table calls;           /* keys: callee and invocation id */
+	struct id_table calls;           /* keys: callee and INVOCATION.Request */
+	struct id_table requests;        /* the same calls; keys: caller, CALL.Request */
 	SLIST_HEAD(, call) free_calls; /* for reuse, so that most calls need no malloc */
 	size_t n_free_calls;
 };
@@ -29,22 +30,31 @@ void dealer_fini(struct dealer *d);
 void dealer_register(struct realm *realm, struct session *s, struct post *p);
 void dealer_unregister(struct realm *realm, struct session *s, struct post *p);
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
+/*
+ * Refuses a CALL whose id a call in flight of the same caller has: it would not be clear
+ * which of them CANCEL and the answers are for. False: there is no such call.
+ */
+bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request);
+void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /*
  * Handles POST_INVOCATION_ERROR, whose error {NULL, NULL} means the callee's own, and
  * POST_UNDELIVERABLE.
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
-/* Ends the call whose deadline has passed. */
+/* Ends the call whose deadline has passed: its timeout, or that of a kill. */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
  * End what a session has in the dealer, when it leaves: its registrations; the calls that
- * it made, without an answer; the calls that were made to it, with an ERROR to their
- * callers.
+ * it made, without an answer, and their callees are told to stop; the calls that were
+ * made to it, with an ERROR to their callers.
  */
 void dealer_drop_registrations(struct realm *realm, struct session *s);
-void dealer_forget_calls(struct realm *realm, struct session *s);
+void dealer_abandon_calls(struct realm *realm, struct session *s);
 void dealer_fail_invocations(struct realm *realm, struct session *s);
+
+/* Ends the calls that a session made, and posts nothing. */
+void dealer_forget_calls(struct realm *realm, struct session *s);
 
 #endif

@@ -229,6 +229,8 @@ void meta_forget_session(struct realm *realm, struct session *s)
 void meta_call(struct realm *realm, struct session *s, struct post *p)
 {
 	realm->counters.calls++;
+	if (dealer_refuse_duplicate(realm, s, p->request))
+		return;
 	if (s->n_calls >= realm->limits.calls)
 		session_limit_error(realm, s, WAMP_CALL, p->request,
 				    "the session has too many calls in flight");

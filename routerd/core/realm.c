@@ -14,15 +14,15 @@
 
 /*
  * Ends a session and frees it: its memberships, registrations, calls that it made (nobody
- * waits for their results now), and calls made to it (their callers get an ERROR). Calls
- * that it made come before calls made to it, so that it gets no ERROR for a call to
- * itself.
+ * waits for their results now; their callees are told to stop), and calls made to it
+ * (their callers get an ERROR). Calls that it made come before calls made to it, so that
+ * it gets no ERROR for a call to itself.
  */
 static void take_down(struct realm *realm, struct session *s)
 {
 	broker_drop_memberships(realm, s);
 	dealer_drop_registrations(realm, s);
-	dealer_forget_calls(realm, s);
+	dealer_abandon_calls(realm, s);
 	meta_forget_session(realm, s);
 	dealer_fail_invocations(realm, s);
 	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
@@ -181,6 +181,7 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_REGISTER] = dealer_register,
 	[POST_UNREGISTER] = dealer_unregister,
 	[POST_CALL] = dealer_call,
+	[POST_CANCEL] = dealer_cancel,
 	[POST_YIELD] = dealer_yield,
 	[POST_INVOCATION_ERROR] = dealer_fail,
 	[POST_UNDELIVERABLE] = dealer_fail,

@@ -39,6 +39,7 @@ struct realm_limits {
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(results, COUNTER, "results of calls")                                          \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
+	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
 	X(joins, COUNTER, "sessions that joined")                                        \
 	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \

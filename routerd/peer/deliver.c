@@ -81,7 +81,8 @@ static void on_invocation(struct peer *p, const struct post *post)
 
 static void on_interrupt(struct peer *p, const struct post *post)
 {
-	msg_write_interrupt(peer_begin(p), p->serializer, post->request);
+	msg_write_interrupt(peer_begin(p), p->serializer, post->request,
+			    (enum wamp_cancel_mode)post->mode);
 	peer_send_sure(p);
 }
 
@@ -178,25 +179,26 @@ static void on_post_error(struct peer *p, const struct post *post)
 	peer_error(p, post->request_type, post->request, post->error.uri, words);
 }
 
+/* The owner has found it, from what only the owner knows. */
+static void on_violation(struct peer *p, const struct post *post)
+{
+	/* a session that leaves by itself is done with */
+	if (p->state == PEER_JOINED)
+		peer_violation(p, post->error.text);
+}
+
 void deliver(struct peer *p, struct post *post)
 {
 	static void (*const handlers[POST_TYPE_COUNT])(struct peer *,
 						       const struct post *) = {
-		[POST_JOINED] = login_joined,
-		[POST_JOIN_REFUSED] = login_refused,
-		[POST_LEFT] = peer_left,
-		[POST_KILLED] = peer_killed,
-		[POST_SUBSCRIBED] = on_subscribed,
-		[POST_UNSUBSCRIBED] = on_unsubscribed,
-		[POST_PUBLISHED] = on_done,
-		[POST_REGISTERED] = on_done,
-		[POST_UNREGISTERED] = on_done,
-		[POST_INVOCATION] = on_invocation,
-		[POST_INTERRUPT] = on_interrupt,
-		[POST_RESULT] = on_result,
-		[POST_EVENT_ONE] = fan_out_to_one,
-		[POST_ERROR] = on_post_error,
-		[POST_LOGIN_ANSWER] = login_answer,
+		[POST_JOINED] = login_joined,      [POST_JOIN_REFUSED] = login_refused,
+		[POST_LEFT] = peer_left,           [POST_KILLED] = peer_killed,
+		[POST_SUBSCRIBED] = on_subscribed, [POST_UNSUBSCRIBED] = on_unsubscribed,
+		[POST_PUBLISHED] = on_done,        [POST_REGISTERED] = on_done,
+		[POST_UNREGISTERED] = on_done,     [POST_INVOCATION] = on_invocation,
+		[POST_INTERRUPT] = on_interrupt,   [POST_RESULT] = on_result,
+		[POST_EVENT_ONE] = fan_out_to_one, [POST_ERROR] = on_post_error,
+		[POST_VIOLATION] = on_violation,   [POST_LOGIN_ANSWER] = login_answer,
 	};
 
 	/* not in the table: it takes the post's answer */

@@ -204,9 +204,9 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
-	/* an answer of a callee gets no ERROR; but if the callee leaves, the owner
-	 * answers its calls */
-	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR)
+	/* an answer of a callee gets no ERROR, and neither does CANCEL; but if the
+	 * session leaves, the owner answers the calls to it and ends its own */
+	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR || m->type == WAMP_CANCEL)
 		conn_drop(p->conn);
 	else
 		refuse(p, m, WAMP_ERROR_UNAVAILABLE, "the router is out of memory");
@@ -404,14 +404,22 @@ static void on_error(struct peer *p, struct msg *m)
 	fail_invocation(p, m, WAMP_ERROR_INVALID_URI, text);
 }
 
-/*
- * WELCOME does not announce call canceling. A caller that sends CANCEL anyway still gets
- * its result.
- */
+static void cancel_call(struct peer *p, const struct msg *m, enum wamp_cancel_mode mode)
+{
+	post_plain(p, m, &(struct post){.type = POST_CANCEL, .mode = (uint8_t)mode});
+}
+
+/* Autobahn sends no mode. An unknown one cannot be refused, since CANCEL has no answer of
+ * its own. */
 static void on_cancel(struct peer *p, struct msg *m)
 {
-	(void)p;
-	(void)m;
+	enum wamp_cancel_mode mode = WAMP_MODE_KILLNOWAIT;
+
+	if (slice_eq_str(m->text, "skip"))
+		mode = WAMP_MODE_SKIP;
+	else if (slice_eq_str(m->text, "kill"))
+		mode = WAMP_MODE_KILL;
+	cancel_call(p, m, mode);
 }
 
 static void on_goodbye(struct peer *p, struct msg *m)
@@ -475,7 +483,9 @@ static void on_invalid_value(struct peer *p, const struct msg *m, const char *te
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type == WAMP_YIELD && !m->progress)
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
-	else if (m->type != WAMP_YIELD && m->type != WAMP_CANCEL)
+	else if (m->type == WAMP_CANCEL)
+		cancel_call(p, m, WAMP_MODE_KILLNOWAIT);
+	else if (m->type != WAMP_YIELD)
 		peer_violation(p, text); /* there is no request that could fail */
 }
 

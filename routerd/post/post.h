@@ -59,6 +59,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(REGISTER, REALM, NOTHING)   /* request, payload (procedure) */                 \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	X(CALL, REALM, NOTHING)       /* request, payload, timeout_ms */                 \
+	X(CANCEL, REALM, NOTHING)     /* request: of the CALL; mode */                   \
 	X(YIELD, REALM, NOTHING)      /* request: of the INVOCATION; payload */          \
 	/* request: of the INVOCATION; payload, with the URI of the error */             \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
@@ -85,12 +86,13 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
 	/* request: of the INVOCATION; id: registration; payload */                      \
 	X(INVOCATION, PEER, NOTHING)                                                     \
-	/* request: of the INVOCATION, which needs no answer any more */                 \
+	/* request: of the INVOCATION; mode */                                           \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: of the CALL; payload */                     \
 	/* request_type, request; error and payload, see struct post_error; full:        \
 	   the session has reached a limit */                                            \
 	X(ERROR, PEER, NOTHING)                                                          \
+	X(VIOLATION, PEER, NOTHING) /* error.text: what the client did wrong */          \
                                                                                          \
 	/* From the owner to each worker that has members. session: the publisher,       \
 	   for exclude_me; id: subscription; publication; publisher, or NULL if it is    \
@@ -189,6 +191,7 @@ struct post {
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
+	uint8_t mode;     /* enum wamp_cancel_mode */
 	uint64_t time_ms; /* in posts to an owner: when the worker read the message */
 	uint64_t request;
 	uint64_t id;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routing without sockets. A byte string plays several sessions on several workers in two
  * realms. They join, leave, subscribe, call, answer, ask about sessions and are revoked,
- * also with wrong ids and after their end, and calls time out. Next to each realm runs a
- * simple, slow model (arrays with linear search), which predicts every post of every
- * step. */
+ * also with wrong ids and after their end, and calls are canceled and time out. Next to
+ * each realm runs a simple, slow model (arrays with linear search), which predicts every
+ * post of every step. */
 #include "routerd/config/policy.h"
 #include "routerd/core/realm.h"
 #include "routerd/post/role_set.h"
@@ -60,6 +60,8 @@ struct flight {
 	unsigned caller, callee;
 	uint64_t request, invocation;
 	uint64_t tick; /* of the wheel, at which it times out; 0: never */
+	bool killing;  /* the callee was told to stop */
+	bool has_timeout;
 };
 
 /* A call of a meta procedure that looks at each session. */
@@ -81,7 +83,7 @@ struct model {
 	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
 	size_t n_strolls;
 	char meta[1000]; /* what the result of the last meta procedure is */
-	uint64_t dropped, unknown, timeouts;
+	uint64_t dropped, unknown, timeouts, cancels;
 	struct outbox expected; /* without references */
 };
 
@@ -207,6 +209,20 @@ static void drop_stroll(struct model *m, size_t i)
 		(m->n_strolls - i) * sizeof(m->strolls[0]));
 }
 
+/* False: the callee cannot be told to stop, or was told before. */
+static bool expect_interrupt(struct model *m, const struct flight *f,
+			     enum wamp_cancel_mode mode)
+{
+	if (f->killing ||
+	    m->players[f->callee].identity->features.of[WAMP_ROLE_CALLEE] == 0)
+		return false;
+	expect(m, f->callee,
+	       (struct post){.type = POST_INTERRUPT,
+			     .request = f->invocation,
+			     .mode = (uint8_t)mode});
+	return true;
+}
+
 static void model_take_down(struct model *m, unsigned who)
 {
 	for (unsigned u = 0; u < URIS; u++) {
@@ -215,9 +231,13 @@ static void model_take_down(struct model *m, unsigned who)
 		if (m->registration[u] != 0 && m->callee[u] == who)
 			m->registration[u] = 0;
 	}
-	for (size_t i = m->n_flights; i-- > 0;)
-		if (m->flights[i].caller == who)
-			drop_flight(m, i);
+	for (size_t i = m->n_flights; i-- > 0;) {
+		if (m->flights[i].caller != who)
+			continue;
+		if (m->flights[i].callee != who)
+			expect_interrupt(m, &m->flights[i], WAMP_MODE_KILLNOWAIT);
+		drop_flight(m, i);
+	}
 	for (size_t i = m->n_strolls; i-- > 0;)
 		if (m->strolls[i].caller == who)
 			drop_stroll(m, i);
@@ -359,10 +379,24 @@ static bool model_full(struct model *m, unsigned who, uint64_t request)
 	return true;
 }
 
+/* Has a call in flight of the same caller this id? Then it is a violation. */
+static bool model_duplicate(struct model *m, unsigned who, uint64_t request)
+{
+	for (size_t i = 0; i < m->n_flights; i++) {
+		if (m->flights[i].caller == who && m->flights[i].request == request) {
+			expect(m, who, (struct post){.type = POST_VIOLATION});
+			return true;
+		}
+	}
+	return false;
+}
+
 static void model_call(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
 	unsigned callee = m->callee[uri];
 
+	if (model_duplicate(m, who, p->request))
+		return;
 	if (m->registration[uri] == 0) {
 		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_PROCEDURE,
 			     p->payload);
@@ -375,7 +409,8 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 	m->flights[m->n_flights++] = (struct flight){.caller = who,
 						     .callee = callee,
 						     .request = p->request,
-						     .invocation = invocation};
+						     .invocation = invocation,
+						     .has_timeout = p->timeout_ms != 0};
 	if (p->timeout_ms != 0)
 		m->flights[m->n_flights - 1].tick =
 			(now_ms + p->timeout_ms) / WHEEL_TICK_MS + 1;
@@ -384,6 +419,31 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 			     .request = invocation,
 			     .id = m->registration[uri],
 			     .payload = p->payload});
+}
+
+static void model_cancel(struct model *m, unsigned who, const struct post *p)
+{
+	size_t i = 0;
+
+	while (i < m->n_flights &&
+	       (m->flights[i].caller != who || m->flights[i].request != p->request))
+		i++;
+	if (i == m->n_flights)
+		return;
+	struct flight *f = &m->flights[i];
+	bool first = !f->killing;
+	m->cancels += first;
+	if (p->mode == WAMP_MODE_KILL && f->killing)
+		return;
+	if (p->mode != WAMP_MODE_SKIP)
+		f->killing |= expect_interrupt(m, f, p->mode);
+	if (p->mode == WAMP_MODE_KILL && f->killing) {
+		if (!f->has_timeout)
+			f->tick = (now_ms + 30000) / WHEEL_TICK_MS + 1;
+		return;
+	}
+	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_CANCELED, NULL);
+	drop_flight(m, i);
 }
 
 static void model_answer(struct model *m, unsigned who, const struct post *p)
@@ -455,7 +515,7 @@ static void model_meta(struct model *m, unsigned who, const struct post *p)
 	const struct role_set *roles = p->meta.roles;
 	unsigned n = 0;
 
-	if (model_full(m, who, p->request))
+	if (model_duplicate(m, who, p->request) || model_full(m, who, p->request))
 		return;
 	if (p->meta.procedure == META_SESSION_GET) {
 		model_get(m, who, p);
@@ -530,24 +590,26 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_call(m, who, uri, p);
 	else if (p->type == POST_META)
 		model_meta(m, who, p);
+	else if (p->type == POST_CANCEL)
+		model_cancel(m, who, p);
 	else if (p->type >= POST_YIELD)
 		model_answer(m, who, p);
 }
 
-/* Ends the calls that are due at a tick: the last one that was made comes first. */
+/* Ends the calls that are due at a tick: the one whose deadline was set last comes first.
+ */
 static void model_tick(struct model *m, uint64_t tick)
 {
 	for (size_t i = m->n_flights; i-- > 0;) {
 		const struct flight *f = &m->flights[i];
 		if (f->tick != tick)
 			continue;
-		if (m->players[f->callee].identity->features.of[WAMP_ROLE_CALLEE] != 0)
-			expect(m, f->callee,
-			       (struct post){.type = POST_INTERRUPT,
-					     .request = f->invocation});
-		expect_error(m, f->caller, WAMP_CALL, f->request, WAMP_ERROR_TIMEOUT,
+		if (f->has_timeout)
+			expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
+		expect_error(m, f->caller, WAMP_CALL, f->request,
+			     f->has_timeout ? WAMP_ERROR_TIMEOUT : WAMP_ERROR_CANCELED,
 			     NULL);
-		m->timeouts++;
+		m->timeouts += f->has_timeout;
 		drop_flight(m, i);
 	}
 }
@@ -600,6 +662,7 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	else
 		ASSERT(p->payload == e->payload);
 	ASSERT(p->exclude_me == e->exclude_me && p->options == e->options);
+	ASSERT(p->mode == e->mode);
 	if (p->type == POST_SUBSCRIBED && e->id == 0)
 		learn_id(m, p->id, &m->subscription[uri]);
 	else if (p->type == POST_REGISTERED)
@@ -659,7 +722,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(n.calls_in_flight == m->n_flights);
 	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
-	ASSERT(n.timeouts == m->timeouts);
+	ASSERT(n.timeouts == m->timeouts && n.cancels == m->cancels);
 }
 
 static void next_step(struct model *m)
@@ -676,7 +739,8 @@ static void play_time(unsigned ms)
 {
 	uint64_t tick = now_ms / WHEEL_TICK_MS;
 
-	now_ms += ms;
+	/* some steps are longer than a callee may take to stop */
+	now_ms += ms < 0xf0 ? ms : ms * 200;
 	for (unsigned i = 0; i < REALMS; i++) {
 		for (uint64_t t = tick + 1; t <= now_ms / WHEEL_TICK_MS; t++)
 			model_tick(&models[i], t);
@@ -773,10 +837,12 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	p.session.generation -= late;
 	if (type == POST_CALL)
 		p.timeout_ms = arg / 4 % 4 * 40;
+	if (type == POST_CANCEL)
+		p.mode = (uint8_t)(arg % 3);
 	if (type == POST_UNDELIVERABLE)
 		p.error.uri = WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED;
 	else if (type != POST_GONE && type != POST_GOODBYE && type != POST_UNSUBSCRIBE &&
-		 type != POST_UNREGISTER)
+		 type != POST_UNREGISTER && type != POST_CANCEL)
 		p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri]), nothing);
 	if (type == POST_PUBLISH && (arg & 12) != 0)
 		p.options = options_ref((arg & 12) == 12 ? for_nobody : for_some);

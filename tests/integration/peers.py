@@ -189,6 +189,17 @@ class Peer:
         result = self.do("call", proc=procedure, args=args, kwargs=kwargs, options=options)
         return result["args"], result["kwargs"]
 
+    def start_call(self, procedure, args, **options):
+        """Does not wait; returns a number for finish()."""
+        return self.puppet.start("call", s=self.name, proc=procedure, args=args, kwargs={}, options=options)
+
+    def finish(self, number):
+        return self.puppet.finish(number)
+
+    def cancel(self, procedure, **options):
+        """Cancels the last call of this procedure."""
+        self.do("cancel", proc=procedure, options=options)
+
     def event(self, topic):
         event = self.puppet.event(ev="event", s=self.name, topic=topic)
         return event["args"], event["kwargs"]

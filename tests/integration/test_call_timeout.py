@@ -2,7 +2,6 @@
 """Call timeouts (specification: "Call Timeouts"): the caller gets an ERROR in time, the callee an
 INTERRUPT if it has announced that it understands one, and whatever the callee says later is dropped."""
 
-import re
 import signal
 import time
 
@@ -10,7 +9,7 @@ import peers
 import pytest
 import rawclient
 from rawclient import ERROR, INVOCATION, YIELD, WampError
-from utils import SLOW, router_config, wait_for
+from utils import SLOW, realm_counter, router_config, wait_for
 
 INTERRUPT = 69
 TIMEOUT_TEXT = "the callee did not answer within the call's timeout"
@@ -34,14 +33,6 @@ CANCELING = roles(features={"call_canceling": True})
 def expect_timeout(caller, request):
     message = caller.expect(ERROR, 48)
     assert message == [ERROR, 48, request, {}, "wamp.error.timeout", [TIMEOUT_TEXT]]
-
-
-def realm_counter(routerd, name):
-    """A counter of the realm's owner."""
-    pattern = re.compile(rf"counters realm=devices .*\b{name}=(\d+)")
-    before = len(pattern.findall(routerd.log()))
-    routerd.signal(signal.SIGUSR1)
-    return int(wait_for(lambda: pattern.findall(routerd.log())[before:], "the realm's counters")[0])
 
 
 def test_a_call_times_out(routerd, join):
@@ -167,6 +158,7 @@ def test_who_leaves_before_the_deadline(routerd, join):
     callee.expect(INVOCATION)
     callee.expect(INTERRUPT)  # of the first; its deadline has passed before the caller leaves
     leaves.leave()
+    callee.expect(INTERRUPT)  # of the second
     # when this one has timed out, the deadline of the caller that left has passed as well
     expect_timeout(stays, stays.start_call("com.example.p", timeout=400))
     callee.expect(INVOCATION)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import rawclient
-from rawclient import (ABORT, CALL, CANCEL, ERROR, EVENT, INVOCATION, PUBLISH, PUBLISHED, REGISTER,
+from rawclient import (ABORT, CALL, ERROR, EVENT, INVOCATION, PUBLISH, PUBLISHED, REGISTER,
                        SUBSCRIBE, YIELD, WampError)
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
     assert features == {"broker": ["publisher_exclusion", "publisher_identification", "subscriber_blackwhite_listing"],
-                        "dealer": ["call_timeout"]}
+                        "dealer": ["call_canceling", "call_timeout"]}
 
 
 def test_patterns_are_refused_as_such(routerd, join):
@@ -64,15 +64,12 @@ def test_what_the_specification_calls_a_violation(routerd, join):
 
 
 def test_calls_with_options_that_have_no_effect(routerd, join):
-    """Progress, disclosure and CANCEL do nothing: the caller gets one RESULT."""
+    """Progress and disclosure do nothing: the caller gets one RESULT."""
     caller, callee = join(routerd), join(routerd, "cbor")
     callee.register("com.example.p", disclose_caller=True, concurrency=1)
     request = caller.start_call("com.example.p", [1], progress=False, receive_progress=True, disclose_me=True, ppt_scheme=None)
     invocation = callee.expect(INVOCATION)
     assert invocation[3] == {}
-    for mode in ({}, {"mode": "skip"}, {"mode": "kill"}, {"mode": "killnowait"}, {"mode": "nonsense"}):
-        caller.send([CANCEL, request, mode])
-    caller.send([CANCEL, 4711, {}])
     callee.send([YIELD, invocation[1], {"progress": True}, ["half"]], [YIELD, invocation[1], {}, ["all"]])
     assert caller.result(request) == (["all"], {})
     assert caller.silent() == [] and callee.silent() == []

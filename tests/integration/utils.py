@@ -46,6 +46,14 @@ def wait_for(condition, what, seconds=5):
         time.sleep(0.01)
 
 
+def realm_counter(routerd, name):
+    """A counter of the owner of the realm "devices"."""
+    pattern = re.compile(rf"counters realm=devices .*\b{name}=(\d+)")
+    before = len(pattern.findall(routerd.log()))
+    routerd.signal(signal.SIGUSR1)
+    return int(wait_for(lambda: pattern.findall(routerd.log())[before:], "the realm's counters")[0])
+
+
 # --- ports ----------------------------------------------------------------------------------
 
 # below the kernel's ephemeral range, so that no outgoing connection takes one of our ports; each

@@ -266,20 +266,36 @@ static void unknown_answers_are_dropped(void **state)
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 1);
 }
 
-static void same_request_id_twice_is_two_calls(void **state)
+/* A violation while a call of the same caller has the id, whatever is called; else not.
+ */
+static void the_same_request_id_twice(void **state)
 {
+	static const char *const procedures[] = {"p", "nobodys"};
 	struct core *c = *state;
 
 	join_all(c);
 	provide(c, bob, "p");
 	call_bob(c, 5, 1);
-	call_bob(c, 5, 2);
-	send_args(c, bob, POST_YIELD, 2, "[2]");
-	struct post p = expect(c, alice, POST_RESULT, 5);
-	assert_args(&p, "[2]");
+	for (size_t i = 0; i < ARRAY_LEN(procedures); i++) {
+		call(c, alice, 5, procedures[i], NULL);
+		struct post p = expect(c, alice, POST_VIOLATION, 0);
+		assert_string_equal(
+			p.error.text,
+			"CALL.Request: expected an id that no call in flight has");
+	}
+	call(c, carol, 5, "p", NULL);
+	expect(c, bob, POST_INVOCATION, 2);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 2);
 	send_args(c, bob, POST_YIELD, 1, "[1]");
-	p = expect(c, alice, POST_RESULT, 5);
+	struct post p = expect(c, alice, POST_RESULT, 5);
 	assert_args(&p, "[1]");
+	call_bob(c, 5, 3);
+	send_args(c, bob, POST_YIELD, 3, "[3]");
+	p = expect(c, alice, POST_RESULT, 5);
+	assert_args(&p, "[3]");
+	send_args(c, bob, POST_YIELD, 2, NULL);
+	expect(c, carol, POST_RESULT, 5);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 }
 
 static void a_session_may_call_itself(void **state)
@@ -348,7 +364,7 @@ int main(void)
 		core_test(too_many_calls_of_a_caller),
 		core_test(invocation_ids_are_each_callees_own),
 		core_test(unknown_answers_are_dropped),
-		core_test(same_request_id_twice_is_two_calls),
+		core_test(the_same_request_id_twice),
 		core_test(a_session_may_call_itself),
 		core_test(many_calls_answered_in_any_order),
 	};

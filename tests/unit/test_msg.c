@@ -141,7 +141,7 @@ static const struct sample samples[] = {
 	 "CALL 9007199254740992 uri='com.myapp.user.new' ['johnny'] {'first' 'John'}"},
 	{"[49,7814135,{}]", "9331ce00773bf780", "8318311a00773bf7a0", "CANCEL 7814135"},
 	{"[49,7814135,{\"mode\":\"kill\"}]", "9331ce00773bf781a46d6f6465a46b696c6c",
-	 "8318311a00773bf7a1646d6f6465646b696c6c", "CANCEL 7814135"},
+	 "8318311a00773bf7a1646d6f6465646b696c6c", "CANCEL 7814135 text='kill'"},
 	{"[64,25349185,{},\"com.myapp.myprocedure1\"]",
 	 "9440ce0182cc4180b6636f6d2e6d796170702e6d7970726f63656475726531",
 	 "8418401a0182cc41a076636f6d2e6d796170702e6d7970726f63656475726531",
@@ -735,6 +735,44 @@ static void test_timeouts(void **state)
 	buf_fini(&scratch);
 }
 
+/* The mode of a CANCEL; what is no string counts as absent. */
+static void test_cancel_modes(void **state)
+{
+	static const struct {
+		const char *options, *mode;
+	} cancels[] = {
+		{"", ""},
+		{"\"mode\":\"skip\"", "skip"},
+		{"\"mode\":\"kill\"", "kill"},
+		{"\"x\":{\"mode\":\"skip\"},\"mode\":\"killnowait\"", "killnowait"},
+		{"\"mode\":\"m\\u00f6de\"", "m\xc3\xb6"
+					    "de"},
+		{"\"mode\":null", ""},
+		{"\"mode\":7", ""},
+		{"\"mode\":true", ""},
+		{"\"mode\":[\"skip\"]", ""},
+		{"\"mode\":{\"mode\":\"skip\"}", ""},
+	};
+	struct buf in, scratch;
+	char json[200];
+
+	(void)state;
+	buf_init(&in, 1000);
+	buf_init(&scratch, 1000);
+	for (size_t i = 0; i < ARRAY_LEN(cancels); i++) {
+		for (enum serializer s = 0; s < SERIALIZER_COUNT; s++) {
+			struct msg m;
+
+			snprintf(json, sizeof(json), "[49,5,{%s}]", cancels[i].options);
+			read_in(s, json, &in, &scratch, &m);
+			assert_int_equal(m.request, 5);
+			assert_true(slice_eq_str(m.text, cancels[i].mode));
+		}
+	}
+	buf_fini(&in);
+	buf_fini(&scratch);
+}
+
 /* A scratch buffer that is too small gives an error. */
 static void test_small_scratch(void **state)
 {
@@ -848,8 +886,10 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, none);
 		check_sent(s, &out, "[50 1 {}]");
-		msg_write_interrupt(&out, s, WAMP_MAX_ID);
+		msg_write_interrupt(&out, s, WAMP_MAX_ID, WAMP_MODE_KILLNOWAIT);
 		check_sent(s, &out, "[69 9007199254740992 {'mode' 'killnowait'}]");
+		msg_write_interrupt(&out, s, 1, WAMP_MODE_KILL);
+		check_sent(s, &out, "[69 1 {'mode' 'kill'}]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), one_item);
 		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), none);
@@ -864,8 +904,8 @@ static void test_write_payloads(void **state)
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true "             \
 	"'publisher_identification' true 'subscriber_blackwhite_listing' true}} "        \
-	"'dealer' {'features' {'call_timeout' true}}} 'realm' 'devices' 'authid' 'joe' " \
-	"'authrole' 'device'"                                                            \
+	"'dealer' {'features' {'call_canceling' true 'call_timeout' true}}} "            \
+	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"
 
@@ -954,6 +994,7 @@ int main(void)
 		cmocka_unit_test(test_many_authmethods),
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_timeouts),
+		cmocka_unit_test(test_cancel_modes),
 		cmocka_unit_test(test_small_scratch),
 		cmocka_unit_test(test_write_replies),
 		cmocka_unit_test(test_write_payloads),

@@ -446,7 +446,7 @@ static const struct {
 	{"[34,7,1,{\"x\":NaN}]", E_VALUE,
 	 "UNSUBSCRIBE.Options: NaN and Infinity cannot be expressed in JSON"},
 	{"[49,7,{\"mode\":\"\\ud83d\"}]", E_VALUE,
-	 "CANCEL.Options: a text has an unpaired surrogate, such as a cut emoji"},
+	 "CANCEL.Options.mode: a text has an unpaired surrogate, such as a cut emoji"},
 	{"[6,{\"message\":\"\\ud83d\"},\"u\"]", E_VALUE,
 	 "GOODBYE.Details.message: a text has an unpaired surrogate, such as a cut "
 	 "emoji"},

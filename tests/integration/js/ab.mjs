@@ -55,7 +55,7 @@ serve({
 			const connection = new autobahn.Connection(options);
 			let open = false;
 			connection.onopen = (session, details) => {
-				sessions[command.s] = { session, connection, subs: {}, regs: {} };
+				sessions[command.s] = { session, connection, subs: {}, regs: {}, calls: {} };
 				if (open) say({ ev: "rejoined", s: command.s, session: session.id });
 				open = true;
 				delete details.transport;
@@ -107,12 +107,17 @@ serve({
 			return (await publication.catch?.((e) => { throw translate(e); }) ?? await publication).id;
 	},
 	async call(command) {
+		const { session, calls } = sessions[command.s];
 		try {
-			return result(await sessions[command.s].session.call(
-				command.proc, command.args, command.kwargs, command.options || {}));
+			calls[command.proc] = session.call(
+				command.proc, command.args, command.kwargs, command.options || {});
+			return result(await calls[command.proc]);
 		} catch (e) {
 			throw translate(e);
 		}
+	},
+	cancel(command) {
+		sessions[command.s].calls[command.proc].cancel(command.options);
 	},
 	leave(command) {
 		sessions[command.s].connection.close();

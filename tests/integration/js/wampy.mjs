@@ -18,6 +18,7 @@ const cryptosign = await load("wampy/cryptosign.js");
 const nacl = require("tweetnacl");
 
 const sessions = {};
+const calls = {}; // the request id of the last call, by session and procedure
 
 function pick(m, name) {
 	return m[name] ?? m.default?.[name] ?? module(m);
@@ -85,6 +86,13 @@ serve({
 			await sessions[command.s].register(command.proc, ({ argsList, argsDict }) => {
 				if (command.kind === "fail")
 					throw { error: "com.example.failed", details: {}, argsList, argsDict };
+				if (command.kind === "slow") {
+					say({ ev: "invoked", s: command.s });
+					return new Promise((resolve) => setTimeout(() => {
+						say({ ev: "done", s: command.s });
+						resolve({});
+					}, argsList[0]));
+				}
 				if (command.kind === "invalid") {
 					if (argsList?.[0] === "throw")
 						throw { error: "com.example.failed", details: {}, argsList: [cutEmoji()] };
@@ -107,12 +115,18 @@ serve({
 		return done.publicationId;
 	},
 	async call(command) {
+		const client = sessions[command.s];
 		try {
-			const { argsList, argsDict } = await sessions[command.s].call(command.proc, payload(command));
+			const called = client.call(command.proc, payload(command), command.options);
+			calls[command.s + " " + command.proc] = client.getOpStatus().reqId;
+			const { argsList, argsDict } = await called;
 			return { args: argsList || [], kwargs: argsDict || {} };
 		} catch (e) {
 			throw translate(e);
 		}
+	},
+	cancel(command) {
+		sessions[command.s].cancel(calls[command.s + " " + command.proc], command.options);
 	},
 	async leave(command) {
 		await sessions[command.s].disconnect();

@@ -81,6 +81,7 @@ class Session(ApplicationSession):
         self.joined = joined
         self.subscriptions = {}
         self.registrations = {}
+        self.calls = {}  # by procedure: the last one
         self.authenticator = None
 
     def finish(self, result=None, error=None):
@@ -283,12 +284,18 @@ async def do_publish(command):
 
 
 async def do_call(command):
-    result = await sessions[command["s"]].call(
+    session = sessions[command["s"]]
+    call = session.calls[command["proc"]] = session.call(
         command["proc"], *command.get("args", []), **command.get("kwargs", {}),
         options=CallOptions(**command.get("options") or {}))
+    result = await call
     if isinstance(result, CallResult):
         return {"args": list(result.results), "kwargs": dict(result.kwresults or {})}
     return {"args": [] if result is None else [result], "kwargs": {}}
+
+
+async def do_cancel(command):
+    sessions[command["s"]].calls.pop(command["proc"]).cancel()
 
 
 async def do_leave(command):
@@ -301,7 +308,7 @@ async def run(command):
         say(id=command["id"], ok=result)
     except ApplicationError as e:
         say(id=command["id"], err={"uri": e.error, "args": list(e.args), "kwargs": e.kwargs})
-    except Exception as e:
+    except (asyncio.CancelledError, Exception) as e:
         say(id=command["id"], err={"uri": "test.exception", "args": [repr(e)], "kwargs": {}})
 
 

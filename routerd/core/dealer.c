@@ -103,8 +103,9 @@ static void drop_registration(struct realm *realm, struct session *s,
 
 void dealer_register(struct realm *realm, struct session *s, struct post *p)
 {
-	static const struct post_error exists = {WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
-						 "a callee is registered for procedure"};
+	static const struct post_error exists = {
+		WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
+		"a callee is already registered for procedure"};
 	struct slice procedure = payload_uri(p->payload);
 	struct registration *reg = NULL;
 

@@ -56,8 +56,9 @@ static const char *no_subprotocol(const struct peer_listener *l,
 	struct buf *b = &l->peers->out;
 
 	buf_clear(b);
-	buf_put_str(b, asked ? "None of the subprotocols asked for is served here, but"
-			     : "Sec-WebSocket-Protocol is missing; served here:");
+	buf_put_str(b,
+		    asked ? "None of the requested subprotocols is served; served here:"
+			  : "Sec-WebSocket-Protocol is missing; served here:");
 	for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++)
 		if (l->conf->serializers >> subprotocols[i].serializer & 1)
 			buf_printf(b, " %s", subprotocols[i].name);

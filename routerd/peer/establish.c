@@ -224,20 +224,19 @@ bool login_identify(struct peer *p, struct identity *who)
 			WAMP_ERROR_NO_SUCH_PRINCIPAL, "no authid assigned");
 	int realm = policy_realm_find(policy, realm_name);
 	if (realm < 0)
-		return disagree(
-			p, who,
-			"routerd has no such realm: add it to its configuration, or "
-			"correct what the authenticator answers",
-			WAMP_ERROR_NO_SUCH_REALM,
-			"no realm \"%.*s\" exists on this router", (int)realm_name.len,
-			(const char *)realm_name.p);
+		return disagree(p, who,
+				"routerd has no such realm: add it to its configuration, "
+				"or correct the authenticator's answer",
+				WAMP_ERROR_NO_SUCH_REALM,
+				"no realm \"%.*s\" exists on this router",
+				(int)realm_name.len, (const char *)realm_name.p);
 	who->realm = (uint16_t)realm;
 	who->role = policy_role_find(policy, who->realm, role_name);
 	if (who->role == NULL)
 		return disagree(
 			p, who,
 			"the realm has no such role: add it to routerd's configuration, "
-			"or correct what the authenticator answers",
+			"or correct the authenticator's answer",
 			WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
@@ -389,7 +388,7 @@ void login_joined(struct peer *p, const struct post *post)
 	}
 	if (err != 0) {
 		login_fail(p,
-			   "the authenticator's extra cannot be said to the client: %s",
+			   "the authenticator's extra cannot be sent to the client: %s",
 			   err_str(err));
 		return;
 	}

@@ -106,7 +106,7 @@ void login_authenticate(struct peer *p, const struct msg *m)
 {
 	/* the first one waits to be verified, in the same state */
 	if (p->login->queued) {
-		peer_violation(p, "a second AUTHENTICATE");
+		peer_violation(p, "AUTHENTICATE was sent twice");
 		return;
 	}
 	p->login->method->authenticate(p, m->text, m->extra);

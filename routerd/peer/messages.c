@@ -179,7 +179,7 @@ static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
 	char text[100];
 
 	snprintf(text, sizeof(text),
-		 "%s.Options.%s: expected nothing, since WELCOME does not announce it",
+		 "%s.Options.%s: not allowed, because WELCOME does not announce it",
 		 wamp_type_name(m->type), m->passthru ? "ppt_scheme" : "progress");
 	peer_violation(p, text);
 }
@@ -386,7 +386,7 @@ static void fail_invocation(struct peer *p, const struct msg *m, const char *uri
 static bool is_for_invocation(struct peer *p, const struct msg *m)
 {
 	if (m->error_type != WAMP_INVOCATION)
-		peer_violation(p, "ERROR.REQUEST.Type: expected 68, an INVOCATION");
+		peer_violation(p, "ERROR.REQUEST.Type: expected 68 (INVOCATION)");
 	return m->error_type == WAMP_INVOCATION;
 }
 
@@ -589,8 +589,8 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 	if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
 		return;
 	if (text != (p->serializer == SERIALIZER_JSON)) {
-		peer_violation(p, text ? "text where binary was agreed on"
-				       : "binary where text was agreed on");
+		peer_violation(p, text ? "a text message in a binary subprotocol"
+				       : "a binary message in a text subprotocol");
 		return;
 	}
 	if (!p->batched) {

@@ -143,10 +143,9 @@ const char *peer_why_undeliverable(int err)
 		return "the payload is too large for the receiver";
 	if (err == E_NOMEM)
 		return "the router is out of memory";
-	return "the receiver's serializer cannot express the payload (in JSON: no NaN, "
-	       "no "
-	       "Infinity, no keys but strings, no text that begins with U+0000; nowhere: "
-	       "extension types)";
+	return "the receiver's serializer cannot encode the payload (JSON: no NaN or "
+	       "Infinity, no keys other than strings, no text that begins with U+0000; "
+	       "all: no extension types)";
 }
 
 int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,

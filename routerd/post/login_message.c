@@ -13,13 +13,13 @@ static const char *const texts[] = {
 	[LOGIN_RESULT] = "the authenticator has answered",
 	[LOGIN_ERROR] = "the authenticator has answered",
 	[LOGIN_UNAVAILABLE] = "the authenticator is not available",
-	[LOGIN_BUSY] = "the authenticator is busy with other questions",
+	[LOGIN_BUSY] = "the authenticator was too busy to take the question in time",
 	[LOGIN_TIMEOUT] = "the authenticator did not answer in time",
-	[LOGIN_LINK_BROKE] = "the link to the authenticator broke each time it was asked "
-			     "about this",
-	[LOGIN_NO_ROOM] = "too many questions wait for the authenticator",
+	[LOGIN_LINK_BROKE] =
+		"the connection to the authenticator broke twice before it answered",
+	[LOGIN_NO_ROOM] = "too many questions are waiting for the authenticator",
 	[LOGIN_NO_MEMORY] = "out of memory",
-	[LOGIN_UNSUPPORTED] = "the authenticator does not authorize",
+	[LOGIN_UNSUPPORTED] = "the authenticator does not support authorize",
 };
 static_assert(ARRAY_LEN(texts) == LOGIN_OUTCOME_COUNT, "a text for each outcome");
 

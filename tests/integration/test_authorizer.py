@@ -373,7 +373,7 @@ def test_an_authenticator_that_does_not_authorize(authenticator, start_routerd, 
     client = join(routerd)
     with pytest.raises(WampError) as e:
         client.subscribe("com.example.t")
-    assert (e.value.uri, e.value.args_) == (FAILED, ["the authenticator does not authorize"])
+    assert (e.value.uri, e.value.args_) == (FAILED, ["the authenticator does not support authorize"])
 
 
 def test_the_queue_is_bounded(authenticator, start_routerd, connect, threads):

@@ -58,7 +58,7 @@ def test_what_the_specification_calls_a_violation(routerd, join):
         client = join(routerd, "msgpack")
         client.send(message)
         abort = client.expect(ABORT)
-        assert abort[1:] == [{"message": f"{name}: expected nothing, since WELCOME does not announce it"},
+        assert abort[1:] == [{"message": f"{name}: not allowed, because WELCOME does not announce it"},
                              "wamp.error.protocol_violation"]
         assert client.wait_closed()[1] == []
 

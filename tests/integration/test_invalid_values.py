@@ -171,7 +171,7 @@ def test_where_there_is_no_request(routerd, connect, join):
     error.send_payload(encode(error, [ERROR, CALL, 1, {}, "com.example.e", [PLACE]], b"NaN"))
     for client, text in ((hello, f"HELLO.Details.authid: {SURROGATE}"), (early, "CALL is not expected now"),
                          (goodbye, f"GOODBYE.Details.message: {SURROGATE}"),
-                         (error, "ERROR.REQUEST.Type: expected 68, an INVOCATION")):
+                         (error, "ERROR.REQUEST.Type: expected 68 (INVOCATION)")):
         assert client.expect(rawclient.ABORT)[1:] == [{"message": text}, "wamp.error.protocol_violation"]
         client.wait_closed()
 

@@ -138,7 +138,7 @@ def test_the_hold_queue_has_a_bound(start_routerd, connect, key):
     assert time.monotonic() - began < 2 * SLOW, "this login was held, too"
     assert authenticator_counter(routerd, "hold_overflow") == 1
     assert authenticator_counter(routerd, "held") == 3
-    routerd.wait_log('login dropped reason="too many questions wait for the authenticator"')
+    routerd.wait_log('login dropped reason="too many questions are waiting for the authenticator"')
     with pytest.raises(Refused) as e:
         connect(routerd)
     assert e.value.status == 503

@@ -231,7 +231,7 @@ def test_goodbyes_that_are_too_long_for_a_client(start_routerd, folder, known_ke
     with pytest.raises(Aborted) as abort:
         connect(router, length=1).join("devices", key=known_key, authid="rich")
     assert abort.value.uri == "wamp.error.authentication_failed"
-    router.wait_log("the authenticator's extra cannot be said to the client: over the limit")
+    router.wait_log("the authenticator's extra cannot be sent to the client: over the limit")
     client = connect(router, length=1)
     client.join("devices", key=known_key)
     authenticator.revoke(message="x" * 2000, authid="client01@example.com")

@@ -49,7 +49,7 @@ TEXTS = [
     ([64, 1, {"invoke": 1}, "com.example.p"], "REGISTER.Options.invoke: expected a string"),
     ([66, 1, "x"], f"UNREGISTER.REGISTERED.Registration: expected {ID}"),
     ([8, 68, 1, None, "com.example.e"], "ERROR.Details: expected a dict"),
-    ([8, 48, 1, {}, "com.example.e"], "ERROR.REQUEST.Type: expected 68, an INVOCATION"),
+    ([8, 48, 1, {}, "com.example.e"], "ERROR.REQUEST.Type: expected 68 (INVOCATION)"),
     ([36, 1, 1, {}], "EVENT (type 36) is not a message that clients send"),
     ([99, 1], "? (type 99) is not a message that clients send"),
     ([1, "devices", {"roles": {"caller": {}}}], "HELLO is not expected now"),

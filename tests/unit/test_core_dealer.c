@@ -142,9 +142,9 @@ static void procedure_has_one_callee(void **state)
 	const struct session_ref both[] = {alice, bob};
 	for (size_t i = 0; i < ARRAY_LEN(both); i++) {
 		send_uri(c, both[i], POST_REGISTER, 3, "p");
-		struct post p = expect_error(c, both[i], WAMP_REGISTER, 3,
-					     WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
-					     "a callee is registered for procedure");
+		struct post p = expect_error(
+			c, both[i], WAMP_REGISTER, 3, WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
+			"a callee is already registered for procedure");
 		assert_uri(&p, "p");
 	}
 	call_bob(c, 42, 1);

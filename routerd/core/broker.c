@@ -9,7 +9,7 @@
 
 /*
  * If a publication names at most DIRECT_MAX eligible sessions, and the subscription has
- * more than DIRECT_ABOVE members, the owner posts to each of these sessions.
+ * more than DIRECT_ABOVE members, the owner sends the event to each of these sessions.
  */
 enum { DIRECT_MAX = 16, DIRECT_ABOVE = 64 };
 
@@ -274,9 +274,9 @@ static bool post_events(struct realm *realm, const struct session *s,
 }
 
 /*
- * One post to each eligible member, if these are few of many: then the workers need not
- * test all members. False: they are not, and nothing was done. A member for which there
- * is no memory is lost.
+ * Sends the event to each eligible member, if these are few of many members: then the
+ * workers need not test all members. False if they are not few; then nothing was sent. If
+ * memory runs out for a member, that session is lost.
  */
 static bool post_directly(struct realm *realm, const struct session *s,
 			  const struct subscription *sub, const struct post *p,

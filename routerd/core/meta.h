@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The meta procedures (specification: "Meta API"): the realm answers questions about its
- * sessions. Only for core/; only on the owner's thread.
+ * sessions. For core/ only; on the owner's thread only.
  *
- * Calls that need only a look-up are answered at once. Each other call needs a walk: it
- * visits all sessions of the realm in the order in which they joined. A walk is done in
- * slices, so that no turn of the worker gets long, and the realm handles posts between
- * two slices. Walks wait for each other, so that the realm holds at most one unfinished
- * result.
+ * A call that needs only a look-up is answered at once. Any other call needs a walk,
+ * which visits all sessions of the realm in the order in which they joined. A walk is
+ * done in slices, so that no turn of the worker takes long; the realm handles posts
+ * between two slices. Walks are done one after the other, so that the realm holds at most
+ * one unfinished result.
  *
- * A session that is there from the call to the result is visited once. One that joins or
- * leaves meanwhile may be visited or not.
+ * A walk visits a session exactly once if it is in the realm from the call to the result.
+ * A session that joins or leaves during the walk may be visited or not.
  */
 #ifndef ROUTERD_CORE_META_H
 #define ROUTERD_CORE_META_H
@@ -23,31 +23,33 @@
 
 struct meta {
 	TAILQ_HEAD(, meta_walk) walks;
-	/* What follows belongs to the first walk, and is empty until that has begun. */
+	/* The rest belongs to the first walk, and is unused until that has begun. */
 	bool begun;
 	struct payload_writer *result;
-	uint64_t count; /* of the sessions found */
+	uint64_t count; /* sessions found so far */
 	/*
-	 * Id of the session that is visited next; 0: none is left. An id and not a
-	 * pointer, because posts are handled between two slices.
+	 * Id of the session to visit next; 0: none is left. It is an id, not a pointer,
+	 * because the session may leave between two slices.
 	 */
 	uint64_t next;
 };
 
-/* Nothing is left to free when all sessions have left. */
+/* Initializes m. When all sessions have left, there is nothing to free. */
 void meta_init(struct meta *m);
 
-/* Handler of POST_META. */
+/* Handles POST_META. */
 void meta_call(struct realm *realm, struct session *s, struct post *p);
 
-/* A session leaves: its walks end, and a walk that would visit it next visits the one
- * that joined after it. */
+/*
+ * Must be called when a session leaves. Ends its walks. A walk that would visit it next
+ * visits the session that joined after it instead.
+ */
 void meta_forget_session(struct realm *realm, struct session *s);
 
 /* Does one slice of the first walk. Does nothing if there is none. */
 void meta_work(struct realm *realm);
 
-/* There is no walk. */
+/* Is there no walk? */
 static inline bool meta_idle(const struct meta *m)
 {
 	return TAILQ_EMPTY(&m->walks);

@@ -105,8 +105,8 @@ void realm_post(struct realm *realm, struct post *p);
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Work that posts may overtake. Only a POST_META makes it. realm_work does a short piece
- * of it, or nothing if there is none.
+ * Work that is not urgent: posts may be handled before it. Only a POST_META causes it.
+ * realm_work does a short piece of it, or nothing if there is none.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

@@ -127,7 +127,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	return b;
 }
 
-/* Sends one EVENT. False if there is no memory; then it drops the peer. */
+/* Sends one EVENT. If memory runs out, drops the connection and returns false. */
 static bool deliver_one(struct peer *p, const struct post *event)
 {
 	struct msg_payload items;

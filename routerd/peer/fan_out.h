@@ -18,7 +18,7 @@
  * that it took. False if the fan-out is unfinished.
  */
 bool fan_out_begin(struct peers *ps, struct post *posts, size_t n, size_t *taken_out);
-/* Delivers a POST_EVENT_ONE to its member. */
+/* Delivers a POST_EVENT_ONE to p. */
 void fan_out_to_one(struct peer *p, const struct post *event);
 /*
  * Continues an unfinished fan-out. False if it is still unfinished. True if it is

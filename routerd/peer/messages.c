@@ -66,7 +66,8 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 		 uri_fault(uri));
 }
 
-/* Counts, logs, and refuses. An empty text is replaced by one of ours. */
+/* Refuses a request that the session may not make: counts, logs, and sends an ERROR. If
+ * text is empty, the router writes one. */
 static void deny_request(struct peer *p, const struct msg *m, enum action action,
 			 const char *uri, struct slice text)
 {
@@ -317,7 +318,8 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
 	return true;
 }
 
-/* The owner answers, because it knows the sessions; the arguments are checked here. */
+/* Checks the arguments of a meta procedure, and posts the call to the owner, which knows
+ * the sessions. */
 static NOINLINE void call_meta(struct peer *p, struct msg *m,
 			       enum meta_procedure procedure)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The meta procedures and their arguments; see meta_args.h. */
+/* The meta procedures and their arguments; see meta_args.h. The worker's thread. */
 #include "routerd/peer/meta_args.h"
 
 #include "common/err.h"
@@ -37,8 +37,8 @@ enum meta_procedure meta_find_slowly(struct slice name)
 	return (enum meta_procedure)i;
 }
 
-/* Reads the names up to the end of the list. A name that no role has is passed over:
- * no session has it. */
+/* Reads the names up to the end of the list. Ignores names that no role has, because no
+ * session has them. */
 MUSTCHECK
 static int read_filter_names(struct token_reader *r, const struct policy *policy,
 			     unsigned realm, struct buf *scratch, struct role_set *roles)
@@ -63,7 +63,7 @@ static int read_filter_names(struct token_reader *r, const struct policy *policy
 	return E_LIMIT;
 }
 
-/* Reads filter_authroles, whose first token is *t; null is as if absent. */
+/* Reads filter_authroles, whose first token is *t. Null counts as absent. */
 MUSTCHECK
 static int read_role_filter(struct token_reader *r, const struct token *t,
 			    const struct policy *policy, unsigned realm,

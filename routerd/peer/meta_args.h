@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads CALLs of meta procedures (specification: "Meta API"): checks the arguments and
- * puts them into a POST_META as values. Only on the worker's thread.
+ * puts their values into a POST_META. The worker's thread only.
  */
 #ifndef ROUTERD_PEER_META_ARGS_H
 #define ROUTERD_PEER_META_ARGS_H
@@ -11,10 +11,10 @@
 #include "routerd/config/policy.h"
 #include "routerd/post/post.h"
 
-/* meta_find for a name that begins with "wamp." */
+/* Does the work of meta_find, for a name that begins with "wamp.". */
 enum meta_procedure meta_find_slowly(struct slice name);
 
-/* The meta procedure of this name; META_PROCEDURE_COUNT: there is none. */
+/* The meta procedure with this name, or META_PROCEDURE_COUNT if there is none. */
 static inline enum meta_procedure meta_find(struct slice name)
 {
 	if (LIKELY(name.len < 5 || memcmp(name.p, "wamp.", 5) != 0))
@@ -24,9 +24,9 @@ static inline enum meta_procedure meta_find(struct slice name)
 
 /*
  * Checks the arguments of a call from a session of this realm (a slot of the policy) and
- * puts the procedure and its values into *post, for post_drop also after an error.
- * scratch is overwritten. 0; E_VALUE: *fault_out, a constant, says what was expected;
- * E_NOMEM.
+ * puts the procedure and its values into *post. The caller must use post_drop on it, also
+ * after an error. scratch is overwritten. Returns 0, E_NOMEM, or E_VALUE; then
+ * *fault_out, a constant, says what was expected.
  */
 int meta_args_read(enum meta_procedure procedure, enum serializer s,
 		   const struct msg_payload *args, const struct policy *policy,

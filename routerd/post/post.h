@@ -98,8 +98,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   for exclude_me; id: subscription; publication; publisher, or NULL if it is    \
 	   not disclosed; payload, options */                                            \
 	X(EVENT, MEMBERS, PUBLISHER)                                                     \
-	/* owner to worker, in place of EVENT: session is a member that gets it; the     \
-	   same but exclude_me and options */                                            \
+	/* From the owner to a session that gets the event, instead of EVENT to its      \
+	   worker: as EVENT, without exclude_me and options */                           \
 	X(EVENT_ONE, PEER, PUBLISHER)                                                    \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \

@@ -100,7 +100,8 @@ struct server_counters {
 	SERVER_COUNTERS(X)
 #undef X
 };
-extern const struct counter_table server_counter_table; /* of struct server_counters */
+/* Describes struct server_counters. */
+extern const struct counter_table server_counter_table;
 
 struct server {
 	struct loop *loop;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Compares two structs that were read from files by the same table; see conf.h. */
+/*
+ * Compares two structs that were read from files by the same table; see conf.h. No state;
+ * any thread.
+ */
 #include "common/conf.h"
 
 static bool same_map(const struct conf_table *t, const void *a, const void *b);

@@ -13,7 +13,7 @@
 
 enum counter_type {
 	COUNTER = 0, /* counts events since the start */
-	GAUGE = 1,   /* a number of now, which rises and falls */
+	GAUGE = 1,   /* a current value, which rises and falls */
 };
 
 struct counter_def {

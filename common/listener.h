@@ -72,7 +72,7 @@ struct listener_counters {
 	LISTENER_COUNTERS(X)
 #undef X
 };
-extern const struct counter_table listener_counter_table; /* of that struct */
+extern const struct counter_table listener_counter_table; /* describes that struct */
 struct listener_counters listener_counters(const struct listener *l);
 
 #endif

@@ -60,7 +60,7 @@ struct log_counters {
 #undef X
 };
 struct log_counters log_counters(void);
-extern const struct counter_table log_counter_table; /* of struct log_counters */
+extern const struct counter_table log_counter_table; /* describes struct log_counters */
 
 bool log_enabled(enum log_level level);
 

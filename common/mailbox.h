@@ -52,7 +52,7 @@ struct mailbox_counters {
 	MAILBOX_COUNTERS(X)
 #undef X
 };
-extern const struct counter_table mailbox_counter_table; /* of that struct */
+extern const struct counter_table mailbox_counter_table; /* describes that struct */
 
 /*
  * Makes n boxes for items of item_size bytes. high and low water are in bytes, low <

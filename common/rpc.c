@@ -399,7 +399,7 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 	c->handlers = handlers;
 	c->arg = arg;
 	c->limits = *limits;
-	/* a login's ticket passes through them */
+	/* tickets of logins pass through these buffers */
 	buf_init_secret(&c->in, limits->max_message);
 	buf_init_secret(&c->out, limits->max_out);
 	LIST_INIT(&c->requests);

@@ -23,7 +23,7 @@ enum rpc_outcome {
 	RPC_ERROR = 1, /* the peer answered with an error: error is set */
 	RPC_TIMEOUT = 2,
 	RPC_CLOSED = 3,  /* the connection ended before the answer came */
-	RPC_INVALID = 4, /* the peer's answer is over a limit or malformed: why is set */
+	RPC_INVALID = 4, /* the peer's answer is over a limit or malformed: err is set */
 };
 
 struct rpc_answer {
@@ -70,10 +70,7 @@ struct rpc_limits {
 	size_t max_message; /* bytes of one message, in both directions */
 	size_t max_out;     /* bytes of waiting output; at half of it reading stops */
 	unsigned max_calls; /* calls of ours in flight */
-	/*
-	 * requests of the peer in flight; one more ends the
-	 * connection
-	 */
+	/* Requests of the peer in flight. One more ends the connection. */
 	unsigned max_requests;
 };
 

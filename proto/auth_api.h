@@ -186,31 +186,32 @@ extern const struct field_table auth_result_table; /* for writing */
 enum { AUTH_FAULT_MAX = 160 };
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);
 
-/* authorize [details, uri, action, options], routerd to authd */
+/* authorize [details, uri, action, options], from routerd to an authenticator */
 struct auth_authorize {
-	/* details */
+	/* The map details. */
 	uint64_t session; /* required */
 	struct slice realm, authid, authrole, authmethod, authprovider;
-	struct slice authextra; /* a MessagePack map: what authenticate gave as extra */
+	struct slice authextra; /* a MessagePack map: extra of authenticate's result */
 	uint64_t ttl_ms;        /* as in auth_request */
 
 	struct slice uri;    /* required, up to WAMP_MAX_URI bytes */
 	struct slice action; /* required: "call", "register", "publish" or "subscribe" */
-	/* What the client sent as Options: an encoded dict, or nothing. */
+	/* The Options that the client sent: an encoded dict, or empty. */
 	struct slice options;
-	enum serializer options_in; /* which encoding it has */
+	enum serializer options_in; /* the encoding of options */
 };
 int auth_authorize_read(struct slice params, struct auth_authorize *out) MUSTCHECK;
 /*
- * The whole message will have at most max_message bytes (not less than
- * AUTH_MIN_MESSAGE). Of authextra and options those pairs are left out that cannot be
- * carried, see auth_pairs.h, or for which there is no room. E_RANGE: a name or the URI is
- * too long. E_NOMEM. After an error *out holds rubbish.
+ * Writes the parameters of a request whose whole message has at most max_message bytes,
+ * which must be AUTH_MIN_MESSAGE or more. Leaves out pairs of authextra and options that
+ * the protocol cannot carry (see auth_pairs.h), and pairs for which there is no room.
+ * E_RANGE: a name or the URI is too long. E_NOMEM. After an error the content of *out is
+ * undefined.
  */
 int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
 			 size_t max_message) MUSTCHECK;
 
-/* its result: a map, or a boolean alone */
+/* The result of authorize: a map, or only a boolean. */
 struct auth_authorize_result {
 	bool allow; /* required */
 };

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The question `authorize` and its result; see auth_api.h. Pure code; any thread.
+ * Reads and writes the request `authorize` and its result; see auth_api.h. No state; any
+ * thread.
  */
 #include "common/err.h"
 #include "proto/auth_api.h"
 #include "proto/auth_pairs.h"
 
-/* How deep two maps lie: message, params, (details,) and the map itself. */
+/* The nesting depth of the two maps: message, params, (details,) and the map itself. */
 enum { DEPTH_OF_OPTIONS = 3, DEPTH_OF_SESSION_EXTRA = 4 };
 
 enum {
 	AUTHORIZE_PARAMS = 4,
-	/* what the headers of the two maps grow by with the number of pairs */
+	/* Bytes by which the heads of the two maps grow as pairs are added. */
 	TWO_MAPS = 8,
 };
 
@@ -106,7 +107,10 @@ static void put_authorize(struct buf *out, const struct auth_authorize *q,
 	token_put_end(&w);
 }
 
-/* A map of what can be carried of a dict; takes what it needs of *room. E_NOMEM. */
+/*
+ * Writes a map of those pairs of a dict that the protocol can carry and that fit.
+ * Subtracts their size from *room. E_NOMEM.
+ */
 static int put_map(struct buf *out, unsigned depth, enum serializer from,
 		   struct slice dict, size_t *room)
 {
@@ -142,11 +146,12 @@ int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
 		return E_RANGE;
 	buf_init(&extra, AUTH_MAX_STRING + TWO_MAPS);
 	buf_init(&options, AUTH_MAX_STRING + TWO_MAPS);
-	/* the shortest form, to learn how much room it leaves */
+	/* Write the shortest request first, to find out how much room is left. */
 	put_authorize(out, q, none, none);
 	size_t least = out->len - start + TWO_MAPS + AUTH_ENVELOPE;
 	size_t room = max_message - min_size(max_message, least);
-	/* the authenticator's own words first, so that no client can push them out */
+	/* Write the authenticator's extra first, so that the client's options cannot take
+	 * its room. */
 	int err = put_map(&extra, DEPTH_OF_SESSION_EXTRA, SERIALIZER_MSGPACK,
 			  q->authextra, &room);
 	if (err == 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an authenticator can be told of what a client has sent; see auth_pairs.h. Pure
- * code; any thread. */
+/*
+ * Copies what a client has sent into requests to authenticators; see auth_pairs.h. No
+ * state; any thread.
+ */
 #include "proto/auth_pairs.h"
 
 #include "common/err.h"
@@ -59,7 +61,7 @@ static bool is_excepted(const struct auth_pairs *to, struct slice key)
 	return false;
 }
 
-/* Adds a pair, or leaves it out. E_NOMEM. */
+/* Adds a pair, or leaves it out if it cannot be carried. E_NOMEM. */
 static int put_one_pair(struct auth_pairs *to, enum serializer from, struct slice key,
 			struct slice value)
 {

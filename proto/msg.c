@@ -29,7 +29,8 @@ enum option_kind {
 	OPTION_HINT,     /* slice; a value of another type counts as absent */
 	OPTION_GIVEN,    /* bool: is it there, and neither null nor undefined? */
 	OPTION_NUMBER,   /* double; NaN for a value of another type */
-	OPTION_FILTER,   /* a list that says who may get an event; checked by its user */
+	/* A list that says who may get an event; its elements are not checked. */
+	OPTION_FILTER,
 };
 
 struct option {
@@ -834,7 +835,7 @@ struct slice msg_options(enum serializer s, struct slice in)
 	struct slice item = {NULL, 0};
 
 	token_reader_init(&r, s, in);
-	/* behind the message's type and the request */
+	/* Skip the message's type and request. */
 	if (token_next(&r, &list) != 0 || token_skip(&r, NULL) != 0 ||
 	    token_skip(&r, NULL) != 0 || token_skip(&r, &item) != 0)
 		return slice_of(NULL, 0);

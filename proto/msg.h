@@ -137,8 +137,10 @@ struct msg {
 int msg_read(enum serializer s, struct slice in, struct buf *scratch,
 	     struct msg *out) MUSTCHECK;
 
-/* The Options of a message that msg_read has read, as they are encoded. The message is
- * one that has them as its third element. */
+/*
+ * The encoded Options of a message that msg_read has read. They must be its third
+ * element.
+ */
 struct slice msg_options(enum serializer s, struct slice in);
 
 enum { MSG_FAULT_TEXT_MAX = 160 };
@@ -167,7 +169,7 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
-/* What the Details of an EVENT say: who has published it. */
+/* The publisher, for the Details of an EVENT. */
 struct msg_details {
 	uint64_t publisher; /* its session */
 	struct slice publisher_authid, publisher_authrole;

@@ -43,10 +43,7 @@ static inline bool is_component(const uint8_t *p)
 	return c != 0 && !(c >= 0x09 && c <= 0x0d) && !(c >= 0x1c && c <= 0x20);
 }
 
-/*
- * Are the 8 bytes at p ASCII letters, digits and what else lies between '.' and DEL,
- * without two dots in a row?
- */
+/* Are the 8 bytes at p ASCII characters from '.' to DEL, without two dots in a row? */
 static inline bool eight_plain(const uint8_t *p)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
@@ -62,12 +59,14 @@ static inline bool eight_plain(const uint8_t *p)
 	return (dots & (dots << 8)) == 0;
 }
 
-/* Most URIs are plain, so this answers for them; the others need a closer look. */
+/*
+ * Is this a valid URI of plain characters only? Most are. If not, it may still be valid.
+ */
 static bool uri_plain(struct slice uri)
 {
 	if (uri.len < 8 || uri.p[0] == '.' || uri.p[uri.len - 1] == '.')
 		return false;
-	/* The pieces share a byte, or two dots could lie in two pieces. */
+	/* The pieces overlap by a byte, so that two dots in a row lie in one piece. */
 	for (size_t i = 0; i + 8 < uri.len; i += 7)
 		if (!eight_plain(uri.p + i))
 			return false;

@@ -288,9 +288,9 @@ static void note_work(struct worker *w, uint16_t realm)
 
 /*
  * Does pieces of work for one realm after the other until the turn's time is over, but at
- * least one piece. A result can be far larger than the call for it, so the worker makes
- * none while there is pressure; the end of the pressure wakes the worker. True: there is
- * more to do in the next turn.
+ * least one piece. A result can be far larger than the call for it, so the worker does no
+ * such work while there is pressure; the end of the pressure wakes the worker. True:
+ * there is more to do in the next turn.
  */
 static bool work(struct worker *w)
 {
@@ -422,7 +422,8 @@ static bool run_deadlines(struct worker *w)
 		mailbox_take(w->boxes, w->index, &w->inbox);
 		mailbox_take_own(w->boxes, w->index, &w->inbox);
 		uint64_t end_ms = oldest_in_inbox(w, due_ms, w->turn_ms);
-		/* One tick in any case, or a busy worker would end no call. */
+		/* Run at least one tick; otherwise a busy worker would never end a
+		 * call. */
 		do {
 			wheel_run(&w->deadlines, due_ms < end_ms ? due_ms : end_ms,
 				  realm_deadline_passed, NULL);

@@ -36,7 +36,8 @@ struct worker_counters {
 	WORKER_COUNTERS(X)
 #undef X
 };
-extern const struct counter_table worker_counter_table; /* of struct worker_counters */
+/* Describes struct worker_counters. */
+extern const struct counter_table worker_counter_table;
 
 /*
  * Makes a worker. Called before its thread starts; any thread. Configuration and boxes

@@ -52,10 +52,11 @@ int rights_new(const struct permission *permissions, size_t n, struct rights **o
 	       size_t *duplicate_out) MUSTCHECK;
 /*
  * Instead of permissions, rights may have an authorizer: the name of an authenticator,
- * which is asked about each request. To be set before others see them. E_NOMEM.
+ * which is asked about each request. Call it before other threads use the rights.
+ * E_NOMEM.
  */
 int rights_set_authorizer(struct rights *rights, const char *name) MUSTCHECK;
-/* Lent by the rights. NULL: none. */
+/* The authorizer's name, valid as long as the rights. NULL: there is none. */
 const char *rights_authorizer(const struct rights *rights);
 
 struct rights *rights_ref(struct rights *rights);

@@ -46,7 +46,10 @@ extern const struct counter_table authenticator_counter_table;
 void control_collect_counters(struct control *c, void (*done)(void *arg), void *arg);
 /* Logs the counters of each authenticator, of reloads, of each worker and each realm. */
 void control_log_counters(const struct control *c);
-/* No worker posts any more: ends a collection with the snapshots that have arrived. */
+/*
+ * Call it when no worker posts any more. Ends a collection with the snapshots that have
+ * arrived.
+ */
 void control_workers_ended(struct control *c);
 
 #endif

@@ -68,7 +68,7 @@ struct link {
 	X(connects, "connects", COUNTER, "connections made to the authenticator")        \
 	X(lost_reports, "lost_reports", COUNTER,                                         \
 	  "reports of logins and ended sessions that could not be sent")
-extern const struct counter_table link_counter_table; /* of struct link */
+extern const struct counter_table link_counter_table; /* describes struct link */
 
 /*
  * Starts connecting. index is the authenticator's in config.authenticators. The arguments

@@ -49,9 +49,9 @@ struct questions {
 	struct question *table; /* all questions, by session */
 	struct question_list places[QUESTION_PLACE_COUNT];
 	bool suspect_next; /* send a suspect next */
-	uint8_t kind_next; /* enum question_kind: send a held question of this kind next
-			    */
-	bool full_said;    /* the workers were told that no more logins can be held */
+	/* enum question_kind: send a held question of this kind next */
+	uint8_t kind_next;
+	bool full_said; /* the workers were told that no more logins can be held */
 	struct log_rate full_rate[QUESTION_KIND_COUNT];
 	struct timer tick; /* armed while a question is held or full_said is set */
 
@@ -94,7 +94,7 @@ struct questions {
 	  "logins refused because of hold_queue")                                        \
 	X(overflow[QUESTION_AUTHORIZE], "authorize_overflow", COUNTER,                   \
 	  "requests refused because of hold_queue")
-extern const struct counter_table question_counter_table; /* of struct questions */
+extern const struct counter_table question_counter_table; /* describes struct questions */
 
 struct questions_params {
 	/* This and the other pointers must stay valid until questions_fini. */

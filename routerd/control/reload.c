@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading the file in a thread, and the switch to the new policy; see reload.h. */
+/*
+ * Reads the file in a thread of its own, then switches all workers to the new policy; see
+ * reload.h. Worker 0, except the thread's main function.
+ */
 #include "routerd/control/reload.h"
 
 #include "common/daemon.h"
@@ -41,11 +44,11 @@ enum reload_state {
 struct reload {
 	struct loop *loop;
 	const char *path;
-	const struct config *config; /* that the router was started with */
+	const struct config *config; /* as loaded when the router started */
 	struct policy *policy;       /* counted; the last that was sent */
 	struct outbox *outbox;
 	enum reload_state state;
-	bool again; /* another one was asked for meanwhile */
+	bool again; /* another reload was requested meanwhile */
 	struct reading *reading;
 	struct event read_event;
 	unsigned missing; /* workers that have not reported */
@@ -138,7 +141,7 @@ static void log_refused(const char *errors)
 	}
 }
 
-/* The service manager waits for READY=1, also if the reload has failed. */
+/* The service manager waits for READY=1, even if the reload has failed. */
 static void end_reload(struct reload *r)
 {
 	bool again = r->again;
@@ -167,7 +170,7 @@ static void put_missing(struct buf *out, const char *what, const struct config *
 				   a->realms[i].name);
 }
 
-/* The running transports stay as they are, also if they name a role that is removed. */
+/* Transports do not change, even if the role of their anonymous clients was removed. */
 static void warn_of_anonymous(const struct reload *r)
 {
 	for (size_t i = 0; i < r->config->n_listeners; i++) {
@@ -209,7 +212,7 @@ static void warn_of_changes(const struct reload *r, const struct config *cfg)
 	buf_fini(&names);
 }
 
-/* Sends the policy to every worker or, without memory, to none: false. */
+/* Sends the policy to every worker. False if out of memory; then no worker gets it. */
 static bool send_policy(struct reload *r)
 {
 	struct outbox *ob = r->outbox;
@@ -269,7 +272,7 @@ static void on_file_read(evutil_socket_t fd, short what, void *arg)
 	reading_unref(&reading);
 }
 
-/* Starts the thread. NULL: no memory or no descriptor. */
+/* Starts the thread. NULL if out of memory or descriptors. */
 static struct reading *reading_new(struct reload *r)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));

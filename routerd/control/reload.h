@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reloads the configuration while the router runs. A thread of its own reads the file,
- * since that may take long (a slow disk, a user that LDAP knows). If the file is good,
- * worker 0 sends the new policy to every worker and waits until each has judged its
- * sessions anew. If not, the log says what is wrong, and the old policy stays in force.
+ * since that may take long (a slow disk, a user that LDAP knows). If the file is valid,
+ * worker 0 sends the new policy to every worker and waits until each has applied it to
+ * its sessions. Otherwise the log says what is wrong, and the old policy stays in force.
  *
  * Only roles and permissions take effect. A log line names the other keys that have
  * changed, and realms that were added or removed; those need a restart.
@@ -39,7 +39,7 @@ void reload_begin(struct reload *r);
 /* Takes the report of a worker, a POST_RELOADED. */
 void reload_reported(struct reload *r, const struct post *p);
 
-extern const struct counter_table reload_counter_table; /* of struct reload */
+extern const struct counter_table reload_counter_table; /* describes struct reload */
 void reload_log_counters(const struct reload *r);
 
 #endif

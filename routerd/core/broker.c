@@ -252,8 +252,8 @@ static bool post_events(struct realm *realm, const struct session *s,
 		skip = s->ref.worker;
 	if (!room_for_events(realm, sub, skip))
 		return false;
-	/* Send one step behind: only when another receiver follows, the post needs
-	 * references of its own. */
+	/* Send to a worker only when the next one is found: then it is known which post
+	 * is the last and takes the references of p. */
 	for (unsigned worker = 0; worker < realm->n_workers; worker++) {
 		if (sub->members_of[worker] == 0 || worker == skip)
 			continue;
@@ -316,7 +316,7 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;
-	/* acknowledged as usual, but sent to nobody, or directly */
+	/* Nobody gets it, or post_directly has sent it. Acknowledge it as usual. */
 	if (sub != NULL && p->options != NULL &&
 	    (options_pass_nobody(p->options) ||
 	     post_directly(realm, s, sub, p, publication)))

@@ -228,7 +228,7 @@ void realm_revoke(struct realm *realm, struct revocation *revocation)
 {
 	struct session *s, *next;
 
-	/* kill_session ends only s; sessions that get lost by it end in end_lost */
+	/* kill_session frees only s, so next stays valid */
 	for (s = TAILQ_FIRST(&realm->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (revocation_matches(revocation, s->identity))

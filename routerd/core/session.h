@@ -28,7 +28,7 @@ struct session {
 	struct session_ref ref;
 	uint32_t n_memberships;
 	uint32_t n_registrations;
-	uint32_t n_calls;         /* in calls and walks */
+	uint32_t n_calls;         /* number of its calls and walks */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
 	/* A post to it was not sent, because memory ran out; end_lost will end it. */
@@ -61,7 +61,7 @@ struct session *session_at(const struct realm *realm, struct session_ref ref);
  */
 struct session *session_find(const struct realm *realm, struct session_ref ref);
 
-/* The same by its WAMP session id. */
+/* The session with this WAMP session id. NULL if there is none. */
 struct session *session_by_id(const struct realm *realm, uint64_t id);
 
 /*

@@ -108,7 +108,7 @@ enum net_counter {
 #undef X
 			NET_COUNTER_COUNT,
 };
-extern const struct counter_table net_counter_table; /* of net.counters */
+extern const struct counter_table net_counter_table; /* describes net.counters */
 
 struct net {
 	struct loop *loop; /* owned by the caller */

@@ -98,8 +98,8 @@ static void result(struct peer *p, const struct auth_result *res,
 	if (!login_accept(p, res, &who))
 		return;
 	peer_set_state(p, PEER_CHALLENGED);
-	/* A revocation may have arrived while the question was on its way. Later ones
-	 * find this login by its state. */
+	/* A revocation may have arrived before the answer. Later ones find this login by
+	 * its state. */
 	if (!login_not_revoked(p))
 		return;
 	randombytes_buf(cs->challenge, CHALLENGE_LEN);
@@ -118,7 +118,7 @@ static void bad_signature(struct peer *p, const char *message)
 
 /*
  * The client sends the signature and then the message that it signed. That message must
- * be our challenge; otherwise it could replay an old signature.
+ * be our challenge; otherwise an old signature could be replayed.
  */
 static void cryptosign_authenticate(struct peer *p, struct slice signature,
 				    struct slice extra)

@@ -185,7 +185,7 @@ static void answer_result(struct peer *p, const struct login_message *a)
 		login_fail(p, "the authenticator's result: %s", fault);
 		return;
 	}
-	/* the rest of the stamp was filled in by worker 0 when it asked */
+	/* Worker 0 has filled in the rest of the stamp when it sent the question. */
 	stamp.has_epoch = res.epoch != AUTH_NO_EPOCH;
 	stamp.epoch = stamp.has_epoch ? res.epoch : 0;
 	p->login->method->result(p, &res, &stamp);
@@ -240,8 +240,8 @@ bool login_identify(struct peer *p, struct identity *who)
 			WAMP_ERROR_NO_SUCH_ROLE, "realm \"%.*s\" has no role \"%.*s\"",
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
-	/* A role without an authorizer keeps none while the session lasts, so nobody will
-	 * need the extra. */
+	/* Only an authorizer needs the extra. If a reload gives this role an authorizer,
+	 * it gets an empty map for this session. */
 	if (rights_authorizer(policy_rights(policy, who->realm, who->role)) == NULL)
 		who->authextra = slice_of(NULL, 0);
 	who->session = lg->session;
@@ -362,7 +362,7 @@ void login_joined(struct peer *p, const struct post *post)
 	const char *peer_name = p->login->peer_name.text;
 
 	ASSERT(p->state == PEER_JOINING);
-	/* a reload has removed the role while JOIN was on its way */
+	/* a reload has removed the role since JOIN was sent */
 	if (rights == NULL) {
 		login_role_gone(p);
 		return;
@@ -392,7 +392,7 @@ void login_joined(struct peer *p, const struct post *post)
 			   err_str(err));
 		return;
 	}
-	/* only now: a client that got no WELCOME has had no session */
+	/* Not earlier: without WELCOME the client has had no session. */
 	peer_set_state(p, PEER_JOINED);
 	p->rights = rights_ref(rights);
 	p->opened_ms = loop_now_ms(p->peers->loop);

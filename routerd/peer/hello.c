@@ -104,7 +104,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 
 void login_authenticate(struct peer *p, const struct msg *m)
 {
-	/* the first one waits to be verified, in the same state */
+	/* The first one waits to be verified. Until then the state does not change. */
 	if (p->login->queued) {
 		peer_violation(p, "AUTHENTICATE was sent twice");
 		return;

@@ -96,15 +96,15 @@ void login_abandon(struct peer *p)
 {
 	struct peers *ps = p->peers;
 
-	/* the slot gets another generation next, so an answer that is on the way is
-	 * dropped */
+	/* The caller gives the slot another generation, so an answer that was sent
+	 * already is dropped. */
 	if (p->login->asking) {
 		bool sent = post_send(ps->outbox, 0,
 				      &(struct post){
 					      .type = POST_LOGIN_CANCEL,
 					      .session = peers_ref(ps, p),
 				      });
-		(void)sent; /* otherwise the answer comes and is dropped */
+		(void)sent; /* if it was not sent, the answer comes and is dropped */
 	} else if (conn_end(p->conn) != CONN_END_NONE)
 		login_report_failed(p, conn_end(p->conn) == CONN_END_HANDSHAKE
 					       ? "timeout"

@@ -168,7 +168,7 @@ void login_role_gone(struct peer *p);
 
 /*
  * Does a revocation concern p, which is CHALLENGED or JOINING? Not while its identity is
- * unknown, as before a ticket.
+ * unknown: a client that owes a ticket may be anybody.
  */
 bool login_concerned(const struct peer *p, const struct revocation *revocation);
 /* Aborts a login that a revocation forbids: counts, logs, and sends ABORT. */

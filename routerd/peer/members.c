@@ -79,7 +79,7 @@ static void remove_one(struct members *m, struct member *member)
 {
 	struct member_list *l = member->list;
 
-	/* deliveries end sessions: a member may leave in the middle of a fan-out */
+	/* a delivery may end a session, whose members then leave during the fan-out */
 	if (m->fan_out.next == member)
 		m->fan_out.next = TAILQ_NEXT(member, in_list);
 	TAILQ_REMOVE(&l->members, member, in_list);

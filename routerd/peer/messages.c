@@ -29,7 +29,8 @@ static const char *const action_names[ACTION_COUNT] = {
 
 /*
  * Is this URI reserved for the router? Such URIs begin with the component "wamp"
- * (specification: "URIs"). CALL is exempt: the owner answers "no such procedure".
+ * (specification: "URIs"). CALL is exempt: the URI may be a meta procedure; if not, the
+ * owner answers "no such procedure".
  */
 static bool reserved(enum action action, struct slice uri)
 {
@@ -86,7 +87,10 @@ static void deny_request(struct peer *p, const struct msg *m, enum action action
 	refuse_in_words(p, m, uri, text.len > 0 ? text : slice_str(ours));
 }
 
-/* There is no decision. detail is for the log, text for the client. */
+/*
+ * Refuses a request about which there is no decision. detail is for the log, text for the
+ * client.
+ */
 static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 			struct slice text)
 {

@@ -79,8 +79,8 @@ void peer_set_state(struct peer *p, enum peer_state to);
 
 /*
  * Sends a message to the client. peer_begin returns a buffer. Append the message to it
- * with one msg_write_*, then call peer_send. peer_send returns 0 or the buffer's error,
- * E_LIMIT if the message is too long for the client; after an error nothing was sent.
+ * with one msg_write_*, then call peer_send. peer_send returns 0, the buffer's error, or
+ * E_LIMIT if the message is too long for the client. After an error nothing was sent.
  */
 struct buf *peer_begin(struct peer *p);
 int peer_send(struct peer *p) MUSTCHECK;

@@ -14,8 +14,8 @@
 struct role_slot; /* config/policy.h */
 
 /*
- * When and from whom a login got its answer. A revocation compares itself with it, to
- * find out whether the answer is older than the change.
+ * When and from whom a login got its answer. A revocation is compared with it, to see
+ * whether the answer is older than the change.
  */
 struct lookup_stamp {
 	bool asked; /* false: no authenticator was asked (anonymous) */

@@ -44,16 +44,16 @@ enum question_kind {
  */
 struct login_message {
 	uint16_t authenticator; /* question, report: index in the configuration */
-	/* question */
+	/* Only in a question. */
 	enum question_kind kind;
 	uint64_t number; /* copied into the answer */
 	/* The asker waits no longer than this; clock of common/loop. */
 	uint64_t deadline_ms;
 	struct mail_batch *mail; /* for the answer; owned */
-	/* answer */
+	/* Only in an answer. */
 	enum login_outcome outcome;
 	struct lookup_stamp stamp;
-	/* report */
+	/* Only in a report. */
 	const char *method; /* name of the notification; a constant */
 
 	/* MessagePack: the parameters of a question or report, or an answer */

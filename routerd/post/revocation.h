@@ -55,8 +55,8 @@ bool revocation_matches(const struct revocation *revocation, const struct identi
 
 /*
  * Was the look-up made before the change that caused the revocation? Compares epochs if
- * both have one from the same connection. Otherwise compares when the question was sent
- * with when the revocation arrived.
+ * both have one from the same connection. Otherwise the revocation is newer if it arrived
+ * after the question was sent.
  */
 bool revocation_is_newer(const struct revocation *revocation,
 			 const struct lookup_stamp *s);

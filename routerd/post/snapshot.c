@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies of a worker's counters; see snapshot.h. */
+/* Copies of a worker's counters; see snapshot.h. Any thread. */
 #include "routerd/post/snapshot.h"
 
 #include <stdlib.h>

@@ -59,6 +59,7 @@ static struct subscription *new_subscription(struct realm *realm, struct slice t
 	if (sub == NULL)
 		return NULL;
 	uint8_t *pos = (uint8_t *)(sub->members_of + realm->n_workers);
+	/* uthash keeps a pointer to the key, so the key must live as long as sub */
 	topic = slice_store(&pos, topic);
 	HASH_ADD_KEYPTR(hh, realm->broker.topics, topic.p, topic.len, sub);
 	if (!table_has(sub)) {
@@ -132,6 +133,7 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 				    "the session has too many subscriptions");
 		return;
 	}
+	/* a second SUBSCRIBE to the same topic gets the same subscription */
 	if (!member)
 		sub = add_member(realm, s, sub, topic);
 	if (sub == NULL)
@@ -313,6 +315,7 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 {
 	const struct subscription *sub =
 		find_topic(&realm->broker, payload_uri(p->payload));
+	/* also for a topic without subscribers: PUBLISHED contains the id */
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;

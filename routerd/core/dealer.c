@@ -206,6 +206,7 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 		answer->request = c->by_caller.id;
 		session_post(realm, caller, answer);
 	}
+	/* does nothing if no deadline is set */
 	wheel_cancel(realm->deadlines, &c->deadline.node);
 	id_table_remove(&realm->dealer.calls, &c->by_callee);
 	id_table_remove(&realm->dealer.requests, &c->by_caller);
@@ -326,6 +327,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		p->payload = NULL;
 		return;
 	}
+	/* bounds the memory for calls that callees never answer */
 	if (s->n_calls >= realm->limits.calls) {
 		session_limit_error(realm, s, WAMP_CALL, p->request,
 				    "the session has too many calls in flight");

@@ -45,6 +45,7 @@ static void end_with(struct realm *realm, struct session *s, struct post last)
 	last.session = s->ref;
 	s->mail = NULL;
 	take_down(realm, s);
+	/* after take_down, because no other post to the session may follow */
 	post_send_reserved(realm->outbox, last.session.worker, &last, &mail);
 }
 
@@ -132,6 +133,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 		realm_free(&realm);
 		return NULL;
 	}
+	/* tests set a seed of their own with broker_seed */
 	randombytes_buf(&seed, sizeof(seed));
 	broker_seed(&realm->broker, seed);
 	return realm;

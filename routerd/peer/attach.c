@@ -72,6 +72,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 	struct peer *p = conn_user(c);
 	const struct peer_listener *l = conn_conf(c)->user;
 
+	/* browsers always send an Origin; only pages are restricted */
 	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
 		*text_out = "This Origin is not among the allowed_origins.";
 		return HTTP_FORBIDDEN;
@@ -81,6 +82,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 		*text_out = no_subprotocol(l, req);
 		return HTTP_BAD_REQUEST;
 	}
+	/* refuse before the upgrade, with 503: clients then try again later */
 	if (!peers_login_possible(l->peers, l->conf)) {
 		*text_out = "Too many logins are waiting. Try again.";
 		return HTTP_UNAVAILABLE;
@@ -168,6 +170,7 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 {
 	struct revocation_counts n = {0};
 
+	/* remember it even if nobody matches: a look-up may be on its way back */
 	revocations_add(&ps->revocations, revocation, loop_now_ms(ps->loop));
 	for (uint32_t i = 0; i < ps->n_slots; i++) {
 		struct peer *p = ps->slots[i].peer;
@@ -179,6 +182,8 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 			n.pending++;
 		if (revocation->dry_run)
 			continue;
+		/* the owner's KILLED or JOIN_REFUSED will end it; do not count it
+		 * twice */
 		p->revoked = true;
 		if (p->state == PEER_CHALLENGED)
 			login_revoked(p, revocation);
@@ -193,6 +198,7 @@ bool attach_verify_some(struct peers *ps)
 
 	revocations_expire(&ps->revocations, loop_now_ms(ps->loop));
 	while ((lg = TAILQ_FIRST(&ps->to_verify)) != NULL) {
+		/* Verifying is expensive, and many clients may log in at once. */
 		uint64_t now = clock_now_ns();
 		if (deadline == 0)
 			deadline = now + 1000000;

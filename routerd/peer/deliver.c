@@ -37,6 +37,7 @@ static void on_done(struct peer *p, const struct post *post)
 		[POST_UNREGISTERED] = WAMP_UNREGISTERED,
 	};
 	enum wamp_type type = answers[post->type];
+	/* the post has the subscription's id for on_unsubscribed; the message has none */
 	uint64_t id = type == WAMP_UNSUBSCRIBED ? 0 : post->id;
 
 	msg_write_ids(peer_begin(p), p->serializer, type, post->request, id);
@@ -162,6 +163,7 @@ static void on_post_error(struct peer *p, const struct post *post)
 
 	if (post->full)
 		report_limit(p, post->request_type);
+	/* a callee's ERROR, which is passed on as it is */
 	if (post->error.uri == NULL) {
 		send_callee_error(p, post);
 		return;

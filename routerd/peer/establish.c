@@ -334,6 +334,7 @@ static bool post_join(struct peer *p)
 
 void login_join(struct peer *p)
 {
+	/* peer_post takes the realm from it */
 	p->identity = identity_ref(p->login->identity);
 	if (!post_join(p)) {
 		identity_unref(&p->identity);
@@ -381,6 +382,7 @@ void login_joined(struct peer *p, const struct post *post)
 				  .peer = peer_name,
 				  .pid = (uint64_t)getpid(),
 			  });
+	/* fails if the extra cannot be encoded for this client, or is too long for it */
 	int err = peer_send(p);
 	if (err == E_NOMEM) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));

@@ -97,6 +97,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 		return b;
 	b->made = true;
 	shared_buf_begin(&out, expected_size(f), FRAMED_MAX);
+	/* the other error is E_LIMIT: no member of this kind can get the EVENTs */
 	b->no_memory = out.err == E_NOMEM;
 	if (out.err != 0) {
 		peer_log_undeliverable(p, WAMP_EVENT, out.err);

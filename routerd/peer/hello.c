@@ -26,6 +26,8 @@ static uint64_t random_id(void)
 
 	do {
 		randombytes_buf(&id, sizeof(id));
+		/* 53 random bits; the specification demands random ids in the global
+		 * scope */
 		id &= WAMP_MAX_ID - 1;
 	} while (id == 0);
 	return id;
@@ -90,6 +92,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
 	lg->session = random_id();
 	lg->features = h->features;
+	/* the authenticator need not answer later than this */
 	lg->deadline_ms = loop_now_ms(p->peers->loop) +
 			  lg->listener->options.open_handshake_timeout;
 	lg->asked_realm = log_quote(h->realm);

@@ -378,6 +378,7 @@ static void fail_invocation(struct peer *p, const struct msg *m, const char *uri
 	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX];
 
 	snprintf(text, sizeof(text), "the callee's answer: %s", what);
+	/* the text contains the URI or value, so it cannot be a constant */
 	struct payload *words = payload_new(p->serializer, slice_str(text),
 					    (struct msg_payload){.items = 0});
 	post_plain(p, m,
@@ -431,6 +432,8 @@ static void on_cancel(struct peer *p, struct msg *m)
 static void on_goodbye(struct peer *p, struct msg *m)
 {
 	(void)m;
+	/* the owner answers with LEFT, behind all posts that are on the way to the
+	 * client */
 	peer_post_last(p, POST_GOODBYE);
 	peer_set_state(p, PEER_LEAVING);
 }
@@ -594,6 +597,7 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 
 	if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
 		return;
+	/* RFC 6455 has two types of messages; each subprotocol uses one */
 	if (text != (p->serializer == SERIALIZER_JSON)) {
 		peer_violation(p, text ? "a text message in a binary subprotocol"
 				       : "a binary message in a text subprotocol");
@@ -614,6 +618,8 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 			return;
 		}
 		read_one(p, one);
+		/* the rest of the batch waits with its first message, or the session has
+		 * ended */
 		if (!is_done(p, rest) || p->state == PEER_LEAVING ||
 		    p->state == PEER_CLOSING)
 			return;

@@ -76,6 +76,7 @@ int peer_send(struct peer *p)
 
 	if (err != 0)
 		return err;
+	/* a RawSocket client has announced its limit in the handshake */
 	if (len > conn_send_max(p->conn))
 		return E_LIMIT;
 	size_t head_len = frame_head(framing_of(p), len, head);

@@ -44,6 +44,7 @@ static bool keep(struct login *lg, struct slice question)
 	kept->len = question.len;
 	memcpy(kept->bytes, question.p, question.len);
 	lg->state = kept;
+	/* an idle login should hold as little memory as possible */
 	buf_fini(&lg->http_headers);
 	return true;
 }

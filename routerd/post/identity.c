@@ -45,6 +45,7 @@ void identity_unref(struct identity **ip)
 	*ip = NULL;
 	if (i == NULL)
 		return;
+	/* acq_rel: all other threads have finished reading before it is freed */
 	if (atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	role_slot_unref(&i->role);

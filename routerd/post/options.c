@@ -122,6 +122,7 @@ static int fill_list(enum serializer s, const struct msg *m, unsigned list,
 	uint64_t id;
 	int err = begin_list(s, m, list, &r);
 
+	/* for texts that need decoding, which makes none of them longer */
 	buf_init(&scratch, m->filter[list].len);
 	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
 		struct slice entry = slice_of(&id, sizeof(id));
@@ -153,6 +154,7 @@ int options_new(enum serializer s, struct msg *m, struct options **out)
 		entries += lists[i].count;
 		any |= lists[i].given;
 	}
+	/* lists that exclude nobody are the same as no options */
 	if (err != 0 || !any)
 		return err;
 	/* one allocation: struct, then all entries, then the bytes of all entries */

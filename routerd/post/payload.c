@@ -42,6 +42,7 @@ static void init_head(struct payload *p, enum serializer s, size_t uri_len, size
 
 struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payload items)
 {
+	/* msg_read limits both */
 	ASSERT(uri.len <= WAMP_MAX_URI && items.bytes.len <= UINT32_MAX);
 	struct payload *p = malloc(sizeof(*p) + uri.len + items.bytes.len);
 
@@ -118,6 +119,7 @@ static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **o
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
 	struct buf b;
 
+	/* most conversions make the items a little longer at most */
 	shared_buf_begin(&b, in.len + in.len / 4, TRANSCODED_MAX);
 	int err = transcode(p->serializer, in, p->n_items, s, &b);
 	if (err != 0) {
@@ -128,6 +130,8 @@ static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **o
 	if (mine == NULL)
 		return E_NOMEM;
 	struct shared_buf *theirs = NULL;
+	/* Two threads may transcode at the same time; a lock would make all receivers
+	 * wait. The first result is kept. */
 	if (!atomic_compare_exchange_strong_explicit(&p->transcoded[s], &theirs, mine,
 						     memory_order_acq_rel,
 						     memory_order_acquire)) {

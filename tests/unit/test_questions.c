@@ -83,8 +83,10 @@ void timer_arm(struct timer *t, uint64_t after_ms)
 
 /* --- doubles: the rest of the router --- */
 
-static unsigned answers[LOGIN_OUTCOME_COUNT];
-static unsigned queue_posts; /* POST_HOLD_QUEUE */
+enum { NUMBER = 7 };                             /* of each question */
+static unsigned answers[LOGIN_OUTCOME_COUNT];    /* to logins */
+static unsigned authorized[LOGIN_OUTCOME_COUNT]; /* to requests */
+static unsigned queue_posts;                     /* POST_HOLD_QUEUE */
 
 /* Answers to questions arrive in their reserved mail. */
 void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post *p,
@@ -97,8 +99,11 @@ void post_send_reserved(struct outbox *ob, unsigned to_worker, const struct post
 	assert_non_null(*mail);
 	free(*mail);
 	*mail = NULL;
-	if (p->type == POST_LOGIN_ANSWER)
-		answers[p->login == NULL ? LOGIN_NO_MEMORY : p->login->outcome]++;
+	assert_int_equal(p->id, NUMBER);
+	assert_true(p->type == POST_LOGIN_ANSWER || p->type == POST_AUTHORIZED);
+	(p->type == POST_AUTHORIZED
+		 ? authorized
+		 : answers)[p->login == NULL ? LOGIN_NO_MEMORY : p->login->outcome]++;
 	post_drop(&copy);
 }
 
@@ -119,7 +124,11 @@ static struct world {
 	int listener, link; /* -1: none */
 	unsigned links, hellos, pings, asked;
 	bool answers_pings, dies_of_questions;
-	bool takes_one;         /* handle one request at a time */
+	bool takes_one;  /* handle one request at a time */
+	bool authorizes; /* has the feature */
+	bool answers;    /* both kinds of questions */
+	char order[64];  /* of the questions: L for a login, A for a request */
+	unsigned asked_authorize;
 	unsigned downs, spares; /* outages, and those that began with a spare socket */
 } w;
 
@@ -146,6 +155,31 @@ static unsigned serve_method(const uint8_t *in, size_t n, const char *method,
 	return found;
 }
 
+static const char *hello_result(void)
+{
+	static char result[128];
+
+	snprintf(result, sizeof(result), "%c\xa8protocol\x92\x01\x2a%s%s",
+		 0x81 + w.takes_one + w.authorizes,
+		 w.takes_one ? "\xacmax_inflight\x01" : "",
+		 w.authorizes ? "\xa8"
+				"features\x91\xa9"
+				"authorize"
+			      : "");
+	return result;
+}
+
+/* Exact while the authenticator takes one question at a time. */
+static void note_order(unsigned logins, unsigned requests)
+{
+	size_t n = strlen(w.order);
+
+	for (; logins > 0 && n + 1 < sizeof(w.order); logins--)
+		w.order[n++] = 'L';
+	for (; requests > 0 && n + 1 < sizeof(w.order); requests--)
+		w.order[n++] = 'A';
+}
+
 /* Lets the authenticator work once. */
 static void authenticator_turn(void)
 {
@@ -163,14 +197,16 @@ static void authenticator_turn(void)
 			sock_close(&w.link);
 			return;
 		}
-		w.hellos += serve_method(in, n, "hello",
-					 w.takes_one ? "\x82\xa8protocol\x92\x01\x2a"
-						       "\xacmax_inflight\x01"
-						     : "\x81\xa8protocol\x92\x01\x2a");
+		w.hellos += serve_method(in, n, "hello", hello_result());
 		w.pings += serve_method(in, n, "ping", w.answers_pings ? "\x80" : NULL);
-		unsigned asked = serve_method(in, n, "authenticate", NULL);
+		unsigned asked =
+			serve_method(in, n, "authenticate", w.answers ? "\x80" : NULL);
+		unsigned authorize =
+			serve_method(in, n, "authorize", w.answers ? "\xc3" : NULL);
 		w.asked += asked;
-		if (asked > 0 && w.dies_of_questions)
+		w.asked_authorize += authorize;
+		note_order(asked, authorize);
+		if (asked + authorize > 0 && w.dies_of_questions)
 			sock_close(&w.link);
 	}
 }
@@ -253,8 +289,10 @@ static int setup(void **state)
 	struct conf_error err;
 
 	(void)state;
-	w = (struct world){.listener = -1, .link = -1, .answers_pings = true};
+	w = (struct world){
+		.listener = -1, .link = -1, .answers_pings = true, .authorizes = true};
 	memset(answers, 0, sizeof(answers));
+	memset(authorized, 0, sizeof(authorized));
 	queue_posts = 0;
 	snprintf(w.folder, sizeof(w.folder), "/tmp/wamp.XXXXXX");
 	assert_non_null(mkdtemp(w.folder));
@@ -290,23 +328,63 @@ static int teardown(void **state)
 	return 0;
 }
 
-static void ask(uint32_t slot)
+static struct login_message *new_question(enum question_kind kind)
 {
 	static const struct auth_request req = {
 		.authmethod = {(const uint8_t *)"cryptosign", 10},
 		.session = FIELD_NONE,
 		.ttl_ms = FIELD_NONE,
 	};
+	static const struct auth_authorize authorize = {
+		.session = 1,
+		.ttl_ms = FIELD_NONE,
+		.uri = {(const uint8_t *)"com.example.p", 13},
+		.action = {(const uint8_t *)"call", 4},
+		.options_in = SERIALIZER_MSGPACK,
+	};
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	assert_int_equal(auth_request_write(&b, &req, AUTH_MAX_MESSAGE), 0);
-	struct login_message head = {.deadline_ms = now_ms + 10000};
+	int err = kind == QUESTION_AUTHORIZE
+			  ? auth_authorize_write(&b, &authorize, AUTH_MAX_MESSAGE)
+			  : auth_request_write(&b, &req, AUTH_MAX_MESSAGE);
+	assert_int_equal(err, 0);
+	struct login_message head = {
+		.kind = kind, .number = NUMBER, .deadline_ms = now_ms + 10000};
 	struct login_message *q = login_message_new(&head, buf_slice(&b));
 	buf_fini(&b);
 	assert_non_null(q);
 	q->mail = malloc(1);
-	questions_ask(&w.questions, (struct session_ref){.slot = slot}, q);
+	assert_non_null(q->mail);
+	return q;
+}
+
+static void ask(uint32_t slot)
+{
+	questions_ask(&w.questions, (struct session_ref){.slot = slot},
+		      new_question(QUESTION_AUTHENTICATE));
+}
+
+static void ask_authorize(uint32_t slot)
+{
+	questions_ask(&w.questions, (struct session_ref){.slot = slot},
+		      new_question(QUESTION_AUTHORIZE));
+}
+
+static unsigned sum(const unsigned counts[LOGIN_OUTCOME_COUNT])
+{
+	unsigned n = 0;
+
+	for (unsigned o = 0; o < LOGIN_OUTCOME_COUNT; o++)
+		n += counts[o];
+	return n;
+}
+
+static void authenticator_goes(void)
+{
+	stop_listening();
+	sock_close(&w.link);
+	pass(10);
 }
 
 /* --- tests --- */
@@ -424,10 +502,7 @@ static void test_a_question_that_it_dies_of(void **state)
 		ask(10 + i);
 	pass(6000);
 	assert_true(w.links < 25);
-	unsigned sum = 0;
-	for (unsigned o = 0; o < LOGIN_OUTCOME_COUNT; o++)
-		sum += answers[o];
-	assert_int_equal(sum, 301);
+	assert_int_equal(sum(answers), 301);
 }
 
 static void test_why_there_is_no_answer(void **state)
@@ -464,32 +539,139 @@ static void test_a_queue_for_one_is_not_full_while_the_link_is_up(void **state)
 	assert_int_equal(queue_posts, 1);
 }
 
+/* Logins and requests take turns, so that neither waits for all of the other. */
+static void test_requests_and_logins_take_turns(void **state)
+{
+	(void)state;
+	w.takes_one = w.answers = true;
+	authenticator_goes();
+	for (uint32_t i = 0; i < 4; i++)
+		ask(i);
+	for (uint32_t i = 0; i < 6; i++)
+		ask_authorize(10 + i);
+	listen_again();
+	pass(2000);
+	assert_string_equal(w.order, "LALALALAAA");
+	assert_int_equal(answers[LOGIN_RESULT], 4);
+	assert_int_equal(authorized[LOGIN_RESULT], 6);
+	/* the other way round */
+	memset(w.order, 0, sizeof(w.order));
+	authenticator_goes();
+	for (uint32_t i = 0; i < 6; i++)
+		ask_authorize(20 + i);
+	ask(30);
+	listen_again();
+	pass(2000);
+	assert_in_range(strcspn(w.order, "L"), 0, 1);
+	assert_int_equal(strlen(w.order), 7);
+}
+
+/* Requests fail at once; logins go on. */
+static void test_an_authenticator_that_does_not_authorize(void **state)
+{
+	(void)state;
+	w.authorizes = false;
+	w.answers = true;
+	authenticator_goes();
+	ask_authorize(1); /* held until routerd knows */
+	ask(2);
+	assert_int_equal(sum(authorized), 0);
+	listen_again();
+	pass(2000);
+	assert_int_equal(authorized[LOGIN_UNSUPPORTED], 1);
+	assert_int_equal(answers[LOGIN_RESULT], 1);
+	ask_authorize(3);
+	assert_int_equal(authorized[LOGIN_UNSUPPORTED], 2);
+	ask(4);
+	pass(10);
+	assert_int_equal(answers[LOGIN_RESULT], 2);
+	assert_int_equal(w.asked_authorize, 0);
+	assert_int_equal(w.links, 2);
+	assert_int_equal(w.questions.n_held[QUESTION_AUTHORIZE], 0);
+	assert_int_equal(w.questions.bytes[QUESTION_AUTHORIZE], 0);
+}
+
+/* The queue of one kind may be full while that of the other has room. */
+static void test_two_queues(void **state)
+{
+	(void)state;
+	w.config->limits.hold_queue = 2;
+	w.answers = true;
+	authenticator_goes();
+	for (uint32_t i = 0; i < 3; i++)
+		ask_authorize(i);
+	assert_int_equal(authorized[LOGIN_NO_ROOM], 1);
+	assert_int_equal(w.questions.overflow[QUESTION_AUTHORIZE], 1);
+	assert_int_equal(queue_posts, 0); /* which would refuse logins */
+	for (uint32_t i = 0; i < 2; i++)
+		ask(10 + i);
+	assert_int_equal(sum(answers), 0);
+	assert_int_equal(queue_posts, 1);
+	ask(12);
+	assert_int_equal(answers[LOGIN_NO_ROOM], 1);
+	questions_cancel(&w.questions, (struct session_ref){.slot = 0});
+	ask_authorize(3); /* in its place */
+	ask_authorize(4);
+	assert_int_equal(authorized[LOGIN_NO_ROOM], 2);
+	listen_again();
+	pass(2000);
+	assert_int_equal(authorized[LOGIN_RESULT], 2);
+	assert_int_equal(answers[LOGIN_RESULT], 2);
+}
+
+/* Nobody waits longer than until the deadline, whatever the authenticator does. */
+static void test_why_a_request_has_no_answer(void **state)
+{
+	(void)state;
+	ask_authorize(1);
+	pass(2500);
+	assert_int_equal(authorized[LOGIN_TIMEOUT], 1);
+	w.dies_of_questions = true;
+	ask_authorize(2);
+	pass(1000);
+	assert_int_equal(w.asked_authorize, 3);
+	assert_int_equal(authorized[LOGIN_LINK_BROKE], 1);
+	authenticator_goes();
+	ask_authorize(3);
+	pass(10000);
+	assert_int_equal(authorized[LOGIN_UNAVAILABLE], 1);
+	assert_int_equal(sum(authorized), 3);
+	assert_int_equal(sum(answers), 0);
+}
+
 /* Each allocation fails in turn, alone or with all later ones. */
 static void test_memory_runs_out(void **state)
 {
-	enum { QUESTIONS = 4 };
+	enum { QUESTIONS = 8 }; /* the even ones are about requests */
+	struct login_message *q[QUESTIONS];
 	bool over = false;
 
 	for (size_t nth = 1; !over; nth++) {
-		size_t live = memory.live, before, n = 0;
+		size_t live = memory.live, before;
 		setup(state);
 		before = memory.count;
+		w.answers = nth % 3 == 0;
+		/* the test's own allocations do not fail */
 		for (uint32_t i = 0; i < QUESTIONS; i++)
-			ask(i); /* the test's own allocations do not fail */
+			q[i] = new_question(i % 2 == 0 ? QUESTION_AUTHORIZE
+						       : QUESTION_AUTHENTICATE);
 		memory.first = memory.count + nth;
 		memory.n = nth % 2 == 0 ? 1 : 20;
+		for (uint32_t i = 0; i < QUESTIONS; i++)
+			questions_ask(&w.questions, (struct session_ref){.slot = i},
+				      q[i]);
 		pass(1000);
 		sock_close(&w.link); /* some are in flight, and are asked again */
 		pass(1000);
 		questions_cancel(&w.questions, (struct session_ref){.slot = 0});
+		questions_cancel(&w.questions, (struct session_ref){.slot = 1});
 		pass(8000);
 		over = memory.count < memory.first;
 		memory.first = 0;
 		pass(30000);
-		for (size_t i = 0; i < LOGIN_OUTCOME_COUNT; i++)
-			n += answers[i];
-		/* each once, except the one that may have been cancelled */
-		assert_in_range(n, QUESTIONS - 1, QUESTIONS);
+		/* each once, except those that may have been cancelled */
+		assert_in_range(sum(authorized), QUESTIONS / 2 - 1, QUESTIONS / 2);
+		assert_in_range(sum(answers), QUESTIONS / 2 - 1, QUESTIONS / 2);
 		unsigned pings = w.pings;
 		pass(20000);
 		assert_true(w.pings > pings); /* the link works again */
@@ -511,6 +693,10 @@ int main(void)
 		TEST(test_a_question_that_it_dies_of),
 		TEST(test_why_there_is_no_answer),
 		TEST(test_a_queue_for_one_is_not_full_while_the_link_is_up),
+		TEST(test_requests_and_logins_take_turns),
+		TEST(test_an_authenticator_that_does_not_authorize),
+		TEST(test_two_queues),
+		TEST(test_why_a_request_has_no_answer),
 		cmocka_unit_test(test_memory_runs_out),
 	};
 	if (sodium_init() < 0)

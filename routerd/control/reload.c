@@ -194,6 +194,25 @@ static void warn_of_anonymous(const struct reload *r)
 	}
 }
 
+/*
+ * Roles take effect at once, but new authenticators do not, and one of them may be the
+ * authorizer of a role.
+ */
+static void warn_of_authorizers(const struct reload *r, const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->n_authenticators; i++) {
+		const char *name = cfg->authenticators[i].name;
+
+		if (config_is_authorizer(cfg, name) &&
+		    config_authenticator_find(r->config, name) < 0)
+			log_warn(name,
+				 "reload: a role has this new authenticator as its "
+				 "authorizer: its requests get the error "
+				 "wamp.error.authorization_failed until you restart "
+				 "routerd");
+	}
+}
+
 static void warn_of_changes(const struct reload *r, const struct config *cfg)
 {
 	struct buf names;
@@ -249,6 +268,7 @@ static void switch_to(struct reload *r, struct reading *reading)
 	conf_log_warnings(&reading->errors);
 	warn_of_changes(r, reading->config);
 	warn_of_anonymous(r);
+	warn_of_authorizers(r, reading->config);
 	r->state = RELOAD_SWITCHING;
 	r->missing = r->outbox->n_workers;
 	r->ended = (struct revocation_counts){0};

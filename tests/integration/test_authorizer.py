@@ -2,6 +2,7 @@
 """Roles with an authorizer: an authenticator decides about each request. The request waits for its
 answer, and so does everything that its client sends behind it."""
 
+import re
 import sys
 import threading
 import time
@@ -418,6 +419,34 @@ def test_the_client_goes(authenticator, start_routerd, connect, join, threads):
     assert routerd.total("authorizations_asked") == 3
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
+def test_clients_that_go_are_freed_at_the_deadline(authenticator, start_routerd, connect, threads, transport):
+    """Their input is not read, so the router sees their end only when it stops to wait for the decision:
+    after the authenticator's timeout. Then it frees all, also what they sent behind the request."""
+    authenticator(never)
+    cfg = config(threads=threads, timeout=1000)
+    cfg["transports"].pop()
+    routerd = start_routerd(cfg)
+    routerd.total("sessions_opened")
+    before = routerd.fds()
+    for turn in range(1, 3):
+        clients = [connect(routerd) for _ in range(20)]
+        for client in clients:
+            client.join("devices")
+            client.send([CALL, 1, {}, "com.example.p"], [CALL, 2, {}, "com.example.p", ["x" * 50000]])
+        wait_counter(routerd, "authorizations_asked", turn * 20)
+        begin = time.monotonic()
+        for client in clients:
+            client.close_socket()
+        wait_for(lambda: routerd.fds() == before, "the connections to be closed")
+        assert time.monotonic() - begin < 3 * utils.SLOW
+        assert routerd.total("connections_freed") == routerd.total("connections_adopted") == turn * 20
+        assert routerd.total("sessions_closed") == turn * 20
+    log = routerd.log_counters()
+    for name in "authorize_held", "authorize_bytes", "in_flight":
+        assert re.search(rf"counters authenticator .*\b{name}=0\b", log), name
+
+
 def test_revoked_while_held(authenticator, start_routerd, connect, threads):
     """GOODBYE at once, nothing behind it, and the question is cancelled."""
     key = Key()
@@ -469,6 +498,33 @@ def test_reload_changes_the_decider(authenticator, start_routerd, join):
     wait_for(lambda: routerd.log().count("reload done") >= 2, "the second reload")
     client.subscribe("com.example.other")
     assert held.asked()[-1] == "com.example.other"
+
+
+def test_reload_names_a_new_authorizer(authenticator, start_routerd, join):
+    """Its roles take effect at once, but it is only connected after a restart."""
+    authenticator(always)
+    routerd = start_routerd(config())
+    client = join(routerd)
+    warning = "warn  other reload: a role has this new authenticator as its authorizer"
+
+    def reload_with(role_authorizer, count):
+        routerd.config["realms"][0]["roles"][0] = {"name": "device", "authorizer": role_authorizer}
+        routerd.write_config()
+        routerd.signal(utils.signal.SIGHUP)
+        wait_for(lambda: routerd.log().count("reload done") == count, f"reload {count}")
+
+    routerd.config["authenticators"]["other"] = {"socket": "other.sock"}
+    reload_with("authd", 1)
+    assert warning not in routerd.log()
+    client.subscribe("com.example.a")
+    reload_with("other", 2)
+    assert routerd.log().count(warning) == 1
+    with pytest.raises(WampError) as e:
+        client.subscribe("com.example.b")
+    assert (e.value.uri, e.value.args_) == (FAILED, ["the authorizer is new: restart the router"])
+    reload_with("authd", 3)
+    client.subscribe("com.example.c")
+    assert routerd.log().count(warning) == 1
 
 
 # --- real clients, and the kit in both forms ---

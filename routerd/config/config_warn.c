@@ -128,11 +128,12 @@ static void warn_of_role(struct conf *c, const struct config_role *role)
 		const struct permission *p = &role->permissions[i];
 
 		any = any || memcmp(p->allow, nothing, sizeof(nothing)) != 0;
-		if (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0)
+		if (!p->allow[ACTION_CALL] &&
+		    (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0))
 			conf_warn(c, &p->uri,
-				  "this permission has no effect: URIs that begin with "
-				  "\"wamp.\" are reserved for the router, which serves "
-				  "none yet");
+				  "this permission has no effect: of the URIs that "
+				  "begin with \"wamp.\", which are the router's own, "
+				  "clients can only call procedures");
 	}
 	if (!any)
 		conf_warn(c, &role->name,

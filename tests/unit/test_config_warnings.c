@@ -119,9 +119,14 @@ static void warnings_of_realms(void **state)
 	     "4:28: " IDLE);
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
+	     "wamp., match: prefix, allow: {subscribe: true}}]}]}",
+	     "4:51: warning: this permission has no effect: of the URIs that begin "
+	     "with \"wamp.\", which are the router's own, clients can only call "
+	     "procedures");
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true}}]}]}",
-	     "4:51: warning: this permission has no effect: URIs that begin with "
-	     "\"wamp.\" are reserved for the router, which serves none yet");
+	     NULL);
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wampum, allow: {register: true}}, {uri: a, allow: "

@@ -5,7 +5,7 @@ with Autobahn|Python."""
 import peers
 import pytest
 from rawclient import CALL, ERROR, RESULT, TRANSPORTS, Client, RawSocket, WampError
-from utils import permission, router_config, wait_for
+from utils import IS_TSAN, permission, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
@@ -203,7 +203,8 @@ def test_no_result_is_made_under_pressure(start_routerd, join, threads):
     requests = range(1, 51)
     ask_many_times(clients[:8], requests)
     check_answers(clients[:8], requests, clients)
-    assert routerd.total("mailbox_pauses") > 0
+    if not IS_TSAN:  # so slow that a worker may handle one call in each turn, and no posts pile up
+        assert routerd.total("mailbox_pauses") > 0
 
 
 def test_nothing_is_announced_yet(routerd, join):

@@ -111,6 +111,7 @@ static const struct option register_options[] = {
 	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
 };
 static const struct option call_options[] = {
+	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
 	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},
 	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},

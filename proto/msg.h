@@ -105,7 +105,7 @@ struct msg {
 	bool exclude_me;     /* PUBLISH; true unless the client sends false */
 	bool progress;       /* CALL, YIELD */
 	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is there */
-	bool disclose_me;    /* PUBLISH */
+	bool disclose_me;    /* PUBLISH, CALL */
 	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
@@ -169,10 +169,10 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
-/* The publisher, for the Details of an EVENT. */
+/* The publisher of an EVENT or the caller of an INVOCATION, for its Details. */
 struct msg_details {
-	uint64_t publisher; /* its session */
-	struct slice publisher_authid, publisher_authrole;
+	uint64_t session;
+	struct slice authid, authrole;
 };
 
 /*

@@ -46,7 +46,8 @@ static const char *const broker_features[] = {
 	"subscriber_blackwhite_listing",
 	NULL,
 };
-static const char *const dealer_features[] = {"call_canceling", "call_timeout", NULL};
+static const char *const dealer_features[] = {"call_canceling", "call_timeout",
+					      "caller_identification", NULL};
 
 /* Begins a message of count elements and writes its type. */
 static void begin_msg(struct token_writer *w, struct buf *out, enum serializer s,
@@ -140,13 +141,17 @@ void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request,
 	token_put_end(&w);
 }
 
-static void put_details(struct token_writer *w, const struct msg_details *details)
+static void put_details(struct token_writer *w, enum wamp_type type,
+			const struct msg_details *details)
 {
+	bool event = type == WAMP_EVENT;
+
 	token_put_map(w, 3);
-	token_put_text(w, "publisher");
-	token_put_uint(w, details->publisher);
-	put_str_pair(w, "publisher_authid", details->publisher_authid);
-	put_str_pair(w, "publisher_authrole", details->publisher_authrole);
+	token_put_text(w, event ? "publisher" : "caller");
+	token_put_uint(w, details->session);
+	put_str_pair(w, event ? "publisher_authid" : "caller_authid", details->authid);
+	put_str_pair(w, event ? "publisher_authrole" : "caller_authrole",
+		     details->authrole);
 	token_put_end(w);
 }
 
@@ -160,7 +165,7 @@ void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 	if (LIKELY(details == NULL))
 		put_empty_dict(&w);
 	else
-		put_details(&w, details);
+		put_details(&w, type, details);
 	token_put_raw(&w, payload.bytes, payload.items);
 	token_put_end(&w);
 }

@@ -212,8 +212,8 @@ static void share_event(struct post *event)
 	payload_ref(event->payload);
 	if (event->options != NULL)
 		options_ref(event->options);
-	if (event->publisher != NULL)
-		identity_ref(event->publisher);
+	if (event->disclosed != NULL)
+		identity_ref(event->disclosed);
 }
 
 /* Sends the event, for which there is room. Takes its references. */
@@ -244,7 +244,7 @@ static bool post_events(struct realm *realm, const struct session *s,
 		.payload = p->payload,
 		.options = p->options,
 		.publication = publication,
-		.publisher = p->disclose_me ? s->identity : NULL,
+		.disclosed = p->disclose_me ? s->identity : NULL,
 	};
 
 	/* On this worker only the publisher is a member, and it must not get the
@@ -269,8 +269,8 @@ static bool post_events(struct realm *realm, const struct session *s,
 		return true;
 	p->payload = NULL;
 	p->options = NULL;
-	if (event.publisher != NULL)
-		identity_ref(event.publisher);
+	if (event.disclosed != NULL)
+		identity_ref(event.disclosed);
 	post_event(realm, to, &event);
 	return true;
 }
@@ -298,7 +298,7 @@ static bool post_directly(struct realm *realm, const struct session *s,
 			.id = sub->id,
 			.payload = p->payload,
 			.publication = publication,
-			.publisher = p->disclose_me ? s->identity : NULL,
+			.disclosed = p->disclose_me ? s->identity : NULL,
 		};
 		if (to == NULL || (to == s && p->exclude_me) ||
 		    find_membership(&realm->broker, to, sub->id) == NULL ||

@@ -345,6 +345,8 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		.id = reg->node.id,
 		.payload = p->payload,
 	};
+	if (UNLIKELY(p->disclose_me))
+		invocation.disclosed = identity_ref(s->identity);
 	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
 	 * which does not know of this call, stays. */
 	if (session_try_post(realm, callee, &invocation)) {
@@ -356,6 +358,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 			set_deadline(realm, c, p->time_ms + p->timeout_ms);
 		return;
 	}
+	identity_unref(&invocation.disclosed);
 	/* The next INVOCATION uses this id again, so that the callee sees no gap. */
 	callee->last_invocation--;
 	fail_call(realm, c, no_memory, NULL);

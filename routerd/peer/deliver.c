@@ -66,7 +66,7 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
 static void on_invocation(struct peer *p, const struct post *post)
 {
 	int err = peer_send_payload(p, WAMP_INVOCATION, post->request, post->id,
-				    post->payload);
+				    post->disclosed, post->payload);
 
 	if (err == 0)
 		return;
@@ -93,7 +93,8 @@ static void on_interrupt(struct peer *p, const struct post *post)
  */
 static void on_result(struct peer *p, const struct post *post)
 {
-	int err = peer_send_payload(p, WAMP_RESULT, post->request, 0, post->payload);
+	int err =
+		peer_send_payload(p, WAMP_RESULT, post->request, 0, NULL, post->payload);
 
 	if (err == 0)
 		return;

@@ -17,7 +17,7 @@ enum {
 /* Estimates the bytes of an EVENT without its payload. */
 static size_t envelope_size(const struct post *event)
 {
-	const struct identity *publisher = event->publisher;
+	const struct identity *publisher = event->disclosed;
 
 	return publisher == NULL ? ENVELOPE_MAX
 				 : ENVELOPE_MAX + DETAILS_ABOUT + publisher->authid.len +
@@ -28,17 +28,10 @@ static size_t envelope_size(const struct post *event)
 static void write_event(const struct post *event, enum serializer s,
 			struct msg_payload items, struct buf *out)
 {
-	const struct identity *publisher = event->publisher;
 	struct msg_details details;
 
-	if (publisher != NULL)
-		details = (struct msg_details){
-			.publisher = publisher->session,
-			.publisher_authid = publisher->authid,
-			.publisher_authrole = publisher->authrole,
-		};
 	msg_write_payload(out, s, WAMP_EVENT, event->id, event->publication,
-			  publisher == NULL ? NULL : &details, items);
+			  peer_details(event->disclosed, &details), items);
 }
 
 /*

@@ -353,9 +353,12 @@ static void on_call(struct peer *p, struct msg *m)
 	if (UNLIKELY(meta != META_PROCEDURE_COUNT))
 		call_meta(p, m, meta);
 	else
-		post_with_payload(
-			p, m,
-			&(struct post){.type = POST_CALL, .timeout_ms = timeout_ms});
+		post_with_payload(p, m,
+				  &(struct post){
+					  .type = POST_CALL,
+					  .disclose_me = m->disclose_me,
+					  .timeout_ms = timeout_ms,
+				  });
 }
 
 /*

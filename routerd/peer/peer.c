@@ -149,15 +149,30 @@ const char *peer_why_undeliverable(int err)
 	       "all: no extension types)";
 }
 
-int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
-		      struct payload *payload)
+const struct msg_details *peer_details(const struct identity *disclosed,
+				       struct msg_details *to)
 {
+	if (LIKELY(disclosed == NULL))
+		return NULL;
+	*to = (struct msg_details){
+		.session = disclosed->session,
+		.authid = disclosed->authid,
+		.authrole = disclosed->authrole,
+	};
+	return to;
+}
+
+int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
+		      const struct identity *disclosed, struct payload *payload)
+{
+	struct msg_details details;
 	struct msg_payload items;
 	int err = payload_items(payload, p->serializer, &items);
 
 	if (err != 0)
 		return err;
-	msg_write_payload(peer_begin(p), p->serializer, type, id, second, NULL, items);
+	msg_write_payload(peer_begin(p), p->serializer, type, id, second,
+			  peer_details(disclosed, &details), items);
 	return peer_send(p);
 }
 

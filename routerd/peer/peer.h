@@ -101,7 +101,13 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
  * those of peer_send and payload_items.
  */
 int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
+		      const struct identity *disclosed,
 		      struct payload *payload) MUSTCHECK;
+
+/* Fills *to for the Details of a message that discloses this session, and returns it.
+ * NULL if none is disclosed. */
+const struct msg_details *peer_details(const struct identity *disclosed,
+				       struct msg_details *to);
 
 /* Counts and logs that memory ran out; what names the thing that was lost. */
 void peer_no_memory(struct peer *p, const char *what);

@@ -17,7 +17,7 @@ enum owned {
 	OWNS_REVOCATION = 2,
 	OWNS_FD = 3,
 	OWNS_LOGIN = 4,
-	OWNS_PUBLISHER = 5,
+	OWNS_DISCLOSED = 5,
 	OWNS_POLICY = 6,
 	OWNS_SNAPSHOT = 7,
 	OWNS_ROLES = 8,
@@ -60,9 +60,9 @@ void post_drop(struct post *p)
 	case OWNS_LOGIN:
 		login_message_free(&p->login);
 		break;
-	case OWNS_PUBLISHER:
-		if (UNLIKELY(p->publisher != NULL))
-			identity_unref(&p->publisher);
+	case OWNS_DISCLOSED:
+		if (UNLIKELY(p->disclosed != NULL))
+			identity_unref(&p->disclosed);
 		break;
 	case OWNS_ROLES:
 		role_set_free(&p->meta.roles);
@@ -95,8 +95,8 @@ size_t post_size(const struct post *p)
 	case OWNS_LOGIN:
 		size += p->login == NULL ? 0 : sizeof(*p->login) + p->login->len;
 		break;
-	case OWNS_PUBLISHER:
-		size += p->publisher == NULL ? 0 : identity_size(p->publisher);
+	case OWNS_DISCLOSED:
+		size += p->disclosed == NULL ? 0 : identity_size(p->disclosed);
 		break;
 	case OWNS_ROLES:
 		size += role_set_size(p->meta.roles);

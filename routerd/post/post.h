@@ -58,9 +58,10 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(PUBLISH, REALM, NOTHING)                                                       \
 	X(REGISTER, REALM, NOTHING)   /* request, payload (procedure) */                 \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
-	X(CALL, REALM, NOTHING)       /* request, payload, timeout_ms */                 \
-	X(CANCEL, REALM, NOTHING)     /* request: of the CALL; mode */                   \
-	X(YIELD, REALM, NOTHING)      /* request: of the INVOCATION; payload */          \
+	/* request, payload, timeout_ms, disclose_me */                                  \
+	X(CALL, REALM, NOTHING)                                                          \
+	X(CANCEL, REALM, NOTHING) /* request: of the CALL; mode */                       \
+	X(YIELD, REALM, NOTHING)  /* request: of the INVOCATION; payload */              \
 	/* request: of the INVOCATION; payload, with the URI of the error */             \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
 	/* request: of an INVOCATION that could not be sent to its callee, or whose      \
@@ -84,8 +85,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(PUBLISHED, PEER, NOTHING)    /* request, id: publication */                    \
 	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
-	/* request: of the INVOCATION; id: registration; payload */                      \
-	X(INVOCATION, PEER, NOTHING)                                                     \
+	/* request: of the INVOCATION; id: registration; disclosed: the caller, or NULL; \
+	   payload */                                                                    \
+	X(INVOCATION, PEER, DISCLOSED)                                                   \
 	/* request: of the INVOCATION; mode */                                           \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: of the CALL; payload */                     \
@@ -95,12 +97,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(VIOLATION, PEER, NOTHING) /* error.text: what the client did wrong */          \
                                                                                          \
 	/* From the owner to each worker that has members. session: the publisher,       \
-	   for exclude_me; id: subscription; publication; publisher, or NULL if it is    \
-	   not disclosed; payload, options */                                            \
-	X(EVENT, MEMBERS, PUBLISHER)                                                     \
+	   for exclude_me; id: subscription; publication; disclosed: the publisher, or   \
+	   NULL; payload, options */                                                     \
+	X(EVENT, MEMBERS, DISCLOSED)                                                     \
 	/* From the owner to a session that gets the event, instead of EVENT to its      \
 	   worker: as EVENT, without exclude_me and options */                           \
-	X(EVENT_ONE, PEER, PUBLISHER)                                                    \
+	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \
 	X(LOGIN, CONTROL, LOGIN)          /* session; login: question */                 \
@@ -209,7 +211,7 @@ struct post {
 		};
 		struct {
 			uint64_t publication;
-			struct identity *publisher; /* counted; may be NULL */
+			struct identity *disclosed; /* counted; may be NULL */
 		};
 		uint64_t timeout_ms; /* 0: none */
 		struct post_error error;

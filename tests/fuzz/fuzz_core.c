@@ -324,7 +324,7 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 			.payload = p->payload,
 			.options = p->options,
 			.exclude_me = p->exclude_me,
-			.publisher = p->disclose_me ? m->players[who].identity : NULL,
+			.disclosed = p->disclose_me ? m->players[who].identity : NULL,
 		};
 		bool sent = post_send(&m->expected, (unsigned)w, &event);
 		ASSERT(sent);
@@ -418,7 +418,9 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 	       (struct post){.type = POST_INVOCATION,
 			     .request = invocation,
 			     .id = m->registration[uri],
-			     .payload = p->payload});
+			     .payload = p->payload,
+			     .disclosed =
+				     p->disclose_me ? m->players[who].identity : NULL});
 }
 
 static void model_cancel(struct model *m, unsigned who, const struct post *p)
@@ -673,8 +675,10 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 		ASSERT(p->id == e->id);
 	if (p->type == POST_EVENT) {
 		ASSERT(p->publication > 0 && p->publication <= WAMP_MAX_ID);
-		ASSERT(p->publisher == e->publisher);
+		ASSERT(p->disclosed == e->disclosed);
 	}
+	if (p->type == POST_INVOCATION)
+		ASSERT(p->disclosed == e->disclosed);
 	if (p->type == POST_KILLED)
 		ASSERT(p->revocation == e->revocation);
 	if (p->type == POST_ERROR) {
@@ -828,7 +832,8 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		.id = answer ? 0 : id,
 		.acknowledge = type == POST_PUBLISH && (arg & 16) != 0,
 		.exclude_me = type == POST_PUBLISH && (arg & 32) != 0,
-		.disclose_me = type == POST_PUBLISH && (arg & 64) != 0,
+		.disclose_me =
+			(type == POST_PUBLISH || type == POST_CALL) && (arg & 64) != 0,
 	};
 	struct msg_payload nothing = {.items = 0};
 

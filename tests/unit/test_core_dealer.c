@@ -54,6 +54,47 @@ static void call_and_result(void **state)
 	assert_int_equal(realm_counters(c->realm).unknown_answers, 1);
 }
 
+/* Only in the calls that ask for it, and to nobody but the callee. */
+static void a_caller_discloses_itself(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	struct identity *i = session_find(c->realm, alice)->identity;
+	for (uint64_t k = 1; k <= 4; k++) {
+		bool disclose = k % 2 == 1;
+		send_post(c, alice,
+			  (struct post){.type = POST_CALL,
+					.request = k,
+					.disclose_me = disclose,
+					.timeout_ms = 50,
+					.payload = payload("p", NULL)});
+		struct post p = expect(c, bob, POST_INVOCATION, k);
+		assert_ptr_equal(p.disclosed, disclose ? i : NULL);
+		send_args(c, bob, POST_YIELD, k, NULL);
+		p = expect(c, alice, POST_RESULT, k);
+		assert_null(p.disclosed);
+	}
+	/* the INVOCATION finds no memory */
+	c->outbox.fail_at = 1;
+	send_post(c, alice,
+		  (struct post){.type = POST_CALL,
+				.request = 5,
+				.disclose_me = true,
+				.payload = payload("p", NULL)});
+	expect_error(c, alice, WAMP_CALL, 5, WAMP_ERROR_UNAVAILABLE, "out of memory");
+	/* the INVOCATION is on its way when the caller goes */
+	send_post(c, alice,
+		  (struct post){.type = POST_CALL,
+				.request = 6,
+				.disclose_me = true,
+				.payload = payload("p", NULL)});
+	struct post p = expect(c, bob, POST_INVOCATION, 5);
+	send_post(c, alice, (struct post){.type = POST_GONE});
+	assert_true(slice_eq_str(p.disclosed->authid, "alice"));
+}
+
 static void callees_error_is_passed_on(void **state)
 {
 	struct core *c = *state;
@@ -353,6 +394,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		core_test(call_and_result),
+		core_test(a_caller_discloses_itself),
 		core_test(callees_error_is_passed_on),
 		core_test(no_such_procedure),
 		core_test(undeliverable_invocation),

@@ -58,7 +58,7 @@ static void each_event_has_the_options(void **state)
 	for (unsigned worker = 1; worker < 3; worker++) {
 		struct post p = next_post(c, worker, POST_EVENT);
 		assert_ptr_equal(p.options, o);
-		assert_null(p.publisher);
+		assert_null(p.disclosed);
 		assert_true(p.exclude_me);
 	}
 	expect(c, alice, POST_PUBLISHED, 5);
@@ -90,12 +90,12 @@ static void a_publisher_discloses_itself(void **state)
 	join_and_subscribe(c);
 	const struct identity *i = session_find(c->realm, alice)->identity;
 	publish(c, alice, NULL, true);
-	assert_ptr_equal(next_post(c, 1, POST_EVENT).publisher, i);
-	assert_ptr_equal(next_post(c, 2, POST_EVENT).publisher, i);
+	assert_ptr_equal(next_post(c, 1, POST_EVENT).disclosed, i);
+	assert_ptr_equal(next_post(c, 2, POST_EVENT).disclosed, i);
 	expect(c, alice, POST_PUBLISHED, 5);
 	publish(c, alice, NULL, false);
-	assert_null(next_post(c, 1, POST_EVENT).publisher);
-	assert_null(next_post(c, 2, POST_EVENT).publisher);
+	assert_null(next_post(c, 1, POST_EVENT).disclosed);
+	assert_null(next_post(c, 2, POST_EVENT).disclosed);
 	expect(c, alice, POST_PUBLISHED, 5);
 }
 
@@ -134,8 +134,8 @@ static void a_publisher_ends(void **state)
 		expect(c, who, POST_PUBLISHED, 5);
 		end(c, who, how);
 		assert_null(session_find(c->realm, who));
-		assert_int_equal(event.publisher->session, session_id(who));
-		assert_true(slice_eq_str(event.publisher->authid, "alice"));
+		assert_int_equal(event.disclosed->session, session_id(who));
+		assert_true(slice_eq_str(event.disclosed->authid, "alice"));
 		publish(c, who, options(MSG_EXCLUDE, "[7]"), true);
 		expect_nothing(c);
 	}
@@ -234,7 +234,7 @@ static void few_of_many_get_it_directly(void **state)
 	publish(c, alice, options(MSG_ELIGIBLE, list), true);
 	const struct post *first = &c->outbox.sent[c->outbox.first].post;
 	expect_directly(c, to, 3);
-	assert_true(slice_eq_str(first->publisher->authid, "alice"));
+	assert_true(slice_eq_str(first->disclosed->authid, "alice"));
 	expect(c, alice, POST_PUBLISHED, 5);
 	assert_int_equal(realm_counters(c->realm).events, 3);
 }

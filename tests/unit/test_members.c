@@ -534,8 +534,8 @@ static void test_disclosed_publisher(void **state)
 
 	(void)state;
 	add(d);
-	p[1].publisher = identity_ref(a->identity);
-	p[3].publisher = identity_ref(a->identity);
+	p[1].disclosed = identity_ref(a->identity);
+	p[3].disclosed = identity_ref(a->identity);
 	fan_out(p, 4);
 	EXPECT(a,
 	       "[36,7,1,{},[1]] [36,7,2," ANN ",[2]] [36,7,3,{},[3]] [36,7,4," ANN "]");
@@ -560,15 +560,15 @@ static void test_too_long_with_its_publisher(void **state)
 	(void)state;
 	add(a);
 	add(b);
-	p[0].publisher = identity(1, "ann");
-	p[2].publisher = identity(1, "ann");
+	p[0].disclosed = identity(1, "ann");
+	p[2].disclosed = identity(1, "ann");
 	fan_out(p, 3);
 	EXPECT(a, "[36,7,1," ANN ",[1]] [36,7,2,{},[2]]");
 	assert_int_equal(strlen(got(b)), 3 * head - strlen(ANN) + 5 + 7 + 991);
 	expect_counted(5, 1);
 	memset(authid, '"', sizeof(authid) - 1); /* JSON doubles its length */
 	struct post q = json("[4]");
-	q.publisher = identity(1, authid);
+	q.disclosed = identity(1, authid);
 	fan_out(&q, 1);
 	EXPECT(a, "");
 	assert_in_range(strlen(got(b)), 2 * sizeof(authid), 2 * sizeof(authid) + 200);
@@ -582,7 +582,7 @@ static void test_one_member(void **state)
 			   event(SERIALIZER_CBOR, "\x81\xf9\x7e\x00", 4)};
 
 	(void)state;
-	p[1].publisher = identity_ref(a->identity);
+	p[1].disclosed = identity_ref(a->identity);
 	for (unsigned i = 0; i < 4; i++) {
 		p[i].type = POST_EVENT_ONE;
 		if (i < 2)

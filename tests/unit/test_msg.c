@@ -854,9 +854,9 @@ static void test_write_payloads(void **state)
 {
 	const struct msg_payload none = {.items = 0};
 	const struct msg_details from = {
-		.publisher = WAMP_MAX_ID,
-		.publisher_authid = slice_str("jos\xc3\xa9"),
-		.publisher_authrole = slice_str("user"),
+		.session = WAMP_MAX_ID,
+		.authid = slice_str("jos\xc3\xa9"),
+		.authrole = slice_str("user"),
 	};
 	struct buf out;
 
@@ -882,6 +882,10 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out, "[36 1 2 {}]");
 		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, NULL, one_item);
 		check_sent(s, &out, "[68 1 2 {} [1]]");
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &from, one_item);
+		check_sent(s, &out,
+			   "[68 1 2 {'caller' 9007199254740992 'caller_authid' "
+			   "'jos\xc3\xa9' 'caller_authrole' 'user'} [1]]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, two_items);
 		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, none);
@@ -904,7 +908,8 @@ static void test_write_payloads(void **state)
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true "             \
 	"'publisher_identification' true 'subscriber_blackwhite_listing' true}} "        \
-	"'dealer' {'features' {'call_canceling' true 'call_timeout' true}}} "            \
+	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
+	"'caller_identification' true}}} "                                               \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

@@ -68,7 +68,7 @@ static void test_what_is_held_is_counted(void **state)
 	});
 	expect_counted((struct post){
 		.type = POST_EVENT,
-		.publisher = identity_new(&who),
+		.disclosed = identity_new(&who),
 	});
 	expect_counted((struct post){
 		.type = POST_PUBLISH,

@@ -81,7 +81,9 @@ serve({
 	},
 	async register(command) {
 		const { session, regs } = sessions[command.s];
-		regs[command.proc] = await session.register(command.proc, (args, kwargs) => {
+		regs[command.proc] = await session.register(command.proc, (args, kwargs, details) => {
+			if (command.kind === "identify")
+				return [details.caller ?? null, details.caller_authid ?? null, details.caller_authrole ?? null];
 			if (command.kind === "fail") throw new autobahn.Error("com.example.failed", args, kwargs);
 			if (command.kind === "slow") {
 				say({ ev: "invoked", s: command.s });

@@ -83,7 +83,10 @@ serve({
 	},
 	async register(command) {
 		try {
-			await sessions[command.s].register(command.proc, ({ argsList, argsDict }) => {
+			await sessions[command.s].register(command.proc, ({ argsList, argsDict, details }) => {
+				if (command.kind === "identify")
+					return { argsList: [[
+						details.caller ?? null, details.caller_authid ?? null, details.caller_authrole ?? null]] };
 				if (command.kind === "fail")
 					throw { error: "com.example.failed", details: {}, argsList, argsDict };
 				if (command.kind === "slow") {

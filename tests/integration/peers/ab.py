@@ -42,7 +42,7 @@ from autobahn.wamp import serializer as serializers  # noqa: E402
 from autobahn.wamp.auth import create_authenticator  # noqa: E402
 from autobahn.wamp.exception import ApplicationError  # noqa: E402
 from autobahn.wamp.types import (CallOptions, CallResult, ComponentConfig, PublishOptions,  # noqa: E402
-                                  SubscribeOptions)
+                                  RegisterOptions, SubscribeOptions)
 from autobahn.websocket.util import parse_url  # noqa: E402
 
 SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
@@ -265,8 +265,12 @@ async def do_register(command):
             raise ApplicationError("com.example.failed", float("nan"))
         return float("nan")
 
-    function = {"echo": echo, "fail": fail, "invalid": invalid, "slow": slow}[command.get("kind", "echo")]
-    session.registrations[command["proc"]] = await session.register(function, command["proc"])
+    def identify(details):
+        return [details.caller, details.caller_authid, details.caller_authrole]
+
+    options = RegisterOptions(details_arg="details") if command.get("kind") == "identify" else None
+    function = {"identify": identify, "echo": echo, "fail": fail, "invalid": invalid, "slow": slow}[command.get("kind", "echo")]
+    session.registrations[command["proc"]] = await session.register(function, command["proc"], options)
 
 
 async def do_unregister(command):

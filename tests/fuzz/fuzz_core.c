@@ -60,6 +60,7 @@ struct flight {
 	unsigned caller, callee;
 	uint64_t request, invocation;
 	uint64_t tick; /* of the wheel, at which it times out; 0: never */
+	uint64_t set;  /* when the deadline was set: a growing number */
 	bool killing;  /* the callee was told to stop */
 	bool has_timeout;
 };
@@ -379,6 +380,14 @@ static bool model_full(struct model *m, unsigned who, uint64_t request)
 	return true;
 }
 
+static void set_deadline(struct flight *f, uint64_t ms)
+{
+	static uint64_t set;
+
+	f->tick = (now_ms + ms) / WHEEL_TICK_MS + 1;
+	f->set = ++set;
+}
+
 /* Has a call in flight of the same caller this id? Then it is a violation. */
 static bool model_duplicate(struct model *m, unsigned who, uint64_t request)
 {
@@ -412,8 +421,7 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 						     .invocation = invocation,
 						     .has_timeout = p->timeout_ms != 0};
 	if (p->timeout_ms != 0)
-		m->flights[m->n_flights - 1].tick =
-			(now_ms + p->timeout_ms) / WHEEL_TICK_MS + 1;
+		set_deadline(&m->flights[m->n_flights - 1], p->timeout_ms);
 	expect(m, callee,
 	       (struct post){.type = POST_INVOCATION,
 			     .request = invocation,
@@ -441,7 +449,7 @@ static void model_cancel(struct model *m, unsigned who, const struct post *p)
 		f->killing |= expect_interrupt(m, f, p->mode);
 	if (p->mode == WAMP_MODE_KILL && f->killing) {
 		if (!f->has_timeout)
-			f->tick = (now_ms + 30000) / WHEEL_TICK_MS + 1;
+			set_deadline(f, 30000);
 		return;
 	}
 	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_CANCELED, NULL);
@@ -602,10 +610,15 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
  */
 static void model_tick(struct model *m, uint64_t tick)
 {
-	for (size_t i = m->n_flights; i-- > 0;) {
+	for (;;) {
+		size_t i = m->n_flights;
+		for (size_t k = 0; k < m->n_flights; k++)
+			if (m->flights[k].tick == tick &&
+			    (i == m->n_flights || m->flights[k].set > m->flights[i].set))
+				i = k;
+		if (i == m->n_flights)
+			return;
 		const struct flight *f = &m->flights[i];
-		if (f->tick != tick)
-			continue;
 		if (f->has_timeout)
 			expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
 		expect_error(m, f->caller, WAMP_CALL, f->request,
@@ -743,8 +756,9 @@ static void play_time(unsigned ms)
 {
 	uint64_t tick = now_ms / WHEEL_TICK_MS;
 
-	/* some steps are longer than a callee may take to stop */
-	now_ms += ms < 0xf0 ? ms : ms * 200;
+	/* some steps are longer than a callee may take to stop; in steps of more than one
+	 * turn of the wheel, deadlines do not pass in order */
+	now_ms += ms < 0xf0 ? ms : ms * 130;
 	for (unsigned i = 0; i < REALMS; i++) {
 		for (uint64_t t = tick + 1; t <= now_ms / WHEEL_TICK_MS; t++)
 			model_tick(&models[i], t);

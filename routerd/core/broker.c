@@ -106,6 +106,7 @@ static struct subscription *add_member(struct realm *realm, struct session *s,
 	return sub;
 }
 
+/* Ends a membership. Frees the subscription with the last one. */
 static void drop_membership(struct realm *realm, struct session *s, struct membership *m)
 {
 	struct subscription *sub = m->subscription;

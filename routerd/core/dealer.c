@@ -10,7 +10,7 @@
 
 enum {
 	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
-	KILL_MAX_MS = 30000,   /* how long a callee may take to stop */
+	KILL_MAX_MS = 30000, /* how long a kill without a timeout waits for the callee */
 };
 
 struct registration {
@@ -22,7 +22,8 @@ struct registration {
 
 enum call_state {
 	CALL_ACTIVE = 0,
-	CALL_KILLING = 1, /* the callee was told to stop, and the caller still waits */
+	/* Canceled by kill: the callee was told to stop, the caller waits. */
+	CALL_KILLING = 1,
 };
 
 /* A CALL that was sent to its callee as an INVOCATION and is not answered yet. */
@@ -36,7 +37,7 @@ struct call {
 	};
 	struct deadline deadline;
 	uint8_t state;    /* enum call_state */
-	bool has_timeout; /* else the deadline, if it is set, is that of KILLING */
+	bool has_timeout; /* the deadline is the call's timeout, not that of a kill */
 };
 
 int dealer_init(struct dealer *d)
@@ -147,6 +148,7 @@ void dealer_drop_registrations(struct realm *realm, struct session *s)
 
 /* --- calls --- */
 
+/* Calls come and go as fast as messages, so they are reused. */
 static struct call *take_call(struct dealer *d)
 {
 	struct call *c = SLIST_FIRST(&d->free_calls);
@@ -247,8 +249,8 @@ static void fail_call(struct realm *realm, struct call *c, struct post_error err
 }
 
 /*
- * Tells the callee to stop working on a call, if it announced that it can and was not
- * told before. False: it was not told now.
+ * Tells the callee to stop working on a call. False if the callee has not announced that
+ * it can, if it was told before, or if memory ran out.
  */
 static bool interrupt_callee(struct realm *realm, const struct call *c,
 			     enum wamp_cancel_mode mode)
@@ -266,7 +268,7 @@ static bool interrupt_callee(struct realm *realm, const struct call *c,
 	return session_try_post(realm, callee, &interrupt);
 }
 
-/* Tells the callee that nobody waits for its answer now. */
+/* Tells the callee to stop, because nobody waits for its answer any more. */
 static void stop_callee(struct realm *realm, const struct call *c)
 {
 	/* If memory runs out, the callee keeps working, and its answer is dropped. */
@@ -365,8 +367,9 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 }
 
 /*
- * Every mode ends in an answer to the caller. With kill it is the callee's, if the callee
- * can be told to stop. A second CANCEL in another mode no longer waits for it.
+ * Each mode ends with one answer to the caller. With kill, the caller gets the callee's
+ * answer, if the callee can be told to stop. In the other modes, and at a second CANCEL
+ * in another mode than kill, the caller gets an ERROR at once.
  */
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 {
@@ -374,7 +377,7 @@ void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 						   "the caller has canceled the call"};
 	struct id_node *node = id_table_find(&realm->dealer.requests, s, p->request);
 
-	/* normal: its answer and this CANCEL have crossed */
+	/* normal: the answer was sent before the CANCEL arrived */
 	if (node == NULL)
 		return;
 	struct call *c = container_of(node, struct call, by_caller);
@@ -432,7 +435,7 @@ void dealer_abandon_calls(struct realm *realm, struct session *s)
 	struct call *c;
 
 	while ((c = LIST_FIRST(&s->calls)) != NULL) {
-		/* to itself it gets nothing any more */
+		/* s is leaving, so it gets no posts for calls to itself */
 		if (c->by_callee.owner != s)
 			stop_callee(realm, c);
 		finish_call(realm, c, NULL);

@@ -31,8 +31,9 @@ void dealer_register(struct realm *realm, struct session *s, struct post *p);
 void dealer_unregister(struct realm *realm, struct session *s, struct post *p);
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
 /*
- * Refuses a CALL whose id a call in flight of the same caller has: it would not be clear
- * which of them CANCEL and the answers are for. False: there is no such call.
+ * Ends a session that reuses the id of a call in flight: for two calls with one id,
+ * CANCEL and answers would be ambiguous. False if no call in flight of this session has
+ * the id; then nothing happens.
  */
 bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request);
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
@@ -42,19 +43,22 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p);
  * POST_UNDELIVERABLE.
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
-/* Ends the call whose deadline has passed: its timeout, or that of a kill. */
+/*
+ * Ends the call whose deadline has passed. The deadline is its timeout or the end of a
+ * kill.
+ */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
  * End what a session has in the dealer, when it leaves: its registrations; the calls that
- * it made, without an answer, and their callees are told to stop; the calls that were
- * made to it, with an ERROR to their callers.
+ * it made, without an answer to it, and with an INTERRUPT to their callees; the calls
+ * that were made to it, with an ERROR to their callers.
  */
 void dealer_drop_registrations(struct realm *realm, struct session *s);
 void dealer_abandon_calls(struct realm *realm, struct session *s);
 void dealer_fail_invocations(struct realm *realm, struct session *s);
 
-/* Ends the calls that a session made, and posts nothing. */
+/* Ends the calls that a session made, without any post. */
 void dealer_forget_calls(struct realm *realm, struct session *s);
 
 #endif

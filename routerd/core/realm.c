@@ -13,10 +13,10 @@
 /* --- sessions --- */
 
 /*
- * Ends a session and frees it: its memberships, registrations, calls that it made (nobody
- * waits for their results now; their callees are told to stop), and calls made to it
- * (their callers get an ERROR). Calls that it made come before calls made to it, so that
- * it gets no ERROR for a call to itself.
+ * Ends a session and frees it: its memberships; its registrations; the calls that it
+ * made, whose callees are told to stop; the calls made to it, whose callers get an ERROR.
+ * Calls that it made come before calls made to it, so that it gets no ERROR for a call to
+ * itself.
  */
 static void take_down(struct realm *realm, struct session *s)
 {
@@ -97,6 +97,7 @@ static void handle_join(struct realm *realm, struct post *p)
 	s->ref = p->session;
 	s->identity = p->identity;
 	p->identity = NULL;
+	/* for the session's last post, which then needs no memory */
 	s->mail = p->mail;
 	p->mail = NULL;
 	s->node.id = session_place(s->ref);

@@ -156,6 +156,7 @@ void attach_post(struct peers *ps, struct post *post)
 	post_drop(post);
 }
 
+/* Does the revocation concern this peer, which no earlier revocation has ended? */
 static bool concerns(const struct revocation *revocation, const struct peer *p)
 {
 	if (p->revoked)
@@ -170,7 +171,8 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 {
 	struct revocation_counts n = {0};
 
-	/* remember it even if nobody matches: a look-up may be on its way back */
+	/* remember it even if nobody matches: the answer to an older question may still
+	 * come */
 	revocations_add(&ps->revocations, revocation, loop_now_ms(ps->loop));
 	for (uint32_t i = 0; i < ps->n_slots; i++) {
 		struct peer *p = ps->slots[i].peer;
@@ -234,6 +236,10 @@ static const struct identity *identity_to_judge(const struct peer *p)
 	return p->state == PEER_JOINING || p->state == PEER_JOINED ? p->identity : NULL;
 }
 
+/*
+ * Applies the new policy to a peer. A login whose role still exists gets its rights when
+ * it joins.
+ */
 static void judge_anew(struct peers *ps, struct peer *p)
 {
 	const struct identity *i = identity_to_judge(p);

@@ -33,6 +33,7 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 	struct cryptosign *cs;
 	struct buf question;
 
+	/* a proxy ends the TLS connection, so the router knows nothing to bind to */
 	if (h->channel_binding.len > 0) {
 		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
 			    "invalid channel binding type \"%.*s\" requested",

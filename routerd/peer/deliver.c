@@ -182,10 +182,10 @@ static void on_post_error(struct peer *p, const struct post *post)
 	peer_error(p, post->request_type, post->request, post->error.uri, words);
 }
 
-/* The owner has found it, from what only the owner knows. */
+/* Ends a session that has violated the protocol in a way that only the owner can see. */
 static void on_violation(struct peer *p, const struct post *post)
 {
-	/* a session that leaves by itself is done with */
+	/* a session in LEAVING ends anyway */
 	if (p->state == PEER_JOINED)
 		peer_violation(p, post->error.text);
 }

@@ -185,7 +185,7 @@ static void answer_result(struct peer *p, const struct login_message *a)
 		login_fail(p, "the authenticator's result: %s", fault);
 		return;
 	}
-	/* Worker 0 has filled in the rest of the stamp when it sent the question. */
+	/* Worker 0 filled in the rest of the stamp when it sent the question. */
 	stamp.has_epoch = res.epoch != AUTH_NO_EPOCH;
 	stamp.epoch = stamp.has_epoch ? res.epoch : 0;
 	p->login->method->result(p, &res, &stamp);

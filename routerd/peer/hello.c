@@ -37,6 +37,7 @@ static const struct login_method *choose_method(const struct config_listener *l,
 						const struct msg_hello *h)
 {
 	static const struct slice anonymous = {(const uint8_t *)"anonymous", 9};
+	/* a HELLO without authmethods asks for anonymous */
 	const struct slice *names = h->n_authmethods > 0 ? h->authmethods : &anonymous;
 	unsigned n = h->n_authmethods > 0 ? h->n_authmethods : 1;
 

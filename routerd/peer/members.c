@@ -75,6 +75,7 @@ int members_add(struct peers *ps, struct peer *p, uint64_t subscription)
 	return 0;
 }
 
+/* Ends a membership. Frees the list with the last one. */
 static void remove_one(struct members *m, struct member *member)
 {
 	struct member_list *l = member->list;

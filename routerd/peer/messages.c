@@ -209,8 +209,9 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
-	/* an answer of a callee gets no ERROR, and neither does CANCEL; but if the
-	 * session leaves, the owner answers the calls to it and ends its own */
+	/* YIELD, ERROR and CANCEL cannot be answered by an ERROR. But if the session
+	 * ends, the owner answers the calls made to it, and ends the calls that it
+	 * made. */
 	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR || m->type == WAMP_CANCEL)
 		conn_drop(p->conn);
 	else
@@ -393,6 +394,7 @@ static void fail_invocation(struct peer *p, const struct msg *m, const char *uri
 		   });
 }
 
+/* Checks that an ERROR answers an INVOCATION: clients must not send any other. */
 static bool is_for_invocation(struct peer *p, const struct msg *m)
 {
 	if (m->error_type != WAMP_INVOCATION)
@@ -419,8 +421,10 @@ static void cancel_call(struct peer *p, const struct msg *m, enum wamp_cancel_mo
 	post_plain(p, m, &(struct post){.type = POST_CANCEL, .mode = (uint8_t)mode});
 }
 
-/* Autobahn sends no mode. An unknown one cannot be refused, since CANCEL has no answer of
- * its own. */
+/*
+ * The default, killnowait, is also used for an unknown mode: CANCEL has no answer that
+ * could refuse it. Autobahn sends no mode.
+ */
 static void on_cancel(struct peer *p, struct msg *m)
 {
 	enum wamp_cancel_mode mode = WAMP_MODE_KILLNOWAIT;
@@ -435,8 +439,7 @@ static void on_cancel(struct peer *p, struct msg *m)
 static void on_goodbye(struct peer *p, struct msg *m)
 {
 	(void)m;
-	/* the owner answers with LEFT, behind all posts that are on the way to the
-	 * client */
+	/* the owner answers with LEFT, after all its earlier posts to this session */
 	peer_post_last(p, POST_GOODBYE);
 	peer_set_state(p, PEER_LEAVING);
 }

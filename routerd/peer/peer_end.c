@@ -30,6 +30,7 @@ static void session_over(struct peer *p, const char *reason)
 			 p->identity->session, log_quote_text(slice_str(reason)).text,
 			 duration);
 	peers_count(p->peers, PEER_SESSIONS_CLOSED);
+	/* before the identity is dropped, which the report needs */
 	login_report_closed(p, reason, duration);
 	authorize_end(p);
 	members_remove_all(p->peers, p);

@@ -97,6 +97,7 @@ static int grow_slots(struct peers *ps)
 	for (uint32_t i = ps->n_slots; i < n; i++)
 		slots[i] = (struct peer_slot){.next_free = i + 1};
 	ps->slots = slots;
+	/* the list was empty, so the new slots are all of it */
 	ps->first_free = ps->n_slots;
 	ps->n_slots = n;
 	return 0;

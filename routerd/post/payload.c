@@ -119,7 +119,7 @@ static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **o
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
 	struct buf b;
 
-	/* most conversions make the items a little longer at most */
+	/* most conversions make the items at most a little longer */
 	shared_buf_begin(&b, in.len + in.len / 4, TRANSCODED_MAX);
 	int err = transcode(p->serializer, in, p->n_items, s, &b);
 	if (err != 0) {

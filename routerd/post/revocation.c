@@ -113,6 +113,7 @@ void revocations_add(struct revocations *rs, struct revocation *revocation,
 	if (revocation->dry_run)
 		return;
 	if (rs->count == rs->max) {
+		/* logins that were looked up before it arrived are refused from now on */
 		rs->forgotten = TAILQ_FIRST(&rs->list)->revocation->number;
 		drop_oldest(rs);
 	}

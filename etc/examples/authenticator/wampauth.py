@@ -112,10 +112,11 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
     path             of the socket; not used if systemd hands over a socket
     authorize        is called with (details, uri, action, options) for each request of a session
                      whose role has this authenticator as its authorizer, and returns True or
-                     False. action is "call", "register", "publish" or "subscribe", options is what
-                     the client sent, details is who it is: session, realm, authid, authrole,
-                     authmethod, authprovider, and as authextra what authenticate returned as extra
-    workers          how many questions are worked on at once: 64 threads or 1,024 tasks
+                     False. action is "call", "register", "publish" or "subscribe"; options is the
+                     dict that the client sent. details describes the client: session, realm,
+                     authid, authrole, authmethod, authprovider, and authextra, which is what
+                     authenticate returned as extra
+    workers          how many questions are handled at the same time: 64 threads or 1,024 tasks
     mode             of the socket's file
     allow_users      names or uids that a router may run as: root, routerd and the own user
     on_notification  is called with (method, params) of session.opened, session.closed and

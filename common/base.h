@@ -27,7 +27,7 @@ void assert_failed(const char *file, int line, const char *cond) NORETURN;
 
 /*
  * ASSERT checks an invariant of this program. It is compiled into every build. Data from
- * a peer, a file or another process must never make one fail.
+ * a peer, a file or another process must never make an ASSERT fail.
  */
 #define ASSERT(cond)                                                                     \
 	do {                                                                             \

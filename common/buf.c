@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing byte buffer with a hard maximum; see buf.h. No state; the buffer's owner
- * calls it.
+ * A growing byte buffer with a hard maximum; see buf.h. No state. Called by the thread
+ * that owns the buffer.
  */
 #include "common/buf.h"
 
@@ -49,7 +49,7 @@ void buf_free(struct buf **b)
 	*b = NULL;
 }
 
-/* realloc would leave a copy of a secret where the bytes were. */
+/* Replaces realloc, which may leave a copy of the secret in the memory that it frees. */
 static uint8_t *move_secret(struct buf *b, size_t cap)
 {
 	uint8_t *data = malloc(cap);

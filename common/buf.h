@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A growing byte buffer with a hard maximum. The first error sticks: after it every write
- * does nothing, and the caller checks err once at the end. So an encoder needs no check
+ * A growing byte buffer with a hard maximum. After the first error every write does
+ * nothing, and the buffer keeps this error. So an encoder checks err once at the end, not
  * after each byte. One thread owns a buffer.
  */
 #ifndef COMMON_BUF_H
@@ -14,10 +14,7 @@ struct buf {
 	size_t len;    /* bytes written */
 	size_t cap;    /* bytes allocated */
 	size_t max;    /* len never exceeds this */
-	/*
-	 * 0, E_LIMIT, E_NOMEM or an error set by buf_fail; sticks until
-	 * buf_clear
-	 */
+	/* 0, E_LIMIT, E_NOMEM or an error set by buf_fail; kept until buf_clear */
 	int err;
 	bool secret; /* bytes are overwritten before their memory is freed */
 };
@@ -28,7 +25,7 @@ void buf_init(struct buf *b, size_t max);
 /* The same, for bytes that may include a password: buf_fini overwrites them. */
 void buf_init_secret(struct buf *b, size_t max);
 
-/* Frees the bytes. Afterwards b is empty, with the same maximum, and secret if it was. */
+/* Frees the bytes. Afterwards b is empty; max and secret are unchanged. */
 void buf_fini(struct buf *b);
 
 /* Allocates an empty buffer. NULL if out of memory. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads configuration files: turns libyaml's document into structs, directed by the
- * tables of keys; see conf.h. No state; any thread. One file is one struct conf on the
- * caller's stack.
+ * Reads configuration files: turns libyaml's document into structs, as the tables of keys
+ * describe; see conf.h. No state; any thread. One file is one struct conf on the caller's
+ * stack.
  *
  * A function that finds an error adds it to the list and goes on, so that one run reports
- * all errors. The number of errors, compared before and after, tells whether a value has
- * an error in it.
+ * all errors. To find out whether a value has an error, callers compare the number of
+ * errors before and after they read it.
  */
 #include "common/conf.h"
 
@@ -19,7 +19,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* The place in the file that a field's value came from. */
+/* The place in the file where a field's value stands. */
 struct field_place {
 	const struct field_place *next;
 	const void *field;
@@ -197,7 +197,7 @@ static void set_number(const struct conf_key *k, void *field, int64_t value)
 	else if (k->type == CONF_SIZE)
 		*(size_t *)field = (size_t)value;
 	else if (k->type <= CONF_FLAGS)
-		/* All other types have the size of unsigned. */
+		/* All other types up to FLAGS have the size of unsigned. */
 		*(unsigned *)field = (unsigned)value;
 }
 
@@ -413,8 +413,8 @@ static void *field_of(void *map, size_t at)
 }
 
 /*
- * Sets each field to its default. The caller has zeroed the struct, so lists without
- * elements need nothing.
+ * Sets each field to its default. The caller has zeroed the struct, so lists are empty
+ * already.
  */
 static void set_defaults(const struct conf_table *t, void *map)
 {
@@ -506,7 +506,7 @@ static void read_value(struct conf *c, const struct conf_key *k, const yaml_node
 	size_t wrong = c->wrong;
 
 	/* A MAP gets no place of its own: its address equals that of its first field, and
-	 * the table's check wants the place of that field. */
+	 * the table's check needs the place of that field. */
 	if (k->type == CONF_MAP) {
 		read_map(c, k, n, field);
 		return;
@@ -575,7 +575,7 @@ static void read_keys(struct conf *c, const struct conf_table *t, const yaml_nod
 
 	/* seen has a bit for each row, and bit n_keys for unknown keys. */
 	ASSERT(t->n_keys < 64);
-	/* conf_fail without a field names this map. Maps nest, so restore it at the
+	/* conf_fail without a field names this map. Maps nest, so restore c->map at the
 	 * end. */
 	c->map = n->start_mark;
 	read_pairs(c, t, n, map, &seen);

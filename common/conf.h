@@ -9,7 +9,7 @@
  * is a key given twice, except for foreign keys (struct conf_foreign). Aliases, anchors,
  * tags and further documents are errors. A file is UTF-8, with or without a byte order
  * mark, at most 1 MiB long and nested at most 16 deep. A table row bounds the length of a
- * list; two texts of one list must differ.
+ * list; the texts of a list must differ from each other.
  *
  * No state; any thread.
  */
@@ -41,8 +41,8 @@ struct conf_error {
 };
 
 /*
- * The type of a value, and of the field that it is stored in. Types up to FLAGS are
- * stored as numbers.
+ * The type of a value, and of the field that it is stored in. The types from BOOL to
+ * FLAGS are stored as numbers.
  */
 enum conf_type {
 	CONF_BOOL = 0, /* bool: true or false */
@@ -78,7 +78,7 @@ struct conf_users {
 /* A condition that a text must fulfil. */
 struct conf_rule {
 	bool (*ok)(const char *text);
-	const char *otherwise; /* the error message if it does not */
+	const char *otherwise; /* the error message for a text that does not */
 };
 
 struct conf_key {
@@ -218,7 +218,7 @@ int conf_parse(struct slice text, const char *name, const struct conf_table *tab
 
 /*
  * Compares two structs that conf_parse has filled by this table. Appends the names of the
- * keys whose values differ, joined by ", ". Leaves out keys that reload.
+ * keys whose values differ, joined by ", ". Leaves out keys that a reload applies.
  */
 void conf_changes(const struct conf_table *table, const void *a, const void *b,
 		  struct buf *out);
@@ -243,17 +243,20 @@ bool conf_given(const struct conf *c, const void *field);
 
 /*
  * Is there an error in the value of this field, or in this element of a LIST or NAMED? A
- * required field that the file does not give is an error. NULL: is there any error in the
- * file so far?
+ * required field that the file does not give counts as an error. With NULL: is there any
+ * error in the file so far?
  */
 bool conf_broken(const struct conf *c, const void *field);
 
 /*
- * Adds an error about a field. Its address must lie in a struct that is being filled or
- * was filled; the error names the line where the file gives the field. The struct of a
- * MAP has no place of its own, only its fields have. An element of a LIST has the place
- * of its first field if the file gives that, else its own. For NULL, or a field that the
- * file does not give, the error names the place of the map that is being checked.
+ * Adds an error about a field. The error names the line where the file gives the field,
+ * or the line of the map that is being checked if field is NULL or the file does not give
+ * it.
+ *
+ * field is the address of a field in a struct that conf_parse is filling or has filled.
+ * The address of a MAP's struct is that of its first field. The address of a LIST's
+ * element names the line of the element's first field, or the line where the element
+ * begins if the file does not give that field.
  */
 #define conf_fail(c, field, ...) conf_say(c, field, false, __VA_ARGS__)
 

@@ -28,7 +28,7 @@ static bool same_users(const struct conf_users *a, const struct conf_users *b)
 		memcmp(a->uids, b->uids, a->count * sizeof(*a->uids)) == 0);
 }
 
-/* LIST and NAMED: the structs have n elements each. */
+/* Compares two arrays of n elements, of a LIST or a NAMED. */
 static bool same_elements(const struct conf_key *k, const unsigned char *a,
 			  const unsigned char *b, size_t n)
 {

@@ -84,7 +84,7 @@ const struct conf_foreign *conf_foreign_key(const struct conf_table *root,
 static const char *nearest_key(const struct conf_table *t, const char *key)
 {
 	/* Allow one error in three letters and two at most. A key that differs more is
-	 * another word. */
+	 * probably another word. */
 	size_t distance = min_size(strlen(key) / 3, 2) + 1;
 	const char *nearest = NULL;
 

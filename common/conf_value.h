@@ -25,8 +25,8 @@ struct conf_unit {
 };
 
 /*
- * Reads digits, optional spaces and one of the units. False if the text is not that, or
- * the number does not fit.
+ * Reads digits, optional spaces and one of the units. False if the text has another form,
+ * or the number does not fit.
  */
 bool conf_number(const char *text, const struct conf_unit *units, int64_t *out);
 

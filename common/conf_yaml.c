@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns a file's text into libyaml's document; see conf_yaml.h. No state; any thread.
+ * Reads a file and turns its text into libyaml's document; see conf_yaml.h. Also logs the
+ * warnings about a file; see conf.h. No state; any thread.
  *
  * libyaml does not limit the nesting of a document. Its time grows with the square of the
  * nesting and of the number of anchors, and aliases can make its nodes circular. So a
@@ -81,7 +82,7 @@ static yaml_mark_t mark_of_offset(struct slice text, size_t offset)
 	return at;
 }
 
-/* Adds the parser's error. */
+/* Adds the error that stopped the parser. */
 static int fail_parser(struct file *f, const yaml_parser_t *p)
 {
 	char text[300];

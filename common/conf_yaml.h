@@ -11,9 +11,9 @@
 #include <yaml.h>
 
 /*
- * Loads the one document of a text. The document has a root, every node has one parent,
- * and scalars are UTF-8 without NUL. After 0 the caller deletes the document. E_SYNTAX,
- * E_NOMEM: *errors_out has the messages.
+ * Loads a text, which must have exactly one document. The document has a root, every node
+ * has one parent, and scalars are UTF-8 without NUL. After success the caller deletes the
+ * document. E_SYNTAX, E_NOMEM: *errors_out has the messages.
  */
 int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
 		   struct conf_error *errors_out) MUSTCHECK;

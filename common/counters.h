@@ -29,7 +29,10 @@ struct counter_table {
 	size_t size; /* of the struct, in bytes */
 };
 
-/* A table of an array of rows for structs of this type. */
+/*
+ * Initialises a counter_table: rows is an array of struct counter_def, and the values are
+ * in a struct of this type.
+ */
 #define COUNTER_TABLE(rows, type)                                                        \
 	{                                                                                \
 		.defs = (rows), .n = ARRAY_LEN(rows), .size = sizeof(type),              \
@@ -41,11 +44,12 @@ struct counter_set {
 	const void *values;
 };
 
-enum { COUNTERS_HEAD_MAX = 1100 }; /* bytes of head, with its terminator */
+enum { COUNTERS_HEAD_MAX = 1100 }; /* bytes of counters_log's head, with its terminator */
 
 /*
- * Logs head, such as "counters realm=r", then " name=value" for each counter of n sets.
- * If this does not fit into a line of the log, further lines begin with head as well.
+ * Logs a line: head, such as "counters realm=r", then " name=value" for each counter of n
+ * sets. If the line gets too long, the rest follows in further lines, which begin with
+ * head, too. prefix as in log_write.
  */
 void counters_log(const char *prefix, const char *head, const struct counter_set *sets,
 		  size_t n);

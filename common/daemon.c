@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every daemon does at start and when signalled; see daemon.h. The main thread. */
+/*
+ * What every daemon does at start and when signalled; see daemon.h. Runs on the main
+ * thread.
+ */
 #include "common/daemon.h"
 
 #include "common/err.h"
@@ -251,7 +254,7 @@ void daemon_notify_reloading(void)
 {
 	char state[64];
 
-	/* systemd needs the time to tell this reload from an earlier one */
+	/* systemd needs the time to tell this reload from an earlier one. */
 	(void)snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
 		       (unsigned long long)(clock_now_ns() / 1000));
 	daemon_notify(state);

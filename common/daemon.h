@@ -30,7 +30,10 @@ int daemon_refuse_config(const struct conf_error *errors);
 int daemon_approve_config(const char *path, const struct conf_error *warnings,
 			  const char *summary);
 
-/* Starts the log's thread and logs the warnings. A failure has been logged. */
+/*
+ * Starts the log's thread and logs the warnings. Returns 0 or E_NOMEM, which it has
+ * logged.
+ */
 int daemon_start_log(const struct conf_log *how,
 		     const struct conf_error *warnings) MUSTCHECK;
 
@@ -44,7 +47,11 @@ void daemon_log_counters(void);
  */
 enum { DAEMON_SIGNALS = 5 };
 struct daemon_signals {
-	const char *name; /* the daemon's; the caller sets this field and the next five */
+	/*
+	 * The daemon's name. The caller zeroes the struct and sets this and the next
+	 * five fields.
+	 */
+	const char *name;
 	void (*stop)(void *arg);
 	void (*log_counters)(void *arg);
 	void (*usr2)(void);
@@ -61,8 +68,8 @@ void daemon_signals_fini(struct daemon_signals *s);
 void daemon_raise_fd_limit(void);
 
 /*
- * Tells the service manager that a reload begins. The end of the reload is
- * daemon_notify("READY=1").
+ * Tells the service manager that a reload begins. Call daemon_notify("READY=1") when it
+ * has ended.
  */
 void daemon_notify_reloading(void);
 
@@ -80,7 +87,9 @@ void daemon_notify(const char *state);
  */
 int daemon_inherited_fd(const char *name);
 
-/* The number of the service manager's sockets that were not returned yet. */
+/*
+ * The number of the service manager's sockets that daemon_inherited_fd has not returned.
+ */
 unsigned daemon_inherited_left(void);
 
 #endif

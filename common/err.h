@@ -18,11 +18,11 @@ enum err {
 	E_DEPTH = -8,     /* nested deeper than allowed */
 	E_RANGE = -9,     /* a number outside its bounds */
 	E_TYPE = -10,     /* well-formed, but of another type or length than expected */
-	E_UNKNOWN = -11,  /* a name or code that this side does not know */
+	E_UNKNOWN = -11,  /* a name or code that this program does not know */
 	E_NOTFOUND = -12, /* no such object */
 	E_EXISTS = -13,   /* the object exists already */
 	E_CLOSED = -14,   /* the peer has closed the connection */
-	E_UNSUPPORTED = -15, /* cannot be expressed, or not in this version */
+	E_UNSUPPORTED = -15, /* cannot be expressed, or not implemented */
 	E_AGAIN = -16,       /* nothing to do now; call again later */
 	E_DB = -17,          /* the database failed; its message has been logged */
 	E_VALUE = -18,       /* well-formed, but the value is not allowed */

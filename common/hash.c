@@ -13,9 +13,9 @@ static struct hash_key process_key;
 const struct hash_key *const hash_process_key = &process_key;
 
 /*
- * A constructor, so that no program or test can forget to call it. With a forgotten,
- * constant key every table would still work, and nobody would notice that it can be
- * attacked.
+ * A constructor, so that no program or test can forget to call it. Without it the key
+ * would be constant: every table would still work, and nobody would notice that a peer
+ * can attack it.
  */
 __attribute__((constructor)) static void draw_process_key(void)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Keyed hashing for tables whose keys a peer chooses. The hash is SipHash-2-4 with a key
- * that only this process knows, so a peer cannot choose keys that collide. Tables of
- * uthash use it by including common/table.h. Any thread.
+ * that only this process knows, so a peer cannot choose keys that collide. common/table.h
+ * makes the tables of uthash use it. Any thread.
  */
 #ifndef COMMON_HASH_H
 #define COMMON_HASH_H

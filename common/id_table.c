@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Linear hashing with nodes embedded in the objects; see id_table.h. The table's thread.
+ * Linear hashing with nodes embedded in the objects; see id_table.h. Runs on the table's
+ * thread.
  */
 #include "common/id_table.h"
 

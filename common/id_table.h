@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds objects by (owner, id): a session's membership by subscription, a callee's call
- * by invocation. One table serves all sessions, so an idle session costs no memory. Nodes
- * are embedded in the objects, so adding allocates nothing and cannot fail.
+ * Finds objects by (owner, id): for example the subscriptions of a session by their id,
+ * or the calls to a callee by the invocation's id. One table serves all sessions, so an
+ * idle session costs no memory. Nodes are embedded in the objects, so adding allocates
+ * nothing and cannot fail.
  *
  * The table uses linear hashing: an addition splits at most one bucket, so no addition is
  * slow, however large the table. The table never shrinks: it keeps 8 bytes for each
  * object it held at its fullest. A peer can influence which ids stay in the table, so the
  * hash is keyed. It is a multiplication instead of SipHash, because a peer cannot observe
- * its results.
+ * the hashes.
  *
  * A table belongs to one thread.
  */
@@ -48,13 +49,13 @@ void id_table_remove(struct id_table *t, struct id_node *node);
 static inline struct id_node **id_table_bucket(const struct id_table *t,
 					       const void *owner, uint64_t id)
 {
-	/* Bit 32 of a product and the bits above depend on all lower bits of the
-	 * factors. */
+	/* Use the upper half of the products: each bit of a product depends on all lower
+	 * bits of the factors. */
 	size_t i = ((uintptr_t)owner * t->key[0] + id * t->key[1]) >> 32 & t->mask;
 
 	if (i >= t->n_buckets)
-		/* That bucket does not exist yet: its nodes are still in the lower
-		 * one. */
+		/* That bucket does not exist yet: its nodes are still in the bucket that
+		 * a later split divides. */
 		i &= t->mask >> 1;
 	return &t->buckets[i];
 }

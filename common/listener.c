@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A listening socket; see listener.h. Runs on the loop that opened it. */
+/* A listening socket; see listener.h. Runs on the thread of the listener's loop. */
 #include "common/listener.h"
 
 #include "common/err.h"
@@ -67,7 +67,7 @@ static void refuse_connection(struct listener *l, int fd)
 	if (l->refusal.len > 0) {
 		size_t put;
 		int err = sock_write(fd, l->refusal.p, l->refusal.len, &put);
-		/* Ignore errors: the client is closed anyway. */
+		/* Ignore errors: the connection is closed anyway. */
 		(void)err;
 	}
 	sock_close(&fd);
@@ -166,7 +166,7 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 	*out = l;
 	return 0;
 fail:
-	/* log_failure uses errno, so nothing may come before it. */
+	/* log_failure uses errno, so call it before anything else. */
 	log_failure(conf, err);
 	sock_close(&fd);
 	if (l != NULL)

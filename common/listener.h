@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A listening socket, TCP or Unix, opened here or inherited. It accepts connections,
- * enforces its connection limit and passes each descriptor to its owner, who gives it to
- * a worker. When the process has no free descriptors it pauses for a moment.
+ * enforces its connection limit and passes the descriptor of each connection to a
+ * callback. When the process has no free descriptors, the listener pauses for a moment.
  *
- * Worker 0 only, except for the counter of open connections, which any thread may change.
+ * A listener belongs to the thread of its loop: worker 0 in routerd, the main thread in
+ * authd. Any thread may change the counter of open connections.
  */
 #ifndef COMMON_LISTENER_H
 #define COMMON_LISTENER_H
@@ -34,14 +35,14 @@ struct listener_conf {
 };
 
 /*
- * Called for each new connection. The callee owns fd. When it closes fd it must decrement
- * *listener_live(l); connections do that through conn_conf.live.
+ * Called for each new connection. The callback owns fd. Whoever closes fd must then
+ * decrement *listener_live(l).
  */
 typedef void listener_accepted_cb(void *arg, struct listener *l, int fd);
 
 /*
- * Opens the socket and begins to accept. A failure is logged with the address and the
- * reason, closes conf->fd and returns E_SYS, E_SYNTAX, E_EXISTS, E_RANGE or E_NOMEM.
+ * Opens the socket and begins to accept. On failure it logs the address and the reason,
+ * closes conf->fd and returns E_SYS, E_SYNTAX, E_EXISTS, E_RANGE or E_NOMEM.
  */
 int listener_open(struct loop *loop, const struct listener_conf *conf,
 		  listener_accepted_cb *accepted, void *arg,
@@ -51,12 +52,13 @@ int listener_open(struct loop *loop, const struct listener_conf *conf,
 void listener_stop(struct listener *l);
 
 /*
- * Stops and frees the listener. All its connections must be closed before, since they
- * decrement its counter; descriptors that no worker has taken may remain.
+ * Stops and frees the listener. All its connections must be closed before, since closing
+ * one decrements the listener's counter. Descriptors that no connection has taken over
+ * may still be open.
  */
 void listener_free(struct listener **l);
 
-/* The counter of open connections, for conn_conf.live. Any thread. */
+/* The counter of open connections. Any thread. */
 _Atomic uint32_t *listener_live(struct listener *l);
 
 /* The address that it listens on: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */

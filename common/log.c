@@ -73,7 +73,7 @@ static struct {
 	pthread_t thread;
 } sink = {.lock = PTHREAD_MUTEX_INITIALIZER, .some = PTHREAD_COND_INITIALIZER};
 
-/* Writes time and level. */
+/* Writes the start of a line: time and level, or a priority for journald. */
 static size_t put_head(char *line, size_t cap, enum log_level level)
 {
 	if (line_format == LOG_FORMAT_JOURNAL)

@@ -3,16 +3,18 @@
  * Log lines: one event, one line, "message key=value ...", written to standard error. Any
  * thread.
  *
- * Pass bytes from a peer through log_quote, so that they cannot forge a line. Log lines
- * that a peer can cause at will through a log_rate.
+ * Pass bytes from a peer through log_quote, so that they cannot forge a line. Use
+ * log_limited for lines that a peer can cause at will.
  *
  * Logging never blocks a daemon. After log_start the log's own thread writes the lines,
- * and log_write only appends to a buffer of 128 KiB. While standard error cannot be
- * written, lines are dropped and counted; the next line that can be written reports how
- * many. A thread is needed because standard error is shared with other processes, so it
- * must not be made non-blocking; because poll(2) does not promise that a write will not
- * block, if another process may fill the pipe first or a terminal has room for half a
- * line; and because no flag keeps a write to a slow disk from blocking.
+ * and log_write only appends to a buffer of 128 KiB. When the buffer is full, because
+ * standard error cannot be written, lines are dropped and counted; the next line that can
+ * be written reports how many.
+ *
+ * A thread is needed for three reasons. Standard error is shared with other processes, so
+ * it must not be made non-blocking. A write may block even if poll(2) has reported room,
+ * since another process may fill the pipe first, or a terminal may have room for half a
+ * line. And no flag keeps a write to a slow disk from blocking.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
@@ -29,8 +31,8 @@ enum log_level {
 
 enum log_format {
 	LOG_FORMAT_TEXT = 0, /* time, level, message */
-	LOG_FORMAT_JOURNAL =
-		1, /* "<6>message": a priority for journald, which adds the time */
+	/* "<6>message": a priority for journald, which adds the time */
+	LOG_FORMAT_JOURNAL = 1,
 };
 
 /* Call it before the first thread starts. */
@@ -38,8 +40,8 @@ void log_init(enum log_level level, enum log_format format);
 
 /*
  * Starts the thread that writes the log. Call it once, before any other thread starts.
- * The new thread blocks all signals. Until then log_write writes lines itself and may
- * block. Returns 0 or E_NOMEM.
+ * The new thread blocks all signals. Before log_start, log_write writes lines itself and
+ * may block. Returns 0 or E_NOMEM.
  */
 int log_start(void) MUSTCHECK;
 /*

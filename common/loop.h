@@ -32,7 +32,7 @@ void loop_run(struct loop *l);
 /* Makes this turn the last. Call it from a callback or the hook. */
 void loop_stop(struct loop *l);
 
-/* The base, for event_assign. The loop keeps it. */
+/* The base, for event_assign. The loop owns it. */
 struct event_base *loop_base(struct loop *l);
 
 /* Monotonic milliseconds, the same during all callbacks and the hook of a turn. */
@@ -41,9 +41,9 @@ uint64_t loop_now_ms(struct loop *l);
 uint64_t clock_now_ns(void);
 
 /*
- * Arming a timer must not fail, so memory for all armed timers is allocated in advance. A
- * loop has memory for 256. A caller that needs more than a few timers reserves them
- * first, and releases them after disarming. Returns 0 or E_NOMEM.
+ * Arming a timer must not fail, so memory for all armed timers is allocated in advance.
+ * 256 timers of a loop need no reservation. A caller that needs more than a few timers
+ * reserves them first, and releases them after disarming them. Returns 0 or E_NOMEM.
  */
 int loop_reserve_timers(struct loop *l, unsigned n) MUSTCHECK;
 void loop_release_timers(struct loop *l, unsigned n);

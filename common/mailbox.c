@@ -23,7 +23,7 @@ struct stage {
 	size_t bytes;
 };
 
-/* The part that only the box's own thread uses. */
+/* The part of a box that only the box's own thread uses. */
 struct sender {
 	struct stage *staged; /* one per receiver */
 	struct mail_list spare;
@@ -131,7 +131,7 @@ static void wake(struct mailbox *b)
 {
 	uint64_t one = 1;
 
-	/* write fails only if the counter is full, and then the reader is awake
+	/* write fails only if the eventfd's counter is full. Then the receiver wakes up
 	 * anyway. */
 	ssize_t ignored = write(b->fd, &one, sizeof(one));
 	(void)ignored;
@@ -230,9 +230,9 @@ void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 }
 
 /*
- * Adds 1 or -1 to the number of pairs above high water. The thread that makes it 0 wakes
- * all threads. That need not be the thread that lowered a pair last: two threads may come
- * here in another order than they changed their marks.
+ * Adds 1 or -1 to the number of pairs whose mark `over` is set. The thread that changes
+ * the number to 0 wakes all threads. It may not be the thread that cleared the last mark:
+ * two threads may call this in another order than they changed their marks.
  */
 static void change_pairs_over(struct mailboxes *m, unsigned by)
 {
@@ -288,7 +288,8 @@ static void hand_over_to(struct mailboxes *m, unsigned self, unsigned to)
 	s->counters.batches++;
 
 	pthread_mutex_lock(&box->lock);
-	/* If the box is not empty, its reader was woken before and has not come yet. */
+	/* If the box is not empty, its thread was woken before and has not taken the
+	 * items yet. */
 	bool was_empty = STAILQ_EMPTY(&box->in);
 	unstage(&s->staged[to], &box->from[self], &box->in);
 	pthread_mutex_unlock(&box->lock);
@@ -312,8 +313,8 @@ void mailbox_take(struct mailboxes *m, unsigned self, struct mail_list *out)
 	struct mailbox *box = &m->box[self];
 	uint64_t ignored;
 
-	/* Read the signal before the content: an item that arrives in between signals
-	 * again. */
+	/* Clear the signal before taking the items: an item that arrives in between
+	 * signals again. */
 	ssize_t n = read(box->fd, &ignored, sizeof(ignored));
 	(void)n;
 	pthread_mutex_lock(&box->lock);

@@ -4,15 +4,15 @@
  * including itself.
  *
  * A sender stages items and hands them over once per turn of its loop. So it takes the
- * lock once per turn and receiver, and wakes the receiver only if its box was empty. No
- * other code takes a lock, apart from the log and the C library. Items from one thread to
+ * lock of a box once per turn, and wakes the receiver only if the box was empty. No other
+ * code takes a lock, apart from the log and the C library. Items from one thread to
  * another keep their order.
  *
- * Pressure bounds the boxes: each pair of threads counts its bytes in flight.
- * mailbox_pressure() becomes true when a pair exceeds high water, and false when all
- * pairs are below low water; while it is true, threads must not accept new work. Senders
- * never wait and items are never dropped. The excess is at most what the threads do in
- * one turn.
+ * Pressure bounds the boxes. Bytes in flight are counted for each pair of a sender and a
+ * receiver. mailbox_pressure() becomes true when a pair exceeds the high water mark, and
+ * false when all pairs are below the low water mark; while it is true, threads must not
+ * accept new work. Senders never wait and items are never dropped, so a pair may exceed
+ * the mark by the items that are sent in one turn.
  *
  * Only thread `self` may call the functions that take `self`; any thread may call
  * mailbox_pressure.
@@ -26,13 +26,13 @@
 
 enum { MAIL_BATCH_ITEMS = 64 };
 
-/* Items in flight, in order. The reader takes them from the front. */
+/* Items in flight, in order. The receiver processes them from the front. */
 struct mail_batch {
 	STAILQ_ENTRY(mail_batch) link;
 	unsigned from;
 	unsigned room;  /* items that fit */
 	unsigned count; /* items in the batch */
-	unsigned taken; /* items that the reader has processed */
+	unsigned taken; /* items that the receiver has processed */
 	size_t bytes;   /* bytes that the items count for */
 	_Alignas(16) unsigned char items[];
 };
@@ -55,27 +55,28 @@ struct mailbox_counters {
 extern const struct counter_table mailbox_counter_table; /* describes that struct */
 
 /*
- * Makes n boxes for items of item_size bytes. high and low water are in bytes, low <
- * high. NULL if out of memory or descriptors.
+ * Makes n boxes for items of item_size bytes. high and low are the water marks in bytes,
+ * low < high. NULL if out of memory or descriptors.
  */
 struct mailboxes *mailboxes_new(unsigned n, size_t item_size, size_t high,
 				size_t low) MUSTCHECK;
 
 /*
- * Frees the boxes. No thread may use them any more. Calls drop for each item left, which
- * must release what the item holds.
+ * Frees the boxes. No thread may use them any more. Calls drop for each item left; drop
+ * must release the resources of the item.
  */
 void mailboxes_free(struct mailboxes **m, void (*drop)(void *item));
 
 /*
  * A descriptor that becomes readable when items arrive or pressure ends. The mailboxes
- * keep it.
+ * own it.
  */
 int mailbox_fd(const struct mailboxes *m, unsigned self);
 
 /*
- * Stages an item for thread `to` that counts for so many bytes, and returns its
- * uninitialised storage, which is valid until the next call. NULL if out of memory.
+ * Stages an item for thread `to`, which counts as `bytes` bytes in flight. Returns the
+ * item's uninitialised storage, which is valid until the next call. NULL if out of
+ * memory.
  */
 void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to,
 		    size_t bytes) MUSTCHECK;
@@ -90,8 +91,8 @@ bool mailbox_room(struct mailboxes *m, unsigned self, unsigned to) MUSTCHECK;
 struct mail_batch *mailbox_reserve(const struct mailboxes *m) MUSTCHECK;
 
 /*
- * mailbox_stage that cannot fail. It takes ownership of the reserved batch, even if it
- * does not need it.
+ * Like mailbox_stage, but cannot fail. It takes ownership of the reserved batch, even if
+ * it does not need it.
  */
 void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 			     size_t bytes, struct mail_batch *reserved);
@@ -112,8 +113,8 @@ void mailbox_take_own(struct mailboxes *m, unsigned self, struct mail_list *out)
 bool mailbox_has_own(const struct mailboxes *m, unsigned self);
 
 /*
- * Ends the reading of a batch that the reader has removed from its list. Frees or reuses
- * it.
+ * Frees a batch or keeps it for reuse. The receiver calls it for a batch whose items it
+ * has processed, after removing the batch from its list.
  */
 void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory that is freed all at once; see pool.h. The pool's thread. */
+/* Memory that is freed all at once; see pool.h. Runs on the pool's thread. */
 #include "common/pool.h"
 
 #include <stdalign.h>

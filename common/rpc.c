@@ -52,7 +52,7 @@ struct rpc_conn {
 	bool entered; /* a callback from the loop is running */
 	bool doomed;  /* freed during that callback */
 	bool paused;  /* not reading, because too much output waits */
-	bool blamed;  /* a call was told that its answer ends the connection */
+	bool blamed;  /* an invalid answer ends the connection; its call has been told */
 	const struct rpc_handlers *handlers;
 	void *arg;
 	struct event ev_read, ev_write;
@@ -235,8 +235,8 @@ static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_ms
 		p = find_pending(c, head->id);
 	}
 	if (p != NULL) {
-		/* Set blamed first: end_conn() reports the calls after this one as
-		 * RPC_CLOSED because of it. */
+		/* Set blamed first: end_conn() copies it into the answers of all other
+		 * calls. */
 		c->blamed = !measured;
 		pending_finish(p, &invalid);
 	}
@@ -263,7 +263,7 @@ static void got_msg(struct rpc_conn *c, const struct rpc_msg *m)
 	}
 }
 
-/* Handles the whole messages in the input buffer. Stops when too much output waits. */
+/* Handles the complete messages in the input buffer. Stops when too much output waits. */
 static void process_input(struct rpc_conn *c)
 {
 	size_t used = 0, len;
@@ -399,7 +399,7 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 	c->handlers = handlers;
 	c->arg = arg;
 	c->limits = *limits;
-	/* tickets of logins pass through these buffers */
+	/* The buffers are secret because tickets of logins pass through them. */
 	buf_init_secret(&c->in, limits->max_message);
 	buf_init_secret(&c->out, limits->max_out);
 	LIST_INIT(&c->requests);
@@ -441,7 +441,8 @@ void rpc_conn_free(struct rpc_conn **cp)
 	*cp = NULL;
 	if (c == NULL)
 		return;
-	/* Do this even in a callback: the caller may need the descriptor at once. */
+	/* Close the socket even in a callback: the caller may need a free descriptor at
+	 * once. */
 	if (c->state != RPC_CONN_ENDED) {
 		int err = flush(c);
 		/* The owner is freeing the connection, so an error is not reported. */

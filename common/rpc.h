@@ -30,7 +30,8 @@ struct rpc_answer {
 	enum rpc_outcome outcome;
 	struct slice error, result; /* valid during the callback only */
 	int err;                    /* RPC_INVALID: what is wrong with it */
-	bool other;                 /* RPC_CLOSED: the answer to another call ended it */
+	/* RPC_CLOSED: an invalid answer to another call ended it */
+	bool other;
 };
 
 /* Called once for each rpc_call, unless the call is cancelled or the connection freed. */
@@ -43,9 +44,9 @@ struct rpc_handlers {
 	 */
 	rpc_read_fn *read;
 	/*
-	 * Appends the error that replaces an answer of ours that cannot be sent: it is
-	 * over a limit (E_LIMIT), or its buffer has an error. This and `request` may be
-	 * NULL if max_requests is 0.
+	 * Appends an error to send in place of an answer of ours that cannot be sent. why
+	 * is E_LIMIT if the answer is over a limit, else the error of its buffer. This
+	 * and `request` may be NULL if max_requests is 0.
 	 */
 	void (*unsayable)(struct buf *out, int why);
 	/*
@@ -58,9 +59,9 @@ struct rpc_handlers {
 	/* Handles a notification. NULL: notifications are ignored. */
 	void (*notification)(struct slice method, struct slice params, void *arg);
 	/*
-	 * The connection has ended, and all pending calls have been told. reason is
-	 * E_CLOSED (by the peer or by rpc_conn_finish), E_SYS, or an error such as
-	 * E_LIMIT that says what is wrong with the peer's message. The owner must free
+	 * The connection has ended, and the callbacks of all pending calls have run.
+	 * reason is E_CLOSED (by the peer or by rpc_conn_finish), E_SYS, or an error such
+	 * as E_LIMIT that says what is wrong with the peer's message. The owner must free
 	 * the connection, now or later.
 	 */
 	void (*closed)(int reason, void *arg);
@@ -68,7 +69,7 @@ struct rpc_handlers {
 
 struct rpc_limits {
 	size_t max_message; /* bytes of one message, in both directions */
-	size_t max_out;     /* bytes of waiting output; at half of it reading stops */
+	size_t max_out;     /* bytes of waiting output; reading stops at half of it */
 	unsigned max_calls; /* calls of ours in flight */
 	/* Requests of the peer in flight. One more ends the connection. */
 	unsigned max_requests;

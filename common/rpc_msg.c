@@ -24,7 +24,7 @@ void rpc_msg_write(struct buf *out, const struct rpc_msg *m)
 {
 	msgpack_packer pk;
 
-	/* Ignore the packer's results: an error sticks in the buffer. */
+	/* Ignore the packer's results: the buffer keeps the first error. */
 	msgpack_packer_init(&pk, out, pack_to_buf);
 	msgpack_pack_array(&pk, m->type == RPC_NOTIFICATION ? 3 : 4);
 	msgpack_pack_uint8(&pk, (uint8_t)m->type);

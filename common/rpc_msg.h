@@ -20,8 +20,8 @@ struct rpc_msg {
 	enum rpc_type type;
 	uint32_t id;         /* of a request or response */
 	struct slice method; /* of a request or notification: the characters */
-	struct slice
-		params; /* of a request or notification: an encoded array; len 0: [] */
+	/* of a request or notification: an encoded array; len 0: [] */
+	struct slice params;
 	struct slice error;  /* of a response: encoded; len 0: nil */
 	struct slice result; /* of a response: encoded; len 0: nil */
 };

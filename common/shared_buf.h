@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Immutable bytes with a reference count: a frame that goes to a thousand receivers, a
- * transcoded payload. The count is atomic, so any thread may drop a reference.
+ * Immutable bytes with a reference count: for example a frame that goes to a thousand
+ * receivers, or a transcoded payload. The count is atomic, so any thread may drop a
+ * reference.
  */
 #ifndef COMMON_SHARED_BUF_H
 #define COMMON_SHARED_BUF_H
@@ -13,10 +14,7 @@
 struct shared_buf {
 	_Atomic uint32_t refs;
 	uint32_t len;
-	/*
-	 * references in the output queues of one thread, which alone
-	 * uses it
-	 */
+	/* References in the output queues of the one thread that uses this field. */
 	uint32_t queued;
 	uint8_t data[];
 };
@@ -43,8 +41,8 @@ static inline struct shared_buf *shared_buf_ref(struct shared_buf *b)
 }
 
 /*
- * Drops a reference and sets the caller's pointer to NULL. The last one frees the bytes.
- * *b may be NULL.
+ * Drops a reference and sets the caller's pointer to NULL. Dropping the last reference
+ * frees the bytes. *b may be NULL.
  */
 void shared_buf_unref(struct shared_buf **b);
 

@@ -56,7 +56,7 @@ static int remove_stale(const char *path)
 		return E_EXISTS;
 	int err = sock_connect_unix(&fd, path);
 	sock_close(&fd);
-	/* A full backlog shows that a process is listening, too. */
+	/* A full backlog (E_AGAIN) also shows that a process is listening. */
 	if (err == 0 || err == E_AGAIN) {
 		errno = EADDRINUSE;
 		return E_SYS;
@@ -156,12 +156,14 @@ int sock_connect_unix(int *fd, const char *path)
 	} while (err == -1 && errno == EINTR);
 	if (err == 0)
 		return 0;
-	/* Unlike TCP, a Unix socket whose listener has a full backlog fails with
-	 * EAGAIN. */
+	/* If the listener's backlog is full, connect fails with EAGAIN. TCP differs. */
 	return errno == EAGAIN ? E_AGAIN : E_SYS;
 }
 
-/* Errors that accept(2) reports for the new connection. The listening socket is fine. */
+/*
+ * Is this an error that accept(2) reports about the new connection, not about the
+ * listening socket?
+ */
 static bool is_accept_hiccup(int err)
 {
 	static const int hiccups[] = {EINTR,       ECONNABORTED, EPROTO, ENETDOWN,
@@ -218,7 +220,8 @@ int sock_accept(int listen_fd, int *fd_out)
 		if (!is_accept_hiccup(errno))
 			return E_SYS;
 	}
-	/* More may wait. The event is level-triggered, so the loop calls again. */
+	/* More connections may wait. The event is level-triggered, so the loop calls
+	 * again. */
 	return E_AGAIN;
 }
 
@@ -241,7 +244,7 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 	if (got == -1)
 		return io_error(errno);
 	if (got == 0) {
-		/* errno tells the end of the stream from a lost connection. */
+		/* errno distinguishes the end of the stream from a lost connection. */
 		errno = 0;
 		return E_CLOSED;
 	}
@@ -292,7 +295,7 @@ static struct sock_name tcp_name(const char *kind, int family, const void *host,
 	return n;
 }
 
-/* The name of this end, or of the other end. */
+/* The name of this end if local is set, else of the other end. */
 static struct sock_name name_of(int fd, bool local)
 {
 	struct sock_name n = {"unknown"};
@@ -307,7 +310,7 @@ static struct sock_name name_of(int fd, bool local)
 	case AF_INET:
 		return tcp_name("tcp4", AF_INET, &a.in4.sin_addr, a.in4.sin_port);
 	case AF_INET6:
-		/* An IPv4 client of a socket for both families has a mapped IPv6
+		/* On a socket for both address families, an IPv4 client has a mapped IPv6
 		 * address. */
 		if (IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr))
 			return tcp_name("tcp4", AF_INET, &a.in6.sin6_addr.s6_addr[12],

@@ -49,7 +49,7 @@ int sock_accept(int listen_fd, int *fd_out) MUSTCHECK;
 /*
  * Reads at least one byte and at most n (n > 0) into buf. E_AGAIN: no bytes are waiting.
  * E_CLOSED: the stream has ended (errno is 0) or the connection is lost (errno says how).
- * E_SYS.
+ * E_SYS: any other error.
  */
 int sock_read(int fd, void *buf, size_t n, size_t *got_out) MUSTCHECK;
 
@@ -64,8 +64,8 @@ int sock_write(int fd, const void *data, size_t n, size_t *put_out) MUSTCHECK;
 void sock_close(int *fd);
 
 /*
- * The process, user and group that connected to, or listened on, the other end of a Unix
- * socket at that time.
+ * Gets the process, user and group of the other end of a Unix socket, as they were when
+ * it connected or began to listen.
  */
 int sock_peer_cred(int fd, struct ucred *out) MUSTCHECK;
 
@@ -81,8 +81,8 @@ struct sock_name {
 struct sock_name sock_peer_name(int fd);
 
 /*
- * The address of this end, or the address that a socket listens on: "unix:/run/x.sock"
- * includes the path.
+ * The address of this end, or the address that a socket listens on: as above, but a Unix
+ * socket's name includes its path, "unix:/run/x.sock".
  */
 struct sock_name sock_local_name(int fd);
 

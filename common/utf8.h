@@ -16,12 +16,12 @@ struct utf8_state {
 };
 
 /*
- * Checks the next piece. False as soon as no further piece can make the text valid; the
- * state must not be used any more then.
+ * Checks the next piece. False as soon as no further piece can make the text valid; then
+ * the state must not be used any more.
  */
 bool utf8_feed(struct utf8_state *st, const uint8_t *p, size_t len) MUSTCHECK;
 
-/* Is the text complete: does it not end within a character? */
+/* Is the text complete? False if it ends within a character. */
 static inline bool utf8_done(const struct utf8_state *st)
 {
 	return st->need == 0;

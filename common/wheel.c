@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Deadlines in a ring of lists; see wheel.h. The wheel's thread. */
+/* Deadlines in a ring of lists; see wheel.h. Runs on the wheel's thread. */
 #include "common/wheel.h"
 
 static struct wheel_list *slot_of(struct wheel *w, uint64_t tick)
@@ -64,7 +64,7 @@ static void run_slot(struct wheel *w, struct wheel_list *slot, wheel_cb *cb, voi
 	}
 }
 
-/* The first slot from tick on that is not empty. There must be nodes. */
+/* The first tick, from `tick` on, whose slot is not empty. There must be nodes. */
 static uint64_t find_next(struct wheel *w, uint64_t tick)
 {
 	while (LIST_EMPTY(slot_of(w, tick)))

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Deadlines of many objects: a ring of lists, one for each 10 milliseconds. To set, move
- * or cancel a deadline costs one list operation and no allocation. A deadline fires up to
- * 10 milliseconds late, never early. One thread owns a wheel; the caller passes the time.
+ * Deadlines of many objects: a ring of lists, one for each 10 milliseconds. Setting,
+ * moving or cancelling a deadline costs a list operation and no allocation. A deadline
+ * fires up to 10 milliseconds late, never early. One thread owns a wheel; the caller
+ * passes the time.
  */
 #ifndef COMMON_WHEEL_H
 #define COMMON_WHEEL_H
@@ -13,7 +14,10 @@
 
 enum {
 	WHEEL_TICK_MS = 10,
-	/* Later deadlines stay in their slot until the ring comes round to their turn. */
+	/*
+	 * A deadline that is more than this many ticks away stays in its slot for several
+	 * rounds.
+	 */
 	WHEEL_SLOTS = 4096,
 };
 

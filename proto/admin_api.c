@@ -44,8 +44,8 @@ static const char *name_fault(struct slice name)
 {
 	const char *fault = admin_sought_fault(name);
 
-	/* Test each byte: a byte that continues a character starts none of the control
-	 * characters. */
+	/* It is safe to test at every byte: no control character starts with a
+	 * continuation byte. */
 	for (size_t i = 0; fault == NULL && i < name.len; i++)
 		if (admin_control_len(slice_from(name, i)) > 0)
 			fault = "must not contain control characters";
@@ -129,11 +129,9 @@ int admin_list_next(struct token_reader *r, struct admin_principal *out)
 	struct slice item;
 	int err = token_skip(r, &item);
 
+	/* token_skip returns E_TYPE at the end of the array. */
 	if (err != 0)
-		return err == E_TYPE ? E_NOTFOUND
-				     /* token_skip returns E_TYPE at the end of the
-				      * array. */
-				     : err;
+		return err == E_TYPE ? E_NOTFOUND : err;
 	return fields_read_item(item, &admin_principal_table, out);
 }
 

@@ -4,8 +4,9 @@
  * the limits and errors of auth_api.h. authctl and authd always have the same version, so
  * the protocol has no handshake and may change at any time. No state; any thread.
  *
- * Every method takes one map and returns one map; the comments below name the struct of
- * each. Slices in a struct that was read point into the input.
+ * Every method takes one map and returns one map; the comments below name the structs,
+ * first of the parameter, then of the result. Slices in a struct that was read point into
+ * the input.
  */
 #ifndef PROTO_ADMIN_API_H
 #define PROTO_ADMIN_API_H
@@ -27,7 +28,7 @@
 #define ADMIN_ERROR_NO_SUCH_KEY       "auth.admin.no_such_key"
 #define ADMIN_ERROR_CONFLICT          "auth.admin.conflict" /* exists and differs */
 #define ADMIN_ERROR_BUSY              "auth.admin.busy"     /* the database is busy */
-/* The database is read-only or full */
+/* The database is read-only or full. */
 #define ADMIN_ERROR_CANNOT_WRITE "auth.admin.cannot_write"
 
 enum {

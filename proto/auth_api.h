@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The protocol between routerd and an authenticator, wamp-auth/1. This header is its only
- * description in code; auth-protocol.md explains it, and the traces in golden/ show its
- * bytes. No state; any thread.
+ * definition in C; auth-protocol.md explains it, and the traces in golden/ show its
+ * bytes. In the comments below, authd stands for any authenticator. No state; any thread.
  *
  * Each struct has a table. Use it with fields_read_params and fields_write_params for
  * parameters that are an array of one map, and with fields_read_item and
@@ -64,7 +64,7 @@ enum auth_feature {
 	AUTH_FEATURE_CANCEL = 1 << 1, /* routerd sends cancel; authd accepts it */
 	/* The notifications session.opened, session.closed and auth.failed. */
 	AUTH_FEATURE_EVENTS = 1 << 2,
-	AUTH_FEATURE_AUTHORIZE = 1 << 3, /* routerd asks authorize; authd answers it */
+	AUTH_FEATURE_AUTHORIZE = 1 << 3, /* routerd sends authorize; authd answers it */
 };
 
 /* For rpc_handlers.read: reads a message and applies the limits above. */
@@ -100,7 +100,7 @@ struct auth_hello {
 	struct slice methods;   /* encoded array of strings; see auth_list_write */
 	struct slice realms;    /* the same */
 	struct slice listeners; /* the same */
-	uint64_t last_epoch;    /* from the last answer; AUTH_NO_EPOCH: none */
+	uint64_t last_epoch;    /* epoch of the last hello result; or AUTH_NO_EPOCH */
 	struct slice last_db;
 };
 extern const struct field_table auth_hello_table;
@@ -186,7 +186,7 @@ extern const struct field_table auth_result_table; /* for writing */
 enum { AUTH_FAULT_MAX = 160 };
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);
 
-/* authorize [details, uri, action, options], from routerd to an authenticator */
+/* authorize [details, uri, action, options], from routerd to authd. */
 struct auth_authorize {
 	/* The map details. */
 	uint64_t session; /* required */
@@ -299,7 +299,7 @@ struct auth_closed {
 };
 extern const struct field_table auth_closed_table;
 
-/* auth.failed [map]: after an authenticate the client did not complete the login. */
+/* auth.failed [map]: the client did not complete the login after authenticate. */
 struct auth_failed {
 	struct slice corr;
 	struct slice reason; /* "bad_signature", "timeout", "abandoned"; required */

@@ -108,8 +108,8 @@ static void put_authorize(struct buf *out, const struct auth_authorize *q,
 }
 
 /*
- * Writes a map of those pairs of a dict that the protocol can carry and that fit.
- * Subtracts their size from *room. E_NOMEM.
+ * Writes a map with the pairs of dict that the protocol can carry and that fit into
+ * *room. Subtracts their size from *room. E_NOMEM.
  */
 static int put_map(struct buf *out, unsigned depth, enum serializer from,
 		   struct slice dict, size_t *room)

@@ -2,10 +2,10 @@
 /*
  * Copies a dict that a client has sent into a request to an authenticator. Every
  * authenticator must be able to read the request, whatever the client sent: a request
- * that broke the link would stop all others. So a pair is left out as a whole if its key
- * is not a string of 1 to AUTH_MAX_NAME bytes; if its value contains an ext type, exceeds
- * a limit, or contains a map with a key that is not a string; or if there is no room for
- * it. No state; any thread.
+ * that ended the connection to the authenticator would stop all other requests. So a pair
+ * is left out as a whole if its key is not a string of 1 to AUTH_MAX_NAME bytes; if its
+ * value contains an ext type, exceeds a limit, or contains a map with a key that is not a
+ * string; or if there is no room for it. No state; any thread.
  */
 #ifndef PROTO_AUTH_PAIRS_H
 #define PROTO_AUTH_PAIRS_H

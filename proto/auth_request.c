@@ -2,9 +2,9 @@
 /*
  * Reads and writes the request `authenticate`; see auth_api.h. No state; any thread.
  *
- * A request can be encoded for anything that a client sends, and every authenticator can
- * read it: values that cannot be carried are left out. Otherwise one client could send a
- * request that breaks the link to the authenticator and with it all logins.
+ * Whatever a client sends, the request can be encoded, and every authenticator can read
+ * it: values that cannot be carried are left out. Otherwise one client could make routerd
+ * send a request that ends the connection to the authenticator, and nobody could log in.
  */
 #include "proto/auth_api.h"
 
@@ -91,8 +91,8 @@ enum { DEPTH_OF_AUTHEXTRA = 4, DEPTH_OF_HEADERS = 5 };
 enum {
 	SHORT_AUTHEXTRA = 1024, /* bytes: more than pubkey and channel_binding need */
 	/*
-	 * Bytes that http_headers_received needs before its first pair, and that the
-	 * heads of the two maps grow by as pairs are added.
+	 * Bytes that http_headers_received needs before its first pair, and bytes by
+	 * which the heads of the two maps grow as pairs are added.
 	 */
 	MAPS_OVERHEAD = 32,
 };

@@ -11,9 +11,9 @@
 #include "proto/token_int.h"
 
 /*
- * Reads the item at *pp and moves *pp past it. Of a container or a tag it reads only the
+ * Reads the item at *pp and moves *pp past it. For a container or a tag it reads only the
  * head: count is the number of items or pairs, u the tag's number. CBOR's break is
- * TOKEN_END. After E_UTF8, too, *pp is past the item.
+ * TOKEN_END. *pp is past the item even after E_UTF8.
  */
 typedef int binary_read(const uint8_t **pp, const uint8_t *end, struct token *out);
 
@@ -95,7 +95,7 @@ static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
 /* The levels that binary_skip has open. */
 struct nesting {
 	uint64_t left;        /* items left in the innermost level; see is_indefinite */
-	uint64_t maps;        /* one bit per level, the innermost lowest: is it a map? */
+	uint64_t maps;        /* a bit per level, 1 for a map; bit 0 is the innermost */
 	uint64_t outstanding; /* as in struct token_reader */
 	uint64_t around[WAMP_MAX_DEPTH]; /* `left` of the outer levels */
 	unsigned depth;
@@ -109,6 +109,10 @@ static inline bool is_indefinite(uint64_t left, enum serializer s)
 	return s == SERIALIZER_CBOR && left > TOKEN_COUNT_UNKNOWN / 2;
 }
 
+/*
+ * Enters the container or tag of a token. E_TRUNCATED if its items cannot fit into the
+ * bytes that are left.
+ */
 static ALWAYS_INLINE int binary_nest(struct nesting *n, const struct token *t,
 				     size_t bytes, enum serializer s)
 {
@@ -121,7 +125,8 @@ static ALWAYS_INLINE int binary_nest(struct nesting *n, const struct token *t,
 }
 
 /*
- * A loop like token_next's, but with its state in registers: payloads are checked here.
+ * Skips an item, for token_skip. A loop like that of binary_next, but with its state in
+ * registers, because it checks every payload.
  */
 static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_out,
 				     binary_read *read, enum serializer s)
@@ -167,10 +172,9 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 			} else if (LIKELY(n.depth < room)) {
 				err = binary_nest(&n, &t, bytes_left(p, end), s);
 			} else {
-				const uint8_t *at =
-					/* A copy, so that `from` itself can stay in a
-					 * register. */
-					from;
+				/* A copy, so that `from` itself can stay in a
+				 * register. */
+				const uint8_t *at = from;
 
 				err = token_pass_deep(s, codec, r->lenient, &at, end);
 				p = at;

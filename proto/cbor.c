@@ -200,7 +200,7 @@ static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
 		break;
 	case MAJOR_NEGINT:
 		out->type = out->u <= INT64_MAX ? TOKEN_NEGINT : TOKEN_OPAQUE;
-		/* CBOR encodes the value -1 - u. These are its bits. */
+		/* CBOR encodes the value -1 - u; in two's complement this is ~u. */
 		out->u = ~out->u;
 		break;
 	case MAJOR_BIN:
@@ -295,7 +295,7 @@ static enum token_type cbor_container(struct slice item)
 /* Writes the shortest form, except that a double is never shortened. */
 static void cbor_put(struct token_writer *w, enum token_type type, uint64_t bits)
 {
-	/* The first byte of the smallest value of each type. */
+	/* The first byte of each type. The number, or its width, is added to it. */
 	static const uint8_t codes[] = {
 		[TOKEN_NULL] = SIMPLE_NULL, [TOKEN_BOOL] = SIMPLE_FALSE,
 		[TOKEN_UINT] = 0x00,        [TOKEN_NEGINT] = 0x20,

@@ -77,7 +77,7 @@ static uint64_t shortest_digits(double v, int *exponent_out)
 	u128 half = power >> (64 - half_log) >> shift;
 
 	if (m == UINT64_C(1) << 63 && half_log == 10)
-		/* The next smaller double is nearer below a power of two. */
+		/* v is a power of two: the next smaller double is half as far away. */
 		half /= 2;
 	*exponent_out = -scale;
 	/* half is below 112, except for subnormal numbers. */

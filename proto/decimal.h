@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 /*
- * Writes an integer of at most 20 digits so that it ends before `end`. Returns its first
- * digit.
+ * Writes an integer of at most 20 digits so that it ends before `end`. Returns a pointer
+ * to its first digit.
  */
 char *decimal_digits(char *end, uint64_t v);
 

@@ -184,7 +184,8 @@ static int read_field(struct token_reader *r, const struct field *f, void *out,
 	struct slice item;
 	struct token t;
 
-	/* Blame this field, unless the value is fine or a field inside it is at fault. */
+	/* If there is an error, this field is at fault, unless its value is a map and a
+	 * field inside is. */
 	*bad = f;
 	int err = token_skip(r, &item);
 	if (err != 0)

@@ -72,8 +72,8 @@ struct field {
 	unsigned flags;
 	size_t offset; /* in the struct */
 	/*
-	 * STR, URI: bytes. UINT: the largest value. 0 stands for FIELD_DEFAULT_MAX or for
-	 * any integer.
+	 * STR, URI: bytes. UINT: the largest value. 0 stands for FIELD_DEFAULT_MAX, or
+	 * for INT64_MAX.
 	 */
 	uint64_t max;
 	uint64_t def;                    /* UINT, BOOL: the value if it is absent */
@@ -132,9 +132,9 @@ void fields_explain(const struct field *bad, int err, char *text, size_t size);
 void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
 
 /*
- * The same for an encoded item, and for parameters that are an array of one map. The
- * readers call fields_init themselves. E_TRAILING: more bytes follow. E_TYPE: the array
- * does not have one element.
+ * Like fields_read and fields_write, for an encoded item, or for parameters that are an
+ * array of one map. The readers call fields_init themselves. E_TRAILING: more bytes
+ * follow. E_TYPE: the array does not have one element.
  */
 int fields_read_item(struct slice in, const struct field_table *t, void *out) MUSTCHECK;
 int fields_read_params(struct slice in, const struct field_table *t, void *out) MUSTCHECK;

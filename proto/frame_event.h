@@ -36,7 +36,8 @@ enum frame_event_type {
 /* An event defines only the fields that its type names above. */
 struct frame_event {
 	/*
-	 * Valid until the next call of the reader, or its end, and as long as the input.
+	 * Valid until the next call of the reader, or until the reader or the input is
+	 * freed.
 	 */
 	struct slice bytes;
 	const char *why; /* a constant string */

@@ -4,7 +4,7 @@
 
 #include "common/err.h"
 
-/* For SHA1_Init and others, which allocate nothing. */
+/* SHA1_Init and the like are deprecated, but they allocate no memory. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <sodium.h>
@@ -12,7 +12,8 @@
 /* --- characters --- */
 
 static const char digits[] = "0123456789";
-static const char token_marks[] = "!#$%&'*+-.^_`|~"; /* of a tchar, RFC 9110, 5.6.2 */
+/* marks in a tchar, RFC 9110, 5.6.2 */
+static const char token_marks[] = "!#$%&'*+-.^_`|~";
 
 /* Does s consist only of these characters? */
 static bool all_of(struct slice s, const char *these)
@@ -398,6 +399,7 @@ static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
 	return true;
 }
 
+/* The default port of a scheme, with its colon; "" for an unknown scheme. */
 static const char *own_port(struct slice scheme)
 {
 	if (http_same(scheme, "http") || http_same(scheme, "ws"))
@@ -440,7 +442,9 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 	return false;
 }
 
-/* Is the pattern an origin if `first` replaces its first star, and "1" each other? */
+/*
+ * Is the pattern an origin if `first` replaces its first star, and "1" each other star?
+ */
 static bool fills(const char *pattern, const char *first)
 {
 	char text[ORIGIN_MAX + 1];
@@ -462,6 +466,8 @@ static bool fills(const char *pattern, const char *first)
 
 bool http_pattern_matches(const char *pattern)
 {
+	/* The first star may stand for a part of the host, and for all or the end of
+	 * "scheme://" before it. */
 	static const char *const firsts[] = {"1",    "http://1", "p://1",
 					     "://1", "//1",      "/1"};
 

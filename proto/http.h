@@ -46,8 +46,8 @@ struct http_request {
 	bool old;       /* HTTP/1.0, which cannot upgrade */
 	bool upgrade;   /* a valid WebSocket request; false: a request for a page */
 	bool has_origin;
-	const char *why;   /* after a refusal: a sentence that is a constant; else NULL */
-	struct slice path; /* as sent, without the query */
+	const char *why;     /* after a refusal: a constant sentence; else NULL */
+	struct slice path;   /* as sent, without the query */
 	struct slice query;  /* after the '?', or empty */
 	struct slice host;   /* may be empty in HTTP/1.0 */
 	struct slice origin; /* from Origin or Sec-WebSocket-Origin */
@@ -57,8 +57,8 @@ struct http_request {
 };
 
 /*
- * Finds the end of the head at the start of bytes. The caller has seen the first `from`
- * bytes before. 0: *len_out is the length of the head with its empty line. E_AGAIN: more
+ * Finds the end of the head at the start of bytes. An earlier call has searched the first
+ * `from` bytes. 0: *len_out is the length of the head with its empty line. E_AGAIN: more
  * bytes are needed. E_SYNTAX: this is not a request. E_LIMIT: longer than max bytes.
  */
 int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out) MUSTCHECK;

@@ -3,10 +3,10 @@
  * Reader for JSON (RFC 8259, and "Binary conversion of JSON Strings" of the WAMP
  * specification); see token.h. The writer is json_write.c. No state; any thread.
  *
- * A string value that begins with \u0000 is a binary in base64. Keys never are; Autobahn
- * does the same. An escape that gives an unpaired surrogate is an error, because no other
- * encoding can express such a text. NaN and Infinity are not JSON, but Python writes
- * them; they have an error code of their own.
+ * A string value that begins with \u0000 is a binary in base64. A key is never a binary;
+ * Autobahn does the same. An escape that gives an unpaired surrogate is an error, because
+ * no other encoding can express such a text. NaN and Infinity are not JSON, but Python
+ * writes them; they have an error code of their own.
  */
 #include "proto/json_int.h"
 
@@ -129,7 +129,7 @@ static int read_escape(const uint8_t **pp, const uint8_t *end, uint32_t *out)
 	return 0;
 }
 
-/* scan_string for a string that is not just plain ASCII. */
+/* The slow path of scan_string: the string is not only plain ASCII. */
 static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 				     struct slice *text_out, bool *escaped_out)
 {
@@ -161,7 +161,8 @@ static NOINLINE int scan_string_slow(const uint8_t **pp, const uint8_t *end,
 
 /*
  * Reads the string whose opening quote *pp points at. *text_out gets the text between the
- * quotes. After the error of a wrong value, too, *pp is past the string.
+ * quotes. *pp is past the string even after the error of a wrong value
+ * (token_is_value_error).
  */
 static inline int scan_string(const uint8_t **pp, const uint8_t *end,
 			      struct slice *text_out, bool *escaped_out)
@@ -184,7 +185,8 @@ static size_t put_utf8(uint8_t *to, uint32_t c)
 
 	for (size_t i = n - 1; i > 0; i--, c >>= 6)
 		to[i] = (uint8_t)(0x80 | (c & 0x3f));
-	/* The first byte begins with n ones and a zero, or only a zero if n is 1. */
+	/* The first byte begins with n one bits and a zero bit, or only a zero bit if n
+	 * is 1. */
 	to[0] = (uint8_t)(n == 1 ? c : 0xf00 >> n | c);
 	return n;
 }
@@ -218,8 +220,8 @@ static size_t unescape(struct slice text, uint8_t *to)
 /* --- binaries --- */
 
 /*
- * Reads a character of base64, which may be escaped ("\/"). -1 if it is another
- * character, 64 for '='.
+ * Reads a character of base64, which may be escaped ("\/"). Returns its value, 64 for
+ * '=', or -1 for any other character.
  */
 static int base64_next(const uint8_t **pp, const uint8_t *end)
 {
@@ -430,8 +432,8 @@ static NOINLINE void parse_double(struct slice text, struct token *out)
 
 /*
  * Reads any value except an array or object. If `keep`, which is a constant, is set,
- * stores the value in *out, where encoded must be false. Otherwise *out is scratch, and
- * the compiler removes it.
+ * stores the value in *out, whose field `encoded` must be false before. Otherwise *out is
+ * scratch, and the compiler removes it.
  */
 static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, bool keep,
 				     struct token *out)
@@ -496,7 +498,7 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end, unsigned *len
 
 /* The containers that scan_value has open. */
 struct json_nesting {
-	uint64_t maps; /* one bit per container, the innermost lowest: is it an object? */
+	uint64_t maps; /* a bit per container, 1 for an object; bit 0 is the innermost */
 	unsigned depth, max;
 	unsigned *lenient; /* the reader's */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by the JSON reader (json.c) and writer (json_write.c). No state; any thread. */
+/* What the JSON reader (json.c) and writer (json_write.c) share. No state; any thread. */
 #ifndef PROTO_JSON_INT_H
 #define PROTO_JSON_INT_H
 
@@ -10,8 +10,8 @@
 enum { JSON_BINARY_MARK_LEN = sizeof(JSON_BINARY_MARK) - 1 };
 
 /*
- * Writes the separator before items that are counted already. False if the items are not
- * allowed here: a key that is not a string.
+ * Writes the comma or colon before `items` items, which are counted in the frame already.
+ * False, with an error in the buffer, if a key is not a string.
  */
 static inline bool json_separate(struct token_writer *w, bool is_string, uint64_t items)
 {

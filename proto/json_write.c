@@ -109,7 +109,7 @@ static void put_binary(struct buf *out, struct slice s)
 void json_put_content(struct token_writer *w, enum token_type type, struct slice s)
 {
 	const struct token_writer_frame *f = &w->open[w->depth];
-	/* The key itself is counted already. */
+	/* The item is counted already, so an odd count means a key. */
 	bool key = f->kind == TOKEN_MAP && f->items % 2 == 1;
 
 	if (type == TOKEN_STR && !key && s.len > 0 && s.p[0] == '\0') {

@@ -2,7 +2,8 @@
 /*
  * Reads the messages that clients send; see msg.h. No state; any thread. Tables list the
  * elements of each message and the options that the router uses; everything else is
- * checked and skipped. msg_write.c writes messages, msg_fault.c words the errors.
+ * checked and skipped. msg_write.c writes messages, msg_fault.c describes errors to the
+ * client.
  *
  * The first reading stops at any error and notes where. If a wrong value caused it, a
  * second reading skips wrong values, to find out whether the rest of the message is
@@ -21,7 +22,7 @@ enum option_kind {
 	OPTION_BOOL,     /* bool */
 	OPTION_TEXT,     /* slice; null and undefined count as absent */
 	OPTION_ROLES,    /* HELLO's roles */
-	OPTION_ROLE,     /* one of the roles: a dict; its features: uint8_t */
+	OPTION_ROLE,     /* one role: a dict; its features: uint8_t */
 	OPTION_FEATURES, /* a role's features; a value that is no dict counts as absent */
 	OPTION_FEATURE,  /* a feature: true sets its bit, anything else does not */
 	OPTION_METHODS,  /* HELLO's authmethods */
@@ -36,8 +37,8 @@ enum option_kind {
 struct option {
 	struct slice name; /* a NUL follows it */
 	enum option_kind kind;
-	/* In struct msg; for HELLO in struct msg_hello. OPTION_FILTER: enum msg_filter.
-	 * OPTION_FEATURE: the bit. */
+	/* Of the field in struct msg, or for HELLO in struct msg_hello. OPTION_FILTER has
+	 * the enum msg_filter here, and OPTION_FEATURE the bit. */
 	size_t offset;
 };
 
@@ -84,7 +85,7 @@ static const struct option role_keys[] = {
 	{NAME("call_canceling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
 	{NAME("call_cancelling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
 };
-/* The same, but for the dict "features" itself. */
+/* The keys of the dict "features" itself: all but the first. */
 static const struct option_table feature_keys = {role_keys + 1, ARRAY_LEN(role_keys) - 1};
 static const struct option authextra_keys[] = {
 	{NAME("pubkey"), OPTION_HINT, offsetof(struct msg_hello, pubkey)},
@@ -555,8 +556,8 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 }
 
 /*
- * Puts an empty Arguments before an ArgumentsKw that comes without it, because receivers
- * expect a list there.
+ * Puts an empty Arguments before an ArgumentsKw if the client has sent null as Arguments,
+ * because receivers expect a list there.
  */
 static int put_empty_arguments(struct decoder *d, struct slice kw)
 {
@@ -768,8 +769,8 @@ static void reset(struct msg *m)
 }
 
 /*
- * Reads a message. Inlined in two places, so that the first reading gets its own copy.
- * lenient is for the reader.
+ * Reads a message. Inlined in two places, so that the compiler makes a fast copy for the
+ * first reading, whose lenient is NULL. lenient as in struct token_reader.
  */
 static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 				      unsigned *lenient)

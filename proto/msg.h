@@ -53,7 +53,7 @@ struct msg_hello {
 	struct slice authid;
 	struct slice authrole;
 	struct slice agent;
-	struct wamp_features features; /* that are announced by true */
+	struct wamp_features features; /* features that the client announces with true */
 	struct slice authmethods[WAMP_MAX_AUTHMETHODS];
 	unsigned n_authmethods;       /* 0: absent or empty, which means anonymous */
 	struct slice authextra;       /* the encoded dict; len 0 if absent */
@@ -95,16 +95,17 @@ struct msg {
 	uint64_t id;      /* UNSUBSCRIBE: subscription; UNREGISTER: registration */
 	enum wamp_type error_type; /* ERROR: REQUEST.Type */
 	struct slice uri; /* topic or procedure; the URI of ERROR, GOODBYE and ABORT */
-	struct slice
-		/* Details.message of ABORT and GOODBYE; the signature of AUTHENTICATE;
-		   Options.mode of CANCEL, empty if it is not a string. */
-		text;
+	/*
+	 * Details.message of ABORT and GOODBYE; the signature of AUTHENTICATE;
+	 * Options.mode of CANCEL, empty if it is not a string.
+	 */
+	struct slice text;
 	struct slice match;  /* SUBSCRIBE, REGISTER: Options.match; len 0 if absent */
 	struct slice invoke; /* REGISTER: Options.invoke; len 0 if absent */
 	bool acknowledge;    /* PUBLISH */
 	bool exclude_me;     /* PUBLISH; true unless the client sends false */
 	bool progress;       /* CALL, YIELD */
-	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is there */
+	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is given */
 	bool disclose_me;    /* PUBLISH, CALL */
 	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
@@ -126,8 +127,8 @@ struct msg {
  * occur once, and null and undefined count as absent. The URI is valid text; nothing else
  * about it is checked.
  *
- * E_VALUE: the message is valid except for a wrong value. Everything but texts and
- * payload is set.
+ * E_VALUE: the message is valid except for a wrong value. All fields of *out except texts
+ * and payload are set.
  *
  * Other errors: those of the reader and of scratch; E_TYPE for an element or option of
  * the wrong type, or an extra element; E_NOTFOUND for a missing one; E_EXISTS for an
@@ -145,8 +146,8 @@ struct slice msg_options(enum serializer s, struct slice in);
 
 enum { MSG_FAULT_TEXT_MAX = 160 };
 /*
- * Words an error of msg_read for the sender of the message: one line of ASCII, such as
- * "PUBLISH.Options.acknowledge: expected a boolean".
+ * Describes an error of msg_read to the sender of the message, in one line of ASCII, such
+ * as "PUBLISH.Options.acknowledge: expected a boolean".
  */
 void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX]);
 
@@ -216,10 +217,11 @@ void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welc
 
 /*
  * Batched transports: a WebSocket message contains several WAMP messages. Takes the first
- * off *rest. In JSON each message ends with 0x1e (specification) or 0x18 (Autobahn),
- * which the last may lack; *separator gets the one that was found and is unchanged if
- * there was none. In other encodings a 32-bit big-endian length precedes each message.
- * E_TRUNCATED: incomplete, or *rest is empty: a batch contains at least one message.
+ * message from *rest. In JSON each message ends with 0x1e (specification) or 0x18
+ * (Autobahn), which the last message may lack; *separator gets the separator that was
+ * found, or is unchanged if there was none. In other encodings a 32-bit big-endian length
+ * precedes each message. E_TRUNCATED: incomplete, or *rest is empty: a batch contains at
+ * least one message.
  */
 int batch_next(enum serializer s, struct slice *rest, struct slice *msg_out,
 	       uint8_t *separator) MUSTCHECK;

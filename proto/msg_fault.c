@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Words the errors of msg_read for the client that sent the message; see msg.h. No state;
- * any thread.
+ * Describes the errors of msg_read to the client that sent the message; see msg.h. No
+ * state; any thread.
  */
 #include "proto/msg.h"
 

@@ -109,7 +109,10 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 	token_put_end(&w);
 }
 
-/* Writes [type, id, second, with `more` elements to follow. */
+/*
+ * Begins [type, id, second, ...] with room for `more` elements. Leaves out second if it
+ * is 0.
+ */
 static void begin_ids(struct token_writer *w, struct buf *out, enum serializer s,
 		      enum wamp_type type, uint64_t id, uint64_t second, unsigned more)
 {
@@ -171,7 +174,8 @@ void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 }
 
 /*
- * Writes [ERROR, request_type, request, {}, with the URI and `items` elements to follow.
+ * Begins [ERROR, request_type, request, {}, ...] with room for the URI and `items`
+ * elements.
  */
 static void begin_error(struct token_writer *w, struct buf *out, enum serializer s,
 			enum wamp_type request_type, uint64_t request, uint64_t items)

@@ -92,8 +92,8 @@ static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8
 		unsigned shift = 64 - 8 * f->width;
 
 		out->i = (int64_t)(out->u << shift) >> shift;
-		/* The codes for signed integers may hold positive ones. u and i have the
-		 * same bits then. */
+		/* The codes for signed integers may hold positive integers. Then u and i
+		 * have the same bits. */
 		if (out->i >= 0)
 			out->type = TOKEN_UINT;
 	} else if (out->type == TOKEN_DOUBLE) {
@@ -160,7 +160,7 @@ static enum token_type msgpack_container(struct slice item)
 static int write_to_buf(void *data, const char *p, size_t len)
 {
 	buf_put(data, p, len);
-	/* Errors stick in the buffer. */
+	/* The buffer keeps the first error. */
 	return 0;
 }
 

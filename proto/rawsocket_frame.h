@@ -9,9 +9,8 @@
 #include "common/base.h"
 
 enum {
-	RAWSOCKET_MAGIC =
-		/* The first octet of a handshake. No HTTP request begins with it. */
-	0x7f,
+	/* The first octet of a handshake. No HTTP request begins with it. */
+	RAWSOCKET_MAGIC = 0x7f,
 	RAWSOCKET_HANDSHAKE_LEN = 4,
 	RAWSOCKET_HEAD_LEN = 4,
 	RAWSOCKET_MIN_LEN = 1 << 9,  /* smallest limit that a side may announce */
@@ -43,6 +42,7 @@ int rawsocket_handshake_read(const uint8_t in[RAWSOCKET_HANDSHAKE_LEN],
  */
 size_t rawsocket_reply_write(uint8_t out[RAWSOCKET_HANDSHAKE_LEN], unsigned serializer,
 			     size_t max_len);
+/* Writes the reply that refuses a handshake. */
 void rawsocket_error_write(uint8_t out[RAWSOCKET_HANDSHAKE_LEN],
 			   enum rawsocket_error error);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A pull parser for RawSocket streams; see rawsocket_reader.h. The stream's thread. */
+/*
+ * A pull parser for RawSocket streams; see rawsocket_reader.h. Runs on the stream's
+ * thread.
+ */
 #include "proto/rawsocket_reader.h"
 
 #include "common/err.h"
@@ -69,8 +72,8 @@ static bool add_to_part(struct buf *part, struct frame_input *in)
 }
 
 /*
- * Continues the frame that part has the beginning of. FRAME_MORE with part->len ==
- * part->max: the frame was a pong.
+ * Continues the frame whose beginning is in part. FRAME_MORE with part->len == part->max:
+ * the frame was a pong.
  */
 static enum frame_event_type rest_of_frame(struct buf *part, struct frame_input *in,
 					   size_t limit, struct frame_event *out)

@@ -24,7 +24,7 @@ enum {
 	MAX_PRIVATE = 512, /* upper bound of the bytes of a private key */
 };
 
-/* Other kinds of files, recognised by how they begin. */
+/* Other kinds of files, recognised by their beginning. */
 static const struct {
 	const char *begin, *why;
 } others[] = {

@@ -31,10 +31,10 @@ struct ssh_key {
 
 /*
  * Reads the content of a file. Surrounding white space is ignored. 32 bytes that do not
- * begin like another form are a raw private key. E_UNSUPPORTED: another kind of key.
- * E_SYNTAX: not a key, or a damaged one. Then *why_out says what the file is, as the end
- * of a sentence ("is an RSA key, ..."), and *out is undefined. Of a private key only the
- * public key is kept.
+ * begin like another form are a raw private key. Keeps only the public key of a private
+ * key. E_UNSUPPORTED: another kind of key. E_SYNTAX: not a key, or a damaged one. After
+ * an error *why_out describes the file, as the end of a sentence ("is an RSA key, ..."),
+ * and *out is undefined.
  */
 int ssh_key_read(struct slice file, struct ssh_key *out, const char **why_out) MUSTCHECK;
 

@@ -135,7 +135,8 @@ void token_open(struct token_writer *w, enum token_type type, uint64_t count)
 
 /*
  * Replaces the reserved byte by the head, now that the count is known. A longer head
- * moves the content once for each container around it, so at most WAMP_MAX_DEPTH times.
+ * moves the content of the container, so a byte moves at most once for each container
+ * around it.
  */
 static NOINLINE void fill_head(struct token_writer *w, const struct token_writer_frame *f)
 {

@@ -5,9 +5,9 @@
  * does not depend on the encoding. No state; any thread.
  *
  * The reader is strict, since its input may be hostile. Strings must be valid UTF-8, and
- * nesting is at most WAMP_MAX_DEPTH. The number of items that the open containers still
- * announce never exceeds the number of bytes left, so a short input cannot announce a
- * huge one. The reader allocates nothing.
+ * nesting is at most WAMP_MAX_DEPTH. Items that open containers have announced, and that
+ * are not read yet, are never more than the bytes left. So a short input cannot announce
+ * a huge container. The reader allocates nothing.
  *
  * The outermost level is a sequence of items, which commas separate in JSON. Usually it
  * is one item, the message, but the payload of a message (see msg.h) is one or two.
@@ -21,7 +21,7 @@
 
 enum token_type {
 	TOKEN_NULL = 0,
-	/* CBOR's undefined, or ext type 0, with which wampy.js encodes it. */
+	/* CBOR's undefined, or MessagePack's ext type 0, which wampy.js sends for it. */
 	TOKEN_UNDEFINED = 1,
 	TOKEN_BOOL = 2,
 	TOKEN_UINT = 3,   /* a non-negative integer */
@@ -45,8 +45,8 @@ enum token_type {
 };
 
 /*
- * The count of a container whose encoding does not announce it: all of JSON's, and CBOR's
- * of indefinite length.
+ * The count of a container that does not announce it: all containers in JSON, and those
+ * of indefinite length in CBOR.
  */
 #define TOKEN_COUNT_UNKNOWN UINT64_MAX
 
@@ -69,10 +69,11 @@ struct token {
 };
 
 /*
- * Is this the error of a wrong value in a well-formed message? Its end is known, so a
- * lenient reader can skip it. Text that is not UTF-8 (E_UTF8); containers nested too deep
- * (E_DEPTH); in JSON an unpaired surrogate (E_SURROGATE), text after U+0000 that is not
- * base64 (E_BASE64), NaN and Infinity (E_NAN).
+ * Is this the error of a wrong value in a well-formed message? The end of such a value is
+ * known, so a lenient reader can skip it. Wrong values are text that is not UTF-8
+ * (E_UTF8), containers nested too deep (E_DEPTH), and in JSON an unpaired surrogate
+ * (E_SURROGATE), text after U+0000 that is not base64 (E_BASE64), NaN and Infinity
+ * (E_NAN).
  */
 bool token_is_value_error(int err);
 
@@ -82,14 +83,14 @@ struct token_reader {
 	 * NULL after token_reader_init: any error ends the reading. If it points to a
 	 * counter that is 0, the reader is lenient: it skips wrong values, and their
 	 * tokens have no meaning. Only token_skip skips containers that are nested too
-	 * deep, up to 1,000 levels; the counter is the number of nested readers that this
-	 * takes.
+	 * deep, up to 1,000 levels. It uses further readers for them, which the counter
+	 * counts.
 	 */
 	unsigned *lenient;
 	const uint8_t *start, *pos, *end;
 	/* Only the encodings use the fields below. */
 	unsigned depth; /* containers that are open; in CBOR a tag counts as one */
-	/* Announced items of all open containers that are not read yet. */
+	/* Items that the open containers have announced and that are not read yet. */
 	uint64_t outstanding;
 	/* The open containers. open[0] is the outermost sequence. */
 	struct token_frame {
@@ -109,8 +110,8 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
  * Reads the next token. E_TRUNCATED (also if more items are announced than bytes are
  * left), E_SYNTAX, or the error of a wrong value; after an error r must not be used.
  * CBOR's tags are skipped, so the token is the tagged item. A JSON number without
- * fraction and exponent is an integer if it fits in 64 bits, else a double, as
- * JavaScript's 1e20.
+ * fraction and exponent is an integer if it fits in 64 bits, else a double: JavaScript
+ * writes 1e20 as 100000000000000000000.
  */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What each encoding implements for token.c, and what the encodings share. Only they
- * include this file. No state; any thread.
+ * The functions that each encoding implements for token.c, and code that the encodings
+ * share. Only token.c, token_lenient.c and the encodings include this file. No state; any
+ * thread.
  */
 #ifndef PROTO_TOKEN_INT_H
 #define PROTO_TOKEN_INT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lenient reading: skips wrong values for the encodings; see token_int.h. No state; any
- * thread.
+ * Initialises readers, and skips wrong values for lenient readers; see token.h and
+ * token_int.h. No state; any thread.
  */
 #include "common/err.h"
 #include "proto/token_int.h"
@@ -42,7 +42,7 @@ int token_pass_deep(enum serializer s, const struct token_codec *codec, unsigned
 
 	if (err != 0 || *lenient == DEEP_MAX)
 		return E_DEPTH;
-	/* A new reader has room for as many levels again. */
+	/* A new reader has room for WAMP_MAX_DEPTH further levels. */
 	token_reader_init(&r, s, slice_of(*pp, bytes_left(*pp, end)));
 	r.lenient = lenient;
 	++*lenient;

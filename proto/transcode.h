@@ -20,7 +20,7 @@ int transcode(enum serializer from, struct slice in, unsigned items, enum serial
 
 /*
  * Reads one whole item and writes it with a writer of another encoding. scratch is for
- * texts that need decoding; its content is lost. Errors as above, and those of the
+ * texts that need decoding; its content is lost. Errors as in transcode, and those of the
  * reader; E_TYPE if the container ends (TOKEN_END) instead.
  */
 int transcode_item(struct token_reader *r, struct token_writer *w,

@@ -50,7 +50,8 @@ static inline bool eight_plain(const uint8_t *p)
 	uint64_t bytes;
 
 	memcpy(&bytes, p, sizeof(bytes));
-	/* A byte below '.' borrows from its own top bit. */
+	/* The subtraction sets the top bit of a byte below '.'. A borrow changes only
+	 * bytes after such a byte. */
 	if (((bytes | (bytes - '.' * ones)) & tops) != 0)
 		return false;
 	/* The top bit of each byte that is a dot. No sum carries, since no byte is over
@@ -112,7 +113,7 @@ const char *uri_fault(struct slice uri)
 	return "must not be empty or have an empty part between dots";
 }
 
-/* Compares component by component. Both must have the same number. */
+/* Compares component by component. Both must have the same number of components. */
 static bool wildcard_matches(struct slice pattern, struct slice uri)
 {
 	for (;;) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * WAMP's message codes, URIs and limits (specification: "Messages", "URI reference").
- * Only constants.
+ * Constants only; any thread.
  */
 #ifndef PROTO_WAMP_H
 #define PROTO_WAMP_H
@@ -35,7 +35,7 @@ enum wamp_type {
 	WAMP_YIELD = 70,
 };
 
-/* What a client can be; the index of the features that it announces for each. */
+/* The roles of a client. They index wamp_features.of. */
 enum wamp_role {
 	WAMP_ROLE_PUBLISHER = 0,
 	WAMP_ROLE_SUBSCRIBER = 1,
@@ -64,15 +64,14 @@ struct wamp_features {
 enum {
 	WAMP_MAX_DEPTH = 64, /* nesting of arrays and maps in a message */
 	WAMP_MAX_URI = 1024, /* bytes; our own limit, the specification has none */
-	WAMP_MAX_AUTHMETHODS =
-		/* Names that are read from a HELLO. Further ones are ignored. */
-	16,
+	/* Login methods that are read from a HELLO. Further ones are ignored. */
+	WAMP_MAX_AUTHMETHODS = 16,
 };
 
 /* Ids are integers from 1 to 2^53 (section "Identifiers"). */
 #define WAMP_MAX_ID (UINT64_C(1) << 53)
 
-/* The three encodings of a message. Also the index of a payload's slots. */
+/* The three encodings of a message. Also used as an array index. */
 enum serializer {
 	SERIALIZER_JSON = 0,
 	SERIALIZER_MSGPACK = 1,

@@ -35,9 +35,9 @@ enum { WS_JOIN_MAX = 4096 }; /* the longest frame that ws_frame_join makes, byte
 
 /*
  * Appends the payload of the frame `more` to that of `frame`, which has len bytes now and
- * room for `room` bytes. frame_head has begun both. `more` may lie directly after the
- * other in the same memory. Returns the new length, or 0 if nothing was done, because
- * there is no room or the result would exceed WS_JOIN_MAX.
+ * room for `room` bytes. Both begin with a head that frame_head has written. `more` may
+ * lie directly after `frame` in the same memory. Returns the new length, or 0 if nothing
+ * was done, because there is no room or the result would exceed WS_JOIN_MAX.
  */
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);
 

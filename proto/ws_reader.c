@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A pull parser for WebSocket streams, on wslay's frame level; see ws_reader.h. The
- * stream's thread.
+ * A pull parser for WebSocket streams, on top of wslay's frame functions; see
+ * ws_reader.h. Runs on the stream's thread.
  *
  * Nearly all input is a whole message in one frame that arrives in one read. Such a
  * message is handled in place, without wslay. wslay unmasks byte by byte, which took 60 %
@@ -160,8 +160,8 @@ static int fail_frame(struct frame_event *out, uint16_t code, const char *why)
 }
 
 /*
- * Begins a data frame: checks that it fits its message and that the message does not get
- * too large.
+ * Begins a data frame: checks that it may follow the frames before it, and that the
+ * message does not get too large.
  */
 static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event *out)
 {
@@ -214,7 +214,7 @@ static int begin_frame(struct ws_reader *reader, size_t limit,
 	case WS_OP_CLOSE:
 	case WS_OP_PING:
 	case WS_OP_PONG:
-		/* wslay_frame_recv has checked its length and FIN. */
+		/* wslay_frame_recv has checked the frame's length and FIN. */
 		return STEP_ON;
 	}
 	return fail_frame(out, WS_CLOSE_PROTOCOL, "reserved opcode");

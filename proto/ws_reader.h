@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a WebSocket stream as a server does (RFC 6455). Only ws_reader.c uses wslay,
- * whose frame level parses all frames that are not whole messages. This file checks
+ * Reads a WebSocket stream as a server does (RFC 6455). wslay's frame functions parse all
+ * frames that are not whole messages; only ws_reader.c uses wslay. ws_reader.c checks
  * fragmentation, interleaved control frames, limits, UTF-8 and close codes.
  *
  * A reader (wslay's 4 KiB context and a message buffer) exists only while a frame or a
- * message is incomplete, so an idle connection has none. Owned by one thread.
+ * message is incomplete, so an idle connection has none. A stream and its pool belong to
+ * one thread.
  */
 #ifndef PROTO_WS_READER_H
 #define PROTO_WS_READER_H
@@ -36,8 +37,8 @@ void ws_pool_fini(struct ws_pool *p);
 /*
  * Finds the next event in *in and removes the bytes that it has read from *in. *held is
  * the stream's reader; it is NULL at first, and ws_next makes and frees it as needed.
- * limit is the largest message that is allowed now, in bytes. Call it until it returns
- * FRAME_MORE.
+ * limit is the largest message that is allowed now, in bytes. Call ws_next until it
+ * returns FRAME_MORE.
  *
  * FRAME_CLOSE, FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the
  * caller frees the reader.

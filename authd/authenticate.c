@@ -92,9 +92,7 @@ static enum reason check_principal(const struct auth_request *q,
 	return ALLOWED;
 }
 
-/*
- * Appends the configured message. The key in it is one that the client has sent itself.
- */
+/* Appends the configured message, with the key from the client in place of {pubkey}. */
 static void put_configured(struct buf *b, const char *message, struct slice pubkey)
 {
 	static const char place[] = "{pubkey}";
@@ -113,7 +111,7 @@ static void put_configured(struct buf *b, const char *message, struct slice pubk
 }
 
 /*
- * Writes the message to the client. The client has not proved its identity yet, so the
+ * Writes the message for the client. The client has not proved its identity yet, so the
  * message must not reveal anything: it repeats only what the client has sent, and a
  * disabled principal gets the same answer as an unknown one.
  */
@@ -151,7 +149,7 @@ static void write_deny(const struct settings_deny *deny, enum reason reason,
 	buf_fini(&message);
 }
 
-/* Reports our own failure as temporary, so that clients try again. */
+/* Reports a failure of authd as temporary, so that clients try again. */
 static void write_failure(int err, struct buf *out)
 {
 	const struct auth_error error = {

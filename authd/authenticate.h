@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decides about a login: which principal is it, and which keys may sign? This code only
- * looks up the principal; routerd checks the signature. Main thread.
+ * Decides about a login: finds the principal and the keys that may sign. It does not
+ * check the signature; routerd does. Main thread.
  */
 #ifndef AUTHD_AUTHENTICATE_H
 #define AUTHD_AUTHENTICATE_H
@@ -10,9 +10,9 @@
 #include "authd/store.h"
 
 enum verdict {
-	VERDICT_ALLOWED = 0, /* out has a result; in the other cases an error */
+	VERDICT_ALLOWED = 0, /* out has a result; after other verdicts, an error */
 	VERDICT_DENIED = 1,
-	VERDICT_FAILED = 2, /* a failure of ours: the client should try again */
+	VERDICT_FAILED = 2, /* authd has failed; the client should try again */
 };
 
 /*

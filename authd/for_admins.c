@@ -14,7 +14,8 @@
 
 enum {
 	MAX_ADMINS = 16,
-	/* Principals examined per page, so that a list does not delay logins. */
+	/* Maximum of principals examined for a page, so that a list does not delay
+	 * logins. */
 	PAGE_LOOKS = 500,
 };
 
@@ -72,7 +73,7 @@ static void reply_key_taken(struct rpc_request *req, struct store *s, const uint
 	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, text);
 }
 
-/* Logs a change, at a level that is always enabled. */
+/* Logs a change. Unlike lines that routers cause, this one has no rate limit. */
 static void log_change(struct client *c, const char *what, struct slice authid,
 		       bool changed)
 {
@@ -133,7 +134,10 @@ static bool wanted(const struct principal *p, const struct admin_list *l)
 	       (l->role.len == 0 || slice_eq(l->role, principal_slice(&p->role)));
 }
 
-/* Fills a page. *last gets the last principal examined. E_NOTFOUND: there are no more. */
+/*
+ * Fills a page of a list. *last gets the last principal examined. 0: the page is full.
+ * E_NOTFOUND: the list has ended.
+ */
 static int fill_page(struct store *s, const struct admin_list *l, struct buf *items,
 		     struct principal *last)
 {
@@ -171,7 +175,7 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 	buf_init(&items, AUTH_MAX_MESSAGE);
 	int err = fill_page(c->server->store, &l, &items, &last);
 	if (err == 0)
-		/* The page is full, but the list has not ended. */
+		/* The list may have more principals after this one. */
 		res.next = principal_slice(&last.authid);
 	res.items = buf_slice(&items);
 	if (err == 0 || err == E_NOTFOUND)
@@ -246,8 +250,8 @@ static void on_routers_revoked(void *arg)
 	struct change *ch = arg;
 
 	if (ch->removes && ch->result.unreachable > 0)
-		/* The database has forgotten the target. Keep it for a repetition of the
-		 * command. */
+		/* The target is no longer in the database. Keep it here, so that the
+		 * administrator can repeat the command. */
 		removals_keep(&ch->server->removals, &ch->target);
 	reply_change(ch);
 }
@@ -313,16 +317,17 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 		err = add_principal_key(s, &p, t->keys.key[0], changed);
 		break;
 	case REMOVE_KEY:
-		/* A name that was written to the database by other means may be invalid.
-		 * Then the removal cannot be kept for a repetition. */
+		/* A name may be invalid if another program has written it to the
+		 * database. Then this removal is not kept, and repeating it has no
+		 * effect. */
 		ch->removes = principal_name_set(&ch->target.authid, t->authid) == 0;
 		memcpy(ch->target.key, t->keys.key[0], PRINCIPAL_KEY);
 		err = store_delete_key(s, t->authid, t->keys.key[0]);
 		break;
 	}
 	if (err == 0 && *changed && kinds[ch->kind].ends_sessions)
-		/* With the old epoch, routers refuse answers that were read before the
-		 * change. */
+		/* An answer to a login that was read before the change has the old
+		 * epoch, so routers refuse it. */
 		err = store_raise_epoch(s);
 	return err;
 }
@@ -347,7 +352,7 @@ static void reply_refusal(struct rpc_request *req, struct store *s, enum change_
 
 /*
  * Reads the parameters, which must have exactly one key if the change needs a key. False:
- * an error has been answered.
+ * they are invalid, and the request has been answered with an error.
  */
 static bool read_target(struct rpc_request *req, struct slice params,
 			enum change_kind kind, struct admin_target *t)
@@ -388,8 +393,8 @@ static void change_principal(struct client *c, struct rpc_request *req,
 	if (err == E_NOTFOUND && (kind == REMOVE || kind == REMOVE_KEY) &&
 	    removals_take(&c->server->removals, t.authid,
 			  kind == REMOVE_KEY ? t.keys.key[0] : NULL, &ch->target)) {
-		/* It was removed before, but some router has not confirmed yet: tell it
-		 * again. */
+		/* The target was removed before, but some router has not confirmed
+		 * that. Tell the routers again. */
 		ch->removes = true;
 		ch->result.changed = false;
 		err = 0;

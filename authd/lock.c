@@ -29,7 +29,8 @@ static void write_pid(int fd)
 	char text[16];
 	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	/* If the disk is full, the lock still works, but nobody can see who owns it. */
+	/* If the disk is full, the lock still works, but the log of a waiting authd
+	 * cannot show the pid. */
 	if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) != n)
 		(void)!ftruncate(fd, 0);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authd stores principals and tells routers who may log in. All work is done by one loop
- * on the main thread; a second thread writes the log. This file starts and stops the
- * parts.
+ * authd stores principals and tells routers who may log in. This file loads the settings,
+ * opens the database and the sockets, runs the loop, and frees everything. The main
+ * thread does all the work; a second thread writes the log.
  */
 #include "authd/authd_version.h"
 #include "authd/lock.h"
@@ -46,9 +46,9 @@ struct daemon {
 	struct server server;
 	struct daemon_signals signals;
 	struct timer retry; /* opens the database again */
-	int lock;           /* -1: not locked by this process */
+	int lock;           /* the lock on the database; -1: not held */
 	int status;         /* exit code */
-	/* Why the database is not open; empty: authd has not had to wait. */
+	/* Why authd has had to wait for the database; empty if it has not had to. */
 	char waits_for[100];
 };
 
@@ -70,8 +70,8 @@ static void log_counters_of_server(void *arg)
 /* --- the database --- */
 
 /*
- * Another process has the database. Try again later; meanwhile routers and authctl get
- * the reason as an error.
+ * Another process uses the database. Schedules another attempt; until then routers and
+ * authctl get the reason as an error.
  */
 static void wait_for_database(struct daemon *d, pid_t holder)
 {
@@ -94,7 +94,7 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 }
 
 /*
- * Locks and opens the database. E_AGAIN: another process has it, and a retry is
+ * Locks and opens the database. E_AGAIN: another process uses it, and another attempt is
  * scheduled.
  */
 static int open_database(struct daemon *d)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Principals; see principal.h. Main thread. */
+/* Checks, converts and compares principals; see principal.h. Main thread. */
 #include "authd/principal.h"
 
 #include "common/err.h"

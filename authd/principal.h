@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A principal, which is a user that may log in, and the rules for stored principals. A
- * plain value. Main thread.
+ * A principal: a user that may log in. It is a plain value. Also the rules that stored
+ * principals obey. Main thread.
  */
 #ifndef AUTHD_PRINCIPAL_H
 #define AUTHD_PRINCIPAL_H
@@ -17,7 +17,7 @@ enum {
 	PRINCIPAL_KEY = 32,
 };
 
-/* A text with a terminator. It contains no NUL. */
+/* A NUL-terminated text. */
 struct principal_name {
 	size_t len;
 	char text[PRINCIPAL_MAX_NAME + 1];
@@ -25,7 +25,7 @@ struct principal_name {
 
 struct principal {
 	struct principal_name authid, realm, role;
-	size_t extra_len; /* an encoded map, at least {} */
+	size_t extra_len; /* extra is a MessagePack map; {} if there is none */
 	uint8_t extra[PRINCIPAL_MAX_EXTRA];
 	unsigned n_keys;
 	uint8_t keys[PRINCIPAL_MAX_KEYS][PRINCIPAL_KEY]; /* sorted */
@@ -46,8 +46,8 @@ static inline struct slice principal_slice(const struct principal_name *n)
 int principal_name_set(struct principal_name *n, struct slice text) MUSTCHECK;
 
 /*
- * Sets extra to an encoded map; len 0 means {}. E_LIMIT if it is too large, or an error
- * of auth_check_map.
+ * Sets extra to a MessagePack map; an empty slice means {}. E_LIMIT if it is too large,
+ * or an error of auth_check_map.
  */
 int principal_extra_set(struct principal *p, struct slice map) MUSTCHECK;
 
@@ -59,12 +59,13 @@ int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY]) MUS
 
 /*
  * Converts a request of authctl to a principal. A key that is given twice counts once.
- * Returns NULL, or what is wrong as the end of a sentence about *what_out.
+ * Returns NULL if the request is valid. Otherwise *what_out names the wrong field, and
+ * the result says what is wrong: "cannot verify signatures".
  */
 const char *principal_from_admin(struct principal *p, const struct admin_principal *a,
 				 const char **what_out) MUSTCHECK;
 
-/* Returns what is wrong with a new key, in the same form. */
+/* Returns what is wrong with a new key, as principal_from_admin does, or NULL. */
 const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY]);
 
 /* Converts a principal for authctl. *out points into *p. */

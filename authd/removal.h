@@ -2,8 +2,7 @@
 /*
  * Remembers removals that some router has not confirmed. If an administrator repeats such
  * a removal, the database no longer has the principal or key, but authd must still tell
- * the router. Kept in memory, at most REMOVALS_KEPT; forgotten when all routers have
- * confirmed, or when authd ends. Main thread.
+ * the router. authd keeps at most REMOVALS_KEPT removals, in memory only. Main thread.
  */
 #ifndef AUTHD_REMOVAL_H
 #define AUTHD_REMOVAL_H
@@ -27,8 +26,8 @@ struct removals {
 void removals_keep(struct removals *all, const struct removal *removal);
 
 /*
- * Takes out the removal of a principal (key is NULL) or of one of its keys. False if
- * there is none.
+ * Takes the removal of a principal (key is NULL) or of one of its keys out of *all. False
+ * if there is none.
  */
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
 		   struct removal *out);

@@ -41,7 +41,7 @@ static bool push(struct revoke *v, struct client *c, struct slice params)
 		.arg = v,
 	};
 
-	/* This router cannot end its sessions. It counts as unreachable. */
+	/* This router cannot revoke, so it counts as unreachable. */
 	if (!c->greeted || (c->features & AUTH_FEATURE_REVOKE) == 0)
 		return false;
 	int err = rpc_call(c->rpc, &call, NULL);

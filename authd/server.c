@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authd's sockets and connections; see server.h. Main thread. */
+/* Serves authd's sockets and connections; see server.h. Main thread. */
 #include "authd/server.h"
 
 #include "authd/revoke.h"
@@ -180,7 +180,7 @@ static void on_client_accepted(void *arg, struct listener *l, int fd)
 	c->uid = cred.uid;
 	snprintf(c->name, sizeof(c->name), "%s %" PRIu64, endpoint->role->name,
 		 ++s->last_client);
-	/* rpc_conn_new takes fd even if it fails. */
+	/* rpc_conn_new takes ownership of fd even if it fails. */
 	c->rpc = rpc_conn_new(s->loop, fd, &handlers, &endpoint->role->limits, c);
 	if (c->rpc == NULL) {
 		count_refused(endpoint, &cred, err_str(E_NOMEM));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authd's two sockets and their connections. Constant tables, passed by main, list the
- * requests that a peer may send. Main thread.
+ * Serves authd's two sockets, one for routers and one for authctl. main passes constant
+ * tables of the requests that a peer may send. Main thread.
  *
- * A handler returns nothing. It answers its request exactly once, now or later.
+ * The handler of a request returns nothing. It answers the request exactly once, before
+ * it returns or later.
  */
 #ifndef AUTHD_SERVER_H
 #define AUTHD_SERVER_H
@@ -19,6 +20,7 @@
 
 struct client;
 
+/* A request that a peer may send. */
 struct method {
 	const char *name;
 	enum {
@@ -31,6 +33,7 @@ struct method {
 	int what; /* argument for a handler that serves several methods */
 };
 
+/* A notification that a peer may send. */
 struct notice {
 	const char *name;
 	void (*take)(struct client *c, struct slice params);
@@ -48,6 +51,7 @@ struct role {
 extern const struct role for_routers; /* in for_routers.c */
 extern const struct role for_admins;  /* authctl; in for_admins.c */
 
+/* A listening socket and its connections. */
 struct endpoint {
 	struct server *server;
 	const struct role *role;
@@ -68,7 +72,7 @@ struct client {
 	char name[32]; /* log prefix: "router 3" */
 };
 
-/* Field and name, type, help. */
+/* Each row: the field, which is also the counter's name; type; help text. */
 #define SERVER_COUNTERS(X)                                                               \
 	X(connections, COUNTER, "connections of routers and of authctl")                 \
 	X(refused, COUNTER,                                                              \
@@ -112,11 +116,12 @@ struct server {
 	char instance[33];     /* random, chosen at start */
 	struct endpoint router, admin;
 	LIST_HEAD(client_list, client) clients;
-	LIST_HEAD(, revoke) revokes;     /* revocations in progress */
-	struct removals removals;        /* removals that some router has not confirmed */
-	uint64_t last_client;            /* number of the newest connection */
-	struct log_rate rate;            /* limits lines that peers can cause */
-	struct server_counters counters; /* without database_errors and gauges */
+	LIST_HEAD(, revoke) revokes; /* revocations in progress */
+	struct removals removals;    /* removals that some router has not confirmed */
+	uint64_t last_client;        /* number of the newest connection */
+	struct log_rate rate;        /* limits lines that peers can cause */
+	/* server_log_counters sets database_errors and gauges */
+	struct server_counters counters;
 };
 
 /*
@@ -132,17 +137,20 @@ void server_fini(struct server *s);
 
 void server_log_counters(const struct server *s);
 
-/* May a line that a peer has caused be logged now? */
+/* Applies the rate limit to a log line that a peer has caused. True: log it. */
 bool server_may_log(struct server *s);
 
-/* Answers with a struct of auth_api or admin_api, written by its table. */
+/* Answers req with msg, a struct of auth_api or admin_api that table t describes. */
 void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg);
-/* Answers with an error in auth_api's form. message may be NULL. */
+/* Answers req with a struct auth_error. message may be NULL. */
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message);
 /* Answers that the parameters cannot be read. */
 void server_reply_invalid(struct rpc_request *req, int err);
-/* Reads the parameters by a table. False: an error has been answered. */
+/*
+ * Reads the parameters into *out, a struct that table t describes. False: they are
+ * invalid, and the request has been answered with an error.
+ */
 bool server_read(struct rpc_request *req, struct slice params,
 		 const struct field_table *t, void *out) MUSTCHECK;
 

@@ -15,7 +15,8 @@ static void check_socket(struct conf *c, void *map)
 
 	for (size_t i = 0; i < s->allow_users.count; i++)
 		others += s->allow_users.uids[i] != 0;
-	/* One of the other users may be the file's owner. */
+	/* root may always connect, and one of the other users may own the socket's
+	 * file. */
 	if (others > 1 && (s->mode & 022) == 0)
 		conf_warn(c, &s->mode,
 			  "'mode' lets only the file's owner connect, so not all of "

@@ -32,8 +32,8 @@ struct settings {
 };
 
 /*
- * Loads the file. E_SYS, E_SYNTAX or E_NOMEM: *errors has the messages. The caller calls
- * settings_fini in any case.
+ * Loads the file. E_SYS, E_SYNTAX or E_NOMEM: *errors has the messages. On success,
+ * *errors has the warnings, if any. The caller calls settings_fini in both cases.
  */
 int settings_load(const char *path, struct settings *out,
 		  struct conf_error *errors) MUSTCHECK;

@@ -91,6 +91,7 @@ struct store {
 
 /* --- SQLite's results --- */
 
+/* Counts and logs an error of SQLite. Returns the code for it. */
 static int sqlite_failed(struct store *s, int rc, const char *doing)
 {
 	s->errors++;
@@ -162,7 +163,7 @@ static int set_params(struct store *s, enum statement which, const struct param 
 	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, sql[which]);
 }
 
-/* Ends a use of a statement. Otherwise its read transaction would stay open. */
+/* Call this after each use of a statement. Otherwise its read transaction stays open. */
 static void reset_statement(struct store *s, enum statement which)
 {
 	/* Ignore the result: it repeats the error that step has returned. */
@@ -170,7 +171,10 @@ static void reset_statement(struct store *s, enum statement which)
 	sqlite3_clear_bindings(s->statements[which]);
 }
 
-/* 0: there is a row. E_NOTFOUND: no more rows. E_EXISTS: a primary key exists already. */
+/*
+ * Steps a statement. 0: there is a row. E_NOTFOUND: no more rows. E_EXISTS: a primary key
+ * exists already.
+ */
 static int step(struct store *s, enum statement which)
 {
 	int rc = sqlite3_step(s->statements[which]);
@@ -184,7 +188,7 @@ static int step(struct store *s, enum statement which)
 	return sqlite_failed(s, rc, sql[which]);
 }
 
-/* Runs a statement that returns no rows. E_EXISTS. */
+/* Runs a statement that returns no rows. E_EXISTS: a primary key exists already. */
 static int run_statement(struct store *s, enum statement which,
 			 const struct param *params)
 {
@@ -196,7 +200,7 @@ static int run_statement(struct store *s, enum statement which,
 	return err == E_NOTFOUND ? 0 : err;
 }
 
-/* The same. E_NOTFOUND if no row has changed. */
+/* Like run_statement. E_NOTFOUND if no row has changed. */
 static int run_changing(struct store *s, enum statement which, const struct param *params)
 {
 	int err = run_statement(s, which, params);
@@ -378,7 +382,7 @@ static int load_keys(struct store *s, struct principal *p)
 	return err == E_NOTFOUND ? 0 : err;
 }
 
-/* Runs a query for one principal and reads it. */
+/* Runs a query for one principal and reads the principal. */
 static int find_principal(struct store *s, enum statement which,
 			  const struct param *params, struct principal *out)
 {
@@ -438,8 +442,8 @@ int store_end(struct store *s, int err)
 	if (err == 0) {
 		s->epoch = s->next_epoch;
 	} else if (sqlite3_get_autocommit(s->db) == 0) {
-		/* After some errors SQLite has rolled back itself. Otherwise do it. If
-		 * that fails, the next BEGIN fails too. */
+		/* After some errors SQLite has rolled back already. Otherwise roll
+		 * back here. If that fails, the next BEGIN fails too. */
 		(void)!exec(s, "roll back", "ROLLBACK");
 	}
 	return err;

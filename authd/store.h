@@ -4,14 +4,13 @@
  * takes microseconds. Main thread.
  *
  * Changes are made in transactions: store_begin, changes, store_end. A change that can
- * revoke access raises the epoch by one in the same transaction. store_epoch never runs
- * ahead of the data: call it before reading, and the data is at least as new as the
- * epoch.
+ * revoke access raises the epoch by one in the same transaction. If store_epoch is called
+ * before a lookup, the data that the lookup returns is at least as new as that epoch.
  *
  * Errors of all functions: E_AGAIN if another process has locked the database; E_LIMIT if
  * the disk is full; E_NOMEM; E_DB for all other errors of SQLite, and for values in the
- * database that break the rules of principal.h. They are counted, and logged at a limited
- * rate.
+ * database that break the rules of principal.h. These errors are counted, and logged at a
+ * limited rate.
  */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
@@ -39,11 +38,12 @@ int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
 		      struct principal *out) MUSTCHECK;
 
 /*
- * Finds the first principal whose authid is greater (bytewise). E_NOTFOUND after the
- * last.
+ * Finds the first principal whose authid is greater than after, compared bytewise.
+ * E_NOTFOUND if there is none.
  */
 int store_next(struct store *s, struct slice after, struct principal *out) MUSTCHECK;
 
+/* Begins a transaction. */
 int store_begin(struct store *s) MUSTCHECK;
 /*
  * Ends a transaction: commits if err is 0, else rolls back. Returns err, or the error of
@@ -52,8 +52,9 @@ int store_begin(struct store *s) MUSTCHECK;
 int store_end(struct store *s, int err) MUSTCHECK;
 
 /*
- * The following need a transaction. E_EXISTS: the authid exists already, or the key
- * belongs to a principal. E_NOTFOUND: there is no such principal, or it has no such key.
+ * Call these functions only within a transaction. E_EXISTS: the authid exists already, or
+ * the key belongs to a principal. E_NOTFOUND: there is no such principal, or it has no
+ * such key.
  */
 int store_insert(struct store *s, const struct principal *p) MUSTCHECK;
 int store_insert_key(struct store *s, struct slice authid,
@@ -63,6 +64,7 @@ int store_set_disabled(struct store *s, struct slice authid, bool disabled) MUST
 int store_delete(struct store *s, struct slice authid) MUSTCHECK;
 int store_delete_key(struct store *s, struct slice authid,
 		     const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
+/* Raises the epoch by one. */
 int store_raise_epoch(struct store *s) MUSTCHECK;
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Opens the listeners and distributes their connections to the workers; see acceptor.h.
- * Worker 0.
+ * Thread of worker 0.
  */
 #include "routerd/acceptor.h"
 
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A listener of the configuration, with its socket. */
 struct entrance {
 	struct acceptor *acceptor;
 	struct listener *listener; /* NULL: not open */
@@ -69,13 +70,14 @@ static void on_accepted(void *arg, struct listener *l, int fd)
 			      .connection = {.fd = fd, .listener = entrance->index},
 		      }))
 		return;
-	/* Out of memory. The worker's log reports it. */
+	/* Out of memory. Worker 0 logs it at the end of the turn. */
 	atomic_fetch_sub_explicit(listener_live(l), 1, memory_order_relaxed);
 	sock_close(&fd);
 }
 
 /*
- * The bytes of rawsocket_error_write(RAWSOCKET_CONNECTIONS). WebSocket has no such error.
+ * The bytes that rawsocket_error_write writes for RAWSOCKET_CONNECTIONS. A listener that
+ * also serves WebSocket has no such answer.
  */
 static const uint8_t raw_refusal[] = {0x7f, 0x40, 0, 0};
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The listeners. Each new connection goes to the next worker in turn. Worker 0. */
+/*
+ * Opens the listeners, and hands each new connection to the next worker in turn. Thread
+ * of worker 0.
+ */
 #ifndef ROUTERD_ACCEPTOR_H
 #define ROUTERD_ACCEPTOR_H
 
@@ -10,7 +13,7 @@
 struct acceptor;
 
 /*
- * Makes the acceptor; no socket is opened yet. Loop and outbox are worker 0's. All
+ * Makes the acceptor; no socket is opened yet. l and outbox belong to worker 0. All
  * arguments must stay valid until acceptor_free. NULL if out of memory.
  */
 struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
@@ -22,8 +25,8 @@ struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
 void acceptor_free(struct acceptor **a);
 
 /*
- * Opens all listeners, or takes the sockets that the service manager passes under their
- * names. A failure has been logged.
+ * Opens the sockets of all listeners, or takes those that the service manager passes
+ * under the names of the listeners. A failure has been logged.
  */
 int acceptor_open(struct acceptor *a) MUSTCHECK;
 /* Stops accepting connections. */
@@ -37,7 +40,7 @@ _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener);
 
 /* Appends the addresses for a log line: " public=tcp4:0.0.0.0:8080 ...". */
 void acceptor_describe(const struct acceptor *a, struct buf *out);
-/* Logs a line for each listener. */
+/* Logs the counters of each listener. */
 void acceptor_log_counters(const struct acceptor *a);
 
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* routerd's command line. The main thread. */
+/*
+ * routerd's command line: loads the configuration, then checks it or runs the router.
+ * Main thread.
+ */
 #include "common/daemon.h"
 #include "routerd/config/config.h"
 #include "routerd/router.h"
@@ -36,8 +39,8 @@ static int run_routerd(const char *path, const struct config *cfg,
 {
 	if (daemon_start_log(&cfg->log, warnings) != 0)
 		return EX_OSERR;
-	/* Memory that a fan-out frees at the end of a turn is needed again in the next
-	 * turn. */
+	/* Keep memory that is freed at the end of a turn of the event loop: an event
+	 * for many subscribers needs as much again in the next turn. */
 	mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP);
 	int code = router_run(path, cfg);
 	log_end();

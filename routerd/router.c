@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts and stops the parts of the router; see router.h. The main thread. */
+/* Starts and stops the workers, listeners and control; see router.h. Main thread. */
 #include "routerd/router.h"
 
 #include "common/daemon.h"
@@ -22,7 +22,7 @@
 struct router {
 	const char *path;            /* the configuration's file; owned by the caller */
 	const struct config *config; /* owned by the caller */
-	struct policy *policy;       /* the first policy; has a reference count */
+	struct policy *policy;       /* the policy at the start; counted */
 	unsigned n_workers;
 	struct mailboxes *boxes;
 	struct worker **workers;
@@ -30,7 +30,7 @@ struct router {
 	struct acceptor *acceptor;
 	struct daemon_signals signals;
 	struct mail_for_all stop_mail;
-	pthread_t *threads; /* [0] is not used */
+	pthread_t *threads; /* [0] is unused: worker 0 runs on the main thread */
 };
 
 static void drop_post(void *item)
@@ -116,8 +116,8 @@ static void *run_worker(void *arg)
 }
 
 /*
- * Starts all workers but the first. They block all signals, so the main thread handles
- * them.
+ * Starts the threads of all workers but worker 0. These threads block all signals, so the
+ * main thread handles the signals.
  */
 static void start_threads(struct router *router)
 {
@@ -156,8 +156,9 @@ static void log_ready(const struct router *router)
 /* --- end --- */
 
 /*
- * Frees everything. First the connections, since they decrement counters of the
- * listeners. Then the listeners and authenticators, since they use the loop of worker 0.
+ * Frees everything: first the connections, since they decrement counters of the
+ * listeners; then the listeners and control, since they use the loop of worker 0; then
+ * the rest.
  */
 static void router_fini(struct router *router)
 {
@@ -183,7 +184,7 @@ static int serve_clients(struct router *router)
 		return EX_OSERR;
 	}
 	if (acceptor_open(router->acceptor) != 0)
-		/* Not EX_CONFIG: the process that uses the port may end. */
+		/* Not EX_CONFIG: a port may be in use now, but not at the next start. */
 		return EX_OSERR;
 	for (unsigned w = 0; w < router->n_workers; w++)
 		for (size_t i = 0; i < router->config->n_listeners; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running router: workers, mailboxes, listeners, authenticators. Handles signals, and
- * makes and frees everything in order. The main thread, which also runs worker 0.
+ * Runs the router: makes and frees the workers, mailboxes, listeners and connections to
+ * authenticators, and handles signals. Main thread, which is also the thread of worker 0.
  */
 #ifndef ROUTERD_ROUTER_H
 #define ROUTERD_ROUTER_H
@@ -11,8 +11,8 @@
 /*
  * Runs until SIGTERM or SIGINT, then closes the connections and frees everything. SIGUSR1
  * logs the counters; SIGUSR2 calls worker_stall_toggle; SIGHUP reloads the configuration
- * from the file path. The caller keeps path and configuration. Returns an exit status of
- * sysexits.h; a failure has been logged.
+ * from the file path. path and cfg must stay valid during the call. Returns an exit
+ * status of sysexits.h; a failure has been logged.
  */
 int router_run(const char *path, const struct config *cfg) MUSTCHECK;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker's turns, and the destination of each post; see worker.h. The worker's thread.
+ * Runs a worker's turns and passes each post to its handler; see worker.h. The worker's
+ * thread.
  */
 #include "routerd/worker.h"
 
@@ -38,27 +39,27 @@ struct worker {
 	struct outbox outbox;
 	struct loop *loop;
 	struct event mail_event;
-	struct mail_list inbox; /* posts taken from the mailbox, not handled yet */
+	struct mail_list inbox; /* posts from the mailbox that are not handled yet */
 	struct net net;
 	bool net_ready;
 	struct peers peers;
 	struct conn_conf *conn_confs;     /* one per listener */
 	struct peer_listener *listeners;  /* one per listener */
 	struct realm **realms;            /* NULL for realms of other workers */
-	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of the realms that have work */
+	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of realms for which work() is needed */
 	unsigned n_busy, last_busy;
 	struct id_series ids;   /* for the realms of this worker */
 	struct wheel deadlines; /* of the realms of this worker */
 	struct timer deadline_timer;
 	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
-	uint64_t turn_ms;           /* when the last turn that has ended began */
+	uint64_t turn_ms;           /* when the previous turn began */
 	struct control *control;    /* worker 0; else NULL */
 
 	enum stop_phase stop;
-	unsigned drains; /* workers whose posts have all arrived */
-	unsigned drains_missing;
-	unsigned workers_stopped; /* worker 0: number of workers that have stopped */
-	bool stop_late;
+	unsigned drains;          /* workers whose POST_DRAIN has arrived */
+	unsigned drains_missing;  /* workers whose POST_DRAINED has not arrived */
+	unsigned workers_stopped; /* worker 0: how many workers have stopped */
+	bool stop_late;           /* stop_timer has fired: do not wait any longer */
 	struct timer stop_timer;
 	struct mail_for_all drain_mail, drained_mail;
 	struct mail_batch *stopped_mail;
@@ -67,7 +68,7 @@ struct worker {
 	uint64_t pressures; /* how often pressure has stopped reading */
 	struct log_rate pressure_rate;
 	struct log_rate memory_rate;
-	uint64_t lost_said; /* the value of outbox.n_lost in the last log line */
+	uint64_t lost_said; /* outbox.n_lost when it was last logged */
 };
 
 static _Atomic bool stalled;
@@ -86,7 +87,7 @@ static void stop_begin(struct worker *w, struct post *p)
 		return;
 	w->stop = STOP_DRAINING;
 	w->drains_missing = w->n_workers;
-	/* Stop after this time even if clients or other workers are slow. */
+	/* Do not wait longer than this for slow clients or other workers. */
 	timer_arm(&w->stop_timer, STOP_FLUSH_MS);
 	outbox_send_all_reserved(&w->outbox, &(struct post){.type = POST_DRAIN},
 				 &w->drain_mail);
@@ -99,13 +100,14 @@ static void on_stop_timer(void *arg)
 	w->stop_late = true;
 }
 
+/* Enters the next phase of stopping if the present one is complete. */
 static void stop_go_on(struct worker *w)
 {
 	bool late = w->stop_late;
 
 	if (w->stop == STOP_DRAINING && (w->drains_missing == 0 || late)) {
 		w->stop = STOP_CLOSING;
-		/* Send no GOODBYE: after one autobahn-js does not reconnect. */
+		/* Send no GOODBYE: autobahn-js does not reconnect after a GOODBYE. */
 		net_close_all(&w->net, WS_CLOSE_RESTART, "the router is restarting");
 	}
 	if (w->stop != STOP_CLOSING)
@@ -131,7 +133,7 @@ static const struct counter_def worker_counter_defs[] = {
 const struct counter_table worker_counter_table =
 	COUNTER_TABLE(worker_counter_defs, struct worker_counters);
 
-/* NULL if out of memory. */
+/* Copies the counters of the worker and of its realms. NULL if out of memory. */
 static struct snapshot *take_snapshot(const struct worker *w)
 {
 	const uint64_t *pc = w->peers.counters;
@@ -184,6 +186,10 @@ static void on_count(struct worker *w, struct post *p)
 
 /* --- posts --- */
 
+/*
+ * Refuses a POST_JOIN whose login was decided before a revocation of the principal. True:
+ * it is refused, and the post is handled.
+ */
 static bool refused_by_revocation(struct worker *w, struct post *p)
 {
 	struct revocation *found = NULL;
@@ -224,8 +230,8 @@ static void on_connection(struct worker *w, struct post *p)
 {
 	size_t l = p->connection.listener;
 
-	/* conn_adopt takes fd even if memory is short, and then decrements the listener's
-	 * counter. */
+	/* conn_adopt takes ownership of fd even if memory runs out; then it decrements
+	 * the counter of the listener. */
 	struct conn *c =
 		conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l], &attach_handler);
 	p->connection.fd = -1;
@@ -273,8 +279,9 @@ static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) =
 	[POST_STOPPED] = on_stopped,
 };
 
-/* --- work of realms that posts may overtake --- */
+/* --- long answers of realms, made in pieces between the posts --- */
 
+/* Adds a realm to `busy` if it has work. */
 static void note_work(struct worker *w, uint16_t realm)
 {
 	unsigned i = 0;
@@ -287,10 +294,10 @@ static void note_work(struct worker *w, uint16_t realm)
 }
 
 /*
- * Does pieces of work for one realm after the other until the turn's time is over, but at
- * least one piece. A result can be far larger than the call for it, so the worker does no
- * such work while there is pressure; the end of the pressure wakes the worker. True:
- * there is more to do in the next turn.
+ * Does pieces of work for each busy realm in turn until the time of the turn is used up,
+ * but at least one piece. A result can be far larger than its call, so no work is done
+ * while mailbox_pressure is true; the end of the pressure wakes the worker. True: there
+ * is more to do in the next turn.
  */
 static bool work(struct worker *w)
 {
@@ -309,9 +316,9 @@ static bool work(struct worker *w)
 /* --- a turn --- */
 
 /*
- * Handles the next post of a batch, and posts that can be handled together with it.
- * *taken_out is their number. False: a fan-out is unfinished and continues in the next
- * turn.
+ * Handles the first of n posts, and any further ones that can be handled together with
+ * it. *taken_out gets the number of posts handled. False: a fan-out is unfinished and
+ * continues in the next turn.
  */
 static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *taken_out)
 {
@@ -339,8 +346,7 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 }
 
 /*
- * Handles posts until none is left, or until the turn's budget is spent; then returns
- * true.
+ * Handles posts until none is left (false), or until the turn's budget is spent (true).
  */
 static bool handle_posts(struct worker *w)
 {
@@ -373,7 +379,7 @@ static bool handle_posts(struct worker *w)
 
 /* --- deadlines of the realms --- */
 
-/* Only starts a turn: run_deadlines runs at the end of it. */
+/* The timer only starts a turn: run_deadlines runs at the end of every turn. */
 static void on_deadline_timer(void *arg)
 {
 	struct worker *w = arg;
@@ -382,8 +388,9 @@ static void on_deadline_timer(void *arg)
 }
 
 /*
- * The time at which the oldest message was read whose post is still in the inbox, or
- * time_ms if that is earlier. Stops searching at the first time before due_ms.
+ * The inbox has posts of messages that workers have read. Returns the time at which the
+ * oldest of these messages was read, or time_ms if that is earlier. Stops searching at
+ * the first time before due_ms.
  */
 static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_t time_ms)
 {
@@ -408,10 +415,10 @@ static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_
  * Ends the calls whose deadline has passed. Returns true if the next turn must not wait
  * for an event.
  *
- * A result that was read before the deadline must win. Messages that had arrived at
- * turn_ms have been read by now, and their posts are in the mailbox or handled. So
- * deadlines after turn_ms wait for the next turn, and no deadline passes a post that
- * waits.
+ * A result that was read before the deadline of its call must win. All messages that had
+ * arrived at turn_ms, when the previous turn began, have been read by now, and their
+ * posts are handled or in a mailbox. So this function ends only calls whose deadline is
+ * not after turn_ms, and not after the time of a post that still waits.
  */
 static bool run_deadlines(struct worker *w)
 {
@@ -422,8 +429,8 @@ static bool run_deadlines(struct worker *w)
 		mailbox_take(w->boxes, w->index, &w->inbox);
 		mailbox_take_own(w->boxes, w->index, &w->inbox);
 		uint64_t end_ms = oldest_in_inbox(w, due_ms, w->turn_ms);
-		/* Run at least one tick; otherwise a busy worker would never end a
-		 * call. */
+		/* Run the wheel once even if the budget is spent: otherwise a busy
+		 * worker would never end a call. */
 		do {
 			wheel_run(&w->deadlines, due_ms < end_ms ? due_ms : end_ms,
 				  realm_deadline_passed, NULL);
@@ -439,6 +446,7 @@ static bool run_deadlines(struct worker *w)
 	return (due_ms != 0 && due_ms <= now_ms) || !STAILQ_EMPTY(&w->inbox);
 }
 
+/* For tests: waits as long as worker_stall_toggle stalls this worker. */
 static void stand_still(const struct worker *w)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
@@ -458,8 +466,8 @@ static void report_pressure(struct worker *w)
 }
 
 /*
- * Pressure on any pair of workers pauses reading on all of them. Work that was accepted
- * continues.
+ * While too many bytes are queued between any two workers, all workers stop reading. They
+ * still handle what they have read.
  */
 static void follow_pressure(struct worker *w)
 {
@@ -502,7 +510,8 @@ static bool on_worker_turn_end(void *arg)
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
 	uint32_t conns = net_conns(&w->net);
-	/* Hand over before writing, so that other workers can start meanwhile. */
+	/* Hand posts over before writing, so that other workers can handle them
+	 * meanwhile. */
 	mailbox_hand_over(w->boxes, w->index);
 	if (net_turn_end(&w->net))
 		more = true;
@@ -511,7 +520,7 @@ static bool on_worker_turn_end(void *arg)
 	if (w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0)
 		more = true;
 	peers_turn_end(&w->peers);
-	/* Closed connections and peers_turn_end may have posted more. */
+	/* Closed connections and peers_turn_end may have sent more posts. */
 	mailbox_hand_over(w->boxes, w->index);
 	if (w->outbox.n_lost != w->lost_said)
 		report_lost(w);
@@ -629,7 +638,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
 	timer_init(&w->deadline_timer, w->loop, on_deadline_timer, w);
 	wheel_init(&w->deadlines, loop_now_ms(w->loop));
-	/* Reserve mail, so that stopping works even without memory. */
+	/* Reserve memory for the posts of stopping, so that it cannot fail. */
 	w->stopped_mail = outbox_reserve(&w->outbox);
 	if (w->stopped_mail == NULL ||
 	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker: one thread with its loop, its connections and peers, and the realms that it
- * owns. All workers are equal, except that worker 0 runs on the main thread and has a
+ * A worker: one thread with its loop, its connections and sessions, and the realms that
+ * it owns. All workers are equal, except that worker 0 runs on the main thread and has a
  * struct control.
  *
- * A turn: read from the sockets and post what was read; handle posts within the turn's
- * budget; write queued output; hand over the posts that are staged for other workers.
+ * The loop runs in turns. In a turn, the worker reads from its sockets and makes posts of
+ * the messages (see post/post.h), handles posts until the time for it is used up, hands
+ * over the posts for other workers, and writes the queued output.
  */
 #ifndef ROUTERD_WORKER_H
 #define ROUTERD_WORKER_H
@@ -21,7 +22,7 @@
 struct worker;
 struct control;
 
-/* Field and name, type, help. */
+/* Each row: the field, which is also the counter's name; type; help text. */
 #define WORKER_COUNTERS(X)                                                               \
 	X(connections, GAUGE, "open connections")                                        \
 	X(sessions, GAUGE, "open sessions")                                              \
@@ -40,9 +41,9 @@ struct worker_counters {
 extern const struct counter_table worker_counter_table;
 
 /*
- * Makes a worker. Called before its thread starts; any thread. Configuration and boxes
- * must stay valid until worker_free; the worker takes its own reference to the policy.
- * NULL if out of memory or descriptors.
+ * Makes a worker. Call it before the thread of the worker starts, on any thread. cfg and
+ * boxes must stay valid until worker_free; the worker takes its own reference to the
+ * policy. NULL if out of memory or descriptors.
  */
 struct worker *worker_new(unsigned index, unsigned n_workers, const struct config *cfg,
 			  struct policy *policy, struct mailboxes *boxes) MUSTCHECK;
@@ -67,12 +68,15 @@ void worker_set_control(struct worker *w, struct control *c);
 struct loop *worker_loop(struct worker *w);
 struct outbox *worker_outbox(struct worker *w);
 
-/* Runs turns until POST_STOP was carried out. The main function of the thread. */
+/*
+ * The main function of the thread. Runs turns until the worker has stopped, which
+ * POST_STOP begins.
+ */
 void worker_run(struct worker *w);
 
 /*
- * For tests: stalls the worker that config.debug.stall_worker names, or lets it continue.
- * Any thread.
+ * For tests: stalls the worker with the index config.debug.stall_worker, or lets it
+ * continue. Any thread.
  */
 void worker_stall_toggle(void);
 

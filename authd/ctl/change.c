@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: sends a change and prints its effect; see ctl.h. */
+/* authctl: sends a change and prints its effect; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
 #include <inttypes.h>
@@ -10,6 +10,7 @@ static void print_count(const char *before, uint64_t n, const char *what)
 	printf("%s%" PRIu64 " %s%s", before, n, what, n == 1 ? "" : "s");
 }
 
+/* Prints what has changed. routers is FIELD_NONE if the change ends no sessions. */
 static void print_text(const struct ctl *ctl, const struct admin_change *res)
 {
 	if (res->changed)

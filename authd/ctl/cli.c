@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: parses options and arguments, and reports errors; see ctl.h. */
+/* authctl: parses options and arguments, and reports errors; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -21,7 +21,10 @@ static const char of_all_commands[] = {
 	OPT_HELP, OPT_VERSION, OPT_SOCKET, OPT_OUTPUT, OPT_TIMEOUT, '\0',
 };
 
-/* The options with a short form are h, o and f. */
+/*
+ * For getopt: '+' stops at the first argument, ':' reports a missing value as ':'. Only
+ * h, o and f have a short form.
+ */
 static const char letters[] = "+:ho:f:";
 static const struct option options[] = {
 	{"help", no_argument, NULL, OPT_HELP},

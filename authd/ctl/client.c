@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: sends requests to authd and maps its errors to exit codes; see ctl.h. */
+/*
+ * authctl: sends requests to authd and maps its errors to exit codes; see ctl.h. Main
+ * thread.
+ */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -46,7 +49,7 @@ static int code_of(const struct auth_error *error)
 	return error->kind == AUTH_ERROR_TEMPORARY ? EX_TEMPFAIL : EX_SOFTWARE;
 }
 
-/* The object of the request, for messages. */
+/* What the request is about, for messages: the first argument, or else the verb. */
 static const char *object(const struct ctl *ctl)
 {
 	return ctl->args[0] != NULL ? ctl->args[0] : ctl->command->verb;
@@ -60,6 +63,7 @@ static int fail_before(const struct ctl *ctl, int err)
 	return ctl_fail(ctl, EX_DATAERR, "%s: %s", object(ctl), err_str(err));
 }
 
+/* Reports the error that authd has answered. */
 static int fail_with(const struct admin_call *call, struct slice error)
 {
 	struct auth_error refusal;

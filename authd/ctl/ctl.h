@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by authctl's commands. authctl runs one command, sends one or a few requests and
- * prints one output. It has one thread. A function that returns int returns an exit code
- * of sysexits.h; if that is not EX_OK, it has printed an error.
+ * The functions that authctl's commands share. authctl runs one command: it sends
+ * requests to authd and prints one output. It has one thread. A function that returns int
+ * returns an exit code of sysexits.h; if that is not EX_OK, it has printed an error.
  *
- * main.c has the table of commands and calls the nouns (principal_cmd.c, key_cmd.c).
- * These call change.c, client.c, keyarg.c and output.c, and all files call cli.c.
+ * main.c has the table of commands and calls their functions, in principal_cmd.c,
+ * key_cmd.c and change.c. These call client.c, keyarg.c and output.c, and all files call
+ * cli.c.
  */
 #ifndef AUTHD_CTL_CTL_H
 #define AUTHD_CTL_CTL_H
@@ -52,7 +53,8 @@ struct ctl {
 	const struct ctl_command *command; /* NULL: not known yet */
 	char name[40];                     /* "authctl principal add" */
 	const char *args[CTL_ARGS];        /* arguments of the command */
-	/* By character: the option's value, "" if it takes none, NULL if absent. */
+	/* Indexed by OPT_...: the value, "" if the option takes none, NULL if it is
+	 * absent. */
 	const char *options[128];
 	const char *keys[FIELD_MAX_KEYS]; /* the values of --key */
 	unsigned n_keys;
@@ -60,7 +62,7 @@ struct ctl {
 
 struct ctl_command {
 	const char *noun, *verb;
-	const char *usage;           /* text that follows the verb */
+	const char *usage;           /* the usage line after the verb */
 	const char *help;            /* description, options and example */
 	const char *args[CTL_ARGS];  /* names of the arguments; NULL ends the list */
 	const char *options;         /* characters of the command's own options */
@@ -82,9 +84,9 @@ int key_show(struct ctl *ctl);
 /* --- cli.c: arguments and errors --- */
 
 /*
- * Parses the options of all commands and the command's own. Stops at --help and --version
- * and, if there is no command yet, at the first argument. Afterwards optind is the first
- * argument.
+ * Parses the options that all commands have and those of the command. Stops at --help and
+ * --version and, if there is no command yet, at the first argument. Afterwards optind is
+ * the index of the first argument.
  */
 int ctl_parse(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 
@@ -92,8 +94,9 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 int ctl_take_args(struct ctl *ctl, int argc, char **argv) MUSTCHECK;
 
 /*
- * Prints an error in the form that -o asks for, and returns code. After wrong usage it
- * also names --help. uri is the URI of authd's error; NULL: the error is authctl's own.
+ * Prints an error in the format that -o selects, and returns code. If code is EX_USAGE,
+ * also refers to --help. uri is the URI of authd's error; NULL: the error is authctl's
+ * own.
  */
 int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
@@ -102,8 +105,8 @@ int ctl_fail_uri(const struct ctl *ctl, int code, const char *uri, const char *f
 int ctl_nomem(const struct ctl *ctl);
 
 /*
- * Reports that a value is invalid. fault is the end of the sentence; NULL means that the
- * value is valid, and returns EX_OK.
+ * Reports an invalid value: WHAT "VALUE": FAULT. If fault is NULL, the value is valid:
+ * returns EX_OK.
  */
 int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 		  const char *fault) MUSTCHECK;
@@ -111,8 +114,8 @@ int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 /* --- client.c: requests to authd --- */
 
 /*
- * Sends a request whose parameters table t describes, and waits for the result. *result
- * gets it in encoded form.
+ * Sends a request and waits for its result. Table t describes *params. *result gets the
+ * result in encoded form.
  */
 int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 	     const void *params, struct buf *result) MUSTCHECK;
@@ -120,7 +123,7 @@ int ctl_call(struct ctl *ctl, const char *method, const struct field_table *t,
 /* Reports that authd's answer cannot be read, and why. */
 int ctl_bad_answer(const struct ctl *ctl, int err);
 
-/* Reads a result by its table. */
+/* Reads a result into *out, a struct that table t describes. */
 int ctl_read(const struct ctl *ctl, const struct buf *result, const struct field_table *t,
 	     void *out) MUSTCHECK;
 
@@ -136,10 +139,11 @@ int ctl_show(struct ctl *ctl, struct buf *result, struct admin_principal *out) M
 int ctl_change(struct ctl *ctl, const struct field_table *t, const void *params);
 
 /*
- * The same for the principal that the first argument names, and a key unless it is NULL.
+ * Like ctl_change, for the principal that the first argument names, and for the key
+ * unless it is NULL.
  */
 int ctl_change_target(struct ctl *ctl, const uint8_t *key);
-/* The same without a key. */
+/* Like ctl_change_target, without a key. */
 int principal_change(struct ctl *ctl);
 
 /* --- output.c --- */
@@ -147,19 +151,20 @@ int principal_change(struct ctl *ctl);
 enum { CTL_MAX_COLUMNS = 8 };
 
 /*
- * Appends text. For a terminal, control characters are replaced by \xNN, since they could
- * change the display: a database may have names that are no longer allowed.
+ * Appends text. In the table format, control characters are replaced by \xNN, since they
+ * could change the display: a database may have names that are no longer allowed.
  */
 void ctl_put_text(const struct ctl *ctl, struct buf *b, struct slice text);
 
 /* Appends a MessagePack item as JSON; null if JSON cannot express it. */
 void ctl_put_json(struct buf *b, struct slice item);
-/* The same as a value of jansson. */
+/* Like ctl_put_json, but returns a jansson value. */
 json_t *ctl_json(struct slice item);
 
 /*
- * Prints rows of cells. A NUL ends each cell. For a terminal, prints a table that fits
- * it, with the first row as its header; otherwise lines of fields.
+ * Prints rows of cells. A NUL ends each cell. In the table format, the first row is the
+ * header, and the table is as wide as the terminal at most; otherwise each row is a line
+ * of fields.
  */
 int ctl_print_rows(const struct ctl *ctl, const struct buf *cells,
 		   size_t n_columns) MUSTCHECK;
@@ -180,7 +185,8 @@ int ctl_read_file(const struct ctl *ctl, const char *path, size_t max,
 		  struct buf *out) MUSTCHECK;
 
 /*
- * Reads a key from text, or from a file if text is NULL. name is what messages call it.
+ * Reads a key from text, or from the file path if text is NULL. Error messages begin with
+ * name.
  */
 int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 		 const char *name, struct ssh_key *out) MUSTCHECK;
@@ -192,7 +198,10 @@ int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 int ctl_public_key(const struct ctl *ctl, const char *arg,
 		   uint8_t out[SSH_KEY_BYTES]) MUSTCHECK;
 
-/* The same for a key to be added: also refuses a key that cannot verify signatures. */
+/*
+ * Like ctl_public_key, for a key that is to be added: also refuses a key that cannot
+ * verify signatures.
+ */
 int ctl_new_key(const struct ctl *ctl, const char *arg,
 		uint8_t out[SSH_KEY_BYTES]) MUSTCHECK;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl key add, remove, gen and show; see ctl.h. */
+/* The commands authctl key add, remove, gen and show; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: reads keys from arguments and files; see ctl.h. */
+/* authctl: reads keys from arguments and files; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -53,7 +53,10 @@ int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 	return code;
 }
 
-/* Is the argument a key itself, and not the name of a file? */
+/*
+ * Is the argument a key itself, and not the name of a file? Hex digits of a wrong length,
+ * at least 32, are a key unless a file has this name.
+ */
 static bool is_text(const char *arg)
 {
 	const char *digits = strncmp(arg, "0x", 2) == 0 ? arg + 2 : arg;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: the table of commands, and the choice of the command; see ctl.h. */
+/*
+ * authctl: the table of commands, and the choice of the command; see ctl.h. Main thread.
+ */
 #include "authd/ctl/ctl.h"
 
 #include "authd/authd_version.h"
@@ -144,7 +146,7 @@ static const struct ctl_command *find_command(const char *noun, const char *verb
 	return NULL;
 }
 
-/* Verbs of other programs, and ours. */
+/* Verbs of other programs, and the verbs that authctl has for them. */
 static const char *const aliases[][2] = {
 	{"rm", "remove"},    {"del", "remove"},   {"delete", "remove"},
 	{"ls", "list"},      {"create", "add"},   {"new", "add"},

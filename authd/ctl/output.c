@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl: prints tables, fields and JSON; see ctl.h. */
+/* authctl: prints tables, fields and JSON; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -142,9 +142,9 @@ static size_t terminal_width(void)
 }
 
 /*
- * Narrows columns until the row fits: always the widest one, except the first. The first
- * column has the authids, which are never cut. It is narrowed only if the others are at
- * their minimum, down to the width of its header.
+ * Narrows the widest column, except the first, until the row fits. The first column has
+ * the authids, which are never cut. It is narrowed only if the others are at their
+ * minimum, and not below the width of its header.
  */
 static void fit(size_t *widths, size_t n, size_t first, size_t available)
 {
@@ -180,7 +180,7 @@ static void print_row(const char *const *cells, const size_t *widths, size_t n)
 	putchar('\n');
 }
 
-/* Reads the cells of the row at *pos and moves *pos past it. False at the end. */
+/* Reads the cells of the row at *pos and moves *pos past the row. False at the end. */
 static bool next_row(const char **pos, const char *end, const char **row, size_t n)
 {
 	if (*pos == end)

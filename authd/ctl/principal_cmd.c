@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* authctl principal add, list and show; see ctl.h. */
+/* The commands authctl principal add, list and show; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
 #include "common/err.h"
@@ -44,7 +44,7 @@ static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *ou
 	return err == 0 ? EX_OK : ctl_fail(ctl, EX_DATAERR, "--extra: %s", err_str(err));
 }
 
-/* The same for a JSON text or @FILE. */
+/* Converts the value of --extra, a JSON text or @FILE. */
 static int take_extra(const struct ctl *ctl, const char *arg, struct buf *out)
 {
 	struct buf file;
@@ -114,6 +114,7 @@ static const char *state(const struct admin_principal *p)
 	return p->disabled ? "disabled" : "enabled";
 }
 
+/* The extra of a principal; an empty map if authd has sent none. */
 static struct slice extra_of(const struct admin_principal *p)
 {
 	return p->extra.len > 0 ? p->extra : slice_str("\x80");
@@ -141,7 +142,7 @@ static json_t *principal_json(const struct admin_principal *p)
 
 /* --- principal list --- */
 
-/* The pages of a list, collected. */
+/* The principals of all pages of a list. */
 struct listing {
 	struct buf cells;
 	json_t *items;                 /* for JSON; else NULL */
@@ -176,6 +177,7 @@ static void put_row(const struct ctl *ctl, struct buf *cells,
 	put_cell(ctl, cells, slice_str(time_text(p->created, table).text));
 }
 
+/* Adds the principals of a page to the listing and sets the start of the next page. */
 static int take_page(struct ctl *ctl, struct listing *l, const struct buf *page)
 {
 	struct admin_list_result res;
@@ -194,7 +196,7 @@ static int take_page(struct ctl *ctl, struct listing *l, const struct buf *page)
 	}
 	if (err == E_NOTFOUND && res.next.len > 0)
 		memcpy(next, res.next.p, res.next.len);
-	/* Going backwards, the list would never end. */
+	/* If authd went back in the list, the loop in list_all might never end. */
 	if (next[0] != '\0' && strcmp(next, l->after) <= 0)
 		err = E_RANGE;
 	if (err != E_NOTFOUND)

@@ -141,7 +141,10 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 	}
 }
 
-/* The index of the authenticator that *name, a field, refers to; -1: there is none. */
+/*
+ * Finds the authenticator that a field of the configuration, *name, refers to. Returns
+ * its index, or adds an error and returns -1.
+ */
 static int find_authenticator(struct conf *c, const struct config *cfg,
 			      const char *const *name)
 {
@@ -235,7 +238,7 @@ static void set_default_names(struct conf *c, struct config *cfg)
 	}
 	if (cfg->node != NULL)
 		return;
-	/* It is sent in messages, so it must be UTF-8. */
+	/* The node's name is sent in messages, so it must be UTF-8. */
 	if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0' ||
 	    !utf8_valid(slice_str(name)))
 		snprintf(name, sizeof(name), "routerd");
@@ -335,7 +338,7 @@ void config_free(struct config **cp)
 	*cp = NULL;
 	if (cfg == NULL)
 		return;
-	struct pool pool = cfg->pool; /* cfg itself is in it */
+	struct pool pool = cfg->pool; /* cfg itself is allocated from it */
 	pool_fini(&pool);
 }
 

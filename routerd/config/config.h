@@ -27,8 +27,8 @@ struct config_role {
 	const char *name;
 	struct permission *permissions;
 	size_t n_permissions;
-	/* name of the authenticator that is asked about each request, instead of
-	 * permissions; or NULL */
+	/* Name of the authenticator that is asked about each request, instead of
+	 * permissions; or NULL. */
 	const char *authorizer;
 };
 
@@ -133,9 +133,9 @@ struct config_limits {
 	size_t queue_size;       /* bytes in the output queue of one connection */
 	size_t queued_total;     /* bytes in all output queues */
 	size_t incomplete_total; /* bytes of incomplete requests and messages */
-	/* Bytes in flight between two workers; pause reading above. */
+	/* Bytes in flight between two workers above which reading is paused. */
 	size_t mailbox_high;
-	size_t mailbox_low;        /* resume reading below */
+	size_t mailbox_low;        /* bytes below which reading resumes */
 	int hold_queue;            /* logins that wait for an authenticator */
 	uint32_t hold_timeout;     /* ms */
 	int pending_calls;         /* per session */
@@ -167,7 +167,7 @@ struct config {
  */
 int config_load(const char *path, struct config **out,
 		struct conf_error *errors_out) MUSTCHECK;
-/* The same for a text in memory. name is the file's name in messages. */
+/* Like config_load, for a text in memory. name is the file's name in messages. */
 int config_parse(struct slice text, const char *name, struct config **out,
 		 struct conf_error *errors_out) MUSTCHECK;
 
@@ -184,7 +184,7 @@ int config_role_find(const struct config_realm *realm, struct slice name) MUSTCH
 
 /* Does a login method ask this authenticator, or any authenticator if it is -1? */
 bool config_auth_asks(const struct config_auth *auth, int authenticator);
-/* Is this the name of an authenticator that any role has as its authorizer? */
+/* Does a role have the authenticator of this name as its authorizer? */
 bool config_is_authorizer(const struct config *cfg, const char *authenticator);
 /* The index of an authenticator in cfg->authenticators, or E_NOTFOUND. */
 int config_authenticator_find(const struct config *cfg, const char *name) MUSTCHECK;
@@ -192,8 +192,8 @@ int config_authenticator_find(const struct config *cfg, const char *name) MUSTCH
 /*
  * May a page from this origin connect? Without allowed_origins all may; see
  * http_origin_allowed. "null", which browsers send for pages without an origin, needs the
- * pattern "*" or allow_null_origin. Do not call it for a request without Origin: it does
- * not come from a browser.
+ * pattern "*" or allow_null_origin. Do not call it for a request without Origin: such a
+ * request does not come from a browser.
  */
 bool config_origin_allowed(const struct config_listener *l, struct slice origin);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Crossbar's keys that routerd does not have. A key is accepted if routerd behaves as it
- * asks, and is an error if the user would miss something. Constant; any thread.
+ * Lists Crossbar's keys that routerd does not have. A key is accepted if routerd does
+ * what the key asks for. It is an error if the user would miss something. Constant; any
+ * thread.
  */
 #include "routerd/config/config_int.h"
 
@@ -45,7 +46,7 @@ const struct conf_foreign config_foreign[] = {
 	{"the permission", {"validate"}, NULL, NULL},
 	{"disclose", {"caller", "publisher"}, "false", NULL},
 
-	/* Crossbar compares a request's Host with the url. */
+	/* Crossbar compares a request's Host with the url; routerd does not. */
 	{"the transport", {"url", "debug"}, ANY, NULL},
 	{"the transport", {"cookie", "web", "mqtt"}, NULL, NULL},
 	{"the transport",
@@ -61,13 +62,14 @@ const struct conf_foreign config_foreign[] = {
 	KEY("the endpoint", "tls", NULL,
 	    "is not supported yet: use a proxy in front of routerd for TLS"),
 
-	/* No frame may be larger than the largest message. Frames that we send are
-	 * neither masked nor fragmented. */
+	/* No frame may be larger than the largest message. routerd neither masks nor
+	 * fragments its frames. */
 	{"options", {"max_frame_size", "auto_fragment_size"}, ANY, NULL},
 	{"options", {"auto_ping_size"}, ANY, NULL},
-	/* A client that breaks the protocol gets a reason, and is closed soon after. */
+	/* A client that breaks the protocol gets a Close with a reason, and its
+	 * connection is closed soon after. */
 	{"options", {"fail_by_drop", "echo_close_codereason"}, ANY, NULL},
-	/* The port in a request's Host is not compared. */
+	/* routerd does not compare the port in a request's Host. */
 	{"options", {"external_port", "enable_webstatus"}, ANY, NULL},
 	{"options", {"show_server_version", "enable_flash_policy"}, "false", NULL},
 	{"options", {"compression", "flash_policy"}, NULL, NULL},

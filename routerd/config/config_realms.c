@@ -60,7 +60,10 @@ static void convert_stars(struct conf *c, struct permission *p)
 	p->uri = conf_text(c, plain);
 }
 
-/* Can any URI match this pattern? Checks a URI that does, with "x" for the open parts. */
+/*
+ * Can any URI match this pattern? Makes one that does, with "x" for the open parts, and
+ * checks whether it is valid.
+ */
 static bool pattern_valid(enum match match, const char *pattern)
 {
 	char uri[2 * WAMP_MAX_URI + 2];
@@ -177,13 +180,13 @@ static const struct conf_key realm_keys[] = {
 	CONF_ARRAY_KEY("roles", LIST, struct config_realm, roles, n_roles,
 		       struct config_role, .required = true, .names_differ = true,
 		       .min = 1, .max = CONFIG_MAX_ROLES, .table = &role_table),
-	/* the options lie in the realm itself */
+	/* The options are fields of struct config_realm itself. */
 	{.name = "options", .type = CONF_MAP, .at = 0, .table = &realm_options_table},
 };
 const struct conf_table config_realm_table =
 	CONF_TABLE("the realm", struct config_realm, realm_keys, NULL);
 
-/* --- questions --- */
+/* --- lookups --- */
 
 bool config_is_authorizer(const struct config *cfg, const char *authenticator)
 {

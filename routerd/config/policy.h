@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The realms, their roles, and the rights of each role: the part of the configuration
- * that a reload replaces. A policy is immutable and has a reference count. Worker 0 makes
- * it; each worker holds a reference to the current one.
+ * that a reload replaces. A policy is immutable and has a reference count. The thread of
+ * worker 0 or of a reload makes it; each worker holds a reference to the current one.
  *
- * Posts name a realm by its slot; an identity refers to a role, which has a slot in its
- * realm. A slot is an index with the same meaning in all later policies. A realm keeps
- * its slot as long as the process runs, a role as long as an identity or a policy refers
- * to it.
+ * Posts (post/post.h) name a realm by its slot; an identity (post/identity.h) refers to a
+ * role, which has a slot in its realm. A slot is an index with the same meaning in all
+ * later policies. A realm keeps its slot as long as the process runs, a role as long as
+ * an identity or a policy refers to it.
  *
  * Any thread.
  */

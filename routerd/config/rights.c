@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compiled permissions; see rights.h. Any thread.
+ * Compiles permissions and looks them up; see rights.h. Any thread.
  *
- * Exact permissions and prefixes are nodes of one array, sorted by text. Each node knows
- * the longest other node whose text is a prefix of its own (`up`). To find the longest
- * prefix of a URI, binary search finds the last node that sorts at or before the URI. The
- * prefix is this node or one that its `up` links lead to, because every text that sorts
- * between a prefix and a URI that begins with it begins with the prefix, too.
+ * Exact permissions and prefixes are nodes of one array, sorted by text. The `up` link of
+ * a node leads to the longest prefix of its text among the nodes before it. To find the
+ * longest prefix of a URI, a binary search finds the last node that sorts at or before
+ * the URI. The prefix is this node or one that its `up` links lead to. This is because
+ * every text that sorts between a prefix and a URI that begins with it begins with the
+ * prefix, too.
  */
 #include "routerd/config/rights.h"
 
@@ -70,6 +71,7 @@ static size_t component_end(struct slice pattern, size_t i)
 	return i;
 }
 
+/* The length of the part before the first empty component. */
 static size_t head_of(struct slice pattern)
 {
 	size_t i = 0;
@@ -277,7 +279,7 @@ bool rights_allow(const struct rights *rights, enum action action, struct slice 
 {
 	uint32_t near = last_not_behind(rights, uri);
 	action_bits allowed = 0;
-	size_t said = 0; /* bytes of uri that the permission found so far determines */
+	size_t said = 0; /* length of the longest prefix that matches */
 
 	if (near != NO_NODE && rights->nodes[near].is_exact &&
 	    slice_eq(rights->nodes[near].text, uri))
@@ -287,8 +289,9 @@ bool rights_allow(const struct rights *rights, enum action action, struct slice 
 		allowed = rights->nodes[prefix].prefix;
 		said = rights->nodes[prefix].text.len;
 	}
-	/* Wildcards are sorted, so the first match is the most specific one. It wins if
-	 * it determines at least as much of the URI as the prefix. */
+	/* Wildcards are sorted, so the first match is the most specific one. It wins
+	 * if the part before its first empty component is at least as long as the
+	 * prefix. */
 	for (size_t i = 0; i < rights->n_wildcards; i++) {
 		const struct wildcard *w = &rights->wildcards[i];
 

@@ -3,18 +3,18 @@
  * The rights of a role: its compiled permissions. Immutable, with a reference count;
  * policies and sessions refer to it. Any thread.
  *
- * Exactly one permission decides about a URI, for all actions. Of those that match, it is
- * the one that determines most of the beginning of the URI:
+ * Exactly one permission decides about a URI, for all actions: of those that match the
+ * URI, the most specific one.
  *
- *   - An exact permission determines all of the URI, so it wins.
- *   - A prefix determines its own length. It is compared as a string: "a.b" matches
- *     "a.bc".
- *   - A wildcard determines the part before its first empty component: "a.b..d"
- *     determines "a.b.". If this is as long as the longest prefix, the wildcard wins,
- *     since it also says something about the rest.
- *   - Of several wildcards, the one whose first empty component comes last wins. If
- *     these are at the same place, the second ones are compared, and so on. (This is
- *     the specification's rule for registrations, "Best Matching".)
+ *   - An exact permission is more specific than all others.
+ *   - A longer prefix is more specific than a shorter one. Prefixes are compared as
+ *     strings: "a.b" matches "a.bc".
+ *   - A wildcard and a prefix: the part of the wildcard before its first empty component
+ *     counts, which is "a.b." in "a.b..d". The wildcard is more specific if this part is
+ * at least as long as the prefix.
+ *   - Of two wildcards, the one whose first empty component comes later is more specific.
+ *     If these are at the same place, the second ones are compared, and so on. (This is
+ * the specification's rule for registrations, "Best Matching".)
  *
  * If no permission matches, nothing is allowed. Rights of less specific permissions are
  * not inherited: {"a.", prefix, call} and {"a.b", exact, subscribe} do not allow a call
@@ -51,12 +51,11 @@ struct rights;
 int rights_new(const struct permission *permissions, size_t n, struct rights **out,
 	       size_t *duplicate_out) MUSTCHECK;
 /*
- * Instead of permissions, rights may have an authorizer: the name of an authenticator,
- * which is asked about each request. Call it before other threads use the rights.
- * E_NOMEM.
+ * Sets the authorizer: the name of an authenticator that is asked about each request,
+ * instead of permissions. Call it before other threads use the rights. E_NOMEM.
  */
 int rights_set_authorizer(struct rights *rights, const char *name) MUSTCHECK;
-/* The authorizer's name, valid as long as the rights. NULL: there is none. */
+/* The name of the authorizer, owned by the rights. NULL if there is none. */
 const char *rights_authorizer(const struct rights *rights);
 
 struct rights *rights_ref(struct rights *rights);
@@ -67,8 +66,8 @@ struct rights *rights_ref(struct rights *rights);
 void rights_unref(struct rights **rights);
 
 /*
- * Do these rights allow this action on this URI? Allocates nothing. Takes a binary search
- * among exact permissions and prefixes, and tries the wildcards one by one.
+ * Do these rights allow this action on this URI? Allocates nothing. Uses a binary search
+ * for exact permissions and prefixes, and tries the wildcards one by one.
  */
 bool rights_allow(const struct rights *rights, enum action action, struct slice uri);
 

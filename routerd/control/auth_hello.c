@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes the parameters of hello; see auth_hello.h. Worker 0. */
+/* Writes the parameters of hello; see auth_hello.h. Thread of worker 0. */
 #include "routerd/control/auth_hello.h"
 
 #include "routerd/routerd_version.h"
 
 #include <unistd.h>
 
-enum { HELLO_NAMES_MAX = 64 }; /* most realms or listeners that are named */
+enum { HELLO_NAMES_MAX = 64 }; /* realms or listeners that are named at most */
 
 /*
  * Encodes the names of n structs of this size; first points to the name in the first
- * struct. Returns nothing if they are too long, since they are only informative.
+ * struct. Returns an empty slice if the names are too long: they are only informative.
  */
 static struct slice names(struct buf *b, const char *const *first, size_t n, size_t size)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Collects the counters of all workers; see collector.h. Worker 0. */
+/* Collects the counters of all workers; see collector.h. Thread of worker 0. */
 #include "routerd/control/collector.h"
 
 #include "common/log.h"
@@ -38,7 +38,7 @@ void collector_fini(struct collector *c)
 
 /* --- requests and answers --- */
 
-/* The request carries the mail for its answer, so the answer cannot be lost. */
+/* The request carries reserved memory for its answer, so the answer cannot be lost. */
 static void request_counters(struct collector *c, unsigned worker)
 {
 	struct collected *from = &c->workers[worker];
@@ -116,7 +116,8 @@ void collector_post(struct collector *c, struct post *p)
 	if (!c->running)
 		return;
 	if (p->id != c->number) {
-		/* It answers an earlier request, so its values may be too old. */
+		/* This answers an earlier request, so the values may be too old. Ask
+		 * again. */
 		request_counters(c, p->session.worker);
 	} else {
 		from->state = p->snapshot == NULL ? COLLECTOR_NO_MEMORY : COLLECTOR_HAS;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The extra work of worker 0: authenticators and revocations; see control.h. Worker 0. */
+/* The work that only worker 0 does; see control.h. Thread of worker 0. */
 #include "routerd/control/control.h"
 
 #include "common/counters.h"
@@ -22,7 +22,7 @@ struct gathering {
 	struct timer deadline;
 };
 
-/* Field and name, type, help. */
+/* Each row: the field, which is also the counter's name; type; help text. */
 #define AUTHENTICATOR_COUNTERS(X)                                                        \
 	X(link_up, GAUGE, "1: connected, and the authenticator is ready; else 0")        \
 	X(revokes, COUNTER, "revocations received")
@@ -45,7 +45,7 @@ const struct counter_table authenticator_counter_table =
 struct authenticator {
 	struct control *control;
 	struct questions questions;             /* includes the link */
-	struct authenticator_counters counters; /* without link_up */
+	struct authenticator_counters counters; /* control_log_counters sets link_up */
 };
 
 struct control {
@@ -134,8 +134,8 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 
 	revocation->number = c->revocations + 1;
 	struct revocation *shared = revocation_new(revocation);
-	/* Reserve everything first: a revocation reaches all workers and is answered by
-	 * all, or it is refused. */
+	/* Reserve everything first: either all workers get the revocation and can
+	 * answer it, or it is refused. */
 	if (g == NULL || shared == NULL || !outbox_room_all(c->outbox) ||
 	    outbox_reserve_all(c->outbox, &mail) != 0 ||
 	    loop_reserve_timers(c->loop, 1) != 0) {
@@ -158,7 +158,10 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 	revocation_unref(&shared);
 }
 
-/* Ignore counts that arrive after the deadline: the request has been answered. */
+/*
+ * Adds the counts of a worker. Ignores counts that arrive after the deadline, because the
+ * request has been answered.
+ */
 static void on_worker_revoked(struct control *c, const struct post *p)
 {
 	struct gathering *g;

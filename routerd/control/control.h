@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The extra work of worker 0: the connections to the authenticators, and revocations. A
- * revocation is posted to every worker; the workers' counts come back and are added up.
- * It also collects the counters of all workers. Worker 0.
+ * The work that only worker 0 does: it connects to the authenticators, passes their
+ * revocations to all workers and adds up the counts that come back, reloads the
+ * configuration, and collects the counters of all workers. Thread of worker 0.
  */
 #ifndef ROUTERD_CONTROL_CONTROL_H
 #define ROUTERD_CONTROL_CONTROL_H
@@ -17,8 +17,8 @@ struct control;
 
 /*
  * Starts connecting to all authenticators. The arguments must stay valid until
- * control_free, path as long as the process runs. *policy gets a reference. NULL if out
- * of memory.
+ * control_free, path as long as the process runs. control takes its own reference to the
+ * policy. NULL if out of memory.
  */
 struct control *control_new(struct loop *loop, const char *path, const struct config *cfg,
 			    struct policy *policy, struct outbox *outbox) MUSTCHECK;
@@ -33,7 +33,7 @@ void control_free(struct control **c);
 
 /*
  * Handles POST_LOGIN, POST_AUTHORIZE, POST_LOGIN_CANCEL, POST_LOGIN_REPORT, POST_REVOKED,
- * POST_RELOADED and POST_COUNTED. Takes their references.
+ * POST_RELOADED and POST_COUNTED. Takes the references that *p holds.
  */
 void control_post(struct control *c, struct post *p);
 
@@ -47,8 +47,8 @@ void control_collect_counters(struct control *c, void (*done)(void *arg), void *
 /* Logs the counters of each authenticator, of reloads, of each worker and each realm. */
 void control_log_counters(const struct control *c);
 /*
- * Call it when no worker posts any more. Ends a collection with the snapshots that have
- * arrived.
+ * Call it when the threads of all workers have ended: ends a collection with the
+ * snapshots that have arrived.
  */
 void control_workers_ended(struct control *c);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The link to one authenticator; see link.h. Worker 0. */
+/* The link to one authenticator; see link.h. Thread of worker 0. */
 #include "routerd/control/link.h"
 
 #include "common/err.h"
@@ -12,7 +12,8 @@
 enum {
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_MAX_MS = 2000,
-	/* Until the next ping while it is not ready, or if a ping could not be sent. */
+	/* Time to the next ping if the authenticator is not ready, or if a ping could
+	 * not be sent. */
 	SOON_MS = 100,
 	MAX_OUT = 16 << 20, /* bytes */
 };
@@ -36,7 +37,8 @@ void link_report(struct link *l, const char *method, struct slice params)
 {
 	if (l->state != LINK_UP || (l->features & AUTH_FEATURE_EVENTS) == 0)
 		return;
-	/* Drop the report if it cannot be sent: reports are only for the record. */
+	/* Drop the report if it cannot be sent: it is only for the authenticator's
+	 * records. */
 	if (rpc_conn_congested(l->rpc) || rpc_notify(l->rpc, method, params) != 0)
 		l->lost_reports++;
 }
@@ -148,8 +150,8 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 }
 
 /*
- * Sends a ping. If there is no room for it, no question is sent before it: otherwise a
- * link that always has questions in flight would never be checked.
+ * Sends a ping. If that is impossible now, no question is sent before the ping: otherwise
+ * a link that always has questions in flight would never be checked.
  */
 static void send_ping(struct link *l)
 {

@@ -2,11 +2,11 @@
 /*
  * The link to one authenticator (proto/auth-protocol.md). It connects, sends hello and
  * pings; after an outage it reconnects, with growing delays. It does not know about
- * logins: its owner is told when the link is up or down, and gets the authenticator's
- * requests.
+ * logins: it tells its owner when it is up or down, and passes the authenticator's
+ * requests to the owner.
  *
  * While the link is down it keeps a spare socket, so that a flood of clients cannot take
- * the last descriptor. Worker 0.
+ * the last descriptor. Thread of worker 0.
  */
 #ifndef ROUTERD_CONTROL_LINK_H
 #define ROUTERD_CONTROL_LINK_H
@@ -20,7 +20,7 @@
 enum link_state {
 	LINK_DOWN = 0,      /* connects when the timer fires */
 	LINK_HELLO = 1,     /* connected; hello is sent, or will be sent again */
-	LINK_NOT_READY = 2, /* hello says that it is starting; pinged until it is ready */
+	LINK_NOT_READY = 2, /* answered hello, but not ready; pinged until it is */
 	LINK_UP = 3,
 };
 
@@ -28,9 +28,8 @@ struct link;
 struct link_handlers {
 	/* The link is up: calls may be made with l->rpc. */
 	void (*up)(struct link *l);
-	/*
-	 * The link is down. Calls in flight that have not got RPC_CLOSED get no callback.
-	 */
+	/* The link is down. Calls in flight that have not got RPC_CLOSED yet get no
+	 * callback. */
 	void (*down)(struct link *l);
 	/* The authenticator has sent a request. Answer it exactly once, now or later. */
 	void (*request)(struct link *l, struct rpc_request *req, struct slice method,
@@ -44,8 +43,8 @@ struct link {
 	struct rpc_conn *rpc; /* NULL while DOWN */
 	uint64_t number;      /* number of this connection, unique in the process */
 	unsigned features;
-	unsigned max_questions; /* most questions in flight */
-	bool ping_due; /* a ping could not be sent; it goes before any question */
+	unsigned max_questions; /* limit of questions in flight */
+	bool ping_due; /* a ping could not be sent; send it before any question */
 	size_t max_message;
 	uint64_t connects, lost_reports; /* counters */
 
@@ -54,16 +53,16 @@ struct link {
 	const struct config *config;
 	const struct link_handlers *handlers;
 	struct auth_hello_memory memory;
-	unsigned failures; /* connections in a row that answered at most hello */
+	unsigned failures; /* connections in a row without an answer, except to hello */
 	unsigned misses;   /* pings in a row without an answer */
 	int spare;         /* a socket for the next connection, or -1 */
-	char outage[96];   /* reason of the last logged line; "": none */
+	char outage[96];   /* reason in the last line about an outage; "": no outage */
 	bool no_revoke_logged, no_authorize_logged;
 	/* DOWN: connect; HELLO: send hello again; else: send a ping. */
 	struct timer timer;
 };
 
-/* Field, name, type, help. */
+/* Each row: field, name, type, help text. */
 #define LINK_COUNTERS(X)                                                                 \
 	X(connects, "connects", COUNTER, "connections made to the authenticator")        \
 	X(lost_reports, "lost_reports", COUNTER,                                         \
@@ -71,8 +70,8 @@ struct link {
 extern const struct counter_table link_counter_table; /* describes struct link */
 
 /*
- * Starts connecting. index is the authenticator's in config.authenticators. The arguments
- * must stay valid until link_fini.
+ * Starts connecting. index is the index of the authenticator in cfg->authenticators. The
+ * arguments must stay valid until link_fini.
  */
 void link_init(struct link *l, struct loop *loop, const struct config *cfg,
 	       uint16_t index, const struct link_handlers *handlers);
@@ -87,8 +86,9 @@ void link_fini(struct link *l);
 void link_answered(struct link *l);
 
 /*
- * Notifies the authenticator that a session has begun, ended or failed, if it supports
- * events. A notification that cannot be sent is counted and dropped.
+ * Notifies the authenticator that a session has begun or ended, or that a login has
+ * failed, if it supports events. A notification that cannot be sent is counted and
+ * dropped.
  */
 void link_report(struct link *l, const char *method, struct slice params);
 

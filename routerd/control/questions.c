@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The questions to one authenticator; see questions.h. Worker 0. */
+/*
+ * Holds, sends and answers the questions to one authenticator; see questions.h. Thread of
+ * worker 0.
+ */
 #include "routerd/control/questions.h"
 
 #include "common/err.h"
@@ -14,7 +17,7 @@ enum {
 	MAX_BYTES = 8 << 20, /* of all questions; the last one may exceed it */
 };
 
-/* Has no padding, since it is compared as bytes. */
+/* The key of the hash table. It must have no padding: the table compares its bytes. */
 struct question_key {
 	uint32_t slot, generation;
 	uint64_t worker;
@@ -27,7 +30,7 @@ struct question {
 	struct login_message *q;
 	enum question_place place;
 	uint64_t hold_until_ms;
-	uint64_t retry_at_ms; /* 0: it may be sent a second time */
+	uint64_t retry_at_ms; /* time of the second attempt; 0: none was scheduled */
 	uint32_t msgid;       /* only while in flight */
 	bool suspect;         /* a link broke while the question was in flight */
 	struct lookup_stamp stamp;
@@ -73,8 +76,8 @@ static void log_full(struct questions *qs, enum question_kind kind)
 }
 
 /*
- * Tells the workers when no more questions can be held, and again when a quarter of the
- * room is free.
+ * Tells the workers when no more logins can be held, and again when a quarter of the room
+ * is free.
  */
 static void note_fullness(struct questions *qs)
 {
@@ -198,7 +201,9 @@ static void answer_internal(struct question *qu, const char *detail)
 	buf_fini(&b);
 }
 
-/* The link broke while the question was in flight. The second time, gives up. */
+/*
+ * Called when the link broke while the question was in flight. Gives up the second time.
+ */
 static void suspect(struct question *qu)
 {
 	if (!qu->suspect) {
@@ -287,8 +292,8 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 					    : "its answer is malformed");
 		break;
 	case RPC_CLOSED:
-		/* The answer to another question has ended the connection: this one is
-		 * not to blame. */
+		/* The answer to another question broke the connection, so this
+		 * question is no suspect. */
 		if (ans->other)
 			hold(qu);
 		else
@@ -313,8 +318,9 @@ static int write_shorter(struct buf *out, const struct login_message *q, size_t 
 }
 
 /*
- * Shortens a question because the authenticator accepts less than was assumed when it was
- * written. E_NOMEM. E_LIMIT: the ticket does not fit into what it accepts.
+ * Writes a question again, shorter: the authenticator accepts less than the worker
+ * assumed when it wrote the question. E_NOMEM. E_LIMIT: even the shortest form is too
+ * long, because of the ticket.
  */
 static int shorten(struct question *qu)
 {
@@ -330,7 +336,7 @@ static int shorten(struct question *qu)
 	if (shorter == NULL)
 		return err == E_LIMIT ? E_LIMIT : E_NOMEM;
 	qs->bytes[qu->q->kind] -= qu->q->len - shorter->len;
-	/* The new question has it. */
+	/* The new question has the mail now. */
 	qu->q->mail = NULL;
 	login_message_free(&qu->q);
 	qu->q = shorter;
@@ -338,8 +344,8 @@ static int shorten(struct question *qu)
 }
 
 /*
- * Sends a held question. False if it cannot be sent now; then it and those after it must
- * wait.
+ * Sends a held question. False if it cannot be sent now; then it stays held, and so must
+ * those behind it.
  */
 static bool send_question(struct question *qu)
 {
@@ -413,7 +419,7 @@ static void pump(struct questions *qs)
 	struct question *first = TAILQ_FIRST(&qs->places[QUESTION_SUSPECT]);
 
 	if (qu != NULL && (first != NULL || qu->suspect))
-		/* Wait until all questions of this round are answered. */
+		/* Wait until the questions in flight are answered. */
 		return;
 	if (first != NULL && (qs->suspect_next || next_held(qs) == NULL)) {
 		qs->suspect_next = false;

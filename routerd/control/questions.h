@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The questions to one authenticator, about logins and about requests of sessions: held,
- * sent, answered, cancelled. Worker 0. The two kinds have separate queues of the same
- * size and take turns, so that neither keeps the other waiting.
+ * Asks one authenticator about logins, and about requests of sessions if it is their
+ * authorizer. Holds questions until they can be sent, and passes on the answers. The two
+ * kinds have separate queues of the same size and take turns, so that neither keeps the
+ * other waiting. Thread of worker 0.
  *
  * If the authenticator is not available, nobody can log in, but clients can try again:
  * questions are held and sent when it is back, and a question without an answer gets a
@@ -28,7 +29,7 @@ enum question_place {
 	/* Held questions of each kind, in the order of question_kind. */
 	QUESTION_HELD_LOGIN = 0,
 	QUESTION_HELD_AUTHORIZE = 1,
-	QUESTION_RESTING = 2, /* held; must not be sent again before its time */
+	QUESTION_RESTING = 2, /* held until the time of its second attempt */
 	QUESTION_SUSPECT = 3, /* held until nothing else is in flight */
 	QUESTION_IN_FLIGHT = 4,
 	QUESTION_PLACE_COUNT = 5,
@@ -41,30 +42,29 @@ struct questions {
 	struct link link; /* to the authenticator */
 	struct outbox *outbox;
 	const struct config_limits *limits;
-	const uint64_t
-		/* Number of the newest revocation, for the stamp of each question. */
-		*revocations;
+	/* Number of the newest revocation, for the stamp of each question. */
+	const uint64_t *revocations;
 	uint16_t index; /* index of the authenticator in the configuration */
 
 	struct question *table; /* all questions, by session */
 	struct question_list places[QUESTION_PLACE_COUNT];
 	bool suspect_next; /* send a suspect next */
-	/* enum question_kind: send a held question of this kind next */
+	/* enum question_kind: send a held question of this kind next. */
 	uint8_t kind_next;
-	bool full_said; /* the workers were told that no more logins can be held */
+	bool full_said; /* the workers know that no more logins can be held */
 	struct log_rate full_rate[QUESTION_KIND_COUNT];
 	struct timer tick; /* armed while a question is held or full_said is set */
 
 	/* Current numbers and counters. */
 	uint64_t n_in_flight;
-	/* Of each kind. n_held includes the resting questions and the suspects. */
+	/* Per kind. n_held includes the resting questions and the suspects. */
 	uint64_t n_held[QUESTION_KIND_COUNT];
 	uint64_t bytes[QUESTION_KIND_COUNT]; /* of all questions */
 	uint64_t asked[QUESTION_KIND_COUNT], overflow[QUESTION_KIND_COUNT];
 	uint64_t results, errors, invalid, timeouts, unavailable, link_broke, cancelled;
 };
 
-/* Field, name, type, help. */
+/* Each row: field, name, type, help text. */
 #define QUESTION_COUNTERS(X)                                                             \
 	X(n_held[QUESTION_AUTHENTICATE], "held", GAUGE,                                  \
 	  "logins that wait for the authenticator")                                      \
@@ -113,8 +113,9 @@ void questions_init(struct questions *qs, const struct questions_params *params)
 void questions_fini(struct questions *qs);
 
 /*
- * Takes ownership of q, which must have mail. Unless it is cancelled, session gets one
- * answer: POST_LOGIN_ANSWER or POST_AUTHORIZED, as q->kind says.
+ * Takes ownership of q, which must have mail for the answer. Unless the question is
+ * cancelled, session gets one answer: POST_LOGIN_ANSWER or POST_AUTHORIZED, as q->kind
+ * says.
  */
 void questions_ask(struct questions *qs, struct session_ref session,
 		   struct login_message *q);

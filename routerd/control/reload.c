@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the file in a thread of its own, then switches all workers to the new policy; see
- * reload.h. Worker 0, except the thread's main function.
+ * Reads the file in a thread, and switches to the new policy; see reload.h. read_file and
+ * run_reading run in that thread, reading_unref in either thread, everything else in the
+ * thread of worker 0.
  */
 #include "routerd/control/reload.h"
 
@@ -26,9 +27,9 @@ enum { CHANGES_MAX = 1000 }; /* bytes of names in a log line */
 struct reading {
 	_Atomic uint32_t refs;
 	int fd;                /* an eventfd */
-	const char *path;      /* lent */
-	struct policy *before; /* counted */
-	/* the result */
+	const char *path;      /* owned by the process */
+	struct policy *before; /* counted; the policy before the reload */
+	/* The result of the thread. */
 	struct config *config; /* NULL: errors says why */
 	struct policy *policy;
 	struct conf_error errors;
@@ -44,11 +45,11 @@ enum reload_state {
 struct reload {
 	struct loop *loop;
 	const char *path;
-	const struct config *config; /* as loaded when the router started */
-	struct policy *policy;       /* counted; the last that was sent */
+	const struct config *config; /* the one that the router was started with */
+	struct policy *policy;       /* counted; the last one sent to the workers */
 	struct outbox *outbox;
 	enum reload_state state;
-	bool again; /* another reload was requested meanwhile */
+	bool again; /* another reload must follow this one */
 	struct reading *reading;
 	struct event read_event;
 	unsigned missing; /* workers that have not reported */
@@ -110,7 +111,7 @@ static void *run_reading(void *arg)
 	return NULL;
 }
 
-/* The thread handles no signals: they are the main thread's. */
+/* Starts the thread. It blocks all signals, so the main thread handles them. */
 static int start_reading(struct reading *reading)
 {
 	pthread_attr_t attr;
@@ -160,7 +161,7 @@ static void reload_refused(struct reload *r, const char *errors)
 	end_reload(r);
 }
 
-/* The realms of a that b lacks. */
+/* Appends the names of the realms that a has and b does not have. */
 static void put_missing(struct buf *out, const char *what, const struct config *a,
 			const struct config *b)
 {
@@ -170,7 +171,10 @@ static void put_missing(struct buf *out, const char *what, const struct config *
 				   a->realms[i].name);
 }
 
-/* Transports do not change, even if the role of their anonymous clients was removed. */
+/*
+ * Warns of each transport that gives anonymous clients a removed role: a reload does not
+ * change transports.
+ */
 static void warn_of_anonymous(const struct reload *r)
 {
 	for (size_t i = 0; i < r->config->n_listeners; i++) {
@@ -292,7 +296,7 @@ static void on_file_read(evutil_socket_t fd, short what, void *arg)
 	reading_unref(&reading);
 }
 
-/* Starts the thread. NULL if out of memory or descriptors. */
+/* Starts to read the file. NULL if out of memory or descriptors. */
 static struct reading *reading_new(struct reload *r)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));

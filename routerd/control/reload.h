@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reloads the configuration while the router runs. A thread of its own reads the file,
- * since that may take long (a slow disk, a user that LDAP knows). If the file is valid,
- * worker 0 sends the new policy to every worker and waits until each has applied it to
- * its sessions. Otherwise the log says what is wrong, and the old policy stays in force.
+ * since that may take long (a slow disk, or names of users that LDAP must look up). If
+ * the file has no errors, worker 0 sends the new policy to every worker and waits until
+ * each worker has checked its sessions against the policy. If the file has errors, the
+ * log says which, and the old policy stays in force.
  *
  * Only roles and permissions take effect. A log line names the other keys that have
  * changed, and realms that were added or removed; those need a restart.
  *
- * Worker 0 only.
+ * Call all functions on the thread of worker 0.
  */
 #ifndef ROUTERD_CONTROL_RELOAD_H
 #define ROUTERD_CONTROL_RELOAD_H
@@ -23,7 +24,7 @@ struct reload;
 /*
  * path is the configuration's file, cfg the configuration that the router was started
  * with. cfg and outbox must stay valid until reload_free, path as long as the process
- * runs. *policy gets a reference. NULL if out of memory.
+ * runs. Takes its own reference to the policy. NULL if out of memory.
  */
 struct reload *reload_new(struct loop *loop, const char *path, const struct config *cfg,
 			  struct policy *policy, struct outbox *outbox) MUSTCHECK;
@@ -31,12 +32,12 @@ struct reload *reload_new(struct loop *loop, const char *path, const struct conf
 void reload_free(struct reload **reload);
 
 /*
- * Begins a reload. If a reload is under way, one more follows it, however often this is
- * called meanwhile. So the file is always read after the last call.
+ * Begins a reload. If a reload is under way, another one follows, only one even after
+ * several calls. So the file is always read after the last call.
  */
 void reload_begin(struct reload *r);
 
-/* Takes the report of a worker, a POST_RELOADED. */
+/* Handles POST_RELOADED, the report of a worker. */
 void reload_reported(struct reload *r, const struct post *p);
 
 extern const struct counter_table reload_counter_table; /* describes struct reload */

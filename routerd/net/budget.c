@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A turn's budget; see budget.h. The net's thread. */
+/* A turn's budget; see budget.h. The worker's thread. */
 #include "routerd/net/budget.h"
 
 #include "common/loop.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Limits what a worker does in one turn before it flushes: how long it reads, how long it
- * handles posts, how much output it queues. A flush costs a system call for each
- * connection, so with many connections it pays to queue more for each of them first. The
- * net's thread.
+ * Limits what a worker does in one turn before it writes the queued output (flushes): how
+ * long it reads, how long it handles posts, how much output it queues. A flush costs a
+ * system call for each connection. So the more connections have output, the more may be
+ * queued before the flush. The worker's thread.
  */
 #ifndef ROUTERD_NET_BUDGET_H
 #define ROUTERD_NET_BUDGET_H
@@ -14,7 +14,7 @@ struct budget {
 	uint64_t reading_since_ns; /* 0: nothing was read in this turn */
 	uint64_t posts_since_ns;
 	size_t queued;  /* bytes of output since the last flush */
-	uint32_t conns; /* number of connections that have it */
+	uint32_t conns; /* connections with output since the last flush */
 };
 
 /*

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The life of a connection: adopt, read, pause, close; see conn.h. The net's thread. */
+/*
+ * Adopts, reads, pauses and closes connections, and handles their deadlines; see conn.h.
+ * The worker's thread.
+ */
 #include "routerd/net/conn.h"
 
 #include "common/err.h"
@@ -108,6 +111,7 @@ void conn_deadline_passed(struct conn *c)
 		handshake_late(c);
 }
 
+/* Records that the peer is alive. */
 static void sign_of_life(struct conn *c)
 {
 	c->life_ms = loop_now_ms(c->net->loop);
@@ -180,7 +184,7 @@ static void pause_reading(struct conn *c)
 	conn_arm(c);
 }
 
-/* Continues after a pause or a hold, unless the other one still lasts. */
+/* Called when a pause or a hold has ended. The other one may still last. */
 static void go_on_reading(struct conn *c)
 {
 	if (c->established && !c->holding)
@@ -205,8 +209,9 @@ static bool must_pause(const struct conn *c)
 }
 
 /*
- * Keeps input for a connection that the handler has held: the rest of the message and the
- * input after it. `from` is the kept input that both are in, or NULL.
+ * Keeps input for a connection that the handler has held: the rest of the message, and
+ * the input behind it. from is the kept input that contains both, or NULL if they were
+ * read just now.
  */
 static void keep_input(struct conn *c, struct conn_kept *from, bool text,
 		       const struct frame_input *behind)
@@ -214,7 +219,7 @@ static void keep_input(struct conn *c, struct conn_kept *from, bool text,
 	struct slice rest = c->net->hold_rest;
 	struct conn_kept *k = from;
 
-	/* Both are adjacent in `from`, unless the message was fragmented. */
+	/* In `from` both are adjacent, unless the message was fragmented. */
 	if (k != NULL && rest.p + rest.len == behind->p) {
 		k->at = (size_t)(rest.p - k->bytes.data);
 	} else {
@@ -259,15 +264,18 @@ static enum frame_event_type next_event(struct conn *c, union conn_held *held,
 		       : rawsocket_next(&held->part, in, limit, ev);
 }
 
-/* Reads events from *in. `from` is the kept input that *in is in, or NULL. */
+/*
+ * Handles the frames in *in. from is the kept input that contains *in, or NULL if it was
+ * read just now.
+ */
 static void read_events(struct conn *c, struct frame_input *in, struct conn_kept *from)
 {
 	union conn_held held = c->held;
 	struct frame_event ev;
 	bool more = true;
 
-	/* The handler may drop c. Keep the reader in a local variable, so that this does
-	 * not free the memory that the message is in. */
+	/* The handler may drop c, which frees c->held. Move it to a local variable, so
+	 * that the memory of the message stays valid. */
 	c->held = (union conn_held){.part = NULL};
 	while (more && c->state != CONN_DEAD && !c->finishing && !c->holding) {
 		switch (next_event(c, &held, in, &ev)) {
@@ -427,7 +435,8 @@ void conn_left(struct conn *c)
 	c->left = true;
 	c->ping_sent = false;
 	conn_set_deadline(c, c->conf->handshake_ms);
-	/* net.paused applies only to established connections. The next HELLO is read. */
+	/* net.paused applies only to established connections. So end the pause: the
+	 * next HELLO must be read. */
 	if (c->stream.paused)
 		conn_resume(c);
 }
@@ -445,7 +454,7 @@ void conn_hold(struct conn *c, struct slice rest)
 	if (c->state != CONN_OPEN)
 		return;
 	c->holding = true;
-	/* read_events keeps the rest when `message` returns. */
+	/* The caller of `message` keeps the rest when it returns. */
 	c->net->hold_rest = rest;
 	stop_pings(c);
 }

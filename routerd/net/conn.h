@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One client's connection, for the layer above: messages in, framed bytes out, and one
- * close. It does the server's handshake of WebSocket (RFC 6455) or RawSocket
- * (specification: "RawSocket Transport"), parses frames, queues output, and enforces
- * deadlines and limits. It does not interpret messages.
+ * The connection of one client. The layer above, peer/, gets whole messages, sends framed
+ * bytes, and is told once that the connection has ended. This layer does the server's
+ * handshake of WebSocket (RFC 6455) or RawSocket (specification: "RawSocket Transport"),
+ * parses frames, queues output, and enforces deadlines and limits. It does not interpret
+ * messages.
  *
- * All functions belong to the thread of the connection's struct net. They may be called
- * from any callback and in any state; if a call is not possible in a state, it does
- * nothing. Nothing is freed during a callback.
+ * Call all functions on the worker's thread. They may be called from any callback and in
+ * any state; a call that is not possible in a state does nothing. Nothing is freed during
+ * a callback.
  */
 #ifndef ROUTERD_NET_CONN_H
 #define ROUTERD_NET_CONN_H
@@ -35,20 +36,18 @@ struct conn_conf {
 	uint32_t early_message_max; /* longest message before conn_established, bytes */
 	uint32_t message_max;       /* longest message after it, bytes */
 	size_t head_max;            /* longest HTTP request head, bytes */
-	size_t headers_max; /* most headers of a request; at most HTTP_HEADERS_MAX */
+	size_t headers_max;         /* headers of a request; at most HTTP_HEADERS_MAX */
 	/* The paths that serve WebSocket, without query. None: all paths do. */
 	const char *const *paths;
 	size_t n_paths;
-	/*
-	 * From conn_adopt to conn_established; from conn_left to conn_restart_handshake,
-	 * and from there to conn_established.
-	 */
+	/* The longest time from conn_adopt to conn_established; from conn_left to
+	 * conn_restart_handshake; and from there to conn_established. */
 	uint32_t handshake_ms;
 	uint32_t ping_interval_ms; /* silence before a ping is sent; 0: no pings */
 	/* Silence after a ping before the connection is closed. */
 	uint32_t ping_timeout_ms;
-	uint32_t close_ms; /* for closing */
-	size_t queue_max;  /* most bytes of memory in the output queue */
+	uint32_t close_ms; /* longest time for closing */
+	size_t queue_max;  /* limit of memory in the output queue, bytes */
 };
 
 /* The framings of a listener. On a port with both, the first octet tells them apart. */
@@ -60,27 +59,23 @@ enum {
 enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* the usual value of early_message_max */
 
 /*
- * The layer above; a constant table.
+ * The callbacks of the layer above; a constant table.
  *
  * `closed` is called exactly once for each connection that the handler has accepted, at
  * the end of the turn in which the connection left the state OPEN, never from inside a
- * function of this interface. No callback follows. The pointer must not be used
+ * function of this interface. No other callback follows. The pointer must not be used
  * afterwards, although the connection may live on until its last bytes are sent.
  */
 struct conn_handler {
 	size_t user_size; /* bytes at conn_user, initially zero */
 
-	/*
-	 * The answer to a request for a known path without an upgrade: one line of text.
-	 */
+	/* One line of text. It answers a request without an upgrade for a known path. */
 	const char *page;
 
-	/*
-	 * Called for a valid upgrade request to a known path. Returns 0 to accept it,
-	 * with the subprotocol, or NULL for none, in *text_out. Otherwise returns the
-	 * HTTP status of the refusal, with a sentence that says why in *text_out. The
-	 * text must still be valid when the callback returns; it is used at once.
-	 */
+	/* Called for a valid upgrade request to a known path. To accept it, returns 0
+	 * and sets *text_out to the subprotocol, or to NULL for none. To refuse it,
+	 * returns an HTTP status and sets *text_out to a sentence that says why. The
+	 * caller copies the text at once. */
 	int (*upgrade)(struct conn *c, const struct http_request *req,
 		       const char **text_out);
 
@@ -100,13 +95,13 @@ struct conn_handler {
 	void (*closed)(struct conn *c);
 };
 
-/* The end in words, for a log line: "closed by peer". */
+/* The reason in words, for a log line: "closed by peer". */
 const char *conn_end_str(enum conn_end end);
 
 /*
- * Takes ownership of fd, a connected non-blocking stream socket, and starts the
- * handshake's deadline. NULL if out of memory; fd is closed and *conf->live decremented
- * then.
+ * Takes ownership of fd, a connected non-blocking stream socket, and starts the deadline
+ * of the handshake. If memory runs out, closes fd, decrements *conf->live and returns
+ * NULL.
  */
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 			const struct conn_handler *handler);
@@ -150,11 +145,11 @@ void conn_restart_handshake(struct conn *c);
 
 /*
  * Postpones a message. May be called only by `message`, on an established connection.
- * `message` will get rest, which is the end of its bytes, again after conn_release and
- * before any other input. Until then the connection is not read, and it sends no pings.
- * Input that was read already, at most NET_SCRATCH bytes, is kept and counts against the
- * thread's budget for incomplete messages. Sending, closing and dropping are still
- * possible.
+ * After conn_release, and before any other input, `message` is called again with rest,
+ * which must be the end of its bytes. Until then the connection is not read, and it sends
+ * no pings. Input that was read already, at most NET_SCRATCH bytes, is kept and counts
+ * against the worker's budget for incomplete messages. Sending, closing and dropping are
+ * still possible.
  */
 void conn_hold(struct conn *c, struct slice rest);
 
@@ -171,14 +166,14 @@ void conn_release(struct conn *c);
 void conn_send(struct conn *c, struct slice framed);
 
 /*
- * Allows several messages of one turn to share a frame: the connection uses a batched
- * subprotocol on WebSocket.
+ * Allows several messages of one turn to share a frame. Call it if the connection uses a
+ * batched subprotocol on WebSocket.
  */
 void conn_join_frames(struct conn *c);
 
 /*
- * Like conn_send, for bytes that go to many connections: avoids the copy if that pays.
- * The bytes may be several messages, each with its frame. Takes one reference.
+ * Like conn_send, for bytes that go to many connections: long ones are not copied. The
+ * bytes may be several messages, each with its frame. Takes one reference.
  */
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages);
 

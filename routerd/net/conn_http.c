@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The handshake of WebSocket: collects the request head, answers it, and leaves the bytes
- * after the head to the WebSocket stream. The net's thread.
+ * after the head to the reader of frames. The worker's thread.
  */
 #include "common/err.h"
 #include "routerd/net/conn_int.h"
@@ -147,7 +147,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		return;
 	}
 	head = c->held.part;
-	/* Nobody must free the head while it is in use. */
+	/* The handler may drop c, which must not free the head. */
 	c->held.part = NULL;
 	if (err != 0)
 		give_up(c, err, all);
@@ -157,7 +157,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		buf_fini(head);
 	free(head);
 
-	/* The bytes after the head belong to the WebSocket stream. */
+	/* The bytes after the head are frames. */
 	if (c->state == CONN_OPEN)
 		frame_input_take(in, len - before);
 }

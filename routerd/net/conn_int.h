@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A connection as seen by the files of net/; not for the layers above. The net's thread.
+ * The inside of a connection. Only the files of net/ include this header. The worker's
+ * thread.
  *
  * Each file calls only files further down in this list. net.c: turns, and the end of all
  * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
@@ -27,7 +28,7 @@ union conn_held {
 struct conn_kept {
 	struct buf bytes;
 	size_t at; /* the bytes before this offset are handled */
-	/* Bytes from there that are the rest of a message; frames follow. */
+	/* From there, this many bytes are the rest of a message; then frames follow. */
 	size_t message;
 	bool text; /* the message is text */
 };
@@ -53,12 +54,12 @@ struct conn {
 	uint8_t framing;           /* CONN_WEBSOCKET or CONN_RAWSOCKET; 0 while OPENING */
 	/* RawSocket: log2 of the longest message that the peer accepts; else 0. */
 	uint8_t raw_send_log;
-	/* RawSocket: log2 of the longest message that we have announced. */
+	/* RawSocket: log2 of the longest message that the router has announced. */
 	uint8_t raw_recv_log;
 	bool owes_closed; /* the handler has accepted it; `closed` was not called yet */
 	bool established; /* conn_established was called */
 	bool left;        /* conn_left was called, and no other handshake has begun */
-	bool ping_sent;   /* no input has come since */
+	bool ping_sent;   /* a ping was sent, and no input has come since */
 	bool finishing;   /* CLOSING: ignore input; shut down after the last write */
 	bool holding;     /* OPEN: conn_hold was called; input is not handled */
 	alignas(16) uint8_t user[]; /* handler->user_size bytes */
@@ -75,19 +76,25 @@ void conn_set_end(struct conn *c, enum conn_end end);
 /* Makes the connection DEAD at once, for this reason. Does nothing if it is DEAD. */
 void conn_kill(struct conn *c, enum conn_end end);
 
-/* Enters OPEN with this framing. The handshake is done and its answer queued. */
+/* Enters OPEN with this framing. The answer to the handshake must be queued already. */
 void conn_open(struct conn *c, unsigned framing);
 
 /*
- * Records that the handler has accepted c, so that `closed` will be called, whatever has
- * become of c since.
+ * Records that the handler has accepted c, so that `closed` will be called. c may have
+ * been closed or killed meanwhile.
  */
 void conn_owe_closed(struct conn *c);
 
-/* The last output is queued: shuts down when it is written, then waits for the peer. */
+/*
+ * Call this after queuing the last output. When it is written, the output is shut down;
+ * then the peer's end of file is awaited.
+ */
 void conn_finish(struct conn *c);
 
-/* Queues the last output of a connection in OPENING, and closes it for this reason. */
+/*
+ * Queues the last output of a connection in OPENING, and closes the connection for this
+ * reason.
+ */
 void conn_answer_and_close(struct conn *c, struct slice words, enum conn_end end);
 
 /* Registers for the socket events that the state needs. Kept input needs no event. */
@@ -97,8 +104,8 @@ void conn_arm(struct conn *c);
 bool conn_accepts(struct conn *c, size_t len) MUSTCHECK;
 
 /*
- * Queues bytes of our own, regardless of the limit. False if out of memory; c is dead
- * then.
+ * Queues bytes that the router itself has made, regardless of queue_max. False if out of
+ * memory; c is dead then.
  */
 bool conn_push(struct conn *c, struct slice bytes);
 
@@ -140,14 +147,18 @@ bool conn_say_ping(struct conn *c);
 /* Answers a ping, except in CLOSING. */
 void conn_say_pong(struct conn *c, struct slice payload);
 
-/* The peer has closed: answers, and finishes. */
+/* Handles the peer's Close: answers it, and calls conn_finish. */
 void conn_say_closed(struct conn *c, uint16_t code);
 
-/* The peer broke the framing's protocol: logs it, sends a Close, and finishes. */
+/*
+ * Handles a violation of the framing's protocol: logs it, sends a Close, and calls
+ * conn_finish.
+ */
 void conn_say_error(struct conn *c, uint16_t code, const char *why);
 
-/* --- conn_http.c, conn_raw.c: handle input of a handshake; they take it from *in --- */
+/* --- conn_http.c, conn_raw.c: the handshakes --- */
 
+/* Handle input of a handshake, and take it from *in. */
 void conn_http_input(struct conn *c, struct frame_input *in);
 void conn_raw_input(struct conn *c, struct frame_input *in);
 
@@ -160,7 +171,7 @@ void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end e
 
 /* --- conn.c --- */
 
-/* Reads a connection again that net.paused has paused. */
+/* Ends the pause of a connection in net.paused_conns. */
 void conn_resume(struct conn *c);
 
 /* Handles c's deadline, which has passed. */

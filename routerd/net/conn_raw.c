@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handshake of RawSocket. The net's thread. */
+/*
+ * The handshake of RawSocket: collects its four octets and answers them. The worker's
+ * thread.
+ */
 #include "routerd/net/conn_int.h"
 
 /* A client must accept messages of this size; otherwise a WELCOME might not fit. */
@@ -21,7 +24,7 @@ static void accept_client(struct conn *c, const struct rawsocket_handshake *hand
 	size_t announced = rawsocket_reply_write(answer, handshake->serializer,
 						 c->conf->message_max);
 
-	/* both are powers of two */
+	/* Both are powers of two. */
 	c->raw_send_log = (uint8_t)__builtin_ctzll(handshake->max_len);
 	c->raw_recv_log = (uint8_t)__builtin_ctzll(announced);
 	if (conn_push(c, slice_of(answer, sizeof(answer))))

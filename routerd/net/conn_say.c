@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pings, pongs and closing, in both framings. The net's thread.
+ * Sends and answers pings, and closes connections, in both framings. The worker's thread.
  *
  * RawSocket has no close message. A side that has sent everything shuts down its output.
- * The router then ignores further input until the peer's stream ends, which ends the
+ * The router then ignores further input until the peer's end of file, which ends the
  * connection.
  */
 #include "routerd/net/conn_int.h"

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The states of a connection, how it ends, and its queue; see conn_int.h. The net's
+ * The states of a connection, how it ends, and its queue; see conn_int.h. The worker's
  * thread.
  *
  * CLOSING has two parts. After conn_close a WebSocket stream is still parsed, to find the
  * peer's Close. When both sides have sent their last frame, or the peer's input is
  * invalid, the connection is `finishing`: input is discarded, and when the queue is empty
  * the output is shut down. The socket is closed only at the peer's end of file: closing a
- * socket with unread input would reset the connection, and the peer might lose our last
- * output. One deadline covers all of this.
+ * socket with unread input would reset the connection, and the peer might lose the
+ * router's last output. One deadline covers all of this.
  */
 #include "routerd/net/conn_int.h"
 
@@ -97,7 +97,7 @@ void conn_count_incomplete(struct conn *c)
 
 /* --- states --- */
 
-/* No message is delivered any more. `closed` is called at the end of the turn. */
+/* No more messages are delivered. `closed` is called at the end of the turn. */
 static void leave_open(struct conn *c)
 {
 	struct net *n = c->net;
@@ -112,8 +112,8 @@ static void leave_open(struct conn *c)
 
 static void release(struct conn *c)
 {
-	/* A RawSocket client takes a plain end of file for a clean close. In the middle
-	 * of a login it is not one, so reset the connection. */
+	/* A RawSocket client takes a plain end of file for a clean close. During a
+	 * login that would be wrong, so reset the connection. */
 	if (c->framing == CONN_RAWSOCKET && !c->established && !c->stream.shut &&
 	    c->end != CONN_END_PEER && c->end != CONN_END_LOST)
 		stream_reset_at_close(&c->stream);
@@ -173,7 +173,8 @@ void conn_open(struct conn *c, unsigned framing)
 void conn_owe_closed(struct conn *c)
 {
 	c->owes_closed = true;
-	/* The handler may have closed it, or memory may have run out. */
+	/* If c has left OPEN already, or was never in it, leave_open has not done
+	 * this. */
 	if (c->state != CONN_OPEN)
 		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
 }

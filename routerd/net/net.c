@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The shared parts of a thread's connections, and the end of its turns; see net.h. The
- * net's thread.
- */
+/* Starts and ends a struct net, and ends its turns; see net.h. The worker's thread. */
 #include "routerd/net/net.h"
 
 #include "common/err.h"
@@ -192,8 +189,7 @@ void net_close_all(struct net *n, uint16_t code, const char *reason)
 
 	for (enum conn_state s = CONN_OPENING; s <= CONN_OPEN; s++) {
 		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL) {
-			/* In the middle of a login some clients would take a clean close
-			 * for success. */
+			/* During a login, some clients take a clean close for success. */
 			if (s == CONN_OPEN && !c->established && !c->left)
 				conn_drop(c);
 			else

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the connections of one thread share: loop, receive buffer, budgets, deadlines,
+ * What the connections of one worker share: loop, receive buffer, budgets, deadlines,
  * lists and counters. Each worker has one struct net; a connection never moves to
- * another. This layer does not interpret messages. The owner's thread.
+ * another. The files in this folder do not interpret messages. The worker's thread.
  */
 #ifndef ROUTERD_NET_NET_H
 #define ROUTERD_NET_NET_H
@@ -40,7 +40,9 @@ enum conn_state {
 	CONN_STATE_COUNT = 4,
 };
 
-/* Why a connection ended: identifier, text for log lines, name and help of its counter.
+/*
+ * Why a connection ended. Each row: identifier, text for log lines, name and help text of
+ * its counter.
  */
 #define CONN_ENDS(X)                                                                     \
 	X(PEER, "closed by peer", "closed_by_peer",                                      \
@@ -82,7 +84,7 @@ enum conn_end {
 #undef X
 };
 
-/* Identifier, name, type, help. */
+/* Each row: identifier, name, type, help text. */
 #define NET_COUNTERS(X)                                                                  \
 	X(ADOPTED, "connections_adopted", COUNTER, "connections that the worker got")    \
 	X(UPGRADED, "connections_upgraded", COUNTER,                                     \
@@ -113,15 +115,13 @@ extern const struct counter_table net_counter_table; /* describes net.counters *
 struct net {
 	struct loop *loop; /* owned by the caller */
 	const char *name;  /* prefix of log lines, such as "w2"; owned by the caller */
-	size_t max_queued; /* most bytes of memory in all output queues of this thread */
-	size_t max_incomplete; /* most bytes of incomplete requests and messages */
+	size_t max_queued; /* limit of memory in all output queues, bytes */
+	size_t max_incomplete; /* limit of incomplete input, bytes */
 	uint8_t *scratch;      /* every read puts its bytes here first */
 
-	/*
-	 * Set by the owner. While true, an established connection that becomes readable
-	 * is paused instead of read; other connections are read. net_resume_all ends the
-	 * pauses.
-	 */
+	/* Set by the worker. While true, an established connection that becomes
+	 * readable is paused instead of read; other connections are read.
+	 * net_resume_all ends the pauses. */
 	bool paused;
 
 	/* Only the files of net/ use the fields below. */
@@ -131,8 +131,8 @@ struct net {
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
 	struct conn_list incomplete;               /* connections with incomplete input */
-	struct conn_list paused_conns;             /* paused because of the flag above */
-	struct conn_list left; /* `closed` must be called in this turn */
+	struct conn_list paused_conns;             /* paused because `paused` was set */
+	struct conn_list left; /* their `closed` is called in this turn */
 	struct wheel wheel;    /* deadlines */
 	struct timer tick;     /* fires when the wheel must be run */
 	uint64_t tick_due_ms;  /* 0: not armed */
@@ -152,10 +152,10 @@ int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queu
 void net_fini(struct net *n);
 
 /*
- * Called from the loop's hook, after everything that queues output. Calls `closed` for
+ * Call it at the end of a turn, after everything that queues output. Calls `closed` for
  * the connections that have left OPEN, writes the queued output with one writev per
- * connection, and frees dead connections. Hand over what `closed` posts afterwards. True:
- * call it again without waiting for an event.
+ * connection, and frees dead connections. `closed` may send posts, so hand posts over
+ * afterwards. True: call it again without waiting for an event.
  */
 bool net_turn_end(struct net *n);
 
@@ -163,9 +163,9 @@ bool net_turn_end(struct net *n);
 void net_resume_all(struct net *n);
 
 /*
- * Closes all connections: 503 before the upgrade, conn_drop in the middle of a login,
- * otherwise a Close with this code and reason. Afterwards the owner runs turns until
- * net_conns is 0, or as long as it wants to wait.
+ * Closes all connections: answers 503 to a handshake, calls conn_drop for a login, and
+ * sends other clients a Close with this code and reason. Afterwards the worker runs turns
+ * until net_conns is 0, or as long as it wants to wait.
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The output queue of one connection; see outq.h. The owner's thread. */
+/* The output queue of one connection; see outq.h. The worker's thread. */
 #include "routerd/net/outq.h"
 
 #include "common/err.h"
@@ -21,11 +21,10 @@ struct outq_chunk {
 };
 
 enum {
-	/*
-	 * Sizes of the allocations for copies. The first chunk of a queue is small,
-	 * because most queues are emptied at the end of the turn and a fan-out fills many
-	 * at once. Each further chunk is twice as large as the one before.
-	 */
+	/* Sizes of the allocations for copies. The first chunk of a queue is small,
+	 * because most queues are emptied at the end of the turn, and an event for
+	 * many subscribers fills many queues at once. Each further chunk is twice as
+	 * large as the one before. */
 	FIRST_ALLOC = 512,
 	MAX_ALLOC = 4096,
 
@@ -241,7 +240,7 @@ int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_ou
 
 void outq_consume(struct outq *q, struct outq_pool *p, size_t n)
 {
-	/* Its head may have been written. */
+	/* The head of the last frame may be written now, so no message may join it. */
 	q->open = 0;
 	while (n > 0) {
 		struct outq_chunk *c = q->first;

@@ -2,8 +2,8 @@
 /*
  * The bytes that wait to be written to one connection, in order: copies of small
  * messages, collected in chunks, and references to shared messages. A queue does not use
- * the socket: the connection asks for an iovec and reports how much was written. Owned by
- * one thread.
+ * the socket: the connection asks for an iovec and reports how much was written. The
+ * worker's thread.
  */
 #ifndef ROUTERD_NET_OUTQ_H
 #define ROUTERD_NET_OUTQ_H
@@ -32,10 +32,8 @@ struct outq_pool {
 	 * is in many queues.
 	 */
 	size_t memory;
-	/*
-	 * Unused chunks of the two common kinds, since a fan-out needs thousands for a
-	 * moment. Bounded.
-	 */
+	/* Unused chunks of the two common kinds: an event for many subscribers needs
+	 * thousands of them at once. Bounded. */
 	struct outq_spare refs, first;
 };
 
@@ -75,8 +73,8 @@ static inline bool outq_empty(const struct outq *q)
 }
 
 /*
- * Returns the start of the queue as at most max pieces, valid until the queue changes.
- * Returns their number; *bytes_out gets their total length.
+ * Fills iov with at most max pieces from the start of the queue, valid until the queue
+ * changes. Returns the number of pieces; *bytes_out gets their total length.
  */
 int outq_peek(const struct outq *q, struct iovec *iov, int max, size_t *bytes_out);
 

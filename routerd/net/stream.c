@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads and writes sockets; see stream.h. The net's thread. */
+/* Reads and writes sockets; see stream.h. The worker's thread. */
 #include "routerd/net/stream.h"
 
 #include "common/err.h"
@@ -66,10 +66,7 @@ void stream_mark_dirty(struct net *n, struct stream *s)
 	move_to(n, s, STREAM_DIRTY);
 }
 
-/*
- * Updates the budget and the list. A blocked stream is not tried again before its socket
- * is writable.
- */
+/* Called after a push. A blocked stream stays BLOCKED until its socket is writable. */
 static int pushed(struct net *n, struct stream *s, int err, size_t bytes)
 {
 	if (err != 0)

@@ -2,8 +2,8 @@
 /*
  * The socket of a connection: does all reading and writing. It handles bytes and queues,
  * not frames or connections. A stream with output is in one of the lists of net.streams:
- * DIRTY (write it in this turn), AGAIN (in the next turn), or BLOCKED (the kernel's
- * buffer is full; wait until the socket is writable). The net's thread.
+ * DIRTY (write it in this turn), AGAIN (write it in the next turn), or BLOCKED (the
+ * kernel's buffer is full; wait until the socket is writable). The worker's thread.
  */
 #ifndef ROUTERD_NET_STREAM_H
 #define ROUTERD_NET_STREAM_H
@@ -33,12 +33,12 @@ struct stream {
 	short armed;  /* the events that ev is registered for */
 	uint8_t list; /* enum stream_list */
 	bool paused;  /* input is not read */
-	bool shut;    /* our output is shut down */
+	bool shut;    /* output is shut down */
 };
 
 /*
- * Takes ownership of fd. Once armed, cb is called with arg when fd is readable or
- * writable.
+ * Initialises a stream for fd, which the caller still owns. After stream_arm, cb is
+ * called with arg when fd is readable or writable.
  */
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 		 void *arg);
@@ -55,8 +55,9 @@ int stream_arm(struct net *n, struct stream *s) MUSTCHECK;
 void stream_readable(struct stream *s);
 
 /*
- * Reads at most NET_SCRATCH bytes into net.scratch. E_AGAIN. E_CLOSED with errno 0: the
- * stream has ended. Other errors: the connection is lost.
+ * Reads at most NET_SCRATCH bytes into net.scratch. E_AGAIN: there is nothing to read.
+ * E_CLOSED with errno 0: the peer has ended its output. Other errors: the connection is
+ * lost.
  */
 int stream_read(struct net *n, struct stream *s, size_t *got_out) MUSTCHECK;
 
@@ -69,22 +70,22 @@ int stream_push_frame(struct net *n, struct stream *s, struct slice framed) MUST
 int stream_push_shared(struct net *n, struct stream *s,
 		       struct shared_buf *framed) MUSTCHECK;
 
-/* Marks a stream that is writable again. */
+/* Moves a stream to DIRTY, because it is writable again. */
 void stream_mark_dirty(struct net *n, struct stream *s);
 
 /*
- * Writes as much as one turn allows and takes s off the DIRTY list. 0: s is IDLE if
- * everything is written. An error: the connection is lost.
+ * Writes as much as one turn allows and takes s off the DIRTY list. 0: success; output
+ * that is left is AGAIN or BLOCKED. An error: the connection is lost.
  */
 int stream_flush(struct net *n, struct stream *s) MUSTCHECK;
 
-/* Shuts down our output. E_SYS. */
+/* Shuts down the output of the socket. E_SYS. */
 int stream_shutdown(struct stream *s) MUSTCHECK;
 
 /* Makes the close of a TCP socket reset the connection. */
 void stream_reset_at_close(struct stream *s);
 
-/* Unregisters the events and drops the queue. The caller still owns the socket. */
+/* Unregisters the events and drops the queue. The caller closes the socket. */
 void stream_release(struct net *n, struct stream *s);
 
 #endif

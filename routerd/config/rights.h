@@ -11,10 +11,10 @@
  *     strings: "a.b" matches "a.bc".
  *   - A wildcard and a prefix: the part of the wildcard before its first empty component
  *     counts, which is "a.b." in "a.b..d". The wildcard is more specific if this part is
- * at least as long as the prefix.
+ *     at least as long as the prefix.
  *   - Of two wildcards, the one whose first empty component comes later is more specific.
  *     If these are at the same place, the second ones are compared, and so on. (This is
- * the specification's rule for registrations, "Best Matching".)
+ *     the specification's rule for registrations, "Best Matching".)
  *
  * If no permission matches, nothing is allowed. Rights of less specific permissions are
  * not inherited: {"a.", prefix, call} and {"a.b", exact, subscribe} do not allow a call

@@ -182,8 +182,8 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const char **why_out)
 {
 	struct principal p = {.n_keys = 0};
-	/* Read the epoch before the principal, so that it is never newer than the
-	 * data. */
+	/* Read the epoch before the principal, so that the epoch is never newer than
+	 * the data. */
 	uint64_t epoch = store_epoch(store);
 	enum reason reason;
 

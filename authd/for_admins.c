@@ -14,7 +14,7 @@
 
 enum {
 	MAX_ADMINS = 16,
-	/* Maximum of principals examined for a page, so that a list does not delay
+	/* Principals examined for one page at most, so that a long list does not delay
 	 * logins. */
 	PAGE_LOOKS = 500,
 };
@@ -279,7 +279,7 @@ static int add_principal_key(struct store *s, struct principal *p,
 	if (err == E_EXISTS)
 		return 0;
 	if (err == E_LIMIT)
-		/* E_LIMIT stands for a full disk here. */
+		/* Not E_LIMIT: that stands for a full disk here. */
 		return E_RANGE;
 	return err != 0 ? err : store_insert_key(s, principal_slice(&p->authid), key);
 }
@@ -326,8 +326,7 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 		break;
 	}
 	if (err == 0 && *changed && kinds[ch->kind].ends_sessions)
-		/* An answer to a login that was read before the change has the old
-		 * epoch, so routers refuse it. */
+		/* Routers then refuse logins that were decided before the change. */
 		err = store_raise_epoch(s);
 	return err;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A principal: a user that may log in. It is a plain value. Also the rules that stored
- * principals obey. Main thread.
+ * A principal is a user that may log in. It is a plain value. These functions enforce the
+ * rules for stored principals. Main thread.
  */
 #ifndef AUTHD_PRINCIPAL_H
 #define AUTHD_PRINCIPAL_H
@@ -40,8 +40,8 @@ static inline struct slice principal_slice(const struct principal_name *n)
 
 /*
  * Sets a name. E_RANGE if the text is empty, too long, or contains ASCII control
- * characters. New names must also pass admin_names_fault, which is stricter; an existing
- * database may contain names that do not.
+ * characters. New names must also pass admin_names_fault, which is stricter: a database
+ * may contain older names.
  */
 int principal_name_set(struct principal_name *n, struct slice text) MUSTCHECK;
 

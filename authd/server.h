@@ -60,7 +60,7 @@ struct endpoint {
 	unsigned n_clients;
 };
 
-/* A connection. It is freed when the connection ends. */
+/* A connection of a router or of authctl. */
 struct client {
 	LIST_ENTRY(client) link;
 	struct endpoint *endpoint;
@@ -120,12 +120,12 @@ struct server {
 	struct removals removals;    /* removals that some router has not confirmed */
 	uint64_t last_client;        /* number of the newest connection */
 	struct log_rate rate;        /* limits lines that peers can cause */
-	/* server_log_counters sets database_errors and gauges */
+	/* server_log_counters sets database_errors and the gauges. */
 	struct server_counters counters;
 };
 
 /*
- * Initialises the server. All arguments must stay valid as long as the server. The owner
+ * Initialises the server. All arguments must stay valid as long as the server. The caller
  * sets store when the database is open.
  */
 void server_init(struct server *s, struct loop *l, const struct settings *settings,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authd's configuration; see settings.h. These tables list all keys of the file. Main
+ * Reads authd's configuration file; see settings.h. The tables list all its keys. Main
  * thread.
  */
 #include "authd/settings.h"

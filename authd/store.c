@@ -3,7 +3,7 @@
  * Stores principals in SQLite; see store.h. Main thread.
  *
  * synchronous is FULL, because a revocation that authctl has reported as done must
- * survive a power failure. Values that are read are checked again: somebody may have
+ * survive a power failure. Values from the database are checked again: somebody may have
  * edited the file, and a text that is not UTF-8 would break the connection to the
  * routers.
  */
@@ -83,7 +83,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *statements[SQL_COUNT];
 	char id[2 * ID_BYTES + 1];
-	uint64_t epoch;      /* committed */
+	uint64_t epoch;      /* of the last committed transaction */
 	uint64_t next_epoch; /* of the current transaction */
 	uint64_t errors;
 	struct log_rate rate;
@@ -120,7 +120,8 @@ static int exec(struct store *s, const char *doing, const char *text)
 }
 
 /*
- * Parameters of a statement. PARAM_END ends the array. They point to the caller's data.
+ * Parameters of a statement. PARAM_END ends the array. The parameters point to the data
+ * of the caller.
  */
 struct param {
 	enum { PARAM_END = 0, PARAM_TEXT = 1, PARAM_BLOB = 2, PARAM_INT = 3 } type;
@@ -244,7 +245,7 @@ static int prepare_schema(struct store *s, const char *path)
 	sqlite3_finalize(st);
 	if (err != 0)
 		return err;
-	/* An empty file is fine: it may become a database of authd. */
+	/* Accept an empty file: it becomes a database of authd. */
 	if ((application != APPLICATION_ID && objects > 0) || version < 0) {
 		log_error(NULL, "not a database of authd path=\"%s\"", path);
 		return E_DB;

@@ -65,7 +65,8 @@ static unsigned cgroup_limit(const char *root, const char *group)
 }
 
 /*
- * The limit of this process's group in cgroup v2. Its line in the file begins with "0::".
+ * The limit of this process's group in cgroup v2, whose line in /proc/self/cgroup begins
+ * with "0::".
  */
 static unsigned own_cgroup_limit(const char *root)
 {
@@ -91,8 +92,8 @@ unsigned cpus_allowed(const char *root)
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned cpus = online > 0 ? (unsigned)online : 1;
 
-	/* The call fails if there are more processors than the set has bits. Then use
-	 * them all. */
+	/* The call fails if there are more processors than the set has bits. Then all
+	 * processors count. */
 	if (sched_getaffinity(0, sizeof(set), &set) == 0)
 		cpus = (unsigned)CPU_COUNT(&set);
 	unsigned limit = own_cgroup_limit(root);

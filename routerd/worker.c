@@ -65,7 +65,7 @@ struct worker {
 	struct mail_batch *stopped_mail;
 
 	uint64_t posts_in;  /* posts from other workers */
-	uint64_t pressures; /* how often pressure has stopped reading */
+	uint64_t pressures; /* how often mailbox_pressure has stopped reading */
 	struct log_rate pressure_rate;
 	struct log_rate memory_rate;
 	uint64_t lost_said; /* outbox.n_lost when it was last logged */
@@ -317,8 +317,8 @@ static bool work(struct worker *w)
 
 /*
  * Handles the first of n posts, and any further ones that can be handled together with
- * it. *taken_out gets the number of posts handled. False: a fan-out is unfinished and
- * continues in the next turn.
+ * it. *taken_out gets the number of posts handled. False: an event is not yet delivered
+ * to all subscribers (peer/fan_out.h); this continues in the next turn.
  */
 static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *taken_out)
 {
@@ -537,7 +537,7 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
 	mailbox_take(w->boxes, w->index, &w->inbox);
 }
 
-/* --- life --- */
+/* --- start and end --- */
 
 static int make_realms(struct worker *w)
 {
@@ -638,7 +638,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
 	timer_init(&w->deadline_timer, w->loop, on_deadline_timer, w);
 	wheel_init(&w->deadlines, loop_now_ms(w->loop));
-	/* Reserve memory for the posts of stopping, so that it cannot fail. */
+	/* Reserve memory for the posts of stopping, so that stopping cannot fail. */
 	w->stopped_mail = outbox_reserve(&w->outbox);
 	if (w->stopped_mail == NULL ||
 	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||

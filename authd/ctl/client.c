@@ -63,7 +63,7 @@ static int fail_before(const struct ctl *ctl, int err)
 	return ctl_fail(ctl, EX_DATAERR, "%s: %s", object(ctl), err_str(err));
 }
 
-/* Reports the error that authd has answered. */
+/* Reports the error in authd's answer. */
 static int fail_with(const struct admin_call *call, struct slice error)
 {
 	struct auth_error refusal;

@@ -123,7 +123,8 @@ enum config_feature {
 struct config_authenticator {
 	const char *name;
 	const char *socket;
-	/* Bits of enum config_feature. Without these features it is not used. */
+	/* Bits of enum config_feature. routerd does not use the authenticator without
+	 * them. */
 	unsigned require_features;
 	struct conf_users allow_users; /* users that it may run as */
 	uint32_t timeout;              /* ms for one answer */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lists Crossbar's keys that routerd does not have. A key is accepted if routerd does
- * what the key asks for. It is an error if the user would miss something. Constant; any
+ * what the key asks for. A key that the user would miss is an error. Constant; any
  * thread.
  */
 #include "routerd/config/config_int.h"

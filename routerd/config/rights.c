@@ -5,9 +5,8 @@
  * Exact permissions and prefixes are nodes of one array, sorted by text. The `up` link of
  * a node leads to the longest prefix of its text among the nodes before it. To find the
  * longest prefix of a URI, a binary search finds the last node that sorts at or before
- * the URI. The prefix is this node or one that its `up` links lead to. This is because
- * every text that sorts between a prefix and a URI that begins with it begins with the
- * prefix, too.
+ * the URI. The prefix is this node or one that its `up` links lead to: every text that
+ * sorts between a prefix of the URI and the URI begins with this prefix, too.
  */
 #include "routerd/config/rights.h"
 

@@ -97,7 +97,7 @@ void collector_start(struct collector *c, void (*done)(void *arg), void *arg)
 	}
 	begin_collection(c);
 	if (is_complete(c))
-		/* No worker could be asked. */
+		/* No worker got a request, so no answer will come. */
 		finish_collection(c);
 }
 
@@ -130,7 +130,7 @@ void collector_post(struct collector *c, struct post *p)
 
 /* --- the log --- */
 
-/* The parts without a realm go into one line; each realm gets a line. */
+/* Logs the parts that belong to no realm in one line, and each realm in its own line. */
 static void log_snapshot(const struct snapshot *s, const char *name, unsigned worker,
 			 const struct config *cfg)
 {

@@ -4,7 +4,7 @@
  * worker answers with a snapshot. A collection ends when all workers have answered. After
  * COLLECTOR_MS it ends without the missing answers.
  *
- * If collector_start is called during a collection, another collection follows, only one
+ * If collector_start is called during a collection, exactly one more collection follows,
  * even after several calls. So the counters are never older than the call. A worker that
  * has not answered gets no second request, so a stalled worker has at most one in its
  * mailbox. Thread of worker 0.

@@ -28,8 +28,10 @@ struct link;
 struct link_handlers {
 	/* The link is up: calls may be made with l->rpc. */
 	void (*up)(struct link *l);
-	/* The link is down. Calls in flight that have not got RPC_CLOSED yet get no
-	 * callback. */
+	/*
+	 * The link is down. Calls in flight that have not got RPC_CLOSED yet get no
+	 * callback.
+	 */
 	void (*down)(struct link *l);
 	/* The authenticator has sent a request. Answer it exactly once, now or later. */
 	void (*request)(struct link *l, struct rpc_request *req, struct slice method,
@@ -37,7 +39,7 @@ struct link_handlers {
 };
 
 struct link {
-	/* Read by the owner. */
+	/* The owner may read these fields. */
 	const struct config_authenticator *conf;
 	enum link_state state;
 	struct rpc_conn *rpc; /* NULL while DOWN */
@@ -56,7 +58,7 @@ struct link {
 	unsigned failures; /* connections in a row without an answer, except to hello */
 	unsigned misses;   /* pings in a row without an answer */
 	int spare;         /* a socket for the next connection, or -1 */
-	char outage[96];   /* reason in the last line about an outage; "": no outage */
+	char outage[96];   /* reason of the outage, as logged; "": no outage */
 	bool no_revoke_logged, no_authorize_logged;
 	/* DOWN: connect; HELLO: send hello again; else: send a ping. */
 	struct timer timer;

@@ -14,7 +14,7 @@
 
 enum {
 	TICK_MS = 100,       /* interval of checks while questions are held */
-	MAX_BYTES = 8 << 20, /* of all questions; the last one may exceed it */
+	MAX_BYTES = 8 << 20, /* of all questions of a kind; the last one may exceed it */
 };
 
 /* The key of the hash table. It must have no padding: the table compares its bytes. */
@@ -234,7 +234,7 @@ static void send_cancel(struct questions *qs, uint32_t msgid)
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	auth_cancel_write(&b, msgid);
 	int err = rpc_notify(qs->link.rpc, AUTH_NOTIFY_CANCEL, buf_slice(&b));
-	/* The cancel only saves the authenticator some work. */
+	/* Ignore errors: the cancel only saves the authenticator some work. */
 	(void)err;
 	buf_fini(&b);
 }
@@ -344,8 +344,8 @@ static int shorten(struct question *qu)
 }
 
 /*
- * Sends a held question. False if it cannot be sent now; then it stays held, and so must
- * those behind it.
+ * Sends a held question. False if it cannot be sent now. Then the questions behind it
+ * must wait, too.
  */
 static bool send_question(struct question *qu)
 {

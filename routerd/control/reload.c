@@ -27,7 +27,7 @@ enum { CHANGES_MAX = 1000 }; /* bytes of names in a log line */
 struct reading {
 	_Atomic uint32_t refs;
 	int fd;                /* an eventfd */
-	const char *path;      /* owned by the process */
+	const char *path;      /* valid as long as the process runs */
 	struct policy *before; /* counted; the policy before the reload */
 	/* The result of the thread. */
 	struct config *config; /* NULL: errors says why */
@@ -38,8 +38,8 @@ struct reading {
 enum reload_state {
 	RELOAD_IDLE = 0,
 	RELOAD_READING = 1,
-	RELOAD_SWITCHING =
-		2, /* the workers have the policy, and some have not reported */
+	/* The workers have the policy, and some have not reported. */
+	RELOAD_SWITCHING = 2,
 };
 
 struct reload {

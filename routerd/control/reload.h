@@ -32,8 +32,8 @@ struct reload *reload_new(struct loop *loop, const char *path, const struct conf
 void reload_free(struct reload **reload);
 
 /*
- * Begins a reload. If a reload is under way, another one follows, only one even after
- * several calls. So the file is always read after the last call.
+ * Begins a reload. If a reload is under way, exactly one more follows, even after several
+ * calls. So the file is always read after the last call.
  */
 void reload_begin(struct reload *r);
 

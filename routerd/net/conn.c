@@ -326,7 +326,8 @@ static void read_kept(struct conn *c)
 		if (c->holding)
 			keep_input(c, k, k->text, &in);
 	}
-	/* Do this even if *in is empty: the framing's reader may have whole frames. */
+	/* Do this even if *in is empty: the reader of the framing may still have whole
+	 * frames. */
 	if (!c->holding && c->state != CONN_DEAD && !c->finishing)
 		read_events(c, &in, k);
 	if (c->kept != k)
@@ -377,7 +378,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	budget_reading(&n->budget);
 	if ((what & EV_WRITE) != 0) {
-		/* The peer has read from a full buffer, so it is alive. */
+		/* The socket was full and is writable again, so the peer is alive. */
 		sign_of_life(c);
 		stream_mark_dirty(n, &c->stream);
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The connection of one client. The layer above, peer/, gets whole messages, sends framed
- * bytes, and is told once that the connection has ended. This layer does the server's
- * handshake of WebSocket (RFC 6455) or RawSocket (specification: "RawSocket Transport"),
- * parses frames, queues output, and enforces deadlines and limits. It does not interpret
- * messages.
+ * The connection of one client, for the layer above, peer/. A connection passes whole
+ * messages to peer/, sends framed bytes for it, and reports its end once. It does the
+ * server's handshake of WebSocket (RFC 6455) or RawSocket (specification: "RawSocket
+ * Transport"), parses frames, queues output, and enforces deadlines and limits. It does
+ * not interpret messages.
  *
  * Call all functions on the worker's thread. They may be called from any callback and in
  * any state; a call that is not possible in a state does nothing. Nothing is freed during
@@ -40,8 +40,10 @@ struct conn_conf {
 	/* The paths that serve WebSocket, without query. None: all paths do. */
 	const char *const *paths;
 	size_t n_paths;
-	/* The longest time from conn_adopt to conn_established; from conn_left to
-	 * conn_restart_handshake; and from there to conn_established. */
+	/*
+	 * The longest time from conn_adopt to conn_established; from conn_left to
+	 * conn_restart_handshake; and from there to conn_established.
+	 */
 	uint32_t handshake_ms;
 	uint32_t ping_interval_ms; /* silence before a ping is sent; 0: no pings */
 	/* Silence after a ping before the connection is closed. */
@@ -72,10 +74,12 @@ struct conn_handler {
 	/* One line of text. It answers a request without an upgrade for a known path. */
 	const char *page;
 
-	/* Called for a valid upgrade request to a known path. To accept it, returns 0
-	 * and sets *text_out to the subprotocol, or to NULL for none. To refuse it,
-	 * returns an HTTP status and sets *text_out to a sentence that says why. The
-	 * caller copies the text at once. */
+	/*
+	 * Called for a valid upgrade request to a known path. To accept it, returns 0 and
+	 * sets *text_out to the subprotocol, or to NULL for none. To refuse it, returns
+	 * an HTTP status and sets *text_out to a sentence that says why. The caller
+	 * copies the text at once.
+	 */
 	int (*upgrade)(struct conn *c, const struct http_request *req,
 		       const char **text_out);
 
@@ -179,7 +183,7 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
 
 /*
  * Sends Close after the queued output, waits for the peer's Close, and closes. RawSocket
- * has no Close: its output is shut down, and it waits for the peer's end of file. code
+ * has no Close: there it shuts down the output and waits for the peer's end of file. code
  * must be allowed in a Close frame. reason is UTF-8, is cut to 123 bytes, and may be
  * NULL.
  */

@@ -86,8 +86,8 @@ void conn_open(struct conn *c, unsigned framing);
 void conn_owe_closed(struct conn *c);
 
 /*
- * Call this after queuing the last output. When it is written, the output is shut down;
- * then the peer's end of file is awaited.
+ * Call this after queuing the last output. When the output is written, it is shut down;
+ * the peer's end of file then ends the connection.
  */
 void conn_finish(struct conn *c);
 

@@ -173,8 +173,8 @@ void conn_open(struct conn *c, unsigned framing)
 void conn_owe_closed(struct conn *c)
 {
 	c->owes_closed = true;
-	/* If c has left OPEN already, or was never in it, leave_open has not done
-	 * this. */
+	/* leave_open does this when c leaves OPEN. If c is not OPEN now, it never will
+	 * be, so do this here. */
 	if (c->state != CONN_OPEN)
 		TAILQ_INSERT_TAIL(&c->net->left, c, side_link);
 }

@@ -119,15 +119,17 @@ struct net {
 	size_t max_incomplete; /* limit of incomplete input, bytes */
 	uint8_t *scratch;      /* every read puts its bytes here first */
 
-	/* Set by the worker. While true, an established connection that becomes
-	 * readable is paused instead of read; other connections are read.
-	 * net_resume_all ends the pauses. */
+	/*
+	 * Set by the worker. While true, an established connection that becomes readable
+	 * is paused instead of read; other connections are read. net_resume_all ends the
+	 * pauses.
+	 */
 	bool paused;
 
 	/* Only the files of net/ use the fields below. */
 	struct slice hold_rest; /* argument of conn_hold, until `message` returns */
 	uint64_t last_number;   /* number of the newest connection */
-	uint32_t conns;         /* not freed yet */
+	uint32_t conns;         /* number of connections that are not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
 	struct conn_list incomplete;               /* connections with incomplete input */
@@ -184,7 +186,7 @@ static inline void net_tick_by(struct net *n, uint64_t due_ms)
 	timer_arm(&n->tick, due_ms > now ? due_ms - now : 0);
 }
 
-/* Connections that are not freed yet. */
+/* The number of connections that are not freed yet. */
 static inline uint32_t net_conns(const struct net *n)
 {
 	return n->conns;

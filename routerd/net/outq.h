@@ -32,8 +32,10 @@ struct outq_pool {
 	 * is in many queues.
 	 */
 	size_t memory;
-	/* Unused chunks of the two common kinds: an event for many subscribers needs
-	 * thousands of them at once. Bounded. */
+	/*
+	 * Unused chunks of the two common kinds: an event for many subscribers needs
+	 * thousands of them at once. Bounded.
+	 */
 	struct outq_spare refs, first;
 };
 

@@ -22,7 +22,7 @@
 #define BIT(n)                (1u << (n))
 #define container_of(p, t, m) ((t *)(void *)((char *)(p)-offsetof(t, m)))
 
-/* Prints file, line and condition, then aborts. */
+/* Logs file, line and condition, then aborts. */
 void assert_failed(const char *file, int line, const char *cond) NORETURN;
 
 /*

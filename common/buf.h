@@ -22,7 +22,7 @@ struct buf {
 /* Makes an empty buffer and allocates nothing. max is in bytes. */
 void buf_init(struct buf *b, size_t max);
 
-/* The same, for bytes that may include a password: buf_fini overwrites them. */
+/* Like buf_init, for bytes that may include a password. */
 void buf_init_secret(struct buf *b, size_t max);
 
 /* Frees the bytes. Afterwards b is empty; max and secret are unchanged. */

@@ -88,7 +88,7 @@ struct conf_key {
 	size_t count_at;   /* LIST, NAMED: offset of the size_t for the count */
 	bool required;     /* if not, the field of an absent key gets its default */
 	bool may_be_empty; /* STRING */
-	bool reloads;      /* a reload applies it; see conf_changes */
+	bool reloads;      /* a reload applies a changed value; see conf_changes */
 	/*
 	 * LIST: the first field of an element is a name, which no other element may have.
 	 */
@@ -110,9 +110,9 @@ struct conf_key {
 };
 
 /*
- * Keys of another router's configuration files. Users bring their files along, so these
- * keys are not reported as unknown: either they have no effect, or the error says what to
- * do instead.
+ * Keys of another router's configuration files. Users may start from such a file, so
+ * these keys are not reported as unknown: either they have no effect, or the error says
+ * what to do instead.
  */
 struct conf_foreign {
 	const char *where;   /* conf_table.what of the maps that may have these keys */
@@ -226,7 +226,7 @@ void conf_changes(const struct conf_table *table, const void *a, const void *b,
 /* Logs the warnings that conf_parse has returned. */
 void conf_log_warnings(const struct conf_error *errors);
 
-/* Is uid in the list? An empty list allows root and the user that runs this process. */
+/* May this uid connect? An empty list allows root and the user that runs this process. */
 bool conf_user_allowed(const struct conf_users *users, uid_t uid);
 
 /* The keys of the map "log", which every daemon has. */

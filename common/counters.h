@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Tables of counters. Each object that counts has one table, written next to the struct
- * that holds the values: name, help, type and place of each counter. The log prints
- * counters by these tables, and etc/doc/counters.md lists them.
+ * Tables of counters. Each type of object that has counters has one table, written next
+ * to the struct that holds the values: name, help, type and place of each counter. The
+ * log prints counters by these tables, and etc/doc/counters.md lists them.
  *
  * Constant data and functions without state; any thread.
  */

@@ -16,7 +16,7 @@ enum err {
 	E_SYNTAX = -6,    /* not well-formed */
 	E_UTF8 = -7,      /* text that is not UTF-8 */
 	E_DEPTH = -8,     /* nested deeper than allowed */
-	E_RANGE = -9,     /* a number outside its bounds */
+	E_RANGE = -9,     /* a number or length outside its bounds */
 	E_TYPE = -10,     /* well-formed, but of another type or length than expected */
 	E_UNKNOWN = -11,  /* a name or code that this program does not know */
 	E_NOTFOUND = -12, /* no such object */
@@ -27,7 +27,7 @@ enum err {
 	E_DB = -17,          /* the database failed; its message has been logged */
 	E_VALUE = -18,       /* well-formed, but the value is not allowed */
 	E_SURROGATE = -19,   /* text with an unpaired surrogate */
-	E_BASE64 = -20,      /* text that should be base64 */
+	E_BASE64 = -20,      /* text that should be base64, but is not */
 	E_NAN = -21,         /* NaN or an infinity, which the encoding cannot express */
 };
 

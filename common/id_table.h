@@ -36,8 +36,8 @@ struct id_table {
 
 int id_table_init(struct id_table *t) MUSTCHECK; /* E_NOMEM */
 /*
- * Frees the table, which must be empty. Also valid if init failed, or was never called on
- * a zeroed struct.
+ * Frees the table, which must be empty. May also be called after a failed init, or on a
+ * zeroed struct.
  */
 void id_table_fini(struct id_table *t);
 
@@ -54,8 +54,8 @@ static inline struct id_node **id_table_bucket(const struct id_table *t,
 	size_t i = ((uintptr_t)owner * t->key[0] + id * t->key[1]) >> 32 & t->mask;
 
 	if (i >= t->n_buckets)
-		/* That bucket does not exist yet: its nodes are still in the bucket that
-		 * a later split divides. */
+		/* That bucket does not exist yet: its nodes are still in the bucket from
+		 * which a later split takes them. */
 		i &= t->mask >> 1;
 	return &t->buckets[i];
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A listening socket, TCP or Unix, opened here or inherited. It accepts connections,
- * enforces its connection limit and passes the descriptor of each connection to a
- * callback. When the process has no free descriptors, the listener pauses for a moment.
+ * Listens on a TCP or Unix socket, which it opens or inherits. A listener accepts
+ * connections, enforces its connection limit and passes the descriptor of each connection
+ * to a callback. When the process has no free descriptors, the listener pauses for a
+ * moment.
  *
  * A listener belongs to the thread of its loop: worker 0 in routerd, the main thread in
  * authd. Any thread may change the counter of open connections.

@@ -33,7 +33,7 @@ struct mail_batch {
 	unsigned room;  /* items that fit */
 	unsigned count; /* items in the batch */
 	unsigned taken; /* items that the receiver has processed */
-	size_t bytes;   /* bytes that the items count for */
+	size_t bytes;   /* bytes that the items count as */
 	_Alignas(16) unsigned char items[];
 };
 STAILQ_HEAD(mail_list, mail_batch);

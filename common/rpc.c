@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * MessagePack-RPC connections; see rpc.h. Runs on the connection's loop.
+ * MessagePack-RPC connections; see rpc.h. Runs on the thread of the connection's loop.
  *
  * Every callback from the loop runs between enter and leave. A connection that is freed
  * in one of its own callbacks is closed and marked, and leave destroys it. Output is

@@ -30,7 +30,7 @@ struct rpc_answer {
 	enum rpc_outcome outcome;
 	struct slice error, result; /* valid during the callback only */
 	int err;                    /* RPC_INVALID: what is wrong with it */
-	/* RPC_CLOSED: an invalid answer to another call ended it */
+	/* RPC_CLOSED: an invalid answer to another call ended the connection. */
 	bool other;
 };
 

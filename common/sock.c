@@ -156,7 +156,8 @@ int sock_connect_unix(int *fd, const char *path)
 	} while (err == -1 && errno == EINTR);
 	if (err == 0)
 		return 0;
-	/* If the listener's backlog is full, connect fails with EAGAIN. TCP differs. */
+	/* If the listener's backlog is full, connect fails with EAGAIN instead of
+	 * waiting. */
 	return errno == EAGAIN ? E_AGAIN : E_SYS;
 }
 

@@ -50,7 +50,7 @@ struct admin_principal {
 };
 extern const struct field_table admin_principal_table;
 
-/* Which principals to list. They are sorted by authid. */
+/* Selects the principals to list. The list is sorted by authid. */
 struct admin_list {
 	struct slice realm, role; /* len 0: any */
 	struct slice after;       /* list the authids that are greater than this one */

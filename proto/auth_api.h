@@ -37,7 +37,7 @@ enum {
 	AUTH_HELLO_MS = 2000,
 	AUTH_REVOKE_MS = 2000,
 	AUTH_PING_MS = 5000,
-	AUTH_PING_MISSES = 2, /* pings without an answer until the link counts as dead */
+	AUTH_PING_MISSES = 2, /* unanswered pings until routerd connects again */
 };
 
 #define AUTH_METHOD_HELLO        "hello"
@@ -101,7 +101,7 @@ struct auth_hello {
 	struct slice realms;    /* the same */
 	struct slice listeners; /* the same */
 	uint64_t last_epoch;    /* epoch of the last hello result; or AUTH_NO_EPOCH */
-	struct slice last_db;
+	struct slice last_db;   /* db of the last hello result; or empty */
 };
 extern const struct field_table auth_hello_table;
 
@@ -244,8 +244,8 @@ void auth_error_read(struct slice error, struct auth_error *out);
 extern const struct field_table auth_error_table; /* for writing */
 
 /*
- * Selects sessions. A session must fulfil every term that is given; at least one is
- * given.
+ * Selects sessions. Each field is a term: a session must match every term that is given.
+ * At least one is given.
  */
 struct auth_match {
 	struct slice authid, role, realm;
@@ -295,7 +295,7 @@ extern const struct field_table auth_opened_table;
 struct auth_closed {
 	uint64_t session; /* required */
 	struct slice authid, reason;
-	uint64_t duration_ms; /* FIELD_NONE */
+	uint64_t duration_ms; /* FIELD_NONE: absent */
 };
 extern const struct field_table auth_closed_table;
 

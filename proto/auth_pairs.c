@@ -27,7 +27,7 @@ bool auth_pairs_next(struct token_reader *r, struct slice *key, struct slice *va
 	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
 }
 
-/* Can the protocol carry the next value, if `depth` more levels may nest? */
+/* May the next value be sent, if it may contain `depth` levels of arrays and maps? */
 static bool carriable(struct token_reader *r, unsigned depth)
 {
 	struct token t, key;
@@ -61,7 +61,7 @@ static bool is_excepted(const struct auth_pairs *to, struct slice key)
 	return false;
 }
 
-/* Adds a pair, or leaves it out if it cannot be carried. E_NOMEM. */
+/* Adds a pair, or leaves it out; see auth_pairs.h. E_NOMEM. */
 static int put_one_pair(struct auth_pairs *to, enum serializer from, struct slice key,
 			struct slice value)
 {
@@ -72,7 +72,7 @@ static int put_one_pair(struct auth_pairs *to, enum serializer from, struct slic
 	struct slice text = auth_item_text(from, key, to->value);
 	if (text.len == 0 || text.len > AUTH_MAX_NAME || is_excepted(to, text))
 		return to->value->err == E_NOMEM ? E_NOMEM : 0;
-	/* text may point into to->value, which the value needs now. */
+	/* text may point into to->value, which is needed for the value now. */
 	memcpy(room_for_key, text.p, text.len);
 	text.p = room_for_key;
 	buf_clear(to->value);

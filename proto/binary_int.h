@@ -38,7 +38,7 @@ static inline double float_bits(uint64_t bits)
 	return (double)f;
 }
 
-/* Does the token open a level? */
+/* Does the token open a level, that is an array, a map or a tag? */
 static inline bool binary_opens(const struct token *t)
 {
 	return t->type == TOKEN_ARRAY || t->type == TOKEN_MAP || t->type == TOKEN_TAG;

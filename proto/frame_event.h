@@ -27,7 +27,7 @@ static inline struct slice frame_input_take(struct frame_input *in, size_t n)
 enum frame_event_type {
 	FRAME_MORE = 0,    /* all bytes are taken; the next event needs more */
 	FRAME_MESSAGE = 1, /* a message: bytes, text */
-	FRAME_PING = 2,    /* a ping: send bytes back */
+	FRAME_PING = 2,    /* a ping: bytes, which the answer must repeat */
 	FRAME_CLOSE = 3,   /* WebSocket only: code (0 if absent), bytes is the reason */
 	FRAME_ERROR = 4, /* the peer broke the protocol: code for our Close frame, why */
 	FRAME_NOMEM = 5,

@@ -12,7 +12,7 @@
 /* --- characters --- */
 
 static const char digits[] = "0123456789";
-/* marks in a tchar, RFC 9110, 5.6.2 */
+/* The marks that a tchar may be (RFC 9110, 5.6.2). */
 static const char token_marks[] = "!#$%&'*+-.^_`|~";
 
 /* Does s consist only of these characters? */
@@ -466,8 +466,8 @@ static bool fills(const char *pattern, const char *first)
 
 bool http_pattern_matches(const char *pattern)
 {
-	/* The first star may stand for a part of the host, and for all or the end of
-	 * "scheme://" before it. */
+	/* The first star may replace a part of the host, and also the text before the
+	 * host: all of "http://", or its last characters. */
 	static const char *const firsts[] = {"1",    "http://1", "p://1",
 					     "://1", "//1",      "/1"};
 

@@ -93,7 +93,7 @@ bool http_same(struct slice a, const char *b);
  */
 bool http_origin_allowed(struct slice origin, const char *const *patterns, size_t n);
 
-/* Can a pattern of http_origin_allowed match any origin that a browser sends? */
+/* Is there an origin that a browser may send and that matches this pattern? */
 bool http_pattern_matches(const char *pattern);
 
 /*

@@ -6,7 +6,7 @@
  * A string value that begins with \u0000 is a binary in base64. A key is never a binary;
  * Autobahn does the same. An escape that gives an unpaired surrogate is an error, because
  * no other encoding can express such a text. NaN and Infinity are not JSON, but Python
- * writes them; they have an error code of their own.
+ * writes them; their error is E_NAN.
  */
 #include "proto/json_int.h"
 
@@ -340,8 +340,8 @@ static inline int scan_literal(const uint8_t **pp, const uint8_t *end, const cha
 }
 
 /*
- * Reads a value that does not begin like a number. After NaN, Infinity or -Infinity
- * returns E_NAN, with *pp past it.
+ * Handles a text that is neither a number nor another valid value. After NaN, Infinity or
+ * -Infinity returns E_NAN, with *pp past the value.
  */
 static NOINLINE int scan_no_number(const uint8_t **pp, const uint8_t *end)
 {

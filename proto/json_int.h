@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the JSON reader (json.c) and writer (json_write.c) share. No state; any thread. */
+/*
+ * Code that the JSON reader (json.c) and writer (json_write.c) share. No state; any
+ * thread.
+ */
 #ifndef PROTO_JSON_INT_H
 #define PROTO_JSON_INT_H
 

@@ -139,10 +139,11 @@ enum element {
 	ELEMENT_PAYLOAD, /* optional Arguments and ArgumentsKw */
 };
 
+/* The elements of a message type. */
 struct shape {
 	struct option_table options;
-	uint8_t elements[6]; /* enum element; after the message type */
-	const char *names[5];
+	uint8_t elements[6];  /* enum element; after the message type */
+	const char *names[5]; /* of the elements, for struct msg_fault */
 };
 
 #define KW "ArgumentsKw" /* the second element of ELEMENT_PAYLOAD */

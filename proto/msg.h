@@ -61,7 +61,10 @@ struct msg_hello {
 	struct slice channel_binding; /* authextra.channel_binding, if it is a string */
 };
 
-/* Where and what the error is, for msg_fault_text. The texts are constants or NULL. */
+/*
+ * An error and its place in the message, for msg_fault_text. The texts are constants or
+ * NULL.
+ */
 struct msg_fault {
 	int err;             /* for E_VALUE: the error of the value */
 	const char *element; /* "Options"; NULL: no particular element */
@@ -155,8 +158,8 @@ void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX]);
 const char *wamp_type_name(enum wamp_type type);
 
 /*
- * Writers: each appends one message to out. Errors stick there. Payload bytes must be in
- * the encoding s, other texts in UTF-8.
+ * Writers: each appends one message to out, which keeps the first error. Payload bytes
+ * must be in the encoding s, other texts in UTF-8.
  */
 /* ABORT or GOODBYE. message may be empty. */
 void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
@@ -210,7 +213,7 @@ struct msg_welcome {
 };
 /*
  * Writes authextra and the four x_cb_* fields to WELCOME's authextra, and the four fields
- * also to its top level, as Crossbar does. E_UNSUPPORTED sticks if this encoding cannot
+ * also to its top level, as Crossbar does. out gets E_UNSUPPORTED if this encoding cannot
  * express authextra.
  */
 void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welcome *w);

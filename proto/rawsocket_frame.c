@@ -5,8 +5,8 @@
 #include "common/err.h"
 
 /*
- * A frame head is RRRRXTTT and a length of 24 bits. If X is set the length is 2^24, which
- * does not fit in 24 bits, and these are zero.
+ * A frame head is RRRRXTTT and a length of 24 bits. If X is set, the 24 bits are zero and
+ * the length is 2^24.
  */
 enum {
 	RESERVED_BITS = 0xf0,

@@ -52,8 +52,8 @@ void ssh_key_fingerprint(const uint8_t key[SSH_KEY_BYTES], char out[SSH_FINGERPR
 void ssh_key_public(const uint8_t seed[SSH_KEY_BYTES], uint8_t out[SSH_KEY_BYTES]);
 
 /*
- * Appends the private key in OpenSSH's format, without a passphrase. Errors stick in the
- * buffer. The caller wipes it.
+ * Appends the private key in OpenSSH's format, without a passphrase. The buffer keeps the
+ * first error. The caller wipes the buffer.
  */
 void ssh_key_write_private(struct buf *out, const uint8_t seed[SSH_KEY_BYTES]);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One interface to the three encodings: a reader that converts bytes to tokens, and a
- * writer that does the reverse. json.c, msgpack.c and cbor.c implement it; code above it
- * does not depend on the encoding. No state; any thread.
+ * writer that does the reverse. json.c, msgpack.c and cbor.c implement it; code that uses
+ * it does not depend on the encoding. No state; any thread.
  *
  * The reader is strict, since its input may be hostile. Strings must be valid UTF-8, and
  * nesting is at most WAMP_MAX_DEPTH. Items that open containers have announced, and that
@@ -88,7 +88,7 @@ struct token_reader {
 	 */
 	unsigned *lenient;
 	const uint8_t *start, *pos, *end;
-	/* Only the encodings use the fields below. */
+	/* The fields below are for token.c and the encodings only. */
 	unsigned depth; /* containers that are open; in CBOR a tag counts as one */
 	/* Items that the open containers have announced and that are not read yet. */
 	uint64_t outstanding;
@@ -152,7 +152,7 @@ int token_text(const struct token *t, enum serializer s, struct buf *scratch,
 int token_id(const struct token *t, uint64_t *out) MUSTCHECK;
 
 /*
- * Writes tokens to a buffer. Errors stick in the buffer; E_DEPTH if containers nest
+ * Writes tokens to a buffer, which keeps the first error: E_DEPTH if containers nest
  * deeper than WAMP_MAX_DEPTH. The outermost level may have any number of items, as in the
  * reader. Every container needs a token_put_end. If its count is not known in advance,
  * open it with TOKEN_COUNT_UNKNOWN; then token_put_end fills in its head.
@@ -160,7 +160,7 @@ int token_id(const struct token *t, uint64_t *out) MUSTCHECK;
 struct token_writer {
 	enum serializer serializer;
 	struct buf *out;
-	/* Only the encodings use the fields below. */
+	/* The fields below are for token.c and the encodings only. */
 	unsigned depth;
 	struct token_writer_frame {
 		size_t header;      /* offset in out of the head to fill in */
@@ -173,13 +173,13 @@ struct token_writer {
 void token_writer_init(struct token_writer *w, enum serializer s, struct buf *out);
 /*
  * Writes a NULL, BOOL, UINT, NEGINT or DOUBLE. bits are the bits of the value in struct
- * token. JSON cannot express NaN, infinities and map keys that are not strings:
- * E_UNSUPPORTED sticks.
+ * token. JSON cannot express NaN, infinities and map keys that are not strings: the
+ * buffer gets E_UNSUPPORTED.
  */
 void token_put(struct token_writer *w, enum token_type type, uint64_t bits);
 /*
  * Writes a STR, which must be valid UTF-8, or a BIN. In JSON a STR value that begins with
- * U+0000 would be read as a binary: E_UNSUPPORTED sticks.
+ * U+0000 would be read as a binary: the buffer gets E_UNSUPPORTED.
  */
 void token_put_content(struct token_writer *w, enum token_type type, struct slice s);
 /* Begins an ARRAY or MAP. count items or pairs must follow, then token_put_end. */

@@ -7,7 +7,7 @@
 
 #include "common/err.h"
 
-/* Writes a token. Errors stick in the writer's buffer. */
+/* Writes a token. The writer's buffer keeps the first error. */
 static void put_token(const struct token *t, struct token_reader *r,
 		      struct token_writer *w, struct buf *scratch)
 {

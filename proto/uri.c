@@ -61,7 +61,8 @@ static inline bool eight_plain(const uint8_t *p)
 }
 
 /*
- * Is this a valid URI of plain characters only? Most are. If not, it may still be valid.
+ * Is this a valid URI of plain characters only? Most URIs are. If not, it may still be
+ * valid.
  */
 static bool uri_plain(struct slice uri)
 {

@@ -8,6 +8,7 @@
 
 #include "common/base.h"
 
+/* How a pattern matches URIs. */
 enum match {
 	MATCH_EXACT = 0,
 	MATCH_PREFIX = 1,

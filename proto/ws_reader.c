@@ -9,10 +9,10 @@
  * parses and checks the frames.
  *
  * wslay calls give_input when its own buffer of 4 KiB does not suffice. So each ws_next
- * lets it take bytes until a frame gives an event or give_input has no more. Bytes that
- * wslay still holds then are the beginning of a frame. `held` counts them: the bytes that
- * wslay took, minus the lengths of complete frames. The length of a frame's head follows
- * from its payload's length, since only one form is legal.
+ * lets wslay take bytes until a frame gives an event or give_input has no more. Bytes
+ * that wslay still holds then are the beginning of a frame. `held` counts them: the bytes
+ * that wslay took, minus the lengths of complete frames. The length of a frame's head
+ * follows from its payload's length, since only one form is legal.
  */
 #include "proto/ws_reader.h"
 

@@ -35,15 +35,19 @@ static void check_realm(const struct policy *policy, unsigned slot,
 static void check_listener(const struct config *cfg, const struct config_listener *l)
 {
 	const struct config_auth *auth = &l->auth;
-	int authenticator = auth->cryptosign.authenticator_index;
+	bool offered = auth->anonymous.type != -1;
 	int realm = auth->anonymous.realm_index;
 
 	ASSERT(l->name != NULL && l->serializers != 0);
 	ASSERT(l->endpoint.type == ENDPOINT_UNIX ? l->endpoint.path != NULL
 						 : l->endpoint.port > 0);
-	ASSERT(auth->cryptosign.type != -1 || auth->anonymous.type != -1);
-	ASSERT((auth->cryptosign.type != -1) == (authenticator >= 0));
-	ASSERT(authenticator < (int)cfg->n_authenticators);
+	for (size_t i = 0; i < DYNAMIC_METHOD_COUNT; i++) {
+		const struct config_dynamic *d = &auth->dynamic[i];
+		offered = offered || d->type != -1;
+		ASSERT((d->type != -1) == (d->authenticator_index >= 0));
+		ASSERT(d->authenticator_index < (int)cfg->n_authenticators);
+	}
+	ASSERT(offered);
 	ASSERT(realm < (int)cfg->n_realms);
 	if (realm >= 0)
 		ASSERT(config_role_find(&cfg->realms[realm],
@@ -54,16 +58,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct config *cfg = NULL;
 	struct conf_error err;
-	int r = config_parse(slice_of(data, size), "f", &cfg, &err);
+	int status = config_parse(slice_of(data, size), "f", &cfg, &err);
 
-	if (r != 0) {
-		ASSERT(r == E_SYNTAX || r == E_NOMEM);
+	if (status != 0) {
+		ASSERT(status == E_SYNTAX || status == E_NOMEM);
 		ASSERT(cfg == NULL && err.text[0] == 'f' && err.text[1] == ':');
 		return 0;
 	}
 	struct policy *policy;
-	r = policy_new(NULL, cfg, &policy);
-	ASSERT(r == 0);
+	status = policy_new(NULL, cfg, &policy);
+	ASSERT(status == 0);
 	for (unsigned i = 0; i < cfg->n_realms; i++) {
 		ASSERT(config_realm_find(cfg, slice_str(cfg->realms[i].name)) == (int)i);
 		check_realm(policy, i, &cfg->realms[i]);

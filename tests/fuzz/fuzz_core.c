@@ -650,7 +650,7 @@ static void model_revoke(struct model *m, struct revocation *r, unsigned authid)
 /* --- the comparison --- */
 
 /* Learns an id that the model cannot predict: above all before, and of this realm. */
-static void learn_id(struct model *m, uint64_t id, uint64_t *known)
+static void learn_id(uint64_t id, uint64_t *known)
 {
 	ASSERT(id > last_id && id <= WAMP_MAX_ID && id % WORKERS == OWNER + 1);
 	last_id = id;
@@ -679,9 +679,9 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	ASSERT(p->exclude_me == e->exclude_me && p->options == e->options);
 	ASSERT(p->mode == e->mode);
 	if (p->type == POST_SUBSCRIBED && e->id == 0)
-		learn_id(m, p->id, &m->subscription[uri]);
+		learn_id(p->id, &m->subscription[uri]);
 	else if (p->type == POST_REGISTERED)
-		learn_id(m, p->id, &m->registration[uri]);
+		learn_id(p->id, &m->registration[uri]);
 	else if (p->type == POST_PUBLISHED)
 		ASSERT(p->id > 0 && p->id <= WAMP_MAX_ID);
 	else

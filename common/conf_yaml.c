@@ -3,10 +3,10 @@
  * Reads a file and turns its text into libyaml's document; see conf_yaml.h. Also logs the
  * warnings about a file; see conf.h. No state; any thread.
  *
- * libyaml does not limit the nesting of a document. Its time grows with the square of the
- * nesting and of the number of anchors, and aliases can make its nodes circular. So a
- * first pass looks at the events only, in linear time and little memory, and rejects such
- * texts. The second pass loads the document.
+ * libyaml does not limit the nesting of a document. The time that libyaml needs grows
+ * with the square of the nesting and of the number of anchors, and aliases can make the
+ * nodes circular. So a first pass looks at the events only, in linear time and little
+ * memory, and rejects such texts. The second pass loads the document.
  */
 #include "common/conf_yaml.h"
 

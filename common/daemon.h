@@ -43,7 +43,7 @@ void daemon_log_counters(void);
 /*
  * Signal handlers. The first SIGTERM or SIGINT calls stop, SIGUSR1 calls log_counters,
  * and SIGUSR2 calls usr2, which may be NULL. SIGHUP calls reload, but not after stop; if
- * reload is NULL, it logs that the daemon does not reload.
+ * reload is NULL, SIGHUP only logs that the daemon does not reload.
  */
 enum { DAEMON_SIGNALS = 5 };
 struct daemon_signals {

@@ -62,7 +62,7 @@ void listener_free(struct listener **l);
 /* The counter of open connections. Any thread. */
 _Atomic uint32_t *listener_live(struct listener *l);
 
-/* The address that it listens on: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */
+/* The address that the listener listens on: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */
 struct sock_name listener_address(const struct listener *l);
 
 #define LISTENER_COUNTERS(X)                                                             \

@@ -23,7 +23,7 @@
 
 enum log_level {
 	LOG_LEVEL_ERROR = 0, /* an operator must act */
-	LOG_LEVEL_WARN = 1,  /* an operator must act if it goes on */
+	LOG_LEVEL_WARN = 1,  /* an operator must act if this goes on */
 	LOG_LEVEL_INFO = 2,  /* a normal event that deserves a line */
 	LOG_LEVEL_DEBUG = 3,
 	LOG_LEVEL_COUNT = 4,

@@ -74,9 +74,8 @@ void mailboxes_free(struct mailboxes **m, void (*drop)(void *item));
 int mailbox_fd(const struct mailboxes *m, unsigned self);
 
 /*
- * Stages an item for thread `to`, which counts as `bytes` bytes in flight. Returns the
- * item's uninitialised storage, which is valid until the next call. NULL if out of
- * memory.
+ * Stages an item for thread `to`. The item counts as `bytes` bytes in flight. Returns its
+ * uninitialised storage, which is valid until the next call. NULL if out of memory.
  */
 void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to,
 		    size_t bytes) MUSTCHECK;

@@ -85,8 +85,8 @@ struct rpc_conn *rpc_conn_new(struct loop *l, int fd, const struct rpc_handlers 
 
 /*
  * Sends as much waiting output as the kernel takes, then closes and frees the connection.
- * May be called in its callbacks. No callback follows. Unanswered requests stay valid
- * until they are answered.
+ * May be called in a callback of the connection. No callback follows. Unanswered requests
+ * stay valid until they are answered.
  */
 void rpc_conn_free(struct rpc_conn **c);
 

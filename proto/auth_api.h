@@ -163,9 +163,9 @@ int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
  * maps gets at most AUTH_MAX_STRING bytes. A path that is too long is left out, too.
  *
  * E_RANGE: realm, authid, authrole, pubkey or channel_binding is longer than
- * AUTH_MAX_NAME, or ticket is longer than AUTH_MAX_STRING; leaving it out would change
- * the request. E_LIMIT: the ticket does not fit into max_message. E_NOMEM. After an error
- * the content of *out is undefined. If there is a ticket, out should be secret.
+ * AUTH_MAX_NAME, or ticket is longer than AUTH_MAX_STRING; leaving one of them out would
+ * change the request. E_LIMIT: the ticket does not fit into max_message. E_NOMEM. After
+ * an error the content of *out is undefined. If there is a ticket, out should be secret.
  */
 int auth_request_write(struct buf *out, const struct auth_request *q,
 		       size_t max_message) MUSTCHECK;
@@ -221,7 +221,7 @@ extern const struct field_table auth_authorize_result_table; /* for writing */
 
 enum auth_error_kind {
 	AUTH_ERROR_DENY = 0, /* the client may not log in */
-	/* The authenticator does not know the client: ask the next one. */
+	/* The authenticator does not know the client: ask the next authenticator. */
 	AUTH_ERROR_IGNORE = 1,
 	AUTH_ERROR_TEMPORARY = 2, /* no decision is possible now */
 	AUTH_ERROR_INTERNAL = 3,  /* a bug, or an error that could not be read */
@@ -280,7 +280,7 @@ struct auth_ping_result {
 int auth_ping_read(struct slice params) MUSTCHECK;
 extern const struct field_table auth_ping_result_table;
 
-/* cancel [msgid]: routerd no longer waits for this answer. */
+/* cancel [msgid]: routerd no longer waits for the answer to this request. */
 void auth_cancel_write(struct buf *out, uint32_t id);
 
 /* session.opened [map]. */

@@ -3,8 +3,9 @@
  * Reads and writes the request `authenticate`; see auth_api.h. No state; any thread.
  *
  * Whatever a client sends, the request can be encoded, and every authenticator can read
- * it: values that cannot be carried are left out. Otherwise one client could make routerd
- * send a request that ends the connection to the authenticator, and nobody could log in.
+ * it: values that some authenticators could not read are left out. Otherwise one client
+ * could make routerd send a request that ends the connection to the authenticator, and
+ * nobody could log in.
  */
 #include "proto/auth_api.h"
 

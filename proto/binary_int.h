@@ -126,7 +126,7 @@ static ALWAYS_INLINE int binary_nest(struct nesting *n, const struct token *t,
 
 /*
  * Skips an item, for token_skip. A loop like that of binary_next, but with its state in
- * registers, because it checks every payload.
+ * registers, because every payload passes through it.
  */
 static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_out,
 				     binary_read *read, enum serializer s)

@@ -37,6 +37,7 @@ static void reply_failure(struct rpc_request *req, int err)
 		{E_NOMEM, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE, "out of memory"},
 		{E_LIMIT, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
 		 "the disk is full"},
+		/* All other errors. */
 		{0, AUTH_ERROR_INTERNAL, ADMIN_ERROR_CANNOT_WRITE,
 		 "the database failed: see authd's log"},
 	};

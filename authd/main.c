@@ -80,6 +80,8 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 	timer_arm(&d->retry, RETRY_MS);
 	if (d->waits_for[0] != '\0')
 		return;
+	/* If this authd holds the lock, the process that has locked the database is
+	 * another program, such as sqlite3. */
 	if (d->lock != -1)
 		snprintf(d->waits_for, sizeof(d->waits_for),
 			 "the database is locked by another program");

@@ -26,8 +26,8 @@ enum {
 
 enum stop_phase {
 	STOP_NONE = 0,
-	STOP_DRAINING = 1, /* waits for the last posts of all workers */
-	STOP_CLOSING = 2,  /* a Close 1012 is sent to every client */
+	STOP_DRAINING = 1, /* posts of all workers are still under way */
+	STOP_CLOSING = 2,  /* every client gets a Close 1012 */
 	STOP_DONE = 3,
 };
 
@@ -48,8 +48,8 @@ struct worker {
 	struct realm **realms;            /* NULL for realms of other workers */
 	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of realms for which work() is needed */
 	unsigned n_busy, last_busy;
-	struct id_series ids;   /* for the realms of this worker */
-	struct wheel deadlines; /* of the realms of this worker */
+	struct id_series ids;   /* no other worker makes the same ids */
+	struct wheel deadlines; /* deadlines of calls in the realms of this worker */
 	struct timer deadline_timer;
 	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
 	uint64_t turn_ms;           /* when the previous turn began */
@@ -80,6 +80,12 @@ void worker_stall_toggle(void)
 
 /* --- stopping --- */
 
+/*
+ * On POST_STOP, each worker stops reading and sends POST_DRAIN to all workers, after all
+ * its other posts. A worker that has POST_DRAIN from all workers sends POST_DRAINED to
+ * all. When a worker has POST_DRAINED from all, no post that was caused by a client is
+ * under way any more. Then it closes its connections and sends POST_STOPPED to worker 0.
+ */
 static void stop_begin(struct worker *w, struct post *p)
 {
 	(void)p;
@@ -112,6 +118,8 @@ static void stop_go_on(struct worker *w)
 	}
 	if (w->stop != STOP_CLOSING)
 		return;
+	/* Other workers wait for POST_DRAINED from this worker, so do not end before
+	 * it is sent. */
 	if ((net_conns(&w->net) > 0 || w->drains < w->n_workers) && !late)
 		return;
 	w->stop = STOP_DONE;

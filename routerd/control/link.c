@@ -81,6 +81,7 @@ static void keep_spare(struct link *l)
 static void link_down(struct link *l, const char *why)
 {
 	rpc_conn_free(&l->rpc);
+	/* The descriptor of the connection is free now: take it for the spare socket. */
 	keep_spare(l);
 	l->state = LINK_DOWN;
 	l->handlers->down(l);
@@ -226,7 +227,7 @@ static void take_hello(struct link *l, const struct auth_hello_result *h)
 	size_t n = min_size(h->db.len, sizeof(l->memory.last_db) - 1);
 
 	l->features = h->features;
-	/* Reserve one for a ping. */
+	/* Leave room for a ping. */
 	l->max_questions = in_flight > 2 ? in_flight - 1 : 1;
 	l->max_message = min_size(l->max_message, (size_t)h->max_message);
 	rpc_conn_lower_limits(l->rpc, l->max_message, in_flight > 0 ? in_flight : 1);

@@ -29,10 +29,10 @@ struct question {
 	struct questions *all; /* the owner */
 	struct login_message *q;
 	enum question_place place;
-	uint64_t hold_until_ms;
-	uint64_t retry_at_ms; /* time of the second attempt; 0: none was scheduled */
-	uint32_t msgid;       /* only while in flight */
-	bool suspect;         /* a link broke while the question was in flight */
+	uint64_t hold_until_ms; /* then it is answered without a decision */
+	uint64_t retry_at_ms;   /* time of the second attempt; 0: none was scheduled */
+	uint32_t msgid;         /* only while in flight */
+	bool suspect;           /* a link broke while the question was in flight */
 	struct lookup_stamp stamp;
 	TAILQ_ENTRY(question) link; /* in the list of `place` */
 	UT_hash_handle hh;
@@ -292,17 +292,19 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 					    : "its answer is malformed");
 		break;
 	case RPC_CLOSED:
-		/* The answer to another question broke the connection, so this
+		/* If the answer to another question broke the connection, this
 		 * question is no suspect. */
 		if (ans->other)
 			hold(qu);
 		else
 			suspect(qu);
+		/* The link is down, so do not call pump. */
 		return;
 	}
 	pump(qs);
 }
 
+/* Writes the parameters of q again, in at most max bytes. */
 static int write_shorter(struct buf *out, const struct login_message *q, size_t max)
 {
 	struct auth_authorize authorize;
@@ -480,6 +482,7 @@ static struct question *question_new(struct questions *qs, struct session_ref se
 	if (qu->hold_until_ms > q->deadline_ms)
 		qu->hold_until_ms = q->deadline_ms;
 	HASH_ADD(hh, qs->table, key, sizeof(qu->key), qu);
+	/* HASH_ADD has not added it if memory ran out. */
 	if (!table_has(qu)) {
 		free(qu);
 		return NULL;

@@ -124,8 +124,8 @@ static void sign_of_life(struct conn *c)
 /* --- input before the framing is known --- */
 
 /*
- * Does the client use RawSocket? It does if its first octet is RawSocket's magic one, or
- * if the listener has no other framing.
+ * Does the client use RawSocket? Its first octet says so. Before it has sent one, the
+ * answer is yes if the listener has no other framing.
  */
 static bool is_raw(const struct conn *c, const struct frame_input *in)
 {
@@ -305,7 +305,7 @@ static void read_events(struct conn *c, struct frame_input *in, struct conn_kept
 		}
 	}
 	if (more && !c->holding)
-		/* No more input will be read. */
+		/* c is dead or finishing, so no more input will be read. */
 		conn_held_free(c, &held);
 	c->held = held;
 }
@@ -384,7 +384,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	}
 	if ((what & EV_READ) != 0)
 		read_some(c);
-	/* The next turn handles the rest. */
+	/* Leave further events to the next turn. */
 	if (budget_reading_spent(&n->budget))
 		event_base_loopbreak(loop_base(n->loop));
 }

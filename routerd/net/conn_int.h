@@ -73,7 +73,9 @@ void conn_set_state(struct conn *c, enum conn_state to);
 /* Sets the reason of the end. Only the first call has an effect. */
 void conn_set_end(struct conn *c, enum conn_end end);
 
-/* Makes the connection DEAD at once, for this reason. Does nothing if it is DEAD. */
+/*
+ * Makes the connection DEAD at once, for this reason. Does nothing if it is DEAD already.
+ */
 void conn_kill(struct conn *c, enum conn_end end);
 
 /* Enters OPEN with this framing. The answer to the handshake must be queued already. */
@@ -86,8 +88,8 @@ void conn_open(struct conn *c, unsigned framing);
 void conn_owe_closed(struct conn *c);
 
 /*
- * Call this after queuing the last output. When the output is written, it is shut down;
- * the peer's end of file then ends the connection.
+ * Call this after queuing the last output. Once everything is written, shuts down the
+ * output of the socket. The peer's end of file then ends the connection.
  */
 void conn_finish(struct conn *c);
 

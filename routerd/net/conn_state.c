@@ -222,6 +222,7 @@ void conn_set_deadline(struct conn *c, uint64_t after_ms)
 	struct net *n = c->net;
 	uint64_t due = loop_now_ms(n->loop) + after_ms;
 
+	/* The last millisecond of a step, so that the timer fires when the step ends. */
 	due += NET_DEADLINE_STEP_MS - 1 - due % NET_DEADLINE_STEP_MS;
 	wheel_set(&n->wheel, &c->deadline, due);
 	net_tick_by(n, due + 1);

@@ -217,8 +217,9 @@ int conf_parse(struct slice text, const char *name, const struct conf_table *tab
 	       struct conf_error *errors_out) MUSTCHECK;
 
 /*
- * Compares two structs that conf_parse has filled by this table. Appends the names of the
- * keys whose values differ, joined by ", ". Leaves out keys that a reload applies.
+ * Compares two structs that conf_parse has filled by this table. Appends to *out the
+ * names of the keys whose values differ, joined by ", ". Leaves out keys that a reload
+ * applies.
  */
 void conf_changes(const struct conf_table *table, const void *a, const void *b,
 		  struct buf *out);

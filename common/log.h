@@ -107,7 +107,8 @@ struct log_rate {
 
 /*
  * May this line be written? If so, *suppressed_out gets the number of lines suppressed
- * since the last one. now_ms is a monotonic clock. Called by the owner's thread only.
+ * since the last one. now_ms is the time of a monotonic clock. Called by the owner's
+ * thread only.
  */
 bool log_rate_ok(struct log_rate *rate, uint64_t now_ms, unsigned *suppressed_out);
 

@@ -27,7 +27,9 @@ bool auth_pairs_next(struct token_reader *r, struct slice *key, struct slice *va
 	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
 }
 
-/* May the next value be sent, if it may contain `depth` levels of arrays and maps? */
+/*
+ * Can the next value be sent? It may contain at most `depth` levels of arrays and maps.
+ */
 static bool carriable(struct token_reader *r, unsigned depth)
 {
 	struct token t, key;

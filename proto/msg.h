@@ -168,8 +168,8 @@ void msg_write_challenge_ticket(struct buf *out, enum serializer s);
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 				    const char *challenge_hex);
 /*
- * SUBSCRIBED, REGISTERED, PUBLISHED: [type, request, id]. UNSUBSCRIBED, UNREGISTERED:
- * [type, request]; second is 0.
+ * SUBSCRIBED, REGISTERED, PUBLISHED: id is the request, second the new id. UNSUBSCRIBED,
+ * UNREGISTERED: id is the request, and second is 0.
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
@@ -180,8 +180,9 @@ struct msg_details {
 };
 
 /*
- * EVENT: id is the subscription, second the publication. INVOCATION: request and
- * registration. RESULT: request, and second is 0. details may be NULL: Details is empty.
+ * EVENT: id is the subscription, second the publication. INVOCATION: id is the request,
+ * second the registration. RESULT: id is the request, and second is 0. If details is
+ * NULL, Details is empty.
  */
 void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 		       uint64_t id, uint64_t second, const struct msg_details *details,

@@ -30,9 +30,9 @@ bool uri_valid(struct slice uri);
 const char *uri_fault(struct slice uri);
 
 /*
- * Does uri match pattern? A prefix is compared as a string: "a.b" matches "a.bc". With a
- * wildcard both have the same number of components, and an empty component of the pattern
- * matches any.
+ * Does uri match pattern? MATCH_PREFIX compares them as strings: "a.b" matches "a.bc".
+ * With MATCH_WILDCARD both must have the same number of components, and an empty
+ * component of the pattern matches any component.
  */
 bool uri_matches(enum match how, struct slice pattern, struct slice uri);
 

@@ -36,7 +36,7 @@ struct listener_conf {
 };
 
 /*
- * Called for each new connection. The callback owns fd. Whoever closes fd must then
+ * Called for each new connection. The callback owns fd. After closing fd, its owner must
  * decrement *listener_live(l).
  */
 typedef void listener_accepted_cb(void *arg, struct listener *l, int fd);

@@ -52,7 +52,7 @@ struct rpc_conn {
 	bool entered; /* a callback from the loop is running */
 	bool doomed;  /* freed during that callback */
 	bool paused;  /* not reading, because too much output waits */
-	bool blamed;  /* an invalid answer ends the connection; its call has been told */
+	bool blamed;  /* an invalid answer ends the connection; its callback has run */
 	const struct rpc_handlers *handlers;
 	void *arg;
 	struct event ev_read, ev_write;

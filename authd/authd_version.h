@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The version of authd and authctl. */
+/* The version of authd and authctl: a constant, for any thread. */
 #ifndef AUTHD_AUTHD_VERSION_H
 #define AUTHD_AUTHD_VERSION_H
 

@@ -111,7 +111,7 @@ static int sqlite_failed(struct store *s, int rc, const char *doing)
 	}
 }
 
-/* Runs SQL that returns no rows. doing names the step in the log. */
+/* Runs SQL that returns no rows. `doing` names the step in the log. */
 static int exec(struct store *s, const char *doing, const char *text)
 {
 	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);

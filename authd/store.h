@@ -38,7 +38,7 @@ int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
 		      struct principal *out) MUSTCHECK;
 
 /*
- * Finds the first principal whose authid is greater than after, compared bytewise.
+ * Finds the first principal whose authid is greater than `after`, compared bytewise.
  * E_NOTFOUND if there is none.
  */
 int store_next(struct store *s, struct slice after, struct principal *out) MUSTCHECK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds the number of processors that this process may use, and the number of worker
- * threads for it. Any thread.
+ * Finds the number of processors that this process may use, and how many worker threads
+ * to start. Any thread.
  */
 #ifndef ROUTERD_CPUS_H
 #define ROUTERD_CPUS_H

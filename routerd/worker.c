@@ -425,8 +425,9 @@ static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_
  *
  * A result that was read before the deadline of its call must win. All messages that had
  * arrived at turn_ms, when the previous turn began, have been read by now, and their
- * posts are handled or in a mailbox. So this function ends only calls whose deadline is
- * not after turn_ms, and not after the time of a post that still waits.
+ * posts are handled or in a mailbox. So this function ends a call only if its deadline
+ * was at turn_ms or earlier. If a post from an even earlier time still waits, it ends
+ * only calls with a deadline up to that time.
  */
 static bool run_deadlines(struct worker *w)
 {

@@ -186,7 +186,7 @@ int ctl_read_file(const struct ctl *ctl, const char *path, size_t max,
 
 /*
  * Reads a key from text, or from the file path if text is NULL. Error messages begin with
- * name.
+ * `name`.
  */
 int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 		 const char *name, struct ssh_key *out) MUSTCHECK;

@@ -54,8 +54,9 @@ int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 }
 
 /*
- * Is the argument a key itself, and not the name of a file? Hex digits of a wrong length,
- * at least 32, are a key unless a file has this name.
+ * Is the argument a key itself, and not the name of a file? A text of 32 or more hex
+ * digits is taken as a mistyped key unless it has exactly 64 digits or a file has this
+ * name.
  */
 static bool is_text(const char *arg)
 {

@@ -77,7 +77,10 @@ int ctl_print_json(const struct ctl *ctl, json_t *items)
 
 /* --- tables --- */
 
-/* Returns the bytes of the next character. *width_out gets its width on the terminal. */
+/*
+ * Returns the number of bytes of the next character. *width_out gets its width on the
+ * terminal.
+ */
 static size_t next_char(const char *s, size_t *width_out)
 {
 	wchar_t wc;

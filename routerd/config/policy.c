@@ -107,8 +107,8 @@ static void take_slots(struct policy_realm *realm, const struct policy_realm *be
 }
 
 /*
- * Makes a realm from its version in the old policy and from the configuration. before or
- * conf may be NULL, but not both.
+ * Makes a realm from its version in the old policy, `before`, and from the configuration,
+ * conf. One of them may be NULL.
  */
 static int make_policy_realm(struct policy *policy, struct policy_realm *realm,
 			     const struct policy_realm *before,

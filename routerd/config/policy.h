@@ -59,14 +59,14 @@ struct policy {
 };
 
 /*
- * Makes the policy of a configuration, with one reference. before is the current policy,
- * or NULL at the start. Later policies have the same realms as the first one: a realm
- * that cfg lacks keeps its roles and their rights; a realm that only cfg has is ignored.
- * cfg is not needed afterwards.
+ * Makes the policy of a configuration, with one reference. `before` is the current
+ * policy, or NULL at the start. Later policies have the same realms as the first one: a
+ * realm that cfg lacks keeps its roles and their rights; a realm that only cfg has is
+ * ignored. cfg is not needed afterwards.
  *
- * A role that exists in before keeps its slot. The slot of a removed role becomes free
- * when before holds the last reference to the role; so all earlier policies must have
- * been freed. E_LIMIT: a realm needs too many slots. E_NOMEM.
+ * A role that exists in `before` keeps its slot. The slot of a removed role becomes free
+ * when only `before` refers to the role any more; so all earlier policies must have been
+ * freed. E_LIMIT: a realm needs too many slots. E_NOMEM.
  */
 int policy_new(const struct policy *before, const struct config *cfg,
 	       struct policy **out) MUSTCHECK;

@@ -6,10 +6,10 @@
 
 #include <unistd.h>
 
-enum { HELLO_NAMES_MAX = 64 }; /* realms or listeners that are named at most */
+enum { HELLO_NAMES_MAX = 64 }; /* limit of the realms or listeners that are named */
 
 /*
- * Encodes the names of n structs of this size; first points to the name in the first
+ * Encodes the names of n structs of this size; `first` points to the name in the first
  * struct. Returns an empty slice if the names are too long: they are only informative.
  */
 static struct slice names(struct buf *b, const char *const *first, size_t n, size_t size)

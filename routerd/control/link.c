@@ -26,7 +26,7 @@ static const struct counter_def link_counter_defs[] = {
 const struct counter_table link_counter_table =
 	COUNTER_TABLE(link_counter_defs, struct link);
 
-static uint64_t last_link; /* only worker 0 assigns numbers */
+static uint64_t last_link; /* number of the newest connection, of all links */
 
 void link_answered(struct link *l)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Holds, sends and answers the questions to one authenticator; see questions.h. Thread of
- * worker 0.
+ * Holds and sends the questions to one authenticator, and passes on the answers; see
+ * questions.h. Thread of worker 0.
  */
 #include "routerd/control/questions.h"
 
@@ -29,7 +29,7 @@ struct question {
 	struct questions *all; /* the owner */
 	struct login_message *q;
 	enum question_place place;
-	uint64_t hold_until_ms; /* then it is answered without a decision */
+	uint64_t hold_until_ms; /* when to give up, if it is still held */
 	uint64_t retry_at_ms;   /* time of the second attempt; 0: none was scheduled */
 	uint32_t msgid;         /* only while in flight */
 	bool suspect;           /* a link broke while the question was in flight */
@@ -482,7 +482,7 @@ static struct question *question_new(struct questions *qs, struct session_ref se
 	if (qu->hold_until_ms > q->deadline_ms)
 		qu->hold_until_ms = q->deadline_ms;
 	HASH_ADD(hh, qs->table, key, sizeof(qu->key), qu);
-	/* HASH_ADD has not added it if memory ran out. */
+	/* If memory ran out, HASH_ADD has not added the question. */
 	if (!table_has(qu)) {
 		free(qu);
 		return NULL;

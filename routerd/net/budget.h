@@ -32,7 +32,7 @@ void budget_posts(struct budget *b);
 /* Has handling posts used its time, or queued its share of output? */
 bool budget_posts_spent(const struct budget *b);
 
-/* Counts queued bytes. first: the connection had nothing queued before. */
+/* Counts queued bytes. `first`: the connection had nothing queued before. */
 static inline void budget_queued(struct budget *b, size_t bytes, bool first)
 {
 	b->queued += bytes;

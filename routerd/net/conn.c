@@ -210,7 +210,7 @@ static bool must_pause(const struct conn *c)
 
 /*
  * Keeps input for a connection that the handler has held: the rest of the message, and
- * the input behind it. from is the kept input that contains both, or NULL if they were
+ * the input behind it. `from` is the kept input that contains both, or NULL if they were
  * read just now.
  */
 static void keep_input(struct conn *c, struct conn_kept *from, bool text,
@@ -265,8 +265,8 @@ static enum frame_event_type next_event(struct conn *c, union conn_held *held,
 }
 
 /*
- * Handles the frames in *in. from is the kept input that contains *in, or NULL if it was
- * read just now.
+ * Handles the frames in *in. `from` is the kept input that contains *in, or NULL if it
+ * was read just now.
  */
 static void read_events(struct conn *c, struct frame_input *in, struct conn_kept *from)
 {

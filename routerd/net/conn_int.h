@@ -18,7 +18,9 @@
 
 #include <stdalign.h>
 
-/* Incomplete input that is kept between two reads. NULL: none. */
+/*
+ * Incomplete input that is kept between two reads; not related to conn_hold. NULL: none.
+ */
 union conn_held {
 	struct buf *part;     /* part of a handshake or a RawSocket frame */
 	struct ws_reader *ws; /* part of a WebSocket frame or message */
@@ -48,7 +50,7 @@ struct conn {
 	union conn_held held;
 	struct conn_kept *kept;    /* NULL: none */
 	uint64_t life_ms;          /* time of the last input */
-	uint32_t incomplete_bytes; /* bytes in held and kept, as counted by the net */
+	uint32_t incomplete_bytes; /* bytes of memory of `held` and `kept` */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
 	uint8_t framing;           /* CONN_WEBSOCKET or CONN_RAWSOCKET; 0 while OPENING */
@@ -70,7 +72,7 @@ struct conn {
 /* Changes the state. No other function does. */
 void conn_set_state(struct conn *c, enum conn_state to);
 
-/* Sets the reason of the end. Only the first call has an effect. */
+/* Sets why the connection ends. Only the first call has an effect. */
 void conn_set_end(struct conn *c, enum conn_end end);
 
 /*

@@ -2,8 +2,8 @@
 /*
  * Makes sure that only one authd uses a database. A second one would not be connected to
  * the routers of the first, so its revocations would reach nobody. The lock is flock(2)
- * on a file next to the database. It ends when the process ends, even if it crashes. Main
- * thread.
+ * on a file next to the database. The lock ends when the process ends, even if the
+ * process crashes. Main thread.
  */
 #ifndef AUTHD_LOCK_H
 #define AUTHD_LOCK_H

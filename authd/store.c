@@ -91,7 +91,7 @@ struct store {
 
 /* --- SQLite's results --- */
 
-/* Counts and logs an error of SQLite. Returns the code for it. */
+/* Counts and logs an error of SQLite. Returns the error of store.h that stands for it. */
 static int sqlite_failed(struct store *s, int rc, const char *doing)
 {
 	s->errors++;

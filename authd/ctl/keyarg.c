@@ -54,9 +54,9 @@ int ctl_read_key(const struct ctl *ctl, const char *text, const char *path,
 }
 
 /*
- * Is the argument a key itself, and not the name of a file? A text of 32 or more hex
- * digits is taken as a mistyped key unless it has exactly 64 digits or a file has this
- * name.
+ * Is the argument a key itself, and not the name of a file? 64 hex digits always are a
+ * key. Another number of hex digits, at least 32, is a mistyped key unless a file has
+ * this name.
  */
 static bool is_text(const char *arg)
 {

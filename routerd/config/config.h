@@ -158,7 +158,8 @@ struct config {
 	struct config_limits limits;
 	struct conf_log log;
 	struct {
-		int stall_worker; /* for tests: this worker handles no posts; -1: none */
+		/* for tests: the worker that SIGUSR2 stalls; -1: none */
+		int stall_worker;
 	} debug;
 };
 

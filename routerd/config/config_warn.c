@@ -95,7 +95,9 @@ static void warn_of_authenticator(struct conf *c, const struct config *cfg, size
 	uint32_t login = longest_login(cfg, (int)i);
 
 	if (config_is_authorizer(cfg, a->name))
-		return; /* requests of sessions have no such limit */
+		/* Its timeout also applies to requests of sessions, so it has an effect.
+		 */
+		return;
 	if (login == 0)
 		conf_warn(c, &a->name,
 			  "no transport and no role refers to this authenticator");

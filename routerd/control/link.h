@@ -20,7 +20,7 @@
 enum link_state {
 	LINK_DOWN = 0,      /* connects when the timer fires */
 	LINK_HELLO = 1,     /* connected; hello is sent, or will be sent again */
-	LINK_NOT_READY = 2, /* hello is answered, but it is not ready; it is pinged */
+	LINK_NOT_READY = 2, /* hello is answered; pings until the peer is ready */
 	LINK_UP = 3,
 };
 

@@ -199,8 +199,8 @@ static void warn_of_anonymous(const struct reload *r)
 }
 
 /*
- * Roles take effect at once, but new authenticators do not, and one of them may be the
- * authorizer of a role.
+ * Warns of each new authenticator that is the authorizer of a role: a reload changes
+ * roles, but does not connect to new authenticators.
  */
 static void warn_of_authorizers(const struct reload *r, const struct config *cfg)
 {

@@ -51,7 +51,7 @@ static void await_silence(struct conn *c)
 	conn_set_deadline(c, silent < interval ? interval - silent : 0);
 }
 
-/* Restarts pings, after the handshake or a pause. */
+/* Starts pings after the handshake, or again after a pause or a hold. */
 static void start_pings(struct conn *c)
 {
 	wheel_cancel(&c->net->wheel, &c->deadline);

@@ -166,7 +166,7 @@ void conn_say_error(struct conn *c, uint16_t code, const char *why);
 void conn_http_input(struct conn *c, struct frame_input *in);
 void conn_raw_input(struct conn *c, struct frame_input *in);
 
-/* Answers without upgrading, and closes for this reason. */
+/* Answers an HTTP request without upgrading, and closes for this reason. */
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
 		      enum conn_end end);
 

@@ -33,8 +33,9 @@ struct outq_pool {
 	 */
 	size_t memory;
 	/*
-	 * Unused chunks of the two common kinds: an event for many subscribers needs
-	 * thousands of them at once. Bounded.
+	 * Unused chunks of the two common kinds: those for references, and those for the
+	 * first copies in a queue. An event for many subscribers needs thousands of them
+	 * at once. Bounded.
 	 */
 	struct outq_spare refs, first;
 };

@@ -4,9 +4,10 @@
  * it owns. All workers are equal, except that worker 0 runs on the main thread and has a
  * struct control.
  *
- * The loop runs in turns. In a turn, the worker reads from its sockets and makes posts of
- * the messages (see post/post.h), handles posts until the time for it is used up, hands
- * over the posts for other workers, and writes the queued output.
+ * The loop runs in turns. First the worker reads from its sockets and turns messages into
+ * posts (see post/post.h). Then it handles posts until the time for that is used up. At
+ * the end of the turn it hands over the posts for other workers and writes the queued
+ * output.
  */
 #ifndef ROUTERD_WORKER_H
 #define ROUTERD_WORKER_H

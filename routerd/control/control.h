@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The work that only worker 0 does: it connects to the authenticators, passes their
- * revocations to all workers and adds up the counts that come back, reloads the
- * configuration, and collects the counters of all workers. Thread of worker 0.
+ * The work that only worker 0 does: it connects to the authenticators, reloads the
+ * configuration, and collects the counters of all workers. It also passes the revocations
+ * of authenticators to all workers and adds up the counts that come back. Thread of
+ * worker 0.
  */
 #ifndef ROUTERD_CONTROL_CONTROL_H
 #define ROUTERD_CONTROL_CONTROL_H

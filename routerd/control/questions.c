@@ -567,7 +567,7 @@ void questions_init(struct questions *qs, const struct questions_params *params)
 
 void questions_fini(struct questions *qs)
 {
-	/* Close the link first, so that no callback uses a question any more. */
+	/* Close the link first, so that its callbacks cannot use the questions. */
 	link_fini(&qs->link);
 	while (qs->table != NULL)
 		forget(qs->table);

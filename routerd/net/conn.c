@@ -250,7 +250,7 @@ static size_t message_limit(const struct conn *c)
 
 	if (c->framing == CONN_RAWSOCKET)
 		return min_size(limit, (size_t)1 << c->raw_recv_log);
-	/* After conn_close only the peer's Close is of interest. */
+	/* After conn_close, skip messages and wait for the peer's Close. */
 	return c->state == CONN_OPEN ? limit : WS_DISCARD;
 }
 

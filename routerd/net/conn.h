@@ -63,10 +63,11 @@ enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* the usual value of early_message
 /*
  * The callbacks of the layer above; a constant table.
  *
- * `closed` is called exactly once for each connection that the handler has accepted, at
- * the end of the turn in which the connection left the state OPEN, never from inside a
- * function of this interface. No other callback follows. The pointer must not be used
- * afterwards, although the connection may live on until its last bytes are sent.
+ * `closed` is called exactly once for each connection that the handler has accepted. It
+ * is called at the end of the turn in which the connection left the state OPEN, never
+ * from inside a function of this interface. No other callback follows. The pointer must
+ * not be used afterwards, although the connection may live on until its last bytes are
+ * sent.
  */
 struct conn_handler {
 	size_t user_size; /* bytes at conn_user, initially zero */

@@ -22,10 +22,10 @@ struct outq_chunk {
 
 enum {
 	/*
-	 * Sizes of the allocations for copies. The first chunk of a queue is small,
-	 * because most queues are emptied at the end of the turn, and an event for many
-	 * subscribers fills many queues at once. Each further chunk is twice as large as
-	 * the one before.
+	 * Sizes of the allocations for copies. The first chunk of a queue is small: most
+	 * queues are emptied at the end of the turn, and an event for many subscribers
+	 * fills many queues at once. Each further chunk is twice as large as the one
+	 * before.
 	 */
 	FIRST_ALLOC = 512,
 	MAX_ALLOC = 4096,

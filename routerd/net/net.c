@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starts and ends a struct net, and ends its turns; see net.h. The worker's thread. */
+/*
+ * Initialises and frees a struct net, and does the last work of each turn; see net.h. The
+ * worker's thread.
+ */
 #include "routerd/net/net.h"
 
 #include "common/err.h"

@@ -314,3 +314,5 @@ def test_the_example(folder, daemons, start_routerd, connect):
                                   ("s3cret", AUTHID, "other")):
         assert refused(connect(routerd), realm=realm, key=Ticket(ticket), authid=authid).uri == "com.example.wrong_ticket"
     assert "s3cret" not in daemons[0].log()
+    usage = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert usage.returncode == 1 and "tickets.py FILE [SOCKET]" in usage.stderr and "Traceback" not in usage.stderr

@@ -36,6 +36,8 @@ def authenticate(realm, authid, details):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     if sys.argv[1] == "--hash":
         print(make_hash(getpass.getpass("ticket: "), os.urandom(16)))
     else:

@@ -486,7 +486,7 @@ def test_a_question_that_it_dies_of_costs_its_own_client_alone(
     assert all(mixed.count(k.public) == 2 for k in keys)
     assert counter_of_authenticator(routerd, "link_broke") == 1
     assert len(fake.wait_requests(1, "hello")) == 3
-    routerd.wait_log("login dropped reason=\"the link to the authenticator broke each time")
+    routerd.wait_log("login dropped reason=\"the connection to the authenticator broke twice before it answered")
 
 
 @by_key

@@ -119,7 +119,8 @@ def build(mode):
     return Stage(f"build-{mode}", make("all", "tools", "units", "fuzzers", mode=mode), minutes=6)
 
 
-def integration(mode, *args, minutes=8, jobs=3, name=None):
+def integration(mode, *args, minutes=12, jobs=5, name=None):
+    # more jobs than cores: the tests wait most of the time
     return Stage(name or f"integration-{mode}", pytest(mode, *args, jobs=jobs),
                  minutes=minutes, env={"BUILD": f"build/{mode}"})
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a worker's turns and passes each post to its handler; see worker.h. The worker's
- * thread.
+ * Runs a worker's turns and passes each post to its handler; see worker.h. Runs on the
+ * worker's thread.
  */
 #include "routerd/worker.h"
 
@@ -20,14 +20,14 @@
 #include <time.h>
 
 enum {
-	POSTS_PER_LOOK = 16,  /* posts handled between two checks of the clock */
-	STOP_FLUSH_MS = 5000, /* longest time for closing connections when stopping */
+	POSTS_PER_LOOK = 16,  /* posts between two looks at the clock */
+	STOP_FLUSH_MS = 5000, /* time limit for stopping */
 };
 
 enum stop_phase {
 	STOP_NONE = 0,
-	STOP_DRAINING = 1, /* posts of all workers are still under way */
-	STOP_CLOSING = 2,  /* every client gets a Close 1012 */
+	STOP_DRAINING = 1, /* posts between workers are still in flight */
+	STOP_CLOSING = 2,  /* every client has been sent Close 1012 */
 	STOP_DONE = 3,
 };
 
@@ -46,7 +46,7 @@ struct worker {
 	struct conn_conf *conn_confs;     /* one per listener */
 	struct peer_listener *listeners;  /* one per listener */
 	struct realm **realms;            /* NULL for realms of other workers */
-	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of realms for which work() is needed */
+	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of realms that need work() */
 	unsigned n_busy, last_busy;
 	struct id_series ids;   /* no other worker makes the same ids */
 	struct wheel deadlines; /* deadlines of calls in the realms of this worker */
@@ -65,7 +65,7 @@ struct worker {
 	struct mail_batch *stopped_mail;
 
 	uint64_t posts_in;  /* posts from other workers */
-	uint64_t pressures; /* how often mailbox_pressure has stopped reading */
+	uint64_t pressures; /* how often mailbox_pressure stopped reading */
 	struct log_rate pressure_rate;
 	struct log_rate memory_rate;
 	uint64_t lost_said; /* outbox.n_lost when it was last logged */
@@ -82,9 +82,10 @@ void worker_stall_toggle(void)
 
 /*
  * On POST_STOP, each worker stops reading and sends POST_DRAIN to all workers, after all
- * its other posts. A worker that has POST_DRAIN from all workers sends POST_DRAINED to
- * all. When a worker has POST_DRAINED from all, no post that was caused by a client is
- * under way any more. Then it closes its connections and sends POST_STOPPED to worker 0.
+ * its earlier posts. When a worker has received POST_DRAIN from all workers, it sends
+ * POST_DRAINED to all. When a worker has received POST_DRAINED from all, no post that a
+ * client caused is in flight to it any more. Then it closes its connections and sends
+ * POST_STOPPED to worker 0.
  */
 static void stop_begin(struct worker *w, struct post *p)
 {
@@ -195,8 +196,8 @@ static void on_count(struct worker *w, struct post *p)
 /* --- posts --- */
 
 /*
- * Refuses a POST_JOIN whose login was decided before a revocation of the principal. True:
- * it is refused, and the post is handled.
+ * Refuses a POST_JOIN if the principal was revoked after its login was looked up. Returns
+ * true if it has refused, and so handled, the post.
  */
 static bool refused_by_revocation(struct worker *w, struct post *p)
 {
@@ -278,7 +279,7 @@ static void on_stopped(struct worker *w, struct post *p)
 		loop_stop(w->loop);
 }
 
-/* The handlers of posts to the worker itself. */
+/* The handlers of POST_TO_WORKER posts. */
 static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) = {
 	[POST_CONNECTION] = on_connection, [POST_HOLD_QUEUE] = on_hold_queue,
 	[POST_REVOKE] = on_revoke,         [POST_RELOAD] = on_reload,
@@ -287,7 +288,7 @@ static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) =
 	[POST_STOPPED] = on_stopped,
 };
 
-/* --- long answers of realms, made in pieces between the posts --- */
+/* --- long answers of realms, made in pieces between posts --- */
 
 /* Adds a realm to `busy` if it has work. */
 static void note_work(struct worker *w, uint16_t realm)
@@ -302,10 +303,10 @@ static void note_work(struct worker *w, uint16_t realm)
 }
 
 /*
- * Does pieces of work for each busy realm in turn until the time of the turn is used up,
- * but at least one piece. A result can be far larger than its call, so no work is done
- * while mailbox_pressure is true; the end of the pressure wakes the worker. True: there
- * is more to do in the next turn.
+ * Does a piece of work for one busy realm after the other, until the turn's budget is
+ * spent, but at least one piece. A result can be far larger than its call, so work stops
+ * while mailbox_pressure is true; the worker wakes up when the pressure ends. True if
+ * there is more to do in the next turn.
  */
 static bool work(struct worker *w)
 {
@@ -324,9 +325,9 @@ static bool work(struct worker *w)
 /* --- a turn --- */
 
 /*
- * Handles the first of n posts, and any further ones that can be handled together with
- * it. *taken_out gets the number of posts handled. False: an event is not yet delivered
- * to all subscribers (peer/fan_out.h); this continues in the next turn.
+ * Handles the first of n posts, and the following ones that can be handled together with
+ * it. *taken_out gets the number of posts handled. False if an event is not yet delivered
+ * to all subscribers (peer/fan_out.h); the delivery continues in the next turn.
  */
 static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *taken_out)
 {
@@ -396,9 +397,8 @@ static void on_deadline_timer(void *arg)
 }
 
 /*
- * The inbox has posts of messages that workers have read. Returns the time at which the
- * oldest of these messages was read, or time_ms if that is earlier. Stops searching at
- * the first time before due_ms.
+ * Returns the time at which the oldest message with a post in the inbox was read, or
+ * time_ms if that is earlier. Stops searching at the first time before due_ms.
  */
 static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_t time_ms)
 {
@@ -420,14 +420,15 @@ static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_
 }
 
 /*
- * Ends the calls whose deadline has passed. Returns true if the next turn must not wait
- * for an event.
+ * Ends the calls whose deadline has passed. True if the next turn must not wait for an
+ * event.
  *
  * A result that was read before the deadline of its call must win. All messages that had
- * arrived at turn_ms, when the previous turn began, have been read by now, and their
- * posts are handled or in a mailbox. So this function ends a call only if its deadline
- * was at turn_ms or earlier. If a post from an even earlier time still waits, it ends
- * only calls with a deadline up to that time.
+ * arrived at turn_ms, when run_deadlines last ran; see there, have been read by now, and
+ * their posts are handled or in a mailbox. So this function ends a call only if its
+ * deadline is not later than turn_ms. If a message that was read earlier than turn_ms
+ * still has a post in the inbox, the deadline must not be later than that message,
+ * either.
  */
 static bool run_deadlines(struct worker *w)
 {
@@ -438,8 +439,8 @@ static bool run_deadlines(struct worker *w)
 		mailbox_take(w->boxes, w->index, &w->inbox);
 		mailbox_take_own(w->boxes, w->index, &w->inbox);
 		uint64_t end_ms = oldest_in_inbox(w, due_ms, w->turn_ms);
-		/* Run the wheel once even if the budget is spent: otherwise a busy
-		 * worker would never end a call. */
+		/* Run the wheel once even if the budget is spent. Otherwise a busy worker
+		 * would never end a call. */
 		do {
 			wheel_run(&w->deadlines, due_ms < end_ms ? due_ms : end_ms,
 				  realm_deadline_passed, NULL);
@@ -455,7 +456,7 @@ static bool run_deadlines(struct worker *w)
 	return (due_ms != 0 && due_ms <= now_ms) || !STAILQ_EMPTY(&w->inbox);
 }
 
-/* For tests: waits as long as worker_stall_toggle stalls this worker. */
+/* For tests: waits while worker_stall_toggle stalls this worker. */
 static void stand_still(const struct worker *w)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
@@ -475,8 +476,8 @@ static void report_pressure(struct worker *w)
 }
 
 /*
- * While too many bytes are queued between any two workers, all workers stop reading. They
- * still handle what they have read.
+ * While too many bytes are queued between any two workers, no worker reads from its
+ * clients. All still handle the messages that they have read.
  */
 static void follow_pressure(struct worker *w)
 {
@@ -519,8 +520,8 @@ static bool on_worker_turn_end(void *arg)
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
 	uint32_t conns = net_conns(&w->net);
-	/* Hand posts over before writing, so that other workers can handle them
-	 * meanwhile. */
+	/* Hand posts over before writing to sockets, so that other workers can handle
+	 * them meanwhile. */
 	mailbox_hand_over(w->boxes, w->index);
 	if (net_turn_end(&w->net))
 		more = true;
@@ -647,7 +648,8 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
 	timer_init(&w->deadline_timer, w->loop, on_deadline_timer, w);
 	wheel_init(&w->deadlines, loop_now_ms(w->loop));
-	/* Reserve memory for the posts of stopping, so that stopping cannot fail. */
+	/* Reserve memory for the posts that stopping needs, so that stopping cannot
+	 * fail. */
 	w->stopped_mail = outbox_reserve(&w->outbox);
 	if (w->stopped_mail == NULL ||
 	    outbox_reserve_all(&w->outbox, &w->drain_mail) != 0 ||

@@ -18,7 +18,7 @@ struct subscription {
 	UT_hash_handle hh; /* by topic, which is stored behind the struct */
 	uint64_t id;
 	uint32_t n_members;
-	uint32_t members_of[]; /* count for each worker */
+	uint32_t members_of[]; /* number of members on each worker */
 };
 
 struct membership {
@@ -106,7 +106,7 @@ static struct subscription *add_member(struct realm *realm, struct session *s,
 	return sub;
 }
 
-/* Ends a membership. Frees the subscription with the last one. */
+/* Ends a membership. Frees the subscription if it has no members left. */
 static void drop_membership(struct realm *realm, struct session *s, struct membership *m)
 {
 	struct subscription *sub = m->subscription;
@@ -169,9 +169,9 @@ void broker_drop_memberships(struct realm *realm, struct session *s)
 #define ID_MASK (WAMP_MAX_ID - 1)
 
 /*
- * A permutation of the 53-bit numbers. Both steps can be undone, so no two inputs have
- * the same result: a multiplication by an odd number modulo 2^53, and an exclusive or
- * with a right shift.
+ * A permutation of the 53-bit numbers. No two inputs have the same result, because both
+ * kinds of steps can be undone: multiplying by an odd number modulo 2^53, and the
+ * exclusive or with a right shift.
  */
 static uint64_t permute(uint64_t x)
 {
@@ -248,15 +248,15 @@ static bool post_events(struct realm *realm, const struct session *s,
 		.disclosed = p->disclose_me ? s->identity : NULL,
 	};
 
-	/* On this worker only the publisher is a member, and it must not get the
-	 * event. */
+	/* Skip the publisher's worker if the publisher is the only member there and must
+	 * not get the event. */
 	if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
 	    find_membership(&realm->broker, s, sub->id) != NULL)
 		skip = s->ref.worker;
 	if (!room_for_events(realm, sub, skip))
 		return false;
-	/* Send to a worker only when the next one is found: then it is known which post
-	 * is the last and takes the references of p. */
+	/* Send to a worker only after the next one is found: the last post takes the
+	 * references of p, the others need references of their own. */
 	for (unsigned worker = 0; worker < realm->n_workers; worker++) {
 		if (sub->members_of[worker] == 0 || worker == skip)
 			continue;
@@ -277,9 +277,10 @@ static bool post_events(struct realm *realm, const struct session *s,
 }
 
 /*
- * Sends the event to each eligible member, if these are few of many members: then the
- * workers need not test all members. False if they are not few; then nothing was sent. If
- * memory runs out for a member, that session is lost.
+ * Sends the event directly to each eligible member if the publication names few eligible
+ * sessions and the subscription has many members: then the workers need not test all
+ * members. Otherwise sends nothing and returns false. If memory runs out for a member,
+ * that session is lost.
  */
 static bool post_directly(struct realm *realm, const struct session *s,
 			  const struct subscription *sub, const struct post *p,
@@ -316,11 +317,12 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 {
 	const struct subscription *sub =
 		find_topic(&realm->broker, payload_uri(p->payload));
-	/* also for a topic without subscribers: PUBLISHED contains the id */
+	/* needed even for a topic without subscribers: PUBLISHED contains the id */
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;
-	/* Nobody gets it, or post_directly has sent it. Acknowledge it as usual. */
+	/* If nobody may get the event, or post_directly has sent it, only acknowledge
+	 * it. */
 	if (sub != NULL && p->options != NULL &&
 	    (options_pass_nobody(p->options) ||
 	     post_directly(realm, s, sub, p, publication)))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The broker (specification: "Publish and Subscribe"): which topics have subscriptions,
- * which sessions are members, and how many members each worker has. It sends one post for
- * an event to each worker that has members; the worker finds them (peer/members). For
- * core/ only; on the owner's thread only.
+ * which sessions are members, and how many members each worker has. For each event it
+ * sends one post to each worker that has members; the worker finds the members
+ * (peer/members). For core/ only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_BROKER_H
 #define ROUTERD_CORE_BROKER_H
@@ -25,10 +25,10 @@ int broker_init(struct broker *b) MUSTCHECK; /* 0 or E_NOMEM */
 /* All sessions must have left. Also frees a zeroed struct, or one whose init failed. */
 void broker_fini(struct broker *b);
 
-/* Starts the publication ids anew. They depend on the seed only. */
+/* Restarts the publication ids. They depend only on the seed. */
 void broker_seed(struct broker *b, uint64_t seed);
 
-/* Handle the posts of these names. They may take the payload of the post. */
+/* Each function handles the post of the same name. It may take the post's payload. */
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_publish(struct realm *realm, struct session *s, struct post *p);

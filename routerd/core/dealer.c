@@ -10,7 +10,8 @@
 
 enum {
 	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
-	KILL_MAX_MS = 30000, /* how long a kill without a timeout waits for the callee */
+	/* How long kill waits for the callee if the call has no timeout. */
+	KILL_MAX_MS = 30000,
 };
 
 struct registration {
@@ -22,7 +23,7 @@ struct registration {
 
 enum call_state {
 	CALL_ACTIVE = 0,
-	/* Canceled by kill: the callee was told to stop, the caller waits. */
+	/* Canceled with mode kill: the callee was told to stop, and the caller waits. */
 	CALL_KILLING = 1,
 };
 
@@ -219,8 +220,8 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 }
 
 /*
- * The call that a callee answers. NULL, and counted, if it has no call with this id: the
- * call may have ended already by timeout or because its caller left.
+ * The call that a callee answers. If the callee has no call with this id, counts the
+ * answer and returns NULL: the call may have timed out, or its caller may have left.
  */
 static struct call *find_call(struct realm *realm, const struct session *callee,
 			      uint64_t invocation)
@@ -249,8 +250,8 @@ static void fail_call(struct realm *realm, struct call *c, struct post_error err
 }
 
 /*
- * Tells the callee to stop working on a call. False if the callee has not announced that
- * it can, if it was told before, or if memory ran out.
+ * Tells the callee to stop working on a call. False if the callee has not announced call
+ * canceling, if it was told before, or if memory ran out.
  */
 static bool interrupt_callee(struct realm *realm, const struct call *c,
 			     enum wamp_cancel_mode mode)
@@ -353,8 +354,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	 * which does not know of this call, stays. */
 	if (session_try_post(realm, callee, &invocation)) {
 		p->payload = NULL;
-		/* the post's time is when the CALL was read, so waiting in queues
-		 * counts */
+		/* time_ms is when the CALL was read, so time spent in queues counts */
 		c->has_timeout = p->timeout_ms != 0;
 		if (c->has_timeout)
 			set_deadline(realm, c, p->time_ms + p->timeout_ms);
@@ -368,8 +368,8 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 
 /*
  * Each mode ends with one answer to the caller. With kill, the caller gets the callee's
- * answer, if the callee can be told to stop. In the other modes, and at a second CANCEL
- * in another mode than kill, the caller gets an ERROR at once.
+ * answer, if the callee can be told to stop. In the other modes, even after an earlier
+ * kill, the caller gets an ERROR at once.
  */
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 {

@@ -26,39 +26,36 @@ int dealer_init(struct dealer *d) MUSTCHECK; /* *d is zeroed; 0 or E_NOMEM */
 /* All sessions must have left. Also frees a zeroed struct, or one whose init failed. */
 void dealer_fini(struct dealer *d);
 
-/* Handle the posts of these names. They may take the payload of the post. */
+/* Each function handles the post of the same name. It may take the post's payload. */
 void dealer_register(struct realm *realm, struct session *s, struct post *p);
 void dealer_unregister(struct realm *realm, struct session *s, struct post *p);
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
 /*
- * Ends a session that reuses the id of a call in flight: for two calls with one id,
- * CANCEL and answers would be ambiguous. False if no call in flight of this session has
- * the id; then nothing happens.
+ * Ends the session and returns true if it already has a call in flight with this request
+ * id: CANCEL and answers would be ambiguous for two calls with one id. Otherwise returns
+ * false and does nothing.
  */
 bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request);
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /*
- * Handles POST_INVOCATION_ERROR, whose error {NULL, NULL} means the callee's own, and
- * POST_UNDELIVERABLE.
+ * Handles POST_INVOCATION_ERROR, which passes on the callee's ERROR and so leaves error
+ * at {NULL, NULL}, and POST_UNDELIVERABLE.
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
-/*
- * Ends the call whose deadline has passed. The deadline is its timeout or the end of a
- * kill.
- */
+/* Ends the call whose deadline has passed: its timeout, or the time limit for a kill. */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
- * End what a session has in the dealer, when it leaves: its registrations; the calls that
- * it made, without an answer to it, and with an INTERRUPT to their callees; the calls
- * that were made to it, with an ERROR to their callers.
+ * For a session that leaves. They end its registrations; the calls that it made, with an
+ * INTERRUPT to the callees and no answer to the session; and the calls that were made to
+ * it, with an ERROR to the callers.
  */
 void dealer_drop_registrations(struct realm *realm, struct session *s);
 void dealer_abandon_calls(struct realm *realm, struct session *s);
 void dealer_fail_invocations(struct realm *realm, struct session *s);
 
-/* Ends the calls that a session made, without any post. */
+/* Ends the calls that a session made, and sends no posts. */
 void dealer_forget_calls(struct realm *realm, struct session *s);
 
 #endif

@@ -8,7 +8,9 @@
 
 #include <stdlib.h>
 
-/* Sessions visited in a slice. It takes about 0.1 ms if they are not in the cache. */
+/*
+ * Sessions visited in a slice. A slice takes about 0.1 ms if they are not in the cache.
+ */
 enum { SLICE_SESSIONS = 512 };
 
 /* A call that needs a walk. It counts as one of its caller's calls in flight. */
@@ -38,7 +40,7 @@ static void fail_meta(struct realm *realm, struct session *s, uint64_t request, 
 		      NULL);
 }
 
-/* Sends what has been written, and frees the writer. */
+/* Sends the written result, and frees the writer. */
 static void answer_meta(struct realm *realm, struct session *s, uint64_t request,
 			struct payload_writer **w)
 {
@@ -159,7 +161,7 @@ static bool begin_walk(struct realm *realm, const struct meta_walk *walk)
 	}
 	m->begun = true;
 	m->count = 0;
-	/* not NULL: the caller is a session */
+	/* not NULL: the list contains at least the caller */
 	m->next = TAILQ_FIRST(&realm->sessions)->by_id.id;
 	return true;
 }

@@ -5,9 +5,9 @@
  *
  * A call that needs only a look-up is answered at once. Any other call needs a walk,
  * which visits all sessions of the realm in the order in which they joined. A walk is
- * done in slices, so that no turn of the worker takes long; the realm handles posts
- * between two slices. Walks are done one after the other, so that the realm holds at most
- * one unfinished result.
+ * split into slices, so that no turn of the worker takes long; the realm handles posts
+ * between two slices. The realm does one walk after the other, so it holds at most one
+ * unfinished result.
  *
  * A walk visits a session exactly once if it is in the realm from the call to the result.
  * A session that joins or leaves during the walk may be visited or not.
@@ -23,7 +23,7 @@
 
 struct meta {
 	TAILQ_HEAD(, meta_walk) walks;
-	/* The rest belongs to the first walk, and is unused until that has begun. */
+	/* The rest belongs to the first walk, and is unused until that walk has begun. */
 	bool begun;
 	struct payload_writer *result;
 	uint64_t count; /* sessions found so far */
@@ -41,15 +41,15 @@ void meta_init(struct meta *m);
 void meta_call(struct realm *realm, struct session *s, struct post *p);
 
 /*
- * Must be called when a session leaves. Ends its walks. A walk that would visit it next
- * visits the session that joined after it instead.
+ * Must be called when a session leaves. Ends its walks. If a walk would visit this
+ * session next, it will visit the session that joined after it instead.
  */
 void meta_forget_session(struct realm *realm, struct session *s);
 
 /* Does one slice of the first walk. Does nothing if there is none. */
 void meta_work(struct realm *realm);
 
-/* Is there no walk? */
+/* True if there is no walk. */
 static inline bool meta_idle(const struct meta *m)
 {
 	return TAILQ_EMPTY(&m->walks);

@@ -13,9 +13,9 @@
 /* --- sessions --- */
 
 /*
- * Ends a session and frees it: its memberships; its registrations; the calls that it
- * made, whose callees are told to stop; the calls made to it, whose callers get an ERROR.
- * Calls that it made come before calls made to it, so that it gets no ERROR for a call to
+ * Ends a session and frees it. Ends its memberships and registrations; the calls that it
+ * made, telling the callees to stop; and the calls made to it, sending an ERROR to their
+ * callers. Ends the calls that it made first, so that it gets no ERROR for a call to
  * itself.
  */
 static void take_down(struct realm *realm, struct session *s)
@@ -63,7 +63,8 @@ static void end_lost(struct realm *realm)
 {
 	struct session *s;
 
-	/* the ERRORs to the callers of one session may lose other sessions */
+	/* ending a session sends ERRORs; if one cannot be sent, its receiver is lost,
+	 * too */
 	while ((s = LIST_FIRST(&realm->lost)) != NULL)
 		kill_session(realm, s, NULL);
 }
@@ -78,14 +79,14 @@ static void handle_join(struct realm *realm, struct post *p)
 		.session = p->session,
 	};
 
-	if (s != NULL) { /* a bug of the session's worker, but no reason to abort */
+	if (s != NULL) { /* a bug in the session's worker, but no reason to abort */
 		realm->counters.replaced++;
 		take_down(realm, s);
 	}
 	/* Filters and kills rely on ids, so no two sessions may share one. */
 	s = session_by_id(realm, p->identity->session) != NULL ? NULL
 							       : calloc(1, sizeof(*s));
-	/* The answer is sent before the session exists, so a failure has nothing to
+	/* Send the answer before adding the session, so that a failure leaves nothing to
 	 * undo. */
 	if (s == NULL || !post_send(realm->outbox, answer.session.worker, &answer)) {
 		free(s);
@@ -148,7 +149,7 @@ void realm_free(struct realm **rp)
 	*rp = NULL;
 	if (realm == NULL)
 		return;
-	/* With no calls in flight, taking a session down sends no post. */
+	/* Forget the calls first: then take_down sends no posts. */
 	TAILQ_FOREACH (s, &realm->sessions, link)
 		dealer_forget_calls(realm, s);
 	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
@@ -174,7 +175,7 @@ static void handle_goodbye(struct realm *realm, struct session *s, struct post *
 	end_with(realm, s, (struct post){.type = POST_LEFT});
 }
 
-/* The handler of each post of a session, except POST_JOIN. */
+/* Handlers of the posts from a session, except POST_JOIN. */
 static void (*const handlers[])(struct realm *, struct session *, struct post *) = {
 	[POST_GONE] = handle_gone,
 	[POST_GOODBYE] = handle_goodbye,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A realm at its owner, the worker that routes for it: sessions, broker and dealer
- * (specification: "Publish and Subscribe", "Remote Procedure Calls"). Posts are its input
- * and output, and the output depends on the input alone. core/ uses no sockets, locks or
- * clock, and does not read payloads: posts carry the time, and the worker runs the wheel
- * of deadlines.
+ * A realm, with its sessions, broker and dealer (specification: "Publish and Subscribe",
+ * "Remote Procedure Calls"). One worker, the owner, routes all messages of a realm. Posts
+ * are its input and output, and the output depends on the input alone. core/ uses no
+ * sockets, locks or clock, and does not read payloads: posts carry the time, and the
+ * worker runs the wheel that holds the deadlines.
  *
  * All functions run on the thread of the worker that owns the realm.
  */
@@ -98,22 +98,23 @@ void realm_free(struct realm **realm);
 void realm_post(struct realm *realm, struct post *p);
 
 /*
- * Handles a deadline that has passed; for wheel_run of the wheel that the realms of a
- * worker share. Run the wheel after realm_post, and never beyond the time of a post that
- * still waits: then a result that was read in time is never too late.
+ * Handles a deadline that has passed. It is the callback of wheel_run, for the wheel that
+ * the realms of a worker share. Run the wheel after realm_post, and never past the time
+ * of a post that still waits: then a result that was read in time is never too late.
  */
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Work that is not urgent: posts may be handled before it. Only a POST_META causes it.
- * realm_work does a short piece of it, or nothing if there is none.
+ * Work that can wait until posts are handled. Only POST_META causes such work. realm_work
+ * does a short piece of it, if there is any.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);
 
 /*
- * Ends the sessions that a revocation names, which must not be a dry run. Each gets a
- * POST_KILLED with a reference to the revocation. Their workers count them.
+ * Ends the sessions that match a revocation. The revocation must not be a dry run. Each
+ * session gets a POST_KILLED with a reference to the revocation. The sessions' workers
+ * count them.
  */
 void realm_revoke(struct realm *realm, struct revocation *revocation);
 

@@ -24,8 +24,8 @@ struct realm {
 	uint16_t slot;
 	unsigned n_workers;
 	struct realm_limits limits;
-	struct session_list sessions; /* in the order of joining */
-	/* Sessions to end after the current post; empty otherwise. */
+	struct session_list sessions; /* in the order in which they joined */
+	/* Sessions to end after the current post; empty between posts. */
 	LIST_HEAD(, session) lost;
 	struct id_table session_table; /* by worker and slot */
 	struct id_table sessions_by_id;

@@ -21,8 +21,8 @@ struct session *session_find(const struct realm *realm, struct session_ref ref)
 {
 	struct session *s = session_at(realm, ref);
 
-	/* Another generation is another session in the same slot. A post that was sent
-	 * before its worker reused the slot is not for it. */
+	/* If the generation differs, the post is from an earlier session, and its worker
+	 * has reused the slot for this one. */
 	return s == NULL || s->ref.generation != ref.generation ? NULL : s;
 }
 
@@ -47,8 +47,8 @@ void session_post(struct realm *realm, struct session *s, struct post *p)
 	post_drop(p);
 	if (s->lost)
 		return;
-	/* Not ended here: the callers still use s and its lists. end_lost ends it when
-	 * the post is handled. */
+	/* Do not end the session here: the callers still use s and its lists. end_lost
+	 * ends it after the current post is handled. */
 	s->lost = true;
 	LIST_INSERT_HEAD(&realm->lost, s, of_lost);
 }

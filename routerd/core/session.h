@@ -52,7 +52,7 @@ static inline uint64_t session_place(struct session_ref ref)
 	return (uint64_t)ref.worker << 32 | ref.slot;
 }
 
-/* The session in this slot, of any generation. NULL if there is none. */
+/* The session in this slot, whatever its generation. NULL if there is none. */
 struct session *session_at(const struct realm *realm, struct session_ref ref);
 
 /*
@@ -65,9 +65,9 @@ struct session *session_find(const struct realm *realm, struct session_ref ref);
 struct session *session_by_id(const struct realm *realm, uint64_t id);
 
 /*
- * Sends a post to a session. Fills in realm and session, and takes the references of the
- * post. False if out of memory or if the session is lost; the references are still the
- * caller's then.
+ * Sends a post to a session. Fills in realm and session, and takes the references that
+ * the post holds. False if out of memory or if the session is lost; the caller then keeps
+ * the references.
  */
 bool session_try_post(struct realm *realm, const struct session *s,
 		      struct post *p) MUSTCHECK;
@@ -87,8 +87,8 @@ void session_limit_error(struct realm *realm, struct session *s,
 			 enum wamp_type request_type, uint64_t request, const char *text);
 
 /*
- * Answers a request with an ERROR of the router. payload may be NULL; otherwise its URI
- * is appended to the text, and its reference is taken.
+ * Answers a request with an ERROR from the router. payload may be NULL. Otherwise its URI
+ * is appended to the text, and the reference to it is taken.
  */
 void session_error(struct realm *realm, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload);

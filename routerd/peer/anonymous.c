@@ -8,8 +8,8 @@
 #include <sodium.h>
 
 /*
- * Makes a random authid like "9QXC-4R7T-...". It has about 74 bits, so no other session
- * has the same.
+ * Makes a random authid like "9QXC-4R7T-...". It has about 74 random bits, so it is
+ * practically unique.
  */
 static struct slice random_authid(char out[24])
 {

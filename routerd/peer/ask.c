@@ -8,8 +8,8 @@
 #include "routerd/post/outbox.h"
 
 /*
- * Denies a login with a name that is too long for the authenticator's protocol. Leaving
- * the name out would ask about another login.
+ * Denies a login with a name that is too long for the authenticator's protocol. A
+ * question without the name would be about a different login.
  */
 static bool names_are_short(struct peer *p, const struct msg_hello *h)
 {
@@ -71,7 +71,7 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 
 	if (!names_are_short(p, h))
 		return false;
-	/* The names are short enough, so only memory can be missing. */
+	/* The names are short enough, so it can fail only if memory runs out. */
 	if (auth_request_write(out, &q, max_message) == 0)
 		return true;
 	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connects peers with the worker; see attach.h. The worker's thread. */
+/* The worker's interface to its peers; see attach.h. The worker's thread. */
 #include "routerd/peer/attach.h"
 
 #include "proto/http.h"
@@ -44,8 +44,8 @@ static const char *choose_subprotocol(struct peer *p, const struct config_listen
 }
 
 /*
- * The reason of a refusal, with the names that are served. The text is in a scratch
- * buffer.
+ * Says why an upgrade was refused, and which subprotocols are served. The text is in a
+ * scratch buffer.
  */
 static const char *no_subprotocol(const struct peer_listener *l,
 				  const struct http_request *req)
@@ -72,7 +72,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 	struct peer *p = conn_user(c);
 	const struct peer_listener *l = conn_conf(c)->user;
 
-	/* browsers always send an Origin; only pages are restricted */
+	/* browsers always send an Origin; other clients are not restricted */
 	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
 		*text_out = "This Origin is not among the allowed_origins.";
 		return HTTP_FORBIDDEN;
@@ -105,7 +105,8 @@ static int on_rawsocket(struct conn *c, unsigned serializer)
 	struct peer *p = conn_user(c);
 	const struct peer_listener *l = conn_conf(c)->user;
 
-	/* the handshake's numbers have the order of enum serializer, but start at 1 */
+	/* RawSocket numbers the serializers in the order of enum serializer, but from
+	 * 1 */
 	if (serializer < 1 || serializer > SERIALIZER_COUNT ||
 	    !(l->conf->serializers >> (serializer - 1) & 1))
 		return RAWSOCKET_SERIALIZER;
@@ -156,7 +157,7 @@ void attach_post(struct peers *ps, struct post *post)
 	post_drop(post);
 }
 
-/* Does the revocation concern this peer, which no earlier revocation has ended? */
+/* True if the revocation ends this peer, and no earlier one has. */
 static bool concerns(const struct revocation *revocation, const struct peer *p)
 {
 	if (p->revoked)
@@ -184,7 +185,7 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 			n.pending++;
 		if (revocation->dry_run)
 			continue;
-		/* the owner's KILLED or JOIN_REFUSED will end it; do not count it
+		/* the owner's KILLED or JOIN_REFUSED will end the peer; do not count it
 		 * twice */
 		p->revoked = true;
 		if (p->state == PEER_CHALLENGED)
@@ -226,8 +227,8 @@ void attach_reload(struct peers *ps, struct post *p)
 }
 
 /*
- * The identity of a peer that has a session or a login with a known role. NULL if it has
- * none, and in LEAVING: that session ends anyway.
+ * The identity of a peer that has a session, or a login with a known role. NULL
+ * otherwise, and in state LEAVING, because that session ends anyway.
  */
 static const struct identity *identity_to_judge(const struct peer *p)
 {

@@ -58,7 +58,7 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 	struct login_message *q = NULL;
 	struct buf params;
 
-	if (index < 0) /* a reload changes roles, but not authenticators */
+	if (index < 0) /* a reload does not add authenticators */
 		return "the authorizer is new: restart the router";
 	uint64_t ttl_ms = cfg->authenticators[index].timeout;
 	const struct login_message question = {
@@ -68,7 +68,7 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 		.deadline_ms = loop_now_ms(p->peers->loop) + ttl_ms,
 	};
 	buf_init(&params, AUTH_MAX_MESSAGE);
-	/* The parts that cannot be left out are short, so only memory can be missing. */
+	/* The required parts are short, so it can fail only if memory runs out. */
 	if (write_authorize(p, m, action, bytes, ttl_ms, &params) == 0)
 		q = login_message_new(&question, buf_slice(&params));
 	buf_fini(&params);
@@ -106,8 +106,8 @@ static enum authorize_decision refuse_with(struct authorize_refusal *r,
 }
 
 /*
- * Refuses a request about which there is no decision. The client gets a general text, and
- * the log gets the detail.
+ * Refuses a request because the authorizer has not decided. The client gets a general
+ * text, and the log gets the detail.
  */
 static enum authorize_decision no_decision(struct authorize_refusal *r, const char *text,
 					   struct slice detail)
@@ -175,8 +175,8 @@ void authorize_end(struct peer *p)
 
 	p->authorize_state = AUTHORIZE_IDLE;
 	login_message_free(&p->answer);
-	/* If memory runs out, the question stays at worker 0, and its answer will be
-	 * stale. */
+	/* If memory runs out, worker 0 keeps the question, and the answer will be
+	 * dropped. */
 	if (asked && !post_send(p->peers->outbox, 0,
 				&(struct post){
 					.type = POST_LOGIN_CANCEL,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests of a session whose role has an authorizer. An authenticator is asked about
- * each request (proto/auth-protocol.md, "authorize"). Until the answer comes, the request
- * and all that the client has sent behind it wait (conn_hold). Then the request is read
- * again, and is handled or refused.
+ * Handles the requests of a session whose role has an authorizer. An authenticator is
+ * asked about each request (proto/auth-protocol.md, "authorize"). Until the answer comes,
+ * the request and everything that the client has sent after it wait (conn_hold). Then the
+ * request is read again, and is handled or refused.
  *
  * Each question gets exactly one answer, which comes at the latest when the
  * authenticator's timeout passes. A session has at most one unanswered question.
@@ -26,9 +26,9 @@ enum authorize_state {
 };
 
 /*
- * Asks whether p may do this. bytes is the message that m was read from. NULL if the
- * question was sent; the caller must then let the message wait. Otherwise a text that
- * says why the authorizer cannot be asked.
+ * Asks whether p is allowed to make this request. bytes is the message that m was read
+ * from. NULL if the question was sent; the caller must then hold the message. Otherwise a
+ * text that says why the authorizer cannot be asked.
  */
 const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
 			  struct slice bytes) MUSTCHECK;
@@ -45,14 +45,14 @@ enum authorize_decision {
 	AUTHORIZE_FAILED = 2, /* the authorizer has not decided */
 };
 
-/* How a request is refused. */
+/* The URI and texts for refusing a request. */
 struct authorize_refusal {
 	char uri[AUTH_MAX_NAME + 1];
 	struct slice text;           /* for the client; lent until authorize_end */
 	char detail[AUTH_FAULT_MAX]; /* only AUTHORIZE_FAILED: for the log */
 };
 
-/* Reads the answer. In AUTHORIZE_ANSWERED. */
+/* Reads the answer. Only in state AUTHORIZE_ANSWERED. */
 enum authorize_decision authorize_read(const struct peer *p,
 				       struct authorize_refusal *refusal_out);
 

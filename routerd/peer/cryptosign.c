@@ -33,7 +33,7 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 	struct cryptosign *cs;
 	struct buf question;
 
-	/* a proxy ends the TLS connection, so the router knows nothing to bind to */
+	/* a proxy terminates TLS, so the router has no TLS channel to bind to */
 	if (h->channel_binding.len > 0) {
 		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
 			    "invalid channel binding type \"%.*s\" requested",
@@ -57,7 +57,7 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 
 /*
  * The key that must sign: the claimed key if the authenticator has named it, else the
- * only key. NULL: any of several keys may sign.
+ * only key. NULL if any of several keys may sign.
  */
 static const uint8_t *expected_key(const struct cryptosign *cs)
 {
@@ -130,7 +130,7 @@ static void cryptosign_authenticate(struct peer *p, struct slice signature,
 	char got[2 * CHALLENGE_LEN + 1], want[sizeof(got)], text[256];
 	size_t len = 0;
 
-	(void)extra; /* HELLO has told us already about the channel binding */
+	(void)extra; /* HELLO has already named the channel binding */
 	if (signature.len % 2 != 0 || signature.len / 2 != SIGNED_LEN) {
 		snprintf(text, sizeof(text),
 			 "signed message has invalid length (was %zu, but should have "

@@ -26,7 +26,7 @@ static void report_undeliverable(struct peer *p, enum wamp_type type, int err)
 	peer_log_undeliverable(p, type, err);
 }
 
-/* Answers a request that has succeeded. An id of 0 is left out of the message. */
+/* Answers a request that has succeeded. Leaves an id of 0 out of the message. */
 static void on_done(struct peer *p, const struct post *post)
 {
 	static const uint8_t answers[POST_TYPE_COUNT] = {
@@ -46,8 +46,8 @@ static void on_done(struct peer *p, const struct post *post)
 
 static void on_subscribed(struct peer *p, const struct post *post)
 {
-	/* Without memory the client must not stay: it would believe that it is
-	 * subscribed, but get no events. */
+	/* If memory runs out, drop the client: it would wait for events that never
+	 * come. */
 	if (members_add(p->peers, p, post->id) == 0)
 		on_done(p, post);
 	else
@@ -76,7 +76,7 @@ static void on_invocation(struct peer *p, const struct post *post)
 				  .request = post->request,
 				  .error = undeliverable_error(err),
 			  }))
-		/* when the callee has left, the owner answers its calls */
+		/* the callee then leaves, and the owner answers its calls */
 		peer_drop_no_memory(p, "an undeliverable call");
 }
 
@@ -88,8 +88,8 @@ static void on_interrupt(struct peer *p, const struct post *post)
 }
 
 /*
- * The owner has forgotten the call already. So if the RESULT cannot be delivered, answer
- * the call here.
+ * The owner has already forgotten the call. If the RESULT cannot be delivered, answer the
+ * call with an ERROR here.
  */
 static void on_result(struct peer *p, const struct post *post)
 {
@@ -104,9 +104,9 @@ static void on_result(struct peer *p, const struct post *post)
 }
 
 /*
- * Sends the ERROR of a callee. If its payload cannot be delivered, sends the ERROR with
- * the callee's URI and no payload; if that cannot be delivered either, sends an ERROR of
- * the router.
+ * Passes on a callee's ERROR. If its payload cannot be delivered, sends the ERROR with
+ * the callee's URI and no payload; if that cannot be delivered either, sends an ERROR
+ * from the router.
  */
 static void send_callee_error(struct peer *p, const struct post *post)
 {
@@ -164,7 +164,7 @@ static void on_post_error(struct peer *p, const struct post *post)
 
 	if (post->full)
 		report_limit(p, post->request_type);
-	/* a callee's ERROR, which is passed on as it is */
+	/* pass on a callee's ERROR */
 	if (post->error.uri == NULL) {
 		send_callee_error(p, post);
 		return;
@@ -185,7 +185,7 @@ static void on_post_error(struct peer *p, const struct post *post)
 /* Ends a session that has violated the protocol in a way that only the owner can see. */
 static void on_violation(struct peer *p, const struct post *post)
 {
-	/* a session in LEAVING ends anyway */
+	/* a session in state LEAVING ends anyway */
 	if (p->state == PEER_JOINED)
 		peer_violation(p, post->error.text);
 }
@@ -204,7 +204,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_VIOLATION] = on_violation,   [POST_LOGIN_ANSWER] = login_answer,
 	};
 
-	/* not in the table: it takes the post's answer */
+	/* not in the table, because authorize_answered takes the post's answer */
 	if (post->type == POST_AUTHORIZED) {
 		authorize_answered(p, post);
 		return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns posts for one peer, from a realm's owner or from control, into messages to the
+ * Turns posts to one peer, from a realm's owner or from control, into messages to the
  * client. The worker's thread.
  */
 #ifndef ROUTERD_PEER_DELIVER_H
@@ -10,7 +10,7 @@
 
 struct peer;
 
-/* Handles any post to one session but POST_EVENT. The caller drops *post. */
+/* Handles any post to one session. The caller drops *post. */
 void deliver(struct peer *p, struct post *post);
 
 #endif

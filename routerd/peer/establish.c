@@ -20,8 +20,8 @@ enum { TEXT_MAX = 300 };
 /* --- refusing --- */
 
 /*
- * peer= comes first, so that no text from the client stands before it:
- * etc/examples/fail2ban parses this line.
+ * etc/examples/fail2ban parses this line. peer= comes first, so that a text from the
+ * client cannot imitate it.
  */
 void login_deny(struct peer *p, const char *uri, struct slice message)
 {
@@ -44,7 +44,7 @@ static void deny_with(struct peer *p, const char *uri, const char *fmt, va_list 
 	char text[TEXT_MAX];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
-	/* the cut may be within a character, and the text may contain foreign bytes */
+	/* vsnprintf may cut a character in two, and the text may contain invalid bytes */
 	struct slice s = slice_str(text);
 	while (s.len > 0 && !utf8_valid(s))
 		s.len--;
@@ -117,9 +117,9 @@ void login_revoked(struct peer *p, const struct revocation *revocation)
 /* --- the authenticator's answer --- */
 
 /*
- * Handles an authenticator's answer that does not fit the configuration: logs why, and
- * denies the login. A method without an authenticator logs no error, because the client
- * itself chose the realm. Returns false.
+ * Denies a login whose realm or role is not in the configuration, and logs why. Logs no
+ * error if the method has no authenticator, because then the client chose the realm.
+ * Returns false.
  */
 PRINTF_LIKE(5, 6)
 static bool disagree(struct peer *p, const struct identity *who, const char *what,
@@ -241,7 +241,7 @@ bool login_identify(struct peer *p, struct identity *who)
 			(int)realm_name.len, (const char *)realm_name.p,
 			(int)role_name.len, (const char *)role_name.p);
 	/* Only an authorizer needs the extra. If a reload gives this role an authorizer,
-	 * it gets an empty map for this session. */
+	 * the authorizer gets an empty map for this session. */
 	if (rights_authorizer(policy_rights(policy, who->realm, who->role)) == NULL)
 		who->authextra = slice_of(NULL, 0);
 	who->session = lg->session;
@@ -313,8 +313,8 @@ bool login_concerned(const struct peer *p, const struct revocation *revocation)
 /* --- JOIN and WELCOME --- */
 
 /*
- * Posts JOIN, with mail for the owner's last post; reserves mail for the peer's last
- * post. False if out of memory.
+ * Posts JOIN, with mail for the owner's last post to the session; also reserves mail for
+ * the peer's last post. False if out of memory.
  */
 static bool post_join(struct peer *p)
 {
@@ -334,7 +334,7 @@ static bool post_join(struct peer *p)
 
 void login_join(struct peer *p)
 {
-	/* peer_post takes the realm from it */
+	/* peer_post takes the realm from p->identity */
 	p->identity = identity_ref(p->login->identity);
 	if (!post_join(p)) {
 		identity_unref(&p->identity);
@@ -382,7 +382,7 @@ void login_joined(struct peer *p, const struct post *post)
 				  .peer = peer_name,
 				  .pid = (uint64_t)getpid(),
 			  });
-	/* fails if the extra cannot be encoded for this client, or is too long for it */
+	/* fails if the extra cannot be encoded for this client or is too long for it */
 	int err = peer_send(p);
 	if (err == E_NOMEM) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
@@ -394,7 +394,7 @@ void login_joined(struct peer *p, const struct post *post)
 			   err_str(err));
 		return;
 	}
-	/* Not earlier: without WELCOME the client has had no session. */
+	/* Not before WELCOME is sent: without it the client has had no session. */
 	peer_set_state(p, PEER_JOINED);
 	p->rights = rights_ref(rights);
 	p->opened_ms = loop_now_ms(p->peers->loop);

@@ -9,9 +9,10 @@
 
 enum {
 	DELIVERIES_PER_LOOK = 16, /* members between two looks at the clock */
-	ENVELOPE_MAX = 64,        /* bytes of an EVENT without its payload, at most */
-	DETAILS_ABOUT = 64, /* bytes of the keys and numbers of a disclosed publisher */
-	FRAMED_MAX = 80 << 20, /* the largest transcoded payload and its envelope */
+	ENVELOPE_MAX = 64,        /* upper limit: bytes of an EVENT without its payload */
+	DETAILS_ABOUT = 64,       /* bytes for a disclosed publisher, besides its texts */
+	/* Room for the largest transcoded payload and its envelope. */
+	FRAMED_MAX = 80 << 20,
 };
 
 /* Estimates the bytes of an EVENT without its payload. */
@@ -35,8 +36,8 @@ static void write_event(const struct post *event, enum serializer s,
 }
 
 /*
- * Appends an EVENT, framed for p's wire kind, to out. After an error, which is one of
- * payload_items or peer_end_frame, out is as before.
+ * Appends an EVENT, framed for p's wire kind, to out. Returns the errors of payload_items
+ * and peer_end_frame; after an error, out is unchanged.
  */
 MUSTCHECK
 static int append_event(const struct peer *p, const struct post *event, struct buf *out,
@@ -58,7 +59,9 @@ static int append_event(const struct peer *p, const struct post *event, struct b
 	return err;
 }
 
-/* Joins the last two frames in out, at `last` and at `start`, if both are short. */
+/*
+ * Joins the last two frames in out, which begin at `last` and `start`, if both are short.
+ */
 static bool join_frames(struct buf *out, size_t last, size_t start)
 {
 	size_t len = ws_frame_join(out->data + last, start - last, out->cap - last,
@@ -90,7 +93,8 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 		return b;
 	b->made = true;
 	shared_buf_begin(&out, expected_size(f), FRAMED_MAX);
-	/* the other error is E_LIMIT: no member of this kind can get the EVENTs */
+	/* otherwise the error is E_LIMIT: no member of this wire kind can get the
+	 * EVENTs */
 	b->no_memory = out.err == E_NOMEM;
 	if (out.err != 0) {
 		peer_log_undeliverable(p, WAMP_EVENT, out.err);
@@ -141,7 +145,7 @@ static bool deliver_one(struct peer *p, const struct post *event)
 	return true;
 }
 
-/* Sends the EVENTs one by one, without those that are too long for this peer. */
+/* Sends the EVENTs one by one, except those that are too long for this peer. */
 static void deliver_singly(struct fan_out *f, struct peer *p)
 {
 	for (unsigned i = 0; i < f->n_events; i++)
@@ -201,8 +205,8 @@ bool fan_out_go_on(struct peers *ps)
 }
 
 /*
- * Do both EVENTs go to the same members? They must have the same subscription and
- * options, and both exclude the same publisher or none.
+ * True if both EVENTs go to the same members: they have the same subscription and
+ * options, and both exclude the same publisher, or neither excludes its publisher.
  */
 static bool same_way(const struct post *a, const struct post *b)
 {
@@ -211,7 +215,7 @@ static bool same_way(const struct post *a, const struct post *b)
 	       (!a->exclude_me || session_ref_eq(a->session, b->session));
 }
 
-/* How many of the posts to deliver together, at least 1. */
+/* Returns how many of the posts to deliver together, at least 1. */
 static size_t count_together(const struct post *posts, size_t n)
 {
 	size_t bytes = payload_size(posts[0].payload);
@@ -235,7 +239,7 @@ bool fan_out_begin(struct peers *ps, struct post *posts, size_t n, size_t *taken
 	*taken_out = together;
 	memcpy(f->events, posts, together * sizeof(*posts));
 	f->n_events = (unsigned)together;
-	/* all members have left since the owner sent the EVENT */
+	/* all members have left since the owner sent the EVENTs */
 	if (l == NULL) {
 		members_fan_out_end(f);
 		return true;

@@ -3,7 +3,7 @@
  * Delivers EVENTs to this worker's members. An EVENT is encoded once for all members of a
  * wire kind. Successive EVENTs to the same members are delivered together, which saves
  * most of the cost of each delivery. A fan-out that takes too long for one turn stays
- * unfinished; continue it before handling the next post.
+ * unfinished; it must be continued before the next post is handled.
  *
  * The worker's thread only.
  */
@@ -13,7 +13,7 @@
 #include "routerd/peer/peers.h"
 
 /*
- * Begins to deliver the first of n posts, a POST_EVENT, together with the posts behind it
+ * Begins to deliver the first of n posts, a POST_EVENT, together with the posts after it
  * that go to the same members. Takes their references. *taken_out is the number of posts
  * that it took. False if the fan-out is unfinished.
  */

@@ -50,8 +50,8 @@ static const struct login_method *choose_method(const struct config_listener *l,
 }
 
 /*
- * Denies the login, and names the methods of both sides, since neither side can see what
- * the other one supports.
+ * Denies the login. The text names the methods of both sides, because neither side sees
+ * which methods the other supports.
  */
 static void deny_methods(struct peer *p, const struct msg_hello *h)
 {
@@ -87,13 +87,13 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 		return;
 	}
 	struct login *lg = p->login;
-	/* does nothing in the first handshake, whose deadline runs already */
+	/* does nothing in the first handshake, which already has a deadline */
 	conn_restart_handshake(p->conn);
 	randombytes_buf(corr, sizeof(corr));
 	sodium_bin2hex(lg->corr, sizeof(lg->corr), corr, sizeof(corr));
 	lg->session = random_id();
 	lg->features = h->features;
-	/* the authenticator need not answer later than this */
+	/* an answer after the handshake's deadline would be useless */
 	lg->deadline_ms = loop_now_ms(p->peers->loop) +
 			  lg->listener->options.open_handshake_timeout;
 	lg->asked_realm = log_quote(h->realm);
@@ -108,7 +108,8 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 
 void login_authenticate(struct peer *p, const struct msg *m)
 {
-	/* The first one waits to be verified. Until then the state does not change. */
+	/* The first AUTHENTICATE waits to be verified, and the state has not changed
+	 * yet. */
 	if (p->login->queued) {
 		peer_violation(p, "AUTHENTICATE was sent twice");
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A login as an object, and its reports to the authenticator; see login.h. The worker's
- * thread.
+ * Makes and frees logins, and sends reports to the authenticator; see login.h. The
+ * worker's thread.
  */
 #include "routerd/peer/login.h"
 
@@ -12,7 +12,8 @@
 #include <ctype.h>
 #include <stdlib.h>
 
-enum { HEADERS_MAX = AUTH_MAX_MESSAGE / 2 }; /* bytes; headers beyond it are left out */
+/* Bytes. Headers that do not fit are left out. */
+enum { HEADERS_MAX = AUTH_MAX_MESSAGE / 2 };
 
 /* --- life --- */
 
@@ -32,9 +33,9 @@ struct login *login_new(struct peer *p, const struct config_listener *l)
 }
 
 /*
- * Stores the request's headers for the authenticator, with names in lower case. Of
- * several headers of one name it stores the first. It leaves out values that are not
- * UTF-8 text, and those that the authenticator's protocol cannot carry.
+ * Stores the request's headers for the authenticator, with names in lower case. Stores
+ * only the first of several headers with the same name. Leaves out values that are not
+ * valid UTF-8 or are too long for the authenticator's protocol.
  */
 static void store_headers(struct login *lg, const struct http_request *req)
 {
@@ -96,15 +97,15 @@ void login_abandon(struct peer *p)
 {
 	struct peers *ps = p->peers;
 
-	/* The caller gives the slot another generation, so an answer that was sent
-	 * already is dropped. */
+	/* The caller gives the slot a new generation, so an answer that was already sent
+	 * is dropped. */
 	if (p->login->asking) {
 		bool sent = post_send(ps->outbox, 0,
 				      &(struct post){
 					      .type = POST_LOGIN_CANCEL,
 					      .session = peers_ref(ps, p),
 				      });
-		(void)sent; /* if it was not sent, the answer comes and is dropped */
+		(void)sent; /* if not, the answer comes and is dropped */
 	} else if (conn_end(p->conn) != CONN_END_NONE)
 		login_report_failed(p, conn_end(p->conn) == CONN_END_HANDSHAKE
 					       ? "timeout"
@@ -143,8 +144,9 @@ struct channel login_channel(const struct peer *p)
 /* --- reports --- */
 
 /*
- * Posts a report described by this table, if an authenticator was asked about this login.
- * If memory runs out, the report is lost, but the session continues.
+ * Posts a report if an authenticator was asked about this login. The table describes the
+ * struct of the record. If memory runs out, the report is lost, but the session
+ * continues.
  */
 static void post_report(struct peers *ps, const struct identity *who, const char *method,
 			const struct field_table *table, const void *record)

@@ -3,10 +3,10 @@
  * Logins: from HELLO to WELCOME or ABORT (specification: "Session Establishment",
  * "Authentication").
  *
- * A login exists from the upgrade (RawSocket: from HELLO) until WELCOME. The client's
- * HELLO lists the methods that it supports; the router takes the first one that the
- * listener offers and ignores names that it does not know. Each method is a file
- * (anonymous.c, cryptosign.c, ticket.c) and a row of the table in hello.c. A method that
+ * A login exists from the upgrade, or with RawSocket from HELLO, until WELCOME. The
+ * client's HELLO lists the methods that it supports; the router takes the first one that
+ * the listener offers and ignores names that it does not know. Each method has a file
+ * (anonymous.c, cryptosign.c, ticket.c) and a row in the table in hello.c. A method that
  * needs an authenticator asks it through ask.c: cryptosign at HELLO, before CHALLENGE;
  * ticket after AUTHENTICATE.
  *
@@ -29,20 +29,20 @@ struct login {
 	const struct login_method *method; /* NULL before HELLO */
 	const struct config_listener *listener;
 	struct sock_name peer_name;
-	uint64_t session;              /* the id of the coming session; 0 before HELLO */
+	uint64_t session; /* the id that the session will have; 0 before HELLO */
 	struct wamp_features features; /* announced in HELLO */
 	uint64_t deadline_ms; /* the end of the handshake; clock of common/loop */
-	/* What HELLO asked for, for log lines. */
+	/* The realm and authid in HELLO, for log lines. */
 	struct log_quoted asked_realm, asked_authid;
 	/*
-	 * A random name of this login, in the logs of routerd and of the authenticator,
-	 * and in an ABORT that gives no reason.
+	 * A random name for this login. It appears in the logs of routerd and of the
+	 * authenticator, and in an ABORT that gives no reason.
 	 */
 	char corr[17];
 
-	bool asking; /* POST_LOGIN was sent, and no answer has come */
+	bool asking; /* POST_LOGIN was sent, and no answer has come yet */
 
-	/* Of the upgrade request, for the authenticator. */
+	/* From the upgrade request, for the authenticator. */
 	char *path;              /* owned */
 	struct buf http_headers; /* an encoded map */
 
@@ -61,18 +61,19 @@ struct login_method {
 	int dynamic; /* enum dynamic_method, or LOGIN_NOT_DYNAMIC */
 	void (*hello)(struct peer *p, const struct msg_hello *h);
 	/*
-	 * Handles the authenticator's result, in AUTH_WAIT. NULL if the method asks none.
+	 * Handles the authenticator's result, in state AUTH_WAIT. NULL if the method asks
+	 * no authenticator.
 	 */
 	void (*result)(struct peer *p, const struct auth_result *r,
 		       const struct lookup_stamp *stamp);
 	/*
-	 * Handles AUTHENTICATE, in CHALLENGED. extra is a dict in the client's encoding.
-	 * NULL if the method sends no CHALLENGE.
+	 * Handles AUTHENTICATE, in state CHALLENGED. extra is a dict in the client's
+	 * encoding. NULL if the method sends no CHALLENGE.
 	 */
 	void (*authenticate)(struct peer *p, struct slice signature, struct slice extra);
 	/*
 	 * Verifies a signature, which is expensive. attach_verify_some calls it for each
-	 * login in peers.to_verify. NULL if the method puts none there.
+	 * login in peers.to_verify. NULL if the method puts no logins there.
 	 */
 	void (*verify)(struct peer *p);
 };
@@ -98,18 +99,18 @@ void login_free(struct peer *p);
 void login_abandon(struct peer *p);
 
 /*
- * The authenticator of p's method at p's listener; the index is that in the
+ * The authenticator that p's listener uses for p's method. The index is its index in the
  * configuration.
  */
 unsigned login_authenticator_index(const struct peer *p);
 const struct config_authenticator *login_authenticator(const struct peer *p);
 
-/* How p's client is connected, for identity and authenticator. */
+/* Describes how p's client is connected, for the identity and for the authenticator. */
 struct channel login_channel(const struct peer *p);
 
 /*
- * Send reports for the authenticator's records. They do nothing if no authenticator was
- * asked about this login.
+ * Send reports for the authenticator's records. Do nothing if no authenticator was asked
+ * about this login.
  */
 void login_report_opened(struct peer *p);
 void login_report_closed(struct peer *p, const char *reason, uint64_t duration_ms);
@@ -119,7 +120,7 @@ void login_report_failed(struct peer *p, const char *reason);
 
 /* Denies the login: counts, logs, and sends ABORT. */
 void login_deny(struct peer *p, const char *uri, struct slice message);
-/* Like login_deny, with a text made as by printf, of at most 300 bytes. */
+/* Like login_deny, with a text formatted as by printf and cut after 300 bytes. */
 void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /*
  * Ends a login because of a problem of the router or the authenticator: counts, logs, and
@@ -127,8 +128,8 @@ void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_L
  */
 void login_try_again(struct peer *p, const char *why);
 /*
- * Ends a login because of an error that the client should not see: the text, made as by
- * printf and of at most 300 bytes, goes to the log, and the ABORT contains only corr.
+ * Ends a login because of an error that the client should not see. The text, formatted as
+ * by printf and cut after 300 bytes, goes to the log; the ABORT contains only corr.
  */
 void login_fail(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
@@ -161,14 +162,14 @@ void login_joined(struct peer *p, const struct post *post);
 void login_refused(struct peer *p, const struct post *post);
 
 /*
- * Denies the login of p, which is CHALLENGED or JOINING, because a reload has removed its
+ * Denies the login of p, in state CHALLENGED or JOINING, because a reload has removed its
  * role.
  */
 void login_role_gone(struct peer *p);
 
 /*
- * Does a revocation concern p, which is CHALLENGED or JOINING? Not while its identity is
- * unknown: a client that owes a ticket may be anybody.
+ * True if a revocation forbids the login of p, in state CHALLENGED or JOINING. False
+ * while its identity is unknown: a client that has not sent its ticket may be anybody.
  */
 bool login_concerned(const struct peer *p, const struct revocation *revocation);
 /* Aborts a login that a revocation forbids: counts, logs, and sends ABORT. */
@@ -183,8 +184,8 @@ void login_revoked(struct peer *p, const struct revocation *revocation);
 bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_message,
 			  struct buf *out);
 /*
- * Sends the authenticator a copy of the question. p is in AUTH_WAIT then, or it has been
- * dropped because memory ran out.
+ * Sends the authenticator a copy of the question. Afterwards p is in state AUTH_WAIT, or
+ * has been dropped because memory ran out.
  */
 void login_ask(struct peer *p, struct slice question);
 

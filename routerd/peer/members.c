@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The members that a worker has; see members.h. The worker's thread. */
+/* The lists of members; see members.h. The worker's thread. */
 #include "routerd/peer/members.h"
 
 #include "common/err.h"
@@ -75,12 +75,12 @@ int members_add(struct peers *ps, struct peer *p, uint64_t subscription)
 	return 0;
 }
 
-/* Ends a membership. Frees the list with the last one. */
+/* Ends a membership. Frees the list if it has no members left. */
 static void remove_one(struct members *m, struct member *member)
 {
 	struct member_list *l = member->list;
 
-	/* a delivery may end a session, whose members then leave during the fan-out */
+	/* a delivery may end a session, and its memberships end during the fan-out */
 	if (m->fan_out.next == member)
 		m->fan_out.next = TAILQ_NEXT(member, in_list);
 	TAILQ_REMOVE(&l->members, member, in_list);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The members that a worker has: which of its sessions are members of which subscription.
- * A worker's list of a subscription changes when it handles SUBSCRIBED and UNSUBSCRIBED,
- * which the owner sends in order with its EVENTs. So an EVENT finds the members that
- * the subscription had when it was published. An unfinished fan-out keeps a cursor
- * into the list; when the member under the cursor leaves, the cursor moves to the next
- * one.
+ * Records which sessions of a worker are members of which subscription. A worker changes
+ * its list for a subscription when it handles SUBSCRIBED and UNSUBSCRIBED, which the
+ * owner sends in order with its EVENTs. So an EVENT goes to the sessions that were
+ * members when it was published. An unfinished fan-out keeps a cursor into the list; when
+ * the member under the cursor leaves, the cursor moves to the next member.
  *
  * The worker's thread only.
  */
@@ -43,30 +42,36 @@ enum { WIRE_KINDS = SERIALIZER_COUNT * 4 };
 
 enum {
 	FAN_OUT_MAX = 64, /* EVENTs of one fan-out */
-	/* Of the payloads of one fan-out, unless it has one EVENT only. */
+	/* Limit for the payloads of one fan-out, unless it has only one EVENT. */
 	FAN_OUT_MAX_BYTES = 128 * 1024,
 };
 
 /* The bytes that all members of one wire kind get. */
 struct fan_out_bytes {
 	bool made;
-	/* Memory ran out while they were made: drop the members that should get them. */
+	/*
+	 * Memory ran out while the bytes were made. Drop the members that should get
+	 * them.
+	 */
 	bool no_memory;
-	/* How many EVENTs they contain. This serializer cannot encode the others. */
+	/*
+	 * Number of EVENTs that the bytes contain. This serializer cannot encode the
+	 * others.
+	 */
 	unsigned n_events;
 	size_t longest;            /* length of the longest message, bytes */
 	struct shared_buf *framed; /* NULL if n_events is 0 */
 };
 
 /*
- * The EVENTs that are being delivered. They have the same subscription and options, and
- * they go to all members, or to all but the same publisher.
+ * The EVENTs that are being delivered. All have the same subscription and options, and
+ * either all of them exclude the same publisher or none excludes its publisher.
  */
 struct fan_out {
 	struct post events[FAN_OUT_MAX]; /* their references are owned */
 	unsigned n_events;
-	struct member_list *list; /* NULL: no fan-out is unfinished */
-	struct member *next;      /* the member that gets them next */
+	struct member_list *list; /* NULL if no fan-out is unfinished */
+	struct member *next;      /* the member that gets the EVENTs next */
 	struct fan_out_bytes bytes[WIRE_KINDS];
 };
 
@@ -77,15 +82,15 @@ struct members {
 };
 
 int members_init(struct members *m) MUSTCHECK; /* 0 or E_NOMEM */
-/* No peer may be left. May be called after members_init has failed. */
+/* All peers must have been removed. May be called after members_init has failed. */
 void members_fini(struct members *m);
 
 /* The members of a subscription. NULL if there are none. */
 struct member_list *members_of(const struct members *m, uint64_t subscription);
 
-/* Makes p a member. Does nothing if it is one. 0 or E_NOMEM. */
+/* Makes p a member. Does nothing if p is already a member. Returns 0 or E_NOMEM. */
 int members_add(struct peers *ps, struct peer *p, uint64_t subscription) MUSTCHECK;
-/* Ends p's membership. Does nothing if p is no member. */
+/* Ends p's membership. Does nothing if p is not a member. */
 void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
 /* Ends all memberships of p. */
 void members_remove_all(struct peers *ps, struct peer *p);

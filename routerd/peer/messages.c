@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Turns a client's messages into posts, by a table of message types; see messages.h. The
- * worker's thread.
+ * Turns a client's messages into posts, with a table of message types; see messages.h.
+ * The worker's thread.
  */
 #include "routerd/peer/messages.h"
 
@@ -28,7 +28,7 @@ static const char *const action_names[ACTION_COUNT] = {
 };
 
 /*
- * Is this URI reserved for the router? Such URIs begin with the component "wamp"
+ * True if this URI is reserved for the router: its first component is "wamp"
  * (specification: "URIs"). CALL is exempt: the URI may be a meta procedure; if not, the
  * owner answers "no such procedure".
  */
@@ -39,8 +39,8 @@ static bool reserved(enum action action, struct slice uri)
 }
 
 /*
- * Refuses a request with an ERROR. A PUBLISH without acknowledge gets no answer, so it is
- * only counted and logged.
+ * Refuses a request with an ERROR. A PUBLISH without acknowledge gets no answer: it only
+ * counts and logs the refusal.
  */
 static void refuse_in_words(struct peer *p, const struct msg *m, const char *uri,
 			    struct slice text)
@@ -60,7 +60,7 @@ static void refuse(struct peer *p, const struct msg *m, const char *uri, const c
 	refuse_in_words(p, m, uri, slice_str(text));
 }
 
-/* Writes what is wrong with a URI. */
+/* Writes an error text about an invalid URI. */
 static void quote_bad_uri(struct slice uri, char *to, size_t size)
 {
 	snprintf(to, size, "invalid URI \"%s\": %s", log_quote_text(uri).text,
@@ -68,7 +68,7 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 }
 
 /* Refuses a request that the session may not make: counts, logs, and sends an ERROR. If
- * text is empty, the router writes one. */
+ * text is empty, it sends a text of the router. */
 static void deny_request(struct peer *p, const struct msg *m, enum action action,
 			 const char *uri, struct slice text)
 {
@@ -88,8 +88,8 @@ static void deny_request(struct peer *p, const struct msg *m, enum action action
 }
 
 /*
- * Refuses a request about which there is no decision. detail is for the log, text for the
- * client.
+ * Refuses a request that the authorizer has not decided. detail is for the log, text for
+ * the client.
  */
 static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 			struct slice text)
@@ -162,8 +162,8 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 }
 
 /*
- * Refuses a request with an option that is not served. Ignoring the option would look to
- * the client as if it were granted.
+ * Refuses a request with an option that is not served. If the option were ignored, the
+ * client would think that it was granted.
  */
 static bool option_served(struct peer *p, const struct msg *m, bool served,
 			  const char *text)
@@ -173,7 +173,7 @@ static bool option_served(struct peer *p, const struct msg *m, bool served,
 	return served;
 }
 
-/* Is the option absent, or has it the one value that is served? */
+/* True if the option is absent or has the only value that is served. */
 static bool is_default(struct slice option, const char *value)
 {
 	return option.len == 0 || slice_eq_str(option, value);
@@ -190,8 +190,8 @@ static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
 }
 
 /*
- * The specification makes these two options protocol violations if they were not
- * announced, because they change the meaning of a message.
+ * These two options change the meaning of a message. If a side has not announced them,
+ * the specification makes their use a protocol violation.
  */
 static bool announced(struct peer *p, const struct msg *m)
 {
@@ -202,16 +202,16 @@ static bool announced(struct peer *p, const struct msg *m)
 }
 
 /*
- * Refuses a message that cannot be posted, because memory ran out. Drops what the post
- * holds.
+ * Refuses a message that cannot be posted, because memory ran out. Drops the post's
+ * references.
  */
 static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
-	/* YIELD, ERROR and CANCEL cannot be answered by an ERROR. But if the session
-	 * ends, the owner answers the calls made to it, and ends the calls that it
-	 * made. */
+	/* YIELD, ERROR and CANCEL cannot be answered with an ERROR. Drop the connection:
+	 * when the session ends, the owner answers the calls made to it, and ends the
+	 * calls that it made. */
 	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR || m->type == WAMP_CANCEL)
 		conn_drop(p->conn);
 	else
@@ -256,8 +256,8 @@ static void on_end(struct peer *p, struct msg *m)
 }
 
 /*
- * Puts the lists of eligible and excluded sessions into the post. False if they are
- * malformed or memory ran out; m has been answered then.
+ * Puts the lists of eligible and excluded sessions into the post. If they are malformed
+ * or memory runs out, refuses the request and returns false.
  */
 static NOINLINE bool take_filters(struct peer *p, struct msg *m, struct post *post)
 {
@@ -317,7 +317,7 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
 	if (realm->call_timeout_unit == CALL_TIMEOUT_IN_S)
 		ms *= 1000;
 	if (ms > (double)WAMP_MAX_ID)
-		*ms_out = WAMP_MAX_ID; /* so long that it never passes */
+		*ms_out = WAMP_MAX_ID; /* so long that it never ends */
 	else if (ms > 0)
 		*ms_out = (uint64_t)ms + ((double)(uint64_t)ms < ms);
 	return true;
@@ -363,8 +363,7 @@ static void on_call(struct peer *p, struct msg *m)
 }
 
 /*
- * A progressive result is ignored: no caller can ask for one, and it must not be taken
- * for the final result.
+ * Ignores a progressive result: no caller can ask for one, and it must not end the call.
  */
 static void on_yield(struct peer *p, struct msg *m)
 {
@@ -373,8 +372,8 @@ static void on_yield(struct peer *p, struct msg *m)
 }
 
 /*
- * Fails the call whose callee sent an answer that cannot be passed on. The caller is told
- * what is wrong with it; the callee is not.
+ * Fails the call whose callee sent an answer that cannot be passed on. The caller gets an
+ * ERROR that says why; the callee gets nothing.
  */
 static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
 			    const char *what)
@@ -394,7 +393,7 @@ static void fail_invocation(struct peer *p, const struct msg *m, const char *uri
 		   });
 }
 
-/* Checks that an ERROR answers an INVOCATION: clients must not send any other. */
+/* Checks that an ERROR answers an INVOCATION: clients must not send any other ERROR. */
 static bool is_for_invocation(struct peer *p, const struct msg *m)
 {
 	if (m->error_type != WAMP_INVOCATION)
@@ -422,8 +421,8 @@ static void cancel_call(struct peer *p, const struct msg *m, enum wamp_cancel_mo
 }
 
 /*
- * The default, killnowait, is also used for an unknown mode: CANCEL has no answer that
- * could refuse it. Autobahn sends no mode.
+ * An unknown mode counts as the default, killnowait, because there is no answer to a
+ * CANCEL that could refuse it. Autobahn sends no mode.
  */
 static void on_cancel(struct peer *p, struct msg *m)
 {
@@ -439,7 +438,7 @@ static void on_cancel(struct peer *p, struct msg *m)
 static void on_goodbye(struct peer *p, struct msg *m)
 {
 	(void)m;
-	/* the owner answers with LEFT, after all its earlier posts to this session */
+	/* the owner answers with LEFT, its last post to this session */
 	peer_post_last(p, POST_GOODBYE);
 	peer_set_state(p, PEER_LEAVING);
 }
@@ -466,8 +465,8 @@ static void on_abort(struct peer *p, struct msg *m)
 
 static const struct {
 	void (*handle)(struct peer *p, struct msg *m);
-	unsigned states; /* the states in which a client may send it */
-	bool request;    /* whether it is answered, so that an ERROR may refuse it */
+	unsigned states; /* the states in which a client may send the message */
+	bool request;    /* true if the message has an answer: an ERROR can refuse it */
 } on_type[] = {
 	[WAMP_HELLO] = {on_hello, BIT(PEER_NEW), false},
 	[WAMP_AUTHENTICATE] = {on_authenticate, BIT(PEER_CHALLENGED), false},
@@ -517,7 +516,7 @@ static NOINLINE void not_expected(struct peer *p, enum wamp_type type)
 	peer_violation(p, text);
 }
 
-/* Ends a connection because memory ran out. That is no violation by the client. */
+/* Drops a connection because memory ran out. The client has not violated the protocol. */
 static void out_of_memory(struct peer *p)
 {
 	if ((HANDSHAKE & BIT(p->state)) != 0) {
@@ -567,7 +566,7 @@ static void read_one(struct peer *p, struct slice bytes)
 	struct msg m;
 
 	p->peers->message = bytes;
-	/* for not_read, if msg_read fails before it knows the type */
+	/* not_read needs a type even if msg_read fails before it has read one */
 	m.type = 0;
 	m.hello = &hello;
 	int err = msg_read(p->serializer, bytes, &p->peers->decoded, &m);
@@ -582,8 +581,8 @@ static void read_one(struct peer *p, struct slice bytes)
 }
 
 /*
- * Has the first message of rest been handled? If not, the connection is held: the message
- * waits for the authorizer, and so do the messages behind it.
+ * True if the first message of rest has been handled. Otherwise it waits for the
+ * authorizer, and so do the messages after it: holds the connection.
  */
 static bool is_done(struct peer *p, struct slice rest)
 {
@@ -603,7 +602,7 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 
 	if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
 		return;
-	/* RFC 6455 has two types of messages; each subprotocol uses one */
+	/* WebSocket has text and binary messages; each subprotocol uses one type */
 	if (text != (p->serializer == SERIALIZER_JSON)) {
 		peer_violation(p, text ? "a text message in a binary subprotocol"
 				       : "a binary message in a text subprotocol");
@@ -624,8 +623,8 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 			return;
 		}
 		read_one(p, one);
-		/* the rest of the batch waits with its first message, or the session has
-		 * ended */
+		/* stop if the rest of the batch waits for the authorizer or the session
+		 * has ended */
 		if (!is_done(p, rest) || p->state == PEER_LEAVING ||
 		    p->state == PEER_CLOSING)
 			return;

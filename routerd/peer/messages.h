@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the messages of a client: checks which it may send, and turns them into posts.
- * The worker's thread.
+ * Reads the messages of a client, checks whether it may send them, and turns them into
+ * posts. The worker's thread.
  */
 #ifndef ROUTERD_PEER_MESSAGES_H
 #define ROUTERD_PEER_MESSAGES_H
@@ -10,7 +10,7 @@
 
 struct peer;
 
-/* Handles what a frame contains: a WAMP message, or a batch of them. */
+/* Handles the content of a frame: a WAMP message, or a batch of messages. */
 void messages_read(struct peer *p, struct slice bytes, bool text);
 
 #endif

@@ -11,7 +11,7 @@
 #include "routerd/config/policy.h"
 #include "routerd/post/post.h"
 
-/* Does the work of meta_find, for a name that begins with "wamp.". */
+/* The slow part of meta_find, for a name that begins with "wamp.". */
 enum meta_procedure meta_find_slowly(struct slice name);
 
 /* The meta procedure with this name, or META_PROCEDURE_COUNT if there is none. */
@@ -24,9 +24,9 @@ static inline enum meta_procedure meta_find(struct slice name)
 
 /*
  * Checks the arguments of a call from a session of this realm (a slot of the policy) and
- * puts the procedure and its values into *post. The caller must use post_drop on it, also
- * after an error. scratch is overwritten. Returns 0, E_NOMEM, or E_VALUE; then
- * *fault_out, a constant, says what was expected.
+ * puts the procedure and its values into *post. The caller must call post_drop on *post,
+ * even after an error. Overwrites scratch. Returns 0, E_NOMEM, or E_VALUE; with E_VALUE,
+ * *fault_out is a constant text that says what was expected.
  */
 int meta_args_read(enum meta_procedure procedure, enum serializer s,
 		   const struct msg_payload *args, const struct policy *policy,

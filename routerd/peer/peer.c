@@ -37,7 +37,7 @@ static enum framing framing_of(const struct peer *p)
 						  : FRAMING_WS_BINARY;
 }
 
-/* Begins a message at the end of out, and leaves room for the frame's head. */
+/* Begins a message at the end of out, after room for the frame's head. */
 static void begin_message(const struct peer *p, struct buf *out, size_t room)
 {
 	if (buf_reserve(out, room) != NULL)
@@ -46,7 +46,7 @@ static void begin_message(const struct peer *p, struct buf *out, size_t room)
 		batch_begin(out, p->serializer);
 }
 
-/* Ends the message that begins at body. Only the frame's head is missing then. */
+/* Ends the message that begins at body. Only the frame's head is still missing. */
 static int finish_message(const struct peer *p, struct buf *out, size_t body,
 			  size_t *len_out)
 {
@@ -76,7 +76,7 @@ int peer_send(struct peer *p)
 
 	if (err != 0)
 		return err;
-	/* a RawSocket client has announced its limit in the handshake */
+	/* a RawSocket client announces its limit in the handshake */
 	if (len > conn_send_max(p->conn))
 		return E_LIMIT;
 	size_t head_len = frame_head(framing_of(p), len, head);
@@ -105,8 +105,7 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 	if (err != 0)
 		return err;
 	size_t head_len = frame_head_len(framing_of(p), len);
-	/* the guess of the length was wrong by so much that the head is longer or
-	 * shorter */
+	/* the message has another length than expected, and needs another size of head */
 	if (head_len != room) {
 		if (head_len > room && buf_reserve(out, head_len - room) == NULL)
 			return out->err;
@@ -120,8 +119,8 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 
 void peer_send_sure(struct peer *p)
 {
-	/* Memory ran out, or the client's limit is below the smallest messages. The
-	 * client would wait for this message, so it must not stay connected. */
+	/* Memory ran out, or the client's limit is too low even for the smallest
+	 * messages. The client would wait for this message forever, so drop it. */
 	if (peer_send(p) != 0)
 		conn_drop(p->conn);
 }
@@ -200,7 +199,7 @@ bool peer_post(struct peer *p, struct post *post)
 
 	post->session = peers_ref(ps, p);
 	post->realm = p->identity->realm;
-	/* timeouts count from when the message was read */
+	/* timeouts start when the message was read */
 	post->time_ms = loop_now_ms(ps->loop);
 	return post_send(ps->outbox, peers_owner(ps, post->realm), post);
 }

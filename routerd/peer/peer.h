@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * WAMP on one connection: its state, the messages that the client may send in that state,
- * and the answers. A peer decodes and checks messages. What needs routing it posts to the
- * realm's owner; the owner's posts come back through peer/deliver.
+ * A peer is the WAMP side of one connection: its state, the messages that the client may
+ * send in that state, and the answers. A peer decodes and checks messages. It posts those
+ * that need routing to the realm's owner; the owner's posts come back through
+ * peer/deliver.
  *
- * The worker's thread only. A peer lives in its connection's memory, from the upgrade
- * until `closed`.
+ * The worker's thread only. A peer is stored in its connection's memory. It exists from
+ * the upgrade until the handler `closed` is called.
  */
 #ifndef ROUTERD_PEER_PEER_H
 #define ROUTERD_PEER_PEER_H
@@ -21,7 +22,7 @@ struct login_message;
 
 enum peer_state {
 	PEER_NEW = 0,       /* no session; HELLO is expected */
-	PEER_AUTH_WAIT = 1, /* the authenticator was asked and has not answered */
+	PEER_AUTH_WAIT = 1, /* the authenticator was asked and has not answered yet */
 	/* CHALLENGE was sent, or the client's answer to it waits to be verified. */
 	PEER_CHALLENGED = 2,
 	PEER_JOINING = 3, /* POST_JOIN was sent; JOINED or JOIN_REFUSED will come */
@@ -39,28 +40,31 @@ struct peer {
 	uint8_t serializer;
 	bool raw; /* RawSocket; otherwise WebSocket */
 	bool batched;
-	/* This login or session is counted already as ended by a revocation. */
+	/* This login or session has already been counted as ended by a revocation. */
 	bool revoked;
 	/* Separates the messages of a JSON batch; the client chooses it. */
 	uint8_t separator;
-	/* owned; AUTH_WAIT to JOINING, and in NEW after the upgrade */
+	/*
+	 * owned; set in states AUTH_WAIT to JOINING, and in state NEW after the upgrade
+	 */
 	struct login *login;
-	struct identity *identity; /* counted; JOINING to LEAVING */
-	struct rights *rights; /* counted; the rights of its role, JOINED and LEAVING */
+	struct identity *identity; /* counted; set in states JOINING to LEAVING */
+	/* counted; the rights of its role, set in states JOINED and LEAVING */
+	struct rights *rights;
 	struct peer_members members;
 	uint64_t opened_ms; /* when it joined; clock of common/loop */
-	/* JOINING, JOINED: reserved for POST_GONE or POST_GOODBYE. */
+	/* Reserved for POST_GONE or POST_GOODBYE; set in states JOINING and JOINED. */
 	struct mail_batch *mail;
-	/* Used if the role has an authorizer; see peer/authorize.h. */
-	/* owned; in AUTHORIZE_ANSWERED, NULL if memory ran out */
+	/* The next three are used if the role has an authorizer; see peer/authorize.h. */
+	/* owned; set in state AUTHORIZE_ANSWERED; NULL if memory ran out */
 	struct login_message *answer;
 	uint32_t question;       /* number of the last question */
 	uint8_t authorize_state; /* enum authorize_state */
 };
 
 /*
- * Writes a log line about p at a limited rate, because clients can cause such lines at
- * will. The format must end in " suppressed=%u".
+ * Writes a log line about p, at a limited rate because clients can cause as many such
+ * lines as they like. The format must end in " suppressed=%u".
  */
 #define peer_log(p, level, ...)                                                          \
 	log_limited(&(p)->peers->log_rate, loop_now_ms((p)->peers->loop), level,         \
@@ -74,47 +78,48 @@ struct peer {
 	log_limited(&(p)->peers->session_rate, loop_now_ms((p)->peers->loop),            \
 		    LOG_LEVEL_INFO, conn_prefix((p)->conn).text, __VA_ARGS__)
 
-/* Changes the state; nothing else does. Asserts that the change is allowed. */
+/* Changes the state; no other function does. Asserts that the change is allowed. */
 void peer_set_state(struct peer *p, enum peer_state to);
 
 /*
- * Sends a message to the client. peer_begin returns a buffer. Append the message to it
- * with one msg_write_*, then call peer_send. peer_send returns 0, the buffer's error, or
- * E_LIMIT if the message is too long for the client. After an error nothing was sent.
+ * Send a message to the client: peer_begin returns a buffer, append the message to it
+ * with one msg_write_* function, then call peer_send. peer_send returns 0, the buffer's
+ * error, or E_LIMIT if the message is too long for the client. If it returns an error,
+ * nothing was sent.
  */
 struct buf *peer_begin(struct peer *p);
 int peer_send(struct peer *p) MUSTCHECK;
 
 /*
- * Appends a whole frame to a buffer, for all peers of p's wire kind. First call
- * peer_begin_frame; about is the expected length of the message, and out->len before the
- * call is start. Then append the message. Then call peer_end_frame with start and with
- * the room that peer_begin_frame returned; it writes the frame's head. *len_out is the
- * length of the message without the head. Returns 0 or the buffer's error.
+ * Append a whole frame to out, for all peers of p's wire kind. Save out->len as start,
+ * and call peer_begin_frame; about is the expected length of the message. Append the
+ * message. Then call peer_end_frame with start and with the room that peer_begin_frame
+ * returned. It writes the frame's head, sets *len_out to the length of the message
+ * without the head, and returns 0 or the buffer's error.
  */
 size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
 int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
 		   size_t *len_out) MUSTCHECK;
 
 /*
- * Sends an INVOCATION or RESULT. id and second are those of msg_write_payload. Errors are
- * those of peer_send and payload_items.
+ * Sends an INVOCATION or RESULT. id and second are passed to msg_write_payload. Returns
+ * the errors of peer_send and payload_items.
  */
 int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
 		      const struct identity *disclosed,
 		      struct payload *payload) MUSTCHECK;
 
-/* Fills *to for the Details of a message that discloses this session, and returns it.
- * NULL if none is disclosed. */
+/* Fills *to for the Details of a message that discloses this session, and returns to.
+ * NULL if disclosed is NULL. */
 const struct msg_details *peer_details(const struct identity *disclosed,
 				       struct msg_details *to);
 
-/* Counts and logs that memory ran out; what names the thing that was lost. */
+/* Counts and logs that memory ran out. The text `what` names the thing that was lost. */
 void peer_no_memory(struct peer *p, const char *what);
 
 /*
- * Like peer_no_memory, and drops the connection: the client would not notice that it has
- * missed something.
+ * Like peer_no_memory, but also drops the connection, because the client would not notice
+ * that it has missed something.
  */
 void peer_drop_no_memory(struct peer *p, const char *what);
 
@@ -128,15 +133,15 @@ void peer_send_sure(struct peer *p);
 unsigned peer_wire_kind(const struct peer *p);
 
 /*
- * Sends an ERROR of the router. If the text is too long for the client, sends the ERROR
- * without it.
+ * Sends an ERROR from the router. If the text is too long for the client, sends the ERROR
+ * without the text.
  */
 void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const char *uri,
 		struct slice text);
 
 /*
- * Why a payload cannot be sent to its receiver, in words. err is E_LIMIT, E_NOMEM, or an
- * error of payload_items.
+ * A text that says why a payload cannot be sent to its receiver. err is E_LIMIT, E_NOMEM,
+ * or an error of payload_items.
  */
 const char *peer_why_undeliverable(int err);
 
@@ -148,7 +153,7 @@ void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err);
 
 /*
  * Posts to the owner of p's realm. Fills in session, realm and time; takes the references
- * of the post. False if out of memory; the references are still the caller's then.
+ * that the post holds. False if out of memory; the caller then keeps the references.
  */
 bool peer_post(struct peer *p, struct post *post) MUSTCHECK;
 /* Sends the last post of the session, POST_GONE or POST_GOODBYE. It cannot fail. */
@@ -157,35 +162,41 @@ void peer_post_last(struct peer *p, enum post_type type);
 /* --- peer_end.c --- */
 
 /*
- * Sends ABORT and closes. Not in CLOSING. If the message is too long for the client,
- * sends ABORT without it.
+ * Sends ABORT and closes the connection. Not to be called in state CLOSING. If the
+ * message is too long for the client, sends ABORT without the message.
  */
 void peer_abort(struct peer *p, const char *uri, struct slice message);
 
 /*
  * Aborts with wamp.error.protocol_violation: counts, logs (at a limited rate), sends
- * ABORT, and closes. what, in ASCII, is also the reason in the Close frame, because most
- * clients show only that.
+ * ABORT, and closes the connection. The ASCII text `what` is also the reason in the Close
+ * frame, because most clients show only that reason.
  */
 void peer_violation(struct peer *p, const char *what);
 
 /*
- * Ends the session, if there is one, and closes the connection with this code. Not in
- * CLOSING.
+ * Ends the session, if there is one, and closes the connection with this code. Not to be
+ * called in state CLOSING.
  */
 void peer_close(struct peer *p, uint16_t code, const char *reason);
 
-/* Like peer_close, with conn_drop instead of Close: the client should try again. */
+/*
+ * Like peer_close, but drops the connection without a Close frame: the client should try
+ * again.
+ */
 void peer_drop(struct peer *p, const char *reason);
 
 /*
- * Handles POST_KILLED, which the owner sends after it has forgotten the session. Sends
- * GOODBYE and closes. If the post has no revocation, memory ran out for a post to the
- * client: drops the connection.
+ * Handles POST_KILLED, which the owner sends after it has ended the session. Sends
+ * GOODBYE and closes the connection. If the post has no revocation, memory ran out for a
+ * post to this session: then it drops the connection.
  */
 void peer_killed(struct peer *p, const struct post *post);
 
-/* Ends a session with GOODBYE, because a reload has removed its role. In JOINED. */
+/*
+ * Ends a session with GOODBYE, because a reload has removed its role. Only in state
+ * JOINED.
+ */
 void peer_role_gone(struct peer *p);
 
 /* Handles POST_LEFT: answers the client's GOODBYE. The client may send a new HELLO. */

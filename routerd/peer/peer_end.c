@@ -30,7 +30,7 @@ static void session_over(struct peer *p, const char *reason)
 			 p->identity->session, log_quote_text(slice_str(reason)).text,
 			 duration);
 	peers_count(p->peers, PEER_SESSIONS_CLOSED);
-	/* before the identity is dropped, which the report needs */
+	/* the report needs the identity, so send it before the identity is dropped */
 	login_report_closed(p, reason, duration);
 	authorize_end(p);
 	members_remove_all(p->peers, p);
@@ -40,12 +40,15 @@ static void session_over(struct peer *p, const char *reason)
 	rights_unref(&p->rights);
 }
 
-/* Releases what a peer holds in any state, and tells the owner and the authenticator. */
+/*
+ * Releases everything that a peer holds, in any state, and notifies the owner and the
+ * authenticator.
+ */
 static void let_go(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_AUTH_WAIT || p->state == PEER_CHALLENGED)
 		login_abandon(p);
-	/* in LEAVING, the owner has got POST_GOODBYE */
+	/* in state LEAVING, the owner has been sent POST_GOODBYE */
 	if (p->state == PEER_JOINING || p->state == PEER_JOINED)
 		peer_post_last(p, POST_GONE);
 	if (p->state == PEER_JOINING) {
@@ -59,8 +62,8 @@ static void let_go(struct peer *p, const char *reason)
 }
 
 /*
- * Ends p. The log gets kind, one of a few fixed texts; the Close frame gets reason, which
- * may say more.
+ * Ends p. kind, one of a few fixed texts, goes to the log. reason, which may say more,
+ * goes to the Close frame.
  */
 static void end_peer(struct peer *p, uint16_t code, const char *kind, const char *reason)
 {
@@ -104,8 +107,9 @@ void peer_killed(struct peer *p, const struct post *post)
 	const struct revocation *revocation = post->revocation;
 	char uri[WAMP_MAX_URI + 1];
 
-	/* The owner can kill the session while p is JOINING, but it has sent POST_JOINED
-	 * before, and posts arrive in order. So the state is JOINED or later. */
+	/* The owner can kill the session while p is in state JOINING. But it has sent
+	 * POST_JOINED before, and posts arrive in order, so the state is JOINED or later
+	 * by now. */
 	if (p->state != PEER_JOINED && p->state != PEER_LEAVING)
 		return;
 	if (revocation == NULL) {
@@ -137,7 +141,7 @@ void peer_left(struct peer *p, const struct post *post)
 	say_end(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
 	session_over(p, "left");
 	peers_renew(p->peers, p);
-	/* the next session on this connection is another one */
+	/* no revocation has ended the next session on this connection yet */
 	p->revoked = false;
 	peer_set_state(p, PEER_NEW);
 	conn_left(p->conn);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The peers of one worker and what they share; see peers.h. The worker's thread. */
+/*
+ * The peers of one worker and the things that they share; see peers.h. The worker's
+ * thread.
+ */
 #include "routerd/peer/peers.h"
 
 #include "common/err.h"
@@ -18,7 +21,7 @@ enum {
 	/* bytes; larger scratch buffers are freed after the turn */
 	SCRATCH_KEEP = 4 << 20,
 	REVOCATIONS_MAX = 4096,
-	SESSION_LINES = 100, /* log lines in a second */
+	SESSION_LINES = 100, /* log lines per second */
 };
 
 static const struct counter_def peer_counter_defs[] = {
@@ -30,8 +33,8 @@ const struct counter_table peer_counter_table =
 	COUNTER_TABLE(peer_counter_defs, uint64_t[PEER_COUNTER_COUNT]);
 
 /*
- * For how long revocations are remembered: at least as long as any handshake lasts,
- * because a revocation may concern a handshake that has begun before it.
+ * How long to remember revocations: at least as long as any handshake lasts, because a
+ * revocation may match a handshake that began before the revocation arrived.
  */
 static uint64_t longest_handshake_ms(const struct config *cfg)
 {
@@ -97,7 +100,7 @@ static int grow_slots(struct peers *ps)
 	for (uint32_t i = ps->n_slots; i < n; i++)
 		slots[i] = (struct peer_slot){.next_free = i + 1};
 	ps->slots = slots;
-	/* the list was empty, so the new slots are all of it */
+	/* the list of free slots was empty; now it consists of the new slots */
 	ps->first_free = ps->n_slots;
 	ps->n_slots = n;
 	return 0;
@@ -150,8 +153,8 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref)
 
 unsigned peers_owner(const struct peers *ps, uint16_t realm)
 {
-	/* from the last worker down, because worker 0 also accepts and talks to
-	 * authenticators */
+	/* realms go to the last worker first, because worker 0 has more to do: it also
+	 * accepts connections and talks to the authenticators */
 	return ps->n_workers - 1 - realm % ps->n_workers;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All WAMP peers of one worker and what they share: the outbox, scratch buffers, the
- * slots by which other workers refer to sessions, the members of subscriptions, the
- * signatures to verify, and the revocations to remember.
+ * All WAMP peers of one worker, and the things that they share: the outbox, scratch
+ * buffers, the slots by which other workers refer to sessions, the members of
+ * subscriptions, the signatures to verify, and the remembered revocations.
  *
  * The worker's thread only.
  */
@@ -71,7 +71,7 @@ enum peer_counter {
 };
 extern const struct counter_table peer_counter_table; /* describes peers.counters */
 
-/* conn_conf.user of a listener: the listener for this worker's peers */
+/* A listener as the peers of one worker see it; conn_conf.user points to it. */
 struct peer_listener {
 	struct peers *peers;
 	const struct config_listener *conf;
@@ -87,7 +87,7 @@ TAILQ_HEAD(login_queue, login);
 
 /* The state of a reload. */
 struct peers_reload {
-	struct mail_batch *mail; /* for POST_RELOADED; NULL: no reload is unfinished */
+	struct mail_batch *mail; /* for POST_RELOADED; NULL if no reload is in progress */
 	uint32_t next;           /* slot of the next peer to check */
 	struct revocation_counts ended;
 };
@@ -114,7 +114,7 @@ struct peers {
 	struct revocations revocations;
 	struct peers_reload reload;
 	uint64_t hold_queues_full; /* bit i: the hold queue of authenticator i is full */
-	struct log_rate log_rate;  /* for lines that peers can cause at will */
+	struct log_rate log_rate;  /* for lines that clients can cause */
 	struct log_rate session_rate; /* for lines about sessions that open or close */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
@@ -126,10 +126,10 @@ struct peers {
 int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
 	       const struct config *cfg, struct policy *policy,
 	       struct net *net) MUSTCHECK;
-/* Frees all. Call it after net_fini, which closes every peer. */
+/* Frees everything in ps. Call it after net_fini, which closes every peer. */
 void peers_fini(struct peers *ps);
 
-/* Gives p a slot. 0 or E_NOMEM. */
+/* Gives p a slot. Returns 0 or E_NOMEM. */
 int peers_add(struct peers *ps, struct peer *p) MUSTCHECK;
 /* Frees p's slot. All references to p are stale from now on. */
 void peers_remove(struct peers *ps, struct peer *p);
@@ -151,9 +151,9 @@ unsigned peers_owner(const struct peers *ps, uint16_t realm);
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
 
 /*
- * Can a client that connects to this listener log in now? Not if every authenticator of
- * the listener has a full hold queue and anonymous is not offered; then it is counted,
- * too.
+ * True if a client that connects to this listener can log in now. False if the listener
+ * does not offer anonymous and each of its authenticators has a full hold queue; then it
+ * also counts the refused login.
  */
 bool peers_login_possible(struct peers *ps, const struct config_listener *l);
 

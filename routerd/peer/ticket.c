@@ -4,8 +4,7 @@
  * sends a secret, and an authenticator says which principal it belongs to.
  *
  * The router asks the authenticator only after AUTHENTICATE, since the question contains
- * the ticket. Until then it keeps what HELLO asked for: the question without the ticket.
- * The worker's thread.
+ * the ticket. Until then it keeps the question without the ticket. The worker's thread.
  */
 #include "routerd/peer/login.h"
 
@@ -13,8 +12,9 @@
 #include <stdlib.h>
 
 /*
- * Bytes of a kept question. Authextra and HTTP headers share what the names leave of it.
- * The limit is low, because a client may open many logins and never send AUTHENTICATE.
+ * Maximum size of a kept question, bytes. Authextra and HTTP headers share the bytes that
+ * the names leave. The limit is low, because a client may open many logins and never send
+ * AUTHENTICATE.
  */
 enum { KEPT_MAX = 16 * 1024 };
 
@@ -73,7 +73,7 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 
 	(void)extra; /* the specification defines nothing in it for tickets */
 	if (ticket.len == 0) {
-		/* some directories accept an empty password as an anonymous login */
+		/* some LDAP servers accept an empty password as an anonymous login */
 		login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
 			   slice_str("the ticket is empty"));
 		return;
@@ -85,7 +85,7 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 	}
 	kept_read(p->login, &q);
 	q.ticket = ticket;
-	/* buf_fini overwrites it */
+	/* buf_fini overwrites the ticket */
 	buf_init_secret(&question, AUTH_MAX_MESSAGE);
 	if (auth_request_write(&question, &q, AUTH_MAX_MESSAGE) == 0)
 		login_ask(p, buf_slice(&question));
@@ -94,10 +94,7 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 	buf_fini(&question);
 }
 
-/*
- * If the authenticator names no authid, the ticket's owner is the authid that the client
- * asked for.
- */
+/* If the authenticator names no authid, the ticket belongs to the authid in HELLO. */
 static void ticket_result(struct peer *p, const struct auth_result *res,
 			  const struct lookup_stamp *stamp)
 {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The identity of a session, as its login has established it. Immutable and
- * reference-counted: the peer on its worker and the session at the realm's owner share
- * it. Any thread.
+ * The identity of a session, established by its login. Immutable and reference-counted:
+ * the peer on its worker and the session at the realm's owner share it. Any thread.
  */
 #ifndef ROUTERD_IDENTITY_H
 #define ROUTERD_IDENTITY_H
@@ -14,8 +13,8 @@
 struct role_slot; /* config/policy.h */
 
 /*
- * When and from whom a login got its answer. A revocation is compared with it, to see
- * whether the answer is older than the change.
+ * Says which authenticator answered a login, and when. A revocation is compared with the
+ * stamp to find out whether the answer is older than the change.
  */
 struct lookup_stamp {
 	bool asked; /* false: no authenticator was asked (anonymous) */
@@ -23,8 +22,8 @@ struct lookup_stamp {
 	uint16_t authenticator; /* index in the configuration */
 	uint64_t epoch; /* of the data that the authenticator read, if has_epoch */
 	/*
-	 * Number of the connection that the answer came on. Epochs of one connection can
-	 * be compared.
+	 * Number of the connection on which the answer arrived. Epochs of one connection
+	 * can be compared.
 	 */
 	uint64_t link;
 	/* Number of the last revocation that had arrived when the question was sent. */
@@ -49,7 +48,7 @@ struct identity {
 	struct lookup_stamp stamp;
 	/* The key that has signed the challenge, or must sign it. */
 	struct field_key pubkey;
-	/* These are stored behind the struct, in one allocation. */
+	/* These are stored after the struct, in the same allocation. */
 	struct slice realm_name, authid, authrole, authprovider;
 	struct slice peer_name; /* "tcp4:127.0.0.1:51812" */
 	/*

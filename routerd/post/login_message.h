@@ -32,22 +32,23 @@ enum login_outcome {
 
 /* Kinds of questions. A session has at most one unanswered question at a time. */
 enum question_kind {
-	QUESTION_AUTHENTICATE = 0, /* Who is this? Answered by POST_LOGIN_ANSWER. */
-	/* May this session do this? Answered by POST_AUTHORIZED. */
+	/* Who is this client? Answered by POST_LOGIN_ANSWER. */
+	QUESTION_AUTHENTICATE = 0,
+	/* Is this session allowed to make this request? Answered by POST_AUTHORIZED. */
 	QUESTION_AUTHORIZE = 1,
 	QUESTION_KIND_COUNT = 2,
 };
 
 /*
  * A question, its answer, or a report about a login or session for the authenticator's
- * records. The fields of the other two kinds are zero.
+ * records. Fields marked as belonging only to another of these three are zero.
  */
 struct login_message {
 	uint16_t authenticator; /* question, report: index in the configuration */
 	/* Only in a question. */
 	enum question_kind kind;
 	uint64_t number; /* copied into the answer */
-	/* The asker waits no longer than this; clock of common/loop. */
+	/* The session or login waits until this time; clock of common/loop. */
 	uint64_t deadline_ms;
 	struct mail_batch *mail; /* for the answer; owned */
 	/* Only in an answer. */
@@ -77,7 +78,7 @@ static inline struct slice login_message_bytes(const struct login_message *m)
  */
 void login_message_free(struct login_message **m);
 
-/* Why there is no answer, in words for the log and the client. */
+/* A text that describes the outcome, for the log and the client. */
 const char *login_outcome_text(enum login_outcome o);
 
 #endif

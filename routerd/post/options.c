@@ -11,7 +11,8 @@
 struct filter_list {
 	bool given;
 	size_t count;
-	/* Sorted; the array and the bytes of its entries lie behind struct options. */
+	/* Sorted. The array and the bytes of its entries are stored after struct
+	 * options. */
 	struct slice *entries;
 };
 
@@ -33,7 +34,7 @@ static bool holds_ids(unsigned list)
 	return list == MSG_ELIGIBLE || list == MSG_EXCLUDE;
 }
 
-/* Compares lengths first: for most pairs that is enough. */
+/* Compares the lengths first, because most pairs differ in length. */
 static int compare_entries(const void *a, const void *b)
 {
 	const struct slice *x = a, *y = b;
@@ -71,7 +72,7 @@ static int begin_list(enum serializer s, const struct msg *m, unsigned list,
 	return token_expect(r, TOKEN_ARRAY, &t);
 }
 
-/* Records in m->fault what is wrong with a list, for msg_fault_text. */
+/* Describes a malformed list in m->fault, for msg_fault_text. */
 static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 {
 	m->fault = (struct msg_fault){
@@ -122,7 +123,7 @@ static int fill_list(enum serializer s, const struct msg *m, unsigned list,
 	uint64_t id;
 	int err = begin_list(s, m, list, &r);
 
-	/* for texts that need decoding, which makes none of them longer */
+	/* for texts that need decoding; no text becomes longer by decoding */
 	buf_init(&scratch, m->filter[list].len);
 	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
 		struct slice entry = slice_of(&id, sizeof(id));
@@ -135,7 +136,7 @@ static int fill_list(enum serializer s, const struct msg *m, unsigned list,
 	buf_fini(&scratch);
 	if (err != E_NOTFOUND)
 		return err;
-	/* has_entry searches by bisection */
+	/* has_entry uses a binary search */
 	qsort(l->entries, l->count, sizeof(*l->entries), compare_entries);
 	return 0;
 }

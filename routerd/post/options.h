@@ -35,8 +35,8 @@ size_t options_size(const struct options *o);
 /* True if no session can pass: an eligible list is empty. */
 bool options_pass_nobody(const struct options *o);
 /*
- * Copies the session ids in the eligible list to ids, each once, and returns how many
- * they are. Returns max + 1 if there are more than max, or if the list is not given.
+ * Copies the session ids in the eligible list to ids, each once, and returns their
+ * number. Returns max + 1 if there are more than max, or if there is no eligible list.
  */
 size_t options_eligible(const struct options *o, uint64_t *ids, size_t max);
 /* True if this session passes all lists. */

@@ -9,9 +9,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum {
-	TRANSCODED_MAX = 64 << 20
-}; /* 16 MiB of binary data grow by a third in JSON's base64 */
+/* Enough for 16 MiB of binary data, which base64 in JSON makes a third longer. */
+enum { TRANSCODED_MAX = 64 << 20 };
 
 struct payload {
 	_Atomic uint32_t refs;
@@ -119,7 +118,7 @@ static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **o
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
 	struct buf b;
 
-	/* most conversions make the items at most a little longer */
+	/* transcoded items are rarely much longer */
 	shared_buf_begin(&b, in.len + in.len / 4, TRANSCODED_MAX);
 	int err = transcode(p->serializer, in, p->n_items, s, &b);
 	if (err != 0) {

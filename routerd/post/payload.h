@@ -16,7 +16,7 @@ struct payload;
 /*
  * Makes a payload with copies of uri and items, and one reference. NULL if out of memory.
  * The items are in encoding s and have been checked by msg_read. uri is at most
- * WAMP_MAX_URI bytes long; in an ERROR of the router it may be a text instead (see
+ * WAMP_MAX_URI bytes long; in an ERROR from the router it may be a text instead (see
  * post_error).
  */
 struct payload *payload_new(enum serializer s, struct slice uri,
@@ -24,9 +24,9 @@ struct payload *payload_new(enum serializer s, struct slice uri,
 
 /*
  * Makes a payload without a copy: call payload_begin, append the items to *b, and call
- * payload_end. The payload takes the memory of *b, and has no URI. payload_end returns 0
- * or the error of *b (E_LIMIT if the items are longer than max bytes); after an error *b
- * is freed.
+ * payload_end. The payload takes over the memory of *b, and has no URI. payload_end
+ * returns 0 or the error of *b (E_LIMIT if the items are longer than max bytes); after an
+ * error *b is freed.
  */
 void payload_begin(struct buf *b, size_t max);
 int payload_end(struct buf *b, enum serializer s, unsigned n_items,

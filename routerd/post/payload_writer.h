@@ -12,14 +12,15 @@
 struct payload_writer;
 
 /*
- * Begins a payload. The values that are put become its Arguments. NULL if out of memory.
- * The functions that put values return no errors; payload_finish returns the first one.
+ * Begins a payload. The values that you put into it become its Arguments. NULL if out of
+ * memory. The functions that put values return no errors; payload_finish returns the
+ * first one.
  */
 struct payload_writer *payload_writer_new(void) MUSTCHECK;
 /* Frees a writer whose payload is not wanted. NULL-safe, clears the caller's pointer. */
 void payload_writer_free(struct payload_writer **w);
 
-/* In a dict, each value follows its key, which is a text. A text is valid UTF-8. */
+/* In a dict, put each key, a text, before its value. Texts must be valid UTF-8. */
 void payload_put_number(struct payload_writer *w, uint64_t value);
 void payload_put_text(struct payload_writer *w, struct slice text);
 /* Opens a list or a dict, which payload_put_end closes. */

@@ -80,7 +80,7 @@ size_t post_size(const struct post *p)
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 	case OWNS_FD:
-	/* Worker 0 sends one at a time, and it keeps a reference anyway. */
+	/* Worker 0 sends one policy at a time, and keeps a reference itself. */
 	case OWNS_POLICY:
 		break;
 	case OWNS_IDENTITY:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Revocations, and a worker's memory of them; see revocation.h. */
+/* Revocations, and the list that a worker remembers; see revocation.h. */
 #include "routerd/post/revocation.h"
 
 #include <stdlib.h>
@@ -57,7 +57,7 @@ static bool any_or_equal(struct slice wanted, struct slice have)
 
 bool revocation_matches(const struct revocation *revocation, const struct identity *i)
 {
-	/* a session that used no key cannot be meant by a revocation of a key */
+	/* the revocation of a key does not match a session that used no key */
 	if (revocation->pubkey.there &&
 	    (!i->pubkey.there ||
 	     memcmp(revocation->pubkey.octets, i->pubkey.octets, FIELD_KEY_LEN) != 0))
@@ -77,8 +77,8 @@ bool revocation_is_newer(const struct revocation *revocation,
 	 * other epochs. */
 	if (revocation->has_epoch && s->has_epoch && revocation->link == s->link)
 		return revocation->epoch > s->epoch;
-	/* It arrived after the question was sent. The look-up may have seen the change
-	 * already, but nothing proves it, so assume that it has not. */
+	/* If the revocation arrived after the question was sent, the look-up may have
+	 * seen the change already. Nothing proves it, so assume that it has not. */
 	return revocation->number > s->revocations;
 }
 
@@ -113,14 +113,14 @@ void revocations_add(struct revocations *rs, struct revocation *revocation,
 	if (revocation->dry_run)
 		return;
 	if (rs->count == rs->max) {
-		/* logins that were looked up before it arrived are refused from now on */
+		/* refuse all logins that were looked up before the dropped revocation
+		 * arrived */
 		rs->forgotten = TAILQ_FIRST(&rs->list)->revocation->number;
 		drop_oldest(rs);
 	}
 	rr = malloc(sizeof(*rr));
 	if (rr == NULL) {
-		/* revocations_find now refuses every login that it might have
-		 * concerned */
+		/* refuse all logins that this revocation might have matched */
 		rs->forgotten = revocation->number;
 		return;
 	}
@@ -142,7 +142,7 @@ enum revocation_verdict revocations_find(const struct revocations *rs,
 {
 	const struct remembered_revocation *rr;
 
-	/* anonymous: no authenticator knows it, so none can revoke it */
+	/* no authenticator knows an anonymous session, so none can revoke it */
 	if (!i->stamp.asked)
 		return REVOCATION_NONE;
 	TAILQ_FOREACH (rr, &rs->list, link) {

@@ -31,10 +31,10 @@ struct revocation {
 	struct slice uri, message; /* for the GOODBYE or ABORT; message may be empty */
 };
 
-/* How many clients a revocation concerned. */
+/* The number of clients that a revocation matched. */
 struct revocation_counts {
-	uint32_t sessions; /* live sessions, which were ended */
-	uint32_t pending;  /* handshakes, which were refused */
+	uint32_t sessions; /* live sessions that were ended */
+	uint32_t pending;  /* handshakes that were refused */
 };
 
 /* Makes a copy of *from and its texts, with one reference. NULL if out of memory. */
@@ -48,26 +48,26 @@ size_t revocation_size(const struct revocation *revocation);
 void revocation_unref(struct revocation **revocation);
 
 /*
- * Does the revocation name this principal? It matches only principals that the same
+ * True if the revocation names this principal. It matches only principals that the same
  * authenticator has let in.
  */
 bool revocation_matches(const struct revocation *revocation, const struct identity *i);
 
 /*
- * Was the look-up made before the change that caused the revocation? Compares epochs if
- * both have one from the same connection. Otherwise the revocation is newer if it arrived
- * after the question was sent.
+ * True if the look-up was made before the change that caused the revocation. Compares the
+ * epochs if both the look-up and the revocation have one, from the same connection.
+ * Otherwise the revocation is newer if it arrived after the question was sent.
  */
 bool revocation_is_newer(const struct revocation *revocation,
 			 const struct lookup_stamp *s);
 
-/* A worker's memory of revocations, oldest first. */
+/* The revocations that a worker remembers, oldest first. */
 struct revocations {
 	TAILQ_HEAD(, remembered_revocation) list;
 	size_t count;
 	size_t max;
 	uint64_t keep_ms;
-	/* Number of the newest one that was dropped because the memory was full. */
+	/* Number of the newest one that was dropped because the list was full. */
 	uint64_t forgotten;
 };
 
@@ -75,9 +75,9 @@ void revocations_init(struct revocations *rs, size_t max, uint64_t keep_ms);
 void revocations_fini(struct revocations *rs);
 
 /*
- * Remembers the revocation for keep_ms, and takes a reference of its own. If the memory
- * is full, the oldest revocation is forgotten early; revocations_find then refuses the
- * logins that it might have concerned.
+ * Remembers the revocation for keep_ms, and takes a reference of its own. If the list is
+ * full, the oldest revocation is forgotten early; revocations_find then refuses the
+ * logins that it might have matched.
  */
 void revocations_add(struct revocations *rs, struct revocation *revocation,
 		     uint64_t now_ms);
@@ -89,13 +89,13 @@ enum revocation_verdict {
 	REVOCATION_NONE = 0,  /* the login may go on */
 	REVOCATION_FOUND = 1, /* *out, which is lent, forbids the login */
 	/*
-	 * A revocation that was forgotten early might forbid the login. Refuse the login
-	 * so that the client tries again.
+	 * A revocation that was forgotten early might forbid the login. Refuse the login;
+	 * the client should try again.
 	 */
 	REVOCATION_FORGOTTEN = 2,
 };
 
-/* May this login go on? */
+/* Decides whether a login may go on. */
 enum revocation_verdict revocations_find(const struct revocations *rs,
 					 const struct identity *i,
 					 struct revocation **out);

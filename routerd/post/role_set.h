@@ -6,13 +6,13 @@
 #include "common/base.h"
 #include "routerd/config/policy.h"
 
-/* It holds references to its roles, so that no other role can get their slots. */
+/* It holds references to its roles, so their slots are not reused for other roles. */
 struct role_set {
 	size_t n;                  /* slots of the realm */
 	struct role_slot *roles[]; /* by slot, counted; NULL: not in the set */
 };
 
-/* An empty set, for a realm with n slots for roles. NULL if out of memory. */
+/* Makes an empty set, for a realm with n slots for roles. NULL if out of memory. */
 struct role_set *role_set_new(size_t n) MUSTCHECK;
 /* Frees the set. NULL-safe, clears the caller's pointer. */
 void role_set_free(struct role_set **set);

@@ -20,7 +20,7 @@ struct snapshot *snapshot_new(size_t max_parts, size_t n_bytes)
 void snapshot_add(struct snapshot *s, uint16_t realm, const struct counter_table *table,
 		  const void *values)
 {
-	/* The values lie behind the room for all parts. */
+	/* The values are stored after the array of parts. */
 	char *copy = (char *)&s->parts[s->max_parts] + s->n_bytes;
 
 	ASSERT(s->n_parts < s->max_parts && copy + table->size <= (char *)s + s->size);

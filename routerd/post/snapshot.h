@@ -17,13 +17,13 @@ struct snapshot_part {
 
 struct snapshot {
 	size_t size;             /* bytes of memory */
-	size_t n_parts, n_bytes; /* so far */
+	size_t n_parts, n_bytes; /* used so far */
 	size_t max_parts;
 	struct snapshot_part parts[];
 };
 
 /*
- * An empty snapshot with room for max_parts parts, whose structs have n_bytes bytes in
+ * Makes an empty snapshot with room for max_parts parts, whose counters take n_bytes in
  * total. NULL if out of memory. Release it with free().
  */
 struct snapshot *snapshot_new(size_t max_parts, size_t n_bytes) MUSTCHECK;

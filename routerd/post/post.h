@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All messages between workers: one tagged struct. Read this file first to understand the
- * program. peer/, on every worker, has the sockets, encodings and logins. core/, on the
- * worker that owns a realm, routes. control/, on worker 0, has the connections to the
- * authenticators.
+ * Posts are the messages between workers. Read this file first to understand the program.
+ * peer/ runs on every worker and handles clients: their encodings, logins and messages.
+ * core/ runs on the worker that owns a realm and routes the realm's messages. control/
+ * runs on worker 0 and talks to the authenticators.
  *
- * A post is a plain value: ids, numbers, and references to immutable, reference-counted
- * objects. post_send takes the references from the sender, and the handler of the post
- * drops them (post_drop). A post contains no pointer into another worker's memory, and
- * post_send never waits for an answer. A worker sends posts to itself with the same
- * functions; it handles them later in the same turn.
+ * A post is a tagged struct, a plain value: ids, numbers, and references to immutable,
+ * reference-counted objects. post_send takes the references from the sender, and the
+ * handler of the post drops them (post_drop). A post contains no pointer into another
+ * worker's memory, and post_send never waits for an answer. A worker sends posts to
+ * itself with the same functions; it handles them later in the same turn.
  *
  * Posts from one worker to another arrive in the order in which they were sent. A session
- * stays on one worker, and its realm on one worker, so posts between the two stay in
- * order.
+ * never moves to another worker, and neither does a realm, so posts between a session and
+ * its realm stay in order.
  */
 #ifndef ROUTERD_POST_POST_H
 #define ROUTERD_POST_POST_H
@@ -28,9 +28,9 @@
 #include <assert.h>
 
 /*
- * How other workers refer to a session. Slots are reused, but with another generation. If
- * the generation differs, the session has ended; that is normal, because posts may be in
- * flight then.
+ * How other workers refer to a session. A slot that is reused gets a new generation. If
+ * the generation differs, the session has ended. That is normal: posts to a session may
+ * be in flight when it ends.
  */
 struct session_ref {
 	uint32_t slot;
@@ -50,8 +50,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 #define POSTS(X)                                                                         \
 	/* From a worker to the owner of a realm: realm; session is the sender */        \
 	X(JOIN, REALM, IDENTITY)   /* identity; mail for the last post to the session */ \
-	X(GONE, REALM, NOTHING)    /* it has ended; not sent after GOODBYE */            \
-	X(GOODBYE, REALM, NOTHING) /* its client leaves; answered by LEFT */             \
+	X(GONE, REALM, NOTHING)    /* the session has ended; not sent after GOODBYE */   \
+	X(GOODBYE, REALM, NOTHING) /* the client leaves; answered by LEFT */             \
 	X(SUBSCRIBE, REALM, NOTHING)   /* request, payload (topic) */                    \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
 	/* request, payload, options, acknowledge, exclude_me, disclose_me */            \
@@ -60,54 +60,54 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	/* request, payload, timeout_ms, disclose_me */                                  \
 	X(CALL, REALM, NOTHING)                                                          \
-	X(CANCEL, REALM, NOTHING) /* request: of the CALL; mode */                       \
-	X(YIELD, REALM, NOTHING)  /* request: of the INVOCATION; payload */              \
-	/* request: of the INVOCATION; payload, with the URI of the error */             \
+	X(CANCEL, REALM, NOTHING) /* request: the CALL's; mode */                        \
+	X(YIELD, REALM, NOTHING)  /* request: the INVOCATION's; payload */               \
+	/* request: the INVOCATION's; payload, with the URI of the error */              \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
-	/* request: of an INVOCATION that could not be sent to its callee, or whose      \
-	   answer cannot be passed on; error and payload, see struct post_error */       \
+	/* an INVOCATION could not be sent to its callee, or its answer cannot be passed \
+	   on. request: the INVOCATION's; error and payload, see struct post_error */    \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request; meta; id: the session of session.get */  \
 	X(META, REALM, ROLES)                                                            \
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \
-	X(JOINED, PEER, NOTHING) /* it exists; send WELCOME */                           \
-	/* revocation that forbids it; NULL: the session id is taken or memory ran out,  \
-	   and the client should try again */                                            \
+	X(JOINED, PEER, NOTHING) /* the session has joined; send WELCOME */              \
+	/* revocation: forbids the session; NULL if the session id is taken or memory    \
+	   ran out: the client should try again */                                       \
 	X(JOIN_REFUSED, PEER, REVOCATION)                                                \
 	X(LEFT, PEER, NOTHING) /* no post to this session follows */                     \
-	/* the owner has forgotten it; revocation, or NULL: memory ran out for a         \
-	   post to it */                                                                 \
+	/* the owner has ended the session. revocation: the reason; NULL if memory ran   \
+	   out for a post to the session */                                              \
 	X(KILLED, PEER, REVOCATION)                                                      \
-	X(SUBSCRIBED, PEER, NOTHING) /* request, id: subscription; adds the member */    \
-	/* request, id: subscription; removes the member */                              \
+	X(SUBSCRIBED, PEER, NOTHING) /* request, id: subscription; add the member */     \
+	/* request, id: subscription; remove the member */                               \
 	X(UNSUBSCRIBED, PEER, NOTHING)                                                   \
 	X(PUBLISHED, PEER, NOTHING)    /* request, id: publication */                    \
 	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
-	/* request: of the INVOCATION; id: registration; disclosed: the caller, or NULL; \
+	/* request: the INVOCATION's; id: registration; disclosed: the caller, or NULL;  \
 	   payload */                                                                    \
 	X(INVOCATION, PEER, DISCLOSED)                                                   \
-	/* request: of the INVOCATION; mode */                                           \
+	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
-	X(RESULT, PEER, NOTHING) /* request: of the CALL; payload */                     \
-	/* request_type, request; error and payload, see struct post_error; full:        \
-	   the session has reached a limit */                                            \
+	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload */                      \
+	/* request_type, request; error and payload, see struct post_error; full: the    \
+	   session has reached a limit */                                                \
 	X(ERROR, PEER, NOTHING)                                                          \
-	X(VIOLATION, PEER, NOTHING) /* error.text: what the client did wrong */          \
+	X(VIOLATION, PEER, NOTHING) /* error.text: the client's violation */             \
                                                                                          \
 	/* From the owner to each worker that has members. session: the publisher,       \
 	   for exclude_me; id: subscription; publication; disclosed: the publisher, or   \
 	   NULL; payload, options */                                                     \
 	X(EVENT, MEMBERS, DISCLOSED)                                                     \
-	/* From the owner to a session that gets the event, instead of EVENT to its      \
-	   worker: as EVENT, without exclude_me and options */                           \
+	/* From the owner directly to one subscriber, in place of an EVENT to its        \
+	   worker. Same fields as EVENT, except exclude_me and options */                \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \
 	X(LOGIN, CONTROL, LOGIN)          /* session; login: question */                 \
-	X(AUTHORIZE, CONTROL, LOGIN)      /* the same */                                 \
-	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session: its question needs no answer */    \
+	X(AUTHORIZE, CONTROL, LOGIN)      /* session; login: question */                 \
+	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session: it no longer needs an answer */    \
 	X(LOGIN_ANSWER, PEER, LOGIN) /* session; login: answer, NULL if out of memory */ \
 	/* session; id: number of the question; login: as in LOGIN_ANSWER */             \
 	X(AUTHORIZED, PEER, LOGIN)                                                       \
@@ -116,7 +116,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(CONNECTION, WORKER, FD)       /* connection */                                 \
 	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator; full */                    \
 	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
-	/* policy, which is in force from now on; mail for RELOADED */                   \
+	/* policy, to be in force from now on; mail for RELOADED */                      \
 	X(RELOAD, WORKER, POLICY)                                                        \
 	/* id: generation of the policy; counts: clients that the reload has ended */    \
 	X(RELOADED, CONTROL, NOTHING)                                                    \
@@ -124,12 +124,14 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(COUNT, WORKER, SNAPSHOT)                                                       \
 	/* id; session.worker: the sender; snapshot, NULL if out of memory */            \
 	X(COUNTED, CONTROL, SNAPSHOT)                                                    \
-	X(STOP, WORKER, NOTHING)  /* stop reading, drain, close, end */                  \
-	X(DRAIN, WORKER, NOTHING) /* to each worker, after all its other posts */        \
-	/* to each worker, when DRAIN has come from all: all posts that were caused      \
-	   by posts before DRAIN come earlier */                                         \
+	X(STOP, WORKER, NOTHING) /* stop reading, drain, close, end */                   \
+	/* to each worker, after all earlier posts of the sender */                      \
+	X(DRAIN, WORKER, NOTHING)                                                        \
+	/* to each worker, when the sender has received DRAIN from all: it has handled   \
+	   every post sent before a DRAIN, and its answers arrive before DRAINED */      \
 	X(DRAINED, WORKER, NOTHING)                                                      \
-	X(STOPPED, WORKER, NOTHING) /* to worker 0: all is closed, the thread ends */
+	/* to worker 0: the sender has closed everything, and its thread ends */         \
+	X(STOPPED, WORKER, NOTHING)
 
 enum post_type {
 #define X(name, to, owns) POST_##name,
@@ -138,7 +140,7 @@ enum post_type {
 		POST_TYPE_COUNT,
 };
 
-/* The handler of a post on the worker that it is sent to. */
+/* The function that handles a post on the receiving worker. */
 enum post_destination {
 	POST_TO_REALM = 0,   /* realm_post */
 	POST_TO_PEER = 1,    /* attach_post */
@@ -154,10 +156,10 @@ struct post_kind {
 extern const struct post_kind post_kinds[POST_TYPE_COUNT];
 
 /*
- * The reason of an ERROR by the router. With a text, Arguments is [text], and the URI of
- * the payload, if there is one, is appended to the text. If text is NULL, the URI of the
- * payload is the text. If uri is NULL, the ERROR is a callee's, and is passed on from the
- * payload.
+ * Describes an ERROR from the router. If text is set, Arguments is [text]; if there is a
+ * payload, its URI is appended to the text. If text is NULL, the payload's URI is the
+ * text. If uri is NULL, the ERROR comes from a callee, and the payload contains its URI
+ * and arguments.
  */
 struct post_error {
 	const char *uri;  /* a constant */
@@ -165,9 +167,8 @@ struct post_error {
 };
 
 /*
- * Mail is memory for posts that must not be lost when memory runs out. It is reserved
- * together with the object that will make such a post necessary, and is given to
- * post_send_reserved.
+ * Mail is memory for a post that must be sent even if memory runs out. Reserve it when
+ * you make the object that will need such a post, and pass it to post_send_reserved.
  */
 struct mail_batch; /* common/mailbox.h */
 
@@ -193,12 +194,13 @@ struct post {
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
-	uint8_t mode;     /* enum wamp_cancel_mode */
-	uint64_t time_ms; /* in posts to an owner: when the worker read the message */
+	uint8_t mode; /* enum wamp_cancel_mode */
+	/* In posts to an owner: when the client's worker read the message. */
+	uint64_t time_ms;
 	uint64_t request;
 	uint64_t id;
 	struct payload *payload; /* counted; may be NULL */
-	struct options *options; /* counted; NULL if the message has no such options */
+	struct options *options; /* counted; NULL if the message has none */
 	union {
 		struct {
 			union {
@@ -231,15 +233,14 @@ struct post {
 static_assert(sizeof(struct post) <= 96, "posts are copied: keep them small");
 
 /*
- * A worker's outgoing posts (post/outbox.h). Opaque to core/, which only posts through
- * the one that it is given; tests link an implementation that records the posts.
+ * A worker's outgoing posts (post/outbox.h). Opaque to core/, which only passes it to
+ * post_send; tests link an implementation that records the posts.
  */
 struct outbox;
 
 /*
- * Sends a post and takes the references that *p holds. False if out of memory; the
- * references are still the caller's then. The number of posts in flight is bounded by
- * back-pressure.
+ * Sends a post and takes the references that *p holds. False if out of memory; the caller
+ * then keeps the references. Back-pressure bounds the number of posts in flight.
  */
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p) MUSTCHECK;
 

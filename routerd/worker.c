@@ -423,12 +423,11 @@ static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_
  * Ends the calls whose deadline has passed. True if the next turn must not wait for an
  * event.
  *
- * A result that was read before the deadline of its call must win. All messages that had
- * arrived at turn_ms, when run_deadlines last ran; see there, have been read by now, and
- * their posts are handled or in a mailbox. So this function ends a call only if its
- * deadline is not later than turn_ms. If a message that was read earlier than turn_ms
- * still has a post in the inbox, the deadline must not be later than that message,
- * either.
+ * If a result was read before the deadline of its call, the caller must get the result.
+ * All messages that had arrived at turn_ms, when the previous turn began, have been read
+ * by now, and their posts are handled or in a mailbox. So this function ends a call only
+ * if its deadline is not later than turn_ms, and not later than the time of any message
+ * whose post is still in the inbox.
  */
 static bool run_deadlines(struct worker *w)
 {

@@ -9,13 +9,14 @@
 
 /*
  * If a publication names at most DIRECT_MAX eligible sessions, and the subscription has
- * more than DIRECT_ABOVE members, the owner sends the event to each of these sessions.
+ * more than DIRECT_ABOVE members, the owner sends the event directly to each of these
+ * sessions.
  */
 enum { DIRECT_MAX = 16, DIRECT_ABOVE = 64 };
 
 /* A topic with members. Made for the first member, freed with the last one. */
 struct subscription {
-	UT_hash_handle hh; /* by topic, which is stored behind the struct */
+	UT_hash_handle hh; /* by topic, which is stored after the struct */
 	uint64_t id;
 	uint32_t n_members;
 	uint32_t members_of[]; /* number of members on each worker */
@@ -79,8 +80,8 @@ static struct membership *find_membership(const struct broker *b, const struct s
 }
 
 /*
- * Makes s a member of the topic's subscription, which is made if sub is NULL. NULL if out
- * of memory.
+ * Makes s a member of the topic's subscription. Makes the subscription first if sub is
+ * NULL. Returns the subscription, or NULL if out of memory.
  */
 static struct subscription *add_member(struct realm *realm, struct session *s,
 				       struct subscription *sub, struct slice topic)

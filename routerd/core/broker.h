@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The broker (specification: "Publish and Subscribe"): which topics have subscriptions,
- * which sessions are members, and how many members each worker has. For each event it
- * sends one post to each worker that has members; the worker finds the members
- * (peer/members). For core/ only; on the owner's thread only.
+ * The broker (specification: "Publish and Subscribe") records which topics have
+ * subscriptions, which sessions are members, and how many members each worker has. For
+ * each event it sends one post to each worker that has members; the worker finds the
+ * members (peer/members). For core/ only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_BROKER_H
 #define ROUTERD_CORE_BROKER_H

@@ -17,7 +17,7 @@ enum {
 struct registration {
 	struct id_node node; /* owner: the callee, id: the registration's */
 	LIST_ENTRY(registration) of_callee;
-	UT_hash_handle hh; /* by procedure, which is stored behind the struct */
+	UT_hash_handle hh; /* by procedure, which is stored after the struct */
 	uint8_t procedure[];
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The dealer (specification: "Remote Procedure Calls"): which procedures have a callee,
- * and which calls are in flight. It answers each CALL exactly once. For core/ only; on
- * the owner's thread only.
+ * The dealer (specification: "Remote Procedure Calls") records which procedures have a
+ * callee, and which calls are in flight. It answers each CALL exactly once. For core/
+ * only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_DEALER_H
 #define ROUTERD_CORE_DEALER_H
@@ -47,9 +47,9 @@ void dealer_fail(struct realm *realm, struct session *s, struct post *p);
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
- * For a session that leaves. They end its registrations; the calls that it made, with an
- * INTERRUPT to the callees and no answer to the session; and the calls that were made to
- * it, with an ERROR to the callers.
+ * These functions handle a session that leaves. They end its registrations; the calls
+ * that it made, with an INTERRUPT to the callees and no answer to the session; and the
+ * calls that were made to it, with an ERROR to the callers.
  */
 void dealer_drop_registrations(struct realm *realm, struct session *s);
 void dealer_abandon_calls(struct realm *realm, struct session *s);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A realm, with its sessions, broker and dealer (specification: "Publish and Subscribe",
- * "Remote Procedure Calls"). One worker, the owner, routes all messages of a realm. Posts
- * are its input and output, and the output depends on the input alone. core/ uses no
- * sockets, locks or clock, and does not read payloads: posts carry the time, and the
- * worker runs the wheel that holds the deadlines.
+ * "Remote Procedure Calls"). One worker, the owner, routes all messages of a realm. A
+ * realm's input and output are posts, and the output depends only on the input. core/
+ * uses no sockets, locks or clock, and does not read payloads: posts carry the time, and
+ * the worker runs the wheel that holds the deadlines.
  *
  * All functions run on the thread of the worker that owns the realm.
  */
@@ -17,7 +17,7 @@
 
 struct realm;
 
-/* Limits of one session. A request beyond them is answered with an ERROR. */
+/* Limits of one session. The realm answers a request beyond a limit with an ERROR. */
 struct realm_limits {
 	uint32_t subscriptions;
 	uint32_t registrations;
@@ -85,15 +85,15 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			struct wheel *deadlines, struct outbox *outbox);
 
 /*
- * Frees the realm and all that it contains, and sends no post. Clears the caller's
- * pointer. NULL-safe.
+ * Frees the realm and everything in it, and sends no posts. Clears the caller's pointer.
+ * NULL-safe.
  */
 void realm_free(struct realm **realm);
 
 /*
- * Handles one post from a worker, and takes the references that it holds. A post from a
- * session that has left is dropped and counted. The worker must have checked a JOIN
- * against the revocations that it remembers.
+ * Handles one post from a worker, and takes the references that it holds. Drops and
+ * counts a post from a session that has left. The worker must first check a JOIN against
+ * the revocations that it remembers.
  */
 void realm_post(struct realm *realm, struct post *p);
 

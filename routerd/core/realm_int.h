@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The struct of a realm, for the files of core/ only. The owner's thread runs them all.
+ * The struct of a realm, for the files of core/ only. All of them run on the owner's
+ * thread.
  */
 #ifndef ROUTERD_CORE_REALM_INT_H
 #define ROUTERD_CORE_REALM_INT_H

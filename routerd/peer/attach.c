@@ -172,8 +172,8 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 {
 	struct revocation_counts n = {0};
 
-	/* remember it even if nobody matches: the answer to an older question may still
-	 * come */
+	/* remember the revocation even if nobody matches: an answer to an older question
+	 * may still come */
 	revocations_add(&ps->revocations, revocation, loop_now_ms(ps->loop));
 	for (uint32_t i = 0; i < ps->n_slots; i++) {
 		struct peer *p = ps->slots[i].peer;
@@ -238,8 +238,8 @@ static const struct identity *identity_to_judge(const struct peer *p)
 }
 
 /*
- * Applies the new policy to a peer. A login whose role still exists gets its rights when
- * it joins.
+ * Applies the new policy to a peer. A login whose role still exists gets the role's
+ * rights when it joins.
  */
 static void judge_anew(struct peers *ps, struct peer *p)
 {

@@ -20,7 +20,7 @@ enum { TEXT_MAX = 300 };
 /* --- refusing --- */
 
 /*
- * etc/examples/fail2ban parses this line. peer= comes first, so that a text from the
+ * etc/examples/fail2ban parses the log line. peer= comes first, so that a text from the
  * client cannot imitate it.
  */
 void login_deny(struct peer *p, const char *uri, struct slice message)
@@ -81,8 +81,8 @@ void login_fail(struct peer *p, const char *fmt, ...)
 
 /*
  * Drops the connection without ABORT and without a clean close, because the client should
- * try again: autobahn-js does not reconnect after an ABORT, and Autobahn|Python not after
- * a clean close.
+ * try again: autobahn-js does not reconnect after an ABORT, and Autobahn|Python does not
+ * reconnect after a clean close.
  */
 void login_try_again(struct peer *p, const char *why)
 {
@@ -394,7 +394,7 @@ void login_joined(struct peer *p, const struct post *post)
 			   err_str(err));
 		return;
 	}
-	/* Not before WELCOME is sent: without it the client has had no session. */
+	/* Only now: a client that gets no WELCOME has no session. */
 	peer_set_state(p, PEER_JOINED);
 	p->rights = rights_ref(rights);
 	p->opened_ms = loop_now_ms(p->peers->loop);

@@ -99,7 +99,7 @@ void login_free(struct peer *p);
 void login_abandon(struct peer *p);
 
 /*
- * The authenticator that p's listener uses for p's method. The index is its index in the
+ * The authenticator that p's listener uses for p's method, and its index in the
  * configuration.
  */
 unsigned login_authenticator_index(const struct peer *p);
@@ -123,7 +123,7 @@ void login_deny(struct peer *p, const char *uri, struct slice message);
 /* Like login_deny, with a text formatted as by printf and cut after 300 bytes. */
 void login_denyf(struct peer *p, const char *uri, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /*
- * Ends a login because of a problem of the router or the authenticator: counts, logs, and
+ * Ends a login because of a problem in the router or the authenticator: counts, logs, and
  * drops the connection, so that the client tries again.
  */
 void login_try_again(struct peer *p, const char *why);
@@ -135,15 +135,16 @@ void login_fail(struct peer *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /*
  * Finds the realm and role in the policy, and makes the identity. *who must contain the
- * texts and the stamp; realm, role, session and the features are filled in. False if p
- * has been refused or dropped.
+ * realm name, authid, authrole and authprovider, and, from an authenticator, the
+ * stamp, the extra and the key. The function fills in the other fields. False if p has
+ * been refused or dropped.
  */
 bool login_identify(struct peer *p, struct identity *who);
 
 /*
- * Like login_identify, for an authenticator's result; keeps its extra for WELCOME. *who
- * must contain the authid, the stamp, and the key if there is one. False if p has been
- * refused or dropped.
+ * Like login_identify, for an authenticator's result; keeps the result's extra for
+ * WELCOME. *who must contain the authid, the stamp, and the key if there is one. False if
+ * p has been refused or dropped.
  */
 bool login_accept(struct peer *p, const struct auth_result *res, struct identity *who);
 

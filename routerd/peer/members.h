@@ -35,8 +35,9 @@ struct member_list {
 };
 
 /*
- * Peers of one wire kind get the same bytes. There is a kind for each serializer and each
- * of WebSocket, batched WebSocket with separator 0x1e or 0x18, and RawSocket.
+ * Peers of one wire kind get the same bytes. Each serializer has four kinds: WebSocket,
+ * batched WebSocket with separator 0x1e, batched WebSocket with separator 0x18, and
+ * RawSocket.
  */
 enum { WIRE_KINDS = SERIALIZER_COUNT * 4 };
 

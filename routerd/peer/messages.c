@@ -39,8 +39,8 @@ static bool reserved(enum action action, struct slice uri)
 }
 
 /*
- * Refuses a request with an ERROR. A PUBLISH without acknowledge gets no answer: it only
- * counts and logs the refusal.
+ * Refuses a request with an ERROR. Only counts and logs the refusal of a PUBLISH without
+ * acknowledge, because such a PUBLISH gets no answer.
  */
 static void refuse_in_words(struct peer *p, const struct msg *m, const char *uri,
 			    struct slice text)
@@ -68,7 +68,7 @@ static void quote_bad_uri(struct slice uri, char *to, size_t size)
 }
 
 /* Refuses a request that the session may not make: counts, logs, and sends an ERROR. If
- * text is empty, it sends a text of the router. */
+ * text is empty, the ERROR contains a standard text. */
 static void deny_request(struct peer *p, const struct msg *m, enum action action,
 			 const char *uri, struct slice text)
 {
@@ -105,7 +105,7 @@ static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 
 /*
  * Asks the authorizer, or reads its answer if it has answered. True if the request is
- * allowed. False if it waits, or has been refused.
+ * allowed. False if the request waits, or has been refused.
  */
 static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action)
 {
@@ -581,8 +581,9 @@ static void read_one(struct peer *p, struct slice bytes)
 }
 
 /*
- * True if the first message of rest has been handled. Otherwise it waits for the
- * authorizer, and so do the messages after it: holds the connection.
+ * True if the first message of rest has been handled. If that message waits for the
+ * authorizer, holds the connection, so that the messages after it wait, too, and returns
+ * false.
  */
 static bool is_done(struct peer *p, struct slice rest)
 {

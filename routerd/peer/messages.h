@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the messages of a client, checks whether it may send them, and turns them into
+ * Reads a client's messages, checks whether the client may send them, and turns them into
  * posts. The worker's thread.
  */
 #ifndef ROUTERD_PEER_MESSAGES_H

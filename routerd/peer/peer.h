@@ -124,8 +124,8 @@ void peer_no_memory(struct peer *p, const char *what);
 void peer_drop_no_memory(struct peer *p, const char *what);
 
 /*
- * Sends a message that cannot fail: it always fits, and it carries no payload. If memory
- * runs out it drops the connection.
+ * Like peer_send, for a message that always fits and carries no payload. If memory runs
+ * out, drops the connection.
  */
 void peer_send_sure(struct peer *p);
 
@@ -146,8 +146,8 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 const char *peer_why_undeliverable(int err);
 
 /*
- * Logs, at a limited rate, that a message for p was left out or became an ERROR. err is
- * the error of payload_items, peer_end_frame or peer_send.
+ * Logs, at a limited rate, that a message for p was not sent or was replaced by an ERROR.
+ * err is the error of payload_items, peer_end_frame or peer_send.
  */
 void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err);
 

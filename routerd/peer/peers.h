@@ -120,8 +120,8 @@ struct peers {
 };
 
 /*
- * Initializes the peers of worker self. outbox, cfg and net are lent until peers_fini; a
- * reference to the policy is taken. 0 or E_NOMEM.
+ * Initializes the peers of worker self. outbox, cfg and net are lent until peers_fini.
+ * Takes a reference to the policy. Returns 0 or E_NOMEM.
  */
 int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbox *outbox,
 	       const struct config *cfg, struct policy *policy,

@@ -22,15 +22,15 @@ struct lookup_stamp {
 	uint16_t authenticator; /* index in the configuration */
 	uint64_t epoch; /* of the data that the authenticator read, if has_epoch */
 	/*
-	 * Number of the connection on which the answer arrived. Epochs of one connection
-	 * can be compared.
+	 * Number of the connection on which the answer arrived. Only epochs from the same
+	 * connection can be compared.
 	 */
 	uint64_t link;
 	/* Number of the last revocation that had arrived when the question was sent. */
 	uint64_t revocations;
 };
 
-/* How a client is connected, in the words that Crossbar uses. The texts are constants. */
+/* Describes how a client is connected, in Crossbar's terms. The texts are constants. */
 struct channel {
 	const char *type;       /* "tcp", "unix" */
 	const char *framing;    /* "websocket", "rawsocket" */

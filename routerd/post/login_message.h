@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The contents of posts between a login or session on its worker (peer/login,
- * peer/authorize) and the questions to the authenticators on worker 0
+ * Login messages are the contents of the posts between a login or session on its worker
+ * (peer/login, peer/authorize) and worker 0, which asks the authenticators
  * (control/questions).
  *
  * A login message has one owner at a time: first the post that carries it, then the
@@ -57,7 +57,7 @@ struct login_message {
 	/* Only in a report. */
 	const char *method; /* name of the notification; a constant */
 
-	/* MessagePack: the parameters of a question or report, or an answer */
+	/* The parameters of a question or report, or the answer, as MessagePack. */
 	size_t len;
 	uint8_t bytes[];
 };

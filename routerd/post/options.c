@@ -28,7 +28,7 @@ static const char *const filter_names[MSG_FILTER_COUNT] = {
 #undef X
 };
 
-/* Lists of session ids. The other lists hold texts. */
+/* True for a list of session ids. The other lists hold texts. */
 static bool holds_ids(unsigned list)
 {
 	return list == MSG_ELIGIBLE || list == MSG_EXCLUDE;

@@ -32,7 +32,7 @@ void options_unref(struct options **o);
 /* Bytes of memory, including the lists. */
 size_t options_size(const struct options *o);
 
-/* True if no session can pass: an eligible list is empty. */
+/* True if no session can pass, because an eligible list is empty. */
 bool options_pass_nobody(const struct options *o);
 /*
  * Copies the session ids in the eligible list to ids, each once, and returns their

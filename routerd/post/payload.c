@@ -26,7 +26,7 @@ struct payload {
 	uint8_t bytes[]; /* the URI, then the items */
 };
 
-/* Initializes all fields but the bytes. */
+/* Initializes all fields except the bytes. */
 static void init_head(struct payload *p, enum serializer s, size_t uri_len, size_t len,
 		      unsigned n_items)
 {

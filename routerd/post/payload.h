@@ -42,8 +42,8 @@ void payload_unref(struct payload **p);
 struct slice payload_uri(const struct payload *p);
 
 /*
- * Bytes of memory, without copies in other encodings; for the sizes of queues. NULL-safe:
- * 0.
+ * Bytes of memory, without copies in other encodings; for the sizes of queues. 0 if p is
+ * NULL.
  */
 size_t payload_size(const struct payload *p);
 

@@ -32,7 +32,7 @@ const struct post_kind post_kinds[POST_TYPE_COUNT] = {
 void post_drop(struct post *p)
 {
 	payload_unref(&p->payload);
-	/* tested here, because nearly all posts have none and the call costs time */
+	/* test here: nearly all posts have no options, and the call costs time */
 	if (UNLIKELY(p->options != NULL))
 		options_unref(&p->options);
 	switch ((enum owned)post_kinds[p->type].owns) {

@@ -5,8 +5,9 @@
  * reference-counted.
  *
  * A revocation ends live sessions at once. It must also stop logins whose look-up is
- * older than the change. So each worker remembers it, in its own struct revocations, for
- * as long as a handshake can last. A struct revocations belongs to its worker's thread.
+ * older than the change. So each worker remembers revocations, in its own struct
+ * revocations, for as long as a handshake can last. A struct revocations belongs to its
+ * worker's thread.
  */
 #ifndef ROUTERD_POST_REVOCATION_H
 #define ROUTERD_POST_REVOCATION_H
@@ -67,7 +68,7 @@ struct revocations {
 	size_t count;
 	size_t max;
 	uint64_t keep_ms;
-	/* Number of the newest one that was dropped because the list was full. */
+	/* Number of the newest revocation that was dropped because the list was full. */
 	uint64_t forgotten;
 };
 

@@ -6,7 +6,7 @@
 #include "common/base.h"
 #include "routerd/config/policy.h"
 
-/* It holds references to its roles, so their slots are not reused for other roles. */
+/* A set holds references to its roles, so their slots are not reused for other roles. */
 struct role_set {
 	size_t n;                  /* slots of the realm */
 	struct role_slot *roles[]; /* by slot, counted; NULL: not in the set */
@@ -25,7 +25,7 @@ static inline bool role_set_has(const struct role_set *set, const struct role_sl
 	return role->index < set->n && set->roles[role->index] == role;
 }
 
-/* Bytes of memory. NULL-safe: 0. */
+/* Bytes of memory. 0 if set is NULL. */
 size_t role_set_size(const struct role_set *set);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The counters of one worker at one moment, as copies. The worker makes a snapshot and
- * posts it to worker 0, which then owns it. One thread at a time.
+ * Copies of one worker's counters, all taken at the same moment. The worker makes a
+ * snapshot and posts it to worker 0, which then owns it. One thread at a time.
  */
 #ifndef ROUTERD_POST_SNAPSHOT_H
 #define ROUTERD_POST_SNAPSHOT_H
@@ -28,7 +28,7 @@ struct snapshot {
  */
 struct snapshot *snapshot_new(size_t max_parts, size_t n_bytes) MUSTCHECK;
 
-/* Appends a copy of the counters of an object. */
+/* Appends a copy of one object's counters. */
 void snapshot_add(struct snapshot *s, uint16_t realm, const struct counter_table *table,
 		  const void *values);
 

@@ -5,7 +5,7 @@
  * core/ runs on the worker that owns a realm and routes the realm's messages. control/
  * runs on worker 0 and talks to the authenticators.
  *
- * A post is a tagged struct, a plain value: ids, numbers, and references to immutable,
+ * A post is a struct with a type. It contains ids, numbers, and references to immutable,
  * reference-counted objects. post_send takes the references from the sender, and the
  * handler of the post drops them (post_drop). A post contains no pointer into another
  * worker's memory, and post_send never waits for an answer. A worker sends posts to
@@ -44,8 +44,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 }
 
 /*
- * The posts. X(name, destination, what it owns besides a payload and options). The
- * comment at each names the fields of struct post that it uses.
+ * The posts: X(name, destination, owned object besides payload and options). The comment
+ * on each names the fields of struct post that this post uses.
  */
 #define POSTS(X)                                                                         \
 	/* From a worker to the owner of a realm: realm; session is the sender */        \

@@ -106,7 +106,7 @@ def test_keys_are_replaced(authd, router, folder):
 
 
 def test_principals_are_removed(authd, router, folder):
-    printed = typed(authd, blocks(section("End an access", pages.DOC / "principals.md"))[0])
+    printed = typed(authd, blocks(section("End access", pages.DOC / "principals.md"))[0])
     assert [line.split()[0] for line in printed.splitlines()] == ["disabled", "enabled", "removed"], printed
 
 

@@ -107,7 +107,7 @@ static void on_stop_timer(void *arg)
 	w->stop_late = true;
 }
 
-/* Enters the next phase of stopping if the present one is complete. */
+/* Enters the next phase of stopping if the current one is complete. */
 static void stop_go_on(struct worker *w)
 {
 	bool late = w->stop_late;
@@ -197,7 +197,7 @@ static void on_count(struct worker *w, struct post *p)
 
 /*
  * Refuses a POST_JOIN if the principal was revoked after its login was looked up. Returns
- * true if it has refused, and so handled, the post.
+ * true if it refused the post, which is then handled.
  */
 static bool refused_by_revocation(struct worker *w, struct post *p)
 {
@@ -397,8 +397,8 @@ static void on_deadline_timer(void *arg)
 }
 
 /*
- * Returns the time at which the oldest message with a post in the inbox was read, or
- * time_ms if that is earlier. Stops searching at the first time before due_ms.
+ * Finds the oldest message whose post is in the inbox. Returns the time at which it was
+ * read, or time_ms if that is earlier. Stops searching at the first time before due_ms.
  */
 static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_t time_ms)
 {
@@ -424,7 +424,7 @@ static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_
  * event.
  *
  * If a result was read before the deadline of its call, the caller must get the result.
- * All messages that had arrived at turn_ms, when the previous turn began, have been read
+ * All messages that had arrived by turn_ms, when the previous turn began, have been read
  * by now, and their posts are handled or in a mailbox. So this function ends a call only
  * if its deadline is not later than turn_ms, and not later than the time of any message
  * whose post is still in the inbox.

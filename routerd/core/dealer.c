@@ -38,7 +38,8 @@ struct call {
 	};
 	struct deadline deadline;
 	uint8_t state;    /* enum call_state */
-	bool has_timeout; /* the deadline is the call's timeout, not that of a kill */
+	bool has_timeout; /* the deadline is the call's timeout, not the limit for a kill
+			   */
 };
 
 int dealer_init(struct dealer *d)

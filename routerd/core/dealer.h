@@ -39,8 +39,8 @@ bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t re
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /*
- * Handles POST_INVOCATION_ERROR, which passes on the callee's ERROR and so leaves error
- * at {NULL, NULL}, and POST_UNDELIVERABLE.
+ * Handles POST_INVOCATION_ERROR and POST_UNDELIVERABLE. In POST_INVOCATION_ERROR, error
+ * is {NULL, NULL}: the caller gets the callee's own ERROR.
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
 /* Ends the call whose deadline has passed: its timeout, or the time limit for a kill. */

@@ -49,8 +49,8 @@ static void end_with(struct realm *realm, struct session *s, struct post last)
 	post_send_reserved(realm->outbox, last.session.worker, &last, &mail);
 }
 
-/* Ends a session with POST_KILLED. Takes the reference to the revocation; it may be NULL.
- */
+/* Ends a session with POST_KILLED. Takes the reference to the revocation, which may be
+ * NULL. */
 static void kill_session(struct realm *realm, struct session *s,
 			 struct revocation *revocation)
 {

@@ -9,7 +9,7 @@
 
 enum {
 	DELIVERIES_PER_LOOK = 16, /* members between two looks at the clock */
-	ENVELOPE_MAX = 64,        /* upper limit: bytes of an EVENT without its payload */
+	ENVELOPE_MAX = 64,        /* bytes of an EVENT without its payload, at most */
 	DETAILS_ABOUT = 64,       /* bytes for a disclosed publisher, besides its texts */
 	/* Room for the largest transcoded payload and its envelope. */
 	FRAMED_MAX = 80 << 20,

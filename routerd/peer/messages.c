@@ -466,7 +466,7 @@ static void on_abort(struct peer *p, struct msg *m)
 static const struct {
 	void (*handle)(struct peer *p, struct msg *m);
 	unsigned states; /* the states in which a client may send the message */
-	bool request;    /* true if the message has an answer: an ERROR can refuse it */
+	bool request;    /* true if an ERROR can refuse the message */
 } on_type[] = {
 	[WAMP_HELLO] = {on_hello, BIT(PEER_NEW), false},
 	[WAMP_AUTHENTICATE] = {on_authenticate, BIT(PEER_CHALLENGED), false},

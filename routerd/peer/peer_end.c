@@ -141,7 +141,7 @@ void peer_left(struct peer *p, const struct post *post)
 	say_end(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
 	session_over(p, "left");
 	peers_renew(p->peers, p);
-	/* no revocation has ended the next session on this connection yet */
+	/* the next session on this connection has not been revoked */
 	p->revoked = false;
 	peer_set_state(p, PEER_NEW);
 	conn_left(p->conn);

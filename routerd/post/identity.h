@@ -67,7 +67,8 @@ struct identity *identity_ref(struct identity *i);
 /* Bytes of memory, including the texts. */
 size_t identity_size(const struct identity *i);
 /*
- * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ * Drops a reference and clears the caller's pointer. The last reference frees the
+ * identity. NULL-safe.
  */
 void identity_unref(struct identity **i);
 

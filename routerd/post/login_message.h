@@ -41,7 +41,7 @@ enum question_kind {
 
 /*
  * A question, its answer, or a report about a login or session for the authenticator's
- * records. Fields marked as belonging only to another of these three are zero.
+ * records. Fields that belong only to another of these three are zero.
  */
 struct login_message {
 	uint16_t authenticator; /* question, report: index in the configuration */

@@ -25,7 +25,8 @@ int options_new(enum serializer s, struct msg *m, struct options **out) MUSTCHEC
 
 struct options *options_ref(struct options *o);
 /*
- * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ * Drops a reference and clears the caller's pointer. The last reference frees the
+ * options. NULL-safe.
  */
 void options_unref(struct options **o);
 

@@ -34,7 +34,8 @@ int payload_end(struct buf *b, enum serializer s, unsigned n_items,
 
 void payload_ref(struct payload *p);
 /*
- * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ * Drops a reference and clears the caller's pointer. The last reference frees the
+ * payload. NULL-safe.
  */
 void payload_unref(struct payload **p);
 

@@ -44,7 +44,8 @@ struct revocation *revocation_ref(struct revocation *revocation);
 /* Bytes of memory, including the texts. */
 size_t revocation_size(const struct revocation *revocation);
 /*
- * Drops a reference and clears the caller's pointer. Frees with the last one. NULL-safe.
+ * Drops a reference and clears the caller's pointer. The last reference frees the
+ * revocation. NULL-safe.
  */
 void revocation_unref(struct revocation **revocation);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registrations and calls; the owner's thread. See dealer.h. */
+/* Calls; the owner's thread. See dealer.h. */
 #include "routerd/core/dealer.h"
 
 #include "common/err.h"
-#include "common/table.h"
 #include "routerd/core/realm_int.h"
+#include "routerd/core/registration.h"
 
 #include <stdlib.h>
 
@@ -12,13 +12,6 @@ enum {
 	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
 	/* How long kill waits for the callee if the call has no timeout. */
 	KILL_MAX_MS = 30000,
-};
-
-struct registration {
-	struct id_node node; /* owner: the callee, id: the registration's */
-	LIST_ENTRY(registration) of_callee;
-	UT_hash_handle hh; /* by procedure, which is stored after the struct */
-	uint8_t procedure[];
 };
 
 enum call_state {
@@ -62,93 +55,6 @@ void dealer_fini(struct dealer *d)
 	id_table_fini(&d->calls);
 	id_table_fini(&d->registrations);
 }
-
-/* --- registrations --- */
-
-static struct registration *find_procedure(const struct dealer *d, struct slice procedure)
-{
-	struct registration *reg;
-
-	HASH_FIND(hh, d->procedures, procedure.p, procedure.len, reg);
-	return reg;
-}
-
-static struct registration *add_registration(struct realm *realm, struct session *s,
-					     struct slice procedure)
-{
-	struct registration *reg = malloc(sizeof(*reg) + procedure.len);
-
-	if (reg == NULL)
-		return NULL;
-	memcpy(reg->procedure, procedure.p, procedure.len);
-	HASH_ADD(hh, realm->dealer.procedures, procedure, procedure.len, reg);
-	if (!table_has(reg)) {
-		free(reg);
-		return NULL;
-	}
-	reg->node.owner = s;
-	reg->node.id = realm_new_id(realm);
-	id_table_add(&realm->dealer.registrations, &reg->node);
-	LIST_INSERT_HEAD(&s->registrations, reg, of_callee);
-	s->n_registrations++;
-	return reg;
-}
-
-static void drop_registration(struct realm *realm, struct session *s,
-			      struct registration *reg)
-{
-	HASH_DEL(realm->dealer.procedures, reg);
-	id_table_remove(&realm->dealer.registrations, &reg->node);
-	LIST_REMOVE(reg, of_callee);
-	s->n_registrations--;
-	free(reg);
-}
-
-void dealer_register(struct realm *realm, struct session *s, struct post *p)
-{
-	static const struct post_error exists = {
-		WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
-		"a callee is already registered for procedure"};
-	struct slice procedure = payload_uri(p->payload);
-	struct registration *reg = NULL;
-
-	if (find_procedure(&realm->dealer, procedure) != NULL) {
-		session_error(realm, s, WAMP_REGISTER, p->request, exists, p->payload);
-		p->payload = NULL;
-	} else if (s->n_registrations >= realm->limits.registrations) {
-		session_limit_error(realm, s, WAMP_REGISTER, p->request,
-				    "the session has too many registrations");
-	} else if ((reg = add_registration(realm, s, procedure)) == NULL) {
-		session_error(realm, s, WAMP_REGISTER, p->request, no_memory, NULL);
-	} else {
-		session_answer(realm, s, POST_REGISTERED, p->request, reg->node.id);
-	}
-}
-
-void dealer_unregister(struct realm *realm, struct session *s, struct post *p)
-{
-	static const struct post_error no_such = {
-		WAMP_ERROR_NO_SUCH_REGISTRATION,
-		"the session has no registration with this id"};
-	struct id_node *node = id_table_find(&realm->dealer.registrations, s, p->id);
-
-	if (node == NULL) {
-		session_error(realm, s, WAMP_UNREGISTER, p->request, no_such, NULL);
-		return;
-	}
-	drop_registration(realm, s, container_of(node, struct registration, node));
-	session_answer(realm, s, POST_UNREGISTERED, p->request, 0);
-}
-
-void dealer_drop_registrations(struct realm *realm, struct session *s)
-{
-	struct registration *reg;
-
-	while ((reg = LIST_FIRST(&s->registrations)) != NULL)
-		drop_registration(realm, s, reg);
-}
-
-/* --- calls --- */
 
 /* Calls come and go as fast as messages, so they are reused. */
 static struct call *take_call(struct dealer *d)
@@ -321,7 +227,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
 	const struct registration *reg =
-		find_procedure(&realm->dealer, payload_uri(p->payload));
+		registration_find(&realm->dealer, payload_uri(p->payload));
 
 	realm->counters.calls++;
 	if (dealer_refuse_duplicate(realm, s, p->request))

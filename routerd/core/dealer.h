@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The dealer (specification: "Remote Procedure Calls") records which procedures have a
- * callee, and which calls are in flight. It answers each CALL exactly once. For core/
- * only; on the owner's thread only.
+ * The dealer (specification: "Remote Procedure Calls") records which calls are in flight,
+ * and answers each CALL exactly once. registration.h says which callee gets a call. For
+ * core/ only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_DEALER_H
 #define ROUTERD_CORE_DEALER_H
@@ -27,8 +27,6 @@ int dealer_init(struct dealer *d) MUSTCHECK; /* *d is zeroed; 0 or E_NOMEM */
 void dealer_fini(struct dealer *d);
 
 /* Each function handles the post of the same name. It may take the post's payload. */
-void dealer_register(struct realm *realm, struct session *s, struct post *p);
-void dealer_unregister(struct realm *realm, struct session *s, struct post *p);
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
 /*
  * Ends the session and returns true if it already has a call in flight with this request
@@ -47,11 +45,10 @@ void dealer_fail(struct realm *realm, struct session *s, struct post *p);
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
- * These functions handle a session that leaves. They end its registrations; the calls
- * that it made, with an INTERRUPT to the callees and no answer to the session; and the
- * calls that were made to it, with an ERROR to the callers.
+ * These functions handle a session that leaves. They end the calls that it made, with an
+ * INTERRUPT to the callees and no answer to the session; and the calls that were made to
+ * it, with an ERROR to the callers.
  */
-void dealer_drop_registrations(struct realm *realm, struct session *s);
 void dealer_abandon_calls(struct realm *realm, struct session *s);
 void dealer_fail_invocations(struct realm *realm, struct session *s);
 

@@ -6,6 +6,7 @@
 #include "routerd/core/realm.h"
 
 #include "routerd/core/realm_int.h"
+#include "routerd/core/registration.h"
 
 #include <sodium.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@
 static void take_down(struct realm *realm, struct session *s)
 {
 	broker_drop_memberships(realm, s);
-	dealer_drop_registrations(realm, s);
+	registration_drop_all(realm, s);
 	dealer_abandon_calls(realm, s);
 	meta_forget_session(realm, s);
 	dealer_fail_invocations(realm, s);
@@ -182,8 +183,8 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_SUBSCRIBE] = broker_subscribe,
 	[POST_UNSUBSCRIBE] = broker_unsubscribe,
 	[POST_PUBLISH] = broker_publish,
-	[POST_REGISTER] = dealer_register,
-	[POST_UNREGISTER] = dealer_unregister,
+	[POST_REGISTER] = registration_register,
+	[POST_UNREGISTER] = registration_unregister,
 	[POST_CALL] = dealer_call,
 	[POST_CANCEL] = dealer_cancel,
 	[POST_YIELD] = dealer_yield,

@@ -9,6 +9,7 @@
 #include "routerd/core/dealer.c"
 #include "routerd/core/meta.c"
 #include "routerd/core/realm.c"
+#include "routerd/core/registration.c"
 #include "routerd/core/session.c"
 #include "routerd/post/payload_writer.c"
 

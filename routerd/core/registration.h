@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Registrations (specification: "Remote Procedure Calls"): which procedures have a
+ * callee. Knows nothing about calls. For core/ only; on the owner's thread only.
+ */
+#ifndef ROUTERD_CORE_REGISTRATION_H
+#define ROUTERD_CORE_REGISTRATION_H
+
+#include "common/table.h"
+#include "routerd/core/session.h"
+
+struct dealer;
+
+struct registration {
+	struct id_node node; /* owner: the callee, id: the registration's */
+	LIST_ENTRY(registration) of_callee;
+	UT_hash_handle hh; /* by procedure, which is stored after the struct */
+	uint8_t procedure[];
+};
+
+/* The registration of a procedure. NULL if there is none. */
+struct registration *registration_find(const struct dealer *d, struct slice procedure);
+
+/* Each function handles the post of the same name. It may take the post's payload. */
+void registration_register(struct realm *realm, struct session *s, struct post *p);
+void registration_unregister(struct realm *realm, struct session *s, struct post *p);
+
+/* Ends all registrations of a session. */
+void registration_drop_all(struct realm *realm, struct session *s);
+
+#endif

@@ -31,14 +31,15 @@ static const char *const texts[] = {
 	[-E_SURROGATE] = "unpaired surrogate",
 	[-E_BASE64] = "invalid base64",
 	[-E_NAN] = "NaN or an infinity",
+	[-E_FULL] = "queue full",
 };
-static_assert(ARRAY_LEN(texts) == 1 - E_NAN, "a text for each, and E_NAN is the last");
+static_assert(ARRAY_LEN(texts) == 1 - E_FULL, "a text for each, and E_FULL is the last");
 
 const char *err_str(int err)
 {
 	if (err == E_SYS && strerrordesc_np(errno) != NULL)
 		return strerrordesc_np(errno);
-	if (err > 0 || err < E_NAN)
+	if (err > 0 || err < E_FULL)
 		return "unknown error";
 	return texts[-err];
 }

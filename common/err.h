@@ -29,6 +29,7 @@ enum err {
 	E_SURROGATE = -19,   /* text with an unpaired surrogate */
 	E_BASE64 = -20,      /* text that should be base64, but is not */
 	E_NAN = -21,         /* NaN or an infinity, which the encoding cannot express */
+	E_FULL = -22,        /* a queue has no room left */
 };
 
 /* A short lower-case text for an error code. For E_SYS, the text of errno. Never NULL. */

@@ -114,6 +114,7 @@ static const struct option register_options[] = {
 static const struct option call_options[] = {
 	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
+	{NAME("receive_progress"), OPTION_BOOL, offsetof(struct msg, receive_progress)},
 	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},
 	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
 };
@@ -760,6 +761,7 @@ static void reset(struct msg *m)
 	m->acknowledge = false;
 	m->exclude_me = true;
 	m->progress = false;
+	m->receive_progress = false;
 	m->passthru = false;
 	m->disclose_me = false;
 	m->timeout = 0;

@@ -112,6 +112,8 @@ struct msg {
 	bool disclose_me;    /* PUBLISH, CALL */
 	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
+	/* CALL: the caller wants progressive results. */
+	bool receive_progress;
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	/* PUBLISH: the lists that are given, as encoded; their types are not checked */
 	struct slice filter[MSG_FILTER_COUNT];
@@ -173,10 +175,13 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
-/* The publisher of an EVENT or the caller of an INVOCATION, for its Details. */
+/* What Details of an EVENT, INVOCATION or RESULT says. */
 struct msg_details {
+	/* The publisher of an EVENT or the caller of an INVOCATION. 0: not disclosed. */
 	uint64_t session;
 	struct slice authid, authrole;
+	/* INVOCATION: receive_progress; RESULT: progress. */
+	bool progress;
 };
 
 /*

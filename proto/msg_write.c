@@ -46,8 +46,10 @@ static const char *const broker_features[] = {
 	"subscriber_blackwhite_listing",
 	NULL,
 };
-static const char *const dealer_features[] = {"call_canceling", "call_timeout",
-					      "caller_identification", NULL};
+static const char *const dealer_features[] = {
+	"call_canceling",           "call_timeout", "caller_identification",
+	"progressive_call_results", NULL,
+};
 
 /* Begins a message of count elements and writes its type. */
 static void begin_msg(struct token_writer *w, struct buf *out, enum serializer s,
@@ -147,14 +149,21 @@ void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request,
 static void put_details(struct token_writer *w, enum wamp_type type,
 			const struct msg_details *details)
 {
-	bool event = type == WAMP_EVENT;
+	bool event = type == WAMP_EVENT, disclosed = details->session != 0;
 
-	token_put_map(w, 3);
-	token_put_text(w, event ? "publisher" : "caller");
-	token_put_uint(w, details->session);
-	put_str_pair(w, event ? "publisher_authid" : "caller_authid", details->authid);
-	put_str_pair(w, event ? "publisher_authrole" : "caller_authrole",
-		     details->authrole);
+	token_put_map(w, (disclosed ? 3 : 0) + details->progress);
+	if (details->progress) {
+		token_put_text(w, type == WAMP_RESULT ? "progress" : "receive_progress");
+		token_put_bool(w, true);
+	}
+	if (disclosed) {
+		token_put_text(w, event ? "publisher" : "caller");
+		token_put_uint(w, details->session);
+		put_str_pair(w, event ? "publisher_authid" : "caller_authid",
+			     details->authid);
+		put_str_pair(w, event ? "publisher_authrole" : "caller_authrole",
+			     details->authrole);
+	}
 	token_put_end(w);
 }
 

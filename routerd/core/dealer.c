@@ -30,9 +30,9 @@ struct call {
 		SLIST_ENTRY(call) free;
 	};
 	struct deadline deadline;
-	uint8_t state;    /* enum call_state */
-	bool has_timeout; /* the deadline is the call's timeout, not the limit for a kill
-			   */
+	uint64_t timeout_ms; /* 0: none; then the deadline is the limit for a kill */
+	uint8_t state;       /* enum call_state */
+	bool progress;       /* the caller wants progressive results */
 };
 
 int dealer_init(struct dealer *d)
@@ -95,7 +95,7 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 	/* a reused call must not look as if its deadline were set */
 	c->deadline.node.tick = 0;
 	c->state = CALL_ACTIVE;
-	c->has_timeout = false;
+	c->timeout_ms = 0;
 	id_table_add(&realm->dealer.calls, &c->by_callee);
 	id_table_add(&realm->dealer.requests, &c->by_caller);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
@@ -124,6 +124,15 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 	LIST_REMOVE(c, of_caller);
 	caller->n_calls--;
 	give_back_call(&realm->dealer, c);
+}
+
+/* The call that a caller has made with this request id. NULL if it has none. */
+static struct call *find_own_call(const struct realm *realm, const struct session *caller,
+				  uint64_t request)
+{
+	struct id_node *node = id_table_find(&realm->dealer.requests, caller, request);
+
+	return node == NULL ? NULL : container_of(node, struct call, by_caller);
 }
 
 /*
@@ -194,7 +203,7 @@ void dealer_time_out(struct realm *realm, struct deadline *d)
 		"the call was canceled, and the callee did not stop within 30 s"};
 	struct call *c = container_of(d, struct call, deadline);
 
-	if (!c->has_timeout) {
+	if (c->timeout_ms == 0) {
 		fail_call(realm, c, not_stopped, NULL);
 		return;
 	}
@@ -216,7 +225,7 @@ bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t re
 		.error.text = "CALL.Request: expected an id that no call in flight has",
 	};
 
-	if (LIKELY(id_table_find(&realm->dealer.requests, s, request) == NULL))
+	if (LIKELY(find_own_call(realm, s, request) == NULL))
 		return false;
 	session_post(realm, s, &violation);
 	return true;
@@ -254,7 +263,9 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		.request = c->by_callee.id,
 		.id = reg->node.id,
 		.payload = p->payload,
+		.progress = p->progress,
 	};
+	c->progress = p->progress;
 	if (UNLIKELY(p->disclose_me))
 		invocation.disclosed = identity_ref(s->identity);
 	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
@@ -262,9 +273,9 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	if (session_try_post(realm, callee, &invocation)) {
 		p->payload = NULL;
 		/* time_ms is when the CALL was read, so time spent in queues counts */
-		c->has_timeout = p->timeout_ms != 0;
-		if (c->has_timeout)
-			set_deadline(realm, c, p->time_ms + p->timeout_ms);
+		c->timeout_ms = p->timeout_ms;
+		if (c->timeout_ms != 0)
+			set_deadline(realm, c, p->time_ms + c->timeout_ms);
 		return;
 	}
 	identity_unref(&invocation.disclosed);
@@ -282,19 +293,18 @@ void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error canceled = {WAMP_ERROR_CANCELED,
 						   "the caller has canceled the call"};
-	struct id_node *node = id_table_find(&realm->dealer.requests, s, p->request);
+	struct call *c = find_own_call(realm, s, p->request);
 
 	/* normal: the answer was sent before the CANCEL arrived */
-	if (node == NULL)
+	if (c == NULL)
 		return;
-	struct call *c = container_of(node, struct call, by_caller);
 	realm->counters.cancels += c->state == CALL_ACTIVE;
 	if (p->mode == WAMP_MODE_KILL) {
 		if (c->state == CALL_KILLING)
 			return;
 		if (interrupt_callee(realm, c, WAMP_MODE_KILL)) {
 			c->state = CALL_KILLING;
-			if (!c->has_timeout)
+			if (c->timeout_ms == 0)
 				set_deadline(realm, c, p->time_ms + KILL_MAX_MS);
 			return;
 		}
@@ -304,12 +314,45 @@ void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 	fail_call(realm, c, canceled, NULL);
 }
 
+/*
+ * False: the callee's progressive results are dropped. If the caller has not asked for
+ * them, it may take one for the answer, or close the connection. After a CANCEL it only
+ * waits for the end of the call.
+ */
+static bool takes_progress(const struct call *c)
+{
+	return c->progress && c->state == CALL_ACTIVE;
+}
+
+static void pass_progress(struct realm *realm, struct call *c, struct post *p)
+{
+	struct post result = {
+		.type = POST_RESULT,
+		.request = c->by_caller.id,
+		.payload = p->payload,
+		.progress = true,
+	};
+
+	if (!takes_progress(c))
+		return;
+	p->payload = NULL;
+	realm->counters.progressive_results++;
+	session_post(realm, c->by_caller.owner, &result);
+	/* The timeout begins anew with each result (specification: "Call Timeouts"). */
+	if (c->timeout_ms != 0)
+		set_deadline(realm, c, p->time_ms + c->timeout_ms);
+}
+
 void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 {
 	struct call *c = find_call(realm, s, p->request);
 
 	if (c == NULL)
 		return;
+	if (UNLIKELY(p->progress)) {
+		pass_progress(realm, c, p);
+		return;
+	}
 	struct post result = {
 		.type = POST_RESULT,
 		.payload = p->payload,
@@ -321,10 +364,15 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 
 void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 {
-	struct call *c = find_call(realm, s, p->request);
+	bool at_caller = p->request_type == WAMP_CALL;
+	struct call *c = at_caller ? find_own_call(realm, s, p->request)
+				   : find_call(realm, s, p->request);
 
-	if (c == NULL)
+	if (c == NULL || (p->progress && !takes_progress(c)))
 		return;
+	/* After a progressive result the callee is still working. */
+	if (at_caller || p->progress)
+		stop_callee(realm, c);
 	fail_call(realm, c, p->error, p->payload);
 	p->payload = NULL;
 }

@@ -38,6 +38,7 @@ struct realm_limits {
 	  "subscriber, or one for each of a few eligible sessions")                      \
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(results, COUNTER, "results of calls")                                          \
+	X(progressive_results, COUNTER, "progressive results sent to callers")           \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \

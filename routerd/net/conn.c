@@ -490,6 +490,14 @@ void conn_send(struct conn *c, struct slice framed)
 		sent(c, stream_push_frame(c->net, &c->stream, framed), 1);
 }
 
+bool conn_half_full(const struct conn *c, size_t len)
+{
+	size_t half = c->conf->queue_max / 2;
+	size_t queued = c->stream.out.memory;
+
+	return queued != 0 && (queued > half || len > half - queued);
+}
+
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
 {
 	if (c->state == CONN_OPEN && conn_accepts(c, framed->len))

@@ -171,6 +171,12 @@ void conn_release(struct conn *c);
 void conn_send(struct conn *c, struct slice framed);
 
 /*
+ * Would a message of len bytes fill the output queue beyond half of queue_max? No, if the
+ * queue is empty: it takes one message of any size.
+ */
+bool conn_half_full(const struct conn *c, size_t len);
+
+/*
  * Allows several messages of one turn to share a frame. Call it if the connection uses a
  * batched subprotocol on WebSocket.
  */

@@ -13,9 +13,10 @@
 
 static struct post_error undeliverable_error(int err)
 {
-	return (struct post_error){err == E_LIMIT   ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
-				   : err == E_NOMEM ? WAMP_ERROR_UNAVAILABLE
-						    : WAMP_ERROR_INVALID_ARGUMENT,
+	return (struct post_error){err == E_LIMIT ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
+				   : err == E_NOMEM || err == E_FULL
+					   ? WAMP_ERROR_UNAVAILABLE
+					   : WAMP_ERROR_INVALID_ARGUMENT,
 				   peer_why_undeliverable(err)};
 }
 
@@ -61,23 +62,34 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
 }
 
 /*
- * An INVOCATION that cannot be delivered goes back to the owner, which answers the call.
+ * Tells the owner that an INVOCATION or a progressive result was not sent, so that it
+ * ends the call. request_type: INVOCATION or CALL.
  */
+static void return_undeliverable(struct peer *p, enum wamp_type request_type,
+				 uint64_t request, int err)
+{
+	if (!peer_post(p, &(struct post){
+				  .type = POST_UNDELIVERABLE,
+				  .request_type = (uint8_t)request_type,
+				  .request = request,
+				  .error = undeliverable_error(err),
+			  }))
+		/* the session then ends, and with it the calls that it takes part in */
+		peer_drop_no_memory(p, "an undeliverable call");
+}
+
 static void on_invocation(struct peer *p, const struct post *post)
 {
-	int err = peer_send_payload(p, WAMP_INVOCATION, post->request, post->id,
-				    post->disclosed, post->payload);
+	int err;
 
+	/* the client's GOODBYE is on its way to the owner, and ends the call there */
+	if (UNLIKELY(p->state == PEER_LEAVING))
+		return;
+	err = peer_send_payload(p, WAMP_INVOCATION, post);
 	if (err == 0)
 		return;
 	report_undeliverable(p, WAMP_INVOCATION, err);
-	if (!peer_post(p, &(struct post){
-				  .type = POST_UNDELIVERABLE,
-				  .request = post->request,
-				  .error = undeliverable_error(err),
-			  }))
-		/* the callee then leaves, and the owner answers its calls */
-		peer_drop_no_memory(p, "an undeliverable call");
+	return_undeliverable(p, WAMP_INVOCATION, post->request, err);
 }
 
 static void on_interrupt(struct peer *p, const struct post *post)
@@ -88,18 +100,41 @@ static void on_interrupt(struct peer *p, const struct post *post)
 }
 
 /*
- * The owner has already forgotten the call. If the RESULT cannot be delivered, answer the
- * call with an ERROR here.
+ * If a progressive result cannot be delivered, the call is broken: its caller gets no
+ * further progressive results, and an ERROR at the end.
+ */
+static NOINLINE void on_progress(struct peer *p, const struct post *post)
+{
+	if (broken_has(p, post->request))
+		return;
+	int err = peer_send_payload(p, WAMP_RESULT, post);
+	if (err == 0)
+		return;
+	report_undeliverable(p, WAMP_RESULT, err);
+	if (broken_add(p, post->request, err) == 0)
+		return_undeliverable(p, WAMP_CALL, post->request, err);
+	else
+		peer_drop_no_memory(p, "an undeliverable result");
+}
+
+/*
+ * The owner has already forgotten the call. If the RESULT or an earlier progressive
+ * result cannot be delivered, answer the call with an ERROR here.
  */
 static void on_result(struct peer *p, const struct post *post)
 {
-	int err =
-		peer_send_payload(p, WAMP_RESULT, post->request, 0, NULL, post->payload);
-
-	if (err == 0)
+	if (UNLIKELY(post->progress)) {
+		on_progress(p, post);
 		return;
+	}
+	int err = broken_end(p, post->request);
+	if (err == 0) {
+		err = peer_send_payload(p, WAMP_RESULT, post);
+		if (err == 0)
+			return;
+		report_undeliverable(p, WAMP_RESULT, err);
+	}
 	struct post_error error = undeliverable_error(err);
-	report_undeliverable(p, WAMP_RESULT, err);
 	peer_error(p, WAMP_CALL, post->request, error.uri, slice_str(error.text));
 }
 
@@ -164,6 +199,9 @@ static void on_post_error(struct peer *p, const struct post *post)
 
 	if (post->full)
 		report_limit(p, post->request_type);
+	/* the ERROR ends the call, whether it is broken or not */
+	if (post->request_type == WAMP_CALL)
+		(void)broken_end(p, post->request);
 	/* pass on a callee's ERROR */
 	if (post->error.uri == NULL) {
 		send_callee_error(p, post);

@@ -32,7 +32,7 @@ static void write_event(const struct post *event, enum serializer s,
 	struct msg_details details;
 
 	msg_write_payload(out, s, WAMP_EVENT, event->id, event->publication,
-			  peer_details(event->disclosed, &details), items);
+			  peer_details(event, &details), items);
 }
 
 /*

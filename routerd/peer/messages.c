@@ -358,17 +358,17 @@ static void on_call(struct peer *p, struct msg *m)
 				  &(struct post){
 					  .type = POST_CALL,
 					  .disclose_me = m->disclose_me,
+					  .progress = m->receive_progress,
 					  .timeout_ms = timeout_ms,
 				  });
 }
 
-/*
- * Ignores a progressive result: no caller can ask for one, and it must not end the call.
- */
 static void on_yield(struct peer *p, struct msg *m)
 {
-	if (announced(p, m) && !m->progress)
-		post_with_payload(p, m, &(struct post){.type = POST_YIELD});
+	if (announced(p, m))
+		post_with_payload(
+			p, m,
+			&(struct post){.type = POST_YIELD, .progress = m->progress});
 }
 
 /*
@@ -387,6 +387,8 @@ static void fail_invocation(struct peer *p, const struct msg *m, const char *uri
 	post_plain(p, m,
 		   &(struct post){
 			   .type = POST_UNDELIVERABLE,
+			   .request_type = WAMP_INVOCATION,
+			   .progress = m->progress,
 			   .error = {uri, words == NULL ? "the callee's answer is invalid"
 							: NULL},
 			   .payload = words,
@@ -495,11 +497,11 @@ static void on_invalid_value(struct peer *p, const struct msg *m, const char *te
 		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type == WAMP_ERROR && is_for_invocation(p, m))
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
-	else if (m->type == WAMP_YIELD && !m->progress)
+	else if (m->type == WAMP_YIELD)
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type == WAMP_CANCEL)
 		cancel_call(p, m, WAMP_MODE_KILLNOWAIT);
-	else if (m->type != WAMP_YIELD)
+	else
 		peer_violation(p, text); /* there is no request that could fail */
 }
 

@@ -143,35 +143,42 @@ const char *peer_why_undeliverable(int err)
 		return "the payload is too large for the receiver";
 	if (err == E_NOMEM)
 		return "the router is out of memory";
+	if (err == E_FULL)
+		return "the receiver reads the results too slowly";
 	return "the receiver's serializer cannot encode the payload (JSON: no NaN or "
 	       "Infinity, no keys other than strings, no text that begins with U+0000; "
 	       "all: no extension types)";
 }
 
-const struct msg_details *peer_details(const struct identity *disclosed,
-				       struct msg_details *to)
+const struct msg_details *peer_details(const struct post *post, struct msg_details *to)
 {
-	if (LIKELY(disclosed == NULL))
+	const struct identity *disclosed = post->disclosed;
+
+	if (LIKELY(disclosed == NULL && !post->progress))
 		return NULL;
-	*to = (struct msg_details){
-		.session = disclosed->session,
-		.authid = disclosed->authid,
-		.authrole = disclosed->authrole,
-	};
+	*to = (struct msg_details){.progress = post->progress};
+	if (disclosed != NULL) {
+		to->session = disclosed->session;
+		to->authid = disclosed->authid;
+		to->authrole = disclosed->authrole;
+	}
 	return to;
 }
 
-int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
-		      const struct identity *disclosed, struct payload *payload)
+int peer_send_payload(struct peer *p, enum wamp_type type, const struct post *post)
 {
+	struct buf *out = &p->peers->out;
 	struct msg_details details;
 	struct msg_payload items;
-	int err = payload_items(payload, p->serializer, &items);
+	int err = payload_items(post->payload, p->serializer, &items);
 
 	if (err != 0)
 		return err;
-	msg_write_payload(peer_begin(p), p->serializer, type, id, second,
-			  peer_details(disclosed, &details), items);
+	msg_write_payload(peer_begin(p), p->serializer, type, post->request, post->id,
+			  peer_details(post, &details), items);
+	if (UNLIKELY(post->progress) && type == WAMP_RESULT &&
+	    conn_half_full(p->conn, out->len))
+		return E_FULL;
 	return peer_send(p);
 }
 

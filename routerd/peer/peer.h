@@ -52,6 +52,7 @@ struct peer {
 	/* counted; the rights of its role, set in states JOINED and LEAVING */
 	struct rights *rights;
 	struct peer_members members;
+	struct broken_calls broken;
 	uint64_t opened_ms; /* when it joined; clock of common/loop */
 	/* Reserved for POST_GONE or POST_GOODBYE; set in states JOINING and JOINED. */
 	struct mail_batch *mail;
@@ -102,17 +103,18 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 		   size_t *len_out) MUSTCHECK;
 
 /*
- * Sends an INVOCATION or RESULT. id and second are passed to msg_write_payload. Returns
- * the errors of peer_send and payload_items.
+ * Sends an INVOCATION or a RESULT. Returns the errors of peer_send and payload_items, or
+ * E_FULL for a progressive result that would fill the client's queue beyond half. So a
+ * stream of results that the client reads too slowly ends before its connection does.
  */
-int peer_send_payload(struct peer *p, enum wamp_type type, uint64_t id, uint64_t second,
-		      const struct identity *disclosed,
-		      struct payload *payload) MUSTCHECK;
+int peer_send_payload(struct peer *p, enum wamp_type type,
+		      const struct post *post) MUSTCHECK;
 
-/* Fills *to for the Details of a message that discloses this session, and returns to.
- * NULL if disclosed is NULL. */
-const struct msg_details *peer_details(const struct identity *disclosed,
-				       struct msg_details *to);
+/*
+ * Fills *to for the Details of an EVENT, INVOCATION or RESULT, and returns to. NULL if
+ * Details is empty.
+ */
+const struct msg_details *peer_details(const struct post *post, struct msg_details *to);
 
 /* Counts and logs that memory ran out. The text `what` names the thing that was lost. */
 void peer_no_memory(struct peer *p, const char *what);
@@ -140,14 +142,14 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 		struct slice text);
 
 /*
- * A text that says why a payload cannot be sent to its receiver. err is E_LIMIT, E_NOMEM,
- * or an error of payload_items.
+ * A text that says why a payload cannot be sent to its receiver. err is an error of
+ * peer_send_payload.
  */
 const char *peer_why_undeliverable(int err);
 
 /*
  * Logs, at a limited rate, that a message for p was not sent or was replaced by an ERROR.
- * err is the error of payload_items, peer_end_frame or peer_send.
+ * err is the error of peer_send_payload or peer_end_frame.
  */
 void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err);
 

@@ -34,6 +34,7 @@ static void session_over(struct peer *p, const char *reason)
 	login_report_closed(p, reason, duration);
 	authorize_end(p);
 	members_remove_all(p->peers, p);
+	broken_end_all(p);
 	identity_unref(&p->identity);
 	free(p->mail);
 	p->mail = NULL;

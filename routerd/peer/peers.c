@@ -65,11 +65,12 @@ int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbo
 	buf_init(&ps->out, OUT_MAX);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX, longest_handshake_ms(cfg));
-	return members_init(&ps->members);
+	return members_init(&ps->members) != 0 ? E_NOMEM : id_table_init(&ps->broken);
 }
 
 void peers_fini(struct peers *ps)
 {
+	id_table_fini(&ps->broken);
 	members_fini(&ps->members);
 	revocations_fini(&ps->revocations);
 	policy_unref(&ps->policy);

@@ -15,6 +15,7 @@
 #include "common/loop.h"
 #include "routerd/config/policy.h"
 #include "routerd/net/conn.h"
+#include "routerd/peer/broken.h"
 #include "routerd/peer/members.h"
 #include "routerd/post/post.h"
 
@@ -58,7 +59,7 @@ struct peer;
 	  "reports to authenticators lost because memory ran out")                       \
 	X(UNDELIVERABLE, "undeliverable", COUNTER,                                       \
 	  "messages that their receiver cannot get: its serializer or its size limit "   \
-	  "forbids")                                                                     \
+	  "forbids them, or it reads progressive results too slowly")                    \
 	X(POSTS_STALE, "posts_for_gone_sessions", COUNTER,                               \
 	  "posts dropped because their session had ended")                               \
 	X(VERIFIES, "signatures_verified", COUNTER, "signatures of logins verified")
@@ -110,6 +111,7 @@ struct peers {
 	uint32_t first_free; /* head of the list of free slots; n_slots: none is free */
 
 	struct members members;
+	struct id_table broken;       /* broken_call.node */
 	struct login_queue to_verify; /* logins whose signature waits to be verified */
 	struct revocations revocations;
 	struct peers_reload reload;

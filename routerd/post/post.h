@@ -58,14 +58,18 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(PUBLISH, REALM, NOTHING)                                                       \
 	X(REGISTER, REALM, NOTHING)   /* request, payload (procedure) */                 \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
-	/* request, payload, timeout_ms, disclose_me */                                  \
+	/* request, payload, timeout_ms, disclose_me; progress: the caller wants         \
+	   progressive results */                                                        \
 	X(CALL, REALM, NOTHING)                                                          \
 	X(CANCEL, REALM, NOTHING) /* request: the CALL's; mode */                        \
-	X(YIELD, REALM, NOTHING)  /* request: the INVOCATION's; payload */               \
+	X(YIELD, REALM, NOTHING)  /* request: the INVOCATION's; payload; progress */     \
 	/* request: the INVOCATION's; payload, with the URI of the error */              \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
-	/* an INVOCATION could not be sent to its callee, or its answer cannot be passed \
-	   on. request: the INVOCATION's; error and payload, see struct post_error */    \
+	/* request_type INVOCATION: the INVOCATION could not be sent to its callee, or   \
+	   the callee's answer cannot be passed on; progress: the answer is a            \
+	   progressive result. request_type CALL: a progressive result could not be      \
+	   sent to its caller. request, of that type; error and payload, see struct      \
+	   post_error */                                                                 \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request; meta; id: the session of session.get */  \
 	X(META, REALM, ROLES)                                                            \
@@ -86,11 +90,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
 	/* request: the INVOCATION's; id: registration; disclosed: the caller, or NULL;  \
-	   payload */                                                                    \
+	   progress: the caller wants progressive results; payload */                    \
 	X(INVOCATION, PEER, DISCLOSED)                                                   \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
-	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload */                      \
+	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload; progress */            \
 	/* request_type, request; error and payload, see struct post_error; full: the    \
 	   session has reached a limit */                                                \
 	X(ERROR, PEER, NOTHING)                                                          \
@@ -195,6 +199,7 @@ struct post {
 	uint16_t realm;       /* slot */
 	struct session_ref session;
 	uint8_t mode; /* enum wamp_cancel_mode */
+	bool progress;
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
 	uint64_t request;

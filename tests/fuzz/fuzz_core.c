@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routing without sockets. A byte string plays several sessions on several workers in two
  * realms. They join, leave, subscribe, call, answer, ask about sessions and are revoked,
- * also with wrong ids and after their end, and calls are canceled and time out. Next to
- * each realm runs a simple, slow model (arrays with linear search), which predicts every
- * post of every step. */
+ * also with wrong ids and after their end; calls have progressive results, are canceled
+ * and time out. Next to each realm runs a simple, slow model (arrays with linear search),
+ * which predicts every post of every step. */
 #include "routerd/config/policy.h"
 #include "routerd/core/realm.h"
 #include "routerd/post/role_set.h"
@@ -62,7 +62,8 @@ struct flight {
 	uint64_t tick; /* of the wheel, at which it times out; 0: never */
 	uint64_t set;  /* when the deadline was set: a growing number */
 	bool killing;  /* the callee was told to stop */
-	bool has_timeout;
+	bool progress; /* the caller wants progressive results */
+	uint64_t timeout_ms;
 };
 
 /* A call of a meta procedure that looks at each session. */
@@ -199,6 +200,16 @@ static size_t find_flight(const struct model *m, unsigned callee, uint64_t invoc
 
 	while (i < m->n_flights &&
 	       (m->flights[i].callee != callee || m->flights[i].invocation != invocation))
+		i++;
+	return i;
+}
+
+static size_t find_own_flight(const struct model *m, unsigned caller, uint64_t request)
+{
+	size_t i = 0;
+
+	while (i < m->n_flights &&
+	       (m->flights[i].caller != caller || m->flights[i].request != request))
 		i++;
 	return i;
 }
@@ -419,7 +430,8 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 						     .callee = callee,
 						     .request = p->request,
 						     .invocation = invocation,
-						     .has_timeout = p->timeout_ms != 0};
+						     .progress = p->progress,
+						     .timeout_ms = p->timeout_ms};
 	if (p->timeout_ms != 0)
 		set_deadline(&m->flights[m->n_flights - 1], p->timeout_ms);
 	expect(m, callee,
@@ -427,17 +439,15 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 			     .request = invocation,
 			     .id = m->registration[uri],
 			     .payload = p->payload,
+			     .progress = p->progress,
 			     .disclosed =
 				     p->disclose_me ? m->players[who].identity : NULL});
 }
 
 static void model_cancel(struct model *m, unsigned who, const struct post *p)
 {
-	size_t i = 0;
+	size_t i = find_own_flight(m, who, p->request);
 
-	while (i < m->n_flights &&
-	       (m->flights[i].caller != who || m->flights[i].request != p->request))
-		i++;
 	if (i == m->n_flights)
 		return;
 	struct flight *f = &m->flights[i];
@@ -448,7 +458,7 @@ static void model_cancel(struct model *m, unsigned who, const struct post *p)
 	if (p->mode != WAMP_MODE_SKIP)
 		f->killing |= expect_interrupt(m, f, p->mode);
 	if (p->mode == WAMP_MODE_KILL && f->killing) {
-		if (!f->has_timeout)
+		if (f->timeout_ms == 0)
 			set_deadline(f, 30000);
 		return;
 	}
@@ -464,7 +474,21 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 		m->unknown++;
 		return;
 	}
-	const struct flight *f = &m->flights[i];
+	struct flight *f = &m->flights[i];
+	if (p->progress && (!f->progress || f->killing))
+		return;
+	if (p->progress && p->type == POST_YIELD) {
+		expect(m, f->caller,
+		       (struct post){.type = POST_RESULT,
+				     .request = f->request,
+				     .progress = true,
+				     .payload = p->payload});
+		if (f->timeout_ms != 0)
+			set_deadline(f, f->timeout_ms);
+		return;
+	}
+	if (p->progress)
+		expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
 	if (p->type == POST_YIELD)
 		expect(m, f->caller,
 		       (struct post){.type = POST_RESULT,
@@ -474,6 +498,18 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 		expect_error(m, f->caller, WAMP_CALL, f->request, NULL, p->payload);
 	else
 		expect_error(m, f->caller, WAMP_CALL, f->request, p->error.uri, NULL);
+	drop_flight(m, i);
+}
+
+/* A progressive result could not be delivered to its caller. */
+static void model_lost(struct model *m, unsigned who, const struct post *p)
+{
+	size_t i = find_own_flight(m, who, p->request);
+
+	if (i == m->n_flights)
+		return;
+	expect_interrupt(m, &m->flights[i], WAMP_MODE_KILLNOWAIT);
+	expect_error(m, who, WAMP_CALL, p->request, p->error.uri, NULL);
 	drop_flight(m, i);
 }
 
@@ -602,6 +638,8 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_meta(m, who, p);
 	else if (p->type == POST_CANCEL)
 		model_cancel(m, who, p);
+	else if (p->type == POST_UNDELIVERABLE && p->request_type == WAMP_CALL)
+		model_lost(m, who, p);
 	else if (p->type >= POST_YIELD)
 		model_answer(m, who, p);
 }
@@ -619,12 +657,13 @@ static void model_tick(struct model *m, uint64_t tick)
 		if (i == m->n_flights)
 			return;
 		const struct flight *f = &m->flights[i];
-		if (f->has_timeout)
+		if (f->timeout_ms != 0)
 			expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
 		expect_error(m, f->caller, WAMP_CALL, f->request,
-			     f->has_timeout ? WAMP_ERROR_TIMEOUT : WAMP_ERROR_CANCELED,
+			     f->timeout_ms != 0 ? WAMP_ERROR_TIMEOUT
+						: WAMP_ERROR_CANCELED,
 			     NULL);
-		m->timeouts += f->has_timeout;
+		m->timeouts += f->timeout_ms != 0;
 		drop_flight(m, i);
 	}
 }
@@ -677,7 +716,7 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	else
 		ASSERT(p->payload == e->payload);
 	ASSERT(p->exclude_me == e->exclude_me && p->options == e->options);
-	ASSERT(p->mode == e->mode);
+	ASSERT(p->mode == e->mode && p->progress == e->progress);
 	if (p->type == POST_SUBSCRIBED && e->id == 0)
 		learn_id(p->id, &m->subscription[uri]);
 	else if (p->type == POST_REGISTERED)
@@ -837,12 +876,16 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	unsigned uri = arg % URIS;
 	uint64_t id = choose_id(m, who, type, arg);
 	bool answer = type >= POST_YIELD;
+	bool lost = type == POST_UNDELIVERABLE && (arg & 32) != 0;
 	struct post p = {
 		.type = (uint8_t)type,
 		.realm = m->index,
 		.session = m->players[who].ref,
 		.time_ms = now_ms,
-		.request = answer ? id : arg / 16,
+		.request = answer && !lost ? id : arg / 16,
+		.request_type = type != POST_UNDELIVERABLE ? 0
+				: lost                     ? WAMP_CALL
+							   : WAMP_INVOCATION,
 		.id = answer ? 0 : id,
 		.acknowledge = type == POST_PUBLISH && (arg & 16) != 0,
 		.exclude_me = type == POST_PUBLISH && (arg & 32) != 0,
@@ -856,6 +899,10 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	p.session.generation -= late;
 	if (type == POST_CALL)
 		p.timeout_ms = arg / 4 % 4 * 40;
+	p.progress =
+		!lost &&
+		(type == POST_CALL || type == POST_YIELD || type == POST_UNDELIVERABLE) &&
+		(arg & 16) != 0;
 	if (type == POST_CANCEL)
 		p.mode = (uint8_t)(arg % 3);
 	if (type == POST_UNDELIVERABLE)

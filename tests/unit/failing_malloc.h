@@ -27,7 +27,7 @@ static void *counted_malloc(size_t size)
 	return p;
 }
 
-static void *counted_calloc(size_t count, size_t size)
+static inline void *counted_calloc(size_t count, size_t size)
 {
 	void *p = may_allocate() ? calloc(count, size) : NULL;
 

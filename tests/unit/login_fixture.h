@@ -27,6 +27,7 @@ struct conn {
 	struct conn_conf conf;
 	bool established;
 	bool dropped;
+	bool half_full; /* what conn_half_full returns */
 	enum conn_end end;
 	uint16_t close_code; /* 0: open */
 	unsigned holds, releases;
@@ -111,6 +112,12 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
 	(void)n_messages;
 	conn_send(c, slice_of(framed->data, framed->len));
 	shared_buf_unref(&framed);
+}
+
+bool conn_half_full(const struct conn *c, size_t len)
+{
+	(void)len;
+	return c->half_full;
 }
 
 void conn_join_frames(struct conn *c)

@@ -123,6 +123,37 @@ static void test_slow_consumer(void **state)
 	shared_buf_unref(&b);
 }
 
+static void test_half_full(void **state)
+{
+	struct conn *c = join();
+	struct shared_buf *b = large(conf.queue_max);
+	size_t half = conf.queue_max / 2;
+	bool eof;
+
+	(void)state;
+	while (c->stream.out.memory > 0) {
+		(void)get(&eof);
+		turns();
+	}
+	assert_false(conn_half_full(c, 4 * conf.queue_max));
+	conn_send(c, slice_of(b->data, half / 2));
+	size_t queued = c->stream.out.memory;
+	assert_in_range(queued, half / 2, half - 1);
+	assert_false(conn_half_full(c, half - queued));
+	assert_true(conn_half_full(c, half - queued + 1));
+	assert_true(conn_half_full(c, SIZE_MAX));
+	conn_send(c, slice_of(b->data, half / 2));
+	assert_true(conn_half_full(c, 0) || c->stream.out.memory == half);
+	assert_true(conn_half_full(c, 1));
+	while (c->stream.out.memory > 0) {
+		turns();
+		(void)get(&eof);
+	}
+	assert_false(conn_half_full(c, half));
+	assert_int_equal(c->state, CONN_OPEN);
+	shared_buf_unref(&b);
+}
+
 static void test_a_flood_of_pings_is_bounded(void **state)
 {
 	static const uint8_t ping[] = {0x89, 0x80 | 4, 0, 0, 0, 0, 'p', 'i', 'n', 'g'};
@@ -243,6 +274,7 @@ int main(void)
 		T(test_pause_and_handshakes),
 		T(test_paused_ones_can_close),
 		T(test_slow_consumer),
+		T(test_half_full),
 		T(test_a_flood_of_pings_is_bounded),
 		T(test_output_budget),
 		T(test_input_budget),

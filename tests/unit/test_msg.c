@@ -138,7 +138,8 @@ static const struct sample samples[] = {
 	 "8618301b0020000000000000a26774696d656f75741903e870726563656976655f70726f6772657"
 	 "373f572636f6d2e6d796170702e757365722e6e657781666a6f686e6e79a1656669727374644a6f"
 	 "686e",
-	 "CALL 9007199254740992 uri='com.myapp.user.new' ['johnny'] {'first' 'John'}"},
+	 "CALL 9007199254740992 uri='com.myapp.user.new' receive_progress ['johnny'] "
+	 "{'first' 'John'}"},
 	{"[49,7814135,{}]", "9331ce00773bf780", "8318311a00773bf7a0", "CANCEL 7814135"},
 	{"[49,7814135,{\"mode\":\"kill\"}]", "9331ce00773bf781a46d6f6465a46b696c6c",
 	 "8318311a00773bf7a1646d6f6465646b696c6c", "CANCEL 7814135 text='kill'"},
@@ -260,6 +261,8 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 		buf_put_str(out, " include_me");
 	if (m->progress)
 		buf_put_str(out, " progress");
+	if (m->receive_progress)
+		buf_put_str(out, " receive_progress");
 	if (m->passthru)
 		buf_put_str(out, " passthru");
 	if (m->disclose_me)
@@ -441,6 +444,7 @@ static const struct bad refused[] = {
 	{"[32,1,{\"match\":true},\"t\"]", E_TYPE},
 	{"[64,1,{\"invoke\":[]},\"t\"]", E_TYPE},
 	{"[70,1,{\"progress\":[]}]", E_TYPE},
+	{"[48,1,{\"receive_progress\":1},\"p\"]", E_TYPE},
 	{"[48,1,{\"timeout\":1,\"timeout\":null},\"p\"]", E_EXISTS},
 	/* a known key twice: it would be unclear which one counts */
 	{"[16,1,{\"acknowledge\":true,\"acknowledge\":null},\"t\"]", E_EXISTS},
@@ -858,9 +862,12 @@ static void test_write_payloads(void **state)
 		.authid = slice_str("jos\xc3\xa9"),
 		.authrole = slice_str("user"),
 	};
+	const struct msg_details progress = {.progress = true};
+	struct msg_details all = from;
 	struct buf out;
 
 	(void)state;
+	all.progress = true;
 	buf_init(&out, 10000);
 	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
 		enum serializer s = (enum serializer)i;
@@ -886,6 +893,14 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out,
 			   "[68 1 2 {'caller' 9007199254740992 'caller_authid' "
 			   "'jos\xc3\xa9' 'caller_authrole' 'user'} [1]]");
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &progress, none);
+		check_sent(s, &out, "[68 1 2 {'receive_progress' true}]");
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &all, none);
+		check_sent(s, &out,
+			   "[68 1 2 {'receive_progress' true 'caller' 9007199254740992 "
+			   "'caller_authid' 'jos\xc3\xa9' 'caller_authrole' 'user'}]");
+		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, &progress, one_item);
+		check_sent(s, &out, "[50 1 {'progress' true} [1]]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, two_items);
 		check_sent(s, &out, "[50 1 {} [1] {'k' null}]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, none);
@@ -909,7 +924,8 @@ static void test_write_payloads(void **state)
 	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true "             \
 	"'publisher_identification' true 'subscriber_blackwhite_listing' true}} "        \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
-	"'caller_identification' true}}} "                                               \
+	"'caller_identification' true "                                                  \
+	"'progressive_call_results' true}}} "                                            \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

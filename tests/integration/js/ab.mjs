@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // autobahn-js as a puppet. CLIENTS names the folder with node_modules.
 import { createRequire } from "node:module";
-import { cutEmoji, say, serve, wampError } from "./puppet.mjs";
+import { cutEmoji, say, serve, stream, wampError } from "./puppet.mjs";
 
 const require = createRequire(process.env.CLIENTS + "/");
 const autobahn = require("autobahn");
@@ -92,6 +92,11 @@ serve({
 					resolve(null);
 				}, args[0]));
 			}
+			if (command.kind === "stream") {
+				say({ ev: "invoked", s: command.s });
+				return stream(args, details.progress && ((i) => details.progress([i])))
+					.finally(() => say({ ev: "done", s: command.s }));
+			}
 			if (command.kind === "invalid") {
 				if (args[0] === "throw") throw new autobahn.Error("com.example.failed", [cutEmoji()]);
 				return cutEmoji();
@@ -113,6 +118,8 @@ serve({
 		try {
 			calls[command.proc] = session.call(
 				command.proc, command.args, command.kwargs, command.options || {});
+			calls[command.proc].then(undefined, () => {}, (value) =>
+				say({ ev: "progress", s: command.s, ...result(value) }));
 			return result(await calls[command.proc]);
 		} catch (e) {
 			throw translate(e);

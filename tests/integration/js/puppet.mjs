@@ -51,6 +51,15 @@ export function serve(operations) {
 	lines.on("close", () => process.exit(0));
 }
 
+// calls send(0), send(1), ... at this interval, then returns the count; send may be null
+export async function stream([count, ms], send) {
+	for (let i = 0; i < count; i++) {
+		if (send) send(i);
+		await new Promise((resolve) => setTimeout(resolve, ms));
+	}
+	return count;
+}
+
 export function wampError(uri, args, kwargs) {
 	const e = new Error(uri);
 	e.wamp = { uri, args: args || [], kwargs: kwargs || {} };

@@ -2,7 +2,7 @@
 // wampy.js as a puppet. CLIENTS names the folder with node_modules.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
-import { cutEmoji, say, serve, wampError } from "./puppet.mjs";
+import { cutEmoji, say, serve, stream, wampError } from "./puppet.mjs";
 
 const require = createRequire(process.env.CLIENTS + "/");
 const load = (name) => import(pathToFileURL(require.resolve(name)).href);
@@ -83,7 +83,7 @@ serve({
 	},
 	async register(command) {
 		try {
-			await sessions[command.s].register(command.proc, ({ argsList, argsDict, details }) => {
+			await sessions[command.s].register(command.proc, ({ argsList, argsDict, details, result_handler }) => {
 				if (command.kind === "identify")
 					return { argsList: [[
 						details.caller ?? null, details.caller_authid ?? null, details.caller_authrole ?? null]] };
@@ -95,6 +95,12 @@ serve({
 						say({ ev: "done", s: command.s });
 						resolve({});
 					}, argsList[0]));
+				}
+				if (command.kind === "stream") {
+					say({ ev: "invoked", s: command.s });
+					const send = (i) => result_handler({ argsList: [i], options: { progress: true } });
+					return stream(argsList, send).then((count) => ({ argsList: [count] }))
+						.finally(() => say({ ev: "done", s: command.s }));
 				}
 				if (command.kind === "invalid") {
 					if (argsList?.[0] === "throw")
@@ -120,7 +126,11 @@ serve({
 	async call(command) {
 		const client = sessions[command.s];
 		try {
-			const called = client.call(command.proc, payload(command), command.options);
+			const { receive_progress, ...options } = command.options || {};
+			if (receive_progress)
+				options.progress_callback = ({ argsList, argsDict }) =>
+					say({ ev: "progress", s: command.s, args: argsList || [], kwargs: argsDict || {} });
+			const called = client.call(command.proc, payload(command), options);
 			calls[command.s + " " + command.proc] = client.getOpStatus().reqId;
 			const { argsList, argsDict } = await called;
 			return { args: argsList || [], kwargs: argsDict || {} };

@@ -260,6 +260,19 @@ async def do_register(command):
         finally:
             say(ev="done" if done else "interrupted", s=name)
 
+    async def stream(count, ms, details):
+        name, done = command["s"], False
+        say(ev="invoked", s=name)
+        try:
+            for i in range(count):
+                if details.progress:
+                    details.progress(i)
+                await sleep(ms / 1000)
+            done = True
+        finally:
+            say(ev="done" if done else "interrupted", s=name)
+        return count
+
     def invalid(*args):
         if args == ("throw",):
             raise ApplicationError("com.example.failed", float("nan"))
@@ -268,8 +281,10 @@ async def do_register(command):
     def identify(details):
         return [details.caller, details.caller_authid, details.caller_authrole]
 
-    options = RegisterOptions(details_arg="details") if command.get("kind") == "identify" else None
-    function = {"identify": identify, "echo": echo, "fail": fail, "invalid": invalid, "slow": slow}[command.get("kind", "echo")]
+    kind = command.get("kind", "echo")
+    options = RegisterOptions(details_arg="details") if kind in ("identify", "stream") else None
+    function = {"identify": identify, "echo": echo, "fail": fail, "invalid": invalid, "slow": slow,
+                "stream": stream}[kind]
     session.registrations[command["proc"]] = await session.register(function, command["proc"], options)
 
 
@@ -288,10 +303,16 @@ async def do_publish(command):
 
 
 async def do_call(command):
-    session = sessions[command["s"]]
+    session, options = sessions[command["s"]], command.get("options") or {}
+
+    def on_progress(*args, **kwargs):
+        say(ev="progress", s=command["s"], args=list(args), kwargs=kwargs)
+
+    if options.pop("receive_progress", False):
+        options["on_progress"] = on_progress
     call = session.calls[command["proc"]] = session.call(
         command["proc"], *command.get("args", []), **command.get("kwargs", {}),
-        options=CallOptions(**command.get("options") or {}))
+        options=CallOptions(**options))
     result = await call
     if isinstance(result, CallResult):
         return {"args": list(result.results), "kwargs": dict(result.kwresults or {})}

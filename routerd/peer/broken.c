@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The broken calls; see broken.h. The worker's thread. */
+#include "routerd/peer/broken.h"
+
+#include "common/err.h"
+#include "routerd/peer/peer.h"
+
+#include <stdlib.h>
+
+int broken_add(struct peer *p, uint64_t request, int err)
+{
+	struct broken_call *b = malloc(sizeof(*b));
+
+	if (b == NULL)
+		return E_NOMEM;
+	b->node.owner = p;
+	b->node.id = request;
+	b->err = err;
+	id_table_add(&p->peers->broken, &b->node);
+	LIST_INSERT_HEAD(&p->broken, b, of_peer);
+	return 0;
+}
+
+static struct broken_call *find_broken(const struct peer *p, uint64_t request)
+{
+	struct id_node *node;
+
+	/* nearly no session has a broken call */
+	if (LIKELY(LIST_EMPTY(&p->broken)))
+		return NULL;
+	node = id_table_find(&p->peers->broken, p, request);
+	return node == NULL ? NULL : container_of(node, struct broken_call, node);
+}
+
+bool broken_has(const struct peer *p, uint64_t request)
+{
+	return find_broken(p, request) != NULL;
+}
+
+static void end_broken(struct peer *p, struct broken_call *b)
+{
+	id_table_remove(&p->peers->broken, &b->node);
+	LIST_REMOVE(b, of_peer);
+	free(b);
+}
+
+int broken_end(struct peer *p, uint64_t request)
+{
+	struct broken_call *b = find_broken(p, request);
+	int err;
+
+	if (LIKELY(b == NULL))
+		return 0;
+	err = b->err;
+	end_broken(p, b);
+	return err;
+}
+
+void broken_end_all(struct peer *p)
+{
+	struct broken_call *b;
+
+	while ((b = LIST_FIRST(&p->broken)) != NULL)
+		end_broken(p, b);
+}

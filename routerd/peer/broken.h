@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The broken calls of a worker's sessions: a progressive result of the call could not be
+ * delivered to its caller. The caller gets no further progressive results of a broken
+ * call, and an ERROR in place of a final RESULT: it must not take a result with a gap for
+ * a whole one. The owner may have ended the call before the caller's worker finds out, so
+ * the worker must know.
+ *
+ * A call is broken until its answer arrives. The owner ends a call before it accepts
+ * another one in its place, and posts arrive in order, so a session never has more broken
+ * calls than `pending_calls` allows.
+ *
+ * The worker's thread only.
+ */
+#ifndef ROUTERD_PEER_BROKEN_H
+#define ROUTERD_PEER_BROKEN_H
+
+#include "common/id_table.h"
+
+#include <sys/queue.h>
+
+struct peer;
+
+struct broken_call {
+	struct id_node node; /* owner: the caller's peer, id: CALL.Request */
+	LIST_ENTRY(broken_call) of_peer;
+	int err; /* why the result could not be delivered */
+};
+LIST_HEAD(broken_calls, broken_call);
+
+/* Marks a call as broken; it must not be broken already. Returns 0 or E_NOMEM. */
+int broken_add(struct peer *p, uint64_t request, int err) MUSTCHECK;
+bool broken_has(const struct peer *p, uint64_t request);
+/* The call has ended. Returns why it was broken; 0 if it was not. */
+int broken_end(struct peer *p, uint64_t request);
+/* The session has ended, and all its calls with it. */
+void broken_end_all(struct peer *p);
+
+#endif

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* peer/deliver and peer/broken: the posts of a call, as its caller's and its callee's
+ * worker gets them. The test is the owner. */
+#include "tests/unit/failing_malloc.h"
+
+#include "routerd/peer/broken.c"
+
+#undef malloc
+#undef calloc
+#undef realloc
+#undef free
+
+#include "tests/unit/login_fixture.h"
+
+static struct peer *session(void)
+{
+	return &w.conn.peer;
+}
+
+static void log_in(void)
+{
+	say_hello();
+	answer(5);
+	say_authenticate();
+	verify_signatures();
+	owner_says(POST_JOINED, NULL);
+	drop_posts();
+	w.conn.sent[0] = '\0';
+}
+
+static int setup_session(void **state)
+{
+	int err = setup(state);
+
+	allocations = fail_at = 0;
+	log_in();
+	return err;
+}
+
+static int teardown_session(void **state)
+{
+	client_gone(CONN_END_LOST);
+	assert_int_equal(w.peers.broken.count, 0);
+	assert_int_equal(not_freed, 0);
+	return teardown(state);
+}
+
+/* --- what the owner posts --- */
+
+static void deliver_post(struct post p)
+{
+	p.session = peers_ref(&w.peers, session());
+	attach_post(&w.peers, &p);
+}
+
+/* A RESULT with these Arguments, in MessagePack. */
+static void result(uint64_t request, bool progress, const char *arguments)
+{
+	struct msg_payload items = {slice_str(arguments), 1};
+	struct payload *payload =
+		payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0), items);
+
+	assert_non_null(payload);
+	deliver_post((struct post){.type = POST_RESULT,
+				   .request = request,
+				   .progress = progress,
+				   .payload = payload});
+}
+
+static void invoke(void)
+{
+	struct payload *payload = payload_new(SERIALIZER_JSON, slice_of(NULL, 0),
+					      (struct msg_payload){.items = 0});
+
+	assert_non_null(payload);
+	deliver_post((struct post){.type = POST_INVOCATION,
+				   .request = 3,
+				   .id = 4,
+				   .progress = true,
+				   .disclosed = identity_ref(session()->identity),
+				   .payload = payload});
+}
+
+#define SEVEN "\x91\x07"
+#define NAN_  "\x91\xca\x7f\xc0\xff\xff" /* no zero bytes */
+
+static void progress(uint64_t request)
+{
+	result(request, true, SEVEN);
+}
+
+static void break_call(uint64_t request)
+{
+	result(request, true, NAN_);
+}
+
+static void owners_error(uint64_t request)
+{
+	deliver_post((struct post){.type = POST_ERROR,
+				   .request_type = WAMP_CALL,
+				   .request = request,
+				   .error = {WAMP_ERROR_CANCELED, "over"}});
+}
+
+/* --- what it leads to --- */
+
+static void expect_sent(const char *messages)
+{
+	assert_string_equal(w.conn.sent, messages);
+	w.conn.sent[0] = '\0';
+}
+
+static void expect_error_sent(uint64_t request, const char *uri)
+{
+	char begin[200];
+
+	snprintf(begin, sizeof(begin), "[8,48,%u,{},\"%s\",[\"", (unsigned)request, uri);
+	assert_memory_equal(w.conn.sent, begin, strlen(begin));
+	/* it is the only message */
+	assert_ptr_equal(strchr(w.conn.sent, '\n'), strrchr(w.conn.sent, '\n'));
+	w.conn.sent[0] = '\0';
+}
+
+/* The owner was told, once. */
+static void expect_reported(uint64_t request, const char *uri)
+{
+	assert_int_equal(n_posts, 1);
+	assert_int_equal(posts[0].type, POST_UNDELIVERABLE);
+	assert_int_equal(posts[0].request_type, WAMP_CALL);
+	assert_int_equal(posts[0].request, request);
+	assert_string_equal(posts[0].error.uri, uri);
+	drop_posts();
+}
+
+static void expect_silence(void)
+{
+	assert_int_equal(n_posts, 0);
+	expect_sent("");
+}
+
+#define PROGRESS(request) "[50," #request ",{\"progress\":true},[7]]\n"
+#define RESULT(request)   "[50," #request ",{},[7]]\n"
+
+static void test_a_stream(void **state)
+{
+	(void)state;
+	progress(1);
+	progress(2);
+	progress(1);
+	result(1, false, SEVEN);
+	result(2, false, SEVEN);
+	expect_sent(PROGRESS(1) PROGRESS(2) PROGRESS(1) RESULT(1) RESULT(2));
+	invoke();
+	char expected[200];
+	snprintf(expected, sizeof(expected),
+		 "[68,3,4,{\"receive_progress\":true,\"caller\":%llu,"
+		 "\"caller_authid\":\"client01\",\"caller_authrole\":\"device\"}]\n",
+		 (unsigned long long)session()->identity->session);
+	expect_sent(expected);
+	expect_silence();
+}
+
+/* The rest of the stream is dropped, and its final result becomes the one ERROR. */
+static void test_the_final_result_comes_first(void **state)
+{
+	(void)state;
+	progress(1);
+	expect_sent(PROGRESS(1));
+	break_call(1);
+	expect_sent("");
+	expect_reported(1, WAMP_ERROR_INVALID_ARGUMENT);
+	progress(1);
+	break_call(1);
+	progress(2);
+	expect_sent(PROGRESS(2)); /* another call */
+	expect_silence();
+	result(1, false, SEVEN);
+	expect_error_sent(1, WAMP_ERROR_INVALID_ARGUMENT);
+	expect_silence();
+	/* the id is free */
+	progress(1);
+	result(1, false, SEVEN);
+	expect_sent(PROGRESS(1) RESULT(1));
+}
+
+static void test_the_error_comes_first(void **state)
+{
+	(void)state;
+	break_call(1);
+	expect_reported(1, WAMP_ERROR_INVALID_ARGUMENT);
+	/* an answer to another request with the same id */
+	deliver_post((struct post){.type = POST_ERROR,
+				   .request_type = WAMP_SUBSCRIBE,
+				   .request = 1,
+				   .error = {WAMP_ERROR_UNAVAILABLE, "no"}});
+	w.conn.sent[0] = '\0';
+	progress(1);
+	expect_silence();
+	owners_error(1);
+	expect_error_sent(1, WAMP_ERROR_CANCELED);
+	progress(1);
+	expect_sent(PROGRESS(1));
+}
+
+static void test_a_callees_error_comes_first(void **state)
+{
+	(void)state;
+	break_call(1);
+	expect_reported(1, WAMP_ERROR_INVALID_ARGUMENT);
+	deliver_post((struct post){
+		.type = POST_ERROR,
+		.request_type = WAMP_CALL,
+		.request = 1,
+		.payload = payload_new(SERIALIZER_JSON, slice_str("com.example.e"),
+				       (struct msg_payload){slice_str("[\"x\"]"), 1})});
+	expect_error_sent(1, "com.example.e");
+	assert_int_equal(w.peers.broken.count, 0);
+}
+
+/* A final result is answered here, as always; nobody else need know. */
+static void test_a_final_result_is_lost(void **state)
+{
+	(void)state;
+	progress(1);
+	expect_sent(PROGRESS(1));
+	result(1, false, NAN_);
+	expect_error_sent(1, WAMP_ERROR_INVALID_ARGUMENT);
+	expect_silence();
+}
+
+/* A stream dies before its connection does. */
+static void test_the_queue_is_half_full(void **state)
+{
+	(void)state;
+	progress(1);
+	expect_sent(PROGRESS(1));
+	w.conn.half_full = true;
+	progress(1);
+	expect_sent("");
+	expect_reported(1, WAMP_ERROR_UNAVAILABLE);
+	/* it has room again, but a result is missing */
+	w.conn.half_full = false;
+	progress(1);
+	expect_silence();
+	w.conn.half_full = true;
+	result(1, false, SEVEN);
+	expect_error_sent(1, WAMP_ERROR_UNAVAILABLE);
+	/* other messages may use all of the queue */
+	result(2, false, SEVEN);
+	expect_sent(RESULT(2));
+}
+
+static void test_the_session_ends(void **state)
+{
+	(void)state;
+	for (uint64_t i = 1; i <= 20; i++) {
+		break_call(i);
+		expect_reported(i, WAMP_ERROR_INVALID_ARGUMENT);
+	}
+	assert_int_equal(w.peers.broken.count, 20);
+	say("[6,{},\"wamp.close.normal\"]");
+	/* posts arrive until LEFT */
+	break_call(21);
+	invoke();
+	expect_sent("");
+	owner_says(POST_LEFT, NULL);
+	assert_int_equal(w.peers.broken.count, 0);
+	drop_posts();
+	/* another session on the same connection */
+	log_in();
+	progress(1);
+	expect_sent(PROGRESS(1));
+	expect_silence();
+	break_call(2);
+	expect_reported(2, WAMP_ERROR_INVALID_ARGUMENT);
+}
+
+/* Without the mark the caller could get a result with a gap. */
+static void test_no_memory(void **state)
+{
+	(void)state;
+	fail_at = allocations + 1;
+	break_call(1);
+	assert_true(w.conn.dropped);
+	expect_silence();
+}
+
+int main(void)
+{
+#define TEST(t) cmocka_unit_test_setup_teardown(t, setup_session, teardown_session)
+	const struct CMUnitTest tests[] = {
+		TEST(test_a_stream),
+		TEST(test_the_final_result_comes_first),
+		TEST(test_the_error_comes_first),
+		TEST(test_a_callees_error_comes_first),
+		TEST(test_a_final_result_is_lost),
+		TEST(test_the_queue_is_half_full),
+		TEST(test_the_session_ends),
+		TEST(test_no_memory),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
+	return cmocka_run_group_tests_name("deliver", tests, NULL, NULL);
+}

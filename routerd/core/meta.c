@@ -3,29 +3,23 @@
 #include "routerd/core/meta.h"
 
 #include "common/err.h"
+#include "routerd/core/leave.h"
 #include "routerd/core/realm_int.h"
 #include "routerd/post/role_set.h"
-
-#include <stdlib.h>
 
 /*
  * Sessions visited in a slice. A slice takes about 0.1 ms if they are not in the cache.
  */
-enum { SLICE_SESSIONS = 512 };
-
-/* A call that needs a walk. It counts as one of its caller's calls in flight. */
-struct meta_walk {
-	TAILQ_ENTRY(meta_walk) in_order;
-	LIST_ENTRY(meta_walk) of_caller;
-	struct session *caller;
-	uint64_t request;
-	struct role_set *roles; /* owned; NULL: sessions of all roles */
-	bool list;              /* false: it only counts them */
+enum {
+	SLICE_SESSIONS = 512,
+	KILL_COST = 32, /* to end a session takes as long as visiting so many */
 };
 
-void meta_init(struct meta *m)
+/* True if the result is a list of sessions, false if it is their number. */
+static bool makes_list(const struct meta_walk *walk)
 {
-	TAILQ_INIT(&m->walks);
+	return walk->procedure == META_SESSION_LIST ||
+	       walk->procedure == META_SESSION_KILL_BY_AUTHID;
 }
 
 /* --- answers --- */
@@ -113,47 +107,48 @@ static void get_session(struct realm *realm, struct session *s, const struct pos
 	}
 }
 
-/* --- wamp.session.list, and count with a filter --- */
+/* --- wamp.session.kill --- */
 
-static void add_walk(struct realm *realm, struct session *s, struct post *p)
+static void kill_with(struct realm *realm, struct session *s, struct revocation *kill)
 {
-	struct meta_walk *walk = malloc(sizeof(*walk));
+	realm->counters.kills++;
+	leave_begin(
+		realm, s,
+		&(struct post){.type = POST_KILLED, .revocation = revocation_ref(kill)});
+}
 
-	if (walk == NULL) {
+static void kill_session(struct realm *realm, struct session *s, const struct post *p)
+{
+	static const struct post_error no_other = {
+		WAMP_ERROR_NO_SUCH_SESSION,
+		"the realm has no other session with this id"};
+	static const struct msg_payload nothing = {.items = 0};
+	struct post result = {.type = POST_RESULT, .request = p->request};
+	struct session *victim = session_by_id(realm, p->id);
+
+	if (victim == NULL || victim == s) {
+		session_error(realm, s, WAMP_CALL, p->request, no_other, NULL);
+		return;
+	}
+	/* before the kill, so that memory cannot run out after it */
+	result.payload = payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0), nothing);
+	if (result.payload == NULL) {
 		fail_meta(realm, s, p->request, E_NOMEM);
 		return;
 	}
-	*walk = (struct meta_walk){
-		.caller = s,
-		.request = p->request,
-		.roles = p->meta.roles,
-		.list = p->meta.procedure == META_SESSION_LIST,
-	};
-	p->meta.roles = NULL;
-	TAILQ_INSERT_TAIL(&realm->meta.walks, walk, in_order);
-	LIST_INSERT_HEAD(&s->walks, walk, of_caller);
-	s->n_calls++;
+	kill_with(realm, victim, p->kill);
+	realm->counters.results++;
+	session_post(realm, s, &result);
 }
 
-static void end_walk(struct meta *m, struct meta_walk *walk)
-{
-	if (walk == TAILQ_FIRST(&m->walks)) {
-		payload_writer_free(&m->result);
-		m->begun = false;
-	}
-	TAILQ_REMOVE(&m->walks, walk, in_order);
-	LIST_REMOVE(walk, of_caller);
-	walk->caller->n_calls--;
-	role_set_free(&walk->roles);
-	free(walk);
-}
+/* --- the other procedures need a walk --- */
 
 /* Begins the first walk. False if out of memory. */
 static bool begin_walk(struct realm *realm, const struct meta_walk *walk)
 {
 	struct meta *m = &realm->meta;
 
-	if (walk->list) {
+	if (makes_list(walk)) {
 		m->result = payload_writer_new();
 		if (m->result == NULL)
 			return false;
@@ -166,21 +161,46 @@ static bool begin_walk(struct realm *realm, const struct meta_walk *walk)
 	return true;
 }
 
-static void visit_session(struct meta *m, const struct meta_walk *walk,
-			  const struct session *s)
+/* True if the walk looks for this session. */
+static bool is_sought(const struct meta_walk *walk, const struct session *s)
 {
-	if (walk->roles != NULL && !role_set_has(walk->roles, s->identity->role))
-		return;
+	switch (walk->procedure) {
+	case META_SESSION_KILL_BY_AUTHID:
+		return s != walk->caller &&
+		       slice_eq(s->identity->authid, walk->kill->authid);
+	case META_SESSION_KILL_BY_AUTHROLE:
+		return s != walk->caller &&
+		       slice_eq(s->identity->authrole, walk->kill->role);
+	case META_SESSION_KILL_ALL:
+		return s != walk->caller;
+	default:
+		return walk->roles == NULL ||
+		       role_set_has(walk->roles, s->identity->role);
+	}
+}
+
+/* Visits a session, which the visit may end. Returns what the visit costs. */
+static unsigned visit_session(struct realm *realm, const struct meta_walk *walk,
+			      struct session *s)
+{
+	struct meta *m = &realm->meta;
+
+	if (!is_sought(walk, s))
+		return 1;
 	m->count++;
-	if (walk->list)
+	if (makes_list(walk))
 		payload_put_number(m->result, s->by_id.id);
+	if (!meta_kills(walk->procedure))
+		return 1;
+	kill_with(realm, s, walk->kill);
+	return KILL_COST;
 }
 
 static void finish_walk(struct realm *realm, const struct meta_walk *walk)
 {
 	struct meta *m = &realm->meta;
 
-	if (walk->list) {
+	if (makes_list(walk)) {
 		payload_put_end(m->result);
 		answer_meta(realm, walk->caller, walk->request, &m->result);
 	} else {
@@ -192,38 +212,28 @@ void meta_work(struct realm *realm)
 {
 	struct meta *m = &realm->meta;
 	struct meta_walk *walk = TAILQ_FIRST(&m->walks);
-	const struct session *s;
+	struct session *s, *next;
 
 	if (walk == NULL)
 		return;
 	if (!m->begun && !begin_walk(realm, walk)) {
 		fail_meta(realm, walk->caller, walk->request, E_NOMEM);
-		end_walk(m, walk);
+		meta_walk_end(m, walk);
 		return;
 	}
 	s = session_by_id(realm, m->next);
-	for (unsigned n = 0; s != NULL && n < SLICE_SESSIONS; n++) {
-		visit_session(m, walk, s);
-		s = TAILQ_NEXT(s, link);
+	for (unsigned n = 0; s != NULL && s->number <= walk->last && n < SLICE_SESSIONS;
+	     s = next) {
+		/* the visit may free s, but no other session */
+		next = TAILQ_NEXT(s, link);
+		n += visit_session(realm, walk, s);
 	}
-	if (s != NULL) {
+	if (s != NULL && s->number <= walk->last) {
 		m->next = s->by_id.id;
 		return;
 	}
 	finish_walk(realm, walk);
-	end_walk(m, walk);
-}
-
-void meta_forget_session(struct realm *realm, struct session *s)
-{
-	const struct session *next = TAILQ_NEXT(s, link);
-	struct meta_walk *walk;
-	struct meta *m = &realm->meta;
-
-	while ((walk = LIST_FIRST(&s->walks)) != NULL)
-		end_walk(m, walk);
-	if (m->begun && m->next == s->by_id.id)
-		m->next = next == NULL ? 0 : next->by_id.id;
+	meta_walk_end(m, walk);
 }
 
 /* --- the posts --- */
@@ -236,10 +246,12 @@ void meta_call(struct realm *realm, struct session *s, struct post *p)
 	if (s->n_calls >= realm->limits.calls)
 		session_limit_error(realm, s, WAMP_CALL, p->request,
 				    "the session has too many calls in flight");
-	else if (p->meta.procedure == META_SESSION_GET)
+	else if (p->procedure == META_SESSION_GET)
 		get_session(realm, s, p);
-	else if (p->meta.procedure == META_SESSION_COUNT && p->meta.roles == NULL)
+	else if (p->procedure == META_SESSION_KILL)
+		kill_session(realm, s, p);
+	else if (p->procedure == META_SESSION_COUNT && p->roles == NULL)
 		answer_number(realm, s, p->request, realm->sessions_by_id.count);
-	else
-		add_walk(realm, s, p);
+	else if (meta_walk_add(realm, s, p) != 0)
+		fail_meta(realm, s, p->request, E_NOMEM);
 }

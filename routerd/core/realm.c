@@ -5,6 +5,8 @@
  */
 #include "routerd/core/realm.h"
 
+#include "routerd/core/leave.h"
+#include "routerd/core/meta.h"
 #include "routerd/core/realm_int.h"
 #include "routerd/core/registration.h"
 
@@ -13,50 +15,14 @@
 
 /* --- sessions --- */
 
-/*
- * Ends a session and frees it. Ends its memberships and registrations; the calls that it
- * made, telling the callees to stop; and the calls made to it, sending an ERROR to their
- * callers. Ends the calls that it made first, so that it gets no ERROR for a call to
- * itself.
- */
-static void take_down(struct realm *realm, struct session *s)
-{
-	broker_drop_memberships(realm, s);
-	registration_drop_all(realm, s);
-	dealer_abandon_calls(realm, s);
-	meta_forget_session(realm, s);
-	dealer_fail_invocations(realm, s);
-	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
-	if (s->lost)
-		LIST_REMOVE(s, of_lost);
-	TAILQ_REMOVE(&realm->sessions, s, link);
-	id_table_remove(&realm->session_table, &s->node);
-	id_table_remove(&realm->sessions_by_id, &s->by_id);
-	identity_unref(&s->identity);
-	free(s->mail);
-	free(s);
-}
-
-/* Ends a session and sends its last post, for which mail is reserved. */
-static void end_with(struct realm *realm, struct session *s, struct post last)
-{
-	struct mail_batch *mail = s->mail;
-
-	last.realm = realm->slot;
-	last.session = s->ref;
-	s->mail = NULL;
-	take_down(realm, s);
-	/* after take_down, because no other post to the session may follow */
-	post_send_reserved(realm->outbox, last.session.worker, &last, &mail);
-}
-
 /* Ends a session with POST_KILLED. Takes the reference to the revocation, which may be
  * NULL. */
-static void kill_session(struct realm *realm, struct session *s,
-			 struct revocation *revocation)
+static void end_killed(struct realm *realm, struct session *s,
+		       struct revocation *revocation)
 {
 	realm->counters.kills++;
-	end_with(realm, s, (struct post){.type = POST_KILLED, .revocation = revocation});
+	leave_begin(realm, s,
+		    &(struct post){.type = POST_KILLED, .revocation = revocation});
 }
 
 /* Ends the sessions that are lost: a post to them could not be sent. */
@@ -67,7 +33,7 @@ static void end_lost(struct realm *realm)
 	/* ending a session sends ERRORs; if one cannot be sent, its receiver is lost,
 	 * too */
 	while ((s = LIST_FIRST(&realm->lost)) != NULL)
-		kill_session(realm, s, NULL);
+		end_killed(realm, s, NULL);
 }
 
 static void handle_join(struct realm *realm, struct post *p)
@@ -82,7 +48,7 @@ static void handle_join(struct realm *realm, struct post *p)
 
 	if (s != NULL) { /* a bug in the session's worker, but no reason to abort */
 		realm->counters.replaced++;
-		take_down(realm, s);
+		leave_begin(realm, s, NULL);
 	}
 	/* Filters and kills rely on ids, so no two sessions may share one. */
 	s = session_by_id(realm, p->identity->session) != NULL ? NULL
@@ -107,7 +73,7 @@ static void handle_join(struct realm *realm, struct post *p)
 	s->by_id.id = s->identity->session;
 	id_table_add(&realm->sessions_by_id, &s->by_id);
 	TAILQ_INSERT_TAIL(&realm->sessions, s, link);
-	realm->counters.joins++;
+	s->number = ++realm->counters.joins;
 }
 
 /* --- the realm --- */
@@ -150,11 +116,11 @@ void realm_free(struct realm **rp)
 	*rp = NULL;
 	if (realm == NULL)
 		return;
-	/* Forget the calls first: then take_down sends no posts. */
+	/* Forget the calls first: then leave_begin sends no posts. */
 	TAILQ_FOREACH (s, &realm->sessions, link)
 		dealer_forget_calls(realm, s);
 	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
-		take_down(realm, s);
+		leave_begin(realm, s, NULL);
 	dealer_fini(&realm->dealer);
 	broker_fini(&realm->broker);
 	id_table_fini(&realm->sessions_by_id);
@@ -166,14 +132,14 @@ static void handle_gone(struct realm *realm, struct session *s, struct post *p)
 {
 	(void)p;
 	realm->counters.gones++;
-	take_down(realm, s);
+	leave_begin(realm, s, NULL);
 }
 
 static void handle_goodbye(struct realm *realm, struct session *s, struct post *p)
 {
 	(void)p;
 	realm->counters.goodbyes++;
-	end_with(realm, s, (struct post){.type = POST_LEFT});
+	leave_begin(realm, s, &(struct post){.type = POST_LEFT});
 }
 
 /* Handlers of the posts from a session, except POST_JOIN. */
@@ -233,11 +199,11 @@ void realm_revoke(struct realm *realm, struct revocation *revocation)
 {
 	struct session *s, *next;
 
-	/* kill_session frees only s, so next stays valid */
+	/* end_killed frees only s, so next stays valid */
 	for (s = TAILQ_FIRST(&realm->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (revocation_matches(revocation, s->identity))
-			kill_session(realm, s, revocation_ref(revocation));
+			end_killed(realm, s, revocation_ref(revocation));
 	}
 	end_lost(realm);
 }

@@ -46,7 +46,8 @@ struct realm_limits {
 	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \
 	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \
 	X(kills, COUNTER,                                                                \
-	  "sessions ended by a revocation, or because a post to them was lost")          \
+	  "sessions ended by a revocation or a call, or because a post to them was "     \
+	  "lost")                                                                        \
 	X(replaced, COUNTER,                                                             \
 	  "sessions whose place another session took before they left; more than 0 is "  \
 	  "a bug")                                                                       \

@@ -8,7 +8,7 @@
 
 #include "routerd/core/broker.h"
 #include "routerd/core/dealer.h"
-#include "routerd/core/meta.h"
+#include "routerd/core/meta_walk.h"
 #include "routerd/core/realm.h"
 #include "routerd/core/session.h"
 

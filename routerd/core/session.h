@@ -24,6 +24,7 @@ struct session {
 	struct id_node node;  /* owner: NULL, id: session_place of ref */
 	struct id_node by_id; /* owner: NULL, id: the WAMP session id */
 	TAILQ_ENTRY(session) link;
+	uint64_t number; /* 1, 2, ... in the order in which the sessions joined */
 	struct identity *identity; /* counted */
 	struct session_ref ref;
 	uint32_t n_memberships;

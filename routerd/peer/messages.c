@@ -329,7 +329,7 @@ static NOINLINE void call_meta(struct peer *p, struct msg *m,
 			       enum meta_procedure procedure)
 {
 	struct post post = {.type = POST_META};
-	const char *fault;
+	struct post_error fault;
 	int err = meta_args_read(procedure, p->serializer, &m->payload, p->peers->policy,
 				 p->identity->realm, &p->peers->out, &post, &fault);
 
@@ -339,7 +339,7 @@ static NOINLINE void call_meta(struct peer *p, struct msg *m,
 		not_posted(p, m, &post);
 	} else {
 		post_drop(&post);
-		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, fault);
+		refuse(p, m, fault.uri, fault.text);
 	}
 }
 

@@ -26,11 +26,11 @@ static inline enum meta_procedure meta_find(struct slice name)
  * Checks the arguments of a call from a session of this realm (a slot of the policy) and
  * puts the procedure and its values into *post. The caller must call post_drop on *post,
  * even after an error. Overwrites scratch. Returns 0, E_NOMEM, or E_VALUE; with E_VALUE,
- * *fault_out is a constant text that says what was expected.
+ * *fault_out is the error that the caller must get.
  */
 int meta_args_read(enum meta_procedure procedure, enum serializer s,
 		   const struct msg_payload *args, const struct policy *policy,
 		   unsigned realm, struct buf *scratch, struct post *post,
-		   const char **fault_out) MUSTCHECK;
+		   struct post_error *fault_out) MUSTCHECK;
 
 #endif

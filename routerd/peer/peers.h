@@ -32,7 +32,7 @@ struct peer;
 	X(LOGINS_REVOKED, "logins_revoked", COUNTER,                                     \
 	  "logins refused because of a revocation")                                      \
 	X(SESSIONS_KILLED, "sessions_killed", COUNTER,                                   \
-	  "sessions ended by a revocation or a reload")                                  \
+	  "sessions ended by a revocation, a reload or a call")                          \
 	X(VIOLATIONS, "protocol_violations", COUNTER,                                    \
 	  "sessions and logins aborted because the client violated the protocol")        \
 	X(PENDING_CALLS_FULL, "pending_calls_full", COUNTER,                             \

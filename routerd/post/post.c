@@ -20,7 +20,7 @@ enum owned {
 	OWNS_DISCLOSED = 5,
 	OWNS_POLICY = 6,
 	OWNS_SNAPSHOT = 7,
-	OWNS_ROLES = 8,
+	OWNS_META = 8,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -64,8 +64,11 @@ void post_drop(struct post *p)
 		if (UNLIKELY(p->disclosed != NULL))
 			identity_unref(&p->disclosed);
 		break;
-	case OWNS_ROLES:
-		role_set_free(&p->meta.roles);
+	case OWNS_META:
+		if (meta_kills(p->procedure))
+			revocation_unref(&p->kill);
+		else
+			role_set_free(&p->roles);
 		break;
 	}
 }
@@ -98,8 +101,11 @@ size_t post_size(const struct post *p)
 	case OWNS_DISCLOSED:
 		size += p->disclosed == NULL ? 0 : identity_size(p->disclosed);
 		break;
-	case OWNS_ROLES:
-		size += role_set_size(p->meta.roles);
+	case OWNS_META:
+		if (!meta_kills(p->procedure))
+			size += role_set_size(p->roles);
+		else if (p->kill != NULL)
+			size += revocation_size(p->kill);
 		break;
 	}
 	return size;

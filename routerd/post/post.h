@@ -71,8 +71,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   sent to its caller. request, of that type; error and payload, see struct      \
 	   post_error */                                                                 \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
-	/* a CALL of a meta procedure: request; meta; id: the session of session.get */  \
-	X(META, REALM, ROLES)                                                            \
+	/* a CALL of a meta procedure: request, procedure, and its arguments: id of the  \
+	   session; roles; kill */                                                       \
+	X(META, REALM, META)                                                             \
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \
 	X(JOINED, PEER, NOTHING) /* the session has joined; send WELCOME */              \
@@ -186,8 +187,18 @@ enum meta_procedure {
 	META_SESSION_COUNT = 0,
 	META_SESSION_LIST = 1,
 	META_SESSION_GET = 2,
-	META_PROCEDURE_COUNT = 3,
+	META_SESSION_KILL = 3,
+	META_SESSION_KILL_BY_AUTHID = 4,
+	META_SESSION_KILL_BY_AUTHROLE = 5,
+	META_SESSION_KILL_ALL = 6,
+	META_PROCEDURE_COUNT = 7,
 };
+
+/* True if the procedure ends sessions. */
+static inline bool meta_kills(enum meta_procedure procedure)
+{
+	return procedure >= META_SESSION_KILL && procedure <= META_SESSION_KILL_ALL;
+}
 
 struct post {
 	uint8_t type; /* enum post_type */
@@ -198,7 +209,10 @@ struct post {
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
-	uint8_t mode; /* enum wamp_cancel_mode */
+	union {
+		uint8_t mode;      /* enum wamp_cancel_mode */
+		uint8_t procedure; /* enum meta_procedure */
+	};
 	bool progress;
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
@@ -224,10 +238,9 @@ struct post {
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;
-		struct {
-			struct role_set *roles; /* owned; NULL: all roles */
-			uint8_t procedure;      /* enum meta_procedure */
-		} meta;
+		struct role_set *roles; /* owned; NULL: all roles */
+		/* counted; says whom to kill and why. Set if meta_kills(procedure). */
+		struct revocation *kill;
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */

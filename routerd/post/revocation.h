@@ -2,7 +2,8 @@
 /*
  * A revocation: an authenticator's notice that some principals may no longer be
  * connected. control/ makes it and posts it to every worker. It is immutable and
- * reference-counted.
+ * reference-counted. A call that kills sessions makes one, too: the owner of the realm
+ * uses its authid or role, and the victims get its uri and message.
  *
  * A revocation ends live sessions at once. It must also stop logins whose look-up is
  * older than the change. So each worker remembers revocations, in its own struct

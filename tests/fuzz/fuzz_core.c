@@ -70,8 +70,11 @@ struct flight {
 struct stroll {
 	unsigned caller;
 	uint64_t request;
-	bool list;
+	uint64_t joins; /* when it was called */
+	enum meta_procedure procedure;
 	bool roles[ROLES];
+	unsigned authid;         /* of the sessions to kill */
+	struct revocation *kill; /* no reference */
 };
 
 struct model {
@@ -556,18 +559,35 @@ static void model_get(struct model *m, unsigned who, const struct post *p)
 	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_SESSION, NULL);
 }
 
+static void model_kill(struct model *m, unsigned who, const struct post *p)
+{
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		if (!m->players[i].here || m->players[i].session != p->id || i == who)
+			continue;
+		model_take_down(m, i);
+		expect(m, i, (struct post){.type = POST_KILLED, .revocation = p->kill});
+		expect_meta(m, who, p->request, "%s", "");
+		return;
+	}
+	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_SESSION, NULL);
+}
+
 static void model_meta(struct model *m, unsigned who, const struct post *p)
 {
-	const struct role_set *roles = p->meta.roles;
+	const struct role_set *roles = meta_kills(p->procedure) ? NULL : p->roles;
 	unsigned n = 0;
 
 	if (model_duplicate(m, who, p->request) || model_full(m, who, p->request))
 		return;
-	if (p->meta.procedure == META_SESSION_GET) {
+	if (p->procedure == META_SESSION_GET) {
 		model_get(m, who, p);
 		return;
 	}
-	if (p->meta.procedure == META_SESSION_COUNT && roles == NULL) {
+	if (p->procedure == META_SESSION_KILL) {
+		model_kill(m, who, p);
+		return;
+	}
+	if (p->procedure == META_SESSION_COUNT && roles == NULL) {
 		for (unsigned i = 0; i < PLAYERS; i++)
 			n += m->players[i].here;
 		expect_meta(m, who, p->request, "[%u]", n);
@@ -578,10 +598,24 @@ static void model_meta(struct model *m, unsigned who, const struct post *p)
 	*stroll = (struct stroll){
 		.caller = who,
 		.request = p->request,
-		.list = p->meta.procedure == META_SESSION_LIST,
+		.joins = joins,
+		.procedure = p->procedure,
 	};
+	if (meta_kills(p->procedure)) {
+		stroll->kill = p->kill;
+		stroll->authid = slice_eq_str(p->kill->authid, authids[1]);
+	}
 	for (unsigned i = 0; i < ROLES; i++)
 		stroll->roles[i] = roles == NULL || role_set_has(roles, role_of(i));
+}
+
+static bool is_sought(const struct stroll *stroll, const struct player *pl)
+{
+	if (!meta_kills(stroll->procedure))
+		return stroll->roles[pl->authid];
+	/* all have the same authrole */
+	return stroll->procedure != META_SESSION_KILL_BY_AUTHID ||
+	       pl->authid == stroll->authid;
 }
 
 /* There are so few players that one piece of work answers one call. */
@@ -597,13 +631,22 @@ static void model_work(struct model *m)
 	for (unsigned i = next_joined(m, 0); i < PLAYERS;
 	     i = next_joined(m, m->players[i].joined)) {
 		const struct player *pl = &m->players[i];
-		if (!stroll->roles[pl->authid])
+		bool kill = meta_kills(stroll->procedure);
+		if (!is_sought(stroll, pl) || pl->joined > stroll->joins ||
+		    (kill && i == stroll->caller))
 			continue;
+		if (kill) {
+			model_take_down(m, i);
+			expect(m, i,
+			       (struct post){.type = POST_KILLED,
+					     .revocation = stroll->kill});
+		}
 		len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%u",
 					n == 0 ? "" : ",", (unsigned)pl->session);
 		n++;
 	}
-	if (stroll->list)
+	if (stroll->procedure == META_SESSION_LIST ||
+	    stroll->procedure == META_SESSION_KILL_BY_AUTHID)
 		expect_meta(m, stroll->caller, stroll->request, "[[%s]]", list);
 	else
 		expect_meta(m, stroll->caller, stroll->request, "[%u]", n);
@@ -702,7 +745,8 @@ static void compare_meta(const struct model *m, const struct post *p)
 
 	ASSERT(p->payload != NULL &&
 	       payload_items(p->payload, SERIALIZER_JSON, &items) == 0);
-	ASSERT(items.items == 1 && slice_eq_str(items.bytes, m->meta));
+	ASSERT(items.items == (items.bytes.len > 0));
+	ASSERT(slice_eq_str(items.bytes, m->meta));
 }
 
 static void compare_post(struct model *m, const struct post *p, const struct post *e,
@@ -928,19 +972,24 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		.realm = m->index,
 		.session = m->players[who].ref,
 		.request = arg,
-		.id = procedure == META_SESSION_GET ? rest % (PLAYERS + 2) : 0,
-		.meta.procedure = (uint8_t)procedure,
+		.procedure = (uint8_t)procedure,
 	};
 
 	p.session.worker = (uint16_t)(who / SLOTS);
 	p.session.slot = who % SLOTS;
 	p.session.generation -= late;
-	if (procedure != META_SESSION_GET && rest % 2 == 0) {
-		p.meta.roles = role_set_new(ROLES);
-		ASSERT(p.meta.roles != NULL);
+	if (procedure == META_SESSION_GET || procedure == META_SESSION_KILL)
+		p.id = rest % (PLAYERS + 2);
+	if (meta_kills(procedure)) {
+		struct revocation from = {.authid = slice_str(authids[rest % 2])};
+		p.kill = revocation_new(&from);
+		ASSERT(p.kill != NULL);
+	} else if (procedure != META_SESSION_GET && rest % 2 == 0) {
+		p.roles = role_set_new(ROLES);
+		ASSERT(p.roles != NULL);
 		for (unsigned i = 0; i < ROLES; i++)
 			if (rest >> (i + 1) & 1)
-				role_set_add(p.meta.roles, role_of(i));
+				role_set_add(p.roles, role_of(i));
 	}
 	model_post(m, who, 0, &p);
 	realm_post(realms[realm], &p);

@@ -7,7 +7,9 @@
 #include "common/id_table.c"
 #include "routerd/core/broker.c"
 #include "routerd/core/dealer.c"
+#include "routerd/core/leave.c"
 #include "routerd/core/meta.c"
+#include "routerd/core/meta_walk.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
 #include "routerd/core/session.c"
@@ -74,12 +76,12 @@ static bool scenario(struct core *c)
 		  (struct post){.type = POST_META,
 				.request = 5,
 				.id = session_id(bob),
-				.meta.procedure = META_SESSION_GET});
+				.procedure = META_SESSION_GET});
 	ok &= answered(c, POST_RESULT);
 	send_post(c, alice,
 		  (struct post){.type = POST_META,
 				.request = 6,
-				.meta.procedure = META_SESSION_LIST});
+				.procedure = META_SESSION_LIST});
 	realm_work(c->realm);
 	ok &= answered(c, POST_RESULT);
 	/* the failure has left nothing wrong behind */

@@ -60,7 +60,12 @@ static void test_what_is_held_is_counted(void **state)
 	});
 	expect_counted((struct post){
 		.type = POST_META,
-		.meta.roles = role_set_new(LONG / sizeof(struct role_slot *)),
+		.roles = role_set_new(LONG / sizeof(struct role_slot *)),
+	});
+	expect_counted((struct post){
+		.type = POST_META,
+		.procedure = META_SESSION_KILL,
+		.kill = revocation_new(&all),
 	});
 	expect_counted((struct post){
 		.type = POST_JOIN,

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Walks begin and end; the owner's thread. See meta_walk.h. */
+#include "routerd/core/meta_walk.h"
+
+#include "common/err.h"
+#include "routerd/core/realm_int.h"
+#include "routerd/post/role_set.h"
+
+#include <stdlib.h>
+
+void meta_init(struct meta *m)
+{
+	TAILQ_INIT(&m->walks);
+}
+
+int meta_walk_add(struct realm *realm, struct session *s, struct post *p)
+{
+	struct meta_walk *walk = malloc(sizeof(*walk));
+
+	if (walk == NULL)
+		return E_NOMEM;
+	*walk = (struct meta_walk){
+		.caller = s,
+		.request = p->request,
+		.last = realm->counters.joins,
+		.procedure = p->procedure,
+	};
+	if (meta_kills(p->procedure)) {
+		walk->kill = p->kill;
+		p->kill = NULL;
+	} else {
+		walk->roles = p->roles;
+		p->roles = NULL;
+	}
+	TAILQ_INSERT_TAIL(&realm->meta.walks, walk, in_order);
+	LIST_INSERT_HEAD(&s->walks, walk, of_caller);
+	s->n_calls++;
+	return 0;
+}
+
+void meta_walk_end(struct meta *m, struct meta_walk *walk)
+{
+	if (walk == TAILQ_FIRST(&m->walks)) {
+		payload_writer_free(&m->result);
+		m->begun = false;
+	}
+	TAILQ_REMOVE(&m->walks, walk, in_order);
+	LIST_REMOVE(walk, of_caller);
+	walk->caller->n_calls--;
+	if (meta_kills(walk->procedure))
+		revocation_unref(&walk->kill);
+	else
+		role_set_free(&walk->roles);
+	free(walk);
+}
+
+void meta_forget_session(struct realm *realm, struct session *s)
+{
+	const struct session *next = TAILQ_NEXT(s, link);
+	struct meta_walk *walk;
+	struct meta *m = &realm->meta;
+
+	while ((walk = LIST_FIRST(&s->walks)) != NULL)
+		meta_walk_end(m, walk);
+	if (m->begun && m->next == s->by_id.id)
+		m->next = next == NULL ? 0 : next->by_id.id;
+}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the messages that clients send; see msg.h. No state; any thread. Tables list the
- * elements of each message and the options that the router uses; everything else is
- * checked and skipped. msg_write.c writes messages, msg_fault.c describes errors to the
- * client.
+ * Reads the messages that clients send; see msg.h. No state; any thread. The tables in
+ * msg_shape.c list the elements of each message and the options that the router uses;
+ * everything else is checked and skipped. msg_write.c writes messages, msg_fault.c
+ * describes errors to the client.
  *
  * The first reading stops at any error and notes where. If a wrong value caused it, a
  * second reading skips wrong values, to find out whether the rest of the message is
@@ -12,190 +12,9 @@
 #include "proto/msg.h"
 
 #include "common/err.h"
+#include "proto/msg_shape.h"
 
 #include <math.h>
-#include <stddef.h>
-
-/* --- elements and options --- */
-
-enum option_kind {
-	OPTION_BOOL,     /* bool */
-	OPTION_TEXT,     /* slice; null and undefined count as absent */
-	OPTION_ROLES,    /* HELLO's roles */
-	OPTION_ROLE,     /* one role: a dict; its features: uint8_t */
-	OPTION_FEATURES, /* a role's features; a value that is no dict counts as absent */
-	OPTION_FEATURE,  /* a feature: true sets its bit, anything else does not */
-	OPTION_METHODS,  /* HELLO's authmethods */
-	OPTION_EXTRA,    /* HELLO's authextra */
-	OPTION_HINT,     /* slice; a value of another type counts as absent */
-	OPTION_GIVEN,    /* bool: is it there, and neither null nor undefined? */
-	OPTION_NUMBER,   /* double; NaN for a value of another type */
-	/* A list that says who may get an event; its elements are not checked. */
-	OPTION_FILTER,
-};
-
-struct option {
-	struct slice name; /* a NUL follows it */
-	enum option_kind kind;
-	/* Of the field in struct msg, or for HELLO in struct msg_hello. OPTION_FILTER has
-	 * the enum msg_filter here, and OPTION_FEATURE the bit. */
-	size_t offset;
-};
-
-/* The options of one message type. */
-struct option_table {
-	const struct option *list;
-	size_t count;
-};
-
-#define NAME(s)                                                                          \
-	{                                                                                \
-		(const uint8_t *)(s), sizeof(s) - 1                                      \
-	}
-#define OPTIONS(list)                                                                    \
-	{                                                                                \
-		list, ARRAY_LEN(list)                                                    \
-	}
-
-static const struct option hello_details[] = {
-	{NAME("roles"), OPTION_ROLES, 0},
-	{NAME("authmethods"), OPTION_METHODS, 0},
-	{NAME("authid"), OPTION_TEXT, offsetof(struct msg_hello, authid)},
-	{NAME("authrole"), OPTION_TEXT, offsetof(struct msg_hello, authrole)},
-	{NAME("authextra"), OPTION_EXTRA, 0},
-	{NAME("agent"), OPTION_TEXT, offsetof(struct msg_hello, agent)},
-};
-#define ROLE(name, role)                                                                 \
-	{                                                                                \
-		NAME(name), OPTION_ROLE,                                                 \
-			offsetof(struct msg_hello, features.of[WAMP_ROLE_##role])        \
-	}
-static const struct option client_roles[] = {
-	ROLE("publisher", PUBLISHER),
-	ROLE("subscriber", SUBSCRIBER),
-	ROLE("caller", CALLER),
-	ROLE("callee", CALLEE),
-};
-/*
- * Some clients announce features in the role itself, and some spell "cancelling" with two
- * l.
- */
-static const struct option role_keys[] = {
-	{NAME("features"), OPTION_FEATURES, 0},
-	{NAME("call_canceling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
-	{NAME("call_cancelling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
-};
-/* The keys of the dict "features" itself: all but the first. */
-static const struct option_table feature_keys = {role_keys + 1, ARRAY_LEN(role_keys) - 1};
-static const struct option authextra_keys[] = {
-	{NAME("pubkey"), OPTION_HINT, offsetof(struct msg_hello, pubkey)},
-	{NAME("channel_binding"), OPTION_HINT,
-	 offsetof(struct msg_hello, channel_binding)},
-};
-static const struct option closing_details[] = {
-	{NAME("message"), OPTION_TEXT, offsetof(struct msg, text)},
-};
-static const struct option publish_options[] = {
-	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
-	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
-	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
-#define X(id, name) {NAME(name), OPTION_FILTER, MSG_##id},
-	MSG_FILTERS(X)
-#undef X
-		{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
-};
-static const struct option subscribe_options[] = {
-	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
-};
-static const struct option register_options[] = {
-	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
-	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
-};
-static const struct option call_options[] = {
-	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
-	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
-	{NAME("receive_progress"), OPTION_BOOL, offsetof(struct msg, receive_progress)},
-	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},
-	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
-};
-static const struct option cancel_options[] = {
-	{NAME("mode"), OPTION_HINT, offsetof(struct msg, text)},
-};
-static const struct option yield_options[] = {
-	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
-	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
-};
-
-enum element {
-	ELEMENT_NONE = 0, /* the message ends here */
-	ELEMENT_REQUEST,
-	ELEMENT_ID,
-	ELEMENT_ERROR_TYPE,
-	ELEMENT_URI,
-	ELEMENT_REALM,
-	ELEMENT_TEXT,
-	ELEMENT_OPTIONS,
-	ELEMENT_MAYBE_OPTIONS,
-	ELEMENT_EXTRA,   /* of AUTHENTICATE */
-	ELEMENT_PAYLOAD, /* optional Arguments and ArgumentsKw */
-};
-
-/* The elements of a message type. */
-struct shape {
-	struct option_table options;
-	uint8_t elements[6];  /* enum element; after the message type */
-	const char *names[5]; /* of the elements, for struct msg_fault */
-};
-
-#define KW "ArgumentsKw" /* the second element of ELEMENT_PAYLOAD */
-
-/* The messages that a client may send (specification: "Messages"). */
-static const struct shape shapes[] = {
-	[WAMP_HELLO] = {OPTIONS(hello_details),
-			{ELEMENT_REALM, ELEMENT_OPTIONS},
-			{"Realm", "Details"}},
-	[WAMP_ABORT] = {OPTIONS(closing_details),
-			{ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD},
-			{"Details", "Reason", KW}},
-	[WAMP_AUTHENTICATE] = {{NULL, 0},
-			       {ELEMENT_TEXT, ELEMENT_EXTRA},
-			       {"Signature", "Extra"}},
-	[WAMP_GOODBYE] = {OPTIONS(closing_details),
-			  {ELEMENT_OPTIONS, ELEMENT_URI},
-			  {"Details", "Reason"}},
-	[WAMP_ERROR] = {{NULL, 0},
-			{ELEMENT_ERROR_TYPE, ELEMENT_REQUEST, ELEMENT_OPTIONS,
-			 ELEMENT_URI, ELEMENT_PAYLOAD},
-			{"REQUEST.Type", "REQUEST.Request", "Details", "Error", KW}},
-	[WAMP_PUBLISH] = {OPTIONS(publish_options),
-			  {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI,
-			   ELEMENT_PAYLOAD},
-			  {"Request", "Options", "Topic", KW}},
-	[WAMP_SUBSCRIBE] = {OPTIONS(subscribe_options),
-			    {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI},
-			    {"Request", "Options", "Topic"}},
-	/* Autobahn sends options with this message and UNREGISTER. */
-	[WAMP_UNSUBSCRIBE] = {{NULL, 0},
-			      {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS},
-			      {"Request", "SUBSCRIBED.Subscription", "Options"}},
-	[WAMP_CALL] = {OPTIONS(call_options),
-		       {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI, ELEMENT_PAYLOAD},
-		       {"Request", "Options", "Procedure", KW}},
-	[WAMP_CANCEL] = {OPTIONS(cancel_options),
-			 {ELEMENT_REQUEST, ELEMENT_OPTIONS},
-			 {"CALL.Request", "Options"}},
-	[WAMP_REGISTER] = {OPTIONS(register_options),
-			   {ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_URI},
-			   {"Request", "Options", "Procedure"}},
-	[WAMP_UNREGISTER] = {{NULL, 0},
-			     {ELEMENT_REQUEST, ELEMENT_ID, ELEMENT_MAYBE_OPTIONS},
-			     {"Request", "REGISTERED.Registration", "Options"}},
-	[WAMP_YIELD] = {OPTIONS(yield_options),
-			{ELEMENT_REQUEST, ELEMENT_OPTIONS, ELEMENT_PAYLOAD},
-			{"INVOCATION.Request", "Options", KW}},
-};
-
-/* --- reading --- */
 
 enum { TYPE_MAX = 1023 }; /* the highest message code that the specification assigns */
 
@@ -333,7 +152,6 @@ static int skip_dict(struct decoder *d, struct token_reader *r, struct slice *ou
 /* Stores authextra as a whole, then reads the keys that the router uses. */
 static int read_extra(struct decoder *d)
 {
-	static const struct option_table keys = OPTIONS(authextra_keys);
 	struct msg_hello *hello = d->out->hello;
 	struct token_reader again;
 	struct slice item;
@@ -343,7 +161,7 @@ static int read_extra(struct decoder *d)
 		return err == E_TYPE ? expect_absent(d, item) : err;
 	hello->authextra = item;
 	read_again(d, item, &again);
-	return read_dict(d, &again, &keys, hello);
+	return read_dict(d, &again, &msg_authextra_keys, hello);
 }
 
 /* Reads a role's dict of features. A value of another type announces none. */
@@ -356,7 +174,7 @@ static int read_features(struct decoder *d, struct token_reader *r, uint8_t *fea
 	if (err != 0 || token_container(d->serializer, item) != TOKEN_MAP)
 		return err;
 	read_again(d, item, &again);
-	return read_dict(d, &again, &feature_keys, features);
+	return read_dict(d, &again, &msg_feature_keys, features);
 }
 
 static int read_feature(struct decoder *d, struct token_reader *r, unsigned bit,
@@ -376,8 +194,7 @@ static int read_feature(struct decoder *d, struct token_reader *r, unsigned bit,
 /* A HELLO without a role is invalid (section "Session Establishment"). */
 static int read_roles(struct decoder *d)
 {
-	static const struct option_table keys = OPTIONS(client_roles);
-	int err = read_dict(d, &d->reader, &keys, d->out->hello);
+	int err = read_dict(d, &d->reader, &msg_client_roles, d->out->hello);
 
 	return err == 0 && !d->has_role ? E_TYPE : err;
 }
@@ -439,11 +256,9 @@ static int read_double(struct decoder *d, struct token_reader *r, double *out)
 	return 0;
 }
 
-static int read_option(struct decoder *d, struct token_reader *r, const struct option *o,
-		       void *into)
+static int read_option(struct decoder *d, struct token_reader *r,
+		       const struct msg_option *o, void *into)
 {
-	static const struct option_table keys = OPTIONS(role_keys);
-
 	switch (o->kind) {
 	case OPTION_BOOL:
 	case OPTION_TEXT:
@@ -456,7 +271,7 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 		return read_roles(d);
 	case OPTION_ROLE:
 		d->has_role = true;
-		return read_dict(d, r, &keys, (uint8_t *)into + o->offset);
+		return read_dict(d, r, &msg_role_keys, (uint8_t *)into + o->offset);
 	case OPTION_FEATURES:
 		return read_features(d, r, into);
 	case OPTION_FEATURE:
@@ -471,8 +286,8 @@ static int read_option(struct decoder *d, struct token_reader *r, const struct o
 	return E_TYPE;
 }
 
-static const struct option *find_option(const struct option_table *known,
-					struct slice name)
+static const struct msg_option *find_option(const struct option_table *known,
+					    struct slice name)
 {
 	for (size_t i = 0; i < known->count; i++)
 		if (slice_eq(name, known->list[i].name))
@@ -484,7 +299,7 @@ static const struct option *find_option(const struct option_table *known,
  * Notes that the error occurred in this option. Nested options are noted from the inside
  * out.
  */
-static NOINLINE int fail_in_option(struct decoder *d, const struct option *o, int err)
+static NOINLINE int fail_in_option(struct decoder *d, const struct msg_option *o, int err)
 {
 	static const char *const expected[] = {
 		[OPTION_BOOL] = "a boolean",
@@ -542,7 +357,7 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 		err = text_of(d, &t, &name);
 		if (err != 0)
 			return err;
-		const struct option *o = find_option(known, name);
+		const struct msg_option *o = find_option(known, name);
 		if (o == NULL) {
 			err = token_skip(r, NULL);
 			if (err != 0)
@@ -580,7 +395,7 @@ static int put_empty_arguments(struct decoder *d, struct slice kw)
 /* Notes that the error occurred in Arguments (i = 0) or ArgumentsKw (i = 1). */
 static NOINLINE int fail_in_payload(struct decoder *d, unsigned i, int err)
 {
-	d->out->fault.element = i == 0 ? "Arguments" : KW;
+	d->out->fault.element = i == 0 ? "Arguments" : MSG_ARGUMENTS_KW;
 	d->out->fault.expected = i == 0 ? "a list" : "a dict";
 	return err;
 }
@@ -637,7 +452,8 @@ static int read_hello_details(struct decoder *d, const struct option_table *know
 
 	if (err != 0 || d->has_role)
 		return err;
-	return fail_in_option(d, &hello_details[0], E_NOTFOUND);
+	/* "roles" is the first of them. */
+	return fail_in_option(d, known->list, E_NOTFOUND);
 }
 
 /* Stores AUTHENTICATE's Extra, which the login method reads. */
@@ -695,7 +511,7 @@ static ALWAYS_INLINE int read_element(struct decoder *d, enum element e,
  * Notes that the error occurred in this element. ELEMENT_NONE means after the last
  * element.
  */
-static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape,
+static NOINLINE int fail_in_element(struct decoder *d, const struct msg_shape *shape,
 				    const uint8_t *e, int err)
 {
 	static const char *const expected[] = {
@@ -725,7 +541,7 @@ static NOINLINE int fail_in_element(struct decoder *d, const struct shape *shape
 }
 
 /* Reads the elements after the message type, and checks that no more follow. */
-static ALWAYS_INLINE int read_elements(struct decoder *d, const struct shape *shape)
+static ALWAYS_INLINE int read_elements(struct decoder *d, const struct msg_shape *shape)
 {
 	struct token t;
 	const uint8_t *e;
@@ -797,9 +613,9 @@ static ALWAYS_INLINE int read_message(struct decoder *d, struct slice in,
 		return err == E_TYPE || err == E_NOTFOUND ? fail_in_type(d, list) : err;
 	if (type <= TYPE_MAX)
 		d->out->type = (enum wamp_type)type;
-	if (type >= ARRAY_LEN(shapes) || shapes[type].elements[0] == ELEMENT_NONE)
+	if (type >= ARRAY_LEN(msg_shapes) || msg_shapes[type].elements[0] == ELEMENT_NONE)
 		return E_UNKNOWN;
-	return read_elements(d, &shapes[type]);
+	return read_elements(d, &msg_shapes[type]);
 }
 
 /*

@@ -107,32 +107,6 @@ static void put_authorize(struct buf *out, const struct auth_authorize *q,
 	token_put_end(&w);
 }
 
-/*
- * Writes a map with the pairs of dict that the protocol can carry and that fit into
- * *room. Subtracts their size from *room. E_NOMEM.
- */
-static int put_map(struct buf *out, unsigned depth, enum serializer from,
-		   struct slice dict, size_t *room)
-{
-	struct buf value;
-	struct auth_pairs p = {
-		.depth = depth,
-		.left = AUTH_MAX_MAP,
-		.room = min_size(*room, AUTH_MAX_STRING),
-		.value = &value,
-	};
-	size_t before = p.room;
-
-	buf_init(&value, AUTH_MAX_STRING + AUTH_MAX_NAME);
-	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
-	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
-	int err = auth_pairs_put(&p, from, dict);
-	token_put_end(&p.w);
-	*room -= before - p.room;
-	buf_fini(&value);
-	return err != 0 ? err : out->err;
-}
-
 int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
 			 size_t max_message)
 {
@@ -152,11 +126,11 @@ int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
 	size_t room = max_message - min_size(max_message, least);
 	/* Write the authenticator's extra first, so that the client's options cannot take
 	 * its room. */
-	int err = put_map(&extra, DEPTH_OF_SESSION_EXTRA, SERIALIZER_MSGPACK,
-			  q->authextra, &room);
+	int err = auth_pairs_write(&extra, DEPTH_OF_SESSION_EXTRA, NULL,
+				   SERIALIZER_MSGPACK, q->authextra, &room);
 	if (err == 0)
-		err = put_map(&options, DEPTH_OF_OPTIONS, q->options_in, q->options,
-			      &room);
+		err = auth_pairs_write(&options, DEPTH_OF_OPTIONS, NULL, q->options_in,
+				       q->options, &room);
 	if (out->err == 0)
 		out->len = start;
 	put_authorize(out, q, buf_slice(&extra), buf_slice(&options));

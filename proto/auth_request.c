@@ -98,65 +98,25 @@ enum {
 	MAPS_OVERHEAD = 32,
 };
 
-static void put_str_or_nil(struct token_writer *w, struct slice s)
-{
-	if (s.len == 0)
-		token_put_null(w);
-	else
-		token_put_str(w, s);
-}
-
 /*
  * Writes authextra: pubkey and channel_binding, which routerd has read itself, then as
  * many other pairs as fit.
  */
-static int write_authextra(struct buf *out, const struct auth_request *q,
-			   struct buf *scratch, size_t *room)
+static int write_authextra(struct buf *out, const struct auth_request *q, size_t *room)
 {
-	static const char *const written[] = {"pubkey", "channel_binding", NULL};
-	struct auth_pairs p = {
-		.depth = DEPTH_OF_AUTHEXTRA,
-		.except = written,
-		.left = AUTH_MAX_MAP - 2,
-		.room = min_size(*room, AUTH_MAX_STRING),
-		.value = scratch,
-	};
-	size_t room_before = p.room;
 	uint8_t key[FIELD_KEY_LEN];
 	char hex[2 * FIELD_KEY_LEN + 1];
 	bool is_key = fields_key_decode(q->pubkey, key) == 0;
 
 	if (is_key)
 		fields_key_encode(key, hex);
-	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
-	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
-	token_put_text(&p.w, "pubkey");
-	put_str_or_nil(&p.w, is_key ? slice_str(hex) : q->pubkey);
-	token_put_text(&p.w, "channel_binding");
-	put_str_or_nil(&p.w, q->channel_binding);
-	int err = auth_pairs_put(&p, q->authextra_in, q->authextra);
-	token_put_end(&p.w);
-	*room -= room_before - p.room;
-	return err;
-}
-
-static int write_headers(struct buf *out, const struct auth_request *q,
-			 struct buf *scratch, size_t room)
-{
-	struct auth_pairs p = {
-		.depth = DEPTH_OF_HEADERS,
-		.left = AUTH_MAX_MAP,
-		.room = min_size(room, AUTH_MAX_STRING),
-		.value = scratch,
+	const struct auth_own_pair own[] = {
+		{"pubkey", is_key ? slice_str(hex) : q->pubkey},
+		{"channel_binding", q->channel_binding},
+		{NULL, {NULL, 0}},
 	};
-
-	if (q->transport.headers.len == 0)
-		return 0;
-	token_writer_init(&p.w, SERIALIZER_MSGPACK, out);
-	token_put_map(&p.w, TOKEN_COUNT_UNKNOWN);
-	int err = auth_pairs_put(&p, SERIALIZER_MSGPACK, q->transport.headers);
-	token_put_end(&p.w);
-	return err;
+	return auth_pairs_write(out, DEPTH_OF_AUTHEXTRA, own, q->authextra_in,
+				q->authextra, room);
 }
 
 /* The string, or an empty one if it is not a name that the protocol allows. */
@@ -177,8 +137,8 @@ static void put_question(struct buf *out, const struct auth_request *q,
 	sent.transport.headers = headers;
 	token_writer_init(&w, SERIALIZER_MSGPACK, out);
 	token_put_array(&w, 3);
-	put_str_or_nil(&w, q->realm);
-	put_str_or_nil(&w, q->authid);
+	fields_put_str_or_nil(&w, q->realm);
+	fields_put_str_or_nil(&w, q->authid);
 	fields_write(&w, &details_table, &sent);
 	token_put_end(&w);
 }
@@ -186,7 +146,7 @@ static void put_question(struct buf *out, const struct auth_request *q,
 int auth_request_write(struct buf *out, const struct auth_request *q, size_t max_message)
 {
 	static const struct slice none = {NULL, 0};
-	struct buf extra, headers, scratch;
+	struct buf extra, headers;
 	size_t start = out->len, room = 0;
 
 	if (max_message < AUTH_MIN_MESSAGE || q->realm.len > AUTH_MAX_NAME ||
@@ -196,28 +156,25 @@ int auth_request_write(struct buf *out, const struct auth_request *q, size_t max
 		return E_RANGE;
 	buf_init(&extra, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
 	buf_init(&headers, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
-	buf_init(&scratch, AUTH_MAX_STRING + AUTH_MAX_NAME);
 	/* Write the smallest request first, to find out how much room is left. */
-	int err = write_authextra(&extra, q, &scratch, &room);
+	int err = write_authextra(&extra, q, &room);
 	put_question(out, q, buf_slice(&extra), none);
 	size_t least = out->len - start + MAPS_OVERHEAD + AUTH_ENVELOPE;
 	room = max_message - min_size(max_message, least);
 	if (err == 0 && out->err == 0) {
 		buf_clear(&extra);
-		err = write_authextra(&extra, q, &scratch, &room);
+		err = write_authextra(&extra, q, &room);
 	}
-	if (err == 0)
-		err = write_headers(&headers, q, &scratch, room);
+	if (err == 0 && q->transport.headers.len > 0)
+		err = auth_pairs_write(&headers, DEPTH_OF_HEADERS, NULL,
+				       SERIALIZER_MSGPACK, q->transport.headers, &room);
 	/* Drop the smallest request, which was written to measure the room. */
 	out->len = out->err == 0 ? start : out->len;
 	put_question(out, q, buf_slice(&extra), buf_slice(&headers));
 	if (err == 0)
-		err = extra.err != 0     ? extra.err
-		      : headers.err != 0 ? headers.err
-					 : out->err;
+		err = out->err;
 	if (err == 0 && out->len - start + AUTH_ENVELOPE > max_message)
 		err = E_LIMIT;
-	buf_fini(&scratch);
 	buf_fini(&headers);
 	buf_fini(&extra);
 	return err;

@@ -477,6 +477,14 @@ void fields_write(struct token_writer *w, const struct field_table *t, const voi
 	token_put_end(w);
 }
 
+void fields_put_str_or_nil(struct token_writer *w, struct slice s)
+{
+	if (s.len == 0)
+		token_put_null(w);
+	else
+		token_put_str(w, s);
+}
+
 void fields_write_item(struct buf *out, const struct field_table *t, const void *in)
 {
 	struct token_writer w;

@@ -151,6 +151,8 @@ int fields_end_params(struct token_reader *r) MUSTCHECK;
 
 /* Reads a string or nil. On nil *out is unchanged. E_TYPE: it is something else. */
 int fields_read_str_or_nil(struct token_reader *r, struct slice *out) MUSTCHECK;
+/* Writes a string, or nil if it is empty. */
+void fields_put_str_or_nil(struct token_writer *w, struct slice s);
 
 /* Converts 64 hex digits of either case to 32 octets. E_TYPE if hex is something else. */
 int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN]) MUSTCHECK;

@@ -49,11 +49,37 @@ void fields_init(const struct field_table *t, void *out)
 	set_field_defaults(t, out);
 }
 
+/* The first token of a value of each type, and a description of such values. */
+static const struct {
+	enum token_type token;
+	const char *expected;
+} types[] = {
+	[FIELD_STR] = {TOKEN_STR, "a string"},
+	[FIELD_URI] = {TOKEN_STR, "a URI"},
+	[FIELD_KEY] = {TOKEN_STR, "64 hex digits"},
+	[FIELD_KEYS] = {TOKEN_ARRAY,
+			"an array of at most 16 public keys, each of 64 hex digits"},
+	[FIELD_UINT] = {TOKEN_UINT, "an integer"},
+	[FIELD_BOOL] = {TOKEN_BOOL, "true or false"},
+	[FIELD_FLAGS] = {TOKEN_ARRAY, "an array of strings"},
+	[FIELD_VERSION] = {TOKEN_ARRAY, "an array of two numbers"},
+	[FIELD_RAW_MAP] = {TOKEN_MAP, "a map"},
+	[FIELD_RAW_ARRAY] = {TOKEN_ARRAY, "an array"},
+	[FIELD_STRUCT] = {TOKEN_MAP, "a map"},
+	[FIELD_NAME] = {TOKEN_STR, "one of the known names"},
+	[FIELD_SOLE_KEY] = {TOKEN_STR, "64 hex digits, beside at most 15 other keys"},
+};
+
+static int check_token(const struct token *t, enum token_type expected)
+{
+	if (t->type == expected)
+		return 0;
+	return expected == TOKEN_UINT && t->type == TOKEN_NEGINT ? E_RANGE : E_TYPE;
+}
+
 static int read_field_text(const struct token *t, const struct field *f,
 			   struct slice *out)
 {
-	if (t->type != TOKEN_STR)
-		return E_TYPE;
 	if (t->text.len > (f->max == 0 ? FIELD_DEFAULT_MAX : f->max))
 		return E_RANGE;
 	if (t->text.len == 0 && (f->flags & (FIELD_REQUIRED | FIELD_NOT_EMPTY)) != 0)
@@ -64,15 +90,8 @@ static int read_field_text(const struct token *t, const struct field *f,
 	return 0;
 }
 
-static int read_field_key(const struct token *t, uint8_t out[FIELD_KEY_LEN])
-{
-	return t->type == TOKEN_STR ? fields_key_decode(t->text, out) : E_TYPE;
-}
-
 static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
 {
-	if (t->type != TOKEN_UINT)
-		return t->type == TOKEN_NEGINT ? E_RANGE : E_TYPE;
 	if (t->u > (max == 0 ? INT64_MAX : max))
 		return E_RANGE;
 	*out = t->u;
@@ -82,8 +101,6 @@ static int read_uint(const struct token *t, uint64_t max, uint64_t *out)
 /* Finds the index of a name. E_UNKNOWN if it is not in the list. */
 static int find_name(const struct field *f, const struct token *t, unsigned *out)
 {
-	if (t->type != TOKEN_STR)
-		return E_TYPE;
 	for (*out = 0; f->names[*out] != NULL; ++*out)
 		if (slice_eq_str(t->text, f->names[*out]))
 			return 0;
@@ -92,36 +109,34 @@ static int find_name(const struct field *f, const struct token *t, unsigned *out
 
 static int add_to_keys(const struct token *t, struct field_keys *to)
 {
-	return to->n == FIELD_MAX_KEYS ? E_LIMIT : read_field_key(t, to->key[to->n++]);
+	if (to->n == FIELD_MAX_KEYS)
+		return E_LIMIT;
+	return fields_key_decode(t->text, to->key[to->n++]);
 }
 
-static int add_flag(const struct token *t, const struct field *f, unsigned *to)
+/* Reads the rest of the array of a KEYS, FLAGS or VERSION. */
+static int read_field_array(struct token_reader *r, const struct field *f, void *to)
 {
-	unsigned bit;
-	int err = find_name(f, t, &bit);
-
-	if (err == 0)
-		*to |= 1u << bit;
-	return err == E_UNKNOWN ? 0 : err;
-}
-
-/* Reads the rest of an array. *n gets the number of its elements. */
-static int read_field_array(struct token_reader *r, const struct field *f, void *to,
-			    size_t *n)
-{
+	bool version = f->type == FIELD_VERSION;
 	struct token t;
+	unsigned bit;
 
-	for (*n = 0;; ++*n) {
+	for (size_t n = 0;; n++) {
 		int err = token_next(r, &t);
-		if (err != 0 || t.type == TOKEN_END)
+		if (err != 0)
+			return err;
+		if (t.type == TOKEN_END)
+			return version && n != 2 ? E_TYPE : 0;
+		err = check_token(&t, version ? TOKEN_UINT : TOKEN_STR);
+		if (err != 0)
 			return err;
 		if (f->type == FIELD_KEYS)
 			err = add_to_keys(&t, to);
-		else if (f->type == FIELD_FLAGS)
-			err = add_flag(&t, f, to);
-		else
-			err = *n < 2 ? read_uint(&t, UINT32_MAX, (uint64_t *)to + *n)
-				     : E_TYPE;
+		else if (f->type == FIELD_FLAGS && find_name(f, &t, &bit) == 0)
+			*(unsigned *)to |= 1u << bit;
+		else if (version)
+			err = n < 2 ? read_uint(&t, UINT32_MAX, (uint64_t *)to + n)
+				    : E_TYPE;
 		if (err != 0)
 			return err;
 	}
@@ -135,16 +150,17 @@ static int read_field_value(struct token_reader *r, const struct token *t,
 			    struct slice item, const struct field *f, void *to,
 			    const struct field **bad)
 {
-	size_t n;
-	int err;
+	int err = check_token(t, types[f->type].token);
 
+	if (err != 0)
+		return err;
 	switch (f->type) {
 	case FIELD_STR:
 	case FIELD_URI:
 		return read_field_text(t, f, to);
 	case FIELD_KEY:
 		((struct field_key *)to)->there = true;
-		return read_field_key(t, ((struct field_key *)to)->octets);
+		return fields_key_decode(t->text, ((struct field_key *)to)->octets);
 	case FIELD_SOLE_KEY:
 		return add_to_keys(t, to);
 	case FIELD_NAME:
@@ -152,26 +168,19 @@ static int read_field_value(struct token_reader *r, const struct token *t,
 	case FIELD_UINT:
 		return read_uint(t, f->max, to);
 	case FIELD_BOOL:
-		if (t->type != TOKEN_BOOL)
-			return E_TYPE;
 		*(bool *)to = t->b;
 		return 0;
 	case FIELD_KEYS:
 	case FIELD_FLAGS:
 	case FIELD_VERSION:
-		err = t->type == TOKEN_ARRAY ? read_field_array(r, f, to, &n) : E_TYPE;
-		return err == 0 && f->type == FIELD_VERSION && n != 2 ? E_TYPE : err;
+		return read_field_array(r, f, to);
 	case FIELD_STRUCT:
-		if (t->type != TOKEN_MAP)
-			return E_TYPE;
 		return read_field_pairs(r, f->table, (f->flags & FIELD_STRICT) != 0, to,
 					bad);
 	case FIELD_RAW_MAP:
 	case FIELD_RAW_ARRAY:
 		*(struct slice *)to = item;
-		return t->type == (f->type == FIELD_RAW_MAP ? TOKEN_MAP : TOKEN_ARRAY)
-			       ? 0
-			       : E_TYPE;
+		return 0;
 	}
 	return E_TYPE;
 }
@@ -266,52 +275,30 @@ int fields_read(struct token_reader *r, const struct field_table *t, void *out,
 	return err;
 }
 
-static void expected(const struct field *f, char *text, size_t size)
-{
-	static const char *const fixed[] = {
-		[FIELD_KEY] = "64 hex digits",
-		[FIELD_SOLE_KEY] = "64 hex digits, beside at most 15 other keys",
-		[FIELD_KEYS] =
-			"an array of at most 16 public keys, each of 64 hex digits",
-		[FIELD_BOOL] = "true or false",
-		[FIELD_FLAGS] = "an array of strings",
-		[FIELD_VERSION] = "an array of two numbers",
-		[FIELD_RAW_MAP] = "a map",
-		[FIELD_RAW_ARRAY] = "an array",
-		[FIELD_STRUCT] = "a map",
-		[FIELD_NAME] = "one of the known names",
-	};
-	unsigned long long max = f->max != 0 ? f->max : FIELD_DEFAULT_MAX;
-
-	if (f->type == FIELD_UINT)
-		snprintf(text, size, "an integer from 0 to %llu",
-			 f->max != 0 ? max : (unsigned long long)INT64_MAX);
-	else if (f->type == FIELD_STR || f->type == FIELD_URI)
-		snprintf(text, size, "%s of at most %llu bytes%s",
-			 f->type == FIELD_URI ? "a URI" : "a string", max,
-			 (f->flags & (FIELD_REQUIRED | FIELD_NOT_EMPTY)) != 0
-				 ? ", not empty"
-				 : "");
-	else
-		snprintf(text, size, "%s", fixed[f->type]);
-}
-
 void fields_explain(const struct field *bad, int err, char *text, size_t size)
 {
-	char what[80];
+	unsigned long long max = bad == NULL ? 0 : bad->max;
 
-	if (bad == NULL) {
+	if (bad == NULL)
 		snprintf(text, size, "%s",
 			 err == E_TYPE ? "expected a map whose keys are strings"
 				       : err_str(err));
-	} else if (err == E_NOTFOUND) {
+	else if (err == E_NOTFOUND)
 		snprintf(text, size, "%s: required, but missing", bad->key);
-	} else if (err == E_EXISTS) {
+	else if (err == E_EXISTS)
 		snprintf(text, size, "%s: given twice", bad->key);
-	} else {
-		expected(bad, what, sizeof(what));
-		snprintf(text, size, "%s: expected %s", bad->key, what);
-	}
+	else if (bad->type == FIELD_UINT)
+		snprintf(text, size, "%s: expected an integer from 0 to %llu", bad->key,
+			 max != 0 ? max : (unsigned long long)INT64_MAX);
+	else if (bad->type == FIELD_STR || bad->type == FIELD_URI)
+		snprintf(text, size, "%s: expected %s of at most %llu bytes%s", bad->key,
+			 types[bad->type].expected, max != 0 ? max : FIELD_DEFAULT_MAX,
+			 (bad->flags & (FIELD_REQUIRED | FIELD_NOT_EMPTY)) != 0
+				 ? ", not empty"
+				 : "");
+	else
+		snprintf(text, size, "%s: expected %s", bad->key,
+			 types[bad->type].expected);
 }
 
 int fields_read_item(struct slice in, const struct field_table *t, void *out)

@@ -24,14 +24,11 @@
 #include <wslay/wslay.h>
 
 enum {
-	POOL_MAX = 16,           /* unused readers that a thread keeps */
-	KEEP_BUFFER = 64 * 1024, /* largest buffer that an unused reader keeps */
 	WSLAY_MEMORY = 4480, /* bytes of a frame context, as allocated by release 1.1.1 */
 	MASK_LEN = 4,
 };
 
 struct ws_reader {
-	SLIST_ENTRY(ws_reader) link;
 	wslay_frame_context_ptr wslay;
 	struct slice input; /* input of this call that wslay has not taken yet */
 	uint64_t held;      /* bytes that wslay took after the last complete frame */
@@ -101,50 +98,6 @@ void ws_reader_free(struct ws_reader **rp)
 size_t ws_reader_memory(const struct ws_reader *reader)
 {
 	return reader == NULL ? 0 : sizeof(*reader) + WSLAY_MEMORY + reader->payload.cap;
-}
-
-void ws_pool_init(struct ws_pool *p)
-{
-	*p = (struct ws_pool){.free = SLIST_HEAD_INITIALIZER(p->free)};
-}
-
-void ws_pool_fini(struct ws_pool *p)
-{
-	while (!SLIST_EMPTY(&p->free)) {
-		struct ws_reader *reader = SLIST_FIRST(&p->free);
-
-		SLIST_REMOVE_HEAD(&p->free, link);
-		ws_reader_free(&reader);
-	}
-	p->n_free = 0;
-}
-
-static struct ws_reader *pool_take(struct ws_pool *p)
-{
-	struct ws_reader *reader = SLIST_FIRST(&p->free);
-
-	if (reader == NULL)
-		return reader_new();
-	SLIST_REMOVE_HEAD(&p->free, link);
-	p->n_free--;
-	return reader;
-}
-
-/* Takes back a reader that is between two messages. */
-static void pool_give(struct ws_pool *p, struct ws_reader **held)
-{
-	struct ws_reader *reader = *held;
-
-	if (p->n_free == POOL_MAX) {
-		ws_reader_free(held);
-		return;
-	}
-	*held = NULL;
-	if (reader->payload.cap > KEEP_BUFFER)
-		buf_fini(&reader->payload);
-	buf_clear(&reader->payload);
-	SLIST_INSERT_HEAD(&p->free, reader, link);
-	p->n_free++;
 }
 
 /* --- frames --- */
@@ -405,25 +358,24 @@ static bool between_messages(const struct ws_reader *reader)
 	return reader->held == 0 && !reader->in_message;
 }
 
-enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
-			      struct frame_input *in, size_t limit,
-			      struct frame_event *out)
+enum frame_event_type ws_next(struct ws_reader **held, struct frame_input *in,
+			      size_t limit, struct frame_event *out)
 {
 	enum frame_event_type type;
 
 	/* The last event may have pointed into the reader, so it is freed only now. */
 	if (*held != NULL && between_messages(*held))
-		pool_give(p, held);
+		ws_reader_free(held);
 	if (*held == NULL) {
 		type = whole_message(in, limit, out);
 		if (type != FRAME_MORE || in->len == 0)
 			return type;
-		*held = pool_take(p);
+		*held = reader_new();
 		if (*held == NULL)
 			return FRAME_NOMEM;
 	}
 	type = read_frames(*held, in, limit, out);
 	if (type == FRAME_MORE && between_messages(*held))
-		pool_give(p, held);
+		ws_reader_free(held);
 	return type;
 }

@@ -5,8 +5,7 @@
  * fragmentation, interleaved control frames, limits, UTF-8 and close codes.
  *
  * A reader (wslay's 4 KiB context and a message buffer) exists only while a frame or a
- * message is incomplete, so an idle connection has none. A stream and its pool belong to
- * one thread.
+ * message is incomplete, so an idle connection has none. Runs on the stream's thread.
  */
 #ifndef PROTO_WS_READER_H
 #define PROTO_WS_READER_H
@@ -14,19 +13,7 @@
 #include "common/buf.h"
 #include "proto/frame_event.h"
 
-#include <sys/queue.h>
-
 struct ws_reader;
-SLIST_HEAD(ws_readers, ws_reader);
-
-/* Shared by all streams of one thread. */
-struct ws_pool {
-	struct ws_readers free; /* readers that no stream uses */
-	unsigned n_free;
-};
-
-void ws_pool_init(struct ws_pool *p);
-void ws_pool_fini(struct ws_pool *p);
 
 /*
  * A limit for ws_next: read data frames only to find the control frames after them, and
@@ -43,9 +30,8 @@ void ws_pool_fini(struct ws_pool *p);
  * FRAME_CLOSE, FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the
  * caller frees the reader.
  */
-enum frame_event_type ws_next(struct ws_pool *p, struct ws_reader **held,
-			      struct frame_input *in, size_t limit,
-			      struct frame_event *out) MUSTCHECK;
+enum frame_event_type ws_next(struct ws_reader **held, struct frame_input *in,
+			      size_t limit, struct frame_event *out) MUSTCHECK;
 
 /* The memory of a reader in bytes; 0 for NULL. */
 size_t ws_reader_memory(const struct ws_reader *reader);

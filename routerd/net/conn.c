@@ -259,9 +259,8 @@ static enum frame_event_type next_event(struct conn *c, union conn_held *held,
 {
 	size_t limit = message_limit(c);
 
-	return c->framing == CONN_WEBSOCKET
-		       ? ws_next(&c->net->ws, &held->ws, in, limit, ev)
-		       : rawsocket_next(&held->part, in, limit, ev);
+	return c->framing == CONN_WEBSOCKET ? ws_next(&held->ws, in, limit, ev)
+					    : rawsocket_next(&held->part, in, limit, ev);
 }
 
 /*

@@ -12,7 +12,7 @@
 #define ROUTERD_NET_CONN_INT_H
 
 #include "common/buf.h"
-#include "proto/frame_event.h"
+#include "proto/ws_reader.h"
 #include "routerd/net/conn.h"
 #include "routerd/net/stream.h"
 

@@ -65,7 +65,6 @@ int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queu
 	TAILQ_INIT(&n->left);
 	wheel_init(&n->wheel, loop_now_ms(loop));
 	timer_init(&n->tick, loop, on_net_tick, n);
-	ws_pool_init(&n->ws);
 	n->log_rate.burst = LOG_BURST;
 	return 0;
 }
@@ -101,7 +100,6 @@ void net_fini(struct net *n)
 	reap(n);
 	ASSERT(n->conns == 0 && n->out.memory == 0 && n->incomplete_bytes == 0);
 	timer_disarm(&n->tick);
-	ws_pool_fini(&n->ws);
 	outq_pool_fini(&n->out);
 	free(n->scratch);
 	n->scratch = NULL;

@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/wheel.h"
-#include "proto/ws_reader.h"
 #include "routerd/net/budget.h"
 #include "routerd/net/outq.h"
 #include "routerd/net/stream.h"
@@ -134,11 +133,10 @@ struct net {
 	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
 	struct conn_list incomplete;               /* connections with incomplete input */
 	struct conn_list paused_conns;             /* paused because `paused` was set */
-	struct conn_list left; /* their `closed` is called in this turn */
-	struct wheel wheel;    /* deadlines */
-	struct timer tick;     /* fires when the wheel must be run */
-	uint64_t tick_due_ms;  /* 0: not armed */
-	struct ws_pool ws;
+	struct conn_list left;   /* their `closed` is called in this turn */
+	struct wheel wheel;      /* deadlines */
+	struct timer tick;       /* fires when the wheel must be run */
+	uint64_t tick_due_ms;    /* 0: not armed */
 	struct outq_pool out;    /* counted against max_queued */
 	size_t incomplete_bytes; /* counted against max_incomplete */
 	struct budget budget;    /* of this turn */

@@ -43,19 +43,17 @@ static void write_frame(struct buf *out, struct input *in)
 	}
 }
 
-static struct ws_pool pool;
 static struct ws_reader *held;
 
 static void reader_begin(void)
 {
-	ws_pool_init(&pool);
 	held = NULL;
 }
 
 static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out)
 {
 	size_t limit = discards() ? WS_DISCARD : limit_now();
-	enum frame_event_type type = ws_next(&pool, &held, in, limit, out);
+	enum frame_event_type type = ws_next(&held, in, limit, out);
 
 	if (type == FRAME_MESSAGE)
 		ASSERT(!out->text || utf8_valid(out->bytes));
@@ -73,7 +71,6 @@ static enum frame_event_type reader_next(struct frame_input *in, struct frame_ev
 static void reader_end(void)
 {
 	ws_reader_free(&held);
-	ws_pool_fini(&pool);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -50,12 +50,10 @@ static void text_frame(int first, const char *text)
 	frame(first, text, strlen(text));
 }
 
-static struct ws_pool pool;
-
 static enum frame_event_type next_event(void *reader, struct frame_input *in,
 					struct frame_event *ev)
 {
-	return ws_next(&pool, reader, in, rec.limit, ev);
+	return ws_next(reader, in, rec.limit, ev);
 }
 
 static void feed(struct ws_reader **held, const uint8_t *p, size_t len)
@@ -112,14 +110,12 @@ static int setup(void **state)
 	rec.stop_after = 0;
 	buf_init(&rec.log, 1024 * 1024);
 	buf_init(&stream, 32 * 1024 * 1024);
-	ws_pool_init(&pool);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	ws_pool_fini(&pool);
 	buf_fini(&stream);
 	buf_fini(&rec.log);
 	return 0;
@@ -423,25 +419,6 @@ static void test_both_ways_agree(void **state)
 	buf_fini(&pieces);
 }
 
-static void test_idle_readers_are_few(void **state)
-{
-	struct ws_reader *held[100] = {NULL};
-
-	(void)state;
-	text_frame(FIN | WS_OP_TEXT, "ab");
-	for (size_t i = 0; i < ARRAY_LEN(held); i++) {
-		rewind_recorder();
-		feed(&held[i], stream.data, stream.len - 1);
-		assert_non_null(held[i]);
-	}
-	for (size_t i = 0; i < ARRAY_LEN(held); i++) {
-		rewind_recorder();
-		feed(&held[i], stream.data + stream.len - 1, 1);
-		assert_null(held[i]);
-	}
-	assert_in_range(pool.n_free, 1, 16);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -458,7 +435,6 @@ int main(void)
 		T(test_discarding),
 		T(test_stopped_by_a_message),
 		T(test_both_ways_agree),
-		T(test_idle_readers_are_few),
 #undef T
 	};
 

@@ -6,33 +6,39 @@
 #ifndef COMMON_ERR_H
 #define COMMON_ERR_H
 
+/* Each row: the code's name without E_; its value; a short lower-case text. */
+#define ERRORS(X)                                                                        \
+	X(OK, 0, "ok")                                                                   \
+	X(SYS, -1, "system error") /* a system call failed: errno is valid */            \
+	X(NOMEM, -2, "out of memory")                                                    \
+	X(LIMIT, -3, "over the limit")      /* a configured maximum would be exceeded */ \
+	X(TRUNCATED, -4, "ends too early")  /* input ends before the item does */        \
+	X(TRAILING, -5, "trailing bytes")   /* input continues after the item */         \
+	X(SYNTAX, -6, "malformed")          /* not well-formed */                        \
+	X(UTF8, -7, "invalid UTF-8")        /* text that is not UTF-8 */                 \
+	X(DEPTH, -8, "nested too deeply")   /* nested deeper than allowed */             \
+	X(RANGE, -9, "number out of range") /* or a length outside its bounds */         \
+	X(TYPE, -10, "wrong type or length")    /* well-formed, but not as expected */   \
+	X(UNKNOWN, -11, "unknown name or code") /* unknown to this program */            \
+	X(NOTFOUND, -12, "not found")           /* no such object */                     \
+	X(EXISTS, -13, "exists already")        /* the object exists already */          \
+	X(CLOSED, -14, "closed by peer")        /* the peer has closed the connection */ \
+	X(UNSUPPORTED, -15, "not supported")    /* or cannot be expressed */             \
+	X(AGAIN, -16, "try again")     /* nothing to do now; call again later */         \
+	X(DB, -17, "database error")   /* the database's message has been logged */      \
+	X(VALUE, -18, "invalid value") /* well-formed, but not allowed */                \
+	X(SURROGATE, -19, "unpaired surrogate") /* in a text */                          \
+	X(BASE64, -20, "invalid base64")        /* text that should be base64 */         \
+	X(NAN, -21, "NaN or an infinity")       /* which JSON cannot express */          \
+	X(FULL, -22, "queue full")
+
 enum err {
-	E_OK = 0,
-	E_SYS = -1,       /* a system call failed: errno is valid */
-	E_NOMEM = -2,     /* out of memory */
-	E_LIMIT = -3,     /* a configured maximum would be exceeded */
-	E_TRUNCATED = -4, /* input ends before the item does */
-	E_TRAILING = -5,  /* input continues after the item */
-	E_SYNTAX = -6,    /* not well-formed */
-	E_UTF8 = -7,      /* text that is not UTF-8 */
-	E_DEPTH = -8,     /* nested deeper than allowed */
-	E_RANGE = -9,     /* a number or length outside its bounds */
-	E_TYPE = -10,     /* well-formed, but of another type or length than expected */
-	E_UNKNOWN = -11,  /* a name or code that this program does not know */
-	E_NOTFOUND = -12, /* no such object */
-	E_EXISTS = -13,   /* the object exists already */
-	E_CLOSED = -14,   /* the peer has closed the connection */
-	E_UNSUPPORTED = -15, /* cannot be expressed, or not implemented */
-	E_AGAIN = -16,       /* nothing to do now; call again later */
-	E_DB = -17,          /* the database failed; its message has been logged */
-	E_VALUE = -18,       /* well-formed, but the value is not allowed */
-	E_SURROGATE = -19,   /* text with an unpaired surrogate */
-	E_BASE64 = -20,      /* text that should be base64, but is not */
-	E_NAN = -21,         /* NaN or an infinity, which the encoding cannot express */
-	E_FULL = -22,        /* a queue has no room left */
+#define X(name, value, text) E_##name = (value),
+	ERRORS(X)
+#undef X
 };
 
-/* A short lower-case text for an error code. For E_SYS, the text of errno. Never NULL. */
+/* The text of an error code. For E_SYS, the text of errno. Never NULL. */
 const char *err_str(int err);
 
 #endif

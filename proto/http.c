@@ -513,27 +513,17 @@ int http_write_switching(struct buf *out, struct slice key, const char *subproto
 const char *http_status_text(int status)
 {
 	static const struct {
-		enum http_status status;
-		const char *text;
-	} texts[] = {
-		{HTTP_SWITCHING, "Switching Protocols"},
-		{HTTP_OK, "OK"},
-		{HTTP_BAD_REQUEST, "Bad Request"},
-		{HTTP_FORBIDDEN, "Forbidden"},
-		{HTTP_NOT_FOUND, "Not Found"},
-		{HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed"},
-		{HTTP_CONTENT_TOO_LARGE, "Content Too Large"},
-		{HTTP_URI_TOO_LONG, "URI Too Long"},
-		{HTTP_UPGRADE_REQUIRED, "Upgrade Required"},
-		{HTTP_HEADERS_TOO_LARGE, "Request Header Fields Too Large"},
-		{HTTP_INTERNAL, "Internal Server Error"},
-		{HTTP_UNAVAILABLE, "Service Unavailable"},
-		{HTTP_VERSION, "HTTP Version Not Supported"},
+		int status;
+		const char *phrase;
+	} statuses[] = {
+#define X(name, code, phrase) {code, phrase},
+		HTTP_STATUSES(X)
+#undef X
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
-		if ((int)texts[i].status == status)
-			return texts[i].text;
+	for (size_t i = 0; i < ARRAY_LEN(statuses); i++)
+		if (statuses[i].status == status)
+			return statuses[i].phrase;
 	return "Error";
 }
 

@@ -19,20 +19,26 @@ enum {
 	HTTP_ANSWER_MAX = 4 * 1024, /* upper bound of the bytes of an answer */
 };
 
+/* The status codes and their reason phrases. */
+#define HTTP_STATUSES(X)                                                                 \
+	X(SWITCHING, 101, "Switching Protocols")                                         \
+	X(OK, 200, "OK")                                                                 \
+	X(BAD_REQUEST, 400, "Bad Request")                                               \
+	X(FORBIDDEN, 403, "Forbidden")                                                   \
+	X(NOT_FOUND, 404, "Not Found")                                                   \
+	X(METHOD_NOT_ALLOWED, 405, "Method Not Allowed")                                 \
+	X(CONTENT_TOO_LARGE, 413, "Content Too Large")                                   \
+	X(URI_TOO_LONG, 414, "URI Too Long")                                             \
+	X(UPGRADE_REQUIRED, 426, "Upgrade Required")                                     \
+	X(HEADERS_TOO_LARGE, 431, "Request Header Fields Too Large")                     \
+	X(INTERNAL, 500, "Internal Server Error")                                        \
+	X(UNAVAILABLE, 503, "Service Unavailable")                                       \
+	X(VERSION, 505, "HTTP Version Not Supported")
+
 enum http_status {
-	HTTP_SWITCHING = 101,
-	HTTP_OK = 200,
-	HTTP_BAD_REQUEST = 400,
-	HTTP_FORBIDDEN = 403,
-	HTTP_NOT_FOUND = 404,
-	HTTP_METHOD_NOT_ALLOWED = 405,
-	HTTP_CONTENT_TOO_LARGE = 413,
-	HTTP_URI_TOO_LONG = 414,
-	HTTP_UPGRADE_REQUIRED = 426,
-	HTTP_HEADERS_TOO_LARGE = 431,
-	HTTP_INTERNAL = 500,
-	HTTP_UNAVAILABLE = 503,
-	HTTP_VERSION = 505,
+#define X(name, code, phrase) HTTP_##name = (code),
+	HTTP_STATUSES(X)
+#undef X
 };
 
 struct http_header {

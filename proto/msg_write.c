@@ -8,30 +8,9 @@
 const char *wamp_type_name(enum wamp_type type)
 {
 	static const char *const names[] = {
-		[WAMP_HELLO] = "HELLO",
-		[WAMP_WELCOME] = "WELCOME",
-		[WAMP_ABORT] = "ABORT",
-		[WAMP_CHALLENGE] = "CHALLENGE",
-		[WAMP_AUTHENTICATE] = "AUTHENTICATE",
-		[WAMP_GOODBYE] = "GOODBYE",
-		[WAMP_ERROR] = "ERROR",
-		[WAMP_PUBLISH] = "PUBLISH",
-		[WAMP_PUBLISHED] = "PUBLISHED",
-		[WAMP_SUBSCRIBE] = "SUBSCRIBE",
-		[WAMP_SUBSCRIBED] = "SUBSCRIBED",
-		[WAMP_UNSUBSCRIBE] = "UNSUBSCRIBE",
-		[WAMP_UNSUBSCRIBED] = "UNSUBSCRIBED",
-		[WAMP_EVENT] = "EVENT",
-		[WAMP_CALL] = "CALL",
-		[WAMP_CANCEL] = "CANCEL",
-		[WAMP_RESULT] = "RESULT",
-		[WAMP_REGISTER] = "REGISTER",
-		[WAMP_REGISTERED] = "REGISTERED",
-		[WAMP_UNREGISTER] = "UNREGISTER",
-		[WAMP_UNREGISTERED] = "UNREGISTERED",
-		[WAMP_INVOCATION] = "INVOCATION",
-		[WAMP_INTERRUPT] = "INTERRUPT",
-		[WAMP_YIELD] = "YIELD",
+#define X(name, code) [code] = #name,
+		WAMP_TYPES(X)
+#undef X
 	};
 
 	if ((size_t)type >= ARRAY_LEN(names) || names[type] == NULL)

@@ -8,31 +8,37 @@
 
 #include <stdint.h>
 
+/* The message types, with their codes. */
+#define WAMP_TYPES(X)                                                                    \
+	X(HELLO, 1)                                                                      \
+	X(WELCOME, 2)                                                                    \
+	X(ABORT, 3)                                                                      \
+	X(CHALLENGE, 4)                                                                  \
+	X(AUTHENTICATE, 5)                                                               \
+	X(GOODBYE, 6)                                                                    \
+	X(ERROR, 8)                                                                      \
+	X(PUBLISH, 16)                                                                   \
+	X(PUBLISHED, 17)                                                                 \
+	X(SUBSCRIBE, 32)                                                                 \
+	X(SUBSCRIBED, 33)                                                                \
+	X(UNSUBSCRIBE, 34)                                                               \
+	X(UNSUBSCRIBED, 35)                                                              \
+	X(EVENT, 36)                                                                     \
+	X(CALL, 48)                                                                      \
+	X(CANCEL, 49)                                                                    \
+	X(RESULT, 50)                                                                    \
+	X(REGISTER, 64)                                                                  \
+	X(REGISTERED, 65)                                                                \
+	X(UNREGISTER, 66)                                                                \
+	X(UNREGISTERED, 67)                                                              \
+	X(INVOCATION, 68)                                                                \
+	X(INTERRUPT, 69)                                                                 \
+	X(YIELD, 70)
+
 enum wamp_type {
-	WAMP_HELLO = 1,
-	WAMP_WELCOME = 2,
-	WAMP_ABORT = 3,
-	WAMP_CHALLENGE = 4,
-	WAMP_AUTHENTICATE = 5,
-	WAMP_GOODBYE = 6,
-	WAMP_ERROR = 8,
-	WAMP_PUBLISH = 16,
-	WAMP_PUBLISHED = 17,
-	WAMP_SUBSCRIBE = 32,
-	WAMP_SUBSCRIBED = 33,
-	WAMP_UNSUBSCRIBE = 34,
-	WAMP_UNSUBSCRIBED = 35,
-	WAMP_EVENT = 36,
-	WAMP_CALL = 48,
-	WAMP_CANCEL = 49,
-	WAMP_RESULT = 50,
-	WAMP_REGISTER = 64,
-	WAMP_REGISTERED = 65,
-	WAMP_UNREGISTER = 66,
-	WAMP_UNREGISTERED = 67,
-	WAMP_INVOCATION = 68,
-	WAMP_INTERRUPT = 69,
-	WAMP_YIELD = 70,
+#define X(name, code) WAMP_##name = (code),
+	WAMP_TYPES(X)
+#undef X
 };
 
 /* The roles of a client. They index wamp_features.of. */

@@ -231,20 +231,6 @@ static const struct field auth_result_fields[] = {
 };
 const struct field_table auth_result_table = FIELD_TABLE(auth_result);
 
-/* Reads a result that is only a role. */
-static int read_role(struct token_reader *r, struct auth_result *out)
-{
-	struct token t;
-	int err = token_expect(r, TOKEN_STR, &t);
-
-	if (err == 0 && (t.text.len == 0 || t.text.len > FIELD_DEFAULT_MAX))
-		err = E_RANGE;
-	if (err != 0)
-		return err;
-	out->role = t.text;
-	return 0;
-}
-
 int auth_result_read(struct slice result, struct auth_result *out)
 {
 	struct token_reader r;
@@ -253,7 +239,8 @@ int auth_result_read(struct slice result, struct auth_result *out)
 		return fields_read_item(result, &auth_result_table, out);
 	fields_init(&auth_result_table, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, result);
-	int err = read_role(&r, out);
+	/* Not a map: only a role. */
+	int err = fields_read_text(&r, FIELD_DEFAULT_MAX, &out->role);
 	return err != 0 ? err : token_end(&r);
 }
 
@@ -292,15 +279,12 @@ static int read_error_deny(struct token_reader *r, bool array, struct auth_error
 	struct token t;
 	int err = array ? token_expect(r, TOKEN_ARRAY, &t) : 0;
 
-	if (err == 0)
-		err = token_expect(r, TOKEN_STR, &t);
-	if (err == 0 && (t.text.len > AUTH_MAX_NAME || !uri_valid(t.text)))
-		err = E_RANGE;
-	if (err != 0)
-		return err;
 	out->kind = AUTH_ERROR_DENY;
-	out->uri = t.text;
-	if (array)
+	if (err == 0)
+		err = fields_read_text(r, AUTH_MAX_NAME, &out->uri);
+	if (err == 0 && !uri_valid(out->uri))
+		err = E_RANGE;
+	if (err == 0 && array)
 		err = fields_read_str_or_nil(r, &out->message);
 	return err == 0 && array ? token_expect(r, TOKEN_END, &t) : err;
 }

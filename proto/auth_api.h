@@ -204,9 +204,9 @@ int auth_authorize_read(struct slice params, struct auth_authorize *out) MUSTCHE
 /*
  * Writes the parameters of a request whose whole message has at most max_message bytes,
  * which must be AUTH_MIN_MESSAGE or more. Leaves out pairs of authextra and options that
- * the protocol cannot carry (see auth_pairs.h), and pairs for which there is no room.
- * E_RANGE: a name or the URI is too long. E_NOMEM. After an error the content of *out is
- * undefined.
+ * the protocol cannot carry (see auth_request_write), and pairs for which there is no
+ * room. E_RANGE: a name or the URI is too long. E_NOMEM. After an error the content of
+ * *out is undefined.
  */
 int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
 			 size_t max_message) MUSTCHECK;

@@ -1,19 +1,211 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads and writes the request `authenticate`; see auth_api.h. No state; any thread.
+ * Reads and writes the requests `authenticate` and `authorize`, and the result of
+ * `authorize`; see auth_api.h. No state; any thread.
  *
- * Whatever a client sends, the request can be encoded, and every authenticator can read
- * it: values that some authenticators could not read are left out. Otherwise one client
- * could make routerd send a request that ends the connection to the authenticator, and
- * nobody could log in.
+ * Every authenticator must be able to read a request, whatever the client sent: a request
+ * that ended the connection to the authenticator would stop all other requests. So a pair
+ * of a client's dict is left out if its key is not a string of 1 to AUTH_MAX_NAME bytes;
+ * if its value contains an ext type, exceeds a limit, or contains a map with a key that
+ * is not a string; or if there is no room for it.
  */
 #include "proto/auth_api.h"
 
 #include "common/err.h"
 #include "common/utf8.h"
-#include "proto/auth_pairs.h"
+#include "proto/transcode.h"
 
-/* --- reading --- */
+/* --- dicts of clients --- */
+
+/*
+ * The characters of an encoded item. Empty if it is not a string. scratch is for texts
+ * that need decoding; it may be NULL for MessagePack.
+ */
+static struct slice item_text(enum serializer s, struct slice item, struct buf *scratch)
+{
+	struct token_reader r;
+	struct token t;
+	struct slice text;
+
+	token_reader_init(&r, s, item);
+	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR ||
+	    token_text(&t, s, scratch, &text) != 0)
+		return slice_of(NULL, 0);
+	return text;
+}
+
+/* Reads the next pair of a dict. False at the end, or if the rest cannot be read. */
+static bool next_pair(struct token_reader *r, struct slice *key, struct slice *value)
+{
+	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
+}
+
+/*
+ * Can the next value be sent? It may contain at most `depth` levels of arrays and maps.
+ */
+static bool carriable(struct token_reader *r, unsigned depth)
+{
+	struct token t, key;
+
+	if (token_next(r, &t) != 0 || t.type == TOKEN_OPAQUE ||
+	    t.type == TOKEN_UNDEFINED || t.type == TOKEN_END)
+		return false;
+	if (t.type == TOKEN_STR || t.type == TOKEN_BIN)
+		return t.text.len <= AUTH_MAX_STRING;
+	if (t.type != TOKEN_ARRAY && t.type != TOKEN_MAP)
+		return true;
+	if (depth == 0 || (t.type == TOKEN_MAP && t.count > AUTH_MAX_MAP))
+		return false;
+	for (uint64_t i = 0; i < t.count; i++) {
+		if (t.type == TOKEN_MAP &&
+		    (token_next(r, &key) != 0 || key.type != TOKEN_STR ||
+		     key.text.len > AUTH_MAX_STRING))
+			return false;
+		if (!carriable(r, depth - 1))
+			return false;
+	}
+	/* Reads the end of the array or map. */
+	return token_next(r, &key) == 0;
+}
+
+/* A pair that routerd writes itself. A value with len 0 is written as nil. */
+struct own_pair {
+	const char *key; /* NULL ends an array of pairs */
+	struct slice value;
+};
+
+/* A map of a request. It has the pairs in `own`, then those of a client's dict. */
+struct request_map {
+	unsigned depth;             /* nesting depth of the map in the message */
+	const struct own_pair *own; /* NULL: none */
+	enum serializer from;       /* the encoding of dict */
+	struct slice dict;
+	struct buf bytes; /* the map, encoded */
+};
+
+/* A map that is being filled. */
+struct filling {
+	const struct request_map *map;
+	struct token_writer w;
+	unsigned left;    /* pairs that may still be added */
+	size_t room;      /* bytes that may still be added */
+	struct buf value; /* scratch */
+};
+
+static bool is_own_key(const struct own_pair *own, struct slice key)
+{
+	while (own != NULL && own->key != NULL && !slice_eq_str(key, own->key))
+		own++;
+	return own != NULL && own->key != NULL;
+}
+
+/* Adds a pair, or leaves it out; see the top of this file. E_NOMEM. */
+static int put_one_pair(struct filling *f, struct slice key, struct slice value)
+{
+	uint8_t room_for_key[AUTH_MAX_NAME + 1];
+	struct token_reader r;
+
+	buf_clear(&f->value);
+	struct slice text = item_text(f->map->from, key, &f->value);
+	if (text.len == 0 || text.len > AUTH_MAX_NAME || is_own_key(f->map->own, text))
+		return f->value.err == E_NOMEM ? E_NOMEM : 0;
+	/* text may point into f->value, which is needed for the value now. */
+	memcpy(room_for_key, text.p, text.len);
+	text.p = room_for_key;
+	buf_clear(&f->value);
+	int err = transcode(f->map->from, value, 1, SERIALIZER_MSGPACK, &f->value);
+	size_t size = (text.len < 32 ? 1 : 2) + text.len + f->value.len;
+	token_reader_init(&r, SERIALIZER_MSGPACK, buf_slice(&f->value));
+	if (err != 0 || f->left == 0 || size > f->room ||
+	    !carriable(&r, AUTH_MAX_DEPTH - f->map->depth))
+		return err == E_NOMEM ? E_NOMEM : 0;
+	f->left--;
+	f->room -= size;
+	token_put_str(&f->w, text);
+	token_put_raw(&f->w, buf_slice(&f->value), 1);
+	return 0;
+}
+
+/* Adds the pairs of the client's dict. If it is not a dict, it has no pairs. E_NOMEM. */
+static int put_pairs(struct filling *f)
+{
+	struct token_reader r;
+	struct token t;
+	struct slice key, value, dict = f->map->dict;
+	int err = 0;
+
+	token_reader_init(&r, f->map->from, dict);
+	if (f->room == 0 || dict.len == 0 || token_next(&r, &t) != 0 ||
+	    t.type != TOKEN_MAP)
+		return 0;
+	while (err == 0 && next_pair(&r, &key, &value))
+		err = put_one_pair(f, key, value);
+	return err;
+}
+
+/*
+ * Encodes a map. The pairs of the client's dict take at most AUTH_MAX_STRING and at most
+ * *room bytes, which are subtracted from *room. E_NOMEM.
+ */
+static int fill_map(struct request_map *m, size_t *room)
+{
+	size_t most = min_size(*room, AUTH_MAX_STRING);
+	struct filling f = {.map = m, .left = AUTH_MAX_MAP, .room = most};
+
+	buf_clear(&m->bytes);
+	buf_init(&f.value, AUTH_MAX_STRING + AUTH_MAX_NAME);
+	token_writer_init(&f.w, SERIALIZER_MSGPACK, &m->bytes);
+	token_put_map(&f.w, TOKEN_COUNT_UNKNOWN);
+	for (const struct own_pair *own = m->own; own != NULL && own->key != NULL;
+	     own++, f.left--) {
+		token_put_text(&f.w, own->key);
+		fields_put_str_or_nil(&f.w, own->value);
+	}
+	int err = put_pairs(&f);
+	token_put_end(&f.w);
+	*room -= most - f.room;
+	buf_fini(&f.value);
+	return err != 0 ? err : m->bytes.err;
+}
+
+/* Writes the request q with its two maps. */
+typedef void put_request(struct buf *out, const void *q, struct slice first,
+			 struct slice second);
+
+/*
+ * Writes a request of at most max_message bytes: first without pairs of clients, to find
+ * out how much room is left, then with them. E_LIMIT, E_NOMEM.
+ */
+static int write_request(struct buf *out, put_request *put, const void *q,
+			 struct request_map maps[2], size_t max_message)
+{
+	enum {
+		MAPS_OWN = 1024, /* more bytes than the maps' own pairs need */
+		TWO_MAPS = 8,    /* bytes by which the heads of the two maps may grow */
+	};
+	size_t start = out->len, room = 0, size = 0;
+	int err = out->err;
+
+	for (int i = 0; i < 2; i++)
+		buf_init(&maps[i].bytes, AUTH_MAX_STRING + MAPS_OWN);
+	for (int pass = 0; err == 0 && pass < 2; pass++) {
+		out->len = start;
+		room = pass == 0 ? 0
+				 : max_message - min_size(max_message, size + TWO_MAPS);
+		err = fill_map(&maps[0], &room);
+		if (err == 0)
+			err = fill_map(&maps[1], &room);
+		put(out, q, buf_slice(&maps[0].bytes), buf_slice(&maps[1].bytes));
+		size = out->len - start + AUTH_ENVELOPE;
+		if (err == 0)
+			err = out->err;
+	}
+	buf_fini(&maps[0].bytes);
+	buf_fini(&maps[1].bytes);
+	return err == 0 && size > max_message ? E_LIMIT : err;
+}
+
+/* --- authenticate: reading --- */
 
 static const struct field auth_transport_fields[] = {
 	FIELD(auth_transport, listener, FIELD_STR),
@@ -51,13 +243,12 @@ static void pick_authextra(struct slice map, struct auth_request *q)
 	token_reader_init(&r, SERIALIZER_MSGPACK, map);
 	if (token_next(&r, &t) != 0)
 		return;
-	while (auth_pairs_next(&r, &key, &value)) {
-		struct slice name = auth_item_text(SERIALIZER_MSGPACK, key, NULL);
+	while (next_pair(&r, &key, &value)) {
+		struct slice name = item_text(SERIALIZER_MSGPACK, key, NULL);
 		if (slice_eq_str(name, "pubkey"))
-			q->pubkey = auth_item_text(SERIALIZER_MSGPACK, value, NULL);
+			q->pubkey = item_text(SERIALIZER_MSGPACK, value, NULL);
 		else if (slice_eq_str(name, "channel_binding"))
-			q->channel_binding =
-				auth_item_text(SERIALIZER_MSGPACK, value, NULL);
+			q->channel_binding = item_text(SERIALIZER_MSGPACK, value, NULL);
 	}
 }
 
@@ -81,7 +272,7 @@ int auth_request_read(struct slice params, struct auth_request *out)
 	return err;
 }
 
-/* --- writing --- */
+/* --- authenticate: writing --- */
 
 /*
  * The nesting depth of the two maps: message, params, details, (transport,) and the map
@@ -89,52 +280,24 @@ int auth_request_read(struct slice params, struct auth_request *out)
  */
 enum { DEPTH_OF_AUTHEXTRA = 4, DEPTH_OF_HEADERS = 5 };
 
-enum {
-	SHORT_AUTHEXTRA = 1024, /* bytes: more than pubkey and channel_binding need */
-	/*
-	 * Bytes that http_headers_received needs before its first pair, and bytes by
-	 * which the heads of the two maps grow as pairs are added.
-	 */
-	MAPS_OVERHEAD = 32,
-};
-
-/*
- * Writes authextra: pubkey and channel_binding, which routerd has read itself, then as
- * many other pairs as fit.
- */
-static int write_authextra(struct buf *out, const struct auth_request *q, size_t *room)
-{
-	uint8_t key[FIELD_KEY_LEN];
-	char hex[2 * FIELD_KEY_LEN + 1];
-	bool is_key = fields_key_decode(q->pubkey, key) == 0;
-
-	if (is_key)
-		fields_key_encode(key, hex);
-	const struct auth_own_pair own[] = {
-		{"pubkey", is_key ? slice_str(hex) : q->pubkey},
-		{"channel_binding", q->channel_binding},
-		{NULL, {NULL, 0}},
-	};
-	return auth_pairs_write(out, DEPTH_OF_AUTHEXTRA, own, q->authextra_in,
-				q->authextra, room);
-}
-
 /* The string, or an empty one if it is not a name that the protocol allows. */
 static struct slice name_or_nothing(struct slice s)
 {
 	return s.len <= AUTH_MAX_NAME && utf8_valid(s) ? s : slice_of(NULL, 0);
 }
 
-static void put_question(struct buf *out, const struct auth_request *q,
-			 struct slice authextra, struct slice headers)
+static void put_question(struct buf *out, const void *request, struct slice authextra,
+			 struct slice headers)
 {
+	const struct auth_request *q = request;
 	struct auth_request sent = *q;
 	struct token_writer w;
 
 	sent.authextra = authextra;
 	sent.transport.listener = name_or_nothing(q->transport.listener);
 	sent.transport.path = name_or_nothing(q->transport.path);
-	sent.transport.headers = headers;
+	if (q->transport.headers.len > 0)
+		sent.transport.headers = headers;
 	token_writer_init(&w, SERIALIZER_MSGPACK, out);
 	token_put_array(&w, 3);
 	fields_put_str_or_nil(&w, q->realm);
@@ -145,37 +308,126 @@ static void put_question(struct buf *out, const struct auth_request *q,
 
 int auth_request_write(struct buf *out, const struct auth_request *q, size_t max_message)
 {
-	static const struct slice none = {NULL, 0};
-	struct buf extra, headers;
-	size_t start = out->len, room = 0;
+	uint8_t key[FIELD_KEY_LEN];
+	char hex[2 * FIELD_KEY_LEN + 1];
+	bool is_key = fields_key_decode(q->pubkey, key) == 0;
 
 	if (max_message < AUTH_MIN_MESSAGE || q->realm.len > AUTH_MAX_NAME ||
 	    q->authid.len > AUTH_MAX_NAME || q->authrole.len > AUTH_MAX_NAME ||
 	    q->pubkey.len > AUTH_MAX_NAME || q->channel_binding.len > AUTH_MAX_NAME ||
 	    q->ticket.len > AUTH_MAX_STRING)
 		return E_RANGE;
-	buf_init(&extra, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
-	buf_init(&headers, AUTH_MAX_STRING + SHORT_AUTHEXTRA);
-	/* Write the smallest request first, to find out how much room is left. */
-	int err = write_authextra(&extra, q, &room);
-	put_question(out, q, buf_slice(&extra), none);
-	size_t least = out->len - start + MAPS_OVERHEAD + AUTH_ENVELOPE;
-	room = max_message - min_size(max_message, least);
-	if (err == 0 && out->err == 0) {
-		buf_clear(&extra);
-		err = write_authextra(&extra, q, &room);
-	}
-	if (err == 0 && q->transport.headers.len > 0)
-		err = auth_pairs_write(&headers, DEPTH_OF_HEADERS, NULL,
-				       SERIALIZER_MSGPACK, q->transport.headers, &room);
-	/* Drop the smallest request, which was written to measure the room. */
-	out->len = out->err == 0 ? start : out->len;
-	put_question(out, q, buf_slice(&extra), buf_slice(&headers));
+	if (is_key)
+		fields_key_encode(key, hex);
+	/* routerd has read these two pairs of authextra itself. */
+	const struct own_pair own[] = {
+		{"pubkey", is_key ? slice_str(hex) : q->pubkey},
+		{"channel_binding", q->channel_binding},
+		{NULL, {NULL, 0}},
+	};
+	struct request_map maps[] = {
+		{DEPTH_OF_AUTHEXTRA, own, q->authextra_in, q->authextra, {0}},
+		{DEPTH_OF_HEADERS, NULL, SERIALIZER_MSGPACK, q->transport.headers, {0}},
+	};
+	return write_request(out, put_question, q, maps, max_message);
+}
+
+/* --- authorize --- */
+
+/* The nesting depth of the two maps: message, params, (details,) and the map itself. */
+enum { DEPTH_OF_OPTIONS = 3, DEPTH_OF_SESSION_EXTRA = 4 };
+
+enum { AUTHORIZE_PARAMS = 4 };
+
+static const struct field auth_authorize_fields[] = {
+	FIELD(auth_authorize, session, FIELD_UINT, FIELD_REQUIRED, .max = WAMP_MAX_ID),
+	FIELD(auth_authorize, realm, FIELD_STR),
+	FIELD(auth_authorize, authid, FIELD_STR),
+	FIELD(auth_authorize, authrole, FIELD_STR),
+	FIELD(auth_authorize, authmethod, FIELD_STR),
+	FIELD(auth_authorize, authprovider, FIELD_STR),
+	FIELD(auth_authorize, authextra, FIELD_RAW_MAP),
+	FIELD(auth_authorize, ttl_ms, FIELD_UINT, .def = FIELD_NONE),
+};
+static const struct field_table authorize_details = FIELD_TABLE(auth_authorize);
+
+static const struct field auth_authorize_result_fields[] = {
+	FIELD(auth_authorize_result, allow, FIELD_BOOL, FIELD_REQUIRED),
+};
+const struct field_table auth_authorize_result_table = FIELD_TABLE(auth_authorize_result);
+
+static int read_options(struct token_reader *r, struct slice *out)
+{
+	int err = token_skip(r, out);
+
+	if (err != 0)
+		return err;
+	return token_container(SERIALIZER_MSGPACK, *out) == TOKEN_MAP ? 0 : E_TYPE;
+}
+
+int auth_authorize_read(struct slice params, struct auth_authorize *out)
+{
+	struct token_reader r;
+	int err = fields_begin_params(&r, params, AUTHORIZE_PARAMS);
+
+	fields_init(&authorize_details, out);
+	out->options_in = SERIALIZER_MSGPACK;
 	if (err == 0)
-		err = out->err;
-	if (err == 0 && out->len - start + AUTH_ENVELOPE > max_message)
-		err = E_LIMIT;
-	buf_fini(&headers);
-	buf_fini(&extra);
-	return err;
+		err = fields_read(&r, &authorize_details, out, NULL);
+	if (err == 0)
+		err = fields_read_text(&r, WAMP_MAX_URI, &out->uri);
+	if (err == 0)
+		err = fields_read_text(&r, AUTH_MAX_NAME, &out->action);
+	if (err == 0)
+		err = read_options(&r, &out->options);
+	return err != 0 ? err : fields_end_params(&r);
+}
+
+int auth_authorize_result_read(struct slice result, struct auth_authorize_result *out)
+{
+	struct token_reader r;
+	struct token t;
+
+	if (result.len > 0 && token_container(SERIALIZER_MSGPACK, result) == TOKEN_MAP)
+		return fields_read_item(result, &auth_authorize_result_table, out);
+	token_reader_init(&r, SERIALIZER_MSGPACK, result);
+	int err = token_expect(&r, TOKEN_BOOL, &t);
+	if (err != 0)
+		return err;
+	out->allow = t.b;
+	return token_end(&r);
+}
+
+static void put_authorize(struct buf *out, const void *request, struct slice authextra,
+			  struct slice options)
+{
+	const struct auth_authorize *q = request;
+	struct auth_authorize sent = *q;
+	struct token_writer w;
+
+	sent.authextra = authextra;
+	token_writer_init(&w, SERIALIZER_MSGPACK, out);
+	token_put_array(&w, AUTHORIZE_PARAMS);
+	fields_write(&w, &authorize_details, &sent);
+	token_put_str(&w, q->uri);
+	token_put_str(&w, q->action);
+	token_put_raw(&w, options, 1);
+	token_put_end(&w);
+}
+
+int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
+			 size_t max_message)
+{
+	/* The authenticator's extra comes first, so that the client's options cannot take
+	 * its room. */
+	struct request_map maps[] = {
+		{DEPTH_OF_SESSION_EXTRA, NULL, SERIALIZER_MSGPACK, q->authextra, {0}},
+		{DEPTH_OF_OPTIONS, NULL, q->options_in, q->options, {0}},
+	};
+
+	if (max_message < AUTH_MIN_MESSAGE || q->realm.len > AUTH_MAX_NAME ||
+	    q->authid.len > AUTH_MAX_NAME || q->authrole.len > AUTH_MAX_NAME ||
+	    q->authprovider.len > AUTH_MAX_NAME || q->uri.len > WAMP_MAX_URI)
+		return E_RANGE;
+	return write_request(out, put_authorize, q, maps, max_message);
 }

@@ -339,6 +339,18 @@ int fields_read_params(struct slice in, const struct field_table *t, void *out)
 	return err != 0 ? err : fields_end_params(&r);
 }
 
+int fields_read_text(struct token_reader *r, size_t max, struct slice *out)
+{
+	struct token t;
+	int err = token_expect(r, TOKEN_STR, &t);
+
+	if (err == 0 && (t.text.len == 0 || t.text.len > max))
+		err = E_RANGE;
+	if (err == 0)
+		*out = t.text;
+	return err;
+}
+
 int fields_read_str_or_nil(struct token_reader *r, struct slice *out)
 {
 	struct token t;

@@ -149,6 +149,8 @@ int fields_begin_params(struct token_reader *r, struct slice params,
 			uint64_t n) MUSTCHECK;
 int fields_end_params(struct token_reader *r) MUSTCHECK;
 
+/* Reads a string of 1 to max bytes. E_TYPE, E_RANGE. */
+int fields_read_text(struct token_reader *r, size_t max, struct slice *out) MUSTCHECK;
 /* Reads a string or nil. On nil *out is unchanged. E_TYPE: it is something else. */
 int fields_read_str_or_nil(struct token_reader *r, struct slice *out) MUSTCHECK;
 /* Writes a string, or nil if it is empty. */

@@ -177,20 +177,6 @@ static int read_features(struct decoder *d, struct token_reader *r, uint8_t *fea
 	return read_dict(d, &again, &msg_feature_keys, features);
 }
 
-static int read_feature(struct decoder *d, struct token_reader *r, unsigned bit,
-			uint8_t *features)
-{
-	struct slice item;
-	struct token t;
-	int err = token_skip(r, &item);
-
-	if (err == 0)
-		err = first_token(d, item, &t);
-	if (err == 0 && t.type == TOKEN_BOOL && t.b)
-		*features = (uint8_t)(*features | bit);
-	return err;
-}
-
 /* A HELLO without a role is invalid (section "Session Establishment"). */
 static int read_roles(struct decoder *d)
 {
@@ -199,33 +185,28 @@ static int read_roles(struct decoder *d)
 	return err == 0 && !d->has_role ? E_TYPE : err;
 }
 
-/* Reads an option with a single value and stores it at `to`. */
+/* Reads a boolean or a text and stores it at `to`. */
 static int read_option_value(struct decoder *d, struct token_reader *r,
 			     enum option_kind kind, void *to)
 {
-	bool any = kind == OPTION_HINT || kind == OPTION_GIVEN;
-	struct slice item;
 	struct token t;
-	int err = any ? token_skip(r, &item) : token_next(r, &t);
+	int err = token_next(r, &t);
 
-	if (err == 0 && any)
-		err = first_token(d, item, &t);
 	if (err != 0 || is_absent(&t))
 		return err;
-	if (kind == OPTION_GIVEN)
-		*(bool *)to = true;
-	else if (kind == OPTION_BOOL && t.type == TOKEN_BOOL)
-		*(bool *)to = t.b;
-	else if (kind != OPTION_BOOL && t.type == TOKEN_STR)
+	if (kind == OPTION_TEXT && t.type == TOKEN_STR)
 		return text_of(d, &t, to);
-	else if (kind != OPTION_HINT)
+	if (kind != OPTION_BOOL || t.type != TOKEN_BOOL)
 		return unexpected(&t);
+	*(bool *)to = t.b;
 	return 0;
 }
 
-/* Keeps one of the lists that say who may get an event. */
-static int read_filter(struct decoder *d, struct token_reader *r, size_t list)
+/* Reads an option whose value may be of any type. */
+static NOINLINE int read_loose_option(struct decoder *d, struct token_reader *r,
+				      const struct msg_option *o, void *into)
 {
+	void *to = (uint8_t *)into + o->offset;
 	struct slice item;
 	struct token t;
 	int err = token_skip(r, &item);
@@ -234,25 +215,21 @@ static int read_filter(struct decoder *d, struct token_reader *r, size_t list)
 		err = first_token(d, item, &t);
 	if (err != 0 || is_absent(&t))
 		return err;
-	d->out->filter[list] = item;
-	d->out->filters |= (uint8_t)(1u << list);
-	return 0;
-}
-
-static int read_double(struct decoder *d, struct token_reader *r, double *out)
-{
-	struct slice item;
-	struct token t;
-	int err = token_skip(r, &item);
-
-	if (err == 0)
-		err = first_token(d, item, &t);
-	if (err != 0 || is_absent(&t))
-		return err;
-	*out = t.type == TOKEN_DOUBLE   ? t.d
-	       : t.type == TOKEN_UINT   ? (double)t.u
-	       : t.type == TOKEN_NEGINT ? (double)t.i
-					: (double)NAN;
+	if (o->kind == OPTION_HINT && t.type == TOKEN_STR)
+		return text_of(d, &t, to);
+	if (o->kind == OPTION_GIVEN) {
+		*(bool *)to = true;
+	} else if (o->kind == OPTION_NUMBER) {
+		*(double *)to = t.type == TOKEN_DOUBLE   ? t.d
+				: t.type == TOKEN_UINT   ? (double)t.u
+				: t.type == TOKEN_NEGINT ? (double)t.i
+							 : (double)NAN;
+	} else if (o->kind == OPTION_FILTER) {
+		d->out->filter[o->offset] = item;
+		d->out->filters |= (uint8_t)(1u << o->offset);
+	} else if (o->kind == OPTION_FEATURE && t.type == TOKEN_BOOL && t.b) {
+		*(uint8_t *)into |= (uint8_t)o->offset;
+	}
 	return 0;
 }
 
@@ -262,11 +239,13 @@ static int read_option(struct decoder *d, struct token_reader *r,
 	switch (o->kind) {
 	case OPTION_BOOL:
 	case OPTION_TEXT:
+		return read_option_value(d, r, o->kind, (uint8_t *)into + o->offset);
 	case OPTION_HINT:
 	case OPTION_GIVEN:
-		return read_option_value(d, r, o->kind, (uint8_t *)into + o->offset);
 	case OPTION_NUMBER:
-		return read_double(d, r, (double *)(void *)((uint8_t *)into + o->offset));
+	case OPTION_FILTER:
+	case OPTION_FEATURE:
+		return read_loose_option(d, r, o, into);
 	case OPTION_ROLES:
 		return read_roles(d);
 	case OPTION_ROLE:
@@ -274,14 +253,10 @@ static int read_option(struct decoder *d, struct token_reader *r,
 		return read_dict(d, r, &msg_role_keys, (uint8_t *)into + o->offset);
 	case OPTION_FEATURES:
 		return read_features(d, r, into);
-	case OPTION_FEATURE:
-		return read_feature(d, r, (unsigned)o->offset, into);
 	case OPTION_METHODS:
 		return read_methods(d);
 	case OPTION_EXTRA:
 		return read_extra(d);
-	case OPTION_FILTER:
-		return read_filter(d, r, o->offset);
 	}
 	return E_TYPE;
 }
@@ -302,19 +277,9 @@ static const struct msg_option *find_option(const struct option_table *known,
 static NOINLINE int fail_in_option(struct decoder *d, const struct msg_option *o, int err)
 {
 	static const char *const expected[] = {
-		[OPTION_BOOL] = "a boolean",
-		[OPTION_TEXT] = "a string",
-		[OPTION_ROLES] =
-			"a dict of publisher, subscriber, caller, callee, at least one",
-		[OPTION_ROLE] = "a dict",
-		[OPTION_FEATURES] = NULL, /* any type is allowed */
-		[OPTION_FEATURE] = NULL,
-		[OPTION_METHODS] = "a list of strings",
-		[OPTION_EXTRA] = "a dict",
-		[OPTION_HINT] = NULL, /* any type is allowed */
-		[OPTION_GIVEN] = NULL,
-		[OPTION_NUMBER] = NULL,
-		[OPTION_FILTER] = NULL,
+#define X(kind, text) [OPTION_##kind] = (text),
+		OPTION_KINDS(X)
+#undef X
 	};
 	struct msg_fault *f = &d->out->fault;
 
@@ -515,26 +480,15 @@ static NOINLINE int fail_in_element(struct decoder *d, const struct msg_shape *s
 				    const uint8_t *e, int err)
 {
 	static const char *const expected[] = {
-		[ELEMENT_REQUEST] = "an integer from 1 to 2^53",
-		[ELEMENT_ID] = "an integer from 1 to 2^53",
-		[ELEMENT_ERROR_TYPE] = "the number of a message type",
-		[ELEMENT_URI] = "a string",
-		[ELEMENT_REALM] = "a string",
-		[ELEMENT_TEXT] = "a string",
-		[ELEMENT_OPTIONS] = "a dict",
-		[ELEMENT_MAYBE_OPTIONS] = "a dict",
-		[ELEMENT_EXTRA] = "a dict",
-		[ELEMENT_PAYLOAD] = NULL, /* fail_in_payload has noted it */
+#define X(name, text) [ELEMENT_##name] = (text),
+		ELEMENTS(X)
+#undef X
 	};
 	struct msg_fault *f = &d->out->fault;
 
-	if (*e == ELEMENT_NONE) {
-		f->element = shape->names[e - shape->elements - 1];
-		f->expected = "nothing after it";
-	}
-	/* fail_in_payload may have noted it already. */
+	/* fail_in_payload may have noted both already. */
 	if (f->element == NULL)
-		f->element = shape->names[e - shape->elements];
+		f->element = shape->names[e - shape->elements - (*e == ELEMENT_NONE)];
 	if (f->expected == NULL)
 		f->expected = expected[*e];
 	return err;

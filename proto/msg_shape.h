@@ -8,20 +8,35 @@
 
 #include "proto/msg.h"
 
+/*
+ * The kinds of options, with the value that is expected; NULL if any type is allowed.
+ *
+ * BOOL: bool. TEXT: slice; null and undefined count as absent. ROLES: HELLO's roles.
+ * ROLE: one role, a dict; its features: uint8_t. FEATURES: a role's features; a value
+ * that is no dict counts as absent. FEATURE: a feature; true sets its bit, anything else
+ * does not. METHODS: HELLO's authmethods. EXTRA: HELLO's authextra. HINT: slice; a value
+ * of another type counts as absent. GIVEN: bool: is it there, and neither null nor
+ * undefined? NUMBER: double; NaN for a value of another type. FILTER: a list that says
+ * who may get an event; its elements are not checked.
+ */
+#define OPTION_KINDS(X)                                                                  \
+	X(BOOL, "a boolean")                                                             \
+	X(TEXT, "a string")                                                              \
+	X(ROLES, "a dict of publisher, subscriber, caller, callee, at least one")        \
+	X(ROLE, "a dict")                                                                \
+	X(FEATURES, NULL)                                                                \
+	X(FEATURE, NULL)                                                                 \
+	X(METHODS, "a list of strings")                                                  \
+	X(EXTRA, "a dict")                                                               \
+	X(HINT, NULL)                                                                    \
+	X(GIVEN, NULL)                                                                   \
+	X(NUMBER, NULL)                                                                  \
+	X(FILTER, NULL)
+
 enum option_kind {
-	OPTION_BOOL,     /* bool */
-	OPTION_TEXT,     /* slice; null and undefined count as absent */
-	OPTION_ROLES,    /* HELLO's roles */
-	OPTION_ROLE,     /* one role: a dict; its features: uint8_t */
-	OPTION_FEATURES, /* a role's features; a value that is no dict counts as absent */
-	OPTION_FEATURE,  /* a feature: true sets its bit, anything else does not */
-	OPTION_METHODS,  /* HELLO's authmethods */
-	OPTION_EXTRA,    /* HELLO's authextra */
-	OPTION_HINT,     /* slice; a value of another type counts as absent */
-	OPTION_GIVEN,    /* bool: is it there, and neither null nor undefined? */
-	OPTION_NUMBER,   /* double; NaN for a value of another type */
-	/* A list that says who may get an event; its elements are not checked. */
-	OPTION_FILTER,
+#define X(kind, expected) OPTION_##kind,
+	OPTION_KINDS(X)
+#undef X
 };
 
 struct msg_option {
@@ -38,18 +53,28 @@ struct option_table {
 	size_t count;
 };
 
+/*
+ * The elements of messages, with the value that is expected. NONE: the message ends here.
+ * EXTRA: of AUTHENTICATE. PAYLOAD: the optional Arguments and ArgumentsKw, whose errors
+ * are described apart.
+ */
+#define ELEMENTS(X)                                                                      \
+	X(NONE, "nothing after it")                                                      \
+	X(REQUEST, "an integer from 1 to 2^53")                                          \
+	X(ID, "an integer from 1 to 2^53")                                               \
+	X(ERROR_TYPE, "the number of a message type")                                    \
+	X(URI, "a string")                                                               \
+	X(REALM, "a string")                                                             \
+	X(TEXT, "a string")                                                              \
+	X(OPTIONS, "a dict")                                                             \
+	X(MAYBE_OPTIONS, "a dict")                                                       \
+	X(EXTRA, "a dict")                                                               \
+	X(PAYLOAD, NULL)
+
 enum element {
-	ELEMENT_NONE = 0, /* the message ends here */
-	ELEMENT_REQUEST,
-	ELEMENT_ID,
-	ELEMENT_ERROR_TYPE,
-	ELEMENT_URI,
-	ELEMENT_REALM,
-	ELEMENT_TEXT,
-	ELEMENT_OPTIONS,
-	ELEMENT_MAYBE_OPTIONS,
-	ELEMENT_EXTRA,   /* of AUTHENTICATE */
-	ELEMENT_PAYLOAD, /* optional Arguments and ArgumentsKw */
+#define X(name, expected) ELEMENT_##name,
+	ELEMENTS(X)
+#undef X
 };
 
 /* The elements of a message type. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Converts single values of a configuration file from text and to text. Only conf.c uses
- * it. No state; any thread.
+ * Converts single values of a configuration file, or of a command line, from text and to
+ * text. No state; any thread.
  */
 #ifndef COMMON_CONF_VALUE_H
 #define COMMON_CONF_VALUE_H
@@ -15,10 +15,7 @@ struct conf_words {
 	char text[320];
 };
 
-/*
- * A unit that may follow a number. An array of units begins with {"", 1} and ends with
- * {NULL, 0}.
- */
+/* A unit that may follow a number. {NULL, 0} ends an array of units. */
 struct conf_unit {
 	const char *name;
 	int64_t factor;
@@ -30,7 +27,10 @@ struct conf_unit {
  */
 bool conf_number(const char *text, const struct conf_unit *units, int64_t *out);
 
-/* Formats a number in the largest unit in which it is an integer: "1 MiB". */
+/*
+ * Formats a number in the largest unit in which it is an integer: "1 MiB". The first unit
+ * must be {"", 1}.
+ */
 struct conf_words conf_number_text(int64_t n, const struct conf_unit *units);
 
 /*

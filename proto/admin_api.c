@@ -57,14 +57,7 @@ static const char *realm_fault(struct slice name)
 {
 	const char *fault = name_fault(name);
 
-	if (fault != NULL || uri_valid(name))
-		return fault;
-	if (memchr(name.p, '#', name.len) != NULL)
-		return "must not contain '#'";
-	if (name.p[0] == '.' || name.p[name.len - 1] == '.' ||
-	    memmem(name.p, name.len, "..", 2) != NULL)
-		return "must not have an empty part between dots";
-	return "must not contain white space";
+	return fault != NULL ? fault : uri_fault(name);
 }
 
 const char *admin_names_fault(const struct admin_principal *p, const char **what_out,

@@ -2,19 +2,19 @@
 /* authctl: parses options and arguments, and reports errors; see ctl.h. Main thread. */
 #include "authd/ctl/ctl.h"
 
+#include "common/conf.h"
+#include "common/conf_value.h"
 #include "common/err.h"
 #include "common/log.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum {
-	MAX_TIMEOUT_S = 3600,
-	MAX_SOCKET = 107, /* bytes of a socket's path */
-	SHOWN = 40,       /* characters shown of an unknown option */
+	MAX_TIMEOUT = 3600 * 1000, /* ms */
+	SHOWN = 40,                /* characters shown of an unknown option */
 };
 
 static const char of_all_commands[] = {
@@ -27,20 +27,10 @@ static const char of_all_commands[] = {
  */
 static const char letters[] = "+:ho:f:";
 static const struct option options[] = {
-	{"help", no_argument, NULL, OPT_HELP},
-	{"version", no_argument, NULL, OPT_VERSION},
-	{"socket", required_argument, NULL, OPT_SOCKET},
-	{"output", required_argument, NULL, OPT_OUTPUT},
-	{"timeout", required_argument, NULL, OPT_TIMEOUT},
-	{"realm", required_argument, NULL, OPT_REALM},
-	{"role", required_argument, NULL, OPT_ROLE},
-	{"key", required_argument, NULL, OPT_KEY},
-	{"extra", required_argument, NULL, OPT_EXTRA},
-	{"disabled", no_argument, NULL, OPT_DISABLED},
-	{"file", required_argument, NULL, OPT_FILE},
-	{"format", required_argument, NULL, OPT_FORMAT},
-	{"force", no_argument, NULL, OPT_FORCE},
-	{NULL, 0, NULL, 0},
+#define X(id, character, value, name) {name, value, NULL, character},
+	CTL_OPTIONS(X)
+#undef X
+		{NULL, 0, NULL, 0},
 };
 
 /* --- errors --- */
@@ -85,24 +75,6 @@ int ctl_bad_value(const struct ctl *ctl, const char *what, struct slice value,
 
 /* --- options --- */
 
-/* Parses "5s", "500ms" or a number of seconds into milliseconds. 0 if it is invalid. */
-static uint64_t parse_time(const char *text)
-{
-	char *unit;
-
-	if (text[0] < '0' || text[0] > '9')
-		return 0;
-	errno = 0;
-	unsigned long n = strtoul(text, &unit, 10);
-	if (errno != 0 || n > MAX_TIMEOUT_S * 1000UL)
-		return 0;
-	if (strcmp(unit, "ms") == 0)
-		return n;
-	if (strcmp(unit, "") != 0 && strcmp(unit, "s") != 0)
-		return 0;
-	return n > MAX_TIMEOUT_S ? 0 : n * 1000;
-}
-
 static int take_format(struct ctl *ctl)
 {
 	static const char *const formats[] = {"table", "plain", "json"};
@@ -118,21 +90,25 @@ static int take_format(struct ctl *ctl)
 
 static int take_option(struct ctl *ctl, int option)
 {
+	static const struct conf_unit time_units[] = {
+		{"", 1000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+	int64_t ms;
+
 	ctl->options[option] = optarg != NULL ? optarg : "";
 	switch (option) {
 	case OPT_SOCKET:
 		ctl->socket = optarg;
-		if (optarg[0] == '\0' || strlen(optarg) > MAX_SOCKET)
+		if (optarg[0] == '\0' || strlen(optarg) > CONF_MAX_SOCKET)
 			return ctl_usage(ctl,
 					 "--socket must be a path of at most %d bytes",
-					 MAX_SOCKET);
+					 CONF_MAX_SOCKET);
 		break;
 	case OPT_TIMEOUT:
-		ctl->timeout_ms = parse_time(optarg);
-		if (ctl->timeout_ms == 0)
+		if (!conf_number(optarg, time_units, &ms) || ms < 1 || ms > MAX_TIMEOUT)
 			return ctl_usage(ctl,
 					 "--timeout must be a time of at most 3600s, "
 					 "such as 5s or 500ms");
+		ctl->timeout_ms = (uint64_t)ms;
 		break;
 	case OPT_OUTPUT:
 		return take_format(ctl);

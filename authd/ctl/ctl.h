@@ -27,21 +27,26 @@ enum ctl_format {
 	CTL_JSON = 2,
 };
 
-/* The options. The values are the characters that getopt returns. */
+/* The options. Each row: the character that getopt returns, value, name. */
+#define CTL_OPTIONS(X)                                                                   \
+	X(HELP, 'h', no_argument, "help")                                                \
+	X(VERSION, 'V', no_argument, "version")                                          \
+	X(SOCKET, 's', required_argument, "socket")                                      \
+	X(OUTPUT, 'o', required_argument, "output")                                      \
+	X(TIMEOUT, 'w', required_argument, "timeout")                                    \
+	X(REALM, 'm', required_argument, "realm")                                        \
+	X(ROLE, 'r', required_argument, "role")                                          \
+	X(KEY, 'k', required_argument, "key")                                            \
+	X(EXTRA, 'e', required_argument, "extra")                                        \
+	X(DISABLED, 'd', no_argument, "disabled")                                        \
+	X(FILE, 'f', required_argument, "file")                                          \
+	X(FORMAT, 't', required_argument, "format")                                      \
+	X(FORCE, 'x', no_argument, "force")
+
 enum {
-	OPT_HELP = 'h',
-	OPT_VERSION = 'V',
-	OPT_SOCKET = 's',
-	OPT_OUTPUT = 'o',
-	OPT_TIMEOUT = 'w',
-	OPT_REALM = 'm',
-	OPT_ROLE = 'r',
-	OPT_KEY = 'k',
-	OPT_EXTRA = 'e',
-	OPT_DISABLED = 'd',
-	OPT_FILE = 'f',
-	OPT_FORMAT = 't',
-	OPT_FORCE = 'x',
+#define X(id, character, value, name) OPT_##id = (character),
+	CTL_OPTIONS(X)
+#undef X
 };
 
 enum { CTL_ARGS = 2 };

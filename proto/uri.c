@@ -111,7 +111,8 @@ const char *uri_fault(struct slice uri)
 		if (!is_component(uri.p + i))
 			return "must not contain white space";
 	}
-	return "must not be empty or have an empty part between dots";
+	return uri.len == 0 ? "must not be empty"
+			    : "must not have an empty part between dots";
 }
 
 /* Compares component by component. Both must have the same number of components. */

@@ -318,8 +318,10 @@ BAD_URIS = ["", ".", "a..b", ".a", "a.", "a b", "com.#", "tab\tbed", "line\nfeed
 
 
 def what_is_wrong(uri):
-    if uri.strip(".") == "" or ".." in uri or "." in (uri[0], uri[-1]):
-        return "must not be empty or have an empty part between dots"
+    if uri == "":
+        return "must not be empty"
+    if ".." in uri or "." in (uri[0], uri[-1]):
+        return "must not have an empty part between dots"
     return "must not contain '#'" if "#" in uri else "must not contain white space"
 
 

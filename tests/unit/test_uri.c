@@ -82,10 +82,10 @@ static void test_faults(void **state)
 		const char *uri, *fault;
 	} faults[] = {
 		{"a.b", NULL},
-		{"", "must not be empty or have an empty part between dots"},
-		{"a..b", "must not be empty or have an empty part between dots"},
-		{".a", "must not be empty or have an empty part between dots"},
-		{"a.", "must not be empty or have an empty part between dots"},
+		{"", "must not be empty"},
+		{"a..b", "must not have an empty part between dots"},
+		{".a", "must not have an empty part between dots"},
+		{"a.", "must not have an empty part between dots"},
 		{"Not found!", "must not contain white space"},
 		{"a\xc2\xa0", "must not contain white space"},
 		{"a\xe3\x80\x80.b", "must not contain white space"},

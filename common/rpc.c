@@ -35,7 +35,6 @@ struct pending {
 	rpc_answer_cb *cb;
 	void *arg;
 	struct timer deadline;
-	unsigned next_free;
 };
 
 struct rpc_request {
@@ -59,7 +58,8 @@ struct rpc_conn {
 	struct buf in, out;
 	struct rpc_limits limits; /* max_message: of messages that we send */
 	struct pending *pending;
-	unsigned n_slots, free_slot;  /* free_slot == n_slots: no slot is free */
+	unsigned n_slots;             /* a power of two, at least limits.max_calls */
+	uint32_t last_id;             /* of the newest call */
 	unsigned n_calls, n_requests; /* in flight */
 	LIST_HEAD(, rpc_request) requests;
 };
@@ -91,8 +91,6 @@ static void pending_release(struct pending *p)
 
 	timer_disarm(&p->deadline);
 	p->used = false;
-	p->next_free = c->free_slot;
-	c->free_slot = (unsigned)(p - c->pending);
 	c->n_calls--;
 }
 
@@ -381,8 +379,6 @@ static int pending_table_new(struct rpc_conn *c, unsigned max_calls)
 	for (unsigned i = 0; i < n; i++) {
 		struct pending *p = &c->pending[i];
 		p->conn = c;
-		p->id = i;
-		p->next_free = i + 1;
 		timer_init(&p->deadline, c->loop, on_call_deadline, p);
 	}
 	return 0;
@@ -478,13 +474,12 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 		return E_CLOSED;
 	if (c->n_calls >= c->limits.max_calls)
 		return E_LIMIT;
-	/* The id's low bits are the slot's index. Adding n_slots changes only the other
-	 * bits, so a slot uses an id again only after 2^32 / n_slots calls. */
-	struct pending *p = &c->pending[c->free_slot];
-	uint32_t id = p->id + c->n_slots;
-	if (id == 0)
-		/* Callers use 0 for "no call". */
-		id += c->n_slots;
+	struct pending *p;
+	uint32_t id = c->last_id;
+	/* There is a free slot. Callers use the id 0 for "no call". */
+	do {
+		p = &c->pending[++id & (c->n_slots - 1)];
+	} while (p->used || id == 0);
 	const struct rpc_msg m = {
 		.type = RPC_REQUEST,
 		.id = id,
@@ -494,7 +489,7 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 	int err = send_msg(c, &m);
 	if (err != 0)
 		return err;
-	c->free_slot = p->next_free;
+	c->last_id = id;
 	c->n_calls++;
 	p->id = id;
 	p->used = true;

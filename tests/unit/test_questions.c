@@ -132,7 +132,22 @@ static struct world {
 	unsigned downs, spares; /* outages, and those that began with a spare socket */
 } w;
 
-/* Counts and answers calls of a method in the input; msgids have three bytes. */
+/* The bytes of the msgid that ends at `end`, after [0, ...; 0 if there is none. */
+static size_t msgid_len(const uint8_t *in, const uint8_t *end)
+{
+	static const uint8_t codes[] = {0, 0, 0xcc, 0xcd};
+
+	for (size_t len = 1; len <= 3; len++) {
+		const uint8_t *id = end - len;
+
+		if (id - in >= 2 && memcmp(id - 2, "\x94\0", 2) == 0 &&
+		    (len == 1 ? *id < 0x80 : *id == codes[len]))
+			return len;
+	}
+	return 0;
+}
+
+/* Counts and answers calls of a method in the input. */
 static unsigned serve_method(const uint8_t *in, size_t n, const char *method,
 			     const char *answer)
 {
@@ -140,17 +155,22 @@ static unsigned serve_method(const uint8_t *in, size_t n, const char *method,
 	char name[32];
 
 	snprintf(name, sizeof(name), "%c%s", (char)(0xa0 + strlen(method)), method);
-	for (size_t i = 5; i + strlen(name) <= n; i++) {
-		if (memcmp(in + i, name, strlen(name)) != 0 || in[i - 3] != 0xcd)
+	for (size_t i = 0; i + strlen(name) <= n; i++) {
+		size_t id_len = msgid_len(in, in + i), put;
+		struct buf out;
+
+		if (id_len == 0 || memcmp(in + i, name, strlen(name)) != 0)
 			continue;
-		char head[] = {'\x94',          '\1',  '\xcd', (char)in[i - 2],
-			       (char)in[i - 1], '\xc0'};
-		size_t put;
 		found++;
 		if (answer == NULL)
 			continue;
-		assert_int_equal(sock_write(w.link, head, sizeof(head), &put), 0);
-		assert_int_equal(sock_write(w.link, answer, strlen(answer), &put), 0);
+		buf_init(&out, 1024);
+		buf_put(&out, "\x94\1", 2);
+		buf_put(&out, in + i - id_len, id_len);
+		buf_put_u8(&out, 0xc0);
+		buf_put_str(&out, answer);
+		assert_int_equal(sock_write(w.link, out.data, out.len, &put), 0);
+		buf_fini(&out);
 	}
 	return found;
 }

@@ -48,15 +48,15 @@ static_assert(ARRAY_LEN(reasons) == REASON_COUNT, "a text for each reason");
 static int look_up_key(struct store *store, struct slice pubkey, struct principal *p,
 		       enum reason *reason_out)
 {
-	uint8_t key[PRINCIPAL_KEY];
+	uint8_t key[FIELD_KEY_LEN];
 
 	*reason_out = KEY_MALFORMED;
 	if (fields_key_decode(pubkey, key) != 0)
 		return 0;
 	int err = store_find_by_key(store, key, p);
 	if (err == 0) {
-		memcpy(p->keys[0], key, sizeof(key));
-		p->n_keys = 1;
+		memcpy(p->keys.key[0], key, sizeof(key));
+		p->keys.n = 1;
 	}
 	*reason_out = err == 0 ? ALLOWED : KEY_UNKNOWN;
 	return err == E_NOTFOUND ? 0 : err;
@@ -75,7 +75,7 @@ static int look_up_authid(struct store *store, struct slice authid, struct princ
 	int err = store_find(store, authid, p);
 	*reason_out = AUTHID_UNKNOWN;
 	if (err == 0)
-		*reason_out = p->n_keys > 0 ? ALLOWED : KEYLESS;
+		*reason_out = p->keys.n > 0 ? ALLOWED : KEYLESS;
 	return err == E_NOTFOUND ? 0 : err;
 }
 
@@ -96,8 +96,8 @@ static enum reason check_principal(const struct auth_request *q,
 static void put_configured(struct buf *b, const char *message, struct slice pubkey)
 {
 	static const char place[] = "{pubkey}";
-	uint8_t key[PRINCIPAL_KEY];
-	char hex[2 * PRINCIPAL_KEY + 1] = "";
+	uint8_t key[FIELD_KEY_LEN];
+	char hex[2 * FIELD_KEY_LEN + 1] = "";
 
 	if (fields_key_decode(pubkey, key) == 0)
 		fields_key_encode(key, hex);
@@ -164,16 +164,15 @@ static void write_failure(int err, struct buf *out)
 
 static void write_result(uint64_t epoch, const struct principal *p, struct buf *out)
 {
-	struct auth_result res = {
+	const struct auth_result res = {
 		.role = principal_slice(&p->role),
 		.realm = principal_slice(&p->realm),
 		.authid = principal_slice(&p->authid),
 		.extra = slice_of(p->extra, p->extra_len),
-		.keys.n = p->n_keys,
+		.keys = p->keys,
 		.epoch = epoch,
 	};
 
-	memcpy(res.keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
 	fields_write_item(out, &auth_result_table, &res);
 }
 
@@ -181,7 +180,7 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const struct auth_request *q, struct buf *out,
 			  const char **why_out)
 {
-	struct principal p = {.n_keys = 0};
+	struct principal p = {.disabled = false};
 	/* Read the epoch before the principal, so that the epoch is never newer than
 	 * the data. */
 	uint64_t epoch = store_epoch(store);

@@ -60,12 +60,12 @@ static void reply_invalid(struct rpc_request *req, const char *what, const char 
 static void reply_key_taken(struct rpc_request *req, struct store *s, const uint8_t *keys,
 			    unsigned n)
 {
-	char text[PRINCIPAL_MAX_NAME + 64];
+	char text[AUTH_MAX_NAME + 64];
 	struct principal owner;
 	int err = E_NOTFOUND;
 
 	for (unsigned i = 0; err == E_NOTFOUND && i < n; i++)
-		err = store_find_by_key(s, keys + i * PRINCIPAL_KEY, &owner);
+		err = store_find_by_key(s, keys + i * FIELD_KEY_LEN, &owner);
 	if (err != 0) {
 		reply_failure(req, err);
 		return;
@@ -118,7 +118,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 	if (why != NULL) {
 		server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, why);
 	} else if (err == E_EXISTS) {
-		reply_key_taken(req, s, p.keys[0], p.n_keys);
+		reply_key_taken(req, s, p.keys.key[0], p.keys.n);
 	} else if (err != 0) {
 		reply_failure(req, err);
 	} else {
@@ -167,7 +167,7 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 {
 	struct admin_list l;
 	struct admin_list_result res = {.next = {NULL, 0}};
-	struct principal last = {.n_keys = 0};
+	struct principal last = {.disabled = false};
 	struct buf items;
 
 	(void)what;
@@ -272,7 +272,7 @@ static void revoke_sessions(struct change *ch)
 }
 
 static int add_principal_key(struct store *s, struct principal *p,
-			     const uint8_t key[PRINCIPAL_KEY], bool *changed_out)
+			     const uint8_t key[FIELD_KEY_LEN], bool *changed_out)
 {
 	int err = principal_key_add(p, key);
 
@@ -292,7 +292,7 @@ static int add_principal_key(struct store *s, struct principal *p,
  */
 static int apply(struct store *s, struct change *ch, const struct admin_target *t)
 {
-	struct principal p = {.n_keys = 0};
+	struct principal p = {.disabled = false};
 	bool *changed = &ch->result.changed;
 	int err = 0;
 
@@ -322,7 +322,7 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 		 * database. Then this removal is not kept, and repeating it has no
 		 * effect. */
 		ch->removes = principal_name_set(&ch->target.authid, t->authid) == 0;
-		memcpy(ch->target.key, t->keys.key[0], PRINCIPAL_KEY);
+		memcpy(ch->target.key, t->keys.key[0], FIELD_KEY_LEN);
 		err = store_delete_key(s, t->authid, t->keys.key[0]);
 		break;
 	}

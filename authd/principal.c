@@ -7,7 +7,7 @@
 
 int principal_name_set(struct principal_name *n, struct slice text)
 {
-	if (text.len == 0 || text.len > PRINCIPAL_MAX_NAME)
+	if (text.len == 0 || text.len > AUTH_MAX_NAME)
 		return E_RANGE;
 	for (size_t i = 0; i < text.len; i++)
 		if (text.p[i] < ' ' || text.p[i] == 0x7f)
@@ -26,7 +26,7 @@ int principal_extra_set(struct principal *p, struct slice map)
 		map = slice_of(empty, sizeof(empty));
 	if (map.len > sizeof(p->extra))
 		return E_LIMIT;
-	int err = auth_check_map(map, PRINCIPAL_MAX_DEPTH);
+	int err = auth_check_map(map, ADMIN_MAX_DEPTH);
 	if (err != 0)
 		return err;
 	memcpy(p->extra, map.p, map.len);
@@ -34,23 +34,24 @@ int principal_extra_set(struct principal *p, struct slice map)
 	return 0;
 }
 
-int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY])
+int principal_key_add(struct principal *p, const uint8_t key[FIELD_KEY_LEN])
 {
+	struct field_keys *k = &p->keys;
 	unsigned at = 0;
 
-	while (at < p->n_keys && memcmp(p->keys[at], key, PRINCIPAL_KEY) < 0)
+	while (at < k->n && memcmp(k->key[at], key, FIELD_KEY_LEN) < 0)
 		at++;
-	if (at < p->n_keys && memcmp(p->keys[at], key, PRINCIPAL_KEY) == 0)
+	if (at < k->n && memcmp(k->key[at], key, FIELD_KEY_LEN) == 0)
 		return E_EXISTS;
-	if (p->n_keys == PRINCIPAL_MAX_KEYS)
+	if (k->n == FIELD_MAX_KEYS)
 		return E_LIMIT;
-	memmove(p->keys[at + 1], p->keys[at], (p->n_keys - at) * sizeof(p->keys[0]));
-	memcpy(p->keys[at], key, PRINCIPAL_KEY);
-	p->n_keys++;
+	memmove(k->key[at + 1], k->key[at], (k->n - at) * FIELD_KEY_LEN);
+	memcpy(k->key[at], key, FIELD_KEY_LEN);
+	k->n++;
 	return 0;
 }
 
-const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY])
+const char *principal_key_fault(const uint8_t key[FIELD_KEY_LEN])
 {
 	return ssh_key_can_verify(key) ? NULL : "cannot verify signatures";
 }
@@ -92,11 +93,10 @@ void principal_to_admin(const struct principal *p, struct admin_principal *out)
 		.realm = principal_slice(&p->realm),
 		.role = principal_slice(&p->role),
 		.extra = slice_of(p->extra, p->extra_len),
-		.keys.n = p->n_keys,
+		.keys = p->keys,
 		.disabled = p->disabled,
 		.created = p->created,
 	};
-	memcpy(out->keys.key, p->keys, p->n_keys * sizeof(p->keys[0]));
 }
 
 #define OTHERWISE(what)                                                                  \
@@ -117,8 +117,8 @@ const char *principal_difference(const struct principal *old, const struct princ
 	if (!slice_eq(slice_of(old->extra, old->extra_len),
 		      slice_of(new->extra, new->extra_len)))
 		return OTHERWISE("extra");
-	if (old->n_keys != new->n_keys ||
-	    memcmp(old->keys, new->keys, old->n_keys * sizeof(old->keys[0])) != 0)
+	if (old->keys.n != new->keys.n ||
+	    memcmp(old->keys.key, new->keys.key, old->keys.n * FIELD_KEY_LEN) != 0)
 		return "exists already with other keys: use `authctl key add` and "
 		       "`authctl key remove`";
 	return NULL;

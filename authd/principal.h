@@ -9,26 +9,17 @@
 #include "proto/admin_api.h"
 #include "proto/auth_api.h"
 
-enum {
-	PRINCIPAL_MAX_NAME = AUTH_MAX_NAME,
-	PRINCIPAL_MAX_KEYS = AUTH_MAX_KEYS,
-	PRINCIPAL_MAX_EXTRA = ADMIN_MAX_EXTRA,
-	PRINCIPAL_MAX_DEPTH = ADMIN_MAX_DEPTH, /* nesting of extra */
-	PRINCIPAL_KEY = 32,
-};
-
 /* A NUL-terminated text. */
 struct principal_name {
 	size_t len;
-	char text[PRINCIPAL_MAX_NAME + 1];
+	char text[AUTH_MAX_NAME + 1];
 };
 
 struct principal {
 	struct principal_name authid, realm, role;
 	size_t extra_len; /* extra is a MessagePack map; {} if there is none */
-	uint8_t extra[PRINCIPAL_MAX_EXTRA];
-	unsigned n_keys;
-	uint8_t keys[PRINCIPAL_MAX_KEYS][PRINCIPAL_KEY]; /* sorted */
+	uint8_t extra[ADMIN_MAX_EXTRA];
+	struct field_keys keys; /* sorted */
 	bool disabled;
 	uint64_t created; /* Unix seconds */
 };
@@ -55,7 +46,7 @@ int principal_extra_set(struct principal *p, struct slice map) MUSTCHECK;
  * Adds a key and keeps the keys sorted. E_EXISTS if the principal has it already, E_LIMIT
  * if it has too many keys.
  */
-int principal_key_add(struct principal *p, const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
+int principal_key_add(struct principal *p, const uint8_t key[FIELD_KEY_LEN]) MUSTCHECK;
 
 /*
  * Converts a request of authctl to a principal. A key that is given twice counts once.
@@ -66,7 +57,7 @@ const char *principal_from_admin(struct principal *p, const struct admin_princip
 				 const char **what_out) MUSTCHECK;
 
 /* Returns what is wrong with a new key, as principal_from_admin does, or NULL. */
-const char *principal_key_fault(const uint8_t key[PRINCIPAL_KEY]);
+const char *principal_key_fault(const uint8_t key[FIELD_KEY_LEN]);
 
 /* Converts a principal for authctl. *out points into *p. */
 void principal_to_admin(const struct principal *p, struct admin_principal *out);

@@ -21,7 +21,7 @@ static bool is_of(const struct removal *removal, struct slice authid, const uint
 
 	return slice_eq(principal_slice(&removal->authid), authid) &&
 	       of_key == (key != NULL) &&
-	       (key == NULL || memcmp(removal->key, key, PRINCIPAL_KEY) == 0);
+	       (key == NULL || memcmp(removal->key, key, FIELD_KEY_LEN) == 0);
 }
 
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
@@ -45,6 +45,6 @@ void removal_match(const struct removal *removal, struct auth_match *out)
 		out->realm = principal_slice(&removal->realm);
 	} else {
 		out->pubkey.there = true;
-		memcpy(out->pubkey.octets, removal->key, PRINCIPAL_KEY);
+		memcpy(out->pubkey.octets, removal->key, FIELD_KEY_LEN);
 	}
 }

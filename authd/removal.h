@@ -14,7 +14,7 @@ enum { REMOVALS_KEPT = 64 };
 /* A removed principal, or a removed key. */
 struct removal {
 	struct principal_name authid, realm; /* realm is empty for a key */
-	uint8_t key[PRINCIPAL_KEY];
+	uint8_t key[FIELD_KEY_LEN];
 };
 
 struct removals {

@@ -376,7 +376,7 @@ static int load_keys(struct store *s, struct principal *p)
 		if (err != 0)
 			break;
 		struct slice key = column(s, SQL_KEYS, 0);
-		if (key.len != PRINCIPAL_KEY || principal_key_add(p, key.p) != 0)
+		if (key.len != FIELD_KEY_LEN || principal_key_add(p, key.p) != 0)
 			err = damaged(s, principal_slice(&p->authid));
 	}
 	reset_statement(s, SQL_KEYS);
@@ -387,7 +387,7 @@ static int load_keys(struct store *s, struct principal *p)
 static int find_principal(struct store *s, enum statement which,
 			  const struct param *params, struct principal *out)
 {
-	struct principal p = {.n_keys = 0};
+	struct principal p = {.disabled = false};
 
 	int err = set_params(s, which, params);
 	if (err == 0)
@@ -417,10 +417,10 @@ int store_find(struct store *s, struct slice authid, struct principal *out)
 	return find_principal(s, SQL_FIND, PARAMS(text(authid)), out);
 }
 
-int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
+int store_find_by_key(struct store *s, const uint8_t key[FIELD_KEY_LEN],
 		      struct principal *out)
 {
-	return find_principal(s, SQL_FIND_BY_KEY, PARAMS(blob(key, PRINCIPAL_KEY)), out);
+	return find_principal(s, SQL_FIND_BY_KEY, PARAMS(blob(key, FIELD_KEY_LEN)), out);
 }
 
 int store_next(struct store *s, struct slice after, struct principal *out)
@@ -459,16 +459,16 @@ int store_insert(struct store *s, const struct principal *p)
 				       blob(p->extra, p->extra_len),
 				       number(p->disabled ? 1 : 0), number(p->created)));
 
-	for (unsigned i = 0; err == 0 && i < p->n_keys; i++)
-		err = store_insert_key(s, principal_slice(&p->authid), p->keys[i]);
+	for (unsigned i = 0; err == 0 && i < p->keys.n; i++)
+		err = store_insert_key(s, principal_slice(&p->authid), p->keys.key[i]);
 	return err;
 }
 
 int store_insert_key(struct store *s, struct slice authid,
-		     const uint8_t key[PRINCIPAL_KEY])
+		     const uint8_t key[FIELD_KEY_LEN])
 {
 	return run_statement(s, SQL_INSERT_KEY,
-			     PARAMS(blob(key, PRINCIPAL_KEY), text(authid)));
+			     PARAMS(blob(key, FIELD_KEY_LEN), text(authid)));
 }
 
 int store_set_disabled(struct store *s, struct slice authid, bool disabled)
@@ -486,10 +486,10 @@ int store_delete(struct store *s, struct slice authid)
 }
 
 int store_delete_key(struct store *s, struct slice authid,
-		     const uint8_t key[PRINCIPAL_KEY])
+		     const uint8_t key[FIELD_KEY_LEN])
 {
 	return run_changing(s, SQL_DELETE_KEY,
-			    PARAMS(blob(key, PRINCIPAL_KEY), text(authid)));
+			    PARAMS(blob(key, FIELD_KEY_LEN), text(authid)));
 }
 
 int store_raise_epoch(struct store *s)

@@ -34,7 +34,7 @@ uint64_t store_errors(const struct store *s);
 
 /* Find a principal. *out is a copy. E_NOTFOUND if there is none. */
 int store_find(struct store *s, struct slice authid, struct principal *out) MUSTCHECK;
-int store_find_by_key(struct store *s, const uint8_t key[PRINCIPAL_KEY],
+int store_find_by_key(struct store *s, const uint8_t key[FIELD_KEY_LEN],
 		      struct principal *out) MUSTCHECK;
 
 /*
@@ -58,12 +58,12 @@ int store_end(struct store *s, int err) MUSTCHECK;
  */
 int store_insert(struct store *s, const struct principal *p) MUSTCHECK;
 int store_insert_key(struct store *s, struct slice authid,
-		     const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
+		     const uint8_t key[FIELD_KEY_LEN]) MUSTCHECK;
 int store_set_disabled(struct store *s, struct slice authid, bool disabled) MUSTCHECK;
 /* Deletes a principal and its keys. */
 int store_delete(struct store *s, struct slice authid) MUSTCHECK;
 int store_delete_key(struct store *s, struct slice authid,
-		     const uint8_t key[PRINCIPAL_KEY]) MUSTCHECK;
+		     const uint8_t key[FIELD_KEY_LEN]) MUSTCHECK;
 /* Raises the epoch by one. */
 int store_raise_epoch(struct store *s) MUSTCHECK;
 

@@ -88,7 +88,7 @@ static void edit(const char *sql)
 
 static void test_principal(void **state)
 {
-	static uint8_t large[PRINCIPAL_MAX_EXTRA + 1] = {0x80};
+	static uint8_t large[ADMIN_MAX_EXTRA + 1] = {0x80};
 	struct principal p = sample("joe", key_b), q;
 	char name[300];
 	uint8_t key[32] = {0};
@@ -104,7 +104,7 @@ static void test_principal(void **state)
 	assert_int_equal(principal_extra_set(&p, slice_str("\x90")), E_TYPE);
 	assert_int_equal(principal_key_add(&p, key_a), 0);
 	assert_int_equal(principal_key_add(&p, key_a), E_EXISTS);
-	assert_memory_equal(p.keys[0], key_a, 32); /* in order */
+	assert_memory_equal(p.keys.key[0], key_a, 32); /* in order */
 	q = sample("joe", key_a);
 	assert_non_null(principal_difference(&p, &q));
 	assert_int_equal(principal_key_add(&q, key_b), 0);
@@ -113,7 +113,7 @@ static void test_principal(void **state)
 	assert_null(principal_difference(&p, &q));
 	q.disabled = true;
 	assert_non_null(principal_difference(&p, &q));
-	for (uint8_t i = 10; p.n_keys < PRINCIPAL_MAX_KEYS; i++) {
+	for (uint8_t i = 10; p.keys.n < FIELD_MAX_KEYS; i++) {
 		key[0] = i;
 		assert_int_equal(principal_key_add(&p, key), 0);
 	}
@@ -179,7 +179,7 @@ static void test_changes(void **state)
 	assert_int_equal(store_epoch(s), 2);
 	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
 	assert_true(q.disabled);
-	assert_int_equal(q.n_keys, 1);
+	assert_int_equal(q.keys.n, 1);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_delete(s, slice_str("joe")), 0);
 	assert_int_equal(store_delete(s, slice_str("joe")), E_NOTFOUND);

@@ -44,40 +44,36 @@ static const char schema[] =
 	"PRAGMA application_id = 0x77616d70;"
 	"COMMIT;";
 
-enum statement {
-	SQL_FIND = 0,
-	SQL_FIND_BY_KEY = 1,
-	SQL_NEXT = 2,
-	SQL_KEYS = 3,
-	SQL_INSERT = 4,
-	SQL_INSERT_KEY = 5,
-	SQL_SET_DISABLED = 6,
-	SQL_DELETE = 7,
-	SQL_DELETE_KEY = 8,
-	SQL_DELETE_KEYS = 9,
-	SQL_RAISE_EPOCH = 10,
-	SQL_COUNT = 11,
-};
-
 #define PRINCIPAL_COLUMNS "p.authid, p.realm, p.role, p.extra, p.disabled, p.created"
-static const char *const sql[] = {
-	[SQL_FIND] = "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid = ?1",
-	[SQL_FIND_BY_KEY] = "SELECT " PRINCIPAL_COLUMNS
-			    " FROM key k JOIN principal p ON p.authid = k.authid"
-			    " WHERE k.pubkey = ?1",
-	[SQL_NEXT] = "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid > ?1"
-		     " ORDER BY authid LIMIT 1",
-	[SQL_KEYS] = "SELECT pubkey FROM key WHERE authid = ?1 ORDER BY pubkey",
-	[SQL_INSERT] = "INSERT INTO principal VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-	[SQL_INSERT_KEY] = "INSERT INTO key VALUES (?1, ?2)",
-	[SQL_SET_DISABLED] = "UPDATE principal SET disabled = ?2 WHERE authid = ?1",
-	[SQL_DELETE] = "DELETE FROM principal WHERE authid = ?1",
-	[SQL_DELETE_KEY] = "DELETE FROM key WHERE pubkey = ?1 AND authid = ?2",
-	[SQL_DELETE_KEYS] = "DELETE FROM key WHERE authid = ?1",
-	[SQL_RAISE_EPOCH] = ("UPDATE meta SET value = value + 1 WHERE name = 'epoch'"
-			     " RETURNING value"),
+/* The prepared statements. */
+#define STATEMENTS(X)                                                                    \
+	X(FIND, "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid = ?1")       \
+	X(FIND_BY_KEY, "SELECT " PRINCIPAL_COLUMNS                                       \
+		       " FROM key k JOIN principal p ON p.authid = k.authid"             \
+		       " WHERE k.pubkey = ?1")                                           \
+	X(NEXT, "SELECT " PRINCIPAL_COLUMNS " FROM principal p WHERE authid > ?1"        \
+		" ORDER BY authid LIMIT 1")                                              \
+	X(KEYS, "SELECT pubkey FROM key WHERE authid = ?1 ORDER BY pubkey")              \
+	X(INSERT, "INSERT INTO principal VALUES (?1, ?2, ?3, ?4, ?5, ?6)")               \
+	X(INSERT_KEY, "INSERT INTO key VALUES (?1, ?2)")                                 \
+	X(SET_DISABLED, "UPDATE principal SET disabled = ?2 WHERE authid = ?1")          \
+	X(DELETE, "DELETE FROM principal WHERE authid = ?1")                             \
+	X(DELETE_KEY, "DELETE FROM key WHERE pubkey = ?1 AND authid = ?2")               \
+	X(DELETE_KEYS, "DELETE FROM key WHERE authid = ?1")                              \
+	X(RAISE_EPOCH, "UPDATE meta SET value = value + 1 WHERE name = 'epoch'"          \
+		       " RETURNING value")
+
+enum statement {
+#define X(name, text) SQL_##name,
+	STATEMENTS(X)
+#undef X
+		SQL_COUNT,
 };
-static_assert(ARRAY_LEN(sql) == SQL_COUNT, "a text for each statement");
+static const char *const sql[] = {
+#define X(name, text) [SQL_##name] = (text),
+	STATEMENTS(X)
+#undef X
+};
 
 struct store {
 	sqlite3 *db;

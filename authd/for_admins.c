@@ -3,7 +3,6 @@
  * Handles authctl's requests, which manage principals and keys; see proto/admin_api.h.
  * Main thread.
  */
-#include "authd/revoke.h"
 #include "authd/server.h"
 #include "common/err.h"
 

@@ -5,11 +5,9 @@
  * thread does all the work; a second thread writes the log.
  */
 #include "authd/authd_version.h"
-#include "authd/lock.h"
 #include "authd/server.h"
 #include "common/daemon.h"
 #include "common/err.h"
-#include "common/sock.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
@@ -46,7 +44,6 @@ struct daemon {
 	struct server server;
 	struct daemon_signals signals;
 	struct timer retry; /* opens the database again */
-	int lock;           /* the lock on the database; -1: not held */
 	int status;         /* exit code */
 	/* Why authd has had to wait for the database; empty if it has not had to. */
 	char waits_for[100];
@@ -80,9 +77,8 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 	timer_arm(&d->retry, RETRY_MS);
 	if (d->waits_for[0] != '\0')
 		return;
-	/* If this authd holds the lock, the process that has locked the database is
-	 * another program, such as sqlite3. */
-	if (d->lock != -1)
+	/* Another program is one such as sqlite3. */
+	if (holder == 0)
 		snprintf(d->waits_for, sizeof(d->waits_for),
 			 "the database is locked by another program");
 	else
@@ -95,26 +91,17 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 	daemon_notify(status);
 }
 
-/*
- * Locks and opens the database. E_AGAIN: another process uses it, and another attempt is
- * scheduled.
- */
+/* Opens the database. E_AGAIN: another process uses it; another attempt is scheduled. */
 static int open_database(struct daemon *d)
 {
-	const char *path = d->settings.database;
-	pid_t holder = 0;
-	int err = d->lock == -1 ? lock_take(path, &d->lock, &holder) : 0;
+	pid_t holder;
+	int err = store_open(d->settings.database, &d->server.store, &holder);
 
-	if (err == 0)
-		err = store_open(path, &d->server.store);
-	else if (err != E_AGAIN)
-		log_error(NULL, "cannot lock the database file=%s.lock reason=\"%s\"",
-			  log_quote(slice_str(path)).text, err_str(err));
 	if (err == E_AGAIN) {
 		wait_for_database(d, holder);
 	} else if (err != 0) {
 		log_error(NULL, "cannot use the database path=%s",
-			  log_quote(slice_str(path)).text);
+			  log_quote(slice_str(d->settings.database)).text);
 		d->status = EX_IOERR;
 	}
 	return err;
@@ -164,8 +151,6 @@ static void run_server(struct daemon *d)
 	timer_disarm(&d->retry);
 	server_fini(&d->server);
 	store_close(&d->server.store);
-	/* Unlock last: another authd may open the database at once. */
-	sock_close(&d->lock);
 }
 
 static int run_authd(struct daemon *d, const struct conf_error *warnings)
@@ -194,7 +179,6 @@ static int run_authd(struct daemon *d, const struct conf_error *warnings)
 static int run_or_check(const char *path, bool only_check)
 {
 	struct daemon d = {
-		.lock = -1,
 		.signals = {.name = "authd",
 			    .stop = stop_authd,
 			    .log_counters = log_counters_of_server,

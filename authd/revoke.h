@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ends the sessions of a principal or key: sends a revoke to all connected routers and
- * adds up their answers. Main thread.
+ * adds up their answers. Also remembers removals that some router has not confirmed: if
+ * an administrator repeats such a removal, the database no longer has the principal or
+ * key, but authd must still tell the router. Main thread.
  */
 #ifndef AUTHD_REVOKE_H
 #define AUTHD_REVOKE_H
 
-#include "proto/admin_api.h"
-#include "proto/auth_api.h"
+#include "authd/principal.h"
 
 #include <sys/queue.h>
 
@@ -34,5 +35,31 @@ void revoke_start(struct server *s, const struct auth_revoke *what, struct revok
 
 /* Ends all revocations when authd stops: calls done with the answers so far. */
 void revokes_abandon(struct server *s);
+
+enum { REMOVALS_KEPT = 64 }; /* in memory only */
+
+/* A removed principal, or a removed key. */
+struct removal {
+	struct principal_name authid, realm; /* realm is empty for a key */
+	uint8_t key[FIELD_KEY_LEN];
+};
+
+struct removals {
+	unsigned n;
+	struct removal items[REMOVALS_KEPT]; /* the oldest first */
+};
+
+/* Adds a copy of a removal. If there are too many, forgets the oldest. */
+void removals_keep(struct removals *all, const struct removal *removal);
+
+/*
+ * Takes the removal of a principal (key is NULL) or of one of its keys out of *all. False
+ * if there is none.
+ */
+bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
+		   struct removal *out);
+
+/* Sets *out to the sessions that the removal ends. *out points into *removal. */
+void removal_match(const struct removal *removal, struct auth_match *out);
 
 #endif

@@ -2,7 +2,6 @@
 /* Serves authd's sockets and connections; see server.h. Main thread. */
 #include "authd/server.h"
 
-#include "authd/revoke.h"
 #include "common/daemon.h"
 #include "common/err.h"
 

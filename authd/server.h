@@ -9,7 +9,7 @@
 #ifndef AUTHD_SERVER_H
 #define AUTHD_SERVER_H
 
-#include "authd/removal.h"
+#include "authd/revoke.h"
 #include "authd/settings.h"
 #include "authd/store.h"
 #include "common/listener.h"

@@ -12,12 +12,17 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/sock.h"
 #include "common/utf8.h"
 
-#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 enum {
 	APPLICATION_ID = 0x77616d70, /* "wamp": marks the file as authd's */
@@ -83,6 +88,7 @@ struct store {
 	uint64_t next_epoch; /* of the current transaction */
 	uint64_t errors;
 	struct log_rate rate;
+	int lock; /* the lock file */
 };
 
 /* --- SQLite's results --- */
@@ -205,6 +211,66 @@ static int run_changing(struct store *s, enum statement which, const struct para
 	return err == 0 && sqlite3_changes(s->db) == 0 ? E_NOTFOUND : err;
 }
 
+/* --- the lock file --- */
+
+/*
+ * A second authd would not be connected to the routers of the first, so its revocations
+ * would reach nobody. The lock is flock(2) on a file next to the database; it ends when
+ * the process ends, even if the process crashes. The file contains the owner's pid.
+ */
+static pid_t read_pid(int fd)
+{
+	char text[16] = "";
+	ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+	return n > 0 ? (pid_t)strtol(text, NULL, 10) : 0;
+}
+
+static void write_pid(int fd)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	/* If the disk is full, the lock still works, but the log of a waiting authd
+	 * cannot show the pid. */
+	if (ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)n, 0) != n)
+		(void)!ftruncate(fd, 0);
+}
+
+/*
+ * Locks the database at path until *fd_out is closed. E_AGAIN: another process has locked
+ * it; *holder_out is its pid, or 0 if unknown. E_SYS: the lock file cannot be created or
+ * locked. E_RANGE: its name is too long.
+ */
+static int take_lock(const char *path, int *fd_out, pid_t *holder_out)
+{
+	char real[PATH_MAX], name[PATH_MAX + 8];
+
+	/* Resolve links, so that one database has one lock file. */
+	if (realpath(path, real) == NULL) {
+		if (errno != ENOENT)
+			return E_SYS;
+		if (strlen(path) >= sizeof(real))
+			return E_RANGE;
+		strcpy(real, path);
+	}
+	snprintf(name, sizeof(name), "%s.lock", real);
+	int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd == -1)
+		return E_SYS;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		write_pid(fd);
+		*fd_out = fd;
+		return 0;
+	}
+	int saved = errno;
+	if (saved == EWOULDBLOCK)
+		*holder_out = read_pid(fd);
+	sock_close(&fd);
+	errno = saved;
+	return saved == EWOULDBLOCK ? E_AGAIN : E_SYS;
+}
+
 /* --- opening --- */
 
 /*
@@ -272,7 +338,7 @@ static int load_meta(struct store *s)
 	return err;
 }
 
-int store_open(const char *path, struct store **out)
+int store_open(const char *path, struct store **out, pid_t *holder_out)
 {
 	struct store *s = calloc(1, sizeof(*s));
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
@@ -281,6 +347,14 @@ int store_open(const char *path, struct store **out)
 	if (s == NULL)
 		return E_NOMEM;
 	s->rate.burst = ERRORS_LOGGED;
+	s->lock = -1;
+	*holder_out = 0;
+	err = take_lock(path, &s->lock, holder_out);
+	if (err != 0 && err != E_AGAIN)
+		log_error(NULL, "cannot lock the database file=%s.lock reason=\"%s\"",
+			  log_quote(slice_str(path)).text, err_str(err));
+	if (err != 0)
+		goto fail;
 	int rc = sqlite3_open_v2(path, &s->db, flags, NULL);
 	if (rc != SQLITE_OK) {
 		err = sqlite_failed(s, rc, "open");
@@ -319,6 +393,8 @@ void store_close(struct store **sp)
 	for (int i = 0; i < SQL_COUNT; i++)
 		sqlite3_finalize(s->statements[i]);
 	sqlite3_close(s->db);
+	/* Unlock last: another authd may open the database at once. */
+	sock_close(&s->lock);
 	free(s);
 }
 

@@ -17,10 +17,18 @@
 
 #include "authd/principal.h"
 
+#include <sys/types.h>
+
 struct store;
 
-/* Opens the database. Creates it if it does not exist. */
-int store_open(const char *path, struct store **out) MUSTCHECK;
+/*
+ * Opens the database, creates it if it does not exist, and locks it, since only one authd
+ * at a time may use a database. E_AGAIN: another process uses it; *holder_out is the pid
+ * of that authd, or 0 if it is another program. E_SYS, E_RANGE: the lock file cannot be
+ * used.
+ */
+int store_open(const char *path, struct store **out, pid_t *holder_out) MUSTCHECK;
+/* Closes and unlocks the database. */
 void store_close(struct store **s);
 
 /*

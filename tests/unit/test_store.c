@@ -52,6 +52,8 @@ static int remove_files(void **state)
 
 static const uint8_t key_a[32] = {1, 2, 3}, key_b[32] = {4, 5, 6}, key_c[32] = {0};
 
+static pid_t holder;
+
 static struct principal sample(const char *authid, const uint8_t *key)
 {
 	struct principal p = {.created = 1700000000};
@@ -130,7 +132,7 @@ static void test_keeps(void **state)
 	char id[40];
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	assert_int_equal(store_epoch(s), 1);
 	assert_int_equal(strlen(store_id(s)), 32);
 	snprintf(id, sizeof(id), "%s", store_id(s));
@@ -139,7 +141,7 @@ static void test_keeps(void **state)
 	insert(s, &p);
 	store_close(&s);
 	assert_null(s);
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	assert_string_equal(store_id(s), id);
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
 	assert_null(principal_difference(&p, &q));
@@ -157,7 +159,7 @@ static void test_changes(void **state)
 	struct principal p = sample("joe", key_a), other = sample("ann", key_a), q;
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_insert(s, &p), E_EXISTS);
@@ -193,7 +195,7 @@ static void test_changes(void **state)
 	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
 	insert(s, &other); /* the key can be used again */
 	store_close(&s);
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	assert_int_equal(store_epoch(s), 2);
 	store_close(&s);
 }
@@ -207,7 +209,7 @@ static void test_order(void **state)
 	struct principal_name after = {.len = 0};
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	for (size_t i = 0; i < ARRAY_LEN(authids); i++) {
 		p = sample(authids[i], NULL);
 		insert(s, &p);
@@ -233,19 +235,19 @@ static void test_foreign_files(void **state)
 	for (int i = 0; i < 1000; i++)
 		fputs("this is no database\n", f);
 	fclose(f);
-	assert_int_equal(store_open(path, &s), E_DB);
+	assert_int_equal(store_open(path, &s, &holder), E_DB);
 	remove_files(NULL);
 	edit("CREATE TABLE cats (name)");
-	assert_int_equal(store_open(path, &s), E_DB);
+	assert_int_equal(store_open(path, &s, &holder), E_DB);
 	remove_files(NULL);
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	store_close(&s);
 	edit("PRAGMA user_version = 999");
-	assert_int_equal(store_open(path, &s), E_DB);
+	assert_int_equal(store_open(path, &s, &holder), E_DB);
 	edit("PRAGMA user_version = 1; DELETE FROM meta");
-	assert_int_equal(store_open(path, &s), E_DB);
+	assert_int_equal(store_open(path, &s, &holder), E_DB);
 	assert_null(s);
-	assert_int_equal(store_open("/no/such/folder/a.db", &s), E_DB);
+	assert_int_equal(store_open("/no/such/folder/a.db", &s, &holder), E_SYS);
 }
 
 static void test_edited_by_hand(void **state)
@@ -280,7 +282,7 @@ static void test_edited_by_hand(void **state)
 		const char *why;
 
 		remove_files(NULL);
-		assert_int_equal(store_open(path, &s), 0);
+		assert_int_equal(store_open(path, &s, &holder), 0);
 		insert(s, &p);
 		edit(edits[i]);
 		assert_int_equal(store_find_by_key(s, key_a, &found), E_DB);
@@ -301,7 +303,7 @@ static void test_locked(void **state)
 	sqlite3 *other;
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL),
@@ -359,10 +361,10 @@ static void test_out_of_memory(void **state)
 	/* a row of several pages, which SQLite cannot read without an allocation */
 	memset(extra + 6, 'x', 8000);
 	assert_int_equal(principal_extra_set(&p, slice_of(extra, 6 + 8000)), 0);
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	store_close(&s);
-	assert_int_equal(store_open(path, &s), 0); /* nothing is cached */
+	assert_int_equal(store_open(path, &s, &holder), 0); /* nothing is cached */
 	sqlite3_hard_heap_limit64(1); /* less than SQLite holds: it gets nothing more */
 	assert_asks_again(s, E_NOMEM);
 	sqlite3_hard_heap_limit64(0);
@@ -378,10 +380,10 @@ static void test_cut_off(void **state)
 	struct store *s;
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	store_close(&s);
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	assert_int_equal(truncate(path, 4096), 0);
 	assert_asks_again(s, E_DB);
 	assert_int_equal(store_errors(s), 3);
@@ -395,16 +397,16 @@ static void test_locked_for_readers(void **state)
 	sqlite3 *other;
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	store_close(&s);
 	assert_int_equal(sqlite3_open(path, &other), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(other,
 				      "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE",
 				      NULL, NULL, NULL),
 			 SQLITE_OK);
-	assert_int_equal(store_open(path, &s), E_AGAIN);
+	assert_int_equal(store_open(path, &s, &holder), E_AGAIN);
 	sqlite3_close(other);
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	store_close(&s);
 }
 
@@ -418,7 +420,7 @@ static void test_full(void **state)
 	char wal[80];
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	snprintf(wal, sizeof(wal), "%s-wal", path);
 	assert_int_equal(stat(wal, &st), 0);
@@ -481,7 +483,7 @@ static void test_decision(void **state)
 	struct buf out;
 
 	(void)state;
-	assert_int_equal(store_open(path, &s), 0);
+	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	insert(s, &keyless);
 	buf_init(&out, AUTH_MAX_MESSAGE);

@@ -17,6 +17,23 @@
  */
 typedef int binary_read(const uint8_t **pp, const uint8_t *end, struct token *out);
 
+/* Reads a big-endian number of 1, 2, 4 or 8 bytes; width 0 gives 0. */
+static inline uint64_t binary_number(const uint8_t *p, unsigned width)
+{
+	switch (width) {
+	case 1:
+		return p[0];
+	case 2:
+		return get_be16(p);
+	case 4:
+		return get_be32(p);
+	case 8:
+		return get_be64(p);
+	default:
+		return 0;
+	}
+}
+
 /* Reads the content that follows a length. */
 static inline int binary_content(const uint8_t **pp, const uint8_t *end, uint64_t len,
 				 struct token *out)

@@ -57,19 +57,7 @@ static inline int read_argument(const uint8_t **pp, const uint8_t *end, uint8_t 
 	size_t width = (size_t)1 << (info - INFO_8);
 	if (width > bytes_left(*pp, end))
 		return E_TRUNCATED;
-	switch (info) {
-	case INFO_8:
-		*out = **pp;
-		break;
-	case INFO_8 + 1:
-		*out = get_be16(*pp);
-		break;
-	case INFO_8 + 2:
-		*out = get_be32(*pp);
-		break;
-	default:
-		*out = get_be64(*pp);
-	}
+	*out = binary_number(*pp, (unsigned)width);
 	*pp += width;
 	return 0;
 }

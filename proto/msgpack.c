@@ -56,22 +56,6 @@ static const struct form forms[] = {
 };
 static_assert(ARRAY_LEN(forms) == 0xe0 - FORM_FIRST, "a form for each code");
 
-static inline uint64_t get_number(const uint8_t *p, unsigned width)
-{
-	switch (width) {
-	case 1:
-		return p[0];
-	case 2:
-		return get_be16(p);
-	case 4:
-		return get_be32(p);
-	case 8:
-		return get_be64(p);
-	default:
-		return 0;
-	}
-}
-
 static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8_t code,
 				   struct token *out)
 {
@@ -82,7 +66,7 @@ static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8
 		return E_SYNTAX;
 	if (f->width > bytes_left(*pp, end))
 		return E_TRUNCATED;
-	out->u = get_number(*pp, f->width);
+	out->u = binary_number(*pp, f->width);
 	*pp += f->width;
 	if (out->type == TOKEN_STR || out->type == TOKEN_BIN)
 		return binary_content(pp, end, out->u, out);

@@ -10,9 +10,7 @@
  */
 #include "common/conf.h"
 
-#include "common/conf_hint.h"
-#include "common/conf_value.h"
-#include "common/conf_yaml.h"
+#include "common/conf_int.h"
 #include "common/err.h"
 
 #include <inttypes.h>
@@ -105,11 +103,6 @@ void conf_nomem(struct conf *c)
 {
 	c->no_memory = true;
 	c->wrong++;
-}
-
-struct pool *conf_pool(struct conf *c)
-{
-	return c->pool;
 }
 
 static void *allocate(struct conf *c, struct pool *pool, size_t count, size_t size)

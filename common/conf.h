@@ -230,6 +230,18 @@ void conf_log_warnings(const struct conf_error *errors);
 /* May this uid connect? An empty list allows root and the user that runs this process. */
 bool conf_user_allowed(const struct conf_users *users, uid_t uid);
 
+/* A unit that may follow a number. {NULL, 0} ends an array of units. */
+struct conf_unit {
+	const char *name;
+	int64_t factor;
+};
+
+/*
+ * Reads digits, optional spaces and one of the units. False if the text has another form,
+ * or the number does not fit.
+ */
+bool conf_number(const char *text, const struct conf_unit *units, int64_t *out);
+
 /* The keys of the map "log", which every daemon has. */
 struct conf_log {
 	enum log_level level;
@@ -279,8 +291,6 @@ static inline struct log_quoted conf_quote(const char *text)
  * Copies a text into the file's pool. NULL if out of memory; conf_nomem has been called.
  */
 const char *conf_text(struct conf *c, const char *text);
-/* The pool for other derived values. */
-struct pool *conf_pool(struct conf *c);
 /* Records that memory ran out: conf_parse will return E_NOMEM. */
 void conf_nomem(struct conf *c);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Suggestions in messages about keys; see conf_hint.h. No state; any thread. */
-#include "common/conf_hint.h"
+/* Suggestions in messages about keys; see conf_int.h. No state; any thread. */
+#include "common/conf_int.h"
 
 #include <stdio.h>
 

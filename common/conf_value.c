@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Single values of a configuration file; see conf_value.h. Also the two values that every
+ * Single values of a configuration file; see conf_int.h. Also the two values that every
  * daemon's file has: users who may connect, and the log's settings; see conf.h. No state;
  * any thread.
  */
-#include "common/conf_value.h"
-
-#include "common/conf.h"
+#include "common/conf_int.h"
 
 #include <inttypes.h>
 #include <pwd.h>

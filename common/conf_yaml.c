@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a file and turns its text into libyaml's document; see conf_yaml.h. Also logs the
+ * Reads a file and turns its text into libyaml's document; see conf_int.h. Also logs the
  * warnings about a file; see conf.h. No state; any thread.
  *
  * libyaml does not limit the nesting of a document. The time that libyaml needs grows
@@ -8,7 +8,7 @@
  * nodes circular. So a first pass looks at the events only, in linear time and little
  * memory, and rejects such texts. The second pass loads the document.
  */
-#include "common/conf_yaml.h"
+#include "common/conf_int.h"
 
 #include "common/err.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Hash tables: uthash with the keyed hash of common/hash.h, changed not to call exit()
- * when out of memory. Include this header, never <uthash.h>. A table belongs to one
- * thread.
+ * Hash tables: uthash with a keyed hash, changed not to call exit() when out of memory.
+ * Include this header, never <uthash.h>. A table belongs to one thread. The hash is
+ * SipHash-2-4 with a key that only this process knows, so a peer cannot choose keys of a
+ * table that collide.
  *
  * HASH_ADD allocates memory. Afterwards check table_has(element): false means that memory
  * ran out and the element is not in the table. HASH_FIND and HASH_DEL cannot fail.
@@ -14,7 +15,19 @@
 #ifndef COMMON_TABLE_H
 #define COMMON_TABLE_H
 
-#include "common/hash.h"
+#include "common/base.h"
+
+enum { HASH_KEY_LEN = 16 };
+
+struct hash_key {
+	uint8_t bytes[HASH_KEY_LEN];
+};
+
+/* The process's key. It is drawn at random before main runs and never changes. */
+extern const struct hash_key *const hash_process_key;
+
+/* Hashes bytes with a key. */
+uint64_t hash_bytes(const struct hash_key *key, struct slice bytes);
 
 #ifdef UTHASH_H
 #error "uthash.h was included before common/table.h"

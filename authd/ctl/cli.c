@@ -3,7 +3,6 @@
 #include "authd/ctl/ctl.h"
 
 #include "common/conf.h"
-#include "common/conf_value.h"
 #include "common/err.h"
 #include "common/log.h"
 

@@ -6,7 +6,7 @@
 #define TESTS_UNIT_EXAMPLE_CHECK_H
 
 #include "common/conf.h"
-#include "common/conf_yaml.h"
+#include "common/conf_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -9,7 +9,7 @@ void *real_pool_alloc(struct pool *p, size_t count, size_t size);
 #include "common/pool.c"
 #undef pool_alloc
 
-#include "common/conf_yaml.h"
+#include "common/conf_int.h"
 #include "common/err.h"
 #include "routerd/config/config.h"
 

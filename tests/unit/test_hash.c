@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SipHash with its published vectors, the process's key, and a table that uses it. */
-#include "common/hash.h"
 #include "common/table.h"
 
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The process's hash key, and SipHash from libsodium; see hash.h. Any thread. */
-#include "common/hash.h"
+/* The process's hash key, and SipHash from libsodium; see table.h. Any thread. */
+#include "common/table.h"
 
 #include <assert.h>
 #include <sodium.h>

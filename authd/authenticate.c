@@ -139,13 +139,8 @@ static void write_deny(const struct settings_deny *deny, enum reason reason,
 
 	buf_init(&message, AUTH_MAX_STRING);
 	put_message(&message, deny, reason, q);
-	const struct auth_error error = {
-		.kind = AUTH_ERROR_DENY,
-		.uri = slice_str(deny->uri),
-		.message = message.err == 0 ? buf_slice(&message) : slice_of(NULL, 0),
-		.retry_after_ms = FIELD_NONE,
-	};
-	fields_write_item(out, &auth_error_table, &error);
+	auth_error_write(out, AUTH_ERROR_DENY, deny->uri,
+			 message.err == 0 ? buf_slice(&message) : slice_of(NULL, 0));
 	buf_fini(&message);
 }
 
@@ -187,14 +182,9 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 	enum reason reason;
 
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
-		const struct auth_error error = {
-			.kind = AUTH_ERROR_DENY,
-			.uri = slice_str(WAMP_ERROR_NO_MATCHING_AUTH_METHOD),
-			.message = slice_str("authd stores public keys only: log in by "
-					     "cryptosign"),
-			.retry_after_ms = FIELD_NONE,
-		};
-		fields_write_item(out, &auth_error_table, &error);
+		auth_error_write(out, AUTH_ERROR_DENY, WAMP_ERROR_NO_MATCHING_AUTH_METHOD,
+				 slice_str("authd stores public keys only: log in by "
+					   "cryptosign"));
 		*why_out = "unsupported authmethod";
 		return VERDICT_DENIED;
 	}

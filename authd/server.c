@@ -25,34 +25,25 @@ bool server_may_log(struct server *s)
 
 /* --- answers --- */
 
-static void reply_with(struct rpc_request *req, const struct field_table *t,
-		       const void *msg,
-		       void (*send)(struct rpc_request *req, const struct buf *encoded))
+void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg)
 {
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
 	fields_write_item(&b, t, msg);
-	send(req, &b);
+	rpc_reply(req, &b);
 	buf_fini(&b);
-}
-
-void server_reply(struct rpc_request *req, const struct field_table *t, const void *msg)
-{
-	reply_with(req, t, msg, rpc_reply);
 }
 
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message)
 {
-	const struct auth_error error = {
-		.kind = kind,
-		.uri = slice_str(uri),
-		.message = slice_str(message),
-		.retry_after_ms = FIELD_NONE,
-	};
+	struct buf b;
 
-	reply_with(req, &auth_error_table, &error, rpc_reply_error);
+	buf_init(&b, AUTH_MAX_MESSAGE);
+	auth_error_write(&b, kind, uri, slice_str(message));
+	rpc_reply_error(req, &b);
+	buf_fini(&b);
 }
 
 void server_reply_invalid(struct rpc_request *req, int err)

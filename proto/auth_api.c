@@ -311,6 +311,19 @@ void auth_error_read(struct slice error, struct auth_error *out)
 		};
 }
 
+void auth_error_write(struct buf *out, enum auth_error_kind kind, const char *uri,
+		      struct slice message)
+{
+	const struct auth_error error = {
+		.kind = kind,
+		.uri = slice_str(uri),
+		.message = message,
+		.retry_after_ms = FIELD_NONE,
+	};
+
+	fields_write_item(out, &auth_error_table, &error);
+}
+
 /* --- revoke --- */
 
 static const struct field auth_match_fields[] = {

@@ -241,7 +241,10 @@ struct auth_error {
  * cannot be read becomes AUTH_ERROR_INTERNAL, whose detail says what is wrong.
  */
 void auth_error_read(struct slice error, struct auth_error *out);
-extern const struct field_table auth_error_table; /* for writing */
+/* Writes an error. message may be empty. */
+void auth_error_write(struct buf *out, enum auth_error_kind kind, const char *uri,
+		      struct slice message);
+extern const struct field_table auth_error_table; /* for writing other errors */
 
 /*
  * Selects sessions. Each field is a term: a session must match every term that is given.

@@ -533,7 +533,7 @@ static void reset(struct msg *m)
 	m->progress = false;
 	m->receive_progress = false;
 	m->passthru = false;
-	m->disclose_me = false;
+	m->disclose = false;
 	m->timeout = 0;
 	m->filters = 0;
 	m->payload.bytes = empty;

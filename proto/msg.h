@@ -109,7 +109,7 @@ struct msg {
 	bool exclude_me;     /* PUBLISH; true unless the client sends false */
 	bool progress;       /* CALL, YIELD */
 	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is given */
-	bool disclose_me;    /* PUBLISH, CALL */
+	bool disclose;       /* PUBLISH, CALL: disclose_me; REGISTER: disclose_caller */
 	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
 	/* CALL: the caller wants progressive results. */
@@ -182,6 +182,7 @@ struct msg_details {
 	struct slice authid, authrole;
 	/* INVOCATION: receive_progress; RESULT: progress. */
 	bool progress;
+	uint8_t trust; /* EVENT, INVOCATION: the trust level plus 1; 0: none */
 };
 
 /*

@@ -57,7 +57,7 @@ static const struct msg_option closing_details[] = {
 static const struct msg_option publish_options[] = {
 	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
 	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
-	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
+	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose)},
 #define X(id, name) {NAME(name), OPTION_FILTER, MSG_##id},
 	MSG_FILTERS(X)
 #undef X
@@ -69,9 +69,10 @@ static const struct msg_option subscribe_options[] = {
 static const struct msg_option register_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
 	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
+	{NAME("disclose_caller"), OPTION_BOOL, offsetof(struct msg, disclose)},
 };
 static const struct msg_option call_options[] = {
-	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose_me)},
+	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose)},
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
 	{NAME("receive_progress"), OPTION_BOOL, offsetof(struct msg, receive_progress)},
 	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},

@@ -20,13 +20,15 @@ const char *wamp_type_name(enum wamp_type type)
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
+	"publication_trustlevels",
 	"publisher_exclusion",
 	"publisher_identification",
 	"subscriber_blackwhite_listing",
 	NULL,
 };
 static const char *const dealer_features[] = {
-	"call_canceling",           "call_timeout", "caller_identification",
+	"call_canceling",           "call_timeout",
+	"call_trustlevels",         "caller_identification",
 	"progressive_call_results", NULL,
 };
 
@@ -130,7 +132,7 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 {
 	bool event = type == WAMP_EVENT, disclosed = details->session != 0;
 
-	token_put_map(w, (disclosed ? 3 : 0) + details->progress);
+	token_put_map(w, (disclosed ? 3 : 0) + details->progress + (details->trust != 0));
 	if (details->progress) {
 		token_put_text(w, type == WAMP_RESULT ? "progress" : "receive_progress");
 		token_put_bool(w, true);
@@ -142,6 +144,10 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 			     details->authid);
 		put_str_pair(w, event ? "publisher_authrole" : "caller_authrole",
 			     details->authrole);
+	}
+	if (details->trust != 0) {
+		token_put_text(w, "trustlevel");
+		token_put_uint(w, details->trust - 1u);
 	}
 	token_put_end(w);
 }

@@ -107,6 +107,7 @@ enum serializer {
 #define WAMP_ERROR_AUTHENTICATION_DENIED    "wamp.error.authentication_denied"
 #define WAMP_ERROR_AUTHENTICATION_FAILED    "wamp.error.authentication_failed"
 #define WAMP_ERROR_OPTION_NOT_ALLOWED       "wamp.error.option_not_allowed"
+#define WAMP_ERROR_DISCLOSE_ME              "wamp.error.option_disallowed.disclose_me"
 #define WAMP_ERROR_TIMEOUT                  "wamp.error.timeout"
 #define WAMP_ERROR_UNAVAILABLE              "wamp.error.unavailable"
 

@@ -44,7 +44,6 @@ const struct conf_foreign config_foreign[] = {
 	/* Crossbar caches decisions of an authorizer; here permissions are compiled. */
 	{"the permission", {"cache"}, ANY, NULL},
 	{"the permission", {"validate"}, NULL, NULL},
-	{"disclose", {"caller", "publisher"}, "false", NULL},
 
 	/* Crossbar compares a request's Host with the url; routerd does not. */
 	{"the transport", {"url", "debug"}, ANY, NULL},

@@ -31,7 +31,24 @@ static const struct conf_key allow_keys[] = {
 };
 static const struct conf_table allow_table =
 	CONF_TABLE("allow", struct permission, allow_keys, NULL);
-static const struct conf_table disclose_table = {.what = "disclose"};
+
+/* true and false do what they do in Crossbar. */
+static const char *const disclosures[] = {
+	[DISCLOSURE_ALLOW] = "allow",
+	[DISCLOSURE_FORCE] = "true",
+	[DISCLOSURE_IGNORE] = "false",
+	[DISCLOSURE_REFUSE] = "refuse",
+	NULL,
+};
+#define DISCLOSE(key, action)                                                            \
+	CONF_KEY_OF(key, ENUM, struct permission, disclose[action], enum disclosure,     \
+		    .names = disclosures)
+static const struct conf_key disclose_keys[] = {
+	DISCLOSE("caller", ACTION_CALL),
+	DISCLOSE("publisher", ACTION_PUBLISH),
+};
+static const struct conf_table disclose_table =
+	CONF_TABLE("disclose", struct permission, disclose_keys, NULL);
 
 /* Is each star a whole component? */
 static bool stars_are_components(const char *uri)
@@ -122,9 +139,11 @@ static const struct conf_key permission_keys[] = {
 		 .may_be_empty = true, .max = WAMP_MAX_URI),
 	CONF_KEY_OF("match", ENUM, struct permission, match, int, .names = matches,
 		    .def = -1),
-	/* The four booleans are in struct permission itself. */
+	/* The fields of these maps are in struct permission itself. */
 	{.name = "allow", .type = CONF_MAP, .at = 0, .table = &allow_table},
 	{.name = "disclose", .type = CONF_MAP, .at = 0, .table = &disclose_table},
+	CONF_KEY("trust_level", INT, struct permission, trust_level,
+		 .max = RIGHTS_MAX_TRUST_LEVEL, .text = "none", .def = -1),
 };
 static const struct conf_table permission_table = CONF_TABLE(
 	"the permission", struct permission, permission_keys, check_permission);

@@ -19,21 +19,20 @@
 
 #define NO_NODE UINT32_MAX
 
-/* Bit i stands for action i. */
-typedef uint8_t action_bits;
 static_assert(ACTION_COUNT <= 8, "a bit for each action");
+static_assert(RIGHTS_MAX_TRUST_LEVEL < UINT8_MAX, "0 means none, so 1 is added");
 
 struct node {
 	struct slice text;
 	bool is_exact, is_prefix; /* at least one is set */
-	action_bits exact, prefix;
+	struct rule exact, prefix;
 	uint32_t up; /* the longest other prefix of text, or NO_NODE */
 };
 
 struct wildcard {
 	struct slice pattern;
 	size_t head; /* bytes before the first empty component */
-	action_bits allowed;
+	struct rule rule;
 };
 
 struct rights {
@@ -128,13 +127,15 @@ static int compare_permissions(const void *x, const void *y)
 	return order != 0 ? order : (a > b) - (a < b);
 }
 
-static action_bits bits_of(const struct permission *p)
+static struct rule rule_of(const struct permission *p)
 {
-	unsigned bits = 0;
+	struct rule rule = {.trust = (uint8_t)(p->trust_level + 1)};
 
-	for (unsigned i = 0; i < ACTION_COUNT; i++)
-		bits |= p->allow[i] ? 1u << i : 0;
-	return (action_bits)bits;
+	for (unsigned i = 0; i < ACTION_COUNT; i++) {
+		rule.allowed = (uint8_t)(rule.allowed | p->allow[i] << i);
+		rule.disclose[i] = (uint8_t)p->disclose[i];
+	}
+	return rule;
 }
 
 /* Follows `up` from a node to the first one that is a prefix of text. */
@@ -155,7 +156,7 @@ static void add_permission(struct rights *rights, const struct permission *p,
 
 	if (p->match == MATCH_WILDCARD) {
 		rights->wildcards[rights->n_wildcards++] = (struct wildcard){
-			.pattern = uri, .head = head_of(uri), .allowed = bits_of(p)};
+			.pattern = uri, .head = head_of(uri), .rule = rule_of(p)};
 		return;
 	}
 	uint32_t last = rights->n_nodes == 0 ? NO_NODE : rights->n_nodes - 1;
@@ -165,10 +166,10 @@ static void add_permission(struct rights *rights, const struct permission *p,
 	struct node *node = &rights->nodes[rights->n_nodes - 1];
 	if (p->match == MATCH_EXACT) {
 		node->is_exact = true;
-		node->exact = bits_of(p);
+		node->exact = rule_of(p);
 	} else {
 		node->is_prefix = true;
-		node->prefix = bits_of(p);
+		node->prefix = rule_of(p);
 	}
 }
 
@@ -274,18 +275,18 @@ static uint32_t last_not_behind(const struct rights *rights, struct slice uri)
 	return low == 0 ? NO_NODE : low - 1;
 }
 
-bool rights_allow(const struct rights *rights, enum action action, struct slice uri)
+struct rule rights_rule(const struct rights *rights, struct slice uri)
 {
 	uint32_t near = last_not_behind(rights, uri);
-	action_bits allowed = 0;
+	struct rule rule = {.allowed = 0};
 	size_t said = 0; /* length of the longest prefix that matches */
 
 	if (near != NO_NODE && rights->nodes[near].is_exact &&
 	    slice_eq(rights->nodes[near].text, uri))
-		return (rights->nodes[near].exact >> action & 1) != 0;
+		return rights->nodes[near].exact;
 	uint32_t prefix = prefix_from(rights, near, uri);
 	if (prefix != NO_NODE) {
-		allowed = rights->nodes[prefix].prefix;
+		rule = rights->nodes[prefix].prefix;
 		said = rights->nodes[prefix].text.len;
 	}
 	/* Wildcards are sorted, so the first match is the most specific one. It wins
@@ -294,10 +295,8 @@ bool rights_allow(const struct rights *rights, enum action action, struct slice 
 	for (size_t i = 0; i < rights->n_wildcards; i++) {
 		const struct wildcard *w = &rights->wildcards[i];
 
-		if (w->head >= said && uri_matches(MATCH_WILDCARD, w->pattern, uri)) {
-			allowed = w->allowed;
-			break;
-		}
+		if (w->head >= said && uri_matches(MATCH_WILDCARD, w->pattern, uri))
+			return w->rule;
 	}
-	return (allowed >> action & 1) != 0;
+	return rule;
 }

@@ -34,11 +34,36 @@ enum action {
 	ACTION_COUNT = 4,
 };
 
+/*
+ * Does the receiver of a call or publication learn who has sent it? (Specification:
+ * "Caller Identification", "Publisher Identification".)
+ */
+enum disclosure {
+	DISCLOSURE_ALLOW = 0, /* if the sender asks for it (disclose_me) */
+	DISCLOSURE_FORCE = 1, /* always */
+	/* Never, whatever the sender asks for. */
+	DISCLOSURE_IGNORE = 2,
+	/* Never. If the sender asks for it, its request is refused. */
+	DISCLOSURE_REFUSE = 3,
+};
+
+enum { RIGHTS_MAX_TRUST_LEVEL = 254 };
+
 /* A permission of the configuration. */
 struct permission {
 	const char *uri; /* a URI or pattern, depending on match */
 	int match; /* enum match; while reading a file, -1: defined by stars in uri */
 	bool allow[ACTION_COUNT];
+	/* Of the callers and publishers; the other two elements are ALLOW. */
+	enum disclosure disclose[ACTION_COUNT];
+	int trust_level; /* of its calls and publications; -1: none */
+};
+
+/* What the permissions say about a URI. */
+struct rule {
+	uint8_t allowed;                /* bit i: action i */
+	uint8_t disclose[ACTION_COUNT]; /* enum disclosure */
+	uint8_t trust;                  /* the trust level plus 1; 0: none */
 };
 
 struct rights;
@@ -66,9 +91,14 @@ struct rights *rights_ref(struct rights *rights);
 void rights_unref(struct rights **rights);
 
 /*
- * Do these rights allow this action on this URI? Allocates nothing. Uses a binary search
- * for exact permissions and prefixes, and tries the wildcards one by one.
+ * What these rights say about a URI. Allocates nothing. Uses a binary search for exact
+ * permissions and prefixes, and tries the wildcards one by one.
  */
-bool rights_allow(const struct rights *rights, enum action action, struct slice uri);
+struct rule rights_rule(const struct rights *rights, struct slice uri);
+
+static inline bool rule_allows(struct rule rule, enum action action)
+{
+	return (rule.allowed >> action & 1) != 0;
+}
 
 #endif

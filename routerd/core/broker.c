@@ -246,7 +246,8 @@ static bool post_events(struct realm *realm, const struct session *s,
 		.payload = p->payload,
 		.options = p->options,
 		.publication = publication,
-		.disclosed = p->disclose_me ? s->identity : NULL,
+		.trust = p->trust,
+		.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 	};
 
 	/* Skip the publisher's worker if the publisher is the only member there and must
@@ -301,7 +302,8 @@ static bool post_directly(struct realm *realm, const struct session *s,
 			.id = sub->id,
 			.payload = p->payload,
 			.publication = publication,
-			.disclosed = p->disclose_me ? s->identity : NULL,
+			.trust = p->trust,
+			.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 		};
 		if (to == NULL || (to == s && p->exclude_me) ||
 		    find_membership(&realm->broker, to, sub->id) == NULL ||

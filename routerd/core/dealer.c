@@ -235,6 +235,9 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
+	static const struct post_error undisclosed = {
+		WAMP_ERROR_DISCLOSE_ME, "the callee asks who calls, but this session's "
+					"role may not say who it is"};
 	const struct registration *reg =
 		registration_find(&realm->dealer, payload_uri(p->payload));
 
@@ -252,6 +255,10 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 				    "the session has too many calls in flight");
 		return;
 	}
+	if (UNLIKELY(reg->discloses && p->disclose == DISCLOSE_NEVER)) {
+		session_error(realm, s, WAMP_CALL, p->request, undisclosed, NULL);
+		return;
+	}
 	struct session *callee = reg->node.owner;
 	struct call *c = add_call(realm, s, p->request, callee);
 	if (c == NULL) {
@@ -262,11 +269,12 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		.type = POST_INVOCATION,
 		.request = c->by_callee.id,
 		.id = reg->node.id,
+		.trust = p->trust,
 		.payload = p->payload,
 		.progress = p->progress,
 	};
 	c->progress = p->progress;
-	if (UNLIKELY(p->disclose_me))
+	if (UNLIKELY(reg->discloses || p->disclose == DISCLOSE_YES))
 		invocation.disclosed = identity_ref(s->identity);
 	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
 	 * which does not know of this call, stays. */

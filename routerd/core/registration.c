@@ -62,6 +62,7 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 	} else if ((reg = add_registration(realm, s, procedure)) == NULL) {
 		session_error(realm, s, WAMP_REGISTER, p->request, no_memory, NULL);
 	} else {
+		reg->discloses = p->disclose == DISCLOSE_YES;
 		session_answer(realm, s, POST_REGISTERED, p->request, reg->node.id);
 	}
 }

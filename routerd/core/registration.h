@@ -15,6 +15,7 @@ struct registration {
 	struct id_node node; /* owner: the callee, id: the registration's */
 	LIST_ENTRY(registration) of_callee;
 	UT_hash_handle hh; /* by procedure, which is stored after the struct */
+	bool discloses;    /* the callee must know its callers (disclose_caller) */
 	uint8_t procedure[];
 };
 

@@ -104,10 +104,30 @@ static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 }
 
 /*
+ * Puts into the post whether its receiver learns who the sender is. False if the request
+ * has been refused, because it asks for what its permission forbids.
+ */
+static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosure rule,
+			     struct post *post)
+{
+	post->disclose = m->disclose ? DISCLOSE_YES : DISCLOSE_NO;
+	if (LIKELY(rule == DISCLOSURE_ALLOW))
+		return true;
+	if (rule == DISCLOSURE_REFUSE && m->disclose) {
+		refuse(p, m, WAMP_ERROR_DISCLOSE_ME,
+		       "disclose_me: this session's role may not say who it is");
+		return false;
+	}
+	post->disclose = rule == DISCLOSURE_FORCE ? DISCLOSE_YES : DISCLOSE_NEVER;
+	return true;
+}
+
+/*
  * Asks the authorizer, or reads its answer if it has answered. True if the request is
  * allowed. False if the request waits, or has been refused.
  */
-static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action)
+static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action,
+				struct post *post)
 {
 	struct authorize_refusal r;
 
@@ -120,7 +140,7 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 	}
 	switch (authorize_read(p, &r)) {
 	case AUTHORIZE_ALLOWED:
-		return true;
+		return judge_disclosure(p, m, DISCLOSURE_ALLOW, post);
 	case AUTHORIZE_DENIED:
 		deny_request(p, m, action, r.uri, r.text);
 		return false;
@@ -132,10 +152,12 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 }
 
 /*
- * Checks a request before it is posted to the owner. False if it has been refused, or if
- * it waits for the authorizer.
+ * Checks a request before it is posted to the owner, and puts into the post what the
+ * owner must know about the permission. False if the request has been refused, or if it
+ * waits for the authorizer.
  */
-static bool permitted(struct peer *p, const struct msg *m, enum action action)
+static bool permitted(struct peer *p, const struct msg *m, enum action action,
+		      struct post *post)
 {
 	char text[WAMP_MAX_URI + 128];
 
@@ -152,11 +174,13 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action)
 			       : "URIs that begin with \"wamp\" are the router's own");
 		return false;
 	}
-	if (rights_allow(p->rights, action, m->uri))
-		return true;
+	const struct rule rule = rights_rule(p->rights, m->uri);
+	post->trust = rule.trust;
+	if (rule_allows(rule, action))
+		return judge_disclosure(p, m, rule.disclose[action], post);
 	/* a role with an authorizer has no permissions of its own */
 	if (rights_authorizer(p->rights) != NULL)
-		return authorized(p, m, action);
+		return authorized(p, m, action, post);
 	deny_request(p, m, action, WAMP_ERROR_NOT_AUTHORIZED, slice_of(NULL, 0));
 	return false;
 }
@@ -240,11 +264,13 @@ static void post_with_payload(struct peer *p, const struct msg *m, struct post *
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
+	struct post post = {.type = POST_SUBSCRIBE};
+
 	/* checked before the URI, because a pattern need not be a valid URI */
 	if (option_served(p, m, is_default(m->match, "exact"),
 			  "only exact subscriptions are served") &&
-	    permitted(p, m, ACTION_SUBSCRIBE))
-		post_with_payload(p, m, &(struct post){.type = POST_SUBSCRIBE});
+	    permitted(p, m, ACTION_SUBSCRIBE, &post))
+		post_with_payload(p, m, &post);
 }
 
 static void on_end(struct peer *p, struct msg *m)
@@ -281,22 +307,23 @@ static void on_publish(struct peer *p, struct msg *m)
 		.type = POST_PUBLISH,
 		.acknowledge = m->acknowledge,
 		.exclude_me = m->exclude_me,
-		.disclose_me = m->disclose_me,
 	};
 
-	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH) &&
+	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH, &post) &&
 	    (LIKELY(m->filters == 0) || take_filters(p, m, &post)))
 		post_with_payload(p, m, &post);
 }
 
 static void on_register(struct peer *p, struct msg *m)
 {
+	struct post post = {.type = POST_REGISTER};
+
 	if (option_served(p, m, is_default(m->match, "exact"),
 			  "only exact registrations are served") &&
 	    option_served(p, m, is_default(m->invoke, "single"),
 			  "only one callee may register a procedure") &&
-	    permitted(p, m, ACTION_REGISTER))
-		post_with_payload(p, m, &(struct post){.type = POST_REGISTER});
+	    permitted(p, m, ACTION_REGISTER, &post))
+		post_with_payload(p, m, &post);
 }
 
 /*
@@ -345,22 +372,16 @@ static NOINLINE void call_meta(struct peer *p, struct msg *m,
 
 static void on_call(struct peer *p, struct msg *m)
 {
-	uint64_t timeout_ms = 0;
+	struct post post = {.type = POST_CALL, .progress = m->receive_progress};
 
-	if (!announced(p, m) || !permitted(p, m, ACTION_CALL) ||
-	    (m->timeout != 0 && !read_timeout(p, m, &timeout_ms)))
+	if (!announced(p, m) || !permitted(p, m, ACTION_CALL, &post) ||
+	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
 		return;
 	enum meta_procedure meta = meta_find(m->uri);
 	if (UNLIKELY(meta != META_PROCEDURE_COUNT))
 		call_meta(p, m, meta);
 	else
-		post_with_payload(p, m,
-				  &(struct post){
-					  .type = POST_CALL,
-					  .disclose_me = m->disclose_me,
-					  .progress = m->receive_progress,
-					  .timeout_ms = timeout_ms,
-				  });
+		post_with_payload(p, m, &post);
 }
 
 static void on_yield(struct peer *p, struct msg *m)

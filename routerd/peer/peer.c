@@ -154,9 +154,9 @@ const struct msg_details *peer_details(const struct post *post, struct msg_detai
 {
 	const struct identity *disclosed = post->disclosed;
 
-	if (LIKELY(disclosed == NULL && !post->progress))
+	if (LIKELY(disclosed == NULL && post->trust == 0 && !post->progress))
 		return NULL;
-	*to = (struct msg_details){.progress = post->progress};
+	*to = (struct msg_details){.progress = post->progress, .trust = post->trust};
 	if (disclosed != NULL) {
 		to->session = disclosed->session;
 		to->authid = disclosed->authid;

@@ -54,11 +54,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(GOODBYE, REALM, NOTHING) /* the client leaves; answered by LEFT */             \
 	X(SUBSCRIBE, REALM, NOTHING)   /* request, payload (topic) */                    \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
-	/* request, payload, options, acknowledge, exclude_me, disclose_me */            \
+	/* request, payload, options, acknowledge, exclude_me, disclose, trust */        \
 	X(PUBLISH, REALM, NOTHING)                                                       \
-	X(REGISTER, REALM, NOTHING)   /* request, payload (procedure) */                 \
+	/* request, payload (procedure); disclose: the callee must know its callers */   \
+	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
-	/* request, payload, timeout_ms, disclose_me; progress: the caller wants         \
+	/* request, payload, timeout_ms, disclose, trust; progress: the caller wants     \
 	   progressive results */                                                        \
 	X(CALL, REALM, NOTHING)                                                          \
 	X(CANCEL, REALM, NOTHING) /* request: the CALL's; mode */                        \
@@ -91,7 +92,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
 	/* request: the INVOCATION's; id: registration; disclosed: the caller, or NULL;  \
-	   progress: the caller wants progressive results; payload */                    \
+	   trust; progress: the caller wants progressive results; payload */             \
 	X(INVOCATION, PEER, DISCLOSED)                                                   \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
@@ -103,7 +104,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
                                                                                          \
 	/* From the owner to each worker that has members. session: the publisher,       \
 	   for exclude_me; id: subscription; publication; disclosed: the publisher, or   \
-	   NULL; payload, options */                                                     \
+	   NULL; trust, payload, options */                                              \
 	X(EVENT, MEMBERS, DISCLOSED)                                                     \
 	/* From the owner directly to one subscriber, in place of an EVENT to its        \
 	   worker. Same fields as EVENT, except exclude_me and options */                \
@@ -200,18 +201,27 @@ static inline bool meta_kills(enum meta_procedure procedure)
 	return procedure >= META_SESSION_KILL && procedure <= META_SESSION_KILL_ALL;
 }
 
+/* Does the receiver learn who has sent a message? */
+enum disclose {
+	DISCLOSE_NO = 0,
+	DISCLOSE_YES = 1,
+	/* CALL: a callee that must know its callers does not get the call */
+	DISCLOSE_NEVER = 2,
+};
+
 struct post {
 	uint8_t type; /* enum post_type */
 	bool acknowledge;
 	bool exclude_me;
 	bool full;
-	bool disclose_me;
+	uint8_t disclose;     /* enum disclose */
 	uint8_t request_type; /* enum wamp_type */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
 	union {
 		uint8_t mode;      /* enum wamp_cancel_mode */
 		uint8_t procedure; /* enum meta_procedure */
+		uint8_t trust;     /* the sender's trust level plus 1; 0: none */
 	};
 	bool progress;
 	/* In posts to an owner: when the client's worker read the message. */

@@ -7,6 +7,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* An exact permission decides about its own URI. */
+static void check_exact(struct rule rule, const struct permission *p)
+{
+	ASSERT(rule.trust == p->trust_level + 1);
+	for (unsigned i = 0; i < ACTION_COUNT; i++) {
+		ASSERT(rule_allows(rule, (enum action)i) == p->allow[i]);
+		ASSERT(rule.disclose[i] == p->disclose[i]);
+	}
+}
+
 static void check_realm(const struct policy *policy, unsigned slot,
 			const struct config_realm *realm)
 {
@@ -23,11 +33,8 @@ static void check_realm(const struct policy *policy, unsigned slot,
 		for (size_t k = 0; k < role->n_permissions; k++) {
 			const struct permission *p = &role->permissions[k];
 
-			/* an exact permission decides about its own URI */
 			if (p->match == MATCH_EXACT)
-				ASSERT(rights_allow(rights, ACTION_CALL,
-						    slice_str(p->uri)) ==
-				       p->allow[ACTION_CALL]);
+				check_exact(rights_rule(rights, slice_str(p->uri)), p);
 		}
 	}
 }

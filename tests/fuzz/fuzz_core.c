@@ -83,6 +83,7 @@ struct model {
 	uint64_t subscription[URIS]; /* id; 0: not subscribed */
 	uint64_t registration[URIS]; /* id; 0: not registered */
 	unsigned callee[URIS];
+	bool discloses[URIS];             /* its callee must know its callers */
 	struct flight flights[MAX_CALLS]; /* in the order of the calls */
 	size_t n_flights;
 	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
@@ -339,7 +340,10 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 			.payload = p->payload,
 			.options = p->options,
 			.exclude_me = p->exclude_me,
-			.disclosed = p->disclose_me ? m->players[who].identity : NULL,
+			.trust = p->trust,
+			.disclosed = p->disclose == DISCLOSE_YES
+					     ? m->players[who].identity
+					     : NULL,
 		};
 		bool sent = post_send(&m->expected, (unsigned)w, &event);
 		ASSERT(sent);
@@ -360,6 +364,7 @@ static void model_register(struct model *m, unsigned who, unsigned uri,
 			     NULL);
 	} else {
 		m->callee[uri] = who;
+		m->discloses[uri] = p->disclose == DISCLOSE_YES;
 		expect(m, who,
 		       (struct post){.type = POST_REGISTERED, .request = p->request});
 	}
@@ -427,6 +432,10 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 	}
 	if (model_full(m, who, p->request))
 		return;
+	if (m->discloses[uri] && p->disclose == DISCLOSE_NEVER) {
+		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_DISCLOSE_ME, NULL);
+		return;
+	}
 	ASSERT(m->n_flights < MAX_CALLS);
 	uint64_t invocation = ++m->players[callee].last_invocation;
 	m->flights[m->n_flights++] = (struct flight){.caller = who,
@@ -443,8 +452,10 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 			     .id = m->registration[uri],
 			     .payload = p->payload,
 			     .progress = p->progress,
-			     .disclosed =
-				     p->disclose_me ? m->players[who].identity : NULL});
+			     .trust = p->trust,
+			     .disclosed = m->discloses[uri] || p->disclose == DISCLOSE_YES
+						  ? m->players[who].identity
+						  : NULL});
 }
 
 static void model_cancel(struct model *m, unsigned who, const struct post *p)
@@ -933,14 +944,16 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		.id = answer ? 0 : id,
 		.acknowledge = type == POST_PUBLISH && (arg & 16) != 0,
 		.exclude_me = type == POST_PUBLISH && (arg & 32) != 0,
-		.disclose_me =
-			(type == POST_PUBLISH || type == POST_CALL) && (arg & 64) != 0,
 	};
 	struct msg_payload nothing = {.items = 0};
 
 	p.session.worker = (uint16_t)(who / SLOTS);
 	p.session.slot = who % SLOTS;
 	p.session.generation -= late;
+	if (type == POST_PUBLISH || type == POST_CALL || type == POST_REGISTER)
+		p.disclose = (uint8_t)(arg / 64 % (type == POST_REGISTER ? 2 : 3));
+	if (type == POST_PUBLISH || type == POST_CALL)
+		p.trust = (uint8_t)(arg / 16);
 	if (type == POST_CALL)
 		p.timeout_ms = arg / 4 % 4 * 40;
 	p.progress =

@@ -15,8 +15,9 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
-    assert features == {"broker": ["publisher_exclusion", "publisher_identification", "subscriber_blackwhite_listing"],
-                        "dealer": ["call_canceling", "call_timeout", "caller_identification",
+    assert features == {"broker": ["publication_trustlevels", "publisher_exclusion", "publisher_identification",
+                                   "subscriber_blackwhite_listing"],
+                        "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
                                    "progressive_call_results"]}
 
 
@@ -67,7 +68,7 @@ def test_what_the_specification_calls_a_violation(routerd, join):
 def test_calls_with_options_that_have_no_effect(routerd, join):
     """The wishes of callees do nothing, nor a progressive result that nobody asked for."""
     caller, callee = join(routerd), join(routerd, "cbor")
-    callee.register("com.example.p", disclose_caller=True, concurrency=1)
+    callee.register("com.example.p", concurrency=1)
     request = caller.start_call("com.example.p", [1], progress=False, receive_progress=False, ppt_scheme=None)
     invocation = callee.expect(INVOCATION)
     assert invocation[3] == {}

@@ -253,7 +253,11 @@ static void test_killed_while_it_waits(void **state)
 static void test_other_rights_meanwhile(void **state)
 {
 	const struct permission all = {
-		.uri = "", .match = MATCH_PREFIX, .allow = {[ACTION_CALL] = true}};
+		.uri = "",
+		.match = MATCH_PREFIX,
+		.allow = {[ACTION_CALL] = true},
+		.trust_level = -1,
+	};
 	size_t duplicate;
 
 	(void)state;
@@ -282,6 +286,62 @@ static void test_unknown_authorizer(void **state)
 	assert_true(sent("restart the router"));
 }
 
+/* What a permission says about disclosure, and what the client asks for. */
+static void test_disclosure(void **state)
+{
+	static const struct {
+		enum disclosure rule;
+		const char *option;
+		enum disclose expected;
+		bool refused;
+	} rows[] = {
+		{DISCLOSURE_ALLOW, "", DISCLOSE_NO, false},
+		{DISCLOSURE_ALLOW, "\"disclose_me\":false", DISCLOSE_NO, false},
+		{DISCLOSURE_ALLOW, "\"disclose_me\":true", DISCLOSE_YES, false},
+		{DISCLOSURE_FORCE, "", DISCLOSE_YES, false},
+		{DISCLOSURE_FORCE, "\"disclose_me\":false", DISCLOSE_YES, false},
+		{DISCLOSURE_FORCE, "\"disclose_me\":true", DISCLOSE_YES, false},
+		{DISCLOSURE_IGNORE, "", DISCLOSE_NEVER, false},
+		{DISCLOSURE_IGNORE, "\"disclose_me\":true", DISCLOSE_NEVER, false},
+		{DISCLOSURE_REFUSE, "", DISCLOSE_NEVER, false},
+		{DISCLOSURE_REFUSE, "\"disclose_me\":false", DISCLOSE_NEVER, false},
+		{DISCLOSURE_REFUSE, "\"disclose_me\":true", DISCLOSE_NO, true},
+	};
+	static const enum action actions[] = {ACTION_CALL, ACTION_PUBLISH};
+	static const enum post_type types[] = {POST_CALL, POST_PUBLISH};
+	size_t dropped = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_LEN(rows); i++) {
+		size_t row = i / 2, kind = i % 2, duplicate;
+		struct permission p = {.uri = "a.b", .trust_level = (int)row - 1};
+		char text[100];
+
+		p.allow[actions[kind]] = true;
+		p.disclose[actions[kind]] = rows[row].rule;
+		rights_unref(&session()->rights);
+		assert_int_equal(rights_new(&p, 1, &session()->rights, &duplicate), 0);
+		snprintf(text, sizeof(text), "[%d,1,{%s},\"a.b\"]",
+			 kind == 0 ? WAMP_CALL : WAMP_PUBLISH, rows[row].option);
+		w.conn.sent[0] = '\0';
+		drop_posts();
+		say(text);
+		if (!rows[row].refused) {
+			const struct post *post = must_have_posted(types[kind]);
+			assert_int_equal(post->disclose, rows[row].expected);
+			assert_int_equal(post->trust, row);
+			continue;
+		}
+		assert_null(posted(types[kind]));
+		dropped += kind;
+		assert_int_equal(w.peers.counters[PEER_PUBLISHES_DROPPED], dropped);
+		assert_true(
+			sent("[8,48,1,{},\"wamp.error.option_disallowed.disclose_me\"") ==
+			(kind == 0));
+	}
+	assert_int_equal(dropped, 1);
+}
+
 static int teardown_session(void **state)
 {
 	if (!gone)
@@ -304,6 +364,7 @@ int main(void)
 		TEST(test_killed_while_it_waits),
 		TEST(test_other_rights_meanwhile),
 		TEST(test_unknown_authorizer),
+		TEST(test_disclosure),
 	};
 
 	if (sodium_init() < 0)

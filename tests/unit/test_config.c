@@ -97,8 +97,10 @@ static const char whole[] =
 	"    - uri: a.\n"
 	"      match: prefix\n"
 	"      allow: {register: true, publish: false}\n"
-	"      disclose: {caller: false, publisher: false}\n"
-	"    - {uri: a..c, match: wildcard, allow: {subscribe: true}}\n"
+	"      disclose: {caller: false, publisher: true}\n"
+	"      trust_level: 0\n"
+	"    - {uri: a..c, match: wildcard, allow: {subscribe: true},\n"
+	"      disclose: {caller: refuse, publisher: allow}, trust_level: 254}\n"
 	"- name: realm2\n"
 	"  roles: [{name: user}, {name: guest}]\n"
 	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: false,\n"
@@ -181,7 +183,7 @@ static void check_whole_listeners(void)
 	assert_string_equal(l[3].endpoint.host, "::");
 }
 
-static bool may(size_t role, enum action action, const char *uri)
+static struct rule rule_for(size_t role, const char *uri)
 {
 	const struct config_role *r = &cfg->realms[0].roles[role];
 	struct rights *rights;
@@ -189,9 +191,24 @@ static bool may(size_t role, enum action action, const char *uri)
 
 	assert_int_equal(
 		rights_new(r->permissions, r->n_permissions, &rights, &duplicate), 0);
-	bool allowed = rights_allow(rights, action, slice_str(uri));
+	struct rule rule = rights_rule(rights, slice_str(uri));
 	rights_unref(&rights);
-	return allowed;
+	return rule;
+}
+
+static bool may(size_t role, enum action action, const char *uri)
+{
+	return rule_allows(rule_for(role, uri), action);
+}
+
+static void assert_rule(const char *uri, enum disclosure caller,
+			enum disclosure publisher, int trust_level)
+{
+	struct rule rule = rule_for(1, uri);
+
+	assert_int_equal(rule.disclose[ACTION_CALL], caller);
+	assert_int_equal(rule.disclose[ACTION_PUBLISH], publisher);
+	assert_int_equal(rule.trust, trust_level + 1);
 }
 
 static void each_key(void **state)
@@ -215,6 +232,9 @@ static void each_key(void **state)
 	assert_true(may(1, ACTION_SUBSCRIBE, "a.x.c"));
 	assert_false(may(1, ACTION_SUBSCRIBE, "a.x.d"));
 	assert_false(may(0, ACTION_CALL, "a.b"));
+	assert_rule("a.b", DISCLOSURE_ALLOW, DISCLOSURE_ALLOW, -1);
+	assert_rule("a.x", DISCLOSURE_IGNORE, DISCLOSURE_FORCE, 0);
+	assert_rule("a.x.c", DISCLOSURE_REFUSE, DISCLOSURE_ALLOW, 254);
 
 	assert_int_equal(cfg->limits.queue_size, 4096);
 	assert_int_equal(cfg->limits.queued_total, 1 << 20);

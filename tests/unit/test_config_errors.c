@@ -190,13 +190,22 @@ static void errors_in_permissions(void **state)
 		 "4:11: unknown key 'publish' in the permission: it belongs in "
 		 "'allow'"},
 		{"uri: a, allow: true", "4:18: 'allow': expected a map, not 'true'"},
-		{"uri: a, disclose: {caller: true}",
-		 "4:30: 'caller: true' is not supported yet: use false or leave it out"},
-		{"uri: a, disclose: {caller: false, publisher: true}",
-		 "4:48: 'publisher: true' is not supported yet: use false or leave it "
-		 "out"},
+		{"uri: a, disclose: {caller: never}",
+		 "4:30: 'caller': expected 'allow', 'true', 'false' or 'refuse', not "
+		 "'never'"},
+		{"uri: a, disclose: {caller: false, publisher: [true]}",
+		 "4:48: 'publisher': expected 'allow', 'true', 'false' or 'refuse', not "
+		 "a list"},
+		{"uri: a, disclose: true",
+		 "4:21: 'disclose': expected a map, not 'true'"},
 		{"uri: a, disclose: {callee: true}",
-		 "4:22: unknown key 'callee' in disclose: leave it out"},
+		 "4:22: unknown key 'callee' in disclose (did you mean 'caller'?)"},
+		{"uri: a, trust_level: -1", "4:24: 'trust_level': expected an integer "
+					    "from 0 to 254 or 'none', not '-1'"},
+		{"uri: a, trust_level: 255", "4:24: 'trust_level': expected an integer "
+					     "from 0 to 254 or 'none', not '255'"},
+		{"uri: a, trust_level: high", "4:24: 'trust_level': expected an integer "
+					      "from 0 to 254 or 'none', not 'high'"},
 		{"uri: a, validate: {}",
 		 "4:21: 'validate' is not supported yet: leave it out"},
 		{"uri: a}, {uri: b}, {uri: a, allow: {call: true}",

@@ -67,7 +67,7 @@ static void a_caller_discloses_itself(void **state)
 		send_post(c, alice,
 			  (struct post){.type = POST_CALL,
 					.request = k,
-					.disclose_me = disclose,
+					.disclose = disclose ? DISCLOSE_YES : DISCLOSE_NO,
 					.timeout_ms = 50,
 					.payload = payload("p", NULL)});
 		struct post p = expect(c, bob, POST_INVOCATION, k);
@@ -81,18 +81,59 @@ static void a_caller_discloses_itself(void **state)
 	send_post(c, alice,
 		  (struct post){.type = POST_CALL,
 				.request = 5,
-				.disclose_me = true,
+				.disclose = DISCLOSE_YES,
 				.payload = payload("p", NULL)});
 	expect_error(c, alice, WAMP_CALL, 5, WAMP_ERROR_UNAVAILABLE, "out of memory");
 	/* the INVOCATION is on its way when the caller goes */
 	send_post(c, alice,
 		  (struct post){.type = POST_CALL,
 				.request = 6,
-				.disclose_me = true,
+				.disclose = DISCLOSE_YES,
 				.payload = payload("p", NULL)});
 	struct post p = expect(c, bob, POST_INVOCATION, 5);
 	send_post(c, alice, (struct post){.type = POST_GONE});
 	assert_true(slice_eq_str(p.disclosed->authid, "alice"));
+}
+
+/* A callee that asks who calls learns it in each call, or does not get the call. */
+static void a_callee_asks_who_calls(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	struct post reg = {.type = POST_REGISTER,
+			   .request = 1,
+			   .disclose = DISCLOSE_YES,
+			   .payload = payload("p", NULL)};
+	send_post(c, bob, reg);
+	expect(c, bob, POST_REGISTERED, 1);
+	provide(c, bob, "q");
+	struct identity *i = session_find(c->realm, alice)->identity;
+	for (unsigned k = 0; k < 6; k++) {
+		enum disclose disclose = (enum disclose)(k / 2);
+		send_post(
+			c, alice,
+			(struct post){.type = POST_CALL,
+				      .request = k,
+				      .disclose = (uint8_t)disclose,
+				      .trust = (uint8_t)(250 + k),
+				      .payload = payload(k % 2 == 0 ? "p" : "q", NULL)});
+		if (k == 4) {
+			expect_error(c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
+				     "the callee asks who calls, but this session's role "
+				     "may not say who it is");
+			continue;
+		}
+		/* the refused call has taken no INVOCATION's id */
+		struct post p = next_post(c, bob.worker, POST_INVOCATION);
+		assert_int_equal(p.request, k < 4 ? k + 1 : k);
+		assert_ptr_equal(p.disclosed,
+				 k % 2 == 0 || disclose == DISCLOSE_YES ? i : NULL);
+		assert_int_equal(p.trust, 250 + k);
+		send_args(c, bob, POST_YIELD, p.request, NULL);
+		expect(c, alice, POST_RESULT, k);
+	}
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 }
 
 static void callees_error_is_passed_on(void **state)
@@ -395,6 +436,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		core_test(call_and_result),
 		core_test(a_caller_discloses_itself),
+		core_test(a_callee_asks_who_calls),
 		core_test(callees_error_is_passed_on),
 		core_test(no_such_procedure),
 		core_test(undeliverable_invocation),

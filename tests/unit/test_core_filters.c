@@ -24,7 +24,7 @@ static struct options *options(enum msg_filter list, const char *json)
 
 /* An acknowledged publication; takes the options. */
 static void publish(struct core *c, struct session_ref who, struct options *o,
-		    bool disclose_me)
+		    bool disclose)
 {
 	send_post(c, who,
 		  (struct post){.type = POST_PUBLISH,
@@ -33,7 +33,8 @@ static void publish(struct core *c, struct session_ref who, struct options *o,
 				.options = o,
 				.acknowledge = true,
 				.exclude_me = true,
-				.disclose_me = disclose_me});
+				.disclose = disclose ? DISCLOSE_YES : DISCLOSE_NEVER,
+				.trust = disclose ? 8 : 0});
 }
 
 static void join_and_subscribe(struct core *c)
@@ -90,12 +91,18 @@ static void a_publisher_discloses_itself(void **state)
 	join_and_subscribe(c);
 	const struct identity *i = session_find(c->realm, alice)->identity;
 	publish(c, alice, NULL, true);
-	assert_ptr_equal(next_post(c, 1, POST_EVENT).disclosed, i);
-	assert_ptr_equal(next_post(c, 2, POST_EVENT).disclosed, i);
+	for (unsigned worker = 1; worker < 3; worker++) {
+		struct post p = next_post(c, worker, POST_EVENT);
+		assert_ptr_equal(p.disclosed, i);
+		assert_int_equal(p.trust, 8);
+	}
 	expect(c, alice, POST_PUBLISHED, 5);
 	publish(c, alice, NULL, false);
-	assert_null(next_post(c, 1, POST_EVENT).disclosed);
-	assert_null(next_post(c, 2, POST_EVENT).disclosed);
+	for (unsigned worker = 1; worker < 3; worker++) {
+		struct post p = next_post(c, worker, POST_EVENT);
+		assert_null(p.disclosed);
+		assert_int_equal(p.trust, 0);
+	}
 	expect(c, alice, POST_PUBLISHED, 5);
 }
 
@@ -235,6 +242,7 @@ static void few_of_many_get_it_directly(void **state)
 	const struct post *first = &c->outbox.sent[c->outbox.first].post;
 	expect_directly(c, to, 3);
 	assert_true(slice_eq_str(first->disclosed->authid, "alice"));
+	assert_int_equal(first->trust, 8);
 	expect(c, alice, POST_PUBLISHED, 5);
 	assert_int_equal(realm_counters(c->realm).events, 3);
 }

@@ -110,7 +110,7 @@ static const struct sample samples[] = {
 	 "26f6c6591a161af656c696769626c655f61757468696490a76578636c756465c0a174",
 	 "841001a46b646973636c6f73655f6d65f5706578636c7564655f617574687"
 	 "26f6c658161616f656c696769626c655f61757468696480676578636c756465f66174",
-	 "PUBLISH 1 uri='t' disclose_me eligible_authid=[] exclude_authrole=['a']"},
+	 "PUBLISH 1 uri='t' disclose eligible_authid=[] exclude_authrole=['a']"},
 	{"[32,713845233,{},\"com.myapp.mytopic1\"]",
 	 "9420ce2a8c69f180b2636f6d2e6d796170702e6d79746f70696331",
 	 "8418201a2a8c69f1a072636f6d2e6d796170702e6d79746f70696331",
@@ -158,6 +158,10 @@ static const struct sample samples[] = {
 	 "94400182a56d61746368c0a6696e766f6b65c0a5636f6d2e78",
 	 "84184001a2656d61746368f666696e766f6b65f665636f6d2e78",
 	 "REGISTER 1 uri='com.x'"},
+	{"[64,1,{\"disclose_caller\":true},\"com.x\"]",
+	 "94400181af646973636c6f73655f63616c6c6572c3a5636f6d2e78",
+	 "84184001a16f646973636c6f73655f63616c6c6572f565636f6d2e78",
+	 "REGISTER 1 uri='com.x' disclose"},
 	{"[66,788923562,2103333224]", "9342ce2f0604aace7d5e5168",
 	 "8318421a2f0604aa1a7d5e5168", "UNREGISTER 788923562 id=2103333224"},
 	{"[66,788923562,2103333224,{}]", "9442ce2f0604aace7d5e516880",
@@ -265,8 +269,8 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 		buf_put_str(out, " receive_progress");
 	if (m->passthru)
 		buf_put_str(out, " passthru");
-	if (m->disclose_me)
-		buf_put_str(out, " disclose_me");
+	if (m->disclose)
+		buf_put_str(out, " disclose");
 	show_filters(s, m, out);
 	if (m->type == WAMP_HELLO)
 		show_hello(s, m->hello, out);
@@ -862,12 +866,13 @@ static void test_write_payloads(void **state)
 		.authid = slice_str("jos\xc3\xa9"),
 		.authrole = slice_str("user"),
 	};
-	const struct msg_details progress = {.progress = true};
+	const struct msg_details progress = {.progress = true}, trusted = {.trust = 1};
 	struct msg_details all = from;
 	struct buf out;
 
 	(void)state;
 	all.progress = true;
+	all.trust = 255;
 	buf_init(&out, 10000);
 	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
 		enum serializer s = (enum serializer)i;
@@ -895,10 +900,13 @@ static void test_write_payloads(void **state)
 			   "'jos\xc3\xa9' 'caller_authrole' 'user'} [1]]");
 		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &progress, none);
 		check_sent(s, &out, "[68 1 2 {'receive_progress' true}]");
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &trusted, none);
+		check_sent(s, &out, "[68 1 2 {'trustlevel' 0}]");
 		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &all, none);
 		check_sent(s, &out,
 			   "[68 1 2 {'receive_progress' true 'caller' 9007199254740992 "
-			   "'caller_authid' 'jos\xc3\xa9' 'caller_authrole' 'user'}]");
+			   "'caller_authid' 'jos\xc3\xa9' 'caller_authrole' 'user' "
+			   "'trustlevel' 254}]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, &progress, one_item);
 		check_sent(s, &out, "[50 1 {'progress' true} [1]]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, two_items);
@@ -921,10 +929,11 @@ static void test_write_payloads(void **state)
 
 #define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
 #define WELCOME(extra)                                                                   \
-	"[2 123 {'roles' {'broker' {'features' {'publisher_exclusion' true "             \
-	"'publisher_identification' true 'subscriber_blackwhite_listing' true}} "        \
+	"[2 123 {'roles' {'broker' {'features' {'publication_trustlevels' true "         \
+	"'publisher_exclusion' true 'publisher_identification' true "                    \
+	"'subscriber_blackwhite_listing' true}} "                                        \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
-	"'caller_identification' true "                                                  \
+	"'call_trustlevels' true 'caller_identification' true "                          \
 	"'progressive_call_results' true}}} "                                            \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \

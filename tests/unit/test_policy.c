@@ -76,7 +76,7 @@ static bool may(unsigned realm_slot, const struct role_slot *of, enum action act
 	const struct rights *rights = policy_rights(policy, realm_slot, of);
 
 	assert_non_null(rights);
-	return rights_allow(rights, action, slice_str("any.uri"));
+	return rule_allows(rights_rule(rights, slice_str("any.uri")), action);
 }
 
 static void roles_keep_their_slots(void **state)

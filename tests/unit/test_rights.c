@@ -27,7 +27,7 @@ static int end(void **state)
 /* A permission; allowed is a set of actions, as bits. */
 static struct permission permission(const char *uri, enum match match, unsigned allowed)
 {
-	struct permission p = {.uri = uri, .match = match};
+	struct permission p = {.uri = uri, .match = match, .trust_level = -1};
 
 	for (unsigned i = 0; i < ACTION_COUNT; i++)
 		p.allow[i] = (allowed >> i & 1) != 0;
@@ -49,11 +49,7 @@ static struct rights *compile(const struct permission *p, size_t n)
 /* The actions allowed for a URI, as bits. */
 static unsigned allowed(const struct rights *r, const char *uri)
 {
-	unsigned bits = 0;
-
-	for (unsigned i = 0; i < ACTION_COUNT; i++)
-		bits |= rights_allow(r, (enum action)i, slice_str(uri)) ? 1u << i : 0;
-	return bits;
+	return rights_rule(r, slice_str(uri)).allowed;
 }
 
 static void nothing_is_allowed_by_nothing(void **state)
@@ -272,19 +268,22 @@ static bool says_more(const struct permission *a, const struct permission *b)
 	return strcmp(a_shape, b_shape) > 0; /* 'n' at the first difference wins */
 }
 
-static unsigned slow_allowed(const struct permission *p, size_t n, const char *uri)
+static struct rule slow_rule(const struct permission *p, size_t n, const char *uri)
 {
 	const struct permission *best = NULL;
-	unsigned bits = 0;
+	struct rule rule = {.trust = 0};
 
 	for (size_t i = 0; i < n; i++)
 		if (uri_matches((enum match)p[i].match, slice_str(p[i].uri),
 				slice_str(uri)) &&
 		    (best == NULL || says_more(&p[i], best)))
 			best = &p[i];
-	for (unsigned i = 0; best != NULL && i < ACTION_COUNT; i++)
-		bits |= best->allow[i] ? 1u << i : 0;
-	return bits;
+	for (unsigned i = 0; best != NULL && i < ACTION_COUNT; i++) {
+		rule.allowed = (uint8_t)(rule.allowed | (best->allow[i] ? 1u << i : 0));
+		rule.disclose[i] = (uint8_t)best->disclose[i];
+		rule.trust = (uint8_t)(best->trust_level + 1);
+	}
+	return rule;
 }
 
 /* A small alphabet makes matches likely. */
@@ -313,6 +312,9 @@ static void random_permissions(void **state)
 			random_text(texts[i], 9, true);
 			p[i] = permission(texts[i], (enum match)(rand() % 3),
 					  (unsigned)rand() % 16);
+			p[i].disclose[ACTION_CALL] = (enum disclosure)(rand() % 4);
+			p[i].disclose[ACTION_PUBLISH] = (enum disclosure)(rand() % 4);
+			p[i].trust_level = rand() % (RIGHTS_MAX_TRUST_LEVEL + 2) - 1;
 		}
 		int rc = rights_new(p, n, &r, &duplicate);
 		if (rc == E_EXISTS)
@@ -320,7 +322,9 @@ static void random_permissions(void **state)
 		assert_int_equal(rc, 0);
 		for (int i = 0; i < 100; i++) {
 			random_text(uri, 10, false);
-			assert_int_equal(allowed(r, uri), slow_allowed(p, n, uri));
+			struct rule rule = rights_rule(r, slice_str(uri)),
+				    slow = slow_rule(p, n, uri);
+			assert_memory_equal(&rule, &slow, sizeof(rule));
 		}
 		rights_unref(&r);
 	}

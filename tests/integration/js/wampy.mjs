@@ -71,8 +71,9 @@ serve({
 	},
 	async subscribe(command) {
 		try {
-			await sessions[command.s].subscribe(command.topic, ({ argsList, argsDict }) => {
-				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {} });
+			await sessions[command.s].subscribe(command.topic, ({ argsList, argsDict, details }) => {
+				const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
+				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {}, publisher });
 			});
 		} catch (e) {
 			throw translate(e);

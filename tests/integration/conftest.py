@@ -15,6 +15,7 @@ import peers
 import pytest
 import rawclient
 import utils
+from authenticator import Authenticator
 
 
 def pytest_configure(config):
@@ -139,6 +140,20 @@ def start_authd(daemons, folder):
         return authd.start()
 
     return start
+
+
+@pytest.fixture
+def fake(folder):
+    """fake(answer=None, **arguments of Authenticator) -> a scripted authenticator on authd.sock."""
+    started = []
+
+    def start(answer=None, **kw):
+        started.append(Authenticator(folder, answer, **kw))
+        return started[-1]
+
+    yield start
+    for authenticator in started:
+        authenticator.stop()
 
 
 @pytest.fixture(params=[1, 4], ids=["1thread", "4threads"])

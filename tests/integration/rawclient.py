@@ -603,6 +603,16 @@ def _payload(args, kwargs):
     return [args] if args else []
 
 
+def refused(client, **kw):
+    """The ABORT that refuses this login."""
+    try:
+        client.join(**kw)
+    except Aborted as aborted:
+        client.wait_closed()
+        return aborted
+    raise AssertionError("the login succeeded")
+
+
 def payload_of(message, index):
     args = message[index] if len(message) > index else []
     kwargs = message[index + 1] if len(message) > index + 1 else {}

@@ -11,7 +11,7 @@ import kit
 import peers
 import pytest
 import utils
-from authenticator import HOLD, Authenticator, Deny, principal
+from authenticator import HOLD, Deny, principal
 from rawclient import (CALL, ERROR, EVENT, GOODBYE, INVOCATION, PUBLISH, PUBLISHED, REGISTER, RESULT, SERIALIZERS,
                        SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, UNSUBSCRIBED, YIELD, Client, WampError)
 from utils import Key, permission, router_config, wait_for
@@ -33,17 +33,12 @@ def config(timeout=2000, **kw):
 
 
 @pytest.fixture
-def authenticator(folder):
-    """authenticator(authorize, answer=None, **kw) -> an Authenticator on authd.sock."""
-    started = []
+def authenticator(fake):
+    """authenticator(authorize, **kw): a fake that also decides about requests."""
+    def start(authorize, features=FEATURES, **kw):
+        return fake(features=features, authorize=authorize, **kw)
 
-    def start(authorize, answer=None, features=FEATURES, **kw):
-        started.append(Authenticator(folder, answer, features=features, authorize=authorize, **kw))
-        return started[-1]
-
-    yield start
-    for a in started:
-        a.stop()
+    return start
 
 
 @pytest.fixture

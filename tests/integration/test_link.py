@@ -9,7 +9,7 @@ import time
 
 import msgpack
 import pytest
-from authenticator import HOLD, Authenticator, Deny, principal
+from authenticator import HOLD, Deny, principal
 from rawclient import ABORT, Aborted, Refused
 from utils import ROOT, SLOW, Key, router_config, wait_for
 
@@ -22,11 +22,9 @@ def key():
 
 
 @pytest.fixture
-def fake(folder, key):
+def fake(fake, key):
     """An authenticator that lets everybody in."""
-    a = Authenticator(folder, lambda *args: principal(key))
-    yield a
-    a.stop()
+    return fake(lambda *args: principal(key))
 
 
 def ask(client, key, **kw):

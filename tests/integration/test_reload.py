@@ -12,7 +12,7 @@ import time
 import peers
 import pytest
 import utils
-from authenticator import HOLD, Authenticator, principal
+from authenticator import HOLD, principal
 from rawclient import ABORT, CHALLENGE, GOODBYE, INVOCATION, PUBLISH, PUBLISHED, WELCOME, YIELD, Aborted, WampError
 from utils import Key, permission, wait_for
 
@@ -179,20 +179,6 @@ def test_real_clients_whose_role_is_removed(start_routerd, puppets, kind):
 
 
 # --- at each stage of a login ---------------------------------------------------------------
-
-
-@pytest.fixture
-def fake(folder):
-    started = []
-
-    def start(answer):
-        a = Authenticator(folder, answer)
-        started.append(a)
-        return a
-
-    yield start
-    for a in started:
-        a.stop()
 
 
 def dynamic(threads):

@@ -10,7 +10,7 @@ import signal
 
 import peers
 import pytest
-from authenticator import HOLD, Authenticator, Deny, principal
+from authenticator import HOLD, Deny, principal
 from rawclient import TRANSPORTS
 from utils import Key, Ticket, router_config, wait_for
 
@@ -78,17 +78,8 @@ def crowd(processes, transport, key):
 
 
 @pytest.fixture
-def authenticator(folder):
-    """authenticator(answer) -> an Authenticator on authd.sock, which the test may stop."""
-    started = []
-
-    def start(answer):
-        started.append(Authenticator(folder, answer))
-        return started[-1]
-
-    yield start
-    for a in started:
-        a.stop()
+def authenticator(fake):
+    return fake
 
 
 def config(timeout=300, hold=300, **limits):

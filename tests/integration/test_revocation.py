@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from authenticator import HOLD, Authenticator, principal
+from authenticator import HOLD, principal
 from rawclient import ABORT, CHALLENGE, GOODBYE, TRANSPORTS, WELCOME
 from rpcclient import Rpc
 from utils import Key, Ticket
@@ -18,20 +18,6 @@ def expect_killed(client):
     message = client.expect(GOODBYE)
     assert message[2] == KILLED, message
     client.wait_closed()
-
-
-@pytest.fixture
-def fake(folder):
-    started = []
-
-    def start(answer):
-        a = Authenticator(folder, answer)
-        started.append(a)
-        return a
-
-    yield start
-    for a in started:
-        a.stop()
 
 
 # --- through authctl ------------------------------------------------------------------------

@@ -47,6 +47,20 @@ static inline void refuse(const char *text, const char *message)
 	assert_string_equal(err.text, expected);
 }
 
+/* Makes a check of the text of each row, between two other texts, and its message. */
+static inline void check_all(void (*check)(const char *text, const char *message),
+			     const struct row *rows, size_t n, const char *before,
+			     const char *after)
+{
+	for (size_t i = 0; i < n; i++) {
+		char text[4096];
+		int len = snprintf(text, sizeof(text), "%s%s%s", before, rows[i].text,
+				   after);
+		assert_in_range(len, 1, sizeof(text) - 1);
+		check(text, rows[i].message);
+	}
+}
+
 static int end(void **state)
 {
 	(void)state;

@@ -11,18 +11,6 @@
 
 #include "tests/unit/config_check.h"
 
-static void refuse_all(const struct row *rows, size_t n, const char *before,
-		       const char *after)
-{
-	for (size_t i = 0; i < n; i++) {
-		char text[4096];
-		int len = snprintf(text, sizeof(text), "%s%s%s", before, rows[i].text,
-				   after);
-		assert_in_range(len, 1, sizeof(text) - 1);
-		refuse(text, rows[i].message);
-	}
-}
-
 /* The top of a Crossbar node's file. */
 static void crossbars_node(void **state)
 {
@@ -80,7 +68,7 @@ static void errors_at_the_top(void **state)
 	};
 	char node[300] = "node: ";
 
-	refuse_all(rows, ARRAY_LEN(rows), TOP, "");
+	check_all(refuse, rows, ARRAY_LEN(rows), TOP, "");
 	refuse(AUTHS TRANSPORTS, "1:1: the file needs the key 'realms'");
 	refuse(AUTHS REALMS, "1:1: the file needs the key 'transports'");
 	refuse("realms: []", "1:9: 'realms': expected 1 to 1024 elements, not 0");
@@ -139,7 +127,7 @@ static void errors_in_realms(void **state)
 	};
 	char long_name[300];
 
-	refuse_all(rows, ARRAY_LEN(rows), IN_REALM, "");
+	check_all(refuse, rows, ARRAY_LEN(rows), IN_REALM, "");
 	snprintf(long_name, sizeof(long_name), "realms: [{name: %0256d}]", 0);
 	refuse(long_name, "1:17: 'name': expected at most 255 bytes");
 	snprintf(long_name, sizeof(long_name), "realms: [{roles: [{name: %0256d}]}]", 0);
@@ -215,7 +203,7 @@ static void errors_in_permissions(void **state)
 	};
 	char text[2048];
 
-	refuse_all(rows, ARRAY_LEN(rows), IN_PERMISSION, AFTER_PERMISSION);
+	check_all(refuse, rows, ARRAY_LEN(rows), IN_PERMISSION, AFTER_PERMISSION);
 	snprintf(text, sizeof(text), IN_PERMISSION "uri: %01025d" AFTER_PERMISSION, 0);
 	refuse(text, "4:8: 'uri': expected at most 1024 bytes");
 }
@@ -268,7 +256,7 @@ static void errors_in_transports(void **state)
 	static const char *const types[] = {"web", "mqtt"};
 
 	accept(IN_TRANSPORT "paths: ['/~!$%41', '/']}]");
-	refuse_all(rows, ARRAY_LEN(rows), IN_TRANSPORT, "}]");
+	check_all(refuse, rows, ARRAY_LEN(rows), IN_TRANSPORT, "}]");
 	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
 		char text[200], message[200];
 
@@ -314,8 +302,8 @@ static void errors_of_types(void **state)
 	};
 #define OF(type) REALMS AUTHS "transports: [{type: " type ", " ENDPOINT ", " AUTH ",\n"
 
-	refuse_all(of_raw, ARRAY_LEN(of_raw), OF("rawsocket"), "}]");
-	refuse_all(of_web, ARRAY_LEN(of_web), OF("websocket"), "}]");
+	check_all(refuse, of_raw, ARRAY_LEN(of_raw), OF("rawsocket"), "}]");
+	check_all(refuse, of_web, ARRAY_LEN(of_web), OF("websocket"), "}]");
 	accept(OF("rawsocket") "options: {auto_ping_interval: 30 s, auto_ping_timeout: "
 			       "10 s, rawsocket_ping: true}}]");
 	accept(OF("rawsocket") "options: {close_handshake_timeout: 1 s}}]");
@@ -362,7 +350,7 @@ static void errors_between_transports(void **state)
 		 "6:3: another transport has the id 'listener1'"},
 	};
 
-	refuse_all(rows, ARRAY_LEN(rows), REALMS AUTHS "transports:\n", "");
+	check_all(refuse, rows, ARRAY_LEN(rows), REALMS AUTHS "transports:\n", "");
 	accept(REALMS AUTHS
 	       "transports:\n" ONE("", "type: tcp, interface: '::1', port: 1")
 		       ONE("", "type: tcp, interface: '::2', port: 1")
@@ -431,7 +419,7 @@ static void errors_in_endpoints(void **state)
 	};
 	char text[2048];
 
-	refuse_all(rows, ARRAY_LEN(rows), IN_ENDPOINT, AFTER_OPTIONS);
+	check_all(refuse, rows, ARRAY_LEN(rows), IN_ENDPOINT, AFTER_OPTIONS);
 	snprintf(text, sizeof(text), IN_ENDPOINT "type: unix, path: %0108d}}]", 0);
 	refuse(text, "4:20: 'path': expected at most 107 bytes");
 	snprintf(text, sizeof(text), IN_ENDPOINT "type: unix, path: %0107d}}]", 0);
@@ -517,7 +505,7 @@ static void errors_in_options(void **state)
 		 "'close_handshake_timeout'"},
 	};
 
-	refuse_all(rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
+	check_all(refuse, rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
 }
 
 static void errors_in_auth(void **state)
@@ -579,7 +567,7 @@ static void errors_in_auth(void **state)
 			     "'ticket' or 'anonymous'"},
 	};
 
-	refuse_all(rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
+	check_all(refuse, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
 	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs cryptosign, "
 			      "ticket or anonymous");
 }
@@ -607,7 +595,8 @@ static void errors_in_authenticators(void **state)
 	};
 	char text[2048];
 
-	refuse_all(rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n", "}");
+	check_all(refuse, rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n",
+		  "}");
 	refuse("authenticators: [{socket: s}]",
 	       "1:17: 'authenticators': expected a map of names, not a list");
 	snprintf(text, sizeof(text), "authenticators: {a: {socket: %0108d}}", 0);
@@ -665,7 +654,7 @@ static void errors_in_limits(void **state)
 		 "among 4 threads, and a transport's max_message_size is 1048576 bytes"},
 	};
 
-	refuse_all(rows, ARRAY_LEN(rows), EVERYTHING "limits: {", "}");
+	check_all(refuse, rows, ARRAY_LEN(rows), EVERYTHING "limits: {", "}");
 	accept(EVERYTHING "limits: {incomplete_total: 4 MiB}\nthreads: 4");
 }
 

@@ -22,18 +22,6 @@ static void warn(const char *text, const char *message)
 	assert_string_equal(err.text, expected);
 }
 
-static void warn_all(const struct row *rows, size_t n, const char *before,
-		     const char *after)
-{
-	for (size_t i = 0; i < n; i++) {
-		char text[4096];
-		int len = snprintf(text, sizeof(text), "%s%s%s", before, rows[i].text,
-				   after);
-		assert_in_range(len, 1, sizeof(text) - 1);
-		warn(text, rows[i].message);
-	}
-}
-
 static void warnings_of_options(void **state)
 {
 	(void)state;
@@ -66,7 +54,7 @@ static void warnings_of_options(void **state)
 	struct rlimit files = {.rlim_cur = 1000, .rlim_max = 20000};
 
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
-	warn_all(rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
+	check_all(warn, rows, ARRAY_LEN(rows), IN_OPTIONS, AFTER_OPTIONS);
 	warn(REALMS AUTHS "transports: [{type: universal, " ENDPOINT ", " AUTH
 			  ", options:\n{auto_ping_interval: 0, rawsocket_ping: true}}]",
 	     "4:41: warning: 'rawsocket_ping" NO_PINGS);
@@ -158,8 +146,9 @@ static void warnings_of_authenticators(void **state)
 		 "4:21: warning: no transport and no role refers to this authenticator"},
 	};
 
-	warn_all(limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");
-	warn_all(rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n", "}");
+	check_all(warn, limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");
+	check_all(warn, rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n",
+		  "}");
 }
 
 int main(void)

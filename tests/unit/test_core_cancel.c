@@ -1,47 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls that are canceled at a realm's owner. The test is the worker: it chooses the
  * order in which posts arrive, says when they were read, and runs the wheel. */
-#include "tests/unit/core_fixture.h"
-
-static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
-static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
-static const struct session_ref carol = {.worker = 2, .slot = 2, .generation = 1};
+#include "tests/unit/core_calls.h"
 
 enum {
-	READ_AT = 1000003, /* when the messages were read */
-	KILL_MAX = 30000,  /* how long a callee may take to stop */
+	KILL_MAX = 30000, /* how long a callee may take to stop */
 };
 
 static const enum wamp_cancel_mode modes[] = {WAMP_MODE_SKIP, WAMP_MODE_KILL,
 					      WAMP_MODE_KILLNOWAIT};
 
-/* Bob can be interrupted, carol cannot; both have a procedure. */
-static void join_all(struct core *c)
-{
-	wheel_init(&c->deadlines, READ_AT);
-	join(c, alice, "alice");
-	send_join_with(c, bob, "bob", WAMP_FEATURE_CALL_CANCELING);
-	expect(c, bob, POST_JOINED, 0);
-	join(c, carol, "carol");
-	provide(c, bob, "bobs");
-	provide(c, carol, "carols");
-}
-
-static void call_with(struct core *c, struct session_ref who, uint64_t request,
-		      const char *procedure, uint64_t timeout_ms)
-{
-	send_post(c, who,
-		  (struct post){.type = POST_CALL,
-				.time_ms = READ_AT,
-				.request = request,
-				.payload = payload(procedure, NULL),
-				.timeout_ms = timeout_ms});
-}
-
 /* Alice calls bob's procedure. */
 static void call_bob(struct core *c, uint64_t request, uint64_t invocation)
 {
-	call_with(c, alice, request, "bobs", 0);
+	call(c, alice, request, "bobs", 0);
 	expect(c, bob, POST_INVOCATION, invocation);
 }
 
@@ -172,7 +144,7 @@ static void the_callee_cannot_be_interrupted(void **state)
 
 	join_all(c);
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-		call_with(c, alice, 42, "carols", 0);
+		call(c, alice, 42, "carols", 0);
 		expect(c, carol, POST_INVOCATION, i + 1);
 		cancel(c, alice, 42, modes[i]);
 		expect_canceled(c, alice, 42);
@@ -218,7 +190,7 @@ static void only_the_callers_own_call_is_canceled(void **state)
 		cancel(c, bob, 1, modes[i]);
 	}
 	expect_nothing(c);
-	call_with(c, carol, 42, "bobs", 0);
+	call(c, carol, 42, "bobs", 0);
 	expect(c, bob, POST_INVOCATION, 2);
 	cancel(c, carol, 42, WAMP_MODE_KILLNOWAIT);
 	expect_interrupt(c, 2, WAMP_MODE_KILLNOWAIT);
@@ -309,7 +281,7 @@ static void the_calls_timeout_goes_on(void **state)
 
 	join_all(c);
 	for (size_t i = 0; i < ARRAY_LEN(timeouts); i++) {
-		call_with(c, alice, 42, "bobs", timeouts[i]);
+		call(c, alice, 42, "bobs", timeouts[i]);
 		expect(c, bob, POST_INVOCATION, i + 1);
 		cancel(c, alice, 42, WAMP_MODE_KILL);
 		expect_interrupt(c, i + 1, WAMP_MODE_KILL);
@@ -330,7 +302,7 @@ static void canceled_calls_do_not_time_out(void **state)
 
 	join_all(c);
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-		call_with(c, alice, 42, "bobs", 50);
+		call(c, alice, 42, "bobs", 50);
 		expect(c, bob, POST_INVOCATION, i + 1);
 		cancel(c, alice, 42, modes[i]);
 		if (modes[i] != WAMP_MODE_SKIP)
@@ -347,7 +319,7 @@ static void a_late_cancel_after_the_timeout(void **state)
 	struct core *c = *state;
 
 	join_all(c);
-	call_with(c, alice, 42, "bobs", 50);
+	call(c, alice, 42, "bobs", 50);
 	expect(c, bob, POST_INVOCATION, 1);
 	run_to(c, READ_AT + 50 + WHEEL_TICK_MS);
 	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
@@ -375,11 +347,11 @@ static void the_caller_goes(void **state)
 		const struct session_ref dave = ref(2, 10 + i, 1);
 		uint64_t first = 2 * i + 1;
 		join(c, dave, "dave");
-		call_with(c, dave, 1, "bobs", 0);
+		call(c, dave, 1, "bobs", 0);
 		expect(c, bob, POST_INVOCATION, first);
-		call_with(c, dave, 2, "bobs", 0);
+		call(c, dave, 2, "bobs", 0);
 		expect(c, bob, POST_INVOCATION, first + 1);
-		call_with(c, dave, 3, "carols", 0);
+		call(c, dave, 3, "carols", 0);
 		expect(c, carol, POST_INVOCATION, i + 1);
 		cancel(c, dave, 2, WAMP_MODE_KILL);
 		expect_interrupt(c, first + 1, WAMP_MODE_KILL);
@@ -421,7 +393,7 @@ static void a_session_calls_itself(void **state)
 
 	join_all(c);
 	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
-		call_with(c, bob, 42, "bobs", 0);
+		call(c, bob, 42, "bobs", 0);
 		expect(c, bob, POST_INVOCATION, i + 1);
 		cancel(c, bob, 42, modes[i]);
 		if (modes[i] != WAMP_MODE_SKIP)
@@ -431,7 +403,7 @@ static void a_session_calls_itself(void **state)
 		expect_canceled(c, bob, 42);
 		expect_ended(c, bob, i + 1);
 	}
-	call_with(c, bob, 43, "bobs", 0);
+	call(c, bob, 43, "bobs", 0);
 	expect(c, bob, POST_INVOCATION, ARRAY_LEN(modes) + 1);
 	leave(c, bob, POST_GOODBYE);
 	expect(c, bob, POST_LEFT, 0);
@@ -456,7 +428,7 @@ static void no_memory_for_the_interrupt(void **state)
 	}
 	const struct session_ref dave = ref(2, 10, 1);
 	join(c, dave, "dave");
-	call_with(c, dave, 1, "bobs", 0);
+	call(c, dave, 1, "bobs", 0);
 	expect(c, bob, POST_INVOCATION, 4);
 	c->outbox.fail_at = 1;
 	leave(c, dave, POST_GONE);
@@ -485,7 +457,7 @@ static void no_memory_for_the_violation(void **state)
 	join_all(c);
 	call_bob(c, 1, 1);
 	c->outbox.fail_at = 1;
-	call_with(c, alice, 1, "bobs", 0);
+	call(c, alice, 1, "bobs", 0);
 	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
 	expect(c, alice, POST_KILLED, 0);
 	expect_ended(c, bob, 1);

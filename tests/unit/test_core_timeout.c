@@ -1,41 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls with a timeout at a realm's owner. The test is the worker: it says when a message
  * was read, and runs the wheel. */
-#include "tests/unit/core_fixture.h"
-
-static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
-static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
-static const struct session_ref carol = {.worker = 2, .slot = 2, .generation = 1};
+#include "tests/unit/core_calls.h"
 
 enum {
-	READ_AT = 1000003, /* when the CALL was read */
 	TIMEOUT = 50,
 	DUE = READ_AT + TIMEOUT,
 	LATEST = DUE + WHEEL_TICK_MS, /* by now the deadline has been noticed */
 };
-
-/* Bob can be interrupted, carol cannot; both have a procedure. */
-static void join_all(struct core *c)
-{
-	wheel_init(&c->deadlines, READ_AT - 500);
-	join(c, alice, "alice");
-	send_join_with(c, bob, "bob", WAMP_FEATURE_CALL_CANCELING);
-	expect(c, bob, POST_JOINED, 0);
-	join(c, carol, "carol");
-	provide(c, bob, "bobs");
-	provide(c, carol, "carols");
-}
-
-static void call(struct core *c, struct session_ref who, uint64_t request,
-		 const char *procedure, uint64_t timeout_ms)
-{
-	send_post(c, who,
-		  (struct post){.type = POST_CALL,
-				.time_ms = READ_AT,
-				.request = request,
-				.payload = payload(procedure, NULL),
-				.timeout_ms = timeout_ms});
-}
 
 static void run_to(struct core *c, uint64_t now_ms)
 {

@@ -161,12 +161,12 @@ fuzzers: $(FUZZERS) ## build the fuzz targets (MODE=fuzz), or programs that repl
 replay: $(FUZZERS) ## run every fuzz target on its corpus
 	$(Q)set -e; for f in $(FUZZERS); do $$f tests/fuzz/corpus/$$(basename $$f | sed s/^fuzz_//); done
 
-headers: ## prove that every header compiles alone
+headers: ## check that every header compiles alone
 	$(Q)set -e; for h in $(HEADERS); do printf '#include "%s"\ntypedef int not_empty;\n' $$h | \
 	  $(CC) $(BASE) -Werror -fsyntax-only -x c - || { echo "$$h"; exit 1; }; done
 	@echo "headers: each of $(words $(HEADERS)) compiles alone"
 
-layers: ## prove that the folders include only downwards, and that a name means one thing
+layers: ## check the directions of includes and calls, and that no name is used twice
 	$(Q)sh tests/layers.sh
 
 format: ## format the sources (clang-format 14)
@@ -184,7 +184,7 @@ integ: deps clients all tools ## run the integration tests (MODE, TESTS=tests/in
 	$(Q)BUILD=$(B) $(PYTHON) -m pytest -q -rs $(TESTS) $(ARGS)
 bench: all $(BENCHES) ## measure routerd against relay, which only moves bytes (ARGS: --help)
 	$(Q)$(PYTHON) tests/bench/bench.py $(ARGS)
-bench-workers: all $(BENCHES) ## measure the gain of a second worker, and the cost of a hop between workers
+bench-workers: all $(BENCHES) ## measure the gain from a second worker, and the cost of a message between workers
 	$(Q)$(PYTHON) tests/bench/workers.py $(ARGS)
 bench-peers: all $(BENCHES) ## measure routerd and other routers, and write etc/doc/benchmarks.md
 	$(Q)$(PYTHON) tests/bench/peers.py $(ARGS)

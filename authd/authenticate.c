@@ -39,7 +39,7 @@ static const struct {
 	[OTHER_REALM] = {"another realm", "not allowed to join realm"},
 	[OTHER_AUTHID] = {"another authid", "the public key does not belong to authid"},
 };
-static_assert(ARRAY_LEN(reasons) == REASON_COUNT, "a text for each reason");
+static_assert(ARRAY_LEN(reasons) == REASON_COUNT, "reasons has a row for each reason");
 
 /*
  * Finds the principal that has the public key from the client. The client must then sign
@@ -183,7 +183,7 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 
 	if (!slice_eq_str(q->authmethod, "cryptosign")) {
 		auth_error_write(out, AUTH_ERROR_DENY, WAMP_ERROR_NO_MATCHING_AUTH_METHOD,
-				 slice_str("authd stores public keys only: log in by "
+				 slice_str("authd stores public keys only: log in with "
 					   "cryptosign"));
 		*why_out = "unsupported authmethod";
 		return VERDICT_DENIED;

@@ -30,12 +30,13 @@ static void reply_hello(struct client *c, struct rpc_request *req, struct slice 
 		return;
 	if (h.protocol.major != AUTH_VERSION_MAJOR) {
 		log_error(c->name,
-			  "router uses an unsupported protocol version=%" PRIu64
-			  ".%" PRIu64,
+			  "the router uses an unsupported version of the protocol: "
+			  "upgrade it or authd version=%" PRIu64 ".%" PRIu64,
 			  h.protocol.major, h.protocol.minor);
 		server_reply_error(req, AUTH_ERROR_INTERNAL,
 				   AUTH_ERROR_UNSUPPORTED_VERSION,
-				   "this authenticator supports version 1.0");
+				   "authd supports version 1.0: upgrade routerd or "
+				   "authd");
 		/* This sends the answer before it ends the connection. */
 		rpc_conn_finish(c->rpc);
 		return;
@@ -82,8 +83,9 @@ static void log_denied(struct client *c, const struct auth_request *q, const cha
 	if (!server_may_log(c->server))
 		return;
 	log_info(c->name,
-		 "denied reason=\"%s\" corr=%s realm=%s authid=%s pubkey=%s peer=%s", why,
-		 log_quote(q->corr).text, log_quote(q->realm).text,
+		 "login denied reason=\"%s\" corr=%s realm=%s authid=%s pubkey=%s "
+		 "peer=%s",
+		 why, log_quote(q->corr).text, log_quote(q->realm).text,
 		 log_quote(q->authid).text, log_quote(q->pubkey).text,
 		 log_quote(q->transport.peer).text);
 }
@@ -102,7 +104,7 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 	if (err != 0) {
 		s->counters.failed++;
 		if (server_may_log(s))
-			log_error(c->name, "cannot read an authenticate reason=\"%s\"",
+			log_error(c->name, "invalid authenticate request reason=\"%s\"",
 				  err_str(err));
 		server_reply_invalid(req, err);
 		return;
@@ -121,8 +123,9 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 		s->counters.failed++;
 		/* The store has logged the details. */
 		if (server_may_log(s))
-			log_error(c->name, "cannot decide reason=\"%s\" corr=%s", why,
-				  log_quote(q.corr).text);
+			log_error(c->name,
+				  "cannot decide about a login reason=\"%s\" corr=%s",
+				  why, log_quote(q.corr).text);
 		break;
 	}
 	if (verdict == VERDICT_ALLOWED)
@@ -155,7 +158,8 @@ static void opened(struct client *c, struct slice params)
 	    !server_may_log(c->server))
 		return;
 	log_info(c->name,
-		 "login session=%" PRIu64 " realm=%s authid=%s authrole=%s peer=%s",
+		 "session opened session=%" PRIu64
+		 " realm=%s authid=%s authrole=%s peer=%s",
 		 o.session, log_quote(o.realm).text, log_quote(o.authid).text,
 		 log_quote(o.authrole).text, log_quote(o.peer).text);
 }

@@ -19,10 +19,9 @@ static const char help[] =
 	"Usage: authd -c FILE\n"
 	"       authd --check FILE\n"
 	"\n"
-	"Authenticates the clients of routers. authd keeps the principals in a "
-	"database;\n"
-	"authctl manages them. Only one authd at a time uses a database: a second one\n"
-	"waits until the first has ended.\n"
+	"Decides which clients may log in at the routers that ask it. authd keeps its\n"
+	"principals in a database; authctl manages them. Only one authd at a time uses\n"
+	"a database: a second one waits until the first has ended.\n"
 	"\n"
 	"  -c, --config FILE  run with this configuration\n"
 	"      --check FILE   check this configuration, report what is wrong, and exit\n"
@@ -33,8 +32,8 @@ static const char help[] =
 	"ignored: restart authd to apply a changed configuration.\n"
 	"\n"
 	"Exit codes: 0 stopped by a signal, or the configuration is valid; 64 wrong\n"
-	"usage; 71 no memory or descriptors, or authd cannot listen; 74 the database\n"
-	"cannot be used; 78 the configuration is invalid.\n"
+	"usage; 71 out of memory or descriptors, or authd cannot listen; 74 the\n"
+	"database cannot be used; 78 the configuration is invalid.\n"
 	"\n"
 	"Example: authd -c /etc/authd/authd.yaml\n";
 
@@ -83,10 +82,9 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 			 "the database is locked by another program");
 	else
 		snprintf(d->waits_for, sizeof(d->waits_for),
-			 "another authd uses the database, pid %d", (int)holder);
-	log_warn(NULL, "waiting for the database path=%s reason=\"%s\" pid=%d",
-		 log_quote(slice_str(d->settings.database)).text, d->waits_for,
-		 (int)holder);
+			 "another authd with pid %d uses the database", (int)holder);
+	log_warn(NULL, "waiting for the database path=%s reason=\"%s\"",
+		 log_quote(slice_str(d->settings.database)).text, d->waits_for);
 	snprintf(status, sizeof(status), "STATUS=waiting: %s", d->waits_for);
 	daemon_notify(status);
 }

@@ -19,7 +19,7 @@ bool server_may_log(struct server *s)
 	if (!log_rate_ok(&s->rate, loop_now_ms(s->loop), &dropped))
 		return false;
 	if (dropped > 0)
-		log_info(NULL, "too many log lines suppressed=%u", dropped);
+		log_info(NULL, "too many lines in a second suppressed=%u", dropped);
 	return true;
 }
 
@@ -113,39 +113,41 @@ static void on_client_notification(struct slice method, struct slice params, voi
 static void on_client_closed(int err, void *arg)
 {
 	struct client *c = arg;
-	bool by_peer = err == E_CLOSED;
 
-	c->server->counters.malformed += by_peer ? 0 : 1;
-	if (c->endpoint == &c->server->router || !by_peer)
-		log_info(c->name, "disconnected reason=\"%s\"", err_str(err));
+	c->server->counters.malformed += rpc_peer_fault(err) ? 1 : 0;
+	if (c->endpoint == &c->server->router || err != E_CLOSED)
+		log_info(c->name, "disconnected reason=\"%s%s\"",
+			 rpc_peer_fault(err) ? "invalid message: " : "", err_str(err));
 	client_free(c);
 }
 
 static const struct rpc_handlers handlers = {
 	.read = auth_msg_read,
-	.unsayable = auth_unsayable,
+	.fallback_error = auth_fallback_error,
 	.request = on_client_request,
 	.notification = on_client_notification,
 	.closed = on_client_closed,
 };
 
-/* Counts and logs a connection that is closed at once. */
+/* Counts and logs a connection that is refused. */
 static void count_refused(struct endpoint *endpoint, const struct ucred *cred,
 			  const char *why)
 {
 	endpoint->server->counters.refused++;
 	if (server_may_log(endpoint->server))
-		log_warn(NULL, "refused a %s uid=%d pid=%d reason=\"%s\"",
-			 endpoint->role->name, (int)cred->uid, (int)cred->pid, why);
+		log_warn(endpoint->role->name,
+			 "connection refused uid=%d pid=%d reason=\"%s\"", (int)cred->uid,
+			 (int)cred->pid, why);
 }
 
-/* Returns why the peer must not connect, or NULL. *cred gets the peer's credentials. */
+/* Returns why the connection is refused, or NULL. Sets *cred to the peer's uid and pid.
+ */
 static const char *objection(const struct endpoint *endpoint, int fd, struct ucred *cred)
 {
 	if (sock_peer_cred(fd, cred) != 0)
-		return "no credentials";
+		return "the peer's uid is unknown";
 	if (!conf_user_allowed(&endpoint->conf->allow_users, cred->uid))
-		return "user is not in allow_users";
+		return "the user is not in allow_users";
 	if (endpoint->n_clients >= endpoint->role->max_clients)
 		return "too many connections";
 	return NULL;
@@ -199,10 +201,10 @@ static int endpoint_listen(struct endpoint *endpoint)
 				endpoint, &endpoint->listener);
 
 	if (err == 0)
-		log_info(NULL, "listening for %ss at=%s%s", endpoint->role->name,
+		log_info(endpoint->role->name, "listening address=%s inherited=%s",
 			 log_quote(slice_str(listener_address(endpoint->listener).text))
 				 .text,
-			 conf.fd == -1 ? "" : " inherited");
+			 conf.fd == -1 ? "no" : "yes");
 	return err;
 }
 
@@ -232,10 +234,10 @@ int server_listen(struct server *s)
 		err = endpoint_listen(&s->admin);
 	if (err == 0 && daemon_inherited_left() > 0)
 		log_warn(NULL,
-			 "the service manager passed %u sockets with names other than "
-			 "'%s' and '%s'",
-			 daemon_inherited_left(), s->router.role->fd_name,
-			 s->admin.role->fd_name);
+			 "ignoring sockets from the service manager: name each of them "
+			 "%s or %s count=%u",
+			 s->router.role->fd_name, s->admin.role->fd_name,
+			 daemon_inherited_left());
 	return err;
 }
 
@@ -243,7 +245,7 @@ void server_fini(struct server *s)
 {
 	struct client *c;
 
-	/* Do this first: it answers requests, which needs their connections. */
+	/* Before the connections are closed: this answers requests. */
 	revokes_abandon(s);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);

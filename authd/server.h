@@ -78,7 +78,7 @@ struct client {
 	X(refused, COUNTER,                                                              \
 	  "connections closed at once: too many, or a user who may not connect")         \
 	X(malformed, COUNTER,                                                            \
-	  "connections closed because their bytes could not be read")                    \
+	  "connections closed because the peer sent an invalid message")                 \
 	X(authenticate, COUNTER, "requests to decide about a login")                     \
 	X(allowed, COUNTER, "logins allowed")                                            \
 	X(denied, COUNTER, "logins denied")                                              \

@@ -19,8 +19,8 @@ static void check_socket(struct conf *c, void *map)
 	 * file. */
 	if (others > 1 && (s->mode & 022) == 0)
 		conf_warn(c, &s->mode,
-			  "'mode' lets only the file's owner connect, so not all of "
-			  "'allow_users' can");
+			  "'mode' lets only the owner of the socket connect, but "
+			  "'allow_users' lists more users: use \"0660\" or \"0666\"");
 }
 
 static const struct conf_key socket_keys[] = {
@@ -69,7 +69,7 @@ static void check_settings(struct conf *c, void *map)
 		conf_fail(c, &s->admin.path, "'admin' must have its own path");
 	if (strcmp(s->database, s->listen.path) == 0 ||
 	    strcmp(s->database, s->admin.path) == 0)
-		conf_fail(c, &s->database, "the database must have its own path");
+		conf_fail(c, &s->database, "'database' must have its own path");
 }
 
 static const struct conf_key settings_keys[] = {

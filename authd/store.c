@@ -309,13 +309,18 @@ static int prepare_schema(struct store *s, const char *path)
 		return err;
 	/* Accept an empty file: it becomes a database of authd. */
 	if ((application != APPLICATION_ID && objects > 0) || version < 0) {
-		log_error(NULL, "not a database of authd path=\"%s\"", path);
+		log_error(NULL,
+			  "the database belongs to another program: correct 'database' "
+			  "in the configuration path=%s",
+			  log_quote(slice_str(path)).text);
 		return E_DB;
 	}
 	if (version > SCHEMA_VERSION) {
 		log_error(NULL,
-			  "database of a newer authd path=\"%s\" schema=%lld known=%d",
-			  path, (long long)version, SCHEMA_VERSION);
+			  "the database was made by a newer authd: upgrade authd path=%s "
+			  "schema=%lld supported=%d",
+			  log_quote(slice_str(path)).text, (long long)version,
+			  SCHEMA_VERSION);
 		return E_DB;
 	}
 	return version == SCHEMA_VERSION ? 0 : exec(s, "create the tables", schema);
@@ -429,7 +434,8 @@ static int damaged(struct store *s, struct slice authid)
 {
 	s->errors++;
 	log_limited(&s->rate, clock_now_ns() / 1000000, LOG_LEVEL_ERROR, NULL,
-		    "bad record in the database authid=%s suppressed=%u",
+		    "the database has an invalid principal: remove it and add it again "
+		    "authid=%s suppressed=%u",
 		    log_quote(authid).text);
 	return E_DB;
 }

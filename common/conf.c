@@ -168,7 +168,7 @@ static struct conf_words found(const yaml_node_t *n)
 {
 	struct conf_words f;
 	const char *text = scalar(n),
-		   *what = plain(n) != NULL ? "nothing" : "an empty text";
+		   *what = plain(n) != NULL ? "nothing" : "an empty string";
 
 	if (text == NULL)
 		what = n->type == YAML_MAPPING_NODE ? "a map" : "a list";
@@ -176,7 +176,7 @@ static struct conf_words found(const yaml_node_t *n)
 		snprintf(f.text, sizeof(f.text), "%s", what);
 	else
 		snprintf(f.text, sizeof(f.text), "%s'%s'",
-			 plain(n) != NULL ? "" : "the text ", conf_quote(text).text);
+			 plain(n) != NULL ? "" : "the string ", conf_quote(text).text);
 	return f;
 }
 
@@ -211,11 +211,11 @@ static const struct number_kind {
 } number_kinds[] = {
 	[CONF_INT] = {{{"", 1}}, "an integer", ""},
 	[CONF_SIZE] = {{{"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}},
-		       "a number of bytes",
-		       " (or with KiB, MiB, GiB)"},
+		       "a size",
+		       ", in bytes or with a unit (KiB, MiB, GiB)"},
 	[CONF_MS] = {{{"", 1}, {"ms", 1}, {"s", 1000}, {"min", 60 * 1000}},
-		     "milliseconds",
-		     " (or with ms, s, min)"},
+		     "a time",
+		     ", in milliseconds or with a unit (ms, s, min)"},
 };
 
 /* Reads a number within the row's bounds, or the word that stands for the default. */
@@ -248,9 +248,9 @@ static void read_mode(struct conf *c, const struct conf_key *k, const yaml_node_
 		set_number(k, field, mode);
 	else
 		fail(c, n,
-		     "expected an octal mode such as \"0660\"; connecting needs the "
-		     "right "
-		     "to write");
+		     "'%s': expected an octal mode that lets someone write, such as "
+		     "\"0660\": clients need that to connect",
+		     k->name);
 }
 
 static void read_string(struct conf *c, const struct conf_key *k, const yaml_node_t *n,
@@ -260,7 +260,7 @@ static void read_string(struct conf *c, const struct conf_key *k, const yaml_nod
 	bool is_null = is_plain(n, "") || is_plain(n, "~") || is_plain(n, "null");
 
 	if (text == NULL || is_null || (text[0] == '\0' && !k->may_be_empty))
-		fail(c, n, "'%s': expected a text, not %s", k->name, found(n).text);
+		fail(c, n, "'%s': expected a string, not %s", k->name, found(n).text);
 	else if (k->type == CONF_STRING && k->max > 0 && strlen(text) > (size_t)k->max)
 		fail(c, n, "'%s': expected at most %" PRId64 " bytes", k->name, k->max);
 	else if (k->rule != NULL && !k->rule->ok(text))
@@ -391,7 +391,7 @@ static void read_users(struct conf *c, const struct conf_key *k, const yaml_node
 	for (size_t i = 0; i < names.count; i++)
 		if (!conf_user(names.items[i], &users->uids[i]))
 			conf_fail(c, &names.items[i],
-				  "there is no user '%s' on this system",
+				  "'%s': there is no user '%s' on this system", k->name,
 				  conf_quote(names.items[i]).text);
 }
 
@@ -543,7 +543,7 @@ static void read_pairs(struct conf *c, const struct conf_table *t, const yaml_no
 		uint64_t bit = UINT64_C(1) << i;
 
 		if (scalar(key) == NULL)
-			fail(c, key, "expected a key");
+			fail(c, key, "expected a key, not %s", found(key).text);
 		else if (foreign != NULL)
 			read_foreign(c, foreign, name, value);
 		else if (i == t->n_keys)

@@ -163,7 +163,7 @@ struct conf_table {
 		 char c;                                                                 \
 		 _Static_assert(__builtin_types_compatible_p(                            \
 					__typeof__(((s *)0)->field), ftype),             \
-				"the field is of another type");                         \
+				"the field's type is not the one that the row names");   \
 	 }))
 
 /*

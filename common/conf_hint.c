@@ -99,9 +99,9 @@ static const char *nearest_key(const struct conf_table *t, const char *key)
 	return nearest;
 }
 
-/* Adds to homes the names of the maps below t that have this key. */
-static void find_homes(const struct conf_table *t, const char *key, const char **homes,
-		       size_t *n)
+/* Adds to maps the names of the maps below t that have this key. */
+static void find_maps_with_key(const struct conf_table *t, const char *key,
+			       const char **maps, size_t *n)
 {
 	for (size_t i = 0; i < t->n_keys; i++) {
 		const struct conf_key *k = &t->keys[i];
@@ -109,37 +109,37 @@ static void find_homes(const struct conf_table *t, const char *key, const char *
 		if (k->table == NULL)
 			continue;
 		if (*n < NAMES_MAX - 1 && has_key(k->table, key))
-			homes[(*n)++] = k->name;
-		find_homes(k->table, key, homes, n);
+			maps[(*n)++] = k->name;
+		find_maps_with_key(k->table, key, maps, n);
 	}
 }
 
 struct conf_hint conf_unknown_key(const struct conf_table *root,
 				  const struct conf_table *t, const char *key)
 {
-	const char *homes[NAMES_MAX] = {NULL}, *names[NAMES_MAX] = {NULL};
+	const char *maps[NAMES_MAX] = {NULL}, *names[NAMES_MAX] = {NULL};
 	const char *nearest = nearest_key(t, key);
 	struct conf_hint hint = {{0}};
 	size_t n = 0, len = 0;
 
-	find_homes(t, key, homes, &n);
+	find_maps_with_key(t, key, maps, &n);
 	if (nearest != NULL)
 		len = (size_t)snprintf(hint.text, sizeof(hint.text),
 				       " (did you mean '%s'?)", nearest);
 	if (n > 0)
 		snprintf(hint.text + len, sizeof(hint.text) - len, "%s it belongs in %s",
-			 nearest != NULL ? ", or" : ":", conf_names(homes).text);
+			 nearest != NULL ? ", or" : ":", conf_names(maps).text);
 	if (n > 0 || nearest != NULL)
 		return hint;
 	/* Search the whole file, and suggest a place only if there is exactly one. */
-	find_homes(root, key, homes, &n);
+	find_maps_with_key(root, key, maps, &n);
 	if (has_key(root, key))
-		homes[0] = root->what;
+		maps[0] = root->what;
 	for (size_t i = 0; i < t->n_keys; i++)
 		names[i] = t->keys[i].name;
 	if (n == 1 || has_key(root, key))
 		snprintf(hint.text, sizeof(hint.text),
-			 ": it belongs in '%s'; here expected %s", homes[0],
+			 ": it belongs in '%s'; expected here: %s", maps[0],
 			 conf_names(names).text);
 	else
 		snprintf(hint.text, sizeof(hint.text), "%s%s",

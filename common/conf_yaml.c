@@ -110,9 +110,9 @@ static const char *problem_of(struct file *f, const yaml_event_t *event)
 	f->depth += begins;
 	f->depth -= event->type == YAML_SEQUENCE_END_EVENT ||
 		    event->type == YAML_MAPPING_END_EVENT;
-	static_assert(CONF_MAX_DEPTH == 16, "as the message says");
+	static_assert(CONF_MAX_DEPTH == 16, "the message below names this limit");
 	if (f->depth > CONF_MAX_DEPTH)
-		return "nested more than 16 deep";
+		return "nested more than 16 levels deep";
 	if (f->documents > 1)
 		return "only one document is allowed";
 	if (event->type == YAML_ALIAS_EVENT)
@@ -125,7 +125,7 @@ static const char *problem_of(struct file *f, const yaml_event_t *event)
 		return "tags are not supported: leave out '!...'";
 	if (scalar &&
 	    memchr(event->data.scalar.value, 0, event->data.scalar.length) != NULL)
-		return "a text must not contain a NUL byte";
+		return "a string must not contain a NUL byte";
 	return NULL;
 }
 
@@ -173,10 +173,9 @@ int conf_yaml_load(struct slice text, const char *name, yaml_document_t *out,
 {
 	struct file f = {.text = text, .name = name, .errors = errors_out};
 
-	static_assert(CONF_MAX_FILE == 1 << 20, "as the message says");
+	static_assert(CONF_MAX_FILE == 1 << 20, "the message below names this limit");
 	if (text.len > CONF_MAX_FILE)
-		return fail_at(&f, (yaml_mark_t){0},
-			       "the file is longer than 1048576 bytes");
+		return fail_at(&f, (yaml_mark_t){0}, "the file is longer than 1 MiB");
 	/* A UTF-16 text begins with a byte order mark, or its ASCII characters have a
 	 * zero byte. */
 	if (text.len >= 2 && (text.p[0] >= 0xfe || text.p[0] == 0 || text.p[1] == 0))

@@ -13,7 +13,8 @@ enum {
 	COUNTERS_LINE = LOG_LINE_MAX - 128,
 	COUNTER_TEXT = 96, /* " name=value" */
 };
-static_assert(COUNTERS_HEAD_MAX + COUNTER_TEXT < COUNTERS_LINE, "there is room");
+static_assert(COUNTERS_HEAD_MAX + COUNTER_TEXT < COUNTERS_LINE,
+	      "a line has room for its head and a counter");
 
 static uint64_t counter_value(const struct counter_set *set, size_t i)
 {

@@ -81,7 +81,7 @@ int daemon_main(int argc, char **argv, const char *name, const char *version,
 		return EX_USAGE;
 	}
 	if (sodium_init() == -1) {
-		fputs("libsodium cannot be initialised\n", stderr);
+		fprintf(stderr, "%s: cannot initialise libsodium\n", name);
 		return EX_OSERR;
 	}
 	bool only_check = path[1] != NULL;
@@ -107,7 +107,8 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 static void log_libevent(int severity, const char *text)
 {
 	(void)severity;
-	log_warn(NULL, "libevent reason=\"%s\"", log_quote_text(slice_str(text)).text);
+	log_warn(NULL, "libevent has logged a warning text=\"%s\"",
+		 log_quote_text(slice_str(text)).text);
 }
 
 int daemon_start_log(const struct conf_log *how, const struct conf_error *warnings)
@@ -116,9 +117,8 @@ int daemon_start_log(const struct conf_log *how, const struct conf_error *warnin
 	event_set_log_callback(log_libevent);
 	int err = log_start();
 	if (err != 0)
-		log_error(
-			NULL,
-			"cannot start reason=\"not enough memory for the log's thread\"");
+		log_error(NULL,
+			  "cannot start reason=\"out of memory for the log's thread\"");
 	else
 		conf_log_warnings(warnings);
 	return err;
@@ -139,8 +139,8 @@ static void refuse_reload(const char *name)
 	static struct log_rate rate = {.burst = 1};
 
 	log_limited(&rate, clock_now_ns() / 1000000, LOG_LEVEL_WARN, NULL,
-		    "reload is not supported: restart %s to apply a changed "
-		    "configuration signal=HUP suppressed=%u",
+		    "cannot reload: restart %s to apply a changed configuration "
+		    "signal=HUP suppressed=%u",
 		    name);
 }
 
@@ -171,7 +171,8 @@ int daemon_signals_init(struct daemon_signals *s, struct loop *l)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2};
 
-	static_assert(ARRAY_LEN(numbers) == DAEMON_SIGNALS, "an event for each");
+	static_assert(ARRAY_LEN(numbers) == DAEMON_SIGNALS,
+		      "struct daemon_signals has one event for each signal");
 	for (size_t i = 0; i < DAEMON_SIGNALS; i++) {
 		/* Deleting the event restores this disposition, so that a second SIGTERM
 		 * during shutdown is ignored. */
@@ -310,7 +311,7 @@ int daemon_inherited_fd(const char *name)
 		if (flags == -1 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == -1 ||
 		    fcntl(fd, F_SETFD, FD_CLOEXEC) == -1) {
 			log_warn(NULL,
-				 "inherited descriptor is unusable name=%s "
+				 "cannot use the socket from the service manager name=%s "
 				 "fd=%d reason=\"%s\"",
 				 name, fd, err_str(E_SYS));
 			continue;

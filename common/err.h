@@ -23,7 +23,8 @@
 	X(NOTFOUND, -12, "not found")           /* no such object */                     \
 	X(EXISTS, -13, "exists already")        /* the object exists already */          \
 	X(CLOSED, -14, "closed by peer")        /* the peer has closed the connection */ \
-	X(UNSUPPORTED, -15, "not supported")    /* or cannot be expressed */             \
+	/* by the encoding, or by this program */                                        \
+	X(UNSUPPORTED, -15, "not supported")                                             \
 	X(AGAIN, -16, "try again")     /* nothing to do now; call again later */         \
 	X(DB, -17, "database error")   /* the database's message has been logged */      \
 	X(VALUE, -18, "invalid value") /* well-formed, but not allowed */                \

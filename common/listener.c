@@ -44,8 +44,8 @@ struct listener {
 static void starve(struct listener *l)
 {
 	l->counters.starved++;
-	warn(l, "cannot accept: %s; trying again in %d ms suppressed=%u", strerror(errno),
-	     STARVED_PAUSE_MS);
+	warn(l, "cannot accept connections reason=\"%s\" retry_ms=%d suppressed=%u",
+	     strerror(errno), STARVED_PAUSE_MS);
 	event_del(&l->ev);
 	timer_arm(&l->pause, STARVED_PAUSE_MS);
 }
@@ -115,19 +115,20 @@ static void log_failure(const struct listener_conf *conf, int err)
 	if (err == E_SYS && errno == EADDRINUSE)
 		hint = ": another process listens there";
 	else if (err == E_SYS && errno == EACCES)
-		hint = ": not allowed for this user";
+		hint = ": this user may not listen there";
 	else if (err == E_EXISTS)
-		why = "a file that is not a socket exists at this path";
+		why = "the file at this path is not a socket: remove it or change the "
+		      "path";
 	else if (err == E_RANGE)
 		why = "the path is too long for a socket";
 	else if (err == E_SYNTAX)
 		why = "not a numeric IPv4 or IPv6 address";
 
 	if (conf->path != NULL)
-		log_error(conf->name, "cannot listen on unix:%s: %s%s", conf->path, why,
-			  hint);
+		log_error(conf->name, "cannot listen path=%s reason=\"%s%s\"",
+			  log_quote(slice_str(conf->path)).text, why, hint);
 	else
-		log_error(conf->name, "cannot listen on host=%s port=%u: %s%s",
+		log_error(conf->name, "cannot listen host=%s port=%u reason=\"%s%s\"",
 			  conf->host == NULL ? "*" : conf->host, conf->port, why, hint);
 }
 

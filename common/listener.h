@@ -68,7 +68,7 @@ struct sock_name listener_address(const struct listener *l);
 #define LISTENER_COUNTERS(X)                                                             \
 	X(accepted, COUNTER, "connections accepted")                                     \
 	X(refused, COUNTER, "connections closed at once: max_connections was reached")   \
-	X(starved, COUNTER, "pauses because of too few descriptors or too little memory")
+	X(starved, COUNTER, "pauses in accepting: out of memory or descriptors")
 
 struct listener_counters {
 #define X(name, type, help) uint64_t name;

@@ -42,7 +42,7 @@ static const struct {
 	[LOG_LEVEL_INFO] = {"info", 6},
 	[LOG_LEVEL_DEBUG] = {"debug", 7},
 };
-static_assert(ARRAY_LEN(levels) == LOG_LEVEL_COUNT, "a row for each level");
+static_assert(ARRAY_LEN(levels) == LOG_LEVEL_COUNT, "levels has a row for each level");
 
 void log_init(enum log_level level, enum log_format format)
 {
@@ -154,7 +154,7 @@ static size_t write_buffer(const struct lines *l)
 }
 
 /* Writes how many lines were dropped. False if this line was lost too. */
-static bool say_dropped(uint64_t n)
+static bool report_dropped(uint64_t n)
 {
 	char line[160];
 	size_t len = put_head(line, sizeof(line), LOG_LEVEL_WARN);
@@ -183,15 +183,15 @@ static struct lines *take_lines(void)
 
 static void *run_writer(void *arg)
 {
-	uint64_t untold = 0; /* dropped lines that were not reported yet */
+	uint64_t unreported = 0; /* dropped lines */
 	struct lines *l;
 
 	while ((l = take_lines()) != NULL) {
-		if (untold > 0 && say_dropped(untold))
-			untold = 0;
+		if (unreported > 0 && report_dropped(unreported))
+			unreported = 0;
 		size_t all = count_lines(l->text, l->len);
 		size_t lost = write_buffer(l);
-		untold += lost + l->dropped;
+		unreported += lost + l->dropped;
 		/* No lock is needed: callers use this buffer only after the next
 		 * take_lines. */
 		l->len = 0;
@@ -200,8 +200,8 @@ static void *run_writer(void *arg)
 		sink.counters.written += all - lost;
 		sink.counters.dropped += lost;
 		pthread_mutex_unlock(&sink.lock);
-		if (untold > 0 && say_dropped(untold))
-			untold = 0;
+		if (unreported > 0 && report_dropped(unreported))
+			unreported = 0;
 	}
 	return arg;
 }

@@ -106,9 +106,9 @@ struct log_rate {
 };
 
 /*
- * May this line be written? If so, *suppressed_out gets the number of lines suppressed
- * since the last one. now_ms is the time of a monotonic clock. Called by the owner's
- * thread only.
+ * True: write the line; *suppressed_out is the number of lines suppressed since the last
+ * written one. False: do not write it; it was counted as suppressed. now_ms is the time
+ * of a monotonic clock. Called by the owner's thread only.
  */
 bool log_rate_ok(struct log_rate *rate, uint64_t now_ms, unsigned *suppressed_out);
 

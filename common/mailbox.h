@@ -42,10 +42,10 @@ struct mailboxes;
 
 /* Field, name of the counter, type, help. */
 #define MAILBOX_COUNTERS(X)                                                              \
-	X(items, "posts_out", COUNTER, "posts handed over to other workers")             \
+	X(items, "posts_out", COUNTER, "internal messages passed to other workers")      \
 	X(batches, "batches_out", COUNTER,                                               \
-	  "hand-overs: each passes the posts of a turn to one worker")                   \
-	X(wakeups, "wakeups", COUNTER, "hand-overs that woke the other worker")
+	  "batches of internal messages passed to other workers")                        \
+	X(wakeups, "wakeups", COUNTER, "batches that woke the other worker")
 
 struct mailbox_counters {
 #define X(field, name, type, help) uint64_t field;

@@ -48,10 +48,11 @@ struct rpc_conn {
 	int fd;
 	enum rpc_conn_state state;
 	int end_err;
-	bool entered; /* a callback from the loop is running */
-	bool doomed;  /* freed during that callback */
-	bool paused;  /* not reading, because too much output waits */
-	bool blamed;  /* an invalid answer ends the connection; its callback has run */
+	bool entered;    /* a callback from the loop is running */
+	bool free_later; /* rpc_conn_free was called during that callback */
+	bool paused;     /* not reading, because too much output waits */
+	/* An invalid answer ends the connection. Its call has got RPC_INVALID. */
+	bool invalid_answer;
 	const struct rpc_handlers *handlers;
 	void *arg;
 	struct event ev_read, ev_write;
@@ -64,6 +65,11 @@ struct rpc_conn {
 	LIST_HEAD(, rpc_request) requests;
 };
 
+bool rpc_peer_fault(int reason)
+{
+	return reason != E_CLOSED && reason != E_SYS && reason != E_NOMEM;
+}
+
 static void destroy(struct rpc_conn *c);
 
 static void enter(struct rpc_conn *c)
@@ -75,13 +81,13 @@ static void enter(struct rpc_conn *c)
 static void leave(struct rpc_conn *c)
 {
 	c->entered = false;
-	if (c->doomed)
+	if (c->free_later)
 		destroy(c);
 }
 
 static bool running(const struct rpc_conn *c)
 {
-	return c->state == RPC_CONN_OPEN && !c->doomed;
+	return c->state == RPC_CONN_OPEN && !c->free_later;
 }
 
 /* Takes a call out of the table and disarms its deadline. */
@@ -127,14 +133,15 @@ static void disconnect(struct rpc_conn *c)
  */
 static void end_conn(struct rpc_conn *c, int err)
 {
-	const struct rpc_answer closed = {.outcome = RPC_CLOSED, .other = c->blamed};
+	const struct rpc_answer closed = {.outcome = RPC_CLOSED,
+					  .other = c->invalid_answer};
 
 	disconnect(c);
 	/* A callback may free the connection. Then no further callback may run. */
-	for (unsigned i = 0; i < c->n_slots && !c->doomed; i++)
+	for (unsigned i = 0; i < c->n_slots && !c->free_later; i++)
 		if (c->pending[i].used)
 			pending_finish(&c->pending[i], &closed);
-	if (!c->doomed)
+	if (!c->free_later)
 		c->handlers->closed(err, c->arg);
 }
 
@@ -216,11 +223,11 @@ static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
 
 /*
  * Handles a message at the start of `in` that is malformed or over a limit. head is the
- * part of it that could be read. If it is an answer, its call gets RPC_INVALID. If the
- * end of the message can be found, returns true with its length in *len_out, and the
- * connection continues. Otherwise ends the connection and returns false.
+ * part of it that could be read. If the message is an answer, its call gets RPC_INVALID.
+ * If it is an answer whose length can be found, returns true with the length in *len_out,
+ * and the connection continues. Otherwise ends the connection and returns false.
  */
-static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_msg *head,
+static bool got_invalid(struct rpc_conn *c, struct slice in, const struct rpc_msg *head,
 			int err, size_t *len_out)
 {
 	const struct rpc_answer invalid = {.outcome = RPC_INVALID, .err = err};
@@ -233,9 +240,9 @@ static bool got_rubbish(struct rpc_conn *c, struct slice in, const struct rpc_ms
 		p = find_pending(c, head->id);
 	}
 	if (p != NULL) {
-		/* Set blamed first: end_conn() copies it into the answers of all other
-		 * calls. */
-		c->blamed = !measured;
+		/* end_conn copies this into the answers of all other calls, and the
+		 * callback may lead to end_conn. */
+		c->invalid_answer = !measured;
 		pending_finish(p, &invalid);
 	}
 	if (!measured && running(c))
@@ -277,7 +284,7 @@ static void process_input(struct rpc_conn *c)
 			break;
 		if (err == E_TRUNCATED)
 			err = E_LIMIT;
-		if (err != 0 && !got_rubbish(c, rest, &m, err, &len))
+		if (err != 0 && !got_invalid(c, rest, &m, err, &len))
 			return;
 		used += len;
 		if (err == 0)
@@ -446,7 +453,7 @@ void rpc_conn_free(struct rpc_conn **cp)
 		disconnect(c);
 	}
 	if (c->entered)
-		c->doomed = true;
+		c->free_later = true;
 	else
 		destroy(c);
 }
@@ -521,12 +528,12 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params)
 }
 
 /* Sends an error in place of an answer that cannot be sent. */
-static int send_unsayable(struct rpc_conn *c, uint32_t id, int err)
+static int send_fallback_error(struct rpc_conn *c, uint32_t id, int err)
 {
 	struct buf error;
 
 	buf_init(&error, c->limits.max_message);
-	c->handlers->unsayable(&error, err);
+	c->handlers->fallback_error(&error, err);
 	const struct rpc_msg m = {
 		.type = RPC_RESPONSE,
 		.id = id,
@@ -549,7 +556,7 @@ static void send_reply(struct rpc_request *req, struct rpc_msg *m, const struct 
 		m->id = req->id;
 		int err = b->err != 0 ? b->err : send_msg(c, m);
 		if (err != 0 && err != E_CLOSED)
-			err = send_unsayable(c, req->id, err);
+			err = send_fallback_error(c, req->id, err);
 		if (err != 0 && err != E_CLOSED)
 			end_soon(c, err);
 	}

@@ -44,11 +44,11 @@ struct rpc_handlers {
 	 */
 	rpc_read_fn *read;
 	/*
-	 * Appends an error to send in place of an answer of ours that cannot be sent. why
-	 * is E_LIMIT if the answer is over a limit, else the error of its buffer. This
-	 * and `request` may be NULL if max_requests is 0.
+	 * Appends the error that is sent in place of an answer of ours that cannot be
+	 * sent. why is E_LIMIT if the answer is over a limit, else the error of its
+	 * buffer. This and `request` may be NULL if max_requests is 0.
 	 */
-	void (*unsayable)(struct buf *out, int why);
+	void (*fallback_error)(struct buf *out, int why);
 	/*
 	 * Handles a request. It must be answered with rpc_reply or rpc_reply_error, even
 	 * if the connection has ended since. method and params (an encoded array) are
@@ -60,12 +60,15 @@ struct rpc_handlers {
 	void (*notification)(struct slice method, struct slice params, void *arg);
 	/*
 	 * The connection has ended, and the callbacks of all pending calls have run.
-	 * reason is E_CLOSED (by the peer or by rpc_conn_finish), E_SYS, or an error such
-	 * as E_LIMIT that says what is wrong with the peer's message. The owner must free
-	 * the connection, now or later.
+	 * reason is E_CLOSED (by the peer or by rpc_conn_finish), E_SYS, E_NOMEM, or an
+	 * error such as E_LIMIT that says what is wrong with the peer's message. The
+	 * owner must free the connection, now or later.
 	 */
 	void (*closed)(int reason, void *arg);
 };
+
+/* Does this reason of `closed` say that the peer has sent an invalid message? */
+bool rpc_peer_fault(int reason);
 
 struct rpc_limits {
 	size_t max_message; /* bytes of one message, in both directions */
@@ -131,9 +134,9 @@ int rpc_notify(struct rpc_conn *c, const char *method, struct slice params) MUST
 
 /*
  * Answer a request and free it. If the answer is over a limit, or its buffer has an
- * error, the handler `unsayable` writes an error that is sent instead. If that fails too,
- * the connection ends, since otherwise the caller would wait for ever. An empty result is
- * sent as nil.
+ * error, the handler `fallback_error` writes an error that is sent instead. If that fails
+ * too, the connection ends, since otherwise the caller would wait for ever. An empty
+ * result is sent as nil.
  */
 void rpc_reply(struct rpc_request *req, const struct buf *result);
 void rpc_reply_error(struct rpc_request *req, const struct buf *error);

@@ -165,14 +165,14 @@ int sock_connect_unix(int *fd, const char *path)
  * Is this an error that accept(2) reports about the new connection, not about the
  * listening socket?
  */
-static bool is_accept_hiccup(int err)
+static bool is_connection_error(int err)
 {
-	static const int hiccups[] = {EINTR,       ECONNABORTED, EPROTO, ENETDOWN,
-				      ENOPROTOOPT, EHOSTDOWN,    ENONET, EHOSTUNREACH,
-				      EOPNOTSUPP,  ENETUNREACH,  EPERM};
+	static const int errors[] = {EINTR,       ECONNABORTED, EPROTO, ENETDOWN,
+				     ENOPROTOOPT, EHOSTDOWN,    ENONET, EHOSTUNREACH,
+				     EOPNOTSUPP,  ENETUNREACH,  EPERM};
 
-	for (size_t i = 0; i < ARRAY_LEN(hiccups); i++)
-		if (err == hiccups[i])
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++)
+		if (err == errors[i])
 			return true;
 	return false;
 }
@@ -218,7 +218,7 @@ int sock_accept(int listen_fd, int *fd_out)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
 		    errno == ENOMEM)
 			return E_LIMIT;
-		if (!is_accept_hiccup(errno))
+		if (!is_connection_error(errno))
 			return E_SYS;
 	}
 	/* More connections may wait. The event is level-triggered, so the loop calls

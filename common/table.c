@@ -6,8 +6,9 @@
 #include <sodium.h>
 #include <sys/random.h>
 
-static_assert(HASH_KEY_LEN == crypto_shorthash_KEYBYTES, "the key is SipHash's");
-static_assert(sizeof(uint64_t) == crypto_shorthash_BYTES, "the hash is 64 bits");
+static_assert(HASH_KEY_LEN == crypto_shorthash_KEYBYTES,
+	      "HASH_KEY_LEN is the length of a SipHash key");
+static_assert(sizeof(uint64_t) == crypto_shorthash_BYTES, "a hash has 64 bits");
 
 static struct hash_key process_key;
 const struct hash_key *const hash_process_key = &process_key;

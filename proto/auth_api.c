@@ -143,7 +143,7 @@ int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out, size_t *le
 	return err;
 }
 
-void auth_unsayable(struct buf *out, int err)
+void auth_fallback_error(struct buf *out, int err)
 {
 	bool no_memory = err == E_NOMEM;
 
@@ -185,7 +185,8 @@ void auth_list_write(struct buf *out, const struct slice *items, size_t n)
 
 static const char *const feature_names[] = {"revoke", "cancel", "events", "authorize",
 					    NULL};
-static_assert(AUTH_FEATURE_AUTHORIZE == 1 << 3, "bits are indices of feature_names");
+static_assert(AUTH_FEATURE_AUTHORIZE == 1 << 3,
+	      "the feature of bit i has the name feature_names[i]");
 
 static const struct field auth_hello_fields[] = {
 	FIELD(auth_hello, protocol, FIELD_VERSION, FIELD_REQUIRED),

@@ -71,10 +71,10 @@ enum auth_feature {
 int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out,
 		  size_t *len_out) MUSTCHECK;
 /*
- * For rpc_handlers.unsayable: writes the error that replaces an answer that is too large,
- * or for which memory ran out.
+ * For rpc_handlers.fallback_error: writes the error that replaces an answer that is too
+ * large, or for which memory ran out.
  */
-void auth_unsayable(struct buf *out, int err);
+void auth_fallback_error(struct buf *out, int err);
 
 /*
  * Checks that the value at the start of `in` is within the limits of an element of a

@@ -41,9 +41,10 @@ static bool next_pair(struct token_reader *r, struct slice *key, struct slice *v
 }
 
 /*
- * Can the next value be sent? It may contain at most `depth` levels of arrays and maps.
+ * Reads the next value. True if the protocol can express it within its limits, with at
+ * most `depth` levels of arrays and maps.
  */
-static bool carriable(struct token_reader *r, unsigned depth)
+static bool is_sendable(struct token_reader *r, unsigned depth)
 {
 	struct token t, key;
 
@@ -61,7 +62,7 @@ static bool carriable(struct token_reader *r, unsigned depth)
 		    (token_next(r, &key) != 0 || key.type != TOKEN_STR ||
 		     key.text.len > AUTH_MAX_STRING))
 			return false;
-		if (!carriable(r, depth - 1))
+		if (!is_sendable(r, depth - 1))
 			return false;
 	}
 	/* Reads the end of the array or map. */
@@ -117,7 +118,7 @@ static int put_one_pair(struct filling *f, struct slice key, struct slice value)
 	size_t size = (text.len < 32 ? 1 : 2) + text.len + f->value.len;
 	token_reader_init(&r, SERIALIZER_MSGPACK, buf_slice(&f->value));
 	if (err != 0 || f->left == 0 || size > f->room ||
-	    !carriable(&r, AUTH_MAX_DEPTH - f->map->depth))
+	    !is_sendable(&r, AUTH_MAX_DEPTH - f->map->depth))
 		return err == E_NOMEM ? E_NOMEM : 0;
 	f->left--;
 	f->room -= size;

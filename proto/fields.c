@@ -67,7 +67,7 @@ static const struct {
 	[FIELD_RAW_ARRAY] = {TOKEN_ARRAY, "an array"},
 	[FIELD_STRUCT] = {TOKEN_MAP, "a map"},
 	[FIELD_NAME] = {TOKEN_STR, "one of the known names"},
-	[FIELD_SOLE_KEY] = {TOKEN_STR, "64 hex digits, beside at most 15 other keys"},
+	[FIELD_SOLE_KEY] = {TOKEN_STR, "64 hex digits, and at most 16 keys in total"},
 };
 
 static int check_token(const struct token *t, enum token_type expected)

@@ -14,11 +14,11 @@ static const char *words(int err)
 {
 	switch (err) {
 	case E_UTF8:
-		return "a text is not UTF-8";
+		return "a string is not UTF-8";
 	case E_SURROGATE:
-		return "a text has an unpaired surrogate, such as a cut emoji";
+		return "a string has an unpaired surrogate, such as half of an emoji";
 	case E_BASE64:
-		return "a text begins with U+0000, which marks binary data, but no "
+		return "a string begins with U+0000, which marks binary data, but no "
 		       "base64 follows";
 	case E_NAN:
 		return "NaN and Infinity cannot be expressed in JSON";
@@ -27,9 +27,9 @@ static const char *words(int err)
 	case E_EXISTS:
 		return "given twice";
 	case E_TRUNCATED:
-		return "the message ends here";
+		return "the message is cut off";
 	case E_TRAILING:
-		return "something follows the end of the message";
+		return "extra bytes follow the message";
 	case E_SYNTAX:
 		return "malformed: does it use the negotiated serializer?";
 	default:

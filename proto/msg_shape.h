@@ -22,7 +22,7 @@
 #define OPTION_KINDS(X)                                                                  \
 	X(BOOL, "a boolean")                                                             \
 	X(TEXT, "a string")                                                              \
-	X(ROLES, "a dict of publisher, subscriber, caller, callee, at least one")        \
+	X(ROLES, "a dict with at least one of publisher, subscriber, caller and callee") \
 	X(ROLE, "a dict")                                                                \
 	X(FEATURES, NULL)                                                                \
 	X(FEATURE, NULL)                                                                 \

@@ -54,7 +54,8 @@ static const struct form forms[] = {
 	[0xde - FORM_FIRST] = {TOKEN_MAP, 2, 0},
 	[0xdf - FORM_FIRST] = {TOKEN_MAP, 4, 0},
 };
-static_assert(ARRAY_LEN(forms) == 0xe0 - FORM_FIRST, "a form for each code");
+static_assert(ARRAY_LEN(forms) == 0xe0 - FORM_FIRST,
+	      "forms has a row for each first byte from FORM_FIRST to 0xdf");
 
 static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8_t code,
 				   struct token *out)

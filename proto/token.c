@@ -12,7 +12,8 @@ static const struct token_codec *const codecs[] = {
 	[SERIALIZER_MSGPACK] = &codec_msgpack,
 	[SERIALIZER_CBOR] = &codec_cbor,
 };
-static_assert(ARRAY_LEN(codecs) == SERIALIZER_COUNT, "a codec for each serializer");
+static_assert(ARRAY_LEN(codecs) == SERIALIZER_COUNT,
+	      "codecs has a row for each serializer");
 
 /* --- reading --- */
 

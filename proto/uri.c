@@ -98,7 +98,7 @@ bool uri_valid(struct slice uri)
 
 const char *uri_fault(struct slice uri)
 {
-	static_assert(WAMP_MAX_URI == 1024, "as the text says");
+	static_assert(WAMP_MAX_URI == 1024, "the text below names this limit");
 	if (uri_valid(uri))
 		return NULL;
 	if (uri.len > WAMP_MAX_URI)

@@ -18,7 +18,8 @@ static const char help[] =
 	"Usage: routerd -c FILE\n"
 	"       routerd --check FILE\n"
 	"\n"
-	"A WAMP router. It asks an authenticator, such as authd, who its clients are.\n"
+	"Routes WAMP messages between clients. An authenticator, such as authd, decides\n"
+	"which clients may log in.\n"
 	"\n"
 	"  -c, --config FILE  run with this configuration\n"
 	"      --check FILE   check this configuration, report what is wrong, and exit\n"
@@ -29,7 +30,7 @@ static const char help[] =
 	"reloads roles and permissions from the file; other changes need a restart.\n"
 	"\n"
 	"Exit codes: 0 stopped by a signal, or the configuration is valid; 64 wrong\n"
-	"usage; 71 no memory or descriptors, or routerd cannot listen; 78 the\n"
+	"usage; 71 out of memory or descriptors, or routerd cannot listen; 78 the\n"
 	"configuration is invalid.\n"
 	"\n"
 	"Example: routerd -c /etc/routerd/routerd.yaml\n";
@@ -58,7 +59,7 @@ static int load_and_run(const char *path, bool only_check)
 		return daemon_refuse_config(&errors);
 	if (only_check) {
 		snprintf(summary, sizeof(summary),
-			 " (%zu realms, %zu listeners, %zu authenticators)",
+			 " (realms: %zu, transports: %zu, authenticators: %zu)",
 			 cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
 		code = daemon_approve_config(path, &errors, summary);
 	} else {

@@ -180,7 +180,7 @@ static void router_fini(struct router *router)
 static int serve_clients(struct router *router)
 {
 	if (make_workers(router) != 0 || make_rest(router) != 0) {
-		log_error(NULL, "cannot start reason=\"no memory or no descriptors\"");
+		log_error(NULL, "cannot start reason=\"out of memory or descriptors\"");
 		return EX_OSERR;
 	}
 	if (acceptor_open(router->acceptor) != 0)

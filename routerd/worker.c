@@ -68,7 +68,7 @@ struct worker {
 	uint64_t pressures; /* how often mailbox_pressure stopped reading */
 	struct log_rate pressure_rate;
 	struct log_rate memory_rate;
-	uint64_t lost_said; /* outbox.n_lost when it was last logged */
+	uint64_t lost_logged; /* value of outbox.n_lost that was logged last */
 };
 
 static _Atomic bool stalled;
@@ -456,7 +456,7 @@ static bool run_deadlines(struct worker *w)
 }
 
 /* For tests: waits while worker_stall_toggle stalls this worker. */
-static void stand_still(const struct worker *w)
+static void wait_while_stalled(const struct worker *w)
 {
 	const struct timespec ms = {.tv_nsec = 1000000};
 
@@ -496,16 +496,16 @@ static void report_lost(struct worker *w)
 
 	if (!log_rate_ok(&w->memory_rate, loop_now_ms(w->loop), &suppressed))
 		return;
-	log_error(w->name, "out of memory: posts could not be sent count=%llu",
-		  (unsigned long long)(w->outbox.n_lost - w->lost_said));
-	w->lost_said = w->outbox.n_lost;
+	log_error(w->name, "out of memory: internal messages lost count=%llu",
+		  (unsigned long long)(w->outbox.n_lost - w->lost_logged));
+	w->lost_logged = w->outbox.n_lost;
 }
 
 static bool on_worker_turn_end(void *arg)
 {
 	struct worker *w = arg;
 
-	stand_still(w);
+	wait_while_stalled(w);
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
 	if (work(w))
@@ -531,7 +531,7 @@ static bool on_worker_turn_end(void *arg)
 	peers_turn_end(&w->peers);
 	/* Closed connections and peers_turn_end may have sent more posts. */
 	mailbox_hand_over(w->boxes, w->index);
-	if (w->outbox.n_lost != w->lost_said)
+	if (w->outbox.n_lost != w->lost_logged)
 		report_lost(w);
 	follow_pressure(w);
 	return more || mailbox_has_own(w->boxes, w->index);

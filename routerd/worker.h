@@ -27,11 +27,11 @@ struct control;
 #define WORKER_COUNTERS(X)                                                               \
 	X(connections, GAUGE, "open connections")                                        \
 	X(sessions, GAUGE, "open sessions")                                              \
-	X(posts, COUNTER, "posts sent, to itself and to others")                         \
-	X(posts_in, COUNTER, "posts received from other workers")                        \
+	X(posts, COUNTER, "internal messages sent to workers, also to itself")           \
+	X(posts_in, COUNTER, "internal messages received from other workers")            \
 	X(mailbox_pauses, COUNTER,                                                       \
 	  "how often the worker stopped reading because of mailbox_high")                \
-	X(posts_unsent, COUNTER, "posts lost because memory ran out")
+	X(posts_unsent, COUNTER, "internal messages lost because memory ran out")
 
 struct worker_counters {
 #define X(name, type, help) uint64_t name;

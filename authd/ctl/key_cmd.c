@@ -103,9 +103,9 @@ static int write_and_close(int fd, struct slice s)
 }
 
 /*
- * Creates a file that only its owner can read. The file appears with all its content or
- * not at all: it is written under a temporary name, then linked, or renamed if force is
- * set.
+ * Creates a file that only its owner can read. Writes a temporary file first, so that the
+ * file never has only a part of its content. Without force the file must not exist: link
+ * fails if it does. With force, rename replaces it.
  */
 static int write_secret(const struct ctl *ctl, const char *path, struct slice content,
 			bool force)

@@ -17,7 +17,7 @@ enum { DEFAULT_TIMEOUT_MS = 5000 };
 
 static const struct ctl_command commands[] = {
 	{"principal", "add", "AUTHID --realm REALM --role ROLE [--key KEY]...",
-	 "Adds a principal. It is no error if an equal principal exists already.\n\n"
+	 "Adds a principal. If the same principal exists already, nothing changes.\n\n"
 	 "  --realm REALM   the realm that the principal joins\n"
 	 "  --role ROLE     the principal's role in the realm\n"
 	 "  --key KEY       a public key: 64 hex digits, an OpenSSH ssh-ed25519 key, a\n"
@@ -231,7 +231,7 @@ int main(int argc, char **argv)
 	if (options_end_it(&ctl, argc, argv, &code))
 		return code;
 	if (sodium_init() == -1)
-		return ctl_fail(&ctl, EX_SOFTWARE, "cannot get random numbers");
+		return ctl_fail(&ctl, EX_SOFTWARE, "cannot initialise libsodium");
 	/* argv ends with a NULL, so these accesses are safe. */
 	const char *noun = argv[optind], *verb = noun == NULL ? NULL : argv[optind + 1];
 	const struct ctl_command *c = verb == NULL ? NULL : find_command(noun, verb);

@@ -21,7 +21,8 @@ int ctl_flush(const struct ctl *ctl)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return EX_OK;
-	return ctl_fail(ctl, EX_IOERR, "cannot write: %s", err_str(E_SYS));
+	return ctl_fail(ctl, EX_IOERR, "cannot write to standard output: %s",
+			err_str(E_SYS));
 }
 
 void ctl_put_text(const struct ctl *ctl, struct buf *b, struct slice text)

@@ -38,7 +38,7 @@ wait_ready() {
 	until grep -qsw ready "$1.log"; do
 		if ! kill -0 "$2" 2>/dev/null || [ $tries = 0 ]; then
 			cat "$1.log" >&2
-			echo "$1 does not run: see above" >&2
+			echo "$1 has not started; its log is above" >&2
 			if grep -q 'Address already in use' "$1.log"; then
 				echo "port $port is taken; choose another one: make $make_target PORT=8090" >&2
 			fi
@@ -76,7 +76,7 @@ if [ "${1-}" = --serve ]; then
 	trap 'exit 0' INT
 	wait $routerd && exit
 	cat routerd.log >&2
-	echo "routerd ended: see above" >&2
+	echo "routerd has ended; its log is above" >&2
 	exit 1
 fi
 

@@ -22,10 +22,11 @@ const struct conf_foreign config_foreign[] = {
 	    "are not supported: 'realms' and 'transports' of the worker of type router "
 	    "belong at the top of the file; 'threads' sets the number of threads"),
 	KEY("the file", "controller", NULL,
-	    "has no counterpart: leave it out; 'node' is the name that clients see"),
+	    "is not supported: leave it out; 'node' sets the name that clients see"),
 	KEY("the file", "type", NULL,
 	    "is not needed: the file configures one router; leave it out"),
-	KEY("the file", "id", NULL, "is not needed: 'node' is the name that clients see"),
+	KEY("the file", "id", NULL,
+	    "is not supported: 'node' sets the name that clients see"),
 	KEY("the file", "options", NULL,
 	    "of a worker are not supported: leave them out; each transport has its own "
 	    "options"),
@@ -86,14 +87,14 @@ const struct conf_foreign config_foreign[] = {
 	    "is not supported: the subprotocol selects the serializer"),
 
 	KEY("cryptosign", "authenticator-realm", NULL,
-	    "has no counterpart: an authenticator is a process with a socket, not a "
-	    "session in a realm"),
+	    "is not supported: an authenticator is a process with a socket, not a "
+	    "session in a realm; 'authenticator' names it"),
 	KEY("cryptosign", "principals", NULL,
 	    "are not stored here: add them to authd with authctl principal add"),
 	{"cryptosign", {"trustroots"}, NULL, NULL},
 	KEY("ticket", "authenticator-realm", NULL,
-	    "has no counterpart: an authenticator is a process with a socket, not a "
-	    "session in a realm"),
+	    "is not supported: an authenticator is a process with a socket, not a "
+	    "session in a realm; 'authenticator' names it"),
 	KEY("ticket", "principals", NULL,
 	    "are not stored here: write an authenticator that knows the tickets"),
 	KEY("anonymous", "authid", NULL,

@@ -21,7 +21,8 @@ static bool is_id(const char *text)
 	return len <= 64 && strspn(text, allowed) == len;
 }
 const struct conf_rule config_id_rule = {
-	is_id, "expected a name of at most 64 letters, digits, '_', '.' and '-'"};
+	is_id, "expected a name of at most 64 characters: letters, digits, '_', '.' and "
+	       "'-'"};
 
 /* Adds an error if the file gives a key that would have no effect here. */
 static void refuse_if(struct conf *c, bool useless, const void *field, const char *key,
@@ -74,7 +75,7 @@ static void check_endpoint(struct conf *c, void *map)
 		check_tcp(c, endpoint);
 	else if (endpoint->path == NULL)
 		conf_fail(c, NULL,
-			  "'path' is missing: a Unix endpoint needs the name of its "
+			  "'path' is missing: a Unix endpoint needs the path of its "
 			  "socket");
 }
 
@@ -99,7 +100,7 @@ static const struct conf_table endpoint_table =
 
 static const struct conf_rule origin_rule = {
 	http_pattern_matches,
-	"'allowed_origins': no browser sends this origin; expected scheme and host "
+	"'allowed_origins': no browser sends this origin; expected a scheme and a host "
 	"without a final '/', such as https://example.com; '*' matches any text"};
 
 /* A row with the smallest and largest value and the default. */
@@ -213,8 +214,8 @@ static void check_listener(struct conf *c, void *map)
 		  "is for RawSocket: leave it out, WebSocket clients get pings anyway");
 	if (!config_auth_asks(&l->auth, -1) && l->auth.anonymous.type == -1)
 		conf_fail(c, NULL,
-			  "nobody could log in: 'auth' needs cryptosign, ticket or "
-			  "anonymous");
+			  "nobody could log in: 'auth' needs 'cryptosign', 'ticket' or "
+			  "'anonymous'");
 }
 
 static const char *const serializers[] = {

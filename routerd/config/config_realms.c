@@ -16,7 +16,7 @@ static bool is_name(const char *text)
 	return uri_valid(slice_str(text));
 }
 static const struct conf_rule name_rule = {
-	is_name, "a name must be a URI, such as realm1 or com.example.devices: no "
+	is_name, "'name' must be a URI, such as realm1 or com.example.devices: no "
 		 "spaces, no '#', no empty components"};
 
 /* --- permissions --- */
@@ -118,8 +118,8 @@ static void check_permission(struct conf *c, void *map)
 	}
 	if (p->match > MATCH_EXACT && star != NULL) {
 		conf_fail(c, &p->uri,
-			  "'uri': stars are for permissions without 'match'; leave out "
-			  "one of the two");
+			  "'uri' contains a star, which works only without 'match': "
+			  "leave out one of the two");
 		return;
 	}
 	if (p->match == -1)
@@ -158,8 +158,8 @@ static void check_role(struct conf *c, void *map)
 
 	if (role->authorizer != NULL && conf_given(c, &role->permissions))
 		conf_fail(c, &role->authorizer,
-			  "a role has 'permissions' or an 'authorizer', not both: leave "
-			  "out one of the two");
+			  "a role must not have both 'permissions' and 'authorizer': "
+			  "leave out one of the two");
 	int err = rights_new(role->permissions, role->n_permissions, &rights, &duplicate);
 
 	/* Only check here: policy_new compiles the permissions again for use. */

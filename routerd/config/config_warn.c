@@ -26,9 +26,9 @@ static void warn_of_origins(struct conf *c, const struct config_listener *l)
 	if (l->auth.anonymous.type != -1 && l->type != LISTENER_RAWSOCKET &&
 	    l->endpoint.type == ENDPOINT_TCP && none)
 		conf_warn(c, &l->auth.anonymous.role,
-			  "any web page can use this anonymous transport through the "
-			  "browsers of its visitors: list the pages that may in "
-			  "'allowed_origins' of 'options'");
+			  "any web page can connect to this transport as an anonymous "
+			  "client: list the pages that may, in 'allowed_origins' of "
+			  "'options'");
 	if (all && o->allowed_origins.count > 1)
 		conf_warn(c, &o->allowed_origins,
 			  "'allowed_origins': \"*\" allows all origins, so the others "
@@ -84,8 +84,8 @@ static void warn_of_timeout(struct conf *c, const char *key, const uint32_t *tim
 {
 	if (conf_given(c, timeout) && login > 0 && *timeout > login)
 		conf_warn(c, timeout,
-			  "'%s' is never reached: a client has %u ms for its whole login "
-			  "(open_handshake_timeout)",
+			  "'%s' has no effect: open_handshake_timeout ends each login "
+			  "after %u ms",
 			  key, login);
 }
 
@@ -100,7 +100,8 @@ static void warn_of_authenticator(struct conf *c, const struct config *cfg, size
 		return;
 	if (login == 0)
 		conf_warn(c, &a->name,
-			  "no transport and no role refers to this authenticator");
+			  "this authenticator has no effect: no transport and no role "
+			  "names it");
 	warn_of_timeout(c, "timeout", &a->timeout, login);
 }
 
@@ -133,13 +134,14 @@ static void warn_of_role(struct conf *c, const struct config_role *role)
 		if (!p->allow[ACTION_CALL] &&
 		    (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0))
 			conf_warn(c, &p->uri,
-				  "this permission has no effect: of the URIs that "
-				  "begin with \"wamp.\", which are the router's own, "
-				  "clients can only call procedures");
+				  "this permission has no effect: URIs that begin with "
+				  "\"wamp.\" are reserved, and clients can only call "
+				  "them");
 	}
 	if (!any)
 		conf_warn(c, &role->name,
-			  "this role may do nothing: no permission allows an action");
+			  "this role allows nothing: give it a permission that allows an "
+			  "action");
 }
 
 static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
@@ -150,13 +152,14 @@ static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
 	for (size_t k = 0; k < realm->n_roles; k++)
 		reached += may_get(cfg, i, realm->roles[k].name);
 	if (reached == 0)
-		conf_warn(c, &realm->name, "no transport lets anybody into this realm");
+		conf_warn(c, &realm->name,
+			  "no client can join this realm: no transport leads to it");
 	for (size_t k = 0; k < realm->n_roles && reached > 0; k++)
 		if (may_get(cfg, i, realm->roles[k].name))
 			warn_of_role(c, &realm->roles[k]);
 		else
 			conf_warn(c, &realm->roles[k].name,
-				  "no transport gives anybody this role");
+				  "no client can get this role: no transport assigns it");
 }
 
 void config_warn(struct conf *c, const struct config *cfg)
@@ -175,7 +178,7 @@ void config_warn(struct conf *c, const struct config *cfg)
 	}
 	if (conf_given(c, &l->queue_size) && l->queue_size > l->queued_total / threads)
 		conf_warn(c, &l->queue_size,
-			  "'queue_size' is never reached: all queues of a thread "
-			  "together have at most %zu bytes (queued_total)",
+			  "'queue_size' has no effect: queued_total limits all queues of "
+			  "a thread together to %zu bytes",
 			  l->queued_total / threads);
 }

@@ -3,10 +3,11 @@
  * Compiles permissions and looks them up; see rights.h. Any thread.
  *
  * Exact permissions and prefixes are nodes of one array, sorted by text. The `up` link of
- * a node leads to the longest prefix of its text among the nodes before it. To find the
- * longest prefix of a URI, a binary search finds the last node that sorts at or before
- * the URI. The prefix is this node or one that its `up` links lead to: every text that
- * sorts between a prefix of the URI and the URI begins with this prefix, too.
+ * a node leads to the longest prefix of its text among the other nodes.
+ *
+ * To find the longest prefix of a URI, search for the last node that does not sort after
+ * the URI, then follow the `up` links to the first prefix of the URI. This finds it
+ * because every text that sorts between a prefix and the URI begins with that prefix.
  */
 #include "routerd/config/rights.h"
 
@@ -19,8 +20,9 @@
 
 #define NO_NODE UINT32_MAX
 
-static_assert(ACTION_COUNT <= 8, "a bit for each action");
-static_assert(RIGHTS_MAX_TRUST_LEVEL < UINT8_MAX, "0 means none, so 1 is added");
+static_assert(ACTION_COUNT <= 8, "struct rule has a bit for each action");
+static_assert(RIGHTS_MAX_TRUST_LEVEL < UINT8_MAX,
+	      "trust levels are stored plus 1, since 0 means none");
 
 struct node {
 	struct slice text;
@@ -84,9 +86,9 @@ static size_t head_of(struct slice pattern)
 }
 
 /*
- * The order in which wildcards are tried. At the first component that is empty in only
- * one of them, the other one comes first. (If there is no such component, no URI matches
- * both.)
+ * Sorts wildcards in the order in which they are tried, the most specific first. At the
+ * first component that is empty in only one of them, the other one is more specific. If
+ * there is no such component, no URI matches both, and any order is right.
  */
 static int compare_wildcards(struct slice a, struct slice b)
 {
@@ -279,7 +281,7 @@ struct rule rights_rule(const struct rights *rights, struct slice uri)
 {
 	uint32_t near = last_not_behind(rights, uri);
 	struct rule rule = {.allowed = 0};
-	size_t said = 0; /* length of the longest prefix that matches */
+	size_t prefix_len = 0; /* of the longest prefix that matches */
 
 	if (near != NO_NODE && rights->nodes[near].is_exact &&
 	    slice_eq(rights->nodes[near].text, uri))
@@ -287,7 +289,7 @@ struct rule rights_rule(const struct rights *rights, struct slice uri)
 	uint32_t prefix = prefix_from(rights, near, uri);
 	if (prefix != NO_NODE) {
 		rule = rights->nodes[prefix].prefix;
-		said = rights->nodes[prefix].text.len;
+		prefix_len = rights->nodes[prefix].text.len;
 	}
 	/* Wildcards are sorted, so the first match is the most specific one. It wins
 	 * if the part before its first empty component is at least as long as the
@@ -295,7 +297,7 @@ struct rule rights_rule(const struct rights *rights, struct slice uri)
 	for (size_t i = 0; i < rights->n_wildcards; i++) {
 		const struct wildcard *w = &rights->wildcards[i];
 
-		if (w->head >= said && uri_matches(MATCH_WILDCARD, w->pattern, uri))
+		if (w->head >= prefix_len && uri_matches(MATCH_WILDCARD, w->pattern, uri))
 			return w->rule;
 	}
 	return rule;

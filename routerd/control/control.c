@@ -187,7 +187,7 @@ static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 	int err = auth_revoke_read(params, &v);
 
 	if (err != 0) {
-		log_error(qs->link.conf->name, "cannot read a revoke reason=\"%s\"",
+		log_error(qs->link.conf->name, "invalid revoke request reason=\"%s\"",
 			  err_str(err));
 		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
 			    err_str(err));

@@ -64,10 +64,10 @@ static void log_outage(struct link *l, const char *why)
 	if (strncmp(l->outage, why, sizeof(l->outage) - 1) == 0)
 		return;
 	snprintf(l->outage, sizeof(l->outage), "%s", why);
-	log_error(
-		l->conf->name,
-		"authenticator is %s available socket=%s reason=\"%s\"; logins are held",
-		still ? "still not" : "not", l->conf->socket, why);
+	log_error(l->conf->name,
+		  "authenticator is %s available, logins are held socket=%s "
+		  "reason=\"%s\"",
+		  still ? "still not" : "not", l->conf->socket, why);
 }
 
 /* Makes a spare socket. If that fails, connect_now tries again. */
@@ -96,10 +96,11 @@ static void link_down(struct link *l, const char *why)
 
 static void on_link_closed(int err, void *arg)
 {
-	char why[80];
-	bool theirs = err != E_CLOSED && err != E_SYS && err != E_NOMEM;
+	char why[100];
 
-	snprintf(why, sizeof(why), "%s%s", theirs ? "invalid message: " : "",
+	snprintf(why, sizeof(why), "%s%s",
+		 rpc_peer_fault(err) ? "the authenticator has sent an invalid message: "
+				     : "",
 		 err_str(err));
 	link_down(arg, why);
 }
@@ -114,7 +115,7 @@ static void on_link_request(struct rpc_request *req, struct slice method,
 
 static const struct rpc_handlers rpc_handlers = {
 	.read = auth_msg_read,
-	.unsayable = auth_unsayable,
+	.fallback_error = auth_fallback_error,
 	.request = on_link_request,
 	.closed = on_link_closed,
 };
@@ -135,7 +136,7 @@ static void on_pong(const struct rpc_answer *ans, void *arg)
 
 	if (ans->outcome == RPC_TIMEOUT) {
 		if (++l->misses >= AUTH_PING_MISSES)
-			link_down(l, "no answer to pings");
+			link_down(l, "the authenticator does not answer pings");
 		return;
 	}
 	if (ans->outcome == RPC_CLOSED)
@@ -175,8 +176,8 @@ static void warn_of_no_authorize(struct link *l)
 
 	if (lacks && !l->no_authorize_logged)
 		log_warn(l->conf->name,
-			 "this authenticator does not authorize: whoever has a role "
-			 "with it as its authorizer gets the error "
+			 "the authenticator does not support authorize: requests of "
+			 "roles with this authorizer get the error "
 			 "wamp.error.authorization_failed");
 	l->no_authorize_logged = lacks;
 }
@@ -187,15 +188,15 @@ static void link_up(struct link *l, bool ready)
 
 	l->state = LINK_NOT_READY;
 	if (!revokes && !l->no_revoke_logged)
-		log_warn(l->conf->name, "the authenticator cannot revoke: sessions of "
-					"removed principals stay open");
+		log_warn(l->conf->name, "the authenticator does not support revoke: "
+					"sessions of removed principals stay open");
 	l->no_revoke_logged = !revokes;
 	warn_of_no_authorize(l);
 	timer_arm(&l->timer, ready ? AUTH_PING_MS : SOON_MS);
 	if (ready)
 		become_ready(l);
 	else
-		log_outage(l, "not ready");
+		log_outage(l, "the authenticator is not ready");
 }
 
 /*
@@ -209,7 +210,11 @@ static void not_usable(struct link *l, const char *why)
 	l->failures++;
 }
 
-#define REVOKE_REQUIRED "require_features lists revoke, which it does not support"
+#define REVOKE_REQUIRED                                                                  \
+	"the authenticator does not support revoke, which require_features lists"
+#define OTHER_VERSION                                                                    \
+	"the authenticator uses another major version of the protocol: upgrade it or "   \
+	"routerd"
 
 static bool lacks_revoke(const struct link *l, unsigned features)
 {
@@ -244,12 +249,12 @@ static void hello_result(struct link *l, struct slice result)
 	int err = fields_read_item(result, &auth_hello_result_table, &h);
 
 	if (err != 0)
-		link_down(l, "its answer to hello is invalid");
+		link_down(l, "the authenticator's answer to hello is invalid");
 	else if (h.protocol.major != AUTH_VERSION_MAJOR)
-		link_down(l, "it uses another major version of the protocol: upgrade "
-			     "routerd or the authenticator");
+		link_down(l, OTHER_VERSION);
 	else if (h.max_message < AUTH_MIN_MESSAGE)
-		not_usable(l, "its max_message is below the minimum of 4096 bytes");
+		not_usable(l, "the authenticator's max_message is below the minimum of "
+			      "4096 bytes");
 	else if (lacks_revoke(l, h.features))
 		not_usable(l, REVOKE_REQUIRED);
 	else
@@ -268,9 +273,9 @@ static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 	case RPC_ERROR:
 		auth_error_read(ans->error, &error);
 		if (slice_eq_str(error.uri, AUTH_ERROR_UNSUPPORTED_VERSION))
-			link_down(l, "it uses another major version of the protocol");
+			link_down(l, OTHER_VERSION);
 		else if (!slice_eq_str(error.uri, AUTH_ERROR_NO_SUCH_METHOD))
-			not_usable(l, "not ready");
+			not_usable(l, "the authenticator is not ready");
 		else if (lacks_revoke(l, 0))
 			not_usable(l, REVOKE_REQUIRED);
 		else
@@ -279,10 +284,11 @@ static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 			link_up(l, true);
 		return;
 	case RPC_TIMEOUT:
-		link_down(l, "no answer to hello");
+		link_down(l, "the authenticator did not answer hello");
 		return;
 	case RPC_INVALID:
-		link_down(l, "its answer to hello is malformed or over a limit");
+		link_down(l, "the authenticator's answer to hello is malformed or over a "
+			     "limit");
 		return;
 	case RPC_CLOSED:
 		return;
@@ -326,15 +332,16 @@ static void connect_now(struct link *l)
 	if (err == 0)
 		err = sock_peer_cred(l->spare, &cred);
 	if (err != 0) {
-		link_down(l, err == E_AGAIN ? "its backlog of connections is full"
+		link_down(l, err == E_AGAIN ? "the authenticator does not accept "
+					      "connections: its backlog is full"
 					    : err_str(err));
 		return;
 	}
-	/* Another user may have put its own socket there: do not trust its answers. */
+	/* Another user may have put a socket there: do not trust its answers. */
 	if (!conf_user_allowed(&l->conf->allow_users, cred.uid)) {
 		sock_close(&l->spare);
 		snprintf(why, sizeof(why),
-			 "it runs as uid %u, which is not in allow_users",
+			 "the authenticator runs as uid %u, which is not in allow_users",
 			 (unsigned)cred.uid);
 		link_down(l, why);
 		return;

@@ -58,7 +58,7 @@ struct link {
 	unsigned failures; /* connections in a row without an answer, except to hello */
 	unsigned misses;   /* pings in a row without an answer */
 	int spare;         /* a socket for the next connection, or -1 */
-	char outage[96];   /* reason of the outage, as logged; "": no outage */
+	char outage[160];  /* reason of the outage, as logged; "": no outage */
 	bool no_revoke_logged, no_authorize_logged;
 	/* DOWN: connect; HELLO: send hello again; else: send a ping. */
 	struct timer timer;

@@ -79,15 +79,15 @@ static void log_full(struct questions *qs, enum question_kind kind)
  * Tells the workers when no more logins can be held, and again when a quarter of the room
  * is free.
  */
-static void note_fullness(struct questions *qs)
+static void report_fullness(struct questions *qs)
 {
 	unsigned max = (unsigned)qs->limits->hold_queue;
 	enum question_kind kind = QUESTION_AUTHENTICATE;
-	bool full = qs->full_said
+	bool full = qs->full_reported
 			    ? is_full(qs, kind, max - max / 4, MAX_BYTES - MAX_BYTES / 4)
 			    : is_full(qs, kind, max, MAX_BYTES);
 
-	if (full == qs->full_said)
+	if (full == qs->full_reported)
 		return;
 	/* If memory is short, the next tick tries again. */
 	if (!outbox_send_all(qs->outbox, &(struct post){
@@ -96,7 +96,7 @@ static void note_fullness(struct questions *qs)
 						 .full = full,
 					 }))
 		return;
-	qs->full_said = full;
+	qs->full_reported = full;
 	if (full)
 		log_full(qs, kind);
 }
@@ -135,7 +135,7 @@ static void move(struct question *qu, enum question_place to)
 {
 	list_remove(qu);
 	insert_question(qu, to);
-	note_fullness(qu->all);
+	report_fullness(qu->all);
 }
 
 static void forget(struct question *qu)
@@ -147,7 +147,7 @@ static void forget(struct question *qu)
 	qs->bytes[qu->q->kind] -= qu->q->len;
 	login_message_free(&qu->q);
 	free(qu);
-	note_fullness(qs);
+	report_fullness(qs);
 }
 
 /* Posts an answer with the mail that was reserved for the question. */
@@ -288,8 +288,8 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 	case RPC_INVALID:
 		qs->invalid++;
 		answer_internal(qu, ans->err == E_LIMIT || ans->err == E_DEPTH
-					    ? "its answer exceeds a limit of the protocol"
-					    : "its answer is malformed");
+					    ? "the answer exceeds a limit of the protocol"
+					    : "the answer is malformed");
 		break;
 	case RPC_CLOSED:
 		/* If the answer to another question broke the connection, this
@@ -368,7 +368,9 @@ static bool send_question(struct question *qu)
 	int err = qu->q->len + AUTH_ENVELOPE > qs->link.max_message ? shorten(qu) : 0;
 	if (err != 0) {
 		if (err == E_LIMIT)
-			answer_internal(qu, "the ticket is longer than it accepts");
+			answer_internal(
+				qu,
+				"the ticket is longer than the authenticator accepts");
 		else
 			answer_none(qu, LOGIN_NO_MEMORY);
 		return true;
@@ -440,7 +442,7 @@ static void pump(struct questions *qs)
 }
 
 /* Checks the times of a held question. */
-static void look_at(struct question *qu, uint64_t now)
+static void check_times(struct question *qu, uint64_t now)
 {
 	if (qu->hold_until_ms <= now)
 		answer_none(qu, qu->all->link.state == LINK_UP ? LOGIN_BUSY
@@ -458,11 +460,11 @@ static void on_questions_tick(void *arg)
 	for (int place = 0; place < QUESTION_IN_FLIGHT; place++)
 		for (qu = TAILQ_FIRST(&qs->places[place]); qu != NULL; qu = next) {
 			next = TAILQ_NEXT(qu, link);
-			look_at(qu, now);
+			check_times(qu, now);
 		}
 	pump(qs);
-	note_fullness(qs);
-	if (holds_any(qs) || qs->full_said)
+	report_fullness(qs);
+	if (holds_any(qs) || qs->full_reported)
 		timer_arm(&qs->tick, TICK_MS);
 }
 
@@ -500,7 +502,7 @@ void questions_ask(struct questions *qs, struct session_ref session,
 
 	if (full) {
 		qs->overflow[kind]++;
-		if (kind == QUESTION_AUTHORIZE) /* note_fullness logs it for logins */
+		if (kind == QUESTION_AUTHORIZE) /* report_fullness logs it for logins */
 			log_full(qs, kind);
 	} else {
 		qu = question_new(qs, session, q);
@@ -516,7 +518,7 @@ void questions_ask(struct questions *qs, struct session_ref session,
 	insert_question(qu, held_place(kind));
 	pump(qs);
 	/* Call this last: pump may have sent the question. */
-	note_fullness(qs);
+	report_fullness(qs);
 }
 
 void questions_cancel(struct questions *qs, struct session_ref session)

@@ -51,9 +51,9 @@ struct questions {
 	bool suspect_next; /* send a suspect next */
 	/* enum question_kind: send a held question of this kind next. */
 	uint8_t kind_next;
-	bool full_said; /* the workers know that no more logins can be held */
+	bool full_reported; /* the workers know that no more logins can be held */
 	struct log_rate full_rate[QUESTION_KIND_COUNT];
-	struct timer tick; /* armed while a question is held or full_said is set */
+	struct timer tick; /* armed while a question is held or full_reported is set */
 
 	/* Current numbers and counters. */
 	uint64_t n_in_flight;
@@ -71,8 +71,7 @@ struct questions {
 	X(n_held[QUESTION_AUTHORIZE], "authorize_held", GAUGE,                           \
 	  "requests that wait for the authorizer")                                       \
 	X(n_in_flight, "in_flight", GAUGE,                                               \
-	  "questions sent and not answered yet; a question is about a login or a "       \
-	  "request")                                                                     \
+	  "questions sent and not answered yet, about logins and requests")              \
 	X(bytes[QUESTION_AUTHENTICATE], "bytes", GAUGE,                                  \
 	  "bytes of all questions about logins")                                         \
 	X(bytes[QUESTION_AUTHORIZE], "authorize_bytes", GAUGE,                           \
@@ -85,9 +84,9 @@ struct questions {
 	X(errors, "errors", COUNTER, "questions answered with an error")                 \
 	X(invalid, "invalid", COUNTER, "questions whose answer could not be read")       \
 	X(timeouts, "timeouts", COUNTER, "questions not answered in time")               \
-	X(unavailable, "unavailable", COUNTER, "questions given up without a decision")  \
+	X(unavailable, "unavailable", COUNTER, "questions dropped without a decision")   \
 	X(link_broke, "link_broke", COUNTER,                                             \
-	  "questions during which the connection broke twice")                           \
+	  "questions dropped because the connection broke twice")                        \
 	X(cancelled, "cancelled", COUNTER,                                               \
 	  "questions cancelled because the client was gone")                             \
 	X(overflow[QUESTION_AUTHENTICATE], "hold_overflow", COUNTER,                     \

@@ -96,8 +96,8 @@ static void read_file(struct reading *reading)
 	config_free(&reading->config);
 	(void)snprintf(errors->text, sizeof(errors->text), "%s: %s", reading->path,
 		       err == E_LIMIT
-			       ? "a realm has too many roles, counting removed roles "
-				 "that sessions still have"
+			       ? "a realm has too many roles, including removed roles "
+				 "that sessions still have: restart routerd"
 			       : err_str(err));
 }
 
@@ -188,13 +188,11 @@ static void warn_of_anonymous(const struct reload *r)
 						 slice_str(l->auth.anonymous.role)) !=
 					NULL;
 		if (!found)
-			log_warn(
-				NULL,
-				"reload: the running transport gives anonymous clients a "
-				"role that is removed, so they are refused: restart "
-				"routerd "
-				"transport=%s role=%s",
-				l->name, l->auth.anonymous.role);
+			log_warn(NULL,
+				 "reload has removed the role of a transport's anonymous "
+				 "clients: they are refused until routerd restarts "
+				 "transport=%s role=%s",
+				 l->name, l->auth.anonymous.role);
 	}
 }
 
@@ -210,10 +208,10 @@ static void warn_of_authorizers(const struct reload *r, const struct config *cfg
 		if (config_is_authorizer(cfg, name) &&
 		    config_authenticator_find(r->config, name) < 0)
 			log_warn(name,
-				 "reload: a role has this new authenticator as its "
-				 "authorizer: its requests get the error "
-				 "wamp.error.authorization_failed until you restart "
-				 "routerd");
+				 "reload does not connect to a new authenticator: "
+				 "requests of roles with this authorizer get the error "
+				 "wamp.error.authorization_failed until routerd "
+				 "restarts");
 	}
 }
 
@@ -229,9 +227,9 @@ static void warn_of_changes(const struct reload *r, const struct config *cfg)
 	buf_put_u8(&names, '\0');
 	if (len > 0)
 		log_warn(NULL,
-			 "reload leaves these as they are: restart routerd to "
-			 "apply them changed=\"%s\"",
-			 names.err == 0 ? (const char *)names.data : "too many to name");
+			 "reload applies only roles and permissions: restart routerd to "
+			 "apply the other changes changed=\"%s\"",
+			 names.err == 0 ? (const char *)names.data : "too many to list");
 	buf_fini(&names);
 }
 
@@ -333,7 +331,7 @@ void reload_begin(struct reload *r)
 	daemon_notify_reloading();
 	r->reading = reading_new(r);
 	if (r->reading == NULL)
-		reload_refused(r, "no memory or no descriptor");
+		reload_refused(r, "out of memory or descriptors");
 }
 
 void reload_reported(struct reload *r, const struct post *p)

@@ -34,8 +34,8 @@ struct realm_limits {
 	X(calls_in_flight, GAUGE, "calls without an answer yet")                         \
 	X(publishes, COUNTER, "PUBLISH messages")                                        \
 	X(events, COUNTER,                                                               \
-	  "events sent to workers: for each publication, one to each worker with a "     \
-	  "subscriber, or one for each of a few eligible sessions")                      \
+	  "events passed to workers: for each publication, one for each worker with a "  \
+	  "subscriber, or one for each session if few sessions are eligible")            \
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(results, COUNTER, "results of calls")                                          \
 	X(progressive_results, COUNTER, "progressive results sent to callers")           \
@@ -46,12 +46,11 @@ struct realm_limits {
 	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \
 	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \
 	X(kills, COUNTER,                                                                \
-	  "sessions ended by a revocation or a call, or because a post to them was "     \
-	  "lost")                                                                        \
+	  "sessions ended by a revocation or a call, or because memory ran out")         \
 	X(replaced, COUNTER,                                                             \
-	  "sessions whose place another session took before they left; more than 0 is "  \
-	  "a bug")                                                                       \
-	X(dropped_posts, COUNTER, "posts dropped because their session had left")        \
+	  "sessions replaced by another one before they had left; not 0: a bug")         \
+	X(dropped_posts, COUNTER,                                                        \
+	  "internal messages dropped because their session had left")                    \
 	X(unsent_publishes, COUNTER,                                                     \
 	  "publications that nobody got because memory ran out")                         \
 	X(unknown_answers, COUNTER,                                                      \

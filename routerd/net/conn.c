@@ -129,7 +129,7 @@ static void sign_of_life(struct conn *c)
  */
 static bool is_raw(const struct conn *c, const struct frame_input *in)
 {
-	const struct buf *begun = c->held.part;
+	const struct buf *begun = c->partial.part;
 
 	if (!(c->conf->framings & CONN_RAWSOCKET))
 		return false;
@@ -162,7 +162,7 @@ static void opening_refuse(struct conn *c)
 		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
 	else
 		conn_http_answer(c, HTTP_UNAVAILABLE,
-				 "The router accepts no connections now.", false,
+				 "The router is not accepting connections.", false,
 				 CONN_END_OWN);
 }
 
@@ -179,7 +179,7 @@ static void pause_reading(struct conn *c)
 	c->stream.paused = true;
 	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
 	stop_pings(c);
-	if (!c->holding)
+	if (!c->on_hold)
 		net_count(c->net, NET_PAUSES, 1);
 	conn_arm(c);
 }
@@ -187,7 +187,7 @@ static void pause_reading(struct conn *c)
 /* Called when a pause or a hold has ended. The other one may still last. */
 static void go_on_reading(struct conn *c)
 {
-	if (c->established && !c->holding)
+	if (c->established && !c->on_hold)
 		start_pings(c);
 	conn_arm(c);
 }
@@ -205,38 +205,38 @@ void conn_resume(struct conn *c)
  */
 static bool must_pause(const struct conn *c)
 {
-	return c->holding || (c->net->paused && c->established && c->state == CONN_OPEN);
+	return c->on_hold || (c->net->paused && c->established && c->state == CONN_OPEN);
 }
 
 /*
- * Keeps input for a connection that the handler has held: the rest of the message, and
- * the input behind it. `from` is the kept input that contains both, or NULL if they were
- * read just now.
+ * Stores the input that must wait because the handler has called conn_hold: the rest of
+ * the message, and the input behind it. `from` is the unhandled input that contains both,
+ * or NULL if they were read just now.
  */
-static void keep_input(struct conn *c, struct conn_kept *from, bool text,
-		       const struct frame_input *behind)
+static void store_unhandled(struct conn *c, struct conn_unhandled *from, bool text,
+			    const struct frame_input *behind)
 {
 	struct slice rest = c->net->hold_rest;
-	struct conn_kept *k = from;
+	struct conn_unhandled *u = from;
 
 	/* In `from` both are adjacent, unless the message was fragmented. */
-	if (k != NULL && rest.p + rest.len == behind->p) {
-		k->at = (size_t)(rest.p - k->bytes.data);
+	if (u != NULL && rest.p + rest.len == behind->p) {
+		u->at = (size_t)(rest.p - u->bytes.data);
 	} else {
-		k = calloc(1, sizeof(*k));
-		if (k == NULL) {
+		u = calloc(1, sizeof(*u));
+		if (u == NULL) {
 			conn_kill(c, CONN_END_NOMEM);
 			return;
 		}
-		buf_init(&k->bytes, SIZE_MAX / 2);
-		buf_reserve_exactly(&k->bytes, rest.len + behind->len);
-		buf_put_slice(&k->bytes, rest);
-		buf_put(&k->bytes, behind->p, behind->len);
+		buf_init(&u->bytes, SIZE_MAX / 2);
+		buf_reserve_exactly(&u->bytes, rest.len + behind->len);
+		buf_put_slice(&u->bytes, rest);
+		buf_put(&u->bytes, behind->p, behind->len);
 	}
-	k->message = rest.len;
-	k->text = text;
-	c->kept = k;
-	if (k->bytes.err != 0)
+	u->message = rest.len;
+	u->text = text;
+	c->unhandled = u;
+	if (u->bytes.err != 0)
 		conn_kill(c, CONN_END_NOMEM);
 }
 
@@ -254,30 +254,32 @@ static size_t message_limit(const struct conn *c)
 	return c->state == CONN_OPEN ? limit : WS_DISCARD;
 }
 
-static enum frame_event_type next_event(struct conn *c, union conn_held *held,
+static enum frame_event_type next_event(struct conn *c, union conn_partial *partial,
 					struct frame_input *in, struct frame_event *ev)
 {
 	size_t limit = message_limit(c);
 
-	return c->framing == CONN_WEBSOCKET ? ws_next(&held->ws, in, limit, ev)
-					    : rawsocket_next(&held->part, in, limit, ev);
+	return c->framing == CONN_WEBSOCKET
+		       ? ws_next(&partial->ws, in, limit, ev)
+		       : rawsocket_next(&partial->part, in, limit, ev);
 }
 
 /*
- * Handles the frames in *in. `from` is the kept input that contains *in, or NULL if it
- * was read just now.
+ * Handles the frames in *in. `from` is the unhandled input that contains *in, or NULL if
+ * it was read just now.
  */
-static void read_events(struct conn *c, struct frame_input *in, struct conn_kept *from)
+static void read_events(struct conn *c, struct frame_input *in,
+			struct conn_unhandled *from)
 {
-	union conn_held held = c->held;
+	union conn_partial partial = c->partial;
 	struct frame_event ev;
 	bool more = true;
 
-	/* The handler may drop c, which frees c->held. Move it to a local variable, so
+	/* The handler may drop c, which frees c->partial. Move it to a local variable, so
 	 * that the memory of the message stays valid. */
-	c->held = (union conn_held){.part = NULL};
-	while (more && c->state != CONN_DEAD && !c->finishing && !c->holding) {
-		switch (next_event(c, &held, in, &ev)) {
+	c->partial = (union conn_partial){.part = NULL};
+	while (more && c->state != CONN_DEAD && !c->finishing && !c->on_hold) {
+		switch (next_event(c, &partial, in, &ev)) {
 		case FRAME_MORE:
 			more = false;
 			break;
@@ -285,8 +287,8 @@ static void read_events(struct conn *c, struct frame_input *in, struct conn_kept
 			if (c->state == CONN_OPEN) {
 				net_count(c->net, NET_MESSAGES_IN, 1);
 				c->handler->message(c, ev.bytes, ev.text);
-				if (UNLIKELY(c->holding))
-					keep_input(c, from, ev.text, in);
+				if (UNLIKELY(c->on_hold))
+					store_unhandled(c, from, ev.text, in);
 			}
 			break;
 		case FRAME_PING:
@@ -303,34 +305,34 @@ static void read_events(struct conn *c, struct frame_input *in, struct conn_kept
 			break;
 		}
 	}
-	if (more && !c->holding)
+	if (more && !c->on_hold)
 		/* c is dead or finishing, so no more input will be read. */
-		conn_held_free(c, &held);
-	c->held = held;
+		conn_partial_free(c, &partial);
+	c->partial = partial;
 }
 
-/* Handles kept input. */
-static void read_kept(struct conn *c)
+/* Handles the input that was stored by store_unhandled. */
+static void read_unhandled(struct conn *c)
 {
-	struct conn_kept *k = c->kept;
-	struct slice all = slice_from(buf_slice(&k->bytes), k->at);
-	struct frame_input in = {k->bytes.data + k->at + k->message,
-				 all.len - k->message};
+	struct conn_unhandled *u = c->unhandled;
+	struct slice all = slice_from(buf_slice(&u->bytes), u->at);
+	struct frame_input in = {u->bytes.data + u->at + u->message,
+				 all.len - u->message};
 
 	/* The handler may drop c, which must not free the memory that the message is
 	 * in. */
-	c->kept = NULL;
-	if (k->message > 0 && c->state == CONN_OPEN) {
-		c->handler->message(c, slice_of(all.p, k->message), k->text);
-		if (c->holding)
-			keep_input(c, k, k->text, &in);
+	c->unhandled = NULL;
+	if (u->message > 0 && c->state == CONN_OPEN) {
+		c->handler->message(c, slice_of(all.p, u->message), u->text);
+		if (c->on_hold)
+			store_unhandled(c, u, u->text, &in);
 	}
 	/* Do this even if *in is empty: the reader of the framing may still have whole
 	 * frames. */
-	if (!c->holding && c->state != CONN_DEAD && !c->finishing)
-		read_events(c, &in, k);
-	if (c->kept != k)
-		conn_kept_free(&k);
+	if (!c->on_hold && c->state != CONN_DEAD && !c->finishing)
+		read_events(c, &in, u);
+	if (c->unhandled != u)
+		conn_unhandled_free(&u);
 	conn_count_incomplete(c);
 }
 
@@ -345,8 +347,8 @@ static void read_some(struct conn *c)
 		pause_reading(c);
 		return;
 	}
-	if (UNLIKELY(c->kept != NULL)) {
-		read_kept(c);
+	if (UNLIKELY(c->unhandled != NULL)) {
+		read_unhandled(c);
 		return;
 	}
 	err = stream_read(n, &c->stream, &got);
@@ -453,17 +455,17 @@ void conn_hold(struct conn *c, struct slice rest)
 {
 	if (c->state != CONN_OPEN)
 		return;
-	c->holding = true;
-	/* The caller of `message` keeps the rest when it returns. */
+	c->on_hold = true;
+	/* The caller of `message` stores the rest when the handler returns. */
 	c->net->hold_rest = rest;
 	stop_pings(c);
 }
 
 void conn_release(struct conn *c)
 {
-	if (!c->holding)
+	if (!c->on_hold)
 		return;
-	c->holding = false;
+	c->on_hold = false;
 	if (c->stream.paused)
 		conn_resume(c);
 	else

@@ -50,7 +50,7 @@ static void refuse_path(struct conn *c, bool head_only)
 {
 	char text[HTTP_ANSWER_MAX / 4];
 	int n = snprintf(text, sizeof(text),
-			 "Nothing is served at this path; served paths: ");
+			 "There is nothing at this path. Paths that exist: ");
 
 	for (size_t i = 0; i < c->conf->n_paths && (size_t)n < sizeof(text); i++)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s",
@@ -74,7 +74,7 @@ static void open_websocket(struct conn *c, const struct http_request *req,
 	buf_fini(&b);
 }
 
-/* Handles a whole head, which stays valid during the call. */
+/* Answers a request whose whole head has arrived. */
 static void handle_request(struct conn *c, struct slice head)
 {
 	const char *text = NULL;
@@ -108,8 +108,8 @@ static void handle_request(struct conn *c, struct slice head)
 		conn_owe_closed(c);
 }
 
-/* Refuses bytes that are not the head of a valid request. */
-static void give_up(struct conn *c, int err, struct slice bytes)
+/* Refuses a request whose head is not HTTP, or is too long. */
+static void refuse_head(struct conn *c, int err, struct slice bytes)
 {
 	if (err == E_SYNTAX)
 		answer_refused(c, HTTP_BAD_REQUEST, "This is not an HTTP request.",
@@ -129,28 +129,29 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 	struct buf *head;
 	int err;
 
-	if (c->held.part != NULL) {
-		before = c->held.part->len;
-		if (!conn_keep_part(c,
-				    slice_of(bytes.p, min_size(bytes.len, max - before)),
-				    max)) {
+	if (c->partial.part != NULL) {
+		before = c->partial.part->len;
+		if (!conn_add_partial(
+			    c, slice_of(bytes.p, min_size(bytes.len, max - before)),
+			    max)) {
 			conn_kill(c, CONN_END_NOMEM);
 			return;
 		}
-		all = buf_slice(c->held.part);
+		all = buf_slice(c->partial.part);
 	}
 	err = http_head_end(all, before, max, &len);
 	if (err == E_AGAIN) {
 		/* Keep the beginning of the head until the rest arrives. */
-		if (c->held.part == NULL && !conn_keep_part(c, bytes, max))
+		if (c->partial.part == NULL && !conn_add_partial(c, bytes, max))
 			conn_kill(c, CONN_END_NOMEM);
 		return;
 	}
-	head = c->held.part;
-	/* The handler may drop c, which must not free the head. */
-	c->held.part = NULL;
+	head = c->partial.part;
+	/* The handler may drop c, which frees its partial input. Take the head away, so
+	 * that it stays valid. */
+	c->partial.part = NULL;
 	if (err != 0)
-		give_up(c, err, all);
+		refuse_head(c, err, all);
 	else
 		handle_request(c, slice_of(all.p, len));
 	if (head != NULL)

@@ -18,16 +18,14 @@
 
 #include <stdalign.h>
 
-/*
- * Incomplete input that is kept between two reads; not related to conn_hold. NULL: none.
- */
-union conn_held {
+/* The input that was read of an incomplete handshake, frame or message. NULL: none. */
+union conn_partial {
 	struct buf *part;     /* part of a handshake or a RawSocket frame */
 	struct ws_reader *ws; /* part of a WebSocket frame or message */
 };
 
-/* Input of a held connection that was read but not handled. */
-struct conn_kept {
+/* Input that was read but not handled, because of conn_hold. */
+struct conn_unhandled {
 	struct buf bytes;
 	size_t at; /* the bytes before this offset are handled */
 	/* From there, this many bytes are the rest of a message; then frames follow. */
@@ -47,10 +45,10 @@ struct conn {
 	TAILQ_ENTRY(conn)
 	side_link; /* in net.paused_conns while OPEN, then in net.left */
 	struct wheel_node deadline;
-	union conn_held held;
-	struct conn_kept *kept;    /* NULL: none */
-	uint64_t life_ms;          /* time of the last input */
-	uint32_t incomplete_bytes; /* bytes of memory of `held` and `kept` */
+	union conn_partial partial;
+	struct conn_unhandled *unhandled; /* NULL: none */
+	uint64_t life_ms;                 /* time of the last input */
+	uint32_t incomplete_bytes; /* bytes of memory of `partial` and `unhandled` */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
 	uint8_t framing;           /* CONN_WEBSOCKET or CONN_RAWSOCKET; 0 while OPENING */
@@ -58,12 +56,12 @@ struct conn {
 	uint8_t raw_send_log;
 	/* RawSocket: log2 of the longest message that the router has announced. */
 	uint8_t raw_recv_log;
-	bool owes_closed; /* the handler has accepted it; `closed` was not called yet */
+	bool owes_closed; /* the handler has accepted c; `closed` was not called yet */
 	bool established; /* conn_established was called */
 	bool left;        /* conn_left was called, and no other handshake has begun */
 	bool ping_sent;   /* a ping was sent, and no input has come since */
 	bool finishing;   /* CLOSING: ignore input; shut down after the last write */
-	bool holding;     /* OPEN: conn_hold was called; input is not handled */
+	bool on_hold;     /* OPEN: conn_hold was called; input is not handled */
 	alignas(16) uint8_t user[]; /* handler->user_size bytes */
 };
 
@@ -90,8 +88,8 @@ void conn_open(struct conn *c, unsigned framing);
 void conn_owe_closed(struct conn *c);
 
 /*
- * Call this after queuing the last output. Once everything is written, shuts down the
- * output of the socket. The peer's end of file then ends the connection.
+ * Call this after queuing the last output. When everything is written, the socket's
+ * output is shut down. The connection ends when the peer closes its side.
  */
 void conn_finish(struct conn *c);
 
@@ -101,7 +99,7 @@ void conn_finish(struct conn *c);
  */
 void conn_answer_and_close(struct conn *c, struct slice words, enum conn_end end);
 
-/* Registers for the socket events that the state needs. Kept input needs no event. */
+/* Registers for the socket events that the state needs. Unhandled input needs none. */
 void conn_arm(struct conn *c);
 
 /* May len bytes be queued? If not, c is killed as a slow consumer. */
@@ -123,13 +121,13 @@ void conn_flush(struct conn *c);
 /* Sets or moves the deadline to after_ms from now. */
 void conn_set_deadline(struct conn *c, uint64_t after_ms);
 
-/* Adds bytes to held.part, whose maximum is max. False if out of memory. */
-bool conn_keep_part(struct conn *c, struct slice bytes, size_t max) MUSTCHECK;
+/* Adds bytes to partial.part, whose maximum is max. False if out of memory. */
+bool conn_add_partial(struct conn *c, struct slice bytes, size_t max) MUSTCHECK;
 
-void conn_held_free(const struct conn *c, union conn_held *held);
+void conn_partial_free(const struct conn *c, union conn_partial *partial);
 
-/* Frees *kept and sets it to NULL. *kept may be NULL. */
-void conn_kept_free(struct conn_kept **kept);
+/* Frees *unhandled and sets it to NULL. *unhandled may be NULL. */
+void conn_unhandled_free(struct conn_unhandled **unhandled);
 
 /* Updates the net's count of incomplete input. */
 void conn_count_incomplete(struct conn *c);

@@ -56,18 +56,18 @@ static void answer_handshake(struct conn *c,
 void conn_raw_input(struct conn *c, struct frame_input *in)
 {
 	uint8_t request[RAWSOCKET_HANDSHAKE_LEN];
-	size_t before = c->held.part == NULL ? 0 : c->held.part->len;
+	size_t before = c->partial.part == NULL ? 0 : c->partial.part->len;
 	struct slice bytes =
 		frame_input_take(in, min_size(in->len, sizeof(request) - before));
 
 	if (before + bytes.len < sizeof(request)) {
-		if (!conn_keep_part(c, bytes, sizeof(request)))
+		if (!conn_add_partial(c, bytes, sizeof(request)))
 			conn_kill(c, CONN_END_NOMEM);
 		return;
 	}
 	if (before > 0)
-		memcpy(request, c->held.part->data, before);
+		memcpy(request, c->partial.part->data, before);
 	memcpy(request + before, bytes.p, bytes.len);
-	buf_free(&c->held.part);
+	buf_free(&c->partial.part);
 	answer_handshake(c, request);
 }

@@ -44,47 +44,47 @@ size_t conn_send_max(const struct conn *c)
 
 /* --- incomplete input --- */
 
-bool conn_keep_part(struct conn *c, struct slice bytes, size_t max)
+bool conn_add_partial(struct conn *c, struct slice bytes, size_t max)
 {
-	if (c->held.part == NULL) {
-		c->held.part = buf_new(max);
-		if (c->held.part == NULL)
+	if (c->partial.part == NULL) {
+		c->partial.part = buf_new(max);
+		if (c->partial.part == NULL)
 			return false;
 	}
-	buf_put_slice(c->held.part, bytes);
-	return c->held.part->err == 0;
+	buf_put_slice(c->partial.part, bytes);
+	return c->partial.part->err == 0;
 }
 
-void conn_held_free(const struct conn *c, union conn_held *held)
+void conn_partial_free(const struct conn *c, union conn_partial *partial)
 {
 	if (c->framing == CONN_WEBSOCKET)
-		ws_reader_free(&held->ws);
+		ws_reader_free(&partial->ws);
 	else
-		buf_free(&held->part);
+		buf_free(&partial->part);
 }
 
-void conn_kept_free(struct conn_kept **kept)
+void conn_unhandled_free(struct conn_unhandled **unhandled)
 {
-	struct conn_kept *k = *kept;
+	struct conn_unhandled *u = *unhandled;
 
-	*kept = NULL;
-	if (k == NULL)
+	*unhandled = NULL;
+	if (u == NULL)
 		return;
-	buf_fini(&k->bytes);
-	free(k);
+	buf_fini(&u->bytes);
+	free(u);
 }
 
 void conn_count_incomplete(struct conn *c)
 {
 	struct net *n = c->net;
-	const struct buf *part = c->held.part;
+	const struct buf *part = c->partial.part;
 	size_t was = c->incomplete_bytes;
-	size_t is = c->framing == CONN_WEBSOCKET ? ws_reader_memory(c->held.ws)
+	size_t is = c->framing == CONN_WEBSOCKET ? ws_reader_memory(c->partial.ws)
 		    : part == NULL               ? 0
 						 : sizeof(*part) + part->cap;
 
-	if (c->kept != NULL)
-		is += sizeof(*c->kept) + c->kept->bytes.cap;
+	if (c->unhandled != NULL)
+		is += sizeof(*c->unhandled) + c->unhandled->bytes.cap;
 	if (is == was)
 		return;
 	n->incomplete_bytes = n->incomplete_bytes - was + is;
@@ -105,7 +105,7 @@ static void leave_open(struct conn *c)
 	if (c->stream.paused)
 		TAILQ_REMOVE(&n->paused_conns, c, side_link);
 	c->stream.paused = false;
-	c->holding = false;
+	c->on_hold = false;
 	if (c->owes_closed)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
 }
@@ -119,8 +119,8 @@ static void release(struct conn *c)
 		stream_reset_at_close(&c->stream);
 	wheel_cancel(&c->net->wheel, &c->deadline);
 	stream_release(c->net, &c->stream);
-	conn_held_free(c, &c->held);
-	conn_kept_free(&c->kept);
+	conn_partial_free(c, &c->partial);
+	conn_unhandled_free(&c->unhandled);
 	conn_count_incomplete(c);
 }
 
@@ -163,7 +163,7 @@ void conn_kill(struct conn *c, enum conn_end end)
 
 void conn_open(struct conn *c, unsigned framing)
 {
-	ASSERT(c->held.part == NULL);
+	ASSERT(c->partial.part == NULL);
 	c->framing = (uint8_t)framing;
 	/* The handshake's deadline stays. */
 	conn_set_state(c, CONN_OPEN);
@@ -236,7 +236,7 @@ void conn_arm(struct conn *c)
 		return;
 	if (stream_arm(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_NOMEM);
-	else if (c->kept != NULL && !c->holding && !c->stream.paused)
+	else if (c->unhandled != NULL && !c->on_hold && !c->stream.paused)
 		/* Do this in every call: stream_arm may have cancelled an earlier
 		 * activation. */
 		stream_readable(&c->stream);
@@ -251,7 +251,7 @@ bool conn_accepts(struct conn *c, size_t len)
 	 * sent. */
 	if (queued == 0 || (queued <= limit && len <= limit - queued))
 		return true;
-	conn_log(c, "slow consumer closed listener=%s queued=%zu suppressed=%u",
+	conn_log(c, "closed: slow consumer listener=%s queued=%zu suppressed=%u",
 		 c->conf->name, queued);
 	conn_kill(c, CONN_END_SLOW);
 	return false;

@@ -52,7 +52,7 @@ enum conn_state {
 	  "connections that the router dropped without a Close frame")                   \
 	X(LOST, "connection lost", "closed_lost",                                        \
 	  "connections that were reset or ended without a Close frame")                  \
-	X(HTTP, "answered by HTTP", "closed_http",                                       \
+	X(HTTP, "HTTP response sent", "closed_http",                                     \
 	  "connections that got an HTTP response instead of an upgrade")                 \
 	X(PROTOCOL, "protocol error", "closed_protocol_error",                           \
 	  "connections closed because the client violated WebSocket or RawSocket")       \

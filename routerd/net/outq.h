@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The bytes that wait to be written to one connection, in order: copies of small
- * messages, collected in chunks, and references to shared messages. A queue does not use
- * the socket: the connection asks for an iovec and reports how much was written. The
- * worker's thread.
+ * The output that waits to be written to one connection. A queue holds copies of small
+ * messages, collected in chunks, and references to shared messages, in the order in which
+ * they were added. It does not use the socket: the connection asks for an iovec and
+ * reports how much was written. The worker's thread.
  */
 #ifndef ROUTERD_NET_OUTQ_H
 #define ROUTERD_NET_OUTQ_H
@@ -33,9 +33,9 @@ struct outq_pool {
 	 */
 	size_t memory;
 	/*
-	 * Unused chunks of the two common kinds: those for references, and those for the
-	 * first copies in a queue. An event for many subscribers needs thousands of them
-	 * at once. Bounded.
+	 * Unused chunks, kept for reuse: those that held references, and those that held
+	 * the first copies in a queue. An event for many subscribers needs thousands of
+	 * these two kinds at once. Bounded.
 	 */
 	struct outq_spare refs, first;
 };
@@ -44,8 +44,9 @@ struct outq_pool {
 struct outq {
 	struct outq_chunk *first, *last;
 	size_t memory; /* bytes that it keeps allocated; shared buffers count in full */
-	uint32_t open; /* length of the last frame if others may join it; 0: none */
-	bool joins;    /* messages may share a frame (WebSocket, batched) */
+	/* Length of the last frame if more messages may be added to it; else 0. */
+	uint32_t open;
+	bool joins; /* messages may share a frame (WebSocket, batched) */
 };
 
 /* Frees the unused chunks. All queues must be empty. */
@@ -58,8 +59,9 @@ void outq_fini(struct outq *q, struct outq_pool *p);
 int outq_push(struct outq *q, struct outq_pool *p, struct slice bytes) MUSTCHECK;
 
 /*
- * Appends a copy of a whole frame. If `joins` is set, short frames that are not written
- * yet are joined to one: a frame costs Autobahn|Python more than the message in it.
+ * Appends a copy of a whole frame. If `joins` is set, joins short frames that are not
+ * written yet into one: Autobahn|Python spends more time on a frame than on the message
+ * in it.
  */
 int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed) MUSTCHECK;
 

@@ -57,8 +57,8 @@ static const char *no_subprotocol(const struct peer_listener *l,
 
 	buf_clear(b);
 	buf_put_str(b,
-		    asked ? "None of the requested subprotocols is served; served here:"
-			  : "Sec-WebSocket-Protocol is missing; served here:");
+		    asked ? "None of the requested subprotocols is supported; supported:"
+			  : "Sec-WebSocket-Protocol is missing; supported:");
 	for (size_t i = 0; i < ARRAY_LEN(subprotocols); i++)
 		if (l->conf->serializers >> subprotocols[i].serializer & 1)
 			buf_printf(b, " %s", subprotocols[i].name);
@@ -74,7 +74,7 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 
 	/* browsers always send an Origin; other clients are not restricted */
 	if (req->has_origin && !config_origin_allowed(l->conf, req->origin)) {
-		*text_out = "This Origin is not among the allowed_origins.";
+		*text_out = "This Origin is not in allowed_origins.";
 		return HTTP_FORBIDDEN;
 	}
 	const char *subprotocol = choose_subprotocol(p, l->conf, req);
@@ -137,7 +137,7 @@ static void on_conn_closed(struct conn *c)
 
 const struct conn_handler attach_handler = {
 	.user_size = sizeof(struct peer),
-	.page = "This is a WAMP router. Connect by WebSocket, with a WAMP client.",
+	.page = "This is a WAMP router. Connect to it with a WAMP client, by WebSocket.",
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
 	.message = on_message,
@@ -230,7 +230,7 @@ void attach_reload(struct peers *ps, struct post *p)
  * The identity of a peer that has a session, or a login with a known role. NULL
  * otherwise, and in state LEAVING, because that session ends anyway.
  */
-static const struct identity *identity_to_judge(const struct peer *p)
+static const struct identity *identity_with_role(const struct peer *p)
 {
 	if (p->state == PEER_CHALLENGED)
 		return p->login->identity;
@@ -238,12 +238,12 @@ static const struct identity *identity_to_judge(const struct peer *p)
 }
 
 /*
- * Applies the new policy to a peer. A login whose role still exists gets the role's
- * rights when it joins.
+ * Applies the new policy to a peer: ends its session or login if its role is gone. A
+ * login whose role still exists gets the role's rights when it joins.
  */
-static void judge_anew(struct peers *ps, struct peer *p)
+static void apply_policy(struct peers *ps, struct peer *p)
 {
-	const struct identity *i = identity_to_judge(p);
+	const struct identity *i = identity_with_role(p);
 	struct rights *rights =
 		i == NULL ? NULL : policy_rights(ps->policy, i->realm, i->role);
 
@@ -278,7 +278,7 @@ bool attach_reload_some(struct peers *ps)
 				return true;
 		}
 		if (ps->slots[r->next].peer != NULL)
-			judge_anew(ps, ps->slots[r->next].peer);
+			apply_policy(ps, ps->slots[r->next].peer);
 	}
 	post_send_reserved(ps->outbox, 0,
 			   &(struct post){

@@ -59,7 +59,7 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 	struct buf params;
 
 	if (index < 0) /* a reload does not add authenticators */
-		return "the authorizer is new: restart the router";
+		return "the authorizer was added by a reload: restart the router";
 	uint64_t ttl_ms = cfg->authenticators[index].timeout;
 	const struct login_message question = {
 		.kind = QUESTION_AUTHORIZE,

@@ -16,7 +16,8 @@ enum {
 	SIGNED_LEN = crypto_sign_BYTES + CHALLENGE_LEN,
 };
 
-static_assert(FIELD_KEY_LEN == crypto_sign_PUBLICKEYBYTES, "Ed25519");
+static_assert(FIELD_KEY_LEN == crypto_sign_PUBLICKEYBYTES,
+	      "FIELD_KEY_LEN is the length of an Ed25519 public key");
 
 struct cryptosign {
 	/* HELLO's authextra.pubkey, if that is a valid key. */

@@ -59,12 +59,14 @@ static void deny_methods(struct peer *p, const struct msg_hello *h)
 	struct buf text;
 
 	buf_init(&text, (WAMP_MAX_AUTHMETHODS + 2) * LOG_QUOTE_MAX);
-	buf_put_str(&text, "none of the authmethods offered is served here; offered: ");
+	buf_put_str(&text,
+		    "none of the offered authmethods is supported here; offered: ");
 	for (unsigned i = 0; i < h->n_authmethods; i++)
 		buf_printf(&text, "%s%s", i == 0 ? "" : ", ",
 			   log_quote(h->authmethods[i]).text);
-	buf_put_str(&text, h->n_authmethods == 0 ? "none, which means anonymous; served: "
-						 : "; served: ");
+	buf_put_str(&text, h->n_authmethods == 0
+				   ? "none, which means anonymous; supported: "
+				   : "; supported: ");
 	for (size_t m = 0; m < ARRAY_LEN(login_methods); m++) {
 		if (!is_offered(login_methods[m], p->login->listener))
 			continue;

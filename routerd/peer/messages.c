@@ -571,8 +571,8 @@ static NOINLINE void not_read(struct peer *p, const struct msg *m, int err)
 }
 
 /*
- * Overwrites a message that may contain a ticket. The frame reader has unmasked the
- * message in place, so the bytes are writable.
+ * Overwrites a message that may contain a ticket, and the copy that a decoder may have
+ * made. The message is in a buffer of the connection, so it may be written to.
  */
 static NOINLINE void overwrite(struct peer *p, struct slice bytes)
 {

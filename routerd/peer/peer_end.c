@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Sends ABORT or GOODBYE, without the message if it is too long for this client. */
-static void say_end(struct peer *p, enum wamp_type type, const char *uri,
-		    struct slice message)
+/* Sends an ABORT or a GOODBYE, without `message` if it is too long for the client. */
+static void send_closing(struct peer *p, enum wamp_type type, const char *uri,
+			 struct slice message)
 {
 	msg_write_closing(peer_begin(p), p->serializer, type, uri, message);
 	if (peer_send(p) == 0)
@@ -45,7 +45,7 @@ static void session_over(struct peer *p, const char *reason)
  * Releases everything that a peer holds, in any state, and notifies the owner and the
  * authenticator.
  */
-static void let_go(struct peer *p, const char *reason)
+static void release_peer(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_AUTH_WAIT || p->state == PEER_CHALLENGED)
 		login_abandon(p);
@@ -63,12 +63,12 @@ static void let_go(struct peer *p, const char *reason)
 }
 
 /*
- * Ends p. kind, one of a few fixed texts, goes to the log. reason, which may say more,
- * goes to the Close frame.
+ * Ends p. kind goes to the log and to the authenticator; it is one of a few fixed texts.
+ * reason may say more; it goes to the Close frame.
  */
 static void end_peer(struct peer *p, uint16_t code, const char *kind, const char *reason)
 {
-	let_go(p, kind);
+	release_peer(p, kind);
 	peer_set_state(p, PEER_CLOSING);
 	conn_close(p->conn, code, reason);
 }
@@ -80,14 +80,14 @@ void peer_close(struct peer *p, uint16_t code, const char *reason)
 
 void peer_drop(struct peer *p, const char *reason)
 {
-	let_go(p, reason);
+	release_peer(p, reason);
 	peer_set_state(p, PEER_CLOSING);
 	conn_drop(p->conn);
 }
 
 void peer_abort(struct peer *p, const char *uri, struct slice message)
 {
-	say_end(p, WAMP_ABORT, uri, message);
+	send_closing(p, WAMP_ABORT, uri, message);
 	peer_close(p, WS_CLOSE_NORMAL, "aborted");
 }
 
@@ -99,7 +99,7 @@ void peer_violation(struct peer *p, const char *what)
 	peer_log(p, LOG_LEVEL_INFO,
 		 "protocol violation peer=%s what=\"%s\" suppressed=%u",
 		 conn_peer_name(p->conn).text, what);
-	say_end(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
+	send_closing(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	end_peer(p, WS_CLOSE_PROTOCOL, "protocol violation", what);
 }
 
@@ -119,7 +119,7 @@ void peer_killed(struct peer *p, const struct post *post)
 	}
 	snprintf(uri, sizeof(uri), "%.*s", (int)revocation->uri.len,
 		 (const char *)revocation->uri.p);
-	say_end(p, WAMP_GOODBYE, uri, revocation->message);
+	send_closing(p, WAMP_GOODBYE, uri, revocation->message);
 	peers_count(p->peers, PEER_SESSIONS_KILLED);
 	session_over(p, uri);
 	peers_renew(p->peers, p);
@@ -129,7 +129,8 @@ void peer_killed(struct peer *p, const struct post *post)
 
 void peer_role_gone(struct peer *p)
 {
-	say_end(p, WAMP_GOODBYE, WAMP_ERROR_NO_SUCH_ROLE,
+	send_closing(
+		p, WAMP_GOODBYE, WAMP_ERROR_NO_SUCH_ROLE,
 		slice_str("the role of this session was removed from the configuration"));
 	peers_count(p->peers, PEER_SESSIONS_KILLED);
 	end_peer(p, WS_CLOSE_NORMAL, WAMP_ERROR_NO_SUCH_ROLE, NULL);
@@ -139,7 +140,7 @@ void peer_left(struct peer *p, const struct post *post)
 {
 	(void)post;
 	ASSERT(p->state == PEER_LEAVING);
-	say_end(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
+	send_closing(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
 	session_over(p, "left");
 	peers_renew(p->peers, p);
 	/* the next session on this connection has not been revoked */
@@ -150,6 +151,6 @@ void peer_left(struct peer *p, const struct post *post)
 
 void peer_gone(struct peer *p, const char *reason)
 {
-	let_go(p, reason);
+	release_peer(p, reason);
 	login_free(p);
 }

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static_assert(CONFIG_MAX_AUTHENTICATORS <= 64, "a bit for each hold queue");
+static_assert(CONFIG_MAX_AUTHENTICATORS <= 64,
+	      "a uint64_t has a bit for each authenticator's hold queue");
 
 enum {
 	SLOTS_FIRST = 64,

@@ -28,7 +28,7 @@ struct peer;
 	X(LOGINS_DENIED, "logins_denied", COUNTER, "logins denied")                      \
 	X(LOGINS_FAILED, "logins_failed", COUNTER, "logins aborted because of an error") \
 	X(LOGINS_UNAVAILABLE, "logins_unavailable", COUNTER,                             \
-	  "logins broken off because no decision was possible; the client tries again")  \
+	  "logins dropped because no decision was possible; the client may try again")   \
 	X(LOGINS_REVOKED, "logins_revoked", COUNTER,                                     \
 	  "logins refused because of a revocation")                                      \
 	X(SESSIONS_KILLED, "sessions_killed", COUNTER,                                   \
@@ -58,10 +58,10 @@ struct peer;
 	X(REPORTS_LOST, "login_reports_lost", COUNTER,                                   \
 	  "reports to authenticators lost because memory ran out")                       \
 	X(UNDELIVERABLE, "undeliverable", COUNTER,                                       \
-	  "messages that their receiver cannot get: its serializer or its size limit "   \
-	  "forbids them, or it reads progressive results too slowly")                    \
+	  "messages that the receiver's serializer cannot encode, that exceed its size " \
+	  "limit, or that are progressive results which it reads too slowly")            \
 	X(POSTS_STALE, "posts_for_gone_sessions", COUNTER,                               \
-	  "posts dropped because their session had ended")                               \
+	  "internal messages dropped because their session had ended")                   \
 	X(VERIFIES, "signatures_verified", COUNTER, "signatures of logins verified")
 
 enum peer_counter {

@@ -21,7 +21,8 @@ static const char *const texts[] = {
 	[LOGIN_NO_MEMORY] = "out of memory",
 	[LOGIN_UNSUPPORTED] = "the authenticator does not support authorize",
 };
-static_assert(ARRAY_LEN(texts) == LOGIN_OUTCOME_COUNT, "a text for each outcome");
+static_assert(ARRAY_LEN(texts) == LOGIN_OUTCOME_COUNT,
+	      "texts has a text for each outcome");
 
 const char *login_outcome_text(enum login_outcome o)
 {

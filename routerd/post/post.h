@@ -258,7 +258,7 @@ struct post {
 	};
 };
 
-static_assert(sizeof(struct post) <= 96, "posts are copied: keep them small");
+static_assert(sizeof(struct post) <= 96, "posts are copied, so they must be small");
 
 /*
  * A worker's outgoing posts (post/outbox.h). Opaque to core/, which only passes it to

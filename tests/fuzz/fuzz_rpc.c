@@ -80,7 +80,7 @@ static void on_closed(int reason, void *arg)
 
 static const struct rpc_handlers handlers = {
 	.read = auth_msg_read,
-	.unsayable = auth_unsayable,
+	.fallback_error = auth_fallback_error,
 	.request = on_request,
 	.notification = on_notification,
 	.closed = on_closed,

@@ -160,7 +160,7 @@ def test_deny(path, authd, key, asked, message):
     with pytest.raises(RpcError) as e:
         ask(rpc, **{"pubkey": key.public, **asked})
     assert e.value.args[0] == {"kind": "deny", "uri": "com.example.no_such_user", "message": message}
-    authd.wait_log(r"denied reason=")
+    authd.wait_log(r"login denied reason=")
 
 
 def test_a_disabled_principal_looks_unknown(path, authd, key):
@@ -202,7 +202,7 @@ def test_malformed_authenticate_is_an_error(path, authd, key, params):
     with pytest.raises(RpcError) as e:
         rpc.call("authenticate", *params)
     assert e.value.uri == "auth.rpc.invalid_argument"
-    authd.wait_log('router 2 cannot read an authenticate reason="')
+    authd.wait_log('router 2 invalid authenticate request reason="')
     assert ask(rpc, key.public)["authid"] == AUTHID
 
 
@@ -317,7 +317,7 @@ def test_too_many_connections(path, authd, key):
     wait_for(lambda: counters(authd)["routers"] == 63, "the place to be free")
     held.append(router(path))
     assert counters(authd)["refused"] == 1
-    authd.wait_log('refused a router .*reason="too many connections"')
+    authd.wait_log('router connection refused .*reason="too many connections"')
 
 
 def test_too_many_admins(path, authd, key):
@@ -502,7 +502,7 @@ def test_a_damaged_database_refuses_nobody(authd, folder, key):
             ask(rpc, corr="c7", **asked)
         error = e.value.args[0]
         assert error["kind"] == "temporary" and "database" in error["detail"], error
-    authd.wait_log(r'cannot decide reason="[^"]+" corr=c7')
+    authd.wait_log(r'cannot decide about a login reason="[^"]+" corr=c7')
     authd.wait_log(r'database failed .*reason="database disk image is malformed"')
     assert "denied" not in authd.log()
     count = counters(authd)
@@ -554,7 +554,7 @@ def second(authd, folder, daemons):
 
 
 def test_a_second_authd_waits_for_the_database(authd, second, folder, key):
-    assert f"pid={authd.pid}" in second.log() and second.log().count("waiting for the database") == 1
+    assert f"with pid {authd.pid} " in second.log() and second.log().count("waiting for the database") == 1
     rpc = router(folder / "b.sock")
     assert rpc.hello["ready"] is False and "db" not in rpc.hello and "epoch" not in rpc.hello
     assert rpc.call("ping")["ready"] is False
@@ -571,7 +571,7 @@ def test_a_second_authd_waits_for_the_database(authd, second, folder, key):
     assert counters(second)["not_ready"] == 1
     # now the first one waits for the second
     authd.start(wait=False)
-    authd.wait_log(f"waiting for the database .*pid={second.pid}")
+    authd.wait_log(f"waiting for the database .*another authd with pid {second.pid} ")
     second.stop()
     authd.wait_ready()
 

@@ -368,7 +368,7 @@ def test_a_question_that_breaks_the_link(authenticator, start_routerd, join, thr
 def test_an_authenticator_that_does_not_authorize(authenticator, start_routerd, join, threads):
     authenticator(always, features=("revoke", "cancel"))
     routerd = start_routerd(config(threads=threads))
-    routerd.wait_log("does not authorize: whoever has a role with it as its authorizer gets the error")
+    routerd.wait_log("does not support authorize: requests of roles with this authorizer get the error")
     client = join(routerd)
     with pytest.raises(WampError) as e:
         client.subscribe("com.example.t")
@@ -503,7 +503,7 @@ def test_reload_names_a_new_authorizer(authenticator, start_routerd, join):
     authenticator(always)
     routerd = start_routerd(config())
     client = join(routerd)
-    warning = "warn  other reload: a role has this new authenticator as its authorizer"
+    warning = "warn  other reload does not connect to a new authenticator"
 
     def reload_with(role_authorizer, count):
         routerd.config["realms"][0]["roles"][0] = {"name": "device", "authorizer": role_authorizer}
@@ -519,7 +519,7 @@ def test_reload_names_a_new_authorizer(authenticator, start_routerd, join):
     assert routerd.log().count(warning) == 1
     with pytest.raises(WampError) as e:
         client.subscribe("com.example.b")
-    assert (e.value.uri, e.value.args_) == (FAILED, ["the authorizer is new: restart the router"])
+    assert (e.value.uri, e.value.args_) == (FAILED, ["the authorizer was added by a reload: restart the router"])
     reload_with("authd", 3)
     client.subscribe("com.example.c")
     assert routerd.log().count(warning) == 1

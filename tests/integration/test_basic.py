@@ -100,9 +100,9 @@ def test_bytes_and_messages_are_counted(start_routerd, join):
 
 
 @pytest.mark.parametrize("offered, named", [
-    (["ticket", "wampcra"], "offered: ticket, wampcra; served: anonymous"),
-    (["a b\n\u2603"], r"offered: a\x20b\x0a\xe2\x98\x83; served: anonymous"),
-    (["x" * 1000] * 20, "; served: anonymous"),
+    (["ticket", "wampcra"], "offered: ticket, wampcra; supported: anonymous"),
+    (["a b\n\u2603"], r"offered: a\x20b\x0a\xe2\x98\x83; supported: anonymous"),
+    (["x" * 1000] * 20, "; supported: anonymous"),
 ], ids=["usual", "hostile", "long"])
 def test_authmethods_that_are_not_served(routerd, connect, offered, named):
     """The ABORT names the methods that were offered and those that are served."""
@@ -111,7 +111,7 @@ def test_authmethods_that_are_not_served(routerd, connect, offered, named):
         client.join(authmethods=offered)
     assert aborted.value.uri == "wamp.error.no_matching_auth_method"
     text = aborted.value.details["message"]
-    assert text.startswith("none of the authmethods offered is served here; ") and text.endswith(named)
+    assert text.startswith("none of the offered authmethods is supported here; ") and text.endswith(named)
     client.wait_closed()
 
 

@@ -127,7 +127,7 @@ def test_run_shows_the_log_of_a_router_that_ends(tmp_path):
     finally:
         process.kill()
     assert process.returncode != 0
-    assert "routerd ready" in rest and "routerd ended: see above" in rest, rest
+    assert "routerd ready" in rest and "routerd has ended; its log is above" in rest, rest
 
 
 def client(*args):

@@ -72,8 +72,8 @@ def test_404_names_the_paths(start_routerd, text):
     config["transports"][0]["paths"] = ["/ws", "/wamp"]
     text = UPGRADE.replace("/ws", "/other") if text == "UPGRADE" else text
     answer = raw(start_routerd(config), text)
-    assert answer.startswith(b"HTTP/1.1 404 Not Found: Nothing is served at this path; served paths: /ws, /wamp\r\n")
-    assert answer.endswith(b"\r\n\r\nNothing is served at this path; served paths: /ws, /wamp\n")
+    assert answer.startswith(b"HTTP/1.1 404 Not Found: There is nothing at this path. Paths that exist: /ws, /wamp\r\n")
+    assert answer.endswith(b"\r\n\r\nThere is nothing at this path. Paths that exist: /ws, /wamp\n")
 
 
 @pytest.mark.parametrize("old,new,says", [
@@ -81,9 +81,9 @@ def test_404_names_the_paths(start_routerd, text):
     ("Upgrade: websocket\nConnection: Upgrade", "Connection: close", b"came without Upgrade: a proxy"),
     ("HTTP/1.1", "HTTP/1.0", b"a proxy uses HTTP/1.0"),
     ("Connection: Upgrade", "Connection: close", b"a proxy may have dropped it."),
-    ("wamp.2.json", "chat", b"is served; served here: wamp.2.json wamp.2.msgpack wamp.2.cbor"),
-    ("Sec-WebSocket-Protocol: wamp.2.json\n", "", b"Sec-WebSocket-Protocol is missing; served here: wamp.2.json"),
-    ("Host: localhost", "Host: localhost\nOrigin: https://evil.example", b"not among the allowed_origins"),
+    ("wamp.2.json", "chat", b"is supported; supported: wamp.2.json wamp.2.msgpack wamp.2.cbor"),
+    ("Sec-WebSocket-Protocol: wamp.2.json\n", "", b"Sec-WebSocket-Protocol is missing; supported: wamp.2.json"),
+    ("Host: localhost", "Host: localhost\nOrigin: https://evil.example", b"not in allowed_origins"),
 ])
 def test_the_status_line_says_what_is_wrong(router, old, new, says):
     """Many clients show only the status line."""
@@ -97,8 +97,8 @@ def test_only_what_the_listener_speaks_is_offered(start_routerd):
     config = router_config(cryptosign=False)
     config["transports"][0]["serializers"] = ["cbor"]
     answer = raw(start_routerd(config), UPGRADE)
-    assert answer.startswith(b"HTTP/1.1 400 Bad Request: None of the requested subprotocols is served; "
-                             b"served here: wamp.2.cbor wamp.2.cbor.batched\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request: None of the requested subprotocols is supported; "
+                             b"supported: wamp.2.cbor wamp.2.cbor.batched\r\n")
 
 
 def test_autobahn_shows_why_its_subprotocol_is_refused(start_routerd):
@@ -121,7 +121,7 @@ def test_autobahn_shows_why_its_subprotocol_is_refused(start_routerd):
         loop.run_forever()
     """
     shown = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, text=True, timeout=30).stdout
-    assert "None of the requested subprotocols is served; served here: wamp.2.cbor" in shown
+    assert "None of the requested subprotocols is supported; supported: wamp.2.cbor" in shown
 
 
 def test_cookies_up_to_the_limit_are_let_in(start_routerd):

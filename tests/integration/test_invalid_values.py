@@ -14,10 +14,10 @@ from rawclient import (CALL, CANCEL, ERROR, INVOCATION, PUBLISH, REGISTER, SUBSC
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
 INVALID = "wamp.error.invalid_argument"
-SURROGATE = "a text has an unpaired surrogate, such as a cut emoji"
-BASE64 = "a text begins with U+0000, which marks binary data, but no base64 follows"
+SURROGATE = "a string has an unpaired surrogate, such as half of an emoji"
+BASE64 = "a string begins with U+0000, which marks binary data, but no base64 follows"
 NAN = "NaN and Infinity cannot be expressed in JSON"
-UTF8 = "a text is not UTF-8"
+UTF8 = "a string is not UTF-8"
 DEEP = "lists and dicts are nested too deeply"
 
 # encoded values, and what is wrong with each

@@ -85,7 +85,7 @@ WRONG = {
     "a timestamp": ({"role": "r", "extra": {"a": msgpack.Timestamp(5)}}, "a Timestamp cannot be sent"),
     "a large number": ({"role": "r", "extra": {"a": 1 << 64}}, "result.extra.a: the number does not fit"),
     "in a key unknown": ({"role": "r", "cache": "x" * 16385}, "result.cache: longer"),
-    "a large answer": ({"role": "r", "extra": {c: "x" * 16000 for c in "abcde"}}, "the router takes 65536"),
+    "a large answer": ({"role": "r", "extra": {c: "x" * 16000 for c in "abcde"}}, "the router accepts only 65536"),
     "no URI": (wampauth.Error("not a uri"), "expected a URI"),
     "a long URI": (wampauth.Error("x" * 256), "expected a URI"),
     "a URI of bytes": (wampauth.Error(b"a.b"), "expected a URI"),
@@ -128,7 +128,7 @@ def test_a_router_that_takes_less(serve):
 
     rpc = router(serve(authenticate), max_message=4096)
     assert rpc.call("authenticate", None, "3900", {})
-    assert "takes 4096" in error_of(rpc, None, "4100", {})["detail"]
+    assert "accepts only 4096" in error_of(rpc, None, "4100", {})["detail"]
 
 
 @pytest.mark.parametrize("message,sent", [

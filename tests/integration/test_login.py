@@ -219,7 +219,7 @@ def test_no_matching_method(login_routerd, connect, methods):
     with pytest.raises(Aborted) as aborted:
         client.join(authmethods=methods)
     assert aborted.value.uri == "wamp.error.no_matching_auth_method"
-    assert aborted.value.details["message"].endswith("served: anonymous, cryptosign, ticket")
+    assert aborted.value.details["message"].endswith("supported: anonymous, cryptosign, ticket")
 
 
 def test_no_methods_mean_anonymous(login_routerd, connect):

@@ -326,7 +326,7 @@ def spoil_unreadable(path):
 
 def spoil_large(path):
     path.write_text("# " + "x" * (1 << 20) + "\n" + path.read_text())
-    return r"routerd\.yaml:1:1: the file is longer than 1048576 bytes"
+    return r"routerd\.yaml:1:1: the file is longer than 1 MiB"
 
 
 def spoil_syntax(path):
@@ -386,7 +386,7 @@ def test_every_error_is_logged(router):
 def test_warnings_are_logged(router):
     router.config["realms"][0]["roles"].append(role("useless"))
     reload(router)
-    router.wait_log(r"warn  routerd\.yaml:\d+:\d+: warning: no transport gives anybody this role")
+    router.wait_log(r"warn  routerd\.yaml:\d+:\d+: warning: no client can get this role: no transport assigns it")
 
 
 # --- what needs a restart -------------------------------------------------------------------
@@ -394,7 +394,7 @@ def test_warnings_are_logged(router):
 
 def changed(routerd):
     """What the last reload has left as it was."""
-    found = re.findall(r'warn  reload leaves these as they are: .* changed="(.*)"', routerd.log())
+    found = re.findall(r'warn  reload applies only roles and permissions: .* changed="(.*)"', routerd.log())
     return found[-1] if found else None
 
 
@@ -451,8 +451,8 @@ def test_the_role_of_a_running_transport_is_removed(start_routerd, join):
     routerd.config["transports"][0]["auth"]["anonymous"]["role"] = "renamed"
     reload(routerd)
     assert session.expect(GOODBYE)[2] == NO_SUCH_ROLE
-    routerd.wait_log("warn  reload: the running transport gives anonymous clients a role that is removed, "
-                     "so they are refused: restart routerd transport=public role=device")
+    routerd.wait_log("warn  reload has removed the role of a transport's anonymous clients: "
+                     "they are refused until routerd restarts transport=public role=device")
 
 
 # --- signals --------------------------------------------------------------------------------
@@ -536,7 +536,7 @@ def test_stop_while_workers_switch(start_routerd, join):
     routerd.signal(signal.SIGHUP)
     routerd.signal(signal.SIGHUP)
     # the log has this warning when the policy is sent
-    wait_for(lambda: routerd.log().count("no transport gives anybody this role") > 2, "the policy to be sent")
+    wait_for(lambda: routerd.log().count("no client can get this role: no transport assigns it") > 2, "the policy to be sent")
     routerd.signal(signal.SIGTERM)
     routerd.signal(signal.SIGUSR2)
     routerd.stop()

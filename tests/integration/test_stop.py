@@ -162,7 +162,7 @@ def test_check_and_the_log_warn_of_what_any_web_page_could_use(start_routerd):
     checked = check_file(Path(routerd.cwd) / "routerd.yaml")
     assert checked.returncode == 0
     warning, = checked.stderr.splitlines()
-    assert "warning: any web page can use this anonymous transport" in warning
+    assert "warning: any web page can connect to this transport as an anonymous client" in warning
     assert routerd.log().count("warn  routerd.yaml:") == 1
     assert warning.split("warning: ")[1] in routerd.log()
 

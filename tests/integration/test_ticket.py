@@ -222,7 +222,7 @@ def test_an_authenticator_that_takes_short_messages(folder, start_routerd, conne
     routerd.wait_log("authenticator is available")
     connect(routerd).join(key=Ticket("x" * 2000), authid=AUTHID, authextra={"x": "y" * 3000})
     assert refused(connect(routerd), key=Ticket("x" * 5000), authid=AUTHID).uri == "wamp.error.authentication_failed"
-    routerd.wait_log("the ticket is longer than it accepts")
+    routerd.wait_log("the ticket is longer than the authenticator accepts")
     connect(routerd).join(key=TICKET, authid=AUTHID)
     fake.stop()
 

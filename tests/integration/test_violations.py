@@ -187,7 +187,7 @@ def test_violations_before_the_session(start_routerd, connect, join, serializer)
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
 def test_a_hello_without_a_role_is_told_so(start_routerd, connect, join, serializer):
     routerd = start_routerd(threads=1, cryptosign=False)
-    four = "expected a dict of publisher, subscriber, caller, callee, at least one"
+    four = "expected a dict with at least one of publisher, subscriber, caller and callee"
     for details, text in (({}, f"HELLO.Details.roles: missing, {four}"), ({"roles": {}}, f"HELLO.Details.roles: {four}"),
                           ({"roles": {"dealer": {}}}, f"HELLO.Details.roles: {four}"),
                           ({"roles": {"callee": 1}}, "HELLO.Details.roles.callee: expected a dict")):
@@ -300,7 +300,7 @@ def test_bad_batches(start_routerd, join, payload):
     client = join(routerd, "msgpack.batched")
     client.send_payload(payload)
     if payload[:4] == b"\0\0\0\0":  # a message, but an empty one
-        expect_violation(client, "message: the message ends here")
+        expect_violation(client, "message: the message is cut off")
     else:
         expect_violation(client, "batch: expected 32 bits of length, and a message of that length")
     client = join(routerd, "json.batched")

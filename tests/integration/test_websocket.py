@@ -182,7 +182,7 @@ def test_a_browser_gets_a_page(echo):
         assert answer.status == status
         body = answer.read()
         assert (b"echo server" in body) == (method == "GET" and status == 200)
-        assert (b"paths: /, /ws" in body) == (status == 404)
+        assert (b"Paths that exist: /, /ws" in body) == (status == 404)
         assert answer.headers["connection"] == "close"
         connection.close()
 
@@ -214,7 +214,7 @@ def test_a_flood_of_pings_without_reading_the_pongs(start_echo):
     with pytest.raises(ConnectionError):
         while True:
             ws.socket.sendall(pings)
-    echo.wait_log("slow consumer closed")
+    echo.wait_log("closed: slow consumer")
     if not WRAP and not IS_TSAN:
         assert echo.rss() < 100 * MIB * SLOW
 
@@ -279,7 +279,7 @@ def test_no_descriptors_left_is_no_spin(start_echo):
     echo = start_echo(limits=few)
     first = connect(echo)
     sockets = [socket.create_connection(("127.0.0.1", echo.port), 5 * SLOW) for _ in range(60)]
-    echo.wait_log("cannot accept: .*; trying again")
+    echo.wait_log('cannot accept connections reason=".+" retry_ms=')
     cpu, start = echo.cpu(), time.monotonic()
     # the interval of the measurement, with the other clients still served
     while time.monotonic() - start < 1:

@@ -274,11 +274,14 @@ static void errors(void **state)
 	(void)state;
 #define SEATS "'seats': expected an integer from 1 to 9 or 'auto', not "
 #define BOOT                                                                             \
-	"'boot': expected a number of bytes from 1 KiB to 4 GiB (or with KiB, MiB, "     \
-	"GiB), not "
+	"'boot': expected a size from 1 KiB to 4 GiB, in bytes or with a unit (KiB, "    \
+	"MiB, GiB), not "
 #define MODE                                                                             \
-	"expected an octal mode such as \"0660\"; connecting needs the right to write"
-#define DELAY "'delay': expected milliseconds from 0 to 60 min (or with ms, s, min), not "
+	"'key': expected an octal mode that lets someone write, such as \"0660\": "      \
+	"clients need that to connect"
+#define DELAY                                                                            \
+	"'delay': expected a time from 0 to 60 min, in milliseconds or with a unit "     \
+	"(ms, s, min), not "
 	static const struct {
 		const char *text, *message;
 	} rows[] = {
@@ -288,15 +291,15 @@ static void errors(void **state)
 		{"a", "1:1: expected a map of keys, not 'a'"},
 		{"electric: yes", "1:11: 'electric': expected true or false, not 'yes'"},
 		{"electric: 'true'",
-		 "1:11: 'electric': expected true or false, not the text 'true'"},
+		 "1:11: 'electric': expected true or false, not the string 'true'"},
 		{"seats: 0", "1:8: " SEATS "'0'"},
 		{"seats: 10", "1:8: " SEATS "'10'"},
 		{"seats: -1", "1:8: " SEATS "'-1'"},
 		{"seats: 5.0", "1:8: " SEATS "'5.0'"},
 		{"seats: 0x5", "1:8: " SEATS "'0x5'"},
 		{"seats: 5 KiB", "1:8: " SEATS "'5 KiB'"},
-		{"seats: \"5\"", "1:8: " SEATS "the text '5'"},
-		{"seats: \"auto\"", "1:8: " SEATS "the text 'auto'"},
+		{"seats: \"5\"", "1:8: " SEATS "the string '5'"},
+		{"seats: \"auto\"", "1:8: " SEATS "the string 'auto'"},
 		{"seats: 99999999999999999999", "1:8: " SEATS "'99999999999999999999'"},
 		{"seats:", "1:7: " SEATS "nothing"},
 		{"seats: [1]", "1:8: " SEATS "a list"},
@@ -306,10 +309,10 @@ static void errors(void **state)
 		{"boot: 9 MB", "1:7: " BOOT "'9 MB'"},
 		{"delay: 61 min", "1:8: " DELAY "'61 min'"},
 		{"delay: 1 h", "1:8: " DELAY "'1 h'"},
-		{"owner: ''", "1:8: 'owner': expected a text, not an empty text"},
-		{"owner: ~", "1:8: 'owner': expected a text, not '~'"},
-		{"owner: {}", "1:8: 'owner': expected a text, not a map"},
-		{"owner: \"a\\0b\"", "1:8: a text must not contain a NUL byte"},
+		{"owner: ''", "1:8: 'owner': expected a string, not an empty string"},
+		{"owner: ~", "1:8: 'owner': expected a string, not '~'"},
+		{"owner: {}", "1:8: 'owner': expected a string, not a map"},
+		{"owner: \"a\\0b\"", "1:8: a string must not contain a NUL byte"},
 		{"motto: 'brrrrmmm!'", "1:8: 'motto': expected at most 8 bytes"},
 		{"key: 66", "1:6: " MODE},
 		{"key: \"0999\"", "1:6: " MODE},
@@ -331,11 +334,11 @@ static void errors(void **state)
 		{"drivers: []", "1:10: 'drivers': expected 1 to 3 elements, not 0"},
 		{"drivers: [1, 2, 3, 4]",
 		 "1:10: 'drivers': expected 1 to 3 elements, not 4"},
-		{"drivers: [1, [2]]", "1:14: 'drivers': expected a text, not a list"},
+		{"drivers: [1, [2]]", "1:14: 'drivers': expected a string, not a list"},
 		{"users: []", "1:8: 'users': expected 1 to 3 elements, not 0"},
 		{"users: [1, 2, 1]", "1:15: 'users': '1' is given twice"},
 		{"users: [1, no such]",
-		 "1:12: there is no user 'no such' on this system"},
+		 "1:12: 'users': there is no user 'no such' on this system"},
 		{"engine: 5", "1:9: 'engine': expected a map, not '5'"},
 		{"engine: {power: x}",
 		 "1:17: 'power': expected an integer from 0 to 1000, not 'x'"},
@@ -349,7 +352,7 @@ static void errors(void **state)
 		{"\n\n{seats: 7}", "3:1: 7 seats need an owner"},
 		{"spares: []", "1:9: 'spares': expected a map of names, not a list"},
 		{"spares: {'': {spokes: 1}}",
-		 "1:10: 'spares': expected a text, not an empty text"},
+		 "1:10: 'spares': expected a string, not an empty string"},
 		{"spares: {a: {spokes: 1}, a: {spokes: 1}}",
 		 "1:26: 'a' is given twice in 'spares'"},
 		{"flies: true",
@@ -366,12 +369,10 @@ static void errors(void **state)
 		{"spokes: 3", "1:1: unknown key 'spokes' in the car (did you mean "
 			      "'spares'?), or it belongs in "
 			      "'wheels' or 'spares'"},
-		{"engine: {leather: 3}",
-		 "1:10: unknown key 'leather' in the engine: it belongs in 'trim'; here "
-		 "expected 'power'"},
-		{"engine: {owner: 3}",
-		 "1:10: unknown key 'owner' in the engine: it belongs in 'the car'; here "
-		 "expected 'power'"},
+		{"engine: {leather: 3}", "1:10: unknown key 'leather' in the engine: it "
+					 "belongs in 'trim'; expected here: 'power'"},
+		{"engine: {owner: 3}", "1:10: unknown key 'owner' in the engine: it "
+				       "belongs in 'the car'; expected here: 'power'"},
 		{"engine: {spokes: 3}",
 		 "1:10: unknown key 'spokes' in the engine, expected 'power'"},
 		{"engine: {wings: 3}",
@@ -400,7 +401,7 @@ static void errors(void **state)
 		{"seats: *a", "1:8: aliases are not supported: write the value out"},
 		{"seats: !!int 1", "1:8: tags are not supported: leave out '!...'"},
 		{"{}\n--- {}", "2:1: only one document is allowed"},
-		{"[1]: 2", "1:1: expected a key"},
+		{"[1]: 2", "1:1: expected a key, not a list"},
 		{"seats: [1, 2", "2:1: did not find expected ',' or ']' (while parsing "
 				 "a flow sequence that begins at line 1)"},
 		{"owner: a\nmotto: \xff", "2:8: invalid leading UTF-8 octet"},
@@ -440,7 +441,7 @@ static void all_errors(void **state)
 		 "'sail'\n"
 		 "car.yaml:2:22: 'extras': 'roof' is given twice"},
 		{"drivers: [[], 1, 1]\nextras: [sail, roof, roof]",
-		 "car.yaml:1:11: 'drivers': expected a text, not a list\n"
+		 "car.yaml:1:11: 'drivers': expected a string, not a list\n"
 		 "car.yaml:1:18: 'drivers': '1' is given twice\n"
 		 "car.yaml:2:10: 'extras': expected 'roof', 'radio' or 'hook', not "
 		 "'sail'\n"
@@ -454,12 +455,12 @@ static void all_errors(void **state)
 		 "car.yaml:2:22: 'spokes': expected an integer from 1 to 100, not '0'\n"
 		 "car.yaml:2:29: the wheel needs the key 'spokes'\n"
 		 "car.yaml:2:26: 'a' is given twice in 'spares'\n"
-		 "car.yaml:2:33: 'spares': expected a text, not an empty text\n"
+		 "car.yaml:2:33: 'spares': expected a string, not an empty string\n"
 		 "car.yaml:2:38: unknown key 'x' in the wheel, expected 'spokes'\n"
 		 "car.yaml:2:37: the wheel needs the key 'spokes'"},
 		{"users: [no such, 0, none such]",
-		 "car.yaml:1:9: there is no user 'no such' on this system\n"
-		 "car.yaml:1:21: there is no user 'none such' on this system"},
+		 "car.yaml:1:9: 'users': there is no user 'no such' on this system\n"
+		 "car.yaml:1:21: 'users': there is no user 'none such' on this system"},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -551,7 +552,7 @@ static void bounds(void **state)
 	assert_int_equal(parse(deep), 0);
 	memset(deep + n, '[', CONF_MAX_DEPTH);
 	assert_int_equal(parse(deep), E_SYNTAX);
-	assert_string_equal(err.text, "car.yaml:1:26: nested more than 16 deep");
+	assert_string_equal(err.text, "car.yaml:1:26: nested more than 16 levels deep");
 
 	char *big = calloc(1, CONF_MAX_FILE + 1);
 	memset(big, ' ', CONF_MAX_FILE + 1);
@@ -584,10 +585,10 @@ static void hostile_files(void **state)
 	static const struct {
 		const char *begin, *one, *message;
 	} rows[] = {
-		{"", "[", "1:17: nested more than 16 deep"},
-		{"", "{a: ", "1:65: nested more than 16 deep"},
-		{"", "- ", "1:33: nested more than 16 deep"},
-		{"", "? ", "1:33: nested more than 16 deep"},
+		{"", "[", "1:17: nested more than 16 levels deep"},
+		{"", "{a: ", "1:65: nested more than 16 levels deep"},
+		{"", "- ", "1:33: nested more than 16 levels deep"},
+		{"", "? ", "1:33: nested more than 16 levels deep"},
 		{"a: &a [x, x]\n", "b: [*a, *a]\n", "1:4: anchors are not supported"},
 		{"a: [*a]\n", "b: [*a]\n", "1:5: aliases are not supported"},
 		{"", "- &a\n", "1:3: anchors are not supported"},
@@ -695,7 +696,7 @@ static void files(void **state)
 	assert_int_equal(car.seats, 3);
 	assert_int_equal(ftruncate(fd, CONF_MAX_FILE + 10), 0);
 	assert_int_equal(load(path), E_SYNTAX);
-	assert_non_null(strstr(err.text, ":1:1: the file is longer than 1048576 bytes"));
+	assert_non_null(strstr(err.text, ":1:1: the file is longer than 1 MiB"));
 	close(fd);
 	unlink(path);
 	assert_int_equal(load(path), E_SYS);

@@ -16,7 +16,7 @@ static void crossbars_node(void **state)
 {
 	(void)state;
 	refuse("{\n   \"version\": 2,\n   \"controller\": {\"id\": \"x\"}\n}",
-	       "3:18: 'controller' has no counterpart: leave it out; 'node' is the name "
+	       "3:18: 'controller' is not supported: leave it out; 'node' sets the name "
 	       "that clients see");
 	refuse("{\n   \"version\": 2,\n   \"workers\": [{\"type\": \"router\"}]\n}",
 	       "3:15: 'workers' are not supported: 'realms' and 'transports' of the "
@@ -39,11 +39,11 @@ static void errors_at_the_top(void **state)
 		 "'debug'"},
 		{"threads: 0", "4:10: " THREADS "'0'"},
 		{"threads: 17", "4:10: " THREADS "'17'"},
-		{"node: ''", "4:7: 'node': expected a text, not an empty text"},
+		{"node: ''", "4:7: 'node': expected a string, not an empty string"},
 		{"type: router", "4:7: 'type' is not needed: the file configures one "
 				 "router; leave it out"},
 		{"id: worker1",
-		 "4:5: 'id' is not needed: 'node' is the name that clients see"},
+		 "4:5: 'id' is not supported: 'node' sets the name that clients see"},
 		{"options: {pythonpath: ['..']}",
 		 "4:10: 'options' of a worker are not supported: leave them out; each "
 		 "transport has its own options"},
@@ -81,7 +81,7 @@ static void errors_in_realms(void **state)
 {
 	(void)state;
 #define A_NAME                                                                           \
-	"a name must be a URI, such as realm1 or com.example.devices: no spaces, no "    \
+	"'name' must be a URI, such as realm1 or com.example.devices: no spaces, no "    \
 	"'#', no empty components"
 	static const struct row rows[] = {
 		{"name: r}", "4:3: the realm needs the key 'roles'"},
@@ -114,11 +114,10 @@ static void errors_in_realms(void **state)
 		 "loose rules; leave it out"},
 		{"name: r, roles: [{name: u}], realm: x}",
 		 "4:33: unknown key 'realm' in the realm: it belongs in 'anonymous'; "
-		 "here "
-		 "expected 'name', 'roles' or 'options'"},
+		 "expected here: 'name', 'roles' or 'options'"},
 		{"name: r, roles: [{name: u, authorizer: a, permissions: []}]}",
-		 "4:43: a role has 'permissions' or an 'authorizer', not both: leave out "
-		 "one of the two"},
+		 "4:43: a role must not have both 'permissions' and 'authorizer': leave "
+		 "out one of the two"},
 		{"name: r, roles: [{name: u, allow-by-default: true}]}",
 		 "4:49: 'allow-by-default' is not supported: a permission with uri: \"\" "
 		 "and match: prefix matches everything"},
@@ -142,7 +141,9 @@ static void errors_in_permissions(void **state)
 	"\"\" and match: prefix"
 #define PREFIX   "'uri': expected the beginning of a URI, such as com.example."
 #define WILDCARD "'uri': expected a URI with empty components, such as com..created"
-#define STARS    "'uri': stars are for permissions without 'match'; leave out one of the two"
+#define STARS                                                                            \
+	"'uri' contains a star, which works only without 'match': leave out one of the " \
+	"two"
 #define STAR                                                                             \
 	"'uri': a star stands for a whole component, as in com.*.created, or for any "   \
 	"end, as in com.example.*"
@@ -167,7 +168,7 @@ static void errors_in_permissions(void **state)
 		{"uri: '*a*'", "4:8: " STAR},
 		{"uri: a..b.*", "4:8: " PREFIX},
 		{"uri: '*.a b'", "4:8: " WILDCARD},
-		{"uri: [a]", "4:8: 'uri': expected a text, not a list"},
+		{"uri: [a]", "4:8: 'uri': expected a string, not a list"},
 		{"uri: a, match: regex",
 		 "4:18: 'match': expected 'exact', 'prefix' or 'wildcard', not 'regex'"},
 		{"uri: a, allow: {call: yes}",
@@ -214,13 +215,14 @@ static void errors_in_transports(void **state)
 #define A_PATH                                                                           \
 	"'paths': a path begins with '/' and has no query, space or '*', such as /ws; "  \
 	"without 'paths' all paths are served"
-#define AN_ID "expected a name of at most 64 letters, digits, '_', '.' and '-'"
+#define AN_ID                                                                            \
+	"expected a name of at most 64 characters: letters, digits, '_', '.' and '-'"
 #define UNIVERSAL                                                                        \
 	" is not needed: the keys beside 'type: universal' apply to both framings"
 	static const struct row rows[] = {
 		{"id: a b", "4:5: " AN_ID},
 		{"id: \"a\\nb\"", "4:5: " AN_ID},
-		{"id: ''", "4:5: 'id': expected a text, not an empty text"},
+		{"id: ''", "4:5: 'id': expected a string, not an empty string"},
 		{"paths: []", "4:8: 'paths': expected 1 to 64 elements, not 0"},
 		{"paths: [/, ws]", "4:12: " A_PATH},
 		{"paths: [/ws?x]", "4:9: " A_PATH},
@@ -403,7 +405,7 @@ static void errors_in_endpoints(void **state)
 		 "4:27: 'tls' is not supported yet: use a proxy in front of routerd for "
 		 "TLS"},
 		{"type: unix",
-		 "4:1: 'path' is missing: a Unix endpoint needs the name of its socket"},
+		 "4:1: 'path' is missing: a Unix endpoint needs the path of its socket"},
 		{"type: unix, path: /a, port: 1",
 		 "4:30: 'port' is for endpoints of type tcp"},
 		{"type: unix, path: /a, interface: '::1'",
@@ -411,8 +413,8 @@ static void errors_in_endpoints(void **state)
 		{"type: unix, path: /a, version: 4",
 		 "4:33: 'version' is for endpoints of type tcp"},
 		{"type: unix, path: /a, mode: rw",
-		 "4:30: expected an octal mode such as \"0660\"; connecting needs the "
-		 "right to write"},
+		 "4:30: 'mode': expected an octal mode that lets someone write, such as "
+		 "\"0660\": clients need that to connect"},
 		{"type: unix, path: /a, host: x",
 		 "4:24: unknown key 'host' in the endpoint, expected 'type', 'port', "
 		 "'interface', 'version', 'path' or 'mode'"},
@@ -429,18 +431,18 @@ static void errors_in_endpoints(void **state)
 static void errors_in_options(void **state)
 {
 	(void)state;
-#define MS      " (or with ms, s, min), not "
+#define MS      ", in milliseconds or with a unit (ms, s, min), not "
 #define RFC6455 "is not supported: RFC 6455 "
 #define ORIGIN                                                                           \
-	"'allowed_origins': no browser sends this origin; expected scheme and host "     \
+	"'allowed_origins': no browser sends this origin; expected a scheme and a host " \
 	"without a final '/', such as https://example.com; '*' matches any text"
 	static const struct row rows[] = {
 		{"max_message_size: 0",
-		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
-		 "MiB (or with KiB, MiB, GiB), not '0'"},
+		 "4:20: 'max_message_size': expected a size from 1 KiB to 16 "
+		 "MiB, in bytes or with a unit (KiB, MiB, GiB), not '0'"},
 		{"max_message_size: 64 MiB",
-		 "4:20: 'max_message_size': expected a number of bytes from 1 KiB to 16 "
-		 "MiB (or with KiB, MiB, GiB), not '64 MiB'"},
+		 "4:20: 'max_message_size': expected a size from 1 KiB to 16 "
+		 "MiB, in bytes or with a unit (KiB, MiB, GiB), not '64 MiB'"},
 		{"max_connections: 10000001",
 		 "4:19: 'max_connections': expected an integer from 0 to 10000000, not "
 		 "'10000001'"},
@@ -448,18 +450,18 @@ static void errors_in_options(void **state)
 		 "4:19: 'allowed_origins': expected 1 to 256 elements, not 0"},
 		{"allowed_origins: ['*', example.com]", "4:25: " ORIGIN},
 		{"allowed_origins: '*'",
-		 "4:19: 'allowed_origins': expected a list, not the text '*'"},
+		 "4:19: 'allowed_origins': expected a list, not the string '*'"},
 		{"auto_ping_interval: 25 h",
-		 "4:22: 'auto_ping_interval': expected milliseconds from 0 to 1440 min" MS
+		 "4:22: 'auto_ping_interval': expected a time from 0 to 1440 min" MS
 		 "'25 h'"},
 		{"auto_ping_timeout: 0",
-		 "4:21: 'auto_ping_timeout': expected milliseconds from 100 ms to 60 "
+		 "4:21: 'auto_ping_timeout': expected a time from 100 ms to 60 "
 		 "min" MS "'0'"},
 		{"open_handshake_timeout: 0",
-		 "4:26: 'open_handshake_timeout': expected milliseconds from 100 ms to "
+		 "4:26: 'open_handshake_timeout': expected a time from 100 ms to "
 		 "10 min" MS "'0'"},
 		{"close_handshake_timeout: 99",
-		 "4:27: 'close_handshake_timeout': expected milliseconds from 100 ms to "
+		 "4:27: 'close_handshake_timeout': expected a time from 100 ms to "
 		 "1 min" MS "'99'"},
 		{"auto_ping_restart_on_any_traffic: false",
 		 "4:36: 'auto_ping_restart_on_any_traffic: false' is not supported: any "
@@ -526,8 +528,9 @@ static void errors_in_auth(void **state)
 		 "4:45: unknown authenticator 'other': define it in 'authenticators' at "
 		 "the top of the file"},
 		{"cryptosign: {type: dynamic, authenticator-realm: r",
-		 "4:51: 'authenticator-realm' has no counterpart: an authenticator is a "
-		 "process with a socket, not a session in a realm"},
+		 "4:51: 'authenticator-realm' is not supported: an authenticator is a "
+		 "process with a socket, not a session in a realm; 'authenticator' names "
+		 "it"},
 		{"cryptosign: {principals: {}",
 		 "4:27: 'principals' are not stored here: add them to authd with authctl "
 		 "principal add"},
@@ -554,8 +557,9 @@ static void errors_in_auth(void **state)
 		 "4:41: unknown authenticator 'other': define it in 'authenticators' at "
 		 "the top of the file"},
 		{"ticket: {type: dynamic, authenticator-realm: r",
-		 "4:47: 'authenticator-realm' has no counterpart: an authenticator is a "
-		 "process with a socket, not a session in a realm"},
+		 "4:47: 'authenticator-realm' is not supported: an authenticator is a "
+		 "process with a socket, not a session in a realm; 'authenticator' names "
+		 "it"},
 		{"ticket: {principals: {}",
 		 "4:23: 'principals' are not stored here: write an authenticator that "
 		 "knows the tickets"},
@@ -568,8 +572,8 @@ static void errors_in_auth(void **state)
 	};
 
 	check_all(refuse, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
-	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs cryptosign, "
-			      "ticket or anonymous");
+	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs 'cryptosign', "
+			      "'ticket' or 'anonymous'");
 }
 
 static void errors_in_authenticators(void **state)
@@ -577,7 +581,8 @@ static void errors_in_authenticators(void **state)
 	(void)state;
 	static const struct row rows[] = {
 		{"a: {}", "4:4: the authenticator needs the key 'socket'"},
-		{"a: {socket: ''}", "4:13: 'socket': expected a text, not an empty text"},
+		{"a: {socket: ''}",
+		 "4:13: 'socket': expected a string, not an empty string"},
 		{"a b: {socket: s}", "4:1: " AN_ID},
 		{"a: {socket: s}, a: {socket: t}",
 		 "4:17: 'a' is given twice in 'authenticators'"},
@@ -586,12 +591,11 @@ static void errors_in_authenticators(void **state)
 		{"a: {socket: s, allow_users: []}",
 		 "4:29: 'allow_users': expected 1 to 64 elements, not 0"},
 		{"a: {socket: s, allow_users: [0, no such]}",
-		 "4:33: there is no user 'no such' on this system"},
+		 "4:33: 'allow_users': there is no user 'no such' on this system"},
 		{"a: {socket: s, timeout: 9}",
-		 "4:25: 'timeout': expected milliseconds from 10 ms to 1 min" MS "'9'"},
+		 "4:25: 'timeout': expected a time from 10 ms to 1 min" MS "'9'"},
 		{"a: {socket: s, timeout: 61 s}",
-		 "4:25: 'timeout': expected milliseconds from 10 ms to 1 min" MS
-		 "'61 s'"},
+		 "4:25: 'timeout': expected a time from 10 ms to 1 min" MS "'61 s'"},
 	};
 	char text[2048];
 
@@ -608,22 +612,22 @@ static void errors_in_authenticators(void **state)
 static void errors_in_limits(void **state)
 {
 	(void)state;
-#define BYTES " (or with KiB, MiB, GiB), not "
+#define BYTES ", in bytes or with a unit (KiB, MiB, GiB), not "
 	static const struct row rows[] = {
-		{"queue_size: 4095", "4:22: 'queue_size': expected a number of bytes "
-				     "from 4 KiB to 1 GiB" BYTES "'4095'"},
+		{"queue_size: 4095",
+		 "4:22: 'queue_size': expected a size from 4 KiB to 1 GiB" BYTES
+		 "'4095'"},
 		{"queued_total: 1",
-		 "4:24: 'queued_total': expected a number of bytes from 1 MiB to 1024 "
+		 "4:24: 'queued_total': expected a size from 1 MiB to 1024 "
 		 "GiB" BYTES "'1'"},
 		{"incomplete_total: 2 TiB",
-		 "4:28: 'incomplete_total': expected a number of bytes from 1 MiB to "
+		 "4:28: 'incomplete_total': expected a size from 1 MiB to "
 		 "1024 GiB" BYTES "'2 TiB'"},
 		{"mailbox_high: 0",
-		 "4:24: 'mailbox_high': expected a number of bytes from 4 KiB to 1 "
+		 "4:24: 'mailbox_high': expected a size from 4 KiB to 1 "
 		 "GiB" BYTES "'0'"},
-		{"mailbox_low: 0",
-		 "4:23: 'mailbox_low': expected a number of bytes from 1 KiB to 1 "
-		 "GiB" BYTES "'0'"},
+		{"mailbox_low: 0", "4:23: 'mailbox_low': expected a size from 1 KiB to 1 "
+				   "GiB" BYTES "'0'"},
 		{"mailbox_low: 8 MiB",
 		 "4:23: 'mailbox_low' is 8388608 bytes, but must be less than "
 		 "'mailbox_high', which is 8388608"},
@@ -633,8 +637,7 @@ static void errors_in_limits(void **state)
 		{"hold_queue: 0",
 		 "4:22: 'hold_queue': expected an integer from 1 to 1000000, not '0'"},
 		{"hold_timeout: 0",
-		 "4:24: 'hold_timeout': expected milliseconds from 100 ms to 1 min" MS
-		 "'0'"},
+		 "4:24: 'hold_timeout': expected a time from 100 ms to 1 min" MS "'0'"},
 		{"pending_calls: 0",
 		 "4:25: 'pending_calls': expected an integer from 1 to 10000000, not "
 		 "'0'"},
@@ -682,7 +685,7 @@ static void all_errors(void **state)
 		 "r.yaml:5:68: 'mode' is for endpoints of type unix\n"
 		 "r.yaml:6:12: " A_PATH "\nr.yaml:6:16: " A_PATH "\n"
 		 "r.yaml:6:23: unknown key 'publish' in the transport: it belongs in "
-		 "'allow'; here expected 'type', 'id', 'endpoint', 'paths', "
+		 "'allow'; expected here: 'type', 'id', 'endpoint', 'paths', "
 		 "'serializers', 'options' or 'auth'\n"
 		 "r.yaml:9:54: unknown authenticator 'a': define it in 'authenticators' "
 		 "at the top of the file\n"

@@ -65,8 +65,8 @@ static void warnings_of_anonymous(void **state)
 	(void)state;
 #define ANONYMOUS "auth: {anonymous: {type: static, role: user}}"
 #define ANY_PAGE                                                                         \
-	"warning: any web page can use this anonymous transport through the browsers "   \
-	"of its visitors: list the pages that may in 'allowed_origins' of 'options'"
+	"warning: any web page can connect to this transport as an anonymous client: "   \
+	"list the pages that may, in 'allowed_origins' of 'options'"
 #define OPEN(type) REALMS "transports:\n- {type: " type ", " ANONYMOUS ", "
 	warn(OPEN("websocket") ENDPOINT "}", "3:60: " ANY_PAGE);
 	warn(OPEN("universal") ENDPOINT "}", "3:60: " ANY_PAGE);
@@ -85,14 +85,15 @@ static void warnings_of_realms(void **state)
 	"transports: [{type: rawsocket, " ENDPOINT                                       \
 	", auth: {anonymous: {type: static, role: u" more "}}}]\nrealms:\n"
 #define CAN  "permissions: [{uri: a, allow: {subscribe: true}}]"
-#define NONE "warning: no transport lets anybody into this realm"
-#define IDLE "warning: this role may do nothing: no permission allows an action"
+#define NONE "warning: no client can join this realm: no transport leads to it"
+#define IDLE                                                                             \
+	"warning: this role allows nothing: give it a permission that allows an action"
 	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}]}\n"
 			     "- {name: s, roles: [{name: u, " CAN "}]}",
 	     NULL);
 	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}, {name: v, " CAN
 			     "}]}\n- {name: s, roles: [{name: v}]}",
-	     "3:90: warning: no transport gives anybody this role\n"
+	     "3:90: warning: no client can get this role: no transport assigns it\n"
 	     "r.yaml:4:10: " NONE);
 	warn(FOR_ANYBODY(", realm: r") "- {name: s, roles: [{name: u, " CAN "}]}\n"
 				       "- {name: r, roles: [{name: u, " CAN "}]}",
@@ -108,9 +109,8 @@ static void warnings_of_realms(void **state)
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {subscribe: true}}]}]}",
-	     "4:51: warning: this permission has no effect: of the URIs that begin "
-	     "with \"wamp.\", which are the router's own, clients can only call "
-	     "procedures");
+	     "4:51: warning: this permission has no effect: URIs that begin with "
+	     "\"wamp.\" are reserved, and clients can only call them");
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true}}]}]}",
@@ -125,25 +125,24 @@ static void warnings_of_realms(void **state)
 static void warnings_of_authenticators(void **state)
 {
 	(void)state;
-#define NEVER                                                                            \
-	"is never reached: a client has 10000 ms for its whole login "                   \
-	"(open_handshake_timeout)"
+#define NEVER "has no effect: open_handshake_timeout ends each login after 10000 ms"
 	static const struct row limits[] = {
 		{"hold_timeout: 10 s", NULL},
 		{"hold_timeout: 11 s", "4:24: warning: 'hold_timeout' " NEVER},
 		{"queue_size: 16 MiB, queued_total: 16 MiB", NULL},
 		{"queue_size: 16 MiB, queued_total: 15 MiB",
-		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
-		 "together have at most 15728640 bytes (queued_total)"},
+		 "4:22: warning: 'queue_size' has no effect: queued_total limits all "
+		 "queues of a thread together to 15728640 bytes"},
 		{"queue_size: 16 MiB, queued_total: 31 MiB}\nthreads: 2\n#",
-		 "4:22: warning: 'queue_size' is never reached: all queues of a thread "
-		 "together have at most 16252928 bytes (queued_total)"},
+		 "4:22: warning: 'queue_size' has no effect: queued_total limits all "
+		 "queues of a thread together to 16252928 bytes"},
 	};
 	static const struct row rows[] = {
 		{"authd: {socket: a, timeout: 10 s}", NULL},
 		{"authd: {socket: a, timeout: 10001}", "4:29: warning: 'timeout' " NEVER},
 		{"authd: {socket: a}, other: {socket: b}",
-		 "4:21: warning: no transport and no role refers to this authenticator"},
+		 "4:21: warning: this authenticator has no effect: no transport and no "
+		 "role names it"},
 	};
 
 	check_all(warn, limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");

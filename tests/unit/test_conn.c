@@ -139,8 +139,8 @@ static void test_answers(void **state)
 	check_answer("HEAD /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200 ");
 	check_answer("GET /ws HTTP/1.0\r\n\r\n", "HTTP/1.1 200 ");
 	check_answer("GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-		     "HTTP/1.1 404 Not Found: Nothing is served at this path; served "
-		     "paths: /ws\r\n");
+		     "HTTP/1.1 404 Not Found: There is nothing at this path. Paths that "
+		     "exist: /ws\r\n");
 	check_answer("POST /ws HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 405 ");
 	check_answer("GET /ws HTTP/1.1\r\n\r\n", "HTTP/1.1 400 ");
 	check_answer("\x16\x03\x01 hello", "HTTP/1.1 400 ");

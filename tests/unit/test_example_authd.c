@@ -56,9 +56,9 @@ static void says_what_is_wrong(void **state)
 	check_said(DB "listen: {path: a}\nadmin: {path: a}",
 		   "a.yaml:3:15: 'admin' must have its own path");
 	check_said("database: l\n" PATHS,
-		   "a.yaml:1:11: the database must have its own path");
+		   "a.yaml:1:11: 'database' must have its own path");
 	check_said("database: a\n" PATHS,
-		   "a.yaml:1:11: the database must have its own path");
+		   "a.yaml:1:11: 'database' must have its own path");
 	check_said(DB PATHS "deny: {uri: a b}",
 		   "a.yaml:4:13: 'uri' must be a URI, such as com.example.no_such_user");
 }
@@ -67,8 +67,8 @@ static void says_what_has_no_effect(void **state)
 {
 	(void)state;
 #define OWNER                                                                            \
-	"warning: 'mode' lets only the file's owner connect, so not all of "             \
-	"'allow_users' can"
+	"warning: 'mode' lets only the owner of the socket connect, but "                \
+	"'allow_users' lists more users: use \"0660\" or \"0666\""
 	check_said(DB
 		   "admin: {path: a}\nlisten: {path: l, mode: '0600', allow_users: [0, "
 		   "1, 2]}",

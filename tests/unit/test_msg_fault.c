@@ -366,15 +366,14 @@ static const struct {
 	int err;
 	const char *text;
 } told[] = {
-	{"", E_TRUNCATED, "message: the message ends here"},
+	{"", E_TRUNCATED, "message: the message is cut off"},
 	{"{}", E_TYPE, "message: expected a list that begins with a message type"},
 	{"[\"48\"]", E_TYPE, "message: expected a list that begins with a message type"},
 	{"[]", E_TYPE, "message: expected a list that begins with a message type"},
 	{"[2,7,{}]", E_UNKNOWN, "WELCOME (type 2) is not a message that clients send"},
 	{"[99]", E_UNKNOWN, "? (type 99) is not a message that clients send"},
-	{"[48,7,{},\"p\"]x", E_TRAILING,
-	 "CALL: something follows the end of the message"},
-	{"[48,7", E_TRUNCATED, "CALL.Options: the message ends here"},
+	{"[48,7,{},\"p\"]x", E_TRAILING, "CALL: extra bytes follow the message"},
+	{"[48,7", E_TRUNCATED, "CALL.Options: the message is cut off"},
 	{"[1]", E_NOTFOUND, "HELLO.Realm: missing, expected a string"},
 	{"[48]", E_NOTFOUND, "CALL.Request: missing, expected an integer from 1 to 2^53"},
 	{"[48,0,{},\"p\"]", E_TYPE, "CALL.Request: expected an integer from 1 to 2^53"},
@@ -403,15 +402,14 @@ static const struct {
 	{"[5,1,{}]", E_TYPE, "AUTHENTICATE.Signature: expected a string"},
 	{"[1,1,{" ROLES "}]", E_TYPE, "HELLO.Realm: expected a string"},
 	{"[1,\"r\",{}]", E_NOTFOUND,
-	 "HELLO.Details.roles: missing, expected a dict of publisher, subscriber, "
-	 "caller, "
-	 "callee, at least one"},
+	 "HELLO.Details.roles: missing, expected a dict with at least one of publisher, "
+	 "subscriber, caller and callee"},
 	{"[1,\"r\",{\"roles\":{}}]", E_TYPE,
-	 "HELLO.Details.roles: expected a dict of publisher, subscriber, caller, callee, "
-	 "at least one"},
+	 "HELLO.Details.roles: expected a dict with at least one of publisher, "
+	 "subscriber, caller and callee"},
 	{"[1,\"r\",{\"roles\":[\"caller\"]}]", E_TYPE,
-	 "HELLO.Details.roles: expected a dict of publisher, subscriber, caller, callee, "
-	 "at least one"},
+	 "HELLO.Details.roles: expected a dict with at least one of publisher, "
+	 "subscriber, caller and callee"},
 	{"[1,\"r\",{\"roles\":{\"caller\":true}}]", E_TYPE,
 	 "HELLO.Details.roles.caller: expected a dict"},
 	{"[1,\"r\",{" ROLES ",\"authmethods\":\"anonymous\"}]", E_TYPE,
@@ -422,21 +420,23 @@ static const struct {
 	 "HELLO.Details.authextra.pubkey: given twice"},
 	/* invalid values */
 	{"[1,\"r\",{" ROLES ",\"authid\":\"\\ud83d\"}]", E_VALUE,
-	 "HELLO.Details.authid: a text has an unpaired surrogate, such as a cut emoji"},
+	 "HELLO.Details.authid: a string has an unpaired surrogate, such as half of an "
+	 "emoji"},
 	{"[1,\"r\",{" ROLES ",\"authextra\":{\"x\":NaN}}]", E_VALUE,
 	 "HELLO.Details.authextra: NaN and Infinity cannot be expressed in JSON"},
 	{"[1,\"r\",{\"roles\":{\"caller\":{\"x\":NaN}}}]", E_VALUE,
 	 "HELLO.Details.roles.caller: NaN and Infinity cannot be expressed in JSON"},
 	{"[48,7,{},\"\\ud83d\"]", E_VALUE,
-	 "CALL.Procedure: a text has an unpaired surrogate, such as a cut emoji"},
+	 "CALL.Procedure: a string has an unpaired surrogate, such as half of an emoji"},
 	{"[48,7,{},\"\\u0000p\"]", E_VALUE,
-	 "CALL.Procedure: a text begins with U+0000, which marks binary data, but no "
+	 "CALL.Procedure: a string begins with U+0000, which marks binary data, but no "
 	 "base64 follows"},
-	{"[48,7,{\"x\":[\"\xff\"]},\"p\"]", E_VALUE, "CALL.Options: a text is not UTF-8"},
+	{"[48,7,{\"x\":[\"\xff\"]},\"p\"]", E_VALUE,
+	 "CALL.Options: a string is not UTF-8"},
 	{"[48,7,{\"\\ud83d\":1},\"p\"]", E_VALUE,
-	 "CALL.Options: a text has an unpaired surrogate, such as a cut emoji"},
+	 "CALL.Options: a string has an unpaired surrogate, such as half of an emoji"},
 	{"[32,7,{\"match\":\"\xff\"},\"t\"]", E_VALUE,
-	 "SUBSCRIBE.Options.match: a text is not UTF-8"},
+	 "SUBSCRIBE.Options.match: a string is not UTF-8"},
 	{"[16,7,{\"eligible\":[NaN]},\"t\"]", E_VALUE,
 	 "PUBLISH.Options.eligible: NaN and Infinity cannot be expressed in JSON"},
 	{"[70,7,{},[],{\"a\":NaN}]", E_VALUE,
@@ -446,19 +446,19 @@ static const struct {
 	{"[34,7,1,{\"x\":NaN}]", E_VALUE,
 	 "UNSUBSCRIBE.Options: NaN and Infinity cannot be expressed in JSON"},
 	{"[49,7,{\"mode\":\"\\ud83d\"}]", E_VALUE,
-	 "CANCEL.Options.mode: a text has an unpaired surrogate, such as a cut emoji"},
-	{"[6,{\"message\":\"\\ud83d\"},\"u\"]", E_VALUE,
-	 "GOODBYE.Details.message: a text has an unpaired surrogate, such as a cut "
+	 "CANCEL.Options.mode: a string has an unpaired surrogate, such as half of an "
 	 "emoji"},
+	{"[6,{\"message\":\"\\ud83d\"},\"u\"]", E_VALUE,
+	 "GOODBYE.Details.message: a string has an unpaired surrogate, such as half of "
+	 "an emoji"},
 	/* a malformed message is reported in place of earlier invalid values */
 	{"[16,7,{\"x\":NaN,\"acknowledge\":1},\"t\"]", E_TYPE,
 	 "PUBLISH.Options.acknowledge: expected a boolean"},
 	{"[48,7,{},\"p\",[NaN],[]]", E_TYPE, "CALL.ArgumentsKw: expected a dict"},
 	{"[48,NaN,{},\"p\"]", E_TYPE, "CALL.Request: expected an integer from 1 to 2^53"},
 	{"[NaN]", E_TYPE, "message: expected a list that begins with a message type"},
-	{"[48,7,{},\"p\",[NaN]", E_TRUNCATED, "CALL.ArgumentsKw: the message ends here"},
-	{"[48,7,{},\"p\",[NaN]]]", E_TRAILING,
-	 "CALL: something follows the end of the message"},
+	{"[48,7,{},\"p\",[NaN]", E_TRUNCATED, "CALL.ArgumentsKw: the message is cut off"},
+	{"[48,7,{},\"p\",[NaN]]]", E_TRAILING, "CALL: extra bytes follow the message"},
 };
 
 static void test_words(void **state)

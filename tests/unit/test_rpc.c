@@ -125,14 +125,14 @@ static void on_answer(const struct rpc_answer *a, void *arg)
 }
 
 /* For an error that cannot be written, either. */
-static void unsayable_at_all(struct buf *out, int why)
+static void no_fallback_error(struct buf *out, int why)
 {
 	out->err = why;
 }
 
 static const struct rpc_handlers handlers = {
 	.read = auth_msg_read,
-	.unsayable = unsayable_at_all,
+	.fallback_error = no_fallback_error,
 	.request = on_request,
 	.notification = on_notification,
 	.closed = on_closed,
@@ -405,6 +405,19 @@ static void send_raw(struct pair *p, struct slice s)
 	}
 }
 
+/* The reasons of `closed`: which of them blame the peer's message? */
+static void test_whose_fault(void **state)
+{
+	static const int not_the_peer[] = {E_CLOSED, E_SYS, E_NOMEM};
+	static const int the_peer[] = {E_LIMIT, E_SYNTAX, E_TYPE, E_DEPTH, E_UTF8};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(not_the_peer); i++)
+		assert_false(rpc_peer_fault(not_the_peer[i]));
+	for (size_t i = 0; i < ARRAY_LEN(the_peer); i++)
+		assert_true(rpc_peer_fault(the_peer[i]));
+}
+
 static void test_hostile(void **state)
 {
 	static uint8_t huge[4200] = "\x94\x00\x01\xa1m\x91\xda\x20\x00";
@@ -559,7 +572,7 @@ static void test_reply_too_large(void **state)
 	pair_close(&p);
 }
 
-static void unsayable(struct buf *out, int why)
+static void fallback_error(struct buf *out, int why)
 {
 	buf_put_str(out, why == E_LIMIT ? "\xa3"
 					  "big"
@@ -569,7 +582,7 @@ static void unsayable(struct buf *out, int why)
 
 static const struct rpc_handlers tolerant = {
 	.read = auth_msg_read,
-	.unsayable = unsayable,
+	.fallback_error = fallback_error,
 	.request = on_request,
 	.notification = on_notification,
 	.closed = on_closed,
@@ -714,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_no_call_has_the_id_0),
 		cmocka_unit_test(test_limits_of_ours),
 		cmocka_unit_test(test_closed_by_peer),
+		cmocka_unit_test(test_whose_fault),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_byte_by_byte),
 		cmocka_unit_test(test_free_in_callbacks),

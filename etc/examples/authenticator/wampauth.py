@@ -14,7 +14,7 @@
 It needs Python 3.11, the standard library and msgpack (Debian: python3-msgpack).
 proto/auth-protocol.md describes the protocol and what to return.
 
-- realm and authid are what the client asked for, or None. The router has proved nothing yet:
+- realm and authid are what the client asked for, or None. The client has proved nothing yet:
   whoever connects can ask about any key.
 - details["authextra"] is always a dict. Its "pubkey" is 64 lower case hex digits, or None if the
   client sent no key or something else. Everything else in it is whatever the client sent.
@@ -169,7 +169,7 @@ class _Server:
     def ask(self, question):
         questions = question.router.questions
         if len(questions) >= MAX_INFLIGHT:
-            log.warning("more than %d questions in flight: put off", MAX_INFLIGHT)
+            log.warning("more than %d questions in flight: the router must ask later", MAX_INFLIGHT)
             question.router.answer(question.msgid, {"kind": "temporary"})
             return
         questions[question.msgid] = question
@@ -275,7 +275,7 @@ class _Router(asyncio.Protocol):
         self.server.routers.add(self)
         uid = _peer_uid(transport.get_extra_info("socket"))
         if uid not in self.server.uids:
-            log.error("refused a router that runs as uid=%d: allow_users does not name it", uid)
+            log.error("router refused: its user is not in allow_users uid=%d", uid)
             transport.abort()
 
     def connection_lost(self, error):
@@ -346,7 +346,8 @@ class _Router(asyncio.Protocol):
     def _hello(self, msgid, major, max_message):
         if major != 1:
             self.answer(msgid, {"kind": "internal", "uri": "auth.rpc.unsupported_version",
-                                "message": "this authenticator supports version 1.0"})
+                                "message": "the authenticator supports version 1.0: upgrade it "
+                                           "or the router"})
             self.transport.close()
             return
         self.max_message = min(MAX_MESSAGE, max_message)
@@ -424,7 +425,7 @@ class _Question:
             _check_error(error) if error else self.check(result)
             size = len(msgpack.packb([1, self.msgid, error, result]))
             if size > self.router.max_message:
-                raise ValueError(f"the answer has {size} bytes, the router takes "
+                raise ValueError(f"the answer has {size} bytes, but the router accepts only "
                                  f"{self.router.max_message}")
         except MemoryError:
             error, result = {"kind": "temporary", "detail": "out of memory"}, None
@@ -581,7 +582,7 @@ async def _watch_loop():
         await asyncio.sleep(MAX_LAG_SECONDS)
         lag = time.monotonic() - before - MAX_LAG_SECONDS
         if lag > MAX_LAG_SECONDS:
-            log.warning("all logins stood still for %.1f s: your async function blocks", lag)
+            log.warning("your async function has blocked all logins for %.1f s", lag)
 
 
 def _stop_signal():
@@ -650,7 +651,7 @@ def _listen(path, mode):
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(path)
-            raise OSError(f"{path}: somebody is listening there already")
+            raise OSError(f"{path}: another process listens there")
     except FileNotFoundError:
         pass
     except ConnectionRefusedError:

@@ -516,6 +516,8 @@ static bool on_worker_turn_end(void *arg)
 		more = true;
 	if (attach_reload_some(&w->peers))
 		more = true;
+	if (members_remove_some(&w->peers))
+		more = true;
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
 	uint32_t conns = net_conns(&w->net);

@@ -184,6 +184,15 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 		conn_send_shared(p->conn, shared_buf_ref(b->framed), b->n_events);
 }
 
+/* The peer of a membership. NULL if its session has ended. */
+static struct peer *peer_of(const struct peers *ps, const struct member *member)
+{
+	uintptr_t owner = (uintptr_t)member->node.owner;
+	const struct peer_slot *s = &ps->slots[owner >> 32];
+
+	return LIKELY(s->generation == (uint32_t)owner) ? s->peer : NULL;
+}
+
 bool fan_out_go_on(struct peers *ps)
 {
 	struct fan_out *f = &ps->members.fan_out;
@@ -195,7 +204,9 @@ bool fan_out_go_on(struct peers *ps)
 		/* advance first: delivering may end the session, which frees its
 		 * member */
 		f->next = TAILQ_NEXT(member, in_list);
-		deliver_to(ps, f, member->peer);
+		struct peer *p = peer_of(ps, member);
+		if (p != NULL)
+			deliver_to(ps, f, p);
 		if (n % DELIVERIES_PER_LOOK == 0 && f->next != NULL &&
 		    budget_posts_spent(&ps->net->budget))
 			return false;

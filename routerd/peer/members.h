@@ -6,6 +6,9 @@
  * members when it was published. An unfinished fan-out keeps a cursor into the list; when
  * the member under the cursor leaves, the cursor moves to the next member.
  *
+ * When a session with many memberships ends, they stay in the lists for a while and are
+ * removed in pieces. Their session's generation is out of date, so they get no EVENTs.
+ *
  * The worker's thread only.
  */
 #ifndef ROUTERD_PEER_MEMBERS_H
@@ -19,14 +22,15 @@
 
 struct peer;
 struct peers;
-LIST_HEAD(peer_members, member);
+TAILQ_HEAD(peer_members, member);
 
 struct member {
-	struct id_node node; /* owner: the peer, id: the subscription */
-	struct peer *peer;
+	/* owner: not a pointer, but the session's slot and generation; id: the
+	 * subscription */
+	struct id_node node;
 	struct member_list *list;
 	TAILQ_ENTRY(member) in_list;
-	LIST_ENTRY(member) of_peer;
+	TAILQ_ENTRY(member) of_peer; /* of a peer, or in members.ended */
 };
 
 struct member_list {
@@ -77,8 +81,9 @@ struct fan_out {
 };
 
 struct members {
-	struct id_table lists;   /* member_list.node */
-	struct id_table by_peer; /* member.node */
+	struct id_table lists;     /* member_list.node */
+	struct id_table by_peer;   /* member.node */
+	struct peer_members ended; /* of sessions that have ended */
 	struct fan_out fan_out;
 };
 
@@ -93,8 +98,13 @@ struct member_list *members_of(const struct members *m, uint64_t subscription);
 int members_add(struct peers *ps, struct peer *p, uint64_t subscription) MUSTCHECK;
 /* Ends p's membership. Does nothing if p is not a member. */
 void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
-/* Ends all memberships of p. */
+/*
+ * Ends all memberships of p, whose session has ended. Then call peers_renew or
+ * peers_remove.
+ */
 void members_remove_all(struct peers *ps, struct peer *p);
+/* Removes some memberships of sessions that have ended. True if there are more. */
+bool members_remove_some(struct peers *ps);
 
 /*
  * Ends a fan-out that has reached every member, or whose members have all left. Drops its

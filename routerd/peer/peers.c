@@ -112,6 +112,7 @@ int peers_add(struct peers *ps, struct peer *p)
 {
 	if (ps->first_free == ps->n_slots && grow_slots(ps) != 0)
 		return E_NOMEM;
+	TAILQ_INIT(&p->members);
 	p->slot = ps->first_free;
 	struct peer_slot *s = &ps->slots[p->slot];
 	ps->first_free = s->next_free;

@@ -412,6 +412,41 @@ static void test_members_come_and_go(void **state)
 	EXPECT(b, "");
 }
 
+/* Those that are still in the lists get nothing, not even if the next session on the
+ * connection subscribes to the same. */
+static void test_many_end_in_pieces(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_JSON, 15);
+
+	(void)state;
+	for (uint64_t i = 0; i < 3 * REMOVED_AT_ONCE; i++)
+		assert_int_equal(members_add(&ps, a, 1000 + i), 0);
+	add(a);
+	add(b);
+	members_remove_all(&ps, a);
+	peers_renew(&ps, a);
+	assert_int_equal(ps.members.by_peer.count, 2 * REMOVED_AT_ONCE + 2);
+	fan_out_two();
+	EXPECT(a, "");
+	EXPECT(b, TWO);
+	add(a);
+	fan_out_two();
+	EXPECT(a, TWO);
+	EXPECT(b, TWO);
+	assert_true(members_remove_some(&ps));
+	assert_int_equal(ps.members.by_peer.count, REMOVED_AT_ONCE + 3);
+	leave(b);
+	assert_true(members_remove_some(&ps));
+	assert_false(members_remove_some(&ps));
+	assert_false(members_remove_some(&ps));
+	assert_int_equal(ps.members.by_peer.count, 1);
+	fan_out_two();
+	EXPECT(a, TWO);
+	/* the rest ends with the worker */
+	for (uint64_t i = 0; i < 2 * REMOVED_AT_ONCE; i++)
+		assert_int_equal(members_add(&ps, a, 1000 + i), 0);
+}
+
 static void publish_as(struct session_ref from, bool exclude_me)
 {
 	publications = 0;
@@ -445,7 +480,9 @@ static void test_exclude_me(void **state)
 	other.worker++;
 	publish_as(other, true);
 	EXPECT(a, "[36,7,1,{},[1]]");
+	members_remove_all(&ps, a);
 	peers_renew(&ps, a);
+	add(a);
 	publish_as(from, true);
 	EXPECT(a, "[36,7,1,{},[1]]");
 }
@@ -855,6 +892,7 @@ int main(void)
 		T(test_what_ends_a_run),
 		T(test_nobody_is_there),
 		T(test_members_come_and_go),
+		T(test_many_end_in_pieces),
 		T(test_exclude_me),
 		T(test_each_gets_what_is_for_it),
 		T(test_lists_end_a_run),

@@ -20,16 +20,18 @@ const char *wamp_type_name(enum wamp_type type)
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
-	"publication_trustlevels",
-	"publisher_exclusion",
-	"publisher_identification",
-	"subscriber_blackwhite_listing",
-	NULL,
+	"publication_trustlevels",       "publisher_exclusion",
+	"publisher_identification",      "session_meta_api",
+	"subscriber_blackwhite_listing", NULL,
 };
 static const char *const dealer_features[] = {
-	"call_canceling",           "call_timeout",
-	"call_trustlevels",         "caller_identification",
-	"progressive_call_results", NULL,
+	"call_canceling",
+	"call_timeout",
+	"call_trustlevels",
+	"caller_identification",
+	"progressive_call_results",
+	"session_meta_api",
+	NULL,
 };
 
 /* Begins a message of count elements and writes its type. */

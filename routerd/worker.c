@@ -288,23 +288,31 @@ static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) =
 	[POST_STOPPED] = on_stopped,
 };
 
-/* --- long answers of realms, made in pieces between posts --- */
+/* --- work of realms that can wait, done in pieces between posts --- */
 
 /* Adds a realm to `busy` if it has work. */
 static void note_work(struct worker *w, uint16_t realm)
 {
 	unsigned i = 0;
 
+	if (!realm_has_work(w->realms[realm]))
+		return;
 	while (i < w->n_busy && w->busy[i] != realm)
 		i++;
-	if (i < w->n_busy || !realm_has_work(w->realms[realm]))
-		return;
-	w->busy[w->n_busy++] = realm;
+	if (i == w->n_busy)
+		w->busy[w->n_busy++] = realm;
+}
+
+static void note_all_work(struct worker *w)
+{
+	for (size_t i = 0; i < w->config->n_realms; i++)
+		if (w->realms[i] != NULL)
+			note_work(w, (uint16_t)i);
 }
 
 /*
  * Does a piece of work for one busy realm after the other, until the turn's budget is
- * spent, but at least one piece. A result can be far larger than its call, so work stops
+ * spent, but at least one piece. It may send far more posts than caused it, so it stops
  * while mailbox_pressure is true; the worker wakes up when the pressure ends. True if
  * there is more to do in the next turn.
  */
@@ -334,9 +342,8 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 	*taken_out = 1;
 	switch ((enum post_destination)post_kinds[p->type].to) {
 	case POST_TO_REALM:
-		if (p->type != POST_JOIN || !refused_by_revocation(w, p))
-			realm_post(w->realms[p->realm], p);
-		if (UNLIKELY(p->type == POST_META))
+		if ((p->type != POST_JOIN || !refused_by_revocation(w, p)) &&
+		    UNLIKELY(realm_post(w->realms[p->realm], p)))
 			note_work(w, p->realm);
 		return true;
 	case POST_TO_PEER:
@@ -349,6 +356,8 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 		return true;
 	case POST_TO_WORKER:
 		handlers[p->type](w, p);
+		if (p->type == POST_REVOKE)
+			note_all_work(w);
 		return true;
 	}
 	return true;
@@ -446,6 +455,7 @@ static bool run_deadlines(struct worker *w)
 			due_ms = wheel_next_ms(&w->deadlines);
 		} while (due_ms != 0 && due_ms <= end_ms &&
 			 !budget_posts_spent(&w->net.budget));
+		note_all_work(w);
 	}
 	if (due_ms > now_ms && due_ms != w->deadline_timer_ms) {
 		timer_arm(&w->deadline_timer, due_ms - now_ms);
@@ -508,9 +518,9 @@ static bool on_worker_turn_end(void *arg)
 	wait_while_stalled(w);
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
-	if (work(w))
-		more = true;
 	if (run_deadlines(w))
+		more = true;
+	if (work(w))
 		more = true;
 	if (attach_verify_some(&w->peers))
 		more = true;

@@ -3,6 +3,7 @@
 #include "routerd/core/broker.h"
 
 #include "common/table.h"
+#include "routerd/core/meta_event.h"
 #include "routerd/core/realm_int.h"
 
 #include <stdlib.h>
@@ -52,6 +53,16 @@ static struct subscription *find_topic(const struct broker *b, struct slice topi
 	return sub;
 }
 
+/* Adds n to the numbers of subscriptions to meta topics. */
+static void count_listener(struct broker *b, struct slice topic, int n)
+{
+	unsigned found = meta_topics_matching(MATCH_EXACT, topic);
+
+	for (unsigned t = 0; found != 0; t++, found >>= 1)
+		if ((found & 1) != 0)
+			b->listeners[t] += (uint32_t)n;
+}
+
 static struct subscription *new_subscription(struct realm *realm, struct slice topic)
 {
 	size_t counts = realm->n_workers * sizeof(uint32_t);
@@ -68,6 +79,7 @@ static struct subscription *new_subscription(struct realm *realm, struct slice t
 		return NULL;
 	}
 	sub->id = realm_new_id(realm);
+	count_listener(&realm->broker, topic, 1);
 	return sub;
 }
 
@@ -121,6 +133,7 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	if (sub->n_members > 0)
 		return;
 	HASH_DEL(realm->broker.topics, sub);
+	count_listener(&realm->broker, slice_of(sub->hh.key, sub->hh.keylen), -1);
 	free(sub);
 }
 
@@ -159,12 +172,13 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 	session_answer(realm, s, POST_UNSUBSCRIBED, p->request, p->id);
 }
 
-void broker_drop_memberships(struct realm *realm, struct session *s)
+unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigned n)
 {
 	struct membership *m;
 
-	while ((m = LIST_FIRST(&s->memberships)) != NULL)
+	for (; n > 0 && (m = LIST_FIRST(&s->memberships)) != NULL; n--)
 		drop_membership(realm, s, m);
+	return n;
 }
 
 #define ID_MASK (WAMP_MAX_ID - 1)
@@ -339,4 +353,33 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 	}
 	if (p->acknowledge)
 		session_answer(realm, s, POST_PUBLISHED, p->request, publication);
+}
+
+/* --- meta events --- */
+
+/* Publishes an event of the router itself. Takes the reference to the payload. */
+static void publish_meta(struct realm *realm, struct payload *payload)
+{
+	/* nobody is its publisher: it has no place, and no identity to disclose */
+	static const struct session router;
+	const struct subscription *sub = find_topic(&realm->broker, payload_uri(payload));
+	struct post p = {.type = POST_PUBLISH, .payload = payload};
+
+	if (!post_events(realm, &router, sub, &p, publication_id(&realm->broker)))
+		realm->counters.unsent_publishes++;
+	post_drop(&p);
+}
+
+void broker_tell_session(struct realm *realm, enum meta_topic topic,
+			 const struct session *s)
+{
+	struct payload *payload;
+
+	if (realm->broker.listeners[topic] == 0 || s->quiet)
+		return;
+	payload = meta_event_of_session(topic, s->identity);
+	if (payload == NULL)
+		realm->counters.unsent_publishes++;
+	else
+		publish_meta(realm, payload);
 }

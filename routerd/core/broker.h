@@ -11,10 +11,13 @@
 #include "common/base.h"
 #include "common/id_table.h"
 #include "routerd/core/session.h"
+#include "routerd/post/meta_topic.h"
 
 struct subscription;
 
 struct broker {
+	/* for each meta topic, the number of subscriptions that it matches */
+	uint32_t listeners[META_TOPIC_COUNT];
 	struct subscription *topics; /* hash table by topic */
 	struct id_table memberships; /* keys: session and subscription id */
 	uint64_t publication;        /* state of publication_id */
@@ -33,8 +36,19 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_publish(struct realm *realm, struct session *s, struct post *p);
 
-/* Ends all memberships of a session. */
-void broker_drop_memberships(struct realm *realm, struct session *s);
+/*
+ * Ends at most n memberships of a session. Returns how many more it could have ended: 0
+ * if there may be more.
+ */
+unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigned n);
+
+/*
+ * Publish meta events (specification: "Meta API"; meta_event.h), unless nobody listens or
+ * the session leaves quietly. They go to all members, also to the session that causes
+ * them. If memory runs out, nobody gets the event, which is counted as unsent.
+ */
+void broker_tell_session(struct realm *realm, enum meta_topic topic,
+			 const struct session *s);
 
 size_t broker_subscriptions(const struct broker *b);
 

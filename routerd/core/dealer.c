@@ -239,7 +239,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		WAMP_ERROR_DISCLOSE_ME, "the callee asks who calls, but this session's "
 					"role may not say who it is"};
 	const struct registration *reg =
-		registration_find(&realm->dealer, payload_uri(p->payload));
+		registration_find(realm, payload_uri(p->payload));
 
 	realm->counters.calls++;
 	if (dealer_refuse_duplicate(realm, s, p->request))
@@ -393,24 +393,24 @@ void dealer_forget_calls(struct realm *realm, struct session *s)
 		finish_call(realm, c, NULL);
 }
 
-void dealer_abandon_calls(struct realm *realm, struct session *s)
+unsigned dealer_abandon_calls(struct realm *realm, struct session *s, unsigned n)
 {
 	struct call *c;
 
-	while ((c = LIST_FIRST(&s->calls)) != NULL) {
-		/* s is leaving, so it gets no posts for calls to itself */
-		if (c->by_callee.owner != s)
-			stop_callee(realm, c);
+	for (; n > 0 && (c = LIST_FIRST(&s->calls)) != NULL; n--) {
+		stop_callee(realm, c);
 		finish_call(realm, c, NULL);
 	}
+	return n;
 }
 
-void dealer_fail_invocations(struct realm *realm, struct session *s)
+unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigned n)
 {
 	static const struct post_error callee_left = {
 		WAMP_ERROR_CANCELED, "callee left while the call was in flight"};
 	struct call *c;
 
-	while ((c = LIST_FIRST(&s->invocations)) != NULL)
+	for (; n > 0 && (c = LIST_FIRST(&s->invocations)) != NULL; n--)
 		fail_call(realm, c, callee_left, NULL);
+	return n;
 }

@@ -47,10 +47,11 @@ void dealer_time_out(struct realm *realm, struct deadline *d);
 /*
  * These functions handle a session that leaves. They end the calls that it made, with an
  * INTERRUPT to the callees and no answer to the session; and the calls that were made to
- * it, with an ERROR to the callers.
+ * it, with an ERROR to the callers. Each ends at most n calls and returns how many more
+ * it could have ended: 0 if there may be more.
  */
-void dealer_abandon_calls(struct realm *realm, struct session *s);
-void dealer_fail_invocations(struct realm *realm, struct session *s);
+unsigned dealer_abandon_calls(struct realm *realm, struct session *s, unsigned n);
+unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigned n);
 
 /* Ends the calls that a session made, and sends no posts. */
 void dealer_forget_calls(struct realm *realm, struct session *s);

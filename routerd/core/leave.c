@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ends sessions; the owner's thread. See leave.h. */
+/* Ends sessions, in slices; the owner's thread. See leave.h. */
 #include "routerd/core/leave.h"
 
 #include "routerd/core/realm_int.h"
@@ -7,27 +7,79 @@
 
 #include <stdlib.h>
 
-void leave_begin(struct realm *realm, struct session *s, struct post *last)
+/*
+ * Calls, registrations and memberships that one slice ends. A slice takes about 0.1 ms
+ * if they are not in the cache, and 0.5 ms if somebody listens to all meta events.
+ */
+enum { SLICE_ENDS = 256 };
+
+void leave_begin(struct realm *realm, struct session *s, struct post *last, bool quiet)
 {
-	broker_drop_memberships(realm, s);
-	registration_drop_all(realm, s);
-	/* first the calls that it made, so that it gets no ERROR for a call to itself */
-	dealer_abandon_calls(realm, s);
 	meta_forget_session(realm, s);
-	dealer_fail_invocations(realm, s);
-	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
-	if (s->lost)
+	if (s->state == SESSION_LOST)
 		LIST_REMOVE(s, of_lost);
+	s->state = SESSION_LEAVING;
+	s->quiet = quiet;
 	TAILQ_REMOVE(&realm->sessions, s, link);
 	id_table_remove(&realm->session_table, &s->node);
 	id_table_remove(&realm->sessions_by_id, &s->by_id);
-	if (last != NULL) {
-		last->realm = realm->slot;
-		last->session = s->ref;
-		/* after the others, because no other post to the session may follow */
-		post_send_reserved(realm->outbox, s->ref.worker, last, &s->mail);
-	}
+	/* If others wait already, this one waits behind them: on_leave comes in the order
+	 * in which the sessions left. */
+	if (TAILQ_EMPTY(&realm->leaving))
+		realm->begin_leaving = true;
+	TAILQ_INSERT_TAIL(&realm->leaving, s, link);
+	if (last == NULL)
+		return;
+	last->realm = realm->slot;
+	last->session = s->ref;
+	post_send_reserved(realm->outbox, s->ref.worker, last, &s->mail);
+}
+
+/* Ends at most n things of a session. Returns how many it could still end. */
+static unsigned end_things(struct realm *realm, struct session *s, unsigned n)
+{
+	n = dealer_abandon_calls(realm, s, n);
+	n = registration_drop_some(realm, s, n);
+	n = dealer_fail_invocations(realm, s, n);
+	return broker_drop_memberships(realm, s, n);
+}
+
+static void end_session(struct realm *realm, struct session *s)
+{
+	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
+	broker_tell_session(realm, META_SESSION_ON_LEAVE, s);
+	TAILQ_REMOVE(&realm->leaving, s, link);
 	identity_unref(&s->identity);
 	free(s->mail);
 	free(s);
+}
+
+void leave_work(struct realm *realm)
+{
+	struct session *s;
+
+	/* a session counts as one thing, too */
+	for (unsigned n = SLICE_ENDS;
+	     n > 0 && (s = TAILQ_FIRST(&realm->leaving)) != NULL;) {
+		n = end_things(realm, s, n);
+		if (n == 0)
+			return;
+		end_session(realm, s);
+		n--;
+	}
+}
+
+void leave_all(struct realm *realm)
+{
+	struct session *s;
+
+	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
+		leave_begin(realm, s, NULL, true);
+	/* Forget all calls before anything else: then nobody is owed an answer. */
+	TAILQ_FOREACH (s, &realm->leaving, link) {
+		s->quiet = true;
+		dealer_forget_calls(realm, s);
+	}
+	while (!TAILQ_EMPTY(&realm->leaving))
+		leave_work(realm);
 }

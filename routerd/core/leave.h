@@ -1,16 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How sessions end. For core/ only; on the owner's thread only. */
+/*
+ * How sessions end. The session leaves the realm's tables at once: nobody finds it any
+ * more, it gets no post, and its own posts are dropped. What it held is undone after
+ * that, in slices, because a session may hold 100,000 subscriptions: the realm handles
+ * posts between two slices, and another session may have the place meanwhile. The order:
+ *
+ * 1. LEFT or KILLED, the session's last post; see leave_begin
+ * 2. the calls that it made: INTERRUPT to the callees
+ * 3. its registrations: on_unregister, on_delete
+ * 4. the calls that were made to it: ERROR to the callers
+ * 5. its memberships: on_unsubscribe, on_delete
+ * 6. on_leave
+ *
+ * A membership and a registration end when their meta event is posted; until then, they
+ * are counted and listed. But a registration is never called after its session has left:
+ * a request that finds it ends it (registration_find).
+ *
+ * For core/ only; on the owner's thread only.
+ */
 #ifndef ROUTERD_CORE_LEAVE_H
 #define ROUTERD_CORE_LEAVE_H
 
 #include "routerd/core/session.h"
 
 /*
- * Ends a session and frees it: its memberships and registrations; the calls that it made,
- * telling the callees to stop; and the calls made to it, sending an ERROR to their
- * callers. Then sends `last`, the last post to the session, for which mail is reserved,
- * and takes its references. `last` is NULL if the session's worker needs no post.
+ * Ends a session, and begins to undo what it held. Sends `last`, the last post to the
+ * session, for which mail is reserved, and takes its references. `last` is NULL if the
+ * session's worker needs no post. Later the pointer s is invalid.
+ *
+ * If quiet is true, no meta events are published about this end.
  */
-void leave_begin(struct realm *realm, struct session *s, struct post *last);
+void leave_begin(struct realm *realm, struct session *s, struct post *last, bool quiet);
+
+/* Does one slice, if there is anything to undo. It may lose other sessions. */
+void leave_work(struct realm *realm);
+
+/* Ends all sessions and undoes what they held, at once and without any post. */
+void leave_all(struct realm *realm);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "common/err.h"
 #include "routerd/core/leave.h"
+#include "routerd/core/meta_event.h"
 #include "routerd/core/realm_int.h"
 #include "routerd/post/role_set.h"
 
@@ -64,32 +65,6 @@ static void answer_number(struct realm *realm, struct session *s, uint64_t reque
 
 /* --- wamp.session.get --- */
 
-static void put_pair(struct payload_writer *w, const char *key, struct slice value)
-{
-	payload_put_text(w, slice_str(key));
-	payload_put_text(w, value);
-}
-
-/* The keys of transport are those that Crossbar uses. */
-static void put_session(struct payload_writer *w, const struct identity *i)
-{
-	payload_put_dict(w);
-	payload_put_text(w, slice_str("session"));
-	payload_put_number(w, i->session);
-	put_pair(w, "authid", i->authid);
-	put_pair(w, "authrole", i->authrole);
-	put_pair(w, "authmethod", slice_str(i->authmethod));
-	put_pair(w, "authprovider", i->authprovider);
-	payload_put_text(w, slice_str("transport"));
-	payload_put_dict(w);
-	put_pair(w, "channel_type", slice_str(i->channel.type));
-	put_pair(w, "channel_framing", slice_str(i->channel.framing));
-	put_pair(w, "channel_serializer", slice_str(i->channel.serializer));
-	put_pair(w, "peer", i->peer_name);
-	payload_put_end(w);
-	payload_put_end(w);
-}
-
 static void get_session(struct realm *realm, struct session *s, const struct post *p)
 {
 	static const struct post_error no_such = {
@@ -102,19 +77,20 @@ static void get_session(struct realm *realm, struct session *s, const struct pos
 	} else if ((w = payload_writer_new()) == NULL) {
 		fail_meta(realm, s, p->request, E_NOMEM);
 	} else {
-		put_session(w, wanted->identity);
+		meta_put_session(w, wanted->identity);
 		answer_meta(realm, s, p->request, &w);
 	}
 }
 
 /* --- wamp.session.kill --- */
 
-static void kill_with(struct realm *realm, struct session *s, struct revocation *kill)
+static void kill_with(struct realm *realm, struct session *s, struct revocation *kill,
+		      bool quiet)
 {
+	struct post killed = {.type = POST_KILLED, .revocation = revocation_ref(kill)};
+
 	realm->counters.kills++;
-	leave_begin(
-		realm, s,
-		&(struct post){.type = POST_KILLED, .revocation = revocation_ref(kill)});
+	leave_begin(realm, s, &killed, quiet);
 }
 
 static void kill_session(struct realm *realm, struct session *s, const struct post *p)
@@ -136,7 +112,7 @@ static void kill_session(struct realm *realm, struct session *s, const struct po
 		fail_meta(realm, s, p->request, E_NOMEM);
 		return;
 	}
-	kill_with(realm, victim, p->kill);
+	kill_with(realm, victim, p->kill, false);
 	realm->counters.results++;
 	session_post(realm, s, &result);
 }
@@ -192,7 +168,8 @@ static unsigned visit_session(struct realm *realm, const struct meta_walk *walk,
 		payload_put_number(m->result, s->by_id.id);
 	if (!meta_kills(walk->procedure))
 		return 1;
-	kill_with(realm, s, walk->kill);
+	/* Specification: no meta events about sessions that kill_all ends. */
+	kill_with(realm, s, walk->kill, walk->procedure == META_SESSION_KILL_ALL);
 	return KILL_COST;
 }
 

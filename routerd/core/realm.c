@@ -22,7 +22,7 @@ static void end_killed(struct realm *realm, struct session *s,
 {
 	realm->counters.kills++;
 	leave_begin(realm, s,
-		    &(struct post){.type = POST_KILLED, .revocation = revocation});
+		    &(struct post){.type = POST_KILLED, .revocation = revocation}, false);
 }
 
 /* Ends the sessions that are lost: a post to them could not be sent. */
@@ -30,10 +30,29 @@ static void end_lost(struct realm *realm)
 {
 	struct session *s;
 
-	/* ending a session sends ERRORs; if one cannot be sent, its receiver is lost,
-	 * too */
 	while ((s = LIST_FIRST(&realm->lost)) != NULL)
 		end_killed(realm, s, NULL);
+}
+
+static NOINLINE void end_some(struct realm *realm)
+{
+	end_lost(realm);
+	while (realm->begin_leaving) {
+		realm->begin_leaving = false;
+		leave_work(realm);
+		end_lost(realm);
+	}
+}
+
+/*
+ * Does what follows a post: ends the sessions that are lost, and does the first slice for
+ * those that have left, which suffices for nearly all. The slice sends ERRORs; if one
+ * cannot be sent, its receiver is lost, too.
+ */
+static inline void finish_post(struct realm *realm)
+{
+	if (UNLIKELY(!LIST_EMPTY(&realm->lost) || realm->begin_leaving))
+		end_some(realm);
 }
 
 static void handle_join(struct realm *realm, struct post *p)
@@ -48,7 +67,7 @@ static void handle_join(struct realm *realm, struct post *p)
 
 	if (s != NULL) { /* a bug in the session's worker, but no reason to abort */
 		realm->counters.replaced++;
-		leave_begin(realm, s, NULL);
+		leave_begin(realm, s, NULL, false);
 	}
 	/* Filters and kills rely on ids, so no two sessions may share one. */
 	s = session_by_id(realm, p->identity->session) != NULL ? NULL
@@ -74,6 +93,7 @@ static void handle_join(struct realm *realm, struct post *p)
 	id_table_add(&realm->sessions_by_id, &s->by_id);
 	TAILQ_INSERT_TAIL(&realm->sessions, s, link);
 	s->number = ++realm->counters.joins;
+	broker_tell_session(realm, META_SESSION_ON_JOIN, s);
 }
 
 /* --- the realm --- */
@@ -95,6 +115,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 	realm->n_workers = n_workers;
 	realm->limits = *limits;
 	TAILQ_INIT(&realm->sessions);
+	TAILQ_INIT(&realm->leaving);
 	meta_init(&realm->meta);
 	if (id_table_init(&realm->session_table) != 0 ||
 	    id_table_init(&realm->sessions_by_id) != 0 ||
@@ -111,16 +132,11 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 void realm_free(struct realm **rp)
 {
 	struct realm *realm = *rp;
-	struct session *s;
 
 	*rp = NULL;
 	if (realm == NULL)
 		return;
-	/* Forget the calls first: then leave_begin sends no posts. */
-	TAILQ_FOREACH (s, &realm->sessions, link)
-		dealer_forget_calls(realm, s);
-	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
-		leave_begin(realm, s, NULL);
+	leave_all(realm);
 	dealer_fini(&realm->dealer);
 	broker_fini(&realm->broker);
 	id_table_fini(&realm->sessions_by_id);
@@ -132,14 +148,14 @@ static void handle_gone(struct realm *realm, struct session *s, struct post *p)
 {
 	(void)p;
 	realm->counters.gones++;
-	leave_begin(realm, s, NULL);
+	leave_begin(realm, s, NULL, false);
 }
 
 static void handle_goodbye(struct realm *realm, struct session *s, struct post *p)
 {
 	(void)p;
 	realm->counters.goodbyes++;
-	leave_begin(realm, s, &(struct post){.type = POST_LEFT});
+	leave_begin(realm, s, &(struct post){.type = POST_LEFT}, false);
 }
 
 /* Handlers of the posts from a session, except POST_JOIN. */
@@ -159,7 +175,12 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_META] = meta_call,
 };
 
-void realm_post(struct realm *realm, struct post *p)
+bool realm_has_work(const struct realm *realm)
+{
+	return !TAILQ_EMPTY(&realm->leaving) || !meta_idle(&realm->meta);
+}
+
+bool realm_post(struct realm *realm, struct post *p)
 {
 	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == realm->slot);
 	struct session *s;
@@ -171,18 +192,15 @@ void realm_post(struct realm *realm, struct post *p)
 	else
 		realm->counters.dropped_posts++;
 	post_drop(p);
-	end_lost(realm);
-}
-
-bool realm_has_work(const struct realm *realm)
-{
-	return !meta_idle(&realm->meta);
+	finish_post(realm);
+	return realm_has_work(realm);
 }
 
 void realm_work(struct realm *realm)
 {
+	leave_work(realm);
 	meta_work(realm);
-	end_lost(realm);
+	finish_post(realm);
 }
 
 void realm_deadline_passed(struct wheel_node *node, void *arg)
@@ -192,20 +210,20 @@ void realm_deadline_passed(struct wheel_node *node, void *arg)
 
 	(void)arg;
 	dealer_time_out(realm, d);
-	end_lost(realm);
+	finish_post(realm);
 }
 
 void realm_revoke(struct realm *realm, struct revocation *revocation)
 {
 	struct session *s, *next;
 
-	/* end_killed frees only s, so next stays valid */
+	/* end_killed changes only s, so next stays valid */
 	for (s = TAILQ_FIRST(&realm->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (revocation_matches(revocation, s->identity))
 			end_killed(realm, s, revocation_ref(revocation));
 	}
-	end_lost(realm);
+	finish_post(realm);
 }
 
 static const struct counter_def realm_counter_defs[] = {

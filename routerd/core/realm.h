@@ -52,7 +52,7 @@ struct realm_limits {
 	X(dropped_posts, COUNTER,                                                        \
 	  "internal messages dropped because their session had left")                    \
 	X(unsent_publishes, COUNTER,                                                     \
-	  "publications that nobody got because memory ran out")                         \
+	  "publications and meta events that nobody got because memory ran out")         \
 	X(unknown_answers, COUNTER,                                                      \
 	  "results and errors of callees dropped because the call had ended")
 
@@ -94,9 +94,9 @@ void realm_free(struct realm **realm);
 /*
  * Handles one post from a worker, and takes the references that it holds. Drops and
  * counts a post from a session that has left. The worker must first check a JOIN against
- * the revocations that it remembers.
+ * the revocations that it remembers. Returns realm_has_work.
  */
-void realm_post(struct realm *realm, struct post *p);
+bool realm_post(struct realm *realm, struct post *p);
 
 /*
  * Handles a deadline that has passed. It is the callback of wheel_run, for the wheel that
@@ -106,8 +106,9 @@ void realm_post(struct realm *realm, struct post *p);
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Work that can wait until posts are handled. Only POST_META causes such work. realm_work
- * does a short piece of it, if there is any.
+ * Work that can wait until posts are handled: long answers, and what sessions held that
+ * have left. A post, a deadline or a revocation may cause it. realm_work does a short
+ * piece of it, if there is any.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

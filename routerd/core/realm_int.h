@@ -26,6 +26,9 @@ struct realm {
 	unsigned n_workers;
 	struct realm_limits limits;
 	struct session_list sessions; /* in the order in which they joined */
+	struct session_list leaving;  /* in the order in which they left; see leave.h */
+	/* Do the first slice after the current post; false between posts. */
+	bool begin_leaving;
 	/* Sessions to end after the current post; empty between posts. */
 	LIST_HEAD(, session) lost;
 	struct id_table session_table; /* by worker and slot */

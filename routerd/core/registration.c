@@ -6,14 +6,6 @@
 
 #include <stdlib.h>
 
-struct registration *registration_find(const struct dealer *d, struct slice procedure)
-{
-	struct registration *reg;
-
-	HASH_FIND(hh, d->procedures, procedure.p, procedure.len, reg);
-	return reg;
-}
-
 static struct registration *add_registration(struct realm *realm, struct session *s,
 					     struct slice procedure)
 {
@@ -45,6 +37,22 @@ static void drop_registration(struct realm *realm, struct session *s,
 	free(reg);
 }
 
+/* A callee that has left has the registration until its turn to end comes (leave.h). If
+ * it is needed before, it ends now. */
+struct registration *registration_find(struct realm *realm, struct slice procedure)
+{
+	struct registration *reg;
+
+	HASH_FIND(hh, realm->dealer.procedures, procedure.p, procedure.len, reg);
+	if (reg == NULL)
+		return NULL;
+	struct session *callee = reg->node.owner;
+	if (LIKELY(callee->state != SESSION_LEAVING))
+		return reg;
+	drop_registration(realm, callee, reg);
+	return NULL;
+}
+
 void registration_register(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error exists = {
@@ -53,7 +61,7 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 	struct slice procedure = payload_uri(p->payload);
 	struct registration *reg = NULL;
 
-	if (registration_find(&realm->dealer, procedure) != NULL) {
+	if (registration_find(realm, procedure) != NULL) {
 		session_error(realm, s, WAMP_REGISTER, p->request, exists, p->payload);
 		p->payload = NULL;
 	} else if (s->n_registrations >= realm->limits.registrations) {
@@ -82,10 +90,11 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
 	session_answer(realm, s, POST_UNREGISTERED, p->request, 0);
 }
 
-void registration_drop_all(struct realm *realm, struct session *s)
+unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned n)
 {
 	struct registration *reg;
 
-	while ((reg = LIST_FIRST(&s->registrations)) != NULL)
+	for (; n > 0 && (reg = LIST_FIRST(&s->registrations)) != NULL; n--)
 		drop_registration(realm, s, reg);
+	return n;
 }

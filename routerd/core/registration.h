@@ -9,8 +9,6 @@
 #include "common/table.h"
 #include "routerd/core/session.h"
 
-struct dealer;
-
 struct registration {
 	struct id_node node; /* owner: the callee, id: the registration's */
 	LIST_ENTRY(registration) of_callee;
@@ -19,14 +17,20 @@ struct registration {
 	uint8_t procedure[];
 };
 
-/* The registration of a procedure. NULL if there is none. */
-struct registration *registration_find(const struct dealer *d, struct slice procedure);
+/*
+ * The registration of a procedure. NULL if there is none. If its callee has left, ends it
+ * and returns NULL, too.
+ */
+struct registration *registration_find(struct realm *realm, struct slice procedure);
 
 /* Each function handles the post of the same name. It may take the post's payload. */
 void registration_register(struct realm *realm, struct session *s, struct post *p);
 void registration_unregister(struct realm *realm, struct session *s, struct post *p);
 
-/* Ends all registrations of a session. */
-void registration_drop_all(struct realm *realm, struct session *s);
+/*
+ * Ends at most n registrations of a session that leaves. Returns how many more it could
+ * have ended: 0 if there may be more.
+ */
+unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned n);
 
 #endif

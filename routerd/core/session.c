@@ -37,7 +37,7 @@ bool session_try_post(struct realm *realm, const struct session *s, struct post 
 {
 	p->realm = realm->slot;
 	p->session = s->ref;
-	return !s->lost && post_send(realm->outbox, s->ref.worker, p);
+	return s->state == SESSION_OPEN && post_send(realm->outbox, s->ref.worker, p);
 }
 
 void session_post(struct realm *realm, struct session *s, struct post *p)
@@ -45,11 +45,11 @@ void session_post(struct realm *realm, struct session *s, struct post *p)
 	if (session_try_post(realm, s, p))
 		return;
 	post_drop(p);
-	if (s->lost)
+	if (s->state != SESSION_OPEN)
 		return;
 	/* Do not end the session here: the callers still use s and its lists. end_lost
 	 * ends it after the current post is handled. */
-	s->lost = true;
+	s->state = SESSION_LOST;
 	LIST_INSERT_HEAD(&realm->lost, s, of_lost);
 }
 

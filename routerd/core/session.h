@@ -19,11 +19,19 @@ struct registration;
 struct call;
 struct meta_walk;
 
+enum session_state {
+	SESSION_OPEN = 0,
+	/* A post to it was not sent, because memory ran out. It ends after this post. */
+	SESSION_LOST = 1,
+	SESSION_LEAVING =
+		2, /* it has left: it is in no table and gets no post (leave.h) */
+};
+
 /* A zeroed struct has empty lists. */
 struct session {
-	struct id_node node;  /* owner: NULL, id: session_place of ref */
-	struct id_node by_id; /* owner: NULL, id: the WAMP session id */
-	TAILQ_ENTRY(session) link;
+	struct id_node node;       /* owner: NULL, id: session_place of ref */
+	struct id_node by_id;      /* owner: NULL, id: the WAMP session id */
+	TAILQ_ENTRY(session) link; /* in the realm's list sessions or leaving */
 	uint64_t number; /* 1, 2, ... in the order in which the sessions joined */
 	struct identity *identity; /* counted */
 	struct session_ref ref;
@@ -32,8 +40,8 @@ struct session {
 	uint32_t n_calls;         /* number of its calls and walks */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
-	/* A post to it was not sent, because memory ran out; end_lost will end it. */
-	bool lost;
+	uint8_t state;            /* enum session_state */
+	bool quiet;               /* it leaves, and no meta events say so */
 	LIST_ENTRY(session) of_lost;
 	LIST_HEAD(, membership) memberships;
 	LIST_HEAD(, registration) registrations;
@@ -67,15 +75,16 @@ struct session *session_by_id(const struct realm *realm, uint64_t id);
 
 /*
  * Sends a post to a session. Fills in realm and session, and takes the references that
- * the post holds. False if out of memory or if the session is lost; the caller then keeps
- * the references.
+ * the post holds. False if out of memory or if the session is not open; the caller then
+ * keeps the references.
  */
 bool session_try_post(struct realm *realm, const struct session *s,
 		      struct post *p) MUSTCHECK;
 
 /*
  * Like session_try_post, for a post that the session waits for. If memory runs out, the
- * session is lost: it ends after the current post is handled.
+ * session is lost: it ends after the current post is handled. If the session is not open,
+ * drops the post.
  */
 void session_post(struct realm *realm, struct session *s, struct post *p);
 

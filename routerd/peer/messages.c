@@ -12,6 +12,7 @@
 #include "routerd/peer/login.h"
 #include "routerd/peer/meta_args.h"
 #include "routerd/peer/peer.h"
+#include "routerd/post/meta_topic.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -29,13 +30,15 @@ static const char *const action_names[ACTION_COUNT] = {
 
 /*
  * True if this URI is reserved for the router: its first component is "wamp"
- * (specification: "URIs"). CALL is exempt: the URI may be a meta procedure; if not, the
- * owner answers "no such procedure".
+ * (specification: "URIs"). Clients may subscribe to meta topics. CALL is exempt: the URI
+ * may be a meta procedure; if not, the owner answers "no such procedure".
  */
 static bool reserved(enum action action, struct slice uri)
 {
 	return action != ACTION_CALL && uri.len >= 4 && memcmp(uri.p, "wamp", 4) == 0 &&
-	       (uri.len == 4 || uri.p[4] == '.');
+	       (uri.len == 4 || uri.p[4] == '.') &&
+	       (action != ACTION_SUBSCRIBE ||
+		meta_topics_matching(MATCH_EXACT, uri) == 0);
 }
 
 /*
@@ -169,8 +172,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action,
 	if (reserved(action, m->uri)) {
 		refuse(p, m, WAMP_ERROR_INVALID_URI,
 		       action == ACTION_SUBSCRIBE
-			       ? "this router publishes no meta events: no event would "
-				 "ever come"
+			       ? "no meta event has this topic: no event would ever come"
 			       : "URIs that begin with \"wamp\" are the router's own");
 		return false;
 	}

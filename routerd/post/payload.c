@@ -54,12 +54,13 @@ struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payl
 	return p;
 }
 
-void payload_begin(struct buf *b, size_t max)
+void payload_begin(struct buf *b, struct slice uri, size_t max)
 {
-	static const uint8_t head[sizeof(struct payload)];
+	const struct payload head = {.uri_len = (uint16_t)uri.len};
 
 	buf_init(b, sizeof(head) + min_size(max, UINT32_MAX));
-	buf_put(b, head, sizeof(head));
+	buf_put(b, &head, sizeof(head));
+	buf_put(b, uri.p, uri.len);
 }
 
 int payload_end(struct buf *b, enum serializer s, unsigned n_items, struct payload **out)
@@ -71,7 +72,7 @@ int payload_end(struct buf *b, enum serializer s, unsigned n_items, struct paylo
 		buf_fini(b);
 		return err;
 	}
-	init_head(p, s, 0, b->len - sizeof(*p), n_items);
+	init_head(p, s, p->uri_len, b->len - sizeof(*p) - p->uri_len, n_items);
 	*out = p;
 	return 0;
 }

@@ -23,12 +23,12 @@ struct payload *payload_new(enum serializer s, struct slice uri,
 			    struct msg_payload items);
 
 /*
- * Makes a payload without a copy: call payload_begin, append the items to *b, and call
- * payload_end. The payload takes over the memory of *b, and has no URI. payload_end
- * returns 0 or the error of *b (E_LIMIT if the items are longer than max bytes); after an
- * error *b is freed.
+ * Makes a payload with this URI (or an empty one) and without a copy of the items: call
+ * payload_begin, append the items to *b, and call payload_end. The payload takes over the
+ * memory of *b. payload_end returns 0 or the error of *b (E_LIMIT if URI and items are
+ * longer than max bytes); after an error *b is freed.
  */
-void payload_begin(struct buf *b, size_t max);
+void payload_begin(struct buf *b, struct slice uri, size_t max);
 int payload_end(struct buf *b, enum serializer s, unsigned n_items,
 		struct payload **out) MUSTCHECK;
 

@@ -16,16 +16,21 @@ struct payload_writer {
 	struct buf out;
 };
 
-struct payload_writer *payload_writer_new(void)
+struct payload_writer *payload_writer_of(struct slice topic)
 {
 	struct payload_writer *w = malloc(sizeof(*w));
 
 	if (w == NULL)
 		return NULL;
-	payload_begin(&w->out, WRITTEN_MAX);
+	payload_begin(&w->out, topic, WRITTEN_MAX);
 	token_writer_init(&w->tokens, SERIALIZER_MSGPACK, &w->out);
 	token_put_array(&w->tokens, TOKEN_COUNT_UNKNOWN);
 	return w;
+}
+
+struct payload_writer *payload_writer_new(void)
+{
+	return payload_writer_of(slice_of(NULL, 0));
 }
 
 void payload_writer_free(struct payload_writer **wp)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Makes the payloads that the router itself sends: results of meta procedures. core/ uses
- * it to write values without knowing an encoding. A writer belongs to one thread.
+ * Makes the payloads that the router itself sends: results of meta procedures, and meta
+ * events. core/ uses it to write values without knowing an encoding. A writer belongs to
+ * one thread.
  */
 #ifndef ROUTERD_POST_PAYLOAD_WRITER_H
 #define ROUTERD_POST_PAYLOAD_WRITER_H
@@ -17,6 +18,8 @@ struct payload_writer;
  * first one.
  */
 struct payload_writer *payload_writer_new(void) MUSTCHECK;
+/* The same, for an event of this topic. */
+struct payload_writer *payload_writer_of(struct slice topic) MUSTCHECK;
 /* Frees a writer whose payload is not wanted. NULL-safe, clears the caller's pointer. */
 void payload_writer_free(struct payload_writer **w);
 

@@ -229,8 +229,10 @@ static void drop_stroll(struct model *m, size_t i)
 static bool expect_interrupt(struct model *m, const struct flight *f,
 			     enum wamp_cancel_mode mode)
 {
-	if (f->killing ||
-	    m->players[f->callee].identity->features.of[WAMP_ROLE_CALLEE] == 0)
+	const struct player *callee = &m->players[f->callee];
+
+	if (f->killing || !callee->here ||
+	    callee->identity->features.of[WAMP_ROLE_CALLEE] == 0)
 		return false;
 	expect(m, f->callee,
 	       (struct post){.type = POST_INTERRUPT,
@@ -239,44 +241,48 @@ static bool expect_interrupt(struct model *m, const struct flight *f,
 	return true;
 }
 
+/* What follows the end of a session, which is not here any more. No player has so much
+ * that it takes more than one slice. */
 static void model_take_down(struct model *m, unsigned who)
 {
-	for (unsigned u = 0; u < URIS; u++) {
-		if (m->players[who].member[u])
-			drop_member(m, who, u);
-		if (m->registration[u] != 0 && m->callee[u] == who)
-			m->registration[u] = 0;
-	}
 	for (size_t i = m->n_flights; i-- > 0;) {
 		if (m->flights[i].caller != who)
 			continue;
-		if (m->flights[i].callee != who)
-			expect_interrupt(m, &m->flights[i], WAMP_MODE_KILLNOWAIT);
+		expect_interrupt(m, &m->flights[i], WAMP_MODE_KILLNOWAIT);
 		drop_flight(m, i);
 	}
+	for (unsigned u = 0; u < URIS; u++)
+		if (m->registration[u] != 0 && m->callee[u] == who)
+			m->registration[u] = 0;
 	for (size_t i = m->n_strolls; i-- > 0;)
 		if (m->strolls[i].caller == who)
 			drop_stroll(m, i);
 	for (size_t i = m->n_flights; i-- > 0;) {
 		if (m->flights[i].callee != who)
 			continue;
-		expect_error(m, m->flights[i].caller, WAMP_CALL, m->flights[i].request,
-			     WAMP_ERROR_CANCELED, NULL);
+		if (m->players[m->flights[i].caller].here)
+			expect_error(m, m->flights[i].caller, WAMP_CALL,
+				     m->flights[i].request, WAMP_ERROR_CANCELED, NULL);
 		drop_flight(m, i);
 	}
-	m->players[who].here = false;
+	for (unsigned u = 0; u < URIS; u++)
+		if (m->players[who].member[u])
+			drop_member(m, who, u);
 }
 
 static void model_join(struct model *m, unsigned who, struct session_ref ref,
 		       struct identity *identity, unsigned authid)
 {
 	struct player *pl = &m->players[who];
-	bool taken = false;
+	bool replaced = pl->here, taken = false;
 
-	if (pl->here)
-		model_take_down(m, who);
+	pl->here = false;
 	for (unsigned i = 0; i < PLAYERS; i++)
 		taken |= m->players[i].here && m->players[i].session == identity->session;
+	pl->ref = ref;
+	expect(m, who, (struct post){.type = taken ? POST_JOIN_REFUSED : POST_JOINED});
+	if (replaced)
+		model_take_down(m, who);
 	*pl = (struct player){
 		.ref = ref,
 		.identity = identity,
@@ -285,7 +291,6 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 		.session = identity->session,
 		.authid = authid,
 	};
-	expect(m, who, (struct post){.type = taken ? POST_JOIN_REFUSED : POST_JOINED});
 }
 
 /* Id 0 in an expected post stands for an id that was never seen before. */
@@ -575,9 +580,10 @@ static void model_kill(struct model *m, unsigned who, const struct post *p)
 	for (unsigned i = 0; i < PLAYERS; i++) {
 		if (!m->players[i].here || m->players[i].session != p->id || i == who)
 			continue;
-		model_take_down(m, i);
+		m->players[i].here = false;
 		expect(m, i, (struct post){.type = POST_KILLED, .revocation = p->kill});
 		expect_meta(m, who, p->request, "%s", "");
+		model_take_down(m, i);
 		return;
 	}
 	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_SESSION, NULL);
@@ -634,8 +640,8 @@ static void model_work(struct model *m)
 {
 	const struct stroll *stroll = &m->strolls[0];
 	char list[200] = "";
+	unsigned killed[PLAYERS], n_killed = 0, n = 0;
 	size_t len = 0;
-	unsigned n = 0;
 
 	if (m->n_strolls == 0)
 		return;
@@ -647,7 +653,8 @@ static void model_work(struct model *m)
 		    (kill && i == stroll->caller))
 			continue;
 		if (kill) {
-			model_take_down(m, i);
+			m->players[i].here = false;
+			killed[n_killed++] = i;
 			expect(m, i,
 			       (struct post){.type = POST_KILLED,
 					     .revocation = stroll->kill});
@@ -662,6 +669,8 @@ static void model_work(struct model *m)
 	else
 		expect_meta(m, stroll->caller, stroll->request, "[%u]", n);
 	drop_stroll(m, 0);
+	for (unsigned i = 0; i < n_killed; i++)
+		model_take_down(m, killed[i]);
 }
 
 static void model_post(struct model *m, unsigned who, unsigned uri, const struct post *p)
@@ -672,11 +681,12 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		m->dropped++;
 		return;
 	}
-	if (p->type == POST_GONE || p->type == POST_GOODBYE)
-		model_take_down(m, who);
 	if (p->type == POST_GOODBYE)
 		expect(m, who, (struct post){.type = POST_LEFT});
-	else if (p->type == POST_SUBSCRIBE)
+	if (p->type == POST_GONE || p->type == POST_GOODBYE) {
+		pl->here = false;
+		model_take_down(m, who);
+	} else if (p->type == POST_SUBSCRIBE)
 		model_subscribe(m, who, uri, p);
 	else if (p->type == POST_UNSUBSCRIBE)
 		model_unsubscribe(m, who, p);
@@ -722,22 +732,22 @@ static void model_tick(struct model *m, uint64_t tick)
 	}
 }
 
-/* Kills the sessions in the order in which they joined. */
+/* Kills the sessions in the order in which they joined. Nothing follows before all are
+ * dead. */
 static void model_revoke(struct model *m, struct revocation *r, unsigned authid)
 {
-	for (;;) {
-		unsigned first = PLAYERS;
-		for (unsigned i = 0; i < PLAYERS; i++) {
-			const struct player *pl = &m->players[i];
-			if (pl->here && pl->authid == authid &&
-			    (first == PLAYERS || pl->joined < m->players[first].joined))
-				first = i;
-		}
-		if (first == PLAYERS)
-			return;
-		model_take_down(m, first);
-		expect(m, first, (struct post){.type = POST_KILLED, .revocation = r});
+	unsigned killed[PLAYERS], n = 0;
+
+	for (unsigned i = next_joined(m, 0); i < PLAYERS;
+	     i = next_joined(m, m->players[i].joined)) {
+		if (m->players[i].authid != authid)
+			continue;
+		expect(m, i, (struct post){.type = POST_KILLED, .revocation = r});
+		m->players[i].here = false;
+		killed[n++] = i;
 	}
+	for (unsigned i = 0; i < n; i++)
+		model_take_down(m, killed[i]);
 }
 
 /* --- the comparison --- */

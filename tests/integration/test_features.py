@@ -16,9 +16,9 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
     assert features == {"broker": ["publication_trustlevels", "publisher_exclusion", "publisher_identification",
-                                   "subscriber_blackwhite_listing"],
+                                   "session_meta_api", "subscriber_blackwhite_listing"],
                         "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
-                                   "progressive_call_results"]}
+                                   "progressive_call_results", "session_meta_api"]}
 
 
 def test_patterns_are_refused_as_such(routerd, join):
@@ -89,15 +89,10 @@ def test_publications_with_options_that_have_no_effect(routerd, join):
 
 
 def test_most_of_the_meta_api_is_not_there(routerd, join):
-    """What there is of it: test_meta.py."""
+    """What there is of it: test_meta.py, test_meta_events.py."""
     client = join(routerd)
-    for topic in ("wamp.session.on_join", "wamp.registration.on_create", "wamp.subscription.on_delete", "wamp"):
-        with pytest.raises(WampError) as error:
-            client.subscribe(topic)
-        assert error.value.uri == "wamp.error.invalid_uri"
-        assert error.value.args_ == ["this router publishes no meta events: no event would ever come"]
     other = join(routerd)
-    for name in ("session.kill", "session.add_testament", "registration.list", "subscription.lookup"):
+    for name in ("session.add_testament", "registration.list", "subscription.lookup"):
         with pytest.raises(WampError) as error:
             other.call(f"wamp.{name}")
         assert error.value.uri == "wamp.error.no_such_procedure"

@@ -4,7 +4,7 @@ with Autobahn|Python."""
 
 import peers
 import pytest
-from rawclient import CALL, ERROR, RESULT, TRANSPORTS, Client, RawSocket, WampError
+from rawclient import CALL, RESULT, TRANSPORTS, Client, RawSocket, WampError
 from utils import IS_TSAN, permission, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -205,15 +205,6 @@ def test_no_result_is_made_under_pressure(start_routerd, join, threads):
     check_answers(clients[:8], requests, clients)
     if not IS_TSAN:  # so slow that a worker may handle one call in each turn, and no posts pile up
         assert routerd.total("mailbox_pauses") > 0
-
-
-def test_nothing_is_announced_yet(routerd, join):
-    """session_meta_api says that there are meta events and kills, too."""
-    client = join(routerd)
-    for role in client.details["roles"].values():
-        assert "session_meta_api" not in role["features"]
-    client.send([32, 1, {}, "wamp.session.on_join"])
-    assert client.recv()[:5] == [ERROR, 32, 1, {}, "wamp.error.invalid_uri"]
 
 
 @pytest.mark.parametrize("kind", ["ab-twisted", "ab-new-asyncio"])

@@ -17,8 +17,12 @@ enum {
 	N_WORKERS = 3,
 	REALM = 1, /* slot of the realm under test */
 	OWNER = 1, /* index of the worker that owns it */
-	OUTBOX_ROOM = 64,
 };
+
+/* Posts that the double of the outbox can hold; a test may define another number. */
+#ifndef FIXTURE_ROOM
+#define FIXTURE_ROOM 64
+#endif
 
 /* Stands for reserved mail; core/ frees it. */
 #ifndef MAIL_NEW
@@ -30,7 +34,7 @@ struct outbox {
 	struct {
 		unsigned to;
 		struct post post;
-	} sent[OUTBOX_ROOM];
+	} sent[FIXTURE_ROOM];
 	size_t first, end;
 	bool discard;
 	unsigned fail_at; /* 1: the next post finds no memory, 2: the one after it; 0:
@@ -58,7 +62,7 @@ static void record(struct outbox *ob, unsigned to_worker, const struct post *p)
 		post_drop(&copy);
 		return;
 	}
-	assert_true(ob->end < OUTBOX_ROOM);
+	assert_true(ob->end < FIXTURE_ROOM);
 	ob->sent[ob->end].to = to_worker;
 	ob->sent[ob->end++].post = *p;
 }
@@ -296,6 +300,13 @@ static inline void join(struct core *c, struct session_ref who, const char *auth
 {
 	send_join(c, who, authid);
 	expect(c, who, POST_JOINED, 0);
+}
+
+/* What is left of sessions that hold more than one slice ends. */
+static inline void finish_work(struct core *c)
+{
+	while (realm_has_work(c->realm))
+		realm_work(c->realm);
 }
 
 static inline uint64_t subscribe(struct core *c, struct session_ref who,

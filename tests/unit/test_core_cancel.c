@@ -356,9 +356,9 @@ static void the_caller_goes(void **state)
 		cancel(c, dave, 2, WAMP_MODE_KILL);
 		expect_interrupt(c, first + 1, WAMP_MODE_KILL);
 		leave(c, dave, ways[i]);
-		expect_interrupt(c, first, WAMP_MODE_KILLNOWAIT);
 		if (ways[i] == POST_GOODBYE)
 			expect(c, dave, POST_LEFT, 0);
+		expect_interrupt(c, first, WAMP_MODE_KILLNOWAIT);
 		cancel(c, dave, 1, WAMP_MODE_KILLNOWAIT);
 		expect_ended(c, bob, first);
 		send_args(c, bob, POST_YIELD, first + 1, NULL);
@@ -445,8 +445,8 @@ static void no_memory_for_the_answer(void **state)
 	c->outbox.fail_at = 2;
 	cancel(c, alice, 1, WAMP_MODE_KILLNOWAIT);
 	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
-	expect_interrupt(c, 2, WAMP_MODE_KILLNOWAIT); /* of the session that is lost */
 	expect(c, alice, POST_KILLED, 0);
+	expect_interrupt(c, 2, WAMP_MODE_KILLNOWAIT); /* of the session that is lost */
 	expect_ended(c, bob, 1);
 }
 
@@ -458,8 +458,8 @@ static void no_memory_for_the_violation(void **state)
 	call_bob(c, 1, 1);
 	c->outbox.fail_at = 1;
 	call(c, alice, 1, "bobs", 0);
-	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
 	expect(c, alice, POST_KILLED, 0);
+	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
 	expect_ended(c, bob, 1);
 }
 

@@ -117,10 +117,10 @@ static void everything_of_the_victim_ends(void **state)
 	send_uri(c, bob, POST_CALL, 4, "q");
 	expect(c, carol, POST_INVOCATION, 1);
 	kill_one(c, alice, 5, bob);
-	expect_error(c, carol, WAMP_CALL, 2, WAMP_ERROR_CANCELED, left_text);
-	expect_error(c, alice, WAMP_CALL, 1, WAMP_ERROR_CANCELED, left_text);
 	expect_killed(c, bob);
 	expect_done(c, alice, 5);
+	expect_error(c, carol, WAMP_CALL, 2, WAMP_ERROR_CANCELED, left_text);
+	expect_error(c, alice, WAMP_CALL, 1, WAMP_ERROR_CANCELED, left_text);
 	send_uri(c, alice, POST_PUBLISH, 6, "t");
 	send_uri(c, alice, POST_CALL, 7, "p");
 	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_NO_SUCH_PROCEDURE,
@@ -359,7 +359,7 @@ static void memory_runs_out(void **state)
 	send_uri(c, carol, POST_CALL, 1, "p");
 	expect(c, bob, POST_INVOCATION, 1);
 	send_kill(c, alice, 1, META_SESSION_KILL_BY_AUTHID, 0, "bob");
-	c->outbox.fail_at = 1; /* the ERROR to carol */
+	c->outbox.fail_at = 2; /* the ERROR to carol, after the result */
 	work(c);
 	expect_killed(c, bob);
 	expect_args(c, alice, 1, "[[2000001]]");

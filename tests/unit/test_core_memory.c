@@ -9,6 +9,7 @@
 #include "routerd/core/dealer.c"
 #include "routerd/core/leave.c"
 #include "routerd/core/meta.c"
+#include "routerd/core/meta_event.c"
 #include "routerd/core/meta_walk.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
@@ -203,6 +204,7 @@ static void all_memory_comes_back(void **state)
 	assert_true(not_freed > before + 2 * N);
 	for (uint32_t i = 0; i < N; i++)
 		send_post(c, ref(0, i, 1), (struct post){.type = POST_GONE});
+	finish_work(c);
 	/* except calls that are kept for reuse */
 	assert_int_equal(not_freed, before + c->realm->dealer.n_free_calls);
 	assert_in_range(c->realm->dealer.n_free_calls, 1, FREE_CALLS_MAX);

@@ -437,9 +437,9 @@ static void the_caller_goes(void **state)
 		progress(c, carol, i + 1);
 		expect_progress(c, dave, 2);
 		send_post(c, dave, (struct post){.type = (uint8_t)ways[i]});
-		expect_interrupt(c, i + 1, WAMP_MODE_KILLNOWAIT);
 		if (ways[i] == POST_GOODBYE)
 			expect(c, dave, POST_LEFT, 0);
+		expect_interrupt(c, i + 1, WAMP_MODE_KILLNOWAIT);
 		lose_result(c, dave, 1);
 		expect_ended(c, 1, bob, i + 1);
 		expect_ended(c, 2, carol, i + 1);
@@ -497,8 +497,8 @@ static void no_memory_for_a_result(void **state)
 	call_bob(c, 42, 1, TIMEOUT);
 	c->outbox.fail_at = 1;
 	progress(c, bob, 1);
-	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
 	expect(c, alice, POST_KILLED, 0);
+	expect_interrupt(c, 1, WAMP_MODE_KILLNOWAIT);
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 	assert_int_equal(c->deadlines.nodes, 0);
 }

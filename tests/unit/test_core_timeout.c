@@ -167,9 +167,9 @@ static void the_caller_goes(void **state)
 		call(c, last, 43, "bobs", TIMEOUT);
 		expect(c, bob, POST_INVOCATION, 2 * i + 2);
 		send_post(c, first, (struct post){.type = (uint8_t)ways[i]});
-		expect(c, bob, POST_INTERRUPT, 2 * i + 1);
 		if (ways[i] == POST_GOODBYE)
 			expect(c, first, POST_LEFT, 0);
+		expect(c, bob, POST_INTERRUPT, 2 * i + 1);
 		assert_int_equal(c->deadlines.nodes, 1);
 		run_to(c, LATEST);
 		expect(c, bob, POST_INTERRUPT, 2 * i + 2);

@@ -931,10 +931,10 @@ static void test_write_payloads(void **state)
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {'publication_trustlevels' true "         \
 	"'publisher_exclusion' true 'publisher_identification' true "                    \
-	"'subscriber_blackwhite_listing' true}} "                                        \
+	"'session_meta_api' true 'subscriber_blackwhite_listing' true}} "                \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
-	"'progressive_call_results' true}}} "                                            \
+	"'progressive_call_results' true 'session_meta_api' true}}} "                    \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The payloads of the meta events (specification: "Meta API"). The broker publishes them.
+ * For core/ only; on the owner's thread only.
+ */
+#ifndef ROUTERD_CORE_META_EVENT_H
+#define ROUTERD_CORE_META_EVENT_H
+
+#include "common/base.h"
+#include "routerd/post/identity.h"
+#include "routerd/post/meta_topic.h"
+#include "routerd/post/payload_writer.h"
+
+/*
+ * Writes the dict that describes a session, for wamp.session.get and on_join. The keys of
+ * transport are those that Crossbar uses.
+ */
+void meta_put_session(struct payload_writer *w, const struct identity *i);
+
+/* on_join or on_leave, with one reference. NULL if out of memory. */
+struct payload *meta_event_of_session(enum meta_topic topic, const struct identity *i);
+
+#endif

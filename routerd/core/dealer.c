@@ -30,7 +30,7 @@ struct call {
 		SLIST_ENTRY(call) free;
 	};
 	struct deadline deadline;
-	uint64_t timeout_ms; /* 0: none; then the deadline is the limit for a kill */
+	uint32_t timeout_ms; /* 0: none; then the deadline is the limit for a kill */
 	uint8_t state;       /* enum call_state */
 	bool progress;       /* the caller wants progressive results */
 };

@@ -23,12 +23,8 @@ int broken_add(struct peer *p, uint64_t request, int err)
 
 static struct broken_call *find_broken(const struct peer *p, uint64_t request)
 {
-	struct id_node *node;
+	struct id_node *node = id_table_find(&p->peers->broken, p, request);
 
-	/* nearly no session has a broken call */
-	if (LIKELY(LIST_EMPTY(&p->broken)))
-		return NULL;
-	node = id_table_find(&p->peers->broken, p, request);
 	return node == NULL ? NULL : container_of(node, struct broken_call, node);
 }
 
@@ -49,7 +45,7 @@ int broken_end(struct peer *p, uint64_t request)
 	struct broken_call *b = find_broken(p, request);
 	int err;
 
-	if (LIKELY(b == NULL))
+	if (b == NULL)
 		return 0;
 	err = b->err;
 	end_broken(p, b);

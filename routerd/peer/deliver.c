@@ -127,7 +127,8 @@ static void on_result(struct peer *p, const struct post *post)
 		on_progress(p, post);
 		return;
 	}
-	int err = broken_end(p, post->request);
+	/* look it up only if need be: nearly no session has a broken call */
+	int err = LIKELY(LIST_EMPTY(&p->broken)) ? 0 : broken_end(p, post->request);
 	if (err == 0) {
 		err = peer_send_payload(p, WAMP_RESULT, post);
 		if (err == 0)

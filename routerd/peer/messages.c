@@ -329,10 +329,10 @@ static void on_register(struct peer *p, struct msg *m)
 }
 
 /*
- * Reads a CALL's timeout: milliseconds, rounded up; 0 for none. False if m has been
- * refused.
+ * Reads a CALL's timeout: milliseconds, rounded up; 0 for none. A timeout of more than 49
+ * days counts as none. False if m has been refused.
  */
-static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
+static bool read_timeout(struct peer *p, const struct msg *m, uint32_t *ms_out)
 {
 	const struct policy_realm *realm = &p->peers->policy->realms[p->identity->realm];
 	double ms = m->timeout;
@@ -345,10 +345,8 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint64_t *ms_out)
 	}
 	if (realm->call_timeout_unit == CALL_TIMEOUT_IN_S)
 		ms *= 1000;
-	if (ms > (double)WAMP_MAX_ID)
-		*ms_out = WAMP_MAX_ID; /* so long that it never ends */
-	else if (ms > 0)
-		*ms_out = (uint64_t)ms + ((double)(uint64_t)ms < ms);
+	if (ms > 0 && ms <= UINT32_MAX)
+		*ms_out = (uint32_t)ms + ((double)(uint32_t)ms < ms);
 	return true;
 }
 

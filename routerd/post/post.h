@@ -244,7 +244,7 @@ struct post {
 			uint64_t publication;
 			struct identity *disclosed; /* counted; may be NULL */
 		};
-		uint64_t timeout_ms; /* 0: none */
+		uint32_t timeout_ms; /* 0: none */
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;

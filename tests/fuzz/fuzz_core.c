@@ -63,7 +63,7 @@ struct flight {
 	uint64_t set;  /* when the deadline was set: a growing number */
 	bool killing;  /* the callee was told to stop */
 	bool progress; /* the caller wants progressive results */
-	uint64_t timeout_ms;
+	uint32_t timeout_ms;
 };
 
 /* A call of a meta procedure that looks at each session. */

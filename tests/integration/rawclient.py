@@ -603,6 +603,29 @@ def _payload(args, kwargs):
     return [args] if args else []
 
 
+def roles(**callee):
+    """Roles for HELLO, with this content of the callee's."""
+    return {"caller": {}, "callee": callee, "publisher": {}, "subscriber": {}}
+
+
+CANCELING = roles(features={"call_canceling": True})
+
+
+def worker_of(client):
+    """The index of a client's worker; WELCOME calls worker 0 "worker001"."""
+    return int(client.details["authextra"]["x_cb_worker"].removeprefix("worker")) - 1
+
+
+def stands_still(probe):
+    """Whether this client's worker stands still: otherwise it answers this request itself."""
+    probe.send([CALL, probe.next_request(), {}, "not a uri"])
+    try:
+        probe.expect(ERROR, timeout=0.2)
+        return False
+    except TimeoutError:
+        return True
+
+
 def refused(client, **kw):
     """The ABORT that refuses this login."""
     try:

@@ -8,20 +8,14 @@ import random
 import peers
 import pytest
 import rawclient
-from rawclient import ABORT, CALL, CANCEL, ERROR, INTERRUPT, INVOCATION, RESULT, YIELD
+from rawclient import (ABORT, CALL, CANCEL, CANCELING, ERROR, INTERRUPT, INVOCATION, RESULT, YIELD,
+                       roles)
 from utils import SLOW, realm_counter, wait_for
 
 CANCELED_TEXT = "the caller has canceled the call"
 MODES = ["skip", "kill", "killnowait"]
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
-
-
-def roles(**callee):
-    return {"caller": {}, "callee": callee, "publisher": {}, "subscriber": {}}
-
-
-CANCELING = roles(features={"call_canceling": True})
 
 
 def expect_canceled(caller, request):

@@ -8,10 +8,10 @@ import time
 import peers
 import pytest
 import rawclient
-from rawclient import ERROR, INVOCATION, YIELD, WampError
+from rawclient import (CANCELING, ERROR, INTERRUPT, INVOCATION, YIELD, WampError, roles,
+                       stands_still, worker_of)
 from utils import SLOW, realm_counter, router_config, wait_for
 
-INTERRUPT = 69
 TIMEOUT_TEXT = "the callee did not answer within the call's timeout"
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
@@ -21,13 +21,6 @@ def config_with(**options):
     config = router_config(threads=options.pop("threads"), cryptosign=False)
     config["realms"][0]["options"] = options
     return config
-
-
-def roles(**callee):
-    return {"caller": {}, "callee": callee, "publisher": {}, "subscriber": {}}
-
-
-CANCELING = roles(features={"call_canceling": True})
 
 
 def expect_timeout(caller, request):
@@ -168,20 +161,6 @@ def test_who_leaves_before_the_deadline(routerd, join):
 
 
 # --- the owner of the realm stands still ----------------------------------------------------
-
-
-def worker_of(client):
-    return int(client.details["authextra"]["x_cb_worker"].removeprefix("worker")) - 1
-
-
-def stands_still(probe):
-    """Whether this client's worker stands still: otherwise it answers this request itself."""
-    probe.send([rawclient.CALL, probe.next_request(), {}, "not a uri"])
-    try:
-        probe.expect(ERROR, timeout=0.2)
-        return False
-    except TimeoutError:
-        return True
 
 
 @pytest.mark.parametrize("answered", [True, False], ids=["answered", "unanswered"])

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from rawclient import PING, PONG, TRANSPORTS, Closed, Refused, WampError
+from rawclient import PING, PONG, TRANSPORTS, Closed, Refused, WampError, worker_of
 from utils import SLOW, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -23,11 +23,6 @@ def config_with(options=None, limits=None, **kw):
     if limits:
         config["limits"] = limits
     return config
-
-
-def worker_of(client):
-    """The index of a client's worker; WELCOME calls worker 0 "worker001"."""
-    return int(client.details["authextra"]["x_cb_worker"].removeprefix("worker")) - 1
 
 
 # --- readers that are slower than their traffic ---------------------------------------------

@@ -10,7 +10,8 @@ import time
 import peers
 import pytest
 import rawclient
-from rawclient import CALL, CANCEL, ERROR, INTERRUPT, INVOCATION, RESULT, YIELD
+from rawclient import (CALL, CANCEL, CANCELING, ERROR, INTERRUPT, INVOCATION, RESULT, YIELD, roles,
+                       stands_still, worker_of)
 from utils import SLOW, realm_counter, router_config, wait_for
 
 MODES = ["skip", "kill", "killnowait"]
@@ -18,13 +19,6 @@ SERIALIZERS = ["json", "msgpack", "cbor"]
 NAN = float("nan")
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
-
-
-def roles(**callee):
-    return {"caller": {}, "callee": callee, "publisher": {}, "subscriber": {}}
-
-
-CANCELING = roles(features={"call_canceling": True})
 
 
 def start(caller, callee, receive_progress=True, **options):
@@ -54,10 +48,6 @@ def expect_interrupt(callee, invocation, mode="killnowait"):
 def expect_silence(routerd, *clients):
     assert all(c.silent() == [] for c in clients)
     assert realm_counter(routerd, "calls_in_flight") == 0
-
-
-def worker_of(client):
-    return int(client.details["authextra"]["x_cb_worker"].removeprefix("worker")) - 1
 
 
 # --- who gets what --------------------------------------------------------------------------
@@ -257,16 +247,6 @@ def test_each_result_renews_the_timeout(routerd, join):
     expect_interrupt(callee, invocation)
     expect_silence(routerd, caller, callee)
     assert realm_counter(routerd, "timeouts") == 2
-
-
-def stands_still(probe):
-    """Whether this client's worker stands still: otherwise it answers this request itself."""
-    probe.send([CALL, probe.next_request(), {}, "not a uri"])
-    try:
-        probe.expect(ERROR, timeout=0.2)
-        return False
-    except TimeoutError:
-        return True
 
 
 class Stall:

@@ -25,7 +25,7 @@ static inline void join_all(struct core *c)
 }
 
 static inline void call(struct core *c, struct session_ref who, uint64_t request,
-			const char *procedure, uint64_t timeout_ms)
+			const char *procedure, uint32_t timeout_ms)
 {
 	send_post(c, who,
 		  (struct post){.type = POST_CALL,
@@ -33,6 +33,47 @@ static inline void call(struct core *c, struct session_ref who, uint64_t request
 				.request = request,
 				.payload = payload(procedure, NULL),
 				.timeout_ms = timeout_ms});
+}
+
+static inline void cancel(struct core *c, struct session_ref who, uint64_t request,
+			  enum wamp_cancel_mode mode)
+{
+	send_post(c, who,
+		  (struct post){.type = POST_CANCEL,
+				.time_ms = READ_AT,
+				.request = request,
+				.mode = (uint8_t)mode});
+}
+
+static inline void expect_interrupt(struct core *c, uint64_t invocation,
+				    enum wamp_cancel_mode mode)
+{
+	struct post p = expect(c, bob, POST_INTERRUPT, invocation);
+
+	assert_int_equal(p.mode, mode);
+}
+
+static inline void expect_canceled(struct core *c, struct session_ref caller,
+				   uint64_t request)
+{
+	struct post p = expect_error(c, caller, WAMP_CALL, request, WAMP_ERROR_CANCELED,
+				     "the caller has canceled the call");
+
+	assert_null(p.payload);
+}
+
+static inline void fail_with(struct core *c, struct session_ref callee,
+			     uint64_t invocation, const char *uri)
+{
+	send_post(c, callee,
+		  (struct post){.type = POST_INVOCATION_ERROR,
+				.request = invocation,
+				.payload = payload(uri, NULL)});
+}
+
+static inline void run_to(struct core *c, uint64_t now_ms)
+{
+	wheel_run(&c->deadlines, now_ms, realm_deadline_passed, NULL);
 }
 
 #endif

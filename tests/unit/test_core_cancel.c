@@ -17,46 +17,6 @@ static void call_bob(struct core *c, uint64_t request, uint64_t invocation)
 	expect(c, bob, POST_INVOCATION, invocation);
 }
 
-static void cancel(struct core *c, struct session_ref who, uint64_t request,
-		   enum wamp_cancel_mode mode)
-{
-	send_post(c, who,
-		  (struct post){.type = POST_CANCEL,
-				.time_ms = READ_AT,
-				.request = request,
-				.mode = (uint8_t)mode});
-}
-
-static void expect_interrupt(struct core *c, uint64_t invocation,
-			     enum wamp_cancel_mode mode)
-{
-	struct post p = expect(c, bob, POST_INTERRUPT, invocation);
-
-	assert_int_equal(p.mode, mode);
-}
-
-static void expect_canceled(struct core *c, struct session_ref caller, uint64_t request)
-{
-	struct post p = expect_error(c, caller, WAMP_CALL, request, WAMP_ERROR_CANCELED,
-				     "the caller has canceled the call");
-
-	assert_null(p.payload);
-}
-
-static void fail_with(struct core *c, struct session_ref callee, uint64_t invocation,
-		      const char *uri)
-{
-	send_post(c, callee,
-		  (struct post){.type = POST_INVOCATION_ERROR,
-				.request = invocation,
-				.payload = payload(uri, NULL)});
-}
-
-static void run_to(struct core *c, uint64_t now_ms)
-{
-	wheel_run(&c->deadlines, now_ms, realm_deadline_passed, NULL);
-}
-
 /* The call has left nothing behind, and what the callee says now is dropped. */
 static void expect_ended(struct core *c, struct session_ref callee, uint64_t invocation)
 {
@@ -276,7 +236,7 @@ static void the_callee_does_not_stop(void **state)
 
 static void the_calls_timeout_goes_on(void **state)
 {
-	static const uint64_t timeouts[] = {KILL_MAX / 2, 2 * KILL_MAX};
+	static const uint32_t timeouts[] = {KILL_MAX / 2, 2 * KILL_MAX};
 	struct core *c = *state;
 
 	join_all(c);

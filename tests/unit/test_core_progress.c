@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Progressive call results at a realm's owner. The test is the worker: it chooses the
  * order in which posts arrive, says when they were read, and runs the wheel. */
-#include "tests/unit/core_fixture.h"
-
-static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1};
-static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
-static const struct session_ref carol = {.worker = 2, .slot = 2, .generation = 1};
+#include "tests/unit/core_calls.h"
 
 enum {
-	READ_AT = 1000003, /* when the messages were read, unless a test says when */
 	TIMEOUT = 50,
 	KILL_MAX = 30000, /* how long a callee may take to stop */
 };
@@ -17,20 +12,8 @@ static const enum wamp_cancel_mode modes[] = {WAMP_MODE_SKIP, WAMP_MODE_KILL,
 					      WAMP_MODE_KILLNOWAIT};
 static const struct post_error lost = {WAMP_ERROR_INVALID_ARGUMENT, "NaN"};
 
-/* Bob can be interrupted, carol cannot; both have a procedure. */
-static void join_all(struct core *c)
-{
-	wheel_init(&c->deadlines, READ_AT - 500);
-	join(c, alice, "alice");
-	send_join_with(c, bob, "bob", WAMP_FEATURE_CALL_CANCELING);
-	expect(c, bob, POST_JOINED, 0);
-	join(c, carol, "carol");
-	provide(c, bob, "bobs");
-	provide(c, carol, "carols");
-}
-
 static void call_with(struct core *c, struct session_ref who, uint64_t request,
-		      const char *procedure, bool progress, uint64_t timeout_ms)
+		      const char *procedure, bool progress, uint32_t timeout_ms)
 {
 	send_post(c, who,
 		  (struct post){.type = POST_CALL,
@@ -43,7 +26,7 @@ static void call_with(struct core *c, struct session_ref who, uint64_t request,
 
 /* Alice calls bob's procedure and wants progressive results. */
 static void call_bob(struct core *c, uint64_t request, uint64_t invocation,
-		     uint64_t timeout_ms)
+		     uint32_t timeout_ms)
 {
 	call_with(c, alice, request, "bobs", true, timeout_ms);
 	assert_true(expect(c, bob, POST_INVOCATION, invocation).progress);
@@ -86,39 +69,6 @@ static void expect_result(struct core *c, struct session_ref caller, uint64_t re
 	assert_args(&p, "[\"all\"]");
 }
 
-static void fail_with(struct core *c, struct session_ref callee, uint64_t invocation,
-		      const char *uri)
-{
-	send_post(c, callee,
-		  (struct post){.type = POST_INVOCATION_ERROR,
-				.request = invocation,
-				.payload = payload(uri, NULL)});
-}
-
-static void cancel(struct core *c, struct session_ref who, uint64_t request,
-		   enum wamp_cancel_mode mode)
-{
-	send_post(c, who,
-		  (struct post){.type = POST_CANCEL,
-				.time_ms = READ_AT,
-				.request = request,
-				.mode = (uint8_t)mode});
-}
-
-static void expect_interrupt(struct core *c, uint64_t invocation,
-			     enum wamp_cancel_mode mode)
-{
-	struct post p = expect(c, bob, POST_INTERRUPT, invocation);
-
-	assert_int_equal(p.mode, mode);
-}
-
-static void expect_canceled(struct core *c, struct session_ref caller, uint64_t request)
-{
-	expect_error(c, caller, WAMP_CALL, request, WAMP_ERROR_CANCELED,
-		     "the caller has canceled the call");
-}
-
 /* The caller's worker could not deliver a progressive result. */
 static void lose_result(struct core *c, struct session_ref caller, uint64_t request)
 {
@@ -144,11 +94,6 @@ static void refuse_answer(struct core *c, struct session_ref callee, uint64_t in
 static void expect_lost(struct core *c, struct session_ref caller, uint64_t request)
 {
 	expect_error(c, caller, WAMP_CALL, request, lost.uri, lost.text);
-}
-
-static void run_to(struct core *c, uint64_t now_ms)
-{
-	wheel_run(&c->deadlines, now_ms, realm_deadline_passed, NULL);
 }
 
 /* The call has left nothing behind, and whatever comes for it now is dropped. */

@@ -9,11 +9,6 @@ enum {
 	LATEST = DUE + WHEEL_TICK_MS, /* by now the deadline has been noticed */
 };
 
-static void run_to(struct core *c, uint64_t now_ms)
-{
-	wheel_run(&c->deadlines, now_ms, realm_deadline_passed, NULL);
-}
-
 static void expect_timeout(struct core *c, struct session_ref caller, uint64_t request)
 {
 	struct post p =
@@ -235,7 +230,7 @@ static void calls_time_out_one_by_one(void **state)
 	expect(c, bob, POST_INVOCATION, 2);
 	call(c, alice, 3, "carols", 1);
 	expect(c, carol, POST_INVOCATION, 1);
-	call(c, alice, 4, "bobs", WAMP_MAX_ID);
+	call(c, alice, 4, "bobs", UINT32_MAX);
 	expect(c, bob, POST_INVOCATION, 3);
 	assert_int_equal(c->deadlines.nodes, 3);
 	run_to(c, READ_AT + 1 + WHEEL_TICK_MS);

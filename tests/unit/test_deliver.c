@@ -248,6 +248,9 @@ static void test_the_queue_is_half_full(void **state)
 	/* other messages may use all of the queue */
 	result(2, false, SEVEN);
 	expect_sent(RESULT(2));
+	invoke();
+	assert_memory_equal(w.conn.sent, "[68,3,4,", 8);
+	assert_int_equal(n_posts, 0);
 }
 
 static void test_the_session_ends(void **state)

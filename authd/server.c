@@ -153,7 +153,7 @@ static const char *objection(const struct endpoint *endpoint, int fd, struct ucr
 	return NULL;
 }
 
-static void on_client_accepted(void *arg, struct listener *l, int fd)
+static void on_client_accepted(void *arg, int fd)
 {
 	struct endpoint *endpoint = arg;
 	struct server *s = endpoint->server;
@@ -161,7 +161,6 @@ static void on_client_accepted(void *arg, struct listener *l, int fd)
 	const char *why = objection(endpoint, fd, &cred);
 	struct client *c = why == NULL ? calloc(1, sizeof(*c)) : NULL;
 
-	(void)l;
 	if (c == NULL) {
 		count_refused(endpoint, &cred, why != NULL ? why : err_str(E_NOMEM));
 		sock_close(&fd);
@@ -197,12 +196,12 @@ static int endpoint_listen(struct endpoint *endpoint)
 		.path = endpoint->conf->path,
 		.mode = endpoint->conf->mode,
 	};
-	int err = listener_open(endpoint->server->loop, &conf, on_client_accepted,
-				endpoint, &endpoint->listener);
+	int err = listener_open(&endpoint->listener, endpoint->server->loop, &conf,
+				on_client_accepted, endpoint);
 
 	if (err == 0)
 		log_info(endpoint->role->name, "listening address=%s inherited=%s",
-			 log_quote(slice_str(listener_address(endpoint->listener).text))
+			 log_quote(slice_str(sock_local_name(endpoint->listener.fd).text))
 				 .text,
 			 conf.fd == -1 ? "no" : "yes");
 	return err;
@@ -249,8 +248,8 @@ void server_fini(struct server *s)
 	revokes_abandon(s);
 	while ((c = LIST_FIRST(&s->clients)) != NULL)
 		client_free(c);
-	listener_free(&s->router.listener);
-	listener_free(&s->admin.listener);
+	listener_stop(&s->router.listener);
+	listener_stop(&s->admin.listener);
 }
 
 static const struct counter_def server_counter_defs[] = {

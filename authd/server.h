@@ -56,7 +56,7 @@ struct endpoint {
 	struct server *server;
 	const struct role *role;
 	const struct settings_socket *conf;
-	struct listener *listener; /* NULL: not open */
+	struct listener listener;
 	unsigned n_clients;
 };
 

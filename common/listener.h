@@ -6,24 +6,20 @@
  * moment.
  *
  * A listener belongs to the thread of its loop: worker 0 in routerd, the main thread in
- * authd. Any thread may change the counter of open connections.
+ * authd.
  */
 #ifndef COMMON_LISTENER_H
 #define COMMON_LISTENER_H
 
 #include "common/counters.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "common/sock.h"
 
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-struct listener;
-
-/*
- * Where to listen. name and refusal must stay valid as long as the listener; the other
- * strings only during listener_open.
- */
+/* Where to listen. The strings must stay valid as long as the listener. */
 struct listener_conf {
 	const char *name; /* in log lines */
 	int fd; /* an inherited listening socket, which the listener takes over; or -1 */
@@ -34,36 +30,6 @@ struct listener_conf {
 	uint32_t max_connections; /* open at the same time; 0 for no limit */
 	struct slice refusal;     /* sent to clients above the limit; may be empty */
 };
-
-/*
- * Called for each new connection. The callback owns fd. After closing fd, its owner must
- * decrement *listener_live(l).
- */
-typedef void listener_accepted_cb(void *arg, struct listener *l, int fd);
-
-/*
- * Opens the socket and begins to accept. On failure it logs the address and the reason,
- * closes conf->fd and returns E_SYS, E_SYNTAX, E_EXISTS, E_RANGE or E_NOMEM.
- */
-int listener_open(struct loop *loop, const struct listener_conf *conf,
-		  listener_accepted_cb *accepted, void *arg,
-		  struct listener **out) MUSTCHECK;
-
-/* Stops accepting, closes the socket and removes the file of a Unix socket. */
-void listener_stop(struct listener *l);
-
-/*
- * Stops and frees the listener. All its connections must be closed before, since closing
- * one decrements the listener's counter. Descriptors that no connection has taken over
- * may still be open.
- */
-void listener_free(struct listener **l);
-
-/* The counter of open connections. Any thread. */
-_Atomic uint32_t *listener_live(struct listener *l);
-
-/* The address that the listener listens on: "tcp4:0.0.0.0:8080", "unix:/run/x.sock". */
-struct sock_name listener_address(const struct listener *l);
 
 #define LISTENER_COUNTERS(X)                                                             \
 	X(accepted, COUNTER, "connections accepted")                                     \
@@ -76,6 +42,39 @@ struct listener_counters {
 #undef X
 };
 extern const struct counter_table listener_counter_table; /* describes that struct */
-struct listener_counters listener_counters(const struct listener *l);
+
+/*
+ * Called for each new connection. The callback owns fd. After closing fd, its owner must
+ * decrement the listener's `live`.
+ */
+typedef void listener_accepted_cb(void *arg, int fd);
+
+/* Embedded in its owner's struct. All zero: not open. */
+struct listener {
+	struct event ev;
+	struct timer pause; /* armed while accept fails */
+	struct loop *loop;  /* NULL: not open */
+	struct listener_conf conf;
+	int fd;
+	/* Open connections. Any thread may change it. */
+	_Atomic uint32_t live;
+	listener_accepted_cb *accepted;
+	void *arg;
+	struct listener_counters counters;
+	struct log_rate log_rate;
+};
+
+/*
+ * Opens the socket and begins to accept. On failure it logs the address and the reason,
+ * leaves *l unchanged and returns E_SYS, E_SYNTAX, E_EXISTS or E_RANGE.
+ */
+int listener_open(struct listener *l, struct loop *loop, const struct listener_conf *conf,
+		  listener_accepted_cb *accepted, void *arg) MUSTCHECK;
+
+/*
+ * Stops accepting, closes the socket and removes the file of a Unix socket. Does nothing
+ * if the listener is not open. Afterwards only `live` and `counters` may be used.
+ */
+void listener_stop(struct listener *l);
 
 #endif

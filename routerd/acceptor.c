@@ -16,8 +16,8 @@
 /* A listener of the configuration, with its socket. */
 struct entrance {
 	struct acceptor *acceptor;
-	struct listener *listener; /* NULL: not open */
-	uint16_t index;            /* index in the configuration */
+	struct listener listener;
+	uint16_t index; /* index in the configuration */
 };
 
 struct acceptor {
@@ -51,13 +51,11 @@ void acceptor_free(struct acceptor **ap)
 	*ap = NULL;
 	if (a == NULL)
 		return;
-	for (size_t i = 0; i < a->config->n_listeners; i++)
-		if (a->entrances[i].listener != NULL)
-			listener_free(&a->entrances[i].listener);
+	acceptor_stop(a);
 	free(a);
 }
 
-static void on_accepted(void *arg, struct listener *l, int fd)
+static void on_accepted(void *arg, int fd)
 {
 	struct entrance *entrance = arg;
 	struct acceptor *a = entrance->acceptor;
@@ -71,7 +69,7 @@ static void on_accepted(void *arg, struct listener *l, int fd)
 		      }))
 		return;
 	/* Out of memory. Worker 0 logs it at the end of the turn. */
-	atomic_fetch_sub_explicit(listener_live(l), 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&entrance->listener.live, 1, memory_order_relaxed);
 	sock_close(&fd);
 }
 
@@ -98,8 +96,8 @@ int acceptor_open(struct acceptor *a)
 								 ? sizeof(raw_refusal)
 								 : 0),
 		};
-		int err = listener_open(a->loop, &conf, on_accepted, &a->entrances[i],
-					&a->entrances[i].listener);
+		int err = listener_open(&a->entrances[i].listener, a->loop, &conf,
+					on_accepted, &a->entrances[i]);
 		if (err != 0)
 			return err;
 	}
@@ -109,29 +107,29 @@ int acceptor_open(struct acceptor *a)
 void acceptor_stop(struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++)
-		listener_stop(a->entrances[i].listener);
+		listener_stop(&a->entrances[i].listener);
 }
 
 _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener)
 {
-	return listener_live(a->entrances[listener].listener);
+	return &a->entrances[listener].listener.live;
 }
 
 void acceptor_describe(const struct acceptor *a, struct buf *out)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++)
 		buf_printf(out, " %s=%s", a->config->listeners[i].name,
-			   listener_address(a->entrances[i].listener).text);
+			   sock_local_name(a->entrances[i].listener.fd).text);
 }
 
 void acceptor_log_counters(const struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
-		struct listener_counters c = listener_counters(a->entrances[i].listener);
+		const struct listener_counters *c = &a->entrances[i].listener.counters;
 		char head[COUNTERS_HEAD_MAX];
 		snprintf(head, sizeof(head), "counters listener=%s",
 			 a->config->listeners[i].name);
 		counters_log(NULL, head,
-			     &(struct counter_set){&listener_counter_table, &c}, 1);
+			     &(struct counter_set){&listener_counter_table, c}, 1);
 	}
 }

@@ -56,7 +56,7 @@ void worker_drop_connections(struct worker *w);
 void worker_free(struct worker **w);
 
 /*
- * Sets the counter of a listener's open connections (see listener_live). Call it before
+ * Sets the counter of a listener's open connections (see struct listener). Call it before
  * the thread starts.
  */
 void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live);

@@ -31,7 +31,7 @@ enum {
 struct server {
 	struct loop *loop;
 	struct net net;
-	struct listener *listener;
+	struct listener listener;
 	struct conn_conf conf;
 	struct event term;
 	struct timer give_up;
@@ -95,11 +95,10 @@ static const struct conn_handler handler = {
 
 /* --- the server --- */
 
-static void accepted(void *arg, struct listener *l, int fd)
+static void accepted(void *arg, int fd)
 {
 	struct server *s = arg;
 
-	(void)l;
 	(void)conn_adopt(&s->net, fd, &s->conf, &handler);
 }
 
@@ -129,7 +128,7 @@ static void on_term(evutil_socket_t sig, short what, void *arg)
 	if (s->stopping)
 		return;
 	s->stopping = true;
-	listener_stop(s->listener);
+	listener_stop(&s->listener);
 	net_close_all(&s->net, WS_CLOSE_RESTART, "shutting down");
 	timer_arm(&s->give_up, GOODBYE_MS);
 }
@@ -150,15 +149,15 @@ static int serve(struct server *s, const struct listener_conf *lc)
 		return E_NOMEM;
 	err = net_init(&s->net, s->loop, "w0", 512u * MIB, 256u * MIB);
 	if (err == 0)
-		err = listener_open(s->loop, lc, accepted, s, &s->listener);
+		err = listener_open(&s->listener, s->loop, lc, accepted, s);
 	if (err == 0) {
-		s->conf.live = listener_live(s->listener);
+		s->conf.live = &s->listener.live;
 		/* once the event is deleted, a second SIGTERM must not end the process */
 		signal(SIGTERM, SIG_IGN);
 		evsignal_assign(&s->term, loop_base(s->loop), SIGTERM, on_term, s);
 		evsignal_add(&s->term, NULL);
 		timer_init(&s->give_up, s->loop, give_up, s);
-		printf("ready address=%s\n", listener_address(s->listener).text);
+		printf("ready address=%s\n", sock_local_name(s->listener.fd).text);
 		fflush(stdout);
 		loop_run(s->loop);
 		timer_disarm(&s->give_up);
@@ -166,7 +165,7 @@ static int serve(struct server *s, const struct listener_conf *lc)
 		print_counters(&s->net);
 	}
 	net_fini(&s->net);
-	listener_free(&s->listener);
+	listener_stop(&s->listener);
 	loop_free(&s->loop);
 	buf_fini(&s->frame);
 	return err;

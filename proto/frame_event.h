@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events that ws_reader and rawsocket_reader find in a byte stream. Both are pull
+ * Events that ws_reader and rawsocket find in a byte stream. Both are pull
  * parsers: the caller passes bytes and gets the next event. No state; any thread.
  */
 #ifndef PROTO_FRAME_EVENT_H

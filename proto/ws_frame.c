@@ -7,7 +7,7 @@
 
 #include "common/err.h"
 #include "common/utf8.h"
-#include "proto/rawsocket_frame.h"
+#include "proto/rawsocket.h"
 
 size_t frame_head_len(enum framing framing, size_t len)
 {

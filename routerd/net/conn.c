@@ -6,7 +6,7 @@
 #include "routerd/net/conn.h"
 
 #include "common/err.h"
-#include "proto/rawsocket_reader.h"
+#include "proto/rawsocket.h"
 #include "routerd/net/conn_int.h"
 
 #include <errno.h>

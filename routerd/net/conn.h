@@ -17,7 +17,7 @@
 #include "common/shared_buf.h"
 #include "common/sock.h"
 #include "proto/http.h"
-#include "proto/rawsocket_frame.h"
+#include "proto/rawsocket.h"
 #include "proto/ws_frame.h"
 #include "routerd/net/net.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A RawSocket stream; see fuzz_stream.h. */
-#include "proto/rawsocket_frame.h"
-#include "proto/rawsocket_reader.h"
+#include "proto/rawsocket.h"
 #include "tests/fuzz/fuzz_stream.h"
 
 /* Writes first octet, length, and a payload. */

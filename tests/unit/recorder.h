@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Records the events that the stream readers ws_reader and rawsocket_reader give, for
+/* Records the events that the stream readers ws_reader and rawsocket give, for
  * their tests. Include it behind <cmocka.h>. One thread. */
 #ifndef TESTS_UNIT_RECORDER_H
 #define TESTS_UNIT_RECORDER_H

@@ -6,7 +6,7 @@
 
 #include "common/buf.c"
 #include "common/shared_buf.c"
-#include "proto/rawsocket_reader.c"
+#include "proto/rawsocket.c"
 #include "proto/ws_reader.c"
 #include "routerd/net/budget.c"
 #include "routerd/net/conn.c"

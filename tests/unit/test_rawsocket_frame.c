@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* proto/rawsocket_frame: handshakes and frame heads, byte by byte. */
-#include "proto/rawsocket_frame.h"
+/* proto/rawsocket: handshakes and frame heads, byte by byte. */
+#include "proto/rawsocket.h"
 
 #include "common/err.h"
 
@@ -109,5 +109,5 @@ int main(void)
 		cmocka_unit_test(test_heads_there_and_back),
 		cmocka_unit_test(test_reserved),
 	};
-	return cmocka_run_group_tests_name("rawsocket_frame", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("rawsocket", tests, NULL, NULL);
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of proto/rawsocket_reader: streams of frames, and the events that they give.
+/* Unit tests of proto/rawsocket: streams of frames, and the events that they give.
  * Each stream is read as a whole, byte by byte, in random pieces, and cut in two
  * everywhere; the events must be the same. */
-#include "proto/rawsocket_reader.h"
+#include "proto/rawsocket.h"
 
 #include "common/err.h"
-#include "proto/rawsocket_frame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * RawSocket (specification: "RawSocket Transport"): the handshake, and frame heads in
- * both directions. No state; any thread.
+ * RawSocket (specification: "RawSocket Transport"): the handshake, frame heads in both
+ * directions, and a pull parser for the stream after the handshake, which needs memory
+ * only while a frame is incomplete. No state; any thread.
  */
-#ifndef PROTO_RAWSOCKET_FRAME_H
-#define PROTO_RAWSOCKET_FRAME_H
+#ifndef PROTO_RAWSOCKET_H
+#define PROTO_RAWSOCKET_H
 
-#include "common/base.h"
+#include "common/buf.h"
+#include "proto/frame_event.h"
 
 enum {
 	/* The first octet of a handshake. No HTTP request begins with it. */
@@ -58,5 +60,17 @@ void rawsocket_head_write(uint8_t out[RAWSOCKET_HEAD_LEN], enum rawsocket_type t
 /* Reads a frame head. E_SYNTAX: reserved bits are set, or the type is reserved. */
 int rawsocket_head_read(const uint8_t in[RAWSOCKET_HEAD_LEN],
 			enum rawsocket_type *type_out, size_t *len_out) MUSTCHECK;
+
+/*
+ * Finds the next event in *in and removes the bytes that it has read from *in. *held has
+ * the beginning of an incomplete frame, on the heap, or is NULL; it is NULL at first, and
+ * rawsocket_next allocates and frees it. limit is the largest payload that is allowed
+ * now, in bytes. Call rawsocket_next until it returns FRAME_MORE.
+ *
+ * FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the caller frees
+ * *held.
+ */
+enum frame_event_type rawsocket_next(struct buf **held, struct frame_input *in,
+				     size_t limit, struct frame_event *out) MUSTCHECK;
 
 #endif

@@ -55,8 +55,8 @@ static int look_up_key(struct store *store, struct slice pubkey, struct principa
 		return 0;
 	int err = store_find_by_key(store, key, p);
 	if (err == 0) {
-		memcpy(p->keys.key[0], key, sizeof(key));
-		p->keys.n = 1;
+		memcpy(p->is.keys.key[0], key, sizeof(key));
+		p->is.keys.n = 1;
 	}
 	*reason_out = err == 0 ? ALLOWED : KEY_UNKNOWN;
 	return err == E_NOTFOUND ? 0 : err;
@@ -75,7 +75,7 @@ static int look_up_authid(struct store *store, struct slice authid, struct princ
 	int err = store_find(store, authid, p);
 	*reason_out = AUTHID_UNKNOWN;
 	if (err == 0)
-		*reason_out = p->keys.n > 0 ? ALLOWED : KEYLESS;
+		*reason_out = p->is.keys.n > 0 ? ALLOWED : KEYLESS;
 	return err == E_NOTFOUND ? 0 : err;
 }
 
@@ -83,11 +83,11 @@ static int look_up_authid(struct store *store, struct slice authid, struct princ
 static enum reason check_principal(const struct auth_request *q,
 				   const struct principal *p)
 {
-	if (p->disabled)
+	if (p->is.disabled)
 		return DISABLED;
-	if (q->realm.len > 0 && !slice_eq(q->realm, principal_slice(&p->realm)))
+	if (q->realm.len > 0 && !slice_eq(q->realm, p->is.realm))
 		return OTHER_REALM;
-	if (q->authid.len > 0 && !slice_eq(q->authid, principal_slice(&p->authid)))
+	if (q->authid.len > 0 && !slice_eq(q->authid, p->is.authid))
 		return OTHER_AUTHID;
 	return ALLOWED;
 }
@@ -160,11 +160,11 @@ static void write_failure(int err, struct buf *out)
 static void write_result(uint64_t epoch, const struct principal *p, struct buf *out)
 {
 	const struct auth_result res = {
-		.role = principal_slice(&p->role),
-		.realm = principal_slice(&p->realm),
-		.authid = principal_slice(&p->authid),
-		.extra = slice_of(p->extra, p->extra_len),
-		.keys = p->keys,
+		.role = p->is.role,
+		.realm = p->is.realm,
+		.authid = p->is.authid,
+		.extra = p->is.extra,
+		.keys = p->is.keys,
 		.epoch = epoch,
 	};
 
@@ -175,7 +175,7 @@ enum verdict authenticate(struct store *store, const struct settings_deny *deny,
 			  const struct auth_request *q, struct buf *out,
 			  const char **why_out)
 {
-	struct principal p = {.disabled = false};
+	struct principal p;
 	/* Read the epoch before the principal, so that the epoch is never newer than
 	 * the data. */
 	uint64_t epoch = store_epoch(store);

@@ -69,7 +69,8 @@ static void reply_key_taken(struct rpc_request *req, struct store *s, const uint
 		reply_failure(req, err);
 		return;
 	}
-	snprintf(text, sizeof(text), "the key already belongs to %s", owner.authid.text);
+	snprintf(text, sizeof(text), "the key already belongs to %.*s",
+		 (int)owner.is.authid.len, (const char *)owner.is.authid.p);
 	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, text);
 }
 
@@ -90,24 +91,24 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 {
 	struct store *s = c->server->store;
 	struct admin_change result;
-	struct admin_principal asked;
-	struct principal p, old;
+	struct admin_principal p;
+	struct principal old;
 	const char *of;
 
 	(void)what;
-	if (!server_read(req, params, &admin_principal_table, &asked))
+	if (!server_read(req, params, &admin_principal_table, &p))
 		return;
-	const char *why = principal_from_admin(&p, &asked, &of);
+	const char *why = principal_check(&p, &of);
 	if (why != NULL) {
 		reply_invalid(req, of, why);
 		return;
 	}
 	p.created = (uint64_t)time(NULL);
 	fields_init(&admin_change_table, &result);
-	int err = store_find(s, principal_slice(&p.authid), &old);
+	int err = store_find(s, p.authid, &old);
 	if (err == 0) {
 		/* It is no error to add an equal principal again. */
-		why = principal_difference(&old, &p);
+		why = principal_difference(&old.is, &p);
 	} else if (err == E_NOTFOUND) {
 		err = store_begin(s);
 		if (err == 0)
@@ -121,17 +122,17 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 	} else if (err != 0) {
 		reply_failure(req, err);
 	} else {
-		log_change(c, "principal added", asked.authid, result.changed);
+		log_change(c, "principal added", p.authid, result.changed);
 		server_reply(req, &admin_change_table, &result);
 	}
 }
 
 /* --- principal.list, principal.show --- */
 
-static bool wanted(const struct principal *p, const struct admin_list *l)
+static bool wanted(const struct admin_principal *p, const struct admin_list *l)
 {
-	return (l->realm.len == 0 || slice_eq(l->realm, principal_slice(&p->realm))) &&
-	       (l->role.len == 0 || slice_eq(l->role, principal_slice(&p->role)));
+	return (l->realm.len == 0 || slice_eq(l->realm, p->realm)) &&
+	       (l->role.len == 0 || slice_eq(l->role, p->role));
 }
 
 /*
@@ -142,7 +143,6 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 		     struct principal *last)
 {
 	struct token_writer w;
-	struct admin_principal item;
 	struct slice after = l->after;
 	int err = 0;
 
@@ -152,11 +152,9 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 		err = store_next(s, after, last);
 		if (err != 0)
 			break;
-		after = principal_slice(&last->authid);
-		if (!wanted(last, l))
-			continue;
-		principal_to_admin(last, &item);
-		fields_write(&w, &admin_principal_table, &item);
+		after = last->is.authid;
+		if (wanted(&last->is, l))
+			fields_write(&w, &admin_principal_table, &last->is);
 	}
 	token_put_end(&w);
 	return items->err != 0 ? items->err : err;
@@ -166,7 +164,7 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 {
 	struct admin_list l;
 	struct admin_list_result res = {.next = {NULL, 0}};
-	struct principal last = {.disabled = false};
+	struct principal last;
 	struct buf items;
 
 	(void)what;
@@ -176,7 +174,7 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 	int err = fill_page(c->server->store, &l, &items, &last);
 	if (err == 0)
 		/* The list may have more principals after this one. */
-		res.next = principal_slice(&last.authid);
+		res.next = last.is.authid;
 	res.items = buf_slice(&items);
 	if (err == 0 || err == E_NOTFOUND)
 		server_reply(req, &admin_list_result_table, &res);
@@ -188,7 +186,6 @@ static void list(struct client *c, struct rpc_request *req, struct slice params,
 static void show(struct client *c, struct rpc_request *req, struct slice params, int what)
 {
 	struct admin_target t;
-	struct admin_principal item;
 	struct principal p;
 
 	(void)what;
@@ -199,8 +196,7 @@ static void show(struct client *c, struct rpc_request *req, struct slice params,
 		reply_failure(req, err);
 		return;
 	}
-	principal_to_admin(&p, &item);
-	server_reply(req, &admin_principal_table, &item);
+	server_reply(req, &admin_principal_table, &p.is);
 }
 
 /* --- changes of a principal or of one of its keys --- */
@@ -270,10 +266,10 @@ static void revoke_sessions(struct change *ch)
 	revoke_start(ch->server, &v, &ch->revoke);
 }
 
-static int add_principal_key(struct store *s, struct principal *p,
+static int add_principal_key(struct store *s, struct admin_principal *p,
 			     const uint8_t key[FIELD_KEY_LEN], bool *changed_out)
 {
-	int err = principal_key_add(p, key);
+	int err = principal_key_add(&p->keys, key);
 
 	*changed_out = err != E_EXISTS;
 	if (err == E_EXISTS)
@@ -281,7 +277,7 @@ static int add_principal_key(struct store *s, struct principal *p,
 	if (err == E_LIMIT)
 		/* Not E_LIMIT: that stands for a full disk here. */
 		return E_RANGE;
-	return err != 0 ? err : store_insert_key(s, principal_slice(&p->authid), key);
+	return err != 0 ? err : store_insert_key(s, p->authid, key);
 }
 
 /*
@@ -291,36 +287,38 @@ static int add_principal_key(struct store *s, struct principal *p,
  */
 static int apply(struct store *s, struct change *ch, const struct admin_target *t)
 {
-	struct principal p = {.disabled = false};
+	struct principal p;
 	bool *changed = &ch->result.changed;
 	int err = 0;
 
 	*changed = true;
 	if (ch->kind != REMOVE_KEY) {
 		err = store_find(s, t->authid, &p);
-		ch->target.authid = p.authid;
-		ch->target.realm = p.realm;
+		if (err != 0)
+			return err;
+		removal_name_set(&ch->target.authid, p.is.authid);
+		removal_name_set(&ch->target.realm, p.is.realm);
 	}
-	if (err != 0)
-		return err;
 	switch (ch->kind) {
 	case DISABLE:
 	case ENABLE:
-		*changed = p.disabled != (ch->kind == DISABLE);
-		err = *changed ? store_set_disabled(s, t->authid, !p.disabled) : 0;
+		*changed = p.is.disabled != (ch->kind == DISABLE);
+		err = *changed ? store_set_disabled(s, t->authid, !p.is.disabled) : 0;
 		break;
 	case REMOVE:
 		ch->removes = true;
 		err = store_delete(s, t->authid);
 		break;
 	case ADD_KEY:
-		err = add_principal_key(s, &p, t->keys.key[0], changed);
+		err = add_principal_key(s, &p.is, t->keys.key[0], changed);
 		break;
 	case REMOVE_KEY:
 		/* A name may be invalid if another program has written it to the
 		 * database. Then this removal is not kept, and repeating it has no
 		 * effect. */
-		ch->removes = principal_name_set(&ch->target.authid, t->authid) == 0;
+		ch->removes = principal_name_ok(t->authid);
+		if (ch->removes)
+			removal_name_set(&ch->target.authid, t->authid);
 		memcpy(ch->target.key, t->keys.key[0], FIELD_KEY_LEN);
 		err = store_delete_key(s, t->authid, t->keys.key[0]);
 		break;

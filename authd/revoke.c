@@ -89,6 +89,17 @@ void revokes_abandon(struct server *s)
 
 /* --- removals --- */
 
+void removal_name_set(struct removal_name *n, struct slice name)
+{
+	n->len = name.len;
+	memcpy(n->text, name.p, name.len);
+}
+
+static struct slice name_of_removal(const struct removal_name *n)
+{
+	return slice_of(n->text, n->len);
+}
+
 static void drop(struct removals *all, unsigned i)
 {
 	all->n--;
@@ -106,7 +117,7 @@ static bool is_of(const struct removal *removal, struct slice authid, const uint
 {
 	bool of_key = removal->realm.len == 0;
 
-	return slice_eq(principal_slice(&removal->authid), authid) &&
+	return slice_eq(name_of_removal(&removal->authid), authid) &&
 	       of_key == (key != NULL) &&
 	       (key == NULL || memcmp(removal->key, key, FIELD_KEY_LEN) == 0);
 }
@@ -128,8 +139,8 @@ void removal_match(const struct removal *removal, struct auth_match *out)
 {
 	*out = (struct auth_match){.session = FIELD_NONE};
 	if (removal->realm.len > 0) {
-		out->authid = principal_slice(&removal->authid);
-		out->realm = principal_slice(&removal->realm);
+		out->authid = name_of_removal(&removal->authid);
+		out->realm = name_of_removal(&removal->realm);
 	} else {
 		out->pubkey.there = true;
 		memcpy(out->pubkey.octets, removal->key, FIELD_KEY_LEN);

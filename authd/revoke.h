@@ -38,9 +38,14 @@ void revokes_abandon(struct server *s);
 
 enum { REMOVALS_KEPT = 64 }; /* in memory only */
 
+struct removal_name {
+	size_t len;
+	uint8_t text[AUTH_MAX_NAME];
+};
+
 /* A removed principal, or a removed key. */
 struct removal {
-	struct principal_name authid, realm; /* realm is empty for a key */
+	struct removal_name authid, realm; /* realm is empty for a key */
 	uint8_t key[FIELD_KEY_LEN];
 };
 
@@ -48,6 +53,9 @@ struct removals {
 	unsigned n;
 	struct removal items[REMOVALS_KEPT]; /* the oldest first */
 };
+
+/* Sets a name, which has at most AUTH_MAX_NAME bytes. */
+void removal_name_set(struct removal_name *n, struct slice name);
 
 /* Adds a copy of a removal. If there are too many, forgets the oldest. */
 void removals_keep(struct removals *all, const struct removal *removal);

@@ -440,22 +440,22 @@ static int damaged(struct store *s, struct slice authid)
 	return E_DB;
 }
 
-static int read_name(struct slice in, struct principal_name *out)
+static bool storable_name(struct slice s)
 {
-	return utf8_valid(in) ? principal_name_set(out, in) : E_UTF8;
+	return utf8_valid(s) && principal_name_ok(s);
 }
 
-static int load_keys(struct store *s, struct principal *p)
+static int load_keys(struct store *s, struct admin_principal *p)
 {
-	int err = set_params(s, SQL_KEYS, PARAMS(text(principal_slice(&p->authid))));
+	int err = set_params(s, SQL_KEYS, PARAMS(text(p->authid)));
 
 	while (err == 0) {
 		err = step(s, SQL_KEYS);
 		if (err != 0)
 			break;
 		struct slice key = column(s, SQL_KEYS, 0);
-		if (key.len != FIELD_KEY_LEN || principal_key_add(p, key.p) != 0)
-			err = damaged(s, principal_slice(&p->authid));
+		if (key.len != FIELD_KEY_LEN || principal_key_add(&p->keys, key.p) != 0)
+			err = damaged(s, p->authid);
 	}
 	reset_statement(s, SQL_KEYS);
 	return err == E_NOTFOUND ? 0 : err;
@@ -465,26 +465,30 @@ static int load_keys(struct store *s, struct principal *p)
 static int find_principal(struct store *s, enum statement which,
 			  const struct param *params, struct principal *out)
 {
-	struct principal p = {.disabled = false};
-
+	sqlite3_stmt *st = s->statements[which];
+	uint8_t *pos = out->bytes;
 	int err = set_params(s, which, params);
+
 	if (err == 0)
 		err = step(s, which);
 	if (err != 0)
 		goto out;
-	struct slice authid = column(s, which, 0), extra = column(s, which, 3);
-	if (read_name(authid, &p.authid) != 0 ||
-	    read_name(column(s, which, 1), &p.realm) != 0 ||
-	    read_name(column(s, which, 2), &p.role) != 0 || extra.len == 0 ||
-	    principal_extra_set(&p, extra) != 0) {
+	struct slice authid = column(s, which, 0), realm = column(s, which, 1);
+	struct slice role = column(s, which, 2), extra = column(s, which, 3);
+	if (!storable_name(authid) || !storable_name(realm) || !storable_name(role) ||
+	    principal_extra_check(extra) != 0) {
 		err = damaged(s, authid);
 		goto out;
 	}
-	p.disabled = sqlite3_column_int64(s->statements[which], 4) != 0;
-	p.created = (uint64_t)sqlite3_column_int64(s->statements[which], 5);
-	err = load_keys(s, &p);
-	if (err == 0)
-		*out = p;
+	out->is = (struct admin_principal){
+		.authid = slice_store(&pos, authid),
+		.realm = slice_store(&pos, realm),
+		.role = slice_store(&pos, role),
+		.extra = slice_store(&pos, extra),
+		.disabled = sqlite3_column_int64(st, 4) != 0,
+		.created = (uint64_t)sqlite3_column_int64(st, 5),
+	};
+	err = load_keys(s, &out->is);
 out:
 	reset_statement(s, which);
 	return err;
@@ -528,17 +532,15 @@ int store_end(struct store *s, int err)
 	return err;
 }
 
-int store_insert(struct store *s, const struct principal *p)
+int store_insert(struct store *s, const struct admin_principal *p)
 {
 	int err = run_statement(s, SQL_INSERT,
-				PARAMS(text(principal_slice(&p->authid)),
-				       text(principal_slice(&p->realm)),
-				       text(principal_slice(&p->role)),
-				       blob(p->extra, p->extra_len),
+				PARAMS(text(p->authid), text(p->realm), text(p->role),
+				       blob(p->extra.p, p->extra.len),
 				       number(p->disabled ? 1 : 0), number(p->created)));
 
 	for (unsigned i = 0; err == 0 && i < p->keys.n; i++)
-		err = store_insert_key(s, principal_slice(&p->authid), p->keys.key[i]);
+		err = store_insert_key(s, p->authid, p->keys.key[i]);
 	return err;
 }
 

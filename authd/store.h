@@ -21,6 +21,12 @@
 
 struct store;
 
+/* A principal from the database. Do not copy it: `is` points into bytes. */
+struct principal {
+	struct admin_principal is; /* its keys are sorted */
+	uint8_t bytes[3 * AUTH_MAX_NAME + ADMIN_MAX_EXTRA];
+};
+
 /*
  * Opens the database, creates it if it does not exist, and locks it, since only one authd
  * at a time may use a database. E_AGAIN: another process uses it; *holder_out is the pid
@@ -40,7 +46,7 @@ uint64_t store_epoch(const struct store *s);
 /* The number of errors so far. */
 uint64_t store_errors(const struct store *s);
 
-/* Find a principal. *out is a copy. E_NOTFOUND if there is none. */
+/* Find a principal. E_NOTFOUND if there is none. After an error *out is undefined. */
 int store_find(struct store *s, struct slice authid, struct principal *out) MUSTCHECK;
 int store_find_by_key(struct store *s, const uint8_t key[FIELD_KEY_LEN],
 		      struct principal *out) MUSTCHECK;
@@ -64,7 +70,7 @@ int store_end(struct store *s, int err) MUSTCHECK;
  * the key belongs to a principal. E_NOTFOUND: there is no such principal, or it has no
  * such key.
  */
-int store_insert(struct store *s, const struct principal *p) MUSTCHECK;
+int store_insert(struct store *s, const struct admin_principal *p) MUSTCHECK;
 int store_insert_key(struct store *s, struct slice authid,
 		     const uint8_t key[FIELD_KEY_LEN]) MUSTCHECK;
 int store_set_disabled(struct store *s, struct slice authid, bool disabled) MUSTCHECK;

@@ -54,22 +54,24 @@ static const uint8_t key_a[32] = {1, 2, 3}, key_b[32] = {4, 5, 6}, key_c[32] = {
 
 static pid_t holder;
 
-static struct principal sample(const char *authid, const uint8_t *key)
+static struct admin_principal sample(const char *authid, const uint8_t *key)
 {
-	struct principal p = {.created = 1700000000};
+	struct admin_principal p = {
+		.authid = slice_str(authid),
+		.realm = slice_str("devices"),
+		.role = slice_str("device"),
+		.extra = slice_str("\x81\xa3"
+				   "foo\x17"),
+		.created = 1700000000,
+	};
 
-	assert_int_equal(principal_name_set(&p.authid, slice_str(authid)), 0);
-	assert_int_equal(principal_name_set(&p.realm, slice_str("devices")), 0);
-	assert_int_equal(principal_name_set(&p.role, slice_str("device")), 0);
-	assert_int_equal(principal_extra_set(&p, slice_str("\x81\xa3"
-							   "foo\x17")),
-			 0);
+	assert_int_equal(principal_extra_check(p.extra), 0);
 	if (key != NULL)
-		assert_int_equal(principal_key_add(&p, key), 0);
+		assert_int_equal(principal_key_add(&p.keys, key), 0);
 	return p;
 }
 
-static void insert(struct store *s, const struct principal *p)
+static void insert(struct store *s, const struct admin_principal *p)
 {
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_insert(s, p), 0);
@@ -91,25 +93,24 @@ static void edit(const char *sql)
 static void test_principal(void **state)
 {
 	static uint8_t large[ADMIN_MAX_EXTRA + 1] = {0x80};
-	struct principal p = sample("joe", key_b), q;
+	struct admin_principal p = sample("joe", key_b), q;
 	char name[300];
 	uint8_t key[32] = {0};
 
 	(void)state;
 	memset(name, 'x', sizeof(name));
-	assert_int_equal(principal_name_set(&q.authid, slice_of(name, 0)), E_RANGE);
-	assert_int_equal(principal_name_set(&q.authid, slice_of(name, 256)), E_RANGE);
-	assert_int_equal(principal_name_set(&q.authid, slice_of(name, 255)), 0);
-	assert_int_equal(principal_name_set(&q.authid, slice_str("a\nb")), E_RANGE);
-	assert_int_equal(principal_extra_set(&p, slice_of(large, sizeof(large))),
-			 E_LIMIT);
-	assert_int_equal(principal_extra_set(&p, slice_str("\x90")), E_TYPE);
-	assert_int_equal(principal_key_add(&p, key_a), 0);
-	assert_int_equal(principal_key_add(&p, key_a), E_EXISTS);
+	assert_false(principal_name_ok(slice_of(name, 0)));
+	assert_false(principal_name_ok(slice_of(name, 256)));
+	assert_true(principal_name_ok(slice_of(name, 255)));
+	assert_false(principal_name_ok(slice_str("a\nb")));
+	assert_int_equal(principal_extra_check(slice_of(large, sizeof(large))), E_LIMIT);
+	assert_int_equal(principal_extra_check(slice_str("\x90")), E_TYPE);
+	assert_int_equal(principal_key_add(&p.keys, key_a), 0);
+	assert_int_equal(principal_key_add(&p.keys, key_a), E_EXISTS);
 	assert_memory_equal(p.keys.key[0], key_a, 32); /* in order */
 	q = sample("joe", key_a);
 	assert_non_null(principal_difference(&p, &q));
-	assert_int_equal(principal_key_add(&q, key_b), 0);
+	assert_int_equal(principal_key_add(&q.keys, key_b), 0);
 	assert_null(principal_difference(&p, &q));
 	q.created++;
 	assert_null(principal_difference(&p, &q));
@@ -117,10 +118,10 @@ static void test_principal(void **state)
 	assert_non_null(principal_difference(&p, &q));
 	for (uint8_t i = 10; p.keys.n < FIELD_MAX_KEYS; i++) {
 		key[0] = i;
-		assert_int_equal(principal_key_add(&p, key), 0);
+		assert_int_equal(principal_key_add(&p.keys, key), 0);
 	}
 	key[0] = 200;
-	assert_int_equal(principal_key_add(&p, key), E_LIMIT);
+	assert_int_equal(principal_key_add(&p.keys, key), E_LIMIT);
 }
 
 /* --- the store --- */
@@ -128,7 +129,8 @@ static void test_principal(void **state)
 static void test_keeps(void **state)
 {
 	struct store *s;
-	struct principal p = sample("joe", key_a), q;
+	struct admin_principal p = sample("joe", key_a);
+	struct principal q;
 	char id[40];
 
 	(void)state;
@@ -137,17 +139,17 @@ static void test_keeps(void **state)
 	assert_int_equal(strlen(store_id(s)), 32);
 	snprintf(id, sizeof(id), "%s", store_id(s));
 	assert_int_equal(store_find(s, slice_str("joe"), &q), E_NOTFOUND);
-	assert_int_equal(principal_key_add(&p, key_b), 0);
+	assert_int_equal(principal_key_add(&p.keys, key_b), 0);
 	insert(s, &p);
 	store_close(&s);
 	assert_null(s);
 	assert_int_equal(store_open(path, &s, &holder), 0);
 	assert_string_equal(store_id(s), id);
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
-	assert_null(principal_difference(&p, &q));
-	assert_int_equal(q.created, 1700000000);
+	assert_null(principal_difference(&p, &q.is));
+	assert_int_equal(q.is.created, 1700000000);
 	assert_int_equal(store_find_by_key(s, key_b, &q), 0);
-	assert_null(principal_difference(&p, &q));
+	assert_null(principal_difference(&p, &q.is));
 	assert_int_equal(store_find_by_key(s, key_c, &q), E_NOTFOUND);
 	assert_int_equal(store_find(s, slice_of(NULL, 0), &q), E_NOTFOUND);
 	store_close(&s);
@@ -156,7 +158,8 @@ static void test_keeps(void **state)
 static void test_changes(void **state)
 {
 	struct store *s;
-	struct principal p = sample("joe", key_a), other = sample("ann", key_a), q;
+	struct admin_principal p = sample("joe", key_a), other = sample("ann", key_a);
+	struct principal q;
 
 	(void)state;
 	assert_int_equal(store_open(path, &s, &holder), 0);
@@ -180,8 +183,8 @@ static void test_changes(void **state)
 	assert_int_equal(store_end(s, 0), 0);
 	assert_int_equal(store_epoch(s), 2);
 	assert_int_equal(store_find_by_key(s, key_c, &q), 0);
-	assert_true(q.disabled);
-	assert_int_equal(q.keys.n, 1);
+	assert_true(q.is.disabled);
+	assert_int_equal(q.is.keys.n, 1);
 	assert_int_equal(store_begin(s), 0);
 	assert_int_equal(store_delete(s, slice_str("joe")), 0);
 	assert_int_equal(store_delete(s, slice_str("joe")), E_NOTFOUND);
@@ -205,8 +208,9 @@ static void test_order(void **state)
 	static const char *const authids[] = {"b", "a", "c", "\xc3\xa9", "aa"};
 	static const char *const sorted[] = {"a", "aa", "b", "c", "\xc3\xa9"};
 	struct store *s;
-	struct principal p;
-	struct principal_name after = {.len = 0};
+	struct admin_principal p;
+	struct principal found;
+	struct slice after = {NULL, 0};
 
 	(void)state;
 	assert_int_equal(store_open(path, &s, &holder), 0);
@@ -215,11 +219,11 @@ static void test_order(void **state)
 		insert(s, &p);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(sorted); i++) {
-		assert_int_equal(store_next(s, principal_slice(&after), &p), 0);
-		assert_string_equal(p.authid.text, sorted[i]);
-		after = p.authid;
+		assert_int_equal(store_next(s, after, &found), 0);
+		after = found.is.authid;
+		assert_true(slice_eq_str(after, sorted[i]));
 	}
-	assert_int_equal(store_next(s, principal_slice(&after), &p), E_NOTFOUND);
+	assert_int_equal(store_next(s, after, &found), E_NOTFOUND);
 	store_close(&s);
 }
 
@@ -272,7 +276,8 @@ static void test_edited_by_hand(void **state)
 		.pubkey = slice_str("01020300000000000000000000000000"
 				    "00000000000000000000000000000000"),
 	};
-	struct principal p = sample("joe", key_a), found;
+	struct admin_principal p = sample("joe", key_a);
+	struct principal found;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(edits); i++) {
@@ -299,7 +304,8 @@ static void test_edited_by_hand(void **state)
 static void test_locked(void **state)
 {
 	struct store *s;
-	struct principal p = sample("joe", key_a), q;
+	struct admin_principal p = sample("joe", key_a);
+	struct principal q;
 	sqlite3 *other;
 
 	(void)state;
@@ -353,14 +359,16 @@ static void assert_asks_again(struct store *s, int err)
 
 static void test_out_of_memory(void **state)
 {
-	struct principal p = sample("joe", key_a), q;
+	struct admin_principal p = sample("joe", key_a);
+	struct principal q;
 	uint8_t extra[6 + 8000] = {0x81, 0xa1, 'x', 0xda, 8000 >> 8, 8000 & 0xff};
 	struct store *s;
 
 	(void)state;
 	/* a row of several pages, which SQLite cannot read without an allocation */
 	memset(extra + 6, 'x', 8000);
-	assert_int_equal(principal_extra_set(&p, slice_of(extra, 6 + 8000)), 0);
+	p.extra = slice_of(extra, 6 + 8000);
+	assert_int_equal(principal_extra_check(p.extra), 0);
 	assert_int_equal(store_open(path, &s, &holder), 0);
 	insert(s, &p);
 	store_close(&s);
@@ -369,14 +377,14 @@ static void test_out_of_memory(void **state)
 	assert_asks_again(s, E_NOMEM);
 	sqlite3_hard_heap_limit64(0);
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
-	assert_null(principal_difference(&p, &q));
+	assert_null(principal_difference(&p, &q.is));
 	store_close(&s);
 }
 
 /* The file ends before its tables do: reading it is an I/O error or finds damage. */
 static void test_cut_off(void **state)
 {
-	struct principal p = sample("joe", key_a);
+	struct admin_principal p = sample("joe", key_a);
 	struct store *s;
 
 	(void)state;
@@ -415,7 +423,8 @@ static void test_full(void **state)
 {
 	struct rlimit old, tiny;
 	struct store *s;
-	struct principal p = sample("joe", key_a), q;
+	struct admin_principal p = sample("joe", key_a);
+	struct principal q;
 	struct stat st;
 	char wal[80];
 
@@ -438,7 +447,7 @@ static void test_full(void **state)
 	assert_true(store_errors(s) > 0);
 	assert_int_equal(store_epoch(s), 1);
 	assert_int_equal(store_find(s, slice_str("joe"), &q), 0);
-	assert_false(q.disabled);
+	assert_false(q.is.disabled);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
 	/* there is room again */
 	assert_int_equal(store_begin(s), 0);
@@ -478,7 +487,7 @@ static void test_decision(void **state)
 		.uri = "com.example.no",
 		.message = "{pubkey} {pubkey}!",
 	};
-	struct principal p = sample("joe", key_a), keyless = sample("nokey", NULL);
+	struct admin_principal p = sample("joe", key_a), keyless = sample("nokey", NULL);
 	struct store *s;
 	struct buf out;
 

@@ -39,7 +39,7 @@ static int remove_dir(void **state)
 
 static int remove_files(void **state)
 {
-	static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+	static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".lock"};
 	char name[80];
 
 	(void)state;
@@ -128,13 +128,15 @@ static void test_principal(void **state)
 
 static void test_keeps(void **state)
 {
-	struct store *s;
+	struct store *s, *second;
 	struct admin_principal p = sample("joe", key_a);
 	struct principal q;
 	char id[40];
 
 	(void)state;
 	assert_int_equal(store_open(path, &s, &holder), 0);
+	assert_int_equal(store_open(path, &second, &holder), E_AGAIN);
+	assert_int_equal(holder, getpid());
 	assert_int_equal(store_epoch(s), 1);
 	assert_int_equal(strlen(store_id(s)), 32);
 	snprintf(id, sizeof(id), "%s", store_id(s));

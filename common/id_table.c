@@ -51,6 +51,7 @@ static void split_one_bucket(struct id_table *t)
 		t->capacity *= 2;
 	}
 	struct id_node **to = &t->buckets[t->n_buckets];
+	/* The shared bucket has the index of the new one without its highest bit. */
 	struct id_node **from = &t->buckets[t->n_buckets & t->mask >> 1];
 	t->n_buckets++;
 	*to = NULL;

@@ -282,6 +282,7 @@ static void process_input(struct rpc_conn *c)
 		int err = c->handlers->read(rest, true, &m, &len);
 		if (err == E_TRUNCATED && rest.len < c->in.max)
 			break;
+		/* The buffer is full, so the message is longer than allowed. */
 		if (err == E_TRUNCATED)
 			err = E_LIMIT;
 		if (err != 0 && !got_invalid(c, rest, &m, err, &len))

@@ -378,6 +378,7 @@ static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
 	    !slice_begins(slice_from(o, scheme), "://"))
 		return false;
 	rest = slice_from(o, scheme + 3);
+	/* An IPv6 address is in brackets, since it contains colons. */
 	if (rest.len > 0 && rest.p[0] == '[') {
 		host = slice_find(rest, ']');
 		if (host == rest.len ||

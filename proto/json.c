@@ -598,6 +598,7 @@ static inline int scan_separator(const struct token_reader *r, const uint8_t **p
 	if (p == r->end)
 		return E_TRUNCATED;
 	if (is_map && f->seen % 2 == 1) {
+		/* A key was read; its value must follow. */
 		if (*p != ':')
 			return E_SYNTAX;
 	} else if (r->depth > 0 && *p == (is_map ? '}' : ']')) {

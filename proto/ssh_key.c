@@ -166,6 +166,8 @@ static int read_private_bytes(struct slice in, struct ssh_key *out, const char *
 	    take_string(&in, &options) != 0 || take_u32(&in, &n_keys) != 0 ||
 	    n_keys != 1 || take_string(&in, &blob) != 0)
 		return E_SYNTAX;
+	/* Look at the type first: another type is the better error for a file that is
+	 * also encrypted. */
 	struct slice type, rest = blob;
 	if (take_string(&rest, &type) != 0)
 		return E_SYNTAX;

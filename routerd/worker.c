@@ -356,6 +356,7 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 		return true;
 	case POST_TO_WORKER:
 		handlers[p->type](w, p);
+		/* Realms end the sessions of a revocation in pieces. */
 		if (p->type == POST_REVOKE)
 			note_all_work(w);
 		return true;
@@ -592,6 +593,7 @@ static int make_listeners(struct worker *w)
 	};
 	const struct config *cfg = w->config;
 
+	/* Add 1, because calloc may return NULL for 0 elements. */
 	w->conn_confs = calloc(cfg->n_listeners + 1, sizeof(*w->conn_confs));
 	w->listeners = calloc(cfg->n_listeners + 1, sizeof(*w->listeners));
 	if (w->conn_confs == NULL || w->listeners == NULL)

@@ -358,8 +358,11 @@ static bool send_question(struct question *qu)
 	struct questions *qs = qu->all;
 	enum question_kind kind = qu->q->kind;
 	uint64_t now = loop_now_ms(qs->link.loop);
+	/* If the deadline has passed, but no tick has come since, let the call time out.
+	 */
 	uint64_t left = qu->q->deadline_ms > now ? qu->q->deadline_ms - now : 1;
 
+	/* The authenticator's features were not known when the question was asked. */
 	if (kind == QUESTION_AUTHORIZE &&
 	    (qs->link.features & AUTH_FEATURE_AUTHORIZE) == 0) {
 		answer_none(qu, LOGIN_UNSUPPORTED);
@@ -375,6 +378,7 @@ static bool send_question(struct question *qu)
 			answer_none(qu, LOGIN_NO_MEMORY);
 		return true;
 	}
+	/* A revocation that arrives after this may be newer than the answer. */
 	qu->stamp = (struct lookup_stamp){
 		.asked = true,
 		.authenticator = qs->index,

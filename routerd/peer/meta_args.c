@@ -219,7 +219,7 @@ int meta_args_read(enum meta_procedure procedure, enum serializer s,
 		fault_out->text =
 			meta_kills(procedure)
 				? "expected no keyword arguments except reason, a "
-				  "URI, and message, a text of at most 1,024 bytes"
+				  "URI, and message, a string of at most 1,024 bytes"
 				: "expected no keyword arguments";
 		err = read_keywords(&a);
 	}

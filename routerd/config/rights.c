@@ -277,18 +277,19 @@ static uint32_t last_not_behind(const struct rights *rights, struct slice uri)
 	return low == 0 ? NO_NODE : low - 1;
 }
 
-struct rule rights_rule(const struct rights *rights, struct slice uri)
+const struct rule *rights_rule(const struct rights *rights, struct slice uri)
 {
+	static const struct rule nothing_allowed = {.allowed = 0};
 	uint32_t near = last_not_behind(rights, uri);
-	struct rule rule = {.allowed = 0};
+	const struct rule *rule = &nothing_allowed;
 	size_t prefix_len = 0; /* of the longest prefix that matches */
 
 	if (near != NO_NODE && rights->nodes[near].is_exact &&
 	    slice_eq(rights->nodes[near].text, uri))
-		return rights->nodes[near].exact;
+		return &rights->nodes[near].exact;
 	uint32_t prefix = prefix_from(rights, near, uri);
 	if (prefix != NO_NODE) {
-		rule = rights->nodes[prefix].prefix;
+		rule = &rights->nodes[prefix].prefix;
 		prefix_len = rights->nodes[prefix].text.len;
 	}
 	/* Wildcards are sorted, so the first match is the most specific one. It wins
@@ -298,7 +299,7 @@ struct rule rights_rule(const struct rights *rights, struct slice uri)
 		const struct wildcard *w = &rights->wildcards[i];
 
 		if (w->head >= prefix_len && uri_matches(MATCH_WILDCARD, w->pattern, uri))
-			return w->rule;
+			return &w->rule;
 	}
 	return rule;
 }

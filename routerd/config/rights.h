@@ -91,14 +91,14 @@ struct rights *rights_ref(struct rights *rights);
 void rights_unref(struct rights **rights);
 
 /*
- * What these rights say about a URI. Allocates nothing. Uses a binary search for exact
- * permissions and prefixes, and tries the wildcards one by one.
+ * What these rights say about a URI; owned by the rights. Allocates nothing. Uses a
+ * binary search for exact permissions and prefixes, and tries the wildcards one by one.
  */
-struct rule rights_rule(const struct rights *rights, struct slice uri);
+const struct rule *rights_rule(const struct rights *rights, struct slice uri);
 
-static inline bool rule_allows(struct rule rule, enum action action)
+static inline bool rule_allows(const struct rule *rule, enum action action)
 {
-	return (rule.allowed >> action & 1) != 0;
+	return (rule->allowed >> action & 1) != 0;
 }
 
 #endif

@@ -176,10 +176,10 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action,
 			       : "URIs that begin with \"wamp\" are the router's own");
 		return false;
 	}
-	const struct rule rule = rights_rule(p->rights, m->uri);
-	post->trust = rule.trust;
+	const struct rule *rule = rights_rule(p->rights, m->uri);
+	post->trust = rule->trust;
 	if (rule_allows(rule, action))
-		return judge_disclosure(p, m, rule.disclose[action], post);
+		return judge_disclosure(p, m, rule->disclose[action], post);
 	/* a role with an authorizer has no permissions of its own */
 	if (rights_authorizer(p->rights) != NULL)
 		return authorized(p, m, action, post);

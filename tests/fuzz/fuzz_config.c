@@ -8,12 +8,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* An exact permission decides about its own URI. */
-static void check_exact(struct rule rule, const struct permission *p)
+static void check_exact(const struct rule *rule, const struct permission *p)
 {
-	ASSERT(rule.trust == p->trust_level + 1);
+	ASSERT(rule->trust == p->trust_level + 1);
 	for (unsigned i = 0; i < ACTION_COUNT; i++) {
 		ASSERT(rule_allows(rule, (enum action)i) == p->allow[i]);
-		ASSERT(rule.disclose[i] == p->disclose[i]);
+		ASSERT(rule->disclose[i] == p->disclose[i]);
 	}
 }
 

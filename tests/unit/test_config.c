@@ -191,14 +191,16 @@ static struct rule rule_for(size_t role, const char *uri)
 
 	assert_int_equal(
 		rights_new(r->permissions, r->n_permissions, &rights, &duplicate), 0);
-	struct rule rule = rights_rule(rights, slice_str(uri));
+	struct rule rule = *rights_rule(rights, slice_str(uri));
 	rights_unref(&rights);
 	return rule;
 }
 
 static bool may(size_t role, enum action action, const char *uri)
 {
-	return rule_allows(rule_for(role, uri), action);
+	struct rule rule = rule_for(role, uri);
+
+	return rule_allows(&rule, action);
 }
 
 static void assert_rule(const char *uri, enum disclosure caller,

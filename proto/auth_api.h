@@ -214,6 +214,9 @@ int auth_authorize_write(struct buf *out, const struct auth_authorize *q,
 /* The result of authorize: a map, or only a boolean. */
 struct auth_authorize_result {
 	bool allow; /* required */
+	/* CALL, PUBLISH: the receiver learns who the client is, as if the client had
+	 * asked for it. */
+	bool disclose;
 };
 int auth_authorize_result_read(struct slice result,
 			       struct auth_authorize_result *out) MUSTCHECK;

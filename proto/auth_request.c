@@ -354,6 +354,7 @@ static const struct field_table authorize_details = FIELD_TABLE(auth_authorize);
 
 static const struct field auth_authorize_result_fields[] = {
 	FIELD(auth_authorize_result, allow, FIELD_BOOL, FIELD_REQUIRED),
+	FIELD(auth_authorize_result, disclose, FIELD_BOOL),
 };
 const struct field_table auth_authorize_result_table = FIELD_TABLE(auth_authorize_result);
 
@@ -391,6 +392,7 @@ int auth_authorize_result_read(struct slice result, struct auth_authorize_result
 
 	if (result.len > 0 && token_container(SERIALIZER_MSGPACK, result) == TOKEN_MAP)
 		return fields_read_item(result, &auth_authorize_result_table, out);
+	fields_init(&auth_authorize_result_table, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, result);
 	int err = token_expect(&r, TOKEN_BOOL, &t);
 	if (err != 0)

@@ -164,9 +164,10 @@ enum authorize_decision authorize_read(const struct peer *p, struct authorize_re
 		return no_decision(
 			r, "the authorizer has failed",
 			slice_str("the authorizer's result: expected a boolean, "
-				  "or a map with the boolean allow"));
-	return res.allow ? AUTHORIZE_ALLOWED
-			 : deny(r, slice_of(NULL, 0), slice_of(NULL, 0));
+				  "or a map with the booleans allow and disclose"));
+	if (!res.allow)
+		return deny(r, slice_of(NULL, 0), slice_of(NULL, 0));
+	return res.disclose ? AUTHORIZE_DISCLOSED : AUTHORIZE_ALLOWED;
 }
 
 void authorize_end(struct peer *p)

@@ -41,8 +41,10 @@ void authorize_answered(struct peer *p, struct post *post);
 
 enum authorize_decision {
 	AUTHORIZE_ALLOWED = 0,
-	AUTHORIZE_DENIED = 1,
-	AUTHORIZE_FAILED = 2, /* the authorizer has not decided */
+	/* allowed; the receiver of a call or publication learns who the client is */
+	AUTHORIZE_DISCLOSED = 1,
+	AUTHORIZE_DENIED = 2,
+	AUTHORIZE_FAILED = 3, /* the authorizer has not decided */
 };
 
 /* The URI and texts for refusing a request. */

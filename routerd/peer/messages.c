@@ -142,6 +142,11 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 		return false;
 	}
 	switch (authorize_read(p, &r)) {
+	case AUTHORIZE_DISCLOSED:
+		/* a REGISTER or SUBSCRIBE has no receiver */
+		if (action == ACTION_CALL || action == ACTION_PUBLISH)
+			return judge_disclosure(p, m, DISCLOSURE_FORCE, post);
+		/* fall through */
 	case AUTHORIZE_ALLOWED:
 		return judge_disclosure(p, m, DISCLOSURE_ALLOW, post);
 	case AUTHORIZE_DENIED:

@@ -136,6 +136,7 @@ ANSWERS = [
     (None, FAILED, "the authorizer has failed"),
     ({}, FAILED, "the authorizer has failed"),
     ({"allow": 1}, FAILED, "the authorizer has failed"),
+    ({"allow": True, "disclose": 1}, FAILED, "the authorizer has failed"),
     ("yes", FAILED, "the authorizer has failed"),
     ([True], FAILED, "the authorizer has failed"),
     ({"allow": True, "x": "y" * 20000}, FAILED, "the authorizer has failed"),
@@ -163,6 +164,31 @@ def test_answers(authenticator, start_routerd, join, threads):
             assert (e.value.uri, e.value.args_) == (uri, [text.format(i)]), i
     log = routerd.log()
     assert len([x for x in log.splitlines() if "authenticator is available" in x]) == 1
+
+
+@pytest.mark.parametrize("serializer", ["json", "cbor"])
+def test_the_authorizer_discloses(authenticator, start_routerd, join, threads, serializer):
+    """The second last component of a URI says what it answers. Only calls and publications have a sender to
+    disclose: the procedures here do not demand to know their callers."""
+    answers = {"yes": True, "no": {"allow": True, "disclose": False}, "shown": {"allow": True, "disclose": True}}
+    authenticator(lambda details, uri, action, options: answers[uri.split(".")[-2]])
+    routerd = start_routerd(config(threads=threads))
+    client, backend = join(routerd, serializer), join(routerd, "msgpack", listener=1)
+    for name in answers:
+        for receiver, sender in ((backend, client), (client, backend)):
+            procedure, topic = f"com.{receiver.session}.{name}.p", f"com.{receiver.session}.{name}.t"
+            receiver.register(procedure)
+            receiver.subscribe(topic)
+            for wish in (False, True):
+                disclosed = wish or (name == "shown" and sender is client)
+                sender.publish(topic, disclose_me=wish)
+                request = sender.start_call(procedure, disclose_me=wish)
+                for kind, who in ((EVENT, "publisher"), (INVOCATION, "caller")):
+                    message = receiver.expect(kind)
+                    assert message[3] == ({who: sender.session, f"{who}_authid": sender.details["authid"],
+                                           f"{who}_authrole": sender.details["authrole"]} if disclosed else {})
+                receiver.send([YIELD, message[1], {}])
+                sender.result(request)
 
 
 def test_an_unacknowledged_publish_is_silent(authenticator, start_routerd, join, threads):
@@ -541,6 +567,10 @@ async def authorize(details, uri, action, options):
         raise wampauth.Error("com.example.error.closed", "come back " + details["authrole"])
     if uri == "com.example.no":
         raise wampauth.Error()
+    if uri == "com.example.shown":
+        return {"allow": True, "disclose": True}
+    if uri == "com.example.half":
+        return {"allow": True, "disclose": 1}
     return uri.startswith("com.example.") or {"allow": False}
 
 async def authenticate(realm, authid, details):
@@ -578,11 +608,13 @@ def kit_with_raw_client(site, routerd, connect):
     client.join("devices")
     client.send(*[[SUBSCRIBE, n, {}, uri] for n, uri in enumerate(
         ["com.example.slow", "com.example.broken", "com.example.wrong", "com.example.closed", "com.example.no",
-         "org.example", "com.example.never", "com.example.yes"], 1)])
+         "org.example", "com.example.never", "com.example.yes", "com.example.half", "com.example.shown"], 1)])
     assert client.recv()[:2] == [SUBSCRIBED, 1]
     for n, error in (2, FAILED), (3, FAILED), (4, "com.example.error.closed"), (5, DENIED), (6, DENIED), (7, FAILED):
         assert error_of(client, SUBSCRIBE, n)[0] == error
     assert client.recv()[:2] == [SUBSCRIBED, 8]
+    assert error_of(client, SUBSCRIBE, 9)[0] == FAILED
+    assert client.recv()[:2] == [SUBSCRIBED, 10]
     assert "RuntimeError: broken" in site.log() and "authorize: expected True" in site.log()
 
 

@@ -116,7 +116,7 @@ static void test_allowed(void **state)
 	assert_int_equal(w.conn.releases, 1);
 	assert_null(posted(POST_CALL)); /* the connection gives it again */
 	say_again();
-	assert_non_null(posted(POST_CALL));
+	assert_int_equal(must_have_posted(POST_CALL)->disclose, DISCLOSE_NO);
 	assert_int_equal(w.conn.holds, 1);
 	/* the answer was for one request */
 	say("[48,2,{},\"com.example.add\"]");
@@ -286,6 +286,37 @@ static void test_unknown_authorizer(void **state)
 	assert_true(sent("restart the router"));
 }
 
+/* The authorizer discloses whoever calls or publishes; a callee that registers does not
+ * demand to know its callers. */
+static void test_discloses(void **state)
+{
+	static const struct {
+		const char *message;
+		enum post_type type;
+		enum disclose expected;
+	} rows[] = {
+		{"[48,1,{\"disclose_me\":false},\"a.b\"]", POST_CALL, DISCLOSE_YES},
+		{"[16,1,{},\"a.b\"]", POST_PUBLISH, DISCLOSE_YES},
+		{"[64,1,{},\"a.b\"]", POST_REGISTER, DISCLOSE_NO},
+		{"[64,1,{\"disclose_caller\":true},\"a.b\"]", POST_REGISTER,
+		 DISCLOSE_YES},
+		{"[32,1,{},\"a.b\"]", POST_SUBSCRIBE, DISCLOSE_NO},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		drop_posts();
+		say(rows[i].message);
+		decide(self(), i + 1, LOGIN_RESULT,
+		       "\x82\xa5"
+		       "allow\xc3\xa8"
+		       "disclose\xc3");
+		say_again();
+		assert_int_equal(must_have_posted(rows[i].type)->disclose,
+				 rows[i].expected);
+	}
+}
+
 /* What a permission says about disclosure, and what the client asks for. */
 static void test_disclosure(void **state)
 {
@@ -365,6 +396,7 @@ int main(void)
 		TEST(test_other_rights_meanwhile),
 		TEST(test_unknown_authorizer),
 		TEST(test_disclosure),
+		TEST(test_discloses),
 	};
 
 	if (sodium_init() < 0)

@@ -112,7 +112,8 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
     path             of the socket; not used if systemd hands over a socket
     authorize        is called with (details, uri, action, options) for each request of a session
                      whose role has this authenticator as its authorizer, and returns True or
-                     False. action is "call", "register", "publish" or "subscribe"; options is the
+                     False, or a dict: with {"allow": True, "disclose": True} the receiver of a
+                     call or publication learns who the client is. action is "call", "register", "publish" or "subscribe"; options is the
                      dict that the client sent. details describes the client: session, realm,
                      authid, authrole, authmethod, authprovider, and authextra, which is what
                      authenticate returned as extra
@@ -456,8 +457,8 @@ class _AuthorizeQuestion(_Question):
         return details, uri, action, options or {}
 
     def check(self, result):
-        allow = result.get("allow") if isinstance(result, dict) else result
-        if not isinstance(allow, bool):
+        answer = result if isinstance(result, dict) else {"allow": result}
+        if not isinstance(answer.get("allow"), bool) or not isinstance(answer.get("disclose", False), bool):
             raise ValueError("authorize: expected True, False, or a dict with one as allow")
         _check_value(result, "result", 2)
 

@@ -399,7 +399,8 @@ static void on_yield(struct peer *p, struct msg *m)
 
 /*
  * Fails the call whose callee sent an answer that cannot be passed on. The caller gets an
- * ERROR that says why; the callee gets nothing.
+ * ERROR that says why. The callee gets none; after a progressive result it gets an
+ * INTERRUPT.
  */
 static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
 			    const char *what)

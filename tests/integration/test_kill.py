@@ -109,7 +109,7 @@ def test_wrong_arguments(start_routerd, join, serializer):
         assert error_of(killer, "wamp.session.kill", args) == "wamp.error.no_such_session"
     with pytest.raises(WampError) as error:
         killer.call("wamp.session.kill_all", [], {"message": 7})
-    assert error.value.args_ == ["expected no keyword arguments except reason, a URI, and message, a text of at most "
+    assert error.value.args_ == ["expected no keyword arguments except reason, a URI, and message, a string of at most "
                                  "1,024 bytes"]
     assert killer.silent() == other.silent() == [] and count(other) == 2
 

@@ -393,6 +393,8 @@ static const struct {
 	 "PUBLISH.Options.exclude_me: given twice"},
 	{"[64,7,{\"match\":1},\"t\"]", E_TYPE,
 	 "REGISTER.Options.match: expected a string"},
+	{"[64,7,{\"disclose_caller\":1},\"t\"]", E_TYPE,
+	 "REGISTER.Options.disclose_caller: expected a boolean"},
 	{"[34,7,\"x\"]", E_TYPE,
 	 "UNSUBSCRIBE.SUBSCRIBED.Subscription: expected an integer from 1 to 2^53"},
 	{"[8,999,7,{},\"e\"]", E_TYPE,

@@ -71,20 +71,6 @@ static size_t component_end(struct slice pattern, size_t i)
 	return i;
 }
 
-/* The length of the part before the first empty component. */
-static size_t head_of(struct slice pattern)
-{
-	size_t i = 0;
-
-	while (!is_empty_at(pattern, i)) {
-		i = component_end(pattern, i);
-		if (i == pattern.len)
-			return i;
-		i++;
-	}
-	return i;
-}
-
 /*
  * Sorts wildcards in the order in which they are tried, the most specific first. At the
  * first component that is empty in only one of them, the other one is more specific. If
@@ -157,8 +143,10 @@ static void add_permission(struct rights *rights, const struct permission *p,
 	struct slice uri = slice_store(texts, slice_str(p->uri));
 
 	if (p->match == MATCH_WILDCARD) {
-		rights->wildcards[rights->n_wildcards++] = (struct wildcard){
-			.pattern = uri, .head = head_of(uri), .rule = rule_of(p)};
+		rights->wildcards[rights->n_wildcards++] =
+			(struct wildcard){.pattern = uri,
+					  .head = uri_wildcard_head(uri),
+					  .rule = rule_of(p)};
 		return;
 	}
 	uint32_t last = rights->n_nodes == 0 ? NO_NODE : rights->n_nodes - 1;
@@ -302,4 +290,67 @@ const struct rule *rights_rule(const struct rights *rights, struct slice uri)
 			return &w->rule;
 	}
 	return rule;
+}
+
+/* --- patterns of clients --- */
+
+/* A compiled permission. Each node contains up to two. */
+struct compiled {
+	enum match match;
+	struct slice text;
+	struct rule rule;
+};
+
+static size_t count_compiled(const struct rights *rights)
+{
+	return 2 * (size_t)rights->n_nodes + rights->n_wildcards;
+}
+
+/* Reads permission i, of count_compiled. False if the node does not contain it. */
+static bool compiled_at(const struct rights *rights, size_t i, struct compiled *out)
+{
+	size_t of_nodes = 2 * (size_t)rights->n_nodes;
+
+	if (i >= of_nodes) {
+		const struct wildcard *w = &rights->wildcards[i - of_nodes];
+		*out = (struct compiled){MATCH_WILDCARD, w->pattern, w->rule};
+		return true;
+	}
+	const struct node *node = &rights->nodes[i / 2];
+	*out = i % 2 == 0 ? (struct compiled){MATCH_EXACT, node->text, node->exact}
+			  : (struct compiled){MATCH_PREFIX, node->text, node->prefix};
+	return i % 2 == 0 ? node->is_exact : node->is_prefix;
+}
+
+/* Of two permissions that match the same URI, does a decide? */
+static bool decides_over(const struct compiled *a, const struct compiled *b)
+{
+	if (a->match == MATCH_EXACT || b->match == MATCH_EXACT)
+		return a->match == MATCH_EXACT;
+	if (a->match == MATCH_WILDCARD && b->match == MATCH_WILDCARD)
+		return compare_wildcards(a->text, b->text) < 0;
+	if (a->match == MATCH_WILDCARD)
+		return uri_wildcard_head(a->text) >= b->text.len;
+	return a->text.len >
+	       (b->match == MATCH_WILDCARD ? uri_wildcard_head(b->text) : b->text.len);
+}
+
+bool rights_allow_pattern(const struct rights *rights, enum action action, enum match how,
+			  struct slice pattern)
+{
+	struct compiled found = {.match = MATCH_COUNT}, r;
+
+	for (size_t i = 0; i < count_compiled(rights); i++)
+		if (compiled_at(rights, i, &r) &&
+		    uri_covers(r.match, r.text, how, pattern) &&
+		    (found.match == MATCH_COUNT || decides_over(&r, &found)))
+			found = r;
+	if (found.match == MATCH_COUNT || !rule_allows(found.rule, action))
+		return false;
+	for (size_t i = 0; i < count_compiled(rights); i++)
+		if (compiled_at(rights, i, &r) && !rule_allows(r.rule, action) &&
+		    decides_over(&r, &found) &&
+		    uri_intersects(r.match, r.text, how, pattern))
+			return false;
+	return true;
 }

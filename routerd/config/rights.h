@@ -101,4 +101,13 @@ static inline bool rule_allows(const struct rule *rule, enum action action)
 	return (rule->allowed >> action & 1) != 0;
 }
 
+/*
+ * Do these rights allow this action on all URIs that a client's pattern matches? Only if
+ * one permission matches all of these URIs and allows the action, and no more specific
+ * permission that may match one of them denies it. Allocates nothing. Tries the
+ * permissions one by one.
+ */
+bool rights_allow_pattern(const struct rights *rights, enum action action, enum match how,
+			  struct slice pattern);
+
 #endif

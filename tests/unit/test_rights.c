@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -223,6 +224,61 @@ static void duplicates(void **state)
 	}
 }
 
+/* --- patterns of clients --- */
+
+static bool grants(const struct rights *r, enum match how, const char *pattern)
+{
+	bool all = rights_allow_pattern(r, ACTION_SUBSCRIBE, how, slice_str(pattern));
+
+	assert_false(rights_allow_pattern(r, ACTION_CALL, how, slice_str(pattern)));
+	return all;
+}
+
+static void a_pattern_needs_a_rule_that_covers_it(void **state)
+{
+	(void)state;
+	const unsigned yes = 1u << ACTION_SUBSCRIBE;
+	const struct permission p[] = {
+		permission("com.app.", MATCH_PREFIX, yes),
+		permission("com.app.secret", MATCH_EXACT, 0),
+		permission("com.app.a.hidden.", MATCH_PREFIX, 0),
+		permission("com.app..internal", MATCH_WILDCARD, 0),
+		permission("com.app.open", MATCH_EXACT, yes),
+		permission("org.", MATCH_PREFIX, 0),
+		permission("org.app.", MATCH_PREFIX, yes),
+		permission("net..b", MATCH_WILDCARD, yes),
+		permission("net..b.c", MATCH_WILDCARD, yes),
+	};
+	struct rights *r = compile(p, ARRAY_LEN(p));
+
+	assert_false(grants(r, MATCH_PREFIX, "com.app."));
+	assert_false(grants(r, MATCH_PREFIX, "com.app.s"));
+	assert_false(grants(r, MATCH_PREFIX, "com.app.secret"));
+	assert_false(grants(r, MATCH_PREFIX, "com.app.x.")); /* com.app.x.internal */
+	assert_true(grants(r, MATCH_PREFIX, "com.app.x.y"));
+	/* the exact rule allows it, too */
+	assert_true(grants(r, MATCH_PREFIX, "com.app.secrets.of."));
+	assert_false(grants(r, MATCH_PREFIX, "com.app.open"));
+	assert_false(grants(r, MATCH_PREFIX, "com.app.a.hidden"));
+	assert_false(grants(r, MATCH_PREFIX, "com.app.a.hidden.b"));
+	assert_false(grants(r, MATCH_PREFIX, "com.app"));
+	assert_false(grants(r, MATCH_PREFIX, ""));
+	assert_false(grants(r, MATCH_WILDCARD, "com.app."));
+	assert_false(grants(r, MATCH_WILDCARD, "com.app.."));
+	assert_true(grants(r, MATCH_WILDCARD, "com.app..b.c"));
+	assert_true(grants(r, MATCH_WILDCARD, "com.app..b"));
+	assert_false(grants(r, MATCH_WILDCARD, "com..x"));
+	/* a denying rule that is less specific does not count */
+	assert_true(grants(r, MATCH_PREFIX, "org.app."));
+	assert_false(grants(r, MATCH_PREFIX, "org.ap"));
+	/* only a wildcard of the same shape, or narrower, is covered by a wildcard */
+	assert_true(grants(r, MATCH_WILDCARD, "net..b"));
+	assert_true(grants(r, MATCH_WILDCARD, "net.a.b"));
+	assert_false(grants(r, MATCH_WILDCARD, "net.a."));
+	assert_false(grants(r, MATCH_WILDCARD, "..b"));
+	assert_false(grants(r, MATCH_PREFIX, "net.a.b"));
+}
+
 /* --- a slow implementation of the rule --- */
 
 static size_t slow_head(struct slice pattern)
@@ -330,6 +386,93 @@ static void random_permissions(void **state)
 	}
 }
 
+/* Are all URIs of up to four parts that the pattern matches allowed? */
+static bool allows_each(const struct rights *r, enum match how, const char *pattern)
+{
+	static const char *const parts[] = {"", "a", "b", "ab", "x"};
+	enum { N = ARRAY_LEN(parts) };
+	char uri[32];
+
+	for (unsigned i = 0; i < N * N * N * N; i++) {
+		snprintf(uri, sizeof(uri), "%s.%s.%s.%s", parts[i % N], parts[i / N % N],
+			 parts[i / N / N % N], parts[i / N / N / N]);
+		while (uri[0] != '\0' && uri[strlen(uri) - 1] == '.')
+			uri[strlen(uri) - 1] = '\0';
+		if (uri_valid(slice_str(uri)) &&
+		    uri_matches(how, slice_str(pattern), slice_str(uri)) &&
+		    !rule_allows(rights_rule(r, slice_str(uri)), ACTION_SUBSCRIBE))
+			return false;
+	}
+	return true;
+}
+
+static bool covered(const struct permission *p, size_t n, enum match how,
+		    const char *pattern)
+{
+	for (size_t i = 0; i < n; i++)
+		if (uri_covers((enum match)p[i].match, slice_str(p[i].uri), how,
+			       slice_str(pattern)))
+			return true;
+	return false;
+}
+
+/* A pattern of up to three parts that allows_each knows. */
+static void random_parts(enum match how, char to[16])
+{
+	static const char *const parts[] = {"", "a", "b", "ab"};
+	int n = 1 + rand() % 3;
+
+	to[0] = '\0';
+	for (int i = 0; i < n; i++) {
+		strcat(to, parts[rand() % 4]);
+		strcat(to, i + 1 < n ? "." : "");
+	}
+	if (how == MATCH_PREFIX)
+		to[(size_t)rand() % (strlen(to) + 1)] = '\0';
+}
+
+/* What is granted contains no URI that is denied. Of two permissions, no third one can
+ * overrule the denying one, so the reverse holds, too. */
+static void random_patterns(void **state)
+{
+	(void)state;
+	enum { N = 6, ROUNDS = 4000 };
+	char texts[N][16], pattern[16];
+	unsigned granted = 0, refused = 0;
+
+	srand(2);
+	for (int round = 0; round < ROUNDS; round++) {
+		size_t duplicate, n = (size_t)rand() % N + 1;
+		enum match how = rand() % 2 == 0 ? MATCH_PREFIX : MATCH_WILDCARD;
+		struct permission p[N];
+		struct rights *r = NULL;
+
+		for (size_t i = 0; i < n; i++) {
+			enum match of_rule = (enum match)(rand() % 3);
+			do
+				random_parts(of_rule, texts[i]);
+			while (uri_fault(of_rule, slice_str(texts[i])) != NULL);
+			p[i] = permission(texts[i], of_rule,
+					  rand() % 3 == 0 ? 0 : 1u << ACTION_SUBSCRIBE);
+		}
+		random_parts(how, pattern);
+		if (uri_fault(how, slice_str(pattern)) != NULL ||
+		    rights_new(p, n, &r, &duplicate) != 0)
+			continue;
+		bool grant = rights_allow_pattern(r, ACTION_SUBSCRIBE, how,
+						  slice_str(pattern));
+		granted += grant;
+		refused += !grant;
+		if (grant && !allows_each(r, how, pattern))
+			fail_msg("granted: %d %s", (int)how, pattern);
+		if (!grant && n <= 2 && covered(p, n, how, pattern) &&
+		    allows_each(r, how, pattern))
+			fail_msg("refused: %d %s", (int)how, pattern);
+		rights_unref(&r);
+	}
+	assert_true(granted > 100 && refused > 100);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +486,8 @@ int main(void)
 		cmocka_unit_test(order_of_wildcards),
 		cmocka_unit_test(duplicates),
 		cmocka_unit_test(random_permissions),
+		cmocka_unit_test(a_pattern_needs_a_rule_that_covers_it),
+		cmocka_unit_test(random_patterns),
 	};
 
 	return cmocka_run_group_tests_name("rights", tests, NULL, end);

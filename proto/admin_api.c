@@ -57,7 +57,7 @@ static const char *realm_fault(struct slice name)
 {
 	const char *fault = name_fault(name);
 
-	return fault != NULL ? fault : uri_fault(name);
+	return fault != NULL ? fault : uri_fault(MATCH_EXACT, name);
 }
 
 const char *admin_names_fault(const struct admin_principal *p, const char **what_out,

@@ -180,6 +180,8 @@ struct msg_details {
 	/* The publisher of an EVENT or the caller of an INVOCATION. 0: not disclosed. */
 	uint64_t session;
 	struct slice authid, authrole;
+	/* The topic of an EVENT or the procedure of an INVOCATION. len 0: left out. */
+	struct slice uri;
 	/* INVOCATION: receive_progress; RESULT: progress. */
 	bool progress;
 	uint8_t trust; /* EVENT, INVOCATION: the trust level plus 1; 0: none */

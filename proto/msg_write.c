@@ -20,15 +20,20 @@ const char *wamp_type_name(enum wamp_type type)
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
-	"publication_trustlevels",       "publisher_exclusion",
-	"publisher_identification",      "session_meta_api",
-	"subscriber_blackwhite_listing", NULL,
+	"pattern_based_subscription",
+	"publication_trustlevels",
+	"publisher_exclusion",
+	"publisher_identification",
+	"session_meta_api",
+	"subscriber_blackwhite_listing",
+	NULL,
 };
 static const char *const dealer_features[] = {
 	"call_canceling",
 	"call_timeout",
 	"call_trustlevels",
 	"caller_identification",
+	"pattern_based_registration",
 	"progressive_call_results",
 	"session_meta_api",
 	NULL,
@@ -134,7 +139,8 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 {
 	bool event = type == WAMP_EVENT, disclosed = details->session != 0;
 
-	token_put_map(w, (disclosed ? 3 : 0) + details->progress + (details->trust != 0));
+	token_put_map(w, (disclosed ? 3 : 0) + details->progress + (details->trust != 0) +
+				 (details->uri.len > 0));
 	if (details->progress) {
 		token_put_text(w, type == WAMP_RESULT ? "progress" : "receive_progress");
 		token_put_bool(w, true);
@@ -147,6 +153,8 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 		put_str_pair(w, event ? "publisher_authrole" : "caller_authrole",
 			     details->authrole);
 	}
+	if (details->uri.len > 0)
+		put_str_pair(w, event ? "topic" : "procedure", details->uri);
 	if (details->trust != 0) {
 		token_put_text(w, "trustlevel");
 		token_put_uint(w, details->trust - 1u);

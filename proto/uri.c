@@ -6,6 +6,12 @@
 
 #include <assert.h>
 
+const char *const match_names[MATCH_COUNT + 1] = {
+	[MATCH_EXACT] = "exact",
+	[MATCH_PREFIX] = "prefix",
+	[MATCH_WILDCARD] = "wildcard",
+};
+
 /*
  * Is the character at p one of Unicode's non-ASCII spaces? p is valid UTF-8, so a first
  * byte is followed by the bytes it needs.
@@ -96,11 +102,12 @@ bool uri_valid(struct slice uri)
 	return begun;
 }
 
-const char *uri_fault(struct slice uri)
+const char *uri_fault(enum match how, struct slice uri)
 {
-	static_assert(WAMP_MAX_URI == 1024, "the text below names this limit");
-	if (uri_valid(uri))
-		return NULL;
+	size_t dots = 0;
+
+	static_assert(WAMP_MAX_URI == 1024 && URI_MAX_WILDCARD_PARTS == 32,
+		      "the texts below name these limits");
 	if (uri.len > WAMP_MAX_URI)
 		return "must not be longer than 1024 bytes";
 	for (size_t i = 0; i < uri.len; i++) {
@@ -110,9 +117,20 @@ const char *uri_fault(struct slice uri)
 			return "must not contain U+0000";
 		if (!is_component(uri.p + i))
 			return "must not contain white space";
+		dots += uri.p[i] == '.';
 	}
-	return uri.len == 0 ? "must not be empty"
-			    : "must not have an empty part between dots";
+	if (how == MATCH_WILDCARD)
+		return dots < URI_MAX_WILDCARD_PARTS ? NULL
+						     : "must not have more than 32 parts";
+	if (how == MATCH_PREFIX && uri.len == 0)
+		return NULL;
+	if (how == MATCH_PREFIX && uri.p[uri.len - 1] == '.')
+		uri.len--;
+	if (uri_valid(uri))
+		return NULL;
+	return uri.len == 0 && how == MATCH_EXACT
+		       ? "must not be empty"
+		       : "must not have an empty part between dots";
 }
 
 /* Compares component by component. Both must have the same number of components. */
@@ -144,4 +162,53 @@ bool uri_matches(enum match how, struct slice pattern, struct slice uri)
 		break;
 	}
 	return false;
+}
+
+bool uri_reserved(struct slice uri)
+{
+	return slice_begins(uri, "wamp") && (uri.len == 4 || uri.p[4] == '.');
+}
+
+size_t uri_wildcard_head(struct slice pattern)
+{
+	size_t i = 0;
+
+	while (i < pattern.len && pattern.p[i] != '.') {
+		i += slice_find(slice_from(pattern, i), '.');
+		if (i < pattern.len)
+			i++;
+	}
+	return i;
+}
+
+bool uri_covers(enum match a_how, struct slice a, enum match b_how, struct slice b)
+{
+	if (b_how == MATCH_PREFIX && a_how != MATCH_PREFIX)
+		return false;
+	if (b_how == MATCH_WILDCARD && a_how == MATCH_PREFIX)
+		b.len = uri_wildcard_head(b);
+	/* a wildcard's empty component also covers an empty component */
+	return uri_matches(a_how, a, b);
+}
+
+bool uri_intersects(enum match a_how, struct slice a, enum match b_how, struct slice b)
+{
+	if (a_how == MATCH_PREFIX && b_how == MATCH_PREFIX)
+		return uri_matches(MATCH_PREFIX, a, b) || uri_matches(MATCH_PREFIX, b, a);
+	/* then only a can be a prefix */
+	if (b_how == MATCH_PREFIX)
+		return uri_intersects(b_how, b, a_how, a);
+	for (;;) {
+		size_t x = slice_find(a, '.'), y = slice_find(b, '.');
+		bool a_ends = x == a.len, b_ends = y == b.len;
+
+		if (a_ends && a_how == MATCH_PREFIX)
+			return y == 0 || uri_matches(MATCH_PREFIX, a, slice_of(b.p, y));
+		if (x > 0 && y > 0 && !slice_eq(slice_of(a.p, x), slice_of(b.p, y)))
+			return false;
+		if (a_ends || b_ends)
+			return a_ends && b_ends;
+		a = slice_from(a, x + 1);
+		b = slice_from(b, y + 1);
+	}
 }

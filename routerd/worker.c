@@ -567,6 +567,7 @@ static int make_realms(struct worker *w)
 	struct realm_limits limits = {
 		.subscriptions = (uint32_t)cfg->limits.session_subscriptions,
 		.registrations = (uint32_t)cfg->limits.session_registrations,
+		.wildcards = (uint32_t)cfg->limits.session_wildcards,
 		.calls = (uint32_t)cfg->limits.pending_calls,
 	};
 

@@ -57,6 +57,7 @@ static const struct conf_key limits_keys[] = {
 	LIMIT(INT, pending_calls, 1, 10000000, 10000),
 	LIMIT(INT, session_subscriptions, 1, 10000000, 100000),
 	LIMIT(INT, session_registrations, 1, 10000000, 100000),
+	LIMIT(INT, session_wildcards, 1, 10000000, 1000),
 };
 static const struct conf_table limits_table =
 	CONF_TABLE("limits", struct config_limits, limits_keys, check_limits);

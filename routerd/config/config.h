@@ -142,6 +142,7 @@ struct config_limits {
 	int pending_calls;         /* per session */
 	int session_subscriptions; /* per session */
 	int session_registrations; /* per session */
+	int session_wildcards;     /* per session, both kinds together */
 };
 
 struct config {

@@ -128,16 +128,10 @@ static void check_permission(struct conf *c, void *map)
 		conf_fail(c, &p->uri, "'uri': %s", right[p->match]);
 }
 
-static const char *const matches[] = {
-	[MATCH_EXACT] = "exact",
-	[MATCH_PREFIX] = "prefix",
-	[MATCH_WILDCARD] = "wildcard",
-	[MATCH_COUNT] = NULL,
-};
 static const struct conf_key permission_keys[] = {
 	CONF_KEY("uri", STRING, struct permission, uri, .required = true,
 		 .may_be_empty = true, .max = WAMP_MAX_URI),
-	CONF_KEY_OF("match", ENUM, struct permission, match, int, .names = matches,
+	CONF_KEY_OF("match", ENUM, struct permission, match, int, .names = match_names,
 		    .def = -1),
 	/* The fields of these maps are in struct permission itself. */
 	{.name = "allow", .type = CONF_MAP, .at = 0, .table = &allow_table},

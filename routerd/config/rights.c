@@ -265,9 +265,10 @@ static uint32_t last_not_behind(const struct rights *rights, struct slice uri)
 	return low == 0 ? NO_NODE : low - 1;
 }
 
+static const struct rule nothing_allowed;
+
 const struct rule *rights_rule(const struct rights *rights, struct slice uri)
 {
-	static const struct rule nothing_allowed = {.allowed = 0};
 	uint32_t near = last_not_behind(rights, uri);
 	const struct rule *rule = &nothing_allowed;
 	size_t prefix_len = 0; /* of the longest prefix that matches */
@@ -298,7 +299,7 @@ const struct rule *rights_rule(const struct rights *rights, struct slice uri)
 struct compiled {
 	enum match match;
 	struct slice text;
-	struct rule rule;
+	const struct rule *rule;
 };
 
 static size_t count_compiled(const struct rights *rights)
@@ -313,12 +314,12 @@ static bool compiled_at(const struct rights *rights, size_t i, struct compiled *
 
 	if (i >= of_nodes) {
 		const struct wildcard *w = &rights->wildcards[i - of_nodes];
-		*out = (struct compiled){MATCH_WILDCARD, w->pattern, w->rule};
+		*out = (struct compiled){MATCH_WILDCARD, w->pattern, &w->rule};
 		return true;
 	}
 	const struct node *node = &rights->nodes[i / 2];
-	*out = i % 2 == 0 ? (struct compiled){MATCH_EXACT, node->text, node->exact}
-			  : (struct compiled){MATCH_PREFIX, node->text, node->prefix};
+	*out = i % 2 == 0 ? (struct compiled){MATCH_EXACT, node->text, &node->exact}
+			  : (struct compiled){MATCH_PREFIX, node->text, &node->prefix};
 	return i % 2 == 0 ? node->is_exact : node->is_prefix;
 }
 
@@ -335,22 +336,22 @@ static bool decides_over(const struct compiled *a, const struct compiled *b)
 	       (b->match == MATCH_WILDCARD ? uri_wildcard_head(b->text) : b->text.len);
 }
 
-bool rights_allow_pattern(const struct rights *rights, enum action action, enum match how,
-			  struct slice pattern)
+const struct rule *rights_pattern_rule(const struct rights *rights, enum action action,
+				       enum match how, struct slice pattern)
 {
-	struct compiled found = {.match = MATCH_COUNT}, r;
+	struct compiled found = {.match = MATCH_COUNT}, c;
 
 	for (size_t i = 0; i < count_compiled(rights); i++)
-		if (compiled_at(rights, i, &r) &&
-		    uri_covers(r.match, r.text, how, pattern) &&
-		    (found.match == MATCH_COUNT || decides_over(&r, &found)))
-			found = r;
-	if (found.match == MATCH_COUNT || !rule_allows(found.rule, action))
-		return false;
+		if (compiled_at(rights, i, &c) &&
+		    uri_covers(c.match, c.text, how, pattern) &&
+		    (found.match == MATCH_COUNT || decides_over(&c, &found)))
+			found = c;
+	if (found.match == MATCH_COUNT)
+		return &nothing_allowed;
 	for (size_t i = 0; i < count_compiled(rights); i++)
-		if (compiled_at(rights, i, &r) && !rule_allows(r.rule, action) &&
-		    decides_over(&r, &found) &&
-		    uri_intersects(r.match, r.text, how, pattern))
-			return false;
-	return true;
+		if (compiled_at(rights, i, &c) && !rule_allows(c.rule, action) &&
+		    decides_over(&c, &found) &&
+		    uri_intersects(c.match, c.text, how, pattern))
+			return &nothing_allowed;
+	return found.rule;
 }

@@ -96,18 +96,18 @@ void rights_unref(struct rights **rights);
  */
 const struct rule *rights_rule(const struct rights *rights, struct slice uri);
 
+/*
+ * What these rights say about an action on all URIs that a client's pattern matches: the
+ * most specific permission that matches all of them decides, unless a more specific one
+ * that may match one of them denies the action. If there is no such permission, nothing
+ * is allowed. Allocates nothing. Tries the permissions one by one.
+ */
+const struct rule *rights_pattern_rule(const struct rights *rights, enum action action,
+				       enum match how, struct slice pattern);
+
 static inline bool rule_allows(const struct rule *rule, enum action action)
 {
 	return (rule->allowed >> action & 1) != 0;
 }
-
-/*
- * Do these rights allow this action on all URIs that a client's pattern matches? Only if
- * one permission matches all of these URIs and allows the action, and no more specific
- * permission that may match one of them denies it. Allocates nothing. Tries the
- * permissions one by one.
- */
-bool rights_allow_pattern(const struct rights *rights, enum action action, enum match how,
-			  struct slice pattern);
 
 #endif

@@ -2,10 +2,11 @@
 /* Subscriptions, members and publications; the owner's thread. See broker.h. */
 #include "routerd/core/broker.h"
 
-#include "common/table.h"
+#include "routerd/config/config.h"
 #include "routerd/core/meta_event.h"
 #include "routerd/core/realm_int.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /*
@@ -15,10 +16,9 @@
  */
 enum { DIRECT_MAX = 16, DIRECT_ABOVE = 64 };
 
-/* A topic with members. Made for the first member, freed with the last one. */
+/* A topic or pattern with members. Made for the first member, freed with the last one. */
 struct subscription {
-	UT_hash_handle hh; /* by topic, which is stored after the struct */
-	uint64_t id;
+	struct pattern pattern; /* its text is stored after the struct */
 	uint32_t n_members;
 	uint32_t members_of[]; /* number of members on each worker */
 };
@@ -31,55 +31,54 @@ struct membership {
 
 int broker_init(struct broker *b)
 {
-	return id_table_init(&b->memberships);
+	int err = pattern_index_init(&b->topics);
+
+	return err != 0 ? err : id_table_init(&b->memberships);
 }
 
 void broker_fini(struct broker *b)
 {
-	ASSERT(b->topics == NULL);
+	pattern_index_fini(&b->topics);
 	id_table_fini(&b->memberships);
+	free(b->matches);
 }
 
-size_t broker_subscriptions(const struct broker *b)
+static struct subscription *subscription_of(struct pattern *p)
 {
-	return HASH_COUNT(b->topics);
+	return p == NULL ? NULL : container_of(p, struct subscription, pattern);
 }
 
-static struct subscription *find_topic(const struct broker *b, struct slice topic)
+/* Adds n to the numbers of subscriptions that match meta topics. */
+static void count_listener(struct broker *b, const struct subscription *sub, int n)
 {
-	struct subscription *sub;
-
-	HASH_FIND(hh, b->topics, topic.p, topic.len, sub);
-	return sub;
-}
-
-/* Adds n to the numbers of subscriptions to meta topics. */
-static void count_listener(struct broker *b, struct slice topic, int n)
-{
-	unsigned found = meta_topics_matching(MATCH_EXACT, topic);
+	unsigned found = meta_topics_matching(sub->pattern.match, sub->pattern.uri);
 
 	for (unsigned t = 0; found != 0; t++, found >>= 1)
 		if ((found & 1) != 0)
 			b->listeners[t] += (uint32_t)n;
 }
 
-static struct subscription *new_subscription(struct realm *realm, struct slice topic)
+/* Makes a subscription without members, for a SUBSCRIBE. NULL if out of memory. */
+static struct subscription *new_subscription(struct realm *realm, const struct post *p)
 {
+	struct slice topic = payload_uri(p->payload);
 	size_t counts = realm->n_workers * sizeof(uint32_t);
 	struct subscription *sub = calloc(1, sizeof(*sub) + counts + topic.len);
 
 	if (sub == NULL)
 		return NULL;
 	uint8_t *pos = (uint8_t *)(sub->members_of + realm->n_workers);
-	/* uthash keeps a pointer to the key, so the key must live as long as sub */
-	topic = slice_store(&pos, topic);
-	HASH_ADD_KEYPTR(hh, realm->broker.topics, topic.p, topic.len, sub);
-	if (!table_has(sub)) {
+	sub->pattern = (struct pattern){
+		.by_id.id = realm_new_id(realm),
+		.uri = slice_store(&pos, topic),
+		.match = p->match,
+		.created_ms = p->created_ms,
+	};
+	if (pattern_add(&realm->broker.topics, &sub->pattern) != 0) {
 		free(sub);
 		return NULL;
 	}
-	sub->id = realm_new_id(realm);
-	count_listener(&realm->broker, topic, 1);
+	count_listener(&realm->broker, sub, 1);
 	return sub;
 }
 
@@ -92,28 +91,29 @@ static struct membership *find_membership(const struct broker *b, const struct s
 }
 
 /*
- * Makes s a member of the topic's subscription. Makes the subscription first if sub is
- * NULL. Returns the subscription, or NULL if out of memory.
+ * Makes s a member of the subscription. Makes the subscription first if sub is NULL.
+ * Returns the subscription, or NULL if out of memory.
  */
 static struct subscription *add_member(struct realm *realm, struct session *s,
-				       struct subscription *sub, struct slice topic)
+				       struct subscription *sub, const struct post *p)
 {
 	struct membership *m = malloc(sizeof(*m));
 
 	if (m == NULL)
 		return NULL;
 	if (sub == NULL)
-		sub = new_subscription(realm, topic);
+		sub = new_subscription(realm, p);
 	if (sub == NULL) {
 		free(m);
 		return NULL;
 	}
 	m->node.owner = s;
-	m->node.id = sub->id;
+	m->node.id = sub->pattern.by_id.id;
 	m->subscription = sub;
 	id_table_add(&realm->broker.memberships, &m->node);
 	LIST_INSERT_HEAD(&s->memberships, m, of_session);
 	s->n_memberships++;
+	s->n_wildcards += sub->pattern.match == MATCH_WILDCARD;
 	sub->n_members++;
 	sub->members_of[s->ref.worker]++;
 	return sub;
@@ -127,34 +127,39 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	id_table_remove(&realm->broker.memberships, &m->node);
 	LIST_REMOVE(m, of_session);
 	s->n_memberships--;
+	s->n_wildcards -= sub->pattern.match == MATCH_WILDCARD;
 	sub->n_members--;
 	sub->members_of[s->ref.worker]--;
 	free(m);
 	if (sub->n_members > 0)
 		return;
-	HASH_DEL(realm->broker.topics, sub);
-	count_listener(&realm->broker, slice_of(sub->hh.key, sub->hh.keylen), -1);
+	pattern_remove(&realm->broker.topics, &sub->pattern);
+	count_listener(&realm->broker, sub, -1);
 	free(sub);
 }
 
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 {
-	struct slice topic = payload_uri(p->payload);
-	struct subscription *sub = find_topic(&realm->broker, topic);
-	bool member = sub != NULL && find_membership(&realm->broker, s, sub->id) != NULL;
+	struct subscription *sub = subscription_of(
+		pattern_find(&realm->broker.topics, p->match, payload_uri(p->payload)));
+	bool member = sub != NULL &&
+		      find_membership(&realm->broker, s, sub->pattern.by_id.id) != NULL;
 
 	if (!member && s->n_memberships >= realm->limits.subscriptions) {
 		session_limit_error(realm, s, WAMP_SUBSCRIBE, p->request,
 				    "the session has too many subscriptions");
 		return;
 	}
+	if (!member && session_refuse_wildcard(realm, s, WAMP_SUBSCRIBE, p))
+		return;
 	/* a second SUBSCRIBE to the same topic gets the same subscription */
 	if (!member)
-		sub = add_member(realm, s, sub, topic);
+		sub = add_member(realm, s, sub, p);
 	if (sub == NULL)
 		session_error(realm, s, WAMP_SUBSCRIBE, p->request, no_memory, NULL);
 	else
-		session_answer(realm, s, POST_SUBSCRIBED, p->request, sub->id);
+		session_answer(realm, s, POST_SUBSCRIBED, p->request,
+			       sub->pattern.by_id.id);
 }
 
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
@@ -211,15 +216,63 @@ static uint64_t publication_id(struct broker *b)
 	return permute(b->publication) + 1;
 }
 
-/* Makes room for an event to each worker that has members. False if out of memory. */
-static bool room_for_events(struct realm *realm, const struct subscription *sub,
-			    unsigned skip)
+/* The subscriptions that a publication matches, in the order of the EVENTs. */
+struct matches {
+	struct subscription *const *subs;
+	size_t n;
+};
+
+/*
+ * Appends a subscription to the n in b->matches. False if out of memory.
+ */
+static bool add_match(struct broker *b, size_t n, struct subscription *sub)
 {
-	for (unsigned worker = 0; worker < realm->n_workers; worker++)
-		if (sub->members_of[worker] > 0 && worker != skip &&
-		    !post_room(realm->outbox, worker))
+	if (n == b->matches_max) {
+		size_t max = n == 0 ? 16 : 2 * n;
+		struct subscription **more = realloc(b->matches, max * sizeof(*more));
+
+		if (more == NULL)
 			return false;
+		b->matches = more;
+		b->matches_max = max;
+	}
+	b->matches[n] = sub;
 	return true;
+}
+
+/* Finds the subscriptions if there are prefixes or wildcards. False if out of memory. */
+static NOINLINE bool find_all(struct broker *b, struct slice topic, struct matches *out)
+{
+	struct pattern_walk walk;
+	struct pattern *p;
+	size_t n = 0;
+
+	pattern_walk_begin(&walk, &b->topics, topic);
+	while ((p = pattern_walk_next(&walk)) != NULL)
+		if (!add_match(b, n++, subscription_of(p)))
+			return false;
+	*out = (struct matches){b->matches, n};
+	return true;
+}
+
+/*
+ * True if the worker has a member that may get the event. The publisher may not, if it
+ * must not get its own event.
+ */
+static bool has_receiver(struct realm *realm, const struct session *s,
+			 const struct matches *to, const struct post *p, unsigned worker)
+{
+	for (size_t i = 0; i < to->n; i++) {
+		uint32_t members = to->subs[i]->members_of[worker];
+
+		if (members > 1 ||
+		    (members == 1 &&
+		     !(p->exclude_me && worker == s->ref.worker &&
+		       find_membership(&realm->broker, s,
+				       to->subs[i]->pattern.by_id.id) != NULL)))
+			return true;
+	}
+	return false;
 }
 
 /* Takes the references for one more post of the same event. */
@@ -230,32 +283,56 @@ static void share_event(struct post *event)
 		options_ref(event->options);
 	if (event->disclosed != NULL)
 		identity_ref(event->disclosed);
+	if (event->more != NULL)
+		id_list_ref(event->more);
 }
 
-/* Sends the event, for which there is room. Takes its references. */
-static void post_event(struct realm *realm, unsigned worker, struct post *event)
+/* The ids of all subscriptions but the first. NULL if out of memory. */
+static struct id_list *list_more(const struct matches *to)
 {
-	bool sent = post_send(realm->outbox, worker, event);
+	struct id_list *list = id_list_new(to->n - 1);
 
-	ASSERT(sent);
-	realm->counters.events++;
+	for (size_t i = 1; list != NULL && i < to->n; i++)
+		list->ids[i - 1] = to->subs[i]->pattern.by_id.id;
+	return list;
+}
+
+/* The workers that have receivers, as bits. */
+static uint32_t receiving_workers(struct realm *realm, const struct session *s,
+				  const struct matches *to, const struct post *p)
+{
+	static_assert(CONFIG_MAX_THREADS <= 32, "a bit for each worker");
+	uint32_t workers = 0;
+
+	for (unsigned worker = 0; worker < realm->n_workers; worker++)
+		if (has_receiver(realm, s, to, p, worker))
+			workers |= BIT(worker);
+	return workers;
+}
+
+/* Makes room for an event to each of the workers. False if out of memory. */
+static bool room_for_events(struct realm *realm, uint32_t workers)
+{
+	for (unsigned worker = 0; workers != 0; worker++, workers >>= 1)
+		if ((workers & 1) != 0 && !post_room(realm->outbox, worker))
+			return false;
+	return true;
 }
 
 /*
- * Sends the event to each worker that has members, in the order of the workers. If memory
- * runs out, sends it to none and returns false. The last post takes the references of p.
+ * Sends the event to each worker that has receivers, in the order of the workers, and
+ * takes the references of p. If memory runs out, sends it to none and returns false.
  */
 static bool post_events(struct realm *realm, const struct session *s,
-			const struct subscription *sub, struct post *p,
-			uint64_t publication)
+			const struct matches *to, struct post *p, uint64_t publication)
 {
-	const unsigned none = realm->n_workers;
-	unsigned to = none, skip = none;
+	uint32_t workers = receiving_workers(realm, s, to, p);
 	struct post event = {
 		.type = POST_EVENT,
 		.realm = realm->slot,
 		.session = s->ref,
-		.id = sub->id,
+		.id = to->subs[0]->pattern.by_id.id,
+		.match = to->subs[0]->pattern.match,
 		.exclude_me = p->exclude_me,
 		.payload = p->payload,
 		.options = p->options,
@@ -264,87 +341,111 @@ static bool post_events(struct realm *realm, const struct session *s,
 		.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 	};
 
-	/* Skip the publisher's worker if the publisher is the only member there and must
-	 * not get the event. */
-	if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
-	    find_membership(&realm->broker, s, sub->id) != NULL)
-		skip = s->ref.worker;
-	if (!room_for_events(realm, sub, skip))
-		return false;
-	/* Send to a worker only after the next one is found: the last post takes the
-	 * references of p, the others need references of their own. */
-	for (unsigned worker = 0; worker < realm->n_workers; worker++) {
-		if (sub->members_of[worker] == 0 || worker == skip)
-			continue;
-		if (to != none) {
-			share_event(&event);
-			post_event(realm, to, &event);
-		}
-		to = worker;
-	}
-	if (to == none)
+	if (workers == 0)
 		return true;
+	if (to->n > 1 && (event.more = list_more(to)) == NULL)
+		return false;
+	if (!room_for_events(realm, workers)) {
+		id_list_unref(&event.more);
+		return false;
+	}
 	p->payload = NULL;
 	p->options = NULL;
 	if (event.disclosed != NULL)
 		identity_ref(event.disclosed);
-	post_event(realm, to, &event);
+	for (unsigned worker = 0; workers != 0; worker++, workers >>= 1) {
+		if ((workers & 1) == 0)
+			continue;
+		/* the last post takes the references */
+		if (workers > 1)
+			share_event(&event);
+		bool sent = post_send(realm->outbox, worker, &event);
+		ASSERT(sent);
+		realm->counters.events++;
+	}
 	return true;
 }
 
-/*
- * Sends the event directly to each eligible member if the publication names few eligible
- * sessions and the subscription has many members: then the workers need not test all
- * members. Otherwise sends nothing and returns false. If memory runs out for a member,
- * that session is lost.
- */
-static bool post_directly(struct realm *realm, const struct session *s,
-			  const struct subscription *sub, const struct post *p,
-			  uint64_t publication)
+/* Sends the event directly to the members of a subscription with these session ids. */
+static void post_to_ids(struct realm *realm, const struct session *s,
+			const struct subscription *sub, const struct post *p,
+			uint64_t publication, const uint64_t *ids, size_t n)
 {
-	uint64_t ids[DIRECT_MAX];
-
-	if (sub->n_members <= DIRECT_ABOVE)
-		return false;
-	size_t n = options_eligible(p->options, ids, DIRECT_MAX);
-	if (n > DIRECT_MAX)
-		return false;
 	for (size_t i = 0; i < n; i++) {
 		struct session *to = session_by_id(realm, ids[i]);
 		struct post event = {
 			.type = POST_EVENT_ONE,
-			.id = sub->id,
+			.id = sub->pattern.by_id.id,
+			.match = sub->pattern.match,
 			.payload = p->payload,
 			.publication = publication,
 			.trust = p->trust,
 			.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 		};
 		if (to == NULL || (to == s && p->exclude_me) ||
-		    find_membership(&realm->broker, to, sub->id) == NULL ||
+		    find_membership(&realm->broker, to, sub->pattern.by_id.id) == NULL ||
 		    !options_pass(p->options, to->identity))
 			continue;
 		share_event(&event);
 		session_post(realm, to, &event);
 		realm->counters.events++;
 	}
+}
+
+/*
+ * Sends the event directly to each eligible member if the publication names few eligible
+ * sessions and the subscriptions have many members: then the workers need not test all
+ * members. Otherwise sends nothing and returns false. If memory runs out for a member,
+ * that session is lost.
+ */
+static bool post_directly(struct realm *realm, const struct session *s,
+			  const struct matches *to, const struct post *p,
+			  uint64_t publication)
+{
+	uint64_t ids[DIRECT_MAX];
+	size_t members = 0;
+
+	for (size_t i = 0; i < to->n; i++)
+		members += to->subs[i]->n_members;
+	if (members <= DIRECT_ABOVE)
+		return false;
+	size_t n = options_eligible(p->options, ids, DIRECT_MAX);
+	if (n > DIRECT_MAX)
+		return false;
+	for (size_t i = 0; i < to->n; i++)
+		post_to_ids(realm, s, to->subs[i], p, publication, ids, n);
 	return true;
+}
+
+/* Sends the event to all who may get it. False if memory ran out and nobody gets it. */
+static bool send_event(struct realm *realm, const struct session *s, struct post *p,
+		       uint64_t publication)
+{
+	struct broker *b = &realm->broker;
+	struct slice topic = payload_uri(p->payload);
+	struct subscription *exact;
+	struct matches to = {&exact, 1};
+
+	if (LIKELY(b->topics.n_loose == 0)) {
+		exact = subscription_of(pattern_find(&b->topics, MATCH_EXACT, topic));
+		to.n = exact != NULL;
+	} else if (!find_all(b, topic, &to)) {
+		return false;
+	}
+	if (to.n == 0 ||
+	    (p->options != NULL && (options_pass_nobody(p->options) ||
+				    post_directly(realm, s, &to, p, publication))))
+		return true;
+	return post_events(realm, s, &to, p, publication);
 }
 
 void broker_publish(struct realm *realm, struct session *s, struct post *p)
 {
-	const struct subscription *sub =
-		find_topic(&realm->broker, payload_uri(p->payload));
 	/* needed even for a topic without subscribers: PUBLISHED contains the id */
 	uint64_t publication = publication_id(&realm->broker);
 
 	realm->counters.publishes++;
-	/* If nobody may get the event, or post_directly has sent it, only acknowledge
-	 * it. */
-	if (sub != NULL && p->options != NULL &&
-	    (options_pass_nobody(p->options) ||
-	     post_directly(realm, s, sub, p, publication)))
-		sub = NULL;
-	if (sub != NULL && !post_events(realm, s, sub, p, publication)) {
+	if (!send_event(realm, s, p, publication)) {
 		realm->counters.unsent_publishes++;
 		if (p->acknowledge)
 			session_error(realm, s, WAMP_PUBLISH, p->request, no_memory,
@@ -362,10 +463,9 @@ static void publish_meta(struct realm *realm, struct payload *payload)
 {
 	/* nobody is its publisher: it has no place, and no identity to disclose */
 	static const struct session router;
-	const struct subscription *sub = find_topic(&realm->broker, payload_uri(payload));
 	struct post p = {.type = POST_PUBLISH, .payload = payload};
 
-	if (!post_events(realm, &router, sub, &p, publication_id(&realm->broker)))
+	if (!send_event(realm, &router, &p, publication_id(&realm->broker)))
 		realm->counters.unsent_publishes++;
 	post_drop(&p);
 }

@@ -2,25 +2,30 @@
 /*
  * The broker (specification: "Publish and Subscribe") records which topics have
  * subscriptions, which sessions are members, and how many members each worker has. For
- * each event it sends one post to each worker that has members; the worker finds the
- * members (peer/members). For core/ only; on the owner's thread only.
+ * each publication it sends one post to each worker that has members of any matching
+ * subscription; the worker finds the members (peer/members). For core/ only; on the
+ * owner's thread only.
  */
 #ifndef ROUTERD_CORE_BROKER_H
 #define ROUTERD_CORE_BROKER_H
 
 #include "common/base.h"
 #include "common/id_table.h"
+#include "routerd/core/pattern.h"
 #include "routerd/core/session.h"
 #include "routerd/post/meta_topic.h"
 
 struct subscription;
 
 struct broker {
-	/* for each meta topic, the number of subscriptions that it matches */
+	/* for each meta topic, the number of subscriptions that match it */
 	uint32_t listeners[META_TOPIC_COUNT];
-	struct subscription *topics; /* hash table by topic */
+	struct pattern_index topics; /* the patterns of the subscriptions */
 	struct id_table memberships; /* keys: session and subscription id */
-	uint64_t publication;        /* state of publication_id */
+	/* For broker_publish: the subscriptions that match. Kept for the next time. */
+	struct subscription **matches;
+	size_t matches_max;
+	uint64_t publication; /* state of publication_id */
 	uint64_t publication_step;
 };
 
@@ -49,7 +54,5 @@ unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigne
  */
 void broker_tell_session(struct realm *realm, enum meta_topic topic,
 			 const struct session *s);
-
-size_t broker_subscriptions(const struct broker *b);
 
 #endif

@@ -37,7 +37,8 @@ struct call {
 
 int dealer_init(struct dealer *d)
 {
-	if (id_table_init(&d->registrations) != 0 || id_table_init(&d->calls) != 0)
+	if (pattern_index_init(&d->procedures) != 0 ||
+	    id_table_init(&d->registrations) != 0 || id_table_init(&d->calls) != 0)
 		return E_NOMEM;
 	return id_table_init(&d->requests);
 }
@@ -46,7 +47,6 @@ void dealer_fini(struct dealer *d)
 {
 	struct call *c;
 
-	ASSERT(d->procedures == NULL);
 	while ((c = SLIST_FIRST(&d->free_calls)) != NULL) {
 		SLIST_REMOVE_HEAD(&d->free_calls, free);
 		free(c);
@@ -54,6 +54,7 @@ void dealer_fini(struct dealer *d)
 	id_table_fini(&d->requests);
 	id_table_fini(&d->calls);
 	id_table_fini(&d->registrations);
+	pattern_index_fini(&d->procedures);
 }
 
 /* Calls come and go as fast as messages, so they are reused. */
@@ -268,7 +269,8 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	struct post invocation = {
 		.type = POST_INVOCATION,
 		.request = c->by_callee.id,
-		.id = reg->node.id,
+		.id = reg->pattern.by_id.id,
+		.match = reg->pattern.match,
 		.trust = p->trust,
 		.payload = p->payload,
 		.progress = p->progress,

@@ -9,12 +9,13 @@
 
 #include "common/base.h"
 #include "common/id_table.h"
+#include "routerd/core/pattern.h"
 #include "routerd/core/session.h"
 
 struct deadline;
 
 struct dealer {
-	struct registration *procedures; /* hash table by procedure */
+	struct pattern_index procedures; /* the patterns of the registrations */
 	struct id_table registrations;   /* keys: callee and registration id */
 	struct id_table calls;           /* keys: callee and INVOCATION.Request */
 	struct id_table requests;        /* the same calls; keys: caller, CALL.Request */

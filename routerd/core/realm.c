@@ -239,7 +239,7 @@ struct realm_counters realm_counters(const struct realm *realm)
 	struct realm_counters c = realm->counters;
 
 	c.sessions = realm->session_table.count;
-	c.subscriptions = broker_subscriptions(&realm->broker);
+	c.subscriptions = pattern_index_count(&realm->broker.topics);
 	c.memberships = realm->broker.memberships.count;
 	c.registrations = realm->dealer.registrations.count;
 	c.calls_in_flight = realm->dealer.calls.count;

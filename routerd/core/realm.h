@@ -21,13 +21,14 @@ struct realm;
 struct realm_limits {
 	uint32_t subscriptions;
 	uint32_t registrations;
-	uint32_t calls; /* in flight, with the session as the caller */
+	uint32_t wildcards; /* subscriptions and registrations together */
+	uint32_t calls;     /* in flight, with the session as the caller */
 };
 
 /* Counters of a realm: field and name, type, help. */
 #define REALM_COUNTERS(X)                                                                \
 	X(sessions, GAUGE, "open sessions")                                              \
-	X(subscriptions, GAUGE, "subscriptions, one for each topic")                     \
+	X(subscriptions, GAUGE, "subscriptions, one for each topic or pattern")          \
 	X(memberships, GAUGE,                                                            \
 	  "sessions in subscriptions, summed over all subscriptions")                    \
 	X(registrations, GAUGE, "registered procedures")                                 \

@@ -7,50 +7,80 @@
 #include <stdlib.h>
 
 static struct registration *add_registration(struct realm *realm, struct session *s,
-					     struct slice procedure)
+					     const struct post *p)
 {
-	struct registration *reg = malloc(sizeof(*reg) + procedure.len);
+	struct slice procedure = payload_uri(p->payload);
+	struct registration *reg = calloc(1, sizeof(*reg) + procedure.len);
 
 	if (reg == NULL)
 		return NULL;
-	memcpy(reg->procedure, procedure.p, procedure.len);
-	HASH_ADD(hh, realm->dealer.procedures, procedure, procedure.len, reg);
-	if (!table_has(reg)) {
+	uint8_t *pos = (uint8_t *)(reg + 1);
+	reg->pattern = (struct pattern){
+		.by_id.id = realm_new_id(realm),
+		.uri = slice_store(&pos, procedure),
+		.match = p->match,
+		.created_ms = p->created_ms,
+	};
+	if (pattern_add(&realm->dealer.procedures, &reg->pattern) != 0) {
 		free(reg);
 		return NULL;
 	}
 	reg->node.owner = s;
-	reg->node.id = realm_new_id(realm);
+	reg->node.id = reg->pattern.by_id.id;
 	id_table_add(&realm->dealer.registrations, &reg->node);
 	LIST_INSERT_HEAD(&s->registrations, reg, of_callee);
 	s->n_registrations++;
+	s->n_wildcards += p->match == MATCH_WILDCARD;
 	return reg;
 }
 
 static void drop_registration(struct realm *realm, struct session *s,
 			      struct registration *reg)
 {
-	HASH_DEL(realm->dealer.procedures, reg);
+	pattern_remove(&realm->dealer.procedures, &reg->pattern);
 	id_table_remove(&realm->dealer.registrations, &reg->node);
 	LIST_REMOVE(reg, of_callee);
 	s->n_registrations--;
+	s->n_wildcards -= reg->pattern.match == MATCH_WILDCARD;
 	free(reg);
 }
 
-/* A callee that has left has the registration until its turn to end comes (leave.h). If
- * it is needed before, it ends now. */
+/*
+ * A callee that has left has the registration until its turn to end comes (leave.h). If
+ * it is needed before, it ends now: then this function ends it and returns true.
+ */
+static bool end_if_left(struct realm *realm, struct registration *reg)
+{
+	struct session *callee = reg->node.owner;
+
+	if (LIKELY(callee->state != SESSION_LEAVING))
+		return false;
+	drop_registration(realm, callee, reg);
+	return true;
+}
+
 struct registration *registration_find(struct realm *realm, struct slice procedure)
 {
-	struct registration *reg;
+	struct pattern *p;
 
-	HASH_FIND(hh, realm->dealer.procedures, procedure.p, procedure.len, reg);
-	if (reg == NULL)
-		return NULL;
-	struct session *callee = reg->node.owner;
-	if (LIKELY(callee->state != SESSION_LEAVING))
-		return reg;
-	drop_registration(realm, callee, reg);
+	while ((p = pattern_best(&realm->dealer.procedures, procedure)) != NULL) {
+		struct registration *reg = container_of(p, struct registration, pattern);
+
+		if (UNLIKELY(p->match != MATCH_EXACT && uri_reserved(procedure)))
+			return NULL;
+		if (!end_if_left(realm, reg))
+			return reg;
+	}
 	return NULL;
+}
+
+/* Is there a registration of this very pattern? */
+static bool is_registered(struct realm *realm, enum match how, struct slice uri)
+{
+	struct pattern *p = pattern_find(&realm->dealer.procedures, how, uri);
+
+	return p != NULL &&
+	       !end_if_left(realm, container_of(p, struct registration, pattern));
 }
 
 void registration_register(struct realm *realm, struct session *s, struct post *p)
@@ -58,20 +88,22 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 	static const struct post_error exists = {
 		WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
 		"a callee is already registered for procedure"};
-	struct slice procedure = payload_uri(p->payload);
 	struct registration *reg = NULL;
 
-	if (registration_find(realm, procedure) != NULL) {
+	if (is_registered(realm, p->match, payload_uri(p->payload))) {
 		session_error(realm, s, WAMP_REGISTER, p->request, exists, p->payload);
 		p->payload = NULL;
 	} else if (s->n_registrations >= realm->limits.registrations) {
 		session_limit_error(realm, s, WAMP_REGISTER, p->request,
 				    "the session has too many registrations");
-	} else if ((reg = add_registration(realm, s, procedure)) == NULL) {
+	} else if (session_refuse_wildcard(realm, s, WAMP_REGISTER, p)) {
+		return;
+	} else if ((reg = add_registration(realm, s, p)) == NULL) {
 		session_error(realm, s, WAMP_REGISTER, p->request, no_memory, NULL);
 	} else {
 		reg->discloses = p->disclose == DISCLOSE_YES;
-		session_answer(realm, s, POST_REGISTERED, p->request, reg->node.id);
+		session_answer(realm, s, POST_REGISTERED, p->request,
+			       reg->pattern.by_id.id);
 	}
 }
 

@@ -6,20 +6,20 @@
 #ifndef ROUTERD_CORE_REGISTRATION_H
 #define ROUTERD_CORE_REGISTRATION_H
 
-#include "common/table.h"
+#include "routerd/core/pattern.h"
 #include "routerd/core/session.h"
 
 struct registration {
 	struct id_node node; /* owner: the callee, id: the registration's */
 	LIST_ENTRY(registration) of_callee;
-	UT_hash_handle hh; /* by procedure, which is stored after the struct */
-	bool discloses;    /* the callee must know its callers (disclose_caller) */
-	uint8_t procedure[];
+	bool discloses;         /* the callee must know its callers (disclose_caller) */
+	struct pattern pattern; /* its text is stored after the struct */
 };
 
 /*
- * The registration of a procedure. NULL if there is none. If its callee has left, ends it
- * and returns NULL, too.
+ * The registration that gets a call of this procedure. NULL if there is none. A pattern
+ * may match the router's own URIs, but gets no calls of them. Ends registrations whose
+ * callees have left, if they are found.
  */
 struct registration *registration_find(struct realm *realm, struct slice procedure);
 

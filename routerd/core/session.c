@@ -80,6 +80,25 @@ void session_limit_error(struct realm *realm, struct session *s,
 	session_post(realm, s, &p);
 }
 
+bool session_refuse_wildcard(struct realm *realm, struct session *s,
+			     enum wamp_type request_type, const struct post *p)
+{
+	struct post error = {
+		.type = POST_ERROR,
+		.full = true,
+		.match = MATCH_WILDCARD,
+		.request_type = (uint8_t)request_type,
+		.request = p->request,
+		.error = {WAMP_ERROR_UNAVAILABLE, "the session has too many wildcards"},
+	};
+
+	if (p->match != MATCH_WILDCARD || s->n_wildcards < realm->limits.wildcards)
+		return false;
+	realm->counters.errors++;
+	session_post(realm, s, &error);
+	return true;
+}
+
 void session_error(struct realm *realm, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload)
 {

@@ -37,6 +37,7 @@ struct session {
 	struct session_ref ref;
 	uint32_t n_memberships;
 	uint32_t n_registrations;
+	uint32_t n_wildcards;     /* among its memberships and registrations */
 	uint32_t n_calls;         /* number of its calls and walks */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
@@ -95,6 +96,13 @@ void session_answer(struct realm *realm, struct session *s, enum post_type type,
 /* Answers a request that would exceed a limit of the session. */
 void session_limit_error(struct realm *realm, struct session *s,
 			 enum wamp_type request_type, uint64_t request, const char *text);
+
+/*
+ * Refuses a SUBSCRIBE or REGISTER with an ERROR if it is for a wildcard and the session
+ * has as many as it may. Otherwise returns false.
+ */
+bool session_refuse_wildcard(struct realm *realm, struct session *s,
+			     enum wamp_type request_type, const struct post *p);
 
 /*
  * Answers a request with an ERROR from the router. payload may be NULL. Otherwise its URI

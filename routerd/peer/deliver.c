@@ -171,18 +171,22 @@ static void send_callee_error(struct peer *p, const struct post *post)
  * Counts and logs that a session has reached a limit. The owner enforces the limits, but
  * does not log.
  */
-static void report_limit(struct peer *p, enum wamp_type request_type)
+static void report_limit(struct peer *p, const struct post *error)
 {
 	const struct config_limits *limits = &p->peers->config->limits;
 	enum peer_counter counter = PEER_PENDING_CALLS_FULL;
 	const char *name = "pending_calls";
 	int max = limits->pending_calls;
 
-	if (request_type == WAMP_SUBSCRIBE) {
+	if (error->match == MATCH_WILDCARD) {
+		counter = PEER_WILDCARDS_FULL;
+		name = "session_wildcards";
+		max = limits->session_wildcards;
+	} else if (error->request_type == WAMP_SUBSCRIBE) {
 		counter = PEER_SUBSCRIPTIONS_FULL;
 		name = "session_subscriptions";
 		max = limits->session_subscriptions;
-	} else if (request_type == WAMP_REGISTER) {
+	} else if (error->request_type == WAMP_REGISTER) {
 		counter = PEER_REGISTRATIONS_FULL;
 		name = "session_registrations";
 		max = limits->session_registrations;
@@ -199,7 +203,7 @@ static void on_post_error(struct peer *p, const struct post *post)
 	char text[WAMP_MAX_URI + 128];
 
 	if (post->full)
-		report_limit(p, post->request_type);
+		report_limit(p, post);
 	/* the ERROR ends the call, whether it is broken or not */
 	if (post->request_type == WAMP_CALL)
 		(void)broken_end(p, post->request);

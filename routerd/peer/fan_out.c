@@ -19,10 +19,13 @@ enum {
 static size_t envelope_size(const struct post *event)
 {
 	const struct identity *publisher = event->disclosed;
+	size_t size = ENVELOPE_MAX;
 
-	return publisher == NULL ? ENVELOPE_MAX
-				 : ENVELOPE_MAX + DETAILS_ABOUT + publisher->authid.len +
-					   publisher->authrole.len;
+	if (publisher != NULL)
+		size += DETAILS_ABOUT + publisher->authid.len + publisher->authrole.len;
+	if (event->match != MATCH_EXACT)
+		size += payload_uri(event->payload).len;
+	return size;
 }
 
 /* Appends an EVENT to out. */
@@ -193,22 +196,48 @@ static struct peer *peer_of(const struct peers *ps, const struct member *member)
 	return LIKELY(s->generation == (uint32_t)owner) ? s->peer : NULL;
 }
 
+/* Sets the cursor to the first member of the EVENTs' subscription. */
+static void begin_subscription(struct peers *ps, struct fan_out *f)
+{
+	/* NULL if all members have left since the owner sent the EVENTs */
+	f->list = members_of(&ps->members, f->events[0].id);
+	f->next = f->list == NULL ? NULL : TAILQ_FIRST(&f->list->members);
+}
+
+/* Goes to the next subscription of the EVENT. False if there is none. */
+static bool next_subscription(struct peers *ps, struct fan_out *f)
+{
+	struct post *event = &f->events[0];
+
+	if (LIKELY(event->more == NULL || f->n_done == event->more->n))
+		return false;
+	members_free_bytes(f);
+	event->id = event->more->ids[f->n_done++];
+	event->match = MATCH_PREFIX; /* or MATCH_WILDCARD, which makes no difference */
+	begin_subscription(ps, f);
+	return true;
+}
+
 bool fan_out_go_on(struct peers *ps)
 {
 	struct fan_out *f = &ps->members.fan_out;
 
-	if (f->list == NULL)
+	if (f->n_events == 0)
 		return true;
-	for (unsigned n = 1; f->next != NULL; n++) {
+	for (unsigned n = 1; f->next != NULL || next_subscription(ps, f); n++) {
 		struct member *member = f->next;
-		/* advance first: delivering may end the session, which frees its
-		 * member */
-		f->next = TAILQ_NEXT(member, in_list);
-		struct peer *p = peer_of(ps, member);
-		if (p != NULL)
-			deliver_to(ps, f, p);
-		if (n % DELIVERIES_PER_LOOK == 0 && f->next != NULL &&
-		    budget_posts_spent(&ps->net->budget))
+		if (member != NULL) {
+			/* advance first: delivering may end the session, which frees
+			 * its member */
+			f->next = TAILQ_NEXT(member, in_list);
+			struct peer *p = peer_of(ps, member);
+			if (p != NULL)
+				deliver_to(ps, f, p);
+		}
+		/* the bytes of the next subscription may be many */
+		bool look = f->next == NULL ? f->events[0].more != NULL
+					    : n % DELIVERIES_PER_LOOK == 0;
+		if (look && budget_posts_spent(&ps->net->budget))
 			return false;
 	}
 	members_fan_out_end(f);
@@ -216,13 +245,14 @@ bool fan_out_go_on(struct peers *ps)
 }
 
 /*
- * True if both EVENTs go to the same members: they have the same subscription and
- * options, and both exclude the same publisher, or neither excludes its publisher.
+ * True if both EVENTs go to the same members: they have the same, single subscription and
+ * the same options, and both exclude the same publisher, or neither excludes its
+ * publisher.
  */
 static bool same_way(const struct post *a, const struct post *b)
 {
 	return b->type == POST_EVENT && a->id == b->id && a->options == b->options &&
-	       a->exclude_me == b->exclude_me &&
+	       a->more == NULL && b->more == NULL && a->exclude_me == b->exclude_me &&
 	       (!a->exclude_me || session_ref_eq(a->session, b->session));
 }
 
@@ -244,18 +274,11 @@ bool fan_out_begin(struct peers *ps, struct post *posts, size_t n, size_t *taken
 {
 	struct fan_out *f = &ps->members.fan_out;
 	size_t together = count_together(posts, n);
-	struct member_list *l = members_of(&ps->members, posts->id);
 
-	ASSERT(f->list == NULL && n > 0);
+	ASSERT(f->n_events == 0 && n > 0);
 	*taken_out = together;
 	memcpy(f->events, posts, together * sizeof(*posts));
 	f->n_events = (unsigned)together;
-	/* all members have left since the owner sent the EVENTs */
-	if (l == NULL) {
-		members_fan_out_end(f);
-		return true;
-	}
-	f->list = l;
-	f->next = TAILQ_FIRST(&l->members);
+	begin_subscription(ps, f);
 	return fan_out_go_on(ps);
 }

@@ -18,11 +18,17 @@ int members_init(struct members *m)
 	return id_table_init(&m->lists) != 0 ? E_NOMEM : id_table_init(&m->by_peer);
 }
 
-void members_fan_out_end(struct fan_out *f)
+void members_free_bytes(struct fan_out *f)
 {
 	for (unsigned k = 0; k < WIRE_KINDS; k++)
 		shared_buf_unref(&f->bytes[k].framed);
 	memset(f->bytes, 0, sizeof(f->bytes));
+}
+
+void members_fan_out_end(struct fan_out *f)
+{
+	members_free_bytes(f);
+	f->n_done = 0;
 	while (f->n_events > 0)
 		post_drop(&f->events[--f->n_events]);
 	f->list = NULL;
@@ -94,9 +100,9 @@ static void remove_one(struct members *m, struct peer_members *of, struct member
 	free(member);
 	if (!TAILQ_EMPTY(&l->members))
 		return;
+	/* then the cursor is NULL, too */
 	if (m->fan_out.list == l)
-		/* the list is about to be freed */
-		members_fan_out_end(&m->fan_out);
+		m->fan_out.list = NULL;
 	id_table_remove(&m->lists, &l->node);
 	free(l);
 }
@@ -132,6 +138,7 @@ bool members_remove_some(struct peers *ps)
 
 void members_fini(struct members *m)
 {
+	members_fan_out_end(&m->fan_out);
 	while (!TAILQ_EMPTY(&m->ended))
 		remove_some(m, &m->ended, REMOVED_AT_ONCE);
 	id_table_fini(&m->by_peer);

@@ -70,13 +70,16 @@ struct fan_out_bytes {
 
 /*
  * The EVENTs that are being delivered. All have the same subscription and options, and
- * either all of them exclude the same publisher or none excludes its publisher.
+ * either all of them exclude the same publisher or none excludes its publisher. Or it is
+ * one EVENT that has several subscriptions, which are delivered one after the other.
  */
 struct fan_out {
-	struct post events[FAN_OUT_MAX]; /* their references are owned */
-	unsigned n_events;
-	struct member_list *list; /* NULL if no fan-out is unfinished */
-	struct member *next;      /* the member that gets the EVENTs next */
+	/* Their references are owned. id: the subscription that is being delivered */
+	struct post events[FAN_OUT_MAX];
+	unsigned n_events;        /* 0 if no fan-out is unfinished */
+	size_t n_done;            /* how many subscriptions of `more` were begun */
+	struct member_list *list; /* of the subscription; NULL if it has no members */
+	struct member *next;      /* the member that gets the EVENTs next, or NULL */
 	struct fan_out_bytes bytes[WIRE_KINDS];
 };
 
@@ -106,10 +109,9 @@ void members_remove_all(struct peers *ps, struct peer *p);
 /* Removes some memberships of sessions that have ended. True if there are more. */
 bool members_remove_some(struct peers *ps);
 
-/*
- * Ends a fan-out that has reached every member, or whose members have all left. Drops its
- * posts.
- */
+/* Frees the bytes that were made for the members of one subscription. */
+void members_free_bytes(struct fan_out *f);
+/* Ends a fan-out. Drops its posts. */
 void members_fan_out_end(struct fan_out *f);
 
 #endif

@@ -18,6 +18,7 @@
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <time.h>
 
 /* --- checks that the worker can make itself --- */
 
@@ -29,16 +30,14 @@ static const char *const action_names[ACTION_COUNT] = {
 };
 
 /*
- * True if this URI is reserved for the router: its first component is "wamp"
- * (specification: "URIs"). Clients may subscribe to meta topics. CALL is exempt: the URI
- * may be a meta procedure; if not, the owner answers "no such procedure".
+ * True if this URI or pattern is reserved for the router. Clients may subscribe to meta
+ * topics. CALL is exempt: the URI may be a meta procedure; if not, the owner answers "no
+ * such procedure".
  */
-static bool reserved(enum action action, struct slice uri)
+static bool reserved(enum action action, enum match how, struct slice uri)
 {
-	return action != ACTION_CALL && uri.len >= 4 && memcmp(uri.p, "wamp", 4) == 0 &&
-	       (uri.len == 4 || uri.p[4] == '.') &&
-	       (action != ACTION_SUBSCRIBE ||
-		meta_topics_matching(MATCH_EXACT, uri) == 0);
+	return action != ACTION_CALL && uri_reserved(uri) &&
+	       (action != ACTION_SUBSCRIBE || meta_topics_matching(how, uri) == 0);
 }
 
 /*
@@ -63,11 +62,11 @@ static void refuse(struct peer *p, const struct msg *m, const char *uri, const c
 	refuse_in_words(p, m, uri, slice_str(text));
 }
 
-/* Writes an error text about an invalid URI. */
-static void quote_bad_uri(struct slice uri, char *to, size_t size)
+/* Writes an error text about an invalid URI or pattern. */
+static void quote_bad_uri(enum match how, struct slice uri, char *to, size_t size)
 {
 	snprintf(to, size, "invalid URI \"%s\": %s", log_quote_text(uri).text,
-		 uri_fault(uri));
+		 uri_fault(how, uri));
 }
 
 /* Refuses a request that the session may not make: counts, logs, and sends an ERROR. If
@@ -161,27 +160,31 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 
 /*
  * Checks a request before it is posted to the owner, and puts into the post what the
- * owner must know about the permission. False if the request has been refused, or if it
- * waits for the authorizer.
+ * owner must know about the permission. post->match says whether the URI is a pattern.
+ * False if the request has been refused, or if it waits for the authorizer.
  */
 static bool permitted(struct peer *p, const struct msg *m, enum action action,
 		      struct post *post)
 {
+	enum match how = (enum match)post->match;
 	char text[WAMP_MAX_URI + 128];
 
-	if (!uri_valid(m->uri)) {
-		quote_bad_uri(m->uri, text, sizeof(text));
+	if (how == MATCH_EXACT ? !uri_valid(m->uri) : uri_fault(how, m->uri) != NULL) {
+		quote_bad_uri(how, m->uri, text, sizeof(text));
 		refuse(p, m, WAMP_ERROR_INVALID_URI, text);
 		return false;
 	}
-	if (reserved(action, m->uri)) {
+	if (reserved(action, how, m->uri)) {
 		refuse(p, m, WAMP_ERROR_INVALID_URI,
 		       action == ACTION_SUBSCRIBE
 			       ? "no meta event has this topic: no event would ever come"
 			       : "URIs that begin with \"wamp\" are the router's own");
 		return false;
 	}
-	const struct rule *rule = rights_rule(p->rights, m->uri);
+	const struct rule *rule =
+		LIKELY(how == MATCH_EXACT)
+			? rights_rule(p->rights, m->uri)
+			: rights_pattern_rule(p->rights, action, how, m->uri);
 	post->trust = rule->trust;
 	if (rule_allows(rule, action))
 		return judge_disclosure(p, m, rule->disclose[action], post);
@@ -269,15 +272,30 @@ static void post_with_payload(struct peer *p, const struct msg *m, struct post *
 
 /* --- the messages of a session --- */
 
+/* Reads the option match and the time into *post, checks the request, and posts it. */
+static void post_pattern(struct peer *p, const struct msg *m, enum action action,
+			 struct post *post)
+{
+	enum match how = MATCH_EXACT;
+	struct timespec now;
+
+	if (m->match.len > 0)
+		while (how < MATCH_COUNT && !slice_eq_str(m->match, match_names[how]))
+			how++;
+	post->match = (uint8_t)how;
+	/* checked first, because the URI must be valid for this value */
+	if (!option_served(p, m, how < MATCH_COUNT,
+			   "Options.match: expected exact, prefix or wildcard") ||
+	    !permitted(p, m, action, post))
+		return;
+	clock_gettime(CLOCK_REALTIME, &now);
+	post->created_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	post_with_payload(p, m, post);
+}
+
 static void on_subscribe(struct peer *p, struct msg *m)
 {
-	struct post post = {.type = POST_SUBSCRIBE};
-
-	/* checked before the URI, because a pattern need not be a valid URI */
-	if (option_served(p, m, is_default(m->match, "exact"),
-			  "only exact subscriptions are served") &&
-	    permitted(p, m, ACTION_SUBSCRIBE, &post))
-		post_with_payload(p, m, &post);
+	post_pattern(p, m, ACTION_SUBSCRIBE, &(struct post){.type = POST_SUBSCRIBE});
 }
 
 static void on_end(struct peer *p, struct msg *m)
@@ -323,14 +341,10 @@ static void on_publish(struct peer *p, struct msg *m)
 
 static void on_register(struct peer *p, struct msg *m)
 {
-	struct post post = {.type = POST_REGISTER};
-
-	if (option_served(p, m, is_default(m->match, "exact"),
-			  "only exact registrations are served") &&
-	    option_served(p, m, is_default(m->invoke, "single"),
-			  "only one callee may register a procedure") &&
-	    permitted(p, m, ACTION_REGISTER, &post))
-		post_with_payload(p, m, &post);
+	if (option_served(p, m, is_default(m->invoke, "single"),
+			  "only one callee may register a procedure"))
+		post_pattern(p, m, ACTION_REGISTER,
+			     &(struct post){.type = POST_REGISTER});
 }
 
 /*
@@ -440,7 +454,7 @@ static void on_error(struct peer *p, struct msg *m)
 		post_with_payload(p, m, &(struct post){.type = POST_INVOCATION_ERROR});
 		return;
 	}
-	quote_bad_uri(m->uri, text, sizeof(text));
+	quote_bad_uri(MATCH_EXACT, m->uri, text, sizeof(text));
 	fail_invocation(p, m, WAMP_ERROR_INVALID_URI, text);
 }
 

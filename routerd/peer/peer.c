@@ -154,7 +154,8 @@ const struct msg_details *peer_details(const struct post *post, struct msg_detai
 {
 	const struct identity *disclosed = post->disclosed;
 
-	if (LIKELY(disclosed == NULL && post->trust == 0 && !post->progress))
+	if (LIKELY(disclosed == NULL && post->trust == 0 && !post->progress &&
+		   post->match == MATCH_EXACT))
 		return NULL;
 	*to = (struct msg_details){.progress = post->progress, .trust = post->trust};
 	if (disclosed != NULL) {
@@ -162,6 +163,8 @@ const struct msg_details *peer_details(const struct post *post, struct msg_detai
 		to->authid = disclosed->authid;
 		to->authrole = disclosed->authrole;
 	}
+	if (post->match != MATCH_EXACT)
+		to->uri = payload_uri(post->payload);
 	return to;
 }
 

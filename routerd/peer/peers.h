@@ -41,6 +41,8 @@ struct peer;
 	  "subscriptions refused because of session_subscriptions")                      \
 	X(REGISTRATIONS_FULL, "session_registrations_full", COUNTER,                     \
 	  "registrations refused because of session_registrations")                      \
+	X(WILDCARDS_FULL, "session_wildcards_full", COUNTER,                             \
+	  "subscriptions and registrations refused because of session_wildcards")        \
 	X(INVALID_VALUES, "invalid_values", COUNTER,                                     \
 	  "requests refused because of a value, such as an invalid URI")                 \
 	X(PUBLISHES_DROPPED, "publishes_dropped", COUNTER,                               \

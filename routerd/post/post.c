@@ -17,7 +17,7 @@ enum owned {
 	OWNS_REVOCATION = 2,
 	OWNS_FD = 3,
 	OWNS_LOGIN = 4,
-	OWNS_DISCLOSED = 5,
+	OWNS_DISCLOSED = 5, /* disclosed and more */
 	OWNS_POLICY = 6,
 	OWNS_SNAPSHOT = 7,
 	OWNS_META = 8,
@@ -63,6 +63,8 @@ void post_drop(struct post *p)
 	case OWNS_DISCLOSED:
 		if (UNLIKELY(p->disclosed != NULL))
 			identity_unref(&p->disclosed);
+		if (UNLIKELY(p->more != NULL))
+			id_list_unref(&p->more);
 		break;
 	case OWNS_META:
 		if (meta_kills(p->procedure))
@@ -100,6 +102,7 @@ size_t post_size(const struct post *p)
 		break;
 	case OWNS_DISCLOSED:
 		size += p->disclosed == NULL ? 0 : identity_size(p->disclosed);
+		size += id_list_size(p->more);
 		break;
 	case OWNS_META:
 		if (!meta_kills(p->procedure))

@@ -20,6 +20,7 @@
 
 #include "common/base.h"
 #include "proto/wamp.h"
+#include "routerd/post/id_list.h"
 #include "routerd/post/identity.h"
 #include "routerd/post/options.h"
 #include "routerd/post/payload.h"
@@ -52,11 +53,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(JOIN, REALM, IDENTITY)   /* identity; mail for the last post to the session */ \
 	X(GONE, REALM, NOTHING)    /* the session has ended; not sent after GOODBYE */   \
 	X(GOODBYE, REALM, NOTHING) /* the client leaves; answered by LEFT */             \
-	X(SUBSCRIBE, REALM, NOTHING)   /* request, payload (topic) */                    \
+	X(SUBSCRIBE, REALM, NOTHING)   /* request, payload (topic), match, created_ms */ \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
 	/* request, payload, options, acknowledge, exclude_me, disclose, trust */        \
 	X(PUBLISH, REALM, NOTHING)                                                       \
-	/* request, payload (procedure); disclose: the callee must know its callers */   \
+	/* request, payload (procedure), match, created_ms; disclose: the callee must    \
+	   know its callers */                                                           \
 	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	/* request, payload, timeout_ms, disclose, trust; progress: the caller wants     \
@@ -91,23 +93,25 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(PUBLISHED, PEER, NOTHING)    /* request, id: publication */                    \
 	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
 	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
-	/* request: the INVOCATION's; id: registration; disclosed: the caller, or NULL;  \
-	   trust; progress: the caller wants progressive results; payload */             \
+	/* request: the INVOCATION's; id: registration, and match: how it matches;       \
+	   disclosed: the caller, or NULL; trust; progress: the caller wants progressive \
+	   results; payload */                                                           \
 	X(INVOCATION, PEER, DISCLOSED)                                                   \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload; progress */            \
 	/* request_type, request; error and payload, see struct post_error; full: the    \
-	   session has reached a limit */                                                \
+	   session has reached a limit, if match is MATCH_WILDCARD that of wildcards */  \
 	X(ERROR, PEER, NOTHING)                                                          \
 	X(VIOLATION, PEER, NOTHING) /* error.text: the client's violation */             \
                                                                                          \
 	/* From the owner to each worker that has members. session: the publisher,       \
-	   for exclude_me; id: subscription; publication; disclosed: the publisher, or   \
-	   NULL; trust, payload, options */                                              \
+	   for exclude_me; id: subscription, and match: how it matches; more: further    \
+	   subscriptions, all of which are patterns, or NULL; publication; disclosed:    \
+	   the publisher, or NULL; trust, payload, options */                            \
 	X(EVENT, MEMBERS, DISCLOSED)                                                     \
 	/* From the owner directly to one subscriber, in place of an EVENT to its        \
-	   worker. Same fields as EVENT, except exclude_me and options */                \
+	   worker. Same fields as EVENT, except exclude_me, options and more */          \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \
@@ -223,6 +227,7 @@ struct post {
 		uint8_t procedure; /* enum meta_procedure */
 		uint8_t trust;     /* the sender's trust level plus 1; 0: none */
 	};
+	uint8_t match; /* enum match */
 	bool progress;
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
@@ -243,8 +248,10 @@ struct post {
 		struct {
 			uint64_t publication;
 			struct identity *disclosed; /* counted; may be NULL */
+			struct id_list *more;       /* counted; may be NULL */
 		};
 		uint32_t timeout_ms; /* 0: none */
+		uint64_t created_ms; /* when the worker read the message; Unix time */
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;

@@ -18,7 +18,8 @@ enum {
 	OWNER = 1, /* worker that owns the realms */
 	SLOTS = 3,
 	PLAYERS = WORKERS * SLOTS,
-	URIS = 4,
+	NAMES = 4,      /* URIs that are published and called */
+	URIS = 8,       /* these, and patterns */
 	MAX_POSTS = 64, /* more than one step can cause */
 	MAX_CALLS = 64,
 	ROLES = 2, /* a player's role is the index of its authid */
@@ -27,10 +28,20 @@ enum {
 static const struct realm_limits limits = {
 	.subscriptions = 3,
 	.registrations = 2,
+	.wildcards = 1,
 	.calls = 3,
 };
 
-static const char *const uris[URIS] = {"a", "b", "a.b", "c"};
+/* In the order of their EVENTs. None matches a meta topic: meta events have other tests.
+ */
+static const struct {
+	const char *text;
+	enum match match;
+} uris[URIS] = {
+	{"a", MATCH_EXACT},     {"b", MATCH_EXACT},     {"a.b", MATCH_EXACT},
+	{"c", MATCH_EXACT},     {"a", MATCH_PREFIX},    {"a.", MATCH_PREFIX},
+	{"a.", MATCH_WILDCARD}, {".b", MATCH_WILDCARD},
+};
 static const char *const authids[] = {"joe", "ann"};
 
 struct outbox {
@@ -88,6 +99,8 @@ struct model {
 	size_t n_flights;
 	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
 	size_t n_strolls;
+	uint64_t more[URIS]; /* further subscriptions of the last publication */
+	size_t n_more;
 	char meta[1000]; /* what the result of the last meta procedure is */
 	uint64_t dropped, unknown, timeouts, cancels;
 	struct outbox expected; /* without references */
@@ -182,6 +195,24 @@ static unsigned registrations(const struct model *m, int who)
 		n += m->registration[u] != 0 &&
 		     (who < 0 || m->callee[u] == (unsigned)who);
 	return n;
+}
+
+/* Is the pattern a wildcard, and has the player as many as it may? */
+static bool model_full_of_wildcards(const struct model *m, unsigned who, unsigned uri)
+{
+	unsigned n = 0;
+
+	for (unsigned u = 0; u < URIS; u++)
+		if (uris[u].match == MATCH_WILDCARD)
+			n += m->players[who].member[u] +
+			     (m->registration[u] != 0 && m->callee[u] == who);
+	return uris[uri].match == MATCH_WILDCARD && n >= limits.wildcards;
+}
+
+static bool matches_name(unsigned pattern, unsigned name)
+{
+	return uri_matches(uris[pattern].match, slice_str(uris[pattern].text),
+			   slice_str(uris[name].text));
 }
 
 static void drop_member(struct model *m, unsigned who, unsigned uri)
@@ -299,7 +330,8 @@ static void model_subscribe(struct model *m, unsigned who, unsigned uri,
 {
 	struct player *pl = &m->players[who];
 
-	if (!pl->member[uri] && memberships(m, who) >= limits.subscriptions) {
+	if (!pl->member[uri] && (memberships(m, who) >= limits.subscriptions ||
+				 model_full_of_wildcards(m, who, uri))) {
 		expect_error(m, who, WAMP_SUBSCRIBE, p->request, WAMP_ERROR_UNAVAILABLE,
 			     NULL);
 		return;
@@ -330,18 +362,32 @@ static void model_unsubscribe(struct model *m, unsigned who, const struct post *
 static void model_publish(struct model *m, unsigned who, unsigned uri,
 			  const struct post *p)
 {
+	unsigned first = URIS;
+
+	m->n_more = 0;
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->subscription[u] == 0 || !matches_name(u, uri))
+			continue;
+		if (first == URIS)
+			first = u;
+		else
+			m->more[m->n_more++] = m->subscription[u];
+	}
 	for (int w = 0; w < WORKERS && p->options != for_nobody; w++) {
-		unsigned n = members(m, uri, w);
-		if (p->exclude_me && m->players[who].member[uri] &&
-		    m->players[who].ref.worker == w)
-			n--;
+		unsigned n = 0;
+		for (unsigned u = first; u < URIS; u++)
+			if (m->subscription[u] != 0 && matches_name(u, uri))
+				n += members(m, u, w) - (p->exclude_me &&
+							 m->players[who].member[u] &&
+							 m->players[who].ref.worker == w);
 		if (n == 0)
 			continue;
 		struct post event = {
 			.type = POST_EVENT,
 			.realm = m->index,
 			.session = m->players[who].ref,
-			.id = m->subscription[uri],
+			.id = m->subscription[first],
+			.match = (uint8_t)uris[first].match,
 			.payload = p->payload,
 			.options = p->options,
 			.exclude_me = p->exclude_me,
@@ -364,7 +410,8 @@ static void model_register(struct model *m, unsigned who, unsigned uri,
 	if (m->registration[uri] != 0) {
 		expect_error(m, who, WAMP_REGISTER, p->request,
 			     WAMP_ERROR_PROCEDURE_ALREADY_EXISTS, p->payload);
-	} else if (registrations(m, (int)who) >= limits.registrations) {
+	} else if (registrations(m, (int)who) >= limits.registrations ||
+		   model_full_of_wildcards(m, who, uri)) {
 		expect_error(m, who, WAMP_REGISTER, p->request, WAMP_ERROR_UNAVAILABLE,
 			     NULL);
 	} else {
@@ -424,13 +471,27 @@ static bool model_duplicate(struct model *m, unsigned who, uint64_t request)
 	return false;
 }
 
+/* The registration that gets the calls of a URI. URIS: none. */
+static unsigned best_of(const struct model *m, unsigned name)
+{
+	unsigned best = URIS;
+
+	for (unsigned u = 0; u < URIS; u++)
+		if (m->registration[u] != 0 && matches_name(u, name) &&
+		    /* of two prefixes, the later one is the longer one */
+		    (best == URIS ||
+		     (uris[best].match == MATCH_PREFIX && uris[u].match == MATCH_PREFIX)))
+			best = u;
+	return best;
+}
+
 static void model_call(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
-	unsigned callee = m->callee[uri];
+	unsigned best = best_of(m, uri);
 
 	if (model_duplicate(m, who, p->request))
 		return;
-	if (m->registration[uri] == 0) {
+	if (best == URIS) {
 		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_PROCEDURE,
 			     p->payload);
 		return;
@@ -442,6 +503,7 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 		return;
 	}
 	ASSERT(m->n_flights < MAX_CALLS);
+	unsigned callee = m->callee[best];
 	uint64_t invocation = ++m->players[callee].last_invocation;
 	m->flights[m->n_flights++] = (struct flight){.caller = who,
 						     .callee = callee,
@@ -454,7 +516,8 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 	expect(m, callee,
 	       (struct post){.type = POST_INVOCATION,
 			     .request = invocation,
-			     .id = m->registration[uri],
+			     .id = m->registration[best],
+			     .match = (uint8_t)uris[best].match,
 			     .payload = p->payload,
 			     .progress = p->progress,
 			     .trust = p->trust,
@@ -791,11 +854,15 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	else
 		ASSERT(p->id == e->id);
 	if (p->type == POST_EVENT) {
+		ASSERT(p->match == e->match);
+		ASSERT((p->more == NULL ? 0 : p->more->n) == m->n_more);
+		ASSERT(m->n_more == 0 || memcmp(p->more->ids, m->more,
+						m->n_more * sizeof(m->more[0])) == 0);
 		ASSERT(p->publication > 0 && p->publication <= WAMP_MAX_ID);
 		ASSERT(p->disclosed == e->disclosed);
 	}
 	if (p->type == POST_INVOCATION)
-		ASSERT(p->disclosed == e->disclosed);
+		ASSERT(p->disclosed == e->disclosed && p->match == e->match);
 	if (p->type == POST_KILLED)
 		ASSERT(p->revocation == e->revocation);
 	if (p->type == POST_ERROR) {
@@ -938,7 +1005,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		      bool late)
 {
 	struct model *m = &models[realm];
-	unsigned uri = arg % URIS;
+	unsigned uri = arg % (type == POST_PUBLISH || type == POST_CALL ? NAMES : URIS);
 	uint64_t id = choose_id(m, who, type, arg);
 	bool answer = type >= POST_YIELD;
 	bool lost = type == POST_UNDELIVERABLE && (arg & 32) != 0;
@@ -970,13 +1037,16 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		!lost &&
 		(type == POST_CALL || type == POST_YIELD || type == POST_UNDELIVERABLE) &&
 		(arg & 16) != 0;
+	if (type == POST_SUBSCRIBE || type == POST_REGISTER)
+		p.match = (uint8_t)uris[uri].match;
 	if (type == POST_CANCEL)
 		p.mode = (uint8_t)(arg % 3);
 	if (type == POST_UNDELIVERABLE)
 		p.error.uri = WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED;
 	else if (type != POST_GONE && type != POST_GOODBYE && type != POST_UNSUBSCRIBE &&
 		 type != POST_UNREGISTER && type != POST_CANCEL)
-		p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri]), nothing);
+		p.payload =
+			payload_new(SERIALIZER_JSON, slice_str(uris[uri].text), nothing);
 	if (type == POST_PUBLISH && (arg & 12) != 0)
 		p.options = options_ref((arg & 12) == 12 ? for_nobody : for_some);
 	model_post(m, who, uri, &p);

@@ -170,14 +170,14 @@ class Peer:
     def do(self, op, **command):
         return self.puppet.do(op, s=self.name, **command)
 
-    def subscribe(self, topic):
-        return self.do("subscribe", topic=topic)
+    def subscribe(self, topic, **options):
+        return self.do("subscribe", topic=topic, options=options)
 
     def unsubscribe(self, topic):
         return self.do("unsubscribe", topic=topic)
 
-    def register(self, procedure, kind="echo"):
-        return self.do("register", proc=procedure, kind=kind)
+    def register(self, procedure, kind="echo", **options):
+        return self.do("register", proc=procedure, kind=kind, options=options)
 
     def unregister(self, procedure):
         return self.do("unregister", proc=procedure)
@@ -209,6 +209,11 @@ class Peer:
         times None if it is not disclosed."""
         event = self.puppet.event(ev="event", s=self.name, topic=topic)
         return event["args"], event["publisher"]
+
+    def pattern_event(self, pattern):
+        """The arguments of the next event of a pattern, and the topic in its Details."""
+        event = self.puppet.event(ev="event", s=self.name, topic=pattern)
+        return event["args"], event["matched"]
 
     def leave(self):
         self.do("leave")

@@ -15,20 +15,10 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
-    assert features == {"broker": ["publication_trustlevels", "publisher_exclusion", "publisher_identification",
-                                   "session_meta_api", "subscriber_blackwhite_listing"],
+    assert features == {"broker": ["pattern_based_subscription", "publication_trustlevels", "publisher_exclusion",
+                                   "publisher_identification", "session_meta_api", "subscriber_blackwhite_listing"],
                         "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
-                                   "progressive_call_results", "session_meta_api"]}
-
-
-def test_patterns_are_refused_as_such(routerd, join):
-    """The error is not invalid_uri, which would send the reader to the wrong place."""
-    client = join(routerd)
-    for kind in (SUBSCRIBE, REGISTER):
-        for match, pattern in (("prefix", "com.example."), ("prefix", ""), ("prefix", "com.example"),
-                               ("wildcard", "com..t"), ("wildcard", "..")):
-            client.send([kind, 1, {"match": match}, pattern])
-            assert client.recv()[:5] == [ERROR, kind, 1, {}, "wamp.error.option_not_allowed"]
+                                   "pattern_based_registration", "progressive_call_results", "session_meta_api"]}
 
 
 def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join):

@@ -52,6 +52,7 @@ struct core {
 static const struct realm_limits default_limits = {
 	.subscriptions = 4,
 	.registrations = 4,
+	.wildcards = 3,
 	.calls = 4,
 };
 
@@ -313,6 +314,25 @@ static inline uint64_t subscribe(struct core *c, struct session_ref who,
 				 const char *topic)
 {
 	send_uri(c, who, POST_SUBSCRIBE, 77, topic);
+	return expect(c, who, POST_SUBSCRIBED, 77).id;
+}
+
+static inline void send_pattern(struct core *c, struct session_ref from,
+				enum post_type type, uint64_t request, enum match how,
+				const char *uri)
+{
+	send_post(c, from,
+		  (struct post){.type = (uint8_t)type,
+				.request = request,
+				.match = (uint8_t)how,
+				.created_ms = 1000,
+				.payload = payload(uri, NULL)});
+}
+
+static inline uint64_t subscribe_to(struct core *c, struct session_ref who,
+				    enum match how, const char *topic)
+{
+	send_pattern(c, who, POST_SUBSCRIBE, 77, how, topic);
 	return expect(c, who, POST_SUBSCRIBED, 77).id;
 }
 

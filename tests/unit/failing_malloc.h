@@ -19,7 +19,7 @@ static bool may_allocate(void)
 	return ++allocations != fail_at;
 }
 
-static void *counted_malloc(size_t size)
+static inline void *counted_malloc(size_t size)
 {
 	void *p = may_allocate() ? malloc(size) : NULL;
 

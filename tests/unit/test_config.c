@@ -43,6 +43,7 @@ static void defaults(void **state)
 	assert_int_equal(limits->pending_calls, 10000);
 	assert_int_equal(limits->session_subscriptions, 100000);
 	assert_int_equal(limits->session_registrations, 100000);
+	assert_int_equal(limits->session_wildcards, 1000);
 }
 
 static void defaults_of_a_listener(void **state)
@@ -148,6 +149,7 @@ static const char whole[] =
 	"  pending_calls: 2\n"
 	"  session_subscriptions: 3\n"
 	"  session_registrations: 4\n"
+	"  session_wildcards: 5\n"
 	"log: {level: debug, format: journal}\n"
 	"debug: {stall_worker: 2}\n";
 
@@ -248,6 +250,7 @@ static void each_key(void **state)
 	assert_int_equal(cfg->limits.pending_calls, 2);
 	assert_int_equal(cfg->limits.session_subscriptions, 3);
 	assert_int_equal(cfg->limits.session_registrations, 4);
+	assert_int_equal(cfg->limits.session_wildcards, 5);
 	assert_int_equal(cfg->log.level, LOG_LEVEL_DEBUG);
 	assert_int_equal(cfg->log.format, LOG_FORMAT_JOURNAL);
 	assert_int_equal(cfg->debug.stall_worker, 2);

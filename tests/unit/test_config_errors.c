@@ -647,11 +647,15 @@ static void errors_in_limits(void **state)
 		{"session_registrations: 0",
 		 "4:33: 'session_registrations': expected an integer from 1 to 10000000, "
 		 "not '0'"},
+		{"session_wildcards: 0",
+		 "4:29: 'session_wildcards': expected an integer from 1 to 10000000, "
+		 "not '0'"},
 		{"memory: 1",
 		 "4:10: unknown key 'memory' in limits, expected 'queue_size', "
 		 "'queued_total', 'incomplete_total', 'mailbox_high', 'mailbox_low', "
-		 "'hold_queue', 'hold_timeout', 'pending_calls', 'session_subscriptions' "
-		 "or 'session_registrations'"},
+		 "'hold_queue', 'hold_timeout', 'pending_calls', "
+		 "'session_subscriptions', "
+		 "'session_registrations' or 'session_wildcards'"},
 		{"incomplete_total: 3 MiB}\nthreads: 4\n#",
 		 "4:28: 'incomplete_total' must be at least 4194304 bytes: it is divided "
 		 "among 4 threads, and a transport's max_message_size is 1048576 bytes"},

@@ -251,6 +251,168 @@ static void publication_ids_differ(void **state)
 	assert_int_not_equal(expect(c, alice, POST_PUBLISHED, 5).id, again);
 }
 
+/* --- patterns --- */
+
+static void expect_more(const struct post *event, const uint64_t *ids, size_t n)
+{
+	assert_int_equal(event->more == NULL ? 0 : event->more->n, n);
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(event->more->ids[i], ids[i]);
+}
+
+/* Each worker with a member gets one event for all subscriptions, in the order exact,
+ * prefixes by length, wildcards. */
+static void one_event_for_all_matching_subscriptions(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t wildcard = subscribe_to(c, bob, MATCH_WILDCARD, "a..c");
+	uint64_t longer = subscribe_to(c, bob, MATCH_PREFIX, "a.b");
+	uint64_t shorter = subscribe_to(c, dave, MATCH_PREFIX, "a");
+	uint64_t exact = subscribe_to(c, dave, MATCH_EXACT, "a.b.c");
+	subscribe_to(c, dave, MATCH_WILDCARD, "..");
+	subscribe_to(c, alice, MATCH_PREFIX, "b");
+	publish(c, alice, "a.b.c", true, true);
+	struct post first = expect_event(c, 1, alice, exact);
+	struct post second = expect_event(c, 2, alice, exact);
+	expect(c, alice, POST_PUBLISHED, 5);
+	expect_nothing(c);
+	assert_int_equal(first.match, MATCH_EXACT);
+	assert_int_equal(first.publication, second.publication);
+	assert_ptr_equal(first.more, second.more);
+	expect_more(&first, (uint64_t[]){shorter, longer, wildcard, wildcard + 12}, 4);
+	/* a topic without an exact subscription */
+	publish(c, alice, "a.x.c", false, true);
+	first = expect_event(c, 1, alice, shorter);
+	assert_int_equal(first.match, MATCH_PREFIX);
+	expect_more(&first, (uint64_t[]){wildcard, wildcard + 12}, 2);
+	expect_event(c, 2, alice, shorter);
+	/* a single one */
+	publish(c, bob, "b", false, true);
+	first = next_post(c, 0, POST_EVENT);
+	assert_int_equal(first.match, MATCH_PREFIX);
+	expect_more(&first, NULL, 0);
+	assert_int_equal(realm_counters(c->realm).events, 5);
+	assert_int_equal(realm_counters(c->realm).subscriptions, 6);
+}
+
+static void one_topic_with_three_matches(void **state)
+{
+	struct core *c = *state;
+	uint64_t ids[MATCH_COUNT];
+
+	join_all(c);
+	for (unsigned how = 0; how < MATCH_COUNT; how++) {
+		ids[how] = subscribe_to(c, bob, (enum match)how, "a.b");
+		assert_int_equal(subscribe_to(c, bob, (enum match)how, "a.b"), ids[how]);
+		assert_int_equal(subscribe_to(c, dave, (enum match)how, "a.b"), ids[how]);
+	}
+	assert_true(ids[0] != ids[1] && ids[0] != ids[2] && ids[1] != ids[2]);
+	publish(c, alice, "a.b", false, true);
+	struct post event = expect_event(c, 1, alice, ids[0]);
+	expect_more(&event, ids + 1, 2);
+	expect_event(c, 2, alice, ids[0]);
+	send_id(c, bob, POST_UNSUBSCRIBE, 6, ids[MATCH_PREFIX]);
+	expect(c, bob, POST_UNSUBSCRIBED, 6);
+	send_id(c, dave, POST_UNSUBSCRIBE, 7, ids[MATCH_PREFIX]);
+	expect(c, dave, POST_UNSUBSCRIBED, 7);
+	publish(c, alice, "a.b", false, true);
+	event = expect_event(c, 1, alice, ids[0]);
+	expect_more(&event, ids + 2, 1);
+	expect_event(c, 2, alice, ids[0]);
+}
+
+/* The publisher's worker is left out only if nobody there gets any of the events. */
+static void publisher_alone_in_several_subscriptions(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t exact = subscribe(c, bob, "a.b");
+	uint64_t prefix = subscribe_to(c, bob, MATCH_PREFIX, "a");
+	publish(c, bob, "a.b", false, true);
+	expect_nothing(c);
+	publish(c, bob, "a.b", false, false);
+	expect_event(c, 1, bob, exact);
+	assert_int_equal(subscribe_to(c, carol, MATCH_PREFIX, "a"), prefix);
+	publish(c, bob, "a.b", false, true);
+	struct post event = expect_event(c, 1, bob, exact);
+	assert_true(event.exclude_me);
+	expect_more(&event, &prefix, 1);
+}
+
+/* Memory runs out for the second worker: the first one gets nothing, either. */
+static void all_or_nothing_without_memory(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t exact = subscribe(c, bob, "a.b");
+	subscribe_to(c, dave, MATCH_PREFIX, "a");
+	c->outbox.fail_at = 2;
+	publish(c, alice, "a.b", true, true);
+	expect_error(c, alice, WAMP_PUBLISH, 5, WAMP_ERROR_UNAVAILABLE, "out of memory");
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).unsent_publishes, 1);
+	publish(c, alice, "a.b", false, true);
+	expect_event(c, 1, alice, exact);
+	expect_event(c, 2, alice, exact);
+}
+
+static void many_matching_subscriptions(void **state)
+{
+	enum { N = 200 };
+	char topic[N + 1] = "";
+	struct core *c = *state;
+	struct session_ref who = alice;
+	uint64_t ids[N];
+
+	for (unsigned i = 0; i < N; i++) {
+		if (i % default_limits.subscriptions == 0) {
+			who = ref((uint16_t)(i % N_WORKERS), 100 + i, 1);
+			join(c, who, "joe");
+		}
+		topic[i] = 'a';
+		ids[i] = subscribe_to(c, who, MATCH_PREFIX, topic);
+		forget_sent(c);
+	}
+	join(c, alice, "alice");
+	publish(c, alice, topic, true, true);
+	for (unsigned worker = 0; worker < N_WORKERS; worker++) {
+		struct post event = expect_event(c, worker, alice, ids[0]);
+		expect_more(&event, ids + 1, N - 1);
+	}
+	expect(c, alice, POST_PUBLISHED, 5);
+}
+
+static void too_many_wildcards(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t id = subscribe_to(c, bob, MATCH_WILDCARD, "a.");
+	subscribe_to(c, bob, MATCH_WILDCARD, "b.");
+	send_pattern(c, bob, POST_REGISTER, 78, MATCH_WILDCARD, "c.");
+	expect(c, bob, POST_REGISTERED, 78);
+	for (unsigned i = 0; i < 2; i++) {
+		send_pattern(c, bob, i == 0 ? POST_SUBSCRIBE : POST_REGISTER, 9,
+			     MATCH_WILDCARD, "d.");
+		struct post p = expect_error(
+			c, bob, i == 0 ? WAMP_SUBSCRIBE : WAMP_REGISTER, 9,
+			WAMP_ERROR_UNAVAILABLE, "the session has too many wildcards");
+		assert_int_equal(p.match, MATCH_WILDCARD);
+	}
+	assert_int_equal(realm_counters(c->realm).subscriptions, 2);
+	/* neither one that it has, nor other patterns, nor those of others count */
+	assert_int_equal(subscribe_to(c, bob, MATCH_WILDCARD, "a."), id);
+	subscribe_to(c, bob, MATCH_PREFIX, "d.");
+	subscribe_to(c, carol, MATCH_WILDCARD, "d.");
+	send_id(c, bob, POST_UNSUBSCRIBE, 10, id);
+	expect(c, bob, POST_UNSUBSCRIBED, 10);
+	subscribe_to(c, bob, MATCH_WILDCARD, "d.");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -264,6 +426,12 @@ int main(void)
 		core_test(too_many_subscriptions),
 		core_test(first_id_is_small_and_workers_are_apart),
 		core_test(publication_ids_differ),
+		core_test(one_event_for_all_matching_subscriptions),
+		core_test(one_topic_with_three_matches),
+		core_test(publisher_alone_in_several_subscriptions),
+		core_test(all_or_nothing_without_memory),
+		core_test(many_matching_subscriptions),
+		core_test(too_many_wildcards),
 	};
 
 	return cmocka_run_group_tests_name("core_broker", tests, NULL, NULL);

@@ -233,6 +233,70 @@ static void procedure_has_one_callee(void **state)
 	assert_int_equal(realm_counters(c->realm).registrations, 1);
 }
 
+static uint64_t provide_for(struct core *c, struct session_ref who, enum match how,
+			    const char *procedure)
+{
+	send_pattern(c, who, POST_REGISTER, 78, how, procedure);
+	return expect(c, who, POST_REGISTERED, 78).id;
+}
+
+/* One callee gets the call: that of the best match. */
+static void the_best_match_gets_the_call(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	uint64_t wildcard = provide_for(c, bob, MATCH_WILDCARD, "a..c");
+	uint64_t all = provide_for(c, alice, MATCH_PREFIX, "");
+	call(c, alice, 42, "b", NULL);
+	struct post p = expect(c, alice, POST_INVOCATION, 1);
+	assert_int_equal(p.id, all);
+	assert_int_equal(p.match, MATCH_PREFIX);
+	assert_uri(&p, "b");
+	send_id(c, alice, POST_UNREGISTER, 6, all);
+	expect(c, alice, POST_UNREGISTERED, 6);
+	call(c, alice, 43, "a.b.c", NULL);
+	p = expect(c, bob, POST_INVOCATION, 1);
+	assert_int_equal(p.id, wildcard);
+	assert_int_equal(p.match, MATCH_WILDCARD);
+	uint64_t prefix = provide_for(c, carol, MATCH_PREFIX, "a.b");
+	call(c, alice, 44, "a.b.c", NULL);
+	assert_int_equal(expect(c, carol, POST_INVOCATION, 1).id, prefix);
+	uint64_t exact = provide_for(c, bob, MATCH_EXACT, "a.b.c");
+	call(c, alice, 45, "a.b.c", NULL);
+	p = expect(c, bob, POST_INVOCATION, 2);
+	assert_int_equal(p.id, exact);
+	assert_int_equal(p.match, MATCH_EXACT);
+	/* the same text with another match is another registration */
+	provide_for(c, bob, MATCH_PREFIX, "a.b.c");
+	send_pattern(c, carol, POST_REGISTER, 9, MATCH_PREFIX, "a.b.c");
+	expect_error(c, carol, WAMP_REGISTER, 9, WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
+		     "a callee is already registered for procedure");
+	call(c, alice, 46, "c", NULL);
+	expect_error(c, alice, WAMP_CALL, 46, WAMP_ERROR_NO_SUCH_PROCEDURE,
+		     "no callee registered for procedure");
+}
+
+/* The router's own procedures never go to a callee. */
+static void patterns_do_not_get_calls_for_the_router(void **state)
+{
+	static const char *const procedures[] = {"wamp", "wamp.session.kill",
+						 "wamp.a.kill"};
+	struct core *c = *state;
+
+	join_all(c);
+	provide_for(c, bob, MATCH_PREFIX, "");
+	provide_for(c, bob, MATCH_PREFIX, "wam");
+	provide_for(c, bob, MATCH_WILDCARD, "..kill");
+	for (unsigned i = 0; i < ARRAY_LEN(procedures); i++) {
+		call(c, alice, 42 + i, procedures[i], NULL);
+		expect_error(c, alice, WAMP_CALL, 42 + i, WAMP_ERROR_NO_SUCH_PROCEDURE,
+			     "no callee registered for procedure");
+	}
+	call(c, alice, 50, "wampum", NULL);
+	expect(c, bob, POST_INVOCATION, 1);
+}
+
 static void unregister(void **state)
 {
 	struct core *c = *state;
@@ -442,6 +506,8 @@ int main(void)
 		core_test(undeliverable_invocation),
 		core_test(undeliverable_answer),
 		core_test(procedure_has_one_callee),
+		core_test(the_best_match_gets_the_call),
+		core_test(patterns_do_not_get_calls_for_the_router),
 		core_test(unregister),
 		core_test(unregister_of_what_is_not_ones_own),
 		core_test(too_many_registrations),

@@ -310,6 +310,29 @@ static void a_direct_event_passes_all_lists(void **state)
 	}
 }
 
+/* The order of a session's events is the same as without the short way. */
+static void few_of_many_in_several_subscriptions(void **state)
+{
+	struct core *c = *state;
+	uint64_t ids[3];
+	char list[200];
+
+	join_many(c);
+	ids[0] = subscribe(c, nth(7), "a");
+	for (unsigned how = 1; how < 3; how++) {
+		ids[how] = subscribe_to(c, nth(7), (enum match)how, "");
+		subscribe_to(c, nth(1), (enum match)how, "");
+	}
+	snprintf(list, sizeof(list), "[%" PRIu64 "]", session_id(nth(7)));
+	publish(c, alice, options(MSG_ELIGIBLE, list), false);
+	for (unsigned how = 0; how < 3; how++) {
+		struct post p = expect(c, nth(7), POST_EVENT_ONE, 0);
+		assert_int_equal(p.id, ids[how]);
+		assert_int_equal(p.match, how);
+	}
+	expect(c, alice, POST_PUBLISHED, 5);
+}
+
 /* Who misses its event for want of memory ends, as on a worker; the others get theirs. */
 static void a_direct_event_without_memory(void **state)
 {
@@ -341,6 +364,7 @@ int main(void)
 		core_test(many_of_many_are_tested_by_their_workers),
 		core_test(a_direct_event_passes_all_lists),
 		core_test(a_direct_event_without_memory),
+		core_test(few_of_many_in_several_subscriptions),
 	};
 
 	return cmocka_run_group_tests_name("filters", tests, NULL, NULL);

@@ -16,7 +16,12 @@ static const struct session_ref heir = {.worker = 1, .slot = 1, .generation = 2}
 /* The limits of these tests: those of the fixture are low. */
 static int setup_large(void **state)
 {
-	static const struct realm_limits limits = {100000, 100000, 100000};
+	static const struct realm_limits limits = {
+		.subscriptions = 100000,
+		.registrations = 100000,
+		.wildcards = 100000,
+		.calls = 100000,
+	};
 	struct core *c;
 
 	setup(state);

@@ -11,6 +11,7 @@
 #include "routerd/core/meta.c"
 #include "routerd/core/meta_event.c"
 #include "routerd/core/meta_walk.c"
+#include "routerd/core/pattern.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
 #include "routerd/core/session.c"

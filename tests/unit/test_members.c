@@ -750,6 +750,106 @@ static void test_the_end_in_the_middle(void **state)
 	begin_with_crowd(crowd);
 }
 
+/* --- publications with several subscriptions --- */
+
+/* An EVENT of TOPIC, and of these other subscriptions, which are patterns. */
+static struct post event_of_many(const char *args, const uint64_t *more, size_t n)
+{
+	struct post p = json(args);
+
+	p.more = id_list_new(n);
+	assert_non_null(p.more);
+	memcpy(p.more->ids, more, n * sizeof(*more));
+	return p;
+}
+
+/* Each subscription's members get an EVENT, and only patterns say the topic. No two
+ * publications are mixed. */
+static void test_several_subscriptions(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_CBOR, 15);
+	const uint64_t more[] = {TOPIC + 1, TOPIC + 2, TOPIC + 3};
+	size_t taken;
+
+	(void)state;
+	add(a);
+	assert_int_equal(members_add(&ps, a, TOPIC + 1), 0);
+	assert_int_equal(members_add(&ps, a, TOPIC + 3), 0);
+	assert_int_equal(members_add(&ps, b, TOPIC + 3), 0);
+	struct post p[] = {event_of_many("[1]", more, 3), event_of_many("[2]", more, 3),
+			   json("[3]")};
+	budget_posts(&net.budget);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(fan_out_begin(&ps, p + i, 3 - i, &taken));
+		assert_int_equal(taken, 1);
+	}
+	EXPECT(a, "[36,7,1,{},[1]] [36,8,1,{\"topic\":\"topic\"},[1]] "
+		  "[36,10,1,{\"topic\":\"topic\"},[1]] "
+		  "[36,7,2,{},[2]] [36,8,2,{\"topic\":\"topic\"},[2]] "
+		  "[36,10,2,{\"topic\":\"topic\"},[2]] [36,7,3,{},[3]]");
+	EXPECT(b, "[36,10,1,{\"topic\":\"topic\"},[1]] "
+		  "[36,10,2,{\"topic\":\"topic\"},[2]]");
+	expect_counted(9, 0);
+}
+
+/* A single pattern: its EVENTs may travel together. */
+static void test_a_pattern(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15);
+	struct post p[] = {json("[1]"), json("[2]"), json("[3]")};
+	size_t taken;
+
+	(void)state;
+	add(a);
+	for (unsigned i = 0; i < 3; i++)
+		p[i].match = MATCH_PREFIX;
+	p[1].disclosed = identity(1, "ann");
+	assert_true(fan_out_begin(&ps, p, 3, &taken));
+	assert_int_equal(taken, 3);
+	EXPECT(a, "[36,7,1,{\"topic\":\"topic\"},[1]] "
+		  "[36,7,2,{\"publisher\":1,\"publisher_authid\":\"ann\","
+		  "\"publisher_authrole\":\"user\",\"topic\":\"topic\"},[2]] "
+		  "[36,7,3,{\"topic\":\"topic\"},[3]]");
+	p[0] = json("[4]");
+	p[0].type = POST_EVENT_ONE;
+	p[0].match = MATCH_WILDCARD;
+	fan_out_to_one(a, &p[0]);
+	post_drop(&p[0]);
+	EXPECT(a, "[36,7,4,{\"topic\":\"topic\"},[4]]");
+}
+
+/* The clock is looked at for each subscription; members, all of a subscription, or all
+ * of several may leave between two turns. */
+static void test_several_subscriptions_in_turns(void **state)
+{
+	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_JSON, 15);
+	uint64_t more[100];
+	size_t taken;
+	unsigned turns_taken = 1;
+
+	(void)state;
+	for (unsigned i = 0; i < ARRAY_LEN(more); i++) {
+		more[i] = TOPIC + 1 + i;
+		assert_int_equal(members_add(&ps, i < 50 ? a : b, more[i]), 0);
+	}
+	now_ms += 1000; /* ends the turn's time */
+	struct post p = event_of_many("[1]", more, ARRAY_LEN(more));
+	assert_false(fan_out_begin(&ps, &p, 1, &taken));
+	EXPECT(a, "[36,8,1,{\"topic\":\"topic\"},[1]]");
+	members_remove(&ps, a, TOPIC + 2);
+	assert_false(fan_out_go_on(&ps));
+	EXPECT(a, "");
+	leave(a);
+	while (!fan_out_go_on(&ps))
+		turns_taken++;
+	assert_in_range(turns_taken, 90, 100);
+	assert_int_equal(ps.counters[PEER_EVENTS_DELIVERED], 1 + 50);
+	assert_int_equal(strncmp(got(b), "[36,58,1,{", 10), 0);
+	/* the router ends in the middle */
+	p = event_of_many("[2]", more, ARRAY_LEN(more));
+	assert_false(fan_out_begin(&ps, &p, 1, &taken));
+}
+
 /* --- encodings --- */
 
 static void test_all_kinds(void **state)
@@ -903,6 +1003,9 @@ int main(void)
 		T(test_few_of_a_crowd),
 		cmocka_unit_test(test_leaving_in_the_middle),
 		T(test_the_end_in_the_middle),
+		T(test_several_subscriptions),
+		T(test_a_pattern),
+		T(test_several_subscriptions_in_turns),
 		T(test_all_kinds),
 		T(test_too_long_for_one),
 		cmocka_unit_test(test_memory_runs_out),

@@ -867,12 +867,14 @@ static void test_write_payloads(void **state)
 		.authrole = slice_str("user"),
 	};
 	const struct msg_details progress = {.progress = true}, trusted = {.trust = 1};
+	const struct msg_details pattern = {.uri = slice_str("com.t")};
 	struct msg_details all = from;
 	struct buf out;
 
 	(void)state;
 	all.progress = true;
 	all.trust = 255;
+	all.uri = pattern.uri;
 	buf_init(&out, 10000);
 	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
 		enum serializer s = (enum serializer)i;
@@ -906,7 +908,11 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out,
 			   "[68 1 2 {'receive_progress' true 'caller' 9007199254740992 "
 			   "'caller_authid' 'jos\xc3\xa9' 'caller_authrole' 'user' "
-			   "'trustlevel' 254}]");
+			   "'procedure' 'com.t' 'trustlevel' 254}]");
+		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &pattern, none);
+		check_sent(s, &out, "[68 1 2 {'procedure' 'com.t'}]");
+		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, &pattern, one_item);
+		check_sent(s, &out, "[36 1 2 {'topic' 'com.t'} [1]]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, &progress, one_item);
 		check_sent(s, &out, "[50 1 {'progress' true} [1]]");
 		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, NULL, two_items);
@@ -929,12 +935,14 @@ static void test_write_payloads(void **state)
 
 #define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
 #define WELCOME(extra)                                                                   \
-	"[2 123 {'roles' {'broker' {'features' {'publication_trustlevels' true "         \
+	"[2 123 {'roles' {'broker' {'features' {"                                        \
+	"'pattern_based_subscription' true 'publication_trustlevels' true "              \
 	"'publisher_exclusion' true 'publisher_identification' true "                    \
 	"'session_meta_api' true 'subscriber_blackwhite_listing' true}} "                \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
-	"'progressive_call_results' true 'session_meta_api' true}}} "                    \
+	"'pattern_based_registration' true 'progressive_call_results' true "             \
+	"'session_meta_api' true}}} "                                                    \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

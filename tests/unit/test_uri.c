@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -95,17 +96,18 @@ static void test_faults(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
-		const char *fault = uri_fault(slice_str(faults[i].uri));
+		const char *fault = uri_fault(MATCH_EXACT, slice_str(faults[i].uri));
 
 		if (faults[i].fault == NULL)
 			assert_null(fault);
 		else
 			assert_string_equal(fault, faults[i].fault);
 	}
-	assert_string_equal(uri_fault(slice_of("a\0b", 3)), "must not contain U+0000");
+	assert_string_equal(uri_fault(MATCH_EXACT, slice_of("a\0b", 3)),
+			    "must not contain U+0000");
 	memset(text, 'a', sizeof(text));
-	assert_null(uri_fault(slice_of(text, WAMP_MAX_URI)));
-	assert_string_equal(uri_fault(slice_of(text, sizeof(text))),
+	assert_null(uri_fault(MATCH_EXACT, slice_of(text, WAMP_MAX_URI)));
+	assert_string_equal(uri_fault(MATCH_EXACT, slice_of(text, sizeof(text))),
 			    "must not be longer than 1024 bytes");
 }
 
@@ -201,12 +203,149 @@ static void test_matches(void **state)
 	assert_false(uri_matches(MATCH_COUNT, slice_str("a"), slice_str("a")));
 }
 
+static void test_pattern_faults(void **state)
+{
+	static const char empty_part[] = "must not have an empty part between dots";
+	static const struct {
+		enum match how;
+		const char *pattern, *fault;
+	} faults[] = {
+		{MATCH_PREFIX, "", NULL},
+		{MATCH_PREFIX, "a", NULL},
+		{MATCH_PREFIX, "a.", NULL},
+		{MATCH_PREFIX, "a.b", NULL},
+		{MATCH_PREFIX, ".", empty_part},
+		{MATCH_PREFIX, ".a", empty_part},
+		{MATCH_PREFIX, "a..", empty_part},
+		{MATCH_PREFIX, "a..b", empty_part},
+		{MATCH_PREFIX, "a b", "must not contain white space"},
+		{MATCH_WILDCARD, "", NULL},
+		{MATCH_WILDCARD, ".", NULL},
+		{MATCH_WILDCARD, "a..b", NULL},
+		{MATCH_WILDCARD, ".a.", NULL},
+		{MATCH_WILDCARD, "a.b", NULL},
+		{MATCH_WILDCARD, "a.#", "must not contain '#'"},
+		{MATCH_WILDCARD, "a. .b", "must not contain white space"},
+		{MATCH_WILDCARD, "...............................", NULL},
+		{MATCH_WILDCARD, "................................",
+		 "must not have more than 32 parts"},
+	};
+	char text[WAMP_MAX_URI + 1];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		const char *fault =
+			uri_fault(faults[i].how, slice_str(faults[i].pattern));
+		if (fault != faults[i].fault &&
+		    (fault == NULL || faults[i].fault == NULL ||
+		     strcmp(fault, faults[i].fault) != 0))
+			fail_msg("%d %s: %s", (int)faults[i].how, faults[i].pattern,
+				 fault == NULL ? "valid" : fault);
+	}
+	memset(text, 'a', sizeof(text));
+	for (unsigned how = 0; how < MATCH_COUNT; how++)
+		assert_string_equal(
+			uri_fault((enum match)how, slice_of(text, sizeof(text))),
+			"must not be longer than 1024 bytes");
+}
+
+static void test_reserved(void **state)
+{
+	(void)state;
+	assert_true(uri_reserved(slice_str("wamp")));
+	assert_true(uri_reserved(slice_str("wamp.session.get")));
+	assert_true(uri_reserved(slice_str("wamp..get")));
+	assert_false(uri_reserved(slice_str("")));
+	assert_false(uri_reserved(slice_str("wam")));
+	assert_false(uri_reserved(slice_str("wampum.a")));
+	assert_false(uri_reserved(slice_str(".session.get")));
+}
+
+/* --- patterns against patterns --- */
+
+static const char *const parts[] = {"", "a", "b", "ab"};
+
+enum { SETS_MAX = 3 };
+
+/* The URIs of up to SETS_MAX parts that a pattern may match, with one for the parts that
+ * no pattern names. Bit i: URI i. */
+static uint64_t matched_uris(enum match how, const char *pattern)
+{
+	static const char *const names[] = {"a", "b", "ab", "x"};
+	uint64_t bits = 0;
+	unsigned n = 0;
+	char uri[32];
+
+	for (unsigned a = 0; a < 4; a++)
+		for (unsigned b = 0; b < 5; b++)
+			for (unsigned c = 0; c < (b < 4 ? 2u : 1u); c++, n++) {
+				snprintf(uri, sizeof(uri), "%s%s%s%s", names[a],
+					 b < 4 ? "." : "", b < 4 ? names[b] : "",
+					 c == 1 ? ".a" : "");
+				if (uri_matches(how, slice_str(pattern), slice_str(uri)))
+					bits |= UINT64_C(1) << n;
+			}
+	assert_int_equal(n, 36);
+	return bits;
+}
+
+/* If a covers b, a matches all that b matches. They intersect if both match a URI. */
+static void check_two(enum match a_how, const char *a, enum match b_how, const char *b)
+{
+	bool covers = uri_covers(a_how, slice_str(a), b_how, slice_str(b));
+	bool intersects = uri_intersects(a_how, slice_str(a), b_how, slice_str(b));
+	uint64_t of_a = matched_uris(a_how, a), of_b = matched_uris(b_how, b);
+
+	if ((covers && (of_b & ~of_a) != 0) || intersects != ((of_a & of_b) != 0) ||
+	    (!covers && a_how == b_how && a_how != MATCH_EXACT && (of_b & ~of_a) == 0))
+		fail_msg("%d '%s', %d '%s': covers %d, intersects %d", (int)a_how, a,
+			 (int)b_how, b, covers, intersects);
+}
+
+static void test_covers_and_intersects(void **state)
+{
+	char texts[ARRAY_LEN(parts) * ARRAY_LEN(parts) * MATCH_COUNT][16];
+	enum match how[ARRAY_LEN(texts)];
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		how[n] = (enum match)(i % MATCH_COUNT);
+		snprintf(texts[n], sizeof(texts[n]), "%s.%s",
+			 parts[i / MATCH_COUNT % ARRAY_LEN(parts)],
+			 parts[i / MATCH_COUNT / ARRAY_LEN(parts)]);
+		n += uri_fault(how[n], slice_str(texts[n])) == NULL;
+	}
+	assert_true(n > 30);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n; k++)
+			check_two(how[i], texts[i], how[k], texts[k]);
+	for (size_t i = 0; i < n; i++) {
+		check_two(MATCH_PREFIX, "", how[i], texts[i]);
+		check_two(MATCH_PREFIX, "a", how[i], texts[i]);
+		check_two(MATCH_WILDCARD, "", how[i], texts[i]);
+		check_two(MATCH_WILDCARD, "..", how[i], texts[i]);
+		check_two(how[i], texts[i], MATCH_PREFIX, "a.a");
+		check_two(how[i], texts[i], MATCH_EXACT, "ab");
+	}
+	assert_int_equal(uri_wildcard_head(slice_str("")), 0);
+	assert_int_equal(uri_wildcard_head(slice_str("a..b")), 2);
+	assert_int_equal(uri_wildcard_head(slice_str("a.b.")), 4);
+	assert_int_equal(uri_wildcard_head(slice_str("a.b")), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_valid),       cmocka_unit_test(test_invalid),
-		cmocka_unit_test(test_faults),      cmocka_unit_test(test_length),
-		cmocka_unit_test(test_every_place), cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_valid),
+		cmocka_unit_test(test_invalid),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_length),
+		cmocka_unit_test(test_every_place),
+		cmocka_unit_test(test_matches),
+		cmocka_unit_test(test_pattern_faults),
+		cmocka_unit_test(test_reserved),
+		cmocka_unit_test(test_covers_and_intersects),
 	};
 	return cmocka_run_group_tests_name("uri", tests, NULL, NULL);
 }

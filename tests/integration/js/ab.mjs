@@ -73,8 +73,9 @@ serve({
 		const { session, subs } = sessions[command.s];
 		subs[command.topic] = await session.subscribe(command.topic, (args, kwargs, details) => {
 			const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
-			say({ ev: "event", s: command.s, topic: command.topic, args: args || [], kwargs: kwargs || {}, publisher });
-		}).catch((e) => { throw translate(e); });
+			say({ ev: "event", s: command.s, topic: command.topic, args: args || [], kwargs: kwargs || {}, publisher,
+				matched: details.topic });
+		}, command.options || {}).catch((e) => { throw translate(e); });
 	},
 	async unsubscribe(command) {
 		await sessions[command.s].subs[command.topic].unsubscribe();
@@ -84,6 +85,7 @@ serve({
 		regs[command.proc] = await session.register(command.proc, (args, kwargs, details) => {
 			if (command.kind === "identify")
 				return [details.caller ?? null, details.caller_authid ?? null, details.caller_authrole ?? null];
+			if (command.kind === "procedure") return details.procedure;
 			if (command.kind === "fail") throw new autobahn.Error("com.example.failed", args, kwargs);
 			if (command.kind === "slow") {
 				say({ ev: "invoked", s: command.s });
@@ -102,7 +104,7 @@ serve({
 				return cutEmoji();
 			}
 			return new autobahn.Result(args, kwargs);
-		}).catch((e) => { throw translate(e); });
+		}, command.options || {}).catch((e) => { throw translate(e); });
 	},
 	async unregister(command) {
 		await sessions[command.s].regs[command.proc].unregister();

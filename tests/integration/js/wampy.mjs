@@ -73,8 +73,9 @@ serve({
 		try {
 			await sessions[command.s].subscribe(command.topic, ({ argsList, argsDict, details }) => {
 				const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
-				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {}, publisher });
-			});
+				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {}, publisher,
+					matched: details.topic ?? null });
+			}, command.options || {});
 		} catch (e) {
 			throw translate(e);
 		}
@@ -88,6 +89,7 @@ serve({
 				if (command.kind === "identify")
 					return { argsList: [[
 						details.caller ?? null, details.caller_authid ?? null, details.caller_authrole ?? null]] };
+				if (command.kind === "procedure") return { argsList: [details.procedure] };
 				if (command.kind === "fail")
 					throw { error: "com.example.failed", details: {}, argsList, argsDict };
 				if (command.kind === "slow") {
@@ -109,7 +111,7 @@ serve({
 					return { argsList: [cutEmoji()] };
 				}
 				return { argsList: argsList || [], argsDict: argsDict || {} };
-			});
+			}, command.options || {});
 		} catch (e) {
 			throw translate(e);
 		}

@@ -225,9 +225,11 @@ async def do_subscribe(command):
 
     def on_event(*args, details, **kwargs):
         publisher = [details.publisher, details.publisher_authid, details.publisher_authrole]
-        say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs, publisher=publisher)
+        say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs, publisher=publisher,
+            matched=details.topic)
 
-    session.subscriptions[topic] = await session.subscribe(on_event, topic, SubscribeOptions(details=True))
+    options = SubscribeOptions(details=True, **command.get("options") or {})
+    session.subscriptions[topic] = await session.subscribe(on_event, topic, options)
     return session.subscriptions[topic].id
 
 
@@ -281,10 +283,14 @@ async def do_register(command):
     def identify(details):
         return [details.caller, details.caller_authid, details.caller_authrole]
 
+    def procedure(details):
+        return details.procedure
+
     kind = command.get("kind", "echo")
-    options = RegisterOptions(details_arg="details") if kind in ("identify", "stream") else None
+    options = RegisterOptions(details_arg="details" if kind in ("identify", "procedure", "stream") else None,
+                              **command.get("options") or {})
     function = {"identify": identify, "echo": echo, "fail": fail, "invalid": invalid, "slow": slow,
-                "stream": stream}[kind]
+                "stream": stream, "procedure": procedure}[kind]
     session.registrations[command["proc"]] = await session.register(function, command["proc"], options)
 
 

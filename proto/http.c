@@ -6,10 +6,12 @@
 
 /* SHA1_Init and the like are deprecated, but they allocate no memory. */
 #define OPENSSL_SUPPRESS_DEPRECATED
+#include <ctype.h>
 #include <openssl/sha.h>
 #include <sodium.h>
+#include <strings.h>
 
-/* --- characters --- */
+/* --- characters; the locale is always "C" --- */
 
 static const char digits[] = "0123456789";
 /* The marks that a tchar may be (RFC 9110, 5.6.2). */
@@ -25,33 +27,19 @@ static bool all_of(struct slice s, const char *these)
 	return true;
 }
 
-static uint8_t lower(uint8_t b)
-{
-	return b >= 'A' && b <= 'Z' ? (uint8_t)(b | 0x20) : b;
-}
-
 /* Does s consist only of letters, digits and these characters? */
 static bool all_alnum_or(struct slice s, const char *these)
 {
-	for (size_t i = 0; i < s.len; i++) {
-		uint8_t b = lower(s.p[i]);
-
-		if ((b < 'a' || b > 'z') && !is_digit(b) &&
-		    (b == '\0' || strchr(these, b) == NULL))
+	for (size_t i = 0; i < s.len; i++)
+		if (s.p[i] == '\0' || (!isalnum(s.p[i]) && strchr(these, s.p[i]) == NULL))
 			return false;
-	}
 	return true;
 }
 
 bool http_same(struct slice a, const char *b)
 {
-	size_t i;
-
-	for (i = 0; i < a.len; i++) {
-		if (b[i] == '\0' || lower(a.p[i]) != lower((uint8_t)b[i]))
-			return false;
-	}
-	return b[i] == '\0';
+	return a.len == strlen(b) &&
+	       (a.len == 0 || strncasecmp((const char *)a.p, b, a.len) == 0);
 }
 
 /* --- the end of the head --- */
@@ -107,7 +95,6 @@ static struct slice next_line(struct slice *head)
 static bool parse_target(struct slice target, struct http_request *out)
 {
 	static const char *const schemes[] = {"http://", "https://"};
-	size_t query;
 
 	if (!all_alnum_or(target, "!\"$%&'()*+,-./:;<=>?@[\\]^_`{|}~"))
 		return false;
@@ -124,9 +111,7 @@ static bool parse_target(struct slice target, struct http_request *out)
 	}
 	if (target.len == 0 || target.p[0] != '/')
 		return false;
-	query = slice_find(target, '?');
-	out->path = slice_of(target.p, query);
-	out->query = slice_from(target, min_size(query + 1, target.len));
+	out->path = slice_of(target.p, slice_find(target, '?'));
 	return true;
 }
 
@@ -350,7 +335,7 @@ static bool glob_same(const char *pattern, struct slice text)
 			star = ++pattern;
 			mark = i;
 		} else if (*pattern != '\0' &&
-			   lower((uint8_t)*pattern) == lower(text.p[i])) {
+			   tolower((uint8_t)*pattern) == tolower(text.p[i])) {
 			pattern++;
 			i++;
 		} else if (star != NULL) {

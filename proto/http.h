@@ -54,7 +54,6 @@ struct http_request {
 	bool has_origin;
 	const char *why;     /* after a refusal: a constant sentence; else NULL */
 	struct slice path;   /* as sent, without the query */
-	struct slice query;  /* after the '?', or empty */
 	struct slice host;   /* may be empty in HTTP/1.0 */
 	struct slice origin; /* from Origin or Sec-WebSocket-Origin */
 	struct slice key;    /* Sec-WebSocket-Key, 24 characters */

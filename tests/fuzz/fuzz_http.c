@@ -42,7 +42,6 @@ static void parse(struct slice head)
 	ASSERT((req.n_headers >= 1 || req.old) && req.n_headers <= 64);
 	ASSERT(req.path.len > 0 && req.path.p[0] == '/');
 	inside(req.path, head);
-	inside(req.query, head);
 	inside(req.host, head);
 	inside(req.origin, head);
 	for (size_t i = 0; i < req.n_headers; i++) {

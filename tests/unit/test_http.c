@@ -66,7 +66,6 @@ static void test_example(void **state)
 	assert_true(req.upgrade);
 	assert_false(req.head_only);
 	assert_true(slice_eq_str(req.path, "/chat"));
-	assert_true(slice_eq_str(req.query, "x=1"));
 	assert_true(slice_eq_str(req.host, "server.example.com"));
 	assert_true(req.has_origin);
 	assert_true(slice_eq_str(req.origin, "http://example.com"));

@@ -191,7 +191,7 @@ static int run_or_check(const char *path, bool only_check)
 		code = daemon_approve_config(path, &errors, "");
 	else
 		code = run_authd(&d, &errors);
-	settings_fini(&d.settings);
+	pool_fini(&d.settings.pool);
 	return code;
 }
 

@@ -104,8 +104,3 @@ int settings_load(const char *path, struct settings *out, struct conf_error *err
 	out->pool = pool;
 	return 0;
 }
-
-void settings_fini(struct settings *s)
-{
-	pool_fini(&s->pool);
-}

@@ -33,11 +33,11 @@ struct settings {
 
 /*
  * Loads the file. E_SYS, E_SYNTAX or E_NOMEM: *errors has the messages. On success,
- * *errors has the warnings, if any. The caller calls settings_fini in both cases.
+ * *errors has the warnings, if any. The caller calls pool_fini(&out->pool) in both
+ * cases.
  */
 int settings_load(const char *path, struct settings *out,
 		  struct conf_error *errors) MUSTCHECK;
-void settings_fini(struct settings *s);
 
 /* The table of keys, for a test that compares it with the example file. */
 extern const struct conf_table authd_settings_table;

@@ -46,12 +46,10 @@ static bool same_elements(const struct conf_key *k, const unsigned char *a,
 /* Is the value of a key the same in both structs? */
 static bool same_value(const struct conf_key *k, const void *map_a, const void *map_b)
 {
-	static const size_t sizes[] = {
-		[CONF_BOOL] = sizeof(bool),      [CONF_INT] = sizeof(int),
-		[CONF_SIZE] = sizeof(size_t),    [CONF_MS] = sizeof(uint32_t),
-		[CONF_MODE] = sizeof(mode_t),    [CONF_ENUM] = sizeof(int),
-		[CONF_FLAGS] = sizeof(unsigned),
-	};
+	/* set_number stores the other types as unsigned. */
+	size_t size = k->type == CONF_BOOL   ? sizeof(bool)
+		      : k->type == CONF_SIZE ? sizeof(size_t)
+					     : sizeof(unsigned);
 	const unsigned char *a = map_a, *b = map_b;
 	const void *x = a + k->at, *y = b + k->at;
 
@@ -74,7 +72,7 @@ static bool same_value(const struct conf_key *k, const void *map_a, const void *
 					       *(const unsigned char *const *)y, n);
 	}
 	default:
-		return memcmp(x, y, sizes[k->type]) == 0;
+		return memcmp(x, y, size) == 0;
 	}
 }
 

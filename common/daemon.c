@@ -262,23 +262,20 @@ void daemon_notify_reloading(void)
 }
 
 /* A decimal number from the environment, or -1 if there is none. */
-static long env_number(const char *name)
+static int64_t env_number(const char *name)
 {
+	static const struct conf_unit none[] = {{"", 1}, {NULL, 0}};
 	const char *text = getenv(name);
-	char *end;
+	int64_t v;
 
-	if (text == NULL || text[0] < '0' || text[0] > '9')
-		return -1;
-	errno = 0;
-	long v = strtol(text, &end, 10);
-	return errno != 0 || *end != '\0' ? -1 : v;
+	return text != NULL && conf_number(text, none, &v) ? v : -1;
 }
 
 static uint64_t taken; /* bit i is set: descriptor FIRST_FD + i has been returned */
 
 static unsigned inherited_count(void)
 {
-	long n = env_number("LISTEN_FDS");
+	int64_t n = env_number("LISTEN_FDS");
 
 	if (env_number("LISTEN_PID") != getpid() || n <= 0)
 		return 0;

@@ -358,15 +358,6 @@ static const struct field auth_authorize_result_fields[] = {
 };
 const struct field_table auth_authorize_result_table = FIELD_TABLE(auth_authorize_result);
 
-static int read_options(struct token_reader *r, struct slice *out)
-{
-	int err = token_skip(r, out);
-
-	if (err != 0)
-		return err;
-	return token_container(SERIALIZER_MSGPACK, *out) == TOKEN_MAP ? 0 : E_TYPE;
-}
-
 int auth_authorize_read(struct slice params, struct auth_authorize *out)
 {
 	struct token_reader r;
@@ -381,7 +372,9 @@ int auth_authorize_read(struct slice params, struct auth_authorize *out)
 	if (err == 0)
 		err = fields_read_text(&r, AUTH_MAX_NAME, &out->action);
 	if (err == 0)
-		err = read_options(&r, &out->options);
+		err = token_skip(&r, &out->options);
+	if (err == 0 && token_container(SERIALIZER_MSGPACK, out->options) != TOKEN_MAP)
+		err = E_TYPE;
 	return err != 0 ? err : fields_end_params(&r);
 }
 

@@ -97,12 +97,6 @@ static uint64_t shortest_digits(double v, int *exponent_out)
 	}
 }
 
-static char *put_chars(char *to, const char *from, int n)
-{
-	memcpy(to, from, (size_t)n);
-	return to + n;
-}
-
 static char *put_zeros(char *to, int n)
 {
 	memset(to, '0', (size_t)n);
@@ -131,15 +125,15 @@ char *decimal_digits(char *end, uint64_t v)
 static char *put_plain(char *to, const char *digits, int n, int point)
 {
 	if (point <= 0) {
-		to = put_zeros(put_chars(to, "0.", 2), -point);
-		return put_chars(to, digits, n);
+		to = put_zeros(mempcpy(to, "0.", 2), -point);
+		return mempcpy(to, digits, n);
 	}
 	if (point >= n) {
-		to = put_zeros(put_chars(to, digits, n), point - n);
-		return put_chars(to, ".0", 2);
+		to = put_zeros(mempcpy(to, digits, n), point - n);
+		return mempcpy(to, ".0", 2);
 	}
-	to = put_chars(put_chars(to, digits, point), ".", 1);
-	return put_chars(to, digits + point, n - point);
+	to = mempcpy(mempcpy(to, digits, point), ".", 1);
+	return mempcpy(to, digits + point, n - point);
 }
 
 static char *put_scientific(char *to, const char *digits, int n, int exponent)
@@ -147,11 +141,11 @@ static char *put_scientific(char *to, const char *digits, int n, int exponent)
 	char text[4], *end = text + sizeof(text);
 	char *from = decimal_digits(end, (uint64_t)abs(exponent));
 
-	to = put_chars(to, digits, 1);
+	to = mempcpy(to, digits, 1);
 	if (n > 1)
-		to = put_chars(put_chars(to, ".", 1), digits + 1, n - 1);
-	to = put_chars(to, exponent < 0 ? "e-" : "e+", 2);
-	return put_chars(to, from, (int)(end - from));
+		to = mempcpy(mempcpy(to, ".", 1), digits + 1, n - 1);
+	to = mempcpy(to, exponent < 0 ? "e-" : "e+", 2);
+	return mempcpy(to, from, (size_t)(end - from));
 }
 
 size_t decimal_write(double v, char out[DECIMAL_MAX])

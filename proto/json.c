@@ -278,17 +278,6 @@ static int base64_decode(struct slice text, uint8_t *to, size_t *len_out)
 	return chars == 0 ? 0 : E_BASE64;
 }
 
-static inline bool is_binary(struct slice text)
-{
-	return text.len >= JSON_BINARY_MARK_LEN &&
-	       memcmp(text.p, JSON_BINARY_MARK, JSON_BINARY_MARK_LEN) == 0;
-}
-
-static struct slice binary_text(struct slice text)
-{
-	return slice_from(text, JSON_BINARY_MARK_LEN);
-}
-
 static int json_text(const struct token *t, struct buf *scratch, struct slice *out)
 {
 	uint8_t *to = buf_reserve(scratch, t->text.len);
@@ -446,10 +435,11 @@ static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, boo
 	if (*from == '"') {
 		err = scan_string(pp, end, &out->text, &out->encoded);
 		out->type = TOKEN_STR;
-		if (err != 0 || LIKELY(!out->encoded) || !is_binary(out->text))
+		if (err != 0 || LIKELY(!out->encoded) ||
+		    !slice_begins(out->text, JSON_BINARY_MARK))
 			return err;
 		out->type = TOKEN_BIN;
-		out->text = binary_text(out->text);
+		out->text = slice_from(out->text, strlen(JSON_BINARY_MARK));
 		return base64_decode(out->text, NULL, &len);
 	}
 	if (*from == '-' || is_digit(*from)) {

@@ -10,7 +10,6 @@
 
 /* A string that begins with this mark is a binary; base64 follows. */
 #define JSON_BINARY_MARK "\\u0000"
-enum { JSON_BINARY_MARK_LEN = sizeof(JSON_BINARY_MARK) - 1 };
 
 /*
  * Writes the comma or colon before `items` items, which are counted in the frame already.

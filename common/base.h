@@ -42,9 +42,7 @@ void assert_failed(const char *file, int line, const char *cond) NORETURN;
 #ifdef EXPENSIVE_CHECKS
 #define DEBUG_ASSERT(cond) ASSERT(cond)
 #else
-#define DEBUG_ASSERT(cond)                                                               \
-	do {                                                                             \
-	} while (0)
+#define DEBUG_ASSERT(cond) ((void)0)
 #endif
 
 /* A view of bytes that somebody else owns. p may be NULL only if len is 0. */

@@ -99,24 +99,14 @@ static int read_indefinite(const uint8_t **pp, const uint8_t *end, enum major ma
 			   struct token *out)
 {
 	out->count = TOKEN_COUNT_UNKNOWN;
-	switch (major) {
-	case MAJOR_BIN:
-	case MAJOR_STR:
+	if (major == MAJOR_STR || major == MAJOR_BIN) {
 		out->type = major == MAJOR_STR ? TOKEN_STR : TOKEN_BIN;
 		return read_chunks(pp, end, major, out);
-	case MAJOR_ARRAY:
-	case MAJOR_MAP:
-		out->type = major == MAJOR_MAP ? TOKEN_MAP : TOKEN_ARRAY;
-		return 0;
-	case MAJOR_SIMPLE:
-		out->type = TOKEN_END;
-		return 0;
-	case MAJOR_UINT:
-	case MAJOR_NEGINT:
-	case MAJOR_TAG:
-		break;
 	}
-	return E_SYNTAX;
+	out->type = major == MAJOR_MAP     ? TOKEN_MAP
+		    : major == MAJOR_ARRAY ? TOKEN_ARRAY
+					   : TOKEN_END; /* a break */
+	return major >= MAJOR_ARRAY && major != MAJOR_TAG ? 0 : E_SYNTAX;
 }
 
 /* RFC 8949, appendix D. */

@@ -16,19 +16,6 @@
  */
 enum { DIRECT_MAX = 16, DIRECT_ABOVE = 64 };
 
-/* A topic or pattern with members. Made for the first member, freed with the last one. */
-struct subscription {
-	struct pattern pattern; /* its text is stored after the struct */
-	uint32_t n_members;
-	uint32_t members_of[]; /* number of members on each worker */
-};
-
-struct membership {
-	struct id_node node; /* owner: the session, id: the subscription's id */
-	LIST_ENTRY(membership) of_session;
-	struct subscription *subscription;
-};
-
 int broker_init(struct broker *b)
 {
 	int err = pattern_index_init(&b->topics);
@@ -41,11 +28,6 @@ void broker_fini(struct broker *b)
 	pattern_index_fini(&b->topics);
 	id_table_fini(&b->memberships);
 	free(b->matches);
-}
-
-static struct subscription *subscription_of(struct pattern *p)
-{
-	return p == NULL ? NULL : container_of(p, struct subscription, pattern);
 }
 
 /* Adds n to the numbers of subscriptions that match meta topics. */
@@ -83,9 +65,9 @@ static struct subscription *new_subscription(struct realm *realm, const struct p
 }
 
 static struct membership *find_membership(const struct broker *b, const struct session *s,
-					  uint64_t subscription)
+					  const struct subscription *sub)
 {
-	struct id_node *node = id_table_find(&b->memberships, s, subscription);
+	struct id_node *node = id_table_find(&b->memberships, s, (uintptr_t)sub);
 
 	return node == NULL ? NULL : container_of(node, struct membership, node);
 }
@@ -108,10 +90,11 @@ static struct subscription *add_member(struct realm *realm, struct session *s,
 		return NULL;
 	}
 	m->node.owner = s;
-	m->node.id = sub->pattern.by_id.id;
-	m->subscription = sub;
+	m->node.id = (uintptr_t)sub;
 	id_table_add(&realm->broker.memberships, &m->node);
 	LIST_INSERT_HEAD(&s->memberships, m, of_session);
+	/* at the head, so that a walk over the members (meta_walk.h) does not see it */
+	LIST_INSERT_HEAD(&sub->members, m, of_subscription);
 	s->n_memberships++;
 	s->n_wildcards += sub->pattern.match == MATCH_WILDCARD;
 	sub->n_members++;
@@ -122,10 +105,12 @@ static struct subscription *add_member(struct realm *realm, struct session *s,
 /* Ends a membership. Frees the subscription if it has no members left. */
 static void drop_membership(struct realm *realm, struct session *s, struct membership *m)
 {
-	struct subscription *sub = m->subscription;
+	struct subscription *sub = (struct subscription *)(uintptr_t)m->node.id;
 
+	meta_step_over(&realm->meta, m, LIST_NEXT(m, of_subscription));
 	id_table_remove(&realm->broker.memberships, &m->node);
 	LIST_REMOVE(m, of_session);
+	LIST_REMOVE(m, of_subscription);
 	s->n_memberships--;
 	s->n_wildcards -= sub->pattern.match == MATCH_WILDCARD;
 	sub->n_members--;
@@ -133,6 +118,7 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	free(m);
 	if (sub->n_members > 0)
 		return;
+	meta_step_over(&realm->meta, &sub->pattern, TAILQ_NEXT(&sub->pattern, link));
 	pattern_remove(&realm->broker.topics, &sub->pattern);
 	count_listener(&realm->broker, sub, -1);
 	free(sub);
@@ -142,8 +128,7 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 {
 	struct subscription *sub = subscription_of(
 		pattern_find(&realm->broker.topics, p->match, payload_uri(p->payload)));
-	bool member = sub != NULL &&
-		      find_membership(&realm->broker, s, sub->pattern.by_id.id) != NULL;
+	bool member = sub != NULL && find_membership(&realm->broker, s, sub) != NULL;
 
 	if (!member && s->n_memberships >= realm->limits.subscriptions) {
 		session_limit_error(realm, s, WAMP_SUBSCRIBE, p->request,
@@ -167,7 +152,10 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 	static const struct post_error no_such = {
 		WAMP_ERROR_NO_SUCH_SUBSCRIPTION,
 		"the session has no subscription with this id"};
-	struct membership *m = find_membership(&realm->broker, s, p->id);
+	const struct subscription *sub =
+		subscription_of(pattern_by_id(&realm->broker.topics, p->id));
+	struct membership *m =
+		sub == NULL ? NULL : find_membership(&realm->broker, s, sub);
 
 	if (m == NULL) {
 		session_error(realm, s, WAMP_UNSUBSCRIBE, p->request, no_such, NULL);
@@ -268,8 +256,7 @@ static bool has_receiver(struct realm *realm, const struct session *s,
 		if (members > 1 ||
 		    (members == 1 &&
 		     !(p->exclude_me && worker == s->ref.worker &&
-		       find_membership(&realm->broker, s,
-				       to->subs[i]->pattern.by_id.id) != NULL)))
+		       find_membership(&realm->broker, s, to->subs[i]) != NULL)))
 			return true;
 	}
 	return false;
@@ -383,7 +370,7 @@ static void post_to_ids(struct realm *realm, const struct session *s,
 			.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 		};
 		if (to == NULL || (to == s && p->exclude_me) ||
-		    find_membership(&realm->broker, to, sub->pattern.by_id.id) == NULL ||
+		    find_membership(&realm->broker, to, sub) == NULL ||
 		    !options_pass(p->options, to->identity))
 			continue;
 		share_event(&event);

@@ -15,13 +15,34 @@
 #include "routerd/core/session.h"
 #include "routerd/post/meta_topic.h"
 
-struct subscription;
+/* A topic or pattern with members. Made for the first member, freed with the last one. */
+struct subscription {
+	struct pattern pattern; /* its text is stored after the struct */
+	LIST_HEAD(, membership) members;
+	uint32_t n_members;
+	uint32_t members_of[]; /* number of members on each worker */
+};
+
+/*
+ * There may be millions of memberships, so each byte counts. The subscription is found by
+ * its address, which also is the key.
+ */
+struct membership {
+	struct id_node node; /* owner: the session, id: the subscription's address */
+	LIST_ENTRY(membership) of_session;
+	LIST_ENTRY(membership) of_subscription;
+};
+
+static inline struct subscription *subscription_of(struct pattern *p)
+{
+	return p == NULL ? NULL : container_of(p, struct subscription, pattern);
+}
 
 struct broker {
 	/* for each meta topic, the number of subscriptions that match it */
 	uint32_t listeners[META_TOPIC_COUNT];
 	struct pattern_index topics; /* the patterns of the subscriptions */
-	struct id_table memberships; /* keys: session and subscription id */
+	struct id_table memberships; /* keys: session and address of the subscription */
 	/* For broker_publish: the subscriptions that match. Kept for the next time. */
 	struct subscription **matches;
 	size_t matches_max;

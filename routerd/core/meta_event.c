@@ -27,6 +27,21 @@ void meta_put_session(struct payload_writer *w, const struct identity *i)
 	payload_put_end(w);
 }
 
+void meta_put_pattern(struct payload_writer *w, const struct pattern *p,
+		      const char *invoke)
+{
+	payload_put_dict(w);
+	payload_put_text(w, slice_str("id"));
+	payload_put_number(w, p->by_id.id);
+	payload_put_text(w, slice_str("created"));
+	payload_put_time(w, p->created_ms);
+	put_pair(w, "uri", p->uri);
+	put_pair(w, "match", slice_str(match_names[p->match]));
+	if (invoke != NULL)
+		put_pair(w, "invoke", slice_str(invoke));
+	payload_put_end(w);
+}
+
 /* Ends an event. It is never too long: its texts come from messages that were read. */
 static struct payload *finish_event(struct payload_writer **w)
 {

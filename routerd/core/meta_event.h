@@ -7,6 +7,7 @@
 #define ROUTERD_CORE_META_EVENT_H
 
 #include "common/base.h"
+#include "routerd/core/pattern.h"
 #include "routerd/post/identity.h"
 #include "routerd/post/meta_topic.h"
 #include "routerd/post/payload_writer.h"
@@ -16,6 +17,13 @@
  * transport are those that Crossbar uses.
  */
 void meta_put_session(struct payload_writer *w, const struct identity *i);
+
+/*
+ * Writes the dict that describes a registration or subscription, for get and on_create.
+ * invoke: NULL for a subscription.
+ */
+void meta_put_pattern(struct payload_writer *w, const struct pattern *p,
+		      const char *invoke);
 
 /* on_join or on_leave, with one reference. NULL if out of memory. */
 struct payload *meta_event_of_session(enum meta_topic topic, const struct identity *i);

@@ -22,7 +22,9 @@ int meta_walk_add(struct realm *realm, struct session *s, struct post *p)
 	*walk = (struct meta_walk){
 		.caller = s,
 		.request = p->request,
-		.last = realm->counters.joins,
+		.last = p->procedure < META_REGISTRATION_LIST ? realm->counters.joins
+							      : realm->ids->next,
+		.id = p->id,
 		.procedure = p->procedure,
 	};
 	if (meta_kills(p->procedure)) {
@@ -43,6 +45,7 @@ void meta_walk_end(struct meta *m, struct meta_walk *walk)
 	if (walk == TAILQ_FIRST(&m->walks)) {
 		payload_writer_free(&m->result);
 		m->begun = false;
+		m->next = NULL;
 	}
 	TAILQ_REMOVE(&m->walks, walk, in_order);
 	LIST_REMOVE(walk, of_caller);
@@ -56,12 +59,9 @@ void meta_walk_end(struct meta *m, struct meta_walk *walk)
 
 void meta_forget_session(struct realm *realm, struct session *s)
 {
-	const struct session *next = TAILQ_NEXT(s, link);
 	struct meta_walk *walk;
-	struct meta *m = &realm->meta;
 
 	while ((walk = LIST_FIRST(&s->walks)) != NULL)
-		meta_walk_end(m, walk);
-	if (m->begun && m->next == s->by_id.id)
-		m->next = next == NULL ? 0 : next->by_id.id;
+		meta_walk_end(&realm->meta, walk);
+	meta_step_over(&realm->meta, s, TAILQ_NEXT(s, link));
 }

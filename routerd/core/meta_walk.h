@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The calls of meta procedures that need a walk: they visit the sessions of the realm in
- * the order in which they joined. A walk is split into slices (meta_work), so that no
- * turn of the worker takes long; the realm handles posts between two slices. The realm
- * does one walk after the other, so it holds at most one unfinished result.
+ * The calls of meta procedures that need a walk over a list: the sessions of the realm,
+ * its registrations or subscriptions, the callees of a registration, or the members of a
+ * subscription. A walk is split into slices (meta_work), so that no turn of the worker
+ * takes long; the realm handles posts between two slices. The realm does one walk after
+ * the other, so it holds at most one unfinished result.
  *
- * A walk visits the sessions that are in the realm at the call, each once, except those
+ * A walk visits the elements that are in the list at the call, each once, except those
  * that leave before their turn. So a kill never ends a session that has joined later.
  *
  * For core/ only; on the owner's thread only.
@@ -25,7 +26,9 @@ struct meta_walk {
 	LIST_ENTRY(meta_walk) of_caller;
 	struct session *caller;
 	uint64_t request;
-	uint64_t last;     /* number of the last session to visit */
+	/* What to visit: sessions up to this number, or patterns up to this id. */
+	uint64_t last;
+	uint64_t id;       /* the registration or subscription whose sessions it visits */
 	uint8_t procedure; /* enum meta_procedure */
 	union {
 		struct role_set *roles;  /* owned; NULL: sessions of all roles */
@@ -39,11 +42,12 @@ struct meta {
 	bool begun;
 	struct payload_writer *result;
 	uint64_t count; /* sessions found, or ended, so far */
+	uint8_t match;  /* enum match of the patterns that it visits now */
 	/*
-	 * Id of the session to visit next; 0: none is left. It is an id, not a pointer,
-	 * because the session may leave between two slices.
+	 * The session, pattern, callee or membership to visit next; NULL: none is left in
+	 * the list. It never dangles, because of meta_step_over.
 	 */
-	uint64_t next;
+	void *next;
 };
 
 /* Initializes m. When all sessions have left, there is nothing to free. */
@@ -56,9 +60,17 @@ int meta_walk_add(struct realm *realm, struct session *s, struct post *p) MUSTCH
 void meta_walk_end(struct meta *m, struct meta_walk *walk);
 
 /*
- * Must be called when a session leaves. Ends its walks. If a walk would visit this
- * session next, it will visit the session that joined after it instead.
+ * Must be called before an element is taken out of a list that a walk may visit; next is
+ * the element behind it, or NULL. If the walk would visit the element next, it will visit
+ * the one behind it instead.
  */
+static inline void meta_step_over(struct meta *m, const void *gone, void *next)
+{
+	if (UNLIKELY(m->next == gone))
+		m->next = next;
+}
+
+/* Must be called before a session leaves. Ends its walks. */
 void meta_forget_session(struct realm *realm, struct session *s);
 
 /* True if there is no walk. */

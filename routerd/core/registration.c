@@ -37,6 +37,7 @@ static struct registration *add_registration(struct realm *realm, struct session
 static void drop_registration(struct realm *realm, struct session *s,
 			      struct registration *reg)
 {
+	meta_step_over(&realm->meta, &reg->pattern, TAILQ_NEXT(&reg->pattern, link));
 	pattern_remove(&realm->dealer.procedures, &reg->pattern);
 	id_table_remove(&realm->dealer.registrations, &reg->node);
 	LIST_REMOVE(reg, of_callee);

@@ -19,6 +19,10 @@ enum meta_argument {
 	ARGUMENT_AUTHID = 2,
 	ARGUMENT_AUTHROLE = 3,
 	ARGUMENT_NONE = 4,
+	ARGUMENT_REGISTRATION = 5,
+	ARGUMENT_SUBSCRIPTION = 6,
+	ARGUMENT_URI = 7,
+	ARGUMENT_PATTERN = 8, /* a URI or pattern, and a dict with the key match */
 };
 
 static const struct {
@@ -33,6 +37,22 @@ static const struct {
 	[META_SESSION_KILL_BY_AUTHROLE] = {"wamp.session.kill_by_authrole",
 					   ARGUMENT_AUTHROLE},
 	[META_SESSION_KILL_ALL] = {"wamp.session.kill_all", ARGUMENT_NONE},
+	[META_REGISTRATION_LIST] = {"wamp.registration.list", ARGUMENT_NONE},
+	[META_REGISTRATION_LOOKUP] = {"wamp.registration.lookup", ARGUMENT_PATTERN},
+	[META_REGISTRATION_MATCH] = {"wamp.registration.match", ARGUMENT_URI},
+	[META_REGISTRATION_GET] = {"wamp.registration.get", ARGUMENT_REGISTRATION},
+	[META_REGISTRATION_LIST_CALLEES] = {"wamp.registration.list_callees",
+					    ARGUMENT_REGISTRATION},
+	[META_REGISTRATION_COUNT_CALLEES] = {"wamp.registration.count_callees",
+					     ARGUMENT_REGISTRATION},
+	[META_SUBSCRIPTION_LIST] = {"wamp.subscription.list", ARGUMENT_NONE},
+	[META_SUBSCRIPTION_LOOKUP] = {"wamp.subscription.lookup", ARGUMENT_PATTERN},
+	[META_SUBSCRIPTION_MATCH] = {"wamp.subscription.match", ARGUMENT_URI},
+	[META_SUBSCRIPTION_GET] = {"wamp.subscription.get", ARGUMENT_SUBSCRIPTION},
+	[META_SUBSCRIPTION_LIST_SUBSCRIBERS] = {"wamp.subscription.list_subscribers",
+						ARGUMENT_SUBSCRIPTION},
+	[META_SUBSCRIPTION_COUNT_SUBSCRIBERS] = {"wamp.subscription.count_subscribers",
+						 ARGUMENT_SUBSCRIPTION},
 };
 
 static const char *const expected[] = {
@@ -42,6 +62,13 @@ static const char *const expected[] = {
 	[ARGUMENT_AUTHID] = "expected one positional argument: an authid",
 	[ARGUMENT_AUTHROLE] = "expected one positional argument: an authrole",
 	[ARGUMENT_NONE] = "expected no positional arguments",
+	[ARGUMENT_REGISTRATION] = "expected one positional argument: the id of a "
+				  "registration",
+	[ARGUMENT_SUBSCRIPTION] = "expected one positional argument: the id of a "
+				  "subscription",
+	[ARGUMENT_URI] = "expected one positional argument: a URI",
+	[ARGUMENT_PATTERN] = "expected a URI, and perhaps a dict with the key match: "
+			     "exact, prefix or wildcard",
 };
 
 enum meta_procedure meta_find_slowly(struct slice name)
@@ -57,6 +84,7 @@ enum meta_procedure meta_find_slowly(struct slice name)
 struct meta_args {
 	struct token_reader reader;
 	struct token token; /* read last */
+	bool ended;         /* it is the end of Arguments */
 	const struct policy *policy;
 	unsigned realm;
 	struct buf *scratch; /* has room for all texts, so it does not move */
@@ -117,24 +145,107 @@ static int read_role_filter(struct meta_args *a)
 	return post->roles == NULL ? E_NOMEM : read_filter_names(a, post->roles);
 }
 
-/* Reads the positional argument. Its first token, or the end of Arguments, was read last.
- * What follows it is read as the end of Arguments, and must be that. */
+/* Reads the first token of a positional argument, or the end of Arguments. */
+MUSTCHECK
+static int next_positional(struct meta_args *a)
+{
+	int err = next_arg(a);
+
+	a->ended = a->token.type == TOKEN_END;
+	return err;
+}
+
+/* Reads a text, and makes it the URI of the post. Whether it is valid does not matter:
+ * an invalid one is not found. */
+MUSTCHECK
+static int read_uri(struct meta_args *a)
+{
+	static const struct msg_payload nothing = {.items = 0};
+	struct slice uri;
+	int err = read_arg_text(a, &uri);
+
+	if (err != 0 || uri.len > WAMP_MAX_URI)
+		return err != 0 ? err : E_LIMIT;
+	a->post->payload = payload_new(SERIALIZER_MSGPACK, uri, nothing);
+	return a->post->payload == NULL ? E_NOMEM : 0;
+}
+
+/* Reads the name of enum match, or null, which was read last. */
+MUSTCHECK
+static int read_match(struct meta_args *a)
+{
+	struct slice name;
+	uint8_t how = MATCH_EXACT;
+	int err = is_null_arg(&a->token) ? 0 : read_arg_text(a, &name);
+
+	if (err != 0 || is_null_arg(&a->token))
+		return err;
+	while (how < MATCH_COUNT && !slice_eq_str(name, match_names[how]))
+		how++;
+	a->post->match = how;
+	return how == MATCH_COUNT ? E_UNKNOWN : 0;
+}
+
+/* Reads options, whose first token was read last. As in SUBSCRIBE and REGISTER, other
+ * keys are ignored. */
+MUSTCHECK
+static int read_match_options(struct meta_args *a)
+{
+	struct slice key;
+	int err;
+
+	if (a->token.type != TOKEN_MAP)
+		return is_null_arg(&a->token) ? 0 : E_TYPE;
+	for (;;) {
+		err = next_arg(a);
+		if (err != 0 || a->token.type == TOKEN_END)
+			return err;
+		err = read_arg_text(a, &key);
+		if (err == 0 && slice_eq_str(key, "match")) {
+			err = next_arg(a);
+			if (err == 0)
+				err = read_match(a);
+		} else if (err == 0) {
+			err = token_skip(&a->reader, NULL);
+		}
+		if (err != 0)
+			return err;
+	}
+}
+
+/* Reads a URI, and options if there are any. */
+MUSTCHECK
+static int read_pattern(struct meta_args *a)
+{
+	int err = read_uri(a);
+
+	if (err == 0)
+		err = next_positional(a);
+	return err != 0 || a->ended ? err : read_match_options(a);
+}
+
+/* Reads the positional arguments. The first token, or the end of Arguments, was read
+ * last. */
 MUSTCHECK
 static int read_positional(struct meta_args *a)
 {
-	bool end = a->token.type == TOKEN_END;
-
 	switch (procedures[a->post->procedure].argument) {
 	case ARGUMENT_ROLES:
-		return end ? 0 : read_role_filter(a);
+		return a->ended ? 0 : read_role_filter(a);
 	case ARGUMENT_SESSION:
+	case ARGUMENT_REGISTRATION:
+	case ARGUMENT_SUBSCRIPTION:
 		return token_id(&a->token, &a->post->id);
 	case ARGUMENT_AUTHID:
 		return read_arg_text(a, &a->kill.authid);
 	case ARGUMENT_AUTHROLE:
 		return read_arg_text(a, &a->kill.role);
 	case ARGUMENT_NONE:
-		return end ? 0 : E_TYPE;
+		return a->ended ? 0 : E_TYPE;
+	case ARGUMENT_URI:
+		return read_uri(a);
+	case ARGUMENT_PATTERN:
+		return read_pattern(a);
 	}
 	return E_UNKNOWN;
 }
@@ -143,18 +254,18 @@ static int read_positional(struct meta_args *a)
 MUSTCHECK
 static int read_arguments(struct meta_args *a, unsigned items)
 {
-	bool end;
 	int err = 0;
 
 	a->token.type = TOKEN_END;
+	a->ended = true;
 	if (items > 0)
 		err = token_expect(&a->reader, TOKEN_ARRAY, &a->token);
 	if (err == 0 && items > 0)
-		err = next_arg(a);
-	end = a->token.type == TOKEN_END;
+		err = next_positional(a);
 	if (err == 0)
 		err = read_positional(a);
-	return err != 0 || end ? err : token_expect(&a->reader, TOKEN_END, &a->token);
+	return err != 0 || a->ended ? err
+				    : token_expect(&a->reader, TOKEN_END, &a->token);
 }
 
 /* Reads one keyword argument of a kill; its key was read last. */

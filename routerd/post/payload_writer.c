@@ -7,7 +7,9 @@
 
 #include "proto/token.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 enum { WRITTEN_MAX = 16 << 20 }; /* bytes; no listener takes or sends a longer message */
 
@@ -44,6 +46,11 @@ void payload_writer_free(struct payload_writer **wp)
 	free(w);
 }
 
+void payload_put_null(struct payload_writer *w)
+{
+	token_put_null(&w->tokens);
+}
+
 void payload_put_number(struct payload_writer *w, uint64_t value)
 {
 	token_put_uint(&w->tokens, value);
@@ -52,6 +59,20 @@ void payload_put_number(struct payload_writer *w, uint64_t value)
 void payload_put_text(struct payload_writer *w, struct slice text)
 {
 	token_put_str(&w->tokens, text);
+}
+
+void payload_put_time(struct payload_writer *w, uint64_t unix_ms)
+{
+	time_t seconds = (time_t)(unix_ms / 1000);
+	char text[64] = "";
+	struct tm tm;
+	size_t n = 0;
+
+	/* it only fails for years that do not fit in an int */
+	if (gmtime_r(&seconds, &tm) != NULL)
+		n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(unix_ms % 1000));
+	payload_put_text(w, slice_str(text));
 }
 
 void payload_put_list(struct payload_writer *w)

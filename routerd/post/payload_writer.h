@@ -24,8 +24,11 @@ struct payload_writer *payload_writer_of(struct slice topic) MUSTCHECK;
 void payload_writer_free(struct payload_writer **w);
 
 /* In a dict, put each key, a text, before its value. Texts must be valid UTF-8. */
+void payload_put_null(struct payload_writer *w);
 void payload_put_number(struct payload_writer *w, uint64_t value);
 void payload_put_text(struct payload_writer *w, struct slice text);
+/* A time in Unix milliseconds, as ISO 8601: "2026-11-29T10:13:44.123Z". */
+void payload_put_time(struct payload_writer *w, uint64_t unix_ms);
 /* Opens a list or a dict, which payload_put_end closes. */
 void payload_put_list(struct payload_writer *w);
 void payload_put_dict(struct payload_writer *w);

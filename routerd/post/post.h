@@ -75,7 +75,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   post_error */                                                                 \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request, procedure, and its arguments: id of the  \
-	   session; roles; kill */                                                       \
+	   session, registration or subscription; payload (URI) and match; roles; kill   \
+	 */                                                                              \
 	X(META, REALM, META)                                                             \
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \
@@ -196,7 +197,19 @@ enum meta_procedure {
 	META_SESSION_KILL_BY_AUTHID = 4,
 	META_SESSION_KILL_BY_AUTHROLE = 5,
 	META_SESSION_KILL_ALL = 6,
-	META_PROCEDURE_COUNT = 7,
+	META_REGISTRATION_LIST = 7,
+	META_REGISTRATION_LOOKUP = 8,
+	META_REGISTRATION_MATCH = 9,
+	META_REGISTRATION_GET = 10,
+	META_REGISTRATION_LIST_CALLEES = 11,
+	META_REGISTRATION_COUNT_CALLEES = 12,
+	META_SUBSCRIPTION_LIST = 13,
+	META_SUBSCRIPTION_LOOKUP = 14,
+	META_SUBSCRIPTION_MATCH = 15,
+	META_SUBSCRIPTION_GET = 16,
+	META_SUBSCRIPTION_LIST_SUBSCRIBERS = 17,
+	META_SUBSCRIPTION_COUNT_SUBSCRIBERS = 18,
+	META_PROCEDURE_COUNT = 19,
 };
 
 /* True if the procedure ends sessions. */

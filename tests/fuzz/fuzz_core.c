@@ -1058,8 +1058,8 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 {
 	struct model *m = &models[realm];
-	unsigned procedure = arg % META_PROCEDURE_COUNT,
-		 rest = arg / META_PROCEDURE_COUNT;
+	unsigned procedure = arg % META_REGISTRATION_LIST,
+		 rest = arg / META_REGISTRATION_LIST;
 	struct post p = {
 		.type = POST_META,
 		.realm = m->index,

@@ -120,7 +120,7 @@ def test_wrong_arguments(routerd, join, serializer):
     assert error.value.args_ == ["expected one positional argument: the id of a session"]
     assert error_of(client, "wamp.session.get", [2**53]) == "wamp.error.no_such_session"
     for name in ("wamp.session.kil", "wamp.session.lists", "wamp.session.lis", "wamp.session", "wamp",
-                 "wamp.registration.list"):
+                 "wamp.registration.lists"):
         assert error_of(client, name) == "wamp.error.no_such_procedure", name
     assert client.silent() == []
 

@@ -20,13 +20,10 @@ const char *wamp_type_name(enum wamp_type type)
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
-	"pattern_based_subscription",
-	"publication_trustlevels",
-	"publisher_exclusion",
-	"publisher_identification",
-	"session_meta_api",
-	"subscriber_blackwhite_listing",
-	NULL,
+	"pattern_based_subscription", "publication_trustlevels",
+	"publisher_exclusion",        "publisher_identification",
+	"session_meta_api",           "subscriber_blackwhite_listing",
+	"subscription_meta_api",      NULL,
 };
 static const char *const dealer_features[] = {
 	"call_canceling",
@@ -35,6 +32,7 @@ static const char *const dealer_features[] = {
 	"caller_identification",
 	"pattern_based_registration",
 	"progressive_call_results",
+	"registration_meta_api",
 	"session_meta_api",
 	NULL,
 };

@@ -102,7 +102,10 @@ static struct subscription *add_member(struct realm *realm, struct session *s,
 	return sub;
 }
 
-/* Ends a membership. Frees the subscription if it has no members left. */
+/*
+ * Ends a membership, and the subscription if it has no members left. Publishes the meta
+ * events about it.
+ */
 static void drop_membership(struct realm *realm, struct session *s, struct membership *m)
 {
 	struct subscription *sub = (struct subscription *)(uintptr_t)m->node.id;
@@ -116,8 +119,11 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	sub->n_members--;
 	sub->members_of[s->ref.worker]--;
 	free(m);
+	broker_tell_pattern(realm, META_SUBSCRIPTION_ON_UNSUBSCRIBE, s, &sub->pattern,
+			    NULL);
 	if (sub->n_members > 0)
 		return;
+	broker_tell_pattern(realm, META_SUBSCRIPTION_ON_DELETE, s, &sub->pattern, NULL);
 	meta_step_over(&realm->meta, &sub->pattern, TAILQ_NEXT(&sub->pattern, link));
 	pattern_remove(&realm->broker.topics, &sub->pattern);
 	count_listener(&realm->broker, sub, -1);
@@ -128,7 +134,8 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 {
 	struct subscription *sub = subscription_of(
 		pattern_find(&realm->broker.topics, p->match, payload_uri(p->payload)));
-	bool member = sub != NULL && find_membership(&realm->broker, s, sub) != NULL;
+	bool exists = sub != NULL;
+	bool member = exists && find_membership(&realm->broker, s, sub) != NULL;
 
 	if (!member && s->n_memberships >= realm->limits.subscriptions) {
 		session_limit_error(realm, s, WAMP_SUBSCRIBE, p->request,
@@ -140,11 +147,17 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 	/* a second SUBSCRIBE to the same topic gets the same subscription */
 	if (!member)
 		sub = add_member(realm, s, sub, p);
-	if (sub == NULL)
+	if (sub == NULL) {
 		session_error(realm, s, WAMP_SUBSCRIBE, p->request, no_memory, NULL);
-	else
-		session_answer(realm, s, POST_SUBSCRIBED, p->request,
-			       sub->pattern.by_id.id);
+		return;
+	}
+	session_answer(realm, s, POST_SUBSCRIBED, p->request, sub->pattern.by_id.id);
+	if (!exists)
+		broker_tell_pattern(realm, META_SUBSCRIPTION_ON_CREATE, s, &sub->pattern,
+				    NULL);
+	if (!member)
+		broker_tell_pattern(realm, META_SUBSCRIPTION_ON_SUBSCRIBE, s,
+				    &sub->pattern, NULL);
 }
 
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
@@ -161,8 +174,8 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 		session_error(realm, s, WAMP_UNSUBSCRIBE, p->request, no_such, NULL);
 		return;
 	}
-	drop_membership(realm, s, m);
 	session_answer(realm, s, POST_UNSUBSCRIBED, p->request, p->id);
+	drop_membership(realm, s, m);
 }
 
 unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigned n)
@@ -445,14 +458,18 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 
 /* --- meta events --- */
 
-/* Publishes an event of the router itself. Takes the reference to the payload. */
+/*
+ * Publishes an event of the router itself, and takes the reference to the payload, which
+ * is NULL if memory ran out.
+ */
 static void publish_meta(struct realm *realm, struct payload *payload)
 {
 	/* nobody is its publisher: it has no place, and no identity to disclose */
 	static const struct session router;
 	struct post p = {.type = POST_PUBLISH, .payload = payload};
 
-	if (!send_event(realm, &router, &p, publication_id(&realm->broker)))
+	if (payload == NULL ||
+	    !send_event(realm, &router, &p, publication_id(&realm->broker)))
 		realm->counters.unsent_publishes++;
 	post_drop(&p);
 }
@@ -460,13 +477,15 @@ static void publish_meta(struct realm *realm, struct payload *payload)
 void broker_tell_session(struct realm *realm, enum meta_topic topic,
 			 const struct session *s)
 {
-	struct payload *payload;
+	if (realm->broker.listeners[topic] > 0 && !s->quiet)
+		publish_meta(realm, meta_event_of_session(topic, s->identity));
+}
 
-	if (realm->broker.listeners[topic] == 0 || s->quiet)
-		return;
-	payload = meta_event_of_session(topic, s->identity);
-	if (payload == NULL)
-		realm->counters.unsent_publishes++;
-	else
-		publish_meta(realm, payload);
+void broker_tell_pattern(struct realm *realm, enum meta_topic topic,
+			 const struct session *s, const struct pattern *p,
+			 const char *invoke)
+{
+	if (realm->broker.listeners[topic] > 0 && !s->quiet && !uri_reserved(p->uri))
+		publish_meta(realm, meta_event_of_pattern(topic, s->identity->session, p,
+							  invoke));
 }

@@ -75,5 +75,10 @@ unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigne
  */
 void broker_tell_session(struct realm *realm, enum meta_topic topic,
 			 const struct session *s);
+/* About a subscription or registration, unless its URI is reserved for the router. invoke
+ * is needed only for on_create of a registration. */
+void broker_tell_pattern(struct realm *realm, enum meta_topic topic,
+			 const struct session *s, const struct pattern *p,
+			 const char *invoke);
 
 #endif

@@ -65,3 +65,18 @@ struct payload *meta_event_of_session(enum meta_topic topic, const struct identi
 	}
 	return finish_event(&w);
 }
+
+struct payload *meta_event_of_pattern(enum meta_topic topic, uint64_t session,
+				      const struct pattern *p, const char *invoke)
+{
+	struct payload_writer *w = payload_writer_of(meta_topic_name(topic));
+
+	if (w == NULL)
+		return NULL;
+	payload_put_number(w, session);
+	if (topic == META_SUBSCRIPTION_ON_CREATE || topic == META_REGISTRATION_ON_CREATE)
+		meta_put_pattern(w, p, invoke);
+	else
+		payload_put_number(w, p->by_id.id);
+	return finish_event(&w);
+}

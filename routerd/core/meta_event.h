@@ -27,5 +27,11 @@ void meta_put_pattern(struct payload_writer *w, const struct pattern *p,
 
 /* on_join or on_leave, with one reference. NULL if out of memory. */
 struct payload *meta_event_of_session(enum meta_topic topic, const struct identity *i);
+/*
+ * One of the other events, caused by this session (a WAMP session id). Only on_create of
+ * a registration needs invoke.
+ */
+struct payload *meta_event_of_pattern(enum meta_topic topic, uint64_t session,
+				      const struct pattern *p, const char *invoke);
 
 #endif

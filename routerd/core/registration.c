@@ -34,9 +34,13 @@ static struct registration *add_registration(struct realm *realm, struct session
 	return reg;
 }
 
+/* Ends a registration, and publishes the meta events about it. */
 static void drop_registration(struct realm *realm, struct session *s,
 			      struct registration *reg)
 {
+	broker_tell_pattern(realm, META_REGISTRATION_ON_UNREGISTER, s, &reg->pattern,
+			    NULL);
+	broker_tell_pattern(realm, META_REGISTRATION_ON_DELETE, s, &reg->pattern, NULL);
 	meta_step_over(&realm->meta, &reg->pattern, TAILQ_NEXT(&reg->pattern, link));
 	pattern_remove(&realm->dealer.procedures, &reg->pattern);
 	id_table_remove(&realm->dealer.registrations, &reg->node);
@@ -105,6 +109,10 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 		reg->discloses = p->disclose == DISCLOSE_YES;
 		session_answer(realm, s, POST_REGISTERED, p->request,
 			       reg->pattern.by_id.id);
+		broker_tell_pattern(realm, META_REGISTRATION_ON_CREATE, s, &reg->pattern,
+				    "single");
+		broker_tell_pattern(realm, META_REGISTRATION_ON_REGISTER, s,
+				    &reg->pattern, NULL);
 	}
 }
 
@@ -119,8 +127,8 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
 		session_error(realm, s, WAMP_UNREGISTER, p->request, no_such, NULL);
 		return;
 	}
-	drop_registration(realm, s, container_of(node, struct registration, node));
 	session_answer(realm, s, POST_UNREGISTERED, p->request, 0);
+	drop_registration(realm, s, container_of(node, struct registration, node));
 }
 
 unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned n)

@@ -5,6 +5,14 @@
 static const char *const topics[META_TOPIC_COUNT] = {
 	[META_SESSION_ON_JOIN] = "wamp.session.on_join",
 	[META_SESSION_ON_LEAVE] = "wamp.session.on_leave",
+	[META_SUBSCRIPTION_ON_CREATE] = "wamp.subscription.on_create",
+	[META_SUBSCRIPTION_ON_SUBSCRIBE] = "wamp.subscription.on_subscribe",
+	[META_SUBSCRIPTION_ON_UNSUBSCRIBE] = "wamp.subscription.on_unsubscribe",
+	[META_SUBSCRIPTION_ON_DELETE] = "wamp.subscription.on_delete",
+	[META_REGISTRATION_ON_CREATE] = "wamp.registration.on_create",
+	[META_REGISTRATION_ON_REGISTER] = "wamp.registration.on_register",
+	[META_REGISTRATION_ON_UNREGISTER] = "wamp.registration.on_unregister",
+	[META_REGISTRATION_ON_DELETE] = "wamp.registration.on_delete",
 };
 
 struct slice meta_topic_name(enum meta_topic topic)

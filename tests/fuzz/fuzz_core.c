@@ -498,7 +498,7 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 	}
 	if (model_full(m, who, p->request))
 		return;
-	if (m->discloses[uri] && p->disclose == DISCLOSE_NEVER) {
+	if (m->discloses[best] && p->disclose == DISCLOSE_NEVER) {
 		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_DISCLOSE_ME, NULL);
 		return;
 	}
@@ -521,9 +521,10 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 			     .payload = p->payload,
 			     .progress = p->progress,
 			     .trust = p->trust,
-			     .disclosed = m->discloses[uri] || p->disclose == DISCLOSE_YES
-						  ? m->players[who].identity
-						  : NULL});
+			     .disclosed =
+				     m->discloses[best] || p->disclose == DISCLOSE_YES
+					     ? m->players[who].identity
+					     : NULL});
 }
 
 static void model_cancel(struct model *m, unsigned who, const struct post *p)

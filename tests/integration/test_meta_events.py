@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The meta events (specification: "Meta API"), with the raw client and with real clients."""
 
+import datetime
+import re
+
 import peers
 import pytest
-from rawclient import EVENT, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, WampError
+from rawclient import ERROR, EVENT, INVOCATION, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, WampError
 from utils import permission, router_config
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
 SERIALIZERS = ["json", "msgpack", "cbor"]
 TOPICS = ["wamp.session.on_join", "wamp.session.on_leave"]
+OTHERS = [f"wamp.{what}.on_{verb}" for what, verbs in (
+    ("subscription", ("create", "subscribe", "unsubscribe", "delete")),
+    ("registration", ("create", "register", "unregister", "delete"))) for verb in verbs]
 
 
 class Listener:
@@ -56,6 +62,160 @@ def test_sessions(routerd, join, serializer):
     expect_join(listener, one)
     one.send_payload(b"?")
     expect_leave(listener, one)
+    assert listener.client.silent() == []
+
+
+def expect_create(listener, client, what, id_, **details):
+    topic, (session, about) = listener.next()
+    assert topic == f"{what}.on_create" and session == client.session
+    created = about.pop("created")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created)
+    then = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - then).total_seconds()) < 60
+    assert about == {"id": id_, **details}
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_subscriptions(routerd, join, serializer):
+    listener = Listener(join(routerd, serializer), OTHERS)
+    one, two = join(routerd, "cbor"), join(routerd)
+    topic = one.subscribe("com.example.☃")
+    expect_create(listener, one, "subscription", topic, uri="com.example.☃", match="exact")
+    listener.expect("subscription.on_subscribe", one.session, topic)
+    two.subscribe("com.example.☃")
+    listener.expect("subscription.on_subscribe", two.session, topic)
+    two.subscribe("com.example.☃")
+    one.unsubscribe(topic)
+    listener.expect("subscription.on_unsubscribe", one.session, topic)
+    two.unsubscribe(topic)
+    listener.expect("subscription.on_unsubscribe", two.session, topic)
+    listener.expect("subscription.on_delete", two.session, topic)
+    prefix = one.subscribe("com.example.", match="prefix")
+    expect_create(listener, one, "subscription", prefix, uri="com.example.", match="prefix")
+    listener.expect("subscription.on_subscribe", one.session, prefix)
+    assert listener.client.silent() == []
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_registrations(routerd, join, serializer):
+    listener = Listener(join(routerd, serializer), OTHERS)
+    one, two = join(routerd, "cbor"), join(routerd)
+    procedure = one.register("com.example.p")
+    expect_create(listener, one, "registration", procedure, uri="com.example.p", match="exact", invoke="single")
+    listener.expect("registration.on_register", one.session, procedure)
+    with pytest.raises(WampError):
+        two.register("com.example.p")
+    one.unregister(procedure)
+    listener.expect("registration.on_unregister", one.session, procedure)
+    listener.expect("registration.on_delete", one.session, procedure)
+    assert listener.client.silent() == []
+
+
+def test_a_session_hears_of_what_it_does(routerd, join):
+    """The answer comes first. It hears nothing of its own subscriptions to meta topics."""
+    client = join(routerd)
+    topics = {client.subscribe(topic): topic for topic in OTHERS}
+    client.send([SUBSCRIBE, 101, {}, "com.example.t"])
+    client.send([UNSUBSCRIBE, 102, 1 << 53])
+    messages = [client.recv() for _ in range(4)]
+    assert messages[0][:2] == [SUBSCRIBED, 101] and messages[3][:3] == [ERROR, UNSUBSCRIBE, 102]
+    assert [topics[m[1]] for m in messages[1:3]] == OTHERS[:2]
+    assert client.silent() == []
+
+
+@pytest.mark.parametrize("way", ["leave", "close_socket", "violation", "kill"])
+def test_what_a_session_had_ends_in_order(routerd, join, way):
+    client, other, killer = join(routerd, "cbor"), join(routerd, "msgpack"), join(routerd)
+    topics = [client.subscribe(f"com.example.t{i}") for i in range(3)]
+    other.subscribe("com.example.t1")
+    procedures = [client.register(f"com.example.p{i}") for i in range(2)]
+    calls = [other.start_call(f"com.example.p{i}") for i in range(2)]
+    for _ in calls:
+        client.expect(INVOCATION)
+    listener = Listener(join(routerd), TOPICS + OTHERS)
+    if way == "violation":
+        client.send_payload(b"?")
+    elif way == "kill":
+        killer.call("wamp.session.kill", [client.session])
+    else:
+        getattr(client, way)()
+    events = [listener.next() for _ in range(10)]
+    expected = [(f"registration.on_{verb}", [client.session, id_])
+                for id_ in reversed(procedures) for verb in ("unregister", "delete")]
+    for i, id_ in reversed(list(enumerate(topics))):
+        expected += [(f"subscription.on_{verb}", [client.session, id_])
+                     for verb in ("unsubscribe", "delete")[:1 if i == 1 else 2]]
+    expected.append(("session.on_leave", [client.session, client.details["authid"], client.details["authrole"]]))
+    assert events == expected
+    for call in calls:
+        with pytest.raises(WampError) as error:
+            other.result(call)
+        assert error.value.uri == "wamp.error.canceled"
+    assert listener.client.silent() == []
+
+
+def test_kill_all_is_quiet(routerd, join):
+    listener = Listener(join(routerd), TOPICS + OTHERS)
+    killer = listener.client
+    others = [join(routerd, s) for s in SERIALIZERS * 2]
+    for other in others:
+        expect_join(listener, other)
+        other.subscribe("com.example.t")
+    assert len(killer.silent()) == 1 + len(others)  # one on_create, and the on_subscribes
+    killer.inbox.clear()
+    assert killer.call("wamp.session.kill_all") == ([len(others)], {})
+    assert killer.silent() == []
+    assert killer.call("wamp.session.count") == ([1], {})
+
+
+def test_patterns_get_meta_events(routerd, join):
+    """One EVENT for each subscription that matches, with the topic in those of patterns."""
+    client, other = join(routerd, "cbor"), join(routerd)
+    topic = "wamp.subscription.on_delete"
+    ids = [client.subscribe(topic), client.subscribe("wamp.sub", match="prefix"),
+           client.subscribe("wamp..on_delete", match="wildcard")]
+    for pattern, match in (("wamp.x", "prefix"), ("wamp..x", "wildcard"), ("wamp.", "wildcard")):
+        with pytest.raises(WampError) as error:
+            client.subscribe(pattern, match=match)
+        assert error.value.uri == "wamp.error.invalid_uri"
+    other.unsubscribe(other.subscribe("com.example.t"))
+    events = [client.expect(EVENT) for _ in range(6)]
+    assert [m[1] for m in events] == [ids[1]] * 3 + ids  # on_create, on_subscribe, on_unsubscribe
+    assert len({m[2] for m in events}) == 4
+    assert [m[3] for m in events[3:]] == [{}, {"topic": topic}, {"topic": topic}]
+    assert events[3][4] == events[4][4] == events[5][4]
+    assert client.silent() == []
+
+
+def test_many_subscriptions_end_in_pieces(routerd, join):
+    """A session with many subscriptions is lost. Others are served meanwhile, and each create has its
+    delete, behind its unsubscribe."""
+    many = 20000
+    client = join(routerd, "msgpack")
+    for start in range(0, many, 500):
+        client.send(*[[SUBSCRIBE, i + 1, {}, f"com.example.{i}"] for i in range(start, start + 500)])
+        for _ in range(500):
+            client.expect(SUBSCRIBED)
+    listener = Listener(join(routerd, "msgpack"), TOPICS + OTHERS)
+    client.close_socket()
+    left, unsubscribed, deleted = [], set(), set()
+    other = join(routerd)
+    served = 0
+    while not left:
+        other.call("wamp.session.count")
+        served += 1
+        for _ in range(1000):
+            topic, args = listener.next()
+            if topic == "session.on_join":
+                assert args[0]["session"] == other.session
+            elif topic == "session.on_leave":
+                left.append(args)
+                break
+            else:
+                assert args[0] == client.session
+                assert topic == ("subscription.on_delete" if args[1] in unsubscribed else "subscription.on_unsubscribe")
+                (deleted if args[1] in unsubscribed else unsubscribed).add(args[1])
+    assert left[0][0] == client.session and len(deleted) == many and deleted == unsubscribed
     assert listener.client.silent() == []
 
 

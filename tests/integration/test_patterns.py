@@ -39,7 +39,7 @@ def test_the_topic_is_in_the_details_of_a_pattern(routerd, join, serializer):
     exact = receiver.subscribe("com.example.a.b")
     long = receiver.subscribe("com.example.a", match="prefix")
     wildcard = receiver.subscribe("com.example..b", match="wildcard")
-    short = receiver.subscribe("", match="prefix")
+    short = receiver.subscribe("com.", match="prefix")
     publication = sender.publish("com.example.a.b", [1], {"k": 2}, acknowledge=True)
     topic = {"topic": "com.example.a.b"}
     assert events_of(receiver, 4) == [[EVENT, exact, publication, {}, [1], {"k": 2}]] + [
@@ -230,10 +230,10 @@ def test_which_patterns_are_valid(routerd, join):
     for kind, answer in ((SUBSCRIBE, SUBSCRIBED), (REGISTER, REGISTERED)):
         for match, pattern in good:
             client.send([kind, 1, {"match": match}, pattern])
-            assert client.recv()[:2] == [answer, 1], (match, pattern)
+            client.expect(answer, 1)  # some of the patterns match meta events
         for match, pattern in bad:
             client.send([kind, 1, {"match": match}, pattern])
-            message = client.recv()
+            message = client.expect(ERROR)
             assert message[:5] == [ERROR, kind, 1, {}, "wamp.error.invalid_uri"], (match, pattern)
             assert message[5][0].startswith("invalid URI")
 

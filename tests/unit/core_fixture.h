@@ -144,6 +144,28 @@ static int teardown(void **state)
 
 #define core_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* With limits that a test does not reach. */
+static inline int setup_large(void **state)
+{
+	static const struct realm_limits limits = {
+		.subscriptions = 200000,
+		.registrations = 200000,
+		.wildcards = 200000,
+		.calls = 200000,
+	};
+	struct core *c;
+
+	setup(state);
+	c = *state;
+	realm_free(&c->realm);
+	c->realm = realm_new(REALM, N_WORKERS, &limits, &c->ids, &c->deadlines,
+			     &c->outbox);
+	assert_non_null(c->realm);
+	return 0;
+}
+
+#define large_test(f) cmocka_unit_test_setup_teardown(f, setup_large, teardown)
+
 /* --- posts from the workers --- */
 
 static inline struct session_ref ref(uint16_t worker, uint32_t slot, uint32_t generation)

@@ -320,8 +320,8 @@ static void few_of_many_in_several_subscriptions(void **state)
 	join_many(c);
 	ids[0] = subscribe(c, nth(7), "a");
 	for (unsigned how = 1; how < 3; how++) {
-		ids[how] = subscribe_to(c, nth(7), (enum match)how, "");
-		subscribe_to(c, nth(1), (enum match)how, "");
+		ids[how] = subscribe_to(c, nth(7), (enum match)how, "a");
+		subscribe_to(c, nth(1), (enum match)how, "a");
 	}
 	snprintf(list, sizeof(list), "[%" PRIu64 "]", session_id(nth(7)));
 	publish(c, alice, options(MSG_ELIGIBLE, list), false);

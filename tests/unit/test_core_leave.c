@@ -13,28 +13,6 @@ static const struct session_ref carol = {.worker = 2, .slot = 1, .generation = 1
 /* the next session on bob's place */
 static const struct session_ref heir = {.worker = 1, .slot = 1, .generation = 2};
 
-/* The limits of these tests: those of the fixture are low. */
-static int setup_large(void **state)
-{
-	static const struct realm_limits limits = {
-		.subscriptions = 100000,
-		.registrations = 100000,
-		.wildcards = 100000,
-		.calls = 100000,
-	};
-	struct core *c;
-
-	setup(state);
-	c = *state;
-	realm_free(&c->realm);
-	c->realm =
-		realm_new(REALM, N_WORKERS, &limits, &c->ids, &c->deadlines, &c->outbox);
-	assert_non_null(c->realm);
-	return 0;
-}
-
-#define leave_test(f) cmocka_unit_test_setup_teardown(f, setup_large, teardown)
-
 static const char *numbered(const char *prefix, unsigned i)
 {
 	static char uri[32];
@@ -245,14 +223,14 @@ static void callers_are_lost_in_a_slice(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		leave_test(the_order),
-		leave_test(many_memberships_end_in_slices),
-		leave_test(nobody_calls_a_session_that_has_left),
-		leave_test(its_procedure_can_be_registered_at_once),
-		leave_test(calls_end_before_their_turn),
-		leave_test(sessions_leave_in_order),
-		leave_test(the_realm_ends_between_slices),
-		leave_test(callers_are_lost_in_a_slice),
+		large_test(the_order),
+		large_test(many_memberships_end_in_slices),
+		large_test(nobody_calls_a_session_that_has_left),
+		large_test(its_procedure_can_be_registered_at_once),
+		large_test(calls_end_before_their_turn),
+		large_test(sessions_leave_in_order),
+		large_test(the_realm_ends_between_slices),
+		large_test(callers_are_lost_in_a_slice),
 	};
 
 	return cmocka_run_group_tests_name("core_leave", tests, NULL, NULL);

@@ -938,11 +938,12 @@ static void test_write_payloads(void **state)
 	"[2 123 {'roles' {'broker' {'features' {"                                        \
 	"'pattern_based_subscription' true 'publication_trustlevels' true "              \
 	"'publisher_exclusion' true 'publisher_identification' true "                    \
-	"'session_meta_api' true 'subscriber_blackwhite_listing' true}} "                \
+	"'session_meta_api' true 'subscriber_blackwhite_listing' true "                  \
+	"'subscription_meta_api' true}} "                                                \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
 	"'pattern_based_registration' true 'progressive_call_results' true "             \
-	"'session_meta_api' true}}} "                                                    \
+	"'registration_meta_api' true 'session_meta_api' true}}} "                       \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

@@ -31,8 +31,7 @@ enum rpc_conn_state {
 struct pending {
 	struct rpc_conn *conn;
 	uint32_t id;
-	bool used;
-	rpc_answer_cb *cb;
+	rpc_answer_cb *cb; /* NULL: this slot is free */
 	void *arg;
 	struct timer deadline;
 };
@@ -96,7 +95,7 @@ static void pending_release(struct pending *p)
 	struct rpc_conn *c = p->conn;
 
 	timer_disarm(&p->deadline);
-	p->used = false;
+	p->cb = NULL;
 	c->n_calls--;
 }
 
@@ -139,7 +138,7 @@ static void end_conn(struct rpc_conn *c, int err)
 	disconnect(c);
 	/* A callback may free the connection. Then no further callback may run. */
 	for (unsigned i = 0; i < c->n_slots && !c->free_later; i++)
-		if (c->pending[i].used)
+		if (c->pending[i].cb != NULL)
 			pending_finish(&c->pending[i], &closed);
 	if (!c->free_later)
 		c->handlers->closed(err, c->arg);
@@ -205,7 +204,7 @@ static struct pending *find_pending(struct rpc_conn *c, uint32_t id)
 {
 	struct pending *p = c->n_slots > 0 ? &c->pending[id & (c->n_slots - 1)] : NULL;
 
-	return p != NULL && p->used && p->id == id ? p : NULL;
+	return p != NULL && p->cb != NULL && p->id == id ? p : NULL;
 }
 
 static void got_response(struct rpc_conn *c, const struct rpc_msg *m)
@@ -429,7 +428,7 @@ fail:
 static void destroy(struct rpc_conn *c)
 {
 	for (unsigned i = 0; i < c->n_slots; i++)
-		if (c->pending[i].used)
+		if (c->pending[i].cb != NULL)
 			pending_release(&c->pending[i]);
 	loop_release_timers(c->loop, c->n_slots);
 	buf_fini(&c->in);
@@ -487,7 +486,7 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 	/* There is a free slot. Callers use the id 0 for "no call". */
 	do {
 		p = &c->pending[++id & (c->n_slots - 1)];
-	} while (p->used || id == 0);
+	} while (p->cb != NULL || id == 0);
 	const struct rpc_msg m = {
 		.type = RPC_REQUEST,
 		.id = id,
@@ -500,7 +499,6 @@ int rpc_call(struct rpc_conn *c, const struct rpc_call *call, uint32_t *id_out)
 	c->last_id = id;
 	c->n_calls++;
 	p->id = id;
-	p->used = true;
 	p->cb = call->cb;
 	p->arg = call->arg;
 	timer_arm(&p->deadline, call->timeout_ms);

@@ -30,14 +30,19 @@ static int check_item(const struct token *t)
 	return 0;
 }
 
-/* Skips one value, and checks its sizes and that it nests at most max_depth deep. */
-static int pass_limited(struct token_reader *r, unsigned max_depth)
+/*
+ * Checks the sizes of the value at the start of `in`, and that it nests at most max_depth
+ * deep. *len_out gets its length.
+ */
+static int check_depth(struct slice in, unsigned max_depth, size_t *len_out)
 {
+	struct token_reader r;
 	struct token t;
 	unsigned depth = 0;
 
+	token_reader_init(&r, SERIALIZER_MSGPACK, in);
 	do {
-		int err = token_next(r, &t);
+		int err = token_next(&r, &t);
 		if (err == 0)
 			err = check_item(&t);
 		if (err != 0)
@@ -49,35 +54,14 @@ static int pass_limited(struct token_reader *r, unsigned max_depth)
 		if (depth > max_depth)
 			return E_DEPTH;
 	} while (depth > 0);
+	*len_out = (size_t)(r.pos - r.start);
 	return 0;
 }
 
-static int check_depth(struct slice in, unsigned max_depth, size_t *len_out)
-{
-	struct token_reader r;
-
-	token_reader_init(&r, SERIALIZER_MSGPACK, in);
-	int err = pass_limited(&r, max_depth);
-	*len_out = (size_t)(r.pos - r.start);
-	return err;
-}
-
-/* The message itself is an array, which is one level. */
-enum { PART_DEPTH = AUTH_MAX_DEPTH - 1 };
-
 int auth_check(struct slice in, size_t *len_out)
 {
-	return check_depth(in, PART_DEPTH, len_out);
-}
-
-/* Reads one element of the message in encoded form. */
-static int read_part(struct token_reader *r, bool limited, struct slice *out)
-{
-	const uint8_t *start = r->pos;
-	int err = limited ? pass_limited(r, PART_DEPTH) : token_skip(r, NULL);
-
-	*out = slice_of(start, (size_t)(r->pos - start));
-	return err;
+	/* The message itself is an array, which is one level. */
+	return check_depth(in, AUTH_MAX_DEPTH - 1, len_out);
 }
 
 /* Reads the message's type and id. */
@@ -102,26 +86,23 @@ static int read_type_and_id(struct token_reader *r, struct rpc_msg *m)
 	return 0;
 }
 
-static int read_response(struct token_reader *r, bool limited, struct rpc_msg *m)
-{
-	int err = read_part(r, limited, &m->error);
-
-	if (err == 0)
-		err = read_part(r, limited, &m->result);
-	if (err == 0 && slice_eq_str(m->error, "\xc0"))
-		m->error.len = 0;
-	return err;
-}
-
-static int read_method(struct token_reader *r, bool limited, struct rpc_msg *m)
+/* Reads the parts after the type and id. */
+static int read_parts(struct token_reader *r, struct rpc_msg *m)
 {
 	struct token t;
-	int err = token_expect(r, TOKEN_STR, &t);
+	int err;
 
+	if (m->type == RPC_RESPONSE) {
+		err = token_skip(r, &m->error);
+		if (err == 0)
+			err = token_skip(r, &m->result);
+		if (err == 0 && slice_eq_str(m->error, "\xc0"))
+			m->error.len = 0;
+		return err;
+	}
+	err = token_expect(r, TOKEN_STR, &t);
 	if (err == 0)
-		err = check_item(&t);
-	if (err == 0)
-		err = read_part(r, limited, &m->params);
+		err = token_skip(r, &m->params);
 	if (err != 0)
 		return err;
 	m->method = t.text;
@@ -135,10 +116,10 @@ int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out, size_t *le
 	*out = (struct rpc_msg){.type = RPC_UNKNOWN};
 	token_reader_init(&r, SERIALIZER_MSGPACK, in);
 	int err = read_type_and_id(&r, out);
-	if (err == 0 && out->type == RPC_RESPONSE)
-		err = read_response(&r, limited, out);
-	else if (err == 0)
-		err = read_method(&r, limited, out);
+	if (err == 0 && limited)
+		err = check_depth(in, AUTH_MAX_DEPTH, len_out);
+	if (err == 0)
+		err = read_parts(&r, out);
 	*len_out = (size_t)(r.pos - r.start);
 	return err;
 }

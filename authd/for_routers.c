@@ -3,7 +3,6 @@
  * Handles the requests and notifications of routers: "routerd to authd" in
  * proto/auth-protocol.md. Main thread.
  */
-#include "authd/authd_version.h"
 #include "authd/authenticate.h"
 #include "authd/server.h"
 #include "common/err.h"

@@ -4,7 +4,6 @@
  * opens the database and the sockets, runs the loop, and frees everything. The main
  * thread does all the work; a second thread writes the log.
  */
-#include "authd/authd_version.h"
 #include "authd/server.h"
 #include "common/daemon.h"
 #include "common/err.h"

@@ -79,11 +79,10 @@ bool conf_user_allowed(const struct conf_users *users, uid_t uid)
 	return users->count == 0 && (uid == 0 || uid == geteuid());
 }
 
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const formats[] = {"text", "journal", NULL};
 static const struct conf_key log_keys[] = {
 	CONF_KEY_OF("level", ENUM, struct conf_log, level, enum log_level,
-		    .names = levels, .def = LOG_LEVEL_INFO),
+		    .names = log_level_names, .def = LOG_LEVEL_INFO),
 	CONF_KEY_OF("format", ENUM, struct conf_log, format, enum log_format,
 		    .names = formats, .def = LOG_FORMAT_TEXT),
 };

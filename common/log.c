@@ -11,7 +11,6 @@
 
 #include "common/err.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -33,16 +32,8 @@ enum {
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format line_format = LOG_FORMAT_TEXT;
 
-static const struct {
-	const char *name;
-	int priority; /* of syslog, read by journald */
-} levels[] = {
-	[LOG_LEVEL_ERROR] = {"error", 3},
-	[LOG_LEVEL_WARN] = {"warn", 4},
-	[LOG_LEVEL_INFO] = {"info", 6},
-	[LOG_LEVEL_DEBUG] = {"debug", 7},
-};
-static_assert(ARRAY_LEN(levels) == LOG_LEVEL_COUNT, "levels has a row for each level");
+const char *const log_level_names[] = {"error", "warn", "info", "debug", NULL};
+static const int priorities[] = {3, 4, 6, 7}; /* of syslog, read by journald */
 
 void log_init(enum log_level level, enum log_format format)
 {
@@ -77,7 +68,7 @@ static struct {
 static size_t put_head(char *line, size_t cap, enum log_level level)
 {
 	if (line_format == LOG_FORMAT_JOURNAL)
-		return (size_t)snprintf(line, cap, "<%d>", levels[level].priority);
+		return (size_t)snprintf(line, cap, "<%d>", priorities[level]);
 
 	struct timespec ts;
 	struct tm tm;
@@ -85,7 +76,7 @@ static size_t put_head(char *line, size_t cap, enum log_level level)
 	gmtime_r(&ts.tv_sec, &tm);
 	size_t n = strftime(line, cap, "%Y-%m-%dT%H:%M:%S", &tm);
 	return n + (size_t)snprintf(line + n, cap - n, ".%03ldZ %-5s ",
-				    ts.tv_nsec / 1000000, levels[level].name);
+				    ts.tv_nsec / 1000000, log_level_names[level]);
 }
 
 /* --- the writer --- */

@@ -28,6 +28,8 @@ enum log_level {
 	LOG_LEVEL_DEBUG = 3,
 	LOG_LEVEL_COUNT = 4,
 };
+/* The names of the levels. NULL ends the list. */
+extern const char *const log_level_names[LOG_LEVEL_COUNT + 1];
 
 enum log_format {
 	LOG_FORMAT_TEXT = 0, /* time, level, message */

@@ -14,6 +14,8 @@
 #include "common/buf.h"
 #include "proto/fields.h"
 
+#define AUTHD_VERSION "0.1.0" /* of authd and authctl */
+
 #define ADMIN_PRINCIPAL_ADD     "principal.add"     /* admin_principal: admin_change */
 #define ADMIN_PRINCIPAL_LIST    "principal.list"    /* admin_list: admin_list_result */
 #define ADMIN_PRINCIPAL_SHOW    "principal.show"    /* admin_target: admin_principal */

@@ -4,7 +4,6 @@
  */
 #include "authd/ctl/ctl.h"
 
-#include "authd/authd_version.h"
 #include "common/log.h"
 
 #include <getopt.h>

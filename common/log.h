@@ -78,11 +78,7 @@ void log_write(enum log_level level, const char *prefix, const char *fmt, ...)
 #define log_error(prefix, ...) log_write(LOG_LEVEL_ERROR, prefix, __VA_ARGS__)
 #define log_warn(prefix, ...)  log_write(LOG_LEVEL_WARN, prefix, __VA_ARGS__)
 #define log_info(prefix, ...)  log_write(LOG_LEVEL_INFO, prefix, __VA_ARGS__)
-#define log_debug(prefix, ...)                                                           \
-	do {                                                                             \
-		if (log_enabled(LOG_LEVEL_DEBUG))                                        \
-			log_write(LOG_LEVEL_DEBUG, prefix, __VA_ARGS__);                 \
-	} while (0)
+#define log_debug(prefix, ...) log_write(LOG_LEVEL_DEBUG, prefix, __VA_ARGS__)
 
 enum { LOG_QUOTE_MAX = 200 }; /* a longer quoted text is cut and ends with "..." */
 

@@ -6,7 +6,8 @@ import re
 
 import peers
 import pytest
-from rawclient import ERROR, EVENT, INVOCATION, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, WampError
+from rawclient import (ERROR, EVENT, GOODBYE, INVOCATION, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE,
+                       WampError)
 from utils import permission, router_config
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -154,6 +155,52 @@ def test_what_a_session_had_ends_in_order(routerd, join, way):
     assert listener.client.silent() == []
 
 
+def test_a_callee_is_killed_with_calls_in_flight(routerd, join):
+    """One of the calls is its own, and one is the killer's. Each caller gets one answer."""
+    callee, killer = join(routerd, "cbor"), join(routerd)
+    callers = [join(routerd, s) for s in SERIALIZERS * 2]
+    callee.register("com.example.p")
+    calls = [(caller, caller.start_call("com.example.p")) for caller in callers for _ in range(16)]
+    calls += [(killer, killer.start_call("com.example.p")) for _ in range(3)]
+    callee.start_call("com.example.p")
+    for _ in range(100):
+        callee.expect(INVOCATION)
+    listener = Listener(join(routerd), TOPICS)
+    assert killer.call("wamp.session.kill", [callee.session]) == ([], {})
+    expect_leave(listener, callee)
+    for caller, call in calls:
+        with pytest.raises(WampError) as error:
+            caller.result(call)
+        assert error.value.uri == "wamp.error.canceled"
+    for client in [killer, listener.client, *callers]:
+        assert client.silent() == []
+    goodbye, = callee.unpack(callee.recv_message()[1])
+    assert goodbye[0] == GOODBYE and callee.wait_closed()[1] == []
+
+
+def test_counts_and_lists_agree_with_the_events(routerd, join):
+    """Whoever hears of an end no longer finds what has ended, while a session ends in pieces, too."""
+    asker, client, other = join(routerd), join(routerd, "msgpack"), join(routerd)
+    topics = []
+    for start in range(0, 3000, 500):
+        client.send(*[[SUBSCRIBE, i + 1, {}, f"com.example.{i}"] for i in range(start, start + 500)])
+        topics += [client.expect(SUBSCRIBED)[2] for _ in range(500)]
+    other.subscribe("com.example.0")
+    listener = Listener(asker, ["wamp.session.on_leave", "wamp.subscription.on_unsubscribe"])
+    client.close_socket()
+    for topic in reversed(topics):
+        listener.expect("subscription.on_unsubscribe", client.session, topic)
+        if topic % 50 == topics[0] % 50 and topic != topics[0]:
+            with pytest.raises(WampError) as error:
+                asker.call("wamp.subscription.count_subscribers", [topic])
+            assert error.value.uri == "wamp.error.no_such_subscription"
+            with pytest.raises(WampError) as error:
+                asker.call("wamp.session.get", [client.session])
+            assert error.value.uri == "wamp.error.no_such_session"
+    assert asker.call("wamp.subscription.list_subscribers", [topics[0]]) == ([[other.session]], {})
+    expect_leave(listener, client)
+
+
 def test_kill_all_is_quiet(routerd, join):
     listener = Listener(join(routerd), TOPICS + OTHERS)
     killer = listener.client
@@ -261,11 +308,20 @@ def test_real_clients(routerd, join, puppets, transport, kind):
     puppet = puppets(kind)
     for serializer in peers.serializers(kind, transport):
         peer = peers.Peer(puppet, routerd.url(), serializer)
-        for topic in TOPICS:
+        for topic in TOPICS + OTHERS:
             peer.subscribe(topic)
         client = join(routerd, "cbor")
         details, _ = client.call("wamp.session.get", [client.session])
         assert peer.event("wamp.session.on_join") == (details, {})
+        for what, begin, verb, id_ in (("subscription", client.subscribe, "subscribe", "com.example.t"),
+                                       ("registration", client.register, "register", "com.example.p")):
+            id_ = begin(id_)
+            (session, about), _ = peer.event(f"wamp.{what}.on_create")
+            assert (session, about["id"]) == (client.session, id_)
+            assert peer.event(f"wamp.{what}.on_{verb}") == ([client.session, id_], {})
+            getattr(client, f"un{verb}")(id_)
+            assert peer.event(f"wamp.{what}.on_un{verb}") == ([client.session, id_], {})
+            assert peer.event(f"wamp.{what}.on_delete") == ([client.session, id_], {})
         client.leave()
         assert peer.event("wamp.session.on_leave") == (
             [client.session, client.details["authid"], client.details["authrole"]], {})

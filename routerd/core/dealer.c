@@ -18,13 +18,21 @@ enum call_state {
 	CALL_ACTIVE = 0,
 	/* Canceled with mode kill: the callee was told to stop, and the caller waits. */
 	CALL_KILLING = 1,
+	CALL_WALKS = 2, /* the realm itself makes the result, in slices */
 };
 
-/* A CALL that was sent to its callee as an INVOCATION and is not answered yet. */
+/*
+ * A CALL that is not answered yet: it was sent to its callee as an INVOCATION, or the
+ * realm makes its result.
+ */
 struct call {
-	struct id_node by_callee; /* owner: the callee, id: INVOCATION.Request */
+	/* owner: the callee, id: INVOCATION.Request; unused in state CALL_WALKS */
+	struct id_node by_callee;
 	struct id_node by_caller; /* owner: the caller, id: CALL.Request */
-	LIST_ENTRY(call) of_callee;
+	union {
+		LIST_ENTRY(call) of_callee;
+		struct meta_walk *walk; /* owned; in state CALL_WALKS */
+	};
 	union {
 		LIST_ENTRY(call) of_caller;
 		SLIST_ENTRY(call) free;
@@ -79,30 +87,38 @@ static void give_back_call(struct dealer *d, struct call *c)
 	d->n_free_calls++;
 }
 
+/* Adds a call without a callee, in state CALL_WALKS. NULL if out of memory. */
 static struct call *add_call(struct realm *realm, struct session *caller,
-			     uint64_t request, struct session *callee)
+			     uint64_t request)
 {
 	struct call *c = take_call(&realm->dealer);
 
 	if (c == NULL)
 		return NULL;
+	c->by_callee.owner = NULL;
+	c->by_caller.owner = caller;
+	c->by_caller.id = request;
+	/* a reused call must not look as if its deadline were set */
+	c->deadline.node.tick = 0;
+	c->state = CALL_WALKS;
+	c->timeout_ms = 0;
+	c->progress = false;
+	id_table_add(&realm->dealer.requests, &c->by_caller);
+	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
+	caller->n_calls++;
+	return c;
+}
+
+static void give_to_callee(struct realm *realm, struct call *c, struct session *callee)
+{
 	/* Specification, "Identifiers": request ids count from 1 to 2^53, then from 1
 	 * again. */
 	callee->last_invocation = callee->last_invocation % WAMP_MAX_ID + 1;
 	c->by_callee.owner = callee;
 	c->by_callee.id = callee->last_invocation;
-	c->by_caller.owner = caller;
-	c->by_caller.id = request;
-	/* a reused call must not look as if its deadline were set */
-	c->deadline.node.tick = 0;
 	c->state = CALL_ACTIVE;
-	c->timeout_ms = 0;
 	id_table_add(&realm->dealer.calls, &c->by_callee);
-	id_table_add(&realm->dealer.requests, &c->by_caller);
 	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
-	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
-	caller->n_calls++;
-	return c;
 }
 
 /*
@@ -119,11 +135,15 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 	}
 	/* does nothing if no deadline is set */
 	wheel_cancel(realm->deadlines, &c->deadline.node);
-	id_table_remove(&realm->dealer.calls, &c->by_callee);
 	id_table_remove(&realm->dealer.requests, &c->by_caller);
-	LIST_REMOVE(c, of_callee);
 	LIST_REMOVE(c, of_caller);
 	caller->n_calls--;
+	if (UNLIKELY(c->state == CALL_WALKS)) {
+		meta_walk_end(&realm->meta, c->walk);
+	} else {
+		id_table_remove(&realm->dealer.calls, &c->by_callee);
+		LIST_REMOVE(c, of_callee);
+	}
 	give_back_call(&realm->dealer, c);
 }
 
@@ -168,7 +188,7 @@ static void fail_call(struct realm *realm, struct call *c, struct post_error err
 
 /*
  * Tells the callee to stop working on a call. False if the callee has not announced call
- * canceling, if it was told before, or if memory ran out.
+ * canceling, if it was told before, if there is no callee, or if memory ran out.
  */
 static bool interrupt_callee(struct realm *realm, const struct call *c,
 			     enum wamp_cancel_mode mode)
@@ -180,8 +200,8 @@ static bool interrupt_callee(struct realm *realm, const struct call *c,
 		.mode = (uint8_t)mode,
 	};
 
-	if (c->state == CALL_KILLING || (callee->identity->features.of[WAMP_ROLE_CALLEE] &
-					 WAMP_FEATURE_CALL_CANCELING) == 0)
+	if (c->state != CALL_ACTIVE || (callee->identity->features.of[WAMP_ROLE_CALLEE] &
+					WAMP_FEATURE_CALL_CANCELING) == 0)
 		return false;
 	return session_try_post(realm, callee, &interrupt);
 }
@@ -217,6 +237,31 @@ static void set_deadline(struct realm *realm, struct call *c, uint64_t due_ms)
 {
 	c->deadline.realm = realm;
 	wheel_set(realm->deadlines, &c->deadline.node, due_ms);
+}
+
+/* time_ms is when the CALL was read, so time spent in queues counts. */
+static void begin_timeout(struct realm *realm, struct call *c, const struct post *p)
+{
+	c->timeout_ms = p->timeout_ms;
+	if (c->timeout_ms != 0)
+		set_deadline(realm, c, p->time_ms + c->timeout_ms);
+}
+
+struct call *dealer_add_walk(struct realm *realm, struct session *s, const struct post *p,
+			     struct meta_walk *walk)
+{
+	struct call *c = add_call(realm, s, p->request);
+
+	if (c == NULL)
+		return NULL;
+	c->walk = walk;
+	begin_timeout(realm, c, p);
+	return c;
+}
+
+void dealer_answer(struct realm *realm, struct call *c, struct post *answer)
+{
+	finish_call(realm, c, answer);
 }
 
 bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request)
@@ -261,11 +306,12 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		return;
 	}
 	struct session *callee = reg->node.owner;
-	struct call *c = add_call(realm, s, p->request, callee);
+	struct call *c = add_call(realm, s, p->request);
 	if (c == NULL) {
 		session_error(realm, s, WAMP_CALL, p->request, no_memory, NULL);
 		return;
 	}
+	give_to_callee(realm, c, callee);
 	struct post invocation = {
 		.type = POST_INVOCATION,
 		.request = c->by_callee.id,
@@ -282,10 +328,7 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	 * which does not know of this call, stays. */
 	if (session_try_post(realm, callee, &invocation)) {
 		p->payload = NULL;
-		/* time_ms is when the CALL was read, so time spent in queues counts */
-		c->timeout_ms = p->timeout_ms;
-		if (c->timeout_ms != 0)
-			set_deadline(realm, c, p->time_ms + c->timeout_ms);
+		begin_timeout(realm, c, p);
 		return;
 	}
 	identity_unref(&invocation.disclosed);
@@ -308,7 +351,7 @@ void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 	/* normal: the answer was sent before the CANCEL arrived */
 	if (c == NULL)
 		return;
-	realm->counters.cancels += c->state == CALL_ACTIVE;
+	realm->counters.cancels += c->state != CALL_KILLING;
 	if (p->mode == WAMP_MODE_KILL) {
 		if (c->state == CALL_KILLING)
 			return;
@@ -378,7 +421,8 @@ void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 	struct call *c = at_caller ? find_own_call(realm, s, p->request)
 				   : find_call(realm, s, p->request);
 
-	if (c == NULL || (p->progress && !takes_progress(c)))
+	/* A progressive result can be of an earlier call with the same request id. */
+	if (c == NULL || (p->progress && !takes_progress(c)) || c->state == CALL_WALKS)
 		return;
 	/* After a progressive result the callee is still working. */
 	if (at_caller || p->progress)

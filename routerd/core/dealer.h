@@ -13,6 +13,7 @@
 #include "routerd/core/session.h"
 
 struct deadline;
+struct meta_walk;
 
 struct dealer {
 	struct pattern_index procedures; /* the patterns of the registrations */
@@ -35,6 +36,18 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p);
  * false and does nothing.
  */
 bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request);
+/*
+ * Adds a call of a meta procedure whose result a walk makes. The call owns the walk.
+ * CANCEL and a timeout end it, as any call. NULL if out of memory; then the caller keeps
+ * the walk.
+ */
+struct call *dealer_add_walk(struct realm *realm, struct session *s, const struct post *p,
+			     struct meta_walk *walk) MUSTCHECK;
+/*
+ * Answers such a call and ends it, and with it the walk. answer is NULL if the caller has
+ * left; takes its references.
+ */
+void dealer_answer(struct realm *realm, struct call *c, struct post *answer);
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /*

@@ -16,66 +16,67 @@ enum {
 	KILL_COST = 32, /* to end a session takes as long as visiting so many */
 };
 
-/* --- answers --- */
+/* --- answers, which need only the request id --- */
 
-static void fail_meta(struct realm *realm, struct session *s, uint64_t request, int err)
+static struct post meta_error(struct realm *realm, struct post_error error)
+{
+	realm->counters.errors++;
+	return (struct post){
+		.type = POST_ERROR,
+		.request_type = WAMP_CALL,
+		.error = error,
+	};
+}
+
+/* The result that was written. Frees the writer, which is NULL if out of memory. */
+static struct post meta_result(struct realm *realm, struct payload_writer **w)
 {
 	static const struct post_error too_long = {
 		WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED,
 		"the result is longer than any message may be"};
+	struct post result = {.type = POST_RESULT};
+	int err = *w == NULL ? E_NOMEM : payload_finish(w, &result.payload);
 
-	session_error(realm, s, WAMP_CALL, request, err == E_LIMIT ? too_long : no_memory,
-		      NULL);
-}
-
-/* Sends the written result, and frees the writer. */
-static void answer_meta(struct realm *realm, struct session *s, uint64_t request,
-			struct payload_writer **w)
-{
-	struct post result = {.type = POST_RESULT, .request = request};
-	int err = payload_finish(w, &result.payload);
-
-	if (err != 0) {
-		fail_meta(realm, s, request, err);
-		return;
-	}
+	if (err != 0)
+		return meta_error(realm, err == E_LIMIT ? too_long : no_memory);
 	realm->counters.results++;
-	session_post(realm, s, &result);
+	return result;
 }
 
-static void answer_number(struct realm *realm, struct session *s, uint64_t request,
-			  uint64_t number)
+static struct post meta_number(struct realm *realm, uint64_t number)
 {
 	struct payload_writer *w = payload_writer_new();
 
-	if (w == NULL) {
-		fail_meta(realm, s, request, E_NOMEM);
-		return;
-	}
-	payload_put_number(w, number);
-	answer_meta(realm, s, request, &w);
+	if (w != NULL)
+		payload_put_number(w, number);
+	return meta_result(realm, &w);
 }
 
-/* --- wamp.session.get --- */
+/* --- sessions: what needs no walk --- */
 
-static void get_session(struct realm *realm, struct session *s, const struct post *p)
+static struct post count_all(struct realm *realm, struct session *s, const struct post *p)
+{
+	(void)s;
+	(void)p;
+	return meta_number(realm, realm->sessions_by_id.count);
+}
+
+static struct post get_session(struct realm *realm, struct session *s,
+			       const struct post *p)
 {
 	static const struct post_error no_such = {
 		WAMP_ERROR_NO_SUCH_SESSION, "the realm has no session with this id"};
 	const struct session *wanted = session_by_id(realm, p->id);
 	struct payload_writer *w;
 
-	if (wanted == NULL) {
-		session_error(realm, s, WAMP_CALL, p->request, no_such, NULL);
-	} else if ((w = payload_writer_new()) == NULL) {
-		fail_meta(realm, s, p->request, E_NOMEM);
-	} else {
+	(void)s;
+	if (wanted == NULL)
+		return meta_error(realm, no_such);
+	w = payload_writer_new();
+	if (w != NULL)
 		meta_put_session(w, wanted->identity);
-		answer_meta(realm, s, p->request, &w);
-	}
+	return meta_result(realm, &w);
 }
-
-/* --- wamp.session.kill --- */
 
 static void kill_with(struct realm *realm, struct session *s, struct revocation *kill,
 		      bool quiet)
@@ -86,28 +87,25 @@ static void kill_with(struct realm *realm, struct session *s, struct revocation 
 	leave_begin(realm, s, &killed, quiet);
 }
 
-static void kill_session(struct realm *realm, struct session *s, const struct post *p)
+static struct post kill_session(struct realm *realm, struct session *s,
+				const struct post *p)
 {
 	static const struct post_error no_other = {
 		WAMP_ERROR_NO_SUCH_SESSION,
 		"the realm has no other session with this id"};
 	static const struct msg_payload nothing = {.items = 0};
-	struct post result = {.type = POST_RESULT, .request = p->request};
+	struct post result = {.type = POST_RESULT};
 	struct session *victim = session_by_id(realm, p->id);
 
-	if (victim == NULL || victim == s) {
-		session_error(realm, s, WAMP_CALL, p->request, no_other, NULL);
-		return;
-	}
+	if (victim == NULL || victim == s)
+		return meta_error(realm, no_other);
 	/* before the kill, so that memory cannot run out after it */
 	result.payload = payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0), nothing);
-	if (result.payload == NULL) {
-		fail_meta(realm, s, p->request, E_NOMEM);
-		return;
-	}
+	if (result.payload == NULL)
+		return meta_error(realm, no_memory);
 	kill_with(realm, victim, p->kill, false);
 	realm->counters.results++;
-	session_post(realm, s, &result);
+	return result;
 }
 
 /* --- registrations and subscriptions: what needs no walk --- */
@@ -119,68 +117,60 @@ static const struct pattern_index *patterns_of(const struct realm *realm,
 						  : &realm->broker.topics;
 }
 
-/* Answers with the id of a pattern, or with null if there is none. */
-static void answer_pattern(struct realm *realm, struct session *s, uint64_t request,
-			   const struct pattern *found)
+/* The result is the id of a pattern, or null if there is none. */
+static struct post meta_pattern(struct realm *realm, const struct pattern *found)
 {
 	struct payload_writer *w = payload_writer_new();
 
-	if (w == NULL) {
-		fail_meta(realm, s, request, E_NOMEM);
-		return;
-	}
-	if (found == NULL)
+	if (w != NULL && found == NULL)
 		payload_put_null(w);
-	else
+	else if (w != NULL)
 		payload_put_number(w, found->by_id.id);
-	answer_meta(realm, s, request, &w);
+	return meta_result(realm, &w);
 }
 
-static void look_up(struct realm *realm, struct session *s, const struct post *p)
+static struct post look_up(struct realm *realm, struct session *s, const struct post *p)
 {
-	answer_pattern(realm, s, p->request,
-		       pattern_find(patterns_of(realm, p->procedure), p->match,
-				    payload_uri(p->payload)));
+	(void)s;
+	return meta_pattern(realm, pattern_find(patterns_of(realm, p->procedure),
+						p->match, payload_uri(p->payload)));
 }
 
 /* The registration that would get a call now. */
-static void match_registration(struct realm *realm, struct session *s,
-			       const struct post *p)
+static struct post match_registration(struct realm *realm, struct session *s,
+				      const struct post *p)
 {
 	const struct registration *reg =
 		registration_find(realm, payload_uri(p->payload));
 
-	answer_pattern(realm, s, p->request, reg == NULL ? NULL : &reg->pattern);
+	(void)s;
+	return meta_pattern(realm, reg == NULL ? NULL : &reg->pattern);
 }
 
 /* As expensive as a publication to this topic: it needs no slices. */
-static void match_subscriptions(struct realm *realm, struct session *s,
-				const struct post *p)
+static struct post match_subscriptions(struct realm *realm, struct session *s,
+				       const struct post *p)
 {
 	struct payload_writer *w = payload_writer_new();
 	struct pattern_walk found;
 	const struct pattern *pattern;
 
-	if (w == NULL) {
-		fail_meta(realm, s, p->request, E_NOMEM);
-		return;
-	}
+	(void)s;
 	pattern_walk_begin(&found, &realm->broker.topics, payload_uri(p->payload));
 	pattern = pattern_walk_next(&found);
-	if (pattern == NULL) {
+	if (w != NULL && pattern == NULL) {
 		payload_put_null(w);
-	} else {
+	} else if (w != NULL) {
 		payload_put_list(w);
 		for (; pattern != NULL; pattern = pattern_walk_next(&found))
 			payload_put_number(w, pattern->by_id.id);
 		payload_put_end(w);
 	}
-	answer_meta(realm, s, p->request, &w);
+	return meta_result(realm, &w);
 }
 
-/* Answers that there is no registration or subscription with the id of the call. */
-static void no_such_pattern(struct realm *realm, struct session *s, uint64_t request,
-			    unsigned procedure)
+/* Says that there is no registration or subscription with the id of the call. */
+static struct post no_such_pattern(struct realm *realm, unsigned procedure)
 {
 	static const struct post_error registration = {
 		WAMP_ERROR_NO_SUCH_REGISTRATION,
@@ -189,39 +179,36 @@ static void no_such_pattern(struct realm *realm, struct session *s, uint64_t req
 		WAMP_ERROR_NO_SUCH_SUBSCRIPTION,
 		"the realm has no subscription with this id"};
 
-	session_error(realm, s, WAMP_CALL, request,
-		      procedure < META_SUBSCRIPTION_LIST ? registration : subscription,
-		      NULL);
+	return meta_error(realm, procedure < META_SUBSCRIPTION_LIST ? registration
+								    : subscription);
 }
 
-static void get_pattern(struct realm *realm, struct session *s, const struct post *p)
+static struct post get_pattern(struct realm *realm, struct session *s,
+			       const struct post *p)
 {
 	struct pattern *wanted = pattern_by_id(patterns_of(realm, p->procedure), p->id);
+	bool registration = p->procedure == META_REGISTRATION_GET;
 	struct payload_writer *w;
 
-	if (wanted == NULL) {
-		no_such_pattern(realm, s, p->request, p->procedure);
-	} else if ((w = payload_writer_new()) == NULL) {
-		fail_meta(realm, s, p->request, E_NOMEM);
-	} else {
-		meta_put_pattern(w, wanted,
-				 p->procedure == META_REGISTRATION_GET ? "single" : NULL);
-		answer_meta(realm, s, p->request, &w);
-	}
+	(void)s;
+	if (wanted == NULL)
+		return no_such_pattern(realm, p->procedure);
+	w = payload_writer_new();
+	if (w != NULL)
+		meta_put_pattern(w, wanted, registration ? "single" : NULL);
+	return meta_result(realm, &w);
 }
 
-static void count_sessions_of(struct realm *realm, struct session *s,
-			      const struct post *p)
+static struct post count_sessions_of(struct realm *realm, struct session *s,
+				     const struct post *p)
 {
 	struct pattern *wanted = pattern_by_id(patterns_of(realm, p->procedure), p->id);
+	bool registration = p->procedure == META_REGISTRATION_COUNT_CALLEES;
 
+	(void)s;
 	if (wanted == NULL)
-		no_such_pattern(realm, s, p->request, p->procedure);
-	else
-		answer_number(realm, s, p->request,
-			      p->procedure == META_REGISTRATION_COUNT_CALLEES
-				      ? 1
-				      : subscription_of(wanted)->n_members);
+		return no_such_pattern(realm, p->procedure);
+	return meta_number(realm, registration ? 1u : subscription_of(wanted)->n_members);
 }
 
 /* --- walks over sessions --- */
@@ -419,50 +406,65 @@ static const struct meta_walker walkers[META_PROCEDURE_COUNT] = {
 	[META_SUBSCRIPTION_LIST_SUBSCRIBERS] = {begin_members, visit_members},
 };
 
-/* Begins the first walk. False if it has failed, and the caller has the ERROR. */
-static bool begin_walk(struct realm *realm, const struct meta_walk *walk)
+/* Does one slice of the first walk. True if it is not the last. If it is, *answer_out is
+ * the answer. */
+static bool walk_on(struct realm *realm, const struct meta_walk *walk,
+		    struct post *answer_out)
 {
 	struct meta *m = &realm->meta;
 
-	m->begun = true;
-	m->count = 0;
-	m->result = payload_writer_new();
-	if (m->result == NULL) {
-		fail_meta(realm, walk->caller, walk->request, E_NOMEM);
-		return false;
+	if (!m->begun) {
+		m->begun = true;
+		m->count = 0;
+		m->result = payload_writer_new();
+		if (m->result == NULL) {
+			*answer_out = meta_error(realm, no_memory);
+			return false;
+		}
+		if (!walkers[walk->procedure].begin(realm, walk)) {
+			*answer_out = no_such_pattern(realm, walk->procedure);
+			return false;
+		}
 	}
-	if (walkers[walk->procedure].begin(realm, walk))
+	if (walkers[walk->procedure].visit(realm, walk))
 		return true;
-	no_such_pattern(realm, walk->caller, walk->request, walk->procedure);
+	*answer_out = meta_result(realm, &m->result);
 	return false;
 }
 
 void meta_work(struct realm *realm)
 {
-	struct meta *m = &realm->meta;
-	struct meta_walk *walk = TAILQ_FIRST(&m->walks);
+	const struct meta_walk *walk = TAILQ_FIRST(&realm->meta.walks);
+	struct post answer;
 
 	if (walk == NULL)
 		return;
-	if (m->begun || begin_walk(realm, walk)) {
-		if (walkers[walk->procedure].visit(realm, walk))
-			return;
-		answer_meta(realm, walk->caller, walk->request, &m->result);
-	}
-	meta_walk_end(m, walk);
+	if (walk->caller->state == SESSION_LEAVING)
+		dealer_answer(realm, walk->call, NULL);
+	else if (!walk_on(realm, walk, &answer))
+		dealer_answer(realm, walk->call, &answer);
 }
 
 /* --- the posts --- */
 
-static void count_all(struct realm *realm, struct session *s, const struct post *p)
+/* Adds a call that needs a walk. False if out of memory. */
+static bool add_walk(struct realm *realm, struct session *s, struct post *p)
 {
-	answer_number(realm, s, p->request, realm->sessions_by_id.count);
+	struct meta_walk *walk = meta_walk_add(realm, s, p);
+
+	if (walk == NULL)
+		return false;
+	walk->call = dealer_add_walk(realm, s, p, walk);
+	if (walk->call != NULL)
+		return true;
+	meta_walk_end(&realm->meta, walk);
+	return false;
 }
 
 void meta_call(struct realm *realm, struct session *s, struct post *p)
 {
-	/* the calls that need no walk */
-	static void (*const handlers[META_PROCEDURE_COUNT])(
+	/* the procedures that need no walk */
+	static struct post (*const handlers[META_PROCEDURE_COUNT])(
 		struct realm *, struct session *, const struct post *) = {
 		[META_SESSION_COUNT] = count_all,
 		[META_SESSION_GET] = get_session,
@@ -477,15 +479,22 @@ void meta_call(struct realm *realm, struct session *s, struct post *p)
 		[META_SUBSCRIPTION_COUNT_SUBSCRIBERS] = count_sessions_of,
 	};
 	bool filtered = p->procedure == META_SESSION_COUNT && p->roles != NULL;
+	struct post answer;
 
 	realm->counters.calls++;
 	if (dealer_refuse_duplicate(realm, s, p->request))
 		return;
-	if (s->n_calls >= realm->limits.calls)
+	if (s->n_calls >= realm->limits.calls) {
 		session_limit_error(realm, s, WAMP_CALL, p->request,
 				    "the session has too many calls in flight");
-	else if (handlers[p->procedure] != NULL && !filtered)
-		handlers[p->procedure](realm, s, p);
-	else if (meta_walk_add(realm, s, p) != 0)
-		fail_meta(realm, s, p->request, E_NOMEM);
+		return;
+	}
+	if (handlers[p->procedure] != NULL && !filtered)
+		answer = handlers[p->procedure](realm, s, p);
+	else if (add_walk(realm, s, p))
+		return;
+	else
+		answer = meta_error(realm, no_memory);
+	answer.request = p->request;
+	session_post(realm, s, &answer);
 }

@@ -2,7 +2,6 @@
 /* Walks begin and end; the owner's thread. See meta_walk.h. */
 #include "routerd/core/meta_walk.h"
 
-#include "common/err.h"
 #include "routerd/core/realm_int.h"
 #include "routerd/post/role_set.h"
 
@@ -13,15 +12,15 @@ void meta_init(struct meta *m)
 	TAILQ_INIT(&m->walks);
 }
 
-int meta_walk_add(struct realm *realm, struct session *s, struct post *p)
+struct meta_walk *meta_walk_add(struct realm *realm, const struct session *s,
+				struct post *p)
 {
 	struct meta_walk *walk = malloc(sizeof(*walk));
 
 	if (walk == NULL)
-		return E_NOMEM;
+		return NULL;
 	*walk = (struct meta_walk){
 		.caller = s,
-		.request = p->request,
 		.last = p->procedure < META_REGISTRATION_LIST ? realm->counters.joins
 							      : realm->ids->next,
 		.id = p->id,
@@ -35,9 +34,7 @@ int meta_walk_add(struct realm *realm, struct session *s, struct post *p)
 		p->roles = NULL;
 	}
 	TAILQ_INSERT_TAIL(&realm->meta.walks, walk, in_order);
-	LIST_INSERT_HEAD(&s->walks, walk, of_caller);
-	s->n_calls++;
-	return 0;
+	return walk;
 }
 
 void meta_walk_end(struct meta *m, struct meta_walk *walk)
@@ -48,20 +45,9 @@ void meta_walk_end(struct meta *m, struct meta_walk *walk)
 		m->next = NULL;
 	}
 	TAILQ_REMOVE(&m->walks, walk, in_order);
-	LIST_REMOVE(walk, of_caller);
-	walk->caller->n_calls--;
 	if (meta_kills(walk->procedure))
 		revocation_unref(&walk->kill);
 	else
 		role_set_free(&walk->roles);
 	free(walk);
-}
-
-void meta_forget_session(struct realm *realm, struct session *s)
-{
-	struct meta_walk *walk;
-
-	while ((walk = LIST_FIRST(&s->walks)) != NULL)
-		meta_walk_end(&realm->meta, walk);
-	meta_step_over(&realm->meta, s, TAILQ_NEXT(s, link));
 }

@@ -20,12 +20,12 @@
 
 #include <sys/queue.h>
 
-/* It counts as one of its caller's calls in flight. */
+struct call;
+
 struct meta_walk {
 	TAILQ_ENTRY(meta_walk) in_order;
-	LIST_ENTRY(meta_walk) of_caller;
-	struct session *caller;
-	uint64_t request;
+	struct call *call; /* the call in flight; it owns the walk */
+	const struct session *caller;
 	/* What to visit: sessions up to this number, or patterns up to this id. */
 	uint64_t last;
 	uint64_t id;       /* the registration or subscription whose sessions it visits */
@@ -53,10 +53,14 @@ struct meta {
 /* Initializes m. When all sessions have left, there is nothing to free. */
 void meta_init(struct meta *m);
 
-/* Adds a walk for a POST_META and takes the references that it holds. E_NOMEM. */
-int meta_walk_add(struct realm *realm, struct session *s, struct post *p) MUSTCHECK;
+/*
+ * Adds a walk for a POST_META and takes the references that it holds. The caller must set
+ * the walk's call. NULL if out of memory.
+ */
+struct meta_walk *meta_walk_add(struct realm *realm, const struct session *s,
+				struct post *p) MUSTCHECK;
 
-/* Ends a walk, which need not be the first, and frees it. Sends no answer. */
+/* Ends a walk, which need not be the first, and frees it. For the end of its call. */
 void meta_walk_end(struct meta *m, struct meta_walk *walk);
 
 /*
@@ -69,9 +73,6 @@ static inline void meta_step_over(struct meta *m, const void *gone, void *next)
 	if (UNLIKELY(m->next == gone))
 		m->next = next;
 }
-
-/* Must be called before a session leaves. Ends its walks. */
-void meta_forget_session(struct realm *realm, struct session *s);
 
 /* True if there is no walk. */
 static inline bool meta_idle(const struct meta *m)

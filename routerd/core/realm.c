@@ -242,6 +242,6 @@ struct realm_counters realm_counters(const struct realm *realm)
 	c.subscriptions = pattern_index_count(&realm->broker.topics);
 	c.memberships = realm->broker.memberships.count;
 	c.registrations = realm->dealer.registrations.count;
-	c.calls_in_flight = realm->dealer.calls.count;
+	c.calls_in_flight = realm->dealer.requests.count;
 	return c;
 }

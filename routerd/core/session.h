@@ -17,7 +17,6 @@ struct realm;
 struct membership;
 struct registration;
 struct call;
-struct meta_walk;
 
 enum session_state {
 	SESSION_OPEN = 0,
@@ -38,7 +37,7 @@ struct session {
 	uint32_t n_memberships;
 	uint32_t n_registrations;
 	uint32_t n_wildcards;     /* among its memberships and registrations */
-	uint32_t n_calls;         /* number of its calls and walks */
+	uint32_t n_calls;         /* in flight, with this session as the caller */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
 	uint8_t state;            /* enum session_state */
@@ -48,7 +47,6 @@ struct session {
 	LIST_HEAD(, registration) registrations;
 	LIST_HEAD(, call) calls;       /* in flight, with this session as the caller */
 	LIST_HEAD(, call) invocations; /* in flight, with this session as the callee */
-	LIST_HEAD(, meta_walk) walks;  /* for its calls of meta procedures */
 };
 
 TAILQ_HEAD(session_list, session);

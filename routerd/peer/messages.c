@@ -372,9 +372,9 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint32_t *ms_out)
 /* Checks the arguments of a meta procedure, and posts the call to the owner, which knows
  * the sessions. */
 static NOINLINE void call_meta(struct peer *p, struct msg *m,
-			       enum meta_procedure procedure)
+			       enum meta_procedure procedure, uint32_t timeout_ms)
 {
-	struct post post = {.type = POST_META};
+	struct post post = {.type = POST_META, .timeout_ms = timeout_ms};
 	struct post_error fault;
 	int err = meta_args_read(procedure, p->serializer, &m->payload, p->peers->policy,
 				 p->identity->realm, &p->peers->out, &post, &fault);
@@ -398,7 +398,7 @@ static void on_call(struct peer *p, struct msg *m)
 		return;
 	enum meta_procedure meta = meta_find(m->uri);
 	if (UNLIKELY(meta != META_PROCEDURE_COUNT))
-		call_meta(p, m, meta);
+		call_meta(p, m, meta, post.timeout_ms);
 	else
 		post_with_payload(p, m, &post);
 }

@@ -74,9 +74,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   sent to its caller. request, of that type; error and payload, see struct      \
 	   post_error */                                                                 \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
-	/* a CALL of a meta procedure: request, procedure, and its arguments: id of the  \
-	   session, registration or subscription; payload (URI) and match; roles; kill   \
-	 */                                                                              \
+	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
+	   arguments: id of the session, registration or subscription; payload (URI)     \
+	   and match; roles; kill */                                                     \
 	X(META, REALM, META)                                                             \
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \
@@ -263,14 +263,19 @@ struct post {
 			struct identity *disclosed; /* counted; may be NULL */
 			struct id_list *more;       /* counted; may be NULL */
 		};
-		uint32_t timeout_ms; /* 0: none */
+		struct {
+			uint32_t timeout_ms; /* 0: none */
+			union {
+				struct role_set *roles; /* owned; NULL: all roles */
+				/* counted; says whom to kill and why. Set if
+				 * meta_kills(procedure). */
+				struct revocation *kill;
+			};
+		};
 		uint64_t created_ms; /* when the worker read the message; Unix time */
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;
-		struct role_set *roles; /* owned; NULL: all roles */
-		/* counted; says whom to kill and why. Set if meta_kills(procedure). */
-		struct revocation *kill;
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */

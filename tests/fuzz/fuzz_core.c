@@ -249,6 +249,16 @@ static size_t find_own_flight(const struct model *m, unsigned caller, uint64_t r
 	return i;
 }
 
+static size_t find_stroll(const struct model *m, unsigned caller, uint64_t request)
+{
+	size_t i = 0;
+
+	while (i < m->n_strolls &&
+	       (m->strolls[i].caller != caller || m->strolls[i].request != request))
+		i++;
+	return i;
+}
+
 static void drop_stroll(struct model *m, size_t i)
 {
 	m->n_strolls--;
@@ -468,6 +478,10 @@ static bool model_duplicate(struct model *m, unsigned who, uint64_t request)
 			return true;
 		}
 	}
+	if (find_stroll(m, who, request) < m->n_strolls) {
+		expect(m, who, (struct post){.type = POST_VIOLATION});
+		return true;
+	}
 	return false;
 }
 
@@ -530,7 +544,14 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 static void model_cancel(struct model *m, unsigned who, const struct post *p)
 {
 	size_t i = find_own_flight(m, who, p->request);
+	size_t stroll = find_stroll(m, who, p->request);
 
+	if (stroll < m->n_strolls) {
+		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_CANCELED, NULL);
+		drop_stroll(m, stroll);
+		m->cancels++;
+		return;
+	}
 	if (i == m->n_flights)
 		return;
 	struct flight *f = &m->flights[i];
@@ -908,7 +929,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(n.sessions == sessions);
 	ASSERT(n.memberships == of_sessions && n.subscriptions == subscriptions);
 	ASSERT(n.registrations == registrations(m, -1));
-	ASSERT(n.calls_in_flight == m->n_flights);
+	ASSERT(n.calls_in_flight == m->n_flights + m->n_strolls);
 	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
 	ASSERT(n.timeouts == m->timeouts && n.cancels == m->cancels);
@@ -1065,7 +1086,7 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		.type = POST_META,
 		.realm = m->index,
 		.session = m->players[who].ref,
-		.request = arg,
+		.request = arg / 16,
 		.procedure = (uint8_t)procedure,
 	};
 

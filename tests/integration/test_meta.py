@@ -4,7 +4,7 @@ with Autobahn|Python."""
 
 import peers
 import pytest
-from rawclient import CALL, RESULT, TRANSPORTS, Client, RawSocket, WampError
+from rawclient import CALL, CANCEL, RESULT, TRANSPORTS, Client, RawSocket, WampError
 from utils import IS_TSAN, permission, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
@@ -164,6 +164,19 @@ def test_meta_calls_are_pending_calls(start_routerd, join, threads):
         client.result(request)
     for _ in range(10):
         assert len(sessions(client)) == 2 and count(client, ["device"]) == 2
+
+
+def test_a_call_of_a_meta_procedure_can_be_canceled(start_routerd, join, threads):
+    """CANCEL comes before or after the result; there is one answer. A timeout is accepted."""
+    client = join(start_routerd(two_roles(threads)))
+    for mode in ("kill", "skip", "killnowait") * 20:
+        request = client.next_request()
+        client.send([CALL, request, {"timeout": 60000}, "wamp.session.list", [["device"]]], [CANCEL, request, {"mode": mode}])
+        try:
+            assert client.result(request) == ([[client.session]], {})
+        except WampError as error:
+            assert error.uri == "wamp.error.canceled"
+    assert client.silent() == []
 
 
 def ask_many_times(clients, requests):

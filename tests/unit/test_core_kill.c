@@ -333,6 +333,22 @@ static void the_killer_leaves(void **state)
 	assert_int_equal(realm_counters(c->realm).sessions, MANY - 1 - KILLS);
 }
 
+/* Those that are dead stay dead; the others live. */
+static void a_kill_is_canceled(void **state)
+{
+	struct core *c = *state;
+
+	join_many(c);
+	send_kill(c, member(0), 1, META_SESSION_KILL_ALL, 0, "");
+	work(c);
+	forget_sent(c);
+	send_post(c, member(0), (struct post){.type = POST_CANCEL, .request = 1});
+	expect_error(c, member(0), WAMP_CALL, 1, WAMP_ERROR_CANCELED,
+		     "the caller has canceled the call");
+	assert_false(realm_has_work(c->realm));
+	assert_int_equal(realm_counters(c->realm).sessions, MANY - KILLS);
+}
+
 /* The walks of a victim end with it, and those of others go on. */
 static void victims_have_walks(void **state)
 {
@@ -396,6 +412,7 @@ int main(void)
 		core_test(all_in_slices),
 		core_test(victims_leave_between_slices),
 		core_test(the_killer_leaves),
+		core_test(a_kill_is_canceled),
 		core_test(victims_have_walks),
 		core_test(memory_runs_out),
 		core_test(a_realm_is_freed_with_a_kill),

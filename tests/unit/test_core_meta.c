@@ -371,6 +371,93 @@ static void walks_are_calls_in_flight(void **state)
 		     "callee left while the call was in flight");
 }
 
+static void send_cancel(struct core *c, struct session_ref who, uint64_t request,
+			enum wamp_cancel_mode mode)
+{
+	send_post(c, who,
+		  (struct post){.type = POST_CANCEL,
+				.request = request,
+				.mode = (uint8_t)mode});
+}
+
+/* In any mode, before the walk has begun, and in the middle of it. */
+static void a_walk_is_canceled(void **state)
+{
+	static const char canceled[] = "the caller has canceled the call";
+	static uint64_t ids[MANY];
+	struct core *c = *state;
+
+	join_many(c);
+	for (int mode = WAMP_MODE_KILLNOWAIT; mode <= WAMP_MODE_KILL; mode++) {
+		send_meta(c, member(0), 1, META_SESSION_LIST, role_filter(1));
+		send_meta(c, member(0), 2, META_SESSION_LIST, NULL);
+		send_meta(c, member(1), 1, META_SESSION_LIST, NULL);
+		work(c, 2);
+		send_cancel(c, member(0), 2, (enum wamp_cancel_mode)mode);
+		expect_error(c, member(0), WAMP_CALL, 2, WAMP_ERROR_CANCELED, canceled);
+		send_cancel(c, member(0), 1, (enum wamp_cancel_mode)mode);
+		expect_error(c, member(0), WAMP_CALL, 1, WAMP_ERROR_CANCELED, canceled);
+		send_cancel(c, member(0), 1, (enum wamp_cancel_mode)mode);
+		expect_nothing(c);
+		work(c, 3);
+		assert_int_equal(expect_ids(c, member(1), 1, ids, MANY), MANY);
+		assert_false(realm_has_work(c->realm));
+		send_cancel(c, member(1), 1, (enum wamp_cancel_mode)mode);
+		expect_nothing(c); /* it has its result */
+	}
+	assert_int_equal(realm_counters(c->realm).cancels, 6);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+}
+
+static void a_walk_times_out(void **state)
+{
+	struct core *c = *state;
+	struct post p = {.type = POST_META, .request = 1, .timeout_ms = 100};
+
+	join_many(c);
+	for (int i = 0; i < 2; i++) {
+		p.procedure = META_SESSION_LIST;
+		p.time_ms = 1000;
+		send_post(c, member(0), p);
+		work(c, 2);
+		wheel_run(&c->deadlines, 1099, realm_deadline_passed, NULL);
+		expect_nothing(c);
+		if (i == 0) { /* in time */
+			work(c, 1);
+			expect(c, member(0), POST_RESULT, 1);
+			assert_int_equal(c->deadlines.nodes, 0);
+			continue;
+		}
+		wheel_run(&c->deadlines, 1200, realm_deadline_passed, NULL);
+		expect_error(c, member(0), WAMP_CALL, 1, WAMP_ERROR_TIMEOUT,
+			     "the callee did not answer within the call's timeout");
+		assert_false(realm_has_work(c->realm));
+	}
+	assert_int_equal(realm_counters(c->realm).timeouts, 1);
+}
+
+/* The id of a call in flight must not be used again, whatever is called. */
+static void a_walk_has_the_only_call_with_its_id(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	provide(c, bob, "p");
+	send_meta(c, alice, 1, META_SESSION_LIST, NULL);
+	send_meta(c, alice, 1, META_SESSION_COUNT, NULL);
+	expect(c, alice, POST_VIOLATION, 0);
+	send_uri(c, alice, POST_CALL, 1, "p");
+	expect(c, alice, POST_VIOLATION, 0);
+	send_uri(c, alice, POST_CALL, 2, "p");
+	expect(c, bob, POST_INVOCATION, 1);
+	send_meta(c, alice, 2, META_SESSION_LIST, NULL);
+	expect(c, alice, POST_VIOLATION, 0);
+	work(c, 1);
+	expect(c, alice, POST_RESULT, 1);
+	send_meta(c, alice, 1, META_SESSION_COUNT, NULL);
+	assert_int_equal(expect_number(c, alice, 1), 3);
+}
+
 static void a_result_is_lost(void **state)
 {
 	struct core *c = *state;
@@ -409,6 +496,9 @@ int main(void)
 		core_test(the_rest_leaves_between_slices),
 		core_test(the_caller_leaves),
 		core_test(walks_are_calls_in_flight),
+		core_test(a_walk_is_canceled),
+		core_test(a_walk_times_out),
+		core_test(a_walk_has_the_only_call_with_its_id),
 		core_test(a_result_is_lost),
 		core_test(a_realm_is_freed_with_walks),
 	};

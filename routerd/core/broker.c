@@ -256,25 +256,6 @@ static NOINLINE bool find_all(struct broker *b, struct slice topic, struct match
 	return true;
 }
 
-/*
- * True if the worker has a member that may get the event. The publisher may not, if it
- * must not get its own event.
- */
-static bool has_receiver(struct realm *realm, const struct session *s,
-			 const struct matches *to, const struct post *p, unsigned worker)
-{
-	for (size_t i = 0; i < to->n; i++) {
-		uint32_t members = to->subs[i]->members_of[worker];
-
-		if (members > 1 ||
-		    (members == 1 &&
-		     !(p->exclude_me && worker == s->ref.worker &&
-		       find_membership(&realm->broker, s, to->subs[i]) != NULL)))
-			return true;
-	}
-	return false;
-}
-
 /* Takes the references for one more post of the same event. */
 static void share_event(struct post *event)
 {
@@ -297,24 +278,35 @@ static struct id_list *list_more(const struct matches *to)
 	return list;
 }
 
-/* The workers that have receivers, as bits. */
+/*
+ * The workers that have members, as bits, except for a worker where the publisher is the
+ * only member and must not get the event.
+ */
 static uint32_t receiving_workers(struct realm *realm, const struct session *s,
 				  const struct matches *to, const struct post *p)
 {
 	static_assert(CONFIG_MAX_THREADS <= 32, "a bit for each worker");
 	uint32_t workers = 0;
 
-	for (unsigned worker = 0; worker < realm->n_workers; worker++)
-		if (has_receiver(realm, s, to, p, worker))
-			workers |= BIT(worker);
+	for (size_t i = 0; i < to->n; i++) {
+		const struct subscription *sub = to->subs[i];
+		unsigned skip = realm->n_workers;
+
+		if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
+		    find_membership(&realm->broker, s, sub) != NULL)
+			skip = s->ref.worker;
+		for (unsigned worker = 0; worker < realm->n_workers; worker++)
+			if (sub->members_of[worker] > 0 && worker != skip)
+				workers |= BIT(worker);
+	}
 	return workers;
 }
 
 /* Makes room for an event to each of the workers. False if out of memory. */
 static bool room_for_events(struct realm *realm, uint32_t workers)
 {
-	for (unsigned worker = 0; workers != 0; worker++, workers >>= 1)
-		if ((workers & 1) != 0 && !post_room(realm->outbox, worker))
+	for (; workers != 0; workers &= workers - 1)
+		if (!post_room(realm->outbox, (unsigned)__builtin_ctz(workers)))
 			return false;
 	return true;
 }
@@ -353,13 +345,12 @@ static bool post_events(struct realm *realm, const struct session *s,
 	p->options = NULL;
 	if (event.disclosed != NULL)
 		identity_ref(event.disclosed);
-	for (unsigned worker = 0; workers != 0; worker++, workers >>= 1) {
-		if ((workers & 1) == 0)
-			continue;
+	for (; workers != 0; workers &= workers - 1) {
 		/* the last post takes the references */
-		if (workers > 1)
+		if ((workers & (workers - 1)) != 0)
 			share_event(&event);
-		bool sent = post_send(realm->outbox, worker, &event);
+		bool sent = post_send(realm->outbox, (unsigned)__builtin_ctz(workers),
+				      &event);
 		ASSERT(sent);
 		realm->counters.events++;
 	}
@@ -427,7 +418,7 @@ static bool send_event(struct realm *realm, const struct session *s, struct post
 	struct matches to = {&exact, 1};
 
 	if (LIKELY(b->topics.n_loose == 0)) {
-		exact = subscription_of(pattern_find(&b->topics, MATCH_EXACT, topic));
+		exact = subscription_of(pattern_exact(&b->topics, topic));
 		to.n = exact != NULL;
 	} else if (!find_all(b, topic, &to)) {
 		return false;

@@ -232,7 +232,7 @@ static const struct pattern_node *find_wildcard(const struct pattern_index *x,
 
 /* --- adding and removing --- */
 
-static struct pattern *find_exact(const struct pattern_index *x, struct slice uri)
+struct pattern *pattern_exact(const struct pattern_index *x, struct slice uri)
 {
 	struct id_node *node = id_table_find(&x->exact, NULL, hash_text(uri));
 
@@ -292,7 +292,7 @@ struct pattern *pattern_find(const struct pattern_index *x, enum match how,
 			     struct slice uri)
 {
 	if (how == MATCH_EXACT)
-		return find_exact(x, uri);
+		return pattern_exact(x, uri);
 	const struct pattern_node *node =
 		how == MATCH_PREFIX ? find_prefix(x, uri) : find_wildcard(x, uri);
 	struct pattern *p = node == NULL ? NULL : node->pattern;
@@ -387,7 +387,7 @@ struct pattern *pattern_walk_next(struct pattern_walk *w)
 
 	if (w->next == MATCH_EXACT) {
 		w->next = MATCH_PREFIX;
-		p = find_exact(w->index, w->uri);
+		p = pattern_exact(w->index, w->uri);
 	}
 	if (p == NULL && w->next == MATCH_PREFIX) {
 		p = walk_prefixes(w);
@@ -399,7 +399,7 @@ struct pattern *pattern_walk_next(struct pattern_walk *w)
 
 struct pattern *pattern_best(const struct pattern_index *x, struct slice uri)
 {
-	struct pattern *p = find_exact(x, uri), *best = p;
+	struct pattern *p = pattern_exact(x, uri), *best = p;
 	struct pattern_walk w;
 
 	if (LIKELY(p != NULL || x->n_loose == 0))

@@ -80,6 +80,8 @@ void pattern_remove(struct pattern_index *x, struct pattern *p);
 /* The pattern with this text that matches in this way. NULL if there is none. */
 struct pattern *pattern_find(const struct pattern_index *x, enum match how,
 			     struct slice uri);
+/* The same for MATCH_EXACT. */
+struct pattern *pattern_exact(const struct pattern_index *x, struct slice uri);
 /* NULL if there is none. */
 struct pattern *pattern_by_id(const struct pattern_index *x, uint64_t id);
 

@@ -33,5 +33,5 @@ void id_list_unref(struct id_list **list_io)
 
 size_t id_list_size(const struct id_list *list)
 {
-	return list == NULL ? 0 : sizeof(*list) + list->n * sizeof(list->ids[0]);
+	return sizeof(*list) + list->n * sizeof(list->ids[0]);
 }

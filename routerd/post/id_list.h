@@ -25,7 +25,7 @@ struct id_list *id_list_ref(struct id_list *list);
  */
 void id_list_unref(struct id_list **list);
 
-/* Bytes of memory. 0 if list is NULL. */
+/* Bytes of memory. */
 size_t id_list_size(const struct id_list *list);
 
 #endif

@@ -17,10 +17,11 @@ enum owned {
 	OWNS_REVOCATION = 2,
 	OWNS_FD = 3,
 	OWNS_LOGIN = 4,
-	OWNS_DISCLOSED = 5, /* disclosed and more */
+	OWNS_DISCLOSED = 5,
 	OWNS_POLICY = 6,
 	OWNS_SNAPSHOT = 7,
 	OWNS_META = 8,
+	OWNS_EVENT = 9,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -60,11 +61,13 @@ void post_drop(struct post *p)
 	case OWNS_LOGIN:
 		login_message_free(&p->login);
 		break;
+	case OWNS_EVENT:
+		if (UNLIKELY(p->more != NULL))
+			id_list_unref(&p->more);
+		/* FALLTHROUGH */
 	case OWNS_DISCLOSED:
 		if (UNLIKELY(p->disclosed != NULL))
 			identity_unref(&p->disclosed);
-		if (UNLIKELY(p->more != NULL))
-			id_list_unref(&p->more);
 		break;
 	case OWNS_META:
 		if (meta_kills(p->procedure))
@@ -100,9 +103,12 @@ size_t post_size(const struct post *p)
 	case OWNS_LOGIN:
 		size += p->login == NULL ? 0 : sizeof(*p->login) + p->login->len;
 		break;
+	case OWNS_EVENT:
+		if (UNLIKELY(p->more != NULL))
+			size += id_list_size(p->more);
+		/* FALLTHROUGH */
 	case OWNS_DISCLOSED:
 		size += p->disclosed == NULL ? 0 : identity_size(p->disclosed);
-		size += id_list_size(p->more);
 		break;
 	case OWNS_META:
 		if (!meta_kills(p->procedure))

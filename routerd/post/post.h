@@ -110,7 +110,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   for exclude_me; id: subscription, and match: how it matches; more: further    \
 	   subscriptions, all of which are patterns, or NULL; publication; disclosed:    \
 	   the publisher, or NULL; trust, payload, options */                            \
-	X(EVENT, MEMBERS, DISCLOSED)                                                     \
+	X(EVENT, MEMBERS, EVENT)                                                         \
 	/* From the owner directly to one subscriber, in place of an EVENT to its        \
 	   worker. Same fields as EVENT, except exclude_me, options and more */          \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
@@ -244,7 +244,10 @@ struct post {
 	bool progress;
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
-	uint64_t request;
+	union {
+		uint64_t request;
+		struct id_list *more; /* only EVENT; counted; may be NULL */
+	};
 	uint64_t id;
 	struct payload *payload; /* counted; may be NULL */
 	struct options *options; /* counted; NULL if the message has none */
@@ -261,7 +264,6 @@ struct post {
 		struct {
 			uint64_t publication;
 			struct identity *disclosed; /* counted; may be NULL */
-			struct id_list *more;       /* counted; may be NULL */
 		};
 		struct {
 			uint32_t timeout_ms; /* 0: none */

@@ -37,6 +37,7 @@ class Row:
     most: list = field(default_factory=list)  # absolute targets, one for each process
     unit: str = "us"
     options: dict = field(default_factory=dict)  # options of routerd's listener
+    limits: dict = field(default_factory=dict)  # routerd's
     timed: bool = True
     idle: int = 0  # number of idle sessions beside the busy ones
 
@@ -116,6 +117,7 @@ def measure(kind, row, args, more=()):
     if kind is Routerd:
         server.with_authd = row.login
         server.options = row.options
+        server.limits = row.limits
     with server, idle_sessions(server, row.idle, args):
         return wampbench(server, row, args, more)
 
@@ -232,14 +234,15 @@ def compare(name, base, other, args, most):
 FEW, MANY = 10, 100000
 
 
-def growth(what, base, args):
-    """How much MANY subscriptions or registrations of one session slow down others, and their memory."""
+def growth(what, base, args, **more):
+    """How much MANY subscriptions or registrations of one session slow down others, and their memory.
+    With --wildcards, all of them have the same shape."""
     name = f"{MANY:,} {what}s instead of {FEW}"
-    results = in_turns(name, *(Row(f"{n:,}", [*base, "--preload", n]) for n in (FEW, MANY)), args)
+    results = in_turns(name, *(Row(f"{n:,}", [*base, "--preload", n], **more) for n in (FEW, MANY)), args)
     yield report_more(name, results, 1.1)
     few, many = (n * statistics.median(r["preload_bytes_each"] for r in found)
                  for n, found in zip((FEW, MANY), results))
-    yield f"{f'memory for each further {what} (exact)':50}{(many - few) / (MANY - FEW):9.0f} {'':9}  bytes"
+    yield f"{f'memory for each further {what}':50}{(many - few) / (MANY - FEW):9.0f} {'':9}  bytes"
 
 
 def comparisons(args):
@@ -248,6 +251,8 @@ def comparisons(args):
                   Row("three", [*fan, "--receiver-serializers", "json,msgpack,cbor"]), args, 1.11)
     yield from growth("subscription", ["pubsub", "--receivers", 10, "--window", 8], args)
     yield from growth("registration", RPC, args)
+    yield from growth("wildcard subscription", ["pubsub", "--receivers", 10, "--window", 8, "--wildcards"], args,
+                      limits={"session_wildcards": MANY})
     yield compare("10,000 sessions instead of 10", Row("10", RPC, idle=10),
                   Row("10,000", RPC, idle=10000), args, 1.1)
 

@@ -43,6 +43,7 @@ struct options {
 	/* idle: number of topics to subscribe to; 0: one for each session */
 	unsigned topics;
 	unsigned preload;   /* unused subscriptions and registrations */
+	bool wildcards;     /* they are wildcards */
 	double first_delay; /* storm: seconds before the first attempt */
 	double deadline;    /* seconds without progress until the run fails */
 	const char *uri;    /* prefix of all topics and procedures */

@@ -5,6 +5,7 @@
 #include "tests/bench/options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { AT_ONCE = 256, TURN_NS = 100 * 1000 * 1000 };
 
@@ -18,11 +19,20 @@ static void ask_more(void)
 
 	while (asked < opt.preload && asked - confirmed < AT_ONCE) {
 		struct writer w = conn_write(&conn);
-		snprintf(uri, sizeof(uri), "%s.unused.%u", opt.uri, asked++);
+		if (opt.wildcards)
+			/* as many components as the topic, the first one empty */
+			snprintf(uri, sizeof(uri), "%s.unused%u",
+				 opt.uri + strcspn(opt.uri, "."), asked++);
+		else
+			snprintf(uri, sizeof(uri), "%s.unused.%u", opt.uri, asked++);
 		put_list(&w, 4);
 		put_uint(&w, of_registrations ? WAMP_REGISTER : WAMP_SUBSCRIBE);
 		put_uint(&w, asked);
-		put_map(&w, 0);
+		put_map(&w, opt.wildcards);
+		if (opt.wildcards) {
+			put_key(&w, "match");
+			put_string(&w, "wildcard");
+		}
 		put_end(&w, '}');
 		put_string(&w, uri);
 		put_end(&w, ']');

@@ -183,6 +183,7 @@ class Routerd(Server):
     with_authd = False
     threads = 1
     options = {}
+    limits = {}
 
     def transports(self):
         auth = {"anonymous": {"type": "static", "role": "device"}}
@@ -204,6 +205,8 @@ class Routerd(Server):
         }
         if self.with_authd:
             config["authenticators"] = {"authd": {"socket": "authd.sock"}}
+        if self.limits:
+            config["limits"] = self.limits
         return config
 
     def write(self, transports):

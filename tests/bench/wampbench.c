@@ -48,6 +48,7 @@ static const char help[] =
 	"  --count N          messages or logins (instead of --seconds), or sessions\n"
 	"  --topics N         idle: number of topics; default: one for each session\n"
 	"  --preload N        unused subscriptions (rpc: registrations)\n"
+	"  --wildcards        these are wildcards\n"
 	"  --first-delay S    storm: seconds before the first attempt, default 1.5\n"
 	"  --deadline S       fail after this time without progress, default 10\n"
 	"\n"
@@ -183,6 +184,7 @@ enum {
 	OPT_COUNT,
 	OPT_TOPICS,
 	OPT_PRELOAD,
+	OPT_WILDCARDS,
 	OPT_FIRST_DELAY,
 	OPT_DEADLINE,
 	OPT_PID,
@@ -212,6 +214,7 @@ static const struct option longs[] = {
 	{"count", 1, NULL, OPT_COUNT},
 	{"topics", 1, NULL, OPT_TOPICS},
 	{"preload", 1, NULL, OPT_PRELOAD},
+	{"wildcards", 0, NULL, OPT_WILDCARDS},
 	{"first-delay", 1, NULL, OPT_FIRST_DELAY},
 	{"deadline", 1, NULL, OPT_DEADLINE},
 	{"router-pid", 1, NULL, OPT_PID},
@@ -272,6 +275,8 @@ static void parse_load(int letter)
 		opt.topics = whole(optarg, 0, 1000000);
 	else if (letter == OPT_PRELOAD)
 		opt.preload = whole(optarg, 0, 10000000);
+	else if (letter == OPT_WILDCARDS)
+		opt.wildcards = true;
 	else if (letter == OPT_FIRST_DELAY)
 		opt.first_delay = number(optarg, 0);
 	else if (letter == OPT_DEADLINE)

@@ -120,6 +120,29 @@ def test_what_is_asked(authenticator, start_routerd, connect, join):
     assert routerd.total("authorizations_asked") == 4
 
 
+def test_it_decides_about_patterns(authenticator, start_routerd, connect):
+    """It gets the pattern as the URI, and match in the options."""
+    key = Key()
+    a = authenticator(lambda details, uri, action, options: uri != "com.secret.",
+                      answer=lambda *args: principal(key))
+    client = connect(start_routerd(config()))
+    client.join("devices", key=key)
+    subscription = client.subscribe("com.example.", match="prefix")
+    client.register("com..p", match="wildcard")
+    with pytest.raises(WampError) as error:
+        client.subscribe("com.secret.", match="prefix")
+    assert error.value.uri == DENIED
+    with pytest.raises(WampError) as error:
+        client.subscribe("com..secret", match="prefix")
+    assert error.value.uri == "wamp.error.invalid_uri"
+    client.publish("com.example.t", acknowledge=True, exclude_me=False)
+    assert client.event(subscription)
+    asked = [p[1:] for _, method, p in a.requests if method == "authorize"]
+    assert asked[:3] == [["com.example.", "subscribe", {"match": "prefix"}],
+                         ["com..p", "register", {"match": "wildcard"}],
+                         ["com.secret.", "subscribe", {"match": "prefix"}]]
+
+
 OWN = "this session's role may not subscribe to <com.example.{}>"
 ANSWERS = [
     # what the authorizer does, the client's error, the text of it

@@ -35,14 +35,14 @@ echo "installing:$missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# apt_get ARG...: runs apt-get; while another process holds one of apt's locks, tries again, since apt-get may not wait
+# apt_get ARG...: runs apt-get, and again while another process holds one of apt's locks, since apt-get may not wait for them
 apt_get() {
 	tries=600
 	until $sudo env LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -q "$@" >"$log" 2>&1; do
 		if ! grep -q 'Could not get lock' "$log" || [ $tries = 0 ]; then
 			return 1
 		fi
-		[ $tries != 600 ] || echo "waiting until another process has done with apt"
+		[ $tries != 600 ] || echo "waiting for another process that uses apt"
 		tries=$((tries - 1))
 		sleep 1
 	done

@@ -26,7 +26,7 @@ def authenticate(realm, authid, details):
     pubkey = details["authextra"]["pubkey"]
     for p in PRINCIPALS:
         if pubkey in p["keys"] and realm in (None, p["realm"]) and authid in (None, p["authid"]):
-            # the router checks that the client really has the private key
+            # the router checks that the client has the private key
             return {"realm": p["realm"], "role": p["role"], "authid": p["authid"],
                     "extra": p["extra"], "pubkey": pubkey}
     raise wampauth.Error("com.example.no_such_user",

@@ -15,13 +15,14 @@ It needs Python 3.11, the standard library and msgpack (Debian: python3-msgpack)
 proto/auth-protocol.md describes the protocol and what to return.
 
 - realm and authid are what the client asked for, or None. The client has proved nothing yet:
-  whoever connects can ask about any key.
+  anybody who can connect to the router can ask about any key.
 - details["authextra"] is always a dict. Its "pubkey" is 64 lower case hex digits, or None if the
   client sent no key or something else. Everything else in it is whatever the client sent.
 - details["ticket"] is what the client has sent as its password, if details["authmethod"] is
   "ticket"; tickets.py is an example. print(details) and the log do not show it.
-- Raise Error to refuse the client for good. Any other exception means "cannot decide now": the
-  client is dropped and may come back. A wrong return value refuses the client, and is logged.
+- Raise Error to refuse the client. After any other exception, for example because a database is
+  down, the router drops the connection, and the client may try again. If the return value is
+  wrong, the client is refused, and the log says what is wrong.
 - A plain function runs in one of 64 threads and may block. An `async def` function runs in the
   event loop and must not block; it is cancelled when nobody waits for its answer any more.
   serve() takes either; serve_async() is for programs that have an event loop of their own.
@@ -56,7 +57,7 @@ MAX_NAME = 255
 MAX_KEYS = 16
 TTL_SECONDS = 2
 
-THREADS = 64  # 200 clients get answers of 300 ms within one second
+THREADS = 64  # if a login takes 300 ms, they answer 200 logins within one second
 MAX_NOTICES = 1024
 DRAIN_SECONDS = 1  # after SIGTERM: for the answers that are being worked on
 END_SECONDS = 1.5  # after SIGTERM: the process ends, whatever still runs
@@ -67,22 +68,22 @@ log = logging.getLogger("wampauth")
 
 
 class Error(Exception):
-    """No: uri and message go to the client as they are.
+    """Refuses the client, which gets uri and message unchanged.
 
-    kind "temporary" says instead that it cannot be decided now, "ignore" that the router should
-    ask its next authenticator.
+    kind "temporary" means instead that no decision is possible now, and kind "ignore" that the
+    router should ask its next authenticator.
     """
 
     def __init__(self, uri=None, message="", kind="deny"):
         super().__init__(uri, message)
         text = str(message).encode(errors="replace")[:MAX_STRING].decode(errors="ignore")
         self.error = {"kind": kind, "uri": uri, "message": text}
-        if uri is None:  # the router has one for each question
+        if uri is None:  # then the router uses its default
             del self.error["uri"]
 
 
 class Details(dict):
-    """What is known about the client, and whether it still waits."""
+    """Describes the client, and tells how long it still waits."""
 
     def __init__(self, details, question):
         super().__init__(details)
@@ -113,8 +114,8 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
     authorize        is called with (details, uri, action, options) for each request of a session
                      whose role has this authenticator as its authorizer, and returns True or
                      False, or a dict: with {"allow": True, "disclose": True} the receiver of a
-                     call or publication learns who the client is. action is "call", "register", "publish" or "subscribe"; options is the
-                     dict that the client sent. details describes the client: session, realm,
+                     call or publication learns who the client is. action is "call", "register",
+                     "publish" or "subscribe"; options is the dict that the client sent. details describes the client: session, realm,
                      authid, authrole, authmethod, authprovider, and authextra, which is what
                      authenticate returned as extra
     workers          how many questions are handled at the same time: 64 threads or 1,024 tasks
@@ -123,7 +124,7 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
     on_notification  is called with (method, params) of session.opened, session.closed and
                      auth.failed, one after another
     """
-    # without a stderr its number may be that of anything else
+    # if stderr is closed, descriptor 2 may belong to something else
     handler = _Stderr() if sys.stderr else logging.NullHandler()
     logging.basicConfig(level=logging.INFO, handlers=[handler],
                         format="%(asctime)s %(levelname)s %(message)s")
@@ -148,7 +149,7 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
 
 
 class _Server:
-    """Asks the site's function what the routers want to know."""
+    """Calls the site's functions for the requests of all routers."""
 
     def __init__(self, authenticate, authorize, workers, uids, on_notification):
         self.functions = {"authenticate": authenticate, "authorize": authorize}
@@ -181,8 +182,8 @@ class _Server:
         return len(self.waiting) + len(self.running)
 
     def _start_next(self):
-        # the newest first: in a storm the oldest has waited until hardly any time is left, so
-        # the oldest first would serve nobody
+        # the newest first: if many clients log in at once, the oldest question has hardly any time
+        # left, so with the oldest first nobody could log in
         while self.waiting and len(self.running) < self.workers:
             question, _ = self.waiting.popitem()
             question.task = asyncio.create_task(self._work(question))
@@ -196,7 +197,7 @@ class _Server:
     def cancel(self, question):
         question.close()
         self.waiting.pop(question, None)
-        # nothing stops a thread
+        # a thread cannot be stopped
         if question.task and inspect.iscoroutinefunction(self.functions[question.method]):
             question.task.cancel()
 
@@ -218,10 +219,10 @@ class _Server:
                 question.answer(*outcome)
                 return
         if question.is_open():
-            log.warning("dropped corr=%s: no answer within %.1f s", question.corr, question.ttl)
+            log.warning("dropped a request: no answer within %.1f s corr=%s", question.ttl, question.corr)
 
     async def _call(self, function, args, seconds=None):
-        """(exception, result) of a function of the site."""
+        """Calls a function of the site. Returns (exception, result)."""
         if not inspect.iscoroutinefunction(function):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.threads, _catch, function, args)
@@ -247,7 +248,7 @@ class _Server:
                 log.error("on_notification failed notification=%s", notice[0], exc_info=exception)
 
     async def finish(self):
-        """Answers what has arrived, unless that takes long."""
+        """Waits a moment for the answers in progress, and closes all connections."""
         for router in self.routers:
             router.transport.pause_reading()
         end = time.monotonic() + DRAIN_SECONDS
@@ -266,7 +267,7 @@ class _Router(asyncio.Protocol):
     def __init__(self, server):
         self.server = server
         self.unpacker = msgpack.Unpacker()  # finds where messages end
-        self.buffer = b""  # the message that has not arrived as a whole
+        self.buffer = b""  # the beginning of an incomplete message
         self.position = 0  # of buffer in all that was received
         self.questions = {}  # by msgid: those that the router waits for
         self.max_message = MAX_MESSAGE
@@ -299,7 +300,7 @@ class _Router(asyncio.Protocol):
             self.transport.close()
 
     def _messages(self, data):
-        """The messages that have arrived as a whole, still encoded."""
+        """The complete messages, still encoded."""
         self.unpacker.feed(data)
         data = self.buffer + data
         begin = 0
@@ -323,7 +324,7 @@ class _Router(asyncio.Protocol):
             case [2, str(method)], params:
                 self._notification(method, params)
             case [1, _, _], _:
-                pass  # an answer, though this side does not ask
+                pass  # an answer, although this side sends no requests
             case _:
                 raise ValueError("this is not a message of the protocol")
 
@@ -375,7 +376,8 @@ class _Router(asyncio.Protocol):
 
 
 class _Question:
-    """One authenticate. It stays encoded until its turn: in a storm most never have one."""
+    """One authenticate request. It is decoded only when it is handled, because many clients may
+    log in at once, and most of their requests then time out before that."""
 
     method = "authenticate"
 
@@ -389,7 +391,7 @@ class _Question:
         self.task = None
 
     def read(self):
-        """The arguments of the site's function; an exception if the router may not ask this."""
+        """Returns the arguments of the site's function. Raises an exception if they are malformed."""
         realm, authid, details = _decode(self.params)
         if not all(isinstance(name, str | None) for name in (realm, authid)):
             raise ValueError("realm and authid must be text or nil")
@@ -414,7 +416,7 @@ class _Question:
         return max(0, self.ttl - self.age()) if self.is_open() else 0
 
     def answer(self, exception, result):
-        """Sends what the function returned, or says why not."""
+        """Sends the function's result, or an error."""
         error = None
         if isinstance(exception, Error):
             error, result = exception.error, None
@@ -549,8 +551,8 @@ def _decode(params):
 
 
 def _open(message):
-    """([type, ...], params) of a message. Params stay encoded: what is wrong in them must not
-    end the connection."""
+    """Returns ([type, ...], params). Params stay encoded: an error in them must not end the
+    connection."""
     unpacker = msgpack.Unpacker()
     unpacker.feed(message)
     count = unpacker.read_array_header()
@@ -570,7 +572,7 @@ def _invalid(exception):
 
 
 def _catch(function, args):
-    """(exception, result); futures do not carry every exception, and SystemExit is one, too."""
+    """Returns (exception, result): a future does not pass on every exception, such as SystemExit."""
     try:
         return None, function(*args)
     except BaseException as e:
@@ -615,7 +617,7 @@ class _Stderr(logging.Handler):
         self.second, self.lines = now, self.lines + 1 if now == self.second else 1
         try:
             text = self.format(record)
-        except Exception:  # a wrong log call of the site's is no reason to fail a login
+        except Exception:  # a mistake in a log call of the site must not fail a login
             text = f"wrong log call: {record.msg!r} with {record.args!r}"
         text += f" (dropped lines: {self.dropped})" if self.dropped else ""
         data = text.encode(errors="replace") + b"\n"
@@ -641,13 +643,13 @@ def _uids(users):
 
 
 def _peer_uid(sock):
-    """The kernel says which user connected."""
+    """The uid of the process that has connected, from the kernel."""
     cred = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     return struct.unpack("3i", cred)[1]
 
 
 def _listen(path, mode):
-    """A listening socket in place of a file that a dead process left behind."""
+    """Returns a listening socket. Removes the socket file of a process that has ended."""
     try:
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             with socket.socket(socket.AF_UNIX) as probe:

@@ -10,13 +10,12 @@
 #include "common/log.h"
 
 #include "common/err.h"
+#include "common/thread.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,17 +199,12 @@ static void *run_writer(void *arg)
 int log_start(void)
 {
 	pthread_attr_t attr;
-	sigset_t all, old;
 
 	if (pthread_attr_init(&attr) != 0)
 		return E_NOMEM;
 	pthread_attr_setstacksize(&attr, WRITER_STACK);
-	/* Block all signals, so that other threads handle them. A blocked SIGPIPE,
-	 * SIGXFSZ or SIGTTOU makes write(2) fail instead. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	sink.running = pthread_create(&sink.thread, &attr, run_writer, NULL) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	/* The thread blocks SIGPIPE, SIGXFSZ and SIGTTOU, so write(2) fails instead. */
+	sink.running = thread_start(&sink.thread, &attr, run_writer, NULL) == 0;
 	pthread_attr_destroy(&attr);
 	return sink.running ? 0 : E_NOMEM;
 }

@@ -26,13 +26,7 @@ struct shared_buf *shared_buf_end(struct buf *b)
 	return shared;
 }
 
-void shared_buf_unref(struct shared_buf **bp)
+void shared_buf_unref(struct shared_buf **b)
 {
-	struct shared_buf *b = *bp;
-
-	*bp = NULL;
-	if (b == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&b->refs, 1, memory_order_acq_rel) == 1)
-		free(b);
+	free(refs_drop(b));
 }

@@ -8,8 +8,7 @@
 #define COMMON_SHARED_BUF_H
 
 #include "common/buf.h"
-
-#include <stdatomic.h>
+#include "common/refs.h"
 
 struct shared_buf {
 	_Atomic uint32_t refs;
@@ -36,8 +35,7 @@ struct shared_buf *shared_buf_end(struct buf *b);
 /* Adds a reference. */
 static inline struct shared_buf *shared_buf_ref(struct shared_buf *b)
 {
-	atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
-	return b;
+	return refs_take(b);
 }
 
 /*

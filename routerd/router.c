@@ -6,6 +6,7 @@
 #include "common/err.h"
 #include "common/log.h"
 #include "common/mailbox.h"
+#include "common/thread.h"
 #include "routerd/acceptor.h"
 #include "routerd/control/control.h"
 #include "routerd/cpus.h"
@@ -13,8 +14,6 @@
 #include "routerd/routerd_version.h"
 #include "routerd/worker.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -115,19 +114,12 @@ static void *run_worker(void *arg)
 	return NULL;
 }
 
-/*
- * Starts the threads of all workers but worker 0. These threads block all signals, so the
- * main thread handles the signals.
- */
+/* Starts the threads of all workers but worker 0. */
 static void start_threads(struct router *router)
 {
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (unsigned i = 1; i < router->n_workers; i++) {
-		int errnum = pthread_create(&router->threads[i], NULL, run_worker,
-					    router->workers[i]);
+		int errnum = thread_start(&router->threads[i], NULL, run_worker,
+					  router->workers[i]);
 		if (errnum != 0) {
 			/* The threads that were started end with the process. */
 			log_error(NULL, "cannot start a thread reason=\"%s\"",
@@ -136,7 +128,6 @@ static void start_threads(struct router *router)
 			_exit(EX_OSERR);
 		}
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static void log_ready(const struct router *router)

@@ -21,21 +21,9 @@ static struct role_slot *role_slot_new(const char *name, size_t slot)
 	return role;
 }
 
-struct role_slot *role_slot_ref(struct role_slot *role)
+void role_slot_unref(struct role_slot **role)
 {
-	atomic_fetch_add_explicit(&role->refs, 1, memory_order_relaxed);
-	return role;
-}
-
-void role_slot_unref(struct role_slot **role_io)
-{
-	struct role_slot *role = *role_io;
-
-	*role_io = NULL;
-	if (role == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&role->refs, 1, memory_order_acq_rel) == 1)
-		free(role);
+	free(refs_drop(role));
 }
 
 /* Does an identity or another policy refer to this role, too? */
@@ -172,20 +160,11 @@ int policy_new(const struct policy *before, const struct config *cfg, struct pol
 	return err;
 }
 
-struct policy *policy_ref(struct policy *policy)
-{
-	atomic_fetch_add_explicit(&policy->refs, 1, memory_order_relaxed);
-	return policy;
-}
-
 void policy_unref(struct policy **policy_io)
 {
-	struct policy *policy = *policy_io;
+	struct policy *policy = refs_drop(policy_io);
 
-	*policy_io = NULL;
 	if (policy == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&policy->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (size_t i = 0; policy->realms != NULL && i < policy->n_realms; i++) {
 		struct policy_realm *realm = &policy->realms[i];

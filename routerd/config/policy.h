@@ -15,10 +15,9 @@
 #define ROUTERD_CONFIG_POLICY_H
 
 #include "common/pool.h"
+#include "common/refs.h"
 #include "routerd/config/config.h"
 #include "routerd/config/rights.h"
-
-#include <stdatomic.h>
 
 /* Per realm, including slots of removed roles that are still in use. */
 enum { POLICY_ROLE_SLOTS_MAX = 4096 };
@@ -30,7 +29,10 @@ struct role_slot {
 	char name[];
 };
 
-struct role_slot *role_slot_ref(struct role_slot *role);
+static inline struct role_slot *role_slot_ref(struct role_slot *role)
+{
+	return refs_take(role);
+}
 /*
  * Drops a reference and sets the caller's pointer to NULL. The last one frees the role.
  * *role may be NULL.
@@ -71,7 +73,10 @@ struct policy {
 int policy_new(const struct policy *before, const struct config *cfg,
 	       struct policy **out) MUSTCHECK;
 
-struct policy *policy_ref(struct policy *policy);
+static inline struct policy *policy_ref(struct policy *policy)
+{
+	return refs_take(policy);
+}
 /*
  * Drops a reference and sets the caller's pointer to NULL. The last one frees the policy.
  * *policy may be NULL.

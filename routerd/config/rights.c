@@ -15,7 +15,6 @@
 #include "common/pool.h"
 
 #include <assert.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #define NO_NODE UINT32_MAX
@@ -228,20 +227,11 @@ const char *rights_authorizer(const struct rights *rights)
 	return rights->authorizer;
 }
 
-struct rights *rights_ref(struct rights *rights)
-{
-	atomic_fetch_add_explicit(&rights->refs, 1, memory_order_relaxed);
-	return rights;
-}
-
 void rights_unref(struct rights **rights_io)
 {
-	struct rights *rights = *rights_io;
+	struct rights *rights = refs_drop(rights_io);
 
-	*rights_io = NULL;
 	if (rights == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&rights->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	pool_fini(&rights->pool);
 	free(rights);

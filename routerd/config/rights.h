@@ -24,6 +24,7 @@
 #define ROUTERD_CONFIG_RIGHTS_H
 
 #include "common/base.h"
+#include "common/refs.h"
 #include "proto/uri.h"
 
 enum action {
@@ -83,7 +84,10 @@ int rights_set_authorizer(struct rights *rights, const char *name) MUSTCHECK;
 /* The name of the authorizer, owned by the rights. NULL if there is none. */
 const char *rights_authorizer(const struct rights *rights);
 
-struct rights *rights_ref(struct rights *rights);
+static inline struct rights *rights_ref(struct rights *rights)
+{
+	return refs_take(rights);
+}
 /*
  * Drops a reference and sets the caller's pointer to NULL. The last one frees the rights.
  * *rights may be NULL.

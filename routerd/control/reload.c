@@ -8,11 +8,10 @@
 
 #include "common/daemon.h"
 #include "common/err.h"
+#include "common/refs.h"
+#include "common/thread.h"
 
 #include <inttypes.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -71,11 +70,9 @@ const struct counter_table reload_counter_table =
 
 static void reading_unref(struct reading **reading_io)
 {
-	struct reading *reading = *reading_io;
+	struct reading *reading = refs_drop(reading_io);
 
-	*reading_io = NULL;
-	if (reading == NULL ||
-	    atomic_fetch_sub_explicit(&reading->refs, 1, memory_order_acq_rel) != 1)
+	if (reading == NULL)
 		return;
 	close(reading->fd);
 	policy_unref(&reading->before);
@@ -109,25 +106,6 @@ static void *run_reading(void *arg)
 	(void)eventfd_write(reading->fd, 1);
 	reading_unref(&reading);
 	return NULL;
-}
-
-/* Starts the thread. It blocks all signals, so the main thread handles them. */
-static int start_reading(struct reading *reading)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all;
-
-	sigfillset(&all);
-	if (pthread_attr_init(&attr) != 0)
-		return E_NOMEM;
-	int failed = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	if (failed == 0)
-		failed = pthread_attr_setsigmask_np(&attr, &all);
-	if (failed == 0)
-		failed = pthread_create(&thread, &attr, run_reading, reading);
-	pthread_attr_destroy(&attr);
-	return failed == 0 ? 0 : E_NOMEM;
 }
 
 /* --- worker 0 --- */
@@ -294,28 +272,27 @@ static void on_file_read(evutil_socket_t fd, short what, void *arg)
 	reading_unref(&reading);
 }
 
-/* Starts to read the file. NULL if out of memory or descriptors. */
+/* Starts the thread that reads the file. NULL if out of memory or descriptors. */
 static struct reading *reading_new(struct reload *r)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));
+	pthread_t thread;
 
 	if (reading == NULL)
 		return NULL;
-	atomic_init(&reading->refs, 1);
+	atomic_init(&reading->refs, 2); /* this thread's and the new thread's */
 	reading->path = r->path;
 	reading->before = policy_ref(r->policy);
 	reading->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	event_assign(&r->read_event, loop_base(r->loop), reading->fd,
 		     EV_READ | EV_PERSIST, on_file_read, r);
-	if (reading->fd == -1 || event_add(&r->read_event, NULL) != 0) {
-		reading_unref(&reading);
-		return NULL;
-	}
-	atomic_store_explicit(&reading->refs, 2, memory_order_relaxed);
-	if (start_reading(reading) == 0)
+	if (reading->fd != -1 && event_add(&r->read_event, NULL) == 0 &&
+	    thread_start(&thread, NULL, run_reading, reading) == 0) {
+		pthread_detach(thread);
 		return reading;
+	}
 	event_del(&r->read_event);
-	atomic_store_explicit(&reading->refs, 1, memory_order_relaxed);
+	atomic_init(&reading->refs, 1); /* there is no new thread */
 	reading_unref(&reading);
 	return NULL;
 }

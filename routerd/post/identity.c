@@ -32,21 +32,11 @@ struct identity *identity_new(const struct identity *from)
 	return i;
 }
 
-struct identity *identity_ref(struct identity *i)
-{
-	atomic_fetch_add_explicit(&i->refs, 1, memory_order_relaxed);
-	return i;
-}
-
 void identity_unref(struct identity **ip)
 {
-	struct identity *i = *ip;
+	struct identity *i = refs_drop(ip);
 
-	*ip = NULL;
 	if (i == NULL)
-		return;
-	/* acq_rel: all other threads have finished reading before it is freed */
-	if (atomic_fetch_sub_explicit(&i->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	role_slot_unref(&i->role);
 	free(i);

@@ -6,9 +6,8 @@
 #ifndef ROUTERD_IDENTITY_H
 #define ROUTERD_IDENTITY_H
 
+#include "common/refs.h"
 #include "proto/fields.h"
-
-#include <stdatomic.h>
 
 struct role_slot; /* config/policy.h */
 
@@ -63,7 +62,10 @@ struct identity {
  * to the role. NULL if out of memory.
  */
 struct identity *identity_new(const struct identity *from);
-struct identity *identity_ref(struct identity *i);
+static inline struct identity *identity_ref(struct identity *i)
+{
+	return refs_take(i);
+}
 /* Bytes of memory, including the texts. */
 size_t identity_size(const struct identity *i);
 /*

@@ -4,7 +4,6 @@
 
 #include "common/err.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 /* An entry is a text or the bytes of a session id. */
@@ -181,21 +180,9 @@ int options_new(enum serializer s, struct msg *m, struct options **out)
 	return err;
 }
 
-struct options *options_ref(struct options *o)
+void options_unref(struct options **o)
 {
-	atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
-	return o;
-}
-
-void options_unref(struct options **op)
-{
-	struct options *o = *op;
-
-	*op = NULL;
-	if (o == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) == 1)
-		free(o);
+	free(refs_drop(o));
 }
 
 size_t options_size(const struct options *o)

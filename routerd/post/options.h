@@ -9,6 +9,7 @@
 #define ROUTERD_POST_OPTIONS_H
 
 #include "common/base.h"
+#include "common/refs.h"
 #include "proto/msg.h"
 #include "routerd/post/identity.h"
 
@@ -23,7 +24,10 @@ struct options;
  */
 int options_new(enum serializer s, struct msg *m, struct options **out) MUSTCHECK;
 
-struct options *options_ref(struct options *o);
+static inline struct options *options_ref(struct options *o)
+{
+	return refs_take(o);
+}
 /*
  * Drops a reference and clears the caller's pointer. The last reference frees the
  * options. NULL-safe.

@@ -79,17 +79,14 @@ int payload_end(struct buf *b, enum serializer s, unsigned n_items, struct paylo
 
 void payload_ref(struct payload *p)
 {
-	atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+	refs_take(p);
 }
 
 void payload_unref(struct payload **pp)
 {
-	struct payload *p = *pp;
+	struct payload *p = refs_drop(pp);
 
-	*pp = NULL;
 	if (p == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (int i = 0; i < SERIALIZER_COUNT; i++) {
 		struct shared_buf *b =

@@ -9,6 +9,7 @@
 #define ROUTERD_PAYLOAD_H
 
 #include "common/base.h"
+#include "common/refs.h"
 #include "proto/msg.h"
 
 struct payload;

@@ -33,21 +33,9 @@ struct revocation *revocation_new(const struct revocation *from)
 	return revocation;
 }
 
-struct revocation *revocation_ref(struct revocation *revocation)
+void revocation_unref(struct revocation **revocation)
 {
-	atomic_fetch_add_explicit(&revocation->refs, 1, memory_order_relaxed);
-	return revocation;
-}
-
-void revocation_unref(struct revocation **rp)
-{
-	struct revocation *revocation = *rp;
-
-	*rp = NULL;
-	if (revocation == NULL)
-		return;
-	if (atomic_fetch_sub_explicit(&revocation->refs, 1, memory_order_acq_rel) == 1)
-		free(revocation);
+	free(refs_drop(revocation));
 }
 
 static bool any_or_equal(struct slice wanted, struct slice have)

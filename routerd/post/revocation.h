@@ -41,7 +41,10 @@ struct revocation_counts {
 
 /* Makes a copy of *from and its texts, with one reference. NULL if out of memory. */
 struct revocation *revocation_new(const struct revocation *from);
-struct revocation *revocation_ref(struct revocation *revocation);
+static inline struct revocation *revocation_ref(struct revocation *revocation)
+{
+	return refs_take(revocation);
+}
 /* Bytes of memory, including the texts. */
 size_t revocation_size(const struct revocation *revocation);
 /*

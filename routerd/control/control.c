@@ -2,7 +2,6 @@
 /* The work that only worker 0 does; see control.h. Thread of worker 0. */
 #include "routerd/control/control.h"
 
-#include "common/counters.h"
 #include "common/err.h"
 #include "routerd/control/collector.h"
 #include "routerd/control/questions.h"
@@ -22,38 +21,17 @@ struct gathering {
 	struct timer deadline;
 };
 
-/* Each row: the field, which is also the counter's name; type; help text. */
-#define AUTHENTICATOR_COUNTERS(X)                                                        \
-	X(link_up, GAUGE, "1: connected, and the authenticator is ready; else 0")        \
-	X(revokes, COUNTER, "revocations received")
-
-struct authenticator_counters {
-#define X(name, type, help) uint64_t name;
-	AUTHENTICATOR_COUNTERS(X)
-#undef X
-};
-
-static const struct counter_def authenticator_counter_defs[] = {
-#define X(name, type, help)                                                              \
-	{#name, help, type, offsetof(struct authenticator_counters, name)},
-	AUTHENTICATOR_COUNTERS(X)
-#undef X
-};
-const struct counter_table authenticator_counter_table =
-	COUNTER_TABLE(authenticator_counter_defs, struct authenticator_counters);
-
 struct authenticator {
 	struct control *control;
-	struct questions questions;             /* includes the link */
-	struct authenticator_counters counters; /* control_log_counters sets link_up */
+	struct questions questions; /* includes the link */
 };
 
 struct control {
 	struct loop *loop;
 	const struct config *config;
 	struct outbox *outbox;
-	struct reload *reload; /* NULL after control_stop */
-	uint64_t revocations;  /* number of the newest revocation */
+	struct reload reload;
+	uint64_t revocations; /* number of the newest revocation */
 	LIST_HEAD(, gathering) gatherings;
 	struct collector collector;
 	struct authenticator authenticators[]; /* in the order of the configuration */
@@ -78,13 +56,7 @@ static void reply_error(struct rpc_request *req, enum auth_error_kind kind,
 	struct buf b;
 
 	buf_init(&b, AUTH_MAX_MESSAGE);
-	fields_write_item(&b, &auth_error_table,
-			  &(struct auth_error){
-				  .kind = kind,
-				  .uri = slice_str(uri),
-				  .message = slice_str(message),
-				  .retry_after_ms = FIELD_NONE,
-			  });
+	auth_error_write(&b, kind, uri, slice_str(message));
 	rpc_reply_error(req, &b);
 	buf_fini(&b);
 }
@@ -108,20 +80,6 @@ static void on_gathering_deadline(void *arg)
 	gathering_end(arg);
 }
 
-static void post_revoke(struct control *c, struct revocation *revocation,
-			const struct mail_for_all *answers)
-{
-	for (unsigned w = 0; w < c->outbox->n_workers; w++) {
-		bool sent = post_send(c->outbox, w,
-				      &(struct post){
-					      .type = POST_REVOKE,
-					      .revocation = revocation_ref(revocation),
-					      .mail = answers->to[w],
-				      });
-		ASSERT(sent);
-	}
-}
-
 /*
  * Starts a revocation; the caller has set all fields but the number. req is answered with
  * the counts of all workers, after AUTH_REVOKE_MS at the latest.
@@ -130,18 +88,20 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 			     struct rpc_request *req)
 {
 	struct gathering *g = calloc(1, sizeof(*g));
-	struct mail_for_all mail = {.to = {NULL}};
 
 	revocation->number = c->revocations + 1;
 	struct revocation *shared = revocation_new(revocation);
-	/* Reserve everything first: either all workers get the revocation and can
-	 * answer it, or it is refused. */
-	if (g == NULL || shared == NULL || !outbox_room_all(c->outbox) ||
-	    outbox_reserve_all(c->outbox, &mail) != 0 ||
-	    loop_reserve_timers(c->loop, 1) != 0) {
+	bool timer = loop_reserve_timers(c->loop, 1) == 0;
+	bool sent =
+		g != NULL && shared != NULL && timer &&
+		outbox_ask_all(c->outbox,
+			       &(struct post){.type = POST_REVOKE, .revocation = shared},
+			       shared);
+	revocation_unref(&shared);
+	if (!sent) {
+		if (timer)
+			loop_release_timers(c->loop, 1);
 		free(g);
-		outbox_free_all(&mail);
-		revocation_unref(&shared);
 		reply_error(req, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE,
 			    "out of memory");
 		return;
@@ -154,8 +114,6 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 	timer_init(&g->deadline, c->loop, on_gathering_deadline, g);
 	timer_arm(&g->deadline, AUTH_REVOKE_MS);
 	LIST_INSERT_HEAD(&c->gatherings, g, link);
-	post_revoke(c, shared, &mail);
-	revocation_unref(&shared);
 }
 
 /*
@@ -182,7 +140,7 @@ static void on_worker_revoked(struct control *c, const struct post *p)
 static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 			      struct slice params)
 {
-	const struct questions *qs = &a->questions;
+	struct questions *qs = &a->questions;
 	struct auth_revoke v;
 	int err = auth_revoke_read(params, &v);
 
@@ -193,7 +151,7 @@ static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 			    err_str(err));
 		return;
 	}
-	a->counters.revokes++;
+	qs->link.revokes++;
 	struct revocation revocation = {
 		.authenticator = qs->index,
 		.has_epoch = v.epoch != AUTH_NO_EPOCH,
@@ -245,27 +203,20 @@ struct control *control_new(struct loop *loop, const char *path, const struct co
 
 	if (c == NULL)
 		return NULL;
-	c->reload = reload_new(loop, path, cfg, policy, outbox);
-	if (c->reload == NULL) {
-		free(c);
-		return NULL;
-	}
+	reload_init(&c->reload, loop, path, cfg, policy, outbox);
 	c->loop = loop;
 	c->config = cfg;
 	c->outbox = outbox;
 	LIST_INIT(&c->gatherings);
 	collector_init(&c->collector, loop, outbox);
 	for (size_t i = 0; i < n; i++) {
-		c->authenticators[i].control = c;
-		questions_init(&c->authenticators[i].questions,
-			       &(struct questions_params){
-				       .loop = loop,
-				       .config = cfg,
-				       .index = (uint16_t)i,
-				       .outbox = outbox,
-				       .revocations = &c->revocations,
-				       .link_handlers = &link_handlers,
-			       });
+		struct authenticator *a = &c->authenticators[i];
+
+		a->control = c;
+		a->questions.index = (uint16_t)i;
+		a->questions.outbox = outbox;
+		a->questions.revocations = &c->revocations;
+		questions_init(&a->questions, loop, cfg, &link_handlers);
 	}
 	return c;
 }
@@ -283,19 +234,18 @@ void control_free(struct control **cp)
 		gathering_end(LIST_FIRST(&c->gatherings));
 	for (size_t i = 0; i < c->config->n_authenticators; i++)
 		questions_fini(&c->authenticators[i].questions);
-	reload_free(&c->reload);
+	reload_stop(&c->reload);
 	free(c);
 }
 
 void control_reload(struct control *c)
 {
-	if (c->reload != NULL)
-		reload_begin(c->reload);
+	reload_begin(&c->reload);
 }
 
 void control_stop(struct control *c)
 {
-	reload_free(&c->reload);
+	reload_stop(&c->reload);
 }
 
 void control_post(struct control *c, struct post *p)
@@ -313,8 +263,7 @@ void control_post(struct control *c, struct post *p)
 		link_report(&c->authenticators[p->login->authenticator].questions.link,
 			    p->login->method, login_message_bytes(p->login));
 	} else if (p->type == POST_RELOADED) {
-		if (c->reload != NULL)
-			reload_reported(c->reload, p);
+		reload_reported(&c->reload, p);
 	} else if (p->type == POST_REVOKED) {
 		on_worker_revoked(c, p);
 	} else if (p->type == POST_COUNTED) {
@@ -327,20 +276,16 @@ void control_log_counters(const struct control *c)
 {
 	for (size_t i = 0; i < c->config->n_authenticators; i++) {
 		const struct authenticator *a = &c->authenticators[i];
-		const struct link *l = &a->questions.link;
-		struct authenticator_counters own = a->counters;
 		const struct counter_set sets[] = {
-			{&authenticator_counter_table, &own},
+			{&link_counter_table, &a->questions.link},
 			{&question_counter_table, &a->questions},
-			{&link_counter_table, l},
 		};
 
-		own.link_up = l->state == LINK_UP;
-		counters_log(l->conf->name, "counters authenticator", sets,
+		counters_log(a->questions.link.conf->name, "counters authenticator", sets,
 			     ARRAY_LEN(sets));
 	}
-	if (c->reload != NULL)
-		reload_log_counters(c->reload);
+	counters_log(NULL, "counters reloads",
+		     &(struct counter_set){&reload_counter_table, &c->reload}, 1);
 	collector_log(&c->collector, c->config);
 }
 

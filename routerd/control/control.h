@@ -7,7 +7,6 @@
 #ifndef ROUTERD_CONTROL_CONTROL_H
 #define ROUTERD_CONTROL_CONTROL_H
 
-#include "common/counters.h"
 #include "common/loop.h"
 #include "routerd/config/policy.h"
 #include "routerd/post/outbox.h"
@@ -36,8 +35,6 @@ void control_free(struct control **c);
  * POST_RELOADED and POST_COUNTED. Takes ownership of what *p refers to.
  */
 void control_post(struct control *c, struct post *p);
-
-extern const struct counter_table authenticator_counter_table;
 
 /*
  * Collects the counters of all workers; see collector.h. Then calls done, which may call

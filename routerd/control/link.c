@@ -84,6 +84,7 @@ static void link_down(struct link *l, const char *why)
 	/* The descriptor of the connection is free now: take it for the spare socket. */
 	keep_spare(l);
 	l->state = LINK_DOWN;
+	l->up = 0;
 	l->handlers->down(l);
 	l->features = 0;
 	l->misses = 0;
@@ -123,6 +124,7 @@ static const struct rpc_handlers rpc_handlers = {
 static void become_ready(struct link *l)
 {
 	l->state = LINK_UP;
+	l->up = 1;
 	l->outage[0] = '\0';
 	log_info(l->conf->name, "authenticator is available socket=%s revoke=%s",
 		 l->conf->socket, l->features & AUTH_FEATURE_REVOKE ? "yes" : "no");

@@ -48,9 +48,10 @@ struct link {
 	unsigned max_questions; /* limit of questions in flight */
 	bool ping_due; /* a ping could not be sent; send it before any question */
 	size_t max_message;
-	uint64_t connects, lost_reports; /* counters */
+	uint64_t revokes; /* counter; the owner counts */
 
 	/* Only link.c uses the fields below. */
+	uint64_t up, connects, lost_reports; /* counters */
 	struct loop *loop;
 	const struct config *config;
 	const struct link_handlers *handlers;
@@ -66,6 +67,8 @@ struct link {
 
 /* Each row: field, name, type, help text. */
 #define LINK_COUNTERS(X)                                                                 \
+	X(up, "link_up", GAUGE, "1: connected, and the authenticator is ready; else 0")  \
+	X(revokes, "revokes", COUNTER, "revocations received")                           \
 	X(connects, "connects", COUNTER, "connections made to the authenticator")        \
 	X(lost_reports, "lost_reports", COUNTER,                                         \
 	  "reports of logins and ended sessions that could not be sent")

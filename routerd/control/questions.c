@@ -15,18 +15,13 @@
 enum {
 	TICK_MS = 100,       /* interval of checks while questions are held */
 	MAX_BYTES = 8 << 20, /* of all questions of a kind; the last one may exceed it */
-};
-
-/* The key of the hash table. It must have no padding: the table compares its bytes. */
-struct question_key {
-	uint32_t slot, generation;
-	uint64_t worker;
+	/* The table compares bytes, so the key ends before the padding of session_ref. */
+	KEY_LEN = offsetof(struct session_ref, worker) + sizeof(uint16_t),
 };
 
 struct question {
-	struct question_key key;
-	struct session_ref session;
-	struct questions *all; /* the owner */
+	struct session_ref session; /* the key in questions.table */
+	struct questions *all;      /* the owner */
 	struct login_message *q;
 	enum question_place place;
 	uint64_t hold_until_ms; /* when to give up, if it is still held */
@@ -45,12 +40,6 @@ static const struct counter_def question_counter_defs[] = {
 };
 const struct counter_table question_counter_table =
 	COUNTER_TABLE(question_counter_defs, struct questions);
-
-static struct question_key question_key_of(struct session_ref s)
-{
-	return (struct question_key){
-		.slot = s.slot, .generation = s.generation, .worker = s.worker};
-}
 
 static bool is_full(const struct questions *qs, enum question_kind kind, unsigned max,
 		    size_t max_bytes)
@@ -480,14 +469,13 @@ static struct question *question_new(struct questions *qs, struct session_ref se
 
 	if (qu == NULL)
 		return NULL;
-	qu->key = question_key_of(session);
 	qu->session = session;
 	qu->all = qs;
 	qu->q = q;
 	qu->hold_until_ms = loop_now_ms(qs->link.loop) + qs->limits->hold_timeout;
 	if (qu->hold_until_ms > q->deadline_ms)
 		qu->hold_until_ms = q->deadline_ms;
-	HASH_ADD(hh, qs->table, key, sizeof(qu->key), qu);
+	HASH_ADD(hh, qs->table, session, KEY_LEN, qu);
 	/* If memory ran out, HASH_ADD has not added the question. */
 	if (!table_has(qu)) {
 		free(qu);
@@ -527,10 +515,9 @@ void questions_ask(struct questions *qs, struct session_ref session,
 
 void questions_cancel(struct questions *qs, struct session_ref session)
 {
-	struct question_key key = question_key_of(session);
 	struct question *qu;
 
-	HASH_FIND(hh, qs->table, &key, sizeof(key), qu);
+	HASH_FIND(hh, qs->table, &session, KEY_LEN, qu);
 	if (qu == NULL)
 		return;
 	qs->cancelled++;
@@ -555,20 +542,16 @@ void questions_link_down(struct link *l)
 		suspect(TAILQ_FIRST(&qs->places[QUESTION_IN_FLIGHT]));
 }
 
-void questions_init(struct questions *qs, const struct questions_params *params)
+void questions_init(struct questions *qs, struct loop *loop, const struct config *cfg,
+		    const struct link_handlers *handlers)
 {
-	*qs = (struct questions){
-		.outbox = params->outbox,
-		.limits = &params->config->limits,
-		.revocations = params->revocations,
-		.index = params->index,
-		.full_rate = {{.burst = 1}, {.burst = 1}},
-	};
+	qs->limits = &cfg->limits;
+	for (int kind = 0; kind < QUESTION_KIND_COUNT; kind++)
+		qs->full_rate[kind].burst = 1;
 	for (int place = 0; place < QUESTION_PLACE_COUNT; place++)
 		TAILQ_INIT(&qs->places[place]);
-	timer_init(&qs->tick, params->loop, on_questions_tick, qs);
-	link_init(&qs->link, params->loop, params->config, params->index,
-		  params->link_handlers);
+	timer_init(&qs->tick, loop, on_questions_tick, qs);
+	link_init(&qs->link, loop, cfg, qs->index, handlers);
 }
 
 void questions_fini(struct questions *qs)

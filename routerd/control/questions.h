@@ -95,19 +95,13 @@ struct questions {
 	  "requests refused because of hold_queue")
 extern const struct counter_table question_counter_table; /* describes struct questions */
 
-struct questions_params {
-	/* This and the other pointers must stay valid until questions_fini. */
-	struct loop *loop;
-	const struct config *config;
-	uint16_t index; /* index in config.authenticators */
-	struct outbox *outbox;
-	const uint64_t *revocations;
-	/* up and down must be questions_link_up and questions_link_down. */
-	const struct link_handlers *link_handlers;
-};
-
-/* Starts connecting. */
-void questions_init(struct questions *qs, const struct questions_params *params);
+/*
+ * Starts connecting. The caller has set index, outbox and revocations; the other fields
+ * are zero. These and the arguments must stay valid until questions_fini. In handlers, up
+ * and down must be questions_link_up and questions_link_down.
+ */
+void questions_init(struct questions *qs, struct loop *loop, const struct config *cfg,
+		    const struct link_handlers *handlers);
 /* Drops all questions without an answer. */
 void questions_fini(struct questions *qs);
 

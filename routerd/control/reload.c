@@ -34,29 +34,6 @@ struct reading {
 	struct conf_error errors;
 };
 
-enum reload_state {
-	RELOAD_IDLE = 0,
-	RELOAD_READING = 1,
-	/* The workers have the policy, and some have not reported. */
-	RELOAD_SWITCHING = 2,
-};
-
-struct reload {
-	struct loop *loop;
-	const char *path;
-	const struct config *config; /* the one that the router was started with */
-	struct policy *policy;       /* counted; the last one sent to the workers */
-	struct outbox *outbox;
-	enum reload_state state;
-	bool again; /* another reload must follow this one */
-	struct reading *reading;
-	struct event read_event;
-	unsigned missing; /* workers that have not reported */
-	struct revocation_counts ended;
-	uint64_t begun_ms;
-	uint64_t done, refused; /* counters */
-};
-
 static const struct counter_def reload_counter_defs[] = {
 	{"done", "reloads of the configuration that took effect", COUNTER,
 	 offsetof(struct reload, done)},
@@ -211,40 +188,17 @@ static void warn_of_changes(const struct reload *r, const struct config *cfg)
 	buf_fini(&names);
 }
 
-/* Sends the policy to every worker. False if out of memory; then no worker gets it. */
-static bool send_policy(struct reload *r)
-{
-	struct outbox *ob = r->outbox;
-	struct mail_for_all mail = {.to = {NULL}};
-
-	if (!outbox_room_all(ob) || outbox_reserve_all(ob, &mail) != 0) {
-		outbox_free_all(&mail);
-		return false;
-	}
-	for (unsigned w = 0; w < ob->n_workers; w++) {
-		bool sent = post_send(ob, w,
-				      &(struct post){
-					      .type = POST_RELOAD,
-					      .policy = policy_ref(r->policy),
-					      .mail = mail.to[w],
-				      });
-		ASSERT(sent);
-	}
-	return true;
-}
-
 static void switch_to(struct reload *r, struct reading *reading)
 {
-	struct policy *before = r->policy;
+	struct policy *next = reading->policy;
 
-	r->policy = reading->policy;
-	if (!send_policy(r)) {
-		r->policy = before;
+	if (!outbox_ask_all(r->outbox,
+			    &(struct post){.type = POST_RELOAD, .policy = next}, next)) {
 		reload_refused(r, "out of memory");
 		return;
 	}
-	reading->policy = NULL;
-	policy_unref(&before);
+	reading->policy = r->policy; /* is freed with the reading */
+	r->policy = next;
 	conf_log_warnings(&reading->errors);
 	warn_of_changes(r, reading->config);
 	warn_of_anonymous(r);
@@ -313,6 +267,8 @@ void reload_begin(struct reload *r)
 
 void reload_reported(struct reload *r, const struct post *p)
 {
+	if (r->state == RELOAD_STOPPED)
+		return;
 	ASSERT(r->state == RELOAD_SWITCHING && p->id == r->policy->generation);
 	r->ended.sessions += p->counts.sessions;
 	r->ended.pending += p->counts.pending;
@@ -327,37 +283,23 @@ void reload_reported(struct reload *r, const struct post *p)
 	end_reload(r);
 }
 
-struct reload *reload_new(struct loop *loop, const char *path, const struct config *cfg,
-			  struct policy *policy, struct outbox *outbox)
+void reload_init(struct reload *r, struct loop *loop, const char *path,
+		 const struct config *cfg, struct policy *policy, struct outbox *outbox)
 {
-	struct reload *r = calloc(1, sizeof(*r));
-
-	if (r == NULL)
-		return NULL;
-	r->loop = loop;
-	r->path = path;
-	r->config = cfg;
-	r->policy = policy_ref(policy);
-	r->outbox = outbox;
-	return r;
+	*r = (struct reload){
+		.loop = loop,
+		.path = path,
+		.config = cfg,
+		.policy = policy_ref(policy),
+		.outbox = outbox,
+	};
 }
 
-void reload_free(struct reload **reload_io)
+void reload_stop(struct reload *r)
 {
-	struct reload *r = *reload_io;
-
-	*reload_io = NULL;
-	if (r == NULL)
-		return;
+	r->state = RELOAD_STOPPED;
 	if (r->reading != NULL)
 		event_del(&r->read_event);
 	reading_unref(&r->reading);
 	policy_unref(&r->policy);
-	free(r);
-}
-
-void reload_log_counters(const struct reload *r)
-{
-	counters_log(NULL, "counters reloads",
-		     &(struct counter_set){&reload_counter_table, r}, 1);
 }

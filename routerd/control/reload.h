@@ -19,17 +19,44 @@
 #include "routerd/config/policy.h"
 #include "routerd/post/outbox.h"
 
-struct reload;
+#include <event2/event_struct.h>
+
+struct reading;
+
+enum reload_state {
+	RELOAD_IDLE = 0,
+	RELOAD_READING = 1,
+	/* The workers have the policy, and some have not reported. */
+	RELOAD_SWITCHING = 2,
+	RELOAD_STOPPED = 3, /* no reload begins any more */
+};
+
+/* Only reload.c uses the fields. */
+struct reload {
+	struct loop *loop;
+	const char *path;
+	const struct config *config; /* the one that the router was started with */
+	struct policy *policy;       /* counted; the last one sent to the workers */
+	struct outbox *outbox;
+	enum reload_state state;
+	bool again; /* another reload must follow this one */
+	struct reading *reading;
+	struct event read_event;
+	unsigned missing; /* workers that have not reported */
+	struct revocation_counts ended;
+	uint64_t begun_ms;
+	uint64_t done, refused; /* counters */
+};
 
 /*
  * path is the configuration's file, cfg the configuration that the router was started
- * with. cfg and outbox must stay valid until reload_free, path as long as the process
- * runs. Takes its own reference to the policy. NULL if out of memory.
+ * with. cfg and outbox must stay valid until reload_stop, path as long as the process
+ * runs. Takes its own reference to the policy.
  */
-struct reload *reload_new(struct loop *loop, const char *path, const struct config *cfg,
-			  struct policy *policy, struct outbox *outbox) MUSTCHECK;
-/* Abandons a reload that is under way. NULL-safe, clears the caller's pointer. */
-void reload_free(struct reload **reload);
+void reload_init(struct reload *r, struct loop *loop, const char *path,
+		 const struct config *cfg, struct policy *policy, struct outbox *outbox);
+/* Abandons a reload that is under way; no other begins. A second call does nothing. */
+void reload_stop(struct reload *r);
 
 /*
  * Begins a reload. If a reload is under way, exactly one more follows, even after several
@@ -41,6 +68,5 @@ void reload_begin(struct reload *r);
 void reload_reported(struct reload *r, const struct post *p);
 
 extern const struct counter_table reload_counter_table; /* describes struct reload */
-void reload_log_counters(const struct reload *r);
 
 #endif

@@ -43,7 +43,8 @@ struct mail_batch *outbox_reserve(const struct outbox *ob)
 	return mailbox_reserve(ob->boxes);
 }
 
-bool outbox_room_all(struct outbox *ob)
+/* Makes sure that the next post_send to each worker cannot fail. */
+static bool room_for_all(struct outbox *ob)
 {
 	for (unsigned w = 0; w < ob->n_workers; w++)
 		if (!post_room(ob, w))
@@ -53,11 +54,28 @@ bool outbox_room_all(struct outbox *ob)
 
 bool outbox_send_all(struct outbox *ob, const struct post *p)
 {
-	if (!outbox_room_all(ob))
+	if (!room_for_all(ob))
 		return false;
 	for (unsigned w = 0; w < ob->n_workers; w++) {
-		/* outbox_room_all has made room for one post to each worker */
 		bool sent = post_send(ob, w, p);
+		ASSERT(sent);
+	}
+	return true;
+}
+
+bool outbox_ask_all(struct outbox *ob, const struct post *p, void *shared)
+{
+	struct mail_for_all mail = {.to = {NULL}};
+	struct post question = *p;
+
+	if (outbox_reserve_all(ob, &mail) != 0 || !room_for_all(ob)) {
+		outbox_free_all(&mail);
+		return false;
+	}
+	for (unsigned w = 0; w < ob->n_workers; w++) {
+		refs_take(shared);
+		question.mail = mail.to[w];
+		bool sent = post_send(ob, w, &question);
 		ASSERT(sent);
 	}
 	return true;

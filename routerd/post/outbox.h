@@ -25,15 +25,16 @@ struct outbox {
 struct mail_batch *outbox_reserve(const struct outbox *ob) MUSTCHECK;
 
 /*
- * Makes sure that the next post_send to each worker cannot fail. False if out of memory.
- */
-bool outbox_room_all(struct outbox *ob) MUSTCHECK;
-
-/*
  * Sends a copy of *p to every worker. *p must not hold references or owned objects. False
  * if out of memory; then no worker gets it.
  */
 bool outbox_send_all(struct outbox *ob, const struct post *p) MUSTCHECK;
+/*
+ * The same for a post that each worker answers, whatever happens: adds mail for the
+ * answer. *p refers to the reference-counted object `shared`, and each worker gets a
+ * reference of its own.
+ */
+bool outbox_ask_all(struct outbox *ob, const struct post *p, void *shared) MUSTCHECK;
 
 /* Reserved mail for one post to every worker. A zeroed struct is empty. */
 struct mail_for_all {

@@ -32,9 +32,8 @@ static const struct {
 } tables[] = {
 	{"counters log", &log_counter_table},
 	{"counters listener=", &listener_counter_table},
-	{"counters authenticator", &authenticator_counter_table},
-	{"counters authenticator", &question_counter_table},
 	{"counters authenticator", &link_counter_table},
+	{"counters authenticator", &question_counter_table},
 	{"counters reloads", &reload_counter_table},
 	{"counters worker=", &worker_counter_table},
 	{"counters worker=", &mailbox_counter_table},

@@ -322,12 +322,8 @@ static int setup(void **state)
 		fail_msg("%s", err.text);
 	w.loop.base = event_base_new();
 	listen_again();
-	questions_init(&w.questions, &(struct questions_params){
-					     .loop = &w.loop,
-					     .config = w.config,
-					     .revocations = &revocations,
-					     .link_handlers = &link_handlers,
-				     });
+	w.questions.revocations = &revocations;
+	questions_init(&w.questions, &w.loop, w.config, &link_handlers);
 	pass(0);
 	assert_int_equal(w.hellos, 1);
 	return 0;

@@ -23,38 +23,20 @@ static struct loop *loop;
 static struct config *config;
 static struct policy *policy;
 static struct outbox outbox = {.n_workers = WORKERS};
-static struct reload *reload;
+static struct reload reload;
 static struct post sent[WORKERS];
 static unsigned n_sent;
-static bool no_room, no_mail;
+static bool no_memory;
 
-bool outbox_room_all(struct outbox *ob)
+bool outbox_ask_all(struct outbox *ob, const struct post *p, void *shared)
 {
-	(void)ob;
-	return !no_room;
-}
-
-int outbox_reserve_all(const struct outbox *ob, struct mail_for_all *mail)
-{
-	mail->to[0] = malloc(1);
-	for (unsigned w = 1; w < ob->n_workers && !no_mail; w++)
-		mail->to[w] = malloc(1);
-	return no_mail ? E_NOMEM : 0;
-}
-
-void outbox_free_all(struct mail_for_all *mail)
-{
-	for (unsigned w = 0; w < WORKERS; w++)
-		free(mail->to[w]);
-}
-
-bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
-{
-	(void)ob;
-	assert_int_equal(to_worker, n_sent);
-	assert_true(n_sent < WORKERS);
-	sent[n_sent++] = *p;
-	return true;
+	assert_ptr_equal(p->policy, shared);
+	assert_int_equal(n_sent, 0);
+	while (n_sent < ob->n_workers && !no_memory) {
+		policy_ref(shared);
+		sent[n_sent++] = *p;
+	}
+	return !no_memory;
 }
 
 static void write_config(const char *text)
@@ -71,14 +53,13 @@ static int setup(void **state)
 	struct conf_error errors;
 
 	(void)state;
-	no_room = no_mail = false;
+	no_memory = false;
 	write_config(yaml);
 	if (config_load(path, &config, &errors) != 0)
 		fail_msg("%s", errors.text);
 	assert_int_equal(policy_new(NULL, config, &policy), 0);
 	loop = loop_new(NULL, NULL);
-	reload = reload_new(loop, path, config, policy, &outbox);
-	assert_non_null(reload);
+	reload_init(&reload, loop, path, config, policy, &outbox);
 	return 0;
 }
 
@@ -92,7 +73,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	drop_sent();
-	reload_free(&reload);
+	reload_stop(&reload);
 	policy_unref(&policy);
 	config_free(&config);
 	loop_free(&loop);
@@ -102,78 +83,77 @@ static int teardown(void **state)
 /* Runs the loop until the file was read. */
 static void finish_reading(void)
 {
-	assert_int_equal(reload->state, RELOAD_READING);
-	while (reload->reading != NULL)
+	assert_int_equal(reload.state, RELOAD_READING);
+	while (reload.reading != NULL)
 		assert_int_equal(event_base_loop(loop_base(loop), EVLOOP_ONCE), 0);
 }
 
 static void report_all(void)
 {
-	uint64_t generation = reload->policy->generation;
+	uint64_t generation = reload.policy->generation;
 
 	drop_sent();
 	for (unsigned w = 0; w < WORKERS; w++)
-		reload_reported(reload, &(struct post){
-						.type = POST_RELOADED,
-						.id = generation,
-						.counts = {.sessions = w, .pending = 1},
-					});
+		reload_reported(&reload, &(struct post){
+						 .type = POST_RELOADED,
+						 .id = generation,
+						 .counts = {.sessions = w, .pending = 1},
+					 });
 }
 
 static void each_worker_gets_the_policy(void **state)
 {
 	(void)state;
-	reload_begin(reload);
+	reload_begin(&reload);
 	finish_reading();
 	assert_int_equal(n_sent, WORKERS);
 	for (unsigned w = 0; w < WORKERS; w++) {
 		assert_int_equal(sent[w].type, POST_RELOAD);
-		assert_ptr_equal(sent[w].policy, reload->policy);
+		assert_ptr_equal(sent[w].policy, reload.policy);
 		assert_int_equal(sent[w].policy->generation, 2);
-		assert_non_null(sent[w].mail);
 	}
 	report_all();
-	assert_int_equal(reload->done, 1);
-	assert_int_equal(reload->ended.sessions, 0 + 1 + 2);
-	assert_int_equal(reload->ended.pending, 3);
-	assert_int_equal(reload->state, RELOAD_IDLE);
+	assert_int_equal(reload.done, 1);
+	assert_int_equal(reload.ended.sessions, 0 + 1 + 2);
+	assert_int_equal(reload.ended.pending, 3);
+	assert_int_equal(reload.state, RELOAD_IDLE);
 }
 
 static void many_requests_are_one_more_reload(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 5; i++)
-		reload_begin(reload);
+		reload_begin(&reload);
 	finish_reading();
 	for (int i = 0; i < 5; i++)
-		reload_begin(reload);
+		reload_begin(&reload);
 	report_all();
 	finish_reading();
 	report_all();
-	assert_int_equal(reload->state, RELOAD_IDLE);
-	assert_int_equal(reload->done, 2);
-	assert_int_equal(reload->policy->generation, 3);
+	assert_int_equal(reload.state, RELOAD_IDLE);
+	assert_int_equal(reload.done, 2);
+	assert_int_equal(reload.policy->generation, 3);
 }
 
 static void refused_and_again(void)
 {
 	assert_int_equal(n_sent, 0);
-	assert_int_equal(reload->refused, 1);
-	assert_int_equal(reload->state, RELOAD_IDLE);
-	assert_ptr_equal(reload->policy, policy);
-	no_room = no_mail = false;
+	assert_int_equal(reload.refused, 1);
+	assert_int_equal(reload.state, RELOAD_IDLE);
+	assert_ptr_equal(reload.policy, policy);
+	no_memory = false;
 	write_config(yaml);
-	reload_begin(reload);
+	reload_begin(&reload);
 	finish_reading();
 	report_all();
-	assert_int_equal(reload->done, 1);
+	assert_int_equal(reload.done, 1);
 }
 
 static void a_wrong_file(void **state)
 {
 	(void)state;
 	write_config("realms: 1\n");
-	reload_begin(reload);
+	reload_begin(&reload);
 	finish_reading();
 	refused_and_again();
 }
@@ -183,31 +163,22 @@ static void a_wrong_file_then_a_good_one(void **state)
 {
 	(void)state;
 	write_config("realms: 1\n");
-	reload_begin(reload);
-	while (atomic_load(&reload->reading->refs) > 1)
+	reload_begin(&reload);
+	while (atomic_load(&reload.reading->refs) > 1)
 		usleep(1000);
 	write_config(yaml);
-	reload_begin(reload);
+	reload_begin(&reload);
 	finish_reading();
-	assert_int_equal(reload->refused, 1);
+	assert_int_equal(reload.refused, 1);
 	report_all();
-	assert_int_equal(reload->done, 1);
+	assert_int_equal(reload.done, 1);
 }
 
-static void no_room_for_posts(void **state)
+static void no_memory_for_posts(void **state)
 {
 	(void)state;
-	no_room = true;
-	reload_begin(reload);
-	finish_reading();
-	refused_and_again();
-}
-
-static void no_mail_for_reports(void **state)
-{
-	(void)state;
-	no_mail = true;
-	reload_begin(reload);
+	no_memory = true;
+	reload_begin(&reload);
 	finish_reading();
 	refused_and_again();
 }
@@ -221,9 +192,9 @@ static void no_descriptor(void **state)
 	none = old;
 	none.rlim_cur = 0;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	reload_begin(reload);
+	reload_begin(&reload);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
-	assert_null(reload->reading);
+	assert_null(reload.reading);
 	refused_and_again();
 }
 
@@ -231,12 +202,16 @@ static void no_descriptor(void **state)
 static void given_up_at_each_stage(void **state)
 {
 	(void)state;
-	reload_begin(reload);
-	reload_free(&reload);
-	reload = reload_new(loop, path, config, policy, &outbox);
-	assert_non_null(reload);
-	reload_begin(reload);
+	reload_begin(&reload);
+	reload_stop(&reload);
+	reload_begin(&reload); /* has no effect any more */
+	assert_null(reload.reading);
+	reload_init(&reload, loop, path, config, policy, &outbox);
+	reload_begin(&reload);
 	finish_reading();
+	reload_stop(&reload);
+	reload_reported(&reload, &(struct post){.type = POST_RELOADED, .id = 2});
+	assert_int_equal(reload.done, 0);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -248,8 +223,7 @@ int main(void)
 		TEST(many_requests_are_one_more_reload),
 		TEST(a_wrong_file),
 		TEST(a_wrong_file_then_a_good_one),
-		TEST(no_room_for_posts),
-		TEST(no_mail_for_reports),
+		TEST(no_memory_for_posts),
 		TEST(no_descriptor),
 		TEST(given_up_at_each_stage),
 	};

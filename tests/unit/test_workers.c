@@ -155,8 +155,6 @@ static void authenticator_answers(void)
 /* Reaches all workers or, without memory, none. */
 static void authenticator_revokes(void)
 {
-	struct outbox *ob = &workers[0]->outbox;
-	struct mail_for_all mail = {.to = {NULL}};
 	struct revocation *r = revocation_new(&(struct revocation){
 		.has_epoch = true,
 		.epoch = epoch + 1,
@@ -165,44 +163,30 @@ static void authenticator_revokes(void)
 		.authid = slice_str("client01"),
 		.uri = slice_str("com.example.revoked"),
 	});
-	bool room = r != NULL && outbox_reserve_all(ob, &mail) == 0;
+	bool sent =
+		r != NULL &&
+		outbox_ask_all(&workers[0]->outbox,
+			       &(struct post){.type = POST_REVOKE, .revocation = r}, r);
 
-	for (unsigned w = 0; w < WORKERS && room; w++)
-		room = post_room(ob, w);
-	epoch += room;
-	revocations += room;
-	for (unsigned w = 0; w < WORKERS && room; w++) {
-		assert_true(post_send(ob, w,
-				      &(struct post){.type = POST_REVOKE,
-						     .revocation = revocation_ref(r),
-						     .mail = mail.to[w]}));
-		mail.to[w] = NULL;
-	}
-	outbox_free_all(&mail);
+	epoch += sent;
+	revocations += sent;
 	revocation_unref(&r);
 }
 
 /* Worker 0's part of a reload: one at a time; to all workers or, without memory, none. */
 static void reload_policy(void)
 {
-	struct outbox *ob = &workers[0]->outbox;
-	struct mail_for_all mail = {.to = {NULL}};
 	const struct config *cfg = chance(3) == 0 ? config_without : config;
 	struct policy *next = NULL;
 
 	if (reports < reloads * WORKERS)
 		return;
-	if (policy_new(policy, cfg, &next) != 0 || outbox_reserve_all(ob, &mail) != 0 ||
-	    !outbox_room_all(ob)) {
-		outbox_free_all(&mail);
+	if (policy_new(policy, cfg, &next) != 0 ||
+	    !outbox_ask_all(&workers[0]->outbox,
+			    &(struct post){.type = POST_RELOAD, .policy = next}, next)) {
 		policy_unref(&next);
 		return;
 	}
-	for (unsigned w = 0; w < WORKERS; w++)
-		assert_true(post_send(ob, w,
-				      &(struct post){.type = POST_RELOAD,
-						     .policy = policy_ref(next),
-						     .mail = mail.to[w]}));
 	reloads++;
 	policy_unref(&policy);
 	policy = next;

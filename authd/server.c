@@ -252,13 +252,10 @@ void server_fini(struct server *s)
 	listener_stop(&s->admin.listener);
 }
 
-static const struct counter_def server_counter_defs[] = {
 #define X(name, type, help) {#name, help, type, offsetof(struct server_counters, name)},
-	SERVER_COUNTERS(X)
-#undef X
-};
 const struct counter_table server_counter_table =
-	COUNTER_TABLE(server_counter_defs, struct server_counters);
+	COUNTER_TABLE(struct server_counters, SERVER_COUNTERS(X));
+#undef X
 
 void server_log_counters(const struct server *s)
 {

@@ -100,9 +100,7 @@ struct client {
 	X(admins, GAUGE, "connections of authctl")
 
 struct server_counters {
-#define X(name, type, help) uint64_t name;
-	SERVER_COUNTERS(X)
-#undef X
+	SERVER_COUNTERS(COUNTER_FIELD)
 };
 /* Describes struct server_counters. */
 extern const struct counter_table server_counter_table;

@@ -30,13 +30,17 @@ struct counter_table {
 };
 
 /*
- * Initialises a counter_table: rows is an array of struct counter_def, and the values are
- * in a struct of this type.
+ * Initialises a counter_table. The values are in a struct of this type; each of the other
+ * arguments initialises a struct counter_def.
  */
-#define COUNTER_TABLE(rows, type)                                                        \
+#define COUNTER_TABLE(type, ...)                                                         \
 	{                                                                                \
-		.defs = (rows), .n = ARRAY_LEN(rows), .size = sizeof(type),              \
+		.defs = (const struct counter_def[]){__VA_ARGS__},                       \
+		.n = ARRAY_LEN(((const struct counter_def[]){__VA_ARGS__})),             \
+		.size = sizeof(type),                                                    \
 	}
+/* Declares the field of a counter whose row has these values. */
+#define COUNTER_FIELD(name, type, help) uint64_t name;
 
 /* The counters of one object: its table, and the struct that the table describes. */
 struct counter_set {

@@ -155,10 +155,7 @@ void listener_stop(struct listener *l)
 	sock_close(&l->fd);
 }
 
-static const struct counter_def listener_counter_defs[] = {
 #define X(name, type, help) {#name, help, type, offsetof(struct listener_counters, name)},
-	LISTENER_COUNTERS(X)
-#undef X
-};
 const struct counter_table listener_counter_table =
-	COUNTER_TABLE(listener_counter_defs, struct listener_counters);
+	COUNTER_TABLE(struct listener_counters, LISTENER_COUNTERS(X));
+#undef X

@@ -37,9 +37,7 @@ struct listener_conf {
 	X(starved, COUNTER, "pauses in accepting: out of memory or descriptors")
 
 struct listener_counters {
-#define X(name, type, help) uint64_t name;
-	LISTENER_COUNTERS(X)
-#undef X
+	LISTENER_COUNTERS(COUNTER_FIELD)
 };
 extern const struct counter_table listener_counter_table; /* describes that struct */
 

@@ -255,13 +255,10 @@ struct log_counters log_counters(void)
 	return c;
 }
 
-static const struct counter_def log_counter_defs[] = {
 #define X(name, type, help) {#name, help, type, offsetof(struct log_counters, name)},
-	LOG_COUNTERS(X)
-#undef X
-};
 const struct counter_table log_counter_table =
-	COUNTER_TABLE(log_counter_defs, struct log_counters);
+	COUNTER_TABLE(struct log_counters, LOG_COUNTERS(X));
+#undef X
 
 void assert_failed(const char *file, int line, const char *cond)
 {

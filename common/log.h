@@ -59,9 +59,7 @@ enum { LOG_LINE_MAX = 2048 }; /* bytes of a line, with time, level and prefix */
 	X(dropped, COUNTER, "lines dropped, because standard error could not be written")
 
 struct log_counters {
-#define X(name, type, help) uint64_t name;
-	LOG_COUNTERS(X)
-#undef X
+	LOG_COUNTERS(COUNTER_FIELD)
 };
 struct log_counters log_counters(void);
 extern const struct counter_table log_counter_table; /* describes struct log_counters */

@@ -358,14 +358,11 @@ bool mailbox_pressure(const struct mailboxes *m)
 	return atomic_load_explicit(&m->pairs_over, memory_order_relaxed) != 0;
 }
 
-static const struct counter_def mailbox_counter_defs[] = {
 #define X(field, name, type, help)                                                       \
 	{name, help, type, offsetof(struct mailbox_counters, field)},
-	MAILBOX_COUNTERS(X)
-#undef X
-};
 const struct counter_table mailbox_counter_table =
-	COUNTER_TABLE(mailbox_counter_defs, struct mailbox_counters);
+	COUNTER_TABLE(struct mailbox_counters, MAILBOX_COUNTERS(X));
+#undef X
 
 const struct mailbox_counters *mailbox_counters(const struct mailboxes *m, unsigned self)
 {

@@ -134,13 +134,10 @@ static void stop_go_on(struct worker *w)
 
 /* --- counters --- */
 
-static const struct counter_def worker_counter_defs[] = {
 #define X(name, type, help) {#name, help, type, offsetof(struct worker_counters, name)},
-	WORKER_COUNTERS(X)
-#undef X
-};
 const struct counter_table worker_counter_table =
-	COUNTER_TABLE(worker_counter_defs, struct worker_counters);
+	COUNTER_TABLE(struct worker_counters, WORKER_COUNTERS(X));
+#undef X
 
 /* Copies the counters of the worker and of its realms. NULL if out of memory. */
 static struct snapshot *take_snapshot(const struct worker *w)

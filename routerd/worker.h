@@ -34,9 +34,7 @@ struct control;
 	X(posts_unsent, COUNTER, "internal messages lost because memory ran out")
 
 struct worker_counters {
-#define X(name, type, help) uint64_t name;
-	WORKER_COUNTERS(X)
-#undef X
+	WORKER_COUNTERS(COUNTER_FIELD)
 };
 /* Describes struct worker_counters. */
 extern const struct counter_table worker_counter_table;

@@ -18,13 +18,10 @@ enum {
 	MAX_OUT = 16 << 20, /* bytes */
 };
 
-static const struct counter_def link_counter_defs[] = {
 #define X(field, name, type, help) {name, help, type, offsetof(struct link, field)},
-	LINK_COUNTERS(X)
-#undef X
-};
 const struct counter_table link_counter_table =
-	COUNTER_TABLE(link_counter_defs, struct link);
+	COUNTER_TABLE(struct link, LINK_COUNTERS(X));
+#undef X
 
 static uint64_t last_link; /* number of the newest connection, of all links */
 

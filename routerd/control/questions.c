@@ -33,13 +33,10 @@ struct question {
 	UT_hash_handle hh;
 };
 
-static const struct counter_def question_counter_defs[] = {
 #define X(field, name, type, help) {name, help, type, offsetof(struct questions, field)},
-	QUESTION_COUNTERS(X)
-#undef X
-};
 const struct counter_table question_counter_table =
-	COUNTER_TABLE(question_counter_defs, struct questions);
+	COUNTER_TABLE(struct questions, QUESTION_COUNTERS(X));
+#undef X
 
 static bool is_full(const struct questions *qs, enum question_kind kind, unsigned max,
 		    size_t max_bytes)

@@ -34,14 +34,12 @@ struct reading {
 	struct conf_error errors;
 };
 
-static const struct counter_def reload_counter_defs[] = {
-	{"done", "reloads of the configuration that took effect", COUNTER,
-	 offsetof(struct reload, done)},
-	{"refused", "reloads that changed nothing because of an error", COUNTER,
-	 offsetof(struct reload, refused)},
-};
-const struct counter_table reload_counter_table =
-	COUNTER_TABLE(reload_counter_defs, struct reload);
+#define X(name, help) {#name, help, COUNTER, offsetof(struct reload, name)},
+const struct counter_table reload_counter_table = COUNTER_TABLE(
+	struct reload,
+	X(done, "reloads of the configuration that took effect")
+		X(refused, "reloads that changed nothing because of an error"));
+#undef X
 
 /* --- the thread --- */
 

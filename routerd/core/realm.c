@@ -226,13 +226,10 @@ void realm_revoke(struct realm *realm, struct revocation *revocation)
 	finish_post(realm);
 }
 
-static const struct counter_def realm_counter_defs[] = {
 #define X(name, type, help) {#name, help, type, offsetof(struct realm_counters, name)},
-	REALM_COUNTERS(X)
-#undef X
-};
 const struct counter_table realm_counter_table =
-	COUNTER_TABLE(realm_counter_defs, struct realm_counters);
+	COUNTER_TABLE(struct realm_counters, REALM_COUNTERS(X));
+#undef X
 
 struct realm_counters realm_counters(const struct realm *realm)
 {

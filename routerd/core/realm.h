@@ -58,9 +58,7 @@ struct realm_limits {
 	  "results and errors of callees dropped because the call had ended")
 
 struct realm_counters {
-#define X(name, type, help) uint64_t name;
-	REALM_COUNTERS(X)
-#undef X
+	REALM_COUNTERS(COUNTER_FIELD)
 };
 /* Describes struct realm_counters. */
 extern const struct counter_table realm_counter_table;

@@ -12,16 +12,12 @@
 
 enum { LOG_BURST = 10 }; /* lines per second about what peers do */
 
-static const struct counter_def net_counter_defs[] = {
-#define X(id, name, type, help) {name, help, type, NET_##id * sizeof(uint64_t)},
-	NET_COUNTERS(X)
-#undef X
-#define X(id, words, name, help) {name, help, COUNTER, NET_END_##id * sizeof(uint64_t)},
-		CONN_ENDS(X)
-#undef X
-};
+#define X(id, name, type, help)  {name, help, type, NET_##id * sizeof(uint64_t)},
+#define Y(id, words, name, help) {name, help, COUNTER, NET_END_##id * sizeof(uint64_t)},
 const struct counter_table net_counter_table =
-	COUNTER_TABLE(net_counter_defs, uint64_t[NET_COUNTER_COUNT]);
+	COUNTER_TABLE(uint64_t[NET_COUNTER_COUNT], NET_COUNTERS(X) CONN_ENDS(Y));
+#undef X
+#undef Y
 
 /* --- deadlines --- */
 

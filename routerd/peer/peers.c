@@ -25,13 +25,10 @@ enum {
 	SESSION_LINES = 100, /* log lines per second */
 };
 
-static const struct counter_def peer_counter_defs[] = {
 #define X(id, name, type, help) {name, help, type, PEER_##id * sizeof(uint64_t)},
-	PEER_COUNTERS(X)
-#undef X
-};
 const struct counter_table peer_counter_table =
-	COUNTER_TABLE(peer_counter_defs, uint64_t[PEER_COUNTER_COUNT]);
+	COUNTER_TABLE(uint64_t[PEER_COUNTER_COUNT], PEER_COUNTERS(X));
+#undef X
 
 /*
  * How long to remember revocations: at least as long as any handshake lasts, because a

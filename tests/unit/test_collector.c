@@ -16,11 +16,9 @@ enum { WORKERS = 3 };
 struct sample {
 	uint64_t value;
 };
-static const struct counter_def sample_defs[] = {
-	{"value", "a value of the test", COUNTER, offsetof(struct sample, value)},
-};
 static const struct counter_table sample_table =
-	COUNTER_TABLE(sample_defs, struct sample);
+	COUNTER_TABLE(struct sample, {"value", "a value of the test", COUNTER,
+				      offsetof(struct sample, value)});
 
 static struct mailboxes *boxes;
 static struct outbox outboxes[WORKERS];

@@ -15,6 +15,7 @@
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
 #include "routerd/core/session.c"
+#include "routerd/post/id_list.c"
 #include "routerd/post/payload_writer.c"
 
 #undef malloc
@@ -134,6 +135,35 @@ static bool scenario_with_listener(struct core *c)
 	return told(c, 5) && ok;
 }
 
+/* A publication that matches two subscriptions: its members get both EVENTs or none. */
+static bool scenario_with_patterns(struct core *c)
+{
+	send_join(c, alice, "alice");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_join(c, bob, "bob");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_pattern(c, bob, POST_SUBSCRIBE, 1, MATCH_PREFIX, "a");
+	if (!answered(c, POST_SUBSCRIBED))
+		return false;
+	send_pattern(c, bob, POST_SUBSCRIBE, 2, MATCH_WILDCARD, "a.");
+	if (!answered(c, POST_SUBSCRIBED))
+		return false;
+	send_post(c, alice,
+		  (struct post){.type = POST_PUBLISH,
+				.request = 3,
+				.acknowledge = true,
+				.payload = payload("a.b", NULL)});
+	if (c->outbox.end - c->outbox.first == 1) {
+		assert_false(answered(c, POST_PUBLISHED));
+		return false;
+	}
+	assert_int_equal(next_post(c, bob.worker, POST_EVENT).more->n, 1);
+	expect(c, alice, POST_PUBLISHED, 3);
+	return true;
+}
+
 static void runs_out_at_each_place(bool (*play)(struct core *c))
 {
 	bool ok = false;
@@ -159,6 +189,12 @@ static void memory_runs_out_at_each_place(void **state)
 {
 	(void)state;
 	runs_out_at_each_place(scenario);
+}
+
+static void memory_runs_out_for_several_events(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_patterns);
 }
 
 static void memory_runs_out_for_meta_events(void **state)
@@ -269,6 +305,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_runs_out_at_each_place),
+		cmocka_unit_test(memory_runs_out_for_several_events),
 		cmocka_unit_test(memory_runs_out_for_meta_events),
 		cmocka_unit_test(buckets_are_not_needed),
 		core_test(messages_need_no_memory),

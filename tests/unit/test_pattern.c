@@ -6,6 +6,16 @@
 #include "tests/unit/failing_malloc.h"
 
 #include "common/id_table.c"
+#include "common/table.h"
+
+static bool weak; /* hashes have one bit */
+
+static uint64_t weak_hash(const struct hash_key *key, struct slice bytes)
+{
+	uint64_t hash = hash_bytes(key, bytes);
+
+	return weak ? 1 + hash % 2 : hash;
+}
 
 static size_t visits; /* look-ups in a tree that have found a node */
 
@@ -19,7 +29,9 @@ static struct id_node *counted_find(const struct id_table *t, const void *owner,
 }
 
 #define id_table_find counted_find
+#define hash_bytes    weak_hash
 #include "routerd/core/pattern.c"
+#undef hash_bytes
 #undef id_table_find
 #undef malloc
 #undef calloc
@@ -468,6 +480,34 @@ static void memory_runs_out(void **state)
 	drop_all(t);
 }
 
+/* Of texts with the same hash, the first one is added. It is not mixed up with others. */
+static void equal_hashes(void **state)
+{
+	static const char *const texts[] = {"a", "b", "c", "d", "e"};
+	struct test *t = *state;
+
+	weak = true;
+	for (unsigned how = 0; how < MATCH_COUNT; how += MATCH_WILDCARD) {
+		unsigned added = 0, found = 0;
+
+		for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+			added += try_add(t, (enum match)how, texts[i]) != NULL;
+		assert_in_range(added, 1, 2);
+		for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+			struct slice uri = slice_str(texts[i]);
+			struct pattern *p = pattern_best(&t->index, uri);
+
+			assert_ptr_equal(p,
+					 pattern_find(&t->index, (enum match)how, uri));
+			assert_true(p == NULL || slice_eq(p->uri, uri));
+			found += p != NULL;
+		}
+		assert_int_equal(found, added);
+		drop_all(t);
+	}
+	weak = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -478,6 +518,7 @@ int main(void)
 		pattern_test(prefixes_of_each_length),
 		pattern_test(at_most_32_components),
 		pattern_test(memory_runs_out),
+		pattern_test(equal_hashes),
 	};
 
 	return cmocka_run_group_tests_name("pattern", tests, NULL, NULL);

@@ -38,7 +38,9 @@ const struct conf_foreign config_foreign[] = {
 	{"the realm's options", {"event_dispatching_chunk_size"}, ANY, NULL},
 	KEY("the realm's options", "uri_check", NULL,
 	    "is not supported: URIs are always checked by the loose rules; leave it out"),
-	{"the realm's options", {"enable_meta_api", "bridge_meta_api"}, "false", NULL},
+	/* Permissions say who may use the meta API. */
+	{"the realm's options", {"enable_meta_api"}, "true", NULL},
+	{"the realm's options", {"bridge_meta_api"}, "false", NULL},
 	KEY("the role", "allow-by-default", NULL,
 	    "is not supported: a permission with uri: \"\" and match: prefix matches "
 	    "everything"),

@@ -104,7 +104,7 @@ static const char whole[] =
 	"      disclose: {caller: refuse, publisher: allow}, trust_level: 254}\n"
 	"- name: realm2\n"
 	"  roles: [{name: user}, {name: guest}]\n"
-	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: false,\n"
+	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: true,\n"
 	"    call_timeout_unit: s}\n"
 	"authenticators:\n"
 	"  one: {socket: one.sock}\n"

@@ -101,8 +101,8 @@ static void errors_in_realms(void **state)
 		 "4:40: 'store' is not supported yet: leave it out"},
 		{"name: r, roles: [{name: u}], rlinks: []}",
 		 "4:41: 'rlinks' is not supported yet: leave it out"},
-		{"name: r, roles: [{name: u}], options: {enable_meta_api: true}}",
-		 "4:60: 'enable_meta_api: true' is not supported yet: use false or leave "
+		{"name: r, roles: [{name: u}], options: {enable_meta_api: false}}",
+		 "4:60: 'enable_meta_api: false' is not supported yet: use true or leave "
 		 "it out"},
 		{"name: r, roles: [{name: u}], options: {call_timeout_unit: min}}",
 		 "4:62: 'call_timeout_unit': expected 'ms' or 's', not 'min'"},

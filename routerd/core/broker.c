@@ -30,7 +30,7 @@ void broker_fini(struct broker *b)
 	free(b->matches);
 }
 
-/* Adds n to the numbers of subscriptions that match meta topics. */
+/* Adds n to the counters of the meta topics that this subscription matches. */
 static void count_listener(struct broker *b, const struct subscription *sub, int n)
 {
 	unsigned found = meta_topics_matching(sub->pattern.match, sub->pattern.uri);
@@ -208,7 +208,7 @@ void broker_seed(struct broker *b, uint64_t seed)
 }
 
 /*
- * The ids look random, as the specification demands, and yet do not repeat for 2^53
+ * The ids look random, as the specification requires, but do not repeat for 2^53
  * publications: the step is odd, so the state runs through all numbers.
  */
 static uint64_t publication_id(struct broker *b)
@@ -455,7 +455,7 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
  */
 static void publish_meta(struct realm *realm, struct payload *payload)
 {
-	/* nobody is its publisher: it has no place, and no identity to disclose */
+	/* stands for the publisher; no session has its slot, and it has no identity */
 	static const struct session router;
 	struct post p = {.type = POST_PUBLISH, .payload = payload};
 

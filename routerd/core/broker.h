@@ -24,8 +24,8 @@ struct subscription {
 };
 
 /*
- * There may be millions of memberships, so each byte counts. The subscription is found by
- * its address, which also is the key.
+ * There may be millions of memberships, so the struct must be small: it has no pointer to
+ * the subscription, whose address is in the key.
  */
 struct membership {
 	struct id_node node; /* owner: the session, id: the subscription's address */
@@ -43,7 +43,7 @@ struct broker {
 	uint32_t listeners[META_TOPIC_COUNT];
 	struct pattern_index topics; /* the patterns of the subscriptions */
 	struct id_table memberships; /* keys: session and address of the subscription */
-	/* For broker_publish: the subscriptions that match. Kept for the next time. */
+	/* For broker_publish: the subscriptions that match; reused by the next call. */
 	struct subscription **matches;
 	size_t matches_max;
 	uint64_t publication; /* state of publication_id */
@@ -69,9 +69,9 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p);
 unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigned n);
 
 /*
- * Publish meta events (specification: "Meta API"; meta_event.h), unless nobody listens or
- * the session leaves quietly. They go to all members, also to the session that causes
- * them. If memory runs out, nobody gets the event, which is counted as unsent.
+ * Publish meta events (specification: "Meta API"; meta_event.h), unless no subscription
+ * matches the topic or session.quiet is set. All members get the event, also the session
+ * that causes it. If memory runs out, nobody gets the event, and it is counted as unsent.
  */
 void broker_tell_session(struct realm *realm, enum meta_topic topic,
 			 const struct session *s);

@@ -65,7 +65,7 @@ void dealer_fini(struct dealer *d)
 	pattern_index_fini(&d->procedures);
 }
 
-/* Calls come and go as fast as messages, so they are reused. */
+/* Each CALL needs a struct for a short time, so freed ones are reused. */
 static struct call *take_call(struct dealer *d)
 {
 	struct call *c = SLIST_FIRST(&d->free_calls);
@@ -282,8 +282,8 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
 	static const struct post_error undisclosed = {
-		WAMP_ERROR_DISCLOSE_ME, "the callee asks who calls, but this session's "
-					"role may not say who it is"};
+		WAMP_ERROR_DISCLOSE_ME, "the callee must know its callers, but this "
+					"session's role must not disclose who it is"};
 	const struct registration *reg =
 		registration_find(realm, payload_uri(p->payload));
 

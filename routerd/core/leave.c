@@ -23,8 +23,8 @@ void leave_begin(struct realm *realm, struct session *s, struct post *last, bool
 	TAILQ_REMOVE(&realm->sessions, s, link);
 	id_table_remove(&realm->session_table, &s->node);
 	id_table_remove(&realm->sessions_by_id, &s->by_id);
-	/* If others wait already, this one waits behind them: on_leave comes in the order
-	 * in which the sessions left. */
+	/* If other sessions are leaving, queue this one behind them: the on_leave events
+	 * come in the order in which the sessions left. */
 	if (TAILQ_EMPTY(&realm->leaving))
 		realm->begin_leaving = true;
 	TAILQ_INSERT_TAIL(&realm->leaving, s, link);
@@ -35,7 +35,7 @@ void leave_begin(struct realm *realm, struct session *s, struct post *last, bool
 	post_send_reserved(realm->outbox, s->ref.worker, last, &s->mail);
 }
 
-/* Ends at most n things of a session. Returns how many it could still end. */
+/* Ends at most n things that a session has. Returns how many more it could have ended. */
 static unsigned end_things(struct realm *realm, struct session *s, unsigned n)
 {
 	n = dealer_abandon_calls(realm, s, n);
@@ -58,7 +58,7 @@ void leave_work(struct realm *realm)
 {
 	struct session *s;
 
-	/* a session counts as one thing, too */
+	/* the end of a session counts as one thing, too */
 	for (unsigned n = SLICE_ENDS;
 	     n > 0 && (s = TAILQ_FIRST(&realm->leaving)) != NULL;) {
 		n = end_things(realm, s, n);
@@ -75,7 +75,7 @@ void leave_all(struct realm *realm)
 
 	while ((s = TAILQ_FIRST(&realm->sessions)) != NULL)
 		leave_begin(realm, s, NULL, true);
-	/* Forget all calls before anything else: then nobody is owed an answer. */
+	/* Forget all calls first: then no session waits for an answer. */
 	TAILQ_FOREACH (s, &realm->leaving, link) {
 		s->quiet = true;
 		dealer_forget_calls(realm, s);

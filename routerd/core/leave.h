@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How sessions end. The session leaves the realm's tables at once: nobody finds it any
- * more, it gets no post, and its own posts are dropped. What it held is undone after
- * that, in slices, because a session may hold 100,000 subscriptions: the realm handles
- * posts between two slices, and another session may have the place meanwhile. The order:
+ * more, it gets no post, and its own posts are dropped. Its calls, registrations and
+ * memberships end after that, in slices, because a session may have 100,000
+ * subscriptions. The realm handles posts between two slices, and a new session may get
+ * the same slot. The order:
  *
  * 1. LEFT or KILLED, the session's last post; see leave_begin
  * 2. the calls that it made: INTERRUPT to the callees
@@ -24,7 +25,7 @@
 #include "routerd/core/session.h"
 
 /*
- * Ends a session, and begins to undo what it held. Sends `last`, the last post to the
+ * Ends a session, and begins to end what it has. Sends `last`, the last post to the
  * session, for which mail is reserved, and takes its references. `last` is NULL if the
  * session's worker needs no post. Later the pointer s is invalid.
  *
@@ -32,10 +33,10 @@
  */
 void leave_begin(struct realm *realm, struct session *s, struct post *last, bool quiet);
 
-/* Does one slice, if there is anything to undo. It may lose other sessions. */
+/* Does one slice, if any session is leaving. Other sessions may become SESSION_LOST. */
 void leave_work(struct realm *realm);
 
-/* Ends all sessions and undoes what they held, at once and without any post. */
+/* Ends all sessions and everything that they have, at once and without any post. */
 void leave_all(struct realm *realm);
 
 #endif

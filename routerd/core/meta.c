@@ -13,7 +13,7 @@
  */
 enum {
 	SLICE = 512,
-	KILL_COST = 32, /* to end a session takes as long as visiting so many */
+	KILL_COST = 32, /* ending a session takes as long as visiting this many */
 };
 
 /* --- answers, which need only the request id --- */
@@ -147,7 +147,7 @@ static struct post match_registration(struct realm *realm, struct session *s,
 	return meta_pattern(realm, reg == NULL ? NULL : &reg->pattern);
 }
 
-/* As expensive as a publication to this topic: it needs no slices. */
+/* This takes no longer than a publication to this topic, so it needs no slices. */
 static struct post match_subscriptions(struct realm *realm, struct session *s,
 				       const struct post *p)
 {

@@ -3,8 +3,8 @@
  * The calls of meta procedures that need a walk over a list: the sessions of the realm,
  * its registrations or subscriptions, the callees of a registration, or the members of a
  * subscription. A walk is split into slices (meta_work), so that no turn of the worker
- * takes long; the realm handles posts between two slices. The realm does one walk after
- * the other, so it holds at most one unfinished result.
+ * takes long; the realm handles posts between two slices. The realm does one walk
+ * after the other, so there is at most one unfinished result.
  *
  * A walk visits the elements that are in the list at the call, each once, except those
  * that leave before their turn. So a kill never ends a session that has joined later.

@@ -81,8 +81,8 @@ static struct pattern_node *add_node(struct pattern_index *x, struct pattern_nod
 }
 
 /*
- * Frees a node if no pattern needs it, then its parents likewise. A node of the prefixes
- * that has only one child is not needed either: the child takes its place.
+ * Frees a node if no pattern needs it, then does the same with its parents. Among the
+ * prefixes, a node with a single child is not needed either: the child replaces it.
  */
 static void free_unneeded(struct pattern_index *x, struct pattern_node *node)
 {
@@ -144,7 +144,7 @@ static struct pattern_node *add_prefix(struct pattern_index *x, struct slice uri
 
 	while ((next = next_of_prefixes(x, node, uri)) != NULL && next->length <= common)
 		node = next;
-	/* the texts part between node and next: make a node there */
+	/* the texts differ between node and next: make a node there */
 	if (node->length < common) {
 		struct pattern_node *fork = calloc(1, sizeof(*fork));
 

@@ -87,8 +87,9 @@ struct pattern *pattern_by_id(const struct pattern_index *x, uint64_t id);
 
 /*
  * The pattern that the specification prefers for a call of this URI (section "Best
- * Matching"): the exact one; else the longest prefix; else the wildcard whose first
- * components are not empty for longer than those of the others. NULL if none matches.
+ * Matching"): the exact one; else the longest prefix; else the wildcard whose first empty
+ * component comes last. If several wildcards are equal in this, their second empty
+ * components are compared, and so on. NULL if none matches.
  */
 struct pattern *pattern_best(const struct pattern_index *x, struct slice uri);
 

@@ -45,9 +45,9 @@ static NOINLINE void end_some(struct realm *realm)
 }
 
 /*
- * Does what follows a post: ends the sessions that are lost, and does the first slice for
- * those that have left, which suffices for nearly all. The slice sends ERRORs; if one
- * cannot be sent, its receiver is lost, too.
+ * Called after each post. Ends the sessions that are lost, and does the first slice for
+ * those that have left; nearly all need only one. The slice sends ERRORs; if one cannot
+ * be sent, its receiver is lost, too.
  */
 static inline void finish_post(struct realm *realm)
 {
@@ -123,7 +123,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 		realm_free(&realm);
 		return NULL;
 	}
-	/* tests set a seed of their own with broker_seed */
+	/* tests choose a seed with broker_seed */
 	randombytes_buf(&seed, sizeof(seed));
 	broker_seed(&realm->broker, seed);
 	return realm;

@@ -105,9 +105,9 @@ bool realm_post(struct realm *realm, struct post *p);
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Work that can wait until posts are handled: long answers, and what sessions held that
- * have left. A post, a deadline or a revocation may cause it. realm_work does a short
- * piece of it, if there is any.
+ * Work that can wait until posts are handled: walks of meta procedures, and the end of
+ * what sessions that have left still have. A post, a deadline or a revocation may cause
+ * it. realm_work does one slice of it, if there is any.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

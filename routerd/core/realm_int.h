@@ -36,7 +36,7 @@ struct realm {
 	struct broker broker;
 	struct dealer dealer;
 	struct meta meta;
-	struct realm_counters counters; /* the gauges are filled in by realm_counters */
+	struct realm_counters counters; /* realm_counters fills in the gauges */
 };
 
 /* Makes an id for a subscription or registration; see struct id_series. */

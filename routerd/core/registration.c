@@ -51,8 +51,8 @@ static void drop_registration(struct realm *realm, struct session *s,
 }
 
 /*
- * A callee that has left has the registration until its turn to end comes (leave.h). If
- * it is needed before, it ends now: then this function ends it and returns true.
+ * If the callee has left, ends the registration and returns true. It would end later, in
+ * its turn (leave.h), but a request needs the procedure now.
  */
 static bool end_if_left(struct realm *realm, struct registration *reg)
 {
@@ -79,7 +79,7 @@ struct registration *registration_find(struct realm *realm, struct slice procedu
 	return NULL;
 }
 
-/* Is there a registration of this very pattern? */
+/* Is there a registration with exactly this pattern? */
 static bool is_registered(struct realm *realm, enum match how, struct slice uri)
 {
 	struct pattern *p = pattern_find(&realm->dealer.procedures, how, uri);

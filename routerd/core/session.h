@@ -20,7 +20,7 @@ struct call;
 
 enum session_state {
 	SESSION_OPEN = 0,
-	/* A post to it was not sent, because memory ran out. It ends after this post. */
+	/* Memory ran out for a post to it. It ends after the current post is handled. */
 	SESSION_LOST = 1,
 	SESSION_LEAVING =
 		2, /* it has left: it is in no table and gets no post (leave.h) */
@@ -41,7 +41,7 @@ struct session {
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
 	uint8_t state;            /* enum session_state */
-	bool quiet;               /* it leaves, and no meta events say so */
+	bool quiet;               /* no meta events about its end */
 	LIST_ENTRY(session) of_lost;
 	LIST_HEAD(, membership) memberships;
 	LIST_HEAD(, registration) registrations;
@@ -87,17 +87,17 @@ bool session_try_post(struct realm *realm, const struct session *s,
  */
 void session_post(struct realm *realm, struct session *s, struct post *p);
 
-/* Answers a request with a post of this type, which carries id (or 0). */
+/* Answers a request with a post of this type, which contains id (or 0). */
 void session_answer(struct realm *realm, struct session *s, enum post_type type,
 		    uint64_t request, uint64_t id);
 
-/* Answers a request that would exceed a limit of the session. */
+/* Refuses a request with an ERROR, because it would exceed a limit of the session. */
 void session_limit_error(struct realm *realm, struct session *s,
 			 enum wamp_type request_type, uint64_t request, const char *text);
 
 /*
- * Refuses a SUBSCRIBE or REGISTER with an ERROR if it is for a wildcard and the session
- * has as many as it may. Otherwise returns false.
+ * If a SUBSCRIBE or REGISTER is for a wildcard, and the session has reached the limit of
+ * wildcards, refuses it with an ERROR and returns true.
  */
 bool session_refuse_wildcard(struct realm *realm, struct session *s,
 			     enum wamp_type request_type, const struct post *p);

@@ -20,8 +20,8 @@ enum login_outcome {
 	LOGIN_ERROR = 1,  /* bytes is the error, not checked yet */
 	/* Outcomes without an answer. The client should try again. */
 	LOGIN_UNAVAILABLE = 2, /* the authenticator is not connected */
-	LOGIN_BUSY = 3,    /* it is connected, but did not get to this question in time */
-	LOGIN_TIMEOUT = 4, /* it got the question, but did not answer in time */
+	LOGIN_BUSY = 3,        /* it is connected, but took no more questions in time */
+	LOGIN_TIMEOUT = 4,     /* it got the question, but did not answer in time */
 	/* It got the question twice, and both times the link broke. */
 	LOGIN_LINK_BROKE = 5,
 	LOGIN_NO_ROOM = 6, /* too many questions are waiting */
@@ -41,7 +41,7 @@ enum question_kind {
 
 /*
  * A question, its answer, or a report about a login or session for the authenticator's
- * records. Fields that belong only to another of these three are zero.
+ * records. Each of these three leaves the fields of the others zero.
  */
 struct login_message {
 	uint16_t authenticator; /* question, report: index in the configuration */

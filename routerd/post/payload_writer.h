@@ -14,8 +14,8 @@ struct payload_writer;
 
 /*
  * Begins a payload. The values that you put into it become its Arguments. NULL if out of
- * memory. The functions that put values return no errors; payload_finish returns the
- * first one.
+ * memory. The payload_put functions return no error; payload_finish returns the first
+ * error of any of them.
  */
 struct payload_writer *payload_writer_new(void) MUSTCHECK;
 /* The same, for an event of this topic. */
@@ -23,7 +23,7 @@ struct payload_writer *payload_writer_of(struct slice topic) MUSTCHECK;
 /* Frees a writer whose payload is not wanted. NULL-safe, clears the caller's pointer. */
 void payload_writer_free(struct payload_writer **w);
 
-/* In a dict, put each key, a text, before its value. Texts must be valid UTF-8. */
+/* In a dict, put a key (a text) before each value. Texts must be valid UTF-8. */
 void payload_put_null(struct payload_writer *w);
 void payload_put_number(struct payload_writer *w, uint64_t value);
 void payload_put_text(struct payload_writer *w, struct slice text);

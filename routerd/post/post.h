@@ -102,7 +102,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload; progress */            \
 	/* request_type, request; error and payload, see struct post_error; full: the    \
-	   session has reached a limit, if match is MATCH_WILDCARD that of wildcards */  \
+	   session has reached a limit: that of wildcards if match is MATCH_WILDCARD */  \
 	X(ERROR, PEER, NOTHING)                                                          \
 	X(VIOLATION, PEER, NOTHING) /* error.text: the client's violation */             \
                                                                                          \

@@ -119,9 +119,10 @@ static void a_callee_asks_who_calls(void **state)
 				      .trust = (uint8_t)(250 + k),
 				      .payload = payload(k % 2 == 0 ? "p" : "q", NULL)});
 		if (k == 4) {
-			expect_error(c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
-				     "the callee asks who calls, but this session's role "
-				     "may not say who it is");
+			expect_error(
+				c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
+				"the callee must know its callers, but this session's "
+				"role must not disclose who it is");
 			continue;
 		}
 		/* the refused call has taken no INVOCATION's id */

@@ -21,7 +21,7 @@
 enum authorize_state {
 	AUTHORIZE_IDLE = 0,
 	AUTHORIZE_ASKED = 1, /* a request waits for the answer */
-	/* The answer is there; the next message is the request that waited. */
+	/* The answer has arrived; the next message is the request that waited for it. */
 	AUTHORIZE_ANSWERED = 2,
 };
 

@@ -2,13 +2,13 @@
 /*
  * The broken calls of a worker's sessions: a progressive result of the call could not be
  * delivered to its caller. The caller gets no further progressive results of a broken
- * call, and an ERROR in place of a final RESULT: it must not take a result with a gap for
- * a whole one. The owner may have ended the call before the caller's worker finds out, so
- * the worker must know.
+ * call, and an ERROR in place of a final RESULT, so that it cannot mistake a part of the
+ * results for all of them. The worker must record such calls itself: the owner may have
+ * sent the final RESULT already, and have forgotten the call.
  *
- * A call is broken until its answer arrives. The owner ends a call before it accepts
- * another one in its place, and posts arrive in order, so a session never has more broken
- * calls than `pending_calls` allows.
+ * A call is broken until its answer arrives. The owner ends one call before it accepts a
+ * call beyond `pending_calls`, and posts arrive in order, so a session never has more
+ * broken calls than `pending_calls`.
  *
  * The worker's thread only.
  */

@@ -82,7 +82,7 @@ static void on_invocation(struct peer *p, const struct post *post)
 {
 	int err;
 
-	/* the client's GOODBYE is on its way to the owner, and ends the call there */
+	/* POST_GOODBYE was sent, and ends the call */
 	if (UNLIKELY(p->state == PEER_LEAVING))
 		return;
 	err = peer_send_payload(p, WAMP_INVOCATION, post);
@@ -127,7 +127,7 @@ static void on_result(struct peer *p, const struct post *post)
 		on_progress(p, post);
 		return;
 	}
-	/* look it up only if need be: nearly no session has a broken call */
+	/* test this first: hardly any session has a broken call */
 	int err = LIKELY(LIST_EMPTY(&p->broken)) ? 0 : broken_end(p, post->request);
 	if (err == 0) {
 		err = peer_send_payload(p, WAMP_RESULT, post);

@@ -234,7 +234,8 @@ bool fan_out_go_on(struct peers *ps)
 			if (p != NULL)
 				deliver_to(ps, f, p);
 		}
-		/* the bytes of the next subscription may be many */
+		/* look: the next subscription's messages must be encoded, which may
+		 * take long */
 		bool look = f->next == NULL ? f->events[0].more != NULL
 					    : n % DELIVERIES_PER_LOOK == 0;
 		if (look && budget_posts_spent(&ps->net->budget))

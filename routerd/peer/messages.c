@@ -20,7 +20,7 @@
 #include <stdio.h>
 #include <time.h>
 
-/* --- checks that the worker can make itself --- */
+/* --- checks before a message is posted --- */
 
 static const char *const action_names[ACTION_COUNT] = {
 	[ACTION_CALL] = "call",
@@ -44,8 +44,8 @@ static bool reserved(enum action action, enum match how, struct slice uri)
  * Refuses a request with an ERROR. Only counts and logs the refusal of a PUBLISH without
  * acknowledge, because such a PUBLISH gets no answer.
  */
-static void refuse_in_words(struct peer *p, const struct msg *m, const char *uri,
-			    struct slice text)
+static void refuse_with_text(struct peer *p, const struct msg *m, const char *uri,
+			     struct slice text)
 {
 	if (m->type != WAMP_PUBLISH || m->acknowledge) {
 		peer_error(p, m->type, m->request, uri, text);
@@ -59,7 +59,7 @@ static void refuse_in_words(struct peer *p, const struct msg *m, const char *uri
 
 static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
 {
-	refuse_in_words(p, m, uri, slice_str(text));
+	refuse_with_text(p, m, uri, slice_str(text));
 }
 
 /* Writes an error text about an invalid URI or pattern. */
@@ -86,12 +86,12 @@ static void deny_request(struct peer *p, const struct msg *m, enum action action
 		 log_quote(i->authrole).text, i->session);
 	snprintf(ours, sizeof(ours), "this session's role may not %s <%.*s>",
 		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
-	refuse_in_words(p, m, uri, text.len > 0 ? text : slice_str(ours));
+	refuse_with_text(p, m, uri, text.len > 0 ? text : slice_str(ours));
 }
 
 /*
- * Refuses a request that the authorizer has not decided. detail is for the log, text for
- * the client.
+ * Refuses a request about which the authorizer has not decided. detail is for the log,
+ * text for the client.
  */
 static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 			struct slice text)
@@ -102,12 +102,12 @@ static void not_decided(struct peer *p, const struct msg *m, const char *detail,
 		 "suppressed=%u",
 		 wamp_type_name(m->type), log_quote(m->uri).text,
 		 log_quote(p->identity->authid).text, detail);
-	refuse_in_words(p, m, WAMP_ERROR_AUTHORIZATION_FAILED, text);
+	refuse_with_text(p, m, WAMP_ERROR_AUTHORIZATION_FAILED, text);
 }
 
 /*
- * Puts into the post whether its receiver learns who the sender is. False if the request
- * has been refused, because it asks for what its permission forbids.
+ * Sets post->disclose: does the receiver learn who the sender is? False if the request
+ * has been refused, because its permission forbids disclose_me.
  */
 static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosure rule,
 			     struct post *post)
@@ -117,7 +117,7 @@ static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosur
 		return true;
 	if (rule == DISCLOSURE_REFUSE && m->disclose) {
 		refuse(p, m, WAMP_ERROR_DISCLOSE_ME,
-		       "disclose_me: this session's role may not say who it is");
+		       "disclose_me: this session's role must not disclose who it is");
 		return false;
 	}
 	post->disclose = rule == DISCLOSURE_FORCE ? DISCLOSE_YES : DISCLOSE_NEVER;
@@ -177,8 +177,8 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action,
 	if (reserved(action, how, m->uri)) {
 		refuse(p, m, WAMP_ERROR_INVALID_URI,
 		       action == ACTION_SUBSCRIBE
-			       ? "no meta event has this topic: no event would ever come"
-			       : "URIs that begin with \"wamp\" are the router's own");
+			       ? "there is no meta event with this topic"
+			       : "URIs whose first component is \"wamp\" are reserved");
 		return false;
 	}
 	const struct rule *rule =

@@ -9,7 +9,7 @@
 
 enum {
 	FILTER_NAMES_MAX = 100,
-	/* Each victim gets the message of a kill, so it must be short. */
+	/* bytes; short, because a kill sends the message to many sessions */
 	KILL_MESSAGE_MAX = 1024,
 };
 
@@ -155,8 +155,8 @@ static int next_positional(struct meta_args *a)
 	return err;
 }
 
-/* Reads a text, and makes it the URI of the post. Whether it is valid does not matter:
- * an invalid one is not found. */
+/* Reads a text, and makes it the URI of the post. Does not check it: if it is invalid, no
+ * registration or subscription has it. */
 MUSTCHECK
 static int read_uri(struct meta_args *a)
 {
@@ -170,7 +170,7 @@ static int read_uri(struct meta_args *a)
 	return a->post->payload == NULL ? E_NOMEM : 0;
 }
 
-/* Reads the name of enum match, or null, which was read last. */
+/* Reads the value of match, a name or null. Its token was read last. */
 MUSTCHECK
 static int read_match(struct meta_args *a)
 {

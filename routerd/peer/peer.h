@@ -104,15 +104,15 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 
 /*
  * Sends an INVOCATION or a RESULT. Returns the errors of peer_send and payload_items, or
- * E_FULL for a progressive result that would fill the client's queue beyond half. So a
- * stream of results that the client reads too slowly ends before its connection does.
+ * E_FULL for a progressive result that would fill more than half of the client's queue:
+ * if a client reads results too slowly, the call must end, and not its connection.
  */
 int peer_send_payload(struct peer *p, enum wamp_type type,
 		      const struct post *post) MUSTCHECK;
 
 /*
- * Fills *to for the Details of an EVENT, INVOCATION or RESULT, and returns to. NULL if
- * Details is empty.
+ * Fills *to for the Details of an EVENT, INVOCATION or RESULT, and returns the pointer
+ * `to`. Returns NULL if Details is empty.
  */
 const struct msg_details *peer_details(const struct post *post, struct msg_details *to);
 

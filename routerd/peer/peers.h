@@ -161,7 +161,7 @@ void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full);
  */
 bool peers_login_possible(struct peers *ps, const struct config_listener *l);
 
-/* Call it after each turn: frees scratch buffers that a very large message has grown. */
+/* Call it after each turn: frees scratch buffers that have grown very large. */
 void peers_turn_end(struct peers *ps);
 
 static inline void peers_count(struct peers *ps, enum peer_counter which)

@@ -30,7 +30,7 @@ def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join
     for options, topic, reason in (
             ({"eligible": 1}, "com.example.t", "PUBLISH.Options.eligible: expected a list of session ids"),
             ({}, "com.example t", r"invalid URI \x22com.example t\x22: must not contain white space"),
-            ({}, "wamp.example", "URIs that begin with \\x22wamp\\x22 are the router's own")):
+            ({}, "wamp.example", "URIs whose first component is \\x22wamp\\x22 are reserved")):
         sender.publish(topic, ["secret"], **options)
         routerd.wait_log("publish dropped topic=.* error=wamp.error.*" + re.escape(f'reason="{reason}"'))
     assert sender.silent() == []

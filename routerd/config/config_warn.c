@@ -131,12 +131,11 @@ static void warn_of_role(struct conf *c, const struct config_role *role)
 		const struct permission *p = &role->permissions[i];
 
 		any = any || memcmp(p->allow, nothing, sizeof(nothing)) != 0;
-		if (!p->allow[ACTION_CALL] &&
+		if ((p->allow[ACTION_REGISTER] || p->allow[ACTION_PUBLISH]) &&
 		    (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0))
 			conf_warn(c, &p->uri,
-				  "this permission has no effect: URIs that begin with "
-				  "\"wamp.\" are reserved, and clients can only call "
-				  "them");
+				  "'register' and 'publish' have no effect here: URIs "
+				  "that begin with \"wamp.\" are reserved");
 	}
 	if (!any)
 		conf_warn(c, &role->name,
@@ -153,7 +152,8 @@ static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
 		reached += may_get(cfg, i, realm->roles[k].name);
 	if (reached == 0)
 		conf_warn(c, &realm->name,
-			  "no client can join this realm: no transport leads to it");
+			  "no client can join this realm: no transport assigns any of "
+			  "its roles");
 	for (size_t k = 0; k < realm->n_roles && reached > 0; k++)
 		if (may_get(cfg, i, realm->roles[k].name))
 			warn_of_role(c, &realm->roles[k]);

@@ -84,8 +84,9 @@ static void warnings_of_realms(void **state)
 #define FOR_ANYBODY(more)                                                                \
 	"transports: [{type: rawsocket, " ENDPOINT                                       \
 	", auth: {anonymous: {type: static, role: u" more "}}}]\nrealms:\n"
-#define CAN  "permissions: [{uri: a, allow: {subscribe: true}}]"
-#define NONE "warning: no client can join this realm: no transport leads to it"
+#define CAN "permissions: [{uri: a, allow: {subscribe: true}}]"
+#define NONE                                                                             \
+	"warning: no client can join this realm: no transport assigns any of its roles"
 #define IDLE                                                                             \
 	"warning: this role allows nothing: give it a permission that allows an action"
 	warn(FOR_ANYBODY("") "- {name: r, roles: [{name: u, " CAN "}]}\n"
@@ -108,12 +109,17 @@ static void warnings_of_realms(void **state)
 	     "4:28: " IDLE);
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
-	     "wamp., match: prefix, allow: {subscribe: true}}]}]}",
-	     "4:51: warning: this permission has no effect: URIs that begin with "
-	     "\"wamp.\" are reserved, and clients can only call them");
+	     "wamp., match: prefix, allow: {call: true, register: true}}]}]}",
+	     "4:51: warning: 'register' and 'publish' have no effect here: URIs that "
+	     "begin with \"wamp.\" are reserved");
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
-	     "wamp., match: prefix, allow: {call: true}}]}]}",
+	     "wamp., match: prefix, allow: {call: true, subscribe: true}}]}]}",
+	     NULL);
+	/* forbids what a less specific permission may allow */
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: wamp., "
+	     "match: prefix}, {uri: a, allow: {call: true}}]}]}",
 	     NULL);
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "

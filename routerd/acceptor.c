@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 /* A listener of the configuration, with its socket. */
-struct entrance {
+struct acceptor_socket {
 	struct acceptor *acceptor;
 	struct listener listener;
 	uint16_t index; /* index in the configuration */
@@ -25,14 +25,14 @@ struct acceptor {
 	const struct config *config;
 	struct outbox *outbox;
 	unsigned next_worker;
-	struct entrance entrances[]; /* one per listener */
+	struct acceptor_socket sockets[]; /* one per listener */
 };
 
 struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
 			      struct outbox *outbox)
 {
 	struct acceptor *a =
-		calloc(1, sizeof(*a) + cfg->n_listeners * sizeof(a->entrances[0]));
+		calloc(1, sizeof(*a) + cfg->n_listeners * sizeof(a->sockets[0]));
 
 	if (a == NULL)
 		return NULL;
@@ -40,7 +40,8 @@ struct acceptor *acceptor_new(struct loop *l, const struct config *cfg,
 	a->config = cfg;
 	a->outbox = outbox;
 	for (size_t i = 0; i < cfg->n_listeners; i++)
-		a->entrances[i] = (struct entrance){.acceptor = a, .index = (uint16_t)i};
+		a->sockets[i] =
+			(struct acceptor_socket){.acceptor = a, .index = (uint16_t)i};
 	return a;
 }
 
@@ -57,19 +58,19 @@ void acceptor_free(struct acceptor **ap)
 
 static void on_accepted(void *arg, int fd)
 {
-	struct entrance *entrance = arg;
-	struct acceptor *a = entrance->acceptor;
+	struct acceptor_socket *as = arg;
+	struct acceptor *a = as->acceptor;
 	unsigned to = a->next_worker;
 
 	a->next_worker = (to + 1) % a->outbox->n_workers;
 	if (post_send(a->outbox, to,
 		      &(struct post){
 			      .type = POST_CONNECTION,
-			      .connection = {.fd = fd, .listener = entrance->index},
+			      .connection = {.fd = fd, .listener = as->index},
 		      }))
 		return;
 	/* Out of memory. Worker 0 logs it at the end of the turn. */
-	atomic_fetch_sub_explicit(&entrance->listener.live, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&as->listener.live, 1, memory_order_relaxed);
 	sock_close(&fd);
 }
 
@@ -96,8 +97,8 @@ int acceptor_open(struct acceptor *a)
 								 ? sizeof(raw_refusal)
 								 : 0),
 		};
-		int err = listener_open(&a->entrances[i].listener, a->loop, &conf,
-					on_accepted, &a->entrances[i]);
+		int err = listener_open(&a->sockets[i].listener, a->loop, &conf,
+					on_accepted, &a->sockets[i]);
 		if (err != 0)
 			return err;
 	}
@@ -107,25 +108,25 @@ int acceptor_open(struct acceptor *a)
 void acceptor_stop(struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++)
-		listener_stop(&a->entrances[i].listener);
+		listener_stop(&a->sockets[i].listener);
 }
 
 _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener)
 {
-	return &a->entrances[listener].listener.live;
+	return &a->sockets[listener].listener.live;
 }
 
 void acceptor_describe(const struct acceptor *a, struct buf *out)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++)
 		buf_printf(out, " %s=%s", a->config->listeners[i].name,
-			   sock_local_name(a->entrances[i].listener.fd).text);
+			   sock_local_name(a->sockets[i].listener.fd).text);
 }
 
 void acceptor_log_counters(const struct acceptor *a)
 {
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
-		const struct listener_counters *c = &a->entrances[i].listener.counters;
+		const struct listener_counters *c = &a->sockets[i].listener.counters;
 		char head[COUNTERS_HEAD_MAX];
 		snprintf(head, sizeof(head), "counters listener=%s",
 			 a->config->listeners[i].name);

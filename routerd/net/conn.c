@@ -46,7 +46,7 @@ static uint32_t ping_interval_ms(const struct conn *c)
 static void await_silence(struct conn *c)
 {
 	uint64_t interval = ping_interval_ms(c);
-	uint64_t silent = loop_now_ms(c->net->loop) - c->life_ms;
+	uint64_t silent = loop_now_ms(c->net->loop) - c->alive_ms;
 
 	conn_set_deadline(c, silent < interval ? interval - silent : 0);
 }
@@ -58,7 +58,7 @@ static void start_pings(struct conn *c)
 	if (ping_interval_ms(c) == 0)
 		return;
 	c->ping_sent = false;
-	c->life_ms = loop_now_ms(c->net->loop);
+	c->alive_ms = loop_now_ms(c->net->loop);
 	await_silence(c);
 }
 
@@ -68,7 +68,7 @@ static void start_pings(struct conn *c)
  */
 static void silence_passed(struct conn *c)
 {
-	uint64_t silent = loop_now_ms(c->net->loop) - c->life_ms;
+	uint64_t silent = loop_now_ms(c->net->loop) - c->alive_ms;
 
 	if (c->ping_sent) {
 		conn_kill(c, CONN_END_PING);
@@ -78,7 +78,7 @@ static void silence_passed(struct conn *c)
 		await_silence(c);
 		return;
 	}
-	if (!conn_say_ping(c))
+	if (!conn_send_ping(c))
 		return;
 	c->ping_sent = true;
 	net_count(c->net, NET_PINGS_OUT, 1);
@@ -112,9 +112,9 @@ void conn_deadline_passed(struct conn *c)
 }
 
 /* Records that the peer is alive. */
-static void sign_of_life(struct conn *c)
+static void note_peer_alive(struct conn *c)
 {
-	c->life_ms = loop_now_ms(c->net->loop);
+	c->alive_ms = loop_now_ms(c->net->loop);
 	if (c->ping_sent && c->state == CONN_OPEN) {
 		c->ping_sent = false;
 		await_silence(c);
@@ -292,13 +292,13 @@ static void read_events(struct conn *c, struct frame_input *in,
 			}
 			break;
 		case FRAME_PING:
-			conn_say_pong(c, ev.bytes);
+			conn_send_pong(c, ev.bytes);
 			break;
 		case FRAME_CLOSE:
-			conn_say_closed(c, ev.code);
+			conn_answer_close(c, ev.code);
 			break;
 		case FRAME_ERROR:
-			conn_say_error(c, ev.code, ev.why);
+			conn_protocol_error(c, ev.code, ev.why);
 			break;
 		case FRAME_NOMEM:
 			conn_kill(c, CONN_END_NOMEM);
@@ -363,7 +363,7 @@ static void read_some(struct conn *c)
 		return;
 	}
 	in = (struct frame_input){n->scratch, got};
-	sign_of_life(c);
+	note_peer_alive(c);
 	if (c->state == CONN_OPENING)
 		opening_input(c, &in);
 	if (c->state != CONN_OPENING && in.len > 0)
@@ -380,7 +380,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	budget_reading(&n->budget);
 	if ((what & EV_WRITE) != 0) {
 		/* The socket was full and is writable again, so the peer is alive. */
-		sign_of_life(c);
+		note_peer_alive(c);
 		stream_mark_dirty(n, &c->stream);
 	}
 	if ((what & EV_READ) != 0)
@@ -407,7 +407,7 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 	c->conf = conf;
 	c->handler = handler;
 	c->number = ++n->last_number;
-	c->life_ms = loop_now_ms(n->loop);
+	c->alive_ms = loop_now_ms(n->loop);
 	c->state = CONN_OPENING;
 	TAILQ_INSERT_TAIL(&n->by_state[CONN_OPENING], c, state_link);
 	n->conns++;
@@ -513,7 +513,7 @@ void conn_close(struct conn *c, uint16_t code, const char *reason)
 	if (c->state == CONN_OPENING)
 		opening_refuse(c);
 	else if (c->state == CONN_OPEN)
-		conn_say_close(c, code, slice_str(reason));
+		conn_send_close(c, code, slice_str(reason));
 }
 
 void conn_drop(struct conn *c)

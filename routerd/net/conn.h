@@ -171,8 +171,8 @@ void conn_release(struct conn *c);
 void conn_send(struct conn *c, struct slice framed);
 
 /*
- * Would a message of len bytes fill the output queue beyond half of queue_max? No, if the
- * queue is empty: it takes one message of any size.
+ * Would the output queue be longer than half of queue_max after a message of len bytes?
+ * No if it is empty: an empty queue accepts one message of any size.
  */
 bool conn_half_full(const struct conn *c, size_t len);
 

@@ -24,14 +24,14 @@ static bool begin_closing(struct conn *c, uint16_t code, struct slice reason,
 	return c->state == CONN_CLOSING;
 }
 
-void conn_say_close(struct conn *c, uint16_t code, struct slice reason)
+void conn_send_close(struct conn *c, uint16_t code, struct slice reason)
 {
 	/* WebSocket waits for the peer's Close instead. */
 	if (begin_closing(c, code, reason, CONN_END_OWN) && c->framing == CONN_RAWSOCKET)
 		conn_finish(c);
 }
 
-void conn_say_closed(struct conn *c, uint16_t code)
+void conn_answer_close(struct conn *c, uint16_t code)
 {
 	/* RFC 6455, 5.5.1: the answer typically repeats the code. If there is none,
 	 * answer 1000: autobahn-js reports a lost connection if the answer has no
@@ -42,7 +42,7 @@ void conn_say_closed(struct conn *c, uint16_t code)
 		conn_finish(c);
 }
 
-void conn_say_error(struct conn *c, uint16_t code, const char *why)
+void conn_protocol_error(struct conn *c, uint16_t code, const char *why)
 {
 	if (c->state == CONN_OPEN)
 		conn_log(c, "protocol error: %s listener=%s suppressed=%u", why,
@@ -53,7 +53,7 @@ void conn_say_error(struct conn *c, uint16_t code, const char *why)
 		conn_finish(c);
 }
 
-bool conn_say_ping(struct conn *c)
+bool conn_send_ping(struct conn *c)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
 	size_t n = RAWSOCKET_HEAD_LEN;
@@ -70,8 +70,8 @@ static void pong_raw(struct conn *c, struct slice payload)
 	uint8_t head[RAWSOCKET_HEAD_LEN];
 
 	if (payload.len > conn_send_max(c)) {
-		conn_say_error(c, WS_CLOSE_PROTOCOL,
-			       "a ping is longer than its sender's message limit");
+		conn_protocol_error(c, WS_CLOSE_PROTOCOL,
+				    "a ping is longer than its sender's message limit");
 		return;
 	}
 	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);
@@ -80,7 +80,7 @@ static void pong_raw(struct conn *c, struct slice payload)
 		conn_push(c, payload);
 }
 
-void conn_say_pong(struct conn *c, struct slice payload)
+void conn_send_pong(struct conn *c, struct slice payload)
 {
 	uint8_t frame[WS_CONTROL_FRAME_MAX];
 

@@ -105,7 +105,7 @@ static void handle_request(struct conn *c, struct slice head)
 			answer_refused(c, status, text, false);
 	}
 	if (accepted)
-		conn_owe_closed(c);
+		conn_set_accepted(c);
 }
 
 /* Refuses a request whose head is not HTTP, or is too long. */
@@ -147,7 +147,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		return;
 	}
 	head = c->partial.part;
-	/* The handler may drop c, which frees its partial input. Take the head away, so
+	/* The handler may drop c, which frees its partial input. Detach the head, so
 	 * that it stays valid. */
 	c->partial.part = NULL;
 	if (err != 0)

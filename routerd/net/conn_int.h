@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of a connection. Only the files of net/ include this header. The worker's
- * thread.
+ * The internal interface of connections. Only the files of net/ include this header. The
+ * worker's thread.
  *
  * Each file calls only files further down in this list. net.c: turns, and the end of all
  * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
- * two handshakes. conn_say.c: pings, pongs and closing in both framings. conn_state.c:
- * states, ends, the queue. stream.c: the socket.
+ * two handshakes. conn_control.c: pings, pongs and closing in both framings.
+ * conn_state.c: states, ends, the queue. stream.c: the socket.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -47,7 +47,7 @@ struct conn {
 	struct wheel_node deadline;
 	union conn_partial partial;
 	struct conn_unhandled *unhandled; /* NULL: none */
-	uint64_t life_ms;                 /* time of the last input */
+	uint64_t alive_ms;                /* when the last input or write showed it */
 	uint32_t incomplete_bytes; /* bytes of memory of `partial` and `unhandled` */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
@@ -56,7 +56,7 @@ struct conn {
 	uint8_t raw_send_log;
 	/* RawSocket: log2 of the longest message that the router has announced. */
 	uint8_t raw_recv_log;
-	bool owes_closed; /* the handler has accepted c; `closed` was not called yet */
+	bool closed_due;  /* the handler has accepted c; `closed` was not called yet */
 	bool established; /* conn_established was called */
 	bool left;        /* conn_left was called, and no other handshake has begun */
 	bool ping_sent;   /* a ping was sent, and no input has come since */
@@ -85,7 +85,7 @@ void conn_open(struct conn *c, unsigned framing);
  * Records that the handler has accepted c, so that `closed` will be called. c may have
  * been closed or killed meanwhile.
  */
-void conn_owe_closed(struct conn *c);
+void conn_set_accepted(struct conn *c);
 
 /*
  * Call this after queuing the last output. When everything is written, the socket's
@@ -138,25 +138,25 @@ void conn_count_down(const struct conn_conf *conf);
 /* Frees a DEAD connection. */
 void conn_free(struct conn *c);
 
-/* --- conn_say.c --- */
+/* --- conn_control.c --- */
 
 /* Enters CLOSING from OPEN, with a Close if the framing has one. */
-void conn_say_close(struct conn *c, uint16_t code, struct slice reason);
+void conn_send_close(struct conn *c, uint16_t code, struct slice reason);
 
 /* Sends a ping. False: c is dead. */
-bool conn_say_ping(struct conn *c);
+bool conn_send_ping(struct conn *c);
 
 /* Answers a ping, except in CLOSING. */
-void conn_say_pong(struct conn *c, struct slice payload);
+void conn_send_pong(struct conn *c, struct slice payload);
 
 /* Handles the peer's Close: answers it, and calls conn_finish. */
-void conn_say_closed(struct conn *c, uint16_t code);
+void conn_answer_close(struct conn *c, uint16_t code);
 
 /*
  * Handles a violation of the framing's protocol: logs it, sends a Close, and calls
  * conn_finish.
  */
-void conn_say_error(struct conn *c, uint16_t code, const char *why);
+void conn_protocol_error(struct conn *c, uint16_t code, const char *why);
 
 /* --- conn_http.c, conn_raw.c: the handshakes --- */
 

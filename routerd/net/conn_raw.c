@@ -50,7 +50,7 @@ static void answer_handshake(struct conn *c,
 			conn_raw_refuse(c, (enum rawsocket_error)error, CONN_END_REFUSED);
 	}
 	if (error == RAWSOCKET_OK)
-		conn_owe_closed(c);
+		conn_set_accepted(c);
 }
 
 void conn_raw_input(struct conn *c, struct frame_input *in)

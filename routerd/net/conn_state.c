@@ -106,7 +106,7 @@ static void leave_open(struct conn *c)
 		TAILQ_REMOVE(&n->paused_conns, c, side_link);
 	c->stream.paused = false;
 	c->on_hold = false;
-	if (c->owes_closed)
+	if (c->closed_due)
 		TAILQ_INSERT_TAIL(&n->left, c, side_link);
 }
 
@@ -170,9 +170,9 @@ void conn_open(struct conn *c, unsigned framing)
 	net_count(c->net, NET_UPGRADED, 1);
 }
 
-void conn_owe_closed(struct conn *c)
+void conn_set_accepted(struct conn *c)
 {
-	c->owes_closed = true;
+	c->closed_due = true;
 	/* leave_open does this when c leaves OPEN. If c is not OPEN now, it never will
 	 * be, so do this here. */
 	if (c->state != CONN_OPEN)
@@ -206,7 +206,7 @@ void conn_free(struct conn *c)
 {
 	struct net *n = c->net;
 
-	ASSERT(c->state == CONN_DEAD && !c->owes_closed);
+	ASSERT(c->state == CONN_DEAD && !c->closed_due);
 	TAILQ_REMOVE(&n->by_state[CONN_DEAD], c, state_link);
 	sock_close(&c->stream.fd);
 	conn_count_down(c->conf);

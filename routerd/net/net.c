@@ -71,7 +71,7 @@ static void call_closed(struct net *n)
 
 	while ((c = TAILQ_FIRST(&n->left)) != NULL) {
 		TAILQ_REMOVE(&n->left, c, side_link);
-		c->owes_closed = false;
+		c->closed_due = false;
 		c->handler->closed(c);
 	}
 }

@@ -94,12 +94,13 @@ struct store {
 /* --- SQLite's results --- */
 
 /* Counts and logs an error of SQLite. Returns the error of store.h that stands for it. */
-static int sqlite_failed(struct store *s, int rc, const char *doing)
+static int sqlite_failed(struct store *s, int rc, const char *operation)
 {
 	s->errors++;
-	log_limited(&s->rate, clock_now_ns() / 1000000, LOG_LEVEL_ERROR, NULL,
-		    "database failed doing=\"%s\" reason=\"%s\" code=%d suppressed=%u",
-		    doing, sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db));
+	log_limited(
+		&s->rate, clock_now_ns() / 1000000, LOG_LEVEL_ERROR, NULL,
+		"database failed operation=\"%s\" reason=\"%s\" code=%d suppressed=%u",
+		operation, sqlite3_errmsg(s->db), sqlite3_extended_errcode(s->db));
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -113,12 +114,12 @@ static int sqlite_failed(struct store *s, int rc, const char *doing)
 	}
 }
 
-/* Runs SQL that returns no rows. `doing` names the step in the log. */
-static int exec(struct store *s, const char *doing, const char *text)
+/* Runs SQL that returns no rows. `operation` names the step in the log. */
+static int exec(struct store *s, const char *operation, const char *text)
 {
 	int rc = sqlite3_exec(s->db, text, NULL, NULL, NULL);
 
-	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, doing);
+	return rc == SQLITE_OK ? 0 : sqlite_failed(s, rc, operation);
 }
 
 /*

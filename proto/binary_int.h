@@ -91,7 +91,7 @@ static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
 	if (f->left != 0)
 		err = read(&r->pos, r->end, out);
 	if (UNLIKELY(err != 0))
-		err = token_forgive(r->lenient, err);
+		err = token_tolerate(r->lenient, err);
 	if (err != 0)
 		return err;
 	if (out->type != TOKEN_END) {
@@ -171,7 +171,7 @@ static ALWAYS_INLINE int binary_skip(struct token_reader *r, struct slice *item_
 		t.type = TOKEN_NULL;
 		int err = read(&p, end, &t);
 		if (UNLIKELY(err != 0))
-			err = token_forgive(r->lenient, err);
+			err = token_tolerate(r->lenient, err);
 		if (err != 0)
 			return err;
 		if (s == SERIALIZER_CBOR && t.type == TOKEN_END) {

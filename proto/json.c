@@ -474,7 +474,7 @@ static inline int scan_key(const uint8_t **pp, const uint8_t *end, unsigned *len
 		return E_SYNTAX;
 	int err = scan_string(pp, end, &text, &escaped);
 	if (UNLIKELY(err != 0))
-		err = token_forgive(lenient, err);
+		err = token_tolerate(lenient, err);
 	if (err != 0)
 		return err;
 	*pp = skip_space(*pp, end);
@@ -562,7 +562,7 @@ static int scan_value(const uint8_t **pp, const uint8_t *end, unsigned room,
 		} else {
 			err = scan_scalar(pp, end, false, &scratch);
 			if (UNLIKELY(err != 0))
-				err = token_forgive(lenient, err);
+				err = token_tolerate(lenient, err);
 		}
 		if (err == 0)
 			err = scan_close(pp, end, &n);
@@ -628,7 +628,7 @@ static int json_skip(struct token_reader *r, struct slice *item_out)
 	} else {
 		err = *p == '"' ? scan_string(&p, r->end, &text, &flag) : E_SYNTAX;
 		if (UNLIKELY(err != 0))
-			err = token_forgive(r->lenient, err);
+			err = token_tolerate(r->lenient, err);
 	}
 	if (err != 0)
 		return err;
@@ -640,11 +640,11 @@ static int json_skip(struct token_reader *r, struct slice *item_out)
 }
 
 /* Handles an error in a scalar or a key: 0 if the reader is lenient and may go on. */
-static NOINLINE int forgive(struct token_reader *r, int err, struct token *out)
+static NOINLINE int tolerate(struct token_reader *r, int err, struct token *out)
 {
 	out->type = err == E_NAN ? TOKEN_OPAQUE : TOKEN_STR;
 	out->encoded = false;
-	return token_forgive(r->lenient, err);
+	return token_tolerate(r->lenient, err);
 }
 
 static int json_next(struct token_reader *r, struct token *out)
@@ -680,7 +680,7 @@ static int json_next(struct token_reader *r, struct token *out)
 				: E_SYNTAX;
 	}
 	if (UNLIKELY(err != 0))
-		err = forgive(r, err, out);
+		err = tolerate(r, err, out);
 	if (err != 0)
 		return err;
 	f->seen++;

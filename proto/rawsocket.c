@@ -163,25 +163,25 @@ static enum frame_event_type rest_of_frame(struct buf *part, struct frame_input 
 			 out);
 }
 
-enum frame_event_type rawsocket_next(struct buf **held, struct frame_input *in,
+enum frame_event_type rawsocket_next(struct buf **partial, struct frame_input *in,
 				     size_t limit, struct frame_event *out)
 {
 	enum frame_event_type type = FRAME_MORE;
 
 	do {
-		/* A complete frame in *held was a pong, or the last event pointed to
+		/* A complete frame in *partial was a pong, or the last event pointed to
 		 * it. */
-		if (*held != NULL && (*held)->len == (*held)->max)
-			buf_free(held);
-		if (*held == NULL) {
+		if (*partial != NULL && (*partial)->len == (*partial)->max)
+			buf_free(partial);
+		if (*partial == NULL) {
 			type = whole_frame(in, limit, out);
 			if (type != FRAME_MORE || in->len == 0)
 				return type;
-			*held = buf_new(RAWSOCKET_HEAD_LEN);
-			if (*held == NULL)
+			*partial = buf_new(RAWSOCKET_HEAD_LEN);
+			if (*partial == NULL)
 				return FRAME_NOMEM;
 		}
-		type = rest_of_frame(*held, in, limit, out);
-	} while (type == FRAME_MORE && (*held)->len == (*held)->max);
+		type = rest_of_frame(*partial, in, limit, out);
+	} while (type == FRAME_MORE && (*partial)->len == (*partial)->max);
 	return type;
 }

@@ -62,15 +62,15 @@ int rawsocket_head_read(const uint8_t in[RAWSOCKET_HEAD_LEN],
 			enum rawsocket_type *type_out, size_t *len_out) MUSTCHECK;
 
 /*
- * Finds the next event in *in and removes the bytes that it has read from *in. *held has
- * the beginning of an incomplete frame, on the heap, or is NULL; it is NULL at first, and
- * rawsocket_next allocates and frees it. limit is the largest payload that is allowed
+ * Finds the next event in *in and removes the bytes that it has read from *in. *partial
+ * has the beginning of an incomplete frame, on the heap, or is NULL; it is NULL at first,
+ * and rawsocket_next allocates and frees it. limit is the largest payload that is allowed
  * now, in bytes. Call rawsocket_next until it returns FRAME_MORE.
  *
  * FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the caller frees
- * *held.
+ * *partial.
  */
-enum frame_event_type rawsocket_next(struct buf **held, struct frame_input *in,
+enum frame_event_type rawsocket_next(struct buf **partial, struct frame_input *in,
 				     size_t limit, struct frame_event *out) MUSTCHECK;
 
 #endif

@@ -37,7 +37,7 @@ static const struct {
 	{"-----BEGIN EC ", "is an ECDSA key, but only ssh-ed25519 is supported"},
 	{"-----BEGIN DSA ", "is a DSA key, but only ssh-ed25519 is supported"},
 	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's is supported"},
-	{"AAAAC3NzaC1lZDI1NTE5", "lacks 'ssh-ed25519 ' before it"},
+	{"AAAAC3NzaC1lZDI1NTE5", "does not begin with 'ssh-ed25519 '"},
 	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is supported"},
 };
 

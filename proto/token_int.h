@@ -39,7 +39,7 @@ static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
  * Handles the error of an item whose end is known. Returns 0 if the reader is lenient and
  * continues after the item, else the error. Not inline, because only errors need it.
  */
-NOINLINE int token_forgive(unsigned *lenient, int err);
+NOINLINE int token_tolerate(unsigned *lenient, int err);
 
 /*
  * Handles a container at *pp that is nested too deep. E_DEPTH, unless the reader is

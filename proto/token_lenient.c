@@ -29,7 +29,7 @@ bool token_is_value_error(int err)
 	       err == E_DEPTH;
 }
 
-int token_forgive(unsigned *lenient, int err)
+int token_tolerate(unsigned *lenient, int err)
 {
 	return lenient != NULL && token_is_value_error(err) ? 0 : err;
 }
@@ -38,7 +38,7 @@ int token_pass_deep(enum serializer s, const struct token_codec *codec, unsigned
 		    const uint8_t **pp, const uint8_t *end)
 {
 	struct token_reader r;
-	int err = token_forgive(lenient, E_DEPTH);
+	int err = token_tolerate(lenient, E_DEPTH);
 
 	if (err != 0 || *lenient == DEEP_MAX)
 		return E_DEPTH;

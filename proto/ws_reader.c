@@ -358,24 +358,24 @@ static bool between_messages(const struct ws_reader *reader)
 	return reader->held == 0 && !reader->in_message;
 }
 
-enum frame_event_type ws_next(struct ws_reader **held, struct frame_input *in,
+enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
 			      size_t limit, struct frame_event *out)
 {
 	enum frame_event_type type;
 
 	/* The last event may have pointed into the reader, so it is freed only now. */
-	if (*held != NULL && between_messages(*held))
-		ws_reader_free(held);
-	if (*held == NULL) {
+	if (*reader != NULL && between_messages(*reader))
+		ws_reader_free(reader);
+	if (*reader == NULL) {
 		type = whole_message(in, limit, out);
 		if (type != FRAME_MORE || in->len == 0)
 			return type;
-		*held = reader_new();
-		if (*held == NULL)
+		*reader = reader_new();
+		if (*reader == NULL)
 			return FRAME_NOMEM;
 	}
-	type = read_frames(*held, in, limit, out);
-	if (type == FRAME_MORE && between_messages(*held))
-		ws_reader_free(held);
+	type = read_frames(*reader, in, limit, out);
+	if (type == FRAME_MORE && between_messages(*reader))
+		ws_reader_free(reader);
 	return type;
 }

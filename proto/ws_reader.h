@@ -22,7 +22,7 @@ struct ws_reader;
 #define WS_DISCARD SIZE_MAX
 
 /*
- * Finds the next event in *in and removes the bytes that it has read from *in. *held is
+ * Finds the next event in *in and removes the bytes that it has read from *in. *reader is
  * the stream's reader; it is NULL at first, and ws_next makes and frees it as needed.
  * limit is the largest message that is allowed now, in bytes. Call ws_next until it
  * returns FRAME_MORE.
@@ -30,7 +30,7 @@ struct ws_reader;
  * FRAME_CLOSE, FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the
  * caller frees the reader.
  */
-enum frame_event_type ws_next(struct ws_reader **held, struct frame_input *in,
+enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
 			      size_t limit, struct frame_event *out) MUSTCHECK;
 
 /* The memory of a reader in bytes; 0 for NULL. */

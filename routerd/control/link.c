@@ -62,7 +62,7 @@ static void log_outage(struct link *l, const char *why)
 		return;
 	snprintf(l->outage, sizeof(l->outage), "%s", why);
 	log_error(l->conf->name,
-		  "authenticator is %s available, logins are held socket=%s "
+		  "authenticator is %s available, logins wait socket=%s "
 		  "reason=\"%s\"",
 		  still ? "still not" : "not", l->conf->socket, why);
 }
@@ -199,7 +199,7 @@ static void link_up(struct link *l, bool ready)
 }
 
 /*
- * The authenticator is connected but cannot be used: logins are held, and hello is sent
+ * The authenticator is connected but cannot be used: logins wait, and hello is sent
  * again later.
  */
 static void not_usable(struct link *l, const char *why)

@@ -642,7 +642,7 @@ def test_tables_that_cannot_be_created(folder):
     done = subprocess.run(authd.argv, cwd=folder, env=authd.env, capture_output=True, text=True,
                           timeout=10 * utils.SLOW)
     assert done.returncode == 74
-    assert 'database failed doing="create the tables" reason="table meta already exists"' in done.stderr
+    assert 'database failed operation="create the tables" reason="table meta already exists"' in done.stderr
 
 
 # --- start and stop -------------------------------------------------------------------------

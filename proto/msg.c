@@ -535,6 +535,7 @@ static void reset(struct msg *m)
 	m->passthru = false;
 	m->disclose = false;
 	m->timeout = 0;
+	m->concurrency = (double)INFINITY;
 	m->filters = 0;
 	m->payload.bytes = empty;
 	m->payload.items = 0;

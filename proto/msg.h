@@ -112,6 +112,8 @@ struct msg {
 	bool disclose;       /* PUBLISH, CALL: disclose_me; REGISTER: disclose_caller */
 	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
+	/* REGISTER: as given, infinite if absent, NaN if it is no number */
+	double concurrency;
 	/* CALL: the caller wants progressive results. */
 	bool receive_progress;
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
@@ -158,6 +160,9 @@ void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX]);
 
 /* The name of a message type, "CALL"; "?" if there is none. */
 const char *wamp_type_name(enum wamp_type type);
+
+/* The values of REGISTER.Options.invoke. */
+extern const char *const wamp_invoke_names[WAMP_INVOKE_COUNT];
 
 /*
  * Writers: each appends one message to out, which keeps the first error. Payload bytes

@@ -70,6 +70,7 @@ static const struct msg_option register_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
 	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
 	{NAME("disclose_caller"), OPTION_BOOL, offsetof(struct msg, disclose)},
+	{NAME("concurrency"), OPTION_NUMBER, offsetof(struct msg, concurrency)},
 };
 static const struct msg_option call_options[] = {
 	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose)},

@@ -18,6 +18,12 @@ const char *wamp_type_name(enum wamp_type type)
 	return names[type];
 }
 
+const char *const wamp_invoke_names[WAMP_INVOKE_COUNT] = {
+	[WAMP_INVOKE_SINGLE] = "single", [WAMP_INVOKE_ROUNDROBIN] = "roundrobin",
+	[WAMP_INVOKE_RANDOM] = "random", [WAMP_INVOKE_FIRST] = "first",
+	[WAMP_INVOKE_LAST] = "last",
+};
+
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
 	"pattern_based_subscription", "publication_trustlevels",
@@ -34,6 +40,7 @@ static const char *const dealer_features[] = {
 	"progressive_call_results",
 	"registration_meta_api",
 	"session_meta_api",
+	"shared_registration",
 	NULL,
 };
 

@@ -62,6 +62,16 @@ enum wamp_cancel_mode {
 	WAMP_MODE_KILL = 2,
 };
 
+/* Which callee of a shared registration gets a call. */
+enum wamp_invoke {
+	WAMP_INVOKE_SINGLE = 0, /* the default: the registration is not shared */
+	WAMP_INVOKE_ROUNDROBIN = 1,
+	WAMP_INVOKE_RANDOM = 2,
+	WAMP_INVOKE_FIRST = 3,
+	WAMP_INVOKE_LAST = 4,
+	WAMP_INVOKE_COUNT = 5,
+};
+
 /* What a client announces in its HELLO: bits of enum wamp_feature for each role. */
 struct wamp_features {
 	uint8_t of[WAMP_ROLE_COUNT];
@@ -95,6 +105,7 @@ enum serializer {
 #define WAMP_ERROR_NO_SUCH_SESSION          "wamp.error.no_such_session"
 #define WAMP_ERROR_NO_SUCH_SUBSCRIPTION     "wamp.error.no_such_subscription"
 #define WAMP_ERROR_INVALID_ARGUMENT         "wamp.error.invalid_argument"
+#define WAMP_ERROR_NO_AVAILABLE_CALLEE      "wamp.error.no_available_callee"
 #define WAMP_ERROR_CANCELED                 "wamp.error.canceled"
 #define WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED    "wamp.error.payload_size_exceeded"
 #define WAMP_ERROR_PROTOCOL_VIOLATION       "wamp.error.protocol_violation"

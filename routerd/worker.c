@@ -245,9 +245,31 @@ static void on_connection(struct worker *w, struct post *p)
 		conn_close(c, WS_CLOSE_RESTART, NULL);
 }
 
+/* The limits of a realm: the configuration's, and those that a reload may change. */
+static struct realm_limits limits_of(const struct worker *w, size_t realm)
+{
+	const struct config_limits *limits = &w->config->limits;
+	const struct realm_options *options = &w->peers.policy->realms[realm].options;
+
+	return (struct realm_limits){
+		.subscriptions = (uint32_t)limits->session_subscriptions,
+		.registrations = (uint32_t)limits->session_registrations,
+		.wildcards = (uint32_t)limits->session_wildcards,
+		.calls = (uint32_t)limits->pending_calls,
+		.queued_calls = (uint32_t)options->call_queue,
+		.queued_bytes = options->call_queue_size,
+		.queued_total = options->call_queue_total,
+	};
+}
+
 static void on_reload(struct worker *w, struct post *p)
 {
 	attach_reload(&w->peers, p);
+	for (size_t i = 0; i < w->config->n_realms; i++) {
+		struct realm_limits limits = limits_of(w, i);
+		if (w->realms[i] != NULL)
+			realm_set_limits(w->realms[i], &limits);
+	}
 }
 
 static void on_hold_queue(struct worker *w, struct post *p)
@@ -561,12 +583,6 @@ static void on_mail(evutil_socket_t fd, short what, void *arg)
 static int make_realms(struct worker *w)
 {
 	const struct config *cfg = w->config;
-	struct realm_limits limits = {
-		.subscriptions = (uint32_t)cfg->limits.session_subscriptions,
-		.registrations = (uint32_t)cfg->limits.session_registrations,
-		.wildcards = (uint32_t)cfg->limits.session_wildcards,
-		.calls = (uint32_t)cfg->limits.pending_calls,
-	};
 
 	w->realms = calloc(cfg->n_realms + 1, sizeof(*w->realms));
 	if (w->realms == NULL)
@@ -574,6 +590,7 @@ static int make_realms(struct worker *w)
 	for (size_t i = 0; i < cfg->n_realms; i++) {
 		if (peers_owner(&w->peers, (uint16_t)i) != w->index)
 			continue;
+		struct realm_limits limits = limits_of(w, i);
 		w->realms[i] = realm_new((uint16_t)i, w->n_workers, &limits, &w->ids,
 					 &w->deadlines, &w->outbox);
 		if (w->realms[i] == NULL)

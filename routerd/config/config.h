@@ -37,9 +37,16 @@ enum call_timeout_unit {
 	CALL_TIMEOUT_IN_S = 1,  /* as Autobahn|Python says */
 };
 
+struct realm_options {
+	enum call_timeout_unit call_timeout_unit;
+	int call_queue;          /* calls of a procedure that may wait for a callee */
+	size_t call_queue_size;  /* their bytes */
+	size_t call_queue_total; /* bytes of all calls in the realm that wait */
+};
+
 struct config_realm {
 	const char *name;
-	enum call_timeout_unit call_timeout_unit;
+	struct realm_options options;
 	struct config_role *roles;
 	size_t n_roles;
 };

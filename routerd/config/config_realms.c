@@ -182,18 +182,36 @@ static const char *const call_timeout_units[] = {
 	NULL,
 };
 static const struct conf_key realm_option_keys[] = {
-	CONF_KEY_OF("call_timeout_unit", ENUM, struct config_realm, call_timeout_unit,
-		    enum call_timeout_unit, .names = call_timeout_units),
+	CONF_KEY_OF("call_timeout_unit", ENUM, struct config_realm,
+		    options.call_timeout_unit, enum call_timeout_unit,
+		    .names = call_timeout_units),
+	CONF_KEY("call_queue", INT, struct config_realm, options.call_queue,
+		 .max = 1000000, .def = 0),
+	CONF_KEY("call_queue_size", SIZE, struct config_realm, options.call_queue_size,
+		 .min = 1024, .max = 1 << 30, .def = 1 << 20),
+	CONF_KEY("call_queue_total", SIZE, struct config_realm, options.call_queue_total,
+		 .min = 1024, .max = INT64_C(1) << 40, .def = 64 << 20),
 };
+static void check_realm_options(struct conf *c, void *map)
+{
+	const struct realm_options *o = &((const struct config_realm *)map)->options;
+
+	if (o->call_queue_size > o->call_queue_total)
+		conf_fail(c, &o->call_queue_size,
+			  "'call_queue_size' is %zu bytes, but 'call_queue_total' is %zu",
+			  o->call_queue_size, o->call_queue_total);
+}
+
 static const struct conf_table realm_options_table =
-	CONF_TABLE("the realm's options", struct config_realm, realm_option_keys, NULL);
+	CONF_TABLE("the realm's options", struct config_realm, realm_option_keys,
+		   check_realm_options);
 static const struct conf_key realm_keys[] = {
 	CONF_KEY("name", STRING, struct config_realm, name, .required = true,
 		 .max = MAX_NAME, .rule = &name_rule),
 	CONF_ARRAY_KEY("roles", LIST, struct config_realm, roles, n_roles,
 		       struct config_role, .required = true, .names_differ = true,
 		       .min = 1, .max = CONFIG_MAX_ROLES, .table = &role_table),
-	/* The options are fields of struct config_realm itself. */
+	/* The table of the options says where in struct config_realm they are. */
 	{.name = "options", .type = CONF_MAP, .at = 0, .table = &realm_options_table},
 };
 const struct conf_table config_realm_table =

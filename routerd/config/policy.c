@@ -116,8 +116,7 @@ static int make_policy_realm(struct policy *policy, struct policy_realm *realm,
 		return E_NOMEM;
 	memcpy(copy, name, len);
 	realm->name = copy;
-	realm->call_timeout_unit =
-		conf != NULL ? conf->call_timeout_unit : before->call_timeout_unit;
+	realm->options = conf != NULL ? conf->options : before->options;
 	take_slots(realm, before, conf == NULL);
 	for (size_t i = 0; i < n_roles && err == 0; i++)
 		err = add_role(realm, &conf->roles[i]);

@@ -47,7 +47,7 @@ struct policy_role {
 
 struct policy_realm {
 	const char *name;
-	enum call_timeout_unit call_timeout_unit;
+	struct realm_options options;
 	struct policy_role *slots;
 	size_t n_slots;
 };

@@ -12,25 +12,35 @@ enum {
 	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
 	/* How long kill waits for the callee if the call has no timeout. */
 	KILL_MAX_MS = 30000,
+	/* How long a callee counts as busy with a call that has ended without it. */
+	GHOST_MAX_MS = 60000,
+	QUEUE_SLICE = 64, /* calls that leave queues in one go; takes less than 0.1 ms */
 };
 
 enum call_state {
 	CALL_ACTIVE = 0,
 	/* Canceled with mode kill: the callee was told to stop, and the caller waits. */
 	CALL_KILLING = 1,
-	CALL_WALKS = 2, /* the realm itself makes the result, in slices */
+	CALL_WALKS = 2,  /* the realm itself makes the result, in slices */
+	CALL_QUEUED = 3, /* it waits for a free callee */
+	/*
+	 * The caller has its answer, but the callee works on: it was not told to stop.
+	 * The call still counts towards the callee's limit.
+	 */
+	CALL_GHOST = 4,
 };
 
 /*
- * A CALL that is not answered yet: it was sent to its callee as an INVOCATION, or the
- * realm makes its result.
+ * A CALL that is not answered yet: its INVOCATION was sent to a callee, or waits in a
+ * queue, or the realm makes the result. Or a ghost.
  */
 struct call {
-	/* owner: the callee, id: INVOCATION.Request; unused in state CALL_WALKS */
+	/* owner: the callee, id: INVOCATION.Request; owner NULL: it has no callee */
 	struct id_node by_callee;
 	struct id_node by_caller; /* owner: the caller, id: CALL.Request */
 	union {
 		LIST_ENTRY(call) of_callee;
+		TAILQ_ENTRY(call) in_queue;
 		struct meta_walk *walk; /* owned; in state CALL_WALKS */
 	};
 	union {
@@ -38,15 +48,24 @@ struct call {
 		SLIST_ENTRY(call) free;
 	};
 	struct deadline deadline;
-	uint32_t timeout_ms; /* 0: none; then the deadline is the limit for a kill */
-	uint8_t state;       /* enum call_state */
-	bool progress;       /* the caller wants progressive results */
+	union {
+		struct callee *slot; /* towards whose limit it counts; NULL: no limit */
+		struct registration *registration; /* while it is queued */
+	};
+	struct post *invocation; /* to send; owned; NULL unless it is queued */
+	uint32_t timeout_ms;     /* 0: none; then the deadline is the limit for a kill */
+	uint8_t state;           /* enum call_state */
+	bool progress;           /* the caller wants progressive results */
+	uint8_t disclose;        /* enum disclose: the CALL's */
+	/* Set before the call ends: the callee was not told to stop. */
+	bool works_on;
 };
 
 int dealer_init(struct dealer *d)
 {
-	if (pattern_index_init(&d->procedures) != 0 ||
-	    id_table_init(&d->registrations) != 0 || id_table_init(&d->calls) != 0)
+	TAILQ_INIT(&d->awake);
+	if (pattern_index_init(&d->procedures) != 0 || id_table_init(&d->callees) != 0 ||
+	    id_table_init(&d->calls) != 0)
 		return E_NOMEM;
 	return id_table_init(&d->requests);
 }
@@ -61,7 +80,7 @@ void dealer_fini(struct dealer *d)
 	}
 	id_table_fini(&d->requests);
 	id_table_fini(&d->calls);
-	id_table_fini(&d->registrations);
+	id_table_fini(&d->callees);
 	pattern_index_fini(&d->procedures);
 }
 
@@ -87,7 +106,7 @@ static void give_back_call(struct dealer *d, struct call *c)
 	d->n_free_calls++;
 }
 
-/* Adds a call without a callee, in state CALL_WALKS. NULL if out of memory. */
+/* Adds a call that is in no queue and has no callee yet. NULL if out of memory. */
 static struct call *add_call(struct realm *realm, struct session *caller,
 			     uint64_t request)
 {
@@ -100,8 +119,10 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 	c->by_caller.id = request;
 	/* a reused call must not look as if its deadline were set */
 	c->deadline.node.tick = 0;
-	c->state = CALL_WALKS;
+	c->invocation = NULL;
 	c->timeout_ms = 0;
+	c->state = CALL_QUEUED;
+	c->works_on = false;
 	c->progress = false;
 	id_table_add(&realm->dealer.requests, &c->by_caller);
 	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
@@ -109,21 +130,79 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 	return c;
 }
 
-static void give_to_callee(struct realm *realm, struct call *c, struct session *callee)
+static void set_deadline(struct realm *realm, struct call *c, uint64_t due_ms)
 {
-	/* Specification, "Identifiers": request ids count from 1 to 2^53, then from 1
-	 * again. */
-	callee->last_invocation = callee->last_invocation % WAMP_MAX_ID + 1;
-	c->by_callee.owner = callee;
-	c->by_callee.id = callee->last_invocation;
-	c->state = CALL_ACTIVE;
-	id_table_add(&realm->dealer.calls, &c->by_callee);
-	LIST_INSERT_HEAD(&callee->invocations, c, of_callee);
+	c->deadline.realm = realm;
+	wheel_set(realm->deadlines, &c->deadline.node, due_ms);
+}
+
+/* Takes a call out of its queue. The caller gets the INVOCATION with its references. */
+static struct post leave_queue(struct realm *realm, struct call *c)
+{
+	struct registration *reg = c->registration;
+	struct post invocation = *c->invocation;
+
+	free(c->invocation);
+	c->invocation = NULL;
+	TAILQ_REMOVE(&reg->queue, c, in_queue);
+	reg->n_queued--;
+	reg->queued_bytes -= post_size(&invocation);
+	realm->dealer.n_queued--;
+	realm->dealer.queued_bytes -= post_size(&invocation);
+	registration_dequeued(realm, reg);
+	return invocation;
+}
+
+/* The callee no longer works on the call. */
+static void leave_callee(struct realm *realm, struct call *c)
+{
+	id_table_remove(&realm->dealer.calls, &c->by_callee);
+	LIST_REMOVE(c, of_callee);
+	if (UNLIKELY(c->slot != NULL))
+		registration_give_back(realm, c->slot);
+}
+
+static void end_ghost(struct realm *realm, struct call *c)
+{
+	struct session *callee = c->by_callee.owner;
+
+	wheel_cancel(realm->deadlines, &c->deadline.node);
+	callee->n_ghosts--;
+	realm->dealer.n_ghosts--;
+	leave_callee(realm, c);
+	give_back_call(&realm->dealer, c);
+}
+
+/* The wheel alone does not know the time: it stands still while nothing is due. */
+static uint64_t latest_ms(const struct realm *realm)
+{
+	uint64_t wheel_ms = realm->deadlines->tick * WHEEL_TICK_MS;
+
+	return wheel_ms > realm->now_ms ? wheel_ms : realm->now_ms;
+}
+
+/*
+ * Makes a call a ghost. False if the callee has no limit, or as many ghosts as a session
+ * may have calls in flight: that bounds their memory.
+ */
+static bool add_ghost(struct realm *realm, struct call *c)
+{
+	struct session *callee = c->by_callee.owner;
+
+	if (c->slot == NULL || callee->state != SESSION_OPEN ||
+	    callee->n_ghosts >= realm->limits.calls)
+		return false;
+	c->state = CALL_GHOST;
+	callee->n_ghosts++;
+	realm->dealer.n_ghosts++;
+	set_deadline(realm, c, latest_ms(realm) + GHOST_MAX_MS);
+	return true;
 }
 
 /*
  * Ends a call; no other function does. Sends answer to the caller, unless answer is NULL
- * because the caller has left. Then forgets the call. Takes the references of the answer.
+ * because the caller has left. Then forgets the call, or makes it a ghost if the callee
+ * has a limit and works on. Takes the references of the answer.
  */
 static void finish_call(struct realm *realm, struct call *c, struct post *answer)
 {
@@ -140,9 +219,13 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 	caller->n_calls--;
 	if (UNLIKELY(c->state == CALL_WALKS)) {
 		meta_walk_end(&realm->meta, c->walk);
-	} else {
-		id_table_remove(&realm->dealer.calls, &c->by_callee);
-		LIST_REMOVE(c, of_callee);
+	} else if (UNLIKELY(c->invocation != NULL)) {
+		struct post invocation = leave_queue(realm, c);
+		post_drop(&invocation);
+	} else if (UNLIKELY(c->works_on) && add_ghost(realm, c)) {
+		return;
+	} else if (c->by_callee.owner != NULL) {
+		leave_callee(realm, c);
 	}
 	give_back_call(&realm->dealer, c);
 }
@@ -157,16 +240,20 @@ static struct call *find_own_call(const struct realm *realm, const struct sessio
 }
 
 /*
- * The call that a callee answers. If the callee has no call with this id, counts the
- * answer and returns NULL: the call may have timed out, or its caller may have left.
+ * The call that a callee answers with a post. If the callee has no call with this id,
+ * counts the answer and returns NULL: the call may have timed out, or its caller may have
+ * left. The final answer to a ghost ends it.
  */
 static struct call *find_call(struct realm *realm, const struct session *callee,
-			      uint64_t invocation)
+			      const struct post *p)
 {
-	struct id_node *node = id_table_find(&realm->dealer.calls, callee, invocation);
+	struct id_node *node = id_table_find(&realm->dealer.calls, callee, p->request);
+	struct call *c = node == NULL ? NULL : container_of(node, struct call, by_callee);
 
-	if (node != NULL)
-		return container_of(node, struct call, by_callee);
+	if (LIKELY(c != NULL && c->state != CALL_GHOST))
+		return c;
+	if (c != NULL && !p->progress)
+		end_ghost(realm, c);
 	realm->counters.unknown_answers++;
 	return NULL;
 }
@@ -206,12 +293,14 @@ static bool interrupt_callee(struct realm *realm, const struct call *c,
 	return session_try_post(realm, callee, &interrupt);
 }
 
-/* Tells the callee to stop, because nobody waits for its answer any more. */
-static void stop_callee(struct realm *realm, const struct call *c)
+/*
+ * Tells the callee to stop, because nobody waits for its answer any more. If that is not
+ * possible, the callee works on, and its answer is dropped.
+ */
+static void stop_callee(struct realm *realm, struct call *c)
 {
-	/* If memory runs out, the callee keeps working, and its answer is dropped. */
-	bool told = interrupt_callee(realm, c, WAMP_MODE_KILLNOWAIT);
-	(void)told;
+	c->works_on = c->state == CALL_ACTIVE &&
+		      !interrupt_callee(realm, c, WAMP_MODE_KILLNOWAIT);
 }
 
 void dealer_time_out(struct realm *realm, struct deadline *d)
@@ -224,6 +313,10 @@ void dealer_time_out(struct realm *realm, struct deadline *d)
 		"the call was canceled, and the callee did not stop within 30 s"};
 	struct call *c = container_of(d, struct call, deadline);
 
+	if (c->state == CALL_GHOST) {
+		end_ghost(realm, c);
+		return;
+	}
 	if (c->timeout_ms == 0) {
 		fail_call(realm, c, not_stopped, NULL);
 		return;
@@ -231,12 +324,6 @@ void dealer_time_out(struct realm *realm, struct deadline *d)
 	realm->counters.timeouts++;
 	stop_callee(realm, c);
 	fail_call(realm, c, timed_out, NULL);
-}
-
-static void set_deadline(struct realm *realm, struct call *c, uint64_t due_ms)
-{
-	c->deadline.realm = realm;
-	wheel_set(realm->deadlines, &c->deadline.node, due_ms);
 }
 
 /* time_ms is when the CALL was read, so time spent in queues counts. */
@@ -254,6 +341,7 @@ struct call *dealer_add_walk(struct realm *realm, struct session *s, const struc
 
 	if (c == NULL)
 		return NULL;
+	c->state = CALL_WALKS;
 	c->walk = walk;
 	begin_timeout(realm, c, p);
 	return c;
@@ -277,15 +365,88 @@ bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t re
 	return true;
 }
 
+/* Sends a call to its callee. Takes the references of the INVOCATION. */
+static void start_call(struct realm *realm, struct call *c, struct callee *callee,
+		       struct post *invocation)
+{
+	static const struct post_error undisclosed = {
+		WAMP_ERROR_DISCLOSE_ME, "the callee must know its callers, but this "
+					"session's role must not disclose who it is"};
+	const struct session *caller = c->by_caller.owner;
+	struct session *s = callee->node.owner;
+
+	c->slot = callee->limit > 0 ? callee : NULL;
+	if (UNLIKELY(callee->discloses)) {
+		if (c->disclose == DISCLOSE_NEVER) {
+			if (c->slot != NULL)
+				registration_give_back(realm, c->slot);
+			post_drop(invocation);
+			fail_call(realm, c, undisclosed, NULL);
+			return;
+		}
+		if (invocation->disclosed == NULL)
+			invocation->disclosed = identity_ref(caller->identity);
+	}
+	/* Specification, "Identifiers": request ids count from 1 to 2^53, then from 1
+	 * again. */
+	s->last_invocation = s->last_invocation % WAMP_MAX_ID + 1;
+	c->by_callee.owner = s;
+	c->by_callee.id = s->last_invocation;
+	c->state = CALL_ACTIVE;
+	id_table_add(&realm->dealer.calls, &c->by_callee);
+	LIST_INSERT_HEAD(&s->invocations, c, of_callee);
+	invocation->request = c->by_callee.id;
+	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
+	 * which does not know of this call, stays. */
+	if (session_try_post(realm, s, invocation))
+		return;
+	post_drop(invocation);
+	/* The next INVOCATION uses this id again, so that the callee sees no gap. */
+	s->last_invocation--;
+	fail_call(realm, c, no_memory, NULL);
+}
+
+/* Lets a call wait for a free callee. Takes the references of the INVOCATION. */
+static void queue_call(struct realm *realm, struct call *c, struct registration *reg,
+		       struct post *invocation)
+{
+	static const struct post_error busy = {
+		WAMP_ERROR_NO_AVAILABLE_CALLEE,
+		"every callee is busy with as many calls as it takes, for procedure"};
+	const struct realm_limits *limits = &realm->limits;
+	size_t size = post_size(invocation);
+	bool room = reg->n_queued < limits->queued_calls &&
+		    reg->queued_bytes + size <= limits->queued_bytes &&
+		    realm->dealer.queued_bytes + size <= limits->queued_total;
+
+	if (room)
+		c->invocation = malloc(sizeof(*invocation));
+	if (c->invocation == NULL && room) {
+		fail_call(realm, c, no_memory, NULL);
+		post_drop(invocation);
+		return;
+	}
+	if (c->invocation == NULL) {
+		realm->counters.no_available_callee++;
+		fail_call(realm, c, busy, invocation->payload);
+		invocation->payload = NULL;
+		post_drop(invocation);
+		return;
+	}
+	*c->invocation = *invocation;
+	c->registration = reg;
+	TAILQ_INSERT_TAIL(&reg->queue, c, in_queue);
+	reg->n_queued++;
+	reg->queued_bytes += size;
+	realm->dealer.n_queued++;
+	realm->dealer.queued_bytes += size;
+}
+
 void dealer_call(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error no_such = {WAMP_ERROR_NO_SUCH_PROCEDURE,
 						  "no callee registered for procedure"};
-	static const struct post_error undisclosed = {
-		WAMP_ERROR_DISCLOSE_ME, "the callee must know its callers, but this "
-					"session's role must not disclose who it is"};
-	const struct registration *reg =
-		registration_find(realm, payload_uri(p->payload));
+	struct registration *reg = registration_find(realm, payload_uri(p->payload));
 
 	realm->counters.calls++;
 	if (dealer_refuse_duplicate(realm, s, p->request))
@@ -301,40 +462,56 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 				    "the session has too many calls in flight");
 		return;
 	}
-	if (UNLIKELY(reg->discloses && p->disclose == DISCLOSE_NEVER)) {
-		session_error(realm, s, WAMP_CALL, p->request, undisclosed, NULL);
-		return;
-	}
-	struct session *callee = reg->node.owner;
 	struct call *c = add_call(realm, s, p->request);
 	if (c == NULL) {
 		session_error(realm, s, WAMP_CALL, p->request, no_memory, NULL);
 		return;
 	}
-	give_to_callee(realm, c, callee);
+	begin_timeout(realm, c, p);
+	c->progress = p->progress;
 	struct post invocation = {
 		.type = POST_INVOCATION,
-		.request = c->by_callee.id,
 		.id = reg->pattern.by_id.id,
 		.match = reg->pattern.match,
 		.trust = p->trust,
 		.payload = p->payload,
 		.progress = p->progress,
 	};
-	c->progress = p->progress;
-	if (UNLIKELY(reg->discloses || p->disclose == DISCLOSE_YES))
+	p->payload = NULL;
+	c->disclose = p->disclose;
+	if (UNLIKELY(p->disclose == DISCLOSE_YES))
 		invocation.disclosed = identity_ref(s->identity);
-	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
-	 * which does not know of this call, stays. */
-	if (session_try_post(realm, callee, &invocation)) {
-		p->payload = NULL;
-		begin_timeout(realm, c, p);
-		return;
+	/* New calls go behind those that wait, even if a callee is free. */
+	struct callee *callee = reg->n_queued == 0 ? registration_take(realm, reg) : NULL;
+	if (LIKELY(callee != NULL))
+		start_call(realm, c, callee, &invocation);
+	else
+		queue_call(realm, c, reg, &invocation);
+}
+
+void dealer_work(struct realm *realm)
+{
+	static const struct post_error gone = {
+		WAMP_ERROR_NO_AVAILABLE_CALLEE,
+		"the last callee left while the call waited for one"};
+	struct registration *reg;
+
+	for (unsigned n = 0;
+	     n < QUEUE_SLICE && (reg = TAILQ_FIRST(&realm->dealer.awake)) != NULL; n++) {
+		struct call *c = TAILQ_FIRST(&reg->queue);
+		struct callee *callee;
+
+		if (c != NULL && reg->n_callees == 0) {
+			fail_call(realm, c, gone, NULL);
+		} else if (c != NULL &&
+			   (callee = registration_take(realm, reg)) != NULL) {
+			struct post invocation = leave_queue(realm, c);
+			start_call(realm, c, callee, &invocation);
+		} else {
+			reg->awake = false;
+			TAILQ_REMOVE(&realm->dealer.awake, reg, link);
+		}
 	}
-	identity_unref(&invocation.disclosed);
-	/* The next INVOCATION uses this id again, so that the callee sees no gap. */
-	callee->last_invocation--;
-	fail_call(realm, c, no_memory, NULL);
 }
 
 /*
@@ -361,9 +538,11 @@ void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 				set_deadline(realm, c, p->time_ms + KILL_MAX_MS);
 			return;
 		}
-	} else if (p->mode == WAMP_MODE_KILLNOWAIT) {
-		stop_callee(realm, c);
 	}
+	if (p->mode == WAMP_MODE_KILLNOWAIT)
+		stop_callee(realm, c);
+	else
+		c->works_on = c->state == CALL_ACTIVE;
 	fail_call(realm, c, canceled, NULL);
 }
 
@@ -398,7 +577,7 @@ static void pass_progress(struct realm *realm, struct call *c, struct post *p)
 
 void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 {
-	struct call *c = find_call(realm, s, p->request);
+	struct call *c = find_call(realm, s, p);
 
 	if (c == NULL)
 		return;
@@ -418,8 +597,8 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 {
 	bool at_caller = p->request_type == WAMP_CALL;
-	struct call *c = at_caller ? find_own_call(realm, s, p->request)
-				   : find_call(realm, s, p->request);
+	struct call *c =
+		at_caller ? find_own_call(realm, s, p->request) : find_call(realm, s, p);
 
 	/* A progressive result can be of an earlier call with the same request id. */
 	if (c == NULL || (p->progress && !takes_progress(c)) || c->state == CALL_WALKS)
@@ -456,7 +635,11 @@ unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigne
 		WAMP_ERROR_CANCELED, "callee left while the call was in flight"};
 	struct call *c;
 
-	for (; n > 0 && (c = LIST_FIRST(&s->invocations)) != NULL; n--)
-		fail_call(realm, c, callee_left, NULL);
+	for (; n > 0 && (c = LIST_FIRST(&s->invocations)) != NULL; n--) {
+		if (c->state == CALL_GHOST)
+			end_ghost(realm, c);
+		else
+			fail_call(realm, c, callee_left, NULL);
+	}
 	return n;
 }

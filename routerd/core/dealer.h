@@ -9,17 +9,23 @@
 
 #include "common/base.h"
 #include "common/id_table.h"
-#include "routerd/core/pattern.h"
-#include "routerd/core/session.h"
+#include "routerd/core/registration.h"
 
 struct deadline;
 struct meta_walk;
 
 struct dealer {
 	struct pattern_index procedures; /* the patterns of the registrations */
-	struct id_table registrations;   /* keys: callee and registration id */
-	struct id_table calls;           /* keys: callee and INVOCATION.Request */
-	struct id_table requests;        /* the same calls; keys: caller, CALL.Request */
+	struct id_table callees;         /* keys: session and registration id */
+	struct id_table calls; /* that have a callee; keys: callee, INVOCATION.Request */
+	/* Calls without an answer; keys: caller and CALL.Request. */
+	struct id_table requests;
+	size_t n_queued; /* of these, calls that wait for a free callee */
+	size_t queued_bytes;
+	size_t n_ghosts; /* calls that are answered, but their callees work on */
+	/* Registrations whose queue can go on: see dealer_work. */
+	TAILQ_HEAD(, registration) awake;
+	uint64_t random;               /* state of a generator of random numbers */
 	SLIST_HEAD(, call) free_calls; /* for reuse, so that most calls need no malloc */
 	size_t n_free_calls;
 };
@@ -55,7 +61,10 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p);
  * is {NULL, NULL}: the caller gets the callee's own ERROR.
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
-/* Ends the call whose deadline has passed: its timeout, or the time limit for a kill. */
+/*
+ * Ends the call whose deadline has passed: its timeout, or the time limit for a kill or a
+ * ghost.
+ */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
@@ -66,6 +75,13 @@ void dealer_time_out(struct realm *realm, struct deadline *d);
  */
 unsigned dealer_abandon_calls(struct realm *realm, struct session *s, unsigned n);
 unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigned n);
+
+/*
+ * Starts calls that wait in queues and whose callee is free now, and fails those whose
+ * last callee has left. Does a short piece of this work; some is left if `awake` is not
+ * empty.
+ */
+void dealer_work(struct realm *realm);
 
 /* Ends the calls that a session made, and sends no posts. */
 void dealer_forget_calls(struct realm *realm, struct session *s);

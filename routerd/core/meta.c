@@ -195,7 +195,10 @@ static struct post get_pattern(struct realm *realm, struct session *s,
 		return no_such_pattern(realm, p->procedure);
 	w = payload_writer_new();
 	if (w != NULL)
-		meta_put_pattern(w, wanted, registration ? "single" : NULL);
+		meta_put_pattern(
+			w, wanted,
+			registration ? wamp_invoke_names[registration_of(wanted)->invoke]
+				     : NULL);
 	return meta_result(realm, &w);
 }
 
@@ -208,7 +211,8 @@ static struct post count_sessions_of(struct realm *realm, struct session *s,
 	(void)s;
 	if (wanted == NULL)
 		return no_such_pattern(realm, p->procedure);
-	return meta_number(realm, registration ? 1u : subscription_of(wanted)->n_members);
+	return meta_number(realm, registration ? registration_of(wanted)->n_callees
+					       : subscription_of(wanted)->n_members);
 }
 
 /* --- walks over sessions --- */
@@ -339,21 +343,27 @@ static bool begin_callees(struct realm *realm, const struct meta_walk *walk)
 {
 	struct meta *m = &realm->meta;
 
-	m->next = pattern_by_id(&realm->dealer.procedures, walk->id);
+	struct registration *reg =
+		registration_of(pattern_by_id(&realm->dealer.procedures, walk->id));
+
+	m->next = reg == NULL ? NULL : TAILQ_FIRST(&reg->callees);
 	payload_put_list(m->result);
-	return m->next != NULL;
+	return reg != NULL;
 }
 
 static bool visit_callees(struct realm *realm, const struct meta_walk *walk)
 {
 	struct meta *m = &realm->meta;
-	const struct registration *reg =
-		container_of((struct pattern *)m->next, struct registration, pattern);
 
 	(void)walk;
-	put_session_of(m->result, &reg->node);
-	payload_put_end(m->result);
-	return false;
+	for (unsigned n = 0; n < SLICE && m->next != NULL; n++) {
+		const struct callee *callee = m->next;
+		put_session_of(m->result, &callee->node);
+		m->next = TAILQ_NEXT(callee, of_registration);
+	}
+	if (m->next == NULL)
+		payload_put_end(m->result);
+	return m->next != NULL;
 }
 
 static bool begin_members(struct realm *realm, const struct meta_walk *walk)

@@ -36,22 +36,26 @@ static void end_lost(struct realm *realm)
 
 static NOINLINE void end_some(struct realm *realm)
 {
-	end_lost(realm);
-	while (realm->begin_leaving) {
-		realm->begin_leaving = false;
-		leave_work(realm);
+	do {
 		end_lost(realm);
-	}
+		while (realm->begin_leaving) {
+			realm->begin_leaving = false;
+			leave_work(realm);
+			end_lost(realm);
+		}
+		dealer_work(realm);
+	} while (!LIST_EMPTY(&realm->lost));
 }
 
 /*
- * Called after each post. Ends the sessions that are lost, and does the first slice for
- * those that have left; nearly all need only one. The slice sends ERRORs; if one cannot
- * be sent, its receiver is lost, too.
+ * Called after each post. Ends the sessions that are lost, does the first slice for those
+ * that have left; nearly all need only one; and starts the calls whose callees are free
+ * now. This sends ERRORs; if one cannot be sent, its receiver is lost, too.
  */
 static inline void finish_post(struct realm *realm)
 {
-	if (UNLIKELY(!LIST_EMPTY(&realm->lost) || realm->begin_leaving))
+	if (UNLIKELY(!LIST_EMPTY(&realm->lost) || realm->begin_leaving ||
+		     !TAILQ_EMPTY(&realm->dealer.awake)))
 		end_some(realm);
 }
 
@@ -126,7 +130,13 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 	/* tests choose a seed with broker_seed */
 	randombytes_buf(&seed, sizeof(seed));
 	broker_seed(&realm->broker, seed);
+	realm->dealer.random = seed;
 	return realm;
+}
+
+void realm_set_limits(struct realm *realm, const struct realm_limits *limits)
+{
+	realm->limits = *limits;
 }
 
 void realm_free(struct realm **rp)
@@ -177,7 +187,8 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 
 bool realm_has_work(const struct realm *realm)
 {
-	return !TAILQ_EMPTY(&realm->leaving) || !meta_idle(&realm->meta);
+	return !TAILQ_EMPTY(&realm->leaving) || !meta_idle(&realm->meta) ||
+	       !TAILQ_EMPTY(&realm->dealer.awake);
 }
 
 bool realm_post(struct realm *realm, struct post *p)
@@ -185,6 +196,8 @@ bool realm_post(struct realm *realm, struct post *p)
 	ASSERT(p->type < ARRAY_LEN(handlers) && p->realm == realm->slot);
 	struct session *s;
 
+	if (realm->now_ms < p->time_ms)
+		realm->now_ms = p->time_ms;
 	if (p->type == POST_JOIN)
 		handle_join(realm, p);
 	else if ((s = session_find(realm, p->session)) != NULL)
@@ -238,7 +251,10 @@ struct realm_counters realm_counters(const struct realm *realm)
 	c.sessions = realm->session_table.count;
 	c.subscriptions = pattern_index_count(&realm->broker.topics);
 	c.memberships = realm->broker.memberships.count;
-	c.registrations = realm->dealer.registrations.count;
+	c.registrations = realm->dealer.procedures.by_id.count;
+	c.callees = realm->dealer.callees.count;
 	c.calls_in_flight = realm->dealer.requests.count;
+	c.calls_queued = realm->dealer.n_queued;
+	c.ghosts = realm->dealer.n_ghosts;
 	return c;
 }

@@ -17,12 +17,18 @@
 
 struct realm;
 
-/* Limits of one session. The realm answers a request beyond a limit with an ERROR. */
+/* Limits of one session, and of queues. The realm answers a request beyond a
+ * limit with an ERROR. */
 struct realm_limits {
 	uint32_t subscriptions;
 	uint32_t registrations;
 	uint32_t wildcards; /* subscriptions and registrations together */
 	uint32_t calls;     /* in flight, with the session as the caller */
+	/* How many calls of a procedure may wait for a free callee, their bytes, and the
+	 * bytes of all such calls in the realm. */
+	uint32_t queued_calls;
+	size_t queued_bytes;
+	size_t queued_total;
 };
 
 /* Counters of a realm: field and name, type, help. */
@@ -32,7 +38,12 @@ struct realm_limits {
 	X(memberships, GAUGE,                                                            \
 	  "sessions in subscriptions, summed over all subscriptions")                    \
 	X(registrations, GAUGE, "registered procedures")                                 \
+	X(callees, GAUGE, "callees, summed over all registered procedures")              \
 	X(calls_in_flight, GAUGE, "calls without an answer yet")                         \
+	X(calls_queued, GAUGE, "of these, calls that wait until a callee is free")       \
+	X(ghosts, GAUGE,                                                                 \
+	  "calls that have ended while the callee works on; they count towards the "     \
+	  "callee's concurrency")                                                        \
 	X(publishes, COUNTER, "PUBLISH messages")                                        \
 	X(events, COUNTER,                                                               \
 	  "events passed to workers: for each publication, one for each worker with a "  \
@@ -40,6 +51,8 @@ struct realm_limits {
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(results, COUNTER, "results of calls")                                          \
 	X(progressive_results, COUNTER, "progressive results sent to callers")           \
+	X(no_available_callee, COUNTER,                                                  \
+	  "calls refused because all callees were busy and the queue was full")          \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
@@ -84,6 +97,9 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			const struct realm_limits *limits, struct id_series *ids,
 			struct wheel *deadlines, struct outbox *outbox);
 
+/* Changes the limits. What is beyond a new limit stays. */
+void realm_set_limits(struct realm *realm, const struct realm_limits *limits);
+
 /*
  * Frees the realm and everything in it, and sends no posts. Clears the caller's pointer.
  * NULL-safe.
@@ -105,9 +121,9 @@ bool realm_post(struct realm *realm, struct post *p);
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Work that can wait until posts are handled: walks of meta procedures, and the end of
- * what sessions that have left still have. A post, a deadline or a revocation may cause
- * it. realm_work does one slice of it, if there is any.
+ * Work that can wait until posts are handled: walks of meta procedures, long queues of
+ * calls, and the end of what sessions that have left still have. A post, a deadline or a
+ * revocation may cause it. realm_work does one slice of it, if there is any.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

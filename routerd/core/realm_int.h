@@ -25,6 +25,7 @@ struct realm {
 	uint16_t slot;
 	unsigned n_workers;
 	struct realm_limits limits;
+	uint64_t now_ms;              /* the latest time_ms of a post */
 	struct session_list sessions; /* in the order in which they joined */
 	struct session_list leaving;  /* in the order in which they left; see leave.h */
 	/* Do the first slice after the current post; false between posts. */

@@ -1,14 +1,146 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registrations; the owner's thread. See registration.h. */
+/* Registrations and their callees; the owner's thread. See registration.h. */
 #include "routerd/core/registration.h"
 
 #include "routerd/core/realm_int.h"
 
 #include <stdlib.h>
 
-static struct registration *add_registration(struct realm *realm, struct session *s,
-					     const struct post *p)
+static struct callee *find_callee(const struct dealer *d, const struct session *s,
+				  uint64_t registration)
 {
+	struct id_node *node = id_table_find(&d->callees, s, registration);
+
+	return node == NULL ? NULL : container_of(node, struct callee, node);
+}
+
+/* --- the callees that may get a call --- */
+
+/* How many free callees have a lower number. */
+static uint32_t place_of(const struct registration *reg, uint64_t number)
+{
+	uint32_t low = 0, high = reg->n_free;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (reg->free[middle]->number < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void add_free(struct callee *callee)
+{
+	struct registration *reg = callee->registration;
+	uint32_t i = place_of(reg, callee->number);
+
+	memmove(&reg->free[i + 1], &reg->free[i],
+		(reg->n_free - i) * sizeof(struct callee *));
+	reg->free[i] = callee;
+	reg->n_free++;
+	reg->n_passed += callee->number <= reg->last_passed;
+	callee->is_free = true;
+}
+
+static void remove_free(struct callee *callee)
+{
+	struct registration *reg = callee->registration;
+	uint32_t i = place_of(reg, callee->number);
+
+	reg->n_free--;
+	memmove(&reg->free[i], &reg->free[i + 1],
+		(reg->n_free - i) * sizeof(struct callee *));
+	reg->n_passed -= callee->number <= reg->last_passed;
+	callee->is_free = false;
+}
+
+/* A number below n. Which one need not be a secret. */
+static uint32_t random_below(struct dealer *d, uint32_t n)
+{
+	d->random = d->random * UINT64_C(6364136223846793005) + 1;
+	return (uint32_t)((d->random >> 32) * n >> 32);
+}
+
+/* There must be a free callee. */
+static struct callee *choose(struct dealer *d, struct registration *reg)
+{
+	if (reg->invoke == WAMP_INVOKE_LAST)
+		return reg->free[reg->n_free - 1];
+	if (reg->invoke == WAMP_INVOKE_RANDOM)
+		return reg->free[random_below(d, reg->n_free)];
+	if (reg->invoke == WAMP_INVOKE_ROUNDROBIN) {
+		if (reg->n_passed == reg->n_free)
+			reg->n_passed = 0; /* the next round */
+		reg->last_passed = reg->free[reg->n_passed]->number;
+		return reg->free[reg->n_passed++];
+	}
+	/* single and first */
+	return reg->free[0];
+}
+
+struct callee *registration_take(struct realm *realm, struct registration *reg)
+{
+	struct callee *callee = NULL;
+
+	while (callee == NULL && reg->n_free > 0) {
+		callee = choose(&realm->dealer, reg);
+		const struct session *s = callee->node.owner;
+		if (UNLIKELY(s->state != SESSION_OPEN)) {
+			/* its registrations end soon */
+			remove_free(callee);
+			callee = NULL;
+		}
+	}
+	if (callee != NULL && callee->limit > 0 && ++callee->active == callee->limit)
+		remove_free(callee);
+	return callee;
+}
+
+/* Lets the dealer look at the queue when the current post is handled. */
+static void wake_queue(struct realm *realm, struct registration *reg)
+{
+	if (reg->n_queued == 0 || reg->awake)
+		return;
+	reg->awake = true;
+	TAILQ_INSERT_TAIL(&realm->dealer.awake, reg, link);
+}
+
+void registration_give_back(struct realm *realm, struct callee *callee)
+{
+	struct registration *reg = callee->registration;
+
+	callee->active--;
+	if (reg == NULL) {
+		if (callee->active == 0)
+			free(callee);
+	} else if (!callee->is_free) {
+		add_free(callee);
+		wake_queue(realm, reg);
+	}
+}
+
+/* --- registrations begin and end --- */
+
+static void free_registration(struct realm *realm, struct registration *reg)
+{
+	if (reg->awake)
+		TAILQ_REMOVE(&realm->dealer.awake, reg, link);
+	free(reg->free);
+	free(reg);
+}
+
+void registration_dequeued(struct realm *realm, struct registration *reg)
+{
+	if (reg->n_callees == 0 && reg->n_queued == 0)
+		free_registration(realm, reg);
+}
+
+static struct registration *new_registration(struct realm *realm, const struct post *p)
+{
+	enum { CAPACITY = 1 }; /* nearly all procedures have one callee */
 	struct slice procedure = payload_uri(p->payload);
 	struct registration *reg = calloc(1, sizeof(*reg) + procedure.len);
 
@@ -21,47 +153,134 @@ static struct registration *add_registration(struct realm *realm, struct session
 		.match = p->match,
 		.created_ms = p->created_ms,
 	};
-	if (pattern_add(&realm->dealer.procedures, &reg->pattern) != 0) {
-		free(reg);
+	reg->invoke = p->invoke;
+	reg->capacity = CAPACITY;
+	reg->free = malloc(CAPACITY * sizeof(struct callee *));
+	TAILQ_INIT(&reg->callees);
+	TAILQ_INIT(&reg->queue);
+	if (reg->free == NULL ||
+	    pattern_add(&realm->dealer.procedures, &reg->pattern) != 0) {
+		free_registration(realm, reg);
 		return NULL;
 	}
-	reg->node.owner = s;
-	reg->node.id = reg->pattern.by_id.id;
-	id_table_add(&realm->dealer.registrations, &reg->node);
-	LIST_INSERT_HEAD(&s->registrations, reg, of_callee);
-	s->n_registrations++;
-	s->n_wildcards += p->match == MATCH_WILDCARD;
 	return reg;
 }
 
-/* Ends a registration, and publishes the meta events about it. */
-static void drop_registration(struct realm *realm, struct session *s,
-			      struct registration *reg)
+/* Makes room in reg->free for one more callee. False if out of memory. */
+static bool grow_free(struct registration *reg)
 {
-	broker_tell_pattern(realm, META_REGISTRATION_ON_UNREGISTER, s, &reg->pattern,
-			    NULL);
-	broker_tell_pattern(realm, META_REGISTRATION_ON_DELETE, s, &reg->pattern, NULL);
-	meta_step_over(&realm->meta, &reg->pattern, TAILQ_NEXT(&reg->pattern, link));
-	pattern_remove(&realm->dealer.procedures, &reg->pattern);
-	id_table_remove(&realm->dealer.registrations, &reg->node);
-	LIST_REMOVE(reg, of_callee);
-	s->n_registrations--;
-	s->n_wildcards -= reg->pattern.match == MATCH_WILDCARD;
-	free(reg);
+	struct callee **more;
+
+	if (reg->n_callees < reg->capacity)
+		return true;
+	more = realloc(reg->free, 2 * reg->capacity * sizeof(struct callee *));
+	if (more == NULL)
+		return false;
+	reg->free = more;
+	reg->capacity *= 2;
+	return true;
 }
 
 /*
- * If the callee has left, ends the registration and returns true. It would end later, in
- * its turn (leave.h), but a request needs the procedure now.
+ * Makes the session a callee. Makes the registration first if reg is NULL. Returns the
+ * registration, or NULL if out of memory.
  */
-static bool end_if_left(struct realm *realm, struct registration *reg)
+static struct registration *add_callee(struct realm *realm, struct session *s,
+				       struct registration *reg, const struct post *p)
 {
-	struct session *callee = reg->node.owner;
+	struct callee *callee = calloc(1, sizeof(*callee));
 
-	if (LIKELY(callee->state != SESSION_LEAVING))
-		return false;
-	drop_registration(realm, callee, reg);
-	return true;
+	if (callee == NULL)
+		return NULL;
+	if (reg == NULL)
+		reg = new_registration(realm, p);
+	else if (!grow_free(reg))
+		reg = NULL;
+	if (reg == NULL) {
+		free(callee);
+		return NULL;
+	}
+	callee->node.owner = s;
+	callee->node.id = reg->pattern.by_id.id;
+	callee->registration = reg;
+	callee->number = ++reg->last_number;
+	callee->limit = p->concurrency;
+	callee->discloses = p->disclose == DISCLOSE_YES;
+	id_table_add(&realm->dealer.callees, &callee->node);
+	LIST_INSERT_HEAD(&s->registrations, callee, of_session);
+	TAILQ_INSERT_TAIL(&reg->callees, callee, of_registration);
+	s->n_registrations++;
+	s->n_wildcards += p->match == MATCH_WILDCARD;
+	reg->n_callees++;
+	add_free(callee);
+	return reg;
+}
+
+/*
+ * Ends a callee, and the registration with the last one, and publishes the meta events
+ * about it. Returns the registration, or NULL if it has ended.
+ */
+static struct registration *drop_callee(struct realm *realm, struct session *s,
+					struct callee *callee)
+{
+	struct registration *reg = callee->registration;
+
+	broker_tell_pattern(realm, META_REGISTRATION_ON_UNREGISTER, s, &reg->pattern,
+			    NULL);
+	if (callee->is_free)
+		remove_free(callee);
+	meta_step_over(&realm->meta, callee, TAILQ_NEXT(callee, of_registration));
+	TAILQ_REMOVE(&reg->callees, callee, of_registration);
+	LIST_REMOVE(callee, of_session);
+	id_table_remove(&realm->dealer.callees, &callee->node);
+	s->n_registrations--;
+	s->n_wildcards -= reg->pattern.match == MATCH_WILDCARD;
+	reg->n_callees--;
+	/* Calls that run hold it; the last one frees it. */
+	callee->registration = NULL;
+	if (callee->active == 0)
+		free(callee);
+	if (reg->n_callees > 0)
+		return reg;
+	broker_tell_pattern(realm, META_REGISTRATION_ON_DELETE, s, &reg->pattern, NULL);
+	meta_step_over(&realm->meta, &reg->pattern, TAILQ_NEXT(&reg->pattern, link));
+	pattern_remove(&realm->dealer.procedures, &reg->pattern);
+	wake_queue(realm, reg);
+	registration_dequeued(realm, reg);
+	return NULL;
+}
+
+/* Why the session may not become a callee of the registration. NULL if it may. */
+static const char *why_not(const struct dealer *d, const struct session *s,
+			   const struct registration *reg, uint8_t invoke)
+{
+	if (reg->invoke != invoke)
+		return "Options.invoke is not that of the callees registered for "
+		       "procedure";
+	if (invoke == WAMP_INVOKE_SINGLE)
+		return "a callee is already registered for procedure";
+	if (find_callee(d, s, reg->pattern.by_id.id) != NULL)
+		return "the session is already registered for procedure";
+	return NULL;
+}
+
+/*
+ * The registration of a pattern; NULL if p is NULL. A callee that has left stays until
+ * its turn to end comes (leave.h). If it is the first one, it ends now. If all have left,
+ * the registration ends, and the result is NULL.
+ */
+static struct registration *end_callees_that_left(struct realm *realm, struct pattern *p)
+{
+	struct registration *reg = registration_of(p);
+
+	while (reg != NULL) {
+		struct callee *first = TAILQ_FIRST(&reg->callees);
+		struct session *s = first->node.owner;
+		if (LIKELY(s->state != SESSION_LEAVING))
+			break;
+		reg = drop_callee(realm, s, first);
+	}
+	return reg;
 }
 
 struct registration *registration_find(struct realm *realm, struct slice procedure)
@@ -69,50 +288,45 @@ struct registration *registration_find(struct realm *realm, struct slice procedu
 	struct pattern *p;
 
 	while ((p = pattern_best(&realm->dealer.procedures, procedure)) != NULL) {
-		struct registration *reg = container_of(p, struct registration, pattern);
-
 		if (UNLIKELY(p->match != MATCH_EXACT && uri_reserved(procedure)))
 			return NULL;
-		if (!end_if_left(realm, reg))
+		struct registration *reg = end_callees_that_left(realm, p);
+		if (reg != NULL)
 			return reg;
 	}
 	return NULL;
 }
 
-/* Is there a registration with exactly this pattern? */
-static bool is_registered(struct realm *realm, enum match how, struct slice uri)
-{
-	struct pattern *p = pattern_find(&realm->dealer.procedures, how, uri);
-
-	return p != NULL &&
-	       !end_if_left(realm, container_of(p, struct registration, pattern));
-}
-
 void registration_register(struct realm *realm, struct session *s, struct post *p)
 {
-	static const struct post_error exists = {
-		WAMP_ERROR_PROCEDURE_ALREADY_EXISTS,
-		"a callee is already registered for procedure"};
-	struct registration *reg = NULL;
+	struct dealer *d = &realm->dealer;
+	struct registration *reg = end_callees_that_left(
+		realm, pattern_find(&d->procedures, p->match, payload_uri(p->payload)));
+	const char *text = reg == NULL ? NULL : why_not(d, s, reg, p->invoke);
 
-	if (is_registered(realm, p->match, payload_uri(p->payload))) {
-		session_error(realm, s, WAMP_REGISTER, p->request, exists, p->payload);
+	if (text != NULL) {
+		session_error(
+			realm, s, WAMP_REGISTER, p->request,
+			(struct post_error){WAMP_ERROR_PROCEDURE_ALREADY_EXISTS, text},
+			p->payload);
 		p->payload = NULL;
 	} else if (s->n_registrations >= realm->limits.registrations) {
 		session_limit_error(realm, s, WAMP_REGISTER, p->request,
 				    "the session has too many registrations");
 	} else if (session_refuse_wildcard(realm, s, WAMP_REGISTER, p)) {
 		return;
-	} else if ((reg = add_registration(realm, s, p)) == NULL) {
+	} else if ((reg = add_callee(realm, s, reg, p)) == NULL) {
 		session_error(realm, s, WAMP_REGISTER, p->request, no_memory, NULL);
 	} else {
-		reg->discloses = p->disclose == DISCLOSE_YES;
 		session_answer(realm, s, POST_REGISTERED, p->request,
 			       reg->pattern.by_id.id);
-		broker_tell_pattern(realm, META_REGISTRATION_ON_CREATE, s, &reg->pattern,
-				    "single");
+		if (reg->n_callees == 1)
+			broker_tell_pattern(realm, META_REGISTRATION_ON_CREATE, s,
+					    &reg->pattern,
+					    wamp_invoke_names[reg->invoke]);
 		broker_tell_pattern(realm, META_REGISTRATION_ON_REGISTER, s,
 				    &reg->pattern, NULL);
+		wake_queue(realm, reg);
 	}
 }
 
@@ -121,21 +335,21 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
 	static const struct post_error no_such = {
 		WAMP_ERROR_NO_SUCH_REGISTRATION,
 		"the session has no registration with this id"};
-	struct id_node *node = id_table_find(&realm->dealer.registrations, s, p->id);
+	struct callee *callee = find_callee(&realm->dealer, s, p->id);
 
-	if (node == NULL) {
+	if (callee == NULL) {
 		session_error(realm, s, WAMP_UNREGISTER, p->request, no_such, NULL);
 		return;
 	}
 	session_answer(realm, s, POST_UNREGISTERED, p->request, 0);
-	drop_registration(realm, s, container_of(node, struct registration, node));
+	drop_callee(realm, s, callee);
 }
 
 unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned n)
 {
-	struct registration *reg;
+	struct callee *callee;
 
-	for (; n > 0 && (reg = LIST_FIRST(&s->registrations)) != NULL; n--)
-		drop_registration(realm, s, reg);
+	for (; n > 0 && (callee = LIST_FIRST(&s->registrations)) != NULL; n--)
+		drop_callee(realm, s, callee);
 	return n;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Registrations (specification: "Remote Procedure Calls"): which procedures have a
- * callee. Knows nothing about calls. For core/ only; on the owner's thread only.
+ * Registrations (specification: "Remote Procedure Calls", "Shared Registration"): which
+ * procedures have callees, and which callee gets the next call. Knows nothing about calls
+ * except how many of them each callee works on. For core/ only; on the owner's thread
+ * only.
  */
 #ifndef ROUTERD_CORE_REGISTRATION_H
 #define ROUTERD_CORE_REGISTRATION_H
@@ -9,19 +11,63 @@
 #include "routerd/core/pattern.h"
 #include "routerd/core/session.h"
 
+#include <sys/queue.h>
+
+struct dealer;
+
+/*
+ * A procedure with callees. Made for the first callee. It ends with the last one, and is
+ * freed when its queue is empty, too.
+ */
 struct registration {
-	struct id_node node; /* owner: the callee, id: the registration's */
-	LIST_ENTRY(registration) of_callee;
-	bool discloses;         /* the callee must know its callers (disclose_caller) */
 	struct pattern pattern; /* its text is stored after the struct */
+	uint8_t invoke;         /* enum wamp_invoke; all callees agree */
+	bool awake;             /* it is in dealer.awake */
+	uint32_t n_callees;
+	TAILQ_HEAD(, callee) callees; /* in the order in which they registered */
+	/* The callees that may get a call, in the same order: those below their limit. */
+	struct callee **free;
+	uint32_t n_free, capacity;
+	/*
+	 * For roundrobin: how many of the free callees had their turn in this round, and
+	 * the highest number of a callee that had. free[n_passed] is next.
+	 */
+	uint32_t n_passed;
+	uint32_t n_queued;
+	uint64_t last_passed;
+	uint64_t last_number; /* of the callee that registered last */
+	/* Calls that wait for a free callee, the oldest first; the dealer's. */
+	TAILQ_HEAD(, call) queue;
+	size_t queued_bytes;
+	TAILQ_ENTRY(registration) link; /* in dealer.awake */
+};
+
+/* A session that has registered a procedure. */
+struct callee {
+	struct id_node node; /* owner: the session, id: the registration's */
+	LIST_ENTRY(callee) of_session;
+	TAILQ_ENTRY(callee) of_registration;
+	/* NULL: the session has unregistered, but still works on calls. */
+	struct registration *registration;
+	uint64_t number; /* a callee that registers later has a higher one */
+	uint32_t limit;  /* of calls at the same time; 0: none */
+	uint32_t active; /* calls that count towards the limit; 0 if there is none */
+	bool is_free;    /* it is in registration.free */
+	bool discloses;  /* it must know its callers (disclose_caller) */
 };
 
 /*
  * The registration that gets a call of this procedure. NULL if there is none. A pattern
  * may match the router's own URIs, but gets no calls of them. Ends registrations whose
- * callees have left, if they are found.
+ * callees have all left, if they are found.
  */
 struct registration *registration_find(struct realm *realm, struct slice procedure);
+
+/* The registration of a pattern in the dealer's index. NULL if p is NULL. */
+static inline struct registration *registration_of(struct pattern *p)
+{
+	return p == NULL ? NULL : container_of(p, struct registration, pattern);
+}
 
 /* Each function handles the post of the same name. It may take the post's payload. */
 void registration_register(struct realm *realm, struct session *s, struct post *p);
@@ -32,5 +78,16 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
  * have ended: 0 if there may be more.
  */
 unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned n);
+
+/*
+ * Chooses the callee for a call. NULL if all are at their limits. If the callee has a
+ * limit, the call counts towards it until registration_give_back.
+ */
+struct callee *registration_take(struct realm *realm, struct registration *reg);
+void registration_give_back(struct realm *realm, struct callee *callee);
+
+/* To be called after a call has left the queue. Frees the registration if it has ended
+ * and this was the last call. */
+void registration_dequeued(struct realm *realm, struct registration *reg);
 
 #endif

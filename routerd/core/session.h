@@ -15,7 +15,7 @@
 
 struct realm;
 struct membership;
-struct registration;
+struct callee;
 struct call;
 
 enum session_state {
@@ -38,13 +38,14 @@ struct session {
 	uint32_t n_registrations;
 	uint32_t n_wildcards;     /* among its memberships and registrations */
 	uint32_t n_calls;         /* in flight, with this session as the caller */
+	uint32_t n_ghosts;        /* with this session as the callee */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
 	uint8_t state;            /* enum session_state */
 	bool quiet;               /* no meta events about its end */
 	LIST_ENTRY(session) of_lost;
 	LIST_HEAD(, membership) memberships;
-	LIST_HEAD(, registration) registrations;
+	LIST_HEAD(, callee) registrations;
 	LIST_HEAD(, call) calls;       /* in flight, with this session as the caller */
 	LIST_HEAD(, call) invocations; /* in flight, with this session as the callee */
 };

@@ -207,12 +207,6 @@ static bool option_served(struct peer *p, const struct msg *m, bool served,
 	return served;
 }
 
-/* True if the option is absent or has the only value that is served. */
-static bool is_default(struct slice option, const char *value)
-{
-	return option.len == 0 || slice_eq_str(option, value);
-}
-
 static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
 {
 	char text[100];
@@ -339,12 +333,38 @@ static void on_publish(struct peer *p, struct msg *m)
 		post_with_payload(p, m, &post);
 }
 
+/*
+ * Reads how a callee shares its registration: the policy, and how many calls it takes at
+ * the same time. False if m has been refused.
+ */
+static bool read_sharing(struct peer *p, const struct msg *m, struct post *out)
+{
+	double n = m->concurrency;
+
+	while (m->invoke.len > 0 && out->invoke < WAMP_INVOKE_COUNT &&
+	       !slice_eq_str(m->invoke, wamp_invoke_names[out->invoke]))
+		out->invoke++;
+	if (!option_served(p, m, out->invoke < WAMP_INVOKE_COUNT,
+			   "REGISTER.Options.invoke: expected single, roundrobin, "
+			   "random, first or last"))
+		return false;
+	/* nothing reaches a higher limit; NaN becomes 0 */
+	if (n >= 1 && n <= UINT32_MAX)
+		out->concurrency = (uint32_t)n;
+	if (!(n > UINT32_MAX) && (out->concurrency == 0 || out->concurrency != n)) {
+		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT,
+		       "REGISTER.Options.concurrency: expected an integer, 1 or more");
+		return false;
+	}
+	return true;
+}
+
 static void on_register(struct peer *p, struct msg *m)
 {
-	if (option_served(p, m, is_default(m->invoke, "single"),
-			  "only one callee may register a procedure"))
-		post_pattern(p, m, ACTION_REGISTER,
-			     &(struct post){.type = POST_REGISTER});
+	struct post post = {.type = POST_REGISTER};
+
+	if (read_sharing(p, m, &post))
+		post_pattern(p, m, ACTION_REGISTER, &post);
 }
 
 /*
@@ -362,7 +382,7 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint32_t *ms_out)
 		       "CALL.Options.timeout: expected a number");
 		return false;
 	}
-	if (realm->call_timeout_unit == CALL_TIMEOUT_IN_S)
+	if (realm->options.call_timeout_unit == CALL_TIMEOUT_IN_S)
 		ms *= 1000;
 	if (ms > 0 && ms <= UINT32_MAX)
 		*ms_out = (uint32_t)ms + ((double)(uint32_t)ms < ms);

@@ -57,8 +57,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
 	/* request, payload, options, acknowledge, exclude_me, disclose, trust */        \
 	X(PUBLISH, REALM, NOTHING)                                                       \
-	/* request, payload (procedure), match, created_ms; disclose: the callee must    \
-	   know its callers */                                                           \
+	/* request, payload (procedure), match, created_ms, invoke, concurrency;         \
+	   disclose: the callee must know its callers */                                 \
 	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	/* request, payload, timeout_ms, disclose, trust; progress: the caller wants     \
@@ -242,6 +242,7 @@ struct post {
 	};
 	uint8_t match; /* enum match */
 	bool progress;
+	uint8_t invoke; /* enum wamp_invoke */
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
 	union {
@@ -274,7 +275,11 @@ struct post {
 				struct revocation *kill;
 			};
 		};
-		uint64_t created_ms; /* when the worker read the message; Unix time */
+		struct {
+			/* when the worker read the message; Unix time */
+			uint64_t created_ms;
+			uint32_t concurrency; /* 0: no limit */
+		};
 		struct post_error error;
 		struct login_message *login; /* owned */
 		struct revocation_counts counts;

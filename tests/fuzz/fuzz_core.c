@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routing without sockets. A byte string plays several sessions on several workers in two
  * realms. They join, leave, subscribe, call, answer, ask about sessions and are revoked,
- * also with wrong ids and after their end; calls have progressive results, are canceled
- * and time out. Next to each realm runs a simple, slow model (arrays with linear search),
- * which predicts every post of every step. */
+ * also with wrong ids and after their end. Callees share procedures; calls have
+ * progressive results, are canceled, time out and wait for a callee. Next to each realm
+ * runs a simple, slow model (arrays with linear search), which predicts every post of
+ * every step. */
 #include "routerd/config/policy.h"
 #include "routerd/core/realm.h"
 #include "routerd/post/role_set.h"
@@ -18,9 +19,9 @@ enum {
 	OWNER = 1, /* worker that owns the realms */
 	SLOTS = 3,
 	PLAYERS = WORKERS * SLOTS,
-	NAMES = 4,      /* URIs that are published and called */
-	URIS = 8,       /* these, and patterns */
-	MAX_POSTS = 64, /* more than one step can cause */
+	NAMES = 4,       /* URIs that are published and called */
+	URIS = 8,        /* these, and patterns */
+	MAX_POSTS = 128, /* more than one step can cause */
 	MAX_CALLS = 64,
 	ROLES = 2, /* a player's role is the index of its authid */
 };
@@ -30,6 +31,9 @@ static const struct realm_limits limits = {
 	.registrations = 2,
 	.wildcards = 1,
 	.calls = 3,
+	.queued_calls = 2,
+	.queued_bytes = 1 << 20,
+	.queued_total = 1 << 20,
 };
 
 /* In the order of their EVENTs. None matches a meta topic: meta events have other tests.
@@ -58,7 +62,8 @@ static uint64_t last_id; /* of all realms */
 
 struct player {
 	struct session_ref ref;
-	struct identity *identity; /* no reference */
+	struct identity *identity; /* no reference, may be freed */
+	bool stops;                /* it can be interrupted */
 	bool here;
 	uint64_t joined; /* a growing number */
 	uint64_t session;
@@ -67,14 +72,44 @@ struct player {
 	bool member[URIS];
 };
 
+/* A callee of a procedure. */
+struct place {
+	unsigned who;
+	uint64_t number; /* in the order in which the callees registered */
+	unsigned limit;  /* of calls at the same time; 0: none */
+	uint64_t made;   /* a growing number, of all procedures */
+	bool discloses;  /* it must know its callers */
+};
+
+/* A procedure with callees. */
+struct shared {
+	uint64_t serial; /* other than that of any earlier one; 0: it has no callees */
+	uint64_t id;
+	uint8_t invoke;
+	uint64_t last;   /* number of the callee that registered last */
+	uint64_t called; /* number of the callee that had its turn last */
+	struct place places[PLAYERS];
+	unsigned n;
+};
+
 struct flight {
 	unsigned caller, callee;
 	uint64_t request, invocation;
-	uint64_t tick; /* of the wheel, at which it times out; 0: never */
-	uint64_t set;  /* when the deadline was set: a growing number */
-	bool killing;  /* the callee was told to stop */
-	bool progress; /* the caller wants progressive results */
+	uint64_t serial, number; /* of the procedure, of the callee */
+	uint64_t registration;
+	uint8_t match;
+	uint64_t started; /* a growing number */
+	uint64_t tick;    /* of the wheel, at which it times out; 0: never */
+	uint64_t set;     /* when the deadline was set: a growing number */
+	bool killing;     /* the callee was told to stop */
+	bool progress;    /* the caller wants progressive results */
 	uint32_t timeout_ms;
+	bool limited; /* the callee has a limit */
+	bool queued;  /* it has no callee yet; the INVOCATION will have these: */
+	struct payload *payload;
+	struct identity *identity; /* the caller's */
+	uint8_t disclose, trust;
+	bool ghost; /* the caller has its answer */
 };
 
 /* A call of a meta procedure that looks at each session. */
@@ -92,17 +127,19 @@ struct model {
 	uint16_t index;
 	struct player players[PLAYERS];
 	uint64_t subscription[URIS]; /* id; 0: not subscribed */
-	uint64_t registration[URIS]; /* id; 0: not registered */
-	unsigned callee[URIS];
-	bool discloses[URIS];             /* its callee must know its callers */
+	struct shared shared[URIS];
+	uint64_t serials, made, started;
 	struct flight flights[MAX_CALLS]; /* in the order of the calls */
 	size_t n_flights;
+	uint64_t awake[MAX_CALLS]; /* serials of procedures whose queue can go on */
+	size_t n_awake;
+	uint64_t posted_ms, wheel_tick, wheel_next, set;
 	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
 	size_t n_strolls;
 	uint64_t more[URIS]; /* further subscriptions of the last publication */
 	size_t n_more;
 	char meta[1000]; /* what the result of the last meta procedure is */
-	uint64_t dropped, unknown, timeouts, cancels;
+	uint64_t dropped, unknown, timeouts, cancels, no_callee;
 	struct outbox expected; /* without references */
 };
 
@@ -187,13 +224,20 @@ static unsigned memberships(const struct model *m, unsigned who)
 	return n;
 }
 
+static bool has_place(const struct model *m, unsigned who, unsigned uri)
+{
+	for (unsigned k = 0; k < m->shared[uri].n; k++)
+		if (m->shared[uri].places[k].who == who)
+			return true;
+	return false;
+}
+
 static unsigned registrations(const struct model *m, int who)
 {
 	unsigned n = 0;
 
 	for (unsigned u = 0; u < URIS; u++)
-		n += m->registration[u] != 0 &&
-		     (who < 0 || m->callee[u] == (unsigned)who);
+		n += who < 0 ? m->shared[u].n > 0 : has_place(m, (unsigned)who, u);
 	return n;
 }
 
@@ -204,8 +248,7 @@ static bool model_full_of_wildcards(const struct model *m, unsigned who, unsigne
 
 	for (unsigned u = 0; u < URIS; u++)
 		if (uris[u].match == MATCH_WILDCARD)
-			n += m->players[who].member[u] +
-			     (m->registration[u] != 0 && m->callee[u] == who);
+			n += m->players[who].member[u] + has_place(m, who, u);
 	return uris[uri].match == MATCH_WILDCARD && n >= limits.wildcards;
 }
 
@@ -222,11 +265,76 @@ static void drop_member(struct model *m, unsigned who, unsigned uri)
 		m->subscription[uri] = 0;
 }
 
+/* How many flights fit: of a caller, a callee, or a procedure, if they are given. */
+static unsigned flights(const struct model *m, int caller, int callee, uint64_t serial,
+			bool queued, bool ghost)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < m->n_flights; i++) {
+		const struct flight *f = &m->flights[i];
+		n += f->queued == queued && f->ghost == ghost &&
+		     (caller < 0 || f->caller == (unsigned)caller) &&
+		     (callee < 0 || f->callee == (unsigned)callee) &&
+		     (serial == 0 || f->serial == serial);
+	}
+	return n;
+}
+
+static bool has_slot(const struct model *m, const struct shared *r, const struct place *p)
+{
+	unsigned active = 0;
+
+	for (size_t i = 0; i < m->n_flights; i++) {
+		const struct flight *f = &m->flights[i];
+		active += !f->queued && f->serial == r->serial && f->number == p->number;
+	}
+	return p->limit == 0 || active < p->limit;
+}
+
+static void wake(struct model *m, uint64_t serial)
+{
+	for (size_t i = 0; i < m->n_awake; i++)
+		if (m->awake[i] == serial)
+			return;
+	if (flights(m, -1, -1, serial, true, false) > 0)
+		m->awake[m->n_awake++] = serial;
+}
+
+static struct shared *find_shared(struct model *m, uint64_t serial)
+{
+	for (unsigned u = 0; u < URIS; u++)
+		if (m->shared[u].serial == serial)
+			return &m->shared[u];
+	return NULL;
+}
+
 static void drop_flight(struct model *m, size_t i)
 {
+	struct flight f = m->flights[i];
+	const struct shared *r = f.queued ? NULL : find_shared(m, f.serial);
+	bool was_full = false;
+
+	for (unsigned k = 0; r != NULL && k < r->n; k++)
+		was_full |=
+			r->places[k].number == f.number && !has_slot(m, r, &r->places[k]);
 	m->n_flights--;
 	memmove(&m->flights[i], &m->flights[i + 1],
 		(m->n_flights - i) * sizeof(m->flights[0]));
+	if (was_full)
+		wake(m, f.serial);
+}
+
+static void drop_place(struct model *m, struct shared *r, unsigned k)
+{
+	uint64_t serial = r->serial;
+
+	r->n--;
+	memmove(&r->places[k], &r->places[k + 1], (r->n - k) * sizeof(r->places[0]));
+	if (r->n > 0)
+		return;
+	*r = (struct shared){.n = 0};
+	wake(m, serial);
 }
 
 static size_t find_flight(const struct model *m, unsigned callee, uint64_t invocation)
@@ -234,7 +342,8 @@ static size_t find_flight(const struct model *m, unsigned callee, uint64_t invoc
 	size_t i = 0;
 
 	while (i < m->n_flights &&
-	       (m->flights[i].callee != callee || m->flights[i].invocation != invocation))
+	       (m->flights[i].queued || m->flights[i].callee != callee ||
+		m->flights[i].invocation != invocation))
 		i++;
 	return i;
 }
@@ -244,7 +353,8 @@ static size_t find_own_flight(const struct model *m, unsigned caller, uint64_t r
 	size_t i = 0;
 
 	while (i < m->n_flights &&
-	       (m->flights[i].caller != caller || m->flights[i].request != request))
+	       (m->flights[i].ghost || m->flights[i].caller != caller ||
+		m->flights[i].request != request))
 		i++;
 	return i;
 }
@@ -259,6 +369,122 @@ static size_t find_stroll(const struct model *m, unsigned caller, uint64_t reque
 	return i;
 }
 
+/* The callee for the next call. NULL: all are full. The model cannot predict a random
+ * one: it looks where the INVOCATION went. If there is none, the
+ * callee must know its callers. */
+static const struct place *choose_place(const struct model *m, const struct shared *r)
+{
+	const struct place *first = NULL, *last = NULL, *next = NULL;
+	const struct post *post = &outbox.posts[m->expected.n].post;
+	unsigned who = post->session.worker * SLOTS + post->session.slot;
+
+	for (unsigned k = 0; k < r->n; k++) {
+		const struct place *p = &r->places[k];
+		if (!has_slot(m, r, p))
+			continue;
+		last = p;
+		if (first == NULL)
+			first = p;
+		if (r->invoke == WAMP_INVOKE_RANDOM
+			    ? post->type == POST_INVOCATION ? p->who == who : p->discloses
+			    : next == NULL && p->number > r->called)
+			next = p;
+	}
+	if (r->invoke == WAMP_INVOKE_RANDOM) {
+		ASSERT(first == NULL || next != NULL);
+		return first == NULL ? NULL : next;
+	}
+	if (r->invoke == WAMP_INVOKE_ROUNDROBIN)
+		return next == NULL ? first : next;
+	return r->invoke == WAMP_INVOKE_LAST ? last : first;
+}
+
+/* Starts a call, or fails it. False: all callees are full. */
+static bool start_flight(struct model *m, struct shared *r, size_t i)
+{
+	struct flight *f = &m->flights[i];
+	const struct place *p = choose_place(m, r);
+
+	if (p == NULL)
+		return false;
+	r->called = p->number;
+	if (p->discloses && f->disclose == DISCLOSE_NEVER) {
+		expect_error(m, f->caller, WAMP_CALL, f->request, WAMP_ERROR_DISCLOSE_ME,
+			     NULL);
+		drop_flight(m, i);
+		return true;
+	}
+	f->callee = p->who;
+	f->number = p->number;
+	f->limited = p->limit > 0;
+	f->queued = false;
+	f->invocation = ++m->players[p->who].last_invocation;
+	f->started = ++m->started;
+	expect(m, f->callee,
+	       (struct post){.type = POST_INVOCATION,
+			     .request = f->invocation,
+			     .id = f->registration,
+			     .match = f->match,
+			     .payload = f->payload,
+			     .progress = f->progress,
+			     .trust = f->trust,
+			     .disclosed = p->discloses || f->disclose == DISCLOSE_YES
+						  ? f->identity
+						  : NULL});
+	return true;
+}
+
+/* What follows each post: calls leave queues. */
+static void model_drain(struct model *m)
+{
+	while (m->n_awake > 0) {
+		uint64_t serial = m->awake[0];
+		struct shared *r = find_shared(m, serial);
+		size_t i = 0;
+
+		while (i < m->n_flights &&
+		       !(m->flights[i].queued && m->flights[i].serial == serial))
+			i++;
+		struct flight *f = i == m->n_flights ? NULL : &m->flights[i];
+		if (f != NULL && r == NULL) {
+			expect_error(m, f->caller, WAMP_CALL, f->request,
+				     WAMP_ERROR_NO_AVAILABLE_CALLEE, NULL);
+			drop_flight(m, i);
+		} else if (f == NULL || !start_flight(m, r, i)) {
+			m->n_awake--;
+			memmove(&m->awake[0], &m->awake[1],
+				m->n_awake * sizeof(m->awake[0]));
+		}
+	}
+}
+
+static void set_deadline(struct model *m, struct flight *f, uint64_t due_ms)
+{
+	bool first = true;
+
+	for (size_t i = 0; i < m->n_flights; i++)
+		first &= &m->flights[i] == f || m->flights[i].tick == 0;
+	f->tick = due_ms / WHEEL_TICK_MS + 1;
+	f->set = ++m->set;
+	if (first || f->tick < m->wheel_next)
+		m->wheel_next = f->tick;
+}
+
+/* The caller has its answer. works_on: the callee was not told to stop. */
+static void end_flight(struct model *m, size_t i, bool works_on)
+{
+	struct flight *f = &m->flights[i];
+	uint64_t wheel_ms = m->wheel_tick * WHEEL_TICK_MS;
+
+	if (!works_on || !f->limited || !m->players[f->callee].here ||
+	    flights(m, -1, (int)f->callee, 0, false, true) >= limits.calls) {
+		drop_flight(m, i);
+		return;
+	}
+	f->ghost = true;
+	set_deadline(m, f, (wheel_ms > m->posted_ms ? wheel_ms : m->posted_ms) + 60000);
+}
+
 static void drop_stroll(struct model *m, size_t i)
 {
 	m->n_strolls--;
@@ -266,14 +492,12 @@ static void drop_stroll(struct model *m, size_t i)
 		(m->n_strolls - i) * sizeof(m->strolls[0]));
 }
 
-/* False: the callee cannot be told to stop, or was told before. */
+/* False: the callee cannot be told to stop, or was told before, or there is none. */
 static bool expect_interrupt(struct model *m, const struct flight *f,
 			     enum wamp_cancel_mode mode)
 {
-	const struct player *callee = &m->players[f->callee];
-
-	if (f->killing || !callee->here ||
-	    callee->identity->features.of[WAMP_ROLE_CALLEE] == 0)
+	if (f->killing || f->queued || !m->players[f->callee].here ||
+	    !m->players[f->callee].stops)
 		return false;
 	expect(m, f->callee,
 	       (struct post){.type = POST_INTERRUPT,
@@ -282,30 +506,75 @@ static bool expect_interrupt(struct model *m, const struct flight *f,
 	return true;
 }
 
+/* Tells the callee to stop. True: it works on. */
+static bool stop_flight(struct model *m, const struct flight *f)
+{
+	bool told = expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
+
+	return !told && !f->queued && !f->killing;
+}
+
+/* Ends the registrations of a player: the last one first. */
+static void drop_places(struct model *m, unsigned who)
+{
+	for (;;) {
+		struct shared *of = NULL;
+		unsigned which = 0;
+
+		for (unsigned u = 0; u < URIS; u++) {
+			struct shared *r = &m->shared[u];
+			for (unsigned k = 0; k < r->n; k++) {
+				if (r->places[k].who != who ||
+				    (of != NULL &&
+				     of->places[which].made > r->places[k].made))
+					continue;
+				of = r;
+				which = k;
+			}
+		}
+		if (of == NULL)
+			return;
+		drop_place(m, of, which);
+	}
+}
+
+/* Ends the calls to a player: the one that was started last first. */
+static void fail_flights(struct model *m, unsigned who)
+{
+	for (;;) {
+		size_t last = m->n_flights;
+
+		for (size_t i = 0; i < m->n_flights; i++) {
+			const struct flight *f = &m->flights[i];
+			if (!f->queued && f->callee == who &&
+			    (last == m->n_flights ||
+			     f->started > m->flights[last].started))
+				last = i;
+		}
+		if (last == m->n_flights)
+			return;
+		if (!m->flights[last].ghost && m->players[m->flights[last].caller].here)
+			expect_error(m, m->flights[last].caller, WAMP_CALL,
+				     m->flights[last].request, WAMP_ERROR_CANCELED, NULL);
+		drop_flight(m, last);
+	}
+}
+
 /* What follows the end of a session, which is not here any more. No player has so much
  * that it takes more than one slice. */
 static void model_take_down(struct model *m, unsigned who)
 {
 	for (size_t i = m->n_flights; i-- > 0;) {
-		if (m->flights[i].caller != who)
+		const struct flight *f = &m->flights[i];
+		if (f->ghost || f->caller != who)
 			continue;
-		expect_interrupt(m, &m->flights[i], WAMP_MODE_KILLNOWAIT);
-		drop_flight(m, i);
+		end_flight(m, i, stop_flight(m, f));
 	}
-	for (unsigned u = 0; u < URIS; u++)
-		if (m->registration[u] != 0 && m->callee[u] == who)
-			m->registration[u] = 0;
+	drop_places(m, who);
 	for (size_t i = m->n_strolls; i-- > 0;)
 		if (m->strolls[i].caller == who)
 			drop_stroll(m, i);
-	for (size_t i = m->n_flights; i-- > 0;) {
-		if (m->flights[i].callee != who)
-			continue;
-		if (m->players[m->flights[i].caller].here)
-			expect_error(m, m->flights[i].caller, WAMP_CALL,
-				     m->flights[i].request, WAMP_ERROR_CANCELED, NULL);
-		drop_flight(m, i);
-	}
+	fail_flights(m, who);
 	for (unsigned u = 0; u < URIS; u++)
 		if (m->players[who].member[u])
 			drop_member(m, who, u);
@@ -327,6 +596,7 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 	*pl = (struct player){
 		.ref = ref,
 		.identity = identity,
+		.stops = identity->features.of[WAMP_ROLE_CALLEE] != 0,
 		.here = !taken,
 		.joined = ++joins,
 		.session = identity->session,
@@ -417,30 +687,47 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 static void model_register(struct model *m, unsigned who, unsigned uri,
 			   const struct post *p)
 {
-	if (m->registration[uri] != 0) {
+	struct shared *r = &m->shared[uri];
+
+	if (r->n > 0 && (p->invoke == WAMP_INVOKE_SINGLE || p->invoke != r->invoke ||
+			 has_place(m, who, uri))) {
 		expect_error(m, who, WAMP_REGISTER, p->request,
 			     WAMP_ERROR_PROCEDURE_ALREADY_EXISTS, p->payload);
-	} else if (registrations(m, (int)who) >= limits.registrations ||
-		   model_full_of_wildcards(m, who, uri)) {
+		return;
+	}
+	if (registrations(m, (int)who) >= limits.registrations ||
+	    model_full_of_wildcards(m, who, uri)) {
 		expect_error(m, who, WAMP_REGISTER, p->request, WAMP_ERROR_UNAVAILABLE,
 			     NULL);
-	} else {
-		m->callee[uri] = who;
-		m->discloses[uri] = p->disclose == DISCLOSE_YES;
-		expect(m, who,
-		       (struct post){.type = POST_REGISTERED, .request = p->request});
+		return;
 	}
+	if (r->n == 0)
+		r->serial = ++m->serials;
+	r->invoke = p->invoke;
+	r->places[r->n++] = (struct place){.who = who,
+					   .number = ++r->last,
+					   .limit = p->concurrency,
+					   .discloses = p->disclose == DISCLOSE_YES,
+					   .made = ++m->made};
+	expect(m, who,
+	       (struct post){
+		       .type = POST_REGISTERED, .request = p->request, .id = r->id});
+	wake(m, r->serial);
 }
 
 static void model_unregister(struct model *m, unsigned who, const struct post *p)
 {
 	for (unsigned u = 0; u < URIS; u++) {
-		if (p->id == 0 || m->registration[u] != p->id || m->callee[u] != who)
-			continue;
-		m->registration[u] = 0;
-		expect(m, who,
-		       (struct post){.type = POST_UNREGISTERED, .request = p->request});
-		return;
+		struct shared *r = &m->shared[u];
+		for (unsigned k = 0; k < r->n; k++) {
+			if (r->id != p->id || r->places[k].who != who)
+				continue;
+			drop_place(m, r, k);
+			expect(m, who,
+			       (struct post){.type = POST_UNREGISTERED,
+					     .request = p->request});
+			return;
+		}
 	}
 	expect_error(m, who, WAMP_UNREGISTER, p->request, WAMP_ERROR_NO_SUCH_REGISTRATION,
 		     NULL);
@@ -449,10 +736,9 @@ static void model_unregister(struct model *m, unsigned who, const struct post *p
 /* Has it as many calls in flight as it may have? Then it gets an ERROR. */
 static bool model_full(struct model *m, unsigned who, uint64_t request)
 {
-	unsigned calls = 0;
+	unsigned calls = flights(m, (int)who, -1, 0, false, false) +
+			 flights(m, (int)who, -1, 0, true, false);
 
-	for (size_t i = 0; i < m->n_flights; i++)
-		calls += m->flights[i].caller == who;
 	for (size_t i = 0; i < m->n_strolls; i++)
 		calls += m->strolls[i].caller == who;
 	if (calls < limits.calls)
@@ -461,28 +747,14 @@ static bool model_full(struct model *m, unsigned who, uint64_t request)
 	return true;
 }
 
-static void set_deadline(struct flight *f, uint64_t ms)
-{
-	static uint64_t set;
-
-	f->tick = (now_ms + ms) / WHEEL_TICK_MS + 1;
-	f->set = ++set;
-}
-
 /* Has a call in flight of the same caller this id? Then it is a violation. */
 static bool model_duplicate(struct model *m, unsigned who, uint64_t request)
 {
-	for (size_t i = 0; i < m->n_flights; i++) {
-		if (m->flights[i].caller == who && m->flights[i].request == request) {
-			expect(m, who, (struct post){.type = POST_VIOLATION});
-			return true;
-		}
-	}
-	if (find_stroll(m, who, request) < m->n_strolls) {
-		expect(m, who, (struct post){.type = POST_VIOLATION});
-		return true;
-	}
-	return false;
+	if (find_own_flight(m, who, request) == m->n_flights &&
+	    find_stroll(m, who, request) == m->n_strolls)
+		return false;
+	expect(m, who, (struct post){.type = POST_VIOLATION});
+	return true;
 }
 
 /* The registration that gets the calls of a URI. URIS: none. */
@@ -491,7 +763,7 @@ static unsigned best_of(const struct model *m, unsigned name)
 	unsigned best = URIS;
 
 	for (unsigned u = 0; u < URIS; u++)
-		if (m->registration[u] != 0 && matches_name(u, name) &&
+		if (m->shared[u].n > 0 && matches_name(u, name) &&
 		    /* of two prefixes, the later one is the longer one */
 		    (best == URIS ||
 		     (uris[best].match == MATCH_PREFIX && uris[u].match == MATCH_PREFIX)))
@@ -512,33 +784,33 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 	}
 	if (model_full(m, who, p->request))
 		return;
-	if (m->discloses[best] && p->disclose == DISCLOSE_NEVER) {
-		expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_DISCLOSE_ME, NULL);
-		return;
-	}
 	ASSERT(m->n_flights < MAX_CALLS);
-	unsigned callee = m->callee[best];
-	uint64_t invocation = ++m->players[callee].last_invocation;
-	m->flights[m->n_flights++] = (struct flight){.caller = who,
-						     .callee = callee,
-						     .request = p->request,
-						     .invocation = invocation,
-						     .progress = p->progress,
-						     .timeout_ms = p->timeout_ms};
+	struct shared *r = &m->shared[best];
+	unsigned waiting = flights(m, -1, -1, r->serial, true, false);
+	struct flight *f = &m->flights[m->n_flights++];
+	*f = (struct flight){
+		.caller = who,
+		.request = p->request,
+		.serial = r->serial,
+		.registration = r->id,
+		.match = (uint8_t)uris[best].match,
+		.progress = p->progress,
+		.timeout_ms = p->timeout_ms,
+		.queued = true,
+		.payload = p->payload,
+		.trust = p->trust,
+		.disclose = p->disclose,
+		.identity = m->players[who].identity,
+	};
 	if (p->timeout_ms != 0)
-		set_deadline(&m->flights[m->n_flights - 1], p->timeout_ms);
-	expect(m, callee,
-	       (struct post){.type = POST_INVOCATION,
-			     .request = invocation,
-			     .id = m->registration[best],
-			     .match = (uint8_t)uris[best].match,
-			     .payload = p->payload,
-			     .progress = p->progress,
-			     .trust = p->trust,
-			     .disclosed =
-				     m->discloses[best] || p->disclose == DISCLOSE_YES
-					     ? m->players[who].identity
-					     : NULL});
+		set_deadline(m, f, now_ms + p->timeout_ms);
+	if ((waiting == 0 && start_flight(m, r, m->n_flights - 1)) ||
+	    waiting < limits.queued_calls)
+		return;
+	m->no_callee++;
+	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_AVAILABLE_CALLEE,
+		     p->payload);
+	m->n_flights--;
 }
 
 static void model_cancel(struct model *m, unsigned who, const struct post *p)
@@ -563,19 +835,21 @@ static void model_cancel(struct model *m, unsigned who, const struct post *p)
 		f->killing |= expect_interrupt(m, f, p->mode);
 	if (p->mode == WAMP_MODE_KILL && f->killing) {
 		if (f->timeout_ms == 0)
-			set_deadline(f, 30000);
+			set_deadline(m, f, now_ms + 30000);
 		return;
 	}
 	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_CANCELED, NULL);
-	drop_flight(m, i);
+	end_flight(m, i, !f->queued && !f->killing);
 }
 
 static void model_answer(struct model *m, unsigned who, const struct post *p)
 {
 	size_t i = find_flight(m, who, p->request);
 
-	if (i == m->n_flights) {
+	if (i == m->n_flights || m->flights[i].ghost) {
 		m->unknown++;
+		if (i < m->n_flights && !p->progress)
+			drop_flight(m, i);
 		return;
 	}
 	struct flight *f = &m->flights[i];
@@ -588,11 +862,10 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 				     .progress = true,
 				     .payload = p->payload});
 		if (f->timeout_ms != 0)
-			set_deadline(f, f->timeout_ms);
+			set_deadline(m, f, now_ms + f->timeout_ms);
 		return;
 	}
-	if (p->progress)
-		expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
+	bool works_on = p->progress && stop_flight(m, f);
 	if (p->type == POST_YIELD)
 		expect(m, f->caller,
 		       (struct post){.type = POST_RESULT,
@@ -602,7 +875,7 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 		expect_error(m, f->caller, WAMP_CALL, f->request, NULL, p->payload);
 	else
 		expect_error(m, f->caller, WAMP_CALL, f->request, p->error.uri, NULL);
-	drop_flight(m, i);
+	end_flight(m, i, works_on);
 }
 
 /* A progressive result could not be delivered to its caller. */
@@ -612,9 +885,9 @@ static void model_lost(struct model *m, unsigned who, const struct post *p)
 
 	if (i == m->n_flights)
 		return;
-	expect_interrupt(m, &m->flights[i], WAMP_MODE_KILLNOWAIT);
+	bool works_on = stop_flight(m, &m->flights[i]);
 	expect_error(m, who, WAMP_CALL, p->request, p->error.uri, NULL);
-	drop_flight(m, i);
+	end_flight(m, i, works_on);
 }
 
 /* The player that joined first of those that joined after this number. */
@@ -793,28 +1066,75 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_answer(m, who, p);
 }
 
-/* Ends the calls that are due at a tick: the one whose deadline was set last comes first.
- */
-static void model_tick(struct model *m, uint64_t tick)
+static void time_out(struct model *m, size_t i)
 {
-	for (;;) {
+	struct flight *f = &m->flights[i];
+
+	f->tick = 0;
+	if (f->ghost) {
+		drop_flight(m, i);
+		return;
+	}
+	bool works_on = f->timeout_ms != 0 && stop_flight(m, f);
+	expect_error(m, f->caller, WAMP_CALL, f->request,
+		     f->timeout_ms != 0 ? WAMP_ERROR_TIMEOUT : WAMP_ERROR_CANCELED, NULL);
+	m->timeouts += f->timeout_ms != 0;
+	end_flight(m, i, works_on);
+}
+
+/*
+ * Runs a slot of the wheel: the deadline that was put into it last comes first. Those of
+ * later rounds are put into it again.
+ */
+static void model_slot(struct model *m, uint64_t tick)
+{
+	for (uint64_t begin = m->set;;) {
 		size_t i = m->n_flights;
-		for (size_t k = 0; k < m->n_flights; k++)
-			if (m->flights[k].tick == tick &&
-			    (i == m->n_flights || m->flights[k].set > m->flights[i].set))
+		for (size_t k = 0; k < m->n_flights; k++) {
+			const struct flight *f = &m->flights[k];
+			if (f->tick != 0 && f->tick % WHEEL_SLOTS == tick % WHEEL_SLOTS &&
+			    f->set <= begin &&
+			    (i == m->n_flights || f->set > m->flights[i].set))
 				i = k;
+		}
 		if (i == m->n_flights)
 			return;
-		const struct flight *f = &m->flights[i];
-		if (f->timeout_ms != 0)
-			expect_interrupt(m, f, WAMP_MODE_KILLNOWAIT);
-		expect_error(m, f->caller, WAMP_CALL, f->request,
-			     f->timeout_ms != 0 ? WAMP_ERROR_TIMEOUT
-						: WAMP_ERROR_CANCELED,
-			     NULL);
-		m->timeouts += f->timeout_ms != 0;
-		drop_flight(m, i);
+		if (m->flights[i].tick > m->wheel_tick) {
+			m->flights[i].set = ++m->set;
+		} else {
+			time_out(m, i);
+			model_drain(m);
+		}
 	}
+}
+
+static bool has_deadline(const struct model *m, uint64_t slot, bool any)
+{
+	for (size_t i = 0; i < m->n_flights; i++)
+		if (m->flights[i].tick != 0 &&
+		    (any || m->flights[i].tick % WHEEL_SLOTS == slot % WHEEL_SLOTS))
+			return true;
+	return false;
+}
+
+/* As in common/wheel.c, since the order of deadlines matters. */
+static void model_run_wheel(struct model *m)
+{
+	uint64_t tick = m->wheel_tick + 1;
+
+	if (now_ms / WHEEL_TICK_MS < tick)
+		return;
+	m->wheel_tick = now_ms / WHEEL_TICK_MS;
+	if (!has_deadline(m, 0, true) || m->wheel_next > m->wheel_tick)
+		return;
+	if (tick < m->wheel_next)
+		tick = m->wheel_next;
+	for (; tick <= m->wheel_tick; tick++)
+		model_slot(m, tick);
+	if (!has_deadline(m, 0, true))
+		return;
+	for (m->wheel_next = m->wheel_tick + 1; !has_deadline(m, m->wheel_next, false);)
+		m->wheel_next++;
 }
 
 /* Kills the sessions in the order in which they joined. Nothing follows before all are
@@ -869,8 +1189,8 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	ASSERT(p->mode == e->mode && p->progress == e->progress);
 	if (p->type == POST_SUBSCRIBED && e->id == 0)
 		learn_id(p->id, &m->subscription[uri]);
-	else if (p->type == POST_REGISTERED)
-		learn_id(p->id, &m->registration[uri]);
+	else if (p->type == POST_REGISTERED && e->id == 0)
+		learn_id(p->id, &m->shared[uri].id);
 	else if (p->type == POST_PUBLISHED)
 		ASSERT(p->id > 0 && p->id <= WAMP_MAX_ID);
 	else
@@ -912,7 +1232,7 @@ static void compare_publications(void)
 static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 {
 	struct realm_counters n = realm_counters(r);
-	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0;
+	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0, callees = 0;
 
 	ASSERT(outbox.n == m->expected.n);
 	for (size_t i = 0; i < outbox.n; i++) {
@@ -923,13 +1243,17 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	for (unsigned i = 0; i < PLAYERS; i++) {
 		sessions += m->players[i].here;
 		of_sessions += memberships(m, i);
+		callees += registrations(m, (int)i);
 	}
 	for (unsigned u = 0; u < URIS; u++)
 		subscriptions += m->subscription[u] != 0;
 	ASSERT(n.sessions == sessions);
 	ASSERT(n.memberships == of_sessions && n.subscriptions == subscriptions);
-	ASSERT(n.registrations == registrations(m, -1));
-	ASSERT(n.calls_in_flight == m->n_flights + m->n_strolls);
+	ASSERT(n.registrations == registrations(m, -1) && n.callees == callees);
+	ASSERT(n.calls_queued == flights(m, -1, -1, 0, true, false));
+	ASSERT(n.ghosts == flights(m, -1, -1, 0, false, true));
+	ASSERT(n.calls_in_flight == m->n_flights - n.ghosts + m->n_strolls);
+	ASSERT(n.no_available_callee == m->no_callee);
 	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
 	ASSERT(n.timeouts == m->timeouts && n.cancels == m->cancels);
@@ -947,15 +1271,12 @@ static void next_step(struct model *m)
 
 static void play_time(unsigned ms)
 {
-	uint64_t tick = now_ms / WHEEL_TICK_MS;
-
 	/* some steps are longer than a callee may take to stop; in steps of more than one
 	 * turn of the wheel, deadlines do not pass in order */
 	now_ms += ms < 0xf0 ? ms : ms * 130;
 	for (unsigned i = 0; i < REALMS; i++) {
-		for (uint64_t t = tick + 1; t <= now_ms / WHEEL_TICK_MS; t++)
-			model_tick(&models[i], t);
 		wheel_run(&deadlines[i], now_ms, realm_deadline_passed, NULL);
+		model_run_wheel(&models[i]);
 		compare_step(&models[i], realms[i], 0);
 		next_step(&models[i]);
 	}
@@ -985,8 +1306,12 @@ static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned a
 	};
 
 	ASSERT(p.identity != NULL);
-	model_join(m, who, p.session, p.identity, authid);
+	struct identity *identity = identity_ref(p.identity);
+	struct session_ref ref = p.session;
 	realm_post(realms[realm], &p);
+	model_join(m, who, ref, identity, authid);
+	model_drain(m);
+	identity_unref(&identity);
 	compare_step(m, realms[realm], 0);
 	next_step(m);
 }
@@ -1000,8 +1325,9 @@ static void play_revoke(unsigned realm, unsigned authid)
 	struct revocation *r = revocation_new(&from);
 
 	ASSERT(r != NULL);
-	model_revoke(m, r, authid);
 	realm_revoke(realms[realm], r);
+	model_revoke(m, r, authid);
+	model_drain(m);
 	compare_step(m, realms[realm], 0);
 	next_step(m);
 	revocation_unref(&r);
@@ -1019,7 +1345,7 @@ static uint64_t choose_id(const struct model *m, unsigned who, enum post_type ty
 	if (type == POST_UNSUBSCRIBE)
 		return m->subscription[uri];
 	if (type == POST_UNREGISTER)
-		return m->registration[uri];
+		return m->shared[uri].id;
 	return m->players[who].last_invocation - arg % 4;
 }
 
@@ -1053,6 +1379,10 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		p.disclose = (uint8_t)(arg / 64 % (type == POST_REGISTER ? 2 : 3));
 	if (type == POST_PUBLISH || type == POST_CALL)
 		p.trust = (uint8_t)(arg / 16);
+	if (type == POST_REGISTER) {
+		p.invoke = (uint8_t)(arg / 16 % WAMP_INVOKE_COUNT);
+		p.concurrency = arg / 4 % 4;
+	}
 	if (type == POST_CALL)
 		p.timeout_ms = arg / 4 % 4 * 40;
 	p.progress =
@@ -1071,10 +1401,25 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 			payload_new(SERIALIZER_JSON, slice_str(uris[uri].text), nothing);
 	if (type == POST_PUBLISH && (arg & 12) != 0)
 		p.options = options_ref((arg & 12) == 12 ? for_nobody : for_some);
-	model_post(m, who, uri, &p);
+	/* The realm is first, because the model asks it whom it chose at random. */
+	struct post copy = p;
 	realm_post(realms[realm], &p);
+	m->posted_ms = now_ms;
+	model_post(m, who, uri, &copy);
+	model_drain(m);
 	compare_step(m, realms[realm], uri);
 	next_step(m);
+}
+
+static struct role_set *make_roles(unsigned bits)
+{
+	struct role_set *roles = role_set_new(ROLES);
+
+	ASSERT(roles != NULL);
+	for (unsigned i = 0; i < ROLES; i++)
+		if (bits >> i & 1)
+			role_set_add(roles, role_of(i));
+	return roles;
 }
 
 static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
@@ -1100,24 +1445,28 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		p.kill = revocation_new(&from);
 		ASSERT(p.kill != NULL);
 	} else if (procedure != META_SESSION_GET && rest % 2 == 0) {
-		p.roles = role_set_new(ROLES);
-		ASSERT(p.roles != NULL);
-		for (unsigned i = 0; i < ROLES; i++)
-			if (rest >> (i + 1) & 1)
-				role_set_add(p.roles, role_of(i));
+		p.roles = make_roles(rest / 2);
 	}
-	model_post(m, who, 0, &p);
+	struct post copy = p;
+	if (meta_kills(procedure))
+		revocation_ref(p.kill);
+	else if (p.roles != NULL)
+		copy.roles = make_roles(rest / 2);
 	realm_post(realms[realm], &p);
+	model_post(m, who, 0, &copy);
+	model_drain(m);
 	compare_step(m, realms[realm], 0);
 	next_step(m);
+	post_drop(&copy);
 }
 
 static void play_work(unsigned realm)
 {
 	struct model *m = &models[realm];
 
-	model_work(m);
 	realm_work(realms[realm]);
+	model_work(m);
+	model_drain(m);
 	compare_step(m, realms[realm], 0);
 	next_step(m);
 }
@@ -1171,7 +1520,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	now_ms = 1000;
 	last_id = 0;
 	for (uint16_t i = 0; i < REALMS; i++) {
-		models[i] = (struct model){.index = i};
+		models[i] =
+			(struct model){.index = i, .wheel_tick = now_ms / WHEEL_TICK_MS};
 		wheel_init(&deadlines[i], now_ms);
 		realms[i] = realm_new(i, WORKERS, &limits, &ids, &deadlines[i], &outbox);
 		ASSERT(realms[i] != NULL);
@@ -1184,7 +1534,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		play_post(0, who, POST_GONE, 0, false);
 	struct realm_counters n = realm_counters(realms[0]);
 	ASSERT(n.sessions == 0 && n.memberships == 0 && n.subscriptions == 0 &&
-	       n.registrations == 0 && n.calls_in_flight == 0);
+	       n.registrations == 0 && n.callees == 0 && n.calls_in_flight == 0 &&
+	       n.calls_queued == 0 && n.ghosts == 0);
 	for (unsigned i = 0; i < REALMS; i++)
 		realm_free(&realms[i]);
 	ASSERT(outbox.n == 0);

@@ -105,7 +105,8 @@ static const char whole[] =
 	"- name: realm2\n"
 	"  roles: [{name: user}, {name: guest}]\n"
 	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: true,\n"
-	"    call_timeout_unit: s}\n"
+	"    call_timeout_unit: s, call_queue: 5, call_queue_size: 1 KiB,\n"
+	"    call_queue_total: 2 KiB}\n"
 	"authenticators:\n"
 	"  one: {socket: one.sock}\n"
 	"  two:\n"
@@ -266,8 +267,14 @@ static void questions(void **state)
 	assert_int_equal(config_realm_find(cfg, slice_str("realm")), E_NOTFOUND);
 	assert_int_equal(config_realm_find(cfg, slice_of(NULL, 0)), E_NOTFOUND);
 	assert_int_equal(config_role_find(&cfg->realms[1], slice_str("guest")), 1);
-	assert_int_equal(cfg->realms[0].call_timeout_unit, CALL_TIMEOUT_IN_MS);
-	assert_int_equal(cfg->realms[1].call_timeout_unit, CALL_TIMEOUT_IN_S);
+	assert_int_equal(cfg->realms[0].options.call_timeout_unit, CALL_TIMEOUT_IN_MS);
+	assert_int_equal(cfg->realms[1].options.call_timeout_unit, CALL_TIMEOUT_IN_S);
+	assert_int_equal(cfg->realms[0].options.call_queue, 0);
+	assert_int_equal(cfg->realms[0].options.call_queue_size, 1 << 20);
+	assert_int_equal(cfg->realms[0].options.call_queue_total, 64 << 20);
+	assert_int_equal(cfg->realms[1].options.call_queue, 5);
+	assert_int_equal(cfg->realms[1].options.call_queue_size, 1024);
+	assert_int_equal(cfg->realms[1].options.call_queue_total, 2048);
 	assert_int_equal(config_role_find(&cfg->realms[0], slice_str("guest")),
 			 E_NOTFOUND);
 

@@ -106,6 +106,16 @@ static void errors_in_realms(void **state)
 		 "it out"},
 		{"name: r, roles: [{name: u}], options: {call_timeout_unit: min}}",
 		 "4:62: 'call_timeout_unit': expected 'ms' or 's', not 'min'"},
+		{"name: r, roles: [{name: u}], options: {call_queue: -1}}",
+		 "4:55: 'call_queue': expected an integer from 0 to 1000000, not '-1'"},
+		{"name: r, roles: [{name: u}], options: {call_queue_size: 1023}}",
+		 "4:60: 'call_queue_size': expected a size from 1 KiB to 1 GiB, in bytes "
+		 "or "
+		 "with a unit (KiB, MiB, GiB), not '1023'"},
+		{"name: r, roles: [{name: u}], options: {call_queue: 1, call_queue_size: "
+		 "2 "
+		 "KiB, call_queue_total: 1 KiB}}",
+		 "4:75: 'call_queue_size' is 2048 bytes, but 'call_queue_total' is 1024"},
 		{"name: r, roles: [{name: u}], options: {bridge_meta_api: true}}",
 		 "4:60: 'bridge_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},

@@ -943,7 +943,8 @@ static void test_write_payloads(void **state)
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
 	"'pattern_based_registration' true 'progressive_call_results' true "             \
-	"'registration_meta_api' true 'session_meta_api' true}}} "                       \
+	"'registration_meta_api' true 'session_meta_api' true "                          \
+	"'shared_registration' true}}} "                                                 \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

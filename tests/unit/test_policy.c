@@ -158,14 +158,16 @@ static void realms_keep_their_unit_of_timeouts(void **state)
 
 	(void)state;
 	load("{name: r, roles: [{name: a}]}, {name: s, roles: [{name: a}]}");
-	assert_int_equal(policy->realms[realm("r")].call_timeout_unit,
+	assert_int_equal(policy->realms[realm("r")].options.call_timeout_unit,
 			 CALL_TIMEOUT_IN_MS);
 	load(in_s);
-	assert_int_equal(policy->realms[realm("r")].call_timeout_unit, CALL_TIMEOUT_IN_S);
-	assert_int_equal(policy->realms[realm("s")].call_timeout_unit,
+	assert_int_equal(policy->realms[realm("r")].options.call_timeout_unit,
+			 CALL_TIMEOUT_IN_S);
+	assert_int_equal(policy->realms[realm("s")].options.call_timeout_unit,
 			 CALL_TIMEOUT_IN_MS);
 	load("{name: s, roles: [{name: a}]}"); /* without r, which stays as it was */
-	assert_int_equal(policy->realms[realm("r")].call_timeout_unit, CALL_TIMEOUT_IN_S);
+	assert_int_equal(policy->realms[realm("r")].options.call_timeout_unit,
+			 CALL_TIMEOUT_IN_S);
 }
 
 /* Somebody refers to a new role after each reload, so that no slot becomes free. */

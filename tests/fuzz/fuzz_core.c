@@ -4,10 +4,12 @@
  * also with wrong ids and after their end. Callees share procedures; calls have
  * progressive results, are canceled, time out and wait for a callee. Next to each realm
  * runs a simple, slow model (arrays with linear search), which predicts every post of
- * every step. */
+ * every step. In half of the runs another session listens to all meta events; what it
+ * hears must agree with the model, too. */
 #include "routerd/config/policy.h"
 #include "routerd/core/realm.h"
 #include "routerd/post/role_set.h"
+#include "tests/fuzz/fuzz_listener.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,7 +20,9 @@ enum {
 	WORKERS = 3,
 	OWNER = 1, /* worker that owns the realms */
 	SLOTS = 3,
-	PLAYERS = WORKERS * SLOTS,
+	ACTORS = WORKERS * SLOTS,
+	LISTENER = ACTORS, /* on worker 0 */
+	PLAYERS = ACTORS + 1,
 	NAMES = 4,       /* URIs that are published and called */
 	URIS = 8,        /* these, and patterns */
 	MAX_POSTS = 128, /* more than one step can cause */
@@ -36,8 +40,7 @@ static const struct realm_limits limits = {
 	.queued_total = 1 << 20,
 };
 
-/* In the order of their EVENTs. None matches a meta topic: meta events have other tests.
- */
+/* In the order of their EVENTs. None matches a meta topic. */
 static const struct {
 	const char *text;
 	enum match match;
@@ -138,6 +141,11 @@ struct model {
 	size_t n_strolls;
 	uint64_t more[URIS]; /* further subscriptions of the last publication */
 	size_t n_more;
+	uint64_t listening; /* the listener's subscription */
+	/* What the listener knows. What it missed before it came, it learns from the
+	 * model. */
+	struct knowledge heard;
+	bool missed;
 	char meta[1000]; /* what the result of the last meta procedure is */
 	uint64_t dropped, unknown, timeouts, cancels, no_callee;
 	struct outbox expected; /* without references */
@@ -163,6 +171,13 @@ static uint64_t now_ms;
 
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
 {
+	if (p->type == POST_EVENT && p->id == models[p->realm].listening) {
+		struct post event = *p;
+		ASSERT(to_worker == 0);
+		hear_event(&models[p->realm].heard, &event);
+		post_drop(&event);
+		return true;
+	}
 	ASSERT(ob->n < MAX_POSTS);
 	ob->posts[ob->n].to = to_worker;
 	ob->posts[ob->n++].post = *p;
@@ -1026,6 +1041,7 @@ static void model_work(struct model *m)
 		expect_meta(m, stroll->caller, stroll->request, "[[%s]]", list);
 	else
 		expect_meta(m, stroll->caller, stroll->request, "[%u]", n);
+	m->missed |= stroll->procedure == META_SESSION_KILL_ALL;
 	drop_stroll(m, 0);
 	for (unsigned i = 0; i < n_killed; i++)
 		model_take_down(m, killed[i]);
@@ -1229,6 +1245,32 @@ static void compare_publications(void)
 	}
 }
 
+static void compare_heard(struct model *m)
+{
+	struct knowledge now = {.n = 0};
+
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		const struct player *pl = &m->players[i];
+		if (pl->here)
+			learn(&now, pl->session, 0);
+		for (unsigned u = 0; u < URIS; u++) {
+			if (pl->member[u])
+				learn(&now, pl->session, m->subscription[u]);
+			if (has_place(m, i, u))
+				learn(&now, pl->session, m->shared[u].id);
+		}
+	}
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->subscription[u] != 0)
+			learn(&now, 0, m->subscription[u]);
+		if (m->shared[u].id != 0)
+			learn(&now, 0, m->shared[u].id);
+	}
+	ASSERT(m->missed || knows_the_same(&m->heard, &now));
+	m->heard = now;
+	m->missed = false;
+}
+
 static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 {
 	struct realm_counters n = realm_counters(r);
@@ -1244,6 +1286,11 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 		sessions += m->players[i].here;
 		of_sessions += memberships(m, i);
 		callees += registrations(m, (int)i);
+	}
+	if (m->players[LISTENER].here && m->listening != 0) {
+		of_sessions++;
+		subscriptions++;
+		compare_heard(m);
 	}
 	for (unsigned u = 0; u < URIS; u++)
 		subscriptions += m->subscription[u] != 0;
@@ -1282,6 +1329,15 @@ static void play_time(unsigned ms)
 	}
 }
 
+static struct session_ref place_of(unsigned who, uint32_t generation)
+{
+	return (struct session_ref){
+		.worker = (uint16_t)(who == LISTENER ? 0 : who / SLOTS),
+		.slot = who == LISTENER ? SLOTS : who % SLOTS,
+		.generation = generation,
+	};
+}
+
 static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned authid,
 		      bool stops)
 {
@@ -1298,9 +1354,7 @@ static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned a
 	struct post p = {
 		.type = POST_JOIN,
 		.realm = m->index,
-		.session = {.worker = (uint16_t)(who / SLOTS),
-			    .slot = who % SLOTS,
-			    .generation = m->players[who].ref.generation + 1},
+		.session = place_of(who, m->players[who].ref.generation + 1),
 		.identity = identity_new(&i),
 		.mail = malloc(1),
 	};
@@ -1372,9 +1426,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	};
 	struct msg_payload nothing = {.items = 0};
 
-	p.session.worker = (uint16_t)(who / SLOTS);
-	p.session.slot = who % SLOTS;
-	p.session.generation -= late;
+	p.session = place_of(who, m->players[who].ref.generation - late);
 	if (type == POST_PUBLISH || type == POST_CALL || type == POST_REGISTER)
 		p.disclose = (uint8_t)(arg / 64 % (type == POST_REGISTER ? 2 : 3));
 	if (type == POST_PUBLISH || type == POST_CALL)
@@ -1435,9 +1487,7 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		.procedure = (uint8_t)procedure,
 	};
 
-	p.session.worker = (uint16_t)(who / SLOTS);
-	p.session.slot = who % SLOTS;
-	p.session.generation -= late;
+	p.session = place_of(who, m->players[who].ref.generation - late);
 	if (procedure == META_SESSION_GET || procedure == META_SESSION_KILL)
 		p.id = rest % (PLAYERS + 2);
 	if (meta_kills(procedure)) {
@@ -1471,12 +1521,38 @@ static void play_work(unsigned realm)
 	next_step(m);
 }
 
-/* Each step has three bytes: what, who, and the details. */
-static void play(const uint8_t step[3])
+/* The listener comes, also again if it has been killed. */
+static void listen_again(unsigned realm)
 {
-	unsigned what = step[0] % (POST_META + 3), who = step[1] % PLAYERS;
+	struct model *m = &models[realm];
+	struct post p = {
+		.type = POST_SUBSCRIBE,
+		.realm = m->index,
+		.match = MATCH_PREFIX,
+		.payload = payload_new(SERIALIZER_JSON, slice_str("wamp."),
+				       (struct msg_payload){.items = 0}),
+	};
+
+	m->listening = 0;
+	play_join(realm, LISTENER, 1 + LISTENER, 1, false);
+	p.session = m->players[LISTENER].ref;
+	realm_post(realms[realm], &p);
+	ASSERT(outbox.n == 1 && outbox.posts[0].post.type == POST_SUBSCRIBED);
+	learn_id(outbox.posts[0].post.id, &m->listening);
+	next_step(m);
+	m->missed = true;
+	compare_step(m, realms[realm], 0);
+}
+
+/* Each step has three bytes: what, who, and the details. */
+static void play(const uint8_t step[3], bool listens)
+{
+	unsigned what = step[0] % (POST_META + 3), who = step[1] % ACTORS;
 	unsigned realm = step[1] / 128, arg = step[2];
 
+	for (unsigned i = 0; i < REALMS && listens; i++)
+		if (!models[i].players[LISTENER].here)
+			listen_again(i);
 	if (step[0] / 16 == 0xd)
 		play_time(arg);
 	else if (what == POST_JOIN)
@@ -1527,7 +1603,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		ASSERT(realms[i] != NULL);
 	}
 	for (size_t at = 0; at + 3 <= size; at += 3)
-		play(data + at);
+		play(data + at, data[0] % 2 != 0);
 	/* the sessions of one realm leave first, the other realm is freed with its
 	 * sessions */
 	for (unsigned who = 0; who < PLAYERS; who++)

@@ -252,6 +252,42 @@ static void a_listener_leaves(void **state)
 		assert_int_equal(c->realm->broker.listeners[t], 0);
 }
 
+static void kill_all(struct core *c, struct session_ref who)
+{
+	struct revocation *kill =
+		revocation_new(&(struct revocation){.uri = slice_str(WAMP_CLOSE_KILLED)});
+
+	assert_non_null(kill);
+	send_post(c, who,
+		  (struct post){.type = POST_META,
+				.request = 1,
+				.procedure = META_SESSION_KILL_ALL,
+				.kill = kill});
+	realm_work(c->realm);
+}
+
+/* It ends what its victims hold, as always, and publishes nothing about that. */
+static void kill_all_is_quiet(void **state)
+{
+	struct core *c = *state;
+
+	join(c, alice, "alice");
+	join(c, bob, "bob");
+	subscribe(c, bob, "a");
+	provide(c, bob, "p");
+	listen(c, alice);
+	send_uri(c, alice, POST_CALL, 2, "p");
+	expect(c, bob, POST_INVOCATION, 1);
+	kill_all(c, alice);
+	expect(c, bob, POST_KILLED, 0);
+	struct post p = expect(c, alice, POST_RESULT, 1);
+	assert_args(&p, "[1]");
+	expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
+		     "callee left while the call was in flight");
+	assert_false(realm_has_work(c->realm));
+	assert_int_equal(realm_counters(c->realm).registrations, 0);
+}
+
 /* --- a session with many subscriptions leaves --- */
 
 enum {
@@ -403,6 +439,7 @@ int main(void)
 		large_test(registrations_come_and_go),
 		large_test(everything_of_a_session_ends),
 		large_test(a_listener_leaves),
+		large_test(kill_all_is_quiet),
 		large_test(many_subscriptions_end_in_slices),
 		core_test(patterns_listen),
 		core_test(a_pattern_for_everything),

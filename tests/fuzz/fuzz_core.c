@@ -11,6 +11,7 @@
 #include "routerd/post/role_set.h"
 #include "tests/fuzz/fuzz_listener.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,7 @@ struct player {
 	unsigned authid;
 	uint64_t last_invocation;
 	bool member[URIS];
+	uint64_t since[URIS]; /* when it became a member: a growing number */
 };
 
 /* A callee of a procedure. */
@@ -115,11 +117,12 @@ struct flight {
 	bool ghost; /* the caller has its answer */
 };
 
-/* A call of a meta procedure that looks at each session. */
+/* A call of a meta procedure that looks at each session, or whatever its list holds. */
 struct stroll {
 	unsigned caller;
 	uint64_t request;
-	uint64_t joins; /* when it was called */
+	uint64_t joins, last_id; /* when it was called */
+	uint64_t id;             /* of the registration or subscription */
 	enum meta_procedure procedure;
 	bool roles[ROLES];
 	unsigned authid;         /* of the sessions to kill */
@@ -166,7 +169,7 @@ static struct realm *realms[REALMS];
 static struct model models[REALMS];
 static struct wheel deadlines[REALMS];
 static struct outbox outbox;
-static uint64_t joins;
+static uint64_t joins, subscribes;
 static uint64_t now_ms;
 
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p)
@@ -631,6 +634,8 @@ static void model_subscribe(struct model *m, unsigned who, unsigned uri,
 			     NULL);
 		return;
 	}
+	if (!pl->member[uri])
+		pl->since[uri] = ++subscribes;
 	pl->member[uri] = true;
 	expect(m, who,
 	       (struct post){.type = POST_SUBSCRIBED,
@@ -962,7 +967,153 @@ static void model_kill(struct model *m, unsigned who, const struct post *p)
 	expect_error(m, who, WAMP_CALL, p->request, WAMP_ERROR_NO_SUCH_SESSION, NULL);
 }
 
-static void model_meta(struct model *m, unsigned who, const struct post *p)
+/* The id of the registration or subscription of uris[u]; 0: there is none. */
+static uint64_t pattern_id(const struct model *m, bool registration, unsigned u)
+{
+	return registration ? m->shared[u].id : m->subscription[u];
+}
+
+/* The sessions of a pattern: the callees, or the members, the newest first. */
+static unsigned sessions_of(const struct model *m, bool registration, unsigned u,
+			    uint64_t *sessions)
+{
+	unsigned order[PLAYERS], n = 0;
+
+	if (registration) {
+		for (unsigned k = 0; k < m->shared[u].n; k++)
+			sessions[k] = m->players[m->shared[u].places[k].who].session;
+		return m->shared[u].n;
+	}
+	for (unsigned i = 0; i < PLAYERS; i++) {
+		if (!m->players[i].member[u])
+			continue;
+		unsigned k = n++;
+		for (;
+		     k > 0 && m->players[order[k - 1]].since[u] < m->players[i].since[u];
+		     k--)
+			order[k] = order[k - 1];
+		order[k] = i;
+	}
+	for (unsigned i = 0; i < n; i++)
+		sessions[i] = m->players[order[i]].session;
+	return n;
+}
+
+static void put_ids(char *to, size_t size, const uint64_t *ids, unsigned n)
+{
+	size_t len = 0;
+
+	to[0] = '\0';
+	for (unsigned i = 0; i < n; i++)
+		len += (size_t)snprintf(to + len, size - len, "%s%" PRIu64,
+					i == 0 ? "" : ",", ids[i]);
+}
+
+/* The ids of the patterns that match so, in the order in which they were made. */
+static void put_patterns(const struct model *m, bool registration, enum match match,
+			 uint64_t last, char *to, size_t size)
+{
+	uint64_t ids[URIS];
+	unsigned n = 0;
+
+	for (unsigned u = 0; u < URIS; u++) {
+		uint64_t id = pattern_id(m, registration, u);
+		if (uris[u].match != match || id == 0 || id > last)
+			continue;
+		unsigned k = n++;
+		for (; k > 0 && ids[k - 1] > id; k--)
+			ids[k] = ids[k - 1];
+		ids[k] = id;
+	}
+	put_ids(to, size, ids, n);
+}
+
+static void expect_id_or_null(struct model *m, unsigned who, uint64_t request,
+			      uint64_t id)
+{
+	if (id == 0)
+		expect_meta(m, who, request, "[null]");
+	else
+		expect_meta(m, who, request, "[%" PRIu64 "]", id);
+}
+
+static unsigned find_pattern(const struct model *m, bool registration, uint64_t id)
+{
+	unsigned u = 0;
+
+	while (u < URIS && (id == 0 || pattern_id(m, registration, u) != id))
+		u++;
+	return u;
+}
+
+static void expect_no_such(struct model *m, unsigned who, uint64_t request,
+			   bool registration)
+{
+	expect_error(m, who, WAMP_CALL, request,
+		     registration ? WAMP_ERROR_NO_SUCH_REGISTRATION
+				  : WAMP_ERROR_NO_SUCH_SUBSCRIPTION,
+		     NULL);
+}
+
+static bool is_about(unsigned procedure)
+{
+	return procedure == META_REGISTRATION_GET ||
+	       procedure == META_REGISTRATION_COUNT_CALLEES ||
+	       procedure == META_SUBSCRIPTION_GET ||
+	       procedure == META_SUBSCRIPTION_COUNT_SUBSCRIBERS;
+}
+
+/* Get and count. */
+static void model_about(struct model *m, unsigned who, const struct post *p)
+{
+	bool registration = p->procedure < META_SUBSCRIPTION_LIST;
+	unsigned u = find_pattern(m, registration, p->id);
+	uint64_t sessions[PLAYERS];
+
+	if (u == URIS)
+		expect_no_such(m, who, p->request, registration);
+	else if (p->procedure == META_REGISTRATION_GET ||
+		 p->procedure == META_SUBSCRIPTION_GET)
+		expect_meta(m, who, p->request,
+			    "[{\"id\":%" PRIu64
+			    ",\"created\":\"1970-01-01T00:00:00.000Z\",\"uri\":\"%s\","
+			    "\"match\":\"%s\"%s%s%s}]",
+			    p->id, uris[u].text, match_names[uris[u].match],
+			    registration ? ",\"invoke\":\"" : "",
+			    registration ? wamp_invoke_names[m->shared[u].invoke] : "",
+			    registration ? "\"" : "");
+	else
+		expect_meta(m, who, p->request, "[%u]",
+			    sessions_of(m, registration, u, sessions));
+}
+
+/* Lookup and match. */
+static void model_search(struct model *m, unsigned who, unsigned uri,
+			 const struct post *p)
+{
+	uint64_t ids[URIS];
+	unsigned n = 0;
+	char list[200];
+
+	if (p->procedure != META_SUBSCRIPTION_MATCH) {
+		bool registration = p->procedure < META_SUBSCRIPTION_LIST;
+		unsigned u =
+			p->procedure == META_REGISTRATION_MATCH ? best_of(m, uri) : uri;
+		expect_id_or_null(m, who, p->request,
+				  u == URIS ? 0 : pattern_id(m, registration, u));
+		return;
+	}
+	for (unsigned u = 0; u < URIS; u++)
+		if (m->subscription[u] != 0 && matches_name(u, uri))
+			ids[n++] = m->subscription[u];
+	put_ids(list, sizeof(list), ids, n);
+	if (n == 0)
+		expect_meta(m, who, p->request, "[null]");
+	else
+		expect_meta(m, who, p->request, "[[%s]]", list);
+}
+
+static void model_meta(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
 	const struct role_set *roles = meta_kills(p->procedure) ? NULL : p->roles;
 	unsigned n = 0;
@@ -977,6 +1128,14 @@ static void model_meta(struct model *m, unsigned who, const struct post *p)
 		model_kill(m, who, p);
 		return;
 	}
+	if (p->payload != NULL) {
+		model_search(m, who, uri, p);
+		return;
+	}
+	if (is_about(p->procedure)) {
+		model_about(m, who, p);
+		return;
+	}
 	if (p->procedure == META_SESSION_COUNT && roles == NULL) {
 		for (unsigned i = 0; i < PLAYERS; i++)
 			n += m->players[i].here;
@@ -989,6 +1148,8 @@ static void model_meta(struct model *m, unsigned who, const struct post *p)
 		.caller = who,
 		.request = p->request,
 		.joins = joins,
+		.last_id = last_id,
+		.id = p->id,
 		.procedure = p->procedure,
 	};
 	if (meta_kills(p->procedure)) {
@@ -1008,6 +1169,31 @@ static bool is_sought(const struct stroll *stroll, const struct player *pl)
 	       pl->authid == stroll->authid;
 }
 
+/* Answers a call that does not look at each session. */
+static void model_list(struct model *m, const struct stroll *stroll)
+{
+	bool registration = stroll->procedure < META_SUBSCRIPTION_LIST;
+	unsigned u = find_pattern(m, registration, stroll->id);
+	char lists[MATCH_COUNT][200];
+	uint64_t sessions[PLAYERS];
+
+	if (stroll->procedure == META_REGISTRATION_LIST ||
+	    stroll->procedure == META_SUBSCRIPTION_LIST) {
+		for (int match = 0; match < MATCH_COUNT; match++)
+			put_patterns(m, registration, (enum match)match, stroll->last_id,
+				     lists[match], sizeof(lists[match]));
+		expect_meta(m, stroll->caller, stroll->request,
+			    "[{\"exact\":[%s],\"prefix\":[%s],\"wildcard\":[%s]}]",
+			    lists[0], lists[1], lists[2]);
+	} else if (u == URIS) {
+		expect_no_such(m, stroll->caller, stroll->request, registration);
+	} else {
+		put_ids(lists[0], sizeof(lists[0]), sessions,
+			sessions_of(m, registration, u, sessions));
+		expect_meta(m, stroll->caller, stroll->request, "[[%s]]", lists[0]);
+	}
+}
+
 /* There are so few players that one piece of work answers one call. */
 static void model_work(struct model *m)
 {
@@ -1018,6 +1204,11 @@ static void model_work(struct model *m)
 
 	if (m->n_strolls == 0)
 		return;
+	if (stroll->procedure >= META_REGISTRATION_LIST) {
+		model_list(m, stroll);
+		drop_stroll(m, 0);
+		return;
+	}
 	for (unsigned i = next_joined(m, 0); i < PLAYERS;
 	     i = next_joined(m, m->players[i].joined)) {
 		const struct player *pl = &m->players[i];
@@ -1073,7 +1264,7 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 	else if (p->type == POST_CALL)
 		model_call(m, who, uri, p);
 	else if (p->type == POST_META)
-		model_meta(m, who, p);
+		model_meta(m, who, uri, p);
 	else if (p->type == POST_CANCEL)
 		model_cancel(m, who, p);
 	else if (p->type == POST_UNDELIVERABLE && p->request_type == WAMP_CALL)
@@ -1474,11 +1665,23 @@ static struct role_set *make_roles(unsigned bits)
 	return roles;
 }
 
+static bool is_search(unsigned procedure)
+{
+	return procedure == META_REGISTRATION_LOOKUP ||
+	       procedure == META_REGISTRATION_MATCH ||
+	       procedure == META_SUBSCRIPTION_LOOKUP ||
+	       procedure == META_SUBSCRIPTION_MATCH;
+}
+
 static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 {
 	struct model *m = &models[realm];
-	unsigned procedure = arg % META_REGISTRATION_LIST,
-		 rest = arg / META_REGISTRATION_LIST;
+	unsigned procedure = arg % META_PROCEDURE_COUNT,
+		 rest = arg / META_PROCEDURE_COUNT;
+	unsigned uri = procedure == META_REGISTRATION_MATCH ||
+				       procedure == META_SUBSCRIPTION_MATCH
+			       ? rest % NAMES
+			       : rest % URIS;
 	struct post p = {
 		.type = POST_META,
 		.realm = m->index,
@@ -1494,18 +1697,26 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		struct revocation from = {.authid = slice_str(authids[rest % 2])};
 		p.kill = revocation_new(&from);
 		ASSERT(p.kill != NULL);
+	} else if (is_search(procedure)) {
+		p.match = (uint8_t)uris[uri].match;
+		p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri].text),
+					(struct msg_payload){.items = 0});
+	} else if (procedure >= META_REGISTRATION_LIST) {
+		p.id = pattern_id(m, procedure < META_SUBSCRIPTION_LIST, uri);
 	} else if (procedure != META_SESSION_GET && rest % 2 == 0) {
 		p.roles = make_roles(rest / 2);
 	}
 	struct post copy = p;
 	if (meta_kills(procedure))
 		revocation_ref(p.kill);
+	else if (p.payload != NULL)
+		payload_ref(p.payload);
 	else if (p.roles != NULL)
 		copy.roles = make_roles(rest / 2);
 	realm_post(realms[realm], &p);
-	model_post(m, who, 0, &copy);
+	model_post(m, who, uri, &copy);
 	model_drain(m);
-	compare_step(m, realms[realm], 0);
+	compare_step(m, realms[realm], uri);
 	next_step(m);
 	post_drop(&copy);
 }

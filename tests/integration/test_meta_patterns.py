@@ -132,6 +132,17 @@ def test_callees(routerd, join):
     registration = callee.register("com.example.p")
     assert ask(asker, "registration.count_callees", registration) == 1
     assert ask(asker, "registration.list_callees", registration) == [callee.session]
+    callees = [join(routerd, s) for s in SERIALIZERS * 3]
+    shared = [c.register("com.example.shared", invoke="roundrobin") for c in callees]
+    assert len(set(shared)) == 1
+    assert ask(asker, "registration.get", shared[0])["invoke"] == "roundrobin"
+    assert ask(asker, "registration.count_callees", shared[0]) == 9
+    assert ask(asker, "registration.list_callees", shared[0]) == [c.session for c in callees]
+    callees[4].unregister(shared[0])
+    callees[0].close_socket()
+    left = [c.session for c in callees[1:4] + callees[5:]]
+    wait_for(lambda: ask(asker, "registration.list_callees", shared[0]) == left, "the others to be gone")
+    assert ask(asker, "registration.count_callees", shared[0]) == 7
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)

@@ -335,6 +335,44 @@ static void members_come_and_go_between_slices(void **state)
 	assert_int_equal(next, n);
 }
 
+/* The callee that registered first comes first. */
+static void callees_come_and_go_between_slices(void **state)
+{
+	static uint64_t found[MANY];
+	struct core *c = *state;
+	uint64_t id = 0;
+	size_t n, next = 0;
+
+	widen(c);
+	for (uint32_t i = 0; i < MANY; i++) {
+		join(c, member(i), "member");
+		send_post(c, member(i),
+			  (struct post){.type = POST_REGISTER,
+					.request = 1,
+					.invoke = WAMP_INVOKE_ROUNDROBIN,
+					.payload = payload("p", NULL)});
+		id = expect(c, member(i), POST_REGISTERED, 1).id;
+		forget_sent(c);
+	}
+	send_about(c, META_REGISTRATION_COUNT_CALLEES, id);
+	expect_id(c, MANY);
+	send_about(c, META_REGISTRATION_LIST_CALLEES, id);
+	work(c, 1);
+	/* the one that is next, the one that is next now, one that was visited, the last
+	 */
+	send_post(c, member(SLICE), (struct post){.type = POST_GONE});
+	send_id(c, member(SLICE + 1), POST_UNREGISTER, 2, id);
+	expect(c, member(SLICE + 1), POST_UNREGISTERED, 2);
+	send_post(c, member(5), (struct post){.type = POST_GONE});
+	send_post(c, member(MANY - 1), (struct post){.type = POST_GONE});
+	work(c, 2);
+	n = expect_ids(c, false, found, MANY);
+	for (uint32_t i = 0; i < MANY - 1; i++)
+		if (i != SLICE && i != SLICE + 1)
+			assert_int_equal(found[next++], session_id(member(i)));
+	assert_int_equal(next, n);
+}
+
 static void the_subscription_ends_between_slices(void **state)
 {
 	static uint64_t found[MANY];
@@ -376,6 +414,7 @@ int main(void)
 		core_test(subscriptions_end_between_slices),
 		core_test(the_rest_ends_between_slices),
 		core_test(members_come_and_go_between_slices),
+		core_test(callees_come_and_go_between_slices),
 		core_test(the_subscription_ends_between_slices),
 		core_test(the_asker_leaves),
 	};

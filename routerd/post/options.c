@@ -27,12 +27,6 @@ static const char *const filter_names[MSG_FILTER_COUNT] = {
 #undef X
 };
 
-/* True for a list of session ids. The other lists hold texts. */
-static bool holds_ids(unsigned list)
-{
-	return list == MSG_ELIGIBLE || list == MSG_EXCLUDE;
-}
-
 /* Compares the lengths first, because most pairs differ in length. */
 static int compare_entries(const void *a, const void *b)
 {
@@ -45,32 +39,6 @@ static int compare_entries(const void *a, const void *b)
 
 /* --- making --- */
 
-/*
- * Reads the next entry of a list of ids or texts. E_NOTFOUND at the end of the list,
- * E_TYPE if the entry has the wrong type.
- */
-static int next_entry(struct token_reader *r, bool ids, struct token *t, uint64_t *id)
-{
-	int err = token_next(r, t);
-
-	if (err != 0)
-		return err;
-	if (t->type == TOKEN_END)
-		return E_NOTFOUND;
-	if (ids)
-		return token_id(t, id) == 0 ? 0 : E_TYPE;
-	return t->type == TOKEN_STR ? 0 : E_TYPE;
-}
-
-static int begin_list(enum serializer s, const struct msg *m, unsigned list,
-		      struct token_reader *r)
-{
-	struct token t;
-
-	token_reader_init(r, s, m->filter[list]);
-	return token_expect(r, TOKEN_ARRAY, &t);
-}
-
 /* Describes a malformed list in m->fault, for msg_fault_text. */
 static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 {
@@ -82,101 +50,104 @@ static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 	return E_TYPE;
 }
 
-/* Checks a list and adds up its entries and their bytes. */
-static int measure_list(enum serializer s, struct msg *m, unsigned list,
-			struct filter_list *l, size_t *bytes)
+/*
+ * Reads a list, and appends each entry to *found: its length, then its bytes. A failure
+ * of *found is for the caller to see.
+ */
+static int read_list(enum serializer s, struct msg *m, unsigned list,
+		     struct filter_list *l, struct buf *found)
 {
-	bool ids = holds_ids(list);
+	bool ids = list == MSG_ELIGIBLE || list == MSG_EXCLUDE;
 	struct token_reader r;
+	struct buf scratch;
 	struct token t;
 	uint64_t id;
-	int err = begin_list(s, m, list, &r);
 
-	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
-		/* a client may send a list as long as a message */
-		if (++l->count > OPTIONS_MAX_FILTER)
-			return fail_in_list(m, list, "at most 1,000 entries");
-		*bytes += ids ? sizeof(id) : t.text.len;
+	/* for texts that need decoding; no text becomes longer by decoding */
+	buf_init(&scratch, m->filter[list].len);
+	token_reader_init(&r, s, m->filter[list]);
+	int err = token_expect(&r, TOKEN_ARRAY, &t);
+	while (err == 0 && (err = token_next(&r, &t)) == 0 && t.type != TOKEN_END &&
+	       ++l->count <= OPTIONS_MAX_FILTER) {
+		struct slice entry = slice_of(&id, sizeof(id));
+		buf_clear(&scratch);
+		if (ids)
+			err = token_id(&t, &id);
+		else
+			err = t.type == TOKEN_STR ? token_text(&t, s, &scratch, &entry)
+						  : E_TYPE;
+		buf_put(found, &entry.len, sizeof(entry.len));
+		buf_put_slice(found, entry);
 	}
-	if (err != E_NOTFOUND)
+	buf_fini(&scratch);
+	/* a client may send a list as long as a message */
+	if (l->count > OPTIONS_MAX_FILTER)
+		return fail_in_list(m, list, "at most 1,000 entries");
+	if (err != 0 && err != E_NOMEM)
 		return fail_in_list(m, list,
 				    ids ? "a list of session ids" : "a list of strings");
 	/* an empty exclude list excludes nobody, but an empty eligible list admits
 	 * nobody */
 	l->given = l->count > 0 || list < MSG_EXCLUDE;
-	return 0;
+	return err;
 }
 
 /*
- * Copies a list that measure_list has checked, and advances *bytes past the copy.
- * E_NOMEM.
+ * Makes options of the lists and their n entries, which read_list has found. NULL if out
+ * of memory.
  */
-static int fill_list(enum serializer s, const struct msg *m, unsigned list,
-		     struct filter_list *l, uint8_t **bytes)
+static struct options *make_options(const struct filter_list *lists, size_t n,
+				    const struct buf *found)
 {
-	bool ids = holds_ids(list);
-	struct slice *to = l->entries;
-	struct token_reader r;
-	struct buf scratch;
-	struct token t;
-	uint64_t id;
-	int err = begin_list(s, m, list, &r);
+	/* one allocation: struct, then all entries, then the bytes of all entries */
+	size_t size = sizeof(struct options) + n * sizeof(struct slice) + found->len -
+		      n * sizeof(size_t);
+	struct options *o = found->err == 0 ? malloc(size) : NULL;
 
-	/* for texts that need decoding; no text becomes longer by decoding */
-	buf_init(&scratch, m->filter[list].len);
-	while (err == 0 && (err = next_entry(&r, ids, &t, &id)) == 0) {
-		struct slice entry = slice_of(&id, sizeof(id));
-		buf_clear(&scratch);
-		if (!ids)
-			err = token_text(&t, s, &scratch, &entry);
-		if (err == 0)
-			*to++ = slice_store(bytes, entry);
+	if (o == NULL)
+		return NULL;
+	atomic_init(&o->refs, 1);
+	o->size = size;
+	memcpy(o->lists, lists, sizeof(o->lists));
+	struct slice *to = (struct slice *)(o + 1);
+	uint8_t *at_byte = (uint8_t *)(to + n);
+	const uint8_t *from = found->data;
+	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++) {
+		o->lists[i].entries = to;
+		for (size_t k = 0; k < lists[i].count; k++) {
+			size_t len;
+			memcpy(&len, from, sizeof(len));
+			*to++ = slice_store(&at_byte, slice_of(from + sizeof(len), len));
+			from += sizeof(len) + len;
+		}
+		/* has_entry uses a binary search */
+		qsort(o->lists[i].entries, lists[i].count, sizeof(*to), compare_entries);
 	}
-	buf_fini(&scratch);
-	if (err != E_NOTFOUND)
-		return err;
-	/* has_entry uses a binary search */
-	qsort(l->entries, l->count, sizeof(*l->entries), compare_entries);
-	return 0;
+	return o;
 }
 
 int options_new(enum serializer s, struct msg *m, struct options **out)
 {
 	struct filter_list lists[MSG_FILTER_COUNT] = {{.given = false}};
-	size_t entries = 0, bytes = 0;
+	struct buf found;
+	size_t n = 0;
 	bool any = false;
 	int err = 0;
 
 	*out = NULL;
+	buf_init(&found, SIZE_MAX / 2);
 	for (unsigned i = 0; i < MSG_FILTER_COUNT && err == 0; i++) {
 		if ((m->filters & 1u << i) != 0)
-			err = measure_list(s, m, i, &lists[i], &bytes);
-		entries += lists[i].count;
+			err = read_list(s, m, i, &lists[i], &found);
+		n += lists[i].count;
 		any |= lists[i].given;
 	}
 	/* lists that exclude nobody are the same as no options */
-	if (err != 0 || !any)
-		return err;
-	/* one allocation: struct, then all entries, then the bytes of all entries */
-	size_t size = sizeof(struct options) + entries * sizeof(struct slice) + bytes;
-	struct options *o = malloc(size);
-	if (o == NULL)
-		return E_NOMEM;
-	atomic_init(&o->refs, 1);
-	o->size = size;
-	memcpy(o->lists, lists, sizeof(lists));
-	struct slice *at_entry = (struct slice *)(o + 1);
-	uint8_t *at_byte = (uint8_t *)(at_entry + entries);
-	for (unsigned i = 0; i < MSG_FILTER_COUNT && err == 0; i++) {
-		o->lists[i].entries = at_entry;
-		at_entry += o->lists[i].count;
-		if (o->lists[i].count > 0)
-			err = fill_list(s, m, i, &o->lists[i], &at_byte);
+	if (err == 0 && any) {
+		*out = make_options(lists, n, &found);
+		err = *out == NULL ? E_NOMEM : 0;
 	}
-	if (err != 0)
-		free(o);
-	else
-		*out = o;
+	buf_fini(&found);
 	return err;
 }
 

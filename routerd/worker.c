@@ -140,7 +140,7 @@ const struct counter_table worker_counter_table =
 #undef X
 
 /* Copies the counters of the worker and of its realms. NULL if out of memory. */
-static struct snapshot *take_snapshot(const struct worker *w)
+static struct buf *take_snapshot(const struct worker *w)
 {
 	const uint64_t *pc = w->peers.counters;
 	const struct worker_counters own = {
@@ -157,14 +157,8 @@ static struct snapshot *take_snapshot(const struct worker *w)
 		{&peer_counter_table, w->peers.counters},
 		{&net_counter_table, w->net.counters},
 	};
-	size_t n = ARRAY_LEN(sets), bytes = 0;
+	struct buf *s = buf_new(SIZE_MAX / 2);
 
-	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
-		bytes += sets[i].table->size;
-	for (size_t i = 0; i < w->config->n_realms; i++)
-		n += w->realms[i] != NULL;
-	bytes += (n - ARRAY_LEN(sets)) * realm_counter_table.size;
-	struct snapshot *s = snapshot_new(n, bytes);
 	if (s == NULL)
 		return NULL;
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
@@ -173,8 +167,10 @@ static struct snapshot *take_snapshot(const struct worker *w)
 		if (w->realms[i] == NULL)
 			continue;
 		struct realm_counters c = realm_counters(w->realms[i]);
-		snapshot_add(s, (uint16_t)i, &realm_counter_table, &c);
+		snapshot_add(s, i, &realm_counter_table, &c);
 	}
+	if (s->err != 0)
+		buf_free(&s);
 	return s;
 }
 

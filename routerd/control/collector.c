@@ -4,7 +4,6 @@
 
 #include "common/log.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,10 +23,8 @@ void collector_init(struct collector *c, struct loop *loop, struct outbox *outbo
 
 static void drop_snapshots(struct collector *c)
 {
-	for (unsigned w = 0; w < c->outbox->n_workers; w++) {
-		free(c->workers[w].snapshot);
-		c->workers[w].snapshot = NULL;
-	}
+	for (unsigned w = 0; w < c->outbox->n_workers; w++)
+		buf_free(&c->workers[w].snapshot);
 }
 
 void collector_fini(struct collector *c)
@@ -131,27 +128,30 @@ void collector_post(struct collector *c, struct post *p)
 /* --- the log --- */
 
 /* Logs the parts that belong to no realm in one line, and each realm in its own line. */
-static void log_snapshot(const struct snapshot *s, const char *name, unsigned worker,
+static void log_snapshot(const struct buf *s, const char *name, unsigned worker,
 			 const struct config *cfg)
 {
 	struct counter_set sets[8];
 	char head[COUNTERS_HEAD_MAX];
-	size_t n = 0;
+	const struct snapshot_part *part;
+	size_t n = 0, at = 0;
 
-	for (size_t i = 0; i < s->n_parts; i++) {
-		if (s->parts[i].realm != SNAPSHOT_NO_REALM)
+	while ((part = snapshot_next(s, &at)) != NULL) {
+		if (part->realm != SNAPSHOT_NO_REALM)
 			continue;
 		ASSERT(n < ARRAY_LEN(sets));
-		sets[n++] = s->parts[i].set;
+		sets[n++] = (struct counter_set){part->table, part->values};
 	}
 	snprintf(head, sizeof(head), "counters worker=%u", worker);
 	counters_log(name, head, sets, n);
-	for (size_t i = 0; i < s->n_parts; i++) {
-		if (s->parts[i].realm == SNAPSHOT_NO_REALM)
+	at = 0;
+	while ((part = snapshot_next(s, &at)) != NULL) {
+		if (part->realm == SNAPSHOT_NO_REALM)
 			continue;
 		snprintf(head, sizeof(head), "counters realm=%s",
-			 cfg->realms[s->parts[i].realm].name);
-		counters_log(name, head, &s->parts[i].set, 1);
+			 cfg->realms[part->realm].name);
+		counters_log(name, head, &(struct counter_set){part->table, part->values},
+			     1);
 	}
 }
 

@@ -27,8 +27,8 @@ enum collector_state {
 
 struct collected {
 	enum collector_state state;
-	bool owes;                 /* the worker has not answered its request */
-	struct snapshot *snapshot; /* owned; NULL unless COLLECTOR_HAS */
+	bool owes;            /* the worker has not answered its request */
+	struct buf *snapshot; /* owned; NULL unless COLLECTOR_HAS */
 };
 
 struct collector {

@@ -6,7 +6,6 @@
 #include "routerd/net/conn.h"
 
 #include "common/err.h"
-#include "proto/rawsocket.h"
 #include "routerd/net/conn_int.h"
 
 #include <errno.h>
@@ -477,18 +476,17 @@ void conn_join_frames(struct conn *c)
 	c->stream.out.joins = true;
 }
 
-static void sent(struct conn *c, int err, unsigned n_messages)
+static void sent(struct conn *c, int err, size_t len, unsigned n_messages)
 {
-	if (err == 0)
+	if (conn_queued(c, err, len))
 		net_count(c->net, NET_MESSAGES_OUT, n_messages);
-	else
-		conn_kill(c, CONN_END_NOMEM);
 }
 
 void conn_send(struct conn *c, struct slice framed)
 {
 	if (c->state == CONN_OPEN && conn_accepts(c, framed.len))
-		sent(c, stream_push_frame(c->net, &c->stream, framed), 1);
+		sent(c, outq_push_frame(&c->stream.out, &c->net->out, framed), framed.len,
+		     1);
 }
 
 bool conn_half_full(const struct conn *c, size_t len)
@@ -501,8 +499,11 @@ bool conn_half_full(const struct conn *c, size_t len)
 
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
 {
-	if (c->state == CONN_OPEN && conn_accepts(c, framed->len))
-		sent(c, stream_push_shared(c->net, &c->stream, framed), n_messages);
+	size_t len = framed->len;
+
+	if (c->state == CONN_OPEN && conn_accepts(c, len))
+		sent(c, outq_push_shared(&c->stream.out, &c->net->out, framed), len,
+		     n_messages);
 	else
 		shared_buf_unref(&framed);
 }

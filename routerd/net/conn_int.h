@@ -106,6 +106,12 @@ void conn_arm(struct conn *c);
 bool conn_accepts(struct conn *c, size_t len) MUSTCHECK;
 
 /*
+ * Call this with the result of adding len bytes to the queue. False: it is an error, and
+ * c is dead now.
+ */
+bool conn_queued(struct conn *c, int err, size_t len);
+
+/*
  * Queues bytes that the router itself has made, regardless of queue_max. False if out of
  * memory; c is dead then.
  */

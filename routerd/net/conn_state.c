@@ -257,12 +257,18 @@ bool conn_accepts(struct conn *c, size_t len)
 	return false;
 }
 
+bool conn_queued(struct conn *c, int err, size_t len)
+{
+	if (err == 0)
+		stream_queued(c->net, &c->stream, len);
+	else
+		conn_kill(c, CONN_END_NOMEM);
+	return err == 0;
+}
+
 bool conn_push(struct conn *c, struct slice bytes)
 {
-	if (stream_push(c->net, &c->stream, bytes) == 0)
-		return true;
-	conn_kill(c, CONN_END_NOMEM);
-	return false;
+	return conn_queued(c, outq_push(&c->stream.out, &c->net->out, bytes), bytes.len);
 }
 
 void conn_flush(struct conn *c)

@@ -66,32 +66,11 @@ void stream_mark_dirty(struct net *n, struct stream *s)
 	move_to(n, s, STREAM_DIRTY);
 }
 
-/* Called after a push. A blocked stream stays BLOCKED until its socket is writable. */
-static int pushed(struct net *n, struct stream *s, int err, size_t bytes)
+void stream_queued(struct net *n, struct stream *s, size_t bytes)
 {
-	if (err != 0)
-		return err;
 	budget_queued(&n->budget, bytes, s->list == STREAM_IDLE);
 	if (s->list == STREAM_IDLE)
 		move_to(n, s, STREAM_DIRTY);
-	return 0;
-}
-
-int stream_push(struct net *n, struct stream *s, struct slice bytes)
-{
-	return pushed(n, s, outq_push(&s->out, &n->out, bytes), bytes.len);
-}
-
-int stream_push_frame(struct net *n, struct stream *s, struct slice framed)
-{
-	return pushed(n, s, outq_push_frame(&s->out, &n->out, framed), framed.len);
-}
-
-int stream_push_shared(struct net *n, struct stream *s, struct shared_buf *framed)
-{
-	size_t len = framed->len;
-
-	return pushed(n, s, outq_push_shared(&s->out, &n->out, framed), len);
 }
 
 int stream_flush(struct net *n, struct stream *s)

@@ -62,13 +62,10 @@ void stream_readable(struct stream *s);
 int stream_read(struct net *n, struct stream *s, size_t *got_out) MUSTCHECK;
 
 /*
- * Queue bytes, a whole frame, or shared frames for the end of the turn.
- * stream_push_shared takes the reference even on failure. E_NOMEM.
+ * Call this after bytes were queued in s->out. They are written at the end of the turn,
+ * but a blocked stream stays BLOCKED until its socket is writable.
  */
-int stream_push(struct net *n, struct stream *s, struct slice bytes) MUSTCHECK;
-int stream_push_frame(struct net *n, struct stream *s, struct slice framed) MUSTCHECK;
-int stream_push_shared(struct net *n, struct stream *s,
-		       struct shared_buf *framed) MUSTCHECK;
+void stream_queued(struct net *n, struct stream *s, size_t bytes);
 
 /* Moves a stream to DIRTY, because it is writable again. */
 void stream_mark_dirty(struct net *n, struct stream *s);

@@ -6,7 +6,6 @@
 #include "routerd/config/policy.h"
 #include "routerd/post/login_message.h"
 #include "routerd/post/role_set.h"
-#include "routerd/post/snapshot.h"
 
 #include <stdlib.h>
 
@@ -52,7 +51,7 @@ void post_drop(struct post *p)
 		free(p->mail);
 		break;
 	case OWNS_SNAPSHOT:
-		free(p->snapshot);
+		buf_free(&p->snapshot);
 		free(p->mail);
 		break;
 	case OWNS_FD:
@@ -98,7 +97,7 @@ size_t post_size(const struct post *p)
 		size += p->revocation == NULL ? 0 : revocation_size(p->revocation);
 		break;
 	case OWNS_SNAPSHOT:
-		size += p->snapshot == NULL ? 0 : p->snapshot->size;
+		size += p->snapshot == NULL ? 0 : p->snapshot->cap;
 		break;
 	case OWNS_LOGIN:
 		size += p->login == NULL ? 0 : sizeof(*p->login) + p->login->len;

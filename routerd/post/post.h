@@ -185,7 +185,6 @@ struct mail_batch; /* common/mailbox.h */
 
 struct login_message; /* login_message.h */
 struct policy;        /* config/policy.h */
-struct snapshot;      /* snapshot.h */
 struct role_set;      /* role_set.h */
 
 /* The meta procedures that a realm serves (specification: "Meta API"). */
@@ -258,7 +257,7 @@ struct post {
 				struct identity *identity;     /* counted */
 				struct revocation *revocation; /* counted */
 				struct policy *policy;         /* counted */
-				struct snapshot *snapshot;     /* owned */
+				struct buf *snapshot;          /* owned; snapshot.h */
 			};
 			struct mail_batch *mail; /* owned */
 		};

@@ -38,11 +38,15 @@ static void on_done(void *arg)
 
 	n_done++;
 	for (unsigned w = 0; w < WORKERS; w++) {
-		const struct snapshot *s = c->workers[w].snapshot;
+		const struct buf *s = c->workers[w].snapshot;
+		const struct snapshot_part *part = NULL;
+		size_t at = 0;
 		seen[w] = 0;
 		assert_true((s != NULL) == (c->workers[w].state == COLLECTOR_HAS));
 		if (s != NULL)
-			memcpy(&seen[w], s->parts[0].set.values, sizeof(seen[w]));
+			part = snapshot_next(s, &at);
+		if (part != NULL)
+			seen[w] = part->values[0];
 	}
 }
 
@@ -97,12 +101,14 @@ static unsigned turn(unsigned w, uint64_t value)
 					.type = POST_COUNTED,
 					.id = p->id,
 					.session = {.worker = (uint16_t)w},
-					.snapshot = snapshot_new(1, sizeof(sample)),
+					.snapshot = buf_new(SIZE_MAX / 2),
 				};
 				assert_int_equal(p->type, POST_COUNT);
 				if (answer.snapshot != NULL)
 					snapshot_add(answer.snapshot, SNAPSHOT_NO_REALM,
 						     &sample_table, &sample);
+				if (answer.snapshot != NULL && answer.snapshot->err != 0)
+					buf_free(&answer.snapshot);
 				post_send_reserved(&outboxes[w], 0, &answer, &p->mail);
 				n++;
 			}

@@ -5,7 +5,6 @@
 
 #include "routerd/post/login_message.h"
 #include "routerd/post/role_set.h"
-#include "routerd/post/snapshot.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,10 +90,10 @@ static void test_what_is_held_is_counted(void **state)
 		.type = POST_JOIN_REFUSED,
 		.revocation = revocation_new(&all),
 	});
-	expect_counted((struct post){
-		.type = POST_COUNTED,
-		.snapshot = snapshot_new(1, LONG),
-	});
+	struct buf *snapshot = buf_new(LONG);
+	assert_non_null(snapshot);
+	buf_put(snapshot, letters, LONG);
+	expect_counted((struct post){.type = POST_COUNTED, .snapshot = snapshot});
 }
 
 static void test_refused_by_what_was_forgotten(void **state)

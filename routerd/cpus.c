@@ -10,27 +10,20 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Reads the first line of a small file, without its line feed. */
-static bool read_line(const char *path, char *line, size_t size)
+/*
+ * Reads a file that contains "QUOTA PERIOD", in microseconds. Returns the number of
+ * processors, rounded up. "max PERIOD", or a file that cannot be read, gives UINT_MAX.
+ */
+static unsigned read_cpu_max(const char *path)
 {
 	FILE *f = fopen(path, "re");
+	char line[128], *end;
 
 	if (f == NULL)
-		return false;
-	bool ok = fgets(line, (int)size, f) != NULL;
+		return UINT_MAX;
+	if (fgets(line, sizeof(line), f) == NULL)
+		line[0] = '\0';
 	fclose(f);
-	if (ok)
-		line[strcspn(line, "\n")] = '\0';
-	return ok;
-}
-
-/*
- * Converts "QUOTA PERIOD", in microseconds, to a number of processors, rounded up. "max
- * PERIOD" gives UINT_MAX.
- */
-static unsigned parse_cpu_max(const char *line)
-{
-	char *end;
 	unsigned long long quota = strtoull(line, &end, 10);
 
 	if (end == line || *end != ' ')
@@ -45,7 +38,7 @@ static unsigned parse_cpu_max(const char *line)
 /* The smallest limit of a control group and its ancestors. */
 static unsigned cgroup_limit(const char *root, const char *group)
 {
-	char path[PATH_MAX], line[128];
+	char path[PATH_MAX];
 	size_t len = strlen(group);
 	unsigned least = UINT_MAX;
 
@@ -54,9 +47,8 @@ static unsigned cgroup_limit(const char *root, const char *group)
 			len--;
 		int n = snprintf(path, sizeof(path), "%s/sys/fs/cgroup%.*s/cpu.max", root,
 				 (int)len, group);
-		if (n > 0 && (size_t)n < sizeof(path) &&
-		    read_line(path, line, sizeof(line)) && parse_cpu_max(line) < least)
-			least = parse_cpu_max(line);
+		if (n > 0 && (size_t)n < sizeof(path))
+			least = (unsigned)min_size(least, read_cpu_max(path));
 		if (len == 0)
 			return least;
 		while (len > 0 && group[len - 1] != '/')

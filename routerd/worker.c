@@ -14,7 +14,6 @@
 #include "routerd/peer/peer.h"
 #include "routerd/post/snapshot.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -534,28 +533,21 @@ static bool on_worker_turn_end(void *arg)
 	wait_while_stalled(w);
 	budget_posts(&w->net.budget);
 	bool more = handle_posts(w);
-	if (run_deadlines(w))
-		more = true;
-	if (work(w))
-		more = true;
-	if (attach_verify_some(&w->peers))
-		more = true;
-	if (attach_reload_some(&w->peers))
-		more = true;
-	if (members_remove_some(&w->peers))
-		more = true;
+	more |= run_deadlines(w);
+	more |= work(w);
+	more |= attach_verify_some(&w->peers);
+	more |= attach_reload_some(&w->peers);
+	more |= members_remove_some(&w->peers);
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
 	uint32_t conns = net_conns(&w->net);
 	/* Hand posts over before writing to sockets, so that other workers can handle
 	 * them meanwhile. */
 	mailbox_hand_over(w->boxes, w->index);
-	if (net_turn_end(&w->net))
-		more = true;
+	more |= net_turn_end(&w->net);
 	/* No event fires when the last connection closes, so ask for another turn to
 	 * continue stopping. */
-	if (w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0)
-		more = true;
+	more |= w->stop != STOP_NONE && conns > 0 && net_conns(&w->net) == 0;
 	peers_turn_end(&w->peers);
 	/* Closed connections and peers_turn_end may have sent more posts. */
 	mailbox_hand_over(w->boxes, w->index);

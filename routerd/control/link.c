@@ -168,29 +168,26 @@ static void send_ping(struct link *l)
 		  l->state == LINK_UP && !l->ping_due ? AUTH_PING_MS : SOON_MS);
 }
 
-static void warn_of_no_authorize(struct link *l)
+/* Logs that a feature is missing, unless it was missing in the last connection, too. */
+static void warn_once(const struct link *l, bool missing, bool *logged, const char *text)
 {
-	bool lacks = (l->features & AUTH_FEATURE_AUTHORIZE) == 0 &&
-		     config_is_authorizer(l->config, l->conf->name);
-
-	if (lacks && !l->no_authorize_logged)
-		log_warn(l->conf->name,
-			 "the authenticator does not support authorize: requests of "
-			 "roles with this authorizer get the error "
-			 "wamp.error.authorization_failed");
-	l->no_authorize_logged = lacks;
+	if (missing && !*logged)
+		log_warn(l->conf->name, "the authenticator does not support %s", text);
+	*logged = missing;
 }
 
 static void link_up(struct link *l, bool ready)
 {
 	bool revokes = (l->features & AUTH_FEATURE_REVOKE) != 0;
+	bool authorizes = (l->features & AUTH_FEATURE_AUTHORIZE) != 0 ||
+			  !config_is_authorizer(l->config, l->conf->name);
 
 	l->state = LINK_NOT_READY;
-	if (!revokes && !l->no_revoke_logged)
-		log_warn(l->conf->name, "the authenticator does not support revoke: "
-					"sessions of removed principals stay open");
-	l->no_revoke_logged = !revokes;
-	warn_of_no_authorize(l);
+	warn_once(l, !revokes, &l->no_revoke_logged,
+		  "revoke: sessions of removed principals stay open");
+	warn_once(l, !authorizes, &l->no_authorize_logged,
+		  "authorize: requests of roles with this authorizer get the error "
+		  "wamp.error.authorization_failed");
 	timer_arm(&l->timer, ready ? AUTH_PING_MS : SOON_MS);
 	if (ready)
 		become_ready(l);

@@ -39,3 +39,10 @@ void *pool_alloc(struct pool *p, size_t count, size_t size)
 	p->pieces = piece;
 	return piece->bytes;
 }
+
+char *pool_text(struct pool *p, const char *text)
+{
+	char *copy = pool_alloc(p, strlen(text) + 1, 1);
+
+	return copy != NULL ? strcpy(copy, text) : NULL;
+}

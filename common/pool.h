@@ -26,5 +26,7 @@ void pool_fini(struct pool *p);
  * be 0. NULL if out of memory.
  */
 void *pool_alloc(struct pool *p, size_t count, size_t size);
+/* Copies a text. NULL if out of memory. */
+char *pool_text(struct pool *p, const char *text);
 
 #endif

@@ -103,19 +103,16 @@ static int make_policy_realm(struct policy *policy, struct policy_realm *realm,
 			     const struct config_realm *conf)
 {
 	static const struct policy_realm nothing = {.n_slots = 0};
-	const char *name = conf != NULL ? conf->name : before->name;
-	size_t n_roles = conf == NULL ? 0 : conf->n_roles, len = strlen(name) + 1;
-	char *copy = pool_alloc(&policy->pool, len, 1);
+	size_t n_roles = conf == NULL ? 0 : conf->n_roles;
 	int err = 0;
 
 	if (before == NULL)
 		before = &nothing;
+	realm->name = pool_text(&policy->pool, conf != NULL ? conf->name : before->name);
 	realm->slots = pool_alloc(&policy->pool, before->n_slots + n_roles,
 				  sizeof(*realm->slots));
-	if (realm->slots == NULL || copy == NULL)
+	if (realm->slots == NULL || realm->name == NULL)
 		return E_NOMEM;
-	memcpy(copy, name, len);
-	realm->name = copy;
 	realm->options = conf != NULL ? conf->options : before->options;
 	take_slots(realm, before, conf == NULL);
 	for (size_t i = 0; i < n_roles && err == 0; i++)
@@ -173,9 +170,8 @@ void policy_unref(struct policy **policy_io)
 			rights_unref(&realm->slots[k].rights);
 		}
 	}
-	struct pool pool = policy->pool;
+	pool_fini(&policy->pool);
 	free(policy);
-	pool_fini(&pool);
 }
 
 /* --- lookups --- */

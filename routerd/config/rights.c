@@ -213,13 +213,8 @@ int rights_new(const struct permission *permissions, size_t n, struct rights **o
 
 int rights_set_authorizer(struct rights *rights, const char *name)
 {
-	char *copy = pool_alloc(&rights->pool, strlen(name) + 1, 1);
-
-	if (copy == NULL)
-		return E_NOMEM;
-	memcpy(copy, name, strlen(name) + 1);
-	rights->authorizer = copy;
-	return 0;
+	rights->authorizer = pool_text(&rights->pool, name);
+	return rights->authorizer == NULL ? E_NOMEM : 0;
 }
 
 const char *rights_authorizer(const struct rights *rights)

@@ -47,7 +47,7 @@ static void request_counters(struct collector *c, unsigned worker)
 
 	from->owes = request.mail != NULL && post_send(c->outbox, worker, &request);
 	if (!from->owes) {
-		from->state = COLLECTOR_NO_MEMORY;
+		from->waits = false;
 		free(request.mail);
 	}
 }
@@ -55,7 +55,7 @@ static void request_counters(struct collector *c, unsigned worker)
 static bool is_complete(const struct collector *c)
 {
 	for (unsigned w = 0; w < c->outbox->n_workers; w++)
-		if (c->workers[w].state == COLLECTOR_WAITS)
+		if (c->workers[w].waits)
 			return false;
 	return true;
 }
@@ -66,7 +66,7 @@ static void begin_collection(struct collector *c)
 	c->number++;
 	timer_arm(&c->deadline, COLLECTOR_MS);
 	for (unsigned w = 0; w < c->outbox->n_workers; w++) {
-		c->workers[w].state = COLLECTOR_WAITS;
+		c->workers[w].waits = true;
 		if (!c->workers[w].owes)
 			request_counters(c, w);
 	}
@@ -117,7 +117,7 @@ void collector_post(struct collector *c, struct post *p)
 		 * again. */
 		request_counters(c, p->session.worker);
 	} else {
-		from->state = p->snapshot == NULL ? COLLECTOR_NO_MEMORY : COLLECTOR_HAS;
+		from->waits = false;
 		from->snapshot = p->snapshot;
 		p->snapshot = NULL;
 	}
@@ -164,10 +164,10 @@ void collector_log(const struct collector *c, const struct config *cfg)
 		char name[16];
 
 		snprintf(name, sizeof(name), "w%u", w);
-		if (from->state == COLLECTOR_HAS) {
+		if (from->snapshot != NULL) {
 			log_snapshot(from->snapshot, name, w, cfg);
 			answered++;
-		} else if (from->state == COLLECTOR_NO_MEMORY) {
+		} else if (!from->waits) {
 			log_error(name,
 				  "counters are missing worker=%u reason=\"out of "
 				  "memory\"",

@@ -18,17 +18,12 @@
 
 enum { COLLECTOR_MS = 2000 };
 
-enum collector_state {
-	COLLECTOR_WAITS = 0, /* the worker has not answered */
-	COLLECTOR_HAS = 1,   /* the snapshot has arrived */
-	/* Worker 0 had no memory for the request, or the worker for the snapshot. */
-	COLLECTOR_NO_MEMORY = 2,
-};
-
 struct collected {
-	enum collector_state state;
-	bool owes;            /* the worker has not answered its request */
-	struct buf *snapshot; /* owned; NULL unless COLLECTOR_HAS */
+	bool waits; /* the running collection needs its answer */
+	bool owes;  /* the worker has not answered its request */
+	/* Owned. NULL if the worker has not answered, or if worker 0 had no memory for
+	 * the request or the worker for the snapshot. */
+	struct buf *snapshot;
 };
 
 struct collector {

@@ -35,8 +35,3 @@ bool budget_posts_spent(const struct budget *b)
 	return b->queued >= TURN_BYTES + conns * BYTES_PER_CONN ||
 	       clock_now_ns() - b->posts_since_ns >= TURN_NS + conns * NS_PER_CONN;
 }
-
-void budget_flushed(struct budget *b)
-{
-	*b = (struct budget){.queued = 0};
-}

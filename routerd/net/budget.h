@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 
+/* All zero when all output was flushed. */
 struct budget {
 	uint64_t reading_since_ns; /* 0: nothing was read in this turn */
 	uint64_t posts_since_ns;
@@ -38,8 +39,5 @@ static inline void budget_queued(struct budget *b, size_t bytes, bool first)
 	b->queued += bytes;
 	b->conns += first;
 }
-
-/* Resets the budget after all output was flushed. */
-void budget_flushed(struct budget *b);
 
 #endif

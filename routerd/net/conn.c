@@ -380,7 +380,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 	if ((what & EV_WRITE) != 0) {
 		/* The socket was full and is writable again, so the peer is alive. */
 		note_peer_alive(c);
-		stream_mark_dirty(n, &c->stream);
+		stream_move(n, &c->stream, STREAM_DIRTY);
 	}
 	if ((what & EV_READ) != 0)
 		read_some(c);

@@ -237,9 +237,9 @@ void conn_arm(struct conn *c)
 	if (stream_arm(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 	else if (c->unhandled != NULL && !c->on_hold && !c->stream.paused)
-		/* Do this in every call: stream_arm may have cancelled an earlier
-		 * activation. */
-		stream_readable(&c->stream);
+		/* Call on_event in the next turn as if the socket were readable. Do this
+		 * in every call: stream_arm may have cancelled an earlier activation. */
+		event_active(&c->stream.ev, EV_READ, 0);
 }
 
 bool conn_accepts(struct conn *c, size_t len)

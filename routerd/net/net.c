@@ -166,9 +166,9 @@ bool net_turn_end(struct net *n)
 	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(dirty));
 	while ((s = TAILQ_FIRST(again)) != NULL)
 		/* These have more output than one turn may write. */
-		stream_mark_dirty(n, s);
+		stream_move(n, s, STREAM_DIRTY);
 	reap(n);
-	budget_flushed(&n->budget);
+	n->budget = (struct budget){.queued = 0};
 	return !TAILQ_EMPTY(dirty);
 }
 

@@ -36,11 +36,6 @@ int stream_arm(struct net *n, struct stream *s)
 	return event_add(&s->ev, NULL) == 0 ? 0 : E_NOMEM;
 }
 
-void stream_readable(struct stream *s)
-{
-	event_active(&s->ev, EV_READ, 0);
-}
-
 int stream_read(struct net *n, struct stream *s, size_t *got_out)
 {
 	int err = sock_read(s->fd, n->scratch, NET_SCRATCH, got_out);
@@ -50,7 +45,7 @@ int stream_read(struct net *n, struct stream *s, size_t *got_out)
 	return err;
 }
 
-static void move_to(struct net *n, struct stream *s, enum stream_list to)
+void stream_move(struct net *n, struct stream *s, enum stream_list to)
 {
 	if (s->list == to)
 		return;
@@ -61,16 +56,11 @@ static void move_to(struct net *n, struct stream *s, enum stream_list to)
 		TAILQ_INSERT_TAIL(&n->streams[to], s, link);
 }
 
-void stream_mark_dirty(struct net *n, struct stream *s)
-{
-	move_to(n, s, STREAM_DIRTY);
-}
-
 void stream_queued(struct net *n, struct stream *s, size_t bytes)
 {
 	budget_queued(&n->budget, bytes, s->list == STREAM_IDLE);
 	if (s->list == STREAM_IDLE)
-		move_to(n, s, STREAM_DIRTY);
+		stream_move(n, s, STREAM_DIRTY);
 }
 
 int stream_flush(struct net *n, struct stream *s)
@@ -86,7 +76,7 @@ int stream_flush(struct net *n, struct stream *s)
 		int err = sock_writev(s->fd, iov, n_iov, &put);
 		net_count(n, NET_WRITES, 1);
 		if (err == E_AGAIN) {
-			move_to(n, s, STREAM_BLOCKED);
+			stream_move(n, s, STREAM_BLOCKED);
 			return 0;
 		}
 		if (err != 0)
@@ -95,11 +85,11 @@ int stream_flush(struct net *n, struct stream *s)
 		outq_consume(&s->out, &n->out, put);
 		if (put < want) {
 			/* The kernel's buffer is full. */
-			move_to(n, s, STREAM_BLOCKED);
+			stream_move(n, s, STREAM_BLOCKED);
 			return 0;
 		}
 	}
-	move_to(n, s, outq_empty(&s->out) ? STREAM_IDLE : STREAM_AGAIN);
+	stream_move(n, s, outq_empty(&s->out) ? STREAM_IDLE : STREAM_AGAIN);
 	return 0;
 }
 
@@ -119,6 +109,6 @@ void stream_reset_at_close(struct stream *s)
 void stream_release(struct net *n, struct stream *s)
 {
 	event_del(&s->ev);
-	move_to(n, s, STREAM_IDLE);
+	stream_move(n, s, STREAM_IDLE);
 	outq_fini(&s->out, &n->out);
 }

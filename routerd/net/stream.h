@@ -50,11 +50,6 @@ void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 int stream_arm(struct net *n, struct stream *s) MUSTCHECK;
 
 /*
- * Calls cb in the next turn as if the socket were readable. stream_arm may cancel this.
- */
-void stream_readable(struct stream *s);
-
-/*
  * Reads at most NET_SCRATCH bytes into net.scratch. E_AGAIN: there is nothing to read.
  * E_CLOSED with errno 0: the peer has ended its output. Other errors: the connection is
  * lost.
@@ -67,8 +62,8 @@ int stream_read(struct net *n, struct stream *s, size_t *got_out) MUSTCHECK;
  */
 void stream_queued(struct net *n, struct stream *s, size_t bytes);
 
-/* Moves a stream to DIRTY, because it is writable again. */
-void stream_mark_dirty(struct net *n, struct stream *s);
+/* Moves a stream to another list. */
+void stream_move(struct net *n, struct stream *s, enum stream_list to);
 
 /*
  * Writes as much as one turn allows and takes s off the DIRTY list. 0: success; output

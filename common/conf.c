@@ -116,9 +116,11 @@ static void *allocate(struct conf *c, struct pool *pool, size_t count, size_t si
 
 const char *conf_text(struct conf *c, const char *text)
 {
-	char *copy = allocate(c, c->pool, strlen(text) + 1, 1);
+	char *copy = pool_text(c->pool, text);
 
-	return copy != NULL ? strcpy(copy, text) : NULL;
+	if (copy == NULL)
+		conf_nomem(c);
+	return copy;
 }
 
 static struct field_place *add_place(struct conf *c, const void *field,

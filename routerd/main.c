@@ -6,7 +6,6 @@
 #include "common/daemon.h"
 #include "routerd/config/config.h"
 #include "routerd/router.h"
-#include "routerd/routerd_version.h"
 
 #include <malloc.h>
 #include <stdio.h>

@@ -11,7 +11,6 @@
 #include "routerd/control/control.h"
 #include "routerd/cpus.h"
 #include "routerd/post/post.h"
-#include "routerd/routerd_version.h"
 #include "routerd/worker.h"
 
 #include <stdlib.h>

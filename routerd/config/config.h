@@ -13,6 +13,8 @@
 #include "proto/wamp.h"
 #include "routerd/config/rights.h"
 
+#define ROUTERD_VERSION "0.1.0"
+
 enum {
 	CONFIG_MAX_THREADS = 16,
 	CONFIG_MAX_REALMS = 1024,

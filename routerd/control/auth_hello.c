@@ -2,8 +2,6 @@
 /* Writes the parameters of hello; see auth_hello.h. Thread of worker 0. */
 #include "routerd/control/auth_hello.h"
 
-#include "routerd/routerd_version.h"
-
 #include <unistd.h>
 
 enum { HELLO_NAMES_MAX = 64 }; /* limit of the realms or listeners that are named */

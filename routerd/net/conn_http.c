@@ -7,7 +7,6 @@
 #include "routerd/net/conn_int.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 void conn_http_answer(struct conn *c, int status, const char *text, bool head_only,
 		      enum conn_end end)
@@ -154,9 +153,7 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 		refuse_head(c, err, all);
 	else
 		handle_request(c, slice_of(all.p, len));
-	if (head != NULL)
-		buf_fini(head);
-	free(head);
+	buf_free(&head);
 
 	/* The bytes after the head are frames. */
 	if (c->state == CONN_OPEN)

@@ -40,7 +40,6 @@ struct worker {
 	struct event mail_event;
 	struct mail_list inbox; /* posts from the mailbox that are not handled yet */
 	struct net net;
-	bool net_ready;
 	struct peers peers;
 	struct conn_conf *conn_confs;     /* one per listener */
 	struct peer_listener *listeners;  /* one per listener */
@@ -633,7 +632,6 @@ static int make_peers(struct worker *w, struct policy *policy)
 
 	if (err != 0)
 		return err;
-	w->net_ready = true;
 	return peers_init(&w->peers, w->index, w->n_workers, &w->outbox, w->config,
 			  policy, &w->net);
 }
@@ -694,9 +692,9 @@ static void drop_inbox(struct worker *w)
 
 void worker_drop_connections(struct worker *w)
 {
-	if (!w->net_ready)
+	if (w->net.scratch == NULL)
+		/* net_init was not called or failed, or this is done already. */
 		return;
-	w->net_ready = false;
 	net_fini(&w->net);
 	peers_fini(&w->peers);
 }

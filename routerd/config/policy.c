@@ -35,31 +35,25 @@ static bool role_slot_is_used(const struct role_slot *role)
 /* --- making a policy --- */
 
 /*
- * The slot of a role in a realm, even if the role was removed. E_NOTFOUND if it has none.
+ * The slot of a role in a realm, even if the role was removed. If it has none, the first
+ * free slot, which may be the one after the last.
  */
-static int find_slot(const struct policy_realm *realm, const char *name)
+static size_t slot_for(const struct policy_realm *realm, const char *name)
 {
-	for (size_t i = 0; i < realm->n_slots; i++)
-		if (realm->slots[i].role != NULL &&
-		    strcmp(realm->slots[i].role->name, name) == 0)
-			return (int)i;
-	return E_NOTFOUND;
-}
+	size_t first_free = realm->n_slots;
 
-static size_t free_slot(const struct policy_realm *realm)
-{
-	size_t i = 0;
-
-	while (i < realm->n_slots && realm->slots[i].role != NULL)
-		i++;
-	return i;
+	for (size_t i = realm->n_slots; i-- > 0;)
+		if (realm->slots[i].role == NULL)
+			first_free = i;
+		else if (strcmp(realm->slots[i].role->name, name) == 0)
+			return i;
+	return first_free;
 }
 
 /* Gives a role of the configuration its slot. The array has room for one more slot. */
 static int add_role(struct policy_realm *realm, const struct config_role *conf)
 {
-	int found = find_slot(realm, conf->name);
-	size_t slot = found < 0 ? free_slot(realm) : (size_t)found, duplicate;
+	size_t slot = slot_for(realm, conf->name), duplicate;
 	struct policy_role *to = &realm->slots[slot];
 
 	if (slot == POLICY_ROLE_SLOTS_MAX)

@@ -7,18 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void finish_collection(struct collector *c);
-
-static void on_collector_deadline(void *arg)
-{
-	finish_collection(arg);
-}
+static void finish_collection(void *arg);
 
 void collector_init(struct collector *c, struct loop *loop, struct outbox *outbox)
 {
 	memset(c, 0, sizeof(*c));
 	c->outbox = outbox;
-	timer_init(&c->deadline, loop, on_collector_deadline, c);
+	timer_init(&c->deadline, loop, finish_collection, c);
 }
 
 static void drop_snapshots(struct collector *c)
@@ -72,8 +67,11 @@ static void begin_collection(struct collector *c)
 	}
 }
 
-static void finish_collection(struct collector *c)
+/* Also called when the deadline has passed. */
+static void finish_collection(void *arg)
 {
+	struct collector *c = arg;
+
 	timer_disarm(&c->deadline);
 	c->running = false;
 	c->done(c->arg);

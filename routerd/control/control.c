@@ -61,8 +61,11 @@ static void reply_error(struct rpc_request *req, enum auth_error_kind kind,
 	buf_fini(&b);
 }
 
-static void gathering_end(struct gathering *g)
+/* Answers the revocation. Also called when the deadline has passed. */
+static void gathering_end(void *arg)
 {
+	struct gathering *g = arg;
+
 	reply_result(g->req, &auth_revoke_result_table,
 		     &(struct auth_revoke_result){
 			     .sessions = g->sessions,
@@ -73,11 +76,6 @@ static void gathering_end(struct gathering *g)
 	loop_release_timers(g->control->loop, 1);
 	LIST_REMOVE(g, link);
 	free(g);
-}
-
-static void on_gathering_deadline(void *arg)
-{
-	gathering_end(arg);
 }
 
 /*
@@ -111,7 +109,7 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 	g->req = req;
 	g->number = revocation->number;
 	g->missing = c->outbox->n_workers;
-	timer_init(&g->deadline, c->loop, on_gathering_deadline, g);
+	timer_init(&g->deadline, c->loop, gathering_end, g);
 	timer_arm(&g->deadline, AUTH_REVOKE_MS);
 	LIST_INSERT_HEAD(&c->gatherings, g, link);
 }

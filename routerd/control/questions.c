@@ -51,14 +51,13 @@ static void log_full(struct questions *qs, enum question_kind kind)
 		[QUESTION_AUTHORIZE] = "requests get the error "
 				       "wamp.error.authorization_failed",
 	};
-	unsigned suppressed;
 
-	if (log_rate_ok(&qs->full_rate[kind], loop_now_ms(qs->link.loop), &suppressed))
-		log_warn(qs->link.conf->name,
-			 "the hold queue is full: further %s held=%" PRIu64
-			 " bytes=%" PRIu64 " limit=hold_queue max=%d suppressed=%u",
-			 what[kind], qs->n_held[kind], qs->bytes[kind],
-			 qs->limits->hold_queue, suppressed);
+	log_limited(&qs->full_rate[kind], loop_now_ms(qs->link.loop), LOG_LEVEL_WARN,
+		    qs->link.conf->name,
+		    "the hold queue is full: further %s held=%" PRIu64 " bytes=%" PRIu64
+		    " limit=hold_queue max=%d suppressed=%u",
+		    what[kind], qs->n_held[kind], qs->bytes[kind],
+		    qs->limits->hold_queue);
 }
 
 /*

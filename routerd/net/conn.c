@@ -50,13 +50,18 @@ static void await_silence(struct conn *c)
 	conn_set_deadline(c, silent < interval ? interval - silent : 0);
 }
 
+static void stop_pings(struct conn *c)
+{
+	wheel_cancel(&c->net->wheel, &c->deadline);
+	c->ping_sent = false;
+}
+
 /* Starts pings after the handshake, or again after a pause or a hold. */
 static void start_pings(struct conn *c)
 {
-	wheel_cancel(&c->net->wheel, &c->deadline);
+	stop_pings(c);
 	if (ping_interval_ms(c) == 0)
 		return;
-	c->ping_sent = false;
 	c->alive_ms = loop_now_ms(c->net->loop);
 	await_silence(c);
 }
@@ -99,8 +104,11 @@ static void handshake_late(struct conn *c)
 		conn_kill(c, end);
 }
 
-void conn_deadline_passed(struct conn *c)
+void conn_deadline_passed(struct wheel_node *node, void *arg)
 {
+	struct conn *c = container_of(node, struct conn, deadline);
+
+	(void)arg;
 	if (c->state == CONN_CLOSING)
 		/* conn_set_end has set the reason already. */
 		conn_kill(c, CONN_END_LOST);
@@ -166,12 +174,6 @@ static void opening_refuse(struct conn *c)
 }
 
 /* --- reading --- */
-
-static void stop_pings(struct conn *c)
-{
-	wheel_cancel(&c->net->wheel, &c->deadline);
-	c->ping_sent = false;
-}
 
 static void pause_reading(struct conn *c)
 {

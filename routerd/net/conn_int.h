@@ -182,7 +182,7 @@ void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end e
 /* Ends the pause of a connection in net.paused_conns. */
 void conn_resume(struct conn *c);
 
-/* Handles c's deadline, which has passed. */
-void conn_deadline_passed(struct conn *c);
+/* For wheel_run: handles the deadline of a connection, which has passed. */
+void conn_deadline_passed(struct wheel_node *node, void *arg);
 
 #endif

@@ -21,19 +21,13 @@ const struct counter_table net_counter_table =
 
 /* --- deadlines --- */
 
-static void deadline_passed(struct wheel_node *node, void *arg)
-{
-	(void)arg;
-	conn_deadline_passed(container_of(node, struct conn, deadline));
-}
-
 static void on_net_tick(void *arg)
 {
 	struct net *n = arg;
 	uint64_t next;
 
 	n->tick_due_ms = 0;
-	wheel_run(&n->wheel, loop_now_ms(n->loop), deadline_passed, NULL);
+	wheel_run(&n->wheel, loop_now_ms(n->loop), conn_deadline_passed, NULL);
 	next = wheel_next_ms(&n->wheel);
 	if (next != 0)
 		net_tick_by(n, next);

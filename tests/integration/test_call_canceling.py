@@ -435,7 +435,7 @@ def test_wampy(routerd, join, puppets, serializer):
         with pytest.raises(peers.PeerError) as error:
             caller.finish(number)
         assert error.value.uri == "wamp.error.canceled"
-        number = caller.start_call("com.example.slow", [50])
+        number = caller.start_call("com.example.slow", [400])
         puppet.event(ev="invoked", s="callee")
         caller.cancel("com.example.slow", **options)
         with pytest.raises(peers.PeerError) as error:

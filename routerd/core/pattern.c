@@ -33,11 +33,12 @@ int pattern_index_init(struct pattern_index *x)
 		TAILQ_INIT(&x->lists[i]);
 	if (id_table_init(&x->exact) != 0 || id_table_init(&x->by_id) != 0)
 		return E_NOMEM;
-	return id_table_init(&x->nodes);
+	return id_table_init(&x->nodes) != 0 ? E_NOMEM : id_table_init(&x->shapes);
 }
 
 void pattern_index_fini(struct pattern_index *x)
 {
+	id_table_fini(&x->shapes);
 	id_table_fini(&x->nodes);
 	id_table_fini(&x->by_id);
 	id_table_fini(&x->exact);
@@ -230,6 +231,75 @@ static const struct pattern_node *find_wildcard(const struct pattern_index *x,
 	return node;
 }
 
+/* --- shapes of wildcards --- */
+
+struct pattern_shape {
+	struct id_node node; /* owner: NULL, id: see shape_of */
+	size_t n_patterns;
+};
+
+/* Says how many components a wildcard has, and, in the lower half, which are empty. */
+static uint64_t shape_of(struct slice uri)
+{
+	uint64_t empty = 0;
+
+	for (unsigned i = 0;; i++) {
+		size_t len = slice_find(uri, '.');
+
+		if (len == 0)
+			empty |= UINT64_C(1) << i;
+		if (len == uri.len)
+			return (i + UINT64_C(1)) << 32 | empty;
+		uri = slice_from(uri, len + 1);
+	}
+}
+
+static struct pattern_shape *find_shape(const struct pattern_index *x, uint64_t shape)
+{
+	struct id_node *node = id_table_find(&x->shapes, NULL, shape);
+
+	return node == NULL ? NULL : container_of(node, struct pattern_shape, node);
+}
+
+bool pattern_shapes_full(const struct pattern_index *x, struct slice wildcard)
+{
+	uint64_t shape = shape_of(wildcard), n = shape >> 32;
+
+	return (x->n_shapes[n] + 1) * n > PATTERN_VISITS_MAX &&
+	       find_shape(x, shape) == NULL;
+}
+
+/* Adds a wildcard to its shape. False if out of memory. */
+static bool add_to_shape(struct pattern_index *x, struct slice uri)
+{
+	uint64_t id = shape_of(uri);
+	struct pattern_shape *shape = find_shape(x, id);
+
+	if (shape == NULL) {
+		shape = calloc(1, sizeof(*shape));
+		if (shape == NULL)
+			return false;
+		shape->node.id = id;
+		id_table_add(&x->shapes, &shape->node);
+		x->n_shapes[id >> 32]++;
+	}
+	shape->n_patterns++;
+	return true;
+}
+
+static void remove_from_shape(struct pattern_index *x, struct slice uri)
+{
+	uint64_t id = shape_of(uri);
+	struct pattern_shape *shape = find_shape(x, id);
+
+	ASSERT(shape != NULL);
+	if (--shape->n_patterns > 0)
+		return;
+	id_table_remove(&x->shapes, &shape->node);
+	x->n_shapes[id >> 32]--;
+	free(shape);
+}
+
 /* --- adding and removing --- */
 
 struct pattern *pattern_exact(const struct pattern_index *x, struct slice uri)
@@ -256,6 +326,10 @@ static bool add_by_uri(struct pattern_index *x, struct pattern *p)
 					   : add_wildcard(x, p->uri);
 	if (p->node == NULL || p->node->pattern != NULL)
 		return false;
+	if (p->match == MATCH_WILDCARD && !add_to_shape(x, p->uri)) {
+		free_unneeded(x, p->node);
+		return false;
+	}
 	p->node->pattern = p;
 	x->n_loose++;
 	return true;
@@ -281,6 +355,8 @@ void pattern_remove(struct pattern_index *x, struct pattern *p)
 		id_table_remove(&x->exact, &p->by_uri);
 		return;
 	}
+	if (p->match == MATCH_WILDCARD)
+		remove_from_shape(x, p->uri);
 	x->n_loose--;
 	p->node->pattern = NULL;
 	free_unneeded(x, p->node);

@@ -56,6 +56,8 @@ struct realm_limits {
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
+	X(shapes_full, COUNTER,                                                          \
+	  "wildcards refused because too many others differ in which parts are empty")   \
 	X(joins, COUNTER, "sessions that joined")                                        \
 	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \
 	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \

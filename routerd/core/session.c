@@ -92,10 +92,24 @@ bool session_refuse_wildcard(struct realm *realm, struct session *s,
 		.error = {WAMP_ERROR_UNAVAILABLE, "the session has too many wildcards"},
 	};
 
-	if (p->match != MATCH_WILDCARD || s->n_wildcards < realm->limits.wildcards)
+	static const struct post_error shapes_full = {
+		WAMP_ERROR_UNAVAILABLE,
+		"the realm has too many wildcards that differ in which parts are empty"};
+	const struct pattern_index *others = request_type == WAMP_SUBSCRIBE
+						     ? &realm->broker.topics
+						     : &realm->dealer.procedures;
+
+	if (p->match != MATCH_WILDCARD)
 		return false;
-	realm->counters.errors++;
-	session_post(realm, s, &error);
+	if (s->n_wildcards >= realm->limits.wildcards) {
+		realm->counters.errors++;
+		session_post(realm, s, &error);
+		return true;
+	}
+	if (!pattern_shapes_full(others, payload_uri(p->payload)))
+		return false;
+	realm->counters.shapes_full++;
+	session_error(realm, s, request_type, p->request, shapes_full, NULL);
 	return true;
 }
 

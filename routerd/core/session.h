@@ -98,7 +98,7 @@ void session_limit_error(struct realm *realm, struct session *s,
 
 /*
  * If a SUBSCRIBE or REGISTER is for a wildcard, and the session has reached the limit of
- * wildcards, refuses it with an ERROR and returns true.
+ * wildcards, or pattern_shapes_full, refuses it with an ERROR and returns true.
  */
 bool session_refuse_wildcard(struct realm *realm, struct session *s,
 			     enum wamp_type request_type, const struct post *p);

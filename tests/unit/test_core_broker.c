@@ -413,6 +413,40 @@ static void too_many_wildcards(void **state)
 	subscribe_to(c, bob, MATCH_WILDCARD, "d.");
 }
 
+/* Otherwise a PUBLISH to one URI could take as long as some sessions like. */
+static void too_many_shapes(void **state)
+{
+	enum { N = 13, SHAPES = PATTERN_VISITS_MAX / N };
+	static const char text[] =
+		"the realm has too many wildcards that differ in which parts are empty";
+	struct core *c = *state;
+	uint64_t id = 0;
+
+	join_all(c);
+	for (unsigned shape = 0; shape <= SHAPES; shape++) {
+		char uri[2 * N + 1] = "";
+		for (unsigned i = 0; i < N; i++)
+			strcat(uri, (shape >> i & 1) != 0 ? "a." : ".");
+		uri[strlen(uri) - 1] = '\0';
+		forget_sent(c);
+		if (shape < SHAPES) {
+			id = subscribe_to(c, bob, MATCH_WILDCARD, uri);
+			continue;
+		}
+		send_pattern(c, carol, POST_SUBSCRIBE, 9, MATCH_WILDCARD, uri);
+		struct post p = expect_error(c, carol, WAMP_SUBSCRIBE, 9,
+					     WAMP_ERROR_UNAVAILABLE, text);
+		assert_null(p.payload);
+		assert_int_equal(realm_counters(c->realm).shapes_full, 1);
+		/* registrations have an index of their own */
+		send_pattern(c, carol, POST_REGISTER, 10, MATCH_WILDCARD, uri);
+		expect(c, carol, POST_REGISTERED, 10);
+		send_id(c, bob, POST_UNSUBSCRIBE, 11, id);
+		expect(c, bob, POST_UNSUBSCRIBED, 11);
+		subscribe_to(c, carol, MATCH_WILDCARD, uri);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +466,7 @@ int main(void)
 		core_test(all_or_nothing_without_memory),
 		core_test(many_matching_subscriptions),
 		core_test(too_many_wildcards),
+		large_test(too_many_shapes),
 	};
 
 	return cmocka_run_group_tests_name("core_broker", tests, NULL, NULL);

@@ -408,6 +408,46 @@ static void all_shapes_of_one_uri(void **state)
 	drop_all(t);
 }
 
+/* Writes a wildcard: component i of n is empty if bit i is set, else the text. */
+static void write_shape(char to[], unsigned n, unsigned empty, const char *text)
+{
+	to[0] = '\0';
+	for (unsigned i = 0; i < n; i++) {
+		strcat(to, i == 0 ? "" : ".");
+		strcat(to, (empty >> i & 1) != 0 ? "" : text);
+	}
+}
+
+/* As many shapes as may be added; those with other numbers of components do not count. */
+static void shapes_are_limited(void **state)
+{
+	enum { N = 32, SHAPES = PATTERN_VISITS_MAX / N };
+	struct test *t = *state;
+	struct pattern *first = NULL;
+	char uri[100];
+
+	for (unsigned i = 0; i < SHAPES; i++) {
+		write_shape(uri, N, i << 16, "a");
+		assert_false(pattern_shapes_full(&t->index, slice_str(uri)));
+		struct pattern *p = add(t, MATCH_WILDCARD, uri);
+		first = first == NULL ? p : first;
+	}
+	write_shape(uri, N, UINT32_MAX, "a");
+	assert_true(pattern_shapes_full(&t->index, slice_str(uri)));
+	assert_false(pattern_shapes_full(&t->index, slice_str("a..b")));
+	write_shape(uri, N, 7 << 16, "b");
+	assert_false(pattern_shapes_full(&t->index, slice_str(uri)));
+	struct pattern *same_shape = add(t, MATCH_WILDCARD, uri);
+	write_shape(uri, N, 0, "a");
+	assert_in_range(visits_of(t, uri, SHAPES), SHAPES, PATTERN_VISITS_MAX);
+	drop(t, same_shape);
+	write_shape(uri, N, UINT32_MAX, "a");
+	assert_true(pattern_shapes_full(&t->index, slice_str(uri)));
+	drop(t, first);
+	assert_false(pattern_shapes_full(&t->index, slice_str(uri)));
+	drop_all(t);
+}
+
 /* A prefix that ends at each byte of a URI. */
 static void prefixes_of_each_length(void **state)
 {
@@ -459,7 +499,7 @@ static void memory_runs_out(void **state)
 		{MATCH_PREFIX, "com.example.ab", 2}, /* a fork, and its own */
 		{MATCH_PREFIX, "com.ex", 1},
 		{MATCH_WILDCARD, "com..b", 1},
-		{MATCH_WILDCARD, "com..b.c", 5},
+		{MATCH_WILDCARD, "com..b.c", 6}, /* and its shape */
 	};
 
 	add(t, MATCH_PREFIX, "com.example.aa");
@@ -515,6 +555,7 @@ int main(void)
 		pattern_test(random_patterns),
 		pattern_test(many_patterns_cost_no_more),
 		pattern_test(all_shapes_of_one_uri),
+		pattern_test(shapes_are_limited),
 		pattern_test(prefixes_of_each_length),
 		pattern_test(at_most_32_components),
 		pattern_test(memory_runs_out),

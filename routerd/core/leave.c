@@ -35,6 +35,14 @@ void leave_begin(struct realm *realm, struct session *s, struct post *last, bool
 	post_send_reserved(realm->outbox, s->ref.worker, last, &s->mail);
 }
 
+void leave_killed(struct realm *realm, struct session *s, struct revocation *revocation,
+		  bool quiet)
+{
+	realm->counters.kills++;
+	leave_begin(realm, s,
+		    &(struct post){.type = POST_KILLED, .revocation = revocation}, quiet);
+}
+
 /* Ends at most n things that a session has. Returns how many more it could have ended. */
 static unsigned end_things(struct realm *realm, struct session *s, unsigned n)
 {

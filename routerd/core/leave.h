@@ -33,6 +33,13 @@
  */
 void leave_begin(struct realm *realm, struct session *s, struct post *last, bool quiet);
 
+/*
+ * Ends a session with POST_KILLED, and counts it. Takes the reference to the revocation,
+ * which may be NULL.
+ */
+void leave_killed(struct realm *realm, struct session *s, struct revocation *revocation,
+		  bool quiet);
+
 /* Does one slice, if any session is leaving. Other sessions may become SESSION_LOST. */
 void leave_work(struct realm *realm);
 

@@ -78,15 +78,6 @@ static struct post get_session(struct realm *realm, struct session *s,
 	return meta_result(realm, &w);
 }
 
-static void kill_with(struct realm *realm, struct session *s, struct revocation *kill,
-		      bool quiet)
-{
-	struct post killed = {.type = POST_KILLED, .revocation = revocation_ref(kill)};
-
-	realm->counters.kills++;
-	leave_begin(realm, s, &killed, quiet);
-}
-
 static struct post kill_session(struct realm *realm, struct session *s,
 				const struct post *p)
 {
@@ -103,7 +94,7 @@ static struct post kill_session(struct realm *realm, struct session *s,
 	result.payload = payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0), nothing);
 	if (result.payload == NULL)
 		return meta_error(realm, no_memory);
-	kill_with(realm, victim, p->kill, false);
+	leave_killed(realm, victim, revocation_ref(p->kill), false);
 	realm->counters.results++;
 	return result;
 }
@@ -264,7 +255,8 @@ static unsigned visit_session(struct realm *realm, const struct meta_walk *walk,
 	if (!meta_kills(walk->procedure))
 		return 1;
 	/* Specification: no meta events about sessions that kill_all ends. */
-	kill_with(realm, s, walk->kill, walk->procedure == META_SESSION_KILL_ALL);
+	leave_killed(realm, s, revocation_ref(walk->kill),
+		     walk->procedure == META_SESSION_KILL_ALL);
 	return KILL_COST;
 }
 
@@ -444,7 +436,7 @@ static bool walk_on(struct realm *realm, const struct meta_walk *walk,
 
 void meta_work(struct realm *realm)
 {
-	const struct meta_walk *walk = TAILQ_FIRST(&realm->meta.walks);
+	const struct meta_walk *walk = meta_first_walk(&realm->meta);
 	struct post answer;
 
 	if (walk == NULL)

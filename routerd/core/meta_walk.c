@@ -9,11 +9,10 @@
 
 void meta_init(struct meta *m)
 {
-	TAILQ_INIT(&m->walks);
+	TAILQ_INIT(&m->callers);
 }
 
-struct meta_walk *meta_walk_add(struct realm *realm, const struct session *s,
-				struct post *p)
+struct meta_walk *meta_walk_add(struct realm *realm, struct session *s, struct post *p)
 {
 	struct meta_walk *walk = malloc(sizeof(*walk));
 
@@ -33,18 +32,35 @@ struct meta_walk *meta_walk_add(struct realm *realm, const struct session *s,
 		walk->roles = p->roles;
 		p->roles = NULL;
 	}
-	TAILQ_INSERT_TAIL(&realm->meta.walks, walk, in_order);
+	if (TAILQ_EMPTY(&s->walks))
+		TAILQ_INSERT_TAIL(&realm->meta.callers, s, walking);
+	TAILQ_INSERT_TAIL(&s->walks, walk, of_caller);
 	return walk;
+}
+
+struct meta_walk *meta_first_walk(const struct meta *m)
+{
+	const struct session *s = TAILQ_FIRST(&m->callers);
+
+	return s == NULL ? NULL : TAILQ_FIRST(&s->walks);
 }
 
 void meta_walk_end(struct meta *m, struct meta_walk *walk)
 {
-	if (walk == TAILQ_FIRST(&m->walks)) {
+	struct session *s = walk->caller;
+	bool first = walk == meta_first_walk(m);
+
+	if (first) {
 		payload_writer_free(&m->result);
 		m->begun = false;
 		m->next = NULL;
 	}
-	TAILQ_REMOVE(&m->walks, walk, in_order);
+	TAILQ_REMOVE(&s->walks, walk, of_caller);
+	/* after the first walk it is another caller's turn */
+	if (first || TAILQ_EMPTY(&s->walks))
+		TAILQ_REMOVE(&m->callers, s, walking);
+	if (first && !TAILQ_EMPTY(&s->walks))
+		TAILQ_INSERT_TAIL(&m->callers, s, walking);
 	if (meta_kills(walk->procedure))
 		revocation_unref(&walk->kill);
 	else

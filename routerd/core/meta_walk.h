@@ -4,7 +4,8 @@
  * its registrations or subscriptions, the callees of a registration, or the members of a
  * subscription. A walk is split into slices (meta_work), so that no turn of the worker
  * takes long; the realm handles posts between two slices. The realm does one walk
- * after the other, so there is at most one unfinished result.
+ * after the other, so there is at most one unfinished result. The callers take turns, so
+ * a session that makes thousands of calls does not delay the calls of others.
  *
  * A walk visits the elements that are in the list at the call, each once, except those
  * that leave before their turn. So a kill never ends a session that has joined later.
@@ -23,9 +24,9 @@
 struct call;
 
 struct meta_walk {
-	TAILQ_ENTRY(meta_walk) in_order;
+	TAILQ_ENTRY(meta_walk) of_caller;
 	struct call *call; /* the call in flight; it owns the walk */
-	const struct session *caller;
+	struct session *caller;
 	/* What to visit: sessions up to this number, or patterns up to this id. */
 	uint64_t last;
 	uint64_t id;       /* the registration or subscription whose sessions it visits */
@@ -37,7 +38,8 @@ struct meta_walk {
 };
 
 struct meta {
-	TAILQ_HEAD(, meta_walk) walks;
+	/* Sessions with walks, in the order of their turns. */
+	TAILQ_HEAD(, session) callers;
 	/* The rest belongs to the first walk, and is unused until that walk has begun. */
 	bool begun;
 	struct payload_writer *result;
@@ -57,8 +59,11 @@ void meta_init(struct meta *m);
  * Adds a walk for a POST_META and takes the references that it holds. The caller must set
  * the walk's call. NULL if out of memory.
  */
-struct meta_walk *meta_walk_add(struct realm *realm, const struct session *s,
+struct meta_walk *meta_walk_add(struct realm *realm, struct session *s,
 				struct post *p) MUSTCHECK;
+
+/* The walk whose turn it is. NULL if there is none. */
+struct meta_walk *meta_first_walk(const struct meta *m);
 
 /* Ends a walk, which need not be the first, and frees it. For the end of its call. */
 void meta_walk_end(struct meta *m, struct meta_walk *walk);
@@ -77,7 +82,7 @@ static inline void meta_step_over(struct meta *m, const void *gone, void *next)
 /* True if there is no walk. */
 static inline bool meta_idle(const struct meta *m)
 {
-	return TAILQ_EMPTY(&m->walks);
+	return TAILQ_EMPTY(&m->callers);
 }
 
 #endif

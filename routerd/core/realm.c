@@ -15,23 +15,13 @@
 
 /* --- sessions --- */
 
-/* Ends a session with POST_KILLED. Takes the reference to the revocation, which may be
- * NULL. */
-static void end_killed(struct realm *realm, struct session *s,
-		       struct revocation *revocation)
-{
-	realm->counters.kills++;
-	leave_begin(realm, s,
-		    &(struct post){.type = POST_KILLED, .revocation = revocation}, false);
-}
-
 /* Ends the sessions that are lost: a post to them could not be sent. */
 static void end_lost(struct realm *realm)
 {
 	struct session *s;
 
 	while ((s = LIST_FIRST(&realm->lost)) != NULL)
-		end_killed(realm, s, NULL);
+		leave_killed(realm, s, NULL, false);
 }
 
 static NOINLINE void end_some(struct realm *realm)
@@ -85,6 +75,7 @@ static void handle_join(struct realm *realm, struct post *p)
 				   &p->mail);
 		return;
 	}
+	TAILQ_INIT(&s->walks);
 	s->ref = p->session;
 	s->identity = p->identity;
 	p->identity = NULL;
@@ -230,11 +221,11 @@ void realm_revoke(struct realm *realm, struct revocation *revocation)
 {
 	struct session *s, *next;
 
-	/* end_killed changes only s, so next stays valid */
+	/* leave_killed changes only s, so next stays valid */
 	for (s = TAILQ_FIRST(&realm->sessions); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
 		if (revocation_matches(revocation, s->identity))
-			end_killed(realm, s, revocation_ref(revocation));
+			leave_killed(realm, s, revocation_ref(revocation), false);
 	}
 	finish_post(realm);
 }

@@ -17,6 +17,7 @@ struct realm;
 struct membership;
 struct callee;
 struct call;
+struct meta_walk;
 
 enum session_state {
 	SESSION_OPEN = 0,
@@ -26,7 +27,7 @@ enum session_state {
 		2, /* it has left: it is in no table and gets no post (leave.h) */
 };
 
-/* A zeroed struct has empty lists. */
+/* A zeroed struct has empty lists, except walks. */
 struct session {
 	struct id_node node;       /* owner: NULL, id: session_place of ref */
 	struct id_node by_id;      /* owner: NULL, id: the WAMP session id */
@@ -48,6 +49,8 @@ struct session {
 	LIST_HEAD(, callee) registrations;
 	LIST_HEAD(, call) calls;       /* in flight, with this session as the caller */
 	LIST_HEAD(, call) invocations; /* in flight, with this session as the callee */
+	TAILQ_HEAD(, meta_walk) walks; /* for some of its calls, in their order */
+	TAILQ_ENTRY(session) walking;  /* in meta.callers, if it has walks */
 };
 
 TAILQ_HEAD(session_list, session);

@@ -142,7 +142,8 @@ struct model {
 	uint64_t posted_ms, wheel_tick, wheel_next, set;
 	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
 	size_t n_strolls;
-	uint64_t more[URIS]; /* further subscriptions of the last publication */
+	uint64_t turns[PLAYERS]; /* callers with strolls take turns: the lowest is next */
+	uint64_t more[URIS];     /* further subscriptions of the last publication */
 	size_t n_more;
 	uint64_t listening; /* the listener's subscription */
 	/* What the listener knows. What it missed before it came, it learns from the
@@ -503,8 +504,28 @@ static void end_flight(struct model *m, size_t i, bool works_on)
 	set_deadline(m, f, (wheel_ms > m->posted_ms ? wheel_ms : m->posted_ms) + 60000);
 }
 
+/* The stroll that is next: the first call of the caller whose turn it is. */
+static size_t first_stroll(const struct model *m)
+{
+	size_t first = 0;
+
+	for (size_t i = 1; i < m->n_strolls; i++)
+		if (m->turns[m->strolls[i].caller] < m->turns[m->strolls[first].caller])
+			first = i;
+	return first;
+}
+
+static void end_turn(struct model *m, unsigned caller)
+{
+	static uint64_t last_turn;
+
+	m->turns[caller] = ++last_turn;
+}
+
 static void drop_stroll(struct model *m, size_t i)
 {
+	if (i == first_stroll(m))
+		end_turn(m, m->strolls[i].caller);
 	m->n_strolls--;
 	memmove(&m->strolls[i], &m->strolls[i + 1],
 		(m->n_strolls - i) * sizeof(m->strolls[0]));
@@ -1142,6 +1163,11 @@ static void model_meta(struct model *m, unsigned who, unsigned uri, const struct
 		expect_meta(m, who, p->request, "[%u]", n);
 		return;
 	}
+	size_t others = 0;
+	while (others < m->n_strolls && m->strolls[others].caller != who)
+		others++;
+	if (others == m->n_strolls)
+		end_turn(m, who);
 	struct stroll *stroll = &m->strolls[m->n_strolls++];
 	ASSERT(m->n_strolls <= MAX_CALLS);
 	*stroll = (struct stroll){
@@ -1197,7 +1223,7 @@ static void model_list(struct model *m, const struct stroll *stroll)
 /* There are so few players that one piece of work answers one call. */
 static void model_work(struct model *m)
 {
-	const struct stroll *stroll = &m->strolls[0];
+	const struct stroll *stroll = &m->strolls[first_stroll(m)];
 	char list[200] = "";
 	unsigned killed[PLAYERS], n_killed = 0, n = 0;
 	size_t len = 0;
@@ -1206,7 +1232,7 @@ static void model_work(struct model *m)
 		return;
 	if (stroll->procedure >= META_REGISTRATION_LIST) {
 		model_list(m, stroll);
-		drop_stroll(m, 0);
+		drop_stroll(m, first_stroll(m));
 		return;
 	}
 	for (unsigned i = next_joined(m, 0); i < PLAYERS;
@@ -1233,7 +1259,7 @@ static void model_work(struct model *m)
 	else
 		expect_meta(m, stroll->caller, stroll->request, "[%u]", n);
 	m->missed |= stroll->procedure == META_SESSION_KILL_ALL;
-	drop_stroll(m, 0);
+	drop_stroll(m, first_stroll(m));
 	for (unsigned i = 0; i < n_killed; i++)
 		model_take_down(m, killed[i]);
 }

@@ -363,9 +363,9 @@ static void walks_are_calls_in_flight(void **state)
 	send_meta(c, alice, 16, META_SESSION_LIST, NULL);
 	expect_error(c, alice, WAMP_CALL, 16, WAMP_ERROR_UNAVAILABLE, many);
 	work(c, default_limits.calls);
+	expect(c, bob, POST_RESULT, 1);
 	for (uint64_t i = 2; i <= default_limits.calls; i++)
 		expect(c, alice, POST_RESULT, i);
-	expect(c, bob, POST_RESULT, 1);
 	go(c, bob);
 	expect_error(c, alice, WAMP_CALL, 15, WAMP_ERROR_CANCELED,
 		     "callee left while the call was in flight");
@@ -458,6 +458,32 @@ static void a_walk_has_the_only_call_with_its_id(void **state)
 	assert_int_equal(expect_number(c, alice, 1), 3);
 }
 
+/* A call waits for at most one walk of each other caller. */
+static void callers_take_turns(void **state)
+{
+	struct core *c = *state;
+
+	join_all(c);
+	for (uint64_t request = 1; request <= 3; request++)
+		send_meta(c, alice, request, META_SESSION_LIST, NULL);
+	send_meta(c, bob, 1, META_SESSION_LIST, NULL);
+	send_meta(c, bob, 2, META_SESSION_LIST, NULL);
+	send_meta(c, carol, 1, META_SESSION_LIST, NULL);
+	work(c, 3);
+	expect(c, alice, POST_RESULT, 1);
+	expect(c, bob, POST_RESULT, 1);
+	expect(c, carol, POST_RESULT, 1);
+	/* alice, whose turn it is, loses only her own */
+	send_cancel(c, alice, 2, WAMP_MODE_SKIP);
+	expect(c, alice, POST_ERROR, 2);
+	send_meta(c, carol, 2, META_SESSION_LIST, NULL);
+	work(c, 3);
+	expect(c, bob, POST_RESULT, 2);
+	expect(c, alice, POST_RESULT, 3);
+	expect(c, carol, POST_RESULT, 2);
+	assert_false(realm_has_work(c->realm));
+}
+
 static void a_result_is_lost(void **state)
 {
 	struct core *c = *state;
@@ -497,6 +523,7 @@ int main(void)
 		core_test(the_caller_leaves),
 		core_test(walks_are_calls_in_flight),
 		core_test(a_walk_is_canceled),
+		core_test(callers_take_turns),
 		core_test(a_walk_times_out),
 		core_test(a_walk_has_the_only_call_with_its_id),
 		core_test(a_result_is_lost),

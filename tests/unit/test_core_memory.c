@@ -164,6 +164,79 @@ static bool scenario_with_patterns(struct core *c)
 	return true;
 }
 
+static void send_share(struct core *c, struct session_ref from)
+{
+	send_post(c, from,
+		  (struct post){.type = POST_REGISTER,
+				.invoke = WAMP_INVOKE_ROUNDROBIN,
+				.concurrency = 1,
+				.payload = payload("p", NULL)});
+}
+
+/* The calls that callees have got: the callees, and the ids of the INVOCATIONs. */
+struct calls {
+	struct session_ref callees[4];
+	uint64_t ids[4];
+	size_t n;
+};
+
+/* Reads at most one INVOCATION. */
+static void read_invocation(struct core *c, struct calls *calls)
+{
+	if (c->outbox.first == c->outbox.end)
+		return;
+	struct post p = c->outbox.sent[c->outbox.first++].post;
+	assert_int_equal(p.type, POST_INVOCATION);
+	calls->callees[calls->n] = p.session;
+	calls->ids[calls->n++] = p.request;
+}
+
+/* Two callees take one call each, and two more wait. A call that finds no memory costs
+ * no callee its place, and the queue no room. */
+static bool scenario_with_queue(struct core *c)
+{
+	struct realm_limits limits = default_limits;
+	struct calls calls = {.n = 0};
+	unsigned living = 0;
+
+	limits.queued_calls = 2;
+	limits.queued_bytes = limits.queued_total = 10000;
+	realm_set_limits(c->realm, &limits);
+	send_join(c, alice, "alice");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_join(c, bob, "bob");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_share(c, alice);
+	if (!answered(c, POST_REGISTERED))
+		return false;
+	send_share(c, bob);
+	bool ok = answered(c, POST_REGISTERED);
+	unsigned callees = 1 + ok;
+	assert_int_equal(realm_counters(c->realm).callees, callees);
+	while (living < callees + 2) {
+		send_uri(c, alice, POST_CALL, living + 1, "p");
+		if (c->outbox.first < c->outbox.end &&
+		    c->outbox.sent[c->outbox.first].post.type == POST_ERROR) {
+			ok = answered(c, POST_INVOCATION);
+			continue;
+		}
+		read_invocation(c, &calls);
+		living++;
+	}
+	assert_int_equal(calls.n, callees);
+	assert_int_equal(realm_counters(c->realm).calls_queued, 2);
+	for (size_t i = 0; i < calls.n; i++) {
+		send_args(c, calls.callees[i], POST_YIELD, calls.ids[i], NULL);
+		next_post(c, alice.worker, POST_RESULT);
+		read_invocation(c, &calls);
+	}
+	assert_int_equal(calls.n, living);
+	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
+	return ok;
+}
+
 static void runs_out_at_each_place(bool (*play)(struct core *c))
 {
 	bool ok = false;
@@ -195,6 +268,12 @@ static void memory_runs_out_for_several_events(void **state)
 {
 	(void)state;
 	runs_out_at_each_place(scenario_with_patterns);
+}
+
+static void memory_runs_out_for_callees_and_queues(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_queue);
 }
 
 static void memory_runs_out_for_meta_events(void **state)
@@ -307,6 +386,7 @@ int main(void)
 		cmocka_unit_test(memory_runs_out_at_each_place),
 		cmocka_unit_test(memory_runs_out_for_several_events),
 		cmocka_unit_test(memory_runs_out_for_meta_events),
+		cmocka_unit_test(memory_runs_out_for_callees_and_queues),
 		cmocka_unit_test(buckets_are_not_needed),
 		core_test(messages_need_no_memory),
 		core_test(all_memory_comes_back),

@@ -534,13 +534,13 @@ static void end_call(struct core *c, enum way way, uint64_t invocation, bool sto
 }
 
 /* A callee with one slot, which can or cannot be interrupted. */
-static void share_one(struct core *c, bool stops)
+static uint64_t share_one(struct core *c, bool stops)
 {
 	share_all(c, 0, 0, 0);
 	leave(c, 0);
 	send_join_with(c, who(0), "callee", stops ? WAMP_FEATURE_CALL_CANCELING : 0);
 	expect(c, who(0), POST_JOINED, 0);
-	share(c, who(0), WAMP_INVOKE_ROUNDROBIN, 1);
+	return share(c, who(0), WAMP_INVOKE_ROUNDROBIN, 1);
 }
 
 static bool leaves_a_ghost(enum way way, bool stops)
@@ -645,6 +645,42 @@ static void ghosts_end(void **state)
 	}
 	yield(c, 0, invocation);
 	expect_nothing(c);
+}
+
+/* A ghost outlives its registration, and does not count towards the next one's limit. */
+static void a_ghost_without_its_registration(void **state)
+{
+	struct core *c = *state;
+	uint64_t ghost, invocation, id = share_one(c, false);
+
+	for (int i = 0; i < 3; i++) {
+		call(c, 1);
+		assert_int_equal(invoked(c, &ghost), 0);
+		cancel(c, alice, 1, WAMP_MODE_SKIP);
+		expect_canceled(c, alice, 1);
+		send_id(c, who(0), POST_UNREGISTER, 6, id);
+		expect(c, who(0), POST_UNREGISTERED, 6);
+		id = share(c, who(0), WAMP_INVOKE_ROUNDROBIN, 1);
+		call(c, 2);
+		assert_int_equal(invoked(c, &invocation), 0);
+		expect_counts(c, 1, 0, 1);
+		if (i == 0)
+			yield(c, 0, ghost);
+		else if (i == 1)
+			run_to(c, READ_AT + GHOST_MAX + WHEEL_TICK_MS);
+		if (i < 2) {
+			expect_counts(c, 1, 0, 0);
+			call(c, 3);
+			expect_busy(c, alice, 3);
+			yield(c, 0, invocation);
+			expect(c, alice, POST_RESULT, 2);
+		}
+	}
+	leave(c, 0);
+	expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
+		     "callee left while the call was in flight");
+	expect_counts(c, 0, 0, 0);
+	assert_int_equal(c->deadlines.nodes, 0);
 }
 
 /* The realm ends with calls in every state. */
@@ -902,6 +938,73 @@ static void the_last_callee_leaves(void **state)
 	}
 }
 
+/* An INVOCATION that finds no memory costs its call, and the next one gets the slot. */
+static void no_memory_for_an_invocation(void **state)
+{
+	struct core *c = *state;
+	uint64_t invocation;
+
+	share_one(c, true);
+	allow_queue(c, 10, 10000);
+	for (uint64_t k = 1; k <= 3; k++) {
+		c->outbox.fail_at = k == 1;
+		call(c, k);
+		if (k == 1)
+			expect_error(c, alice, WAMP_CALL, 1, WAMP_ERROR_UNAVAILABLE,
+				     "out of memory");
+	}
+	assert_int_equal(invoked(c, &invocation), 0);
+	call(c, 4);
+	expect_counts(c, 3, 2, 0);
+	c->outbox.fail_at = 2; /* behind the RESULT */
+	yield(c, 0, invocation);
+	expect(c, alice, POST_RESULT, 2);
+	expect_error(c, alice, WAMP_CALL, 3, WAMP_ERROR_UNAVAILABLE, "out of memory");
+	assert_int_equal(invoked(c, &invocation), 0);
+	assert_int_equal(invocation, 2);
+	expect_counts(c, 1, 0, 0);
+	yield(c, 0, invocation);
+	expect(c, alice, POST_RESULT, 4);
+}
+
+/* A callee that is leaving, in slices, gets no call, not even from the queue. */
+static void a_callee_leaves_slowly(void **state)
+{
+	enum { MANY = 600 };
+	struct core *c = *state;
+	struct realm_limits limits;
+	uint64_t invocation;
+
+	share_all(c, 3, WAMP_INVOKE_ROUNDROBIN, 1);
+	allow_queue(c, 10, 10000);
+	limits = c->realm->limits;
+	limits.calls = MANY;
+	realm_set_limits(c->realm, &limits);
+	send_uri(c, zoe, POST_REGISTER, 1, "q");
+	expect(c, zoe, POST_REGISTERED, 1);
+	for (uint64_t k = 1; k <= MANY; k++) {
+		send_uri(c, who(1), POST_CALL, k, "q");
+		expect(c, zoe, POST_INVOCATION, k);
+		forget_sent(c);
+	}
+	call(c, 1);
+	assert_int_equal(invoked(c, &invocation), 0);
+	leave(c, 1);
+	assert_true(realm_has_work(c->realm));
+	call(c, 2);
+	assert_int_equal(invoked(c, NULL), 2);
+	call(c, 3);
+	expect_nothing(c);
+	yield(c, 0, invocation);
+	expect(c, alice, POST_RESULT, 1);
+	assert_int_equal(invoked(c, NULL), 0);
+	call(c, 4);
+	finish_work(c);
+	expect_nothing(c);
+	expect_counts(c, 3, 1, 0);
+	assert_int_equal(realm_counters(c->realm).callees, 3);
+}
+
 /* A caller that calls itself leaves with a call in the queue. */
 static void it_waits_for_itself(void **state)
 {
@@ -993,6 +1096,7 @@ int main(void)
 		core_test(the_queue_of_a_callee_that_stops),
 		core_test(the_queue_of_a_callee_that_does_not_stop),
 		core_test(ghosts_end),
+		core_test(a_ghost_without_its_registration),
 		core_test(the_realm_ends),
 		core_test(ghosts_are_bounded),
 		core_test(no_limit_no_ghosts),
@@ -1001,6 +1105,8 @@ int main(void)
 		core_test(ends_in_the_queue),
 		core_test(a_timeout_includes_the_wait),
 		core_test(the_last_callee_leaves),
+		core_test(no_memory_for_an_invocation),
+		core_test(a_callee_leaves_slowly),
 		core_test(it_waits_for_itself),
 		core_test(a_long_queue_takes_several_turns),
 	};

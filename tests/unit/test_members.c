@@ -7,7 +7,12 @@
 #include "common/buf.c"
 #include "common/id_table.c"
 #include "common/shared_buf.c"
+#include "routerd/net/conn.h"
+/* A test of very many members has peers without connections. */
+static void send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages);
+#define conn_send_shared send_shared
 #include "routerd/peer/fan_out.c"
+#undef conn_send_shared
 #include "routerd/peer/members.c"
 #include "routerd/post/options.c"
 #include "routerd/post/payload.c"
@@ -720,6 +725,104 @@ static void test_leaving_in_the_middle(void **state)
 	leave_in_the_middle(0, CROWD);
 }
 
+/* --- very many members --- */
+
+enum { MASS = 100000 };
+
+static struct stand_in {
+	struct peer peer;
+	unsigned events; /* that it got */
+	bool ended;
+} * stand_ins;
+
+static unsigned sent_in_turn;
+
+static void send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
+{
+	struct stand_in *s = (struct stand_in *)(void *)c;
+
+	if (stand_ins == NULL || s < stand_ins || s >= stand_ins + MASS) {
+		conn_send_shared(c, framed, n_messages);
+		return;
+	}
+	assert_false(s->ended);
+	s->events += n_messages;
+	sent_in_turn++;
+	shared_buf_unref(&framed);
+}
+
+/* Its membership ends: by UNSUBSCRIBED, with its session, or with its connection. */
+static void end_one(struct stand_in *s, unsigned way)
+{
+	if (s->ended)
+		return;
+	s->ended = true;
+	if (way == 0) {
+		members_remove(&ps, &s->peer, TOPIC);
+		return;
+	}
+	members_remove_all(&ps, &s->peer);
+	if (way == 1)
+		peers_renew(&ps, &s->peer);
+	else
+		peers_remove(&ps, &s->peer);
+}
+
+/* The cursor visits each member once, in pieces, while members end before it, at it and
+ * behind it. Whoever is there when its turn comes gets the event, and nobody gets it
+ * twice. */
+static void test_many_members_end_in_the_middle(void **state)
+{
+	struct post p = json("[1]");
+	uint64_t chance = 17;
+	size_t taken, at = 0;
+	unsigned turns_taken = 0, ended = 0, got = 0;
+
+	(void)state;
+	stand_ins = calloc(MASS, sizeof(*stand_ins));
+	assert_non_null(stand_ins);
+	for (size_t i = 0; i < MASS; i++) {
+		struct stand_in *s = &stand_ins[i];
+		s->peer.peers = &ps;
+		s->peer.conn = (struct conn *)(void *)s;
+		TAILQ_INIT(&s->peer.members);
+		assert_int_equal(peers_add(&ps, &s->peer), 0);
+		add(&s->peer);
+	}
+	now_ms += 1000; /* ends the turn's time */
+	for (bool done = fan_out_begin(&ps, &p, 1, &taken); !done;
+	     done = fan_out_go_on(&ps), turns_taken++) {
+		assert_in_range(sent_in_turn, 1, DELIVERIES_PER_LOOK);
+		sent_in_turn = 0;
+		while (at < MASS && (stand_ins[at].ended || stand_ins[at].events > 0))
+			at++;
+		if (at < MASS)
+			end_one(&stand_ins[at], turns_taken % 3);
+		for (unsigned k = 0; k < 3; k++) {
+			chance = chance * UINT64_C(6364136223846793005) + 1;
+			end_one(&stand_ins[(chance >> 33) % MASS], k);
+		}
+	}
+	for (size_t i = 0; i < MASS; i++) {
+		ended += stand_ins[i].ended;
+		got += stand_ins[i].events;
+		if (stand_ins[i].ended)
+			assert_in_range(stand_ins[i].events, 0, 1);
+		else
+			assert_int_equal(stand_ins[i].events, 1);
+	}
+	assert_in_range(ended, MASS / 10, MASS / 2);
+	expect_counted(got, 0);
+	for (size_t i = 0; i < MASS; i++) {
+		struct peer *peer = &stand_ins[i].peer;
+		members_remove_all(&ps, peer);
+		if (ps.slots[peer->slot].peer == peer)
+			peers_remove(&ps, peer);
+	}
+	free(stand_ins);
+	stand_ins = NULL;
+}
+
 /* Those who are not meant count as looked at. */
 static void test_few_of_a_crowd(void **state)
 {
@@ -1002,6 +1105,7 @@ int main(void)
 		T(test_more_than_a_turn),
 		T(test_few_of_a_crowd),
 		cmocka_unit_test(test_leaving_in_the_middle),
+		T(test_many_members_end_in_the_middle),
 		T(test_the_end_in_the_middle),
 		T(test_several_subscriptions),
 		T(test_a_pattern),

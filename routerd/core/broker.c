@@ -357,13 +357,14 @@ static bool post_events(struct realm *realm, const struct session *s,
 	return true;
 }
 
-/* Sends the event directly to the members of a subscription with these session ids. */
-static void post_to_ids(struct realm *realm, const struct session *s,
-			const struct subscription *sub, const struct post *p,
-			uint64_t publication, const uint64_t *ids, size_t n)
+/* Sends the event directly to a session, for each subscription of which it is a member.
+ */
+static void post_to_session(struct realm *realm, const struct session *s,
+			    struct session *to, const struct matches *matches,
+			    const struct post *p, uint64_t publication)
 {
-	for (size_t i = 0; i < n; i++) {
-		struct session *to = session_by_id(realm, ids[i]);
+	for (size_t i = 0; i < matches->n; i++) {
+		const struct subscription *sub = matches->subs[i];
 		struct post event = {
 			.type = POST_EVENT_ONE,
 			.id = sub->pattern.by_id.id,
@@ -373,9 +374,7 @@ static void post_to_ids(struct realm *realm, const struct session *s,
 			.trust = p->trust,
 			.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 		};
-		if (to == NULL || (to == s && p->exclude_me) ||
-		    find_membership(&realm->broker, to, sub) == NULL ||
-		    !options_pass(p->options, to->identity))
+		if (find_membership(&realm->broker, to, sub) == NULL)
 			continue;
 		share_event(&event);
 		session_post(realm, to, &event);
@@ -403,8 +402,13 @@ static bool post_directly(struct realm *realm, const struct session *s,
 	size_t n = options_eligible(p->options, ids, DIRECT_MAX);
 	if (n > DIRECT_MAX)
 		return false;
-	for (size_t i = 0; i < to->n; i++)
-		post_to_ids(realm, s, to->subs[i], p, publication, ids, n);
+	for (size_t i = 0; i < n; i++) {
+		struct session *receiver = session_by_id(realm, ids[i]);
+
+		if (receiver != NULL && !(receiver == s && p->exclude_me) &&
+		    options_pass(p->options, receiver->identity))
+			post_to_session(realm, s, receiver, to, p, publication);
+	}
 	return true;
 }
 

@@ -15,7 +15,7 @@ enum {
 	MAX_ADMINS = 16,
 	/* Principals examined for one page at most, so that a long list does not delay
 	 * logins. */
-	PAGE_LOOKS = 500,
+	PAGE_PRINCIPALS = 500,
 };
 
 /* --- answers --- */
@@ -148,7 +148,8 @@ static int fill_page(struct store *s, const struct admin_list *l, struct buf *it
 
 	token_writer_init(&w, SERIALIZER_MSGPACK, items);
 	token_put_array(&w, TOKEN_COUNT_UNKNOWN);
-	for (unsigned i = 0; err == 0 && i < PAGE_LOOKS && items->len < ADMIN_PAGE; i++) {
+	for (unsigned i = 0; err == 0 && i < PAGE_PRINCIPALS && items->len < ADMIN_PAGE;
+	     i++) {
 		err = store_next(s, after, last);
 		if (err != 0)
 			break;

@@ -32,7 +32,7 @@ size_t admin_control_len(struct slice s)
 	return 0;
 }
 
-const char *admin_sought_fault(struct slice name)
+const char *admin_search_fault(struct slice name)
 {
 	return name.len == 0                  ? "must not be empty"
 	       : name.len > FIELD_DEFAULT_MAX ? "must have at most 255 bytes"
@@ -42,7 +42,7 @@ const char *admin_sought_fault(struct slice name)
 
 static const char *name_fault(struct slice name)
 {
-	const char *fault = admin_sought_fault(name);
+	const char *fault = admin_search_fault(name);
 
 	/* It is safe to test at every byte: no control character starts with a
 	 * continuation byte. */

@@ -97,7 +97,7 @@ const char *admin_names_fault(const struct admin_principal *p, const char **what
  * Returns what is wrong with an authid, realm or role to search for. NULL: a principal
  * could have this name.
  */
-const char *admin_sought_fault(struct slice name);
+const char *admin_search_fault(struct slice name);
 
 /*
  * The length in bytes of the control character at the start of s (UTF-8). Invisible

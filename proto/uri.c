@@ -120,8 +120,9 @@ const char *uri_fault(enum match how, struct slice uri)
 		dots += uri.p[i] == '.';
 	}
 	if (how == MATCH_WILDCARD)
-		return dots < URI_MAX_WILDCARD_PARTS ? NULL
-						     : "must not have more than 32 parts";
+		return dots < URI_MAX_WILDCARD_PARTS
+			       ? NULL
+			       : "must not have more than 32 components";
 	if (how == MATCH_PREFIX && uri.len == 0)
 		return NULL;
 	if (how == MATCH_PREFIX && uri.p[uri.len - 1] == '.')
@@ -130,7 +131,7 @@ const char *uri_fault(enum match how, struct slice uri)
 		return NULL;
 	return uri.len == 0 && how == MATCH_EXACT
 		       ? "must not be empty"
-		       : "must not have an empty part between dots";
+		       : "must not have an empty component between dots";
 }
 
 /* Compares component by component. Both must have the same number of components. */

@@ -19,7 +19,7 @@
 #include <time.h>
 
 enum {
-	POSTS_PER_LOOK = 16,  /* posts between two looks at the clock */
+	POSTS_PER_CHECK = 16, /* posts between two checks of the clock */
 	STOP_FLUSH_MS = 5000, /* time limit for stopping */
 };
 
@@ -397,7 +397,7 @@ static bool handle_posts(struct worker *w)
 			size_t taken;
 			enough = !handle_next(w, &posts[b->taken], b->count - b->taken,
 					      &taken) ||
-				 (++n % POSTS_PER_LOOK == 0 &&
+				 (++n % POSTS_PER_CHECK == 0 &&
 				  budget_posts_spent(&w->net.budget));
 			b->taken += (unsigned)taken;
 		}

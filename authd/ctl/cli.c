@@ -182,5 +182,5 @@ int ctl_take_args(struct ctl *ctl, int argc, char **argv)
 	if (n == 0 || strcmp(names[0], "AUTHID") != 0)
 		return EX_OK;
 	struct slice authid = slice_str(ctl->args[0]);
-	return ctl_bad_value(ctl, "authid", authid, admin_sought_fault(authid));
+	return ctl_bad_value(ctl, "authid", authid, admin_search_fault(authid));
 }

@@ -228,7 +228,7 @@ static int take_filter(const struct ctl *ctl, const char *what, const char *arg,
 {
 	*out = slice_str(arg);
 	return arg == NULL ? EX_OK
-			   : ctl_bad_value(ctl, what, *out, admin_sought_fault(*out));
+			   : ctl_bad_value(ctl, what, *out, admin_search_fault(*out));
 }
 
 int principal_list(struct ctl *ctl)

@@ -459,7 +459,7 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
  */
 static void publish_meta(struct realm *realm, struct payload *payload)
 {
-	/* stands for the publisher; no session has its slot, and it has no identity */
+	/* stands for the publisher; no session has its ref, and it has no identity */
 	static const struct session router;
 	struct post p = {.type = POST_PUBLISH, .payload = payload};
 

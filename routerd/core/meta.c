@@ -223,8 +223,8 @@ static bool begin_sessions(struct realm *realm, const struct meta_walk *walk)
 	return true;
 }
 
-/* True if the walk looks for this session. */
-static bool is_sought(const struct meta_walk *walk, const struct session *s)
+/* True if the walk counts, lists or ends this session. */
+static bool walk_selects(const struct meta_walk *walk, const struct session *s)
 {
 	switch (walk->procedure) {
 	case META_SESSION_KILL_BY_AUTHID:
@@ -247,7 +247,7 @@ static unsigned visit_session(struct realm *realm, const struct meta_walk *walk,
 {
 	struct meta *m = &realm->meta;
 
-	if (!is_sought(walk, s))
+	if (!walk_selects(walk, s))
 		return 1;
 	m->count++;
 	if (makes_list(walk))

@@ -263,14 +263,14 @@ static void apply_policy(struct peers *ps, struct peer *p)
 
 bool attach_reload_some(struct peers *ps)
 {
-	enum { PEERS_PER_LOOK = 16 }; /* peers between two looks at the clock */
+	enum { PEERS_PER_CHECK = 16 }; /* peers between two checks of the clock */
 	struct peers_reload *r = &ps->reload;
 	uint64_t deadline = 0;
 
 	if (r->mail == NULL)
 		return false;
 	for (; r->next < ps->n_slots; r->next++) {
-		if (r->next % PEERS_PER_LOOK == 0) {
+		if (r->next % PEERS_PER_CHECK == 0) {
 			uint64_t now = clock_now_ns();
 			if (deadline == 0)
 				deadline = now + 1000000;

@@ -8,9 +8,9 @@
 #include "routerd/peer/peer.h"
 
 enum {
-	DELIVERIES_PER_LOOK = 16, /* members between two looks at the clock */
-	ENVELOPE_MAX = 64,        /* bytes of an EVENT without its payload, at most */
-	DETAILS_ABOUT = 64,       /* bytes for a disclosed publisher, besides its texts */
+	DELIVERIES_PER_CHECK = 16, /* members between two checks of the clock */
+	ENVELOPE_MAX = 64,         /* bytes of an EVENT without its payload, at most */
+	DETAILS_ABOUT = 64, /* bytes for a disclosed publisher, besides its texts */
 	/* Room for the largest transcoded payload and its envelope. */
 	FRAMED_MAX = 80 << 20,
 };
@@ -237,7 +237,7 @@ bool fan_out_go_on(struct peers *ps)
 		/* look: the next subscription's messages must be encoded, which may
 		 * take long */
 		bool look = f->next == NULL ? f->events[0].more != NULL
-					    : n % DELIVERIES_PER_LOOK == 0;
+					    : n % DELIVERIES_PER_CHECK == 0;
 		if (look && budget_posts_spent(&ps->net->budget))
 			return false;
 	}

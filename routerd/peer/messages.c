@@ -573,9 +573,16 @@ static bool expected_now(const struct peer *p, enum wamp_type type)
 
 static NOINLINE void not_expected(struct peer *p, enum wamp_type type)
 {
+	static const char *const why[PEER_STATE_COUNT] = {
+		[PEER_NEW] = "expected HELLO first",
+		[PEER_AUTH_WAIT] = "the router has not answered yet",
+		[PEER_CHALLENGED] = "expected AUTHENTICATE first",
+		[PEER_JOINING] = "the router has not answered yet",
+		[PEER_JOINED] = "the session is open already",
+	};
 	char text[64];
 
-	snprintf(text, sizeof(text), "%s is not expected now", wamp_type_name(type));
+	snprintf(text, sizeof(text), "%s: %s", wamp_type_name(type), why[p->state]);
 	peer_violation(p, text);
 }
 

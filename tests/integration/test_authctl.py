@@ -159,9 +159,9 @@ BAD_REALMS = {
     "a b": "must not contain white space",
     "a\u00a0b": "must not contain white space",
     "a#b": "must not contain '#'",
-    "a..b": "must not have an empty part between dots",
-    ".a": "must not have an empty part between dots",
-    "a.": "must not have an empty part between dots",
+    "a..b": "must not have an empty component between dots",
+    ".a": "must not have an empty component between dots",
+    "a.": "must not have an empty component between dots",
 }
 
 

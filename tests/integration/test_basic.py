@@ -321,7 +321,7 @@ def what_is_wrong(uri):
     if uri == "":
         return "must not be empty"
     if ".." in uri or "." in (uri[0], uri[-1]):
-        return "must not have an empty part between dots"
+        return "must not have an empty component between dots"
     return "must not contain '#'" if "#" in uri else "must not contain white space"
 
 

@@ -169,7 +169,7 @@ def test_where_there_is_no_request(routerd, connect, join):
     goodbye.send_payload(encode(goodbye, [6, {"message": PLACE}, "wamp.close.normal"], rb'"\ud83d"'))
     error = join(routerd)
     error.send_payload(encode(error, [ERROR, CALL, 1, {}, "com.example.e", [PLACE]], b"NaN"))
-    for client, text in ((hello, f"HELLO.Details.authid: {SURROGATE}"), (early, "CALL is not expected now"),
+    for client, text in ((hello, f"HELLO.Details.authid: {SURROGATE}"), (early, "CALL: expected HELLO first"),
                          (goodbye, f"GOODBYE.Details.message: {SURROGATE}"),
                          (error, "ERROR.REQUEST.Type: expected 68 (INVOCATION)")):
         assert client.expect(rawclient.ABORT)[1:] == [{"message": text}, "wamp.error.protocol_violation"]

@@ -266,9 +266,9 @@ static void test_names(void **state)
 		{"a b", NULL, "white space"},
 		{"a\xe3\x80\x80z", NULL, "white space"},
 		{"a#", NULL, "'#'"},
-		{"a..b", NULL, "empty part"},
-		{".", NULL, "empty part"},
-		{"a.", NULL, "empty part"},
+		{"a..b", NULL, "empty component"},
+		{".", NULL, "empty component"},
+		{"a.", NULL, "empty component"},
 		{"", "empty", "empty"},
 		{"\xff", "UTF-8", "UTF-8"},
 		{"a\x01", "control", "control"},
@@ -298,8 +298,8 @@ static void test_names(void **state)
 	}
 	memset(longest, 'x', sizeof(longest));
 	assert_null(fault_of("authid", slice_of(longest, 255), good, good));
-	assert_non_null(strstr(admin_sought_fault(slice_of(longest, 256)), "255"));
-	assert_null(admin_sought_fault(slice_str("a\x01")));
+	assert_non_null(strstr(admin_search_fault(slice_of(longest, 256)), "255"));
+	assert_null(admin_search_fault(slice_str("a\x01")));
 	/* a cut character is no control character, and nothing behind it is read */
 	assert_int_equal(admin_control_len(slice_str("\xe2\x80")), 0);
 	assert_int_equal(admin_control_len(slice_of(NULL, 0)), 0);

@@ -672,27 +672,27 @@ static void test_more_than_a_turn(void **state)
 
 	(void)state;
 	begin_with_crowd(crowd);
-	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
-	expect_crowd(crowd, DELIVERIES_PER_LOOK, CROWD, "");
+	expect_crowd(crowd, 0, DELIVERIES_PER_CHECK, TWO);
+	expect_crowd(crowd, DELIVERIES_PER_CHECK, CROWD, "");
 	assert_false(fan_out_go_on(&ps));
-	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, "");
-	expect_crowd(crowd, DELIVERIES_PER_LOOK, 2 * DELIVERIES_PER_LOOK, TWO);
-	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, "");
+	expect_crowd(crowd, 0, DELIVERIES_PER_CHECK, "");
+	expect_crowd(crowd, DELIVERIES_PER_CHECK, 2 * DELIVERIES_PER_CHECK, TWO);
+	expect_crowd(crowd, 2 * DELIVERIES_PER_CHECK, CROWD, "");
 	assert_true(fan_out_go_on(&ps));
-	expect_crowd(crowd, 0, 2 * DELIVERIES_PER_LOOK, "");
-	expect_crowd(crowd, 2 * DELIVERIES_PER_LOOK, CROWD, TWO);
+	expect_crowd(crowd, 0, 2 * DELIVERIES_PER_CHECK, "");
+	expect_crowd(crowd, 2 * DELIVERIES_PER_CHECK, CROWD, TWO);
 	assert_true(fan_out_go_on(&ps));
 	expect_counted(2 * CROWD, 0);
 	/* no further turn if nobody is left to deliver to */
-	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
+	for (unsigned i = DELIVERIES_PER_CHECK; i < CROWD; i++)
 		leave(crowd[i]);
 	publications = 0;
 	fan_out_two();
-	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
+	expect_crowd(crowd, 0, DELIVERIES_PER_CHECK, TWO);
 }
 
 /* Peers first, first + 1, ... (n of them) leave while the cursor is at
- * DELIVERIES_PER_LOOK. */
+ * DELIVERIES_PER_CHECK. */
 static void leave_in_the_middle(unsigned first, unsigned n)
 {
 	struct peer *crowd[CROWD];
@@ -701,14 +701,14 @@ static void leave_in_the_middle(unsigned first, unsigned n)
 	setup(&state);
 	begin_with_crowd(crowd);
 	turns();
-	expect_crowd(crowd, 0, DELIVERIES_PER_LOOK, TWO);
+	expect_crowd(crowd, 0, DELIVERIES_PER_CHECK, TWO);
 	size_t before = not_freed;
 	for (unsigned i = first; i < first + n; i++)
 		leave(crowd[i]);
 	assert_true(not_freed < before);
 	budget_posts(&net.budget);
 	assert_true(fan_out_go_on(&ps));
-	for (unsigned i = DELIVERIES_PER_LOOK; i < CROWD; i++)
+	for (unsigned i = DELIVERIES_PER_CHECK; i < CROWD; i++)
 		if (i < first || i >= first + n)
 			EXPECT(crowd[i], TWO);
 	teardown(&state);
@@ -717,10 +717,10 @@ static void leave_in_the_middle(unsigned first, unsigned n)
 static void test_leaving_in_the_middle(void **state)
 {
 	(void)state;
-	leave_in_the_middle(DELIVERIES_PER_LOOK, 1); /* the peer at the cursor */
-	leave_in_the_middle(DELIVERIES_PER_LOOK - 1, 1);
-	leave_in_the_middle(DELIVERIES_PER_LOOK - 1, 5);
-	leave_in_the_middle(DELIVERIES_PER_LOOK, CROWD - DELIVERIES_PER_LOOK);
+	leave_in_the_middle(DELIVERIES_PER_CHECK, 1); /* the peer at the cursor */
+	leave_in_the_middle(DELIVERIES_PER_CHECK - 1, 1);
+	leave_in_the_middle(DELIVERIES_PER_CHECK - 1, 5);
+	leave_in_the_middle(DELIVERIES_PER_CHECK, CROWD - DELIVERIES_PER_CHECK);
 	leave_in_the_middle(CROWD - 1, 1);
 	leave_in_the_middle(0, CROWD);
 }

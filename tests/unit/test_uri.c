@@ -84,9 +84,9 @@ static void test_faults(void **state)
 	} faults[] = {
 		{"a.b", NULL},
 		{"", "must not be empty"},
-		{"a..b", "must not have an empty part between dots"},
-		{".a", "must not have an empty part between dots"},
-		{"a.", "must not have an empty part between dots"},
+		{"a..b", "must not have an empty component between dots"},
+		{".a", "must not have an empty component between dots"},
+		{"a.", "must not have an empty component between dots"},
 		{"Not found!", "must not contain white space"},
 		{"a\xc2\xa0", "must not contain white space"},
 		{"a\xe3\x80\x80.b", "must not contain white space"},
@@ -205,7 +205,8 @@ static void test_matches(void **state)
 
 static void test_pattern_faults(void **state)
 {
-	static const char empty_part[] = "must not have an empty part between dots";
+	static const char empty_component[] =
+		"must not have an empty component between dots";
 	static const struct {
 		enum match how;
 		const char *pattern, *fault;
@@ -214,10 +215,10 @@ static void test_pattern_faults(void **state)
 		{MATCH_PREFIX, "a", NULL},
 		{MATCH_PREFIX, "a.", NULL},
 		{MATCH_PREFIX, "a.b", NULL},
-		{MATCH_PREFIX, ".", empty_part},
-		{MATCH_PREFIX, ".a", empty_part},
-		{MATCH_PREFIX, "a..", empty_part},
-		{MATCH_PREFIX, "a..b", empty_part},
+		{MATCH_PREFIX, ".", empty_component},
+		{MATCH_PREFIX, ".a", empty_component},
+		{MATCH_PREFIX, "a..", empty_component},
+		{MATCH_PREFIX, "a..b", empty_component},
 		{MATCH_PREFIX, "a b", "must not contain white space"},
 		{MATCH_WILDCARD, "", NULL},
 		{MATCH_WILDCARD, ".", NULL},
@@ -228,7 +229,7 @@ static void test_pattern_faults(void **state)
 		{MATCH_WILDCARD, "a. .b", "must not contain white space"},
 		{MATCH_WILDCARD, "...............................", NULL},
 		{MATCH_WILDCARD, "................................",
-		 "must not have more than 32 parts"},
+		 "must not have more than 32 components"},
 	};
 	char text[WAMP_MAX_URI + 1];
 

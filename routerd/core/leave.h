@@ -25,9 +25,10 @@
 #include "routerd/core/session.h"
 
 /*
- * Ends a session, and begins to end what it has. Sends `last`, the last post to the
- * session, for which mail is reserved, and takes its references. `last` is NULL if the
- * session's worker needs no post. Later the pointer s is invalid.
+ * Ends a session, and begins to end its calls, registrations and memberships. Sends
+ * `last`, the last post to the session, for which mail is reserved, and takes its
+ * references. `last` is NULL if the session's worker needs no post. s stays valid until
+ * leave_work is called.
  *
  * If quiet is true, no meta events are published about this end.
  */

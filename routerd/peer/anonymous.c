@@ -39,7 +39,8 @@ static void anonymous_hello(struct peer *p, const struct msg_hello *h)
 		.authprovider = slice_str("static"),
 	};
 	if (who.realm_name.len == 0) {
-		login_deny(p, WAMP_ERROR_NO_SUCH_REALM, slice_str("no realm requested"));
+		login_deny(p, WAMP_ERROR_NO_SUCH_REALM,
+			   slice_str("HELLO.Realm is missing: name a realm"));
 		return;
 	}
 	if (login_identify(p, &who))

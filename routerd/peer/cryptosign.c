@@ -37,7 +37,8 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 	/* a proxy terminates TLS, so the router has no TLS channel to bind to */
 	if (h->channel_binding.len > 0) {
 		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
-			    "invalid channel binding type \"%.*s\" requested",
+			    "authextra.channel_binding: \"%.*s\" is not supported, "
+			    "leave it out",
 			    (int)min_size(h->channel_binding.len, 64),
 			    (const char *)h->channel_binding.p);
 		return;

@@ -115,9 +115,9 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
                      whose role has this authenticator as its authorizer, and returns True or
                      False, or a dict: with {"allow": True, "disclose": True} the receiver of a
                      call or publication learns who the client is. action is "call", "register",
-                     "publish" or "subscribe"; options is the dict that the client sent. details describes the client: session, realm,
-                     authid, authrole, authmethod, authprovider, and authextra, which is what
-                     authenticate returned as extra
+                     "publish" or "subscribe"; options is the dict that the client sent. details
+                     describes the client: session, realm, authid, authrole, authmethod,
+                     authprovider, and authextra, which is what authenticate returned as extra
     workers          how many questions are handled at the same time: 64 threads or 1,024 tasks
     mode             of the socket's file
     allow_users      names or uids that a router may run as: root, routerd and the own user

@@ -119,11 +119,11 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	sub->n_members--;
 	sub->members_of[s->ref.worker]--;
 	free(m);
-	broker_tell_pattern(realm, META_SUBSCRIPTION_ON_UNSUBSCRIBE, s, &sub->pattern,
-			    NULL);
+	broker_pattern_event(realm, META_SUBSCRIPTION_ON_UNSUBSCRIBE, s, &sub->pattern,
+			     NULL);
 	if (sub->n_members > 0)
 		return;
-	broker_tell_pattern(realm, META_SUBSCRIPTION_ON_DELETE, s, &sub->pattern, NULL);
+	broker_pattern_event(realm, META_SUBSCRIPTION_ON_DELETE, s, &sub->pattern, NULL);
 	meta_step_over(&realm->meta, &sub->pattern, TAILQ_NEXT(&sub->pattern, link));
 	pattern_remove(&realm->broker.topics, &sub->pattern);
 	count_listener(&realm->broker, sub, -1);
@@ -153,11 +153,11 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 	}
 	session_answer(realm, s, POST_SUBSCRIBED, p->request, sub->pattern.by_id.id);
 	if (!exists)
-		broker_tell_pattern(realm, META_SUBSCRIPTION_ON_CREATE, s, &sub->pattern,
-				    NULL);
+		broker_pattern_event(realm, META_SUBSCRIPTION_ON_CREATE, s, &sub->pattern,
+				     NULL);
 	if (!member)
-		broker_tell_pattern(realm, META_SUBSCRIPTION_ON_SUBSCRIBE, s,
-				    &sub->pattern, NULL);
+		broker_pattern_event(realm, META_SUBSCRIPTION_ON_SUBSCRIBE, s,
+				     &sub->pattern, NULL);
 }
 
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
@@ -469,16 +469,16 @@ static void publish_meta(struct realm *realm, struct payload *payload)
 	post_drop(&p);
 }
 
-void broker_tell_session(struct realm *realm, enum meta_topic topic,
-			 const struct session *s)
+void broker_session_event(struct realm *realm, enum meta_topic topic,
+			  const struct session *s)
 {
 	if (realm->broker.listeners[topic] > 0 && !s->quiet)
 		publish_meta(realm, meta_event_of_session(topic, s->identity));
 }
 
-void broker_tell_pattern(struct realm *realm, enum meta_topic topic,
-			 const struct session *s, const struct pattern *p,
-			 const char *invoke)
+void broker_pattern_event(struct realm *realm, enum meta_topic topic,
+			  const struct session *s, const struct pattern *p,
+			  const char *invoke)
 {
 	if (realm->broker.listeners[topic] > 0 && !s->quiet && !uri_reserved(p->uri))
 		publish_meta(realm, meta_event_of_pattern(topic, s->identity->session, p,

@@ -73,12 +73,12 @@ unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigne
  * matches the topic or session.quiet is set. All members get the event, also the session
  * that causes it. If memory runs out, nobody gets the event, and it is counted as unsent.
  */
-void broker_tell_session(struct realm *realm, enum meta_topic topic,
-			 const struct session *s);
+void broker_session_event(struct realm *realm, enum meta_topic topic,
+			  const struct session *s);
 /* About a subscription or registration, unless its URI is reserved for the router. invoke
  * is needed only for on_create of a registration. */
-void broker_tell_pattern(struct realm *realm, enum meta_topic topic,
-			 const struct session *s, const struct pattern *p,
-			 const char *invoke);
+void broker_pattern_event(struct realm *realm, enum meta_topic topic,
+			  const struct session *s, const struct pattern *p,
+			  const char *invoke);
 
 #endif

@@ -13,7 +13,7 @@ enum {
 	/* How long kill waits for the callee if the call has no timeout. */
 	KILL_MAX_MS = 30000,
 	/* How long a callee counts as busy with a call that has ended without it. */
-	GHOST_MAX_MS = 60000,
+	ORPHAN_MAX_MS = 60000,
 	QUEUE_SLICE = 64, /* calls that leave queues in one go; takes less than 0.1 ms */
 };
 
@@ -27,12 +27,12 @@ enum call_state {
 	 * The caller has its answer, but the callee works on: it was not told to stop.
 	 * The call still counts towards the callee's limit.
 	 */
-	CALL_GHOST = 4,
+	CALL_ORPHAN = 4,
 };
 
 /*
  * A CALL that is not answered yet: its INVOCATION was sent to a callee, or waits in a
- * queue, or the realm makes the result. Or a ghost.
+ * queue, or the realm makes the result. Or it is an orphan (CALL_ORPHAN).
  */
 struct call {
 	/* owner: the callee, id: INVOCATION.Request; owner NULL: it has no callee */
@@ -162,13 +162,13 @@ static void leave_callee(struct realm *realm, struct call *c)
 		registration_give_back(realm, c->slot);
 }
 
-static void end_ghost(struct realm *realm, struct call *c)
+static void end_orphan(struct realm *realm, struct call *c)
 {
 	struct session *callee = c->by_callee.owner;
 
 	wheel_cancel(realm->deadlines, &c->deadline.node);
-	callee->n_ghosts--;
-	realm->dealer.n_ghosts--;
+	callee->n_orphans--;
+	realm->dealer.n_orphans--;
 	leave_callee(realm, c);
 	give_back_call(&realm->dealer, c);
 }
@@ -182,26 +182,26 @@ static uint64_t latest_ms(const struct realm *realm)
 }
 
 /*
- * Makes a call a ghost. False if the callee has no limit, or as many ghosts as a session
- * may have calls in flight: that bounds their memory.
+ * Makes a call an orphan. False if the callee has no limit, or as many orphans as a
+ * session may have calls in flight: that bounds their memory.
  */
-static bool add_ghost(struct realm *realm, struct call *c)
+static bool add_orphan(struct realm *realm, struct call *c)
 {
 	struct session *callee = c->by_callee.owner;
 
 	if (c->slot == NULL || callee->state != SESSION_OPEN ||
-	    callee->n_ghosts >= realm->limits.calls)
+	    callee->n_orphans >= realm->limits.calls)
 		return false;
-	c->state = CALL_GHOST;
-	callee->n_ghosts++;
-	realm->dealer.n_ghosts++;
-	set_deadline(realm, c, latest_ms(realm) + GHOST_MAX_MS);
+	c->state = CALL_ORPHAN;
+	callee->n_orphans++;
+	realm->dealer.n_orphans++;
+	set_deadline(realm, c, latest_ms(realm) + ORPHAN_MAX_MS);
 	return true;
 }
 
 /*
  * Ends a call; no other function does. Sends answer to the caller, unless answer is NULL
- * because the caller has left. Then forgets the call, or makes it a ghost if the callee
+ * because the caller has left. Then forgets the call, or makes it an orphan if the callee
  * has a limit and works on. Takes the references of the answer.
  */
 static void finish_call(struct realm *realm, struct call *c, struct post *answer)
@@ -222,7 +222,7 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 	} else if (UNLIKELY(c->invocation != NULL)) {
 		struct post invocation = leave_queue(realm, c);
 		post_drop(&invocation);
-	} else if (UNLIKELY(c->works_on) && add_ghost(realm, c)) {
+	} else if (UNLIKELY(c->works_on) && add_orphan(realm, c)) {
 		return;
 	} else if (c->by_callee.owner != NULL) {
 		leave_callee(realm, c);
@@ -242,7 +242,7 @@ static struct call *find_own_call(const struct realm *realm, const struct sessio
 /*
  * The call that a callee answers with a post. If the callee has no call with this id,
  * counts the answer and returns NULL: the call may have timed out, or its caller may have
- * left. The final answer to a ghost ends it.
+ * left. The final answer to an orphan ends it.
  */
 static struct call *find_call(struct realm *realm, const struct session *callee,
 			      const struct post *p)
@@ -250,10 +250,10 @@ static struct call *find_call(struct realm *realm, const struct session *callee,
 	struct id_node *node = id_table_find(&realm->dealer.calls, callee, p->request);
 	struct call *c = node == NULL ? NULL : container_of(node, struct call, by_callee);
 
-	if (LIKELY(c != NULL && c->state != CALL_GHOST))
+	if (LIKELY(c != NULL && c->state != CALL_ORPHAN))
 		return c;
 	if (c != NULL && !p->progress)
-		end_ghost(realm, c);
+		end_orphan(realm, c);
 	realm->counters.unknown_answers++;
 	return NULL;
 }
@@ -313,8 +313,8 @@ void dealer_time_out(struct realm *realm, struct deadline *d)
 		"the call was canceled, and the callee did not stop within 30 s"};
 	struct call *c = container_of(d, struct call, deadline);
 
-	if (c->state == CALL_GHOST) {
-		end_ghost(realm, c);
+	if (c->state == CALL_ORPHAN) {
+		end_orphan(realm, c);
 		return;
 	}
 	if (c->timeout_ms == 0) {
@@ -412,7 +412,7 @@ static void queue_call(struct realm *realm, struct call *c, struct registration 
 {
 	static const struct post_error busy = {
 		WAMP_ERROR_NO_AVAILABLE_CALLEE,
-		"every callee is busy with as many calls as it takes, for procedure"};
+		"all callees have as many calls as they accept, for procedure"};
 	const struct realm_limits *limits = &realm->limits;
 	size_t size = post_size(invocation);
 	bool room = reg->n_queued < limits->queued_calls &&
@@ -636,8 +636,8 @@ unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigne
 	struct call *c;
 
 	for (; n > 0 && (c = LIST_FIRST(&s->invocations)) != NULL; n--) {
-		if (c->state == CALL_GHOST)
-			end_ghost(realm, c);
+		if (c->state == CALL_ORPHAN)
+			end_orphan(realm, c);
 		else
 			fail_call(realm, c, callee_left, NULL);
 	}

@@ -22,7 +22,7 @@ struct dealer {
 	struct id_table requests;
 	size_t n_queued; /* of these, calls that wait for a free callee */
 	size_t queued_bytes;
-	size_t n_ghosts; /* calls that are answered, but their callees work on */
+	size_t n_orphans; /* calls that are answered, but their callees work on */
 	/* Registrations whose queue can go on: see dealer_work. */
 	TAILQ_HEAD(, registration) awake;
 	uint64_t random;               /* state of a generator of random numbers */
@@ -63,7 +63,7 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
 /*
  * Ends the call whose deadline has passed: its timeout, or the time limit for a kill or a
- * ghost.
+ * orphan.
  */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 

@@ -55,7 +55,7 @@ static unsigned end_things(struct realm *realm, struct session *s, unsigned n)
 static void end_session(struct realm *realm, struct session *s)
 {
 	ASSERT(s->n_memberships == 0 && s->n_registrations == 0 && s->n_calls == 0);
-	broker_tell_session(realm, META_SESSION_ON_LEAVE, s);
+	broker_session_event(realm, META_SESSION_ON_LEAVE, s);
 	TAILQ_REMOVE(&realm->leaving, s, link);
 	identity_unref(&s->identity);
 	free(s->mail);

@@ -88,7 +88,7 @@ static void handle_join(struct realm *realm, struct post *p)
 	id_table_add(&realm->sessions_by_id, &s->by_id);
 	TAILQ_INSERT_TAIL(&realm->sessions, s, link);
 	s->number = ++realm->counters.joins;
-	broker_tell_session(realm, META_SESSION_ON_JOIN, s);
+	broker_session_event(realm, META_SESSION_ON_JOIN, s);
 }
 
 /* --- the realm --- */
@@ -246,6 +246,6 @@ struct realm_counters realm_counters(const struct realm *realm)
 	c.callees = realm->dealer.callees.count;
 	c.calls_in_flight = realm->dealer.requests.count;
 	c.calls_queued = realm->dealer.n_queued;
-	c.ghosts = realm->dealer.n_ghosts;
+	c.orphans = realm->dealer.n_orphans;
 	return c;
 }

@@ -41,7 +41,7 @@ struct realm_limits {
 	X(callees, GAUGE, "callees, summed over all registered procedures")              \
 	X(calls_in_flight, GAUGE, "calls without an answer yet")                         \
 	X(calls_queued, GAUGE, "of these, calls that wait until a callee is free")       \
-	X(ghosts, GAUGE,                                                                 \
+	X(orphans, GAUGE,                                                                \
 	  "calls that have ended while the callee works on; they count towards the "     \
 	  "callee's concurrency")                                                        \
 	X(publishes, COUNTER, "PUBLISH messages")                                        \
@@ -123,9 +123,10 @@ bool realm_post(struct realm *realm, struct post *p);
 void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
- * Work that can wait until posts are handled: walks of meta procedures, long queues of
- * calls, and the end of what sessions that have left still have. A post, a deadline or a
- * revocation may cause it. realm_work does one slice of it, if there is any.
+ * Work that can wait until posts are handled: the walks of meta procedures, long queues
+ * of calls, and ending the calls, registrations and memberships of sessions that have
+ * left. realm_work does one slice of it, if there is any. A post, a deadline or a
+ * revocation may cause it.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

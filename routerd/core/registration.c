@@ -225,8 +225,8 @@ static struct registration *drop_callee(struct realm *realm, struct session *s,
 {
 	struct registration *reg = callee->registration;
 
-	broker_tell_pattern(realm, META_REGISTRATION_ON_UNREGISTER, s, &reg->pattern,
-			    NULL);
+	broker_pattern_event(realm, META_REGISTRATION_ON_UNREGISTER, s, &reg->pattern,
+			     NULL);
 	if (callee->is_free)
 		remove_free(callee);
 	meta_step_over(&realm->meta, callee, TAILQ_NEXT(callee, of_registration));
@@ -242,7 +242,7 @@ static struct registration *drop_callee(struct realm *realm, struct session *s,
 		free(callee);
 	if (reg->n_callees > 0)
 		return reg;
-	broker_tell_pattern(realm, META_REGISTRATION_ON_DELETE, s, &reg->pattern, NULL);
+	broker_pattern_event(realm, META_REGISTRATION_ON_DELETE, s, &reg->pattern, NULL);
 	meta_step_over(&realm->meta, &reg->pattern, TAILQ_NEXT(&reg->pattern, link));
 	pattern_remove(&realm->dealer.procedures, &reg->pattern);
 	wake_queue(realm, reg);
@@ -255,8 +255,8 @@ static const char *why_not(const struct dealer *d, const struct session *s,
 			   const struct registration *reg, uint8_t invoke)
 {
 	if (reg->invoke != invoke)
-		return "Options.invoke is not that of the callees registered for "
-		       "procedure";
+		return "Options.invoke differs from that of the callees already "
+		       "registered for procedure";
 	if (invoke == WAMP_INVOKE_SINGLE)
 		return "a callee is already registered for procedure";
 	if (find_callee(d, s, reg->pattern.by_id.id) != NULL)
@@ -321,11 +321,11 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 		session_answer(realm, s, POST_REGISTERED, p->request,
 			       reg->pattern.by_id.id);
 		if (reg->n_callees == 1)
-			broker_tell_pattern(realm, META_REGISTRATION_ON_CREATE, s,
-					    &reg->pattern,
-					    wamp_invoke_names[reg->invoke]);
-		broker_tell_pattern(realm, META_REGISTRATION_ON_REGISTER, s,
-				    &reg->pattern, NULL);
+			broker_pattern_event(realm, META_REGISTRATION_ON_CREATE, s,
+					     &reg->pattern,
+					     wamp_invoke_names[reg->invoke]);
+		broker_pattern_event(realm, META_REGISTRATION_ON_REGISTER, s,
+				     &reg->pattern, NULL);
 		wake_queue(realm, reg);
 	}
 }

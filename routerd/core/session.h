@@ -39,7 +39,7 @@ struct session {
 	uint32_t n_registrations;
 	uint32_t n_wildcards;     /* among its memberships and registrations */
 	uint32_t n_calls;         /* in flight, with this session as the caller */
-	uint32_t n_ghosts;        /* with this session as the callee */
+	uint32_t n_orphans;       /* with this session as the callee */
 	uint64_t last_invocation; /* request id of the last INVOCATION to it */
 	struct mail_batch *mail;  /* reserved for the last post to it; owned */
 	uint8_t state;            /* enum session_state */

@@ -114,7 +114,7 @@ struct flight {
 	struct payload *payload;
 	struct identity *identity; /* the caller's */
 	uint8_t disclose, trust;
-	bool ghost; /* the caller has its answer */
+	bool orphan; /* the caller has its answer */
 };
 
 /* A call of a meta procedure that looks at each session, or whatever its list holds. */
@@ -286,13 +286,13 @@ static void drop_member(struct model *m, unsigned who, unsigned uri)
 
 /* How many flights fit: of a caller, a callee, or a procedure, if they are given. */
 static unsigned flights(const struct model *m, int caller, int callee, uint64_t serial,
-			bool queued, bool ghost)
+			bool queued, bool orphan)
 {
 	unsigned n = 0;
 
 	for (size_t i = 0; i < m->n_flights; i++) {
 		const struct flight *f = &m->flights[i];
-		n += f->queued == queued && f->ghost == ghost &&
+		n += f->queued == queued && f->orphan == orphan &&
 		     (caller < 0 || f->caller == (unsigned)caller) &&
 		     (callee < 0 || f->callee == (unsigned)callee) &&
 		     (serial == 0 || f->serial == serial);
@@ -372,7 +372,7 @@ static size_t find_own_flight(const struct model *m, unsigned caller, uint64_t r
 	size_t i = 0;
 
 	while (i < m->n_flights &&
-	       (m->flights[i].ghost || m->flights[i].caller != caller ||
+	       (m->flights[i].orphan || m->flights[i].caller != caller ||
 		m->flights[i].request != request))
 		i++;
 	return i;
@@ -500,7 +500,7 @@ static void end_flight(struct model *m, size_t i, bool works_on)
 		drop_flight(m, i);
 		return;
 	}
-	f->ghost = true;
+	f->orphan = true;
 	set_deadline(m, f, (wheel_ms > m->posted_ms ? wheel_ms : m->posted_ms) + 60000);
 }
 
@@ -592,7 +592,7 @@ static void fail_flights(struct model *m, unsigned who)
 		}
 		if (last == m->n_flights)
 			return;
-		if (!m->flights[last].ghost && m->players[m->flights[last].caller].here)
+		if (!m->flights[last].orphan && m->players[m->flights[last].caller].here)
 			expect_error(m, m->flights[last].caller, WAMP_CALL,
 				     m->flights[last].request, WAMP_ERROR_CANCELED, NULL);
 		drop_flight(m, last);
@@ -605,7 +605,7 @@ static void model_take_down(struct model *m, unsigned who)
 {
 	for (size_t i = m->n_flights; i-- > 0;) {
 		const struct flight *f = &m->flights[i];
-		if (f->ghost || f->caller != who)
+		if (f->orphan || f->caller != who)
 			continue;
 		end_flight(m, i, stop_flight(m, f));
 	}
@@ -887,7 +887,7 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 {
 	size_t i = find_flight(m, who, p->request);
 
-	if (i == m->n_flights || m->flights[i].ghost) {
+	if (i == m->n_flights || m->flights[i].orphan) {
 		m->unknown++;
 		if (i < m->n_flights && !p->progress)
 			drop_flight(m, i);
@@ -1304,7 +1304,7 @@ static void time_out(struct model *m, size_t i)
 	struct flight *f = &m->flights[i];
 
 	f->tick = 0;
-	if (f->ghost) {
+	if (f->orphan) {
 		drop_flight(m, i);
 		return;
 	}
@@ -1515,8 +1515,8 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(n.memberships == of_sessions && n.subscriptions == subscriptions);
 	ASSERT(n.registrations == registrations(m, -1) && n.callees == callees);
 	ASSERT(n.calls_queued == flights(m, -1, -1, 0, true, false));
-	ASSERT(n.ghosts == flights(m, -1, -1, 0, false, true));
-	ASSERT(n.calls_in_flight == m->n_flights - n.ghosts + m->n_strolls);
+	ASSERT(n.orphans == flights(m, -1, -1, 0, false, true));
+	ASSERT(n.calls_in_flight == m->n_flights - n.orphans + m->n_strolls);
 	ASSERT(n.no_available_callee == m->no_callee);
 	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
@@ -1848,7 +1848,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct realm_counters n = realm_counters(realms[0]);
 	ASSERT(n.sessions == 0 && n.memberships == 0 && n.subscriptions == 0 &&
 	       n.registrations == 0 && n.callees == 0 && n.calls_in_flight == 0 &&
-	       n.calls_queued == 0 && n.ghosts == 0);
+	       n.calls_queued == 0 && n.orphans == 0);
 	for (unsigned i = 0; i < REALMS; i++)
 		realm_free(&realms[i]);
 	ASSERT(outbox.n == 0);

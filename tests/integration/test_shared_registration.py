@@ -12,7 +12,7 @@ from rawclient import CANCEL, ERROR, EVENT, INTERRUPT, INVOCATION, RESULT, YIELD
 from utils import SLOW, realm_counter, router_config, wait_for
 
 SHARED = ["roundrobin", "random", "first", "last"]
-BUSY = "every callee is busy with as many calls as it takes, for procedure <com.example.p>"
+BUSY = "all callees have as many calls as they accept, for procedure <com.example.p>"
 GONE = "the last callee left while the call waited for one"
 CANCELING = {"caller": {}, "callee": {"features": {"call_canceling": True}}, "publisher": {}, "subscriber": {}}
 PLAIN = {**CANCELING, "callee": {}}
@@ -151,7 +151,7 @@ def refusal(client, **options):
 
 def test_registrations_that_are_refused(routerd, join):
     a, b = join(routerd), join(routerd, "cbor")
-    other = "Options.invoke is not that of the callees registered for procedure <com.example.p>"
+    other = "Options.invoke differs from that of the callees already registered for procedure <com.example.p>"
     for invoke in SHARED + ["single"]:
         number = share([a], invoke=invoke)
         for wrong in {*SHARED, "single"} - {invoke}:
@@ -285,7 +285,7 @@ def test_the_queue_drains(queueing, join, stops):
                 first.expect(ERROR, 48)
         if way not in ("result", "error") and (way == "skip" or not stops):
             # it works on, so nobody may take its place until it answers
-            wait_for(lambda: realm_counter(queueing, "ghosts") == 2, "the calls to end")
+            wait_for(lambda: realm_counter(queueing, "orphans") == 2, "the calls to end")
             assert callee.silent() == []
             callee.send(*[[YIELD, i[1], {}] for i in invocations])
         for n, request in enumerate(waiting):
@@ -295,7 +295,7 @@ def test_the_queue_drains(queueing, join, stops):
             caller.result(request)
         if way != "leave":
             first.leave()
-        counters = [realm_counter(queueing, name) for name in ("calls_in_flight", "calls_queued", "ghosts")]
+        counters = [realm_counter(queueing, name) for name in ("calls_in_flight", "calls_queued", "orphans")]
         assert counters == [0, 0, 0], way
     settled(caller, callee)
 

@@ -10,7 +10,7 @@ enum {
 	CALLEES = 5,
 	CALLS = 40, /* that a session may have in flight */
 	READ_AT = 1000003,
-	GHOST_MAX = 60000,
+	ORPHAN_MAX = 60000,
 	KILL_MAX = 30000,
 };
 
@@ -148,7 +148,7 @@ static void expect_busy(struct core *c, struct session_ref caller, uint64_t requ
 {
 	struct post p = expect_error(
 		c, caller, WAMP_CALL, request, WAMP_ERROR_NO_AVAILABLE_CALLEE,
-		"every callee is busy with as many calls as it takes, for procedure");
+		"all callees have as many calls as they accept, for procedure");
 
 	assert_uri(&p, "p");
 }
@@ -160,13 +160,13 @@ static void expect_canceled(struct core *c, struct session_ref caller, uint64_t 
 }
 
 static void expect_counts(struct core *c, uint64_t in_flight, uint64_t queued,
-			  uint64_t ghosts)
+			  uint64_t orphans)
 {
 	struct realm_counters n = realm_counters(c->realm);
 
 	assert_int_equal(n.calls_in_flight, in_flight);
 	assert_int_equal(n.calls_queued, queued);
-	assert_int_equal(n.ghosts, ghosts);
+	assert_int_equal(n.orphans, orphans);
 }
 
 /* --- who is called --- */
@@ -354,8 +354,8 @@ static void they_share_an_id(void **state)
 
 static void who_may_not_share(void **state)
 {
-	static const char other[] =
-		"Options.invoke is not that of the callees registered for procedure";
+	static const char other[] = "Options.invoke differs from that of the callees "
+				    "already registered for procedure";
 	struct core *c = *state;
 
 	share_all(c, 1, WAMP_INVOKE_SINGLE, 0);
@@ -543,7 +543,7 @@ static uint64_t share_one(struct core *c, bool stops)
 	return share(c, who(0), WAMP_INVOKE_ROUNDROBIN, 1);
 }
 
-static bool leaves_a_ghost(enum way way, bool stops)
+static bool leaves_orphan(enum way way, bool stops)
 {
 	return way == SKIP || (!stops && way > UNDELIVERABLE);
 }
@@ -563,7 +563,7 @@ static void slots_come_back(struct core *c, bool stops, bool queue)
 			expect_busy(c, alice, 2);
 		expect_counts(c, 1 + queue, queue, 0);
 		end_call(c, way, invocation, stops);
-		if (leaves_a_ghost(way, stops)) {
+		if (leaves_orphan(way, stops)) {
 			expect_counts(c, queue, queue, 1);
 			expect_nothing(c);
 			if (!queue) {
@@ -609,8 +609,8 @@ static void the_queue_of_a_callee_that_does_not_stop(void **state)
 	slots_come_back(*state, false, true);
 }
 
-/* A ghost ends when the callee answers, leaves, or after 60 s. */
-static void ghosts_end(void **state)
+/* An orphan ends when the callee answers, leaves, or after 60 s. */
+static void orphans_end(void **state)
 {
 	struct core *c = *state;
 	uint64_t invocation;
@@ -633,9 +633,9 @@ static void ghosts_end(void **state)
 			send_args(c, who(0), POST_INVOCATION_ERROR, invocation, NULL);
 			assert_int_equal(realm_counters(c->realm).unknown_answers, 2);
 		} else if (i == 1) {
-			run_to(c, READ_AT + GHOST_MAX);
+			run_to(c, READ_AT + ORPHAN_MAX);
 			expect_counts(c, 0, 0, 1);
-			run_to(c, READ_AT + GHOST_MAX + WHEEL_TICK_MS);
+			run_to(c, READ_AT + ORPHAN_MAX + WHEEL_TICK_MS);
 		} else {
 			leave(c, 0);
 		}
@@ -647,15 +647,16 @@ static void ghosts_end(void **state)
 	expect_nothing(c);
 }
 
-/* A ghost outlives its registration, and does not count towards the next one's limit. */
-static void a_ghost_without_its_registration(void **state)
+/* An orphan outlives its registration, and does not count towards the next one's limit.
+ */
+static void an_orphan_without_its_registration(void **state)
 {
 	struct core *c = *state;
-	uint64_t ghost, invocation, id = share_one(c, false);
+	uint64_t orphan, invocation, id = share_one(c, false);
 
 	for (int i = 0; i < 3; i++) {
 		call(c, 1);
-		assert_int_equal(invoked(c, &ghost), 0);
+		assert_int_equal(invoked(c, &orphan), 0);
 		cancel(c, alice, 1, WAMP_MODE_SKIP);
 		expect_canceled(c, alice, 1);
 		send_id(c, who(0), POST_UNREGISTER, 6, id);
@@ -665,9 +666,9 @@ static void a_ghost_without_its_registration(void **state)
 		assert_int_equal(invoked(c, &invocation), 0);
 		expect_counts(c, 1, 0, 1);
 		if (i == 0)
-			yield(c, 0, ghost);
+			yield(c, 0, orphan);
 		else if (i == 1)
-			run_to(c, READ_AT + GHOST_MAX + WHEEL_TICK_MS);
+			run_to(c, READ_AT + ORPHAN_MAX + WHEEL_TICK_MS);
 		if (i < 2) {
 			expect_counts(c, 1, 0, 0);
 			call(c, 3);
@@ -698,8 +699,8 @@ static void the_realm_ends(void **state)
 	expect_counts(c, 3, 3, 1);
 }
 
-/* A session has at most as many ghosts as it may have calls in flight. */
-static void ghosts_are_bounded(void **state)
+/* A session has at most as many orphans as it may have calls in flight. */
+static void orphans_are_bounded(void **state)
 {
 	struct core *c = *state;
 	struct realm_limits limits;
@@ -722,8 +723,8 @@ static void ghosts_are_bounded(void **state)
 	assert_int_equal(realm_counters(c->realm).unknown_answers, 2);
 }
 
-/* A callee without a limit leaves no ghosts. */
-static void no_limit_no_ghosts(void **state)
+/* A callee without a limit leaves no orphans. */
+static void no_limit_no_orphans(void **state)
 {
 	struct core *c = *state;
 
@@ -1095,11 +1096,11 @@ int main(void)
 		core_test(slots_of_a_callee_that_does_not_stop),
 		core_test(the_queue_of_a_callee_that_stops),
 		core_test(the_queue_of_a_callee_that_does_not_stop),
-		core_test(ghosts_end),
-		core_test(a_ghost_without_its_registration),
+		core_test(orphans_end),
+		core_test(an_orphan_without_its_registration),
 		core_test(the_realm_ends),
-		core_test(ghosts_are_bounded),
-		core_test(no_limit_no_ghosts),
+		core_test(orphans_are_bounded),
+		core_test(no_limit_no_orphans),
 		core_test(first_come_first_served),
 		core_test(the_queue_is_bounded),
 		core_test(ends_in_the_queue),

@@ -792,7 +792,7 @@ static void test_many_members_end_in_the_middle(void **state)
 	now_ms += 1000; /* ends the turn's time */
 	for (bool done = fan_out_begin(&ps, &p, 1, &taken); !done;
 	     done = fan_out_go_on(&ps), turns_taken++) {
-		assert_in_range(sent_in_turn, 1, DELIVERIES_PER_LOOK);
+		assert_in_range(sent_in_turn, 1, DELIVERIES_PER_CHECK);
 		sent_in_turn = 0;
 		while (at < MASS && (stand_ins[at].ended || stand_ins[at].events > 0))
 			at++;

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The order that WAMP guarantees; and nothing is lost or doubled."""
 
+import random
 import threading
 
 import pytest
-from rawclient import EVENT, INVOCATION, SERIALIZERS, SUBSCRIBE, SUBSCRIBED, TRANSPORTS, UNSUBSCRIBE, UNSUBSCRIBED
+import rawclient
+from rawclient import (CALL, EVENT, GOODBYE, INVOCATION, PUBLISH, SERIALIZERS, SUBSCRIBE, SUBSCRIBED, TRANSPORTS,
+                       UNSUBSCRIBE, UNSUBSCRIBED)
+from utils import BUILD, SLOW, router_config
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
@@ -106,6 +110,65 @@ def test_no_event_before_subscribed_and_none_after_unsubscribed(routerd, join, a
 
     in_threads(all_churn, *[lambda p=p: publish(p) for p in publishers])
     routerd.check_threads()
+
+
+@pytest.mark.websocket
+def test_members_end_in_the_middle_of_a_fan_out(start_routerd, threads, clients, join):
+    """Members that accept only short messages get the events one by one, so that these take many turns.
+    A killed session and one that unsubscribes get what was published before, and nothing else; those that
+    stay get everything, in order."""
+    config = router_config(threads=threads, cryptosign=False)
+    config["transports"][0]["type"] = "universal"
+    routerd = start_routerd(config)
+    number, rounds, burst = 2000 if BUILD.name == "release" else 200, 5, 32
+    killer, members = join(routerd), []
+    for _ in range(number):
+        member = rawclient.Client(**routerd.address(0), transport=rawclient.RawSocket, length=2)  # 2 KiB
+        clients.append(member)
+        member.join()
+        members.append(member)
+    subscriptions = [m.subscribe(TOPICS[0]) for m in members]
+    chosen = random.Random(17).sample(range(number), 4 * rounds + 50)
+    killed, closed, unsubscribed = (chosen[i * rounds:(i + 1) * rounds] for i in range(3))
+    stay = chosen[3 * rounds:]
+    kills = []
+
+    def publications(n):
+        """Numbered, and one of them is too long for the members."""
+        values = [*range(n * burst, (n + 1) * burst), "x" * 3000]
+        return [[PUBLISH, killer.next_request(), {}, TOPICS[0], [-1, v]] for v in values]
+
+    for n in range(rounds):
+        kills.append(killer.next_request())
+        killer.send(*publications(2 * n), [CALL, kills[-1], {}, "wamp.session.kill", [members[killed[n]].session]],
+                    *publications(2 * n + 1))
+        members[closed[n]].close_socket()
+        i = unsubscribed[n]
+        publish = [PUBLISH, 10, {"exclude_me": False}, TOPICS[0]]
+        members[i].send([*publish, [i, 0]], [UNSUBSCRIBE, 11, subscriptions[i]], [*publish, [i, 1]])
+    for request in kills:
+        killer.result(request)
+    for i in unsubscribed:
+        members[i].silent()
+    killer.publish(TOPICS[0], [-2, 0], acknowledge=True)
+    sent = {-1: 2 * rounds * burst, **{i: 2 for i in unsubscribed}, -2: 1}
+    for i in killed + unsubscribed + stay:
+        member, got = members[i], dict.fromkeys(sent, 0)
+        while not got[-2]:
+            message = member.recv(20 * SLOW)
+            if message[0] != EVENT:
+                break
+            sender, value = message[4]
+            assert message[1] == subscriptions[i] and value == got[sender]
+            got[sender] += 1
+        if i in killed:
+            assert message[0] == GOODBYE and member.wait_closed()[1] == []
+            assert got[-1] == (2 * killed.index(i) + 1) * burst
+        elif i in unsubscribed:
+            assert message == [UNSUBSCRIBED, 11] and got[i] == 1
+            assert member.silent() == []
+        else:
+            assert got == sent
 
 
 def test_what_was_published_before_goodbye_arrives(routerd, join):

@@ -203,12 +203,20 @@ static void *add_item(struct mailboxes *m, struct stage *st, size_t bytes)
 	return b->items + b->count++ * m->item_size;
 }
 
+static NOINLINE void *stage_in_new_batch(struct mailboxes *m, unsigned self, unsigned to,
+					 size_t bytes)
+{
+	if (!mailbox_room(m, self, to))
+		return NULL;
+	return add_item(m, &m->box[self].sender.staged[to], bytes);
+}
+
 void *mailbox_stage(struct mailboxes *m, unsigned self, unsigned to, size_t bytes)
 {
 	struct stage *st = &m->box[self].sender.staged[to];
 
-	if (!has_room(st) && !mailbox_room(m, self, to))
-		return NULL;
+	if (UNLIKELY(!has_room(st)))
+		return stage_in_new_batch(m, self, to, bytes);
 	return add_item(m, st, bytes);
 }
 

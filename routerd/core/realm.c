@@ -49,7 +49,7 @@ static inline void finish_post(struct realm *realm)
 		end_some(realm);
 }
 
-static void handle_join(struct realm *realm, struct post *p)
+static NOINLINE void handle_join(struct realm *realm, struct post *p)
 {
 	ASSERT(p->session.worker < realm->n_workers);
 	struct session *s = session_at(realm, p->session);

@@ -242,6 +242,14 @@ void conn_arm(struct conn *c)
 		event_active(&c->stream.ev, EV_READ, 0);
 }
 
+/* Ends the connection of a client that reads too slowly. */
+static NOINLINE void kill_slow(struct conn *c)
+{
+	conn_log(c, "closed: slow consumer listener=%s queued=%zu suppressed=%u",
+		 c->conf->name, c->stream.out.memory);
+	conn_kill(c, CONN_END_SLOW);
+}
+
 bool conn_accepts(struct conn *c, size_t len)
 {
 	size_t limit = c->conf->queue_max;
@@ -251,9 +259,7 @@ bool conn_accepts(struct conn *c, size_t len)
 	 * sent. */
 	if (queued == 0 || (queued <= limit && len <= limit - queued))
 		return true;
-	conn_log(c, "closed: slow consumer listener=%s queued=%zu suppressed=%u",
-		 c->conf->name, queued);
-	conn_kill(c, CONN_END_SLOW);
+	kill_slow(c);
 	return false;
 }
 

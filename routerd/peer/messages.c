@@ -69,10 +69,18 @@ static void quote_bad_uri(enum match how, struct slice uri, char *to, size_t siz
 		 uri_fault(how, uri));
 }
 
+static NOINLINE void refuse_bad_uri(struct peer *p, const struct msg *m, enum match how)
+{
+	char text[WAMP_MAX_URI + 128];
+
+	quote_bad_uri(how, m->uri, text, sizeof(text));
+	refuse(p, m, WAMP_ERROR_INVALID_URI, text);
+}
+
 /* Refuses a request that the session may not make: counts, logs, and sends an ERROR. If
  * text is empty, the ERROR contains a standard text. */
-static void deny_request(struct peer *p, const struct msg *m, enum action action,
-			 const char *uri, struct slice text)
+static NOINLINE void deny_request(struct peer *p, const struct msg *m, enum action action,
+				  const char *uri, struct slice text)
 {
 	const struct identity *i = p->identity;
 	char ours[WAMP_MAX_URI + 64];
@@ -167,11 +175,9 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action,
 		      struct post *post)
 {
 	enum match how = (enum match)post->match;
-	char text[WAMP_MAX_URI + 128];
 
 	if (how == MATCH_EXACT ? !uri_valid(m->uri) : uri_fault(how, m->uri) != NULL) {
-		quote_bad_uri(how, m->uri, text, sizeof(text));
-		refuse(p, m, WAMP_ERROR_INVALID_URI, text);
+		refuse_bad_uri(p, m, how);
 		return false;
 	}
 	if (reserved(action, how, m->uri)) {

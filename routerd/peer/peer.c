@@ -150,13 +150,10 @@ const char *peer_why_undeliverable(int err)
 	       "all: no extension types)";
 }
 
-const struct msg_details *peer_details(const struct post *post, struct msg_details *to)
+void peer_fill_details(const struct post *post, struct msg_details *to)
 {
 	const struct identity *disclosed = post->disclosed;
 
-	if (LIKELY(disclosed == NULL && post->trust == 0 && !post->progress &&
-		   post->match == MATCH_EXACT))
-		return NULL;
 	*to = (struct msg_details){.progress = post->progress, .trust = post->trust};
 	if (disclosed != NULL) {
 		to->session = disclosed->session;
@@ -165,7 +162,6 @@ const struct msg_details *peer_details(const struct post *post, struct msg_detai
 	}
 	if (post->match != MATCH_EXACT)
 		to->uri = payload_uri(post->payload);
-	return to;
 }
 
 int peer_send_payload(struct peer *p, enum wamp_type type, const struct post *post)

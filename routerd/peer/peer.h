@@ -110,11 +110,21 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 int peer_send_payload(struct peer *p, enum wamp_type type,
 		      const struct post *post) MUSTCHECK;
 
+/* For peer_details. */
+void peer_fill_details(const struct post *post, struct msg_details *to);
 /*
  * Fills *to for the Details of an EVENT, INVOCATION or RESULT, and returns the pointer
- * `to`. Returns NULL if Details is empty.
+ * `to`. Returns NULL if Details is empty, as nearly always.
  */
-const struct msg_details *peer_details(const struct post *post, struct msg_details *to);
+static inline const struct msg_details *peer_details(const struct post *post,
+						     struct msg_details *to)
+{
+	if (LIKELY(post->disclosed == NULL && post->trust == 0 && !post->progress &&
+		   post->match == MATCH_EXACT))
+		return NULL;
+	peer_fill_details(post, to);
+	return to;
+}
 
 /* Counts and logs that memory ran out. The text `what` names the thing that was lost. */
 void peer_no_memory(struct peer *p, const char *what);

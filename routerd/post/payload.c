@@ -82,18 +82,31 @@ void payload_ref(struct payload *p)
 	refs_take(p);
 }
 
+static bool is_transcoded(const struct payload *p)
+{
+	for (int i = 0; i < SERIALIZER_COUNT; i++)
+		if (atomic_load_explicit(&p->transcoded[i], memory_order_relaxed) != NULL)
+			return true;
+	return false;
+}
+
+static NOINLINE void drop_transcoded(const struct payload *p)
+{
+	for (int i = 0; i < SERIALIZER_COUNT; i++) {
+		struct shared_buf *b =
+			atomic_load_explicit(&p->transcoded[i], memory_order_relaxed);
+		shared_buf_unref(&b);
+	}
+}
+
 void payload_unref(struct payload **pp)
 {
 	struct payload *p = refs_drop(pp);
 
 	if (p == NULL)
 		return;
-	for (int i = 0; i < SERIALIZER_COUNT; i++) {
-		struct shared_buf *b =
-			atomic_load_explicit(&p->transcoded[i], memory_order_relaxed);
-		if (b != NULL)
-			shared_buf_unref(&b);
-	}
+	if (UNLIKELY(is_transcoded(p)))
+		drop_transcoded(p);
 	free(p);
 }
 

@@ -29,12 +29,9 @@ const struct post_kind post_kinds[POST_TYPE_COUNT] = {
 #undef X
 };
 
-void post_drop(struct post *p)
+/* Drops what the post owns besides a payload and options. */
+static void drop_owned(struct post *p)
 {
-	payload_unref(&p->payload);
-	/* test here: nearly all posts have no options, and the call costs time */
-	if (UNLIKELY(p->options != NULL))
-		options_unref(&p->options);
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 		break;
@@ -61,11 +58,11 @@ void post_drop(struct post *p)
 		login_message_free(&p->login);
 		break;
 	case OWNS_EVENT:
-		if (UNLIKELY(p->more != NULL))
+		if (p->more != NULL)
 			id_list_unref(&p->more);
 		/* FALLTHROUGH */
 	case OWNS_DISCLOSED:
-		if (UNLIKELY(p->disclosed != NULL))
+		if (p->disclosed != NULL)
 			identity_unref(&p->disclosed);
 		break;
 	case OWNS_META:
@@ -77,13 +74,22 @@ void post_drop(struct post *p)
 	}
 }
 
-size_t post_size(const struct post *p)
+/* What nearly all posts do not have is tested here, because calls cost time. */
+void post_drop(struct post *p)
 {
-	size_t size = sizeof(*p) + payload_size(p->payload);
-
-	/* shared objects count in full, because this may be the last reference */
+	if (p->payload != NULL)
+		payload_unref(&p->payload);
 	if (UNLIKELY(p->options != NULL))
-		size += options_size(p->options);
+		options_unref(&p->options);
+	if (post_kinds[p->type].owns != OWNS_NOTHING)
+		drop_owned(p);
+}
+
+/* The bytes of what the post owns besides a payload and options. */
+static NOINLINE size_t owned_size(const struct post *p)
+{
+	size_t size = 0;
+
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
 	case OWNS_FD:
@@ -116,5 +122,17 @@ size_t post_size(const struct post *p)
 			size += revocation_size(p->kill);
 		break;
 	}
+	return size;
+}
+
+size_t post_size(const struct post *p)
+{
+	size_t size = sizeof(*p) + payload_size(p->payload);
+
+	/* shared objects count in full, because this may be the last reference */
+	if (UNLIKELY(p->options != NULL))
+		size += options_size(p->options);
+	if (post_kinds[p->type].owns != OWNS_NOTHING)
+		size += owned_size(p);
 	return size;
 }

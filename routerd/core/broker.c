@@ -311,6 +311,20 @@ static bool room_for_events(struct realm *realm, uint32_t workers)
 	return true;
 }
 
+static bool has_several(uint32_t workers)
+{
+	return (workers & (workers - 1)) != 0;
+}
+
+/* Sends the event to the first of the workers. False if out of memory. */
+static bool send_to_first(struct realm *realm, uint32_t workers, const struct post *event)
+{
+	if (!post_send(realm->outbox, (unsigned)__builtin_ctz(workers), event))
+		return false;
+	realm->counters.events++;
+	return true;
+}
+
 /*
  * Sends the event to each worker that has receivers, in the order of the workers, and
  * takes the references of p. If memory runs out, sends it to none and returns false.
@@ -337,23 +351,26 @@ static bool post_events(struct realm *realm, const struct session *s,
 		return true;
 	if (to->n > 1 && (event.more = list_more(to)) == NULL)
 		return false;
-	if (!room_for_events(realm, workers)) {
+	/* a single post is sent or not; several are sent together or not at all */
+	if (has_several(workers) && !room_for_events(realm, workers)) {
 		id_list_unref(&event.more);
+		return false;
+	}
+	if (event.disclosed != NULL)
+		identity_ref(event.disclosed);
+	for (; has_several(workers); workers &= workers - 1) {
+		share_event(&event);
+		bool sent = send_to_first(realm, workers, &event);
+		ASSERT(sent);
+	}
+	/* the last post takes the references */
+	if (!send_to_first(realm, workers, &event)) {
+		id_list_unref(&event.more);
+		identity_unref(&event.disclosed);
 		return false;
 	}
 	p->payload = NULL;
 	p->options = NULL;
-	if (event.disclosed != NULL)
-		identity_ref(event.disclosed);
-	for (; workers != 0; workers &= workers - 1) {
-		/* the last post takes the references */
-		if ((workers & (workers - 1)) != 0)
-			share_event(&event);
-		bool sent = post_send(realm->outbox, (unsigned)__builtin_ctz(workers),
-				      &event);
-		ASSERT(sent);
-		realm->counters.events++;
-	}
 	return true;
 }
 

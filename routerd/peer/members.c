@@ -20,9 +20,12 @@ int members_init(struct members *m)
 
 void members_free_bytes(struct fan_out *f)
 {
-	for (unsigned k = 0; k < WIRE_KINDS; k++)
+	for (unsigned k = 0; k < WIRE_KINDS; k++) {
+		if (!f->bytes[k].made)
+			continue;
 		shared_buf_unref(&f->bytes[k].framed);
-	memset(f->bytes, 0, sizeof(f->bytes));
+		f->bytes[k] = (struct fan_out_bytes){.made = false};
+	}
 }
 
 void members_fan_out_end(struct fan_out *f)

@@ -106,9 +106,26 @@ static void give_back_call(struct dealer *d, struct call *c)
 	d->n_free_calls++;
 }
 
-/* Adds a call that is in no queue and has no callee yet. NULL if out of memory. */
+static void set_deadline(struct realm *realm, struct call *c, uint64_t due_ms)
+{
+	c->deadline.realm = realm;
+	wheel_set(realm->deadlines, &c->deadline.node, due_ms);
+}
+
+/* time_ms is when the CALL was read, so time spent in queues counts. */
+static void begin_timeout(struct realm *realm, struct call *c, const struct post *p)
+{
+	c->timeout_ms = p->timeout_ms;
+	if (c->timeout_ms != 0)
+		set_deadline(realm, c, p->time_ms + c->timeout_ms);
+}
+
+/*
+ * Adds the call of a post. It is in no queue and has no callee yet. NULL if out of
+ * memory.
+ */
 static struct call *add_call(struct realm *realm, struct session *caller,
-			     uint64_t request)
+			     const struct post *p)
 {
 	struct call *c = take_call(&realm->dealer);
 
@@ -116,24 +133,19 @@ static struct call *add_call(struct realm *realm, struct session *caller,
 		return NULL;
 	c->by_callee.owner = NULL;
 	c->by_caller.owner = caller;
-	c->by_caller.id = request;
+	c->by_caller.id = p->request;
 	/* a reused call must not look as if its deadline were set */
 	c->deadline.node.tick = 0;
+	begin_timeout(realm, c, p);
 	c->invocation = NULL;
-	c->timeout_ms = 0;
 	c->state = CALL_QUEUED;
 	c->works_on = false;
-	c->progress = false;
+	c->progress = p->progress;
+	c->disclose = p->disclose;
 	id_table_add(&realm->dealer.requests, &c->by_caller);
 	LIST_INSERT_HEAD(&caller->calls, c, of_caller);
 	caller->n_calls++;
 	return c;
-}
-
-static void set_deadline(struct realm *realm, struct call *c, uint64_t due_ms)
-{
-	c->deadline.realm = realm;
-	wheel_set(realm->deadlines, &c->deadline.node, due_ms);
 }
 
 /* Takes a call out of its queue. The caller gets the INVOCATION with its references. */
@@ -151,6 +163,13 @@ static struct post leave_queue(struct realm *realm, struct call *c)
 	realm->dealer.queued_bytes -= post_size(&invocation);
 	registration_dequeued(realm, reg);
 	return invocation;
+}
+
+static NOINLINE void drop_queued(struct realm *realm, struct call *c)
+{
+	struct post invocation = leave_queue(realm, c);
+
+	post_drop(&invocation);
 }
 
 /* The callee no longer works on the call. */
@@ -217,15 +236,14 @@ static void finish_call(struct realm *realm, struct call *c, struct post *answer
 	id_table_remove(&realm->dealer.requests, &c->by_caller);
 	LIST_REMOVE(c, of_caller);
 	caller->n_calls--;
-	if (UNLIKELY(c->state == CALL_WALKS)) {
-		meta_walk_end(&realm->meta, c->walk);
-	} else if (UNLIKELY(c->invocation != NULL)) {
-		struct post invocation = leave_queue(realm, c);
-		post_drop(&invocation);
-	} else if (UNLIKELY(c->works_on) && add_orphan(realm, c)) {
-		return;
-	} else if (c->by_callee.owner != NULL) {
+	if (LIKELY(c->state == CALL_ACTIVE || c->state == CALL_KILLING)) {
+		if (UNLIKELY(c->works_on) && add_orphan(realm, c))
+			return;
 		leave_callee(realm, c);
+	} else if (c->state == CALL_WALKS) {
+		meta_walk_end(&realm->meta, c->walk);
+	} else if (c->invocation != NULL) {
+		drop_queued(realm, c);
 	}
 	give_back_call(&realm->dealer, c);
 }
@@ -259,8 +277,8 @@ static struct call *find_call(struct realm *realm, const struct session *callee,
 }
 
 /* Ends a call with an ERROR. */
-static void fail_call(struct realm *realm, struct call *c, struct post_error error,
-		      struct payload *payload)
+static NOINLINE void fail_call(struct realm *realm, struct call *c,
+			       struct post_error error, struct payload *payload)
 {
 	struct post answer = {
 		.type = POST_ERROR,
@@ -326,24 +344,15 @@ void dealer_time_out(struct realm *realm, struct deadline *d)
 	fail_call(realm, c, timed_out, NULL);
 }
 
-/* time_ms is when the CALL was read, so time spent in queues counts. */
-static void begin_timeout(struct realm *realm, struct call *c, const struct post *p)
-{
-	c->timeout_ms = p->timeout_ms;
-	if (c->timeout_ms != 0)
-		set_deadline(realm, c, p->time_ms + c->timeout_ms);
-}
-
 struct call *dealer_add_walk(struct realm *realm, struct session *s, const struct post *p,
 			     struct meta_walk *walk)
 {
-	struct call *c = add_call(realm, s, p->request);
+	struct call *c = add_call(realm, s, p);
 
 	if (c == NULL)
 		return NULL;
 	c->state = CALL_WALKS;
 	c->walk = walk;
-	begin_timeout(realm, c, p);
 	return c;
 }
 
@@ -352,16 +361,21 @@ void dealer_answer(struct realm *realm, struct call *c, struct post *answer)
 	finish_call(realm, c, answer);
 }
 
-bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request)
+static NOINLINE void refuse_duplicate(struct realm *realm, struct session *s)
 {
 	struct post violation = {
 		.type = POST_VIOLATION,
 		.error.text = "CALL.Request: expected an id that no call in flight has",
 	};
 
+	session_post(realm, s, &violation);
+}
+
+bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request)
+{
 	if (LIKELY(find_own_call(realm, s, request) == NULL))
 		return false;
-	session_post(realm, s, &violation);
+	refuse_duplicate(realm, s);
 	return true;
 }
 
@@ -389,13 +403,14 @@ static void start_call(struct realm *realm, struct call *c, struct callee *calle
 	}
 	/* Specification, "Identifiers": request ids count from 1 to 2^53, then from 1
 	 * again. */
-	s->last_invocation = s->last_invocation % WAMP_MAX_ID + 1;
+	uint64_t id = s->last_invocation % WAMP_MAX_ID + 1;
+	s->last_invocation = id;
 	c->by_callee.owner = s;
-	c->by_callee.id = s->last_invocation;
+	c->by_callee.id = id;
 	c->state = CALL_ACTIVE;
 	id_table_add(&realm->dealer.calls, &c->by_callee);
 	LIST_INSERT_HEAD(&s->invocations, c, of_callee);
-	invocation->request = c->by_callee.id;
+	invocation->request = id;
 	/* Not session_post: if memory runs out, the caller gets an ERROR, and the callee,
 	 * which does not know of this call, stays. */
 	if (session_try_post(realm, s, invocation))
@@ -462,13 +477,11 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 				    "the session has too many calls in flight");
 		return;
 	}
-	struct call *c = add_call(realm, s, p->request);
+	struct call *c = add_call(realm, s, p);
 	if (c == NULL) {
 		session_error(realm, s, WAMP_CALL, p->request, no_memory, NULL);
 		return;
 	}
-	begin_timeout(realm, c, p);
-	c->progress = p->progress;
 	struct post invocation = {
 		.type = POST_INVOCATION,
 		.id = reg->pattern.by_id.id,
@@ -478,7 +491,6 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		.progress = p->progress,
 	};
 	p->payload = NULL;
-	c->disclose = p->disclose;
 	if (UNLIKELY(p->disclose == DISCLOSE_YES))
 		invocation.disclosed = identity_ref(s->identity);
 	/* New calls go behind those that wait, even if a callee is free. */

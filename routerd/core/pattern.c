@@ -473,13 +473,13 @@ struct pattern *pattern_walk_next(struct pattern_walk *w)
 	return p == NULL ? walk_wildcards(w) : p;
 }
 
-struct pattern *pattern_best(const struct pattern_index *x, struct slice uri)
+/* Finds the best prefix or wildcard. */
+static NOINLINE struct pattern *best_loose(const struct pattern_index *x,
+					   struct slice uri)
 {
-	struct pattern *p = pattern_exact(x, uri), *best = p;
+	struct pattern *p, *best = NULL;
 	struct pattern_walk w;
 
-	if (LIKELY(p != NULL || x->n_loose == 0))
-		return p;
 	pattern_walk_begin(&w, x, uri);
 	while ((p = walk_prefixes(&w)) != NULL)
 		best = p;
@@ -487,4 +487,11 @@ struct pattern *pattern_best(const struct pattern_index *x, struct slice uri)
 		return best;
 	walk_to_wildcards(&w);
 	return walk_wildcards(&w);
+}
+
+struct pattern *pattern_best(const struct pattern_index *x, struct slice uri)
+{
+	struct pattern *p = pattern_exact(x, uri);
+
+	return LIKELY(p != NULL || x->n_loose == 0) ? p : best_loose(x, uri);
 }

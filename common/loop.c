@@ -121,11 +121,15 @@ struct event_base *loop_base(struct loop *l)
 	return l->base;
 }
 
+static NOINLINE uint64_t read_clock(struct loop *l)
+{
+	l->now_ms = clock_now_ns() / 1000000;
+	return l->now_ms;
+}
+
 uint64_t loop_now_ms(struct loop *l)
 {
-	if (l->now_ms == 0)
-		l->now_ms = clock_now_ns() / 1000000;
-	return l->now_ms;
+	return LIKELY(l->now_ms != 0) ? l->now_ms : read_clock(l);
 }
 
 static void timer_fired(evutil_socket_t fd, short what, void *arg)

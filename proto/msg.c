@@ -599,7 +599,7 @@ int msg_read(enum serializer s, struct slice in, struct buf *scratch, struct msg
 	d.size = in.len;
 	d.out = out;
 	int err = read_message(&d, in, NULL);
-	if (UNLIKELY(token_is_value_error(err)))
+	if (UNLIKELY(err != 0) && token_is_value_error(err))
 		return read_leniently(&d, in, err);
 	return err;
 }

@@ -65,8 +65,8 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
  * Tells the owner that an INVOCATION or a progressive result was not sent, so that it
  * ends the call. request_type: INVOCATION or CALL.
  */
-static void return_undeliverable(struct peer *p, enum wamp_type request_type,
-				 uint64_t request, int err)
+static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request_type,
+					  uint64_t request, int err)
 {
 	if (!peer_post(p, &(struct post){
 				  .type = POST_UNDELIVERABLE,

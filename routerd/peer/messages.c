@@ -673,23 +673,11 @@ static bool is_done(struct peer *p, struct slice rest)
 	return true;
 }
 
-void messages_read(struct peer *p, struct slice bytes, bool text)
+/* Reads the messages of a batched subprotocol. */
+static NOINLINE void read_batch(struct peer *p, struct slice bytes, bool text)
 {
 	struct slice one;
 
-	if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
-		return;
-	/* WebSocket has text and binary messages; each subprotocol uses one type */
-	if (text != (p->serializer == SERIALIZER_JSON)) {
-		peer_violation(p, text ? "a text message in a binary subprotocol"
-				       : "a binary message in a text subprotocol");
-		return;
-	}
-	if (!p->batched) {
-		read_one(p, bytes);
-		(void)is_done(p, bytes);
-		return;
-	}
 	do {
 		struct slice rest = bytes;
 
@@ -706,4 +694,22 @@ void messages_read(struct peer *p, struct slice bytes, bool text)
 		    p->state == PEER_CLOSING)
 			return;
 	} while (bytes.len > 0);
+}
+
+void messages_read(struct peer *p, struct slice bytes, bool text)
+{
+	if (p->state == PEER_LEAVING || p->state == PEER_CLOSING)
+		return;
+	/* WebSocket has text and binary messages; each subprotocol uses one type */
+	if (text != (p->serializer == SERIALIZER_JSON)) {
+		peer_violation(p, text ? "a text message in a binary subprotocol"
+				       : "a binary message in a text subprotocol");
+		return;
+	}
+	if (p->batched) {
+		read_batch(p, bytes, text);
+		return;
+	}
+	read_one(p, bytes);
+	(void)is_done(p, bytes);
 }

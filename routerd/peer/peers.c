@@ -151,13 +151,6 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref)
 	return s->generation == ref.generation ? s->peer : NULL;
 }
 
-unsigned peers_owner(const struct peers *ps, uint16_t realm)
-{
-	/* realms go to the last worker first, because worker 0 has more to do: it also
-	 * accepts connections and talks to the authenticators */
-	return ps->n_workers - 1 - realm % ps->n_workers;
-}
-
 void peers_hold_queue(struct peers *ps, unsigned authenticator, bool full)
 {
 	uint64_t bit = UINT64_C(1) << authenticator;

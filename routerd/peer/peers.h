@@ -147,7 +147,12 @@ struct session_ref peers_ref(const struct peers *ps, const struct peer *p);
 struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 
 /* The worker that owns a realm. */
-unsigned peers_owner(const struct peers *ps, uint16_t realm);
+static inline unsigned peers_owner(const struct peers *ps, uint16_t realm)
+{
+	/* realms go to the last worker first, because worker 0 has more to do: it also
+	 * accepts connections and talks to the authenticators */
+	return ps->n_workers - 1 - realm % ps->n_workers;
+}
 
 /*
  * Records whether the hold queue of an authenticator is full; see peers_login_possible.

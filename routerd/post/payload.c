@@ -124,7 +124,8 @@ size_t payload_size(const struct payload *p)
  * Transcodes the items into the slot of s. If another thread fills the slot first, uses
  * its copy.
  */
-static int fill_slot(struct payload *p, enum serializer s, struct shared_buf **out)
+static NOINLINE int fill_slot(struct payload *p, enum serializer s,
+			      struct shared_buf **out)
 {
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
 	struct buf b;

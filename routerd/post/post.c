@@ -127,12 +127,12 @@ static NOINLINE size_t owned_size(const struct post *p)
 
 size_t post_size(const struct post *p)
 {
-	size_t size = sizeof(*p) + payload_size(p->payload);
+	size_t size = sizeof(*p);
 
 	/* shared objects count in full, because this may be the last reference */
 	if (UNLIKELY(p->options != NULL))
 		size += options_size(p->options);
 	if (post_kinds[p->type].owns != OWNS_NOTHING)
 		size += owned_size(p);
-	return size;
+	return size + payload_size(p->payload);
 }

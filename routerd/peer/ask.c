@@ -87,7 +87,7 @@ static bool post_question(struct peer *p, struct login_message *q)
 	return q->mail != NULL && post_send(ob, 0,
 					    &(struct post){
 						    .type = POST_LOGIN,
-						    .session = peers_ref(p->peers, p),
+						    .session = peer_ref(p),
 						    .login = q,
 					    });
 }

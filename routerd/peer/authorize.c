@@ -45,7 +45,7 @@ static bool post_authorize(struct peer *p, struct login_message *q)
 	return q->mail != NULL && post_send(ob, 0,
 					    &(struct post){
 						    .type = POST_AUTHORIZE,
-						    .session = peers_ref(p->peers, p),
+						    .session = peer_ref(p),
 						    .login = q,
 					    });
 }
@@ -181,7 +181,7 @@ void authorize_end(struct peer *p)
 	if (asked && !post_send(p->peers->outbox, 0,
 				&(struct post){
 					.type = POST_LOGIN_CANCEL,
-					.session = peers_ref(p->peers, p),
+					.session = peer_ref(p),
 				}))
 		peer_no_memory(p, "a cancelled question");
 }

@@ -167,7 +167,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 
 	/* compare the slot first: it is cheap, and differs for nearly all members */
 	if (p->slot == first->session.slot && first->exclude_me &&
-	    session_ref_eq(first->session, peers_ref(ps, p)))
+	    session_ref_eq(first->session, peer_ref(p)))
 		return;
 	if (first->options != NULL && !options_pass(first->options, p->identity))
 		return;

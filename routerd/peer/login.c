@@ -103,7 +103,7 @@ void login_abandon(struct peer *p)
 		bool sent = post_send(ps->outbox, 0,
 				      &(struct post){
 					      .type = POST_LOGIN_CANCEL,
-					      .session = peers_ref(ps, p),
+					      .session = peer_ref(p),
 				      });
 		(void)sent; /* if not, the answer comes and is dropped */
 	} else if (conn_end(p->conn) != CONN_END_NONE)

@@ -203,7 +203,7 @@ bool peer_post(struct peer *p, struct post *post)
 {
 	struct peers *ps = p->peers;
 
-	post->session = peers_ref(ps, p);
+	post->session = peer_ref(p);
 	post->realm = p->identity->realm;
 	/* timeouts start when the message was read */
 	post->time_ms = loop_now_ms(ps->loop);
@@ -218,7 +218,7 @@ void peer_post_last(struct peer *p, enum post_type type)
 			   &(struct post){
 				   .type = (uint8_t)type,
 				   .realm = p->identity->realm,
-				   .session = peers_ref(ps, p),
+				   .session = peer_ref(p),
 				   .time_ms = loop_now_ms(ps->loop),
 			   },
 			   &p->mail);

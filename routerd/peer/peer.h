@@ -79,6 +79,18 @@ struct peer {
 	log_limited(&(p)->peers->session_rate, loop_now_ms((p)->peers->loop),            \
 		    LOG_LEVEL_INFO, conn_prefix((p)->conn).text, __VA_ARGS__)
 
+/* How other workers refer to p's session. */
+static inline struct session_ref peer_ref(const struct peer *p)
+{
+	const struct peers *ps = p->peers;
+
+	return (struct session_ref){
+		.slot = p->slot,
+		.generation = ps->slots[p->slot].generation,
+		.worker = (uint16_t)ps->self,
+	};
+}
+
 /* Changes the state; no other function does. Asserts that the change is allowed. */
 void peer_set_state(struct peer *p, enum peer_state to);
 

@@ -134,15 +134,6 @@ void peers_renew(struct peers *ps, struct peer *p)
 	ps->slots[p->slot].generation++;
 }
 
-struct session_ref peers_ref(const struct peers *ps, const struct peer *p)
-{
-	return (struct session_ref){
-		.slot = p->slot,
-		.generation = ps->slots[p->slot].generation,
-		.worker = (uint16_t)ps->self,
-	};
-}
-
 struct peer *peers_find(const struct peers *ps, struct session_ref ref)
 {
 	ASSERT(ref.worker == ps->self && ref.slot < ps->n_slots);

@@ -142,7 +142,6 @@ void peers_remove(struct peers *ps, struct peer *p);
  * follow on the same connection.
  */
 void peers_renew(struct peers *ps, struct peer *p);
-struct session_ref peers_ref(const struct peers *ps, const struct peer *p);
 /* The peer that ref names. NULL if its session has ended. */
 struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 

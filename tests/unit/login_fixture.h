@@ -263,7 +263,8 @@ static inline int setup(void **state)
 	assert_int_equal(policy_new(NULL, w.config, &w.policy), 0);
 	w.loop = loop_new(NULL, NULL);
 	the_net.loop = w.loop;
-	assert_int_equal(peers_init(&w.peers, 0, 1, no_outbox, w.config, w.policy, &the_net), 0);
+	assert_int_equal(
+		peers_init(&w.peers, 0, 1, no_outbox, w.config, w.policy, &the_net), 0);
 	w.listener = (struct peer_listener){.peers = &w.peers,
 					    .conf = &w.config->listeners[0]};
 	crypto_sign_keypair(w.pk, w.sk);
@@ -304,7 +305,8 @@ static inline void say_hello(void)
 	char json[256];
 
 	snprintf(json, sizeof(json),
-		 "[1,null,{\"roles\":{\"callee\":{\"features\":{\"call_canceling\":true}}},\"authmethods\":[\"scram\","
+		 "[1,null,{\"roles\":{\"callee\":{\"features\":{\"call_canceling\":true}}"
+		 "},\"authmethods\":[\"scram\","
 		 "\"cryptosign\"],"
 		 "\"authextra\":{\"pubkey\":\"%s\",\"channel_binding\":null}}]",
 		 w.pk_hex);
@@ -332,7 +334,7 @@ static inline void answer_with(uint64_t epoch, struct slice extra)
 	fields_write_item(&b, &auth_result_table, &res);
 	attach_post(&w.peers, &(struct post){
 				      .type = POST_LOGIN_ANSWER,
-				      .session = peers_ref(&w.peers, &w.conn.peer),
+				      .session = peer_ref(&w.conn.peer),
 				      .login = login_message_new(&head, buf_slice(&b)),
 			      });
 }
@@ -405,7 +407,7 @@ static inline void owner_says(enum post_type type, struct revocation *r)
 {
 	attach_post(&w.peers, &(struct post){
 				      .type = (uint8_t)type,
-				      .session = peers_ref(&w.peers, &w.conn.peer),
+				      .session = peer_ref(&w.conn.peer),
 				      .revocation = r,
 			      });
 }

@@ -73,7 +73,7 @@ static void decide(struct session_ref to, uint64_t number, enum login_outcome ou
 
 static struct session_ref self(void)
 {
-	return peers_ref(&w.peers, session());
+	return peer_ref(session());
 }
 
 /* What conn_release leads to, in a later turn. */

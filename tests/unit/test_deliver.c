@@ -49,7 +49,7 @@ static int teardown_session(void **state)
 
 static void deliver_post(struct post p)
 {
-	p.session = peers_ref(&w.peers, session());
+	p.session = peer_ref(session());
 	attach_post(&w.peers, &p);
 }
 

@@ -218,7 +218,7 @@ static void test_role_gone_while_the_signature_waits(void **state)
 static void role_gone_in_joining(enum post_type answer_type)
 {
 	join();
-	struct session_ref old = peers_ref(&w.peers, &w.conn.peer);
+	struct session_ref old = peer_ref(&w.conn.peer);
 
 	assert_int_equal(reload_with_role("other"), 1);
 	assert_role_gone();
@@ -248,7 +248,7 @@ static void test_role_gone_when_joined(void **state)
 {
 	(void)state;
 	join();
-	struct session_ref old = peers_ref(&w.peers, &w.conn.peer);
+	struct session_ref old = peer_ref(&w.conn.peer);
 
 	owner_says(POST_JOINED, NULL);
 	assert_int_equal(reload_with_role("other"), 10);
@@ -310,7 +310,7 @@ static void test_a_late_answer_is_for_nobody(void **state)
 
 	(void)state;
 	say_hello();
-	old = peers_ref(&w.peers, &w.conn.peer);
+	old = peer_ref(&w.conn.peer);
 	client_gone(CONN_END_LOST);
 	assert_non_null(posted(POST_LOGIN_CANCEL));
 	connect_client(); /* it gets the same slot */
@@ -332,7 +332,7 @@ static void test_gone_while_joining(void **state)
 
 	(void)state;
 	join();
-	old = peers_ref(&w.peers, &w.conn.peer);
+	old = peer_ref(&w.conn.peer);
 	client_gone(CONN_END_LOST);
 	assert_non_null(posted(POST_GONE));
 	assert_true(session_ref_eq(must_have_posted(POST_GONE)->session, old));
@@ -385,7 +385,7 @@ static void test_goodbye_and_another_session(void **state)
 	say("[1,\"devices\",{\"roles\":{\"caller\":{}}}]"); /* anonymous */
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
 	owner_says(POST_JOINED, NULL);
-	struct session_ref first = peers_ref(&w.peers, &w.conn.peer);
+	struct session_ref first = peer_ref(&w.conn.peer);
 	say("[6,{},\"wamp.close.normal\"]");
 	assert_int_equal(w.conn.peer.state, PEER_LEAVING);
 	say("[16,1,{},\"a.b\"]"); /* ignored */
@@ -399,7 +399,7 @@ static void test_goodbye_and_another_session(void **state)
 	drop_posts();
 	say("[1,\"devices\",{\"roles\":{\"caller\":{}}}]");
 	assert_int_equal(w.conn.peer.state, PEER_JOINING);
-	assert_false(session_ref_eq(first, peers_ref(&w.peers, &w.conn.peer)));
+	assert_false(session_ref_eq(first, peer_ref(&w.conn.peer)));
 	client_gone(CONN_END_LOST);
 	assert_non_null(posted(POST_GONE));
 }

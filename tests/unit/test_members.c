@@ -465,7 +465,7 @@ static void publish_as(struct session_ref from, bool exclude_me)
 static void test_exclude_me(void **state)
 {
 	struct peer *a = raw(SERIALIZER_JSON, 15), *b = raw(SERIALIZER_CBOR, 15);
-	struct session_ref from = peers_ref(&ps, a), other = from;
+	struct session_ref from = peer_ref(a), other = from;
 
 	(void)state;
 	add(a);
@@ -478,7 +478,7 @@ static void test_exclude_me(void **state)
 	EXPECT(b, "[36,7,1,{},[1]]");
 	/* a publisher that is no member need not be left out */
 	members_remove(&ps, b, TOPIC);
-	publish_as(peers_ref(&ps, b), true);
+	publish_as(peer_ref(b), true);
 	EXPECT(a, "[36,7,1,{},[1]]");
 	EXPECT(b, "");
 	/* the same slot on another worker, and an old session in it */

@@ -6,8 +6,8 @@ choose the order; then either outcome is right."""
 import pytest
 import rawclient
 from rawclient import (ABORT, CALL, CANCEL, ERROR, EVENT, GOODBYE, HELLO, INTERRUPT, INVOCATION, PING, PONG, PUBLISH,
-                       REGISTER, REGISTERED, RESULT, UNREGISTER, UNREGISTERED, UNSUBSCRIBE, UNSUBSCRIBED, WELCOME,
-                       YIELD, WampError)
+                       REGISTER, REGISTERED, RESULT, SUBSCRIBE, SUBSCRIBED, UNREGISTER, UNREGISTERED, UNSUBSCRIBE,
+                       UNSUBSCRIBED, WELCOME, YIELD, WampError)
 from test_kill import expect_killed
 from test_meta import sessions
 from test_progressive_results import Stall, start_with_stall
@@ -183,6 +183,26 @@ def test_yield_and_the_callers_goodbye(race, swapped):
 
 
 @both_orders
+def test_a_second_call_with_the_id_and_yield(race, swapped):
+    """The id is free as soon as the owner has the answer. Before that, it is a violation to use it again."""
+    caller, callee = race.one, race.other
+    callee.register("com.example.p")
+    request = caller.start_call("com.example.p")
+    invocation = callee.expect(INVOCATION)[1]
+    race.run(*ordered([(caller, [CALL, request, {}, "com.example.p"]), (callee, [YIELD, invocation, {}])], swapped))
+    first = caller.recv()
+    assert first[0] == (RESULT if swapped else ABORT) or race.threads == 1
+    if first[0] == RESULT:
+        callee.send([YIELD, callee.expect(INVOCATION)[1], {}])
+        assert caller.recv() == [RESULT, request, {}]
+        race.expect_silence(caller, callee)
+    else:
+        assert first[0] == ABORT and caller.wait_closed()[1] == []
+        # the answer came before the end of the session, so the callee is not told to stop
+        race.expect_silence(callee)
+
+
+@both_orders
 def test_two_register_the_same(race, swapped):
     register = [REGISTER, 70, {}, "com.example.p"]
     sends = ordered([(race.one, register), (race.other, register)], swapped)
@@ -203,6 +223,17 @@ def test_publish_and_unsubscribe(race, swapped):
     got = [m[0] for m in subscriber.silent()]
     assert got in ([EVENT, UNSUBSCRIBED], [UNSUBSCRIBED])
     assert got[0] == (UNSUBSCRIBED if swapped else EVENT) or race.threads == 1
+
+
+@both_orders
+def test_publish_and_subscribe(race, swapped):
+    publisher, subscriber = race.one, race.other
+    race.run(*ordered([(publisher, [PUBLISH, 70, {}, "com.example.t"]),
+                       (subscriber, [SUBSCRIBE, 71, {}, "com.example.t"])], swapped))
+    publisher.silent()
+    got = [m[0] for m in subscriber.silent()]
+    assert got in ([SUBSCRIBED], [SUBSCRIBED, EVENT])
+    assert len(got) == 1 + swapped or race.threads == 1
 
 
 # --- kills ----------------------------------------------------------------------------------

@@ -34,6 +34,9 @@ function payload(command) {
 	return { argsList: command.args || [], argsDict: command.kwargs || {} };
 }
 
+// wampy takes a subscription with empty options for another one than without options.
+const optionsOf = (command) => (Object.keys(command.options || {}).length > 0 ? command.options : undefined);
+
 serve({
 	async join(command) {
 		const name = { json: "JsonSerializer", msgpack: "MsgpackSerializer", cbor: "CborSerializer" }[command.serializer];
@@ -75,7 +78,7 @@ serve({
 				const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
 				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {}, publisher,
 					matched: details.topic ?? null });
-			}, command.options || {});
+			}, optionsOf(command));
 		} catch (e) {
 			throw translate(e);
 		}
@@ -111,7 +114,7 @@ serve({
 					return { argsList: [cutEmoji()] };
 				}
 				return { argsList: argsList || [], argsDict: argsDict || {} };
-			}, command.options || {});
+			}, optionsOf(command));
 		} catch (e) {
 			throw translate(e);
 		}

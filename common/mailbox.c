@@ -361,6 +361,20 @@ void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b)
 	box->sender.n_spare++;
 }
 
+size_t mailbox_in_flight(const struct mailboxes *m, unsigned self)
+{
+	size_t most = 0;
+
+	for (unsigned to = 0; to < m->n; to++) {
+		size_t bytes = m->box[self].sender.staged[to].bytes +
+			       atomic_load_explicit(&m->box[to].from[self].bytes,
+						    memory_order_relaxed);
+		if (bytes > most)
+			most = bytes;
+	}
+	return most;
+}
+
 bool mailbox_pressure(const struct mailboxes *m)
 {
 	return atomic_load_explicit(&m->pairs_over, memory_order_relaxed) != 0;

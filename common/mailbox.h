@@ -117,6 +117,12 @@ bool mailbox_has_own(const struct mailboxes *m, unsigned self);
  */
 void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b);
 
+/*
+ * The most bytes that any thread has not yet processed of what self sent to it. Items
+ * that are only staged count, too.
+ */
+size_t mailbox_in_flight(const struct mailboxes *m, unsigned self);
+
 /* Must threads stop accepting new work? */
 bool mailbox_pressure(const struct mailboxes *m);
 

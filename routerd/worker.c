@@ -19,8 +19,10 @@
 #include <time.h>
 
 enum {
-	POSTS_PER_CHECK = 16, /* posts between two checks of the clock */
-	STOP_FLUSH_MS = 5000, /* time limit for stopping */
+	POSTS_PER_CHECK = 16,   /* posts between two checks of the clock */
+	STOP_FLUSH_MS = 5000,   /* time limit for stopping */
+	WORK_AHEAD = 256 << 10, /* bytes of unhandled posts that make work() wait */
+	WORK_WAIT_MS = 5,
 };
 
 enum stop_phase {
@@ -46,6 +48,9 @@ struct worker {
 	struct realm **realms;            /* NULL for realms of other workers */
 	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of realms that need work() */
 	unsigned n_busy, last_busy;
+	struct timer work_timer;
+	bool work_waits;        /* work_timer is set */
+	bool work_due;          /* work_timer has fired: do a piece of work in any case */
 	struct id_series ids;   /* no other worker makes the same ids */
 	struct wheel deadlines; /* deadlines of calls in the realms of this worker */
 	struct timer deadline_timer;
@@ -323,15 +328,44 @@ static void note_all_work(struct worker *w)
 			note_work(w, (uint16_t)i);
 }
 
+/* The timer only starts a turn: work runs at the end of every turn. */
+static void on_work_timer(void *arg)
+{
+	struct worker *w = arg;
+
+	w->work_waits = false;
+	w->work_due = true;
+}
+
+/*
+ * Work may send far more posts than caused it: a session that ends may cause 200,000 meta
+ * events. The posts of all clients would wait behind them. So work waits while more than
+ * WORK_AHEAD bytes of posts wait at a worker. A flood of other posts must not keep it
+ * waiting for ever: one piece is done every WORK_WAIT_MS in any case.
+ */
+static bool must_wait(struct worker *w)
+{
+	if (w->work_due || mailbox_in_flight(w->boxes, w->index) <= WORK_AHEAD) {
+		w->work_due = false;
+		return false;
+	}
+	/* setting it anew in every turn would put it off for ever */
+	if (!w->work_waits)
+		timer_arm(&w->work_timer, WORK_WAIT_MS);
+	w->work_waits = true;
+	return true;
+}
+
 /*
  * Does a piece of work for one busy realm after the other, until the turn's budget is
- * spent, but at least one piece. It may send far more posts than caused it, so it stops
- * while mailbox_pressure is true; the worker wakes up when the pressure ends. True if
- * there is more to do in the next turn.
+ * spent, but at least one piece. Does nothing while mailbox_pressure is true; the worker
+ * wakes up when the pressure ends. True if there is more to do in the next turn.
  */
 static bool work(struct worker *w)
 {
 	while (w->n_busy > 0 && !mailbox_pressure(w->boxes)) {
+		if (must_wait(w))
+			return false;
 		w->last_busy = (w->last_busy + 1) % w->n_busy;
 		struct realm *realm = w->realms[w->busy[w->last_busy]];
 		realm_work(realm);
@@ -661,6 +695,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 		     EV_READ | EV_PERSIST, on_mail, w);
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
 	timer_init(&w->deadline_timer, w->loop, on_deadline_timer, w);
+	timer_init(&w->work_timer, w->loop, on_work_timer, w);
 	wheel_init(&w->deadlines, loop_now_ms(w->loop));
 	/* Reserve memory for the posts that stopping needs, so that stopping cannot
 	 * fail. */
@@ -714,6 +749,7 @@ void worker_free(struct worker **wp)
 		event_del(&w->mail_event);
 		timer_disarm(&w->stop_timer);
 		timer_disarm(&w->deadline_timer);
+		timer_disarm(&w->work_timer);
 	}
 	loop_free(&w->loop);
 	outbox_free_all(&w->drain_mail);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When a worker ends calls whose deadline has passed: not before it has handled what was
- * read before the deadline. One worker, whose clock and turns the test controls; the test
- * plays another worker, on which caller and callee are. Double: common/loop. */
+ * read before the deadline. And how long it goes on with work that can wait: until too
+ * much mail waits. One worker, whose clock and turns the test controls; the test plays
+ * another worker, on which caller and callee are. Double: common/loop. */
 #include "routerd/worker.c"
 
 #include "tests/unit/fake_loop.h"
@@ -9,6 +10,7 @@
 #include <setjmp.h>
 #include <sodium.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -274,6 +276,84 @@ static void a_turn_has_a_share(void **state)
 	mailbox_done(boxes, OTHER, b);
 }
 
+/* Takes all mail, and forgets it. */
+static void take_all_mail(void)
+{
+	struct mail_list in = STAILQ_HEAD_INITIALIZER(in);
+
+	mailbox_take(boxes, OTHER, &in);
+	while (!STAILQ_EMPTY(&in)) {
+		struct mail_batch *b = STAILQ_FIRST(&in);
+		struct post *posts = (struct post *)(void *)b->items;
+		STAILQ_REMOVE_HEAD(&in, link);
+		while (b->taken < b->count)
+			post_drop(&posts[b->taken++]);
+		mailbox_done(boxes, OTHER, b);
+	}
+}
+
+static void subscribe(struct session_ref who, const char *topic)
+{
+	say(who, (struct post){.type = POST_SUBSCRIBE,
+			       .time_ms = now_ms,
+			       .request = 1,
+			       .payload = payload(topic)});
+	mailbox_hand_over(boxes, OTHER);
+	loop_run(owner->loop);
+	take_all_mail();
+}
+
+static uint64_t memberships(void)
+{
+	return realm_counters(owner->realms[0]).memberships;
+}
+
+/* A session with many subscriptions ends, somebody listens, and nobody takes the events.
+ */
+static void work_waits_for_the_mail(void **state)
+{
+	enum { MANY = 8000, SLICE = 256 };
+	char topic[32];
+
+	(void)state;
+	subscribe(caller, "wamp.subscription.on_unsubscribe");
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(topic, sizeof(topic), "com.example.t%u", i);
+		subscribe(callee, topic);
+	}
+	assert_int_equal(memberships(), MANY + 1);
+	say(callee, (struct post){.type = POST_GONE, .time_ms = now_ms});
+	mailbox_hand_over(boxes, OTHER);
+	loop_run(owner->loop);
+	while (turn())
+		;
+	/* it waits, although it could go on */
+	assert_int_equal(owner->n_busy, 1);
+	assert_ptr_equal(armed, &owner->work_timer);
+	assert_false(mailbox_pressure(boxes));
+	assert_in_range(mailbox_in_flight(boxes, OWNER), WORK_AHEAD + 1, 2 * WORK_AHEAD);
+	uint64_t left = memberships();
+	assert_true(left > MANY / 4);
+	assert_false(turn());
+	assert_int_equal(memberships(), left);
+
+	/* the timer makes it do one piece */
+	for (unsigned i = 0; i < 3; i++) {
+		armed->cb(armed->arg);
+		assert_false(turn());
+		assert_int_equal(memberships(), left - SLICE);
+		left = memberships();
+	}
+
+	/* it goes on when the mail is taken */
+	for (unsigned i = 0; i < MANY && owner->n_busy > 0; i++) {
+		take_all_mail();
+		turn();
+	}
+	assert_int_equal(memberships(), 1);
+	take_all_mail();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +363,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(the_result_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_result_is_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_turn_has_a_share, setup, teardown),
+		cmocka_unit_test_setup_teardown(work_waits_for_the_mail, setup, teardown),
 	};
 
 	if (sodium_init() < 0)

@@ -10,9 +10,9 @@
 
 #include "common/base.h"
 
-/* All zero when all output was flushed. */
+/* Set to zero at the end of each turn. */
 struct budget {
-	uint64_t reading_since_ns; /* 0: nothing was read in this turn */
+	uint64_t reading_since_ns; /* 0: no event has come in this turn */
 	uint64_t posts_since_ns;
 	size_t queued;  /* bytes of output since the last flush */
 	uint32_t conns; /* connections with output since the last flush */

@@ -89,7 +89,7 @@ static void silence_passed(struct conn *c)
 	conn_set_deadline(c, c->conf->ping_timeout_ms);
 }
 
-/* The handshake took too long: either the first one or the one after conn_left. */
+/* No WELCOME in time. c->left: a session has ended, and no new HELLO has come. */
 static void handshake_late(struct conn *c)
 {
 	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
@@ -185,7 +185,7 @@ static void pause_reading(struct conn *c)
 	conn_arm(c);
 }
 
-/* Called when a pause or a hold has ended. The other one may still last. */
+/* Called when a pause or a hold has ended. A hold may go on after a pause has ended. */
 static void go_on_reading(struct conn *c)
 {
 	if (c->established && !c->on_hold)

@@ -72,7 +72,10 @@ enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* the usual value of early_message
 struct conn_handler {
 	size_t user_size; /* bytes at conn_user, initially zero */
 
-	/* One line of text. It answers a request without an upgrade for a known path. */
+	/*
+	 * One line of text: the answer to a request that is for a known path but does
+	 * not ask for an upgrade.
+	 */
 	const char *page;
 
 	/*
@@ -149,12 +152,12 @@ void conn_left(struct conn *c);
 void conn_restart_handshake(struct conn *c);
 
 /*
- * Postpones a message. May be called only by `message`, on an established connection.
- * After conn_release, and before any other input, `message` is called again with rest,
- * which must be the end of its bytes. Until then the connection is not read, and it sends
- * no pings. Input that was read already, at most NET_SCRATCH bytes, is kept and counts
- * against the worker's budget for incomplete messages. Sending, closing and dropping are
- * still possible.
+ * Postpones the rest of a message. May be called only by `message`, on an established
+ * connection; rest must be the end of the bytes that `message` got. After conn_release,
+ * and before any other input, `message` is called again with rest. Until then the
+ * connection is not read, and it sends no pings. Input that was read already, at most
+ * NET_SCRATCH bytes, is kept and counts against the worker's budget for incomplete
+ * messages. Sending, closing and dropping are still possible.
  */
 void conn_hold(struct conn *c, struct slice rest);
 
@@ -192,7 +195,7 @@ void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_mess
  * Sends Close after the queued output, waits for the peer's Close, and closes. RawSocket
  * has no Close: there it shuts down the output and waits for the peer's end of file. code
  * must be allowed in a Close frame. reason is UTF-8, is cut to 123 bytes, and may be
- * NULL.
+ * NULL. Before the WebSocket or RawSocket handshake is complete, refuses it instead.
  */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
 

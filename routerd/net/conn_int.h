@@ -47,7 +47,7 @@ struct conn {
 	struct wheel_node deadline;
 	union conn_partial partial;
 	struct conn_unhandled *unhandled; /* NULL: none */
-	uint64_t alive_ms;                /* when the last input or write showed it */
+	uint64_t alive_ms;                /* when the peer was last known to be alive */
 	uint32_t incomplete_bytes; /* bytes of memory of `partial` and `unhandled` */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
@@ -112,8 +112,8 @@ bool conn_accepts(struct conn *c, size_t len) MUSTCHECK;
 bool conn_queued(struct conn *c, int err, size_t len);
 
 /*
- * Queues bytes that the router itself has made, regardless of queue_max. False if out of
- * memory; c is dead then.
+ * Queues bytes that are not a message, such as an answer to a handshake or a ping,
+ * regardless of queue_max. False if out of memory; c is dead then.
  */
 bool conn_push(struct conn *c, struct slice bytes);
 

@@ -153,9 +153,9 @@ void net_fini(struct net *n);
 
 /*
  * Call it at the end of a turn, after everything that queues output. Calls `closed` for
- * the connections that have left OPEN, writes the queued output with one writev per
- * connection, and frees dead connections. `closed` may send posts, so hand posts over
- * afterwards. True: call it again without waiting for an event.
+ * the connections that have left OPEN, writes the queued output of all connections, and
+ * frees dead connections. `closed` may send posts, so hand posts over afterwards. True:
+ * call it again without waiting for an event.
  */
 bool net_turn_end(struct net *n);
 
@@ -163,8 +163,8 @@ bool net_turn_end(struct net *n);
 void net_resume_all(struct net *n);
 
 /*
- * Closes all connections: answers 503 to a handshake, calls conn_drop for a login, and
- * sends other clients a Close with this code and reason. Afterwards the worker runs turns
+ * Closes all connections: refuses incomplete handshakes, drops clients that are logging
+ * in, and closes the others with this code and reason. Afterwards the worker runs turns
  * until net_conns is 0, or as long as it wants to wait.
  */
 void net_close_all(struct net *n, uint16_t code, const char *reason);

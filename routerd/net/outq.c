@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 /*
- * A part of the queue. Copies are stored after the struct, and more can be added until
- * it is full. A shared chunk only has a pointer.
+ * A part of the queue. A chunk of copies has its bytes after the struct, and copies can
+ * be added until it is full. A shared chunk only points to the shared bytes.
  */
 struct outq_chunk {
 	struct outq_chunk *next;

@@ -21,8 +21,8 @@ enum { COLLECTOR_MS = 2000 };
 struct collected {
 	bool waits; /* the running collection needs its answer */
 	bool owes;  /* the worker has not answered its request */
-	/* Owned. NULL if the worker has not answered, or if worker 0 had no memory for
-	 * the request or the worker for the snapshot. */
+	/* Owned. NULL if the worker has not answered, or if memory ran out: in worker 0
+	 * for the request, or in the worker for the snapshot. */
 	struct buf *snapshot;
 };
 
@@ -43,11 +43,11 @@ void collector_init(struct collector *c, struct loop *loop, struct outbox *outbo
 void collector_fini(struct collector *c);
 
 /*
- * Starts a collection. done is called once for each collection, also if memory runs out.
+ * Starts a collection. done is called once for each collection, even if memory runs out.
  * Until done returns, it may read c->workers.
  */
 void collector_start(struct collector *c, void (*done)(void *arg), void *arg);
-/* Ends a collection now, with the snapshots that have arrived. No other follows. */
+/* Ends a collection now, with the snapshots that have arrived. No other starts. */
 void collector_stop(struct collector *c);
 
 /* Handles POST_COUNTED and takes its snapshot. */

@@ -56,7 +56,7 @@ struct link {
 	const struct config *config;
 	const struct link_handlers *handlers;
 	struct auth_hello_memory memory;
-	unsigned failures; /* connections in a row without an answer, except to hello */
+	unsigned failures; /* attempts in a row that got no answer but the one to hello */
 	unsigned misses;   /* pings in a row without an answer */
 	int spare;         /* a socket for the next connection, or -1 */
 	char outage[160];  /* reason of the outage, as logged; "": no outage */

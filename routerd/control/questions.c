@@ -163,7 +163,7 @@ static void answer_question(struct question *qu, enum login_outcome outcome,
 	forget(qu);
 }
 
-/* Answers that there is no decision, so that the client tries again. */
+/* Answers that there is no decision, and why. */
 static void answer_none(struct question *qu, enum login_outcome why)
 {
 	qu->all->unavailable++;

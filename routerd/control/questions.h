@@ -13,7 +13,7 @@
  * crashed the authenticator. A suspect is sent once more, with nothing else in flight. If
  * the link breaks again, the question gets the outcome LOGIN_LINK_BROKE. So a question
  * that crashes the authenticator breaks at most two connections. Between two suspects all
- * other waiting questions are sent, so that neither kind waits for long.
+ * other waiting questions are sent, so that suspects do not keep them waiting for long.
  */
 #ifndef ROUTERD_CONTROL_QUESTIONS_H
 #define ROUTERD_CONTROL_QUESTIONS_H

@@ -109,8 +109,8 @@ static bool same_address(const struct config_endpoint *a, const struct config_en
 }
 
 /*
- * Adds errors if another listener has l's name or address, or an authenticator has its
- * address.
+ * Adds errors if an earlier listener has l's name or address, or if an authenticator has
+ * l's address.
  */
 static void check_conflicts(struct conf *c, const struct config *cfg,
 			    const struct config_listener *l)
@@ -247,8 +247,8 @@ static void set_default_names(struct conf *c, struct config *cfg)
 }
 
 /*
- * Skips checks that depend on values with errors: they might report errors that only
- * follow from others.
+ * Skips each check that depends on a value with an error: the check might report an error
+ * that only follows from the first one.
  */
 static void check_config(struct conf *c, void *map)
 {

@@ -145,13 +145,16 @@ struct config_limits {
 	size_t incomplete_total; /* bytes of incomplete requests and messages */
 	/* Bytes in flight between two workers above which reading is paused. */
 	size_t mailbox_high;
-	size_t mailbox_low;        /* bytes below which reading resumes */
-	int hold_queue;            /* logins that wait for an authenticator */
+	size_t mailbox_low; /* bytes below which reading resumes */
+	/* Logins that wait for one authenticator. The same limit applies to the requests
+	 * that wait for it. */
+	int hold_queue;
 	uint32_t hold_timeout;     /* ms */
 	int pending_calls;         /* per session */
 	int session_subscriptions; /* per session */
 	int session_registrations; /* per session */
-	int session_wildcards;     /* per session, both kinds together */
+	/* Per session: wildcard subscriptions and wildcard registrations together. */
+	int session_wildcards;
 };
 
 struct config {

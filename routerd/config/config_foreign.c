@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Lists Crossbar's keys that routerd does not have. A key is accepted if routerd does
- * what the key asks for. A key that the user would miss is an error. Constant; any
- * thread.
+ * what the key asks for, or if the user does not need its effect. Any other key is an
+ * error. Constant; any thread.
  */
 #include "routerd/config/config_int.h"
 
@@ -71,7 +71,8 @@ const struct conf_foreign config_foreign[] = {
 	/* A client that breaks the protocol gets a Close with a reason, and its
 	 * connection is closed soon after. */
 	{"options", {"fail_by_drop", "echo_close_codereason"}, ANY, NULL},
-	/* routerd does not compare the port in a request's Host. */
+	/* routerd does not compare the port in a request's Host, and has no status page
+	 * but one line of text. */
 	{"options", {"external_port", "enable_webstatus"}, ANY, NULL},
 	{"options", {"show_server_version", "enable_flash_policy"}, "false", NULL},
 	{"options", {"compression", "flash_policy"}, NULL, NULL},

@@ -89,6 +89,7 @@ static const struct conf_key endpoint_keys[] = {
 		    .required = true, .names = endpoint_types),
 	CONF_NUMBER(INT, struct config_endpoint, port, 1, 65535, 0),
 	CONF_KEY("interface", STRING, struct config_endpoint, host, .text = NULL),
+	/* The bounds also allow 5, which check_tcp refuses. */
 	CONF_NUMBER(INT, struct config_endpoint, version, 4, 6, 0),
 	CONF_KEY("path", STRING, struct config_endpoint, path, .max = CONF_MAX_SOCKET),
 	CONF_KEY("mode", MODE, struct config_endpoint, mode, .def = 0660),

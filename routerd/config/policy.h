@@ -67,8 +67,8 @@ struct policy {
  * ignored. cfg is not needed afterwards.
  *
  * A role that exists in `before` keeps its slot. The slot of a removed role becomes free
- * when only `before` refers to the role any more; so all earlier policies must have been
- * freed. E_LIMIT: a realm needs too many slots. E_NOMEM.
+ * when only `before` refers to the role: no identity does, and no earlier policy exists.
+ * E_LIMIT: a realm needs too many slots. E_NOMEM.
  */
 int policy_new(const struct policy *before, const struct config *cfg,
 	       struct policy **out) MUSTCHECK;
@@ -86,7 +86,8 @@ void policy_unref(struct policy **policy);
 /* The slot of a realm, or E_NOTFOUND. */
 int policy_realm_find(const struct policy *policy, struct slice name) MUSTCHECK;
 /*
- * The role of this name in the realm of a slot, owned by the policy. NULL: there is none.
+ * The role of this name in the realm in this slot, owned by the policy. NULL: there is
+ * none.
  */
 struct role_slot *policy_role_find(const struct policy *policy, unsigned realm,
 				   struct slice name);

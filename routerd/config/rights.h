@@ -9,9 +9,9 @@
  *   - An exact permission is more specific than all others.
  *   - A longer prefix is more specific than a shorter one. Prefixes are compared as
  *     strings: "a.b" matches "a.bc".
- *   - A wildcard and a prefix: the part of the wildcard before its first empty component
- *     counts, which is "a.b." in "a.b..d". The wildcard is more specific if this part is
- *     at least as long as the prefix.
+ *   - A wildcard is more specific than a prefix if the part of the wildcard before its
+ *     first empty component ("a.b." in "a.b..d") is at least as long as the prefix.
+ *     Otherwise the prefix is more specific.
  *   - Of two wildcards, the one whose first empty component comes later is more specific.
  *     If these are at the same place, the second ones are compared, and so on. (This is
  *     the specification's rule for registrations, "Best Matching".)
@@ -55,7 +55,7 @@ struct permission {
 	const char *uri; /* a URI or pattern, depending on match */
 	int match; /* enum match; while reading a file, -1: defined by stars in uri */
 	bool allow[ACTION_COUNT];
-	/* Of the callers and publishers; the other two elements are ALLOW. */
+	/* For CALL and PUBLISH; the other two elements are DISCLOSURE_ALLOW. */
 	enum disclosure disclose[ACTION_COUNT];
 	int trust_level; /* of its calls and publications; -1: none */
 };

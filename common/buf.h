@@ -67,7 +67,7 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t n)
 	return b->data + b->len;
 }
 
-/* Adds n bytes to the content: the caller has written them where buf_reserve returned. */
+/* Adds n bytes to the content, which the caller has written to buf_reserve's result. */
 static inline void buf_commit(struct buf *b, size_t n)
 {
 	DEBUG_ASSERT(n <= b->cap - b->len);

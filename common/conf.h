@@ -227,7 +227,7 @@ void conf_changes(const struct conf_table *table, const void *a, const void *b,
 /* Logs the warnings that conf_parse has returned. */
 void conf_log_warnings(const struct conf_error *errors);
 
-/* May this uid connect? An empty list allows root and the user that runs this process. */
+/* Is this uid allowed? An empty list allows root and the user that runs this process. */
 bool conf_user_allowed(const struct conf_users *users, uid_t uid);
 
 /* A unit that may follow a number. {NULL, 0} ends an array of units. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Single values of a configuration file; see conf_int.h. Also the two values that every
- * daemon's file has: users who may connect, and the log's settings; see conf.h. No state;
- * any thread.
+ * Single values of a configuration file; see conf_int.h. Also what several daemons'
+ * files have: lists of allowed users, and the log's settings; see conf.h. No state; any
+ * thread.
  */
 #include "common/conf_int.h"
 

@@ -87,7 +87,7 @@ static int fail_parser(struct file *f, const yaml_parser_t *p)
 {
 	char text[300];
 
-	/* When out of memory, libyaml names no problem and may not set an error. */
+	/* When out of memory, libyaml names no problem, and sometimes sets no error. */
 	if (p->error == YAML_MEMORY_ERROR || p->problem == NULL)
 		return conf_error_nomem(f->errors, f->name);
 	if (p->error == YAML_READER_ERROR)

@@ -6,10 +6,10 @@
  * nothing and cannot fail.
  *
  * The table uses linear hashing: an addition splits at most one bucket, so no addition is
- * slow, however large the table. The table never shrinks: it keeps 8 bytes for each
- * object it held at its fullest. A peer can influence which ids stay in the table, so the
- * hash is keyed. It is a multiplication instead of SipHash, because a peer cannot observe
- * the hashes.
+ * slow, however large the table. The table never shrinks: it keeps up to 16 bytes for
+ * each object it held at its fullest. A peer can influence which ids stay in the table,
+ * so the hash is keyed. It is a multiplication instead of SipHash, because a peer cannot
+ * observe the hashes.
  *
  * A table belongs to one thread.
  */

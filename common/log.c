@@ -203,7 +203,8 @@ int log_start(void)
 	if (pthread_attr_init(&attr) != 0)
 		return E_NOMEM;
 	pthread_attr_setstacksize(&attr, WRITER_STACK);
-	/* The thread blocks SIGPIPE, SIGXFSZ and SIGTTOU, so write(2) fails instead. */
+	/* The thread blocks all signals, so SIGPIPE and SIGXFSZ cannot end the process,
+	 * and SIGTTOU cannot stop it: write(2) returns instead. */
 	sink.running = thread_start(&sink.thread, &attr, run_writer, NULL) == 0;
 	pthread_attr_destroy(&attr);
 	return sink.running ? 0 : E_NOMEM;

@@ -239,8 +239,8 @@ void *mailbox_stage_reserved(struct mailboxes *m, unsigned self, unsigned to,
 
 /*
  * Adds 1 or -1 to the number of pairs whose mark `over` is set. The thread that changes
- * the number to 0 wakes all threads. It may not be the thread that cleared the last mark:
- * two threads may call this in another order than they changed their marks.
+ * the number to 0 wakes all threads. That thread need not be the one that cleared the
+ * last mark: two threads may change their marks in one order and call this in the other.
  */
 static void change_pairs_over(struct mailboxes *m, unsigned by)
 {

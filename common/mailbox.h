@@ -118,8 +118,8 @@ bool mailbox_has_own(const struct mailboxes *m, unsigned self);
 void mailbox_done(struct mailboxes *m, unsigned self, struct mail_batch *b);
 
 /*
- * The most bytes that any thread has not yet processed of what self sent to it. Items
- * that are only staged count, too.
+ * The largest number of bytes that self has in flight to any one thread. Items that are
+ * only staged count, too.
  */
 size_t mailbox_in_flight(const struct mailboxes *m, unsigned self);
 

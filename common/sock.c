@@ -179,8 +179,9 @@ static bool is_connection_error(int err)
 
 /*
  * Sets options of an accepted connection. TCP_NODELAY sends small messages at once.
- * Keepalive detects a peer that has vanished after 60 s of silence and 9 probes, 10 s
- * apart; otherwise a connection on which nothing is sent would stay open for ever.
+ * Keepalive sends probes after 60 s of silence, 10 s apart, and ends the connection if 9
+ * of them get no answer; otherwise a connection to a peer that has vanished would stay
+ * open for ever if nothing is sent on it.
  * TCP_USER_TIMEOUT is not set, because it would also end connections of peers that read
  * slowly. Errors are ignored: a connection that was reset fails again when it is read.
  */

@@ -10,8 +10,8 @@
 
 /*
  * Runs until SIGTERM or SIGINT, then closes the connections and frees everything. SIGUSR1
- * logs the counters; SIGUSR2 calls worker_stall_toggle; SIGHUP reloads the configuration
- * from the file path. path and cfg must stay valid during the call. Returns an exit
+ * logs the counters; SIGUSR2 calls worker_stall_toggle; SIGHUP reads the configuration
+ * from path again. path and cfg must stay valid during the call. Returns an exit
  * status of sysexits.h; a failure has been logged.
  */
 int router_run(const char *path, const struct config *cfg) MUSTCHECK;

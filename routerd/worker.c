@@ -192,8 +192,8 @@ static void on_count(struct worker *w, struct post *p)
 /* --- posts --- */
 
 /*
- * Refuses a POST_JOIN if the principal was revoked after its login was looked up. Returns
- * true if it refused the post, which is then handled.
+ * Refuses a POST_JOIN if the principal was revoked after its login was looked up. True:
+ * the post was refused and dropped.
  */
 static bool refused_by_revocation(struct worker *w, struct post *p)
 {
@@ -340,8 +340,9 @@ static void on_work_timer(void *arg)
 /*
  * Work may send far more posts than caused it: a session that ends may cause 200,000 meta
  * events. The posts of all clients would wait behind them. So work waits while more than
- * WORK_AHEAD bytes of posts wait at a worker. A flood of other posts must not keep it
- * waiting for ever: one piece is done every WORK_WAIT_MS in any case.
+ * WORK_AHEAD bytes of this worker's posts wait at any one worker, itself included. A
+ * flood of posts must not delay work for ever: work_timer allows one piece every
+ * WORK_WAIT_MS. If work must wait, this function sets the timer.
  */
 static bool must_wait(struct worker *w)
 {
@@ -349,7 +350,7 @@ static bool must_wait(struct worker *w)
 		w->work_due = false;
 		return false;
 	}
-	/* setting it anew in every turn would put it off for ever */
+	/* Setting the timer again in every turn would delay it for ever. */
 	if (!w->work_waits)
 		timer_arm(&w->work_timer, WORK_WAIT_MS);
 	w->work_waits = true;
@@ -357,9 +358,10 @@ static bool must_wait(struct worker *w)
 }
 
 /*
- * Does a piece of work for one busy realm after the other, until the turn's budget is
- * spent, but at least one piece. Does nothing while mailbox_pressure is true; the worker
- * wakes up when the pressure ends. True if there is more to do in the next turn.
+ * Does pieces of work for the busy realms in turn, at least one, until the turn's budget
+ * is spent. Does none while mailbox_pressure or must_wait is true; the worker wakes up
+ * when the pressure ends, or when work_timer fires. True if the next turn must not wait
+ * for an event.
  */
 static bool work(struct worker *w)
 {

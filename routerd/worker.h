@@ -68,8 +68,8 @@ struct loop *worker_loop(struct worker *w);
 struct outbox *worker_outbox(struct worker *w);
 
 /*
- * The main function of the thread. Runs turns until the worker has stopped, which
- * POST_STOP begins.
+ * The main function of the thread. Runs turns until the worker has stopped; POST_STOP
+ * tells it to stop.
  */
 void worker_run(struct worker *w);
 

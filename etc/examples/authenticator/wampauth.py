@@ -58,11 +58,11 @@ MAX_KEYS = 16
 TTL_SECONDS = 2
 
 THREADS = 64  # if a login takes 300 ms, they answer 200 logins within one second
-MAX_NOTICES = 1024
-DRAIN_SECONDS = 1  # after SIGTERM: for the answers that are being worked on
-END_SECONDS = 1.5  # after SIGTERM: the process ends, whatever still runs
-MAX_LAG_SECONDS = 0.2
-LINES_PER_SECOND = 20
+MAX_NOTICES = 1024  # notifications that wait for on_notification
+DRAIN_SECONDS = 1  # after SIGTERM: the longest wait for answers in progress
+END_SECONDS = 1.5  # after SIGTERM: then the process ends, even if functions still run
+MAX_LAG_SECONDS = 0.2  # a longer delay of the event loop is logged
+LINES_PER_SECOND = 20  # limit of the log
 
 log = logging.getLogger("wampauth")
 
@@ -70,8 +70,9 @@ log = logging.getLogger("wampauth")
 class Error(Exception):
     """Refuses the client, which gets uri and message unchanged.
 
-    kind "temporary" means instead that no decision is possible now, and kind "ignore" that the
-    router should ask its next authenticator.
+    kind "temporary" means instead that no decision is possible now. kind "ignore" means that the
+    router should ask its next authenticator. routerd has no next one, and refuses the client with
+    wamp.error.no_such_principal.
     """
 
     def __init__(self, uri=None, message="", kind="deny"):
@@ -118,9 +119,11 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
                      "publish" or "subscribe"; options is the dict that the client sent. details
                      describes the client: session, realm, authid, authrole, authmethod,
                      authprovider, and authextra, which is what authenticate returned as extra
-    workers          how many questions are handled at the same time: 64 threads or 1,024 tasks
+    workers          how many questions are handled at the same time; default: 64 threads, or
+                     1,024 tasks if all functions are async
     mode             of the socket's file
-    allow_users      names or uids that a router may run as: root, routerd and the own user
+    allow_users      names or uids that a router may run as; default: root, routerd and the
+                     user of this program
     on_notification  is called with (method, params) of session.opened, session.closed and
                      auth.failed, one after another
     """
@@ -160,7 +163,7 @@ class _Server:
         self.uids = uids
         self.routers = set()
         self.waiting = {}  # questions, in order of arrival
-        self.running = set()  # tasks that work on the others
+        self.running = set()  # tasks, each of which works on one of the other questions
         self.notices = asyncio.Queue(MAX_NOTICES) if on_notification else None
         self.background = []
         if on_notification:
@@ -268,7 +271,7 @@ class _Router(asyncio.Protocol):
         self.server = server
         self.unpacker = msgpack.Unpacker()  # finds where messages end
         self.buffer = b""  # the beginning of an incomplete message
-        self.position = 0  # of buffer in all that was received
+        self.position = 0  # offset of buffer in the received bytes
         self.questions = {}  # by msgid: those that the router waits for
         self.max_message = MAX_MESSAGE
 
@@ -594,7 +597,7 @@ def _stop_signal():
     loop = asyncio.get_running_loop()
 
     def on_signal(*_):
-        # the interpreter waits for threads and tasks without a limit
+        # without this, the interpreter would wait for threads and tasks without a limit
         timer = threading.Timer(END_SECONDS, os._exit, [0])
         timer.daemon = True
         timer.start()

@@ -34,7 +34,8 @@ struct listener_conf {
 #define LISTENER_COUNTERS(X)                                                             \
 	X(accepted, COUNTER, "connections accepted")                                     \
 	X(refused, COUNTER, "connections closed at once: max_connections was reached")   \
-	X(starved, COUNTER, "pauses in accepting: out of memory or descriptors")
+	X(starved, COUNTER,                                                              \
+	  "how often accepting paused because memory or descriptors ran out")
 
 struct listener_counters {
 	LISTENER_COUNTERS(COUNTER_FIELD)

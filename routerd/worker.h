@@ -27,7 +27,7 @@ struct control;
 #define WORKER_COUNTERS(X)                                                               \
 	X(connections, GAUGE, "open connections")                                        \
 	X(sessions, GAUGE, "open sessions")                                              \
-	X(posts, COUNTER, "internal messages sent to workers, also to itself")           \
+	X(posts, COUNTER, "internal messages sent to workers, including itself")         \
 	X(posts_in, COUNTER, "internal messages received from other workers")            \
 	X(mailbox_pauses, COUNTER,                                                       \
 	  "how often the worker stopped reading because of mailbox_high")                \

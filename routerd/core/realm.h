@@ -57,14 +57,14 @@ struct realm_limits {
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
 	X(shapes_full, COUNTER,                                                          \
-	  "wildcards refused because too many others differ in which parts are empty")   \
+	  "wildcards refused because the realm has too many shapes of wildcards")        \
 	X(joins, COUNTER, "sessions that joined")                                        \
 	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \
 	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \
 	X(kills, COUNTER,                                                                \
 	  "sessions ended by a revocation or a call, or because memory ran out")         \
 	X(replaced, COUNTER,                                                             \
-	  "sessions replaced by another one before they had left; not 0: a bug")         \
+	  "sessions replaced before they had left; more than 0 is a bug")                \
 	X(dropped_posts, COUNTER,                                                        \
 	  "internal messages dropped because their session had left")                    \
 	X(unsent_publishes, COUNTER,                                                     \

@@ -156,7 +156,7 @@ static void answer_error(struct peer *p, struct slice bytes)
 		return;
 	case AUTH_ERROR_IGNORE:
 		login_denyf(p, WAMP_ERROR_NO_SUCH_PRINCIPAL,
-			    "no authenticator knows this principal");
+			    "the authenticator does not know this principal");
 		return;
 	case AUTH_ERROR_TEMPORARY:
 		login_try_again(p, "the authenticator cannot decide now");

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 
 /*
- * If a publication names at most DIRECT_MAX eligible sessions, and the subscription has
- * more than DIRECT_ABOVE members, the owner sends the event directly to each of these
- * sessions.
+ * If a publication names at most DIRECT_MAX eligible sessions, and the subscriptions that
+ * it matches have more than DIRECT_ABOVE members in total, the owner sends the event
+ * directly to each eligible session.
  */
 enum { DIRECT_MAX = 16, DIRECT_ABOVE = 64 };
 
@@ -223,9 +223,7 @@ struct matches {
 	size_t n;
 };
 
-/*
- * Appends a subscription to the n in b->matches. False if out of memory.
- */
+/* Appends a subscription to b->matches, which contains n. False if out of memory. */
 static bool add_match(struct broker *b, size_t n, struct subscription *sub)
 {
 	if (n == b->matches_max) {
@@ -241,7 +239,10 @@ static bool add_match(struct broker *b, size_t n, struct subscription *sub)
 	return true;
 }
 
-/* Finds the subscriptions if there are prefixes or wildcards. False if out of memory. */
+/*
+ * Finds all subscriptions that match. Needed only if there are prefixes or wildcards;
+ * otherwise pattern_exact is faster. False if out of memory.
+ */
 static NOINLINE bool find_all(struct broker *b, struct slice topic, struct matches *out)
 {
 	struct pattern_walk walk;
@@ -279,8 +280,9 @@ static struct id_list *list_more(const struct matches *to)
 }
 
 /*
- * The workers that have members, as bits, except for a worker where the publisher is the
- * only member and must not get the event.
+ * Returns the workers to which the event must be sent, one bit each: those that have
+ * members. For each subscription, a worker does not count if its only member is the
+ * publisher, and the publisher must not get the event.
  */
 static uint32_t receiving_workers(struct realm *realm, const struct session *s,
 				  const struct matches *to, const struct post *p)
@@ -374,8 +376,7 @@ static bool post_events(struct realm *realm, const struct session *s,
 	return true;
 }
 
-/* Sends the event directly to a session, for each subscription of which it is a member.
- */
+/* Sends the event directly to one session, once for each subscription that it is in. */
 static void post_to_session(struct realm *realm, const struct session *s,
 			    struct session *to, const struct matches *matches,
 			    const struct post *p, uint64_t publication)
@@ -400,10 +401,10 @@ static void post_to_session(struct realm *realm, const struct session *s,
 }
 
 /*
- * Sends the event directly to each eligible member if the publication names few eligible
- * sessions and the subscriptions have many members: then the workers need not test all
- * members. Otherwise sends nothing and returns false. If memory runs out for a member,
- * that session is lost.
+ * If the publication names few eligible sessions and the subscriptions have many members,
+ * sends the event directly to each eligible member, so that the workers need not test all
+ * members. Otherwise sends nothing and returns false. A session is lost if memory runs
+ * out for the event to it.
  */
 static bool post_directly(struct realm *realm, const struct session *s,
 			  const struct matches *to, const struct post *p,

@@ -3,8 +3,9 @@
  * The broker (specification: "Publish and Subscribe") records which topics have
  * subscriptions, which sessions are members, and how many members each worker has. For
  * each publication it sends one post to each worker that has members of any matching
- * subscription; the worker finds the members (peer/members). For core/ only; on the
- * owner's thread only.
+ * subscription; the worker finds the members (peer/members). If only few sessions are
+ * eligible, it sends a post to each of them instead. For core/ only; on the owner's
+ * thread only.
  */
 #ifndef ROUTERD_CORE_BROKER_H
 #define ROUTERD_CORE_BROKER_H
@@ -63,15 +64,16 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_publish(struct realm *realm, struct session *s, struct post *p);
 
 /*
- * Ends at most n memberships of a session. Returns how many more it could have ended: 0
- * if there may be more.
+ * Ends at most n memberships of a session. Returns n minus the number that it ended: if
+ * that is 0, the session may have more.
  */
 unsigned broker_drop_memberships(struct realm *realm, struct session *s, unsigned n);
 
 /*
- * Publish meta events (specification: "Meta API"; meta_event.h), unless no subscription
- * matches the topic or session.quiet is set. All members get the event, also the session
- * that causes it. If memory runs out, nobody gets the event, and it is counted as unsent.
+ * Publish meta events (specification: "Meta API"; meta_event.h). Do nothing if no
+ * subscription matches the topic, or if s->quiet is set. All members get the event, even
+ * the session that caused it. If memory runs out, nobody gets the event, and it is
+ * counted as unsent.
  */
 void broker_session_event(struct realm *realm, enum meta_topic topic,
 			  const struct session *s);

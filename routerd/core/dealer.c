@@ -10,9 +10,10 @@
 
 enum {
 	FREE_CALLS_MAX = 1024, /* freed calls that a realm keeps for reuse */
-	/* How long kill waits for the callee if the call has no timeout. */
+	/* How long a CANCEL in mode kill waits for the callee, if the call has no
+	 * timeout. */
 	KILL_MAX_MS = 30000,
-	/* How long a callee counts as busy with a call that has ended without it. */
+	/* How long an orphan (CALL_ORPHAN) counts towards its callee's limit. */
 	ORPHAN_MAX_MS = 60000,
 	QUEUE_SLICE = 64, /* calls that leave queues in one go; takes less than 0.1 ms */
 };
@@ -24,8 +25,8 @@ enum call_state {
 	CALL_WALKS = 2,  /* the realm itself makes the result, in slices */
 	CALL_QUEUED = 3, /* it waits for a free callee */
 	/*
-	 * The caller has its answer, but the callee works on: it was not told to stop.
-	 * The call still counts towards the callee's limit.
+	 * The caller has its answer or has left, but the callee is still working: it was
+	 * not told to stop. The call still counts towards the callee's limit.
 	 */
 	CALL_ORPHAN = 4,
 };
@@ -57,7 +58,7 @@ struct call {
 	uint8_t state;           /* enum call_state */
 	bool progress;           /* the caller wants progressive results */
 	uint8_t disclose;        /* enum disclose: the CALL's */
-	/* Set before the call ends: the callee was not told to stop. */
+	/* Set just before the call ends, if the callee was not told to stop. */
 	bool works_on;
 };
 
@@ -121,8 +122,8 @@ static void begin_timeout(struct realm *realm, struct call *c, const struct post
 }
 
 /*
- * Adds the call of a post. It is in no queue and has no callee yet. NULL if out of
- * memory.
+ * Adds a call for this post. Its state is CALL_QUEUED, although it is in no queue yet,
+ * and it has no callee. NULL if out of memory.
  */
 static struct call *add_call(struct realm *realm, struct session *caller,
 			     const struct post *p)
@@ -192,7 +193,7 @@ static void end_orphan(struct realm *realm, struct call *c)
 	give_back_call(&realm->dealer, c);
 }
 
-/* The wheel alone does not know the time: it stands still while nothing is due. */
+/* The wheel's tick does not advance while nothing is due, so look at now_ms, too. */
 static uint64_t latest_ms(const struct realm *realm)
 {
 	uint64_t wheel_ms = realm->deadlines->tick * WHEEL_TICK_MS;
@@ -201,8 +202,9 @@ static uint64_t latest_ms(const struct realm *realm)
 }
 
 /*
- * Makes a call an orphan. False if the callee has no limit, or as many orphans as a
- * session may have calls in flight: that bounds their memory.
+ * Makes a call an orphan. False if the callee has no limit or is leaving. Also false if
+ * the callee already has as many orphans as a session may have calls in flight: this
+ * bounds the memory for orphans.
  */
 static bool add_orphan(struct realm *realm, struct call *c)
 {
@@ -221,7 +223,7 @@ static bool add_orphan(struct realm *realm, struct call *c)
 /*
  * Ends a call; no other function does. Sends answer to the caller, unless answer is NULL
  * because the caller has left. Then forgets the call, or makes it an orphan if the callee
- * has a limit and works on. Takes the references of the answer.
+ * has a limit and is still working. Takes the references of the answer.
  */
 static void finish_call(struct realm *realm, struct call *c, struct post *answer)
 {
@@ -258,9 +260,9 @@ static struct call *find_own_call(const struct realm *realm, const struct sessio
 }
 
 /*
- * The call that a callee answers with a post. If the callee has no call with this id,
- * counts the answer and returns NULL: the call may have timed out, or its caller may have
- * left. The final answer to an orphan ends it.
+ * Finds the call that this post from a callee answers. If the callee has no such call,
+ * or only an orphan, counts the answer and returns NULL: the call may have timed out, or
+ * its caller may have left. The final answer to an orphan also ends the orphan.
  */
 static struct call *find_call(struct realm *realm, const struct session *callee,
 			      const struct post *p)
@@ -292,8 +294,8 @@ static NOINLINE void fail_call(struct realm *realm, struct call *c,
 }
 
 /*
- * Tells the callee to stop working on a call. False if the callee has not announced call
- * canceling, if it was told before, if there is no callee, or if memory ran out.
+ * Tells the callee to stop working on a call. False if there is no callee, if it has not
+ * announced call canceling, if it was already told, or if memory ran out.
  */
 static bool interrupt_callee(struct realm *realm, const struct call *c,
 			     enum wamp_cancel_mode mode)
@@ -313,7 +315,7 @@ static bool interrupt_callee(struct realm *realm, const struct call *c,
 
 /*
  * Tells the callee to stop, because nobody waits for its answer any more. If that is not
- * possible, the callee works on, and its answer is dropped.
+ * possible, the callee keeps working, and its answer will be dropped.
  */
 static void stop_callee(struct realm *realm, struct call *c)
 {
@@ -421,7 +423,10 @@ static void start_call(struct realm *realm, struct call *c, struct callee *calle
 	fail_call(realm, c, no_memory, NULL);
 }
 
-/* Lets a call wait for a free callee. Takes the references of the INVOCATION. */
+/*
+ * Queues a call until a callee is free. If the queue is full or memory runs out, fails
+ * the call. Takes the references of the INVOCATION.
+ */
 static void queue_call(struct realm *realm, struct call *c, struct registration *reg,
 		       struct post *invocation)
 {
@@ -527,9 +532,9 @@ void dealer_work(struct realm *realm)
 }
 
 /*
- * Each mode ends with one answer to the caller. With kill, the caller gets the callee's
- * answer, if the callee can be told to stop. In the other modes, even after an earlier
- * kill, the caller gets an ERROR at once.
+ * In each mode the caller gets exactly one answer. If the mode is kill and the callee can
+ * be told to stop, that is the callee's answer; a second kill changes nothing. Otherwise
+ * it is an ERROR, sent at once, even after an earlier kill.
  */
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 {
@@ -559,9 +564,9 @@ void dealer_cancel(struct realm *realm, struct session *s, struct post *p)
 }
 
 /*
- * False: the callee's progressive results are dropped. If the caller has not asked for
- * them, it may take one for the answer, or close the connection. After a CANCEL it only
- * waits for the end of the call.
+ * If this is false, the callee's progressive results are dropped. A caller that has not
+ * asked for them might mistake one for the final answer, or close the connection. A
+ * caller that has sent a CANCEL waits only for the end of the call.
  */
 static bool takes_progress(const struct call *c)
 {
@@ -612,7 +617,7 @@ void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 	struct call *c =
 		at_caller ? find_own_call(realm, s, p->request) : find_call(realm, s, p);
 
-	/* A progressive result can be of an earlier call with the same request id. */
+	/* The progressive result may belong to an earlier call with the same id. */
 	if (c == NULL || (p->progress && !takes_progress(c)) || c->state == CALL_WALKS)
 		return;
 	/* After a progressive result the callee is still working. */

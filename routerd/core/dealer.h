@@ -23,7 +23,7 @@ struct dealer {
 	size_t n_queued; /* of these, calls that wait for a free callee */
 	size_t queued_bytes;
 	size_t n_orphans; /* calls that are answered, but their callees work on */
-	/* Registrations whose queue can go on: see dealer_work. */
+	/* Registrations whose queues dealer_work must look at. */
 	TAILQ_HEAD(, registration) awake;
 	uint64_t random;               /* state of a generator of random numbers */
 	SLIST_HEAD(, call) free_calls; /* for reuse, so that most calls need no malloc */
@@ -37,21 +37,21 @@ void dealer_fini(struct dealer *d);
 /* Each function handles the post of the same name. It may take the post's payload. */
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
 /*
- * Ends the session and returns true if it already has a call in flight with this request
- * id: CANCEL and answers would be ambiguous for two calls with one id. Otherwise returns
- * false and does nothing.
+ * Returns true if the session already has a call in flight with this request id: CANCEL
+ * and answers would be ambiguous for two calls with one id. Then it sends POST_VIOLATION,
+ * and the session's worker ends the session. Otherwise does nothing and returns false.
  */
 bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t request);
 /*
  * Adds a call of a meta procedure whose result a walk makes. The call owns the walk.
- * CANCEL and a timeout end it, as any call. NULL if out of memory; then the caller keeps
- * the walk.
+ * CANCEL and a timeout end it, like any call. NULL if out of memory; then the caller
+ * keeps the walk.
  */
 struct call *dealer_add_walk(struct realm *realm, struct session *s, const struct post *p,
 			     struct meta_walk *walk) MUSTCHECK;
 /*
- * Answers such a call and ends it, and with it the walk. answer is NULL if the caller has
- * left; takes its references.
+ * Answers a call that dealer_add_walk has added, and ends the call and its walk. answer
+ * is NULL if the caller has left. Takes the references of the answer.
  */
 void dealer_answer(struct realm *realm, struct call *c, struct post *answer);
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
@@ -62,28 +62,29 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p);
  */
 void dealer_fail(struct realm *realm, struct session *s, struct post *p);
 /*
- * Ends the call whose deadline has passed: its timeout, or the time limit for a kill or a
- * orphan.
+ * Ends the call whose deadline has passed: its timeout, or the time limit for a kill or
+ * an orphan.
  */
 void dealer_time_out(struct realm *realm, struct deadline *d);
 
 /*
- * These functions handle a session that leaves. They end the calls that it made, with an
- * INTERRUPT to the callees and no answer to the session; and the calls that were made to
- * it, with an ERROR to the callers. Each ends at most n calls and returns how many more
- * it could have ended: 0 if there may be more.
+ * End the calls of a session that leaves. dealer_abandon_calls ends the calls that it
+ * made: the callees get an INTERRUPT, and the session gets no answer.
+ * dealer_fail_invocations ends the calls that were made to it: the callers get an ERROR.
+ * Each ends at most n calls and returns n minus the number that it ended: if that is 0,
+ * there may be more.
  */
 unsigned dealer_abandon_calls(struct realm *realm, struct session *s, unsigned n);
 unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigned n);
 
 /*
- * Starts calls that wait in queues and whose callee is free now, and fails those whose
- * last callee has left. Does a short piece of this work; some is left if `awake` is not
- * empty.
+ * Starts the queued calls for which a callee is free now, and fails those whose last
+ * callee has left. Does a limited number of them; if `awake` is not empty afterwards,
+ * call it again.
  */
 void dealer_work(struct realm *realm);
 
-/* Ends the calls that a session made, and sends no posts. */
+/* Ends the calls that a session made, without sending any post. */
 void dealer_forget_calls(struct realm *realm, struct session *s);
 
 #endif

@@ -43,7 +43,7 @@ void leave_killed(struct realm *realm, struct session *s, struct revocation *rev
 		    &(struct post){.type = POST_KILLED, .revocation = revocation}, quiet);
 }
 
-/* Ends at most n things that a session has. Returns how many more it could have ended. */
+/* Ends at most n things that a session has. Returns n minus the number that it ended. */
 static unsigned end_things(struct realm *realm, struct session *s, unsigned n)
 {
 	n = dealer_abandon_calls(realm, s, n);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How sessions end. The session leaves the realm's tables at once: nobody finds it any
- * more, it gets no post, and its own posts are dropped. Its calls, registrations and
- * memberships end after that, in slices, because a session may have 100,000
- * subscriptions. The realm handles posts between two slices, and a new session may get
- * the same slot. The order:
+ * How sessions end. The session is removed from the realm's tables at once: nobody finds
+ * it any more, it gets one last post, and its own posts are dropped. Its calls,
+ * registrations and memberships end after that, in slices, because a session may have
+ * 100,000 subscriptions. Between two slices the realm handles posts, and a new session
+ * may get the same slot. The order:
  *
  * 1. LEFT or KILLED, the session's last post; see leave_begin
  * 2. the calls that it made: INTERRUPT to the callees
@@ -13,9 +13,9 @@
  * 5. its memberships: on_unsubscribe, on_delete
  * 6. on_leave
  *
- * A membership and a registration end when their meta event is posted; until then, they
- * are counted and listed. But a registration is never called after its session has left:
- * a request that finds it ends it (registration_find).
+ * A membership or registration ends when its meta event is posted; until then it is
+ * still counted and listed. But a callee gets no calls after its session has left: a
+ * request that finds it ends it (registration_find).
  *
  * For core/ only; on the owner's thread only.
  */

@@ -9,7 +9,9 @@
 #include "routerd/core/registration.h"
 #include "routerd/post/role_set.h"
 
-/* Elements visited in a slice. A slice takes about 0.1 ms if they are not in the cache.
+/*
+ * SLICE is the number of elements visited in one slice. A slice takes about 0.1 ms if
+ * they are not in the cache.
  */
 enum {
 	SLICE = 512,
@@ -387,9 +389,10 @@ static bool visit_members(struct realm *realm, const struct meta_walk *walk)
 /* --- all walks --- */
 
 /*
- * How each procedure walks. begin puts the first elements of the result, and finds out
- * what to visit first; false: the registration or subscription does not exist. visit does
- * one slice; false: the result is complete.
+ * How each procedure walks. begin opens the list or dict of the result, and sets
+ * meta.next to what is visited first; it returns false if the registration or
+ * subscription does not exist. visit does one slice; it returns false when the result is
+ * complete.
  */
 struct meta_walker {
 	bool (*begin)(struct realm *realm, const struct meta_walk *walk);
@@ -408,8 +411,10 @@ static const struct meta_walker walkers[META_PROCEDURE_COUNT] = {
 	[META_SUBSCRIPTION_LIST_SUBSCRIBERS] = {begin_members, visit_members},
 };
 
-/* Does one slice of the first walk. True if it is not the last. If it is, *answer_out is
- * the answer. */
+/*
+ * Does one slice of the first walk. True if more slices are needed. Otherwise *answer_out
+ * is the answer.
+ */
 static bool walk_on(struct realm *realm, const struct meta_walk *walk,
 		    struct post *answer_out)
 {

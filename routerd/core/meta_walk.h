@@ -7,8 +7,11 @@
  * after the other, so there is at most one unfinished result. The callers take turns, so
  * a session that makes thousands of calls does not delay the calls of others.
  *
- * A walk visits the elements that are in the list at the call, each once, except those
- * that leave before their turn. So a kill never ends a session that has joined later.
+ * A walk visits each element at most once, and not those that leave before their turn. A
+ * walk over sessions, registrations or subscriptions visits only those that existed when
+ * the call was made, so a kill never ends a session that joined later. A walk over
+ * members visits those that are in the list when the walk begins; a walk over callees
+ * also visits those that register while it runs.
  *
  * For core/ only; on the owner's thread only.
  */
@@ -27,7 +30,7 @@ struct meta_walk {
 	TAILQ_ENTRY(meta_walk) of_caller;
 	struct call *call; /* the call in flight; it owns the walk */
 	struct session *caller;
-	/* What to visit: sessions up to this number, or patterns up to this id. */
+	/* What to visit: sessions up to this number, or patterns with an id below it. */
 	uint64_t last;
 	uint64_t id;       /* the registration or subscription whose sessions it visits */
 	uint8_t procedure; /* enum meta_procedure */
@@ -69,9 +72,9 @@ struct meta_walk *meta_first_walk(const struct meta *m);
 void meta_walk_end(struct meta *m, struct meta_walk *walk);
 
 /*
- * Must be called before an element is taken out of a list that a walk may visit; next is
- * the element behind it, or NULL. If the walk would visit the element next, it will visit
- * the one behind it instead.
+ * Call this before you remove the element `gone` from a list that a walk may visit.
+ * `next` is the element after it, or NULL. If the walk was about to visit `gone`, it will
+ * visit `next` instead.
  */
 static inline void meta_step_over(struct meta *m, const void *gone, void *next)
 {

@@ -178,9 +178,9 @@ static const struct pattern_node *find_prefix(const struct pattern_index *x,
 /* --- wildcards --- */
 
 /*
- * Fills keys with the path to a wildcard, or to the wildcards without empty components
- * that match a URI. Returns the length of the path, or 0 if the URI has more components
- * than any wildcard.
+ * Fills keys with the path of a wildcard or URI through the tree: the number of its
+ * components, then the hash of each component, or KEY_ANY for an empty one. Returns the
+ * length of the path, or 0 if there are more components than a wildcard may have.
  */
 static unsigned wildcard_path(struct slice uri, uint64_t keys[1 + URI_MAX_WILDCARD_PARTS])
 {

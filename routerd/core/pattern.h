@@ -2,8 +2,8 @@
 /*
  * Finds the subscriptions or registrations that match a URI (specification:
  * "Pattern-based Subscriptions", "Pattern-based Registrations"). A subscription and a
- * registration each embed a pattern: a URI or a part of one, and how it matches. An index
- * holds the patterns of the broker, another one those of the dealer.
+ * registration each embed a pattern: a URI or a part of one, and how it matches. One
+ * index holds the patterns of the broker, and another one those of the dealer.
  *
  * The cost of a match depends on the URI, not on the number of patterns. An exact match
  * is one look-up in a hash table. The prefixes are in a tree; a match walks down one path
@@ -32,8 +32,8 @@ LIST_HEAD(pattern_nodes, pattern_node);
 /* Before it is added, by_id.id, uri, match and created_ms must be set. */
 struct pattern {
 	struct id_node by_id; /* owner: NULL, id: the subscription's or registration's */
-	/* with the others that match in the same way, in the order in which they were
-	 * added */
+	/* in pattern_index.lists: the patterns that match in the same way, in the order
+	 * in which they were added */
 	TAILQ_ENTRY(pattern) link;
 	struct slice uri;    /* lent; stored by whoever embeds the pattern */
 	uint64_t created_ms; /* Unix time */
@@ -63,7 +63,7 @@ struct pattern_node {
 /* Nodes of wildcards that a match may visit; takes about 1 ms. */
 enum { PATTERN_VISITS_MAX = 8192 };
 
-/* A struct that embeds it embeds the roots of the trees, so it must not move. */
+/* Must not move: the nodes point to the roots of the trees, which are in the struct. */
 struct pattern_index {
 	struct pattern_list lists[MATCH_COUNT]; /* all patterns, by enum match */
 	size_t n_loose;                         /* prefixes and wildcards */
@@ -119,7 +119,7 @@ struct pattern_walk {
 	struct slice uri;
 	uint8_t next;                    /* enum match of the next pattern to find */
 	const struct pattern_node *node; /* the last one visited */
-	/* The path to a wildcard with as many components as the URI. */
+	/* The URI's path through the tree of wildcards, its length, and node's depth. */
 	unsigned depth, n_keys;
 	uint64_t keys[1 + URI_MAX_WILDCARD_PARTS];
 };

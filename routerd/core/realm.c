@@ -38,9 +38,10 @@ static NOINLINE void end_some(struct realm *realm)
 }
 
 /*
- * Called after each post. Ends the sessions that are lost, does the first slice for those
- * that have left; nearly all need only one; and starts the calls whose callees are free
- * now. This sends ERRORs; if one cannot be sent, its receiver is lost, too.
+ * Called at the end of each function that changes the realm. Ends the sessions that are
+ * lost, does the first slice for a session that has just left (most sessions need only
+ * one), and starts queued calls. This sends posts; if one cannot be sent, its receiver is
+ * lost, too.
  */
 static inline void finish_post(struct realm *realm)
 {

@@ -17,15 +17,17 @@
 
 struct realm;
 
-/* Limits of one session, and of queues. The realm answers a request beyond a
- * limit with an ERROR. */
+/*
+ * Limits of one session, and of queues. The realm answers a request beyond a limit with
+ * an ERROR.
+ */
 struct realm_limits {
 	uint32_t subscriptions;
 	uint32_t registrations;
 	uint32_t wildcards; /* subscriptions and registrations together */
 	uint32_t calls;     /* in flight, with the session as the caller */
-	/* How many calls of a procedure may wait for a free callee, their bytes, and the
-	 * bytes of all such calls in the realm. */
+	/* Of the calls that wait for a free callee: the number and the bytes for one
+	 * registration, and the bytes in the whole realm. */
 	uint32_t queued_calls;
 	size_t queued_bytes;
 	size_t queued_total;
@@ -99,7 +101,7 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			const struct realm_limits *limits, struct id_series *ids,
 			struct wheel *deadlines, struct outbox *outbox);
 
-/* Changes the limits. What is beyond a new limit stays. */
+/* Changes the limits. Nothing ends if it is already beyond a new limit. */
 void realm_set_limits(struct realm *realm, const struct realm_limits *limits);
 
 /*
@@ -126,15 +128,15 @@ void realm_deadline_passed(struct wheel_node *node, void *arg);
  * Work that can wait until posts are handled: the walks of meta procedures, long queues
  * of calls, and ending the calls, registrations and memberships of sessions that have
  * left. realm_work does one slice of it, if there is any. A post, a deadline or a
- * revocation may cause it.
+ * revocation may create such work.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);
 
 /*
  * Ends the sessions that match a revocation. The revocation must not be a dry run. Each
- * session gets a POST_KILLED with a reference to the revocation. The sessions' workers
- * count them.
+ * session gets a POST_KILLED with a reference to the revocation. To report how many
+ * matched, each worker counts its own sessions (attach_revoke).
  */
 void realm_revoke(struct realm *realm, struct revocation *revocation);
 

@@ -28,7 +28,8 @@ struct realm {
 	uint64_t now_ms;              /* the latest time_ms of a post */
 	struct session_list sessions; /* in the order in which they joined */
 	struct session_list leaving;  /* in the order in which they left; see leave.h */
-	/* Do the first slice after the current post; false between posts. */
+	/* `leaving` was empty and now has a session: do its first slice after the current
+	 * post. False between posts. */
 	bool begin_leaving;
 	/* Sessions to end after the current post; empty between posts. */
 	LIST_HEAD(, session) lost;

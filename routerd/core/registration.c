@@ -57,7 +57,7 @@ static void remove_free(struct callee *callee)
 	callee->is_free = false;
 }
 
-/* A number below n. Which one need not be a secret. */
+/* A random number below n. It need not be unpredictable. */
 static uint32_t random_below(struct dealer *d, uint32_t n)
 {
 	d->random = d->random * UINT64_C(6364136223846793005) + 1;
@@ -99,7 +99,7 @@ struct callee *registration_take(struct realm *realm, struct registration *reg)
 	return callee;
 }
 
-/* Lets the dealer look at the queue when the current post is handled. */
+/* Makes dealer_work look at the queue, after the current post was handled. */
 static void wake_queue(struct realm *realm, struct registration *reg)
 {
 	if (reg->n_queued == 0 || reg->awake)
@@ -217,8 +217,8 @@ static struct registration *add_callee(struct realm *realm, struct session *s,
 }
 
 /*
- * Ends a callee, and the registration with the last one, and publishes the meta events
- * about it. Returns the registration, or NULL if it has ended.
+ * Ends a callee. If it was the last one, also ends the registration. Publishes the meta
+ * events. Returns the registration, or NULL if it has ended.
  */
 static struct registration *drop_callee(struct realm *realm, struct session *s,
 					struct callee *callee)
@@ -236,7 +236,7 @@ static struct registration *drop_callee(struct realm *realm, struct session *s,
 	s->n_registrations--;
 	s->n_wildcards -= reg->pattern.match == MATCH_WILDCARD;
 	reg->n_callees--;
-	/* Calls that run hold it; the last one frees it. */
+	/* Calls that count towards its limit still point to it; the last one frees it. */
 	callee->registration = NULL;
 	if (callee->active == 0)
 		free(callee);
@@ -265,9 +265,9 @@ static const char *why_not(const struct dealer *d, const struct session *s,
 }
 
 /*
- * The registration of a pattern; NULL if p is NULL. A callee that has left stays until
- * its turn to end comes (leave.h). If it is the first one, it ends now. If all have left,
- * the registration ends, and the result is NULL.
+ * Returns the registration of a pattern, or NULL if p is NULL. Callees whose sessions
+ * have left are still in the list until leave_work ends them. Ends those at the head of
+ * the list now. If all have left, the registration ends, and the result is NULL.
  */
 static struct registration *end_callees_that_left(struct realm *realm, struct pattern *p)
 {

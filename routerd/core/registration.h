@@ -16,8 +16,8 @@
 struct dealer;
 
 /*
- * A procedure with callees. Made for the first callee. It ends with the last one, and is
- * freed when its queue is empty, too.
+ * A procedure or pattern with callees. Made for the first callee. It ends with the last
+ * one, but is freed only when its queue is empty, too.
  */
 struct registration {
 	struct pattern pattern; /* its text is stored after the struct */
@@ -29,8 +29,9 @@ struct registration {
 	struct callee **free;
 	uint32_t n_free, capacity;
 	/*
-	 * For roundrobin: how many of the free callees had their turn in this round, and
-	 * the highest number of a callee that had. free[n_passed] is next.
+	 * For roundrobin: the first n_passed free callees have had their turn in this
+	 * round, and free[n_passed] is next. last_passed is the number of the callee that
+	 * had its turn last.
 	 */
 	uint32_t n_passed;
 	uint32_t n_queued;
@@ -50,16 +51,17 @@ struct callee {
 	/* NULL: the session has unregistered, but still works on calls. */
 	struct registration *registration;
 	uint64_t number; /* a callee that registers later has a higher one */
-	uint32_t limit;  /* of calls at the same time; 0: none */
+	uint32_t limit;  /* of calls at the same time; 0: no limit */
 	uint32_t active; /* calls that count towards the limit; 0 if there is none */
 	bool is_free;    /* it is in registration.free */
 	bool discloses;  /* it must know its callers (disclose_caller) */
 };
 
 /*
- * The registration that gets a call of this procedure. NULL if there is none. A pattern
- * may match the router's own URIs, but gets no calls of them. Ends registrations whose
- * callees have all left, if they are found.
+ * The registration that gets a call of this procedure. NULL if there is none. If the URI
+ * is reserved for the router, a prefix or wildcard that matches it does not get the call.
+ * If the callees of a registration that it finds have all left, ends that registration
+ * and searches again.
  */
 struct registration *registration_find(struct realm *realm, struct slice procedure);
 
@@ -74,8 +76,8 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 void registration_unregister(struct realm *realm, struct session *s, struct post *p);
 
 /*
- * Ends at most n registrations of a session that leaves. Returns how many more it could
- * have ended: 0 if there may be more.
+ * Ends at most n registrations of a session that leaves. Returns n minus the number that
+ * it ended: if that is 0, the session may have more.
  */
 unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned n);
 
@@ -86,8 +88,10 @@ unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned
 struct callee *registration_take(struct realm *realm, struct registration *reg);
 void registration_give_back(struct realm *realm, struct callee *callee);
 
-/* To be called after a call has left the queue. Frees the registration if it has ended
- * and this was the last call. */
+/*
+ * Must be called after a call has left the queue. If the registration has ended and this
+ * was the last queued call, frees the registration.
+ */
 void registration_dequeued(struct realm *realm, struct registration *reg);
 
 #endif

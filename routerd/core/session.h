@@ -100,8 +100,9 @@ void session_limit_error(struct realm *realm, struct session *s,
 			 enum wamp_type request_type, uint64_t request, const char *text);
 
 /*
- * If a SUBSCRIBE or REGISTER is for a wildcard, and the session has reached the limit of
- * wildcards, or pattern_shapes_full, refuses it with an ERROR and returns true.
+ * Refuses a SUBSCRIBE or REGISTER of a wildcard with an ERROR and returns true, if the
+ * session has reached its limit of wildcards or pattern_shapes_full is true. Otherwise
+ * returns false.
  */
 bool session_refuse_wildcard(struct realm *realm, struct session *s,
 			     enum wamp_type request_type, const struct post *p);

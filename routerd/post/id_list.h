@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An immutable list of ids, with a reference count: the subscriptions that one
- * publication matches. The posts to the workers share it. Any thread.
+ * publication matches, except the first. The posts to the workers share it. Any thread.
  */
 #ifndef ROUTERD_POST_ID_LIST_H
 #define ROUTERD_POST_ID_LIST_H

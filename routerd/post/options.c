@@ -51,8 +51,8 @@ static int fail_in_list(struct msg *m, unsigned list, const char *expected)
 }
 
 /*
- * Reads a list, and appends each entry to *found: its length, then its bytes. A failure
- * of *found is for the caller to see.
+ * Reads a list, and appends each entry to *found: its length, then its bytes. The caller
+ * must check found->err.
  */
 static int read_list(enum serializer s, struct msg *m, unsigned list,
 		     struct filter_list *l, struct buf *found)
@@ -93,8 +93,8 @@ static int read_list(enum serializer s, struct msg *m, unsigned list,
 }
 
 /*
- * Makes options of the lists and their n entries, which read_list has found. NULL if out
- * of memory.
+ * Makes the options from the lists and from *found, to which read_list has appended their
+ * n entries. NULL if out of memory.
  */
 static struct options *make_options(const struct filter_list *lists, size_t n,
 				    const struct buf *found)

@@ -30,8 +30,8 @@ struct mail_batch *outbox_reserve(const struct outbox *ob) MUSTCHECK;
  */
 bool outbox_send_all(struct outbox *ob, const struct post *p) MUSTCHECK;
 /*
- * The same for a post that each worker answers, whatever happens: adds mail for the
- * answer. *p refers to the reference-counted object `shared`, and each worker gets a
+ * The same for a post that each worker must answer even if memory runs out: adds mail for
+ * the answer. *p refers to the reference-counted object `shared`, and each worker gets a
  * reference of its own.
  */
 bool outbox_ask_all(struct outbox *ob, const struct post *p, void *shared) MUSTCHECK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes payloads, in MessagePack, because that is the cheapest encoding to write; see
+ * Writes payloads in MessagePack, which is the cheapest encoding to write; see
  * payload_writer.h. Any thread.
  */
 #include "routerd/post/payload_writer.h"

@@ -35,9 +35,8 @@ void payload_put_dict(struct payload_writer *w);
 void payload_put_end(struct payload_writer *w);
 
 /*
- * Ends the payload and frees the writer. Returns 0 and sets *payload_out, with one
- * reference, or returns E_LIMIT, if the payload is longer than any message may be, or
- * E_NOMEM.
+ * Ends the payload and frees the writer. On success returns 0 and sets *payload_out, with
+ * one reference. E_LIMIT: the payload is longer than any message may be. E_NOMEM.
  */
 int payload_finish(struct payload_writer **w, struct payload **payload_out) MUSTCHECK;
 

@@ -74,7 +74,7 @@ static void drop_owned(struct post *p)
 	}
 }
 
-/* What nearly all posts do not have is tested here, because calls cost time. */
+/* Tests for NULL before each call: most posts lack these objects, and calls cost time. */
 void post_drop(struct post *p)
 {
 	if (p->payload != NULL)

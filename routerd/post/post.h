@@ -81,8 +81,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \
 	X(JOINED, PEER, NOTHING) /* the session has joined; send WELCOME */              \
-	/* revocation: forbids the session; NULL if the session id is taken or memory    \
-	   ran out: the client should try again */                                       \
+	/* revocation: forbids the session. NULL if the session id is taken, memory ran  \
+	   out, or a revocation was forgotten early: the client should try again */      \
 	X(JOIN_REFUSED, PEER, REVOCATION)                                                \
 	X(LEFT, PEER, NOTHING) /* no post to this session follows */                     \
 	/* the owner has ended the session. revocation: the reason; NULL if memory ran   \

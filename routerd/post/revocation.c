@@ -60,7 +60,7 @@ bool revocation_matches(const struct revocation *revocation, const struct identi
 bool revocation_is_newer(const struct revocation *revocation,
 			 const struct lookup_stamp *s)
 {
-	/* Epochs say exactly which change the look-up saw, but only within one
+	/* Epochs say exactly which changes the look-up saw, but only within one
 	 * connection: after a reconnect the authenticator may be another process with
 	 * other epochs. */
 	if (revocation->has_epoch && s->has_epoch && revocation->link == s->link)

@@ -2,8 +2,9 @@
 /*
  * A revocation: an authenticator's notice that some principals may no longer be
  * connected. control/ makes it and posts it to every worker. It is immutable and
- * reference-counted. A call that kills sessions makes one, too: the owner of the realm
- * uses its authid or role, and the victims get its uri and message.
+ * reference-counted. A call of a meta procedure that kills sessions makes one, too: the
+ * owner of the realm uses its authid or role, and the killed sessions get its uri and
+ * message.
  *
  * A revocation ends live sessions at once. It must also stop logins whose look-up is
  * older than the change. So each worker remembers revocations, in its own struct
@@ -73,7 +74,7 @@ struct revocations {
 	size_t count;
 	size_t max;
 	uint64_t keep_ms;
-	/* Number of the newest revocation that was dropped because the list was full. */
+	/* Number of the last revocation that was forgotten early (revocations_add). */
 	uint64_t forgotten;
 };
 
@@ -81,9 +82,10 @@ void revocations_init(struct revocations *rs, size_t max, uint64_t keep_ms);
 void revocations_fini(struct revocations *rs);
 
 /*
- * Remembers the revocation for keep_ms, and takes a reference of its own. If the list is
- * full, the oldest revocation is forgotten early; revocations_find then refuses the
- * logins that it might have matched.
+ * Remembers the revocation for keep_ms, and takes a reference of its own. Does nothing if
+ * it is a dry run. If the list is full, the oldest revocation is forgotten early; if
+ * memory runs out, this one is. revocations_find then refuses all logins that the
+ * forgotten revocation might have matched.
  */
 void revocations_add(struct revocations *rs, struct revocation *revocation,
 		     uint64_t now_ms);

@@ -8,7 +8,7 @@
 
 /* A set holds references to its roles, so their slots are not reused for other roles. */
 struct role_set {
-	size_t n;                  /* slots of the realm */
+	size_t n;                  /* number of the realm's slots for roles */
 	struct role_slot *roles[]; /* by slot, counted; NULL: not in the set */
 };
 

@@ -8,8 +8,8 @@
 #include "routerd/post/outbox.h"
 
 /*
- * Denies a login with a name that is too long for the authenticator's protocol. A
- * question without the name would be about a different login.
+ * If a name is too long for the authenticator's protocol, denies the login and returns
+ * false. A question without the name would be about a different login.
  */
 static bool names_are_short(struct peer *p, const struct msg_hello *h)
 {

@@ -185,8 +185,8 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 			n.pending++;
 		if (revocation->dry_run)
 			continue;
-		/* the owner's KILLED or JOIN_REFUSED will end the peer; do not count it
-		 * twice */
+		/* In states JOINED and JOINING, the owner's KILLED or JOIN_REFUSED ends
+		 * the peer. Until then a second revocation must not count it again. */
 		p->revoked = true;
 		if (p->state == PEER_CHALLENGED)
 			login_revoked(p, revocation);
@@ -201,7 +201,8 @@ bool attach_verify_some(struct peers *ps)
 
 	revocations_expire(&ps->revocations, loop_now_ms(ps->loop));
 	while ((lg = TAILQ_FIRST(&ps->to_verify)) != NULL) {
-		/* Verifying is expensive, and many clients may log in at once. */
+		/* Stop after 1 ms: verifying is expensive, and many clients may log in at
+		 * once. */
 		uint64_t now = clock_now_ns();
 		if (deadline == 0)
 			deadline = now + 1000000;

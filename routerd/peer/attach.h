@@ -24,8 +24,9 @@ void attach_post(struct peers *ps, struct post *p);
 
 /*
  * Remembers the revocation, and refuses the matching handshakes. Sessions, and logins in
- * state JOINING, are only counted here: the realm's owner ends them. A client that
- * several revocations match is counted once.
+ * state JOINING, are only counted here: the realm's owner ends them. If several
+ * revocations match a client, only the first counts it. A dry run is not remembered, and
+ * ends nothing.
  */
 struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revocation);
 

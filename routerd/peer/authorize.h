@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handles the requests of a session whose role has an authorizer. An authenticator is
- * asked about each request (proto/auth-protocol.md, "authorize"). Until the answer comes,
- * the request and everything that the client has sent after it wait (conn_hold). Then the
- * request is read again, and is handled or refused.
+ * Handles the requests of a session whose role has an authorizer, which is an
+ * authenticator. The worker asks it about each CALL, REGISTER, PUBLISH and SUBSCRIBE
+ * (proto/auth-protocol.md, "authorize"). Until the answer comes, the request and
+ * everything that the client has sent after it wait (conn_hold). Then the request is read
+ * again, and is handled or refused.
  *
  * Each question gets exactly one answer, which comes at the latest when the
  * authenticator's timeout passes. A session has at most one unanswered question.

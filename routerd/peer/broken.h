@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The broken calls of a worker's sessions: a progressive result of the call could not be
- * delivered to its caller. The caller gets no further progressive results of a broken
- * call, and an ERROR in place of a final RESULT, so that it cannot mistake a part of the
- * results for all of them. The worker must record such calls itself: the owner may have
- * sent the final RESULT already, and have forgotten the call.
+ * A call is broken if one of its progressive results could not be delivered to its
+ * caller. The caller gets no further progressive results of a broken call, and it gets an
+ * ERROR in place of the final RESULT, so that it cannot mistake a part of the results for
+ * all of them. The caller's worker must record its broken calls itself: the owner may
+ * have sent the final RESULT already, and have forgotten the call.
  *
- * A call is broken until its answer arrives. The owner ends one call before it accepts a
- * call beyond `pending_calls`, and posts arrive in order, so a session never has more
- * broken calls than `pending_calls`.
+ * A call stays broken until its final answer arrives. The owner never has more than
+ * `pending_calls` calls of a session in flight, and its posts arrive in order, so a
+ * session never has more broken calls than that.
  *
  * The worker's thread only.
  */
@@ -31,9 +31,9 @@ LIST_HEAD(broken_calls, broken_call);
 /* Marks a call as broken; it must not be broken already. Returns 0 or E_NOMEM. */
 int broken_add(struct peer *p, uint64_t request, int err) MUSTCHECK;
 bool broken_has(const struct peer *p, uint64_t request);
-/* The call has ended. Returns why it was broken; 0 if it was not. */
+/* Call it when a call has ended. Returns the err of broken_add, or 0 if not broken. */
 int broken_end(struct peer *p, uint64_t request);
-/* The session has ended, and all its calls with it. */
+/* Call it when a session has ended, and with it all its calls. */
 void broken_end_all(struct peer *p);
 
 #endif

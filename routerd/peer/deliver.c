@@ -74,7 +74,7 @@ static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request
 				  .request = request,
 				  .error = undeliverable_error(err),
 			  }))
-		/* the session then ends, and with it the calls that it takes part in */
+		/* this ends the session, and so all calls that it takes part in */
 		peer_drop_no_memory(p, "an undeliverable call");
 }
 

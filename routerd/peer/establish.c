@@ -117,9 +117,9 @@ void login_revoked(struct peer *p, const struct revocation *revocation)
 /* --- the authenticator's answer --- */
 
 /*
- * Denies a login whose realm or role is not in the configuration, and logs why. Logs no
- * error if the method has no authenticator, because then the client chose the realm.
- * Returns false.
+ * Denies a login whose realm, role or authid is missing or not in the configuration. If
+ * an authenticator named them, also logs an error; without one, the client chose the
+ * realm. Returns false.
  */
 PRINTF_LIKE(5, 6)
 static bool disagree(struct peer *p, const struct identity *who, const char *what,
@@ -394,7 +394,7 @@ void login_joined(struct peer *p, const struct post *post)
 			   err_str(err));
 		return;
 	}
-	/* Only now: a client that gets no WELCOME has no session. */
+	/* Not before peer_send: a client that gets no WELCOME has no session. */
 	peer_set_state(p, PEER_JOINED);
 	p->rights = rights_ref(rights);
 	p->opened_ms = loop_now_ms(p->peers->loop);

@@ -234,8 +234,8 @@ bool fan_out_go_on(struct peers *ps)
 			if (p != NULL)
 				deliver_to(ps, f, p);
 		}
-		/* look: the next subscription's messages must be encoded, which may
-		 * take long */
+		/* Look at the clock also before the next subscription: to encode its
+		 * messages may take long. */
 		bool look = f->next == NULL ? f->events[0].more != NULL
 					    : n % DELIVERIES_PER_CHECK == 0;
 		if (look && budget_posts_spent(&ps->net->budget))

@@ -50,8 +50,8 @@ static const struct login_method *choose_method(const struct config_listener *l,
 }
 
 /*
- * Denies the login. The text names the methods of both sides, because neither side sees
- * which methods the other supports.
+ * Denies a login for which no method was found. The text names the methods of both sides,
+ * because neither side sees which methods the other supports.
  */
 static void deny_methods(struct peer *p, const struct msg_hello *h)
 {

@@ -144,9 +144,8 @@ struct channel login_channel(const struct peer *p)
 /* --- reports --- */
 
 /*
- * Posts a report if an authenticator was asked about this login. The table describes the
- * struct of the record. If memory runs out, the report is lost, but the session
- * continues.
+ * Posts a report if an authenticator was asked about this login. table describes *record.
+ * If memory runs out, the report is lost, but the session continues.
  */
 static void post_report(struct peers *ps, const struct identity *who, const char *method,
 			const struct field_table *table, const void *record)

@@ -3,12 +3,14 @@
  * Logins: from HELLO to WELCOME or ABORT (specification: "Session Establishment",
  * "Authentication").
  *
- * A login exists from the upgrade, or with RawSocket from HELLO, until WELCOME. The
- * client's HELLO lists the methods that it supports; the router takes the first one that
- * the listener offers and ignores names that it does not know. Each method has a file
- * (anonymous.c, cryptosign.c, ticket.c) and a row in the table in hello.c. A method that
- * needs an authenticator asks it through ask.c: cryptosign at HELLO, before CHALLENGE;
- * ticket after AUTHENTICATE.
+ * A login begins at the upgrade; with RawSocket, and for a further session on the same
+ * connection, at HELLO. It ends at WELCOME, or when it fails or the connection closes.
+ *
+ * The client's HELLO lists the methods that it supports; the router takes the first one
+ * that the listener offers and ignores names that it does not know. Each method has a
+ * file (anonymous.c, cryptosign.c, ticket.c) and a row in the table in hello.c. A method
+ * that needs an authenticator asks it through ask.c: cryptosign at HELLO, before
+ * CHALLENGE; ticket after AUTHENTICATE.
  *
  * The worker's thread only.
  */

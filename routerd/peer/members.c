@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-/* Memberships that are removed without a pause; it takes about 0.1 ms. */
+/* Memberships that one call removes; this takes about 0.1 ms. */
 enum { REMOVED_AT_ONCE = 512 };
 
 int members_init(struct members *m)
@@ -89,12 +89,12 @@ int members_add(struct peers *ps, struct peer *p, uint64_t subscription)
 	return 0;
 }
 
-/* Ends a membership, which is in `of`. Frees its list if it has no members left. */
+/* Ends a membership in the list `of`. Frees its member_list if no members are left. */
 static void remove_one(struct members *m, struct peer_members *of, struct member *member)
 {
 	struct member_list *l = member->list;
 
-	/* a delivery may end a session, and its memberships end during the fan-out */
+	/* a delivery may end a session, and with it this membership, during a fan-out */
 	if (m->fan_out.next == member)
 		m->fan_out.next = TAILQ_NEXT(member, in_list);
 	TAILQ_REMOVE(&l->members, member, in_list);

@@ -55,13 +55,13 @@ enum {
 struct fan_out_bytes {
 	bool made;
 	/*
-	 * Memory ran out while the bytes were made. Drop the members that should get
-	 * them.
+	 * Memory ran out while the bytes were made. The members that should get them are
+	 * dropped.
 	 */
 	bool no_memory;
 	/*
-	 * Number of EVENTs that the bytes contain. This serializer cannot encode the
-	 * others.
+	 * Number of EVENTs that the bytes contain. The others are too long for this wire
+	 * kind, or its serializer cannot encode them.
 	 */
 	unsigned n_events;
 	size_t longest;            /* length of the longest message, bytes */
@@ -69,9 +69,10 @@ struct fan_out_bytes {
 };
 
 /*
- * The EVENTs that are being delivered. All have the same subscription and options, and
- * either all of them exclude the same publisher or none excludes its publisher. Or it is
- * one EVENT that has several subscriptions, which are delivered one after the other.
+ * The EVENTs that are being delivered. If there are several, all have the same single
+ * subscription and the same options, and either all of them exclude the same publisher or
+ * none excludes its publisher. If there is only one, it may have several subscriptions,
+ * which are served one after the other.
  */
 struct fan_out {
 	/* Their references are owned. id: the subscription that is being delivered */
@@ -102,8 +103,8 @@ int members_add(struct peers *ps, struct peer *p, uint64_t subscription) MUSTCHE
 /* Ends p's membership. Does nothing if p is not a member. */
 void members_remove(struct peers *ps, struct peer *p, uint64_t subscription);
 /*
- * Ends all memberships of p, whose session has ended. Then call peers_renew or
- * peers_remove.
+ * Ends all memberships of p, whose session has ended; some stay in the lists for a while
+ * (see above). Call peers_renew or peers_remove afterwards, so that p gets no EVENTs.
  */
 void members_remove_all(struct peers *ps, struct peer *p);
 /* Removes some memberships of sessions that have ended. True if there are more. */

@@ -224,8 +224,9 @@ static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
 }
 
 /*
- * These two options change the meaning of a message. If a side has not announced them,
- * the specification makes their use a protocol violation.
+ * False if the message uses ppt_scheme, or a CALL uses progress: the session is then
+ * aborted. These options change the meaning of a message, and the router does not
+ * announce them; the specification makes their use a protocol violation.
  */
 static bool announced(struct peer *p, const struct msg *m)
 {
@@ -244,8 +245,8 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
 	/* YIELD, ERROR and CANCEL cannot be answered with an ERROR. Drop the connection:
-	 * when the session ends, the owner answers the calls made to it, and ends the
-	 * calls that it made. */
+	 * this ends the session, and the owner then answers the calls made to it, and
+	 * ends the calls that it made. */
 	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR || m->type == WAMP_CANCEL)
 		conn_drop(p->conn);
 	else
@@ -354,7 +355,8 @@ static bool read_sharing(struct peer *p, const struct msg *m, struct post *out)
 			   "REGISTER.Options.invoke: expected single, roundrobin, "
 			   "random, first or last"))
 		return false;
-	/* nothing reaches a higher limit; NaN becomes 0 */
+	/* A limit above UINT32_MAX is never reached, so it counts as none. NaN fails
+	 * each comparison, and is refused. */
 	if (n >= 1 && n <= UINT32_MAX)
 		out->concurrency = (uint32_t)n;
 	if (!(n > UINT32_MAX) && (out->concurrency == 0 || out->concurrency != n)) {
@@ -395,8 +397,10 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint32_t *ms_out)
 	return true;
 }
 
-/* Checks the arguments of a meta procedure, and posts the call to the owner, which knows
- * the sessions. */
+/*
+ * Checks the arguments of a meta procedure, and posts the call to the owner, which knows
+ * the sessions, registrations and subscriptions.
+ */
 static NOINLINE void call_meta(struct peer *p, struct msg *m,
 			       enum meta_procedure procedure, uint32_t timeout_ms)
 {
@@ -438,9 +442,9 @@ static void on_yield(struct peer *p, struct msg *m)
 }
 
 /*
- * Fails the call whose callee sent an answer that cannot be passed on. The caller gets an
- * ERROR that says why. The callee gets none; after a progressive result it gets an
- * INTERRUPT.
+ * Fails a call because its callee sent an answer that cannot be passed on. The caller
+ * gets an ERROR that says why. The callee gets no ERROR; if the answer was a progressive
+ * result, it gets an INTERRUPT.
  */
 static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
 			    const char *what)
@@ -490,8 +494,8 @@ static void cancel_call(struct peer *p, const struct msg *m, enum wamp_cancel_mo
 }
 
 /*
- * An unknown mode counts as the default, killnowait, because there is no answer to a
- * CANCEL that could refuse it. Autobahn sends no mode.
+ * An unknown mode counts as the default, killnowait, because an ERROR cannot refuse a
+ * CANCEL. Autobahn sends no mode.
  */
 static void on_cancel(struct peer *p, struct msg *m)
 {
@@ -657,7 +661,7 @@ static void read_one(struct peer *p, struct slice bytes)
 }
 
 /*
- * True if the first message of rest has been handled. If that message waits for the
+ * Returns true if the first message in rest has been handled. If it waits for the
  * authorizer, holds the connection, so that the messages after it wait, too, and returns
  * false.
  */

@@ -23,10 +23,10 @@ static inline enum meta_procedure meta_find(struct slice name)
 }
 
 /*
- * Checks the arguments of a call from a session of this realm (a slot of the policy) and
- * puts the procedure and its values into *post. The caller must call post_drop on *post,
- * even after an error. Overwrites scratch. Returns 0, E_NOMEM, or E_VALUE; with E_VALUE,
- * *fault_out is the error that the caller must get.
+ * Checks the arguments of a CALL, and puts the procedure and the values into *post. realm
+ * is the slot of the caller's realm in the policy. *post holds references even after an
+ * error: send it or call post_drop. Overwrites scratch. Returns 0, E_NOMEM, or E_VALUE;
+ * with E_VALUE, *fault_out is the ERROR that the client must get.
  */
 int meta_args_read(enum meta_procedure procedure, enum serializer s,
 		   const struct msg_payload *args, const struct policy *policy,

@@ -105,7 +105,7 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 	if (err != 0)
 		return err;
 	size_t head_len = frame_head_len(framing_of(p), len);
-	/* the message needs a head of another size than the expected length */
+	/* the head is longer or shorter than for the expected length: move the message */
 	if (head_len != room) {
 		if (head_len > room && buf_reserve(out, head_len - room) == NULL)
 			return out->err;

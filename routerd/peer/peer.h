@@ -108,7 +108,8 @@ int peer_send(struct peer *p) MUSTCHECK;
  * and call peer_begin_frame; about is the expected length of the message. Append the
  * message. Then call peer_end_frame with start and with the room that peer_begin_frame
  * returned. It writes the frame's head, sets *len_out to the length of the message
- * without the head, and returns 0 or the buffer's error.
+ * without the head, and returns 0, the buffer's error, or E_LIMIT if the message is too
+ * long for RawSocket.
  */
 size_t peer_begin_frame(const struct peer *p, struct buf *out, size_t about);
 int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t room,
@@ -117,7 +118,7 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 /*
  * Sends an INVOCATION or a RESULT. Returns the errors of peer_send and payload_items, or
  * E_FULL for a progressive result that would fill more than half of the client's queue:
- * if a client reads results too slowly, the call must end, and not its connection.
+ * if a client reads results too slowly, only the call must end, not the connection.
  */
 int peer_send_payload(struct peer *p, enum wamp_type type,
 		      const struct post *post) MUSTCHECK;
@@ -125,8 +126,8 @@ int peer_send_payload(struct peer *p, enum wamp_type type,
 /* For peer_details. */
 void peer_fill_details(const struct post *post, struct msg_details *to);
 /*
- * Fills *to for the Details of an EVENT, INVOCATION or RESULT, and returns the pointer
- * `to`. Returns NULL if Details is empty, as nearly always.
+ * Fills *to for the Details of an EVENT, INVOCATION or RESULT, and returns `to`. If
+ * Details is empty, which is the usual case, returns NULL.
  */
 static inline const struct msg_details *peer_details(const struct post *post,
 						     struct msg_details *to)

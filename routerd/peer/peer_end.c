@@ -49,7 +49,7 @@ static void release_peer(struct peer *p, const char *reason)
 {
 	if (p->state == PEER_AUTH_WAIT || p->state == PEER_CHALLENGED)
 		login_abandon(p);
-	/* in state LEAVING, the owner has been sent POST_GOODBYE */
+	/* in state LEAVING, POST_GOODBYE was the last post to the owner */
 	if (p->state == PEER_JOINING || p->state == PEER_JOINED)
 		peer_post_last(p, POST_GONE);
 	if (p->state == PEER_JOINING) {

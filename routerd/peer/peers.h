@@ -148,8 +148,8 @@ struct peer *peers_find(const struct peers *ps, struct session_ref ref);
 /* The worker that owns a realm. */
 static inline unsigned peers_owner(const struct peers *ps, uint16_t realm)
 {
-	/* realms go to the last worker first, because worker 0 has more to do: it also
-	 * accepts connections and talks to the authenticators */
+	/* The first realm goes to the last worker, and worker 0 gets its realm last,
+	 * because it also accepts connections and talks to the authenticators. */
 	return ps->n_workers - 1 - realm % ps->n_workers;
 }
 

@@ -13,8 +13,8 @@
 
 /*
  * Maximum size of a kept question, bytes. Authextra and HTTP headers share the bytes that
- * the names leave. The limit is low, because a client may open many logins and never send
- * AUTHENTICATE.
+ * remain after the names. The limit is low, because clients may open many logins and
+ * never send AUTHENTICATE.
  */
 enum { KEPT_MAX = 16 * 1024 };
 

@@ -28,8 +28,9 @@
 /* Error URIs, in addition to those of auth_api.h. */
 #define ADMIN_ERROR_NO_SUCH_PRINCIPAL "auth.admin.no_such_principal"
 #define ADMIN_ERROR_NO_SUCH_KEY       "auth.admin.no_such_key"
-#define ADMIN_ERROR_CONFLICT          "auth.admin.conflict" /* exists and differs */
-#define ADMIN_ERROR_BUSY              "auth.admin.busy"     /* the database is busy */
+/* The principal exists and differs, or the key cannot be added to it. */
+#define ADMIN_ERROR_CONFLICT "auth.admin.conflict"
+#define ADMIN_ERROR_BUSY     "auth.admin.busy" /* the database is busy */
 /* The database is read-only or full. */
 #define ADMIN_ERROR_CANNOT_WRITE "auth.admin.cannot_write"
 
@@ -100,9 +101,9 @@ const char *admin_names_fault(const struct admin_principal *p, const char **what
 const char *admin_search_fault(struct slice name);
 
 /*
- * The length in bytes of the control character at the start of s (UTF-8). Invisible
- * characters that end a line or change the order of text count as control characters. 0:
- * s starts with another character.
+ * Returns the length in bytes of the control character at the start of s (UTF-8), or 0 if
+ * there is none. Invisible characters that end a line or change the direction of text
+ * count as control characters, and so does the byte order mark.
  */
 size_t admin_control_len(struct slice s);
 

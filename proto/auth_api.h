@@ -26,7 +26,7 @@ enum {
 	AUTH_MAX_MESSAGE = 64 * 1024,
 	/* The smallest limit that an authenticator may announce. */
 	AUTH_MIN_MESSAGE = 4096,
-	/* Upper bound of the bytes of a request around its parameters. */
+	/* The most bytes that a request has in addition to its parameters. */
 	AUTH_ENVELOPE = 32,
 	AUTH_MAX_DEPTH = 16,
 	AUTH_MAX_STRING = 16 * 1024,
@@ -67,7 +67,7 @@ enum auth_feature {
 	AUTH_FEATURE_AUTHORIZE = 1 << 3, /* routerd sends authorize; authd answers it */
 };
 
-/* For rpc_handlers.read: reads a message and applies the limits above. */
+/* For rpc_handlers.read: reads a message. Applies the limits above if limited is true. */
 int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out,
 		  size_t *len_out) MUSTCHECK;
 /*
@@ -77,7 +77,7 @@ int auth_msg_read(struct slice in, bool limited, struct rpc_msg *out,
 void auth_fallback_error(struct buf *out, int err);
 
 /*
- * Checks that the value at the start of `in` is within the limits of an element of a
+ * Checks that the value at the start of `in` is within the limits, as an element of a
  * message. *len_out gets its length.
  */
 int auth_check(struct slice in, size_t *len_out) MUSTCHECK;
@@ -137,10 +137,11 @@ struct auth_request {
 	struct slice authmethod; /* required */
 	struct slice authrole;   /* the role that the client asks for */
 	/*
-	 * The authextra that the client sent: an encoded dict, or empty. Writing puts the
-	 * fields pubkey (a key in lower case) and channel_binding first, then all other
-	 * pairs that the protocol can carry. Reading copies these two keys from authextra
-	 * to the fields below, if they are strings; otherwise it ignores them.
+	 * The authextra that the client sent: an encoded dict, or empty. The writer puts
+	 * the fields pubkey and channel_binding below first, then the other pairs that
+	 * the protocol allows. It writes a pubkey of 64 hex digits in lower case. The
+	 * reader copies these two keys from authextra to the fields below if they are
+	 * strings; otherwise it ignores them.
 	 */
 	struct slice authextra;
 	enum serializer authextra_in; /* the encoding of authextra */
@@ -159,8 +160,8 @@ int auth_request_read(struct slice params, struct auth_request *out) MUSTCHECK;
  *
  * A pair of authextra or of the headers is left out if its key is not a string of 1 to
  * AUTH_MAX_NAME bytes; if its value contains an ext type, exceeds a limit, or contains a
- * map with a key that is not a string; or if there is no room for it. Each of the two
- * maps gets at most AUTH_MAX_STRING bytes. A path that is too long is left out, too.
+ * map with a key that is not a string; or if there is no room for it. The pairs of each
+ * dict get at most AUTH_MAX_STRING bytes. A path that is too long is left out, too.
  *
  * E_RANGE: realm, authid, authrole, pubkey or channel_binding is longer than
  * AUTH_MAX_NAME, or ticket is longer than AUTH_MAX_STRING; leaving one of them out would

@@ -14,9 +14,9 @@ enum {
 };
 
 /*
- * Finds the first separator of either kind, or NULL. Searches STRIDE bytes at a time: a
- * batch usually has one kind only, and for each message the search for the other kind
- * would run to the end of the batch, in quadratic time.
+ * Finds the first separator of either kind, or NULL. Searches STRIDE bytes at a time. A
+ * batch usually has only one kind, so a plain search for the other kind would run to the
+ * end of the batch for each message, which takes quadratic time.
  */
 static const uint8_t *find_separator(struct slice in)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token_next and token_skip for the two binary encodings. Both use one function to read
- * an item, so that they agree on which bytes are well-formed. Every caller passes
- * constants for `read` and `s`, so that the compiler makes a copy for each encoding. Only
- * msgpack.c and cbor.c include this file. No state; any thread.
+ * token_next and token_skip for the two binary encodings. In each encoding, both
+ * functions read an item with the same function, `read`, so that they agree on which
+ * bytes are well-formed. Every caller passes constants for `read` and `s`, so that the
+ * compiler makes a copy for each encoding. Only msgpack.c and cbor.c include this file.
+ * No state; any thread.
  */
 #ifndef PROTO_BINARY_INT_H
 #define PROTO_BINARY_INT_H
@@ -12,8 +13,8 @@
 
 /*
  * Reads the item at *pp and moves *pp past it. For a container or a tag it reads only the
- * head: count is the number of items or pairs, u the tag's number. CBOR's break is
- * TOKEN_END. *pp is past the item even after E_UTF8.
+ * head: out->count gets the number of items or pairs, or out->u the tag's number. CBOR's
+ * break gives TOKEN_END. *pp is past the item even after E_UTF8.
  */
 typedef int binary_read(const uint8_t **pp, const uint8_t *end, struct token *out);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Converts doubles to decimal digits; see decimal.h. About ten times as fast as "%.17g".
- * More important, the time is the same for all values, while printf needs microseconds
- * for 1e300. No state after the constructor has run; any thread.
+ * Converts doubles to decimal digits; see decimal.h. This is about ten times as fast as
+ * "%.17g". More importantly, it is fast for all values, while printf needs microseconds
+ * for 1e300. The table of powers is computed before main and never changes; any thread.
  *
  * The double is multiplied by the power of ten that gives an integer of 17 digits and a
  * fraction, held in 128 bits. Half the distance to the neighbouring doubles is scaled
  * likewise. A decimal number that is nearer than this reads back as the same double. So
- * the digits are rounded to fewer and fewer as long as the error stays below half the
- * distance.
+ * the result is the integer rounded to as few digits as possible with an error below half
+ * the distance.
  */
 #include "proto/decimal.h"
 
@@ -25,8 +25,9 @@ enum {
 };
 
 /*
- * 10^(i + POWER_MIN): the 128 bits from the first 1 bit on. Each step of the loops below
- * has an error of one or two in the last place, so 117 bits of every entry are right.
+ * Entry i has the 128 most significant bits of 10^(i + POWER_MIN). Each step of the loops
+ * below has an error of one or two in the last place, so 117 bits of every entry are
+ * right.
  */
 static u128 powers[POWER_MAX - POWER_MIN + 1];
 

@@ -72,8 +72,8 @@ struct field {
 	unsigned flags;
 	size_t offset; /* in the struct */
 	/*
-	 * STR, URI: bytes. UINT: the largest value. 0 stands for FIELD_DEFAULT_MAX, or
-	 * for INT64_MAX.
+	 * STR, URI: the most bytes; 0 means FIELD_DEFAULT_MAX. UINT: the largest value;
+	 * 0 means INT64_MAX.
 	 */
 	uint64_t max;
 	uint64_t def;                    /* UINT, BOOL: the value if it is absent */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Events that ws_reader and rawsocket find in a byte stream. Both are pull
- * parsers: the caller passes bytes and gets the next event. No state; any thread.
+ * Events that ws_reader and rawsocket find in a byte stream. Both are pull parsers: the
+ * caller passes bytes and gets the next event. No state; any thread.
  */
 #ifndef PROTO_FRAME_EVENT_H
 #define PROTO_FRAME_EVENT_H
@@ -33,7 +33,7 @@ enum frame_event_type {
 	FRAME_NOMEM = 5,
 };
 
-/* An event defines only the fields that its type names above. */
+/* Only the fields that are named above, beside the event's type, have a meaning. */
 struct frame_event {
 	/*
 	 * Valid until the next call of the reader, or until the reader or the input is

@@ -429,7 +429,8 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 }
 
 /*
- * Is the pattern an origin if `first` replaces its first star, and "1" each other star?
+ * Is the pattern an origin after `first` has replaced its first star, and "1" every other
+ * star?
  */
 static bool fills(const char *pattern, const char *first)
 {

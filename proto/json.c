@@ -420,9 +420,9 @@ static NOINLINE void parse_double(struct slice text, struct token *out)
 /* --- structure --- */
 
 /*
- * Reads any value except an array or object. If `keep`, which is a constant, is set,
- * stores the value in *out, whose field `encoded` must be false before. Otherwise *out is
- * scratch, and the compiler removes it.
+ * Reads any value except an array or object. If keep is true, stores the value in *out,
+ * and out->encoded must be false before the call. Otherwise *out is scratch. Callers pass
+ * a constant for keep, so that the compiler can then remove *out.
  */
 static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, bool keep,
 				     struct token *out)
@@ -494,8 +494,8 @@ struct json_nesting {
 };
 
 /*
- * Reads an opening bracket, and the first key of an object unless it is empty.
- * *empty_out: the closing bracket is next.
+ * Reads an opening bracket, and the first key of an object unless the object is empty.
+ * *empty_out gets true if the closing bracket is next.
  */
 static inline int scan_open(const uint8_t **pp, const uint8_t *end,
 			    struct json_nesting *n, bool *empty_out)

@@ -4,12 +4,16 @@
  * "Messages"). One implementation over tokens serves all encodings. No state; any thread.
  *
  * Reading checks the whole message (see token.h), so a payload can be forwarded without
- * another check. A wrong value costs the client its request, a broken message its
- * session:
+ * another check. The table shows the result for each kind of fault:
+ *
+ * value: E_VALUE. Only the request fails. If the message has no request id (HELLO,
+ *   AUTHENTICATE, ABORT, GOODBYE), the session ends.
+ * broken: any other error. The session ends.
+ * passes: no error. Each receiver gets the message if its encoding can express it.
  *
  *   in Arguments, ArgumentsKw, the URI or Options        JSON    MessagePack  CBOR
  *   text that is not UTF-8                               value*  value        value
- *   an unpaired surrogate, "\ud83d" (key or value)       value   not UTF-8    not UTF-8
+ *   an unpaired surrogate, "\ud83d" (key or value)       value   value**      value**
  *   text after U+0000 that is not base64 (not in keys)   value   passes       passes
  *   NaN, Infinity, -Infinity                             value   passes       passes
  *   nested deeper than WAMP_MAX_DEPTH                    value   value        value
@@ -22,13 +26,12 @@
  *   a key in the payload twice                           passes  passes       passes
  *   a number over 64 bits, 1e400, a bignum, an ext type  passes  passes       passes
  *
- * The types of PUBLISH's eligible... and exclude... lists are not checked here; a wrong
- * type costs the request.
+ * (*) On a WebSocket this makes the text frame itself invalid, and the connection ends
+ * with code 1007 (RFC 6455, section 8.1).
+ * (**) In these encodings it is text that is not UTF-8.
  *
- * value: E_VALUE. It ends the session if the message has no request id: HELLO,
- * AUTHENTICATE, ABORT, GOODBYE. broken: any other error. passes: each receiver gets it if
- * its encoding can express it. (*) On a WebSocket this makes the text frame itself
- * invalid, and the connection ends with code 1007 (RFC 6455, section 8.1).
+ * The types of PUBLISH's eligible... and exclude... lists are not checked here; if one is
+ * wrong, only the request fails.
  */
 #ifndef PROTO_MSG_H
 #define PROTO_MSG_H
@@ -130,9 +133,9 @@ struct msg {
  * text had to be decoded. scratch is cleared first and never gets larger than `in`, so
  * its maximum should be the maximum message size. out->hello must point to a struct,
  * which a HELLO fills; a HELLO must name at least one of the four client roles. Keys of
- * Options and Details that this router does not use are skipped; keys that it uses may
- * occur once, and null and undefined count as absent. The URI is valid text; nothing else
- * about it is checked.
+ * Options and Details that this router does not use are skipped. Keys that it uses must
+ * not occur twice, and null and undefined count as absent. The URI is valid text; nothing
+ * else about it is checked.
  *
  * E_VALUE: the message is valid except for a wrong value. All fields of *out except texts
  * and payload are set.
@@ -180,7 +183,7 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
-/* What Details of an EVENT, INVOCATION or RESULT says. */
+/* The content of Details of an EVENT, INVOCATION or RESULT. */
 struct msg_details {
 	/* The publisher of an EVENT or the caller of an INVOCATION. 0: not disclosed. */
 	uint64_t session;
@@ -226,9 +229,9 @@ struct msg_welcome {
 	uint64_t pid;                     /* x_cb_pid */
 };
 /*
- * Writes authextra and the four x_cb_* fields to WELCOME's authextra, and the four fields
- * also to its top level, as Crossbar does. out gets E_UNSUPPORTED if this encoding cannot
- * express authextra.
+ * Writes authextra and the four x_cb_* fields to Details.authextra, and the four fields
+ * also to Details itself, as Crossbar does. out gets E_UNSUPPORTED if this encoding
+ * cannot express authextra.
  */
 void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welcome *w);
 
@@ -237,8 +240,8 @@ void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welc
  * message from *rest. In JSON each message ends with 0x1e (specification) or 0x18
  * (Autobahn), which the last message may lack; *separator gets the separator that was
  * found, or is unchanged if there was none. In other encodings a 32-bit big-endian length
- * precedes each message. E_TRUNCATED: incomplete, or *rest is empty: a batch contains at
- * least one message.
+ * precedes each message. E_TRUNCATED: the message is incomplete, or *rest is empty, since
+ * a batch contains at least one message.
  */
 int batch_next(enum serializer s, struct slice *rest, struct slice *msg_out,
 	       uint8_t *separator) MUSTCHECK;

@@ -34,8 +34,8 @@ static const struct msg_option client_roles[] = {
 };
 const struct option_table msg_client_roles = OPTIONS(client_roles);
 /*
- * Some clients announce features in the role itself, and some spell "cancelling" with two
- * l.
+ * Some clients announce features in the role itself, and some spell "canceling" as
+ * "cancelling".
  */
 static const struct msg_option role_keys[] = {
 	{NAME("features"), OPTION_FEATURES, 0},

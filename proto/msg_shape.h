@@ -11,13 +11,19 @@
 /*
  * The kinds of options, with the value that is expected; NULL if any type is allowed.
  *
- * BOOL: bool. TEXT: slice; null and undefined count as absent. ROLES: HELLO's roles.
- * ROLE: one role, a dict; its features: uint8_t. FEATURES: a role's features; a value
- * that is no dict counts as absent. FEATURE: a feature; true sets its bit, anything else
- * does not. METHODS: HELLO's authmethods. EXTRA: HELLO's authextra. HINT: slice; a value
- * of another type counts as absent. GIVEN: bool: is it there, and neither null nor
- * undefined? NUMBER: double; NaN for a value of another type. FILTER: a list that says
- * who may get an event; its elements are not checked.
+ *   BOOL      stored as a bool; null and undefined count as absent
+ *   TEXT      stored as a slice; null and undefined count as absent
+ *   ROLES     HELLO's roles
+ *   ROLE      one role, a dict; its features are stored as the bits of a uint8_t
+ *   FEATURES  the dict of a role's features; a value of another type counts as absent
+ *   FEATURE   one feature; true sets its bit, any other value is ignored
+ *   METHODS   HELLO's authmethods
+ *   EXTRA     HELLO's authextra
+ *   HINT      stored as a slice; a value of another type counts as absent
+ *   GIVEN     stored as a bool: true unless it is absent, null or undefined
+ *   NUMBER    stored as a double; a value of another type becomes NaN
+ *   FILTER    a list that selects the receivers of an event, stored as encoded; its type
+ *             and elements are not checked
  */
 #define OPTION_KINDS(X)                                                                  \
 	X(BOOL, "a boolean")                                                             \
@@ -55,8 +61,8 @@ struct option_table {
 
 /*
  * The elements of messages, with the value that is expected. NONE: the message ends here.
- * EXTRA: of AUTHENTICATE. PAYLOAD: the optional Arguments and ArgumentsKw, whose errors
- * are described apart.
+ * EXTRA: AUTHENTICATE's Extra. PAYLOAD: the optional Arguments and ArgumentsKw;
+ * fail_in_payload in msg.c has their descriptions.
  */
 #define ELEMENTS(X)                                                                      \
 	X(NONE, "nothing after it")                                                      \

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RawSocket's handshake, frame heads and streams; see rawsocket.h. No state; any thread.
- */
+/* RawSocket's handshake, frames and streams; see rawsocket.h. No state; any thread. */
 #include "proto/rawsocket.h"
 
 #include "common/err.h"
 #include "proto/ws_frame.h"
 
 /*
- * A frame head is RRRRXTTT and a length of 24 bits. If X is set, the 24 bits are zero and
- * the length is 2^24.
+ * A frame head is a byte RRRRXTTT (reserved, X, type) and a length of 24 bits. If X is
+ * set, the 24 bits are zero and the length is 2^24.
  */
 enum {
 	RESERVED_BITS = 0xf0,
@@ -140,8 +139,8 @@ static bool add_to_part(struct buf *part, struct frame_input *in)
 }
 
 /*
- * Continues the frame whose beginning is in part. FRAME_MORE with part->len == part->max:
- * the frame was a pong.
+ * Continues the frame whose beginning is in part. If it returns FRAME_MORE and part->len
+ * is part->max, the frame was a pong, which gives no event.
  */
 static enum frame_event_type rest_of_frame(struct buf *part, struct frame_input *in,
 					   size_t limit, struct frame_event *out)

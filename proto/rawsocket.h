@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * RawSocket (specification: "RawSocket Transport"): the handshake, frame heads in both
- * directions, and a pull parser for the stream after the handshake, which needs memory
- * only while a frame is incomplete. No state; any thread.
+ * directions, and a pull parser for the stream after the handshake. The parser needs
+ * memory only while a frame is incomplete. No state; any thread.
  */
 #ifndef PROTO_RAWSOCKET_H
 #define PROTO_RAWSOCKET_H
@@ -63,9 +63,9 @@ int rawsocket_head_read(const uint8_t in[RAWSOCKET_HEAD_LEN],
 
 /*
  * Finds the next event in *in and removes the bytes that it has read from *in. *partial
- * has the beginning of an incomplete frame, on the heap, or is NULL; it is NULL at first,
- * and rawsocket_next allocates and frees it. limit is the largest payload that is allowed
- * now, in bytes. Call rawsocket_next until it returns FRAME_MORE.
+ * is a buffer with the beginning of an incomplete frame, or NULL. The caller sets it to
+ * NULL at first; rawsocket_next allocates and frees it. limit is the largest payload that
+ * is allowed now, in bytes. Call rawsocket_next until it returns FRAME_MORE.
  *
  * FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the caller frees
  * *partial.

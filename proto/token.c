@@ -135,9 +135,9 @@ void token_open(struct token_writer *w, enum token_type type, uint64_t count)
 }
 
 /*
- * Replaces the reserved byte by the head, now that the count is known. A longer head
- * moves the content of the container, so a byte moves at most once for each container
- * around it.
+ * Replaces the reserved byte with the head, now that the count is known. If the head is
+ * longer than a byte, this moves the content of the container. So a byte of the message
+ * moves at most once for each container around it.
  */
 static NOINLINE void fill_head(struct token_writer *w, const struct token_writer_frame *f)
 {

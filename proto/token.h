@@ -5,9 +5,9 @@
  * it does not depend on the encoding. No state; any thread.
  *
  * The reader is strict, since its input may be hostile. Strings must be valid UTF-8, and
- * nesting is at most WAMP_MAX_DEPTH. Items that open containers have announced, and that
- * are not read yet, are never more than the bytes left. So a short input cannot announce
- * a huge container. The reader allocates nothing.
+ * nesting is at most WAMP_MAX_DEPTH. A short input cannot announce a huge container: the
+ * reader fails if more items are announced than there are bytes left. The reader
+ * allocates nothing.
  *
  * The outermost level is a sequence of items, which commas separate in JSON. Usually it
  * is one item, the message, but the payload of a message (see msg.h) is one or two.
@@ -80,11 +80,11 @@ bool token_is_value_error(int err);
 struct token_reader {
 	enum serializer serializer;
 	/*
-	 * NULL after token_reader_init: any error ends the reading. If it points to a
-	 * counter that is 0, the reader is lenient: it skips wrong values, and their
-	 * tokens have no meaning. Only token_skip skips containers that are nested too
-	 * deep, up to 1,000 levels. It uses further readers for them, which the counter
-	 * counts.
+	 * token_reader_init sets it to NULL: any error ends the reading. To make the
+	 * reader lenient, point it to a counter that is 0. A lenient reader skips wrong
+	 * values, and their tokens have no meaning. Only token_skip can skip a container
+	 * that is nested too deep, up to 1,000 levels. It calls itself with another
+	 * reader for each WAMP_MAX_DEPTH levels; the counter bounds this recursion.
 	 */
 	unsigned *lenient;
 	const uint8_t *start, *pos, *end;
@@ -137,9 +137,9 @@ enum token_type token_container(enum serializer s, struct slice item);
 int token_end(struct token_reader *r) MUSTCHECK;
 
 /*
- * The characters of a STR, or octets of a BIN. *out points into the input if no decoding
- * is needed. Otherwise the result is appended to scratch, which must outlive *out.
- * Appending may move earlier results, unless the caller has reserved room: at most
+ * Gets the characters of a STR, or the octets of a BIN. *out points into the input if no
+ * decoding is needed. Otherwise the result is appended to scratch, which must outlive
+ * *out. Appending may move earlier results, unless the caller has reserved room: at most
  * t->text.len bytes are needed. E_LIMIT, E_NOMEM.
  */
 int token_text(const struct token *t, enum serializer s, struct buf *scratch,
@@ -152,10 +152,11 @@ int token_text(const struct token *t, enum serializer s, struct buf *scratch,
 int token_id(const struct token *t, uint64_t *out) MUSTCHECK;
 
 /*
- * Writes tokens to a buffer, which keeps the first error: E_DEPTH if containers nest
- * deeper than WAMP_MAX_DEPTH. The outermost level may have any number of items, as in the
- * reader. Every container needs a token_put_end. If its count is not known in advance,
- * open it with TOKEN_COUNT_UNKNOWN; then token_put_end fills in its head.
+ * Writes tokens to a buffer, which keeps the first error; the error is E_DEPTH if
+ * containers nest deeper than WAMP_MAX_DEPTH. The outermost level may have any number of
+ * items, as in the reader. Every container needs a token_put_end. If its count is not
+ * known in advance, open it with TOKEN_COUNT_UNKNOWN; then token_put_end fills in its
+ * head.
  */
 struct token_writer {
 	enum serializer serializer;

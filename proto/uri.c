@@ -83,7 +83,7 @@ static bool uri_plain(struct slice uri)
 
 bool uri_valid(struct slice uri)
 {
-	bool begun = false; /* has this component a character yet? */
+	bool begun = false; /* the current component has a character */
 
 	if (uri.len > WAMP_MAX_URI)
 		return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frame heads of the messages that we send, and the content of a WebSocket Close (RFC
- * 6455, 5.2, 5.5, 7.4). ws_reader reads the frames of clients. No state; any thread.
+ * Frame heads of the messages that we send, WebSocket control frames, and the content of
+ * a Close (RFC 6455, 5.2, 5.5, 7.4). ws_reader reads the frames of clients. No state; any
+ * thread.
  */
 #ifndef PROTO_WS_FRAME_H
 #define PROTO_WS_FRAME_H
@@ -34,10 +35,11 @@ size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 enum { WS_JOIN_MAX = 4096 }; /* the longest frame that ws_frame_join makes, bytes */
 
 /*
- * Appends the payload of the frame `more` to that of `frame`, which has len bytes now and
- * room for `room` bytes. Both begin with a head that frame_head has written. `more` may
- * lie directly after `frame` in the same memory. Returns the new length, or 0 if nothing
- * was done, because there is no room or the result would exceed WS_JOIN_MAX.
+ * Appends the payload of the frame `more` to that of `frame`. `frame` has len bytes, its
+ * head included, in memory of `room` bytes. Both begin with a head that frame_head has
+ * written. `more` may lie directly after `frame` in the same memory. Returns the new
+ * length, or 0 if nothing was done, because there is no room or the result would exceed
+ * WS_JOIN_MAX.
  */
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);
 

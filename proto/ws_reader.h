@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads a WebSocket stream as a server does (RFC 6455). wslay's frame functions parse all
- * frames that are not whole messages; only ws_reader.c uses wslay. ws_reader.c checks
- * fragmentation, interleaved control frames, limits, UTF-8 and close codes.
+ * Reads a WebSocket stream as a server does (RFC 6455). ws_reader.c itself parses a whole
+ * message that is one frame in one read; wslay's frame functions parse all other frames.
+ * Only ws_reader.c uses wslay. It checks fragmentation, interleaved control frames,
+ * limits, UTF-8 and close codes.
  *
  * A reader (wslay's 4 KiB context and a message buffer) exists only while a frame or a
  * message is incomplete, so an idle connection has none. Runs on the stream's thread.

@@ -152,7 +152,7 @@ static int connect_to(const struct ctl *ctl, int *fd_out)
 			err_str(err));
 }
 
-/* Sends a request and waits for its answer, or until no answer can come. */
+/* Sends a request, and waits until it is answered or no answer can come any more. */
 static int ask_authd(struct admin_call *call, int fd, const char *method,
 		     struct slice params)
 {

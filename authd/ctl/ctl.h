@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The functions that authctl's commands share. authctl runs one command: it sends
- * requests to authd and prints one output. It has one thread. A function that returns int
- * returns an exit code of sysexits.h; if that is not EX_OK, it has printed an error.
+ * The functions that authctl's commands share. authctl runs one command and exits. A
+ * command sends requests to authd, if it needs any, and prints the result. authctl has
+ * one thread. A function that returns int returns an exit code of sysexits.h; if that is
+ * not EX_OK, it has printed an error.
  *
  * main.c has the table of commands and calls their functions, in principal_cmd.c,
  * key_cmd.c and change.c. These call client.c, keyarg.c and output.c, and all files call
@@ -138,14 +139,15 @@ int ctl_show(struct ctl *ctl, struct buf *result, struct admin_principal *out) M
 /* --- change.c: changes --- */
 
 /*
- * Sends the command's change and prints its effect. EX_TEMPFAIL: the change is made, but
- * a router has not confirmed that sessions have ended.
+ * Sends the command's change and prints its effect. EX_TEMPFAIL: authd is busy or has not
+ * answered; or the change was made, but a router has not confirmed that the sessions have
+ * ended.
  */
 int ctl_change(struct ctl *ctl, const struct field_table *t, const void *params);
 
 /*
- * Like ctl_change, for the principal that the first argument names, and for the key
- * unless it is NULL.
+ * Like ctl_change, with params for the principal that the first argument names, and for
+ * key unless it is NULL.
  */
 int ctl_change_target(struct ctl *ctl, const uint8_t *key);
 /* Like ctl_change_target, without a key. */
@@ -156,8 +158,8 @@ int principal_change(struct ctl *ctl);
 enum { CTL_MAX_COLUMNS = 8 };
 
 /*
- * Appends text. In the table format, control characters are replaced by \xNN, since they
- * could change the display: a database may have names that are no longer allowed.
+ * Appends text. In the table format, replaces the bytes of control characters with \xNN,
+ * since they could change the display. A database may have old names that contain them.
  */
 void ctl_put_text(const struct ctl *ctl, struct buf *b, struct slice text);
 
@@ -168,8 +170,8 @@ json_t *ctl_json(struct slice item);
 
 /*
  * Prints rows of cells. A NUL ends each cell. In the table format, the first row is the
- * header, and the table is as wide as the terminal at most; otherwise each row is a line
- * of fields.
+ * header, and the table is at most as wide as the terminal, if possible. In the plain
+ * format, each row is a line of fields.
  */
 int ctl_print_rows(const struct ctl *ctl, const struct buf *cells,
 		   size_t n_columns) MUSTCHECK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * authctl: the table of commands, and the choice of the command; see ctl.h. Main thread.
+ * authctl: the table of commands; finds the command and runs it; see ctl.h. Main thread.
  */
 #include "authd/ctl/ctl.h"
 
@@ -224,6 +224,7 @@ int main(int argc, char **argv)
 	};
 	int code;
 
+	/* For the widths of characters in tables. */
 	setlocale(LC_CTYPE, "");
 	log_init(LOG_LEVEL_ERROR, LOG_FORMAT_TEXT);
 	opterr = 0;

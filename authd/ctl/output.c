@@ -147,8 +147,8 @@ static size_t terminal_width(void)
 
 /*
  * Narrows the widest column, except the first, until the row fits. The first column has
- * the authids, which are never cut. It is narrowed only if the others are at their
- * minimum, and not below the width of its header.
+ * the authids. It is narrowed only if the others are at their minimum, and not below the
+ * width of its header. Authids are not cut: print_row gives a long one its own line.
  */
 static void fit(size_t *widths, size_t n, size_t first, size_t available)
 {

@@ -112,8 +112,8 @@ static void put_configured(struct buf *b, const char *message, struct slice pubk
 
 /*
  * Writes the message for the client. The client has not proved its identity yet, so the
- * message must not reveal anything: it repeats only what the client has sent, and a
- * disabled principal gets the same answer as an unknown one.
+ * message must not reveal the principal's data: the message repeats only what the client
+ * has sent, and a disabled principal gets the same answer as an unknown one.
  */
 static void put_message(struct buf *b, const struct settings_deny *deny,
 			enum reason reason, const struct auth_request *q)

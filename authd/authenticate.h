@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decides about a login: finds the principal and the keys that may sign. It does not
- * check the signature; routerd does. Main thread.
+ * Decides about a login: finds the principal, and the keys with which the client may
+ * sign. It does not check the signature; routerd does. Main thread.
  */
 #ifndef AUTHD_AUTHENTICATE_H
 #define AUTHD_AUTHENTICATE_H

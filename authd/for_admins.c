@@ -13,7 +13,7 @@
 
 enum {
 	MAX_ADMINS = 16,
-	/* Principals examined for one page at most, so that a long list does not delay
+	/* The most principals to examine for one page, so that a long list does not delay
 	 * logins. */
 	PAGE_PRINCIPALS = 500,
 };
@@ -107,7 +107,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 	fields_init(&admin_change_table, &result);
 	int err = store_find(s, p.authid, &old);
 	if (err == 0) {
-		/* It is no error to add an equal principal again. */
+		/* Adding an equal principal again is not an error. */
 		why = principal_difference(&old.is, &p);
 	} else if (err == E_NOTFOUND) {
 		err = store_begin(s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Handles the requests and notifications of routers: "routerd to authd" in
- * proto/auth-protocol.md. Main thread.
+ * Handles the requests and notifications that routers send; see proto/auth-protocol.md.
+ * Main thread.
  */
 #include "authd/authenticate.h"
 #include "authd/server.h"

@@ -41,9 +41,9 @@ struct daemon {
 	struct loop *loop;
 	struct server server;
 	struct daemon_signals signals;
-	struct timer retry; /* opens the database again */
+	struct timer retry; /* tries again to open the database */
 	int status;         /* exit code */
-	/* Why authd has had to wait for the database; empty if it has not had to. */
+	/* Why authd waits, or has waited, for the database; else empty. */
 	char waits_for[100];
 };
 
@@ -75,7 +75,7 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 	timer_arm(&d->retry, RETRY_MS);
 	if (d->waits_for[0] != '\0')
 		return;
-	/* Another program is one such as sqlite3. */
+	/* The other program may be sqlite3, for example. */
 	if (holder == 0)
 		snprintf(d->waits_for, sizeof(d->waits_for),
 			 "the database is locked by another program");

@@ -57,7 +57,7 @@ const char *principal_check(struct admin_principal *p, const char **what_out)
 	p->keys.n = 0;
 	for (unsigned i = 0; why == NULL && i < given.n; i++) {
 		why = principal_key_fault(given.key[i]);
-		/* There is room: the given keys fit, too. */
+		/* There is room for all keys, since `given` has the same size. */
 		(void)!principal_key_add(&p->keys, given.key[i]);
 	}
 	return why;

@@ -10,15 +10,16 @@
 #include "proto/auth_api.h"
 
 /*
- * May this be a stored name? It is not empty, not too long and without ASCII control
- * characters. New names must also pass admin_names_fault, which is stricter: a database
- * may contain older names.
+ * Is this name valid in the database? It must not be empty or too long, and must not
+ * contain ASCII control characters. New names must also pass admin_names_fault. This
+ * check is less strict, because a database may contain names that an older authd has
+ * allowed.
  */
 bool principal_name_ok(struct slice name);
 
 /*
- * Checks that this is a MessagePack map that may be a principal's extra. E_LIMIT if it is
- * too large, or an error of auth_check_map.
+ * Checks that map, in MessagePack, may be a principal's extra. E_LIMIT if it is too
+ * large, or an error of auth_check_map.
  */
 int principal_extra_check(struct slice map) MUSTCHECK;
 
@@ -30,10 +31,9 @@ int principal_key_add(struct field_keys *keys,
 		      const uint8_t key[FIELD_KEY_LEN]) MUSTCHECK;
 
 /*
- * Checks a new principal as authctl describes it, sorts its keys, of which equal ones
- * count once, and sets an empty extra to {}. Returns NULL if it is valid. Otherwise
- * *what_out names the wrong field, and the result says what is wrong: "cannot verify
- * signatures".
+ * Checks a new principal from authctl. Sorts its keys, removes duplicate keys, and sets
+ * an empty extra to {}. Returns NULL if the principal is valid. Otherwise *what_out names
+ * the wrong field, and the result says what is wrong with it: "cannot verify signatures".
  */
 const char *principal_check(struct admin_principal *p, const char **what_out) MUSTCHECK;
 

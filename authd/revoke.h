@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ends the sessions of a principal or key: sends a revoke to all connected routers and
- * adds up their answers. Also remembers removals that some router has not confirmed: if
- * an administrator repeats such a removal, the database no longer has the principal or
+ * adds up their answers. Also remembers the removals that some router has not confirmed,
+ * so that an administrator can repeat them: the database no longer has the principal or
  * key, but authd must still tell the router. Main thread.
  */
 #ifndef AUTHD_REVOKE_H
@@ -61,8 +61,8 @@ void removal_name_set(struct removal_name *n, struct slice name);
 void removals_keep(struct removals *all, const struct removal *removal);
 
 /*
- * Takes the removal of a principal (key is NULL) or of one of its keys out of *all. False
- * if there is none.
+ * Moves the removal of a principal (key is NULL) or of one of its keys from *all to *out.
+ * False if there is none.
  */
 bool removals_take(struct removals *all, struct slice authid, const uint8_t *key,
 		   struct removal *out);

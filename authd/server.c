@@ -115,6 +115,7 @@ static void on_client_closed(int err, void *arg)
 	struct client *c = arg;
 
 	c->server->counters.malformed += rpc_peer_fault(err) ? 1 : 0;
+	/* authctl connects for each command, so its normal end is not worth a line. */
 	if (c->endpoint == &c->server->router || err != E_CLOSED)
 		log_info(c->name, "disconnected reason=\"%s%s\"",
 			 rpc_peer_fault(err) ? "invalid message: " : "", err_str(err));

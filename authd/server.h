@@ -118,7 +118,7 @@ struct server {
 	struct removals removals;    /* removals that some router has not confirmed */
 	uint64_t last_client;        /* number of the newest connection */
 	struct log_rate rate;        /* limits lines that peers can cause */
-	/* server_log_counters sets database_errors and the gauges. */
+	/* database_errors and the gauges stay 0: server_log_counters computes them. */
 	struct server_counters counters;
 };
 

@@ -93,7 +93,7 @@ struct store {
 
 /* --- SQLite's results --- */
 
-/* Counts and logs an error of SQLite. Returns the error of store.h that stands for it. */
+/* Counts and logs an error of SQLite. Returns the error in store.h that it maps to. */
 static int sqlite_failed(struct store *s, int rc, const char *operation)
 {
 	s->errors++;
@@ -123,8 +123,8 @@ static int exec(struct store *s, const char *operation, const char *text)
 }
 
 /*
- * Parameters of a statement. PARAM_END ends the array. The parameters point to the data
- * of the caller.
+ * A parameter of a statement. PARAM_END ends an array of them. bytes points to data of
+ * the caller.
  */
 struct param {
 	enum { PARAM_END = 0, PARAM_TEXT = 1, PARAM_BLOB = 2, PARAM_INT = 3 } type;

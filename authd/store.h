@@ -9,8 +9,8 @@
  *
  * Errors of all functions: E_AGAIN if another process has locked the database; E_LIMIT if
  * the disk is full; E_NOMEM; E_DB for all other errors of SQLite, and for values in the
- * database that break the rules of principal.h. These errors are counted, and logged at a
- * limited rate.
+ * database that break the rules of principal.h. Errors of SQLite and such values are
+ * counted, and logged at a limited rate.
  */
 #ifndef AUTHD_STORE_H
 #define AUTHD_STORE_H
@@ -29,9 +29,9 @@ struct principal {
 
 /*
  * Opens the database, creates it if it does not exist, and locks it, since only one authd
- * at a time may use a database. E_AGAIN: another process uses it; *holder_out is the pid
- * of that authd, or 0 if it is another program. E_SYS, E_RANGE: the lock file cannot be
- * used.
+ * at a time may use a database. E_AGAIN: another process uses it; *holder_out is its pid
+ * if it is an authd, or 0 if it is another program or its pid is unknown. E_SYS, E_RANGE:
+ * the lock file cannot be used.
  */
 int store_open(const char *path, struct store **out, pid_t *holder_out) MUSTCHECK;
 /* Closes and unlocks the database. */

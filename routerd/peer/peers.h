@@ -44,15 +44,15 @@ struct peer;
 	X(WILDCARDS_FULL, "session_wildcards_full", COUNTER,                             \
 	  "subscriptions and registrations refused because of session_wildcards")        \
 	X(INVALID_VALUES, "invalid_values", COUNTER,                                     \
-	  "requests refused because of a value, such as an invalid URI")                 \
+	  "messages with a value that is not valid, such as text that is not UTF-8")     \
 	X(PUBLISHES_DROPPED, "publishes_dropped", COUNTER,                               \
 	  "refused PUBLISH messages without acknowledge, which get no answer")           \
 	X(NOT_AUTHORIZED, "not_authorized", COUNTER,                                     \
-	  "requests refused because the role may not make them")                         \
+	  "requests that the role's permissions or its authorizer forbid")               \
 	X(AUTHORIZATIONS_ASKED, "authorizations_asked", COUNTER,                         \
 	  "requests about which an authorizer was asked")                                \
 	X(AUTHORIZATIONS_FAILED, "authorizations_failed", COUNTER,                       \
-	  "requests refused because the authorizer gave no answer")                      \
+	  "requests refused because the authorizer gave no decision")                    \
 	X(EVENTS_DELIVERED, "events_delivered", COUNTER,                                 \
 	  "EVENT messages sent to subscribers")                                          \
 	X(NO_MEMORY, "out_of_memory", COUNTER,                                           \
@@ -60,8 +60,8 @@ struct peer;
 	X(REPORTS_LOST, "login_reports_lost", COUNTER,                                   \
 	  "reports to authenticators lost because memory ran out")                       \
 	X(UNDELIVERABLE, "undeliverable", COUNTER,                                       \
-	  "messages that the receiver's serializer cannot encode, that exceed its size " \
-	  "limit, or that are progressive results which it reads too slowly")            \
+	  "messages not delivered: the receiver's serializer cannot encode them, they "  \
+	  "exceed its size limit, or it reads progressive results too slowly")           \
 	X(POSTS_STALE, "posts_for_gone_sessions", COUNTER,                               \
 	  "internal messages dropped because their session had ended")                   \
 	X(VERIFIES, "signatures_verified", COUNTER, "signatures of logins verified")

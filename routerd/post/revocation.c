@@ -101,9 +101,14 @@ void revocations_add(struct revocations *rs, struct revocation *revocation,
 	if (revocation->dry_run)
 		return;
 	if (rs->count == rs->max) {
-		/* refuse all logins that were looked up before the dropped revocation
-		 * arrived */
-		rs->forgotten = TAILQ_FIRST(&rs->list)->revocation->number;
+		/*
+		 * Refuse all logins that were looked up before the dropped revocation
+		 * arrived. A newer one may be forgotten already, for want of memory.
+		 */
+		uint64_t oldest = TAILQ_FIRST(&rs->list)->revocation->number;
+
+		if (oldest > rs->forgotten)
+			rs->forgotten = oldest;
 		drop_oldest(rs);
 	}
 	rr = malloc(sizeof(*rr));

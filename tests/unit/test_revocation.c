@@ -189,6 +189,25 @@ static void test_full_memory_refuses_instead_of_letting_in(void **state)
 	revocations_fini(&rs);
 }
 
+/* Number 3 was lost because memory ran out. Then the list gets full, and number 1, which
+ * is older, is dropped. */
+static void test_a_newer_one_stays_forgotten(void **state)
+{
+	struct revocations rs;
+	struct identity i = client();
+	struct revocation *found;
+
+	(void)state;
+	revocations_init(&rs, 2, 1000);
+	add(&rs, 1, "a", 0);
+	add(&rs, 2, "b", 0);
+	rs.forgotten = 3;
+	add(&rs, 4, "c", 0);
+	i.stamp.revocations = 2;
+	assert_int_equal(revocations_find(&rs, &i, &found), REVOCATION_FORGOTTEN);
+	revocations_fini(&rs);
+}
+
 static void test_dry_run_is_not_remembered(void **state)
 {
 	struct revocations rs;
@@ -239,6 +258,7 @@ int main(void)
 		cmocka_unit_test(test_remembered_until_its_time_is_over),
 		cmocka_unit_test(test_a_login_asked_later_may_go_on),
 		cmocka_unit_test(test_full_memory_refuses_instead_of_letting_in),
+		cmocka_unit_test(test_a_newer_one_stays_forgotten),
 		cmocka_unit_test(test_dry_run_is_not_remembered),
 		cmocka_unit_test(test_copies_hold_their_texts),
 	};

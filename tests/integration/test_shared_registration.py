@@ -381,6 +381,8 @@ def test_a_long_queue(start_routerd, threads, join, how):
             guest.send([YIELD, invocation[1], {}])
             caller.result(request)
     else:
+        # a CALL that is read after the callee has left is refused at once
+        wait_for(lambda: realm_counter(routerd, "calls_queued") == 1000, "all calls to wait")
         full.leave()
         assert [caller.expect(ERROR, 48)[2] for _ in requests] == requests
     assert realm_counter(routerd, "calls_queued") == 0

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Ends the sessions of a principal or key: sends a revoke to all connected routers and
- * adds up their answers. Also remembers the removals that some router has not confirmed,
- * so that an administrator can repeat them: the database no longer has the principal or
- * key, but authd must still tell the router. Main thread.
+ * adds up their answers. Also remembers which removed principals and keys some router has
+ * not confirmed, because the database no longer has them: an administrator can then
+ * repeat the removal. Main thread.
  */
 #ifndef AUTHD_REVOKE_H
 #define AUTHD_REVOKE_H

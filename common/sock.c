@@ -180,8 +180,8 @@ static bool is_connection_error(int err)
 /*
  * Sets options of an accepted connection. TCP_NODELAY sends small messages at once.
  * Keepalive sends probes after 60 s of silence, 10 s apart, and ends the connection if 9
- * of them get no answer; otherwise a connection to a peer that has vanished would stay
- * open for ever if nothing is sent on it.
+ * of them get no answer. Without it, an idle connection would stay open for ever after
+ * its peer has vanished.
  * TCP_USER_TIMEOUT is not set, because it would also end connections of peers that read
  * slowly. Errors are ignored: a connection that was reset fails again when it is read.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * RawSocket (specification: "RawSocket Transport"): the handshake, frame heads in both
- * directions, and a pull parser for the stream after the handshake. The parser needs
- * memory only while a frame is incomplete. No state; any thread.
+ * directions, and a pull parser for the stream after the handshake. The parser
+ * allocates memory only for incomplete frames. No state; any thread.
  */
 #ifndef PROTO_RAWSOCKET_H
 #define PROTO_RAWSOCKET_H

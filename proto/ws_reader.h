@@ -5,8 +5,9 @@
  * Only ws_reader.c uses wslay. It checks fragmentation, interleaved control frames,
  * limits, UTF-8 and close codes.
  *
- * A reader (wslay's 4 KiB context and a message buffer) exists only while a frame or a
- * message is incomplete, so an idle connection has none. Runs on the stream's thread.
+ * A reader holds wslay's context (4 KiB) and a message buffer. It is allocated when a
+ * frame or message is incomplete and freed when it is complete, so idle connections have
+ * no reader. Call all functions on the stream's thread.
  */
 #ifndef PROTO_WS_READER_H
 #define PROTO_WS_READER_H

@@ -353,7 +353,8 @@ static bool post_events(struct realm *realm, const struct session *s,
 		return true;
 	if (to->n > 1 && (event.more = list_more(to)) == NULL)
 		return false;
-	/* a single post is sent or not; several are sent together or not at all */
+	/* With several workers, make room first, so that all of them get the event or
+	 * none does. */
 	if (has_several(workers) && !room_for_events(realm, workers)) {
 		id_list_unref(&event.more);
 		return false;

@@ -294,8 +294,9 @@ static NOINLINE void fail_call(struct realm *realm, struct call *c,
 }
 
 /*
- * Tells the callee to stop working on a call. False if there is no callee, if it has not
- * announced call canceling, if it was already told, or if memory ran out.
+ * Sends INTERRUPT to the callee of a call. Returns false if the call has no callee, if
+ * the callee has not announced call canceling or already got an INTERRUPT for this call,
+ * or if memory ran out.
  */
 static bool interrupt_callee(struct realm *realm, const struct call *c,
 			     enum wamp_cancel_mode mode)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How sessions end. The session is removed from the realm's tables at once: nobody finds
- * it any more, it gets one last post, and its own posts are dropped. Its calls,
- * registrations and memberships end after that, in slices, because a session may have
- * 100,000 subscriptions. Between two slices the realm handles posts, and a new session
- * may get the same slot. The order:
+ * How sessions end. leave_begin removes a session from the realm's tables, so that later
+ * posts from it are dropped, and sends it a last post. leave_work then ends the session's
+ * calls, registrations and memberships in slices, because a session may have 100,000
+ * subscriptions. Between two slices the realm handles posts, and a new session may get
+ * the same slot. The order:
  *
  * 1. LEFT or KILLED, the session's last post; see leave_begin
  * 2. the calls that it made: INTERRUPT to the callees
@@ -17,7 +17,7 @@
  * still counted and listed. But a callee gets no calls after its session has left: a
  * request that finds it ends it (registration_find).
  *
- * For core/ only; on the owner's thread only.
+ * Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_LEAVE_H
 #define ROUTERD_CORE_LEAVE_H
@@ -25,10 +25,10 @@
 #include "routerd/core/session.h"
 
 /*
- * Ends a session, and begins to end its calls, registrations and memberships. Sends
- * `last`, the last post to the session, for which mail is reserved, and takes its
- * references. `last` is NULL if the session's worker needs no post. s stays valid until
- * leave_work is called.
+ * Removes a session from the realm's tables. leave_work will end its calls,
+ * registrations and memberships, and free it; s is valid until then. Sends `last`, the
+ * last post to the session, in reserved mail, and takes its references. `last` is NULL if
+ * the session's worker needs no post.
  *
  * If quiet is true, no meta events are published about this end.
  */

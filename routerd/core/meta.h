@@ -3,7 +3,7 @@
  * The meta procedures (specification: "Meta API"): the realm answers questions about its
  * sessions, registrations and subscriptions, and ends sessions on request. A call that
  * needs only a look-up is answered at once; any other call needs a walk (meta_walk.h).
- * For core/ only; on the owner's thread only.
+ * Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_META_H
 #define ROUTERD_CORE_META_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The payloads of the meta events (specification: "Meta API"). The broker publishes them.
- * For core/ only; on the owner's thread only.
+ * Makes the payloads of meta events (specification: "Meta API"). The broker publishes
+ * them.
+ * Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_META_EVENT_H
 #define ROUTERD_CORE_META_EVENT_H

@@ -13,7 +13,7 @@
  * members visits those that are in the list when the walk begins; a walk over callees
  * also visits those that register while it runs.
  *
- * For core/ only; on the owner's thread only.
+ * Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_META_WALK_H
 #define ROUTERD_CORE_META_WALK_H

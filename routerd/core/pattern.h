@@ -15,7 +15,7 @@
  * one node for each component of each shape, so the shapes are limited
  * (pattern_shapes_full). 100,000 wildcards of one shape cost no more than one.
  *
- * For core/ only; on the owner's thread only.
+ * Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_PATTERN_H
 #define ROUTERD_CORE_PATTERN_H

@@ -48,7 +48,7 @@ struct callee {
 	struct id_node node; /* owner: the session, id: the registration's */
 	LIST_ENTRY(callee) of_session;
 	TAILQ_ENTRY(callee) of_registration;
-	/* NULL: the session has unregistered, but still works on calls. */
+	/* NULL after UNREGISTER, while the session still works on calls */
 	struct registration *registration;
 	uint64_t number; /* a callee that registers later has a higher one */
 	uint32_t limit;  /* of calls at the same time; 0: no limit */

@@ -2,7 +2,7 @@
 /*
  * A session as the owner of its realm sees it: its identity, and the heads of the lists
  * of its memberships, registrations and calls. The broker and the dealer own the list
- * elements. For core/ only; on the owner's thread only.
+ * elements. Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_SESSION_H
 #define ROUTERD_CORE_SESSION_H
@@ -86,8 +86,8 @@ bool session_try_post(struct realm *realm, const struct session *s,
 
 /*
  * Like session_try_post, for a post that the session waits for. If memory runs out, the
- * session is lost: it ends after the current post is handled. If the session is not open,
- * drops the post.
+ * session cannot go on: it is marked as lost, and ends after the current post is handled.
+ * Posts to a session that is not open are dropped.
  */
 void session_post(struct realm *realm, struct session *s, struct post *p);
 

@@ -534,6 +534,8 @@ static void reset(struct msg *m)
 	m->receive_progress = false;
 	m->passthru = false;
 	m->disclose = false;
+	m->retain = false;
+	m->force = false;
 	m->timeout = 0;
 	m->concurrency = (double)INFINITY;
 	m->filters = 0;

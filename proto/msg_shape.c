@@ -33,14 +33,24 @@ static const struct msg_option client_roles[] = {
 	ROLE("callee", CALLEE),
 };
 const struct option_table msg_client_roles = OPTIONS(client_roles);
+#define FEATURE(name, feature)                                                           \
+	{                                                                                \
+		NAME(name), OPTION_FEATURE, WAMP_FEATURE_##feature                       \
+	}
 /*
  * Some clients announce features in the role itself, and some spell "canceling" as
  * "cancelling".
  */
 static const struct msg_option role_keys[] = {
 	{NAME("features"), OPTION_FEATURES, 0},
-	{NAME("call_canceling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
-	{NAME("call_cancelling"), OPTION_FEATURE, WAMP_FEATURE_CALL_CANCELING},
+	FEATURE("call_canceling", CALL_CANCELING),
+	FEATURE("call_cancelling", CALL_CANCELING),
+	FEATURE("call_reroute", CALL_REROUTE),
+	FEATURE("payload_passthru_mode", PAYLOAD_PASSTHRU_MODE),
+	FEATURE("payload_transparency", PAYLOAD_TRANSPARENCY),
+	FEATURE("progressive_call_invocations", PROGRESSIVE_CALL_INVOCATIONS),
+	FEATURE("registration_revocation", REGISTRATION_REVOCATION),
+	FEATURE("subscription_revocation", SUBSCRIPTION_REVOCATION),
 };
 const struct option_table msg_role_keys = OPTIONS(role_keys);
 /* The keys of the dict "features" itself: all but the first. */
@@ -58,6 +68,7 @@ static const struct msg_option publish_options[] = {
 	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
 	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
 	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose)},
+	{NAME("retain"), OPTION_BOOL, offsetof(struct msg, retain)},
 #define X(id, name) {NAME(name), OPTION_FILTER, MSG_##id},
 	MSG_FILTERS(X)
 #undef X
@@ -65,12 +76,14 @@ static const struct msg_option publish_options[] = {
 };
 static const struct msg_option subscribe_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
+	{NAME("get_retained"), OPTION_BOOL, offsetof(struct msg, retain)},
 };
 static const struct msg_option register_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
 	{NAME("invoke"), OPTION_TEXT, offsetof(struct msg, invoke)},
 	{NAME("disclose_caller"), OPTION_BOOL, offsetof(struct msg, disclose)},
 	{NAME("concurrency"), OPTION_NUMBER, offsetof(struct msg, concurrency)},
+	{NAME("force_reregister"), OPTION_BOOL, offsetof(struct msg, force)},
 };
 static const struct msg_option call_options[] = {
 	{NAME("disclose_me"), OPTION_BOOL, offsetof(struct msg, disclose)},

@@ -53,6 +53,13 @@ enum wamp_role {
 /* The features of clients that this router acts on, as bits. */
 enum wamp_feature {
 	WAMP_FEATURE_CALL_CANCELING = 1 << 0,
+	WAMP_FEATURE_CALL_REROUTE = 1 << 1,
+	WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE = 1 << 2,
+	/* Autobahn's own passthru, with the options enc_algo, enc_key, enc_serializer */
+	WAMP_FEATURE_PAYLOAD_TRANSPARENCY = 1 << 3,
+	WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS = 1 << 4,
+	WAMP_FEATURE_REGISTRATION_REVOCATION = 1 << 5,
+	WAMP_FEATURE_SUBSCRIPTION_REVOCATION = 1 << 6,
 };
 
 /* How a call is canceled (specification: "Call Canceling"). */

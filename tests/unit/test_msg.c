@@ -89,7 +89,7 @@ static const struct sample samples[] = {
 	 "f6d2e7491ad48656c6c6f2c20776f726c6421",
 	 "851001a36b61636b6e6f776c65646765f56a6578636c7564655f6d65f46672657461696ef565636"
 	 "f6d2e74816d48656c6c6f2c20776f726c6421",
-	 "PUBLISH 1 uri='com.t' acknowledge include_me ['Hello, world!']"},
+	 "PUBLISH 1 uri='com.t' acknowledge include_me retain ['Hello, world!']"},
 	{"[16,1,{\"acknowledge\":null,\"exclude_me\":null},\"com.t\",[],{\"a\":{}}]",
 	 "96100182ab61636b6e6f776c65646765c0aa6578636c7564655f6d65c0a5636f6d2e749081a1618"
 	 "0",
@@ -265,6 +265,10 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 		buf_put_str(out, " include_me");
 	if (m->progress)
 		buf_put_str(out, " progress");
+	if (m->retain)
+		buf_put_str(out, " retain");
+	if (m->force)
+		buf_put_str(out, " force");
 	if (m->receive_progress)
 		buf_put_str(out, " receive_progress");
 	if (m->passthru)
@@ -662,6 +666,18 @@ static void test_features(void **state)
 		 {{0}}},
 		{"'callee':{'features':{'features':{'call_canceling':true}}}", {{0}}},
 		{"'other':{'features':{'call_canceling':true}},'callee':{}", {{0}}},
+		{"'callee':{'features':{'call_reroute':true,"
+		 "'progressive_call_invocations':true,'registration_revocation':true}}",
+		 {{0, 0, 0,
+		   WAMP_FEATURE_CALL_REROUTE | WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS |
+			   WAMP_FEATURE_REGISTRATION_REVOCATION}}},
+		{"'subscriber':{'features':{'subscription_revocation':true,"
+		 "'payload_transparency':true,'payload_passthru_mode':true}}",
+		 {{0,
+		   WAMP_FEATURE_SUBSCRIPTION_REVOCATION |
+			   WAMP_FEATURE_PAYLOAD_TRANSPARENCY |
+			   WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE,
+		   0, 0}}},
 		/* no feature is announced by anything but true */
 		{"'callee':{'features':null}", {{0}}},
 		{"'callee':{'features':[]}", {{0}}},

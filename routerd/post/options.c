@@ -163,6 +163,32 @@ size_t options_size(const struct options *o)
 
 /* --- the filter --- */
 
+bool options_restrict(const struct options *o)
+{
+	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++)
+		if (o->lists[i].given)
+			return true;
+	return false;
+}
+
+static bool same_list(const struct filter_list *a, const struct filter_list *b)
+{
+	if (a->given != b->given || a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!slice_eq(a->entries[i], b->entries[i]))
+			return false;
+	return true;
+}
+
+bool options_same_lists(const struct options *a, const struct options *b)
+{
+	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++)
+		if (!same_list(&a->lists[i], &b->lists[i]))
+			return false;
+	return true;
+}
+
 bool options_pass_nobody(const struct options *o)
 {
 	for (unsigned i = 0; i < MSG_EXCLUDE; i++)

@@ -37,6 +37,10 @@ void options_unref(struct options **o);
 /* Bytes of memory, including the lists. */
 size_t options_size(const struct options *o);
 
+/* True if the options have lists that restrict who may get the event. */
+bool options_restrict(const struct options *o);
+/* True if both have the same lists. */
+bool options_same_lists(const struct options *a, const struct options *b);
 /* True if no session can pass, because an eligible list is empty. */
 bool options_pass_nobody(const struct options *o);
 /*

@@ -18,6 +18,7 @@ struct payload {
 	uint16_t uri_len;
 	uint8_t serializer;
 	uint8_t n_items;
+	bool kept; /* the slots stay NULL */
 	/*
 	 * Each slot is NULL until a receiver needs that encoding. The slot of the
 	 * payload's own encoding stays NULL.
@@ -35,6 +36,7 @@ static void init_head(struct payload *p, enum serializer s, size_t uri_len, size
 	p->uri_len = (uint16_t)uri_len;
 	p->serializer = (uint8_t)s;
 	p->n_items = (uint8_t)n_items;
+	p->kept = false;
 	for (int i = 0; i < SERIALIZER_COUNT; i++)
 		atomic_init(&p->transcoded[i], NULL);
 }
@@ -130,6 +132,7 @@ static NOINLINE int fill_slot(struct payload *p, enum serializer s,
 	struct slice in = slice_of(p->bytes + p->uri_len, p->len);
 	struct buf b;
 
+	ASSERT(!p->kept);
 	/* transcoded items are rarely much longer */
 	shared_buf_begin(&b, in.len + in.len / 4, TRANSCODED_MAX);
 	int err = transcode(p->serializer, in, p->n_items, s, &b);
@@ -167,4 +170,30 @@ int payload_items(struct payload *p, enum serializer s, struct msg_payload *out)
 	}
 	*out = (struct msg_payload){.bytes = bytes, .items = p->n_items};
 	return 0;
+}
+
+struct payload *payload_keep(const struct payload *p)
+{
+	struct msg_payload items = {
+		.bytes = slice_of(p->bytes + p->uri_len, p->len),
+		.items = p->n_items,
+	};
+	struct payload *copy = payload_new(p->serializer, payload_uri(p), items);
+
+	if (copy != NULL)
+		copy->kept = true;
+	return copy;
+}
+
+int payload_items_into(struct payload *p, enum serializer s, struct buf *scratch,
+		       struct msg_payload *out)
+{
+	if (!p->kept || s == p->serializer || p->n_items == 0)
+		return payload_items(p, s, out);
+	buf_clear(scratch);
+	int err = transcode(p->serializer, slice_of(p->bytes + p->uri_len, p->len),
+			    p->n_items, s, scratch);
+	if (err == 0)
+		*out = (struct msg_payload){buf_slice(scratch), p->n_items};
+	return err;
 }

@@ -9,6 +9,7 @@
 #define ROUTERD_PAYLOAD_H
 
 #include "common/base.h"
+#include "common/buf.h"
 #include "common/refs.h"
 #include "proto/msg.h"
 
@@ -51,9 +52,23 @@ size_t payload_size(const struct payload *p);
 
 /*
  * The items in encoding s, valid as long as p. E_UNSUPPORTED: s cannot encode them;
- * E_LIMIT: they would be longer than 64 MiB; E_NOMEM.
+ * E_LIMIT: they would be longer than 64 MiB; E_NOMEM. p must not be a kept payload.
  */
 int payload_items(struct payload *p, enum serializer s,
 		  struct msg_payload *out) MUSTCHECK;
+
+/*
+ * Makes a kept payload: a copy of p, for events that are stored. It never contains copies
+ * in other encodings, so its size does not grow: payload_size counts all its bytes. NULL
+ * if out of memory.
+ */
+struct payload *payload_keep(const struct payload *p) MUSTCHECK;
+
+/*
+ * Like payload_items, but also for kept payloads. If another encoding is needed, it is
+ * written to scratch, whose content is lost: *out is valid until scratch changes.
+ */
+int payload_items_into(struct payload *p, enum serializer s, struct buf *scratch,
+		       struct msg_payload *out) MUSTCHECK;
 
 #endif

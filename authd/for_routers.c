@@ -141,7 +141,7 @@ static const struct method methods[] = {
 	{NULL, NEEDS_NOTHING, NULL, 0},
 };
 
-static void cancelled(struct client *c, struct slice params)
+static void canceled(struct client *c, struct slice params)
 {
 	/* Nothing to cancel: authenticate has been answered already. */
 	(void)params;
@@ -185,7 +185,7 @@ static void login_failed(struct client *c, struct slice params)
 }
 
 static const struct notice notices[] = {
-	{AUTH_NOTIFY_CANCEL, cancelled},
+	{AUTH_NOTIFY_CANCEL, canceled},
 	{AUTH_NOTIFY_OPENED, opened},
 	{AUTH_NOTIFY_CLOSED, closed},
 	{AUTH_NOTIFY_FAILED, login_failed},

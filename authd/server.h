@@ -86,7 +86,7 @@ struct client {
 	X(opened, COUNTER, "sessions that routers have reported as begun")               \
 	X(closed, COUNTER, "sessions that routers have reported as ended")               \
 	X(auth_failed, COUNTER, "logins that routers have reported as failed")           \
-	X(cancels, COUNTER, "logins cancelled by routers")                               \
+	X(cancels, COUNTER, "logins canceled by routers")                                \
 	X(unknown_notices, COUNTER, "notifications with an unknown method")              \
 	X(changes, COUNTER, "changes of principals by authctl")                          \
 	X(revokes, COUNTER, "revocations")                                               \

@@ -357,7 +357,7 @@ int store_open(const char *path, struct store **out, pid_t *holder_out)
 	*holder_out = 0;
 	err = take_lock(path, &s->lock, holder_out);
 	if (err != 0 && err != E_AGAIN)
-		log_error(NULL, "cannot lock the database file=%s.lock reason=\"%s\"",
+		log_error(NULL, "cannot lock the database path=%s.lock reason=\"%s\"",
 			  log_quote(slice_str(path)).text, err_str(err));
 	if (err != 0)
 		goto fail;

@@ -107,7 +107,7 @@ int daemon_approve_config(const char *path, const struct conf_error *warnings,
 static void log_libevent(int severity, const char *text)
 {
 	(void)severity;
-	log_warn(NULL, "libevent has logged a warning text=\"%s\"",
+	log_warn(NULL, "libevent has logged a warning reason=\"%s\"",
 		 log_quote_text(slice_str(text)).text);
 }
 

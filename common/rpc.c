@@ -199,7 +199,7 @@ static void got_request(struct rpc_conn *c, const struct rpc_msg *m)
 	c->handlers->request(req, m->method, m->params, c->arg);
 }
 
-/* The call with this id, or NULL if it has been cancelled or timed out. */
+/* The call with this id, or NULL if it has been canceled or timed out. */
 static struct pending *find_pending(struct rpc_conn *c, uint32_t id)
 {
 	struct pending *p = c->n_slots > 0 ? &c->pending[id & (c->n_slots - 1)] : NULL;

@@ -34,7 +34,7 @@ struct rpc_answer {
 	bool other;
 };
 
-/* Called once for each rpc_call, unless the call is cancelled or the connection freed. */
+/* Called once for each rpc_call, unless the call is canceled or the connection freed. */
 typedef void rpc_answer_cb(const struct rpc_answer *a, void *arg);
 
 struct rpc_handlers {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Deadlines of many objects: a ring of lists, one for each 10 milliseconds. Setting,
- * moving or cancelling a deadline costs a list operation and no allocation. A deadline
+ * moving or canceling a deadline costs a list operation and no allocation. A deadline
  * fires up to 10 milliseconds late, never early. One thread owns a wheel; the caller
  * passes the time.
  */

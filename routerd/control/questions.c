@@ -516,7 +516,7 @@ void questions_cancel(struct questions *qs, struct session_ref session)
 	HASH_FIND(hh, qs->table, &session, KEY_LEN, qu);
 	if (qu == NULL)
 		return;
-	qs->cancelled++;
+	qs->canceled++;
 	if (qu->place == QUESTION_IN_FLIGHT) {
 		send_cancel(qs, qu->msgid);
 		rpc_cancel(qs->link.rpc, qu->msgid);

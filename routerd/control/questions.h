@@ -61,7 +61,7 @@ struct questions {
 	uint64_t n_held[QUESTION_KIND_COUNT];
 	uint64_t bytes[QUESTION_KIND_COUNT]; /* of all questions */
 	uint64_t asked[QUESTION_KIND_COUNT], overflow[QUESTION_KIND_COUNT];
-	uint64_t results, errors, invalid, timeouts, unavailable, link_broke, cancelled;
+	uint64_t results, errors, invalid, timeouts, unavailable, link_broke, canceled;
 };
 
 /* Each row: field, name, type, help text. */
@@ -87,8 +87,8 @@ struct questions {
 	X(unavailable, "unavailable", COUNTER, "questions dropped without a decision")   \
 	X(link_broke, "link_broke", COUNTER,                                             \
 	  "questions dropped because the connection broke twice")                        \
-	X(cancelled, "cancelled", COUNTER,                                               \
-	  "questions cancelled because the client was gone")                             \
+	X(canceled, "canceled", COUNTER,                                                 \
+	  "questions canceled because the client was gone")                              \
 	X(overflow[QUESTION_AUTHENTICATE], "hold_overflow", COUNTER,                     \
 	  "logins refused because of hold_queue")                                        \
 	X(overflow[QUESTION_AUTHORIZE], "authorize_overflow", COUNTER,                   \
@@ -107,7 +107,7 @@ void questions_fini(struct questions *qs);
 
 /*
  * Takes ownership of q, which must have mail for the answer. Unless the question is
- * cancelled, session gets one answer: POST_LOGIN_ANSWER or POST_AUTHORIZED, as q->kind
+ * canceled, session gets one answer: POST_LOGIN_ANSWER or POST_AUTHORIZED, as q->kind
  * says.
  */
 void questions_ask(struct questions *qs, struct session_ref session,

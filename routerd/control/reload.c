@@ -144,7 +144,7 @@ static void warn_of_anonymous(const struct reload *r)
 			log_warn(NULL,
 				 "reload has removed the role of a transport's anonymous "
 				 "clients: they are refused until routerd restarts "
-				 "transport=%s role=%s",
+				 "listener=%s authrole=%s",
 				 l->name, l->auth.anonymous.role);
 	}
 }

@@ -94,8 +94,8 @@ static void handshake_late(struct conn *c)
 {
 	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
 
-	conn_log(c, "closed: %s listener=%s suppressed=%u", conn_end_str(end),
-		 c->conf->name);
+	conn_log(c, "connection closed reason=\"%s\" listener=%s suppressed=%u",
+		 conn_end_str(end), c->conf->name);
 	conn_set_end(c, end);
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
@@ -156,7 +156,9 @@ static void opening_input(struct conn *c, struct frame_input *in)
 		conn_http_input(c, in);
 		return;
 	}
-	conn_log(c, "protocol error: no RawSocket handshake listener=%s suppressed=%u",
+	conn_log(c,
+		 "protocol error reason=\"no RawSocket handshake\" listener=%s "
+		 "suppressed=%u",
 		 c->conf->name);
 	conn_kill(c, CONN_END_PROTOCOL);
 }

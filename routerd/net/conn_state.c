@@ -238,14 +238,16 @@ void conn_arm(struct conn *c)
 		conn_kill(c, CONN_END_NOMEM);
 	else if (c->unhandled != NULL && !c->on_hold && !c->stream.paused)
 		/* Call on_event in the next turn as if the socket were readable. Do this
-		 * in every call: stream_arm may have cancelled an earlier activation. */
+		 * in every call: stream_arm may have canceled an earlier activation. */
 		event_active(&c->stream.ev, EV_READ, 0);
 }
 
 /* Ends the connection of a client that reads too slowly. */
 static NOINLINE void kill_slow(struct conn *c)
 {
-	conn_log(c, "closed: slow consumer listener=%s queued=%zu suppressed=%u",
+	conn_log(c,
+		 "connection closed reason=\"slow consumer\" listener=%s queued=%zu "
+		 "suppressed=%u",
 		 c->conf->name, c->stream.out.memory);
 	conn_kill(c, CONN_END_SLOW);
 }

@@ -106,7 +106,8 @@ static struct conn *conn_of(struct stream *s)
 static void shed(struct conn *c, enum conn_end end, size_t own, size_t all)
 {
 	net_log(c->net, LOG_LEVEL_WARN, conn_prefix(c).text,
-		"closed: %s own=%zu all=%zu suppressed=%u", conn_end_str(end), own, all);
+		"connection closed reason=\"%s\" bytes=%zu all_bytes=%zu suppressed=%u",
+		conn_end_str(end), own, all);
 	conn_kill(c, end);
 }
 

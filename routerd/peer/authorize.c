@@ -183,5 +183,5 @@ void authorize_end(struct peer *p)
 					.type = POST_LOGIN_CANCEL,
 					.session = peer_ref(p),
 				}))
-		peer_no_memory(p, "a cancelled question");
+		peer_no_memory(p, "a canceled question");
 }

@@ -30,7 +30,7 @@ void login_deny(struct peer *p, const char *uri, struct slice message)
 
 	peers_count(p->peers, PEER_LOGINS_DENIED);
 	peer_log(p, LOG_LEVEL_INFO,
-		 "login denied peer=%s realm=%s authid=%s uri=%s message=\"%s\" corr=%s "
+		 "login denied peer=%s realm=%s authid=%s uri=%s reason=\"%s\" corr=%s "
 		 "suppressed=%u",
 		 lg->peer_name.text,
 		 i != NULL ? log_quote(i->realm_name).text : lg->asked_realm.text,
@@ -70,7 +70,7 @@ void login_fail(struct peer *p, const char *fmt, ...)
 	va_end(ap);
 	peers_count(p->peers, PEER_LOGINS_FAILED);
 	peer_log(p, LOG_LEVEL_ERROR,
-		 "login failed detail=\"%s\" peer=%s realm=%s authid=%s corr=%s "
+		 "login failed reason=\"%s\" peer=%s realm=%s authid=%s corr=%s "
 		 "suppressed=%u",
 		 text, p->login->peer_name.text, p->login->asked_realm.text,
 		 p->login->asked_authid.text, p->login->corr);
@@ -131,7 +131,8 @@ static bool disagree(struct peer *p, const struct identity *who, const char *wha
 	if (lg->method->result != NULL)
 		peer_log(p, LOG_LEVEL_ERROR,
 			 "configuration and authenticator disagree authenticator=%s "
-			 "realm=%s role=%s authid=%s reason=\"%s\" corr=%s suppressed=%u",
+			 "realm=%s authrole=%s authid=%s reason=\"%s\" corr=%s "
+			 "suppressed=%u",
 			 login_authenticator(p)->name, log_quote(who->realm_name).text,
 			 log_quote(who->authrole).text, log_quote(who->authid).text, what,
 			 lg->corr);

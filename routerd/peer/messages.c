@@ -621,7 +621,7 @@ static NOINLINE void not_read(struct peer *p, const struct msg *m, int err)
 		not_expected(p, m->type);
 	} else {
 		peers_count(p->peers, PEER_INVALID_VALUES);
-		peer_log(p, LOG_LEVEL_INFO, "invalid value what=\"%s\" suppressed=%u",
+		peer_log(p, LOG_LEVEL_INFO, "invalid value reason=\"%s\" suppressed=%u",
 			 text);
 		on_invalid_value(p, m, text);
 	}

@@ -97,7 +97,7 @@ void peer_violation(struct peer *p, const char *what)
 		return;
 	peers_count(p->peers, PEER_VIOLATIONS);
 	peer_log(p, LOG_LEVEL_INFO,
-		 "protocol violation peer=%s what=\"%s\" suppressed=%u",
+		 "protocol violation peer=%s reason=\"%s\" suppressed=%u",
 		 conn_peer_name(p->conn).text, what);
 	send_closing(p, WAMP_ABORT, WAMP_ERROR_PROTOCOL_VIOLATION, slice_str(what));
 	end_peer(p, WS_CLOSE_PROTOCOL, "protocol violation", what);

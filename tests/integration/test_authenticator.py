@@ -703,7 +703,7 @@ def test_who_is_late_may_try_again(authenticator, start_routerd, connect, key):
     challenged.expect_dropped()
     silent.expect_dropped()
     assert routerd.total("closed_handshake_timeout") == 3
-    routerd.wait_log("closed: handshake timeout listener=public")
+    routerd.wait_log('connection closed reason="handshake timeout" listener=public')
 
 
 def test_the_name_of_its_data_is_remembered_as_it_is(authenticator, start_routerd):
@@ -740,7 +740,7 @@ def test_clients_cannot_fill_the_queue_to_a_stuck_authenticator(
                      authextra={"pubkey": key.public, "x": "x" * 16000})
         client.close_socket()
     # the authenticator may have read some before it got stuck
-    wait_for(lambda: counter_of_authenticator(routerd, "cancelled") >= 690, "all to be cancelled")
+    wait_for(lambda: counter_of_authenticator(routerd, "canceled") >= 690, "all to be canceled")
     survivor.close_socket()  # its end would be reported to the authenticator
     wait_for(lambda: counter_of_authenticator(routerd, "lost_reports") == 1, "a report to be lost")
     fake.reading.set()

@@ -451,7 +451,7 @@ def test_the_queue_is_bounded(authenticator, start_routerd, connect, threads):
 
 
 def test_the_client_goes(authenticator, start_routerd, connect, join, threads):
-    """Its question is cancelled at once when the router sees it, and the answer is nobody's."""
+    """Its question is canceled at once when the router sees it, and the answer is nobody's."""
     held = Held(authenticator)
     routerd = start_routerd(config(threads=threads, timeout=300))
     for n in range(1, 4):
@@ -495,7 +495,7 @@ def test_clients_that_go_are_freed_at_the_deadline(authenticator, start_routerd,
 
 
 def test_revoked_while_held(authenticator, start_routerd, connect, threads):
-    """GOODBYE at once, nothing behind it, and the question is cancelled."""
+    """GOODBYE at once, nothing behind it, and the question is canceled."""
     key = Key()
     held = Held(authenticator, answer=lambda *args: principal(key, epoch=5))
     routerd = start_routerd(config(threads=threads))

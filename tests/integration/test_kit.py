@@ -248,7 +248,7 @@ def test_slow_answers_do_not_hold_up_others(serve):
     slow = threading.Event()
 
     async def authenticate(realm, authid, details):
-        while authid == "slow" and not slow.is_set() and not details.cancelled():
+        while authid == "slow" and not slow.is_set() and not details.canceled():
             await asyncio.sleep(0.01)
         return {"role": authid}
 
@@ -283,7 +283,7 @@ class Gate:
 
     async def authenticate(self, realm, authid, details):
         self.asked.append(authid)
-        while not self.open.is_set() and not details.cancelled():
+        while not self.open.is_set() and not details.canceled():
             await asyncio.sleep(0.01)
         return {"role": authid}
 
@@ -292,12 +292,12 @@ class Gate:
         assert self.rpc.answer_to(self.first)
 
 
-def test_expired_and_cancelled_questions_are_dropped(serve, caplog):
+def test_expired_and_canceled_questions_are_dropped(serve, caplog):
     """The router has given up, so the kit neither calls the function nor answers."""
     gate = Gate(serve)
     expired = gate.rpc.send("authenticate", None, "expired", {"ttl_ms": 50, "corr": "c17"})
-    cancelled = gate.rpc.send("authenticate", None, "cancelled", {"ttl_ms": 60000})
-    gate.rpc.notify("cancel", cancelled)
+    canceled = gate.rpc.send("authenticate", None, "canceled", {"ttl_ms": 60000})
+    gate.rpc.notify("cancel", canceled)
     last = gate.rpc.send("authenticate", None, "last", {"ttl_ms": 60000})
     assert gate.rpc.call("ping")["inflight"] == 3
     time.sleep(0.1)  # lets the first question expire
@@ -305,7 +305,7 @@ def test_expired_and_cancelled_questions_are_dropped(serve, caplog):
     assert gate.rpc.answer_to(last) == {"role": "last"}
     utils.wait_for(lambda: gate.rpc.call("ping")["inflight"] == 0, "all to be done")
     assert gate.asked == ["first", "last"]
-    assert not [m for m in gate.rpc.waiting if m[1] in (expired, cancelled)]
+    assert not [m for m in gate.rpc.waiting if m[1] in (expired, canceled)]
     assert "dropped a request: no answer within 0.1 s corr=c17" in caplog.text
 
 
@@ -324,7 +324,7 @@ def test_an_answer_that_comes_too_late_is_not_sent(serve, caplog):
 
 
 def test_an_id_that_is_used_again(serve):
-    """The result of the cancelled question is not sent for the new question with the same id."""
+    """The result of the canceled question is not sent for the new question with the same id."""
     go, ended = {"old": threading.Event(), "new": threading.Event()}, []
 
     async def authenticate(realm, authid, details):
@@ -351,12 +351,12 @@ def test_details_say_whether_somebody_waits(serve):
     told = []
 
     async def authenticate(realm, authid, details):
-        told.append((details.cancelled(), details.seconds_left()))
+        told.append((details.canceled(), details.seconds_left()))
         try:
-            while not details.cancelled():
+            while not details.canceled():
                 await asyncio.sleep(0.01)
         finally:
-            told.append((details.cancelled(), details.seconds_left()))
+            told.append((details.canceled(), details.seconds_left()))
 
     rpc = router(serve(authenticate))
     question = rpc.send("authenticate", None, None, {"ttl_ms": 60000})
@@ -366,7 +366,7 @@ def test_details_say_whether_somebody_waits(serve):
     assert not told[0][0] and 50 < told[0][1] <= 60 and told[1] == (True, 0)
 
 
-def test_a_coroutine_is_cancelled(folder):
+def test_a_coroutine_is_canceled(folder):
     """When the client leaves, when its time is over, when the router leaves."""
     ended = []
 
@@ -379,16 +379,16 @@ def test_a_coroutine_is_cancelled(folder):
 
     served = kit.Served(folder / "own.sock", authenticate)
     rpc = router(served.path)
-    cancelled = rpc.send("authenticate", None, "cancelled", {"ttl_ms": 60000})
+    canceled = rpc.send("authenticate", None, "canceled", {"ttl_ms": 60000})
     utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "the question to arrive")
-    rpc.notify("cancel", cancelled)
-    utils.wait_for(lambda: ended == ["cancelled"], "the coroutine to end")
+    rpc.notify("cancel", canceled)
+    utils.wait_for(lambda: ended == ["canceled"], "the coroutine to end")
     rpc.send("authenticate", None, "late", {"ttl_ms": 100})
-    utils.wait_for(lambda: ended == ["cancelled", "late"], "the coroutine to end")
+    utils.wait_for(lambda: ended == ["canceled", "late"], "the coroutine to end")
     rpc.send("authenticate", None, "gone", {"ttl_ms": 60000})
     utils.wait_for(lambda: rpc.call("ping")["inflight"] == 1, "the question to arrive")
     rpc.close()
-    utils.wait_for(lambda: ended == ["cancelled", "late", "gone"], "the coroutine to end")
+    utils.wait_for(lambda: ended == ["canceled", "late", "gone"], "the coroutine to end")
     served.close()
 
 
@@ -536,7 +536,7 @@ def test_it_ends_whatever_notifications_wait(folder):
 
 
 def test_a_program_with_a_loop_of_its_own(folder):
-    """When serve_async is cancelled, nothing of it stays in the loop."""
+    """When serve_async is canceled, nothing of it stays in the loop."""
     async def main():
         server = asyncio.create_task(wampauth.serve_async(str(folder / "own.sock"), echo, on_notification=echo))
         while not (folder / "own.sock").exists():

@@ -205,7 +205,7 @@ def test_a_wrong_result_is_named(fake, start_routerd, connect, key):
         message = client.expect(ABORT)
         assert message[2] == "wamp.error.authentication_failed", name
         assert fault not in message[1]["message"]
-        routerd.wait_log(re.escape(f'login failed detail="the authenticator\'s result: {fault}'))
+        routerd.wait_log(re.escape(f'login failed reason="the authenticator\'s result: {fault}'))
     fake.answer = lambda *args: [1]
     client = connect(routerd)
     ask(client, key)
@@ -214,8 +214,8 @@ def test_a_wrong_result_is_named(fake, start_routerd, connect, key):
 
 
 @pytest.mark.parametrize("change,what", [
-    ({"realm": "nowhere"}, "realm=nowhere role=device .*routerd has no such realm: add it"),
-    ({"role": "king"}, "realm=devices role=king .*the realm has no such role: add it"),
+    ({"realm": "nowhere"}, "realm=nowhere authrole=device .*routerd has no such realm: add it"),
+    ({"role": "king"}, "realm=devices authrole=king .*the realm has no such role: add it"),
     ({"role": None}, "the answer has no role"),
     ({"realm": None}, "the answer has no realm"),
     ({"authid": None}, "the answer has no authid"),
@@ -273,7 +273,7 @@ def test_a_bad_signature_names_the_principal(fake, start_routerd, connect, key):
     client.authenticate(Key().sign(challenge))
     client.expect(ABORT)
     routerd.wait_log("login denied peer=tcp4:.* realm=devices authid=client01@example.com "
-                     "uri=wamp.error.not_authorized message=.signed message has invalid signature")
+                     "uri=wamp.error.not_authorized reason=.signed message has invalid signature")
 
 
 def test_names_that_are_too_long(fake, start_routerd, connect, key):

@@ -452,7 +452,7 @@ def test_the_role_of_a_running_transport_is_removed(start_routerd, join):
     reload(routerd)
     assert session.expect(GOODBYE)[2] == NO_SUCH_ROLE
     routerd.wait_log("warn  reload has removed the role of a transport's anonymous clients: "
-                     "they are refused until routerd restarts transport=public role=device")
+                     "they are refused until routerd restarts listener=public authrole=device")
 
 
 # --- signals --------------------------------------------------------------------------------

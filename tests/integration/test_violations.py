@@ -66,7 +66,7 @@ def test_the_text_names_the_field_and_what_was_expected(start_routerd, join, ser
         client.send(message)
         expect_violation(client, text)
     assert routerd.total("protocol_violations") == len(TEXTS)
-    routerd.wait_log(r'protocol violation peer=tcp4:127\.0\.0\.1:\d+ what="CALL\.Options: expected a dict"')
+    routerd.wait_log(r'protocol violation peer=tcp4:127\.0\.0\.1:\d+ reason="CALL\.Options: expected a dict"')
     routerd.wait_log(r'session closed .* reason="protocol violation"')
 
 

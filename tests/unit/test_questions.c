@@ -685,7 +685,7 @@ static void test_memory_runs_out(void **state)
 		over = memory.count < memory.first;
 		memory.first = 0;
 		pass(30000);
-		/* each once, except those that may have been cancelled */
+		/* each once, except those that may have been canceled */
 		assert_in_range(sum(authorized), QUESTIONS / 2 - 1, QUESTIONS / 2);
 		assert_in_range(sum(answers), QUESTIONS / 2 - 1, QUESTIONS / 2);
 		unsigned pings = w.pings;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unit tests of common/wheel: deadlines that are moved, cancelled, and changed by
+/* Unit tests of common/wheel: deadlines that are moved, canceled, and changed by
  * callbacks. */
 #include "common/wheel.h"
 
@@ -57,7 +57,7 @@ static void test_deadlines_fire_in_time(void **state)
 	}
 }
 
-static void test_moved_and_cancelled(void **state)
+static void test_moved_and_canceled(void **state)
 {
 	struct item a = {.due = 500}, b = {.due = 700}, c = {.due = 90 * 1000};
 
@@ -114,7 +114,7 @@ static void test_callbacks_change_the_wheel(void **state)
 	assert_int_equal(wheel.nodes, 0);
 }
 
-/* No earlier than needed, except after a deadline was cancelled. */
+/* No earlier than needed, except after a deadline was canceled. */
 static void test_when_the_wheel_is_due_next(void **state)
 {
 	struct item a = {.due = 500}, b = {.due = 250}, c = {.due = 100 * 1000};
@@ -150,7 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_deadlines_fire_in_time),
-		cmocka_unit_test(test_moved_and_cancelled),
+		cmocka_unit_test(test_moved_and_canceled),
 		cmocka_unit_test(test_callbacks_change_the_wheel),
 		cmocka_unit_test(test_when_the_wheel_is_due_next),
 	};

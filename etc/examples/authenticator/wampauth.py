@@ -24,7 +24,7 @@ proto/auth-protocol.md describes the protocol and what to return.
   down, the router drops the connection, and the client may try again. If the return value is
   wrong, the client is refused, and the log says what is wrong.
 - A plain function runs in one of 64 threads and may block. An `async def` function runs in the
-  event loop and must not block; it is cancelled when nobody waits for its answer any more.
+  event loop and must not block; it is canceled when nobody waits for its answer any more.
   serve() takes either; serve_async() is for programs that have an event loop of their own.
 """
 
@@ -97,7 +97,7 @@ class Details(dict):
         """A good timeout for what you ask a database or another server."""
         return self._question.seconds_left()
 
-    def cancelled(self):
+    def canceled(self):
         """Nobody waits for the answer any more."""
         return self.seconds_left() == 0
 
@@ -412,7 +412,7 @@ class _Question:
         return time.monotonic() - self.arrived
 
     def is_open(self):
-        """The router has not cancelled it, and was not answered."""
+        """The router has not canceled it, and was not answered."""
         return self.router.questions.get(self.msgid) is self
 
     def seconds_left(self):

@@ -368,7 +368,8 @@ static NOINLINE void refuse_duplicate(struct realm *realm, struct session *s)
 {
 	struct post violation = {
 		.type = POST_VIOLATION,
-		.error.text = "CALL.Request: expected an id that no call in flight has",
+		.error.text = "CALL.Request: expected a new id, because a call with this "
+			      "id is in flight",
 	};
 
 	session_post(realm, s, &violation);
@@ -388,7 +389,7 @@ static void start_call(struct realm *realm, struct call *c, struct callee *calle
 {
 	static const struct post_error undisclosed = {
 		WAMP_ERROR_DISCLOSE_ME, "the callee must know its callers, but this "
-					"session's role must not disclose who it is"};
+					"role may not disclose its identity"};
 	const struct session *caller = c->by_caller.owner;
 	struct session *s = callee->node.owner;
 
@@ -433,7 +434,7 @@ static void queue_call(struct realm *realm, struct call *c, struct registration 
 {
 	static const struct post_error busy = {
 		WAMP_ERROR_NO_AVAILABLE_CALLEE,
-		"all callees have as many calls as they accept, for procedure"};
+		"all callees are busy, and the queue is full, for procedure"};
 	const struct realm_limits *limits = &realm->limits;
 	size_t size = post_size(invocation);
 	bool room = reg->n_queued < limits->queued_calls &&
@@ -650,7 +651,7 @@ unsigned dealer_abandon_calls(struct realm *realm, struct session *s, unsigned n
 unsigned dealer_fail_invocations(struct realm *realm, struct session *s, unsigned n)
 {
 	static const struct post_error callee_left = {
-		WAMP_ERROR_CANCELED, "callee left while the call was in flight"};
+		WAMP_ERROR_CANCELED, "the callee left while the call was in flight"};
 	struct call *c;
 
 	for (; n > 0 && (c = LIST_FIRST(&s->invocations)) != NULL; n--) {

@@ -125,7 +125,7 @@ static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosur
 		return true;
 	if (rule == DISCLOSURE_REFUSE && m->disclose) {
 		refuse(p, m, WAMP_ERROR_DISCLOSE_ME,
-		       "disclose_me: this session's role must not disclose who it is");
+		       "disclose_me: this role may not disclose its identity");
 		return false;
 	}
 	post->disclose = rule == DISCLOSURE_FORCE ? DISCLOSE_YES : DISCLOSE_NEVER;

@@ -309,7 +309,7 @@ def test_an_id_that_a_call_in_flight_has(routerd, join):
     assert request == same  # ids are each session's own
     caller.send([CALL, request, {}, "com.example.p"])
     abort = caller.expect(ABORT)
-    assert abort[1:] == [{"message": "CALL.Request: expected an id that no call in flight has"},
+    assert abort[1:] == [{"message": "CALL.Request: expected a new id, because a call with this id is in flight"},
                          "wamp.error.protocol_violation"]
     assert caller.wait_closed()[1] == []
     callee.expect(INTERRUPT)

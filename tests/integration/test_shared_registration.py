@@ -12,7 +12,7 @@ from rawclient import CANCEL, ERROR, EVENT, INTERRUPT, INVOCATION, RESULT, YIELD
 from utils import SLOW, realm_counter, router_config, wait_for
 
 SHARED = ["roundrobin", "random", "first", "last"]
-BUSY = "all callees have as many calls as they accept, for procedure <com.example.p>"
+BUSY = "all callees are busy, and the queue is full, for procedure <com.example.p>"
 GONE = "the last callee left while the call waited for one"
 CANCELING = {"caller": {}, "callee": {"features": {"call_canceling": True}}, "publisher": {}, "subscriber": {}}
 PLAIN = {**CANCELING, "callee": {}}
@@ -335,7 +335,7 @@ def test_the_last_callee_goes(queueing, join, how):
     a.expect(INVOCATION)
     invocation = b.expect(INVOCATION)
     a.leave()
-    expect_error(caller, requests[0], "wamp.error.canceled", "callee left while the call was in flight")
+    expect_error(caller, requests[0], "wamp.error.canceled", "the callee left while the call was in flight")
     assert caller.silent() == []
     b.unregister(number) if how == "unregister" else getattr(b, how)()
     if how != "unregister":

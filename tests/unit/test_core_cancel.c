@@ -338,9 +338,9 @@ static void the_callee_goes(void **state)
 	expect_interrupt(c, 2, WAMP_MODE_KILL);
 	leave(c, bob, POST_GONE);
 	expect_error(c, alice, WAMP_CALL, 43, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	expect_error(c, alice, WAMP_CALL, 42, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	cancel(c, alice, 42, WAMP_MODE_KILL);
 	cancel(c, alice, 43, WAMP_MODE_SKIP);
 	expect_ended(c, bob, 1);

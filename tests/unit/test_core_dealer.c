@@ -119,10 +119,9 @@ static void a_callee_asks_who_calls(void **state)
 				      .trust = (uint8_t)(250 + k),
 				      .payload = payload(k % 2 == 0 ? "p" : "q", NULL)});
 		if (k == 4) {
-			expect_error(
-				c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
-				"the callee must know its callers, but this session's "
-				"role must not disclose who it is");
+			expect_error(c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
+				     "the callee must know its callers, but this role "
+				     "may not disclose its identity");
 			continue;
 		}
 		/* the refused call has taken no INVOCATION's id */
@@ -426,9 +425,9 @@ static void the_same_request_id_twice(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(procedures); i++) {
 		call(c, alice, 5, procedures[i], NULL);
 		struct post p = expect(c, alice, POST_VIOLATION, 0);
-		assert_string_equal(
-			p.error.text,
-			"CALL.Request: expected an id that no call in flight has");
+		assert_string_equal(p.error.text,
+				    "CALL.Request: expected a new id, because a call "
+				    "with this id is in flight");
 	}
 	call(c, carol, 5, "p", NULL);
 	expect(c, bob, POST_INVOCATION, 2);

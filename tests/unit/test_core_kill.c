@@ -15,7 +15,7 @@ static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
 static const struct session_ref carol = {.worker = 1, .slot = 2, .generation = 1};
 
 static const char no_other[] = "the realm has no other session with this id";
-static const char left_text[] = "callee left while the call was in flight";
+static const char left_text[] = "the callee left while the call was in flight";
 
 static void join_all(struct core *c)
 {

@@ -55,7 +55,7 @@ static void the_order(void **state)
 	expect(c, bob, POST_LEFT, 0);
 	expect(c, carol, POST_INTERRUPT, 1);
 	expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	struct post p = next_post(c, alice.worker, POST_EVENT);
 	assert_args(&p, "[2000001,\"bob\",\"device\"]");
 	expect_nothing(c);
@@ -141,7 +141,7 @@ static void its_procedure_can_be_registered_at_once(void **state)
 	expect(c, heir, POST_INVOCATION, 1);
 	finish_work(c);
 	expect_error(c, carol, WAMP_CALL, 1, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	send_args(c, heir, POST_YIELD, 1, NULL);
 	expect(c, alice, POST_RESULT, 2);
 }

@@ -368,7 +368,7 @@ static void walks_are_calls_in_flight(void **state)
 		expect(c, alice, POST_RESULT, i);
 	go(c, bob);
 	expect_error(c, alice, WAMP_CALL, 15, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 }
 
 static void send_cancel(struct core *c, struct session_ref who, uint64_t request,

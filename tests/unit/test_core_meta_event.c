@@ -226,7 +226,7 @@ static void everything_of_a_session_ends(void **state)
 	hear(c, "wamp.registration.on_unregister", "[2000001,%u]", ID(reg));
 	hear(c, "wamp.registration.on_delete", "[2000001,%u]", ID(reg));
 	expect_error(c, carol, WAMP_CALL, 1, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	hear(c, "wamp.subscription.on_unsubscribe", "[2000001,%u]", ID(shared));
 	hear(c, "wamp.subscription.on_unsubscribe", "[2000001,%u]", ID(own));
 	hear(c, "wamp.subscription.on_delete", "[2000001,%u]", ID(own));
@@ -283,7 +283,7 @@ static void kill_all_is_quiet(void **state)
 	struct post p = expect(c, alice, POST_RESULT, 1);
 	assert_args(&p, "[1]");
 	expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	assert_false(realm_has_work(c->realm));
 	assert_int_equal(realm_counters(c->realm).registrations, 0);
 }

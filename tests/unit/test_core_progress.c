@@ -402,7 +402,7 @@ static void the_callee_goes(void **state)
 	expect_progress(c, alice, 42);
 	send_post(c, bob, (struct post){.type = POST_GONE});
 	expect_error(c, alice, WAMP_CALL, 42, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	lose_result(c, alice, 42);
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 	assert_int_equal(c->deadlines.nodes, 0);

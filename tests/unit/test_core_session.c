@@ -7,7 +7,7 @@ static const struct session_ref alice = {.worker = 0, .slot = 1, .generation = 1
 static const struct session_ref bob = {.worker = 1, .slot = 1, .generation = 1};
 static const struct session_ref carol = {.worker = 1, .slot = 2, .generation = 1};
 
-static const char left_text[] = "callee left while the call was in flight";
+static const char left_text[] = "the callee left while the call was in flight";
 
 static void join_all(struct core *c)
 {
@@ -494,7 +494,7 @@ static void lost_errors_end_each_caller(void **state)
 	send_post(c, bob, (struct post){.type = POST_GONE});
 	/* the last call in flight comes first: carol's ERROR is lost, alice gets hers */
 	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	expect_lost(c, carol);
 	assert_int_equal(c->realm->session_table.count, 1);
 }

@@ -148,7 +148,7 @@ static void expect_busy(struct core *c, struct session_ref caller, uint64_t requ
 {
 	struct post p = expect_error(
 		c, caller, WAMP_CALL, request, WAMP_ERROR_NO_AVAILABLE_CALLEE,
-		"all callees have as many calls as they accept, for procedure");
+		"all callees are busy, and the queue is full, for procedure");
 
 	assert_uri(&p, "p");
 }
@@ -424,12 +424,12 @@ static void unregister_while_calls_run(void **state)
 		leave(c, 0);
 		for (uint64_t k = 12; k >= 11; k--)
 			expect_error(c, alice, WAMP_CALL, k, WAMP_ERROR_CANCELED,
-				     "callee left while the call was in flight");
+				     "the callee left while the call was in flight");
 		join(c, who(0), "callee");
 	}
 	leave(c, 1);
 	expect_error(c, alice, WAMP_CALL, 9, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	expect_counts(c, 0, 0, 0);
 }
 
@@ -679,7 +679,7 @@ static void an_orphan_without_its_registration(void **state)
 	}
 	leave(c, 0);
 	expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	expect_counts(c, 0, 0, 0);
 	assert_int_equal(c->deadlines.nodes, 0);
 }
@@ -916,14 +916,14 @@ static void the_last_callee_leaves(void **state)
 		assert_int_equal(invoked(c, NULL), 1);
 		leave(c, 1);
 		expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
-			     "callee left while the call was in flight");
+			     "the callee left while the call was in flight");
 		if (unregisters) {
 			send_id(c, who(0), POST_UNREGISTER, 6, id);
 			expect(c, who(0), POST_UNREGISTERED, 6);
 		} else {
 			leave(c, 0);
 			expect_error(c, alice, WAMP_CALL, 1, WAMP_ERROR_CANCELED,
-				     "callee left while the call was in flight");
+				     "the callee left while the call was in flight");
 		}
 		for (uint64_t k = 3; k <= 4; k++)
 			expect_error(c, alice, WAMP_CALL, k,

@@ -186,7 +186,7 @@ static void the_callee_goes(void **state)
 	expect(c, bob, POST_INVOCATION, 1);
 	send_post(c, bob, (struct post){.type = POST_GONE});
 	expect_error(c, alice, WAMP_CALL, 42, WAMP_ERROR_CANCELED,
-		     "callee left while the call was in flight");
+		     "the callee left while the call was in flight");
 	run_to(c, LATEST);
 	expect_no_call(c);
 

@@ -185,6 +185,12 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
  */
 void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint64_t id,
 		   uint64_t second);
+/*
+ * A revocation: UNSUBSCRIBED or UNREGISTERED with the request id 0, which no request of
+ * the client has caused. id is the subscription or registration. reason is a URI.
+ */
+void msg_write_revocation(struct buf *out, enum serializer s, enum wamp_type type,
+			  uint64_t id, struct slice reason);
 /* The content of Details of an EVENT, INVOCATION or RESULT. */
 struct msg_details {
 	/* The publisher of an EVENT or the caller of an INVOCATION. 0: not disclosed. */

@@ -39,6 +39,7 @@ static const char *const dealer_features[] = {
 	"pattern_based_registration",
 	"progressive_call_results",
 	"registration_meta_api",
+	"registration_revocation",
 	"session_meta_api",
 	"shared_registration",
 	NULL,
@@ -123,6 +124,20 @@ void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint
 	struct token_writer w;
 
 	begin_ids(&w, out, s, type, id, second, 0);
+	token_put_end(&w);
+}
+
+void msg_write_revocation(struct buf *out, enum serializer s, enum wamp_type type,
+			  uint64_t id, struct slice reason)
+{
+	struct token_writer w;
+
+	begin_ids(&w, out, s, type, 0, 0, 1);
+	token_put_map(&w, 2);
+	token_put_text(&w, type == WAMP_UNSUBSCRIBED ? "subscription" : "registration");
+	token_put_uint(&w, id);
+	put_str_pair(&w, "reason", reason);
+	token_put_end(&w);
 	token_put_end(&w);
 }
 

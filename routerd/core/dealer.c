@@ -65,6 +65,7 @@ struct call {
 int dealer_init(struct dealer *d)
 {
 	TAILQ_INIT(&d->awake);
+	TAILQ_INIT(&d->takeovers);
 	if (pattern_index_init(&d->procedures) != 0 || id_table_init(&d->callees) != 0 ||
 	    id_table_init(&d->calls) != 0)
 		return E_NOMEM;
@@ -525,6 +526,8 @@ void dealer_work(struct realm *realm)
 		} else if (c != NULL &&
 			   (callee = registration_take(realm, reg)) != NULL) {
 			struct post invocation = leave_queue(realm, c);
+			/* a takeover may have changed it */
+			invocation.id = reg->pattern.by_id.id;
 			start_call(realm, c, callee, &invocation);
 		} else {
 			reg->awake = false;

@@ -25,6 +25,8 @@ struct dealer {
 	size_t n_orphans; /* calls that are answered, but their callees work on */
 	/* Registrations whose queues dealer_work must look at. */
 	TAILQ_HEAD(, registration) awake;
+	/* Registrations that are being taken over, the oldest takeover first. */
+	TAILQ_HEAD(, registration) takeovers;
 	uint64_t random;               /* state of a generator of random numbers */
 	SLIST_HEAD(, call) free_calls; /* for reuse, so that most calls need no malloc */
 	size_t n_free_calls;

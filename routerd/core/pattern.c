@@ -362,6 +362,17 @@ void pattern_remove(struct pattern_index *x, struct pattern *p)
 	free_unneeded(x, p->node);
 }
 
+void pattern_renew(struct pattern_index *x, struct pattern *p, uint64_t id,
+		   uint64_t created_ms)
+{
+	id_table_remove(&x->by_id, &p->by_id);
+	p->by_id.id = id;
+	id_table_add(&x->by_id, &p->by_id);
+	TAILQ_REMOVE(&x->lists[p->match], p, link);
+	TAILQ_INSERT_TAIL(&x->lists[p->match], p, link);
+	p->created_ms = created_ms;
+}
+
 /* --- finding --- */
 
 struct pattern *pattern_find(const struct pattern_index *x, enum match how,

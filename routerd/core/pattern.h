@@ -86,6 +86,11 @@ void pattern_index_fini(struct pattern_index *x);
  */
 int pattern_add(struct pattern_index *x, struct pattern *p) MUSTCHECK;
 void pattern_remove(struct pattern_index *x, struct pattern *p);
+/*
+ * Gives a pattern another id and another time, as if it had been removed and added again.
+ */
+void pattern_renew(struct pattern_index *x, struct pattern *p, uint64_t id,
+		   uint64_t created_ms);
 
 /*
  * True if a wildcard of this shape must not be added, because matches of URIs with as

@@ -180,7 +180,8 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 bool realm_has_work(const struct realm *realm)
 {
 	return !TAILQ_EMPTY(&realm->leaving) || !meta_idle(&realm->meta) ||
-	       !TAILQ_EMPTY(&realm->dealer.awake);
+	       !TAILQ_EMPTY(&realm->dealer.awake) ||
+	       !TAILQ_EMPTY(&realm->dealer.takeovers);
 }
 
 bool realm_post(struct realm *realm, struct post *p)
@@ -204,6 +205,7 @@ bool realm_post(struct realm *realm, struct post *p)
 void realm_work(struct realm *realm)
 {
 	leave_work(realm);
+	registration_work(realm);
 	meta_work(realm);
 	finish_post(realm);
 }

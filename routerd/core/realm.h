@@ -55,6 +55,9 @@ struct realm_limits {
 	X(progressive_results, COUNTER, "progressive results sent to callers")           \
 	X(no_available_callee, COUNTER,                                                  \
 	  "calls refused because all callees were busy and the queue was full")          \
+	X(takeovers, COUNTER,                                                            \
+	  "registrations taken over by a REGISTER with force_reregister")                \
+	X(revoked_callees, COUNTER, "callees taken off their registrations")             \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
@@ -126,9 +129,9 @@ void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
  * Work that can wait until posts are handled: the walks of meta procedures, long queues
- * of calls, and ending the calls, registrations and memberships of sessions that have
- * left. realm_work does one slice of it, if there is any. A post, a deadline or a
- * revocation may create such work.
+ * of calls, taking over registrations with many callees, and ending the calls,
+ * registrations and memberships of sessions that have left. realm_work does one slice of
+ * it, if there is any. A post, a deadline or a revocation may create such work.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

@@ -14,6 +14,8 @@
 #include <sys/queue.h>
 
 struct dealer;
+struct takeover;
+TAILQ_HEAD(callee_list, callee);
 
 /*
  * A procedure or pattern with callees. Made for the first callee. It ends with the last
@@ -24,7 +26,7 @@ struct registration {
 	uint8_t invoke;         /* enum wamp_invoke; all callees agree */
 	bool awake;             /* it is in dealer.awake */
 	uint32_t n_callees;
-	TAILQ_HEAD(, callee) callees; /* in the order in which they registered */
+	struct callee_list callees; /* in the order in which they registered */
 	/* The callees that may get a call, in the same order: those below their limit. */
 	struct callee **free;
 	uint32_t n_free, capacity;
@@ -41,6 +43,9 @@ struct registration {
 	TAILQ_HEAD(, call) queue;
 	size_t queued_bytes;
 	TAILQ_ENTRY(registration) link; /* in dealer.awake */
+	/* Set while the registration is being taken over; see registration_work. */
+	struct takeover *takeover;
+	TAILQ_ENTRY(registration) of_takeovers; /* in dealer.takeovers */
 };
 
 /* A session that has registered a procedure. */
@@ -74,6 +79,18 @@ static inline struct registration *registration_of(struct pattern *p)
 /* Each function handles the post of the same name. It may take the post's payload. */
 void registration_register(struct realm *realm, struct session *s, struct post *p);
 void registration_unregister(struct realm *realm, struct session *s, struct post *p);
+
+/*
+ * A REGISTER with force_reregister takes a registration over: it takes off all callees,
+ * and then the session registers the procedure anew, with a new id. A registration may
+ * have 100,000 callees, so this is done in slices (registration_work). Meanwhile the
+ * callees that are left get calls, and nobody else can register the procedure. Calls that
+ * wait in the queue go to the new callee. If the new callee leaves before the last slice,
+ * the registration ends with its last callee.
+ *
+ * Does one slice of the first takeover, if there is any.
+ */
+void registration_work(struct realm *realm);
 
 /*
  * Ends at most n registrations of a session that leaves. Returns n minus the number that

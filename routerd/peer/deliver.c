@@ -55,6 +55,17 @@ static void on_subscribed(struct peer *p, const struct post *post)
 		peer_drop_no_memory(p, "a subscription");
 }
 
+static void on_unregistered(struct peer *p, const struct post *post)
+{
+	if (LIKELY(post->request != 0)) {
+		on_done(p, post);
+		return;
+	}
+	msg_write_revocation(peer_begin(p), p->serializer, WAMP_UNREGISTERED, post->id,
+			     slice_str(post->error.uri));
+	peer_send_sure(p);
+}
+
 static void on_unsubscribed(struct peer *p, const struct post *post)
 {
 	members_remove(p->peers, p, post->id);
@@ -237,14 +248,22 @@ void deliver(struct peer *p, struct post *post)
 {
 	static void (*const handlers[POST_TYPE_COUNT])(struct peer *,
 						       const struct post *) = {
-		[POST_JOINED] = login_joined,      [POST_JOIN_REFUSED] = login_refused,
-		[POST_LEFT] = peer_left,           [POST_KILLED] = peer_killed,
-		[POST_SUBSCRIBED] = on_subscribed, [POST_UNSUBSCRIBED] = on_unsubscribed,
-		[POST_PUBLISHED] = on_done,        [POST_REGISTERED] = on_done,
-		[POST_UNREGISTERED] = on_done,     [POST_INVOCATION] = on_invocation,
-		[POST_INTERRUPT] = on_interrupt,   [POST_RESULT] = on_result,
-		[POST_EVENT_ONE] = fan_out_to_one, [POST_ERROR] = on_post_error,
-		[POST_VIOLATION] = on_violation,   [POST_LOGIN_ANSWER] = login_answer,
+		[POST_JOINED] = login_joined,
+		[POST_JOIN_REFUSED] = login_refused,
+		[POST_LEFT] = peer_left,
+		[POST_KILLED] = peer_killed,
+		[POST_SUBSCRIBED] = on_subscribed,
+		[POST_UNSUBSCRIBED] = on_unsubscribed,
+		[POST_PUBLISHED] = on_done,
+		[POST_REGISTERED] = on_done,
+		[POST_UNREGISTERED] = on_unregistered,
+		[POST_INVOCATION] = on_invocation,
+		[POST_INTERRUPT] = on_interrupt,
+		[POST_RESULT] = on_result,
+		[POST_EVENT_ONE] = fan_out_to_one,
+		[POST_ERROR] = on_post_error,
+		[POST_VIOLATION] = on_violation,
+		[POST_LOGIN_ANSWER] = login_answer,
 	};
 
 	/* not in the table, because authorize_answered takes the post's answer */

@@ -369,7 +369,7 @@ static bool read_sharing(struct peer *p, const struct msg *m, struct post *out)
 
 static void on_register(struct peer *p, struct msg *m)
 {
-	struct post post = {.type = POST_REGISTER};
+	struct post post = {.type = POST_REGISTER, .force = m->force};
 
 	if (read_sharing(p, m, &post))
 		post_pattern(p, m, ACTION_REGISTER, &post);

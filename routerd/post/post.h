@@ -57,7 +57,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
 	/* request, payload, options, acknowledge, exclude_me, disclose, trust */        \
 	X(PUBLISH, REALM, NOTHING)                                                       \
-	/* request, payload (procedure), match, created_ms, invoke, concurrency;         \
+	/* request, payload (procedure), match, created_ms, invoke, concurrency, force;  \
 	   disclose: the callee must know its callers */                                 \
 	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
@@ -91,9 +91,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(SUBSCRIBED, PEER, NOTHING) /* request, id: subscription; add the member */     \
 	/* request, id: subscription; remove the member */                               \
 	X(UNSUBSCRIBED, PEER, NOTHING)                                                   \
-	X(PUBLISHED, PEER, NOTHING)    /* request, id: publication */                    \
-	X(REGISTERED, PEER, NOTHING)   /* request, id: registration */                   \
-	X(UNREGISTERED, PEER, NOTHING) /* request */                                     \
+	X(PUBLISHED, PEER, NOTHING)  /* request, id: publication */                      \
+	X(REGISTERED, PEER, NOTHING) /* request, id: registration */                     \
+	/* request; 0: the registration was revoked; then also id, and error.uri: the    \
+	   reason */                                                                     \
+	X(UNREGISTERED, PEER, NOTHING)                                                   \
 	/* request: the INVOCATION's; id: registration, and match: how it matches;       \
 	   disclosed: the caller, or NULL; trust; progress: the caller wants progressive \
 	   results; payload */                                                           \
@@ -227,7 +229,10 @@ enum disclose {
 
 struct post {
 	uint8_t type; /* enum post_type */
-	bool acknowledge;
+	union {
+		bool acknowledge; /* PUBLISH */
+		bool force;       /* REGISTER: take the procedure over from its callees */
+	};
 	bool exclude_me;
 	bool full;
 	uint8_t disclose;     /* enum disclose */

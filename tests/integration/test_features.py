@@ -20,7 +20,7 @@ def test_welcome_announces_what_is_there(routerd, join):
                                    "subscription_meta_api"],
                         "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
                                    "pattern_based_registration", "progressive_call_results", "registration_meta_api",
-                                   "session_meta_api", "shared_registration"]}
+                                   "registration_revocation", "session_meta_api", "shared_registration"]}
 
 
 def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join):

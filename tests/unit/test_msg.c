@@ -939,6 +939,12 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out, "[69 9007199254740992 {'mode' 'killnowait'}]");
 		msg_write_interrupt(&out, s, 1, WAMP_MODE_KILL);
 		check_sent(s, &out, "[69 1 {'mode' 'kill'}]");
+		msg_write_revocation(&out, s, WAMP_UNREGISTERED, WAMP_MAX_ID,
+				     slice_str("com.r"));
+		check_sent(s, &out,
+			   "[67 0 {'registration' 9007199254740992 'reason' 'com.r'}]");
+		msg_write_revocation(&out, s, WAMP_UNSUBSCRIBED, 1, slice_str("com.r"));
+		check_sent(s, &out, "[35 0 {'subscription' 1 'reason' 'com.r'}]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), one_item);
 		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), none);
@@ -959,8 +965,8 @@ static void test_write_payloads(void **state)
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
 	"'pattern_based_registration' true 'progressive_call_results' true "             \
-	"'registration_meta_api' true 'session_meta_api' true "                          \
-	"'shared_registration' true}}} "                                                 \
+	"'registration_meta_api' true 'registration_revocation' true "                   \
+	"'session_meta_api' true 'shared_registration' true}}} "                         \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

@@ -536,6 +536,7 @@ static void reset(struct msg *m)
 	m->disclose = false;
 	m->retain = false;
 	m->force = false;
+	m->testament = false;
 	m->timeout = 0;
 	m->concurrency = (double)INFINITY;
 	m->filters = 0;

@@ -115,8 +115,10 @@ struct msg {
 	bool disclose;       /* PUBLISH, CALL: disclose_me; REGISTER: disclose_caller */
 	bool retain;         /* PUBLISH: retain; SUBSCRIBE: get_retained */
 	bool force;          /* REGISTER: force_reregister */
-	double timeout;      /* CALL: as given, 0 if absent, NaN if it is no number */
-	uint8_t filters;     /* PUBLISH: bit i: list i of enum msg_filter is given */
+	/* PUBLISH: a testament, made from a CALL. An ERROR must answer the CALL. */
+	bool testament;
+	double timeout;  /* CALL: as given, 0 if absent, NaN if it is no number */
+	uint8_t filters; /* PUBLISH: bit i: list i of enum msg_filter is given */
 	/* REGISTER: as given, infinite if absent, NaN if it is no number */
 	double concurrency;
 	/* CALL: the caller wants progressive results. */

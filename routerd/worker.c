@@ -97,6 +97,9 @@ static void stop_begin(struct worker *w, struct post *p)
 		return;
 	w->stop = STOP_DRAINING;
 	w->drains_missing = w->n_workers;
+	for (size_t i = 0; i < w->config->n_realms; i++)
+		if (w->realms[i] != NULL)
+			realm_stop(w->realms[i]);
 	/* Do not wait longer than this for slow clients or other workers. */
 	timer_arm(&w->stop_timer, STOP_FLUSH_MS);
 	outbox_send_all_reserved(&w->outbox, &(struct post){.type = POST_DRAIN},

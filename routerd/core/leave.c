@@ -4,6 +4,7 @@
 
 #include "routerd/core/realm_int.h"
 #include "routerd/core/registration.h"
+#include "routerd/core/testament.h"
 
 #include <stdlib.h>
 
@@ -20,6 +21,8 @@ void leave_begin(struct realm *realm, struct session *s, struct post *last, bool
 		LIST_REMOVE(s, of_lost);
 	s->state = SESSION_LEAVING;
 	s->quiet = quiet;
+	if (quiet || realm->stopping)
+		testament_drop_all(realm, s);
 	TAILQ_REMOVE(&realm->sessions, s, link);
 	id_table_remove(&realm->session_table, &s->node);
 	id_table_remove(&realm->sessions_by_id, &s->by_id);
@@ -43,9 +46,10 @@ void leave_killed(struct realm *realm, struct session *s, struct revocation *rev
 		    &(struct post){.type = POST_KILLED, .revocation = revocation}, quiet);
 }
 
-/* Ends at most n things that a session has. Returns n minus the number that it ended. */
+/* Ends things of a session that together cost at most n. Returns n minus their cost. */
 static unsigned end_things(struct realm *realm, struct session *s, unsigned n)
 {
+	n = testament_publish(realm, s, n);
 	n = dealer_abandon_calls(realm, s, n);
 	n = registration_drop_some(realm, s, n);
 	n = dealer_fail_invocations(realm, s, n);
@@ -86,6 +90,7 @@ void leave_all(struct realm *realm)
 	/* Forget all calls first: then no session waits for an answer. */
 	TAILQ_FOREACH (s, &realm->leaving, link) {
 		s->quiet = true;
+		testament_drop_all(realm, s);
 		dealer_forget_calls(realm, s);
 	}
 	while (!TAILQ_EMPTY(&realm->leaving))

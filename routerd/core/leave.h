@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How sessions end. leave_begin removes a session from the realm's tables, so that later
- * posts from it are dropped, and sends it a last post. leave_work then ends the session's
- * calls, registrations and memberships in slices, because a session may have 100,000
- * subscriptions. Between two slices the realm handles posts, and a new session may get
- * the same slot. The order:
+ * posts from it are dropped, and sends it a last post. leave_work then publishes the
+ * session's testaments and ends its calls, registrations and memberships, in slices,
+ * because a session may have 100,000 subscriptions. Between two slices the realm handles
+ * posts, and a new session may get the same slot. The order:
  *
  * 1. LEFT or KILLED, the session's last post; see leave_begin
- * 2. the calls that it made: INTERRUPT to the callees
- * 3. its registrations: on_unregister, on_delete
- * 4. the calls that were made to it: ERROR to the callers
- * 5. its memberships: on_unsubscribe, on_delete
- * 6. on_leave
+ * 2. its testaments: EVENT
+ * 3. the calls that it made: INTERRUPT to the callees
+ * 4. its registrations: on_unregister, on_delete
+ * 5. the calls that were made to it: ERROR to the callers
+ * 6. its memberships: on_unsubscribe, on_delete
+ * 7. on_leave
  *
  * A membership or registration ends when its meta event is posted; until then it is
  * still counted and listed. But a callee gets no calls after its session has left: a
@@ -30,7 +31,7 @@
  * last post to the session, in reserved mail, and takes its references. `last` is NULL if
  * the session's worker needs no post.
  *
- * If quiet is true, no meta events are published about this end.
+ * If quiet is true, no meta events are published about this end, and no testaments.
  */
 void leave_begin(struct realm *realm, struct session *s, struct post *last, bool quiet);
 

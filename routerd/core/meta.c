@@ -7,6 +7,7 @@
 #include "routerd/core/meta_event.h"
 #include "routerd/core/realm_int.h"
 #include "routerd/core/registration.h"
+#include "routerd/core/testament.h"
 #include "routerd/post/role_set.h"
 
 /*
@@ -54,6 +55,18 @@ static struct post meta_number(struct realm *realm, uint64_t number)
 	return meta_result(realm, &w);
 }
 
+/* A result without arguments. The caller counts it. */
+static struct post meta_nothing(struct realm *realm)
+{
+	static const struct msg_payload nothing = {.items = 0};
+	struct post result = {
+		.type = POST_RESULT,
+		.payload = payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0), nothing),
+	};
+
+	return result.payload == NULL ? meta_error(realm, no_memory) : result;
+}
+
 /* --- sessions: what needs no walk --- */
 
 static struct post count_all(struct realm *realm, struct session *s, const struct post *p)
@@ -86,19 +99,29 @@ static struct post kill_session(struct realm *realm, struct session *s,
 	static const struct post_error no_other = {
 		WAMP_ERROR_NO_SUCH_SESSION,
 		"the realm has no other session with this id"};
-	static const struct msg_payload nothing = {.items = 0};
-	struct post result = {.type = POST_RESULT};
 	struct session *victim = session_by_id(realm, p->id);
 
 	if (victim == NULL || victim == s)
 		return meta_error(realm, no_other);
 	/* before the kill, so that memory cannot run out after it */
-	result.payload = payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0), nothing);
-	if (result.payload == NULL)
-		return meta_error(realm, no_memory);
+	struct post answer = meta_nothing(realm);
+	if (answer.type != POST_RESULT)
+		return answer;
 	leave_killed(realm, victim, revocation_ref(p->kill), false);
 	realm->counters.results++;
-	return result;
+	return answer;
+}
+
+static struct post flush_testaments(struct realm *realm, struct session *s,
+				    const struct post *p)
+{
+	struct post answer = meta_nothing(realm);
+
+	if (answer.type != POST_RESULT)
+		return answer;
+	testament_flush(realm, s, p->detached);
+	realm->counters.results++;
+	return answer;
 }
 
 /* --- registrations and subscriptions: what needs no walk --- */
@@ -468,6 +491,19 @@ static bool add_walk(struct realm *realm, struct session *s, struct post *p)
 	return false;
 }
 
+/* Counts a call. False if it has been refused. */
+static bool meta_admits(struct realm *realm, struct session *s, uint64_t request)
+{
+	realm->counters.calls++;
+	if (dealer_refuse_duplicate(realm, s, request))
+		return false;
+	if (s->n_calls < realm->limits.calls)
+		return true;
+	session_limit_error(realm, s, WAMP_CALL, request,
+			    "the session has too many calls in flight");
+	return false;
+}
+
 void meta_call(struct realm *realm, struct session *s, struct post *p)
 {
 	/* the procedures that need no walk */
@@ -484,24 +520,50 @@ void meta_call(struct realm *realm, struct session *s, struct post *p)
 		[META_SUBSCRIPTION_MATCH] = match_subscriptions,
 		[META_SUBSCRIPTION_GET] = get_pattern,
 		[META_SUBSCRIPTION_COUNT_SUBSCRIBERS] = count_sessions_of,
+		[META_SESSION_FLUSH_TESTAMENTS] = flush_testaments,
 	};
 	bool filtered = p->procedure == META_SESSION_COUNT && p->roles != NULL;
 	struct post answer;
 
-	realm->counters.calls++;
-	if (dealer_refuse_duplicate(realm, s, p->request))
+	if (!meta_admits(realm, s, p->request))
 		return;
-	if (s->n_calls >= realm->limits.calls) {
-		session_limit_error(realm, s, WAMP_CALL, p->request,
-				    "the session has too many calls in flight");
-		return;
-	}
 	if (handlers[p->procedure] != NULL && !filtered)
 		answer = handlers[p->procedure](realm, s, p);
 	else if (add_walk(realm, s, p))
 		return;
 	else
 		answer = meta_error(realm, no_memory);
+	answer.request = p->request;
+	session_post(realm, s, &answer);
+}
+
+/* Keeps a testament. Returns the answer to the call. */
+static struct post keep_testament(struct realm *realm, struct session *s, struct post *p)
+{
+	static const struct post_error too_many = {
+		WAMP_ERROR_UNAVAILABLE,
+		"the session has too many testaments: at most 32, and 64 KiB in total"};
+	struct post answer = meta_nothing(realm);
+
+	if (answer.type != POST_RESULT)
+		return answer;
+	int err = testament_add(realm, s, p);
+	if (err == 0) {
+		realm->counters.results++;
+		return answer;
+	}
+	post_drop(&answer);
+	answer = meta_error(realm, err == E_LIMIT ? too_many : no_memory);
+	answer.full = err == E_LIMIT;
+	answer.procedure = META_SESSION_ADD_TESTAMENT;
+	return answer;
+}
+
+void meta_add_testament(struct realm *realm, struct session *s, struct post *p)
+{
+	if (!meta_admits(realm, s, p->request))
+		return;
+	struct post answer = keep_testament(realm, s, p);
 	answer.request = p->request;
 	session_post(realm, s, &answer);
 }

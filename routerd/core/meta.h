@@ -10,8 +10,9 @@
 
 #include "routerd/core/session.h"
 
-/* Handles POST_META. */
+/* Each function handles the post of the same name. */
 void meta_call(struct realm *realm, struct session *s, struct post *p);
+void meta_add_testament(struct realm *realm, struct session *s, struct post *p);
 
 /* Does one slice of the first walk. Does nothing if there is none. */
 void meta_work(struct realm *realm);

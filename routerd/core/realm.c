@@ -131,6 +131,11 @@ void realm_set_limits(struct realm *realm, const struct realm_limits *limits)
 	realm->limits = *limits;
 }
 
+void realm_stop(struct realm *realm)
+{
+	realm->stopping = true;
+}
+
 void realm_free(struct realm **rp)
 {
 	struct realm *realm = *rp;
@@ -175,6 +180,7 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_INVOCATION_ERROR] = dealer_fail,
 	[POST_UNDELIVERABLE] = dealer_fail,
 	[POST_META] = meta_call,
+	[POST_TESTAMENT] = meta_add_testament,
 };
 
 bool realm_has_work(const struct realm *realm)

@@ -43,10 +43,11 @@ struct realm_limits {
 	X(callees, GAUGE, "callees, summed over all registered procedures")              \
 	X(calls_in_flight, GAUGE, "calls without an answer yet")                         \
 	X(calls_queued, GAUGE, "of these, calls that wait until a callee is free")       \
+	X(testaments, GAUGE, "testaments of open sessions")                              \
 	X(orphans, GAUGE,                                                                \
 	  "calls that have ended while the callee works on; they count towards the "     \
 	  "callee's concurrency")                                                        \
-	X(publishes, COUNTER, "PUBLISH messages")                                        \
+	X(publishes, COUNTER, "PUBLISH messages, and testaments of ended sessions")      \
 	X(events, COUNTER,                                                               \
 	  "events passed to workers: for each publication, one for each worker with a "  \
 	  "subscriber, or one for each session if few sessions are eligible")            \
@@ -73,7 +74,8 @@ struct realm_limits {
 	X(dropped_posts, COUNTER,                                                        \
 	  "internal messages dropped because their session had left")                    \
 	X(unsent_publishes, COUNTER,                                                     \
-	  "publications and meta events that nobody got because memory ran out")         \
+	  "publications, testaments and meta events that nobody got because memory ran " \
+	  "out")                                                                         \
 	X(unknown_answers, COUNTER,                                                      \
 	  "results and errors of callees dropped because the call had ended")
 
@@ -106,6 +108,12 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 
 /* Changes the limits. Nothing ends if it is already beyond a new limit. */
 void realm_set_limits(struct realm *realm, const struct realm_limits *limits);
+
+/*
+ * The router is stopping: sessions that end from now on leave no testaments, because all
+ * clients lose their connections.
+ */
+void realm_stop(struct realm *realm);
 
 /*
  * Frees the realm and everything in it, and sends no posts. Clears the caller's pointer.

@@ -31,6 +31,7 @@ struct realm {
 	/* `leaving` was empty and now has a session: do its first slice after the current
 	 * post. False between posts. */
 	bool begin_leaving;
+	bool stopping; /* realm_stop was called */
 	/* Sessions to end after the current post; empty between posts. */
 	LIST_HEAD(, session) lost;
 	struct id_table session_table; /* by worker and slot */
@@ -38,7 +39,8 @@ struct realm {
 	struct broker broker;
 	struct dealer dealer;
 	struct meta meta;
-	struct realm_counters counters; /* realm_counters fills in the gauges */
+	/* realm_counters fills in the gauges, except testaments */
+	struct realm_counters counters;
 };
 
 /* Makes an id for a subscription or registration; see struct id_series. */

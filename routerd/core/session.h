@@ -18,6 +18,7 @@ struct membership;
 struct callee;
 struct call;
 struct meta_walk;
+struct testaments;
 
 enum session_state {
 	SESSION_OPEN = 0,
@@ -51,6 +52,7 @@ struct session {
 	LIST_HEAD(, call) invocations; /* in flight, with this session as the callee */
 	TAILQ_HEAD(, meta_walk) walks; /* for some of its calls, in their order */
 	TAILQ_ENTRY(session) walking;  /* in meta.callers, if it has walks */
+	struct testaments *testaments; /* owned; NULL: none (testament.h) */
 };
 
 TAILQ_HEAD(session_list, session);

@@ -58,6 +58,7 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 	struct login_message *q = NULL;
 	struct buf params;
 
+	authorize_end(p);
 	if (index < 0) /* a reload does not add authenticators */
 		return "the authorizer was added by a reload: restart the router";
 	uint64_t ttl_ms = cfg->authenticators[index].timeout;
@@ -79,6 +80,7 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 	}
 	p->question++;
 	p->authorize_state = AUTHORIZE_ASKED;
+	p->authorize_action = (uint8_t)action;
 	peers_count(p->peers, PEER_AUTHORIZATIONS_ASKED);
 	return NULL;
 }

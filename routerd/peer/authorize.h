@@ -6,6 +6,10 @@
  * everything that the client has sent after it wait (conn_hold). Then the request is read
  * again, and is handled or refused.
  *
+ * A CALL of wamp.session.add_testament needs two answers: may the client call this
+ * procedure, and may it publish to the topic? After the first answer the CALL is read
+ * again, the second question is asked, and the CALL waits once more.
+ *
  * Each question gets exactly one answer, which comes at the latest when the
  * authenticator's timeout passes. A session has at most one unanswered question.
  *
@@ -26,10 +30,17 @@ enum authorize_state {
 	AUTHORIZE_ANSWERED = 2,
 };
 
+/* True if the authorizer has answered, and its answer is about this action. */
+static inline bool authorize_has_answer(const struct peer *p, enum action action)
+{
+	return p->authorize_state == AUTHORIZE_ANSWERED && p->authorize_action == action;
+}
+
 /*
  * Asks whether p is allowed to make this request. bytes is the message that m was read
- * from. NULL if the question was sent; the caller must then hold the message. Otherwise a
- * text that says why the authorizer cannot be asked.
+ * from. Forgets an answer about another action. NULL if the question was sent; the caller
+ * must then hold the message. Otherwise a text that says why the authorizer cannot be
+ * asked.
  */
 const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
 			  struct slice bytes) MUSTCHECK;

@@ -193,6 +193,10 @@ static void report_limit(struct peer *p, const struct post *error)
 		counter = PEER_WILDCARDS_FULL;
 		name = "session_wildcards";
 		max = limits->session_wildcards;
+	} else if (error->procedure == META_SESSION_ADD_TESTAMENT) {
+		counter = PEER_TESTAMENTS_FULL;
+		name = "testaments";
+		max = TESTAMENTS_MAX;
 	} else if (error->request_type == WAMP_SUBSCRIBE) {
 		counter = PEER_SUBSCRIPTIONS_FULL;
 		name = "session_subscriptions";

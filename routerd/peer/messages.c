@@ -12,6 +12,7 @@
 #include "routerd/peer/login.h"
 #include "routerd/peer/meta_args.h"
 #include "routerd/peer/peer.h"
+#include "routerd/peer/testament_args.h"
 #include "routerd/post/meta_topic.h"
 
 #include <inttypes.h>
@@ -48,7 +49,7 @@ static void refuse_with_text(struct peer *p, const struct msg *m, const char *ur
 			     struct slice text)
 {
 	if (m->type != WAMP_PUBLISH || m->acknowledge) {
-		peer_error(p, m->type, m->request, uri, text);
+		peer_error(p, m->testament ? WAMP_CALL : m->type, m->request, uri, text);
 		return;
 	}
 	peers_count(p->peers, PEER_PUBLISHES_DROPPED);
@@ -141,7 +142,11 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 {
 	struct authorize_refusal r;
 
-	if (p->authorize_state != AUTHORIZE_ANSWERED) {
+	/* The call was allowed by an earlier answer; the client is about to learn
+	 * whether it may publish its testament. */
+	if (action == ACTION_CALL && authorize_has_answer(p, ACTION_PUBLISH))
+		return judge_disclosure(p, m, DISCLOSURE_ALLOW, post);
+	if (!authorize_has_answer(p, action)) {
 		const char *why = authorize_ask(p, m, action, p->peers->message);
 
 		if (why != NULL)
@@ -327,17 +332,21 @@ static NOINLINE bool take_filters(struct peer *p, struct msg *m, struct post *po
 	return false;
 }
 
+/* Checks a publication, puts it into the post, and posts it. */
+static ALWAYS_INLINE void post_publication(struct peer *p, struct msg *m,
+					   struct post *post)
+{
+	post->exclude_me = m->exclude_me;
+	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH, post) &&
+	    (LIKELY(m->filters == 0) || take_filters(p, m, post)))
+		post_with_payload(p, m, post);
+}
+
 static void on_publish(struct peer *p, struct msg *m)
 {
-	struct post post = {
-		.type = POST_PUBLISH,
-		.acknowledge = m->acknowledge,
-		.exclude_me = m->exclude_me,
-	};
-
-	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH, &post) &&
-	    (LIKELY(m->filters == 0) || take_filters(p, m, &post)))
-		post_with_payload(p, m, &post);
+	post_publication(
+		p, m,
+		&(struct post){.type = POST_PUBLISH, .acknowledge = m->acknowledge});
 }
 
 /*
@@ -419,6 +428,34 @@ static NOINLINE void call_meta(struct peer *p, struct msg *m,
 	}
 }
 
+/*
+ * Handles a CALL of wamp.session.add_testament: judges the testament now, like a PUBLISH.
+ * An ERROR answers the CALL.
+ */
+static NOINLINE void add_testament(struct peer *p, const struct msg *call)
+{
+	char text[MSG_FAULT_TEXT_MAX];
+	struct slice message = p->peers->message;
+	struct testament_args t;
+	int err = testament_args_read(p->serializer, call, &t, text);
+
+	if (err == 0) {
+		/* an authorizer gets the options of the PUBLISH */
+		p->peers->message = buf_slice(&t.message);
+		post_publication(p, &t.publish,
+				 &(struct post){
+					 .type = POST_TESTAMENT,
+					 .detached = t.detached,
+				 });
+		p->peers->message = message;
+	} else if (err == E_NOMEM) {
+		not_posted(p, call, &(struct post){.type = POST_TESTAMENT});
+	} else {
+		refuse(p, call, WAMP_ERROR_INVALID_ARGUMENT, text);
+	}
+	testament_args_fini(&t);
+}
+
 static void on_call(struct peer *p, struct msg *m)
 {
 	struct post post = {.type = POST_CALL, .progress = m->receive_progress};
@@ -427,7 +464,9 @@ static void on_call(struct peer *p, struct msg *m)
 	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
 		return;
 	enum meta_procedure meta = meta_find(m->uri);
-	if (UNLIKELY(meta != META_PROCEDURE_COUNT))
+	if (UNLIKELY(meta == META_SESSION_ADD_TESTAMENT))
+		add_testament(p, m);
+	else if (UNLIKELY(meta != META_PROCEDURE_COUNT))
 		call_meta(p, m, meta, post.timeout_ms);
 	else
 		post_with_payload(p, m, &post);

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "proto/token.h"
 #include "proto/uri.h"
+#include "routerd/peer/testament_args.h"
 #include "routerd/post/role_set.h"
 
 enum {
@@ -53,6 +54,10 @@ static const struct {
 						ARGUMENT_SUBSCRIPTION},
 	[META_SUBSCRIPTION_COUNT_SUBSCRIBERS] = {"wamp.subscription.count_subscribers",
 						 ARGUMENT_SUBSCRIPTION},
+	/* peer/testament_args reads its arguments */
+	[META_SESSION_ADD_TESTAMENT] = {"wamp.session.add_testament", ARGUMENT_NONE},
+	[META_SESSION_FLUSH_TESTAMENTS] = {"wamp.session.flush_testaments",
+					   ARGUMENT_NONE},
 };
 
 static const char *const expected[] = {
@@ -287,7 +292,34 @@ static int read_kill_keyword(struct meta_args *a)
 	return err == 0 && a->kill.message.len > KILL_MESSAGE_MAX ? E_LIMIT : err;
 }
 
-/* Reads ArgumentsKw. Only the procedures that kill sessions have keyword arguments. */
+/* Reads the keyword argument of flush_testaments; its key was read last. */
+MUSTCHECK
+static int read_scope_keyword(struct meta_args *a)
+{
+	struct slice text;
+	int err = read_arg_text(a, &text);
+
+	if (err == 0 && !slice_eq_str(text, "scope"))
+		return E_UNKNOWN;
+	if (err == 0)
+		err = next_arg(a);
+	if (err != 0 || is_null_arg(&a->token))
+		return err;
+	err = read_arg_text(a, &text);
+	return err != 0 ? err : testament_scope(text, &a->post->detached);
+}
+
+/* Reads one keyword argument; its key was read last. Most procedures have none. */
+MUSTCHECK
+static int read_keyword(struct meta_args *a)
+{
+	if (meta_kills(a->post->procedure))
+		return read_kill_keyword(a);
+	return a->post->procedure == META_SESSION_FLUSH_TESTAMENTS ? read_scope_keyword(a)
+								   : E_UNKNOWN;
+}
+
+/* Reads ArgumentsKw. */
 MUSTCHECK
 static int read_keywords(struct meta_args *a)
 {
@@ -298,10 +330,20 @@ static int read_keywords(struct meta_args *a)
 		if (err == 0 && a->token.type == TOKEN_END)
 			return 0;
 		if (err == 0)
-			err = meta_kills(a->post->procedure) ? read_kill_keyword(a)
-							     : E_UNKNOWN;
+			err = read_keyword(a);
 	}
 	return err;
+}
+
+static const char *expected_keywords(enum meta_procedure procedure)
+{
+	if (meta_kills(procedure))
+		return "expected no keyword arguments except reason, a URI, and message, "
+		       "a string of at most 1,024 bytes";
+	return procedure == META_SESSION_FLUSH_TESTAMENTS
+		       ? "expected no keyword arguments except scope: destroyed or "
+			 "detached"
+		       : "expected no keyword arguments";
 }
 
 int meta_args_read(enum meta_procedure procedure, enum serializer s,
@@ -327,11 +369,7 @@ int meta_args_read(enum meta_procedure procedure, enum serializer s,
 					 expected[procedures[procedure].argument]};
 	err = read_arguments(&a, args->items);
 	if (err == 0 && args->items == 2) {
-		fault_out->text =
-			meta_kills(procedure)
-				? "expected no keyword arguments except reason, a "
-				  "URI, and message, a string of at most 1,024 bytes"
-				: "expected no keyword arguments";
+		fault_out->text = expected_keywords(procedure);
 		err = read_keywords(&a);
 	}
 	if (err != 0)

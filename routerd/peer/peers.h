@@ -43,6 +43,8 @@ struct peer;
 	  "registrations refused because of session_registrations")                      \
 	X(WILDCARDS_FULL, "session_wildcards_full", COUNTER,                             \
 	  "subscriptions and registrations refused because of session_wildcards")        \
+	X(TESTAMENTS_FULL, "testaments_full", COUNTER,                                   \
+	  "testaments refused because a session may have 32, with 64 KiB in total")      \
 	X(INVALID_VALUES, "invalid_values", COUNTER,                                     \
 	  "messages with a value that is not valid, such as text that is not UTF-8")     \
 	X(PUBLISHES_DROPPED, "publishes_dropped", COUNTER,                               \

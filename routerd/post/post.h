@@ -76,8 +76,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
 	   arguments: id of the session, registration or subscription; payload (URI)     \
-	   and match; roles; kill */                                                     \
+	   and match; roles; kill; detached */                                           \
 	X(META, REALM, META)                                                             \
+	/* a CALL of wamp.session.add_testament: request; detached; the rest as in       \
+	   PUBLISH, except acknowledge */                                                \
+	X(TESTAMENT, REALM, NOTHING)                                                     \
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \
 	X(JOINED, PEER, NOTHING) /* the session has joined; send WELCOME */              \
@@ -104,7 +107,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload; progress */            \
 	/* request_type, request; error and payload, see struct post_error; full: the    \
-	   session has reached a limit: that of wildcards if match is MATCH_WILDCARD */  \
+	   session has reached a limit: that of wildcards if match is MATCH_WILDCARD,    \
+	   that of testaments if procedure is META_SESSION_ADD_TESTAMENT */              \
 	X(ERROR, PEER, NOTHING)                                                          \
 	X(VIOLATION, PEER, NOTHING) /* error.text: the client's violation */             \
                                                                                          \
@@ -210,8 +214,14 @@ enum meta_procedure {
 	META_SUBSCRIPTION_GET = 16,
 	META_SUBSCRIPTION_LIST_SUBSCRIBERS = 17,
 	META_SUBSCRIPTION_COUNT_SUBSCRIBERS = 18,
-	META_PROCEDURE_COUNT = 19,
+	META_SESSION_ADD_TESTAMENT = 19, /* its post is POST_TESTAMENT */
+	META_SESSION_FLUSH_TESTAMENTS = 20,
+	META_PROCEDURE_COUNT = 21,
 };
+
+/* A session's testaments, both scopes together: their number, and the sum of post_size.
+ */
+enum { TESTAMENTS_MAX = 32, TESTAMENT_BYTES_MAX = 64 << 10 };
 
 /* True if the procedure ends sessions. */
 static inline bool meta_kills(enum meta_procedure procedure)
@@ -247,6 +257,7 @@ struct post {
 	uint8_t match; /* enum match */
 	bool progress;
 	uint8_t invoke; /* enum wamp_invoke */
+	bool detached;  /* the scope of testaments; otherwise it is "destroyed" */
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
 	union {

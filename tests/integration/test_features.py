@@ -80,12 +80,10 @@ def test_publications_with_options_that_have_no_effect(routerd, join):
     assert late.silent() == []
 
 
-def test_testaments_and_event_history_are_not_there(routerd, join):
-    client = join(routerd)
-    for name in ("session.add_testament", "session.flush_testaments", "subscription.get_events"):
-        with pytest.raises(WampError) as error:
-            client.call(f"wamp.{name}")
-        assert error.value.uri == "wamp.error.no_such_procedure"
+def test_event_history_is_not_there(routerd, join):
+    with pytest.raises(WampError) as error:
+        join(routerd).call("wamp.subscription.get_events")
+    assert error.value.uri == "wamp.error.no_such_procedure"
 
 
 def test_the_first_component_wamp_is_the_routers(routerd, join):

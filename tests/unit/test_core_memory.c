@@ -15,6 +15,7 @@
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
 #include "routerd/core/session.c"
+#include "routerd/core/testament.c"
 #include "routerd/post/id_list.c"
 #include "routerd/post/payload_writer.c"
 
@@ -237,6 +238,37 @@ static bool scenario_with_queue(struct core *c)
 	return ok;
 }
 
+/* A testament is kept or refused. If there is no memory for an event, it is counted. */
+static bool scenario_with_testaments(struct core *c)
+{
+	unsigned kept = 0;
+
+	send_join(c, alice, "alice");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_join(c, bob, "bob");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_pattern(c, alice, POST_SUBSCRIBE, 1, MATCH_PREFIX, "a");
+	bool ok = answered(c, POST_SUBSCRIBED);
+	send_pattern(c, alice, POST_SUBSCRIBE, 2, MATCH_EXACT, "a.b");
+	ok &= answered(c, POST_SUBSCRIBED);
+	for (unsigned i = 0; i < 3; i++) {
+		send_uri(c, bob, POST_TESTAMENT, 3, "a.b");
+		kept += answered(c, POST_RESULT);
+		assert_int_equal(realm_counters(c->realm).testaments, kept);
+	}
+	send_post(c, bob, (struct post){.type = POST_GONE});
+	assert_int_equal(realm_counters(c->realm).testaments, 0);
+	size_t events = c->outbox.end - c->outbox.first;
+	while (c->outbox.first < c->outbox.end)
+		next_post(c, alice.worker, POST_EVENT);
+	if (realm_counters(c->realm).memberships > 0)
+		assert_int_equal(events + realm_counters(c->realm).unsent_publishes,
+				 kept);
+	return ok && events == 3;
+}
+
 static void runs_out_at_each_place(bool (*play)(struct core *c))
 {
 	bool ok = false;
@@ -274,6 +306,12 @@ static void memory_runs_out_for_callees_and_queues(void **state)
 {
 	(void)state;
 	runs_out_at_each_place(scenario_with_queue);
+}
+
+static void memory_runs_out_for_testaments(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_testaments);
 }
 
 static void memory_runs_out_for_meta_events(void **state)
@@ -369,6 +407,7 @@ static void all_memory_comes_back(void **state)
 		send_uri(c, ref(0, i, 1), POST_SUBSCRIBE, 1, "a");
 		send_uri(c, ref(0, i, 1), POST_REGISTER, 2, i % 2 == 0 ? "p" : "q");
 		send_uri(c, ref(0, i, 1), POST_CALL, 3, i % 2 == 0 ? "q" : "p");
+		send_uri(c, ref(0, i, 1), POST_TESTAMENT, 4, "a");
 	}
 	assert_true(not_freed > before + 2 * N);
 	for (uint32_t i = 0; i < N; i++)
@@ -385,6 +424,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_runs_out_at_each_place),
 		cmocka_unit_test(memory_runs_out_for_several_events),
+		cmocka_unit_test(memory_runs_out_for_testaments),
 		cmocka_unit_test(memory_runs_out_for_meta_events),
 		cmocka_unit_test(memory_runs_out_for_callees_and_queues),
 		cmocka_unit_test(buckets_are_not_needed),

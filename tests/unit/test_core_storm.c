@@ -46,6 +46,7 @@ static uint64_t rng;
 static uint64_t
 	last_made; /* no subscription or registration has this id or a higher one */
 static bool events_are_whole; /* no kill_all and no lack of memory so far */
+static unsigned left_events;  /* of testaments */
 static const struct session_ref listener = {.worker = 0, .slot = 99, .generation = 1};
 
 static unsigned below(unsigned n)
@@ -134,6 +135,8 @@ static void check_post(unsigned to, const struct post *post)
 		if (to == listener.worker && post->session.generation == 0 &&
 		    slice_begins(payload_uri(post->payload), "wamp."))
 			check_meta_event(post);
+		/* of a publication that a dead session has made, or of the router */
+		left_events += post->session.generation != 0 && (p == NULL || !p->here);
 		return;
 	}
 	if (post->session.slot == listener.slot)
@@ -299,6 +302,12 @@ static void send_meta(struct core *c, struct player *p, bool quiet)
 		post.payload = payload(random_uri(&how), NULL);
 		post.match = (uint8_t)how;
 	}
+	post.detached = below(2) == 0;
+	if (procedure == META_SESSION_ADD_TESTAMENT) {
+		post.type = POST_TESTAMENT;
+		post.exclude_me = below(2) == 0;
+		post.payload = payload("a.b.c", NULL);
+	}
 	send_post(c, p->ref, post);
 }
 
@@ -422,6 +431,7 @@ static void storm(struct core *c, uint64_t seed, bool quiet, bool fail)
 	c->realm->limits.queued_bytes = c->realm->limits.queued_total = 1 << 20;
 	rng = seed;
 	events_are_whole = !quiet && !fail;
+	left_events = 0;
 	memset(players, 0, sizeof(players));
 	memset(things, 0, sizeof(things));
 	memset(callees, 0, sizeof(callees));
@@ -461,6 +471,7 @@ static void storm(struct core *c, uint64_t seed, bool quiet, bool fail)
 	assert_int_equal(n.subscriptions, n.sessions);
 	assert_int_equal(n.registrations, 0);
 	assert_int_equal(n.calls_in_flight, 0);
+	assert_int_equal(n.testaments, 0);
 	for (unsigned i = 0; events_are_whole && i < IDS; i++)
 		assert_false(things[i].exists);
 }
@@ -476,6 +487,7 @@ static void in_any_order(void **state)
 	assert_true(n.timeouts > 10);
 	assert_true(n.cancels > 5);
 	assert_true(n.no_available_callee > 5);
+	assert_true(left_events > 10);
 }
 
 static void with_kill_all(void **state)

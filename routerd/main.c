@@ -63,6 +63,7 @@ static int load_and_run(const char *path, bool only_check)
 			 cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
 		code = daemon_approve_config(path, &errors, summary);
 	} else {
+		config_derive(cfg);
 		code = run_routerd(path, cfg, &errors);
 	}
 	config_free(&cfg);

@@ -142,37 +142,6 @@ static void check_conflicts(struct conf *c, const struct config *cfg,
 	}
 }
 
-/*
- * Finds the authenticator that a field of the configuration, *name, refers to. Returns
- * its index, or adds an error and returns -1.
- */
-static int find_authenticator(struct conf *c, const struct config *cfg,
-			      const char *const *name)
-{
-	int found = config_authenticator_find(cfg, *name);
-
-	if (found >= 0)
-		return found;
-	conf_fail(c, name,
-		  "unknown authenticator '%s': define it in 'authenticators' at the top "
-		  "of the file",
-		  conf_quote(*name).text);
-	return -1;
-}
-
-/* Finds the authenticators of the login methods that are offered. */
-static void find_authenticators(struct conf *c, const struct config *cfg,
-				struct config_auth *auth)
-{
-	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT; m++) {
-		struct config_dynamic *d = &auth->dynamic[m];
-
-		d->authenticator_index =
-			d->type == -1 ? -1
-				      : find_authenticator(c, cfg, &d->authenticator);
-	}
-}
-
 static void check_authorizers(struct conf *c, const struct config *cfg)
 {
 	for (size_t i = 0; i < cfg->n_realms; i++)
@@ -180,33 +149,9 @@ static void check_authorizers(struct conf *c, const struct config *cfg)
 			const struct config_role *role = &cfg->realms[i].roles[k];
 
 			if (role->authorizer != NULL)
-				(void)find_authenticator(c, cfg, &role->authorizer);
+				(void)config_authenticator_named(c, cfg,
+								 &role->authorizer);
 		}
-}
-
-/* Finds the realm of anonymous clients, and checks that the role exists. */
-static void find_anonymous(struct conf *c, const struct config *cfg,
-			   struct config_auth *auth)
-{
-	const char *realm = auth->anonymous.realm, *role = auth->anonymous.role;
-	int index = realm == NULL ? -1 : config_realm_find(cfg, slice_str(realm));
-	size_t roles = 0;
-
-	auth->anonymous.realm_index = index;
-	if (auth->anonymous.type == -1)
-		return;
-	for (size_t i = 0; i < cfg->n_realms; i++)
-		if (realm == NULL || (int)i == index)
-			roles += config_role_find(&cfg->realms[i], slice_str(role)) >= 0;
-	if (realm != NULL && index < 0)
-		conf_fail(c, &auth->anonymous.realm, "there is no realm '%s' in 'realms'",
-			  conf_quote(realm).text);
-	else if (realm != NULL && roles == 0)
-		conf_fail(c, &auth->anonymous.role, "the realm '%s' has no role '%s'",
-			  conf_quote(realm).text, conf_quote(role).text);
-	else if (roles == 0)
-		conf_fail(c, &auth->anonymous.role, "no realm has a role '%s'",
-			  conf_quote(role).text);
 }
 
 /*
@@ -261,10 +206,7 @@ static void check_config(struct conf *c, void *map)
 		if (conf_broken(c, l) || l->name == NULL)
 			continue;
 		check_conflicts(c, cfg, l);
-		if (!conf_broken(c, &cfg->authenticators))
-			find_authenticators(c, cfg, &l->auth);
-		if (!conf_broken(c, &cfg->realms))
-			find_anonymous(c, cfg, &l->auth);
+		config_auth_resolve(c, cfg, &l->auth);
 	}
 	if (!conf_broken(c, &cfg->authenticators) && !conf_broken(c, &cfg->realms))
 		check_authorizers(c, cfg);
@@ -341,30 +283,6 @@ void config_free(struct config **cp)
 		return;
 	struct pool pool = cfg->pool; /* cfg itself is allocated from it */
 	pool_fini(&pool);
-}
-
-int config_authenticator_find(const struct config *cfg, const char *name)
-{
-	for (size_t i = 0; i < cfg->n_authenticators; i++)
-		if (strcmp(cfg->authenticators[i].name, name) == 0)
-			return (int)i;
-	return E_NOTFOUND;
-}
-
-int config_realm_find(const struct config *cfg, struct slice name)
-{
-	for (size_t i = 0; i < cfg->n_realms; i++)
-		if (slice_eq_str(name, cfg->realms[i].name))
-			return (int)i;
-	return E_NOTFOUND;
-}
-
-int config_role_find(const struct config_realm *realm, struct slice name)
-{
-	for (size_t i = 0; i < realm->n_roles; i++)
-		if (slice_eq_str(name, realm->roles[i].name))
-			return (int)i;
-	return E_NOTFOUND;
 }
 
 bool config_origin_allowed(const struct config_listener *l, struct slice origin)

@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 #include "common/conf.h"
+#include "proto/fields.h"
 #include "proto/wamp.h"
 #include "routerd/config/rights.h"
 
@@ -22,6 +23,8 @@ enum {
 	CONFIG_MAX_PERMISSIONS = 4096, /* per role */
 	CONFIG_MAX_LISTENERS = 64,
 	CONFIG_MAX_AUTHENTICATORS = 64,
+	CONFIG_MAX_PRINCIPALS = 1024,  /* per transport and method */
+	CONFIG_MAX_SECRET = 4096,      /* bytes of a principal's secret */
 	CONFIG_MAX_MESSAGE = 16 << 20, /* bytes */
 };
 
@@ -87,24 +90,57 @@ struct config_options {
 	int max_connections;              /* open at the same time; 0: no limit */
 };
 
-/* The login methods that ask an authenticator: indexes of config_auth.dynamic. */
-enum dynamic_method {
-	DYNAMIC_CRYPTOSIGN = 0,
-	DYNAMIC_TICKET = 1,
-	DYNAMIC_METHOD_COUNT = 2,
+/* The login methods of config_auth.methods: its indexes. */
+enum config_method_id {
+	METHOD_CRYPTOSIGN = 0,
+	METHOD_TICKET = 1,
+	METHOD_COUNT = 2,
 };
 
-/* The WAMP names of these methods, which are also their keys in the file. */
-extern const char *const config_dynamic_names[DYNAMIC_METHOD_COUNT];
+/* The keys of these methods in the file, which are also their WAMP names. */
+extern const char *const config_method_names[METHOD_COUNT];
 
-struct config_dynamic {
-	int type;                  /* -1: not offered */
-	const char *authenticator; /* its name */
-	int authenticator_index;   /* in config.authenticators; -1: not offered */
+enum config_method_type {
+	METHOD_STATIC = 0,  /* the file lists the principals */
+	METHOD_DYNAMIC = 1, /* an authenticator knows them */
+};
+
+/* A secret. After the file was read, text has it, wherever it came from. */
+struct config_secret {
+	const char *text;       /* NULL: none */
+	const char *file;       /* a file that has the secret, or NULL */
+	const char *credential; /* the name of a credential of systemd, or NULL */
+};
+
+enum { CONFIG_DIGEST_LEN = 32 };
+
+/* Somebody who may log in by a static method. */
+struct config_principal {
+	const char *authid;
+	const char *role;
+	const char *realm; /* NULL: the realm that the client asks for */
+	struct config_secret secret;
+	struct conf_strings authorized_keys;
+	/* Derived from the keys above. */
+	struct field_keys keys;
+	uint8_t digest[CONFIG_DIGEST_LEN]; /* of the secret; see config_digest */
+};
+
+struct config_method {
+	int type;                  /* -1: not offered; else enum config_method_type */
+	const char *authenticator; /* METHOD_DYNAMIC: its name */
+	int authenticator_index;   /* in config.authenticators; -1: not METHOD_DYNAMIC */
+	struct config_principal *principals; /* METHOD_STATIC */
+	size_t n_principals;
+	/*
+	 * Takes the place of a principal whose authid is unknown. Its secret and its key
+	 * are random, so nobody can log in as it.
+	 */
+	struct config_principal nobody;
 };
 
 struct config_auth {
-	struct config_dynamic dynamic[DYNAMIC_METHOD_COUNT];
+	struct config_method methods[METHOD_COUNT];
 	struct {
 		int type;          /* -1: not offered */
 		const char *role;  /* NULL: not offered */
@@ -170,6 +206,7 @@ struct config {
 	size_t n_authenticators;
 	struct config_limits limits;
 	struct conf_log log;
+	uint8_t digest_key[CONFIG_DIGEST_LEN]; /* random; see config_digest */
 	struct {
 		/* for tests: the worker that SIGUSR2 stalls; -1: none */
 		int stall_worker;
@@ -185,6 +222,29 @@ int config_load(const char *path, struct config **out,
 /* Like config_load, for a text in memory. name is the file's name in messages. */
 int config_parse(struct slice text, const char *name, struct config **out,
 		 struct conf_error *errors_out) MUSTCHECK;
+
+/*
+ * Derives what logins by static methods compare: the digests of the principals' secrets,
+ * and each method's `nobody`. Call it once before clients connect.
+ */
+void config_derive(struct config *cfg);
+
+/*
+ * Computes the digest of a secret. It depends on a random key of this process, so digests
+ * can be compared in a time that tells nothing about the secret or its length.
+ */
+void config_digest(const struct config *cfg, struct slice secret,
+		   uint8_t out[CONFIG_DIGEST_LEN]);
+
+/*
+ * The principal of a static method that has this authid, or NULL. Takes the same time for
+ * each authid of the same length.
+ */
+const struct config_principal *config_principal_find(const struct config_method *m,
+						     struct slice authid);
+/* The same for the only principal that has this public key. */
+const struct config_principal *config_principal_by_key(const struct config_method *m,
+						       const uint8_t key[FIELD_KEY_LEN]);
 
 /*
  * Frees a configuration that no thread uses any more, and sets *cfg to NULL. *cfg may be

@@ -92,14 +92,10 @@ const struct conf_foreign config_foreign[] = {
 	KEY("cryptosign", "authenticator-realm", NULL,
 	    "is not supported: an authenticator is a process with a socket, not a "
 	    "session in a realm; 'authenticator' names it"),
-	KEY("cryptosign", "principals", NULL,
-	    "are not stored here: add them to authd with authctl principal add"),
 	{"cryptosign", {"trustroots"}, NULL, NULL},
 	KEY("ticket", "authenticator-realm", NULL,
 	    "is not supported: an authenticator is a process with a socket, not a "
 	    "session in a realm; 'authenticator' names it"),
-	KEY("ticket", "principals", NULL,
-	    "are not stored here: write an authenticator that knows the tickets"),
 	KEY("anonymous", "authid", NULL,
 	    "is not supported: each anonymous session gets its own authid"),
 	{"auth", {"wampcra", "scram", "tls", "cookie"}, NULL, NULL},

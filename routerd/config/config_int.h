@@ -11,11 +11,37 @@
 #define MIB (1 << 20)
 
 struct config;
+struct config_auth;
+struct config_secret;
 
 /* An element of realms (struct config_realm), in config_realms.c. */
 extern const struct conf_table config_realm_table;
 /* An element of transports (struct config_listener), in config_listeners.c. */
 extern const struct conf_table config_listener_table;
+
+/* The login methods of a transport (struct config_auth), in config_auth.c. */
+extern const struct conf_table config_auth_table;
+
+/*
+ * Finds what the methods refer to: authenticators, realms and roles. In config_auth.c.
+ * cfg's realms and authenticators have been read without errors.
+ */
+void config_auth_resolve(struct conf *c, const struct config *cfg,
+			 struct config_auth *auth);
+
+/*
+ * Finds the authenticator that a field of the configuration, *name, refers to. Returns
+ * its index, or adds an error and returns -1. In config_find.c.
+ */
+int config_authenticator_named(struct conf *c, const struct config *cfg,
+			       const char *const *name);
+
+/*
+ * Checks that a principal's secret is given in exactly one way, and reads it. key is the
+ * name of the key for its text. The others are key_file and key_credential. In
+ * config_secret.c.
+ */
+void config_secret_read(struct conf *c, struct config_secret *secret, const char *key);
 
 /* Crossbar's keys that routerd does not have, in config_foreign.c. */
 extern const struct conf_foreign config_foreign[];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads the transports of the configuration: endpoint, options and login methods of each
- * listener; see config.h. No state; any thread.
+ * Reads the transports of the configuration: endpoint and options of each listener; see
+ * config.h. config_auth.c reads their login methods. No state; any thread.
  */
 #include "proto/http.h"
 #include "proto/wamp.h"
@@ -126,61 +126,6 @@ static const struct conf_key options_keys[] = {
 static const struct conf_table options_table =
 	CONF_TABLE("options", struct config_options, options_keys, NULL);
 
-/* --- auth --- */
-
-static const char *const dynamic_only[] = {"dynamic", NULL};
-static const char *const not_dynamic[] = {"static", "function", NULL};
-static const char *const static_only[] = {"static", NULL};
-static const char *const not_static[] = {"dynamic", "function", NULL};
-
-const char *const config_dynamic_names[DYNAMIC_METHOD_COUNT] = {
-	[DYNAMIC_CRYPTOSIGN] = "cryptosign",
-	[DYNAMIC_TICKET] = "ticket",
-};
-
-static const struct conf_key dynamic_keys[] = {
-	CONF_KEY_OF("type", ENUM, struct config_dynamic, type, int, .required = true,
-		    .names = dynamic_only, .later = not_dynamic, .def = -1),
-	CONF_KEY("authenticator", STRING, struct config_dynamic, authenticator,
-		 .required = true),
-};
-static const struct conf_table cryptosign_table =
-	CONF_TABLE("cryptosign", struct config_dynamic, dynamic_keys, NULL);
-static const struct conf_table ticket_table =
-	CONF_TABLE("ticket", struct config_dynamic, dynamic_keys, NULL);
-
-static const struct conf_key anonymous_keys[] = {
-	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
-		    .required = true, .names = static_only, .later = not_static,
-		    .def = -1),
-	CONF_KEY("role", STRING, struct config_auth, anonymous.role, .required = true),
-	CONF_KEY("realm", STRING, struct config_auth, anonymous.realm, .text = NULL),
-};
-static const struct conf_table anonymous_table =
-	CONF_TABLE("anonymous", struct config_auth, anonymous_keys, NULL);
-
-static const struct conf_key auth_keys[] = {
-	CONF_KEY_OF("cryptosign", MAP, struct config_auth, dynamic[DYNAMIC_CRYPTOSIGN],
-		    struct config_dynamic, .table = &cryptosign_table),
-	CONF_KEY_OF("ticket", MAP, struct config_auth, dynamic[DYNAMIC_TICKET],
-		    struct config_dynamic, .table = &ticket_table),
-	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
-};
-static const struct conf_table auth_table =
-	CONF_TABLE("auth", struct config_auth, auth_keys, NULL);
-
-bool config_auth_asks(const struct config_auth *auth, int authenticator)
-{
-	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT; m++) {
-		const struct config_dynamic *d = &auth->dynamic[m];
-
-		if (d->type != -1 &&
-		    (authenticator == -1 || d->authenticator_index == authenticator))
-			return true;
-	}
-	return false;
-}
-
 /* --- the listener --- */
 
 /* A path as in a request: printable ASCII without spaces. */
@@ -194,6 +139,15 @@ static bool is_path(const char *path)
 static const struct conf_rule path_rule = {
 	is_path, "'paths': a path begins with '/' and has no query, space or '*', such "
 		 "as /ws; without 'paths' all paths are served"};
+
+static bool offers_any(const struct config_auth *auth)
+{
+	bool any = auth->anonymous.type != -1;
+
+	for (size_t m = 0; m < METHOD_COUNT; m++)
+		any = any || auth->methods[m].type != -1;
+	return any;
+}
 
 #define OF_WEBSOCKET                                                                     \
 	"is for WebSocket: leave it out, or use 'type: universal' to serve both"
@@ -213,7 +167,7 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, l->type == LISTENER_WEBSOCKET && o->rawsocket_ping,
 		  &o->rawsocket_ping, "rawsocket_ping",
 		  "is for RawSocket: leave it out, WebSocket clients get pings anyway");
-	if (!config_auth_asks(&l->auth, -1) && l->auth.anonymous.type == -1)
+	if (!offers_any(&l->auth))
 		conf_fail(c, NULL,
 			  "nobody could log in: 'auth' needs 'cryptosign', 'ticket' or "
 			  "'anonymous'");
@@ -244,7 +198,7 @@ static const struct conf_key listener_keys[] = {
 	CONF_KEY_OF("options", MAP, struct config_listener, options,
 		    struct config_options, .table = &options_table),
 	CONF_KEY_OF("auth", MAP, struct config_listener, auth, struct config_auth,
-		    .required = true, .table = &auth_table),
+		    .required = true, .table = &config_auth_table),
 };
 const struct conf_table config_listener_table = CONF_TABLE(
 	"the transport", struct config_listener, listener_keys, check_listener);

@@ -216,17 +216,3 @@ static const struct conf_key realm_keys[] = {
 };
 const struct conf_table config_realm_table =
 	CONF_TABLE("the realm", struct config_realm, realm_keys, NULL);
-
-/* --- lookups --- */
-
-bool config_is_authorizer(const struct config *cfg, const char *authenticator)
-{
-	for (size_t i = 0; i < cfg->n_realms; i++)
-		for (size_t k = 0; k < cfg->realms[i].n_roles; k++) {
-			const char *name = cfg->realms[i].roles[k].authorizer;
-
-			if (name != NULL && strcmp(name, authenticator) == 0)
-				return true;
-		}
-	return false;
-}

@@ -107,6 +107,24 @@ static void warn_of_authenticator(struct conf *c, const struct config *cfg, size
 
 /* --- realms --- */
 
+/* Does some static method have a principal with this role in this realm? */
+static bool has_principal(const struct config *cfg, const struct config_auth *auth,
+			  size_t realm, const char *role)
+{
+	const char *realm_name = cfg->realms[realm].name;
+
+	for (size_t m = 0; m < METHOD_COUNT; m++)
+		for (size_t i = 0; i < auth->methods[m].n_principals; i++) {
+			const struct config_principal *who =
+				&auth->methods[m].principals[i];
+
+			if ((who->realm == NULL || strcmp(who->realm, realm_name) == 0) &&
+			    strcmp(who->role, role) == 0)
+				return true;
+		}
+	return false;
+}
+
 static bool may_get(const struct config *cfg, size_t realm, const char *role)
 {
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
@@ -114,8 +132,8 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 		int its = auth->anonymous.realm_index;
 
 		/* An authenticator may assign any role in any realm. */
-		if (config_auth_asks(auth, -1) ||
-		    ((its == -1 || its == (int)realm) &&
+		if (config_auth_asks(auth, -1) || has_principal(cfg, auth, realm, role) ||
+		    (auth->anonymous.type != -1 && (its == -1 || its == (int)realm) &&
 		     strcmp(auth->anonymous.role, role) == 0))
 			return true;
 	}

@@ -49,6 +49,6 @@ static void anonymous_hello(struct peer *p, const struct msg_hello *h)
 
 const struct login_method login_anonymous = {
 	.name = "anonymous",
-	.dynamic = LOGIN_NOT_DYNAMIC,
+	.id = LOGIN_ANONYMOUS,
 	.hello = anonymous_hello,
 };

@@ -7,11 +7,7 @@
 
 #include "routerd/post/outbox.h"
 
-/*
- * If a name is too long for the authenticator's protocol, denies the login and returns
- * false. A question without the name would be about a different login.
- */
-static bool names_are_short(struct peer *p, const struct msg_hello *h)
+bool login_names_are_short(struct peer *p, const struct msg_hello *h)
 {
 	const struct {
 		const char *what, *uri;
@@ -69,7 +65,7 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 			},
 	};
 
-	if (!names_are_short(p, h))
+	if (!login_names_are_short(p, h))
 		return false;
 	/* The names are short enough, so it can fail only if memory runs out. */
 	if (auth_request_write(out, &q, max_message) == 0)

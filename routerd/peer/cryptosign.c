@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The login method cryptosign (specification: "Cryptosign-based Authentication"): an
- * authenticator says which Ed25519 keys a principal has, and the client proves that it
- * has one of them by signing a challenge. The worker's thread.
+ * authenticator or the configuration says which Ed25519 keys a principal has, and the
+ * client proves that it has one of them by signing a challenge. The worker's thread.
  */
 #include "routerd/peer/login.h"
 
@@ -27,6 +27,73 @@ struct cryptosign {
 	uint8_t signature[crypto_sign_BYTES];
 };
 
+static void send_challenge(struct peer *p)
+{
+	char text[2 * CHALLENGE_LEN + 1];
+	struct cryptosign *cs = p->login->state;
+
+	randombytes_buf(cs->challenge, CHALLENGE_LEN);
+	sodium_bin2hex(text, sizeof(text), cs->challenge, CHALLENGE_LEN);
+	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, text);
+	peer_send_sure(p);
+}
+
+/* --- HELLO: find the keys in the configuration --- */
+
+static bool is_key_of(const struct field_keys *keys, const uint8_t key[FIELD_KEY_LEN])
+{
+	bool has = false;
+
+	for (unsigned i = 0; i < keys->n; i++)
+		has = has || memcmp(keys->key[i], key, FIELD_KEY_LEN) == 0;
+	return has;
+}
+
+/*
+ * The principal that has the claimed key or, if HELLO has none, the only key of its
+ * authid. NULL if there is none. So exactly one key must sign, for known principals and
+ * unknown ones.
+ */
+static const struct config_principal *find_key_holder(struct peer *p,
+						      const struct msg_hello *h,
+						      const struct field_key *claimed)
+{
+	const struct config_method *m = login_method_conf(p);
+	const struct config_principal *who =
+		h->authid.len > 0 ? config_principal_find(m, h->authid)
+				  : config_principal_by_key(m, claimed->octets);
+	bool fits =
+		who != NULL && (claimed->there ? is_key_of(&who->keys, claimed->octets)
+					       : who->keys.n == 1);
+
+	return fits ? who : NULL;
+}
+
+static void challenge_locally(struct peer *p, const struct msg_hello *h)
+{
+	struct login *lg = p->login;
+	struct cryptosign *cs = lg->state;
+	const struct field_key *claimed = &cs->claimed_key;
+
+	if (h->authid.len == 0 && !claimed->there) {
+		login_deny(
+			p, WAMP_ERROR_NOT_AUTHORIZED,
+			slice_str("HELLO names neither an authid nor authextra.pubkey, "
+				  "of 64 hex digits"));
+		return;
+	}
+	const struct config_principal *who = find_key_holder(p, h, claimed);
+	if (!login_local_begin(p, h, who))
+		return;
+	cs->keys.n = 1;
+	memcpy(cs->keys.key[0],
+	       who != NULL && claimed->there ? claimed->octets
+					     : lg->principal->keys.key[0],
+	       FIELD_KEY_LEN);
+	peer_set_state(p, PEER_CHALLENGED);
+	send_challenge(p);
+}
+
 /* --- HELLO: ask the authenticator --- */
 
 static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
@@ -49,6 +116,10 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 		return;
 	}
 	cs->claimed_key.there = fields_key_decode(h->pubkey, cs->claimed_key.octets) == 0;
+	if (!login_is_dynamic(p)) {
+		challenge_locally(p, h);
+		return;
+	}
 	buf_init(&question, AUTH_MAX_MESSAGE);
 	if (login_write_question(p, h, AUTH_MAX_MESSAGE, &question))
 		login_ask(p, buf_slice(&question));
@@ -84,7 +155,6 @@ static struct field_key field_key_of(const uint8_t *key)
 static void result(struct peer *p, const struct auth_result *res,
 		   const struct lookup_stamp *stamp)
 {
-	char text[2 * CHALLENGE_LEN + 1];
 	struct cryptosign *cs = p->login->state;
 
 	if (res->keys.n == 0) {
@@ -103,12 +173,8 @@ static void result(struct peer *p, const struct auth_result *res,
 	peer_set_state(p, PEER_CHALLENGED);
 	/* A revocation may have arrived before the answer. Later ones find this login by
 	 * its state. */
-	if (!login_not_revoked(p))
-		return;
-	randombytes_buf(cs->challenge, CHALLENGE_LEN);
-	sodium_bin2hex(text, sizeof(text), cs->challenge, CHALLENGE_LEN);
-	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, text);
-	peer_send_sure(p);
+	if (login_not_revoked(p))
+		send_challenge(p);
 }
 
 /* --- AUTHENTICATE: verify the signature --- */
@@ -199,7 +265,10 @@ static void verify(struct peer *p)
 	struct login *lg = p->login;
 	const uint8_t *key = verifying_key(lg->state);
 
-	if (key == NULL)
+	if (!login_is_dynamic(p))
+		login_local_end(p, key != NULL, field_key_of(key),
+				"signed message has invalid signature");
+	else if (key == NULL)
 		bad_signature(p, "signed message has invalid signature");
 	else if (!learn_key(lg, key))
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
@@ -209,7 +278,7 @@ static void verify(struct peer *p)
 
 const struct login_method login_cryptosign = {
 	.name = "cryptosign",
-	.dynamic = DYNAMIC_CRYPTOSIGN,
+	.id = METHOD_CRYPTOSIGN,
 	.hello = cryptosign_hello,
 	.result = result,
 	.authenticate = cryptosign_authenticate,

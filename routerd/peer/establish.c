@@ -128,7 +128,7 @@ static bool disagree(struct peer *p, const struct identity *who, const char *wha
 	const struct login *lg = p->login;
 	va_list ap;
 
-	if (lg->method->result != NULL)
+	if (login_is_dynamic(p))
 		peer_log(p, LOG_LEVEL_ERROR,
 			 "configuration and authenticator disagree authenticator=%s "
 			 "realm=%s authrole=%s authid=%s reason=\"%s\" corr=%s "

@@ -15,9 +15,8 @@ static const struct login_method *const login_methods[] = {
 
 static bool is_offered(const struct login_method *m, const struct config_listener *l)
 {
-	return m->dynamic == LOGIN_NOT_DYNAMIC
-		       ? l->auth.anonymous.role != NULL
-		       : l->auth.dynamic[m->dynamic].authenticator_index >= 0;
+	return m->id == LOGIN_ANONYMOUS ? l->auth.anonymous.role != NULL
+					: l->auth.methods[m->id].type != -1;
 }
 
 static uint64_t random_id(void)

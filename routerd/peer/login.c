@@ -90,6 +90,7 @@ void login_free(struct peer *p)
 	buf_fini(&lg->extra);
 	free(lg->state);
 	free(lg->path);
+	free(lg->realm);
 	free(lg);
 }
 
@@ -113,12 +114,23 @@ void login_abandon(struct peer *p)
 	login_free(p);
 }
 
-unsigned login_authenticator_index(const struct peer *p)
+const struct config_method *login_method_conf(const struct peer *p)
 {
 	const struct login *lg = p->login;
 
-	return (unsigned)lg->listener->auth.dynamic[lg->method->dynamic]
-		.authenticator_index;
+	ASSERT(lg->method->id != LOGIN_ANONYMOUS);
+	return &lg->listener->auth.methods[lg->method->id];
+}
+
+bool login_is_dynamic(const struct peer *p)
+{
+	return p->login->method->id != LOGIN_ANONYMOUS &&
+	       login_method_conf(p)->type == METHOD_DYNAMIC;
+}
+
+unsigned login_authenticator_index(const struct peer *p)
+{
+	return (unsigned)login_method_conf(p)->authenticator_index;
 }
 
 const struct config_authenticator *login_authenticator(const struct peer *p)

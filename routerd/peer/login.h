@@ -10,7 +10,8 @@
  * that the listener offers and ignores names that it does not know. Each method has a
  * file (anonymous.c, cryptosign.c, ticket.c) and a row in the table in hello.c. A method
  * that needs an authenticator asks it through ask.c: cryptosign at HELLO, before
- * CHALLENGE; ticket after AUTHENTICATE.
+ * CHALLENGE; ticket after AUTHENTICATE. If the configuration lists the principals,
+ * nobody is asked: see local.c.
  *
  * The worker's thread only.
  */
@@ -52,6 +53,10 @@ struct login {
 	struct identity *identity; /* counted; NULL until the principal is known */
 	struct buf extra;          /* an encoded map, or empty */
 
+	/* Only in a login by a static method. */
+	const struct config_principal *principal; /* the method's nobody if unknown */
+	char *realm; /* owned; HELLO.Realm, which may be empty */
+
 	void *state; /* owned; the method allocates it, login_free frees it */
 	bool queued; /* in peers.to_verify */
 	TAILQ_ENTRY(login) to_verify;
@@ -60,11 +65,11 @@ struct login {
 /* A login method. The table in hello.c lists them. */
 struct login_method {
 	const char *name;
-	int dynamic; /* enum dynamic_method, or LOGIN_NOT_DYNAMIC */
+	int id; /* enum config_method_id, or LOGIN_ANONYMOUS */
 	void (*hello)(struct peer *p, const struct msg_hello *h);
 	/*
-	 * Handles the authenticator's result, in state AUTH_WAIT. NULL if the method asks
-	 * no authenticator.
+	 * Handles the authenticator's result, in state AUTH_WAIT. NULL if the method
+	 * never asks an authenticator.
 	 */
 	void (*result)(struct peer *p, const struct auth_result *r,
 		       const struct lookup_stamp *stamp);
@@ -79,7 +84,7 @@ struct login_method {
 	 */
 	void (*verify)(struct peer *p);
 };
-enum { LOGIN_NOT_DYNAMIC = -1 };
+enum { LOGIN_ANONYMOUS = -1 };
 extern const struct login_method login_anonymous, login_cryptosign, login_ticket;
 
 /* --- login.c --- */
@@ -100,6 +105,10 @@ void login_free(struct peer *p);
  */
 void login_abandon(struct peer *p);
 
+/* What p's listener says about p's method, which is not anonymous. */
+const struct config_method *login_method_conf(const struct peer *p);
+/* True if an authenticator decides about this login. */
+bool login_is_dynamic(const struct peer *p);
 /*
  * The authenticator that p's listener uses for p's method, and its index in the
  * configuration.
@@ -181,6 +190,11 @@ void login_revoked(struct peer *p, const struct revocation *revocation);
 /* --- ask.c --- */
 
 /*
+ * Denies the login, and returns false, if a name in HELLO is too long for the
+ * authenticator's protocol. A question without the name would be about a different login.
+ */
+bool login_names_are_short(struct peer *p, const struct msg_hello *h);
+/*
  * Appends the question about a HELLO to out, as auth_request_write does, with at most
  * max_message bytes. False if p has been refused or dropped.
  */
@@ -191,6 +205,23 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
  * has been dropped because memory ran out.
  */
 void login_ask(struct peer *p, struct slice question);
+
+/* --- local.c --- */
+
+/*
+ * Begins a login by a static method. who is the principal that the client wants to be, or
+ * NULL if nobody is known by this name. The method's nobody then takes its place, so that
+ * all that follows is the same for both. False if p has been refused or dropped.
+ */
+bool login_local_begin(struct peer *p, const struct msg_hello *h,
+		       const struct config_principal *who) MUSTCHECK;
+/*
+ * Ends a login by a static method. proved: the client knows the secret of p's principal,
+ * or has its key. Posts JOIN, or denies the login with this message. key is the key that
+ * has signed, if any.
+ */
+void login_local_end(struct peer *p, bool proved, struct field_key key,
+		     const char *message);
 
 /* --- hello.c --- */
 

@@ -154,10 +154,12 @@ bool peers_login_possible(struct peers *ps, const struct config_listener *l)
 {
 	bool possible = l->auth.anonymous.role != NULL;
 
-	for (size_t m = 0; m < DYNAMIC_METHOD_COUNT && !possible; m++) {
-		int i = l->auth.dynamic[m].authenticator_index;
+	for (size_t i = 0; i < METHOD_COUNT && !possible; i++) {
+		const struct config_method *m = &l->auth.methods[i];
 
-		possible = i >= 0 && (ps->hold_queues_full >> i & 1) == 0;
+		possible = m->type == METHOD_STATIC ||
+			   (m->type == METHOD_DYNAMIC &&
+			    (ps->hold_queues_full >> m->authenticator_index & 1) == 0);
 	}
 	ps->counters[PEER_LOGINS_UNAVAILABLE] += !possible;
 	return possible;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The login method ticket (specification: "Ticket-based Authentication"): the client
- * sends a secret, and an authenticator says which principal it belongs to.
+ * sends a secret, and an authenticator or the configuration says which principal it
+ * belongs to.
  *
  * The router asks the authenticator only after AUTHENTICATE, since the question contains
  * the ticket. Until then it keeps the question without the ticket. The worker's thread.
@@ -49,28 +50,63 @@ static bool keep(struct login *lg, struct slice question)
 	return true;
 }
 
+static void ask_for_ticket(struct peer *p)
+{
+	peer_set_state(p, PEER_CHALLENGED);
+	msg_write_challenge_ticket(peer_begin(p), p->serializer);
+	peer_send_sure(p);
+}
+
 static void ticket_hello(struct peer *p, const struct msg_hello *h)
 {
 	struct buf question;
 
+	if (!login_is_dynamic(p)) {
+		if (login_local_begin(
+			    p, h, config_principal_find(login_method_conf(p), h->authid)))
+			ask_for_ticket(p);
+		return;
+	}
 	buf_init(&question, KEPT_MAX);
 	if (login_write_question(p, h, KEPT_MAX, &question)) {
-		if (keep(p->login, buf_slice(&question))) {
-			peer_set_state(p, PEER_CHALLENGED);
-			msg_write_challenge_ticket(peer_begin(p), p->serializer);
-			peer_send_sure(p);
-		} else {
+		if (keep(p->login, buf_slice(&question)))
+			ask_for_ticket(p);
+		else
 			login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-		}
 	}
+	buf_fini(&question);
+}
+
+/* Compares the ticket with that of the principal. */
+static void check_locally(struct peer *p, struct slice ticket)
+{
+	uint8_t digest[CONFIG_DIGEST_LEN];
+
+	config_digest(p->peers->config, ticket, digest);
+	login_local_end(
+		p,
+		sodium_memcmp(digest, p->login->principal->digest, sizeof(digest)) == 0,
+		(struct field_key){.there = false}, "the authid or the ticket is wrong");
+}
+
+static void ask_about_ticket(struct peer *p, struct slice ticket)
+{
+	struct auth_request q;
+	struct buf question;
+
+	kept_read(p->login, &q);
+	q.ticket = ticket;
+	/* buf_fini overwrites the ticket */
+	buf_init_secret(&question, AUTH_MAX_MESSAGE);
+	if (auth_request_write(&question, &q, AUTH_MAX_MESSAGE) == 0)
+		login_ask(p, buf_slice(&question));
+	else
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 	buf_fini(&question);
 }
 
 static void ticket_authenticate(struct peer *p, struct slice ticket, struct slice extra)
 {
-	struct auth_request q;
-	struct buf question;
-
 	(void)extra; /* the specification defines nothing in it for tickets */
 	if (ticket.len == 0) {
 		/* some LDAP servers accept an empty password as an anonymous login */
@@ -83,15 +119,10 @@ static void ticket_authenticate(struct peer *p, struct slice ticket, struct slic
 			    "the ticket is longer than %d bytes", AUTH_MAX_STRING);
 		return;
 	}
-	kept_read(p->login, &q);
-	q.ticket = ticket;
-	/* buf_fini overwrites the ticket */
-	buf_init_secret(&question, AUTH_MAX_MESSAGE);
-	if (auth_request_write(&question, &q, AUTH_MAX_MESSAGE) == 0)
-		login_ask(p, buf_slice(&question));
+	if (login_is_dynamic(p))
+		ask_about_ticket(p, ticket);
 	else
-		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-	buf_fini(&question);
+		check_locally(p, ticket);
 }
 
 /* If the authenticator names no authid, the ticket belongs to the authid in HELLO. */
@@ -111,7 +142,7 @@ static void ticket_result(struct peer *p, const struct auth_result *res,
 
 const struct login_method login_ticket = {
 	.name = "ticket",
-	.dynamic = DYNAMIC_TICKET,
+	.id = METHOD_TICKET,
 	.hello = ticket_hello,
 	.result = ticket_result,
 	.authenticate = ticket_authenticate,

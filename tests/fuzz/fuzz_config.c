@@ -48,11 +48,16 @@ static void check_listener(const struct config *cfg, const struct config_listene
 	ASSERT(l->name != NULL && l->serializers != 0);
 	ASSERT(l->endpoint.type == ENDPOINT_UNIX ? l->endpoint.path != NULL
 						 : l->endpoint.port > 0);
-	for (size_t i = 0; i < DYNAMIC_METHOD_COUNT; i++) {
-		const struct config_dynamic *d = &auth->dynamic[i];
-		offered = offered || d->type != -1;
-		ASSERT((d->type != -1) == (d->authenticator_index >= 0));
-		ASSERT(d->authenticator_index < (int)cfg->n_authenticators);
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct config_method *m = &auth->methods[i];
+		offered = offered || m->type != -1;
+		ASSERT((m->type == METHOD_DYNAMIC) == (m->authenticator_index >= 0));
+		ASSERT((m->type == METHOD_STATIC) == (m->n_principals > 0));
+		ASSERT(m->authenticator_index < (int)cfg->n_authenticators);
+		for (size_t k = 0; k < m->n_principals; k++)
+			ASSERT(m->principals[k].role != NULL &&
+			       (m->principals[k].secret.text != NULL) !=
+				       (m->principals[k].keys.n > 0));
 	}
 	ASSERT(offered);
 	ASSERT(realm < (int)cfg->n_realms);

@@ -218,7 +218,11 @@ static const char yaml[] =
 	"    auth:\n"
 	"      cryptosign: {type: dynamic, authenticator: authd}\n"
 	"      ticket: {type: dynamic, authenticator: authd}\n"
-	"      anonymous: {type: static, role: device}\n";
+	"      anonymous: {type: static, role: device}\n"
+	"  - type: websocket\n"
+	"    endpoint: {type: tcp, port: 2}\n"
+	"    auth:\n"
+	"      ticket: {type: static, principals: {joe: {role: device, ticket: s3cret}}}\n";
 
 struct world {
 	struct config *config;
@@ -260,6 +264,7 @@ static inline int setup(void **state)
 	memset(&w, 0, sizeof(w));
 	if (config_parse(slice_str(yaml), "test", &w.config, &err) != 0)
 		fail_msg("%s", err.text);
+	config_derive(w.config);
 	assert_int_equal(policy_new(NULL, w.config, &w.policy), 0);
 	w.loop = loop_new(NULL, NULL);
 	the_net.loop = w.loop;

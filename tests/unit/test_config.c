@@ -68,7 +68,7 @@ static void defaults_of_a_listener(void **state)
 	assert_int_equal(l->options.auto_ping_timeout, 10000);
 	assert_int_equal(l->options.open_handshake_timeout, 10000);
 	assert_int_equal(l->options.close_handshake_timeout, 2000);
-	assert_int_equal(l->auth.dynamic[DYNAMIC_CRYPTOSIGN].authenticator_index, 0);
+	assert_int_equal(l->auth.methods[METHOD_CRYPTOSIGN].authenticator_index, 0);
 	assert_int_equal(l->auth.anonymous.type, -1);
 	assert_int_equal(l->auth.anonymous.realm_index, -1);
 
@@ -172,15 +172,15 @@ static void check_whole_listeners(void)
 	assert_int_equal(l[0].options.auto_ping_timeout, 100);
 	assert_int_equal(l[0].options.open_handshake_timeout, 3000);
 	assert_int_equal(l[0].options.close_handshake_timeout, 1000);
-	assert_int_equal(l[0].auth.dynamic[DYNAMIC_CRYPTOSIGN].authenticator_index, 1);
+	assert_int_equal(l[0].auth.methods[METHOD_CRYPTOSIGN].authenticator_index, 1);
 	assert_int_equal(l[0].auth.anonymous.realm_index, 1);
 	assert_string_equal(l[0].auth.anonymous.role, "guest");
 	assert_string_equal(l[1].name, "listener1");
 	assert_int_equal(l[1].endpoint.type, ENDPOINT_UNIX);
 	assert_string_equal(l[1].endpoint.path, "/run/r.sock");
 	assert_int_equal(l[1].endpoint.mode, 0666);
-	assert_int_equal(l[1].auth.dynamic[DYNAMIC_CRYPTOSIGN].type, -1);
-	assert_int_equal(l[1].auth.dynamic[DYNAMIC_CRYPTOSIGN].authenticator_index, -1);
+	assert_int_equal(l[1].auth.methods[METHOD_CRYPTOSIGN].type, -1);
+	assert_int_equal(l[1].auth.methods[METHOD_CRYPTOSIGN].authenticator_index, -1);
 	assert_int_equal(l[1].auth.anonymous.realm_index, -1);
 	assert_string_equal(l[2].endpoint.host, "::1");
 	assert_string_equal(l[3].endpoint.host, "::");

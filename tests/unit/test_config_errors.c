@@ -11,6 +11,13 @@
 
 #include "tests/unit/config_check.h"
 
+#define A_KEY "1111111111111111111111111111111111111111111111111111111111111111"
+#define NO_AUTHENTICATOR                                                                 \
+	"'authenticator' is missing: 'type: dynamic' needs the name of an authenticator"
+#define NO_PRINCIPALS                                                                    \
+	"principals are missing: 'type: static' needs a map of authids; with "           \
+	"'type: dynamic' an authenticator knows them"
+
 /* The top of a Crossbar node's file. */
 static void crossbars_node(void **state)
 {
@@ -122,8 +129,9 @@ static void errors_in_realms(void **state)
 		{"name: r, roles: [{name: u}], options: {uri_check: strict}}",
 		 "4:54: 'uri_check' is not supported: URIs are always checked by the "
 		 "loose rules; leave it out"},
-		{"name: r, roles: [{name: u}], realm: x}",
-		 "4:33: unknown key 'realm' in the realm: it belongs in 'anonymous'; "
+		{"name: r, roles: [{name: u}], socket: x}",
+		 "4:33: unknown key 'socket' in the realm: it belongs in "
+		 "'authenticators'; "
 		 "expected here: 'name', 'roles' or 'options'"},
 		{"name: r, roles: [{name: u, authorizer: a, permissions: []}]}",
 		 "4:43: a role must not have both 'permissions' and 'authorizer': leave "
@@ -524,14 +532,12 @@ static void errors_in_auth(void **state)
 {
 	(void)state;
 	static const struct row rows[] = {
-		{"cryptosign: {type: static",
-		 "4:21: 'type': 'static' is not supported yet; expected 'dynamic'"},
 		{"cryptosign: {type: function",
-		 "4:21: 'type': 'function' is not supported yet; expected 'dynamic'"},
+		 "4:21: 'type': 'function' is not supported yet; expected 'static' or "
+		 "'dynamic'"},
 		{"cryptosign: {type: magic",
-		 "4:21: 'type': expected 'dynamic', not 'magic'"},
-		{"cryptosign: {type: dynamic",
-		 "4:14: cryptosign needs the key 'authenticator'"},
+		 "4:21: 'type': expected 'static' or 'dynamic', not 'magic'"},
+		{"cryptosign: {type: dynamic", "4:14: " NO_AUTHENTICATOR},
 		{"cryptosign: {authenticator: authd",
 		 "4:14: cryptosign needs the key 'type'"},
 		{"cryptosign: {type: dynamic, authenticator: other",
@@ -541,9 +547,33 @@ static void errors_in_auth(void **state)
 		 "4:51: 'authenticator-realm' is not supported: an authenticator is a "
 		 "process with a socket, not a session in a realm; 'authenticator' names "
 		 "it"},
-		{"cryptosign: {principals: {}",
-		 "4:27: 'principals' are not stored here: add them to authd with authctl "
-		 "principal add"},
+		{"cryptosign: {type: static", "4:14: " NO_PRINCIPALS},
+		{"cryptosign: {type: static, principals: {}",
+		 "4:41: 'principals': expected 1 to 1024 elements, not 0"},
+		{"cryptosign: {type: static, authenticator: authd, "
+		 "principals: {a: {role: user, authorized_keys: [" A_KEY "]}}",
+		 "4:44: 'authenticator' is for 'type: dynamic', which asks it"},
+		{"cryptosign: {type: dynamic, authenticator: authd, "
+		 "principals: {a: {role: user, authorized_keys: [" A_KEY "]}}",
+		 "4:64: principals are for 'type: static': with 'type: dynamic' the "
+		 "authenticator knows them (authctl principal add)"},
+		{"cryptosign: {type: static, principals: {a: {role: user}}",
+		 "4:45: the principal needs the key 'authorized_keys'"},
+		{"cryptosign: {type: static, principals: {a: {authorized_keys: [" A_KEY
+		 "]}}",
+		 "4:45: the principal needs the key 'role'"},
+		{"cryptosign: {type: static, principals: {a: {role: user, "
+		 "authorized_keys: [abc]}}",
+		 "4:76: 'authorized_keys': expected public keys, each of 64 hex digits"},
+		{"cryptosign: {type: static, principals: {a: {role: king, "
+		 "authorized_keys: [" A_KEY "]}}",
+		 "4:52: no realm has a role 'king'"},
+		{"cryptosign: {type: static, principals: {a: {role: user, realm: realm2, "
+		 "authorized_keys: [" A_KEY "]}}",
+		 "4:65: there is no realm 'realm2' in 'realms'"},
+		{"cryptosign: {type: static, principals: {a: {role: king, realm: realm1, "
+		 "authorized_keys: [" A_KEY "]}}",
+		 "4:52: the realm 'realm1' has no role 'king'"},
 		{"cryptosign: {trustroots: {}",
 		 "4:27: 'trustroots' is not supported yet: leave it out"},
 		{"anonymous: {type: dynamic",
@@ -560,9 +590,8 @@ static void errors_in_auth(void **state)
 		 "4:34: no realm has a role '\\x1b[1m'"},
 		{"anonymous: {authid: x", "4:22: 'authid' is not supported: each "
 					  "anonymous session gets its own authid"},
-		{"ticket: {type: static",
-		 "4:17: 'type': 'static' is not supported yet; expected 'dynamic'"},
-		{"ticket: {type: dynamic", "4:10: ticket needs the key 'authenticator'"},
+		{"ticket: {type: static", "4:10: " NO_PRINCIPALS},
+		{"ticket: {type: dynamic", "4:10: " NO_AUTHENTICATOR},
 		{"ticket: {type: dynamic, authenticator: other",
 		 "4:41: unknown authenticator 'other': define it in 'authenticators' at "
 		 "the top of the file"},
@@ -570,9 +599,21 @@ static void errors_in_auth(void **state)
 		 "4:47: 'authenticator-realm' is not supported: an authenticator is a "
 		 "process with a socket, not a session in a realm; 'authenticator' names "
 		 "it"},
-		{"ticket: {principals: {}",
-		 "4:23: 'principals' are not stored here: write an authenticator that "
-		 "knows the tickets"},
+		{"ticket: {type: static, principals: {a: {role: user}}",
+		 "4:41: a secret is missing: expected one of 'ticket', 'ticket_file' and "
+		 "'ticket_credential'"},
+		{"ticket: {type: static, principals: {a: {role: user, ticket: s, "
+		 "ticket_file: f}}",
+		 "4:41: there is more than one secret: expected one of 'ticket', "
+		 "'ticket_file' and 'ticket_credential'"},
+		{"ticket: {type: static, principals: {a: {role: user, ticket: ''}}",
+		 "4:62: 'ticket': expected a string, not an empty string"},
+		{"ticket: {type: static, principals: {a: {role: user, ticket: s}, a: "
+		 "{role: user, ticket: t}}",
+		 "4:66: 'a' is given twice in 'principals'"},
+		{"ticket: {type: static, principals: {a: {role: user, ticket_credential: "
+		 "../x}}",
+		 "4:73: expected the name of a credential, without '/'"},
 		{"wampcra: {", "4:11: 'wampcra' is not supported yet: leave it out"},
 		{"scram: {", "4:9: 'scram' is not supported yet: leave it out"},
 		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},

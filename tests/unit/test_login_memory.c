@@ -10,6 +10,7 @@
 #include "routerd/peer/cryptosign.c"
 #include "routerd/peer/establish.c"
 #include "routerd/peer/hello.c"
+#include "routerd/peer/local.c"
 #include "routerd/peer/login.c"
 #include "routerd/peer/ticket.c"
 #include "routerd/post/identity.c"
@@ -68,6 +69,20 @@ static void log_in_by_ticket(void)
 	owner_says(POST_JOINED, NULL);
 }
 
+/* At the listener whose configuration has the principals. */
+static void log_in_by_local_ticket(void)
+{
+	w.conn.peer.login->listener = &w.config->listeners[1];
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"j\\u006fe\","
+	    "\"authmethods\":[\"ticket\"]}]");
+	if (over())
+		return;
+	say("[5,\"s3cr\\u0065t\",{}]");
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
 static void memory_runs_out(void (*log_in)(void))
 {
 	unsigned joined = 0;
@@ -102,9 +117,17 @@ static void test_memory_runs_out_with_a_ticket(void **state)
 	memory_runs_out(log_in_by_ticket);
 }
 
+static void test_memory_runs_out_with_a_local_ticket(void **state)
+{
+	(void)state;
+	memory_runs_out(log_in_by_local_ticket);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_local_ticket,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_ticket, setup,
 						teardown),

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the login methods of a transport, and finds what they refer to; see config.h. No
+ * state; any thread.
+ */
+#include "common/err.h"
+#include "proto/wamp.h"
+#include "routerd/config/config.h"
+#include "routerd/config/config_int.h"
+
+const char *const config_method_names[METHOD_COUNT] = {
+	[METHOD_CRYPTOSIGN] = "cryptosign",
+	[METHOD_TICKET] = "ticket",
+};
+
+/* --- principals --- */
+
+enum { MAX_AUTHID = 255 }; /* bytes; the same limit as for the authid in HELLO */
+
+static bool is_authid(const char *text)
+{
+	return strlen(text) <= MAX_AUTHID;
+}
+static const struct conf_rule authid_rule = {is_authid,
+					     "expected an authid of at most 255 bytes"};
+
+static bool is_public_key(const char *text)
+{
+	uint8_t key[FIELD_KEY_LEN];
+
+	return fields_key_decode(slice_str(text), key) == 0;
+}
+static const struct conf_rule public_key_rule = {
+	is_public_key, "'authorized_keys': expected public keys, each of 64 hex digits"};
+
+#define PRINCIPAL_ROLE                                                                   \
+	CONF_KEY("role", STRING, struct config_principal, role, .required = true),       \
+		CONF_KEY("realm", STRING, struct config_principal, realm, .text = NULL)
+#define PRINCIPAL_SECRET(key)                                                            \
+	CONF_KEY(key, STRING, struct config_principal, secret.text,                      \
+		 .max = CONFIG_MAX_SECRET),                                              \
+		CONF_KEY(key "_file", STRING, struct config_principal, secret.file,      \
+			 .text = NULL),                                                  \
+		CONF_KEY(key "_credential", STRING, struct config_principal,             \
+			 secret.credential, .text = NULL)
+
+static void check_keys(struct conf *c, void *map)
+{
+	struct config_principal *who = map;
+
+	(void)c;
+	for (size_t i = 0; i < who->authorized_keys.count; i++) {
+		struct slice hex = slice_str(who->authorized_keys.items[i]);
+		int err = fields_key_decode(hex, who->keys.key[who->keys.n++]);
+
+		ASSERT(err == 0); /* the rule has checked it */
+	}
+}
+
+static void check_ticket(struct conf *c, void *map)
+{
+	config_secret_read(c, &((struct config_principal *)map)->secret, "ticket");
+}
+
+static const struct conf_key key_holder_keys[] = {
+	PRINCIPAL_ROLE,
+	CONF_KEY("authorized_keys", STRINGS, struct config_principal, authorized_keys,
+		 .required = true, .min = 1, .max = FIELD_MAX_KEYS,
+		 .rule = &public_key_rule),
+};
+static const struct conf_table key_holder_table =
+	CONF_TABLE("the principal", struct config_principal, key_holder_keys, check_keys);
+
+static const struct conf_key ticket_holder_keys[] = {PRINCIPAL_ROLE,
+						     PRINCIPAL_SECRET("ticket")};
+static const struct conf_table ticket_holder_table = CONF_TABLE(
+	"the principal", struct config_principal, ticket_holder_keys, check_ticket);
+
+/* --- methods --- */
+
+static const char *const method_types[] = {
+	[METHOD_STATIC] = "static",
+	[METHOD_DYNAMIC] = "dynamic",
+	NULL,
+};
+static const char *const no_types[] = {"function", NULL};
+static const char *const static_only[] = {"static", NULL};
+static const char *const not_static[] = {"dynamic", "function", NULL};
+
+/* A method needs principals or an authenticator, depending on its type. */
+static void check_method(struct conf *c, void *map)
+{
+	const struct config_method *m = map;
+	bool dynamic = m->type == METHOD_DYNAMIC;
+
+	if (dynamic && m->authenticator == NULL)
+		conf_fail(c, NULL,
+			  "'authenticator' is missing: 'type: dynamic' needs the name of "
+			  "an authenticator");
+	else if (dynamic && conf_given(c, &m->principals))
+		conf_fail(c, &m->principals,
+			  "principals are for 'type: static': with 'type: dynamic' the "
+			  "authenticator knows them (authctl principal add)");
+	else if (!dynamic && m->authenticator != NULL)
+		conf_fail(c, &m->authenticator,
+			  "'authenticator' is for 'type: dynamic', which asks it");
+	else if (!dynamic && m->n_principals == 0)
+		conf_fail(c, NULL,
+			  "principals are missing: 'type: static' needs a map of "
+			  "authids; with 'type: dynamic' an authenticator knows them");
+}
+
+#define METHOD_KEYS(principals_key, its_table)                                           \
+	CONF_KEY_OF("type", ENUM, struct config_method, type, int, .required = true,     \
+		    .names = method_types, .later = no_types, .def = -1),                \
+		CONF_KEY("authenticator", STRING, struct config_method, authenticator,   \
+			 .rule = NULL),                                                  \
+		CONF_ARRAY_KEY(principals_key, NAMED, struct config_method, principals,  \
+			       n_principals, struct config_principal, .min = 1,          \
+			       .max = CONFIG_MAX_PRINCIPALS, .rule = &authid_rule,       \
+			       .table = &(its_table))
+
+static const struct conf_key cryptosign_keys[] = {
+	METHOD_KEYS("principals", key_holder_table),
+};
+static const struct conf_table cryptosign_table =
+	CONF_TABLE("cryptosign", struct config_method, cryptosign_keys, check_method);
+
+static const struct conf_key ticket_keys[] = {
+	METHOD_KEYS("principals", ticket_holder_table),
+};
+static const struct conf_table ticket_table =
+	CONF_TABLE("ticket", struct config_method, ticket_keys, check_method);
+
+static const struct conf_key anonymous_keys[] = {
+	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
+		    .required = true, .names = static_only, .later = not_static,
+		    .def = -1),
+	CONF_KEY("role", STRING, struct config_auth, anonymous.role, .required = true),
+	CONF_KEY("realm", STRING, struct config_auth, anonymous.realm, .text = NULL),
+};
+static const struct conf_table anonymous_table =
+	CONF_TABLE("anonymous", struct config_auth, anonymous_keys, NULL);
+
+#define METHOD(name, id)                                                                 \
+	CONF_KEY_OF(#name, MAP, struct config_auth, methods[id], struct config_method,   \
+		    .table = &name##_table)
+static const struct conf_key auth_keys[] = {
+	METHOD(cryptosign, METHOD_CRYPTOSIGN),
+	METHOD(ticket, METHOD_TICKET),
+	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
+};
+const struct conf_table config_auth_table =
+	CONF_TABLE("auth", struct config_auth, auth_keys, NULL);
+
+bool config_auth_asks(const struct config_auth *auth, int authenticator)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++) {
+		const struct config_method *m = &auth->methods[i];
+
+		if (m->type == METHOD_DYNAMIC &&
+		    (authenticator == -1 || m->authenticator_index == authenticator))
+			return true;
+	}
+	return false;
+}
+
+/* --- cross-references --- */
+
+/*
+ * Checks that a realm has a role. The fields are those of the file; without a realm, some
+ * realm must have the role. Returns the realm's index, or -1.
+ */
+static int find_role(struct conf *c, const struct config *cfg, const char *const *realm,
+		     const char *const *role)
+{
+	int index = *realm == NULL ? -1 : config_realm_find(cfg, slice_str(*realm));
+	size_t roles = 0;
+
+	for (size_t i = 0; i < cfg->n_realms; i++)
+		if (*realm == NULL || (int)i == index)
+			roles += config_role_find(&cfg->realms[i], slice_str(*role)) >= 0;
+	if (*realm != NULL && index < 0)
+		conf_fail(c, realm, "there is no realm '%s' in 'realms'",
+			  conf_quote(*realm).text);
+	else if (*realm != NULL && roles == 0)
+		conf_fail(c, role, "the realm '%s' has no role '%s'",
+			  conf_quote(*realm).text, conf_quote(*role).text);
+	else if (roles == 0)
+		conf_fail(c, role, "no realm has a role '%s'", conf_quote(*role).text);
+	return index < 0 ? -1 : index;
+}
+
+static void resolve_method(struct conf *c, const struct config *cfg,
+			   struct config_method *m)
+{
+	m->authenticator_index = -1;
+	if (m->type == METHOD_DYNAMIC && !conf_broken(c, &cfg->authenticators))
+		m->authenticator_index =
+			config_authenticator_named(c, cfg, &m->authenticator);
+	if (m->type != METHOD_STATIC || conf_broken(c, &cfg->realms))
+		return;
+	for (size_t i = 0; i < m->n_principals; i++)
+		(void)find_role(c, cfg, &m->principals[i].realm, &m->principals[i].role);
+}
+
+void config_auth_resolve(struct conf *c, const struct config *cfg,
+			 struct config_auth *auth)
+{
+	for (size_t i = 0; i < METHOD_COUNT; i++)
+		resolve_method(c, cfg, &auth->methods[i]);
+	auth->anonymous.realm_index = -1;
+	if (auth->anonymous.type != -1 && !conf_broken(c, &cfg->realms))
+		auth->anonymous.realm_index =
+			find_role(c, cfg, &auth->anonymous.realm, &auth->anonymous.role);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reads the secrets of the configuration, and derives what logins compare; see config.h.
+ * No state; any thread.
+ */
+#include "common/err.h"
+#include "common/utf8.h"
+#include "routerd/config/config.h"
+#include "routerd/config/config_int.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- reading --- */
+
+/* The file of a secret that is being read, for messages. */
+struct secret_file {
+	struct conf *c;
+	const void *field;
+	const char *path;
+};
+
+/* Adds an error about the file. Returns false. */
+static bool refuse_file(const struct secret_file *f, const char *why)
+{
+	conf_fail(f->c, f->field, "%s: %s", conf_quote(f->path).text, why);
+	return false;
+}
+
+/* Checks that nobody but its owner and its group can know or change the secret. */
+static bool check_file(const struct secret_file *f, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return refuse_file(f, err_str(E_SYS));
+	if (!S_ISREG(st.st_mode))
+		return refuse_file(f, "this is not a regular file");
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return refuse_file(f, "the file belongs to another user: it must belong "
+				      "to root or to the user that runs routerd");
+	if ((st.st_mode & (S_IWGRP | S_IRWXO)) != 0)
+		return refuse_file(f, "other users can read or change this secret: "
+				      "chmod 0600 or 0640");
+	return true;
+}
+
+/* Reads the open file. A line feed at its end does not belong to the secret. */
+static bool read_secret(const struct secret_file *f, int fd,
+			char text[CONFIG_MAX_SECRET + 3])
+{
+	size_t len = 0;
+	ssize_t n;
+
+	if (!check_file(f, fd))
+		return false;
+	do {
+		n = read(fd, text + len, CONFIG_MAX_SECRET + 2 - len);
+		if (n > 0)
+			len += (size_t)n;
+	} while (n > 0 || (n < 0 && errno == EINTR));
+	if (n < 0)
+		return refuse_file(f, err_str(E_SYS));
+	if (len > 0 && text[len - 1] == '\n')
+		len--;
+	text[len] = '\0';
+	if (len == 0)
+		return refuse_file(f, "the file is empty");
+	if (len > CONFIG_MAX_SECRET)
+		return refuse_file(f, "the secret is longer than 4096 bytes");
+	if (strlen(text) != len || !utf8_valid(slice_of(text, len)))
+		return refuse_file(f, "the secret is not UTF-8, or contains a zero byte");
+	return true;
+}
+
+static void read_file_at(struct conf *c, const void *field, const char *path,
+			 struct config_secret *secret)
+{
+	const struct secret_file f = {c, field, path};
+	char text[CONFIG_MAX_SECRET + 3];
+	/* O_NONBLOCK: a pipe must not stop routerd */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0) {
+		(void)refuse_file(&f, err_str(E_SYS));
+		return;
+	}
+	if (read_secret(&f, fd, text))
+		secret->text = conf_text(c, text);
+	sodium_memzero(text, sizeof(text));
+	close(fd);
+}
+
+static void read_credential(struct conf *c, struct config_secret *secret)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	char path[PATH_MAX];
+
+	if (strchr(secret->credential, '/') != NULL) {
+		conf_fail(c, &secret->credential,
+			  "expected the name of a credential, without '/'");
+		return;
+	}
+	if (folder == NULL) {
+		conf_fail(c, &secret->credential,
+			  "CREDENTIALS_DIRECTORY is not set: systemd sets it for a unit "
+			  "with LoadCredential=; to check the file by hand, set it to a "
+			  "folder with the file '%s'",
+			  conf_quote(secret->credential).text);
+		return;
+	}
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, secret->credential);
+	read_file_at(c, &secret->credential, path, secret);
+}
+
+void config_secret_read(struct conf *c, struct config_secret *secret, const char *key)
+{
+	int given = (secret->text != NULL) + (secret->file != NULL) +
+		    (secret->credential != NULL);
+
+	if (given != 1)
+		conf_fail(c, NULL,
+			  "%s: expected one of '%s', '%s_file' and '%s_credential'",
+			  given == 0 ? "a secret is missing"
+				     : "there is more than one secret",
+			  key, key, key);
+	else if (secret->file != NULL)
+		read_file_at(c, &secret->file, secret->file, secret);
+	else if (secret->credential != NULL)
+		read_credential(c, secret);
+}
+
+/* --- deriving --- */
+
+void config_digest(const struct config *cfg, struct slice secret,
+		   uint8_t out[CONFIG_DIGEST_LEN])
+{
+	crypto_generichash(out, CONFIG_DIGEST_LEN, secret.p, secret.len, cfg->digest_key,
+			   sizeof(cfg->digest_key));
+}
+
+/* Makes a principal that nobody can log in as: no one knows its secret or its key. */
+static void derive_nobody(struct config_principal *nobody)
+{
+	uint8_t secret_key[crypto_sign_SECRETKEYBYTES];
+
+	randombytes_buf(nobody->digest, sizeof(nobody->digest));
+	nobody->keys.n = 1;
+	crypto_sign_keypair(nobody->keys.key[0], secret_key);
+	sodium_memzero(secret_key, sizeof(secret_key));
+}
+
+static void derive_method(const struct config *cfg, struct config_method *m)
+{
+	for (size_t i = 0; i < m->n_principals; i++) {
+		struct config_principal *who = &m->principals[i];
+
+		if (who->secret.text != NULL)
+			config_digest(cfg, slice_str(who->secret.text), who->digest);
+	}
+	derive_nobody(&m->nobody);
+}
+
+void config_derive(struct config *cfg)
+{
+	randombytes_buf(cfg->digest_key, sizeof(cfg->digest_key));
+	for (size_t i = 0; i < cfg->n_listeners; i++)
+		for (size_t m = 0; m < METHOD_COUNT; m++)
+			derive_method(cfg, &cfg->listeners[i].auth.methods[m]);
+}

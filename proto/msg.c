@@ -202,6 +202,18 @@ static int read_option_value(struct decoder *d, struct token_reader *r,
 	return 0;
 }
 
+/* Notes an option that describes the payload. t is the first token of its value. */
+static NOINLINE void note_passthru(struct msg *m, unsigned option, struct slice value,
+				   const struct token *t)
+{
+	bool is_switch = option == MSG_PPT_SCHEME || option == MSG_ENC_ALGO;
+
+	if (is_switch && t->type == TOKEN_STR && t->text.len == 0)
+		return;
+	m->passthru_value[option] = value;
+	m->passthru |= (uint8_t)(1u << option);
+}
+
 /* Reads an option whose value may be of any type. */
 static NOINLINE int read_loose_option(struct decoder *d, struct token_reader *r,
 				      const struct msg_option *o, void *into)
@@ -217,9 +229,7 @@ static NOINLINE int read_loose_option(struct decoder *d, struct token_reader *r,
 		return err;
 	if (o->kind == OPTION_HINT && t.type == TOKEN_STR)
 		return text_of(d, &t, to);
-	if (o->kind == OPTION_GIVEN) {
-		*(bool *)to = true;
-	} else if (o->kind == OPTION_NUMBER) {
+	if (o->kind == OPTION_NUMBER) {
 		*(double *)to = t.type == TOKEN_DOUBLE   ? t.d
 				: t.type == TOKEN_UINT   ? (double)t.u
 				: t.type == TOKEN_NEGINT ? (double)t.i
@@ -227,6 +237,8 @@ static NOINLINE int read_loose_option(struct decoder *d, struct token_reader *r,
 	} else if (o->kind == OPTION_FILTER) {
 		d->out->filter[o->offset] = item;
 		d->out->filters |= (uint8_t)(1u << o->offset);
+	} else if (o->kind == OPTION_PASSTHRU) {
+		note_passthru(d->out, (unsigned)o->offset, item, &t);
 	} else if (o->kind == OPTION_FEATURE && t.type == TOKEN_BOOL && t.b) {
 		*(uint8_t *)into |= (uint8_t)o->offset;
 	}
@@ -241,9 +253,9 @@ static int read_option(struct decoder *d, struct token_reader *r,
 	case OPTION_TEXT:
 		return read_option_value(d, r, o->kind, (uint8_t *)into + o->offset);
 	case OPTION_HINT:
-	case OPTION_GIVEN:
 	case OPTION_NUMBER:
 	case OPTION_FILTER:
+	case OPTION_PASSTHRU:
 	case OPTION_FEATURE:
 		return read_loose_option(d, r, o, into);
 	case OPTION_ROLES:
@@ -365,6 +377,37 @@ static NOINLINE int fail_in_payload(struct decoder *d, unsigned i, int err)
 	return err;
 }
 
+/*
+ * Is this element, which is no list, a binary that enc_algo allows? A tag would make it
+ * something else for the receiver. In the second reading a malformed binary counts, too.
+ */
+static NOINLINE bool is_binary_payload(const struct decoder *d, struct slice item)
+{
+	enum { CBOR_BYTES = 2 }; /* the major type */
+	struct token t;
+
+	if ((d->out->passthru & 1u << MSG_ENC_ALGO) == 0 || first_token(d, item, &t) != 0)
+		return false;
+	if (d->serializer == SERIALIZER_CBOR && item.p[0] >> 5 != CBOR_BYTES)
+		return false;
+	return t.type == TOKEN_BIN || (t.type == TOKEN_STR && d->reader.lenient != NULL);
+}
+
+/* Stores a binary as the whole payload, and checks that no ArgumentsKw follows. */
+static NOINLINE int read_binary_payload(struct decoder *d, struct slice binary)
+{
+	struct slice item;
+
+	d->out->payload.bytes = binary;
+	d->out->payload.items = 1;
+	int err = token_skip(&d->reader, &item);
+	if (err == E_TYPE)
+		return 0;
+	if (err == 0)
+		err = expect_absent(d, item);
+	return err == 0 ? 0 : fail_in_payload(d, 1, err);
+}
+
 /* Reads Arguments and ArgumentsKw, if they are there. */
 static ALWAYS_INLINE int read_payload(struct decoder *d)
 {
@@ -381,6 +424,8 @@ static ALWAYS_INLINE int read_payload(struct decoder *d)
 		if (err != 0)
 			return fail_in_payload(d, i, err);
 		if (token_container(d->serializer, item) != types[i]) {
+			if (i == 0 && is_binary_payload(d, item))
+				return read_binary_payload(d, item);
 			err = expect_absent(d, item);
 			if (err != 0)
 				return fail_in_payload(d, i, err);
@@ -532,7 +577,6 @@ static void reset(struct msg *m)
 	m->exclude_me = true;
 	m->progress = false;
 	m->receive_progress = false;
-	m->passthru = false;
 	m->disclose = false;
 	m->retain = false;
 	m->force = false;
@@ -540,6 +584,7 @@ static void reset(struct msg *m)
 	m->timeout = 0;
 	m->concurrency = (double)INFINITY;
 	m->filters = 0;
+	m->passthru = 0;
 	m->payload.bytes = empty;
 	m->payload.items = 0;
 	m->fault = (struct msg_fault){.err = 0};

@@ -20,6 +20,7 @@
  *   nested more than 1,000 levels deep                   broken  broken       broken
  *   malformed encoding (01, 'x', 0xc1, f8 10)            broken  broken       broken
  *   Arguments is no list, or ArgumentsKw no dict         broken  broken       broken
+ *   Arguments is a binary, and Options has enc_algo      passes  passes       passes
  *   a key of Options that is not a string                broken  broken       broken
  *   an option used here: of another type, or twice       broken  broken       broken
  *   a key in the payload that is not a string            broken  passes       passes
@@ -30,8 +31,8 @@
  * with code 1007 (RFC 6455, section 8.1).
  * (**) In these encodings it is text that is not UTF-8.
  *
- * The types of PUBLISH's eligible... and exclude... lists are not checked here; if one is
- * wrong, only the request fails.
+ * The types of PUBLISH's eligible... and exclude... lists and of the options ppt_... and
+ * enc_... are not checked here; if one is wrong, only the request fails.
  */
 #ifndef PROTO_MSG_H
 #define PROTO_MSG_H
@@ -43,7 +44,8 @@
 /*
  * The optional Arguments|list and ArgumentsKw|dict at the end of many messages, in
  * encoded form. items is 0 (neither), 1 (Arguments) or 2 (both); they are consecutive, in
- * JSON with a comma between them. In a message that was read, null counts as absent.
+ * JSON with a comma between them. In a message that was read, null counts as absent. With
+ * the option enc_algo, Arguments may be a binary instead of a list, without ArgumentsKw.
  */
 struct msg_payload {
 	struct slice bytes;
@@ -95,6 +97,27 @@ enum msg_filter {
 		MSG_FILTER_COUNT,
 };
 
+/*
+ * The options that describe a payload which only the endpoints understand: ppt_... is the
+ * specification's "Payload Passthru Mode", enc_... is Autobahn's payload transparency.
+ */
+#define MSG_PASSTHRU(X)                                                                  \
+	X(PPT_SCHEME, "ppt_scheme")                                                      \
+	X(PPT_SERIALIZER, "ppt_serializer")                                              \
+	X(PPT_CIPHER, "ppt_cipher")                                                      \
+	X(PPT_KEYID, "ppt_keyid")                                                        \
+	X(ENC_ALGO, "enc_algo")                                                          \
+	X(ENC_KEY, "enc_key")                                                            \
+	X(ENC_SERIALIZER, "enc_serializer")
+
+enum msg_passthru {
+#define X(id, name) MSG_##id,
+	MSG_PASSTHRU(X)
+#undef X
+		MSG_PASSTHRU_COUNT,
+};
+extern const char *const msg_passthru_names[MSG_PASSTHRU_COUNT];
+
 struct msg {
 	enum wamp_type type;
 	uint64_t request; /* in requests, replies and ERROR; 0 in other types */
@@ -111,7 +134,6 @@ struct msg {
 	bool acknowledge;    /* PUBLISH */
 	bool exclude_me;     /* PUBLISH; true unless the client sends false */
 	bool progress;       /* CALL, YIELD */
-	bool passthru;       /* CALL, PUBLISH, YIELD: ppt_scheme is given */
 	bool disclose;       /* PUBLISH, CALL: disclose_me; REGISTER: disclose_caller */
 	bool retain;         /* PUBLISH: retain; SUBSCRIBE: get_retained */
 	bool force;          /* REGISTER: force_reregister */
@@ -119,6 +141,9 @@ struct msg {
 	bool testament;
 	double timeout;  /* CALL: as given, 0 if absent, NaN if it is no number */
 	uint8_t filters; /* PUBLISH: bit i: list i of enum msg_filter is given */
+	/* CALL, PUBLISH, YIELD, ERROR: bit i: option i of enum msg_passthru is given. An
+	 * empty ppt_scheme or enc_algo counts as absent. */
+	uint8_t passthru;
 	/* REGISTER: as given, infinite if absent, NaN if it is no number */
 	double concurrency;
 	/* CALL: the caller wants progressive results. */
@@ -126,6 +151,8 @@ struct msg {
 	struct msg_payload payload; /* PUBLISH, CALL, YIELD, ERROR, ABORT */
 	/* PUBLISH: the lists that are given, as encoded; their types are not checked */
 	struct slice filter[MSG_FILTER_COUNT];
+	/* the values of the options in passthru, likewise */
+	struct slice passthru_value[MSG_PASSTHRU_COUNT];
 	/* AUTHENTICATE: Extra, a dict as encoded; undefined in other messages */
 	struct slice extra;
 	struct msg_hello *hello; /* where msg_read stores a HELLO; the caller sets it */
@@ -193,7 +220,7 @@ void msg_write_ids(struct buf *out, enum serializer s, enum wamp_type type, uint
  */
 void msg_write_revocation(struct buf *out, enum serializer s, enum wamp_type type,
 			  uint64_t id, struct slice reason);
-/* The content of Details of an EVENT, INVOCATION or RESULT. */
+/* The content of Details of an EVENT, INVOCATION, RESULT or ERROR. */
 struct msg_details {
 	/* The publisher of an EVENT or the caller of an INVOCATION. 0: not disclosed. */
 	uint64_t session;
@@ -203,6 +230,8 @@ struct msg_details {
 	/* INVOCATION: receive_progress; RESULT: progress. */
 	bool progress;
 	uint8_t trust; /* EVENT, INVOCATION: the trust level plus 1; 0: none */
+	/* MSG_PASSTHRU_COUNT texts; p is NULL for those left out. NULL: none at all. */
+	const struct slice *passthru;
 };
 
 /*
@@ -221,6 +250,11 @@ void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request,
 			 enum wamp_cancel_mode mode);
 void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
 		     uint64_t request, struct slice uri, struct msg_payload payload);
+/* The same, with these options in Details, as in struct msg_details. */
+void msg_write_error_passthru(struct buf *out, enum serializer s,
+			      enum wamp_type request_type, uint64_t request,
+			      const struct slice *passthru, struct slice uri,
+			      struct msg_payload payload);
 /* An ERROR from the router itself, with the Arguments [text]. */
 void msg_write_error_text(struct buf *out, enum serializer s, enum wamp_type request_type,
 			  uint64_t request, const char *uri, struct slice text);

@@ -64,6 +64,8 @@ const struct option_table msg_authextra_keys = OPTIONS(authextra_keys);
 static const struct msg_option closing_details[] = {
 	{NAME("message"), OPTION_TEXT, offsetof(struct msg, text)},
 };
+/* The last in each list, since few messages have them. */
+#define PASSTHRU_OPTION(id, name) {NAME(name), OPTION_PASSTHRU, MSG_##id},
 static const struct msg_option publish_options[] = {
 	{NAME("acknowledge"), OPTION_BOOL, offsetof(struct msg, acknowledge)},
 	{NAME("exclude_me"), OPTION_BOOL, offsetof(struct msg, exclude_me)},
@@ -72,8 +74,7 @@ static const struct msg_option publish_options[] = {
 #define X(id, name) {NAME(name), OPTION_FILTER, MSG_##id},
 	MSG_FILTERS(X)
 #undef X
-		{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
-};
+		MSG_PASSTHRU(PASSTHRU_OPTION)};
 static const struct msg_option subscribe_options[] = {
 	{NAME("match"), OPTION_TEXT, offsetof(struct msg, match)},
 	{NAME("get_retained"), OPTION_BOOL, offsetof(struct msg, retain)},
@@ -90,15 +91,14 @@ static const struct msg_option call_options[] = {
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
 	{NAME("receive_progress"), OPTION_BOOL, offsetof(struct msg, receive_progress)},
 	{NAME("timeout"), OPTION_NUMBER, offsetof(struct msg, timeout)},
-	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
-};
+	MSG_PASSTHRU(PASSTHRU_OPTION)};
 static const struct msg_option cancel_options[] = {
 	{NAME("mode"), OPTION_HINT, offsetof(struct msg, text)},
 };
 static const struct msg_option yield_options[] = {
 	{NAME("progress"), OPTION_BOOL, offsetof(struct msg, progress)},
-	{NAME("ppt_scheme"), OPTION_GIVEN, offsetof(struct msg, passthru)},
-};
+	MSG_PASSTHRU(PASSTHRU_OPTION)};
+static const struct msg_option error_details[] = {MSG_PASSTHRU(PASSTHRU_OPTION)};
 
 #define KW MSG_ARGUMENTS_KW
 
@@ -115,7 +115,7 @@ const struct msg_shape msg_shapes[] = {
 	[WAMP_GOODBYE] = {OPTIONS(closing_details),
 			  {ELEMENT_OPTIONS, ELEMENT_URI},
 			  {"Details", "Reason"}},
-	[WAMP_ERROR] = {{NULL, 0},
+	[WAMP_ERROR] = {OPTIONS(error_details),
 			{ELEMENT_ERROR_TYPE, ELEMENT_REQUEST, ELEMENT_OPTIONS,
 			 ELEMENT_URI, ELEMENT_PAYLOAD},
 			{"REQUEST.Type", "REQUEST.Request", "Details", "Error", KW}},

@@ -20,10 +20,10 @@
  *   METHODS   HELLO's authmethods
  *   EXTRA     HELLO's authextra
  *   HINT      stored as a slice; a value of another type counts as absent
- *   GIVEN     stored as a bool: true unless it is absent, null or undefined
  *   NUMBER    stored as a double; a value of another type becomes NaN
- *   FILTER    a list that selects the receivers of an event, stored as encoded; its type
- *             and elements are not checked
+ *   PASSTHRU  a text that describes the payload, stored as encoded; its type is not
+ * checked FILTER    a list that selects the receivers of an event, stored as encoded; its
+ * type and elements are not checked
  */
 #define OPTION_KINDS(X)                                                                  \
 	X(BOOL, "a boolean")                                                             \
@@ -35,9 +35,9 @@
 	X(METHODS, "a list of strings")                                                  \
 	X(EXTRA, "a dict")                                                               \
 	X(HINT, NULL)                                                                    \
-	X(GIVEN, NULL)                                                                   \
 	X(NUMBER, NULL)                                                                  \
-	X(FILTER, NULL)
+	X(FILTER, NULL)                                                                  \
+	X(PASSTHRU, NULL)
 
 enum option_kind {
 #define X(kind, expected) OPTION_##kind,
@@ -49,7 +49,8 @@ struct msg_option {
 	struct slice name; /* a NUL follows it */
 	enum option_kind kind;
 	/* Of the field in struct msg, or for HELLO in struct msg_hello. OPTION_FILTER has
-	 * the enum msg_filter here, and OPTION_FEATURE the bit. */
+	 * the enum msg_filter here, OPTION_PASSTHRU the enum msg_passthru, and
+	 * OPTION_FEATURE the bit. */
 	size_t offset;
 };
 

@@ -24,9 +24,16 @@ const char *const wamp_invoke_names[WAMP_INVOKE_COUNT] = {
 	[WAMP_INVOKE_LAST] = "last",
 };
 
+const char *const msg_passthru_names[MSG_PASSTHRU_COUNT] = {
+#define X(id, name) [MSG_##id] = name,
+	MSG_PASSTHRU(X)
+#undef X
+};
+
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
-	"pattern_based_subscription", "publication_trustlevels",
+	"pattern_based_subscription", "payload_passthru_mode",
+	"payload_transparency",       "publication_trustlevels",
 	"publisher_exclusion",        "publisher_identification",
 	"session_meta_api",           "subscriber_blackwhite_listing",
 	"subscription_meta_api",      NULL,
@@ -37,6 +44,8 @@ static const char *const dealer_features[] = {
 	"call_trustlevels",
 	"caller_identification",
 	"pattern_based_registration",
+	"payload_passthru_mode",
+	"payload_transparency",
 	"progressive_call_results",
 	"registration_meta_api",
 	"registration_revocation",
@@ -154,13 +163,30 @@ void msg_write_interrupt(struct buf *out, enum serializer s, uint64_t request,
 	token_put_end(&w);
 }
 
+static unsigned count_passthru(const struct slice *passthru)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; passthru != NULL && i < MSG_PASSTHRU_COUNT; i++)
+		n += passthru[i].p != NULL;
+	return n;
+}
+
+static void put_passthru(struct token_writer *w, const struct slice *passthru)
+{
+	for (unsigned i = 0; passthru != NULL && i < MSG_PASSTHRU_COUNT; i++)
+		if (passthru[i].p != NULL)
+			put_str_pair(w, msg_passthru_names[i], passthru[i]);
+}
+
 static void put_details(struct token_writer *w, enum wamp_type type,
 			const struct msg_details *details)
 {
 	bool event = type == WAMP_EVENT, disclosed = details->session != 0;
 
 	token_put_map(w, (disclosed ? 3 : 0) + details->progress + (details->trust != 0) +
-				 (details->uri.len > 0));
+				 (details->uri.len > 0) +
+				 count_passthru(details->passthru));
 	if (details->progress) {
 		token_put_text(w, type == WAMP_RESULT ? "progress" : "receive_progress");
 		token_put_bool(w, true);
@@ -179,6 +205,7 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 		token_put_text(w, "trustlevel");
 		token_put_uint(w, details->trust - 1u);
 	}
+	put_passthru(w, details->passthru);
 	token_put_end(w);
 }
 
@@ -198,27 +225,38 @@ void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,
 }
 
 /*
- * Begins [ERROR, request_type, request, {}, ...] with room for the URI and `items`
+ * Begins [ERROR, request_type, request, Details, ...] with room for the URI and `items`
  * elements.
  */
 static void begin_error(struct token_writer *w, struct buf *out, enum serializer s,
-			enum wamp_type request_type, uint64_t request, uint64_t items)
+			enum wamp_type request_type, uint64_t request,
+			const struct slice *passthru, uint64_t items)
 {
 	begin_msg(w, out, s, WAMP_ERROR, 5 + items);
 	token_put_uint(w, request_type);
 	token_put_uint(w, request);
-	put_empty_dict(w);
+	token_put_map(w, count_passthru(passthru));
+	put_passthru(w, passthru);
+	token_put_end(w);
+}
+
+void msg_write_error_passthru(struct buf *out, enum serializer s,
+			      enum wamp_type request_type, uint64_t request,
+			      const struct slice *passthru, struct slice uri,
+			      struct msg_payload payload)
+{
+	struct token_writer w;
+
+	begin_error(&w, out, s, request_type, request, passthru, payload.items);
+	token_put_str(&w, uri);
+	token_put_raw(&w, payload.bytes, payload.items);
+	token_put_end(&w);
 }
 
 void msg_write_error(struct buf *out, enum serializer s, enum wamp_type request_type,
 		     uint64_t request, struct slice uri, struct msg_payload payload)
 {
-	struct token_writer w;
-
-	begin_error(&w, out, s, request_type, request, payload.items);
-	token_put_str(&w, uri);
-	token_put_raw(&w, payload.bytes, payload.items);
-	token_put_end(&w);
+	msg_write_error_passthru(out, s, request_type, request, NULL, uri, payload);
 }
 
 void msg_write_error_text(struct buf *out, enum serializer s, enum wamp_type request_type,
@@ -226,7 +264,7 @@ void msg_write_error_text(struct buf *out, enum serializer s, enum wamp_type req
 {
 	struct token_writer w;
 
-	begin_error(&w, out, s, request_type, request, 1);
+	begin_error(&w, out, s, request_type, request, NULL, 1);
 	token_put_text(&w, uri);
 	token_put_array(&w, 1);
 	token_put_str(&w, text);

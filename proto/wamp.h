@@ -127,6 +127,7 @@ enum serializer {
 #define WAMP_ERROR_OPTION_NOT_ALLOWED       "wamp.error.option_not_allowed"
 #define WAMP_ERROR_DISCLOSE_ME              "wamp.error.option_disallowed.disclose_me"
 #define WAMP_ERROR_TIMEOUT                  "wamp.error.timeout"
+#define WAMP_ERROR_FEATURE_NOT_SUPPORTED    "wamp.error.feature_not_supported"
 #define WAMP_ERROR_UNREGISTERED             "wamp.error.unregistered"
 #define WAMP_ERROR_UNAVAILABLE              "wamp.error.unavailable"
 

@@ -62,6 +62,15 @@ struct call {
 	bool works_on;
 };
 
+static const struct post_error
+	not_understood_by_callee = {WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+				    "the callee has not announced payload_passthru_mode "
+				    "(ppt_scheme) or payload_transparency (enc_algo)"},
+	not_understood_by_caller = {WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+				    "the callee's answer has ppt_scheme or enc_algo, and "
+				    "the caller has not announced payload_passthru_mode "
+				    "or payload_transparency"};
+
 int dealer_init(struct dealer *d)
 {
 	TAILQ_INIT(&d->awake);
@@ -384,6 +393,16 @@ bool dealer_refuse_duplicate(struct realm *realm, struct session *s, uint64_t re
 	return true;
 }
 
+/* Ends a call that its callee cannot get. Drops the references of the INVOCATION. */
+static NOINLINE void refuse_start(struct realm *realm, struct call *c,
+				  struct post_error error, struct post *invocation)
+{
+	if (c->slot != NULL)
+		registration_give_back(realm, c->slot);
+	post_drop(invocation);
+	fail_call(realm, c, error, NULL);
+}
+
 /* Sends a call to its callee. Takes the references of the INVOCATION. */
 static void start_call(struct realm *realm, struct call *c, struct callee *callee,
 		       struct post *invocation)
@@ -395,12 +414,15 @@ static void start_call(struct realm *realm, struct call *c, struct callee *calle
 	struct session *s = callee->node.owner;
 
 	c->slot = callee->limit > 0 ? callee : NULL;
+	if (UNLIKELY(invocation->options != NULL) &&
+	    !options_understood(invocation->options,
+				s->identity->features.of[WAMP_ROLE_CALLEE])) {
+		refuse_start(realm, c, not_understood_by_callee, invocation);
+		return;
+	}
 	if (UNLIKELY(callee->discloses)) {
 		if (c->disclose == DISCLOSE_NEVER) {
-			if (c->slot != NULL)
-				registration_give_back(realm, c->slot);
-			post_drop(invocation);
-			fail_call(realm, c, undisclosed, NULL);
+			refuse_start(realm, c, undisclosed, invocation);
 			return;
 		}
 		if (invocation->disclosed == NULL)
@@ -496,9 +518,11 @@ void dealer_call(struct realm *realm, struct session *s, struct post *p)
 		.match = reg->pattern.match,
 		.trust = p->trust,
 		.payload = p->payload,
+		.options = p->options,
 		.progress = p->progress,
 	};
 	p->payload = NULL;
+	p->options = NULL;
 	if (UNLIKELY(p->disclose == DISCLOSE_YES))
 		invocation.disclosed = identity_ref(s->identity);
 	/* New calls go behind those that wait, even if a callee is free. */
@@ -578,18 +602,40 @@ static bool takes_progress(const struct call *c)
 	return c->progress && c->state == CALL_ACTIVE;
 }
 
+/*
+ * Fails a call whose caller has not announced what it needs to read the answer. Otherwise
+ * does nothing and returns false.
+ */
+static NOINLINE bool refuse_answer(struct realm *realm, struct call *c,
+				   const struct post *p)
+{
+	const struct session *caller = c->by_caller.owner;
+
+	if (options_understood(p->options,
+			       caller->identity->features.of[WAMP_ROLE_CALLER]))
+		return false;
+	/* after a progressive result the callee is still working */
+	if (p->progress)
+		stop_callee(realm, c);
+	fail_call(realm, c, not_understood_by_caller, NULL);
+	return true;
+}
+
 static void pass_progress(struct realm *realm, struct call *c, struct post *p)
 {
 	struct post result = {
 		.type = POST_RESULT,
 		.request = c->by_caller.id,
 		.payload = p->payload,
+		.options = p->options,
 		.progress = true,
 	};
 
-	if (!takes_progress(c))
+	if (!takes_progress(c) ||
+	    (UNLIKELY(p->options != NULL) && refuse_answer(realm, c, p)))
 		return;
 	p->payload = NULL;
+	p->options = NULL;
 	realm->counters.progressive_results++;
 	session_post(realm, c->by_caller.owner, &result);
 	/* The timeout begins anew with each result (specification: "Call Timeouts"). */
@@ -607,11 +653,15 @@ void dealer_yield(struct realm *realm, struct session *s, struct post *p)
 		pass_progress(realm, c, p);
 		return;
 	}
+	if (UNLIKELY(p->options != NULL) && refuse_answer(realm, c, p))
+		return;
 	struct post result = {
 		.type = POST_RESULT,
 		.payload = p->payload,
+		.options = p->options,
 	};
 	p->payload = NULL;
+	p->options = NULL;
 	realm->counters.results++;
 	finish_call(realm, c, &result);
 }
@@ -625,11 +675,22 @@ void dealer_fail(struct realm *realm, struct session *s, struct post *p)
 	/* The progressive result may belong to an earlier call with the same id. */
 	if (c == NULL || (p->progress && !takes_progress(c)) || c->state == CALL_WALKS)
 		return;
+	if (UNLIKELY(p->options != NULL) && refuse_answer(realm, c, p))
+		return;
 	/* After a progressive result the callee is still working. */
 	if (at_caller || p->progress)
 		stop_callee(realm, c);
-	fail_call(realm, c, p->error, p->payload);
+	struct post answer = {
+		.type = POST_ERROR,
+		.request_type = WAMP_CALL,
+		.payload = p->payload,
+		.options = p->options,
+		.error = p->error,
+	};
 	p->payload = NULL;
+	p->options = NULL;
+	realm->counters.errors++;
+	finish_call(realm, c, &answer);
 }
 
 void dealer_forget_calls(struct realm *realm, struct session *s)

@@ -152,8 +152,8 @@ static void on_result(struct peer *p, const struct post *post)
 
 /*
  * Passes on a callee's ERROR. If its payload cannot be delivered, sends the ERROR with
- * the callee's URI and no payload; if that cannot be delivered either, sends an ERROR
- * from the router.
+ * the callee's URI, without its payload and options; if that cannot be delivered either,
+ * sends an ERROR from the router.
  */
 static void send_callee_error(struct peer *p, const struct post *post)
 {
@@ -162,8 +162,10 @@ static void send_callee_error(struct peer *p, const struct post *post)
 	int err = payload_items(post->payload, p->serializer, &items);
 
 	if (err == 0) {
-		msg_write_error(peer_begin(p), p->serializer, post->request_type,
-				post->request, uri, items);
+		msg_write_error_passthru(
+			peer_begin(p), p->serializer, post->request_type, post->request,
+			post->options == NULL ? NULL : options_passthru(post->options),
+			uri, items);
 		err = peer_send(p);
 	}
 	if (err == 0)

@@ -10,6 +10,7 @@
 enum {
 	DELIVERIES_PER_CHECK = 16, /* members between two checks of the clock */
 	ENVELOPE_MAX = 64,         /* bytes of an EVENT without its payload, at most */
+	PASSTHRU_ABOUT = 256,      /* bytes for the ppt_ or enc_ options */
 	DETAILS_ABOUT = 64, /* bytes for a disclosed publisher, besides its texts */
 	/* Room for the largest transcoded payload and its envelope. */
 	FRAMED_MAX = 80 << 20,
@@ -25,6 +26,8 @@ static size_t envelope_size(const struct post *event)
 		size += DETAILS_ABOUT + publisher->authid.len + publisher->authrole.len;
 	if (event->match != MATCH_EXACT)
 		size += payload_uri(event->payload).len;
+	if (UNLIKELY(event->options != NULL) && options_passthru(event->options) != NULL)
+		size += PASSTHRU_ABOUT;
 	return size;
 }
 
@@ -156,9 +159,31 @@ static void deliver_singly(struct fan_out *f, struct peer *p)
 			return;
 }
 
+/*
+ * False if p has not announced payload transparency, and the EVENT needs it. Such an
+ * EVENT is only counted. (An EVENT in payload passthru mode goes to all: a subscriber
+ * must cope with it, says the specification.)
+ */
+static bool understands(struct peer *p, const struct options *o)
+{
+	uint8_t features = p->identity->features.of[WAMP_ROLE_SUBSCRIBER];
+
+	if (options_understood(o, features | WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE))
+		return true;
+	peers_count(p->peers, PEER_EVENTS_NOT_UNDERSTOOD);
+	return false;
+}
+
 void fan_out_to_one(struct peer *p, const struct post *event)
 {
-	(void)deliver_one(p, event);
+	if (LIKELY(event->options == NULL) || understands(p, event->options))
+		(void)deliver_one(p, event);
+}
+
+/* True if the options of an EVENT keep p from getting it. */
+static NOINLINE bool kept_from(struct peer *p, const struct options *o)
+{
+	return !options_pass(o, p->identity) || !understands(p, o);
 }
 
 static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
@@ -169,7 +194,7 @@ static void deliver_to(struct peers *ps, struct fan_out *f, struct peer *p)
 	if (p->slot == first->session.slot && first->exclude_me &&
 	    session_ref_eq(first->session, peer_ref(p)))
 		return;
-	if (first->options != NULL && !options_pass(first->options, p->identity))
+	if (first->options != NULL && kept_from(p, first->options))
 		return;
 	const struct fan_out_bytes *b = bytes_for(f, p);
 	if (b->no_memory) {

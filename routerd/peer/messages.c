@@ -218,26 +218,44 @@ static bool option_served(struct peer *p, const struct msg *m, bool served,
 	return served;
 }
 
-static NOINLINE void refuse_unannounced(struct peer *p, const struct msg *m)
+/*
+ * Aborts the session if the message uses ppt_scheme and HELLO did not announce payload
+ * passthru mode for the role that sends it. enc_algo needs no announcement.
+ */
+static NOINLINE bool passthru_announced(struct peer *p, const struct msg *m)
 {
-	char text[100];
+	enum wamp_role role = m->type == WAMP_PUBLISH ? WAMP_ROLE_PUBLISHER
+			      : m->type == WAMP_CALL  ? WAMP_ROLE_CALLER
+						      : WAMP_ROLE_CALLEE;
+	uint8_t features = p->identity->features.of[role];
+	char text[120];
 
+	if ((m->passthru & BIT(MSG_PPT_SCHEME)) == 0 ||
+	    (features & WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE) != 0)
+		return true;
 	snprintf(text, sizeof(text),
-		 "%s.Options.%s: not allowed, because WELCOME does not announce it",
-		 wamp_type_name(m->type), m->passthru ? "ppt_scheme" : "progress");
+		 "%s.%s.ppt_scheme: HELLO must announce payload_passthru_mode in role %s",
+		 wamp_type_name(m->type), m->type == WAMP_ERROR ? "Details" : "Options",
+		 role == WAMP_ROLE_PUBLISHER ? "publisher"
+		 : role == WAMP_ROLE_CALLER  ? "caller"
+					     : "callee");
 	peer_violation(p, text);
+	return false;
 }
 
 /*
- * False if the message uses ppt_scheme, or a CALL uses progress: the session is then
- * aborted. These options change the meaning of a message, and the router does not
- * announce them; the specification makes their use a protocol violation.
+ * False if the message uses a feature that was not announced: the session is then
+ * aborted, because such options change the meaning of a message. The router itself does
+ * not announce `progress` in a CALL.
  */
 static bool announced(struct peer *p, const struct msg *m)
 {
-	if (LIKELY(!m->passthru && !(m->type == WAMP_CALL && m->progress)))
+	if (UNLIKELY(m->passthru != 0) && !passthru_announced(p, m))
+		return false;
+	if (LIKELY(!(m->type == WAMP_CALL && m->progress)))
 		return true;
-	refuse_unannounced(p, m);
+	peer_violation(p, "CALL.Options.progress: not allowed, because WELCOME does not "
+			  "announce it");
 	return false;
 }
 
@@ -312,11 +330,15 @@ static void on_end(struct peer *p, struct msg *m)
 	post_plain(p, m, &(struct post){.type = (uint8_t)type, .id = m->id});
 }
 
+static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
+			    const char *what);
+
 /*
- * Puts the lists of eligible and excluded sessions into the post. If they are malformed
- * or memory runs out, refuses the request and returns false.
+ * Puts the lists of eligible and excluded sessions and the options that describe the
+ * payload into the post. If they are malformed or memory runs out, refuses the request or
+ * fails the call that the message answers, and returns false.
  */
-static NOINLINE bool take_filters(struct peer *p, struct msg *m, struct post *post)
+static NOINLINE bool take_options(struct peer *p, struct msg *m, struct post *post)
 {
 	char text[MSG_FAULT_TEXT_MAX];
 	int err = options_new(p->serializer, m, &post->options);
@@ -328,7 +350,10 @@ static NOINLINE bool take_filters(struct peer *p, struct msg *m, struct post *po
 		return false;
 	}
 	msg_fault_text(m, err, text);
-	refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR)
+		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+	else
+		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	return false;
 }
 
@@ -338,7 +363,7 @@ static ALWAYS_INLINE void post_publication(struct peer *p, struct msg *m,
 {
 	post->exclude_me = m->exclude_me;
 	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH, post) &&
-	    (LIKELY(m->filters == 0) || take_filters(p, m, post)))
+	    (LIKELY((m->filters | m->passthru) == 0) || take_options(p, m, post)))
 		post_with_payload(p, m, post);
 }
 
@@ -456,6 +481,24 @@ static NOINLINE void add_testament(struct peer *p, const struct msg *call)
 	testament_args_fini(&t);
 }
 
+/*
+ * Like take_options, for a CALL. The router cannot read such a payload, so it does not
+ * serve the call if the procedure is its own.
+ */
+static NOINLINE bool take_call_options(struct peer *p, struct msg *m,
+				       enum meta_procedure meta, struct post *post)
+{
+	if (!take_options(p, m, post))
+		return false;
+	if (meta == META_PROCEDURE_COUNT || post->options == NULL)
+		return true;
+	post_drop(post);
+	refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+	       "the router serves this procedure itself, and does not read payloads with "
+	       "ppt_scheme or enc_algo");
+	return false;
+}
+
 static void on_call(struct peer *p, struct msg *m)
 {
 	struct post post = {.type = POST_CALL, .progress = m->receive_progress};
@@ -464,6 +507,8 @@ static void on_call(struct peer *p, struct msg *m)
 	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
 		return;
 	enum meta_procedure meta = meta_find(m->uri);
+	if (UNLIKELY(m->passthru != 0) && !take_call_options(p, m, meta, &post))
+		return;
 	if (UNLIKELY(meta == META_SESSION_ADD_TESTAMENT))
 		add_testament(p, m);
 	else if (UNLIKELY(meta != META_PROCEDURE_COUNT))
@@ -474,10 +519,10 @@ static void on_call(struct peer *p, struct msg *m)
 
 static void on_yield(struct peer *p, struct msg *m)
 {
-	if (announced(p, m))
-		post_with_payload(
-			p, m,
-			&(struct post){.type = POST_YIELD, .progress = m->progress});
+	struct post post = {.type = POST_YIELD, .progress = m->progress};
+
+	if (announced(p, m) && (LIKELY(m->passthru == 0) || take_options(p, m, &post)))
+		post_with_payload(p, m, &post);
 }
 
 /*
@@ -515,12 +560,14 @@ static bool is_for_invocation(struct peer *p, const struct msg *m)
 
 static void on_error(struct peer *p, struct msg *m)
 {
+	struct post post = {.type = POST_INVOCATION_ERROR};
 	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX];
 
-	if (!is_for_invocation(p, m))
+	if (!is_for_invocation(p, m) || !announced(p, m))
 		return;
 	if (uri_valid(m->uri)) {
-		post_with_payload(p, m, &(struct post){.type = POST_INVOCATION_ERROR});
+		if (LIKELY(m->passthru == 0) || take_options(p, m, &post))
+			post_with_payload(p, m, &post);
 		return;
 	}
 	quote_bad_uri(MATCH_EXACT, m->uri, text, sizeof(text));

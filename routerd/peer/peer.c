@@ -162,6 +162,8 @@ void peer_fill_details(const struct post *post, struct msg_details *to)
 	}
 	if (post->match != MATCH_EXACT)
 		to->uri = payload_uri(post->payload);
+	if (post->options != NULL)
+		to->passthru = options_passthru(post->options);
 }
 
 int peer_send_payload(struct peer *p, enum wamp_type type, const struct post *post)

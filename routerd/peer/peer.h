@@ -134,7 +134,7 @@ static inline const struct msg_details *peer_details(const struct post *post,
 						     struct msg_details *to)
 {
 	if (LIKELY(post->disclosed == NULL && post->trust == 0 && !post->progress &&
-		   post->match == MATCH_EXACT))
+		   post->match == MATCH_EXACT && post->options == NULL))
 		return NULL;
 	peer_fill_details(post, to);
 	return to;

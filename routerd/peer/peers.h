@@ -57,6 +57,9 @@ struct peer;
 	  "requests refused because the authorizer gave no decision")                    \
 	X(EVENTS_DELIVERED, "events_delivered", COUNTER,                                 \
 	  "EVENT messages sent to subscribers")                                          \
+	X(EVENTS_NOT_UNDERSTOOD, "events_not_understood", COUNTER,                       \
+	  "EVENT messages with enc_algo that were not sent to a subscriber, because it " \
+	  "had not announced payload_transparency")                                      \
 	X(NO_MEMORY, "out_of_memory", COUNTER,                                           \
 	  "requests refused and connections dropped because memory ran out")             \
 	X(REPORTS_LOST, "login_reports_lost", COUNTER,                                   \

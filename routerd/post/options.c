@@ -17,8 +17,11 @@ struct filter_list {
 
 struct options {
 	_Atomic uint32_t refs;
-	size_t size; /* of this whole allocation, bytes */
+	uint8_t needs; /* see options_understood */
+	size_t size;   /* of this whole allocation, bytes */
 	struct filter_list lists[MSG_FILTER_COUNT];
+	/* The bytes are stored after the struct, too. p is NULL for absent options. */
+	struct slice passthru[MSG_PASSTHRU_COUNT];
 };
 
 static const char *const filter_names[MSG_FILTER_COUNT] = {
@@ -39,15 +42,26 @@ static int compare_entries(const void *a, const void *b)
 
 /* --- making --- */
 
-/* Describes a malformed list in m->fault, for msg_fault_text. */
-static int fail_in_list(struct msg *m, unsigned list, const char *expected)
+/* Describes a malformed option in m->fault, for msg_fault_text. */
+static int fail_in_value(struct msg *m, const char *option, const char *expected)
 {
 	m->fault = (struct msg_fault){
-		.element = "Options",
-		.option = filter_names[list],
+		.element = m->type == WAMP_ERROR ? "Details" : "Options",
+		.option = option,
 		.expected = expected,
 	};
 	return E_TYPE;
+}
+
+static int fail_in_list(struct msg *m, unsigned list, const char *expected)
+{
+	return fail_in_value(m, filter_names[list], expected);
+}
+
+static void put_entry(struct buf *found, struct slice entry)
+{
+	buf_put(found, &entry.len, sizeof(entry.len));
+	buf_put_slice(found, entry);
 }
 
 /*
@@ -76,8 +90,7 @@ static int read_list(enum serializer s, struct msg *m, unsigned list,
 		else
 			err = t.type == TOKEN_STR ? token_text(&t, s, &scratch, &entry)
 						  : E_TYPE;
-		buf_put(found, &entry.len, sizeof(entry.len));
-		buf_put_slice(found, entry);
+		put_entry(found, entry);
 	}
 	buf_fini(&scratch);
 	/* a client may send a list as long as a message */
@@ -92,46 +105,153 @@ static int read_list(enum serializer s, struct msg *m, unsigned list,
 	return err;
 }
 
+/* True if this is x_, or x_ and a name of at least two characters. */
+static bool is_custom_name(struct slice name)
+{
+	if (name.len < 2 || name.len == 3 || memcmp(name.p, "x_", 2) != 0)
+		return false;
+	for (size_t i = 2; i < name.len; i++) {
+		uint8_t c = name.p[i];
+		bool letter = c >= 'a' && c <= 'z';
+
+		if (!letter && (i == 2 || (c != '_' && (c < '0' || c > '9'))))
+			return false;
+	}
+	return true;
+}
+
 /*
- * Makes the options from the lists and from *found, to which read_list has appended their
- * n entries. NULL if out of memory.
+ * What is expected of an option's text; NULL if it is right. Autobahn|Python closes its
+ * connection if it receives another enc_algo or enc_serializer.
+ */
+static const char *passthru_fault(unsigned option, struct slice text)
+{
+	static const char *const algos[] = {"cryptobox", "mqtt", "xbr", NULL};
+	static const char *const serializers[] = {"json",   "msgpack",     "cbor",
+						  "ubjson", "flatbuffers", NULL};
+	const char *const *names = option == MSG_ENC_ALGO ? algos : serializers;
+
+	if (option != MSG_ENC_ALGO && option != MSG_ENC_SERIALIZER)
+		return NULL;
+	for (; *names != NULL; names++)
+		if (slice_eq_str(text, *names))
+			return NULL;
+	if (is_custom_name(text))
+		return NULL;
+	return option == MSG_ENC_ALGO
+		       ? "cryptobox, mqtt, xbr, or a name such as x_mine"
+		       : "json, msgpack, cbor, ubjson, flatbuffers, or a name such as "
+			 "x_mine";
+}
+
+/* Reads one option, and appends it to *found. Adds its length to *total. */
+static int read_passthru(enum serializer s, struct msg *m, unsigned option,
+			 struct buf *found, size_t *total)
+{
+	struct slice value = m->passthru_value[option], text;
+	const char *expected = "a string";
+	struct token_reader r;
+	struct buf scratch;
+	struct token t;
+
+	buf_init(&scratch, value.len);
+	token_reader_init(&r, s, value);
+	int err = token_expect(&r, TOKEN_STR, &t);
+	if (err == 0)
+		err = token_text(&t, s, &scratch, &text);
+	if (err == 0) {
+		*total += text.len;
+		expected = *total > OPTIONS_MAX_PASSTHRU
+				   ? "at most 1,024 bytes in all ppt_ and enc_ options"
+				   : passthru_fault(option, text);
+		put_entry(found, text);
+	}
+	buf_fini(&scratch);
+	if (err == E_NOMEM || expected == NULL)
+		return err;
+	return fail_in_value(m, msg_passthru_names[option], expected);
+}
+
+/*
+ * The options in m->passthru that count: those with the prefix ppt_ only together with
+ * ppt_scheme, those with enc_ only together with enc_algo.
+ */
+static unsigned passthru_given(const struct msg *m)
+{
+	enum { PPT = BIT(MSG_ENC_ALGO) - 1 }; /* the options before enc_algo */
+	unsigned given = m->passthru;
+
+	if ((given & BIT(MSG_PPT_SCHEME)) == 0)
+		given &= ~(unsigned)PPT;
+	if ((given & BIT(MSG_ENC_ALGO)) == 0)
+		given &= PPT;
+	return given;
+}
+
+/* The features that a receiver of these options needs. */
+static uint8_t needs_of(unsigned given)
+{
+	return (uint8_t)(((given & BIT(MSG_PPT_SCHEME)) != 0
+				  ? WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE
+				  : 0) |
+			 ((given & BIT(MSG_ENC_ALGO)) != 0
+				  ? WAMP_FEATURE_PAYLOAD_TRANSPARENCY
+				  : 0));
+}
+
+/* Copies a value that put_entry has appended, and moves *from past it. */
+static struct slice store_entry(uint8_t **to, const uint8_t **from)
+{
+	size_t len;
+
+	memcpy(&len, *from, sizeof(len));
+	struct slice stored = slice_store(to, slice_of(*from + sizeof(len), len));
+	*from += sizeof(len) + len;
+	return stored;
+}
+
+/*
+ * Makes the options from the lists and from *found, which has their n entries and then
+ * the texts of the options `given`. NULL if out of memory.
  */
 static struct options *make_options(const struct filter_list *lists, size_t n,
-				    const struct buf *found)
+				    unsigned given, const struct buf *found)
 {
 	/* one allocation: struct, then all entries, then the bytes of all entries */
-	size_t size = sizeof(struct options) + n * sizeof(struct slice) + found->len -
-		      n * sizeof(size_t);
+	size_t lengths = (n + (size_t)__builtin_popcount(given)) * sizeof(size_t);
+	size_t size =
+		sizeof(struct options) + n * sizeof(struct slice) + found->len - lengths;
 	struct options *o = found->err == 0 ? malloc(size) : NULL;
 
 	if (o == NULL)
 		return NULL;
 	atomic_init(&o->refs, 1);
 	o->size = size;
+	o->needs = needs_of(given);
 	memcpy(o->lists, lists, sizeof(o->lists));
 	struct slice *to = (struct slice *)(o + 1);
 	uint8_t *at_byte = (uint8_t *)(to + n);
 	const uint8_t *from = found->data;
 	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++) {
 		o->lists[i].entries = to;
-		for (size_t k = 0; k < lists[i].count; k++) {
-			size_t len;
-			memcpy(&len, from, sizeof(len));
-			*to++ = slice_store(&at_byte, slice_of(from + sizeof(len), len));
-			from += sizeof(len) + len;
-		}
+		for (size_t k = 0; k < lists[i].count; k++)
+			*to++ = store_entry(&at_byte, &from);
 		/* has_entry uses a binary search */
 		qsort(o->lists[i].entries, lists[i].count, sizeof(*to), compare_entries);
 	}
+	for (unsigned i = 0; i < MSG_PASSTHRU_COUNT; i++)
+		o->passthru[i] = (given & BIT(i)) != 0 ? store_entry(&at_byte, &from)
+						       : slice_of(NULL, 0);
 	return o;
 }
 
 int options_new(enum serializer s, struct msg *m, struct options **out)
 {
 	struct filter_list lists[MSG_FILTER_COUNT] = {{.given = false}};
+	unsigned given = passthru_given(m);
 	struct buf found;
-	size_t n = 0;
-	bool any = false;
+	size_t n = 0, total = 0;
+	bool any = given != 0;
 	int err = 0;
 
 	*out = NULL;
@@ -142,9 +262,12 @@ int options_new(enum serializer s, struct msg *m, struct options **out)
 		n += lists[i].count;
 		any |= lists[i].given;
 	}
+	for (unsigned i = 0; i < MSG_PASSTHRU_COUNT && err == 0; i++)
+		if ((given & BIT(i)) != 0)
+			err = read_passthru(s, m, i, &found, &total);
 	/* lists that exclude nobody are the same as no options */
 	if (err == 0 && any) {
-		*out = make_options(lists, n, &found);
+		*out = make_options(lists, n, given, &found);
 		err = *out == NULL ? E_NOMEM : 0;
 	}
 	buf_fini(&found);
@@ -159,6 +282,18 @@ void options_unref(struct options **o)
 size_t options_size(const struct options *o)
 {
 	return o->size;
+}
+
+/* --- passthru --- */
+
+const struct slice *options_passthru(const struct options *o)
+{
+	return o->needs == 0 ? NULL : o->passthru;
+}
+
+bool options_understood(const struct options *o, uint8_t features)
+{
+	return (o->needs & ~features) == 0;
 }
 
 /* --- the filter --- */

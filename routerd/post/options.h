@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The options of a message that do not fit into the flags of its post: who may get an
- * event (specification: "Subscriber Black- and Whitelisting"). They are immutable and
+ * event (specification: "Subscriber Black- and Whitelisting"), and how the endpoints have
+ * encoded or encrypted the payload ("Payload Passthru Mode"). They are immutable and
  * reference-counted. A message without such options has a NULL pointer instead. Any
  * thread.
  */
@@ -13,14 +14,19 @@
 #include "proto/msg.h"
 #include "routerd/post/identity.h"
 
-enum { OPTIONS_MAX_FILTER = 1000 }; /* entries of one list */
+enum {
+	OPTIONS_MAX_FILTER = 1000,   /* entries of one list */
+	OPTIONS_MAX_PASSTHRU = 1024, /* bytes of the ppt_ and enc_ options together */
+};
 
 struct options;
 
 /*
- * Makes the options of a PUBLISH whose m->filters is not 0, with one reference. *out is
- * NULL if the lists exclude nobody. E_TYPE: a list is malformed or has too many entries;
- * m->fault says which list, for msg_fault_text. E_NOMEM.
+ * Makes the options of a message whose m->filters or m->passthru is not 0, with one
+ * reference. *out is NULL if the lists exclude nobody and no options describe the
+ * payload: without ppt_scheme the other ppt_ options are ignored, and without enc_algo
+ * the other enc_ options. E_TYPE: an option is malformed or too long; m->fault says which
+ * one, for msg_fault_text. E_NOMEM.
  */
 int options_new(enum serializer s, struct msg *m, struct options **out) MUSTCHECK;
 
@@ -36,6 +42,17 @@ void options_unref(struct options **o);
 
 /* Bytes of memory, including the lists. */
 size_t options_size(const struct options *o);
+
+/*
+ * The ppt_ and enc_ options, as in struct msg_details; valid as long as o. NULL: none.
+ */
+const struct slice *options_passthru(const struct options *o);
+/*
+ * True if a receiver that has announced these features, bits of enum wamp_feature, may
+ * get a message with these options: payload_passthru_mode if there is ppt_scheme, and
+ * payload_transparency if there is enc_algo.
+ */
+bool options_understood(const struct options *o, uint8_t features);
 
 /* True if the options have lists that restrict who may get the event. */
 bool options_restrict(const struct options *o);

@@ -61,12 +61,13 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   disclose: the callee must know its callers */                                 \
 	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
-	/* request, payload, timeout_ms, disclose, trust; progress: the caller wants     \
-	   progressive results */                                                        \
+	/* request, payload, options, timeout_ms, disclose, trust; progress: the caller  \
+	   wants progressive results */                                                  \
 	X(CALL, REALM, NOTHING)                                                          \
 	X(CANCEL, REALM, NOTHING) /* request: the CALL's; mode */                        \
-	X(YIELD, REALM, NOTHING)  /* request: the INVOCATION's; payload; progress */     \
-	/* request: the INVOCATION's; payload, with the URI of the error */              \
+	/* request: the INVOCATION's; payload, options; progress */                      \
+	X(YIELD, REALM, NOTHING)                                                         \
+	/* request: the INVOCATION's; payload, with the URI of the error; options */     \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
 	/* request_type INVOCATION: the INVOCATION could not be sent to its callee, or   \
 	   the callee's answer cannot be passed on; progress: the answer is a            \
@@ -101,14 +102,15 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNREGISTERED, PEER, NOTHING)                                                   \
 	/* request: the INVOCATION's; id: registration, and match: how it matches;       \
 	   disclosed: the caller, or NULL; trust; progress: the caller wants progressive \
-	   results; payload */                                                           \
+	   results; payload, options */                                                  \
 	X(INVOCATION, PEER, DISCLOSED)                                                   \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
-	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload; progress */            \
-	/* request_type, request; error and payload, see struct post_error; full: the    \
-	   session has reached a limit: that of wildcards if match is MATCH_WILDCARD,    \
-	   that of testaments if procedure is META_SESSION_ADD_TESTAMENT */              \
+	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload, options; progress */   \
+	/* request_type, request; error, payload and options, see struct post_error;     \
+	   full: the session has reached a limit: that of wildcards if match is          \
+	   MATCH_WILDCARD, that of testaments if procedure is                            \
+	   META_SESSION_ADD_TESTAMENT */                                                 \
 	X(ERROR, PEER, NOTHING)                                                          \
 	X(VIOLATION, PEER, NOTHING) /* error.text: the client's violation */             \
                                                                                          \
@@ -118,7 +120,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   the publisher, or NULL; trust, payload, options */                            \
 	X(EVENT, MEMBERS, EVENT)                                                         \
 	/* From the owner directly to one subscriber, in place of an EVENT to its        \
-	   worker. Same fields as EVENT, except exclude_me, options and more */          \
+	   worker. Same fields as EVENT, except exclude_me and more. The subscriber has  \
+	   passed the lists in options */                                                \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \
@@ -175,8 +178,8 @@ extern const struct post_kind post_kinds[POST_TYPE_COUNT];
 /*
  * Describes an ERROR from the router. If text is set, Arguments is [text]; if there is a
  * payload, its URI is appended to the text. If text is NULL, the payload's URI is the
- * text. If uri is NULL, the ERROR comes from a callee, and the payload contains its URI
- * and arguments.
+ * text. If uri is NULL, the ERROR comes from a callee: the payload contains its URI and
+ * arguments, and the options describe them.
  */
 struct post_error {
 	const char *uri;  /* a constant */

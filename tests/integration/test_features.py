@@ -15,11 +15,13 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
-    assert features == {"broker": ["pattern_based_subscription", "publication_trustlevels", "publisher_exclusion",
+    assert features == {"broker": ["pattern_based_subscription", "payload_passthru_mode", "payload_transparency",
+                                   "publication_trustlevels", "publisher_exclusion",
                                    "publisher_identification", "session_meta_api", "subscriber_blackwhite_listing",
                                    "subscription_meta_api"],
                         "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
-                                   "pattern_based_registration", "progressive_call_results", "registration_meta_api",
+                                   "pattern_based_registration", "payload_passthru_mode", "payload_transparency",
+                                   "progressive_call_results", "registration_meta_api",
                                    "registration_revocation", "session_meta_api", "shared_registration"]}
 
 
@@ -39,15 +41,11 @@ def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join
 
 VIOLATIONS = {
     "CALL.Options.progress": [CALL, 1, {"progress": True}, "com.example.p"],
-    "CALL.Options.ppt_scheme": [CALL, 1, {"ppt_scheme": "wamp"}, "com.example.p", [b"\x80"]],
-    "PUBLISH.Options.ppt_scheme": [PUBLISH, 1, {"ppt_scheme": "x_mine", "ppt_serializer": "cbor"}, "com.example.t",
-                                   [b"\x80"]],
-    "YIELD.Options.ppt_scheme": [YIELD, 1, {"ppt_scheme": "mqtt"}, [b"\x80"]],
 }
 
 
 def test_what_the_specification_calls_a_violation(routerd, join):
-    """Sections "Progressive Call Invocations" and "Payload Passthru Mode"."""
+    """Section "Progressive Call Invocations"."""
     for name, message in VIOLATIONS.items():
         client = join(routerd, "msgpack")
         client.send(message)

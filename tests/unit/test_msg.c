@@ -177,13 +177,45 @@ static const struct sample samples[] = {
 	{"[16,1,{\"exclude_authid\":null,\"ppt_scheme\":{\"x\":[1]}},\"t\"]",
 	 "94100182ae6578636c7564655f617574686964c0aa7070745f736368656d6581a1789101a174",
 	 "841001a26e6578636c7564655f617574686964f66a7070745f736368656d65a1617881016174",
-	 "PUBLISH 1 uri='t' passthru"},
+	 "PUBLISH 1 uri='t' ppt_scheme={'x' [1]}"},
 	{"[48,1,{\"progress\":true,\"ppt_scheme\":\"wamp\"},\"p\"]",
 	 "94300182a870726f6772657373c3aa7070745f736368656d65a477616d70a170",
 	 "84183001a26870726f6772657373f56a7070745f736368656d656477616d706170",
-	 "CALL 1 uri='p' progress passthru"},
+	 "CALL 1 uri='p' progress ppt_scheme='wamp'"},
 	{"[70,1,{\"ppt_scheme\":null}]", "93460181aa7070745f736368656d65c0",
 	 "83184601a16a7070745f736368656d65f6", "YIELD 1"},
+	{"[16,1,{\"ppt_scheme\":\"\",\"enc_algo\":\"\",\"ppt_keyid\":\"\"},\"t\",["
+	 "\"\\u0000AQ==\"]]",
+	 "95100183aa7070745f736368656d65a0a8656e635f616c676fa0a97070745f6b65796964a0a1749"
+	 "1c40101",
+	 "851001a36a7070745f736368656d656068656e635f616c676f60697070745f6b657969646061748"
+	 "14101",
+	 "PUBLISH 1 uri='t' ppt_keyid='' [h'01']"},
+	{"[8,68,1,{\"ppt_scheme\":\"mqtt\",\"ppt_cipher\":7,\"x\":1},\"com.e\",["
+	 "\"\\u0000\"]]",
+	 "9608440183aa7070745f736368656d65a46d717474aa7070745f63697068657207a17801a5636f6"
+	 "d2e6591c400",
+	 "8608184401a36a7070745f736368656d65646d7174746a7070745f6369706865720761780165636"
+	 "f6d2e658140",
+	 "ERROR 1 type=INVOCATION uri='com.e' ppt_scheme='mqtt' ppt_cipher=7 [h'']"},
+	{"[48,1,{\"enc_key\":\"k\",\"enc_algo\":\"cryptobox\",\"enc_serializer\":"
+	 "\"json\"},\"p\",\"\\u0000AQI=\"]",
+	 "95300183a7656e635f6b6579a16ba8656e635f616c676fa963727970746f626f78ae656e635f736"
+	 "57269616c697a6572a46a736f6ea170c4020102",
+	 "85183001a367656e635f6b6579616b68656e635f616c676f6963727970746f626f786e656e635f7"
+	 "3657269616c697a6572646a736f6e6170420102",
+	 "CALL 1 uri='p' enc_algo='cryptobox' enc_key='k' enc_serializer='json' h'0102'"},
+	{"[70,1,{\"enc_algo\":1},\"\\u0000AQI=\",null]",
+	 "95460181a8656e635f616c676f01c4020102c0",
+	 "85184601a168656e635f616c676f01420102f6", "YIELD 1 enc_algo=1 h'0102'"},
+	{"[8,68,1,{\"enc_algo\":\"mqtt\"},\"com.e\",\"\\u0000\"]",
+	 "9608440181a8656e635f616c676fa46d717474a5636f6d2e65c400",
+	 "8608184401a168656e635f616c676f646d71747465636f6d2e6540",
+	 "ERROR 1 type=INVOCATION uri='com.e' enc_algo='mqtt' h''"},
+	{"[16,1,{\"enc_algo\":\"mqtt\"},\"t\",[1],{}]",
+	 "96100181a8656e635f616c676fa46d717474a174910180",
+	 "861001a168656e635f616c676f646d71747461748101a0",
+	 "PUBLISH 1 uri='t' enc_algo='mqtt' [1] {}"},
 };
 
 static void show_text(const char *name, struct slice s, struct buf *out)
@@ -225,6 +257,18 @@ static void show_hello(enum serializer s, const struct msg_hello *h, struct buf 
 	show_text("binding", h->channel_binding, out);
 }
 
+static void show_value(enum serializer s, const char *name, struct slice value,
+		       struct buf *out)
+{
+	struct buf shown;
+
+	buf_init(&shown, 10000);
+	show_items(s, value, 1, &shown);
+	buf_printf(out, " %s=", name);
+	buf_put_slice(out, slice_trim(buf_slice(&shown)));
+	buf_fini(&shown);
+}
+
 static void show_filters(enum serializer s, const struct msg *m, struct buf *out)
 {
 	static const char *const names[] = {
@@ -233,16 +277,16 @@ static void show_filters(enum serializer s, const struct msg *m, struct buf *out
 #undef X
 	};
 
-	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++) {
-		if ((m->filters & 1u << i) == 0)
-			continue;
-		buf_printf(out, " %s=", names[i]);
-		struct buf list;
-		buf_init(&list, 10000);
-		show_items(s, m->filter[i], 1, &list);
-		buf_put_slice(out, slice_trim(buf_slice(&list)));
-		buf_fini(&list);
-	}
+	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++)
+		if ((m->filters & 1u << i) != 0)
+			show_value(s, names[i], m->filter[i], out);
+}
+
+static void show_passthru(enum serializer s, const struct msg *m, struct buf *out)
+{
+	for (unsigned i = 0; i < MSG_PASSTHRU_COUNT; i++)
+		if ((m->passthru & 1u << i) != 0)
+			show_value(s, msg_passthru_names[i], m->passthru_value[i], out);
 }
 
 static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
@@ -271,8 +315,7 @@ static void show_msg(enum serializer s, const struct msg *m, struct buf *out)
 		buf_put_str(out, " force");
 	if (m->receive_progress)
 		buf_put_str(out, " receive_progress");
-	if (m->passthru)
-		buf_put_str(out, " passthru");
+	show_passthru(s, m, out);
 	if (m->disclose)
 		buf_put_str(out, " disclose");
 	show_filters(s, m, out);
@@ -452,6 +495,23 @@ static const struct bad refused[] = {
 	{"[32,1,{\"match\":true},\"t\"]", E_TYPE},
 	{"[64,1,{\"invoke\":[]},\"t\"]", E_TYPE},
 	{"[70,1,{\"progress\":[]}]", E_TYPE},
+	/* a binary in place of Arguments needs enc_algo, and ArgumentsKw must not follow
+	 */
+	{"[48,1,{},\"p\",\"\\u0000AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"\"},\"p\",\"\\u0000AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_algo\":null},\"p\",\"\\u0000AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_key\":\"x\",\"ppt_scheme\":\"x\"},\"p\",\"\\u0000AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",\"AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",7]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",{}]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",\"\\u0000AQ==\",{}]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",\"\\u0000AQ==\",[]]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",\"\\u0000AQ==\",null,1]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",[],\"\\u0000AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",null,\"\\u0000AQ==\"]", E_TYPE},
+	{"[48,1,{\"enc_algo\":\"mqtt\"},\"p\",\"\\u0000AQ\"]", E_VALUE},
+	{"[48,1,{},\"p\",\"\\u0000AQ\"]", E_TYPE},
+	{"[70,1,{\"ppt_scheme\":\"x\",\"ppt_scheme\":\"y\"}]", E_EXISTS},
 	{"[48,1,{\"receive_progress\":1},\"p\"]", E_TYPE},
 	{"[48,1,{\"timeout\":1,\"timeout\":null},\"p\"]", E_EXISTS},
 	/* a known key twice: it would be unclear which one counts */
@@ -884,6 +944,12 @@ static void test_write_payloads(void **state)
 	};
 	const struct msg_details progress = {.progress = true}, trusted = {.trust = 1};
 	const struct msg_details pattern = {.uri = slice_str("com.t")};
+	const struct slice passthru[MSG_PASSTHRU_COUNT] = {
+		[MSG_PPT_SCHEME] = slice_str("wamp"),
+		[MSG_PPT_CIPHER] = slice_str(""),
+		[MSG_ENC_ALGO] = slice_str("mqtt"),
+	};
+	const struct msg_details opaque = {.progress = true, .passthru = passthru};
 	struct msg_details all = from;
 	struct buf out;
 
@@ -949,6 +1015,15 @@ static void test_write_payloads(void **state)
 		check_sent(s, &out, "[8 48 1 {} 'com.e' [1]]");
 		msg_write_error(&out, s, WAMP_CALL, 1, slice_str("com.e"), none);
 		check_sent(s, &out, "[8 48 1 {} 'com.e']");
+		msg_write_error_passthru(&out, s, WAMP_CALL, 1, passthru,
+					 slice_str("com.e"), one_item);
+		check_sent(s, &out,
+			   "[8 48 1 {'ppt_scheme' 'wamp' 'ppt_cipher' '' 'enc_algo' "
+			   "'mqtt'} 'com.e' [1]]");
+		msg_write_payload(&out, s, WAMP_RESULT, 1, 0, &opaque, one_item);
+		check_sent(s, &out,
+			   "[50 1 {'progress' true 'ppt_scheme' 'wamp' 'ppt_cipher' '' "
+			   "'enc_algo' 'mqtt'} [1]]");
 		free_copy(both);
 		free_copy(one);
 	}
@@ -958,13 +1033,15 @@ static void test_write_payloads(void **state)
 #define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {"                                        \
-	"'pattern_based_subscription' true 'publication_trustlevels' true "              \
+	"'pattern_based_subscription' true 'payload_passthru_mode' true "                \
+	"'payload_transparency' true 'publication_trustlevels' true "                    \
 	"'publisher_exclusion' true 'publisher_identification' true "                    \
 	"'session_meta_api' true 'subscriber_blackwhite_listing' true "                  \
 	"'subscription_meta_api' true}} "                                                \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
-	"'pattern_based_registration' true 'progressive_call_results' true "             \
+	"'pattern_based_registration' true 'payload_passthru_mode' true "                \
+	"'payload_transparency' true 'progressive_call_results' true "                   \
 	"'registration_meta_api' true 'registration_revocation' true "                   \
 	"'session_meta_api' true 'shared_registration' true}}} "                         \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \

@@ -121,7 +121,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(EVENT, MEMBERS, EVENT)                                                         \
 	/* From the owner directly to one subscriber, in place of an EVENT to its        \
 	   worker. Same fields as EVENT, except exclude_me and more. The subscriber has  \
-	   passed the lists in options */                                                \
+	   passed the lists; options is set only if it describes the payload */          \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \

@@ -217,13 +217,43 @@ int auth_result_read(struct slice result, struct auth_result *out)
 {
 	struct token_reader r;
 
-	if (container_type(result) == TOKEN_MAP)
-		return fields_read_item(result, &auth_result_table, out);
+	if (container_type(result) == TOKEN_MAP) {
+		int map_err = fields_read_item(result, &auth_result_table, out);
+		out->whole = result;
+		return map_err;
+	}
 	fields_init(&auth_result_table, out);
 	token_reader_init(&r, SERIALIZER_MSGPACK, result);
 	/* Not a map: only a role. */
 	int err = fields_read_text(&r, FIELD_DEFAULT_MAX, &out->role);
 	return err != 0 ? err : token_end(&r);
+}
+
+static const struct field auth_proof_fields[] = {
+	FIELD(auth_proof, secret, FIELD_STR, .max = AUTH_MAX_SECRET),
+	FIELD(auth_proof, derived_key, FIELD_STR),
+	FIELD(auth_proof, salt, FIELD_STR),
+	FIELD(auth_proof, iterations, FIELD_UINT, .max = AUTH_MAX_ITERATIONS,
+	      .def = FIELD_NONE),
+	FIELD(auth_proof, keylen, FIELD_UINT, .max = AUTH_MAX_KEYLEN, .def = FIELD_NONE),
+};
+const struct field_table auth_proof_table = FIELD_TABLE(auth_proof);
+
+int auth_proof_read(struct slice result, struct auth_proof *out,
+		    char text[AUTH_FAULT_MAX])
+{
+	const struct field *bad = NULL;
+	struct token_reader r;
+	int err = E_TYPE;
+
+	fields_init(&auth_proof_table, out);
+	token_reader_init(&r, SERIALIZER_MSGPACK, result);
+	/* A result that is only a role has no secret. */
+	if (container_type(result) == TOKEN_MAP)
+		err = fields_read(&r, &auth_proof_table, out, &bad);
+	if (err != 0)
+		fields_explain(bad, err, text, AUTH_FAULT_MAX);
+	return err;
 }
 
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX])

@@ -180,12 +180,32 @@ struct auth_result {
 	/* From pubkey or pubkeys; the client may sign with any of them. */
 	struct field_keys keys;
 	uint64_t epoch; /* of the data that the result was read from; or AUTH_NO_EPOCH */
+	struct slice whole; /* when read: the result itself, for auth_proof_read */
 };
 int auth_result_read(struct slice result, struct auth_result *out) MUSTCHECK;
 extern const struct field_table auth_result_table; /* for writing */
 /* Describes, for the log, why auth_result_read has refused a result. */
 enum { AUTH_FAULT_MAX = 160 };
 void auth_result_explain(struct slice result, char text[AUTH_FAULT_MAX]);
+
+/*
+ * What the result of authenticate says about the principal's secret, for the methods that
+ * need one.
+ */
+struct auth_proof {
+	/* wampcra: either secret, or derived_key and salt */
+	struct slice secret;
+	struct slice derived_key;    /* base64 */
+	struct slice salt;           /* text */
+	uint64_t iterations, keylen; /* FIELD_NONE: absent */
+};
+enum { AUTH_MAX_SECRET = 4096, AUTH_MAX_ITERATIONS = 10000000, AUTH_MAX_KEYLEN = 64 };
+/*
+ * Reads it. After an error, text describes for the log what is wrong.
+ */
+int auth_proof_read(struct slice result, struct auth_proof *out,
+		    char text[AUTH_FAULT_MAX]) MUSTCHECK;
+extern const struct field_table auth_proof_table; /* for writing */
 
 /* authorize [details, uri, action, options], from routerd to authd. */
 struct auth_authorize {

@@ -208,6 +208,13 @@ void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
 void msg_write_challenge_ticket(struct buf *out, enum serializer s);
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 				    const char *challenge_hex);
+struct msg_cra_challenge {
+	struct slice challenge; /* the text to sign */
+	struct slice salt;      /* empty: none, and the next two are left out */
+	uint64_t iterations, keylen;
+};
+void msg_write_challenge_cra(struct buf *out, enum serializer s,
+			     const struct msg_cra_challenge *c);
 /*
  * SUBSCRIBED, REGISTERED, PUBLISHED: id is the request, second the new id. UNSUBSCRIBED,
  * UNREGISTERED: id is the request, and second is 0.

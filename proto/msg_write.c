@@ -89,31 +89,6 @@ void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
 	token_put_end(&w);
 }
 
-void msg_write_challenge_ticket(struct buf *out, enum serializer s)
-{
-	struct token_writer w;
-
-	begin_msg(&w, out, s, WAMP_CHALLENGE, 3);
-	token_put_text(&w, "ticket");
-	put_empty_dict(&w);
-	token_put_end(&w);
-}
-
-void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
-				    const char *challenge_hex)
-{
-	struct token_writer w;
-
-	begin_msg(&w, out, s, WAMP_CHALLENGE, 3);
-	token_put_text(&w, "cryptosign");
-	token_put_map(&w, 2);
-	put_str_pair(&w, "challenge", slice_str(challenge_hex));
-	token_put_text(&w, "channel_binding");
-	token_put_null(&w);
-	token_put_end(&w);
-	token_put_end(&w);
-}
-
 /*
  * Begins [type, id, second, ...] with room for `more` elements. Leaves out second if it
  * is 0.

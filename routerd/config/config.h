@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 #include "common/conf.h"
+#include "proto/cra.h"
 #include "proto/fields.h"
 #include "proto/wamp.h"
 #include "routerd/config/rights.h"
@@ -94,7 +95,8 @@ struct config_options {
 enum config_method_id {
 	METHOD_CRYPTOSIGN = 0,
 	METHOD_TICKET = 1,
-	METHOD_COUNT = 2,
+	METHOD_WAMPCRA = 2,
+	METHOD_COUNT = 3,
 };
 
 /* The keys of these methods in the file, which are also their WAMP names. */
@@ -112,7 +114,7 @@ struct config_secret {
 	const char *credential; /* the name of a credential of systemd, or NULL */
 };
 
-enum { CONFIG_DIGEST_LEN = 32 };
+enum { CONFIG_DIGEST_LEN = 32, CONFIG_MAX_SALT = 255 };
 
 /* Somebody who may log in by a static method. */
 struct config_principal {
@@ -120,10 +122,14 @@ struct config_principal {
 	const char *role;
 	const char *realm; /* NULL: the realm that the client asks for */
 	struct config_secret secret;
-	struct conf_strings authorized_keys;
+	struct conf_strings authorized_keys; /* cryptosign */
+	/* wampcra. Without a salt the secret itself signs. */
+	const char *salt; /* NULL: none */
+	int iterations, keylen;
 	/* Derived from the keys above. */
 	struct field_keys keys;
-	uint8_t digest[CONFIG_DIGEST_LEN]; /* of the secret; see config_digest */
+	uint8_t digest[CONFIG_DIGEST_LEN]; /* ticket: of the secret; see config_digest */
+	struct cra_key cra_key;            /* wampcra */
 };
 
 struct config_method {
@@ -134,7 +140,7 @@ struct config_method {
 	size_t n_principals;
 	/*
 	 * Takes the place of a principal whose authid is unknown. Its secret and its key
-	 * are random, so nobody can log in as it.
+	 * are random, so nobody can log in as it. The rest is like the first principal.
 	 */
 	struct config_principal nobody;
 };
@@ -207,6 +213,7 @@ struct config {
 	struct config_limits limits;
 	struct conf_log log;
 	uint8_t digest_key[CONFIG_DIGEST_LEN]; /* random; see config_digest */
+	uint8_t decoy_key[CONFIG_DIGEST_LEN];  /* random; see config_salt */
 	struct {
 		/* for tests: the worker that SIGUSR2 stalls; -1: none */
 		int stall_worker;
@@ -235,6 +242,15 @@ void config_derive(struct config *cfg);
  */
 void config_digest(const struct config *cfg, struct slice secret,
 		   uint8_t out[CONFIG_DIGEST_LEN]);
+
+/*
+ * The salt of a principal of a static method; empty: none. For the method's nobody, makes
+ * one in `decoy`, which looks like the first principal's and is the same each time for
+ * the same authid: a salt that changes would tell that nobody has this authid.
+ */
+struct slice config_salt(const struct config *cfg, const struct config_method *m,
+			 const struct config_principal *who, struct slice authid,
+			 char decoy[CONFIG_MAX_SALT + 1]);
 
 /*
  * The principal of a static method that has this authid, or NULL. Takes the same time for

@@ -11,6 +11,7 @@
 const char *const config_method_names[METHOD_COUNT] = {
 	[METHOD_CRYPTOSIGN] = "cryptosign",
 	[METHOD_TICKET] = "ticket",
+	[METHOD_WAMPCRA] = "wampcra",
 };
 
 /* --- principals --- */
@@ -62,6 +63,18 @@ static void check_ticket(struct conf *c, void *map)
 	config_secret_read(c, &((struct config_principal *)map)->secret, "ticket");
 }
 
+static void check_cra_user(struct conf *c, void *map)
+{
+	struct config_principal *who = map;
+
+	config_secret_read(c, &who->secret, "secret");
+	if (who->salt == NULL && conf_given(c, &who->iterations))
+		conf_fail(c, &who->iterations,
+			  "'iterations' are for a secret with 'salt'");
+	if (who->salt == NULL && conf_given(c, &who->keylen))
+		conf_fail(c, &who->keylen, "'keylen' is for a secret with 'salt'");
+}
+
 static const struct conf_key key_holder_keys[] = {
 	PRINCIPAL_ROLE,
 	CONF_KEY("authorized_keys", STRINGS, struct config_principal, authorized_keys,
@@ -75,6 +88,17 @@ static const struct conf_key ticket_holder_keys[] = {PRINCIPAL_ROLE,
 						     PRINCIPAL_SECRET("ticket")};
 static const struct conf_table ticket_holder_table = CONF_TABLE(
 	"the principal", struct config_principal, ticket_holder_keys, check_ticket);
+
+static const struct conf_key cra_user_keys[] = {
+	PRINCIPAL_ROLE,
+	PRINCIPAL_SECRET("secret"),
+	CONF_KEY("salt", STRING, struct config_principal, salt, .max = CONFIG_MAX_SALT),
+	CONF_NUMBER(INT, struct config_principal, iterations, 1, 100000, CRA_ITERATIONS),
+	CONF_NUMBER(INT, struct config_principal, keylen, CRA_MIN_KEYLEN, CRA_MAX_KEYLEN,
+		    CRA_KEYLEN),
+};
+static const struct conf_table cra_user_table =
+	CONF_TABLE("the user", struct config_principal, cra_user_keys, check_cra_user);
 
 /* --- methods --- */
 
@@ -132,6 +156,12 @@ static const struct conf_key ticket_keys[] = {
 static const struct conf_table ticket_table =
 	CONF_TABLE("ticket", struct config_method, ticket_keys, check_method);
 
+static const struct conf_key wampcra_keys[] = {
+	METHOD_KEYS("users", cra_user_table),
+};
+static const struct conf_table wampcra_table =
+	CONF_TABLE("wampcra", struct config_method, wampcra_keys, check_method);
+
 static const struct conf_key anonymous_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
 		    .required = true, .names = static_only, .later = not_static,
@@ -148,6 +178,7 @@ static const struct conf_table anonymous_table =
 static const struct conf_key auth_keys[] = {
 	METHOD(cryptosign, METHOD_CRYPTOSIGN),
 	METHOD(ticket, METHOD_TICKET),
+	METHOD(wampcra, METHOD_WAMPCRA),
 	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
 };
 const struct conf_table config_auth_table =

@@ -96,8 +96,11 @@ const struct conf_foreign config_foreign[] = {
 	KEY("ticket", "authenticator-realm", NULL,
 	    "is not supported: an authenticator is a process with a socket, not a "
 	    "session in a realm; 'authenticator' names it"),
+	KEY("wampcra", "authenticator-realm", NULL,
+	    "is not supported: an authenticator is a process with a socket, not a "
+	    "session in a realm; 'authenticator' names it"),
 	KEY("anonymous", "authid", NULL,
 	    "is not supported: each anonymous session gets its own authid"),
-	{"auth", {"wampcra", "scram", "tls", "cookie"}, NULL, NULL},
+	{"auth", {"scram", "tls", "cookie"}, NULL, NULL},
 	{0},
 };

@@ -169,8 +169,7 @@ static void check_listener(struct conf *c, void *map)
 		  "is for RawSocket: leave it out, WebSocket clients get pings anyway");
 	if (!offers_any(&l->auth))
 		conf_fail(c, NULL,
-			  "nobody could log in: 'auth' needs 'cryptosign', 'ticket' or "
-			  "'anonymous'");
+			  "nobody could log in: 'auth' needs at least one method");
 }
 
 static const char *const serializers[] = {

@@ -145,32 +145,83 @@ void config_digest(const struct config *cfg, struct slice secret,
 			   sizeof(cfg->digest_key));
 }
 
-/* Makes a principal that nobody can log in as: no one knows its secret or its key. */
-static void derive_nobody(struct config_principal *nobody)
+struct slice config_salt(const struct config *cfg, const struct config_method *m,
+			 const struct config_principal *who, struct slice authid,
+			 char decoy[CONFIG_MAX_SALT + 1])
+{
+	uint8_t hash[crypto_generichash_BYTES_MAX - 1]; /* no padding in base64 */
+	char text[4 * sizeof(hash) / 3 + 1];
+	size_t len = who->salt == NULL ? 0 : strlen(who->salt);
+
+	if (who != &m->nobody)
+		return slice_of(who->salt, len);
+	for (size_t at = 0; at < len; at += strlen(text)) {
+		crypto_generichash_state s;
+
+		crypto_generichash_init(&s, cfg->decoy_key, sizeof(cfg->decoy_key),
+					sizeof(hash));
+		crypto_generichash_update(&s, (const uint8_t *)&at, sizeof(at));
+		crypto_generichash_update(&s, authid.p, authid.len);
+		crypto_generichash_final(&s, hash, sizeof(hash));
+		sodium_bin2base64(text, sizeof(text), hash, sizeof(hash),
+				  sodium_base64_VARIANT_ORIGINAL);
+		memcpy(decoy + at, text, min_size(strlen(text), len - at));
+	}
+	return slice_of(decoy, len);
+}
+
+/*
+ * Makes a principal that nobody can log in as: no one knows its secret or its key. The
+ * rest is like `first`, which may be NULL.
+ */
+static void derive_nobody(struct config_principal *nobody,
+			  const struct config_principal *first)
 {
 	uint8_t secret_key[crypto_sign_SECRETKEYBYTES];
 
+	if (first != NULL) {
+		nobody->salt = first->salt;
+		nobody->iterations = first->iterations;
+		nobody->keylen = first->keylen;
+	}
 	randombytes_buf(nobody->digest, sizeof(nobody->digest));
+	nobody->cra_key.len = sizeof(nobody->cra_key.bytes);
+	randombytes_buf(nobody->cra_key.bytes, sizeof(nobody->cra_key.bytes));
 	nobody->keys.n = 1;
 	crypto_sign_keypair(nobody->keys.key[0], secret_key);
 	sodium_memzero(secret_key, sizeof(secret_key));
 }
 
-static void derive_method(const struct config *cfg, struct config_method *m)
+static void derive_principal(const struct config *cfg, enum config_method_id method,
+			     struct config_principal *who)
 {
-	for (size_t i = 0; i < m->n_principals; i++) {
-		struct config_principal *who = &m->principals[i];
+	struct slice secret = slice_str(who->secret.text);
 
-		if (who->secret.text != NULL)
-			config_digest(cfg, slice_str(who->secret.text), who->digest);
+	if (method == METHOD_TICKET)
+		config_digest(cfg, secret, who->digest);
+	else if (method == METHOD_WAMPCRA && who->salt == NULL)
+		cra_key_of(secret, &who->cra_key);
+	else if (method == METHOD_WAMPCRA)
+		cra_derive(secret, slice_str(who->salt), (uint32_t)who->iterations,
+			   (size_t)who->keylen, &who->cra_key);
+}
+
+static void derive_methods(const struct config *cfg, struct config_auth *auth)
+{
+	for (unsigned id = 0; id < METHOD_COUNT; id++) {
+		struct config_method *m = &auth->methods[id];
+
+		for (size_t i = 0; i < m->n_principals; i++)
+			derive_principal(cfg, (enum config_method_id)id,
+					 &m->principals[i]);
+		derive_nobody(&m->nobody, m->principals);
 	}
-	derive_nobody(&m->nobody);
 }
 
 void config_derive(struct config *cfg)
 {
 	randombytes_buf(cfg->digest_key, sizeof(cfg->digest_key));
+	randombytes_buf(cfg->decoy_key, sizeof(cfg->decoy_key));
 	for (size_t i = 0; i < cfg->n_listeners; i++)
-		for (size_t m = 0; m < METHOD_COUNT; m++)
-			derive_method(cfg, &cfg->listeners[i].auth.methods[m]);
+		derive_methods(cfg, &cfg->listeners[i].auth);
 }

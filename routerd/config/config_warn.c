@@ -59,6 +59,29 @@ static void warn_of_options(struct conf *c, const struct config_options *o)
 			  "'rawsocket_ping' has no effect: auto_ping_interval is 0");
 }
 
+/*
+ * An unknown user gets a salt if the first user has one. If others differ, clients find
+ * out that they exist.
+ */
+static void warn_of_salts(struct conf *c, const struct config_method *m)
+{
+	const struct config_principal *first = m->principals;
+
+	for (size_t i = 1; i < m->n_principals; i++) {
+		const struct config_principal *who = &m->principals[i];
+
+		if ((who->salt != NULL) == (first->salt != NULL) &&
+		    who->iterations == first->iterations &&
+		    who->keylen == first->keylen &&
+		    (who->salt == NULL || strlen(who->salt) == strlen(first->salt)))
+			continue;
+		conf_warn(c, &who->authid,
+			  "clients can find out that this user exists: its salt, "
+			  "iterations or keylen are not like those of the first user");
+		break;
+	}
+}
+
 /* --- authenticators --- */
 
 /*
@@ -193,6 +216,7 @@ void config_warn(struct conf *c, const struct config *cfg)
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		warn_of_origins(c, &cfg->listeners[i]);
 		warn_of_options(c, &cfg->listeners[i].options);
+		warn_of_salts(c, &cfg->listeners[i].auth.methods[METHOD_WAMPCRA]);
 	}
 	if (conf_given(c, &l->queue_size) && l->queue_size > l->queued_total / threads)
 		conf_warn(c, &l->queue_size,

@@ -7,6 +7,8 @@
 
 #include "routerd/post/outbox.h"
 
+#include <stdlib.h>
+
 bool login_names_are_short(struct peer *p, const struct msg_hello *h)
 {
 	const struct {
@@ -32,6 +34,36 @@ bool login_names_are_short(struct peer *p, const struct msg_hello *h)
 	login_deny(p, WAMP_ERROR_AUTHENTICATION_DENIED,
 		   slice_str("authextra.pubkey is malformed: expected 64 hex digits"));
 	return false;
+}
+
+/* Copies a text and a terminator to *at, and moves *at behind them. */
+static const char *store_name(char **at, struct slice name)
+{
+	char *copy = *at;
+
+	if (name.len > 0)
+		memcpy(copy, name.p, name.len);
+	copy[name.len] = '\0';
+	*at = copy + name.len + 1;
+	return copy;
+}
+
+bool login_keep_names(struct peer *p, const struct msg_hello *h)
+{
+	struct login *lg = p->login;
+	char *at;
+
+	if (!login_names_are_short(p, h))
+		return false;
+	at = lg->names = malloc(h->realm.len + h->authid.len + h->authrole.len + 3);
+	if (at == NULL) {
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		return false;
+	}
+	lg->realm = store_name(&at, h->realm);
+	lg->authid = store_name(&at, h->authid);
+	lg->authrole = store_name(&at, h->authrole);
+	return true;
 }
 
 bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_message,

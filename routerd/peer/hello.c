@@ -11,6 +11,7 @@ static const struct login_method *const login_methods[] = {
 	&login_anonymous,
 	&login_cryptosign,
 	&login_ticket,
+	&login_wampcra,
 };
 
 static bool is_offered(const struct login_method *m, const struct config_listener *l)

@@ -9,22 +9,11 @@
  */
 #include "routerd/peer/login.h"
 
-#include <stdlib.h>
-
 bool login_local_begin(struct peer *p, const struct msg_hello *h,
 		       const struct config_principal *who)
 {
-	struct login *lg = p->login;
-
-	if (!login_names_are_short(p, h))
-		return false;
-	lg->principal = who != NULL ? who : &login_method_conf(p)->nobody;
-	lg->realm =
-		strndup(h->realm.len > 0 ? (const char *)h->realm.p : "", h->realm.len);
-	if (lg->realm != NULL)
-		return true;
-	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-	return false;
+	p->login->principal = who != NULL ? who : &login_method_conf(p)->nobody;
+	return login_keep_names(p, h);
 }
 
 /* Checks the realm that the client asks for. False if p has been refused. */

@@ -10,6 +10,7 @@
 #include "routerd/post/outbox.h"
 
 #include <ctype.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 /* Bytes. Headers that do not fit are left out. */
@@ -88,9 +89,11 @@ void login_free(struct peer *p)
 	identity_unref(&lg->identity);
 	buf_fini(&lg->http_headers);
 	buf_fini(&lg->extra);
+	if (lg->secret_size > 0)
+		sodium_memzero(lg->state, lg->secret_size);
 	free(lg->state);
 	free(lg->path);
-	free(lg->realm);
+	free(lg->names);
 	free(lg);
 }
 

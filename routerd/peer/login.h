@@ -8,10 +8,10 @@
  *
  * The client's HELLO lists the methods that it supports; the router takes the first one
  * that the listener offers and ignores names that it does not know. Each method has a
- * file (anonymous.c, cryptosign.c, ticket.c) and a row in the table in hello.c. A method
- * that needs an authenticator asks it through ask.c: cryptosign at HELLO, before
- * CHALLENGE; ticket after AUTHENTICATE. If the configuration lists the principals,
- * nobody is asked: see local.c.
+ * file (anonymous.c, cryptosign.c, ticket.c, wampcra.c) and a row in the table in
+ * hello.c. A method that needs an authenticator asks it through ask.c: cryptosign at
+ * HELLO, before CHALLENGE; ticket after AUTHENTICATE. If the configuration lists the
+ * principals, nobody is asked: see local.c.
  *
  * The worker's thread only.
  */
@@ -53,12 +53,15 @@ struct login {
 	struct identity *identity; /* counted; NULL until the principal is known */
 	struct buf extra;          /* an encoded map, or empty */
 
-	/* Only in a login by a static method. */
-	const struct config_principal *principal; /* the method's nobody if unknown */
-	char *realm; /* owned; HELLO.Realm, which may be empty */
+	/* Only in a login by a static method. The method's nobody if it is unknown. */
+	const struct config_principal *principal;
+	/* From HELLO, if login_keep_names was called. May be empty. */
+	const char *realm, *authid, *authrole;
+	char *names; /* owned: the memory of these three */
 
-	void *state; /* owned; the method allocates it, login_free frees it */
-	bool queued; /* in peers.to_verify */
+	void *state;        /* owned; the method allocates it, login_free frees it */
+	size_t secret_size; /* bytes of state that login_free overwrites */
+	bool queued;        /* in peers.to_verify */
 	TAILQ_ENTRY(login) to_verify;
 };
 
@@ -85,7 +88,8 @@ struct login_method {
 	void (*verify)(struct peer *p);
 };
 enum { LOGIN_ANONYMOUS = -1 };
-extern const struct login_method login_anonymous, login_cryptosign, login_ticket;
+extern const struct login_method login_anonymous, login_cryptosign, login_ticket,
+	login_wampcra;
 
 /* --- login.c --- */
 
@@ -194,6 +198,12 @@ void login_revoked(struct peer *p, const struct revocation *revocation);
  * authenticator's protocol. A question without the name would be about a different login.
  */
 bool login_names_are_short(struct peer *p, const struct msg_hello *h);
+/*
+ * Checks the names like login_names_are_short, and keeps those of the realm, authid and
+ * authrole in the login. False if p has been refused or dropped.
+ */
+bool login_keep_names(struct peer *p, const struct msg_hello *h) MUSTCHECK;
+
 /*
  * Appends the question about a HELLO to out, as auth_request_write does, with at most
  * max_message bytes. False if p has been refused or dropped.

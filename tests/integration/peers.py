@@ -149,6 +149,8 @@ class Puppet:
 
 def credentials(key):
     """The part of a command that makes a session log in by a Key or a Ticket."""
+    if isinstance(key, utils.Secret):
+        return {"key": None, "secret": key.ticket}
     if isinstance(key, utils.Ticket):
         return {"key": None, "ticket": key.ticket}
     return {"key": key.seed.hex() if key else None}

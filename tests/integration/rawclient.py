@@ -8,6 +8,7 @@ deadline. `Ws` handles bytes and frames, `Client` adds WAMP; a test can send any
 import base64
 import collections
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -480,6 +481,9 @@ class Client:
         """From HELLO to WELCOME; by cryptosign or ticket if a Key or Ticket is given. Raises Aborted."""
         if key is None:
             self.hello(realm, authextra=authextra, **kw)
+        elif isinstance(key, utils.Secret):
+            self.hello(realm, authmethods=["wampcra"], authextra=authextra, **kw)
+            self.authenticate(cra_signature(key.ticket, self.expect(CHALLENGE)[2]))
         elif isinstance(key, utils.Ticket):
             self.ask(key, realm, authextra=authextra, **kw)
         else:
@@ -595,6 +599,15 @@ class Client:
         """Returns (args, kwargs) of the next EVENT."""
         message = self.expect(EVENT, subscription)
         return payload_of(message, 4)
+
+
+def cra_signature(secret, extra):
+    """The signature of a CHALLENGE of wampcra."""
+    key = secret.encode()
+    if "salt" in extra:
+        key = base64.b64encode(hashlib.pbkdf2_hmac("sha256", key, extra["salt"].encode(), extra["iterations"],
+                                                   extra["keylen"]))
+    return base64.b64encode(hmac.digest(key, extra["challenge"].encode(), "sha256")).decode()
 
 
 def _payload(args, kwargs):

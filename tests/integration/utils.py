@@ -104,6 +104,10 @@ class Ticket:
         self.ticket = ticket or secrets.token_hex(16)
 
 
+class Secret(Ticket):
+    """The secret of a login by wampcra."""
+
+
 # --- processes ------------------------------------------------------------------------------
 
 

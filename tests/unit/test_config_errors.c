@@ -614,17 +614,34 @@ static void errors_in_auth(void **state)
 		{"ticket: {type: static, principals: {a: {role: user, ticket_credential: "
 		 "../x}}",
 		 "4:73: expected the name of a credential, without '/'"},
-		{"wampcra: {", "4:11: 'wampcra' is not supported yet: leave it out"},
+		{"wampcra: {type: static", "4:11: " NO_PRINCIPALS},
+		{"wampcra: {type: dynamic", "4:11: " NO_AUTHENTICATOR},
+		{"wampcra: {type: static, users: {a: {role: user}}",
+		 "4:37: a secret is missing: expected one of 'secret', 'secret_file' and "
+		 "'secret_credential'"},
+		{"wampcra: {type: static, users: {a: {role: user, secret: s, keylen: "
+		 "32}}",
+		 "4:69: 'keylen' is for a secret with 'salt'"},
+		{"wampcra: {type: static, users: {a: {role: user, secret: s, iterations: "
+		 "9}}",
+		 "4:73: 'iterations' are for a secret with 'salt'"},
+		{"wampcra: {type: static, users: {a: {role: user, secret: s, salt: s, "
+		 "keylen: 15}}",
+		 "4:78: 'keylen': expected an integer from 16 to 64, not '15'"},
+		{"wampcra: {type: static, users: {a: {role: user, secret: s, salt: s, "
+		 "iterations: 100001}}",
+		 "4:82: 'iterations': expected an integer from 1 to 100000, not "
+		 "'100001'"},
 		{"scram: {", "4:9: 'scram' is not supported yet: leave it out"},
 		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},
 		{"cookie: {", "4:10: 'cookie' is not supported yet: leave it out"},
 		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign', "
-			     "'ticket' or 'anonymous'"},
+			     "'ticket', 'wampcra' or 'anonymous'"},
 	};
 
 	check_all(refuse, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
-	refuse(IN_AUTH "}}]", "3:14: nobody could log in: 'auth' needs 'cryptosign', "
-			      "'ticket' or 'anonymous'");
+	refuse(IN_AUTH "}}]",
+	       "3:14: nobody could log in: 'auth' needs at least one method");
 }
 
 static void errors_in_authenticators(void **state)

@@ -52,6 +52,17 @@ serve({
 				options.authid = command.authid;
 				options.onchallenge = () => command.ticket;
 			}
+			if (command.secret) {
+				options.authmethods = ["wampcra"];
+				options.authid = command.authid;
+				options.onchallenge = (session, method, extra) => {
+					const { auth_cra: cra } = autobahn;
+					const key = extra.salt
+						? cra.derive_key(command.secret, extra.salt, extra.iterations, extra.keylen)
+						: command.secret;
+					return cra.sign(key, extra.challenge);
+				};
+			}
 			const connection = new autobahn.Connection(options);
 			let open = false;
 			connection.onopen = (session, details) => {

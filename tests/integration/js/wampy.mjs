@@ -15,6 +15,7 @@ const SERIALIZERS = {
 	cbor: (await load("wampy/CborSerializer.js")),
 };
 const cryptosign = await load("wampy/cryptosign.js");
+const wampcra = await load("wampy/wampcra.js");
 const nacl = require("tweetnacl");
 
 const sessions = {};
@@ -61,6 +62,12 @@ serve({
 			options.authid = command.authid;
 			options.authmethods = ["ticket"];
 			options.onChallenge = () => command.ticket;
+		}
+		if (command.secret) {
+			options.authid = command.authid;
+			options.authmethods = ["wampcra"];
+			options.authMode = "auto";
+			options.authPlugins = { wampcra: pick(wampcra, "sign")(command.secret) };
 		}
 		const client = new Wampy(command.url, options);
 		let details;

@@ -102,6 +102,8 @@ class Session(ApplicationSession):
             extra = {**(extra or {}), **self.authenticator.authextra}
         if command.get("ticket"):
             self.authenticator = create_authenticator("ticket", ticket=command["ticket"], authid=command.get("authid"))
+        if command.get("secret"):
+            self.authenticator = create_authenticator("wampcra", secret=command["secret"], authid=command.get("authid"))
         methods = command.get("authmethods") or [self.authenticator.name if self.authenticator else "anonymous"]
         self.join(command["realm"], authmethods=methods, authid=command.get("authid"), authextra=extra)
 

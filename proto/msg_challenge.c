@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes the CHALLENGE of each login method; see msg.h. No state; any thread. */
+#include "proto/msg.h"
+
+/* Begins [CHALLENGE, method, {...}] with room for `pairs` pairs. */
+static void begin_challenge(struct token_writer *w, struct buf *out, enum serializer s,
+			    const char *method, uint64_t pairs)
+{
+	token_writer_init(w, s, out);
+	token_put_array(w, 3);
+	token_put_uint(w, WAMP_CHALLENGE);
+	token_put_text(w, method);
+	token_put_map(w, pairs);
+}
+
+static void end_challenge(struct token_writer *w)
+{
+	token_put_end(w);
+	token_put_end(w);
+}
+
+static void put_text_pair(struct token_writer *w, const char *key, struct slice value)
+{
+	token_put_text(w, key);
+	token_put_str(w, value);
+}
+
+static void put_number_pair(struct token_writer *w, const char *key, uint64_t value)
+{
+	token_put_text(w, key);
+	token_put_uint(w, value);
+}
+
+void msg_write_challenge_ticket(struct buf *out, enum serializer s)
+{
+	struct token_writer w;
+
+	begin_challenge(&w, out, s, "ticket", 0);
+	end_challenge(&w);
+}
+
+void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
+				    const char *challenge_hex)
+{
+	struct token_writer w;
+
+	begin_challenge(&w, out, s, "cryptosign", 2);
+	put_text_pair(&w, "challenge", slice_str(challenge_hex));
+	token_put_text(&w, "channel_binding");
+	token_put_null(&w);
+	end_challenge(&w);
+}
+
+void msg_write_challenge_cra(struct buf *out, enum serializer s,
+			     const struct msg_cra_challenge *c)
+{
+	struct token_writer w;
+	bool salted = c->salt.len > 0;
+
+	begin_challenge(&w, out, s, "wampcra", salted ? 4 : 1);
+	put_text_pair(&w, "challenge", c->challenge);
+	if (salted) {
+		put_text_pair(&w, "salt", c->salt);
+		put_number_pair(&w, "iterations", c->iterations);
+		put_number_pair(&w, "keylen", c->keylen);
+	}
+	end_challenge(&w);
+}

@@ -6,6 +6,7 @@
 #include "authd/server.h"
 #include "common/err.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static void reply_failure(struct rpc_request *req, int err)
 		{E_NOTFOUND, AUTH_ERROR_DENY, ADMIN_ERROR_NO_SUCH_PRINCIPAL,
 		 "no such principal"},
 		{E_RANGE, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT,
-		 "the principal has the maximum number of keys"},
+		 "the principal already has 16 keys, the maximum: remove one first"},
 		{E_AGAIN, AUTH_ERROR_TEMPORARY, ADMIN_ERROR_BUSY,
 		 "the database is locked: try again"},
 		{E_NOMEM, AUTH_ERROR_TEMPORARY, AUTH_ERROR_UNAVAILABLE, "out of memory"},
@@ -42,17 +43,18 @@ static void reply_failure(struct rpc_request *req, int err)
 	};
 	size_t i = 0;
 
+	static_assert(FIELD_MAX_KEYS == 16, "the text above names this limit");
 	while (failures[i].err != err && failures[i].err != 0)
 		i++;
 	server_reply_error(req, failures[i].kind, failures[i].uri, failures[i].message);
 }
 
-static void reply_invalid(struct rpc_request *req, const char *what, const char *why)
+static void reply_wrong(struct rpc_request *req, const char *what, const char *why)
 {
-	char text[80];
+	char text[160];
 
 	snprintf(text, sizeof(text), "%s: %s", what, why);
-	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, text);
+	server_reply_invalid(req, text);
 }
 
 /* Reports which principal has one of these n keys already. */
@@ -74,13 +76,16 @@ static void reply_key_taken(struct rpc_request *req, struct store *s, const uint
 	server_reply_error(req, AUTH_ERROR_DENY, ADMIN_ERROR_CONFLICT, text);
 }
 
-/* Logs a change. Unlike lines that routers cause, this one has no rate limit. */
-static void log_change(struct client *c, const char *what, struct slice authid,
-		       bool changed)
+/*
+ * Logs a change, "principal added", or that there was nothing to change, "principal
+ * already added". Unlike lines that routers cause, this one has no rate limit.
+ */
+static void log_change(struct client *c, const char *object, const char *change,
+		       struct slice authid, bool changed)
 {
 	c->server->counters.changes += changed ? 1 : 0;
-	log_info(c->name, "%s authid=%s uid=%d changed=%s epoch=%" PRIu64, what,
-		 log_quote(authid).text, (int)c->uid, changed ? "yes" : "no",
+	log_info(c->name, "%s %s%s authid=%s uid=%d epoch=%" PRIu64, object,
+		 changed ? "" : "already ", change, log_quote(authid).text, (int)c->uid,
 		 store_epoch(c->server->store));
 }
 
@@ -100,7 +105,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 		return;
 	const char *why = principal_check(&p, &of);
 	if (why != NULL) {
-		reply_invalid(req, of, why);
+		reply_wrong(req, of, why);
 		return;
 	}
 	p.created = (uint64_t)time(NULL);
@@ -122,7 +127,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 	} else if (err != 0) {
 		reply_failure(req, err);
 	} else {
-		log_change(c, "principal added", p.authid, result.changed);
+		log_change(c, "principal", "added", p.authid, result.changed);
 		server_reply(req, &admin_change_table, &result);
 	}
 }
@@ -211,15 +216,15 @@ enum change_kind {
 };
 
 static const struct {
-	const char *done; /* for the log, and for the clients whose sessions end */
+	const char *change; /* for the log */
+	const char *reason; /* for the clients whose sessions end; else NULL */
 	bool of_key;
-	bool ends_sessions;
 } kinds[] = {
-	[DISABLE] = {"principal disabled", false, true},
-	[ENABLE] = {"principal enabled", false, false},
-	[REMOVE] = {"principal removed", false, true},
-	[ADD_KEY] = {"key added", true, false},
-	[REMOVE_KEY] = {"key removed", true, true},
+	[DISABLE] = {"disabled", "principal disabled", false},
+	[ENABLE] = {"enabled", NULL, false},
+	[REMOVE] = {"removed", "principal removed", false},
+	[ADD_KEY] = {"added", NULL, true},
+	[REMOVE_KEY] = {"removed", "key removed", true},
 };
 
 /*
@@ -258,7 +263,7 @@ static void revoke_sessions(struct change *ch)
 	struct auth_revoke v = {
 		.epoch = store_epoch(ch->server->store),
 		.uri = slice_str(WAMP_CLOSE_KILLED),
-		.message = slice_str(kinds[ch->kind].done),
+		.message = slice_str(kinds[ch->kind].reason),
 	};
 
 	removal_match(&ch->target, &v.match);
@@ -324,7 +329,7 @@ static int apply(struct store *s, struct change *ch, const struct admin_target *
 		err = store_delete_key(s, t->authid, t->keys.key[0]);
 		break;
 	}
-	if (err == 0 && *changed && kinds[ch->kind].ends_sessions)
+	if (err == 0 && *changed && kinds[ch->kind].reason != NULL)
 		/* Routers then refuse logins that were decided before the change. */
 		err = store_raise_epoch(s);
 	return err;
@@ -360,12 +365,12 @@ static bool read_target(struct rpc_request *req, struct slice params,
 	if (!kinds[kind].of_key)
 		return true;
 	if (t->keys.n != 1) {
-		server_reply_invalid(req, E_RANGE);
+		server_reply_invalid(req, "keys: expected exactly one key");
 		return false;
 	}
 	const char *why = kind == ADD_KEY ? principal_key_fault(t->keys.key[0]) : NULL;
 	if (why != NULL)
-		reply_invalid(req, "key", why);
+		reply_wrong(req, "key", why);
 	return why == NULL;
 }
 
@@ -402,10 +407,11 @@ static void change_principal(struct client *c, struct rpc_request *req,
 		reply_refusal(req, s, kind, &t, err);
 		return;
 	}
-	log_change(c, kinds[kind].done, t.authid, ch->result.changed);
+	log_change(c, kinds[kind].of_key ? "key" : "principal", kinds[kind].change,
+		   t.authid, ch->result.changed);
 	/* Do this even if nothing has changed: the administrator may be repeating the
 	 * command to reach a router that has not confirmed. */
-	if (kinds[kind].ends_sessions)
+	if (kinds[kind].reason != NULL)
 		revoke_sessions(ch);
 	else
 		reply_change(ch);

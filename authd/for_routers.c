@@ -8,6 +8,7 @@
 #include "common/err.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 enum { MAX_ROUTERS = 64 };
 
@@ -70,9 +71,8 @@ static void ping(struct client *c, struct rpc_request *req, struct slice params,
 	};
 
 	(void)what;
-	int err = auth_ping_read(params);
-	if (err != 0)
-		server_reply_invalid(req, err);
+	if (auth_ping_read(params) != 0)
+		server_reply_invalid(req, "ping has no parameters");
 	else
 		server_reply(req, &auth_ping_result_table, &res);
 }
@@ -95,6 +95,7 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 	struct server *s = c->server;
 	struct auth_request q;
 	const char *why = NULL;
+	char text[100];
 	struct buf b;
 
 	(void)what;
@@ -102,10 +103,12 @@ static void authenticate_request(struct client *c, struct rpc_request *req,
 	int err = auth_request_read(params, &q);
 	if (err != 0) {
 		s->counters.failed++;
+		snprintf(text, sizeof(text),
+			 "expected realm, authid and a map of details: %s", err_str(err));
 		if (server_may_log(s))
 			log_error(c->name, "invalid authenticate request reason=\"%s\"",
-				  err_str(err));
-		server_reply_invalid(req, err);
+				  text);
+		server_reply_invalid(req, text);
 		return;
 	}
 	buf_init(&b, AUTH_MAX_MESSAGE);

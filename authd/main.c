@@ -78,7 +78,8 @@ static void wait_for_database(struct daemon *d, pid_t holder)
 	/* The other program may be sqlite3, for example. */
 	if (holder == 0)
 		snprintf(d->waits_for, sizeof(d->waits_for),
-			 "the database is locked by another program");
+			 "another program, perhaps another authd, has locked the "
+			 "database");
 	else
 		snprintf(d->waits_for, sizeof(d->waits_for),
 			 "another authd with pid %d uses the database", (int)holder);

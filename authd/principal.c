@@ -5,6 +5,8 @@
 #include "common/err.h"
 #include "proto/ssh_key.h"
 
+#include <assert.h>
+
 bool principal_name_ok(struct slice name)
 {
 	for (size_t i = 0; i < name.len; i++)
@@ -50,9 +52,12 @@ const char *principal_check(struct admin_principal *p, const char **what_out)
 	if (p->extra.len == 0)
 		p->extra = slice_str("\x80");
 	*what_out = "extra";
-	int err = principal_extra_check(p->extra);
-	if (err != 0)
-		return err_str(err);
+	static_assert(ADMIN_MAX_EXTRA == 8192 && ADMIN_MAX_DEPTH == 10 &&
+			      AUTH_MAX_MAP == 256,
+		      "the text below names these limits");
+	if (principal_extra_check(p->extra) != 0)
+		return "expected a map of at most 8192 bytes, 10 levels, and 256 keys in "
+		       "each map";
 	*what_out = "key";
 	p->keys.n = 0;
 	for (unsigned i = 0; why == NULL && i < given.n; i++) {
@@ -64,7 +69,7 @@ const char *principal_check(struct admin_principal *p, const char **what_out)
 }
 
 #define OTHERWISE(what)                                                                  \
-	"exists already with another " what                                              \
+	"already exists with another " what                                              \
 	": remove it with `authctl principal remove` and add it again"
 
 const char *principal_difference(const struct admin_principal *old,
@@ -75,15 +80,15 @@ const char *principal_difference(const struct admin_principal *old,
 	if (!slice_eq(old->role, new->role))
 		return OTHERWISE("role");
 	if (old->disabled != new->disabled)
-		return old->disabled ? "exists already but is disabled: use `authctl "
+		return old->disabled ? "already exists but is disabled: use `authctl "
 				       "principal enable`"
-				     : "exists already and is not disabled: use `authctl "
+				     : "already exists and is not disabled: use `authctl "
 				       "principal disable`";
 	if (!slice_eq(old->extra, new->extra))
 		return OTHERWISE("extra");
 	if (old->keys.n != new->keys.n ||
 	    memcmp(old->keys.key, new->keys.key, old->keys.n * FIELD_KEY_LEN) != 0)
-		return "exists already with other keys: use `authctl key add` and "
+		return "already exists with other keys: use `authctl key add` and "
 		       "`authctl key remove`";
 	return NULL;
 }

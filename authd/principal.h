@@ -41,8 +41,8 @@ const char *principal_check(struct admin_principal *p, const char **what_out) MU
 const char *principal_key_fault(const uint8_t key[FIELD_KEY_LEN]);
 
 /*
- * Returns how an existing principal differs from a new one with the same authid: "exists
- * already with another role ...". The creation times may differ. NULL: they are equal.
+ * Returns how an existing principal differs from a new one with the same authid: "already
+ * exists with another role ...". The creation times may differ. NULL: they are equal.
  */
 const char *principal_difference(const struct admin_principal *old,
 				 const struct admin_principal *new);

@@ -46,20 +46,21 @@ void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 	buf_fini(&b);
 }
 
-void server_reply_invalid(struct rpc_request *req, int err)
+void server_reply_invalid(struct rpc_request *req, const char *why)
 {
-	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
-			   err_str(err));
+	server_reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, why);
 }
 
 bool server_read(struct rpc_request *req, struct slice params,
 		 const struct field_table *t, void *out)
 {
-	int err = fields_read_params(params, t, out);
+	char text[AUTH_FAULT_MAX];
 
-	if (err != 0)
-		server_reply_invalid(req, err);
-	return err == 0;
+	if (fields_read_params(params, t, out) == 0)
+		return true;
+	fields_explain_params(params, t, out, text, sizeof(text));
+	server_reply_invalid(req, text);
+	return false;
 }
 
 /* --- connections --- */

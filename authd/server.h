@@ -74,9 +74,10 @@ struct client {
 
 /* Each row: the field, which is also the counter's name; type; help text. */
 #define SERVER_COUNTERS(X)                                                               \
-	X(connections, COUNTER, "connections of routers and of authctl")                 \
+	X(connections, COUNTER, "connections that routers and authctl have opened")      \
 	X(refused, COUNTER,                                                              \
-	  "connections closed at once: too many, or a user who may not connect")         \
+	  "connections refused: the user is not in allow_users, too many connections "   \
+	  "are open, or memory ran out")                                                 \
 	X(malformed, COUNTER,                                                            \
 	  "connections closed because the peer sent an invalid message")                 \
 	X(authenticate, COUNTER, "requests to decide about a login")                     \
@@ -88,14 +89,16 @@ struct client {
 	X(auth_failed, COUNTER, "logins that routers have reported as failed")           \
 	X(cancels, COUNTER, "logins canceled by routers")                                \
 	X(unknown_notices, COUNTER, "notifications with an unknown method")              \
-	X(changes, COUNTER, "changes of principals by authctl")                          \
+	X(changes, COUNTER, "changes that authctl made to principals and their keys")    \
 	X(revokes, COUNTER, "revocations")                                               \
 	X(revoke_failures, COUNTER,                                                      \
-	  "revocations that a router has not confirmed, summed over all routers")        \
+	  "revocations not confirmed; counted once for each router that has not "        \
+	  "confirmed")                                                                   \
 	X(not_ready, COUNTER, "requests refused because the database was not open")      \
 	X(database_errors, COUNTER, "failed accesses to the database")                   \
 	X(epoch, GAUGE,                                                                  \
-	  "epoch of the database: the number of changes that revoke access")             \
+	  "the database's epoch: 1 at first, and 1 more after each change that takes "   \
+	  "away access")                                                                 \
 	X(routers, GAUGE, "connected routers")                                           \
 	X(admins, GAUGE, "connections of authctl")
 
@@ -143,8 +146,8 @@ void server_reply(struct rpc_request *req, const struct field_table *t, const vo
 /* Answers req with a struct auth_error. message may be NULL. */
 void server_reply_error(struct rpc_request *req, enum auth_error_kind kind,
 			const char *uri, const char *message);
-/* Answers that the parameters cannot be read. */
-void server_reply_invalid(struct rpc_request *req, int err);
+/* Answers that a parameter is invalid; why names it and says what is expected. */
+void server_reply_invalid(struct rpc_request *req, const char *why);
 /*
  * Reads the parameters into *out, a struct that table t describes. False: they are
  * invalid, and the request has been answered with an error.

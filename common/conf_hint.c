@@ -133,11 +133,13 @@ struct conf_hint conf_unknown_key(const struct conf_table *root,
 		return hint;
 	/* Search the whole file, and suggest a place only if there is exactly one. */
 	find_maps_with_key(root, key, maps, &n);
-	if (has_key(root, key))
-		maps[0] = root->what;
 	for (size_t i = 0; i < t->n_keys; i++)
 		names[i] = t->keys[i].name;
-	if (n == 1 || has_key(root, key))
+	if (has_key(root, key))
+		snprintf(hint.text, sizeof(hint.text),
+			 ": it belongs at the top of the file; expected here: %s",
+			 conf_names(names).text);
+	else if (n == 1)
 		snprintf(hint.text, sizeof(hint.text),
 			 ": it belongs in '%s'; expected here: %s", maps[0],
 			 conf_names(names).text);

@@ -210,7 +210,8 @@ void daemon_raise_fd_limit(void)
 		/* Continue with the old limit, and log that one. */
 		limit.rlim_cur = before;
 	}
-	log_info(NULL, "descriptors limit=%llu", (unsigned long long)limit.rlim_cur);
+	log_info(NULL, "limit of open descriptors max=%llu",
+		 (unsigned long long)limit.rlim_cur);
 }
 
 static int notify(const char *path, const char *state)

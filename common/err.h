@@ -11,17 +11,18 @@
 	X(OK, 0, "ok")                                                                   \
 	X(SYS, -1, "system error") /* a system call failed: errno is valid */            \
 	X(NOMEM, -2, "out of memory")                                                    \
-	X(LIMIT, -3, "over the limit")      /* a configured maximum would be exceeded */ \
-	X(TRUNCATED, -4, "ends too early")  /* input ends before the item does */        \
-	X(TRAILING, -5, "trailing bytes")   /* input continues after the item */         \
-	X(SYNTAX, -6, "malformed")          /* not well-formed */                        \
-	X(UTF8, -7, "invalid UTF-8")        /* text that is not UTF-8 */                 \
-	X(DEPTH, -8, "nested too deeply")   /* nested deeper than allowed */             \
-	X(RANGE, -9, "number out of range") /* or a length outside its bounds */         \
+	X(LIMIT, -3, "over the limit")     /* a configured maximum would be exceeded */  \
+	X(TRUNCATED, -4, "ends too early") /* input ends before the item does */         \
+	X(TRAILING, -5, "trailing bytes")  /* input continues after the item */          \
+	X(SYNTAX, -6, "malformed")         /* not well-formed */                         \
+	X(UTF8, -7, "invalid UTF-8")       /* text that is not UTF-8 */                  \
+	X(DEPTH, -8, "nested too deeply")  /* nested deeper than allowed */              \
+	X(RANGE, -9,                                                                     \
+	  "number or length out of range")      /* or a length outside its bounds */     \
 	X(TYPE, -10, "wrong type or length")    /* well-formed, but not as expected */   \
 	X(UNKNOWN, -11, "unknown name or code") /* unknown to this program */            \
 	X(NOTFOUND, -12, "not found")           /* no such object */                     \
-	X(EXISTS, -13, "exists already")        /* the object exists already */          \
+	X(EXISTS, -13, "already exists")        /* the object already exists */          \
 	X(CLOSED, -14, "closed by peer")        /* the peer has closed the connection */ \
 	/* by the encoding, or by this program */                                        \
 	X(UNSUPPORTED, -15, "not supported")                                             \

@@ -44,7 +44,9 @@ static void resume(void *arg)
 static void refuse_connection(struct listener *l, int fd)
 {
 	l->counters.refused++;
-	warn(l, "connection refused peer=%s max_connections=%u suppressed=%u",
+	warn(l,
+	     "connection refused reason=\"too many connections\" peer=%s "
+	     "max_connections=%u suppressed=%u",
 	     sock_peer_name(fd).text, l->conf.max_connections);
 	if (l->conf.refusal.len > 0) {
 		size_t put;

@@ -9,6 +9,7 @@
 #include "proto/uri.h"
 
 #include <assert.h>
+#include <stdio.h>
 
 /* --- messages --- */
 
@@ -301,6 +302,16 @@ static int read_error_deny(struct token_reader *r, bool array, struct auth_error
 	return err == 0 && array ? token_expect(r, TOKEN_END, &t) : err;
 }
 
+/* Says why an error cannot be read. E_UNKNOWN and E_NOTFOUND are about its kind. */
+static const char *error_fault(int err)
+{
+	return err == E_UNKNOWN
+		       ? "error.kind: expected deny, ignore, temporary or internal"
+	       : err == E_NOTFOUND ? "error.kind: required, but missing"
+				   : "error: expected a URI, an array of a URI and a "
+				     "message, or a map with the key kind";
+}
+
 void auth_error_read(struct slice error, struct auth_error *out)
 {
 	struct token_reader r;
@@ -319,7 +330,7 @@ void auth_error_read(struct slice error, struct auth_error *out)
 		*out = (struct auth_error){
 			.kind = AUTH_ERROR_INTERNAL,
 			.retry_after_ms = FIELD_NONE,
-			.detail = slice_str(err_str(err)),
+			.detail = slice_str(error_fault(err)),
 		};
 }
 
@@ -373,6 +384,18 @@ int auth_revoke_read(struct slice params, struct auth_revoke *out)
 	/* No session has the id 0, so it is an error. It must not be taken for "any
 	 * session". */
 	return m->session == 0 ? E_RANGE : 0;
+}
+
+void auth_revoke_explain(struct slice params, char text[AUTH_FAULT_MAX])
+{
+	struct auth_revoke v;
+
+	if (fields_read_params(params, &auth_revoke_table, &v) != 0)
+		fields_explain_params(params, &auth_revoke_table, &v, text,
+				      AUTH_FAULT_MAX);
+	else
+		snprintf(text, AUTH_FAULT_MAX,
+			 "match: expected at least one key, and a session from 1");
 }
 
 static const struct field auth_revoke_result_fields[] = {

@@ -290,6 +290,8 @@ struct auth_revoke {
 	bool dry_run; /* only count the sessions */
 };
 int auth_revoke_read(struct slice params, struct auth_revoke *out) MUSTCHECK;
+/* Says why auth_revoke_read has refused the parameters. */
+void auth_revoke_explain(struct slice params, char text[AUTH_FAULT_MAX]);
 extern const struct field_table auth_revoke_table; /* for writing */
 
 struct auth_revoke_result {

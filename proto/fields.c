@@ -66,8 +66,8 @@ static const struct {
 	[FIELD_RAW_MAP] = {TOKEN_MAP, "a map"},
 	[FIELD_RAW_ARRAY] = {TOKEN_ARRAY, "an array"},
 	[FIELD_STRUCT] = {TOKEN_MAP, "a map"},
-	[FIELD_NAME] = {TOKEN_STR, "one of the known names"},
-	[FIELD_SOLE_KEY] = {TOKEN_STR, "64 hex digits, and at most 16 keys in total"},
+	[FIELD_NAME] = {TOKEN_STR, "a name from the field's list"},
+	[FIELD_SOLE_KEY] = {TOKEN_STR, "64 hex digits"},
 };
 
 static int check_token(const struct token *t, enum token_type expected)
@@ -281,12 +281,16 @@ void fields_explain(const struct field *bad, int err, char *text, size_t size)
 
 	if (bad == NULL)
 		snprintf(text, size, "%s",
-			 err == E_TYPE ? "expected a map whose keys are strings"
-				       : err_str(err));
+			 err == E_TYPE      ? "expected a map whose keys are strings"
+			 : err == E_UNKNOWN ? "expected a map without unknown keys"
+					    : err_str(err));
 	else if (err == E_NOTFOUND)
 		snprintf(text, size, "%s: required, but missing", bad->key);
 	else if (err == E_EXISTS)
 		snprintf(text, size, "%s: given twice", bad->key);
+	else if (bad->type == FIELD_SOLE_KEY && err == E_LIMIT)
+		snprintf(text, size, "%s: expected at most %d keys in all fields",
+			 bad->key, FIELD_MAX_KEYS);
 	else if (bad->type == FIELD_UINT)
 		snprintf(text, size, "%s: expected an integer from 0 to %llu", bad->key,
 			 max != 0 ? max : (unsigned long long)INT64_MAX);
@@ -337,6 +341,24 @@ int fields_read_params(struct slice in, const struct field_table *t, void *out)
 	if (err == 0)
 		err = fields_read(&r, t, out, NULL);
 	return err != 0 ? err : fields_end_params(&r);
+}
+
+void fields_explain_params(struct slice in, const struct field_table *t, void *out,
+			   char *text, size_t size)
+{
+	const struct field *bad = NULL;
+	struct token_reader r;
+	int err = fields_begin_params(&r, in, 1);
+
+	if (err != 0) {
+		snprintf(text, size, "expected one parameter, a map");
+		return;
+	}
+	fields_init(t, out);
+	err = fields_read(&r, t, out, &bad);
+	if (err == 0)
+		err = fields_end_params(&r);
+	fields_explain(bad, err, text, size);
 }
 
 int fields_read_text(struct token_reader *r, size_t max, struct slice *out)

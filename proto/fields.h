@@ -128,6 +128,13 @@ int fields_read(struct token_reader *r, const struct field_table *t, void *out,
  */
 void fields_explain(const struct field *bad, int err, char *text, size_t size);
 
+/*
+ * Like fields_explain, for parameters that fields_read_params cannot read into out. Reads
+ * them into out again.
+ */
+void fields_explain_params(struct slice in, const struct field_table *t, void *out,
+			   char *text, size_t size);
+
 /* Writes a struct as a map. */
 void fields_write(struct token_writer *w, const struct field_table *t, const void *in);
 

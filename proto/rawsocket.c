@@ -87,7 +87,10 @@ static bool read_head(const uint8_t *bytes, size_t limit, struct head *head_out,
 {
 	if (rawsocket_head_read(bytes, &head_out->type, &head_out->len) != 0) {
 		out->code = WS_CLOSE_PROTOCOL;
-		out->why = "reserved frame type or bit";
+		out->why = (bytes[0] & RESERVED_BITS) != 0 ? "reserved bit is set"
+			   : (bytes[0] & TYPE_BITS) > RAWSOCKET_PONG
+				   ? "reserved frame type"
+				   : "frame length is invalid";
 		return false;
 	}
 	if (head_out->len > limit) {

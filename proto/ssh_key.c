@@ -31,14 +31,16 @@ static const struct {
 	{"ssh-rsa", "is an RSA key, but only ssh-ed25519 is supported"},
 	{"ssh-dss", "is a DSA key, but only ssh-ed25519 is supported"},
 	{"ecdsa-sha2-", "is an ECDSA key, but only ssh-ed25519 is supported"},
-	{"sk-ssh-ed25519", "is a key of a security token, which is not supported"},
+	{"sk-ssh-ed25519",
+	 "is a key of a security token, but only ssh-ed25519 is supported"},
 	{"sk-ecdsa", "is an ECDSA key, but only ssh-ed25519 is supported"},
 	{"-----BEGIN RSA ", "is an RSA key, but only ssh-ed25519 is supported"},
 	{"-----BEGIN EC ", "is an ECDSA key, but only ssh-ed25519 is supported"},
 	{"-----BEGIN DSA ", "is a DSA key, but only ssh-ed25519 is supported"},
-	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's is supported"},
-	{"AAAAC3NzaC1lZDI1NTE5", "does not begin with 'ssh-ed25519 '"},
-	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's is supported"},
+	{"-----BEGIN ", "is in a PEM format, but only OpenSSH's format is supported"},
+	{"AAAAC3NzaC1lZDI1NTE5",
+	 "is base64 without the 'ssh-ed25519 ' that must stand before it"},
+	{"PuTTY-", "is in PuTTY's format, but only OpenSSH's format is supported"},
 };
 
 void ssh_key_public(const uint8_t seed[SSH_KEY_BYTES], uint8_t out[SSH_KEY_BYTES])
@@ -127,7 +129,7 @@ static int read_public(struct slice text, struct ssh_key *out, const char **why_
 	for (size_t i = n; err == 0 && i < rest.len; i++) {
 		if (rest.p[i] != '\n')
 			continue;
-		*why_out = "holds more than one line";
+		*why_out = "has more than one line: expected one key";
 		err = E_SYNTAX;
 	}
 	out->form = SSH_KEY_OPENSSH_PUBLIC;
@@ -172,13 +174,15 @@ static int read_private_bytes(struct slice in, struct ssh_key *out, const char *
 	if (take_string(&rest, &type) != 0)
 		return E_SYNTAX;
 	if (!slice_eq_str(type, TYPE_NAME)) {
-		*why_out = "is not an Ed25519 key, but only ssh-ed25519 is supported";
+		*why_out = "is not an Ed25519 key: only ssh-ed25519 is supported";
 		return E_UNSUPPORTED;
 	}
 	if (read_blob(blob, &key) != 0 || take_string(&in, &part) != 0)
 		return E_SYNTAX;
 	if (!slice_eq_str(cipher, "none")) {
-		*why_out = "is encrypted; give its public key instead";
+		*why_out = "is encrypted with a passphrase: give its public key, the "
+			   "file that "
+			   "ends with .pub";
 		return E_UNSUPPORTED;
 	}
 	if (read_private_part(part, key) != 0)
@@ -226,7 +230,7 @@ static int read_hex(struct slice text, struct ssh_key *out, const char **why_out
 		"key";
 	if (digits < text.len || digits < SSH_KEY_BYTES)
 		return E_SYNTAX;
-	*why_out = "has a wrong number of digits: a public key has 64 hex digits";
+	*why_out = "has the wrong number of digits: a public key has 64 hex digits";
 	if (digits == 4 * SSH_KEY_BYTES)
 		*why_out =
 			"is a private key followed by its public key (128 hex digits): "

@@ -113,7 +113,7 @@ static int take_option(struct ctl *ctl, int option)
 		return take_format(ctl);
 	case OPT_KEY:
 		if (ctl->n_keys == FIELD_MAX_KEYS)
-			return ctl_usage(ctl, "at most %d keys are allowed",
+			return ctl_usage(ctl, "--key may be given at most %d times",
 					 FIELD_MAX_KEYS);
 		ctl->keys[ctl->n_keys++] = optarg;
 		break;
@@ -168,10 +168,11 @@ int ctl_take_args(struct ctl *ctl, int argc, char **argv)
 		n++;
 	if (given > n)
 		/* Do not show the argument: it may be a part of a private key. */
-		return ctl_usage(ctl, "%d argument%s too many%s", given - n,
-				 given - n == 1 ? "" : "s",
+		return ctl_usage(ctl, "expected %s%s%s, but got %d argument%s%s",
+				 n > 0 ? names[0] : "no arguments", n > 1 ? " and " : "",
+				 n > 1 ? names[1] : "", given, given == 1 ? "" : "s",
 				 n > 0 && strncmp(argv[optind + n - 1], "ssh-", 4) == 0
-					 ? "; put the key between quotes"
+					 ? ": write a key that contains spaces in quotes"
 					 : "");
 	if (given < n - 1)
 		return ctl_usage(ctl, "%s and %s are missing", names[0], names[1]);

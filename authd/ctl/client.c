@@ -81,7 +81,10 @@ static int fail_with(const struct admin_call *call, struct slice error)
 
 int ctl_bad_answer(const struct ctl *ctl, int err)
 {
-	return ctl_fail(ctl, EX_SOFTWARE, "authd's answer: %s", err_str(err));
+	return ctl_fail(ctl, EX_SOFTWARE,
+			"authd's answer cannot be read (%s): do authctl and authd have "
+			"the same version?",
+			err_str(err));
 }
 
 static void on_authd_answer(const struct rpc_answer *a, void *arg)

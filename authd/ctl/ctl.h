@@ -75,7 +75,7 @@ struct ctl_command {
 	int (*run)(struct ctl *ctl); /* ctl has the arguments and options */
 	const char *method;          /* the request's method, if it is a change */
 	const char *done;            /* text for a change: "disabled" */
-	const char *was_so; /* text if nothing has changed: "is disabled already" */
+	const char *was_so; /* text if nothing has changed: "is already disabled" */
 };
 
 /* The commands, in one file per noun. */

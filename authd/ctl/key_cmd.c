@@ -114,7 +114,9 @@ static int write_secret(const struct ctl *ctl, const char *path, struct slice co
 	int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
 
 	if (n < 0 || (size_t)n >= sizeof(temporary))
-		return ctl_fail(ctl, EX_CANTCREAT, "the name of the file is too long");
+		return ctl_fail(ctl, EX_CANTCREAT,
+				"-f FILE: the path must have fewer than %zu bytes",
+				sizeof(temporary) - strlen(".XXXXXX"));
 	int fd = mkostemp(temporary, O_CLOEXEC); /* with mode 0600 */
 	if (fd == -1)
 		return ctl_fail(ctl, EX_CANTCREAT, "%s: %s", path, err_str(E_SYS));
@@ -127,7 +129,7 @@ static int write_secret(const struct ctl *ctl, const char *path, struct slice co
 	if (err == 0)
 		return EX_OK;
 	if (err == EEXIST)
-		return ctl_fail(ctl, code, "%s exists already; --force replaces it",
+		return ctl_fail(ctl, code, "%s already exists: --force replaces it",
 				path);
 	return ctl_fail(ctl, code, "%s: %s", path, strerror(err));
 }

@@ -16,7 +16,9 @@ enum { DEFAULT_TIMEOUT_MS = 5000 };
 
 static const struct ctl_command commands[] = {
 	{"principal", "add", "AUTHID --realm REALM --role ROLE [--key KEY]...",
-	 "Adds a principal. If the same principal exists already, nothing changes.\n\n"
+	 "Adds a principal. If an equal principal already exists, nothing changes. If "
+	 "one\n"
+	 "with this authid but other values exists, the command fails (exit code 65).\n\n"
 	 "  --realm REALM   the realm that the principal joins\n"
 	 "  --role ROLE     the principal's role in the realm\n"
 	 "  --key KEY       a public key: 64 hex digits, an OpenSSH ssh-ed25519 key, a\n"
@@ -30,7 +32,7 @@ static const struct ctl_command commands[] = {
 	 "  authctl principal add client01@example.com --realm devices --role device \\\n"
 	 "      --key 545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122\n",
 	 .args = {"AUTHID"}, .options = "mrked", .run = principal_add,
-	 .method = ADMIN_PRINCIPAL_ADD, .done = "added", .was_so = "exists already"},
+	 .method = ADMIN_PRINCIPAL_ADD, .done = "added", .was_so = "already exists"},
 	{"principal", "list", "[--realm REALM] [--role ROLE]",
 	 "Lists principals, sorted by authid. Fields with -o plain: authid,\n"
 	 "realm, role, state, public keys with commas between them, time of creation.\n\n"
@@ -49,30 +51,34 @@ static const struct ctl_command commands[] = {
 	 "Example:\n"
 	 "  authctl principal disable client01@example.com\n",
 	 .args = {"AUTHID"}, .run = principal_change, .method = ADMIN_PRINCIPAL_DISABLE,
-	 .done = "disabled", .was_so = "is disabled already"},
+	 .done = "disabled", .was_so = "is already disabled"},
 	{"principal", "enable", "AUTHID",
 	 "Lets a disabled principal log in again.\n\n"
 	 "Example:\n"
 	 "  authctl principal enable client01@example.com\n",
 	 .args = {"AUTHID"}, .run = principal_change, .method = ADMIN_PRINCIPAL_ENABLE,
-	 .done = "enabled", .was_so = "is enabled already"},
+	 .done = "enabled", .was_so = "is already enabled"},
 	{"principal", "remove", "AUTHID",
-	 "Removes a principal and its keys, and ends its sessions. If a router has not\n"
-	 "confirmed that (exit code 75), repeat the command.\n\n"
+	 "Removes a principal and its keys, and ends its sessions. Exit code 75 means "
+	 "that\n"
+	 "a router has not confirmed that the sessions have ended: repeat the "
+	 "command.\n\n"
 	 "Example:\n"
 	 "  authctl principal remove client01@example.com\n",
 	 .args = {"AUTHID"}, .run = principal_change, .method = ADMIN_PRINCIPAL_REMOVE,
-	 .done = "removed", .was_so = "is removed already"},
+	 .done = "removed", .was_so = "is already removed"},
 	{"key", "add", "AUTHID KEY",
 	 "Adds a key to a principal. KEY is as in 'authctl principal add'. Do not give\n"
 	 "the 64 hex digits of a private key (seed): they look like a public key.\n\n"
 	 "Example:\n"
 	 "  authctl key add client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 .args = {"AUTHID", "KEY"}, .run = key_add, .method = ADMIN_KEY_ADD,
-	 .done = "added a key to", .was_so = "has this key already"},
+	 .done = "added a key to", .was_so = "already has this key"},
 	{"key", "remove", "AUTHID KEY|FINGERPRINT",
 	 "Removes a key from a principal, and ends the sessions that logged in with it.\n"
-	 "If a router has not confirmed that (exit code 75), repeat the command.\n\n"
+	 "KEY is as in 'authctl principal add'. FINGERPRINT is SHA256:... as 'authctl\n"
+	 "principal show' prints it. Exit code 75 means that a router has not confirmed\n"
+	 "that the sessions have ended: repeat the command.\n\n"
 	 "Example:\n"
 	 "  authctl key remove client01@example.com ~/.ssh/id_ed25519.pub\n",
 	 .args = {"AUTHID", "KEY"}, .run = key_remove, .method = ADMIN_KEY_REMOVE,
@@ -110,7 +116,8 @@ static const char global_help[] =
 	"Exit codes:\n"
 	"  0   success, also when there was nothing to change\n"
 	"  64  wrong usage\n"
-	"  65  bad data: a malformed key, or a key of another principal\n"
+	"  65  invalid data, such as a malformed key; or data that conflict with a\n"
+	"      principal, such as a key that another principal has\n"
 	"  66  a file cannot be read\n"
 	"  67  no such principal or key\n"
 	"  69  authd cannot be reached\n"
@@ -193,7 +200,7 @@ static int wrong_command(const struct ctl *ctl, const char *noun, const char *ve
 				 noun, verb, noun, verbs);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		if (strcmp(commands[i].verb, verb_meant(noun)) == 0)
-			return ctl_usage(ctl, "the noun comes first, as in '%s %s'",
+			return ctl_usage(ctl, "the noun comes first: '%s %s'",
 					 commands[i].noun, commands[i].verb);
 	return ctl_usage(ctl, "'%.40s' is neither 'principal' nor 'key'", noun);
 }

@@ -5,6 +5,7 @@
 #include "common/err.h"
 #include "proto/transcode.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -31,15 +32,21 @@ static int encode_extra(const struct ctl *ctl, struct slice text, struct buf *ou
 		return ctl_fail(ctl, EX_DATAERR,
 				"--extra must be a JSON object, such as {\"a\": 1}");
 	int err = transcode(SERIALIZER_JSON, text, 1, SERIALIZER_MSGPACK, out);
-	if (err == 0)
-		err = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
 	if (err == E_LIMIT)
 		return ctl_fail(ctl, EX_DATAERR,
 				"--extra is larger than %d bytes, as MessagePack",
 				ADMIN_MAX_EXTRA);
+	if (err == 0)
+		err = auth_check_map(buf_slice(out), ADMIN_MAX_DEPTH);
+	static_assert((int)ADMIN_MAX_EXTRA <= (int)AUTH_MAX_STRING,
+		      "no string is too long, so E_LIMIT means too many keys");
+	if (err == E_LIMIT)
+		return ctl_fail(ctl, EX_DATAERR,
+				"--extra has an object with more than %d keys",
+				AUTH_MAX_MAP);
 	if (err == E_DEPTH)
 		return ctl_fail(ctl, EX_DATAERR,
-				"--extra is nested deeper than %d levels",
+				"--extra has more than %d levels of objects and arrays",
 				ADMIN_MAX_DEPTH);
 	return err == 0 ? EX_OK : ctl_fail(ctl, EX_DATAERR, "--extra: %s", err_str(err));
 }

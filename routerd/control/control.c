@@ -140,13 +140,13 @@ static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 {
 	struct questions *qs = &a->questions;
 	struct auth_revoke v;
-	int err = auth_revoke_read(params, &v);
+	char why[AUTH_FAULT_MAX];
 
-	if (err != 0) {
+	if (auth_revoke_read(params, &v) != 0) {
+		auth_revoke_explain(params, why);
 		log_error(qs->link.conf->name, "invalid revoke request reason=\"%s\"",
-			  err_str(err));
-		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT,
-			    err_str(err));
+			  why);
+		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, why);
 		return;
 	}
 	qs->link.revokes++;

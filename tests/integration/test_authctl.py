@@ -92,7 +92,7 @@ def test_add_and_show(ctl):
 
 def test_adding_again(ctl, added):
     again = AUTHID, "--key", added.public
-    assert add(ctl, *again)[:2] == (0, f"{AUTHID} exists already\n")
+    assert add(ctl, *again)[:2] == (0, f"{AUTHID} already exists\n")
     assert items(ctl, "principal", "add", AUTHID, "--realm", "devices", "--role", "device", "--key",
                  added.public) == [{"authid": AUTHID, "changed": False}]
     for more, complaint, remedy in (
@@ -120,7 +120,17 @@ def test_the_deepest_extra(ctl):
     assert json.dumps(items(ctl, "principal", "list")[0]["extra"], separators=(",", ":")) == deep
     for depth in range(10, 20):
         code, _, err = add(ctl, "b", "--extra", '{"a":' + "[" * depth + "]" * depth + "}")
-        assert code == 65 and "deep" in err
+        assert code == 65 and "--extra has more than 10 levels of objects and arrays" in err
+
+
+def test_the_largest_extra(ctl):
+    """Too many bytes and too many keys are different errors."""
+    most = json.dumps({f"{i:03}": i for i in range(256)})
+    assert add(ctl, AUTHID, "--extra", most)[0] == 0
+    code, _, err = add(ctl, "b", "--extra", json.dumps({f"{i:03}": i for i in range(257)}))
+    assert code == 65 and "--extra has an object with more than 256 keys" in err
+    code, _, err = add(ctl, "b", "--extra", json.dumps({"a": ["x" * 8192]}))
+    assert code == 65 and "--extra is larger than 8192 bytes" in err
 
 
 def test_extra_from_a_file(ctl, authd):
@@ -262,10 +272,10 @@ def test_disable_enable_remove(ctl, added, authd):
     assert items(ctl, "principal", "show", AUTHID)[0]["disabled"] is True
     t = answer(1, 2)
     assert ctl("principal", "disable", AUTHID)[:2] == (
-        0, f"{AUTHID} is disabled already; ended 1 session on 1 router, refused 2 logins\n")
+        0, f"{AUTHID} is already disabled; ended 1 session on 1 router, refused 2 logins\n")
     t.join()
     assert ctl("principal", "enable", AUTHID)[:2] == (0, f"enabled {AUTHID}\n")
-    assert ctl("principal", "enable", AUTHID)[:2] == (0, f"{AUTHID} is enabled already\n")
+    assert ctl("principal", "enable", AUTHID)[:2] == (0, f"{AUTHID} is already enabled\n")
     assert ask(rpc, added.public)["authid"] == AUTHID
     t = answer(0, 0)
     assert items(ctl, "principal", "remove", AUTHID) == [
@@ -311,7 +321,7 @@ def test_a_removal_can_be_repeated(ctl, added, authd, what):
         thread.join()
         return done
 
-    for expected in ("removed", "is removed already" if what == "principal" else "has no such key"):
+    for expected in ("removed", "is already removed" if what == "principal" else "has no such key"):
         code, out, err = remove(None, {"kind": "internal"})
         assert code == 75 and expected in out and "no answer from 1 router" in out
     if what == "key":
@@ -411,7 +421,7 @@ def test_too_many_keys(ctl):
     assert add(ctl, AUTHID, *(a for k in keys for a in ("--key", k)))[0] == 64
     assert add(ctl, AUTHID, *(a for k in keys[:16] for a in ("--key", k)))[0] == 0
     code, _, err = ctl("key", "add", AUTHID, keys[16])
-    assert code == 65 and "maximum number of keys" in err
+    assert code == 65 and "already has 16 keys, the maximum" in err
 
 
 def test_key_remove(ctl, added):
@@ -564,12 +574,12 @@ def test_table_of_ordinary_principals(ctl, authd):
     (("principals", "list"), "neither 'principal' nor 'key'"),
     (("principal", "show"), "AUTHID is missing"),
     (("principal", "add", "--realm", "r", "--role", "r"), "AUTHID is missing"),
-    (("principal", "show", "a", "b"), "1 argument too many"),
+    (("principal", "show", "a", "b"), "expected AUTHID, but got 2 arguments"),
     (("key", "add"), "AUTHID and KEY are missing"),
     (("key", "add", "a"), "KEY is missing"),
     (("key", "show"), "FILE is missing"),
-    (("key", "gen", "x"), "1 argument too many"),
-    (("principal", "list", "x", "y"), "2 arguments too many"),
+    (("key", "gen", "x"), "expected no arguments, but got 1 argument"),
+    (("principal", "list", "x", "y"), "expected no arguments, but got 2 arguments"),
     (("--timeout", "1h", "principal", "list"), "at most 3600s"),
     (("--timeout", "3601", "principal", "list"), "at most 3600s"),
     (("--timeout", "3600001ms", "principal", "list"), "at most 3600s"),

@@ -280,6 +280,16 @@ def test_the_admin_socket_is_as_careful(authd, key):
                 admin.call(method, *params)
             assert e.value.uri == "auth.rpc.invalid_argument", (method, params)
     assert [p["authid"] for p in admin.call("principal.list", {})["items"]] == [AUTHID]
+    for method, params, text in (
+            ("principal.show", [], "expected one parameter, a map"),
+            ("principal.show", [1], "expected a map whose keys are strings"),
+            ("principal.show", [{"authid": ""}], "authid: expected a string of at most 255 bytes, not empty"),
+            ("key.add", [{"authid": AUTHID}], "keys: expected exactly one key"),
+            ("principal.add", [{"authid": "a", "realm": "r", "role": "r", "extra": {"x": ["y" * 9000]}}],
+             "extra: expected a map of at most 8192 bytes, 10 levels, and 256 keys in each map")):
+        with pytest.raises(RpcError) as e:
+            admin.call(method, *params)
+        assert e.value.args[0]["message"] == text, method
 
 
 def test_a_router_that_does_not_read(path, authd, key):

@@ -188,7 +188,7 @@ def test_signals_from_start_to_stop(start_routerd, threads):
         begin = len(routerd.log())
         over = threading.Event()
         routerd.start(wait=False)
-        routerd.wait_log("descriptors limit=")
+        routerd.wait_log("limit of open descriptors max=")
 
         def hammer(daemon=routerd, over=over):
             while not over.is_set():

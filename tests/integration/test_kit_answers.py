@@ -54,11 +54,11 @@ class Stubborn(dict):
 
 DEEP = {"a": [[[[[[[[[[[[[1]]]]]]]]]]]]]}
 WRONG = {
-    "nothing": (None, "returned NoneType, expected a dict"),
-    "a text": ("device", "returned str, expected a dict"),
-    "a list": ([], "returned list"),
+    "nothing": (None, "authenticate: expected a dict, not NoneType"),
+    "a text": ("device", "authenticate: expected a dict, not str"),
+    "a list": ([], "authenticate: expected a dict, not list"),
     "a dict of its own kind": (Stubborn(role="r"), "do not touch"),
-    "no role": ({}, "role is missing"),
+    "no role": ({}, "role: required, but missing"),
     "an empty role": ({"role": ""}, "role: expected text of 1 to 255 bytes"),
     "a long role": ({"role": "é" * 128}, "role: expected text"),
     "a role that is no text": ({"role": 5}, "role: expected text"),
@@ -75,8 +75,8 @@ WRONG = {
     "a short key": ({"role": "r", "derived_key": "x", "salt": "y", "keylen": 15}, "keylen: expected a number from 16 to 64"),
     "a key in pubkeys": ({"role": "r", "pubkeys": KEY1}, "pubkeys: expected a list"),
     "17 keys": ({"role": "r", "pubkeys": [KEY1] * 17}, "at most 16"),
-    "16 keys and one": ({"role": "r", "pubkeys": [KEY1] * 16, "pubkey": KEY1}, "at most 16"),
-    "a negative epoch": ({"role": "r", "epoch": -1}, "epoch: expected a number"),
+    "16 keys and one": ({"role": "r", "pubkeys": [KEY1] * 16, "pubkey": KEY1}, "pubkey and pubkeys: expected at most 16 keys"),
+    "a negative epoch": ({"role": "r", "epoch": -1}, "epoch: expected an integer"),
     "a list as extra": ({"role": "r", "extra": [1]}, "extra: expected a dict"),
     "a number as key": ({"role": "r", "extra": {1: 2}}, "result.extra: keys must be text"),
     "a long text": ({"role": "r", "extra": {"a": ["x" * 16385]}}, "result.extra.a[]: longer than 16384"),
@@ -93,7 +93,7 @@ WRONG = {
     "no URI": (wampauth.Error("not a uri"), "expected a URI"),
     "a long URI": (wampauth.Error("x" * 256), "expected a URI"),
     "a URI of bytes": (wampauth.Error(b"a.b"), "expected a URI"),
-    "an unknown kind": (wampauth.Error(kind="perhaps"), "expected kind deny, ignore or temporary"),
+    "an unknown kind": (wampauth.Error(kind="perhaps"), "Error.kind: expected deny, ignore or temporary"),
 }
 
 

@@ -142,9 +142,11 @@ def test_pings_without_reading(router, raw):
     other.publish("a.b", acknowledge=True)
 
 
-@pytest.mark.parametrize("frame", [b"\x03\0\0\0", b"\x07\0\0\1x", b"\x10\0\0\0", b"\x08\0\0\1x"],
-                         ids=["type 3", "type 7", "reserved bit", "length bit and length"])
-def test_frames_that_are_none(router, raw, frame):
+@pytest.mark.parametrize("frame,why", [
+    (b"\x03\0\0\0", "reserved frame type"), (b"\x07\0\0\1x", "reserved frame type"),
+    (b"\x10\0\0\0", "reserved bit is set"), (b"\x08\0\0\1x", "frame length is invalid"),
+], ids=["type 3", "type 7", "reserved bit", "length bit and length"])
+def test_frames_that_are_none(router, raw, frame, why):
     good, bad = raw(), raw()
     good.join("devices")
     bad.join("devices")
@@ -152,6 +154,7 @@ def test_frames_that_are_none(router, raw, frame):
     bad.wait_eof()
     good.publish("a.b", acknowledge=True)
     assert router.total("closed_protocol_error") == 1
+    router.wait_log(f'protocol error reason="{why}"')
 
 
 def test_our_limit_is_announced_and_kept(raw):

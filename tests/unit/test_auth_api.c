@@ -455,6 +455,10 @@ static void test_error_wrong(void **state)
 	}
 	auth_error_read(slice_of(NULL, 0), &e);
 	assert_int_equal(e.kind, AUTH_ERROR_INTERNAL);
+	auth_error_read(slice_str("\x81\xa4kind\xa2no"), &e);
+	assert_text(e.detail, "error.kind: expected deny, ignore, temporary or internal");
+	auth_error_read(slice_str("\x80"), &e);
+	assert_text(e.detail, "error.kind: required, but missing");
 	/* a message with empty text is no message */
 	auth_error_read(slice_str("\x92\xa3"
 				  "a.b\xa0"),
@@ -468,22 +472,26 @@ static void test_revoke(void **state)
 	static const struct {
 		const char *match;
 		int err;
+		const char *why;
 	} wrong[] = {
-		{"\x80", E_RANGE},
-		{"\x81\xa6tenant\xa1x", E_UNKNOWN},
+		{"\x80", E_RANGE,
+		 "match: expected at least one key, and a session from 1"},
+		{"\x81\xa6tenant\xa1x", E_UNKNOWN, "expected a map without unknown keys"},
 		{"\x82\xa6"
 		 "authid\xa1x\xa6tenant\xa1x",
-		 E_UNKNOWN},
+		 E_UNKNOWN, "expected a map without unknown keys"},
 		{"\x81\xa6"
 		 "authid\xa0",
-		 E_RANGE},
+		 E_RANGE, "authid: expected a string of at most 255 bytes, not empty"},
 		{"\x82\xa6"
 		 "authid\xc0\xa4role\xa1r",
-		 E_TYPE},
-		{"\x81\xa6pubkey\xa1x", E_TYPE},
-		{"\x81\xa7session\xc2", E_TYPE},
-		{"\xc0", E_NOTFOUND},
+		 E_TYPE, "authid: expected a string of at most 255 bytes, not empty"},
+		{"\x81\xa6pubkey\xa1x", E_TYPE, "pubkey: expected 64 hex digits"},
+		{"\x81\xa7session\xc2", E_TYPE,
+		 "session: expected an integer from 0 to 9007199254740992"},
+		{"\xc0", E_NOTFOUND, "match: required, but missing"},
 	};
+	char text[AUTH_FAULT_MAX];
 	struct auth_revoke v;
 
 	(void)state;
@@ -501,10 +509,16 @@ static void test_revoke(void **state)
 		char in[100];
 		snprintf(in, sizeof(in), "\x91\x81\xa5match%s", wrong[i].match);
 		assert_int_equal(auth_revoke_read(slice_str(in), &v), wrong[i].err);
+		auth_revoke_explain(slice_str(in), text);
+		assert_string_equal(text, wrong[i].why);
 	}
 	/* no session has the id 0, which means "any session" in routerd */
 	static const char zero[] = "\x91\x81\xa5match\x81\xa7session\x00";
 	assert_int_equal(auth_revoke_read(slice_of(zero, sizeof(zero) - 1), &v), E_RANGE);
+	auth_revoke_explain(slice_of(zero, sizeof(zero) - 1), text);
+	assert_string_equal(text, wrong[0].why);
+	auth_revoke_explain(slice_str("\x90"), text);
+	assert_string_equal(text, "expected one parameter, a map");
 }
 
 static void test_small_ones(void **state)

@@ -372,7 +372,8 @@ static void errors(void **state)
 		{"engine: {leather: 3}", "1:10: unknown key 'leather' in the engine: it "
 					 "belongs in 'trim'; expected here: 'power'"},
 		{"engine: {owner: 3}", "1:10: unknown key 'owner' in the engine: it "
-				       "belongs in 'the car'; expected here: 'power'"},
+				       "belongs at the top of the file; expected here: "
+				       "'power'"},
 		{"engine: {spokes: 3}",
 		 "1:10: unknown key 'spokes' in the engine, expected 'power'"},
 		{"engine: {wings: 3}",

@@ -84,7 +84,7 @@ class Error(Exception):
 
 
 class Details(dict):
-    """Describes the client, and tells how long it still waits."""
+    """Describes the client. Also says how long the client still waits."""
 
     def __init__(self, details, question):
         super().__init__(details)
@@ -94,7 +94,7 @@ class Details(dict):
         return repr({**self, "ticket": "(secret)"} if "ticket" in self else dict(self))
 
     def seconds_left(self):
-        """A good timeout for what you ask a database or another server."""
+        """Use it as the timeout when you ask a database or another server."""
         return self._question.seconds_left()
 
     def canceled(self):
@@ -174,7 +174,7 @@ class _Server:
     def ask(self, question):
         questions = question.router.questions
         if len(questions) >= MAX_INFLIGHT:
-            log.warning("more than %d questions in flight: the router must ask later", MAX_INFLIGHT)
+            log.warning("refused a request: the router has %d unanswered ones already", MAX_INFLIGHT)
             question.router.answer(question.msgid, {"kind": "temporary"})
             return
         questions[question.msgid] = question
@@ -436,8 +436,9 @@ class _Question:
         except MemoryError:
             error, result = {"kind": "temporary", "detail": "out of memory"}, None
         except Exception as e:
-            log.error("wrong answer corr=%s: %s; the client is refused", self.corr, e)
-            error, result = {"kind": "internal", "detail": f"wrong answer: {e}"[:MAX_NAME]}, None
+            log.error("refused the client: %s has returned a wrong value corr=%s reason=\"%s\"",
+                      self.method, self.corr, e)
+            error, result = {"kind": "internal", "detail": f"wrong value: {e}"[:MAX_NAME]}, None
         self.router.answer(self.msgid, error, result)
 
     def check(self, result):
@@ -464,7 +465,8 @@ class _AuthorizeQuestion(_Question):
     def check(self, result):
         answer = result if isinstance(result, dict) else {"allow": result}
         if not isinstance(answer.get("allow"), bool) or not isinstance(answer.get("disclose", False), bool):
-            raise ValueError("authorize: expected True, False, or a dict with one as allow")
+            raise ValueError("authorize: expected True or False, or a dict with the booleans "
+                             "allow and disclose")
         _check_value(result, "result", 2)
 
 
@@ -495,29 +497,29 @@ _RESULT = {
     "iterations": ("a number from 1 to 10000000", lambda value: isinstance(value, int) and 0 < value <= 10_000_000),
     "keylen": ("a number from 16 to 64", lambda value: isinstance(value, int) and 16 <= value <= 64),
     "extra": ("a dict", lambda value: isinstance(value, dict)),
-    "epoch": ("a number from 0 to 2^63-1",
+    "epoch": ("an integer from 0 to 2^63-1",
               lambda value: isinstance(value, int) and 0 <= value < 1 << 63),
 }
 
 
 def _check_result(result):
     if not isinstance(result, dict):
-        raise ValueError(f"authenticate returned {type(result).__name__}, expected a dict")
+        raise ValueError(f"authenticate: expected a dict, not {type(result).__name__}")
     if result.get("role") is None:
-        raise ValueError("role is missing")
+        raise ValueError("role: required, but missing")
     for key, (expected, is_right) in _RESULT.items():
         if result.get(key) is not None and not is_right(result[key]):
             raise ValueError(f"{key}: expected {expected}")
     if len(result.get("pubkeys") or ()) + (result.get("pubkey") is not None) > MAX_KEYS:
-        raise ValueError(f"pubkeys: expected at most {MAX_KEYS}")
+        raise ValueError(f"pubkey and pubkeys: expected at most {MAX_KEYS} keys in all")
     _check_value(result, "result", 2)
 
 
 def _check_error(error):
     if error["kind"] not in ("deny", "ignore", "temporary"):
-        raise ValueError("Error: expected kind deny, ignore or temporary")
+        raise ValueError("Error.kind: expected deny, ignore or temporary")
     if "uri" in error and not _is_uri(error["uri"]):
-        raise ValueError("Error: expected a URI such as com.example.no_such_user")
+        raise ValueError("Error.uri: expected a URI, such as com.example.no_such_user")
 
 
 def _check_value(value, where, depth):
@@ -592,7 +594,8 @@ async def _watch_loop():
         await asyncio.sleep(MAX_LAG_SECONDS)
         lag = time.monotonic() - before - MAX_LAG_SECONDS
         if lag > MAX_LAG_SECONDS:
-            log.warning("your async function has blocked all logins for %.1f s", lag)
+            log.warning("an async function has blocked the event loop, and so all logins, for "
+                        "%.1f s", lag)
 
 
 def _stop_signal():

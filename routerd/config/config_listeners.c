@@ -101,8 +101,9 @@ static const struct conf_table endpoint_table =
 
 static const struct conf_rule origin_rule = {
 	http_pattern_matches,
-	"'allowed_origins': no browser sends this origin; expected a scheme and a host "
-	"without a final '/', such as https://example.com; '*' matches any text"};
+	"'allowed_origins': expected a scheme and a host without a final '/', such as "
+	"https://example.com, because browsers send no other origins; '*' matches any "
+	"text"};
 
 /* A row with the smallest and largest value and the default. */
 #define OPTION(kind, field, least, most, otherwise)                                      \
@@ -137,8 +138,9 @@ static bool is_path(const char *path)
 	return path[0] == '/';
 }
 static const struct conf_rule path_rule = {
-	is_path, "'paths': a path begins with '/' and has no query, space or '*', such "
-		 "as /ws; without 'paths' all paths are served"};
+	is_path,
+	"'paths': expected a path that begins with '/', such as /ws, without '?', "
+	"'#', '*' and spaces; leave out 'paths' to serve all paths"};
 
 static bool offers_any(const struct config_auth *auth)
 {

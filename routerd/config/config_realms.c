@@ -112,14 +112,14 @@ static void check_permission(struct conf *c, void *map)
 	if (p->match == -1 && star != NULL && star[1] != '\0' &&
 	    !stars_are_components(p->uri)) {
 		conf_fail(c, &p->uri,
-			  "'uri': a star stands for a whole component, as in "
-			  "com.*.created, or for any end, as in com.example.*");
+			  "'uri': expected each '*' in place of a whole component, as in "
+			  "com.*.created, or one '*' at the end, as in com.example.*");
 		return;
 	}
 	if (p->match > MATCH_EXACT && star != NULL) {
 		conf_fail(c, &p->uri,
-			  "'uri' contains a star, which works only without 'match': "
-			  "leave out one of the two");
+			  "'uri': '*' is for permissions without 'match': leave out "
+			  "'match', or write the pattern without '*'");
 		return;
 	}
 	if (p->match == -1)
@@ -160,7 +160,7 @@ static void check_role(struct conf *c, void *map)
 	rights_unref(&rights);
 	if (err == E_EXISTS)
 		conf_fail(c, &role->permissions[duplicate].uri,
-			  "another permission has this uri and match; merge the two");
+			  "another permission has the same uri and match: merge the two");
 	else if (err != 0)
 		conf_nomem(c);
 }
@@ -198,7 +198,8 @@ static void check_realm_options(struct conf *c, void *map)
 
 	if (o->call_queue_size > o->call_queue_total)
 		conf_fail(c, &o->call_queue_size,
-			  "'call_queue_size' is %zu bytes, but 'call_queue_total' is %zu",
+			  "'call_queue_size' is %zu bytes, but must be at most "
+			  "'call_queue_total', which is %zu",
 			  o->call_queue_size, o->call_queue_total);
 }
 

@@ -27,8 +27,8 @@ static void warn_of_origins(struct conf *c, const struct config_listener *l)
 	    l->endpoint.type == ENDPOINT_TCP && none)
 		conf_warn(c, &l->auth.anonymous.role,
 			  "any web page can connect to this transport as an anonymous "
-			  "client: list the pages that may, in 'allowed_origins' of "
-			  "'options'");
+			  "client: list the origins that may connect in "
+			  "'allowed_origins' of 'options'");
 	if (all && o->allowed_origins.count > 1)
 		conf_warn(c, &o->allowed_origins,
 			  "'allowed_origins': \"*\" allows all origins, so the others "
@@ -163,6 +163,22 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 	return false;
 }
 
+static void warn_of_reserved(struct conf *c, const struct permission *p)
+{
+	if (strcmp(p->uri, "wamp") != 0 && strncmp(p->uri, "wamp.", 5) != 0)
+		return;
+	if (p->allow[ACTION_PUBLISH])
+		conf_warn(c, &p->uri,
+			  "'publish' has no effect here: clients cannot publish to URIs "
+			  "that begin with \"wamp.\"");
+	/* Without it, rights_pattern_rule would forbid such patterns. */
+	if (p->allow[ACTION_REGISTER])
+		conf_warn(
+			c, &p->uri,
+			"'register' matters here only for patterns that also match other "
+			"URIs: URIs that begin with \"wamp.\" are reserved");
+}
+
 static void warn_of_role(struct conf *c, const struct config_role *role)
 {
 	static const bool nothing[ACTION_COUNT];
@@ -172,11 +188,7 @@ static void warn_of_role(struct conf *c, const struct config_role *role)
 		const struct permission *p = &role->permissions[i];
 
 		any = any || memcmp(p->allow, nothing, sizeof(nothing)) != 0;
-		if ((p->allow[ACTION_REGISTER] || p->allow[ACTION_PUBLISH]) &&
-		    (strcmp(p->uri, "wamp") == 0 || strncmp(p->uri, "wamp.", 5) == 0))
-			conf_warn(c, &p->uri,
-				  "'register' and 'publish' have no effect here: URIs "
-				  "that begin with \"wamp.\" are reserved");
+		warn_of_reserved(c, p);
 	}
 	if (!any)
 		conf_warn(c, &role->name,
@@ -203,6 +215,31 @@ static void warn_of_realm(struct conf *c, const struct config *cfg, size_t i)
 				  "no client can get this role: no transport assigns it");
 }
 
+/*
+ * hold_timeout applies to logins, and to requests that wait for an authorizer. The latter
+ * wait no longer than the authorizer's own timeout.
+ */
+static void warn_of_hold_timeout(struct conf *c, const struct config *cfg)
+{
+	const uint32_t *hold = &cfg->limits.hold_timeout;
+	uint32_t login = longest_login(cfg, -1), authorizer = 0;
+
+	for (size_t i = 0; i < cfg->n_authenticators; i++) {
+		const struct config_authenticator *a = &cfg->authenticators[i];
+
+		if (config_is_authorizer(cfg, a->name) && a->timeout > authorizer)
+			authorizer = a->timeout;
+	}
+	if (authorizer == 0)
+		warn_of_timeout(c, "hold_timeout", hold, login);
+	else if (conf_given(c, hold) && *hold > login && *hold > authorizer)
+		conf_warn(c, hold,
+			  "'hold_timeout' has no effect: requests wait for an authorizer "
+			  "for at most %u ms, its timeout, and open_handshake_timeout "
+			  "ends each login after %u ms",
+			  authorizer, login);
+}
+
 void config_warn(struct conf *c, const struct config *cfg)
 {
 	const struct config_limits *l = &cfg->limits;
@@ -212,7 +249,7 @@ void config_warn(struct conf *c, const struct config *cfg)
 		warn_of_realm(c, cfg, i);
 	for (size_t i = 0; i < cfg->n_authenticators; i++)
 		warn_of_authenticator(c, cfg, i);
-	warn_of_timeout(c, "hold_timeout", &l->hold_timeout, longest_login(cfg, -1));
+	warn_of_hold_timeout(c, cfg);
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		warn_of_origins(c, &cfg->listeners[i]);
 		warn_of_options(c, &cfg->listeners[i].options);

@@ -62,7 +62,7 @@ static void log_outage(struct link *l, const char *why)
 		return;
 	snprintf(l->outage, sizeof(l->outage), "%s", why);
 	log_error(l->conf->name,
-		  "authenticator is %s available, logins wait socket=%s "
+		  "authenticator is %s available: logins wait socket=%s "
 		  "reason=\"%s\"",
 		  still ? "still not" : "not", l->conf->socket, why);
 }
@@ -186,8 +186,8 @@ static void link_up(struct link *l, bool ready)
 	warn_once(l, !revokes, &l->no_revoke_logged,
 		  "revoke: sessions of removed principals stay open");
 	warn_once(l, !authorizes, &l->no_authorize_logged,
-		  "authorize: requests of roles with this authorizer get the error "
-		  "wamp.error.authorization_failed");
+		  "authorize: requests of sessions whose role has this authorizer fail "
+		  "with wamp.error.authorization_failed");
 	timer_arm(&l->timer, ready ? AUTH_PING_MS : SOON_MS);
 	if (ready)
 		become_ready(l);
@@ -257,6 +257,29 @@ static void hello_result(struct link *l, struct slice result)
 		take_hello(l, &h);
 }
 
+static void hello_refused(struct link *l, const struct auth_error *error)
+{
+	struct slice text = error->message.len > 0  ? error->message
+			    : error->detail.len > 0 ? error->detail
+						    : error->uri;
+	char why[sizeof(l->outage)];
+
+	if (slice_eq_str(error->uri, AUTH_ERROR_UNSUPPORTED_VERSION)) {
+		link_down(l, OTHER_VERSION);
+	} else if (!slice_eq_str(error->uri, AUTH_ERROR_NO_SUCH_METHOD)) {
+		snprintf(why, sizeof(why),
+			 "the authenticator has answered hello with an error: %.100s",
+			 log_quote_text(text).text);
+		not_usable(l, why);
+	} else if (lacks_revoke(l, 0)) {
+		not_usable(l, REVOKE_REQUIRED);
+	} else {
+		/* The authenticator implements only the minimum: protocol 1.0 without
+		 * features. */
+		link_up(l, true);
+	}
+}
+
 static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 {
 	struct link *l = arg;
@@ -268,16 +291,7 @@ static void on_hello_answer(const struct rpc_answer *ans, void *arg)
 		return;
 	case RPC_ERROR:
 		auth_error_read(ans->error, &error);
-		if (slice_eq_str(error.uri, AUTH_ERROR_UNSUPPORTED_VERSION))
-			link_down(l, OTHER_VERSION);
-		else if (!slice_eq_str(error.uri, AUTH_ERROR_NO_SUCH_METHOD))
-			not_usable(l, "the authenticator is not ready");
-		else if (lacks_revoke(l, 0))
-			not_usable(l, REVOKE_REQUIRED);
-		else
-			/* The authenticator implements only the minimum: protocol 1.0
-			 * without features. */
-			link_up(l, true);
+		hello_refused(l, &error);
 		return;
 	case RPC_TIMEOUT:
 		link_down(l, "the authenticator did not answer hello");

@@ -161,10 +161,10 @@ static void warn_of_authorizers(const struct reload *r, const struct config *cfg
 		if (config_is_authorizer(cfg, name) &&
 		    config_authenticator_find(r->config, name) < 0)
 			log_warn(name,
-				 "reload does not connect to a new authenticator: "
-				 "requests of roles with this authorizer get the error "
-				 "wamp.error.authorization_failed until routerd "
-				 "restarts");
+				 "reload does not connect to a new authenticator: until "
+				 "routerd restarts, requests of sessions whose role has "
+				 "this authorizer fail with "
+				 "wamp.error.authorization_failed");
 	}
 }
 

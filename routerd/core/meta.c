@@ -36,7 +36,7 @@ static struct post meta_result(struct realm *realm, struct payload_writer **w)
 {
 	static const struct post_error too_long = {
 		WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED,
-		"the result is longer than any message may be"};
+		"the result is larger than the largest message"};
 	struct post result = {.type = POST_RESULT};
 	int err = *w == NULL ? E_NOMEM : payload_finish(w, &result.payload);
 

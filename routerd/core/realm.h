@@ -42,11 +42,12 @@ struct realm_limits {
 	X(registrations, GAUGE, "registered procedures")                                 \
 	X(callees, GAUGE, "callees, summed over all registered procedures")              \
 	X(calls_in_flight, GAUGE, "calls without an answer yet")                         \
-	X(calls_queued, GAUGE, "of these, calls that wait until a callee is free")       \
+	X(calls_queued, GAUGE,                                                           \
+	  "calls that wait for a free callee; calls_in_flight includes them")            \
 	X(testaments, GAUGE, "testaments of open sessions")                              \
 	X(orphans, GAUGE,                                                                \
-	  "calls that have ended while the callee works on; they count towards the "     \
-	  "callee's concurrency")                                                        \
+	  "calls that have ended, but their callees still work on them; they count "     \
+	  "towards a callee's concurrency")                                              \
 	X(publishes, COUNTER, "PUBLISH messages, and testaments of ended sessions")      \
 	X(events, COUNTER,                                                               \
 	  "events passed to workers: for each publication, one for each worker with a "  \
@@ -61,9 +62,11 @@ struct realm_limits {
 	X(revoked_callees, COUNTER, "callees taken off their registrations")             \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
-	X(errors, COUNTER, "ERROR messages: those of callees, and those of the realm")   \
+	X(errors, COUNTER,                                                               \
+	  "ERROR messages sent to clients: errors of callees, and refused requests")     \
 	X(shapes_full, COUNTER,                                                          \
-	  "wildcards refused because the realm has too many shapes of wildcards")        \
+	  "wildcards refused because the realm has too many wildcards whose empty "      \
+	  "components are in different places")                                          \
 	X(joins, COUNTER, "sessions that joined")                                        \
 	X(goodbyes, COUNTER, "sessions that left with a GOODBYE")                        \
 	X(gones, COUNTER, "sessions that left without a GOODBYE")                        \
@@ -77,7 +80,7 @@ struct realm_limits {
 	  "publications, testaments and meta events that nobody got because memory ran " \
 	  "out")                                                                         \
 	X(unknown_answers, COUNTER,                                                      \
-	  "results and errors of callees dropped because the call had ended")
+	  "answers of callees that were dropped because the calls had ended")
 
 struct realm_counters {
 	REALM_COUNTERS(COUNTER_FIELD)

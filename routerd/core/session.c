@@ -94,7 +94,8 @@ bool session_refuse_wildcard(struct realm *realm, struct session *s,
 
 	static const struct post_error shapes_full = {
 		WAMP_ERROR_UNAVAILABLE,
-		"the realm has too many wildcards that differ in which parts are empty"};
+		"the realm has too many wildcards whose empty components are in "
+		"different places"};
 	const struct pattern_index *others = request_type == WAMP_SUBSCRIBE
 						     ? &realm->broker.topics
 						     : &realm->dealer.procedures;

@@ -60,7 +60,8 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 
 	authorize_end(p);
 	if (index < 0) /* a reload does not add authenticators */
-		return "the authorizer was added by a reload: restart the router";
+		return "a reload has added the authorizer, which the router asks only "
+		       "after a restart";
 	uint64_t ttl_ms = cfg->authenticators[index].timeout;
 	const struct login_message question = {
 		.kind = QUESTION_AUTHORIZE,
@@ -185,5 +186,5 @@ void authorize_end(struct peer *p)
 					.type = POST_LOGIN_CANCEL,
 					.session = peer_ref(p),
 				}))
-		peer_no_memory(p, "a canceled question");
+		peer_no_memory(p, "canceling a question to an authorizer");
 }

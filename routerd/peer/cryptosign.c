@@ -104,8 +104,8 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 	/* a proxy terminates TLS, so the router has no TLS channel to bind to */
 	if (h->channel_binding.len > 0) {
 		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
-			    "authextra.channel_binding: \"%.*s\" is not supported, "
-			    "leave it out",
+			    "authextra.channel_binding: \"%.*s\" is not supported: "
+			    "expected null or no channel_binding",
 			    (int)min_size(h->channel_binding.len, 64),
 			    (const char *)h->channel_binding.p);
 		return;

@@ -74,7 +74,9 @@ void login_fail(struct peer *p, const char *fmt, ...)
 		 "suppressed=%u",
 		 text, p->login->peer_name.text, p->login->asked_realm.text,
 		 p->login->asked_authid.text, p->login->corr);
-	snprintf(text, sizeof(text), "authentication unavailable (corr %s)",
+	snprintf(text, sizeof(text),
+		 "the login failed because of an error on the server: ask its "
+		 "administrator, and name corr %s",
 		 p->login->corr);
 	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
 }

@@ -674,7 +674,7 @@ static NOINLINE void not_expected(struct peer *p, enum wamp_type type)
 		[PEER_AUTH_WAIT] = "the router has not answered yet",
 		[PEER_CHALLENGED] = "expected AUTHENTICATE first",
 		[PEER_JOINING] = "the router has not answered yet",
-		[PEER_JOINED] = "the session is open already",
+		[PEER_JOINED] = "the session is already open",
 	};
 	char text[64];
 

@@ -61,8 +61,8 @@ static const struct {
 };
 
 static const char *const expected[] = {
-	[ARGUMENT_ROLES] = "expected nothing or one positional argument: a list of at "
-			   "most 100 authroles",
+	[ARGUMENT_ROLES] = "expected at most one positional argument: a list of at most "
+			   "100 authroles",
 	[ARGUMENT_SESSION] = "expected one positional argument: the id of a session",
 	[ARGUMENT_AUTHID] = "expected one positional argument: an authid",
 	[ARGUMENT_AUTHROLE] = "expected one positional argument: an authrole",
@@ -72,8 +72,9 @@ static const char *const expected[] = {
 	[ARGUMENT_SUBSCRIPTION] = "expected one positional argument: the id of a "
 				  "subscription",
 	[ARGUMENT_URI] = "expected one positional argument: a URI",
-	[ARGUMENT_PATTERN] = "expected a URI, and perhaps a dict with the key match: "
-			     "exact, prefix or wildcard",
+	[ARGUMENT_PATTERN] =
+		"expected one or two positional arguments: a URI or pattern, "
+		"and a dict whose key match is exact, prefix or wildcard",
 };
 
 enum meta_procedure meta_find_slowly(struct slice name)

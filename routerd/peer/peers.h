@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All WAMP peers of one worker, and the things that they share: the outbox, scratch
- * buffers, the slots by which other workers refer to sessions, the members of
- * subscriptions, the signatures to verify, and the remembered revocations.
+ * All WAMP peers of one worker, and what they share: the outbox, scratch buffers, the
+ * slots by which other workers refer to sessions, the members of subscriptions, the
+ * logins whose signatures must be verified, and the revocations to remember.
  *
  * The worker's thread only.
  */
@@ -79,7 +79,7 @@ enum peer_counter {
 };
 extern const struct counter_table peer_counter_table; /* describes peers.counters */
 
-/* A listener as the peers of one worker see it; conn_conf.user points to it. */
+/* A listener, for the peers of one worker. conn_conf.user points to it. */
 struct peer_listener {
 	struct peers *peers;
 	const struct config_listener *conf;
@@ -88,7 +88,7 @@ struct peer_listener {
 struct peer_slot {
 	struct peer *peer; /* NULL: free */
 	uint32_t generation;
-	uint32_t next_free;
+	uint32_t next_free; /* of a free slot: the next free one */
 };
 
 TAILQ_HEAD(login_queue, login);
@@ -103,27 +103,28 @@ struct peers_reload {
 struct peers {
 	unsigned self; /* the worker's index */
 	unsigned n_workers;
-	struct outbox *outbox;       /* lent, like the next three */
-	const struct config *config; /* as loaded when the router started */
-	struct net *net;
-	struct loop *loop;
-	struct policy *policy; /* counted; the policy in force */
-	char worker_name[16];  /* like "worker001"; WELCOME shows it as x_cb_worker */
+	struct outbox *outbox;       /* lent */
+	const struct config *config; /* lent; as loaded when the router started */
+	struct net *net;             /* lent */
+	struct loop *loop;           /* lent */
+	struct policy *policy;       /* counted; the policy in force */
+	char worker_name[16];        /* "worker001": x_cb_worker in WELCOME */
 
-	struct slice message; /* the message that is being read, as the client sent it */
+	struct slice message; /* the encoded message that is being read */
 	struct buf decoded;   /* scratch buffer of msg_read */
 	struct buf out;       /* scratch buffer of peer_begin */
 	struct peer_slot *slots;
 	uint32_t n_slots;
-	uint32_t first_free; /* head of the list of free slots; n_slots: none is free */
+	uint32_t first_free; /* the first free slot; n_slots if no slot is free */
 
 	struct members members;
 	struct id_table broken;       /* broken_call.node */
 	struct login_queue to_verify; /* logins whose signature waits to be verified */
 	struct revocations revocations;
 	struct peers_reload reload;
-	uint64_t hold_queues_full; /* bit i: the hold queue of authenticator i is full */
-	struct log_rate log_rate;  /* for lines that clients can cause */
+	uint64_t
+		hold_queues_full; /* bit i is set: authenticator i's hold queue is full */
+	struct log_rate log_rate; /* for lines that clients can cause */
 	struct log_rate session_rate; /* for lines about sessions that open or close */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };
@@ -138,13 +139,13 @@ int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbo
 /* Frees everything in ps. Call it after net_fini, which closes every peer. */
 void peers_fini(struct peers *ps);
 
-/* Gives p a slot. Returns 0 or E_NOMEM. */
+/* Assigns a slot to p. Returns 0 or E_NOMEM. */
 int peers_add(struct peers *ps, struct peer *p) MUSTCHECK;
 /* Frees p's slot. All references to p are stale from now on. */
 void peers_remove(struct peers *ps, struct peer *p);
 /*
- * Makes all references to p stale, because its session has ended. Another session may
- * follow on the same connection.
+ * Makes all references to p stale, because its session has ended. p keeps its slot:
+ * another session may follow on the same connection.
  */
 void peers_renew(struct peers *ps, struct peer *p);
 /* The peer that ref names. NULL if its session has ended. */

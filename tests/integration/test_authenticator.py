@@ -182,7 +182,7 @@ def test_hello_that_fails_means_not_ready(authenticator, start_routerd, connect,
 
     def hello():
         if broken.is_set():
-            raise Deny("com.example.starting", kind="internal")
+            raise Deny("com.example.starting", "no disk", kind="internal")
         return {"protocol": [1, 0], "features": ["revoke"], "ready": True}
 
     fake = authenticator(lambda *args: principal(key), hello=hello)
@@ -192,6 +192,7 @@ def test_hello_that_fails_means_not_ready(authenticator, start_routerd, connect,
     login = threading.Thread(target=lambda: result.append(outcome(client, key)))
     login.start()
     fake.wait_requests(2, "hello")
+    routerd.wait_log('reason="the authenticator has answered hello with an error: no disk"')
     assert not [r for r in fake.requests if r[1] == "authenticate"]
     broken.clear()
     login.join()

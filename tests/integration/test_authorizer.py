@@ -417,7 +417,7 @@ def test_a_question_that_breaks_the_link(authenticator, start_routerd, join, thr
 def test_an_authenticator_that_does_not_authorize(authenticator, start_routerd, join, threads):
     authenticator(always, features=("revoke", "cancel"))
     routerd = start_routerd(config(threads=threads))
-    routerd.wait_log("does not support authorize: requests of roles with this authorizer get the error")
+    routerd.wait_log("does not support authorize: requests of sessions whose role has this authorizer fail")
     client = join(routerd)
     with pytest.raises(WampError) as e:
         client.subscribe("com.example.t")
@@ -568,7 +568,7 @@ def test_reload_names_a_new_authorizer(authenticator, start_routerd, join):
     assert routerd.log().count(warning) == 1
     with pytest.raises(WampError) as e:
         client.subscribe("com.example.b")
-    assert (e.value.uri, e.value.args_) == (FAILED, ["the authorizer was added by a reload: restart the router"])
+    assert (e.value.uri, e.value.args_) == (FAILED, ["a reload has added the authorizer, which the router asks only after a restart"])
     reload_with("authd", 3)
     client.subscribe("com.example.c")
     assert routerd.log().count(warning) == 1

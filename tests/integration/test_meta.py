@@ -109,7 +109,7 @@ def test_wrong_arguments(routerd, join, serializer):
         with pytest.raises(WampError) as error:
             client.call(name, [7])
         assert error.value.args_ == [
-            "expected nothing or one positional argument: a list of at most 100 authroles"]
+            "expected at most one positional argument: a list of at most 100 authroles"]
         client.call(name, [["x"] * 100])
         client.call(name, [None], {})
     for args in ([], [None], ["1"], [[1]], [0], [-1], [2**53 + 1], [1.5], [True], [client.session, None]):

@@ -52,7 +52,7 @@ TEXTS = [
     ([8, 48, 1, {}, "com.example.e"], "ERROR.REQUEST.Type: expected 68 (INVOCATION)"),
     ([36, 1, 1, {}], "EVENT (type 36) is not a message that clients send"),
     ([99, 1], "? (type 99) is not a message that clients send"),
-    ([1, "devices", {"roles": {"caller": {}}}], "HELLO: the session is open already"),
+    ([1, "devices", {"roles": {"caller": {}}}], "HELLO: the session is already open"),
     ([], f"message: expected {LIST}"), ({"a": 1}, f"message: expected {LIST}"),
     (["CALL", 1], f"message: expected {LIST}"),
 ]

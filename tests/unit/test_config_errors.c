@@ -122,7 +122,8 @@ static void errors_in_realms(void **state)
 		{"name: r, roles: [{name: u}], options: {call_queue: 1, call_queue_size: "
 		 "2 "
 		 "KiB, call_queue_total: 1 KiB}}",
-		 "4:75: 'call_queue_size' is 2048 bytes, but 'call_queue_total' is 1024"},
+		 "4:75: 'call_queue_size' is 2048 bytes, but must be at most "
+		 "'call_queue_total', which is 1024"},
 		{"name: r, roles: [{name: u}], options: {bridge_meta_api: true}}",
 		 "4:60: 'bridge_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},
@@ -160,11 +161,12 @@ static void errors_in_permissions(void **state)
 #define PREFIX   "'uri': expected the beginning of a URI, such as com.example."
 #define WILDCARD "'uri': expected a URI with empty components, such as com..created"
 #define STARS                                                                            \
-	"'uri' contains a star, which works only without 'match': leave out one of the " \
-	"two"
+	"'uri': '*' is for permissions without 'match': leave out 'match', or write "    \
+	"the "                                                                           \
+	"pattern without '*'"
 #define STAR                                                                             \
-	"'uri': a star stands for a whole component, as in com.*.created, or for any "   \
-	"end, as in com.example.*"
+	"'uri': expected each '*' in place of a whole component, as in com.*.created, "  \
+	"or one '*' at the end, as in com.example.*"
 	static const struct row rows[] = {
 		{"match: exact", "4:2: the permission needs the key 'uri'"},
 		{"uri: ''", "4:8: " EXACT},
@@ -216,9 +218,9 @@ static void errors_in_permissions(void **state)
 		{"uri: a, validate: {}",
 		 "4:21: 'validate' is not supported yet: leave it out"},
 		{"uri: a}, {uri: b}, {uri: a, allow: {call: true}",
-		 "4:28: another permission has this uri and match; merge the two"},
+		 "4:28: another permission has the same uri and match: merge the two"},
 		{"uri: 'a.*'}, {uri: a., match: prefix",
-		 "4:22: another permission has this uri and match; merge the two"},
+		 "4:22: another permission has the same uri and match: merge the two"},
 	};
 	char text[2048];
 
@@ -231,8 +233,8 @@ static void errors_in_transports(void **state)
 {
 	(void)state;
 #define A_PATH                                                                           \
-	"'paths': a path begins with '/' and has no query, space or '*', such as /ws; "  \
-	"without 'paths' all paths are served"
+	"'paths': expected a path that begins with '/', such as /ws, without '?', "      \
+	"'#', '*' and spaces; leave out 'paths' to serve all paths"
 #define AN_ID                                                                            \
 	"expected a name of at most 64 characters: letters, digits, '_', '.' and '-'"
 #define UNIVERSAL                                                                        \
@@ -452,8 +454,9 @@ static void errors_in_options(void **state)
 #define MS      ", in milliseconds or with a unit (ms, s, min), not "
 #define RFC6455 "is not supported: RFC 6455 "
 #define ORIGIN                                                                           \
-	"'allowed_origins': no browser sends this origin; expected a scheme and a host " \
-	"without a final '/', such as https://example.com; '*' matches any text"
+	"'allowed_origins': expected a scheme and a host without a final '/', such as "  \
+	"https://example.com, because browsers send no other origins; '*' matches any "  \
+	"text"
 	static const struct row rows[] = {
 		{"max_message_size: 0",
 		 "4:20: 'max_message_size': expected a size from 1 KiB to 16 "

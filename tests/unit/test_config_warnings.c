@@ -66,7 +66,7 @@ static void warnings_of_anonymous(void **state)
 #define ANONYMOUS "auth: {anonymous: {type: static, role: user}}"
 #define ANY_PAGE                                                                         \
 	"warning: any web page can connect to this transport as an anonymous client: "   \
-	"list the pages that may, in 'allowed_origins' of 'options'"
+	"list the origins that may connect in 'allowed_origins' of 'options'"
 #define OPEN(type) REALMS "transports:\n- {type: " type ", " ANONYMOUS ", "
 	warn(OPEN("websocket") ENDPOINT "}", "3:60: " ANY_PAGE);
 	warn(OPEN("universal") ENDPOINT "}", "3:60: " ANY_PAGE);
@@ -110,8 +110,13 @@ static void warnings_of_realms(void **state)
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true, register: true}}]}]}",
-	     "4:51: warning: 'register' and 'publish' have no effect here: URIs that "
-	     "begin with \"wamp.\" are reserved");
+	     "4:51: warning: 'register' matters here only for patterns that also match "
+	     "other URIs: URIs that begin with \"wamp.\" are reserved");
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
+	     "wamp.a, allow: {call: true, publish: true}}]}]}",
+	     "4:51: warning: 'publish' has no effect here: clients cannot publish to "
+	     "URIs that begin with \"wamp.\"");
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true, subscribe: true}}]}]}",
@@ -151,6 +156,23 @@ static void warnings_of_authenticators(void **state)
 		 "role names it"},
 	};
 
+	/* hold_timeout also limits how long requests wait for an authorizer */
+	static const struct row with_authorizer[] = {
+		{"hold_timeout: 12 s}\nauthenticators: {authd: {socket: a, timeout: 12 "
+		 "s}}\n#",
+		 NULL},
+		{"hold_timeout: 11 s}\nauthenticators: {authd: {socket: a, timeout: "
+		 "10500}}\n#",
+		 "3:24: warning: 'hold_timeout' has no effect: requests wait for an "
+		 "authorizer for at most 10500 ms, its timeout, and "
+		 "open_handshake_timeout ends each login after 10000 ms"},
+	};
+
+	check_all(
+		warn, with_authorizer, ARRAY_LEN(with_authorizer),
+		"realms: [{name: r, roles: [{name: u, authorizer: authd}]}]\n" TRANSPORTS
+		"limits: {",
+		"}");
 	check_all(warn, limits, ARRAY_LEN(limits), EVERYTHING "limits: {", "}");
 	check_all(warn, rows, ARRAY_LEN(rows), REALMS TRANSPORTS "authenticators: {\n",
 		  "}");

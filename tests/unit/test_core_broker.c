@@ -418,7 +418,8 @@ static void too_many_shapes(void **state)
 {
 	enum { N = 13, SHAPES = PATTERN_VISITS_MAX / N };
 	static const char text[] =
-		"the realm has too many wildcards that differ in which parts are empty";
+		"the realm has too many wildcards whose empty components are in "
+		"different places";
 	struct core *c = *state;
 	uint64_t id = 0;
 

@@ -32,11 +32,17 @@ const char *const msg_passthru_names[MSG_PASSTHRU_COUNT] = {
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
-	"pattern_based_subscription", "payload_passthru_mode",
-	"payload_transparency",       "publication_trustlevels",
-	"publisher_exclusion",        "publisher_identification",
-	"session_meta_api",           "subscriber_blackwhite_listing",
-	"subscription_meta_api",      NULL,
+	"pattern_based_subscription",
+	"payload_passthru_mode",
+	"payload_transparency",
+	"publication_trustlevels",
+	"publisher_exclusion",
+	"publisher_identification",
+	"session_meta_api",
+	"subscriber_blackwhite_listing",
+	"subscription_meta_api",
+	"subscription_revocation",
+	NULL,
 };
 static const char *const dealer_features[] = {
 	"call_canceling",

@@ -269,8 +269,10 @@ static void on_reload(struct worker *w, struct post *p)
 	attach_reload(&w->peers, p);
 	for (size_t i = 0; i < w->config->n_realms; i++) {
 		struct realm_limits limits = limits_of(w, i);
-		if (w->realms[i] != NULL)
-			realm_set_limits(w->realms[i], &limits);
+		if (w->realms[i] == NULL)
+			continue;
+		realm_set_limits(w->realms[i], &limits);
+		realm_set_policy(w->realms[i], w->peers.policy);
 	}
 }
 
@@ -408,8 +410,9 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 		return true;
 	case POST_TO_WORKER:
 		handlers[p->type](w, p);
-		/* Realms end the sessions of a revocation in pieces. */
-		if (p->type == POST_REVOKE)
+		/* Realms end the sessions of a revocation in pieces, and take away in
+		 * pieces what a reload forbids. */
+		if (p->type == POST_REVOKE || p->type == POST_RELOAD)
 			note_all_work(w);
 		return true;
 	}
@@ -564,6 +567,30 @@ static void report_lost(struct worker *w)
 	w->lost_logged = w->outbox.n_lost;
 }
 
+/*
+ * Continues a reload, if one is unfinished. It ends when all peers have their new rights,
+ * and the realms of this worker have taken away what the new policy forbids. True if the
+ * next turn must not wait for an event.
+ */
+static bool reload_some(struct worker *w)
+{
+	uint32_t revoked = 0, of_realm;
+
+	if (LIKELY(!attach_reloading(&w->peers)))
+		return false;
+	if (attach_reload_some(&w->peers))
+		return true;
+	for (size_t i = 0; i < w->config->n_realms; i++) {
+		if (w->realms[i] == NULL)
+			continue;
+		if (realm_walks_rights(w->realms[i], &of_realm))
+			return false; /* work() sees to the next turn */
+		revoked += of_realm;
+	}
+	attach_reload_end(&w->peers, revoked);
+	return false;
+}
+
 static bool on_worker_turn_end(void *arg)
 {
 	struct worker *w = arg;
@@ -574,7 +601,7 @@ static bool on_worker_turn_end(void *arg)
 	more |= run_deadlines(w);
 	more |= work(w);
 	more |= attach_verify_some(&w->peers);
-	more |= attach_reload_some(&w->peers);
+	more |= reload_some(w);
 	more |= members_remove_some(&w->peers);
 	if (w->stop != STOP_NONE)
 		stop_go_on(w);
@@ -621,6 +648,7 @@ static int make_realms(struct worker *w)
 					 &w->deadlines, &w->outbox);
 		if (w->realms[i] == NULL)
 			return E_NOMEM;
+		realm_set_policy(w->realms[i], w->peers.policy);
 	}
 	return 0;
 }

@@ -292,6 +292,11 @@ static size_t count_compiled(const struct rights *rights)
 	return 2 * (size_t)rights->n_nodes + rights->n_wildcards;
 }
 
+size_t rights_judge_cost(const struct rights *rights, enum match how)
+{
+	return how == MATCH_EXACT ? rights->n_wildcards : 2 * count_compiled(rights);
+}
+
 /* Reads permission i, of count_compiled. False if the node does not contain it. */
 static bool compiled_at(const struct rights *rights, size_t i, struct compiled *out)
 {

@@ -109,6 +109,21 @@ const struct rule *rights_rule(const struct rights *rights, struct slice uri);
 const struct rule *rights_pattern_rule(const struct rights *rights, enum action action,
 				       enum match how, struct slice pattern);
 
+/*
+ * What these rights say about an action on a URI or, if `how` says so, on all URIs that a
+ * pattern matches.
+ */
+static inline const struct rule *rights_judge(const struct rights *rights,
+					      enum action action, enum match how,
+					      struct slice uri)
+{
+	return LIKELY(how == MATCH_EXACT) ? rights_rule(rights, uri)
+					  : rights_pattern_rule(rights, action, how, uri);
+}
+
+/* How many permissions rights_judge tries one by one, at most. */
+size_t rights_judge_cost(const struct rights *rights, enum match how);
+
 static inline bool rule_allows(const struct rule *rule, enum action action)
 {
 	return (rule->allowed >> action & 1) != 0;

@@ -204,6 +204,7 @@ static void switch_to(struct reload *r, struct reading *reading)
 	r->state = RELOAD_SWITCHING;
 	r->missing = r->outbox->n_workers;
 	r->ended = (struct revocation_counts){0};
+	r->revoked = 0;
 }
 
 static void on_file_read(evutil_socket_t fd, short what, void *arg)
@@ -270,13 +271,14 @@ void reload_reported(struct reload *r, const struct post *p)
 	ASSERT(r->state == RELOAD_SWITCHING && p->id == r->policy->generation);
 	r->ended.sessions += p->counts.sessions;
 	r->ended.pending += p->counts.pending;
+	r->revoked += p->revoked;
 	if (--r->missing > 0)
 		return;
 	r->done++;
 	log_info(NULL,
 		 "reload done generation=%" PRIu64
-		 " sessions_ended=%u logins_refused=%u ms=%" PRIu64,
-		 r->policy->generation, r->ended.sessions, r->ended.pending,
+		 " sessions_ended=%u logins_refused=%u revoked=%u ms=%" PRIu64,
+		 r->policy->generation, r->ended.sessions, r->ended.pending, r->revoked,
 		 loop_now_ms(r->loop) - r->begun_ms);
 	end_reload(r);
 }

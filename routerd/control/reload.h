@@ -44,6 +44,7 @@ struct reload {
 	struct event read_event;
 	unsigned missing; /* workers that have not reported */
 	struct revocation_counts ended;
+	uint32_t revoked; /* subscriptions and registrations */
 	uint64_t begun_ms;
 	uint64_t done, refused; /* counters */
 };

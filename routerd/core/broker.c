@@ -111,6 +111,8 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	struct subscription *sub = (struct subscription *)(uintptr_t)m->node.id;
 
 	meta_step_over(&realm->meta, m, LIST_NEXT(m, of_subscription));
+	if (UNLIKELY(realm->rights_walk.membership == m))
+		realm->rights_walk.membership = LIST_NEXT(m, of_session);
 	id_table_remove(&realm->broker.memberships, &m->node);
 	LIST_REMOVE(m, of_session);
 	LIST_REMOVE(m, of_subscription);
@@ -132,6 +134,8 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 {
+	if (session_refuse_denied(realm, s, p))
+		return;
 	struct subscription *sub = subscription_of(
 		pattern_find(&realm->broker.topics, p->match, payload_uri(p->payload)));
 	bool exists = sub != NULL;
@@ -175,6 +179,22 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 		return;
 	}
 	session_answer(realm, s, POST_UNSUBSCRIBED, p->request, p->id);
+	drop_membership(realm, s, m);
+}
+
+void broker_revoke(struct realm *realm, struct membership *m, const char *reason)
+{
+	struct session *s = m->node.owner;
+	struct post revoked = {
+		.type = POST_UNSUBSCRIBED,
+		.id = membership_pattern(m)->by_id.id,
+		.error.uri = reason,
+	};
+
+	realm->counters.revoked_memberships++;
+	/* The session is lost if memory runs out: its worker would send it more events.
+	 */
+	session_post(realm, s, &revoked);
 	drop_membership(realm, s, m);
 }
 

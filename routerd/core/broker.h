@@ -39,6 +39,12 @@ static inline struct subscription *subscription_of(struct pattern *p)
 	return p == NULL ? NULL : container_of(p, struct subscription, pattern);
 }
 
+/* The pattern of the subscription that it is in. */
+static inline const struct pattern *membership_pattern(const struct membership *m)
+{
+	return &((const struct subscription *)(uintptr_t)m->node.id)->pattern;
+}
+
 struct broker {
 	/* for each meta topic, the number of subscriptions that match it */
 	uint32_t listeners[META_TOPIC_COUNT];
@@ -62,6 +68,12 @@ void broker_seed(struct broker *b, uint64_t seed);
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p);
 void broker_publish(struct realm *realm, struct session *s, struct post *p);
+
+/*
+ * Ends a membership against the session's will. The session's worker tells the client, if
+ * the client understands it. reason: a URI, a constant.
+ */
+void broker_revoke(struct realm *realm, struct membership *m, const char *reason);
 
 /*
  * Ends at most n memberships of a session. Returns n minus the number that it ended: if

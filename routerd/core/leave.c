@@ -17,6 +17,7 @@ enum { SLICE_ENDS = 256 };
 void leave_begin(struct realm *realm, struct session *s, struct post *last, bool quiet)
 {
 	meta_step_over(&realm->meta, s, TAILQ_NEXT(s, link));
+	rights_walk_step_over(&realm->rights_walk, s);
 	if (s->state == SESSION_LOST)
 		LIST_REMOVE(s, of_lost);
 	s->state = SESSION_LEAVING;

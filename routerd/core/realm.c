@@ -126,6 +126,22 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 	return realm;
 }
 
+void realm_set_policy(struct realm *realm, struct policy *policy)
+{
+	bool first = realm->policy == NULL;
+
+	policy_unref(&realm->policy);
+	realm->policy = policy_ref(policy);
+	if (!first)
+		rights_walk_begin(realm);
+}
+
+bool realm_walks_rights(const struct realm *realm, uint32_t *revoked_out)
+{
+	*revoked_out = realm->rights_walk.revoked;
+	return !rights_walk_idle(&realm->rights_walk);
+}
+
 void realm_set_limits(struct realm *realm, const struct realm_limits *limits)
 {
 	realm->limits = *limits;
@@ -148,6 +164,7 @@ void realm_free(struct realm **rp)
 	broker_fini(&realm->broker);
 	id_table_fini(&realm->sessions_by_id);
 	id_table_fini(&realm->session_table);
+	policy_unref(&realm->policy);
 	free(realm);
 }
 
@@ -187,7 +204,8 @@ bool realm_has_work(const struct realm *realm)
 {
 	return !TAILQ_EMPTY(&realm->leaving) || !meta_idle(&realm->meta) ||
 	       !TAILQ_EMPTY(&realm->dealer.awake) ||
-	       !TAILQ_EMPTY(&realm->dealer.takeovers);
+	       !TAILQ_EMPTY(&realm->dealer.takeovers) ||
+	       !rights_walk_idle(&realm->rights_walk);
 }
 
 bool realm_post(struct realm *realm, struct post *p)
@@ -212,6 +230,7 @@ void realm_work(struct realm *realm)
 {
 	leave_work(realm);
 	registration_work(realm);
+	rights_walk_work(realm);
 	meta_work(realm);
 	finish_post(realm);
 }

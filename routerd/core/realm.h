@@ -15,6 +15,7 @@
 #include "common/wheel.h"
 #include "routerd/post/post.h"
 
+struct policy;
 struct realm;
 
 /*
@@ -60,6 +61,7 @@ struct realm_limits {
 	X(takeovers, COUNTER,                                                            \
 	  "registrations taken over by a REGISTER with force_reregister")                \
 	X(revoked_callees, COUNTER, "callees taken off their registrations")             \
+	X(revoked_memberships, COUNTER, "sessions taken out of their subscriptions")     \
 	X(timeouts, COUNTER, "calls whose timeout has passed")                           \
 	X(cancels, COUNTER, "calls that their callers canceled")                         \
 	X(errors, COUNTER,                                                               \
@@ -109,6 +111,16 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 			const struct realm_limits *limits, struct id_series *ids,
 			struct wheel *deadlines, struct outbox *outbox);
 
+/*
+ * Puts a policy into force, and takes a reference to it. Except at the first time, begins
+ * a walk (realm_work) that takes away the subscriptions and registrations that the
+ * sessions' roles do not allow any more. A later policy must not be older; if a walk is
+ * unfinished, it begins anew.
+ */
+void realm_set_policy(struct realm *realm, struct policy *policy);
+/* True if the walk is unfinished. *revoked_out: how many it has taken away so far. */
+bool realm_walks_rights(const struct realm *realm, uint32_t *revoked_out);
+
 /* Changes the limits. Nothing ends if it is already beyond a new limit. */
 void realm_set_limits(struct realm *realm, const struct realm_limits *limits);
 
@@ -140,8 +152,9 @@ void realm_deadline_passed(struct wheel_node *node, void *arg);
 
 /*
  * Work that can wait until posts are handled: the walks of meta procedures, long queues
- * of calls, taking over registrations with many callees, and ending the calls,
- * registrations and memberships of sessions that have left. realm_work does one slice of
+ * of calls, taking over registrations with many callees, taking away what a new policy
+ * forbids, and ending the calls, registrations and memberships of sessions that have
+ * left. realm_work does one slice of
  * it, if there is any. A post, a deadline or a revocation may create such work.
  */
 bool realm_has_work(const struct realm *realm);

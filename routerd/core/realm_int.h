@@ -6,10 +6,12 @@
 #ifndef ROUTERD_CORE_REALM_INT_H
 #define ROUTERD_CORE_REALM_INT_H
 
+#include "routerd/config/policy.h"
 #include "routerd/core/broker.h"
 #include "routerd/core/dealer.h"
 #include "routerd/core/meta_walk.h"
 #include "routerd/core/realm.h"
+#include "routerd/core/rights_walk.h"
 #include "routerd/core/session.h"
 
 /* A deadline of an object in a realm. */
@@ -25,6 +27,7 @@ struct realm {
 	uint16_t slot;
 	unsigned n_workers;
 	struct realm_limits limits;
+	struct policy *policy;        /* counted; NULL until realm_set_policy */
 	uint64_t now_ms;              /* the latest time_ms of a post */
 	struct session_list sessions; /* in the order in which they joined */
 	struct session_list leaving;  /* in the order in which they left; see leave.h */
@@ -39,6 +42,7 @@ struct realm {
 	struct broker broker;
 	struct dealer dealer;
 	struct meta meta;
+	struct rights_walk rights_walk;
 	/* realm_counters fills in the gauges, except testaments */
 	struct realm_counters counters;
 };

@@ -265,14 +265,15 @@ static void answer_register(struct realm *realm, struct session *s,
 
 /*
  * Ends a takeover, because the registration has no callees left. True if the session that
- * has taken it over is the new callee. False if that session has left or has reached a
- * limit.
+ * has taken it over is the new callee. False if that session has left, has reached a
+ * limit, or may not register the procedure any more.
  */
 static NOINLINE bool end_takeover(struct realm *realm, struct registration *reg)
 {
 	struct takeover *t = reg->takeover;
 	struct session *s = session_find(realm, t->post.session);
-	bool done = s != NULL && !refuse_at_limit(realm, s, &t->post, 0);
+	bool done = s != NULL && !session_refuse_denied(realm, s, &t->post) &&
+		    !refuse_at_limit(realm, s, &t->post, 0);
 
 	reg->takeover = NULL;
 	TAILQ_REMOVE(&realm->dealer.takeovers, reg, of_takeovers);
@@ -305,6 +306,8 @@ static struct registration *drop_callee(struct realm *realm, struct session *s,
 	if (callee->is_free)
 		remove_free(callee);
 	meta_step_over(&realm->meta, callee, TAILQ_NEXT(callee, of_registration));
+	if (UNLIKELY(realm->rights_walk.callee == callee))
+		realm->rights_walk.callee = LIST_NEXT(callee, of_session);
 	TAILQ_REMOVE(&reg->callees, callee, of_registration);
 	LIST_REMOVE(callee, of_session);
 	id_table_remove(&realm->dealer.callees, &callee->node);
@@ -374,7 +377,7 @@ struct registration *registration_find(struct realm *realm, struct slice procedu
 	return NULL;
 }
 
-/* --- taking a registration over --- */
+/* --- callees that are taken off --- */
 
 /*
  * Tells a callee that it is taken off. False if it has not announced that it understands
@@ -414,6 +417,11 @@ static void take_off_some(struct realm *realm, struct registration *reg)
 	     n--)
 		reg = take_off(realm, TAILQ_LAST(&reg->callees, callee_list),
 			       WAMP_ERROR_UNREGISTERED);
+}
+
+void registration_revoke(struct realm *realm, struct callee *callee, const char *reason)
+{
+	(void)take_off(realm, callee, reason);
 }
 
 void registration_work(struct realm *realm)
@@ -458,6 +466,8 @@ void registration_register(struct realm *realm, struct session *s, struct post *
 	static const struct post_error busy = {
 		WAMP_ERROR_UNAVAILABLE, "another session is just taking over procedure"};
 	struct dealer *d = &realm->dealer;
+	if (session_refuse_denied(realm, s, p))
+		return;
 	struct registration *reg = end_callees_that_left(
 		realm, pattern_find(&d->procedures, p->match, payload_uri(p->payload)));
 	const char *text = reg == NULL ? NULL : why_not(d, s, reg, p->invoke);

@@ -93,6 +93,12 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
 void registration_work(struct realm *realm);
 
 /*
+ * Ends a callee against its will, and tells it if it understands that. The calls that it
+ * works on go on. reason: a URI, a constant.
+ */
+void registration_revoke(struct realm *realm, struct callee *callee, const char *reason);
+
+/*
  * Ends at most n registrations of a session that leaves. Returns n minus the number that
  * it ended: if that is 0, the session may have more.
  */

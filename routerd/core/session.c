@@ -114,6 +114,42 @@ bool session_refuse_wildcard(struct realm *realm, struct session *s,
 	return true;
 }
 
+bool session_may(const struct realm *realm, const struct session *s, enum action action,
+		 enum match how, struct slice uri)
+{
+	const struct rights *rights =
+		policy_rights(realm->policy, realm->slot, s->identity->role);
+
+	return rights != NULL &&
+	       (rights_authorizer(rights) != NULL ||
+		rule_allows(rights_judge(rights, action, how, uri), action));
+}
+
+static NOINLINE bool refuse_if_denied(struct realm *realm, struct session *s,
+				      struct post *p)
+{
+	bool subscribes = p->type == POST_SUBSCRIBE;
+	struct post_error denied = {WAMP_ERROR_NOT_AUTHORIZED,
+				    subscribes
+					    ? "this session's role may not subscribe to"
+					    : "this session's role may not register"};
+
+	if (session_may(realm, s, subscribes ? ACTION_SUBSCRIBE : ACTION_REGISTER,
+			(enum match)p->match, payload_uri(p->payload)))
+		return false;
+	session_error(realm, s, subscribes ? WAMP_SUBSCRIBE : WAMP_REGISTER, p->request,
+		      denied, p->payload);
+	p->payload = NULL;
+	return true;
+}
+
+bool session_refuse_denied(struct realm *realm, struct session *s, struct post *p)
+{
+	return UNLIKELY(realm->policy != NULL &&
+			p->generation < realm->policy->generation) &&
+	       refuse_if_denied(realm, s, p);
+}
+
 void session_error(struct realm *realm, struct session *s, enum wamp_type request_type,
 		   uint64_t request, struct post_error error, struct payload *payload)
 {

@@ -9,6 +9,7 @@
 
 #include "common/base.h"
 #include "common/id_table.h"
+#include "routerd/config/rights.h"
 #include "routerd/post/post.h"
 
 #include <sys/queue.h>
@@ -108,6 +109,20 @@ void session_limit_error(struct realm *realm, struct session *s,
  */
 bool session_refuse_wildcard(struct realm *realm, struct session *s,
 			     enum wamp_type request_type, const struct post *p);
+
+/*
+ * True if the role of a session may do this with a URI or pattern, according to the
+ * realm's policy. Also true if an authorizer decides for the role.
+ */
+bool session_may(const struct realm *realm, const struct session *s, enum action action,
+		 enum match how, struct slice uri);
+
+/*
+ * A SUBSCRIBE or REGISTER was allowed by its session's worker. If a reload has replaced
+ * the policy in between, judges it again: refuses it with an ERROR and returns true if it
+ * is not allowed any more. Takes the post's payload then. Otherwise returns false.
+ */
+bool session_refuse_denied(struct realm *realm, struct session *s, struct post *p);
 
 /*
  * Answers a request with an ERROR from the router. payload may be NULL. Otherwise its URI

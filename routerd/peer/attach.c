@@ -253,6 +253,7 @@ static void apply_policy(struct peers *ps, struct peer *p)
 	if (p->state == PEER_JOINED && rights != NULL) {
 		rights_unref(&p->rights);
 		p->rights = rights_ref(rights);
+		p->policy_generation = (uint32_t)ps->policy->generation;
 	} else if (p->state == PEER_JOINED) {
 		ps->reload.ended.sessions++;
 		peer_role_gone(p);
@@ -268,8 +269,6 @@ bool attach_reload_some(struct peers *ps)
 	struct peers_reload *r = &ps->reload;
 	uint64_t deadline = 0;
 
-	if (r->mail == NULL)
-		return false;
 	for (; r->next < ps->n_slots; r->next++) {
 		if (r->next % PEERS_PER_CHECK == 0) {
 			uint64_t now = clock_now_ns();
@@ -281,12 +280,20 @@ bool attach_reload_some(struct peers *ps)
 		if (ps->slots[r->next].peer != NULL)
 			apply_policy(ps, ps->slots[r->next].peer);
 	}
+	return false;
+}
+
+void attach_reload_end(struct peers *ps, uint32_t revoked)
+{
+	struct peers_reload *r = &ps->reload;
+
+	ASSERT(r->mail != NULL && r->next >= ps->n_slots);
 	post_send_reserved(ps->outbox, 0,
 			   &(struct post){
 				   .type = POST_RELOADED,
 				   .id = ps->policy->generation,
 				   .counts = r->ended,
+				   .revoked = revoked,
 			   },
 			   &r->mail);
-	return false;
 }

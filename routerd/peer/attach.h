@@ -36,13 +36,24 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
  */
 void attach_reload(struct peers *ps, struct post *p);
 
+/* True from attach_reload to attach_reload_end. */
+static inline bool attach_reloading(const struct peers *ps)
+{
+	return ps->reload.mail != NULL;
+}
+
 /*
- * Continues a reload, if one is unfinished, for at most 1 ms. Gives each session the
- * rights that its role has in the new policy; ends sessions and refuses handshakes if
- * their role was removed. Sends POST_RELOADED at the end. True if peers are left for the
- * next turn.
+ * Continues a reload for at most 1 ms. Gives each session the rights that its role has in
+ * the new policy; ends sessions and refuses handshakes if their role was removed. True if
+ * peers are left for the next turn.
  */
 bool attach_reload_some(struct peers *ps);
+
+/*
+ * Ends a reload: sends POST_RELOADED. No peer may be left. revoked: the subscriptions and
+ * registrations that the worker's realms have taken away from sessions.
+ */
+void attach_reload_end(struct peers *ps, uint32_t revoked);
 
 /* Verifies signatures for at most 1 ms. True if some are left for the next turn. */
 bool attach_verify_some(struct peers *ps);

@@ -55,21 +55,42 @@ static void on_subscribed(struct peer *p, const struct post *post)
 		peer_drop_no_memory(p, "a subscription");
 }
 
-static void on_unregistered(struct peer *p, const struct post *post)
+/* Tells the client that a subscription or registration was revoked. */
+static void send_revocation(struct peer *p, enum wamp_type type, const struct post *post)
 {
-	if (LIKELY(post->request != 0)) {
-		on_done(p, post);
-		return;
-	}
-	msg_write_revocation(peer_begin(p), p->serializer, WAMP_UNREGISTERED, post->id,
+	msg_write_revocation(peer_begin(p), p->serializer, type, post->id,
 			     slice_str(post->error.uri));
 	peer_send_sure(p);
+}
+
+/* The owner sends revocations of registrations only to callees that understand them. */
+static void on_unregistered(struct peer *p, const struct post *post)
+{
+	if (LIKELY(post->request != 0))
+		on_done(p, post);
+	else
+		send_revocation(p, WAMP_UNREGISTERED, post);
+}
+
+/*
+ * Autobahn|Python announces subscription revocation, but closes the connection when one
+ * arrives. It is the only client that also announces payload transparency.
+ */
+static bool understands_revocation(const struct peer *p)
+{
+	unsigned features = p->identity->features.of[WAMP_ROLE_SUBSCRIBER];
+
+	return (features & WAMP_FEATURE_SUBSCRIPTION_REVOCATION) != 0 &&
+	       (features & WAMP_FEATURE_PAYLOAD_TRANSPARENCY) == 0;
 }
 
 static void on_unsubscribed(struct peer *p, const struct post *post)
 {
 	members_remove(p->peers, p, post->id);
-	on_done(p, post);
+	if (LIKELY(post->request != 0))
+		on_done(p, post);
+	else if (understands_revocation(p))
+		send_revocation(p, WAMP_UNSUBSCRIBED, post);
 }
 
 /*

@@ -400,6 +400,7 @@ void login_joined(struct peer *p, const struct post *post)
 	/* Not before peer_send: a client that gets no WELCOME has no session. */
 	peer_set_state(p, PEER_JOINED);
 	p->rights = rights_ref(rights);
+	p->policy_generation = (uint32_t)ps->policy->generation;
 	p->opened_ms = loop_now_ms(p->peers->loop);
 	conn_established(p->conn);
 	peers_count(p->peers, PEER_SESSIONS_OPENED);

@@ -192,10 +192,7 @@ static bool permitted(struct peer *p, const struct msg *m, enum action action,
 			       : "URIs whose first component is \"wamp\" are reserved");
 		return false;
 	}
-	const struct rule *rule =
-		LIKELY(how == MATCH_EXACT)
-			? rights_rule(p->rights, m->uri)
-			: rights_pattern_rule(p->rights, action, how, m->uri);
+	const struct rule *rule = rights_judge(p->rights, action, how, m->uri);
 	post->trust = rule->trust;
 	if (rule_allows(rule, action))
 		return judge_disclosure(p, m, rule->disclose[action], post);
@@ -313,6 +310,7 @@ static void post_pattern(struct peer *p, const struct msg *m, enum action action
 	    !permitted(p, m, action, post))
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
+	post->generation = p->policy_generation;
 	post->created_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 	post_with_payload(p, m, post);
 }

@@ -51,6 +51,7 @@ struct peer {
 	struct identity *identity; /* counted; set in states JOINING to LEAVING */
 	/* counted; the rights of its role, set in states JOINED and LEAVING */
 	struct rights *rights;
+	uint32_t policy_generation; /* of the policy that the rights are from */
 	struct peer_members members;
 	struct broken_calls broken;
 	uint64_t opened_ms; /* when it joined; clock of common/loop */

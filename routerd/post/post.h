@@ -53,12 +53,13 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(JOIN, REALM, IDENTITY)   /* identity; mail for the last post to the session */ \
 	X(GONE, REALM, NOTHING)    /* the session has ended; not sent after GOODBYE */   \
 	X(GOODBYE, REALM, NOTHING) /* the client leaves; answered by LEFT */             \
-	X(SUBSCRIBE, REALM, NOTHING)   /* request, payload (topic), match, created_ms */ \
+	/* request, payload (topic), match, created_ms, generation */                    \
+	X(SUBSCRIBE, REALM, NOTHING)                                                     \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
 	/* request, payload, options, acknowledge, exclude_me, disclose, trust */        \
 	X(PUBLISH, REALM, NOTHING)                                                       \
-	/* request, payload (procedure), match, created_ms, invoke, concurrency, force;  \
-	   disclose: the callee must know its callers */                                 \
+	/* request, payload (procedure), match, created_ms, generation, invoke,          \
+	   concurrency, force; disclose: the callee must know its callers */             \
 	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	/* request, payload, options, timeout_ms, disclose, trust; progress: the caller  \
@@ -93,7 +94,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   out for a post to the session */                                              \
 	X(KILLED, PEER, REVOCATION)                                                      \
 	X(SUBSCRIBED, PEER, NOTHING) /* request, id: subscription; add the member */     \
-	/* request, id: subscription; remove the member */                               \
+	/* request, id: subscription; remove the member. request 0: the subscription     \
+	   was revoked; then also error.uri: the reason */                               \
 	X(UNSUBSCRIBED, PEER, NOTHING)                                                   \
 	X(PUBLISHED, PEER, NOTHING)  /* request, id: publication */                      \
 	X(REGISTERED, PEER, NOTHING) /* request, id: registration */                     \
@@ -138,7 +140,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
 	/* policy, to be in force from now on; mail for RELOADED */                      \
 	X(RELOAD, WORKER, POLICY)                                                        \
-	/* id: generation of the policy; counts: clients that the reload has ended */    \
+	/* id: generation of the policy; counts: clients that the reload has ended;      \
+	   revoked */                                                                    \
 	X(RELOADED, CONTROL, NOTHING)                                                    \
 	/* id: number of the collection; mail for COUNTED; snapshot is NULL */           \
 	X(COUNT, WORKER, SNAPSHOT)                                                       \
@@ -297,10 +300,16 @@ struct post {
 			/* when the worker read the message; Unix time */
 			uint64_t created_ms;
 			uint32_t concurrency; /* 0: no limit */
+			/* of the policy that allowed the request */
+			uint32_t generation;
 		};
 		struct post_error error;
 		struct login_message *login; /* owned */
-		struct revocation_counts counts;
+		struct {
+			struct revocation_counts counts;
+			/* subscriptions and registrations taken away from sessions */
+			uint32_t revoked;
+		};
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */

@@ -18,7 +18,7 @@ def test_welcome_announces_what_is_there(routerd, join):
     assert features == {"broker": ["pattern_based_subscription", "payload_passthru_mode", "payload_transparency",
                                    "publication_trustlevels", "publisher_exclusion",
                                    "publisher_identification", "session_meta_api", "subscriber_blackwhite_listing",
-                                   "subscription_meta_api"],
+                                   "subscription_meta_api", "subscription_revocation"],
                         "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
                                    "pattern_based_registration", "payload_passthru_mode", "payload_transparency",
                                    "progressive_call_results", "registration_meta_api",

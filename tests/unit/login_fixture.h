@@ -447,6 +447,7 @@ static inline void begin_reload(const char *role)
 static inline unsigned end_reload(void)
 {
 	assert_false(attach_reload_some(&w.peers));
+	attach_reload_end(&w.peers, 0);
 	const struct post *p = must_have_posted(POST_RELOADED);
 
 	assert_int_equal(p->id, w.policy->generation);

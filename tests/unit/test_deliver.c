@@ -288,6 +288,55 @@ static void test_no_memory(void **state)
 	expect_silence();
 }
 
+/* --- revocations --- */
+
+static void revoke(enum post_type type)
+{
+	deliver_post((struct post){
+		.type = (uint8_t)type, .id = 9, .error.uri = "com.example.why"});
+}
+
+/* The owner sends it only if the callee has announced that it understands it. */
+static void test_a_registration_is_revoked(void **state)
+{
+	(void)state;
+	revoke(POST_UNREGISTERED);
+	expect_sent("[67,0,{\"registration\":9,\"reason\":\"com.example.why\"}]\n");
+	deliver_post((struct post){.type = POST_UNREGISTERED, .request = 4});
+	expect_sent("[67,4]\n");
+}
+
+/* The membership ends in any case. Not every subscriber is told. */
+static void test_a_subscription_is_revoked(void **state)
+{
+	static const uint8_t features[] = {
+		0, WAMP_FEATURE_SUBSCRIPTION_REVOCATION,
+		WAMP_FEATURE_SUBSCRIPTION_REVOCATION | WAMP_FEATURE_PAYLOAD_TRANSPARENCY,
+		WAMP_FEATURE_PAYLOAD_TRANSPARENCY | WAMP_FEATURE_REGISTRATION_REVOCATION};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(features); i++) {
+		session()->identity->features.of[WAMP_ROLE_SUBSCRIBER] = features[i];
+		deliver_post(
+			(struct post){.type = POST_SUBSCRIBED, .request = 3, .id = 9});
+		expect_sent("[33,3,9]\n");
+		assert_non_null(members_of(&w.peers.members, 9));
+		revoke(POST_UNSUBSCRIBED);
+		expect_sent(i == 1 ? "[35,0,{\"subscription\":9,"
+				     "\"reason\":\"com.example.why\"}]\n"
+				   : "");
+		assert_null(members_of(&w.peers.members, 9));
+		/* the client's own UNSUBSCRIBE has crossed it */
+		deliver_post((struct post){
+			.type = POST_ERROR,
+			.request_type = WAMP_UNSUBSCRIBE,
+			.request = 4,
+			.error = {WAMP_ERROR_NO_SUCH_SUBSCRIPTION, "gone"}});
+		assert_memory_equal(w.conn.sent, "[8,34,4,", 8);
+		w.conn.sent[0] = '\0';
+	}
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup_session, teardown_session)
@@ -300,6 +349,8 @@ int main(void)
 		TEST(test_the_queue_is_half_full),
 		TEST(test_the_session_ends),
 		TEST(test_no_memory),
+		TEST(test_a_registration_is_revoked),
+		TEST(test_a_subscription_is_revoked),
 	};
 
 	if (sodium_init() < 0)

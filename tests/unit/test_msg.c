@@ -1037,7 +1037,7 @@ static void test_write_payloads(void **state)
 	"'payload_transparency' true 'publication_trustlevels' true "                    \
 	"'publisher_exclusion' true 'publisher_identification' true "                    \
 	"'session_meta_api' true 'subscriber_blackwhite_listing' true "                  \
-	"'subscription_meta_api' true}} "                                                \
+	"'subscription_meta_api' true 'subscription_revocation' true}} "                 \
 	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
 	"'call_trustlevels' true 'caller_identification' true "                          \
 	"'pattern_based_registration' true 'payload_passthru_mode' true "                \

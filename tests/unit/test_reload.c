@@ -98,6 +98,7 @@ static void report_all(void)
 						 .type = POST_RELOADED,
 						 .id = generation,
 						 .counts = {.sessions = w, .pending = 1},
+						 .revoked = 10 * w,
 					 });
 }
 
@@ -116,6 +117,7 @@ static void each_worker_gets_the_policy(void **state)
 	assert_int_equal(reload.done, 1);
 	assert_int_equal(reload.ended.sessions, 0 + 1 + 2);
 	assert_int_equal(reload.ended.pending, 3);
+	assert_int_equal(reload.revoked, 10 * (0 + 1 + 2));
 	assert_int_equal(reload.state, RELOAD_IDLE);
 }
 

@@ -114,8 +114,10 @@ static int setup(void **state)
 	assert_non_null(owner);
 	join(caller);
 	join(callee);
-	say(callee,
-	    (struct post){.type = POST_REGISTER, .request = 1, .payload = payload("p")});
+	say(callee, (struct post){.type = POST_REGISTER,
+				  .request = 1,
+				  .generation = (uint32_t)policy->generation,
+				  .payload = payload("p")});
 	mailbox_hand_over(boxes, OTHER);
 	loop_run(owner->loop);
 	heard(POST_REGISTERED);
@@ -295,6 +297,7 @@ static void take_all_mail(void)
 static void subscribe(struct session_ref who, const char *topic)
 {
 	say(who, (struct post){.type = POST_SUBSCRIBE,
+			       .generation = (uint32_t)policy->generation,
 			       .time_ms = now_ms,
 			       .request = 1,
 			       .payload = payload(topic)});

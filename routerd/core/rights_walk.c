@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Takes away what a reload forbids; the owner's thread. See rights_walk.h. */
+#include "routerd/core/rights_walk.h"
+
+#include "routerd/core/realm_int.h"
+
+/* Costs are in about 1 us if nothing is in the cache. */
+enum {
+	SLICE_COST = 512,
+	TRIES = 16, /* permissions that are tried in that time */
+	REVOKE_COST = 2,
+};
+
+void rights_walk_begin(struct realm *realm)
+{
+	struct rights_walk *w = &realm->rights_walk;
+
+	w->last = realm->counters.joins;
+	w->revoked = 0;
+	rights_walk_go_to(w, TAILQ_FIRST(&realm->sessions));
+}
+
+/* Judges a registration, and revokes it if it is forbidden. Returns the cost. */
+static size_t visit_callee(struct realm *realm, const struct rights *rights)
+{
+	struct rights_walk *w = &realm->rights_walk;
+	struct callee *callee = w->callee;
+	const struct pattern *p = &callee->registration->pattern;
+	size_t cost = 1 + rights_judge_cost(rights, (enum match)p->match) / TRIES;
+
+	w->callee = LIST_NEXT(callee, of_session);
+	if (session_may(realm, w->session, ACTION_REGISTER, (enum match)p->match, p->uri))
+		return cost;
+	w->revoked++;
+	registration_revoke(realm, callee, WAMP_ERROR_NOT_AUTHORIZED);
+	return cost + REVOKE_COST;
+}
+
+/* The same for a membership. */
+static size_t visit_membership(struct realm *realm, const struct rights *rights)
+{
+	struct rights_walk *w = &realm->rights_walk;
+	struct membership *m = w->membership;
+	const struct pattern *p = membership_pattern(m);
+	size_t cost = 1 + rights_judge_cost(rights, (enum match)p->match) / TRIES;
+
+	w->membership = LIST_NEXT(m, of_session);
+	if (session_may(realm, w->session, ACTION_SUBSCRIBE, (enum match)p->match,
+			p->uri))
+		return cost;
+	w->revoked++;
+	broker_revoke(realm, m, WAMP_ERROR_NOT_AUTHORIZED);
+	return cost + REVOKE_COST;
+}
+
+/* Visits the next registration or membership, or goes to the next session. */
+static size_t visit_next(struct realm *realm)
+{
+	struct rights_walk *w = &realm->rights_walk;
+	/* The session's role is in the policy: a reload begins only after all workers
+	 * have ended the one before, so no session in the list has a newer role. */
+	const struct rights *rights =
+		policy_rights(realm->policy, realm->slot, w->session->identity->role);
+	bool judged = rights != NULL && rights_authorizer(rights) == NULL;
+
+	if (judged && w->callee != NULL)
+		return visit_callee(realm, rights);
+	if (judged && w->membership != NULL)
+		return visit_membership(realm, rights);
+	rights_walk_go_to(w, TAILQ_NEXT(w->session, link));
+	return 1;
+}
+
+void rights_walk_work(struct realm *realm)
+{
+	size_t cost = 0;
+
+	while (realm->rights_walk.session != NULL && cost < SLICE_COST)
+		cost += visit_next(realm);
+}

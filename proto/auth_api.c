@@ -237,6 +237,10 @@ static const struct field auth_proof_fields[] = {
 	FIELD(auth_proof, iterations, FIELD_UINT, .max = AUTH_MAX_ITERATIONS,
 	      .def = FIELD_NONE),
 	FIELD(auth_proof, keylen, FIELD_UINT, .max = AUTH_MAX_KEYLEN, .def = FIELD_NONE),
+	FIELD(auth_proof, kdf, FIELD_STR),
+	FIELD(auth_proof, memory, FIELD_UINT, .max = UINT32_MAX, .def = FIELD_NONE),
+	FIELD_AS("stored-key", auth_proof, stored_key, FIELD_KEY),
+	FIELD_AS("server-key", auth_proof, server_key, FIELD_KEY),
 };
 const struct field_table auth_proof_table = FIELD_TABLE(auth_proof);
 

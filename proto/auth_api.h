@@ -196,8 +196,12 @@ struct auth_proof {
 	/* wampcra: either secret, or derived_key and salt */
 	struct slice secret;
 	struct slice derived_key;    /* base64 */
-	struct slice salt;           /* text */
+	struct slice salt;           /* text; scram: hex digits */
 	uint64_t iterations, keylen; /* FIELD_NONE: absent */
+	/* scram */
+	struct slice kdf;
+	uint64_t memory; /* KiB; FIELD_NONE: absent */
+	struct field_key stored_key, server_key;
 };
 enum { AUTH_MAX_SECRET = 4096, AUTH_MAX_ITERATIONS = 10000000, AUTH_MAX_KEYLEN = 64 };
 /*

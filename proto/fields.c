@@ -19,6 +19,7 @@ int fields_key_decode(struct slice hex, uint8_t out[FIELD_KEY_LEN])
 			   NULL) != 0)
 		return E_TYPE;
 	memcpy(out, key, sizeof(key));
+	sodium_memzero(key, sizeof(key)); /* it may be a secret key of SCRAM */
 	return 0;
 }
 

@@ -64,6 +64,7 @@ struct msg_hello {
 	struct slice authextra;       /* the encoded dict; len 0 if absent */
 	struct slice pubkey;          /* authextra.pubkey, if it is a string */
 	struct slice channel_binding; /* authextra.channel_binding, if it is a string */
+	struct slice nonce;           /* authextra.nonce, if it is a string */
 };
 
 /*
@@ -185,6 +186,14 @@ int msg_read(enum serializer s, struct slice in, struct buf *scratch,
  */
 struct slice msg_options(enum serializer s, struct slice in);
 
+/*
+ * The text that a dict has under this key. Empty if there is none, if it is not a string,
+ * or if memory runs out. dict is part of a message that msg_read has read. The text
+ * points into it or into scratch, which is cleared first.
+ */
+struct slice msg_dict_text(enum serializer s, struct slice dict, const char *key,
+			   struct buf *scratch);
+
 enum { MSG_FAULT_TEXT_MAX = 160 };
 /*
  * Describes an error of msg_read to the sender of the message, in one line of ASCII, such
@@ -215,6 +224,14 @@ struct msg_cra_challenge {
 };
 void msg_write_challenge_cra(struct buf *out, enum serializer s,
 			     const struct msg_cra_challenge *c);
+struct msg_scram_challenge {
+	const char *method; /* "scram" or "wamp-scram" */
+	struct slice nonce, salt, kdf;
+	uint64_t iterations;
+	uint64_t memory; /* KiB; 0: none */
+};
+void msg_write_challenge_scram(struct buf *out, enum serializer s,
+			       const struct msg_scram_challenge *c);
 /*
  * SUBSCRIBED, REGISTERED, PUBLISHED: id is the request, second the new id. UNSUBSCRIBED,
  * UNREGISTERED: id is the request, and second is 0.

@@ -66,3 +66,21 @@ void msg_write_challenge_cra(struct buf *out, enum serializer s,
 	}
 	end_challenge(&w);
 }
+
+void msg_write_challenge_scram(struct buf *out, enum serializer s,
+			       const struct msg_scram_challenge *c)
+{
+	struct token_writer w;
+
+	begin_challenge(&w, out, s, c->method, 5);
+	put_text_pair(&w, "nonce", c->nonce);
+	put_text_pair(&w, "salt", c->salt);
+	put_text_pair(&w, "kdf", c->kdf);
+	put_number_pair(&w, "iterations", c->iterations);
+	token_put_text(&w, "memory");
+	if (c->memory == 0)
+		token_put_null(&w);
+	else
+		token_put_uint(&w, c->memory);
+	end_challenge(&w);
+}

@@ -96,7 +96,8 @@ enum config_method_id {
 	METHOD_CRYPTOSIGN = 0,
 	METHOD_TICKET = 1,
 	METHOD_WAMPCRA = 2,
-	METHOD_COUNT = 3,
+	METHOD_SCRAM = 3, /* also the WAMP method wamp-scram */
+	METHOD_COUNT = 4,
 };
 
 /* The keys of these methods in the file, which are also their WAMP names. */
@@ -114,7 +115,22 @@ struct config_secret {
 	const char *credential; /* the name of a credential of systemd, or NULL */
 };
 
-enum { CONFIG_DIGEST_LEN = 32, CONFIG_MAX_SALT = 255 };
+enum {
+	CONFIG_DIGEST_LEN = 32,
+	CONFIG_MAX_SALT = 255,
+	CONFIG_MAX_SCRAM_SALT = 64,                                     /* bytes */
+	CONFIG_SCRAM_SALT_TEXT = 4 * ((CONFIG_MAX_SCRAM_SALT + 2) / 3), /* base64 */
+};
+
+/* How SCRAM derives a key from a password; the specification calls it kdf. */
+enum config_kdf {
+	CONFIG_KDF_AUTOBAHN = 0, /* Argon2id; the key is the hash as text */
+	CONFIG_KDF_ARGON2ID = 1, /* Argon2id, as in the specification */
+	CONFIG_KDF_PBKDF2 = 2,
+	CONFIG_KDF_COUNT = 3,
+};
+/* Their names in WAMP, which are also those in the file. NULL ends the list. */
+extern const char *const config_kdf_names[CONFIG_KDF_COUNT + 1];
 
 /* Somebody who may log in by a static method. */
 struct config_principal {
@@ -126,7 +142,14 @@ struct config_principal {
 	/* wampcra. Without a salt the secret itself signs. */
 	const char *salt; /* NULL: none */
 	int iterations, keylen;
+	/* scram. The salt and the keys are hex digits. */
+	int kdf;
+	int memory; /* KiB; 0: none */
+	const char *stored_key_hex, *server_key_hex;
 	/* Derived from the keys above. */
+	uint8_t stored_key[FIELD_KEY_LEN], server_key[FIELD_KEY_LEN]; /* scram */
+	uint8_t scram_salt[CONFIG_MAX_SCRAM_SALT];
+	size_t scram_salt_len;
 	struct field_keys keys;
 	uint8_t digest[CONFIG_DIGEST_LEN]; /* ticket: of the secret; see config_digest */
 	struct cra_key cra_key;            /* wampcra */
@@ -251,6 +274,18 @@ void config_digest(const struct config *cfg, struct slice secret,
 struct slice config_salt(const struct config *cfg, const struct config_method *m,
 			 const struct config_principal *who, struct slice authid,
 			 char decoy[CONFIG_MAX_SALT + 1]);
+
+/*
+ * The same for SCRAM, in base64 in `text`: the salt of a principal or, if decoy is true,
+ * one of the same length for an authid that nobody has.
+ */
+struct slice config_scram_salt(const struct config *cfg,
+			       const struct config_principal *like, bool decoy,
+			       struct slice authid,
+			       char text[CONFIG_SCRAM_SALT_TEXT + 1]);
+/* The first principal of a static method with one of these kdfs (bits), or NULL. */
+const struct config_principal *config_principal_of_kdfs(const struct config_method *m,
+							unsigned kdfs);
 
 /*
  * The principal of a static method that has this authid, or NULL. Takes the same time for

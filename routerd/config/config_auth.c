@@ -4,14 +4,24 @@
  * state; any thread.
  */
 #include "common/err.h"
+#include "proto/auth_api.h"
 #include "proto/wamp.h"
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
+
+#include <sodium.h>
 
 const char *const config_method_names[METHOD_COUNT] = {
 	[METHOD_CRYPTOSIGN] = "cryptosign",
 	[METHOD_TICKET] = "ticket",
 	[METHOD_WAMPCRA] = "wampcra",
+	[METHOD_SCRAM] = "scram",
+};
+const char *const config_kdf_names[CONFIG_KDF_COUNT + 1] = {
+	[CONFIG_KDF_AUTOBAHN] = "argon2id-13",
+	[CONFIG_KDF_ARGON2ID] = "argon2id13",
+	[CONFIG_KDF_PBKDF2] = "pbkdf2",
+	NULL,
 };
 
 /* --- principals --- */
@@ -75,6 +85,38 @@ static void check_cra_user(struct conf *c, void *map)
 		conf_fail(c, &who->keylen, "'keylen' is for a secret with 'salt'");
 }
 
+static bool is_scram_salt(const char *text)
+{
+	uint8_t salt[CONFIG_MAX_SCRAM_SALT];
+	size_t len = 0;
+
+	return sodium_hex2bin(salt, sizeof(salt), text, strlen(text), NULL, &len, NULL) ==
+		       0 &&
+	       2 * len == strlen(text) && len >= 8;
+}
+static const struct conf_rule scram_salt_rule = {is_scram_salt,
+						 "'salt': expected 16 to 128 hex digits"};
+static const struct conf_rule scram_key_rule = {
+	is_public_key, "'stored-key' and 'server-key': expected 64 hex digits"};
+
+/* The rules have checked the hex digits. */
+static void check_scram(struct conf *c, void *map)
+{
+	struct config_principal *who = map;
+	bool argon = who->kdf != CONFIG_KDF_PBKDF2;
+
+	if (argon && who->memory == 0)
+		conf_fail(c, NULL, "'memory' is missing: Argon2id needs it, in KiB");
+	if (!argon && who->memory != 0)
+		conf_fail(c, &who->memory, "'memory' is for Argon2id, not for pbkdf2");
+	(void)sodium_hex2bin(who->scram_salt, sizeof(who->scram_salt), who->salt,
+			     strlen(who->salt), NULL, &who->scram_salt_len, NULL);
+	int err = fields_key_decode(slice_str(who->stored_key_hex), who->stored_key);
+	if (err == 0)
+		err = fields_key_decode(slice_str(who->server_key_hex), who->server_key);
+	ASSERT(err == 0);
+}
+
 static const struct conf_key key_holder_keys[] = {
 	PRINCIPAL_ROLE,
 	CONF_KEY("authorized_keys", STRINGS, struct config_principal, authorized_keys,
@@ -99,6 +141,23 @@ static const struct conf_key cra_user_keys[] = {
 };
 static const struct conf_table cra_user_table =
 	CONF_TABLE("the user", struct config_principal, cra_user_keys, check_cra_user);
+
+static const struct conf_key scram_keys_of[] = {
+	PRINCIPAL_ROLE,
+	CONF_KEY_OF("kdf", ENUM, struct config_principal, kdf, int, .required = true,
+		    .names = config_kdf_names),
+	CONF_KEY("iterations", INT, struct config_principal, iterations, .required = true,
+		 .min = 1, .max = AUTH_MAX_ITERATIONS),
+	CONF_NUMBER(INT, struct config_principal, memory, 8, 1 << 22, 0),
+	CONF_KEY("salt", STRING, struct config_principal, salt, .required = true,
+		 .rule = &scram_salt_rule),
+	CONF_KEY("stored-key", STRING, struct config_principal, stored_key_hex,
+		 .required = true, .rule = &scram_key_rule),
+	CONF_KEY("server-key", STRING, struct config_principal, server_key_hex,
+		 .required = true, .rule = &scram_key_rule),
+};
+static const struct conf_table scram_holder_table =
+	CONF_TABLE("the principal", struct config_principal, scram_keys_of, check_scram);
 
 /* --- methods --- */
 
@@ -162,6 +221,12 @@ static const struct conf_key wampcra_keys[] = {
 static const struct conf_table wampcra_table =
 	CONF_TABLE("wampcra", struct config_method, wampcra_keys, check_method);
 
+static const struct conf_key scram_keys[] = {
+	METHOD_KEYS("principals", scram_holder_table),
+};
+static const struct conf_table scram_table =
+	CONF_TABLE("scram", struct config_method, scram_keys, check_method);
+
 static const struct conf_key anonymous_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
 		    .required = true, .names = static_only, .later = not_static,
@@ -179,6 +244,7 @@ static const struct conf_key auth_keys[] = {
 	METHOD(cryptosign, METHOD_CRYPTOSIGN),
 	METHOD(ticket, METHOD_TICKET),
 	METHOD(wampcra, METHOD_WAMPCRA),
+	METHOD(scram, METHOD_SCRAM),
 	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
 };
 const struct conf_table config_auth_table =

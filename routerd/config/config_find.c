@@ -66,6 +66,15 @@ const struct config_principal *config_principal_find(const struct config_method 
 	return found;
 }
 
+const struct config_principal *config_principal_of_kdfs(const struct config_method *m,
+							unsigned kdfs)
+{
+	for (size_t i = 0; i < m->n_principals; i++)
+		if ((kdfs >> m->principals[i].kdf & 1) != 0)
+			return &m->principals[i];
+	return NULL;
+}
+
 const struct config_principal *config_principal_by_key(const struct config_method *m,
 						       const uint8_t key[FIELD_KEY_LEN])
 {

@@ -99,8 +99,11 @@ const struct conf_foreign config_foreign[] = {
 	KEY("wampcra", "authenticator-realm", NULL,
 	    "is not supported: an authenticator is a process with a socket, not a "
 	    "session in a realm; 'authenticator' names it"),
+	KEY("scram", "authenticator-realm", NULL,
+	    "is not supported: an authenticator is a process with a socket, not a "
+	    "session in a realm; 'authenticator' names it"),
 	KEY("anonymous", "authid", NULL,
 	    "is not supported: each anonymous session gets its own authid"),
-	{"auth", {"scram", "tls", "cookie"}, NULL, NULL},
+	{"auth", {"tls", "cookie"}, NULL, NULL},
 	{0},
 };

@@ -150,11 +150,12 @@ struct slice config_salt(const struct config *cfg, const struct config_method *m
 			 char decoy[CONFIG_MAX_SALT + 1])
 {
 	uint8_t hash[crypto_generichash_BYTES_MAX - 1]; /* no padding in base64 */
-	char text[4 * sizeof(hash) / 3 + 1];
+	char text[2 * sizeof(hash) + 1];
 	size_t len = who->salt == NULL ? 0 : strlen(who->salt);
 
 	if (who != &m->nobody)
 		return slice_of(who->salt, len);
+	bool hex = len > 0 && strspn(who->salt, "0123456789abcdef") == len;
 	for (size_t at = 0; at < len; at += strlen(text)) {
 		crypto_generichash_state s;
 
@@ -163,11 +164,29 @@ struct slice config_salt(const struct config *cfg, const struct config_method *m
 		crypto_generichash_update(&s, (const uint8_t *)&at, sizeof(at));
 		crypto_generichash_update(&s, authid.p, authid.len);
 		crypto_generichash_final(&s, hash, sizeof(hash));
-		sodium_bin2base64(text, sizeof(text), hash, sizeof(hash),
-				  sodium_base64_VARIANT_ORIGINAL);
+		if (hex)
+			sodium_bin2hex(text, sizeof(text), hash, sizeof(hash));
+		else
+			sodium_bin2base64(text, sizeof(text), hash, sizeof(hash),
+					  sodium_base64_VARIANT_ORIGINAL);
 		memcpy(decoy + at, text, min_size(strlen(text), len - at));
 	}
 	return slice_of(decoy, len);
+}
+
+struct slice config_scram_salt(const struct config *cfg,
+			       const struct config_principal *like, bool decoy,
+			       struct slice authid, char text[CONFIG_SCRAM_SALT_TEXT + 1])
+{
+	uint8_t hash[CONFIG_MAX_SCRAM_SALT];
+
+	/* computed for everybody, so that the time does not tell */
+	crypto_generichash(hash, sizeof(hash), authid.p, authid.len, cfg->decoy_key,
+			   sizeof(cfg->decoy_key));
+	sodium_bin2base64(text, CONFIG_SCRAM_SALT_TEXT + 1,
+			  decoy ? hash : like->scram_salt, like->scram_salt_len,
+			  sodium_base64_VARIANT_ORIGINAL);
+	return slice_str(text);
 }
 
 /*
@@ -185,6 +204,8 @@ static void derive_nobody(struct config_principal *nobody,
 		nobody->keylen = first->keylen;
 	}
 	randombytes_buf(nobody->digest, sizeof(nobody->digest));
+	randombytes_buf(nobody->stored_key, sizeof(nobody->stored_key));
+	randombytes_buf(nobody->server_key, sizeof(nobody->server_key));
 	nobody->cra_key.len = sizeof(nobody->cra_key.bytes);
 	randombytes_buf(nobody->cra_key.bytes, sizeof(nobody->cra_key.bytes));
 	nobody->keys.n = 1;

@@ -60,6 +60,34 @@ static void warn_of_options(struct conf *c, const struct config_options *o)
 }
 
 /*
+ * An unknown principal gets parameters like those of the first one with the same variant
+ * of SCRAM.
+ */
+static void warn_of_parameters(struct conf *c, const struct config_method *m)
+{
+	for (size_t i = 0; i < m->n_principals; i++) {
+		const struct config_principal *who = &m->principals[i];
+		unsigned variant = who->kdf == CONFIG_KDF_AUTOBAHN
+					   ? 1u << CONFIG_KDF_AUTOBAHN
+					   : ~(1u << CONFIG_KDF_AUTOBAHN);
+		const struct config_principal *first =
+			config_principal_of_kdfs(m, variant);
+
+		if (first == NULL ||
+		    (who->kdf == first->kdf && who->iterations == first->iterations &&
+		     who->memory == first->memory &&
+		     who->scram_salt_len == first->scram_salt_len))
+			continue;
+		conf_warn(c, &who->authid,
+			  "clients can find out that this principal exists: its kdf, "
+			  "iterations, memory or length of salt differ from those of "
+			  "'%s'",
+			  conf_quote(first->authid).text);
+		break;
+	}
+}
+
+/*
  * An unknown user gets a salt if the first user has one. If others differ, clients find
  * out that they exist.
  */
@@ -254,6 +282,7 @@ void config_warn(struct conf *c, const struct config *cfg)
 		warn_of_origins(c, &cfg->listeners[i]);
 		warn_of_options(c, &cfg->listeners[i].options);
 		warn_of_salts(c, &cfg->listeners[i].auth.methods[METHOD_WAMPCRA]);
+		warn_of_parameters(c, &cfg->listeners[i].auth.methods[METHOD_SCRAM]);
 	}
 	if (conf_given(c, &l->queue_size) && l->queue_size > l->queued_total / threads)
 		conf_warn(c, &l->queue_size,

@@ -8,16 +8,19 @@
 #include <sodium.h>
 
 static const struct login_method *const login_methods[] = {
-	&login_anonymous,
-	&login_cryptosign,
-	&login_ticket,
-	&login_wampcra,
+	&login_anonymous, &login_cryptosign, &login_ticket,
+	&login_wampcra,   &login_wamp_scram, &login_scram,
 };
 
 static bool is_offered(const struct login_method *m, const struct config_listener *l)
 {
-	return m->id == LOGIN_ANONYMOUS ? l->auth.anonymous.role != NULL
-					: l->auth.methods[m->id].type != -1;
+	if (m->id == LOGIN_ANONYMOUS)
+		return l->auth.anonymous.role != NULL;
+	const struct config_method *conf = &l->auth.methods[m->id];
+	/* a variant of SCRAM for which nobody has keys is not offered */
+	if (m->id == METHOD_SCRAM && conf->type == METHOD_STATIC)
+		return config_principal_of_kdfs(conf, m->kdfs) != NULL;
+	return conf->type != -1;
 }
 
 static uint64_t random_id(void)

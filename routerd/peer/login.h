@@ -8,10 +8,10 @@
  *
  * The client's HELLO lists the methods that it supports; the router takes the first one
  * that the listener offers and ignores names that it does not know. Each method has a
- * file (anonymous.c, cryptosign.c, ticket.c, wampcra.c) and a row in the table in
- * hello.c. A method that needs an authenticator asks it through ask.c: cryptosign at
- * HELLO, before CHALLENGE; ticket after AUTHENTICATE. If the configuration lists the
- * principals, nobody is asked: see local.c.
+ * file (anonymous.c, cryptosign.c, ticket.c, wampcra.c, wampscram.c) and a row in the
+ * table in hello.c. A method that needs an authenticator asks it through ask.c:
+ * cryptosign at HELLO, before CHALLENGE; ticket after AUTHENTICATE. If the configuration
+ * lists the principals, nobody is asked: see local.c.
  *
  * The worker's thread only.
  */
@@ -68,7 +68,8 @@ struct login {
 /* A login method. The table in hello.c lists them. */
 struct login_method {
 	const char *name;
-	int id; /* enum config_method_id, or LOGIN_ANONYMOUS */
+	int id;        /* enum config_method_id, or LOGIN_ANONYMOUS */
+	unsigned kdfs; /* METHOD_SCRAM: bits of enum config_kdf that this variant has */
 	void (*hello)(struct peer *p, const struct msg_hello *h);
 	/*
 	 * Handles the authenticator's result, in state AUTH_WAIT. NULL if the method
@@ -89,7 +90,7 @@ struct login_method {
 };
 enum { LOGIN_ANONYMOUS = -1 };
 extern const struct login_method login_anonymous, login_cryptosign, login_ticket,
-	login_wampcra;
+	login_wampcra, login_scram, login_wamp_scram;
 
 /* --- login.c --- */
 

@@ -56,8 +56,10 @@ static void check_listener(const struct config *cfg, const struct config_listene
 		ASSERT(m->authenticator_index < (int)cfg->n_authenticators);
 		for (size_t k = 0; k < m->n_principals; k++)
 			ASSERT(m->principals[k].role != NULL &&
-			       (m->principals[k].secret.text != NULL) !=
-				       (m->principals[k].keys.n > 0));
+			       (m->principals[k].secret.text != NULL) +
+					       (m->principals[k].keys.n > 0) +
+					       (m->principals[k].scram_salt_len > 0) ==
+				       1);
 	}
 	ASSERT(offered);
 	ASSERT(realm < (int)cfg->n_realms);

@@ -11,7 +11,8 @@
 
 #include "tests/unit/config_check.h"
 
-#define A_KEY "1111111111111111111111111111111111111111111111111111111111111111"
+#define A_KEY    "1111111111111111111111111111111111111111111111111111111111111111"
+#define IN_SCRAM "scram: {type: static, principals: {a: {role: user,\n"
 #define NO_AUTHENTICATOR                                                                 \
 	"'authenticator' is missing: 'type: dynamic' needs the name of an authenticator"
 #define NO_PRINCIPALS                                                                    \
@@ -635,11 +636,29 @@ static void errors_in_auth(void **state)
 		 "iterations: 100001}}",
 		 "4:82: 'iterations': expected an integer from 1 to 100000, not "
 		 "'100001'"},
-		{"scram: {", "4:9: 'scram' is not supported yet: leave it out"},
+		{"scram: {type: static", "4:9: " NO_PRINCIPALS},
+		{"scram: {type: dynamic", "4:9: " NO_AUTHENTICATOR},
+		{IN_SCRAM
+		 "kdf: pbkdf2, iterations: 1, salt: 0011223344556677, stored-key: " A_KEY
+		 ", server-key: abc}}",
+		 "5:143: 'stored-key' and 'server-key': expected 64 hex digits"},
+		{IN_SCRAM
+		 "kdf: pbkdf2, iterations: 1, salt: 00112233445566, stored-key: " A_KEY
+		 ", server-key: " A_KEY "}}",
+		 "5:35: 'salt': expected 16 to 128 hex digits"},
+		{IN_SCRAM "kdf: argon2id13, iterations: 1, salt: 0011223344556677, "
+			  "stored-key: " A_KEY ", server-key: " A_KEY "}}",
+		 "4:40: 'memory' is missing: Argon2id needs it, in KiB"},
+		{IN_SCRAM
+		 "kdf: pbkdf2, iterations: 1, memory: 512, salt: 0011223344556677, "
+		 "stored-key: " A_KEY ", server-key: " A_KEY "}}",
+		 "5:37: 'memory' is for Argon2id, not for pbkdf2"},
+		{IN_SCRAM "kdf: scrypt}}", "5:6: 'kdf': expected 'argon2id-13', "
+					   "'argon2id13' or 'pbkdf2', not 'scrypt'"},
 		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},
 		{"cookie: {", "4:10: 'cookie' is not supported yet: leave it out"},
 		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign', "
-			     "'ticket', 'wampcra' or 'anonymous'"},
+			     "'ticket', 'wampcra', 'scram' or 'anonymous'"},
 	};
 
 	check_all(refuse, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
@@ -721,8 +740,8 @@ static void errors_in_limits(void **state)
 		{"session_wildcards: 0",
 		 "4:29: 'session_wildcards': expected an integer from 1 to 10000000, "
 		 "not '0'"},
-		{"memory: 1",
-		 "4:10: unknown key 'memory' in limits, expected 'queue_size', "
+		{"bytes: 1",
+		 "4:10: unknown key 'bytes' in limits, expected 'queue_size', "
 		 "'queued_total', 'incomplete_total', 'mailbox_high', 'mailbox_low', "
 		 "'hold_queue', 'hold_timeout', 'pending_calls', "
 		 "'session_subscriptions', "

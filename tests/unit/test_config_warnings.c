@@ -22,6 +22,47 @@ static void warn(const char *text, const char *message)
 	assert_string_equal(err.text, expected);
 }
 
+#define BY_KEY "cryptosign: {type: dynamic, authenticator: authd}, "
+#define A_KEY  "1111111111111111111111111111111111111111111111111111111111111111"
+#define KEYS   ", stored-key: " A_KEY ", server-key: " A_KEY "}"
+#define PBKDF2 "{role: user, kdf: pbkdf2, iterations: 1, salt: 0011223344556677" KEYS
+#define AUTOBAHN                                                                         \
+	"{role: user, kdf: argon2id-13, iterations: 1, memory: 8, salt: "                \
+	"0011223344556677" KEYS
+#define MORE_WORK "{role: user, kdf: pbkdf2, iterations: 2, salt: 0011223344556677" KEYS
+static void warnings_of_secrets(void **state)
+{
+	(void)state;
+#define A_USER                                                                           \
+	"warning: clients can find out that this user exists: its salt, iterations or "  \
+	"keylen are not like those of the first user"
+	static const struct row rows[] = {
+		{BY_KEY "wampcra: {type: static, users: {a: {role: user, secret: s},\n"
+			"b: {role: user, secret: t}}",
+		 NULL},
+		{BY_KEY "wampcra: {type: static, users: {a: {role: user, secret: s},\n"
+			"b: {role: user, secret: t, salt: u}}",
+		 "5:1: " A_USER},
+		{BY_KEY
+		 "wampcra: {type: static, users: {a: {role: user, secret: s, salt: u},\n"
+		 "b: {role: user, secret: t, salt: u, keylen: 16}}",
+		 "5:1: " A_USER},
+		{BY_KEY
+		 "wampcra: {type: static, users: {a: {role: user, secret: s, salt: u},\n"
+		 "b: {role: user, secret: t, salt: uv}}",
+		 "5:1: " A_USER},
+		{BY_KEY "scram: {type: static, principals: {a: " PBKDF2 ",\nb: " AUTOBAHN
+			", c: " PBKDF2 "}",
+		 NULL},
+		{BY_KEY "scram: {type: static, principals: {a: " PBKDF2 ", b: " AUTOBAHN
+			",\nc: " MORE_WORK "}",
+		 "5:1: warning: clients can find out that this principal exists: its "
+		 "kdf, iterations, memory or length of salt differ from those of 'a'"},
+	};
+
+	check_all(warn, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);
+}
+
 static void warnings_of_options(void **state)
 {
 	(void)state;
@@ -181,6 +222,7 @@ static void warnings_of_authenticators(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(warnings_of_secrets),
 		cmocka_unit_test(warnings_of_options),
 		cmocka_unit_test(warnings_of_anonymous),
 		cmocka_unit_test(warnings_of_realms),

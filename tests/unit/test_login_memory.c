@@ -13,6 +13,8 @@
 #include "routerd/peer/local.c"
 #include "routerd/peer/login.c"
 #include "routerd/peer/ticket.c"
+#include "routerd/peer/wampcra.c"
+#include "routerd/peer/wampscram.c"
 #include "routerd/post/identity.c"
 #include "routerd/post/login_message.c"
 

@@ -496,6 +496,8 @@ _RESULT = {
     "derived_key": _NAME, "salt": _NAME,
     "iterations": ("a number from 1 to 10000000", lambda value: isinstance(value, int) and 0 < value <= 10_000_000),
     "keylen": ("a number from 16 to 64", lambda value: isinstance(value, int) and 16 <= value <= 64),
+    "kdf": _NAME, "memory": ("a number from 1 to 2^32-1", lambda value: isinstance(value, int) and 0 < value < 1 << 32),
+    "stored-key": ("64 hex digits", _is_key), "server-key": ("64 hex digits", _is_key),
     "extra": ("a dict", lambda value: isinstance(value, dict)),
     "epoch": ("an integer from 0 to 2^63-1",
               lambda value: isinstance(value, int) and 0 <= value < 1 << 63),

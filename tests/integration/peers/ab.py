@@ -104,6 +104,9 @@ class Session(ApplicationSession):
             self.authenticator = create_authenticator("ticket", ticket=command["ticket"], authid=command.get("authid"))
         if command.get("secret"):
             self.authenticator = create_authenticator("wampcra", secret=command["secret"], authid=command.get("authid"))
+        if command.get("password"):
+            self.authenticator = create_authenticator("scram", password=command["password"], authid=command["authid"])
+            extra = {**(extra or {}), **self.authenticator.authextra}
         methods = command.get("authmethods") or [self.authenticator.name if self.authenticator else "anonymous"]
         self.join(command["realm"], authmethods=methods, authid=command.get("authid"), authextra=extra)
 
@@ -111,6 +114,10 @@ class Session(ApplicationSession):
         if self.command.get("signature"):
             return self.command["signature"]
         return self.authenticator.on_challenge(self, challenge)
+
+    def onWelcome(self, welcome):
+        """A text refuses the router, as the one of the wrong SCRAM signature does."""
+        return self.authenticator.on_welcome(self, welcome.authextra) if self.command.get("password") else None
 
     def onJoin(self, details):
         self.finish({n: getattr(details, n) for n in (

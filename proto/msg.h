@@ -251,8 +251,10 @@ struct msg_details {
 	struct slice authid, authrole;
 	/* The topic of an EVENT or the procedure of an INVOCATION. len 0: left out. */
 	struct slice uri;
-	/* INVOCATION: receive_progress; RESULT: progress. */
-	bool progress;
+	union {
+		bool progress; /* INVOCATION: receive_progress; RESULT: progress. */
+		bool retained; /* EVENT */
+	};
 	uint8_t trust; /* EVENT, INVOCATION: the trust level plus 1; 0: none */
 	/* MSG_PASSTHRU_COUNT texts; p is NULL for those left out. NULL: none at all. */
 	const struct slice *passthru;

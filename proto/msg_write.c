@@ -32,6 +32,7 @@ const char *const msg_passthru_names[MSG_PASSTHRU_COUNT] = {
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
+	"event_retention",
 	"pattern_based_subscription",
 	"payload_passthru_mode",
 	"payload_transparency",
@@ -168,8 +169,11 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 	token_put_map(w, (disclosed ? 3 : 0) + details->progress + (details->trust != 0) +
 				 (details->uri.len > 0) +
 				 count_passthru(details->passthru));
+	/* this is also details->retained */
 	if (details->progress) {
-		token_put_text(w, type == WAMP_RESULT ? "progress" : "receive_progress");
+		token_put_text(w, event                 ? "retained"
+				  : type == WAMP_RESULT ? "progress"
+							: "receive_progress");
 		token_put_bool(w, true);
 	}
 	if (disclosed) {

@@ -261,6 +261,10 @@ static struct realm_limits limits_of(const struct worker *w, size_t realm)
 		.queued_calls = (uint32_t)options->call_queue,
 		.queued_bytes = options->call_queue_size,
 		.queued_total = options->call_queue_total,
+		.retained_topics = (uint32_t)options->retained_topics,
+		.retained_bytes = options->retained_size,
+		.retained_age_ms = options->retained_age,
+		.retained_answer = limits->queue_size / 4,
 	};
 }
 

@@ -48,6 +48,9 @@ struct realm_options {
 	int call_queue;          /* calls of a procedure that may wait for a callee */
 	size_t call_queue_size;  /* their bytes */
 	size_t call_queue_total; /* bytes of all calls in the realm that wait */
+	int retained_topics;     /* topics that may have retained events */
+	size_t retained_size;    /* bytes of all retained events in the realm */
+	uint32_t retained_age;   /* ms; 0: retained events do not expire */
 };
 
 struct config_realm {

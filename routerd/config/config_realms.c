@@ -191,6 +191,12 @@ static const struct conf_key realm_option_keys[] = {
 		 .min = 1024, .max = 1 << 30, .def = 1 << 20),
 	CONF_KEY("call_queue_total", SIZE, struct config_realm, options.call_queue_total,
 		 .min = 1024, .max = INT64_C(1) << 40, .def = 64 << 20),
+	CONF_KEY("retained_topics", INT, struct config_realm, options.retained_topics,
+		 .max = 10000, .def = 10000),
+	CONF_KEY("retained_size", SIZE, struct config_realm, options.retained_size,
+		 .min = 1024, .max = INT64_C(1) << 40, .def = 64 << 20),
+	CONF_KEY("retained_age", MS, struct config_realm, options.retained_age,
+		 .max = INT64_C(30) * 24 * 3600 * 1000, .def = 0, .text = "none"),
 };
 static void check_realm_options(struct conf *c, void *map)
 {

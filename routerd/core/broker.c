@@ -5,6 +5,7 @@
 #include "routerd/config/config.h"
 #include "routerd/core/meta_event.h"
 #include "routerd/core/realm_int.h"
+#include "routerd/core/retained.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -162,6 +163,8 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 	if (!member)
 		broker_pattern_event(realm, META_SUBSCRIPTION_ON_SUBSCRIBE, s,
 				     &sub->pattern, NULL);
+	if (p->retain)
+		retained_send(realm, s, &sub->pattern);
 }
 
 void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
@@ -479,10 +482,14 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 {
 	/* needed even for a topic without subscribers: PUBLISHED contains the id */
 	uint64_t publication = publication_id(&realm->broker);
+	/* made before the event is sent, which takes the payload */
+	struct stored_event *kept =
+		UNLIKELY(p->retain) ? retained_make(realm, s, p, publication) : NULL;
 
 	realm->counters.publishes++;
 	if (!send_event(realm, s, p, publication)) {
 		realm->counters.unsent_publishes++;
+		stored_event_free(&kept);
 		if (p->acknowledge)
 			session_error(realm, s, WAMP_PUBLISH, p->request, no_memory,
 				      NULL);
@@ -490,6 +497,8 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p)
 	}
 	if (p->acknowledge)
 		session_answer(realm, s, POST_PUBLISHED, p->request, publication);
+	if (UNLIKELY(kept != NULL))
+		retained_add(realm, s, kept);
 }
 
 /* --- meta events --- */

@@ -3,8 +3,8 @@
  * The index of patterns; the owner's thread. See pattern.h.
  *
  * The nodes of both trees are in one hash table, which finds the child of a node by its
- * key. Nodes store no texts: a walk down a tree compares single bytes of a prefix, or
- * hashes of components, and the pattern at its end is then compared in full. The hashes
+ * key. A walk down a tree compares single bytes of a prefix, or hashes of components, and
+ * the pattern at its end is then compared in full. The hashes
  * are 64 bits long and keyed, so equal hashes of different texts do not occur; if they
  * did, the later pattern would be refused.
  *
@@ -70,22 +70,22 @@ static void detach_node(struct pattern_index *x, struct pattern_node *node)
 }
 
 static struct pattern_node *add_node(struct pattern_index *x, struct pattern_node *parent,
-				     uint64_t key, size_t length)
+				     uint64_t key)
 {
 	struct pattern_node *node = calloc(1, sizeof(*node));
 
-	if (node == NULL)
-		return NULL;
-	node->length = length;
-	attach_node(x, node, parent, key);
+	if (node != NULL)
+		attach_node(x, node, parent, key);
 	return node;
 }
 
 /*
  * Frees a node if no pattern needs it, then does the same with its parents. Among the
  * prefixes, a node with a single child is not needed either: the child replaces it.
+ * Returns the first node that stays.
  */
-static void free_unneeded(struct pattern_index *x, struct pattern_node *node)
+static struct pattern_node *free_unneeded(struct pattern_index *x,
+					  struct pattern_node *node)
 {
 	while (node->pattern == NULL && node->of_parent.owner != NULL) {
 		struct pattern_node *parent = node->of_parent.owner;
@@ -93,7 +93,7 @@ static void free_unneeded(struct pattern_index *x, struct pattern_node *node)
 
 		if (child != NULL &&
 		    (node->length == 0 || LIST_NEXT(child, sibling) != NULL))
-			return;
+			break;
 		detach_node(x, node);
 		if (child != NULL) {
 			detach_node(x, child);
@@ -102,9 +102,36 @@ static void free_unneeded(struct pattern_index *x, struct pattern_node *node)
 		free(node);
 		node = parent;
 	}
+	return node;
 }
 
 /* --- prefixes --- */
+
+/* The node's prefix is the first `length` bytes of text. */
+static void set_prefix(struct pattern_node *node, struct slice text, size_t length)
+{
+	node->text = text.p;
+	node->length = (uint16_t)length;
+	for (size_t i = 0; i < length; i++) {
+		if (text.p[i] != '.')
+			continue;
+		node->n_dots++;
+		node->after_dot = (uint16_t)(i + 1);
+	}
+}
+
+/*
+ * A prefix was removed: finds other texts for this node and those above it, which may
+ * refer to its text.
+ */
+static void replace_text(struct pattern_node *node, const uint8_t *removed)
+{
+	for (; node->of_parent.owner != NULL; node = node->of_parent.owner)
+		if (node->text == removed)
+			node->text = node->pattern != NULL
+					     ? node->pattern->uri.p
+					     : LIST_FIRST(&node->children)->text;
+}
 
 /* The next node on the path of a URI. Its prefix may be longer than the URI. */
 static struct pattern_node *next_of_prefixes(const struct pattern_index *x,
@@ -123,17 +150,17 @@ static size_t common_length(struct slice a, struct slice b)
 	return n;
 }
 
-/* Finds the prefix in the tree that has the longest part in common with uri. */
+/*
+ * Finds the prefix of a node that has the longest part in common with uri. No node has
+ * more in common.
+ */
 static struct slice nearest_prefix(const struct pattern_index *x, struct slice uri)
 {
 	const struct pattern_node *node = &x->prefixes, *next;
 
-	/* all prefixes below this node have the same part in common with uri */
 	while ((next = next_of_prefixes(x, node, uri)) != NULL)
 		node = next;
-	while (node->pattern == NULL && (next = LIST_FIRST(&node->children)) != NULL)
-		node = next;
-	return node->pattern == NULL ? slice_of(NULL, 0) : node->pattern->uri;
+	return slice_of(node->text, node->length);
 }
 
 /* Makes the node of a prefix. NULL if out of memory. */
@@ -152,16 +179,18 @@ static struct pattern_node *add_prefix(struct pattern_index *x, struct slice uri
 		if (fork == NULL)
 			return NULL;
 		detach_node(x, next);
-		fork->length = common;
+		set_prefix(fork, uri, common);
 		attach_node(x, fork, node, next->of_parent.id);
 		attach_node(x, next, fork, nearest.p[common]);
 		node = fork;
 	}
 	if (node->length == uri.len)
 		return node;
-	leaf = add_node(x, node, uri.p[node->length], uri.len);
+	leaf = add_node(x, node, uri.p[node->length]);
 	if (leaf == NULL)
-		free_unneeded(x, node);
+		(void)free_unneeded(x, node);
+	else
+		set_prefix(leaf, uri, uri.len);
 	return leaf;
 }
 
@@ -209,9 +238,9 @@ static struct pattern_node *add_wildcard(struct pattern_index *x, struct slice u
 		struct pattern_node *next = child_of(x, node, keys[i]);
 
 		if (next == NULL)
-			next = add_node(x, node, keys[i], 0);
+			next = add_node(x, node, keys[i]);
 		if (next == NULL) {
-			free_unneeded(x, node);
+			(void)free_unneeded(x, node);
 			return NULL;
 		}
 		node = next;
@@ -327,7 +356,7 @@ static bool add_by_uri(struct pattern_index *x, struct pattern *p)
 	if (p->node == NULL || p->node->pattern != NULL)
 		return false;
 	if (p->match == MATCH_WILDCARD && !add_to_shape(x, p->uri)) {
-		free_unneeded(x, p->node);
+		(void)free_unneeded(x, p->node);
 		return false;
 	}
 	p->node->pattern = p;
@@ -359,7 +388,9 @@ void pattern_remove(struct pattern_index *x, struct pattern *p)
 		remove_from_shape(x, p->uri);
 	x->n_loose--;
 	p->node->pattern = NULL;
-	free_unneeded(x, p->node);
+	struct pattern_node *node = free_unneeded(x, p->node);
+	if (p->match == MATCH_PREFIX)
+		replace_text(node, p->uri.p);
 }
 
 void pattern_renew(struct pattern_index *x, struct pattern *p, uint64_t id,
@@ -505,4 +536,115 @@ struct pattern *pattern_best(const struct pattern_index *x, struct slice uri)
 	struct pattern *p = pattern_exact(x, uri);
 
 	return LIKELY(p != NULL || x->n_loose == 0) ? p : best_loose(x, uri);
+}
+
+/* --- the reverse --- */
+
+void pattern_search_begin(struct pattern_search *s, const struct pattern_index *x,
+			  enum match how, struct slice text)
+{
+	*s = (struct pattern_search){.index = x};
+	if (how == MATCH_WILDCARD) {
+		s->wildcard = text;
+		text.len = uri_wildcard_head(text);
+		for (struct slice rest = s->wildcard;;) {
+			size_t len = slice_find(rest, '.');
+
+			ASSERT(s->n_parts < URI_MAX_WILDCARD_PARTS);
+			s->parts[s->n_parts++] = slice_of(rest.p, len);
+			if (len == rest.len)
+				break;
+			rest = slice_from(rest, len + 1);
+		}
+	}
+	s->top = find_prefix(x, text);
+	/* the walk has compared single bytes */
+	if (s->top != NULL && text.len > 0 && memcmp(s->top->text, text.p, text.len) != 0)
+		s->top = NULL;
+	s->node = s->top;
+}
+
+/*
+ * Given that the wildcard fits the prefix of node's parent: may a URI that begins with
+ * node's prefix match the wildcard?
+ */
+static bool may_match(const struct pattern_search *s, const struct pattern_node *node)
+{
+	const struct pattern_node *parent = node->of_parent.owner;
+	size_t at = parent == NULL ? 0 : parent->after_dot;
+	unsigned i = parent == NULL ? 0 : parent->n_dots;
+	struct slice rest = slice_of(node->text + at, node->length - at);
+
+	if (node->n_dots >= s->n_parts)
+		return false;
+	for (; i < node->n_dots; i++) {
+		size_t len = slice_find(rest, '.');
+
+		if (s->parts[i].len > 0 && !slice_eq(s->parts[i], slice_of(rest.p, len)))
+			return false;
+		rest = slice_from(rest, len + 1);
+	}
+	/* the last component may go on below the node */
+	return s->parts[i].len == 0 || (rest.len <= s->parts[i].len &&
+					common_length(s->parts[i], rest) == rest.len);
+}
+
+/*
+ * If all results below a node begin with the same byte after its prefix, because the
+ * wildcard gives it, returns true and sets *byte_out.
+ */
+static bool next_byte(const struct pattern_search *s, const struct pattern_node *node,
+		      uint8_t *byte_out)
+{
+	struct slice part =
+		node->n_dots < s->n_parts ? s->parts[node->n_dots] : slice_of(NULL, 0);
+	size_t len = node->length - node->after_dot;
+
+	*byte_out = len < part.len ? part.p[len] : '.';
+	return part.len > 0;
+}
+
+/* The node that follows in the search, below `node` or else beside or above it. */
+static const struct pattern_node *next_of_search(const struct pattern_search *s,
+						 const struct pattern_node *node,
+						 bool below)
+{
+	const struct pattern_node *next = NULL;
+	uint8_t byte;
+
+	if (below)
+		next = next_byte(s, node, &byte) ? child_of(s->index, node, byte)
+						 : LIST_FIRST(&node->children);
+	while (next == NULL && node != s->top) {
+		const struct pattern_node *parent = node->of_parent.owner;
+
+		/* if the byte is given, the node was the only child to visit */
+		if (!next_byte(s, parent, &byte))
+			next = LIST_NEXT(node, sibling);
+		node = parent;
+	}
+	return next;
+}
+
+/* Visits one node. Returns its pattern if that is a result, else NULL. */
+static struct pattern *visit_node(struct pattern_search *s)
+{
+	const struct pattern_node *node = s->node;
+	struct pattern *p = node->pattern;
+	bool fits = s->n_parts == 0 || may_match(s, node);
+
+	s->node = next_of_search(s, node, fits);
+	if (p == NULL || !fits)
+		return NULL;
+	return s->n_parts == 0 || uri_matches(MATCH_WILDCARD, s->wildcard, p->uri) ? p
+										   : NULL;
+}
+
+struct pattern *pattern_search_next(struct pattern_search *s)
+{
+	struct pattern *p = NULL;
+
+	while (p == NULL && s->node != NULL)
+		p = visit_node(s);
+	return p;
 }

@@ -57,7 +57,12 @@ struct pattern_node {
 	struct pattern_nodes children;
 	LIST_ENTRY(pattern_node) sibling;
 	struct pattern *pattern; /* the pattern that ends here, or NULL */
-	size_t length;           /* of the prefix; 0 among the wildcards */
+	/* The rest is for prefixes only. The node's own prefix is the first `length`
+	 * bytes of text, which belongs to some pattern at or below the node. */
+	const uint8_t *text;
+	uint16_t length;
+	uint16_t n_dots;    /* how many dots the prefix contains */
+	uint16_t after_dot; /* where its last component begins */
 };
 
 /* Nodes of wildcards that a match may visit; takes about 1 ms. */
@@ -131,6 +136,26 @@ struct pattern_walk {
 void pattern_walk_begin(struct pattern_walk *w, const struct pattern_index *x,
 			struct slice uri);
 struct pattern *pattern_walk_next(struct pattern_walk *w);
+
+/*
+ * The reverse of a match: finds the prefixes in the index that, taken as URIs, match a
+ * given prefix or wildcard. Call pattern_search_begin, then pattern_search_next until it
+ * returns NULL. Their order is arbitrary. The index must not change in between.
+ *
+ * The search visits only nodes below which there may be a result. For a prefix that is at
+ * most two nodes for each result.
+ */
+struct pattern_search {
+	const struct pattern_index *index;
+	struct slice wildcard;           /* what to find, if it is a wildcard */
+	const struct pattern_node *top;  /* all results are at or below this node */
+	const struct pattern_node *node; /* the next one to visit */
+	unsigned n_parts;                /* of the wildcard; 0: it is a prefix */
+	struct slice parts[URI_MAX_WILDCARD_PARTS];
+};
+void pattern_search_begin(struct pattern_search *s, const struct pattern_index *x,
+			  enum match how, struct slice text);
+struct pattern *pattern_search_next(struct pattern_search *s);
 
 static inline size_t pattern_index_count(const struct pattern_index *x)
 {

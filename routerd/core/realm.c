@@ -115,7 +115,8 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 	meta_init(&realm->meta);
 	if (id_table_init(&realm->session_table) != 0 ||
 	    id_table_init(&realm->sessions_by_id) != 0 ||
-	    broker_init(&realm->broker) != 0 || dealer_init(&realm->dealer) != 0) {
+	    broker_init(&realm->broker) != 0 || dealer_init(&realm->dealer) != 0 ||
+	    retained_init(&realm->retained) != 0) {
 		realm_free(&realm);
 		return NULL;
 	}
@@ -160,6 +161,7 @@ void realm_free(struct realm **rp)
 	if (realm == NULL)
 		return;
 	leave_all(realm);
+	retained_fini(&realm->retained);
 	dealer_fini(&realm->dealer);
 	broker_fini(&realm->broker);
 	id_table_fini(&realm->sessions_by_id);
@@ -275,5 +277,7 @@ struct realm_counters realm_counters(const struct realm *realm)
 	c.calls_in_flight = realm->dealer.requests.count;
 	c.calls_queued = realm->dealer.n_queued;
 	c.orphans = realm->dealer.n_orphans;
+	c.retained_topics = pattern_index_count(&realm->retained.topics);
+	c.retained_bytes = retained_bytes(&realm->retained);
 	return c;
 }

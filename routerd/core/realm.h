@@ -32,6 +32,12 @@ struct realm_limits {
 	uint32_t queued_calls;
 	size_t queued_bytes;
 	size_t queued_total;
+	/* Of the retained events: topics, bytes, and for how long (ms; 0: no limit). */
+	uint32_t retained_topics;
+	size_t retained_bytes;
+	uint64_t retained_age_ms;
+	/* Bytes of the retained events that one SUBSCRIBE gets; more than one event. */
+	size_t retained_answer;
 };
 
 /* Counters of a realm: field and name, type, help. */
@@ -52,7 +58,8 @@ struct realm_limits {
 	X(publishes, COUNTER, "PUBLISH messages, and testaments of ended sessions")      \
 	X(events, COUNTER,                                                               \
 	  "events passed to workers: for each publication, one for each worker with a "  \
-	  "subscriber, or one for each session if few sessions are eligible")            \
+	  "subscriber, or one for each session if few sessions are eligible, and one "   \
+	  "for each retained event that a subscriber gets")                              \
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(results, COUNTER, "results of calls")                                          \
 	X(progressive_results, COUNTER, "progressive results sent to callers")           \
@@ -78,6 +85,11 @@ struct realm_limits {
 	  "sessions replaced before they had left; more than 0 is a bug")                \
 	X(dropped_posts, COUNTER,                                                        \
 	  "internal messages dropped because their session had left")                    \
+	X(retained_topics, GAUGE, "topics with retained events")                         \
+	X(retained_bytes, GAUGE, "bytes of memory of all retained events")               \
+	X(retained_full, COUNTER,                                                        \
+	  "events not retained because of retained_topics or retained_size, or because " \
+	  "memory ran out")                                                              \
 	X(unsent_publishes, COUNTER,                                                     \
 	  "publications, testaments and meta events that nobody got because memory ran " \
 	  "out")                                                                         \

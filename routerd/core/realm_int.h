@@ -11,6 +11,7 @@
 #include "routerd/core/dealer.h"
 #include "routerd/core/meta_walk.h"
 #include "routerd/core/realm.h"
+#include "routerd/core/retained.h"
 #include "routerd/core/rights_walk.h"
 #include "routerd/core/session.h"
 
@@ -43,6 +44,7 @@ struct realm {
 	struct dealer dealer;
 	struct meta meta;
 	struct rights_walk rights_walk;
+	struct retained retained;
 	/* realm_counters fills in the gauges, except testaments */
 	struct realm_counters counters;
 };

@@ -263,6 +263,17 @@ static void on_post_error(struct peer *p, const struct post *post)
 	peer_error(p, post->request_type, post->request, post->error.uri, words);
 }
 
+/* The owner sends it at a limited rate, and counts all such events. */
+static void on_not_retained(struct peer *p, const struct post *post)
+{
+	(void)post;
+	peer_log(p, LOG_LEVEL_INFO,
+		 "event not retained realm=%s authid=%s reason=\"the realm has reached "
+		 "retained_topics or retained_size\" suppressed=%u",
+		 log_quote(p->identity->realm_name).text,
+		 log_quote(p->identity->authid).text);
+}
+
 /* Ends a session that has violated the protocol in a way that only the owner can see. */
 static void on_violation(struct peer *p, const struct post *post)
 {
@@ -289,6 +300,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_RESULT] = on_result,
 		[POST_EVENT_ONE] = fan_out_to_one,
 		[POST_ERROR] = on_post_error,
+		[POST_NOT_RETAINED] = on_not_retained,
 		[POST_VIOLATION] = on_violation,
 		[POST_LOGIN_ANSWER] = login_answer,
 	};

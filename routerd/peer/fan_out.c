@@ -131,15 +131,29 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	return b;
 }
 
+/*
+ * Retained events must not end a connection, even if the client reads slowly. They may
+ * fill its queue to a half; the last one may be longer, if it fits.
+ */
+static NOINLINE bool retained_too_much(const struct peer *p, size_t len)
+{
+	return conn_half_full(p->conn, len / 2);
+}
+
 /* Sends one EVENT. If memory runs out, drops the connection and returns false. */
 static bool deliver_one(struct peer *p, const struct post *event)
 {
 	struct msg_payload items;
-	int err = payload_items(event->payload, p->serializer, &items);
+	/* the payload of a retained event keeps no other encodings */
+	int err = payload_items_into(event->payload, p->serializer, &p->peers->transcoded,
+				     &items);
 
 	if (err == 0) {
-		write_event(event, p->serializer, items, peer_begin(p));
-		err = peer_send(p);
+		struct buf *out = peer_begin(p);
+		write_event(event, p->serializer, items, out);
+		err = UNLIKELY(event->retain) && retained_too_much(p, out->len)
+			      ? E_FULL
+			      : peer_send(p);
 	}
 	if (err == E_NOMEM) {
 		peer_drop_no_memory(p, "EVENT");

@@ -317,7 +317,8 @@ static void post_pattern(struct peer *p, const struct msg *m, enum action action
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
-	post_pattern(p, m, ACTION_SUBSCRIBE, &(struct post){.type = POST_SUBSCRIBE});
+	post_pattern(p, m, ACTION_SUBSCRIBE,
+		     &(struct post){.type = POST_SUBSCRIBE, .retain = m->retain});
 }
 
 static void on_end(struct peer *p, struct msg *m)
@@ -360,6 +361,7 @@ static ALWAYS_INLINE void post_publication(struct peer *p, struct msg *m,
 					   struct post *post)
 {
 	post->exclude_me = m->exclude_me;
+	post->retain = m->retain;
 	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH, post) &&
 	    (LIKELY((m->filters | m->passthru) == 0) || take_options(p, m, post)))
 		post_with_payload(p, m, post);

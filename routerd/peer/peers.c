@@ -61,6 +61,7 @@ int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbo
 	snprintf(ps->worker_name, sizeof(ps->worker_name), "worker%03u", self + 1);
 	buf_init(&ps->decoded, DECODED_MAX);
 	buf_init(&ps->out, OUT_MAX);
+	buf_init(&ps->transcoded, OUT_MAX);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX, longest_handshake_ms(cfg));
 	return members_init(&ps->members) != 0 ? E_NOMEM : id_table_init(&ps->broken);
@@ -76,13 +77,14 @@ void peers_fini(struct peers *ps)
 	ps->reload.mail = NULL;
 	buf_fini(&ps->decoded);
 	buf_fini(&ps->out);
+	buf_fini(&ps->transcoded);
 	free(ps->slots);
 	ps->slots = NULL;
 }
 
 void peers_turn_end(struct peers *ps)
 {
-	struct buf *scratch[] = {&ps->decoded, &ps->out};
+	struct buf *scratch[] = {&ps->decoded, &ps->out, &ps->transcoded};
 
 	for (size_t i = 0; i < ARRAY_LEN(scratch); i++)
 		if (scratch[i]->cap > SCRATCH_KEEP)

@@ -110,9 +110,10 @@ struct peers {
 	struct policy *policy;       /* counted; the policy in force */
 	char worker_name[16];        /* "worker001": x_cb_worker in WELCOME */
 
-	struct slice message; /* the encoded message that is being read */
-	struct buf decoded;   /* scratch buffer of msg_read */
-	struct buf out;       /* scratch buffer of peer_begin */
+	struct slice message;  /* the encoded message that is being read */
+	struct buf decoded;    /* scratch buffer of msg_read */
+	struct buf out;        /* scratch buffer of peer_begin */
+	struct buf transcoded; /* scratch buffer for payload_items_into */
 	struct peer_slot *slots;
 	uint32_t n_slots;
 	uint32_t first_free; /* the first free slot; n_slots if no slot is free */

@@ -53,10 +53,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(JOIN, REALM, IDENTITY)   /* identity; mail for the last post to the session */ \
 	X(GONE, REALM, NOTHING)    /* the session has ended; not sent after GOODBYE */   \
 	X(GOODBYE, REALM, NOTHING) /* the client leaves; answered by LEFT */             \
-	/* request, payload (topic), match, created_ms, generation */                    \
+	/* request, payload (topic), match, created_ms, generation; retain: the session  \
+	   wants the retained events */                                                  \
 	X(SUBSCRIBE, REALM, NOTHING)                                                     \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
-	/* request, payload, options, acknowledge, exclude_me, disclose, trust */        \
+	/* request, payload, options, acknowledge, exclude_me, disclose, trust; retain   \
+	   the event */                                                                  \
 	X(PUBLISH, REALM, NOTHING)                                                       \
 	/* request, payload (procedure), match, created_ms, generation, invoke,          \
 	   concurrency, force; disclose: the callee must know its callers */             \
@@ -121,10 +123,14 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   subscriptions, all of which are patterns, or NULL; publication; disclosed:    \
 	   the publisher, or NULL; trust, payload, options */                            \
 	X(EVENT, MEMBERS, EVENT)                                                         \
-	/* From the owner directly to one subscriber, in place of an EVENT to its        \
-	   worker. Same fields as EVENT, except exclude_me and more. The subscriber has  \
-	   passed the lists; options is set only if it describes the payload */          \
+	/* From the owner directly to one subscriber: in place of an EVENT to its        \
+	   worker, or, if retain is set, a retained event. Same fields as EVENT, except  \
+	   exclude_me and more. The subscriber has passed the lists; options is set only \
+	   if it describes the payload */                                                \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
+	/* to the publisher: its event was not retained, because the realm's store is    \
+	   full */                                                                       \
+	X(NOT_RETAINED, PEER, NOTHING)                                                   \
                                                                                          \
 	/* Between worker 0 and all workers, worker 0 included */                        \
 	X(LOGIN, CONTROL, LOGIN)          /* session; login: question */                 \
@@ -261,7 +267,10 @@ struct post {
 		uint8_t trust;     /* the sender's trust level plus 1; 0: none */
 	};
 	uint8_t match; /* enum match */
-	bool progress;
+	union {
+		bool progress;
+		bool retain; /* PUBLISH, SUBSCRIBE, EVENT_ONE */
+	};
 	uint8_t invoke; /* enum wamp_invoke */
 	bool detached;  /* the scope of testaments; otherwise it is "destroyed" */
 	/* In posts to an owner: when the client's worker read the message. */

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
-    assert features == {"broker": ["pattern_based_subscription", "payload_passthru_mode", "payload_transparency",
+    assert features == {"broker": ["event_retention", "pattern_based_subscription", "payload_passthru_mode",
+                                   "payload_transparency",
                                    "publication_trustlevels", "publisher_exclusion",
                                    "publisher_identification", "session_meta_api", "subscriber_blackwhite_listing",
                                    "subscription_meta_api", "subscription_revocation"],
@@ -65,17 +66,6 @@ def test_calls_with_options_that_have_no_effect(routerd, join):
     callee.send([YIELD, invocation[1], {"progress": True}, ["half"]], [YIELD, invocation[1], {}, ["all"]])
     assert caller.result(request) == (["all"], {})
     assert caller.silent() == [] and callee.silent() == []
-
-
-def test_publications_with_options_that_have_no_effect(routerd, join):
-    sender, receiver = join(routerd), join(routerd, "cbor")
-    subscription = receiver.subscribe("com.example.t", get_retained=True)
-    sender.publish("com.example.t", [1], acknowledge=True, retain=True)
-    message = receiver.expect(EVENT, subscription)
-    assert message[3] == {} and message[4] == [1]
-    late = join(routerd)
-    late.subscribe("com.example.t", get_retained=True)
-    assert late.silent() == []
 
 
 def test_event_history_is_not_there(routerd, join):

@@ -54,6 +54,9 @@ static const struct realm_limits default_limits = {
 	.registrations = 4,
 	.wildcards = 3,
 	.calls = 4,
+	.retained_topics = 4,
+	.retained_bytes = 1 << 20,
+	.retained_answer = 1 << 16,
 };
 
 static void record(struct outbox *ob, unsigned to_worker, const struct post *p)
@@ -152,6 +155,9 @@ static inline int setup_large(void **state)
 		.registrations = 200000,
 		.wildcards = 200000,
 		.calls = 200000,
+		.retained_topics = 200000,
+		.retained_bytes = 1 << 30,
+		.retained_answer = 1 << 30,
 	};
 	struct core *c;
 

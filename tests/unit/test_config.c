@@ -106,7 +106,8 @@ static const char whole[] =
 	"  roles: [{name: user}, {name: guest}]\n"
 	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: true,\n"
 	"    call_timeout_unit: s, call_queue: 5, call_queue_size: 1 KiB,\n"
-	"    call_queue_total: 2 KiB}\n"
+	"    call_queue_total: 2 KiB, retained_topics: 7, retained_size: 3 KiB,\n"
+	"    retained_age: 1 min}\n"
 	"authenticators:\n"
 	"  one: {socket: one.sock}\n"
 	"  two:\n"
@@ -275,6 +276,12 @@ static void questions(void **state)
 	assert_int_equal(cfg->realms[1].options.call_queue, 5);
 	assert_int_equal(cfg->realms[1].options.call_queue_size, 1024);
 	assert_int_equal(cfg->realms[1].options.call_queue_total, 2048);
+	assert_int_equal(cfg->realms[0].options.retained_topics, 10000);
+	assert_int_equal(cfg->realms[0].options.retained_size, 64 << 20);
+	assert_int_equal(cfg->realms[0].options.retained_age, 0);
+	assert_int_equal(cfg->realms[1].options.retained_topics, 7);
+	assert_int_equal(cfg->realms[1].options.retained_size, 3072);
+	assert_int_equal(cfg->realms[1].options.retained_age, 60000);
 	assert_int_equal(config_role_find(&cfg->realms[0], slice_str("guest")),
 			 E_NOTFOUND);
 

@@ -943,6 +943,7 @@ static void test_write_payloads(void **state)
 		.authrole = slice_str("user"),
 	};
 	const struct msg_details progress = {.progress = true}, trusted = {.trust = 1};
+	const struct msg_details retained = {.retained = true};
 	const struct msg_details pattern = {.uri = slice_str("com.t")};
 	const struct slice passthru[MSG_PASSTHRU_COUNT] = {
 		[MSG_PPT_SCHEME] = slice_str("wamp"),
@@ -976,6 +977,8 @@ static void test_write_payloads(void **state)
 			   "'jos\xc3\xa9' 'publisher_authrole' 'user'}]");
 		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, NULL, none);
 		check_sent(s, &out, "[36 1 2 {}]");
+		msg_write_payload(&out, s, WAMP_EVENT, 1, 2, &retained, none);
+		check_sent(s, &out, "[36 1 2 {'retained' true}]");
 		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, NULL, one_item);
 		check_sent(s, &out, "[68 1 2 {} [1]]");
 		msg_write_payload(&out, s, WAMP_INVOCATION, 1, 2, &from, one_item);
@@ -1033,6 +1036,7 @@ static void test_write_payloads(void **state)
 #define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {"                                        \
+	"'event_retention' true "                                                        \
 	"'pattern_based_subscription' true 'payload_passthru_mode' true "                \
 	"'payload_transparency' true 'publication_trustlevels' true "                    \
 	"'publisher_exclusion' true 'publisher_identification' true "                    \

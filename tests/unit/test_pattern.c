@@ -290,17 +290,54 @@ static void check_uri(struct test *t, struct pattern *const patterns[], const ch
 	assert_null(pattern_walk_next(&w));
 }
 
-/* Each node of the prefixes ends a prefix or has at least two children. */
+/* The reverse: finds the prefixes that, taken as URIs, match this prefix or wildcard. */
+static void check_search(struct test *t, struct pattern *const patterns[], enum match how,
+			 const char *text)
+{
+	struct slice sought = slice_str(text);
+	struct pattern_search s;
+	struct pattern *p;
+	size_t n = 0;
+
+	for (size_t i = 0; i < PATTERNS; i++) {
+		p = patterns[i];
+		n += p != NULL && p->match == MATCH_PREFIX &&
+		     uri_matches(how, sought, p->uri);
+	}
+	pattern_search_begin(&s, &t->index, how, sought);
+	while ((p = pattern_search_next(&s)) != NULL) {
+		assert_int_equal(p->match, MATCH_PREFIX);
+		assert_true(uri_matches(how, sought, p->uri));
+		/* found once: the mark is undone below */
+		assert_int_equal(p->created_ms, 0);
+		p->created_ms = 1;
+		n--;
+	}
+	assert_int_equal(n, 0);
+	assert_null(pattern_search_next(&s));
+	for (size_t i = 0; i < PATTERNS; i++)
+		if (patterns[i] != NULL)
+			patterns[i]->created_ms = 0;
+}
+
+/* Each node of the prefixes ends a prefix or has at least two children, and refers to a
+ * text of a pattern at or below it. */
 static void check_compressed(const struct pattern_node *node)
 {
 	const struct pattern_node *child;
-	size_t n = 0;
+	size_t n = 0, dots = 0;
 
 	LIST_FOREACH (child, &node->children, sibling) {
 		assert_true(child->length > node->length);
+		assert_int_equal(child->of_parent.id, child->text[node->length]);
+		if (node->length > 0)
+			assert_memory_equal(child->text, node->text, node->length);
 		check_compressed(child);
 		n++;
 	}
+	for (size_t i = 0; i < node->length; i++)
+		dots += node->text[i] == '.';
+	assert_int_equal(node->n_dots, dots);
 	assert_true(node->of_parent.owner == NULL || node->pattern != NULL || n > 1);
 }
 
@@ -340,6 +377,10 @@ static void random_patterns(void **state)
 			change_one(t, patterns);
 		random_uri(uri, false);
 		check_uri(t, patterns, uri);
+		for (enum match how = MATCH_PREFIX; how < MATCH_COUNT; how++) {
+			random_pattern(how, uri);
+			check_search(t, patterns, how, uri);
+		}
 		if (i % 100 == 0)
 			check_compressed(&t->index.prefixes);
 	}
@@ -470,6 +511,46 @@ static void prefixes_of_each_length(void **state)
 	drop_all(t);
 }
 
+/* The nodes that a search visits. */
+static size_t search_visits(struct test *t, enum match how, const char *text,
+			    size_t results)
+{
+	struct pattern_search s;
+	size_t n = 0;
+
+	pattern_search_begin(&s, &t->index, how, slice_str(text));
+	for (; s.node != NULL; n++)
+		results -= visit_node(&s) != NULL;
+	assert_int_equal(results, 0);
+	return n;
+}
+
+static void a_search_visits_little(void **state)
+{
+	struct test *t = *state;
+	char uri[64];
+
+	for (unsigned i = 0; i < 10000; i++) {
+		snprintf(uri, sizeof(uri), "com.device%05u.state%u", i, i % 10);
+		add(t, MATCH_PREFIX, uri);
+		snprintf(uri, sizeof(uri), "com.log.entry%05u", i);
+		add(t, MATCH_PREFIX, uri);
+	}
+	assert_in_range(search_visits(t, MATCH_PREFIX, "", 20000), 20000, 40000);
+	assert_in_range(search_visits(t, MATCH_PREFIX, "com.device0123", 10), 10, 20);
+	assert_in_range(search_visits(t, MATCH_PREFIX, "com.device01234.state4", 1), 1,
+			1);
+	assert_int_equal(search_visits(t, MATCH_PREFIX, "com.x", 0), 0);
+	assert_int_equal(search_visits(t, MATCH_PREFIX, "dom", 0), 0);
+	/* what follows the empty component is given */
+	assert_in_range(search_visits(t, MATCH_WILDCARD, "com.device01234.", 1), 1, 1);
+	assert_in_range(search_visits(t, MATCH_WILDCARD, "..state4", 1000), 1000, 32000);
+	assert_in_range(search_visits(t, MATCH_WILDCARD, ".log.entry01234", 1), 1, 20);
+	assert_in_range(search_visits(t, MATCH_WILDCARD, ".log.entry0123x", 0), 1, 20);
+	assert_in_range(search_visits(t, MATCH_WILDCARD, "...", 0), 0, 40000);
+	drop_all(t);
+}
+
 static void at_most_32_components(void **state)
 {
 	struct test *t = *state;
@@ -557,6 +638,7 @@ int main(void)
 		pattern_test(all_shapes_of_one_uri),
 		pattern_test(shapes_are_limited),
 		pattern_test(prefixes_of_each_length),
+		pattern_test(a_search_visits_little),
 		pattern_test(at_most_32_components),
 		pattern_test(memory_runs_out),
 		pattern_test(equal_hashes),

@@ -85,7 +85,7 @@ serve({
 		subs[command.topic] = await session.subscribe(command.topic, (args, kwargs, details) => {
 			const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
 			say({ ev: "event", s: command.s, topic: command.topic, args: args || [], kwargs: kwargs || {}, publisher,
-				matched: details.topic });
+				matched: details.topic, retained: details.retained === true });
 		}, command.options || {}).catch((e) => { throw translate(e); });
 	},
 	async unsubscribe(command) {

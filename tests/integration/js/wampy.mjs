@@ -84,7 +84,8 @@ serve({
 			await sessions[command.s].subscribe(command.topic, ({ argsList, argsDict, details }) => {
 				const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
 				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {}, publisher,
-					matched: details.topic ?? null });
+					matched: details.topic ?? null,
+					retained: details.retained === true });
 			}, optionsOf(command));
 		} catch (e) {
 			throw translate(e);

@@ -235,7 +235,7 @@ async def do_subscribe(command):
     def on_event(*args, details, **kwargs):
         publisher = [details.publisher, details.publisher_authid, details.publisher_authrole]
         say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs, publisher=publisher,
-            matched=details.topic)
+            matched=details.topic, retained=bool(details.retained))
 
     options = SubscribeOptions(details=True, **command.get("options") or {})
     session.subscriptions[topic] = await session.subscribe(on_event, topic, options)

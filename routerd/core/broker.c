@@ -65,8 +65,8 @@ static struct subscription *new_subscription(struct realm *realm, const struct p
 	return sub;
 }
 
-static struct membership *find_membership(const struct broker *b, const struct session *s,
-					  const struct subscription *sub)
+struct membership *broker_membership(const struct broker *b, const struct session *s,
+				     const struct subscription *sub)
 {
 	struct id_node *node = id_table_find(&b->memberships, s, (uintptr_t)sub);
 
@@ -140,7 +140,7 @@ void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
 	struct subscription *sub = subscription_of(
 		pattern_find(&realm->broker.topics, p->match, payload_uri(p->payload)));
 	bool exists = sub != NULL;
-	bool member = exists && find_membership(&realm->broker, s, sub) != NULL;
+	bool member = exists && broker_membership(&realm->broker, s, sub) != NULL;
 
 	if (!member && s->n_memberships >= realm->limits.subscriptions) {
 		session_limit_error(realm, s, WAMP_SUBSCRIBE, p->request,
@@ -175,7 +175,7 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 	const struct subscription *sub =
 		subscription_of(pattern_by_id(&realm->broker.topics, p->id));
 	struct membership *m =
-		sub == NULL ? NULL : find_membership(&realm->broker, s, sub);
+		sub == NULL ? NULL : broker_membership(&realm->broker, s, sub);
 
 	if (m == NULL) {
 		session_error(realm, s, WAMP_UNSUBSCRIBE, p->request, no_such, NULL);
@@ -185,15 +185,19 @@ void broker_unsubscribe(struct realm *realm, struct session *s, struct post *p)
 	drop_membership(realm, s, m);
 }
 
-void broker_revoke(struct realm *realm, struct membership *m, const char *reason)
+void broker_revoke(struct realm *realm, struct membership *m, const char *reason,
+		   struct payload *payload)
 {
 	struct session *s = m->node.owner;
 	struct post revoked = {
 		.type = POST_UNSUBSCRIBED,
 		.id = membership_pattern(m)->by_id.id,
+		.payload = payload,
 		.error.uri = reason,
 	};
 
+	if (payload != NULL)
+		payload_ref(payload);
 	realm->counters.revoked_memberships++;
 	/* The session is lost if memory runs out: its worker would send it more events.
 	 */
@@ -318,7 +322,7 @@ static uint32_t receiving_workers(struct realm *realm, const struct session *s,
 		unsigned skip = realm->n_workers;
 
 		if (p->exclude_me && sub->members_of[s->ref.worker] == 1 &&
-		    find_membership(&realm->broker, s, sub) != NULL)
+		    broker_membership(&realm->broker, s, sub) != NULL)
 			skip = s->ref.worker;
 		for (unsigned worker = 0; worker < realm->n_workers; worker++)
 			if (sub->members_of[worker] > 0 && worker != skip)
@@ -418,7 +422,7 @@ static void post_to_session(struct realm *realm, const struct session *s,
 			.trust = p->trust,
 			.disclosed = p->disclose == DISCLOSE_YES ? s->identity : NULL,
 		};
-		if (find_membership(&realm->broker, to, sub) == NULL)
+		if (broker_membership(&realm->broker, to, sub) == NULL)
 			continue;
 		share_event(&event);
 		session_post(realm, to, &event);

@@ -71,9 +71,14 @@ void broker_publish(struct realm *realm, struct session *s, struct post *p);
 
 /*
  * Ends a membership against the session's will. The session's worker tells the client, if
- * the client understands it. reason: a URI, a constant.
+ * the client understands it. The reason is the payload's URI; if payload is NULL, it is
+ * `reason`, a constant.
  */
-void broker_revoke(struct realm *realm, struct membership *m, const char *reason);
+void broker_revoke(struct realm *realm, struct membership *m, const char *reason,
+		   struct payload *payload);
+/* The membership of a session in a subscription. NULL if it is no member. */
+struct membership *broker_membership(const struct broker *b, const struct session *s,
+				     const struct subscription *sub);
 
 /*
  * Ends at most n memberships of a session. Returns n minus the number that it ended: if

@@ -231,6 +231,70 @@ static struct post count_sessions_of(struct realm *realm, struct session *s,
 					       : subscription_of(wanted)->n_members);
 }
 
+/*
+ * Makes a result without arguments, whose payload also has the URI of the reason, for a
+ * revocation. The caller counts it. No memory is needed after that.
+ */
+static struct post meta_with_reason(struct realm *realm, const struct post *p)
+{
+	static const struct msg_payload nothing = {.items = 0};
+	struct post result = {
+		.type = POST_RESULT,
+		.payload = payload_new(SERIALIZER_MSGPACK, p->kill->uri, nothing),
+	};
+
+	return result.payload == NULL ? meta_error(realm, no_memory) : result;
+}
+
+static struct post remove_callee(struct realm *realm, struct session *s,
+				 const struct post *p)
+{
+	static const struct post_error no_callee = {
+		WAMP_ERROR_NO_SUCH_SESSION,
+		"the registration has no callee with this session id"};
+	const struct session *victim = session_by_id(realm, p->kill->session);
+
+	(void)s;
+	if (pattern_by_id(&realm->dealer.procedures, p->id) == NULL)
+		return no_such_pattern(realm, META_REGISTRATION_GET);
+	struct callee *callee =
+		victim == NULL ? NULL
+			       : registration_callee(&realm->dealer, victim, p->id);
+	if (callee == NULL)
+		return meta_error(realm, no_callee);
+	struct post answer = meta_with_reason(realm, p);
+	if (answer.type != POST_RESULT)
+		return answer;
+	registration_revoke(realm, callee, NULL, answer.payload);
+	realm->counters.results++;
+	return answer;
+}
+
+static struct post remove_subscriber(struct realm *realm, struct session *s,
+				     const struct post *p)
+{
+	static const struct post_error no_member = {
+		WAMP_ERROR_NO_SUCH_SESSION,
+		"the subscription has no subscriber with this session id"};
+	const struct session *victim = session_by_id(realm, p->kill->session);
+	const struct subscription *sub =
+		subscription_of(pattern_by_id(&realm->broker.topics, p->id));
+
+	(void)s;
+	if (sub == NULL)
+		return no_such_pattern(realm, META_SUBSCRIPTION_GET);
+	struct membership *m =
+		victim == NULL ? NULL : broker_membership(&realm->broker, victim, sub);
+	if (m == NULL)
+		return meta_error(realm, no_member);
+	struct post answer = meta_with_reason(realm, p);
+	if (answer.type != POST_RESULT)
+		return answer;
+	broker_revoke(realm, m, NULL, answer.payload);
+	realm->counters.results++;
+	return answer;
+}
+
 /* --- walks over sessions --- */
 
 /* True if the result is a list of sessions, false if it is their number. */
@@ -521,6 +585,8 @@ void meta_call(struct realm *realm, struct session *s, struct post *p)
 		[META_SUBSCRIPTION_GET] = get_pattern,
 		[META_SUBSCRIPTION_COUNT_SUBSCRIBERS] = count_sessions_of,
 		[META_SESSION_FLUSH_TESTAMENTS] = flush_testaments,
+		[META_REGISTRATION_REMOVE_CALLEE] = remove_callee,
+		[META_SUBSCRIPTION_REMOVE_SUBSCRIBER] = remove_subscriber,
 	};
 	bool filtered = p->procedure == META_SESSION_COUNT && p->roles != NULL;
 	struct post answer;

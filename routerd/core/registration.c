@@ -18,8 +18,8 @@ struct takeover {
 	struct callee *callee; /* will be the new one; owned */
 };
 
-static struct callee *find_callee(const struct dealer *d, const struct session *s,
-				  uint64_t registration)
+struct callee *registration_callee(const struct dealer *d, const struct session *s,
+				   uint64_t registration)
 {
 	struct id_node *node = id_table_find(&d->callees, s, registration);
 
@@ -339,7 +339,7 @@ static const char *why_not(const struct dealer *d, const struct session *s,
 		       "registered for procedure";
 	if (invoke == WAMP_INVOKE_SINGLE)
 		return "a callee is already registered for procedure";
-	if (find_callee(d, s, reg->pattern.by_id.id) != NULL)
+	if (registration_callee(d, s, reg->pattern.by_id.id) != NULL)
 		return "the session is already registered for procedure";
 	return NULL;
 }
@@ -384,18 +384,25 @@ struct registration *registration_find(struct realm *realm, struct slice procedu
  * this, or if memory ran out: then it learns it only when it unregisters.
  */
 static bool tell_callee(struct realm *realm, const struct callee *callee,
-			const char *reason)
+			const char *reason, struct payload *payload)
 {
 	const struct session *s = callee->node.owner;
 	struct post revoked = {
 		.type = POST_UNREGISTERED,
 		.id = callee->node.id,
+		.payload = payload,
 		.error.uri = reason,
 	};
 
-	return (s->identity->features.of[WAMP_ROLE_CALLEE] &
-		WAMP_FEATURE_REGISTRATION_REVOCATION) != 0 &&
-	       session_try_post(realm, s, &revoked);
+	if ((s->identity->features.of[WAMP_ROLE_CALLEE] &
+	     WAMP_FEATURE_REGISTRATION_REVOCATION) == 0)
+		return false;
+	if (payload != NULL)
+		payload_ref(payload);
+	bool told = session_try_post(realm, s, &revoked);
+	if (!told)
+		post_drop(&revoked);
+	return told;
 }
 
 /*
@@ -403,10 +410,10 @@ static bool tell_callee(struct realm *realm, const struct callee *callee,
  * drop_callee returns.
  */
 static struct registration *take_off(struct realm *realm, struct callee *callee,
-				     const char *reason)
+				     const char *reason, struct payload *payload)
 {
 	realm->counters.revoked_callees++;
-	(void)tell_callee(realm, callee, reason);
+	(void)tell_callee(realm, callee, reason, payload);
 	return drop_callee(realm, callee->node.owner, callee);
 }
 
@@ -416,12 +423,13 @@ static void take_off_some(struct realm *realm, struct registration *reg)
 	for (unsigned n = TAKE_OFF_SLICE; n > 0 && reg != NULL && reg->takeover != NULL;
 	     n--)
 		reg = take_off(realm, TAILQ_LAST(&reg->callees, callee_list),
-			       WAMP_ERROR_UNREGISTERED);
+			       WAMP_ERROR_UNREGISTERED, NULL);
 }
 
-void registration_revoke(struct realm *realm, struct callee *callee, const char *reason)
+void registration_revoke(struct realm *realm, struct callee *callee, const char *reason,
+			 struct payload *payload)
 {
-	(void)take_off(realm, callee, reason);
+	(void)take_off(realm, callee, reason, payload);
 }
 
 void registration_work(struct realm *realm)
@@ -440,7 +448,7 @@ static NOINLINE void take_over(struct realm *realm, struct session *s,
 	struct takeover *t;
 
 	if (refuse_at_limit(realm, s, p,
-			    find_callee(d, s, reg->pattern.by_id.id) != NULL))
+			    registration_callee(d, s, reg->pattern.by_id.id) != NULL))
 		return;
 	/* all the memory that it needs, so that it cannot fail halfway */
 	t = malloc(sizeof(*t));
@@ -497,7 +505,7 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
 	static const struct post_error no_such = {
 		WAMP_ERROR_NO_SUCH_REGISTRATION,
 		"the session has no registration with this id"};
-	struct callee *callee = find_callee(&realm->dealer, s, p->id);
+	struct callee *callee = registration_callee(&realm->dealer, s, p->id);
 
 	if (callee == NULL) {
 		session_error(realm, s, WAMP_UNREGISTER, p->request, no_such, NULL);

@@ -94,9 +94,14 @@ void registration_work(struct realm *realm);
 
 /*
  * Ends a callee against its will, and tells it if it understands that. The calls that it
- * works on go on. reason: a URI, a constant.
+ * works on go on. The reason is the payload's URI; if payload is NULL, it is `reason`, a
+ * constant.
  */
-void registration_revoke(struct realm *realm, struct callee *callee, const char *reason);
+void registration_revoke(struct realm *realm, struct callee *callee, const char *reason,
+			 struct payload *payload);
+/* The session as a callee of a registration. NULL if it is none. */
+struct callee *registration_callee(const struct dealer *d, const struct session *s,
+				   uint64_t registration);
 
 /*
  * Ends at most n registrations of a session that leaves. Returns n minus the number that

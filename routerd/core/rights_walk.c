@@ -32,7 +32,7 @@ static size_t visit_callee(struct realm *realm, const struct rights *rights)
 	if (session_may(realm, w->session, ACTION_REGISTER, (enum match)p->match, p->uri))
 		return cost;
 	w->revoked++;
-	registration_revoke(realm, callee, WAMP_ERROR_NOT_AUTHORIZED);
+	registration_revoke(realm, callee, WAMP_ERROR_NOT_AUTHORIZED, NULL);
 	return cost + REVOKE_COST;
 }
 
@@ -49,7 +49,7 @@ static size_t visit_membership(struct realm *realm, const struct rights *rights)
 			p->uri))
 		return cost;
 	w->revoked++;
-	broker_revoke(realm, m, WAMP_ERROR_NOT_AUTHORIZED);
+	broker_revoke(realm, m, WAMP_ERROR_NOT_AUTHORIZED, NULL);
 	return cost + REVOKE_COST;
 }
 

@@ -59,7 +59,8 @@ static void on_subscribed(struct peer *p, const struct post *post)
 static void send_revocation(struct peer *p, enum wamp_type type, const struct post *post)
 {
 	msg_write_revocation(peer_begin(p), p->serializer, type, post->id,
-			     slice_str(post->error.uri));
+			     post->payload != NULL ? payload_uri(post->payload)
+						   : slice_str(post->error.uri));
 	peer_send_sure(p);
 }
 

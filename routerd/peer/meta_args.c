@@ -23,6 +23,10 @@ enum meta_argument {
 	ARGUMENT_REGISTRATION = 5,
 	ARGUMENT_SUBSCRIPTION = 6,
 	ARGUMENT_URI = 7,
+	/* the id of a registration or subscription, the id of a session, and perhaps a
+	 * reason */
+	ARGUMENT_CALLEE = 9,
+	ARGUMENT_SUBSCRIBER = 10,
 	ARGUMENT_PATTERN = 8, /* a URI or pattern, and a dict with the key match */
 };
 
@@ -58,6 +62,10 @@ static const struct {
 	[META_SESSION_ADD_TESTAMENT] = {"wamp.session.add_testament", ARGUMENT_NONE},
 	[META_SESSION_FLUSH_TESTAMENTS] = {"wamp.session.flush_testaments",
 					   ARGUMENT_NONE},
+	[META_REGISTRATION_REMOVE_CALLEE] = {"wamp.registration.remove_callee",
+					     ARGUMENT_CALLEE},
+	[META_SUBSCRIPTION_REMOVE_SUBSCRIBER] = {"wamp.subscription.remove_subscriber",
+						 ARGUMENT_SUBSCRIBER},
 };
 
 static const char *const expected[] = {
@@ -71,6 +79,10 @@ static const char *const expected[] = {
 				  "registration",
 	[ARGUMENT_SUBSCRIPTION] = "expected one positional argument: the id of a "
 				  "subscription",
+	[ARGUMENT_CALLEE] = "expected the id of a registration, the id of a session, and "
+			    "perhaps a reason, a URI",
+	[ARGUMENT_SUBSCRIBER] = "expected the id of a subscription, the id of a session, "
+				"and perhaps a reason, a URI",
 	[ARGUMENT_URI] = "expected one positional argument: a URI",
 	[ARGUMENT_PATTERN] =
 		"expected one or two positional arguments: a URI or pattern, "
@@ -95,7 +107,7 @@ struct meta_args {
 	unsigned realm;
 	struct buf *scratch; /* has room for all texts, so it does not move */
 	struct post *post;
-	struct revocation kill; /* if meta_kills: what was read so far */
+	struct revocation kill; /* if meta_revokes: what was read so far */
 };
 
 static int next_arg(struct meta_args *a)
@@ -230,6 +242,23 @@ static int read_pattern(struct meta_args *a)
 	return err != 0 || a->ended ? err : read_match_options(a);
 }
 
+/* Reads two ids, and a reason if there is one. */
+MUSTCHECK
+static int read_removal(struct meta_args *a)
+{
+	int err = token_id(&a->token, &a->post->id);
+
+	if (err == 0)
+		err = next_positional(a);
+	if (err == 0)
+		err = token_id(&a->token, &a->kill.session);
+	if (err == 0)
+		err = next_positional(a);
+	return err != 0 || a->ended || is_null_arg(&a->token)
+		       ? err
+		       : read_arg_text(a, &a->kill.uri);
+}
+
 /* Reads the positional arguments. The first token, or the end of Arguments, was read
  * last. */
 MUSTCHECK
@@ -248,6 +277,9 @@ static int read_positional(struct meta_args *a)
 		return read_arg_text(a, &a->kill.role);
 	case ARGUMENT_NONE:
 		return a->ended ? 0 : E_TYPE;
+	case ARGUMENT_CALLEE:
+	case ARGUMENT_SUBSCRIBER:
+		return read_removal(a);
 	case ARGUMENT_URI:
 		return read_uri(a);
 	case ARGUMENT_PATTERN:
@@ -274,7 +306,7 @@ static int read_arguments(struct meta_args *a, unsigned items)
 				    : token_expect(&a->reader, TOKEN_END, &a->token);
 }
 
-/* Reads one keyword argument of a kill; its key was read last. */
+/* Reads one keyword argument of a kill or a removal; its key was read last. */
 MUSTCHECK
 static int read_kill_keyword(struct meta_args *a)
 {
@@ -287,7 +319,7 @@ static int read_kill_keyword(struct meta_args *a)
 		return err;
 	if (slice_eq_str(key, "reason"))
 		return is_null_arg(&a->token) ? 0 : read_arg_text(a, &a->kill.uri);
-	if (!slice_eq_str(key, "message"))
+	if (!slice_eq_str(key, "message") || !meta_kills(a->post->procedure))
 		return E_UNKNOWN;
 	err = is_null_arg(&a->token) ? 0 : read_arg_text(a, &a->kill.message);
 	return err == 0 && a->kill.message.len > KILL_MESSAGE_MAX ? E_LIMIT : err;
@@ -314,7 +346,7 @@ static int read_scope_keyword(struct meta_args *a)
 MUSTCHECK
 static int read_keyword(struct meta_args *a)
 {
-	if (meta_kills(a->post->procedure))
+	if (meta_revokes(a->post->procedure))
 		return read_kill_keyword(a);
 	return a->post->procedure == META_SESSION_FLUSH_TESTAMENTS ? read_scope_keyword(a)
 								   : E_UNKNOWN;
@@ -341,10 +373,20 @@ static const char *expected_keywords(enum meta_procedure procedure)
 	if (meta_kills(procedure))
 		return "expected no keyword arguments except reason, a URI, and message, "
 		       "a string of at most 1,024 bytes";
+	if (meta_revokes(procedure))
+		return "expected no keyword arguments except reason, a URI";
 	return procedure == META_SESSION_FLUSH_TESTAMENTS
 		       ? "expected no keyword arguments except scope: destroyed or "
 			 "detached"
 		       : "expected no keyword arguments";
+}
+
+static const char *default_reason(enum meta_procedure procedure)
+{
+	if (procedure == META_REGISTRATION_REMOVE_CALLEE)
+		return WAMP_ERROR_UNREGISTERED;
+	return procedure == META_SUBSCRIPTION_REMOVE_SUBSCRIBER ? WAMP_ERROR_UNSUBSCRIBED
+								: WAMP_CLOSE_KILLED;
 }
 
 int meta_args_read(enum meta_procedure procedure, enum serializer s,
@@ -357,7 +399,7 @@ int meta_args_read(enum meta_procedure procedure, enum serializer s,
 		.realm = realm,
 		.scratch = scratch,
 		.post = post,
-		.kill.uri = slice_str(WAMP_CLOSE_KILLED),
+		.kill.uri = slice_str(default_reason(procedure)),
 	};
 	int err;
 
@@ -375,7 +417,7 @@ int meta_args_read(enum meta_procedure procedure, enum serializer s,
 	}
 	if (err != 0)
 		return err == E_NOMEM ? E_NOMEM : E_VALUE;
-	if (!meta_kills(procedure))
+	if (!meta_revokes(procedure))
 		return 0;
 	if (!uri_valid(a.kill.uri)) {
 		*fault_out = (struct post_error){WAMP_ERROR_INVALID_URI,

@@ -66,7 +66,7 @@ static void drop_owned(struct post *p)
 			identity_unref(&p->disclosed);
 		break;
 	case OWNS_META:
-		if (meta_kills(p->procedure))
+		if (meta_revokes(p->procedure))
 			revocation_unref(&p->kill);
 		else
 			role_set_free(&p->roles);
@@ -116,7 +116,7 @@ static NOINLINE size_t owned_size(const struct post *p)
 		size += p->disclosed == NULL ? 0 : identity_size(p->disclosed);
 		break;
 	case OWNS_META:
-		if (!meta_kills(p->procedure))
+		if (!meta_revokes(p->procedure))
 			size += role_set_size(p->roles);
 		else if (p->kill != NULL)
 			size += revocation_size(p->kill);

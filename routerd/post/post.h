@@ -97,12 +97,12 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(KILLED, PEER, REVOCATION)                                                      \
 	X(SUBSCRIBED, PEER, NOTHING) /* request, id: subscription; add the member */     \
 	/* request, id: subscription; remove the member. request 0: the subscription     \
-	   was revoked; then also error.uri: the reason */                               \
+	   was revoked; then also the reason, as in UNREGISTERED */                      \
 	X(UNSUBSCRIBED, PEER, NOTHING)                                                   \
 	X(PUBLISHED, PEER, NOTHING)  /* request, id: publication */                      \
 	X(REGISTERED, PEER, NOTHING) /* request, id: registration */                     \
-	/* request; 0: the registration was revoked; then also id, and error.uri: the    \
-	   reason */                                                                     \
+	/* request; 0: the registration was revoked; then also id, and the reason: the   \
+	   payload's URI, or error.uri if there is no payload */                         \
 	X(UNREGISTERED, PEER, NOTHING)                                                   \
 	/* request: the INVOCATION's; id: registration, and match: how it matches;       \
 	   disclosed: the caller, or NULL; trust; progress: the caller wants progressive \
@@ -228,7 +228,9 @@ enum meta_procedure {
 	META_SUBSCRIPTION_COUNT_SUBSCRIBERS = 18,
 	META_SESSION_ADD_TESTAMENT = 19, /* its post is POST_TESTAMENT */
 	META_SESSION_FLUSH_TESTAMENTS = 20,
-	META_PROCEDURE_COUNT = 21,
+	META_REGISTRATION_REMOVE_CALLEE = 21,
+	META_SUBSCRIPTION_REMOVE_SUBSCRIBER = 22,
+	META_PROCEDURE_COUNT = 23,
 };
 
 /* A session's testaments, both scopes together: their number, and the sum of post_size.
@@ -239,6 +241,13 @@ enum { TESTAMENTS_MAX = 32, TESTAMENT_BYTES_MAX = 64 << 10 };
 static inline bool meta_kills(enum meta_procedure procedure)
 {
 	return procedure >= META_SESSION_KILL && procedure <= META_SESSION_KILL_ALL;
+}
+
+/* True if the procedure ends sessions, or takes something away from one. */
+static inline bool meta_revokes(enum meta_procedure procedure)
+{
+	return meta_kills(procedure) || procedure == META_REGISTRATION_REMOVE_CALLEE ||
+	       procedure == META_SUBSCRIPTION_REMOVE_SUBSCRIBER;
 }
 
 /* Does the receiver learn who has sent a message? */
@@ -300,8 +309,9 @@ struct post {
 			uint32_t timeout_ms; /* 0: none */
 			union {
 				struct role_set *roles; /* owned; NULL: all roles */
-				/* counted; says whom to kill and why. Set if
-				 * meta_kills(procedure). */
+				/* counted; says whom to kill, or from whom to take
+				 * something away, and why. Set if
+				 * meta_revokes(procedure). */
 				struct revocation *kill;
 			};
 		};

@@ -67,7 +67,7 @@ static uint64_t last_id; /* of all realms */
 struct player {
 	struct session_ref ref;
 	struct identity *identity; /* no reference, may be freed */
-	bool stops;                /* it can be interrupted */
+	bool stops;                /* it can be interrupted, and is told of revocations */
 	bool here;
 	uint64_t joined; /* a growing number */
 	uint64_t session;
@@ -101,7 +101,6 @@ struct flight {
 	unsigned caller, callee;
 	uint64_t request, invocation;
 	uint64_t serial, number; /* of the procedure, of the callee */
-	uint64_t registration;
 	uint8_t match;
 	uint64_t started; /* a growing number */
 	uint64_t tick;    /* of the wheel, at which it times out; 0: never */
@@ -151,7 +150,7 @@ struct model {
 	struct knowledge heard;
 	bool missed;
 	char meta[1000]; /* what the result of the last meta procedure is */
-	uint64_t dropped, unknown, timeouts, cancels, no_callee;
+	uint64_t dropped, unknown, timeouts, cancels, no_callee, takeovers, taken_off;
 	struct outbox expected; /* without references */
 };
 
@@ -442,7 +441,7 @@ static bool start_flight(struct model *m, struct shared *r, size_t i)
 	expect(m, f->callee,
 	       (struct post){.type = POST_INVOCATION,
 			     .request = f->invocation,
-			     .id = f->registration,
+			     .id = r->id,
 			     .match = f->match,
 			     .payload = f->payload,
 			     .progress = f->progress,
@@ -725,24 +724,43 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 		       (struct post){.type = POST_PUBLISHED, .request = p->request});
 }
 
+/* Takes off all callees of a procedure, the last one first. The next one gets another id,
+ * and the calls that wait. */
+static void take_off_all(struct model *m, struct shared *r)
+{
+	while (r->n > 0) {
+		unsigned who = r->places[--r->n].who;
+		m->taken_off++;
+		if (m->players[who].stops)
+			expect(m, who,
+			       (struct post){.type = POST_UNREGISTERED, .id = r->id});
+	}
+	r->id = 0;
+	m->takeovers++;
+}
+
 static void model_register(struct model *m, unsigned who, unsigned uri,
 			   const struct post *p)
 {
 	struct shared *r = &m->shared[uri];
+	bool force = r->n > 0 && p->force, own = force && has_place(m, who, uri);
 
-	if (r->n > 0 && (p->invoke == WAMP_INVOKE_SINGLE || p->invoke != r->invoke ||
-			 has_place(m, who, uri))) {
+	if (r->n > 0 && !force &&
+	    (p->invoke == WAMP_INVOKE_SINGLE || p->invoke != r->invoke ||
+	     has_place(m, who, uri))) {
 		expect_error(m, who, WAMP_REGISTER, p->request,
 			     WAMP_ERROR_PROCEDURE_ALREADY_EXISTS, p->payload);
 		return;
 	}
-	if (registrations(m, (int)who) >= limits.registrations ||
-	    model_full_of_wildcards(m, who, uri)) {
+	if (registrations(m, (int)who) - own >= limits.registrations ||
+	    (!own && model_full_of_wildcards(m, who, uri))) {
 		expect_error(m, who, WAMP_REGISTER, p->request, WAMP_ERROR_UNAVAILABLE,
 			     NULL);
 		return;
 	}
-	if (r->n == 0)
+	if (force)
+		take_off_all(m, r);
+	else if (r->n == 0)
 		r->serial = ++m->serials;
 	r->invoke = p->invoke;
 	r->places[r->n++] = (struct place){.who = who,
@@ -833,7 +851,6 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 		.caller = who,
 		.request = p->request,
 		.serial = r->serial,
-		.registration = r->id,
 		.match = (uint8_t)uris[best].match,
 		.progress = p->progress,
 		.timeout_ms = p->timeout_ms,
@@ -1034,12 +1051,17 @@ static void put_ids(char *to, size_t size, const uint64_t *ids, unsigned n)
 static void put_patterns(const struct model *m, bool registration, enum match match,
 			 uint64_t last, char *to, size_t size)
 {
-	uint64_t ids[URIS];
+	uint64_t ids[URIS + 1];
 	unsigned n = 0;
 
-	for (unsigned u = 0; u < URIS; u++) {
-		uint64_t id = pattern_id(m, registration, u);
-		if (uris[u].match != match || id == 0 || id > last)
+	/* the last one is the listener's subscription */
+	for (unsigned u = 0; u <= URIS; u++) {
+		bool listens = !registration && m->players[LISTENER].here;
+		uint64_t id = u < URIS  ? pattern_id(m, registration, u)
+			      : listens ? m->listening
+					: 0;
+		if ((u < URIS ? uris[u].match : MATCH_PREFIX) != match || id == 0 ||
+		    id > last)
 			continue;
 		unsigned k = n++;
 		for (; k > 0 && ids[k - 1] > id; k--)
@@ -1424,6 +1446,8 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 		learn_id(p->id, &m->subscription[uri]);
 	else if (p->type == POST_REGISTERED && e->id == 0)
 		learn_id(p->id, &m->shared[uri].id);
+	else if (p->type == POST_INVOCATION && e->id == 0)
+		ASSERT(p->id == m->shared[uri].id);
 	else if (p->type == POST_PUBLISHED)
 		ASSERT(p->id > 0 && p->id <= WAMP_MAX_ID);
 	else
@@ -1521,6 +1545,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
 	ASSERT(n.timeouts == m->timeouts && n.cancels == m->cancels);
+	ASSERT(n.takeovers == m->takeovers && n.revoked_callees == m->taken_off);
 }
 
 static void next_step(struct model *m)
@@ -1566,7 +1591,10 @@ static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned a
 		.channel = {"tcp", "websocket", "json"},
 		.stamp.asked = true,
 		.authid = slice_str(authids[authid]),
-		.features.of[WAMP_ROLE_CALLEE] = stops ? WAMP_FEATURE_CALL_CANCELING : 0,
+		.features.of[WAMP_ROLE_CALLEE] =
+			stops ? WAMP_FEATURE_CALL_CANCELING |
+					WAMP_FEATURE_REGISTRATION_REVOCATION
+			      : 0,
 	};
 	struct post p = {
 		.type = POST_JOIN,
@@ -1620,8 +1648,9 @@ static uint64_t choose_id(const struct model *m, unsigned who, enum post_type ty
 	return m->players[who].last_invocation - arg % 4;
 }
 
+/* late: from an earlier session; force: a REGISTER takes over */
 static void play_post(unsigned realm, unsigned who, enum post_type type, unsigned arg,
-		      bool late)
+		      bool late, bool force)
 {
 	struct model *m = &models[realm];
 	unsigned uri = arg % (type == POST_PUBLISH || type == POST_CALL ? NAMES : URIS);
@@ -1651,6 +1680,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	if (type == POST_REGISTER) {
 		p.invoke = (uint8_t)(arg / 16 % WAMP_INVOKE_COUNT);
 		p.concurrency = arg / 4 % 4;
+		p.force = force;
 	}
 	if (type == POST_CALL)
 		p.timeout_ms = arg / 4 % 4 * 40;
@@ -1702,8 +1732,9 @@ static bool is_search(unsigned procedure)
 static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 {
 	struct model *m = &models[realm];
-	unsigned procedure = arg % META_PROCEDURE_COUNT,
-		 rest = arg / META_PROCEDURE_COUNT;
+	/* the procedures behind it are not in the model */
+	enum { KNOWN = META_SESSION_ADD_TESTAMENT };
+	unsigned procedure = arg % KNOWN, rest = arg / KNOWN;
 	unsigned uri = procedure == META_REGISTRATION_MATCH ||
 				       procedure == META_SUBSCRIPTION_MATCH
 			       ? rest % NAMES
@@ -1799,7 +1830,8 @@ static void play(const uint8_t step[3], bool listens)
 	else if (what == POST_META)
 		play_meta(realm, who, arg, step[0] >= 0xe0);
 	else if (what < POST_META)
-		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0);
+		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0,
+			  (step[0] & 32) != 0);
 	else if (what == POST_META + 1)
 		play_work(realm);
 	else
@@ -1844,7 +1876,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* the sessions of one realm leave first, the other realm is freed with its
 	 * sessions */
 	for (unsigned who = 0; who < PLAYERS; who++)
-		play_post(0, who, POST_GONE, 0, false);
+		play_post(0, who, POST_GONE, 0, false, false);
 	struct realm_counters n = realm_counters(realms[0]);
 	ASSERT(n.sessions == 0 && n.memberships == 0 && n.subscriptions == 0 &&
 	       n.registrations == 0 && n.callees == 0 && n.calls_in_flight == 0 &&

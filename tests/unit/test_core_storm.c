@@ -218,6 +218,7 @@ static void send_random_register(struct core *c, struct player *p)
 					.request = ++p->requests,
 					.match = (uint8_t)how,
 					.invoke = (uint8_t)below(2),
+					.force = below(4) == 0,
 					.concurrency = below(3),
 					.disclose = (uint8_t)below(2),
 					.payload = payload(uri, NULL)});
@@ -286,8 +287,9 @@ static void send_meta(struct core *c, struct player *p, bool quiet)
 		procedure = post.procedure = META_SESSION_KILL_BY_AUTHID;
 	if (procedure == META_SESSION_GET || procedure == META_SESSION_KILL)
 		post.id = session_id(victim);
-	if (meta_kills(procedure)) {
+	if (meta_revokes(procedure)) {
 		post.kill = revocation_new(&(struct revocation){
+			.session = session_id(victim),
 			.authid = slice_str(below(2) == 0 ? "joe" : "ann"),
 			.role = slice_str("nobody"),
 			.uri = slice_str("x.y"),

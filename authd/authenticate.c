@@ -28,16 +28,18 @@ static const struct {
 	const char *client;
 } reasons[] = {
 	[ALLOWED] = {NULL, NULL},
-	[KEY_MISSING] = {"neither public key nor authid",
+	[KEY_MISSING] = {"no public key and no authid",
 			 "authextra.pubkey is missing: expected 64 hex digits"},
 	[KEY_MALFORMED] = {"malformed public key",
 			   "authextra.pubkey is malformed: expected 64 hex digits"},
 	[KEY_UNKNOWN] = {"unknown public key", NULL},
 	[AUTHID_UNKNOWN] = {"unknown authid", NULL},
-	[KEYLESS] = {"principal without keys", NULL},
-	[DISABLED] = {"disabled", NULL},
-	[OTHER_REALM] = {"another realm", "not allowed to join realm"},
-	[OTHER_AUTHID] = {"another authid", "the public key does not belong to authid"},
+	[KEYLESS] = {"the principal has no keys", NULL},
+	[DISABLED] = {"the principal is disabled", NULL},
+	[OTHER_REALM] = {"the principal is in another realm",
+			 "not allowed to join realm"},
+	[OTHER_AUTHID] = {"the public key has another authid",
+			  "the public key does not belong to authid"},
 };
 static_assert(ARRAY_LEN(reasons) == REASON_COUNT, "reasons has a row for each reason");
 

@@ -109,6 +109,7 @@ static void add_principal(struct client *c, struct rpc_request *req, struct slic
 		return;
 	}
 	p.created = (uint64_t)time(NULL);
+	/* An added principal has no sessions, so the counts of sessions stay absent. */
 	fields_init(&admin_change_table, &result);
 	int err = store_find(s, p.authid, &old);
 	if (err == 0) {

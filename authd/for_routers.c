@@ -43,9 +43,10 @@ static void reply_hello(struct client *c, struct rpc_request *req, struct slice 
 	}
 	c->greeted = true;
 	c->features = h.features;
+	/* The router would close the connection after a message over its limit. */
 	rpc_conn_lower_limits(c->rpc, h.max_message, UINT32_MAX);
-	log_info(c->name, "hello product=%s instance=%s", log_quote(h.product).text,
-		 log_quote(h.instance).text);
+	log_info(c->name, "router has introduced itself product=%s instance=%s",
+		 log_quote(h.product).text, log_quote(h.instance).text);
 	const struct auth_hello_result res = {
 		.protocol = {AUTH_VERSION_MAJOR, AUTH_VERSION_MINOR},
 		.product = slice_str("authd/" AUTHD_VERSION),

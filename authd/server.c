@@ -19,7 +19,8 @@ bool server_may_log(struct server *s)
 	if (!log_rate_ok(&s->rate, loop_now_ms(s->loop), &dropped))
 		return false;
 	if (dropped > 0)
-		log_info(NULL, "too many lines in a second suppressed=%u", dropped);
+		log_info(NULL, "lines left out: too many in one second suppressed=%u",
+			 dropped);
 	return true;
 }
 

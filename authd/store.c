@@ -367,6 +367,8 @@ int store_open(const char *path, struct store **out, pid_t *holder_out)
 		goto fail;
 	}
 	sqlite3_busy_timeout(s->db, BUSY_MS);
+	/* trusted_schema is OFF because somebody may have edited the file: its views and
+	 * triggers must not run functions with side effects. */
 	err = exec(s, "configure the connection",
 		   "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 		   "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;");

@@ -77,6 +77,7 @@ int daemon_main(int argc, char **argv, const char *name, const char *version,
 	}
 	/* Exactly one of -c and --check must be given. */
 	if (optind != argc || (path[0] == NULL) == (path[1] == NULL)) {
+		fprintf(stderr, "%s: expected either -c FILE or --check FILE\n\n", name);
 		fputs(help, stderr);
 		return EX_USAGE;
 	}

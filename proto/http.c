@@ -276,6 +276,7 @@ static int check_request(struct http_request *req, struct slice method)
 	if (!req->head_only && !slice_eq_str(method, "GET"))
 		return refuse_request(req, HTTP_METHOD_NOT_ALLOWED,
 				      "Only GET and HEAD are supported.");
+	/* With two Hosts, a proxy and the router might not use the same one. */
 	n = lookup(req, "Host", &req->host);
 	if (n > 1 || (n == 0 && !req->old) ||
 	    !all_alnum_or(req->host, "-._~%!$&'()*+;=:[]"))
@@ -293,6 +294,8 @@ static int check_request(struct http_request *req, struct slice method)
 	req->has_origin = n == 1;
 	if (!req->old && lookup(req, "Upgrade", &v) > 0)
 		return parse_upgrade(req);
+	/* Only a WebSocket client sends a key. Tell it what is wrong, instead of sending
+	 * it the page for people. */
 	if (lookup(req, "Sec-WebSocket-Key", &v) == 0)
 		return 0;
 	return refuse_request(

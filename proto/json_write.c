@@ -38,6 +38,7 @@ void json_put(struct token_writer *w, enum token_type type, uint64_t bits)
 		break;
 	case TOKEN_NEGINT:
 		buf_put_u8(out, '-');
+		/* Negate as unsigned: -INT64_MIN is not an int64_t. */
 		put_decimal(out, 0 - bits);
 		break;
 	case TOKEN_ARRAY:

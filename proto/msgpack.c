@@ -155,6 +155,7 @@ static void msgpack_put(struct token_writer *w, enum token_type type, uint64_t b
 	double d;
 
 	msgpack_packer_init(&pk, w->out, write_to_buf);
+	/* MessagePack's lengths and counts have at most 32 bits. */
 	if (type >= TOKEN_STR && bits > UINT32_MAX) {
 		buf_fail(w->out, E_LIMIT);
 		return;

@@ -698,6 +698,7 @@ static int make_listeners(struct worker *w)
 static int make_peers(struct worker *w, struct policy *policy)
 {
 	const struct config_limits *limits = &w->config->limits;
+	/* Each worker gets an equal share: a common count would need locks. */
 	int err = net_init(&w->net, w->loop, w->name, limits->queued_total / w->n_workers,
 			   limits->incomplete_total / w->n_workers);
 

@@ -337,6 +337,7 @@ static void connect_now(struct link *l)
 	};
 	struct ucred cred = {.uid = (uid_t)-1};
 	char why[80];
+	/* A new socket might get no descriptor: clients may have taken them all. */
 	int err = sock_connect_unix(&l->spare, l->conf->socket);
 
 	if (err == 0)

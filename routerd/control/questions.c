@@ -250,6 +250,7 @@ static void on_question_answer(const struct rpc_answer *ans, void *arg)
 	struct questions *qs = qu->all;
 	struct auth_error error;
 
+	/* Any answer, even an invalid one, shows that the authenticator works. */
 	if (ans->outcome == RPC_OK || ans->outcome == RPC_ERROR ||
 	    ans->outcome == RPC_INVALID)
 		link_answered(&qs->link);

@@ -201,19 +201,20 @@ static void cryptosign_authenticate(struct peer *p, struct slice signature,
 	(void)extra; /* HELLO has already named the channel binding */
 	if (signature.len % 2 != 0 || signature.len / 2 != SIGNED_LEN) {
 		snprintf(text, sizeof(text),
-			 "signed message has invalid length (was %zu, but should have "
-			 "been %d)",
-			 signature.len / 2, SIGNED_LEN);
+			 "AUTHENTICATE.Signature: expected %d hex digits, not %zu "
+			 "characters",
+			 2 * SIGNED_LEN, signature.len);
 		bad_signature(p, text);
 	} else if (sodium_hex2bin(msg, sizeof(msg), (const char *)signature.p,
 				  signature.len, NULL, &len, NULL) != 0 ||
 		   len != sizeof(msg)) {
-		bad_signature(p, "signed message is invalid (not a HEX encoded string)");
+		bad_signature(p, "AUTHENTICATE.Signature: expected only hex digits");
 	} else if (sodium_memcmp(signed_challenge, cs->challenge, CHALLENGE_LEN) != 0) {
 		sodium_bin2hex(got, sizeof(got), signed_challenge, CHALLENGE_LEN);
 		sodium_bin2hex(want, sizeof(want), cs->challenge, CHALLENGE_LEN);
 		snprintf(text, sizeof(text),
-			 "message signed is bogus [got 0x%s, expected 0x%s]", got, want);
+			 "the client has signed 0x%s instead of the challenge 0x%s", got,
+			 want);
 		bad_signature(p, text);
 	} else {
 		/* Verifying is expensive, so attach_verify_some does it, for a limited
@@ -262,14 +263,15 @@ static bool learn_key(struct login *lg, const uint8_t *key)
 
 static void verify(struct peer *p)
 {
+	/* One text for all: it must not reveal who is asked about the principal. */
+	static const char wrong[] = "the signature was not made with the client's key";
 	struct login *lg = p->login;
 	const uint8_t *key = verifying_key(lg->state);
 
 	if (!login_is_dynamic(p))
-		login_local_end(p, key != NULL, field_key_of(key),
-				"signed message has invalid signature");
+		login_local_end(p, key != NULL, field_key_of(key), wrong);
 	else if (key == NULL)
-		bad_signature(p, "signed message has invalid signature");
+		bad_signature(p, wrong);
 	else if (!learn_key(lg, key))
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 	else if (login_not_revoked(p))

@@ -608,7 +608,7 @@ def test_logins_wait_for_a_second_authd(authd, second, start_routerd, connect, j
     routerd = start_routerd(config)
     client = connect(routerd)
     client.hello("devices", authmethods=["cryptosign"], authextra={"pubkey": key.public})
-    wait_for(lambda: "hello product" in second.log(), "the router to have asked")
+    wait_for(lambda: "router has introduced itself" in second.log(), "the router to have asked")
     assert "authd ready" not in second.log()
     authd.kill()
     challenge = client.expect(CHALLENGE)[2]["challenge"]

@@ -108,19 +108,19 @@ def sign(key, message):
 
 # the signature that is sent, and what the log and the client read about it
 BAD_SIGNATURES = {
-    "of_another_key": (lambda key, c: Key().sign(c), "signed message has invalid signature"),
-    "of_another_message": (lambda key, c: sign(key, b"\x55" * 32), "message signed is bogus [got 0x5555"),
-    "bit_flipped": (lambda key, c: f"{int(key.sign(c), 16) ^ 1 << 700:0192x}", "signed message has invalid signature"),
-    "message_flipped": (lambda key, c: f"{int(key.sign(c), 16) ^ 1:0192x}", "message signed is bogus [got 0x"),
-    "signature_only": (lambda key, c: key.sign(c)[:128], "signed message has invalid length (was 64,"),
-    "short": (lambda key, c: key.sign(c)[:-2], "signed message has invalid length (was 95,"),
-    "long": (lambda key, c: key.sign(c) + "00", "signed message has invalid length (was 97,"),
-    "odd": (lambda key, c: key.sign(c)[:-1], "signed message has invalid length (was 95,"),
-    "empty": (lambda key, c: "", "signed message has invalid length (was 0,"),
-    "no_hex": (lambda key, c: "zz" * 96, "signed message is invalid (not a HEX encoded string)"),
-    "zeroes": (lambda key, c: "00" * 96, "message signed is bogus [got 0x0000"),
-    "huge": (lambda key, c: "00" * 30000, "signed message has invalid length (was 30000,"),
-    "not_ascii": (lambda key, c: "ü" * 192, "signed message has invalid length (was 192,"),
+    "of_another_key": (lambda key, c: Key().sign(c), "the signature was not made with the client's key"),
+    "of_another_message": (lambda key, c: sign(key, b"\x55" * 32), "the client has signed 0x5555"),
+    "bit_flipped": (lambda key, c: f"{int(key.sign(c), 16) ^ 1 << 700:0192x}", "the signature was not made with the client's key"),
+    "message_flipped": (lambda key, c: f"{int(key.sign(c), 16) ^ 1:0192x}", "the client has signed 0x"),
+    "signature_only": (lambda key, c: key.sign(c)[:128], "AUTHENTICATE.Signature: expected 192 hex digits, not 128 characters"),
+    "short": (lambda key, c: key.sign(c)[:-2], "AUTHENTICATE.Signature: expected 192 hex digits, not 19"),
+    "long": (lambda key, c: key.sign(c) + "00", "AUTHENTICATE.Signature: expected 192 hex digits, not 194 characters"),
+    "odd": (lambda key, c: key.sign(c)[:-1], "AUTHENTICATE.Signature: expected 192 hex digits, not 19"),
+    "empty": (lambda key, c: "", "AUTHENTICATE.Signature: expected 192 hex digits, not 0 characters"),
+    "no_hex": (lambda key, c: "zz" * 96, "AUTHENTICATE.Signature: expected only hex digits"),
+    "zeroes": (lambda key, c: "00" * 96, "the client has signed 0x0000"),
+    "huge": (lambda key, c: "00" * 30000, "AUTHENTICATE.Signature: expected 192 hex digits, not 60000 characters"),
+    "not_ascii": (lambda key, c: "ü" * 192, "AUTHENTICATE.Signature: expected 192 hex digits, not 384 characters"),
 }
 
 
@@ -154,7 +154,7 @@ def test_a_replayed_signature_is_refused(login_routerd, connect, known_key):
     thief.authenticate(signature)
     message = thief.expect(ABORT)
     assert message[2] == "wamp.error.not_authorized"
-    assert message[1]["message"] == f"message signed is bogus [got 0x{signature[128:]}, expected 0x{expected}]"
+    assert message[1]["message"] == f"the client has signed 0x{signature[128:]} instead of the challenge 0x{expected}"
     thief.wait_closed()
 
 

@@ -373,7 +373,7 @@ static void test_a_replayed_signature(void **state)
 	snprintf(json, sizeof(json), "[5,\"%s%s\",{}]", sig_hex, challenge_hex);
 	say(json);
 	verify_signatures();
-	assert_true(sent("message signed is bogus"));
+	assert_true(sent("instead of the challenge"));
 	assert_true(sent("wamp.error.not_authorized"));
 	assert_null(posted(POST_JOIN));
 	client_gone(CONN_END_OWN);

@@ -100,7 +100,8 @@ enum config_method_id {
 	METHOD_TICKET = 1,
 	METHOD_WAMPCRA = 2,
 	METHOD_SCRAM = 3, /* also the WAMP method wamp-scram */
-	METHOD_COUNT = 4,
+	METHOD_COOKIE = 4,
+	METHOD_COUNT = 5,
 };
 
 /* The keys of these methods in the file, which are also their WAMP names. */

@@ -12,10 +12,9 @@
 #include <sodium.h>
 
 const char *const config_method_names[METHOD_COUNT] = {
-	[METHOD_CRYPTOSIGN] = "cryptosign",
-	[METHOD_TICKET] = "ticket",
-	[METHOD_WAMPCRA] = "wampcra",
-	[METHOD_SCRAM] = "scram",
+	[METHOD_CRYPTOSIGN] = "cryptosign", [METHOD_TICKET] = "ticket",
+	[METHOD_WAMPCRA] = "wampcra",       [METHOD_SCRAM] = "scram",
+	[METHOD_COOKIE] = "cookie",
 };
 const char *const config_kdf_names[CONFIG_KDF_COUNT + 1] = {
 	[CONFIG_KDF_AUTOBAHN] = "argon2id-13",
@@ -193,15 +192,16 @@ static void check_method(struct conf *c, void *map)
 			  "authids; with 'type: dynamic' an authenticator knows them");
 }
 
-#define METHOD_KEYS(principals_key, its_table)                                           \
+#define METHOD_TYPE                                                                      \
 	CONF_KEY_OF("type", ENUM, struct config_method, type, int, .required = true,     \
 		    .names = method_types, .later = no_types, .def = -1),                \
 		CONF_KEY("authenticator", STRING, struct config_method, authenticator,   \
-			 .rule = NULL),                                                  \
-		CONF_ARRAY_KEY(principals_key, NAMED, struct config_method, principals,  \
-			       n_principals, struct config_principal, .min = 1,          \
-			       .max = CONFIG_MAX_PRINCIPALS, .rule = &authid_rule,       \
-			       .table = &(its_table))
+			 .rule = NULL)
+#define METHOD_KEYS(principals_key, its_table)                                           \
+	METHOD_TYPE, CONF_ARRAY_KEY(principals_key, NAMED, struct config_method,         \
+				    principals, n_principals, struct config_principal,   \
+				    .min = 1, .max = CONFIG_MAX_PRINCIPALS,              \
+				    .rule = &authid_rule, .table = &(its_table))
 
 static const struct conf_key cryptosign_keys[] = {
 	METHOD_KEYS("principals", key_holder_table),
@@ -227,6 +227,24 @@ static const struct conf_key scram_keys[] = {
 static const struct conf_table scram_table =
 	CONF_TABLE("scram", struct config_method, scram_keys, check_method);
 
+static void check_cookie(struct conf *c, void *map)
+{
+	const struct config_method *m = map;
+
+	if (m->type == METHOD_STATIC)
+		conf_fail(c, &m->type,
+			  "'type': expected 'dynamic': only an authenticator can know "
+			  "which cookies are valid");
+	else
+		check_method(c, map);
+}
+
+static const struct conf_key cookie_keys[] = {
+	METHOD_TYPE,
+};
+static const struct conf_table cookie_table =
+	CONF_TABLE("cookie", struct config_method, cookie_keys, check_cookie);
+
 static const struct conf_key anonymous_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
 		    .required = true, .names = static_only, .later = not_static,
@@ -245,6 +263,7 @@ static const struct conf_key auth_keys[] = {
 	METHOD(ticket, METHOD_TICKET),
 	METHOD(wampcra, METHOD_WAMPCRA),
 	METHOD(scram, METHOD_SCRAM),
+	METHOD(cookie, METHOD_COOKIE),
 	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
 };
 const struct conf_table config_auth_table =

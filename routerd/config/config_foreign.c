@@ -104,6 +104,6 @@ const struct conf_foreign config_foreign[] = {
 	    "session in a realm; 'authenticator' names it"),
 	KEY("anonymous", "authid", NULL,
 	    "is not supported: each anonymous session gets its own authid"),
-	{"auth", {"tls", "cookie"}, NULL, NULL},
+	{"auth", {"tls"}, NULL, NULL},
 	{0},
 };

@@ -164,6 +164,7 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, raw, &l->paths, "paths", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET);
+	refuse_if(c, raw, &l->auth.methods[METHOD_COOKIE].type, "cookie", OF_WEBSOCKET);
 	refuse_if(c, silent, &o->auto_ping_interval, "auto_ping_interval", OF_RAW_PINGS);
 	refuse_if(c, silent, &o->auto_ping_timeout, "auto_ping_timeout", OF_RAW_PINGS);
 	refuse_if(c, l->type == LISTENER_WEBSOCKET && o->rawsocket_ping,

@@ -29,6 +29,11 @@ static void warn_of_origins(struct conf *c, const struct config_listener *l)
 			  "any web page can connect to this transport as an anonymous "
 			  "client: list the origins that may connect in "
 			  "'allowed_origins' of 'options'");
+	if (l->auth.methods[METHOD_COOKIE].type != -1 && (none || all))
+		conf_warn(
+			c, &l->auth.methods[METHOD_COOKIE].type,
+			"any web page can log in with the cookies of its visitors: list "
+			"the site's own pages in 'allowed_origins' of 'options'");
 	if (all && o->allowed_origins.count > 1)
 		conf_warn(c, &o->allowed_origins,
 			  "'allowed_origins': \"*\" allows all origins, so the others "

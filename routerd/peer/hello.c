@@ -8,8 +8,8 @@
 #include <sodium.h>
 
 static const struct login_method *const login_methods[] = {
-	&login_anonymous, &login_cryptosign, &login_ticket,
-	&login_wampcra,   &login_wamp_scram, &login_scram,
+	&login_anonymous,  &login_cryptosign, &login_ticket, &login_wampcra,
+	&login_wamp_scram, &login_scram,      &login_cookie,
 };
 
 static bool is_offered(const struct login_method *m, const struct config_listener *l)
@@ -36,7 +36,7 @@ static uint64_t random_id(void)
 	return id;
 }
 
-static const struct login_method *choose_method(const struct config_listener *l,
+static const struct login_method *choose_method(const struct login *lg,
 						const struct msg_hello *h)
 {
 	static const struct slice anonymous = {(const uint8_t *)"anonymous", 9};
@@ -47,7 +47,8 @@ static const struct login_method *choose_method(const struct config_listener *l,
 	for (unsigned i = 0; i < n; i++)
 		for (size_t m = 0; m < ARRAY_LEN(login_methods); m++)
 			if (slice_eq_str(names[i], login_methods[m]->name) &&
-			    is_offered(login_methods[m], l))
+			    is_offered(login_methods[m], lg->listener) &&
+			    (login_methods[m] != &login_cookie || lg->has_cookie))
 				return login_methods[m];
 	return NULL;
 }
@@ -103,7 +104,7 @@ void login_hello(struct peer *p, const struct msg_hello *h)
 			  lg->listener->options.open_handshake_timeout;
 	lg->asked_realm = log_quote(h->realm);
 	lg->asked_authid = log_quote(h->authid);
-	lg->method = choose_method(lg->listener, h);
+	lg->method = choose_method(lg, h);
 	if (lg->method == NULL) {
 		deny_methods(p, h);
 		return;

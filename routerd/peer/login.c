@@ -27,7 +27,7 @@ struct login *login_new(struct peer *p, const struct config_listener *l)
 	lg->peer = p;
 	lg->listener = l;
 	lg->peer_name = conn_peer_name(p->conn);
-	buf_init(&lg->http_headers, HEADERS_MAX);
+	buf_init_secret(&lg->http_headers, HEADERS_MAX); /* cookies are secrets */
 	buf_init(&lg->extra, AUTH_MAX_MESSAGE);
 	p->login = lg;
 	return lg;
@@ -59,6 +59,7 @@ static void store_headers(struct login *lg, const struct http_request *req)
 					    h->name.len) == 0;
 		if (again)
 			continue;
+		lg->has_cookie |= slice_eq_str(slice_of(name, h->name.len), "cookie");
 		token_put_str(&w, slice_of(name, h->name.len));
 		token_put_str(&w, h->value);
 	}

@@ -8,7 +8,8 @@
  *
  * The client's HELLO lists the methods that it supports; the router takes the first one
  * that the listener offers and ignores names that it does not know. Each method has a
- * file (anonymous.c, cryptosign.c, ticket.c, wampcra.c, wampscram.c) and a row in the
+ * file (anonymous.c, cryptosign.c, cookie.c, ticket.c, wampcra.c,
+ * wampscram.c) and a row in the
  * table in hello.c. A method that needs an authenticator asks it through ask.c:
  * cryptosign at HELLO, before CHALLENGE; ticket after AUTHENTICATE. If the configuration
  * lists the principals, nobody is asked: see local.c.
@@ -48,6 +49,7 @@ struct login {
 	/* From the upgrade request, for the authenticator. */
 	char *path;              /* owned */
 	struct buf http_headers; /* an encoded map */
+	bool has_cookie;         /* the request had a Cookie */
 
 	/* From the authenticator. */
 	struct identity *identity; /* counted; NULL until the principal is known */
@@ -90,7 +92,7 @@ struct login_method {
 };
 enum { LOGIN_ANONYMOUS = -1 };
 extern const struct login_method login_anonymous, login_cryptosign, login_ticket,
-	login_wampcra, login_scram, login_wamp_scram;
+	login_wampcra, login_scram, login_wamp_scram, login_cookie;
 
 /* --- login.c --- */
 

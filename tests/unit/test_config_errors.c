@@ -656,9 +656,12 @@ static void errors_in_auth(void **state)
 		{IN_SCRAM "kdf: scrypt}}", "5:6: 'kdf': expected 'argon2id-13', "
 					   "'argon2id13' or 'pbkdf2', not 'scrypt'"},
 		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},
-		{"cookie: {", "4:10: 'cookie' is not supported yet: leave it out"},
+		{"cookie: {type: static",
+		 "4:17: 'type': expected 'dynamic': only an authenticator can know which "
+		 "cookies are valid"},
+		{"cookie: {type: dynamic", "4:10: " NO_AUTHENTICATOR},
 		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign', "
-			     "'ticket', 'wampcra', 'scram' or 'anonymous'"},
+			     "'ticket', 'wampcra', 'scram', 'cookie' or 'anonymous'"},
 	};
 
 	check_all(refuse, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);

@@ -65,6 +65,7 @@ struct msg_hello {
 	struct slice pubkey;          /* authextra.pubkey, if it is a string */
 	struct slice channel_binding; /* authextra.channel_binding, if it is a string */
 	struct slice nonce;           /* authextra.nonce, if it is a string */
+	struct slice challenge;       /* authextra.challenge, if it is a string */
 };
 
 /*
@@ -215,8 +216,13 @@ extern const char *const wamp_invoke_names[WAMP_INVOKE_COUNT];
 void msg_write_closing(struct buf *out, enum serializer s, enum wamp_type type,
 		       const char *uri, struct slice message);
 void msg_write_challenge_ticket(struct buf *out, enum serializer s);
+struct msg_key_challenge {
+	const char *challenge; /* hex */
+	/* If the client has sent a challenge: the router's answer, in hex; else NULL. */
+	const char *signature, *pubkey;
+};
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
-				    const char *challenge_hex);
+				    const struct msg_key_challenge *c);
 struct msg_cra_challenge {
 	struct slice challenge; /* the text to sign */
 	struct slice salt;      /* empty: none, and the next two are left out */

@@ -40,14 +40,18 @@ void msg_write_challenge_ticket(struct buf *out, enum serializer s)
 }
 
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
-				    const char *challenge_hex)
+				    const struct msg_key_challenge *c)
 {
 	struct token_writer w;
 
-	begin_challenge(&w, out, s, "cryptosign", 2);
-	put_text_pair(&w, "challenge", slice_str(challenge_hex));
+	begin_challenge(&w, out, s, "cryptosign", c->signature == NULL ? 2 : 4);
+	put_text_pair(&w, "challenge", slice_str(c->challenge));
 	token_put_text(&w, "channel_binding");
 	token_put_null(&w);
+	if (c->signature != NULL) {
+		put_text_pair(&w, "signature", slice_str(c->signature));
+		put_text_pair(&w, "pubkey", slice_str(c->pubkey));
+	}
 	end_challenge(&w);
 }
 

@@ -60,6 +60,7 @@ static const struct msg_option authextra_keys[] = {
 	{NAME("channel_binding"), OPTION_HINT,
 	 offsetof(struct msg_hello, channel_binding)},
 	{NAME("nonce"), OPTION_HINT, offsetof(struct msg_hello, nonce)},
+	{NAME("challenge"), OPTION_HINT, offsetof(struct msg_hello, challenge)},
 };
 const struct option_table msg_authextra_keys = OPTIONS(authextra_keys);
 static const struct msg_option closing_details[] = {

@@ -200,6 +200,7 @@ static void check_config(struct conf *c, void *map)
 	struct config *cfg = map;
 
 	set_default_names(c, cfg);
+	config_node_key_read(c, cfg);
 	for (size_t i = 0; i < cfg->n_listeners; i++) {
 		struct config_listener *l = &cfg->listeners[i];
 
@@ -220,6 +221,7 @@ static const struct conf_key config_keys[] = {
 	CONF_KEY("threads", INT, struct config, threads, .min = 1,
 		 .max = CONFIG_MAX_THREADS, .text = "auto"),
 	CONF_KEY("node", STRING, struct config, node, .max = 255),
+	CONF_KEY("node_key_file", STRING, struct config, node_key_file, .text = NULL),
 	CONF_ARRAY_KEY("realms", LIST, struct config, realms, n_realms,
 		       struct config_realm, .required = true, .names_differ = true,
 		       .reloads = true, .min = 1, .max = CONFIG_MAX_REALMS,

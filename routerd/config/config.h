@@ -231,6 +231,13 @@ struct config {
 	int version;
 	int threads;      /* 0: auto; see cpus.h */
 	const char *node; /* sent as x_cb_node */
+	/*
+	 * The router's own key, with which it proves to clients who it is. NULL: none,
+	 * and the next two are zero.
+	 */
+	const char *node_key_file;
+	uint8_t node_secret[64]; /* of crypto_sign */
+	uint8_t node_public[FIELD_KEY_LEN];
 	struct config_realm *realms;
 	size_t n_realms;
 	struct config_listener *listeners;
@@ -240,7 +247,8 @@ struct config {
 	struct config_limits limits;
 	struct conf_log log;
 	uint8_t digest_key[CONFIG_DIGEST_LEN]; /* random; see config_digest */
-	uint8_t decoy_key[CONFIG_DIGEST_LEN];  /* random; see config_salt */
+	/* See config_salt. Derived from the node's key if there is one; else random. */
+	uint8_t decoy_key[CONFIG_DIGEST_LEN];
 	struct {
 		/* for tests: the worker that SIGUSR2 stalls; -1: none */
 		int stall_worker;

@@ -43,6 +43,9 @@ int config_authenticator_named(struct conf *c, const struct config *cfg,
  */
 void config_secret_read(struct conf *c, struct config_secret *secret, const char *key);
 
+/* Reads the node's key, if the file names one. In config_secret.c. */
+void config_node_key_read(struct conf *c, struct config *cfg);
+
 /* Crossbar's keys that routerd does not have, in config_foreign.c. */
 extern const struct conf_foreign config_foreign[];
 

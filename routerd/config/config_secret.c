@@ -8,6 +8,7 @@
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -136,6 +137,50 @@ void config_secret_read(struct conf *c, struct config_secret *secret, const char
 		read_credential(c, secret);
 }
 
+/* --- the node's key --- */
+
+/* Reads the 32 bytes of a private key. */
+static bool read_seed(const struct secret_file *f, int fd,
+		      uint8_t seed[crypto_sign_SEEDBYTES + 1])
+{
+	struct stat st;
+	ssize_t n;
+
+	if (!check_file(f, fd))
+		return false;
+	if (fstat(fd, &st) == 0 && (st.st_mode & S_IRWXG) != 0)
+		return refuse_file(f, "other users can read this key: chmod 0600");
+	do {
+		n = read(fd, seed, crypto_sign_SEEDBYTES + 1);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return refuse_file(f, err_str(E_SYS));
+	if (n != crypto_sign_SEEDBYTES)
+		return refuse_file(f, "expected a private key of 32 bytes, as authctl "
+				      "key gen makes it");
+	return true;
+}
+
+void config_node_key_read(struct conf *c, struct config *cfg)
+{
+	const struct secret_file f = {c, &cfg->node_key_file, cfg->node_key_file};
+	uint8_t seed[crypto_sign_SEEDBYTES + 1];
+
+	static_assert(sizeof(cfg->node_secret) == crypto_sign_SECRETKEYBYTES,
+		      "node_secret is a secret key of crypto_sign");
+	if (cfg->node_key_file == NULL)
+		return;
+	int fd = open(f.path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0) {
+		(void)refuse_file(&f, err_str(E_SYS));
+		return;
+	}
+	if (read_seed(&f, fd, seed))
+		crypto_sign_seed_keypair(cfg->node_public, cfg->node_secret, seed);
+	sodium_memzero(seed, sizeof(seed));
+	close(fd);
+}
+
 /* --- deriving --- */
 
 void config_digest(const struct config *cfg, struct slice secret,
@@ -243,6 +288,10 @@ void config_derive(struct config *cfg)
 {
 	randombytes_buf(cfg->digest_key, sizeof(cfg->digest_key));
 	randombytes_buf(cfg->decoy_key, sizeof(cfg->decoy_key));
+	if (cfg->node_key_file != NULL)
+		crypto_generichash(cfg->decoy_key, sizeof(cfg->decoy_key),
+				   (const uint8_t *)"decoy", 5, cfg->node_secret,
+				   sizeof(cfg->node_secret));
 	for (size_t i = 0; i < cfg->n_listeners; i++)
 		derive_methods(cfg, &cfg->listeners[i].auth);
 }

@@ -24,17 +24,40 @@ struct cryptosign {
 	struct field_key claimed_key;
 	struct field_keys keys; /* the client may sign with any of them */
 	uint8_t challenge[CHALLENGE_LEN];
+	struct field_key clients_challenge; /* which the router must sign */
 	uint8_t signature[crypto_sign_BYTES];
 };
 
+/* Signs the client's challenge, so that the client knows which router this is. */
+static void sign_clients_challenge(const struct peer *p,
+				   char signature[2 * SIGNED_LEN + 1])
+{
+	const struct cryptosign *cs = p->login->state;
+	uint8_t msg[SIGNED_LEN];
+
+	crypto_sign_detached(msg, NULL, cs->clients_challenge.octets, CHALLENGE_LEN,
+			     p->peers->config->node_secret);
+	memcpy(msg + crypto_sign_BYTES, cs->clients_challenge.octets, CHALLENGE_LEN);
+	sodium_bin2hex(signature, 2 * SIGNED_LEN + 1, msg, sizeof(msg));
+}
+
 static void send_challenge(struct peer *p)
 {
-	char text[2 * CHALLENGE_LEN + 1];
+	char text[2 * CHALLENGE_LEN + 1], signature[2 * SIGNED_LEN + 1];
+	char pubkey[2 * FIELD_KEY_LEN + 1];
+	const struct config *cfg = p->peers->config;
 	struct cryptosign *cs = p->login->state;
+	struct msg_key_challenge c = {.challenge = text};
 
 	randombytes_buf(cs->challenge, CHALLENGE_LEN);
 	sodium_bin2hex(text, sizeof(text), cs->challenge, CHALLENGE_LEN);
-	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, text);
+	if (cs->clients_challenge.there && cfg->node_key_file != NULL) {
+		sign_clients_challenge(p, signature);
+		fields_key_encode(cfg->node_public, pubkey);
+		c.signature = signature;
+		c.pubkey = pubkey;
+	}
+	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, &c);
 	peer_send_sure(p);
 }
 
@@ -116,6 +139,13 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 		return;
 	}
 	cs->claimed_key.there = fields_key_decode(h->pubkey, cs->claimed_key.octets) == 0;
+	cs->clients_challenge.there =
+		fields_key_decode(h->challenge, cs->clients_challenge.octets) == 0;
+	if (h->challenge.len > 0 && !cs->clients_challenge.there) {
+		login_deny(p, WAMP_ERROR_NOT_AUTHORIZED,
+			   slice_str("authextra.challenge: expected 64 hex digits"));
+		return;
+	}
 	if (!login_is_dynamic(p)) {
 		challenge_locally(p, h);
 		return;

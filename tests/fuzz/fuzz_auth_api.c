@@ -7,6 +7,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+AGAIN(auth, proof, item)
 AGAIN(admin, principal, item)
 AGAIN(admin, list, params)
 AGAIN(admin, list_result, item)
@@ -18,7 +19,7 @@ static again_fn *const all[] = {
 	error_again,     revoke_again,           revoke_result_again, ping_result_again,
 	opened_again,    closed_again,           failed_again,        principal_again,
 	authorize_again, authorize_result_again, list_again,          list_result_again,
-	target_again,    change_again,
+	target_again,    change_again,           proof_again,
 };
 
 static void walk_list(struct slice in)

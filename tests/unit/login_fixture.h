@@ -222,7 +222,17 @@ static const char yaml[] =
 	"  - type: websocket\n"
 	"    endpoint: {type: tcp, port: 2}\n"
 	"    auth:\n"
-	"      ticket: {type: static, principals: {joe: {role: device, ticket: s3cret}}}\n";
+	"      ticket: {type: static, principals: {joe: {role: device, ticket: s3cret}}}\n"
+	"      wampcra: {type: static, users: {joe: {role: device, secret: s3cret}}}\n"
+	"      scram:\n" /* the password is "pencil" */
+	"        type: static\n"
+	"        principals:\n"
+	"          joe:\n"
+	"            {role: device, kdf: pbkdf2, iterations: 1, salt: 0011223344556677,\n"
+	"             stored-key: "
+	"6367aee6cbae04aa9fd26e32ca9f76ea380296378a5cebe716232a7744c59aac,\n"
+	"             server-key: "
+	"75aa01b7f3113727b74e757fc12d200886390054dc5c649d9f03fd4865e8d426}\n";
 
 struct world {
 	struct config *config;

@@ -43,7 +43,8 @@ static void errors_at_the_top(void **state)
 		 "4:1: unknown key 'thread' in the file (did you mean 'threads'?)"},
 		{"listen: 1",
 		 "4:1: unknown key 'listen' in the file, expected 'version', 'threads', "
-		 "'node', 'realms', 'authenticators', 'transports', 'limits', 'log' or "
+		 "'node', 'node_key_file', 'realms', 'authenticators', 'transports', "
+		 "'limits', 'log' or "
 		 "'debug'"},
 		{"threads: 0", "4:10: " THREADS "'0'"},
 		{"threads: 17", "4:10: " THREADS "'17'"},

@@ -85,6 +85,86 @@ static void log_in_by_local_ticket(void)
 	owner_says(POST_JOINED, NULL);
 }
 
+/* Copies the text that a key of the last message has, without escapes. */
+static void copy_text(const char *key, char *to, size_t size)
+{
+	const char *at = strstr(w.conn.sent, key);
+	size_t n = 0;
+
+	assert_non_null(at);
+	for (at += strlen(key); *at != '"' && n + 1 < size; at++) {
+		at += *at == '\\';
+		to[n++] = *at;
+	}
+	to[n] = '\0';
+}
+
+static void log_in_by_local_cra(void)
+{
+	char challenge[1024], signature[CRA_SIGNATURE_LEN + 1], json[256];
+	struct cra_key key;
+
+	w.conn.peer.login->listener = &w.config->listeners[1];
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"j\\u006fe\","
+	    "\"authmethods\":[\"wampcra\"]}]");
+	if (over())
+		return;
+	copy_text("\"challenge\":\"", challenge, sizeof(challenge));
+	cra_key_of(slice_str("s3cret"), &key);
+	cra_sign(&key, slice_str(challenge), signature);
+	snprintf(json, sizeof(json), "[5,\"%s\",{}]", signature);
+	say(json);
+	if (over())
+		return;
+	verify_signatures();
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
+/* Says AUTHENTICATE with the proof that joe's password gives for this nonce. */
+static void say_proof(const char *client_nonce, const char *nonce)
+{
+	uint8_t key[32], stored[32], signature[32];
+	char message[512], proof[64], json[512];
+
+	assert_int_equal(
+		sodium_hex2bin(key, sizeof(key),
+			       "0ae716d6c629e168909ec82c69ce429cef9eeb73d2b46d9176301cf22"
+			       "c19e55d",
+			       64, NULL, NULL, NULL),
+		0);
+	crypto_hash_sha256(stored, key, sizeof(key));
+	snprintf(message, sizeof(message),
+		 "n=joe,r=%s,r=%s,s=ABEiM0RVZnc=,i=1,c=biws,r=%s", client_nonce, nonce,
+		 nonce);
+	crypto_auth_hmacsha256(signature, (uint8_t *)message, strlen(message), stored);
+	for (size_t i = 0; i < sizeof(key); i++)
+		key[i] ^= signature[i];
+	sodium_bin2base64(proof, sizeof(proof), key, sizeof(key),
+			  sodium_base64_VARIANT_ORIGINAL);
+	snprintf(json, sizeof(json), "[5,\"%s\",{\"nonce\":\"%s\"}]", proof, nonce);
+	say(json);
+}
+
+static void log_in_by_local_scram(void)
+{
+	static const char nonce[] = "AAECAwQFBgcICQoLDA0ODw==";
+	char both[128];
+
+	w.conn.peer.login->listener = &w.config->listeners[1];
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"j\\u006fe\","
+	    "\"authmethods\":[\"wamp-scram\"],"
+	    "\"authextra\":{\"nonce\":\"AAECAwQFBgcICQoLDA0ODw==\"}}]");
+	if (over())
+		return;
+	copy_text("\"nonce\":\"", both, sizeof(both));
+	say_proof(nonce, both);
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
 static void memory_runs_out(void (*log_in)(void))
 {
 	unsigned joined = 0;
@@ -125,9 +205,19 @@ static void test_memory_runs_out_with_a_local_ticket(void **state)
 	memory_runs_out(log_in_by_local_ticket);
 }
 
+static void test_memory_runs_out_with_a_local_secret(void **state)
+{
+	(void)state;
+	memory_runs_out(log_in_by_local_cra);
+	connect_client();
+	memory_runs_out(log_in_by_local_scram);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_local_secret,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_local_ticket,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out, setup, teardown),

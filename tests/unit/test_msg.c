@@ -900,6 +900,45 @@ static const char *const payloads[] = {"[1], {\"k\":null}", "9101 81a16bc0",
 /* [1] */
 static const char *const short_payloads[] = {"[1]", "9101", "8101"};
 
+static void write_challenges(enum serializer s, struct buf *out)
+{
+	struct msg_key_challenge key = {.challenge = "00ff"};
+	struct msg_cra_challenge cra = {.challenge = slice_str("{\"a\"")};
+	struct msg_scram_challenge scram = {.method = "wamp-scram",
+					    .nonce = slice_str("n"),
+					    .salt = slice_str("s"),
+					    .kdf = slice_str("k"),
+					    .iterations = 7};
+
+	msg_write_challenge_ticket(out, s);
+	check_sent(s, out, "[4 'ticket' {}]");
+	msg_write_challenge_cryptosign(out, s, &key);
+	check_sent(s, out,
+		   "[4 'cryptosign' {'challenge' '00ff' 'channel_binding' null}]");
+	key.signature = "aa";
+	key.pubkey = "bb";
+	msg_write_challenge_cryptosign(out, s, &key);
+	check_sent(s, out,
+		   "[4 'cryptosign' {'challenge' '00ff' 'channel_binding' null "
+		   "'signature' 'aa' 'pubkey' 'bb'}]");
+	msg_write_challenge_cra(out, s, &cra);
+	check_sent(s, out, "[4 'wampcra' {'challenge' '{\"a\"'}]");
+	cra = (struct msg_cra_challenge){slice_str("c"), slice_str("s"), 1000, 32};
+	msg_write_challenge_cra(out, s, &cra);
+	check_sent(s, out,
+		   "[4 'wampcra' {'challenge' 'c' 'salt' 's' 'iterations' 1000 'keylen' "
+		   "32}]");
+	msg_write_challenge_scram(out, s, &scram);
+	check_sent(s, out,
+		   "[4 'wamp-scram' {'nonce' 'n' 'salt' 's' 'kdf' 'k' 'iterations' 7 "
+		   "'memory' null}]");
+	scram.memory = 64;
+	msg_write_challenge_scram(out, s, &scram);
+	check_sent(s, out,
+		   "[4 'wamp-scram' {'nonce' 'n' 'salt' 's' 'kdf' 'k' 'iterations' 7 "
+		   "'memory' 64}]");
+}
+
 static void test_write_replies(void **state)
 {
 	struct buf out;
@@ -922,10 +961,7 @@ static void test_write_replies(void **state)
 		msg_write_closing(&out, s, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT,
 				  slice_of(NULL, 0));
 		check_sent(s, &out, "[6 {} 'wamp.close.goodbye_and_out']");
-		msg_write_challenge_cryptosign(&out, s, "00ff");
-		check_sent(
-			s, &out,
-			"[4 'cryptosign' {'challenge' '00ff' 'channel_binding' null}]");
+		write_challenges(s, &out);
 		msg_write_error_text(&out, s, WAMP_CALL, 7, WAMP_ERROR_NO_SUCH_PROCEDURE,
 				     slice_str("no \xc3\xa9"));
 		check_sent(s, &out,

@@ -405,7 +405,11 @@ static NOINLINE int read_binary_payload(struct decoder *d, struct slice binary)
 		return 0;
 	if (err == 0)
 		err = expect_absent(d, item);
-	return err == 0 ? 0 : fail_in_payload(d, 1, err);
+	if (err == 0)
+		return 0;
+	(void)fail_in_payload(d, 1, err);
+	d->out->fault.expected = "nothing, because Arguments is a binary";
+	return err;
 }
 
 /* Reads Arguments and ArgumentsKw, if they are there. */

@@ -149,7 +149,9 @@ static int read_passthru(enum serializer s, struct msg *m, unsigned option,
 			 struct buf *found, size_t *total)
 {
 	struct slice value = m->passthru_value[option], text;
-	const char *expected = "a string";
+	const char *expected = option == MSG_ENC_ALGO || option == MSG_ENC_SERIALIZER
+				       ? passthru_fault(option, slice_of(NULL, 0))
+				       : "a string";
 	struct token_reader r;
 	struct buf scratch;
 	struct token t;

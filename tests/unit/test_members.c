@@ -549,6 +549,57 @@ static void test_each_gets_what_is_for_it(void **state)
 	}
 }
 
+/* An EVENT with this option, "mqtt". */
+static struct post opaque(const char *args, enum msg_passthru option)
+{
+	struct msg m = {.passthru = (uint8_t)(1u << option)};
+	struct post p = json(args);
+
+	m.passthru_value[option] = slice_str("\"mqtt\"");
+	assert_int_equal(options_new(SERIALIZER_JSON, &m, &p.options), 0);
+	return p;
+}
+
+/* Only members with payload transparency get enc_algo; all get ppt_scheme. */
+static void test_each_gets_what_it_understands(void **state)
+{
+	struct peer *ann = member(SERIALIZER_JSON, 1, "ann");
+	struct peer *joe = member(SERIALIZER_CBOR, 2, "joe");
+	struct peer *joe2 = member(SERIALIZER_JSON, 3, "joe");
+
+	(void)state;
+	joe->identity->features.of[WAMP_ROLE_SUBSCRIBER] =
+		WAMP_FEATURE_PAYLOAD_TRANSPARENCY;
+	joe2->identity->features.of[WAMP_ROLE_CALLEE] = WAMP_FEATURE_PAYLOAD_TRANSPARENCY;
+	fan_out((struct post[]){json("[1]"), opaque("\"\\u0000AQ==\"", MSG_ENC_ALGO),
+				opaque("[\"\\u0000Ag==\"]", MSG_PPT_SCHEME), json("[4]")},
+		4);
+	EXPECT(ann,
+	       "[36,7,1,{},[1]] [36,7,3,{\"ppt_scheme\":\"mqtt\"},[\"\\u0000Ag==\"]] "
+	       "[36,7,4,{},[4]]");
+	EXPECT(joe2,
+	       "[36,7,1,{},[1]] [36,7,3,{\"ppt_scheme\":\"mqtt\"},[\"\\u0000Ag==\"]] "
+	       "[36,7,4,{},[4]]");
+	EXPECT(joe,
+	       "[36,7,1,{},[1]] [36,7,2,{\"enc_algo\":\"mqtt\"},\"\\u0000AQ==\"] "
+	       "[36,7,3,{\"ppt_scheme\":\"mqtt\"},[\"\\u0000Ag==\"]] [36,7,4,{},[4]]");
+	expect_counted(10, 0);
+	assert_int_equal(ps.counters[PEER_EVENTS_NOT_UNDERSTOOD], 2);
+	/* the same if the event comes directly */
+	for (unsigned i = 0; i < 2; i++) {
+		struct post p = opaque("\"\\u0000AQ==\"", MSG_ENC_ALGO);
+
+		p.publication = 9;
+		p.id = 7;
+		fan_out_to_one(i == 0 ? joe : ann, &p);
+		post_drop(&p);
+	}
+	EXPECT(ann, "");
+	EXPECT(joe, "[36,7,9,{\"enc_algo\":\"mqtt\"},\"\\u0000AQ==\"]");
+	expect_counted(11, 0);
+	assert_int_equal(ps.counters[PEER_EVENTS_NOT_UNDERSTOOD], 3);
+}
+
 /* Events with different lists are never one piece, also if the lists are equal. */
 static void test_lists_end_a_run(void **state)
 {
@@ -1098,6 +1149,7 @@ int main(void)
 		T(test_many_end_in_pieces),
 		T(test_exclude_me),
 		T(test_each_gets_what_is_for_it),
+		T(test_each_gets_what_it_understands),
 		T(test_lists_end_a_run),
 		T(test_disclosed_publisher),
 		T(test_too_long_with_its_publisher),

@@ -453,6 +453,16 @@ static const struct {
 	{"[6,{\"message\":\"\\ud83d\"},\"u\"]", E_VALUE,
 	 "GOODBYE.Details.message: a string has an unpaired surrogate, such as half of "
 	 "an emoji"},
+	{"[48,7,{\"enc_algo\":\"mqtt\"},\"p\",\"\\u0000A\"]", E_VALUE,
+	 "CALL.Arguments: a string begins with U+0000, which marks binary data, but no "
+	 "base64 follows"},
+	{"[48,7,{\"enc_algo\":\"mqtt\"},\"p\",\"\\u0000AQ==\",{}]", E_TYPE,
+	 "CALL.ArgumentsKw: expected nothing, because Arguments is a binary"},
+	{"[48,7,{\"ppt_scheme\":\"mqtt\"},\"p\",\"\\u0000AQ==\"]", E_TYPE,
+	 "CALL.Arguments: expected a list"},
+	{"[8,68,7,{\"ppt_keyid\":\"\\ud83d\"},\"e\"]", E_VALUE,
+	 "ERROR.Details.ppt_keyid: a string has an unpaired surrogate, such as half of "
+	 "an emoji"},
 	/* a malformed message is reported in place of earlier invalid values */
 	{"[16,7,{\"x\":NaN,\"acknowledge\":1},\"t\"]", E_TYPE,
 	 "PUBLISH.Options.acknowledge: expected a boolean"},

@@ -145,6 +145,93 @@ static void test_no_effect(void **state)
 			assert_null(make_well((enum serializer)s, rows[i]));
 }
 
+/* Options that describe the payload: their copies, and the features that they need. */
+static void test_passthru(void **state)
+{
+	enum { PPT = WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE };
+	enum { ENC = WAMP_FEATURE_PAYLOAD_TRANSPARENCY };
+	static const struct {
+		const char *options, *shown;
+		uint8_t needs;
+	} rows[] = {
+		{"{\"ppt_scheme\":\"x_\\u00e9\\n\"}", "ppt_scheme=x_\xc3\xa9\n;", PPT},
+		{"{\"ppt_keyid\":\"k\",\"ppt_cipher\":\"\",\"ppt_scheme\":\"wamp\","
+		 "\"ppt_serializer\":\"cbor\"}",
+		 "ppt_scheme=wamp;ppt_serializer=cbor;ppt_cipher=;ppt_keyid=k;", PPT},
+		{"{\"enc_key\":\"k\",\"enc_serializer\":\"x_mine_2\",\"enc_algo\":"
+		 "\"xbr\"}",
+		 "enc_algo=xbr;enc_key=k;enc_serializer=x_mine_2;", ENC},
+		{"{\"enc_algo\":\"x_\",\"ppt_scheme\":\"x\",\"eligible\":[1]}",
+		 "ppt_scheme=x;enc_algo=x_;", PPT | ENC},
+		/* the other options of a kind are ignored without its first one */
+		{"{\"enc_algo\":\"mqtt\",\"ppt_keyid\":7}", "enc_algo=mqtt;", ENC},
+		{"{\"ppt_scheme\":\"mqtt\",\"enc_key\":7,\"enc_algo\":\"\"}",
+		 "ppt_scheme=mqtt;", PPT},
+		{"{\"eligible\":[1],\"ppt_keyid\":\"k\",\"ppt_scheme\":\"\"}", NULL, 0},
+	};
+	char shown[200];
+
+	(void)state;
+	for (size_t i = 0; i < SERIALIZER_COUNT * ARRAY_LEN(rows); i++) {
+		size_t row = i / SERIALIZER_COUNT;
+		struct options *o = make_well((enum serializer)(i % SERIALIZER_COUNT),
+					      rows[row].options);
+		const struct slice *texts = options_passthru(o);
+		int len = 0;
+
+		assert_int_equal(texts == NULL, rows[row].shown == NULL);
+		for (unsigned k = 0; texts != NULL && k < MSG_PASSTHRU_COUNT; k++)
+			if (texts[k].p != NULL)
+				len += sprintf(shown + len, "%s=%.*s;",
+					       msg_passthru_names[k], (int)texts[k].len,
+					       (const char *)texts[k].p);
+		if (texts != NULL)
+			assert_string_equal(shown, rows[row].shown);
+		for (unsigned f = 0; f < 256; f++)
+			assert_int_equal(options_understood(o, (uint8_t)f),
+					 (rows[row].needs & ~f) == 0);
+		/* the lists apply beside them */
+		struct identity one = session(1, "a", "b"), two = session(2, "a", "b");
+		assert_true(options_pass(o, &one));
+		assert_int_equal(options_pass(o, &two),
+				 strstr(rows[row].options, "eligible") == NULL);
+		options_unref(&o);
+	}
+	assert_null(
+		make_well(SERIALIZER_CBOR, "{\"enc_key\":\"k\",\"ppt_keyid\":\"k\"}"));
+}
+
+/* The texts of all options together have at most so many bytes, and count as memory. */
+static void test_passthru_maximum(void **state)
+{
+	char json[2000], keyid[OPTIONS_MAX_PASSTHRU + 1], fault[MSG_FAULT_TEXT_MAX];
+	static const char format[] =
+		"{\"enc_algo\":\"mqtt\",\"ppt_scheme\":\"wamp\",\"ppt_keyid\":\"%.*s\"}";
+	const int most = OPTIONS_MAX_PASSTHRU - 8;
+	struct options *o;
+
+	(void)state;
+	memset(keyid, 'k', sizeof(keyid));
+	for (int s = 0; s < SERIALIZER_COUNT; s++) {
+		sprintf(json, format, 1, keyid);
+		o = make_well((enum serializer)s, json);
+		size_t size = options_size(o);
+		options_unref(&o);
+		sprintf(json, format, most, keyid);
+		o = make_well((enum serializer)s, json);
+		assert_int_equal(options_size(o), size + (size_t)most - 1);
+		options_unref(&o);
+		sprintf(json, format, most + 1, keyid);
+		assert_int_equal(make((enum serializer)s, json, &o, fault), E_TYPE);
+		assert_null(o);
+		assert_string_equal(fault,
+				    "PUBLISH.Options.enc_algo: expected at most 1,024 "
+				    "bytes in all ppt_ and enc_ options");
+	}
+}
+
+#define ALGO "enc_algo: expected cryptobox, mqtt, xbr, or a name such as x_mine"
+
 static void test_wrong_types(void **state)
 {
 	static const struct {
@@ -170,6 +257,28 @@ static void test_wrong_types(void **state)
 		 "exclude_authid: expected a list of strings"},
 		{"{\"exclude_authrole\":[{}],\"exclude\":[1]}",
 		 "exclude_authrole: expected a list of strings"},
+		{"{\"ppt_scheme\":7}", "ppt_scheme: expected a string"},
+		{"{\"ppt_scheme\":\"\\u0000YQ==\"}", "ppt_scheme: expected a string"},
+		{"{\"ppt_scheme\":\"x\",\"ppt_serializer\":[]}",
+		 "ppt_serializer: expected a string"},
+		{"{\"ppt_scheme\":\"x\",\"ppt_cipher\":{}}",
+		 "ppt_cipher: expected a string"},
+		{"{\"ppt_scheme\":\"x\",\"ppt_keyid\":true}",
+		 "ppt_keyid: expected a string"},
+		{"{\"enc_algo\":1}", ALGO},
+		{"{\"enc_algo\":\"Mqtt\"}", ALGO},
+		{"{\"enc_algo\":\"mqtt \"}", ALGO},
+		{"{\"enc_algo\":\"x_a\"}", ALGO},
+		{"{\"enc_algo\":\"x_1a\"}", ALGO},
+		{"{\"enc_algo\":\"x__a\"}", ALGO},
+		{"{\"enc_algo\":\"x_aA\"}", ALGO},
+		{"{\"enc_algo\":\"x_ab\\n\"}", ALGO},
+		{"{\"enc_algo\":\"x\"}", ALGO},
+		{"{\"enc_algo\":\"x_ab\",\"enc_key\":1.5}", "enc_key: expected a string"},
+		{"{\"enc_algo\":\"x_ab\",\"enc_serializer\":\"\"}",
+		 "enc_serializer: expected json, msgpack, cbor, ubjson, flatbuffers, or "
+		 "a "
+		 "name such as x_mine"},
 	};
 	char fault[MSG_FAULT_TEXT_MAX];
 	struct options *o;
@@ -342,9 +451,14 @@ static void test_random_lists(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lists),       cmocka_unit_test(test_no_effect),
-		cmocka_unit_test(test_wrong_types), cmocka_unit_test(test_maximum),
-		cmocka_unit_test(test_size),        cmocka_unit_test(test_random_lists),
+		cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_no_effect),
+		cmocka_unit_test(test_wrong_types),
+		cmocka_unit_test(test_maximum),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_random_lists),
+		cmocka_unit_test(test_passthru),
+		cmocka_unit_test(test_passthru_maximum),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

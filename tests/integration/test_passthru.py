@@ -2,6 +2,10 @@
 """Payloads that only the endpoints understand (specification: "Payload Passthru Mode"), and Autobahn's
 own form of it, payload transparency (enc_algo)."""
 
+import base64
+import os
+
+import peers
 import pytest
 import rawclient
 from rawclient import ABORT, CALL, ERROR, EVENT, INTERRUPT, INVOCATION, PUBLISH, RESULT, YIELD
@@ -365,3 +369,78 @@ def test_queued_calls_keep_their_options(start_routerd, threads, joined):
     caller.result(second)
     call_fails(caller, third)
     assert callee.silent() == []
+
+
+# --- real clients ---
+
+
+def codec(name):
+    return name if name == "reversed" else base64.b64encode(os.urandom(32)).decode()
+
+
+@pytest.mark.parametrize("name", ["key ring", "reversed"])
+@pytest.mark.parametrize("kind", peers.PYTHON)
+def test_autobahn_with_payload_transparency(routerd, join, joined, puppets, kind, name, transport):
+    """Autobahn's own encryption, and a codec with all options."""
+    puppet, serializers, key = puppets(kind), peers.serializers(kind, transport), codec(name)
+    algo = "x_reversed" if name == "reversed" else "cryptobox"
+    without, observer = join(routerd), joined(routerd, "msgpack", ENC)
+    for client in (without, observer):
+        client.subscribe("com.example.t")
+    args, kwargs = [1, "\u00fcn\u00ef", [None, {"a": 2.5}]], {"k": "v"}
+    for one, other in zip(serializers, serializers[1:] + serializers[:1]):
+        caller = peers.Peer(puppet, routerd.url(), one, name=f"caller-{one}", codec=key)
+        callee = peers.Peer(puppet, routerd.url(), other, name=f"callee-{other}", codec=key)
+        callee.subscribe("com.example.t")
+        caller.publish("com.example.t", args, kwargs, acknowledge=True)
+        event = puppet.event(ev="event", s=callee.name)
+        assert (event["args"], event["kwargs"], event["encoded"]) == (args, kwargs, algo)
+        # on the way nobody can read it
+        details, payload = observer.expect(EVENT)[3:]
+        assert details["enc_algo"] == algo and isinstance(payload, bytes) and b"args" not in payload
+        callee.register("com.example.echo")
+        assert caller.call("com.example.echo", args, kwargs) == (args, kwargs)
+        callee.register("com.example.fail", kind="fail")
+        with pytest.raises(peers.PeerError) as error:
+            caller.call("com.example.fail", args, kwargs)
+        assert (error.value.uri, error.value.args_, error.value.kwargs) == ("com.example.failed", args, kwargs)
+        callee.register("com.example.stream", kind="stream")
+        assert caller.call("com.example.stream", [3, 1], {}, receive_progress=True) == ([3], {})
+        assert [puppet.event(ev="progress", s=caller.name)["args"] for _ in range(3)] == [[0], [1], [2]]
+        # a callee that cannot read it does not get the call
+        registration = without.register("com.example.p")
+        with pytest.raises(peers.PeerError) as error:
+            caller.call("com.example.p", args, kwargs)
+        assert error.value.uri == NOT_SUPPORTED
+        without.unregister(registration)
+        caller.leave()
+        callee.leave()
+    assert without.silent() == []
+    assert routerd.total("protocol_violations") == 0
+
+
+@pytest.mark.websocket
+@pytest.mark.parametrize("kind", ["wampy"])
+def test_wampy_in_passthru_mode(routerd, joined, puppets, kind):
+    puppet, args, kwargs = puppets(kind), [1, "\u00fcn\u00ef", [None, {"a": 2.5}]], {"k": "v"}
+    observer = joined(routerd, "msgpack", PPT)
+    observer.subscribe("com.example.t")
+    for one, other in zip(peers.PLAIN, peers.PLAIN[1:] + peers.PLAIN[:1]):
+        caller = peers.Peer(puppet, routerd.url(), one, name=f"caller-{one}")
+        callee = peers.Peer(puppet, routerd.url(), other, name=f"callee-{other}")
+        # wampy's JSON cannot express binaries
+        encodings = ["json"] if "json" in (one, other) else ["json", "cbor"]
+        callee.subscribe("com.example.t")
+        callee.register("com.example.echo")
+        for encoding in encodings:
+            options = {"ppt_scheme": "wamp" if encoding == "cbor" else "x_mine", "ppt_serializer": encoding,
+                       "ppt_cipher": "none", "ppt_keyid": "k"}
+            caller.publish("com.example.t", args, kwargs, **options)
+            event = puppet.event(ev="event", s=callee.name)
+            assert (event["args"], event["kwargs"], event["scheme"]) == (args, kwargs, options["ppt_scheme"])
+            message = observer.expect(EVENT)
+            assert message[3] == options and isinstance(message[4][0], bytes if encoding == "cbor" else str)
+            assert caller.call("com.example.echo", args, kwargs, **options) == (args, kwargs)
+        callee.leave()
+        caller.leave()
+    assert routerd.total("protocol_violations") == 0

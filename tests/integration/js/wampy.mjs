@@ -46,6 +46,10 @@ serve({
 			realm: command.realm,
 			ws: WebSocket,
 			serializer: new Serializer(),
+			payloadSerializers: {
+				json: new (pick(SERIALIZERS.json, "JsonSerializer"))(),
+				cbor: new (pick(SERIALIZERS.cbor, "CborSerializer"))(),
+			},
 			autoReconnect: false,
 			uriValidation: "loose",
 			onClose: () => say({ ev: "lost", s: command.s }),
@@ -84,7 +88,7 @@ serve({
 			await sessions[command.s].subscribe(command.topic, ({ argsList, argsDict, details }) => {
 				const publisher = [details.publisher, details.publisher_authid, details.publisher_authrole];
 				say({ ev: "event", s: command.s, topic: command.topic, args: argsList || [], kwargs: argsDict || {}, publisher,
-					matched: details.topic ?? null,
+					matched: details.topic ?? null, scheme: details.ppt_scheme ?? null,
 					retained: details.retained === true });
 			}, optionsOf(command));
 		} catch (e) {
@@ -121,7 +125,9 @@ serve({
 						throw { error: "com.example.failed", details: {}, argsList: [cutEmoji()] };
 					return { argsList: [cutEmoji()] };
 				}
-				return { argsList: argsList || [], argsDict: argsDict || {} };
+				// the answer is encoded like the call
+				const options = Object.fromEntries(Object.entries(details).filter(([k]) => k.startsWith("ppt_")));
+				return { argsList: argsList || [], argsDict: argsDict || {}, options };
 			}, optionsOf(command));
 		} catch (e) {
 			throw translate(e);
@@ -132,8 +138,8 @@ serve({
 	},
 	async publish(command) {
 		// wampy always sets acknowledge
-		const options = {};
-		if (command.options && "exclude_me" in command.options) options.exclude_me = command.options.exclude_me;
+		const options = { ...command.options };
+		delete options.acknowledge;
 		const done = await sessions[command.s].publish(command.topic, payload(command), options);
 		return done.publicationId;
 	},

@@ -40,9 +40,11 @@ else:
 from autobahn.rawsocket.util import parse_url as parse_raw_url  # noqa: E402
 from autobahn.wamp import serializer as serializers  # noqa: E402
 from autobahn.wamp.auth import create_authenticator  # noqa: E402
+from autobahn.wamp.cryptobox import KeyRing  # noqa: E402
 from autobahn.wamp.exception import ApplicationError  # noqa: E402
-from autobahn.wamp.types import (CallOptions, CallResult, ComponentConfig, PublishOptions,  # noqa: E402
-                                  RegisterOptions, SubscribeOptions)
+from autobahn.wamp.interfaces import IPayloadCodec  # noqa: E402
+from autobahn.wamp.types import (CallOptions, CallResult, ComponentConfig, EncodedPayload,  # noqa: E402
+                                  PublishOptions, RegisterOptions, SubscribeOptions)
 from autobahn.websocket.util import parse_url  # noqa: E402
 
 SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
@@ -72,6 +74,22 @@ def from_json(value):
 def say(**message):
     sys.stdout.write(json.dumps(to_json(message)) + "\n")
     sys.stdout.flush()
+
+
+class Reversed:
+    """A payload codec that uses all options: JSON, read from its end."""
+
+    OPTIONS = ("x_reversed", "json", "k\u00e9y")
+
+    def encode(self, is_originating, uri, args=None, kwargs=None):
+        return EncodedPayload(json.dumps([uri, args, kwargs]).encode()[::-1], *self.OPTIONS)
+
+    def decode(self, is_originating, uri, encoded):
+        assert (encoded.enc_algo, encoded.enc_serializer, encoded.enc_key) == self.OPTIONS
+        return json.loads(encoded.payload[::-1])
+
+
+IPayloadCodec.register(Reversed)
 
 
 class Session(ApplicationSession):
@@ -163,7 +181,10 @@ async def do_join(command):
         factory = WampWebSocketClientFactory(lambda: session, url=url, serializers=[made])
         host, port = parse_url(url)[1:3]
     await connect(factory, host, port)
-    return await joined
+    result = await joined
+    if command.get("codec"):
+        session.set_payload_codec(Reversed() if command["codec"] == "reversed" else KeyRing(command["codec"]))
+    return result
 
 
 def authentication(command):
@@ -235,7 +256,7 @@ async def do_subscribe(command):
     def on_event(*args, details, **kwargs):
         publisher = [details.publisher, details.publisher_authid, details.publisher_authrole]
         say(ev="event", s=command["s"], topic=topic, args=list(args), kwargs=kwargs, publisher=publisher,
-            matched=details.topic, retained=bool(details.retained))
+            matched=details.topic, encoded=details.enc_algo, retained=bool(details.retained))
 
     options = SubscribeOptions(details=True, **command.get("options") or {})
     session.subscriptions[topic] = await session.subscribe(on_event, topic, options)

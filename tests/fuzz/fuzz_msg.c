@@ -40,8 +40,27 @@ static void check_hello(const struct msg_hello *h, struct slice in,
 	check_slice(h->authextra, in, scratch);
 }
 
-/* The lists give options or a fault, and the options answer. */
-static void check_filters(enum serializer s, struct slice in, const struct buf *scratch,
+/* The texts of the options are whole, and within their limit. */
+static void check_passthru(const struct options *o)
+{
+	const struct slice *texts = options_passthru(o);
+	bool ppt = texts != NULL && texts[MSG_PPT_SCHEME].len > 0;
+	bool enc = texts != NULL && texts[MSG_ENC_ALGO].len > 0;
+	size_t total = 0;
+
+	for (unsigned i = 0; texts != NULL && i < MSG_PASSTHRU_COUNT; i++) {
+		ASSERT(texts[i].p == NULL || (i < MSG_ENC_ALGO ? ppt : enc));
+		ASSERT(utf8_valid(texts[i]));
+		total += texts[i].len;
+	}
+	ASSERT(total <= OPTIONS_MAX_PASSTHRU && total < options_size(o));
+	ASSERT((texts != NULL) == (ppt || enc));
+	ASSERT(options_understood(o, WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE) == !enc);
+	ASSERT(options_understood(o, WAMP_FEATURE_PAYLOAD_TRANSPARENCY) == !ppt);
+}
+
+/* The lists and texts give options or a fault, and the options answer. */
+static void check_options(enum serializer s, struct slice in, const struct buf *scratch,
 			  struct msg *m)
 {
 	const struct identity who = {
@@ -52,24 +71,33 @@ static void check_filters(enum serializer s, struct slice in, const struct buf *
 	for (unsigned i = 0; i < MSG_FILTER_COUNT; i++)
 		if ((m->filters & 1u << i) != 0)
 			check_slice(m->filter[i], in, scratch);
-	if (m->filters == 0)
+	for (unsigned i = 0; i < MSG_PASSTHRU_COUNT; i++)
+		if ((m->passthru & 1u << i) != 0)
+			check_slice(m->passthru_value[i], in, scratch);
+	if ((m->filters | m->passthru) == 0)
 		return;
 	int err = options_new(s, m, &o);
 	if (err != 0) {
 		ASSERT(err == E_TYPE && o == NULL);
 		msg_fault_text(m, err, text);
-		ASSERT(slice_begins(slice_str(text), "PUBLISH.Options.e"));
+		ASSERT(strstr(text, m->type == WAMP_ERROR ? "ERROR.Details."
+							  : ".Options.") != NULL);
 	} else if (o != NULL) {
+		check_passthru(o);
 		ASSERT(!options_pass(o, &who) || !options_pass_nobody(o));
 	}
 	options_unref(&o);
 }
 
-static void check_payload(enum serializer s, struct msg_payload payload)
+static void check_payload(enum serializer s, const struct msg *m)
 {
+	struct msg_payload payload = m->payload;
 	struct buf event;
 
 	ASSERT(payload.items <= 2);
+	/* only enc_algo allows a binary in place of Arguments */
+	if (payload.items > 0 && token_container(s, payload.bytes) != TOKEN_ARRAY)
+		ASSERT(payload.items == 1 && (m->passthru & 1u << MSG_ENC_ALGO) != 0);
 	buf_init(&event, SIZE_MAX / 4);
 	msg_write_payload(&event, s, WAMP_EVENT, 1, WAMP_MAX_ID, NULL, payload);
 	ASSERT(event.err == 0);
@@ -119,8 +147,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_text(m.match, in, &scratch);
 		check_text(m.invoke, in, &scratch);
 		check_slice(m.payload.bytes, in, &scratch);
-		check_filters(s, in, &scratch, &m);
-		check_payload(s, m.payload);
+		check_options(s, in, &scratch, &m);
+		check_payload(s, &m);
 		(void)uri_valid(m.uri);
 	}
 	buf_fini(&scratch);

@@ -108,8 +108,9 @@ struct flight {
 	bool killing;     /* the callee was told to stop */
 	bool progress;    /* the caller wants progressive results */
 	uint32_t timeout_ms;
-	bool limited; /* the callee has a limit */
-	bool queued;  /* it has no callee yet; the INVOCATION will have these: */
+	bool limited;            /* the callee has a limit */
+	struct options *options; /* of the CALL */
+	bool queued; /* it has no callee yet; the INVOCATION will have these: */
 	struct payload *payload;
 	struct identity *identity; /* the caller's */
 	uint8_t disclose, trust;
@@ -154,8 +155,9 @@ struct model {
 	struct outbox expected; /* without references */
 };
 
-/* The options of publications for some and for nobody. Each post holds a reference. */
-static struct options *for_some, *for_nobody;
+/* The options of publications for some and for nobody, and of messages with enc_algo.
+ * Each post holds a reference. */
+static struct options *for_some, *for_nobody, *opaque;
 
 static struct role_slot *role_of(unsigned authid)
 {
@@ -387,9 +389,26 @@ static size_t find_stroll(const struct model *m, unsigned caller, uint64_t reque
 	return i;
 }
 
+/* Which players have announced payload transparency as callees, and as callers. */
+static bool reads_calls(const struct model *m, unsigned who)
+{
+	return m->players[who].authid == 0;
+}
+
+static bool reads_answers(unsigned who)
+{
+	return who % 2 == 0;
+}
+
+static bool says_unsupported(const struct post *p)
+{
+	return p->type == POST_ERROR && p->error.uri != NULL &&
+	       strcmp(p->error.uri, WAMP_ERROR_FEATURE_NOT_SUPPORTED) == 0;
+}
+
 /* The callee for the next call. NULL: all are full. The model cannot predict a random
  * one: it looks where the INVOCATION went. If there is none, the
- * callee must know its callers. */
+ * callee must know its callers, or cannot read the call. */
 static const struct place *choose_place(const struct model *m, const struct shared *r)
 {
 	const struct place *first = NULL, *last = NULL, *next = NULL;
@@ -404,7 +423,9 @@ static const struct place *choose_place(const struct model *m, const struct shar
 		if (first == NULL)
 			first = p;
 		if (r->invoke == WAMP_INVOKE_RANDOM
-			    ? post->type == POST_INVOCATION ? p->who == who : p->discloses
+			    ? post->type == POST_INVOCATION ? p->who == who
+			      : says_unsupported(post)      ? !reads_calls(m, p->who)
+							    : p->discloses
 			    : next == NULL && p->number > r->called)
 			next = p;
 	}
@@ -426,6 +447,12 @@ static bool start_flight(struct model *m, struct shared *r, size_t i)
 	if (p == NULL)
 		return false;
 	r->called = p->number;
+	if (f->options != NULL && !reads_calls(m, p->who)) {
+		expect_error(m, f->caller, WAMP_CALL, f->request,
+			     WAMP_ERROR_FEATURE_NOT_SUPPORTED, NULL);
+		drop_flight(m, i);
+		return true;
+	}
 	if (p->discloses && f->disclose == DISCLOSE_NEVER) {
 		expect_error(m, f->caller, WAMP_CALL, f->request, WAMP_ERROR_DISCLOSE_ME,
 			     NULL);
@@ -444,6 +471,7 @@ static bool start_flight(struct model *m, struct shared *r, size_t i)
 			     .id = r->id,
 			     .match = f->match,
 			     .payload = f->payload,
+			     .options = f->options,
 			     .progress = f->progress,
 			     .trust = f->trust,
 			     .disclosed = p->discloses || f->disclose == DISCLOSE_YES
@@ -634,7 +662,8 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 	*pl = (struct player){
 		.ref = ref,
 		.identity = identity,
-		.stops = identity->features.of[WAMP_ROLE_CALLEE] != 0,
+		.stops = (identity->features.of[WAMP_ROLE_CALLEE] &
+			  WAMP_FEATURE_CALL_CANCELING) != 0,
 		.here = !taken,
 		.joined = ++joins,
 		.session = identity->session,
@@ -856,6 +885,7 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 		.timeout_ms = p->timeout_ms,
 		.queued = true,
 		.payload = p->payload,
+		.options = p->options,
 		.trust = p->trust,
 		.disclose = p->disclose,
 		.identity = m->players[who].identity,
@@ -913,11 +943,19 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 	struct flight *f = &m->flights[i];
 	if (p->progress && (!f->progress || f->killing))
 		return;
+	if (p->options != NULL && !reads_answers(f->caller)) {
+		bool works_on = p->progress && stop_flight(m, f);
+		expect_error(m, f->caller, WAMP_CALL, f->request,
+			     WAMP_ERROR_FEATURE_NOT_SUPPORTED, NULL);
+		end_flight(m, i, works_on);
+		return;
+	}
 	if (p->progress && p->type == POST_YIELD) {
 		expect(m, f->caller,
 		       (struct post){.type = POST_RESULT,
 				     .request = f->request,
 				     .progress = true,
+				     .options = p->options,
 				     .payload = p->payload});
 		if (f->timeout_ms != 0)
 			set_deadline(m, f, now_ms + f->timeout_ms);
@@ -928,9 +966,15 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 		expect(m, f->caller,
 		       (struct post){.type = POST_RESULT,
 				     .request = f->request,
+				     .options = p->options,
 				     .payload = p->payload});
 	else if (p->type == POST_INVOCATION_ERROR)
-		expect_error(m, f->caller, WAMP_CALL, f->request, NULL, p->payload);
+		expect(m, f->caller,
+		       (struct post){.type = POST_ERROR,
+				     .request_type = WAMP_CALL,
+				     .request = f->request,
+				     .options = p->options,
+				     .payload = p->payload});
 	else
 		expect_error(m, f->caller, WAMP_CALL, f->request, p->error.uri, NULL);
 	end_flight(m, i, works_on);
@@ -1592,9 +1636,12 @@ static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned a
 		.stamp.asked = true,
 		.authid = slice_str(authids[authid]),
 		.features.of[WAMP_ROLE_CALLEE] =
-			stops ? WAMP_FEATURE_CALL_CANCELING |
-					WAMP_FEATURE_REGISTRATION_REVOCATION
-			      : 0,
+			(stops ? WAMP_FEATURE_CALL_CANCELING |
+					 WAMP_FEATURE_REGISTRATION_REVOCATION
+			       : 0) |
+			(authid == 0 ? WAMP_FEATURE_PAYLOAD_TRANSPARENCY : 0),
+		.features.of[WAMP_ROLE_CALLER] =
+			reads_answers(who) ? WAMP_FEATURE_PAYLOAD_TRANSPARENCY : 0,
 	};
 	struct post p = {
 		.type = POST_JOIN,
@@ -1700,6 +1747,9 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 			payload_new(SERIALIZER_JSON, slice_str(uris[uri].text), nothing);
 	if (type == POST_PUBLISH && (arg & 12) != 0)
 		p.options = options_ref((arg & 12) == 12 ? for_nobody : for_some);
+	if ((type == POST_CALL || type == POST_YIELD || type == POST_INVOCATION_ERROR) &&
+	    (arg & 9) == 9)
+		p.options = options_ref(opaque);
 	/* The realm is first, because the model asks it whom it chose at random. */
 	struct post copy = p;
 	realm_post(realms[realm], &p);
@@ -1838,19 +1888,23 @@ static void play(const uint8_t step[3], bool listens)
 		play_revoke(realm, arg % 2);
 }
 
-/* The options of a PUBLISH whose eligible list is this, in JSON. */
-static struct options *make_options(const char *eligible)
+static struct options *make_options(struct msg m)
 {
-	struct msg m = {
-		.type = WAMP_PUBLISH,
-		.filters = 1 << MSG_ELIGIBLE,
-		.filter = {[MSG_ELIGIBLE] = slice_str(eligible)},
-	};
 	struct options *o;
 	int err = options_new(SERIALIZER_JSON, &m, &o);
 
 	ASSERT(err == 0 && o != NULL);
 	return o;
+}
+
+/* The options of a PUBLISH whose eligible list is this, in JSON. */
+static struct options *make_eligible(const char *list)
+{
+	return make_options((struct msg){
+		.type = WAMP_PUBLISH,
+		.filters = 1 << MSG_ELIGIBLE,
+		.filter = {[MSG_ELIGIBLE] = slice_str(list)},
+	});
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -1859,8 +1913,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct id_series ids = {.next = OWNER + 1, .step = WORKERS};
 
-	for_some = make_options("[1]");
-	for_nobody = make_options("[]");
+	for_some = make_eligible("[1]");
+	for_nobody = make_eligible("[]");
+	opaque = make_options((struct msg){
+		.passthru = 1 << MSG_ENC_ALGO,
+		.passthru_value = {[MSG_ENC_ALGO] = slice_str("\"mqtt\"")},
+	});
 	joins = 0;
 	now_ms = 1000;
 	last_id = 0;
@@ -1886,5 +1944,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ASSERT(outbox.n == 0);
 	options_unref(&for_some);
 	options_unref(&for_nobody);
+	options_unref(&opaque);
 	return 0;
 }

@@ -444,3 +444,26 @@ def test_wampy_in_passthru_mode(routerd, joined, puppets, kind):
         callee.leave()
         caller.leave()
     assert routerd.total("protocol_violations") == 0
+
+
+def test_testaments_keep_their_options(routerd, joined):
+    receivers = [joined(routerd, s, PPT, ENC) for s in SERIALIZERS]
+    plain = joined(routerd, "json")
+    for client in (*receivers, plain):
+        client.subscribe("com.example.t")
+    for options in (KEYS, {**KEYS, **CRYPTOBOX}):
+        dying = joined(routerd, "msgpack", PPT)
+        dying.call("wamp.session.add_testament", ["com.example.t", [b"\x80"]], {"publish_options": options})
+        dying.leave()
+        for client in receivers:
+            assert client.expect(EVENT)[3:] == [options, [b"\x80"]]
+    assert plain.expect(EVENT)[3:] == [KEYS, [b"\x80"]]
+    assert plain.silent() == []
+    assert routerd.total("events_not_understood") == 1
+    # a testament is judged like a PUBLISH
+    liar = joined(routerd, "json", ENC)
+    liar.send([CALL, 1, {}, "wamp.session.add_testament", ["com.example.t"], {"publish_options": {"ppt_scheme": "x"}}])
+    assert liar.expect(ABORT)[1]["message"].startswith("PUBLISH.Options.ppt_scheme: HELLO must announce")
+    wrong = joined(routerd, "json", PPT)
+    wrong.send([CALL, 1, {}, "wamp.session.add_testament", ["com.example.t"], {"publish_options": {"ppt_scheme": 7}}])
+    assert call_fails(wrong, 1, "wamp.error.invalid_argument") == "PUBLISH.Options.ppt_scheme: expected a string"

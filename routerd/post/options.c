@@ -120,11 +120,22 @@ static bool is_custom_name(struct slice name)
 	return true;
 }
 
+/* The values that are expected of an option, for msg_fault_text. */
+static const char *passthru_expected(unsigned option)
+{
+	if (option == MSG_ENC_ALGO)
+		return "cryptobox, mqtt, xbr, or a name such as x_mine";
+	if (option == MSG_ENC_SERIALIZER)
+		return "json, msgpack, cbor, ubjson, flatbuffers, or a name such as "
+		       "x_mine";
+	return "a string";
+}
+
 /*
- * What is expected of an option's text; NULL if it is right. Autobahn|Python closes its
- * connection if it receives another enc_algo or enc_serializer.
+ * Autobahn|Python closes its connection if it receives an enc_algo or enc_serializer
+ * other than these. The values of other options are not looked at.
  */
-static const char *passthru_fault(unsigned option, struct slice text)
+static bool passthru_allowed(unsigned option, struct slice text)
 {
 	static const char *const algos[] = {"cryptobox", "mqtt", "xbr", NULL};
 	static const char *const serializers[] = {"json",   "msgpack",     "cbor",
@@ -132,16 +143,11 @@ static const char *passthru_fault(unsigned option, struct slice text)
 	const char *const *names = option == MSG_ENC_ALGO ? algos : serializers;
 
 	if (option != MSG_ENC_ALGO && option != MSG_ENC_SERIALIZER)
-		return NULL;
+		return true;
 	for (; *names != NULL; names++)
 		if (slice_eq_str(text, *names))
-			return NULL;
-	if (is_custom_name(text))
-		return NULL;
-	return option == MSG_ENC_ALGO
-		       ? "cryptobox, mqtt, xbr, or a name such as x_mine"
-		       : "json, msgpack, cbor, ubjson, flatbuffers, or a name such as "
-			 "x_mine";
+			return true;
+	return is_custom_name(text);
 }
 
 /* Reads one option, and appends it to *found. Adds its length to *total. */
@@ -149,9 +155,7 @@ static int read_passthru(enum serializer s, struct msg *m, unsigned option,
 			 struct buf *found, size_t *total)
 {
 	struct slice value = m->passthru_value[option], text;
-	const char *expected = option == MSG_ENC_ALGO || option == MSG_ENC_SERIALIZER
-				       ? passthru_fault(option, slice_of(NULL, 0))
-				       : "a string";
+	const char *name = msg_passthru_names[option];
 	struct token_reader r;
 	struct buf scratch;
 	struct token t;
@@ -163,15 +167,19 @@ static int read_passthru(enum serializer s, struct msg *m, unsigned option,
 		err = token_text(&t, s, &scratch, &text);
 	if (err == 0) {
 		*total += text.len;
-		expected = *total > OPTIONS_MAX_PASSTHRU
-				   ? "at most 1,024 bytes in all ppt_ and enc_ options"
-				   : passthru_fault(option, text);
-		put_entry(found, text);
+		if (*total > OPTIONS_MAX_PASSTHRU)
+			err = fail_in_value(m, name,
+					    "at most 1,024 bytes in all ppt_ and enc_ "
+					    "options");
+		else if (!passthru_allowed(option, text))
+			err = fail_in_value(m, name, passthru_expected(option));
+		else
+			put_entry(found, text);
+	} else if (err != E_NOMEM) {
+		err = fail_in_value(m, name, passthru_expected(option));
 	}
 	buf_fini(&scratch);
-	if (err == E_NOMEM || expected == NULL)
-		return err;
-	return fail_in_value(m, msg_passthru_names[option], expected);
+	return err;
 }
 
 /*

@@ -257,6 +257,35 @@ static void a_callee_with_a_limit(void **state)
 	assert_int_equal(realm_counters(c->realm).calls_in_flight, 0);
 }
 
+/* The policy chooses the callee, whatever the callees have announced. */
+static void a_shared_registration(void **state)
+{
+	const struct session_ref callees[] = {bob, ref(1, 5, 1)};
+	struct core *c = *state;
+
+	join_as(c, alice, 0, 0);
+	for (unsigned i = 0; i < ARRAY_LEN(callees); i++) {
+		join_as(c, callees[i], 0, i == 0 ? 0 : PPT);
+		send_post(c, callees[i],
+			  (struct post){.type = POST_REGISTER,
+					.request = 5,
+					.invoke = WAMP_INVOKE_ROUNDROBIN,
+					.payload = payload("p", NULL)});
+		expect(c, callees[i], POST_REGISTERED, 5);
+	}
+	for (unsigned round = 1; round <= 3; round++) {
+		call_with(c, 42, ppt);
+		expect_error(c, alice, WAMP_CALL, 42, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+			     no_callee);
+		call_with(c, 43, ppt);
+		expect(c, callees[1], POST_INVOCATION, round);
+		send_with(c, callees[1],
+			  (struct post){.type = POST_YIELD, .request = round}, NULL,
+			  NULL);
+		expect(c, alice, POST_RESULT, 43);
+	}
+}
+
 /* Whom an event reaches is for the workers to judge, which know the members. */
 static void events_carry_their_options(void **state)
 {
@@ -317,6 +346,7 @@ int main(void)
 		core_test(a_caller_must_understand_the_answer),
 		core_test(a_progressive_result_that_the_caller_does_not_understand),
 		core_test(a_callee_with_a_limit),
+		core_test(a_shared_registration),
 		core_test(events_carry_their_options),
 		large_test(direct_events_carry_their_options),
 		core_test(without_memory_for_the_invocation),

@@ -58,6 +58,7 @@ static const char *const dealer_features[] = {
 	"registration_revocation",
 	"session_meta_api",
 	"shared_registration",
+	"testament_meta_api",
 	NULL,
 };
 

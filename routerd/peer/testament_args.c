@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-/* The arguments as encoded. len 0: absent or null. */
+/* The arguments as encoded. len 0: absent, null, or an empty list or dict. */
 struct testament_items {
 	struct slice topic, args, kwargs, options;
 };
@@ -28,32 +28,31 @@ int testament_scope(struct slice name, bool *detached_out)
 	return *detached_out || slice_eq_str(name, "destroyed") ? 0 : E_UNKNOWN;
 }
 
-/* The type of an item that was checked before. */
-static enum token_type type_of(enum serializer s, struct slice item)
-{
-	struct token_reader r;
-	struct token t;
-
-	token_reader_init(&r, s, item);
-	return token_next(&r, &t) == 0 ? t.type : TOKEN_OPAQUE;
-}
-
 /*
- * Reads an item of this type. *out is empty if the item is null, or if the list ends
- * here. E_TYPE if it is of another type.
+ * Reads an item of this type. *out is empty if the item is null or an empty container, or
+ * if the list ends here. E_TYPE if it is of another type.
  */
 MUSTCHECK
 static int take_item(struct token_reader *r, enum token_type type, struct slice *out)
 {
+	struct token_reader inside;
+	struct token t;
+
 	*out = slice_of(NULL, 0);
 	int err = token_skip(r, out);
 	if (err != 0) /* E_TYPE: the list ends here */
 		return err == E_TYPE ? 0 : err;
-	enum token_type found = type_of(r->serializer, *out);
-	if (found == TOKEN_NULL || found == TOKEN_UNDEFINED)
-		*out = slice_of(NULL, 0);
-	else if (found != type)
+	token_reader_init(&inside, r->serializer, *out);
+	err = token_next(&inside, &t);
+	if (err != 0)
+		return err;
+	bool nothing = t.type == TOKEN_NULL || t.type == TOKEN_UNDEFINED;
+	if (!nothing && t.type != type)
 		return E_TYPE;
+	if (type != TOKEN_STR && !nothing)
+		nothing = token_next(&inside, &t) == 0 && t.type == TOKEN_END;
+	if (nothing)
+		*out = slice_of(NULL, 0);
 	return 0;
 }
 

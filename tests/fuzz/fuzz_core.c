@@ -2,10 +2,10 @@
 /* Routing without sockets. A byte string plays several sessions on several workers in two
  * realms. They join, leave, subscribe, call, answer, ask about sessions and are revoked,
  * also with wrong ids and after their end. Callees share procedures; calls have
- * progressive results, are canceled, time out and wait for a callee. Next to each realm
- * runs a simple, slow model (arrays with linear search), which predicts every post of
- * every step. In half of the runs another session listens to all meta events; what it
- * hears must agree with the model, too. */
+ * progressive results, are canceled, time out and wait for a callee. Sessions leave
+ * testaments. Next to each realm runs a simple, slow model (arrays with linear search),
+ * which predicts every post of every step. In half of the runs another session listens to
+ * all meta events; what it hears must agree with the model, too. */
 #include "routerd/config/policy.h"
 #include "routerd/core/realm.h"
 #include "routerd/post/role_set.h"
@@ -26,9 +26,11 @@ enum {
 	PLAYERS = ACTORS + 1,
 	NAMES = 4,       /* URIs that are published and called */
 	URIS = 8,        /* these, and patterns */
-	MAX_POSTS = 128, /* more than one step can cause */
+	MAX_POSTS = 512, /* more than one step can cause */
 	MAX_CALLS = 64,
-	ROLES = 2, /* a player's role is the index of its authid */
+	MAX_WILLS = 4, /* testaments of a player: fewer than may be, so that one slice is
+			  enough */
+	ROLES = 2,     /* a player's role is the index of its authid */
 };
 
 static const struct realm_limits limits = {
@@ -57,12 +59,21 @@ struct outbox {
 	struct {
 		unsigned to;
 		struct post post;
+		/* only expected EVENTs: further subscriptions */
+		uint64_t more[URIS];
+		size_t n_more;
 	} posts[MAX_POSTS];
 };
 
 /* --- the model --- */
 
 static uint64_t last_id; /* of all realms */
+
+/* A testament. */
+struct will {
+	struct post post; /* without references */
+	unsigned uri;
+};
 
 struct player {
 	struct session_ref ref;
@@ -75,6 +86,8 @@ struct player {
 	uint64_t last_invocation;
 	bool member[URIS];
 	uint64_t since[URIS]; /* when it became a member: a growing number */
+	struct will wills[MAX_WILLS];
+	unsigned n_wills;
 };
 
 /* A callee of a procedure. */
@@ -143,9 +156,8 @@ struct model {
 	struct stroll strolls[MAX_CALLS]; /* in the order of the calls */
 	size_t n_strolls;
 	uint64_t turns[PLAYERS]; /* callers with strolls take turns: the lowest is next */
-	uint64_t more[URIS];     /* further subscriptions of the last publication */
-	size_t n_more;
-	uint64_t listening; /* the listener's subscription */
+	uint64_t publications;   /* stands for the id of the last one */
+	uint64_t listening;      /* the listener's subscription */
 	/* What the listener knows. What it missed before it came, it learns from the
 	 * model. */
 	struct knowledge heard;
@@ -626,10 +638,82 @@ static void fail_flights(struct model *m, unsigned who)
 	}
 }
 
+static void expect_events(struct model *m, unsigned who, unsigned uri,
+			  const struct post *p)
+{
+	unsigned first = URIS;
+	uint64_t more[URIS];
+	size_t n_more = 0;
+
+	m->publications++;
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->subscription[u] == 0 || !matches_name(u, uri))
+			continue;
+		if (first == URIS)
+			first = u;
+		else
+			more[n_more++] = m->subscription[u];
+	}
+	for (int w = 0; w < WORKERS && p->options != for_nobody; w++) {
+		unsigned n = 0;
+		for (unsigned u = first; u < URIS; u++)
+			if (m->subscription[u] != 0 && matches_name(u, uri))
+				n += members(m, u, w) - (p->exclude_me &&
+							 m->players[who].member[u] &&
+							 m->players[who].ref.worker == w);
+		if (n == 0)
+			continue;
+		struct post event = {
+			.type = POST_EVENT,
+			.realm = m->index,
+			.session = m->players[who].ref,
+			.id = m->subscription[first],
+			.match = (uint8_t)uris[first].match,
+			.payload = p->payload,
+			.options = p->options,
+			.exclude_me = p->exclude_me,
+			.trust = p->trust,
+			.publication = m->publications,
+			.disclosed = p->disclose == DISCLOSE_YES
+					     ? m->players[who].identity
+					     : NULL,
+		};
+		memcpy(m->expected.posts[m->expected.n].more, more, sizeof(more));
+		m->expected.posts[m->expected.n].n_more = n_more;
+		bool sent = post_send(&m->expected, (unsigned)w, &event);
+		ASSERT(sent);
+	}
+}
+
+static void model_publish(struct model *m, unsigned who, unsigned uri,
+			  const struct post *p)
+{
+	expect_events(m, who, uri, p);
+	if (p->acknowledge)
+		expect(m, who,
+		       (struct post){.type = POST_PUBLISHED,
+				     .request = p->request,
+				     .id = m->publications});
+}
+
+/* Publishes its testaments: first those with the scope detached. */
+static void model_publish_wills(struct model *m, unsigned who)
+{
+	struct player *pl = &m->players[who];
+
+	for (int detached = 1; detached >= 0; detached--)
+		for (unsigned i = 0; i < pl->n_wills; i++)
+			if (pl->wills[i].post.detached == detached)
+				expect_events(m, who, pl->wills[i].uri,
+					      &pl->wills[i].post);
+	pl->n_wills = 0;
+}
+
 /* What follows the end of a session, which is not here any more. No player has so much
  * that it takes more than one slice. */
 static void model_take_down(struct model *m, unsigned who)
 {
+	model_publish_wills(m, who);
 	for (size_t i = m->n_flights; i-- > 0;) {
 		const struct flight *f = &m->flights[i];
 		if (f->orphan || f->caller != who)
@@ -655,8 +739,10 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 	pl->here = false;
 	for (unsigned i = 0; i < PLAYERS; i++)
 		taken |= m->players[i].here && m->players[i].session == identity->session;
+	struct session_ref before = pl->ref;
 	pl->ref = ref;
 	expect(m, who, (struct post){.type = taken ? POST_JOIN_REFUSED : POST_JOINED});
+	pl->ref = before;
 	if (replaced)
 		model_take_down(m, who);
 	*pl = (struct player){
@@ -706,51 +792,6 @@ static void model_unsubscribe(struct model *m, unsigned who, const struct post *
 	}
 	expect_error(m, who, WAMP_UNSUBSCRIBE, p->request,
 		     WAMP_ERROR_NO_SUCH_SUBSCRIPTION, NULL);
-}
-
-static void model_publish(struct model *m, unsigned who, unsigned uri,
-			  const struct post *p)
-{
-	unsigned first = URIS;
-
-	m->n_more = 0;
-	for (unsigned u = 0; u < URIS; u++) {
-		if (m->subscription[u] == 0 || !matches_name(u, uri))
-			continue;
-		if (first == URIS)
-			first = u;
-		else
-			m->more[m->n_more++] = m->subscription[u];
-	}
-	for (int w = 0; w < WORKERS && p->options != for_nobody; w++) {
-		unsigned n = 0;
-		for (unsigned u = first; u < URIS; u++)
-			if (m->subscription[u] != 0 && matches_name(u, uri))
-				n += members(m, u, w) - (p->exclude_me &&
-							 m->players[who].member[u] &&
-							 m->players[who].ref.worker == w);
-		if (n == 0)
-			continue;
-		struct post event = {
-			.type = POST_EVENT,
-			.realm = m->index,
-			.session = m->players[who].ref,
-			.id = m->subscription[first],
-			.match = (uint8_t)uris[first].match,
-			.payload = p->payload,
-			.options = p->options,
-			.exclude_me = p->exclude_me,
-			.trust = p->trust,
-			.disclosed = p->disclose == DISCLOSE_YES
-					     ? m->players[who].identity
-					     : NULL,
-		};
-		bool sent = post_send(&m->expected, (unsigned)w, &event);
-		ASSERT(sent);
-	}
-	if (p->acknowledge)
-		expect(m, who,
-		       (struct post){.type = POST_PUBLISHED, .request = p->request});
 }
 
 /* Takes off all callees of a procedure, the last one first. The next one gets another id,
@@ -843,6 +884,40 @@ static bool model_duplicate(struct model *m, unsigned who, uint64_t request)
 		return false;
 	expect(m, who, (struct post){.type = POST_VIOLATION});
 	return true;
+}
+
+static void expect_meta(struct model *m, unsigned to, uint64_t request, const char *fmt,
+			...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(m->meta, sizeof(m->meta), fmt, ap);
+	va_end(ap);
+	expect(m, to, (struct post){.type = POST_RESULT, .request = request});
+}
+
+static void model_testament(struct model *m, unsigned who, unsigned uri,
+			    const struct post *p)
+{
+	struct player *pl = &m->players[who];
+
+	if (model_duplicate(m, who, p->request) || model_full(m, who, p->request))
+		return;
+	pl->wills[pl->n_wills++] = (struct will){*p, uri};
+	expect_meta(m, who, p->request, "%s", "");
+}
+
+static void model_flush(struct model *m, unsigned who, const struct post *p)
+{
+	struct player *pl = &m->players[who];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < pl->n_wills; i++)
+		if (pl->wills[i].post.detached != p->detached)
+			pl->wills[n++] = pl->wills[i];
+	pl->n_wills = n;
+	expect_meta(m, who, p->request, "%s", "");
 }
 
 /* The registration that gets the calls of a URI. URIS: none. */
@@ -1004,17 +1079,6 @@ static unsigned next_joined(const struct model *m, uint64_t after)
 			next = i;
 	}
 	return next;
-}
-
-static void expect_meta(struct model *m, unsigned to, uint64_t request, const char *fmt,
-			...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(m->meta, sizeof(m->meta), fmt, ap);
-	va_end(ap);
-	expect(m, to, (struct post){.type = POST_RESULT, .request = request});
 }
 
 static void model_get(struct model *m, unsigned who, const struct post *p)
@@ -1207,6 +1271,10 @@ static void model_meta(struct model *m, unsigned who, unsigned uri, const struct
 
 	if (model_duplicate(m, who, p->request) || model_full(m, who, p->request))
 		return;
+	if (p->procedure == META_SESSION_FLUSH_TESTAMENTS) {
+		model_flush(m, who, p);
+		return;
+	}
 	if (p->procedure == META_SESSION_GET) {
 		model_get(m, who, p);
 		return;
@@ -1310,6 +1378,8 @@ static void model_work(struct model *m)
 			continue;
 		if (kill) {
 			m->players[i].here = false;
+			if (stroll->procedure == META_SESSION_KILL_ALL)
+				m->players[i].n_wills = 0;
 			killed[n_killed++] = i;
 			expect(m, i,
 			       (struct post){.type = POST_KILLED,
@@ -1357,6 +1427,8 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_call(m, who, uri, p);
 	else if (p->type == POST_META)
 		model_meta(m, who, uri, p);
+	else if (p->type == POST_TESTAMENT)
+		model_testament(m, who, uri, p);
 	else if (p->type == POST_CANCEL)
 		model_cancel(m, who, p);
 	else if (p->type == POST_UNDELIVERABLE && p->request_type == WAMP_CALL)
@@ -1474,9 +1546,11 @@ static void compare_meta(const struct model *m, const struct post *p)
 	ASSERT(slice_eq_str(items.bytes, m->meta));
 }
 
-static void compare_post(struct model *m, const struct post *p, const struct post *e,
-			 unsigned uri)
+static void compare_post(struct model *m, const struct post *p, size_t at, unsigned uri)
 {
+	const struct post *e = &m->expected.posts[at].post;
+	size_t n_more = m->expected.posts[at].n_more;
+
 	ASSERT(p->type == e->type && p->realm == e->realm);
 	ASSERT(session_ref_eq(p->session, e->session));
 	ASSERT(p->type == POST_EVENT || p->request == e->request);
@@ -1498,9 +1572,9 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 		ASSERT(p->id == e->id);
 	if (p->type == POST_EVENT) {
 		ASSERT(p->match == e->match);
-		ASSERT((p->more == NULL ? 0 : p->more->n) == m->n_more);
-		ASSERT(m->n_more == 0 || memcmp(p->more->ids, m->more,
-						m->n_more * sizeof(m->more[0])) == 0);
+		ASSERT((p->more == NULL ? 0 : p->more->n) == n_more);
+		ASSERT(n_more == 0 || memcmp(p->more->ids, m->expected.posts[at].more,
+					     n_more * sizeof(p->more->ids[0])) == 0);
 		ASSERT(p->publication > 0 && p->publication <= WAMP_MAX_ID);
 		ASSERT(p->disclosed == e->disclosed);
 	}
@@ -1515,18 +1589,25 @@ static void compare_post(struct model *m, const struct post *p, const struct pos
 	}
 }
 
-/* All EVENTs of one publication carry the same id. */
-static void compare_publications(void)
+/* The id of the publication that a post is about. 0: none. */
+static uint64_t publication_of(const struct post *p)
 {
-	uint64_t id = 0;
+	return p->type == POST_EVENT       ? p->publication
+	       : p->type == POST_PUBLISHED ? p->id
+					   : 0;
+}
+
+/* Two posts carry the same id if they are about the same publication. */
+static void compare_publications(const struct model *m)
+{
+	uint64_t id = 0, number = 0;
 
 	for (size_t i = 0; i < outbox.n; i++) {
-		const struct post *p = &outbox.posts[i].post;
-		uint64_t this = p->type == POST_EVENT       ? p->publication
-				: p->type == POST_PUBLISHED ? p->id
-							    : 0;
-		ASSERT(this == 0 || id == 0 || this == id);
+		uint64_t this = publication_of(&outbox.posts[i].post);
+		uint64_t expected = publication_of(&m->expected.posts[i].post);
+		ASSERT(this == 0 || number == 0 || (this == id) == (expected == number));
 		id = this == 0 ? id : this;
+		number = this == 0 ? number : expected;
 	}
 }
 
@@ -1559,18 +1640,19 @@ static void compare_heard(struct model *m)
 static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 {
 	struct realm_counters n = realm_counters(r);
-	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0, callees = 0;
+	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0, callees = 0, wills = 0;
 
 	ASSERT(outbox.n == m->expected.n);
 	for (size_t i = 0; i < outbox.n; i++) {
 		ASSERT(outbox.posts[i].to == m->expected.posts[i].to);
-		compare_post(m, &outbox.posts[i].post, &m->expected.posts[i].post, uri);
+		compare_post(m, &outbox.posts[i].post, i, uri);
 	}
-	compare_publications();
+	compare_publications(m);
 	for (unsigned i = 0; i < PLAYERS; i++) {
 		sessions += m->players[i].here;
 		of_sessions += memberships(m, i);
 		callees += registrations(m, (int)i);
+		wills += m->players[i].n_wills;
 	}
 	if (m->players[LISTENER].here && m->listening != 0) {
 		of_sessions++;
@@ -1582,6 +1664,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(n.sessions == sessions);
 	ASSERT(n.memberships == of_sessions && n.subscriptions == subscriptions);
 	ASSERT(n.registrations == registrations(m, -1) && n.callees == callees);
+	ASSERT(n.testaments == wills);
 	ASSERT(n.calls_queued == flights(m, -1, -1, 0, true, false));
 	ASSERT(n.orphans == flights(m, -1, -1, 0, false, true));
 	ASSERT(n.calls_in_flight == m->n_flights - n.orphans + m->n_strolls);
@@ -1779,6 +1862,35 @@ static bool is_search(unsigned procedure)
 	       procedure == META_SUBSCRIPTION_MATCH;
 }
 
+static void play_testament(unsigned realm, unsigned who, unsigned arg, bool late)
+{
+	struct model *m = &models[realm];
+	unsigned uri = arg % NAMES;
+	struct post p = {
+		.type = POST_TESTAMENT,
+		.realm = m->index,
+		.session = place_of(who, m->players[who].ref.generation - late),
+		.request = arg / 4,
+		.exclude_me = (arg & 4) != 0,
+		.detached = (arg & 8) != 0,
+		.disclose = (uint8_t)(arg / 4 % 3),
+		.trust = (uint8_t)arg,
+	};
+
+	if (m->players[who].n_wills == MAX_WILLS)
+		return;
+	p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri].text),
+				(struct msg_payload){.items = 0});
+	if ((arg & 3) == 3)
+		p.options = options_ref((arg & 4) != 0 ? for_nobody : for_some);
+	struct post copy = p;
+	realm_post(realms[realm], &p);
+	model_post(m, who, uri, &copy);
+	model_drain(m);
+	compare_step(m, realms[realm], uri);
+	next_step(m);
+}
+
 static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 {
 	struct model *m = &models[realm];
@@ -1797,6 +1909,8 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		.procedure = (uint8_t)procedure,
 	};
 
+	if (procedure == META_SESSION_ADD_TESTAMENT) /* play_testament does it */
+		return;
 	p.session = place_of(who, m->players[who].ref.generation - late);
 	if (procedure == META_SESSION_GET || procedure == META_SESSION_KILL)
 		p.id = rest % (PLAYERS + 2);
@@ -1808,6 +1922,8 @@ static void play_meta(unsigned realm, unsigned who, unsigned arg, bool late)
 		p.match = (uint8_t)uris[uri].match;
 		p.payload = payload_new(SERIALIZER_JSON, slice_str(uris[uri].text),
 					(struct msg_payload){.items = 0});
+	} else if (procedure == META_SESSION_FLUSH_TESTAMENTS) {
+		p.detached = rest % 2 == 0;
 	} else if (procedure >= META_REGISTRATION_LIST) {
 		p.id = pattern_id(m, procedure < META_SUBSCRIPTION_LIST, uri);
 	} else if (procedure != META_SESSION_GET && rest % 2 == 0) {
@@ -1865,7 +1981,7 @@ static void listen_again(unsigned realm)
 /* Each step has three bytes: what, who, and the details. */
 static void play(const uint8_t step[3], bool listens)
 {
-	unsigned what = step[0] % (POST_META + 3), who = step[1] % ACTORS;
+	unsigned what = step[0] % (POST_TESTAMENT + 3), who = step[1] % ACTORS;
 	unsigned realm = step[1] / 128, arg = step[2];
 
 	for (unsigned i = 0; i < REALMS && listens; i++)
@@ -1879,10 +1995,12 @@ static void play(const uint8_t step[3], bool listens)
 			  (arg & 2) != 0);
 	else if (what == POST_META)
 		play_meta(realm, who, arg, step[0] >= 0xe0);
+	else if (what == POST_TESTAMENT)
+		play_testament(realm, who, arg, step[0] >= 0xe0);
 	else if (what < POST_META)
 		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0,
 			  (step[0] & 32) != 0);
-	else if (what == POST_META + 1)
+	else if (what == POST_TESTAMENT + 1)
 		play_work(realm);
 	else
 		play_revoke(realm, arg % 2);

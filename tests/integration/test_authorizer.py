@@ -228,6 +228,110 @@ def test_an_unacknowledged_publish_is_silent(authenticator, start_routerd, join,
     routerd.wait_log(f"publish dropped topic=com.example.t error={DENIED}")
 
 
+# --- testaments: two questions about one call ---
+
+ADD = "wamp.session.add_testament"
+
+
+def test_a_testament_needs_two_answers(authenticator, start_routerd, join, threads):
+    """May it call the procedure, and may it publish to the topic? The second question has the options of the
+    publication."""
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads))
+    client, other = join(routerd, "cbor"), join(routerd, listener=1)
+    other.subscribe("com.example.t")
+    client.send([CALL, 1, {"x": 1}, ADD, ["com.example.t", [1], {}], {"publish_options": {"exclude_me": False}}],
+                [PUBLISH, 2, {}, "com.example.t", [2]])
+    held.answer(1)
+    held.wait(2)
+    assert [p[1:] for _, method, p in held.a.requests if method == "authorize"] == [
+        [ADD, "call", {"x": 1}], ["com.example.t", "publish", {"exclude_me": False}]]
+    assert other.silent() == []
+    held.answer(2, {"allow": True, "disclose": True})
+    assert client.result(1) == ([], {})
+    held.answer(3)  # about the publication behind it
+    assert other.expect(EVENT)[3:] == [{}, [2]]
+    client.close_socket()
+    assert other.expect(EVENT)[3:] == [{"publisher": client.session, "publisher_authid": client.details["authid"],
+                                        "publisher_authrole": "device"}, [1]]
+    assert routerd.total("authorizations_asked") == 3
+
+
+@pytest.mark.parametrize("answers, uri, text", [
+    ([False], DENIED, f"this session's role may not call <{ADD}>"),
+    ([True, False], DENIED, "this session's role may not publish to <com.example.t>"),
+    ([True, {"allow": 1}], FAILED, "the authorizer has failed")])
+def test_a_testament_is_refused(authenticator, start_routerd, join, threads, answers, uri, text):
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads))
+    client, other = join(routerd), join(routerd, listener=1)
+    other.subscribe("com.example.t")
+    client.send([CALL, 1, {}, ADD, ["com.example.t", [], {}]])
+    for i, answer in enumerate(answers):
+        held.answer(i + 1, answer)
+    assert error_of(client, CALL, 1) == (uri, [text])
+    held.hold = lambda uri: False
+    client.publish("com.example.t", ["it lives"])
+    client.leave()
+    assert other.expect(EVENT)[4] == ["it lives"]
+    assert other.silent() == [] and utils.realm_counter(routerd, "testaments") == 0
+
+
+def test_wrong_arguments_need_no_second_answer(authenticator, start_routerd, join):
+    held = Held(authenticator, lambda uri: False)
+    client = join(start_routerd(config()))
+    client.send([CALL, 1, {}, ADD, [1]], [CALL, 2, {}, ADD, ["a..b", [], {}]])
+    assert error_of(client, CALL, 1) == ("wamp.error.invalid_argument", ["topic: expected a string"])
+    assert error_of(client, CALL, 2)[0] == "wamp.error.invalid_uri"
+    assert held.asked() == [ADD, ADD]
+
+
+@pytest.mark.parametrize("answered", [0, 1])
+def test_a_testament_that_waits_when_its_session_goes(authenticator, start_routerd, join, threads, answered):
+    """It never existed, also if the answer comes later."""
+    held = Held(authenticator)
+    routerd = start_routerd(config(threads=threads, timeout=500))
+    client, other = join(routerd), join(routerd, listener=1)
+    other.subscribe("com.example.t")
+    client.send([CALL, 1, {}, ADD, ["com.example.t", [], {}]])
+    if answered:
+        held.answer(1)
+    held.wait(answered + 1)
+    client.close_socket()
+    wait_counter(routerd, "sessions_closed", 1)
+    held.answer(answered + 1)
+    assert other.silent() == [] and utils.realm_counter(routerd, "testaments") == 0
+
+
+def test_rights_change_between_two_answers(authenticator, start_routerd, join):
+    """What is in force when an answer comes decides."""
+    held = Held(authenticator)
+    routerd = start_routerd(config())
+    client, other = join(routerd), join(routerd, listener=1)
+    other.subscribe("com.example.t")
+
+    def reload_with(count, **role):
+        routerd.config["realms"][0]["roles"][0] = {"name": "device", **role}
+        routerd.write_config()
+        routerd.signal(utils.signal.SIGHUP)
+        wait_for(lambda: routerd.log().count("reload done") == count, f"reload {count}")
+
+    client.send([CALL, 1, {}, ADD, ["com.example.t", [1], {}]])
+    held.wait(1)
+    reload_with(1, permissions=[permission(), permission("com.example.t", match="exact", subscribe=True)])
+    held.answer(1)
+    assert error_of(client, CALL, 1) == (DENIED, ["this session's role may not publish to <com.example.t>"])
+    reload_with(2, authorizer="authd")
+    client.send([CALL, 2, {}, ADD, ["com.example.t", [2], {}]])
+    held.answer(2)
+    held.wait(3)
+    reload_with(3, permissions=[permission()])
+    held.answer(3, False)
+    assert client.result(2) == ([], {})
+    client.leave()
+    assert other.expect(EVENT)[4] == [2]
+
+
 # --- order ---
 
 

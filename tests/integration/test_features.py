@@ -23,7 +23,8 @@ def test_welcome_announces_what_is_there(routerd, join):
                         "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
                                    "pattern_based_registration", "payload_passthru_mode", "payload_transparency",
                                    "progressive_call_results", "registration_meta_api",
-                                   "registration_revocation", "session_meta_api", "shared_registration"]}
+                                   "registration_revocation", "session_meta_api", "shared_registration",
+                                   "testament_meta_api"]}
 
 
 def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join):

@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 
+import peers
 import pytest
 from authenticator import principal
 from rawclient import ABORT, CANCELING, ERROR, EVENT, GOODBYE, INTERRUPT, INVOCATION, TRANSPORTS, WampError
@@ -204,12 +205,20 @@ def test_wrong_arguments(routerd, join, serializer):
             client.call(ADD, [topic, [], {}])
         assert error.value.uri == "wamp.error.invalid_uri", topic
     assert realm_counter(routerd, "testaments") == 0
-    # null counts as absent
+    # null counts as absent, and receivers get nothing for what is empty
     for args, kwargs in ((["a.b", None, None], {}), (["a.b", None, {"x": 1}], {"scope": None}),
                          (["a.b"], {"publish_options": None})):
         assert client.call(ADD, args, kwargs) == ([], {})
     assert client.call(FLUSH, None, {"scope": None}) == ([], {})
     assert realm_counter(routerd, "testaments") == 0
+    other = join(routerd)
+    other.subscribe("a.b")
+    for args, kwargs, payload in (([], {}, []), (None, {}, []), (None, None, []), ([], {"x": []}, [[], {"x": []}]),
+                                  (None, {"x": 1}, [[], {"x": 1}]), ([None], {}, [[None]]), ([[]], None, [[[]]])):
+        assert client.call(ADD, ["a.b", args, kwargs]) == ([], {})
+        client.leave()
+        assert other.expect(EVENT)[4:] == payload, (args, kwargs)
+        client.join()
 
 
 def test_limits(routerd, join):
@@ -357,3 +366,32 @@ def test_a_call_in_flight_with_the_same_id(routerd, join):
     client.start_call(ADD, ["com.example.t", [], {}])
     assert client.expect(ABORT)[2] == "wamp.error.protocol_violation"
     assert client.wait_closed()[1] == [] and realm_counter(routerd, "testaments") == 0
+
+
+# --- with real clients ---
+
+
+@pytest.mark.parametrize("kind, serializer", [(k, s) for k in peers.COMMANDS for s in SERIALIZERS])
+def test_real_clients(routerd, join, puppets, kind, serializer, transport):
+    if serializer not in peers.serializers(kind, transport):
+        pytest.skip("the client does not speak this")
+    listener, puppet = Listener(join(routerd)), puppets(kind)
+    subscriber = peers.Peer(puppet, routerd.url(), serializer, name="subscriber")
+    subscriber.subscribe("com.example.t")
+    peer = peers.Peer(puppet, routerd.url(), serializer, name="testator")
+    peer.call(ADD, ["com.example.t", ["bye ☃"], {"k": [1, None]}], {"scope": "destroyed"})
+    peer.call(ADD, ["com.example.nobody", [], {}], {"publish_options": {"eligible": []}})
+    peer.call(ADD, ["com.example.first", [], {}], {"scope": "detached", "publish_options": {"exclude_me": False}})
+    peer.call(ADD, ["com.example.flushed", [], {}], {})
+    assert realm_counter(routerd, "testaments") == 4
+    peer.call(FLUSH, [], {})
+    peer.call(ADD, ["com.example.t", ["bye ☃"], {"k": [1, None]}], {})
+    with pytest.raises(peers.PeerError) as error:
+        peer.call(ADD, ["com.example.t", 1, {}], {})
+    assert error.value.uri == "wamp.error.invalid_argument"
+    peer.leave()
+    assert subscriber.event("com.example.t") == (["bye ☃"], {"k": [1, None]})
+    assert listener.next()[0] == "com.example.first"
+    assert listener.next()[:3] == ("com.example.t", ["bye ☃"], {"k": [1, None]})
+    assert listener.next()[0] == LEAVE
+    subscriber.leave()

@@ -47,12 +47,16 @@ static void the_order(void **state)
 	subscribe(c, bob, "wamp.session.on_leave");
 	provide(c, bob, "p");
 	provide(c, carol, "q");
+	subscribe(c, carol, "t");
+	send_uri(c, bob, POST_TESTAMENT, 9, "t");
+	expect(c, bob, POST_RESULT, 9);
 	send_uri(c, bob, POST_CALL, 1, "q");
 	expect(c, carol, POST_INVOCATION, 1);
 	send_uri(c, alice, POST_CALL, 2, "p");
 	expect(c, bob, POST_INVOCATION, 1);
 	send_post(c, bob, (struct post){.type = POST_GOODBYE});
 	expect(c, bob, POST_LEFT, 0);
+	next_post(c, carol.worker, POST_EVENT);
 	expect(c, carol, POST_INTERRUPT, 1);
 	expect_error(c, alice, WAMP_CALL, 2, WAMP_ERROR_CANCELED,
 		     "the callee left while the call was in flight");

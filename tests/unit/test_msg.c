@@ -1083,7 +1083,8 @@ static void test_write_payloads(void **state)
 	"'pattern_based_registration' true 'payload_passthru_mode' true "                \
 	"'payload_transparency' true 'progressive_call_results' true "                   \
 	"'registration_meta_api' true 'registration_revocation' true "                   \
-	"'session_meta_api' true 'shared_registration' true}}} "                         \
+	"'session_meta_api' true 'shared_registration' true 'testament_meta_api' "       \
+	"true}}} "                                                                       \
 	"'realm' 'devices' 'authid' 'joe' 'authrole' 'device'"                           \
 	" 'authmethod' 'cryptosign' 'authprovider' 'dynamic' 'authextra' {" extra CB     \
 	"} " CB "}]"

@@ -30,7 +30,8 @@ int testament_scope(struct slice name, bool *detached_out)
 
 /*
  * Reads an item of this type. *out is empty if the item is null or an empty container, or
- * if the list ends here. E_TYPE if it is of another type.
+ * if the list ends here. E_TYPE if it is of another type; a binary may stand for a list,
+ * because msg_read knows when it may (enc_algo).
  */
 MUSTCHECK
 static int take_item(struct token_reader *r, enum token_type type, struct slice *out)
@@ -47,9 +48,9 @@ static int take_item(struct token_reader *r, enum token_type type, struct slice 
 	if (err != 0)
 		return err;
 	bool nothing = t.type == TOKEN_NULL || t.type == TOKEN_UNDEFINED;
-	if (!nothing && t.type != type)
+	if (!nothing && t.type != type && !(type == TOKEN_ARRAY && t.type == TOKEN_BIN))
 		return E_TYPE;
-	if (type != TOKEN_STR && !nothing)
+	if (t.type == TOKEN_ARRAY || t.type == TOKEN_MAP)
 		nothing = token_next(&inside, &t) == 0 && t.type == TOKEN_END;
 	if (nothing)
 		*out = slice_of(NULL, 0);
@@ -124,14 +125,15 @@ static const char *read_kwargs(struct token_reader *r, struct buf *scratch,
 	return fault;
 }
 
-/* Writes [PUBLISH, request, publish_options, topic, args, kwargs]. */
+/* Writes [PUBLISH, request, publish_options, topic, args, kwargs], as far as they are
+ * needed. */
 static void write_publish(enum serializer s, uint64_t request,
 			  const struct testament_items *items, struct buf *out)
 {
 	struct token_writer w;
 
 	token_writer_init(&w, s, out);
-	token_put_array(&w, 6);
+	token_put_array(&w, items->kwargs.len > 0 ? 6 : items->args.len > 0 ? 5 : 4);
 	token_put_uint(&w, WAMP_PUBLISH);
 	token_put_uint(&w, request);
 	if (items->options.len > 0) {
@@ -141,15 +143,12 @@ static void write_publish(enum serializer s, uint64_t request,
 		token_put_end(&w);
 	}
 	token_put_raw(&w, items->topic, 1);
-	/* msg_read takes null for absent */
 	if (items->args.len > 0)
 		token_put_raw(&w, items->args, 1);
-	else
+	else if (items->kwargs.len > 0)
 		token_put_null(&w);
 	if (items->kwargs.len > 0)
 		token_put_raw(&w, items->kwargs, 1);
-	else
-		token_put_null(&w);
 	token_put_end(&w);
 }
 

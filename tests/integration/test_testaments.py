@@ -326,6 +326,28 @@ def test_the_right_to_call(start_routerd, threads, join):
     flush(client)
 
 
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_payload_passthru(routerd, join, serializer):
+    """With ppt_scheme and with enc_algo, as in a publication."""
+    features = {"payload_passthru_mode": True, "payload_transparency": True}
+    roles = {role: {"features": features} for role in ("publisher", "subscriber", "caller", "callee")}
+    other, client = join(routerd, serializer, roles=roles), join(routerd, serializer, roles=roles)
+    other.subscribe("com.example.t")
+    add(client, "com.example.t", [b"\x80"], ppt_scheme="x_mine", ppt_serializer="cbor")
+    assert client.call(ADD, ["com.example.t", b"\0\1"], {"publish_options": {
+        "enc_algo": "cryptobox", "enc_serializer": "json"}}) == ([], {})
+    for options in ({}, {"enc_algo": None}):
+        with pytest.raises(WampError) as error:
+            client.call(ADD, ["com.example.t", b"\0\1"], {"publish_options": options})
+        assert error.value.args_ == ["PUBLISH.Arguments: expected a list"]
+    client.leave()
+    assert other.expect(EVENT)[3:] == [{"ppt_scheme": "x_mine", "ppt_serializer": "cbor"}, [b"\x80"]]
+    assert other.expect(EVENT)[3:] == [{"enc_algo": "cryptobox", "enc_serializer": "json"}, b"\0\1"]
+    stranger = join(routerd, serializer)
+    stranger.start_call(ADD, ["com.example.t", [b"\x80"], {}], {"publish_options": {"ppt_scheme": "x_mine"}})
+    assert stranger.expect(ABORT)[2] == "wamp.error.protocol_violation"
+
+
 def test_a_revocation(fake, start_routerd, threads, join):
     key = Key()
     a = fake(lambda *args: principal(key))

@@ -266,6 +266,29 @@ static void in_slices(void **state)
 	assert_int_equal(realm_counters(c->realm).sessions, 1);
 }
 
+/* A session on the place of one whose testaments wait for their turn gets them, if it has
+ * subscribed in time. */
+static void to_the_heir(void **state)
+{
+	static const struct session_ref heir = {.worker = 2, .slot = 1, .generation = 2};
+	struct core *c = *state;
+
+	join_all(c);
+	for (unsigned i = 0; i < TESTAMENTS_MAX; i++) {
+		leave_behind(c, bob, false, "nobody", NULL);
+		forget_sent(c);
+	}
+	leave_behind(c, carol, false, "t", "[1]");
+	subscribe(c, carol, "t");
+	go(c, bob); /* this takes a slice, so carol's end must wait */
+	go(c, carol);
+	expect_nothing(c);
+	join(c, heir, "heir");
+	uint64_t id = subscribe(c, heir, "t");
+	finish_work(c);
+	assert_int_equal(expect_event(c, carol, heir.worker, "t", "[1]").id, id);
+}
+
 static void send_kill(struct core *c, enum meta_procedure procedure)
 {
 	struct revocation from = {.authid = slice_str("bob"), .uri = slice_str("a.b")};
@@ -385,6 +408,7 @@ int main(void)
 		core_test(at_most_so_many),
 		core_test(at_most_so_many_bytes),
 		core_test(in_slices),
+		core_test(to_the_heir),
 		core_test(with_a_kill),
 		core_test(not_with_kill_all),
 		core_test(not_when_the_router_stops),

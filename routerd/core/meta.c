@@ -627,7 +627,7 @@ static struct post keep_testament(struct realm *realm, struct session *s, struct
 
 void meta_add_testament(struct realm *realm, struct session *s, struct post *p)
 {
-	if (!meta_admits(realm, s, p->request))
+	if (!meta_admits(realm, s, p->request) || session_refuse_denied(realm, s, p))
 		return;
 	struct post answer = keep_testament(realm, s, p);
 	answer.request = p->request;

@@ -3,6 +3,7 @@
 #include "routerd/core/rights_walk.h"
 
 #include "routerd/core/realm_int.h"
+#include "routerd/core/testament.h"
 
 /* Costs are in about 1 us if nothing is in the cache. */
 enum {
@@ -53,6 +54,17 @@ static size_t visit_membership(struct realm *realm, const struct rights *rights)
 	return cost + REVOKE_COST;
 }
 
+/* The same for all testaments, which are few. */
+static size_t visit_testaments(struct realm *realm, const struct rights *rights)
+{
+	struct session *s = realm->rights_walk.session;
+
+	if (s->testaments == NULL)
+		return 0;
+	realm->rights_walk.revoked += testament_revoke(realm, s);
+	return TESTAMENTS_MAX * (1 + rights_judge_cost(rights, MATCH_EXACT) / TRIES);
+}
+
 /* Visits the next registration or membership, or goes to the next session. */
 static size_t visit_next(struct realm *realm)
 {
@@ -67,8 +79,9 @@ static size_t visit_next(struct realm *realm)
 		return visit_callee(realm, rights);
 	if (judged && w->membership != NULL)
 		return visit_membership(realm, rights);
+	size_t cost = 1 + (judged ? visit_testaments(realm, rights) : 0);
 	rights_walk_go_to(w, TAILQ_NEXT(w->session, link));
-	return 1;
+	return cost;
 }
 
 void rights_walk_work(struct realm *realm)

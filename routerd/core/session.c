@@ -128,17 +128,23 @@ bool session_may(const struct realm *realm, const struct session *s, enum action
 static NOINLINE bool refuse_if_denied(struct realm *realm, struct session *s,
 				      struct post *p)
 {
-	bool subscribes = p->type == POST_SUBSCRIBE;
+	enum action action = ACTION_REGISTER;
+	enum wamp_type type = WAMP_REGISTER;
 	struct post_error denied = {WAMP_ERROR_NOT_AUTHORIZED,
-				    subscribes
-					    ? "this session's role may not subscribe to"
-					    : "this session's role may not register"};
+				    "this session's role may not register"};
 
-	if (session_may(realm, s, subscribes ? ACTION_SUBSCRIBE : ACTION_REGISTER,
-			(enum match)p->match, payload_uri(p->payload)))
+	if (p->type == POST_SUBSCRIBE) {
+		action = ACTION_SUBSCRIBE;
+		type = WAMP_SUBSCRIBE;
+		denied.text = "this session's role may not subscribe to";
+	} else if (p->type == POST_TESTAMENT) {
+		action = ACTION_PUBLISH;
+		type = WAMP_CALL;
+		denied.text = "this session's role may not publish to";
+	}
+	if (session_may(realm, s, action, (enum match)p->match, payload_uri(p->payload)))
 		return false;
-	session_error(realm, s, subscribes ? WAMP_SUBSCRIBE : WAMP_REGISTER, p->request,
-		      denied, p->payload);
+	session_error(realm, s, type, p->request, denied, p->payload);
 	p->payload = NULL;
 	return true;
 }

@@ -118,9 +118,10 @@ bool session_may(const struct realm *realm, const struct session *s, enum action
 		 enum match how, struct slice uri);
 
 /*
- * A SUBSCRIBE or REGISTER was allowed by its session's worker. If a reload has replaced
- * the policy in between, judges it again: refuses it with an ERROR and returns true if it
- * is not allowed any more. Takes the post's payload then. Otherwise returns false.
+ * A SUBSCRIBE, REGISTER or testament was allowed by its session's worker. If a reload has
+ * replaced the policy in between, judges it again: refuses it with an ERROR and returns
+ * true if it is not allowed any more. Takes the post's payload then. Otherwise returns
+ * false.
  */
 bool session_refuse_denied(struct realm *realm, struct session *s, struct post *p);
 

@@ -81,15 +81,46 @@ static void end_testament(struct realm *realm, struct session *s, struct testame
 	s->testaments = NULL;
 }
 
+/* Drops a testament that has not been published. */
+static void drop_testament(struct realm *realm, struct session *s, struct testament *t)
+{
+	s->testaments->bytes -= post_size(&t->publish);
+	end_testament(realm, s, t);
+}
+
 void testament_flush(struct realm *realm, struct session *s, bool detached)
 {
 	struct testament *t;
 
 	while (s->testaments != NULL &&
-	       (t = TAILQ_FIRST(list_of(s->testaments, detached))) != NULL) {
-		s->testaments->bytes -= post_size(&t->publish);
-		end_testament(realm, s, t);
+	       (t = TAILQ_FIRST(list_of(s->testaments, detached))) != NULL)
+		drop_testament(realm, s, t);
+}
+
+/* The same for one scope. */
+static unsigned revoke_scope(struct realm *realm, struct session *s, bool detached)
+{
+	struct testament *t = s->testaments == NULL
+				      ? NULL
+				      : TAILQ_FIRST(list_of(s->testaments, detached));
+	unsigned n = 0;
+
+	for (struct testament *next; t != NULL; t = next) {
+		next = TAILQ_NEXT(t, link);
+		if (session_may(realm, s, ACTION_PUBLISH, MATCH_EXACT,
+				payload_uri(t->publish.payload)))
+			continue;
+		drop_testament(realm, s, t);
+		n++;
 	}
+	return n;
+}
+
+unsigned testament_revoke(struct realm *realm, struct session *s)
+{
+	unsigned n = revoke_scope(realm, s, true);
+
+	return n + revoke_scope(realm, s, false);
 }
 
 void testament_drop_all(struct realm *realm, struct session *s)

@@ -29,6 +29,12 @@ void testament_flush(struct realm *realm, struct session *s, bool detached);
 void testament_drop_all(struct realm *realm, struct session *s);
 
 /*
+ * Drops the testaments that the role of the session no longer allows. Returns their
+ * number.
+ */
+unsigned testament_revoke(struct realm *realm, struct session *s);
+
+/*
  * Publishes testaments of a session that has left, and drops them. They cost at most n;
  * returns n minus their cost: if that is 0, the session may have more. If memory runs
  * out, nobody gets the event, and it is counted as unsent.

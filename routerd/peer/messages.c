@@ -471,6 +471,7 @@ static NOINLINE void add_testament(struct peer *p, const struct msg *call)
 				 &(struct post){
 					 .type = POST_TESTAMENT,
 					 .detached = t.detached,
+					 .generation = p->policy_generation,
 				 });
 		p->peers->message = message;
 	} else if (err == E_NOMEM) {

@@ -82,8 +82,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   arguments: id of the session, registration or subscription; payload (URI)     \
 	   and match; roles; kill; detached */                                           \
 	X(META, REALM, META)                                                             \
-	/* a CALL of wamp.session.add_testament: request; detached; the rest as in       \
-	   PUBLISH, except acknowledge */                                                \
+	/* a CALL of wamp.session.add_testament: request; detached; generation; the rest \
+	   as in PUBLISH, except acknowledge */                                          \
 	X(TESTAMENT, REALM, NOTHING)                                                     \
                                                                                          \
 	/* From the owner of a realm to a session: session is the receiver */            \

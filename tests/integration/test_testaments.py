@@ -11,7 +11,7 @@ from authenticator import principal
 from rawclient import ABORT, CANCELING, ERROR, EVENT, GOODBYE, INTERRUPT, INVOCATION, TRANSPORTS, WampError
 from test_kill import expect_killed
 from test_meta import error_of, two_roles
-from utils import Key, permission, realm_counter, router_config
+from utils import Key, permission, realm_counter, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
 
@@ -360,6 +360,25 @@ def test_a_revocation(fake, start_routerd, threads, join):
     assert client.expect(GOODBYE)[2] == "wamp.close.killed"
     assert client.wait_closed()[1] == []
     listener.expect("com.example.d", "com.example.t", LEAVE)
+
+
+def test_a_reload_drops_what_it_forbids(start_routerd, threads, join):
+    routerd = start_routerd(threads=threads, cryptosign=False)
+    listener, client = Listener(join(routerd)), join(routerd, "cbor")
+    for topic in ("com.example.no", "com.example.yes"):
+        for scope in ("destroyed", "detached"):
+            add(client, topic, scope=scope)
+    routerd.config["realms"][0]["roles"][0]["permissions"].append(
+        permission("com.example.no", match="exact", call=True, subscribe=True))
+    routerd.write_config()
+    routerd.signal(signal.SIGHUP)
+    routerd.wait_log("reload done")
+    wait_for(lambda: realm_counter(routerd, "testaments") == 2, "the testaments to go")
+    with pytest.raises(WampError) as error:
+        add(client, "com.example.no")
+    assert error.value.uri == "wamp.error.not_authorized"
+    client.leave()
+    listener.expect("com.example.yes", "com.example.yes", LEAVE)
 
 
 def test_a_role_that_is_gone(start_routerd, threads, join):

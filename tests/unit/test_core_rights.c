@@ -143,7 +143,70 @@ static void publish(struct core *c, struct session_ref from, const char *topic)
 	send_uri(c, from, POST_PUBLISH, 1, topic);
 }
 
+static void leave_behind(struct core *c, struct session_ref from, bool detached,
+			 const char *topic)
+{
+	send_post(c, from,
+		  (struct post){.type = POST_TESTAMENT,
+				.request = 77,
+				.detached = detached,
+				.generation = (uint32_t)policy->generation,
+				.payload = payload(topic, NULL)});
+	expect(c, from, POST_RESULT, 77);
+}
+
 /* --- what is taken away --- */
+
+static void testaments(void **state)
+{
+	struct core *c = *state;
+
+	join_as(c, alice, DEVICE);
+	join_as(c, bob, ASKED);
+	join_as(c, zoe, DEVICE);
+	subscribe_now(c, zoe, MATCH_PREFIX, "t");
+	for (unsigned i = 0; i < 3; i++) {
+		leave_behind(c, alice, i % 2 == 0, "t.no");
+		leave_behind(c, alice, i % 2 == 0, "t.yes");
+	}
+	leave_behind(c, bob, false, "t.no");
+	reload(c, MAY_ALL "," MAY("t.no", "exact", "subscribe: true"));
+	finish_work(c);
+	expect_nothing(c);
+	assert_int_equal(realm_counters(c->realm).testaments, 4);
+	send_post(c, alice, (struct post){.type = POST_GONE});
+	for (unsigned i = 0; i < 3; i++) {
+		struct post p = next_post(c, zoe.worker, POST_EVENT);
+		assert_uri(&p, "t.yes");
+	}
+	send_post(c, bob, (struct post){.type = POST_GONE});
+	struct post p = next_post(c, zoe.worker, POST_EVENT);
+	assert_uri(&p, "t.no"); /* an authorizer has allowed it */
+}
+
+/* The worker judged them before the reload, and the owner gets them later. */
+static void testaments_on_their_way(void **state)
+{
+	struct core *c = *state;
+	struct post t = {
+		.type = POST_TESTAMENT,
+		.request = 5,
+		.generation = (uint32_t)policy->generation,
+	};
+
+	join_as(c, alice, DEVICE);
+	reload(c, MAY_ALL "," MAY("t.no", "exact", "subscribe: true"));
+	finish_work(c);
+	t.payload = payload("t.no", NULL);
+	send_post(c, alice, t);
+	struct post p = expect_error(c, alice, WAMP_CALL, 5, WAMP_ERROR_NOT_AUTHORIZED,
+				     "this session's role may not publish to");
+	assert_uri(&p, "t.no");
+	t.payload = payload("t.yes", NULL);
+	send_post(c, alice, t);
+	expect(c, alice, POST_RESULT, 5);
+	assert_int_equal(realm_counters(c->realm).testaments, 1);
+}
 
 static void only_what_is_forbidden(void **state)
 {
@@ -542,6 +605,8 @@ static void no_memory_to_revoke(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		rights_test(testaments),
+		rights_test(testaments_on_their_way),
 		rights_test(only_what_is_forbidden),
 		rights_test(patterns),
 		rights_test(roles_that_are_left_alone),

@@ -261,6 +261,7 @@ struct msg_details {
 		bool progress; /* INVOCATION: receive_progress; RESULT: progress. */
 		bool retained; /* EVENT */
 	};
+	bool more;     /* INVOCATION: progress, since more chunks of the input follow */
 	uint8_t trust; /* EVENT, INVOCATION: the trust level plus 1; 0: none */
 	/* MSG_PASSTHRU_COUNT texts; p is NULL for those left out. NULL: none at all. */
 	const struct slice *passthru;

@@ -47,12 +47,14 @@ static const char *const broker_features[] = {
 };
 static const char *const dealer_features[] = {
 	"call_canceling",
+	"call_reroute",
 	"call_timeout",
 	"call_trustlevels",
 	"caller_identification",
 	"pattern_based_registration",
 	"payload_passthru_mode",
 	"payload_transparency",
+	"progressive_call_invocations",
 	"progressive_call_results",
 	"registration_meta_api",
 	"registration_revocation",
@@ -167,9 +169,13 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 {
 	bool event = type == WAMP_EVENT, disclosed = details->session != 0;
 
-	token_put_map(w, (disclosed ? 3 : 0) + details->progress + (details->trust != 0) +
-				 (details->uri.len > 0) +
+	token_put_map(w, (disclosed ? 3 : 0) + details->progress + details->more +
+				 (details->trust != 0) + (details->uri.len > 0) +
 				 count_passthru(details->passthru));
+	if (details->more) {
+		token_put_text(w, "progress");
+		token_put_bool(w, true);
+	}
 	/* this is also details->retained */
 	if (details->progress) {
 		token_put_text(w, event                 ? "retained"

@@ -22,7 +22,8 @@ struct dealer {
 	struct id_table requests;
 	size_t n_queued; /* of these, calls that wait for a free callee */
 	size_t queued_bytes;
-	size_t n_orphans; /* calls that are answered, but their callees work on */
+	size_t kept_bytes; /* for re-routing; see reroute.c */
+	size_t n_orphans;  /* calls that are answered, but their callees work on */
 	/* Registrations whose queues dealer_work must look at. */
 	TAILQ_HEAD(, registration) awake;
 	/* Registrations that are being taken over, the oldest takeover first. */
@@ -56,6 +57,8 @@ struct call *dealer_add_walk(struct realm *realm, struct session *s, const struc
  * is NULL if the caller has left. Takes the references of the answer.
  */
 void dealer_answer(struct realm *realm, struct call *c, struct post *answer);
+/* Handles POST_CHUNK: passes on a part of a call's input. */
+void dealer_chunk(struct realm *realm, struct session *s, struct post *p);
 void dealer_cancel(struct realm *realm, struct session *s, struct post *p);
 void dealer_yield(struct realm *realm, struct session *s, struct post *p);
 /*

@@ -194,6 +194,7 @@ static void (*const handlers[])(struct realm *, struct session *, struct post *)
 	[POST_REGISTER] = registration_register,
 	[POST_UNREGISTER] = registration_unregister,
 	[POST_CALL] = dealer_call,
+	[POST_CHUNK] = dealer_chunk,
 	[POST_CANCEL] = dealer_cancel,
 	[POST_YIELD] = dealer_yield,
 	[POST_INVOCATION_ERROR] = dealer_fail,
@@ -279,5 +280,6 @@ struct realm_counters realm_counters(const struct realm *realm)
 	c.orphans = realm->dealer.n_orphans;
 	c.retained_topics = pattern_index_count(&realm->retained.topics);
 	c.retained_bytes = retained_bytes(&realm->retained);
+	c.reroute_bytes = realm->dealer.kept_bytes;
 	return c;
 }

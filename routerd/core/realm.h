@@ -55,16 +55,27 @@ struct realm_limits {
 	X(orphans, GAUGE,                                                                \
 	  "calls that have ended, but their callees still work on them; they count "     \
 	  "towards a callee's concurrency")                                              \
+	X(reroute_bytes, GAUGE, "bytes of calls kept in case they go to another callee") \
 	X(publishes, COUNTER, "PUBLISH messages, and testaments of ended sessions")      \
 	X(events, COUNTER,                                                               \
 	  "events passed to workers: for each publication, one for each worker with a "  \
 	  "subscriber, or one for each session if few sessions are eligible, and one "   \
 	  "for each retained event that a subscriber gets")                              \
 	X(calls, COUNTER, "CALL messages")                                               \
+	X(chunks, COUNTER, "CALL messages that continue a call with progressive input")  \
+	X(late_chunks, COUNTER,                                                          \
+	  "of these, those dropped because the call had ended or was being canceled")    \
 	X(results, COUNTER, "results of calls")                                          \
 	X(progressive_results, COUNTER, "progressive results sent to callers")           \
 	X(no_available_callee, COUNTER,                                                  \
-	  "calls refused because all callees were busy and the queue was full")          \
+	  "calls refused because all callees were busy and the queue was full, or "      \
+	  "because no callee was left for a call that others did not take")              \
+	X(reroutes, COUNTER,                                                             \
+	  "calls that went on to another callee because one said that it is "            \
+	  "unavailable")                                                                 \
+	X(reroutes_full, COUNTER,                                                        \
+	  "calls that could not go on to another callee because too many bytes were "    \
+	  "kept for that already")                                                       \
 	X(takeovers, COUNTER,                                                            \
 	  "registrations taken over by a REGISTER with force_reregister")                \
 	X(revoked_callees, COUNTER, "callees taken off their registrations")             \

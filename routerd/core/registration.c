@@ -93,6 +93,14 @@ static struct callee *choose(struct dealer *d, struct registration *reg)
 	return reg->free[0];
 }
 
+/* Counts a call towards the limit of its callee. */
+static struct callee *occupy(struct callee *callee)
+{
+	if (callee->limit > 0 && ++callee->active == callee->limit)
+		remove_free(callee);
+	return callee;
+}
+
 struct callee *registration_take(struct realm *realm, struct registration *reg)
 {
 	struct callee *callee = NULL;
@@ -106,9 +114,81 @@ struct callee *registration_take(struct realm *realm, struct registration *reg)
 			callee = NULL;
 		}
 	}
-	if (callee != NULL && callee->limit > 0 && ++callee->active == callee->limit)
-		remove_free(callee);
-	return callee;
+	return callee == NULL ? NULL : occupy(callee);
+}
+
+/* The free callee that the policy looks at first. There must be one. */
+static uint32_t first_choice(struct dealer *d, const struct registration *reg)
+{
+	if (reg->invoke == WAMP_INVOKE_LAST)
+		return reg->n_free - 1;
+	if (reg->invoke == WAMP_INVOKE_RANDOM)
+		return random_below(d, reg->n_free);
+	return reg->invoke == WAMP_INVOKE_ROUNDROBIN ? reg->n_passed % reg->n_free : 0;
+}
+
+/*
+ * True if the callee was not asked yet, or, if n_tried is 0, takes progressive input.
+ */
+static bool suits(const struct callee *callee, const uint64_t *tried, unsigned n_tried)
+{
+	const struct session *s = callee->node.owner;
+
+	if (s->state != SESSION_OPEN || (n_tried == 0 && !callee->takes_input))
+		return false;
+	for (unsigned i = 0; i < n_tried; i++)
+		if (tried[i] == callee->number)
+			return false;
+	return true;
+}
+
+/* Takes the first free callee that suits, beginning with that at i. */
+static struct callee *take_suitable(struct registration *reg, uint32_t i,
+				    const uint64_t *tried, unsigned n_tried)
+{
+	uint32_t n = reg->n_free;
+	uint32_t step = reg->invoke == WAMP_INVOKE_LAST ? n - 1 : 1;
+
+	for (uint32_t left = n; left > 0; i = (i + step) % n, left--) {
+		struct callee *callee = reg->free[i];
+
+		if (!suits(callee, tried, n_tried))
+			continue;
+		if (reg->invoke == WAMP_INVOKE_ROUNDROBIN) {
+			reg->n_passed = i + 1;
+			reg->last_passed = callee->number;
+		}
+		return occupy(callee);
+	}
+	return NULL;
+}
+
+struct callee *registration_take_for_input(struct realm *realm, struct registration *reg)
+{
+	if (reg->n_free == 0 || reg->n_take_input == 0)
+		return NULL;
+	return take_suitable(reg, first_choice(&realm->dealer, reg), NULL, 0);
+}
+
+/*
+ * With the policy first, the callee that registered after the last one that was asked;
+ * with last, the one that registered before it.
+ */
+struct callee *registration_take_next(struct realm *realm, struct registration *reg,
+				      const uint64_t *tried, unsigned n_tried)
+{
+	uint64_t asked = tried[n_tried - 1];
+	uint32_t n = reg->n_free, i;
+
+	if (n == 0)
+		return NULL;
+	if (reg->invoke == WAMP_INVOKE_FIRST)
+		i = place_of(reg, asked + 1) % n;
+	else if (reg->invoke == WAMP_INVOKE_LAST)
+		i = (place_of(reg, asked) + n - 1) % n;
+	else
+		i = first_choice(&realm->dealer, reg);
+	return take_suitable(reg, i, tried, n_tried);
 }
 
 /* Makes dealer_work look at the queue, after the current post was handled. */
@@ -203,12 +283,16 @@ static void enter_callee(struct realm *realm, struct session *s, struct registra
 	callee->number = ++reg->last_number;
 	callee->limit = p->concurrency;
 	callee->discloses = p->disclose == DISCLOSE_YES;
+	callee->takes_input = session_takes_input(s);
+	callee->reroutes = (s->identity->features.of[WAMP_ROLE_CALLEE] &
+			    WAMP_FEATURE_CALL_REROUTE) != 0;
 	id_table_add(&realm->dealer.callees, &callee->node);
 	LIST_INSERT_HEAD(&s->registrations, callee, of_session);
 	TAILQ_INSERT_TAIL(&reg->callees, callee, of_registration);
 	s->n_registrations++;
 	s->n_wildcards += p->match == MATCH_WILDCARD;
 	reg->n_callees++;
+	reg->n_take_input += callee->takes_input;
 	add_free(callee);
 }
 
@@ -314,6 +398,7 @@ static struct registration *drop_callee(struct realm *realm, struct session *s,
 	s->n_registrations--;
 	s->n_wildcards -= reg->pattern.match == MATCH_WILDCARD;
 	reg->n_callees--;
+	reg->n_take_input -= callee->takes_input;
 	/* Calls that count towards its limit still point to it; the last one frees it. */
 	callee->registration = NULL;
 	if (callee->active == 0)

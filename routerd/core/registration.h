@@ -38,7 +38,8 @@ struct registration {
 	uint32_t n_passed;
 	uint32_t n_queued;
 	uint64_t last_passed;
-	uint64_t last_number; /* of the callee that registered last */
+	uint64_t last_number;  /* of the callee that registered last */
+	uint32_t n_take_input; /* callees that take progressive input */
 	/* Calls that wait for a free callee, the oldest first; the dealer's. */
 	TAILQ_HEAD(, call) queue;
 	size_t queued_bytes;
@@ -60,6 +61,10 @@ struct callee {
 	uint32_t active; /* calls that count towards the limit; 0 if there is none */
 	bool is_free;    /* it is in registration.free */
 	bool discloses;  /* it must know its callers (disclose_caller) */
+	/* It has announced what progressive input needs: progressive_call_invocations and
+	 * call_canceling. */
+	bool takes_input;
+	bool reroutes; /* it may answer that it is unavailable (call_reroute) */
 };
 
 /*
@@ -114,6 +119,17 @@ unsigned registration_drop_some(struct realm *realm, struct session *s, unsigned
  * limit, the call counts towards it until registration_give_back.
  */
 struct callee *registration_take(struct realm *realm, struct registration *reg);
+/*
+ * Like registration_take, but passes over callees that do not take progressive input. The
+ * time grows with the number of callees that it passes over.
+ */
+struct callee *registration_take_for_input(struct realm *realm, struct registration *reg);
+/*
+ * Like registration_take, for a call that other callees did not take: passes over those.
+ * tried has their numbers, in the order in which they were asked; n_tried is 1 or more.
+ */
+struct callee *registration_take_next(struct realm *realm, struct registration *reg,
+				      const uint64_t *tried, unsigned n_tried);
 void registration_give_back(struct realm *realm, struct callee *callee);
 
 /*

@@ -61,6 +61,18 @@ TAILQ_HEAD(session_list, session);
 /* An error for session_error. */
 extern const struct post_error no_memory;
 
+/*
+ * True if the session, as a callee, takes progressive input. Such a callee must also have
+ * announced that it can be told to stop (specification: "Progressive Call Invocations").
+ */
+static inline bool session_takes_input(const struct session *s)
+{
+	const unsigned needed =
+		WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS | WAMP_FEATURE_CALL_CANCELING;
+
+	return (s->identity->features.of[WAMP_ROLE_CALLEE] & needed) == needed;
+}
+
 /* The key of a session in the session table: its worker and its slot there. */
 static inline uint64_t session_place(struct session_ref ref)
 {

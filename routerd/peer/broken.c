@@ -7,30 +7,32 @@
 
 #include <stdlib.h>
 
-int broken_add(struct peer *p, uint64_t request, int err)
+int broken_add(struct peer *p, enum broken_side side, uint64_t request, int err)
 {
 	struct broken_call *b = malloc(sizeof(*b));
 
 	if (b == NULL)
 		return E_NOMEM;
-	b->node.owner = p;
+	b->node.owner = &p->broken[side];
 	b->node.id = request;
 	b->err = err;
 	id_table_add(&p->peers->broken, &b->node);
-	LIST_INSERT_HEAD(&p->broken, b, of_peer);
+	LIST_INSERT_HEAD(&p->broken[side], b, of_peer);
 	return 0;
 }
 
-static struct broken_call *find_broken(const struct peer *p, uint64_t request)
+static struct broken_call *find_broken(struct peer *p, enum broken_side side,
+				       uint64_t request)
 {
-	struct id_node *node = id_table_find(&p->peers->broken, p, request);
+	struct id_node *node =
+		id_table_find(&p->peers->broken, &p->broken[side], request);
 
 	return node == NULL ? NULL : container_of(node, struct broken_call, node);
 }
 
-bool broken_has(const struct peer *p, uint64_t request)
+bool broken_has(struct peer *p, enum broken_side side, uint64_t request)
 {
-	return find_broken(p, request) != NULL;
+	return find_broken(p, side, request) != NULL;
 }
 
 static void end_broken(struct peer *p, struct broken_call *b)
@@ -40,9 +42,9 @@ static void end_broken(struct peer *p, struct broken_call *b)
 	free(b);
 }
 
-int broken_end(struct peer *p, uint64_t request)
+int broken_end(struct peer *p, enum broken_side side, uint64_t request)
 {
-	struct broken_call *b = find_broken(p, request);
+	struct broken_call *b = find_broken(p, side, request);
 	int err;
 
 	if (b == NULL)
@@ -56,6 +58,7 @@ void broken_end_all(struct peer *p)
 {
 	struct broken_call *b;
 
-	while ((b = LIST_FIRST(&p->broken)) != NULL)
-		end_broken(p, b);
+	for (size_t side = 0; side < BROKEN_SIDES; side++)
+		while ((b = LIST_FIRST(&p->broken[side])) != NULL)
+			end_broken(p, b);
 }

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A call is broken if one of its progressive results could not be delivered to its
- * caller. The caller gets no further progressive results of a broken call, and it gets an
- * ERROR in place of the final RESULT, so that it cannot mistake a part of the results for
- * all of them. The caller's worker must record its broken calls itself: the owner may
- * have sent the final RESULT already, and have forgotten the call.
+ * A call is broken at its caller if one of its progressive results could not be delivered
+ * to the caller. The caller gets no further progressive results of a broken call, and it
+ * gets an ERROR in place of the final RESULT, so that it cannot mistake a part of the
+ * results for all of them. The caller's worker must record its broken calls itself: the
+ * owner may have sent the final RESULT already, and have forgotten the call.
  *
  * A call stays broken until its final answer arrives. The owner never has more than
  * `pending_calls` calls of a session in flight, and its posts arrive in order, so a
  * session never has more broken calls than that.
+ *
+ * A call is broken at its callee if a chunk of its progressive input could not be
+ * delivered to the callee. The callee gets no further chunks, because it would mistake
+ * what it gets for the whole input. The callee's worker asks the owner to end the call,
+ * and the call stays broken until POST_INPUT_OVER arrives.
  *
  * The worker's thread only.
  */
@@ -21,18 +26,25 @@
 
 struct peer;
 
+enum broken_side {
+	BROKEN_AT_CALLER = 0, /* the request is the CALL's */
+	BROKEN_AT_CALLEE = 1, /* the request is the INVOCATION's */
+	BROKEN_SIDES = 2,
+};
+
 struct broken_call {
-	struct id_node node; /* owner: the caller's peer, id: CALL.Request */
+	struct id_node node; /* owner: the list in the peer, id: the request */
 	LIST_ENTRY(broken_call) of_peer;
-	int err; /* why the result could not be delivered */
+	int err; /* why the result or chunk could not be delivered */
 };
 LIST_HEAD(broken_calls, broken_call);
 
 /* Marks a call as broken; it must not be broken already. Returns 0 or E_NOMEM. */
-int broken_add(struct peer *p, uint64_t request, int err) MUSTCHECK;
-bool broken_has(const struct peer *p, uint64_t request);
+int broken_add(struct peer *p, enum broken_side side, uint64_t request,
+	       int err) MUSTCHECK;
+bool broken_has(struct peer *p, enum broken_side side, uint64_t request);
 /* Call it when a call has ended. Returns the err of broken_add, or 0 if not broken. */
-int broken_end(struct peer *p, uint64_t request);
+int broken_end(struct peer *p, enum broken_side side, uint64_t request);
 /* Call it when a session has ended, and with it all its calls. */
 void broken_end_all(struct peer *p);
 

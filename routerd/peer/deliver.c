@@ -96,15 +96,16 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
 
 /*
  * Tells the owner that an INVOCATION or a progressive result was not sent, so that it
- * ends the call. request_type: INVOCATION or CALL.
+ * ends the call. post is what was not sent; request_type: INVOCATION or CALL.
  */
 static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request_type,
-					  uint64_t request, int err)
+					  const struct post *post, int err)
 {
 	if (!peer_post(p, &(struct post){
 				  .type = POST_UNDELIVERABLE,
 				  .request_type = (uint8_t)request_type,
-				  .request = request,
+				  .request = post->request,
+				  .chunk = post->chunk,
 				  .error = undeliverable_error(err),
 			  }))
 		/* this ends the session, and so all calls that it takes part in */
@@ -118,11 +119,23 @@ static void on_invocation(struct peer *p, const struct post *post)
 	/* POST_GOODBYE was sent, and ends the call */
 	if (UNLIKELY(p->state == PEER_LEAVING))
 		return;
+	if (UNLIKELY(post->chunk != CHUNK_NONE) &&
+	    broken_has(p, BROKEN_AT_CALLEE, post->request))
+		return;
 	err = peer_send_payload(p, WAMP_INVOCATION, post);
 	if (err == 0)
 		return;
 	report_undeliverable(p, WAMP_INVOCATION, err);
-	return_undeliverable(p, WAMP_INVOCATION, post->request, err);
+	if (post->chunk != CHUNK_NONE &&
+	    broken_add(p, BROKEN_AT_CALLEE, post->request, err) != 0)
+		peer_drop_no_memory(p, "an undeliverable chunk");
+	else
+		return_undeliverable(p, WAMP_INVOCATION, post, err);
+}
+
+static void on_input_over(struct peer *p, const struct post *post)
+{
+	(void)broken_end(p, BROKEN_AT_CALLEE, post->request);
 }
 
 static void on_interrupt(struct peer *p, const struct post *post)
@@ -138,14 +151,14 @@ static void on_interrupt(struct peer *p, const struct post *post)
  */
 static NOINLINE void on_progress(struct peer *p, const struct post *post)
 {
-	if (broken_has(p, post->request))
+	if (broken_has(p, BROKEN_AT_CALLER, post->request))
 		return;
 	int err = peer_send_payload(p, WAMP_RESULT, post);
 	if (err == 0)
 		return;
 	report_undeliverable(p, WAMP_RESULT, err);
-	if (broken_add(p, post->request, err) == 0)
-		return_undeliverable(p, WAMP_CALL, post->request, err);
+	if (broken_add(p, BROKEN_AT_CALLER, post->request, err) == 0)
+		return_undeliverable(p, WAMP_CALL, post, err);
 	else
 		peer_drop_no_memory(p, "an undeliverable result");
 }
@@ -161,7 +174,11 @@ static void on_result(struct peer *p, const struct post *post)
 		return;
 	}
 	/* test this first: hardly any session has a broken call */
-	int err = LIKELY(LIST_EMPTY(&p->broken)) ? 0 : broken_end(p, post->request);
+	int err = LIKELY(LIST_EMPTY(&p->broken[BROKEN_AT_CALLER]))
+			  ? 0
+			  : broken_end(p, BROKEN_AT_CALLER, post->request);
+	if (UNLIKELY(inputs_any(&p->inputs)))
+		inputs_answered(p, post->request);
 	if (err == 0) {
 		err = peer_send_payload(p, WAMP_RESULT, post);
 		if (err == 0)
@@ -244,8 +261,10 @@ static void on_post_error(struct peer *p, const struct post *post)
 	if (post->full)
 		report_limit(p, post);
 	/* the ERROR ends the call, whether it is broken or not */
-	if (post->request_type == WAMP_CALL)
-		(void)broken_end(p, post->request);
+	if (post->request_type == WAMP_CALL) {
+		(void)broken_end(p, BROKEN_AT_CALLER, post->request);
+		inputs_answered(p, post->request);
+	}
 	/* pass on a callee's ERROR */
 	if (post->error.uri == NULL) {
 		send_callee_error(p, post);
@@ -304,6 +323,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_NOT_RETAINED] = on_not_retained,
 		[POST_VIOLATION] = on_violation,
 		[POST_LOGIN_ANSWER] = login_answer,
+		[POST_INPUT_OVER] = on_input_over,
 	};
 
 	/* not in the table, because authorize_answered takes the post's answer */

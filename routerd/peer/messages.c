@@ -41,6 +41,14 @@ static bool reserved(enum action action, enum match how, struct slice uri)
 	       (action != ACTION_SUBSCRIBE || meta_topics_matching(how, uri) == 0);
 }
 
+/* Remembers that a CALL is refused, so that the later chunks of its input are dropped. */
+static NOINLINE void refuse_input(struct peer *p, const struct msg *m)
+{
+	/* else a later chunk would be taken for a new call */
+	if (inputs_refuse(p, m->request) != 0)
+		peer_drop_no_memory(p, "a refused call");
+}
+
 /*
  * Refuses a request with an ERROR. Only counts and logs the refusal of a PUBLISH without
  * acknowledge, because such a PUBLISH gets no answer.
@@ -48,6 +56,8 @@ static bool reserved(enum action action, enum match how, struct slice uri)
 static void refuse_with_text(struct peer *p, const struct msg *m, const char *uri,
 			     struct slice text)
 {
+	if (UNLIKELY(m->type == WAMP_CALL && m->progress))
+		refuse_input(p, m);
 	if (m->type != WAMP_PUBLISH || m->acknowledge) {
 		peer_error(p, m->testament ? WAMP_CALL : m->type, m->request, uri, text);
 		return;
@@ -241,9 +251,8 @@ static NOINLINE bool passthru_announced(struct peer *p, const struct msg *m)
 }
 
 /*
- * False if the message uses a feature that was not announced: the session is then
- * aborted, because such options change the meaning of a message. The router itself does
- * not announce `progress` in a CALL.
+ * False if the message uses a feature that the client has not announced: the session is
+ * then aborted, because such options change the meaning of a message.
  */
 static bool announced(struct peer *p, const struct msg *m)
 {
@@ -251,8 +260,11 @@ static bool announced(struct peer *p, const struct msg *m)
 		return false;
 	if (LIKELY(!(m->type == WAMP_CALL && m->progress)))
 		return true;
-	peer_violation(p, "CALL.Options.progress: not allowed, because WELCOME does not "
-			  "announce it");
+	if ((p->identity->features.of[WAMP_ROLE_CALLER] &
+	     WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS) != 0)
+		return true;
+	peer_violation(p, "CALL.Options.progress: HELLO must announce "
+			  "progressive_call_invocations in role caller");
 	return false;
 }
 
@@ -264,10 +276,12 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
-	/* YIELD, ERROR and CANCEL cannot be answered with an ERROR. Drop the connection:
-	 * this ends the session, and the owner then answers the calls made to it, and
-	 * ends the calls that it made. */
-	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR || m->type == WAMP_CANCEL)
+	/* YIELD, ERROR and CANCEL cannot be answered with an ERROR, and a call whose
+	 * chunk is lost must not go on. Drop the connection: this ends the session, and
+	 * the owner then answers the calls made to it, and ends the calls that it
+	 * made. */
+	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR || m->type == WAMP_CANCEL ||
+	    post->type == POST_CHUNK || post->type == POST_UNDELIVERABLE)
 		conn_drop(p->conn);
 	else
 		refuse(p, m, WAMP_ERROR_UNAVAILABLE, "the router is out of memory");
@@ -500,21 +514,109 @@ static NOINLINE bool take_call_options(struct peer *p, struct msg *m,
 	return false;
 }
 
+/*
+ * Ends a call, because a message that belongs to it has a wrong value or cannot be passed
+ * on. The caller gets an ERROR with this text. request_type INVOCATION: m is the callee's
+ * answer; CALL: m is a chunk of the input.
+ */
+static void post_failure(struct peer *p, const struct msg *m, enum wamp_type request_type,
+			 const char *uri, const char *text)
+{
+	/* the text contains the URI or value, so it cannot be a constant */
+	struct payload *words = payload_new(p->serializer, slice_str(text),
+					    (struct msg_payload){.items = 0});
+	post_plain(
+		p, m,
+		&(struct post){
+			.type = POST_UNDELIVERABLE,
+			.request_type = (uint8_t)request_type,
+			.progress = request_type == WAMP_INVOCATION && m->progress,
+			.error = {uri, words == NULL ? "the message is invalid" : NULL},
+			.payload = words,
+		});
+}
+
+/* True if Arguments may be a binary in place of a list. */
+static bool is_encrypted(const struct msg *m)
+{
+	return (m->passthru & BIT(MSG_ENC_ALGO)) != 0;
+}
+
+/*
+ * Handles a CALL that continues a call whose input is open, and returns true. If fault is
+ * not NULL, the CALL has a wrong value. Specification, "Freezing of Options": the first
+ * CALL has decided everything but the payload. False if m begins a new call.
+ */
+static NOINLINE bool on_chunk(struct peer *p, const struct msg *m, const char *fault)
+{
+	struct open_input *in = inputs_find(p, m->request);
+
+	if (in == NULL)
+		return false;
+	bool fits = fault != NULL || in->answered || slice_eq(in->procedure, m->uri);
+	bool dropped = in->answered || !fits;
+	if (fault == NULL && in->encrypted != is_encrypted(m))
+		fault = "CALL.Options.enc_algo: expected in all chunks of an input or in "
+			"none";
+	if (fits && !m->progress)
+		inputs_close(p, in);
+	if (dropped)
+		peers_count(p->peers, PEER_CHUNKS_DROPPED);
+	else if (fault != NULL)
+		post_failure(p, m, WAMP_CALL, WAMP_ERROR_INVALID_ARGUMENT, fault);
+	else
+		post_with_payload(p, m,
+				  &(struct post){
+					  .type = POST_CHUNK,
+					  .chunk = m->progress ? CHUNK_NEXT : CHUNK_LAST,
+				  });
+	return true;
+}
+
+/* Opens the input of a new call. False if the call has been refused. */
+static NOINLINE bool open_input(struct peer *p, const struct msg *m, struct post *post)
+{
+	int err = inputs_open(p, m->request, m->uri, is_encrypted(m));
+
+	post->chunk = CHUNK_FIRST;
+	if (err == 0)
+		return true;
+	post_drop(post);
+	if (err == E_NOMEM) {
+		peer_drop_no_memory(p, "a call");
+		return false;
+	}
+	peers_count(p->peers, PEER_OPEN_INPUTS_FULL);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "limit reached limit=open_inputs max=%d authid=%s suppressed=%u",
+		 INPUTS_MAX, log_quote(p->identity->authid).text);
+	refuse(p, m, WAMP_ERROR_UNAVAILABLE,
+	       "the session has too many calls whose progressive input is open");
+	return false;
+}
+
 static void on_call(struct peer *p, struct msg *m)
 {
 	struct post post = {.type = POST_CALL, .progress = m->receive_progress};
 
+	if (UNLIKELY(inputs_any(&p->inputs)) && on_chunk(p, m, NULL))
+		return;
 	if (!announced(p, m) || !permitted(p, m, ACTION_CALL, &post) ||
 	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
 		return;
 	enum meta_procedure meta = meta_find(m->uri);
+	if (UNLIKELY(m->progress && meta != META_PROCEDURE_COUNT)) {
+		refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+		       "the router's own procedures take no progressive input");
+		return;
+	}
 	if (UNLIKELY(m->passthru != 0) && !take_call_options(p, m, meta, &post))
 		return;
 	if (UNLIKELY(meta == META_SESSION_ADD_TESTAMENT))
 		add_testament(p, m);
 	else if (UNLIKELY(meta != META_PROCEDURE_COUNT))
 		call_meta(p, m, meta, post.timeout_ms);
-	else
+	else if (LIKELY(!m->progress) || open_input(p, m, &post))
 		post_with_payload(p, m, &post);
 }
 
@@ -534,21 +636,10 @@ static void on_yield(struct peer *p, struct msg *m)
 static void fail_invocation(struct peer *p, const struct msg *m, const char *uri,
 			    const char *what)
 {
-	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX];
+	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX + sizeof("the callee's answer: ")];
 
 	snprintf(text, sizeof(text), "the callee's answer: %s", what);
-	/* the text contains the URI or value, so it cannot be a constant */
-	struct payload *words = payload_new(p->serializer, slice_str(text),
-					    (struct msg_payload){.items = 0});
-	post_plain(p, m,
-		   &(struct post){
-			   .type = POST_UNDELIVERABLE,
-			   .request_type = WAMP_INVOCATION,
-			   .progress = m->progress,
-			   .error = {uri, words == NULL ? "the callee's answer is invalid"
-							: NULL},
-			   .payload = words,
-		   });
+	post_failure(p, m, WAMP_INVOCATION, uri, text);
 }
 
 /* Checks that an ERROR answers an INVOCATION: clients must not send any other ERROR. */
@@ -651,6 +742,8 @@ static const struct {
  */
 static void on_invalid_value(struct peer *p, const struct msg *m, const char *text)
 {
+	if (m->type == WAMP_CALL && (on_chunk(p, m, text) || !announced(p, m)))
+		return;
 	if (on_type[m->type].request)
 		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type == WAMP_ERROR && is_for_invocation(p, m))

@@ -144,7 +144,7 @@ const char *peer_why_undeliverable(int err)
 	if (err == E_NOMEM)
 		return "the router is out of memory";
 	if (err == E_FULL)
-		return "the receiver reads the results too slowly";
+		return "the receiver reads too slowly";
 	return "the receiver's serializer cannot encode the payload (JSON: no NaN or "
 	       "Infinity, no keys other than strings, no text that begins with U+0000; "
 	       "all: no extension types)";
@@ -154,7 +154,11 @@ void peer_fill_details(const struct post *post, struct msg_details *to)
 {
 	const struct identity *disclosed = post->disclosed;
 
-	*to = (struct msg_details){.progress = post->progress, .trust = post->trust};
+	*to = (struct msg_details){
+		.progress = post->progress,
+		.more = post->chunk == CHUNK_FIRST || post->chunk == CHUNK_NEXT,
+		.trust = post->trust,
+	};
 	if (disclosed != NULL) {
 		to->session = disclosed->session;
 		to->authid = disclosed->authid;
@@ -177,7 +181,8 @@ int peer_send_payload(struct peer *p, enum wamp_type type, const struct post *po
 		return err;
 	msg_write_payload(peer_begin(p), p->serializer, type, post->request, post->id,
 			  peer_details(post, &details), items);
-	if (UNLIKELY(post->progress) && type == WAMP_RESULT &&
+	if (UNLIKELY(post->progress || post->chunk != CHUNK_NONE) &&
+	    (type == WAMP_RESULT || post->chunk != CHUNK_NONE) &&
 	    conn_half_full(p->conn, out->len))
 		return E_FULL;
 	return peer_send(p);

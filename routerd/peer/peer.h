@@ -53,8 +53,9 @@ struct peer {
 	struct rights *rights;
 	uint32_t policy_generation; /* of the policy that the rights are from */
 	struct peer_members members;
-	struct broken_calls broken;
-	uint64_t opened_ms; /* when it joined; clock of common/loop */
+	struct broken_calls broken[BROKEN_SIDES];
+	struct open_inputs inputs; /* of its calls */
+	uint64_t opened_ms;        /* when it joined; clock of common/loop */
 	/* Reserved for POST_GONE or POST_GOODBYE; set in states JOINING and JOINED. */
 	struct mail_batch *mail;
 	/* The next four are used if the role has an authorizer; see peer/authorize.h. */
@@ -119,8 +120,9 @@ int peer_end_frame(const struct peer *p, struct buf *out, size_t start, size_t r
 
 /*
  * Sends an INVOCATION or a RESULT. Returns the errors of peer_send and payload_items, or
- * E_FULL for a progressive result that would fill more than half of the client's queue:
- * if a client reads results too slowly, only the call must end, not the connection.
+ * E_FULL for a progressive result or a chunk that would fill more than half of the
+ * client's queue: if a client reads them too slowly, only the call must end, not the
+ * connection.
  */
 int peer_send_payload(struct peer *p, enum wamp_type type,
 		      const struct post *post) MUSTCHECK;
@@ -135,7 +137,8 @@ static inline const struct msg_details *peer_details(const struct post *post,
 						     struct msg_details *to)
 {
 	if (LIKELY(post->disclosed == NULL && post->trust == 0 && !post->progress &&
-		   post->match == MATCH_EXACT && post->options == NULL))
+		   post->chunk == CHUNK_NONE && post->match == MATCH_EXACT &&
+		   post->options == NULL))
 		return NULL;
 	peer_fill_details(post, to);
 	return to;

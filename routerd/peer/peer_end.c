@@ -35,6 +35,7 @@ static void session_over(struct peer *p, const char *reason)
 	authorize_end(p);
 	members_remove_all(p->peers, p);
 	broken_end_all(p);
+	inputs_end_all(p);
 	identity_unref(&p->identity);
 	free(p->mail);
 	p->mail = NULL;

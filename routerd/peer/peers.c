@@ -64,11 +64,14 @@ int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbo
 	buf_init(&ps->transcoded, OUT_MAX);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX, longest_handshake_ms(cfg));
-	return members_init(&ps->members) != 0 ? E_NOMEM : id_table_init(&ps->broken);
+	if (members_init(&ps->members) != 0 || id_table_init(&ps->broken) != 0)
+		return E_NOMEM;
+	return id_table_init(&ps->inputs);
 }
 
 void peers_fini(struct peers *ps)
 {
+	id_table_fini(&ps->inputs);
 	id_table_fini(&ps->broken);
 	members_fini(&ps->members);
 	revocations_fini(&ps->revocations);
@@ -112,6 +115,7 @@ int peers_add(struct peers *ps, struct peer *p)
 	if (ps->first_free == ps->n_slots && grow_slots(ps) != 0)
 		return E_NOMEM;
 	TAILQ_INIT(&p->members);
+	inputs_init(&p->inputs);
 	p->slot = ps->first_free;
 	struct peer_slot *s = &ps->slots[p->slot];
 	ps->first_free = s->next_free;

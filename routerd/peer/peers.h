@@ -16,6 +16,7 @@
 #include "routerd/config/policy.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/broken.h"
+#include "routerd/peer/inputs.h"
 #include "routerd/peer/members.h"
 #include "routerd/post/post.h"
 
@@ -37,6 +38,11 @@ struct peer;
 	  "sessions and logins aborted because the client violated the protocol")        \
 	X(PENDING_CALLS_FULL, "pending_calls_full", COUNTER,                             \
 	  "calls refused because of pending_calls")                                      \
+	X(OPEN_INPUTS_FULL, "open_inputs_full", COUNTER,                                 \
+	  "calls refused because the session has too many calls with progressive input") \
+	X(CHUNKS_DROPPED, "chunks_dropped", COUNTER,                                     \
+	  "chunks of progressive input dropped by the caller's worker: their call was "  \
+	  "answered or refused, or they name another procedure")                         \
 	X(SUBSCRIPTIONS_FULL, "session_subscriptions_full", COUNTER,                     \
 	  "subscriptions refused because of session_subscriptions")                      \
 	X(REGISTRATIONS_FULL, "session_registrations_full", COUNTER,                     \
@@ -66,7 +72,7 @@ struct peer;
 	  "reports to authenticators lost because memory ran out")                       \
 	X(UNDELIVERABLE, "undeliverable", COUNTER,                                       \
 	  "messages not delivered: the receiver's serializer cannot encode them, they "  \
-	  "exceed its size limit, or it reads progressive results too slowly")           \
+	  "exceed its size limit, or it reads progressive results or chunks too slowly") \
 	X(POSTS_STALE, "posts_for_gone_sessions", COUNTER,                               \
 	  "internal messages dropped because their session had ended")                   \
 	X(VERIFIES, "signatures_verified", COUNTER, "signatures of logins verified")
@@ -120,6 +126,7 @@ struct peers {
 
 	struct members members;
 	struct id_table broken;       /* broken_call.node */
+	struct id_table inputs;       /* open_input.node */
 	struct login_queue to_verify; /* logins whose signature waits to be verified */
 	struct revocations revocations;
 	struct peers_reload reload;

@@ -65,8 +65,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(REGISTER, REALM, NOTHING)                                                      \
 	X(UNREGISTER, REALM, NOTHING) /* request, id: registration */                    \
 	/* request, payload, options, timeout_ms, disclose, trust; progress: the caller  \
-	   wants progressive results */                                                  \
+	   wants progressive results; chunk: NONE or FIRST */                            \
 	X(CALL, REALM, NOTHING)                                                          \
+	X(CHUNK, REALM, NOTHING)  /* request: the CALL's; payload; chunk */              \
 	X(CANCEL, REALM, NOTHING) /* request: the CALL's; mode */                        \
 	/* request: the INVOCATION's; payload, options; progress */                      \
 	X(YIELD, REALM, NOTHING)                                                         \
@@ -74,9 +75,10 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
 	/* request_type INVOCATION: the INVOCATION could not be sent to its callee, or   \
 	   the callee's answer cannot be passed on; progress: the answer is a            \
-	   progressive result. request_type CALL: a progressive result could not be      \
-	   sent to its caller. request, of that type; error and payload, see struct      \
-	   post_error */                                                                 \
+	   progressive result; chunk: as in the INVOCATION. request_type CALL: a         \
+	   progressive result could not be sent to its caller, or a chunk of the         \
+	   caller's has a wrong value. request, of that type; error and payload, see     \
+	   struct post_error */                                                          \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
 	   arguments: id of the session, registration or subscription; payload (URI)     \
@@ -106,8 +108,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNREGISTERED, PEER, NOTHING)                                                   \
 	/* request: the INVOCATION's; id: registration, and match: how it matches;       \
 	   disclosed: the caller, or NULL; trust; progress: the caller wants progressive \
-	   results; payload, options */                                                  \
+	   results; chunk; payload, options */                                           \
 	X(INVOCATION, PEER, DISCLOSED)                                                   \
+	/* answers an UNDELIVERABLE chunk: no more chunks of this call follow. request:  \
+	   the INVOCATION's */                                                           \
+	X(INPUT_OVER, PEER, NOTHING)                                                     \
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload, options; progress */   \
@@ -258,6 +263,15 @@ enum disclose {
 	DISCLOSE_NEVER = 2,
 };
 
+/* Which part of a call's input a CALL or INVOCATION contains (specification: "Progressive
+ * Call Invocations"). */
+enum call_chunk {
+	CHUNK_NONE = 0, /* all of it; most calls have no progressive input */
+	CHUNK_FIRST = 1,
+	CHUNK_NEXT = 2,
+	CHUNK_LAST = 3,
+};
+
 struct post {
 	uint8_t type; /* enum post_type */
 	union {
@@ -280,8 +294,11 @@ struct post {
 		bool progress;
 		bool retain; /* PUBLISH, SUBSCRIBE, EVENT_ONE */
 	};
-	uint8_t invoke; /* enum wamp_invoke */
-	bool detached;  /* the scope of testaments; otherwise it is "destroyed" */
+	union {
+		uint8_t invoke; /* enum wamp_invoke; only REGISTER */
+		uint8_t chunk;  /* enum call_chunk */
+	};
+	bool detached; /* the scope of testaments; otherwise it is "destroyed" */
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
 	union {

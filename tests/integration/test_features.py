@@ -7,8 +7,7 @@ import re
 
 import pytest
 import rawclient
-from rawclient import (ABORT, CALL, ERROR, EVENT, INVOCATION, PUBLISH, PUBLISHED, REGISTER,
-                       SUBSCRIBE, YIELD, WampError)
+from rawclient import ERROR, EVENT, INVOCATION, PUBLISH, PUBLISHED, REGISTER, SUBSCRIBE, YIELD, WampError
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
@@ -20,11 +19,11 @@ def test_welcome_announces_what_is_there(routerd, join):
                                    "publication_trustlevels", "publisher_exclusion",
                                    "publisher_identification", "session_meta_api", "subscriber_blackwhite_listing",
                                    "subscription_meta_api", "subscription_revocation"],
-                        "dealer": ["call_canceling", "call_timeout", "call_trustlevels", "caller_identification",
+                        "dealer": ["call_canceling", "call_reroute", "call_timeout", "call_trustlevels", "caller_identification",
                                    "pattern_based_registration", "payload_passthru_mode", "payload_transparency",
-                                   "progressive_call_results", "registration_meta_api",
-                                   "registration_revocation", "session_meta_api", "shared_registration",
-                                   "testament_meta_api"]}
+                                   "progressive_call_invocations", "progressive_call_results",
+                                   "registration_meta_api", "registration_revocation", "session_meta_api",
+                                   "shared_registration", "testament_meta_api"]}
 
 
 def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join):
@@ -39,22 +38,6 @@ def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join
         routerd.wait_log("publish dropped topic=.* error=wamp.error.*" + re.escape(f'reason="{reason}"'))
     assert sender.silent() == []
     assert routerd.total("publishes_dropped") == 3
-
-
-VIOLATIONS = {
-    "CALL.Options.progress": [CALL, 1, {"progress": True}, "com.example.p"],
-}
-
-
-def test_what_the_specification_calls_a_violation(routerd, join):
-    """Section "Progressive Call Invocations"."""
-    for name, message in VIOLATIONS.items():
-        client = join(routerd, "msgpack")
-        client.send(message)
-        abort = client.expect(ABORT)
-        assert abort[1:] == [{"message": f"{name}: not allowed, because WELCOME does not announce it"},
-                             "wamp.error.protocol_violation"]
-        assert client.wait_closed()[1] == []
 
 
 def test_calls_with_options_that_have_no_effect(routerd, join):

@@ -377,7 +377,7 @@ def test_a_caller_that_reads_too_slowly(start_routerd, threads, join):
         got += 1
     assert 0 < got < sent
     assert message == [ERROR, CALL, request, {}, "wamp.error.unavailable",
-                       ["the receiver reads the results too slowly"]]
+                       ["the receiver reads too slowly"]]
     assert caller.event(subscription)[0] == ["x" * 100000]
     expect_silence(routerd, caller, callee)
     assert routerd.total("sessions") == 3

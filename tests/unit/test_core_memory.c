@@ -6,6 +6,8 @@
 
 #include "common/id_table.c"
 #include "routerd/core/broker.c"
+#include "routerd/core/call.c"
+#include "routerd/core/chunks.c"
 #include "routerd/core/dealer.c"
 #include "routerd/core/leave.c"
 #include "routerd/core/meta.c"
@@ -14,6 +16,7 @@
 #include "routerd/core/pattern.c"
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
+#include "routerd/core/reroute.c"
 #include "routerd/core/session.c"
 #include "routerd/core/testament.c"
 #include "routerd/post/id_list.c"

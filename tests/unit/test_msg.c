@@ -1078,10 +1078,12 @@ static void test_write_payloads(void **state)
 	"'publisher_exclusion' true 'publisher_identification' true "                    \
 	"'session_meta_api' true 'subscriber_blackwhite_listing' true "                  \
 	"'subscription_meta_api' true 'subscription_revocation' true}} "                 \
-	"'dealer' {'features' {'call_canceling' true 'call_timeout' true "               \
+	"'dealer' {'features' {'call_canceling' true 'call_reroute' true "               \
+	"'call_timeout' true "                                                           \
 	"'call_trustlevels' true 'caller_identification' true "                          \
 	"'pattern_based_registration' true 'payload_passthru_mode' true "                \
-	"'payload_transparency' true 'progressive_call_results' true "                   \
+	"'payload_transparency' true 'progressive_call_invocations' true "               \
+	"'progressive_call_results' true "                                               \
 	"'registration_meta_api' true 'registration_revocation' true "                   \
 	"'session_meta_api' true 'shared_registration' true 'testament_meta_api' "       \
 	"true}}} "                                                                       \

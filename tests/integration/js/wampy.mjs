@@ -74,6 +74,8 @@ serve({
 			options.authPlugins = { wampcra: pick(wampcra, "sign")(command.secret) };
 		}
 		const client = new Wampy(command.url, options);
+		// wampy has no option for this, and refuses nothing that it has not announced itself
+		if (command.announce) client._wamp_features.roles.caller.features[command.announce] = true;
 		let details;
 		try {
 			details = await client.connect();
@@ -153,6 +155,19 @@ serve({
 			const called = client.call(command.proc, payload(command), options);
 			calls[command.s + " " + command.proc] = client.getOpStatus().reqId;
 			const { argsList, argsDict } = await called;
+			return { args: argsList || [], kwargs: argsDict || {} };
+		} catch (e) {
+			throw translate(e);
+		}
+	},
+	// Sends each of the arguments in a chunk of its own.
+	async upload(command) {
+		try {
+			const chunks = command.args.map((value) => ({ argsList: [value], argsDict: {} }));
+			const progress_callback = ({ argsList }) => say({ ev: "progress", s: command.s, args: argsList || [] });
+			const { result, sendData } = sessions[command.s].progressiveCall(command.proc, chunks[0], { progress_callback });
+			chunks.slice(1).forEach((chunk, i) => sendData(chunk, { progress: i + 2 < chunks.length }));
+			const { argsList, argsDict } = await result;
 			return { args: argsList || [], kwargs: argsDict || {} };
 		} catch (e) {
 			throw translate(e);

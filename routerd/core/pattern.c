@@ -545,9 +545,9 @@ void pattern_search_begin(struct pattern_search *s, const struct pattern_index *
 {
 	*s = (struct pattern_search){.index = x};
 	if (how == MATCH_WILDCARD) {
-		s->wildcard = text;
+		struct slice rest = text;
 		text.len = uri_wildcard_head(text);
-		for (struct slice rest = s->wildcard;;) {
+		for (;;) {
 			size_t len = slice_find(rest, '.');
 
 			ASSERT(s->n_parts < URI_MAX_WILDCARD_PARTS);
@@ -626,18 +626,23 @@ static const struct pattern_node *next_of_search(const struct pattern_search *s,
 	return next;
 }
 
+/* Given that may_match is true: does the node's prefix match the wildcard? */
+static bool is_match(const struct pattern_search *s, const struct pattern_node *node)
+{
+	struct slice part = s->parts[node->n_dots];
+
+	return node->n_dots + 1u == s->n_parts &&
+	       (part.len == 0 || part.len == (size_t)(node->length - node->after_dot));
+}
+
 /* Visits one node. Returns its pattern if that is a result, else NULL. */
 static struct pattern *visit_node(struct pattern_search *s)
 {
 	const struct pattern_node *node = s->node;
-	struct pattern *p = node->pattern;
-	bool fits = s->n_parts == 0 || may_match(s, node);
+	bool prefix = s->n_parts == 0, fits = prefix || may_match(s, node);
 
 	s->node = next_of_search(s, node, fits);
-	if (p == NULL || !fits)
-		return NULL;
-	return s->n_parts == 0 || uri_matches(MATCH_WILDCARD, s->wildcard, p->uri) ? p
-										   : NULL;
+	return fits && (prefix || is_match(s, node)) ? node->pattern : NULL;
 }
 
 struct pattern *pattern_search_next(struct pattern_search *s)

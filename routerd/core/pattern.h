@@ -147,10 +147,10 @@ struct pattern *pattern_walk_next(struct pattern_walk *w);
  */
 struct pattern_search {
 	const struct pattern_index *index;
-	struct slice wildcard;           /* what to find, if it is a wildcard */
 	const struct pattern_node *top;  /* all results are at or below this node */
 	const struct pattern_node *node; /* the next one to visit */
-	unsigned n_parts;                /* of the wildcard; 0: it is a prefix */
+	/* The components of the wildcard; n_parts is 0 for a prefix. */
+	unsigned n_parts;
 	struct slice parts[URI_MAX_WILDCARD_PARTS];
 };
 void pattern_search_begin(struct pattern_search *s, const struct pattern_index *x,

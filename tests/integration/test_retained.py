@@ -10,7 +10,7 @@ import peers
 import pytest
 import rawclient
 from rawclient import EVENT, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED
-from utils import realm_counter, router_config, wait_for
+from utils import SLOW, realm_counter, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
@@ -196,6 +196,7 @@ def test_the_newest_thousand(start_routerd, threads, join):
     assert receiver.silent() == []
 
 
+@pytest.mark.skipif(SLOW != 2, reason="sanitizers and valgrind keep freed memory")
 def test_memory_stays_within_the_limit(start_routerd, threads, join):
     """Subscribers with other serializers read large events; the store keeps no copies for them."""
     size = 64 << 20

@@ -17,7 +17,12 @@
 #include "routerd/core/realm.c"
 #include "routerd/core/registration.c"
 #include "routerd/core/reroute.c"
+#include "routerd/core/retained.c"
 #include "routerd/core/session.c"
+/* a kept payload also needs memory */
+#define payload_keep(p) (may_allocate() ? payload_keep(p) : NULL)
+#include "routerd/core/stored_event.c"
+#undef payload_keep
 #include "routerd/core/testament.c"
 #include "routerd/post/id_list.c"
 #include "routerd/post/payload_writer.c"
@@ -168,6 +173,51 @@ static bool scenario_with_patterns(struct core *c)
 	return true;
 }
 
+/*
+ * A topic whose new event finds no memory has no event afterwards, so nobody takes an old
+ * one for the last. The publication itself succeeds.
+ */
+static bool scenario_with_retained(struct core *c)
+{
+	static const char *const arguments[] = {"[1]", "[2]", "[3]"};
+	bool ok = true;
+
+	send_join(c, alice, "alice");
+	if (!answered(c, POST_JOINED))
+		return false;
+	send_join(c, bob, "bob");
+	if (!answered(c, POST_JOINED))
+		return false;
+	for (unsigned i = 0; i < 3; i++) {
+		send_post(c, alice,
+			  (struct post){.type = POST_PUBLISH,
+					.time_ms = 10000 * (i + UINT64_C(1)),
+					.retain = true,
+					.payload = payload(i == 1 ? "ab" : "aa",
+							   arguments[i])});
+		if (c->outbox.first == c->outbox.end)
+			continue;
+		expect(c, alice, POST_NOT_RETAINED, 0);
+		ok = false;
+	}
+	send_post(c, bob,
+		  (struct post){.type = POST_SUBSCRIBE,
+				.match = MATCH_PREFIX,
+				.retain = true,
+				.payload = payload("a", NULL)});
+	if (c->outbox.end - c->outbox.first == 1)
+		return answered(c, POST_SUBSCRIBED) && ok;
+	expect(c, bob, POST_SUBSCRIBED, 0);
+	for (unsigned i = 1; c->outbox.first < c->outbox.end; i++) {
+		struct post p = expect(c, bob, POST_EVENT_ONE, 0);
+		struct msg_payload items;
+		assert_int_equal(payload_items(p.payload, SERIALIZER_JSON, &items), 0);
+		assert_false(slice_eq_str(items.bytes, "[1]"));
+		assert_true(!ok || slice_eq_str(items.bytes, arguments[i]));
+	}
+	return ok;
+}
+
 static void send_share(struct core *c, struct session_ref from)
 {
 	send_post(c, from,
@@ -305,6 +355,12 @@ static void memory_runs_out_for_several_events(void **state)
 	runs_out_at_each_place(scenario_with_patterns);
 }
 
+static void memory_runs_out_for_retained_events(void **state)
+{
+	(void)state;
+	runs_out_at_each_place(scenario_with_retained);
+}
+
 static void memory_runs_out_for_callees_and_queues(void **state)
 {
 	(void)state;
@@ -430,6 +486,7 @@ int main(void)
 		cmocka_unit_test(memory_runs_out_for_testaments),
 		cmocka_unit_test(memory_runs_out_for_meta_events),
 		cmocka_unit_test(memory_runs_out_for_callees_and_queues),
+		cmocka_unit_test(memory_runs_out_for_retained_events),
 		cmocka_unit_test(buckets_are_not_needed),
 		core_test(messages_need_no_memory),
 		core_test(all_memory_comes_back),

@@ -691,6 +691,63 @@ static void test_one_member(void **state)
 	expect_counted(4, 2);
 }
 
+/* A retained event, with a payload that keeps no other encodings. */
+static struct post retained(struct post p)
+{
+	struct payload *kept = payload_keep(p.payload);
+
+	assert_non_null(kept);
+	payload_unref(&p.payload);
+	p.payload = kept;
+	p.type = POST_EVENT_ONE;
+	p.retain = true;
+	return p;
+}
+
+static void test_retained_events(void **state)
+{
+	struct peer *a = member(SERIALIZER_CBOR, 1, "ann"), *b = raw(SERIALIZER_JSON, 15);
+	struct post p[] = {retained(json("[1]")), retained(json("[2]"))};
+
+	(void)state;
+	p[1].match = MATCH_PREFIX;
+	p[1].disclosed = identity_ref(a->identity);
+	for (unsigned i = 0; i < 2; i++) {
+		fan_out_to_one(a, &p[i]);
+		fan_out_to_one(b, &p[i]);
+		post_drop(&p[i]);
+	}
+	EXPECT(a, "[36,7,1,{\"retained\":true},[1]] "
+		  "[36,7,2,{\"retained\":true,\"publisher\":1,"
+		  "\"publisher_authid\":\"ann\",\"publisher_authrole\":\"user\","
+		  "\"topic\":\"topic\"},[2]]");
+	EXPECT_START(b, "[36,7,1,{\"retained\":true},[1]] [36,7,2,{");
+	expect_counted(4, 0);
+}
+
+/* Many retained events come at once. They must not end the connection. */
+static void test_retained_events_for_a_full_queue(void **state)
+{
+	enum { LEN = 50000, HALF = 512 * 1024 };
+	struct peer *a = raw(SERIALIZER_JSON, 15);
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		struct post p = retained(long_one(LEN));
+		fan_out_to_one(a, &p);
+		post_drop(&p);
+	}
+	assert_int_equal(a->conn->state, CONN_OPEN);
+	expect_counted(HALF / LEN, 20 - HALF / LEN);
+	/* there is room for other messages */
+	struct post live = long_one(LEN);
+	live.type = POST_EVENT_ONE;
+	fan_out_to_one(a, &live);
+	post_drop(&live);
+	expect_counted(HALF / LEN + 1, 20 - HALF / LEN);
+	assert_int_equal(a->conn->state, CONN_OPEN);
+}
+
 /* --- the cursor --- */
 
 enum { CROWD = 40 };
@@ -1154,6 +1211,8 @@ int main(void)
 		T(test_disclosed_publisher),
 		T(test_too_long_with_its_publisher),
 		T(test_one_member),
+		T(test_retained_events),
+		T(test_retained_events_for_a_full_queue),
 		T(test_more_than_a_turn),
 		T(test_few_of_a_crowd),
 		cmocka_unit_test(test_leaving_in_the_middle),

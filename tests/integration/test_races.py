@@ -237,6 +237,18 @@ def test_publish_and_subscribe(race, swapped):
     assert len(got) == 1 + swapped or race.threads == 1
 
 
+@both_orders
+def test_retain_and_subscribe(race, swapped):
+    """The event comes once: as a retained one, or live."""
+    publisher, subscriber = race.one, race.other
+    race.run(*ordered([(publisher, [PUBLISH, 70, {"retain": True}, "com.example.t"]),
+                       (subscriber, [SUBSCRIBE, 71, {"get_retained": True}, "com.example.t"])], swapped))
+    publisher.silent()
+    got = subscriber.silent()
+    assert [m[0] for m in got] == [SUBSCRIBED, EVENT]
+    assert got[1][3] == ({} if swapped else {"retained": True}) or race.threads == 1
+
+
 # --- kills ----------------------------------------------------------------------------------
 
 

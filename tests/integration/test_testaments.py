@@ -327,6 +327,28 @@ def test_the_right_to_call(start_routerd, threads, join):
 
 
 @pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_retained(routerd, join, serializer):
+    """Who subscribes later gets it, with its publisher, for whom it was meant."""
+    listener, client, friend = Listener(join(routerd)), join(routerd, serializer), join(routerd)
+    add(client, "com.example.t", [1], retain=True, disclose_me=True)
+    add(client, "com.example.some", [2], retain=True, eligible=[friend.session])
+    late = join(routerd)
+    late.subscribe("com.example.t", get_retained=True)
+    assert late.silent() == []
+    client.close_socket()
+    assert [listener.next()[0] for _ in range(2)] == ["com.example.t", LEAVE]
+    assert late.expect(EVENT)[4] == [1]
+    for other in (friend, late):
+        for topic in ("com.example.t", "com.example.some"):
+            other.subscribe(topic, get_retained=True)
+    assert friend.expect(EVENT)[3:] == [
+        {"retained": True, "publisher": client.session, "publisher_authid": client.details["authid"],
+         "publisher_authrole": "device"}, [1]]
+    assert friend.expect(EVENT)[3:] == [{"retained": True}, [2]]
+    assert [m[4] for m in late.silent() if m[0] == EVENT] == [[1]]
+
+
+@pytest.mark.parametrize("serializer", SERIALIZERS)
 def test_payload_passthru(routerd, join, serializer):
     """With ppt_scheme and with enc_algo, as in a publication."""
     features = {"payload_passthru_mode": True, "payload_transparency": True}

@@ -467,3 +467,21 @@ def test_testaments_keep_their_options(routerd, joined):
     wrong = joined(routerd, "json", PPT)
     wrong.send([CALL, 1, {}, "wamp.session.add_testament", ["com.example.t"], {"publish_options": {"ppt_scheme": 7}}])
     assert call_fails(wrong, 1, "wamp.error.invalid_argument") == "PUBLISH.Options.ppt_scheme: expected a string"
+
+
+def test_retained_events_keep_their_options(routerd, joined):
+    """A late subscriber gets them if it understands them."""
+    sender = joined(routerd, "msgpack", PPT)
+    sender.publish("com.example.a", [b"\x80"], retain=True, acknowledge=True, **KEYS)
+    sender.send([PUBLISH, 9, {**CRYPTOBOX, "retain": True, "acknowledge": True}, "com.example.b", b"\x80"])
+    sender.expect(rawclient.PUBLISHED, 9)
+    for serializer in SERIALIZERS:
+        able, unable = joined(routerd, serializer, ENC), joined(routerd, serializer)
+        for client in (able, unable):
+            for topic in ("com.example.a", "com.example.b"):
+                client.subscribe(topic, get_retained=True)
+        assert able.expect(EVENT)[3:] == [{**KEYS, "retained": True}, [b"\x80"]]
+        assert able.expect(EVENT)[3:] == [{**CRYPTOBOX, "retained": True}, b"\x80"]
+        assert unable.expect(EVENT)[3:] == [{**KEYS, "retained": True}, [b"\x80"]]
+        assert able.silent() == [] and unable.silent() == []
+    assert routerd.total("events_not_understood") == len(SERIALIZERS)

@@ -267,6 +267,10 @@ struct msg_details {
 	const struct slice *passthru;
 };
 
+/* Writes the Details of a message of this type. details: NULL if they are empty. */
+void msg_put_details(struct token_writer *w, enum wamp_type type,
+		     const struct msg_details *details);
+
 /*
  * EVENT: id is the subscription, second the publication. INVOCATION: id is the request,
  * second the registration. RESULT: id is the request, and second is 0. If details is

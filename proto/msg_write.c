@@ -32,6 +32,7 @@ const char *const msg_passthru_names[MSG_PASSTHRU_COUNT] = {
 
 /* The features that WELCOME announces: exactly those that this version implements. */
 static const char *const broker_features[] = {
+	"event_history",
 	"event_retention",
 	"pattern_based_subscription",
 	"payload_passthru_mode",
@@ -199,6 +200,15 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 	}
 	put_passthru(w, details->passthru);
 	token_put_end(w);
+}
+
+void msg_put_details(struct token_writer *w, enum wamp_type type,
+		     const struct msg_details *details)
+{
+	if (details == NULL)
+		put_empty_dict(w);
+	else
+		put_details(w, type, details);
 }
 
 void msg_write_payload(struct buf *out, enum serializer s, enum wamp_type type,

@@ -130,6 +130,7 @@ enum serializer {
 #define WAMP_ERROR_FEATURE_NOT_SUPPORTED    "wamp.error.feature_not_supported"
 #define WAMP_ERROR_UNREGISTERED             "wamp.error.unregistered"
 #define WAMP_ERROR_UNSUBSCRIBED             "wamp.error.unsubscribed"
+#define WAMP_ERROR_HISTORY_UNAVAILABLE      "wamp.error.history_unavailable"
 #define WAMP_ERROR_UNAVAILABLE              "wamp.error.unavailable"
 #define WAMP_ERROR_FEATURE_NOT_SUPPORTED    "wamp.error.feature_not_supported"
 

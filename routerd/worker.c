@@ -56,7 +56,9 @@ struct worker {
 	struct timer deadline_timer;
 	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
 	uint64_t turn_ms;           /* when the previous turn began */
-	struct control *control;    /* worker 0; else NULL */
+	/* Unix time minus the loop's time in this turn; for histories. */
+	int64_t unix_offset_ms;
+	struct control *control; /* worker 0; else NULL */
 
 	enum stop_phase stop;
 	unsigned drains;          /* workers whose POST_DRAIN has arrived */
@@ -595,12 +597,21 @@ static bool reload_some(struct worker *w)
 	return false;
 }
 
+static uint64_t unix_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static bool on_worker_turn_end(void *arg)
 {
 	struct worker *w = arg;
 
 	wait_while_stalled(w);
 	budget_posts(&w->net.budget);
+	w->unix_offset_ms = (int64_t)(unix_now_ms() - loop_now_ms(w->loop));
 	bool more = handle_posts(w);
 	more |= run_deadlines(w);
 	more |= work(w);
@@ -650,7 +661,10 @@ static int make_realms(struct worker *w)
 		struct realm_limits limits = limits_of(w, i);
 		w->realms[i] = realm_new((uint16_t)i, w->n_workers, &limits, &w->ids,
 					 &w->deadlines, &w->outbox);
-		if (w->realms[i] == NULL)
+		if (w->realms[i] == NULL ||
+		    realm_keep_history(w->realms[i], cfg->realms[i].history,
+				       cfg->realms[i].n_history, &w->unix_offset_ms,
+				       unix_now_ms()) != 0)
 			return E_NOMEM;
 		realm_set_policy(w->realms[i], w->peers.policy);
 	}

@@ -58,6 +58,7 @@ static const struct conf_key limits_keys[] = {
 	LIMIT(INT, session_subscriptions, 1, 10000000, 100000),
 	LIMIT(INT, session_registrations, 1, 10000000, 100000),
 	LIMIT(INT, session_wildcards, 1, 10000000, 1000),
+	LIMIT(SIZE, history_total, 4096, 1024 * GIB, 256 * MIB),
 };
 static const struct conf_table limits_table =
 	CONF_TABLE("limits", struct config_limits, limits_keys, check_limits);
@@ -173,6 +174,22 @@ static void check_incomplete(struct conf *c, const struct config *cfg)
 			  largest * threads, threads, largest);
 }
 
+/* Nothing divides history_total at run time: it must hold all histories at once. */
+static void check_history_total(struct conf *c, const struct config *cfg)
+{
+	size_t sum = 0;
+
+	for (size_t i = 0; i < cfg->n_realms; i++)
+		for (size_t k = 0; k < cfg->realms[i].n_history; k++)
+			sum += cfg->realms[i].history[k].bytes;
+	if (sum > cfg->limits.history_total)
+		conf_fail(
+			c, &cfg->limits.history_total,
+			"'history_total' must be at least %zu bytes, the sum of 'bytes' "
+			"of all histories, but is %zu",
+			sum, cfg->limits.history_total);
+}
+
 static void set_default_names(struct conf *c, struct config *cfg)
 {
 	char name[256] = "";
@@ -212,6 +229,8 @@ static void check_config(struct conf *c, void *map)
 	if (!conf_broken(c, &cfg->authenticators) && !conf_broken(c, &cfg->realms))
 		check_authorizers(c, cfg);
 	check_incomplete(c, cfg);
+	if (!conf_broken(c, &cfg->realms))
+		check_history_total(c, cfg);
 	if (!conf_broken(c, NULL))
 		config_warn(c, cfg);
 }

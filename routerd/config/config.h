@@ -22,6 +22,11 @@ enum {
 	CONFIG_MAX_REALMS = 1024,
 	CONFIG_MAX_ROLES = 256,        /* per realm */
 	CONFIG_MAX_PERMISSIONS = 4096, /* per role */
+	/*
+	 * Per realm. The wildcards among them cannot fill the index of patterns
+	 * (PATTERN_VISITS_MAX).
+	 */
+	CONFIG_MAX_HISTORY = 256,
 	CONFIG_MAX_LISTENERS = 64,
 	CONFIG_MAX_AUTHENTICATORS = 64,
 	CONFIG_MAX_PRINCIPALS = 1024,  /* per transport and method */
@@ -53,9 +58,21 @@ struct realm_options {
 	uint32_t retained_age;   /* ms; 0: retained events do not expire */
 };
 
+/* A topic or pattern whose events are kept (specification: "Event History"). */
+struct config_history {
+	const char *uri;
+	enum match match;
+	int limit;    /* events */
+	size_t bytes; /* of their memory */
+	uint32_t age; /* ms; older events are forgotten. 0: no limit */
+};
+
 struct config_realm {
 	const char *name;
 	struct realm_options options;
+	/* In the file it is one of the options, but a reload does not change it. */
+	struct config_history *history;
+	size_t n_history;
 	struct config_role *roles;
 	size_t n_roles;
 };
@@ -224,6 +241,7 @@ struct config_limits {
 	int session_registrations; /* per session */
 	/* Per session: wildcard subscriptions and wildcard registrations together. */
 	int session_wildcards;
+	size_t history_total; /* bytes of all histories of all realms */
 };
 
 struct config {
@@ -334,6 +352,12 @@ int config_authenticator_find(const struct config *cfg, const char *name) MUSTCH
  * request does not come from a browser.
  */
 bool config_origin_allowed(const struct config_listener *l, struct slice origin);
+
+/*
+ * Do two versions of a realm keep different histories? A reload does not change them. If
+ * memory runs out, the answer is yes.
+ */
+bool config_history_differs(const struct config_realm *a, const struct config_realm *b);
 
 /* The table of keys, for a test that compares it with the documentation. */
 extern const struct conf_table config_table;

@@ -9,6 +9,7 @@
 #include "routerd/config/config_int.h"
 
 enum { MAX_NAME = 255 }; /* bytes of the name of a realm or role */
+#define HISTORY_MAX_AGE (INT64_C(30) * 24 * 3600 * 1000) /* 30 days in ms */
 
 /* The names of realms and roles are sent in messages as URIs. */
 static bool is_name(const char *text)
@@ -176,11 +177,44 @@ static const struct conf_key role_keys[] = {
 static const struct conf_table role_table =
 	CONF_TABLE("the role", struct config_role, role_keys, check_role);
 
+/* --- histories --- */
+
+static void check_history(struct conf *c, void *map)
+{
+	static const char *const right[] = {
+		[MATCH_EXACT] = "expected a URI, such as com.example.topic",
+		[MATCH_PREFIX] = "expected the beginning of a URI, such as com.example.",
+		[MATCH_WILDCARD] = "expected a URI with empty components, such as "
+				   "com..created, and at most 32 components",
+	};
+	struct config_history *h = map;
+
+	if (uri_fault(h->match, slice_str(h->uri)) != NULL)
+		conf_fail(c, &h->uri, "'uri': %s", right[h->match]);
+}
+
+static const struct conf_key history_keys[] = {
+	CONF_KEY("uri", STRING, struct config_history, uri, .required = true,
+		 .may_be_empty = true, .max = WAMP_MAX_URI),
+	CONF_KEY_OF("match", ENUM, struct config_history, match, enum match,
+		    .names = match_names),
+	CONF_NUMBER(INT, struct config_history, limit, 1, 100000, 1000),
+	CONF_NUMBER(SIZE, struct config_history, bytes, 4096, INT64_C(1) << 40, MIB),
+	CONF_KEY("age", MS, struct config_history, age, .max = HISTORY_MAX_AGE, .def = 0,
+		 .text = "none"),
+};
+static const struct conf_table history_table =
+	CONF_TABLE("the history", struct config_history, history_keys, check_history);
+
 static const char *const call_timeout_units[] = {
 	[CALL_TIMEOUT_IN_MS] = "ms",
 	[CALL_TIMEOUT_IN_S] = "s",
 	NULL,
 };
+#define HISTORY_KEY                                                                      \
+	CONF_ARRAY_KEY("history", LIST, struct config_realm, history, n_history,         \
+		       struct config_history, .max = CONFIG_MAX_HISTORY,                 \
+		       .table = &history_table)
 static const struct conf_key realm_option_keys[] = {
 	CONF_KEY_OF("call_timeout_unit", ENUM, struct config_realm,
 		    options.call_timeout_unit, enum call_timeout_unit,
@@ -197,16 +231,31 @@ static const struct conf_key realm_option_keys[] = {
 		 .min = 1024, .max = INT64_C(1) << 40, .def = 64 << 20),
 	CONF_KEY("retained_age", MS, struct config_realm, options.retained_age,
 		 .max = INT64_C(30) * 24 * 3600 * 1000, .def = 0, .text = "none"),
+	HISTORY_KEY,
 };
+/* Two histories of one topic or pattern would be two subscriptions to it. */
+static void check_histories(struct conf *c, const struct config_realm *realm)
+{
+	for (size_t i = 0; i < realm->n_history; i++)
+		for (size_t k = 0; k < i; k++)
+			if (realm->history[i].match == realm->history[k].match &&
+			    strcmp(realm->history[i].uri, realm->history[k].uri) == 0)
+				conf_fail(c, &realm->history[i].uri,
+					  "another history has this uri and match: leave "
+					  "out one of the two");
+}
+
 static void check_realm_options(struct conf *c, void *map)
 {
-	const struct realm_options *o = &((const struct config_realm *)map)->options;
+	const struct config_realm *realm = map;
+	const struct realm_options *o = &realm->options;
 
 	if (o->call_queue_size > o->call_queue_total)
 		conf_fail(c, &o->call_queue_size,
 			  "'call_queue_size' is %zu bytes, but must be at most "
 			  "'call_queue_total', which is %zu",
 			  o->call_queue_size, o->call_queue_total);
+	check_histories(c, realm);
 }
 
 static const struct conf_table realm_options_table =
@@ -223,3 +272,17 @@ static const struct conf_key realm_keys[] = {
 };
 const struct conf_table config_realm_table =
 	CONF_TABLE("the realm", struct config_realm, realm_keys, NULL);
+
+bool config_history_differs(const struct config_realm *a, const struct config_realm *b)
+{
+	static const struct conf_key keys[] = {HISTORY_KEY};
+	static const struct conf_table table =
+		CONF_TABLE("the realm", struct config_realm, keys, NULL);
+	struct buf names;
+
+	buf_init(&names, sizeof("history"));
+	conf_changes(&table, a, b, &names);
+	bool differs = names.len > 0 || names.err != 0;
+	buf_fini(&names);
+	return differs;
+}

@@ -114,6 +114,18 @@ static void reload_refused(struct reload *r, const char *errors)
 	end_reload(r);
 }
 
+/* Appends the names of the realms that keep other histories. */
+static void put_histories(struct buf *out, const struct config *a, const struct config *b)
+{
+	for (size_t i = 0; i < a->n_realms; i++) {
+		int k = config_realm_find(b, slice_str(a->realms[i].name));
+
+		if (k >= 0 && config_history_differs(&a->realms[i], &b->realms[k]))
+			buf_printf(out, "%shistory of realm %s", out->len > 0 ? ", " : "",
+				   a->realms[i].name);
+	}
+}
+
 /* Appends the names of the realms that a has and b does not have. */
 static void put_missing(struct buf *out, const char *what, const struct config *a,
 			const struct config *b)
@@ -174,6 +186,7 @@ static void warn_of_changes(const struct reload *r, const struct config *cfg)
 
 	buf_init(&names, CHANGES_MAX);
 	conf_changes(&config_table, r->config, cfg, &names);
+	put_histories(&names, r->config, cfg);
 	put_missing(&names, "new", cfg, r->config);
 	put_missing(&names, "removed", r->config, cfg);
 	size_t len = names.len;

@@ -2,6 +2,7 @@
 /* Subscriptions, members and publications; the owner's thread. See broker.h. */
 #include "routerd/core/broker.h"
 
+#include "common/err.h"
 #include "routerd/config/config.h"
 #include "routerd/core/meta_event.h"
 #include "routerd/core/realm_int.h"
@@ -41,10 +42,10 @@ static void count_listener(struct broker *b, const struct subscription *sub, int
 			b->listeners[t] += (uint32_t)n;
 }
 
-/* Makes a subscription without members, for a SUBSCRIBE. NULL if out of memory. */
-static struct subscription *new_subscription(struct realm *realm, const struct post *p)
+/* Makes a subscription without members. NULL if out of memory. */
+static struct subscription *new_subscription(struct realm *realm, enum match match,
+					     struct slice topic, uint64_t created_ms)
 {
-	struct slice topic = payload_uri(p->payload);
 	size_t counts = realm->n_workers * sizeof(uint32_t);
 	struct subscription *sub = calloc(1, sizeof(*sub) + counts + topic.len);
 
@@ -54,8 +55,8 @@ static struct subscription *new_subscription(struct realm *realm, const struct p
 	sub->pattern = (struct pattern){
 		.by_id.id = realm_new_id(realm),
 		.uri = slice_store(&pos, topic),
-		.match = p->match,
-		.created_ms = p->created_ms,
+		.match = (uint8_t)match,
+		.created_ms = created_ms,
 	};
 	if (pattern_add(&realm->broker.topics, &sub->pattern) != 0) {
 		free(sub);
@@ -63,6 +64,40 @@ static struct subscription *new_subscription(struct realm *realm, const struct p
 	}
 	count_listener(&realm->broker, sub, 1);
 	return sub;
+}
+
+static void free_subscription(struct realm *realm, struct subscription *sub)
+{
+	meta_step_over(&realm->meta, &sub->pattern, TAILQ_NEXT(&sub->pattern, link));
+	pattern_remove(&realm->broker.topics, &sub->pattern);
+	count_listener(&realm->broker, sub, -1);
+	free(sub);
+}
+
+int broker_pin(struct realm *realm, const struct config_history *list, size_t n,
+	       const int64_t *unix_offset_ms, uint64_t created_ms)
+{
+	if (n > 0 && histories_init(&realm->histories, list, n, unix_offset_ms) != 0)
+		return E_NOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct subscription *sub = new_subscription(
+			realm, list[i].match, slice_str(list[i].uri), created_ms);
+		if (sub == NULL)
+			return E_NOMEM;
+		sub->history = histories_at(&realm->histories, i);
+	}
+	return 0;
+}
+
+void broker_unpin(struct realm *realm)
+{
+	struct pattern *p;
+
+	/* without sessions there are no other subscriptions */
+	for (unsigned match = 0; match < MATCH_COUNT && realm->histories.n > 0; match++)
+		while ((p = TAILQ_FIRST(&realm->broker.topics.lists[match])) != NULL)
+			free_subscription(realm, subscription_of(p));
+	histories_fini(realm);
 }
 
 struct membership *broker_membership(const struct broker *b, const struct session *s,
@@ -85,7 +120,8 @@ static struct subscription *add_member(struct realm *realm, struct session *s,
 	if (m == NULL)
 		return NULL;
 	if (sub == NULL)
-		sub = new_subscription(realm, p);
+		sub = new_subscription(realm, (enum match)p->match,
+				       payload_uri(p->payload), p->created_ms);
 	if (sub == NULL) {
 		free(m);
 		return NULL;
@@ -124,13 +160,10 @@ static void drop_membership(struct realm *realm, struct session *s, struct membe
 	free(m);
 	broker_pattern_event(realm, META_SUBSCRIPTION_ON_UNSUBSCRIBE, s, &sub->pattern,
 			     NULL);
-	if (sub->n_members > 0)
+	if (sub->n_members > 0 || sub->history != NULL)
 		return;
 	broker_pattern_event(realm, META_SUBSCRIPTION_ON_DELETE, s, &sub->pattern, NULL);
-	meta_step_over(&realm->meta, &sub->pattern, TAILQ_NEXT(&sub->pattern, link));
-	pattern_remove(&realm->broker.topics, &sub->pattern);
-	count_listener(&realm->broker, sub, -1);
-	free(sub);
+	free_subscription(realm, sub);
 }
 
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p)
@@ -460,6 +493,44 @@ static bool post_directly(struct realm *realm, const struct session *s,
 	return true;
 }
 
+/* Sends the event to the members of these subscriptions who may get it. */
+static bool send_to(struct realm *realm, const struct session *s, struct post *p,
+		    const struct matches *to, uint64_t publication)
+{
+	if (p->options != NULL && (options_pass_nobody(p->options) ||
+				   post_directly(realm, s, to, p, publication)))
+		return true;
+	return post_events(realm, s, to, p, publication);
+}
+
+/* Like send_to, and adds the event to the histories of these subscriptions. */
+static NOINLINE bool send_and_keep(struct realm *realm, const struct session *s,
+				   struct post *p, const struct matches *to,
+				   uint64_t publication)
+{
+	struct post kept = *p;
+
+	/* sending takes the references of *p */
+	payload_ref(kept.payload);
+	if (kept.options != NULL)
+		options_ref(kept.options);
+	bool sent = send_to(realm, s, p, to, publication);
+	for (size_t i = 0; i < to->n && sent; i++)
+		if (to->subs[i]->history != NULL)
+			history_add(realm, to->subs[i]->history, s->identity, &kept,
+				    publication);
+	post_drop(&kept);
+	return sent;
+}
+
+static bool has_history(const struct matches *to)
+{
+	for (size_t i = 0; i < to->n; i++)
+		if (UNLIKELY(to->subs[i]->history != NULL))
+			return true;
+	return false;
+}
+
 /* Sends the event to all who may get it. False if memory ran out and nobody gets it. */
 static bool send_event(struct realm *realm, const struct session *s, struct post *p,
 		       uint64_t publication)
@@ -475,11 +546,10 @@ static bool send_event(struct realm *realm, const struct session *s, struct post
 	} else if (!find_all(b, topic, &to)) {
 		return false;
 	}
-	if (to.n == 0 ||
-	    (p->options != NULL && (options_pass_nobody(p->options) ||
-				    post_directly(realm, s, &to, p, publication))))
+	if (to.n == 0)
 		return true;
-	return post_events(realm, s, &to, p, publication);
+	return has_history(&to) ? send_and_keep(realm, s, p, &to, publication)
+				: send_to(realm, s, p, &to, publication);
 }
 
 void broker_publish(struct realm *realm, struct session *s, struct post *p)

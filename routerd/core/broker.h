@@ -12,13 +12,20 @@
 
 #include "common/base.h"
 #include "common/id_table.h"
+#include "routerd/config/config.h"
 #include "routerd/core/pattern.h"
 #include "routerd/core/session.h"
 #include "routerd/post/meta_topic.h"
 
-/* A topic or pattern with members. Made for the first member, freed with the last one. */
+struct history;
+
+/*
+ * A topic or pattern with members. Made for the first member, freed with the last one,
+ * unless it is pinned.
+ */
 struct subscription {
-	struct pattern pattern; /* its text is stored after the struct */
+	struct pattern pattern;  /* its text is stored after the struct */
+	struct history *history; /* of a pinned subscription (history.h); else NULL */
 	LIST_HEAD(, membership) members;
 	uint32_t n_members;
 	uint32_t members_of[]; /* number of members on each worker */
@@ -63,6 +70,17 @@ void broker_fini(struct broker *b);
 
 /* Restarts the publication ids. They depend only on the seed. */
 void broker_seed(struct broker *b, uint64_t seed);
+
+/*
+ * Makes a pinned subscription for each history in the list, and the histories
+ * (history.h). Such a subscription exists without members, until broker_unpin. There are
+ * no meta events about its beginning and end. To be called before anyone subscribes.
+ * E_NOMEM: call broker_unpin.
+ */
+int broker_pin(struct realm *realm, const struct config_history *list, size_t n,
+	       const int64_t *unix_offset_ms, uint64_t created_ms) MUSTCHECK;
+/* Frees the pinned subscriptions and the histories. All sessions must have left. */
+void broker_unpin(struct realm *realm);
 
 /* Each function handles the post of the same name. It may take the post's payload. */
 void broker_subscribe(struct realm *realm, struct session *s, struct post *p);

@@ -8,6 +8,7 @@
 #include "routerd/core/realm_int.h"
 #include "routerd/core/registration.h"
 #include "routerd/core/testament.h"
+#include "routerd/post/event_page.h"
 #include "routerd/post/role_set.h"
 
 /*
@@ -216,6 +217,28 @@ static struct post get_pattern(struct realm *realm, struct session *s,
 			registration ? wamp_invoke_names[registration_of(wanted)->invoke]
 				     : NULL);
 	return meta_result(realm, &w);
+}
+
+static struct post get_events(struct realm *realm, struct session *s,
+			      const struct post *p)
+{
+	static const struct post_error no_history = {
+		WAMP_ERROR_HISTORY_UNAVAILABLE,
+		"the router keeps no events of this subscription"};
+	const struct subscription *sub =
+		subscription_of(pattern_by_id(&realm->broker.topics, p->id));
+	struct post answer = {.type = POST_PAGE};
+
+	if (sub == NULL)
+		return no_such_pattern(realm, p->procedure);
+	if (sub->history == NULL)
+		return meta_error(realm, no_history);
+	answer.page = history_page(realm, s, sub, p);
+	if (answer.page == NULL)
+		return meta_error(realm, no_memory);
+	answer.page->member = broker_membership(&realm->broker, s, sub) != NULL;
+	realm->counters.results++;
+	return answer;
 }
 
 static struct post count_sessions_of(struct realm *realm, struct session *s,
@@ -587,6 +610,7 @@ void meta_call(struct realm *realm, struct session *s, struct post *p)
 		[META_SESSION_FLUSH_TESTAMENTS] = flush_testaments,
 		[META_REGISTRATION_REMOVE_CALLEE] = remove_callee,
 		[META_SUBSCRIPTION_REMOVE_SUBSCRIBER] = remove_subscriber,
+		[META_SUBSCRIPTION_GET_EVENTS] = get_events,
 	};
 	bool filtered = p->procedure == META_SESSION_COUNT && p->roles != NULL;
 	struct post answer;

@@ -143,6 +143,12 @@ bool realm_walks_rights(const struct realm *realm, uint32_t *revoked_out)
 	return !rights_walk_idle(&realm->rights_walk);
 }
 
+int realm_keep_history(struct realm *realm, const struct config_history *list, size_t n,
+		       const int64_t *unix_offset_ms, uint64_t created_ms)
+{
+	return broker_pin(realm, list, n, unix_offset_ms, created_ms);
+}
+
 void realm_set_limits(struct realm *realm, const struct realm_limits *limits)
 {
 	realm->limits = *limits;
@@ -162,6 +168,7 @@ void realm_free(struct realm **rp)
 		return;
 	leave_all(realm);
 	retained_fini(&realm->retained);
+	broker_unpin(realm);
 	dealer_fini(&realm->dealer);
 	broker_fini(&realm->broker);
 	id_table_fini(&realm->sessions_by_id);
@@ -281,5 +288,7 @@ struct realm_counters realm_counters(const struct realm *realm)
 	c.retained_topics = pattern_index_count(&realm->retained.topics);
 	c.retained_bytes = retained_bytes(&realm->retained);
 	c.reroute_bytes = realm->dealer.kept_bytes;
+	c.history_events = realm->histories.n_events;
+	c.history_bytes = realm->histories.bytes;
 	return c;
 }

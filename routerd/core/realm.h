@@ -13,6 +13,7 @@
 
 #include "common/counters.h"
 #include "common/wheel.h"
+#include "routerd/config/config.h"
 #include "routerd/post/post.h"
 
 struct policy;
@@ -104,6 +105,13 @@ struct realm_limits {
 	X(unsent_publishes, COUNTER,                                                     \
 	  "publications, testaments and meta events that nobody got because memory ran " \
 	  "out")                                                                         \
+	X(history_events, GAUGE, "events in the histories")                              \
+	X(history_bytes, GAUGE, "memory of the histories, in bytes")                     \
+	X(history_too_large, COUNTER,                                                    \
+	  "events not kept in a history because they need more than a quarter of its "   \
+	  "bytes")                                                                       \
+	X(history_missed, COUNTER,                                                       \
+	  "events not kept in a history because memory ran out")                         \
 	X(unknown_answers, COUNTER,                                                      \
 	  "answers of callees that were dropped because the calls had ended")
 
@@ -143,6 +151,16 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 void realm_set_policy(struct realm *realm, struct policy *policy);
 /* True if the walk is unfinished. *revoked_out: how many it has taken away so far. */
 bool realm_walks_rights(const struct realm *realm, uint32_t *revoked_out);
+
+/*
+ * Keeps the events of n topics and patterns, for the procedure
+ * wamp.subscription.get_events. Call it before the first post. *unix_offset_ms is what
+ * must be added to the time of a post to get Unix milliseconds; it is lent, and its owner
+ * may change it when the clock is set. created_ms is the Unix time now. E_NOMEM: the
+ * caller must free the realm.
+ */
+int realm_keep_history(struct realm *realm, const struct config_history *list, size_t n,
+		       const int64_t *unix_offset_ms, uint64_t created_ms) MUSTCHECK;
 
 /* Changes the limits. Nothing ends if it is already beyond a new limit. */
 void realm_set_limits(struct realm *realm, const struct realm_limits *limits);

@@ -9,6 +9,7 @@
 #include "routerd/config/policy.h"
 #include "routerd/core/broker.h"
 #include "routerd/core/dealer.h"
+#include "routerd/core/history.h"
 #include "routerd/core/meta_walk.h"
 #include "routerd/core/realm.h"
 #include "routerd/core/retained.h"
@@ -42,6 +43,7 @@ struct realm {
 	struct id_table sessions_by_id;
 	struct broker broker;
 	struct dealer dealer;
+	struct histories histories;
 	struct meta meta;
 	struct rights_walk rights_walk;
 	struct retained retained;

@@ -8,6 +8,7 @@
 #include "routerd/peer/login.h"
 #include "routerd/peer/members.h"
 #include "routerd/peer/peer.h"
+#include "routerd/peer/send_page.h"
 
 #include <stdio.h>
 
@@ -324,6 +325,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_VIOLATION] = on_violation,
 		[POST_LOGIN_ANSWER] = login_answer,
 		[POST_INPUT_OVER] = on_input_over,
+		[POST_PAGE] = send_page,
 	};
 
 	/* not in the table, because authorize_answered takes the post's answer */

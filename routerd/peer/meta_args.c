@@ -3,9 +3,11 @@
 #include "routerd/peer/meta_args.h"
 
 #include "common/err.h"
+#include "common/timestamp.h"
 #include "proto/token.h"
 #include "proto/uri.h"
 #include "routerd/peer/testament_args.h"
+#include "routerd/post/event_page.h"
 #include "routerd/post/role_set.h"
 
 enum {
@@ -28,6 +30,8 @@ enum meta_argument {
 	ARGUMENT_CALLEE = 9,
 	ARGUMENT_SUBSCRIBER = 10,
 	ARGUMENT_PATTERN = 8, /* a URI or pattern, and a dict with the key match */
+	ARGUMENT_EVENTS =
+		11, /* a subscription, and the limit if it comes from Crossbar */
 };
 
 static const struct {
@@ -66,6 +70,8 @@ static const struct {
 					     ARGUMENT_CALLEE},
 	[META_SUBSCRIPTION_REMOVE_SUBSCRIBER] = {"wamp.subscription.remove_subscriber",
 						 ARGUMENT_SUBSCRIBER},
+	[META_SUBSCRIPTION_GET_EVENTS] = {"wamp.subscription.get_events",
+					  ARGUMENT_EVENTS},
 };
 
 static const char *const expected[] = {
@@ -87,6 +93,8 @@ static const char *const expected[] = {
 	[ARGUMENT_PATTERN] =
 		"expected one or two positional arguments: a URI or pattern, "
 		"and a dict whose key match is exact, prefix or wildcard",
+	[ARGUMENT_EVENTS] = "expected the id of a subscription, and perhaps the number "
+			    "of events, 1 or more",
 };
 
 enum meta_procedure meta_find_slowly(struct slice name)
@@ -107,6 +115,7 @@ struct meta_args {
 	unsigned realm;
 	struct buf *scratch; /* has room for all texts, so it does not move */
 	struct post *post;
+	const char *fault;      /* what is expected where the reading has ended */
 	struct revocation kill; /* if meta_revokes: what was read so far */
 };
 
@@ -180,7 +189,8 @@ static int read_uri(struct meta_args *a)
 {
 	static const struct msg_payload nothing = {.items = 0};
 	struct slice uri;
-	int err = read_arg_text(a, &uri);
+	/* a dict may have the same key twice */
+	int err = a->post->payload != NULL ? E_EXISTS : read_arg_text(a, &uri);
 
 	if (err != 0 || uri.len > WAMP_MAX_URI)
 		return err != 0 ? err : E_LIMIT;
@@ -259,6 +269,36 @@ static int read_removal(struct meta_args *a)
 		       : read_arg_text(a, &a->kill.uri);
 }
 
+/* Reads a limit, whose token was read last. */
+MUSTCHECK
+static int read_limit(struct meta_args *a)
+{
+	uint64_t limit = EVENT_PAGE_MAX;
+	int err = is_null_arg(&a->token) ? 0 : token_id(&a->token, &limit);
+
+	a->post->query->limit = limit < EVENT_PAGE_MAX ? (uint32_t)limit : EVENT_PAGE_MAX;
+	return err;
+}
+
+/* Reads the id of a subscription, and a limit if there is one. */
+MUSTCHECK
+static int read_history_call(struct meta_args *a)
+{
+	int err = token_id(&a->token, &a->post->id);
+
+	a->post->query = event_query_new();
+	if (a->post->query == NULL)
+		return E_NOMEM;
+	if (err == 0)
+		err = next_positional(a);
+	if (err != 0 || a->ended)
+		return err;
+	/* Crossbar's clients expect the latest events first */
+	a->post->query->reverse = true;
+	a->post->query->bare = true;
+	return read_limit(a);
+}
+
 /* Reads the positional arguments. The first token, or the end of Arguments, was read
  * last. */
 MUSTCHECK
@@ -284,6 +324,8 @@ static int read_positional(struct meta_args *a)
 		return read_uri(a);
 	case ARGUMENT_PATTERN:
 		return read_pattern(a);
+	case ARGUMENT_EVENTS:
+		return read_history_call(a);
 	}
 	return E_UNKNOWN;
 }
@@ -306,79 +348,184 @@ static int read_arguments(struct meta_args *a, unsigned items)
 				    : token_expect(&a->reader, TOKEN_END, &a->token);
 }
 
-/* Reads one keyword argument of a kill or a removal; its key was read last. */
-MUSTCHECK
-static int read_kill_keyword(struct meta_args *a)
-{
-	struct slice key;
-	int err = read_arg_text(a, &key);
+/* --- keyword arguments --- */
 
-	if (err == 0)
-		err = next_arg(a);
-	if (err != 0)
-		return err;
+/* Reads an argument of a kill or a removal, whose value's token was read last. */
+MUSTCHECK
+static int read_kill_keyword(struct meta_args *a, struct slice key)
+{
+	a->fault = meta_kills(a->post->procedure)
+			   ? "expected no keyword arguments except reason, a URI, and "
+			     "message, a string of at most 1,024 bytes"
+			   : "expected no keyword arguments except reason, a URI";
 	if (slice_eq_str(key, "reason"))
 		return is_null_arg(&a->token) ? 0 : read_arg_text(a, &a->kill.uri);
 	if (!slice_eq_str(key, "message") || !meta_kills(a->post->procedure))
 		return E_UNKNOWN;
-	err = is_null_arg(&a->token) ? 0 : read_arg_text(a, &a->kill.message);
+	int err = is_null_arg(&a->token) ? 0 : read_arg_text(a, &a->kill.message);
 	return err == 0 && a->kill.message.len > KILL_MESSAGE_MAX ? E_LIMIT : err;
 }
 
-/* Reads the keyword argument of flush_testaments; its key was read last. */
+/* Reads the argument of flush_testaments, whose value's token was read last. */
 MUSTCHECK
-static int read_scope_keyword(struct meta_args *a)
+static int read_scope_keyword(struct meta_args *a, struct slice key)
 {
 	struct slice text;
-	int err = read_arg_text(a, &text);
 
-	if (err == 0 && !slice_eq_str(text, "scope"))
+	a->fault = "expected no keyword arguments except scope: destroyed or detached";
+	if (!slice_eq_str(key, "scope"))
 		return E_UNKNOWN;
-	if (err == 0)
-		err = next_arg(a);
-	if (err != 0 || is_null_arg(&a->token))
-		return err;
-	err = read_arg_text(a, &text);
+	if (is_null_arg(&a->token))
+		return 0;
+	int err = read_arg_text(a, &text);
 	return err != 0 ? err : testament_scope(text, &a->post->detached);
 }
 
-/* Reads one keyword argument; its key was read last. Most procedures have none. */
+enum time_bound {
+	TIME_FROM = 0,
+	TIME_AFTER = 1,
+	TIME_BEFORE = 2,
+	TIME_UNTIL = 3,
+};
+
+/*
+ * Reads a time, and narrows the query. Events have times in whole milliseconds, so each
+ * bound becomes a first or a last millisecond.
+ */
 MUSTCHECK
-static int read_keyword(struct meta_args *a)
+static int read_time(struct meta_args *a, enum time_bound bound)
 {
-	if (meta_revokes(a->post->procedure))
-		return read_kill_keyword(a);
-	return a->post->procedure == META_SESSION_FLUSH_TESTAMENTS ? read_scope_keyword(a)
-								   : E_UNKNOWN;
+	struct event_query *q = a->post->query;
+	struct slice text;
+	int64_t ms = 0;
+	bool between = false;
+	int err = read_arg_text(a, &text);
+
+	if (err == 0)
+		err = timestamp_read(text, &ms, &between);
+	if (err != 0)
+		return err;
+	if (bound == TIME_AFTER || (bound == TIME_FROM && between))
+		ms++;
+	if (bound == TIME_BEFORE && !between)
+		ms--;
+	/* no event is older than 1970 */
+	if (bound <= TIME_AFTER && ms > 0 && (uint64_t)ms > q->first_ms)
+		q->first_ms = (uint64_t)ms;
+	if (bound >= TIME_BEFORE && ms < 0)
+		q->last_ms = 0;
+	else if (bound >= TIME_BEFORE && (uint64_t)ms < q->last_ms)
+		q->last_ms = (uint64_t)ms;
+	return 0;
 }
 
-/* Reads ArgumentsKw. */
+MUSTCHECK
+static int read_reverse(struct meta_args *a)
+{
+	if (a->token.type != TOKEN_BOOL)
+		return E_TYPE;
+	a->post->query->reverse = a->token.b;
+	return 0;
+}
+
+enum event_keyword {
+	KEYWORD_REVERSE = 0,
+	KEYWORD_LIMIT = 1,
+	KEYWORD_TOPIC = 2,
+	KEYWORD_TIME = 3,        /* which: enum time_bound */
+	KEYWORD_PUBLICATION = 4, /* which: enum event_bound */
+};
+
+#define EXPECTED_TIME(name) name ": expected a time, such as 2026-11-29T10:13:44.123Z"
+#define EXPECTED_ID(name)   name ": expected the id of a publication"
+static const struct {
+	const char *name;
+	enum event_keyword kind;
+	unsigned which;
+	const char *expected;
+} event_keywords[] = {
+	{"reverse", KEYWORD_REVERSE, 0, "reverse: expected true or false"},
+	{"limit", KEYWORD_LIMIT, 0, "limit: expected an integer, 1 or more"},
+	{"topic", KEYWORD_TOPIC, 0, "topic: expected a URI"},
+	{"from_time", KEYWORD_TIME, TIME_FROM, EXPECTED_TIME("from_time")},
+	{"after_time", KEYWORD_TIME, TIME_AFTER, EXPECTED_TIME("after_time")},
+	{"before_time", KEYWORD_TIME, TIME_BEFORE, EXPECTED_TIME("before_time")},
+	{"until_time", KEYWORD_TIME, TIME_UNTIL, EXPECTED_TIME("until_time")},
+	{"from_publication", KEYWORD_PUBLICATION, EVENT_FROM,
+	 EXPECTED_ID("from_publication")},
+	{"after_publication", KEYWORD_PUBLICATION, EVENT_AFTER,
+	 EXPECTED_ID("after_publication")},
+	{"before_publication", KEYWORD_PUBLICATION, EVENT_BEFORE,
+	 EXPECTED_ID("before_publication")},
+	{"until_publication", KEYWORD_PUBLICATION, EVENT_UNTIL,
+	 EXPECTED_ID("until_publication")},
+};
+
+/* Reads an argument of get_events, whose value's token was read last. */
+MUSTCHECK
+static int read_event_keyword(struct meta_args *a, struct slice key)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_LEN(event_keywords) &&
+	       !slice_eq_str(key, event_keywords[i].name))
+		i++;
+	if (i == ARRAY_LEN(event_keywords)) {
+		a->fault = "expected no keyword arguments except reverse, limit, topic, "
+			   "and from_, after_, before_ or until_ with time or "
+			   "publication";
+		return E_UNKNOWN;
+	}
+	a->fault = event_keywords[i].expected;
+	if (is_null_arg(&a->token))
+		return 0;
+	switch (event_keywords[i].kind) {
+	case KEYWORD_REVERSE:
+		return read_reverse(a);
+	case KEYWORD_LIMIT:
+		return read_limit(a);
+	case KEYWORD_TOPIC:
+		return read_uri(a);
+	case KEYWORD_TIME:
+		return read_time(a, (enum time_bound)event_keywords[i].which);
+	case KEYWORD_PUBLICATION:
+		return token_id(&a->token,
+				&a->post->query->publications[event_keywords[i].which]);
+	}
+	return E_UNKNOWN;
+}
+
+/* Reads ArgumentsKw. Only few procedures have keyword arguments. */
 MUSTCHECK
 static int read_keywords(struct meta_args *a)
 {
+	enum meta_procedure procedure = (enum meta_procedure)a->post->procedure;
+	struct slice key;
 	int err = token_expect(&a->reader, TOKEN_MAP, &a->token);
 
 	while (err == 0) {
+		a->fault = "expected a dict of keyword arguments";
 		err = next_arg(a);
 		if (err == 0 && a->token.type == TOKEN_END)
 			return 0;
 		if (err == 0)
-			err = read_keyword(a);
+			err = read_arg_text(a, &key);
+		if (err == 0)
+			err = next_arg(a);
+		if (err != 0)
+			return err;
+		if (meta_revokes(procedure)) {
+			err = read_kill_keyword(a, key);
+		} else if (procedure == META_SUBSCRIPTION_GET_EVENTS) {
+			err = read_event_keyword(a, key);
+		} else if (procedure == META_SESSION_FLUSH_TESTAMENTS) {
+			err = read_scope_keyword(a, key);
+		} else {
+			a->fault = "expected no keyword arguments";
+			err = E_UNKNOWN;
+		}
 	}
 	return err;
-}
-
-static const char *expected_keywords(enum meta_procedure procedure)
-{
-	if (meta_kills(procedure))
-		return "expected no keyword arguments except reason, a URI, and message, "
-		       "a string of at most 1,024 bytes";
-	if (meta_revokes(procedure))
-		return "expected no keyword arguments except reason, a URI";
-	return procedure == META_SESSION_FLUSH_TESTAMENTS
-		       ? "expected no keyword arguments except scope: destroyed or "
-			 "detached"
-		       : "expected no keyword arguments";
 }
 
 static const char *default_reason(enum meta_procedure procedure)
@@ -408,13 +555,11 @@ int meta_args_read(enum meta_procedure procedure, enum serializer s,
 	buf_clear(scratch);
 	if (args->bytes.len > 0 && buf_reserve(scratch, args->bytes.len) == NULL)
 		return E_NOMEM;
-	*fault_out = (struct post_error){WAMP_ERROR_INVALID_ARGUMENT,
-					 expected[procedures[procedure].argument]};
+	a.fault = expected[procedures[procedure].argument];
 	err = read_arguments(&a, args->items);
-	if (err == 0 && args->items == 2) {
-		fault_out->text = expected_keywords(procedure);
+	if (err == 0 && args->items == 2)
 		err = read_keywords(&a);
-	}
+	*fault_out = (struct post_error){WAMP_ERROR_INVALID_ARGUMENT, a.fault};
 	if (err != 0)
 		return err == E_NOMEM ? E_NOMEM : E_VALUE;
 	if (!meta_revokes(procedure))

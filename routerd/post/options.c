@@ -365,6 +365,11 @@ static bool has_entry(const struct filter_list *l, struct slice entry)
 	       NULL;
 }
 
+bool options_name_sessions(const struct options *o)
+{
+	return o->lists[MSG_ELIGIBLE].given || o->lists[MSG_EXCLUDE].given;
+}
+
 bool options_pass(const struct options *o, const struct identity *who)
 {
 	const struct slice values[] = {

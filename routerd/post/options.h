@@ -65,6 +65,8 @@ bool options_pass_nobody(const struct options *o);
  * number. Returns max + 1 if there are more than max, or if there is no eligible list.
  */
 size_t options_eligible(const struct options *o, uint64_t *ids, size_t max);
+/* True if a list has ids of sessions, which say nothing about later sessions. */
+bool options_name_sessions(const struct options *o);
 /* True if this session passes all lists. */
 bool options_pass(const struct options *o, const struct identity *who);
 

@@ -5,11 +5,10 @@
  */
 #include "routerd/post/payload_writer.h"
 
+#include "common/timestamp.h"
 #include "proto/token.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { WRITTEN_MAX = 16 << 20 }; /* bytes; no listener takes or sends a longer message */
 
@@ -63,16 +62,7 @@ void payload_put_text(struct payload_writer *w, struct slice text)
 
 void payload_put_time(struct payload_writer *w, uint64_t unix_ms)
 {
-	time_t seconds = (time_t)(unix_ms / 1000);
-	char text[64] = "";
-	struct tm tm;
-	size_t n = 0;
-
-	/* it only fails for years that do not fit in an int */
-	if (gmtime_r(&seconds, &tm) != NULL)
-		n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(unix_ms % 1000));
-	payload_put_text(w, slice_str(text));
+	payload_put_text(w, slice_str(timestamp_text(unix_ms).text));
 }
 
 void payload_put_list(struct payload_writer *w)

@@ -4,6 +4,7 @@
 
 #include "common/sock.h"
 #include "routerd/config/policy.h"
+#include "routerd/post/event_page.h"
 #include "routerd/post/login_message.h"
 #include "routerd/post/role_set.h"
 
@@ -21,6 +22,7 @@ enum owned {
 	OWNS_SNAPSHOT = 7,
 	OWNS_META = 8,
 	OWNS_EVENT = 9,
+	OWNS_PAGE = 10,
 };
 
 const struct post_kind post_kinds[POST_TYPE_COUNT] = {
@@ -68,8 +70,13 @@ static void drop_owned(struct post *p)
 	case OWNS_META:
 		if (meta_revokes(p->procedure))
 			revocation_unref(&p->kill);
+		else if (p->procedure == META_SUBSCRIPTION_GET_EVENTS)
+			free(p->query);
 		else
 			role_set_free(&p->roles);
+		break;
+	case OWNS_PAGE:
+		event_page_free(&p->page);
 		break;
 	}
 }
@@ -116,10 +123,15 @@ static NOINLINE size_t owned_size(const struct post *p)
 		size += p->disclosed == NULL ? 0 : identity_size(p->disclosed);
 		break;
 	case OWNS_META:
-		if (!meta_revokes(p->procedure))
+		if (p->procedure == META_SUBSCRIPTION_GET_EVENTS)
+			size += sizeof(*p->query);
+		else if (!meta_revokes(p->procedure))
 			size += role_set_size(p->roles);
 		else if (p->kill != NULL)
 			size += revocation_size(p->kill);
+		break;
+	case OWNS_PAGE:
+		size += event_page_size(p->page);
 		break;
 	}
 	return size;

@@ -82,7 +82,7 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
 	   arguments: id of the session, registration or subscription; payload (URI)     \
-	   and match; roles; kill; detached */                                           \
+	   and match; roles; kill; detached; query */                                    \
 	X(META, REALM, META)                                                             \
 	/* a CALL of wamp.session.add_testament: request; detached; generation; the rest \
 	   as in PUBLISH, except acknowledge */                                          \
@@ -121,6 +121,9 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   MATCH_WILDCARD, that of testaments if procedure is                            \
 	   META_SESSION_ADD_TESTAMENT */                                                 \
 	X(ERROR, PEER, NOTHING)                                                          \
+	/* request: the CALL's; page: the answer to a query of events. The worker checks \
+	   whether the session may subscribe */                                          \
+	X(PAGE, PEER, PAGE)                                                              \
 	X(VIOLATION, PEER, NOTHING) /* error.text: the client's violation */             \
                                                                                          \
 	/* From the owner to each worker that has members. session: the publisher,       \
@@ -206,6 +209,8 @@ struct post_error {
  */
 struct mail_batch; /* common/mailbox.h */
 
+struct event_page;    /* event_page.h */
+struct event_query;   /* event_page.h */
 struct login_message; /* login_message.h */
 struct policy;        /* config/policy.h */
 struct role_set;      /* role_set.h */
@@ -235,7 +240,8 @@ enum meta_procedure {
 	META_SESSION_FLUSH_TESTAMENTS = 20,
 	META_REGISTRATION_REMOVE_CALLEE = 21,
 	META_SUBSCRIPTION_REMOVE_SUBSCRIBER = 22,
-	META_PROCEDURE_COUNT = 23,
+	META_SUBSCRIPTION_GET_EVENTS = 23,
+	META_PROCEDURE_COUNT = 24,
 };
 
 /* A session's testaments, both scopes together: their number, and the sum of post_size.
@@ -330,6 +336,8 @@ struct post {
 				 * something away, and why. Set if
 				 * meta_revokes(procedure). */
 				struct revocation *kill;
+				/* owned; set if META_SUBSCRIPTION_GET_EVENTS */
+				struct event_query *query;
 			};
 		};
 		struct {
@@ -340,6 +348,7 @@ struct post {
 			uint32_t generation;
 		};
 		struct post_error error;
+		struct event_page *page;     /* owned */
 		struct login_message *login; /* owned */
 		struct {
 			struct revocation_counts counts;

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect
 
 def test_welcome_announces_what_is_there(routerd, join):
     features = {role: list(value["features"]) for role, value in join(routerd).details["roles"].items()}
-    assert features == {"broker": ["event_retention", "pattern_based_subscription", "payload_passthru_mode",
-                                   "payload_transparency",
-                                   "publication_trustlevels", "publisher_exclusion",
+    assert features == {"broker": ["event_history", "event_retention", "pattern_based_subscription",
+                                   "payload_passthru_mode", "payload_transparency", "publication_trustlevels",
+                                   "publisher_exclusion",
                                    "publisher_identification", "session_meta_api", "subscriber_blackwhite_listing",
                                    "subscription_meta_api", "subscription_revocation"],
                         "dealer": ["call_canceling", "call_reroute", "call_timeout", "call_trustlevels", "caller_identification",
@@ -50,12 +50,6 @@ def test_calls_with_options_that_have_no_effect(routerd, join):
     callee.send([YIELD, invocation[1], {"progress": True}, ["half"]], [YIELD, invocation[1], {}, ["all"]])
     assert caller.result(request) == (["all"], {})
     assert caller.silent() == [] and callee.silent() == []
-
-
-def test_event_history_is_not_there(routerd, join):
-    with pytest.raises(WampError) as error:
-        join(routerd).call("wamp.subscription.get_events")
-    assert error.value.uri == "wamp.error.no_such_procedure"
 
 
 def test_the_first_component_wamp_is_the_routers(routerd, join):

@@ -44,6 +44,7 @@ static void defaults(void **state)
 	assert_int_equal(limits->session_subscriptions, 100000);
 	assert_int_equal(limits->session_registrations, 100000);
 	assert_int_equal(limits->session_wildcards, 1000);
+	assert_true(limits->history_total == 256 << 20);
 }
 
 static void defaults_of_a_listener(void **state)
@@ -107,7 +108,9 @@ static const char whole[] =
 	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: true,\n"
 	"    call_timeout_unit: s, call_queue: 5, call_queue_size: 1 KiB,\n"
 	"    call_queue_total: 2 KiB, retained_topics: 7, retained_size: 3 KiB,\n"
-	"    retained_age: 1 min}\n"
+	"    retained_age: 1 min,\n"
+	"    history: [{uri: a.b}, {uri: '', match: prefix, limit: 1, bytes: 10 KiB,\n"
+	"      age: 5 min}]}\n"
 	"authenticators:\n"
 	"  one: {socket: one.sock}\n"
 	"  two:\n"
@@ -152,6 +155,7 @@ static const char whole[] =
 	"  session_subscriptions: 3\n"
 	"  session_registrations: 4\n"
 	"  session_wildcards: 5\n"
+	"  history_total: 1058816\n"
 	"log: {level: debug, format: journal}\n"
 	"debug: {stall_worker: 2}\n";
 
@@ -253,9 +257,37 @@ static void each_key(void **state)
 	assert_int_equal(cfg->limits.session_subscriptions, 3);
 	assert_int_equal(cfg->limits.session_registrations, 4);
 	assert_int_equal(cfg->limits.session_wildcards, 5);
+	assert_int_equal(cfg->limits.history_total, 1058816);
 	assert_int_equal(cfg->log.level, LOG_LEVEL_DEBUG);
 	assert_int_equal(cfg->log.format, LOG_FORMAT_JOURNAL);
 	assert_int_equal(cfg->debug.stall_worker, 2);
+}
+
+static void histories(void **state)
+{
+	(void)state;
+	accept(whole);
+	const struct config_history *h = cfg->realms[1].history;
+
+	assert_int_equal(cfg->realms[0].n_history, 0);
+	assert_int_equal(cfg->realms[1].n_history, 2);
+	assert_string_equal(h[0].uri, "a.b");
+	assert_int_equal(h[0].match, MATCH_EXACT);
+	assert_int_equal(h[0].limit, 1000);
+	assert_int_equal(h[0].bytes, 1 << 20);
+	assert_int_equal(h[0].age, 0);
+	assert_string_equal(h[1].uri, "");
+	assert_int_equal(h[1].match, MATCH_PREFIX);
+	assert_int_equal(h[1].limit, 1);
+	assert_int_equal(h[1].bytes, 10 << 10);
+	assert_int_equal(h[1].age, 300000);
+	assert_true(config_history_differs(&cfg->realms[0], &cfg->realms[1]));
+	assert_false(config_history_differs(&cfg->realms[1], &cfg->realms[1]));
+	struct config_realm changed = cfg->realms[1];
+	struct config_history other[] = {h[0], h[1]};
+	other[1].age++;
+	changed.history = other;
+	assert_true(config_history_differs(&cfg->realms[1], &changed));
 }
 
 static void questions(void **state)
@@ -519,15 +551,11 @@ static void files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults),
-		cmocka_unit_test(defaults_of_a_listener),
-		cmocka_unit_test(each_key),
-		cmocka_unit_test(questions),
-		cmocka_unit_test(stars),
-		cmocka_unit_test(patterns),
-		cmocka_unit_test(crossbars_sections),
-		cmocka_unit_test(many),
-		cmocka_unit_test(cut_and_flipped),
+		cmocka_unit_test(defaults),  cmocka_unit_test(defaults_of_a_listener),
+		cmocka_unit_test(each_key),  cmocka_unit_test(histories),
+		cmocka_unit_test(questions), cmocka_unit_test(stars),
+		cmocka_unit_test(patterns),  cmocka_unit_test(crossbars_sections),
+		cmocka_unit_test(many),      cmocka_unit_test(cut_and_flipped),
 		cmocka_unit_test(files),
 	};
 

@@ -126,6 +126,35 @@ static void errors_in_realms(void **state)
 		 "KiB, call_queue_total: 1 KiB}}",
 		 "4:75: 'call_queue_size' is 2048 bytes, but must be at most "
 		 "'call_queue_total', which is 1024"},
+		{"name: r, roles: [{name: u}], options: {history: [{match: exact}]}}",
+		 "4:53: the history needs the key 'uri'"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: ''}]}}",
+		 "4:59: 'uri': expected a URI, such as com.example.topic"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: a..b, match: "
+		 "prefix}]}}",
+		 "4:59: 'uri': expected the beginning of a URI, such as com.example."},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: '#', match: "
+		 "wildcard}]}}",
+		 "4:59: 'uri': expected a URI with empty components, such as "
+		 "com..created, and at most 32 components"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: a, limit: "
+		 "100001}]}}",
+		 "4:69: 'limit': expected an integer from 1 to 100000, not '100001'"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: a, bytes: 1}]}}",
+		 "4:69: 'bytes': expected a size from 4 KiB to 1024 GiB, in bytes or "
+		 "with a unit (KiB, MiB, GiB), not '1'"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: a, age: "
+		 "43201 min}]}}",
+		 "4:67: 'age': expected a time from 0 to 43200 min, in milliseconds or "
+		 "with a unit (ms, s, min) or 'none', not '43201 min'"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: a}, {uri: a, "
+		 "match: prefix}, {uri: a, limit: 2}]}}",
+		 "4:94: another history has this uri and match: leave out one of the "
+		 "two"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: a, bytes: 256 "
+		 "MiB}, {uri: b}]}}",
+		 "1:1: 'history_total' must be at least 269484032 bytes, the sum of "
+		 "'bytes' of all histories, but is 268435456"},
 		{"name: r, roles: [{name: u}], options: {bridge_meta_api: true}}",
 		 "4:60: 'bridge_meta_api: true' is not supported yet: use false or leave "
 		 "it out"},
@@ -744,12 +773,15 @@ static void errors_in_limits(void **state)
 		{"session_wildcards: 0",
 		 "4:29: 'session_wildcards': expected an integer from 1 to 10000000, "
 		 "not '0'"},
-		{"bytes: 1",
-		 "4:10: unknown key 'bytes' in limits, expected 'queue_size', "
+		{"history_total: 4095",
+		 "4:25: 'history_total': expected a size from 4 KiB to 1024 GiB" BYTES
+		 "'4095'"},
+		{"octets: 1",
+		 "4:10: unknown key 'octets' in limits, expected 'queue_size', "
 		 "'queued_total', 'incomplete_total', 'mailbox_high', 'mailbox_low', "
 		 "'hold_queue', 'hold_timeout', 'pending_calls', "
 		 "'session_subscriptions', "
-		 "'session_registrations' or 'session_wildcards'"},
+		 "'session_registrations', 'session_wildcards' or 'history_total'"},
 		{"incomplete_total: 3 MiB}\nthreads: 4\n#",
 		 "4:28: 'incomplete_total' must be at least 4194304 bytes: it is divided "
 		 "among 4 threads, and a transport's max_message_size is 1048576 bytes"},

@@ -1072,6 +1072,7 @@ static void test_write_payloads(void **state)
 #define CB "'x_cb_node' 'n' 'x_cb_worker' 'w' 'x_cb_peer' 'tcp4:1.2.3.4:5' 'x_cb_pid' 42"
 #define WELCOME(extra)                                                                   \
 	"[2 123 {'roles' {'broker' {'features' {"                                        \
+	"'event_history' true "                                                          \
 	"'event_retention' true "                                                        \
 	"'pattern_based_subscription' true 'payload_passthru_mode' true "                \
 	"'payload_transparency' true 'publication_trustlevels' true "                    \

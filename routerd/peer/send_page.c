@@ -119,6 +119,8 @@ static int encode_event(struct page_writer *w, const struct page_event *e)
 	struct slice item;
 	int err = payload_items_into(e->payload, s, &w->scratch, &items);
 
+	if (err != 0)
+		return err;
 	buf_clear(&w->event);
 	token_writer_init(&dict, s, &w->event);
 	token_put_map(&dict, 4 + items.items);

@@ -1978,10 +1978,21 @@ static void listen_again(unsigned realm)
 	compare_step(m, realms[realm], 0);
 }
 
+/* What a step does: sends a post of this type, or something else. The corpus relies on
+ * the order. */
+enum { PLAY_WORK = POST_TYPE_COUNT, PLAY_REVOKE };
+static const uint8_t plays[] = {
+	POST_JOIN,          POST_GONE,    POST_GOODBYE,   POST_SUBSCRIBE,
+	POST_UNSUBSCRIBE,   POST_PUBLISH, POST_REGISTER,  POST_UNREGISTER,
+	POST_CALL,          POST_CANCEL,  POST_YIELD,     POST_INVOCATION_ERROR,
+	POST_UNDELIVERABLE, POST_META,    POST_TESTAMENT, PLAY_WORK,
+	PLAY_REVOKE,
+};
+
 /* Each step has three bytes: what, who, and the details. */
 static void play(const uint8_t step[3], bool listens)
 {
-	unsigned what = step[0] % (POST_TESTAMENT + 3), who = step[1] % ACTORS;
+	unsigned what = plays[step[0] % ARRAY_LEN(plays)], who = step[1] % ACTORS;
 	unsigned realm = step[1] / 128, arg = step[2];
 
 	for (unsigned i = 0; i < REALMS && listens; i++)
@@ -2000,7 +2011,7 @@ static void play(const uint8_t step[3], bool listens)
 	else if (what < POST_META)
 		play_post(realm, who, (enum post_type)what, arg, step[0] >= 0xe0,
 			  (step[0] & 32) != 0);
-	else if (what == POST_TESTAMENT + 1)
+	else if (what == PLAY_WORK)
 		play_work(realm);
 	else
 		play_revoke(realm, arg % 2);

@@ -308,6 +308,7 @@ struct msg_welcome {
 	struct slice authextra;
 	const char *node, *worker, *peer; /* x_cb_node, x_cb_worker, x_cb_peer */
 	uint64_t pid;                     /* x_cb_pid */
+	bool no_features; /* announce no features, so that the message is shorter */
 };
 /*
  * Writes authextra and the four x_cb_* fields to Details.authextra, and the four fields

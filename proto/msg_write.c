@@ -356,6 +356,7 @@ static void put_authextra(struct token_writer *w, const struct msg_welcome *welc
 
 void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welcome *w)
 {
+	static const char *const none = NULL;
 	struct token_writer writer;
 
 	begin_msg(&writer, out, s, WAMP_WELCOME, 3);
@@ -363,8 +364,8 @@ void msg_write_welcome(struct buf *out, enum serializer s, const struct msg_welc
 	token_put_map(&writer, 7 + CB_PAIRS);
 	token_put_text(&writer, "roles");
 	token_put_map(&writer, 2);
-	put_role(&writer, "broker", broker_features);
-	put_role(&writer, "dealer", dealer_features);
+	put_role(&writer, "broker", w->no_features ? &none : broker_features);
+	put_role(&writer, "dealer", w->no_features ? &none : dealer_features);
 	token_put_end(&writer);
 	put_str_pair(&writer, "realm", w->realm);
 	put_str_pair(&writer, "authid", w->authid);

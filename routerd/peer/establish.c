@@ -357,13 +357,42 @@ void login_refused(struct peer *p, const struct post *post)
 				   "taken, or out of memory");
 }
 
+/* Sends WELCOME. Returns the errors of peer_send. */
+MUSTCHECK
+static int send_welcome(struct peer *p)
+{
+	const struct identity *i = p->identity;
+	struct msg_welcome welcome = {
+		.session = i->session,
+		.realm = i->realm_name,
+		.authid = i->authid,
+		.authrole = i->authrole,
+		.authmethod = i->authmethod,
+		.authprovider = i->authprovider,
+		.authextra = buf_slice(&p->login->extra),
+		.node = p->peers->config->node,
+		.worker = p->peers->worker_name,
+		.peer = p->login->peer_name.text,
+		.pid = (uint64_t)getpid(),
+	};
+
+	msg_write_welcome(peer_begin(p), p->serializer, &welcome);
+	int err = peer_send(p);
+	if (err != E_LIMIT)
+		return err;
+	/* A RawSocket client may accept as little as 1,024 bytes. It can use all
+	 * features, although it is not told. */
+	welcome.no_features = true;
+	msg_write_welcome(peer_begin(p), p->serializer, &welcome);
+	return peer_send(p);
+}
+
 void login_joined(struct peer *p, const struct post *post)
 {
 	(void)post;
 	const struct peers *ps = p->peers;
 	const struct identity *i = p->identity;
 	struct rights *rights = policy_rights(ps->policy, i->realm, i->role);
-	const char *peer_name = p->login->peer_name.text;
 
 	ASSERT(p->state == PEER_JOINING);
 	/* a reload has removed the role since JOIN was sent */
@@ -371,30 +400,16 @@ void login_joined(struct peer *p, const struct post *post)
 		login_role_gone(p);
 		return;
 	}
-	msg_write_welcome(peer_begin(p), p->serializer,
-			  &(struct msg_welcome){
-				  .session = i->session,
-				  .realm = i->realm_name,
-				  .authid = i->authid,
-				  .authrole = i->authrole,
-				  .authmethod = i->authmethod,
-				  .authprovider = i->authprovider,
-				  .authextra = buf_slice(&p->login->extra),
-				  .node = ps->config->node,
-				  .worker = ps->worker_name,
-				  .peer = peer_name,
-				  .pid = (uint64_t)getpid(),
-			  });
-	/* fails if the extra cannot be encoded for this client or is too long for it */
-	int err = peer_send(p);
+	int err = send_welcome(p);
 	if (err == E_NOMEM) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
 	if (err != 0) {
-		login_fail(p,
-			   "the authenticator's extra cannot be sent to the client: %s",
-			   err_str(err));
+		login_fail(p, "WELCOME cannot be sent to the client: %s",
+			   err == E_LIMIT ? "it is longer than the client accepts"
+					  : "the client's serializer cannot encode the "
+					    "authenticator's extra");
 		return;
 	}
 	/* Not before peer_send: a client that gets no WELCOME has no session. */
@@ -410,7 +425,8 @@ void login_joined(struct peer *p, const struct post *post)
 			 "listener=%s suppressed=%u",
 			 i->session, log_quote(i->realm_name).text,
 			 log_quote(i->authid).text, log_quote(i->authrole).text,
-			 i->authmethod, peer_name, conn_conf(p->conn)->name);
+			 i->authmethod, p->login->peer_name.text,
+			 conn_conf(p->conn)->name);
 	login_report_opened(p);
 	login_free(p);
 }

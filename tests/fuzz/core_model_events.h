@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The model of a realm: subscriptions, publications and testaments. See core_model.h. */
+#ifndef TESTS_FUZZ_CORE_MODEL_EVENTS_H
+#define TESTS_FUZZ_CORE_MODEL_EVENTS_H
+
+#include "tests/fuzz/core_model.h"
+
+static void expect_events(struct model *m, unsigned who, unsigned uri,
+			  const struct post *p)
+{
+	unsigned first = URIS;
+	uint64_t more[URIS];
+	size_t n_more = 0;
+
+	m->publications++;
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->subscription[u] == 0 || !matches_name(u, uri))
+			continue;
+		if (first == URIS)
+			first = u;
+		else
+			more[n_more++] = m->subscription[u];
+	}
+	for (int w = 0; w < WORKERS && p->options != for_nobody; w++) {
+		unsigned n = 0;
+		for (unsigned u = first; u < URIS; u++)
+			if (m->subscription[u] != 0 && matches_name(u, uri))
+				n += members(m, u, w) - (p->exclude_me &&
+							 m->players[who].member[u] &&
+							 m->players[who].ref.worker == w);
+		if (n == 0)
+			continue;
+		struct post event = {
+			.type = POST_EVENT,
+			.realm = m->index,
+			.session = m->players[who].ref,
+			.id = m->subscription[first],
+			.match = (uint8_t)uris[first].match,
+			.payload = p->payload,
+			.options = p->options,
+			.exclude_me = p->exclude_me,
+			.trust = p->trust,
+			.publication = m->publications,
+			.disclosed = p->disclose == DISCLOSE_YES
+					     ? m->players[who].identity
+					     : NULL,
+		};
+		memcpy(m->expected.posts[m->expected.n].more, more, sizeof(more));
+		m->expected.posts[m->expected.n].n_more = n_more;
+		bool sent = post_send(&m->expected, (unsigned)w, &event);
+		ASSERT(sent);
+	}
+}
+
+static void model_publish(struct model *m, unsigned who, unsigned uri,
+			  const struct post *p)
+{
+	expect_events(m, who, uri, p);
+	if (p->acknowledge)
+		expect(m, who,
+		       (struct post){.type = POST_PUBLISHED,
+				     .request = p->request,
+				     .id = m->publications});
+}
+
+/* Publishes its testaments: first those with the scope detached. */
+static void model_publish_wills(struct model *m, unsigned who)
+{
+	struct player *pl = &m->players[who];
+
+	for (int detached = 1; detached >= 0; detached--)
+		for (unsigned i = 0; i < pl->n_wills; i++)
+			if (pl->wills[i].post.detached == detached)
+				expect_events(m, who, pl->wills[i].uri,
+					      &pl->wills[i].post);
+	pl->n_wills = 0;
+}
+
+/* Id 0 in an expected post stands for an id that was never seen before. */
+static void model_subscribe(struct model *m, unsigned who, unsigned uri,
+			    const struct post *p)
+{
+	struct player *pl = &m->players[who];
+
+	if (!pl->member[uri] && (memberships(m, who) >= limits.subscriptions ||
+				 model_full_of_wildcards(m, who, uri))) {
+		expect_error(m, who, WAMP_SUBSCRIBE, p->request, WAMP_ERROR_UNAVAILABLE,
+			     NULL);
+		return;
+	}
+	if (!pl->member[uri])
+		pl->since[uri] = ++subscribes;
+	pl->member[uri] = true;
+	expect(m, who,
+	       (struct post){.type = POST_SUBSCRIBED,
+			     .request = p->request,
+			     .id = m->subscription[uri]});
+}
+
+static void model_unsubscribe(struct model *m, unsigned who, const struct post *p)
+{
+	for (unsigned u = 0; u < URIS; u++) {
+		if (m->subscription[u] != p->id || !m->players[who].member[u])
+			continue;
+		drop_member(m, who, u);
+		expect(m, who,
+		       (struct post){.type = POST_UNSUBSCRIBED,
+				     .request = p->request,
+				     .id = p->id});
+		return;
+	}
+	expect_error(m, who, WAMP_UNSUBSCRIBE, p->request,
+		     WAMP_ERROR_NO_SUCH_SUBSCRIPTION, NULL);
+}
+
+#endif

@@ -119,10 +119,10 @@ def build(mode):
     return Stage(f"build-{mode}", make("all", "tools", "units", "fuzzers", mode=mode), minutes=6)
 
 
-def integration(mode, *args, minutes=12, jobs=5, name=None):
+def integration(mode, *args, minutes=20, jobs=5, name=None, env=None):
     # more jobs than cores: the tests wait most of the time
     return Stage(name or f"integration-{mode}", pytest(mode, *args, jobs=jobs),
-                 minutes=minutes, env={"BUILD": f"build/{mode}"})
+                 minutes=minutes, env={"BUILD": f"build/{mode}", **(env or {})})
 
 
 def check():
@@ -141,7 +141,7 @@ def check():
         Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),
         integration("release", "-m", "not long"),
         integration("asan", "-m", "not long"),
-        integration("tsan", "-m", "not long", "-k", "not 1thread"),
+        integration("tsan", "-m", "not long"),
     ]
 
 
@@ -157,7 +157,8 @@ def check_long():
         Stage("workers-asan", ["build/asan/unit/test_workers"], minutes=20,
               env={"SEED": "1000", "SEEDS": "300"}),
         *[integration("release", "-m", "not long", name=f"repeat-release-{n}") for n in range(1, 4)],
-        *[integration("tsan", "-m", "not long", name=f"repeat-tsan-{n}") for n in range(1, 4)],
+        integration("asan", "-m", "not long", name="all-asan", env={"ALL_CASES": "1"}),
+        *[integration("tsan", "-m", "not long", name=f"all-tsan-{n}", env={"ALL_CASES": "1"}) for n in range(1, 4)],
         integration("release", "-m", "long", minutes=30, jobs=1, name="long-release"),
         integration("asan", "-m", "long", minutes=30, jobs=1, name="long-asan"),
         Stage("valgrind", [*PYTEST, "-m", "long", "-k", "connects"], minutes=60, env={"WRAP": valgrind}),

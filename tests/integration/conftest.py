@@ -7,6 +7,7 @@ with status 0 on SIGTERM.
 
 import collections
 import itertools
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -21,10 +22,28 @@ from authenticator import Authenticator
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: too long for `make check`, part of `make check-long`")
     config.addinivalue_line("markers", "websocket: not over RawSocket")
+    config.addinivalue_line("markers", "python: runs no program of ours, so a sanitizer would find nothing")
+    config.addinivalue_line("markers", "single_threaded: the program under test has one thread, so TSan would "
+                                       "find nothing")
 
 
 # why cases are left out: reason -> number of cases
 LEFT_OUT = collections.Counter()
+
+
+def why_not_with_sanitizer(item, params):
+    """Sanitizers take long, and release builds run all cases. ALL_CASES=1 runs them with a sanitizer, too."""
+    if item.get_closest_marker("python"):
+        return "tests that run no program of ours, with a sanitizer"
+    if utils.IS_TSAN and item.get_closest_marker("single_threaded"):
+        return "programs with one thread, with TSan"
+    if os.environ.get("ALL_CASES"):
+        return None
+    if "1thread" in item.name:
+        return "one thread, with a sanitizer"
+    if params.get("kind") in ("ab-new-twisted", "ab-new-asyncio"):
+        return "a newer Autobahn than Debian's, with a sanitizer"
+    return None
 
 
 def why_left_out(item):
@@ -32,6 +51,10 @@ def why_left_out(item):
     nothing new."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
     transport = params.get("transport", "websocket")
+    if utils.IS_ASAN or utils.IS_TSAN:
+        reason = why_not_with_sanitizer(item, params)
+        if reason:
+            return reason
     if transport == "websocket":
         return None
     if "kind" in params and not peers.serializers(params["kind"], transport):
@@ -50,7 +73,8 @@ def test_of(item):
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     reasons = {item: why_left_out(item) for item in items}
-    never = {test_of(i) for i in items} - {test_of(i) for i in items if not reasons[i]}
+    whole = {i for i in items if i.get_closest_marker("python") or i.get_closest_marker("single_threaded")}
+    never = {test_of(i) for i in items if i not in whole} - {test_of(i) for i in items if not reasons[i]}
     if never:
         raise pytest.UsageError(f"every case is left out, see why_left_out: {', '.join(sorted(never))}")
     LEFT_OUT.update(filter(None, reasons.values()))

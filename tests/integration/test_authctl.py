@@ -21,6 +21,8 @@ import utils
 from rpcclient import Rpc, RpcError, ask, router
 from utils import Key
 
+pytestmark = pytest.mark.single_threaded
+
 AUTHID = "client01@example.com"
 RSA = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 user@host"
 ED = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILQ+1Z8NvGlj7/8KYlLokX4Lvom5iwK8AV+AI49lPFoC user@host"

@@ -17,6 +17,8 @@ from rawclient import CHALLENGE, GOODBYE, WELCOME
 from rpcclient import HELLO, Rpc, RpcError, ask, router
 from utils import Key, wait_for
 
+pytestmark = pytest.mark.single_threaded
+
 AUTHID = "client01@example.com"
 
 

@@ -21,6 +21,8 @@ from kit import echo, error_of, form, serve, wampauth  # noqa: F401 (fixtures)
 from rpcclient import Rpc, RpcError, ask, router
 from test_authd import HOSTILE, nested
 
+pytestmark = pytest.mark.python
+
 KEY1 = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
 KEYS2 = ["9c194391af3bf566fc11a619e8df200ba02efb35b91bdd98b424f20f4163875e",
          "585df51991780ee8dce4766324058a04ecae429dffd786ee80839c9467468c28"]

@@ -11,6 +11,8 @@ import utils
 from kit import error_of, form, serve, wampauth  # noqa: F401 (fixtures)
 from rpcclient import router
 
+pytestmark = pytest.mark.python
+
 KEY1 = "545efb0a2192db8d43f118e9bf9aee081466e1ef36c708b96ee6f62dddad9122"
 
 

@@ -44,9 +44,9 @@ struct history *histories_at(const struct histories *all, size_t i);
 void histories_fini(struct realm *realm);
 
 /*
- * Adds an event, which a session has published with this POST_PUBLISH. Takes references
- * of its own. publisher is not NULL if publish->disclose is DISCLOSE_YES. If memory runs
- * out, counts the event as missed.
+ * Adds an event, which a session has published with this POST_PUBLISH, or the router
+ * itself; publisher is then NULL. Takes references of its own. If memory runs out, counts
+ * the event as missed.
  */
 void history_add(struct realm *realm, struct history *h, struct identity *publisher,
 		 const struct post *publish, uint64_t publication);

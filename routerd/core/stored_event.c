@@ -18,7 +18,7 @@ struct stored_event *stored_event_new(struct identity *publisher,
 	*e = (struct stored_event){
 		.payload = kept,
 		.publication = publication,
-		.publisher = publisher->session,
+		.publisher = publisher == NULL ? 0 : publisher->session,
 		.published_ms = published_ms,
 		.trust = publish->trust,
 		.exclude_me = publish->exclude_me,

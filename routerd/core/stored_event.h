@@ -18,7 +18,7 @@ struct stored_event {
 	struct options *options;        /* counted; NULL: the PUBLISH had none */
 	struct identity *disclosed;     /* counted; the publisher, or NULL */
 	uint64_t publication;           /* id */
-	uint64_t publisher;             /* its WAMP session id */
+	uint64_t publisher;             /* its WAMP session id; 0: the router itself */
 	uint64_t published_ms;          /* Unix time; 0: not known */
 	uint64_t
 		number; /* for whoever stores it: its place in the order of publication */
@@ -29,8 +29,8 @@ struct stored_event {
 TAILQ_HEAD(stored_events, stored_event);
 
 /*
- * Makes a stored event from a POST_PUBLISH, with references of its own. NULL if out of
- * memory.
+ * Makes a stored event from a POST_PUBLISH, with references of its own. publisher is NULL
+ * for a meta event, which the router publishes itself. NULL if out of memory.
  */
 struct stored_event *stored_event_new(struct identity *publisher,
 				      const struct post *publish, uint64_t publication,

@@ -433,3 +433,20 @@ def test_a_reload_does_not_change_histories(start, join):
     routerd.wait_log('changed="history of realm devices"')
     client = join(routerd)
     assert lookup(client) is not None and lookup(client, "com.example.other") is None
+
+
+def test_meta_events_are_kept_too(start, join):
+    """The router is their publisher. Somebody may read later who came and went."""
+    routerd = start({"uri": "wamp.session.on_join"}, {"uri": "wamp.", "match": "prefix"},
+                    {"uri": "", "match": "prefix"})
+    client = join(routerd)
+    ids = [lookup(client, "wamp.session.on_join"), lookup(client, "wamp.", "prefix"), lookup(client, "", "prefix")]
+    other = join(routerd)
+    other.subscribe("com.example.t")
+    other.leave()
+    joined = [e["args"][0]["session"] for e in get(client, ids[0])[0]]
+    assert joined == [client.session, other.session]
+    topics = [e["details"]["topic"] for e in get(client, ids[1])[0]]
+    assert topics == ["wamp.session.on_join"] * 2 + [f"wamp.subscription.on_{what}" for what in (
+        "create", "subscribe", "unsubscribe", "delete")] + ["wamp.session.on_leave"]
+    assert get(client, ids[1], topic="wamp.session.on_leave")[0][0]["args"][0] == other.session

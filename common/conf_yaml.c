@@ -194,7 +194,7 @@ int conf_read(const char *path, struct buf *out, struct conf_error *errors_out)
 	FILE *f = fopen(path, "re");
 	uint8_t *to = NULL;
 
-	buf_init(out, CONF_MAX_FILE + 1);
+	buf_init_secret(out, CONF_MAX_FILE + 1); /* the file may contain secrets */
 	if (f != NULL)
 		to = buf_reserve(out, out->max);
 	if (to != NULL)

@@ -2,11 +2,13 @@
 /* Memory that is freed all at once; see pool.h. Runs on the pool's thread. */
 #include "common/pool.h"
 
+#include <sodium.h>
 #include <stdalign.h>
 #include <stdlib.h>
 
 struct pool_piece {
 	struct pool_piece *next;
+	size_t len; /* of bytes */
 	alignas(max_align_t) unsigned char bytes[];
 };
 
@@ -20,6 +22,7 @@ void pool_fini(struct pool *p)
 	while (p->pieces != NULL) {
 		struct pool_piece *next = p->pieces->next;
 
+		sodium_memzero(p->pieces->bytes, p->pieces->len);
 		free(p->pieces);
 		p->pieces = next;
 	}
@@ -36,6 +39,7 @@ void *pool_alloc(struct pool *p, size_t count, size_t size)
 	if (piece == NULL)
 		return NULL;
 	piece->next = p->pieces;
+	piece->len = bytes;
 	p->pieces = piece;
 	return piece->bytes;
 }

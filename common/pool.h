@@ -16,8 +16,8 @@ struct pool {
 /* Makes an empty pool and allocates nothing. */
 void pool_init(struct pool *p);
 /*
- * Frees everything that was allocated from the pool. Afterwards the pool is empty and can
- * be used again.
+ * Frees everything that was allocated from the pool, and overwrites it first, because a
+ * configuration contains secrets. Afterwards the pool is empty and can be used again.
  */
 void pool_fini(struct pool *p);
 

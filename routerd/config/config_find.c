@@ -4,6 +4,8 @@
 #include "routerd/config/config.h"
 #include "routerd/config/config_int.h"
 
+#include <sodium.h>
+
 int config_authenticator_find(const struct config *cfg, const char *name)
 {
 	for (size_t i = 0; i < cfg->n_authenticators; i++)
@@ -59,10 +61,14 @@ const struct config_principal *config_principal_find(const struct config_method 
 {
 	const struct config_principal *found = NULL;
 
-	/* It does not stop at the one it finds, so that the time does not tell. */
-	for (size_t i = 0; i < m->n_principals; i++)
-		if (slice_eq_str(authid, m->principals[i].authid))
+	/* Neither the loop nor a comparison stops early, so that the time does not
+	 * tell. */
+	for (size_t i = 0; i < m->n_principals; i++) {
+		struct slice its = slice_str(m->principals[i].authid);
+
+		if (its.len == authid.len && sodium_memcmp(its.p, authid.p, its.len) == 0)
 			found = &m->principals[i];
+	}
 	return found;
 }
 

@@ -198,8 +198,7 @@ struct slice config_salt(const struct config *cfg, const struct config_method *m
 	char text[2 * sizeof(hash) + 1];
 	size_t len = who->salt == NULL ? 0 : strlen(who->salt);
 
-	if (who != &m->nobody)
-		return slice_of(who->salt, len);
+	/* the decoy is made for everybody, so that the time does not tell */
 	bool hex = len > 0 && strspn(who->salt, "0123456789abcdef") == len;
 	for (size_t at = 0; at < len; at += strlen(text)) {
 		crypto_generichash_state s;
@@ -216,7 +215,7 @@ struct slice config_salt(const struct config *cfg, const struct config_method *m
 					  sodium_base64_VARIANT_ORIGINAL);
 		memcpy(decoy + at, text, min_size(strlen(text), len - at));
 	}
-	return slice_of(decoy, len);
+	return slice_of(who == &m->nobody ? decoy : who->salt, len);
 }
 
 struct slice config_scram_salt(const struct config *cfg,
@@ -225,7 +224,7 @@ struct slice config_scram_salt(const struct config *cfg,
 {
 	uint8_t hash[CONFIG_MAX_SCRAM_SALT];
 
-	/* computed for everybody, so that the time does not tell */
+	/* the decoy is made for everybody, so that the time does not tell */
 	crypto_generichash(hash, sizeof(hash), authid.p, authid.len, cfg->decoy_key,
 			   sizeof(cfg->decoy_key));
 	sodium_bin2base64(text, CONFIG_SCRAM_SALT_TEXT + 1,

@@ -36,33 +36,22 @@ bool login_names_are_short(struct peer *p, const struct msg_hello *h)
 	return false;
 }
 
-/* Copies a text and a terminator to *at, and moves *at behind them. */
-static const char *store_name(char **at, struct slice name)
-{
-	char *copy = *at;
-
-	if (name.len > 0)
-		memcpy(copy, name.p, name.len);
-	copy[name.len] = '\0';
-	*at = copy + name.len + 1;
-	return copy;
-}
-
 bool login_keep_names(struct peer *p, const struct msg_hello *h)
 {
 	struct login *lg = p->login;
-	char *at;
+	uint8_t *at;
 
 	if (!login_names_are_short(p, h))
 		return false;
-	at = lg->names = malloc(h->realm.len + h->authid.len + h->authrole.len + 3);
+	/* one more byte: malloc(0) may return NULL */
+	at = lg->names = malloc(h->realm.len + h->authid.len + h->authrole.len + 1);
 	if (at == NULL) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return false;
 	}
-	lg->realm = store_name(&at, h->realm);
-	lg->authid = store_name(&at, h->authid);
-	lg->authrole = store_name(&at, h->authrole);
+	lg->realm = slice_store(&at, h->realm);
+	lg->authid = slice_store(&at, h->authid);
+	lg->authrole = slice_store(&at, h->authrole);
 	return true;
 }
 

@@ -101,8 +101,8 @@ static void challenge_locally(struct peer *p, const struct msg_hello *h)
 	if (h->authid.len == 0 && !claimed->there) {
 		login_deny(
 			p, WAMP_ERROR_NOT_AUTHORIZED,
-			slice_str("HELLO names neither an authid nor authextra.pubkey, "
-				  "of 64 hex digits"));
+			slice_str("HELLO names neither an authid nor an "
+				  "authextra.pubkey of 64 hex digits: name one of them"));
 		return;
 	}
 	const struct config_principal *who = find_key_holder(p, h, claimed);

@@ -62,7 +62,7 @@ static void deny_methods(struct peer *p, const struct msg_hello *h)
 	const char *separator = "";
 	struct buf text;
 
-	buf_init(&text, (WAMP_MAX_AUTHMETHODS + 2) * LOG_QUOTE_MAX);
+	buf_init(&text, (WAMP_MAX_AUTHMETHODS + 3) * LOG_QUOTE_MAX);
 	buf_put_str(&text,
 		    "none of the offered authmethods is supported here; offered: ");
 	for (unsigned i = 0; i < h->n_authmethods; i++)
@@ -74,7 +74,10 @@ static void deny_methods(struct peer *p, const struct msg_hello *h)
 	for (size_t m = 0; m < ARRAY_LEN(login_methods); m++) {
 		if (!is_offered(login_methods[m], p->login->listener))
 			continue;
-		buf_printf(&text, "%s%s", separator, login_methods[m]->name);
+		buf_printf(&text, "%s%s%s", separator, login_methods[m]->name,
+			   login_methods[m] == &login_cookie && !p->login->has_cookie
+				   ? " (but the upgrade request had no Cookie)"
+				   : "");
 		separator = ", ";
 	}
 	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));

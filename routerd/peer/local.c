@@ -20,14 +20,14 @@ bool login_local_begin(struct peer *p, const struct msg_hello *h,
 static bool realm_fits(struct peer *p)
 {
 	const struct config_principal *who = p->login->principal;
-	const char *asked = p->login->realm;
+	struct slice asked = p->login->realm;
 
-	if (asked[0] == '\0' && who->realm == NULL) {
+	if (asked.len == 0 && who->realm == NULL) {
 		login_deny(p, WAMP_ERROR_NO_SUCH_REALM,
 			   slice_str("HELLO.Realm is missing: name a realm"));
 		return false;
 	}
-	if (asked[0] == '\0' || who->realm == NULL || strcmp(asked, who->realm) == 0)
+	if (asked.len == 0 || who->realm == NULL || slice_eq_str(asked, who->realm))
 		return true;
 	login_denyf(p, WAMP_ERROR_NO_SUCH_REALM,
 		    "this principal may join only the realm \"%s\"", who->realm);
@@ -47,7 +47,7 @@ void login_local_end(struct peer *p, bool proved, struct field_key key,
 		return;
 	struct identity identity = {
 		.realm_name =
-			slice_str(who->realm != NULL ? who->realm : p->login->realm),
+			who->realm != NULL ? slice_str(who->realm) : p->login->realm,
 		.authid = slice_str(who->authid),
 		.authrole = slice_str(who->role),
 		.authprovider = slice_str("static"),

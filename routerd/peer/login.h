@@ -6,13 +6,15 @@
  * A login begins at the upgrade; with RawSocket, and for a further session on the same
  * connection, at HELLO. It ends at WELCOME, or when it fails or the connection closes.
  *
- * The client's HELLO lists the methods that it supports; the router takes the first one
- * that the listener offers and ignores names that it does not know. Each method has a
- * file (anonymous.c, cryptosign.c, cookie.c, ticket.c, wampcra.c,
- * wampscram.c) and a row in the
- * table in hello.c. A method that needs an authenticator asks it through ask.c:
- * cryptosign at HELLO, before CHALLENGE; ticket after AUTHENTICATE. If the configuration
- * lists the principals, nobody is asked: see local.c.
+ * The client's HELLO lists the methods that it supports. The router takes the first one
+ * that the listener offers, and ignores names that it does not know. Each method has a
+ * file (anonymous.c, cookie.c, cryptosign.c, ticket.c, wampcra.c, wampscram.c) and a row
+ * in the table in hello.c; wampscram.c has two.
+ *
+ * A dynamic method asks an authenticator, through ask.c. The method ticket asks after
+ * AUTHENTICATE, because the question contains the ticket. The others ask at HELLO; all of
+ * them but cookie then send CHALLENGE. A static method finds the principals in the
+ * configuration, and asks nobody: see local.c.
  *
  * The worker's thread only.
  */
@@ -49,7 +51,7 @@ struct login {
 	/* From the upgrade request, for the authenticator. */
 	char *path;              /* owned */
 	struct buf http_headers; /* an encoded map */
-	bool has_cookie;         /* the request had a Cookie */
+	bool has_cookie;         /* http_headers contains a Cookie */
 
 	/* From the authenticator. */
 	struct identity *identity; /* counted; NULL until the principal is known */
@@ -57,9 +59,10 @@ struct login {
 
 	/* Only in a login by a static method. The method's nobody if it is unknown. */
 	const struct config_principal *principal;
-	/* From HELLO, if login_keep_names was called. May be empty. */
-	const char *realm, *authid, *authrole;
-	char *names; /* owned: the memory of these three */
+	/* From HELLO, if login_keep_names was called. May be empty, and may contain zero
+	 * bytes, which must not make one name look like another. */
+	struct slice realm, authid, authrole;
+	uint8_t *names; /* owned: the memory of these three */
 
 	void *state;        /* owned; the method allocates it, login_free frees it */
 	size_t secret_size; /* bytes of state that login_free overwrites */

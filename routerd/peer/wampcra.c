@@ -62,8 +62,8 @@ static void put_cra_challenge(struct peer *p, const char *provider, struct buf *
 		const char *key;
 		struct slice value;
 	} pairs[] = {
-		{"authid", slice_str(lg->authid)},
-		{"authrole", slice_str(lg->authrole)},
+		{"authid", lg->authid},
+		{"authrole", lg->authrole},
 		{"authmethod", slice_str(lg->method->name)},
 		{"authprovider", slice_str(provider)},
 		{"nonce", slice_str(nonce_hex)},
@@ -192,11 +192,14 @@ static bool terms_of_result(struct peer *p, const struct auth_result *res,
 		.keylen = (uint32_t)(proof.keylen == FIELD_NONE ? CRA_KEYLEN
 								: proof.keylen),
 	};
-	if (out->keylen < CRA_MIN_KEYLEN || out->iterations == 0) {
-		login_fail(p,
-			   "the authenticator's result: keylen: expected at least %d, "
-			   "and iterations: at least 1",
+	if (out->keylen < CRA_MIN_KEYLEN) {
+		login_fail(p, "the authenticator's result: keylen: expected at least %d",
 			   CRA_MIN_KEYLEN);
+		return false;
+	}
+	if (out->iterations == 0) {
+		login_fail(p, "the authenticator's result: iterations: expected at least "
+			      "1");
 		return false;
 	}
 	if (!derived && proof.salt.len > 0 && out->iterations > MAX_ITERATIONS_HERE) {
@@ -219,7 +222,7 @@ static void wampcra_result(struct peer *p, const struct auth_result *res,
 {
 	struct cra_terms terms;
 	struct identity who = {
-		.authid = res->authid.len > 0 ? res->authid : slice_str(p->login->authid),
+		.authid = res->authid.len > 0 ? res->authid : p->login->authid,
 		.stamp = *stamp,
 	};
 

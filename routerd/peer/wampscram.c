@@ -57,7 +57,7 @@ static bool hello_is_right(struct peer *p, const struct msg_hello *h)
 
 	/* a proxy terminates TLS, so the router has no TLS channel to bind to */
 	if (h->channel_binding.len > 0)
-		wrong = "authextra.channel_binding is not supported, leave it out";
+		wrong = "authextra.channel_binding is not supported: leave it out";
 	else if (h->authid.len == 0)
 		wrong = "HELLO.Details.authid is missing: SCRAM needs it";
 	else if (sodium_base642bin(nonce, sizeof(nonce), (const char *)h->nonce.p,
@@ -211,7 +211,7 @@ static void wampscram_result(struct peer *p, const struct auth_result *res,
 	struct scram_terms terms;
 	struct auth_proof proof;
 	struct identity who = {
-		.authid = res->authid.len > 0 ? res->authid : slice_str(p->login->authid),
+		.authid = res->authid.len > 0 ? res->authid : p->login->authid,
 		.stamp = *stamp,
 	};
 
@@ -270,7 +270,7 @@ static void put_auth_message(const struct peer *p, struct buf *out)
 
 	scram_auth_message(
 		out, &(struct scram_exchange){
-			     .authid = slice_str(p->login->authid),
+			     .authid = p->login->authid,
 			     .client_nonce = s->client_nonce,
 			     .nonce = s->nonce,
 			     .salt = s->terms.salt,

@@ -71,6 +71,7 @@ def test_no_cookie(fake, start_routerd, connect):
     assert hello(connect(routerd, headers=COOKIE), "anonymous", "cookie")[2]["authmethod"] == "anonymous"
     message = hello(connect(routerd))
     assert message[2] == "wamp.error.no_matching_auth_method"
+    assert message[1]["message"].endswith("supported: anonymous, cookie (but the upgrade request had no Cookie)")
     assert len(fake.wait_requests(1)) == 1
 
 

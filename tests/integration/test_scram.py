@@ -237,6 +237,12 @@ def test_the_authenticator_knows_the_keys(fake, start_routerd, threads, connect,
     assert Scram(connect(routerd), METHODS[kdf], "joe", password="guess").log_in() == DENIED
 
 
+def test_a_zero_byte_does_not_end_an_authid(fake, start_routerd, connect):
+    fake(lambda *args: {"realm": "devices", "role": "device", **EVERY["pbkdf2"]})
+    client = connect(start_routerd(site(dynamic=True)))
+    assert Scram(client, "wamp-scram", "joe\0x").log_in()["authid"] == "joe\0x"
+
+
 @pytest.mark.parametrize("change, text", [
     ({"kdf": "argon2id-13"}, "kdf: expected argon2id13 or pbkdf2"), ({"kdf": None}, "kdf: expected"),
     ({"kdf": "scrypt"}, "kdf: expected"), ({"salt": "00"}, "salt: expected 16 to 128 hex digits"),

@@ -180,12 +180,18 @@ def test_the_authenticator_names_the_authid(fake, start_routerd, join, connect):
     assert refused(connect(routerd), key=SECRET).uri == "wamp.error.no_such_principal"
 
 
+def test_a_zero_byte_does_not_end_an_authid(fake, start_routerd, join):
+    fake(lambda *args: {"realm": "devices", "role": "device", "secret": SECRET.ticket})
+    client = join(start_routerd(dynamic()), "msgpack", key=SECRET, authid=PLAIN + "\0x")
+    assert client.details["authid"] == PLAIN + "\0x"
+
+
 @pytest.mark.parametrize("answer, text", [
     ({}, "expected either secret, or derived_key and salt"),
     ({"secret": "x", "derived_key": "x", "salt": "s"}, "expected either secret, or derived_key and salt"),
     ({"derived_key": "x"}, "expected either secret, or derived_key and salt"),
     ({"secret": "x", "salt": "s", "iterations": 1001}, "iterations: expected at most 1000 with secret"),
-    ({"secret": "x", "salt": "s", "iterations": 0}, "iterations: at least 1"),
+    ({"secret": "x", "salt": "s", "iterations": 0}, "iterations: expected at least 1"),
     ({"secret": "x", "salt": "s", "keylen": 15}, "keylen: expected at least 16"),
     ({"secret": "x", "salt": "s", "keylen": 65}, "keylen: expected an integer from 0 to 64"),
     ({"secret": 7}, "secret: expected a string of at most 4096 bytes"),

@@ -56,7 +56,8 @@ static void compare_post(struct model *m, const struct post *p, size_t at, unsig
 		ASSERT(p->disclosed == e->disclosed);
 	}
 	if (p->type == POST_INVOCATION)
-		ASSERT(p->disclosed == e->disclosed && p->match == e->match);
+		ASSERT(p->disclosed == e->disclosed && p->match == e->match &&
+		       p->chunk == e->chunk);
 	if (p->type == POST_KILLED)
 		ASSERT(p->revocation == e->revocation);
 	if (p->type == POST_ERROR) {
@@ -118,6 +119,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 {
 	struct realm_counters n = realm_counters(r);
 	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0, callees = 0, wills = 0;
+	bool kept = false;
 
 	ASSERT(outbox.n == m->expected.n);
 	for (size_t i = 0; i < outbox.n; i++) {
@@ -149,6 +151,10 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	ASSERT(realm_has_work(r) == (m->n_strolls > 0));
 	ASSERT(n.dropped_posts == m->dropped && n.unknown_answers == m->unknown);
 	ASSERT(n.timeouts == m->timeouts && n.cancels == m->cancels);
+	ASSERT(n.chunks == m->chunks && n.late_chunks == m->late_chunks);
+	for (size_t i = 0; i < m->n_flights; i++)
+		kept |= m->flights[i].kept;
+	ASSERT(n.reroutes == m->reroutes && (n.reroute_bytes > 0) == kept);
 	ASSERT(n.takeovers == m->takeovers && n.revoked_callees == m->taken_off);
 }
 

@@ -29,9 +29,10 @@ enum {
 	URIS = 8,        /* these, and patterns */
 	MAX_POSTS = 512, /* more than one step can cause */
 	MAX_CALLS = 64,
-	MAX_WILLS = 4, /* testaments of a player: fewer than may be, so that one slice is
-			  enough */
-	ROLES = 2,     /* a player's role is the index of its authid */
+	MAX_WILLS = 4,  /* testaments of a player: fewer than may be, so that one slice is
+			   enough */
+	ROLES = 2,      /* a player's role is the index of its authid */
+	MAX_TRIES = 16, /* callees that get one call */
 };
 
 static const struct realm_limits limits = {
@@ -78,6 +79,8 @@ struct player {
 	struct session_ref ref;
 	struct identity *identity; /* no reference, may be freed */
 	bool stops;                /* it can be interrupted, and is told of revocations */
+	bool takes_input;          /* progressive input */
+	bool reroutes;             /* it may answer that it is unavailable */
 	bool here;
 	uint64_t joined; /* a growing number */
 	uint64_t session;
@@ -102,6 +105,7 @@ struct place {
 struct shared {
 	uint64_t serial; /* other than that of any earlier one; 0: it has no callees */
 	uint64_t id;
+	uint64_t era; /* grows when it is taken over */
 	uint8_t invoke;
 	uint64_t last;   /* number of the callee that registered last */
 	uint64_t called; /* number of the callee that had its turn last */
@@ -126,7 +130,15 @@ struct flight {
 	struct payload *payload;
 	struct identity *identity; /* the caller's */
 	uint8_t disclose, trust;
-	bool orphan; /* the caller has its answer */
+	bool orphan;   /* the caller has its answer */
+	uint8_t chunk; /* of the CALL */
+	bool open;     /* more chunks of the input may come; they will have these: */
+	uint64_t id;   /* of the registration */
+	bool disclosed;
+	bool kept;    /* it may go on to another callee, other than these: */
+	uint64_t era; /* of the procedure */
+	uint64_t tried[MAX_TRIES];
+	unsigned n_tried;
 };
 
 /* A call of a meta procedure that looks at each session, or whatever its list holds. */
@@ -163,6 +175,7 @@ struct model {
 	bool missed;
 	char meta[1000]; /* what the result of the last meta procedure is */
 	uint64_t dropped, unknown, timeouts, cancels, no_callee, takeovers, taken_off;
+	uint64_t chunks, late_chunks, reroutes;
 	struct outbox expected; /* without references */
 };
 

@@ -49,15 +49,22 @@ static struct shared *find_shared(struct model *m, uint64_t serial)
 	return NULL;
 }
 
+/* Is its callee at its limit? */
+static bool fills_up(struct model *m, const struct flight *f)
+{
+	const struct shared *r = f->queued ? NULL : find_shared(m, f->serial);
+
+	for (unsigned k = 0; r != NULL && k < r->n; k++)
+		if (r->places[k].number == f->number)
+			return !has_slot(m, r, &r->places[k]);
+	return false;
+}
+
 static void drop_flight(struct model *m, size_t i)
 {
 	struct flight f = m->flights[i];
-	const struct shared *r = f.queued ? NULL : find_shared(m, f.serial);
-	bool was_full = false;
+	bool was_full = fills_up(m, &f);
 
-	for (unsigned k = 0; r != NULL && k < r->n; k++)
-		was_full |=
-			r->places[k].number == f.number && !has_slot(m, r, &r->places[k]);
 	m->n_flights--;
 	memmove(&m->flights[i], &m->flights[i + 1],
 		(m->n_flights - i) * sizeof(m->flights[0]));
@@ -116,43 +123,85 @@ static bool says_unsupported(const struct post *p)
 	       strcmp(p->error.uri, WAMP_ERROR_FEATURE_NOT_SUPPORTED) == 0;
 }
 
-/* The callee for the next call. NULL: all are full. The model cannot predict a random
- * one: it looks where the INVOCATION went. If there is none, the
- * callee must know its callers, or cannot read the call. */
-static const struct place *choose_place(const struct model *m, const struct shared *r)
+/* May this callee get the call? */
+static bool place_suits(const struct model *m, const struct shared *r,
+			const struct place *p, const struct flight *f)
 {
-	const struct place *first = NULL, *last = NULL, *next = NULL;
+	for (unsigned i = 0; i < f->n_tried; i++)
+		if (f->tried[i] == p->number)
+			return false;
+	return has_slot(m, r, p) &&
+	       (f->chunk == CHUNK_NONE || m->players[p->who].takes_input);
+}
+
+/* The model cannot predict a random callee: it looks where the INVOCATION went. If there
+ * is none, the callee must know its callers, or cannot read the call. */
+static bool was_chosen(const struct model *m, const struct place *p)
+{
 	const struct post *post = &outbox.posts[m->expected.n].post;
-	unsigned who = post->session.worker * SLOTS + post->session.slot;
+
+	if (post->type == POST_INVOCATION)
+		return p->who == post->session.worker * SLOTS + post->session.slot;
+	return says_unsupported(post) ? !reads_calls(m, p->who) : p->discloses;
+}
+
+/* The callee for a call. NULL: all are full, or do not suit. */
+static const struct place *choose_place(const struct model *m, const struct shared *r,
+					const struct flight *f)
+{
+	const struct place *first = NULL, *last = NULL, *next = NULL, *before = NULL;
+	uint64_t asked = f->n_tried > 0 ? f->tried[f->n_tried - 1] : 0;
+	uint64_t after = r->invoke == WAMP_INVOKE_ROUNDROBIN ? r->called : asked;
 
 	for (unsigned k = 0; k < r->n; k++) {
 		const struct place *p = &r->places[k];
-		if (!has_slot(m, r, p))
+		if (!place_suits(m, r, p, f))
 			continue;
 		last = p;
+		if (p->number < asked)
+			before = p;
 		if (first == NULL)
 			first = p;
-		if (r->invoke == WAMP_INVOKE_RANDOM
-			    ? post->type == POST_INVOCATION ? p->who == who
-			      : says_unsupported(post)      ? !reads_calls(m, p->who)
-							    : p->discloses
-			    : next == NULL && p->number > r->called)
+		if (r->invoke == WAMP_INVOKE_RANDOM ? was_chosen(m, p)
+						    : next == NULL && p->number > after)
 			next = p;
 	}
-	if (r->invoke == WAMP_INVOKE_RANDOM) {
+	if (r->invoke == WAMP_INVOKE_RANDOM)
 		ASSERT(first == NULL || next != NULL);
-		return first == NULL ? NULL : next;
-	}
-	if (r->invoke == WAMP_INVOKE_ROUNDROBIN)
-		return next == NULL ? first : next;
-	return r->invoke == WAMP_INVOKE_LAST ? last : first;
+	if (r->invoke == WAMP_INVOKE_LAST)
+		return before == NULL ? last : before;
+	return next == NULL ? first : next;
 }
 
-/* Starts a call, or fails it. False: all callees are full. */
+/* Remembers that this callee was asked, if it may pass the call on. */
+static void keep_flight(const struct model *m, struct flight *f, const struct place *p)
+{
+	f->kept = f->chunk == CHUNK_NONE && m->players[p->who].reroutes;
+	if (f->kept)
+		f->tried[f->n_tried++] = p->number;
+}
+
+static void expect_invocation(struct model *m, const struct flight *f, uint8_t chunk,
+			      struct payload *payload)
+{
+	expect(m, f->callee,
+	       (struct post){.type = POST_INVOCATION,
+			     .request = f->invocation,
+			     .id = f->id,
+			     .match = f->match,
+			     .payload = payload,
+			     .options = f->options,
+			     .progress = f->progress,
+			     .chunk = chunk,
+			     .trust = f->trust,
+			     .disclosed = f->disclosed ? f->identity : NULL});
+}
+
+/* Starts a call, or fails it. False: no callee suits. */
 static bool start_flight(struct model *m, struct shared *r, size_t i)
 {
 	struct flight *f = &m->flights[i];
-	const struct place *p = choose_place(m, r);
+	const struct place *p = choose_place(m, r, f);
 
 	if (p == NULL)
 		return false;
@@ -175,18 +224,12 @@ static bool start_flight(struct model *m, struct shared *r, size_t i)
 	f->queued = false;
 	f->invocation = ++m->players[p->who].last_invocation;
 	f->started = ++m->started;
-	expect(m, f->callee,
-	       (struct post){.type = POST_INVOCATION,
-			     .request = f->invocation,
-			     .id = r->id,
-			     .match = f->match,
-			     .payload = f->payload,
-			     .options = f->options,
-			     .progress = f->progress,
-			     .trust = f->trust,
-			     .disclosed = p->discloses || f->disclose == DISCLOSE_YES
-						  ? f->identity
-						  : NULL});
+	f->id = r->id;
+	f->era = r->era;
+	f->open = f->chunk != CHUNK_NONE;
+	f->disclosed = p->discloses || f->disclose == DISCLOSE_YES;
+	keep_flight(m, f, p);
+	expect_invocation(m, f, f->chunk, f->payload);
 	return true;
 }
 
@@ -238,6 +281,7 @@ static void end_flight(struct model *m, size_t i, bool works_on)
 		return;
 	}
 	f->orphan = true;
+	f->kept = false;
 	set_deadline(m, f, (wheel_ms > m->posted_ms ? wheel_ms : m->posted_ms) + 60000);
 }
 
@@ -321,6 +365,7 @@ static void take_off_all(struct model *m, struct shared *r)
 			       (struct post){.type = POST_UNREGISTERED, .id = r->id});
 	}
 	r->id = 0;
+	r->era++;
 	m->takeovers++;
 }
 
@@ -425,6 +470,24 @@ static unsigned best_of(const struct model *m, unsigned name)
 	return best;
 }
 
+/* Starts the last call, whose input is open. Such a call never waits. */
+static void begin_input(struct model *m, struct shared *r, unsigned waiting)
+{
+	const struct flight *f = &m->flights[m->n_flights - 1];
+	bool any = false;
+
+	if (waiting == 0 && start_flight(m, r, m->n_flights - 1))
+		return;
+	for (unsigned k = 0; k < r->n; k++)
+		any |= m->players[r->places[k].who].takes_input;
+	m->no_callee += any;
+	expect_error(m, f->caller, WAMP_CALL, f->request,
+		     any ? WAMP_ERROR_NO_AVAILABLE_CALLEE
+			 : WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+		     f->payload);
+	m->n_flights--;
+}
+
 static void model_call(struct model *m, unsigned who, unsigned uri, const struct post *p)
 {
 	unsigned best = best_of(m, uri);
@@ -455,9 +518,14 @@ static void model_call(struct model *m, unsigned who, unsigned uri, const struct
 		.trust = p->trust,
 		.disclose = p->disclose,
 		.identity = m->players[who].identity,
+		.chunk = p->chunk,
 	};
 	if (p->timeout_ms != 0)
 		set_deadline(m, f, now_ms + p->timeout_ms);
+	if (p->chunk != CHUNK_NONE) {
+		begin_input(m, r, waiting);
+		return;
+	}
 	if ((waiting == 0 && start_flight(m, r, m->n_flights - 1)) ||
 	    waiting < limits.queued_calls)
 		return;
@@ -494,6 +562,27 @@ static void drop_stroll(struct model *m, size_t i)
 		(m->n_strolls - i) * sizeof(m->strolls[0]));
 }
 
+static void model_chunk(struct model *m, unsigned who, const struct post *p)
+{
+	size_t i = find_own_flight(m, who, p->request);
+	struct flight *f = &m->flights[i];
+
+	m->chunks++;
+	if (i == m->n_flights ? find_stroll(m, who, p->request) < m->n_strolls
+			      : !f->open && !f->killing) {
+		expect(m, who, (struct post){.type = POST_VIOLATION});
+		return;
+	}
+	if (i == m->n_flights || f->killing) {
+		m->late_chunks++;
+		return;
+	}
+	f->open = p->chunk != CHUNK_LAST;
+	if (f->timeout_ms != 0)
+		set_deadline(m, f, now_ms + f->timeout_ms);
+	expect_invocation(m, f, p->chunk, p->payload);
+}
+
 static void model_cancel(struct model *m, unsigned who, const struct post *p)
 {
 	size_t i = find_own_flight(m, who, p->request);
@@ -512,8 +601,11 @@ static void model_cancel(struct model *m, unsigned who, const struct post *p)
 	m->cancels += first;
 	if (p->mode == WAMP_MODE_KILL && f->killing)
 		return;
-	if (p->mode != WAMP_MODE_SKIP)
-		f->killing |= expect_interrupt(m, f, p->mode);
+	if (p->mode != WAMP_MODE_SKIP || f->open)
+		f->killing |= expect_interrupt(m, f,
+					       p->mode == WAMP_MODE_SKIP
+						       ? WAMP_MODE_KILLNOWAIT
+						       : (enum wamp_cancel_mode)p->mode);
 	if (p->mode == WAMP_MODE_KILL && f->killing) {
 		if (f->timeout_ms == 0)
 			set_deadline(m, f, now_ms + 30000);
@@ -523,10 +615,42 @@ static void model_cancel(struct model *m, unsigned who, const struct post *p)
 	end_flight(m, i, !f->queued && !f->killing);
 }
 
+/* A callee has answered that it is unavailable. */
+static void model_reroute(struct model *m, size_t i)
+{
+	struct flight *f = &m->flights[i];
+	struct shared *r = find_shared(m, f->serial);
+	bool over = r == NULL || r->era != f->era || r->invoke == WAMP_INVOKE_SINGLE ||
+		    f->n_tried == MAX_TRIES || choose_place(m, r, f) == NULL;
+
+	if (over) {
+		m->no_callee++;
+		expect_error(m, f->caller, WAMP_CALL, f->request,
+			     WAMP_ERROR_NO_AVAILABLE_CALLEE, NULL);
+		drop_flight(m, i);
+		return;
+	}
+	m->reroutes++;
+	if (fills_up(m, f))
+		wake(m, f->serial);
+	f->number = 0; /* no callee's */
+	bool started = start_flight(m, r, i);
+	ASSERT(started);
+}
+
+static bool says_unavailable(const struct post *p)
+{
+	return p->type == POST_INVOCATION_ERROR &&
+	       slice_eq_str(payload_uri(p->payload), WAMP_ERROR_UNAVAILABLE);
+}
+
 static void model_answer(struct model *m, unsigned who, const struct post *p)
 {
 	size_t i = find_flight(m, who, p->request);
 
+	if (p->type == POST_UNDELIVERABLE && p->chunk != CHUNK_NONE)
+		expect(m, who,
+		       (struct post){.type = POST_INPUT_OVER, .request = p->request});
 	if (i == m->n_flights || m->flights[i].orphan) {
 		m->unknown++;
 		if (i < m->n_flights && !p->progress)
@@ -536,6 +660,10 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 	struct flight *f = &m->flights[i];
 	if (p->progress && (!f->progress || f->killing))
 		return;
+	if (f->kept && !f->killing && says_unavailable(p)) {
+		model_reroute(m, i);
+		return;
+	}
 	if (p->options != NULL && !reads_answers(f->caller)) {
 		bool works_on = p->progress && stop_flight(m, f);
 		expect_error(m, f->caller, WAMP_CALL, f->request,
@@ -550,11 +678,13 @@ static void model_answer(struct model *m, unsigned who, const struct post *p)
 				     .progress = true,
 				     .options = p->options,
 				     .payload = p->payload});
+		f->kept = false;
 		if (f->timeout_ms != 0)
 			set_deadline(m, f, now_ms + f->timeout_ms);
 		return;
 	}
-	bool works_on = p->progress && stop_flight(m, f);
+	bool lost_chunk = p->type == POST_UNDELIVERABLE && p->chunk > CHUNK_FIRST;
+	bool works_on = (p->progress || lost_chunk) && stop_flight(m, f);
 	if (p->type == POST_YIELD)
 		expect(m, f->caller,
 		       (struct post){.type = POST_RESULT,

@@ -27,6 +27,11 @@ static void model_take_down(struct model *m, unsigned who)
 			drop_member(m, who, u);
 }
 
+enum {
+	TAKES_INPUT =
+		WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS | WAMP_FEATURE_CALL_CANCELING,
+};
+
 static void model_join(struct model *m, unsigned who, struct session_ref ref,
 		       struct identity *identity, unsigned authid)
 {
@@ -47,6 +52,10 @@ static void model_join(struct model *m, unsigned who, struct session_ref ref,
 		.identity = identity,
 		.stops = (identity->features.of[WAMP_ROLE_CALLEE] &
 			  WAMP_FEATURE_CALL_CANCELING) != 0,
+		.takes_input = (identity->features.of[WAMP_ROLE_CALLEE] & TAKES_INPUT) ==
+			       TAKES_INPUT,
+		.reroutes = (identity->features.of[WAMP_ROLE_CALLEE] &
+			     WAMP_FEATURE_CALL_REROUTE) != 0,
 		.here = !taken,
 		.joined = ++joins,
 		.session = identity->session,

@@ -35,6 +35,8 @@ static void model_post(struct model *m, unsigned who, unsigned uri, const struct
 		model_unregister(m, who, p);
 	else if (p->type == POST_CALL)
 		model_call(m, who, uri, p);
+	else if (p->type == POST_CHUNK)
+		model_chunk(m, who, p);
 	else if (p->type == POST_META)
 		model_meta(m, who, uri, p);
 	else if (p->type == POST_TESTAMENT)
@@ -69,9 +71,11 @@ static struct session_ref place_of(unsigned who, uint32_t generation)
 	};
 }
 
+/* features: what the player announces as a callee, a bit each */
 static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned authid,
-		      bool stops)
+		      unsigned features)
 {
+	bool stops = (features & 1) != 0;
 	struct model *m = &models[realm];
 	struct identity i = {
 		.session = session,
@@ -84,7 +88,10 @@ static void play_join(unsigned realm, unsigned who, uint64_t session, unsigned a
 			(stops ? WAMP_FEATURE_CALL_CANCELING |
 					 WAMP_FEATURE_REGISTRATION_REVOCATION
 			       : 0) |
-			(authid == 0 ? WAMP_FEATURE_PAYLOAD_TRANSPARENCY : 0),
+			(authid == 0 ? WAMP_FEATURE_PAYLOAD_TRANSPARENCY : 0) |
+			((features & 2) != 0 ? WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS
+					     : 0) |
+			((features & 4) != 0 ? WAMP_FEATURE_CALL_REROUTE : 0),
 		.features.of[WAMP_ROLE_CALLER] =
 			reads_answers(who) ? WAMP_FEATURE_PAYLOAD_TRANSPARENCY : 0,
 	};
@@ -140,12 +147,26 @@ static uint64_t choose_id(const struct model *m, unsigned who, enum post_type ty
 	return m->players[who].last_invocation - arg % 4;
 }
 
-/* late: from an earlier session; force: a REGISTER takes over */
+/* What the flag of a step adds to a post. */
+static void add_flag(struct post *p, unsigned arg)
+{
+	if (p->type == POST_REGISTER)
+		p->force = true;
+	else if (p->type == POST_CALL)
+		p->chunk = CHUNK_FIRST;
+	else if (p->type == POST_UNDELIVERABLE && p->request_type == WAMP_INVOCATION)
+		p->chunk = (uint8_t)(CHUNK_FIRST + arg / 64 % 3);
+}
+
+/* late: from an earlier session; flag: see add_flag; an INVOCATION_ERROR then says that
+ * the callee is unavailable */
 static void play_post(unsigned realm, unsigned who, enum post_type type, unsigned arg,
-		      bool late, bool force)
+		      bool late, bool flag)
 {
 	struct model *m = &models[realm];
 	unsigned uri = arg % (type == POST_PUBLISH || type == POST_CALL ? NAMES : URIS);
+	const char *text = type == POST_INVOCATION_ERROR && flag ? WAMP_ERROR_UNAVAILABLE
+								 : uris[uri].text;
 	uint64_t id = choose_id(m, who, type, arg);
 	bool answer = type >= POST_YIELD;
 	bool lost = type == POST_UNDELIVERABLE && (arg & 32) != 0;
@@ -172,10 +193,13 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 	if (type == POST_REGISTER) {
 		p.invoke = (uint8_t)(arg / 16 % WAMP_INVOKE_COUNT);
 		p.concurrency = arg / 4 % 4;
-		p.force = force;
 	}
 	if (type == POST_CALL)
 		p.timeout_ms = arg / 4 % 4 * 40;
+	if (type == POST_CHUNK)
+		p.chunk = (arg & 1) != 0 ? CHUNK_LAST : CHUNK_NEXT;
+	if (flag)
+		add_flag(&p, arg);
 	p.progress =
 		!lost &&
 		(type == POST_CALL || type == POST_YIELD || type == POST_UNDELIVERABLE) &&
@@ -188,8 +212,7 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		p.error.uri = WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED;
 	else if (type != POST_GONE && type != POST_GOODBYE && type != POST_UNSUBSCRIBE &&
 		 type != POST_UNREGISTER && type != POST_CANCEL)
-		p.payload =
-			payload_new(SERIALIZER_JSON, slice_str(uris[uri].text), nothing);
+		p.payload = payload_new(SERIALIZER_JSON, slice_str(text), nothing);
 	if (type == POST_PUBLISH && (arg & 12) != 0)
 		p.options = options_ref((arg & 12) == 12 ? for_nobody : for_some);
 	if ((type == POST_CALL || type == POST_YIELD || type == POST_INVOCATION_ERROR) &&
@@ -197,9 +220,12 @@ static void play_post(unsigned realm, unsigned who, enum post_type type, unsigne
 		p.options = options_ref(opaque);
 	/* The realm is first, because the model asks it whom it chose at random. */
 	struct post copy = p;
+	if (copy.payload != NULL)
+		payload_ref(copy.payload);
 	realm_post(realms[realm], &p);
 	m->posted_ms = now_ms;
 	model_post(m, who, uri, &copy);
+	payload_unref(&copy.payload);
 	model_drain(m);
 	compare_step(m, realms[realm], uri);
 	next_step(m);
@@ -330,7 +356,7 @@ static void listen_again(unsigned realm)
 	};
 
 	m->listening = 0;
-	play_join(realm, LISTENER, 1 + LISTENER, 1, false);
+	play_join(realm, LISTENER, 1 + LISTENER, 1, 0);
 	p.session = m->players[LISTENER].ref;
 	realm_post(realms[realm], &p);
 	ASSERT(outbox.n == 1 && outbox.posts[0].post.type == POST_SUBSCRIBED);
@@ -362,10 +388,11 @@ static void play(const uint8_t step[3], bool listens)
 			listen_again(i);
 	if (step[0] / 16 == 0xd)
 		play_time(arg);
+	else if (step[0] / 16 == 0xc)
+		play_post(realm, who, POST_CHUNK, arg, step[0] == 0xcf, false);
 	else if (what == POST_JOIN)
 		/* some have the id that is another player's */
-		play_join(realm, who, 1 + (arg >= 0xe0 ? 0 : who), arg % 2,
-			  (arg & 2) != 0);
+		play_join(realm, who, 1 + (arg >= 0xe0 ? 0 : who), arg % 2, arg / 2);
 	else if (what == POST_META)
 		play_meta(realm, who, arg, step[0] >= 0xe0);
 	else if (what == POST_TESTAMENT)

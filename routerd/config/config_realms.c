@@ -182,7 +182,8 @@ static const struct conf_table role_table =
 static void check_history(struct conf *c, void *map)
 {
 	static const char *const right[] = {
-		[MATCH_EXACT] = "expected a URI, such as com.example.topic",
+		[MATCH_EXACT] = "expected a URI, such as com.example.topic; a pattern "
+				"needs 'match'",
 		[MATCH_PREFIX] = "expected the beginning of a URI, such as com.example.",
 		[MATCH_WILDCARD] = "expected a URI with empty components, such as "
 				   "com..created, and at most 32 components",
@@ -191,6 +192,14 @@ static void check_history(struct conf *c, void *map)
 
 	if (uri_fault(h->match, slice_str(h->uri)) != NULL)
 		conf_fail(c, &h->uri, "'uri': %s", right[h->match]);
+	else if (strchr(h->uri, '*') != NULL &&
+		 (h->match != MATCH_EXACT || !conf_given(c, &h->match)))
+		/* In a permission the star makes a pattern; here it would match nothing.
+		 */
+		conf_fail(c, &h->uri,
+			  "'uri': '*' means nothing special here: for a pattern write "
+			  "match: prefix and uri: com.example., or match: wildcard and "
+			  "uri: com..created");
 }
 
 static const struct conf_key history_keys[] = {

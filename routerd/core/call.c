@@ -330,8 +330,9 @@ bool call_start(struct realm *realm, struct call *c, struct callee *callee,
 		struct post *invocation)
 {
 	static const struct post_error undisclosed = {
-		WAMP_ERROR_DISCLOSE_ME, "the callee must know its callers, but this "
-					"role may not disclose its identity"};
+		WAMP_ERROR_DISCLOSE_ME,
+		"the callee must know its callers (disclose_caller), but a permission "
+		"of this role forbids it (disclose)"};
 	const struct session *caller = c->by_caller.owner;
 	struct session *s = callee->node.owner;
 

@@ -129,7 +129,18 @@ static void errors_in_realms(void **state)
 		{"name: r, roles: [{name: u}], options: {history: [{match: exact}]}}",
 		 "4:53: the history needs the key 'uri'"},
 		{"name: r, roles: [{name: u}], options: {history: [{uri: ''}]}}",
-		 "4:59: 'uri': expected a URI, such as com.example.topic"},
+		 "4:59: 'uri': expected a URI, such as com.example.topic; a pattern "
+		 "needs "
+		 "'match'"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: 'com.*'}]}}",
+		 "4:59: 'uri': '*' means nothing special here: for a pattern write "
+		 "match: prefix and uri: com.example., or match: wildcard and uri: "
+		 "com..created"},
+		{"name: r, roles: [{name: u}], options: {history: [{uri: 'a.*.c', match: "
+		 "wildcard}]}}",
+		 "4:59: 'uri': '*' means nothing special here: for a pattern write "
+		 "match: prefix and uri: com.example., or match: wildcard and uri: "
+		 "com..created"},
 		{"name: r, roles: [{name: u}], options: {history: [{uri: a..b, match: "
 		 "prefix}]}}",
 		 "4:59: 'uri': expected the beginning of a URI, such as com.example."},

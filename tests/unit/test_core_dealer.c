@@ -119,9 +119,10 @@ static void a_callee_asks_who_calls(void **state)
 				      .trust = (uint8_t)(250 + k),
 				      .payload = payload(k % 2 == 0 ? "p" : "q", NULL)});
 		if (k == 4) {
-			expect_error(c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
-				     "the callee must know its callers, but this role "
-				     "may not disclose its identity");
+			expect_error(
+				c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
+				"the callee must know its callers (disclose_caller), but "
+				"a permission of this role forbids it (disclose)");
 			continue;
 		}
 		/* the refused call has taken no INVOCATION's id */

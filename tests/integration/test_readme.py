@@ -15,6 +15,7 @@ import peers
 import pytest
 import utils
 from pages import blocks, example, section
+from rawclient import ABORT, CALL, ERROR, PUBLISH, REGISTER, SUBSCRIBE
 
 PAGES = [pages.README, *sorted(pages.DOC.glob("*.md"))]
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -152,3 +153,64 @@ def test_every_page_is_found_from_the_readme():
     text = pages.README.read_text()
     for page in PAGES[1:]:
         assert f"(etc/doc/{page.name})" in text
+
+
+FEATURES = {
+    "event_retention": "retained events",
+    "publication_trustlevels": "publication and call trust levels",
+    "call_trustlevels": "publication and call trust levels",
+    "pattern_based_subscription": "pattern-based subscriptions",
+    "pattern_based_registration": "pattern-based registrations",
+    "shared_registration": "shared registrations",
+    "subscriber_blackwhite_listing": "subscriber black- and whitelisting",
+    "call_reroute": "call re-routing",
+    "testament_meta_api": "testaments",
+}
+
+
+def test_the_pages_name_every_feature_that_welcome_announces(routerd, join):
+    roles = join(routerd).details["roles"]
+    page = section("Transports, serializers and features", pages.DOC / "clients.md")
+    listed = " ".join(page.split()).lower()
+    rows = [line.lower().split("|") for line in section("routerd, Crossbar.io and nexus compared").splitlines() if "|" in line]
+    for feature in sorted({f for role in roles.values() for f in role["features"]}):
+        name = FEATURES.get(feature, feature.replace("_", " "))
+        assert re.search(rf"\b{name}\b", listed), name
+        assert [row for row in rows if name in row[1] + row[2] and row[2].startswith(" yes")], name
+
+
+MESSAGES = {"match": [SUBSCRIBE, REGISTER], "invoke": [REGISTER], "get_retained": [SUBSCRIBE], "disclose_caller": [REGISTER],
+            "force_reregister": [REGISTER], "concurrency": [REGISTER], "timeout": [CALL], "receive_progress": [CALL],
+            "progress": [CALL], "disclose_me": [CALL, PUBLISH]}
+
+
+def wrong_options():
+    """(the option, a message that may have it, whether the session ends), from the table in clients.md"""
+    lines = section("Wrong values and broken messages", pages.DOC / "clients.md").splitlines()
+    ends = {line: "session ends" in line for line in lines if line.startswith("| `") and "CANCEL" not in line}
+    assert sorted(ends.values()) == [False, True]
+    for line, end in ends.items():
+        for name in re.findall(r"`([a-z_]+(?:\.\.\.)?)`", line.split("|")[1]):
+            names = {"eligible...": ["eligible", "eligible_authid"], "exclude...": ["exclude", "exclude_authrole"],
+                     "ppt_...": ["ppt_scheme", "ppt_keyid"], "enc_...": ["enc_algo", "enc_key"]}.get(name, [name])
+            for option in names:
+                yield from ((option, message, end) for message in MESSAGES.get(option, [PUBLISH]))
+
+
+def test_options_of_the_wrong_type(routerd, join):
+    """Each option in the table of clients.md does what its row says; as null it has no effect."""
+    roles = {role: {"features": {"payload_passthru_mode": True, "progressive_call_invocations": True}}
+             for role in ("publisher", "subscriber", "caller", "callee")}
+    for option, message, end in wrong_options():
+        client = join(routerd, roles=roles)
+        value = 1 if option in ("match", "invoke") or option.startswith(("ppt_", "enc_")) else "x"
+        scheme = {"ppt_keyid": {"ppt_scheme": "x_mine"}, "enc_key": {"enc_algo": "x_mine"}}.get(option, {})
+        client.send([message, 1, {option: None}, "com.example.null"],
+                    [message, 2, {"acknowledge": True, **scheme, option: value}, "com.example.t"])
+        if end:
+            abort = client.expect(ABORT)
+            assert abort[2] == "wamp.error.protocol_violation" and f"Options.{option}: expected" in abort[1]["message"]
+        else:
+            while (answer := client.recv())[:3] != [ERROR, message, 2]:
+                pass
+            assert answer[4] == "wamp.error.invalid_argument" and option in answer[5][0]

@@ -257,10 +257,8 @@ struct msg_details {
 	struct slice authid, authrole;
 	/* The topic of an EVENT or the procedure of an INVOCATION. len 0: left out. */
 	struct slice uri;
-	union {
-		bool progress; /* INVOCATION: receive_progress; RESULT: progress. */
-		bool retained; /* EVENT */
-	};
+	bool progress; /* INVOCATION: receive_progress; RESULT: progress */
+	bool retained; /* EVENT */
 	bool more;     /* INVOCATION: progress, since more chunks of the input follow */
 	uint8_t trust; /* EVENT, INVOCATION: the trust level plus 1; 0: none */
 	/* MSG_PASSTHRU_COUNT texts; p is NULL for those left out. NULL: none at all. */

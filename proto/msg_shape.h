@@ -21,9 +21,10 @@
  *   EXTRA     HELLO's authextra
  *   HINT      stored as a slice; a value of another type counts as absent
  *   NUMBER    stored as a double; a value of another type becomes NaN
+ *   FILTER    a list that selects the receivers of an event, stored as encoded; its type
+ *             and elements are not checked
  *   PASSTHRU  a text that describes the payload, stored as encoded; its type is not
- * checked FILTER    a list that selects the receivers of an event, stored as encoded; its
- * type and elements are not checked
+ *             checked
  */
 #define OPTION_KINDS(X)                                                                  \
 	X(BOOL, "a boolean")                                                             \

@@ -170,18 +170,20 @@ static void put_details(struct token_writer *w, enum wamp_type type,
 {
 	bool event = type == WAMP_EVENT, disclosed = details->session != 0;
 
-	token_put_map(w, (disclosed ? 3 : 0) + details->progress + details->more +
-				 (details->trust != 0) + (details->uri.len > 0) +
+	token_put_map(w, (disclosed ? 3 : 0) + details->progress + details->retained +
+				 details->more + (details->trust != 0) +
+				 (details->uri.len > 0) +
 				 count_passthru(details->passthru));
 	if (details->more) {
 		token_put_text(w, "progress");
 		token_put_bool(w, true);
 	}
-	/* this is also details->retained */
 	if (details->progress) {
-		token_put_text(w, event                 ? "retained"
-				  : type == WAMP_RESULT ? "progress"
-							: "receive_progress");
+		token_put_text(w, type == WAMP_RESULT ? "progress" : "receive_progress");
+		token_put_bool(w, true);
+	}
+	if (details->retained) {
+		token_put_text(w, "retained");
 		token_put_bool(w, true);
 	}
 	if (disclosed) {

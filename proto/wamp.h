@@ -132,6 +132,5 @@ enum serializer {
 #define WAMP_ERROR_UNSUBSCRIBED             "wamp.error.unsubscribed"
 #define WAMP_ERROR_HISTORY_UNAVAILABLE      "wamp.error.history_unavailable"
 #define WAMP_ERROR_UNAVAILABLE              "wamp.error.unavailable"
-#define WAMP_ERROR_FEATURE_NOT_SUPPORTED    "wamp.error.feature_not_supported"
 
 #endif

@@ -254,11 +254,17 @@ static NOINLINE bool passthru_announced(struct peer *p, const struct msg *m)
  * False if the message uses a feature that the client has not announced: the session is
  * then aborted, because such options change the meaning of a message.
  */
-static bool announced(struct peer *p, const struct msg *m)
+static inline bool announced(struct peer *p, const struct msg *m)
 {
-	if (UNLIKELY(m->passthru != 0) && !passthru_announced(p, m))
+	return LIKELY(m->passthru == 0) || passthru_announced(p, m);
+}
+
+/* The same for a CALL, which may also have progressive input. */
+static NOINLINE bool call_announced(struct peer *p, const struct msg *m)
+{
+	if (!announced(p, m))
 		return false;
-	if (LIKELY(!(m->type == WAMP_CALL && m->progress)))
+	if (!m->progress)
 		return true;
 	if ((p->identity->features.of[WAMP_ROLE_CALLER] &
 	     WAMP_FEATURE_PROGRESSIVE_CALL_INVOCATIONS) != 0)
@@ -595,36 +601,49 @@ static NOINLINE bool open_input(struct peer *p, const struct msg *m, struct post
 	return false;
 }
 
-static void on_call(struct peer *p, struct msg *m)
+/* Posts a CALL of a meta procedure, or with options that only few CALLs have. */
+static NOINLINE void post_special_call(struct peer *p, struct msg *m,
+				       enum meta_procedure meta, struct post *post)
 {
-	struct post post = {.type = POST_CALL, .progress = m->receive_progress};
-
-	if (UNLIKELY(inputs_any(&p->inputs)) && on_chunk(p, m, NULL))
-		return;
-	if (!announced(p, m) || !permitted(p, m, ACTION_CALL, &post) ||
-	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
-		return;
-	enum meta_procedure meta = meta_find(m->uri);
-	if (UNLIKELY(m->progress && meta != META_PROCEDURE_COUNT)) {
+	if (m->progress && meta != META_PROCEDURE_COUNT) {
 		refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
 		       "the router's own procedures take no progressive input");
 		return;
 	}
-	if (UNLIKELY(m->passthru != 0) && !take_call_options(p, m, meta, &post))
+	if (m->passthru != 0 && !take_call_options(p, m, meta, post))
 		return;
-	if (UNLIKELY(meta == META_SESSION_ADD_TESTAMENT))
+	if (meta == META_SESSION_ADD_TESTAMENT)
 		add_testament(p, m);
-	else if (UNLIKELY(meta != META_PROCEDURE_COUNT))
-		call_meta(p, m, meta, post.timeout_ms);
-	else if (LIKELY(!m->progress) || open_input(p, m, &post))
+	else if (meta != META_PROCEDURE_COUNT)
+		call_meta(p, m, meta, post->timeout_ms);
+	else if (!m->progress || open_input(p, m, post))
+		post_with_payload(p, m, post);
+}
+
+static void on_call(struct peer *p, struct msg *m)
+{
+	struct post post = {.type = POST_CALL, .progress = m->receive_progress};
+	bool plain = (m->passthru | m->progress) == 0;
+
+	if (UNLIKELY(inputs_any(&p->inputs)) && on_chunk(p, m, NULL))
+		return;
+	if ((UNLIKELY(!plain) && !call_announced(p, m)) ||
+	    !permitted(p, m, ACTION_CALL, &post) ||
+	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
+		return;
+	enum meta_procedure meta = meta_find(m->uri);
+	if (LIKELY(plain && meta == META_PROCEDURE_COUNT))
 		post_with_payload(p, m, &post);
+	else
+		post_special_call(p, m, meta, &post);
 }
 
 static void on_yield(struct peer *p, struct msg *m)
 {
 	struct post post = {.type = POST_YIELD, .progress = m->progress};
 
-	if (announced(p, m) && (LIKELY(m->passthru == 0) || take_options(p, m, &post)))
+	if (LIKELY(m->passthru == 0) ||
+	    (passthru_announced(p, m) && take_options(p, m, &post)))
 		post_with_payload(p, m, &post);
 }
 
@@ -742,7 +761,7 @@ static const struct {
  */
 static void on_invalid_value(struct peer *p, const struct msg *m, const char *text)
 {
-	if (m->type == WAMP_CALL && (on_chunk(p, m, text) || !announced(p, m)))
+	if (m->type == WAMP_CALL && (on_chunk(p, m, text) || !call_announced(p, m)))
 		return;
 	if (on_type[m->type].request)
 		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);

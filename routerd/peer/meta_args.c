@@ -377,8 +377,12 @@ static int read_scope_keyword(struct meta_args *a, struct slice key)
 		return E_UNKNOWN;
 	if (is_null_arg(&a->token))
 		return 0;
+	bool detached = false;
 	int err = read_arg_text(a, &text);
-	return err != 0 ? err : testament_scope(text, &a->post->detached);
+	if (err == 0)
+		err = testament_scope(text, &detached);
+	a->post->detached = detached;
+	return err;
 }
 
 enum time_bound {

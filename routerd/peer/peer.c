@@ -156,6 +156,7 @@ void peer_fill_details(const struct post *post, struct msg_details *to)
 
 	*to = (struct msg_details){
 		.progress = post->progress,
+		.retained = post->retain,
 		.more = post->chunk == CHUNK_FIRST || post->chunk == CHUNK_NEXT,
 		.trust = post->trust,
 	};

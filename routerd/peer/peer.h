@@ -136,9 +136,9 @@ void peer_fill_details(const struct post *post, struct msg_details *to);
 static inline const struct msg_details *peer_details(const struct post *post,
 						     struct msg_details *to)
 {
-	if (LIKELY(post->disclosed == NULL && post->trust == 0 && !post->progress &&
-		   post->chunk == CHUNK_NONE && post->match == MATCH_EXACT &&
-		   post->options == NULL))
+	/* one test for three fields: MATCH_EXACT and CHUNK_NONE are 0 */
+	if (LIKELY((post->match | post->chunk | post->trust) == 0 && !post->progress &&
+		   !post->retain && post->disclosed == NULL && post->options == NULL))
 		return NULL;
 	peer_fill_details(post, to);
 	return to;

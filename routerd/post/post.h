@@ -280,31 +280,23 @@ enum call_chunk {
 
 struct post {
 	uint8_t type; /* enum post_type */
-	union {
-		bool acknowledge; /* PUBLISH */
-		bool force;       /* REGISTER: take the procedure over from its callees */
-	};
-	bool exclude_me;
-	bool full;
+	bool acknowledge : 1;
+	bool exclude_me : 1;
+	bool retain : 1;
+	bool force : 1; /* take the procedure over from its callees */
+	bool progress : 1;
+	bool full : 1;
+	bool detached : 1;    /* the scope of testaments; false: it is "destroyed" */
 	uint8_t disclose;     /* enum disclose */
 	uint8_t request_type; /* enum wamp_type */
+	uint8_t match;        /* enum match */
+	uint8_t chunk;        /* enum call_chunk */
+	uint8_t trust;        /* the sender's trust level plus 1; 0: none */
+	uint8_t invoke;       /* enum wamp_invoke */
+	uint8_t mode;         /* enum wamp_cancel_mode */
+	uint8_t procedure;    /* enum meta_procedure */
 	uint16_t realm;       /* slot */
 	struct session_ref session;
-	union {
-		uint8_t mode;      /* enum wamp_cancel_mode */
-		uint8_t procedure; /* enum meta_procedure */
-		uint8_t trust;     /* the sender's trust level plus 1; 0: none */
-	};
-	uint8_t match; /* enum match */
-	union {
-		bool progress;
-		bool retain; /* PUBLISH, SUBSCRIBE, EVENT_ONE */
-	};
-	union {
-		uint8_t invoke; /* enum wamp_invoke; only REGISTER */
-		uint8_t chunk;  /* enum call_chunk */
-	};
-	bool detached; /* the scope of testaments; otherwise it is "destroyed" */
 	/* In posts to an owner: when the client's worker read the message. */
 	uint64_t time_ms;
 	union {
@@ -362,7 +354,7 @@ struct post {
 	};
 };
 
-static_assert(sizeof(struct post) <= 96, "posts are copied, so they must be small");
+static_assert(sizeof(struct post) <= 80, "posts are copied, so they must be small");
 
 /*
  * A worker's outgoing posts (post/outbox.h). Opaque to core/, which only passes it to

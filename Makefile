@@ -156,7 +156,8 @@ tools: $(TOOLS) ## build the test programs that the integration tests use
 
 units: $(UNITS) ## build the unit tests
 unit: $(UNITS) ## build and run the unit tests
-	$(Q)set -e; for t in $(UNITS); do $$t; done
+	$(Q)printf '%s\n' $(UNITS) | xargs -P2 -I{} sh -c \
+	  'out=$$({} 2>&1); status=$$?; printf "%s\n" "$$out"; exit $$((status != 0))'
 
 fuzzers: $(FUZZERS) ## build the fuzz targets (MODE=fuzz), or programs that replay the corpus
 replay: $(FUZZERS) ## run every fuzz target on its corpus

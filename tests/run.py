@@ -19,7 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build/check"
-PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/integration"]
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-rs", "--durations=15", "-p", "no:cacheprovider",
+          "tests/integration"]
 JOBS = f"-j{os.cpu_count()}"
 
 

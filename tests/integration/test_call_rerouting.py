@@ -222,3 +222,24 @@ def test_callees_that_must_know_their_callers(start_routerd, threads, join):
         refuse(callee, message[1])
     expect_error(caller, request, NONE_LEFT, [TEXT])
     expect_silence(caller_routerd, caller, one, two, three)
+
+
+def test_payloads_that_only_the_endpoints_understand(routerd, join):
+    """Each callee gets the same options and payload."""
+    features = {"payload_passthru_mode": True, "payload_transparency": True}
+    who = {"caller": {"features": features}, "callee": {"features": {**features, "call_reroute": True}}}
+    caller = join(routerd, "cbor", roles=who)
+    callees = share(join, routerd, 3, who=who)
+    for options, payload in (({"ppt_scheme": "x_mine", "ppt_keyid": "1"}, [b"\x80\xff"]),
+                             ({"enc_algo": "cryptobox", "enc_key": "1"}, b"\x80\xff")):
+        request = caller.next_request()
+        caller.send([CALL, request, options, PROCEDURE, payload])
+        for n, callee in enumerate(callees):
+            invocation = callee.expect(INVOCATION)
+            assert invocation[3:] == [options, payload]
+            if n < 2:
+                refuse(callee, invocation[1])
+            else:
+                callee.send([YIELD, invocation[1], options, payload])
+        assert caller.expect(RESULT) == [RESULT, request, options, payload]
+    expect_silence(routerd, caller, *callees)

@@ -6,6 +6,7 @@ import re
 import signal
 import time
 
+import peers
 import pytest
 import rawclient
 from rawclient import CALL, EVENT, WampError
@@ -450,3 +451,89 @@ def test_meta_events_are_kept_too(start, join):
     assert topics == ["wamp.session.on_join"] * 2 + [f"wamp.subscription.on_{what}" for what in (
         "create", "subscribe", "unsubscribe", "delete")] + ["wamp.session.on_leave"]
     assert get(client, ids[1], topic="wamp.session.on_leave")[0][0]["args"][0] == other.session
+
+
+def test_payloads_that_only_the_endpoints_understand(start, join):
+    """A page has their options. Events with enc_algo go only to readers that announced it."""
+    features = {"payload_passthru_mode": True, "payload_transparency": True}
+    able = {r: {"features": features} for r in ("publisher", "subscriber", "caller", "callee")}
+    ppt = {"ppt_scheme": "x_mine", "ppt_serializer": "cbor", "ppt_cipher": "xsalsa20poly1305", "ppt_keyid": "k\u00e9y"}
+    enc = {"enc_algo": "cryptobox", "enc_key": "1", "enc_serializer": "json"}
+    routerd = start()
+    sender = join(routerd, "msgpack", roles=able)
+    sender.publish(TOPIC, [b"\x80\xff"], acknowledge=True, **ppt)
+    sender.send([rawclient.PUBLISH, 50, {**enc, "acknowledge": True}, TOPIC, b"\x80\xff"])
+    sender.expect(rawclient.PUBLISHED, 50)
+    sender.publish(TOPIC, ["plain"], acknowledge=True)
+    for serializer in SERIALIZERS:
+        reader, unable = join(routerd, serializer, roles=able), join(routerd, serializer)
+        id = lookup(reader)
+        events, info = get(reader, id)
+        assert info == DONE
+        assert [e["details"] for e in events] == [ppt, enc, {}]
+        assert [e["args"] for e in events] == [[b"\x80\xff"], b"\x80\xff", ["plain"]]
+        events, info = get(unable, id)
+        assert info == {**DONE, "x_skipped": 1}
+        assert [e["details"] for e in events] == [ppt, {}]
+
+
+def test_a_disclosed_publisher_that_has_left(start, join):
+    """Its identity is kept with the event."""
+    routerd = start()
+    sender, reader = join(routerd, authid="sender"), join(routerd)
+    id = lookup(reader)
+    publish(sender, 1, disclose_me=True)
+    publish(sender, 2)
+    sender.leave()
+    assert join(routerd, authid="another").session != sender.session
+    details = [e["details"] for e in get(reader, id)[0]]
+    assert details == [{"publisher": sender.session, "publisher_authid": sender.details["authid"],
+                        "publisher_authrole": "device"}, {}]
+
+
+def test_a_page_tests_at_most_1000_lists(start, join):
+    """A client goes on behind the last event that was tested."""
+    routerd = start({"uri": TOPIC, "limit": 5000, "bytes": 4 << 20})
+    sender, reader = join(routerd, "cbor"), join(routerd)
+    id = lookup(reader)
+    (first,) = publish(sender, "first")
+    for i in range(1000):
+        sender.publish(TOPIC, [i], eligible_authid=["x"])
+    (last,) = publish(sender, "last", exclude_authid=["x"])
+    (behind,) = publish(sender, "behind")
+    for query, expected, then, rest in (
+            ({}, ["first"], "after_publication", ["last", "behind"]),
+            ({"reverse": True}, ["behind", "last"], "before_publication", ["first"])):
+        events, info = get(reader, id, **query)
+        assert [e["args"][0] for e in events] == expected and info["is_limit_reached"]
+        events, info = get(reader, id, **query, **{then: info["x_last_publication"]})
+        assert [e["args"][0] for e in events] == rest and info == DONE
+    # what other conditions exclude is not tested
+    events, info = get(reader, id, from_publication=last)
+    assert [e["publication"] for e in events] == [last, behind] and info == DONE
+    assert get(reader, id, topic="com.example.other") == ([], DONE)
+    assert get(reader, id, until_publication=first)[1] == DONE
+
+
+@pytest.mark.websocket
+@pytest.mark.parametrize("kind", ["ab-asyncio", "ab-new-asyncio", "autobahn-js", "wampy"])
+def test_real_clients(start, join, puppets, kind):
+    """They call the procedure like any other, with each of their serializers."""
+    routerd = start()
+    raw = join(routerd)
+    id = lookup(raw)
+    publications = publish(raw, 1, "two", {"three": 3})
+    puppet = puppets(kind)
+    for serializer in SERIALIZERS:
+        client = peers.Peer(puppet, routerd.url(), serializer)
+        events, info = client.call("wamp.subscription.get_events", [id], {"limit": 2, "reverse": True})
+        assert [e["publication"] for e in events] == publications[:0:-1]
+        assert [e["args"] for e in events] == [[{"three": 3}], ["two"]]
+        assert info == {"is_limit_reached": True, "x_last_publication": publications[1]}
+        (events,), info = client.call("wamp.subscription.get_events", [id, 1], {})
+        assert [e["args"] for e in events] == [[{"three": 3}]] and not info
+        client.subscribe(TOPIC)
+        raw.publish(TOPIC, ["live"])
+        assert client.event(TOPIC)[0] == ["live"]
+        publications = publish(raw, 1, "two", {"three": 3})
+        client.leave()

@@ -263,11 +263,12 @@ class Stall:
         self.routerd.signal(signal.SIGCONT if self.threads == 1 else signal.SIGUSR2)
 
 
-def start_with_stall(start_routerd, join, threads, worker):
+def start_with_stall(start_routerd, join, threads, worker, **options):
     """A router of which this worker can stand still, and clients by the index of their worker. The last
-    worker owns the realm."""
+    worker owns the realm, which has these options."""
     config = router_config(threads=threads, cryptosign=False)
     config["debug"] = {"stall_worker": worker}
+    config["realms"][0]["options"] = options
     routerd = start_routerd(config)
     clients = {i: [] for i in range(threads)}
     chance = random.Random(1)

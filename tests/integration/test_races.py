@@ -36,9 +36,9 @@ def answers_ping(client):
 class Race:
     """Three clients, on three workers if there are four. None of these is the owner."""
 
-    def __init__(self, start_routerd, join, threads):
+    def __init__(self, start_routerd, join, threads, **options):
         self.threads = threads
-        self.routerd, clients = start_with_stall(start_routerd, join, threads, threads - 1)
+        self.routerd, clients = start_with_stall(start_routerd, join, threads, threads - 1, **options)
         self.everyone = [client for group in clients.values() for client in group]
         self.probe = clients[threads - 1][0]
         self.one, self.other, self.third = (clients[i % threads][i + 1] for i in range(3))
@@ -247,6 +247,43 @@ def test_retain_and_subscribe(race, swapped):
     got = subscriber.silent()
     assert [m[0] for m in got] == [SUBSCRIBED, EVENT]
     assert got[1][3] == ({} if swapped else {"retained": True}) or race.threads == 1
+
+
+@both_orders
+def test_get_events_and_publish(start_routerd, join, threads, swapped):
+    """A subscriber that asks for a page gets the EVENT before the RESULT and in the page, or only behind the
+    RESULT: nothing lies between the page and the live events."""
+    race = Race(start_routerd, join, threads, history=[{"uri": "com.example.t"}])
+    publisher, reader = race.one, race.other
+    subscription = reader.subscribe("com.example.t")
+    publisher.publish("com.example.t", ["first"], acknowledge=True)
+    reader.expect(EVENT)
+    request = reader.next_request()
+    race.run(*ordered([(publisher, [PUBLISH, publisher.next_request(), {}, "com.example.t", ["second"]]),
+                       (reader, [CALL, request, {}, "wamp.subscription.get_events", [subscription], {}])], swapped))
+    publisher.silent()
+    got = [[e["args"][0] for e in m[3]] if m[0] == RESULT else m[4][0] for m in reader.silent()]
+    assert got in (["second", ["first", "second"]], [["first"], "second"])
+    assert got[-1] == ("second" if swapped else ["first", "second"]) or race.threads == 1
+
+
+@both_orders
+def test_get_events_and_the_callers_end(start_routerd, join, threads, swapped):
+    """A page for a session that has gone is freed; its caller is not there any more."""
+    race = Race(start_routerd, join, threads, history=[{"uri": "com.example.t"}])
+    caller, other = race.one, race.other
+    ((subscription,), _) = caller.call("wamp.subscription.lookup", ["com.example.t"])
+    other.publish("com.example.t", ["x" * 100000], acknowledge=True)
+    with race.stall():
+        race.send((caller, [CALL, caller.next_request(), {}, "wamp.subscription.get_events", [subscription], {}]))
+        if swapped:
+            caller.close_socket()
+        else:
+            caller.send(BYE)
+    if not swapped:
+        assert [m[0] for m in (caller.recv(), caller.recv())] == [RESULT, GOODBYE]
+    assert other.call("wamp.subscription.get_events", [subscription], {})[1] == {"is_limit_reached": False}
+    race.expect_silence(other)
 
 
 # --- kills ----------------------------------------------------------------------------------

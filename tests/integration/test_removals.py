@@ -3,8 +3,9 @@
 
 import peers
 import pytest
-from rawclient import ERROR, EVENT, INVOCATION, UNREGISTERED, UNSUBSCRIBED, YIELD, WampError
-from utils import realm_counter
+from rawclient import (ERROR, EVENT, HELLO, INVOCATION, PUBLISH, SUBSCRIBE, SUBSCRIBED, UNREGISTERED, UNSUBSCRIBED,
+                       WELCOME, YIELD, WampError)
+from utils import realm_counter, wait_for
 
 TOLD = {"caller": {}, "publisher": {}, "callee": {"features": {"registration_revocation": True}},
         "subscriber": {"features": {"subscription_revocation": True}}}
@@ -87,3 +88,56 @@ def test_real_victims(routerd, puppets, join, kind):
     victim.register("com.example.alive")
     assert admin.call("com.example.alive", [1])[0] == [1]
     assert routerd.total("protocol_violations") == 0 and [m for m in admin.inbox if m[0] == ERROR] == []
+
+
+MANY = 1000  # members; a fan-out to so many takes several turns of a worker
+
+
+def join_many(routerd, connect, n):
+    """Subscribers that have joined at the same time. Returns them and the subscription."""
+    clients = [connect(routerd, "msgpack") for _ in range(n)]
+    for client in clients:
+        client.send([HELLO, "devices", {"roles": TOLD, "authmethods": ["anonymous"]}])
+    for client in clients:
+        client.session = client.expect(WELCOME)[1]
+        client.send([SUBSCRIBE, 1, {}, T])
+    return clients, {c.expect(SUBSCRIBED)[2] for c in clients}.pop()
+
+
+def test_in_the_middle_of_a_fan_out(routerd, join, connect):
+    """Of many subscribers some are removed and some close their connections, while events go out to all. Who is
+    removed gets the events up to some number and no later one; all others get all."""
+    clients, number = join_many(routerd, connect, MANY)
+    publisher, admin = join(routerd), join(routerd, "cbor")
+    removed, closed = clients[::100], clients[50::100]
+    count = 0
+
+    def publish(n):
+        nonlocal count
+        for count in range(count + 1, count + n + 1):
+            publisher.send([PUBLISH, publisher.next_request(), {}, T, [count]])
+
+    for victim, other in zip(removed, closed):
+        publish(2)
+        request = admin.start_call(REMOVE_SUBSCRIBER, [number, victim.session], {"reason": "com.example.why"})
+        publish(1)
+        other.close_socket()
+        admin.result(request)
+    publish(1)
+    publisher.publish("com.example.x", acknowledge=True)
+    for client in clients:
+        if client in closed:
+            continue
+        got = []
+        while (message := client.recv())[0] == EVENT:
+            got.append(message[4][0])
+            if client not in removed and got[-1] == count:
+                break
+        if client in removed:
+            assert message == [UNSUBSCRIBED, 0, {"subscription": number, "reason": "com.example.why"}]
+            assert len(got) < count
+        assert got == list(range(1, len(got) + 1))
+    # all that follows comes behind
+    assert [c.silent() for c in removed] == [[]] * len(removed)
+    assert realm_counter(routerd, "revoked_memberships") == len(removed)
+    wait_for(lambda: realm_counter(routerd, "memberships") == MANY - len(removed) - len(closed), "the others to leave")

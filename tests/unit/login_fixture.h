@@ -232,7 +232,14 @@ static const char yaml[] =
 	"             stored-key: "
 	"6367aee6cbae04aa9fd26e32ca9f76ea380296378a5cebe716232a7744c59aac,\n"
 	"             server-key: "
-	"75aa01b7f3113727b74e757fc12d200886390054dc5c649d9f03fd4865e8d426}\n";
+	"75aa01b7f3113727b74e757fc12d200886390054dc5c649d9f03fd4865e8d426}\n"
+	"  - type: websocket\n"
+	"    endpoint: {type: tcp, port: 3}\n"
+	"    options: {allowed_origins: ['https://example.com']}\n"
+	"    auth:\n"
+	"      wampcra: {type: dynamic, authenticator: authd}\n"
+	"      scram: {type: dynamic, authenticator: authd}\n"
+	"      cookie: {type: dynamic, authenticator: authd}\n";
 
 struct world {
 	struct config *config;

@@ -7,6 +7,7 @@
 #include "common/buf.c"
 #include "proto/auth_request.c"
 #include "routerd/peer/ask.c"
+#include "routerd/peer/cookie.c"
 #include "routerd/peer/cryptosign.c"
 #include "routerd/peer/establish.c"
 #include "routerd/peer/hello.c"
@@ -165,6 +166,109 @@ static void log_in_by_local_scram(void)
 	owner_says(POST_JOINED, NULL);
 }
 
+/* --- at the listener whose authenticator has the secrets --- */
+
+/* Gives the authenticator's answer: a map with these pairs, and those that all have. */
+static void answer_with_proof(const char *const pairs[][2], size_t n)
+{
+	struct login_message head = {.stamp = {.asked = true, .link = 1}};
+	static uint8_t bytes[1024]; /* static, so that it needs no memory */
+	struct buf b = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+	struct token_writer out;
+
+	token_writer_init(&out, SERIALIZER_MSGPACK, &b);
+	token_put_map(&out, n + 4);
+	token_put_text(&out, "realm");
+	token_put_text(&out, "devices");
+	token_put_text(&out, "role");
+	token_put_text(&out, "device");
+	token_put_text(&out, "epoch");
+	token_put_uint(&out, 5);
+	token_put_text(&out, "iterations");
+	token_put_uint(&out, 1);
+	for (size_t i = 0; i < n; i++) {
+		token_put_text(&out, pairs[i][0]);
+		token_put_text(&out, pairs[i][1]);
+	}
+	token_put_end(&out);
+	attach_post(&w.peers, &(struct post){
+				      .type = POST_LOGIN_ANSWER,
+				      .session = peer_ref(&w.conn.peer),
+				      .login = login_message_new(&head, buf_slice(&b)),
+			      });
+}
+
+static void log_in_by_cra(void)
+{
+	static const char *const pairs[][2] = {{"secret", "s3cret"}, {"salt", "NaCl"}};
+	char challenge[1024], signature[CRA_SIGNATURE_LEN + 1], json[256];
+	struct cra_key key;
+
+	w.conn.peer.login->listener = &w.config->listeners[2];
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"j\\u006fe\","
+	    "\"authmethods\":[\"wampcra\"]}]");
+	if (over())
+		return;
+	answer_with_proof(pairs, ARRAY_LEN(pairs));
+	if (over())
+		return;
+	copy_text("\"challenge\":\"", challenge, sizeof(challenge));
+	cra_derive(slice_str("s3cret"), slice_str("NaCl"), 1, CRA_KEYLEN, &key);
+	cra_sign(&key, slice_str(challenge), signature);
+	snprintf(json, sizeof(json), "[5,\"%s\",{}]", signature);
+	say(json);
+	if (over())
+		return;
+	verify_signatures();
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
+static void log_in_by_scram(void)
+{
+	static const char nonce[] = "AAECAwQFBgcICQoLDA0ODw==";
+	static const char *const pairs[][2] = {
+		{"kdf", "pbkdf2"},
+		{"salt", "0011223344556677"},
+		{"stored-key",
+		 "6367aee6cbae04aa9fd26e32ca9f76ea380296378a5cebe716232a7744c59aac"},
+		{"server-key",
+		 "75aa01b7f3113727b74e757fc12d200886390054dc5c649d9f03fd4865e8d426"}};
+	char both[128];
+
+	w.conn.peer.login->listener = &w.config->listeners[2];
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"j\\u006fe\","
+	    "\"authmethods\":[\"wamp-scram\"],"
+	    "\"authextra\":{\"nonce\":\"AAECAwQFBgcICQoLDA0ODw==\"}}]");
+	if (over())
+		return;
+	answer_with_proof(pairs, ARRAY_LEN(pairs));
+	if (over())
+		return;
+	copy_text("\"nonce\":\"", both, sizeof(both));
+	say_proof(nonce, both);
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
+static void log_in_by_cookie(void)
+{
+	static const char *const pairs[][2] = {{"authid", "joe"}};
+
+	w.conn.peer.login->listener = &w.config->listeners[2];
+	w.conn.peer.login->has_cookie = true;
+	say("[1,\"devices\",{\"roles\":{\"caller\":{}},\"authid\":\"j\\u006fe\","
+	    "\"authmethods\":[\"cookie\"]}]");
+	if (over())
+		return;
+	answer_with_proof(pairs, ARRAY_LEN(pairs));
+	if (over())
+		return;
+	owner_says(POST_JOINED, NULL);
+}
+
 static void memory_runs_out(void (*log_in)(void))
 {
 	unsigned joined = 0;
@@ -213,6 +317,20 @@ static void test_memory_runs_out_with_a_local_secret(void **state)
 	memory_runs_out(log_in_by_local_scram);
 }
 
+static void test_memory_runs_out_with_a_secret(void **state)
+{
+	(void)state;
+	memory_runs_out(log_in_by_cra);
+	connect_client();
+	memory_runs_out(log_in_by_scram);
+}
+
+static void test_memory_runs_out_with_a_cookie(void **state)
+{
+	(void)state;
+	memory_runs_out(log_in_by_cookie);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -220,6 +338,10 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_local_ticket,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_secret, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_cookie, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_runs_out_with_a_ticket, setup,
 						teardown),

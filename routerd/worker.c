@@ -425,6 +425,13 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 	return true;
 }
 
+/* May it take as long as thousands of other posts? (retained events of a pattern) */
+static bool takes_long(const struct post *p)
+{
+	return UNLIKELY(p->type == POST_SUBSCRIBE) && p->retain &&
+	       p->match != MATCH_EXACT;
+}
+
 /*
  * Handles posts until none is left (false), or until the turn's budget is spent (true).
  */
@@ -443,10 +450,11 @@ static bool handle_posts(struct worker *w)
 		struct post *posts = (struct post *)(void *)b->items;
 		while (b->taken < b->count && !enough) {
 			size_t taken;
+			bool look = ++n % POSTS_PER_CHECK == 0 ||
+				    takes_long(&posts[b->taken]);
 			enough = !handle_next(w, &posts[b->taken], b->count - b->taken,
 					      &taken) ||
-				 (++n % POSTS_PER_CHECK == 0 &&
-				  budget_posts_spent(&w->net.budget));
+				 (look && budget_posts_spent(&w->net.budget));
 			b->taken += (unsigned)taken;
 		}
 		if (b->taken == b->count) {

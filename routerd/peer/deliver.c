@@ -46,8 +46,19 @@ static void on_done(struct peer *p, const struct post *post)
 	peer_send_sure(p);
 }
 
+/* The owner has answered a SUBSCRIBE. If that was the last one, the next one may come. */
+static void subscribe_answered(struct peer *p)
+{
+	p->n_subscribing--;
+	if (LIKELY(!p->subscribe_waits) || p->n_subscribing > 0)
+		return;
+	p->subscribe_waits = false;
+	conn_release(p->conn);
+}
+
 static void on_subscribed(struct peer *p, const struct post *post)
 {
+	subscribe_answered(p);
 	/* If memory runs out, drop the client: it would wait for events that never
 	 * come. */
 	if (members_add(p->peers, p, post->id) == 0)
@@ -261,6 +272,8 @@ static void on_post_error(struct peer *p, const struct post *post)
 
 	if (post->full)
 		report_limit(p, post);
+	if (post->request_type == WAMP_SUBSCRIBE)
+		subscribe_answered(p);
 	/* the ERROR ends the call, whether it is broken or not */
 	if (post->request_type == WAMP_CALL) {
 		(void)broken_end(p, BROKEN_AT_CALLER, post->request);

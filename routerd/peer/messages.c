@@ -282,6 +282,7 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 {
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
+	p->n_subscribing -= m->type == WAMP_SUBSCRIBE;
 	/* YIELD, ERROR and CANCEL cannot be answered with an ERROR, and a call whose
 	 * chunk is lost must not go on. Drop the connection: this ends the session, and
 	 * the owner then answers the calls made to it, and ends the calls that it
@@ -332,11 +333,27 @@ static void post_pattern(struct peer *p, const struct msg *m, enum action action
 	clock_gettime(CLOCK_REALTIME, &now);
 	post->generation = p->policy_generation;
 	post->created_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	p->n_subscribing += action == ACTION_SUBSCRIBE;
 	post_with_payload(p, m, post);
+}
+
+/*
+ * To find the retained events of a pattern may take the owner 30 ms. If such a SUBSCRIBE
+ * comes while the session has another one in flight, it waits (is_done). Otherwise a
+ * client that sends many of them at once would keep the realm busy for many seconds.
+ */
+static bool subscribe_must_wait(struct peer *p, const struct msg *m)
+{
+	p->subscribe_waits = m->retain && m->match.len > 0 &&
+			     !slice_eq_str(m->match, match_names[MATCH_EXACT]) &&
+			     p->n_subscribing > 0;
+	return p->subscribe_waits;
 }
 
 static void on_subscribe(struct peer *p, struct msg *m)
 {
+	if (subscribe_must_wait(p, m))
+		return;
 	post_pattern(p, m, ACTION_SUBSCRIBE,
 		     &(struct post){.type = POST_SUBSCRIBE, .retain = m->retain});
 }
@@ -860,15 +877,15 @@ static void read_one(struct peer *p, struct slice bytes)
 }
 
 /*
- * Returns true if the first message in rest has been handled. If it waits for the
- * authorizer, holds the connection, so that the messages after it wait, too, and returns
- * false.
+ * Returns true if the first message in rest has been handled. If it waits, for the
+ * authorizer or for the answer to an earlier SUBSCRIBE, holds the connection, so that the
+ * messages after it wait, too, and returns false.
  */
 static bool is_done(struct peer *p, struct slice rest)
 {
-	if (LIKELY(p->authorize_state == AUTHORIZE_IDLE))
+	if (LIKELY(p->authorize_state == AUTHORIZE_IDLE && !p->subscribe_waits))
 		return true;
-	if (p->authorize_state == AUTHORIZE_ASKED) {
+	if (p->subscribe_waits || p->authorize_state == AUTHORIZE_ASKED) {
 		conn_hold(p->conn, rest);
 		return false;
 	}
@@ -891,8 +908,7 @@ static NOINLINE void read_batch(struct peer *p, struct slice bytes, bool text)
 			return;
 		}
 		read_one(p, one);
-		/* stop if the rest of the batch waits for the authorizer or the session
-		 * has ended */
+		/* stop if the rest of the batch waits or the session has ended */
 		if (!is_done(p, rest) || p->state == PEER_LEAVING ||
 		    p->state == PEER_CLOSING)
 			return;

@@ -64,6 +64,9 @@ struct peer {
 	uint32_t question;        /* number of the last question */
 	uint8_t authorize_state;  /* enum authorize_state */
 	uint8_t authorize_action; /* enum action: what the last question is about */
+	/* A SUBSCRIBE waits until no other one is unanswered; see messages.c. */
+	bool subscribe_waits;
+	uint32_t n_subscribing; /* POST_SUBSCRIBEs that are not answered yet */
 };
 
 /*

@@ -9,7 +9,7 @@ import threading
 import peers
 import pytest
 import rawclient
-from rawclient import EVENT, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED
+from rawclient import ERROR, EVENT, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED, stands_still, worker_of
 from utils import SLOW, realm_counter, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
@@ -129,6 +129,70 @@ def test_options_of_the_wrong_type(routerd, join):
         client = join(routerd)
         client.send(message)
         assert client.expect(3)[1:] == [{"message": text}, "wamp.error.protocol_violation"]
+
+
+# --- many at once -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", ["json", "cbor.batched"])
+def test_one_search_at_a_time(start_routerd, join, serializer):
+    """The owner of the realm searches for a session only once it has answered the session before: a client
+    cannot make it search thousands of times in a row. What stands behind the request waits, too."""
+    config = config_with(4)
+    config["debug"] = {"stall_worker": 3}  # the owner
+    routerd = start_routerd(config)
+    everyone = [join(routerd, serializer) for _ in range(8)]
+    owner = [c for c in everyone if worker_of(c) == 3]
+    plain, client = [c for c in everyone if c not in owner][:2]
+    retain(owner[0], "com.t", 1)
+
+    def send(client, topic, **options):
+        client.send([SUBSCRIBE, client.next_request(), {"get_retained": True, **options}, topic])
+
+    routerd.signal(signal.SIGUSR2)
+    try:
+        wait_for(lambda: stands_still(owner[0]), "the owner to stand still")
+        for _ in range(10):
+            send(plain, "com.t")
+            send(plain, "com.t", match="exact")
+        assert not stands_still(plain)
+        send(client, "com.", match="prefix")
+        assert not stands_still(client)
+        for pattern, match in (("co", "prefix"), (".t", "wildcard"), ("com.t", "exact")):
+            send(client, pattern, match=match)
+        assert stands_still(client)
+    finally:
+        routerd.signal(signal.SIGUSR2)
+    for c, n in ((plain, 20), (client, 4)):
+        got = c.silent()
+        assert [m[0] for m in got if m[0] != ERROR] == [SUBSCRIBED, EVENT] * n
+        requests = [m[1] for m in got if m[0] == SUBSCRIBED]
+        assert requests == sorted(requests)
+    assert [m[4] for m in got if m[0] == ERROR] == ["wamp.error.invalid_uri"]
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "json.batched"])
+def test_searches_that_are_refused(start_routerd, threads, join, serializer):
+    """An ERROR ends the wait as well; and so does the end of the session."""
+    config = config_with(threads)
+    config["limits"] = {"session_subscriptions": 2}
+    routerd = start_routerd(config)
+    client = join(routerd, serializer)
+    for _ in range(2):
+        first = client.request + 1
+        for n in range(6):
+            client.send([SUBSCRIBE, client.next_request(), {"get_retained": True, "match": "prefix"}, f"com.{n}" if n != 3 else ".."])
+        got = client.silent()
+        assert [m[0] for m in got] == [SUBSCRIBED] * 2 + [ERROR] * 4
+        assert [m[1] if m[0] == SUBSCRIBED else m[2] for m in got] == list(range(first, first + 6))
+        client.inbox.clear()
+        client.leave()
+        client.join()
+    for n in range(100):
+        client.send([SUBSCRIBE, client.next_request(), {"get_retained": True, "match": "prefix"}, f"com.{n % 2}"])
+    client.close_socket()
+    wait_for(lambda: realm_counter(routerd, "sessions") == 0, "the session to end")
+    assert realm_counter(routerd, "memberships") == 0
 
 
 # --- limits ---------------------------------------------------------------------------------

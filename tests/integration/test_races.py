@@ -286,6 +286,130 @@ def test_get_events_and_the_callers_end(start_routerd, join, threads, swapped):
     race.expect_silence(other)
 
 
+# --- takeovers, removals, re-routing --------------------------------------------------------
+
+TAKE = [REGISTER, 80, {"force_reregister": True}, "com.example.p"]
+
+
+@both_orders
+def test_takeover_and_unregister(race, swapped):
+    """A callee that was not told learns that it has lost the procedure."""
+    holder, taker = race.one, race.other
+    registration = holder.register("com.example.p")
+    race.run(*ordered([(taker, TAKE), (holder, [UNREGISTER, 70, registration])], swapped))
+    registered, answer = taker.recv(), holder.recv()
+    assert registered[:2] == [REGISTERED, 80] and registered[2] > registration
+    assert answer == [UNREGISTERED, 70] or answer[:5] == [ERROR, UNREGISTER, 70, {}, "wamp.error.no_such_registration"]
+    assert (answer[0] == UNREGISTERED) == swapped or race.threads == 1
+    race.expect_silence(holder, taker)
+
+
+@both_orders
+def test_takeover_and_call(race, swapped):
+    """A call that was first runs to its end at the old callee."""
+    holder, taker, caller = race.one, race.other, race.third
+    holder.register("com.example.p")
+    request = caller.next_request()
+    race.run(*ordered([(taker, TAKE), (caller, [CALL, request, {}, "com.example.p"])], swapped))
+    registered = taker.expect(REGISTERED)
+    at_holder = [m[0] for m in holder.silent()] == [INVOCATION]
+    callee = holder if at_holder else taker
+    assert at_holder == swapped or race.threads == 1
+    message = callee.expect(INVOCATION)
+    assert at_holder or message[2] == registered[2]
+    callee.send([YIELD, message[1], {}])
+    caller.result(request)
+    race.expect_silence(holder, taker, caller)
+
+
+@both_orders
+def test_two_take_over_the_same(race, swapped):
+    """The last one has it."""
+    sends = ordered([(race.one, TAKE), (race.other, TAKE)], swapped)
+    race.third.register("com.example.p")
+    race.run(*sends)
+    ids = [client.expect(REGISTERED)[2] for client, _ in sends]
+    assert ids[0] < ids[1] or race.threads == 1
+    callee = sends[ids[1] > ids[0]][0]
+    request = race.third.start_call("com.example.p")
+    invocation = callee.expect(INVOCATION)
+    assert invocation[2] == max(ids)
+    callee.send([YIELD, invocation[1], {}])
+    race.third.result(request)
+    race.expect_silence(race.one, race.other, race.third)
+
+
+@both_orders
+def test_takeover_and_the_holders_goodbye(race, swapped):
+    holder, taker = race.one, race.other
+    holder.register("com.example.p")
+    race.run(*ordered([(taker, TAKE), (holder, BYE)], swapped))
+    assert taker.recv()[:2] == [REGISTERED, 80]
+    assert holder.recv()[0] == GOODBYE
+    holder.join()
+    race.expect_silence(holder, taker)
+
+
+@both_orders
+def test_removal_and_unsubscribe(race, swapped):
+    admin, member = race.one, race.other
+    subscription = member.subscribe("com.example.t")
+    request = admin.next_request()
+    remove = [CALL, request, {}, "wamp.subscription.remove_subscriber", [subscription, member.session]]
+    race.run(*ordered([(admin, remove), (member, [UNSUBSCRIBE, 70, subscription])], swapped))
+    answer = member.recv()
+    removed = outcome(admin, request)
+    if answer == [UNSUBSCRIBED, 70]:
+        assert removed == "no_such_subscription"
+    else:
+        assert answer[:5] == [ERROR, UNSUBSCRIBE, 70, {}, "wamp.error.no_such_subscription"] and removed == RESULT
+    assert (removed == RESULT) == (not swapped) or race.threads == 1
+    race.expect_silence(admin, member)
+
+
+@both_orders
+def test_rerouting_and_the_next_callees_goodbye(race, swapped):
+    """A callee that leaves before it has read the call ends it. One that has left is not asked."""
+    callee, leaver, caller = race.one, race.other, race.third
+    for client in (callee, leaver):
+        client.leave()
+        client.join(roles=rawclient.roles(features={"call_reroute": True, "call_canceling": True}))
+        client.register("com.example.p", invoke="first")
+    request = caller.start_call("com.example.p")
+    invocation = callee.expect(INVOCATION)[1]
+    race.run(*ordered([(callee, [ERROR, INVOCATION, invocation, {}, "wamp.error.unavailable"]), (leaver, BYE)], swapped))
+    got = leaver.recv()[0]  # with several workers, its own has dropped the INVOCATION
+    assert got == GOODBYE or race.threads == 1 and got == INVOCATION and leaver.recv()[0] == GOODBYE
+    answer = outcome(caller, request)
+    assert answer in ("canceled", "no_available_callee")
+    assert (answer == "canceled") == (not swapped) or race.threads == 1
+    leaver.join()
+    race.expect_silence(callee, leaver, caller)
+
+
+@both_orders
+def test_a_chunk_and_the_callees_goodbye(race, swapped):
+    """One answer, and no INVOCATION behind the GOODBYE."""
+    caller, callee = race.one, race.other
+    input = {"progressive_call_invocations": True}
+    for client in (caller, callee):
+        client.leave()
+        client.join(roles={"caller": {"features": input}, "callee": {"features": {**input, "call_canceling": True}},
+                           "subscriber": {}, "publisher": {}})
+    callee.register("com.example.p")
+    request = caller.next_request()
+    caller.send([CALL, request, {"progress": True}, "com.example.p", [1]])
+    callee.expect(INVOCATION)
+    race.run(*ordered([(caller, [CALL, request, {"progress": True}, "com.example.p", [2]]), (callee, BYE)], swapped))
+    got = callee.recv()[0]
+    assert got == GOODBYE or race.threads == 1 and got == INVOCATION and callee.recv()[0] == GOODBYE
+    assert outcome(caller, request) == "canceled"
+    # the rest of the input is lost without an answer
+    caller.send([CALL, request, {}, "com.example.p", [3]])
+    callee.join()
+    race.expect_silence(caller, callee)
+
+
 # --- kills ----------------------------------------------------------------------------------
 
 

@@ -195,8 +195,8 @@ void realm_deadline_passed(struct wheel_node *node, void *arg);
  * Work that can wait until posts are handled: the walks of meta procedures, long queues
  * of calls, taking over registrations with many callees, taking away what a new policy
  * forbids, and ending the calls, registrations and memberships of sessions that have
- * left. realm_work does one slice of
- * it, if there is any. A post, a deadline or a revocation may create such work.
+ * left. realm_work does one slice of it, if there is any. A post, a deadline, a
+ * revocation or a new policy may create such work.
  */
 bool realm_has_work(const struct realm *realm);
 void realm_work(struct realm *realm);

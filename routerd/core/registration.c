@@ -76,21 +76,29 @@ static uint32_t random_below(struct dealer *d, uint32_t n)
 	return (uint32_t)((d->random >> 32) * n >> 32);
 }
 
-/* There must be a free callee. */
-static struct callee *choose(struct dealer *d, struct registration *reg)
+/* The place of the free callee that the policy looks at first. There must be one. */
+static uint32_t first_choice(struct dealer *d, const struct registration *reg)
 {
 	if (reg->invoke == WAMP_INVOKE_LAST)
-		return reg->free[reg->n_free - 1];
+		return reg->n_free - 1;
 	if (reg->invoke == WAMP_INVOKE_RANDOM)
-		return reg->free[random_below(d, reg->n_free)];
-	if (reg->invoke == WAMP_INVOKE_ROUNDROBIN) {
-		if (reg->n_passed == reg->n_free)
-			reg->n_passed = 0; /* the next round */
-		reg->last_passed = reg->free[reg->n_passed]->number;
-		return reg->free[reg->n_passed++];
-	}
+		return random_below(d, reg->n_free);
+	if (reg->invoke == WAMP_INVOKE_ROUNDROBIN)
+		return reg->n_passed < reg->n_free ? reg->n_passed : 0; /* next round */
 	/* single and first */
-	return reg->free[0];
+	return 0;
+}
+
+/* The free callee at place i, which has its turn now. */
+static struct callee *choose(struct registration *reg, uint32_t i)
+{
+	struct callee *callee = reg->free[i];
+
+	if (reg->invoke == WAMP_INVOKE_ROUNDROBIN) {
+		reg->n_passed = i + 1;
+		reg->last_passed = callee->number;
+	}
+	return callee;
 }
 
 /* Counts a call towards the limit of its callee. */
@@ -106,7 +114,7 @@ struct callee *registration_take(struct realm *realm, struct registration *reg)
 	struct callee *callee = NULL;
 
 	while (callee == NULL && reg->n_free > 0) {
-		callee = choose(&realm->dealer, reg);
+		callee = choose(reg, first_choice(&realm->dealer, reg));
 		const struct session *s = callee->node.owner;
 		if (UNLIKELY(s->state != SESSION_OPEN)) {
 			/* its registrations end soon */
@@ -115,16 +123,6 @@ struct callee *registration_take(struct realm *realm, struct registration *reg)
 		}
 	}
 	return callee == NULL ? NULL : occupy(callee);
-}
-
-/* The free callee that the policy looks at first. There must be one. */
-static uint32_t first_choice(struct dealer *d, const struct registration *reg)
-{
-	if (reg->invoke == WAMP_INVOKE_LAST)
-		return reg->n_free - 1;
-	if (reg->invoke == WAMP_INVOKE_RANDOM)
-		return random_below(d, reg->n_free);
-	return reg->invoke == WAMP_INVOKE_ROUNDROBIN ? reg->n_passed % reg->n_free : 0;
 }
 
 /*
@@ -149,17 +147,9 @@ static struct callee *take_suitable(struct registration *reg, uint32_t i,
 	uint32_t n = reg->n_free;
 	uint32_t step = reg->invoke == WAMP_INVOKE_LAST ? n - 1 : 1;
 
-	for (uint32_t left = n; left > 0; i = (i + step) % n, left--) {
-		struct callee *callee = reg->free[i];
-
-		if (!suits(callee, tried, n_tried))
-			continue;
-		if (reg->invoke == WAMP_INVOKE_ROUNDROBIN) {
-			reg->n_passed = i + 1;
-			reg->last_passed = callee->number;
-		}
-		return occupy(callee);
-	}
+	for (uint32_t left = n; left > 0; i = (i + step) % n, left--)
+		if (suits(reg->free[i], tried, n_tried))
+			return occupy(choose(reg, i));
 	return NULL;
 }
 

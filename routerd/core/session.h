@@ -25,8 +25,8 @@ enum session_state {
 	SESSION_OPEN = 0,
 	/* Memory ran out for a post to it. It ends after the current post is handled. */
 	SESSION_LOST = 1,
-	SESSION_LEAVING =
-		2, /* it has left: it is in no table and gets no post (leave.h) */
+	/* It has left: it is in no table and gets no post (leave.h). */
+	SESSION_LEAVING = 2,
 };
 
 /* A zeroed struct has empty lists, except walks. */

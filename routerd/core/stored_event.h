@@ -20,9 +20,9 @@ struct stored_event {
 	uint64_t publication;           /* id */
 	uint64_t publisher;             /* its WAMP session id; 0: the router itself */
 	uint64_t published_ms;          /* Unix time; 0: not known */
-	uint64_t
-		number; /* for whoever stores it: its place in the order of publication */
-	uint8_t trust;  /* the publisher's trust level plus 1; 0: none */
+	/* For whoever stores it: its place in the order of publication. */
+	uint64_t number;
+	uint8_t trust; /* the publisher's trust level plus 1; 0: none */
 	bool exclude_me;
 };
 

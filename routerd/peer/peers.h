@@ -130,9 +130,9 @@ struct peers {
 	struct login_queue to_verify; /* logins whose signature waits to be verified */
 	struct revocations revocations;
 	struct peers_reload reload;
-	uint64_t
-		hold_queues_full; /* bit i is set: authenticator i's hold queue is full */
-	struct log_rate log_rate; /* for lines that clients can cause */
+	/* bit i is set: the hold queue of authenticator i is full */
+	uint64_t hold_queues_full;
+	struct log_rate log_rate;     /* for lines that clients can cause */
 	struct log_rate session_rate; /* for lines about sessions that open or close */
 	uint64_t counters[PEER_COUNTER_COUNT];
 };

@@ -33,6 +33,8 @@ static void compare_post(struct model *m, const struct post *p, size_t at, unsig
 	ASSERT(p->type == POST_EVENT || p->request == e->request);
 	if (p->type == POST_RESULT && e->payload == NULL)
 		compare_meta(m, p);
+	else if (p->type == POST_EVENT_ONE) /* it has the realm's own copy */
+		ASSERT(slice_eq_str(payload_uri(p->payload), uris[e->invoke].text));
 	else
 		ASSERT(p->payload == e->payload);
 	ASSERT(p->exclude_me == e->exclude_me && p->options == e->options);
@@ -45,6 +47,9 @@ static void compare_post(struct model *m, const struct post *p, size_t at, unsig
 		ASSERT(p->id == m->shared[uri].id);
 	else if (p->type == POST_PUBLISHED)
 		ASSERT(p->id > 0 && p->id <= WAMP_MAX_ID);
+	else if (p->type == POST_EVENT_ONE)
+		/* the subscription may be one that SUBSCRIBED has just made known */
+		ASSERT(p->id == m->subscription[uri]);
 	else
 		ASSERT(p->id == e->id);
 	if (p->type == POST_EVENT) {
@@ -58,6 +63,9 @@ static void compare_post(struct model *m, const struct post *p, size_t at, unsig
 	if (p->type == POST_INVOCATION)
 		ASSERT(p->disclosed == e->disclosed && p->match == e->match &&
 		       p->chunk == e->chunk);
+	if (p->type == POST_EVENT_ONE)
+		ASSERT(p->disclosed == e->disclosed && p->match == e->match &&
+		       p->trust == e->trust);
 	if (p->type == POST_KILLED)
 		ASSERT(p->revocation == e->revocation);
 	if (p->type == POST_ERROR) {
@@ -120,6 +128,7 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	struct realm_counters n = realm_counters(r);
 	uint64_t sessions = 0, of_sessions = 0, subscriptions = 0, callees = 0, wills = 0;
 	bool kept = false;
+	size_t topics = 0;
 
 	ASSERT(outbox.n == m->expected.n);
 	for (size_t i = 0; i < outbox.n; i++) {
@@ -155,6 +164,9 @@ static void compare_step(struct model *m, const struct realm *r, unsigned uri)
 	for (size_t i = 0; i < m->n_flights; i++)
 		kept |= m->flights[i].kept;
 	ASSERT(n.reroutes == m->reroutes && (n.reroute_bytes > 0) == kept);
+	for (unsigned u = 0; u < NAMES; u++)
+		topics += m->kept[u][0].number != 0;
+	ASSERT(n.retained_topics == topics && n.retained_full == m->retained_full);
 	ASSERT(n.takeovers == m->takeovers && n.revoked_callees == m->taken_off);
 }
 

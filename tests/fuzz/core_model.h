@@ -29,6 +29,7 @@ enum {
 	URIS = 8,        /* these, and patterns */
 	MAX_POSTS = 512, /* more than one step can cause */
 	MAX_CALLS = 64,
+	MAX_RETAINED = 2, /* of a topic: for all, and for some */
 	MAX_WILLS = 4,  /* testaments of a player: fewer than may be, so that one slice is
 			   enough */
 	ROLES = 2,      /* a player's role is the index of its authid */
@@ -43,6 +44,10 @@ static const struct realm_limits limits = {
 	.queued_calls = 2,
 	.queued_bytes = 1 << 20,
 	.queued_total = 1 << 20,
+	.retained_topics = 3,
+	.retained_bytes = 1 << 20,
+	.retained_age_ms = 3000,
+	.retained_answer = 1 << 20,
 };
 
 /* In the order of their EVENTs. None matches a meta topic. */
@@ -153,11 +158,24 @@ struct stroll {
 	struct revocation *kill; /* no reference */
 };
 
+/* A retained event. */
+struct keepsake {
+	bool restricted, exclude_me;
+	struct options *options;    /* no reference; not the lists */
+	uint64_t publisher;         /* WAMP session id */
+	struct identity *disclosed; /* no reference; the realm has one */
+	uint8_t trust;
+	uint64_t number, ms;
+};
+
 struct model {
 	uint16_t index;
 	struct player players[PLAYERS];
 	uint64_t subscription[URIS]; /* id; 0: not subscribed */
 	struct shared shared[URIS];
+	/* by topic, in the order of publication; number 0: none */
+	struct keepsake kept[NAMES][MAX_RETAINED];
+	uint64_t last_kept, retained_full, reported_ms;
 	uint64_t serials, made, started;
 	struct flight flights[MAX_CALLS]; /* in the order of the calls */
 	size_t n_flights;

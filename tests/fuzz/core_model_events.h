@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The model of a realm: subscriptions, publications and testaments. See core_model.h. */
+/* The model of a realm: subscriptions, publications, retained events, testaments. See
+ * core_model.h. */
 #ifndef TESTS_FUZZ_CORE_MODEL_EVENTS_H
 #define TESTS_FUZZ_CORE_MODEL_EVENTS_H
 
@@ -52,6 +53,109 @@ static void expect_events(struct model *m, unsigned who, unsigned uri,
 	}
 }
 
+static bool expired(const struct keepsake *k)
+{
+	return now_ms - k->ms >= limits.retained_age_ms;
+}
+
+static struct keepsake *last_kept(struct keepsake kept[MAX_RETAINED])
+{
+	return kept[1].number != 0 ? &kept[1] : &kept[0];
+}
+
+/* Forgets the topics whose last event is too old. */
+static void model_expire(struct model *m)
+{
+	for (unsigned u = 0; u < NAMES; u++)
+		if (expired(last_kept(m->kept[u])))
+			memset(m->kept[u], 0, sizeof(m->kept[u]));
+}
+
+static void model_retain(struct model *m, unsigned who, unsigned uri,
+			 const struct post *p)
+{
+	struct keepsake *kept = m->kept[uri];
+	unsigned topics = 0, at = 0;
+
+	if (p->options == for_nobody)
+		return;
+	model_expire(m);
+	for (unsigned u = 0; u < NAMES; u++)
+		topics += m->kept[u][0].number != 0;
+	if (kept[0].number == 0 && topics == limits.retained_topics) {
+		if (++m->retained_full == 1 || now_ms - m->reported_ms >= 1000) {
+			m->reported_ms = now_ms;
+			expect(m, who, (struct post){.type = POST_NOT_RETAINED});
+		}
+		return;
+	}
+	/* the only list is always the same, so its next event replaces its last one */
+	if (p->options != for_some)
+		memset(kept, 0, sizeof(m->kept[uri]));
+	else if (kept[0].number != 0 && !kept[0].restricted)
+		at = 1;
+	kept[at] = (struct keepsake){
+		.restricted = p->options == for_some,
+		.options = p->options == for_some ? NULL : p->options,
+		.exclude_me = p->exclude_me,
+		.publisher = m->players[who].session,
+		.disclosed =
+			p->disclose == DISCLOSE_YES ? m->players[who].identity : NULL,
+		.trust = p->trust,
+		.number = ++m->last_kept,
+		.ms = now_ms,
+	};
+}
+
+/* The newest event that the player may have. NULL: none. */
+static const struct keepsake *newest_kept(const struct keepsake kept[MAX_RETAINED],
+					  uint64_t session)
+{
+	for (unsigned i = MAX_RETAINED; i-- > 0;) {
+		const struct keepsake *k = &kept[i];
+		if (k->number == 0 || expired(k) || (k->restricted && session != 1) ||
+		    (k->exclude_me && k->publisher == session))
+			continue;
+		return k;
+	}
+	return NULL;
+}
+
+static void model_get_retained(struct model *m, unsigned who, unsigned uri)
+{
+	uint64_t after = 0;
+
+	model_expire(m);
+	for (;;) {
+		const struct keepsake *next = NULL;
+		unsigned name = 0;
+
+		for (unsigned u = 0; u < NAMES; u++) {
+			const struct keepsake *k =
+				matches_name(uri, u)
+					? newest_kept(m->kept[u], m->players[who].session)
+					: NULL;
+			if (k == NULL || k->number <= after ||
+			    (next != NULL && k->number > next->number))
+				continue;
+			next = k;
+			name = u;
+		}
+		if (next == NULL)
+			return;
+		after = next->number;
+		expect(m, who,
+		       (struct post){.type = POST_EVENT_ONE,
+				     .retain = true,
+				     .id = m->subscription[uri],
+				     .match = (uint8_t)uris[uri].match,
+				     .invoke = (uint8_t)name,
+				     .trust = next->trust,
+				     .options = next->options,
+				     .disclosed = next->disclosed});
+	}
+}
+
 static void model_publish(struct model *m, unsigned who, unsigned uri,
 			  const struct post *p)
 {
@@ -61,6 +165,8 @@ static void model_publish(struct model *m, unsigned who, unsigned uri,
 		       (struct post){.type = POST_PUBLISHED,
 				     .request = p->request,
 				     .id = m->publications});
+	if (p->retain)
+		model_retain(m, who, uri, p);
 }
 
 /* Publishes its testaments: first those with the scope detached. */
@@ -95,6 +201,8 @@ static void model_subscribe(struct model *m, unsigned who, unsigned uri,
 	       (struct post){.type = POST_SUBSCRIBED,
 			     .request = p->request,
 			     .id = m->subscription[uri]});
+	if (p->retain)
+		model_get_retained(m, who, uri);
 }
 
 static void model_unsubscribe(struct model *m, unsigned who, const struct post *p)

@@ -2,10 +2,11 @@
 /* Routing without sockets. A byte string plays several sessions on several workers in two
  * realms. They join, leave, subscribe, call, answer, ask about sessions and are revoked,
  * also with wrong ids and after their end. Callees share procedures; calls have
- * progressive results, are canceled, time out and wait for a callee. Sessions leave
- * testaments. Next to each realm runs a simple, slow model (arrays with linear search),
- * which predicts every post of every step. In half of the runs another session listens to
- * all meta events; what it hears must agree with the model, too. */
+ * progressive input and results, are canceled, time out, wait for a callee and go on to
+ * another one. Events are retained. Sessions leave testaments. Next to each realm runs a
+ * simple, slow model (arrays with linear search), which predicts every post of every
+ * step. In half of the runs another session listens to all meta events; what it hears
+ * must agree with the model, too. */
 #include "tests/fuzz/core_compare.h"
 #include "tests/fuzz/core_model_meta.h"
 #include "tests/fuzz/core_model_wheel.h"
@@ -152,6 +153,8 @@ static void add_flag(struct post *p, unsigned arg)
 {
 	if (p->type == POST_REGISTER)
 		p->force = true;
+	else if (p->type == POST_PUBLISH || p->type == POST_SUBSCRIBE)
+		p->retain = true;
 	else if (p->type == POST_CALL)
 		p->chunk = CHUNK_FIRST;
 	else if (p->type == POST_UNDELIVERABLE && p->request_type == WAMP_INVOCATION)

@@ -107,7 +107,7 @@ static int open_database(struct daemon *d)
 
 static void start_serving(struct daemon *d)
 {
-	log_info(NULL, "authd ready version=%s db=%s epoch=%llu", AUTHD_VERSION,
+	log_info(NULL, "authd ready version=%s path=%s epoch=%llu", AUTHD_VERSION,
 		 store_id(d->server.store),
 		 (unsigned long long)store_epoch(d->server.store));
 	if (d->waits_for[0] != '\0')

@@ -399,7 +399,7 @@ void auth_revoke_explain(struct slice params, char text[AUTH_FAULT_MAX])
 				      AUTH_FAULT_MAX);
 	else
 		snprintf(text, AUTH_FAULT_MAX,
-			 "match: expected at least one key, and a session from 1");
+			 "match: expected at least one key, and a session of at least 1");
 }
 
 static const struct field auth_revoke_result_fields[] = {

@@ -79,9 +79,12 @@ static void check_cra_user(struct conf *c, void *map)
 	config_secret_read(c, &who->secret, "secret");
 	if (who->salt == NULL && conf_given(c, &who->iterations))
 		conf_fail(c, &who->iterations,
-			  "'iterations' are for a secret with 'salt'");
+			  "'iterations' is for a secret with 'salt': add 'salt', or "
+			  "leave it out");
 	if (who->salt == NULL && conf_given(c, &who->keylen))
-		conf_fail(c, &who->keylen, "'keylen' is for a secret with 'salt'");
+		conf_fail(c, &who->keylen,
+			  "'keylen' is for a secret with 'salt': add 'salt', or leave it "
+			  "out");
 }
 
 static bool is_scram_salt(const char *text)
@@ -107,7 +110,8 @@ static void check_scram(struct conf *c, void *map)
 	if (argon && who->memory == 0)
 		conf_fail(c, NULL, "'memory' is missing: Argon2id needs it, in KiB");
 	if (!argon && who->memory != 0)
-		conf_fail(c, &who->memory, "'memory' is for Argon2id, not for pbkdf2");
+		conf_fail(c, &who->memory,
+			  "'memory' is for Argon2id: leave it out with pbkdf2");
 	(void)sodium_hex2bin(who->scram_salt, sizeof(who->scram_salt), who->salt,
 			     strlen(who->salt), NULL, &who->scram_salt_len, NULL);
 	int err = fields_key_decode(slice_str(who->stored_key_hex), who->stored_key);

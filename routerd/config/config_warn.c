@@ -86,7 +86,7 @@ static void warn_of_parameters(struct conf *c, const struct config_method *m)
 		conf_warn(c, &who->authid,
 			  "clients can find out that this principal exists: its kdf, "
 			  "iterations, memory or length of salt differ from those of "
-			  "'%s'",
+			  "'%s': give all the same",
 			  conf_quote(first->authid).text);
 		break;
 	}
@@ -109,8 +109,10 @@ static void warn_of_salts(struct conf *c, const struct config_method *m)
 		    (who->salt == NULL || strlen(who->salt) == strlen(first->salt)))
 			continue;
 		conf_warn(c, &who->authid,
-			  "clients can find out that this user exists: its salt, "
-			  "iterations or keylen are not like those of the first user");
+			  "clients can find out that this user exists: its iterations, "
+			  "keylen or length of salt differ from those of '%s': give "
+			  "all the same",
+			  conf_quote(first->authid).text);
 		break;
 	}
 }

@@ -56,27 +56,29 @@ struct realm_limits {
 	X(orphans, GAUGE,                                                                \
 	  "calls that have ended, but their callees still work on them; they count "     \
 	  "towards a callee's concurrency")                                              \
-	X(reroute_bytes, GAUGE, "bytes of calls kept in case they go to another callee") \
+	X(reroute_bytes, GAUGE,                                                          \
+	  "bytes of calls that are kept because they may go on to another callee")       \
 	X(publishes, COUNTER, "PUBLISH messages, and testaments of ended sessions")      \
 	X(events, COUNTER,                                                               \
-	  "events passed to workers: for each publication, one for each worker with a "  \
-	  "subscriber, or one for each session if few sessions are eligible, and one "   \
-	  "for each retained event that a subscriber gets")                              \
+	  "events passed to workers: one for each worker with a subscriber of the "      \
+	  "publication, or one for each subscriber if few sessions are eligible; and "   \
+	  "one for each retained event that a subscriber gets")                          \
 	X(calls, COUNTER, "CALL messages")                                               \
 	X(chunks, COUNTER, "CALL messages that continue a call with progressive input")  \
 	X(late_chunks, COUNTER,                                                          \
-	  "of these, those dropped because the call had ended or was being canceled")    \
+	  "chunks dropped because their call had ended or was being canceled; chunks "   \
+	  "includes them")                                                               \
 	X(results, COUNTER, "results of calls")                                          \
 	X(progressive_results, COUNTER, "progressive results sent to callers")           \
 	X(no_available_callee, COUNTER,                                                  \
 	  "calls refused because all callees were busy and the queue was full, or "      \
-	  "because no callee was left for a call that others did not take")              \
+	  "because each callee answered that it is unavailable")                         \
 	X(reroutes, COUNTER,                                                             \
-	  "calls that went on to another callee because one said that it is "            \
+	  "calls that went on to another callee because one answered that it is "        \
 	  "unavailable")                                                                 \
 	X(reroutes_full, COUNTER,                                                        \
-	  "calls that could not go on to another callee because too many bytes were "    \
-	  "kept for that already")                                                       \
+	  "calls that could not go on to another callee because routerd already kept "   \
+	  "too many bytes for that")                                                     \
 	X(takeovers, COUNTER,                                                            \
 	  "registrations taken over by a REGISTER with force_reregister")                \
 	X(revoked_callees, COUNTER, "callees taken off their registrations")             \
@@ -98,7 +100,7 @@ struct realm_limits {
 	X(dropped_posts, COUNTER,                                                        \
 	  "internal messages dropped because their session had left")                    \
 	X(retained_topics, GAUGE, "topics with retained events")                         \
-	X(retained_bytes, GAUGE, "bytes of memory of all retained events")               \
+	X(retained_bytes, GAUGE, "memory of all retained events, in bytes")              \
 	X(retained_full, COUNTER,                                                        \
 	  "events not retained because of retained_topics or retained_size, or because " \
 	  "memory ran out")                                                              \

@@ -547,7 +547,7 @@ static NOINLINE void take_over(struct realm *realm, struct session *s,
 void registration_register(struct realm *realm, struct session *s, struct post *p)
 {
 	static const struct post_error busy = {
-		WAMP_ERROR_UNAVAILABLE, "another session is just taking over procedure"};
+		WAMP_ERROR_UNAVAILABLE, "another session is taking over procedure"};
 	struct dealer *d = &realm->dealer;
 	if (session_refuse_denied(realm, s, p))
 		return;

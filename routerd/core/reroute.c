@@ -30,7 +30,7 @@ bool reroute_call(struct realm *realm, struct call *c, const struct post *error)
 {
 	static const struct post_error none_left = {
 		WAMP_ERROR_NO_AVAILABLE_CALLEE,
-		"no callee is left: all that were asked are unavailable"};
+		"no callee took the call: each answered that it is unavailable"};
 
 	if (c->state != CALL_ACTIVE || call_input_open(c) ||
 	    !slice_eq_str(payload_uri(error->payload), WAMP_ERROR_UNAVAILABLE))

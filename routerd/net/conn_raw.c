@@ -12,7 +12,7 @@ void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end e
 {
 	uint8_t answer[RAWSOCKET_HANDSHAKE_LEN];
 
-	log_debug(conn_prefix(c).text, "handshake refused error=%d listener=%s", error,
+	log_debug(conn_prefix(c).text, "handshake refused code=%d listener=%s", error,
 		  c->conf->name);
 	rawsocket_error_write(answer, error);
 	conn_answer_and_close(c, slice_of(answer, sizeof(answer)), end);

@@ -30,7 +30,7 @@ void login_deny(struct peer *p, const char *uri, struct slice message)
 
 	peers_count(p->peers, PEER_LOGINS_DENIED);
 	peer_log(p, LOG_LEVEL_INFO,
-		 "login denied peer=%s realm=%s authid=%s uri=%s reason=\"%s\" corr=%s "
+		 "login denied peer=%s realm=%s authid=%s error=%s reason=\"%s\" corr=%s "
 		 "suppressed=%u",
 		 lg->peer_name.text,
 		 i != NULL ? log_quote(i->realm_name).text : lg->asked_realm.text,
@@ -108,11 +108,12 @@ void login_revoked(struct peer *p, const struct revocation *revocation)
 	snprintf(uri, sizeof(uri), "%.*s", (int)revocation->uri.len,
 		 (const char *)revocation->uri.p);
 	peers_count(p->peers, PEER_LOGINS_REVOKED);
-	peer_log(p, LOG_LEVEL_INFO,
-		 "login revoked peer=%s realm=%s authid=%s uri=%s corr=%s suppressed=%u",
-		 p->login->peer_name.text, log_quote(i->realm_name).text,
-		 log_quote(i->authid).text, log_quote(revocation->uri).text,
-		 p->login->corr);
+	peer_log(
+		p, LOG_LEVEL_INFO,
+		"login revoked peer=%s realm=%s authid=%s error=%s corr=%s suppressed=%u",
+		p->login->peer_name.text, log_quote(i->realm_name).text,
+		log_quote(i->authid).text, log_quote(revocation->uri).text,
+		p->login->corr);
 	peer_abort(p, uri, revocation->message);
 }
 

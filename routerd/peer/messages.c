@@ -64,7 +64,7 @@ static void refuse_with_text(struct peer *p, const struct msg *m, const char *ur
 	}
 	peers_count(p->peers, PEER_PUBLISHES_DROPPED);
 	peer_log(p, LOG_LEVEL_INFO,
-		 "publish dropped topic=%s error=%s reason=\"%s\" suppressed=%u",
+		 "publish dropped uri=%s error=%s reason=\"%s\" suppressed=%u",
 		 log_quote(m->uri).text, uri, log_quote_text(text).text);
 }
 
@@ -614,7 +614,7 @@ static NOINLINE bool open_input(struct peer *p, const struct msg *m, struct post
 		 "limit reached limit=open_inputs max=%d authid=%s suppressed=%u",
 		 INPUTS_MAX, log_quote(p->identity->authid).text);
 	refuse(p, m, WAMP_ERROR_UNAVAILABLE,
-	       "the session has too many calls whose progressive input is open");
+	       "the session has too many calls whose progressive input is not complete");
 	return false;
 }
 

@@ -83,15 +83,15 @@ static const char *const expected[] = {
 	[ARGUMENT_SUBSCRIPTION] = "expected one positional argument: the id of a "
 				  "subscription",
 	[ARGUMENT_CALLEE] = "expected the id of a registration, the id of a session, and "
-			    "perhaps a reason, a URI",
+			    "optionally a reason, which is a URI",
 	[ARGUMENT_SUBSCRIBER] = "expected the id of a subscription, the id of a session, "
-				"and perhaps a reason, a URI",
+				"and optionally a reason, which is a URI",
 	[ARGUMENT_URI] = "expected one positional argument: a URI",
 	[ARGUMENT_PATTERN] =
 		"expected one or two positional arguments: a URI or pattern, "
 		"and a dict whose key match is exact, prefix or wildcard",
-	[ARGUMENT_EVENTS] = "expected the id of a subscription, and perhaps the number "
-			    "of events, 1 or more",
+	[ARGUMENT_EVENTS] = "expected the id of a subscription, and optionally the "
+			    "number of events, 1 or more",
 };
 
 enum meta_procedure meta_find_slowly(struct slice name)

@@ -34,8 +34,8 @@ static NOINLINE void deny_page(struct peer *p, const struct post *post, bool aut
 		 log_quote(p->identity->authrole).text, p->identity->session);
 	snprintf(text, sizeof(text),
 		 authorizer
-			 ? "subscribe first: an authorizer decides what this session's "
-			   "role may subscribe to, <%.*s>"
+			 ? "this session's role has an authorizer: subscribe before you "
+			   "read the events of <%.*s>"
 			 : "this session's role may not subscribe to <%.*s>",
 		 (int)uri.len, (const char *)uri.p);
 	peer_error(p, WAMP_CALL, post->request, WAMP_ERROR_NOT_AUTHORIZED,
@@ -52,10 +52,7 @@ static bool page_refused(struct peer *p, const struct post *post)
 
 	if (!page->member) {
 		const struct rule *rule =
-			how == MATCH_EXACT
-				? rights_rule(p->rights, page->uri)
-				: rights_pattern_rule(p->rights, ACTION_SUBSCRIBE, how,
-						      page->uri);
+			rights_judge(p->rights, ACTION_SUBSCRIBE, how, page->uri);
 		if (authorizer || !rule_allows(rule, ACTION_SUBSCRIBE)) {
 			deny_page(p, post, authorizer);
 			return true;
@@ -63,8 +60,7 @@ static bool page_refused(struct peer *p, const struct post *post)
 	}
 	if (page->unknown == EVENT_BOUND_COUNT)
 		return false;
-	snprintf(text, sizeof(text),
-		 "%s: the router has no event with this id, or has it no more",
+	snprintf(text, sizeof(text), "%s: the history does not contain this publication",
 		 event_bound_names[page->unknown]);
 	peer_error(p, WAMP_CALL, post->request, WAMP_ERROR_INVALID_ARGUMENT,
 		   slice_str(text));

@@ -225,7 +225,7 @@ def test_an_unacknowledged_publish_is_silent(authenticator, start_routerd, join,
     assert e.value.uri == DENIED
     assert client.silent() == [] and other.silent() == []
     assert routerd.total("publishes_dropped") == 1
-    routerd.wait_log(f"publish dropped topic=com.example.t error={DENIED}")
+    routerd.wait_log(f"publish dropped uri=com.example.t error={DENIED}")
 
 
 # --- testaments: two questions about one call ---

@@ -11,7 +11,7 @@ from utils import SLOW, realm_counter, router_config, wait_for
 
 REROUTES = roles(features={"call_reroute": True, "call_canceling": True})
 UNAVAILABLE, NONE_LEFT = "wamp.error.unavailable", "wamp.error.no_available_callee"
-TEXT = "no callee is left: all that were asked are unavailable"
+TEXT = "no callee took the call: each answered that it is unavailable"
 PROCEDURE = "com.example.p"
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)

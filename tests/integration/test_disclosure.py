@@ -85,7 +85,7 @@ def test_publications(routerd, join, serializer):
                     sender.publish(topic, ["refused"], acknowledge=True, **wish)
                 assert e.value.uri == REFUSED
                 sender.publish(topic, ["refused"], **wish)
-                routerd.wait_log(f"publish dropped topic={topic} error={REFUSED}")
+                routerd.wait_log(f"publish dropped uri={topic} error={REFUSED}")
                 dropped += 1
                 continue
             publication = sender.publish(topic, [1], acknowledge=True, **wish)

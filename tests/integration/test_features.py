@@ -35,7 +35,7 @@ def test_a_publication_that_is_dropped_is_counted_and_logged(start_routerd, join
             ({}, "com.example t", r"invalid URI \x22com.example t\x22: must not contain white space"),
             ({}, "wamp.example", "URIs whose first component is \\x22wamp\\x22 are reserved")):
         sender.publish(topic, ["secret"], **options)
-        routerd.wait_log("publish dropped topic=.* error=wamp.error.*" + re.escape(f'reason="{reason}"'))
+        routerd.wait_log("publish dropped uri=.* error=wamp.error.*" + re.escape(f'reason="{reason}"'))
     assert sender.silent() == []
     assert routerd.total("publishes_dropped") == 3
 

@@ -215,7 +215,7 @@ def test_wrong_arguments(start, join):
     for args in ([], [None], ["1"], [id, 0], [id, "1"], [id, 1, 1], [0]):
         error = error_of(client.call, "wamp.subscription.get_events", args)
         assert error.uri == "wamp.error.invalid_argument"
-        assert error.args_ == ["expected the id of a subscription, and perhaps the number of events, 1 or more"]
+        assert error.args_ == ["expected the id of a subscription, and optionally the number of events, 1 or more"]
 
 
 def test_as_in_crossbar(start, join):

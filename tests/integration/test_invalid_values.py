@@ -151,7 +151,7 @@ def test_what_asks_for_no_answer_is_counted_and_logged(start_routerd, join, seri
     assert other.event(subscription) == (["fine"], {})
     assert client.silent() == [] and other.silent() == []
     routerd.wait_log(f'invalid value reason="PUBLISH.Arguments: {wrong}"')
-    routerd.wait_log(f'publish dropped topic=com.example.t error={INVALID} reason="PUBLISH.Arguments: {wrong}"')
+    routerd.wait_log(f'publish dropped uri=com.example.t error={INVALID} reason="PUBLISH.Arguments: {wrong}"')
     routerd.wait_log(f'invalid value reason="CANCEL.Options.mode: {wrong}"')
     (counters,) = routerd.counters()
     assert counters["invalid_values"] == 4 and counters["publishes_dropped"] == 3

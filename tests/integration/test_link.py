@@ -258,7 +258,7 @@ def test_a_denial_says_who(fake, start_routerd, connect, key):
     port = client.socket.getsockname()[1]
     line = routerd.wait_log(r".*login denied.*").group()
     assert f"login denied peer=tcp4:127.0.0.1:{port} realm=devices" in line
-    assert " authid=joe" in line and " uri=com.example.no " in line
+    assert " authid=joe" in line and " error=com.example.no " in line
     matches = [failregex().search(one) for one in routerd.log().splitlines()]
     assert [m.group("host") for m in matches if m] == ["127.0.0.1"]
     # the journal adds its own time and level
@@ -273,7 +273,7 @@ def test_a_bad_signature_names_the_principal(fake, start_routerd, connect, key):
     client.authenticate(Key().sign(challenge))
     client.expect(ABORT)
     routerd.wait_log("login denied peer=tcp4:.* realm=devices authid=client01@example.com "
-                     "uri=wamp.error.not_authorized reason=.the signature was not made with the client")
+                     "error=wamp.error.not_authorized reason=.the signature was not made with the client")
 
 
 def test_names_that_are_too_long(fake, start_routerd, connect, key):

@@ -369,7 +369,7 @@ def test_64_open_inputs(routerd, able):
     request = caller.next_request()
     chunk(caller, request, 1, 2)
     expect_error(caller, request, "wamp.error.unavailable",
-                 "the session has too many calls whose progressive input is open")
+                 "the session has too many calls whose progressive input is not complete")
     chunk(caller, request, 3, last=True)
     assert caller.silent() == []
     assert routerd.total("open_inputs_full") == 1

@@ -160,7 +160,7 @@ def test_revoke_while_challenged(fake, start_routerd, threads, connect):
     message = client.expect(ABORT)
     assert len(message) == 3 and message[2] == KILLED
     client.wait_closed()
-    routerd.wait_log(r"login revoked peer=\S+ realm=devices authid=\S+ uri=\S+ corr=[0-9a-f]{16} suppressed=0")
+    routerd.wait_log(r"login revoked peer=\S+ realm=devices authid=\S+ error=\S+ corr=[0-9a-f]{16} suppressed=0")
 
 
 def test_revoke_of_live_sessions_counts_and_spares_others(fake, start_routerd, threads, join):

@@ -475,7 +475,7 @@ static void test_revoke(void **state)
 		const char *why;
 	} wrong[] = {
 		{"\x80", E_RANGE,
-		 "match: expected at least one key, and a session from 1"},
+		 "match: expected at least one key, and a session of at least 1"},
 		{"\x81\xa6tenant\xa1x", E_UNKNOWN, "expected a map without unknown keys"},
 		{"\x82\xa6"
 		 "authid\xa1x\xa6tenant\xa1x",

@@ -666,10 +666,12 @@ static void errors_in_auth(void **state)
 		 "'secret_credential'"},
 		{"wampcra: {type: static, users: {a: {role: user, secret: s, keylen: "
 		 "32}}",
-		 "4:69: 'keylen' is for a secret with 'salt'"},
+		 "4:69: 'keylen' is for a secret with 'salt': add 'salt', or leave it "
+		 "out"},
 		{"wampcra: {type: static, users: {a: {role: user, secret: s, iterations: "
 		 "9}}",
-		 "4:73: 'iterations' are for a secret with 'salt'"},
+		 "4:73: 'iterations' is for a secret with 'salt': add 'salt', or leave "
+		 "it out"},
 		{"wampcra: {type: static, users: {a: {role: user, secret: s, salt: s, "
 		 "keylen: 15}}",
 		 "4:78: 'keylen': expected an integer from 16 to 64, not '15'"},
@@ -693,7 +695,7 @@ static void errors_in_auth(void **state)
 		{IN_SCRAM
 		 "kdf: pbkdf2, iterations: 1, memory: 512, salt: 0011223344556677, "
 		 "stored-key: " A_KEY ", server-key: " A_KEY "}}",
-		 "5:37: 'memory' is for Argon2id, not for pbkdf2"},
+		 "5:37: 'memory' is for Argon2id: leave it out with pbkdf2"},
 		{IN_SCRAM "kdf: scrypt}}", "5:6: 'kdf': expected 'argon2id-13', "
 					   "'argon2id13' or 'pbkdf2', not 'scrypt'"},
 		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},

@@ -323,7 +323,7 @@ static void it_takes_slices(void **state)
 			      (struct options_of_register){.force = n == 1});
 		struct post p =
 			expect_error(c, bob, WAMP_REGISTER, 3, WAMP_ERROR_UNAVAILABLE,
-				     "another session is just taking over "
+				     "another session is taking over "
 				     "procedure");
 		assert_uri(&p, "p");
 		realm_work(c->realm);

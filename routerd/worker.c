@@ -425,11 +425,16 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 	return true;
 }
 
-/* May it take as long as thousands of other posts? (retained events of a pattern) */
+/*
+ * May it take as long as thousands of other posts? (retained events of a pattern, and
+ * pages of events)
+ */
 static bool takes_long(const struct post *p)
 {
-	return UNLIKELY(p->type == POST_SUBSCRIBE) && p->retain &&
-	       p->match != MATCH_EXACT;
+	if (UNLIKELY(p->type == POST_META))
+		return p->procedure == META_SUBSCRIPTION_GET_EVENTS;
+	return UNLIKELY(p->type == POST_SUBSCRIBE) ? p->retain && p->match != MATCH_EXACT
+						   : p->type == POST_PAGE;
 }
 
 /*

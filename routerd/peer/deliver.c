@@ -46,14 +46,35 @@ static void on_done(struct peer *p, const struct post *post)
 	peer_send_sure(p);
 }
 
-/* The owner has answered a SUBSCRIBE. If that was the last one, the next one may come. */
+/* Reads the request that has waited for an answer, if there is one. */
+static void release_request(struct peer *p)
+{
+	if (LIKELY(!p->request_waits))
+		return;
+	p->request_waits = false;
+	conn_release(p->conn);
+}
+
+/* The owner has answered a SUBSCRIBE. */
 static void subscribe_answered(struct peer *p)
 {
-	p->n_subscribing--;
-	if (LIKELY(!p->subscribe_waits) || p->n_subscribing > 0)
+	if (--p->n_subscribing == 0)
+		release_request(p);
+}
+
+/* The owner has answered a CALL, which may be one of wamp.subscription.get_events. */
+static void page_answered(struct peer *p, uint64_t request)
+{
+	if (request != p->page_request)
 		return;
-	p->subscribe_waits = false;
-	conn_release(p->conn);
+	p->page_request = 0;
+	release_request(p);
+}
+
+static void on_page(struct peer *p, const struct post *post)
+{
+	page_answered(p, post->request);
+	send_page(p, post);
 }
 
 static void on_subscribed(struct peer *p, const struct post *post)
@@ -278,6 +299,7 @@ static void on_post_error(struct peer *p, const struct post *post)
 	if (post->request_type == WAMP_CALL) {
 		(void)broken_end(p, BROKEN_AT_CALLER, post->request);
 		inputs_answered(p, post->request);
+		page_answered(p, post->request);
 	}
 	/* pass on a callee's ERROR */
 	if (post->error.uri == NULL) {
@@ -338,7 +360,7 @@ void deliver(struct peer *p, struct post *post)
 		[POST_VIOLATION] = on_violation,
 		[POST_LOGIN_ANSWER] = login_answer,
 		[POST_INPUT_OVER] = on_input_over,
-		[POST_PAGE] = send_page,
+		[POST_PAGE] = on_page,
 	};
 
 	/* not in the table, because authorize_answered takes the post's answer */

@@ -283,6 +283,8 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 	post_drop(post);
 	peer_no_memory(p, wamp_type_name(m->type));
 	p->n_subscribing -= m->type == WAMP_SUBSCRIBE;
+	if (m->type == WAMP_CALL)
+		p->page_request = 0;
 	/* YIELD, ERROR and CANCEL cannot be answered with an ERROR, and a call whose
 	 * chunk is lost must not go on. Drop the connection: this ends the session, and
 	 * the owner then answers the calls made to it, and ends the calls that it
@@ -344,10 +346,10 @@ static void post_pattern(struct peer *p, const struct msg *m, enum action action
  */
 static bool subscribe_must_wait(struct peer *p, const struct msg *m)
 {
-	p->subscribe_waits = m->retain && m->match.len > 0 &&
-			     !slice_eq_str(m->match, match_names[MATCH_EXACT]) &&
-			     p->n_subscribing > 0;
-	return p->subscribe_waits;
+	p->request_waits = m->retain && m->match.len > 0 &&
+			   !slice_eq_str(m->match, match_names[MATCH_EXACT]) &&
+			   p->n_subscribing > 0;
+	return p->request_waits;
 }
 
 static void on_subscribe(struct peer *p, struct msg *m)
@@ -477,10 +479,18 @@ static NOINLINE void call_meta(struct peer *p, struct msg *m,
 {
 	struct post post = {.type = POST_META, .timeout_ms = timeout_ms};
 	struct post_error fault;
+	bool page = procedure == META_SUBSCRIPTION_GET_EVENTS;
+
+	/* A page takes time and memory, so a session gets one after the other. */
+	p->request_waits = page && p->page_request != 0;
+	if (p->request_waits)
+		return;
 	int err = meta_args_read(procedure, p->serializer, &m->payload, p->peers->policy,
 				 p->identity->realm, &p->peers->out, &post, &fault);
 
 	if (err == 0) {
+		if (page)
+			p->page_request = m->request;
 		post_plain(p, m, &post);
 	} else if (err == E_NOMEM) {
 		not_posted(p, m, &post);
@@ -878,14 +888,14 @@ static void read_one(struct peer *p, struct slice bytes)
 
 /*
  * Returns true if the first message in rest has been handled. If it waits, for the
- * authorizer or for the answer to an earlier SUBSCRIBE, holds the connection, so that the
+ * authorizer or for the answer to an earlier request, holds the connection, so that the
  * messages after it wait, too, and returns false.
  */
 static bool is_done(struct peer *p, struct slice rest)
 {
-	if (LIKELY(p->authorize_state == AUTHORIZE_IDLE && !p->subscribe_waits))
+	if (LIKELY(p->authorize_state == AUTHORIZE_IDLE && !p->request_waits))
 		return true;
-	if (p->subscribe_waits || p->authorize_state == AUTHORIZE_ASKED) {
+	if (p->request_waits || p->authorize_state == AUTHORIZE_ASKED) {
 		conn_hold(p->conn, rest);
 		return false;
 	}

@@ -64,9 +64,13 @@ struct peer {
 	uint32_t question;        /* number of the last question */
 	uint8_t authorize_state;  /* enum authorize_state */
 	uint8_t authorize_action; /* enum action: what the last question is about */
-	/* A SUBSCRIBE waits until no other one is unanswered; see messages.c. */
-	bool subscribe_waits;
+	/* A request waits, because the owner must answer earlier ones first; see
+	 * messages.c. */
+	bool request_waits;
 	uint32_t n_subscribing; /* POST_SUBSCRIBEs that are not answered yet */
+	/* id of a call of wamp.subscription.get_events that is not answered yet; 0: none
+	 */
+	uint64_t page_request;
 };
 
 /*

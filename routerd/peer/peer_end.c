@@ -36,8 +36,9 @@ static void session_over(struct peer *p, const char *reason)
 	members_remove_all(p->peers, p);
 	broken_end_all(p);
 	inputs_end_all(p);
-	p->subscribe_waits = false;
+	p->request_waits = false;
 	p->n_subscribing = 0;
+	p->page_request = 0;
 	identity_unref(&p->identity);
 	free(p->mail);
 	p->mail = NULL;

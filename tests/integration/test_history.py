@@ -9,8 +9,8 @@ import time
 import peers
 import pytest
 import rawclient
-from rawclient import CALL, EVENT, WampError
-from utils import permission, router_config
+from rawclient import CALL, ERROR, EVENT, RESULT, WampError, stands_still, worker_of
+from utils import permission, router_config, wait_for
 
 pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
 
@@ -153,6 +153,42 @@ def test_the_kept_events_are_bounded_by_their_number(start, join):
         publish(client, i)
         assert values(client, exact) == list(range(max(0, i - 9), i + 1))
         assert values(client, prefix) == [i]
+
+
+# --- many at once ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", ["json", "cbor.batched"])
+def test_one_page_at_a_time(start_routerd, join, serializer):
+    """The owner makes a page for a session only once the session has the one before: otherwise clients
+    could make it collect thousands of pages, which take time and memory."""
+    config = router_config(4, cryptosign=False)
+    config["realms"][0]["options"] = {"history": [{"uri": TOPIC}]}
+    config["debug"] = {"stall_worker": 3}  # the owner
+    routerd = start_routerd(config)
+    everyone = [join(routerd, serializer) for _ in range(8)]
+    owner = [c for c in everyone if worker_of(c) == 3]
+    client, other = [c for c in everyone if c not in owner][:2]
+    subscription = lookup(client)
+    publish(client, 1, 2)
+    routerd.signal(signal.SIGUSR2)
+    try:
+        wait_for(lambda: stands_still(owner[0]), "the owner to stand still")
+        first = client.start_call("wamp.subscription.get_events", [subscription])
+        client.start_call("wamp.session.count")
+        other.start_call("wamp.session.count")
+        assert not stands_still(client) and not stands_still(other)
+        last = [client.start_call("wamp.subscription.get_events", [s]) for s in (subscription, 99999, 99999, subscription)]
+        assert stands_still(client)
+    finally:
+        routerd.signal(signal.SIGUSR2)
+    got = client.silent()
+    assert [m[1] for m in got if m[0] == RESULT] == [first, first + 1, last[0], last[3]]
+    assert [m[2] for m in got if m[0] == ERROR][:2] == last[1:3]
+    assert values(client, subscription) == [1, 2]
+    client.leave()
+    client.join()
+    assert values(client, subscription) == [1, 2]
 
 
 # --- queries --------------------------------------------------------------------------------

@@ -182,6 +182,7 @@ static bool is_connection_error(int err)
  * Keepalive sends probes after 60 s of silence, 10 s apart, and ends the connection if 9
  * of them get no answer. Without it, an idle connection would stay open for ever after
  * its peer has vanished.
+ *
  * TCP_USER_TIMEOUT is not set, because it would also end connections of peers that read
  * slowly. Errors are ignored: a connection that was reset fails again when it is read.
  */

@@ -145,7 +145,7 @@ static const struct conf_key cra_user_keys[] = {
 static const struct conf_table cra_user_table =
 	CONF_TABLE("the user", struct config_principal, cra_user_keys, check_cra_user);
 
-static const struct conf_key scram_keys_of[] = {
+static const struct conf_key scram_holder_keys[] = {
 	PRINCIPAL_ROLE,
 	CONF_KEY_OF("kdf", ENUM, struct config_principal, kdf, int, .required = true,
 		    .names = config_kdf_names),
@@ -159,8 +159,8 @@ static const struct conf_key scram_keys_of[] = {
 	CONF_KEY("server-key", STRING, struct config_principal, server_key_hex,
 		 .required = true, .rule = &scram_key_rule),
 };
-static const struct conf_table scram_holder_table =
-	CONF_TABLE("the principal", struct config_principal, scram_keys_of, check_scram);
+static const struct conf_table scram_holder_table = CONF_TABLE(
+	"the principal", struct config_principal, scram_holder_keys, check_scram);
 
 /* --- methods --- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by the files that read the configuration: the tables of realms and transports.
- * Only config*.c includes it. Constant; any thread.
+ * Shared by the files that read the configuration: the tables of realms, transports and
+ * login methods, and functions that read secrets and find what a key refers to. Only
+ * config*.c includes it. No state; any thread.
  */
 #ifndef ROUTERD_CONFIG_CONFIG_INT_H
 #define ROUTERD_CONFIG_CONFIG_INT_H

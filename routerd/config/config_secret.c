@@ -73,6 +73,7 @@ static bool read_secret(const struct secret_file *f, int fd,
 	text[len] = '\0';
 	if (len == 0)
 		return refuse_file(f, "the file is empty");
+	static_assert(CONFIG_MAX_SECRET == 4096, "the text below names this limit");
 	if (len > CONFIG_MAX_SECRET)
 		return refuse_file(f, "the secret is longer than 4096 bytes");
 	if (strlen(text) != len || !utf8_valid(slice_of(text, len)))

@@ -6,8 +6,9 @@
  * each worker has checked its sessions against the policy. If the file has errors, the
  * log says which, and the old policy stays in force.
  *
- * Only roles and permissions take effect. A log line names the other keys that have
- * changed, and realms that were added or removed; those need a restart.
+ * Only the roles, permissions and options of realms take effect, but no change of
+ * `history`. A log line names the other keys that have changed, and realms that were
+ * added or removed; those need a restart.
  *
  * Call all functions on the thread of worker 0.
  */

@@ -20,8 +20,8 @@ enum {
 };
 
 /*
- * An event in a ring. It has what a search needs, so that a search through 100,000 events
- * looks at few of the events themselves, which are all over the memory.
+ * An entry of the ring. It has all that a search compares. So a search through 100,000
+ * entries reads few of the events themselves, which are scattered in memory.
  */
 struct kept_event {
 	struct stored_event *event; /* owned */
@@ -78,8 +78,8 @@ static size_t ring_size(size_t places)
 }
 
 /*
- * Makes the full ring half as long again, if the bytes allow it besides an event of
- * `size` bytes. Otherwise, or if memory runs out, leaves it as it is.
+ * Makes the full ring half as long again. Leaves it as it is if the longer ring and an
+ * event of `size` bytes would exceed the history's bytes, or if memory runs out.
  */
 static void grow_ring(struct realm *realm, struct history *h, size_t size)
 {

@@ -4,15 +4,15 @@
  * the configuration, a subscription that exists as long as the realm, and the last events
  * that were published to it.
  *
- * A history is bounded by the number of its events, by their bytes, and by their age. If
- * a new event needs room, the oldest ones are forgotten. Events that are too old are
- * forgotten when an event is added and when a client asks; until then they keep their
- * memory. The bytes include what malloc adds. An event that is forgotten while a page
- * refers to it lives until that page is encoded; it then counts as a part of that post.
+ * A history is bounded by the number of its events, by their bytes, and by their age. It
+ * drops the oldest events when a new one needs room. It drops events that are too old
+ * when an event is added and when a client asks; until then they keep their memory. The
+ * bytes include what malloc adds. If a page refers to a dropped event, the event lives
+ * until that page is encoded, and counts as a part of that post.
  *
- * These events are not kept: those with lists of session ids, since the ids say nothing
- * about later sessions (specification: "Event History", security aspects), and those that
- * need more than a quarter of the history's bytes.
+ * A history does not keep two kinds of events: those with lists of session ids, because
+ * the ids say nothing about later sessions (specification: "Event History", security
+ * aspects), and those that need more than a quarter of its bytes.
  *
  * For core/ only; on the owner's thread only.
  */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes the payloads of meta events (specification: "Meta API"). The broker publishes
- * them.
- * Internal to core/. Call it on the owner's thread.
+ * them. Internal to core/. Call it on the owner's thread.
  */
 #ifndef ROUTERD_CORE_META_EVENT_H
 #define ROUTERD_CORE_META_EVENT_H

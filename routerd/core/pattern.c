@@ -3,10 +3,10 @@
  * The index of patterns; the owner's thread. See pattern.h.
  *
  * The nodes of both trees are in one hash table, which finds the child of a node by its
- * key. A walk down a tree compares single bytes of a prefix, or hashes of components, and
- * the pattern at its end is then compared in full. The hashes are 64 bits long and keyed,
- * so equal hashes of different texts do not occur; if they did, the later pattern would
- * be refused.
+ * key. A walk down a tree compares single bytes of a prefix, or hashes of components. At
+ * the end of the walk the whole pattern is compared. The hashes are 64 bits long and
+ * keyed, so equal hashes of different texts do not occur; if they did, the later pattern
+ * would be refused.
  *
  * The tree of prefixes is compressed: each node except the root ends a prefix or has at
  * least two children.

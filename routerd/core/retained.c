@@ -325,7 +325,7 @@ static void find_events(const struct realm *realm, struct newest *h,
 		add_topic(realm, h, topic_of(p), who);
 }
 
-/* Sorts the events, newest first, and drops those at the end that are too many bytes. */
+/* Sorts the events, newest first, and drops the oldest ones beyond `bytes` in total. */
 static void sort_and_limit(struct newest *h, size_t bytes)
 {
 	size_t n = h->n, size = 0, fit = 0;

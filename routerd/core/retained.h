@@ -10,8 +10,8 @@
  * erase those of others. If the event of a known topic does not fit, the topic loses its
  * older events, so that nobody takes an old event for the last one.
  *
- * A pattern finds its topics without a look at the others (pattern_search). For core/
- * only; on the owner's thread only.
+ * To find the topics that a pattern matches, pattern_search visits no other topics. For
+ * core/ only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_RETAINED_H
 #define ROUTERD_CORE_RETAINED_H

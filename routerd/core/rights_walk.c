@@ -5,7 +5,7 @@
 #include "routerd/core/realm_int.h"
 #include "routerd/core/testament.h"
 
-/* Costs are in about 1 us if nothing is in the cache. */
+/* A cost of 1 is about 1 us if nothing is in the cache. */
 enum {
 	SLICE_COST = 512,
 	TRIES = 16, /* permissions that are tried in that time */

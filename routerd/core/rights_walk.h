@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A reload may take rights away from roles. The walk takes away what sessions have by
- * these rights: it visits all sessions, revokes the registrations and memberships that
- * the realm's policy forbids, and drops such testaments. Calls in flight go on. It leaves
- * a role alone that has an authorizer, which cannot be asked about the past; the sessions
- * of a role that was removed are ended by their workers.
+ * A reload may take rights away from roles. The walk then visits all sessions. It revokes
+ * the registrations and memberships that the realm's new policy forbids, and drops the
+ * testaments that it forbids. Calls in flight go on. The walk skips two kinds of
+ * sessions: those whose role has an authorizer, because the router cannot ask it about
+ * the past; and those whose role was removed, because their workers end them.
  *
  * The walk is split into slices, and the realm handles posts in between. It visits only
- * the sessions that had joined when it began, and not what they get later: each
- * SUBSCRIBE, REGISTER and testament that arrives after it began is allowed by the new
- * policy (session_refuse_denied).
+ * the sessions that had joined when it began, and only what they had then. The realm
+ * checks each later SUBSCRIBE, REGISTER and testament against the new policy
+ * (session_refuse_denied).
  *
  * Internal to core/. Call it on the owner's thread.
  */

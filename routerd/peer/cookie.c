@@ -5,8 +5,8 @@
  * the same name.
  *
  * The browser has sent the cookie with the upgrade request, so HELLO need not contain it,
- * and there is no CHALLENGE. The method is passed over if the request had no cookie. The
- * worker's thread.
+ * and there is no CHALLENGE. The router skips the method if the request had no cookie.
+ * The worker's thread.
  */
 #include "routerd/peer/login.h"
 

@@ -117,7 +117,7 @@ static void challenge_locally(struct peer *p, const struct msg_hello *h)
 	send_challenge(p);
 }
 
-/* --- HELLO: ask the authenticator --- */
+/* --- HELLO --- */
 
 static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 {

@@ -5,9 +5,10 @@
  * this table says whether a CALL is new or continues an earlier one.
  *
  * An input is open from its first chunk to its last. If the call is answered or refused
- * before the last chunk, the caller may have sent more chunks already: they are neither
- * new calls nor refused again, but dropped. So an answered input is remembered until its
- * last chunk arrives, or until the session has INPUTS_MAX later ones.
+ * before the last chunk, the caller may have sent more chunks already. The worker drops
+ * them: they are not new calls, and the caller must not get a second error. So the table
+ * keeps an answered input until its last chunk arrives, or until the session has
+ * INPUTS_MAX later ones.
  *
  * The worker's thread only.
  */
@@ -20,7 +21,7 @@
 
 struct peer;
 
-/* A session has at most so many open inputs, and as many that are answered. */
+/* The limit on open inputs of a session, and also on answered ones in the table. */
 enum { INPUTS_MAX = 64 };
 
 struct open_input {

@@ -2,8 +2,8 @@
 /*
  * The login methods wamp-scram (specification: "WAMP-SCRAM") and scram (Autobahn's
  * variant of it): the client proves that it knows a password, and the router that it has
- * the principal's keys. An authenticator or the configuration has the keys; no one can
- * tell the password from them, except by guessing.
+ * the principal's keys. An authenticator or the configuration has the keys. Nobody can
+ * compute the password from them; one can only test guesses of it.
  *
  * The variants differ in the names of key derivation functions, in the text that both
  * sides sign, and in the key of WELCOME's authextra. Autobahn also derives other keys

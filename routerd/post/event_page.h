@@ -16,7 +16,7 @@
 
 enum {
 	EVENT_PAGE_MAX = 1000, /* events */
-	/* A page ends behind the event with which its payloads reach so many bytes. No
+	/* A page ends after the event with which its payloads reach this many bytes. No
 	 * message can be longer. */
 	EVENT_PAGE_BYTES = 16 << 20,
 };
@@ -30,7 +30,7 @@ enum event_bound {
 	EVENT_BOUND_COUNT = 4,
 };
 
-/* The names of these arguments: "from_publication". */
+/* The names of these arguments, such as "from_publication". */
 extern const char *const event_bound_names[EVENT_BOUND_COUNT];
 
 /* The conditions that an event must fulfil, all of them. */

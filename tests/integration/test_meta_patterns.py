@@ -165,7 +165,7 @@ def test_wrong_arguments(routerd, join, kind, serializer):
     assert error_of(client, f"wamp.{kind}.lookup", ["a", {}, None]) == "wamp.error.invalid_argument"
     for name, args in (("list", []), ("lookup", ["a"]), ("match", ["a"]), ("get", [number])):
         assert error_of(client, f"wamp.{kind}.{name}", args, {"x": 1}) == "wamp.error.invalid_argument"
-    for name in ("list_", "list_all", "count", "remove_callee"):
+    for name in ("list_", "list_all", "count", "remove"):
         assert error_of(client, f"wamp.{kind}.{name}") == "wamp.error.no_such_procedure"
     assert client.silent() == []
 

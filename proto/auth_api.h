@@ -204,8 +204,7 @@ struct auth_proof {
 	struct field_key stored_key, server_key;
 };
 enum { AUTH_MAX_SECRET = 4096, AUTH_MAX_ITERATIONS = 10000000, AUTH_MAX_KEYLEN = 64 };
-/* Reads it from auth_result.whole. After an error, text says for the log what is wrong.
- */
+/* Reads it. After an error, text says for the log what is wrong. */
 int auth_proof_read(struct slice result, struct auth_proof *out,
 		    char text[AUTH_FAULT_MAX]) MUSTCHECK;
 extern const struct field_table auth_proof_table; /* for writing */

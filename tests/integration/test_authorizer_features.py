@@ -138,7 +138,7 @@ def test_only_members_read_a_history(authenticator, start_routerd, join, threads
                 with pytest.raises(WampError) as e:
                     client.call(GET_EVENTS, [subscription], query)
                 assert (e.value.uri, e.value.args_) == (DENIED, [
-                    f"subscribe first: an authorizer decides what this session's role may subscribe to, <{topic}>"])
+                    f"this session's role has an authorizer: subscribe before you read the events of <{topic}>"])
             assert held.asked()[before:] == [GET_EVENTS] * 2
         # a role with permissions need not be a member
         assert backend.call(GET_EVENTS, [subscription], {})[0][0]["args"] == [1]

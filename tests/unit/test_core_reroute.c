@@ -14,7 +14,8 @@
 
 #include "tests/unit/core_calls.h"
 
-static const char none_left[] = "no callee is left: all that were asked are unavailable";
+static const char none_left[] =
+	"no callee took the call: each answered that it is unavailable";
 
 static struct session_ref who(unsigned i)
 {

@@ -23,7 +23,7 @@ enum meta_argument {
 	ARGUMENT_SUBSCRIPTION = 6,
 	ARGUMENT_URI = 7,
 	ARGUMENT_PATTERN = 8, /* a URI or pattern, and a dict with the key match */
-	/* the id of a registration or subscription, the id of a session, and perhaps a
+	/* the id of a registration or subscription, the id of a session, and optionally a
 	 * reason */
 	ARGUMENT_CALLEE = 9,
 	ARGUMENT_SUBSCRIBER = 10,

@@ -73,12 +73,13 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(YIELD, REALM, NOTHING)                                                         \
 	/* request: the INVOCATION's; payload, with the URI of the error; options */     \
 	X(INVOCATION_ERROR, REALM, NOTHING)                                              \
-	/* request_type INVOCATION: the INVOCATION could not be sent to its callee, or   \
-	   the callee's answer cannot be passed on; progress: the answer is a            \
-	   progressive result; chunk: as in the INVOCATION. request_type CALL: a         \
-	   progressive result could not be sent to its caller, or a chunk of the         \
-	   caller's has a wrong value. request, of that type; error and payload, see     \
-	   struct post_error */                                                          \
+	/* Something could not be delivered. request_type INVOCATION, from the           \
+	   callee's worker: the INVOCATION could not be sent to the callee (chunk: as    \
+	   in the INVOCATION), or the callee's answer cannot be passed on (progress:     \
+	   it is a progressive result). request_type CALL, from the caller's worker:     \
+	   a progressive result could not be sent to the caller, or a chunk from the     \
+	   caller has a wrong value. request, of that type; error and payload: what      \
+	   the caller is told, see struct post_error */                                  \
 	X(UNDELIVERABLE, REALM, NOTHING)                                                 \
 	/* a CALL of a meta procedure: request, timeout_ms, procedure, and its           \
 	   arguments: id of the session, registration or subscription; payload (URI)     \
@@ -116,10 +117,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	/* request: the INVOCATION's; mode */                                            \
 	X(INTERRUPT, PEER, NOTHING)                                                      \
 	X(RESULT, PEER, NOTHING) /* request: the CALL's; payload, options; progress */   \
-	/* request_type, request; error, payload and options, see struct post_error;     \
-	   full: the session has reached a limit: that of wildcards if match is          \
-	   MATCH_WILDCARD, that of testaments if procedure is                            \
-	   META_SESSION_ADD_TESTAMENT */                                                 \
+	/* request_type, request; error, payload and options: see struct post_error.     \
+	   full: the session has reached a limit. It is the limit of wildcards if        \
+	   match is MATCH_WILDCARD, that of testaments if procedure is                   \
+	   META_SESSION_ADD_TESTAMENT, and otherwise the one for requests of this        \
+	   type */                                                                       \
 	X(ERROR, PEER, NOTHING)                                                          \
 	/* request: the CALL's; page: the answer to a query of events. The worker checks \
 	   whether the session may subscribe */                                          \

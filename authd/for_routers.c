@@ -31,7 +31,7 @@ static void reply_hello(struct client *c, struct rpc_request *req, struct slice 
 	if (h.protocol.major != AUTH_VERSION_MAJOR) {
 		log_error(c->name,
 			  "the router uses an unsupported version of the protocol: "
-			  "upgrade it or authd version=%" PRIu64 ".%" PRIu64,
+			  "upgrade authd or this router protocol=%" PRIu64 ".%" PRIu64,
 			  h.protocol.major, h.protocol.minor);
 		server_reply_error(req, AUTH_ERROR_INTERNAL,
 				   AUTH_ERROR_UNSUPPORTED_VERSION,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Code that the JSON reader (json.c) and writer (json_write.c) share. No state; any
- * thread.
+ * Code that the JSON reader (json.c), the JSON writer (json_write.c) and token.c share.
+ * No state; any thread.
  */
 #ifndef PROTO_JSON_INT_H
 #define PROTO_JSON_INT_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tables of the messages that clients send; see msg_shape.h. Constants only. */
+/* Tables of the messages that clients send; see msg_shape.h. Constants only; any
+ * thread. */
 #include "proto/msg_shape.h"
 
 #include <stddef.h>

@@ -349,9 +349,9 @@ static void on_work_timer(void *arg)
 }
 
 /*
- * Work may send far more posts than caused it: a session that ends may cause 200,000 meta
- * events. The posts of all clients would wait behind them. So work waits while more than
- * WORK_AHEAD bytes of this worker's posts wait at any one worker, itself included. A
+ * One post may cause work that sends very many: a session that ends may cause 200,000
+ * meta events. The posts of all clients would wait behind them. So work waits while more
+ * than WORK_AHEAD bytes of this worker's posts wait at any one worker, itself included. A
  * flood of posts must not delay work for ever: work_timer allows one piece every
  * WORK_WAIT_MS. If work must wait, this function sets the timer.
  */

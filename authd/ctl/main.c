@@ -124,9 +124,9 @@ static const char global_help[] =
 	"  70  internal error\n"
 	"  73  a file cannot be created\n"
 	"  74  input or output failed, or authd's database failed\n"
-	"  75  try again: authd is busy, or a router has not confirmed that the\n"
-	"      sessions have ended\n"
-	"  77  no permission\n";
+	"  75  try again: authd is busy or did not answer in time, or a router has not\n"
+	"      confirmed that the sessions have ended\n"
+	"  77  no permission, or authd closed the connection\n";
 
 static void print_help(const struct ctl_command *c)
 {

@@ -80,11 +80,11 @@ static void check_cra_user(struct conf *c, void *map)
 	if (who->salt == NULL && conf_given(c, &who->iterations))
 		conf_fail(c, &who->iterations,
 			  "'iterations' is for a secret with 'salt': add 'salt', or "
-			  "leave it out");
+			  "leave out 'iterations'");
 	if (who->salt == NULL && conf_given(c, &who->keylen))
 		conf_fail(c, &who->keylen,
-			  "'keylen' is for a secret with 'salt': add 'salt', or leave it "
-			  "out");
+			  "'keylen' is for a secret with 'salt': add 'salt', or leave "
+			  "out 'keylen'");
 }
 
 static bool is_scram_salt(const char *text)
@@ -189,7 +189,7 @@ static void check_method(struct conf *c, void *map)
 			  "authenticator knows them (authctl principal add)");
 	else if (!dynamic && m->authenticator != NULL)
 		conf_fail(c, &m->authenticator,
-			  "'authenticator' is for 'type: dynamic', which asks it");
+			  "'authenticator' is for 'type: dynamic': leave it out");
 	else if (!dynamic && m->n_principals == 0)
 		conf_fail(c, NULL,
 			  "principals are missing: 'type: static' needs a map of "

@@ -200,18 +200,21 @@ static bool may_get(const struct config *cfg, size_t realm, const char *role)
 
 static void warn_of_reserved(struct conf *c, const struct permission *p)
 {
-	if (strcmp(p->uri, "wamp") != 0 && strncmp(p->uri, "wamp.", 5) != 0)
+	bool wamp_itself = strcmp(p->uri, "wamp") == 0 && p->match != MATCH_PREFIX;
+
+	/* the prefix "wamp" also matches "wampum", which is not reserved */
+	if (!wamp_itself && strncmp(p->uri, "wamp.", 5) != 0)
 		return;
 	if (p->allow[ACTION_PUBLISH])
 		conf_warn(c, &p->uri,
 			  "'publish' has no effect here: clients cannot publish to URIs "
-			  "that begin with \"wamp.\"");
+			  "whose first component is \"wamp\"");
 	/* Without it, rights_pattern_rule would forbid such patterns. */
 	if (p->allow[ACTION_REGISTER])
 		conf_warn(
 			c, &p->uri,
 			"'register' matters here only for patterns that also match other "
-			"URIs: URIs that begin with \"wamp.\" are reserved");
+			"URIs: URIs whose first component is \"wamp\" are reserved");
 }
 
 static void warn_of_role(struct conf *c, const struct config_role *role)

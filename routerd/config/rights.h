@@ -103,8 +103,8 @@ const struct rule *rights_rule(const struct rights *rights, struct slice uri);
 /*
  * What these rights say about an action on all URIs that a client's pattern matches: the
  * most specific permission that matches all of them decides, unless a more specific one
- * that may match one of them denies the action. If there is no such permission, nothing
- * is allowed. Allocates nothing. Tries the permissions one by one.
+ * that may match one of them denies the action. If no permission matches all of
+ * them, nothing is allowed. Allocates nothing. Tries the permissions one by one.
  */
 const struct rule *rights_pattern_rule(const struct rights *rights, enum action action,
 				       enum match how, struct slice pattern);

@@ -62,7 +62,7 @@ static void log_outage(struct link *l, const char *why)
 		return;
 	snprintf(l->outage, sizeof(l->outage), "%s", why);
 	log_error(l->conf->name,
-		  "authenticator is %s available: logins wait socket=%s "
+		  "authenticator is %s available: logins and requests wait socket=%s "
 		  "reason=\"%s\"",
 		  still ? "still not" : "not", l->conf->socket, why);
 }

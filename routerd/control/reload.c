@@ -193,7 +193,8 @@ static void warn_of_changes(const struct reload *r, const struct config *cfg)
 	buf_put_u8(&names, '\0');
 	if (len > 0)
 		log_warn(NULL,
-			 "reload applies only roles, permissions and options of realms: "
+			 "reload applies only roles, permissions and options of realms "
+			 "except history: "
 			 "restart routerd to apply the other changes changed=\"%s\"",
 			 names.err == 0 ? (const char *)names.data : "too many to list");
 	buf_fini(&names);

@@ -73,8 +73,8 @@ void broker_seed(struct broker *b, uint64_t seed);
 
 /*
  * Makes a pinned subscription for each history in the list, and the histories
- * (history.h). Such a subscription exists without members, until broker_unpin. There are
- * no meta events about its beginning and end. To be called before anyone subscribes.
+ * (history.h). Such a subscription exists even without members, until broker_unpin. There
+ * are no meta events about its beginning and end. To be called before anyone subscribes.
  * E_NOMEM: call broker_unpin.
  */
 int broker_pin(struct realm *realm, const struct config_history *list, size_t n,

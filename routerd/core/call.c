@@ -332,7 +332,7 @@ bool call_start(struct realm *realm, struct call *c, struct callee *callee,
 	static const struct post_error undisclosed = {
 		WAMP_ERROR_DISCLOSE_ME,
 		"the callee must know its callers (disclose_caller), but a permission "
-		"of this role forbids it (disclose)"};
+		"of the caller's role forbids it (disclose)"};
 	const struct session *caller = c->by_caller.owner;
 	struct session *s = callee->node.owner;
 

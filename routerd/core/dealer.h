@@ -37,7 +37,10 @@ int dealer_init(struct dealer *d) MUSTCHECK; /* *d is zeroed; 0 or E_NOMEM */
 /* All sessions must have left. Also frees a zeroed struct, or one whose init failed. */
 void dealer_fini(struct dealer *d);
 
-/* Each function handles the post of the same name. It may take the post's payload. */
+/*
+ * dealer_call, dealer_chunk, dealer_cancel and dealer_yield handle the post of the same
+ * name. They may take the post's payload.
+ */
 void dealer_call(struct realm *realm, struct session *s, struct post *p);
 /*
  * Returns true if the session already has a call in flight with this request id: CANCEL

@@ -15,8 +15,9 @@
  * 7. on_leave
  *
  * A membership or registration ends when its meta event is posted; until then it is
- * still counted and listed. But a callee gets no calls after its session has left: a
- * request that finds it ends it (registration_find).
+ * still counted and listed. But a callee gets no calls after its session has left
+ * (registration_take). A request that finds a registration whose callees have all left
+ * ends the registration (registration_find).
  *
  * Internal to core/. Call it on the owner's thread.
  */

@@ -35,9 +35,8 @@ static struct post meta_error(struct realm *realm, struct post_error error)
 /* The result that was written. Frees the writer, which is NULL if out of memory. */
 static struct post meta_result(struct realm *realm, struct payload_writer **w)
 {
-	static const struct post_error too_long = {
-		WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED,
-		"the result is larger than the largest message"};
+	static const struct post_error too_long = {WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED,
+						   "the result is longer than 16 MiB"};
 	struct post result = {.type = POST_RESULT};
 	int err = *w == NULL ? E_NOMEM : payload_finish(w, &result.payload);
 

@@ -2,9 +2,9 @@
 /*
  * A realm, with its sessions, broker and dealer (specification: "Publish and Subscribe",
  * "Remote Procedure Calls"). One worker, the owner, routes all messages of a realm. A
- * realm's input and output are posts, and the output depends only on the input. core/
- * uses no sockets, locks or clock, and does not read payloads: posts carry the time, and
- * the worker runs the wheel that holds the deadlines.
+ * realm's input and output are posts, and the output depends only on the input and on a
+ * random seed. core/ uses no sockets, locks or clock, and of a payload it reads only the
+ * URI: posts carry the time, and the worker runs the wheel that holds the deadlines.
  *
  * All functions run on the thread of the worker that owns the realm.
  */
@@ -20,8 +20,9 @@ struct policy;
 struct realm;
 
 /*
- * Limits of one session, and of queues. The realm answers a request beyond a limit with
- * an ERROR.
+ * Limits of one session, of queues, and of retained events. The realm answers a request
+ * beyond a limit with an ERROR, but an event beyond the limits of retained events is
+ * published and not retained.
  */
 struct realm_limits {
 	uint32_t subscriptions;
@@ -37,7 +38,8 @@ struct realm_limits {
 	uint32_t retained_topics;
 	size_t retained_bytes;
 	uint64_t retained_age_ms;
-	/* Bytes of the retained events that one SUBSCRIBE gets; more than one event. */
+	/* Bytes of the retained events that one SUBSCRIBE gets. A single event may be
+	 * longer. */
 	size_t retained_answer;
 };
 
@@ -146,9 +148,9 @@ struct realm *realm_new(uint16_t slot, unsigned n_workers,
 
 /*
  * Puts a policy into force, and takes a reference to it. Except at the first time, begins
- * a walk (realm_work) that takes away the subscriptions and registrations that the
- * sessions' roles do not allow any more. A later policy must not be older; if a walk is
- * unfinished, it begins anew.
+ * a walk (realm_work) that takes away the subscriptions, registrations and testaments
+ * that the sessions' roles do not allow any more. A later policy must not be older; if a
+ * walk is unfinished, it begins anew.
  */
 void realm_set_policy(struct realm *realm, struct policy *policy);
 /* True if the walk is unfinished. *revoked_out: how many it has taken away so far. */
@@ -197,7 +199,7 @@ void realm_deadline_passed(struct wheel_node *node, void *arg);
  * Work that can wait until posts are handled: the walks of meta procedures, long queues
  * of calls, taking over registrations with many callees, taking away what a new policy
  * forbids, and ending the calls, registrations and memberships of sessions that have
- * left. realm_work does one slice of it, if there is any. A post, a deadline, a
+ * left. realm_work does one slice of each kind, if there is any. A post, a deadline, a
  * revocation or a new policy may create such work.
  */
 bool realm_has_work(const struct realm *realm);

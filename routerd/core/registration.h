@@ -54,11 +54,12 @@ struct callee {
 	struct id_node node; /* owner: the session, id: the registration's */
 	LIST_ENTRY(callee) of_session;
 	TAILQ_ENTRY(callee) of_registration;
-	/* NULL after UNREGISTER, while the session still works on calls */
+	/* NULL when it is no longer a callee, while calls still count towards its limit
+	 */
 	struct registration *registration;
 	uint64_t number; /* a callee that registers later has a higher one */
 	uint32_t limit;  /* of calls at the same time; 0: no limit */
-	uint32_t active; /* calls that count towards the limit; 0 if there is none */
+	uint32_t active; /* calls that count towards the limit; without a limit 0 */
 	bool is_free;    /* it is in registration.free */
 	bool discloses;  /* it must know its callers (disclose_caller) */
 	/* It has announced what progressive input needs: progressive_call_invocations and
@@ -89,7 +90,7 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
  * A REGISTER with force_reregister takes a registration over: it takes off all callees,
  * and then the session registers the procedure anew, with a new id. A registration may
  * have 100,000 callees, so this is done in slices (registration_work). Meanwhile the
- * callees that are left get calls, and nobody else can register the procedure. Calls that
+ * remaining callees get calls, and nobody else can register the procedure. Calls that
  * wait in the queue go to the new callee. If the new callee leaves before the last slice,
  * the registration ends with its last callee.
  *
@@ -98,9 +99,9 @@ void registration_unregister(struct realm *realm, struct session *s, struct post
 void registration_work(struct realm *realm);
 
 /*
- * Ends a callee against its will, and tells it if it understands that. The calls that it
- * works on go on. The reason is the payload's URI; if payload is NULL, it is `reason`, a
- * constant.
+ * Ends a callee against its will. The session's worker tells the client, if the client
+ * understands it. The calls that the callee works on go on. The reason is the payload's
+ * URI; if payload is NULL, it is `reason`, a constant.
  */
 void registration_revoke(struct realm *realm, struct callee *callee, const char *reason,
 			 struct payload *payload);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Retained events (specification: "Event Retention"): a topic keeps the last event that
- * was published with `retain`, for sessions that subscribe later with `get_retained`. It
- * also keeps a few newer events that only some sessions may have. Such a session gets the
- * newest event that it may have.
+ * Retained events (specification: "Event Retention"), for sessions that subscribe later
+ * with `get_retained`. Of the events published with `retain`, a topic keeps the last one
+ * that all sessions may have, and a few newer ones that only some sessions may have. A
+ * session gets the newest event that it may have.
  *
  * The events are in the memory of the process only. If the store is full, the event of a
  * new topic is not kept: to drop events of other topics instead would let one publisher
  * erase those of others. If the event of a known topic does not fit, the topic loses its
  * older events, so that nobody takes an old event for the last one.
  *
- * To find the topics that a pattern matches, pattern_search visits no other topics. For
- * core/ only; on the owner's thread only.
+ * pattern_search finds the topics that a pattern matches, without visiting all topics.
+ * For core/ only; on the owner's thread only.
  */
 #ifndef ROUTERD_CORE_RETAINED_H
 #define ROUTERD_CORE_RETAINED_H

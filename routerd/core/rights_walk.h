@@ -7,9 +7,9 @@
  * the past; and those whose role was removed, because their workers end them.
  *
  * The walk is split into slices, and the realm handles posts in between. It visits only
- * the sessions that had joined when it began, and only what they had then. The realm
- * checks each later SUBSCRIBE, REGISTER and testament against the new policy
- * (session_refuse_denied).
+ * the sessions that had joined when it began, and may miss what a session gets after
+ * that: the realm checks each later SUBSCRIBE, REGISTER and testament against the new
+ * policy (session_refuse_denied).
  *
  * Internal to core/. Call it on the owner's thread.
  */

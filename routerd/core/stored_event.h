@@ -19,7 +19,8 @@ struct stored_event {
 	struct identity *disclosed;     /* counted; the publisher, or NULL */
 	uint64_t publication;           /* id */
 	uint64_t publisher;             /* its WAMP session id; 0: the router itself */
-	uint64_t published_ms;          /* Unix time; 0: not known */
+	/* in a history: Unix time; of a retained event: the time of realm.now_ms */
+	uint64_t published_ms;
 	/* For whoever stores it: its place in the order of publication. */
 	uint64_t number;
 	uint8_t trust; /* the publisher's trust level plus 1; 0: none */

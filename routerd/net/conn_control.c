@@ -70,8 +70,9 @@ static void pong_raw(struct conn *c, struct slice payload)
 	uint8_t head[RAWSOCKET_HEAD_LEN];
 
 	if (payload.len > conn_send_max(c)) {
-		conn_protocol_error(c, WS_CLOSE_PROTOCOL,
-				    "a ping is longer than its sender's message limit");
+		conn_protocol_error(
+			c, WS_CLOSE_PROTOCOL,
+			"a ping is longer than the messages that its sender accepts");
 		return;
 	}
 	rawsocket_head_write(head, RAWSOCKET_PONG, payload.len);

@@ -23,7 +23,7 @@ extern const struct conn_handler attach_handler;
 void attach_post(struct peers *ps, struct post *p);
 
 /*
- * Remembers the revocation, and refuses the matching handshakes. Sessions, and logins in
+ * Remembers the revocation, and refuses the matching logins. Sessions, and logins in
  * state JOINING, are only counted here: the realm's owner ends them. If several
  * revocations match a client, only the first counts it. A dry run is not remembered, and
  * ends nothing.
@@ -44,14 +44,14 @@ static inline bool attach_reloading(const struct peers *ps)
 
 /*
  * Continues a reload for at most 1 ms. Gives each session the rights that its role has in
- * the new policy; ends sessions and refuses handshakes if their role was removed. True if
+ * the new policy; ends sessions and refuses logins if their role was removed. True if
  * peers are left for the next turn.
  */
 bool attach_reload_some(struct peers *ps);
 
 /*
- * Ends a reload: sends POST_RELOADED. No peer may be left. revoked: the subscriptions and
- * registrations that the worker's realms have taken away from sessions.
+ * Ends a reload: sends POST_RELOADED. No peer may be left. revoked: the subscriptions,
+ * registrations and testaments that the worker's realms have taken away from sessions.
  */
 void attach_reload_end(struct peers *ps, uint32_t revoked);
 

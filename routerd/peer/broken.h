@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Records the broken calls of each session.
+ *
  * A call is broken at its caller if one of its progressive results could not be delivered
  * to the caller. The caller gets no further progressive results of a broken call, and it
  * gets an ERROR in place of the final RESULT, so that it cannot mistake a part of the

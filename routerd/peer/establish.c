@@ -75,7 +75,7 @@ void login_fail(struct peer *p, const char *fmt, ...)
 		 text, p->login->peer_name.text, p->login->asked_realm.text,
 		 p->login->asked_authid.text, p->login->corr);
 	snprintf(text, sizeof(text),
-		 "the login failed because of an error on the server: ask its "
+		 "the login failed because of an error on the router: ask its "
 		 "administrator, and name corr %s",
 		 p->login->corr);
 	peer_abort(p, WAMP_ERROR_AUTHENTICATION_FAILED, slice_str(text));
@@ -354,8 +354,9 @@ void login_refused(struct peer *p, const struct post *post)
 	if (post->revocation != NULL)
 		login_revoked(p, post->revocation);
 	else
-		login_try_again(p, "too many revocations at once, the session id is "
-				   "taken, or out of memory");
+		login_try_again(p, "the realm did not accept the session: too many "
+				   "revocations at once, a session id that is taken, or "
+				   "out of memory");
 }
 
 /* Sends WELCOME. Returns the errors of peer_send. */

@@ -21,7 +21,7 @@
 
 struct peer;
 
-/* The limit on open inputs of a session, and also on answered ones in the table. */
+/* The limit on a session's inputs that are not answered, and also on answered ones. */
 enum { INPUTS_MAX = 64 };
 
 struct open_input {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Logins: from HELLO to WELCOME or ABORT (specification: "Session Establishment",
+ * Logins, which end with WELCOME or ABORT (specification: "Session Establishment",
  * "Authentication").
  *
  * A login begins at the upgrade; with RawSocket, and for a further session on the same
@@ -37,7 +37,7 @@ struct login {
 	struct sock_name peer_name;
 	uint64_t session; /* the id that the session will have; 0 before HELLO */
 	struct wamp_features features; /* announced in HELLO */
-	uint64_t deadline_ms; /* the end of the handshake; clock of common/loop */
+	uint64_t deadline_ms;          /* when the login must end; clock of common/loop */
 	/* The realm and authid in HELLO, for log lines. */
 	struct log_quoted asked_realm, asked_authid;
 	/*

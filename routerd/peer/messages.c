@@ -136,7 +136,8 @@ static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosur
 		return true;
 	if (rule == DISCLOSURE_REFUSE && m->disclose) {
 		refuse(p, m, WAMP_ERROR_DISCLOSE_ME,
-		       "disclose_me: this role may not disclose its identity");
+		       "disclose_me: this session's role may not disclose who the client "
+		       "is");
 		return false;
 	}
 	post->disclose = rule == DISCLOSURE_FORCE ? DISCLOSE_YES : DISCLOSE_NEVER;

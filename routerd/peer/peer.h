@@ -6,7 +6,7 @@
  * peer/deliver.
  *
  * The worker's thread only. A peer is stored in its connection's memory. It exists from
- * the upgrade until the handler `closed` is called.
+ * the upgrade, or from the handshake of RawSocket, until the handler `closed` is called.
  */
 #ifndef ROUTERD_PEER_PEER_H
 #define ROUTERD_PEER_PEER_H

@@ -72,7 +72,8 @@ struct peer;
 	  "reports to authenticators lost because memory ran out")                       \
 	X(UNDELIVERABLE, "undeliverable", COUNTER,                                       \
 	  "messages not delivered: the receiver's serializer cannot encode them, they "  \
-	  "exceed its size limit, or it reads progressive results or chunks too slowly") \
+	  "exceed its size limit, or it reads progressive results, chunks or retained "  \
+	  "events too slowly")                                                           \
 	X(POSTS_STALE, "posts_for_gone_sessions", COUNTER,                               \
 	  "internal messages dropped because their session had ended")                   \
 	X(VERIFIES, "signatures_verified", COUNTER, "signatures of logins verified")

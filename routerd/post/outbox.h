@@ -2,7 +2,7 @@
 /*
  * The implementation of post_send: an outbox stages a worker's posts in the mailboxes.
  * Posts to other workers leave at the end of the turn. Posts to the worker itself are
- * staged in the same way, and the worker takes them out in the same turn.
+ * staged in the same way; the worker takes them out in the same turn or the next.
  *
  * An outbox belongs to its worker's thread.
  */

@@ -9,7 +9,7 @@
  * reference-counted objects. post_send takes the references from the sender, and the
  * handler of the post drops them (post_drop). A post contains no pointer into another
  * worker's memory, and post_send never waits for an answer. A worker sends posts to
- * itself with the same functions; it handles them later in the same turn.
+ * itself with the same functions; it handles them later, in the same turn or the next.
  *
  * Posts from one worker to another arrive in the order in which they were sent. A session
  * never moves to another worker, and neither does a realm, so posts between a session and
@@ -57,8 +57,8 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   wants the retained events */                                                  \
 	X(SUBSCRIBE, REALM, NOTHING)                                                     \
 	X(UNSUBSCRIBE, REALM, NOTHING) /* request, id: subscription */                   \
-	/* request, payload, options, acknowledge, exclude_me, disclose, trust; retain   \
-	   the event */                                                                  \
+	/* request, payload, options, acknowledge, exclude_me, disclose, trust; retain:  \
+	   the topic keeps the event */                                                  \
 	X(PUBLISH, REALM, NOTHING)                                                       \
 	/* request, payload (procedure), match, created_ms, generation, invoke,          \
 	   concurrency, force; disclose: the callee must know its callers */             \
@@ -134,15 +134,16 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	   the publisher, or NULL; trust, payload, options */                            \
 	X(EVENT, MEMBERS, EVENT)                                                         \
 	/* From the owner directly to one subscriber: in place of an EVENT to its        \
-	   worker, or, if retain is set, a retained event. Same fields as EVENT, except  \
-	   exclude_me and more. The subscriber has passed the lists; options is set only \
-	   if it describes the payload */                                                \
+	   worker, or, if retain is set, a retained event. session is the receiver; the  \
+	   other fields are those of EVENT, except exclude_me and more. The subscriber   \
+	   has passed the lists; options is set only if it describes the payload */      \
 	X(EVENT_ONE, PEER, DISCLOSED)                                                    \
 	/* to the publisher: its event was not retained, because the realm's store is    \
 	   full */                                                                       \
 	X(NOT_RETAINED, PEER, NOTHING)                                                   \
                                                                                          \
-	/* Between worker 0 and all workers, worker 0 included */                        \
+	/* Between worker 0 and all workers, worker 0 included; DRAIN and DRAINED go     \
+	   from each worker to all */                                                    \
 	X(LOGIN, CONTROL, LOGIN)          /* session; login: question */                 \
 	X(AUTHORIZE, CONTROL, LOGIN)      /* session; login: question */                 \
 	X(LOGIN_CANCEL, CONTROL, NOTHING) /* session: it no longer needs an answer */    \
@@ -195,10 +196,10 @@ struct post_kind {
 extern const struct post_kind post_kinds[POST_TYPE_COUNT];
 
 /*
- * Describes an ERROR from the router. If text is set, Arguments is [text]; if there is a
- * payload, its URI is appended to the text. If text is NULL, the payload's URI is the
- * text. If uri is NULL, the ERROR comes from a callee: the payload contains its URI and
- * arguments, and the options describe them.
+ * Describes an ERROR. If uri is NULL, it comes from a callee: the payload contains its
+ * URI and arguments, and the options describe them. Otherwise it comes from the router.
+ * Then, if text is set, Arguments is [text], and if there is a payload, its URI is
+ * appended to the text. If text is NULL, the payload's URI is the text.
  */
 struct post_error {
 	const char *uri;  /* a constant */
@@ -346,7 +347,7 @@ struct post {
 		struct login_message *login; /* owned */
 		struct {
 			struct revocation_counts counts;
-			/* subscriptions and registrations taken away from sessions */
+			/* subscriptions, registrations and testaments taken away */
 			uint32_t revoked;
 		};
 		struct {
@@ -366,7 +367,7 @@ struct outbox;
 
 /*
  * Sends a post and takes the references that *p holds. False if out of memory; the caller
- * then keeps the references. Back-pressure bounds the number of posts in flight.
+ * then keeps the references. Pressure (common/mailbox.h) bounds the posts in flight.
  */
 bool post_send(struct outbox *ob, unsigned to_worker, const struct post *p) MUSTCHECK;
 

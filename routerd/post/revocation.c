@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Revocations, and the list that a worker remembers; see revocation.h. */
+/*
+ * Revocations; any thread. Also the list that a worker remembers; the worker's thread.
+ * See revocation.h.
+ */
 #include "routerd/post/revocation.h"
 
 #include <stdlib.h>

@@ -2,13 +2,13 @@
 /*
  * A revocation: an authenticator's notice that some principals may no longer be
  * connected. control/ makes it and posts it to every worker. It is immutable and
- * reference-counted. A call of a meta procedure that kills sessions makes one, too: the
- * owner of the realm uses its authid or role, and the killed sessions get its uri and
- * message.
+ * reference-counted. A call of a meta procedure that kills sessions, or takes something
+ * away from one, makes one, too: it names the sessions, and has the uri and message that
+ * they get.
  *
  * A revocation ends live sessions at once. It must also stop logins whose look-up is
  * older than the change. So each worker remembers revocations, in its own struct
- * revocations, for as long as a handshake can last. A struct revocations belongs to its
+ * revocations, for as long as a login can last. A struct revocations belongs to its
  * worker's thread.
  */
 #ifndef ROUTERD_POST_REVOCATION_H
@@ -37,7 +37,7 @@ struct revocation {
 /* The number of clients that a revocation matched. */
 struct revocation_counts {
 	uint32_t sessions; /* live sessions that were ended */
-	uint32_t pending;  /* handshakes that were refused */
+	uint32_t pending;  /* logins that were refused */
 };
 
 /* Makes a copy of *from and its texts, with one reference. NULL if out of memory. */

@@ -88,7 +88,7 @@ def test_the_log_names_each_reason_once(fake, start_routerd):
     routerd.wait_log("authenticator is available")
 
     def reasons():
-        return re.findall(r"authenticator is ((?:still )?not) available: logins wait socket=\S+ reason=\"(.*?)\"", routerd.log())
+        return re.findall(r"authenticator is ((?:still )?not) available: logins and requests wait socket=\S+ reason=\"(.*?)\"", routerd.log())
 
     fake.stop()
     wait_for(lambda: len(reasons()) == 2, "that nobody listens")

@@ -597,7 +597,7 @@ static void errors_in_auth(void **state)
 		 "4:41: 'principals': expected 1 to 1024 elements, not 0"},
 		{"cryptosign: {type: static, authenticator: authd, "
 		 "principals: {a: {role: user, authorized_keys: [" A_KEY "]}}",
-		 "4:44: 'authenticator' is for 'type: dynamic', which asks it"},
+		 "4:44: 'authenticator' is for 'type: dynamic': leave it out"},
 		{"cryptosign: {type: dynamic, authenticator: authd, "
 		 "principals: {a: {role: user, authorized_keys: [" A_KEY "]}}",
 		 "4:64: principals are for 'type: static': with 'type: dynamic' the "
@@ -666,12 +666,12 @@ static void errors_in_auth(void **state)
 		 "'secret_credential'"},
 		{"wampcra: {type: static, users: {a: {role: user, secret: s, keylen: "
 		 "32}}",
-		 "4:69: 'keylen' is for a secret with 'salt': add 'salt', or leave it "
-		 "out"},
+		 "4:69: 'keylen' is for a secret with 'salt': add 'salt', or leave out "
+		 "'keylen'"},
 		{"wampcra: {type: static, users: {a: {role: user, secret: s, iterations: "
 		 "9}}",
 		 "4:73: 'iterations' is for a secret with 'salt': add 'salt', or leave "
-		 "it out"},
+		 "out 'iterations'"},
 		{"wampcra: {type: static, users: {a: {role: user, secret: s, salt: s, "
 		 "keylen: 15}}",
 		 "4:78: 'keylen': expected an integer from 16 to 64, not '15'"},

@@ -154,12 +154,22 @@ static void warnings_of_realms(void **state)
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true, register: true}}]}]}",
 	     "4:51: warning: 'register' matters here only for patterns that also match "
-	     "other URIs: URIs that begin with \"wamp.\" are reserved");
+	     "other URIs: URIs whose first component is \"wamp\" are reserved");
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp.a, allow: {call: true, publish: true}}]}]}",
 	     "4:51: warning: 'publish' has no effect here: clients cannot publish to "
-	     "URIs that begin with \"wamp.\"");
+	     "URIs whose first component is \"wamp\"");
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
+	     "wamp, allow: {call: true, publish: true}}]}]}",
+	     "4:51: warning: 'publish' has no effect here: clients cannot publish to "
+	     "URIs whose first component is \"wamp\"");
+	/* it also matches "wampum" */
+	warn(AUTHS TRANSPORTS
+	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
+	     "wamp, match: prefix, allow: {call: true, publish: true}}]}]}",
+	     NULL);
 	warn(AUTHS TRANSPORTS
 	     "realms:\n- {name: r, roles: [{name: u, permissions: [{uri: "
 	     "wamp., match: prefix, allow: {call: true, subscribe: true}}]}]}",

@@ -122,7 +122,8 @@ static void a_callee_asks_who_calls(void **state)
 			expect_error(
 				c, alice, WAMP_CALL, k, WAMP_ERROR_DISCLOSE_ME,
 				"the callee must know its callers (disclose_caller), but "
-				"a permission of this role forbids it (disclose)");
+				"a permission of the caller's role forbids it "
+				"(disclose)");
 			continue;
 		}
 		/* the refused call has taken no INVOCATION's id */

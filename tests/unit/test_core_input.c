@@ -164,7 +164,7 @@ static void test_details_are_repeated(void **state)
 				.payload = payload("p.x", "[1]")});
 	expect_error(c, alice, WAMP_CALL, 7, WAMP_ERROR_DISCLOSE_ME,
 		     "the callee must know its callers (disclose_caller), but a "
-		     "permission of this role forbids it (disclose)");
+		     "permission of the caller's role forbids it (disclose)");
 	open_input(c, 7, 3);
 	chunk(c, 7, CHUNK_LAST);
 	assert_null(expect(c, bob, POST_INVOCATION, 3).disclosed);

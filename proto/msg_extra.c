@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads a text from a dict that msg_read has checked; see msg.h. No state; any thread. */
+/*
+ * Finds a key in a dict that msg_read has stored as encoded, and reads its text; see
+ * msg.h. No state; any thread.
+ */
 #include "proto/msg.h"
 
 /*

@@ -56,7 +56,8 @@ struct worker {
 	struct timer deadline_timer;
 	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
 	uint64_t turn_ms;           /* when the previous turn began */
-	/* Unix time minus the loop's time in this turn; for histories. */
+	/* Add this to the loop's time to get the Unix time. Set in each turn; histories
+	 * store the Unix time of events. */
 	int64_t unix_offset_ms;
 	struct control *control; /* worker 0; else NULL */
 

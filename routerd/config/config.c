@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Reads the top level of the configuration and checks its cross-references; see config.h.
- * The tables here and in config_{realms,listeners,auth}.c list all keys of a file.
+ * The tables here, in config_realms.c, config_listeners.c and config_auth.c list all
+ * keys of a file.
  * One thread reads a file; any thread may call the functions at the end.
  */
 #include "routerd/config/config.h"

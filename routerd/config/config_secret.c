@@ -138,7 +138,7 @@ void config_secret_read(struct conf *c, struct config_secret *secret, const char
 		read_credential(c, secret);
 }
 
-/* --- the node's key --- */
+/* --- the router's own key, node_key_file --- */
 
 /* Reads the 32 bytes of a private key. */
 static bool read_seed(const struct secret_file *f, int fd,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls whose input comes in chunks (specification: "Progressive Call Invocations"); the
- * owner's thread. See call.h and dealer.h.
+ * Handles calls whose input comes in several CALL messages, the chunks (specification:
+ * "Progressive Call Invocations"); the owner's thread. See call.h and dealer.h.
  *
- * The worker of the caller says which CALL continues an earlier one. All chunks of a call
- * go to the same callee, with the same INVOCATION.Request and with what the first CALL
- * asked for. A call ends with its answer, even if its input is still open; chunks that
- * come later are dropped.
+ * The caller's worker knows which CALL continues an earlier one, and says so in the post.
+ * All chunks of a call go to the same callee, with the same INVOCATION.Request and with
+ * what the first CALL asked for. A call ends with its answer, even if its input is still
+ * open; chunks that come later are dropped.
  */
 #include "routerd/core/call.h"
 

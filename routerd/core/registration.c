@@ -161,8 +161,8 @@ struct callee *registration_take_for_input(struct realm *realm, struct registrat
 }
 
 /*
- * With the policy first, the callee that registered after the last one that was asked;
- * with last, the one that registered before it.
+ * With the policy `first`, the next callee is the one that registered after the callee
+ * that was asked last; with `last`, the one that registered before it.
  */
 struct callee *registration_take_next(struct realm *realm, struct registration *reg,
 				      const uint64_t *tried, unsigned n_tried)
@@ -515,7 +515,7 @@ void registration_work(struct realm *realm)
 		take_off_some(realm, reg);
 }
 
-/* Handles a REGISTER with force_reregister of a procedure that has callees. */
+/* Handles a REGISTER with force_reregister if the procedure already has callees. */
 static NOINLINE void take_over(struct realm *realm, struct session *s,
 			       struct registration *reg, struct post *p)
 {
@@ -525,7 +525,7 @@ static NOINLINE void take_over(struct realm *realm, struct session *s,
 	if (refuse_at_limit(realm, s, p,
 			    registration_callee(d, s, reg->pattern.by_id.id) != NULL))
 		return;
-	/* all the memory that it needs, so that it cannot fail halfway */
+	/* Allocate everything first: a takeover cannot be undone halfway. */
 	t = malloc(sizeof(*t));
 	if (t != NULL)
 		t->callee = calloc(1, sizeof(*t->callee));

@@ -27,9 +27,9 @@ enum {
 };
 
 struct retained {
-	/* retained_topic.pattern. The topics are in the index as prefixes, because it can
-	 * search those. Its list of prefixes is in the order of the topics' last events.
-	 */
+	/* Contains retained_topic.pattern. The topics are stored as prefixes, because
+	 * pattern_search searches prefixes. The index's list of prefixes is kept in the
+	 * order in which the topics got their last events. */
 	struct pattern_index topics;
 	size_t bytes;         /* of the topics and their events; see retained_bytes */
 	uint64_t last_number; /* of a stored event or a topic */

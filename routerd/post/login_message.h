@@ -5,7 +5,7 @@
  * (control/questions).
  *
  * A login message has one owner at a time: first the post that carries it, then the
- * handler of that post. Any thread.
+ * function that handles the post. The owner may call these functions on any thread.
  */
 #ifndef ROUTERD_POST_LOGIN_MESSAGE_H
 #define ROUTERD_POST_LOGIN_MESSAGE_H

@@ -272,10 +272,12 @@ enum disclose {
 	DISCLOSE_NEVER = 2,
 };
 
-/* Which part of a call's input a CALL or INVOCATION contains (specification: "Progressive
- * Call Invocations"). */
+/*
+ * The input of a call may come in several CALL messages, called chunks (specification:
+ * "Progressive Call Invocations"). This says which chunk a CALL or INVOCATION contains.
+ */
 enum call_chunk {
-	CHUNK_NONE = 0, /* all of it; most calls have no progressive input */
+	CHUNK_NONE = 0, /* the whole input, as in most calls */
 	CHUNK_FIRST = 1,
 	CHUNK_NEXT = 2,
 	CHUNK_LAST = 3,

@@ -57,8 +57,10 @@ def why_left_out(item):
             return reason
     if transport == "websocket":
         return None
-    if "kind" in params and not peers.serializers(params["kind"], transport):
-        return "clients that do not speak the transport"
+    if "kind" in params:
+        spoken = peers.serializers(params["kind"], transport)
+        if not spoken or params.get("serializer", spoken[0]) not in spoken:
+            return "clients that do not speak the transport, or not with this serializer"
     if "1thread" in item.callspec.id:
         return "one thread over another transport than WebSocket"
     if item.get_closest_marker("websocket"):

@@ -53,8 +53,8 @@ void chunks_begin(struct realm *realm, struct call *c, struct registration *reg,
 		free(kept);
 		return;
 	}
-	/* the callee has asked to know its callers */
-	if (invocation->disclosed != NULL && kept->disclosed == NULL) {
+	/* call_start has told the callee who the caller is; so must the next chunks */
+	if (callee->discloses && kept->disclosed == NULL) {
 		const struct session *caller = c->by_caller.owner;
 
 		kept->disclosed = identity_ref(caller->identity);

@@ -9,210 +9,18 @@
 #include "proto/msg.h"
 #include "proto/uri.h"
 #include "routerd/peer/authorize.h"
+#include "routerd/peer/judge.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/meta_args.h"
 #include "routerd/peer/peer.h"
 #include "routerd/peer/testament_args.h"
-#include "routerd/post/meta_topic.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <time.h>
 
-/* --- checks before a message is posted --- */
-
-static const char *const action_names[ACTION_COUNT] = {
-	[ACTION_CALL] = "call",
-	[ACTION_REGISTER] = "register",
-	[ACTION_PUBLISH] = "publish to",
-	[ACTION_SUBSCRIBE] = "subscribe to",
-};
-
-/*
- * True if this URI or pattern is reserved for the router. Clients may subscribe to meta
- * topics. CALL is exempt: the URI may be a meta procedure; if not, the owner answers "no
- * such procedure".
- */
-static bool reserved(enum action action, enum match how, struct slice uri)
-{
-	return action != ACTION_CALL && uri_reserved(uri) &&
-	       (action != ACTION_SUBSCRIBE || meta_topics_matching(how, uri) == 0);
-}
-
-/* Remembers that a CALL is refused, so that the later chunks of its input are dropped. */
-static NOINLINE void refuse_input(struct peer *p, const struct msg *m)
-{
-	/* else a later chunk would be taken for a new call */
-	if (inputs_refuse(p, m->request) != 0)
-		peer_drop_no_memory(p, "a refused call");
-}
-
-/*
- * Refuses a request with an ERROR. Only counts and logs the refusal of a PUBLISH without
- * acknowledge, because such a PUBLISH gets no answer.
- */
-static void refuse_with_text(struct peer *p, const struct msg *m, const char *uri,
-			     struct slice text)
-{
-	if (UNLIKELY(m->type == WAMP_CALL && m->progress))
-		refuse_input(p, m);
-	if (m->type != WAMP_PUBLISH || m->acknowledge) {
-		peer_error(p, m->testament ? WAMP_CALL : m->type, m->request, uri, text);
-		return;
-	}
-	peers_count(p->peers, PEER_PUBLISHES_DROPPED);
-	peer_log(p, LOG_LEVEL_INFO,
-		 "publish dropped uri=%s error=%s reason=\"%s\" suppressed=%u",
-		 log_quote(m->uri).text, uri, log_quote_text(text).text);
-}
-
-static void refuse(struct peer *p, const struct msg *m, const char *uri, const char *text)
-{
-	refuse_with_text(p, m, uri, slice_str(text));
-}
-
-/* Writes an error text about an invalid URI or pattern. */
-static void quote_bad_uri(enum match how, struct slice uri, char *to, size_t size)
-{
-	snprintf(to, size, "invalid URI \"%s\": %s", log_quote_text(uri).text,
-		 uri_fault(how, uri));
-}
-
-static NOINLINE void refuse_bad_uri(struct peer *p, const struct msg *m, enum match how)
-{
-	char text[WAMP_MAX_URI + 128];
-
-	quote_bad_uri(how, m->uri, text, sizeof(text));
-	refuse(p, m, WAMP_ERROR_INVALID_URI, text);
-}
-
-/* Refuses a request that the session may not make: counts, logs, and sends an ERROR. If
- * text is empty, the ERROR contains a standard text. */
-static NOINLINE void deny_request(struct peer *p, const struct msg *m, enum action action,
-				  const char *uri, struct slice text)
-{
-	const struct identity *i = p->identity;
-	char ours[WAMP_MAX_URI + 64];
-
-	peers_count(p->peers, PEER_NOT_AUTHORIZED);
-	peer_log(p, LOG_LEVEL_INFO,
-		 "not authorized type=%s uri=%s realm=%s authid=%s authrole=%s "
-		 "session=%" PRIu64 " suppressed=%u",
-		 wamp_type_name(m->type), log_quote(m->uri).text,
-		 log_quote(i->realm_name).text, log_quote(i->authid).text,
-		 log_quote(i->authrole).text, i->session);
-	snprintf(ours, sizeof(ours), "this session's role may not %s <%.*s>",
-		 action_names[action], (int)m->uri.len, (const char *)m->uri.p);
-	refuse_with_text(p, m, uri, text.len > 0 ? text : slice_str(ours));
-}
-
-/*
- * Refuses a request about which the authorizer has not decided. detail is for the log,
- * text for the client.
- */
-static void not_decided(struct peer *p, const struct msg *m, const char *detail,
-			struct slice text)
-{
-	peers_count(p->peers, PEER_AUTHORIZATIONS_FAILED);
-	peer_log(p, LOG_LEVEL_ERROR,
-		 "authorization failed type=%s uri=%s authid=%s reason=\"%s\" "
-		 "suppressed=%u",
-		 wamp_type_name(m->type), log_quote(m->uri).text,
-		 log_quote(p->identity->authid).text, detail);
-	refuse_with_text(p, m, WAMP_ERROR_AUTHORIZATION_FAILED, text);
-}
-
-/*
- * Sets post->disclose: does the receiver learn who the sender is? False if the request
- * has been refused, because its permission forbids disclose_me.
- */
-static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosure rule,
-			     struct post *post)
-{
-	post->disclose = m->disclose ? DISCLOSE_YES : DISCLOSE_NO;
-	if (LIKELY(rule == DISCLOSURE_ALLOW))
-		return true;
-	if (rule == DISCLOSURE_REFUSE && m->disclose) {
-		refuse(p, m, WAMP_ERROR_DISCLOSE_ME,
-		       "disclose_me: this session's role may not disclose who the client "
-		       "is");
-		return false;
-	}
-	post->disclose = rule == DISCLOSURE_FORCE ? DISCLOSE_YES : DISCLOSE_NEVER;
-	return true;
-}
-
-/*
- * Asks the authorizer, or reads its answer if it has answered. True if the request is
- * allowed. False if the request waits, or has been refused.
- */
-static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action,
-				struct post *post)
-{
-	struct authorize_refusal r;
-
-	/* The call was allowed by an earlier answer; the client is about to learn
-	 * whether it may publish its testament. */
-	if (action == ACTION_CALL && authorize_has_answer(p, ACTION_PUBLISH))
-		return judge_disclosure(p, m, DISCLOSURE_ALLOW, post);
-	if (!authorize_has_answer(p, action)) {
-		const char *why = authorize_ask(p, m, action, p->peers->message);
-
-		if (why != NULL)
-			not_decided(p, m, why, slice_str(why));
-		return false;
-	}
-	switch (authorize_read(p, &r)) {
-	case AUTHORIZE_DISCLOSED:
-		/* a REGISTER or SUBSCRIBE has no receiver */
-		if (action == ACTION_CALL || action == ACTION_PUBLISH)
-			return judge_disclosure(p, m, DISCLOSURE_FORCE, post);
-		/* fall through */
-	case AUTHORIZE_ALLOWED:
-		return judge_disclosure(p, m, DISCLOSURE_ALLOW, post);
-	case AUTHORIZE_DENIED:
-		deny_request(p, m, action, r.uri, r.text);
-		return false;
-	case AUTHORIZE_FAILED:
-		not_decided(p, m, r.detail, r.text);
-		return false;
-	}
-	return false;
-}
-
-/*
- * Checks a request before it is posted to the owner, and puts into the post what the
- * owner must know about the permission. post->match says whether the URI is a pattern.
- * False if the request has been refused, or if it waits for the authorizer.
- */
-static bool permitted(struct peer *p, const struct msg *m, enum action action,
-		      struct post *post)
-{
-	enum match how = (enum match)post->match;
-
-	if (how == MATCH_EXACT ? !uri_valid(m->uri) : uri_fault(how, m->uri) != NULL) {
-		refuse_bad_uri(p, m, how);
-		return false;
-	}
-	if (reserved(action, how, m->uri)) {
-		refuse(p, m, WAMP_ERROR_INVALID_URI,
-		       action == ACTION_SUBSCRIBE
-			       ? "there is no meta event with this topic"
-			       : "URIs whose first component is \"wamp\" are reserved");
-		return false;
-	}
-	const struct rule *rule = rights_judge(p->rights, action, how, m->uri);
-	post->trust = rule->trust;
-	if (rule_allows(rule, action))
-		return judge_disclosure(p, m, rule->disclose[action], post);
-	/* a role with an authorizer has no permissions of its own */
-	if (rights_authorizer(p->rights) != NULL)
-		return authorized(p, m, action, post);
-	deny_request(p, m, action, WAMP_ERROR_NOT_AUTHORIZED, slice_of(NULL, 0));
-	return false;
-}
+/* --- from a message to a post --- */
 
 /*
  * Refuses a request with an option that is not served. If the option were ignored, the
@@ -222,48 +30,14 @@ static bool option_served(struct peer *p, const struct msg *m, bool served,
 			  const char *text)
 {
 	if (!served)
-		refuse(p, m, WAMP_ERROR_OPTION_NOT_ALLOWED, text);
+		judge_refuse(p, m, WAMP_ERROR_OPTION_NOT_ALLOWED, text);
 	return served;
 }
 
-/*
- * Aborts the session if the message uses ppt_scheme and HELLO did not announce payload
- * passthru mode for the role that sends it. enc_algo needs no announcement.
- */
-static NOINLINE bool passthru_announced(struct peer *p, const struct msg *m)
-{
-	enum wamp_role role = m->type == WAMP_PUBLISH ? WAMP_ROLE_PUBLISHER
-			      : m->type == WAMP_CALL  ? WAMP_ROLE_CALLER
-						      : WAMP_ROLE_CALLEE;
-	uint8_t features = p->identity->features.of[role];
-	char text[120];
-
-	if ((m->passthru & BIT(MSG_PPT_SCHEME)) == 0 ||
-	    (features & WAMP_FEATURE_PAYLOAD_PASSTHRU_MODE) != 0)
-		return true;
-	snprintf(text, sizeof(text),
-		 "%s.%s.ppt_scheme: HELLO must announce payload_passthru_mode in role %s",
-		 wamp_type_name(m->type), m->type == WAMP_ERROR ? "Details" : "Options",
-		 role == WAMP_ROLE_PUBLISHER ? "publisher"
-		 : role == WAMP_ROLE_CALLER  ? "caller"
-					     : "callee");
-	peer_violation(p, text);
-	return false;
-}
-
-/*
- * False if the message uses a feature that the client has not announced: the session is
- * then aborted, because such options change the meaning of a message.
- */
-static inline bool announced(struct peer *p, const struct msg *m)
-{
-	return LIKELY(m->passthru == 0) || passthru_announced(p, m);
-}
-
-/* The same for a CALL, which may also have progressive input. */
+/* Like judge_announced, for a CALL, which may also have progressive input. */
 static NOINLINE bool call_announced(struct peer *p, const struct msg *m)
 {
-	if (!announced(p, m))
+	if (!judge_announced(p, m))
 		return false;
 	if (!m->progress)
 		return true;
@@ -294,7 +68,7 @@ static void not_posted(struct peer *p, const struct msg *m, struct post *post)
 	    post->type == POST_CHUNK || post->type == POST_UNDELIVERABLE)
 		conn_drop(p->conn);
 	else
-		refuse(p, m, WAMP_ERROR_UNAVAILABLE, "the router is out of memory");
+		judge_refuse(p, m, WAMP_ERROR_UNAVAILABLE, "the router is out of memory");
 }
 
 /* Posts a message without a payload. */
@@ -331,7 +105,7 @@ static void post_pattern(struct peer *p, const struct msg *m, enum action action
 	/* checked first, because the URI must be valid for this value */
 	if (!option_served(p, m, how < MATCH_COUNT,
 			   "Options.match: expected exact, prefix or wildcard") ||
-	    !permitted(p, m, action, post))
+	    !judge_permits(p, m, action, post))
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	post->generation = p->policy_generation;
@@ -392,7 +166,7 @@ static NOINLINE bool take_options(struct peer *p, struct msg *m, struct post *po
 	if (m->type == WAMP_YIELD || m->type == WAMP_ERROR)
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else
-		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+		judge_refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	return false;
 }
 
@@ -402,7 +176,7 @@ static ALWAYS_INLINE void post_publication(struct peer *p, struct msg *m,
 {
 	post->exclude_me = m->exclude_me;
 	post->retain = m->retain;
-	if (announced(p, m) && permitted(p, m, ACTION_PUBLISH, post) &&
+	if (judge_announced(p, m) && judge_permits(p, m, ACTION_PUBLISH, post) &&
 	    (LIKELY((m->filters | m->passthru) == 0) || take_options(p, m, post)))
 		post_with_payload(p, m, post);
 }
@@ -434,8 +208,9 @@ static bool read_sharing(struct peer *p, const struct msg *m, struct post *out)
 	if (n >= 1 && n <= UINT32_MAX)
 		out->concurrency = (uint32_t)n;
 	if (!(n > UINT32_MAX) && (out->concurrency == 0 || out->concurrency != n)) {
-		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT,
-		       "REGISTER.Options.concurrency: expected an integer, 1 or more");
+		judge_refuse(
+			p, m, WAMP_ERROR_INVALID_ARGUMENT,
+			"REGISTER.Options.concurrency: expected an integer, 1 or more");
 		return false;
 	}
 	return true;
@@ -460,8 +235,8 @@ static bool read_timeout(struct peer *p, const struct msg *m, uint32_t *ms_out)
 
 	*ms_out = 0;
 	if (isnan(ms)) {
-		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT,
-		       "CALL.Options.timeout: expected a number");
+		judge_refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT,
+			     "CALL.Options.timeout: expected a number");
 		return false;
 	}
 	if (realm->options.call_timeout_unit == CALL_TIMEOUT_IN_S)
@@ -497,7 +272,7 @@ static NOINLINE void call_meta(struct peer *p, struct msg *m,
 		not_posted(p, m, &post);
 	} else {
 		post_drop(&post);
-		refuse(p, m, fault.uri, fault.text);
+		judge_refuse(p, m, fault.uri, fault.text);
 	}
 }
 
@@ -525,7 +300,7 @@ static NOINLINE void add_testament(struct peer *p, const struct msg *call)
 	} else if (err == E_NOMEM) {
 		not_posted(p, call, &(struct post){.type = POST_TESTAMENT});
 	} else {
-		refuse(p, call, WAMP_ERROR_INVALID_ARGUMENT, text);
+		judge_refuse(p, call, WAMP_ERROR_INVALID_ARGUMENT, text);
 	}
 	testament_args_fini(&t);
 }
@@ -542,9 +317,9 @@ static NOINLINE bool take_call_options(struct peer *p, struct msg *m,
 	if (meta == META_PROCEDURE_COUNT || post->options == NULL)
 		return true;
 	post_drop(post);
-	refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
-	       "the router serves this procedure itself, and does not read payloads with "
-	       "ppt_scheme or enc_algo");
+	judge_refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+		     "the router serves this procedure itself, and does not read "
+		     "payloads with ppt_scheme or enc_algo");
 	return false;
 }
 
@@ -624,8 +399,9 @@ static NOINLINE bool open_input(struct peer *p, const struct msg *m, struct post
 	peer_log(p, LOG_LEVEL_INFO,
 		 "limit reached limit=open_inputs max=%d authid=%s suppressed=%u",
 		 INPUTS_MAX, log_quote(p->identity->authid).text);
-	refuse(p, m, WAMP_ERROR_UNAVAILABLE,
-	       "the session has too many calls whose progressive input is not complete");
+	judge_refuse(
+		p, m, WAMP_ERROR_UNAVAILABLE,
+		"the session has too many calls whose progressive input is not complete");
 	return false;
 }
 
@@ -634,8 +410,8 @@ static NOINLINE void post_special_call(struct peer *p, struct msg *m,
 				       enum meta_procedure meta, struct post *post)
 {
 	if (m->progress && meta != META_PROCEDURE_COUNT) {
-		refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
-		       "the router's own procedures take no progressive input");
+		judge_refuse(p, m, WAMP_ERROR_FEATURE_NOT_SUPPORTED,
+			     "the router's own procedures take no progressive input");
 		return;
 	}
 	if (m->passthru != 0 && !take_call_options(p, m, meta, post))
@@ -656,7 +432,7 @@ static void on_call(struct peer *p, struct msg *m)
 	if (UNLIKELY(inputs_any(&p->inputs)) && on_chunk(p, m, NULL))
 		return;
 	if ((UNLIKELY(!plain) && !call_announced(p, m)) ||
-	    !permitted(p, m, ACTION_CALL, &post) ||
+	    !judge_permits(p, m, ACTION_CALL, &post) ||
 	    (m->timeout != 0 && !read_timeout(p, m, &post.timeout_ms)))
 		return;
 	enum meta_procedure meta = meta_find(m->uri);
@@ -671,7 +447,7 @@ static void on_yield(struct peer *p, struct msg *m)
 	struct post post = {.type = POST_YIELD, .progress = m->progress};
 
 	if (LIKELY(m->passthru == 0) ||
-	    (passthru_announced(p, m) && take_options(p, m, &post)))
+	    (judge_passthru_announced(p, m) && take_options(p, m, &post)))
 		post_with_payload(p, m, &post);
 }
 
@@ -702,14 +478,14 @@ static void on_error(struct peer *p, struct msg *m)
 	struct post post = {.type = POST_INVOCATION_ERROR};
 	char text[MSG_FAULT_TEXT_MAX + LOG_QUOTE_MAX];
 
-	if (!is_for_invocation(p, m) || !announced(p, m))
+	if (!is_for_invocation(p, m) || !judge_announced(p, m))
 		return;
 	if (uri_valid(m->uri)) {
 		if (LIKELY(m->passthru == 0) || take_options(p, m, &post))
 			post_with_payload(p, m, &post);
 		return;
 	}
-	quote_bad_uri(MATCH_EXACT, m->uri, text, sizeof(text));
+	judge_quote_bad_uri(MATCH_EXACT, m->uri, text, sizeof(text));
 	fail_invocation(p, m, WAMP_ERROR_INVALID_URI, text);
 }
 
@@ -792,7 +568,7 @@ static void on_invalid_value(struct peer *p, const struct msg *m, const char *te
 	if (m->type == WAMP_CALL && (on_chunk(p, m, text) || !call_announced(p, m)))
 		return;
 	if (on_type[m->type].request)
-		refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
+		judge_refuse(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type == WAMP_ERROR && is_for_invocation(p, m))
 		fail_invocation(p, m, WAMP_ERROR_INVALID_ARGUMENT, text);
 	else if (m->type == WAMP_YIELD)

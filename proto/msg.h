@@ -188,12 +188,13 @@ int msg_read(enum serializer s, struct slice in, struct buf *scratch,
 struct slice msg_options(enum serializer s, struct slice in);
 
 /*
- * The text that a dict has under this key. Empty if there is none, if it is not a string,
- * or if memory runs out. dict is part of a message that msg_read has read. The text
- * points into it or into scratch, which is cleared first.
+ * Finds the text that a dict has under this key. 0 or E_NOMEM. *out is empty if there is
+ * no such key, or if its value is not a string. dict is part of a message that msg_read
+ * has read. *out points into it or into scratch, which is cleared first and must allow as
+ * many bytes as dict has.
  */
-struct slice msg_dict_text(enum serializer s, struct slice dict, const char *key,
-			   struct buf *scratch);
+int msg_dict_text(enum serializer s, struct slice dict, const char *key,
+		  struct buf *scratch, struct slice *out) MUSTCHECK;
 
 enum { MSG_FAULT_TEXT_MAX = 160 };
 /*

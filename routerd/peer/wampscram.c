@@ -299,18 +299,28 @@ static void end_scram(struct peer *p, bool proved, const char *signature)
 	}
 }
 
-/* Does AUTHENTICATE.Extra repeat the nonce of CHALLENGE? Autobahn's variant need not. */
-static bool nonce_is_repeated(const struct peer *p, struct slice extra)
+/*
+ * Checks that AUTHENTICATE.Extra repeats the nonce of CHALLENGE. Autobahn's variant need
+ * not. False if p has been refused or dropped.
+ */
+static bool nonce_is_repeated(struct peer *p, struct slice extra)
 {
 	const struct scram_login *s = p->login->state;
 	struct buf scratch;
+	struct slice nonce;
 
 	if (is_autobahns(p))
 		return true;
 	buf_init(&scratch, extra.len);
-	bool same = slice_eq(msg_dict_text(p->serializer, extra, "nonce", &scratch),
-			     s->nonce);
+	int err = msg_dict_text(p->serializer, extra, "nonce", &scratch, &nonce);
+	bool same = err == 0 && slice_eq(nonce, s->nonce);
 	buf_fini(&scratch);
+	if (err != 0)
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+	else if (!same)
+		login_deny(p, WAMP_ERROR_NOT_AUTHORIZED,
+			   slice_str("AUTHENTICATE.Extra.nonce: expected the nonce of "
+				     "CHALLENGE"));
 	return same;
 }
 
@@ -321,12 +331,8 @@ static void wampscram_authenticate(struct peer *p, struct slice proof, struct sl
 	char signature[SCRAM_PROOF_LEN + 1];
 	struct buf message;
 
-	if (!nonce_is_repeated(p, extra)) {
-		login_deny(p, WAMP_ERROR_NOT_AUTHORIZED,
-			   slice_str("AUTHENTICATE.Extra.nonce: expected the nonce of "
-				     "CHALLENGE"));
+	if (!nonce_is_repeated(p, extra))
 		return;
-	}
 	buf_init(&message, AUTH_MESSAGE_MAX);
 	put_auth_message(p, &message);
 	if (message.err != 0) {

@@ -58,7 +58,7 @@ static void send_challenge(struct peer *p)
 		c.pubkey = pubkey;
 	}
 	msg_write_challenge_cryptosign(peer_begin(p), p->serializer, &c);
-	peer_send_sure(p);
+	login_send_challenge(p);
 }
 
 /* --- HELLO: find the keys in the configuration --- */

@@ -314,6 +314,20 @@ bool login_concerned(const struct peer *p, const struct revocation *revocation)
 	       revocation_is_newer(revocation, &i->stamp);
 }
 
+/* --- CHALLENGE --- */
+
+void login_send_challenge(struct peer *p)
+{
+	int err = peer_send(p);
+
+	if (err == E_NOMEM)
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+	else if (err != 0)
+		/* long names or a long salt, and a RawSocket client with a low limit */
+		login_fail(p, "CHALLENGE cannot be sent to the client: it is longer than "
+			      "the client accepts");
+}
+
 /* --- JOIN and WELCOME --- */
 
 /*

@@ -175,6 +175,12 @@ bool login_accept(struct peer *p, const struct auth_result *res, struct identity
  */
 bool login_not_revoked(struct peer *p);
 
+/*
+ * Sends the CHALLENGE that was written to peer_begin. If it cannot be sent, p has been
+ * refused or dropped afterwards.
+ */
+void login_send_challenge(struct peer *p);
+
 /* Posts JOIN to the owner of the realm. */
 void login_join(struct peer *p);
 

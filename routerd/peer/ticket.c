@@ -54,7 +54,7 @@ static void ask_for_ticket(struct peer *p)
 {
 	peer_set_state(p, PEER_CHALLENGED);
 	msg_write_challenge_ticket(peer_begin(p), p->serializer);
-	peer_send_sure(p);
+	login_send_challenge(p);
 }
 
 static void ticket_hello(struct peer *p, const struct msg_hello *h)

@@ -123,7 +123,7 @@ static void send_cra_challenge(struct peer *p, const char *provider,
 					.iterations = cra->terms.iterations,
 					.keylen = cra->terms.keylen,
 				});
-	peer_send_sure(p);
+	login_send_challenge(p);
 }
 
 /* --- HELLO --- */

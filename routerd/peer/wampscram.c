@@ -111,7 +111,7 @@ static void send_scram_challenge(struct peer *p, const struct scram_terms *terms
 					  .iterations = terms->iterations,
 					  .memory = terms->memory,
 				  });
-	peer_send_sure(p);
+	login_send_challenge(p);
 }
 
 static void scram_by_config(struct peer *p, const struct msg_hello *h)

@@ -134,6 +134,20 @@ def test_an_unknown_user_gets_a_salt_like_the_others(start_routerd, connect):
     assert sorted(hello(connect(routerd), NOBODY)) == ["challenge"]
 
 
+@pytest.mark.parametrize("authid", ["a" * 255, "b" * 255], ids=["known", "unknown"])
+def test_a_challenge_that_is_too_long_for_a_client(start_routerd, connect, transport, authid):
+    """RawSocket only: the client is told, and the log says why. Without an ABORT it would try again, forever."""
+    routerd = start_routerd(site(**{"a" * 255: {"secret": "x", "salt": "s" * 250}}))
+    if transport == "websocket":
+        assert "salt" in hello(connect(routerd), authid)
+        return
+    client = connect(routerd, length=1)  # 1 KiB
+    client.hello("devices", authmethods=["wampcra"], authid=authid, authrole="r" * 255)
+    assert client.expect(ABORT)[2] == "wamp.error.authentication_failed"
+    routerd.wait_log("login failed reason=\"CHALLENGE cannot be sent to the client: it is longer than the client accepts\"")
+    assert routerd.total("logins_failed") == 1
+
+
 # --- real clients ---------------------------------------------------------------------------
 
 

@@ -6,9 +6,12 @@ sessions. It reads one JSON command per line. `Puppet` starts the process and ta
 one of its sessions.
 """
 
+import functools
 import json
 import os
 import queue
+import signal
+import socket
 import subprocess
 import threading
 
@@ -73,21 +76,48 @@ def from_json(value):
     return value
 
 
+def start_process(kind, stdin, stdout):
+    return subprocess.Popen([str(a) for a in COMMANDS[kind]], stdin=stdin, stdout=stdout,
+                            env={**os.environ, "CLIENTS": str(CLIENTS), "PYTHONUNBUFFERED": "1"})
+
+
+@functools.cache
+def forker(kind):
+    """A process that forks puppets, and a socket to it. It ends when we end."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        return start_process(kind, theirs, subprocess.DEVNULL), ours
+
+
+def fork_puppet(kind, stdin, stdout):
+    """Returns its pid."""
+    control = forker(kind)[1]
+    socket.send_fds(control, [b"+"], [stdin, stdout])
+    return int.from_bytes(control.recv(4), "big")
+
+
 class Puppet:
     def __init__(self, kind):
         self.kind = kind
-        self.process = subprocess.Popen(
-            [str(a) for a in COMMANDS[kind]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, "CLIENTS": str(CLIENTS), "PYTHONUNBUFFERED": "1"}, text=True)
+        stdin, stdout = os.pipe(), os.pipe()
+        if kind in PYTHON:
+            self.process, self.pid = None, fork_puppet(kind, stdin[0], stdout[1])
+        else:
+            self.process = start_process(kind, stdin[0], stdout[1])
+            self.pid = self.process.pid
+        os.close(stdin[0])
+        os.close(stdout[1])
+        self.stdin, self.stdout = open(stdin[1], "w"), open(stdout[0])
         self.answers = {}
         self.events = queue.Queue()
         self.parked = []
         self.changed = threading.Condition()
         self.next_id = 0
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self):
-        for line in self.process.stdout:
+        for line in self.stdout:
             message = from_json(json.loads(line))
             if "ev" in message:
                 self.events.put(message)
@@ -103,8 +133,8 @@ class Puppet:
         """Sends a command without waiting; returns a ticket for finish()."""
         self.next_id += 1
         line = json.dumps(to_json({"id": self.next_id, "op": op, **command}))
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self.stdin.write(line + "\n")
+        self.stdin.flush()
         return self.next_id
 
     def finish(self, number, seconds=10):
@@ -139,11 +169,13 @@ class Puppet:
             self.parked.append(event)
 
     def close(self):
-        self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        self.stdin.close()
+        self.reader.join(5)  # it ends with the process
+        if self.reader.is_alive():
+            os.kill(self.pid, signal.SIGKILL)
+            self.reader.join()
+        self.stdout.close()
+        if self.process:
             self.process.wait()
 
 

@@ -4,11 +4,17 @@
     ab.py asyncio|twisted
 
 peers.py describes and sends the commands. One process runs any number of sessions, each with a
-name.
+name. Importing Autobahn takes most of a second, so this process imports it once, and forks a puppet
+for each pair of pipes that comes over the socket on stdin.
 """
 
 import asyncio
+import gc
 import json
+import os
+import random
+import signal
+import socket
 import sys
 import threading
 
@@ -18,9 +24,6 @@ import txaio  # noqa: E402
 
 if FRAMEWORK == "asyncio":
     txaio.use_asyncio()
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    txaio.config.loop = loop
     from autobahn.asyncio.component import Component
     from autobahn.asyncio.rawsocket import WampRawSocketClientFactory
     from autobahn.asyncio.wamp import ApplicationSession
@@ -35,7 +38,6 @@ else:
     from twisted.internet.defer import ensureDeferred
     from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
     from twisted.internet.task import deferLater
-    txaio.config.loop = reactor
 
 from autobahn.rawsocket.util import parse_url as parse_raw_url  # noqa: E402
 from autobahn.wamp import serializer as serializers  # noqa: E402
@@ -388,8 +390,40 @@ def read_commands():
     call(loop.stop if FRAMEWORK == "asyncio" else reactor.stop)
 
 
+def fork_puppets():
+    """Returns in each puppet, whose stdin and stdout are its pipes. Ends with the socket's other end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()  # no collection in a puppet copies what all share
+    control = socket.socket(fileno=0)
+    while True:
+        data, pipes, *_ = socket.recv_fds(control, 1, 2)
+        if not data:
+            sys.exit()
+        pid = os.fork()
+        if pid == 0:
+            break
+        control.send(pid.to_bytes(4, "big"))
+        for pipe in pipes:
+            os.close(pipe)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    control.detach()
+    for number, pipe in enumerate(pipes):
+        os.dup2(pipe, number)
+        os.close(pipe)
+    random.seed()
+
+
+fork_puppets()
+if FRAMEWORK == "asyncio":
+    loop = txaio.config.loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+else:
+    # other modules have imported this object; make its epoll and its pipe anew, or forks would share them
+    reactor.__init__()
+    txaio.config.loop = reactor
 threading.Thread(target=read_commands, daemon=True).start()
 if FRAMEWORK == "asyncio":
     loop.run_forever()
 else:
     reactor.run()
+os._exit(0)  # the interpreter's own end would copy what all forks share

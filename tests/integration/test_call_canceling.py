@@ -454,7 +454,9 @@ def test_the_caller_of_real_callees_leaves(routerd, join, puppets):
     for kind in puppet:
         callee = peers.Peer(puppet[kind], routerd.url(), "json", name="callee")
         callee.register(f"com.example.{kind}", kind="slow")
-        caller.start_call(f"com.example.{kind}", [20000 if kind in peers.PYTHON else 300])
+    for kind in puppet:
+        # JavaScript's must not answer before the caller leaves
+        caller.start_call(f"com.example.{kind}", [20000 if kind in peers.PYTHON else 1000])
         puppet[kind].event(ev="invoked", s="callee")
     caller.close_socket()
     for kind in puppet:

@@ -43,3 +43,17 @@ int meta_arg_limit(struct meta_args *a)
 	a->post->query->limit = limit < EVENT_PAGE_MAX ? (uint32_t)limit : EVENT_PAGE_MAX;
 	return err;
 }
+
+int meta_arg_reason(struct meta_args *a)
+{
+	return meta_arg_is_null(&a->token) ? 0 : meta_arg_text(a, &a->kill.uri);
+}
+
+int meta_arg_message(struct meta_args *a)
+{
+	/* short, because a kill sends the message to many sessions */
+	enum { KILL_MESSAGE_MAX = 1024 };
+	int err = meta_arg_is_null(&a->token) ? 0 : meta_arg_text(a, &a->kill.message);
+
+	return err == 0 && a->kill.message.len > KILL_MESSAGE_MAX ? E_LIMIT : err;
+}

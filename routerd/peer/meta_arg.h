@@ -42,6 +42,10 @@ int meta_arg_text(struct meta_args *a, struct slice *out) MUSTCHECK;
 int meta_arg_uri(struct meta_args *a) MUSTCHECK;
 /* Reads the limit of get_events: 1 or more; null: none. */
 int meta_arg_limit(struct meta_args *a) MUSTCHECK;
+/* Reads the reason of a kill or a removal, without checking that it is a URI. */
+int meta_arg_reason(struct meta_args *a) MUSTCHECK;
+/* Reads the message of a kill, at most 1,024 bytes. */
+int meta_arg_message(struct meta_args *a) MUSTCHECK;
 
 /* --- meta_keywords.c --- */
 

@@ -29,6 +29,9 @@ enum meta_argument {
 	ARGUMENT_SUBSCRIBER = 10,
 	/* the id of a subscription; clients of Crossbar add the limit */
 	ARGUMENT_EVENTS = 11,
+	/* the id of a session; clients of Crossbar add a reason and a message, also to
+	 * AUTHID and AUTHROLE */
+	ARGUMENT_VICTIM = 12,
 };
 
 static const struct {
@@ -38,7 +41,7 @@ static const struct {
 	[META_SESSION_COUNT] = {"wamp.session.count", ARGUMENT_ROLES},
 	[META_SESSION_LIST] = {"wamp.session.list", ARGUMENT_ROLES},
 	[META_SESSION_GET] = {"wamp.session.get", ARGUMENT_SESSION},
-	[META_SESSION_KILL] = {"wamp.session.kill", ARGUMENT_SESSION},
+	[META_SESSION_KILL] = {"wamp.session.kill", ARGUMENT_VICTIM},
 	[META_SESSION_KILL_BY_AUTHID] = {"wamp.session.kill_by_authid", ARGUMENT_AUTHID},
 	[META_SESSION_KILL_BY_AUTHROLE] = {"wamp.session.kill_by_authrole",
 					   ARGUMENT_AUTHROLE},
@@ -71,12 +74,16 @@ static const struct {
 					  ARGUMENT_EVENTS},
 };
 
+#define OPTIONAL_REASON                                                                  \
+	", and optionally a reason, which is a URI, and a message of at most 1,024 "     \
+	"bytes"
 static const char *const expected[] = {
 	[ARGUMENT_ROLES] = "expected at most one positional argument: a list of at most "
 			   "100 authroles",
 	[ARGUMENT_SESSION] = "expected one positional argument: the id of a session",
-	[ARGUMENT_AUTHID] = "expected one positional argument: an authid",
-	[ARGUMENT_AUTHROLE] = "expected one positional argument: an authrole",
+	[ARGUMENT_VICTIM] = "expected the id of a session" OPTIONAL_REASON,
+	[ARGUMENT_AUTHID] = "expected an authid" OPTIONAL_REASON,
+	[ARGUMENT_AUTHROLE] = "expected an authrole" OPTIONAL_REASON,
 	[ARGUMENT_NONE] = "expected no positional arguments",
 	[ARGUMENT_REGISTRATION] = "expected one positional argument: the id of a "
 				  "registration",
@@ -212,9 +219,22 @@ static int read_removal(struct meta_args *a)
 		err = token_id(&a->token, &a->kill.session);
 	if (err == 0)
 		err = next_positional(a);
-	return err != 0 || a->ended || meta_arg_is_null(&a->token)
-		       ? err
-		       : meta_arg_text(a, &a->kill.uri);
+	return err != 0 || a->ended ? err : meta_arg_reason(a);
+}
+
+/* Reads a reason and a message behind the argument that says whom to kill. Each may be
+ * missing. */
+MUSTCHECK
+static int read_reason_and_message(struct meta_args *a)
+{
+	int err = next_positional(a);
+
+	if (err == 0 && !a->ended) {
+		err = meta_arg_reason(a);
+		if (err == 0)
+			err = next_positional(a);
+	}
+	return err != 0 || a->ended ? err : meta_arg_message(a);
 }
 
 /* Reads the id of a subscription, and a limit if there is one. */
@@ -241,6 +261,8 @@ static int read_history_call(struct meta_args *a)
 MUSTCHECK
 static int read_positional(struct meta_args *a)
 {
+	int err;
+
 	switch (procedures[a->post->procedure].argument) {
 	case ARGUMENT_ROLES:
 		return a->ended ? 0 : read_role_filter(a);
@@ -248,10 +270,15 @@ static int read_positional(struct meta_args *a)
 	case ARGUMENT_REGISTRATION:
 	case ARGUMENT_SUBSCRIPTION:
 		return token_id(&a->token, &a->post->id);
+	case ARGUMENT_VICTIM:
+		err = token_id(&a->token, &a->post->id);
+		return err != 0 ? err : read_reason_and_message(a);
 	case ARGUMENT_AUTHID:
-		return meta_arg_text(a, &a->kill.authid);
+		err = meta_arg_text(a, &a->kill.authid);
+		return err != 0 ? err : read_reason_and_message(a);
 	case ARGUMENT_AUTHROLE:
-		return meta_arg_text(a, &a->kill.role);
+		err = meta_arg_text(a, &a->kill.role);
+		return err != 0 ? err : read_reason_and_message(a);
 	case ARGUMENT_NONE:
 		return a->ended ? 0 : E_TYPE;
 	case ARGUMENT_CALLEE:

@@ -9,9 +9,6 @@
 #include "routerd/peer/testament_args.h"
 #include "routerd/post/event_page.h"
 
-/* Bytes. Short, because a kill sends the message to many sessions. */
-enum { KILL_MESSAGE_MAX = 1024 };
-
 /* Reads an argument of a kill or a removal, whose value's token was read last. */
 MUSTCHECK
 static int read_kill_keyword(struct meta_args *a, struct slice key)
@@ -21,11 +18,10 @@ static int read_kill_keyword(struct meta_args *a, struct slice key)
 			     "message, a string of at most 1,024 bytes"
 			   : "expected no keyword arguments except reason, a URI";
 	if (slice_eq_str(key, "reason"))
-		return meta_arg_is_null(&a->token) ? 0 : meta_arg_text(a, &a->kill.uri);
+		return meta_arg_reason(a);
 	if (!slice_eq_str(key, "message") || !meta_kills(a->post->procedure))
 		return E_UNKNOWN;
-	int err = meta_arg_is_null(&a->token) ? 0 : meta_arg_text(a, &a->kill.message);
-	return err == 0 && a->kill.message.len > KILL_MESSAGE_MAX ? E_LIMIT : err;
+	return meta_arg_message(a);
 }
 
 /* Reads the argument of flush_testaments, whose value's token was read last. */

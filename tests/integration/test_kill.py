@@ -51,6 +51,22 @@ def test_kill_one(start_routerd, join, threads, serializer):
     routerd.check_threads()
 
 
+@pytest.mark.parametrize("serializer", SERIALIZERS)
+def test_reason_and_message_as_in_crossbar(start_routerd, join, serializer):
+    """Crossbar's clients send them as positional arguments, too."""
+    routerd = start_routerd(two_roles(1))
+    killer = join(routerd, serializer)
+    for args, reason, details in (
+            ([], KILLED, {}), ([None], KILLED, {}), ([None, None], KILLED, {}), (["a.b"], "a.b", {}),
+            (["a.b", "c"], "a.b", {"message": "c"}), ([None, "c"], KILLED, {"message": "c"})):
+        victims = [join(routerd, listener=1) for _ in range(3)]
+        assert kill(killer, "kill", victims[0].session, *args) == []
+        assert kill(killer, "kill_by_authid", victims[1].details["authid"], *args) == [[victims[1].session]]
+        assert kill(killer, "kill_by_authrole", USER, *args) == [1]
+        for victim in victims:
+            expect_killed(victim, reason, **details)
+
+
 def kill_counters(routerd):
     """The realm counts the kills, and the workers count the sessions that they have ended."""
     wait_for(lambda: realm_counter(routerd, "kills") == routerd.total("sessions_killed"), "the counters")
@@ -94,7 +110,9 @@ def test_wrong_arguments(start_routerd, join, serializer):
     killer, other = join(routerd, serializer), join(routerd)
     good = {"kill": [other.session], "kill_by_authid": [other.details["authid"]],
             "kill_by_authrole": [other.details["authrole"]], "kill_all": []}
-    bad = {"kill": ([], [None], ["1"], [0], [1.5], [other.session, None]), "kill_by_authid": ([], [None], [7], ["a", "b"]),
+    bad = {"kill": ([], [None], ["1"], [0], [1.5], [other.session, 7], [other.session, None, 7],
+                    [other.session, None, "x" * 1025], [other.session, None, None, None]),
+           "kill_by_authid": ([], [None], [7], [good["kill_by_authid"][0], 7]),
            "kill_by_authrole": ([], [None], [["device"]]), "kill_all": ([None], [1])}
     for which, args in good.items():
         name = f"wamp.session.{which}"
@@ -105,6 +123,7 @@ def test_wrong_arguments(start_routerd, join, serializer):
             assert error_of(killer, name, args, kwargs) == "wamp.error.invalid_argument", (which, kwargs)
         for reason in ("", "a..b", "a b", ".", "a#", "a" * 1025):
             assert error_of(killer, name, args, {"reason": reason}) == "wamp.error.invalid_uri", (which, reason)
+            assert which == "kill_all" or error_of(killer, name, [*args, reason]) == "wamp.error.invalid_uri", (which, reason)
     for args in ([killer.session], [2**53]):
         assert error_of(killer, "wamp.session.kill", args) == "wamp.error.no_such_session"
     with pytest.raises(WampError) as error:

@@ -149,7 +149,7 @@ FORCE:
 # --- targets -------------------------------------------------------------------------------
 
 .PHONY: all tools units unit fuzzers replay headers layers format format-check clean help
-.PHONY: bench bench-workers bench-peers benches deps clients demo run integ check check-long mutants install uninstall
+.PHONY: bench bench-workers bench-peers benches deps clients demo run integ check check-long soak mutants install uninstall
 all: $(PROGRAMS) ## build routerd, authd and authctl
 benches: $(BENCHES) ## build wampbench and relay
 tools: $(TOOLS) ## build the test programs that the integration tests use
@@ -196,6 +196,11 @@ check: deps ## run every test (15 minutes)
 	$(Q)$(PYTHON) tests/run.py check
 check-long: deps ## run the slow tests: everything under sanitizers, valgrind, chroots
 	$(Q)$(PYTHON) tests/run.py check-long
+
+MINUTES ?= 10
+soak: deps all ## mix all features at random in 50 sessions (MODE, MINUTES=10 or SECONDS, SEED)
+	$(Q)BUILD=$(B) $(PYTHON) tests/soak/soak.py --seconds $(or $(SECONDS),$$(($(MINUTES) * 60))) \
+	  $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 mutants: deps ## plant 100 faults, one at a time, and print those that no test finds (ARGS: --help)
 	$(Q)$(PYTHON) tests/mutants.py $(ARGS)

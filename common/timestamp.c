@@ -102,19 +102,19 @@ static bool read_minutes(struct slice *p, int *out)
 	return ok && hours >= 0 && hours < 24 && minutes >= 0 && minutes < 60;
 }
 
-/* Reads decimals of a second. *ms_out: rounded down. *between_out: was it rounded? */
-static bool read_decimals(struct slice *p, int *ms_out, bool *between_out)
+/* Reads decimals of a second. */
+static bool read_decimals(struct slice *p, struct timestamp *to)
 {
 	size_t n = 0;
 
-	*ms_out = 0;
-	*between_out = false;
+	to->ns = 0;
+	to->between = false;
 	if (!skip(p, "."))
 		return true;
-	for (int scale = 100; n < p->len && p->p[n] >= '0' && p->p[n] <= '9'; n++) {
-		int digit = p->p[n] - '0';
-		*ms_out += digit * scale;
-		*between_out |= scale == 0 && digit != 0;
+	for (uint32_t scale = 100000000; n < p->len && is_digit(p->p[n]); n++) {
+		unsigned digit = p->p[n] - '0';
+		to->ns += digit * scale;
+		to->between |= scale == 0 && digit != 0;
 		scale /= 10;
 	}
 	*p = slice_of(p->p + n, p->len - n);
@@ -134,19 +134,33 @@ static bool read_offset(struct slice *p, int *out)
 	return true;
 }
 
-int timestamp_read(struct slice text, int64_t *ms_out, bool *between_out)
+int timestamp_parse(struct slice text, struct timestamp *out)
 {
 	struct slice p = text;
-	int minutes, seconds, ms, offset;
+	struct timestamp t;
+	int minutes, seconds, offset;
 	int64_t days;
 
 	if (read_date(&p, &days) != 0 || !read_minutes(&p, &minutes) || !skip(&p, ":"))
 		return E_SYNTAX;
 	seconds = digits(&p, 2);
-	/* 60 is a leap second; it counts as the first second of the next minute */
-	if (seconds < 0 || seconds > 60 || !read_decimals(&p, &ms, between_out) ||
+	if (seconds < 0 || seconds > 60 || !read_decimals(&p, &t) ||
 	    !read_offset(&p, &offset) || p.len > 0)
 		return E_SYNTAX;
-	*ms_out = ((days * 1440 + minutes - offset) * 60 + seconds) * 1000 + ms;
+	t.seconds = (days * 1440 + minutes - offset) * 60 + seconds;
+	t.leap = seconds == 60;
+	*out = t;
+	return 0;
+}
+
+int timestamp_read(struct slice text, int64_t *ms_out, bool *between_out)
+{
+	struct timestamp t;
+	int err = timestamp_parse(text, &t);
+
+	if (err != 0)
+		return err;
+	*ms_out = t.seconds * 1000 + t.ns / 1000000;
+	*between_out = t.between || t.ns % 1000000 != 0;
 	return 0;
 }

@@ -48,7 +48,7 @@ static bool is_sendable(struct token_reader *r, unsigned depth)
 {
 	struct token t, key;
 
-	if (token_next(r, &t) != 0 || t.type == TOKEN_OPAQUE ||
+	if (token_next(r, &t) != 0 || t.type == TOKEN_OPAQUE || t.type == TOKEN_DATE ||
 	    t.type == TOKEN_UNDEFINED || t.type == TOKEN_END)
 		return false;
 	if (t.type == TOKEN_STR || t.type == TOKEN_BIN)

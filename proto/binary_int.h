@@ -89,6 +89,7 @@ static ALWAYS_INLINE int binary_next(struct token_reader *r, struct token *out,
 
 	out->type = TOKEN_END;
 	out->encoded = false;
+	out->tagged = false;
 	if (f->left != 0)
 		err = read(&r->pos, r->end, out);
 	if (UNLIKELY(err != 0))

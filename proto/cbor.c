@@ -5,7 +5,9 @@
  * The reader skips tags, but counts each as a nesting level: the router forwards payloads
  * unchanged, and the decoders of some receivers count tags.
  */
+#include "proto/bigint.h"
 #include "proto/binary_int.h"
+#include "proto/date.h"
 
 #include <math.h>
 
@@ -36,8 +38,11 @@ enum {
 	FLOAT_64 = 0xfb,
 	BREAK = 0xff,
 
+	TAG_DATE_TEXT = 0,
+	TAG_DATE_SECONDS = 1,
 	TAG_BIGNUM = 2,
 	TAG_NEGATIVE_BIGNUM = 3,
+	TAG_SELF_DESCRIBED = 55799, /* says only that the item is CBOR */
 };
 
 /* --- reading --- */
@@ -177,7 +182,13 @@ static ALWAYS_INLINE int read_cbor_item(const uint8_t **pp, const uint8_t *end,
 		out->type = TOKEN_UINT;
 		break;
 	case MAJOR_NEGINT:
-		out->type = out->u <= INT64_MAX ? TOKEN_NEGINT : TOKEN_OPAQUE;
+		out->type = TOKEN_NEGINT;
+		if (UNLIKELY(out->u > INT64_MAX)) {
+			/* Only the widest form can express it. */
+			out->type = TOKEN_BIGINT;
+			out->text = slice_of(*pp - 9, 9);
+			out->encoded = true;
+		}
 		/* CBOR encodes the value -1 - u; in two's complement this is ~u. */
 		out->u = ~out->u;
 		break;
@@ -209,25 +220,8 @@ static int cbor_skip(struct token_reader *r, struct slice *item_out)
 	return binary_skip(r, item_out, read_cbor_item, SERIALIZER_CBOR);
 }
 
-static int cbor_next(struct token_reader *r, struct token *out)
-{
-	bool bignum = false;
-
-	for (;;) {
-		int err = binary_next(r, out, read_cbor_item);
-		if (err != 0)
-			return err;
-		if (out->type != TOKEN_TAG)
-			break;
-		bignum = out->u == TAG_BIGNUM || out->u == TAG_NEGATIVE_BIGNUM;
-	}
-	if (bignum && out->type == TOKEN_BIN)
-		out->type = TOKEN_OPAQUE;
-	return 0;
-}
-
 /* Joins the chunks of a string that read_chunks has checked. */
-static int cbor_text(const struct token *t, struct buf *scratch, struct slice *out)
+static int join_chunks(const struct token *t, struct buf *scratch, struct slice *out)
 {
 	const uint8_t *p = t->text.p, *end = p + t->text.len;
 	uint8_t *to = buf_reserve(scratch, t->text.len);
@@ -248,6 +242,172 @@ static int cbor_text(const struct token *t, struct buf *scratch, struct slice *o
 	*out = slice_of(from, bytes_left(from, to));
 	buf_commit(scratch, out->len);
 	return 0;
+}
+
+/*
+ * Gets the magnitude of a bignum, without leading zeros. False if it is longer than `to`.
+ */
+static bool read_magnitude(const struct token *bin, uint8_t to[BIGINT_BYTES], size_t *len)
+{
+	const uint8_t *p = bin->text.p, *end = p + bin->text.len;
+
+	for (*len = 0; p < end;) {
+		uint64_t n = bytes_left(p, end);
+		uint8_t code;
+		int err = 0;
+
+		/* a chunk */
+		if (bin->encoded) {
+			code = *p++;
+			err = read_argument(&p, end, code, &n);
+		}
+		ASSERT(err == 0 && n <= bytes_left(p, end));
+		for (; n > 0; n--, p++) {
+			if (*len == 0 && *p == 0)
+				continue;
+			if (*len == BIGINT_BYTES)
+				return false;
+			to[(*len)++] = *p;
+		}
+	}
+	return true;
+}
+
+/*
+ * Turns the byte string with tag 2 or 3 into an integer if it fits in 64 bits, else into
+ * a BIGINT with this text.
+ */
+static void convert_bignum(bool negative, struct slice text, struct token *out)
+{
+	uint8_t magnitude[BIGINT_BYTES];
+	uint64_t n = 0;
+	size_t len;
+
+	bool fits = read_magnitude(out, magnitude, &len) && len <= sizeof(n);
+	for (size_t i = 0; fits && i < len; i++)
+		n = n << 8 | magnitude[i];
+	if (fits && !(negative && n > INT64_MAX)) {
+		out->type = negative ? TOKEN_NEGINT : TOKEN_UINT;
+		out->u = negative ? ~n : n;
+		out->encoded = false;
+		return;
+	}
+	out->type = TOKEN_BIGINT;
+	out->text = text;
+	out->encoded = true;
+}
+
+static bool tag_is_date(uint64_t tag, enum token_type type)
+{
+	return tag == TAG_DATE_TEXT ? type == TOKEN_STR
+				    : tag == TAG_DATE_SECONDS && (type == TOKEN_UINT ||
+								  type == TOKEN_NEGINT ||
+								  type == TOKEN_DOUBLE);
+}
+
+/* Reads the item behind a tag, which begins at `from`. There may be further tags. */
+static NOINLINE int read_tagged(struct token_reader *r, const uint8_t *from,
+				struct token *out)
+{
+	bool tagged = false;
+	uint64_t tag;
+
+	do {
+		const uint8_t *next = r->pos;
+
+		tag = out->u;
+		int err = binary_next(r, out, read_cbor_item);
+		if (err != 0)
+			return err;
+		if (out->type == TOKEN_TAG) {
+			from = next;
+			tagged |= tag != TAG_SELF_DESCRIBED;
+		}
+	} while (out->type == TOKEN_TAG);
+	struct slice item = slice_of(from, bytes_left(from, r->pos));
+	if (out->type == TOKEN_BIN && (tag == TAG_BIGNUM || tag == TAG_NEGATIVE_BIGNUM)) {
+		convert_bignum(tag == TAG_NEGATIVE_BIGNUM, item, out);
+	} else if (tag_is_date(tag, out->type)) {
+		out->type = TOKEN_DATE;
+		out->text = item;
+		out->encoded = true;
+	} else {
+		tagged |= tag != TAG_SELF_DESCRIBED;
+	}
+	out->tagged = tagged;
+	return 0;
+}
+
+static int cbor_next(struct token_reader *r, struct token *out)
+{
+	const uint8_t *from = r->pos;
+	int err = binary_next(r, out, read_cbor_item);
+
+	if (UNLIKELY(err == 0 && out->type == TOKEN_TAG))
+		return read_tagged(r, from, out);
+	return err;
+}
+
+static int date_text(uint64_t tag, const struct token *t, struct buf *scratch,
+		     struct slice *out)
+{
+	struct slice text = t->text;
+	uint8_t bytes[DATE_BYTES];
+	struct date d = {0, 0};
+	int err = 0;
+
+	if (tag == TAG_DATE_TEXT && t->encoded)
+		err = join_chunks(t, scratch, &text);
+	if (err == 0 && tag == TAG_DATE_TEXT)
+		err = date_from_text(text, &d);
+	else if (t->type == TOKEN_DOUBLE)
+		err = date_from_double(t->d, &d);
+	else if (t->type == TOKEN_UINT && t->u > INT64_MAX)
+		err = E_UNSUPPORTED;
+	else
+		d.seconds = t->i;
+	if (err != 0)
+		return err;
+	date_pack(&d, bytes);
+	buf_put(scratch, bytes, sizeof(bytes));
+	*out = slice_of(scratch->data + scratch->len - sizeof(bytes), sizeof(bytes));
+	return scratch->err;
+}
+
+static int bigint_text(bool negative, struct slice magnitude, struct buf *scratch,
+		       struct slice *out)
+{
+	uint8_t *to = buf_reserve(scratch, BIGINT_DECIMAL);
+
+	if (to == NULL)
+		return scratch->err;
+	*out = slice_of(to, bigint_to_decimal(magnitude, negative, (char *)to));
+	buf_commit(scratch, out->len);
+	return 0;
+}
+
+static int cbor_text(const struct token *t, struct buf *scratch, struct slice *out)
+{
+	const uint8_t *p = t->text.p, *end = p + t->text.len;
+	struct token tag = {.type = TOKEN_NULL}, item = {.type = TOKEN_NULL};
+	uint8_t magnitude[BIGINT_BYTES];
+	size_t len;
+
+	if (t->type == TOKEN_STR || t->type == TOKEN_BIN)
+		return join_chunks(t, scratch, out);
+	/* The reader has checked these items. */
+	int err = read_cbor_item(&p, end, &tag);
+	ASSERT(err == 0);
+	if (tag.type != TOKEN_TAG)
+		return bigint_text(true, slice_from(t->text, 1), scratch, out);
+	err = read_cbor_item(&p, end, &item);
+	ASSERT(err == 0);
+	if (t->type == TOKEN_DATE)
+		return date_text(tag.u, &item, scratch, out);
+	if (!read_magnitude(&item, magnitude, &len))
+		return E_UNSUPPORTED;
+	return bigint_text(tag.u == TAG_NEGATIVE_BIGNUM, slice_of(magnitude, len),
+			   scratch, out);
 }
 
 static enum token_type cbor_container(struct slice item)
@@ -313,6 +473,56 @@ static void cbor_put_content(struct token_writer *w, enum token_type type, struc
 	buf_put_slice(w->out, s);
 }
 
+/*
+ * Writes a date: whole seconds with tag 1; others as text with tag 0, because a double
+ * cannot express most fractions exactly.
+ */
+static void put_date(struct token_writer *w, struct slice s)
+{
+	char text[DATE_TEXT];
+	struct date d;
+	size_t len;
+
+	date_unpack(s.p, &d);
+	if (d.ns == 0) {
+		buf_put_u8(w->out, MAJOR_TAG << 5 | TAG_DATE_SECONDS);
+		cbor_put(w, d.seconds < 0 ? TOKEN_NEGINT : TOKEN_UINT,
+			 (uint64_t)d.seconds);
+		return;
+	}
+	len = date_to_text(&d, text);
+	if (len == 0)
+		buf_fail(w->out, E_UNSUPPORTED);
+	buf_put_u8(w->out, MAJOR_TAG << 5 | TAG_DATE_TEXT);
+	cbor_put_content(w, TOKEN_STR, slice_of(text, len));
+}
+
+static void put_bigint(struct token_writer *w, struct slice s)
+{
+	uint8_t magnitude[BIGINT_BYTES];
+	size_t len = bigint_from_decimal(s, magnitude);
+	bool negative = s.p[0] == '-';
+
+	if (len == 0) {
+		buf_fail(w->out, E_UNSUPPORTED);
+	} else if (len <= 8) {
+		/* below -2^63: the reader accepts it, but NEGINT has no room for it */
+		buf_put_u8(w->out, MAJOR_NEGINT << 5 | INFO_64);
+		buf_put(w->out, magnitude, len);
+	} else {
+		buf_put_u8(w->out, (uint8_t)(MAJOR_TAG << 5 | (TAG_BIGNUM + negative)));
+		cbor_put_content(w, TOKEN_BIN, slice_of(magnitude, len));
+	}
+}
+
+static void cbor_put_special(struct token_writer *w, enum token_type type, struct slice s)
+{
+	if (type == TOKEN_DATE)
+		put_date(w, s);
+	else
+		put_bigint(w, s);
+}
+
 const struct token_codec codec_cbor = {
 	.next = cbor_next,
 	.skip = cbor_skip,
@@ -320,4 +530,5 @@ const struct token_codec codec_cbor = {
 	.container = cbor_container,
 	.put = cbor_put,
 	.put_content = cbor_put_content,
+	.put_special = cbor_put_special,
 };

@@ -149,6 +149,15 @@ static char *put_scientific(char *to, const char *digits, int n, int exponent)
 	return mempcpy(to, from, (size_t)(end - from));
 }
 
+uint64_t decimal_shortest(double v, int *exponent_out)
+{
+	uint64_t digits = shortest_digits(v, exponent_out);
+
+	for (; digits != 0 && digits % 10 == 0; digits /= 10)
+		++*exponent_out;
+	return digits;
+}
+
 size_t decimal_write(double v, char out[DECIMAL_MAX])
 {
 	char text[20], *end = text + sizeof(text), *to = out;
@@ -158,9 +167,7 @@ size_t decimal_write(double v, char out[DECIMAL_MAX])
 	if (signbit(v))
 		*to++ = '-';
 	if (v != 0)
-		digits = shortest_digits(fabs(v), &exponent);
-	for (; digits != 0 && digits % 10 == 0; digits /= 10)
-		exponent++;
+		digits = decimal_shortest(fabs(v), &exponent);
 	const char *first = decimal_digits(end, digits);
 	int n = (int)(end - first), point = n + exponent;
 	if (point > -4 && point <= 16)

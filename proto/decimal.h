@@ -22,4 +22,10 @@ enum { DECIMAL_MAX = 24 }; /* characters; no terminator */
  */
 size_t decimal_write(double v, char out[DECIMAL_MAX]);
 
+/*
+ * Returns the digits of decimal_write, without zeros at their end: digits *
+ * 10^*exponent_out reads back as v, which must be finite and positive.
+ */
+uint64_t decimal_shortest(double v, int *exponent_out);
+
 #endif

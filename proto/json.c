@@ -17,7 +17,7 @@
 #include <emmintrin.h>
 #endif
 
-enum { NUMBER_MAX = 400 }; /* characters; longer numbers are opaque */
+enum { NUMBER_MAX = 400 }; /* characters; longer ones are not converted to doubles */
 
 static inline const uint8_t *skip_space(const uint8_t *p, const uint8_t *end)
 {
@@ -401,20 +401,19 @@ static bool parse_integer(struct slice text, struct token *out)
 	return true;
 }
 
-static NOINLINE void parse_double(struct slice text, struct token *out)
+/* Converts a number that parse_integer cannot convert. */
+static NOINLINE void parse_double(struct slice text, bool integer, struct token *out)
 {
 	char copy[NUMBER_MAX + 1]; /* strtod needs a terminator */
 
-	out->type = TOKEN_OPAQUE;
-	if (text.len > NUMBER_MAX)
-		return;
-	memcpy(copy, text.p, text.len);
-	copy[text.len] = '\0';
-	double d = strtod(copy, NULL);
-	if (isinf(d))
-		return;
-	out->type = TOKEN_DOUBLE;
-	out->d = d;
+	out->d = INFINITY;
+	if (text.len <= NUMBER_MAX) {
+		memcpy(copy, text.p, text.len);
+		copy[text.len] = '\0';
+		out->d = strtod(copy, NULL);
+	}
+	out->text = text;
+	out->type = integer ? TOKEN_BIGINT : isinf(out->d) ? TOKEN_OPAQUE : TOKEN_DOUBLE;
 }
 
 /* --- structure --- */
@@ -447,7 +446,7 @@ static ALWAYS_INLINE int scan_scalar(const uint8_t **pp, const uint8_t *end, boo
 		struct slice text = slice_of(from, bytes_left(from, *pp));
 
 		if (keep && err == 0 && !(integer && parse_integer(text, out)))
-			parse_double(text, out);
+			parse_double(text, integer, out);
 		return err;
 	}
 	out->type = *from == 'n' ? TOKEN_NULL : TOKEN_BOOL;
@@ -657,6 +656,7 @@ static int json_next(struct token_reader *r, struct token *out)
 	if (err != 0)
 		return err;
 	out->encoded = false;
+	out->tagged = false;
 	if (closed) {
 		r->pos = p + 1;
 		r->depth--;
@@ -702,4 +702,5 @@ const struct token_codec codec_json = {
 	.container = json_container,
 	.put = json_put,
 	.put_content = json_put_content,
+	.put_special = json_put_special,
 };

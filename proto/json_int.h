@@ -35,5 +35,6 @@ static inline bool json_separate(struct token_writer *w, bool is_string, uint64_
 /* See struct token_codec. */
 void json_put(struct token_writer *w, enum token_type type, uint64_t bits);
 void json_put_content(struct token_writer *w, enum token_type type, struct slice s);
+void json_put_special(struct token_writer *w, enum token_type type, struct slice s);
 
 #endif

@@ -62,6 +62,8 @@ void json_put(struct token_writer *w, enum token_type type, uint64_t bits)
 	case TOKEN_END:
 	case TOKEN_OPAQUE:
 	case TOKEN_TAG:
+	case TOKEN_BIGINT:
+	case TOKEN_DATE:
 		/* json_put_content writes strings; the other types are never written. */
 		break;
 	}
@@ -125,4 +127,13 @@ void json_put_content(struct token_writer *w, enum token_type type, struct slice
 	else
 		put_binary(w->out, s);
 	buf_put_u8(w->out, '"');
+}
+
+void json_put_special(struct token_writer *w, enum token_type type, struct slice s)
+{
+	/* JSON has no dates. */
+	if (type == TOKEN_DATE)
+		buf_fail(w->out, E_UNSUPPORTED);
+	else if (json_separate(w, false, 1))
+		buf_put_slice(w->out, s);
 }

@@ -230,10 +230,13 @@ static NOINLINE int read_loose_option(struct decoder *d, struct token_reader *r,
 	if (o->kind == OPTION_HINT && t.type == TOKEN_STR)
 		return text_of(d, &t, to);
 	if (o->kind == OPTION_NUMBER) {
-		*(double *)to = t.type == TOKEN_DOUBLE   ? t.d
-				: t.type == TOKEN_UINT   ? (double)t.u
-				: t.type == TOKEN_NEGINT ? (double)t.i
-							 : (double)NAN;
+		bool long_integer =
+			t.type == TOKEN_BIGINT && d->serializer == SERIALIZER_JSON;
+
+		*(double *)to = t.type == TOKEN_DOUBLE || long_integer ? t.d
+				: t.type == TOKEN_UINT                 ? (double)t.u
+				: t.type == TOKEN_NEGINT               ? (double)t.i
+								       : (double)NAN;
 	} else if (o->kind == OPTION_FILTER) {
 		d->out->filter[o->offset] = item;
 		d->out->filters |= (uint8_t)(1u << o->offset);

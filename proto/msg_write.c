@@ -3,6 +3,7 @@
 #include "proto/msg.h"
 
 #include "common/err.h"
+#include "proto/date.h"
 #include "proto/transcode.h"
 
 const char *wamp_type_name(enum wamp_type type)
@@ -342,16 +343,17 @@ static int put_authenticators(struct token_writer *w, struct slice authextra,
 
 static void put_authextra(struct token_writer *w, const struct msg_welcome *welcome)
 {
-	struct buf scratch; /* stays empty: strings in MessagePack need no decoding */
+	struct buf scratch; /* for dates; strings in MessagePack need no decoding */
 	int err = 0;
 
-	buf_init(&scratch, 0);
+	buf_init(&scratch, DATE_BYTES);
 	token_put_text(w, "authextra");
 	token_put_map(w, TOKEN_COUNT_UNKNOWN);
 	if (welcome->authextra.len > 0)
 		err = put_authenticators(w, welcome->authextra, &scratch);
 	if (err != 0)
 		buf_fail(w->out, err);
+	buf_fini(&scratch);
 	put_cb_pairs(w, welcome);
 	token_put_end(w);
 }

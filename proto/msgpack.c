@@ -4,11 +4,15 @@
  * by msgpack-c's packer; see token.h. No state; any thread.
  */
 #include "proto/binary_int.h"
+#include "proto/date.h"
 
 #include <assert.h>
 #include <msgpack/pack.h>
 
 /* --- reading --- */
+
+/* A timestamp of 8 bytes has the nanoseconds in the high 30 bits. */
+#define SECONDS_34 ((UINT64_C(1) << 34) - 1)
 
 /* What follows each of the codes 0xc0 to 0xdf. */
 struct form {
@@ -17,7 +21,11 @@ struct form {
 	uint8_t content; /* bytes of content in addition to the length */
 };
 
-enum { FORM_FIRST = 0xc0 };
+enum {
+	FORM_FIRST = 0xc0,
+	EXT_TIMESTAMP = 0xff, /* the ext type -1 */
+	NS_MAX = 999999999,
+};
 
 static const struct form forms[] = {
 	[0xc0 - FORM_FIRST] = {TOKEN_NULL, 0, 0},
@@ -57,6 +65,40 @@ static const struct form forms[] = {
 static_assert(ARRAY_LEN(forms) == 0xe0 - FORM_FIRST,
 	      "forms has a row for each first byte from FORM_FIRST to 0xdf");
 
+/* An ext type -1 is a date if its length is that of one of the three forms. */
+static void read_timestamp(struct token *out)
+{
+	size_t len = out->text.len - 1;
+
+	if (len != 4 && len != 8 && len != 12)
+		return;
+	out->type = TOKEN_DATE;
+	out->encoded = true;
+}
+
+static int msgpack_text(const struct token *t, struct buf *scratch, struct slice *out)
+{
+	const uint8_t *p = t->text.p + 1;
+	uint8_t bytes[DATE_BYTES];
+	struct date d = {0, 0};
+
+	if (t->text.len == 1 + 12) {
+		date_unpack(p, &d);
+	} else if (t->text.len == 1 + 8) {
+		uint64_t both = get_be64(p);
+
+		d = (struct date){(int64_t)(both & SECONDS_34), (uint32_t)(both >> 34)};
+	} else {
+		d.seconds = get_be32(p);
+	}
+	if (d.ns > NS_MAX)
+		return E_UNSUPPORTED;
+	date_pack(&d, bytes);
+	buf_put(scratch, bytes, sizeof(bytes));
+	*out = slice_of(scratch->data + scratch->len - sizeof(bytes), sizeof(bytes));
+	return scratch->err;
+}
+
 static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8_t code,
 				   struct token *out)
 {
@@ -91,6 +133,8 @@ static ALWAYS_INLINE int read_form(const uint8_t **pp, const uint8_t *end, uint8
 		/* wampy.js encodes undefined like this. */
 		if (out->text.len == 2 && memcmp(out->text.p - 1, "\xd4\0\0", 3) == 0)
 			out->type = TOKEN_UNDEFINED;
+		else if (out->text.len > 0 && out->text.p[0] == EXT_TIMESTAMP)
+			read_timestamp(out);
 	}
 	return 0;
 }
@@ -196,6 +240,8 @@ static void msgpack_put(struct token_writer *w, enum token_type type, uint64_t b
 	case TOKEN_END:
 	case TOKEN_OPAQUE:
 	case TOKEN_TAG:
+	case TOKEN_BIGINT:
+	case TOKEN_DATE:
 		break; /* never written */
 	}
 }
@@ -207,10 +253,43 @@ static void msgpack_put_content(struct token_writer *w, enum token_type type,
 	buf_put_slice(w->out, s);
 }
 
+/* Writes a date in the shortest form. MessagePack has no integers beyond 64 bits. */
+static void msgpack_put_special(struct token_writer *w, enum token_type type,
+				struct slice s)
+{
+	uint8_t out[3 + DATE_BYTES];
+	size_t len;
+	struct date d;
+
+	if (type == TOKEN_BIGINT) {
+		buf_fail(w->out, E_UNSUPPORTED);
+		return;
+	}
+	date_unpack(s.p, &d);
+	if (d.ns == 0 && d.seconds >= 0 && d.seconds <= UINT32_MAX) {
+		out[0] = 0xd6;
+		put_be32(out + 2, (uint32_t)d.seconds);
+		len = 2 + 4;
+	} else if (d.seconds >= 0 && (uint64_t)d.seconds <= SECONDS_34) {
+		out[0] = 0xd7;
+		put_be64(out + 2, (uint64_t)d.ns << 34 | (uint64_t)d.seconds);
+		len = 2 + 8;
+	} else {
+		out[0] = 0xc7;
+		out[1] = DATE_BYTES;
+		memcpy(out + 3, s.p, DATE_BYTES);
+		len = sizeof(out);
+	}
+	out[len == sizeof(out) ? 2 : 1] = EXT_TIMESTAMP;
+	buf_put(w->out, out, len);
+}
+
 const struct token_codec codec_msgpack = {
 	.next = msgpack_next,
 	.skip = msgpack_skip,
+	.text = msgpack_text,
 	.container = msgpack_container,
 	.put = msgpack_put,
 	.put_content = msgpack_put_content,
+	.put_special = msgpack_put_special,
 };

@@ -106,6 +106,11 @@ void token_put_content(struct token_writer *w, enum token_type type, struct slic
 	count(w, 1)->put_content(w, type, s);
 }
 
+void token_put_special(struct token_writer *w, enum token_type type, struct slice s)
+{
+	count(w, 1)->put_special(w, type, s);
+}
+
 void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items)
 {
 	if (items == 0)

@@ -37,11 +37,17 @@ enum token_type {
 	TOKEN_END = 10,
 	/*
 	 * A well-formed value that other encodings cannot express: MessagePack's ext
-	 * types; CBOR's bignums, integers below -2^63 and unassigned simple values;
-	 * JSON's numbers that overflow a double (1e400) or have more than 400 characters.
+	 * types; CBOR's unassigned simple values; JSON's numbers with a fraction or an
+	 * exponent that overflow a double (1e400) or have more than 400 characters.
 	 */
 	TOKEN_OPAQUE = 11,
 	TOKEN_TAG = 12, /* CBOR's tag; token_next skips it */
+	/*
+	 * An integer of any length that is neither a UINT nor a NEGINT: CBOR's bignums
+	 * (tags 2 and 3) and integers below -2^63, and JSON's long integers.
+	 */
+	TOKEN_BIGINT = 13,
+	TOKEN_DATE = 14, /* CBOR's tags 0 and 1, and MessagePack's timestamp */
 };
 
 /*
@@ -55,16 +61,23 @@ struct token {
 	/*
 	 * STR: text still has JSON escapes, or the chunks of an indefinite CBOR string;
 	 * token_text gives the characters. BIN in JSON: text is base64; token_text gives
-	 * the octets.
+	 * the octets. BIGINT in CBOR, DATE: text is the item as it was received;
+	 * token_text gives what is described there.
 	 */
 	bool encoded;
-	struct slice text; /* STR, BIN: the content; points into the input */
+	/*
+	 * The item has a CBOR tag that gives it another meaning than the token says: any
+	 * but 55799 (self-described CBOR) and those of a BIGINT or DATE.
+	 */
+	bool tagged;
+	/* STR, BIN, BIGINT, DATE: the content; points into the input */
+	struct slice text;
 	union {
 		uint64_t count; /* ARRAY: items; MAP: pairs; or TOKEN_COUNT_UNKNOWN */
 		bool b;
 		uint64_t u; /* UINT */
 		int64_t i;  /* NEGINT */
-		double d;
+		double d;   /* DOUBLE; BIGINT in JSON: the nearest double */
 	};
 };
 
@@ -110,8 +123,7 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
  * Reads the next token. E_TRUNCATED (also if more items are announced than bytes are
  * left), E_SYNTAX, or the error of a wrong value; after an error r must not be used.
  * CBOR's tags are skipped, so the token is the tagged item. A JSON number without
- * fraction and exponent is an integer if it fits in 64 bits, else a double: JavaScript
- * writes 1e20 as 100000000000000000000.
+ * fraction and exponent is an integer, or a BIGINT if it does not fit in 64 bits.
  */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 
@@ -137,10 +149,12 @@ enum token_type token_container(enum serializer s, struct slice item);
 int token_end(struct token_reader *r) MUSTCHECK;
 
 /*
- * Gets the characters of a STR, or the octets of a BIN. *out points into the input if no
- * decoding is needed. Otherwise the result is appended to scratch, which must outlive
- * *out. Appending may move earlier results, unless the caller has reserved room: at most
- * t->text.len bytes are needed. E_LIMIT, E_NOMEM.
+ * Gets the characters of a STR, the octets of a BIN, the decimal digits of a BIGINT, or
+ * date_pack's bytes of a DATE. *out points into the input if no decoding is needed.
+ * Otherwise the result is appended to scratch, which must outlive *out. Appending may
+ * move earlier results, unless the caller has reserved room: a STR and a BIN need at most
+ * t->text.len bytes. E_LIMIT, E_NOMEM; E_UNSUPPORTED: the BIGINT has more than 512 bits,
+ * or the DATE is not a date or not exactly a number of nanoseconds.
  */
 int token_text(const struct token *t, enum serializer s, struct buf *scratch,
 	       struct slice *out) MUSTCHECK;
@@ -183,6 +197,11 @@ void token_put(struct token_writer *w, enum token_type type, uint64_t bits);
  * U+0000 would be read as a binary: the buffer gets E_UNSUPPORTED.
  */
 void token_put_content(struct token_writer *w, enum token_type type, struct slice s);
+/*
+ * Writes a BIGINT or a DATE; s is what token_text gives. If this encoding cannot express
+ * it, the buffer gets E_UNSUPPORTED.
+ */
+void token_put_special(struct token_writer *w, enum token_type type, struct slice s);
 /* Begins an ARRAY or MAP. count items or pairs must follow, then token_put_end. */
 void token_open(struct token_writer *w, enum token_type type, uint64_t count);
 void token_put_end(struct token_writer *w);

@@ -26,6 +26,8 @@ struct token_codec {
 	void (*put)(struct token_writer *w, enum token_type type, uint64_t bits);
 	/* Appends a STR or BIN. */
 	void (*put_content)(struct token_writer *w, enum token_type type, struct slice s);
+	/* Like token_put_special. */
+	void (*put_special)(struct token_writer *w, enum token_type type, struct slice s);
 };
 
 extern const struct token_codec codec_json, codec_msgpack, codec_cbor;

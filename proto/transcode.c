@@ -6,6 +6,26 @@
 #include "proto/transcode.h"
 
 #include "common/err.h"
+#include "proto/bigint.h"
+
+static NOINLINE void put_special(const struct token *t, struct token_reader *r,
+				 struct token_writer *w, struct buf *scratch)
+{
+	struct slice text;
+
+	/* JavaScript writes the double 1e20 to JSON as 100000000000000000000. */
+	if (t->type == TOKEN_BIGINT && r->serializer == SERIALIZER_JSON &&
+	    w->serializer == SERIALIZER_MSGPACK && bigint_is_double(t->text)) {
+		token_put(w, TOKEN_DOUBLE, t->u);
+		return;
+	}
+	buf_clear(scratch);
+	int err = token_text(t, r->serializer, scratch, &text);
+	if (err == 0)
+		token_put_special(w, t->type, text);
+	else
+		buf_fail(w->out, err);
+}
 
 /* Writes a token. The writer's buffer keeps the first error. */
 static void put_token(const struct token *t, struct token_reader *r,
@@ -14,6 +34,10 @@ static void put_token(const struct token *t, struct token_reader *r,
 	struct slice text;
 	int err;
 
+	if (UNLIKELY(t->tagged)) {
+		buf_fail(w->out, E_UNSUPPORTED);
+		return;
+	}
 	switch (t->type) {
 	case TOKEN_NULL:
 	case TOKEN_UNDEFINED:
@@ -36,6 +60,10 @@ static void put_token(const struct token *t, struct token_reader *r,
 			token_put_content(w, t->type, text);
 		else
 			buf_fail(w->out, err);
+		break;
+	case TOKEN_BIGINT:
+	case TOKEN_DATE:
+		put_special(t, r, w, scratch);
 		break;
 	case TOKEN_ARRAY:
 	case TOKEN_MAP:
@@ -98,7 +126,8 @@ int transcode(enum serializer from, struct slice in, unsigned items, enum serial
 
 	token_reader_init(&r, from, in);
 	token_writer_init(&w, to, out);
-	buf_init(&scratch, in.len);
+	/* A bignum of CBOR is longer in decimal, and a date in bytes. */
+	buf_init(&scratch, in.len + BIGINT_DECIMAL);
 	if (from == to)
 		err = copy_items(&r, &w, items);
 	else

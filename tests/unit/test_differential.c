@@ -4,12 +4,15 @@
  * or refuse, and if both accept, end and values must be the same. Where a library is
  * known to differ, a rule below says why; its inputs are counted. Deterministic. One
  * thread. */
+#include "common/timestamp.h"
 #include "tests/unit/codec_check.h"
 #include "tests/unit/random_items.h"
 
 #include <cbor.h>
 #include <jansson.h>
+#include <math.h>
 #include <msgpack.h>
+#include <msgpack/timestamp.h>
 #include <stdio.h>
 
 enum verdict {
@@ -275,6 +278,24 @@ enum {
 	MSGPACK_ALLOCATION,
 };
 
+static void show_date(int64_t seconds, uint32_t ns, struct buf *out)
+{
+	buf_printf(out, "d%08x%016" PRIx64, ns, (uint64_t)seconds);
+}
+
+static void show_ext(const msgpack_object *o, struct buf *out)
+{
+	msgpack_timestamp t;
+
+	if (o->via.ext.type == 0 && o->via.ext.size == 1 && o->via.ext.ptr[0] == 0 &&
+	    o->via.ext.ptr[-2] == (char)0xd4)
+		buf_put_str(out, "undefined");
+	else if (msgpack_object_to_timestamp(o, &t) && t.tv_nsec < 1000000000)
+		show_date(t.tv_sec, t.tv_nsec, out);
+	else
+		buf_put_str(out, "opaque");
+}
+
 static void show_msgpack(const msgpack_object *o, struct buf *out)
 {
 	switch (o->type) {
@@ -306,11 +327,7 @@ static void show_msgpack(const msgpack_object *o, struct buf *out)
 		break;
 	case MSGPACK_OBJECT_EXT:
 		put_blank(out);
-		buf_put_str(out, o->via.ext.type == 0 && o->via.ext.size == 1 &&
-						 o->via.ext.ptr[0] == 0 &&
-						 o->via.ext.ptr[-2] == (char)0xd4
-					 ? "undefined"
-					 : "opaque");
+		show_ext(o, out);
 		break;
 	case MSGPACK_OBJECT_ARRAY:
 		put_blank(out);
@@ -402,6 +419,7 @@ static const char *const msgpack_seeds[] = {
 	"9191919191919191919191919191919191919191919191919191919191919191c0",
 	"919191919191919191919191919191919191919191919191919191919191919191c0",
 	"92c50002ffffc401aa",
+	"94d6ff01020304d7ffee6b27fd01020304c70cff3b9ac9ffffffffffffffffffd6ff00000000",
 };
 
 /* --- libcbor --- */
@@ -413,7 +431,7 @@ enum {
 	CBOR_ALLOCATION,
 };
 
-static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out);
+static void show_cbor(const cbor_item_t *item, struct buf *out);
 
 static void show_cbor_list(cbor_item_t *item, struct buf *out)
 {
@@ -421,44 +439,44 @@ static void show_cbor_list(cbor_item_t *item, struct buf *out)
 	if (cbor_isa_map(item)) {
 		buf_put_u8(out, '{');
 		for (size_t i = 0; i < cbor_map_size(item); i++) {
-			show_cbor(cbor_map_handle(item)[i].key, false, out);
-			show_cbor(cbor_map_handle(item)[i].value, false, out);
+			show_cbor(cbor_map_handle(item)[i].key, out);
+			show_cbor(cbor_map_handle(item)[i].value, out);
 		}
 		buf_put_u8(out, '}');
 		return;
 	}
 	buf_put_u8(out, '[');
 	for (size_t i = 0; i < cbor_array_size(item); i++)
-		show_cbor(cbor_array_handle(item)[i], false, out);
+		show_cbor(cbor_array_handle(item)[i], out);
 	buf_put_u8(out, ']');
+}
+
+/* Appends the content of a string, or of its chunks. */
+static void put_cbor_string(const cbor_item_t *item, bool text, struct buf *out)
+{
+	bool definite =
+		text ? cbor_string_is_definite(item) : cbor_bytestring_is_definite(item);
+
+	if (definite && text)
+		buf_put(out, cbor_string_handle(item), cbor_string_length(item));
+	else if (definite)
+		buf_put(out, cbor_bytestring_handle(item), cbor_bytestring_length(item));
+	else if (text)
+		for (size_t i = 0; i < cbor_string_chunk_count(item); i++)
+			put_cbor_string(cbor_string_chunks_handle(item)[i], true, out);
+	else
+		for (size_t i = 0; i < cbor_bytestring_chunk_count(item); i++)
+			put_cbor_string(cbor_bytestring_chunks_handle(item)[i], false,
+					out);
 }
 
 static void show_cbor_string(const cbor_item_t *item, enum token_type type,
 			     struct buf *out)
 {
 	struct buf whole;
-	bool text = type == TOKEN_STR;
-	bool definite =
-		text ? cbor_string_is_definite(item) : cbor_bytestring_is_definite(item);
 
 	buf_init(&whole, SIZE_MAX / 4);
-	if (definite && text)
-		buf_put(&whole, cbor_string_handle(item), cbor_string_length(item));
-	else if (definite)
-		buf_put(&whole, cbor_bytestring_handle(item),
-			cbor_bytestring_length(item));
-	else if (text)
-		for (size_t i = 0; i < cbor_string_chunk_count(item); i++)
-			buf_put(&whole,
-				cbor_string_handle(cbor_string_chunks_handle(item)[i]),
-				cbor_string_length(cbor_string_chunks_handle(item)[i]));
-	else
-		for (size_t i = 0; i < cbor_bytestring_chunk_count(item); i++) {
-			cbor_item_t *chunk = cbor_bytestring_chunks_handle(item)[i];
-
-			buf_put(&whole, cbor_bytestring_handle(chunk),
-				cbor_bytestring_length(chunk));
-		}
+	put_cbor_string(item, type == TOKEN_STR, &whole);
 	put_bytes(out, type, whole.data, whole.len);
 	buf_fini(&whole);
 }
@@ -478,10 +496,136 @@ static void show_cbor_simple(const cbor_item_t *item, struct buf *out)
 		buf_put_str(out, cbor_is_undef(item) ? "undefined" : "opaque");
 }
 
-static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out)
+/* Shows an integer, digit by digit. */
+static void show_bignum(const uint8_t *p, size_t len, bool negative, struct buf *out)
 {
-	uint64_t tag;
+	uint8_t digits[160] = {0}; /* of decimal; the lowest one first */
+	size_t n = 1;
 
+	for (; len > 0 && *p == 0; len--)
+		p++;
+	if (len > 64) {
+		buf_put_str(out, "opaque");
+		return;
+	}
+	for (size_t i = 0; i < len; i++) {
+		unsigned carry = p[i];
+
+		for (size_t k = 0; k < sizeof(digits); k++) {
+			carry += digits[k] * 256u;
+			digits[k] = (uint8_t)(carry % 10);
+			carry /= 10;
+		}
+	}
+	for (size_t k = 0, carry = negative; carry > 0; k++) {
+		carry = digits[k] == 9;
+		digits[k] = carry ? 0 : digits[k] + 1;
+	}
+	for (size_t k = 0; k < sizeof(digits); k++)
+		if (digits[k] != 0)
+			n = k + 1;
+	bool fits = len < 8 || (len == 8 && (!negative || p[0] < 0x80));
+	buf_put_str(out, fits ? "" : "n");
+	buf_put_str(out, negative ? "-" : "");
+	while (n > 0)
+		buf_put_u8(out, '0' + digits[--n]);
+}
+
+/* The fewest decimals that read back as the same double. */
+static void show_seconds(double d, struct buf *out)
+{
+	char text[400], ns[10] = "000000000";
+	int places = -1;
+
+	if (!(fabs(d) < 0x1p63)) {
+		buf_put_str(out, "opaque");
+		return;
+	}
+	do
+		snprintf(text, sizeof(text), "%.*f", ++places, fabs(d));
+	while (places < 10 && strtod(text, NULL) != fabs(d));
+	if (places == 10) {
+		buf_put_str(out, "opaque");
+		return;
+	}
+	char *point = strchr(text, '.');
+	if (point != NULL)
+		memcpy(ns, point + 1, (size_t)places);
+	int64_t seconds = (int64_t)strtoull(text, NULL, 10);
+	uint32_t more = (uint32_t)strtoul(ns, NULL, 10);
+	if (d < 0 && more > 0)
+		show_date(-seconds - 1, 1000000000 - more, out);
+	else
+		show_date(d < 0 ? -seconds : seconds, more, out);
+}
+
+/* False if the tag gives this item no meaning that other encodings know. */
+static bool show_cbor_special(const cbor_item_t *item, uint64_t tag, struct buf *out)
+{
+	struct buf s;
+
+	if ((tag == 2 || tag == 3) && cbor_isa_bytestring(item)) {
+		buf_init(&s, SIZE_MAX / 4);
+		put_cbor_string(item, false, &s);
+		put_blank(out);
+		show_bignum(s.data, s.len, tag == 3, out);
+		buf_fini(&s);
+	} else if (tag == 0 && cbor_isa_string(item)) {
+		/* test_timestamp.c has dates; these are only mutants of one */
+		struct timestamp t;
+
+		buf_init(&s, SIZE_MAX / 4);
+		put_cbor_string(item, true, &s);
+		put_blank(out);
+		if (timestamp_parse(buf_slice(&s), &t) != 0 || t.between || t.leap)
+			buf_put_str(out, "opaque");
+		else
+			show_date(t.seconds, t.ns, out);
+		buf_fini(&s);
+	} else if (tag == 1 && cbor_isa_uint(item)) {
+		put_blank(out);
+		if (cbor_get_int(item) > INT64_MAX)
+			buf_put_str(out, "opaque");
+		else
+			show_date((int64_t)cbor_get_int(item), 0, out);
+	} else if (tag == 1 && cbor_isa_negint(item) && cbor_get_int(item) <= INT64_MAX) {
+		put_blank(out);
+		show_date(-1 - (int64_t)cbor_get_int(item), 0, out);
+	} else if (tag == 1 && cbor_is_float(item)) {
+		put_blank(out);
+		show_seconds(cbor_float_get_float(item), out);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Shows the item behind one or more tags. */
+static void show_cbor_tagged(const cbor_item_t *item, struct buf *out)
+{
+	bool tagged = false;
+	uint64_t tag;
+	struct buf shown;
+
+	do {
+		tag = cbor_tag_value(item);
+		item = cbor_move(cbor_tag_item(item));
+		tagged |= cbor_isa_tag(item) && tag != 55799;
+	} while (cbor_isa_tag(item));
+	buf_init(&shown, SIZE_MAX / 4);
+	if (!show_cbor_special(item, tag, &shown)) {
+		tagged |= tag != 55799;
+		show_cbor(item, &shown);
+	}
+	put_blank(out);
+	if (tagged)
+		buf_put_u8(out, '#');
+	buf_put_slice(out, buf_slice(&shown));
+	buf_fini(&shown);
+}
+
+static void show_cbor(const cbor_item_t *item, struct buf *out)
+{
 	switch (cbor_typeof(item)) {
 	case CBOR_TYPE_UINT:
 		put_blank(out);
@@ -489,18 +633,12 @@ static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out)
 		break;
 	case CBOR_TYPE_NEGINT:
 		put_blank(out);
-		if (cbor_get_int(item) > INT64_MAX)
-			buf_put_str(out, "opaque");
-		else
-			buf_printf(out, "%" PRId64, -1 - (int64_t)cbor_get_int(item));
+		uint8_t n[8];
+		put_be64(n, cbor_get_int(item));
+		show_bignum(n, sizeof(n), true, out);
 		break;
 	case CBOR_TYPE_BYTESTRING:
-		if (bignum) {
-			put_blank(out);
-			buf_put_str(out, "opaque");
-		} else {
-			show_cbor_string(item, TOKEN_BIN, out);
-		}
+		show_cbor_string(item, TOKEN_BIN, out);
 		break;
 	case CBOR_TYPE_STRING:
 		show_cbor_string(item, TOKEN_STR, out);
@@ -510,8 +648,7 @@ static void show_cbor(const cbor_item_t *item, bool bignum, struct buf *out)
 		show_cbor_list((cbor_item_t *)(uintptr_t)item, out);
 		break;
 	case CBOR_TYPE_TAG:
-		tag = cbor_tag_value(item);
-		show_cbor(cbor_move(cbor_tag_item(item)), tag == 2 || tag == 3, out);
+		show_cbor_tagged(item, out);
 		break;
 	case CBOR_TYPE_FLOAT_CTRL:
 		show_cbor_simple(item, out);
@@ -556,7 +693,7 @@ static int judge_cbor(const struct ours *ours, size_t *used_out, struct buf *sho
 		return VERDICT_REFUSE;
 	}
 	*used_out = result.read;
-	show_cbor(item, false, shown_out);
+	show_cbor(item, shown_out);
 	if (ours->err == E_UTF8)
 		verdict = VERDICT_EXCLUDED + CBOR_UTF8;
 	else if (ours->err == E_DEPTH)
@@ -572,6 +709,9 @@ static const char *const cbor_seeds[] = {
 	"5f42010243030405ff",
 	"7f657374726561646d696e67ff",
 	"83c249010000000000000000c34101c11a514b67b0",
+	"84c074323031332d30332d32315432303a30343a30305ac1fb41d452d9ec200000c120c1c100",
+	"83c25f4201024800000000000000ffffc248ffffffffffffffffc3487fffffffffffffff",
+	"83c1fb3fb999999999999ac1f9b800c074313936392d31322d33315432333a35393a35395a",
 	"85f93c00fa47c35000fb7e37e43c8800759cf97c00f97e00",
 	"84d9d9f780d818456449455446c6003bffffffffffffffff",
 	"86f4f5f6f7f0f8ff",

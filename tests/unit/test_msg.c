@@ -424,7 +424,7 @@ static void test_unusual_forms(void **state)
 		  "bfffff",
 		  "PUBLISH 1 uri='ca' acknowledge [] {}");
 	check_msg(SERIALIZER_CBOR, "d9d9f7861001a06174c180d9d9f7a0",
-		  "PUBLISH 1 uri='t' [] {}");
+		  "PUBLISH 1 uri='t' #[] {}");
 }
 
 static const struct bad refused[] = {

@@ -29,8 +29,16 @@ static const struct good samples[] = {
 	{"d40100", "opaque"},
 	{"d4ff00", "opaque"},
 	{"d5050102", "opaque"},
-	{"d6ff01020304", "opaque"},
-	{"d7ff0102030405060708", "opaque"},
+	{"c700ff", "opaque"},
+	{"d5ff0102", "opaque"},
+	/* dates; d: 32 bits of nanoseconds, 64 of seconds */
+	{"d6ff01020304", "d000000000000000001020304"},
+	{"d6ffffffffff", "d0000000000000000ffffffff"},
+	{"d7ffee6b27fd01020304", "d3b9ac9ff0000000101020304"},
+	{"d7ffee6b280301020304", "opaque"},
+	{"c708ffee6b27fd01020304", "d3b9ac9ff0000000101020304"},
+	{"c70cff3b9ac9ffffffffffffffffff", "d3b9ac9ffffffffffffffffff"},
+	{"c70cff3b9aca00ffffffffffffffff", "opaque"},
 	{"d80500010203040506070809101112131415", "opaque"},
 	/* float */
 	{"ca3fc00000", "f1.5"},

@@ -54,6 +54,29 @@ static inline void put_hex(struct buf *out, struct slice s)
 		buf_printf(out, "%02x", s.p[i]);
 }
 
+/* Appends n12345 or d followed by its bytes. What other encodings cannot express is
+ * opaque. */
+static inline void show_special(enum serializer s, const struct token *t, struct buf *out)
+{
+	struct buf scratch;
+	struct slice text;
+
+	buf_init(&scratch, SIZE_MAX / 4);
+	int err = token_text(t, s, &scratch, &text);
+	ASSERT(err == 0 || err == E_UNSUPPORTED);
+	if (err != 0) {
+		buf_put_str(out, "opaque");
+	} else if (t->type == TOKEN_BIGINT) {
+		buf_put_u8(out, 'n');
+		buf_put_slice(out, text);
+	} else {
+		ASSERT(text.len == 12);
+		buf_put_u8(out, 'd');
+		put_hex(out, text);
+	}
+	buf_fini(&scratch);
+}
+
 /* Appends one token: null undefined true 5 -5 f1.5 's' h'0a' [ { ] } opaque. *kinds
  * records the open containers, for the two kinds of end. */
 static inline void show_token(enum serializer s, const struct token *t, struct buf *kinds,
@@ -68,6 +91,8 @@ static inline void show_token(enum serializer s, const struct token *t, struct b
 	else if (out->len > 0 && out->data[out->len - 1] != '[' &&
 		 out->data[out->len - 1] != '{')
 		buf_put_u8(out, ' ');
+	if (t->tagged)
+		buf_put_u8(out, '#');
 	switch (t->type) {
 	case TOKEN_NULL:
 		buf_put_str(out, "null");
@@ -112,6 +137,10 @@ static inline void show_token(enum serializer s, const struct token *t, struct b
 		break;
 	case TOKEN_OPAQUE:
 		buf_put_str(out, "opaque");
+		break;
+	case TOKEN_BIGINT:
+	case TOKEN_DATE:
+		show_special(s, t, out);
 		break;
 	case TOKEN_END:
 	case TOKEN_TAG:

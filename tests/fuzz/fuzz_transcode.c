@@ -1,26 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transcoding. The first byte chooses two serializers and the number of items, the rest
  * is the input. Transcoded there and back, it has the same tokens; a second time there,
- * the same bytes. */
+ * the same bytes. An undefined becomes null, and a long integer of JSON in MessagePack a
+ * double. A date with a fraction of a second, in a year of five digits or before the year
+ * 0, has no way back to CBOR. */
+#include "proto/date.h"
 #include "proto/transcode.h"
 #include "tests/unit/token_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The tokens as text. Sets *undefined_out if one is undefined, which becomes null. */
-static void show(enum serializer s, struct slice in, unsigned items, struct buf *out,
-		 bool *undefined_out)
+/* The tokens as text. Sets *other_out if one becomes another token. */
+static void show(enum serializer s, struct slice in, unsigned items, enum serializer to,
+		 struct buf *out, bool *other_out)
 {
 	struct token_reader r;
 	struct token t;
 	struct buf kinds;
 
-	*undefined_out = false;
+	*other_out = false;
 	buf_init(&kinds, SIZE_MAX / 4);
 	token_reader_init(&r, s, in);
 	while (items > 0) {
 		ASSERT(token_next(&r, &t) == 0);
-		*undefined_out |= t.type == TOKEN_UNDEFINED;
+		*other_out |= t.type == TOKEN_UNDEFINED ||
+			      (t.type == TOKEN_BIGINT && s == SERIALIZER_JSON &&
+			       to == SERIALIZER_MSGPACK);
 		show_token(s, &t, &kinds, out);
 		items -= kinds.len == 0;
 	}
@@ -28,22 +33,54 @@ static void show(enum serializer s, struct slice in, unsigned items, struct buf 
 	buf_fini(&kinds);
 }
 
+static bool has_far_date(enum serializer s, struct slice in, unsigned items)
+{
+	uint8_t bytes[DATE_BYTES];
+	struct buf scratch = {.data = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
+	struct token_reader r;
+	struct slice packed;
+	struct token t;
+	struct date d;
+	unsigned depth = 0;
+
+	token_reader_init(&r, s, in);
+	while (items > 0) {
+		ASSERT(token_next(&r, &t) == 0);
+		depth += t.type == TOKEN_ARRAY || t.type == TOKEN_MAP;
+		depth -= t.type == TOKEN_END;
+		items -= depth == 0;
+		if (t.type != TOKEN_DATE)
+			continue;
+		buf_clear(&scratch);
+		ASSERT(token_text(&t, s, &scratch, &packed) == 0);
+		date_unpack(packed.p, &d);
+		if (d.ns > 0 && (d.seconds < INT64_C(-62167219200) ||
+				 d.seconds >= INT64_C(253402300800)))
+			return true;
+	}
+	return false;
+}
+
 static void check(enum serializer from, struct slice in, unsigned items,
 		  enum serializer to, struct slice there)
 {
 	struct buf back, again, before, after;
-	bool undefined, none;
+	bool other, none;
 
 	buf_init(&back, SIZE_MAX / 4);
 	buf_init(&again, SIZE_MAX / 4);
 	buf_init(&before, SIZE_MAX / 4);
 	buf_init(&after, SIZE_MAX / 4);
-	ASSERT(transcode(to, there, items, from, &back) == 0);
+	int err = transcode(to, there, items, from, &back);
+	if (err == E_UNSUPPORTED && has_far_date(to, there, items))
+		goto out;
+	ASSERT(err == 0);
 	ASSERT(transcode(from, buf_slice(&back), items, to, &again) == 0);
 	ASSERT(slice_eq(there, buf_slice(&again)));
-	show(from, in, items, &before, &undefined);
-	show(to, there, items, &after, &none);
-	ASSERT(undefined || slice_eq(buf_slice(&before), buf_slice(&after)));
+	show(from, in, items, to, &before, &other);
+	show(to, there, items, from, &after, &none);
+	ASSERT(other || slice_eq(buf_slice(&before), buf_slice(&after)));
+out:
 	buf_fini(&back);
 	buf_fini(&again);
 	buf_fini(&before);

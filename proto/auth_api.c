@@ -351,7 +351,7 @@ void auth_error_write(struct buf *out, enum auth_error_kind kind, const char *ur
 	fields_write_item(out, &auth_error_table, &error);
 }
 
-/* --- revoke --- */
+/* --- revoke, changed --- */
 
 static const struct field auth_match_fields[] = {
 	FIELD(auth_match, authid, FIELD_STR, FIELD_NOT_EMPTY),
@@ -408,6 +408,16 @@ static const struct field auth_revoke_result_fields[] = {
 	FIELD(auth_revoke_result, partial, FIELD_BOOL),
 };
 const struct field_table auth_revoke_result_table = FIELD_TABLE(auth_revoke_result);
+
+static const struct field auth_changed_fields[] = {
+	FIELD(auth_changed, match, FIELD_STRUCT, FIELD_STRICT, .table = &match_table),
+};
+const struct field_table auth_changed_table = FIELD_TABLE(auth_changed);
+
+static const struct field auth_changed_result_fields[] = {
+	FIELD(auth_changed_result, partial, FIELD_BOOL),
+};
+const struct field_table auth_changed_result_table = FIELD_TABLE(auth_changed_result);
 
 /* --- ping, cancel --- */
 

@@ -44,6 +44,7 @@ enum {
 #define AUTH_METHOD_AUTHENTICATE "authenticate"
 #define AUTH_METHOD_AUTHORIZE    "authorize"
 #define AUTH_METHOD_REVOKE       "revoke"
+#define AUTH_METHOD_CHANGED      "changed"
 #define AUTH_METHOD_PING         "ping"
 #define AUTH_NOTIFY_CANCEL       "cancel"
 #define AUTH_NOTIFY_OPENED       "session.opened"
@@ -240,6 +241,9 @@ struct auth_authorize_result {
 	/* CALL, PUBLISH: the receiver learns who the client is, as if the client had
 	 * asked for it. */
 	bool disclose;
+	/* The router may keep the decision: until a change, or this long. */
+	bool cache;
+	uint64_t cache_ttl_ms; /* FIELD_NONE: no limit */
 };
 int auth_authorize_result_read(struct slice result,
 			       struct auth_authorize_result *out) MUSTCHECK;
@@ -302,6 +306,21 @@ struct auth_revoke_result {
 	bool partial;      /* some worker of the router has not answered in time */
 };
 extern const struct field_table auth_revoke_result_table;
+
+/*
+ * changed [map], from authd to routerd: the router forgets the decisions that it has kept
+ * (auth_authorize_result.cache) about these principals. Without a term: about all. pubkey
+ * and session are ignored. Read it with fields_read_params.
+ */
+struct auth_changed {
+	struct auth_match match;
+};
+extern const struct field_table auth_changed_table;
+
+struct auth_changed_result {
+	bool partial; /* some worker of the router has not answered in time */
+};
+extern const struct field_table auth_changed_result_table;
 
 /* The result of ping [], in either direction. */
 struct auth_ping_result {

@@ -355,6 +355,8 @@ static const struct field_table authorize_details = FIELD_TABLE(auth_authorize);
 static const struct field auth_authorize_result_fields[] = {
 	FIELD(auth_authorize_result, allow, FIELD_BOOL, FIELD_REQUIRED),
 	FIELD(auth_authorize_result, disclose, FIELD_BOOL),
+	FIELD(auth_authorize_result, cache, FIELD_BOOL),
+	FIELD(auth_authorize_result, cache_ttl_ms, FIELD_UINT, .def = FIELD_NONE),
 };
 const struct field_table auth_authorize_result_table = FIELD_TABLE(auth_authorize_result);
 

@@ -164,6 +164,7 @@ static struct buf *take_snapshot(const struct worker *w)
 		{&worker_counter_table, &own},
 		{&mailbox_counter_table, mailbox_counters(w->boxes, w->index)},
 		{&peer_counter_table, w->peers.counters},
+		{&decision_counter_table, &w->peers.decisions},
 		{&net_counter_table, w->net.counters},
 	};
 	struct buf *s = buf_new(SIZE_MAX / 2);
@@ -230,7 +231,9 @@ static void on_revoke(struct worker *w, struct post *p)
 		.counts = attach_revoke(&w->peers, revocation),
 	};
 
-	for (size_t i = 0; i < w->config->n_realms && !revocation->dry_run; i++)
+	bool ends = !revocation->dry_run && !revocation->decisions_only;
+
+	for (size_t i = 0; i < w->config->n_realms && ends; i++)
 		if (w->realms[i] != NULL)
 			realm_revoke(w->realms[i], revocation);
 	post_send_reserved(&w->outbox, 0, &revoked, &p->mail);

@@ -15,6 +15,7 @@ struct gathering {
 	LIST_ENTRY(gathering) link;
 	struct control *control;
 	struct rpc_request *req;
+	bool changed; /* the request is changed; false: it is revoke */
 	uint64_t number;
 	unsigned missing; /* workers that have not answered */
 	uint64_t sessions, pending;
@@ -65,17 +66,40 @@ static void reply_error(struct rpc_request *req, enum auth_error_kind kind,
 static void gathering_end(void *arg)
 {
 	struct gathering *g = arg;
+	bool partial = g->missing > 0;
 
-	reply_result(g->req, &auth_revoke_result_table,
-		     &(struct auth_revoke_result){
-			     .sessions = g->sessions,
-			     .pending = g->pending,
-			     .partial = g->missing > 0,
-		     });
+	if (g->changed)
+		reply_result(g->req, &auth_changed_result_table,
+			     &(struct auth_changed_result){.partial = partial});
+	else
+		reply_result(g->req, &auth_revoke_result_table,
+			     &(struct auth_revoke_result){
+				     .sessions = g->sessions,
+				     .pending = g->pending,
+				     .partial = partial,
+			     });
 	timer_disarm(&g->deadline);
 	loop_release_timers(g->control->loop, 1);
 	LIST_REMOVE(g, link);
 	free(g);
+}
+
+/*
+ * Posts a revocation to all workers; the caller has set all fields but the number. False
+ * if out of memory.
+ */
+static bool post_revocation(struct control *c, struct revocation *revocation)
+{
+	revocation->number = c->revocations + 1;
+	struct revocation *shared = revocation_new(revocation);
+	bool sent = shared != NULL && outbox_ask_all(c->outbox,
+						     &(struct post){.type = POST_REVOKE,
+								    .revocation = shared},
+						     shared);
+
+	revocation_unref(&shared);
+	c->revocations += sent;
+	return sent;
 }
 
 /*
@@ -87,16 +111,9 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 {
 	struct gathering *g = calloc(1, sizeof(*g));
 
-	revocation->number = c->revocations + 1;
-	struct revocation *shared = revocation_new(revocation);
 	bool timer = loop_reserve_timers(c->loop, 1) == 0;
-	bool sent =
-		g != NULL && shared != NULL && timer &&
-		outbox_ask_all(c->outbox,
-			       &(struct post){.type = POST_REVOKE, .revocation = shared},
-			       shared);
-	revocation_unref(&shared);
-	if (!sent) {
+
+	if (g == NULL || !timer || !post_revocation(c, revocation)) {
 		if (timer)
 			loop_release_timers(c->loop, 1);
 		free(g);
@@ -104,9 +121,9 @@ static void start_revocation(struct control *c, struct revocation *revocation,
 			    "out of memory");
 		return;
 	}
-	c->revocations++;
 	g->control = c;
 	g->req = req;
+	g->changed = revocation->decisions_only;
 	g->number = revocation->number;
 	g->missing = c->outbox->n_workers;
 	timer_init(&g->deadline, c->loop, gathering_end, g);
@@ -167,6 +184,31 @@ static void on_revoke_request(struct authenticator *a, struct rpc_request *req,
 	start_revocation(a->control, &revocation, req);
 }
 
+static void on_changed_request(struct authenticator *a, struct rpc_request *req,
+			       struct slice params)
+{
+	struct questions *qs = &a->questions;
+	struct auth_changed v;
+	char why[AUTH_FAULT_MAX];
+
+	if (fields_read_params(params, &auth_changed_table, &v) != 0) {
+		fields_explain_params(params, &auth_changed_table, &v, why, sizeof(why));
+		log_error(qs->link.conf->name, "invalid changed request reason=\"%s\"",
+			  why);
+		reply_error(req, AUTH_ERROR_INTERNAL, AUTH_ERROR_INVALID_ARGUMENT, why);
+		return;
+	}
+	start_revocation(a->control,
+			 &(struct revocation){
+				 .authenticator = qs->index,
+				 .decisions_only = true,
+				 .authid = v.match.authid,
+				 .role = v.match.role,
+				 .realm = v.match.realm,
+			 },
+			 req);
+}
+
 static void on_authenticator_request(struct link *l, struct rpc_request *req,
 				     struct slice method, struct slice params)
 {
@@ -174,6 +216,8 @@ static void on_authenticator_request(struct link *l, struct rpc_request *req,
 
 	if (slice_eq_str(method, AUTH_METHOD_REVOKE))
 		on_revoke_request(a, req, params);
+	else if (slice_eq_str(method, AUTH_METHOD_CHANGED))
+		on_changed_request(a, req, params);
 	else if (slice_eq_str(method, AUTH_METHOD_PING))
 		reply_result(req, &auth_ping_result_table,
 			     &(struct auth_ping_result){
@@ -186,13 +230,30 @@ static void on_authenticator_request(struct link *l, struct rpc_request *req,
 			    "no such method");
 }
 
+/*
+ * The workers forget what the authenticator has decided: while it was not connected, it
+ * could not say what has changed.
+ */
+static bool on_link_up(struct link *l)
+{
+	struct authenticator *a = container_of(l, struct authenticator, questions.link);
+
+	if (!post_revocation(a->control, &(struct revocation){
+						 .authenticator = a->questions.index,
+						 .decisions_only = true,
+					 }))
+		return false;
+	questions_link_up(&a->questions);
+	return true;
+}
+
 /* --- start and end --- */
 
 struct control *control_new(struct loop *loop, const char *path, const struct config *cfg,
 			    struct policy *policy, struct outbox *outbox)
 {
 	static const struct link_handlers link_handlers = {
-		.up = questions_link_up,
+		.up = on_link_up,
 		.down = questions_link_down,
 		.request = on_authenticator_request,
 	};

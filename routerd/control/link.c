@@ -125,7 +125,8 @@ static void become_ready(struct link *l)
 	l->outage[0] = '\0';
 	log_info(l->conf->name, "authenticator is available socket=%s revoke=%s",
 		 l->conf->socket, l->features & AUTH_FEATURE_REVOKE ? "yes" : "no");
-	l->handlers->up(l);
+	if (!l->handlers->up(l))
+		link_down(l, err_str(E_NOMEM));
 }
 
 static void on_pong(const struct rpc_answer *ans, void *arg)

@@ -26,8 +26,11 @@ enum link_state {
 
 struct link;
 struct link_handlers {
-	/* The link is up: calls may be made with l->rpc. */
-	void (*up)(struct link *l);
+	/*
+	 * The link is up: calls may be made with l->rpc. False if memory runs out: then
+	 * the link goes down, and connects again.
+	 */
+	bool (*up)(struct link *l);
 	/*
 	 * The link is down. Calls in flight that have not got RPC_CLOSED yet get no
 	 * callback.

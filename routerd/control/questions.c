@@ -144,7 +144,11 @@ static void post_answer(struct questions *qs, struct login_message *q,
 		[QUESTION_AUTHENTICATE] = POST_LOGIN_ANSWER,
 		[QUESTION_AUTHORIZE] = POST_AUTHORIZED,
 	};
-	struct login_message answer = {.outcome = outcome, .stamp = *stamp};
+	struct login_message answer = {
+		.outcome = outcome,
+		.stamp = *stamp,
+		.deadline_ms = q->deadline_ms,
+	};
 
 	post_send_reserved(qs->outbox, to.worker,
 			   &(struct post){
@@ -526,9 +530,9 @@ void questions_cancel(struct questions *qs, struct session_ref session)
 	pump(qs);
 }
 
-void questions_link_up(struct link *l)
+void questions_link_up(struct questions *qs)
 {
-	pump(container_of(l, struct questions, link));
+	pump(qs);
 }
 
 void questions_link_down(struct link *l)

@@ -98,7 +98,7 @@ extern const struct counter_table question_counter_table; /* describes struct qu
 /*
  * Starts connecting. The caller has set index, outbox and revocations; the other fields
  * are zero. These and the arguments must stay valid until questions_fini. In handlers, up
- * and down must be questions_link_up and questions_link_down.
+ * must call questions_link_up, and down must be questions_link_down.
  */
 void questions_init(struct questions *qs, struct loop *loop, const struct config *cfg,
 		    const struct link_handlers *handlers);
@@ -119,7 +119,7 @@ void questions_cancel(struct questions *qs, struct session_ref session);
  * For link_handlers. Up: sends held questions. Down: makes the questions in flight
  * suspects.
  */
-void questions_link_up(struct link *l);
+void questions_link_up(struct questions *qs);
 void questions_link_down(struct link *l);
 
 #endif

@@ -172,6 +172,9 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 {
 	struct revocation_counts n = {0};
 
+	decisions_forget(&ps->decisions, revocation);
+	if (revocation->decisions_only)
+		return n;
 	/* remember the revocation even if nobody matches: an answer to an older question
 	 * may still come */
 	revocations_add(&ps->revocations, revocation, loop_now_ms(ps->loop));
@@ -288,6 +291,8 @@ void attach_reload_end(struct peers *ps, uint32_t revoked)
 	struct peers_reload *r = &ps->reload;
 
 	ASSERT(r->mail != NULL && r->next >= ps->n_slots);
+	/* No peer has the old rights any more, so nobody would find these decisions. */
+	decisions_clear(&ps->decisions);
 	post_send_reserved(ps->outbox, 0,
 			   &(struct post){
 				   .type = POST_RELOADED,

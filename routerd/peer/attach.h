@@ -23,8 +23,9 @@ extern const struct conn_handler attach_handler;
 void attach_post(struct peers *ps, struct post *p);
 
 /*
- * Remembers the revocation, and refuses the matching logins. Sessions, and logins in
- * state JOINING, are only counted here: the realm's owner ends them. If several
+ * Forgets the decisions that the revocation makes outdated. Unless it concerns only
+ * decisions, remembers the revocation, and refuses the matching logins. Sessions, and
+ * logins in state JOINING, are only counted here: the realm's owner ends them. If several
  * revocations match a client, only the first counts it. A dry run is not remembered, and
  * ends nothing.
  */

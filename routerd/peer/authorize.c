@@ -50,11 +50,48 @@ static bool post_authorize(struct peer *p, struct login_message *q)
 					    });
 }
 
-const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
-			  struct slice bytes)
+/* Index of the session's authorizer. -1: a reload has added it; it is not connected. */
+static int authorizer_of(const struct peer *p)
+{
+	return config_authenticator_find(p->peers->config, rights_authorizer(p->rights));
+}
+
+/* True if the authorizer has answered, and its answer is about this action. */
+static bool has_answer(const struct peer *p, enum action action)
+{
+	return p->authorize_state == AUTHORIZE_ANSWERED && p->authorize_action == action;
+}
+
+/*
+ * True if the answer must not be used: a reload has given the role another authorizer, or
+ * the authorizer may have given the answer before it sent changed or revoke. Then it is
+ * asked again, but only once, so that a request does not wait for ever.
+ */
+static bool is_outdated(const struct peer *p)
+{
+	const struct login_message *a = p->answer;
+
+	if (authorizer_of(p) != p->authorizer)
+		return true;
+	return !p->authorize_repeated && a != NULL &&
+	       (a->outcome == LOGIN_RESULT || a->outcome == LOGIN_ERROR) &&
+	       a->stamp.revocations < p->peers->decisions.revocations;
+}
+
+/*
+ * Asks whether p is allowed to make this request. If there is an answer, which is
+ * outdated, replaces it; if the same authenticator is asked again, it must answer before
+ * the deadline of the first question. NULL if the question was sent; the caller must then
+ * hold the message. Otherwise a text that says why the authorizer cannot be asked.
+ */
+static const char *ask(struct peer *p, const struct msg *m, enum action action)
 {
 	const struct config *cfg = p->peers->config;
-	int index = config_authenticator_find(cfg, rights_authorizer(p->rights));
+	uint64_t now_ms = loop_now_ms(p->peers->loop);
+	int index = authorizer_of(p);
+	bool answered = has_answer(p, action);
+	bool repeated = answered && index == p->authorizer;
+	uint64_t deadline_ms = repeated ? p->answer->deadline_ms : 0;
 	struct login_message *q = NULL;
 	struct buf params;
 
@@ -62,16 +99,19 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 	if (index < 0) /* a reload does not add authenticators */
 		return "a reload has added the authorizer, which the router asks only "
 		       "after a restart";
-	uint64_t ttl_ms = cfg->authenticators[index].timeout;
+	if (!repeated)
+		deadline_ms = now_ms + cfg->authenticators[index].timeout;
 	const struct login_message question = {
 		.kind = QUESTION_AUTHORIZE,
 		.authenticator = (uint16_t)index,
 		.number = p->question + 1,
-		.deadline_ms = loop_now_ms(p->peers->loop) + ttl_ms,
+		.deadline_ms = deadline_ms,
 	};
 	buf_init(&params, AUTH_MAX_MESSAGE);
 	/* The required parts are short, so it can fail only if memory runs out. */
-	if (write_authorize(p, m, action, bytes, ttl_ms, &params) == 0)
+	if (write_authorize(p, m, action, p->peers->message,
+			    deadline_ms > now_ms ? deadline_ms - now_ms : 1,
+			    &params) == 0)
 		q = login_message_new(&question, buf_slice(&params));
 	buf_fini(&params);
 	if (q == NULL || !post_authorize(p, q)) {
@@ -82,7 +122,11 @@ const char *authorize_ask(struct peer *p, const struct msg *m, enum action actio
 	p->question++;
 	p->authorize_state = AUTHORIZE_ASKED;
 	p->authorize_action = (uint8_t)action;
+	p->authorizer = (uint8_t)index;
+	p->authorize_repeated = repeated;
 	peers_count(p->peers, PEER_AUTHORIZATIONS_ASKED);
+	if (answered)
+		peers_count(p->peers, PEER_AUTHORIZATIONS_REPEATED);
 	return NULL;
 }
 
@@ -150,7 +194,18 @@ static enum authorize_decision read_authorize_error(struct slice bytes,
 	return no_decision(r, "the authorizer has failed", error.detail);
 }
 
-enum authorize_decision authorize_read(const struct peer *p, struct authorize_refusal *r)
+static enum authorize_decision take(const struct decision_result *result,
+				    struct authorize_refusal *r)
+{
+	if (!result->allow)
+		return deny(r, slice_of(NULL, 0), slice_of(NULL, 0));
+	return result->disclose ? AUTHORIZE_DISCLOSED : AUTHORIZE_ALLOWED;
+}
+
+/* Reads the answer. Keeps it for later requests, if it says so. */
+static enum authorize_decision read_answer(struct peer *p,
+					   const struct decision_about *about,
+					   struct authorize_refusal *r)
 {
 	const struct login_message *a = p->answer;
 	struct auth_authorize_result res;
@@ -167,10 +222,50 @@ enum authorize_decision authorize_read(const struct peer *p, struct authorize_re
 		return no_decision(
 			r, "the authorizer has failed",
 			slice_str("the authorizer's result: expected a boolean, "
-				  "or a map with the booleans allow and disclose"));
-	if (!res.allow)
-		return deny(r, slice_of(NULL, 0), slice_of(NULL, 0));
-	return res.disclose ? AUTHORIZE_DISCLOSED : AUTHORIZE_ALLOWED;
+				  "or a map with the booleans allow, disclose "
+				  "and cache, and the number cache_ttl_ms"));
+	struct decision_result result = {
+		.authenticator = p->authorizer,
+		.allow = res.allow,
+		.disclose = res.disclose,
+	};
+	if (res.cache_ttl_ms != FIELD_NONE)
+		result.until_ms = loop_now_ms(p->peers->loop) + res.cache_ttl_ms;
+	/* If it was asked again, a change may have come once more. */
+	if (res.cache && res.cache_ttl_ms != 0 && !p->authorize_repeated)
+		decisions_keep(&p->peers->decisions, about, &result);
+	return take(&result, r);
+}
+
+enum authorize_decision authorize_decide(struct peer *p, const struct msg *m,
+					 enum action action, enum match match,
+					 struct authorize_refusal *r)
+{
+	const struct decision_about about = {
+		.who = p->identity,
+		.rights = p->rights,
+		.action = action,
+		.match = match,
+		.uri = m->uri,
+	};
+	const char *why;
+
+	/* The call was allowed by an earlier answer; the client is about to learn
+	 * whether it may publish its testament. */
+	if (action == ACTION_CALL && has_answer(p, ACTION_PUBLISH))
+		return AUTHORIZE_ALLOWED;
+	if (has_answer(p, action)) {
+		if (!is_outdated(p))
+			return read_answer(p, &about, r);
+	} else {
+		const struct decision_result *kept = decisions_find(
+			&p->peers->decisions, &about, loop_now_ms(p->peers->loop));
+
+		if (kept != NULL)
+			return take(kept, r);
+	}
+	why = ask(p, m, action);
+	return why == NULL ? AUTHORIZE_WAITS : no_decision(r, why, slice_of(NULL, 0));
 }
 
 void authorize_end(struct peer *p)
@@ -178,6 +273,7 @@ void authorize_end(struct peer *p)
 	bool asked = p->authorize_state == AUTHORIZE_ASKED;
 
 	p->authorize_state = AUTHORIZE_IDLE;
+	p->authorize_repeated = false;
 	login_message_free(&p->answer);
 	/* If memory runs out, worker 0 keeps the question, and the answer will be
 	 * dropped. */

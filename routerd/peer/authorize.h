@@ -10,6 +10,10 @@
  * procedure, and may it publish to the topic? After the first answer the CALL is read
  * again, the second question is asked, and the CALL waits once more.
  *
+ * A request that a kept decision is about does not wait. An answer does not count if its
+ * question is older than the last changed or revoke: the authorizer is asked again. The
+ * second answer is used in any case, but not kept.
+ *
  * Each question gets exactly one answer, which comes at the latest when the
  * authenticator's timeout passes. A session has at most one unanswered question.
  *
@@ -30,21 +34,6 @@ enum authorize_state {
 	AUTHORIZE_ANSWERED = 2,
 };
 
-/* True if the authorizer has answered, and its answer is about this action. */
-static inline bool authorize_has_answer(const struct peer *p, enum action action)
-{
-	return p->authorize_state == AUTHORIZE_ANSWERED && p->authorize_action == action;
-}
-
-/*
- * Asks whether p is allowed to make this request. bytes is the message that m was read
- * from. Forgets an answer about another action. NULL if the question was sent; the caller
- * must then hold the message. Otherwise a text that says why the authorizer cannot be
- * asked.
- */
-const char *authorize_ask(struct peer *p, const struct msg *m, enum action action,
-			  struct slice bytes) MUSTCHECK;
-
 /*
  * Handles POST_AUTHORIZED: keeps the answer, and releases the connection. Takes the
  * post's answer.
@@ -57,6 +46,7 @@ enum authorize_decision {
 	AUTHORIZE_DISCLOSED = 1,
 	AUTHORIZE_DENIED = 2,
 	AUTHORIZE_FAILED = 3, /* the authorizer has not decided */
+	AUTHORIZE_WAITS = 4,  /* it was asked; the request must be held */
 };
 
 /* The URI and texts for refusing a request. */
@@ -66,9 +56,15 @@ struct authorize_refusal {
 	char detail[AUTH_FAULT_MAX]; /* only AUTHORIZE_FAILED: for the log */
 };
 
-/* Reads the answer. Only in state AUTHORIZE_ANSWERED. */
-enum authorize_decision authorize_read(const struct peer *p,
-				       struct authorize_refusal *refusal_out);
+/*
+ * Decides about a request, which was read from p->peers->message: by the authorizer's
+ * answer about it, or else by a decision that the authorizer has let the router keep
+ * (peer/decisions.h). If there is neither, or if the answer is outdated, asks the
+ * authorizer, and forgets an answer about another action.
+ */
+enum authorize_decision authorize_decide(struct peer *p, const struct msg *m,
+					 enum action action, enum match match,
+					 struct authorize_refusal *refusal_out);
 
 /*
  * Forgets the question and the answer, because the request was handled or the session has

@@ -135,26 +135,15 @@ static bool judge_disclosure(struct peer *p, const struct msg *m, enum disclosur
 }
 
 /*
- * Asks the authorizer, or reads its answer if it has answered. True if the request is
- * allowed. False if the request waits, or has been refused.
+ * Lets the authorizer decide. True if the request is allowed. False if the request waits,
+ * or has been refused.
  */
 static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action action,
 				struct post *post)
 {
 	struct authorize_refusal r;
 
-	/* The call was allowed by an earlier answer; the client is about to learn
-	 * whether it may publish its testament. */
-	if (action == ACTION_CALL && authorize_has_answer(p, ACTION_PUBLISH))
-		return judge_disclosure(p, m, DISCLOSURE_ALLOW, post);
-	if (!authorize_has_answer(p, action)) {
-		const char *why = authorize_ask(p, m, action, p->peers->message);
-
-		if (why != NULL)
-			not_decided(p, m, why, slice_str(why));
-		return false;
-	}
-	switch (authorize_read(p, &r)) {
+	switch (authorize_decide(p, m, action, (enum match)post->match, &r)) {
 	case AUTHORIZE_DISCLOSED:
 		/* a REGISTER or SUBSCRIBE has no receiver */
 		if (action == ACTION_CALL || action == ACTION_PUBLISH)
@@ -167,6 +156,8 @@ static NOINLINE bool authorized(struct peer *p, const struct msg *m, enum action
 		return false;
 	case AUTHORIZE_FAILED:
 		not_decided(p, m, r.detail, r.text);
+		return false;
+	case AUTHORIZE_WAITS:
 		return false;
 	}
 	return false;

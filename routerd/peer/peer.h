@@ -58,12 +58,14 @@ struct peer {
 	uint64_t opened_ms;        /* when it joined; clock of common/loop */
 	/* Reserved for POST_GONE or POST_GOODBYE; set in states JOINING and JOINED. */
 	struct mail_batch *mail;
-	/* The next four are used if the role has an authorizer; see peer/authorize.h. */
+	/* The next six are used if the role has an authorizer; see peer/authorize.h. */
 	/* owned; set in state AUTHORIZE_ANSWERED; NULL if memory ran out */
 	struct login_message *answer;
 	uint32_t question;        /* number of the last question */
 	uint8_t authorize_state;  /* enum authorize_state */
 	uint8_t authorize_action; /* enum action: what the last question is about */
+	uint8_t authorizer;       /* index of the authenticator that was asked last */
+	bool authorize_repeated;  /* the question has replaced an outdated one */
 	/* A request waits, because the owner must answer earlier ones first; see
 	 * messages.c. */
 	bool request_waits;

@@ -64,7 +64,8 @@ int peers_init(struct peers *ps, unsigned self, unsigned n_workers, struct outbo
 	buf_init(&ps->transcoded, OUT_MAX);
 	TAILQ_INIT(&ps->to_verify);
 	revocations_init(&ps->revocations, REVOCATIONS_MAX, longest_handshake_ms(cfg));
-	if (members_init(&ps->members) != 0 || id_table_init(&ps->broken) != 0)
+	if (decisions_init(&ps->decisions, cfg->n_realms) != 0 ||
+	    members_init(&ps->members) != 0 || id_table_init(&ps->broken) != 0)
 		return E_NOMEM;
 	return id_table_init(&ps->inputs);
 }
@@ -74,6 +75,7 @@ void peers_fini(struct peers *ps)
 	id_table_fini(&ps->inputs);
 	id_table_fini(&ps->broken);
 	members_fini(&ps->members);
+	decisions_fini(&ps->decisions);
 	revocations_fini(&ps->revocations);
 	policy_unref(&ps->policy);
 	free(ps->reload.mail);

@@ -16,6 +16,7 @@
 #include "routerd/config/policy.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/broken.h"
+#include "routerd/peer/decisions.h"
 #include "routerd/peer/inputs.h"
 #include "routerd/peer/members.h"
 #include "routerd/post/post.h"
@@ -58,7 +59,10 @@ struct peer;
 	X(NOT_AUTHORIZED, "not_authorized", COUNTER,                                     \
 	  "requests that the role's permissions or its authorizer forbid")               \
 	X(AUTHORIZATIONS_ASKED, "authorizations_asked", COUNTER,                         \
-	  "requests about which an authorizer was asked")                                \
+	  "questions to authorizers about requests")                                     \
+	X(AUTHORIZATIONS_REPEATED, "authorizations_repeated", COUNTER,                   \
+	  "questions to an authorizer asked again, because of a changed or revoke that " \
+	  "arrived before the answer, or because of a reload")                           \
 	X(AUTHORIZATIONS_FAILED, "authorizations_failed", COUNTER,                       \
 	  "requests refused because the authorizer gave no decision")                    \
 	X(EVENTS_DELIVERED, "events_delivered", COUNTER,                                 \
@@ -130,6 +134,7 @@ struct peers {
 	struct id_table inputs;       /* open_input.node */
 	struct login_queue to_verify; /* logins whose signature waits to be verified */
 	struct revocations revocations;
+	struct decisions decisions; /* of authorizers */
 	struct peers_reload reload;
 	/* bit i is set: the hold queue of authenticator i is full */
 	uint64_t hold_queues_full;

@@ -45,11 +45,12 @@ enum question_kind {
  */
 struct login_message {
 	uint16_t authenticator; /* question, report: index in the configuration */
+	/* The session or login waits until this time; clock of common/loop. In an answer,
+	 * the time of its question. */
+	uint64_t deadline_ms;
 	/* Only in a question. */
 	enum question_kind kind;
-	uint64_t number; /* copied into the answer */
-	/* The session or login waits until this time; clock of common/loop. */
-	uint64_t deadline_ms;
+	uint64_t number;         /* copied into the answer */
 	struct mail_batch *mail; /* for the answer; owned */
 	/* Only in an answer. */
 	enum login_outcome outcome;

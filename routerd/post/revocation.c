@@ -46,6 +46,14 @@ static bool any_or_equal(struct slice wanted, struct slice have)
 	return wanted.len == 0 || slice_eq(wanted, have);
 }
 
+bool revocation_names(const struct revocation *revocation, struct slice authid,
+		      struct slice role, struct slice realm)
+{
+	return any_or_equal(revocation->authid, authid) &&
+	       any_or_equal(revocation->role, role) &&
+	       any_or_equal(revocation->realm, realm);
+}
+
 bool revocation_matches(const struct revocation *revocation, const struct identity *i)
 {
 	/* the revocation of a key does not match a session that used no key */
@@ -54,9 +62,7 @@ bool revocation_matches(const struct revocation *revocation, const struct identi
 	     memcmp(revocation->pubkey.octets, i->pubkey.octets, FIELD_KEY_LEN) != 0))
 		return false;
 	return i->stamp.asked && i->stamp.authenticator == revocation->authenticator &&
-	       any_or_equal(revocation->authid, i->authid) &&
-	       any_or_equal(revocation->role, i->authrole) &&
-	       any_or_equal(revocation->realm, i->realm_name) &&
+	       revocation_names(revocation, i->authid, i->authrole, i->realm_name) &&
 	       (revocation->session == 0 || revocation->session == i->session);
 }
 

@@ -10,6 +10,10 @@
  * older than the change. So each worker remembers revocations, in its own struct
  * revocations, for as long as a login can last. A struct revocations belongs to its
  * worker's thread.
+ *
+ * A revocation also makes the workers forget what an authorizer has decided about the
+ * principals. A notice that only the rights of principals have changed is a revocation,
+ * too, with decisions_only set.
  */
 #ifndef ROUTERD_POST_REVOCATION_H
 #define ROUTERD_POST_REVOCATION_H
@@ -23,10 +27,11 @@ struct revocation {
 	_Atomic uint32_t refs;
 	uint16_t authenticator; /* index in the configuration */
 	bool has_epoch;
-	bool dry_run;    /* count the sessions that match, but end none */
-	uint64_t epoch;  /* epoch of the change, if has_epoch */
-	uint64_t link;   /* number of the connection that it arrived on */
-	uint64_t number; /* 1, 2, ... in the order of arrival */
+	bool dry_run;        /* count the sessions that match, but end none */
+	bool decisions_only; /* end nothing: only forget decisions (peer/decisions.h) */
+	uint64_t epoch;      /* epoch of the change, if has_epoch */
+	uint64_t link;       /* number of the connection that it arrived on */
+	uint64_t number;     /* 1, 2, ... in the order of arrival */
 	/* The criteria. At least one is set, and all that are set must match. */
 	struct slice authid, role, realm; /* empty: matches any */
 	struct field_key pubkey;
@@ -53,6 +58,10 @@ size_t revocation_size(const struct revocation *revocation);
  * revocation. NULL-safe.
  */
 void revocation_unref(struct revocation **revocation);
+
+/* True if the revocation's authid, role and realm match these, whatever else it names. */
+bool revocation_names(const struct revocation *revocation, struct slice authid,
+		      struct slice role, struct slice realm);
 
 /*
  * True if the revocation names this principal. It matches only principals that the same

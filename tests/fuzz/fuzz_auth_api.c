@@ -15,11 +15,17 @@ AGAIN(admin, target, params)
 AGAIN(admin, change, item)
 
 static again_fn *const all[] = {
-	hello_again,     hello_result_again,     request_again,       result_again,
-	error_again,     revoke_again,           revoke_result_again, ping_result_again,
-	opened_again,    closed_again,           failed_again,        principal_again,
-	authorize_again, authorize_result_again, list_again,          list_result_again,
-	target_again,    change_again,           proof_again,
+	hello_again,          hello_result_again,
+	request_again,        result_again,
+	error_again,          revoke_again,
+	revoke_result_again,  ping_result_again,
+	opened_again,         closed_again,
+	failed_again,         principal_again,
+	authorize_again,      authorize_result_again,
+	list_again,           list_result_again,
+	target_again,         change_again,
+	proof_again,          changed_again,
+	changed_result_again,
 };
 
 static void walk_list(struct slice in)

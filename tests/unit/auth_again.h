@@ -21,6 +21,8 @@ typedef int again_fn(struct slice in, struct buf *out);
 AGAIN(auth, hello, params)
 AGAIN(auth, hello_result, item)
 AGAIN(auth, revoke_result, item)
+AGAIN(auth, changed, params)
+AGAIN(auth, changed_result, item)
 AGAIN(auth, ping_result, item)
 AGAIN(auth, opened, params)
 AGAIN(auth, closed, params)

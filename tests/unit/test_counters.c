@@ -38,6 +38,7 @@ static const struct {
 	{"counters worker=", &worker_counter_table},
 	{"counters worker=", &mailbox_counter_table},
 	{"counters worker=", &peer_counter_table},
+	{"counters worker=", &decision_counter_table},
 	{"counters worker=", &net_counter_table},
 	{"counters realm=", &realm_counter_table},
 	{"counters connections=", &server_counter_table},

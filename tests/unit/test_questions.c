@@ -289,8 +289,14 @@ static void on_down(struct link *l)
 	questions_link_down(l);
 }
 
+static bool on_up(struct link *l)
+{
+	questions_link_up(container_of(l, struct questions, link));
+	return true;
+}
+
 static const struct link_handlers link_handlers = {
-	.up = questions_link_up,
+	.up = on_up,
 	.down = on_down,
 	.request = on_request,
 };

@@ -26,6 +26,7 @@ proto/auth-protocol.md describes the protocol and what to return.
 - A plain function runs in one of 64 threads and may block. An `async def` function runs in the
   event loop and must not block; it is canceled when nobody waits for its answer any more.
   serve() takes either; serve_async() is for programs that have an event loop of their own.
+- If authorize returns "cache": True, call changed() when its decisions have changed.
 """
 
 import asyncio
@@ -115,7 +116,9 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
     authorize        is called with (details, uri, action, options) for each request of a session
                      whose role has this authenticator as its authorizer, and returns True or
                      False, or a dict: with {"allow": True, "disclose": True} the receiver of a
-                     call or publication learns who the client is. action is "call", "register",
+                     call or publication learns who the client is. With "cache": True the router
+                     keeps the decision for this authid, action, uri and match, until changed() is
+                     called, or for "cache_ttl_ms" milliseconds. action is "call", "register",
                      "publish" or "subscribe"; options is the dict that the client sent. details
                      describes the client: session, realm, authid, authrole, authmethod,
                      authprovider, and authextra, which is what authenticate returned as extra
@@ -151,6 +154,17 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
         await server.finish()
 
 
+def changed(**match):
+    """Makes all routers forget the decisions of authorize that they keep: all, or those about the
+    authid, role and realm that are given. Call it after the change, from any thread."""
+    for server in list(_servers):
+        with contextlib.suppress(RuntimeError):  # its loop has ended
+            server.loop.call_soon_threadsafe(server.changed, match)
+
+
+_servers = set()  # those that serve now
+
+
 class _Server:
     """Calls the site's functions for the requests of all routers."""
 
@@ -161,7 +175,9 @@ class _Server:
         self.threads = concurrent.futures.ThreadPoolExecutor(
             self.workers + 1, "authenticate")  # one more for notices
         self.uids = uids
+        self.loop = asyncio.get_running_loop()
         self.routers = set()
+        self.next_id = 0  # of our requests
         self.waiting = {}  # questions, in order of arrival
         self.running = set()  # tasks, each of which works on one of the other questions
         self.notices = asyncio.Queue(MAX_NOTICES) if on_notification else None
@@ -170,6 +186,7 @@ class _Server:
             self.background.append(asyncio.create_task(self._deliver_notices(on_notification)))
         if self.is_async:
             self.background.append(asyncio.create_task(_watch_loop()))
+        _servers.add(self)
 
     def ask(self, question):
         questions = question.router.questions
@@ -250,8 +267,14 @@ class _Server:
             if exception:
                 log.error("on_notification failed notification=%s", notice[0], exc_info=exception)
 
+    def changed(self, match):
+        for router in self.routers:
+            self.next_id = (self.next_id + 1) % (1 << 32)
+            router.transport.write(msgpack.packb([0, self.next_id, "changed", [{"match": match}]]))
+
     async def finish(self):
         """Waits a moment for the answers in progress, and closes all connections."""
+        _servers.discard(self)
         for router in self.routers:
             router.transport.pause_reading()
         end = time.monotonic() + DRAIN_SECONDS
@@ -326,8 +349,9 @@ class _Router(asyncio.Protocol):
                 self._request(msgid, method, params)
             case [2, str(method)], params:
                 self._notification(method, params)
-            case [1, _, _], _:
-                pass  # an answer, although this side sends no requests
+            case [1, _, error], _:
+                if error:
+                    log.error("the router has refused changed: %r", error)
             case _:
                 raise ValueError("this is not a message of the protocol")
 
@@ -464,9 +488,10 @@ class _AuthorizeQuestion(_Question):
 
     def check(self, result):
         answer = result if isinstance(result, dict) else {"allow": result}
-        if not isinstance(answer.get("allow"), bool) or not isinstance(answer.get("disclose", False), bool):
+        if (not all(isinstance(answer.get(key), bool) for key in {"allow", "disclose", "cache"} & {"allow", *answer})
+                or not isinstance(answer.get("cache_ttl_ms", 0), int)):
             raise ValueError("authorize: expected True or False, or a dict with the booleans "
-                             "allow and disclose")
+                             "allow, disclose and cache, and the number cache_ttl_ms")
         _check_value(result, "result", 2)
 
 

@@ -46,6 +46,7 @@ GAUGES = ["sessions", "memberships", "registrations", "callees", "calls_in_fligh
           "orphans", "reroute_bytes", "replaced", "unsent_publishes"]
 # of a worker: when all have left, and at any time
 WORKER_GAUGES = ["connections", "sessions"]
+EXPECTED_ERRORS = re.compile("authenticator is (still )?not available|authorization failed")  # while it restarts
 NEVER = ["protocol_violations", "posts_unsent", "out_of_memory", "closed_protocol_error", "closed_no_memory",
          "closed_handshake_timeout", "closed_ping_timeout", "closed_message_too_big", "pending_calls_full",
          "login_reports_lost", "closed_handshake_refused", "closed_over_output_budget", "closed_over_input_budget"]
@@ -386,7 +387,7 @@ class Run:
         text = self.routerd.log_path.read_bytes()[self.log_seen:].decode("utf-8", "replace")
         self.log_seen += len(text.encode())
         for line in text.splitlines():
-            if re.match(r"\S+ error ", line) and not re.search("authenticator is (still )?not available", line):
+            if re.match(r"\S+ error ", line) and not EXPECTED_ERRORS.search(line):
                 raise Failure(f"the router's log: {line}")
 
     def check_memory(self):

@@ -143,12 +143,15 @@ class Realm:
     def has_lost(self, call, left=False):
         """Whether a callee that may have had this call has gone; with `left`, not only its registration."""
         return any(tick > call.tick and not (left and session.until is None) and matches(*key, call.uri)
-                   for tick, key, session in self.lost) or any(matches(*key, call.uri) for key, _ in self.unconfirmed)
+                   for tick, key, session in self.lost) or any(
+                       matches(*key, call.uri) for key, _ in self.unconfirmed) or any(
+                           matches(*key, call.uri) for session in self.sessions.values() if session.until is not None
+                           for key in session.unconfirmed())
 
     def left(self, session):
         """The router says that this session has left."""
         self.gone.setdefault(session.id, self.world.tick)
-        for key, who in self.unconfirmed:
+        for key, who in [*self.unconfirmed, *((key, session) for key in session.unconfirmed())]:
             if who is session:
                 self.lost.append((self.world.tick, key, session))
         self.unconfirmed = [(key, who) for key, who in self.unconfirmed if who is not session]

@@ -214,14 +214,17 @@ class Session:
         self.was_killed = True
         self.end()
 
+    def unconfirmed(self):
+        """The keys of REGISTERs without an answer."""
+        return [r.key for r in self.pending.values() if r.kind == REGISTER]
+
     def end(self):
         """The router will not send anything more, and this side does not expect any answer."""
         self.doubt()
         self.state = "gone"
+        self.realm.unconfirmed += [(key, self) for key in self.unconfirmed()]
         for request in self.pending.values():
             request.is_over = True
-            if request.kind == REGISTER:
-                self.realm.unconfirmed.append((request.key, self))
         self.pending.clear()
 
     # --- receiving ---

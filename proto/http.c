@@ -115,16 +115,25 @@ static bool parse_target(struct slice target, struct http_request *out)
 	return true;
 }
 
-static int parse_request_line(struct slice line, struct http_request *out,
-			      struct slice *method_out)
+/* Is this a long-poll request? */
+static void find_poll(struct http_request *req, const char *poll_path)
+{
+	size_t n = poll_path == NULL ? 0 : strlen(poll_path);
+
+	if (n > 0 && req->path.len > n && slice_begins(req->path, poll_path) &&
+	    req->path.p[n] == '/')
+		req->poll = slice_from(req->path, n + 1);
+}
+
+static int parse_request_line(struct slice line, struct http_request *out)
 {
 	const char *malformed = "The request line is malformed.";
 	size_t n = slice_find(line, ' ');
 	struct slice version;
 
-	*method_out = slice_of(line.p, n);
-	out->head_only = slice_eq_str(*method_out, "HEAD");
-	if (n == 0 || n == line.len || !all_alnum_or(*method_out, token_marks))
+	out->method = slice_of(line.p, n);
+	out->head_only = slice_eq_str(out->method, "HEAD");
+	if (n == 0 || n == line.len || !all_alnum_or(out->method, token_marks))
 		return refuse_request(out, HTTP_BAD_REQUEST, malformed);
 	line = slice_from(line, n + 1);
 	n = slice_find(line, ' ');
@@ -235,6 +244,39 @@ static int refuse_body(struct http_request *req)
 	return 0;
 }
 
+/* Checks how the body of a long-poll request is framed (RFC 9112, 6). */
+static int parse_body(struct http_request *req)
+{
+	enum { DIGITS_MAX = 9 }; /* more than any message may have */
+	struct slice v, none;
+
+	/* With two lengths, a proxy and the router might not use the same one. */
+	if (lookup(req, "Transfer-Encoding", &v) > 0)
+		return refuse_request(req, HTTP_LENGTH_REQUIRED,
+				      "A request needs Content-Length; chunked bodies "
+				      "are not supported.");
+	switch (lookup(req, "Content-Length", &v)) {
+	case 0:
+		break;
+	case 1:
+		if (v.len == 0 || !all_of(v, digits))
+			return refuse_request(req, HTTP_BAD_REQUEST,
+					      "Content-Length is malformed.");
+		if (v.len > DIGITS_MAX)
+			return refuse_request(req, HTTP_CONTENT_TOO_LARGE,
+					      "The body is too long.");
+		for (size_t i = 0; i < v.len; i++)
+			req->body_len = req->body_len * 10 + (v.p[i] - '0');
+		break;
+	default:
+		return refuse_request(req, HTTP_BAD_REQUEST,
+				      "There is more than one Content-Length.");
+	}
+	req->keep_alive = !req->old && !list_has(req, "Connection", "close");
+	req->expects = !req->old && lookup(req, "Expect", &none) > 0;
+	return 0;
+}
+
 /* 16 bytes in base64 (RFC 6455, 4.1). */
 static bool key_ok(struct slice key)
 {
@@ -267,13 +309,14 @@ static int parse_upgrade(struct http_request *req)
 	return 0;
 }
 
-static int check_request(struct http_request *req, struct slice method)
+static int check_request(struct http_request *req)
 {
+	bool poll = req->poll.p != NULL;
 	unsigned n;
 	struct slice v;
 	int status;
 
-	if (!req->head_only && !slice_eq_str(method, "GET"))
+	if (!poll && !req->head_only && !slice_eq_str(req->method, "GET"))
 		return refuse_request(req, HTTP_METHOD_NOT_ALLOWED,
 				      "Only GET and HEAD are supported.");
 	/* With two Hosts, a proxy and the router might not use the same one. */
@@ -282,7 +325,7 @@ static int check_request(struct http_request *req, struct slice method)
 	    !all_alnum_or(req->host, "-._~%!$&'()*+;=:[]"))
 		return refuse_request(req, HTTP_BAD_REQUEST,
 				      "Exactly one valid Host header is required.");
-	status = refuse_body(req);
+	status = poll ? parse_body(req) : refuse_body(req);
 	if (status != 0)
 		return status;
 	n = lookup(req, "Origin", &req->origin);
@@ -292,6 +335,8 @@ static int check_request(struct http_request *req, struct slice method)
 		return refuse_request(req, HTTP_BAD_REQUEST,
 				      "There is more than one Origin header.");
 	req->has_origin = n == 1;
+	if (poll)
+		return 0;
 	if (!req->old && lookup(req, "Upgrade", &v) > 0)
 		return parse_upgrade(req);
 	/* Only a WebSocket client sends a key. Tell it what is wrong, instead of sending
@@ -306,20 +351,21 @@ static int check_request(struct http_request *req, struct slice method)
 			   "Make the proxy pass on Upgrade and Connection.");
 }
 
-int http_request_parse(struct slice head, size_t max_headers, struct http_request *out)
+int http_request_parse(struct slice head, size_t max_headers, const char *poll_path,
+		       struct http_request *out)
 {
-	struct slice method;
 	int status;
 
 	ASSERT(max_headers <= HTTP_HEADERS_MAX);
 	/* Do not clear the header table: it is large, and n_headers says how much is
 	 * valid. */
 	memset(out, 0, offsetof(struct http_request, headers));
-	status = parse_request_line(next_line(&head), out, &method);
+	status = parse_request_line(next_line(&head), out);
 	if (status == 0)
 		status = parse_headers(head, max_headers, out);
+	find_poll(out, poll_path);
 	if (status == 0)
-		status = check_request(out, method);
+		status = check_request(out);
 	return status;
 }
 
@@ -352,8 +398,6 @@ static bool glob_same(const char *pattern, struct slice text)
 		pattern++;
 	return *pattern == '\0';
 }
-
-enum { ORIGIN_MAX = 300 };
 
 /* Checks that o is scheme "://" host [":" port]. Returns where scheme and host end. */
 static bool split_origin(struct slice o, size_t *scheme_out, size_t *host_out)
@@ -400,10 +444,10 @@ static const char *own_port(struct slice scheme)
 
 bool http_origin_allowed(struct slice origin, const char *const *patterns, size_t n)
 {
-	uint8_t full[ORIGIN_MAX + 4];
+	uint8_t full[HTTP_ORIGIN_MAX + 4];
 	struct slice with = slice_of(NULL, 0), without = origin;
 	size_t scheme, host;
-	bool ok = origin.len <= ORIGIN_MAX && split_origin(origin, &scheme, &host);
+	bool ok = origin.len <= HTTP_ORIGIN_MAX && split_origin(origin, &scheme, &host);
 
 	if (ok) {
 		const char *own = own_port(slice_of(origin.p, scheme));
@@ -437,14 +481,14 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
  */
 static bool fills(const char *pattern, const char *first)
 {
-	char text[ORIGIN_MAX + 1];
+	char text[HTTP_ORIGIN_MAX + 1];
 	size_t n = 0, scheme, host;
 
 	for (const char *p = pattern; *p != '\0'; p++) {
 		const char *put = *p == '*' ? first : (char[]){*p, '\0'};
 		size_t len = strlen(put);
 
-		if (n + len > ORIGIN_MAX)
+		if (n + len > HTTP_ORIGIN_MAX)
 			return false;
 		memcpy(text + n, put, len);
 		n += len;
@@ -535,4 +579,33 @@ void http_write_answer(struct buf *out, int status, const char *text, bool head_
 		   status, http_status_text(status), refused ? ": " : "",
 		   refused ? text : "", more, strlen(text) + 1, head_only ? "" : text,
 		   head_only ? "" : "\n");
+}
+
+void http_write_poll_answer(struct buf *out, const struct http_poll_answer *a)
+{
+	buf_printf(out, "HTTP/1.1 %d %s\r\nCache-Control: no-store\r\n", a->status,
+		   http_status_text(a->status));
+	if (a->status == HTTP_METHOD_NOT_ALLOWED)
+		buf_put_str(out, "Allow: POST, OPTIONS\r\n");
+	else if (a->status == HTTP_UNAVAILABLE)
+		buf_put_str(out, "Retry-After: 2\r\n");
+	if (a->origin.len > 0 && a->origin.len <= HTTP_ORIGIN_MAX) {
+		buf_put_str(out, "Access-Control-Allow-Origin: ");
+		buf_put_slice(out, a->origin);
+		/* autobahn-js sends all its requests with cookies. */
+		buf_put_str(out, "\r\nAccess-Control-Allow-Credentials: true\r\n"
+				 "Vary: Origin\r\n");
+	}
+	if (a->preflight)
+		buf_put_str(out, "Access-Control-Allow-Methods: POST\r\n"
+				 "Access-Control-Allow-Headers: Content-Type\r\n"
+				 "Access-Control-Max-Age: 600\r\n");
+	if (!a->keep_alive)
+		buf_put_str(out, "Connection: close\r\n");
+	if (a->type != NULL)
+		buf_printf(out, "Content-Type: %s\r\n", a->type);
+	/* An answer with status 204 has no length (RFC 9110, 8.6). */
+	if (a->status != HTTP_NO_CONTENT)
+		buf_printf(out, "Content-Length: %zu\r\n", a->len);
+	buf_put_str(out, "\r\n");
 }

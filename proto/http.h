@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The part of HTTP that a WebSocket server needs (RFC 9112; RFC 6455, section 4): it
- * parses one request head strictly and writes the answer. No bodies, no keep-alive. No
- * state; any thread.
+ * The part of HTTP that a WebSocket server needs (RFC 9112; RFC 6455, section 4), and the
+ * part that the long-poll transport needs: it parses one request head strictly and writes
+ * the answer. No state; any thread.
  *
  * Lines must end with CR LF. A space before a header's colon, folded lines and control
- * characters are errors. A request with a body is refused. Header names, and the tokens
- * in Upgrade and Connection, are compared without regard to case.
+ * characters are errors. Only long-poll requests may have a body. Header names, and the
+ * tokens in Upgrade and Connection, are compared without regard to case.
  */
 #ifndef PROTO_HTTP_H
 #define PROTO_HTTP_H
@@ -17,16 +17,19 @@
 enum {
 	HTTP_HEADERS_MAX = 256,     /* upper bound of http_request_parse's max_headers */
 	HTTP_ANSWER_MAX = 4 * 1024, /* upper bound of the bytes of an answer */
+	HTTP_ORIGIN_MAX = 300,      /* longer origins match only the pattern "*" */
 };
 
 /* The status codes and their reason phrases. */
 #define HTTP_STATUSES(X)                                                                 \
 	X(SWITCHING, 101, "Switching Protocols")                                         \
 	X(OK, 200, "OK")                                                                 \
+	X(NO_CONTENT, 204, "No Content")                                                 \
 	X(BAD_REQUEST, 400, "Bad Request")                                               \
 	X(FORBIDDEN, 403, "Forbidden")                                                   \
 	X(NOT_FOUND, 404, "Not Found")                                                   \
 	X(METHOD_NOT_ALLOWED, 405, "Method Not Allowed")                                 \
+	X(LENGTH_REQUIRED, 411, "Length Required")                                       \
 	X(CONTENT_TOO_LARGE, 413, "Content Too Large")                                   \
 	X(URI_TOO_LONG, 414, "URI Too Long")                                             \
 	X(UPGRADE_REQUIRED, 426, "Upgrade Required")                                     \
@@ -57,6 +60,15 @@ struct http_request {
 	struct slice host;   /* may be empty in HTTP/1.0 */
 	struct slice origin; /* from Origin or Sec-WebSocket-Origin */
 	struct slice key;    /* Sec-WebSocket-Key, 24 characters */
+	/*
+	 * A long-poll request: its path without poll_path and the '/' behind it. NULL: it
+	 * is another request, and the fields below are not set.
+	 */
+	struct slice poll;
+	struct slice method; /* as sent */
+	size_t body_len;     /* Content-Length */
+	bool keep_alive;     /* the client allows more requests on the connection */
+	bool expects;        /* the client waits for 100 Continue */
 	size_t n_headers;
 	struct http_header headers[HTTP_HEADERS_MAX];
 };
@@ -70,10 +82,11 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out) 
 
 /*
  * Parses a whole head, whose end http_head_end has found, with at most max_headers
- * headers (HTTP_HEADERS_MAX at most). Returns 0, or the HTTP status of the refusal, which
- * is positive. why and head_only are valid after a refusal, too.
+ * headers (HTTP_HEADERS_MAX at most). Requests for paths below poll_path are long-poll
+ * requests, with any method; NULL: there are none. Returns 0, or the HTTP status of the
+ * refusal, which is positive. why and head_only are valid after a refusal, too.
  */
-int http_request_parse(struct slice head, size_t max_headers,
+int http_request_parse(struct slice head, size_t max_headers, const char *poll_path,
 		       struct http_request *out) MUSTCHECK;
 
 /*
@@ -115,6 +128,22 @@ int http_write_switching(struct buf *out, struct slice key,
  * only that. head_only: leave out the text, but announce its length.
  */
 void http_write_answer(struct buf *out, int status, const char *text, bool head_only);
+
+/*
+ * Appends the head of the answer to a long-poll request. len bytes of this type follow. A
+ * page from the origin may read the answer, unless the origin is empty or longer than
+ * HTTP_ORIGIN_MAX. preflight: says what pages may send (Fetch standard, "CORS-preflight
+ * request").
+ */
+struct http_poll_answer {
+	int status;
+	const char *type; /* NULL: there is no body */
+	size_t len;
+	struct slice origin;
+	bool preflight;
+	bool keep_alive; /* false: the connection ends */
+};
+void http_write_poll_answer(struct buf *out, const struct http_poll_answer *a);
 
 /* The reason phrase of a status: "Not Found". */
 const char *http_status_text(int status);

@@ -246,11 +246,33 @@ static void on_connection(struct worker *w, struct post *p)
 
 	/* conn_adopt takes ownership of fd even if memory runs out; then it decrements
 	 * the counter of the listener. */
-	struct conn *c =
-		conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l], &attach_handler);
+	struct conn *c = conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l]);
 	p->connection.fd = -1;
+	if (c != NULL && p->connection.bytes != NULL)
+		conn_unread(c, &p->connection.bytes);
 	if (c != NULL && w->stop >= STOP_CLOSING)
 		conn_close(c, WS_CLOSE_RESTART, NULL);
+	post_drop(p);
+}
+
+/* For net.hand_over. */
+static void on_hand_over(void *arg, unsigned worker, int fd, const struct conn_conf *conf,
+			 struct buf *bytes)
+{
+	struct worker *w = arg;
+	struct post p = {
+		.type = POST_CONNECTION,
+		.connection = {.fd = fd,
+			       .listener = (uint16_t)(conf - w->conn_confs),
+			       .bytes = bytes},
+	};
+
+	if (post_send(&w->outbox, worker, &p))
+		return;
+	/* Out of memory; logged at the end of the turn. */
+	if (conf->live != NULL)
+		atomic_fetch_sub_explicit(conf->live, 1, memory_order_relaxed);
+	post_drop(&p);
 }
 
 /* The limits of a realm: the configuration's, and those that a reload may change. */
@@ -706,6 +728,7 @@ static int make_listeners(struct worker *w)
 		const struct config_listener *l = &cfg->listeners[i];
 		w->listeners[i] = (struct peer_listener){.peers = &w->peers, .conf = l};
 		w->conn_confs[i] = (struct conn_conf){
+			.handler = &attach_handler,
 			.user = &w->listeners[i],
 			.name = l->name,
 			.early_message_max = CONN_EARLY_MESSAGE_MAX,
@@ -714,6 +737,10 @@ static int make_listeners(struct worker *w)
 			.headers_max = (size_t)l->options.max_headers,
 			.paths = l->paths.items,
 			.n_paths = l->paths.count,
+			.live_max = (uint32_t)l->options.max_connections,
+			.poll_path = l->longpoll.path,
+			.poll_answer_ms = l->longpoll.request_timeout,
+			.poll_timeout_ms = l->longpoll.session_timeout,
 			.handshake_ms = l->options.open_handshake_timeout,
 			.framings = framings[l->type],
 			.raw_pings = l->options.rawsocket_ping,
@@ -735,6 +762,10 @@ static int make_peers(struct worker *w, struct policy *policy)
 
 	if (err != 0)
 		return err;
+	w->net.self = w->index;
+	w->net.n_workers = w->n_workers;
+	w->net.hand_over = on_hand_over;
+	w->net.hand_over_arg = w;
 	return peers_init(&w->peers, w->index, w->n_workers, &w->outbox, w->config,
 			  policy, &w->net);
 }

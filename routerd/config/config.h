@@ -200,11 +200,19 @@ struct config_auth {
 	} anonymous;
 };
 
+/* The HTTP long-poll transport. */
+struct config_longpoll {
+	const char *path;         /* its requests are below it; NULL: not offered */
+	uint32_t request_timeout; /* ms; the longest time that a request waits */
+	uint32_t session_timeout; /* ms without a request before a session ends */
+};
+
 struct config_listener {
 	const char *name; /* "id" in the file; by default "listener0", "listener1", ... */
 	enum listener_type type;
 	struct config_endpoint endpoint;
 	struct conf_strings paths; /* for WebSocket; none: all paths */
+	struct config_longpoll longpoll;
 	unsigned serializers; /* bit s: enum serializer s is supported, also batched */
 	struct config_options options;
 	struct config_auth auth;

@@ -142,6 +142,35 @@ static const struct conf_rule path_rule = {
 	"'paths': expected a path that begins with '/', such as /ws, without '?', "
 	"'#', '*' and spaces; leave out 'paths' to serve all paths"};
 
+static bool is_poll_path(const char *path)
+{
+	return is_path(path) && path[strlen(path) - 1] != '/';
+}
+static const struct conf_rule poll_path_rule = {
+	is_poll_path,
+	"'path': expected a path that begins with '/' and does not end with "
+	"it, such as /lp, without '?', '#', '*' and spaces"};
+
+static void check_longpoll(struct conf *c, void *map)
+{
+	const struct config_longpoll *lp = map;
+
+	if (lp->session_timeout <= lp->request_timeout)
+		conf_fail(c, &lp->session_timeout,
+			  "'session_timeout' must be longer than 'request_timeout', "
+			  "which is %u ms",
+			  lp->request_timeout);
+}
+
+static const struct conf_key longpoll_keys[] = {
+	CONF_KEY("path", STRING, struct config_longpoll, path, .required = true,
+		 .rule = &poll_path_rule),
+	CONF_NUMBER(MS, struct config_longpoll, request_timeout, 100, HOUR / 60, 10000),
+	CONF_NUMBER(MS, struct config_longpoll, session_timeout, 1000, HOUR, 30000),
+};
+static const struct conf_table longpoll_table =
+	CONF_TABLE("longpoll", struct config_longpoll, longpoll_keys, check_longpoll);
+
 static bool offers_any(const struct config_auth *auth)
 {
 	bool any = auth->anonymous.type != -1;
@@ -162,6 +191,7 @@ static void check_listener(struct conf *c, void *map)
 	bool raw = l->type == LISTENER_RAWSOCKET, silent = raw && !o->rawsocket_ping;
 
 	refuse_if(c, raw, &l->paths, "paths", OF_WEBSOCKET);
+	refuse_if(c, raw, &l->longpoll, "longpoll", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET);
 	refuse_if(c, raw, &l->auth.methods[METHOD_COOKIE].type, "cookie", OF_WEBSOCKET);
@@ -194,6 +224,8 @@ static const struct conf_key listener_keys[] = {
 		    struct config_endpoint, .required = true, .table = &endpoint_table),
 	CONF_KEY("paths", STRINGS, struct config_listener, paths, .min = 1, .max = 64,
 		 .rule = &path_rule),
+	CONF_KEY_OF("longpoll", MAP, struct config_listener, longpoll,
+		    struct config_longpoll, .table = &longpoll_table),
 	CONF_KEY("serializers", FLAGS, struct config_listener, serializers, .min = 1,
 		 .max = SERIALIZER_COUNT, .names = serializers,
 		 .later = later_serializers, .def = (1 << SERIALIZER_COUNT) - 1),

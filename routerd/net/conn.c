@@ -28,14 +28,20 @@ enum conn_end conn_end(const struct conn *c)
 
 struct sock_name conn_peer_name(const struct conn *c)
 {
-	return sock_peer_name(c->stream.fd);
+	return conn_is_longpoll(c) ? c->longpoll->peer_name
+				   : sock_peer_name(c->stream.fd);
 }
 
 /* --- deadlines --- */
 
-/* How long the peer may be silent before it is pinged; 0: no pings. */
+/*
+ * How long the peer may be silent before it is pinged, or, for long-poll, before the
+ * connection is closed; 0: for ever.
+ */
 static uint32_t ping_interval_ms(const struct conn *c)
 {
+	if (conn_is_longpoll(c))
+		return c->conf->poll_timeout_ms;
 	return c->framing == CONN_RAWSOCKET && !c->conf->raw_pings
 		       ? 0
 		       : c->conf->ping_interval_ms;
@@ -50,20 +56,27 @@ static void await_silence(struct conn *c)
 	conn_set_deadline(c, silent < interval ? interval - silent : 0);
 }
 
-static void stop_pings(struct conn *c)
-{
-	wheel_cancel(&c->net->wheel, &c->deadline);
-	c->ping_sent = false;
-}
-
 /* Starts pings after the handshake, or again after a pause or a hold. */
 static void start_pings(struct conn *c)
 {
-	stop_pings(c);
+	conn_stop_pings(c);
 	if (ping_interval_ms(c) == 0)
 		return;
 	c->alive_ms = loop_now_ms(c->net->loop);
 	await_silence(c);
+}
+
+/* The client of a long-poll connection has been silent, or its request still waits. */
+static void poll_late(struct conn *c)
+{
+	if (c->longpoll->receiver != NULL) {
+		c->alive_ms = loop_now_ms(c->net->loop);
+		await_silence(c);
+		return;
+	}
+	conn_log(c, "connection closed reason=\"%s\" listener=%s suppressed=%u",
+		 conn_end_str(CONN_END_SILENT), c->conf->name);
+	conn_kill(c, CONN_END_SILENT);
 }
 
 /*
@@ -80,6 +93,10 @@ static void silence_passed(struct conn *c)
 	}
 	if (silent < ping_interval_ms(c)) {
 		await_silence(c);
+		return;
+	}
+	if (conn_is_longpoll(c)) {
+		poll_late(c);
 		return;
 	}
 	if (!conn_send_ping(c))
@@ -104,6 +121,24 @@ static void handshake_late(struct conn *c)
 		conn_kill(c, end);
 }
 
+/* The deadline of an HTTP connection has passed. */
+static void opening_late(struct conn *c)
+{
+	uint64_t silent = loop_now_ms(c->net->loop) - c->alive_ms;
+	bool writing = !outq_empty(&c->stream.out);
+
+	if (c->longpoll != NULL)
+		conn_poll_nothing(c);
+	else if (c->asked && writing && silent < c->conf->handshake_ms)
+		/* The client still reads a long answer. */
+		conn_set_deadline(c, c->conf->handshake_ms);
+	else if (c->asked && !writing && c->partial.part == NULL)
+		/* No other request has come. */
+		conn_kill(c, CONN_END_HTTP);
+	else
+		handshake_late(c);
+}
+
 void conn_deadline_passed(struct wheel_node *node, void *arg)
 {
 	struct conn *c = container_of(node, struct conn, deadline);
@@ -114,6 +149,8 @@ void conn_deadline_passed(struct wheel_node *node, void *arg)
 		conn_kill(c, CONN_END_LOST);
 	else if (c->established)
 		silence_passed(c);
+	else if (c->state == CONN_OPENING)
+		opening_late(c);
 	else
 		handshake_late(c);
 }
@@ -146,14 +183,34 @@ static bool is_raw(const struct conn *c, const struct frame_input *in)
 			   : !(c->conf->framings & CONN_WEBSOCKET);
 }
 
-static void opening_input(struct conn *c, struct frame_input *in)
+/*
+ * Keeps requests that have come before the last one was answered, and reads no more of
+ * them. `from` is as in conn_store_unhandled.
+ */
+static void keep_requests(struct conn *c, struct frame_input *in,
+			  struct conn_unhandled *from)
+{
+	c->net->hold_rest = slice_of(in->p, 0);
+	conn_store_unhandled(c, from, false, in);
+	*in = (struct frame_input){NULL, 0};
+	c->stream.paused = true;
+	conn_arm(c);
+}
+
+static void opening_input(struct conn *c, struct frame_input *in,
+			  struct conn_unhandled *from)
 {
 	if (is_raw(c, in)) {
 		conn_raw_input(c, in);
 		return;
 	}
 	if (c->conf->framings & CONN_WEBSOCKET) {
-		conn_http_input(c, in);
+		do {
+			if (conn_http_busy(c))
+				keep_requests(c, in, from);
+			else
+				conn_http_input(c, in);
+		} while (c->state == CONN_OPENING && in->len > 0);
 		return;
 	}
 	conn_log(c,
@@ -167,7 +224,10 @@ static void opening_refuse(struct conn *c)
 {
 	const struct frame_input nothing = {NULL, 0};
 
-	if (is_raw(c, &nothing))
+	if (conn_is_longpoll(c))
+		/* The request that opens it is refused. */
+		conn_kill(c, CONN_END_OWN);
+	else if (is_raw(c, &nothing))
 		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
 	else
 		conn_http_answer(c, HTTP_UNAVAILABLE,
@@ -176,16 +236,6 @@ static void opening_refuse(struct conn *c)
 }
 
 /* --- reading --- */
-
-static void pause_reading(struct conn *c)
-{
-	c->stream.paused = true;
-	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
-	stop_pings(c);
-	if (!c->on_hold)
-		net_count(c->net, NET_PAUSES, 1);
-	conn_arm(c);
-}
 
 /* Called when a pause or a hold has ended. A hold may go on after a pause has ended. */
 static void go_on_reading(struct conn *c)
@@ -202,65 +252,10 @@ void conn_resume(struct conn *c)
 	go_on_reading(c);
 }
 
-/*
- * Must input wait? A hold usually ends before more input arrives, so the connection
- * pauses only when there is input to read.
- */
-static bool must_pause(const struct conn *c)
-{
-	return c->on_hold || (c->net->paused && c->established && c->state == CONN_OPEN);
-}
-
-/*
- * Stores the input that must wait because the handler has called conn_hold: the rest of
- * the message, and the input behind it. `from` is the unhandled input that contains both,
- * or NULL if they were read just now.
- */
-static void store_unhandled(struct conn *c, struct conn_unhandled *from, bool text,
-			    const struct frame_input *behind)
-{
-	struct slice rest = c->net->hold_rest;
-	struct conn_unhandled *u = from;
-
-	/* In `from` both are adjacent, unless the message was fragmented. */
-	if (u != NULL && rest.p + rest.len == behind->p) {
-		u->at = (size_t)(rest.p - u->bytes.data);
-	} else {
-		u = calloc(1, sizeof(*u));
-		if (u == NULL) {
-			conn_kill(c, CONN_END_NOMEM);
-			return;
-		}
-		buf_init(&u->bytes, SIZE_MAX / 2);
-		buf_reserve_exactly(&u->bytes, rest.len + behind->len);
-		buf_put_slice(&u->bytes, rest);
-		buf_put(&u->bytes, behind->p, behind->len);
-	}
-	u->message = rest.len;
-	u->text = text;
-	c->unhandled = u;
-	if (u->bytes.err != 0)
-		conn_kill(c, CONN_END_NOMEM);
-}
-
-/* The longest message that the peer may send now, in bytes. */
-static size_t message_limit(const struct conn *c)
-{
-	const struct conn_conf *conf = c->conf;
-	size_t limit = c->established
-			       ? conf->message_max
-			       : min_size(conf->early_message_max, conf->message_max);
-
-	if (c->framing == CONN_RAWSOCKET)
-		return min_size(limit, (size_t)1 << c->raw_recv_log);
-	/* After conn_close, skip messages and wait for the peer's Close. */
-	return c->state == CONN_OPEN ? limit : WS_DISCARD;
-}
-
 static enum frame_event_type next_event(struct conn *c, union conn_partial *partial,
 					struct frame_input *in, struct frame_event *ev)
 {
-	size_t limit = message_limit(c);
+	size_t limit = conn_message_limit(c);
 
 	return c->framing == CONN_WEBSOCKET
 		       ? ws_next(&partial->ws, in, limit, ev)
@@ -289,9 +284,9 @@ static void read_events(struct conn *c, struct frame_input *in,
 		case FRAME_MESSAGE:
 			if (c->state == CONN_OPEN) {
 				net_count(c->net, NET_MESSAGES_IN, 1);
-				c->handler->message(c, ev.bytes, ev.text);
+				c->conf->handler->message(c, ev.bytes, ev.text);
 				if (UNLIKELY(c->on_hold))
-					store_unhandled(c, from, ev.text, in);
+					conn_store_unhandled(c, from, ev.text, in);
 			}
 			break;
 		case FRAME_PING:
@@ -326,13 +321,16 @@ static void read_unhandled(struct conn *c)
 	 * in. */
 	c->unhandled = NULL;
 	if (u->message > 0 && c->state == CONN_OPEN) {
-		c->handler->message(c, slice_of(all.p, u->message), u->text);
+		c->conf->handler->message(c, slice_of(all.p, u->message), u->text);
 		if (c->on_hold)
-			store_unhandled(c, u, u->text, &in);
+			conn_store_unhandled(c, u, u->text, &in);
 	}
+	if (c->state == CONN_OPENING)
+		opening_input(c, &in, u);
 	/* Do this even if *in is empty: the reader of the framing may still have whole
 	 * frames. */
-	if (!c->on_hold && c->state != CONN_DEAD && !c->finishing)
+	if (!c->on_hold && c->state != CONN_OPENING && c->state != CONN_DEAD &&
+	    !c->finishing)
 		read_events(c, &in, u);
 	if (c->unhandled != u)
 		conn_unhandled_free(&u);
@@ -346,8 +344,8 @@ static void read_some(struct conn *c)
 	size_t got;
 	int err;
 
-	if (UNLIKELY(must_pause(c))) {
-		pause_reading(c);
+	if (UNLIKELY(conn_must_pause(c))) {
+		conn_pause(c);
 		return;
 	}
 	if (UNLIKELY(c->unhandled != NULL)) {
@@ -368,7 +366,7 @@ static void read_some(struct conn *c)
 	in = (struct frame_input){n->scratch, got};
 	note_peer_alive(c);
 	if (c->state == CONN_OPENING)
-		opening_input(c, &in);
+		opening_input(c, &in, NULL);
 	if (c->state != CONN_OPENING && in.len > 0)
 		read_events(c, &in, NULL);
 	conn_count_incomplete(c);
@@ -393,10 +391,9 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(loop_base(n->loop));
 }
 
-struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
-			const struct conn_handler *handler)
+struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
-	struct conn *c = calloc(1, sizeof(*c) + handler->user_size);
+	struct conn *c = conn_new(n, conf);
 
 	if (c == NULL) {
 		net_count(n, NET_END_NOMEM, 1);
@@ -406,19 +403,25 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
 		conn_count_down(conf);
 		return NULL;
 	}
-	c->net = n;
-	c->conf = conf;
-	c->handler = handler;
-	c->number = ++n->last_number;
-	c->alive_ms = loop_now_ms(n->loop);
-	c->state = CONN_OPENING;
-	TAILQ_INSERT_TAIL(&n->by_state[CONN_OPENING], c, state_link);
-	n->conns++;
-	net_count(n, NET_ADOPTED, 1);
 	stream_init(n, &c->stream, fd, on_event, c);
-	conn_set_deadline(c, conf->handshake_ms);
 	conn_arm(c);
 	return c;
+}
+
+void conn_unread(struct conn *c, struct buf **bytes)
+{
+	struct buf *b = *bytes;
+
+	*bytes = NULL;
+	if (c->state == CONN_OPENING) {
+		struct frame_input in = {b->data, b->len};
+
+		c->net->hold_rest = slice_of(in.p, 0);
+		conn_store_unhandled(c, NULL, false, &in);
+		conn_count_incomplete(c);
+		conn_arm(c);
+	}
+	buf_free(&b);
 }
 
 /* --- called by the layer above --- */
@@ -461,7 +464,7 @@ void conn_hold(struct conn *c, struct slice rest)
 	c->on_hold = true;
 	/* The caller of `message` stores the rest when the handler returns. */
 	c->net->hold_rest = rest;
-	stop_pings(c);
+	conn_stop_pings(c);
 }
 
 void conn_release(struct conn *c)

@@ -6,6 +6,9 @@
  * Transport"), parses frames, queues output, and enforces deadlines and limits. It does
  * not interpret messages.
  *
+ * A connection of the HTTP long-poll transport has no socket of its own. HTTP requests,
+ * which may come over several sockets, open it, bring its messages and fetch its output.
+ *
  * Call all functions on the worker's thread. They may be called from any callback and in
  * any state; a call that is not possible in a state does nothing. Nothing is freed during
  * a callback.
@@ -23,16 +26,20 @@
 
 #include <stdatomic.h>
 
+struct conn_handler;
+
 /*
  * The settings of a listener, shared by its connections. They do not change, and must
  * stay valid until net_fini of the last net that uses them.
  */
 struct conn_conf {
-	void *user;                 /* for the handler */
-	const char *name;           /* the listener's name, for log lines */
-	_Atomic uint32_t *live;     /* decremented when a connection is freed; or NULL */
-	unsigned framings;          /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
-	bool raw_pings;             /* send pings on RawSocket, too */
+	const struct conn_handler *handler;
+	void *user;             /* for the handler */
+	const char *name;       /* the listener's name, for log lines */
+	_Atomic uint32_t *live; /* decremented when a connection is freed; or NULL */
+	uint32_t live_max;      /* limit of *live for long-poll connections; 0: none */
+	unsigned framings;      /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
+	bool raw_pings;         /* send pings on RawSocket, too */
 	uint32_t early_message_max; /* longest message before conn_established, bytes */
 	uint32_t message_max;       /* longest message after it, bytes */
 	size_t head_max;            /* longest HTTP request head, bytes */
@@ -40,6 +47,10 @@ struct conn_conf {
 	/* The paths that serve WebSocket, without query. None: all paths do. */
 	const char *const *paths;
 	size_t n_paths;
+	/* The path below which long-poll requests are served; NULL: none are. */
+	const char *poll_path;
+	uint32_t poll_answer_ms;  /* the longest time that a request for output waits */
+	uint32_t poll_timeout_ms; /* silence before a long-poll connection is closed */
 	/*
 	 * The longest time from conn_adopt to conn_established; from conn_left to
 	 * conn_restart_handshake; and from there to conn_established.
@@ -52,10 +63,14 @@ struct conn_conf {
 	size_t queue_max;  /* limit of memory in the output queue, bytes */
 };
 
-/* The framings of a listener. On a port with both, the first octet tells them apart. */
+/*
+ * The framings of a listener. On a port with both, the first octet tells them apart. The
+ * output of a long-poll connection is framed as for RawSocket.
+ */
 enum {
 	CONN_WEBSOCKET = 1,
 	CONN_RAWSOCKET = 2,
+	CONN_LONGPOLL = 4, /* not in conn_conf.framings: poll_path allows it */
 };
 
 enum { CONN_EARLY_MESSAGE_MAX = 64 * 1024 }; /* the usual value of early_message_max */
@@ -95,8 +110,19 @@ struct conn_handler {
 	int (*rawsocket)(struct conn *c, unsigned serializer);
 
 	/*
+	 * Called for a request to open a long-poll connection. c is the new connection,
+	 * and body is the request's. Answers like `upgrade`.
+	 */
+	int (*longpoll)(struct conn *c, const struct http_request *req, struct slice body,
+			const char **text_out);
+
+	/* May a page from the request's origin send long-poll requests? */
+	bool (*origin_allowed)(const struct conn_conf *conf,
+			       const struct http_request *req);
+
+	/*
 	 * Called for a whole message. bytes is valid during the call only. text: the
-	 * message is valid UTF-8 text; always false for RawSocket.
+	 * message is valid UTF-8 text; always false for RawSocket and long-poll.
 	 */
 	void (*message)(struct conn *c, struct slice bytes, bool text);
 
@@ -111,16 +137,22 @@ const char *conn_end_str(enum conn_end end);
  * of the handshake. If memory runs out, closes fd, decrements *conf->live and returns
  * NULL.
  */
-struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf,
-			const struct conn_handler *handler);
+struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf);
+
+/*
+ * Gives back the bytes that another worker has read from the socket of c, as if they
+ * had just arrived. Call it after conn_adopt. Takes *bytes.
+ */
+void conn_unread(struct conn *c, struct buf **bytes);
 
 /* The handler's data, aligned for any type. */
 void *conn_user(struct conn *c);
 const struct conn_conf *conn_conf(const struct conn *c);
 enum conn_end conn_end(const struct conn *c);
+bool conn_is_longpoll(const struct conn *c);
 /*
  * The peer's address: "tcp4:127.0.0.1:38588", "unix"; "unknown" after a TCP peer has
- * reset the connection.
+ * reset the connection. For long-poll: that of the peer that opened it.
  */
 struct sock_name conn_peer_name(const struct conn *c);
 /* The longest message, without its frame, that the peer accepts; SIZE_MAX: any. */

@@ -5,8 +5,9 @@
  *
  * Each file calls only files further down in this list. net.c: turns, and the end of all
  * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
- * two handshakes. conn_control.c: pings, pongs and closing in both framings.
- * conn_state.c: states, ends, the queue. stream.c: the socket.
+ * two handshakes. conn_poll.c: the HTTP long-poll transport. conn_control.c: pings, pongs
+ * and closing in both framings. conn_state.c: states, ends, the queue. stream.c: the
+ * socket.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -33,39 +34,69 @@ struct conn_unhandled {
 	bool text; /* the message is text */
 };
 
+/* What only a long-poll connection has. */
+struct longpoll {
+	struct id_node node; /* in net.longpolls */
+	struct conn *conn;
+	uint8_t secret[16]; /* with node.id, the id that the client knows */
+	struct sock_name peer_name;
+	/*
+	 * HTTP connections whose requests wait: the one for output, or NULL; and those
+	 * with input, in order, because the input of `conn` is on hold or paused.
+	 */
+	struct conn *receiver;
+	struct conn_list senders;
+};
+
 struct conn {
 	struct stream stream;
 	struct net *net;
 	const struct conn_conf *conf;
-	const struct conn_handler *handler;
 	uint64_t number;
 	TAILQ_ENTRY(conn) state_link; /* in net.by_state */
 	TAILQ_ENTRY(conn)
 	incomplete_link; /* in net.incomplete, if incomplete_bytes > 0 */
-	TAILQ_ENTRY(conn)
-	side_link; /* in net.paused_conns while OPEN, then in net.left */
+	/* In longpoll.senders while OPENING, in net.paused_conns while OPEN, then in
+	 * net.left. */
+	TAILQ_ENTRY(conn) side_link;
 	struct wheel_node deadline;
 	union conn_partial partial;
+	/*
+	 * Of a long-poll connection: owned. Of an HTTP connection: lent; set while its
+	 * request waits.
+	 */
+	struct longpoll *longpoll;
 	struct conn_unhandled *unhandled; /* NULL: none */
 	uint64_t alive_ms;                /* when the peer was last known to be alive */
+	/* OPENING: bytes of a request whose body is incomplete or that waits; else 0. */
+	uint32_t request_len;
 	uint32_t incomplete_bytes; /* bytes of memory of `partial` and `unhandled` */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
-	uint8_t framing;           /* CONN_WEBSOCKET or CONN_RAWSOCKET; 0 while OPENING */
+	/* CONN_WEBSOCKET, CONN_RAWSOCKET or CONN_LONGPOLL; 0 while the socket's is not
+	 * known. */
+	uint8_t framing;
 	/* RawSocket: log2 of the longest message that the peer accepts; else 0. */
 	uint8_t raw_send_log;
 	/* RawSocket: log2 of the longest message that the router has announced. */
 	uint8_t raw_recv_log;
-	bool closed_due;  /* the handler has accepted c; `closed` was not called yet */
-	bool established; /* conn_established was called */
-	bool left;        /* conn_left was called, and no other handshake has begun */
-	bool ping_sent;   /* a ping was sent, and no input has come since */
-	bool finishing;   /* CLOSING: ignore input; shut down after the last write */
-	bool on_hold;     /* OPEN: conn_hold was called; input is not handled */
-	alignas(16) uint8_t user[]; /* handler->user_size bytes */
+	bool closed_due : 1; /* the handler has accepted c; `closed` was not called yet */
+	bool established : 1; /* conn_established was called */
+	bool left : 1;        /* conn_left was called, and no other handshake has begun */
+	bool asked : 1;       /* OPENING: an answer was sent; other requests may follow */
+	bool ping_sent : 1;   /* a ping was sent, and no input has come since */
+	bool finishing : 1;   /* CLOSING: ignore input; shut down after the last write */
+	bool on_hold : 1;     /* OPEN: conn_hold was called; input is not handled */
+	alignas(16) uint8_t user[]; /* conf->handler->user_size bytes */
 };
 
 /* --- conn_state.c --- */
+
+/*
+ * Makes a connection without a socket, in OPENING and with the deadline of the handshake.
+ * NULL if out of memory; conf->live is not decremented.
+ */
+struct conn *conn_new(struct net *n, const struct conn_conf *conf) MUSTCHECK;
 
 /* Changes the state. No other function does. */
 void conn_set_state(struct conn *c, enum conn_state to);
@@ -138,6 +169,27 @@ void conn_unhandled_free(struct conn_unhandled **unhandled);
 /* Updates the net's count of incomplete input. */
 void conn_count_incomplete(struct conn *c);
 
+/* Must input wait? */
+bool conn_must_pause(const struct conn *c);
+/* Stops reading an OPEN connection until conn_resume. */
+void conn_pause(struct conn *c);
+/* Cancels the next ping, or the deadline of the answer to the last one. */
+void conn_stop_pings(struct conn *c);
+
+/*
+ * Stores input that must wait: net.hold_rest, which is the rest of a message, and the
+ * input behind it. `from` is the unhandled input that contains both, or NULL if they were
+ * read just now.
+ */
+void conn_store_unhandled(struct conn *c, struct conn_unhandled *from, bool text,
+			  const struct frame_input *behind);
+
+/* The longest message that the peer may send now, in bytes. */
+size_t conn_message_limit(const struct conn *c);
+
+/* The request of an HTTP connection no longer waits at c->longpoll. */
+void conn_wait_over(struct conn *c);
+
 /* Decrements the listener's counter of open connections. */
 void conn_count_down(const struct conn_conf *conf);
 
@@ -164,10 +216,42 @@ void conn_answer_close(struct conn *c, uint16_t code);
  */
 void conn_protocol_error(struct conn *c, uint16_t code, const char *why);
 
+/* --- conn_poll.c --- */
+
+/*
+ * Checks a long-poll request whose head has arrived, before its body. True: the body is
+ * welcome. False: c was answered, or was handed over to another worker. begun and behind
+ * are the bytes that have arrived: those that were stored, and those after them.
+ */
+bool conn_poll_check(struct conn *c, const struct http_request *req, struct slice begun,
+		     struct slice behind) MUSTCHECK;
+
+/*
+ * Serves a whole long-poll request that conn_poll_check has accepted. If c->longpoll is
+ * set afterwards, the request waits; then the caller keeps its bytes in c->partial.part.
+ */
+void conn_poll_serve(struct conn *c, const struct http_request *req, struct slice body);
+
+/* The request of c has waited for output long enough. */
+void conn_poll_nothing(struct conn *c);
+
+/*
+ * Gives output of a long-poll connection, which is in net.streams[STREAM_DIRTY], to the
+ * request that waits.
+ */
+void conn_poll_flush(struct conn *c);
+
+/* Answers all requests that wait at a DEAD long-poll connection. Frees c->longpoll. */
+void conn_poll_end(struct conn *c);
+
 /* --- conn_http.c, conn_raw.c: the handshakes --- */
 
 /* Handle input of a handshake, and take it from *in. */
 void conn_http_input(struct conn *c, struct frame_input *in);
+
+/* Must further requests wait until the last one is answered? */
+bool conn_http_busy(const struct conn *c);
+
 void conn_raw_input(struct conn *c, struct frame_input *in);
 
 /* Answers an HTTP request without upgrading, and closes for this reason. */

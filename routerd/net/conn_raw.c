@@ -41,7 +41,7 @@ static void answer_handshake(struct conn *c,
 	if (error == RAWSOCKET_OK && handshake.max_len < SEND_MAX_LEAST)
 		error = RAWSOCKET_LENGTH;
 	if (error == RAWSOCKET_OK)
-		error = c->handler->rawsocket(c, handshake.serializer);
+		error = c->conf->handler->rawsocket(c, handshake.serializer);
 	/* The handler may have dropped the connection. */
 	if (c->state == CONN_OPENING) {
 		if (error == RAWSOCKET_OK)

@@ -37,6 +37,11 @@ struct conn_prefix conn_prefix(const struct conn *c)
 	return p;
 }
 
+bool conn_is_longpoll(const struct conn *c)
+{
+	return c->framing == CONN_LONGPOLL;
+}
+
 size_t conn_send_max(const struct conn *c)
 {
 	return c->raw_send_log == 0 ? SIZE_MAX : (size_t)1 << c->raw_send_log;
@@ -95,7 +100,85 @@ void conn_count_incomplete(struct conn *c)
 		TAILQ_REMOVE(&n->incomplete, c, incomplete_link);
 }
 
+void conn_store_unhandled(struct conn *c, struct conn_unhandled *from, bool text,
+			  const struct frame_input *behind)
+{
+	struct slice rest = c->net->hold_rest;
+	struct conn_unhandled *u = from;
+
+	/* In `from` both are adjacent, unless the message was fragmented. */
+	if (u != NULL && rest.p + rest.len == behind->p) {
+		u->at = (size_t)(rest.p - u->bytes.data);
+	} else {
+		u = calloc(1, sizeof(*u));
+		if (u == NULL) {
+			conn_kill(c, CONN_END_NOMEM);
+			return;
+		}
+		buf_init(&u->bytes, SIZE_MAX / 2);
+		buf_reserve_exactly(&u->bytes, rest.len + behind->len);
+		buf_put_slice(&u->bytes, rest);
+		buf_put(&u->bytes, behind->p, behind->len);
+	}
+	u->message = rest.len;
+	u->text = text;
+	c->unhandled = u;
+	if (u->bytes.err != 0)
+		conn_kill(c, CONN_END_NOMEM);
+}
+
+size_t conn_message_limit(const struct conn *c)
+{
+	const struct conn_conf *conf = c->conf;
+	size_t limit = c->established
+			       ? conf->message_max
+			       : min_size(conf->early_message_max, conf->message_max);
+
+	if (c->framing == CONN_RAWSOCKET)
+		return min_size(limit, (size_t)1 << c->raw_recv_log);
+	/* After conn_close, skip messages and wait for the peer's Close. */
+	return c->state == CONN_OPEN ? limit : WS_DISCARD;
+}
+
 /* --- states --- */
+
+struct conn *conn_new(struct net *n, const struct conn_conf *conf)
+{
+	struct conn *c = calloc(1, sizeof(*c) + conf->handler->user_size);
+
+	if (c == NULL)
+		return NULL;
+	c->net = n;
+	c->conf = conf;
+	c->number = ++n->last_number;
+	c->alive_ms = loop_now_ms(n->loop);
+	c->state = CONN_OPENING;
+	TAILQ_INSERT_TAIL(&n->by_state[CONN_OPENING], c, state_link);
+	n->conns++;
+	net_count(n, NET_ADOPTED, 1);
+	c->stream.fd = -1;
+	conn_set_deadline(c, conf->handshake_ms);
+	return c;
+}
+
+void conn_wait_over(struct conn *c)
+{
+	struct longpoll *lp = c->longpoll;
+
+	c->longpoll = NULL;
+	if (lp->receiver == c)
+		lp->receiver = NULL;
+	else
+		TAILQ_REMOVE(&lp->senders, c, side_link);
+}
+
+/* The framing is known now, or c has ended. */
+static void leave_opening(struct conn *c)
+{
+	if (c->longpoll != NULL && !conn_is_longpoll(c))
+		conn_wait_over(c);
+	c->stream.paused = false;
+}
 
 /* No more messages are delivered. `closed` is called at the end of the turn. */
 static void leave_open(struct conn *c)
@@ -134,11 +217,16 @@ void conn_set_state(struct conn *c, enum conn_state to)
 	TAILQ_REMOVE(&n->by_state[from], c, state_link);
 	TAILQ_INSERT_TAIL(&n->by_state[to], c, state_link);
 	c->state = (uint8_t)to;
-	if (from == CONN_OPEN)
+	if (from == CONN_OPENING)
+		leave_opening(c);
+	else if (from == CONN_OPEN)
 		leave_open(c);
 	if (to == CONN_CLOSING) {
 		conn_set_deadline(c, c->conf->close_ms);
 		conn_arm(c);
+		if (conn_is_longpoll(c))
+			/* Answer the requests that wait. */
+			stream_move(n, &c->stream, STREAM_DIRTY);
 	} else if (to == CONN_DEAD) {
 		release(c);
 	}
@@ -209,10 +297,36 @@ void conn_free(struct conn *c)
 	ASSERT(c->state == CONN_DEAD && !c->closed_due);
 	TAILQ_REMOVE(&n->by_state[CONN_DEAD], c, state_link);
 	sock_close(&c->stream.fd);
-	conn_count_down(c->conf);
+	if (c->end != CONN_END_MOVED)
+		conn_count_down(c->conf);
 	n->conns--;
 	net_count(n, NET_FREED, 1);
 	free(c);
+}
+
+/*
+ * A hold usually ends before more input arrives, so the connection
+ * pauses only when there is input to read.
+ */
+bool conn_must_pause(const struct conn *c)
+{
+	return c->on_hold || (c->net->paused && c->established && c->state == CONN_OPEN);
+}
+
+void conn_pause(struct conn *c)
+{
+	c->stream.paused = true;
+	TAILQ_INSERT_TAIL(&c->net->paused_conns, c, side_link);
+	conn_stop_pings(c);
+	if (!c->on_hold)
+		net_count(c->net, NET_PAUSES, 1);
+	conn_arm(c);
+}
+
+void conn_stop_pings(struct conn *c)
+{
+	wheel_cancel(&c->net->wheel, &c->deadline);
+	c->ping_sent = false;
 }
 
 /* --- deadlines --- */
@@ -230,13 +344,20 @@ void conn_set_deadline(struct conn *c, uint64_t after_ms)
 
 /* --- the queue --- */
 
+/* Has input come that can be handled without reading from the socket? */
+static bool has_input(const struct conn *c)
+{
+	return c->unhandled != NULL ||
+	       (conn_is_longpoll(c) && !TAILQ_EMPTY(&c->longpoll->senders));
+}
+
 void conn_arm(struct conn *c)
 {
 	if (c->state == CONN_DEAD)
 		return;
-	if (stream_arm(c->net, &c->stream) != 0)
+	if (!conn_is_longpoll(c) && stream_arm(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_NOMEM);
-	else if (c->unhandled != NULL && !c->on_hold && !c->stream.paused)
+	else if (has_input(c) && !c->on_hold && !c->stream.paused)
 		/* Call on_event in the next turn as if the socket were readable. Do this
 		 * in every call: stream_arm may have canceled an earlier activation. */
 		event_active(&c->stream.ev, EV_READ, 0);
@@ -285,6 +406,10 @@ void conn_flush(struct conn *c)
 		conn_kill(c, CONN_END_LOST);
 		return;
 	}
+	/* The last request is answered, so go on with the next. */
+	if (c->state == CONN_OPENING && c->stream.list == STREAM_IDLE &&
+	    c->longpoll == NULL)
+		c->stream.paused = false;
 	conn_arm(c);
 	/* The last output is written, so shut down now. */
 	if (c->finishing && c->stream.list == STREAM_IDLE)

@@ -50,6 +50,11 @@ int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queu
 		TAILQ_INIT(&n->by_state[i]);
 	for (size_t i = 0; i < STREAM_LIST_COUNT; i++)
 		TAILQ_INIT(&n->streams[i]);
+	if (id_table_init(&n->longpolls) != 0) {
+		free(n->scratch);
+		n->scratch = NULL;
+		return E_NOMEM;
+	}
 	TAILQ_INIT(&n->incomplete);
 	TAILQ_INIT(&n->paused_conns);
 	TAILQ_INIT(&n->left);
@@ -66,7 +71,7 @@ static void call_closed(struct net *n)
 	while ((c = TAILQ_FIRST(&n->left)) != NULL) {
 		TAILQ_REMOVE(&n->left, c, side_link);
 		c->closed_due = false;
-		c->handler->closed(c);
+		c->conf->handler->closed(c);
 	}
 }
 
@@ -74,8 +79,11 @@ static void reap(struct net *n)
 {
 	struct conn *c;
 
-	while ((c = TAILQ_FIRST(&n->by_state[CONN_DEAD])) != NULL)
+	while ((c = TAILQ_FIRST(&n->by_state[CONN_DEAD])) != NULL) {
+		if (conn_is_longpoll(c))
+			conn_poll_end(c);
 		conn_free(c);
+	}
 }
 
 void net_fini(struct net *n)
@@ -90,6 +98,7 @@ void net_fini(struct net *n)
 	reap(n);
 	ASSERT(n->conns == 0 && n->out.memory == 0 && n->incomplete_bytes == 0);
 	timer_disarm(&n->tick);
+	id_table_fini(&n->longpolls);
 	outq_pool_fini(&n->out);
 	free(n->scratch);
 	n->scratch = NULL;
@@ -154,8 +163,12 @@ bool net_turn_end(struct net *n)
 	 * until both lists are empty. */
 	do {
 		call_closed(n);
-		while ((s = TAILQ_FIRST(dirty)) != NULL)
-			conn_flush(conn_of(s));
+		while ((s = TAILQ_FIRST(dirty)) != NULL) {
+			if (conn_is_longpoll(conn_of(s)))
+				conn_poll_flush(conn_of(s));
+			else
+				conn_flush(conn_of(s));
+		}
 		shed_output(n);
 		shed_input(n);
 	} while (!TAILQ_EMPTY(&n->left) || !TAILQ_EMPTY(dirty));
@@ -177,15 +190,22 @@ void net_resume_all(struct net *n)
 
 void net_close_all(struct net *n, uint16_t code, const char *reason)
 {
-	struct conn *c;
+	struct conn *c, *next;
 
 	for (enum conn_state s = CONN_OPENING; s <= CONN_OPEN; s++) {
 		while ((c = TAILQ_FIRST(&n->by_state[s])) != NULL) {
-			/* During a login, some clients take a clean close for success. */
-			if (s == CONN_OPEN && !c->established && !c->left)
+			/* During a login, some clients take a clean close for success.
+			 * Long-poll requests get no answers any more. */
+			if (s == CONN_OPEN &&
+			    ((!c->established && !c->left) || conn_is_longpoll(c)))
 				conn_drop(c);
 			else
 				conn_close(c, code, reason);
 		}
+	}
+	for (c = TAILQ_FIRST(&n->by_state[CONN_CLOSING]); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, state_link);
+		if (conn_is_longpoll(c))
+			conn_drop(c);
 	}
 }

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the connections of one worker share: loop, receive buffer, budgets, deadlines,
- * lists and counters. Each worker has one struct net; a connection never moves to
- * another. The files in this folder do not interpret messages. The worker's thread.
+ * lists and counters. Each worker has one struct net. A connection never moves to
+ * another, but an HTTP connection may before it is upgraded: its long-poll requests
+ * belong to a long-poll connection, which has a worker. The files in this folder do not
+ * interpret messages. The worker's thread.
  */
 #ifndef ROUTERD_NET_NET_H
 #define ROUTERD_NET_NET_H
 
+#include "common/buf.h"
 #include "common/counters.h"
+#include "common/id_table.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/wheel.h"
@@ -27,6 +31,7 @@ enum {
 };
 
 struct conn;
+struct conn_conf;
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(streams, stream);
 
@@ -66,6 +71,10 @@ enum conn_state {
 	  "connections closed because of queue_size")                                    \
 	X(BUDGET_OUT, "over output budget", "closed_over_output_budget",                 \
 	  "connections closed because of queued_total: they had the longest queues")     \
+	X(SILENT, "no poll", "closed_no_poll",                                           \
+	  "long-poll connections closed because the client did not poll in time")        \
+	X(MOVED, "moved to another worker", "moved",                                     \
+	  "HTTP connections handed to the worker that has their long-poll connection")   \
 	X(BUDGET_IN, "over input budget", "closed_over_input_budget",                    \
 	  "connections closed because of incomplete_total: they had the longest "        \
 	  "incomplete messages")                                                         \
@@ -98,7 +107,10 @@ enum conn_end {
 	X(PAUSES, "pauses", COUNTER,                                                     \
 	  "how often a connection was not read because of mailbox_high")                 \
 	X(REQUESTS_TOO_LARGE, "requests_too_large", COUNTER,                             \
-	  "HTTP requests refused because of max_header_size or max_headers")
+	  "HTTP requests refused because of max_header_size or max_headers")             \
+	X(LONGPOLL_OPENED, "longpoll_opened", COUNTER, "long-poll connections opened")   \
+	X(LONGPOLL_UNKNOWN, "longpoll_unknown", COUNTER,                                 \
+	  "long-poll requests for a connection that does not exist or has ended")
 
 enum net_counter {
 #define X(id, name, type, help) NET_##id,
@@ -125,10 +137,21 @@ struct net {
 	 */
 	bool paused;
 
+	/*
+	 * Set by the worker: its index, their number, and the function that hands a
+	 * socket over to another worker, with the bytes that were read from it. The
+	 * function takes fd and bytes.
+	 */
+	unsigned self, n_workers;
+	void (*hand_over)(void *arg, unsigned worker, int fd,
+			  const struct conn_conf *conf, struct buf *bytes);
+	void *hand_over_arg;
+
 	/* Only the files of net/ use the fields below. */
-	struct slice hold_rest; /* argument of conn_hold, until `message` returns */
-	uint64_t last_number;   /* number of the newest connection */
-	uint32_t conns;         /* number of connections that are not freed yet */
+	struct id_table longpolls; /* longpoll.node */
+	struct slice hold_rest;    /* argument of conn_hold, until `message` returns */
+	uint64_t last_number;      /* number of the newest connection */
+	uint32_t conns;            /* number of connections that are not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
 	struct conn_list incomplete;               /* connections with incomplete input */

@@ -2,7 +2,9 @@
 /* The worker's interface to its peers; see attach.h. The worker's thread. */
 #include "routerd/peer/attach.h"
 
+#include "common/err.h"
 #include "proto/http.h"
+#include "proto/token.h"
 #include "routerd/peer/deliver.h"
 #include "routerd/peer/login.h"
 #include "routerd/peer/messages.h"
@@ -66,6 +68,28 @@ static const char *no_subprotocol(const struct peer_listener *l,
 	return b->err == 0 ? (const char *)b->data : "out of memory";
 }
 
+/* Attaches a peer to a connection that an HTTP request opens. As conn_handler.upgrade. */
+static int attach(struct peer *p, struct conn *c, const struct http_request *req,
+		  const char *subprotocol, const char **text_out)
+{
+	const struct peer_listener *l = conn_conf(c)->user;
+
+	/* refuse before the upgrade, with 503: clients then try again later */
+	if (!peers_login_possible(l->peers, l->conf)) {
+		*text_out = "Too many logins are waiting. Try again.";
+		return HTTP_UNAVAILABLE;
+	}
+	p->conn = c;
+	p->peers = l->peers;
+	if (login_begin(p, l->conf, req) != 0 || peers_add(p->peers, p) != 0) {
+		login_free(p);
+		*text_out = "Out of memory. Try again.";
+		return HTTP_UNAVAILABLE;
+	}
+	*text_out = subprotocol;
+	return 0;
+}
+
 static int on_upgrade(struct conn *c, const struct http_request *req,
 		      const char **text_out)
 {
@@ -82,22 +106,10 @@ static int on_upgrade(struct conn *c, const struct http_request *req,
 		*text_out = no_subprotocol(l, req);
 		return HTTP_BAD_REQUEST;
 	}
-	/* refuse before the upgrade, with 503: clients then try again later */
-	if (!peers_login_possible(l->peers, l->conf)) {
-		*text_out = "Too many logins are waiting. Try again.";
-		return HTTP_UNAVAILABLE;
-	}
-	p->conn = c;
-	p->peers = l->peers;
-	if (login_begin(p, l->conf, req) != 0 || peers_add(p->peers, p) != 0) {
-		login_free(p);
-		*text_out = "Out of memory. Try again.";
-		return HTTP_UNAVAILABLE;
-	}
-	if (p->batched)
+	int status = attach(p, c, req, subprotocol, text_out);
+	if (status == 0 && p->batched)
 		conn_join_frames(c);
-	*text_out = subprotocol;
-	return 0;
+	return status;
 }
 
 static int on_rawsocket(struct conn *c, unsigned serializer)
@@ -119,11 +131,78 @@ static int on_rawsocket(struct conn *c, unsigned serializer)
 	return peers_add(p->peers, p) == 0 ? RAWSOCKET_OK : RAWSOCKET_CONNECTIONS;
 }
 
+/*
+ * Reads the rest of a list of subprotocols, and chooses the first one that the listener
+ * serves. Batches are for WebSocket only.
+ */
+static int read_protocols(struct token_reader *r, struct peer *p,
+			  const struct config_listener *l, const char **chosen)
+{
+	struct token t;
+	int err;
+
+	while ((err = token_next(r, &t)) == 0 && t.type == TOKEN_STR) {
+		for (size_t i = 0; i < ARRAY_LEN(subprotocols) && *chosen == NULL; i++) {
+			if (subprotocols[i].batched ||
+			    !slice_eq_str(t.text, subprotocols[i].name) ||
+			    !(l->serializers >> subprotocols[i].serializer & 1))
+				continue;
+			p->serializer = (uint8_t)subprotocols[i].serializer;
+			*chosen = subprotocols[i].name;
+		}
+	}
+	return err == 0 && t.type != TOKEN_END ? E_TYPE : err;
+}
+
+/* Reads {"protocols": [...]}. NULL: it is malformed, or no protocol is served. */
+static const char *choose_longpoll(struct peer *p, const struct config_listener *l,
+				   struct slice body)
+{
+	const char *chosen = NULL;
+	struct token_reader r;
+	struct token t;
+	int err;
+
+	token_reader_init(&r, SERIALIZER_JSON, body);
+	err = token_expect(&r, TOKEN_MAP, &t);
+	while (err == 0 && (err = token_next(&r, &t)) == 0 && t.type != TOKEN_END) {
+		if (!slice_eq_str(t.text, "protocols"))
+			err = token_skip(&r, NULL);
+		else if ((err = token_expect(&r, TOKEN_ARRAY, &t)) == 0)
+			err = read_protocols(&r, p, l, &chosen);
+	}
+	return err == 0 && token_end(&r) == 0 ? chosen : NULL;
+}
+
+static bool on_origin(const struct conn_conf *conf, const struct http_request *req)
+{
+	const struct peer_listener *l = conf->user;
+
+	return config_origin_allowed(l->conf, req->origin);
+}
+
+static int on_longpoll(struct conn *c, const struct http_request *req, struct slice body,
+		       const char **text_out)
+{
+	struct peer *p = conn_user(c);
+	const struct peer_listener *l = conn_conf(c)->user;
+	const char *protocol = choose_longpoll(p, l->conf, body);
+
+	if (protocol == NULL) {
+		*text_out = "The body must be {\"protocols\": [...]}, with a supported "
+			    "protocol, such as wamp.2.json.";
+		return HTTP_BAD_REQUEST;
+	}
+	/* its messages are framed as for RawSocket */
+	p->raw = true;
+	return attach(p, c, req, protocol, text_out);
+}
+
 static void on_message(struct conn *c, struct slice bytes, bool text)
 {
 	struct peer *p = conn_user(c);
 
-	/* RawSocket does not mark messages as text or binary */
+	/* RawSocket and long-poll do not mark messages as text or binary */
 	messages_read(p, bytes, p->raw ? p->serializer == SERIALIZER_JSON : text);
 }
 
@@ -140,6 +219,8 @@ const struct conn_handler attach_handler = {
 	.page = "This is a WAMP router. Connect to it with a WAMP client, by WebSocket.",
 	.upgrade = on_upgrade,
 	.rawsocket = on_rawsocket,
+	.longpoll = on_longpoll,
+	.origin_allowed = on_origin,
 	.message = on_message,
 	.closed = on_conn_closed,
 };

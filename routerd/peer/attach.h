@@ -11,7 +11,7 @@
 #include "routerd/peer/peers.h"
 
 /*
- * The handler that serves WAMP, for conn_adopt. conn_conf.user must be a struct
+ * The handler that serves WAMP, for conn_conf. conn_conf.user must be a struct
  * peer_listener.
  */
 extern const struct conn_handler attach_handler;

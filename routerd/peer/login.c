@@ -152,7 +152,9 @@ struct channel login_channel(const struct peer *p)
 
 	return (struct channel){
 		.type = strncmp(p->login->peer_name.text, "tcp", 3) == 0 ? "tcp" : "unix",
-		.framing = p->raw ? "rawsocket" : "websocket",
+		.framing = conn_is_longpoll(p->conn) ? "longpoll"
+			   : p->raw                  ? "rawsocket"
+						     : "websocket",
 		.serializer = serializers[p->serializer],
 	};
 }

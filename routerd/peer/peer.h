@@ -38,7 +38,7 @@ struct peer {
 	uint32_t slot; /* in peers.slots */
 	uint8_t state; /* enum peer_state; only peer_set_state changes it */
 	uint8_t serializer;
-	bool raw; /* RawSocket; otherwise WebSocket */
+	bool raw; /* messages are framed for RawSocket; otherwise for WebSocket */
 	bool batched;
 	/* This login or session has already been counted as ended by a revocation. */
 	bool revoked;

@@ -55,6 +55,7 @@ static void drop_owned(struct post *p)
 		break;
 	case OWNS_FD:
 		sock_close(&p->connection.fd);
+		buf_free(&p->connection.bytes);
 		break;
 	case OWNS_LOGIN:
 		login_message_free(&p->login);
@@ -99,9 +100,11 @@ static NOINLINE size_t owned_size(const struct post *p)
 
 	switch ((enum owned)post_kinds[p->type].owns) {
 	case OWNS_NOTHING:
-	case OWNS_FD:
 	/* Worker 0 sends one policy at a time, and keeps a reference itself. */
 	case OWNS_POLICY:
+		break;
+	case OWNS_FD:
+		size += p->connection.bytes == NULL ? 0 : p->connection.bytes->cap;
 		break;
 	case OWNS_IDENTITY:
 		size += identity_size(p->identity);

@@ -152,9 +152,11 @@ static inline bool session_ref_eq(struct session_ref a, struct session_ref b)
 	X(AUTHORIZED, PEER, LOGIN)                                                       \
 	X(LOGIN_REPORT, CONTROL, LOGIN) /* login: report */                              \
 	X(REVOKED, CONTROL, NOTHING)    /* id: number of the revocation; counts */       \
-	X(CONNECTION, WORKER, FD)       /* connection */                                 \
-	X(HOLD_QUEUE, WORKER, NOTHING)  /* id: authenticator; full */                    \
-	X(REVOKE, WORKER, REVOCATION)   /* revocation; mail for REVOKED */               \
+	/* connection; from worker 0, or from a worker that has read a request for       \
+	   another one */                                                                \
+	X(CONNECTION, WORKER, FD)                                                        \
+	X(HOLD_QUEUE, WORKER, NOTHING) /* id: authenticator; full */                     \
+	X(REVOKE, WORKER, REVOCATION)  /* revocation; mail for REVOKED */                \
 	/* policy, to be in force from now on; mail for RELOADED */                      \
 	X(RELOAD, WORKER, POLICY)                                                        \
 	/* id: generation of the policy; counts: clients that the reload has ended;      \
@@ -355,6 +357,8 @@ struct post {
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */
+			/* owned; bytes that were read from fd, or NULL */
+			struct buf *bytes;
 		} connection;
 	};
 };

@@ -32,7 +32,7 @@ static void parse(struct slice head)
 	static const char *const patterns[] = {"http://*.example.com:*", "*a*b*"};
 	struct http_request req;
 	struct buf b;
-	int status = http_request_parse(head, 64, &req);
+	int status = http_request_parse(head, 64, "/lp", &req);
 
 	ASSERT((status == 0) == (req.why == NULL));
 	if (status != 0) {

@@ -99,7 +99,7 @@ static void accepted(void *arg, int fd)
 {
 	struct server *s = arg;
 
-	(void)conn_adopt(&s->net, fd, &s->conf, &handler);
+	(void)conn_adopt(&s->net, fd, &s->conf);
 }
 
 static bool turn_end(void *arg)
@@ -203,7 +203,8 @@ int main(int argc, char **argv)
 		.name = "echo", .fd = -1, .host = "127.0.0.1", .mode = 0600};
 	int opt;
 
-	s.conf = (struct conn_conf){.user = &s,
+	s.conf = (struct conn_conf){.handler = &handler,
+				    .user = &s,
 				    .name = "echo",
 				    .framings = CONN_WEBSOCKET,
 				    .early_message_max = 16 * MIB,

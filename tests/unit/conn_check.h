@@ -120,7 +120,7 @@ static int setup(void **state)
 	loop.base = event_base_new();
 	now_ms = 1000 * 1000;
 	n_peers = 0;
-	conf = (struct conn_conf){.name = "test",
+	conf = (struct conn_conf){.handler = &handler, .name = "test",
 				  .live = &live,
 				  .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
 				  .early_message_max = 100,
@@ -187,7 +187,7 @@ static struct conn *adopt(void)
 		0);
 	peers[n_peers++] = fds[1];
 	live++;
-	c = conn_adopt(&net, fds[0], &conf, &handler);
+	c = conn_adopt(&net, fds[0], &conf);
 	assert_non_null(c);
 	return c;
 }

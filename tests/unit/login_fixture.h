@@ -125,6 +125,12 @@ void conn_join_frames(struct conn *c)
 	(void)c;
 }
 
+bool conn_is_longpoll(const struct conn *c)
+{
+	(void)c;
+	return false;
+}
+
 size_t conn_send_max(const struct conn *c)
 {
 	(void)c;

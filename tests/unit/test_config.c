@@ -123,6 +123,7 @@ static const char whole[] =
 	"  id: public.1\n"
 	"  endpoint: {type: tcp, interface: 127.0.0.1, port: 1, version: 4}\n"
 	"  paths: [/ws, '/']\n"
+	"  longpoll: {path: /lp, request_timeout: 5 s, session_timeout: 1 min}\n"
 	"  serializers: [cbor, json]\n"
 	"  options:\n"
 	"    max_message_size: 16 MiB\n"
@@ -168,6 +169,10 @@ static void check_whole_listeners(void)
 	assert_string_equal(l[0].endpoint.host, "127.0.0.1");
 	assert_int_equal(l[0].endpoint.port, 1);
 	assert_int_equal(l[0].paths.count, 2);
+	assert_string_equal(l[0].longpoll.path, "/lp");
+	assert_int_equal(l[0].longpoll.request_timeout, 5000);
+	assert_int_equal(l[0].longpoll.session_timeout, 60000);
+	assert_null(l[1].longpoll.path);
 	assert_int_equal(l[0].serializers, 1 << SERIALIZER_JSON | 1 << SERIALIZER_CBOR);
 	assert_int_equal(l[0].options.max_message_size, 16 << 20);
 	assert_int_equal(l[0].options.max_connections, 0);

@@ -277,6 +277,9 @@ static void errors_in_transports(void **state)
 #define A_PATH                                                                           \
 	"'paths': expected a path that begins with '/', such as /ws, without '?', "      \
 	"'#', '*' and spaces; leave out 'paths' to serve all paths"
+#define A_POLL_PATH                                                                      \
+	"'path': expected a path that begins with '/' and does not end with it, such "   \
+	"as /lp, without '?', '#', '*' and spaces"
 #define AN_ID                                                                            \
 	"expected a name of at most 64 characters: letters, digits, '_', '.' and '-'"
 #define UNIVERSAL                                                                        \
@@ -315,7 +318,18 @@ static void errors_in_transports(void **state)
 		{"paths: ['/*']", "4:9: " A_PATH},
 		{"path: /ws", "4:1: unknown key 'path' in the transport (did you mean "
 			      "'paths'?), or it "
-			      "belongs in 'endpoint'"},
+			      "belongs in 'endpoint' or 'longpoll'"},
+		{"longpoll: {}", "4:11: longpoll needs the key 'path'"},
+		{"longpoll: {path: /}", "4:18: " A_POLL_PATH},
+		{"longpoll: {path: /lp/}", "4:18: " A_POLL_PATH},
+		{"longpoll: {path: lp}", "4:18: " A_POLL_PATH},
+		{"longpoll: {path: /lp?x}", "4:18: " A_POLL_PATH},
+		{"longpoll: {path: /lp, request_timeout: 61 s}",
+		 "4:40: 'request_timeout': expected a time from 100 ms to 1 min, in "
+		 "milliseconds or with a unit (ms, s, min), not '61 s'"},
+		{"longpoll: {path: /lp, session_timeout: 10 s}",
+		 "4:40: 'session_timeout' must be longer than 'request_timeout', which "
+		 "is 10000 ms"},
 	};
 	static const char *const types[] = {"web", "mqtt"};
 
@@ -350,6 +364,7 @@ static void errors_of_types(void **state)
 	" is for pings, which RawSocket clients get only with 'rawsocket_ping: true'"
 	static const struct row of_raw[] = {
 		{"paths: [/ws]", "4:8: 'paths'" OF_WEBSOCKET},
+		{"longpoll: {path: /lp}", "4:18: 'longpoll'" OF_WEBSOCKET},
 		{"options: {allowed_origins: [\"*\"]}",
 		 "4:28: 'allowed_origins'" OF_WEBSOCKET},
 		{"options: {allow_null_origin: false}",
@@ -829,7 +844,7 @@ static void all_errors(void **state)
 		 "r.yaml:6:12: " A_PATH "\nr.yaml:6:16: " A_PATH "\n"
 		 "r.yaml:6:23: unknown key 'publish' in the transport: it belongs in "
 		 "'allow'; expected here: 'type', 'id', 'endpoint', 'paths', "
-		 "'serializers', 'options' or 'auth'\n"
+		 "'longpoll', 'serializers', 'options' or 'auth'\n"
 		 "r.yaml:9:54: unknown authenticator 'a': define it in 'authenticators' "
 		 "at the top of the file\n"
 		 "r.yaml:10:43: no realm has a role 'v'"},

@@ -38,7 +38,7 @@ static int parse(const char *text, size_t len, struct http_request *req)
 	r = http_head_end(slice_of(copy, len), 0, HEAD_MAX, &head);
 	if (r == 0) {
 		assert_true(head <= len);
-		r = http_request_parse(slice_of(copy, head), N_HEADERS, req);
+		r = http_request_parse(slice_of(copy, head), N_HEADERS, NULL, req);
 		assert_int_equal(req->why != NULL, r != 0);
 	}
 	free(copy);
@@ -62,7 +62,8 @@ static void test_example(void **state)
 	(void)state;
 	assert_int_equal(http_head_end(slice_str(example), 0, HEAD_MAX, &len), 0);
 	assert_int_equal(len, strlen(example));
-	assert_int_equal(http_request_parse(slice_str(example), N_HEADERS, &req), 0);
+	assert_int_equal(http_request_parse(slice_str(example), N_HEADERS, NULL, &req),
+			 0);
 	assert_true(req.upgrade);
 	assert_false(req.head_only);
 	assert_true(slice_eq_str(req.path, "/chat"));
@@ -89,7 +90,7 @@ static void test_lists(void **state)
 	struct slice element;
 
 	(void)state;
-	assert_int_equal(http_request_parse(slice_str(text), N_HEADERS, &req), 0);
+	assert_int_equal(http_request_parse(slice_str(text), N_HEADERS, NULL, &req), 0);
 	for (size_t i = 0; i < ARRAY_LEN(expected); i++) {
 		assert_true(http_list_next(&req, "P", &it, &element));
 		assert_true(slice_eq_str(element, expected[i]));
@@ -242,9 +243,9 @@ static void test_proxies(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		struct http_request req;
 
-		assert_in_range(
-			http_request_parse(slice_str(table[i].text), N_HEADERS, &req),
-			400, 426);
+		assert_in_range(http_request_parse(slice_str(table[i].text), N_HEADERS,
+						   NULL, &req),
+				400, 426);
 		assert_non_null(strstr(req.why, table[i].says));
 	}
 }
@@ -359,11 +360,12 @@ static void test_origin_headers(void **state)
 	struct http_request req;
 
 	(void)state;
-	assert_int_equal(http_request_parse(slice_str(old), N_HEADERS, &req), 0);
+	assert_int_equal(http_request_parse(slice_str(old), N_HEADERS, NULL, &req), 0);
 	assert_true(slice_eq_str(req.origin, "http://old"));
-	assert_int_equal(http_request_parse(slice_str(both), N_HEADERS, &req), 0);
+	assert_int_equal(http_request_parse(slice_str(both), N_HEADERS, NULL, &req), 0);
 	assert_true(slice_eq_str(req.origin, "http://new"));
-	assert_int_equal(http_request_parse(slice_str(GET HOST END), N_HEADERS, &req), 0);
+	assert_int_equal(
+		http_request_parse(slice_str(GET HOST END), N_HEADERS, NULL, &req), 0);
 	assert_false(req.has_origin);
 }
 

@@ -67,7 +67,8 @@ static int setup(void **state)
 		fail_msg("%s", err.text);
 	assert_int_equal(policy_new(NULL, config, &policy), 0);
 	listener = (struct peer_listener){.peers = &ps, .conf = &config->listeners[0]};
-	conf = (struct conn_conf){.user = &listener,
+	conf = (struct conn_conf){.handler = &attach_handler,
+				  .user = &listener,
 				  .name = "test",
 				  .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
 				  .early_message_max = 1000,
@@ -116,7 +117,7 @@ static struct peer *connect_peer(const char *hello, size_t len)
 	int pair[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	struct conn *c = conn_adopt(&net, pair[0], &conf, &attach_handler);
+	struct conn *c = conn_adopt(&net, pair[0], &conf);
 	assert_non_null(c);
 	assert_int_equal(send(pair[1], hello, len, 0), len);
 	turns();

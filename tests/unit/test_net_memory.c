@@ -110,7 +110,7 @@ static void play_websocket(const struct conn_conf *conf)
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
 		0);
-	if (conn_adopt(&scene, fds[0], conf, &handler) != NULL) {
+	if (conn_adopt(&scene, fds[0], conf) != NULL) {
 		say(fds[1], request, 50);
 		say(fds[1], request + 50, strlen(request) - 50);
 		say(fds[1], "\x82\x83\0\0\0\0abc", 9);
@@ -131,7 +131,7 @@ static void play_rawsocket(const struct conn_conf *conf)
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
 		0);
-	if (conn_adopt(&scene, fds[0], conf, &handler) != NULL) {
+	if (conn_adopt(&scene, fds[0], conf) != NULL) {
 		say(fds[1], "\x7f\xf1", 2);
 		say(fds[1], "\0\0", 2);
 		say(fds[1], "\0\0\0\3abc\0", 8);
@@ -153,7 +153,8 @@ static void play(const struct conn_conf *conf)
 
 static void test_memory_runs_out(void **state)
 {
-	const struct conn_conf conf = {.name = "test",
+	const struct conn_conf conf = {.handler = &handler,
+				       .name = "test",
 				       .framings = CONN_WEBSOCKET | CONN_RAWSOCKET,
 				       .early_message_max = 1 << 20,
 				       .message_max = 1 << 20,

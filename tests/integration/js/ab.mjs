@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // autobahn-js as a puppet. CLIENTS names the folder with node_modules.
 import { createRequire } from "node:module";
+import { XMLHttpRequest } from "./xhr.mjs";
 import { cutEmoji, say, serve, stream, wampError } from "./puppet.mjs";
 
 const require = createRequire(process.env.CLIENTS + "/");
@@ -8,6 +9,8 @@ const autobahn = require("autobahn");
 const nacl = require("tweetnacl");
 const { JSONSerializer, MsgpackSerializer, CBORSerializer } = autobahn.serializer;
 const SERIALIZERS = { json: JSONSerializer, msgpack: MsgpackSerializer, cbor: CBORSerializer };
+
+globalThis.XMLHttpRequest = XMLHttpRequest;
 
 const sessions = {};
 
@@ -39,6 +42,7 @@ serve({
 				authmethods: ["anonymous"],
 			};
 			if (command.url.startsWith("rs:")) options.transports = [rawsocket(command.url)];
+			if (command.url.startsWith("http:")) options.transports = [{ type: "longpoll", url: command.url }];
 			if (command.key) {
 				const pair = nacl.sign.keyPair.fromSeed(Buffer.from(command.key, "hex"));
 				options.authmethods = ["cryptosign"];

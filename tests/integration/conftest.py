@@ -250,14 +250,14 @@ def join(connect):
 
 @pytest.fixture
 def puppets():
-    """puppets(kind) -> a peers.Puppet that is stopped after the test."""
-    started = []
+    """puppets(kind) -> a peers.Puppet whose sessions end with the test."""
+    taken = []
 
-    def start(kind):
-        puppet = peers.Puppet(kind)
-        started.append(puppet)
+    def take(kind):
+        puppet = peers.take(kind)
+        taken.append(puppet)
         return puppet
 
-    yield start
-    for puppet in started:
-        puppet.close()
+    yield take
+    for puppet in taken:
+        peers.give_back(puppet)

@@ -6,6 +6,7 @@ sessions. It reads one JSON command per line. `Puppet` starts the process and ta
 one of its sessions.
 """
 
+import collections
 import functools
 import json
 import os
@@ -96,6 +97,21 @@ def fork_puppet(kind, stdin, stdout):
     return int.from_bytes(control.recv(4), "big")
 
 
+# JavaScript's puppets that wait for the next test: these clients take long to load, and node cannot fork
+IDLE = collections.defaultdict(list)
+
+
+def take(kind):
+    return IDLE[kind].pop() if IDLE[kind] else Puppet(kind)
+
+
+def give_back(puppet):
+    if puppet.reset():
+        IDLE[puppet.kind].append(puppet)
+    else:
+        puppet.close()
+
+
 class Puppet:
     def __init__(self, kind):
         self.kind = kind
@@ -109,8 +125,10 @@ class Puppet:
         os.close(stdout[1])
         self.stdin, self.stdout = open(stdin[1], "w"), open(stdout[0])
         self.answers = {}
+        self.users = 0  # the tests that it has served
         self.events = queue.Queue()
         self.parked = []
+        self.reconnects = False
         self.changed = threading.Condition()
         self.next_id = 0
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -120,7 +138,9 @@ class Puppet:
         for line in self.stdout:
             message = from_json(json.loads(line))
             if "ev" in message:
-                self.events.put(message)
+                user, message["s"] = message["s"].split(" ", 1)
+                if int(user) == self.users:
+                    self.events.put(message)
                 continue
             with self.changed:
                 self.answers[message["id"]] = message
@@ -132,6 +152,9 @@ class Puppet:
     def start(self, op, **command):
         """Sends a command without waiting; returns a ticket for finish()."""
         self.next_id += 1
+        self.reconnects = self.reconnects or command.get("retry", False)
+        if "s" in command:
+            command["s"] = f"{self.users} {command['s']}"
         line = json.dumps(to_json({"id": self.next_id, "op": op, **command}))
         self.stdin.write(line + "\n")
         self.stdin.flush()
@@ -167,6 +190,18 @@ class Puppet:
             if fits(event):
                 return event
             self.parked.append(event)
+
+    def reset(self):
+        """Forgets all sessions and events. False if the process cannot serve another test."""
+        if self.kind in PYTHON or self.reconnects:
+            return False
+        self.users += 1
+        self.events, self.parked = queue.Queue(), []
+        try:
+            self.do("reset")
+            return True
+        except (PeerError, TimeoutError, OSError):
+            return False
 
     def close(self):
         self.stdin.close()

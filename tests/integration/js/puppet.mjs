@@ -2,6 +2,8 @@
 // The code that the two JavaScript puppets share: JSON commands on stdin, answers and
 // events on stdout (see peers.py). Bytes travel as {"$bin": hex}.
 import { Console } from "node:console";
+import { once } from "node:events";
+import { Socket } from "node:net";
 import readline from "node:readline";
 
 // stdout carries the protocol, so what the libraries print goes to stderr
@@ -36,13 +38,29 @@ export function say(message) {
 	process.stdout.write(JSON.stringify(toJson(message)) + "\n");
 }
 
+const sockets = new Set(); // those that are not closed
+const { connect } = Socket.prototype;
+Socket.prototype.connect = function (...args) {
+	sockets.add(this);
+	this.once("close", () => sockets.delete(this));
+	return connect.apply(this, args);
+};
+
+// closes all connections, so that the process can serve another test
+async function reset() {
+	await Promise.all([...sockets].map((socket) => {
+		socket.destroy();
+		return once(socket, "close");
+	}));
+}
+
 // operations: {name: async (command) => result}; an Error with .wamp becomes a WAMP error
 export function serve(operations) {
 	const lines = readline.createInterface({ input: process.stdin });
 	lines.on("line", async (line) => {
 		const command = fromJson(JSON.parse(line));
 		try {
-			const ok = await operations[command.op](command);
+			const ok = await (command.op === "reset" ? reset() : operations[command.op](command));
 			say({ id: command.id, ok: ok === undefined ? null : ok });
 		} catch (e) {
 			say({ id: command.id, err: e.wamp || { uri: "test.exception", args: [String(e && e.stack || e)], kwargs: {} } });

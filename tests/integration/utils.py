@@ -6,6 +6,8 @@ BUILD names the build folder (default build/release), WRAP a command to run the 
 are longer for slower builds.
 """
 
+import functools
+import itertools
 import json
 import os
 import re
@@ -56,23 +58,35 @@ def realm_counter(routerd, name):
 
 # --- ports ----------------------------------------------------------------------------------
 
-# below the kernel's ephemeral range, so that no outgoing connection takes one of our ports; each
-# pytest-xdist worker has its own range
-_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
-_next_port = 20000 + 1500 * _WORKER
+PORTS = 500
+
+
+@functools.cache
+def _ports():
+    """Ports that no other process of tests uses, of any run on this machine. A socket's name is the lock:
+    it is as private to a network namespace as the ports are, and ends with this process. All are below
+    the kernel's ephemeral range, so that no outgoing connection takes one."""
+    for first in range(10000, 32500, PORTS):
+        lock = socket.socket(socket.AF_UNIX)
+        try:
+            lock.bind(f"\0wamp-test-ports-{first}")
+        except OSError:
+            lock.close()
+            continue
+        return lock, itertools.cycle(range(first, first + PORTS))
+    raise RuntimeError("too many tests run at the same time: no ports are left")
 
 
 def free_port():
-    global _next_port
-    while True:
-        _next_port += 1
+    for port in itertools.islice(_ports()[1], PORTS):
         with socket.socket() as s:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                s.bind(("127.0.0.1", _next_port))
-                return _next_port
+                s.bind(("127.0.0.1", port))
+                return port
             except OSError:
                 continue
+    raise RuntimeError("no free port")
 
 
 # --- keys -----------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ clients: ## install the real clients that Debian does not package
 	$(Q)sh tests/clients.sh
 check: deps ## run every test (15 minutes)
 	$(Q)$(PYTHON) tests/run.py check
-check-long: deps ## run the slow tests: everything under sanitizers, valgrind, chroots
+check-long: deps ## run the slow tests: all combinations, sanitizers, valgrind, chroots
 	$(Q)$(PYTHON) tests/run.py check-long
 
 MINUTES ?= 10

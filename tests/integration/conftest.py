@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import peers
@@ -25,20 +26,32 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "python: runs no program of ours, so a sanitizer would find nothing")
     config.addinivalue_line("markers", "single_threaded: the program under test has one thread, so TSan would "
                                        "find nothing")
+    config.addinivalue_line("markers", "one_worker: routerd has one worker unless the fixture `threads` says "
+                                       "otherwise, so TSan would find nothing")
+    config.addinivalue_line("markers", "many_workers: an exception in a module that is marked one_worker")
 
+
+IS_SANITIZED = utils.IS_ASAN or utils.IS_TSAN
 
 # why cases are left out: reason -> number of cases
 LEFT_OUT = collections.Counter()
 
 
+def has_one_worker(item, params):
+    return (item.get_closest_marker("one_worker") and not item.get_closest_marker("many_workers")
+            and params.get("threads", 1) == 1)
+
+
 def why_not_with_sanitizer(item, params):
-    """Sanitizers take long, and release builds run all cases. ALL_CASES=1 runs them with a sanitizer, too."""
+    """Sanitizers take long, and release builds run these cases. ALL_CASES=1 runs them with a sanitizer, too."""
     if item.get_closest_marker("python"):
         return "tests that run no program of ours, with a sanitizer"
     if utils.IS_TSAN and item.get_closest_marker("single_threaded"):
         return "programs with one thread, with TSan"
     if os.environ.get("ALL_CASES"):
         return None
+    if utils.IS_TSAN and has_one_worker(item, params):
+        return "routerd with one worker, with TSan"
     if "1thread" in item.name:
         return "one thread, with a sanitizer"
     if params.get("kind") in ("ab-new-twisted", "ab-new-asyncio"):
@@ -51,7 +64,7 @@ def why_left_out(item):
     nothing new."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
     transport = params.get("transport", "websocket")
-    if utils.IS_ASAN or utils.IS_TSAN:
+    if IS_SANITIZED:
         reason = why_not_with_sanitizer(item, params)
         if reason:
             return reason
@@ -72,13 +85,48 @@ def test_of(item):
     return item.nodeid.split("[")[0]
 
 
+def covered_by(item):
+    """What this case shows: each value of its parameters, and each pair of them. With a sanitizer, any pair
+    with a transport is left to the release build: memory and threads are the same behind each transport."""
+    values = list(enumerate(item.callspec._idlist)) if hasattr(item, "callspec") else []
+    paired = [v for v in values if not (IS_SANITIZED and v[1] in rawclient.FRAMINGS)]
+    return {*((v,) for v in values), *itertools.combinations(paired, 2)}
+
+
+def choose(items):
+    """As few cases of one test as show all that these show. It is the same choice each time; the tests
+    differ in which values they combine."""
+    shows = {item: covered_by(item) for item in items}
+    order = sorted(items, key=lambda item: zlib.crc32(item.nodeid.encode()))
+    missing, chosen = set().union(*shows.values()), set()
+    while missing or not chosen:
+        best = max(order, key=lambda item: len(shows[item] & missing))
+        chosen.add(best)
+        missing -= shows[best]
+    return chosen
+
+
+def leave_out_combinations(items, reasons):
+    if os.environ.get("ALL_CASES"):
+        return
+    tests = collections.defaultdict(list)
+    for item in items:
+        if not reasons[item]:
+            tests[test_of(item), bool(item.get_closest_marker("long"))].append(item)
+    for cases in tests.values():
+        for item in set(cases) - choose(cases):
+            reasons[item] = "combinations of parameters; each pair of values is in another case" + (
+                ", but for pairs with a transport, with a sanitizer" if IS_SANITIZED else "")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
     reasons = {item: why_left_out(item) for item in items}
-    whole = {i for i in items if i.get_closest_marker("python") or i.get_closest_marker("single_threaded")}
+    whole = {i for i in items if any(i.get_closest_marker(m) for m in ("python", "single_threaded", "one_worker"))}
     never = {test_of(i) for i in items if i not in whole} - {test_of(i) for i in items if not reasons[i]}
     if never:
         raise pytest.UsageError(f"every case is left out, see why_left_out: {', '.join(sorted(never))}")
+    leave_out_combinations(items, reasons)
     LEFT_OUT.update(filter(None, reasons.values()))
     config.hook.pytest_deselected(items=[i for i in items if reasons[i]])
     items[:] = [i for i in items if not reasons[i]]
@@ -96,7 +144,7 @@ def pytest_testnodedown(node):
 
 
 def pytest_terminal_summary(terminalreporter):
-    for reason, number in LEFT_OUT.items():
+    for reason, number in LEFT_OUT.items() if not terminalreporter.config.option.collectonly else ():
         terminalreporter.write_line(f"left out: {number} cases: {reason}")
 
 
@@ -144,13 +192,15 @@ def daemons(folder, request):
 
 
 @pytest.fixture
-def start_routerd(daemons, folder, transport):
+def start_routerd(request, daemons, folder, transport):
     """start_routerd(config=None, **arguments of router_config) -> a Routerd that is ready."""
 
     def start(config=None, name="routerd", limits=None, env=None, **kw):
         config = config or utils.router_config(**kw)
         if transport != "websocket":
             utils.change_transport(config, transport)
+        params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+        assert not has_one_worker(request.node, params) or config.get("threads", 1) == 1, "mark it many_workers"
         routerd = utils.Routerd(folder, config, name=name, limits=limits, env=env)
         daemons.append(routerd)
         return routerd.start()

@@ -11,7 +11,7 @@ from authenticator import HOLD, Authenticator, Deny, principal
 from rawclient import ABORT, TRANSPORTS, Aborted, Closed, Refused, WELCOME
 from utils import SLOW, Key, Ticket, router_config, wait_for
 
-pytestmark = pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", TRANSPORTS, indirect=True)]
 
 
 @pytest.fixture(params=[Key, Ticket], ids=["cryptosign", "ticket"])
@@ -200,6 +200,7 @@ def test_hello_that_fails_means_not_ready(authenticator, start_routerd, connect,
 
 
 @by_key
+@pytest.mark.many_workers
 def test_answers_in_another_order(authenticator, start_routerd, connect, key):
     fake = authenticator(lambda *args: HOLD)
     routerd = start_routerd(threads=4)
@@ -409,6 +410,7 @@ def test_ready_later_ends_the_outage(authenticator, start_routerd, connect, key)
                  "the end of the outage")
 
 
+@pytest.mark.many_workers
 def test_many_revocations_at_once(authenticator, start_routerd, join, key):
     """One thousand, the most that the protocol allows in flight."""
     fake = authenticator(lambda *args: principal(key))

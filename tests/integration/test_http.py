@@ -8,6 +8,8 @@ import pytest
 from rawclient import Client, Refused, Ws
 from utils import router_config
 
+pytestmark = pytest.mark.one_worker
+
 
 @pytest.fixture
 def router(start_routerd):

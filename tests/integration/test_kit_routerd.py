@@ -14,6 +14,8 @@ import pytest
 import utils
 from rawclient import ABORT, Aborted, Client, Closed, Refused
 
+pytestmark = pytest.mark.one_worker
+
 KEY = utils.Key()
 
 # lets in every key, after `seconds`

@@ -13,6 +13,8 @@ from authenticator import HOLD, Deny, principal
 from rawclient import ABORT, Aborted, Refused
 from utils import ROOT, SLOW, Key, router_config, wait_for
 
+pytestmark = pytest.mark.one_worker
+
 FAIL2BAN = ROOT / "etc/examples/fail2ban/routerd.conf"
 
 

@@ -14,6 +14,8 @@ from test_wampcra import hello
 from test_wampcra import site as cra_site
 from utils import BUILD, router_config
 
+pytestmark = pytest.mark.one_worker
+
 SEED = bytes(range(32))
 PUBLIC = nacl.signing.SigningKey(SEED).verify_key
 

@@ -16,7 +16,7 @@ from rawclient import ABORT, AUTHENTICATE, CHALLENGE, SERIALIZERS, WELCOME
 from test_ticket import memory_has, memory_is_searched
 from utils import router_config
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)]
 
 PASSWORD = "pencil\u2603"
 SALT = bytes.fromhex("5b6d99689d12358eeca04b141236fa81")

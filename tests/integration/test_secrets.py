@@ -10,6 +10,8 @@ from rawclient import refused
 from test_static import ALICE, TICKET, site
 from utils import BUILD, Ticket
 
+pytestmark = pytest.mark.one_worker
+
 
 def ticket_in(**where):
     return site(ticket={"type": "static", "principals": {ALICE: {"role": "device", **where}}})

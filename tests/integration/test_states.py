@@ -11,7 +11,7 @@ import utils
 from authenticator import Authenticator, principal
 from rawclient import ABORT, AUTHENTICATE, CHALLENGE, GOODBYE, HELLO, WELCOME
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)]
 
 ROLES = {"roles": {"caller": {}}}
 MESSAGES = {

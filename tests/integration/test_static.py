@@ -11,7 +11,7 @@ import rawclient
 from rawclient import ABORT, CHALLENGE, SERIALIZERS, WELCOME, refused
 from utils import Key, Ticket, router_config
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)]
 
 ALICE, BOB, CAROL = "alice@example.com", "bob@example.com", "carol@example.com"
 KEYS = [Key(bytes([n]) * 32) for n in range(1, 5)]

@@ -16,7 +16,7 @@ from authenticator import HOLD, Authenticator, Deny
 from rawclient import ABORT, AUTHENTICATE, CHALLENGE, HELLO, SERIALIZERS, WELCOME, refused
 from utils import IS_ASAN, IS_TSAN, SLOW, WRAP, Daemon, Ticket, router_config
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)]
 
 AUTHID = "joe@example.com"
 TICKET = Ticket("s3cret-\u2603")
@@ -252,6 +252,7 @@ def memory_has(process, secret):
 
 @memory_is_searched
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor.batched"])
+@pytest.mark.many_workers
 def test_no_ticket_stays_in_memory_or_gets_into_the_log(fake, start_routerd, connect, serializer):
     config = router_config(threads=4)
     config["log"] = {"level": "debug"}

@@ -9,7 +9,7 @@ from rawclient import ABORT, BINARY, TEXT, encode
 
 VIOLATION = "wamp.error.protocol_violation"
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)]
 
 
 def expect_violation(client, text=None):
@@ -123,6 +123,7 @@ ESTABLISHED = {
 
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+@pytest.mark.many_workers
 def test_violations_in_a_session(start_routerd, join, serializer):
     """All on one router: each violation ends its own session, and a bystander keeps its own."""
     routerd = start_routerd(threads=4, cryptosign=False)

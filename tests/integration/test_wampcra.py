@@ -15,7 +15,7 @@ from rawclient import ABORT, AUTHENTICATE, CHALLENGE, SERIALIZERS, cra_signature
 from test_ticket import memory_has, memory_is_searched
 from utils import Secret, router_config
 
-pytestmark = pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)
+pytestmark = [pytest.mark.one_worker, pytest.mark.parametrize("transport", rawclient.TRANSPORTS, indirect=True)]
 
 PLAIN, SALTED, NOBODY = "plain@example.com", "salted@example.com", "nobody@example.com"
 SECRET = Secret("s3cret-\u2603")

@@ -16,6 +16,8 @@ import pytest
 from rawclient import BINARY, PING, PONG, TEXT, Closed, Refused, Ws, frame
 from utils import BUILD, IS_TSAN, ROOT, SLOW, WRAP, Daemon, tsan_prefix, wait_for
 
+pytestmark = pytest.mark.one_worker
+
 MIB = 1 << 20
 
 # sections 1 to 7, 9 and 10 of the Autobahn TestSuite

@@ -4,17 +4,20 @@
 
 run.py check|check-long [STAGE...]
 
-Each stage is one command. Its output goes to build/check/STAGE.log and is shown if the stage fails.
+Each stage is one command; some run at the same time. Its output goes to build/check/STAGE.log and is shown if the stage fails.
 The tests that cmocka and pytest report are counted; a stage without such a report counts as one
 test. The last line is "N passed, N failed". The exit status is 0 if nothing failed.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +28,8 @@ JOBS = f"-j{os.cpu_count()}"
 
 
 class Stage:
+    running = set()  # processes of all stages
+
     def __init__(self, name, *commands, minutes=5, env=None):
         self.name = name
         self.commands = commands
@@ -52,13 +57,13 @@ class Stage:
                     break
         self.seconds = time.monotonic() - start
         self._count(ok)
-        return ok
 
     def _run_one(self, command, log, deadline):
         # its own process group, so that everything the test left behind can be ended
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, env={**os.environ, **self.env},
                                    start_new_session=True)
+        self.running.add(process)
         try:
             code = process.wait(max(1, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -70,9 +75,8 @@ class Stage:
                 os.killpg(process.pid, 9)
                 process.wait()
             return False
-        except KeyboardInterrupt:
-            os.killpg(process.pid, 15)
-            raise
+        finally:
+            self.running.remove(process)
         if code != 0:
             self.note = self.note or f"exit status {code}"
         return code == 0
@@ -116,48 +120,45 @@ def clients():
     return Stage("clients", ["sh", "tests/clients.sh"])
 
 
-def build(mode):
-    return Stage(f"build-{mode}", make("all", "tools", "units", "fuzzers", mode=mode), minutes=6)
+def build(mode, *targets):
+    return Stage(f"build-{mode}", make("all", "tools", *targets, mode=mode), minutes=6)
 
 
-def integration(mode, *args, minutes=20, jobs=5, name=None, env=None):
+def integration(mode, *args, minutes=20, jobs=min(16, 4 * os.cpu_count()), name=None, env=None):
     # more jobs than cores: the tests wait most of the time
     return Stage(name or f"integration-{mode}", pytest(mode, *args, jobs=jobs),
                  minutes=minutes, env={"BUILD": f"build/{mode}", **(env or {})})
 
 
 def check():
+    """Lists of stages that run at the same time. Nothing else runs next to the bench, which measures."""
     return [
-        clients(),
-        build("release"),
-        build("asan"),
-        build("tsan"),
-        Stage("headers", make("headers")),
-        Stage("layers", make("layers")),
-        *format_check(),
-        Stage("unit-release", unit("release")),
-        Stage("unit-asan", unit("asan"), minutes=6),
-        Stage("replay-asan", make("replay", mode="asan")),
-        Stage("bench", make("benches"), [*PYTEST[:-1], "-n", "2", "tests/bench"]),
-        Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),
-        integration("release", "-m", "not long"),
-        integration("asan", "-m", "not long"),
-        integration("tsan", "-m", "not long"),
+        [clients(), build("release", "units")],
+        [build("asan", "units", "fuzzers"), build("tsan"), Stage("headers", make("headers")),
+         Stage("layers", make("layers")), *format_check(), Stage("collect", pytest("release", "--collect-only", jobs=0))],
+        [Stage("unit-release", unit("release")), Stage("unit-asan", unit("asan"), minutes=6),
+         Stage("replay-asan", make("replay", mode="asan"))],
+        [Stage("bench", make("benches"), [*PYTEST[:-1], "-n", "2", "tests/bench"])],
+        [Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),
+         integration("release", "-m", "not long")],
+        [integration("asan", "-m", "not long")],
+        [integration("tsan", "-m", "not long")],
     ]
 
 
 def check_long():
     valgrind = ("valgrind --leak-check=full --show-leak-kinds=definite,indirect "
                 "--errors-for-leak-kinds=definite,indirect --error-exitcode=9")
-    return [
+    stages = [
         clients(),
-        build("release"),
-        build("asan"),
-        build("tsan"),
+        build("release", "units"),
+        build("asan", "units"),
+        build("tsan", "units"),
         Stage("unit-tsan", unit("tsan"), minutes=20),
         Stage("workers-asan", ["build/asan/unit/test_workers"], minutes=20,
               env={"SEED": "1000", "SEEDS": "300"}),
-        *[integration("release", "-m", "not long", name=f"repeat-release-{n}") for n in range(1, 4)],
+        *[integration("release", "-m", "not long", name=f"all-release-{n}",
+                      env={"ALL_CASES": "1"}) for n in range(1, 4)],
         integration("asan", "-m", "not long", name="all-asan", env={"ALL_CASES": "1"}),
         *[integration("tsan", "-m", "not long", name=f"all-tsan-{n}", env={"ALL_CASES": "1"}) for n in range(1, 4)],
         integration("release", "-m", "long", minutes=30, jobs=1, name="long-release"),
@@ -166,6 +167,7 @@ def check_long():
         Stage("chroot-bookworm", ["sh", "tests/chroot.sh", "bookworm"], minutes=60),
         Stage("chroot-trixie", ["sh", "tests/chroot.sh", "trixie"], minutes=60),
     ]
+    return [[stage] for stage in stages]
 
 
 def format_check():
@@ -177,38 +179,69 @@ def format_check():
     return [Stage("format", make("format-check"))] if " version 14." in version else []
 
 
-def show_progress(stage, done):
+def show_progress(stages, done):
     """Prints a line every half minute, so that nobody takes a long stage for a hang."""
     start = time.monotonic()
     while not done.wait(30):
-        print(f"    ... {stage.name} {time.monotonic() - start:.0f} s", flush=True)
+        print(f"    ... {', '.join(s.name for s in stages)} {time.monotonic() - start:.0f} s", flush=True)
+
+
+def show(stage):
+    if stage.failed:
+        print(stage.log.read_text(errors="replace")[-8000:])
+    print(f"    {stage.name}: {stage.passed} passed, {stage.failed} failed, {stage.skipped} skipped, "
+          f"{stage.seconds:.0f} s {stage.note}", flush=True)
+    for line in stage.not_run:
+        print(f"    {line}", flush=True)
+
+
+def run_together(stages):
+    """Runs as many at a time as there are cores, in this order."""
+    print(f"--- {', '.join(s.name for s in stages)}", flush=True)
+    done, waiting = threading.Event(), list(stages)
+    threading.Thread(target=show_progress, args=(waiting, done), daemon=True).start()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        try:
+            runs = {pool.submit(stage.run): stage for stage in stages}
+            for run in as_completed(runs):
+                run.result()
+                waiting.remove(runs[run])
+                show(runs[run])
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in list(Stage.running):
+                os.killpg(process.pid, 15)
+            raise
+        finally:
+            done.set()
+
+
+def keep_compiled_tests():
+    """pytest compiles the tests slowly; every worker of every stage would do it."""
+    cache = ROOT / "build/pycache"
+    shutil.rmtree(f"{cache}{tempfile.gettempdir()}", ignore_errors=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(cache)
 
 
 def main():
     suites = {"check": check, "check-long": check_long}
     if len(sys.argv) < 2 or sys.argv[1] not in suites:
         sys.exit(__doc__)
-    stages = suites[sys.argv[1]]()
+    groups = suites[sys.argv[1]]()
     if sys.argv[2:]:
-        stages = [s for s in stages if s.name in sys.argv[2:]]
+        groups = [[s for s in group if s.name in sys.argv[2:]] for group in groups]
+    stages = [s for group in groups for s in group]
     LOGS.mkdir(parents=True, exist_ok=True)
-    for stage in stages:
-        print(f"--- {stage.name}", flush=True)
-        done = threading.Event()
-        threading.Thread(target=show_progress, args=(stage, done), daemon=True).start()
-        ok = stage.run()
-        done.set()
-        if not ok or stage.failed:
-            print(stage.log.read_text(errors="replace")[-8000:])
-        print(f"    {stage.passed} passed, {stage.failed} failed, {stage.skipped} skipped, "
-              f"{stage.seconds:.0f} s {stage.note}", flush=True)
-        for line in stage.not_run:
-            print(f"    {line}", flush=True)
+    keep_compiled_tests()
+    start = time.monotonic()
+    for group in filter(None, groups):
+        run_together(group)
     print(f"\n{'stage':24}{'passed':>8}{'failed':>8}{'skipped':>8}{'seconds':>9}")
     for s in stages:
         print(f"{s.name:24}{s.passed:8}{s.failed:8}{s.skipped:8}{s.seconds:9.0f} {s.note}")
     failed = sum(s.failed for s in stages)
-    print(f"{sum(s.seconds for s in stages):57.0f}\n")
+    print(f"{time.monotonic() - start:57.0f}\n")
     print(f"{sum(s.passed for s in stages)} passed, {failed} failed", flush=True)
     sys.exit(1 if failed else 0)
 

@@ -18,29 +18,6 @@
 /* --- dicts of clients --- */
 
 /*
- * The characters of an encoded item. Empty if it is not a string. scratch is for texts
- * that need decoding; it may be NULL for MessagePack.
- */
-static struct slice item_text(enum serializer s, struct slice item, struct buf *scratch)
-{
-	struct token_reader r;
-	struct token t;
-	struct slice text;
-
-	token_reader_init(&r, s, item);
-	if (token_next(&r, &t) != 0 || t.type != TOKEN_STR ||
-	    token_text(&t, s, scratch, &text) != 0)
-		return slice_of(NULL, 0);
-	return text;
-}
-
-/* Reads the next pair of a dict. False at the end, or if the rest cannot be read. */
-static bool next_pair(struct token_reader *r, struct slice *key, struct slice *value)
-{
-	return token_skip(r, key) == 0 && token_skip(r, value) == 0;
-}
-
-/*
  * Reads the next value. True if the protocol can express it within its limits, with at
  * most `depth` levels of arrays and maps.
  */
@@ -100,17 +77,17 @@ static bool is_own_key(const struct own_pair *own, struct slice key)
 	return own != NULL && own->key != NULL;
 }
 
-/* Adds a pair, or leaves it out; see the top of this file. E_NOMEM. */
-static int put_one_pair(struct filling *f, struct slice key, struct slice value)
+/*
+ * Adds a pair, or leaves it out; see the top of this file. text, the key, may be in
+ * f->value. E_NOMEM.
+ */
+static int put_one_pair(struct filling *f, struct slice text, struct slice value)
 {
 	uint8_t room_for_key[AUTH_MAX_NAME + 1];
 	struct token_reader r;
 
-	buf_clear(&f->value);
-	struct slice text = item_text(f->map->from, key, &f->value);
 	if (text.len == 0 || text.len > AUTH_MAX_NAME || is_own_key(f->map->own, text))
-		return f->value.err == E_NOMEM ? E_NOMEM : 0;
-	/* text may point into f->value, which is needed for the value now. */
+		return 0;
 	memcpy(room_for_key, text.p, text.len);
 	text.p = room_for_key;
 	buf_clear(&f->value);
@@ -133,15 +110,20 @@ static int put_pairs(struct filling *f)
 	struct token_reader r;
 	struct token t;
 	struct slice key, value, dict = f->map->dict;
-	int err = 0;
+	int err;
 
 	token_reader_init(&r, f->map->from, dict);
 	if (f->room == 0 || dict.len == 0 || token_next(&r, &t) != 0 ||
 	    t.type != TOKEN_MAP)
 		return 0;
-	while (err == 0 && next_pair(&r, &key, &value))
-		err = put_one_pair(f, key, value);
-	return err;
+	do {
+		err = token_item_text(&r, &f->value, &key);
+		if (err == 0)
+			err = token_skip(&r, &value);
+		if (err == 0)
+			err = put_one_pair(f, key, value);
+	} while (err == 0);
+	return err == E_NOMEM ? err : 0;
 }
 
 /*
@@ -237,19 +219,21 @@ static const struct field_table details_table = FIELD_TABLE(auth_request);
  */
 static void pick_authextra(struct slice map, struct auth_request *q)
 {
+	struct buf scratch; /* stays empty: strings in MessagePack need no decoding */
 	struct token_reader r;
 	struct token t;
 	struct slice key, value;
 
+	buf_init(&scratch, 0);
 	token_reader_init(&r, SERIALIZER_MSGPACK, map);
 	if (token_next(&r, &t) != 0)
 		return;
-	while (next_pair(&r, &key, &value)) {
-		struct slice name = item_text(SERIALIZER_MSGPACK, key, NULL);
-		if (slice_eq_str(name, "pubkey"))
-			q->pubkey = item_text(SERIALIZER_MSGPACK, value, NULL);
-		else if (slice_eq_str(name, "channel_binding"))
-			q->channel_binding = item_text(SERIALIZER_MSGPACK, value, NULL);
+	while (token_item_text(&r, &scratch, &key) == 0 &&
+	       token_item_text(&r, &scratch, &value) == 0) {
+		if (slice_eq_str(key, "pubkey"))
+			q->pubkey = value;
+		else if (slice_eq_str(key, "channel_binding"))
+			q->channel_binding = value;
 	}
 }
 

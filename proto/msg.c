@@ -337,6 +337,9 @@ static int read_dict(struct decoder *d, struct token_reader *r,
 		err = text_of(d, &t, &name);
 		if (err != 0)
 			return err;
+		/* The authorizer could not be told about the options of such a dict. */
+		if (UNLIKELY(token_in_typed(r)))
+			return E_UNSUPPORTED;
 		const struct msg_option *o = find_option(known, name);
 		if (o == NULL) {
 			err = token_skip(r, NULL);
@@ -358,7 +361,7 @@ static int read_dict(struct decoder *d, struct token_reader *r,
  */
 static int put_empty_arguments(struct decoder *d, struct slice kw)
 {
-	static const char *const empty[] = {"[],", "\x90", "\x80"};
+	static const char *const empty[] = {"[],", "\x90", "\x80", "[]"};
 	int err = make_room(d);
 
 	if (err != 0)

@@ -30,6 +30,11 @@ static const char *words(int err)
 		return "the message is cut off";
 	case E_TRAILING:
 		return "extra bytes follow the message";
+	case E_LIMIT:
+		return "a list announces too many values that take no bytes";
+	case E_UNSUPPORTED:
+		return "a dict with '$' (a type for all values) is supported only in the "
+		       "payload";
 	case E_SYNTAX:
 		return "malformed: does it use the negotiated serializer?";
 	default:

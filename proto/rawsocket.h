@@ -30,7 +30,7 @@ enum rawsocket_error {
 
 /* A client's handshake. */
 struct rawsocket_handshake {
-	unsigned serializer; /* 1 JSON, 2 MessagePack, 3 CBOR; not checked */
+	unsigned serializer; /* 1 JSON, 2 MessagePack, 3 CBOR, 4 UBJSON; not checked */
 	size_t max_len;      /* longest message that the client accepts, bytes */
 };
 

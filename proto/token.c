@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The common part of the three encodings; see token.h. No state; any thread. */
+/* The common part of the four encodings; see token.h. No state; any thread. */
 #include "proto/token.h"
 
 #include "common/err.h"
@@ -11,6 +11,7 @@ static const struct token_codec *const codecs[] = {
 	[SERIALIZER_JSON] = &codec_json,
 	[SERIALIZER_MSGPACK] = &codec_msgpack,
 	[SERIALIZER_CBOR] = &codec_cbor,
+	[SERIALIZER_UBJSON] = &codec_ubjson,
 };
 static_assert(ARRAY_LEN(codecs) == SERIALIZER_COUNT,
 	      "codecs has a row for each serializer");
@@ -57,6 +58,24 @@ int token_text(const struct token *t, enum serializer s, struct buf *scratch,
 		return 0;
 	}
 	return codecs[s]->text(t, scratch, out);
+}
+
+int token_item_text(struct token_reader *r, struct buf *scratch, struct slice *out)
+{
+	const unsigned depth = r->depth;
+	struct token t, inner;
+	int err = token_next(r, &t);
+
+	buf_clear(scratch);
+	*out = slice_of(NULL, 0);
+	if (err == 0 && t.type == TOKEN_END)
+		return E_TYPE;
+	if (err == 0 && t.type == TOKEN_STR &&
+	    token_text(&t, r->serializer, scratch, out) == E_NOMEM)
+		return E_NOMEM;
+	while (err == 0 && r->depth > depth)
+		err = token_next(r, &inner);
+	return err;
 }
 
 int token_id(const struct token *t, uint64_t *out)
@@ -176,7 +195,7 @@ void token_put_end(struct token_writer *w)
 	const struct token_writer_frame *f = &w->open[w->depth--];
 	DEBUG_ASSERT(f->announced == TOKEN_COUNT_UNKNOWN || f->announced == f->items);
 	DEBUG_ASSERT(f->kind == TOKEN_ARRAY || f->items % 2 == 0);
-	if (w->serializer == SERIALIZER_JSON)
+	if (w->serializer == SERIALIZER_JSON || w->serializer == SERIALIZER_UBJSON)
 		buf_put_u8(w->out, f->kind == TOKEN_MAP ? '}' : ']');
 	else if (f->announced == TOKEN_COUNT_UNKNOWN)
 		fill_head(w, f);

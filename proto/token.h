@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One interface to the three encodings: a reader that converts bytes to tokens, and a
- * writer that does the reverse. json.c, msgpack.c and cbor.c implement it; code that uses
- * it does not depend on the encoding. No state; any thread.
+ * One interface to the four encodings: a reader that converts bytes to tokens, and a
+ * writer that does the reverse. json.c, msgpack.c, cbor.c and ubjson.c implement it; code
+ * that uses it does not depend on the encoding. No state; any thread.
  *
  * The reader is strict, since its input may be hostile. Strings must be valid UTF-8, and
  * nesting is at most WAMP_MAX_DEPTH. A short input cannot announce a huge container: the
- * reader fails if more items are announced than there are bytes left. The reader
- * allocates nothing.
+ * reader fails if more items are announced than there are bytes left, or more than
+ * TOKEN_MAX_IMPLIED that take no bytes. The reader allocates nothing.
  *
  * The outermost level is a sequence of items, which commas separate in JSON. Usually it
  * is one item, the message, but the payload of a message (see msg.h) is one or two.
@@ -37,22 +37,24 @@ enum token_type {
 	TOKEN_END = 10,
 	/*
 	 * A well-formed value that other encodings cannot express: MessagePack's ext
-	 * types; CBOR's unassigned simple values; JSON's numbers with a fraction or an
-	 * exponent that overflow a double (1e400) or have more than 400 characters.
+	 * types; CBOR's unassigned simple values; numbers in decimal with a fraction or
+	 * an exponent: those of JSON that overflow a double (1e400) or have more than 400
+	 * characters, and all of UBJSON.
 	 */
 	TOKEN_OPAQUE = 11,
 	TOKEN_TAG = 12, /* CBOR's tag; token_next skips it */
 	/*
 	 * An integer of any length that is neither a UINT nor a NEGINT: CBOR's bignums
-	 * (tags 2 and 3) and integers below -2^63, and JSON's long integers.
+	 * (tags 2 and 3) and integers below -2^63, and the long integers of JSON and
+	 * UBJSON.
 	 */
 	TOKEN_BIGINT = 13,
 	TOKEN_DATE = 14, /* CBOR's tags 0 and 1, and MessagePack's timestamp */
 };
 
 /*
- * The count of a container that does not announce it: all containers in JSON, and those
- * of indefinite length in CBOR.
+ * The count of a container that does not announce it: all containers in JSON, those of
+ * indefinite length in CBOR, and those without '#' in UBJSON.
  */
 #define TOKEN_COUNT_UNKNOWN UINT64_MAX
 
@@ -90,6 +92,14 @@ struct token {
  */
 bool token_is_value_error(int err);
 
+/*
+ * How many items may take no bytes in one input. In UBJSON the head of an array may give
+ * the only value of all its items: 6 bytes stand for a thousand nulls. The limit is the
+ * same for all inputs, so what is within it in a message is so in any part of the
+ * message.
+ */
+enum { TOKEN_MAX_IMPLIED = 1024 };
+
 struct token_reader {
 	enum serializer serializer;
 	/*
@@ -102,14 +112,19 @@ struct token_reader {
 	unsigned *lenient;
 	const uint8_t *start, *pos, *end;
 	/* The fields below are for token.c and the encodings only. */
-	unsigned depth; /* containers that are open; in CBOR a tag counts as one */
-	/* Items that the open containers have announced and that are not read yet. */
+	unsigned depth;   /* containers that are open; in CBOR a tag counts as one */
+	unsigned implied; /* UBJSON: items without bytes that were announced so far */
+	/*
+	 * Items that the open containers have announced and that are not read yet, except
+	 * those without bytes.
+	 */
 	uint64_t outstanding;
 	/* The open containers. open[0] is the outermost sequence. */
 	struct token_frame {
-		uint64_t left; /* items (not pairs) left, or TOKEN_COUNT_UNKNOWN */
-		uint64_t seen; /* items read */
-		uint8_t kind;  /* TOKEN_ARRAY, TOKEN_MAP or TOKEN_TAG */
+		uint64_t left;  /* items (not pairs) left, or TOKEN_COUNT_UNKNOWN */
+		uint64_t seen;  /* items read */
+		uint8_t kind;   /* TOKEN_ARRAY, TOKEN_MAP or TOKEN_TAG */
+		uint8_t marker; /* UBJSON: the type of all values, or 0 */
 	} open[WAMP_MAX_DEPTH + 1];
 };
 
@@ -121,9 +136,10 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
 
 /*
  * Reads the next token. E_TRUNCATED (also if more items are announced than bytes are
- * left), E_SYNTAX, or the error of a wrong value; after an error r must not be used.
- * CBOR's tags are skipped, so the token is the tagged item. A JSON number without
- * fraction and exponent is an integer, or a BIGINT if it does not fit in 64 bits.
+ * left), E_LIMIT (TOKEN_MAX_IMPLIED), E_SYNTAX, or the error of a wrong value; after an
+ * error r must not be used. CBOR's tags are skipped, so the token is the tagged item. A
+ * number of JSON, or a decimal number of UBJSON, without fraction and exponent is an
+ * integer, or a BIGINT if it does not fit in 64 bits.
  */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 
@@ -135,7 +151,8 @@ int token_expect(struct token_reader *r, enum token_type type,
  * Checks and skips one whole item: a scalar, or a container with everything in it. Faster
  * than token_next. E_TYPE if the container ends here (TOKEN_END); nothing is read then.
  * If item_out is not NULL, *item_out gets the item's bytes, without surrounding white
- * space or commas.
+ * space or commas. In UBJSON this is E_UNSUPPORTED for a key and in a typed container,
+ * because there the bytes mean nothing without the container.
  */
 int token_skip(struct token_reader *r, struct slice *item_out) MUSTCHECK;
 
@@ -144,6 +161,23 @@ int token_skip(struct token_reader *r, struct slice *item_out) MUSTCHECK;
  * for any other.
  */
 enum token_type token_container(enum serializer s, struct slice item);
+
+/*
+ * Reads one whole item, which may be a key. *out is its text, or empty if it is not a
+ * string or if scratch, which is cleared first, has no room for it. E_NOMEM, the errors
+ * of token_next, or E_TYPE if the container ends here.
+ */
+int token_item_text(struct token_reader *r, struct buf *scratch,
+		    struct slice *out) MUSTCHECK;
+
+/*
+ * Is the innermost open container typed? This is possible only in UBJSON. token_skip
+ * cannot return the bytes of its items.
+ */
+static inline bool token_in_typed(const struct token_reader *r)
+{
+	return r->serializer == SERIALIZER_UBJSON && r->open[r->depth].marker != 0;
+}
 
 /* Checks that only white space (in JSON) follows the outermost item. 0 or E_TRAILING. */
 int token_end(struct token_reader *r) MUSTCHECK;
@@ -188,8 +222,8 @@ struct token_writer {
 void token_writer_init(struct token_writer *w, enum serializer s, struct buf *out);
 /*
  * Writes a NULL, BOOL, UINT, NEGINT or DOUBLE. bits are the bits of the value in struct
- * token. JSON cannot express NaN, infinities and map keys that are not strings: the
- * buffer gets E_UNSUPPORTED.
+ * token. JSON cannot express NaN and infinities, JSON and UBJSON cannot express map keys
+ * that are not strings: the buffer gets E_UNSUPPORTED.
  */
 void token_put(struct token_writer *w, enum token_type type, uint64_t bits);
 /*
@@ -207,7 +241,8 @@ void token_open(struct token_writer *w, enum token_type type, uint64_t count);
 void token_put_end(struct token_writer *w);
 /*
  * Writes `items` items that are already in the writer's encoding, in JSON with commas
- * between them. They count as items of the open container.
+ * between them. They count as items of the open container. In a UBJSON map, they must not
+ * begin with a key.
  */
 void token_put_raw(struct token_writer *w, struct slice encoded, uint64_t items);
 

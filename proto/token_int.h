@@ -30,7 +30,7 @@ struct token_codec {
 	void (*put_special)(struct token_writer *w, enum token_type type, struct slice s);
 };
 
-extern const struct token_codec codec_json, codec_msgpack, codec_cbor;
+extern const struct token_codec codec_json, codec_msgpack, codec_cbor, codec_ubjson;
 
 static inline size_t bytes_left(const uint8_t *p, const uint8_t *end)
 {

@@ -17,10 +17,12 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
 	r->pos = in.p;
 	r->end = in.len == 0 ? in.p : in.p + in.len;
 	r->depth = 0;
+	r->implied = 0;
 	r->outstanding = 0;
 	r->open[0].left = TOKEN_COUNT_UNKNOWN;
 	r->open[0].seen = 0;
 	r->open[0].kind = TOKEN_ARRAY;
+	r->open[0].marker = 0;
 }
 
 bool token_is_value_error(int err)

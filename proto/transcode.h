@@ -10,8 +10,9 @@
 /*
  * Converts `items` consecutive items from one encoding to another and appends them to
  * out. In JSON, commas separate the items in input and output. Undefined becomes null.
- * E_UNSUPPORTED: the target cannot express a value (an opaque item; in JSON also NaN or
- * an infinity, a map key that is not a string, text that begins with U+0000). E_LIMIT,
+ * E_UNSUPPORTED: the target cannot express a value (an opaque item; in JSON and UBJSON a
+ * map key that is not a string; in JSON also NaN or an infinity, and text that begins
+ * with U+0000). E_LIMIT,
  * E_NOMEM, E_TRAILING, or an error of the reader. After an error out has a partial
  * result.
  */

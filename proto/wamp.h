@@ -94,12 +94,13 @@ enum {
 /* Ids are integers from 1 to 2^53 (section "Identifiers"). */
 #define WAMP_MAX_ID (UINT64_C(1) << 53)
 
-/* The three encodings of a message. Also used as an array index. */
+/* The four encodings of a message. Also used as an array index. */
 enum serializer {
 	SERIALIZER_JSON = 0,
 	SERIALIZER_MSGPACK = 1,
 	SERIALIZER_CBOR = 2,
-	SERIALIZER_COUNT = 3,
+	SERIALIZER_UBJSON = 3,
+	SERIALIZER_COUNT = 4,
 };
 
 #define WAMP_CLOSE_GOODBYE_AND_OUT "wamp.close.goodbye_and_out"

@@ -30,7 +30,7 @@ for folder in authd authd/ctl; do
 done
 rule routerd/config 'routerd/([a-z]*\.h|net|peer|core|control|post)' 'config/ may include only common/, proto/ and config/'
 rule routerd/net 'routerd/(peer|core|control)/|routerd/post\.h' 'net/ is below peer/, core/ and control/'
-rule routerd/net 'proto/(wamp|msg|token|transcode|uri|json|msgpack|cbor|auth_api)' 'net/ carries bytes, not WAMP messages'
+rule routerd/net 'proto/(wamp|msg|token|transcode|uri|json|msgpack|cbor|ubjson|auth_api)' 'net/ carries bytes, not WAMP messages'
 rule routerd/peer 'routerd/(core|control)/' 'peer/ and core/ meet in post.h'
 rule routerd/core 'routerd/(net|peer|control)/' 'core/ talks to other folders only by posts'
 rule routerd/core 'event2/|common/(loop|sock|mailbox|rpc)\.h|sys/socket|pthread|stdatomic' \

@@ -206,12 +206,11 @@ static void check_listener(struct conf *c, void *map)
 }
 
 static const char *const serializers[] = {
-	[SERIALIZER_JSON] = "json",
-	[SERIALIZER_MSGPACK] = "msgpack",
-	[SERIALIZER_CBOR] = "cbor",
+	[SERIALIZER_JSON] = "json", [SERIALIZER_MSGPACK] = "msgpack",
+	[SERIALIZER_CBOR] = "cbor", [SERIALIZER_UBJSON] = "ubjson",
 	[SERIALIZER_COUNT] = NULL,
 };
-static const char *const later_serializers[] = {"ubjson", "flatbuffers", NULL};
+static const char *const later_serializers[] = {"flatbuffers", NULL};
 static const char *const listener_types[] = {"websocket", "rawsocket", "universal", NULL};
 static const char *const later_listener_types[] = {"web", "mqtt", NULL};
 static const struct conf_key listener_keys[] = {

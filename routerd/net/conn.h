@@ -104,8 +104,8 @@ struct conn_handler {
 
 	/*
 	 * Called for a RawSocket handshake that asks for this serializer (1 JSON, 2
-	 * MessagePack, 3 CBOR; others are not assigned). Returns RAWSOCKET_OK to accept
-	 * it, or an error.
+	 * MessagePack, 3 CBOR, 4 UBJSON; others are not assigned). Returns RAWSOCKET_OK
+	 * to accept it, or an error.
 	 */
 	int (*rawsocket)(struct conn *c, unsigned serializer);
 

@@ -19,9 +19,11 @@ static const struct {
 	{"wamp.2.json", SERIALIZER_JSON, false},
 	{"wamp.2.msgpack", SERIALIZER_MSGPACK, false},
 	{"wamp.2.cbor", SERIALIZER_CBOR, false},
+	{"wamp.2.ubjson", SERIALIZER_UBJSON, false},
 	{"wamp.2.json.batched", SERIALIZER_JSON, true},
 	{"wamp.2.msgpack.batched", SERIALIZER_MSGPACK, true},
 	{"wamp.2.cbor.batched", SERIALIZER_CBOR, true},
+	{"wamp.2.ubjson.batched", SERIALIZER_UBJSON, true},
 };
 
 /* Chooses the first subprotocol in the client's list that the listener serves. */

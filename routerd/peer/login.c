@@ -148,6 +148,7 @@ struct channel login_channel(const struct peer *p)
 		[SERIALIZER_JSON] = "json",
 		[SERIALIZER_MSGPACK] = "msgpack",
 		[SERIALIZER_CBOR] = "cbor",
+		[SERIALIZER_UBJSON] = "ubjson",
 	};
 
 	return (struct channel){

@@ -33,7 +33,7 @@ struct lookup_stamp {
 struct channel {
 	const char *type;       /* "tcp", "unix" */
 	const char *framing;    /* "websocket", "rawsocket" */
-	const char *serializer; /* "json", "msgpack", "cbor" */
+	const char *serializer; /* "json", "msgpack", "cbor", "ubjson" */
 };
 
 struct identity {

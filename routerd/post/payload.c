@@ -19,6 +19,8 @@ struct payload {
 	uint8_t serializer;
 	uint8_t n_items;
 	bool kept; /* the slots stay NULL */
+	/* A slot is or was being filled. Saves the last owner a look at each slot. */
+	_Atomic bool transcoding;
 	/*
 	 * Each slot is NULL until a receiver needs that encoding. The slot of the
 	 * payload's own encoding stays NULL.
@@ -37,8 +39,9 @@ static void init_head(struct payload *p, enum serializer s, size_t uri_len, size
 	p->serializer = (uint8_t)s;
 	p->n_items = (uint8_t)n_items;
 	p->kept = false;
-	for (int i = 0; i < SERIALIZER_COUNT; i++)
-		atomic_init(&p->transcoded[i], NULL);
+	atomic_init(&p->transcoding, false);
+	/* gcc makes a loop of atomic_init, which every message would run through. */
+	memset(p->transcoded, 0, sizeof(p->transcoded));
 }
 
 struct payload *payload_new(enum serializer s, struct slice uri, struct msg_payload items)
@@ -84,14 +87,6 @@ void payload_ref(struct payload *p)
 	refs_take(p);
 }
 
-static bool is_transcoded(const struct payload *p)
-{
-	for (int i = 0; i < SERIALIZER_COUNT; i++)
-		if (atomic_load_explicit(&p->transcoded[i], memory_order_relaxed) != NULL)
-			return true;
-	return false;
-}
-
 static NOINLINE void drop_transcoded(const struct payload *p)
 {
 	for (int i = 0; i < SERIALIZER_COUNT; i++) {
@@ -107,7 +102,7 @@ void payload_unref(struct payload **pp)
 
 	if (p == NULL)
 		return;
-	if (UNLIKELY(is_transcoded(p)))
+	if (UNLIKELY(atomic_load_explicit(&p->transcoding, memory_order_relaxed)))
 		drop_transcoded(p);
 	free(p);
 }
@@ -144,6 +139,7 @@ static NOINLINE int fill_slot(struct payload *p, enum serializer s,
 	if (mine == NULL)
 		return E_NOMEM;
 	struct shared_buf *theirs = NULL;
+	atomic_store_explicit(&p->transcoding, true, memory_order_relaxed);
 	/* Two threads may transcode at the same time; a lock would make all receivers
 	 * wait. The first result is kept. */
 	if (!atomic_compare_exchange_strong_explicit(&p->transcoded[s], &theirs, mine,

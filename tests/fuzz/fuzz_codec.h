@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The common part of fuzz_json, fuzz_msgpack and fuzz_cbor. */
+/* The common part of fuzz_json, fuzz_msgpack, fuzz_cbor and fuzz_ubjson. */
 #ifndef TESTS_FUZZ_FUZZ_CODEC_H
 #define TESTS_FUZZ_FUZZ_CODEC_H
 

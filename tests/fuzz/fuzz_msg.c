@@ -133,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&scratch, in.len);
 	int err = msg_read(s, in, &scratch, &m);
 	/* decoded texts in scratch are never longer than the input */
-	ASSERT(err != E_LIMIT);
+	ASSERT(err != E_LIMIT || s == SERIALIZER_UBJSON);
 	if (err != 0) {
 		check_fault(s, in, &m, err);
 	} else {

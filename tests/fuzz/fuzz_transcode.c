@@ -94,8 +94,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	enum serializer from = (enum serializer)(data[0] % SERIALIZER_COUNT);
-	enum serializer to = (enum serializer)(data[0] / 3 % SERIALIZER_COUNT);
-	unsigned items = data[0] / 9 % 3;
+	enum serializer to =
+		(enum serializer)(data[0] / SERIALIZER_COUNT % SERIALIZER_COUNT);
+	unsigned items = data[0] / (SERIALIZER_COUNT * SERIALIZER_COUNT) % 3;
 	struct slice in = slice_of(data + 1, size - 1);
 	buf_init(&there, SIZE_MAX / 4);
 	if (transcode(from, in, items, to, &there) == 0)

@@ -18,6 +18,7 @@ import time
 
 import cbor2
 import msgpack
+import ubjson
 import utils
 
 HELLO, WELCOME, ABORT, CHALLENGE, AUTHENTICATE, GOODBYE, ERROR = 1, 2, 3, 4, 5, 6, 8
@@ -28,6 +29,7 @@ REGISTER, REGISTERED, UNREGISTER, UNREGISTERED, INVOCATION, INTERRUPT, YIELD = 6
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
+# those that whole tests run with; test_ubjson.py has the tests of UBJSON
 SERIALIZERS = ["json", "msgpack", "cbor", "json.batched", "msgpack.batched", "cbor.batched"]
 
 
@@ -95,6 +97,8 @@ def encode(serializer, value):
         return json.dumps(_json_out(value), ensure_ascii=False, separators=(",", ":")).encode()
     if serializer == "msgpack":
         return msgpack.packb(value, use_bin_type=True)
+    if serializer == "ubjson":
+        return ubjson.dumpb(value)
     return cbor2.dumps(value)
 
 
@@ -105,7 +109,7 @@ def decode(serializer, data):
     if serializer == "msgpack":
         return msgpack.unpackb(data, raw=False, strict_map_key=False)
     stream = io.BytesIO(data)
-    value = cbor2.load(stream)
+    value = (ubjson if serializer == "ubjson" else cbor2).load(stream)
     assert stream.tell() == len(data), "bytes behind the message"
     return value
 
@@ -308,7 +312,7 @@ def frame(opcode, payload=b"", fin=True, mask=True, rsv=0):
 class RawSocket(Ws):
     """The same interface over RawSocket. length: log2 of the longest message it accepts, minus 9."""
 
-    SERIALIZERS = {"json": 1, "msgpack": 2, "cbor": 3}
+    SERIALIZERS = {"json": 1, "msgpack": 2, "cbor": 3, "ubjson": 4}
     has_close = False
 
     def __init__(self, port, protocols=("wamp.2.json",), length=15, hello=None, **kw):

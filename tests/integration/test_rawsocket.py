@@ -86,7 +86,7 @@ def test_handshake_errors(router, clients):
             clients.append(RawSocket(router.port(), hello=bytes(hello)))
         return error.value.status
 
-    assert refused([0x7f, 0xf4, 0, 0]) == 1  # UBJSON
+    assert refused([0x7f, 0xf5, 0, 0]) == 1  # FlatBuffers
     assert refused([0x7f, 0xf0, 0, 0]) == 1
     assert refused([0x7f, 0x01, 0, 0]) == 2  # 512 bytes, too short for a WELCOME
     assert refused([0x7f, 0xf1, 0, 1]) == 3

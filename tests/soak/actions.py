@@ -133,8 +133,8 @@ def publish(s, rng):
     p = Publication(s, token, s.publications, topic, options, args, kwargs, s.world.tick)
     p.is_wild, p.size, p.is_refused = is_wild, size, about.get("must_fail", False)
     s.world.publish(p)
-    if topic.startswith("rev.") or s.role == "asked":
-        p.is_unsure = not options.get("acknowledge")
+    if topic.startswith("rev.") or (s.role == "asked" and not options.get("acknowledge")):
+        p.expected = ()
     if options.get("acknowledge"):
         s.request(PUBLISH, options, topic, *call_payload(args, kwargs), publication=p, **about)
     else:
@@ -142,16 +142,6 @@ def publish(s, rng):
         s.world.count("PUBLISH without acknowledge")
     if not p.is_refused:
         s.unsettled.append(p)
-
-
-def publish_to(s, topic, args, options):
-    s.publications += 1
-    token = f"p{s.uid}.{s.publications}"
-    p = Publication(s, token, s.publications, topic, options, [token, *args], {}, s.world.tick)
-    s.world.publish(p)
-    p.expected = ()
-    s.send([PUBLISH, s.next_request(), options, topic, p.args])
-    s.unsettled.append(p)
 
 
 def publish_options(s, rng):
@@ -275,7 +265,7 @@ def cancel(s, c):
 
 def goodbye(s, rng):
     s.doubt()
-    s.state, s.has_left = "leaving", True
+    s.state = "leaving"
     s.send([GOODBYE, {}, "wamp.close.close_realm"])
     s.world.count("GOODBYE")
 

@@ -7,11 +7,9 @@ import selectors
 import time
 
 import actions
-import meta
 import wire
 from model import check
 from session import Session
-from utils import SLOW
 
 
 class Failure(Exception):
@@ -85,7 +83,7 @@ class Client:
 
     def on_end(self):
         state = self.session.state
-        if state not in ("gone", "leaving") and not self.session.is_drowning and not (state == "joining" and self.is_login_trouble()):
+        if state not in ("gone", "leaving") and not (state == "joining" and self.is_login_trouble()):
             raise Failure(f"the connection ended, Close code {self.wire.close_code}", self)
         self.cut(self.session)
 
@@ -98,7 +96,6 @@ class Client:
         """Ends the connection without GOODBYE."""
         if session is not self.session or self.wire is None:
             return
-        session.has_left |= session.state != "gone"
         session.end()
         if self.wire.socket in self.run.selector.get_map():
             self.run.selector.unregister(self.wire.socket)
@@ -172,31 +169,6 @@ class Actor(Client):
         if session is self.session and self.wire and self.is_paused:
             self.is_paused = False
             self.poll()
-            if session.is_drowning:  # the router may still have queued less than the limit
-                self.later(3, self.cut, session)
-
-    def drown(self, writer):
-        """Reads nothing more, while another session of its realm sends it a lot."""
-        s = self.session
-        self.world.count("drowned session")
-        self.pause(s, 3)
-        s.doubt()
-        s.is_drowning = s.has_left = True
-        topics = [topic for h in s.subscriptions.values() for topic in actions.TOPICS if h.key == ("exact", topic)]
-        topic = topics[0] if topics else None
-        if topic is None:
-            s.request(actions.SUBSCRIBE, {}, "soak.t.0", key=("exact", "soak.t.0"), get_retained=False)
-            topic = "soak.t.0"
-        for _ in range(150):
-            actions.publish_to(writer, topic, ["w" * 100000], {"eligible": [s.id]})
-
-    def must_end(self, session):
-        """A call has ended this session, so it must soon read GOODBYE."""
-        self.later(10 * SLOW, self.check_ended, session)
-
-    def check_ended(self, session):
-        if session.state != "gone" and not session.was_slow:
-            raise Failure("a killed session lives", self)
 
     def serve(self, session, invocation):
         actions.serve(session, invocation)
@@ -208,7 +180,7 @@ class Actor(Client):
 
     def is_quiet(self):
         s = self.session
-        return s.state == "joined" and not s.pending and not s.is_drowning
+        return s.state == "joined" and not s.pending
 
     def leave(self):
         self.is_done = True
@@ -220,5 +192,4 @@ class Actor(Client):
             self.cut(self.session)
 
 
-ALL = {**actions.ACTIONS, **meta.META}
-ACTIONS, WEIGHTS = list(ALL), list(ALL.values())
+ACTIONS, WEIGHTS = list(actions.ACTIONS), list(actions.ACTIONS.values())

@@ -66,7 +66,6 @@ class Call(Request):
         self.moved = self.time  # when the timeout began
         self.is_over = False
         self.meta = None  # checks the result of a meta procedure
-        self.may_fail = None  # whether a meta procedure may fail with this error
 
 
 class Invocation:
@@ -97,10 +96,8 @@ class Session:
         self.max_message = 1 << 24
         self.id = self.authid = self.role = None
         self.state = "joining"  # joined, leaving, gone
-        self.since = math.inf  # the tick of WELCOME
         self.until = None  # the tick at which its end became possible
-        self.kills = []
-        self.has_left = False  # by itself
+        self.kill_reasons = set()
         self.features = {role: {f for f in names if rng.random() < 0.65} for role, names in FEATURES.items()}
         self.pending = {}  # request -> Request
         self.unsettled = collections.deque()  # publications
@@ -111,7 +108,7 @@ class Session:
         self.last_event = {}
         self.testaments = []
         self.log = actor.log
-        self.was_slow = self.is_drowning = False
+        self.was_slow = False
 
     def __str__(self):
         return (f"session {self.id} (uid {self.uid}, {self.actor.name}, {self.realm.name}, {self.role}, {self.authid}, "
@@ -157,12 +154,9 @@ class Session:
                 if p.options.get("retain"):
                     self.world.keep(p)
 
-    def is_certain(self):
-        return self.until is None
-
     def may_be_killed(self, kill):
         self.doubt()
-        self.kills.append(kill)
+        self.kill_reasons.add(kill.reason)
 
     # --- login ---
 
@@ -187,10 +181,10 @@ class Session:
         check(self.login.authid in (None, self.authid), "the authid", self.login.authid)
         check(details["authmethod"] == self.login.method, "the method", self.login.method)
         self.login.on_welcome(details)
-        self.state, self.since = "joined", self.world.tick
+        self.state = "joined"
         self.realm.sessions[self.id] = self
         for kill in self.realm.kills:
-            if kill.hits(self) and (not kill.is_over or self.hello_tick < kill.end):
+            if kill.matches(self) and (not kill.is_over or self.hello_tick < kill.end):
                 self.may_be_killed(kill)
         self.world.count(f"login {self.login.method}")
         self.world.count(f"session over {self.wire}")
@@ -209,22 +203,19 @@ class Session:
             self.end()
             self.actor.on_left()
             return
-        check(self.state in ("joined", "leaving") and reason in {k.reason for k in self.kills}, "GOODBYE")
+        check(self.state in ("joined", "leaving") and reason in self.kill_reasons, "GOODBYE", self.kill_reasons)
         self.world.count("GOODBYE of a killed session")
         self.was_killed = True
         self.end()
-
-    def unconfirmed(self):
-        """The keys of REGISTERs without an answer."""
-        return [r.key for r in self.pending.values() if r.kind == REGISTER]
 
     def end(self):
         """The router will not send anything more, and this side does not expect any answer."""
         self.doubt()
         self.state = "gone"
-        self.realm.unconfirmed += [(key, self) for key in self.unconfirmed()]
         for request in self.pending.values():
             request.is_over = True
+            if request.kind == REGISTER:
+                self.realm.unconfirmed.append((request.key, self))
         self.pending.clear()
 
     # --- receiving ---
@@ -289,8 +280,8 @@ class Session:
             self.retained_pending -= 1
             holding.retained_requests += 1
             holding.retained_asked = max(holding.retained_asked, request.tick)
-            if request.must_have and not self.was_slow:
-                holding.retained_owed[request.must_have.topic] = request.must_have
+            if request.must_have:
+                holding.retained_owed.add(request.must_have.topic)
 
     def on_unsubscribed(self, message):
         if message[1] == 0:
@@ -517,13 +508,11 @@ class Session:
                 self.handled(call)
                 return
         check(self.is_right(call, uri) or self.is_authorizer_down(call, uri), "the wrong error", call.uri,
-              call.options, call.refusals, [str(i.holding.session) for i in call.invocations], call.tick,
-              [(h.key, str(h.session), h.since, h.until) for h in self.realm.registrations_of(call.uri)],
-              [(t, k, str(x)) for t, k, x in self.realm.lost if t > call.tick - 3000 and matches(*k, call.uri)])
+              call.options, call.refusals, [str(i.holding.session) for i in call.invocations])
 
     def is_right(self, call, uri):
         """Whether the router may answer a call with this error."""
-        if uri in call.refusals or (call.may_fail and call.may_fail(call, uri)):
+        if uri in call.refusals:
             return True
         name = uri.removeprefix("wamp.error.")
         matching = self.realm.registrations_of(call.uri)

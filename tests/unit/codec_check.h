@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Helpers for the unit tests of the three encodings. Include it behind <cmocka.h>. */
+/* Helpers for the unit tests of the encodings. Include it behind <cmocka.h>. */
 #ifndef TESTS_UNIT_CODEC_CHECK_H
 #define TESTS_UNIT_CODEC_CHECK_H
 
@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-/* bytes: hex for the binary encodings, text for JSON */
+/* bytes: text for JSON; for UBJSON text in which %xx is a byte in hex; else hex */
 struct good {
 	const char *bytes, *shown;
 };
@@ -26,6 +26,8 @@ static inline struct slice sample_bytes(enum serializer s, const char *bytes)
 
 	if (s == SERIALIZER_JSON)
 		return copy_exact(slice_str(bytes));
+	if (s == SERIALIZER_UBJSON)
+		return copy_exact(from_percent(bytes, buf, sizeof(buf)));
 	return copy_exact(from_hex(bytes, buf, sizeof(buf)));
 }
 

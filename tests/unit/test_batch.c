@@ -64,7 +64,7 @@ static void test_json(void **state)
 static void test_binary(void **state)
 {
 	(void)state;
-	for (unsigned i = SERIALIZER_MSGPACK; i <= SERIALIZER_CBOR; i++) {
+	for (unsigned i = SERIALIZER_MSGPACK; i < SERIALIZER_COUNT; i++) {
 		enum serializer s = (enum serializer)i;
 
 		CHECK(s,
@@ -117,9 +117,9 @@ static void test_long(void **state)
 
 static void test_put_together(void **state)
 {
-	static const char *const expected[] = {
-		"[1]\x18[22]\x18", "\0\0\0\3[1]\0\0\0\4[22]", "\0\0\0\3[1]\0\0\0\4[22]"};
-	static const size_t lengths[] = {9, 15, 15};
+	static const char *const expected[] = {"[1]\x18[22]\x18",
+					       "\0\0\0\3[1]\0\0\0\4[22]"};
+	static const size_t lengths[] = {9, 15};
 
 	(void)state;
 	for (unsigned i = 0; i < SERIALIZER_COUNT; i++) {
@@ -134,7 +134,8 @@ static void test_put_together(void **state)
 		buf_put_str(&out, "[22]");
 		batch_end(&out, s, begin, 0x18);
 		assert_int_equal(out.err, 0);
-		assert_true(slice_eq(buf_slice(&out), slice_of(expected[i], lengths[i])));
+		assert_true(slice_eq(buf_slice(&out),
+				     slice_of(expected[i > 0], lengths[i > 0])));
 		buf_fini(&out);
 
 		/* if it does not fit, the buffer has an error */

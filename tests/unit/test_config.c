@@ -58,7 +58,7 @@ static void defaults_of_a_listener(void **state)
 	assert_null(l->endpoint.host);
 	assert_int_equal(l->endpoint.port, 8080);
 	assert_int_equal(l->paths.count, 0);
-	assert_int_equal(l->serializers, 7);
+	assert_int_equal(l->serializers, 15);
 	assert_int_equal(l->options.max_message_size, 1 << 20);
 	assert_int_equal(l->options.max_header_size, 16 << 10);
 	assert_int_equal(l->options.max_headers, 100);

@@ -296,14 +296,14 @@ static void errors_in_transports(void **state)
 		{"paths: [/w\xc3\xa4]", "4:9: " A_PATH},
 		{"paths: {ws: {type: websocket}}",
 		 "4:8: 'paths': expected a list, not a map"},
-		{"serializers: []", "4:14: 'serializers': expected 1 to 3 elements, not "
+		{"serializers: []", "4:14: 'serializers': expected 1 to 4 elements, not "
 				    "0"},
-		{"serializers: [json, ubjson]",
-		 "4:21: 'serializers': 'ubjson' is not supported yet; expected 'json', "
-		 "'msgpack' or 'cbor'"},
+		{"serializers: [json, flatbuffers]",
+		 "4:21: 'serializers': 'flatbuffers' is not supported yet; expected "
+		 "'json', 'msgpack', 'cbor' or 'ubjson'"},
 		{"serializers: [wamp.2.json]",
-		 "4:15: 'serializers': expected 'json', 'msgpack' or 'cbor', not "
-		 "'wamp.2.json'"},
+		 "4:15: 'serializers': expected 'json', 'msgpack', 'cbor' or "
+		 "'ubjson', not 'wamp.2.json'"},
 		{"serializers: [json, json]",
 		 "4:21: 'serializers': 'json' is given twice"},
 		{"cookie: {}", "4:9: 'cookie' is not supported yet: leave it out"},

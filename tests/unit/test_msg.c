@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Messages: each that a client may send, in the three encodings; what clients may leave
+/* Messages: each that a client may send, in each encoding; what clients may leave
  * out; what is refused; and each that the router sends, read back. */
 #include "proto/msg.h"
 #include "proto/transcode.h"
@@ -12,7 +12,7 @@
 
 struct sample {
 	const char *json, *msgpack, *cbor; /* text, hex, hex */
-	const char *shown;                 /* as by show_msg; the same for all three */
+	const char *shown;                 /* as by show_msg; the same for all */
 };
 
 static const struct sample samples[] = {
@@ -347,9 +347,8 @@ static int read_shown(enum serializer s, struct slice bytes, struct buf *shown)
 	return err;
 }
 
-static void check_msg(enum serializer s, const char *bytes, const char *expected)
+static void check_bytes(enum serializer s, struct slice in, const char *expected)
 {
-	struct slice in = sample_bytes(s, bytes);
 	struct buf shown;
 
 	buf_init(&shown, 10000);
@@ -374,7 +373,28 @@ static void check_msg(enum serializer s, const char *bytes, const char *expected
 		(void)read_shown(s, buf_slice(&shown), NULL);
 	}
 	buf_fini(&shown);
+}
+
+static void check_msg(enum serializer s, const char *bytes, const char *expected)
+{
+	struct slice in = sample_bytes(s, bytes);
+
+	check_bytes(s, in, expected);
 	free_copy(in);
+}
+
+/* The sample in UBJSON. test_ubjson.c compares what is written with the vectors of the
+ * specification's project. */
+static void check_ubjson(const char *json, const char *expected)
+{
+	struct buf ubjson;
+
+	buf_init(&ubjson, 2000);
+	assert_int_equal(transcode(SERIALIZER_JSON, slice_str(json), 1, SERIALIZER_UBJSON,
+				   &ubjson),
+			 0);
+	check_bytes(SERIALIZER_UBJSON, buf_slice(&ubjson), expected);
+	buf_fini(&ubjson);
 }
 
 static void test_each_message(void **state)
@@ -384,6 +404,7 @@ static void test_each_message(void **state)
 		check_msg(SERIALIZER_JSON, samples[i].json, samples[i].shown);
 		check_msg(SERIALIZER_MSGPACK, samples[i].msgpack, samples[i].shown);
 		check_msg(SERIALIZER_CBOR, samples[i].cbor, samples[i].shown);
+		check_ubjson(samples[i].json, samples[i].shown);
 	}
 }
 
@@ -425,6 +446,13 @@ static void test_unusual_forms(void **state)
 		  "PUBLISH 1 uri='ca' acknowledge [] {}");
 	check_msg(SERIALIZER_CBOR, "d9d9f7861001a06174c180d9d9f7a0",
 		  "PUBLISH 1 uri='t' #[] {}");
+	/* counts, no-ops, characters, typed containers */
+	check_msg(SERIALIZER_UBJSON, "[#U%05NU%10U%01{#U%01NU%0backnowledgeTCtN[$Z#U%02",
+		  "PUBLISH 1 uri='t' acknowledge [null null]");
+	check_msg(SERIALIZER_UBJSON, "[U%10NU%01{N}NCtZN{$[#U%01U%01a]N]",
+		  "PUBLISH 1 uri='t' [] {'a' []}");
+	check_msg(SERIALIZER_UBJSON, "[$I#U%03%00%22%00%07%7b%7d",
+		  "UNSUBSCRIBE 7 id=31613");
 }
 
 static const struct bad refused[] = {
@@ -577,6 +605,14 @@ static void test_refused(void **state)
 	/* the keys of a dict must be strings */
 	struct slice in = sample_bytes(SERIALIZER_MSGPACK, "9430018101c0a170");
 	assert_int_equal(read_shown(SERIALIZER_MSGPACK, in, NULL), E_TYPE);
+	free_copy(in);
+	/* typed options in UBJSON, of which the authorizer could not be told, and a typed
+	 * message whose last number looks like a dict */
+	in = sample_bytes(SERIALIZER_UBJSON, "[U%10U%01{$T#U%01U%0backnowledgeCt]");
+	assert_int_equal(read_shown(SERIALIZER_UBJSON, in, NULL), E_UNSUPPORTED);
+	free_copy(in);
+	in = sample_bytes(SERIALIZER_UBJSON, "[$I#U%04%00%22%00%07%00%09{}");
+	assert_int_equal(read_shown(SERIALIZER_UBJSON, in, NULL), E_UNSUPPORTED);
 	free_copy(in);
 }
 
@@ -896,9 +932,9 @@ static void check_sent(enum serializer s, struct buf *out, const char *expected)
 
 /* [1] {'k' null} */
 static const char *const payloads[] = {"[1], {\"k\":null}", "9101 81a16bc0",
-				       "8101 a1616bf6"};
+				       "8101 a1616bf6", "[U%01]{U%01kZ}"};
 /* [1] */
-static const char *const short_payloads[] = {"[1]", "9101", "8101"};
+static const char *const short_payloads[] = {"[1]", "9101", "8101", "[U%01]"};
 
 static void write_challenges(enum serializer s, struct buf *out)
 {
@@ -1095,16 +1131,18 @@ static void test_write_payloads(void **state)
 static void test_write_welcome(void **state)
 {
 	static const struct {
-		const char *authextra, *shown; /* NULL: JSON cannot represent it */
+		const char *authextra, *shown; /* NULL: see unsupported */
+		unsigned unsupported;          /* bits: not by these serializers */
 	} welcomes[] = {
-		{"", WELCOME("")},
-		{"80", WELCOME("")},
-		{"81a3666f6f17", WELCOME("'foo' 23 ")},
-		{"82a16191c0a162c40101", WELCOME("'a' [null] 'b' h'01' ")},
+		{"", WELCOME(""), 0},
+		{"80", WELCOME(""), 0},
+		{"81a3666f6f17", WELCOME("'foo' 23 "), 0},
+		{"82a16191c0a162c40101", WELCOME("'a' [null] 'b' h'01' "), 0},
 		/* the router's own keys replace the authenticator's */
-		{"83a161c0a8785f63625f7069649101a162c3", WELCOME("'a' null 'b' true ")},
-		{"81a161cb7ff8000000000000", NULL},
-		{"81a161810102", NULL},
+		{"83a161c0a8785f63625f7069649101a162c3", WELCOME("'a' null 'b' true "),
+		 0},
+		{"81a161cb7ff8000000000000", NULL, 1 << SERIALIZER_JSON},
+		{"81a161810102", NULL, 1 << SERIALIZER_JSON | 1 << SERIALIZER_UBJSON},
 	};
 	struct buf out;
 
@@ -1113,6 +1151,7 @@ static void test_write_welcome(void **state)
 	for (unsigned i = 0; i < SERIALIZER_COUNT * ARRAY_LEN(welcomes); i++) {
 		enum serializer s = (enum serializer)(i % SERIALIZER_COUNT);
 		const char *shown = welcomes[i / SERIALIZER_COUNT].shown;
+		unsigned unsupported = welcomes[i / SERIALIZER_COUNT].unsupported;
 		struct slice extra = sample_bytes(
 			SERIALIZER_MSGPACK, welcomes[i / SERIALIZER_COUNT].authextra);
 		const struct msg_welcome w = {
@@ -1134,7 +1173,7 @@ static void test_write_welcome(void **state)
 			check_sent(s, &out, shown);
 		else
 			assert_int_equal(out.err,
-					 s == SERIALIZER_JSON ? E_UNSUPPORTED : 0);
+					 unsupported >> s & 1 ? E_UNSUPPORTED : 0);
 		buf_clear(&out);
 		free_copy(extra);
 	}

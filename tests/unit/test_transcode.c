@@ -48,8 +48,8 @@ static void test_there_and_back(void **state)
 	(void)state;
 	buf_init(&in, SIZE_MAX / 4);
 	for (unsigned i = 0; i < 6000; i++) {
-		enum serializer from = (enum serializer)(i % 3);
-		unsigned items = i % 4;
+		enum serializer from = (enum serializer)(i % SERIALIZER_COUNT);
+		unsigned items = i / SERIALIZER_COUNT % 4;
 		struct token_writer w;
 
 		buf_clear(&in);

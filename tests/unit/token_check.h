@@ -48,6 +48,23 @@ static inline struct slice from_hex(const char *hex, uint8_t *to, size_t max)
 	return slice_of(to, len);
 }
 
+/* Text in which %xx is a byte in hex. */
+static inline struct slice from_percent(const char *text, uint8_t *to, size_t max)
+{
+	size_t len = 0;
+
+	for (; *text != '\0'; text++) {
+		ASSERT(len < max);
+		if (*text != '%') {
+			to[len++] = (uint8_t)*text;
+			continue;
+		}
+		to[len++] = (uint8_t)(nibble(text[1]) << 4 | nibble(text[2]));
+		text += 2;
+	}
+	return slice_of(to, len);
+}
+
 static inline void put_hex(struct buf *out, struct slice s)
 {
 	for (size_t i = 0; i < s.len; i++)

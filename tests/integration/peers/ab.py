@@ -51,6 +51,8 @@ from autobahn.websocket.util import parse_url  # noqa: E402
 
 SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
                "cbor": serializers.CBORSerializer}
+if hasattr(serializers, "UBJSONSerializer"):
+    SERIALIZERS["ubjson"] = serializers.UBJSONSerializer
 
 
 def to_json(value):

@@ -235,6 +235,7 @@ GARBAGE = {
 
 
 # in three parts that run at the same time, because routerd waits 15 s for the rest of a message
+@by_key
 @pytest.mark.websocket
 @pytest.mark.parametrize("part", range(3))
 def test_garbage_closes_the_link_and_nothing_else(authenticator, start_routerd, connect, join, key, part):

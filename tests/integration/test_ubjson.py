@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """UBJSON: over each transport, to and from the other serializers, and with Autobahn|Python."""
 
+import datetime
+import decimal
+import math
+
 import peers
 import pytest
 import values
-from rawclient import Client, RawSocket, Ws
+from rawclient import ABORT, ERROR, Client, RawSocket, WampError, Ws
 
 pytestmark = pytest.mark.parametrize("transport", ["universal"], indirect=True)
 
@@ -69,3 +73,72 @@ def test_autobahn(routerd, member, puppets, url):
         values.check(sent, other.event(topic)[0], "event")
         other.publish("com.example.back", sent, acknowledge=True)
         values.check(sent, peer.event("com.example.back")[0], "event")
+
+
+def test_numbers(member):
+    """High-precision numbers are integers of any length; dates and other decimals do not cross."""
+    plain, also, cbor, text, msgpack = (member(*how) for how in [
+        (RawSocket, "ubjson"), (Ws, "ubjson"), (Ws, "cbor"), (Ws, "json"), (Ws, "msgpack")])
+    for client in (plain, also, cbor, text, msgpack):
+        client.register(f"com.example.{client.serializer}{client.session}", lambda args, kwargs: (args, kwargs))
+
+    def sent(caller, callee, value):
+        return caller.call(f"com.example.{callee.serializer}{callee.session}", [value], callee=callee)[0][0]
+
+    for value in (2**63, 2**64 - 1, 2**64, -2**63 - 1, 10**150):
+        for other in (also, cbor, text):
+            assert sent(plain, other, value) == value == sent(other, plain, value)
+    assert sent(plain, msgpack, 2**64 - 1) == 2**64 - 1
+    topic = plain.subscribe("com.example.topic")
+    cbor.publish("com.example.topic", [math.nan, -math.inf])
+    (nan, infinity), _ = plain.event(topic)  # py-ubjson reads, but does not write them
+    assert math.isnan(nan) and infinity == -math.inf
+    fraction = decimal.Decimal("0.1000000000000000000000000000001")
+    assert sent(plain, also, fraction) == fraction
+    date = datetime.datetime.fromtimestamp(0, datetime.timezone.utc)
+    for caller, callee, value in [(plain, msgpack, 2**64), (plain, text, fraction), (cbor, plain, date),
+                                  (msgpack, plain, {1: 2})]:
+        request = caller.start_call(f"com.example.{callee.serializer}{callee.session}", [value])
+        with pytest.raises(WampError) as error:
+            caller.result(request)
+        assert error.value.uri == "wamp.error.invalid_argument"
+
+
+HUGE = b"l\x7f\xff\xff\xff"
+CUT, MALFORMED = "the message is cut off", "malformed: does it use the negotiated serializer?"
+IMPLIED = "a list announces too many values that take no bytes"
+HOSTILE = [
+    (b"[$Z#" + HUGE, IMPLIED), (b"[$T#L\x7f" + b"\xff" * 7, IMPLIED), (b"[$F#I\x04\0[$Z#U\1", IMPLIED),
+    (b"[$[#I\x04\0" + b"$F#U\2" * 1024, IMPLIED), (b"[$[#" + HUGE + b"]" * 1000, CUT), (b"[#" + HUGE, CUT),
+    (b"{$Z#" + HUGE + b"U\1a", CUT), (b"[$U#" + HUGE, CUT), (b"S" + HUGE, CUT), (b"[$N#" + HUGE, MALFORMED),
+    (b"[$S#i\xff", MALFORMED), (b"SI\xff\xff", MALFORMED), (b"B\1", MALFORMED),
+]
+
+
+@pytest.mark.parametrize("how", UBJSON[::2], ids=["websocket", "rawsocket"])
+def test_hostile(routerd, member, how):
+    bystander = member(Ws, "json")
+    topic = bystander.subscribe("t")
+    before = routerd.rss()
+
+    def publish(client, value):
+        client.send_payload(b"[U\x10U\x01{}Ct[" + value + b"]]")
+
+    for value, text in HOSTILE:
+        client = member(*how)
+        publish(client, value)
+        assert client.expect(ABORT)[1]["message"] == f"PUBLISH.Arguments: {text}", value
+        client.wait_closed()
+    client = member(*how)
+    # text that is not UTF-8 does not end the session
+    client.send_payload(b"[U0U\x01{}Ct[SU\x01\xff]]")
+    assert client.expect(ERROR)[4] == "wamp.error.invalid_argument"
+    for value, read in [(b"[$Z#I\x04\0", [None] * 1024), (b"N" * 1000000 + b"T", True), (b"[$i#U\2\xff\1", [-1, 1]),
+                        (b"{$[#U\1U\1a$T#U\2", {"a": [True, True]})]:
+        publish(client, value)
+        assert bystander.event(topic) == ([read], {})
+    # what the authorizer is told must not lack an option
+    client.send_payload(b"[U\x20U\x01{$S#U\x01U\5matchU\6prefixCa]")
+    assert client.expect(ABORT)[1]["message"] == (
+        "SUBSCRIBE.Options: a dict with '$' (a type for all values) is supported only in the payload")
+    assert routerd.rss() - before < 32 << 20

@@ -85,6 +85,9 @@ int acceptor_open(struct acceptor *a)
 	for (size_t i = 0; i < a->config->n_listeners; i++) {
 		const struct config_listener *l = &a->config->listeners[i];
 		const struct config_endpoint *endpoint = &l->endpoint;
+		/* An answer within TLS would cost a handshake. */
+		bool answers = l->type == LISTENER_RAWSOCKET &&
+			       endpoint->tls.own.certificate == NULL;
 		struct listener_conf conf = {
 			.name = l->name,
 			.fd = daemon_inherited_fd(l->name),
@@ -93,9 +96,8 @@ int acceptor_open(struct acceptor *a)
 			.host = endpoint->host,
 			.port = (uint16_t)endpoint->port,
 			.max_connections = (uint32_t)l->options.max_connections,
-			.refusal = slice_of(raw_refusal, l->type == LISTENER_RAWSOCKET
-								 ? sizeof(raw_refusal)
-								 : 0),
+			.refusal =
+				slice_of(raw_refusal, answers ? sizeof(raw_refusal) : 0),
 		};
 		int err = listener_open(&a->sockets[i].listener, a->loop, &conf,
 					on_accepted, &a->sockets[i]);

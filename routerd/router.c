@@ -10,6 +10,8 @@
 #include "routerd/acceptor.h"
 #include "routerd/control/control.h"
 #include "routerd/cpus.h"
+#include "routerd/net/tls_context.h"
+#include "routerd/net/tls_tickets.h"
 #include "routerd/post/post.h"
 #include "routerd/worker.h"
 
@@ -26,6 +28,7 @@ struct router {
 	struct worker **workers;
 	struct control *control;
 	struct acceptor *acceptor;
+	struct tls_context **tls; /* one per listener; NULL: it has no TLS */
 	struct daemon_signals signals;
 	struct mail_for_all stop_mail;
 	pthread_t *threads; /* [0] is unused: worker 0 runs on the main thread */
@@ -92,6 +95,60 @@ static int make_workers(struct router *router)
 	return 0;
 }
 
+static void log_certificate(const struct config_listener *l,
+			    const struct config_certificate *pair)
+{
+	log_info(l->name, "certificate loaded file=%s names=%s expires=%s",
+		 log_quote(slice_str(pair->certificate)).text, pair->names,
+		 pair->expires);
+}
+
+static struct tls_context *make_tls(const struct config_listener *l)
+{
+	const struct config_tls *tls = &l->endpoint.tls;
+	struct tls_pair pairs[CONFIG_MAX_CERTIFICATES];
+	struct tls_context_conf conf = {
+		.name = l->name,
+		.pairs = pairs,
+		.n_pairs = 1 + tls->n_more,
+		.ciphers = tls->ciphers,
+		.groups = tls->groups,
+	};
+
+	for (size_t i = 0; i < conf.n_pairs; i++) {
+		const struct config_certificate *pair =
+			i == 0 ? &tls->own : &tls->more[i - 1];
+		pairs[i] = (struct tls_pair){pair->certificates_pem, pair->key_pem};
+		log_certificate(l, pair);
+	}
+	return tls_context_new(&conf);
+}
+
+/* OpenSSL initialises itself here, before there are other threads. */
+static int make_all_tls(struct router *router)
+{
+	struct tls_ticket_seed seed;
+	int err = 0;
+
+	/* Add 1, because calloc may return NULL for 0 elements. */
+	router->tls = calloc(router->config->n_listeners + 1, sizeof(*router->tls));
+	if (router->tls == NULL)
+		return E_NOMEM;
+	for (size_t i = 0; i < router->config->n_listeners; i++) {
+		const struct config_listener *l = &router->config->listeners[i];
+		if (l->endpoint.tls.own.certificate == NULL)
+			continue;
+		router->tls[i] = make_tls(l);
+		if (router->tls[i] == NULL)
+			return E_NOMEM;
+	}
+	tls_ticket_seed_init(&seed, loop_now_ms(worker_loop(router->workers[0])));
+	for (unsigned w = 0; w < router->n_workers && err == 0; w++)
+		err = worker_use_tls(router->workers[w], router->tls, &seed);
+	explicit_bzero(&seed, sizeof(seed));
+	return err;
+}
+
 static int make_rest(struct router *router)
 {
 	struct worker *first = router->workers[0];
@@ -104,6 +161,8 @@ static int make_rest(struct router *router)
 	    outbox_reserve_all(worker_outbox(first), &router->stop_mail) != 0)
 		return E_NOMEM;
 	worker_set_control(first, router->control);
+	if (make_all_tls(router) != 0)
+		return E_NOMEM;
 	return daemon_signals_init(&router->signals, worker_loop(first));
 }
 
@@ -160,6 +219,9 @@ static void router_fini(struct router *router)
 	daemon_signals_fini(&router->signals);
 	for (unsigned i = 0; router->workers != NULL && i < router->n_workers; i++)
 		worker_free(&router->workers[i]);
+	for (size_t i = 0; router->tls != NULL && i < router->config->n_listeners; i++)
+		tls_context_free(&router->tls[i]);
+	free(router->tls);
 	mailboxes_free(&router->boxes, drop_post);
 	outbox_free_all(&router->stop_mail);
 	policy_unref(&router->policy);

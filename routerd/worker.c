@@ -654,7 +654,9 @@ static bool on_worker_turn_end(void *arg)
 	bool more = handle_posts(w);
 	more |= run_deadlines(w);
 	more |= work(w);
+	/* Logins that are nearly done come before new handshakes. */
 	more |= attach_verify_some(&w->peers);
+	more |= net_handshake_some(&w->net);
 	more |= reload_some(w);
 	more |= members_remove_some(&w->peers);
 	if (w->stop != STOP_NONE)
@@ -864,6 +866,19 @@ void worker_free(struct worker **wp)
 void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live)
 {
 	w->conn_confs[listener].live = live;
+}
+
+int worker_use_tls(struct worker *w, struct tls_context *const contexts[],
+		   const struct tls_ticket_seed *seed)
+{
+	unsigned max = (unsigned)w->config->limits.handshakes / w->n_workers;
+	bool any = false;
+
+	for (size_t i = 0; i < w->config->n_listeners; i++) {
+		w->conn_confs[i].tls = contexts[i];
+		any = any || contexts[i] != NULL;
+	}
+	return any ? net_use_tls(&w->net, max > 0 ? max : 1, seed) : 0;
 }
 
 void worker_set_control(struct worker *w, struct control *c)

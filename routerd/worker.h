@@ -20,6 +20,8 @@
 
 #include <stdatomic.h>
 
+struct tls_context;     /* routerd/net/tls_context.h */
+struct tls_ticket_seed; /* routerd/net/tls_tickets.h */
 struct worker;
 struct control;
 
@@ -58,6 +60,12 @@ void worker_free(struct worker **w);
  * the thread starts.
  */
 void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live);
+/*
+ * Lets listener i use contexts[i], unless it is NULL. The contexts must stay valid until
+ * worker_free. Call it before the thread starts. 0 or E_NOMEM.
+ */
+int worker_use_tls(struct worker *w, struct tls_context *const contexts[],
+		   const struct tls_ticket_seed *seed) MUSTCHECK;
 /*
  * Sets worker 0's control, which must stay valid until worker_free. Call it before the
  * worker runs.

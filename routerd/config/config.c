@@ -59,6 +59,7 @@ static const struct conf_key limits_keys[] = {
 	LIMIT(INT, session_subscriptions, 1, 10000000, 100000),
 	LIMIT(INT, session_registrations, 1, 10000000, 100000),
 	LIMIT(INT, session_wildcards, 1, 10000000, 1000),
+	LIMIT(INT, handshakes, 1, 1000000, 1024),
 	LIMIT(SIZE, history_total, 4096, 1024 * GIB, 256 * MIB),
 };
 static const struct conf_table limits_table =

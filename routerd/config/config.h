@@ -28,6 +28,7 @@ enum {
 	 */
 	CONFIG_MAX_HISTORY = 256,
 	CONFIG_MAX_LISTENERS = 64,
+	CONFIG_MAX_CERTIFICATES = 64, /* per transport */
 	CONFIG_MAX_AUTHENTICATORS = 64,
 	CONFIG_MAX_PRINCIPALS = 1024,  /* per transport and method */
 	CONFIG_MAX_SECRET = 4096,      /* bytes of a principal's secret */
@@ -88,6 +89,27 @@ enum endpoint_type {
 	ENDPOINT_UNIX = 1,
 };
 
+/* A certificate for TLS, and its key. */
+struct config_certificate {
+	const char *certificate;                /* a file; NULL: none */
+	const char *key;                        /* a file */
+	struct conf_strings chain_certificates; /* files */
+	/* Read from the files. They have been checked. */
+	struct slice certificates_pem; /* its own first */
+	struct slice key_pem;
+	const char *names, *expires; /* for log lines */
+};
+
+struct config_tls {
+	/* For clients that name no server, or one that no certificate is for. No TLS if
+	 * own.certificate is NULL. */
+	struct config_certificate own;
+	struct config_certificate *more;
+	size_t n_more;
+	const char *ciphers; /* of TLS 1.2; NULL: the default */
+	const char *groups;  /* NULL: OpenSSL's default */
+};
+
 struct config_endpoint {
 	enum endpoint_type type;
 	const char *host; /* TCP: a numeric address; NULL: all addresses of the system */
@@ -95,6 +117,7 @@ struct config_endpoint {
 	int version;      /* TCP: 4, 6, or 0 if absent; already applied to host */
 	const char *path; /* UNIX */
 	mode_t mode;      /* UNIX: permissions of the socket's file */
+	struct config_tls tls; /* TCP */
 };
 
 struct config_options {
@@ -249,6 +272,7 @@ struct config_limits {
 	int session_registrations; /* per session */
 	/* Per session: wildcard subscriptions and wildcard registrations together. */
 	int session_wildcards;
+	int handshakes;       /* TLS handshakes at the same time */
 	size_t history_total; /* bytes of all histories of all realms */
 };
 

@@ -61,8 +61,9 @@ const struct conf_foreign config_foreign[] = {
 	KEY("the endpoint", "portrange", NULL, "is not supported: give one 'port'"),
 	KEY("the endpoint", "user_timeout", NULL,
 	    "is not supported: 'auto_ping_timeout' in 'options' finds dead connections"),
-	KEY("the endpoint", "tls", NULL,
-	    "is not supported yet: use a proxy in front of routerd for TLS"),
+	/* ECDHE needs no parameters in a file. */
+	{"tls", {"dhparam"}, ANY, NULL},
+	{"tls", {"ca_certificates"}, NULL, NULL},
 
 	/* No frame may be larger than the largest message. routerd neither masks nor
 	 * fragments its frames. */

@@ -20,6 +20,9 @@ extern const struct conf_table config_realm_table;
 /* An element of transports (struct config_listener), in config_listeners.c. */
 extern const struct conf_table config_listener_table;
 
+/* The key tls of an endpoint (struct config_tls), in config_tls.c. */
+extern const struct conf_table config_tls_table;
+
 /* The login methods of a transport (struct config_auth), in config_auth.c. */
 extern const struct conf_table config_auth_table;
 
@@ -43,6 +46,13 @@ int config_authenticator_named(struct conf *c, const struct config *cfg,
  * config_secret.c.
  */
 void config_secret_read(struct conf *c, struct config_secret *secret, const char *key);
+
+/*
+ * Checks that an open file is a regular one and, if it is a key, that only its owner can
+ * read it. Otherwise adds an error about the field. In config_secret.c.
+ */
+bool config_secret_file_ok(struct conf *c, const void *field, const char *path, int fd,
+			   bool is_key);
 
 /* Reads the node's key, if the file names one. In config_secret.c. */
 void config_node_key_read(struct conf *c, struct config *cfg);

@@ -140,17 +140,38 @@ void config_secret_read(struct conf *c, struct config_secret *secret, const char
 
 /* --- the router's own key, node_key_file --- */
 
-/* Reads the 32 bytes of a private key. */
-static bool read_seed(const struct secret_file *f, int fd,
-		      uint8_t seed[crypto_sign_SEEDBYTES + 1])
+static bool check_key_file(const struct secret_file *f, int fd)
 {
 	struct stat st;
-	ssize_t n;
 
 	if (!check_file(f, fd))
 		return false;
 	if (fstat(fd, &st) == 0 && (st.st_mode & S_IRWXG) != 0)
 		return refuse_file(f, "other users can read this key: chmod 0600");
+	return true;
+}
+
+bool config_secret_file_ok(struct conf *c, const void *field, const char *path, int fd,
+			   bool is_key)
+{
+	const struct secret_file f = {c, field, path};
+	struct stat st;
+
+	if (is_key)
+		return check_key_file(&f, fd);
+	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+		return refuse_file(&f, "this is not a regular file");
+	return true;
+}
+
+/* Reads the 32 bytes of a private key. */
+static bool read_seed(const struct secret_file *f, int fd,
+		      uint8_t seed[crypto_sign_SEEDBYTES + 1])
+{
+	ssize_t n;
+
+	if (!check_key_file(f, fd))
+		return false;
 	do {
 		n = read(fd, seed, crypto_sign_SEEDBYTES + 1);
 	} while (n < 0 && errno == EINTR);

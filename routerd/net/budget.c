@@ -35,3 +35,12 @@ bool budget_posts_spent(const struct budget *b)
 	return b->queued >= TURN_BYTES + conns * BYTES_PER_CONN ||
 	       clock_now_ns() - b->posts_since_ns >= TURN_NS + conns * NS_PER_CONN;
 }
+
+bool budget_crypto_spent(struct budget *b)
+{
+	uint64_t now = clock_now_ns();
+
+	if (b->crypto_since_ns == 0)
+		b->crypto_since_ns = now;
+	return now - b->crypto_since_ns >= TURN_NS;
+}

@@ -32,6 +32,11 @@ struct sock_name conn_peer_name(const struct conn *c)
 				   : sock_peer_name(c->stream.fd);
 }
 
+const struct tls *conn_tls(const struct conn *c)
+{
+	return c->stream.tls;
+}
+
 /* --- deadlines --- */
 
 /*
@@ -111,8 +116,11 @@ static void handshake_late(struct conn *c)
 {
 	enum conn_end end = c->left ? CONN_END_IDLE : CONN_END_HANDSHAKE;
 
-	conn_log(c, "connection closed reason=\"%s\" listener=%s suppressed=%u",
-		 conn_end_str(end), c->conf->name);
+	if (conn_is_shaking(c))
+		conn_tls_log(c, "timeout");
+	else
+		conn_log(c, "connection closed reason=\"%s\" listener=%s suppressed=%u",
+			 conn_end_str(end), c->conf->name);
 	conn_set_end(c, end);
 	if (c->left)
 		conn_close(c, WS_CLOSE_NORMAL, "no new HELLO after GOODBYE");
@@ -197,9 +205,20 @@ static void keep_requests(struct conn *c, struct frame_input *in,
 	conn_arm(c);
 }
 
+/* Logs that the client speaks TLS, which this port does not. */
+static void log_tls(struct conn *c, const struct frame_input *in)
+{
+	if (in->len > 0 && in->p[0] == TLS_FIRST_OCTET && c->partial.part == NULL)
+		conn_log(c,
+			 "protocol error reason=\"TLS on a port without TLS\" "
+			 "listener=%s suppressed=%u",
+			 c->conf->name);
+}
+
 static void opening_input(struct conn *c, struct frame_input *in,
 			  struct conn_unhandled *from)
 {
+	log_tls(c, in);
 	if (is_raw(c, in)) {
 		conn_raw_input(c, in);
 		return;
@@ -224,8 +243,9 @@ static void opening_refuse(struct conn *c)
 {
 	const struct frame_input nothing = {NULL, 0};
 
-	if (conn_is_longpoll(c))
-		/* The request that opens it is refused. */
+	if (conn_is_longpoll(c) || conn_is_shaking(c))
+		/* The request that opens it is refused. TLS cannot carry an answer yet.
+		 */
 		conn_kill(c, CONN_END_OWN);
 	else if (is_raw(c, &nothing))
 		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
@@ -337,6 +357,25 @@ static void read_unhandled(struct conn *c)
 	conn_count_incomplete(c);
 }
 
+/* Handles an error of stream_read. */
+static void read_failed(struct conn *c, int err)
+{
+	if (err == E_AGAIN) {
+		/* TLS may have to wait for its turn, or may have answered. */
+		if (UNLIKELY(c->stream.tls != NULL))
+			conn_arm(c);
+		return;
+	}
+	if (c->stream.tls != NULL && (err == E_SYNTAX || err == E_LIMIT)) {
+		conn_tls_failed(c, err);
+		return;
+	}
+	bool eof = err == E_CLOSED && errno == 0;
+
+	/* In RawSocket the end of the stream is the only way to close. */
+	conn_kill(c, eof && c->framing == CONN_RAWSOCKET ? CONN_END_PEER : CONN_END_LOST);
+}
+
 static void read_some(struct conn *c)
 {
 	struct net *n = c->net;
@@ -350,17 +389,13 @@ static void read_some(struct conn *c)
 	}
 	if (UNLIKELY(c->unhandled != NULL)) {
 		read_unhandled(c);
+		if (c->stream.tls != NULL)
+			conn_arm(c);
 		return;
 	}
 	err = stream_read(n, &c->stream, &got);
-	if (err == E_AGAIN)
-		return;
-	if (err != 0) {
-		bool eof = err == E_CLOSED && errno == 0;
-
-		/* In RawSocket the end of the stream is the only way to close. */
-		conn_kill(c, eof && c->framing == CONN_RAWSOCKET ? CONN_END_PEER
-								 : CONN_END_LOST);
+	if (UNLIKELY(err != 0)) {
+		read_failed(c, err);
 		return;
 	}
 	in = (struct frame_input){n->scratch, got};
@@ -370,6 +405,14 @@ static void read_some(struct conn *c)
 	if (c->state != CONN_OPENING && in.len > 0)
 		read_events(c, &in, NULL);
 	conn_count_incomplete(c);
+	if (UNLIKELY(c->stream.tls != NULL))
+		conn_arm(c);
+}
+
+void conn_shake(struct conn *c)
+{
+	read_some(c);
+	conn_arm(c);
 }
 
 static void on_event(evutil_socket_t fd, short what, void *arg)
@@ -391,10 +434,30 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(loop_base(n->loop));
 }
 
+/* Resets a connection that would wait too long. An answer would need a handshake. */
+static void refuse_overloaded(struct net *n, int fd, const struct conn_conf *conf)
+{
+	struct stream s = {.fd = fd};
+
+	net_count(n, NET_TLS_REFUSED, 1);
+	net_log(n, LOG_LEVEL_WARN, n->name,
+		"connection refused: too many TLS handshakes are waiting listener=%s "
+		"suppressed=%u",
+		conf->name);
+	stream_reset_at_close(&s);
+	sock_close(&fd);
+	conn_count_down(conf);
+}
+
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
-	struct conn *c = conn_new(n, conf);
+	struct conn *c;
 
+	if (conf->tls != NULL && tls_is_overloaded(n)) {
+		refuse_overloaded(n, fd, conf);
+		return NULL;
+	}
+	c = conn_new(n, conf);
 	if (c == NULL) {
 		net_count(n, NET_END_NOMEM, 1);
 		net_log(n, LOG_LEVEL_ERROR, n->name,
@@ -404,6 +467,8 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 		return NULL;
 	}
 	stream_init(n, &c->stream, fd, on_event, c);
+	if (conf->tls != NULL && stream_use_tls(n, &c->stream, conf->tls) != 0)
+		conn_kill(c, CONN_END_NOMEM);
 	conn_arm(c);
 	return c;
 }

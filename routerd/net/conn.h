@@ -2,7 +2,7 @@
 /*
  * The connection of one client, for the layer above, peer/. A connection passes whole
  * messages to peer/, sends framed bytes for it, and reports its end once. It does the
- * server's handshake of WebSocket (RFC 6455) or RawSocket (specification: "RawSocket
+ * server's handshake of TLS, WebSocket (RFC 6455) or RawSocket (specification: "RawSocket
  * Transport"), parses frames, queues output, and enforces deadlines and limits. It does
  * not interpret messages.
  *
@@ -39,7 +39,8 @@ struct conn_conf {
 	_Atomic uint32_t *live; /* decremented when a connection is freed; or NULL */
 	uint32_t live_max;      /* limit of *live for long-poll connections; 0: none */
 	unsigned framings;      /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
-	bool raw_pings;         /* send pings on RawSocket, too */
+	const struct tls_context *tls; /* NULL: no TLS; needs net_use_tls */
+	bool raw_pings;                /* send pings on RawSocket, too */
 	uint32_t early_message_max; /* longest message before conn_established, bytes */
 	uint32_t message_max;       /* longest message after it, bytes */
 	size_t head_max;            /* longest HTTP request head, bytes */
@@ -134,8 +135,8 @@ const char *conn_end_str(enum conn_end end);
 
 /*
  * Takes ownership of fd, a connected non-blocking stream socket, and starts the deadline
- * of the handshake. If memory runs out, closes fd, decrements *conf->live and returns
- * NULL.
+ * of the handshake. If memory runs out, or too many TLS handshakes wait, closes fd,
+ * decrements *conf->live and returns NULL.
  */
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf);
 
@@ -155,6 +156,8 @@ bool conn_is_longpoll(const struct conn *c);
  * reset the connection. For long-poll: that of the peer that opened it.
  */
 struct sock_name conn_peer_name(const struct conn *c);
+/* Its TLS, whose handshake may be incomplete. NULL: it has none. */
+const struct tls *conn_tls(const struct conn *c);
 /* The longest message, without its frame, that the peer accepts; SIZE_MAX: any. */
 size_t conn_send_max(const struct conn *c);
 

@@ -5,9 +5,9 @@
  *
  * Each file calls only files further down in this list. net.c: turns, and the end of all
  * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
- * two handshakes. conn_poll.c: the HTTP long-poll transport. conn_control.c: pings, pongs
- * and closing in both framings. conn_state.c: states, ends, the queue. stream.c: the
- * socket.
+ * two handshakes. conn_poll.c: the HTTP long-poll transport. conn_tls.c: TLS that fails.
+ * conn_control.c: pings, pongs and closing in both framings. conn_state.c: states, ends,
+ * the queue. stream.c: the socket.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -243,6 +243,19 @@ void conn_poll_flush(struct conn *c);
 
 /* Answers all requests that wait at a DEAD long-poll connection. Frees c->longpoll. */
 void conn_poll_end(struct conn *c);
+/* --- conn_tls.c --- */
+
+/* Has c TLS whose handshake has not ended? Then c has no framing, and cannot answer. */
+static inline bool conn_is_shaking(const struct conn *c)
+{
+	return c->stream.tls != NULL && c->stream.tls->state < TLS_OPEN;
+}
+
+/* Logs that the handshake has failed. why is NULL if TLS itself knows why. */
+void conn_tls_log(struct conn *c, const char *why);
+
+/* Handles an error of stream_read that is about TLS: logs it, and closes. */
+void conn_tls_failed(struct conn *c, int err);
 
 /* --- conn_http.c, conn_raw.c: the handshakes --- */
 
@@ -262,6 +275,9 @@ void conn_http_answer(struct conn *c, int status, const char *text, bool head_on
 void conn_raw_refuse(struct conn *c, enum rawsocket_error error, enum conn_end end);
 
 /* --- conn.c --- */
+
+/* Goes on with the TLS handshake of c, which was taken by tls_take. */
+void conn_shake(struct conn *c);
 
 /* Ends the pause of a connection in net.paused_conns. */
 void conn_resume(struct conn *c);

@@ -12,6 +12,8 @@
  */
 #include "routerd/net/conn_int.h"
 
+#include "common/err.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -270,8 +272,8 @@ void conn_set_accepted(struct conn *c)
 void conn_finish(struct conn *c)
 {
 	c->finishing = true;
-	if (!c->stream.shut && outq_empty(&c->stream.out) &&
-	    stream_shutdown(&c->stream) != 0)
+	if (!c->stream.shut && stream_drained(&c->stream) &&
+	    stream_shutdown(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_LOST);
 }
 
@@ -344,11 +346,12 @@ void conn_set_deadline(struct conn *c, uint64_t after_ms)
 
 /* --- the queue --- */
 
-/* Has input come that can be handled without reading from the socket? */
-static bool has_input(const struct conn *c)
+/* Is there input that no event of the socket will announce? */
+static bool has_more_input(const struct conn *c)
 {
 	return c->unhandled != NULL ||
-	       (conn_is_longpoll(c) && !TAILQ_EMPTY(&c->longpoll->senders));
+	       (conn_is_longpoll(c) && !TAILQ_EMPTY(&c->longpoll->senders)) ||
+	       (c->stream.tls != NULL && tls_is_over(c->stream.tls));
 }
 
 void conn_arm(struct conn *c)
@@ -357,7 +360,7 @@ void conn_arm(struct conn *c)
 		return;
 	if (!conn_is_longpoll(c) && stream_arm(c->net, &c->stream) != 0)
 		conn_kill(c, CONN_END_NOMEM);
-	else if (has_input(c) && !c->on_hold && !c->stream.paused)
+	else if (UNLIKELY(has_more_input(c)) && !c->on_hold && !c->stream.paused)
 		/* Call on_event in the next turn as if the socket were readable. Do this
 		 * in every call: stream_arm may have canceled an earlier activation. */
 		event_active(&c->stream.ev, EV_READ, 0);
@@ -402,8 +405,10 @@ bool conn_push(struct conn *c, struct slice bytes)
 
 void conn_flush(struct conn *c)
 {
-	if (stream_flush(c->net, &c->stream) != 0) {
-		conn_kill(c, CONN_END_LOST);
+	int err = stream_flush(c->net, &c->stream);
+
+	if (err != 0) {
+		conn_kill(c, err == E_NOMEM ? CONN_END_NOMEM : CONN_END_LOST);
 		return;
 	}
 	/* The last request is answered, so go on with the next. */

@@ -99,6 +99,7 @@ void net_fini(struct net *n)
 	ASSERT(n->conns == 0 && n->out.memory == 0 && n->incomplete_bytes == 0);
 	timer_disarm(&n->tick);
 	id_table_fini(&n->longpolls);
+	tls_worker_fini(n);
 	outq_pool_fini(&n->out);
 	free(n->scratch);
 	n->scratch = NULL;
@@ -109,6 +110,21 @@ void net_fini(struct net *n)
 static struct conn *conn_of(struct stream *s)
 {
 	return container_of(s, struct conn, stream);
+}
+
+int net_use_tls(struct net *n, unsigned max, const struct tls_ticket_seed *seed)
+{
+	return tls_worker_init(n, max, seed);
+}
+
+bool net_handshake_some(struct net *n)
+{
+	for (bool first = true; tls_has_due(n); first = false) {
+		if (budget_crypto_spent(&n->budget) && !first)
+			return true;
+		conn_shake(conn_of(tls_take(n)->stream));
+	}
+	return false;
 }
 
 /* Closes c because this thread is over a memory budget and c uses most of it. */
@@ -177,7 +193,8 @@ bool net_turn_end(struct net *n)
 		stream_move(n, s, STREAM_DIRTY);
 	reap(n);
 	n->budget = (struct budget){.queued = 0};
-	return !TAILQ_EMPTY(dirty);
+	/* Connections that have ended may have made room for other handshakes. */
+	return !TAILQ_EMPTY(dirty) || tls_has_due(n);
 }
 
 void net_resume_all(struct net *n)

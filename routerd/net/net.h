@@ -18,6 +18,7 @@
 #include "routerd/net/budget.h"
 #include "routerd/net/outq.h"
 #include "routerd/net/stream.h"
+#include "routerd/net/tls.h"
 
 #include <sys/queue.h>
 
@@ -82,6 +83,8 @@ enum conn_state {
 	  "connections closed because memory ran out")                                   \
 	X(REFUSED, "handshake refused", "closed_handshake_refused",                      \
 	  "connections whose RawSocket handshake was answered with an error")            \
+	X(TLS, "TLS failed", "closed_tls_failed",                                        \
+	  "connections whose TLS handshake failed, or that violated TLS")                \
 	X(IDLE, "idle after GOODBYE", "closed_idle_after_goodbye",                       \
 	  "connections closed because no HELLO followed a GOODBYE in time")
 
@@ -110,7 +113,17 @@ enum conn_end {
 	  "HTTP requests refused because of max_header_size or max_headers")             \
 	X(LONGPOLL_OPENED, "longpoll_opened", COUNTER, "long-poll connections opened")   \
 	X(LONGPOLL_UNKNOWN, "longpoll_unknown", COUNTER,                                 \
-	  "long-poll requests for a connection that does not exist or has ended")
+	  "long-poll requests for a connection that does not exist or has ended")        \
+	X(TLS_STARTED, "tls_handshakes_started", COUNTER, "TLS handshakes that began")   \
+	X(TLS_DONE, "tls_handshakes", COUNTER, "TLS handshakes that succeeded")          \
+	X(TLS_RESUMED, "tls_resumed", COUNTER,                                           \
+	  "those in which the client resumed an earlier TLS session")                    \
+	X(TLS_ALERTS, "tls_alerts_received", COUNTER,                                    \
+	  "connections that the client ended with a TLS alert")                          \
+	X(TLS_MISSING, "tls_missing", COUNTER,                                           \
+	  "connections to a port with TLS whose client did not speak TLS")               \
+	X(TLS_REFUSED, "tls_refused", COUNTER,                                           \
+	  "connections reset because too many TLS handshakes were waiting")
 
 enum net_counter {
 #define X(id, name, type, help) NET_##id,
@@ -163,6 +176,7 @@ struct net {
 	struct outq_pool out;    /* counted against max_queued */
 	size_t incomplete_bytes; /* counted against max_incomplete */
 	struct budget budget;    /* of this turn */
+	struct tls_worker tls;
 	struct log_rate log_rate;
 	uint64_t counters[NET_COUNTER_COUNT];
 };
@@ -181,6 +195,20 @@ void net_fini(struct net *n);
  * call it again without waiting for an event.
  */
 bool net_turn_end(struct net *n);
+
+/*
+ * Allows connections with TLS (conn_conf.tls), at most max of them in the handshake at a
+ * time. Call it once, before any connection. 0 or E_NOMEM.
+ */
+int net_use_tls(struct net *n, unsigned max,
+		const struct tls_ticket_seed *seed) MUSTCHECK;
+
+/*
+ * Goes on with the TLS handshakes for which bytes have come, at least with one, until the
+ * turn's budget for cryptography is spent. True: call it again without waiting for an
+ * event.
+ */
+bool net_handshake_some(struct net *n);
 
 /* Reads all paused connections again. Call it after clearing `paused`. */
 void net_resume_all(struct net *n);

@@ -143,6 +143,12 @@ void outq_fini(struct outq *q, struct outq_pool *p)
 		remove_first(q, p);
 }
 
+void outq_recount(struct outq *q, struct outq_pool *p, size_t was, size_t is)
+{
+	q->memory = q->memory - was + is;
+	p->memory = p->memory - was + is;
+}
+
 /* The size of the chunk after `last`, or of the first chunk if it is NULL. */
 static size_t next_alloc(const struct outq_chunk *last)
 {

@@ -72,6 +72,9 @@ int outq_push_frame(struct outq *q, struct outq_pool *p, struct slice framed) MU
 int outq_push_shared(struct outq *q, struct outq_pool *p,
 		     struct shared_buf *bytes) MUSTCHECK;
 
+/* Counts other bytes that wait for this connection: now `is`, before `was`. */
+void outq_recount(struct outq *q, struct outq_pool *p, size_t was, size_t is);
+
 static inline bool outq_empty(const struct outq *q)
 {
 	return q->first == NULL;

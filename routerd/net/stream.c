@@ -8,7 +8,11 @@
 
 #include <sys/socket.h>
 
-enum { FLUSH_ROUNDS = 4 }; /* writes per stream and turn */
+enum {
+	FLUSH_ROUNDS = 4, /* writes per stream and turn */
+	TLS_FLUSH_ROUNDS = 3,
+	TLS_FIRST_FLUSH = 16 * 1024, /* bytes of the first; each further one doubles it */
+};
 
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb, void *arg)
 {
@@ -16,11 +20,17 @@ void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb, 
 	event_assign(&s->ev, loop_base(n->loop), fd, EV_READ | EV_PERSIST, cb, arg);
 }
 
+int stream_use_tls(struct net *n, struct stream *s, const struct tls_context *context)
+{
+	s->tls = tls_new(n, s, context);
+	return s->tls == NULL ? E_NOMEM : 0;
+}
+
 int stream_arm(struct net *n, struct stream *s)
 {
 	short want = 0;
 
-	if (!s->paused)
+	if (!s->paused && (s->tls == NULL || !tls_is_due(s->tls)))
 		want |= EV_READ;
 	if (s->list == STREAM_BLOCKED)
 		want |= EV_WRITE;
@@ -36,15 +46,6 @@ int stream_arm(struct net *n, struct stream *s)
 	return event_add(&s->ev, NULL) == 0 ? 0 : E_NOMEM;
 }
 
-int stream_read(struct net *n, struct stream *s, size_t *got_out)
-{
-	int err = sock_read(s->fd, n->scratch, NET_SCRATCH, got_out);
-
-	if (err == 0)
-		net_count(n, NET_BYTES_IN, *got_out);
-	return err;
-}
-
 void stream_move(struct net *n, struct stream *s, enum stream_list to)
 {
 	if (s->list == to)
@@ -56,6 +57,27 @@ void stream_move(struct net *n, struct stream *s, enum stream_list to)
 		TAILQ_INSERT_TAIL(&n->streams[to], s, link);
 }
 
+static NOINLINE int read_tls(struct net *n, struct stream *s, size_t *got_out)
+{
+	int err = tls_read(n, s->tls, &s->out, got_out);
+
+	/* OpenSSL may have answered. */
+	if (s->list == STREAM_IDLE && s->tls->left != NULL)
+		stream_move(n, s, STREAM_DIRTY);
+	return err;
+}
+
+int stream_read(struct net *n, struct stream *s, size_t *got_out)
+{
+	if (UNLIKELY(s->tls != NULL))
+		return read_tls(n, s, got_out);
+	int err = sock_read(s->fd, n->scratch, NET_SCRATCH, got_out);
+
+	if (err == 0)
+		net_count(n, NET_BYTES_IN, *got_out);
+	return err;
+}
+
 void stream_queued(struct net *n, struct stream *s, size_t bytes)
 {
 	budget_queued(&n->budget, bytes, s->list == STREAM_IDLE);
@@ -63,11 +85,36 @@ void stream_queued(struct net *n, struct stream *s, size_t bytes)
 		stream_move(n, s, STREAM_DIRTY);
 }
 
+/*
+ * The first records are written alone, to find out whether the kernel takes more: what it
+ * refuses must be kept.
+ */
+static NOINLINE int flush_tls(struct net *n, struct stream *s)
+{
+	size_t most = TLS_FIRST_FLUSH;
+	bool full = true;
+
+	for (int round = 0;
+	     round < TLS_FLUSH_ROUNDS && full && tls_has_output(s->tls, &s->out);
+	     round++, most *= 2) {
+		int err = tls_write(n, s->tls, &s->out, most, &full);
+		if (err != 0)
+			return err;
+	}
+	stream_move(n, s,
+		    !full                             ? STREAM_BLOCKED
+		    : tls_has_output(s->tls, &s->out) ? STREAM_AGAIN
+						      : STREAM_IDLE);
+	return 0;
+}
+
 int stream_flush(struct net *n, struct stream *s)
 {
 	struct iovec iov[OUTQ_IOV_MAX];
 	size_t want, put;
 
+	if (UNLIKELY(s->tls != NULL))
+		return flush_tls(n, s);
 	for (int round = 0; round < FLUSH_ROUNDS; round++) {
 		int n_iov = outq_peek(&s->out, iov, OUTQ_IOV_MAX, &want);
 
@@ -93,8 +140,13 @@ int stream_flush(struct net *n, struct stream *s)
 	return 0;
 }
 
-int stream_shutdown(struct stream *s)
+int stream_shutdown(struct net *n, struct stream *s)
 {
+	if (s->tls != NULL && tls_notify_close(n, s->tls, &s->out)) {
+		if (s->list == STREAM_IDLE)
+			stream_move(n, s, STREAM_DIRTY);
+		return 0;
+	}
 	s->shut = true;
 	return shutdown(s->fd, SHUT_WR) == 0 ? 0 : E_SYS;
 }
@@ -110,5 +162,7 @@ void stream_release(struct net *n, struct stream *s)
 {
 	event_del(&s->ev);
 	stream_move(n, s, STREAM_IDLE);
+	if (s->tls != NULL)
+		tls_free(n, &s->tls, &s->out);
 	outq_fini(&s->out, &n->out);
 }

@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 #include "routerd/net/outq.h"
+#include "routerd/net/tls.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -29,6 +30,7 @@ struct stream {
 	struct event ev;
 	TAILQ_ENTRY(stream) link; /* in the list that `list` names */
 	struct outq out;
+	struct tls *tls; /* NULL: no TLS */
 	int fd;
 	short armed;  /* the events that ev is registered for */
 	uint8_t list; /* enum stream_list */
@@ -43,6 +45,10 @@ struct stream {
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 		 void *arg);
 
+/* Makes the stream speak TLS, as a server. Call it before stream_arm. E_NOMEM. */
+int stream_use_tls(struct net *n, struct stream *s,
+		   const struct tls_context *context) MUSTCHECK;
+
 /*
  * Registers for the events that the stream needs now: readable, writable, both or none.
  * E_NOMEM.
@@ -51,8 +57,8 @@ int stream_arm(struct net *n, struct stream *s) MUSTCHECK;
 
 /*
  * Reads at most NET_SCRATCH bytes into net.scratch. E_AGAIN: there is nothing to read.
- * E_CLOSED with errno 0: the peer has ended its output. Other errors: the connection is
- * lost.
+ * E_CLOSED with errno 0: the peer has ended its output. With TLS also E_SYNTAX and
+ * E_LIMIT, as in tls_read. Other errors: the connection is lost.
  */
 int stream_read(struct net *n, struct stream *s, size_t *got_out) MUSTCHECK;
 
@@ -71,8 +77,17 @@ void stream_move(struct net *n, struct stream *s, enum stream_list to);
  */
 int stream_flush(struct net *n, struct stream *s) MUSTCHECK;
 
-/* Shuts down the output of the socket. E_SYS. */
-int stream_shutdown(struct stream *s) MUSTCHECK;
+/* Has everything been written? */
+static inline bool stream_drained(const struct stream *s)
+{
+	return outq_empty(&s->out) && (s->tls == NULL || s->tls->left == NULL);
+}
+
+/*
+ * Shuts down the output of the socket, after everything was written. With TLS, first
+ * queues close_notify: then call it again when that is written. E_SYS.
+ */
+int stream_shutdown(struct net *n, struct stream *s) MUSTCHECK;
 
 /* Makes the close of a TCP socket reset the connection. */
 void stream_reset_at_close(struct stream *s);

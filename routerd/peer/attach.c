@@ -282,17 +282,12 @@ struct revocation_counts attach_revoke(struct peers *ps, struct revocation *revo
 
 bool attach_verify_some(struct peers *ps)
 {
-	uint64_t deadline = 0;
 	struct login *lg;
 
 	revocations_expire(&ps->revocations, loop_now_ms(ps->loop));
 	while ((lg = TAILQ_FIRST(&ps->to_verify)) != NULL) {
-		/* Stop after 1 ms: verifying is expensive, and many clients may log in at
-		 * once. */
-		uint64_t now = clock_now_ns();
-		if (deadline == 0)
-			deadline = now + 1000000;
-		else if (now >= deadline)
+		/* Verifying is expensive, and many clients may log in at once. */
+		if (budget_crypto_spent(&ps->net->budget))
 			return true;
 		TAILQ_REMOVE(&ps->to_verify, lg, to_verify);
 		lg->queued = false;

@@ -121,7 +121,8 @@ class Ws:
     has_close = True  # the framing has a close message with a code
 
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
-                 headers=None, timeout=5, unix=None):
+                 headers=None, timeout=5, unix=None, tls=None, server_name="localhost", session=None):
+        """tls: an SSLContext; session: the TLS session to resume."""
         self.timeout = timeout * utils.SLOW
         self.buffer = b""
         self.eof = False
@@ -134,6 +135,8 @@ class Ws:
         else:
             self.socket = socket.create_connection((host, port), self.timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=server_name, session=session)
         if protocols is not None:
             authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
             self._upgrade(authority, path, protocols, headers or {})

@@ -28,11 +28,19 @@ static char *example_read(const char *path)
 	return text;
 }
 
-/* Whether a key names another file, which need not exist. Such keys stay commented out. */
+/* Whether a key names another file, which need not exist, or is about what such a file
+ * contains. Such keys stay commented out. */
 static bool example_is_file(struct slice key)
 {
 	static const char *const ends[] = {"_file", "_credential"};
+	static const char *const of_tls[] = {
+		"tls",    "certificate", "key", "chain_certificates", "more_certificates",
+		"ciphers", "groups",
+	};
 
+	for (size_t i = 0; i < ARRAY_LEN(of_tls); i++)
+		if (slice_eq_str(key, of_tls[i]))
+			return true;
 	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
 		if (key.len > strlen(ends[i]) &&
 		    slice_eq_str(slice_from(key, key.len - strlen(ends[i])), ends[i]))
@@ -51,10 +59,18 @@ static bool example_is_key(const char *p)
 /* Whether the text has this key, commented out. */
 static bool example_mentions(const char *text, const char *key)
 {
-	char line[100];
+	char word[100];
 
-	(void)snprintf(line, sizeof(line), "# %s: ", key);
-	return strstr(text, line) != NULL;
+	(void)snprintf(word, sizeof(word), " %s:", key);
+	for (const char *p = strstr(text, word); p != NULL; p = strstr(p + 1, word)) {
+		const char *before = p;
+
+		while (before > text && (before[-1] == ' ' || before[-1] == '#'))
+			before--;
+		if (before > text && before[-1] == '\n' && memchr(before, '#', p - before + 1) != NULL)
+			return true;
+	}
+	return false;
 }
 
 /* Uncomments the keys, in place. */

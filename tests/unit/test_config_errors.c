@@ -471,8 +471,17 @@ static void errors_in_endpoints(void **state)
 		 "4:36: 'user_timeout' is not supported: 'auto_ping_timeout' in "
 		 "'options' finds dead connections"},
 		{"type: tcp, port: 1, tls: {key: a.pem}",
-		 "4:27: 'tls' is not supported yet: use a proxy in front of routerd for "
-		 "TLS"},
+		 "4:27: tls needs the key 'certificate'"},
+		{"type: tcp, port: 1, tls: {certificate: /no/a.pem, key: /no/a.key}",
+		 "4:41: /no/a.pem: No such file or directory"},
+		{"type: tcp, port: 1, tls: {certificate: a, key: a, ciphers: AES128-SHA}",
+		 "4:61: 'ciphers': expected OpenSSL's names of ciphers of TLS 1.2, "
+		 "joined "
+		 "by ':', only those with ECDHE and AEAD, such as ECDHE+AESGCM; those of "
+		 "TLS 1.3 are always allowed"},
+		{"type: tcp, port: 1, tls: {certificate: a, key: a, groups: X1}",
+		 "4:60: 'groups': expected OpenSSL's names of groups, joined by ':', "
+		 "such as X25519:P-256"},
 		{"type: unix",
 		 "4:1: 'path' is missing: a Unix endpoint needs the path of its socket"},
 		{"type: unix, path: /a, port: 1",
@@ -486,7 +495,7 @@ static void errors_in_endpoints(void **state)
 		 "\"0660\": clients need that to connect"},
 		{"type: unix, path: /a, host: x",
 		 "4:24: unknown key 'host' in the endpoint, expected 'type', 'port', "
-		 "'interface', 'version', 'path' or 'mode'"},
+		 "'interface', 'version', 'path', 'mode' or 'tls'"},
 	};
 	char text[2048];
 
@@ -662,7 +671,8 @@ static void errors_in_limits(void **state)
 		 "'queued_total', 'incomplete_total', 'mailbox_high', 'mailbox_low', "
 		 "'hold_queue', 'hold_timeout', 'pending_calls', "
 		 "'session_subscriptions', "
-		 "'session_registrations', 'session_wildcards' or 'history_total'"},
+		 "'session_registrations', 'session_wildcards', 'handshakes' or "
+		 "'history_total'"},
 		{"incomplete_total: 3 MiB}\nthreads: 4\n#",
 		 "4:28: 'incomplete_total' must be at least 4194304 bytes: it is divided "
 		 "among 4 threads, and a transport's max_message_size is 1048576 bytes"},

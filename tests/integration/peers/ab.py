@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import sys
 import threading
 
@@ -36,7 +37,7 @@ else:
     from autobahn.twisted.websocket import WampWebSocketClientFactory
     from twisted.internet import reactor
     from twisted.internet.defer import ensureDeferred
-    from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
+    from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, wrapClientTLS
     from twisted.internet.task import deferLater
 
 from autobahn.rawsocket.util import parse_url as parse_raw_url  # noqa: E402
@@ -160,16 +161,25 @@ sessions = {}
 stoppers = {}  # how to stop clients that reconnect by themselves: name -> function
 
 
-async def connect(factory, host, port):
-    """Connects to host and port. With host "unix", port is a path."""
+def tls_of_twisted(command, host):
+    from twisted.internet.ssl import Certificate, optionsForClientTLS
+    with open(command["ca"]) as file:
+        return optionsForClientTLS(host, trustRoot=Certificate.loadPEM(file.read()))
+
+
+async def connect(factory, host, port, command):
+    """Connects to host and port. With host "unix", port is a path. With "ca", by TLS."""
     if FRAMEWORK == "twisted":
         endpoint = (UNIXClientEndpoint(reactor, port) if host == "unix"
                     else TCP4ClientEndpoint(reactor, host, port))
+        if command.get("ca"):
+            endpoint = wrapClientTLS(tls_of_twisted(command, host), endpoint)
         await endpoint.connect(factory)
     elif host == "unix":
         await loop.create_unix_connection(factory, port)
     else:
-        await loop.create_connection(factory, host, port)
+        tls = ssl.create_default_context(cafile=command["ca"]) if command.get("ca") else None
+        await loop.create_connection(factory, host, port, ssl=tls)
 
 
 async def do_join(command):
@@ -178,13 +188,13 @@ async def do_join(command):
     name, *batched = command["serializer"].split(".")
     made = SERIALIZERS[name](batched=bool(batched))
     url = command["url"]
-    if url.startswith("rs:"):
+    if url.startswith("rs"):
         factory = WampRawSocketClientFactory(lambda: session, serializer=made)
         host, port = parse_raw_url(url)[1:3]
     else:
         factory = WampWebSocketClientFactory(lambda: session, url=url, serializers=[made])
         host, port = parse_url(url)[1:3]
-    await connect(factory, host, port)
+    await connect(factory, host, port, command)
     result = await joined
     if command.get("codec"):
         session.set_payload_codec(Reversed() if command["codec"] == "reversed" else KeyRing(command["codec"]))

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads and writes TLS records; see tls.h. The worker's thread. */
+#include "routerd/net/tls.h"
+
+#include "common/err.h"
+#include "common/sock.h"
+#include "routerd/net/net.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+
+enum {
+	RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH, /* data in a record */
+	/*
+	 * Bytes read at a time. OpenSSL may have a part of a record already, so this and
+	 * a record have to fit into net.scratch.
+	 */
+	READ_MAX = NET_SCRATCH - RECORD_MAX,
+	LEFT_MAX = 256 * 1024, /* bytes that wait for the kernel */
+	IDLE_RECORDS_MAX = 32, /* in a row without data, after the handshake */
+	WAIT_MAX_MS = 4000,    /* clients give up after 5 s */
+	FIRST_COST_NS = 1000 * 1000,
+};
+
+/* --- between OpenSSL and the buffers --- */
+
+static int bio_read(BIO *bio, char *to, int len)
+{
+	struct tls *t = BIO_get_data(bio);
+	struct tls_worker *w = t->worker;
+	size_t n = min_size((size_t)len, w->feed.len);
+
+	BIO_clear_retry_flags(bio);
+	if (n == 0 || (t->state == TLS_OPEN && t->idle_records > IDLE_RECORDS_MAX)) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	memcpy(to, w->feed.p, n);
+	w->feed = slice_from(w->feed, n);
+	return (int)n;
+}
+
+static int bio_write(BIO *bio, const char *from, int len)
+{
+	const struct tls *t = BIO_get_data(bio);
+	struct buf *out = &t->worker->out;
+
+	BIO_clear_retry_flags(bio);
+	buf_put(out, from, (size_t)len);
+	return out->err == 0 ? len : -1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *arg)
+{
+	(void)bio;
+	(void)number;
+	(void)arg;
+	return command == BIO_CTRL_FLUSH;
+}
+
+/* Called for the head of each record, among others. */
+static void on_record(int write_p, int version, int type, const void *buf, size_t len,
+		      SSL *ssl, void *arg)
+{
+	struct tls *t = arg;
+
+	(void)version;
+	(void)buf;
+	(void)len;
+	(void)ssl;
+	if (!write_p && type == SSL3_RT_HEADER && t->idle_records < UINT8_MAX)
+		t->idle_records++;
+}
+
+/* --- the worker --- */
+
+int tls_worker_init(struct net *n, unsigned max, const struct tls_ticket_seed *seed)
+{
+	struct tls_worker *w = &n->tls;
+
+	w->in = malloc(READ_MAX);
+	w->gather = malloc(RECORD_MAX);
+	w->bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "routerd");
+	if (w->in == NULL || w->gather == NULL || w->bio == NULL)
+		return E_NOMEM;
+	BIO_meth_set_read(w->bio, bio_read);
+	BIO_meth_set_write(w->bio, bio_write);
+	BIO_meth_set_ctrl(w->bio, bio_ctrl);
+	buf_init(&w->out, LEFT_MAX);
+	TAILQ_INIT(&w->hellos);
+	TAILQ_INIT(&w->flights);
+	w->max = max;
+	w->cost_ns = FIRST_COST_NS;
+	tls_tickets_init(&w->tickets, seed);
+	return 0;
+}
+
+void tls_worker_fini(struct net *n)
+{
+	struct tls_worker *w = &n->tls;
+
+	ASSERT(w->in_progress == 0 && w->waiting == 0);
+	tls_tickets_fini(&w->tickets);
+	free(w->in);
+	free(w->gather);
+	BIO_meth_free(w->bio);
+	if (w->bio != NULL)
+		buf_fini(&w->out);
+	memset(w, 0, sizeof(*w));
+}
+
+bool tls_is_overloaded(const struct net *n)
+{
+	const struct tls_worker *w = &n->tls;
+
+	/* handshakes get about half of the worker's time */
+	return w->waiting * 2 * w->cost_ns >= UINT64_C(1000000) * WAIT_MAX_MS;
+}
+
+/* --- life --- */
+
+struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *context)
+{
+	struct tls *t = calloc(1, sizeof(*t));
+
+	if (t == NULL)
+		return NULL;
+	t->stream = s;
+	t->context = context;
+	t->worker = &n->tls;
+	return t;
+}
+
+/* Updates what the queue's memory includes of `left`. */
+static void count_left(struct net *n, struct tls *t, struct outq *q)
+{
+	size_t is = t->left == NULL ? 0 : sizeof(*t->left) + t->left->cap;
+
+	outq_recount(q, &n->out, t->left_counted, is);
+	t->left_counted = is;
+}
+
+static void leave_lists(struct tls *t)
+{
+	struct tls_worker *w = t->worker;
+
+	if (t->state == TLS_NEW_DUE) {
+		TAILQ_REMOVE(&w->hellos, t, link);
+		w->waiting--;
+	} else if (t->state == TLS_SHAKING_DUE) {
+		TAILQ_REMOVE(&w->flights, t, link);
+	}
+}
+
+static void set_state(struct tls *t, enum tls_state to)
+{
+	struct tls_worker *w = t->worker;
+	bool was = t->state == TLS_SHAKING || t->state == TLS_SHAKING_DUE;
+	bool is = to == TLS_SHAKING || to == TLS_SHAKING_DUE;
+
+	leave_lists(t);
+	t->state = (uint8_t)to;
+	w->in_progress = w->in_progress - was + is;
+	if (to == TLS_NEW_DUE) {
+		TAILQ_INSERT_TAIL(&w->hellos, t, link);
+		w->waiting++;
+	} else if (to == TLS_SHAKING_DUE) {
+		TAILQ_INSERT_TAIL(&w->flights, t, link);
+	}
+}
+
+void tls_free(struct net *n, struct tls **tp, struct outq *q)
+{
+	struct tls *t = *tp;
+
+	*tp = NULL;
+	set_state(t, TLS_BROKEN);
+	buf_free(&t->left);
+	count_left(n, t, q);
+	SSL_free(t->ssl);
+	free(t);
+}
+
+struct tls *tls_take(struct net *n)
+{
+	struct tls_worker *w = &n->tls;
+	struct tls *t;
+
+	if (!tls_has_due(n))
+		return NULL;
+	t = TAILQ_FIRST(&w->flights);
+	if (t == NULL)
+		t = TAILQ_FIRST(&w->hellos);
+	t->taken = true;
+	set_state(t, t->ssl == NULL ? TLS_NEW : TLS_SHAKING);
+	return t;
+}
+
+bool tls_has_due(const struct net *n)
+{
+	const struct tls_worker *w = &n->tls;
+
+	return w->in != NULL && (!TAILQ_EMPTY(&w->flights) ||
+				 (!TAILQ_EMPTY(&w->hellos) && w->in_progress < w->max));
+}
+
+/* --- output --- */
+
+/* Moves what OpenSSL has written to `left`. False if the client does not read it. */
+static bool keep_output(struct net *n, struct tls *t, struct outq *q, size_t from)
+{
+	struct tls_worker *w = t->worker;
+	struct slice rest = slice_from(buf_slice(&w->out), from);
+	bool kept = w->out.err == 0;
+
+	if (rest.len > 0 && kept) {
+		if (t->left == NULL)
+			t->left = buf_new(LEFT_MAX);
+		if (t->left != NULL) {
+			buf_reserve_exactly(t->left, t->left->len + rest.len);
+			buf_put_slice(t->left, rest);
+		}
+		kept = t->left != NULL && t->left->err == 0;
+		count_left(n, t, q);
+	}
+	buf_clear(&w->out);
+	return kept;
+}
+
+/* Writes bytes to the socket. *put_out gets how many. */
+static int write_bytes(struct net *n, const struct tls *t, struct slice bytes,
+		       size_t *put_out)
+{
+	int err = sock_write(t->stream->fd, bytes.p, bytes.len, put_out);
+
+	net_count(n, NET_WRITES, 1);
+	if (err != 0)
+		*put_out = 0;
+	net_count(n, NET_BYTES_OUT, *put_out);
+	return err == E_AGAIN ? 0 : err;
+}
+
+/* *full_out: nothing is left. */
+static int write_left(struct net *n, struct tls *t, struct outq *q, bool *full_out)
+{
+	size_t put;
+	int err;
+
+	if (t->left == NULL)
+		return 0;
+	err = write_bytes(n, t, buf_slice(t->left), &put);
+	if (err != 0)
+		return err;
+	buf_consume(t->left, put);
+	*full_out = t->left->len == 0;
+	if (t->left->len == 0)
+		buf_free(&t->left);
+	count_left(n, t, q);
+	return 0;
+}
+
+/* Writes one record. */
+static bool encrypt(struct tls *t, const void *data, size_t len)
+{
+	size_t put;
+
+	ERR_clear_error();
+	return SSL_write_ex(t->ssl, data, len, &put) == 1 && put == len;
+}
+
+/* Where encrypting has got to in the pieces of a queue. */
+struct out_cursor {
+	const struct iovec *iov;
+	size_t at;
+};
+
+static void step_over(struct out_cursor *c, size_t n)
+{
+	c->at += n;
+	if (c->at == c->iov->iov_len) {
+		c->iov++;
+		c->at = 0;
+	}
+}
+
+/* The next len bytes; copied if they are in more than one piece. */
+static const uint8_t *next_bytes(struct out_cursor *c, size_t len, uint8_t *gather)
+{
+	const uint8_t *here = (const uint8_t *)c->iov->iov_base + c->at;
+
+	if (c->iov->iov_len - c->at >= len) {
+		step_over(c, len);
+		return here;
+	}
+	for (size_t have = 0; have < len;) {
+		size_t part = min_size(c->iov->iov_len - c->at, len - have);
+
+		memcpy(gather + have, (const uint8_t *)c->iov->iov_base + c->at, part);
+		have += part;
+		step_over(c, part);
+	}
+	return gather;
+}
+
+/*
+ * Encrypts at most `most` bytes of the queue, in records that are as full as possible.
+ * Returns the number of bytes, or 0 after an error.
+ */
+static size_t encrypt_queue(struct tls *t, const struct outq *q, size_t most)
+{
+	struct iovec iov[OUTQ_IOV_MAX];
+	struct out_cursor c = {.iov = iov};
+	size_t want, done = 0;
+
+	(void)outq_peek(q, iov, OUTQ_IOV_MAX, &want);
+	want = min_size(want, most);
+	while (done < want) {
+		size_t len = min_size(RECORD_MAX, want - done);
+
+		if (!encrypt(t, next_bytes(&c, len, t->worker->gather), len))
+			return 0;
+		done += len;
+	}
+	return done;
+}
+
+bool tls_has_output(const struct tls *t, const struct outq *q)
+{
+	return t->left != NULL || (t->state == TLS_OPEN && !outq_empty(q));
+}
+
+int tls_write(struct net *n, struct tls *t, struct outq *q, size_t most, bool *full_out)
+{
+	struct tls_worker *w = &n->tls;
+	size_t done, put;
+	int err;
+
+	*full_out = true;
+	err = write_left(n, t, q, full_out);
+	if (err != 0 || !*full_out || !tls_has_output(t, q))
+		return err;
+	done = encrypt_queue(t, q, most);
+	if (done == 0)
+		return E_NOMEM;
+	outq_consume(q, &n->out, done);
+	err = write_bytes(n, t, buf_slice(&w->out), &put);
+	*full_out = put == w->out.len;
+	if (!keep_output(n, t, q, put) && err == 0)
+		err = E_NOMEM;
+	return err;
+}
+
+bool tls_notify_close(struct net *n, struct tls *t, struct outq *q)
+{
+	if (t->state != TLS_OPEN || t->notified)
+		return false;
+	t->notified = true;
+	ERR_clear_error();
+	(void)SSL_shutdown(t->ssl);
+	return keep_output(n, t, q, 0) && t->left != NULL;
+}
+
+int tls_answer_plainly(struct net *n, struct tls *t, struct outq *q, struct slice answer)
+{
+	set_state(t, TLS_BROKEN);
+	buf_clear(&n->tls.out);
+	buf_put_slice(&n->tls.out, answer);
+	return keep_output(n, t, q, 0) ? 0 : E_NOMEM;
+}
+
+/* --- input --- */
+
+/* Takes the reason for a failure from OpenSSL's queue of errors. */
+static int note_failure(struct tls *t)
+{
+	unsigned long e = ERR_peek_error();
+
+	t->why = ERR_reason_error_string(e);
+	if (t->why == NULL)
+		t->why = "unknown error";
+	t->by_peer = ERR_GET_LIB(e) == ERR_LIB_SSL &&
+		     ERR_GET_REASON(e) >= SSL_AD_REASON_OFFSET;
+	set_state(t, TLS_BROKEN);
+	return E_SYNTAX;
+}
+
+/* Makes the state of the handshake when the client's first bytes have come. */
+static int begin(struct net *n, struct tls *t)
+{
+	struct tls_worker *w = &n->tls;
+	BIO *bio;
+
+	t->first_octet = w->feed.p[0];
+	if (t->first_octet != TLS_FIRST_OCTET) {
+		t->why = "the client does not speak TLS";
+		t->by_peer = true;
+		set_state(t, TLS_BROKEN);
+		return E_SYNTAX;
+	}
+	bio = BIO_new(w->bio);
+	t->ssl = tls_context_connect(t->context);
+	if (bio == NULL || t->ssl == NULL) {
+		BIO_free(bio);
+		return E_NOMEM;
+	}
+	BIO_set_data(bio, t);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_accept_state(t->ssl);
+	SSL_set_app_data(t->ssl, &w->tickets);
+	SSL_set_msg_callback(t->ssl, on_record);
+	SSL_set_msg_callback_arg(t->ssl, t);
+	net_count(n, NET_TLS_STARTED, 1);
+	set_state(t, TLS_SHAKING);
+	return 0;
+}
+
+/* Goes on with the handshake. 0: it has ended. */
+static int shake(struct net *n, struct tls *t)
+{
+	struct tls_worker *w = &n->tls;
+	uint64_t start = clock_now_ns();
+
+	tls_tickets_advance(&w->tickets, loop_now_ms(n->loop));
+	ERR_clear_error();
+	int result = SSL_do_handshake(t->ssl);
+	int error = SSL_get_error(t->ssl, result);
+	/* a handshake usually has two parts */
+	w->cost_ns = w->cost_ns - w->cost_ns / 16 + (clock_now_ns() - start) / 8;
+	if (error == SSL_ERROR_WANT_READ)
+		return E_AGAIN;
+	if (error != SSL_ERROR_NONE)
+		return note_failure(t);
+	t->idle_records = 0;
+	net_count(n, NET_TLS_DONE, 1);
+	if (SSL_session_reused(t->ssl))
+		net_count(n, NET_TLS_RESUMED, 1);
+	set_state(t, TLS_OPEN);
+	return 0;
+}
+
+/* Decrypts all records that were read. 0, or what comes after the data. */
+static int decrypt(struct net *n, struct tls *t, size_t *got_out)
+{
+	for (;;) {
+		size_t got;
+
+		ERR_clear_error();
+		if (SSL_read_ex(t->ssl, n->scratch + *got_out, NET_SCRATCH - *got_out,
+				&got) == 1) {
+			*got_out += got;
+			t->idle_records = 0;
+			continue;
+		}
+		switch (SSL_get_error(t->ssl, 0)) {
+		case SSL_ERROR_WANT_READ:
+			ASSERT(SSL_pending(t->ssl) == 0);
+			if (n->tls.feed.len == 0)
+				return E_AGAIN;
+			t->why = "too many records without data";
+			set_state(t, TLS_BROKEN);
+			return E_LIMIT;
+		case SSL_ERROR_ZERO_RETURN:
+			t->ended = true;
+			errno = 0;
+			return E_CLOSED;
+		default:
+			return note_failure(t);
+		}
+	}
+}
+
+/* Handles the bytes in w->feed. Errors as in tls_read. */
+static int handle_records(struct net *n, struct tls *t, size_t *got_out)
+{
+	int err = t->ssl == NULL ? begin(n, t) : 0;
+
+	if (err == 0 && t->state == TLS_SHAKING)
+		err = shake(n, t);
+	return err != 0 ? err : decrypt(n, t, got_out);
+}
+
+int tls_read(struct net *n, struct tls *t, struct outq *q, size_t *got_out)
+{
+	struct tls_worker *w = &n->tls;
+	size_t len;
+	int err;
+
+	*got_out = 0;
+	if (t->broke) {
+		t->broke = false;
+		return E_SYNTAX;
+	}
+	if (t->ended) {
+		errno = 0;
+		return E_CLOSED;
+	}
+	if ((t->state == TLS_NEW || t->state == TLS_SHAKING) && !t->taken) {
+		set_state(t, t->state == TLS_NEW ? TLS_NEW_DUE : TLS_SHAKING_DUE);
+		return E_AGAIN;
+	}
+	t->taken = false;
+	err = sock_read(t->stream->fd, w->in, READ_MAX, &len);
+	if (err == E_CLOSED && errno == 0)
+		errno = ECONNRESET; /* without close_notify it is not a clean end */
+	if (err != 0)
+		return err;
+	net_count(n, NET_BYTES_IN, len);
+	if (t->state == TLS_BROKEN)
+		return E_AGAIN;
+	w->feed = slice_of(w->in, len);
+	err = handle_records(n, t, got_out);
+	w->feed = slice_of(NULL, 0);
+	if (!keep_output(n, t, q, 0))
+		return E_LIMIT;
+	if (*got_out == 0 || err == E_LIMIT)
+		return err;
+	t->broke = err == E_SYNTAX;
+	return 0;
+}

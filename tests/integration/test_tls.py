@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TLS: clients log in and exchange messages of all sizes over it, and those that speak something else
+are told so."""
+
+import json
+import socket
+import ssl
+import subprocess
+
+import peers
+import pytest
+import rawclient
+from certificates import VERSIONS, Authority
+from utils import BUILD, Key, router_config, tsan_prefix, wait_for
+
+
+@pytest.fixture
+def authority(folder):
+    return Authority(folder)
+
+
+def tls_config(authority, tls=None, type="universal", threads=1, **kw):
+    config = router_config(threads=threads, **kw)
+    listener = config["transports"][0]
+    listener["type"] = type
+    if type == "rawsocket":
+        listener.pop("paths")
+    listener["endpoint"]["tls"] = tls or authority.server()
+    return config
+
+
+@pytest.fixture
+def tls_routerd(authority, start_routerd, threads):
+    return start_routerd(tls_config(authority, threads=threads, cryptosign=False))
+
+
+@pytest.fixture
+def open_tls(clients, authority):
+    """open_tls(routerd, transport=Ws, **kw) -> a rawclient.Client over TLS that has not joined."""
+
+    def go(routerd, transport=rawclient.Ws, serializer="json", version=None, context=None, **kw):
+        context = context or authority.trust(version)
+        client = rawclient.Client(**routerd.address(), serializer=serializer, transport=transport,
+                                  tls=context, **kw)
+        clients.append(client)
+        return client
+
+    return go
+
+
+FRAMINGS = pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
+
+
+@FRAMINGS
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_messages_of_all_sizes(tls_routerd, open_tls, framing, version):
+    callee = open_tls(tls_routerd, framing, "msgpack", version)
+    caller = open_tls(tls_routerd, framing, "msgpack", version)
+    assert callee.socket.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+    callee.join()
+    caller.join()
+    topic = callee.subscribe("com.example.topic")
+    for size in 0, 1, 16383, 16384, 16385, 65536, 500000, 1000000:
+        data = bytes(size)
+        caller.publish("com.example.topic", [data], acknowledge=True)
+        event = callee.expect(rawclient.EVENT)
+        assert event[1] == topic and event[4] == [data]
+    callee.leave()
+    assert tls_routerd.total("tls_handshakes") == 2
+
+
+@FRAMINGS
+def test_several_messages_in_one_record_and_one_message_in_several(tls_routerd, open_tls, framing):
+    client = open_tls(tls_routerd, framing)
+    client.join()
+    calls = [[rawclient.CALL, i, {}, "wamp.session.count"] for i in range(1, 201)]
+    client.send(*calls)
+    for i in range(1, 201):
+        assert client.recv()[:2] == [rawclient.RESULT, i]
+    frame = client.make_frame(client.opcode, client.pack([rawclient.CALL, 201, {}, "wamp.session.count"]))
+    for octet in frame:
+        client.send_bytes(bytes([octet]))
+    assert client.recv()[:2] == [rawclient.RESULT, 201]
+
+
+def plain(routerd, data):
+    """Everything that the router answers to these bytes without TLS."""
+    with socket.create_connection(("127.0.0.1", routerd.port()), 10) as s:
+        s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        answer = b""
+        try:
+            while part := s.recv(4096):
+                answer += part
+        except ConnectionError:
+            pass
+        return answer
+
+
+@pytest.mark.parametrize("data", [b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", b"\x7f\xf1\0\0", b"\0" * 100],
+                         ids=["http", "rawsocket", "zeros"])
+def test_a_client_without_tls(tls_routerd, data):
+    answer = plain(tls_routerd, data)
+    assert answer.startswith(b"HTTP/1.1 400 ") if data[:1] == b"G" else answer == b""
+    tls_routerd.wait_log(r'tls handshake failed peer=tcp4:\S+ listener=public sni=none from=peer '
+                         r'reason="the client does not speak TLS"')
+    assert tls_routerd.total("tls_missing") == 1
+
+
+@FRAMINGS
+def test_tls_on_a_port_without_tls(start_routerd, authority, framing):
+    kind = "websocket" if framing is rawclient.Ws else "rawsocket"
+    config = tls_config(authority, type=kind, cryptosign=False)
+    del config["transports"][0]["endpoint"]["tls"]
+    routerd = start_routerd(config)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        authority.trust().wrap_socket(socket.create_connection(("127.0.0.1", routerd.port())), server_hostname="localhost")
+    routerd.wait_log('reason="TLS on a port without TLS" listener=public')
+
+
+@pytest.mark.parametrize("kind", peers.PYTHON)
+@pytest.mark.parametrize("scheme", ["wss", "rss"])
+def test_autobahn_logs_in(authority, authd, start_routerd, puppets, kind, scheme):
+    if scheme == "rss" and kind not in peers.RAWSOCKET:
+        return  # Debian's asyncio client drops its own RawSocket session at WELCOME
+    key = Key()
+    authd.add("client01@example.com", key)
+    routerd = start_routerd(tls_config(authority))
+    url = f"{scheme}://localhost:{routerd.port()}" + ("/ws" if scheme == "wss" else "")
+    peer = peers.Peer(puppets(kind), url, "cbor", key=key, ca=str(authority.path))
+    assert peer.details["authid"] == "client01@example.com"
+    peer.register("com.example.echo")
+    assert peer.call("com.example.echo", ["x" * 100000], {}) == (["x" * 100000], {})
+    peer.leave()
+    wait_for(lambda: routerd.total("connections") == 0, "the connection to end")
+    assert routerd.total("tls_handshakes") == 1
+
+
+def check_config(folder, config):
+    """What `routerd --check` says about a configuration."""
+    (folder / "check.yaml").write_text(json.dumps(config, indent=1))
+    done = subprocess.run([*tsan_prefix(), BUILD / "routerd/routerd", "--check", "check.yaml"], cwd=folder,
+                          capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_check_reads_the_files(folder, authority):
+    good = authority.server()
+    other = authority.make("other", "DNS:localhost", days=10, kind="rsa")
+    (folder / "chain.pem").write_bytes((folder / "server.pem").read_bytes() + authority.path.read_bytes())
+    (folder / "open.key").write_bytes((folder / "server.key").read_bytes())
+    (folder / "open.key").chmod(0o640)
+    (folder / "locked.key").write_text(subprocess.run(
+        ["openssl", "ec", "-in", "server.key", "-aes128", "-passout", "pass:x"], cwd=folder, check=True,
+        capture_output=True, text=True).stdout)
+    (folder / "locked.key").chmod(0o600)
+    for tls, code, text in [
+            (good, 0, "ok"),
+            ({**good, "chain_certificates": ["ca.pem"], "more_certificates": [other]}, 0,
+             "warning: other.pem: this certificate expires soon, at 20"),
+            ({**good, "certificate": "chain.pem"}, 0, "ok"),
+            ({**good, "key": "other.key"}, 78, "other.key: this is not the key of the certificate server.pem"),
+            ({**good, "key": "open.key"}, 78, "open.key: other users can read this key: chmod 0600"),
+            ({**good, "key": "locked.key"}, 78, "locked.key: expected a private key as PEM, without a password"),
+            ({**good, "certificate": "server.key"}, 78, "server.key: expected certificates as PEM"),
+            ({**good, "certificate": "missing.pem"}, 78, "missing.pem: No such file or directory"),
+            ({**good, "more_certificates": [{**other, "key": "server.key"}]}, 78,
+             "server.key: this is not the key of the certificate other.pem"),
+            ({**good, "dhparam": "x"}, 0, "ok")]:
+        status, said = check_config(folder, tls_config(authority, tls, cryptosign=False))
+        assert status == code and text in said, (tls, said)
+    config = tls_config(authority, good, cryptosign=False)
+    config["transports"][0]["endpoint"] = {"type": "unix", "path": "x.sock", "tls": good}
+    assert "'tls' is for endpoints of type tcp" in check_config(folder, config)[1]

@@ -309,8 +309,7 @@ static bool tag_is_date(uint64_t tag, enum token_type type)
 static NOINLINE int read_tagged(struct token_reader *r, const uint8_t *from,
 				struct token *out)
 {
-	bool tagged = false;
-	uint64_t tag;
+	uint64_t tag, outermost = TAG_SELF_DESCRIBED;
 
 	do {
 		const uint8_t *next = r->pos;
@@ -321,7 +320,8 @@ static NOINLINE int read_tagged(struct token_reader *r, const uint8_t *from,
 			return err;
 		if (out->type == TOKEN_TAG) {
 			from = next;
-			tagged |= tag != TAG_SELF_DESCRIBED;
+			if (outermost == TAG_SELF_DESCRIBED)
+				outermost = tag;
 		}
 	} while (out->type == TOKEN_TAG);
 	struct slice item = slice_of(from, bytes_left(from, r->pos));
@@ -331,10 +331,11 @@ static NOINLINE int read_tagged(struct token_reader *r, const uint8_t *from,
 		out->type = TOKEN_DATE;
 		out->text = item;
 		out->encoded = true;
-	} else {
-		tagged |= tag != TAG_SELF_DESCRIBED;
+	} else if (outermost == TAG_SELF_DESCRIBED) {
+		outermost = tag;
 	}
-	out->tagged = tagged;
+	out->tagged = outermost != TAG_SELF_DESCRIBED;
+	out->tag = outermost;
 	return 0;
 }
 

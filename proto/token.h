@@ -72,6 +72,7 @@ struct token {
 	 * but 55799 (self-described CBOR) and those of a BIGINT or DATE.
 	 */
 	bool tagged;
+	uint64_t tag; /* the outermost such tag, if tagged is set */
 	/* STR, BIN, BIGINT, DATE: the content; points into the input */
 	struct slice text;
 	union {

@@ -8,6 +8,11 @@
 #include "common/err.h"
 #include "proto/bigint.h"
 
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
 static NOINLINE void put_special(const struct token *t, struct token_reader *r,
 				 struct token_writer *w, struct buf *scratch)
 {
@@ -135,4 +140,157 @@ int transcode(enum serializer from, struct slice in, unsigned items, enum serial
 			err = transcode_item(&r, &w, &scratch);
 	buf_fini(&scratch);
 	return err != 0 ? err : token_end(&r);
+}
+
+/* --- what cannot be expressed --- */
+
+static bool needs_text_keys(enum serializer s)
+{
+	return s == SERIALIZER_JSON || s == SERIALIZER_UBJSON;
+}
+
+/*
+ * Can the target express this token? Writes it alone: the bytes of the tokens before it
+ * could need as much memory as the whole payload.
+ */
+static bool fits_alone(const struct token *t, struct token_reader *r, bool is_key,
+		       enum serializer to, struct buf *out, struct buf *scratch)
+{
+	struct token_writer w;
+
+	if (is_key && needs_text_keys(to) && t->type != TOKEN_END)
+		return !t->tagged && t->type == TOKEN_STR;
+	if (!t->tagged &&
+	    (t->type == TOKEN_ARRAY || t->type == TOKEN_MAP || t->type == TOKEN_END))
+		return true;
+	buf_clear(out);
+	token_writer_init(&w, to, out);
+	put_token(t, r, &w, scratch);
+	return out->err != E_UNSUPPORTED;
+}
+
+/* Names a token that the target cannot express. */
+static const char *kind_of(const struct token *t, enum serializer from,
+			   enum serializer to, char text[40])
+{
+	static const char *const opaque[] = {
+		[SERIALIZER_JSON] = "a number that overflows a double",
+		[SERIALIZER_MSGPACK] = "an extension type",
+		[SERIALIZER_CBOR] = "an unassigned simple value",
+		[SERIALIZER_UBJSON] = "a high-precision number that is not an integer",
+	};
+	static_assert(ARRAY_LEN(opaque) == SERIALIZER_COUNT,
+		      "opaque has a row for each serializer");
+
+	if (t->tagged) {
+		snprintf(text, 40, "CBOR's tag %" PRIu64, t->tag);
+		return text;
+	}
+	switch (t->type) {
+	case TOKEN_OPAQUE:
+		return opaque[from];
+	case TOKEN_BIGINT:
+		return to == SERIALIZER_MSGPACK ? "an integer beyond 64 bits"
+						: "an integer beyond 512 bits";
+	case TOKEN_DATE:
+		if (to == SERIALIZER_MSGPACK)
+			return "a date that is malformed or finer than a nanosecond";
+		if (to == SERIALIZER_CBOR)
+			return "a date that is malformed or outside the years 0 to 9999";
+		return "a date";
+	case TOKEN_DOUBLE:
+		return "NaN and Infinity";
+	case TOKEN_STR:
+		return "a string that begins with U+0000";
+	default:
+		return "this value";
+	}
+}
+
+/* Copies the key of a pair of ArgumentsKw if it is short and plain; else "". */
+static void plain_key(enum serializer from, struct slice in, uint64_t pair, char to[40])
+{
+	struct token_reader r;
+	struct token t;
+
+	to[0] = '\0';
+	token_reader_init(&r, from, in);
+	int err = token_skip(&r, NULL);
+	if (err == 0)
+		err = token_expect(&r, TOKEN_MAP, &t);
+	for (; err == 0 && pair > 0; pair--) {
+		err = token_skip(&r, NULL);
+		if (err == 0)
+			err = token_skip(&r, NULL);
+	}
+	if (err != 0 || token_expect(&r, TOKEN_STR, &t) != 0 || t.encoded || t.tagged ||
+	    t.text.len == 0 || t.text.len >= 40)
+		return;
+	for (size_t i = 0; i < t.text.len; i++)
+		if (!is_digit(t.text.p[i]) && t.text.p[i] != '_' &&
+		    ((t.text.p[i] | 0x20) < 'a' || (t.text.p[i] | 0x20) > 'z'))
+			return;
+	memcpy(to, t.text.p, t.text.len);
+	to[t.text.len] = '\0';
+}
+
+/* Names the place of a token that r has just read: "Arguments[1]", "ArgumentsKw.key". */
+static void name_place(const struct token_reader *r, struct slice in, unsigned item,
+		       char to[64])
+{
+	const struct token_frame *f = &r->open[1];
+	char key[40] = "";
+
+	if (r->depth > 0 && f->seen > 0 && f->kind == TOKEN_ARRAY && item == 0) {
+		snprintf(to, 64, "Arguments[%" PRIu64 "]", f->seen - 1);
+		return;
+	}
+	if (r->depth > 0 && f->seen > 0 && f->kind == TOKEN_MAP && item == 1)
+		plain_key(r->serializer, in, (f->seen - 1) / 2, key);
+	snprintf(to, 64, "%s%s%s", item == 0 ? "Arguments" : "ArgumentsKw",
+		 key[0] == '\0' ? "" : ".", key);
+}
+
+void transcode_fault(enum serializer from, struct slice in, unsigned items,
+		     enum serializer to, char text[TRANSCODE_FAULT_MAX])
+{
+	static const char *const names[] = {
+		[SERIALIZER_JSON] = "JSON",
+		[SERIALIZER_MSGPACK] = "MessagePack",
+		[SERIALIZER_CBOR] = "CBOR",
+		[SERIALIZER_UBJSON] = "UBJSON",
+	};
+	static_assert(ARRAY_LEN(names) == SERIALIZER_COUNT,
+		      "names has a row for each serializer");
+	struct token_reader r;
+	struct token t;
+	char kind[40], place[64] = "the payload";
+	const char *what = "a value";
+	struct buf out, scratch;
+	unsigned open = 0;
+
+	buf_init(&out, UINT32_MAX);
+	buf_init(&scratch, UINT32_MAX);
+	token_reader_init(&r, from, in);
+	for (unsigned item = 0; item < items;) {
+		const struct token_frame *f = &r.open[r.depth];
+		bool is_key = f->kind == TOKEN_MAP && f->seen % 2 == 0;
+
+		if (token_next(&r, &t) != 0)
+			break;
+		if (!fits_alone(&t, &r, is_key, to, &out, &scratch)) {
+			what = is_key && needs_text_keys(to) && !t.tagged
+				       ? "a key that is not a string"
+				       : kind_of(&t, from, to, kind);
+			name_place(&r, in, item, place);
+			break;
+		}
+		open += t.type == TOKEN_ARRAY || t.type == TOKEN_MAP;
+		open -= t.type == TOKEN_END;
+		item += open == 0;
+	}
+	buf_fini(&out);
+	buf_fini(&scratch);
+	snprintf(text, TRANSCODE_FAULT_MAX, "%s: %s cannot be expressed in %s", place,
+		 what, names[to]);
 }

@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-int broken_add(struct peer *p, enum broken_side side, uint64_t request, int err)
+int broken_add(struct peer *p, enum broken_side side, uint64_t request,
+	       const struct undeliverable *why)
 {
 	struct broken_call *b = malloc(sizeof(*b));
 
@@ -15,7 +16,7 @@ int broken_add(struct peer *p, enum broken_side side, uint64_t request, int err)
 		return E_NOMEM;
 	b->node.owner = &p->broken[side];
 	b->node.id = request;
-	b->err = err;
+	b->why = *why;
 	id_table_add(&p->peers->broken, &b->node);
 	LIST_INSERT_HEAD(&p->broken[side], b, of_peer);
 	return 0;
@@ -42,16 +43,17 @@ static void end_broken(struct peer *p, struct broken_call *b)
 	free(b);
 }
 
-int broken_end(struct peer *p, enum broken_side side, uint64_t request)
+bool broken_end(struct peer *p, enum broken_side side, uint64_t request,
+		struct undeliverable *why_out)
 {
 	struct broken_call *b = find_broken(p, side, request);
-	int err;
 
 	if (b == NULL)
-		return 0;
-	err = b->err;
+		return false;
+	if (why_out != NULL)
+		*why_out = b->why;
 	end_broken(p, b);
-	return err;
+	return true;
 }
 
 void broken_end_all(struct peer *p)

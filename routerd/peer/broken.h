@@ -24,6 +24,8 @@
 
 #include "common/id_table.h"
 
+#include "routerd/peer/undeliverable.h"
+
 #include <sys/queue.h>
 
 struct peer;
@@ -37,16 +39,20 @@ enum broken_side {
 struct broken_call {
 	struct id_node node; /* owner: the list in the peer, id: the request */
 	LIST_ENTRY(broken_call) of_peer;
-	int err; /* why the result or chunk could not be delivered */
+	struct undeliverable why; /* of the result or chunk */
 };
 LIST_HEAD(broken_calls, broken_call);
 
 /* Marks a call as broken; it must not be broken already. Returns 0 or E_NOMEM. */
 int broken_add(struct peer *p, enum broken_side side, uint64_t request,
-	       int err) MUSTCHECK;
+	       const struct undeliverable *why) MUSTCHECK;
 bool broken_has(struct peer *p, enum broken_side side, uint64_t request);
-/* Call it when a call has ended. Returns the err of broken_add, or 0 if not broken. */
-int broken_end(struct peer *p, enum broken_side side, uint64_t request);
+/*
+ * Call it when a call has ended. False if it was not broken. *why_out gets what
+ * broken_add got; it may be NULL.
+ */
+bool broken_end(struct peer *p, enum broken_side side, uint64_t request,
+		struct undeliverable *why_out);
 /* Call it when a session has ended, and with it all its calls. */
 void broken_end_all(struct peer *p);
 

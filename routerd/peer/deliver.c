@@ -12,20 +12,20 @@
 
 #include <stdio.h>
 
-static struct post_error undeliverable_error(int err)
+static const char *undeliverable_uri(int err)
 {
-	return (struct post_error){err == E_LIMIT ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
-				   : err == E_NOMEM || err == E_FULL
-					   ? WAMP_ERROR_UNAVAILABLE
-					   : WAMP_ERROR_INVALID_ARGUMENT,
-				   peer_why_undeliverable(err)};
+	return err == E_LIMIT                    ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
+	       : err == E_NOMEM || err == E_FULL ? WAMP_ERROR_UNAVAILABLE
+						 : WAMP_ERROR_INVALID_ARGUMENT;
 }
 
 /* Counts and logs, at a limited rate, a message that cannot be delivered. */
-static void report_undeliverable(struct peer *p, enum wamp_type type, int err)
+static void report_undeliverable(struct peer *p, enum wamp_type type,
+				 const struct post *post, int err,
+				 struct undeliverable *why_out)
 {
 	peers_count(p->peers, PEER_UNDELIVERABLE);
-	peer_log_undeliverable(p, type, err);
+	peer_log_undeliverable(p, type, post->payload, err, why_out);
 }
 
 /* Answers a request that has succeeded. Leaves an id of 0 out of the message. */
@@ -132,21 +132,31 @@ static void on_unsubscribed(struct peer *p, const struct post *post)
  * ends the call. post is what was not sent; request_type: INVOCATION or CALL.
  */
 static NOINLINE void return_undeliverable(struct peer *p, enum wamp_type request_type,
-					  const struct post *post, int err)
+					  const struct post *post,
+					  const struct undeliverable *why)
 {
-	if (!peer_post(p, &(struct post){
-				  .type = POST_UNDELIVERABLE,
-				  .request_type = (uint8_t)request_type,
-				  .request = post->request,
-				  .chunk = post->chunk,
-				  .error = undeliverable_error(err),
-			  }))
-		/* this ends the session, and so all calls that it takes part in */
-		peer_drop_no_memory(p, "an undeliverable call");
+	/* the text names the value, so it cannot be a constant */
+	struct payload *words = payload_new(p->serializer, slice_str(why->text),
+					    (struct msg_payload){.items = 0});
+	const char *text = words == NULL ? "the message cannot be delivered" : NULL;
+
+	if (peer_post(p, &(struct post){
+				 .type = POST_UNDELIVERABLE,
+				 .request_type = (uint8_t)request_type,
+				 .request = post->request,
+				 .chunk = post->chunk,
+				 .error = {undeliverable_uri(why->err), text},
+				 .payload = words,
+			 }))
+		return;
+	payload_unref(&words);
+	/* this ends the session, and so all calls that it takes part in */
+	peer_drop_no_memory(p, "an undeliverable call");
 }
 
 static void on_invocation(struct peer *p, const struct post *post)
 {
+	struct undeliverable why;
 	int err;
 
 	/* POST_GOODBYE was sent, and ends the call */
@@ -158,17 +168,17 @@ static void on_invocation(struct peer *p, const struct post *post)
 	err = peer_send_payload(p, WAMP_INVOCATION, post);
 	if (err == 0)
 		return;
-	report_undeliverable(p, WAMP_INVOCATION, err);
+	report_undeliverable(p, WAMP_INVOCATION, post, err, &why);
 	if (post->chunk != CHUNK_NONE &&
-	    broken_add(p, BROKEN_AT_CALLEE, post->request, err) != 0)
+	    broken_add(p, BROKEN_AT_CALLEE, post->request, &why) != 0)
 		peer_drop_no_memory(p, "an undeliverable chunk");
 	else
-		return_undeliverable(p, WAMP_INVOCATION, post, err);
+		return_undeliverable(p, WAMP_INVOCATION, post, &why);
 }
 
 static void on_input_over(struct peer *p, const struct post *post)
 {
-	(void)broken_end(p, BROKEN_AT_CALLEE, post->request);
+	(void)broken_end(p, BROKEN_AT_CALLEE, post->request, NULL);
 }
 
 static void on_interrupt(struct peer *p, const struct post *post)
@@ -189,9 +199,10 @@ static NOINLINE void on_progress(struct peer *p, const struct post *post)
 	int err = peer_send_payload(p, WAMP_RESULT, post);
 	if (err == 0)
 		return;
-	report_undeliverable(p, WAMP_RESULT, err);
-	if (broken_add(p, BROKEN_AT_CALLER, post->request, err) == 0)
-		return_undeliverable(p, WAMP_CALL, post, err);
+	struct undeliverable why;
+	report_undeliverable(p, WAMP_RESULT, post, err, &why);
+	if (broken_add(p, BROKEN_AT_CALLER, post->request, &why) == 0)
+		return_undeliverable(p, WAMP_CALL, post, &why);
 	else
 		peer_drop_no_memory(p, "an undeliverable result");
 }
@@ -206,26 +217,26 @@ static void on_result(struct peer *p, const struct post *post)
 		on_progress(p, post);
 		return;
 	}
+	struct undeliverable why;
 	/* test this first: hardly any session has a broken call */
-	int err = LIKELY(LIST_EMPTY(&p->broken[BROKEN_AT_CALLER]))
-			  ? 0
-			  : broken_end(p, BROKEN_AT_CALLER, post->request);
+	bool is_broken = UNLIKELY(!LIST_EMPTY(&p->broken[BROKEN_AT_CALLER])) &&
+			 broken_end(p, BROKEN_AT_CALLER, post->request, &why);
 	if (UNLIKELY(inputs_any(&p->inputs)))
 		inputs_answered(p, post->request);
-	if (err == 0) {
-		err = peer_send_payload(p, WAMP_RESULT, post);
+	if (LIKELY(!is_broken)) {
+		int err = peer_send_payload(p, WAMP_RESULT, post);
 		if (err == 0)
 			return;
-		report_undeliverable(p, WAMP_RESULT, err);
+		report_undeliverable(p, WAMP_RESULT, post, err, &why);
 	}
-	struct post_error error = undeliverable_error(err);
-	peer_error(p, WAMP_CALL, post->request, error.uri, slice_str(error.text));
+	peer_error(p, WAMP_CALL, post->request, undeliverable_uri(why.err),
+		   slice_str(why.text));
 }
 
 /*
- * Passes on a callee's ERROR. If its payload cannot be delivered, sends the ERROR with
- * the callee's URI, without its payload and options; if that cannot be delivered either,
- * sends an ERROR from the router.
+ * Passes on a callee's ERROR. If its payload is too long, sends the ERROR with the
+ * callee's URI, without its payload and options. If that cannot be delivered either, or
+ * the client's serializer cannot encode the payload, sends an ERROR from the router.
  */
 static void send_callee_error(struct peer *p, const struct post *post)
 {
@@ -242,14 +253,16 @@ static void send_callee_error(struct peer *p, const struct post *post)
 	}
 	if (err == 0)
 		return;
-	report_undeliverable(p, WAMP_ERROR, err);
-	msg_write_error(peer_begin(p), p->serializer, post->request_type, post->request,
-			uri, (struct msg_payload){.items = 0});
-	if (peer_send(p) == 0)
-		return;
-	struct post_error error = undeliverable_error(err);
-	peer_error(p, post->request_type, post->request, error.uri,
-		   slice_str(error.text));
+	struct undeliverable why;
+	report_undeliverable(p, WAMP_ERROR, post, err, &why);
+	if (err != E_UNSUPPORTED) {
+		msg_write_error(peer_begin(p), p->serializer, post->request_type,
+				post->request, uri, (struct msg_payload){.items = 0});
+		if (peer_send(p) == 0)
+			return;
+	}
+	peer_error(p, post->request_type, post->request, undeliverable_uri(err),
+		   slice_str(why.text));
 }
 
 /*
@@ -297,7 +310,7 @@ static void on_post_error(struct peer *p, const struct post *post)
 		subscribe_answered(p);
 	/* the ERROR ends the call, whether it is broken or not */
 	if (post->request_type == WAMP_CALL) {
-		(void)broken_end(p, BROKEN_AT_CALLER, post->request);
+		(void)broken_end(p, BROKEN_AT_CALLER, post->request, NULL);
 		inputs_answered(p, post->request);
 		page_answered(p, post->request);
 	}

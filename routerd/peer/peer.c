@@ -137,17 +137,37 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 	peer_send_sure(p);
 }
 
-const char *peer_why_undeliverable(int err)
+/* The message that p's message was made from. */
+static const char *origin(enum wamp_type type)
 {
-	if (err == E_LIMIT)
-		return "the payload is too large for the receiver";
-	if (err == E_NOMEM)
-		return "the router is out of memory";
-	if (err == E_FULL)
-		return "the receiver reads too slowly";
-	return "the receiver's serializer cannot encode the payload (JSON: no NaN or "
-	       "Infinity, no keys other than strings, no text that begins with U+0000; "
-	       "all: no extension types)";
+	switch (type) {
+	case WAMP_INVOCATION:
+		return "CALL.";
+	case WAMP_RESULT:
+		return "the callee's answer: YIELD.";
+	case WAMP_ERROR:
+		return "the callee's answer: ERROR.";
+	default:
+		return "PUBLISH.";
+	}
+}
+
+static void explain(const struct peer *p, enum wamp_type type,
+		    const struct payload *payload, int err, struct undeliverable *out)
+{
+	char fault[TRANSCODE_FAULT_MAX];
+	const char *text = err == E_LIMIT   ? "the payload is too large for the receiver"
+			   : err == E_NOMEM ? "the router is out of memory"
+			   : err == E_FULL  ? "the receiver reads too slowly"
+					    : fault;
+
+	if (text == fault && payload != NULL)
+		payload_fault(payload, p->serializer, fault);
+	else if (text == fault)
+		text = "the receiver's serializer cannot encode it";
+	out->err = err;
+	snprintf(out->text, sizeof(out->text), "%s%s", text == fault ? origin(type) : "",
+		 text);
 }
 
 void peer_fill_details(const struct post *post, struct msg_details *to)
@@ -201,10 +221,13 @@ void peer_drop_no_memory(struct peer *p, const char *what)
 	conn_drop(p->conn);
 }
 
-void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err)
+void peer_log_undeliverable(struct peer *p, enum wamp_type type,
+			    const struct payload *payload, int err,
+			    struct undeliverable *why_out)
 {
+	explain(p, type, payload, err, why_out);
 	peer_log(p, LOG_LEVEL_INFO, "undeliverable type=%s reason=\"%s\" suppressed=%u",
-		 wamp_type_name(type), peer_why_undeliverable(err));
+		 wamp_type_name(type), why_out->text);
 }
 
 bool peer_post(struct peer *p, struct post *post)

@@ -179,16 +179,14 @@ void peer_error(struct peer *p, enum wamp_type type, uint64_t request, const cha
 		struct slice text);
 
 /*
- * A text that says why a payload cannot be sent to its receiver. err is an error of
- * peer_send_payload.
+ * Logs, at a limited rate, that a message of this type to p was not sent or was replaced
+ * by an ERROR, and says why in *why_out. type: INVOCATION, RESULT, ERROR or EVENT. err is
+ * an error of peer_send_payload or peer_end_frame. payload is the message's; it may be
+ * NULL if err is not E_UNSUPPORTED.
  */
-const char *peer_why_undeliverable(int err);
-
-/*
- * Logs, at a limited rate, that a message for p was not sent or was replaced by an ERROR.
- * err is the error of peer_send_payload or peer_end_frame.
- */
-void peer_log_undeliverable(struct peer *p, enum wamp_type type, int err);
+void peer_log_undeliverable(struct peer *p, enum wamp_type type,
+			    const struct payload *payload, int err,
+			    struct undeliverable *why_out);
 
 /*
  * Posts to the owner of p's realm. Fills in session, realm and time; takes the references

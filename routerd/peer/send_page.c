@@ -245,9 +245,10 @@ void send_page(struct peer *p, const struct post *post)
 	if (err == 0)
 		return;
 	peers_count(p->peers, PEER_UNDELIVERABLE);
-	peer_log_undeliverable(p, WAMP_RESULT, err);
+	struct undeliverable why;
+	peer_log_undeliverable(p, WAMP_RESULT, NULL, err, &why);
 	peer_error(p, WAMP_CALL, post->request,
 		   err == E_LIMIT ? WAMP_ERROR_PAYLOAD_SIZE_EXCEEDED
 				  : WAMP_ERROR_UNAVAILABLE,
-		   slice_str(peer_why_undeliverable(err)));
+		   slice_str(why.text));
 }

@@ -4,7 +4,6 @@
 
 #include "common/err.h"
 #include "common/shared_buf.h"
-#include "proto/transcode.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -192,4 +191,11 @@ int payload_items_into(struct payload *p, enum serializer s, struct buf *scratch
 	if (err == 0)
 		*out = (struct msg_payload){buf_slice(scratch), p->n_items};
 	return err;
+}
+
+void payload_fault(const struct payload *p, enum serializer s,
+		   char text[TRANSCODE_FAULT_MAX])
+{
+	transcode_fault(p->serializer, slice_of(p->bytes + p->uri_len, p->len),
+			p->n_items, s, text);
 }

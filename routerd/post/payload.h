@@ -12,6 +12,7 @@
 #include "common/buf.h"
 #include "common/refs.h"
 #include "proto/msg.h"
+#include "proto/transcode.h"
 
 struct payload;
 
@@ -56,6 +57,13 @@ size_t payload_size(const struct payload *p);
  */
 int payload_items(struct payload *p, enum serializer s,
 		  struct msg_payload *out) MUSTCHECK;
+
+/*
+ * After E_UNSUPPORTED from payload_items or payload_items_into: says which item s cannot
+ * encode; see transcode_fault.
+ */
+void payload_fault(const struct payload *p, enum serializer s,
+		   char text[TRANSCODE_FAULT_MAX]);
 
 /*
  * Makes a kept payload: a copy of p, for events that are stored. It never contains copies

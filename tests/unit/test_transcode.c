@@ -215,6 +215,101 @@ static void test_unsupported(void **state)
 	}
 }
 
+/* What is refused, and where. */
+static void test_faults(void **state)
+{
+	static const struct {
+		enum serializer from;
+		const char *in;
+		unsigned items;
+		enum serializer to;
+		const char *text;
+	} faults[] = {
+		{SERIALIZER_CBOR, "8301 820204 8203c100", 1, SERIALIZER_JSON,
+		 "Arguments[2]: a date cannot be expressed in JSON"},
+		{SERIALIZER_CBOR, "d9d9f78201d82580", 1, SERIALIZER_JSON,
+		 "Arguments: CBOR's tag 37 cannot be expressed in JSON"},
+		{SERIALIZER_CBOR, "dbffffffffffffffff80", 1, SERIALIZER_MSGPACK,
+		 "Arguments: CBOR's tag 18446744073709551615 cannot be expressed in "
+		 "MessagePack"},
+		{SERIALIZER_CBOR, "80 bf 6161 01 6162 81 a1 616b f0 ff", 2,
+		 SERIALIZER_MSGPACK,
+		 "ArgumentsKw.b: an unassigned simple value cannot be expressed in "
+		 "MessagePack"},
+		/* keys that would need escapes in a log line */
+		{SERIALIZER_CBOR, "80 a1 6122 f0", 2, SERIALIZER_JSON,
+		 "ArgumentsKw: an unassigned simple value cannot be expressed in JSON"},
+		{SERIALIZER_MSGPACK, "90 81 01 02", 2, SERIALIZER_JSON,
+		 "ArgumentsKw: a key that is not a string cannot be expressed in JSON"},
+		{SERIALIZER_MSGPACK, "91 81 90 02", 1, SERIALIZER_JSON,
+		 "Arguments[0]: a key that is not a string cannot be expressed in JSON"},
+		{SERIALIZER_MSGPACK, "93 81a2006101 a0 a100", 1, SERIALIZER_JSON,
+		 "Arguments[2]: a string that begins with U+0000 cannot be expressed in "
+		 "JSON"},
+		{SERIALIZER_JSON, "[],{\"a\":1,\"b\":[1e400]}", 2, SERIALIZER_CBOR,
+		 "ArgumentsKw.b: a number that overflows a double cannot be expressed in "
+		 "CBOR"},
+	};
+	char text[TRANSCODE_FAULT_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
+		struct slice in = sample_bytes(faults[i].from, faults[i].in);
+
+		transcode_fault(faults[i].from, in, faults[i].items, faults[i].to, text);
+		assert_string_equal(text, faults[i].text);
+		free_copy(in);
+	}
+}
+
+/*
+ * A conversion whose cost is quadratic has a bound: without it, these integers of a
+ * million bytes would take minutes.
+ */
+static void test_long_integers(void **state)
+{
+	enum { SIZE = 1 << 20 };
+	struct buf in, out;
+
+	(void)state;
+	buf_init(&in, 2 * SIZE);
+	buf_init(&out, 4 * SIZE);
+	for (unsigned len = 64; len <= SIZE; len = len == 64 ? 65 : SIZE) {
+		uint8_t head[] = {
+			0xc2,        0x5a, 0, (uint8_t)(len >> 16), (uint8_t)(len >> 8),
+			(uint8_t)len};
+
+		buf_clear(&in);
+		buf_put(&in, head, sizeof(head));
+		memset(buf_reserve(&in, len), 0xff, len);
+		buf_commit(&in, len);
+		buf_clear(&out);
+		assert_int_equal(transcode(SERIALIZER_CBOR, buf_slice(&in), 1,
+					   SERIALIZER_JSON, &out),
+				 len == 64 ? 0 : E_UNSUPPORTED);
+		if (len == SIZE)
+			break;
+	}
+	for (size_t digits = 154; digits <= SIZE; digits = digits == 154 ? 156 : SIZE) {
+		buf_clear(&in);
+		memset(buf_reserve(&in, digits), '9', digits);
+		buf_commit(&in, digits);
+		for (enum serializer to = SERIALIZER_MSGPACK; to <= SERIALIZER_CBOR;
+		     to++) {
+			bool fits = to == SERIALIZER_CBOR && digits == 154;
+
+			buf_clear(&out);
+			assert_int_equal(
+				transcode(SERIALIZER_JSON, buf_slice(&in), 1, to, &out),
+				fits ? 0 : E_UNSUPPORTED);
+		}
+		if (digits == SIZE)
+			break;
+	}
+	buf_fini(&in);
+	buf_fini(&out);
+}
+
 /* If the output has no room, transcoding ends at once. */
 static void test_limit(void **state)
 {
@@ -247,10 +342,9 @@ static void test_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back),
-		cmocka_unit_test(test_known_pairs),
-		cmocka_unit_test(test_unsupported),
-		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_known_pairs),
+		cmocka_unit_test(test_unsupported),    cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_long_integers),  cmocka_unit_test(test_limit),
 	};
 	return cmocka_run_group_tests_name("transcode", tests, NULL, NULL);
 }

@@ -87,6 +87,13 @@ void conf_say(struct conf *c, const void *field, bool warning, const char *fmt, 
 	va_end(ap);
 }
 
+unsigned conf_line(const struct conf *c, const void *field)
+{
+	const struct field_place *p = find_place(c, field, false);
+
+	return (unsigned)(p != NULL ? p->at : c->map).line + 1;
+}
+
 bool conf_given(const struct conf *c, const void *field)
 {
 	return find_place(c, field, false) != NULL;

@@ -281,6 +281,9 @@ bool conf_broken(const struct conf *c, const void *field);
 void conf_say(struct conf *c, const void *field, bool warning, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
 
+/* The line of a field in the file, for a message about another field. */
+unsigned conf_line(const struct conf *c, const void *field);
+
 /* Escapes a text of the file for a message: conf_quote(text).text. */
 static inline struct log_quoted conf_quote(const char *text)
 {

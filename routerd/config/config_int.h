@@ -13,6 +13,7 @@
 
 struct config;
 struct config_auth;
+struct config_role;
 struct config_secret;
 
 /* An element of realms (struct config_realm), in config_realms.c. */
@@ -62,6 +63,12 @@ extern const struct conf_foreign config_foreign[];
 
 /* The condition for names that log lines and systemd units contain. */
 extern const struct conf_rule config_id_rule;
+
+/*
+ * Warns of each two permissions of a role that lead to different decisions here and in
+ * Crossbar.io, with a URI for which they do. In config_crossbar.c.
+ */
+void config_warn_of_crossbar(struct conf *c, const struct config_role *role);
 
 /* Adds warnings to a configuration without errors, in config_warn.c. */
 void config_warn(struct conf *c, const struct config *cfg);

@@ -299,4 +299,8 @@ void config_warn(struct conf *c, const struct config *cfg)
 			  "'queue_size' has no effect: queued_total limits all queues of "
 			  "a thread together to %zu bytes",
 			  l->queued_total / threads);
+	/* last, because these may be so many that others would find no room */
+	for (size_t i = 0; i < cfg->n_realms; i++)
+		for (size_t k = 0; k < cfg->realms[i].n_roles; k++)
+			config_warn_of_crossbar(c, &cfg->realms[i].roles[k]);
 }

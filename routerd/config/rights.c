@@ -114,9 +114,12 @@ static int compare_permissions(const void *x, const void *y)
 	return order != 0 ? order : (a > b) - (a < b);
 }
 
-static struct rule rule_of(const struct permission *p)
+static struct rule rule_of(const struct permission *p, uint16_t index)
 {
-	struct rule rule = {.trust = (uint8_t)(p->trust_level + 1)};
+	struct rule rule = {
+		.trust = (uint8_t)(p->trust_level + 1),
+		.permission = index,
+	};
 
 	for (unsigned i = 0; i < ACTION_COUNT; i++) {
 		rule.allowed = (uint8_t)(rule.allowed | p->allow[i] << i);
@@ -137,7 +140,7 @@ static uint32_t prefix_from(const struct rights *rights, uint32_t node, struct s
 
 /* Adds a permission; a copy of its URI is appended to the texts. */
 static void add_permission(struct rights *rights, const struct permission *p,
-			   uint8_t **texts)
+			   uint16_t index, uint8_t **texts)
 {
 	struct slice uri = slice_store(texts, slice_str(p->uri));
 
@@ -145,7 +148,7 @@ static void add_permission(struct rights *rights, const struct permission *p,
 		rights->wildcards[rights->n_wildcards++] =
 			(struct wildcard){.pattern = uri,
 					  .head = uri_wildcard_head(uri),
-					  .rule = rule_of(p)};
+					  .rule = rule_of(p, index)};
 		return;
 	}
 	uint32_t last = rights->n_nodes == 0 ? NO_NODE : rights->n_nodes - 1;
@@ -155,10 +158,10 @@ static void add_permission(struct rights *rights, const struct permission *p,
 	struct node *node = &rights->nodes[rights->n_nodes - 1];
 	if (p->match == MATCH_EXACT) {
 		node->is_exact = true;
-		node->exact = rule_of(p);
+		node->exact = rule_of(p, index);
 	} else {
 		node->is_prefix = true;
-		node->prefix = rule_of(p);
+		node->prefix = rule_of(p, index);
 	}
 }
 
@@ -184,7 +187,8 @@ static int compile_permissions(struct rights *rights,
 			*duplicate_out = (size_t)(sorted[i] - permissions);
 			return E_EXISTS;
 		}
-		add_permission(rights, sorted[i], &texts);
+		add_permission(rights, sorted[i], (uint16_t)(sorted[i] - permissions),
+			       &texts);
 	}
 	return 0;
 }
@@ -250,7 +254,7 @@ static uint32_t last_not_behind(const struct rights *rights, struct slice uri)
 	return low == 0 ? NO_NODE : low - 1;
 }
 
-static const struct rule nothing_allowed;
+static const struct rule nothing_allowed = {.permission = RULE_NO_PERMISSION};
 
 const struct rule *rights_rule(const struct rights *rights, struct slice uri)
 {

@@ -60,11 +60,14 @@ struct permission {
 	int trust_level; /* of its calls and publications; -1: none */
 };
 
+#define RULE_NO_PERMISSION UINT16_MAX
+
 /* What the permissions say about a URI. */
 struct rule {
 	uint8_t allowed;                /* bit i: action i */
 	uint8_t disclose[ACTION_COUNT]; /* enum disclosure */
 	uint8_t trust;                  /* the trust level plus 1; 0: none */
+	uint16_t permission; /* the lower bits of its index; RULE_NO_PERMISSION: none */
 };
 
 struct rights;

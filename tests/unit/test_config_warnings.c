@@ -186,6 +186,30 @@ static void warnings_of_realms(void **state)
 	     NULL);
 }
 
+static void warnings_of_crossbar(void **state)
+{
+	(void)state;
+#define ROLE(permissions)                                                                \
+	FOR_ANYBODY("")                                                                  \
+	"- {name: r, roles: [{name: u, permissions: [" permissions "]}]}"
+	warn(ROLE("{uri: com.a., match: prefix, allow: {call: true}},\n"
+		  "{uri: com.a.b, allow: {call: true, register: true}}"),
+	     "3:51: warning: this permission decides about 'com.a.bx', and allows call. "
+	     "Crossbar.io would apply none, because of the one in line 4 (uri 'com.a.b', "
+	     "match exact), and allow nothing");
+	warn(ROLE("{uri: com.a., match: prefix, allow: {call: true}},\n"
+		  "{uri: com..b, match: wildcard, allow: {publish: true}}"),
+	     "3:51: warning: this permission decides about 'com.a.b', and allows call. "
+	     "Crossbar.io would apply the one in line 4 (uri 'com..b', match wildcard), "
+	     "and allow publish");
+	warn(ROLE("{uri: .b, match: wildcard, allow: {call: true}}"),
+	     "3:51: warning: this permission decides about 'x.b', and allows call. "
+	     "Crossbar.io would ignore it, and allow nothing");
+	warn(ROLE("{uri: com.a., match: prefix, allow: {call: true}},\n"
+		  "{uri: com..b, match: wildcard, allow: {call: true}}"),
+	     NULL);
+}
+
 static void warnings_of_authenticators(void **state)
 {
 	(void)state;
@@ -238,6 +262,7 @@ int main(void)
 		cmocka_unit_test(warnings_of_options),
 		cmocka_unit_test(warnings_of_anonymous),
 		cmocka_unit_test(warnings_of_realms),
+		cmocka_unit_test(warnings_of_crossbar),
 		cmocka_unit_test(warnings_of_authenticators),
 	};
 

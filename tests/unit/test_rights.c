@@ -329,7 +329,7 @@ static bool says_more(const struct permission *a, const struct permission *b)
 static struct rule slow_rule(const struct permission *p, size_t n, const char *uri)
 {
 	const struct permission *best = NULL;
-	struct rule rule = {.trust = 0};
+	struct rule rule = {.permission = RULE_NO_PERMISSION};
 
 	for (size_t i = 0; i < n; i++)
 		if (uri_matches((enum match)p[i].match, slice_str(p[i].uri),
@@ -340,6 +340,7 @@ static struct rule slow_rule(const struct permission *p, size_t n, const char *u
 		rule.allowed = (uint8_t)(rule.allowed | (best->allow[i] ? 1u << i : 0));
 		rule.disclose[i] = (uint8_t)best->disclose[i];
 		rule.trust = (uint8_t)(best->trust_level + 1);
+		rule.permission = (uint16_t)(best - p);
 	}
 	return rule;
 }

@@ -163,6 +163,7 @@ def check_long():
         *[integration("tsan", "-m", "not long", name=f"all-tsan-{n}", env={"ALL_CASES": "1"}) for n in range(1, 4)],
         integration("release", "-m", "long", minutes=30, jobs=1, name="long-release"),
         integration("asan", "-m", "long", minutes=30, jobs=1, name="long-asan"),
+        Stage("soak", ["make", "-s", "soak"], minutes=20),
         Stage("valgrind", [*PYTEST, "-m", "long", "-k", "connects"], minutes=60, env={"WRAP": valgrind}),
         Stage("chroot-bookworm", ["sh", "tests/chroot.sh", "bookworm"], minutes=60),
         Stage("chroot-trixie", ["sh", "tests/chroot.sh", "trixie"], minutes=60),

@@ -125,7 +125,7 @@ def publish(s, rng):
         args, kwargs = token.encode(), {}
     elif options.get("ppt_scheme") and rng.random() < 0.3:
         args, kwargs, options["ppt_keyid"] = [], {}, token
-    elif s.serializer != "json" and rng.random() < 0.01:
+    elif s.serializer in ("msgpack", "cbor") and rng.random() < 0.01:  # the others cannot say it
         args, is_wild = [*args, math.nan], True
     about = refusals(s, topic)
     if options.get("disclose_me") and topic.startswith("soak.refuse.") and s.role == "free":
@@ -133,8 +133,8 @@ def publish(s, rng):
     p = Publication(s, token, s.publications, topic, options, args, kwargs, s.world.tick)
     p.is_wild, p.size, p.is_refused = is_wild, size, about.get("must_fail", False)
     s.world.publish(p)
-    if topic.startswith("rev.") or (s.role == "asked" and not options.get("acknowledge")):
-        p.expected = ()
+    if topic.startswith("rev.") or s.role == "asked":
+        p.is_unsure = not options.get("acknowledge")
     if options.get("acknowledge"):
         s.request(PUBLISH, options, topic, *call_payload(args, kwargs), publication=p, **about)
     else:
@@ -142,6 +142,16 @@ def publish(s, rng):
         s.world.count("PUBLISH without acknowledge")
     if not p.is_refused:
         s.unsettled.append(p)
+
+
+def publish_to(s, topic, args, options):
+    s.publications += 1
+    token = f"p{s.uid}.{s.publications}"
+    p = Publication(s, token, s.publications, topic, options, [token, *args], {}, s.world.tick)
+    s.world.publish(p)
+    p.expected = ()
+    s.send([PUBLISH, s.next_request(), options, topic, p.args])
+    s.unsettled.append(p)
 
 
 def publish_options(s, rng):
@@ -209,7 +219,7 @@ def call(s, rng):
         args, kwargs = token.encode(), {}
     elif options.get("ppt_scheme") and rng.random() < 0.3:
         args, kwargs, options["ppt_keyid"] = [], {}, token
-    elif s.serializer != "json" and rng.random() < 0.01:
+    elif s.serializer in ("msgpack", "cbor") and rng.random() < 0.01:  # the others cannot say it
         args, is_wild = [*args, math.nan], True
     about = refusals(s, uri)
     if options.get("disclose_me") and uri.startswith("soak.refuse.") and s.role == "free":
@@ -265,7 +275,7 @@ def cancel(s, c):
 
 def goodbye(s, rng):
     s.doubt()
-    s.state = "leaving"
+    s.state, s.has_left = "leaving", True
     s.send([GOODBYE, {}, "wamp.close.close_realm"])
     s.world.count("GOODBYE")
 
@@ -275,7 +285,16 @@ def late_yield(s, rng):
     s.send([YIELD, rng.randrange(1 << 40, 1 << 41), {}, ["nobody waits"]])
 
 
-ACTIONS = {subscribe: 12, unsubscribe: 8, publish: 30, register: 8, unregister: 5, call: 35, goodbye: 0.25,
+def violate(s, rng):
+    """A broken message: only this session ends."""
+    s.doubt()
+    s.has_violated = s.is_doomed = s.has_left = True
+    s.world.count("violation")
+    s.send(rng.choice([[SUBSCRIBE, "x", {}, "soak.t.0"], [PUBLISH], [CALL, s.next_request(), {"progress": 1}, "soak.p.x"],
+                       [36, 1, 2, {}], [YIELD, 1, []]]))
+
+
+ACTIONS = {violate: 0.1, subscribe: 12, unsubscribe: 8, publish: 30, register: 8, unregister: 5, call: 35, goodbye: 0.25,
            late_yield: 0.5}
 
 
@@ -330,7 +349,7 @@ def answer(s, invocation):
             options = passthru(rng, s, "callee")
             if "enc_algo" in options:
                 args, kwargs = call.token.encode(), {}
-            elif s.serializer != "json" and rng.random() < 0.01:
+            elif s.serializer in ("msgpack", "cbor") and rng.random() < 0.01:  # the others cannot say it
                 args = [*args, math.nan]
                 invocation.is_wild = True
             invocation.is_passthru |= bool(options)

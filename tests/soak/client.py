@@ -7,9 +7,11 @@ import selectors
 import time
 
 import actions
+import meta
 import wire
 from model import check
 from session import Session
+from utils import SLOW
 
 
 class Failure(Exception):
@@ -83,19 +85,20 @@ class Client:
 
     def on_end(self):
         state = self.session.state
-        if state not in ("gone", "leaving") and not (state == "joining" and self.is_login_trouble()):
+        if state not in ("gone", "leaving") and not self.session.is_doomed and not (state == "joining" and self.is_login_trouble()):
             raise Failure(f"the connection ended, Close code {self.wire.close_code}", self)
         self.cut(self.session)
 
     def is_login_trouble(self):
         self.world.count("login dropped")
-        return self.session.login.method in ("ticket", "cryptosign") and (
+        return self.session.began < self.run.stood_still or self.session.login.method in ("ticket", "cryptosign", "cookie") and (
             self.session.began < self.run.authenticator_trouble)
 
     def cut(self, session, reset=False):
         """Ends the connection without GOODBYE."""
         if session is not self.session or self.wire is None:
             return
+        session.has_left |= session.state != "gone"
         session.end()
         if self.wire.socket in self.run.selector.get_map():
             self.run.selector.unregister(self.wire.socket)
@@ -112,11 +115,14 @@ class Actor(Client):
     def connect(self):
         rng, serializer = self.rng, self.rng.choice(wire.SERIALIZERS)
         address = self.run.unix if rng.random() < 0.2 else self.run.tcp
+        login, cookie = self.run.random_login(rng), None
         if rng.random() < 0.3:
-            connection = wire.RawSocket(address, serializer)
+            connection = wire.RawSocket(address, serializer, length=rng.choice([15, 15, 7]))
         else:
-            connection = wire.WebSocket(address, serializer, batched=rng.random() < 0.5)
-        self.use(connection, self.run.random_login(rng))
+            if rng.random() < 0.1:
+                cookie, login = self.run.cookie_login(rng)
+            connection = wire.WebSocket(address, serializer, batched=rng.random() < 0.5, cookie=cookie)
+        self.use(connection, login)
 
     # --- sessions ---
 
@@ -169,6 +175,31 @@ class Actor(Client):
         if session is self.session and self.wire and self.is_paused:
             self.is_paused = False
             self.poll()
+            if session.is_doomed:  # the router may still have queued less than the limit
+                self.later(3, self.cut, session)
+
+    def drown(self, writer):
+        """Reads nothing more, while another session of its realm sends it a lot."""
+        s = self.session
+        self.world.count("drowned session")
+        self.pause(s, 3)
+        s.doubt()
+        s.is_doomed = s.has_left = True
+        topics = [topic for h in s.subscriptions.values() for topic in actions.TOPICS if h.key == ("exact", topic)]
+        topic = topics[0] if topics else None
+        if topic is None:
+            s.request(actions.SUBSCRIBE, {}, "soak.t.0", key=("exact", "soak.t.0"), get_retained=False)
+            topic = "soak.t.0"
+        for _ in range(150):
+            actions.publish_to(writer, topic, ["w" * 100000], {"eligible": [s.id]})
+
+    def must_end(self, session):
+        """A call has ended this session, so it must soon read GOODBYE."""
+        self.later(10 * SLOW, self.check_ended, session)
+
+    def check_ended(self, session):
+        if session.state != "gone" and not session.was_slow:
+            raise Failure("a killed session lives", self)
 
     def serve(self, session, invocation):
         actions.serve(session, invocation)
@@ -180,7 +211,7 @@ class Actor(Client):
 
     def is_quiet(self):
         s = self.session
-        return s.state == "joined" and not s.pending
+        return s.state == "joined" and not s.pending and not s.is_doomed
 
     def leave(self):
         self.is_done = True
@@ -192,4 +223,5 @@ class Actor(Client):
             self.cut(self.session)
 
 
-ACTIONS, WEIGHTS = list(actions.ACTIONS), list(actions.ACTIONS.values())
+ALL = {**actions.ACTIONS, **meta.META}
+ACTIONS, WEIGHTS = list(ALL), list(ALL.values())

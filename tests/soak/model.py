@@ -63,10 +63,10 @@ class Holding:
         self.owed = {}  # publications whose EVENT must come -> tick of the verdict
         self.retained_requests = 0
         self.retained_seen = {}  # topic -> how often
-        self.retained_owed = set()  # topics
+        self.retained_owed = {}  # topic -> the publication that was kept when it asked
         self.retained_asked = 0  # tick of the last SUBSCRIBE with get_retained
         self.last = {}  # publisher's uid -> its last sequence number
-        self.concurrency = self.active = 0
+        self.concurrency = self.active = self.revokers = 0
         self.invoke = "single"
 
     def is_certain(self):
@@ -80,6 +80,7 @@ class Holding:
         """Somebody else may have taken it away."""
         self.doubt(tick)
         self.revocable = True
+        self.revokers += 1
 
 
 class Publication:
@@ -92,20 +93,24 @@ class Publication:
         self.expected = []  # holdings that were certain when it was sent
         self.is_wild = False  # JSON cannot express it
         self.size = 0
-        self.is_refused = self.is_seen = False
+        self.is_refused = False
+        self.is_unsure = False  # the router may have refused it, and would not say so
+        self.order = 0  # the observer's number, when it has seen it
         self.state = "sent"  # a testament: sent, added, flushing, flushed
 
     def is_plain(self):
         return "enc_algo" not in self.options and not self.is_wild
 
     def is_for_all(self):
-        return not any(name.startswith(("eligible", "exclude_auth")) or name == "exclude" for name in self.options)
+        return not any(name.startswith("eligible") or (name.startswith("exclude") and name != "exclude_me" and value)
+                       for name, value in self.options.items())
 
     def allows(self, session):
         """Whether the lists and exclude_me allow this session to get it."""
+        return (session is not self.session or not self.options.get("exclude_me", True)) and self.lists_allow(session)
+
+    def lists_allow(self, session):
         o = self.options
-        if session is self.session and o.get("exclude_me", True):
-            return False
         for kind, value in (("", session.id), ("_authid", session.authid), ("_authrole", session.role)):
             if value in o.get("exclude" + kind, ()):
                 return False
@@ -126,22 +131,27 @@ class Realm:
         self.subscriptions, self.registrations = {}, {}  # key -> set of Holdings that are not over
         self.sessions = {}  # id -> Session that may live
         self.retained = {}  # topic -> its retained publications, the newest last
-        self.history = {}  # topic -> the publications that its history may have
+        self.history = {}  # key -> the publications that its history may have, in their order
         self.matching = {}  # topic -> keys of subscriptions; made anew when a key comes
         self.observer = None
         self.takeovers = {}  # key -> REGISTERs with force_reregister
         self.kills = []
+        self.gone = {}  # id of a session -> tick after which nothing shows it
         self.lost = collections.deque(maxlen=3000)  # (tick, key, session) of registrations that ended
         self.unconfirmed = []  # (key, session) of REGISTERs without an answer before the end of their session
 
     def has_lost(self, call, left=False):
         """Whether a callee that may have had this call has gone; with `left`, not only its registration."""
         return any(tick > call.tick and not (left and session.until is None) and matches(*key, call.uri)
-                   for tick, key, session in self.lost) or any(matches(*key, call.uri) for key, _ in self.unconfirmed)
+                   for tick, key, session in self.lost) or any(
+                       matches(*key, call.uri) for key, _ in self.unconfirmed) or any(
+                           matches(*key, call.uri) for session in self.sessions.values() if session.until is not None
+                           for key in session.unconfirmed())
 
     def left(self, session):
         """The router says that this session has left."""
-        for key, who in self.unconfirmed:
+        self.gone.setdefault(session.id, self.world.tick)
+        for key, who in [*self.unconfirmed, *((key, session) for key in session.unconfirmed())]:
             if who is session:
                 self.lost.append((self.world.tick, key, session))
         self.unconfirmed = [(key, who) for key, who in self.unconfirmed if who is not session]
@@ -194,7 +204,8 @@ class World:
         self.publications = {}  # token -> Publication
         self.calls = {}  # token -> Call
         self.used = {"subscription": {}, "registration": {}}  # id -> (realm, key): never another one's
-        self.uids = itertools.count(1)
+        self.revoked = None  # the tick since which free and device may not use rev.
+        self.uids, self.orders = itertools.count(1), itertools.count(1)
         self.seen = {}  # how often each kind of thing happened
 
     def count(self, what):
@@ -217,6 +228,8 @@ class World:
 
     def settle(self, publication):
         """The router has handled it: whoever was certain to get it gets it."""
+        if publication.is_unsure:
+            return
         publication.settled = self.tick
         for holding in publication.expected:
             if holding.is_certain() and (holding.session.uid, holding.id) not in publication.got:
@@ -234,9 +247,9 @@ class World:
         """The retained event for all that a session which subscribes now must get, or None."""
         kept = session.realm.retained.get(topic, ())
         newest = next((p for p in reversed(kept) if p.is_for_all() and p.settled), None)
-        # one that is not settled may have replaced it
-        return newest if all(p.is_plain() and p.allows(session) and p.reaches(session) for p in kept
-                             if p.is_for_all()) else None
+        # one that is not settled may have replaced it, and the newest that is for this session comes, or none
+        return newest if all((p.is_plain() and p.reaches(session)) if p.allows(session) else not p.is_for_all()
+                             for p in kept) else None
 
     def event(self, session, holding, message):
         """An EVENT with a token in its payload. Returns the publication."""
@@ -278,6 +291,8 @@ class World:
     def live_event(self, session, holding, p):
         check(p.state != "flushed", "a testament that was flushed")
         check(p.state == "sent" or p.session.until is not None, "a testament of a session that lives")
+        check(not (p.topic.startswith("rev.") and session.role in ("free", "device")
+                   and self.revoked is not None and p.sent > self.revoked), "an event that a reload has forbidden")
         key = session.uid, holding.id
         check(key not in p.got, "an event came twice")
         p.got.add(key)
@@ -295,7 +310,7 @@ class World:
 
     def retained_event(self, session, holding, p):
         check(p.options.get("retain"), "retained, but not published so")
-        holding.retained_owed.discard(p.topic)
+        holding.retained_owed.pop(p.topic, None)
         seen = holding.retained_seen.get(p.topic, 0) + 1
         holding.retained_seen[p.topic] = seen
         check(seen <= holding.retained_requests + session.retained_pending, "a retained event too often", seen)
@@ -309,8 +324,10 @@ class World:
         for p in holding.owed:
             raise Violation(f"subscription {holding.id} {holding.key} of {holding.session} missed {p.token} "
                             f"{p.topic} {p.options}")
-        for topic in holding.retained_owed:
-            raise Violation(f"subscription {holding.id} of {holding.session} missed the retained event of {topic}")
+        for topic, p in holding.retained_owed.items():
+            raise Violation(f"subscription {holding.id} of {holding.session} missed the retained event of {topic}: "
+                            f"{p.token} {p.options} {p.size} {p.sent} {p.settled} {p.session}; of "
+                            f"{[(x.token, x.options, x.sent, x.settled) for x in holding.session.realm.retained[topic]]}")
 
 
 def token_of(args, details):

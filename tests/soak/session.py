@@ -66,6 +66,7 @@ class Call(Request):
         self.moved = self.time  # when the timeout began
         self.is_over = False
         self.meta = None  # checks the result of a meta procedure
+        self.may_fail = None  # whether a meta procedure may fail with this error
 
 
 class Invocation:
@@ -93,11 +94,13 @@ class Session:
         self.uid = next(self.world.uids)
         self.began = time.monotonic()
         self.serializer = wire.serializer
-        self.max_message = 1 << 24
+        self.max_message = 1 << 9 + getattr(wire, "length", 15)
         self.id = self.authid = self.role = None
         self.state = "joining"  # joined, leaving, gone
+        self.since = math.inf  # the tick of WELCOME
         self.until = None  # the tick at which its end became possible
-        self.kill_reasons = set()
+        self.kills = []
+        self.has_left = False  # by itself
         self.features = {role: {f for f in names if rng.random() < 0.65} for role, names in FEATURES.items()}
         self.pending = {}  # request -> Request
         self.unsettled = collections.deque()  # publications
@@ -109,8 +112,17 @@ class Session:
         self.testaments = []
         self.log = actor.log
         self.was_slow = False
+        self.is_doomed = self.has_violated = False  # the router will end its connection
+
+    def remains(self):
+        """What a later round must know of it: who it was."""
+        past = Session.__new__(Session)
+        past.__dict__.update({k: self.__dict__[k] for k in ("uid", "id", "authid", "role", "realm", "until")})
+        return past
 
     def __str__(self):
+        if "actor" not in self.__dict__:
+            return f"session {self.id} (uid {self.uid}) of an earlier round"
         return (f"session {self.id} (uid {self.uid}, {self.actor.name}, {self.realm.name}, {self.role}, {self.authid}, "
                 f"{self.login.method}, {self.wire}, {self.state})")
 
@@ -154,9 +166,12 @@ class Session:
                 if p.options.get("retain"):
                     self.world.keep(p)
 
+    def is_certain(self):
+        return self.until is None
+
     def may_be_killed(self, kill):
         self.doubt()
-        self.kill_reasons.add(kill.reason)
+        self.kills.append(kill)
 
     # --- login ---
 
@@ -181,16 +196,19 @@ class Session:
         check(self.login.authid in (None, self.authid), "the authid", self.login.authid)
         check(details["authmethod"] == self.login.method, "the method", self.login.method)
         self.login.on_welcome(details)
-        self.state = "joined"
+        self.state, self.since = "joined", self.world.tick
         self.realm.sessions[self.id] = self
         for kill in self.realm.kills:
-            if kill.matches(self) and (not kill.is_over or self.hello_tick < kill.end):
+            if kill.hits(self) and (not kill.is_over or self.hello_tick < kill.end):
                 self.may_be_killed(kill)
         self.world.count(f"login {self.login.method}")
         self.world.count(f"session over {self.wire}")
         self.actor.on_joined()
 
     def on_abort(self, message):
+        if self.has_violated and message[2] == "wamp.error.protocol_violation":
+            self.end()
+            return
         check(self.state == "joining" and self.login.is_wrong and message[2] in self.login.refusals, "ABORT")
         self.world.count("refused login")
         self.end()
@@ -203,19 +221,22 @@ class Session:
             self.end()
             self.actor.on_left()
             return
-        check(self.state in ("joined", "leaving") and reason in self.kill_reasons, "GOODBYE", self.kill_reasons)
+        check(self.state in ("joined", "leaving") and reason in {k.reason for k in self.kills}, "GOODBYE")
         self.world.count("GOODBYE of a killed session")
         self.was_killed = True
         self.end()
+
+    def unconfirmed(self):
+        """The keys of REGISTERs without an answer."""
+        return [r.key for r in self.pending.values() if r.kind == REGISTER]
 
     def end(self):
         """The router will not send anything more, and this side does not expect any answer."""
         self.doubt()
         self.state = "gone"
+        self.realm.unconfirmed += [(key, self) for key in self.unconfirmed()]
         for request in self.pending.values():
             request.is_over = True
-            if request.kind == REGISTER:
-                self.realm.unconfirmed.append((request.key, self))
         self.pending.clear()
 
     # --- receiving ---
@@ -280,8 +301,8 @@ class Session:
             self.retained_pending -= 1
             holding.retained_requests += 1
             holding.retained_asked = max(holding.retained_asked, request.tick)
-            if request.must_have:
-                holding.retained_owed.add(request.must_have.topic)
+            if request.must_have and not self.was_slow:
+                holding.retained_owed[request.must_have.topic] = request.must_have
 
     def on_unsubscribed(self, message):
         if message[1] == 0:
@@ -379,14 +400,17 @@ class Session:
 
     # calls: the callee
 
+    def may_miss(self):
+        """Whether there may be invocations that cannot be delivered. They have numbers, too."""
+        return self.serializer == "json" or self.max_message < 1 << 24
+
     def on_invocation(self, message):
         _, number, id, details, *payload = message
         old = self.invocations.get(number)
         if old is not None:
             self.on_chunk(old, details, payload)
             return
-        # what JSON cannot express leaves a gap
-        check(number == self.last_invocation + 1 or (number > self.last_invocation and self.serializer == "json"),
+        check(number == self.last_invocation + 1 or (number > self.last_invocation and self.may_miss()),
               "the number of the invocation", self.last_invocation)
         self.last_invocation = number
         holding = self.registrations.get(id)
@@ -450,8 +474,8 @@ class Session:
     def on_interrupt(self, message):
         _, number, options = message
         invocation = self.invocations.get(number)
-        check(invocation or self.serializer == "json", "INTERRUPT without an invocation")
-        if not invocation:  # one that JSON could not express
+        check(invocation or self.may_miss(), "INTERRUPT without an invocation")
+        if not invocation:
             self.world.count("INTERRUPT without an invocation")
             return
         check(self.has("callee", "call_canceling"), "INTERRUPT, but it did not announce call_canceling")
@@ -504,15 +528,19 @@ class Session:
         call.is_over = True
         self.world.count(f"CALL {uri}")
         for i in call.invocations:
-            if i.answer and i.answer[0] == ERROR and i.answer[2] == uri and same(payload, i.answer[1]):
+            # an error whose payload cannot be delivered comes without it
+            if i.answer and i.answer[0] == ERROR and i.answer[2] == uri and (
+                    same(payload, i.answer[1]) or (not payload and self.may_miss())):
                 self.handled(call)
                 return
         check(self.is_right(call, uri) or self.is_authorizer_down(call, uri), "the wrong error", call.uri,
-              call.options, call.refusals, [str(i.holding.session) for i in call.invocations])
+              call.options, call.refusals, [str(i.holding.session) for i in call.invocations], call.tick,
+              [(h.key, str(h.session), h.since, h.until) for h in self.realm.registrations_of(call.uri)],
+              [(t, k, str(x)) for t, k, x in self.realm.lost if t > call.tick - 3000 and matches(*k, call.uri)])
 
     def is_right(self, call, uri):
         """Whether the router may answer a call with this error."""
-        if uri in call.refusals:
+        if uri in call.refusals or (call.may_fail and call.may_fail(call, uri)):
             return True
         name = uri.removeprefix("wamp.error.")
         matching = self.realm.registrations_of(call.uri)
@@ -536,6 +564,9 @@ class Session:
             return call.is_wild or any(i.is_wild for i in call.invocations)
         if name == "unavailable":
             return self.was_slow or any(i.holding.session.was_slow for i in call.invocations)
+        if name == "payload_size_exceeded":
+            return any(x.max_message < 1 << 24 for x in [self, *(h.session for h in matching),
+                                                         *(i.holding.session for i in call.invocations)])
         if name == "option_disallowed.disclose_me":
             return self.policy(call.uri, True)[0] is False
         return False

@@ -13,10 +13,11 @@ import struct
 
 import cbor2
 import msgpack
+import ubjson
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
-SERIALIZERS = ["json", "msgpack", "cbor"]
+SERIALIZERS = ["json", "msgpack", "cbor", "ubjson"]
 SEPARATOR = b"\x18"
 
 
@@ -49,16 +50,20 @@ def _load_json(data):
     return _json_in(value) if b"\\u0000" in data else value
 
 
-def _load_cbor(data):
-    stream = io.BytesIO(data)
-    value = cbor2.load(stream)
-    if stream.tell() != len(data):
-        raise Broken("bytes behind the message")
-    return value
+def _stream(load):
+    def decode(data):
+        stream = io.BytesIO(data)
+        value = load(stream)
+        if stream.tell() != len(data):
+            raise Broken("bytes behind the message")
+        return value
+
+    return decode
 
 
-ENCODE = {"json": lambda v: _dump_json(v).encode(), "msgpack": msgpack.packb, "cbor": cbor2.dumps}
-DECODE = {"json": _load_json, "cbor": _load_cbor,
+ENCODE = {"json": lambda v: _dump_json(v).encode(), "msgpack": msgpack.packb, "cbor": cbor2.dumps,
+          "ubjson": ubjson.dumpb}
+DECODE = {"json": _load_json, "cbor": _stream(cbor2.load), "ubjson": _stream(ubjson.load),
           "msgpack": lambda data: msgpack.unpackb(data, strict_map_key=False)}
 
 
@@ -227,7 +232,7 @@ def frame(opcode, payload):
 
 
 class RawSocket(Wire):
-    NUMBERS = {"json": 1, "msgpack": 2, "cbor": 3}
+    NUMBERS = {"json": 1, "msgpack": 2, "cbor": 3, "ubjson": 4}
     batched = False
 
     def __init__(self, address, serializer, length=15, **kw):

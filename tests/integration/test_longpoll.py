@@ -10,7 +10,7 @@ import time
 import peers
 import pytest
 import rawclient
-from rawclient import ABORT, BINARY, CALL, GOODBYE, RESULT, TEXT, WELCOME, Client, Closed, Refused
+from rawclient import ABORT, BINARY, CALL, GOODBYE, RESULT, TEXT, Client, Closed, Refused
 from utils import SLOW, router_config, wait_for
 
 ORIGIN = "https://good.example"
@@ -133,3 +133,414 @@ def test_a_plain_http_client(routerd, poll, join, serializer):
     client.leave()
     assert client.finish() == 204
     assert routerd.total("longpoll_opened") == 1
+
+
+def test_real_messages_of_every_size(routerd, poll):
+    """Around the sizes at which messages are read in pieces, and answers written in pieces."""
+    client = poll(routerd)
+    client.join()
+    client.register("com.example.p", lambda *given: given)
+    for size in (1, 60000, 65536, 200000, MIB - 1000):
+        assert client.call("com.example.p", ["z" * size]) == (["z" * size], {})
+
+
+@pytest.fixture
+def fake_site(fake):
+    return fake(lambda realm, authid, details: {"realm": "devices", "role": "device", "authid": "ann", "extra": {}})
+
+
+def test_what_an_authenticator_is_told(fake_site, start_routerd, poll, threads):
+    """The cookie and the address are those of the request that opens the transport."""
+    made = config(threads, options={"allowed_origins": [ORIGIN]})
+    made["authenticators"] = {"authd": {"socket": "authd.sock"}}
+    made["transports"][0]["auth"] = {"cookie": {"type": "dynamic", "authenticator": "authd"}}
+    client = poll(start_routerd(made), headers={"Cookie": "session=1", "Origin": ORIGIN})
+    address = "tcp4:127.0.0.1:%d" % client.sender.sock.getsockname()[1]
+    client.headers = {}
+    client.join(authmethods=["cookie"])
+    ((_, _, (_, _, details)),) = fake_site.wait_requests(1)
+    told = details["transport"]
+    assert (told["channel_type"], told["channel_framing"], told["channel_serializer"]) == ("tcp", "longpoll", "json")
+    assert told["peer"] == client.details["authextra"]["x_cb_peer"] == address
+    assert told["http_headers_received"]["cookie"] == "session=1"
+
+
+# --- requests -------------------------------------------------------------------------------
+
+
+class Raw:
+    """One HTTP connection below http.client."""
+
+    def __init__(self, routerd):
+        self.socket = socket.create_connection(("127.0.0.1", routerd.port()), 10 * SLOW)
+        self.file = self.socket.makefile("rb")
+
+    def send(self, text, body=b""):
+        self.socket.sendall(text.replace("\n", "\r\n").encode() + body)
+
+    def post(self, path, body=b"", *headers):
+        lines = "".join(h + "\n" for h in headers)
+        self.send(f"POST {path} HTTP/1.1\nHost: x\n{lines}Content-Length: {len(body)}\n\n", body)
+
+    def answer(self):
+        """(status, headers in lower case, body) of the next answer; None at the end of the stream."""
+        first = self.file.readline()
+        if not first:
+            return None
+        headers = http.client.parse_headers(self.file)
+        status = int(first.split()[1])
+        body = b"" if status in (100, 204) else self.file.read(int(headers["Content-Length"]))
+        return status, {k.lower(): v for k, v in headers.items()}, body
+
+    def status(self):
+        return self.answer()[0]
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def raw():
+    """raw(routerd) -> a Raw that is closed after the test."""
+    opened = []
+
+    def go(routerd):
+        opened.append(Raw(routerd))
+        return opened[-1]
+
+    yield go
+    for each in opened:
+        each.close()
+
+
+def post_and_wait(routerd, c, path, body=b""):
+    """Sends a request that the router does not answer yet, and waits until it has read it."""
+    before = routerd.total("bytes_in")
+    c.post(path, body)
+    wait_for(lambda: routerd.total("bytes_in") > before, "the request")
+    # its worker may have handed it over to another one, which now has it
+    routerd.counters()
+
+
+def get_count(request):
+    return json.dumps([CALL, request, {}, "wamp.session.count"]).encode()
+
+
+def test_pipelined_requests(routerd, poll, raw):
+    """All in one write: each waits until the one before it is answered, also one that waits itself."""
+    client, sender = poll(routerd), poll(routerd)
+    client.join()
+    sender.join()
+    topic = client.subscribe("com.example.t")
+    c = raw(routerd)
+    for i in range(3):
+        c.post(client.path + "/send", get_count(100 + i))
+        c.post(client.path + "/receive")
+    c.post(client.path + "/receive")
+    c.post(sender.path + "/send", b'[16,9,{},"com.example.t",[1]]')
+    for i in range(3):
+        assert c.status() == 204
+        status, headers, body = c.answer()
+        assert (status, headers["content-type"]) == (200, "application/json")
+        assert json.loads(body) == [RESULT, 100 + i, {}, [2]]
+    sender.publish("com.example.t", [0])
+    assert json.loads(c.answer()[2])[4:] == [[0]]
+    assert c.status() == 204
+    assert client.event(topic) == ([1], {})
+
+
+def test_a_request_in_pieces(routerd, poll, raw):
+    client = poll(routerd)
+    client.join()
+    body = get_count(7)
+    head = f"POST {client.path}/send?x=1 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for parts in ([head, body], [bytes([b]) for b in head + body], [head[:-1], b"\n" + body[:5], body[5:] + head, body]):
+        c = raw(routerd)
+        c.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            c.socket.sendall(part)
+            time.sleep(0.0005)  # makes it likely that the router reads each part alone
+        for _ in range(sum(len(part) for part in parts) // len(head + body)):
+            assert c.status() == 204
+            assert client.expect(RESULT, 7)[3] == [1]
+
+
+def test_expect(routerd, poll, raw):
+    client = poll(routerd)
+    client.join()
+    c = raw(routerd)
+    body = get_count(7)
+    c.send(f"POST {client.path}/send HTTP/1.1\nHost: x\nExpect: 100-continue\nContent-Length: {len(body)}\n\n")
+    assert c.status() == 100
+    c.socket.sendall(body)
+    assert c.status() == 204
+    assert client.expect(RESULT, 7)[3] == [1]
+
+
+REFUSED = [
+    ("GET /lp/open HTTP/1.1\nHost: x\n\n", 405),
+    ("PUT /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 405),
+    ("POST /lp/open HTTP/1.1\nHost: x\nContent-Length: 2\n\n{}", 400),
+    ("POST /lp/open HTTP/1.1\nHost: x\nContent-Length: 4\n\n[{]}", 400),
+    ('POST /lp/open HTTP/1.1\nHost: x\nContent-Length: 39\n\n{"protocols": ["wamp.2.json.batched"]} ', 400),
+    ("POST /lp/open HTTP/1.1\nHost: x\nContent-Length: 5000\n\n", 413),
+    ("POST /lp/ID/receive HTTP/1.1\nHost: x\nContent-Length: 5000\n\n", 413),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n0\n\n", 411),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: 3\nContent-Length: 3\n\nabc", 400),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: -1\n\n", 400),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: 99999999999999999999\n\n", 413),
+    ("POST /lp/ID/sent HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
+    ("POST /lp/ID/ HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
+    ("POST /lp/ID HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
+    ("POST /lp/ HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
+    ("POST /lp/AAAA/send HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
+    ("POST /lp HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 405),
+    ("POST /lpx/open HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 405),
+]
+
+
+def test_refused_requests(start_routerd, poll, raw):
+    """They end the HTTP connection, and do no harm to the session."""
+    routerd = start_routerd(config(4))
+    client = poll(routerd)
+    client.join()
+    for request, status in REFUSED:
+        c = raw(routerd)
+        c.send(request.replace("ID", client.id))
+        answered, headers, _ = c.answer()
+        assert (answered, headers["connection"]) == (status, "close"), request
+        if status == 405 and "/lp/" in request:
+            assert headers["allow"] == "POST, OPTIONS"
+        assert c.answer() is None
+    assert client.silent() == []
+
+
+def test_ids_cannot_be_guessed(start_routerd, poll, raw):
+    """An id with one other character names nothing: not on another worker, nor another number or secret."""
+    routerd = start_routerd(config(4))
+    client = poll(routerd)
+    client.join()
+    for i in range(len(client.id)):
+        c = raw(routerd)
+        other = client.id[:i] + ("A" if client.id[i] != "A" else "B") + client.id[i + 1:]
+        c.post(f"/lp/{other}/close")
+        assert c.status() == 404
+    assert routerd.total("longpoll_unknown") == len(client.id)
+    assert client.silent() == []
+
+
+def test_two_requests_for_messages(routerd, poll, raw):
+    """The second one takes the place of the first, whose client may have lost its connection."""
+    client = poll(routerd)
+    client.join()
+    first, second = raw(routerd), raw(routerd)
+    post_and_wait(routerd, first, client.path + "/receive")
+    second.post(client.path + "/receive")
+    assert first.status() == 204
+    client.send([CALL, 7, {}, "wamp.session.count"])
+    assert json.loads(second.answer()[2])[:2] == [RESULT, 7]
+
+
+def test_a_message_waits_for_the_next_request(routerd, poll, raw):
+    """A client that has closed its connection while it waited gets the message with its next request."""
+    client = poll(routerd)
+    client.join()
+    lost = raw(routerd)
+    post_and_wait(routerd, lost, client.path + "/receive")
+    before = routerd.total("closed_lost")
+    lost.close()
+    wait_for(lambda: routerd.total("closed_lost") > before, "the end of the connection")
+    client.send([CALL, 7, {}, "wamp.session.count"])
+    assert client.expect(RESULT, 7)[3] == [1]
+
+
+def test_messages_in_order_while_one_is_held(fake, start_routerd, poll, raw):
+    """Later messages wait behind one whose authorizer has not answered yet, and close ends all of them."""
+    asked = []
+    allow = threading.Event()
+
+    def authorize(details, uri, action, options):
+        asked.append(uri)
+        return allow.wait(20 * SLOW)
+
+    made = config(4)
+    made["realms"][0]["roles"] = [{"name": "device", "authorizer": "authd"}]
+    made["authenticators"] = {"authd": {"socket": "authd.sock", "timeout": 30000}}
+    fake(features=("revoke", "cancel", "authorize"), authorize=authorize)
+    routerd = start_routerd(made)
+    client = poll(routerd)
+    client.join()
+    senders = [raw(routerd) for _ in range(5)]
+    for i, sender in enumerate(senders):
+        post_and_wait(routerd, sender, client.path + "/send",
+                      json.dumps([32, 10 + i, {}, f"com.example.t{i}"]).encode())
+    assert asked == ["com.example.t0"]
+    allow.set()
+    assert [client.recv()[:2] for _ in senders] == [[33, 10 + i] for i in range(5)]
+    assert [s.status() for s in senders] == [204] * 5
+    assert asked == [f"com.example.t{i}" for i in range(5)]
+
+
+# --- limits ---------------------------------------------------------------------------------
+
+
+def test_a_message_that_is_too_long(start_routerd, poll, raw, join):
+    """As over WebSocket it ends the session."""
+    routerd = start_routerd(config(4, options={"max_message_size": 1024}))
+    client, other = poll(routerd), join(routerd)
+    client.join()
+    topic = other.subscribe("wamp.session.on_leave")
+    c = raw(routerd)
+    c.send(f"POST {client.path}/send HTTP/1.1\nHost: x\nContent-Length: 1025\n\n")
+    assert c.status() == 413
+    assert other.event(topic)[0][0] == client.session
+    with pytest.raises(Closed):
+        client.recv()
+    routerd.wait_log('session closed .*reason="message too big"')
+
+
+def test_a_slow_body(start_routerd, poll, raw):
+    routerd = start_routerd(config(4, options={"open_handshake_timeout": 1000}))
+    client = poll(routerd)
+    client.join()
+    c = raw(routerd)
+    c.post("/lp/open", b'{"protocols": ["wamp.2.json"]}')
+    assert c.status() == 200
+    start = time.monotonic()
+    c.send(f"POST {client.path}/send HTTP/1.1\nHost: x\nContent-Length: 100\n\nabc")
+    assert c.answer() is None
+    assert time.monotonic() - start > 0.9
+    assert client.silent() == []
+    # so has the transport that never said HELLO
+    wait_for(lambda: routerd.total("closed_handshake_timeout") == 2, "the end of both")
+
+
+def test_a_client_that_does_not_poll(start_routerd, poll, join, raw, threads):
+    """Its session ends like a lost connection, with its testament. So do idle HTTP connections, silently."""
+    routerd = start_routerd(config(threads, {"request_timeout": 100, "session_timeout": 1000}))
+    client, other = poll(routerd), join(routerd)
+    client.join()
+    topic = other.subscribe("com.example.bye")
+    client.call("wamp.session.add_testament", ["com.example.bye", ["bye"], {}])
+    # a client that polls stays, however long
+    for _ in range(10):
+        assert client.receive() == b""
+    idle = raw(routerd)
+    idle.post(client.path + "/receive")
+    assert idle.status() == 204
+    assert other.event(topic) == (["bye"], {})
+    assert idle.answer() is None
+    late = raw(routerd)
+    late.post(client.path + "/receive")
+    assert late.status() == 404
+    assert routerd.total("closed_no_poll") == 1
+    routerd.wait_log('connection closed reason="no poll"')
+
+
+def test_max_connections(start_routerd, poll, raw):
+    routerd = start_routerd(config(4, options={"max_connections": 6}))
+    client = poll(routerd)
+    client.join()
+    c = raw(routerd)
+    statuses = []
+    for _ in range(5):
+        c.post("/lp/open", b'{"protocols": ["wamp.2.json"]}')
+        statuses.append(c.status())
+        if statuses[-1] != 200:
+            break
+    # the client's transport and its two sockets, and this socket, leave room for two more
+    assert statuses == [200, 200, 503]
+    assert client.silent() == []
+
+
+def test_a_client_that_polls_too_slowly(start_routerd, poll, join):
+    made = config(4)
+    made["limits"] = {"queue_size": 65536}
+    routerd = start_routerd(made)
+    client, other = poll(routerd), join(routerd)
+    client.join()
+    client.subscribe("com.example.t")
+    for i in range(10):
+        other.publish("com.example.t", ["y" * 10000], acknowledge=True)
+    with pytest.raises(Closed):
+        while client.receive():
+            pass
+    assert routerd.total("closed_slow_consumer") == 1
+
+
+# --- ends -----------------------------------------------------------------------------------
+
+
+def test_kill(routerd, poll, join, raw):
+    """GOODBYE goes to the request that waits. Afterwards the client still says GOODBYE and closes."""
+    client, killer = poll(routerd), join(routerd)
+    client.join()
+    c = raw(routerd)
+    post_and_wait(routerd, c, client.path + "/receive")
+    killer.call("wamp.session.kill", [client.session])
+    assert json.loads(c.answer()[2])[0] == GOODBYE
+    client.send([GOODBYE, {}, "wamp.close.goodbye_and_out"])
+    with pytest.raises(Closed):
+        client.receive()
+    assert client.finish() == 204
+
+
+def test_a_violation(routerd, poll):
+    client = poll(routerd)
+    client.join()
+    client.send_payload(b"?")
+    assert client.recv()[0] == ABORT
+    with pytest.raises(Closed):
+        client.receive()
+    assert client.finish() == 204
+
+
+def test_close_while_a_request_waits(routerd, poll, raw, join):
+    client, other = poll(routerd), join(routerd)
+    client.join()
+    topic = other.subscribe("wamp.session.on_leave")
+    c = raw(routerd)
+    post_and_wait(routerd, c, client.path + "/receive")
+    assert client.finish() == 204
+    assert c.status() == 204
+    assert other.event(topic)[0][0] == client.session
+
+
+def test_autobahn_js_comes_back_after_a_restart(start_routerd, puppets):
+    routerd = start_routerd(config(4))
+    puppet = puppets("autobahn-js")
+    peer = peers.Peer(puppet, url(routerd), "json", name="phoenix", retry=True)
+    start = time.monotonic()
+    routerd.stop()
+    # sessions without a socket do not hold it up
+    assert time.monotonic() - start < 1.5 * SLOW
+    routerd.start()
+    puppet.event(ev="rejoined", s="phoenix", seconds=20)
+    peer.register("com.example.p")
+    assert peer.call("com.example.p", [1], {}) == ([1], {})
+
+
+# --- browsers -------------------------------------------------------------------------------
+
+
+def test_origins(start_routerd, raw):
+    """What a browser sends for a page: a preflight, then each request with the page's origin."""
+    routerd = start_routerd(config(4, options={"allowed_origins": [ORIGIN]}))
+    for origin, allowed in ((ORIGIN, True), ("https://bad.example", False)):
+        c = raw(routerd)
+        c.send(f"OPTIONS /lp/open HTTP/1.1\nHost: x\nOrigin: {origin}\nAccess-Control-Request-Method: POST\n"
+               "Access-Control-Request-Headers: content-type\n\n")
+        status, headers, _ = c.answer()
+        assert status == (204 if allowed else 403)
+        assert headers.get("access-control-allow-origin") == (origin if allowed else None)
+        if allowed:
+            assert headers["access-control-allow-methods"] == "POST"
+            assert headers["access-control-allow-headers"] == "Content-Type"
+        else:
+            c = raw(routerd)
+        c.post("/lp/open", b'{"protocols": ["wamp.2.json"]}', f"Origin: {origin}")
+        status, headers, _ = c.answer()
+        assert status == (200 if allowed else 403)
+        assert headers.get("access-control-allow-origin") == (origin if allowed else None)
+        assert headers.get("access-control-allow-credentials") == ("true" if allowed else None)

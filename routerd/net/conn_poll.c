@@ -117,8 +117,8 @@ static void answer(struct conn *c, const struct http_request *req, int status,
 		conn_finish(c);
 	}
 	/* For the next request, or for the end of a long answer. */
-	conn_set_deadline(c, keep_alive ? c->conf->poll_timeout_ms
-					: c->conf->handshake_ms);
+	conn_set_deadline(c,
+			  keep_alive ? c->conf->poll_timeout_ms : c->conf->handshake_ms);
 }
 
 static void answer_empty(struct conn *c, const struct http_request *req)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads UBJSON for test_ubjson_reader.py, which compares the result with py-ubjson. Input: each
- * sample, after its length in 32 bits. Output: a line for each: the error, or "ok", the
- * bytes that were read, and the tokens in hex as show_token writes them. One thread.
+ * Reads UBJSON for test_ubjson_reader.py, which compares the result with py-ubjson.
+ * Input: each sample, after its length in 32 bits. Output: a line for each: the error, or
+ * "ok", the bytes that were read, and the tokens in hex as show_token writes them. One
+ * thread.
  */
 #include "tests/unit/token_check.h"
 

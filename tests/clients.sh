@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 mkdir -p build
 
-python='autobahn[encryption,twisted] kosoku'
+python='autobahn[encryption,scram,twisted] kosoku'
 if [ "$(cat build/venv/done 2>/dev/null)" != "$python" ]; then
 	rm -rf build/venv
 	/usr/bin/python3 -m venv build/venv

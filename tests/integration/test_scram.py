@@ -209,9 +209,9 @@ def test_a_variant_without_principals_is_not_offered(start_routerd, connect):
         assert message[1]["message"].endswith(f"supported: {METHODS[kdf]}")
 
 
-@pytest.mark.parametrize("kind", ["ab-asyncio", "ab-twisted"])
+@pytest.mark.parametrize("kind", peers.PYTHON)
 def test_autobahn(routerd, puppets, kind, transport):
-    """Debian's Autobahn checks the router's signature, too."""
+    """Autobahn checks the router's signature, too."""
     puppet = puppets(kind)
     serializer = peers.serializers(kind, transport)[0]
     peer = peers.Peer(puppet, routerd.url(), serializer, authid="argon2id-13", password=PASSWORD)

@@ -123,7 +123,7 @@ static int open_container(struct token_reader *r, uint8_t marker, struct token *
 			return E_LIMIT;
 		r->implied += (unsigned)items;
 	} else if (items != TOKEN_COUNT_UNKNOWN) {
-		/* Bound the count, so that the doubled count does not overflow. */
+		/* Bound the count, so that the sum in frame_push does not overflow. */
 		if (items > bytes_left(r->pos, r->end))
 			return E_TRUNCATED;
 		items *= out->type == TOKEN_MAP ? 2 : 1;

@@ -237,6 +237,21 @@ static void test_malformed(void **state)
 	check_bad(SERIALIZER_UBJSON, bad, ARRAY_LEN(bad));
 }
 
+/* A count is refused with its head, also if the sum of all counts would overflow. */
+static void test_sum_of_counts(void **state)
+{
+	struct slice in = sample_bytes(SERIALIZER_UBJSON,
+				       "[#U%04{#L%7f%ff%ff%ff%ff%ff%ff%ffU%00ZU%00Z");
+	struct token_reader r;
+	struct token t;
+
+	(void)state;
+	token_reader_init(&r, SERIALIZER_UBJSON, in);
+	assert_int_equal(token_next(&r, &t), 0);
+	assert_int_equal(token_next(&r, &t), E_TRUNCATED);
+	free_copy(in);
+}
+
 /* 1,024 items that take no bytes are allowed, in one array or in several. */
 static void test_implied_items(void **state)
 {
@@ -441,6 +456,7 @@ int main(void)
 		cmocka_unit_test(test_special),
 		cmocka_unit_test(test_samples),
 		cmocka_unit_test(test_malformed),
+		cmocka_unit_test(test_sum_of_counts),
 		cmocka_unit_test(test_implied_items),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_lenient),

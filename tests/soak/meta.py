@@ -231,8 +231,9 @@ def remove(s, rng):
         is_alone = was_certain and holding.revokers == 1 and not holding.is_leaving and holding.session.until is None
         return uri in (NO_SESSION, f"wamp.error.no_such_{kind}") and not is_alone
 
-    call_meta(s, f"wamp.{kind}.remove_{person}", [holding.id, holding.session.id], lambda s, call, payload: None,
-              may_fail=may_fail)
+    call = call_meta(s, f"wamp.{kind}.remove_{person}", [holding.id, holding.session.id], lambda s, call, payload: None,
+                     may_fail=may_fail)
+    s.realm.removals.append((kind, holding.id, holding.session, call))
 
 
 # --- testaments ---------------------------------------------------------------------------------

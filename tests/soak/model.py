@@ -136,6 +136,7 @@ class Realm:
         self.observer = None
         self.takeovers = {}  # key -> REGISTERs with force_reregister
         self.kills = []
+        self.removals = []  # (kind, id, session, call): what remove_callee and remove_subscriber take away
         self.gone = {}  # id of a session -> tick after which nothing shows it
         self.lost = collections.deque(maxlen=3000)  # (tick, key, session) of registrations that ended
         self.unconfirmed = []  # (key, session) of REGISTERs without an answer before the end of their session
@@ -166,10 +167,11 @@ class Realm:
         for holding in self.registrations.get(request.key, ()):
             holding.revoke(self.world.tick)
 
-    def may_be_taken(self, request):
-        """Whether what this REGISTER has registered may have been taken over before its answer came."""
-        return any(t is not request and (not t.is_over or request.tick < t.end)
-                   for t in self.takeovers.get(request.key, ()))
+    def may_be_taken(self, kind, request, session, id):
+        """Whether what this request has made may have been taken away before its answer came."""
+        takers = [t for t in self.takeovers.get(request.key, ()) if kind == "registration" and t is not request]
+        takers += [call for k, i, who, call in self.removals if (k, i, who) == (kind, id, session)]
+        return any(not t.is_over or request.tick < t.end for t in takers)
 
     def holdings(self, kind):
         return self.subscriptions if kind == "subscription" else self.registrations

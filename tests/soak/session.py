@@ -290,7 +290,7 @@ class Session:
         if holding is None:
             holding = mine[id] = Holding(self, request.key, id, self.world.tick)
             self.realm.add(kind, holding)
-            if request.key[1].startswith("rev.") or self.realm.may_be_taken(request):
+            if request.key[1].startswith("rev.") or self.realm.may_be_taken(kind, request, self, id):
                 holding.revoke(self.world.tick)
         return holding
 
@@ -501,7 +501,7 @@ class Session:
         del self.pending[number]
         check(not call.must_fail, "success of a call that must fail")
         self.handled(call)
-        call.is_over = True
+        call.is_over, call.end = True, self.world.tick
         if call.meta:
             call.meta(self, call, payload)
             self.world.count(f"meta {call.uri}")

@@ -255,7 +255,7 @@ class Run:
             realm.subscriptions, realm.registrations, realm.sessions, realm.matching = {}, {}, {}, {}
             realm.takeovers, realm.gone, realm.kills, realm.unconfirmed = {}, {}, [], []
             realm.lost.clear()
-            realm.observer = None
+            realm.observer, realm.removals = None, []
         self.timers, self.actors, self.observers = [], [], []
         gc.collect()
 

@@ -261,6 +261,8 @@ def add_testament(s, rng):
         p.is_refused = True
     else:
         s.testaments.append(p)
+        if options.get("retain") and not s.is_certain():  # doubt() has kept only the earlier ones
+            s.world.keep(p)
 
     def verify(s, call, payload):
         check(payload in ([], [[]]), "a result")

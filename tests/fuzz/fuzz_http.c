@@ -51,6 +51,18 @@ static void parse(struct slice head)
 	walk(&req, "Sec-WebSocket-Protocol", head);
 	walk(&req, "x", head);
 	(void)http_origin_allowed(req.origin, patterns, ARRAY_LEN(patterns));
+	if (req.poll.p != NULL) {
+		struct http_poll_answer a = {
+			.status = HTTP_OK, .type = "text/plain", .origin = req.origin};
+
+		inside(req.poll, head);
+		inside(req.method, head);
+		ASSERT(!req.upgrade && req.body_len < 1000000000);
+		buf_init(&b, HTTP_ANSWER_MAX);
+		http_write_poll_answer(&b, &a);
+		ASSERT(b.err == 0);
+		buf_fini(&b);
+	}
 	if (!req.upgrade)
 		return;
 	buf_init(&b, HTTP_ANSWER_MAX);

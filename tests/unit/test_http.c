@@ -369,6 +369,111 @@ static void test_origin_headers(void **state)
 	assert_false(req.has_origin);
 }
 
+/* Long-poll requests: below /lp, with any method, and with a body. */
+static void test_poll_requests(void **state)
+{
+#define POST(path) "POST " path " HTTP/1.1\r\n" HOST
+	static const struct {
+		const char *text;
+		int status;
+		const char *poll; /* NULL: not a long-poll request */
+		size_t body_len;
+		bool keep_alive;
+	} table[] = {
+		{POST("/lp/open") END, 0, "open", 0, true},
+		{POST("/lp/a/send?x=1") "Content-Length: 12\r\n" END, 0, "a/send", 12,
+		 true},
+		{POST("/lp/") "Connection: x, Close\r\n" END, 0, "", 0, false},
+		{"POST /lp/x HTTP/1.0\r\n" END, 0, "x", 0, false},
+		{"OPTIONS /lp/x HTTP/1.1\r\n" HOST END, 0, "x", 0, true},
+		/* An upgrade below the path is none. */
+		{"GET /lp/x HTTP/1.1\r\n" HOST "Upgrade: websocket\r\n" END, 0, "x", 0,
+		 true},
+		{"GET /lp HTTP/1.1\r\n" HOST END, 0, NULL, 0, false},
+		{"GET /lpx HTTP/1.1\r\n" HOST END, 0, NULL, 0, false},
+		{POST("/lp") END, HTTP_METHOD_NOT_ALLOWED, NULL, 0, false},
+		{POST("/x/lp/open") END, HTTP_METHOD_NOT_ALLOWED, NULL, 0, false},
+		{POST("/lp/x") "Content-Length: 999999999\r\n" END, 0, "x", 999999999,
+		 true},
+		{POST("/lp/x") "Content-Length: 1000000000\r\n" END,
+		 HTTP_CONTENT_TOO_LARGE, "x", 0, false},
+		{POST("/lp/x") "Content-Length: +1\r\n" END, HTTP_BAD_REQUEST, "x", 0,
+		 false},
+		{POST("/lp/x") "Content-Length:\r\n" END, HTTP_BAD_REQUEST, "x", 0,
+		 false},
+		{POST("/lp/x") "Content-Length: 1\r\nContent-length: 1\r\n" END,
+		 HTTP_BAD_REQUEST, "x", 0, false},
+		{POST("/lp/x") "Transfer-Encoding: chunked\r\n" END, HTTP_LENGTH_REQUIRED,
+		 "x", 0, false},
+		{POST("/lp/x") "Content-Length: 1\r\nTransfer-Encoding: identity\r\n" END,
+		 HTTP_LENGTH_REQUIRED, "x", 0, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		struct http_request req;
+
+		assert_int_equal(http_request_parse(slice_str(table[i].text), N_HEADERS,
+						    "/lp", &req),
+				 table[i].status);
+		assert_int_equal(req.poll.p != NULL, table[i].poll != NULL);
+		if (table[i].poll != NULL)
+			assert_true(slice_eq_str(req.poll, table[i].poll));
+		if (table[i].status != 0)
+			continue;
+		assert_int_equal(req.body_len, table[i].body_len);
+		assert_int_equal(req.keep_alive, table[i].keep_alive);
+	}
+}
+
+static void test_poll_answers(void **state)
+{
+	static const struct {
+		struct http_poll_answer answer;
+		const char *expected;
+	} table[] = {
+		{{.status = HTTP_NO_CONTENT, .keep_alive = true},
+		 "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n\r\n"},
+		{{.status = HTTP_OK, .type = "a/b", .len = 7},
+		 "HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nConnection: close\r\n"
+		 "Content-Type: a/b\r\nContent-Length: 7\r\n\r\n"},
+		{{.status = HTTP_METHOD_NOT_ALLOWED, .type = "a/b", .len = 0},
+		 "HTTP/1.1 405 Method Not Allowed\r\nCache-Control: no-store\r\n"
+		 "Allow: POST, OPTIONS\r\nConnection: close\r\nContent-Type: a/b\r\n"
+		 "Content-Length: 0\r\n\r\n"},
+		{{.status = HTTP_NO_CONTENT,
+		  .origin = {(const uint8_t *)"http://a", 8},
+		  .preflight = true,
+		  .keep_alive = true},
+		 "HTTP/1.1 204 No Content\r\nCache-Control: no-store\r\n"
+		 "Access-Control-Allow-Origin: http://a\r\n"
+		 "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n"
+		 "Access-Control-Allow-Methods: POST\r\n"
+		 "Access-Control-Allow-Headers: Content-Type\r\n"
+		 "Access-Control-Max-Age: 600\r\n\r\n"},
+	};
+	char origin[HTTP_ORIGIN_MAX + 1];
+	struct http_poll_answer long_origin = {
+		.status = HTTP_OK, .origin = slice_of(origin, sizeof(origin))};
+	struct buf b;
+
+	(void)state;
+	buf_init(&b, HTTP_ANSWER_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+		buf_clear(&b);
+		http_write_poll_answer(&b, &table[i].answer);
+		buf_put_u8(&b, '\0');
+		assert_int_equal(b.err, 0);
+		assert_string_equal((char *)b.data, table[i].expected);
+	}
+	memset(origin, 'x', sizeof(origin));
+	buf_clear(&b);
+	http_write_poll_answer(&b, &long_origin);
+	buf_put_u8(&b, '\0');
+	assert_null(strstr((char *)b.data, "xx"));
+	buf_fini(&b);
+}
+
 static void test_origins(void **state)
 {
 	static const struct {
@@ -570,6 +675,8 @@ int main(void)
 		cmocka_unit_test(test_trailing_bytes_are_left),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_origin_headers),
+		cmocka_unit_test(test_poll_requests),
+		cmocka_unit_test(test_poll_answers),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_patterns),
 		cmocka_unit_test(test_long_origin),

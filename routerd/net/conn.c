@@ -373,7 +373,13 @@ static void read_failed(struct conn *c, int err)
 	bool eof = err == E_CLOSED && errno == 0;
 
 	/* In RawSocket the end of the stream is the only way to close. */
-	conn_kill(c, eof && c->framing == CONN_RAWSOCKET ? CONN_END_PEER : CONN_END_LOST);
+	if (eof && c->framing == CONN_RAWSOCKET)
+		conn_kill(c, CONN_END_PEER);
+	else if (eof && c->state == CONN_OPENING && c->asked && c->longpoll == NULL)
+		/* All its requests are answered. */
+		conn_kill(c, CONN_END_HTTP);
+	else
+		conn_kill(c, CONN_END_LOST);
 }
 
 static void read_some(struct conn *c)

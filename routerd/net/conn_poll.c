@@ -112,13 +112,13 @@ static void answer(struct conn *c, const struct http_request *req, int status,
 	if (!sent)
 		return;
 	c->asked = true;
-	if (!keep_alive) {
+	if (!keep_alive)
 		conn_set_state(c, CONN_CLOSING);
-		conn_finish(c);
-	}
 	/* For the next request, or for the end of a long answer. */
 	conn_set_deadline(c,
 			  keep_alive ? c->conf->poll_timeout_ms : c->conf->handshake_ms);
+	if (!keep_alive)
+		conn_finish(c);
 }
 
 static void answer_empty(struct conn *c, const struct http_request *req)

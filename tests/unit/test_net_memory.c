@@ -12,6 +12,7 @@
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_control.c"
 #include "routerd/net/conn_http.c"
+#include "routerd/net/conn_poll.c"
 #include "routerd/net/conn_raw.c"
 #include "routerd/net/conn_state.c"
 #include "routerd/net/net.c"
@@ -56,20 +57,50 @@ static int rawsocket(struct conn *c, unsigned serializer)
 	return RAWSOCKET_OK;
 }
 
+static int longpoll(struct conn *c, const struct http_request *req, struct slice body,
+		    const char **text_out)
+{
+	(void)c;
+	(void)req;
+	(void)body;
+	*text_out = "echo";
+	upgraded++;
+	return 0;
+}
+
+/* The bytes are a RawSocket frame, in which long-poll messages are queued. */
 static void message(struct conn *c, struct slice bytes, bool text)
 {
-	struct shared_buf *b = shared_buf_new(5000);
+	static const uint8_t head[] = {0, 0, 5000 >> 8, 5000 & 0xff};
+	struct shared_buf *b;
 
 	(void)text;
 	conn_established(c);
+	if (conn_is_longpoll(c) && ++c->user[0] % 2 == 0)
+		return;
 	conn_send(c, bytes);
+	b = shared_buf_new(sizeof(head) + 5000);
 	if (b == NULL)
 		return;
 	memset(b->data, 'x', b->len);
+	memcpy(b->data, head, sizeof(head));
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	conn_send_shared(c, shared_buf_ref(b), 1);
 	conn_send(c, bytes);
 	shared_buf_unref(&b);
+	if (conn_is_longpoll(c))
+		/* After the hold, the message comes again. */
+		conn_hold(c, bytes);
+}
+
+static void hand_over_nowhere(void *arg, unsigned worker, int fd,
+			      const struct conn_conf *conf, struct buf *bytes)
+{
+	(void)arg;
+	(void)worker;
+	(void)conf;
+	sock_close(&fd);
+	buf_free(&bytes);
 }
 
 static void on_closed(struct conn *c)
@@ -79,9 +110,11 @@ static void on_closed(struct conn *c)
 }
 
 static const struct conn_handler handler = {
+	.user_size = 1, /* the number of messages */
 	.page = "a page",
 	.upgrade = upgrade,
 	.rawsocket = rawsocket,
+	.longpoll = longpoll,
 	.message = message,
 	.closed = on_closed,
 };
@@ -145,8 +178,78 @@ static void play_rawsocket(const struct conn_conf *conf)
 	turn();
 }
 
+/* Sends a long-poll request, in two pieces. */
+static void ask(int fd, const char *path, const char *body, size_t len)
+{
+	char text[300];
+	int n = snprintf(text, sizeof(text),
+			 "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n",
+			 path, len);
+
+	memcpy(text + n, body, len);
+	say(fd, text, 30);
+	say(fd, text + 30, (size_t)n + len - 30);
+}
+
+/* What a client of the long-poll connection `id` sends over two sockets. */
+static void poll_with(const int ends[3], const char *id)
+{
+	static const char *const verbs[] = {"receive", "send",    "send",
+					    "receive", "receive", "receive"};
+	static const char frame[] = "\0\0\0\1x";
+	char path[100];
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
+		bool sends = strcmp(verbs[i], "send") == 0;
+
+		snprintf(path, sizeof(path), "/lp/%s/%s", id, verbs[i]);
+		ask(ends[sends], path, frame, sends ? 5 : 0);
+		if (!TAILQ_EMPTY(&scene.by_state[CONN_OPEN]))
+			conn_release(TAILQ_FIRST(&scene.by_state[CONN_OPEN]));
+		turn();
+	}
+	/* the same id, but of another worker */
+	snprintf(path, sizeof(path), "/lp/AQ%s/close", id + 2);
+	ask(ends[2], path, frame, 0);
+	snprintf(path, sizeof(path), "/lp/%s/close", id);
+	ask(ends[0], path, frame, 0);
+}
+
+static void play_longpoll(const struct conn_conf *conf)
+{
+	char answer_text[1000], *id;
+	int ends[3];
+	ssize_t n;
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		int fds[2];
+
+		assert_int_equal(socketpair(AF_UNIX,
+					    SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+					    fds),
+				 0);
+		(void)!conn_adopt(&scene, fds[0], conf);
+		ends[i] = fds[1];
+	}
+	ask(ends[0], "/lp/open", "{}", 2);
+	n = recv(ends[0], answer_text, sizeof(answer_text) - 1, 0);
+	answer_text[n > 0 ? n : 0] = '\0';
+	id = strstr(answer_text, "transport\":\"");
+	if (id != NULL) {
+		id += strlen("transport\":\"");
+		id[strcspn(id, "\"")] = '\0';
+		poll_with(ends, id);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		sock_close(&ends[i]);
+	turn();
+	net_close_all(&scene, WS_CLOSE_RESTART, NULL);
+	turn();
+}
+
 static void play(const struct conn_conf *conf)
 {
+	play_longpoll(conf);
 	play_websocket(conf);
 	play_rawsocket(conf);
 }
@@ -164,6 +267,9 @@ static void test_memory_runs_out(void **state)
 				       .ping_interval_ms = 1000,
 				       .ping_timeout_ms = 1000,
 				       .close_ms = 1000,
+				       .poll_path = "/lp",
+				       .poll_answer_ms = 1000,
+				       .poll_timeout_ms = 1000,
 				       .queue_max = 1 << 20};
 	size_t failures = 0;
 	int first_free = dup(0);
@@ -181,6 +287,8 @@ static void test_memory_runs_out(void **state)
 			failures++;
 			continue;
 		}
+		scene.n_workers = 2;
+		scene.hand_over = hand_over_nowhere;
 		play(&conf);
 		assert_int_equal(net_conns(&scene), 0);
 		assert_int_equal(closed_count, upgraded);

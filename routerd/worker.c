@@ -242,29 +242,31 @@ static void on_revoke(struct worker *w, struct post *p)
 
 static void on_connection(struct worker *w, struct post *p)
 {
-	size_t l = p->connection.listener;
+	const struct conn_conf *conf = &w->conn_confs[p->connection.listener];
+	struct conn *c;
 
-	/* conn_adopt takes ownership of fd even if memory runs out; then it decrements
+	/* Both take ownership of the socket even if memory runs out; then they decrement
 	 * the counter of the listener. */
-	struct conn *c = conn_adopt(&w->net, p->connection.fd, &w->conn_confs[l]);
+	if (p->connection.moved != NULL)
+		c = conn_adopt_moved(&w->net, conf, &p->connection.moved);
+	else
+		c = conn_adopt(&w->net, p->connection.fd, conf);
 	p->connection.fd = -1;
-	if (c != NULL && p->connection.bytes != NULL)
-		conn_unread(c, &p->connection.bytes);
 	if (c != NULL && w->stop >= STOP_CLOSING)
 		conn_close(c, WS_CLOSE_RESTART, NULL);
 	post_drop(p);
 }
 
 /* For net.hand_over. */
-static void on_hand_over(void *arg, unsigned worker, int fd, const struct conn_conf *conf,
-			 struct buf *bytes)
+static void on_hand_over(void *arg, unsigned worker, const struct conn_conf *conf,
+			 struct conn_moved *moved)
 {
 	struct worker *w = arg;
 	struct post p = {
 		.type = POST_CONNECTION,
-		.connection = {.fd = fd,
+		.connection = {.fd = -1,
 			       .listener = (uint16_t)(conf - w->conn_confs),
-			       .bytes = bytes},
+			       .moved = moved},
 	};
 
 	if (post_send(&w->outbox, worker, &p))

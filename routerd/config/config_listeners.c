@@ -195,8 +195,6 @@ static void check_listener(struct conf *c, void *map)
 
 	refuse_if(c, raw, &l->paths, "paths", OF_WEBSOCKET);
 	refuse_if(c, raw, &l->longpoll, "longpoll", OF_WEBSOCKET);
-	refuse_if(c, l->endpoint.tls.own.certificate != NULL, &l->longpoll, "longpoll",
-		  "does not work with 'tls' yet: leave out one of them");
 	refuse_if(c, raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET);
 	refuse_if(c, raw, &l->auth.methods[METHOD_COOKIE].type, "cookie", OF_WEBSOCKET);

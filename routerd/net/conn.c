@@ -455,15 +455,11 @@ static void refuse_overloaded(struct net *n, int fd, const struct conn_conf *con
 	conn_count_down(conf);
 }
 
-struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
+/* NULL if out of memory; then it closes fd. */
+static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
-	struct conn *c;
+	struct conn *c = conn_new(n, conf);
 
-	if (conf->tls != NULL && tls_is_overloaded(n)) {
-		refuse_overloaded(n, fd, conf);
-		return NULL;
-	}
-	c = conn_new(n, conf);
 	if (c == NULL) {
 		net_count(n, NET_END_NOMEM, 1);
 		net_log(n, LOG_LEVEL_ERROR, n->name,
@@ -473,26 +469,48 @@ struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 		return NULL;
 	}
 	stream_init(n, &c->stream, fd, on_event, c);
+	return c;
+}
+
+struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
+{
+	struct conn *c;
+
+	if (conf->tls != NULL && tls_is_overloaded(n)) {
+		refuse_overloaded(n, fd, conf);
+		return NULL;
+	}
+	c = adopt(n, fd, conf);
+	if (c == NULL)
+		return NULL;
 	if (conf->tls != NULL && stream_use_tls(n, &c->stream, conf->tls) != 0)
 		conn_kill(c, CONN_END_NOMEM);
 	conn_arm(c);
 	return c;
 }
 
-void conn_unread(struct conn *c, struct buf **bytes)
+struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
+			      struct conn_moved **moved)
 {
-	struct buf *b = *bytes;
+	struct conn_moved *m = *moved;
+	struct conn *c = adopt(n, m->fd, conf);
+	struct tls *t = m->tls;
 
-	*bytes = NULL;
-	if (c->state == CONN_OPENING) {
-		struct frame_input in = {b->data, b->len};
+	*moved = NULL;
+	m->fd = -1;
+	if (c != NULL) {
+		struct frame_input in = {m->bytes->data, m->bytes->len};
 
-		c->net->hold_rest = slice_of(in.p, 0);
+		m->tls = NULL;
+		if (t != NULL && stream_take_tls(n, &c->stream, t) != 0)
+			conn_kill(c, CONN_END_NOMEM);
+		n->hold_rest = slice_of(in.p, 0);
 		conn_store_unhandled(c, NULL, false, &in);
 		conn_count_incomplete(c);
 		conn_arm(c);
 	}
-	buf_free(&b);
+	conn_moved_free(&m);
+	return c;
 }
 
 /* --- called by the layer above --- */

@@ -140,11 +140,17 @@ const char *conn_end_str(enum conn_end end);
  */
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf);
 
-/*
- * Gives back the bytes that another worker has read from the socket of c, as if they
- * had just arrived. Call it after conn_adopt. Takes *bytes.
- */
-void conn_unread(struct conn *c, struct buf **bytes);
+/* A socket that moves from one worker to another. */
+struct conn_moved {
+	int fd;            /* -1: none */
+	struct tls *tls;   /* NULL: none */
+	struct buf *bytes; /* that were read from it and not handled */
+};
+/* Like conn_adopt, for a socket that another worker has handed over. Takes *m. */
+struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
+			      struct conn_moved **m);
+/* Closes the socket and frees *m, which may be NULL. */
+void conn_moved_free(struct conn_moved **m);
 
 /* The handler's data, aligned for any type. */
 void *conn_user(struct conn *c);

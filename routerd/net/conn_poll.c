@@ -360,22 +360,28 @@ static enum poll_action parse_action(const struct http_request *req, struct slic
 static void hand_over(struct conn *c, unsigned worker, struct slice begun,
 		      struct slice behind)
 {
+	struct conn_moved *m = calloc(1, sizeof(*m));
 	struct net *n = c->net;
-	struct buf *bytes = buf_new(SIZE_MAX / 2);
-	int fd = c->stream.fd;
 
-	if (bytes != NULL) {
-		buf_put_slice(bytes, begun);
-		buf_put_slice(bytes, behind);
+	if (m != NULL) {
+		m->fd = -1;
+		m->bytes = buf_new(SIZE_MAX / 2);
 	}
-	if (bytes == NULL || bytes->err != 0) {
-		buf_free(&bytes);
+	if (m != NULL && m->bytes != NULL) {
+		buf_put_slice(m->bytes, begun);
+		buf_put_slice(m->bytes, behind);
+	}
+	if (m == NULL || m->bytes == NULL || m->bytes->err != 0) {
+		conn_moved_free(&m);
 		conn_kill(c, CONN_END_NOMEM);
 		return;
 	}
+	if (c->stream.tls != NULL)
+		m->tls = tls_detach(n, &c->stream.tls, &c->stream.out);
+	m->fd = c->stream.fd;
 	c->stream.fd = -1;
 	conn_kill(c, CONN_END_MOVED);
-	n->hand_over(n->hand_over_arg, worker, fd, c->conf, bytes);
+	n->hand_over(n->hand_over_arg, worker, c->conf, m);
 }
 
 /* The longest body that a request may have. s: of POLL_SEND. */

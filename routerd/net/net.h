@@ -33,6 +33,7 @@ enum {
 
 struct conn;
 struct conn_conf;
+struct conn_moved;
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(streams, stream);
 
@@ -152,12 +153,11 @@ struct net {
 
 	/*
 	 * Set by the worker: its index, their number, and the function that hands a
-	 * socket over to another worker, with the bytes that were read from it. The
-	 * function takes fd and bytes.
+	 * socket over to another worker, for conn_adopt_moved. The function takes it.
 	 */
 	unsigned self, n_workers;
-	void (*hand_over)(void *arg, unsigned worker, int fd,
-			  const struct conn_conf *conf, struct buf *bytes);
+	void (*hand_over)(void *arg, unsigned worker, const struct conn_conf *conf,
+			  struct conn_moved *moved);
 	void *hand_over_arg;
 
 	/* Only the files of net/ use the fields below. */

@@ -26,6 +26,18 @@ int stream_use_tls(struct net *n, struct stream *s, const struct tls_context *co
 	return s->tls == NULL ? E_NOMEM : 0;
 }
 
+int stream_take_tls(struct net *n, struct stream *s, struct tls *t)
+{
+	if (tls_attach(n, t, s, &s->out) != 0) {
+		tls_drop(&t);
+		return E_NOMEM;
+	}
+	s->tls = t;
+	if (tls_has_output(t, &s->out))
+		stream_move(n, s, STREAM_DIRTY);
+	return 0;
+}
+
 int stream_arm(struct net *n, struct stream *s)
 {
 	short want = 0;

@@ -50,6 +50,12 @@ int stream_use_tls(struct net *n, struct stream *s,
 		   const struct tls_context *context) MUSTCHECK;
 
 /*
+ * The same with the TLS of another worker's stream; see tls_attach. Takes t. E_NOMEM: it
+ * is freed.
+ */
+int stream_take_tls(struct net *n, struct stream *s, struct tls *t) MUSTCHECK;
+
+/*
  * Registers for the events that the stream needs now: readable, writable, both or none.
  * E_NOMEM.
  */

@@ -132,6 +132,20 @@ struct tls *tls_new(struct net *n, struct stream *s, const struct tls_context *c
 	return t;
 }
 
+/* Connects OpenSSL with the worker. */
+static int use_bio(struct tls_worker *w, struct tls *t)
+{
+	BIO *bio = BIO_new(w->bio);
+
+	if (bio == NULL)
+		return E_NOMEM;
+	BIO_set_data(bio, t);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(t->ssl, bio, bio);
+	SSL_set_app_data(t->ssl, &w->tickets);
+	return 0;
+}
+
 /* Updates what the queue's memory includes of `left`. */
 static void count_left(struct net *n, struct tls *t, struct outq *q)
 {
@@ -178,6 +192,43 @@ void tls_free(struct net *n, struct tls **tp, struct outq *q)
 	set_state(t, TLS_BROKEN);
 	buf_free(&t->left);
 	count_left(n, t, q);
+	SSL_free(t->ssl);
+	free(t);
+}
+
+struct tls *tls_detach(struct net *n, struct tls **tp, struct outq *q)
+{
+	struct tls *t = *tp;
+
+	ASSERT(t->state == TLS_OPEN);
+	*tp = NULL;
+	outq_recount(q, &n->out, t->left_counted, 0);
+	t->left_counted = 0;
+	/* The BIO belongs to this worker. */
+	SSL_set_bio(t->ssl, NULL, NULL);
+	t->worker = NULL;
+	t->stream = NULL;
+	return t;
+}
+
+int tls_attach(struct net *n, struct tls *t, struct stream *s, struct outq *q)
+{
+	if (use_bio(&n->tls, t) != 0)
+		return E_NOMEM;
+	t->worker = &n->tls;
+	t->stream = s;
+	count_left(n, t, q);
+	return 0;
+}
+
+void tls_drop(struct tls **tp)
+{
+	struct tls *t = *tp;
+
+	*tp = NULL;
+	if (t == NULL)
+		return;
+	buf_free(&t->left);
 	SSL_free(t->ssl);
 	free(t);
 }
@@ -389,7 +440,6 @@ static int note_failure(struct tls *t)
 static int begin(struct net *n, struct tls *t)
 {
 	struct tls_worker *w = &n->tls;
-	BIO *bio;
 
 	t->first_octet = w->feed.p[0];
 	if (t->first_octet != TLS_FIRST_OCTET) {
@@ -398,17 +448,10 @@ static int begin(struct net *n, struct tls *t)
 		set_state(t, TLS_BROKEN);
 		return E_SYNTAX;
 	}
-	bio = BIO_new(w->bio);
 	t->ssl = tls_context_connect(t->context);
-	if (bio == NULL || t->ssl == NULL) {
-		BIO_free(bio);
+	if (t->ssl == NULL || use_bio(w, t) != 0)
 		return E_NOMEM;
-	}
-	BIO_set_data(bio, t);
-	BIO_set_init(bio, 1);
-	SSL_set_bio(t->ssl, bio, bio);
 	SSL_set_accept_state(t->ssl);
-	SSL_set_app_data(t->ssl, &w->tickets);
 	SSL_set_msg_callback(t->ssl, on_record);
 	SSL_set_msg_callback_arg(t->ssl, t);
 	net_count(n, NET_TLS_STARTED, 1);

@@ -82,6 +82,15 @@ void tls_worker_fini(struct net *n);
 /* NULL if out of memory. */
 struct tls *tls_new(struct net *n, struct stream *s,
 		    const struct tls_context *context) MUSTCHECK;
+/*
+ * Take the TLS of a stream away, and give it to a stream of another worker. It must be in
+ * state OPEN when it is taken away. q is the stream's queue. tls_attach takes it only on
+ * success; else E_NOMEM. tls_drop frees it in between.
+ */
+struct tls *tls_detach(struct net *n, struct tls **t, struct outq *q);
+int tls_attach(struct net *n, struct tls *t, struct stream *s, struct outq *q) MUSTCHECK;
+void tls_drop(struct tls **t);
+
 /* Frees it and clears the pointer. q is the stream's queue. */
 void tls_free(struct net *n, struct tls **t, struct outq *q);
 

@@ -4,6 +4,7 @@
 
 #include "common/sock.h"
 #include "routerd/config/policy.h"
+#include "routerd/net/conn.h"
 #include "routerd/post/event_page.h"
 #include "routerd/post/login_message.h"
 #include "routerd/post/role_set.h"
@@ -55,7 +56,7 @@ static void drop_owned(struct post *p)
 		break;
 	case OWNS_FD:
 		sock_close(&p->connection.fd);
-		buf_free(&p->connection.bytes);
+		conn_moved_free(&p->connection.moved);
 		break;
 	case OWNS_LOGIN:
 		login_message_free(&p->login);
@@ -104,7 +105,7 @@ static NOINLINE size_t owned_size(const struct post *p)
 	case OWNS_POLICY:
 		break;
 	case OWNS_FD:
-		size += p->connection.bytes == NULL ? 0 : p->connection.bytes->cap;
+		size += p->connection.moved == NULL ? 0 : p->connection.moved->bytes->cap;
 		break;
 	case OWNS_IDENTITY:
 		size += identity_size(p->identity);

@@ -214,6 +214,7 @@ struct post_error {
  */
 struct mail_batch; /* common/mailbox.h */
 
+struct conn_moved;    /* net/conn.h */
 struct event_page;    /* event_page.h */
 struct event_query;   /* event_page.h */
 struct login_message; /* login_message.h */
@@ -357,8 +358,8 @@ struct post {
 		struct {
 			int fd;            /* owned */
 			uint16_t listener; /* index in the configuration */
-			/* owned; bytes that were read from fd, or NULL */
-			struct buf *bytes;
+			/* owned; instead of fd, which is -1; or NULL */
+			struct conn_moved *moved;
 		} connection;
 	};
 };

@@ -10,6 +10,7 @@ import time
 import peers
 import pytest
 import rawclient
+from certificates import VERSIONS, Authority
 from rawclient import ABORT, BINARY, CALL, GOODBYE, RESULT, TEXT, Client, Closed, Refused
 from utils import SLOW, router_config, wait_for
 
@@ -22,11 +23,13 @@ class LongPoll:
 
     has_close = False
 
-    def __init__(self, port, protocols=("wamp.2.json",), host="127.0.0.1", headers=None, timeout=5, path="/lp"):
+    def __init__(self, port, protocols=("wamp.2.json",), host="127.0.0.1", headers=None, timeout=5, path="/lp", tls=None):
         self.timeout = timeout * SLOW
         self.path = path
         self.headers = headers or {}
-        self.sender, self.receiver = (http.client.HTTPConnection(host, port, timeout=self.timeout) for _ in range(2))
+        self.sender, self.receiver = (
+            http.client.HTTPSConnection("localhost", port, timeout=self.timeout, context=tls) if tls
+            else http.client.HTTPConnection(host, port, timeout=self.timeout) for _ in range(2))
         status, body = self.post(self.sender, "open", json.dumps({"protocols": list(protocols)}))
         if status != 200:
             raise Refused(status, self.answer.headers, body)
@@ -142,6 +145,25 @@ def test_real_messages_of_every_size(routerd, poll):
     client.register("com.example.p", lambda *given: given)
     for size in (1, 60000, 65536, 200000, MIB - 1000):
         assert client.call("com.example.p", ["z" * size]) == (["z" * size], {})
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_tls(folder, start_routerd, poll, version):
+    """TLS moves to another worker together with its socket."""
+    authority = Authority(folder)
+    made = config(4)
+    made["transports"][0]["endpoint"]["tls"] = authority.server()
+    routerd = start_routerd(made)
+    # an odd number, so that the second socket of each meets another worker than the first
+    everyone = [poll(routerd, tls=authority.trust(version)) for _ in range(3)]
+    for client in everyone:
+        client.join()
+        client.register(f"com.example.p{client.session}", lambda *given: given)
+        for size in (1, 20000, 300000):
+            assert client.call(f"com.example.p{client.session}", ["z" * size]) == (["z" * size], {})
+    assert routerd.total("moved") > 0
+    for client in everyone:
+        client.leave()
 
 
 @pytest.fixture

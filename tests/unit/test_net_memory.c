@@ -12,6 +12,7 @@
 #include "routerd/net/conn.c"
 #include "routerd/net/conn_control.c"
 #include "routerd/net/conn_http.c"
+#include "routerd/net/conn_moved.c"
 #include "routerd/net/conn_poll.c"
 #include "routerd/net/conn_raw.c"
 #include "routerd/net/conn_state.c"
@@ -93,14 +94,13 @@ static void message(struct conn *c, struct slice bytes, bool text)
 		conn_hold(c, bytes);
 }
 
-static void hand_over_nowhere(void *arg, unsigned worker, int fd,
-			      const struct conn_conf *conf, struct buf *bytes)
+static void hand_over_nowhere(void *arg, unsigned worker, const struct conn_conf *conf,
+			      struct conn_moved *moved)
 {
 	(void)arg;
 	(void)worker;
 	(void)conf;
-	sock_close(&fd);
-	buf_free(&bytes);
+	conn_moved_free(&moved);
 }
 
 static void on_closed(struct conn *c)

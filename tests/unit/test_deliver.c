@@ -4,6 +4,7 @@
 #include "tests/unit/failing_malloc.h"
 
 #include "routerd/peer/broken.c"
+#include "routerd/post/payload.c"
 
 #undef malloc
 #undef calloc
@@ -67,10 +68,8 @@ static void result(uint64_t request, bool progress, const char *arguments)
 				   .payload = payload});
 }
 
-static void invoke(void)
+static void invoke_with(struct payload *payload)
 {
-	struct payload *payload = payload_new(SERIALIZER_JSON, slice_of(NULL, 0),
-					      (struct msg_payload){.items = 0});
 
 	assert_non_null(payload);
 	deliver_post((struct post){.type = POST_INVOCATION,
@@ -79,6 +78,19 @@ static void invoke(void)
 				   .progress = true,
 				   .disclosed = identity_ref(session()->identity),
 				   .payload = payload});
+}
+
+static void invoke(void)
+{
+	invoke_with(payload_new(SERIALIZER_JSON, slice_of(NULL, 0),
+				(struct msg_payload){.items = 0}));
+}
+
+/* An INVOCATION with these Arguments, in MessagePack. */
+static void invoke_once(const char *arguments)
+{
+	invoke_with(payload_new(SERIALIZER_MSGPACK, slice_of(NULL, 0),
+				(struct msg_payload){slice_str(arguments), 1}));
 }
 
 #define SEVEN "\x91\x07"
@@ -121,15 +133,36 @@ static void expect_error_sent(uint64_t request, const char *uri)
 	w.conn.sent[0] = '\0';
 }
 
-/* The owner was told, once. */
-static void expect_reported(uint64_t request, const char *uri)
+#define NAN_IN_JSON                                                                      \
+	"the callee's answer: YIELD.Arguments[0]: NaN and Infinity cannot be "           \
+	"expressed in JSON"
+
+/* The owner was told, once. The payload carries the text; if memory ran out, text does.
+ */
+static void expect_reported_with(enum wamp_type request_type, uint64_t request,
+				 const char *uri, const char *words, const char *text)
 {
 	assert_int_equal(n_posts, 1);
 	assert_int_equal(posts[0].type, POST_UNDELIVERABLE);
-	assert_int_equal(posts[0].request_type, WAMP_CALL);
+	assert_int_equal(posts[0].request_type, request_type);
 	assert_int_equal(posts[0].request, request);
 	assert_string_equal(posts[0].error.uri, uri);
+	if (words == NULL) {
+		assert_null(posts[0].payload);
+		assert_string_equal(posts[0].error.text, text);
+	} else {
+		assert_true(slice_eq_str(payload_uri(posts[0].payload), words));
+		assert_null(posts[0].error.text);
+	}
 	drop_posts();
+}
+
+static void expect_reported(uint64_t request, const char *uri)
+{
+	bool slow = strcmp(uri, WAMP_ERROR_UNAVAILABLE) == 0;
+
+	expect_reported_with(WAMP_CALL, request, uri,
+			     slow ? "the receiver reads too slowly" : NAN_IN_JSON, NULL);
 }
 
 static void expect_silence(void)
@@ -282,9 +315,39 @@ static void test_the_session_ends(void **state)
 static void test_no_memory(void **state)
 {
 	(void)state;
-	fail_at = allocations + 1;
+	fail_at = allocations + 2; /* the first is the test's own payload */
 	break_call(1);
 	assert_true(w.conn.dropped);
+	expect_silence();
+}
+
+/* The calls end all the same, with a text that needs no memory. */
+static void test_no_memory_for_the_text(void **state)
+{
+	static const char text[] = "the message cannot be delivered";
+
+	(void)state;
+	fail_at = allocations + 3;
+	break_call(1);
+	expect_reported_with(WAMP_CALL, 1, WAMP_ERROR_INVALID_ARGUMENT, NULL, text);
+	/* the caller's worker has the whole text */
+	result(1, false, SEVEN);
+	expect_sent("[8,48,1,{},\"" WAMP_ERROR_INVALID_ARGUMENT "\",[\"" NAN_IN_JSON
+		    "\"]]\n");
+	fail_at = allocations + 2;
+	invoke_once(NAN_);
+	expect_reported_with(WAMP_INVOCATION, 3, WAMP_ERROR_INVALID_ARGUMENT, NULL, text);
+	assert_false(w.conn.dropped);
+	expect_silence();
+}
+
+static void test_a_call_cannot_be_expressed(void **state)
+{
+	(void)state;
+	invoke_once(NAN_);
+	expect_reported_with(
+		WAMP_INVOCATION, 3, WAMP_ERROR_INVALID_ARGUMENT,
+		"CALL.Arguments[0]: NaN and Infinity cannot be expressed in JSON", NULL);
 	expect_silence();
 }
 
@@ -349,6 +412,8 @@ int main(void)
 		TEST(test_the_queue_is_half_full),
 		TEST(test_the_session_ends),
 		TEST(test_no_memory),
+		TEST(test_no_memory_for_the_text),
+		TEST(test_a_call_cannot_be_expressed),
 		TEST(test_a_registration_is_revoked),
 		TEST(test_a_subscription_is_revoked),
 	};

@@ -104,6 +104,7 @@ enum serializer {
 };
 
 #define WAMP_CLOSE_GOODBYE_AND_OUT "wamp.close.goodbye_and_out"
+#define WAMP_CLOSE_NORMAL          "wamp.close.normal"
 #define WAMP_CLOSE_KILLED          "wamp.close.killed"
 
 #define WAMP_ERROR_INVALID_URI              "wamp.error.invalid_uri"

@@ -49,8 +49,15 @@ enum call_timeout_unit {
 	CALL_TIMEOUT_IN_S = 1,  /* as Autobahn|Python says */
 };
 
+/* The reason in the router's answer to a client's GOODBYE. */
+enum goodbye_reason {
+	GOODBYE_AND_OUT = 0, /* as the specification says */
+	GOODBYE_NORMAL = 1,  /* as Crossbar.io answers */
+};
+
 struct realm_options {
 	enum call_timeout_unit call_timeout_unit;
+	enum goodbye_reason goodbye_reason;
 	int call_queue;          /* calls of a procedure that may wait for a callee */
 	size_t call_queue_size;  /* their bytes */
 	size_t call_queue_total; /* bytes of all calls in the realm that wait */

@@ -220,6 +220,11 @@ static const char *const call_timeout_units[] = {
 	[CALL_TIMEOUT_IN_S] = "s",
 	NULL,
 };
+static const char *const goodbye_reasons[] = {
+	[GOODBYE_AND_OUT] = WAMP_CLOSE_GOODBYE_AND_OUT,
+	[GOODBYE_NORMAL] = WAMP_CLOSE_NORMAL,
+	NULL,
+};
 #define HISTORY_KEY                                                                      \
 	CONF_ARRAY_KEY("history", LIST, struct config_realm, history, n_history,         \
 		       struct config_history, .max = CONFIG_MAX_HISTORY,                 \
@@ -228,6 +233,8 @@ static const struct conf_key realm_option_keys[] = {
 	CONF_KEY_OF("call_timeout_unit", ENUM, struct config_realm,
 		    options.call_timeout_unit, enum call_timeout_unit,
 		    .names = call_timeout_units),
+	CONF_KEY_OF("goodbye_reason", ENUM, struct config_realm, options.goodbye_reason,
+		    enum goodbye_reason, .names = goodbye_reasons),
 	CONF_KEY("call_queue", INT, struct config_realm, options.call_queue,
 		 .max = 1000000, .def = 0),
 	CONF_KEY("call_queue_size", SIZE, struct config_realm, options.call_queue_size,

@@ -142,9 +142,15 @@ void peer_role_gone(struct peer *p)
 
 void peer_left(struct peer *p, const struct post *post)
 {
+	const struct policy_realm *realm = &p->peers->policy->realms[p->identity->realm];
+
 	(void)post;
 	ASSERT(p->state == PEER_LEAVING);
-	send_closing(p, WAMP_GOODBYE, WAMP_CLOSE_GOODBYE_AND_OUT, slice_of(NULL, 0));
+	send_closing(p, WAMP_GOODBYE,
+		     realm->options.goodbye_reason == GOODBYE_NORMAL
+			     ? WAMP_CLOSE_NORMAL
+			     : WAMP_CLOSE_GOODBYE_AND_OUT,
+		     slice_of(NULL, 0));
 	session_over(p, "left");
 	peers_renew(p->peers, p);
 	/* the next session on this connection has not been revoked */

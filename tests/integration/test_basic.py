@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Basic Profile: what each request does and how it fails."""
 
+import peers
 import pytest
 import rawclient
-from rawclient import (CALL, ERROR, EVENT, INVOCATION, PUBLISH, REGISTER, RESULT, SUBSCRIBE,
+from rawclient import (CALL, ERROR, EVENT, GOODBYE, INVOCATION, PUBLISH, REGISTER, RESULT, SUBSCRIBE,
                        UNREGISTER, UNSUBSCRIBE, YIELD, WampError)
 from utils import ALL, permission, router_config
 
@@ -41,6 +42,22 @@ def test_welcome_announces_what_works(routerd, join):
 
 def test_session_ids_differ(routerd, join):
     assert len({join(routerd).session for _ in range(20)}) == 20
+
+
+def test_a_realm_can_answer_goodbye_as_crossbar_does(start_routerd, join, transport, puppets):
+    """Programs of Crossbar's users compare the reason with wamp.close.normal."""
+    config = router_config(cryptosign=False)
+    config["realms"][0]["options"] = {"goodbye_reason": "wamp.close.normal"}
+    routerd = start_routerd(config)
+    client = join(routerd)
+    client.send([GOODBYE, {}, "wamp.close.close_realm"])
+    assert client.expect(GOODBYE) == [GOODBYE, {}, "wamp.close.normal"]
+    client.request = 0
+    client.join()
+    if transport == "websocket":
+        puppet = puppets("ab-twisted")
+        peers.Peer(puppet, routerd.url(), "json").leave()
+        assert puppet.event(ev="left")["reason"] == "wamp.close.normal"
 
 
 @pytest.mark.parametrize("serializer", ["json", "msgpack.batched", "cbor"])

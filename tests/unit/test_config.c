@@ -106,7 +106,8 @@ static const char whole[] =
 	"- name: realm2\n"
 	"  roles: [{name: user}, {name: guest}]\n"
 	"  options: {event_dispatching_chunk_size: 5, enable_meta_api: true,\n"
-	"    call_timeout_unit: s, call_queue: 5, call_queue_size: 1 KiB,\n"
+	"    call_timeout_unit: s, goodbye_reason: wamp.close.normal,\n"
+	"    call_queue: 5, call_queue_size: 1 KiB,\n"
 	"    call_queue_total: 2 KiB, retained_topics: 7, retained_size: 3 KiB,\n"
 	"    retained_age: 1 min,\n"
 	"    history: [{uri: a.b}, {uri: '', match: prefix, limit: 1, bytes: 10 KiB,\n"
@@ -307,6 +308,8 @@ static void questions(void **state)
 	assert_int_equal(config_role_find(&cfg->realms[1], slice_str("guest")), 1);
 	assert_int_equal(cfg->realms[0].options.call_timeout_unit, CALL_TIMEOUT_IN_MS);
 	assert_int_equal(cfg->realms[1].options.call_timeout_unit, CALL_TIMEOUT_IN_S);
+	assert_int_equal(cfg->realms[0].options.goodbye_reason, GOODBYE_AND_OUT);
+	assert_int_equal(cfg->realms[1].options.goodbye_reason, GOODBYE_NORMAL);
 	assert_int_equal(cfg->realms[0].options.call_queue, 0);
 	assert_int_equal(cfg->realms[0].options.call_queue_size, 1 << 20);
 	assert_int_equal(cfg->realms[0].options.call_queue_total, 64 << 20);

@@ -32,6 +32,8 @@ enum {
 	AUTH_MAX_STRING = 16 * 1024,
 	AUTH_MAX_MAP = 256, /* keys of a map */
 	AUTH_MAX_NAME = 255,
+	AUTH_MAX_SUBJECT = 1024, /* of a certificate */
+	AUTH_MAX_SANS = 16,      /* names of a certificate */
 	AUTH_MAX_INFLIGHT = 1024,
 	AUTH_MAX_KEYS = FIELD_MAX_KEYS,
 	AUTH_HELLO_MS = 2000,
@@ -120,15 +122,28 @@ struct auth_hello_result {
 };
 extern const struct field_table auth_hello_result_table;
 
+/* details.transport.tls. All fields are optional. */
+struct auth_tls {
+	struct slice version; /* "1.3" */
+	struct slice cipher;
+	struct slice sni; /* the name that the client asked for */
+	/* The certificate that the client has shown. */
+	struct slice client_cert_sha256;  /* of its DER, 64 hex digits */
+	struct slice client_cert_subject; /* as RFC 2253 writes it */
+	struct slice client_cert_sans; /* encoded array of strings: "DNS:example.com" */
+};
+extern const struct field_table auth_tls_table;
+
 /* details.transport: how the client is connected. All fields are optional. */
 struct auth_transport {
 	struct slice listener;
 	struct slice channel_framing;    /* "websocket" */
 	struct slice channel_serializer; /* "cbor" */
-	struct slice channel_type;       /* "tcp", "unix" */
+	struct slice channel_type;       /* "tcp", "tls", "unix" */
 	struct slice peer;               /* "tcp4:127.0.0.1:51812" */
 	struct slice path;
 	struct slice headers; /* http_headers_received, an encoded map */
+	struct slice tls;     /* an encoded struct auth_tls; empty: none */
 };
 
 /* authenticate [realm|nil, authid|nil, details], from routerd to authd. */

@@ -190,6 +190,16 @@ static int write_request(struct buf *out, put_request *put, const void *q,
 
 /* --- authenticate: reading --- */
 
+static const struct field auth_tls_fields[] = {
+	FIELD(auth_tls, version, FIELD_STR),
+	FIELD(auth_tls, cipher, FIELD_STR),
+	FIELD(auth_tls, sni, FIELD_STR),
+	FIELD(auth_tls, client_cert_sha256, FIELD_STR),
+	FIELD(auth_tls, client_cert_subject, FIELD_STR, .max = AUTH_MAX_SUBJECT),
+	FIELD(auth_tls, client_cert_sans, FIELD_RAW_ARRAY),
+};
+const struct field_table auth_tls_table = FIELD_TABLE(auth_tls);
+
 static const struct field auth_transport_fields[] = {
 	FIELD(auth_transport, listener, FIELD_STR),
 	FIELD(auth_transport, channel_framing, FIELD_STR),
@@ -198,6 +208,7 @@ static const struct field auth_transport_fields[] = {
 	FIELD(auth_transport, peer, FIELD_STR),
 	FIELD(auth_transport, path, FIELD_STR, .max = AUTH_MAX_STRING),
 	FIELD_AS("http_headers_received", auth_transport, headers, FIELD_RAW_MAP),
+	FIELD(auth_transport, tls, FIELD_RAW_MAP),
 };
 static const struct field_table transport_table = FIELD_TABLE(auth_transport);
 

@@ -221,6 +221,7 @@ struct msg_key_challenge {
 	const char *challenge; /* hex */
 	/* If the client has sent a challenge: the router's answer, in hex; else NULL. */
 	const char *signature, *pubkey;
+	const char *channel_binding; /* NULL: none */
 };
 void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 				    const struct msg_key_challenge *c);

@@ -47,7 +47,10 @@ void msg_write_challenge_cryptosign(struct buf *out, enum serializer s,
 	begin_challenge(&w, out, s, "cryptosign", c->signature == NULL ? 2 : 4);
 	put_text_pair(&w, "challenge", slice_str(c->challenge));
 	token_put_text(&w, "channel_binding");
-	token_put_null(&w);
+	if (c->channel_binding != NULL)
+		token_put_text(&w, c->channel_binding);
+	else
+		token_put_null(&w);
 	if (c->signature != NULL) {
 		put_text_pair(&w, "signature", slice_str(c->signature));
 		put_text_pair(&w, "pubkey", slice_str(c->pubkey));

@@ -111,6 +111,8 @@ static struct tls_context *make_tls(const struct config_listener *l)
 		.name = l->name,
 		.pairs = pairs,
 		.n_pairs = 1 + tls->n_more,
+		.clients = (enum tls_clients)tls->clients,
+		.client_ca = tls->ca_pem,
 		.ciphers = tls->ciphers,
 		.groups = tls->groups,
 	};

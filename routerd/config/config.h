@@ -96,6 +96,13 @@ enum endpoint_type {
 	ENDPOINT_UNIX = 1,
 };
 
+/* Are clients asked for a certificate? */
+enum config_clients {
+	CONFIG_CLIENTS_OFF = 0,
+	CONFIG_CLIENTS_OPTIONAL = 1,
+	CONFIG_CLIENTS_REQUIRED = 2,
+};
+
 /* A certificate for TLS, and its key. */
 struct config_certificate {
 	const char *certificate;                /* a file; NULL: none */
@@ -113,8 +120,11 @@ struct config_tls {
 	struct config_certificate own;
 	struct config_certificate *more;
 	size_t n_more;
-	const char *ciphers; /* of TLS 1.2; NULL: the default */
-	const char *groups;  /* NULL: OpenSSL's default */
+	const char *ciphers;                 /* of TLS 1.2; NULL: the default */
+	const char *groups;                  /* NULL: OpenSSL's default */
+	int clients;                         /* enum config_clients */
+	struct conf_strings ca_certificates; /* files: what signs clients' certificates */
+	struct slice ca_pem;                 /* read from these */
 };
 
 struct config_endpoint {
@@ -148,7 +158,8 @@ enum config_method_id {
 	METHOD_WAMPCRA = 2,
 	METHOD_SCRAM = 3, /* also the WAMP method wamp-scram */
 	METHOD_COOKIE = 4,
-	METHOD_COUNT = 5,
+	METHOD_TLS = 5,
+	METHOD_COUNT = 6,
 };
 
 /* The keys of these methods in the file, which are also their WAMP names. */
@@ -189,7 +200,7 @@ struct config_principal {
 	const char *role;
 	const char *realm; /* NULL: the realm that the client asks for */
 	struct config_secret secret;
-	struct conf_strings authorized_keys; /* cryptosign */
+	struct conf_strings authorized_keys; /* cryptosign; tls: of certificates */
 	/* wampcra. Without a salt the secret itself signs. */
 	const char *salt; /* NULL: none */
 	int iterations, keylen;
@@ -207,7 +218,8 @@ struct config_principal {
 };
 
 struct config_method {
-	int type;                  /* -1: not offered; else enum config_method_type */
+	int type;            /* -1: not offered; else enum config_method_type */
+	int channel_binding; /* cryptosign: 1 if clients must bind their logins to TLS */
 	const char *authenticator; /* METHOD_DYNAMIC: its name */
 	int authenticator_index;   /* in config.authenticators; -1: not METHOD_DYNAMIC */
 	struct config_principal *principals; /* METHOD_STATIC */

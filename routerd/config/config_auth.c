@@ -14,7 +14,7 @@
 const char *const config_method_names[METHOD_COUNT] = {
 	[METHOD_CRYPTOSIGN] = "cryptosign", [METHOD_TICKET] = "ticket",
 	[METHOD_WAMPCRA] = "wampcra",       [METHOD_SCRAM] = "scram",
-	[METHOD_COOKIE] = "cookie",
+	[METHOD_COOKIE] = "cookie",         [METHOD_TLS] = "tls",
 };
 const char *const config_kdf_names[CONFIG_KDF_COUNT + 1] = {
 	[CONFIG_KDF_AUTOBAHN] = "argon2id-13",
@@ -129,6 +129,50 @@ static const struct conf_key key_holder_keys[] = {
 static const struct conf_table key_holder_table =
 	CONF_TABLE("the principal", struct config_principal, key_holder_keys, check_keys);
 
+/* Reads SHA-256 as 64 hex digits, which may have a ':' between two octets. */
+static bool read_fingerprint(const char *text, uint8_t print[FIELD_KEY_LEN])
+{
+	size_t len = 0;
+
+	return sodium_hex2bin(print, FIELD_KEY_LEN, text, strlen(text), ":", &len,
+			      NULL) == 0 &&
+	       len == FIELD_KEY_LEN;
+}
+
+static bool is_fingerprint(const char *text)
+{
+	uint8_t print[FIELD_KEY_LEN];
+
+	return read_fingerprint(text, print);
+}
+static const struct conf_rule fingerprint_rule = {
+	is_fingerprint,
+	"'certificate-sha256': expected fingerprints, each of 64 hex "
+	"digits, as openssl x509 -noout -fingerprint -sha256 prints them"};
+
+static void check_fingerprints(struct conf *c, void *map)
+{
+	struct config_principal *who = map;
+
+	(void)c;
+	for (size_t i = 0; i < who->authorized_keys.count; i++) {
+		bool ok = read_fingerprint(who->authorized_keys.items[i],
+					   who->keys.key[who->keys.n++]);
+
+		ASSERT(ok); /* the rule has checked it */
+	}
+}
+
+static const struct conf_key certificate_holder_keys[] = {
+	PRINCIPAL_ROLE,
+	CONF_KEY("certificate-sha256", STRINGS, struct config_principal, authorized_keys,
+		 .required = true, .min = 1, .max = FIELD_MAX_KEYS,
+		 .rule = &fingerprint_rule),
+};
+static const struct conf_table certificate_holder_table =
+	CONF_TABLE("the principal", struct config_principal, certificate_holder_keys,
+		   check_fingerprints);
+
 static const struct conf_key ticket_holder_keys[] = {PRINCIPAL_ROLE,
 						     PRINCIPAL_SECRET("ticket")};
 static const struct conf_table ticket_holder_table = CONF_TABLE(
@@ -207,8 +251,11 @@ static void check_method(struct conf *c, void *map)
 				    .min = 1, .max = CONFIG_MAX_PRINCIPALS,              \
 				    .rule = &authid_rule, .table = &(its_table))
 
+static const char *const bindings[] = {"optional", "required", NULL};
 static const struct conf_key cryptosign_keys[] = {
 	METHOD_KEYS("principals", key_holder_table),
+	CONF_KEY_OF("channel_binding", ENUM, struct config_method, channel_binding, int,
+		    .names = bindings),
 };
 static const struct conf_table cryptosign_table =
 	CONF_TABLE("cryptosign", struct config_method, cryptosign_keys, check_method);
@@ -249,6 +296,12 @@ static const struct conf_key cookie_keys[] = {
 static const struct conf_table cookie_table =
 	CONF_TABLE("cookie", struct config_method, cookie_keys, check_cookie);
 
+static const struct conf_key tls_login_keys[] = {
+	METHOD_KEYS("principals", certificate_holder_table),
+};
+static const struct conf_table tls_table =
+	CONF_TABLE("tls", struct config_method, tls_login_keys, check_method);
+
 static const struct conf_key anonymous_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,
 		    .required = true, .names = static_only, .later = not_static,
@@ -268,6 +321,7 @@ static const struct conf_key auth_keys[] = {
 	METHOD(wampcra, METHOD_WAMPCRA),
 	METHOD(scram, METHOD_SCRAM),
 	METHOD(cookie, METHOD_COOKIE),
+	METHOD(tls, METHOD_TLS),
 	{.name = "anonymous", .type = CONF_MAP, .at = 0, .table = &anonymous_table},
 };
 const struct conf_table config_auth_table =

@@ -63,7 +63,6 @@ const struct conf_foreign config_foreign[] = {
 	    "is not supported: 'auto_ping_timeout' in 'options' finds dead connections"),
 	/* ECDHE needs no parameters in a file. */
 	{"tls", {"dhparam"}, ANY, NULL},
-	{"tls", {"ca_certificates"}, NULL, NULL},
 
 	/* No frame may be larger than the largest message. routerd neither masks nor
 	 * fragments its frames. */
@@ -105,6 +104,8 @@ const struct conf_foreign config_foreign[] = {
 	    "session in a realm; 'authenticator' names it"),
 	KEY("anonymous", "authid", NULL,
 	    "is not supported: each anonymous session gets its own authid"),
-	{"auth", {"tls"}, NULL, NULL},
+	KEY("the principal", "certificate-sha1", NULL,
+	    "is not supported: 'certificate-sha256' takes a list of fingerprints, as "
+	    "openssl x509 -noout -fingerprint -sha256 prints them"),
 	{0},
 };

@@ -191,6 +191,7 @@ static void check_listener(struct conf *c, void *map)
 {
 	const struct config_listener *l = map;
 	const struct config_options *o = &l->options;
+	const struct config_method *cs = &l->auth.methods[METHOD_CRYPTOSIGN];
 	bool raw = l->type == LISTENER_RAWSOCKET, silent = raw && !o->rawsocket_ping;
 
 	refuse_if(c, raw, &l->paths, "paths", OF_WEBSOCKET);
@@ -203,6 +204,13 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, l->type == LISTENER_WEBSOCKET && o->rawsocket_ping,
 		  &o->rawsocket_ping, "rawsocket_ping",
 		  "is for RawSocket: leave it out, WebSocket clients get pings anyway");
+	refuse_if(c, l->endpoint.tls.own.certificate == NULL && cs->channel_binding != 0,
+		  &cs->channel_binding, "channel_binding",
+		  "needs TLS: add 'tls' to the endpoint, or leave it out");
+	refuse_if(c, l->endpoint.tls.clients <= CONFIG_CLIENTS_OFF,
+		  &l->auth.methods[METHOD_TLS].type, "tls",
+		  "needs client certificates: add 'tls' with 'ca_certificates' to the "
+		  "endpoint");
 	if (!offers_any(&l->auth))
 		conf_fail(c, NULL,
 			  "nobody could log in: 'auth' needs at least one method");

@@ -226,10 +226,53 @@ static void check_certificate(struct conf *c, void *map)
 	read_certificate(c, map);
 }
 
+/* Reads what must have signed the clients' certificates. */
+static void read_ca(struct conf *c, struct config_tls *tls)
+{
+	STACK_OF(X509) *all = NULL;
+	struct buf text;
+	bool ok = true;
+
+	buf_init(&text, MAX_PEM);
+	for (size_t i = 0; i < tls->ca_certificates.count && ok; i++)
+		ok = read_pem(c, &tls->ca_certificates, tls->ca_certificates.items[i],
+			      false, &text);
+	if (ok)
+		tls->ca_pem = store_text(c, &text);
+	if (ok && pem_certificates(tls->ca_pem, &all) != 0)
+		conf_fail(c, &tls->ca_certificates,
+			  "'ca_certificates': expected files with certificates as PEM");
+	sk_X509_pop_free(all, X509_free);
+	buf_fini(&text);
+}
+
 static void check_tls(struct conf *c, void *map)
 {
-	read_certificate(c, &((struct config_tls *)map)->own);
+	struct config_tls *tls = map;
+	bool has_ca = tls->ca_certificates.count > 0;
+
+	read_certificate(c, &tls->own);
+	if (tls->clients == -1) /* as in Crossbar */
+		tls->clients = has_ca ? CONFIG_CLIENTS_REQUIRED : CONFIG_CLIENTS_OFF;
+	if (has_ca && tls->clients == CONFIG_CLIENTS_OFF)
+		conf_fail(c, &tls->clients,
+			  "'ca_certificates' has no effect with 'client_certificates: "
+			  "off': leave one of them out");
+	else if (has_ca)
+		read_ca(c, tls);
+	else if (tls->clients != CONFIG_CLIENTS_OFF)
+		conf_fail(c, &tls->clients,
+			  "'ca_certificates' is missing: files with the certificates "
+			  "that have signed the clients' certificates, or with these "
+			  "themselves");
 }
+
+static const char *const client_rules[] = {
+	[CONFIG_CLIENTS_OFF] = "off",
+	[CONFIG_CLIENTS_OPTIONAL] = "optional",
+	[CONFIG_CLIENTS_REQUIRED] = "required",
+	NULL,
+};
 
 #define CERTIFICATE_KEYS(s, field)                                                       \
 	CONF_KEY("certificate", STRING, s, field certificate, .required = true),         \
@@ -250,6 +293,10 @@ static const struct conf_key tls_keys[] = {
 	CONF_ARRAY_KEY("more_certificates", LIST, struct config_tls, more, n_more,
 		       struct config_certificate, .min = 1,
 		       .max = CONFIG_MAX_CERTIFICATES - 1, .table = &certificate_table),
+	CONF_KEY_OF("client_certificates", ENUM, struct config_tls, clients, int,
+		    .names = client_rules, .def = -1),
+	CONF_KEY("ca_certificates", STRINGS, struct config_tls, ca_certificates, .min = 1,
+		 .max = 16),
 	CONF_KEY("ciphers", STRING, struct config_tls, ciphers, .rule = &ciphers_rule),
 	CONF_KEY("groups", STRING, struct config_tls, groups, .rule = &groups_rule),
 };

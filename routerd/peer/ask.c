@@ -5,7 +5,10 @@
  */
 #include "routerd/peer/login.h"
 
+#include "routerd/net/tls_facts.h"
 #include "routerd/post/outbox.h"
+
+#include <sodium.h>
 
 #include <stdlib.h>
 
@@ -55,11 +58,62 @@ bool login_keep_names(struct peer *p, const struct msg_hello *h)
 	return true;
 }
 
+/* Appends what is known about TLS, encoded. Nothing if p has no TLS. */
+static void put_tls(const struct peer *p, struct buf *out)
+{
+	const struct tls *t = conn_tls(p->conn);
+	char hex[2 * TLS_FINGERPRINT + 1];
+	struct slice sans[AUTH_MAX_SANS];
+	struct buf subject, names, list;
+	struct tls_facts facts;
+	size_t n = 0;
+
+	if (t == NULL)
+		return;
+	buf_init(&subject, AUTH_MAX_SUBJECT);
+	/* Reserved at once, since the slices point into it. */
+	buf_init(&names, AUTH_MAX_SANS * AUTH_MAX_NAME);
+	buf_init(&list, AUTH_MAX_STRING);
+	tls_describe(t, &facts);
+	struct auth_tls tls = {
+		.version = slice_str(facts.version),
+		.cipher = slice_str(facts.cipher),
+		.sni = facts.server_name == NULL ? slice_of(NULL, 0)
+						 : slice_str(facts.server_name),
+	};
+	if (facts.has_certificate) {
+		buf_reserve_exactly(&names, AUTH_MAX_SANS * AUTH_MAX_NAME);
+		tls_subject_put(t, AUTH_MAX_SUBJECT, &subject);
+		for (int i = 0; n < AUTH_MAX_SANS && names.err == 0; i++) {
+			size_t at = names.len;
+			if (!tls_name_put(t, i, AUTH_MAX_NAME, &names))
+				break;
+			if (names.len > at)
+				sans[n++] = slice_from(buf_slice(&names), at);
+		}
+		sodium_bin2hex(hex, sizeof(hex), facts.fingerprint, TLS_FINGERPRINT);
+		tls.client_cert_sha256 = slice_str(hex);
+		tls.client_cert_subject = buf_slice(&subject);
+		if (n > 0)
+			auth_list_write(&list, sans, n);
+		tls.client_cert_sans =
+			list.err == 0 ? buf_slice(&list) : slice_of(NULL, 0);
+	}
+	fields_write_item(out, &auth_tls_table, &tls);
+	buf_fini(&subject);
+	buf_fini(&names);
+	buf_fini(&list);
+}
+
 bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_message,
 			  struct buf *out)
 {
 	const struct login *lg = p->login;
 	const struct channel channel = login_channel(p);
+	struct buf tls;
+
+	buf_init(&tls, AUTH_MAX_STRING);
+	put_tls(p, &tls);
 	const struct auth_request q = {
 		.realm = h->realm,
 		.authid = h->authid,
@@ -80,19 +134,21 @@ bool login_write_question(struct peer *p, const struct msg_hello *h, size_t max_
 				.channel_type = slice_str(channel.type),
 				.peer = slice_str(lg->peer_name.text),
 				.path = slice_str(lg->path),
+				.tls = tls.err == 0 ? buf_slice(&tls) : slice_of(NULL, 0),
 				.headers = lg->http_headers.err == 0
 						   ? buf_slice(&lg->http_headers)
 						   : slice_of(NULL, 0),
 			},
 	};
 
-	if (!login_names_are_short(p, h))
-		return false;
+	bool written = login_names_are_short(p, h);
 	/* The names are short enough, so it can fail only if memory runs out. */
-	if (auth_request_write(out, &q, max_message) == 0)
-		return true;
-	login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
-	return false;
+	if (written && auth_request_write(out, &q, max_message) != 0) {
+		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
+		written = false;
+	}
+	buf_fini(&tls);
+	return written;
 }
 
 /* Posts the question, with reserved mail for the answer. False if out of memory. */

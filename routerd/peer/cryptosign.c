@@ -6,6 +6,8 @@
  */
 #include "routerd/peer/login.h"
 
+#include "routerd/net/tls_facts.h"
+
 #include <assert.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -25,6 +27,9 @@ struct cryptosign {
 	struct field_keys keys; /* the client may sign with any of them */
 	uint8_t challenge[CHALLENGE_LEN];
 	struct field_key clients_challenge; /* which the router must sign */
+	struct tls_channel channel; /* n is 0: the client has not asked for a binding */
+	const char *binding;        /* the type that it has asked for; NULL: none */
+	uint8_t signed_bytes[CHALLENGE_LEN]; /* the challenge, or that XOR a channel id */
 	uint8_t signature[crypto_sign_BYTES];
 };
 
@@ -47,7 +52,7 @@ static void send_challenge(struct peer *p)
 	char pubkey[2 * FIELD_KEY_LEN + 1];
 	const struct config *cfg = p->peers->config;
 	struct cryptosign *cs = p->login->state;
-	struct msg_key_challenge c = {.challenge = text};
+	struct msg_key_challenge c = {.challenge = text, .channel_binding = cs->binding};
 
 	randombytes_buf(cs->challenge, CHALLENGE_LEN);
 	sodium_bin2hex(text, sizeof(text), cs->challenge, CHALLENGE_LEN);
@@ -119,25 +124,46 @@ static void challenge_locally(struct peer *p, const struct msg_hello *h)
 
 /* --- HELLO --- */
 
+/* Finds what the client wants to bind its login to. False if p has been refused. */
+static bool choose_binding(struct peer *p, struct cryptosign *cs, struct slice name)
+{
+	const char *why = "unknown: expected \"tls-unique\" or \"tls-exporter\"";
+
+	if (name.len == 0 && login_method_conf(p)->channel_binding == 0)
+		return true;
+	if (name.len == 0) {
+		login_deny(p, WAMP_ERROR_NOT_AUTHORIZED,
+			   slice_str("authextra.channel_binding is missing: this port "
+				     "needs \"tls-unique\" or \"tls-exporter\""));
+		return false;
+	}
+	for (unsigned i = 0; i < TLS_BINDING_COUNT; i++) {
+		if (!slice_eq_str(name, tls_binding_names[i]))
+			continue;
+		cs->binding = tls_binding_names[i];
+		why = tls_channel_find(conn_tls(p->conn), (enum tls_binding)i,
+				       &cs->channel);
+	}
+	if (why == NULL)
+		return true;
+	login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
+		    "authextra.channel_binding: \"%.*s\": %s",
+		    (int)min_size(name.len, 64), (const char *)name.p, why);
+	return false;
+}
+
 static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 {
 	struct cryptosign *cs;
 	struct buf question;
 
-	/* a proxy terminates TLS, so the router has no TLS channel to bind to */
-	if (h->channel_binding.len > 0) {
-		login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
-			    "authextra.channel_binding: \"%.*s\" is not supported: "
-			    "expected null or no channel_binding",
-			    (int)min_size(h->channel_binding.len, 64),
-			    (const char *)h->channel_binding.p);
-		return;
-	}
 	cs = p->login->state = calloc(1, sizeof(*cs));
 	if (cs == NULL) {
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
+	if (!choose_binding(p, cs, h->channel_binding))
+		return;
 	cs->claimed_key.there = fields_key_decode(h->pubkey, cs->claimed_key.octets) == 0;
 	cs->clients_challenge.there =
 		fields_key_decode(h->challenge, cs->clients_challenge.octets) == 0;
@@ -216,16 +242,60 @@ static void bad_signature(struct peer *p, const char *message)
 }
 
 /*
- * The client sends the signature and then the message that it signed. That message must
- * be our challenge; otherwise an old signature could be replayed.
+ * Did the client sign our challenge, or that XOR a channel id if it has asked for a
+ * binding? Otherwise an old signature could be replayed.
  */
+static bool has_signed_challenge(struct login *lg, const uint8_t bytes[CHALLENGE_LEN])
+{
+	const struct cryptosign *cs = lg->state;
+	uint8_t id[CHALLENGE_LEN];
+
+	static_assert((int)CHALLENGE_LEN == (int)TLS_CHANNEL_ID,
+		      "XOR needs the same length");
+	if (cs->channel.n == 0)
+		return sodium_memcmp(bytes, cs->challenge, CHALLENGE_LEN) == 0;
+	for (size_t i = 0; i < CHALLENGE_LEN; i++)
+		id[i] = bytes[i] ^ cs->challenge[i];
+	for (unsigned i = 0; i < cs->channel.n; i++)
+		if (sodium_memcmp(id, cs->channel.ids[i], CHALLENGE_LEN) == 0)
+			lg->binding = cs->channel.names[i];
+	return lg->binding != NULL;
+}
+
+/* Denies the login of a client that has signed something else. */
+static void wrong_challenge(struct peer *p, const uint8_t bytes[CHALLENGE_LEN])
+{
+	const struct cryptosign *cs = p->login->state;
+	char got[2 * CHALLENGE_LEN + 1], want[sizeof(got)], text[256];
+
+	sodium_bin2hex(got, sizeof(got), bytes, CHALLENGE_LEN);
+	sodium_bin2hex(want, sizeof(want), cs->challenge, CHALLENGE_LEN);
+	if (cs->channel.n == 0)
+		snprintf(text, sizeof(text),
+			 "the client has signed 0x%s instead of the challenge 0x%s", got,
+			 want);
+	else if (sodium_memcmp(bytes, cs->challenge, CHALLENGE_LEN) == 0)
+		/* Autobahn does this if it does not know the channel id. */
+		snprintf(text, sizeof(text),
+			 "the client has asked for the channel binding \"%s\", but has "
+			 "signed the challenge without a channel id",
+			 cs->binding);
+	else
+		snprintf(text, sizeof(text),
+			 "the client has not signed the challenge XOR the \"%s\" of "
+			 "this connection",
+			 cs->binding);
+	bad_signature(p, text);
+}
+
+/* The client sends the signature and then the message that it signed. */
 static void cryptosign_authenticate(struct peer *p, struct slice signature,
 				    struct slice extra)
 {
 	struct login *lg = p->login;
 	struct cryptosign *cs = lg->state;
 	uint8_t msg[SIGNED_LEN], *signed_challenge = msg + crypto_sign_BYTES;
-	char got[2 * CHALLENGE_LEN + 1], want[sizeof(got)], text[256];
+	char text[128];
 	size_t len = 0;
 
 	(void)extra; /* HELLO has already named the channel binding */
@@ -239,17 +309,13 @@ static void cryptosign_authenticate(struct peer *p, struct slice signature,
 				  signature.len, NULL, &len, NULL) != 0 ||
 		   len != sizeof(msg)) {
 		bad_signature(p, "AUTHENTICATE.Signature: expected only hex digits");
-	} else if (sodium_memcmp(signed_challenge, cs->challenge, CHALLENGE_LEN) != 0) {
-		sodium_bin2hex(got, sizeof(got), signed_challenge, CHALLENGE_LEN);
-		sodium_bin2hex(want, sizeof(want), cs->challenge, CHALLENGE_LEN);
-		snprintf(text, sizeof(text),
-			 "the client has signed 0x%s instead of the challenge 0x%s", got,
-			 want);
-		bad_signature(p, text);
+	} else if (!has_signed_challenge(lg, signed_challenge)) {
+		wrong_challenge(p, signed_challenge);
 	} else {
 		/* Verifying is expensive, so attach_verify_some does it, for a limited
 		 * time in each turn. */
 		memcpy(cs->signature, msg, crypto_sign_BYTES);
+		memcpy(cs->signed_bytes, signed_challenge, CHALLENGE_LEN);
 		lg->queued = true;
 		TAILQ_INSERT_TAIL(&p->peers->to_verify, lg, to_verify);
 	}
@@ -266,7 +332,7 @@ static const uint8_t *verifying_key(const struct cryptosign *cs)
 	for (unsigned i = 0; i < cs->keys.n; i++) {
 		const uint8_t *key = cs->keys.key[i];
 		if ((expected == NULL || key == expected) &&
-		    crypto_sign_verify_detached(cs->signature, cs->challenge,
+		    crypto_sign_verify_detached(cs->signature, cs->signed_bytes,
 						CHALLENGE_LEN, key) == 0)
 			return key;
 	}

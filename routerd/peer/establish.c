@@ -437,12 +437,13 @@ void login_joined(struct peer *p, const struct post *post)
 	peers_count(p->peers, PEER_SESSIONS_OPENED);
 	peer_log_session(p,
 			 "session opened session=%" PRIu64
-			 " realm=%s authid=%s authrole=%s authmethod=%s peer=%s "
+			 " realm=%s authid=%s authrole=%s authmethod=%s%s%s peer=%s "
 			 "listener=%s suppressed=%u",
 			 i->session, log_quote(i->realm_name).text,
 			 log_quote(i->authid).text, log_quote(i->authrole).text,
-			 i->authmethod, p->login->peer_name.text,
-			 conn_conf(p->conn)->name);
+			 i->authmethod, p->login->binding == NULL ? "" : " binding=",
+			 p->login->binding == NULL ? "" : p->login->binding,
+			 p->login->peer_name.text, conn_conf(p->conn)->name);
 	login_report_opened(p);
 	login_free(p);
 }

@@ -9,7 +9,7 @@
 
 static const struct login_method *const login_methods[] = {
 	&login_anonymous,  &login_cryptosign, &login_ticket, &login_wampcra,
-	&login_wamp_scram, &login_scram,      &login_cookie,
+	&login_wamp_scram, &login_scram,      &login_cookie, &login_tls,
 };
 
 static bool is_offered(const struct login_method *m, const struct config_listener *l)
@@ -36,6 +36,16 @@ static uint64_t random_id(void)
 	return id;
 }
 
+/* What the method needs before HELLO and this client has not sent; NULL: nothing. */
+static const char *missing(const struct login *lg, const struct login_method *m)
+{
+	if (m == &login_cookie && !lg->has_cookie)
+		return " (but the upgrade request had no Cookie)";
+	if (m == &login_tls && !login_has_certificate(lg->peer))
+		return " (but the client has shown no TLS certificate)";
+	return NULL;
+}
+
 static const struct login_method *choose_method(const struct login *lg,
 						const struct msg_hello *h)
 {
@@ -48,7 +58,7 @@ static const struct login_method *choose_method(const struct login *lg,
 		for (size_t m = 0; m < ARRAY_LEN(login_methods); m++)
 			if (slice_eq_str(names[i], login_methods[m]->name) &&
 			    is_offered(login_methods[m], lg->listener) &&
-			    (login_methods[m] != &login_cookie || lg->has_cookie))
+			    missing(lg, login_methods[m]) == NULL)
 				return login_methods[m];
 	return NULL;
 }
@@ -74,10 +84,9 @@ static void deny_methods(struct peer *p, const struct msg_hello *h)
 	for (size_t m = 0; m < ARRAY_LEN(login_methods); m++) {
 		if (!is_offered(login_methods[m], p->login->listener))
 			continue;
+		const char *lacks = missing(p->login, login_methods[m]);
 		buf_printf(&text, "%s%s%s", separator, login_methods[m]->name,
-			   login_methods[m] == &login_cookie && !p->login->has_cookie
-				   ? " (but the upgrade request had no Cookie)"
-				   : "");
+			   lacks == NULL ? "" : lacks);
 		separator = ", ";
 	}
 	login_deny(p, WAMP_ERROR_NO_MATCHING_AUTH_METHOD, buf_slice(&text));

@@ -7,6 +7,7 @@
 
 #include "common/err.h"
 #include "common/utf8.h"
+#include "routerd/net/tls_facts.h"
 #include "routerd/post/outbox.h"
 
 #include <ctype.h>
@@ -142,6 +143,17 @@ const struct config_authenticator *login_authenticator(const struct peer *p)
 	return &p->peers->config->authenticators[login_authenticator_index(p)];
 }
 
+bool login_has_certificate(const struct peer *p)
+{
+	const struct tls *t = conn_tls(p->conn);
+	struct tls_facts facts;
+
+	if (t == NULL)
+		return false;
+	tls_describe(t, &facts);
+	return facts.has_certificate;
+}
+
 struct channel login_channel(const struct peer *p)
 {
 	static const char *const serializers[SERIALIZER_COUNT] = {
@@ -152,7 +164,9 @@ struct channel login_channel(const struct peer *p)
 	};
 
 	return (struct channel){
-		.type = strncmp(p->login->peer_name.text, "tcp", 3) == 0 ? "tcp" : "unix",
+		.type = conn_tls(p->conn) != NULL                          ? "tls"
+			: strncmp(p->login->peer_name.text, "tcp", 3) == 0 ? "tcp"
+									   : "unix",
 		.framing = conn_is_longpoll(p->conn) ? "longpoll"
 			   : p->raw                  ? "rawsocket"
 						     : "websocket",

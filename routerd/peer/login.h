@@ -8,13 +8,13 @@
  *
  * The client's HELLO lists the methods that it supports. The router takes the first one
  * that the listener offers, and ignores names that it does not know. Each method has a
- * file (anonymous.c, cookie.c, cryptosign.c, ticket.c, wampcra.c, wampscram.c) and a row
- * in the table in hello.c; wampscram.c has two.
+ * file (anonymous.c, cookie.c, cryptosign.c, ticket.c, tls_login.c, wampcra.c,
+ * wampscram.c) and a row in the table in hello.c; wampscram.c has two.
  *
  * A dynamic method asks an authenticator, through ask.c. The method ticket asks after
  * AUTHENTICATE, because the question contains the ticket. The others ask at HELLO; all of
- * them but cookie then send CHALLENGE. A static method finds the principals in the
- * configuration, and asks nobody: see local.c.
+ * them but cookie and tls then send CHALLENGE. A static method finds the principals in
+ * the configuration, and asks nobody: see local.c.
  *
  * The worker's thread only.
  */
@@ -64,7 +64,9 @@ struct login {
 	struct slice realm, authid, authrole;
 	uint8_t *names; /* owned: the memory of these three */
 
-	void *state;        /* owned; the method allocates it, login_free frees it */
+	const char
+		*binding; /* cryptosign: what the signature is bound to; NULL: nothing */
+	void *state;      /* owned; the method allocates it, login_free frees it */
 	size_t secret_size; /* bytes of state that login_free overwrites */
 	bool queued;        /* in peers.to_verify */
 	TAILQ_ENTRY(login) to_verify;
@@ -95,7 +97,7 @@ struct login_method {
 };
 enum { LOGIN_ANONYMOUS = -1 };
 extern const struct login_method login_anonymous, login_cryptosign, login_ticket,
-	login_wampcra, login_scram, login_wamp_scram, login_cookie;
+	login_wampcra, login_scram, login_wamp_scram, login_cookie, login_tls;
 
 /* --- login.c --- */
 
@@ -125,6 +127,9 @@ bool login_is_dynamic(const struct peer *p);
  */
 unsigned login_authenticator_index(const struct peer *p);
 const struct config_authenticator *login_authenticator(const struct peer *p);
+
+/* Has p's client shown a certificate, which the listener has verified? */
+bool login_has_certificate(const struct peer *p);
 
 /* Describes how p's client is connected, for the identity and for the authenticator. */
 struct channel login_channel(const struct peer *p);

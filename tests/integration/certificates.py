@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes certificates with the command openssl, and contexts of Python's ssl that check them."""
+"""Certificates, made with the command openssl, and the fixtures of tests that need them."""
 
+import datetime
 import ssl
 import subprocess
+
+import pytest
+import rawclient
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from utils import router_config
 
 KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}
 
@@ -17,7 +24,7 @@ class Authority:
         self._openssl(name, f"/CN=Test {name}", [], "ecdsa", 30, [])
 
     def _openssl(self, name, subject, extensions, kind, days, more):
-        argv = ["openssl", "req", "-x509", "-newkey", *KINDS[kind], "-noenc", "-keyout", f"{name}.key",
+        argv = ["openssl", "req", "-x509", "-utf8", "-newkey", *KINDS[kind], "-noenc", "-keyout", f"{name}.key",
                 "-out", f"{name}.pem", "-subj", subject, "-days", str(days), *more]
         for extension in extensions:
             argv += ["-addext", extension]
@@ -36,6 +43,19 @@ class Authority:
         self._openssl(name, subject or f"/CN={name}", ["basicConstraints=critical,CA:FALSE", *names], kind, days, more)
         return {"certificate": f"{name}.pem", "key": f"{name}.key"}
 
+    def make_expired(self, name):
+        """Like make, but the certificate expired yesterday. openssl cannot make one."""
+        self.make(name)
+        load = serialization.load_pem_private_key
+        own, ca = (load((self.folder / f"{n}.key").read_bytes(), None) for n in (name, self.name))
+        now = datetime.datetime.utcnow()
+        issuer = x509.load_pem_x509_certificate(self.path.read_bytes()).subject
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(own.public_key())
+        made = made.serial_number(1000).not_valid_before(now - datetime.timedelta(9))
+        made = made.not_valid_after(now - datetime.timedelta(1)).sign(ca, hashes.SHA256())
+        (self.folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+
     def server(self):
         return self.make("server", "DNS:localhost", "IP:127.0.0.1")
 
@@ -52,3 +72,37 @@ class Authority:
 
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+
+
+@pytest.fixture
+def authority(folder):
+    return Authority(folder)
+
+
+def tls_config(authority, tls=None, type="universal", threads=1, **kw):
+    config = router_config(threads=threads, **kw)
+    listener = config["transports"][0]
+    listener["type"] = type
+    if type == "rawsocket":
+        listener.pop("paths")
+    listener["endpoint"]["tls"] = tls or authority.server()
+    return config
+
+
+@pytest.fixture
+def tls_routerd(authority, start_routerd, threads):
+    return start_routerd(tls_config(authority, threads=threads, cryptosign=False))
+
+
+@pytest.fixture
+def open_tls(clients, authority):
+    """open_tls(routerd, transport=Ws, **kw) -> a rawclient.Client over TLS that has not joined."""
+
+    def go(routerd, transport=rawclient.Ws, serializer="json", version=None, context=None, **kw):
+        context = context or authority.trust(version)
+        client = rawclient.Client(**routerd.address(), serializer=serializer, transport=transport,
+                                  tls=context, **kw)
+        clients.append(client)
+        return client
+
+    return go

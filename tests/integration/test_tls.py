@@ -7,45 +7,10 @@ import socket
 import ssl
 import subprocess
 
-import peers
 import pytest
 import rawclient
-from certificates import VERSIONS, Authority
-from utils import BUILD, Key, router_config, tsan_prefix, wait_for
-
-
-@pytest.fixture
-def authority(folder):
-    return Authority(folder)
-
-
-def tls_config(authority, tls=None, type="universal", threads=1, **kw):
-    config = router_config(threads=threads, **kw)
-    listener = config["transports"][0]
-    listener["type"] = type
-    if type == "rawsocket":
-        listener.pop("paths")
-    listener["endpoint"]["tls"] = tls or authority.server()
-    return config
-
-
-@pytest.fixture
-def tls_routerd(authority, start_routerd, threads):
-    return start_routerd(tls_config(authority, threads=threads, cryptosign=False))
-
-
-@pytest.fixture
-def open_tls(clients, authority):
-    """open_tls(routerd, transport=Ws, **kw) -> a rawclient.Client over TLS that has not joined."""
-
-    def go(routerd, transport=rawclient.Ws, serializer="json", version=None, context=None, **kw):
-        context = context or authority.trust(version)
-        client = rawclient.Client(**routerd.address(), serializer=serializer, transport=transport,
-                                  tls=context, **kw)
-        clients.append(client)
-        return client
-
-    return go
+from certificates import VERSIONS, authority, open_tls, tls_config, tls_routerd  # noqa: F401
+from utils import BUILD, tsan_prefix
 
 
 FRAMINGS = pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
@@ -116,24 +81,6 @@ def test_tls_on_a_port_without_tls(start_routerd, authority, framing):
     with pytest.raises((ssl.SSLError, ConnectionError)):
         authority.trust().wrap_socket(socket.create_connection(("127.0.0.1", routerd.port())), server_hostname="localhost")
     routerd.wait_log('reason="TLS on a port without TLS" listener=public')
-
-
-@pytest.mark.parametrize("kind", peers.PYTHON)
-@pytest.mark.parametrize("scheme", ["wss", "rss"])
-def test_autobahn_logs_in(authority, authd, start_routerd, puppets, kind, scheme):
-    if scheme == "rss" and kind not in peers.RAWSOCKET:
-        return  # Debian's asyncio client drops its own RawSocket session at WELCOME
-    key = Key()
-    authd.add("client01@example.com", key)
-    routerd = start_routerd(tls_config(authority))
-    url = f"{scheme}://localhost:{routerd.port()}" + ("/ws" if scheme == "wss" else "")
-    peer = peers.Peer(puppets(kind), url, "cbor", key=key, ca=str(authority.path))
-    assert peer.details["authid"] == "client01@example.com"
-    peer.register("com.example.echo")
-    assert peer.call("com.example.echo", ["x" * 100000], {}) == (["x" * 100000], {})
-    peer.leave()
-    wait_for(lambda: routerd.total("connections") == 0, "the connection to end")
-    assert routerd.total("tls_handshakes") == 1
 
 
 def check_config(folder, config):

@@ -35,7 +35,8 @@ static bool example_is_file(struct slice key)
 	static const char *const ends[] = {"_file", "_credential"};
 	static const char *const of_tls[] = {
 		"tls",    "certificate", "key", "chain_certificates", "more_certificates",
-		"ciphers", "groups",
+		"ciphers", "groups", "client_certificates", "ca_certificates",
+		"certificate-sha256",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(of_tls); i++)
@@ -73,13 +74,21 @@ static bool example_mentions(const char *text, const char *key)
 	return false;
 }
 
-/* Uncomments the keys, in place. */
+/* Uncomments the keys, in place, but not what is below the key tls. */
 static void example_uncomment(char *text)
 {
+	size_t tls = SIZE_MAX; /* the indentation of a commented-out tls */
+
 	for (char *line = text; *line != '\0';) {
 		char *hash = line + strspn(line, " ");
+		size_t indent =
+			hash[0] == '#' ? strspn(hash + 1, " ") : 0;
 
-		if (hash[0] == '#' && hash[1] == ' ' && example_is_key(hash + 2))
+		if (indent <= tls || hash[0] != '#')
+			tls = strncmp(hash + 1 + indent, "tls:", 4) == 0 ? indent
+									 : SIZE_MAX;
+		if (hash[0] == '#' && hash[1] == ' ' && tls == SIZE_MAX &&
+		    example_is_key(hash + 2))
 			memmove(hash, hash + 2, strlen(hash + 2) + 1);
 		line += strcspn(line, "\n");
 		line += *line == '\n' ? 1 : 0;
@@ -141,9 +150,9 @@ static void example_check_keys(const char *text, const struct conf_table *table,
 
 		for (size_t m = 0; m < maps->n; m++)
 			example_add_values(&values, doc, maps->nodes[m], k->name);
-		/* a map that the example does not have cannot show its keys */
+		/* a map that is commented out shows its keys in the comment */
 		if (values.n == 0 && k->type != CONF_MAP &&
-		    !(example_is_file(slice_str(k->name)) &&
+		    !((maps->n == 0 || example_is_file(slice_str(k->name))) &&
 		      example_mentions(text, k->name)))
 			fail_msg("'%s' in %s is not in the example", k->name,
 				 table->what);

@@ -58,6 +58,12 @@ const char *conn_end_str(enum conn_end end)
 	return "end";
 }
 
+const struct tls *conn_tls(const struct conn *c)
+{
+	(void)c;
+	return NULL;
+}
+
 struct sock_name conn_peer_name(const struct conn *c)
 {
 	(void)c;

@@ -141,13 +141,25 @@ static void errors_in_auth(void **state)
 		 "5:37: 'memory' is for Argon2id: leave it out with pbkdf2"},
 		{IN_SCRAM "kdf: scrypt}}", "5:6: 'kdf': expected 'argon2id-13', "
 					   "'argon2id13' or 'pbkdf2', not 'scrypt'"},
-		{"tls: {", "4:7: 'tls' is not supported yet: leave it out"},
+		{"tls: {type: static, principals: {a: {role: u, certificate-sha256: "
+		 "[ab]}}",
+		 "4:69: 'certificate-sha256': expected fingerprints, each of 64 hex "
+		 "digits, as openssl x509 -noout -fingerprint -sha256 prints them"},
+		{"tls: {type: static, principals: {a: {role: u, certificate-sha1: ab}}",
+		 "4:66: 'certificate-sha1' is not supported: 'certificate-sha256' takes "
+		 "a "
+		 "list of fingerprints, as openssl x509 -noout -fingerprint -sha256 "
+		 "prints them"},
+		{"tls: {type: dynamic, authenticator: a",
+		 "4:14: 'tls' needs client certificates: add 'tls' with "
+		 "'ca_certificates' to the endpoint"},
 		{"cookie: {type: static",
 		 "4:17: 'type': expected 'dynamic': only an authenticator can know which "
 		 "cookies are valid"},
 		{"cookie: {type: dynamic", "4:10: " NO_AUTHENTICATOR},
-		{"oauth: {", "4:2: unknown key 'oauth' in auth, expected 'cryptosign', "
-			     "'ticket', 'wampcra', 'scram', 'cookie' or 'anonymous'"},
+		{"oauth: {",
+		 "4:2: unknown key 'oauth' in auth, expected 'cryptosign', "
+		 "'ticket', 'wampcra', 'scram', 'cookie', 'tls' or 'anonymous'"},
 	};
 
 	check_all(refuse, rows, ARRAY_LEN(rows), IN_AUTH, AFTER_AUTH);

@@ -121,7 +121,8 @@ class Session(ApplicationSession):
         command = self.command
         extra = command.get("authextra")
         if command.get("key"):
-            self.authenticator = create_authenticator("cryptosign", privkey=command["key"])
+            bound = {"authextra": {"channel_binding": command["binding"]}} if command.get("binding") else {}
+            self.authenticator = create_authenticator("cryptosign", privkey=command["key"], **bound)
             extra = {**(extra or {}), **self.authenticator.authextra}
         if command.get("ticket"):
             self.authenticator = create_authenticator("ticket", ticket=command["ticket"], authid=command.get("authid"))
@@ -162,9 +163,27 @@ stoppers = {}  # how to stop clients that reconnect by themselves: name -> funct
 
 
 def tls_of_twisted(command, host):
-    from twisted.internet.ssl import Certificate, optionsForClientTLS
+    from OpenSSL import SSL
+    from twisted.internet.ssl import Certificate, TLSVersion, optionsForClientTLS
     with open(command["ca"]) as file:
-        return optionsForClientTLS(host, trustRoot=Certificate.loadPEM(file.read()))
+        root = Certificate.loadPEM(file.read())
+    options = optionsForClientTLS(host, trustRoot=root)
+    if command.get("tls") == "1.2" and hasattr(options, "_ctx"):
+        # Debian's Twisted would allow less than 1.2 instead
+        options._ctx.set_max_proto_version(SSL.TLS1_2_VERSION)
+    elif command.get("tls") == "1.2":
+        options = optionsForClientTLS(host, trustRoot=root,
+                                      extraCertificateOptions={"lowerMaximumSecurityTo": TLSVersion.TLSv1_2})
+    return options
+
+
+def tls_of_asyncio(command):
+    if not command.get("ca"):
+        return None
+    context = ssl.create_default_context(cafile=command["ca"])
+    if command.get("tls") == "1.2":
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 async def connect(factory, host, port, command):
@@ -178,8 +197,7 @@ async def connect(factory, host, port, command):
     elif host == "unix":
         await loop.create_unix_connection(factory, port)
     else:
-        tls = ssl.create_default_context(cafile=command["ca"]) if command.get("ca") else None
-        await loop.create_connection(factory, host, port, ssl=tls)
+        await loop.create_connection(factory, host, port, ssl=tls_of_asyncio(command))
 
 
 async def do_join(command):

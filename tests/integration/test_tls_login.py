@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logins that use TLS: cryptosign bound to the channel, and by client certificate."""
+
+import hashlib
+import re
+import ssl
+
+import nacl.signing
+import peers
+import pytest
+import rawclient
+from certificates import VERSIONS, authority, open_tls, tls_config  # noqa: F401
+from OpenSSL import SSL
+from rawclient import ABORT, CHALLENGE, WELCOME
+from test_static import ALICE, KEYS, site
+from utils import Key, wait_for
+
+NO_EXTENDED_MASTER_SECRET = 1  # of SSL_CTX_set_options
+
+
+def bound_site(authority, **cryptosign):
+    """Static principals on a port with TLS."""
+    config = site()
+    config["transports"][0]["type"] = "universal"
+    config["transports"][0]["endpoint"]["tls"] = authority.server()
+    config["transports"][0]["auth"]["cryptosign"].update(cryptosign)
+    return config
+
+
+# Autobahn with Twisted takes the router's Finished message, from 26.10.2 on its own
+FINISHED = {"ab-twisted": "server", "ab-new-twisted": "client", "ab-asyncio": "client", "ab-new-asyncio": "client"}
+
+
+def expect_bindings(routerd, whose):
+    """Waits for the log lines of logins that took these Finished messages."""
+    def logged():
+        return re.findall(r"binding=tls-unique/(\w+)", routerd.log())
+
+    wait_for(lambda: len(logged()) >= len(whose), "the log lines")
+    assert logged() == whose
+
+
+@pytest.mark.parametrize("kind", peers.PYTHON)
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_autobahn_binds_its_login(authority, authd, start_routerd, puppets, kind, version):
+    key, puppet = Key(), puppets(kind)
+    authd.add("client01@example.com", key)
+    routerd = start_routerd(tls_config(authority, cryptosign=True))
+    schemes = ["wss", "rss"] if kind in peers.RAWSOCKET else ["wss"]
+    for binding in None, "tls-unique":
+        for scheme in schemes:
+            url = f"{scheme}://localhost:{routerd.port()}" + ("/ws" if scheme == "wss" else "")
+            peer = peers.Peer(puppet, url, "cbor", key=key, ca=str(authority.path), tls=version, binding=binding)
+            assert peer.details["authid"] == "client01@example.com"
+            peer.register("com.example.echo")
+            assert peer.call("com.example.echo", ["x" * 100000], {}) == (["x" * 100000], {})
+            peer.leave()
+    wait_for(lambda: routerd.total("connections") == 0, "the connections to end")
+    assert routerd.total("tls_handshakes") == 2 * len(schemes)
+    expect_bindings(routerd, [FINISHED[kind]] * len(schemes))
+
+
+def xor(a, b):
+    return bytes(x ^ y for x, y in zip(a, b))
+
+
+def signature(seed, message):
+    return (nacl.signing.SigningKey(seed).sign(message).signature + message).hex()
+
+
+def begin(client, binding, key=KEYS[0]):
+    """HELLO with a channel binding; returns the challenge."""
+    client.hello("devices", authmethods=["cryptosign"], authid=ALICE,
+                 authextra={"pubkey": key.public, "channel_binding": binding})
+    extra = client.expect(CHALLENGE)[2]
+    assert extra["channel_binding"] == binding
+    return bytes.fromhex(extra["challenge"])
+
+
+def unique(client):
+    return hashlib.sha256(client.socket.get_channel_binding("tls-unique")).digest()
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_a_resumed_session_binds(authority, start_routerd, open_tls, version):
+    routerd = start_routerd(bound_site(authority))
+    context, session = authority.trust(version), None
+    for resumed in False, True:
+        client = open_tls(routerd, context=context, session=session)
+        assert client.socket.session_reused == resumed
+        challenge = begin(client, "tls-unique")
+        client.authenticate(signature(KEYS[0].seed, xor(challenge, unique(client))))
+        assert client.expect(WELCOME)
+        session = client.socket.session
+    # Python's ssl takes the router's Finished message in a resumed session
+    expect_bindings(routerd, ["client", "server"])
+    assert routerd.total("tls_resumed") == 1
+
+
+def test_wrong_bindings_are_refused(authority, start_routerd, open_tls):
+    routerd = start_routerd(bound_site(authority))
+    other = open_tls(routerd)
+    for channel_id, text in [
+            (bytes(32), 'has asked for the channel binding "tls-unique", but has signed the challenge without'),
+            (unique(other), 'has not signed the challenge XOR the "tls-unique" of this connection'),
+            (b"x" * 32, 'has not signed the challenge XOR the "tls-unique" of this connection')]:
+        client = open_tls(routerd)
+        client.authenticate(signature(KEYS[0].seed, xor(begin(client, "tls-unique"), channel_id)))
+        abort = client.expect(ABORT)
+        assert abort[2] == "wamp.error.not_authorized" and text in abort[1]["message"]
+    # the right channel, but another key
+    client = open_tls(routerd)
+    client.authenticate(signature(bytes(32), xor(begin(client, "tls-unique"), unique(client))))
+    assert "not made with the client's key" in client.expect(ABORT)[1]["message"]
+
+
+@pytest.mark.parametrize("binding", ["tls-server-end-point", "tls-unique ", "TLS-UNIQUE"])
+def test_an_unknown_binding_is_refused(authority, start_routerd, open_tls, binding):
+    client = open_tls(start_routerd(bound_site(authority)))
+    client.hello("devices", authmethods=["cryptosign"], authid=ALICE,
+                 authextra={"pubkey": KEYS[0].public, "channel_binding": binding})
+    abort = client.expect(ABORT)
+    assert abort[2] == "wamp.error.not_authorized" and f'"{binding}": unknown' in abort[1]["message"]
+
+
+def test_without_extended_master_secret(authority, start_routerd, open_tls):
+    routerd = start_routerd(bound_site(authority))
+    context = authority.trust(ssl.TLSVersion.TLSv1_2)
+    context.options |= NO_EXTENDED_MASTER_SECRET
+    for binding in "tls-unique", "tls-exporter":
+        client = open_tls(routerd, context=context)
+        client.hello("devices", authmethods=["cryptosign"], authid=ALICE,
+                     authextra={"pubkey": KEYS[0].public, "channel_binding": binding})
+        assert "extended master secret" in client.expect(ABORT)[1]["message"]
+    client = open_tls(routerd, context=context)
+    client.join(key=KEYS[0], authid=ALICE)
+
+
+def test_required(authority, start_routerd, open_tls):
+    routerd = start_routerd(bound_site(authority, channel_binding="required"))
+    client = open_tls(routerd)
+    with pytest.raises(rawclient.Aborted) as aborted:
+        client.join(key=KEYS[0], authid=ALICE)
+    assert aborted.value.uri == "wamp.error.not_authorized"
+    assert 'needs "tls-unique" or "tls-exporter"' in aborted.value.details["message"]
+    client = open_tls(routerd)
+    client.authenticate(signature(KEYS[0].seed, xor(begin(client, "tls-unique"), unique(client))))
+    assert client.expect(WELCOME)
+
+
+class PyOpenSsl:
+    """A context for rawclient whose connections can export keying material."""
+
+    def __init__(self, authority, version):
+        self.context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        self.context.load_verify_locations(str(authority.path))
+        self.context.set_verify(SSL.VERIFY_PEER)
+        self.context.set_min_proto_version(version)
+        self.context.set_max_proto_version(version)
+
+    def wrap_socket(self, sock, server_hostname, session=None):
+        sock.settimeout(None)  # pyOpenSSL does not wait otherwise
+        connection = Blocking(SSL.Connection(self.context, sock))
+        connection.tls.set_tlsext_host_name(server_hostname.encode())
+        connection.tls.set_connect_state()
+        connection.tls.do_handshake()
+        return connection
+
+
+class Blocking:
+    def __init__(self, tls):
+        self.tls = tls
+
+    def settimeout(self, seconds):
+        pass
+
+    def recv(self, n):
+        try:
+            return self.tls.recv(n)
+        except SSL.ZeroReturnError:
+            return b""
+
+    def sendall(self, data):
+        self.tls.sendall(data)
+
+    def close(self):
+        self.tls.close()
+
+
+@pytest.mark.parametrize("version", [SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION], ids=["1.2", "1.3"])
+def test_exporter(authority, start_routerd, open_tls, version):
+    routerd = start_routerd(bound_site(authority))
+    for context, uri in (b"", WELCOME), (b"x", ABORT):
+        client = open_tls(routerd, context=PyOpenSsl(authority, version))
+        exported = client.socket.tls.export_keying_material(b"EXPORTER-Channel-Binding", 32, context)
+        client.authenticate(signature(KEYS[0].seed, xor(begin(client, "tls-exporter"), exported)))
+        assert client.recv()[0] == uri
+    wait_for(lambda: routerd.log().count("binding=tls-exporter") == 1, "the log line")
+
+
+# --- client certificates --------------------------------------------------------------------
+
+
+def tls_with_clients(authority, rule=None, **kw):
+    return {**authority.server(), "ca_certificates": ["ca.pem"], **({"client_certificates": rule} if rule else {}), **kw}
+
+
+def fingerprint(folder, name):
+    der = ssl.PEM_cert_to_DER_cert((folder / f"{name}.pem").read_text())
+    return hashlib.sha256(der).hexdigest()
+
+
+def with_tls_login(config, **login):
+    config["transports"][0]["auth"] = {"tls": login}
+    return config
+
+
+def test_the_authenticator_sees_tls(authority, folder, fake, start_routerd, open_tls):
+    authority.make("client01", "DNS:client01.example.com", "email:a@example.com", "URI:urn:x", "IP:10.1.2.3",
+                   subject="/O=Müller/CN=client01")
+    questions = []
+
+    def answer(realm, authid, details):
+        questions.append(details)
+        return {"realm": "devices", "role": "device", "authid": "client01@example.com"}
+
+    fake(answer)
+    routerd = start_routerd(with_tls_login(tls_config(authority, tls_with_clients(authority, "optional"), cryptosign=True),
+                                           type="dynamic", authenticator="authd"))
+    client = open_tls(routerd, context=authority.trust(ssl.TLSVersion.TLSv1_3, "client01"))
+    client.hello(None, authmethods=["cryptosign", "tls"])
+    details = client.expect(WELCOME)[2]
+    assert (details["authid"], details["authmethod"]) == ("client01@example.com", "tls")
+    assert questions[0]["authmethod"] == "tls"
+    assert questions[0]["transport"]["channel_type"] == "tls"
+    assert questions[0]["transport"]["tls"] == {
+        "version": "1.3", "cipher": "TLS_AES_256_GCM_SHA384", "sni": "localhost",
+        "client_cert_sha256": fingerprint(folder, "client01"), "client_cert_subject": "CN=client01,O=Müller",
+        "client_cert_sans": ["DNS:client01.example.com", "email:a@example.com", "URI:urn:x", "IP:10.1.2.3"]}
+    client = open_tls(routerd)
+    client.hello(None, authmethods=["tls"])
+    abort = client.expect(ABORT)
+    assert abort[2] == "wamp.error.no_matching_auth_method"
+    assert "tls (but the client has shown no TLS certificate)" in abort[1]["message"]
+
+
+@pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
+def test_static_login_by_certificate(authority, folder, start_routerd, open_tls, framing):
+    for name in "client01", "client02", "stranger":
+        authority.make(name)
+    pretty = fingerprint(folder, "client02").upper()
+    pretty = ":".join(pretty[i:i + 2] for i in range(0, 64, 2))
+    principals = {"client01@example.com": {"role": "device", "certificate-sha256": [fingerprint(folder, "client01")]},
+                  "client02@example.com": {"role": "device", "realm": "devices", "certificate-sha256": [pretty]}}
+    routerd = start_routerd(with_tls_login(tls_config(authority, tls_with_clients(authority), cryptosign=False),
+                                           type="static", principals=principals))
+    for name, authid, joins in [("client01", None, True), ("client02", None, True), ("stranger", None, False),
+                                ("client02", "client02@example.com", True), ("client01", "client02@example.com", False)]:
+        client = open_tls(routerd, framing, context=authority.trust(client=name))
+        client.hello("devices", authmethods=["tls"], authid=authid)
+        if joins:
+            assert client.expect(WELCOME)[2]["authid"] == f"{name}@example.com"
+        else:
+            assert client.expect(ABORT)[2] == "wamp.error.not_authorized"
+
+
+ALERTS = {"none": "peer did not return a certificate", "other": "certificate verify failed",
+          "expired": "certificate verify failed"}
+
+
+@pytest.mark.parametrize("rule", ["optional", "required"])
+@pytest.mark.parametrize("version", VERSIONS, ids=str)
+def test_bad_client_certificates(authority, folder, start_routerd, open_tls, rule, version):
+    """Each is refused by an alert and logged once, and no other connection is hurt."""
+    type(authority)(folder, "other_ca").make("other")
+    authority.make("good")
+    authority.make_expired("expired")
+    routerd = start_routerd(tls_config(authority, tls_with_clients(authority, rule), cryptosign=False))
+    client = open_tls(routerd, context=authority.trust(version, "good"))
+    client.join()
+    bad = [b for b in ALERTS if rule == "required" or b != "none"]
+    for name in bad:
+        with pytest.raises((ssl.SSLError, rawclient.Closed, ConnectionError)):
+            # with TLS 1.3 the client learns it after its own handshake
+            open_tls(routerd, context=authority.trust(version, None if name == "none" else name))
+        assert client.silent() == []
+    wait_for(lambda: routerd.log().count("tls handshake failed") >= len(bad), "the log lines")
+    for name in bad:
+        assert f'listener=public sni=localhost from=us reason="{ALERTS[name]}"' in routerd.log()
+    assert routerd.log().count("tls handshake failed") == len(bad)
+    assert routerd.total("closed_tls_failed") == len(bad)
+    # nothing is resumed, so nobody passes without a certificate
+    context = authority.trust(version, "good")
+    first = open_tls(routerd, context=context)
+    first.join()
+    again = open_tls(routerd, context=context, session=first.socket.session)
+    assert not again.socket.session_reused

@@ -38,7 +38,7 @@ struct decision {
 	struct decision_result result;
 	UT_hash_handle hh;
 	size_t key_len;
-	uint8_t key[]; /* key of the principal, length of the authid, action, match, URI
+	uint8_t key[]; /* key of the principal, URI, length of the authid, action, match
 			*/
 };
 
@@ -62,7 +62,10 @@ static size_t put_principal(uint8_t *key, const struct decision_about *about)
 	return sizeof(about->rights) + authid.len;
 }
 
-/* Returns the length of the key; 0 if decisions about this are not kept. */
+/*
+ * Returns the length of the key; 0 if decisions about this are not kept. The last three
+ * bytes say where the authid ends, so that no two requests have the same key.
+ */
 static size_t put_key(uint8_t key[KEY_MAX], const struct decision_about *about)
 {
 	struct slice authid = about->who->authid, uri = about->uri;
@@ -70,12 +73,13 @@ static size_t put_key(uint8_t key[KEY_MAX], const struct decision_about *about)
 	if (authid.len > AUTHID_MAX || uri.len > WAMP_MAX_URI)
 		return 0;
 	size_t len = put_principal(key, about);
+	if (uri.len > 0) /* a pattern may be empty */
+		memcpy(key + len, uri.p, uri.len);
+	len += uri.len;
 	key[len++] = (uint8_t)authid.len;
 	key[len++] = (uint8_t)about->action;
 	key[len++] = (uint8_t)about->match;
-	if (uri.len > 0) /* a pattern may be empty */
-		memcpy(key + len, uri.p, uri.len);
-	return len + uri.len;
+	return len;
 }
 
 static void add_bytes(struct decisions *ds, struct decided_principal *dp, size_t bytes)

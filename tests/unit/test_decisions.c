@@ -96,6 +96,17 @@ static void test_each_part_of_the_key(void **state)
 	assert_false(known());
 	assert_int_equal(ds.hits, 1);
 	assert_int_equal(ds.count, 1);
+	/* One authid contains what follows the other one; URIs may have such bytes. */
+	about.action = ACTION_SUBSCRIBE;
+	about.match = MATCH_WILDCARD;
+	who.authid = slice_str("a");
+	about.uri = slice_str("b\005\003\002c");
+	keep();
+	who.authid = slice_str("a\001\003\002b");
+	about.uri = slice_str("c");
+	assert_false(known());
+	who.authid = slice_str("ab\005\003\002");
+	assert_false(known());
 }
 
 static void test_a_later_decision_replaces(void **state)

@@ -357,7 +357,8 @@ static int date_text(uint64_t tag, const struct token *t, struct buf *scratch,
 	struct date d = {0, 0};
 	int err = 0;
 
-	if (tag == TAG_DATE_TEXT && t->encoded)
+	/* no chunks: the scratch buffer may have no memory to point to */
+	if (tag == TAG_DATE_TEXT && t->encoded && text.len > 0)
 		err = join_chunks(t, scratch, &text);
 	if (err == 0 && tag == TAG_DATE_TEXT)
 		err = date_from_text(text, &d);

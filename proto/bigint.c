@@ -22,16 +22,21 @@ static bool multiply_add(uint32_t limbs[LIMBS], uint32_t factor, uint32_t more)
 	return carry == 0;
 }
 
-/* Divides by GROUP, and returns the remainder. */
-static uint32_t divide(uint32_t limbs[LIMBS])
+/*
+ * Divides by GROUP, and returns the remainder. Only the lowest *n limbs are not zero; *n
+ * becomes smaller with the number, because most integers are short.
+ */
+static uint32_t divide(uint32_t limbs[LIMBS], unsigned *n)
 {
 	uint64_t rest = 0;
 
-	for (unsigned i = LIMBS; i-- > 0;) {
+	for (unsigned i = *n; i-- > 0;) {
 		rest = rest << 32 | limbs[i];
 		limbs[i] = (uint32_t)(rest / GROUP);
 		rest %= GROUP;
 	}
+	while (*n > 0 && limbs[*n - 1] == 0)
+		--*n;
 	return (uint32_t)rest;
 }
 
@@ -41,6 +46,7 @@ size_t bigint_to_decimal(struct slice magnitude, bool negative, char to[BIGINT_D
 	char digits[(BIGINT_DIGITS / GROUP_DIGITS + 1) * GROUP_DIGITS];
 	char *const end = digits + sizeof(digits), *from = end;
 	uint32_t limbs[LIMBS] = {0};
+	unsigned n = (unsigned)magnitude.len / 4 + 1;
 
 	ASSERT(magnitude.len <= BIGINT_BYTES);
 	for (size_t i = 0; i < magnitude.len; i++) {
@@ -50,12 +56,12 @@ size_t bigint_to_decimal(struct slice magnitude, bool negative, char to[BIGINT_D
 	}
 	if (negative)
 		(void)multiply_add(limbs, 1, 1);
-	while (from > digits) {
-		uint32_t group = divide(limbs);
+	do {
+		uint32_t group = divide(limbs, &n);
 
 		for (int i = 0; i < GROUP_DIGITS; i++, group /= 10)
 			*--from = (char)('0' + group % 10);
-	}
+	} while (n > 0);
 	while (from < end - 1 && *from == '0')
 		from++;
 	if (negative)

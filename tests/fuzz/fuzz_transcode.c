@@ -87,6 +87,19 @@ out:
 	buf_fini(&after);
 }
 
+/* The fault names the value and its place. */
+static void check_fault(enum serializer from, struct slice in, unsigned items,
+			enum serializer to)
+{
+	char text[TRANSCODE_FAULT_MAX];
+
+	transcode_fault(from, in, items, to, text);
+	ASSERT(strncmp(text, "Arguments", strlen("Arguments")) == 0);
+	ASSERT(strstr(text, ": a value cannot be") == NULL);
+	ASSERT(strstr(text, ": this value cannot be") == NULL);
+	ASSERT(strlen(text) < sizeof(text) - 1);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf there;
@@ -99,8 +112,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned items = data[0] / (SERIALIZER_COUNT * SERIALIZER_COUNT) % 3;
 	struct slice in = slice_of(data + 1, size - 1);
 	buf_init(&there, SIZE_MAX / 4);
-	if (transcode(from, in, items, to, &there) == 0)
+	int err = transcode(from, in, items, to, &there);
+	if (err == 0)
 		check(from, in, items, to, buf_slice(&there));
+	else if (err == E_UNSUPPORTED)
+		check_fault(from, in, items, to);
 	buf_fini(&there);
 	return 0;
 }

@@ -14,7 +14,7 @@
  *
  * Which permissions apply depends on the longest key that the URI begins with, and on at
  * most one pattern for each of the two rules. So it is enough to try, for each key and
- * each two patterns, the most general URIs that begin with the key and match the
+ * each pair of patterns, the most general URIs that begin with the key and match the
  * patterns: their other parts are a text that occurs in no permission.
  */
 #include "proto/wamp.h"
@@ -63,7 +63,7 @@ struct comparison {
 	size_t work;
 	struct reported_pair reported[WARNINGS_MAX];
 	size_t n_reported;
-	bool incomplete; /* not everything was tried or reported */
+	bool unreported; /* there are more pairs */
 };
 
 /* --- Crossbar.io's rule --- */
@@ -149,10 +149,9 @@ static bool crossbar_reads(const char *pattern)
 	return true;
 }
 
-/* Which permission Crossbar.io applies, or NULL; and the one that is to blame for that.
- */
 struct crossbar_verdict {
-	const struct permission *applies, *blame;
+	const struct permission *applies; /* NULL: none, so the request is denied */
+	const struct permission *blame;   /* the one that the warning names */
 };
 
 static struct crossbar_verdict crossbar_decides(const struct comparison *cmp,
@@ -215,7 +214,7 @@ static bool is_new_pair(struct comparison *cmp, const struct permission *ours,
 		if (cmp->reported[i].ours == ours && cmp->reported[i].theirs == theirs)
 			return false;
 	if (cmp->n_reported == WARNINGS_MAX) {
-		cmp->incomplete = true;
+		cmp->unreported = true;
 		return false;
 	}
 	cmp->reported[cmp->n_reported++] = (struct reported_pair){ours, theirs};
@@ -236,7 +235,7 @@ static void compare_at(struct comparison *cmp, struct slice uri)
 
 	if (ours == NULL || allows_same(ours, v.applies))
 		return;
-	/* it never applies there, so no other permission is to blame */
+	/* Crossbar.io never applies it, so no other permission is to blame. */
 	if (v.applies == NULL && ours->match == MATCH_WILDCARD &&
 	    (strstr(ours->uri, "..") == NULL || !crossbar_reads(ours->uri)))
 		v.blame = ours;
@@ -373,10 +372,16 @@ static void try_all(struct comparison *cmp)
 			try_key(cmp, maps[m]->keys[i].text);
 			try_with_patterns(cmp, maps[m]->keys[i].text);
 		}
-	if (cmp->work >= WORK_MAX || cmp->incomplete)
+	if (cmp->unreported)
 		conf_warn(cmp->conf, &cmp->role->name,
-			  "Crossbar.io would also decide differently in other cases that "
-			  "are not listed here");
+			  "Crossbar.io would decide differently for more than %d pairs "
+			  "of this role's permissions: change those above, and check "
+			  "again",
+			  WARNINGS_MAX);
+	else if (cmp->work >= WORK_MAX)
+		conf_warn(cmp->conf, &cmp->role->name,
+			  "this role has too many wildcards to compare all: Crossbar.io "
+			  "may decide differently in other cases, too");
 }
 
 /* --- start --- */

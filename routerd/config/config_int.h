@@ -65,8 +65,8 @@ extern const struct conf_foreign config_foreign[];
 extern const struct conf_rule config_id_rule;
 
 /*
- * Warns of each two permissions of a role that lead to different decisions here and in
- * Crossbar.io, with a URI for which they do. In config_crossbar.c.
+ * Warns of each pair of a role's permissions for which Crossbar.io would decide
+ * differently, with a URI for which it does. In config_crossbar.c.
  */
 void config_warn_of_crossbar(struct conf *c, const struct config_role *role);
 

@@ -210,6 +210,50 @@ static void warnings_of_crossbar(void **state)
 	     NULL);
 }
 
+/* The last warning about a role with the prefix "a." and n more permissions. */
+static const char *last_of_crossbar(unsigned n, bool wildcards)
+{
+	static const char *const before[] = {"", ".x", "y"}, *const after[] = {"", ".",
+									       ".."};
+	static char text[32 << 10];
+	size_t len = (size_t)snprintf(text, sizeof(text), "%s",
+				      FOR_ANYBODY("") "- {name: r, roles: [{name: u, "
+						      "permissions: [{uri: a., match: "
+						      "prefix, allow: {call: true}}");
+
+	for (unsigned i = 0; i < n; i++) {
+		unsigned kind = wildcards ? 1 + i % 2 : 0;
+
+		len += (size_t)snprintf(text + len, sizeof(text) - len,
+					", {uri: a.%s%u%s, match: %s, allow: {%s: true}}",
+					before[kind], i, after[kind],
+					wildcards ? "wildcard" : "exact",
+					wildcards ? "call" : "publish");
+	}
+	assert_true(len + sizeof("]}]}") <= sizeof(text));
+	snprintf(text + len, sizeof(text) - len, "]}]}");
+	accept(text);
+	const char *end = strrchr(err.text, '\n');
+	return end == NULL ? err.text : end + 1;
+}
+
+static void warnings_of_crossbar_are_limited(void **state)
+{
+	(void)state;
+	assert_non_null(strstr(last_of_crossbar(20, false), "decides about"));
+	assert_int_equal(err.warnings, 20);
+	assert_string_equal(last_of_crossbar(21, false),
+			    "r.yaml:3:28: warning: Crossbar.io would decide differently "
+			    "for more than 20 pairs of this role's permissions: change "
+			    "those above, and check again");
+	assert_int_equal(err.warnings, 21);
+	/* "a..x0." and "a.y1..": 22,500 pairs match the same URIs. */
+	assert_string_equal(last_of_crossbar(300, true),
+			    "r.yaml:3:28: warning: this role has too many wildcards to "
+			    "compare all: Crossbar.io may decide differently in other "
+			    "cases, too");
+}
+
 static void warnings_of_authenticators(void **state)
 {
 	(void)state;
@@ -263,6 +307,7 @@ int main(void)
 		cmocka_unit_test(warnings_of_anonymous),
 		cmocka_unit_test(warnings_of_realms),
 		cmocka_unit_test(warnings_of_crossbar),
+		cmocka_unit_test(warnings_of_crossbar_are_limited),
 		cmocka_unit_test(warnings_of_authenticators),
 	};
 

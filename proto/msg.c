@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "proto/msg_shape.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum { TYPE_MAX = 1023 }; /* the highest message code that the specification assigns */
@@ -361,7 +362,14 @@ static int read_dict(struct decoder *d, struct token_reader *r,
  */
 static int put_empty_arguments(struct decoder *d, struct slice kw)
 {
-	static const char *const empty[] = {"[],", "\x90", "\x80", "[]"};
+	static const char *const empty[] = {
+		[SERIALIZER_JSON] = "[],",
+		[SERIALIZER_MSGPACK] = "\x90",
+		[SERIALIZER_CBOR] = "\x80",
+		[SERIALIZER_UBJSON] = "[]",
+	};
+	static_assert(ARRAY_LEN(empty) == SERIALIZER_COUNT,
+		      "empty has a row for each serializer");
 	int err = make_room(d);
 
 	if (err != 0)

@@ -169,9 +169,16 @@ static bool fits_alone(const struct token *t, struct token_reader *r, bool is_ke
 	return out->err != E_UNSUPPORTED;
 }
 
-/* Names a token that the target cannot express. */
+enum {
+	/* All with terminators. */
+	TAG_TEXT_MAX = sizeof("CBOR's tag 18446744073709551615"),
+	KEY_NAME_MAX = 40,
+	PLACE_MAX = sizeof("ArgumentsKw.") + KEY_NAME_MAX,
+};
+
+/* Names a token that the target cannot express. The result may be text. */
 static const char *kind_of(const struct token *t, enum serializer from,
-			   enum serializer to, char text[40])
+			   enum serializer to, char text[TAG_TEXT_MAX])
 {
 	static const char *const opaque[] = {
 		[SERIALIZER_JSON] = "a number that overflows a double",
@@ -183,7 +190,7 @@ static const char *kind_of(const struct token *t, enum serializer from,
 		      "opaque has a row for each serializer");
 
 	if (t->tagged) {
-		snprintf(text, 40, "CBOR's tag %" PRIu64, t->tag);
+		snprintf(text, TAG_TEXT_MAX, "CBOR's tag %" PRIu64, t->tag);
 		return text;
 	}
 	switch (t->type) {
@@ -208,7 +215,8 @@ static const char *kind_of(const struct token *t, enum serializer from,
 }
 
 /* Copies the key of a pair of ArgumentsKw if it is short and plain; else "". */
-static void plain_key(enum serializer from, struct slice in, uint64_t pair, char to[40])
+static void plain_key(enum serializer from, struct slice in, uint64_t pair,
+		      char to[KEY_NAME_MAX])
 {
 	struct token_reader r;
 	struct token t;
@@ -224,7 +232,7 @@ static void plain_key(enum serializer from, struct slice in, uint64_t pair, char
 			err = token_skip(&r, NULL);
 	}
 	if (err != 0 || token_expect(&r, TOKEN_STR, &t) != 0 || t.encoded || t.tagged ||
-	    t.text.len == 0 || t.text.len >= 40)
+	    t.text.len == 0 || t.text.len >= KEY_NAME_MAX)
 		return;
 	for (size_t i = 0; i < t.text.len; i++)
 		if (!is_digit(t.text.p[i]) && t.text.p[i] != '_' &&
@@ -236,18 +244,18 @@ static void plain_key(enum serializer from, struct slice in, uint64_t pair, char
 
 /* Names the place of a token that r has just read: "Arguments[1]", "ArgumentsKw.key". */
 static void name_place(const struct token_reader *r, struct slice in, unsigned item,
-		       char to[64])
+		       char to[PLACE_MAX])
 {
 	const struct token_frame *f = &r->open[1];
-	char key[40] = "";
+	char key[KEY_NAME_MAX] = "";
 
 	if (r->depth > 0 && f->seen > 0 && f->kind == TOKEN_ARRAY && item == 0) {
-		snprintf(to, 64, "Arguments[%" PRIu64 "]", f->seen - 1);
+		snprintf(to, PLACE_MAX, "Arguments[%" PRIu64 "]", f->seen - 1);
 		return;
 	}
 	if (r->depth > 0 && f->seen > 0 && f->kind == TOKEN_MAP && item == 1)
 		plain_key(r->serializer, in, (f->seen - 1) / 2, key);
-	snprintf(to, 64, "%s%s%s", item == 0 ? "Arguments" : "ArgumentsKw",
+	snprintf(to, PLACE_MAX, "%s%s%s", item == 0 ? "Arguments" : "ArgumentsKw",
 		 key[0] == '\0' ? "" : ".", key);
 }
 
@@ -264,7 +272,7 @@ void transcode_fault(enum serializer from, struct slice in, unsigned items,
 		      "names has a row for each serializer");
 	struct token_reader r;
 	struct token t;
-	char kind[40], place[64] = "the payload";
+	char kind[TAG_TEXT_MAX], place[PLACE_MAX] = "the payload";
 	const char *what = "a value";
 	struct buf out, scratch;
 	unsigned open = 0;

@@ -23,7 +23,6 @@
 #define ROUTERD_PEER_BROKEN_H
 
 #include "common/id_table.h"
-
 #include "routerd/peer/undeliverable.h"
 
 #include <sys/queue.h>

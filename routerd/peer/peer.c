@@ -152,22 +152,27 @@ static const char *origin(enum wamp_type type)
 	}
 }
 
+/* Fills in *out; the arguments are those of peer_log_undeliverable. */
 static void explain(const struct peer *p, enum wamp_type type,
 		    const struct payload *payload, int err, struct undeliverable *out)
 {
 	char fault[TRANSCODE_FAULT_MAX];
-	const char *text = err == E_LIMIT   ? "the payload is too large for the receiver"
-			   : err == E_NOMEM ? "the router is out of memory"
-			   : err == E_FULL  ? "the receiver reads too slowly"
-					    : fault;
+	const char *from = "", *text = fault;
 
-	if (text == fault && payload != NULL)
-		payload_fault(payload, p->serializer, fault);
-	else if (text == fault)
+	if (err == E_LIMIT) {
+		text = "the payload is too large for the receiver";
+	} else if (err == E_NOMEM) {
+		text = "the router is out of memory";
+	} else if (err == E_FULL) {
+		text = "the receiver reads too slowly";
+	} else if (payload == NULL) {
 		text = "the receiver's serializer cannot encode it";
+	} else {
+		from = origin(type);
+		payload_fault(payload, p->serializer, fault);
+	}
 	out->err = err;
-	snprintf(out->text, sizeof(out->text), "%s%s", text == fault ? origin(type) : "",
-		 text);
+	snprintf(out->text, sizeof(out->text), "%s%s", from, text);
 }
 
 void peer_fill_details(const struct post *post, struct msg_details *to)

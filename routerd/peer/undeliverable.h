@@ -8,6 +8,7 @@
 /* Filled in by peer_log_undeliverable. */
 struct undeliverable {
 	int err;
+	/* behind the text of transcode_fault, the message: "CALL." */
 	char text[TRANSCODE_FAULT_MAX + 32];
 };
 

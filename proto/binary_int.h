@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token_next and token_skip for MessagePack and CBOR. In each encoding, both
- * functions read an item with the same function, `read`, so that they agree on which
- * bytes are well-formed. Every caller passes constants for `read` and `s`, so that the
- * compiler makes a copy for each encoding. Only msgpack.c and cbor.c
- * include this file, and ubjson.c for the functions that read numbers and contents.
- * No state; any thread.
+ * token_next and token_skip for MessagePack and CBOR. In each encoding, both functions
+ * read an item with the same function, `read`, so that they agree on which bytes are
+ * well-formed. Every caller passes constants for `read` and `s`, so that the compiler
+ * makes a copy for each encoding. ubjson.c uses only the functions that read numbers and
+ * contents; no other file includes this one. No state; any thread.
  */
 #ifndef PROTO_BINARY_INT_H
 #define PROTO_BINARY_INT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The common part of the four encodings; see token.h. No state; any thread. */
+/* The common part of all encodings; see token.h. No state; any thread. */
 #include "proto/token.h"
 
 #include "common/err.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One interface to the four encodings: a reader that converts bytes to tokens, and a
+ * One interface to all encodings: a reader that converts bytes to tokens, and a
  * writer that does the reverse. json.c, msgpack.c, cbor.c and ubjson.c implement it; code
  * that uses it does not depend on the encoding. No state; any thread.
  *

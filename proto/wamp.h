@@ -94,7 +94,7 @@ enum {
 /* Ids are integers from 1 to 2^53 (section "Identifiers"). */
 #define WAMP_MAX_ID (UINT64_C(1) << 53)
 
-/* The four encodings of a message. Also used as an array index. */
+/* The encodings of a message. Also used as an array index. */
 enum serializer {
 	SERIALIZER_JSON = 0,
 	SERIALIZER_MSGPACK = 1,

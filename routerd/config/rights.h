@@ -67,13 +67,14 @@ struct rule {
 	uint8_t allowed;                /* bit i: action i */
 	uint8_t disclose[ACTION_COUNT]; /* enum disclosure */
 	uint8_t trust;                  /* the trust level plus 1; 0: none */
-	uint16_t permission; /* the lower bits of its index; RULE_NO_PERMISSION: none */
+	uint16_t permission; /* its index for rights_new; RULE_NO_PERMISSION: none */
 };
 
 struct rights;
 
 /*
- * Compiles n permissions, which are not needed afterwards. *out gets one reference.
+ * Compiles n permissions, fewer than RULE_NO_PERMISSION, which are not needed
+ * afterwards. *out gets one reference.
  * E_EXISTS: two have the same URI and match; *duplicate_out is the index of the later
  * one. E_NOMEM.
  */

@@ -243,6 +243,7 @@ void conn_poll_flush(struct conn *c);
 
 /* Answers all requests that wait at a DEAD long-poll connection. Frees c->longpoll. */
 void conn_poll_end(struct conn *c);
+
 /* --- conn_tls.c --- */
 
 /* Has c TLS whose handshake has not ended? Then c has no framing, and cannot answer. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The HTTP long-poll transport (specification: "HTTP Longpoll Transport"), without its
- * batched modes. The worker's thread.
+ * batched modes. The worker's thread. In this file c is the connection of an HTTP
+ * request, and s is a long-poll connection.
  *
  * POST poll_path/open makes a long-poll connection and returns its id. The client then
  * sends POST poll_path/ID/send with a message, POST poll_path/ID/receive, which waits

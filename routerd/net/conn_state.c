@@ -307,8 +307,8 @@ void conn_free(struct conn *c)
 }
 
 /*
- * A hold usually ends before more input arrives, so the connection
- * pauses only when there is input to read.
+ * A hold usually ends before more input arrives, so the connection pauses only when there
+ * is input to read.
  */
 bool conn_must_pause(const struct conn *c)
 {

@@ -79,10 +79,10 @@ static bool is_outdated(const struct peer *p)
 }
 
 /*
- * Asks whether p is allowed to make this request. If there is an answer, which is
- * outdated, replaces it; if the same authenticator is asked again, it must answer before
- * the deadline of the first question. NULL if the question was sent; the caller must then
- * hold the message. Otherwise a text that says why the authorizer cannot be asked.
+ * Asks whether p is allowed to make this request. Replaces an outdated answer: if the
+ * same authenticator is asked again, it must answer before the deadline of the first
+ * question. NULL if the question was sent; the caller must then hold the message.
+ * Otherwise a text that says why the authorizer cannot be asked.
  */
 static const char *ask(struct peer *p, const struct msg *m, enum action action)
 {

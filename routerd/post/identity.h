@@ -32,7 +32,7 @@ struct lookup_stamp {
 /* Describes how a client is connected, in Crossbar's terms. The texts are constants. */
 struct channel {
 	const char *type;       /* "tcp", "unix" */
-	const char *framing;    /* "websocket", "rawsocket" */
+	const char *framing;    /* "websocket", "rawsocket", "longpoll" */
 	const char *serializer; /* "json", "msgpack", "cbor", "ubjson" */
 };
 

@@ -361,9 +361,15 @@ static enum poll_action parse_action(const struct http_request *req, struct slic
 static void hand_over(struct conn *c, unsigned worker, struct slice begun,
 		      struct slice behind)
 {
-	struct conn_moved *m = calloc(1, sizeof(*m));
+	struct conn_moved *m = NULL;
 	struct net *n = c->net;
 
+	if (c->stream.tls != NULL && c->stream.tls->state != TLS_OPEN) {
+		/* An invalid record has come behind the request. */
+		conn_kill(c, CONN_END_TLS);
+		return;
+	}
+	m = calloc(1, sizeof(*m));
 	if (m != NULL) {
 		m->fd = -1;
 		m->bytes = buf_new(SIZE_MAX / 2);

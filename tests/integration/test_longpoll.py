@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP long-poll transport, with autobahn-js and with Python's http.client."""
 
+import base64
+import contextlib
 import http.client
 import json
 import socket
+import ssl
 import threading
 import time
 
@@ -164,6 +167,41 @@ def test_tls(folder, start_routerd, poll, version):
     assert routerd.total("moved") > 0
     for client in everyone:
         client.leave()
+
+
+@pytest.mark.parametrize("behind", [b"\x17\x03\x03\x00\x20" + bytes(32), b""], ids=["invalid", "end"])
+def test_tls_that_ends_behind_a_request(folder, start_routerd, behind):
+    """One read gives a request for another worker, and an invalid record or the end of TLS."""
+    authority = Authority(folder)
+    made = config(4)
+    made["transports"][0]["endpoint"]["tls"] = authority.server()
+    routerd = start_routerd(made)
+    for worker in range(4):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = authority.trust().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", routerd.port()), 10 * SLOW) as s:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    s.sendall(outgoing.read())
+                    incoming.write(s.recv(65536))
+            s.sendall(outgoing.read())
+            wait_for(lambda: routerd.total("tls_handshakes") == worker + 1, "the end of the handshake")
+            name = base64.urlsafe_b64encode(bytes([(worker + 1) % 4]) + bytes(24)).decode().rstrip("=")
+            tls.write(f"POST /lp/{name}/receive HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+            if not behind:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.unwrap()
+            s.sendall(outgoing.read() + behind)
+            while True:
+                try:
+                    if not s.recv(65536):
+                        break
+                except ConnectionResetError:
+                    break
+    assert routerd.total("moved") == (0 if behind else 4)
 
 
 @pytest.fixture

@@ -325,7 +325,7 @@ static void test_several_subscriptions_in_turns(void **state)
 
 static void test_all_kinds(void **state)
 {
-	struct peer *p[12];
+	struct peer *p[13];
 	unsigned n = 0, kinds = 0;
 
 	(void)state;
@@ -334,11 +334,13 @@ static void test_all_kinds(void **state)
 	p[n++] = websocket("wamp.2.json");
 	p[n++] = websocket("wamp.2.msgpack");
 	p[n++] = websocket("wamp.2.cbor");
+	p[n++] = websocket("wamp.2.ubjson");
 	p[n++] = websocket("wamp.2.json.batched");
 	p[n++] = websocket("wamp.2.json.batched");
 	p[n - 1]->separator = 0x18; /* the separator shows the encoding */
 	p[n++] = websocket("wamp.2.msgpack.batched");
 	p[n++] = websocket("wamp.2.cbor.batched");
+	p[n++] = websocket("wamp.2.ubjson.batched");
 	for (unsigned i = 0; i < n; i++) {
 		add(p[i]);
 		kinds |= 1u << peer_wire_kind(p[i]);

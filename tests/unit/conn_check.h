@@ -202,7 +202,7 @@ static void put(const void *bytes, size_t len)
 	assert_int_equal(send(peer(), bytes, len, MSG_NOSIGNAL), (ssize_t)len);
 }
 
-static void put_str(const char *s)
+static inline void put_str(const char *s)
 {
 	put(s, strlen(s));
 }

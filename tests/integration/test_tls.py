@@ -2,6 +2,7 @@
 """TLS: clients log in and exchange messages of all sizes over it, and those that speak something else
 are told so."""
 
+import concurrent.futures
 import json
 import socket
 import ssl
@@ -119,3 +120,80 @@ def test_check_reads_the_files(folder, authority):
     config = tls_config(authority, good, cryptosign=False)
     config["transports"][0]["endpoint"] = {"type": "unix", "path": "x.sock", "tls": good}
     assert "'tls' is for endpoints of type tcp" in check_config(folder, config)[1]
+
+
+# --- names, protocols, versions -------------------------------------------------------------
+
+
+def shown(routerd, context, name):
+    """The names in the certificate that the router shows, and its kind of key."""
+    with context.wrap_socket(socket.create_connection(("127.0.0.1", routerd.port())), server_hostname=name) as s:
+        kind = "rsa" if s.version() == "TLSv1.2" and "RSA" in s.cipher()[0] else "ecdsa"
+        return [n for k, n in s.getpeercert()["subjectAltName"] if k == "DNS"], kind
+
+
+def test_names_choose_the_certificate(authority, start_routerd):
+    first = authority.make("first", "DNS:a.example.com")
+    more = [authority.make("second", "DNS:b.example.com", "DNS:*.b.example.com"),
+            authority.make("second_rsa", "DNS:b.example.com", "DNS:*.b.example.com", kind="rsa")]
+    routerd = start_routerd(tls_config(authority, {**first, "more_certificates": more}, cryptosign=False))
+    context = authority.trust(ssl.TLSVersion.TLSv1_2)
+    context.check_hostname = False
+    a, b = ["a.example.com"], ["b.example.com", "*.b.example.com"]
+    for name, names in [("a.example.com", a), ("b.example.com", b), ("x.b.example.com", b), ("c.example.com", a), (None, a)]:
+        assert shown(routerd, context, name) == (names, "ecdsa")
+    context.set_ciphers("ECDHE-RSA-AES128-GCM-SHA256")
+    assert shown(routerd, context, "b.example.com") == (b, "rsa")
+    with pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+        shown(routerd, context, "a.example.com")
+    routerd.wait_log('tls handshake failed .* sni=a.example.com from=us reason="no shared cipher"')
+
+
+@pytest.mark.parametrize("offered, chosen", [(None, None), (["http/1.1"], "http/1.1"), (["h2", "http/1.1"], "http/1.1"),
+                                             (["h2"], ssl.SSLError)], ids=str)
+def test_alpn(tls_routerd, authority, offered, chosen):
+    context = authority.trust()
+    if offered:
+        context.set_alpn_protocols(offered)
+
+    def connect():
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", tls_routerd.port())),
+                                 server_hostname="localhost") as s:
+            return s.selected_alpn_protocol()
+
+    if chosen is ssl.SSLError:
+        with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+            connect()
+    else:
+        assert connect() == chosen
+
+
+def test_old_versions_and_untrusting_clients(authority, start_routerd):
+    """Each failure is logged once, with its cause, and hurts nobody else."""
+    routerd = start_routerd(tls_config(authority, cryptosign=False))
+    old = authority.trust()
+    old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    for context, reason in [(old, 'from=us reason="unsupported protocol"'),
+                            (ssl.create_default_context(), 'from=peer reason=".*alert unknown ca"')]:
+        with pytest.raises(ssl.SSLError):
+            context.wrap_socket(socket.create_connection(("127.0.0.1", routerd.port())), server_hostname="localhost")
+        routerd.wait_log("tls handshake failed .* " + reason)
+    assert routerd.log().count("tls handshake failed") == 2
+    assert routerd.total("tls_alerts_received") == 1
+
+
+def test_a_storm_of_handshakes(authority, start_routerd, threads):
+    """300 clients at once, with few slots: all get in, and no more than the slots are in progress."""
+    routerd = start_routerd(tls_config(authority, cryptosign=False, threads=threads, limits={"handshakes": 8}))
+    context = authority.trust()
+
+    def connect(i):
+        with context.wrap_socket(socket.create_connection(("127.0.0.1", routerd.port())), server_hostname="localhost") as s:
+            s.sendall(b"\x7f\xf1\0\0")
+            return s.recv(4)
+
+    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+        assert set(pool.map(connect, range(300))) == {b"\x7f\xb1\0\0"}
+    assert routerd.total("tls_handshakes") == 300
+    assert routerd.total("tls_refused") == 0

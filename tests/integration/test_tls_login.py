@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logins that use TLS: cryptosign bound to the channel, and by client certificate."""
 
+import base64
 import hashlib
+import os
 import re
+import signal
 import ssl
+import subprocess
 
 import nacl.signing
 import peers
 import pytest
 import rawclient
 from certificates import VERSIONS, authority, open_tls, tls_config  # noqa: F401
+from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL
 from rawclient import ABORT, CHALLENGE, WELCOME
 from test_static import ALICE, KEYS, site
@@ -196,6 +201,64 @@ def test_exporter(authority, start_routerd, open_tls, version):
         client.authenticate(signature(KEYS[0].seed, xor(begin(client, "tls-exporter"), exported)))
         assert client.recv()[0] == uri
     wait_for(lambda: routerd.log().count("binding=tls-exporter") == 1, "the log line")
+
+
+# --- JavaScript -----------------------------------------------------------------------------
+
+
+def test_autobahn_js_logs_in(authority, folder, start_routerd, puppets):
+    authority.make("client01")
+    config = bound_site(authority)
+    config["transports"][0]["endpoint"]["tls"] = tls_with_clients(authority, "optional")
+    routerd = start_routerd(config)
+    files = {"ca": str(authority.path), "cert": str(folder / "client01.pem"), "cert_key": str(folder / "client01.key")}
+    peer = peers.Peer(puppets("autobahn-js"), f"wss://localhost:{routerd.port()}/ws", "json", key=KEYS[0],
+                      authid=ALICE, **files)
+    assert (peer.details["authid"], peer.details["authmethod"]) == (ALICE, "cryptosign")
+
+
+PAGE = """<!DOCTYPE html><script src="tweetnacl.js"></script><script>
+const bytes = (hex) => new Uint8Array(hex.match(/../g).map((h) => parseInt(h, 16)));
+const hex = (array) => Array.from(array, (b) => b.toString(16).padStart(2, "0")).join("");
+const pair = nacl.sign.keyPair.fromSeed(bytes("SEED"));
+const socket = new WebSocket("wss://localhost:PORT/ws", ["wamp.2.json"]);
+const send = (message) => socket.send(JSON.stringify(message));
+socket.onopen = () => send([1, "devices", {roles: {publisher: {}}, authmethods: ["cryptosign"], authid: "AUTHID",
+  authextra: {pubkey: hex(pair.publicKey), channel_binding: null}}]);
+socket.onmessage = (event) => {
+  const message = JSON.parse(event.data);
+  if (message[0] === 4) {
+    const challenge = bytes(message[2].challenge);
+    send([5, hex(nacl.sign.detached(challenge, pair.secretKey)) + hex(challenge), {}]);
+  } else if (message[0] === 2) {
+    send([16, 1, {acknowledge: true}, "com.example.topic", [navigator.userAgent]]);
+  }
+};
+</script>
+"""
+
+
+def test_a_browser_logs_in(authority, folder, start_routerd, open_tls):
+    routerd = start_routerd(bound_site(authority))
+    subscriber = open_tls(routerd)
+    subscriber.join(key=KEYS[0], authid=ALICE)
+    subscriber.subscribe("com.example.topic")
+    (folder / "tweetnacl.js").write_bytes((peers.CLIENTS / "node_modules/tweetnacl/nacl-fast.js").read_bytes())
+    page = PAGE.replace("SEED", KEYS[0].seed.hex()).replace("PORT", str(routerd.port())).replace("AUTHID", ALICE)
+    (folder / "page.html").write_text(page)
+    key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None).public_key()
+    spki = hashlib.sha256(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    browser = subprocess.Popen(
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--remote-debugging-port=0",
+         f"--user-data-dir={folder / 'profile'}", (folder / "page.html").as_uri(),
+         f"--ignore-certificate-errors-spki-list={base64.b64encode(spki.digest()).decode()}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        event = subscriber.expect(rawclient.EVENT, timeout=60)
+    finally:
+        os.killpg(browser.pid, signal.SIGKILL)
+        browser.wait()
+    assert "Chrome" in event[4][0]
 
 
 # --- client certificates --------------------------------------------------------------------

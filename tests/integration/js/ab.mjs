@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // autobahn-js as a puppet. CLIENTS names the folder with node_modules.
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { XMLHttpRequest } from "./xhr.mjs";
 import { cutEmoji, say, serve, stream, wampError } from "./puppet.mjs";
@@ -66,6 +67,11 @@ serve({
 						: command.secret;
 					return cra.sign(key, extra.challenge);
 				};
+			}
+			if (command.ca) {
+				// with less than these three, autobahn-js ignores them all
+				const [ca, cert, key] = [command.ca, command.cert, command.cert_key].map((f) => readFileSync(f));
+				options.tlsConfiguration = { ca, cert, key };
 			}
 			const connection = new autobahn.Connection(options);
 			let open = false;

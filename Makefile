@@ -61,7 +61,7 @@ endif
 CFLAGS_ALL = $(BASE) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pthread $(LINK_$(MODE)) -Wl,-z,noexecstack -Wl,--as-needed $(LDFLAGS)
 # link by name: Debian's packages of wslay and msgpack-c have no common way to use pkg-config
-LIBS := -levent_core -lsodium -lwslay -lmsgpackc -lyaml -lssl -lcrypto -lsqlite3 -ljansson
+LIBS := -levent_core -lsodium -lwslay -lmsgpackc -lyaml -lssl -lcrypto -lsqlite3 -ljansson -lz
 LIBS := $(shell [ -e /usr/include/msgpack.h ] && ls /usr/lib/*/libmsgpack-c.so >/dev/null 2>&1 \
           && echo $(subst -lmsgpackc,-lmsgpack-c,$(LIBS)) || echo $(LIBS))
 

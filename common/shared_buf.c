@@ -28,5 +28,9 @@ struct shared_buf *shared_buf_end(struct buf *b)
 
 void shared_buf_unref(struct shared_buf **b)
 {
-	free(refs_drop(b));
+	struct shared_buf *last = refs_drop(b);
+
+	if (last != NULL)
+		free(refs_drop(&last->deflated));
+	free(last);
 }

@@ -15,6 +15,9 @@ struct shared_buf {
 	uint32_t len;
 	/* References in the output queues of the one thread that uses this field. */
 	uint32_t queued;
+	bool deflate_tried; /* used by that thread, too */
+	/* The same messages, compressed; owned. NULL: they are not, or not yet. */
+	struct shared_buf *deflated;
 	uint8_t data[];
 };
 

@@ -31,6 +31,8 @@ enum frame_event_type {
 	FRAME_CLOSE = 3,   /* WebSocket only: code (0 if absent), bytes is the reason */
 	FRAME_ERROR = 4, /* the peer broke the protocol: code for our Close frame, why */
 	FRAME_NOMEM = 5,
+	FRAME_LATER =
+		6, /* WebSocket only: a compressed message takes more time; go on soon */
 };
 
 /* Only the fields that are named above, beside the event's type, have a meaning. */

@@ -513,7 +513,8 @@ bool http_pattern_matches(const char *pattern)
 
 /* --- answers --- */
 
-int http_write_switching(struct buf *out, struct slice key, const char *subprotocol)
+int http_write_switching(struct buf *out, struct slice key, const char *subprotocol,
+			 const char *extensions)
 {
 	static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 	uint8_t text[64];
@@ -539,6 +540,10 @@ int http_write_switching(struct buf *out, struct slice key, const char *subproto
 	if (subprotocol != NULL) {
 		buf_put_str(out, "\r\nSec-WebSocket-Protocol: ");
 		buf_put_str(out, subprotocol);
+	}
+	if (extensions != NULL) {
+		buf_put_str(out, "\r\nSec-WebSocket-Extensions: ");
+		buf_put_str(out, extensions);
 	}
 	buf_put_str(out, "\r\n\r\n");
 	return out->err;

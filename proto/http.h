@@ -115,11 +115,11 @@ bool http_origin_allowed(struct slice origin, const char *const *patterns, size_
 bool http_pattern_matches(const char *pattern);
 
 /*
- * Appends the answer 101. key is the request's. subprotocol may be NULL. E_NOMEM,
- * E_LIMIT.
+ * Appends the answer 101. key is the request's. subprotocol and extensions may be NULL.
+ * E_NOMEM, E_LIMIT.
  */
-int http_write_switching(struct buf *out, struct slice key,
-			 const char *subprotocol) MUSTCHECK;
+int http_write_switching(struct buf *out, struct slice key, const char *subprotocol,
+			 const char *extensions) MUSTCHECK;
 
 /*
  * Appends any other answer: text/plain, Connection: close, and the headers that the

@@ -37,19 +37,33 @@ size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX])
 	return 10;
 }
 
-/* The length of the head of an unmasked frame that begins with these two bytes. */
-static size_t head_len(const uint8_t *frame)
+size_t ws_head_len(const uint8_t *frame)
 {
 	return frame[1] < 126 ? 2 : frame[1] == 126 ? 4 : FRAME_HEAD_MAX;
 }
 
+size_t ws_frame_len(const uint8_t *frame)
+{
+	size_t head = ws_head_len(frame);
+
+	return head + (head == 2   ? frame[1]
+		       : head == 4 ? get_be16(frame + 2)
+				   : (size_t)get_be64(frame + 2));
+}
+
+static bool is_one_plain(const uint8_t *frame, size_t len)
+{
+	return (frame[0] & WS_RSV1) == 0 && ws_frame_len(frame) == len;
+}
+
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more)
 {
-	size_t old_head = head_len(frame), payload = len - old_head;
-	size_t skip = head_len(more.p), added = more.len - skip;
+	size_t old_head = ws_head_len(frame), payload = len - old_head;
+	size_t skip = ws_head_len(more.p), added = more.len - skip;
 	size_t new_head = payload + added < 126 ? 2 : 4;
 
-	if (new_head + payload + added > min_size(room, WS_JOIN_MAX))
+	if (new_head + payload + added > min_size(room, WS_JOIN_MAX) ||
+	    !is_one_plain(frame, len) || !is_one_plain(more.p, more.len))
 		return 0;
 	/* The longer frame may need a longer head, so make room for it. */
 	if (new_head != old_head)

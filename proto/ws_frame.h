@@ -32,19 +32,27 @@ size_t frame_head_len(enum framing framing, size_t len);
  */
 size_t frame_head(enum framing framing, size_t len, uint8_t out[FRAME_HEAD_MAX]);
 
+/* The length of the head of an unmasked frame, and that of the whole frame. */
+size_t ws_head_len(const uint8_t *frame);
+size_t ws_frame_len(const uint8_t *frame);
+
 enum { WS_JOIN_MAX = 4096 }; /* the longest frame that ws_frame_join makes, bytes */
 
 /*
  * Appends the payload of the frame `more` to that of `frame`. `frame` has len bytes, its
  * head included, in memory of `room` bytes. Both begin with a head that frame_head has
  * written. `more` may lie directly after `frame` in the same memory. Returns the new
- * length, or 0 if nothing was done, because there is no room or the result would exceed
- * WS_JOIN_MAX.
+ * length, or 0 if nothing was done: there is no room, the result would exceed
+ * WS_JOIN_MAX, or one of both is compressed, or is more than one frame.
  */
 size_t ws_frame_join(uint8_t *frame, size_t len, size_t room, struct slice more);
 
 /* Bits of a frame's first and second byte (RFC 6455, 5.2). */
-enum { WS_FIN = 0x80, WS_MASKED = 0x80 };
+enum {
+	WS_FIN = 0x80,
+	WS_RSV1 = 0x40, /* the message is compressed (RFC 7692, 6) */
+	WS_MASKED = 0x80,
+};
 
 enum ws_opcode {
 	WS_OP_CONTINUATION = 0,

@@ -18,6 +18,7 @@
 
 #include "common/err.h"
 #include "common/utf8.h"
+#include "proto/deflate.h"
 #include "proto/ws_frame.h"
 
 #include <stdlib.h>
@@ -26,10 +27,12 @@
 enum {
 	WSLAY_MEMORY = 4480, /* bytes of a frame context, as allocated by release 1.1.1 */
 	MASK_LEN = 4,
+	INFLATE_STEPS = 8, /* of one ws_next: 64 KiB of input, 512 KiB of output */
 };
 
 struct ws_reader {
 	wslay_frame_context_ptr wslay;
+	bool deflates;      /* the client may compress messages */
 	struct slice input; /* input of this call that wslay has not taken yet */
 	uint64_t held;      /* bytes that wslay took after the last complete frame */
 
@@ -37,6 +40,7 @@ struct ws_reader {
 	bool in_frame;    /* its head was read */
 	uint8_t opcode;   /* enum ws_opcode */
 	bool fin;         /* it is the last frame of its message */
+	bool rsv1;        /* it begins a compressed message */
 	uint64_t left;    /* payload bytes that have not arrived yet */
 	size_t head_len;  /* bytes of its head */
 	uint64_t length;  /* payload bytes in total */
@@ -49,6 +53,10 @@ struct ws_reader {
 	bool text;
 	struct utf8_state utf8;
 	struct buf payload;
+	bool compressed; /* payload is compressed */
+	struct inflater
+		*inflater; /* NULL: not all of the payload is there, or has gone */
+	struct buf inflated;
 };
 
 /* --- readers --- */
@@ -68,7 +76,7 @@ static ssize_t give_input(uint8_t *to, size_t len, int flags, void *arg)
 	return (ssize_t)n;
 }
 
-static struct ws_reader *reader_new(void)
+static struct ws_reader *reader_new(bool deflates)
 {
 	const struct wslay_frame_callbacks callbacks = {.recv_callback = give_input};
 	struct ws_reader *reader = calloc(1, sizeof(*reader));
@@ -80,6 +88,7 @@ static struct ws_reader *reader_new(void)
 		return NULL;
 	}
 	buf_init(&reader->payload, SIZE_MAX / 2);
+	reader->deflates = deflates;
 	return reader;
 }
 
@@ -92,12 +101,22 @@ void ws_reader_free(struct ws_reader **rp)
 		return;
 	wslay_frame_context_free(reader->wslay);
 	buf_fini(&reader->payload);
+	buf_fini(&reader->inflated);
+	inflater_free(&reader->inflater);
 	free(reader);
 }
 
 size_t ws_reader_memory(const struct ws_reader *reader)
 {
-	return reader == NULL ? 0 : sizeof(*reader) + WSLAY_MEMORY + reader->payload.cap;
+	if (reader == NULL)
+		return 0;
+	return sizeof(*reader) + WSLAY_MEMORY + reader->payload.cap +
+	       reader->inflated.cap + (reader->inflater == NULL ? 0 : INFLATER_MEMORY);
+}
+
+size_t ws_reader_compressed(const struct ws_reader *reader)
+{
+	return reader != NULL && reader->compressed ? reader->payload.len : 0;
 }
 
 /* --- frames --- */
@@ -128,6 +147,7 @@ static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event
 	if (!reader->in_message) {
 		reader->in_message = true;
 		reader->text = reader->opcode == WS_OP_TEXT;
+		reader->compressed = reader->rsv1;
 		reader->utf8 = (struct utf8_state){0};
 		buf_clear(&reader->payload);
 		have = 0;
@@ -135,10 +155,20 @@ static int begin_data(struct ws_reader *reader, size_t limit, struct frame_event
 	reader->discard = limit == WS_DISCARD;
 	if (reader->discard)
 		return STEP_ON;
+	if (reader->compressed)
+		limit = deflate_bound(limit);
 	/* Check this before memory is allocated for the message. */
 	if (have > limit || reader->length > limit - have)
 		return fail_frame(out, WS_CLOSE_TOO_BIG, "message too big");
 	return STEP_ON;
+}
+
+/* May the bits be set? RFC 7692, 6: only RSV1, and only where a message begins. */
+static bool rsv_ok(const struct ws_reader *reader, unsigned rsv)
+{
+	return rsv == 0 ||
+	       (rsv == WSLAY_RSV1_BIT && reader->deflates &&
+		(reader->opcode == WS_OP_TEXT || reader->opcode == WS_OP_BINARY));
 }
 
 /* Handles a frame's head (RFC 6455, 5.2). */
@@ -157,7 +187,8 @@ static int begin_frame(struct ws_reader *reader, size_t limit,
 	/* RFC 6455, 5.1: a client must mask its frames. */
 	if (!io->mask)
 		return fail_frame(out, WS_CLOSE_PROTOCOL, "frame is not masked");
-	if (io->rsv != 0)
+	reader->rsv1 = io->rsv != 0;
+	if (!rsv_ok(reader, io->rsv))
 		return fail_frame(out, WS_CLOSE_PROTOCOL, "reserved bit is set");
 	switch (reader->opcode) {
 	case WS_OP_CONTINUATION:
@@ -186,13 +217,60 @@ static int end_message(struct ws_reader *reader, struct slice bytes,
 	return FRAME_MESSAGE;
 }
 
-static int data_piece(struct ws_reader *reader, struct slice piece,
+/* Inflates some of a message whose compressed bytes are all there. */
+static int inflate_some(struct ws_reader *reader, size_t limit, struct frame_event *out)
+{
+	struct buf *to = &reader->inflated;
+	int err = E_AGAIN;
+
+	if (limit == WS_DISCARD) {
+		inflater_free(&reader->inflater);
+		reader->discard = true;
+		return end_message(reader, slice_of(NULL, 0), out);
+	}
+	for (unsigned i = 0; err == E_AGAIN; i++) {
+		size_t before = to->len;
+
+		if (i == INFLATE_STEPS)
+			return FRAME_LATER;
+		err = inflater_step(reader->inflater, to);
+		if (reader->text && to->len > before &&
+		    !utf8_feed(&reader->utf8, to->data + before, to->len - before))
+			return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
+	}
+	if (err == E_NOMEM)
+		return FRAME_NOMEM;
+	if (err == E_LIMIT)
+		return fail_frame(out, WS_CLOSE_TOO_BIG, "message too big");
+	if (err != 0)
+		return fail_frame(out, WS_CLOSE_BAD_DATA, "compressed data is corrupt");
+	inflater_free(&reader->inflater);
+	return end_message(reader, buf_slice(to), out);
+}
+
+/* Adds a piece to a compressed message, and begins to inflate it when it is whole. */
+static int compressed_piece(struct ws_reader *reader, struct slice piece, bool ends,
+			    size_t limit, struct frame_event *out)
+{
+	buf_put_slice(&reader->payload, piece);
+	if (reader->payload.err != 0)
+		return FRAME_NOMEM;
+	if (!ends)
+		return STEP_ON;
+	buf_init(&reader->inflated, limit);
+	reader->inflater = inflater_new(buf_slice(&reader->payload));
+	return reader->inflater == NULL ? FRAME_NOMEM : inflate_some(reader, limit, out);
+}
+
+static int data_piece(struct ws_reader *reader, struct slice piece, size_t limit,
 		      struct frame_event *out)
 {
 	bool ends = reader->left == 0 && reader->fin;
 
 	if (reader->discard)
 		return ends ? end_message(reader, piece, out) : STEP_ON;
+	if (reader->compressed)
+		return compressed_piece(reader, piece, ends, limit, out);
 	if (reader->text && !utf8_feed(&reader->utf8, piece.p, piece.len))
 		return fail_frame(out, WS_CLOSE_BAD_DATA, "text is not UTF-8");
 	/* A whole message in one piece is not copied: the event points into the input. */
@@ -256,7 +334,7 @@ static int piece(struct ws_reader *reader, size_t limit,
 		reader->held -= reader->head_len + reader->length;
 	}
 	return (reader->opcode & 8) != 0 ? control_piece(reader, bytes, out)
-					 : data_piece(reader, bytes, out);
+					 : data_piece(reader, bytes, limit, out);
 }
 
 static enum frame_event_type read_frames(struct ws_reader *reader, struct frame_input *in,
@@ -265,6 +343,11 @@ static enum frame_event_type read_frames(struct ws_reader *reader, struct frame_
 	struct wslay_frame_iocb io;
 	int step = STEP_ON;
 
+	if (reader->inflater != NULL)
+		step = inflate_some(reader, limit, out);
+	else
+		/* of the last message */
+		buf_fini(&reader->inflated);
 	reader->input = slice_of(in->p, in->len);
 	while (step == STEP_ON) {
 		ssize_t n = wslay_frame_recv(reader->wslay, &io);
@@ -359,7 +442,7 @@ static bool between_messages(const struct ws_reader *reader)
 }
 
 enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
-			      size_t limit, struct frame_event *out)
+			      size_t limit, bool deflates, struct frame_event *out)
 {
 	enum frame_event_type type;
 
@@ -370,7 +453,7 @@ enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
 		type = whole_message(in, limit, out);
 		if (type != FRAME_MORE || in->len == 0)
 			return type;
-		*reader = reader_new();
+		*reader = reader_new(deflates);
 		if (*reader == NULL)
 			return FRAME_NOMEM;
 	}

@@ -5,6 +5,10 @@
  * Only ws_reader.c uses wslay. It checks fragmentation, interleaved control frames,
  * limits, UTF-8 and close codes.
  *
+ * The bytes of a compressed message (RFC 7692) are collected. When it is whole, it is
+ * inflated in steps, so that neither many bytes nor a few that become many block the
+ * thread: after some steps ws_next returns FRAME_LATER.
+ *
  * A reader holds wslay's context (4 KiB) and a message buffer. It is allocated when a
  * frame or message is incomplete and freed when it is complete, so idle connections have
  * no reader. Call all functions on the stream's thread.
@@ -26,14 +30,22 @@ struct ws_reader;
 /*
  * Finds the next event in *in and removes the bytes that it has read from *in. *reader is
  * the stream's reader; it is NULL at first, and ws_next makes and frees it as needed.
- * limit is the largest message that is allowed now, in bytes. Call ws_next until it
- * returns FRAME_MORE.
+ * limit is the largest message that is allowed now, in bytes, inflated. deflates: the
+ * client may compress messages. Call ws_next until it returns FRAME_MORE or FRAME_LATER.
+ * After FRAME_LATER call it again in the next turn, even if *in is empty.
  *
  * FRAME_CLOSE, FRAME_ERROR and FRAME_NOMEM are the last event of a stream. Then the
  * caller frees the reader.
  */
 enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
-			      size_t limit, struct frame_event *out) MUSTCHECK;
+			      size_t limit, bool deflates,
+			      struct frame_event *out) MUSTCHECK;
+
+/*
+ * After FRAME_MESSAGE or FRAME_ERROR: was the message compressed, and to how many bytes?
+ * 0: it was not.
+ */
+size_t ws_reader_compressed(const struct ws_reader *reader);
 
 /* The memory of a reader in bytes; 0 for NULL. */
 size_t ws_reader_memory(const struct ws_reader *reader);

@@ -748,6 +748,7 @@ static int make_listeners(struct worker *w)
 			.handshake_ms = l->options.open_handshake_timeout,
 			.framings = framings[l->type],
 			.raw_pings = l->options.rawsocket_ping,
+			.deflate = l->options.compression,
 			.ping_interval_ms = l->options.auto_ping_interval,
 			.ping_timeout_ms = l->options.auto_ping_timeout,
 			.close_ms = l->options.close_handshake_timeout,

@@ -145,6 +145,7 @@ struct config_options {
 	bool allow_null_origin;
 	uint32_t auto_ping_interval;     /* ms without input before a ping; 0: no pings */
 	bool rawsocket_ping;             /* ping RawSocket connections, too */
+	bool compression;                /* WebSocket: agree on permessage-deflate */
 	uint32_t auto_ping_timeout;      /* ms */
 	uint32_t open_handshake_timeout; /* ms, from accept to WELCOME */
 	uint32_t close_handshake_timeout; /* ms */

@@ -75,7 +75,7 @@ const struct conf_foreign config_foreign[] = {
 	 * but one line of text. */
 	{"options", {"external_port", "enable_webstatus"}, ANY, NULL},
 	{"options", {"show_server_version", "enable_flash_policy"}, "false", NULL},
-	{"options", {"compression", "flash_policy"}, NULL, NULL},
+	{"options", {"flash_policy"}, NULL, NULL},
 	KEY("options", "auto_ping_restart_on_any_traffic", "true",
 	    "is not supported: any input always restarts the interval"),
 	KEY("options", "enable_rfc6455", "true", RFC6455_ONLY),

@@ -124,6 +124,7 @@ static const struct conf_key options_keys[] = {
 	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
 		 .def = false),
 	OPTION(MS, auto_ping_timeout, 100, HOUR, 10000),
+	CONF_KEY("compression", BOOL, struct config_options, compression, .def = false),
 	OPTION(MS, open_handshake_timeout, 100, HOUR / 6, 10000),
 	OPTION(MS, close_handshake_timeout, 100, HOUR / 60, 2000),
 };
@@ -198,6 +199,7 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, raw, &l->longpoll, "longpoll", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET);
+	refuse_if(c, raw, &o->compression, "compression", OF_WEBSOCKET);
 	refuse_if(c, raw, &l->auth.methods[METHOD_COOKIE].type, "cookie", OF_WEBSOCKET);
 	refuse_if(c, silent, &o->auto_ping_interval, "auto_ping_interval", OF_RAW_PINGS);
 	refuse_if(c, silent, &o->auto_ping_timeout, "auto_ping_timeout", OF_RAW_PINGS);

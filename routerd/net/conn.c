@@ -278,8 +278,17 @@ static enum frame_event_type next_event(struct conn *c, union conn_partial *part
 	size_t limit = conn_message_limit(c);
 
 	return c->framing == CONN_WEBSOCKET
-		       ? ws_next(&partial->ws, in, limit, ev)
+		       ? ws_next(&partial->ws, in, limit, c->deflates, ev)
 		       : rawsocket_next(&partial->part, in, limit, ev);
+}
+
+/* Goes on with the reader, and then with the input, in the next turn. */
+static void go_on_later(struct conn *c, const struct frame_input *in,
+			struct conn_unhandled *from)
+{
+	c->net->hold_rest = slice_of(in->p, 0);
+	conn_store_unhandled(c, from, false, in);
+	conn_arm(c);
 }
 
 /*
@@ -304,6 +313,9 @@ static void read_events(struct conn *c, struct frame_input *in,
 		case FRAME_MESSAGE:
 			if (c->state == CONN_OPEN) {
 				net_count(c->net, NET_MESSAGES_IN, 1);
+				if (UNLIKELY(c->deflates))
+					conn_count_inflated(c, FRAME_MESSAGE, partial.ws,
+							    &ev);
 				c->conf->handler->message(c, ev.bytes, ev.text);
 				if (UNLIKELY(c->on_hold))
 					conn_store_unhandled(c, from, ev.text, in);
@@ -316,10 +328,16 @@ static void read_events(struct conn *c, struct frame_input *in,
 			conn_answer_close(c, ev.code);
 			break;
 		case FRAME_ERROR:
+			if (UNLIKELY(c->deflates))
+				conn_count_inflated(c, FRAME_ERROR, partial.ws, &ev);
 			conn_protocol_error(c, ev.code, ev.why);
 			break;
 		case FRAME_NOMEM:
 			conn_kill(c, CONN_END_NOMEM);
+			break;
+		case FRAME_LATER:
+			go_on_later(c, in, from);
+			more = c->state == CONN_DEAD;
 			break;
 		}
 	}
@@ -580,6 +598,8 @@ static void sent(struct conn *c, int err, size_t len, unsigned n_messages)
 
 void conn_send(struct conn *c, struct slice framed)
 {
+	if (UNLIKELY(c->deflates))
+		framed = conn_deflate(c, framed);
 	if (c->state == CONN_OPEN && conn_accepts(c, framed.len))
 		sent(c, outq_push_frame(&c->stream.out, &c->net->out, framed), framed.len,
 		     1);
@@ -595,6 +615,8 @@ bool conn_half_full(const struct conn *c, size_t len)
 
 void conn_send_shared(struct conn *c, struct shared_buf *framed, unsigned n_messages)
 {
+	if (UNLIKELY(c->deflates))
+		framed = conn_deflate_shared(c, framed);
 	size_t len = framed->len;
 
 	if (c->state == CONN_OPEN && conn_accepts(c, len))

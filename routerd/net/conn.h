@@ -41,6 +41,7 @@ struct conn_conf {
 	unsigned framings;      /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
 	const struct tls_context *tls; /* NULL: no TLS; needs net_use_tls */
 	bool raw_pings;                /* send pings on RawSocket, too */
+	bool deflate;                  /* WebSocket clients may use permessage-deflate */
 	uint32_t early_message_max; /* longest message before conn_established, bytes */
 	uint32_t message_max;       /* longest message after it, bytes */
 	size_t head_max;            /* longest HTTP request head, bytes */

@@ -5,6 +5,7 @@
  * requests, of which many may follow on a connection. The worker's thread.
  */
 #include "common/err.h"
+#include "proto/deflate.h"
 #include "routerd/net/conn_int.h"
 
 #include <stdio.h>
@@ -64,13 +65,19 @@ static void refuse_path(struct conn *c, bool head_only)
 static void open_websocket(struct conn *c, const struct http_request *req,
 			   const char *subprotocol)
 {
+	const char *extensions = NULL;
 	struct buf b;
 
 	buf_init(&b, HTTP_ANSWER_MAX);
-	if (http_write_switching(&b, req->key, subprotocol) != 0)
+	if (c->conf->deflate)
+		extensions = deflate_answer(req, &c->net->counters[NET_DEFLATE_DECLINED]);
+	if (http_write_switching(&b, req->key, subprotocol, extensions) != 0)
 		conn_kill(c, CONN_END_NOMEM);
-	else if (conn_push(c, buf_slice(&b)))
+	else if (conn_push(c, buf_slice(&b))) {
 		conn_open(c, CONN_WEBSOCKET);
+		c->deflates = extensions != NULL;
+		net_count(c->net, NET_DEFLATE_AGREED, c->deflates);
+	}
 	buf_fini(&b);
 }
 

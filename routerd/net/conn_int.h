@@ -6,8 +6,8 @@
  * Each file calls only files further down in this list. net.c: turns, and the end of all
  * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
  * two handshakes. conn_poll.c: the HTTP long-poll transport. conn_tls.c: TLS that fails.
- * conn_control.c: pings, pongs and closing in both framings. conn_state.c: states, ends,
- * the queue. stream.c: the socket.
+ * conn_deflate.c: compression. conn_control.c: pings, pongs and closing in both framings.
+ * conn_state.c: states, ends, the queue. stream.c: the socket.
  */
 #ifndef ROUTERD_NET_CONN_INT_H
 #define ROUTERD_NET_CONN_INT_H
@@ -86,6 +86,7 @@ struct conn {
 	bool asked : 1;       /* OPENING: an answer was sent; other requests may follow */
 	bool ping_sent : 1;   /* a ping was sent, and no input has come since */
 	bool finishing : 1;   /* CLOSING: ignore input; shut down after the last write */
+	bool deflates : 1;    /* permessage-deflate is agreed on */
 	bool on_hold : 1;     /* OPEN: conn_hold was called; input is not handled */
 	alignas(16) uint8_t user[]; /* conf->handler->user_size bytes */
 };
@@ -195,6 +196,21 @@ void conn_count_down(const struct conn_conf *conf);
 
 /* Frees a DEAD connection. */
 void conn_free(struct conn *c);
+
+/* --- conn_deflate.c: only for connections that have `deflates` set --- */
+
+/*
+ * Returns a framed message as it should be sent to c: compressed, valid until the next
+ * call; or unchanged.
+ */
+struct slice conn_deflate(struct conn *c, struct slice framed);
+
+/* The same for shared bytes. Takes the reference, and returns one. */
+struct shared_buf *conn_deflate_shared(struct conn *c, struct shared_buf *framed);
+
+/* Counts a message or an error that ws_next has found, if the message was compressed. */
+void conn_count_inflated(struct conn *c, enum frame_event_type type,
+			 const struct ws_reader *reader, const struct frame_event *ev);
 
 /* --- conn_control.c --- */
 

@@ -6,6 +6,7 @@
 #include "routerd/net/net.h"
 
 #include "common/err.h"
+#include "proto/deflate.h"
 #include "routerd/net/conn_int.h"
 
 #include <stdlib.h>
@@ -101,6 +102,7 @@ void net_fini(struct net *n)
 	id_table_fini(&n->longpolls);
 	tls_worker_fini(n);
 	outq_pool_fini(&n->out);
+	deflater_free(&n->deflater);
 	free(n->scratch);
 	n->scratch = NULL;
 }

@@ -34,6 +34,7 @@ enum {
 struct conn;
 struct conn_conf;
 struct conn_moved;
+struct deflater;
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(streams, stream);
 
@@ -124,7 +125,20 @@ enum conn_end {
 	X(TLS_MISSING, "tls_missing", COUNTER,                                           \
 	  "connections to a port with TLS whose client did not speak TLS")               \
 	X(TLS_REFUSED, "tls_refused", COUNTER,                                           \
-	  "connections reset because too many TLS handshakes were waiting")
+	  "connections reset because too many TLS handshakes were waiting")              \
+	X(DEFLATE_AGREED, "compression_agreed", COUNTER,                                 \
+	  "WebSocket connections that may compress messages")                            \
+	X(DEFLATE_DECLINED, "compression_declined", COUNTER,                             \
+	  "offers of permessage-deflate whose parameters routerd does not support")      \
+	X(DEFLATED, "deflated", COUNTER,                                                 \
+	  "frames compressed; one for many subscribers counts once")                     \
+	X(DEFLATED_FROM, "deflated_bytes_before", COUNTER, "their bytes before")         \
+	X(DEFLATED_TO, "deflated_bytes_after", COUNTER, "their bytes after")             \
+	X(INFLATED, "inflated", COUNTER, "compressed messages received")                 \
+	X(INFLATED_FROM, "inflated_bytes_before", COUNTER, "their bytes, compressed")    \
+	X(INFLATED_TO, "inflated_bytes_after", COUNTER, "their bytes, inflated")         \
+	X(INFLATE_TOO_BIG, "inflated_too_big", COUNTER,                                  \
+	  "connections closed because an inflated message exceeded max_message_size")
 
 enum net_counter {
 #define X(id, name, type, help) NET_##id,
@@ -177,6 +191,7 @@ struct net {
 	size_t incomplete_bytes; /* counted against max_incomplete */
 	struct budget budget;    /* of this turn */
 	struct tls_worker tls;
+	struct deflater *deflater; /* NULL until it is needed */
 	struct log_rate log_rate;
 	uint64_t counters[NET_COUNTER_COUNT];
 };

@@ -66,7 +66,7 @@ static void parse(struct slice head)
 	if (!req.upgrade)
 		return;
 	buf_init(&b, HTTP_ANSWER_MAX);
-	ASSERT(http_write_switching(&b, req.key, "echo") == 0);
+	ASSERT(http_write_switching(&b, req.key, "echo", NULL) == 0);
 	buf_fini(&b);
 }
 

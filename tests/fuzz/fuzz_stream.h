@@ -28,6 +28,7 @@ static struct recorder {
 	unsigned grow_after, stop_after, discard_after;
 	unsigned messages;
 	bool over;
+	bool deflates; /* WebSocket: compression was agreed on */
 	struct buf log;
 } rec;
 
@@ -48,7 +49,7 @@ static void record(enum frame_event_type type, const struct frame_event *ev)
 	struct slice bytes = type == FRAME_ERROR ? slice_str(ev->why) : ev->bytes;
 
 	ASSERT(!rec.over && type != FRAME_NOMEM);
-	if (type == FRAME_MORE)
+	if (type == FRAME_MORE || type == FRAME_LATER)
 		return;
 	if (type == FRAME_MESSAGE) {
 		ASSERT(bytes.len <= 2 * rec.limit);
@@ -135,6 +136,7 @@ static int fuzz_stream(const uint8_t *data, size_t size, size_t limit_unit)
 	rec.grow_after = (mode & 0x02) != 0 ? 1 + (mode >> 6) : 0;
 	rec.stop_after = (mode & 0x04) != 0 ? 1 + (mode >> 5) : 0;
 	rec.discard_after = (mode & 0x08) != 0 ? 1 + (mode >> 5) : 0;
+	rec.deflates = (mode & 0x10) != 0;
 	if ((mode & 0x01) != 0)
 		buf_put(&stream, in.p, in.len);
 	while ((mode & 0x01) == 0 && in.len > 0 && stream.err == 0)

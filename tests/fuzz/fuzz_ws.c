@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A WebSocket stream; see fuzz_stream.h. */
 #include "common/utf8.h"
+#include "proto/deflate.h"
 #include "proto/ws_reader.h"
 #include "tests/fuzz/fuzz_stream.h"
 
@@ -12,9 +13,10 @@ static void write_frame(struct buf *out, struct input *in)
 	uint8_t head[14] = {first};
 	size_t n;
 
-	/* mostly correct: final, no reserved bits, masked, shortest form of the length */
+	/* mostly correct: final, no reserved bits but those of compression, masked,
+	 * shortest form of the length */
 	if ((form & 0x08) == 0)
-		head[0] &= 0x8f;
+		head[0] &= rec.deflates ? 0xcf : 0x8f;
 	if ((form & 0x07) == 0)
 		len = len << 8 | next(in);
 	if (len < 126 && (form & 0x30) == 0) {
@@ -53,7 +55,7 @@ static void reader_begin(void)
 static enum frame_event_type reader_next(struct frame_input *in, struct frame_event *out)
 {
 	size_t limit = discards() ? WS_DISCARD : limit_now();
-	enum frame_event_type type = ws_next(&held, in, limit, out);
+	enum frame_event_type type = ws_next(&held, in, limit, rec.deflates, out);
 
 	if (type == FRAME_MESSAGE)
 		ASSERT(!out->text || utf8_valid(out->bytes));
@@ -64,7 +66,8 @@ static enum frame_event_type reader_next(struct frame_input *in, struct frame_ev
 		ASSERT(utf8_valid(out->bytes));
 	}
 	/* the buffer only doubles, from the received length */
-	ASSERT(ws_reader_memory(held) < 16 * 1024 + 64 * 1024 + 4 * rec.limit);
+	ASSERT(ws_reader_memory(held) <
+	       16 * 1024 + 64 * 1024 + 8 * rec.limit + INFLATER_MEMORY);
 	return type;
 }
 

@@ -15,6 +15,7 @@ import os
 import socket
 import struct
 import time
+import zlib
 
 import cbor2
 import msgpack
@@ -119,6 +120,8 @@ def decode(serializer, data):
 
 class Ws:
     has_close = True  # the framing has a close message with a code
+    extensions = None  # Sec-WebSocket-Extensions of the answer
+    compressed = 0  # messages that came compressed
 
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
                  headers=None, timeout=5, unix=None, tls=None, server_name="localhost", session=None):
@@ -156,6 +159,7 @@ class Ws:
         digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
         assert answer["sec-websocket-accept"] == base64.b64encode(digest).decode()
         self.protocol = answer.get("sec-websocket-protocol")
+        self.extensions = answer.get("sec-websocket-extensions")
 
     def read_http_head(self):
         while b"\r\n\r\n" not in self.buffer:
@@ -212,10 +216,12 @@ class Ws:
         self.send_bytes(self.make_frame(opcode, payload, **kw))
 
     def recv_frame(self, timeout=None):
-        """Returns (opcode, fin, payload). A server's frame must not be masked nor have an RSV bit."""
+        """Returns (opcode, fin, payload). A server's frame must not be masked. Only RSV1 may be
+        set, if compression was agreed on, and where a message begins."""
         self.socket.settimeout(self.timeout if timeout is None else timeout)
         first, second = self._take(2)
-        assert not first & 0x70, "RSV bit set"
+        self.rsv1 = first & 0x70 == 0x40 and self.extensions is not None and first & 15 in (TEXT, BINARY)
+        assert self.rsv1 or not first & 0x70, "RSV bit set"
         assert not second & 0x80, "the server masked a frame"
         length = second
         if length == 126:
@@ -226,7 +232,7 @@ class Ws:
 
     def recv_message(self, timeout=None):
         """Returns (opcode, payload) of the next data message. Answers pings, raises Closed."""
-        parts, kind = [], None
+        parts, kind, deflated = [], None, False
         while True:
             opcode, fin, payload = self.recv_frame(timeout)
             if opcode == PING:
@@ -236,8 +242,12 @@ class Ws:
                 self.send_frame(CLOSE, payload[:2])
                 raise Closed(code, payload[2:])
             elif opcode != PONG:
-                kind = opcode if kind is None else kind
+                if kind is None:
+                    kind, deflated = opcode, self.rsv1
                 parts.append(payload)
+                if fin and deflated:
+                    self.compressed += 1
+                    return kind, inflate(b"".join(parts))
                 if fin:
                     return kind, b"".join(parts)
 
@@ -292,6 +302,16 @@ class Ws:
 
     def close_socket(self):
         self.socket.close()
+
+
+def deflate(data, level=6, flush=zlib.Z_SYNC_FLUSH):
+    """The payload of a compressed message (RFC 7692, 7.2.1)."""
+    squeezer = zlib.compressobj(level, zlib.DEFLATED, -15)
+    return (squeezer.compress(data) + squeezer.flush(flush)).removesuffix(b"\0\0\xff\xff")
+
+
+def inflate(data):
+    return zlib.decompressobj(-15).decompress(data + b"\0\0\xff\xff")
 
 
 def frame(opcode, payload=b"", fin=True, mask=True, rsv=0):

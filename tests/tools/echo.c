@@ -4,7 +4,7 @@
  * The Autobahn TestSuite and other tests of WebSocket run against it.
  *
  *   echo [--port N | --unix PATH] [--max-connections N] [--max-message BYTES]
- *        [--queue BYTES] [--handshake MS] [--ping MS]
+ *        [--queue BYTES] [--handshake MS] [--ping MS] [--deflate]
  *
  * Prints "ready address=ADDRESS" and runs until SIGTERM, then closes all connections and
  * exits with 0. The path is /ws or /; the subprotocol is "echo" or none. One thread.
@@ -195,6 +195,7 @@ int main(int argc, char **argv)
 		{"queue", required_argument, NULL, 'q'},
 		{"handshake", required_argument, NULL, 'h'},
 		{"max-connections", required_argument, NULL, 'c'},
+		{"deflate", no_argument, NULL, 'd'},
 		{0},
 	};
 	static const char *const paths[] = {"/", "/ws"};
@@ -231,6 +232,8 @@ int main(int argc, char **argv)
 			s.conf.handshake_ms = number(optarg);
 		else if (opt == 'c')
 			lc.max_connections = number(optarg);
+		else if (opt == 'd')
+			s.conf.deflate = true;
 		else
 			return EXIT_FAILURE;
 	}

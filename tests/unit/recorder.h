@@ -15,6 +15,7 @@ static struct {
 	int stop_after; /* stop reading after this many messages; 0: never */
 	int messages;
 	bool over; /* no event may follow */
+	bool deflates; /* compression was agreed on */
 	struct buf log;
 } rec;
 
@@ -38,6 +39,7 @@ static void record(enum frame_event_type type, const struct frame_event *ev)
 	assert_false(rec.over);
 	switch (type) {
 	case FRAME_MORE:
+	case FRAME_LATER:
 		return;
 	case FRAME_MESSAGE:
 		buf_put_str(&rec.log, ev->text ? "text(" : "binary(");

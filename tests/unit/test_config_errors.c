@@ -361,6 +361,7 @@ static void errors_of_types(void **state)
 		 "4:28: 'allowed_origins'" OF_WEBSOCKET},
 		{"options: {allow_null_origin: false}",
 		 "4:30: 'allow_null_origin'" OF_WEBSOCKET},
+		{"options: {compression: true}", "4:24: 'compression'" OF_WEBSOCKET},
 		{"options: {auto_ping_interval: 30 s}",
 		 "4:31: 'auto_ping_interval'" OF_RAW_PINGS},
 		{"options: {rawsocket_ping: false, auto_ping_timeout: 10 s}",
@@ -568,7 +569,7 @@ static void errors_in_options(void **state)
 		 "4:23: 'show_server_version: true' is not supported yet: use false or "
 		 "leave it out"},
 		{"compression: {deflate: {}}",
-		 "4:15: 'compression' is not supported yet: leave it out"},
+		 "4:15: 'compression': expected true or false, not a map"},
 		{"enable_flash_policy: true",
 		 "4:23: 'enable_flash_policy: true' is not supported yet: use false or "
 		 "leave it out"},
@@ -582,6 +583,7 @@ static void errors_in_options(void **state)
 		 "'max_header_size', 'max_headers', 'max_connections', "
 		 "'allowed_origins', 'allow_null_origin', "
 		 "'auto_ping_interval', 'rawsocket_ping', 'auto_ping_timeout', "
+		 "'compression', "
 		 "'open_handshake_timeout' or "
 		 "'close_handshake_timeout'"},
 	};

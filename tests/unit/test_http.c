@@ -613,17 +613,18 @@ static void test_answers(void **state)
 
 	(void)state;
 	buf_init(&b, HTTP_ANSWER_MAX);
-	assert_int_equal(
-		http_write_switching(&b, slice_str("dGhlIHNhbXBsZSBub25jZQ=="), "chat"),
-		0);
+	assert_int_equal(http_write_switching(&b, slice_str("dGhlIHNhbXBsZSBub25jZQ=="),
+					      "chat", NULL),
+			 0);
 	assert_answer(&b, "HTTP/1.1 101 Switching Protocols\r\n"
 			  "Upgrade: websocket\r\n"
 			  "Connection: Upgrade\r\n"
 			  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 			  "Sec-WebSocket-Protocol: chat\r\n\r\n");
 	buf_clear(&b);
-	assert_int_equal(
-		http_write_switching(&b, slice_str("dGhlIHNhbXBsZSBub25jZQ=="), NULL), 0);
+	assert_int_equal(http_write_switching(&b, slice_str("dGhlIHNhbXBsZSBub25jZQ=="),
+					      NULL, NULL),
+			 0);
 	assert_answer(&b, "HTTP/1.1 101 Switching Protocols\r\n"
 			  "Upgrade: websocket\r\n"
 			  "Connection: Upgrade\r\n"

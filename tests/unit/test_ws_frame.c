@@ -78,6 +78,44 @@ static void test_join(void **state)
 	check_join(65536, 1, 0, false);
 }
 
+static void test_what_cannot_be_joined(void **state)
+{
+	uint8_t room[64] = "\x82\x01"
+			   "a";
+
+	(void)state;
+	assert_int_equal(ws_frame_join(room, 3, 64,
+				       slice_of("\xc2\x01"
+						"b",
+						3)),
+			 0);
+	assert_int_equal(ws_frame_join(room, 3, 64,
+				       slice_of("\x82\x01"
+						"b\x82\x00",
+						5)),
+			 0);
+	assert_int_equal(ws_frame_join(room, 3, 64,
+				       slice_of("\x82\x01"
+						"b",
+						3)),
+			 4);
+	room[0] |= WS_RSV1;
+	assert_int_equal(ws_frame_join(room, 4, 64,
+				       slice_of("\x82\x01"
+						"b",
+						3)),
+			 0);
+	memcpy(room,
+	       "\x82\x00\x82\x01"
+	       "a",
+	       5);
+	assert_int_equal(ws_frame_join(room, 5, 64,
+				       slice_of("\x82\x01"
+						"b",
+						3)),
+			 0);
+}
+
 static void test_control_frames(void **state)
 {
 	uint8_t out[WS_CONTROL_FRAME_MAX];
@@ -173,6 +211,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_heads),
 		cmocka_unit_test(test_join),
+		cmocka_unit_test(test_what_cannot_be_joined),
 		cmocka_unit_test(test_control_frames),
 		cmocka_unit_test(test_close_frames),
 		cmocka_unit_test(test_close_codes),

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <zlib.h>
 
 #include "tests/unit/recorder.h"
 
@@ -53,7 +54,7 @@ static void text_frame(int first, const char *text)
 static enum frame_event_type next_event(void *reader, struct frame_input *in,
 					struct frame_event *ev)
 {
-	return ws_next(reader, in, rec.limit, ev);
+	return ws_next(reader, in, rec.limit, rec.deflates, ev);
 }
 
 static void feed(struct ws_reader **held, const uint8_t *p, size_t len)
@@ -108,6 +109,7 @@ static int setup(void **state)
 	(void)state;
 	rec.limit = 1024 * 1024;
 	rec.stop_after = 0;
+	rec.deflates = false;
 	buf_init(&rec.log, 1024 * 1024);
 	buf_init(&stream, 32 * 1024 * 1024);
 	return 0;
@@ -419,6 +421,120 @@ static void test_both_ways_agree(void **state)
 	buf_fini(&pieces);
 }
 
+/* --- compression --- */
+
+/* Compresses as RFC 7692, 7.2.1 says. The caller frees *to. */
+static void squeeze(struct slice message, struct buf *to)
+{
+	z_stream z = {.next_in = (Bytef *)(uintptr_t)message.p,
+		      .avail_in = (uInt)message.len};
+	size_t room = message.len / 2 + 200;
+
+	buf_init(to, room);
+	assert_int_equal(deflateInit2(&z, 9, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY),
+			 Z_OK);
+	z.next_out = buf_reserve(to, room);
+	z.avail_out = (uInt)room;
+	assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+	assert_int_not_equal(z.avail_out, 0);
+	buf_commit(to, room - z.avail_out - 4);
+	deflateEnd(&z);
+}
+
+static void compressed_frames(int opcode, struct slice message, unsigned cuts)
+{
+	struct buf b;
+
+	squeeze(message, &b);
+	for (unsigned i = 0; i < cuts; i++) {
+		size_t from = b.len * i / cuts, to = b.len * (i + 1) / cuts;
+		int first = (i == 0 ? WS_RSV1 | opcode : WS_OP_CONTINUATION) |
+			    (i == cuts - 1 ? FIN : 0);
+
+		frame(first, b.data + from, to - from);
+		if (i < cuts - 1)
+			text_frame(FIN | WS_OP_PING, "p");
+	}
+	buf_fini(&b);
+}
+
+static void test_compressed(void **state)
+{
+	(void)state;
+	rec.deflates = true;
+	compressed_frames(WS_OP_TEXT, slice_str("one one one one one"), 1);
+	text_frame(FIN | WS_OP_TEXT, "two");
+	compressed_frames(WS_OP_BINARY, slice_str("three \xff"), 3);
+	compressed_frames(WS_OP_TEXT, slice_str(""), 1);
+	check("text(one one one one one) text(two) ping(p) ping(p) binary(three \xff) "
+	      "text() ",
+	      false);
+}
+
+static void test_compressed_faults(void **state)
+{
+	(void)state;
+	rec.deflates = true;
+	compressed_frames(WS_OP_TEXT, slice_str("not \xff UTF-8"), 1);
+	check("fail(1007) ", false);
+	compressed_frames(WS_OP_TEXT, slice_str("cut \xe2\x82"), 1);
+	check("fail(1007) ", false);
+	text_frame(FIN | WS_RSV1 | WS_OP_TEXT, "\xff\xff");
+	check("fail(1007) ", false);
+	text_frame(WS_OP_TEXT, "a");
+	text_frame(FIN | WS_RSV1 | WS_OP_CONTINUATION, "b");
+	check("fail(1002) ", false);
+	text_frame(FIN | WS_RSV1 | WS_OP_PING, "b");
+	check("fail(1002) ", false);
+	rec.deflates = false;
+	compressed_frames(WS_OP_TEXT, slice_str("not agreed on"), 1);
+	check("fail(1002) ", false);
+}
+
+/* A large message is inflated in several steps, into memory that is within the limit. */
+static void test_compressed_limit(void **state)
+{
+	uint8_t *many = calloc(1, 3 << 20);
+	struct ws_reader *held = NULL;
+	struct frame_event ev;
+	struct frame_input in;
+	int later = 0;
+
+	(void)state;
+	rec.deflates = true;
+	assert_non_null(many);
+	for (size_t over = 0; over < 2; over++) {
+		rec.limit = 2 << 20;
+		compressed_frames(WS_OP_BINARY, slice_of(many, rec.limit + over), 1);
+		in = (struct frame_input){stream.data, stream.len};
+		while (next_event(&held, &in, &ev) == FRAME_LATER) {
+			assert_true(ws_reader_memory(held) <
+				    rec.limit + (64 << 10) + 2 * stream.len);
+			later++;
+		}
+		assert_int_equal(ws_reader_compressed(held), stream.len - 8);
+		if (over == 0)
+			assert_int_equal(ev.bytes.len, rec.limit);
+		else
+			assert_int_equal(ev.code, WS_CLOSE_TOO_BIG);
+		ws_reader_free(&held);
+		buf_clear(&stream);
+	}
+	/* 512 KiB at a time */
+	assert_int_equal(later, 4 + 4);
+
+	/* while a message is inflated, the connection begins to close */
+	rec.limit = 3 << 20;
+	compressed_frames(WS_OP_BINARY, slice_of(many, 3 << 20), 1);
+	text_frame(FIN | WS_OP_CLOSE, "\x03\xe8");
+	in = (struct frame_input){stream.data, stream.len};
+	assert_int_equal(next_event(&held, &in, &ev), FRAME_LATER);
+	rec.limit = WS_DISCARD;
+	assert_int_equal(next_event(&held, &in, &ev), FRAME_CLOSE);
+	ws_reader_free(&held);
+	free(many);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +551,9 @@ int main(void)
 		T(test_discarding),
 		T(test_stopped_by_a_message),
 		T(test_both_ways_agree),
+		T(test_compressed),
+		T(test_compressed_faults),
+		T(test_compressed_limit),
 #undef T
 	};
 

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Compresses and expands WebSocket messages, and answers the offers of clients
+ * (permessage-deflate, RFC 7692). Only deflate.c uses zlib.
+ *
+ * No context takeover, in either direction: each message is compressed on its own. So one
+ * deflater serves all connections of a thread, all receivers of a message can get the
+ * same bytes, and an idle connection needs no memory. Each object belongs to one thread.
+ */
+#ifndef PROTO_DEFLATE_H
+#define PROTO_DEFLATE_H
+
+#include "common/buf.h"
+#include "proto/http.h"
+
+enum {
+	/* Shorter frames, and longer payloads, are not compressed; bytes. */
+	DEFLATE_MIN = 512,
+	DEFLATE_MAX = 256 * 1024,
+	/* One step of an inflater takes and gives at most this many bytes. */
+	INFLATE_STEP_IN = 8 * 1024,
+	INFLATE_STEP_OUT = 64 * 1024,
+	/* bytes of an inflater, as zlib 1.2 and 1.3 allocate them */
+	INFLATER_MEMORY = 40 * 1024,
+};
+
+/*
+ * Chooses the first offer of permessage-deflate in a request that routerd can fulfil, and
+ * returns the value of the answer's Sec-WebSocket-Extensions: a constant string. NULL:
+ * there is none. Adds the number of offers that it cannot fulfil to *declined.
+ */
+const char *deflate_answer(const struct http_request *req, uint64_t *declined);
+
+/* Compresses frames. 268 KiB, and DEFLATE_MAX for the result. */
+struct deflater;
+struct deflater *deflater_new(void) MUSTCHECK; /* NULL if out of memory */
+/* Frees *d and sets it to NULL. *d may be NULL. */
+void deflater_free(struct deflater **d);
+
+/*
+ * Returns a compressed frame with the same message, valid until the next call; or
+ * `framed` itself, if the message is too short, too long, or would not shrink by an
+ * eighth. framed: a head that frame_head has written for WebSocket, and its message.
+ */
+struct slice deflater_frame(struct deflater *d, struct slice framed);
+
+/* Expands one compressed message. */
+struct inflater;
+/* compressed stays valid until inflater_free. NULL if out of memory. */
+struct inflater *inflater_new(struct slice compressed) MUSTCHECK;
+/* Frees *i and sets it to NULL. *i may be NULL. */
+void inflater_free(struct inflater **i);
+
+/*
+ * Appends some of the message to out. 0: that was its end. E_AGAIN: call it again.
+ * E_LIMIT: it is longer than out->max. E_SYNTAX: the bytes are not a compressed message.
+ * E_NOMEM.
+ */
+int inflater_step(struct inflater *i, struct buf *out) MUSTCHECK;
+
+/* More bytes than any compressor makes of a message of len bytes. */
+static inline size_t deflate_bound(size_t len)
+{
+	return len + len / 7 + 64;
+}
+
+#endif

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""WebSocket compression, permessage-deflate (RFC 7692)."""
+
+import random
+import zlib
+
+import pytest
+from rawclient import CLOSE, HELLO, PING, RESULT, TEXT, Ws, decode, deflate, encode, frame
+from utils import router_config
+
+EXTENSIONS = "Sec-WebSocket-Extensions"
+OFFER = {EXTENSIONS: "permessage-deflate; client_max_window_bits"}
+GRANTED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+KIB, MIB = 1 << 10, 1 << 20
+COMPRESSED = 4  # RSV1 as an argument of frame()
+
+
+@pytest.fixture
+def start(start_routerd):
+    def go(threads=1, limits=None, compression=True, **options):
+        config = router_config(cryptosign=False, threads=threads, **({"limits": limits} if limits else {}))
+        config["transports"][0]["options"] = {"compression": compression, **options}
+        return start_routerd(config)
+
+    return go
+
+
+@pytest.fixture
+def enter(connect):
+    """enter(routerd, **kw) -> a client with compression that has joined."""
+
+    def go(routerd, serializer="json", **kw):
+        client = connect(routerd, serializer, headers=OFFER)
+        assert client.extensions == GRANTED
+        client.join(**kw)
+        assert not client.compressed, "the handshake is not compressed"
+        return client
+
+    return go
+
+
+def send_compressed(client, message, **kw):
+    client.send_frame(client.opcode, deflate(client.pack(message)), rsv=COMPRESSED, **kw)
+
+
+# --- negotiation ----------------------------------------------------------------------------
+
+
+def test_off_by_default(start_routerd, connect):
+    routerd = start_routerd(cryptosign=False)
+    client = connect(routerd, headers=OFFER)
+    assert client.extensions is None
+    client.send_frame(TEXT, deflate(b"x" * 1000), rsv=COMPRESSED)
+    client.expect_close(1002)
+
+
+@pytest.mark.one_worker
+def test_offers(start):
+    routerd = start()
+    none = None
+    bits = GRANTED + "; server_max_window_bits=15"
+    mine = "permessage-deflate"
+    cases = [
+        (mine, GRANTED), ("Permessage-Deflate", GRANTED),
+        (mine + "; client_max_window_bits", GRANTED), (mine + ";client_max_window_bits=8", GRANTED),
+        (mine + '; client_max_window_bits="15"', GRANTED),
+        (mine + "; server_no_context_takeover; client_no_context_takeover", GRANTED),
+        (mine + "; server_max_window_bits=15", bits), (mine + '; server_max_window_bits="15"', bits),
+        # the first offer that fits
+        (mine + "; server_max_window_bits=10, " + mine, GRANTED),
+        (mine + "; unknown, x-webkit-deflate-frame, " + mine + "; server_max_window_bits=15", bits),
+        (mine + ", " + mine + "; server_max_window_bits=15", GRANTED),
+        # values that are missing, wrong or not there
+        (mine + "; server_max_window_bits", none), (mine + "; server_max_window_bits=", none),
+        (mine + "; server_max_window_bits=14", none), (mine + "; server_max_window_bits=8", none),
+        (mine + "; server_max_window_bits=16", none), (mine + "; server_max_window_bits=015", none),
+        (mine + "; client_max_window_bits=", none), (mine + "; client_max_window_bits=7", none),
+        (mine + "; client_max_window_bits=16", none), (mine + "; client_max_window_bits=010", none),
+        (mine + "; client_max_window_bits=a", none), (mine + '; client_max_window_bits="15', none),
+        (mine + "; server_no_context_takeover=1", none), (mine + "; client_no_context_takeover=", none),
+        (mine + "; client_no_context_takeover; client_no_context_takeover", none),
+        (mine + "; client_max_window_bits; client_max_window_bits=10", none),
+        (mine + ";", none), (mine + "; ;", none), (mine + "; unknown=1", none), (mine + "=1", none),
+        ("permessage-bzip2", none), ("", none),
+    ]
+    for offer, answer in cases:
+        client = Ws(routerd.port(), headers={EXTENSIONS: offer})
+        assert client.extensions == answer, offer
+        assert client.close() == 1000
+    # offers may come in several headers
+    client = Ws(routerd.port(), headers={EXTENSIONS: "other", EXTENSIONS.lower(): mine})
+    assert client.extensions == GRANTED
+    client.close()
+    assert routerd.total("compression_agreed") == sum(answer is not none for _, answer in cases) + 1
+    assert routerd.total("compression_declined") == 21
+
+
+# --- messages -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor", "json.batched", "cbor.batched"])
+def test_messages_of_every_length(start, threads, enter, join, serializer):
+    """Between clients with and without compression."""
+    routerd = start(threads)
+    one, two, plain = enter(routerd, serializer), enter(routerd), join(routerd)
+    subscriptions = {c: c.subscribe("com.example.t") for c in (one, two, plain)}
+    two.register("com.example.echo", lambda args, kwargs: (args, kwargs))
+    for size in (0, 300, 600, 5000, 70000, 250 * KIB, 300 * KIB):
+        before = one.compressed
+        text = ("%d is no secret " % size * (size // 4))[:size]
+        request = one.next_request()
+        send_compressed(one, [48, request, {}, "com.example.echo", [text]])
+        two.serve(1)
+        assert one.result(request) == ([text], {})
+        options = {"acknowledge": True, "exclude_me": False}
+        send_compressed(one, [16, one.next_request(), options, "com.example.t", [text]])
+        one.expect(17)
+        for client, subscription in subscriptions.items():
+            assert client.event(subscription) == ([text], {})
+        assert one.compressed - before == (2 if 512 < size < 256 * KIB else 0)
+    assert not plain.compressed
+
+
+def test_random_bytes_are_sent_as_they_are(start, enter):
+    client = enter(start(), "cbor")
+    client.register("com.example.echo", lambda args, kwargs: (args, kwargs))
+    data = random.Random(1).randbytes(10000)
+    request = client.next_request()
+    send_compressed(client, [48, request, {}, "com.example.echo", [data]])
+    assert client.result(request) == ([data], {})
+    assert not client.compressed
+
+
+@pytest.mark.one_worker
+def test_subscribers_share_one_compressed_message(start, enter, join):
+    routerd = start()
+    before = routerd.rss()
+    subscribers = [enter(routerd, "json.batched" if i % 2 else "json") for i in range(100)]
+    assert routerd.rss() - before < 8 * MIB, "an idle connection has no memory for compression"
+    for client in subscribers:
+        client.subscribe("com.example.t")
+    publisher = join(routerd)
+    rng = random.Random(3)
+    count = 30
+    for i in range(count):
+        publisher.publish("com.example.t", [i, "a" * rng.choice([10, 200, 1000, 3000])], exclude_me=False)
+    for client in subscribers:
+        assert [client.event()[0][0] for _ in range(count)] == list(range(count))
+    # one for each of the two wire kinds
+    assert 0 < routerd.total("deflated") <= 2 * count
+    assert routerd.total("deflated_bytes_after") < routerd.total("deflated_bytes_before") / 8
+
+
+# --- limits and errors ----------------------------------------------------------------------
+
+
+def message_of(size):
+    """A PUBLISH of exactly this many bytes."""
+    head, end = b'[16,1,{"acknowledge":true},"com.example.t",["', b'"]]'
+    return head + b"a" * (size - len(head) - len(end)) + end
+
+
+@pytest.mark.one_worker
+def test_a_bomb_is_too_big_by_one_byte(start, enter):
+    limit = 4 * MIB
+    routerd = start(max_message_size=limit)
+    client = enter(routerd)
+    client.send_frame(TEXT, deflate(message_of(limit)), rsv=COMPRESSED)
+    client.expect(17)
+    before = routerd.rss()
+    for size in (limit + 1, 100 * MIB):
+        client.send_frame(TEXT, deflate(message_of(size), level=9), rsv=COMPRESSED)
+        assert client.wait_closed() == (1009, [])
+        client = enter(routerd)
+    assert routerd.total("inflated_too_big") == 2
+    assert routerd.rss() - before < 4 * limit
+    # before WELCOME the limit is 64 KiB
+    for size, closed in (64 * KIB, False), (64 * KIB + 1, True):
+        early = Ws(routerd.port(), headers=OFFER)
+        hello = encode("json", [HELLO, "devices", {"roles": {"caller": {}}, "x": ""}])
+        early.send_frame(TEXT, deflate(hello[:-3] + b"x" * (size - len(hello)) + hello[-3:]), rsv=COMPRESSED)
+        if closed:
+            assert early.wait_closed() == (1009, [])
+        else:
+            assert decode("json", early.recv_message()[1])[0] == 2
+
+
+def test_corrupt_data(start, enter):
+    routerd = start()
+    whole = deflate(message_of(5000))
+    final = deflate(message_of(5000), flush=zlib.Z_FINISH)
+    for data, code in (
+        (b"\xff" * 20, 1007),  # no such type of block
+        (b"", 1007), (whole[:-3], 1007), (whole + b"\x07", 1007),
+        (deflate(b'["\xff"]'), 1007), (deflate(b'["\xc3'), 1007),  # not UTF-8
+        (final, 1007),
+        (b"\xfa\x7f\x00" + whole, 1007),  # refers to bytes before the message
+    ):
+        client = enter(routerd)
+        client.send_frame(TEXT, data, rsv=COMPRESSED)
+        assert client.wait_closed()[0] == code, data
+    client = enter(routerd)
+    # empty blocks, and a block that says it is the last one
+    for data in (b"\0\0\0\xff\xff" * 1000 + whole, final + b"\x00", final + b"\x03\x00" * 1000 + b"\x00"):
+        client.send_frame(TEXT, data, rsv=COMPRESSED)
+        client.expect(17)
+
+
+def test_bits_where_they_must_not_be(start, enter):
+    routerd = start()
+    data = deflate(message_of(5000))
+    for stream in (
+        frame(TEXT, data[:9], fin=False, rsv=COMPRESSED) + frame(0, data[9:], rsv=COMPRESSED),
+        frame(TEXT, b"a", fin=False) + frame(0, data, rsv=COMPRESSED),
+        frame(PING, b"", rsv=COMPRESSED), frame(CLOSE, b"\x03\xe8", rsv=COMPRESSED),
+        frame(TEXT, data, rsv=6), frame(TEXT, data, rsv=5), frame(TEXT, data, rsv=2), frame(3, data, rsv=COMPRESSED),
+    ):
+        client = enter(routerd)
+        client.send_bytes(stream)
+        assert client.wait_closed()[0] == 1002
+    client = enter(routerd)
+    # fragments, with pings between them, byte by byte
+    client.send_bytes(frame(TEXT, data[:1], fin=False, rsv=COMPRESSED))
+    for i in range(1, len(data)):
+        client.send_bytes(frame(PING) + frame(0, data[i:i + 1], fin=i == len(data) - 1))
+    client.expect(17)

@@ -16,7 +16,7 @@
 
 enum { SOCK_TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC };
 
-union address {
+union any_address {
 	struct sockaddr any;
 	struct sockaddr_in in4;
 	struct sockaddr_in6 in6;
@@ -93,7 +93,7 @@ fail:
 	return E_SYS;
 }
 
-static int listen_tcp_at(const union address *a, socklen_t len, int *fd_out)
+static int listen_tcp_at(const union any_address *a, socklen_t len, int *fd_out)
 {
 	static const int on = 1, off = 0;
 	int fd = socket(a->any.sa_family, SOCK_TYPE, 0);
@@ -120,8 +120,9 @@ fail:
 
 int sock_listen_tcp(const char *host, uint16_t port, int *fd_out)
 {
-	union address in4 = {.in4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
-	union address in6 = {.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
+	union any_address in4 = {.in4 = {.sin_family = AF_INET, .sin_port = htons(port)}};
+	union any_address in6 = {
+		.in6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)}};
 
 	if (host == NULL || host[0] == '\0') {
 		int err = listen_tcp_at(&in6, sizeof(in6.in6), fd_out);
@@ -204,7 +205,7 @@ static void set_tcp_options(int fd)
 
 int sock_accept(int listen_fd, int *fd_out)
 {
-	union address a = {.any = {.sa_family = AF_UNSPEC}};
+	union any_address a = {.any = {.sa_family = AF_UNSPEC}};
 
 	for (unsigned tries = 0; tries < 64; tries++) {
 		socklen_t len = sizeof(a);
@@ -237,12 +238,12 @@ static int io_error(int err)
 	return E_SYS;
 }
 
-int sock_read(int fd, void *buf, size_t n, size_t *got_out)
+static inline int receive(int fd, void *buf, size_t n, int flags, size_t *got_out)
 {
 	ssize_t got;
 
 	do {
-		got = recv(fd, buf, n, 0);
+		got = recv(fd, buf, n, flags);
 	} while (got == -1 && errno == EINTR);
 	if (got == -1)
 		return io_error(errno);
@@ -253,6 +254,16 @@ int sock_read(int fd, void *buf, size_t n, size_t *got_out)
 	}
 	*got_out = (size_t)got;
 	return 0;
+}
+
+int sock_read(int fd, void *buf, size_t n, size_t *got_out)
+{
+	return receive(fd, buf, n, 0, got_out);
+}
+
+int sock_peek(int fd, void *buf, size_t n, size_t *got_out)
+{
+	return receive(fd, buf, n, MSG_PEEK, got_out);
 }
 
 int sock_writev(int fd, const struct iovec *iov, int n_iov, size_t *put_out)
@@ -287,55 +298,69 @@ int sock_peer_cred(int fd, struct ucred *out)
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, out, &len) == -1 ? E_SYS : 0;
 }
 
-static struct sock_name tcp_name(const char *kind, int family, const void *host,
-				 in_port_t port)
+struct sock_name sock_address_name(const struct address *a)
 {
-	struct sock_name n;
+	struct sock_name n = {"unknown"};
 	char text[INET6_ADDRSTRLEN];
+	bool v4 = a->family == ADDRESS_IPV4;
 
-	inet_ntop(family, host, text, sizeof(text));
-	snprintf(n.text, sizeof(n.text), "%s:%s:%u", kind, text, ntohs(port));
+	if (a->family == ADDRESS_UNIX)
+		return (struct sock_name){"unix"};
+	if (!v4 && a->family != ADDRESS_IPV6)
+		return n;
+	inet_ntop(v4 ? AF_INET : AF_INET6, a->host, text, sizeof(text));
+	snprintf(n.text, sizeof(n.text), "%s:%s:%u", v4 ? "tcp4" : "tcp6", text, a->port);
 	return n;
 }
 
-/* The name of this end if local is set, else of the other end. */
-static struct sock_name name_of(int fd, bool local)
+static struct address pack(const union any_address *a)
 {
-	struct sock_name n = {"unknown"};
-	union address a = {.any = {.sa_family = AF_UNSPEC}};
-	socklen_t len = sizeof(a);
-	int err = local ? getsockname(fd, &a.any, &len) : getpeername(fd, &a.any, &len);
-	size_t path_at = offsetof(struct sockaddr_un, sun_path);
-
-	if (err != 0)
-		return n;
-	switch (a.any.sa_family) {
+	/* On a socket for both address families, an IPv4 client has a mapped IPv6
+	 * address, which becomes IPv4 here. */
+	switch (a->any.sa_family) {
 	case AF_INET:
-		return tcp_name("tcp4", AF_INET, &a.in4.sin_addr, a.in4.sin_port);
+		return address_ipv4(&a->in4.sin_addr, ntohs(a->in4.sin_port));
 	case AF_INET6:
-		/* On a socket for both address families, an IPv4 client has a mapped IPv6
-		 * address. */
-		if (IN6_IS_ADDR_V4MAPPED(&a.in6.sin6_addr))
-			return tcp_name("tcp4", AF_INET, &a.in6.sin6_addr.s6_addr[12],
-					a.in6.sin6_port);
-		return tcp_name("tcp6", AF_INET6, &a.in6.sin6_addr, a.in6.sin6_port);
+		return address_ipv6(&a->in6.sin6_addr, ntohs(a->in6.sin6_port));
 	case AF_UNIX:
-		/* A client chooses the path that it binds its own end to, so do not show
-		 * it. */
-		if (!local || len <= path_at || a.un.sun_path[0] == '\0')
-			return (struct sock_name){"unix"};
-		snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)(len - path_at),
-			 a.un.sun_path);
+		return (struct address){.family = ADDRESS_UNIX};
 	}
-	return n;
+	return (struct address){.family = ADDRESS_UNKNOWN};
+}
+
+struct address sock_peer_address(int fd)
+{
+	union any_address a = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len = sizeof(a);
+
+	if (getpeername(fd, &a.any, &len) != 0)
+		return (struct address){.family = ADDRESS_UNKNOWN};
+	return pack(&a);
 }
 
 struct sock_name sock_peer_name(int fd)
 {
-	return name_of(fd, false);
+	/* A Unix client chooses the path that it binds its own end to, so it is not
+	 * shown. */
+	struct address a = sock_peer_address(fd);
+
+	return sock_address_name(&a);
 }
 
 struct sock_name sock_local_name(int fd)
 {
-	return name_of(fd, true);
+	struct sock_name n = {"unknown"};
+	union any_address a = {.any = {.sa_family = AF_UNSPEC}};
+	socklen_t len = sizeof(a);
+	size_t path_at = offsetof(struct sockaddr_un, sun_path);
+	struct address packed;
+
+	if (getsockname(fd, &a.any, &len) != 0)
+		return n;
+	packed = pack(&a);
+	if (a.any.sa_family != AF_UNIX || len <= path_at || a.un.sun_path[0] == '\0')
+		return sock_address_name(&packed);
+	snprintf(n.text, sizeof(n.text), "unix:%.*s", (int)(len - path_at),
+		 a.un.sun_path);
+	return n;
 }

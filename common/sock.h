@@ -6,6 +6,7 @@
 #ifndef COMMON_SOCK_H
 #define COMMON_SOCK_H
 
+#include "common/address.h"
 #include "common/base.h"
 
 #include <sys/socket.h>
@@ -53,6 +54,9 @@ int sock_accept(int listen_fd, int *fd_out) MUSTCHECK;
  */
 int sock_read(int fd, void *buf, size_t n, size_t *got_out) MUSTCHECK;
 
+/* The same, but the bytes stay in the socket. */
+int sock_peek(int fd, void *buf, size_t n, size_t *got_out) MUSTCHECK;
+
 /*
  * Write as many bytes as the kernel takes, at least one. Errors as in sock_read. No
  * SIGPIPE.
@@ -74,10 +78,16 @@ struct sock_name {
 	char text[SOCK_NAME_MAX];
 };
 
+/* The address of the other end. ADDRESS_UNKNOWN: the peer has reset the connection. */
+struct address sock_peer_address(int fd);
+
 /*
- * The address of the other end: "tcp4:127.0.0.1:38588", "tcp6:::1:38588" (the form that
+ * An address as text: "tcp4:127.0.0.1:38588", "tcp6:::1:38588" (the form that
  * Autobahn uses), "unix" or "unknown".
  */
+struct sock_name sock_address_name(const struct address *a);
+
+/* The text of sock_peer_address. */
 struct sock_name sock_peer_name(int fd);
 
 /*

@@ -8,6 +8,7 @@
 #ifndef ROUTERD_CONFIG_CONFIG_H
 #define ROUTERD_CONFIG_CONFIG_H
 
+#include "common/address.h"
 #include "common/base.h"
 #include "common/conf.h"
 #include "proto/cra.h"
@@ -29,6 +30,7 @@ enum {
 	CONFIG_MAX_HISTORY = 256,
 	CONFIG_MAX_LISTENERS = 64,
 	CONFIG_MAX_CERTIFICATES = 64, /* per transport */
+	CONFIG_MAX_NETWORKS = 64,     /* per list */
 	CONFIG_MAX_AUTHENTICATORS = 64,
 	CONFIG_MAX_PRINCIPALS = 1024,  /* per transport and method */
 	CONFIG_MAX_SECRET = 4096,      /* bytes of a principal's secret */
@@ -127,6 +129,17 @@ struct config_tls {
 	struct slice ca_pem;                 /* read from these */
 };
 
+struct config_networks {
+	struct network items[CONFIG_MAX_NETWORKS];
+	size_t count;
+};
+
+/* The PROXY protocol. */
+struct config_proxy_protocol {
+	struct conf_strings texts;   /* "from" in the file */
+	struct config_networks from; /* derived from it. None: the protocol is off */
+};
+
 struct config_endpoint {
 	enum endpoint_type type;
 	const char *host; /* TCP: a numeric address; NULL: all addresses of the system */
@@ -135,6 +148,7 @@ struct config_endpoint {
 	const char *path; /* UNIX */
 	mode_t mode;      /* UNIX: permissions of the socket's file */
 	struct config_tls tls; /* TCP */
+	struct config_proxy_protocol proxy_protocol;
 };
 
 struct config_options {
@@ -143,6 +157,7 @@ struct config_options {
 	int max_headers;         /* of an HTTP request; at most HTTP_HEADERS_MAX */
 	struct conf_strings allowed_origins; /* see config_origin_allowed */
 	bool allow_null_origin;
+	struct conf_strings trusted_proxies;
 	uint32_t auto_ping_interval;     /* ms without input before a ping; 0: no pings */
 	bool rawsocket_ping;             /* ping RawSocket connections, too */
 	bool compression;                /* WebSocket: agree on permessage-deflate */
@@ -259,6 +274,7 @@ struct config_listener {
 	unsigned serializers; /* bit s: enum serializer s is supported, also batched */
 	struct config_options options;
 	struct config_auth auth;
+	struct config_networks trusted; /* derived from options.trusted_proxies */
 };
 
 /* Features that an authenticator must have; bits of require_features. */

@@ -32,6 +32,43 @@ static void refuse_if(struct conf *c, bool useless, const void *field, const cha
 		conf_fail(c, field, "'%s' %s", key, why);
 }
 
+/* --- networks --- */
+
+static bool is_network(const char *text)
+{
+	struct network network;
+
+	return network_parse(text, &network) == 0;
+}
+static const struct conf_rule network_rule = {
+	is_network, "expected an address such as 192.0.2.1 or \"2001:db8::1\", a network "
+		    "such as 10.0.0.0/8, or unix"};
+
+static void parse_networks(const struct conf_strings *texts, struct config_networks *out)
+{
+	for (out->count = 0; out->count < texts->count; out->count++) {
+		int err =
+			network_parse(texts->items[out->count], &out->items[out->count]);
+		ASSERT(err == 0); /* because of network_rule */
+	}
+}
+
+static void check_proxy_protocol(struct conf *c, void *map)
+{
+	struct config_proxy_protocol *proxy = map;
+
+	(void)c;
+	parse_networks(&proxy->texts, &proxy->from);
+}
+
+static const struct conf_key proxy_protocol_keys[] = {
+	CONF_KEY("from", STRINGS, struct config_proxy_protocol, texts, .required = true,
+		 .min = 1, .max = CONFIG_MAX_NETWORKS, .rule = &network_rule),
+};
+static const struct conf_table proxy_protocol_table =
+	CONF_TABLE("proxy_protocol", struct config_proxy_protocol, proxy_protocol_keys,
+		   check_proxy_protocol);
+
 /* --- endpoint --- */
 
 static void check_tcp(struct conf *c, struct config_endpoint *endpoint)
@@ -59,6 +96,22 @@ static void check_tcp(struct conf *c, struct config_endpoint *endpoint)
 			  "'version'");
 }
 
+/* Refuses a list of proxies none of which could connect. */
+static void check_proxies(struct conf *c, struct config_endpoint *endpoint)
+{
+	struct config_proxy_protocol *proxy = &endpoint->proxy_protocol;
+	bool is_unix = endpoint->type == ENDPOINT_UNIX, any = proxy->from.count == 0;
+
+	for (size_t i = 0; i < proxy->from.count; i++)
+		any = any ||
+		      (proxy->from.items[i].base.family == ADDRESS_UNIX) == is_unix;
+	if (!any)
+		conf_fail(c, &proxy->texts,
+			  "nobody could connect: 'from' needs %s for an endpoint of this "
+			  "type",
+			  is_unix ? "'unix'" : "addresses");
+}
+
 #define OF_UNIX "is for endpoints of type unix"
 #define OF_TCP  "is for endpoints of type tcp"
 static void check_endpoint(struct conf *c, void *map)
@@ -72,6 +125,7 @@ static void check_endpoint(struct conf *c, void *map)
 	refuse_if(c, !tcp, &endpoint->host, "interface", OF_TCP);
 	refuse_if(c, !tcp, &endpoint->version, "version", OF_TCP);
 	refuse_if(c, !tcp, &endpoint->tls, "tls", OF_TCP);
+	check_proxies(c, endpoint);
 	if (tcp)
 		check_tcp(c, endpoint);
 	else if (endpoint->path == NULL)
@@ -96,6 +150,8 @@ static const struct conf_key endpoint_keys[] = {
 	CONF_KEY("mode", MODE, struct config_endpoint, mode, .def = 0660),
 	CONF_KEY_OF("tls", MAP, struct config_endpoint, tls, struct config_tls,
 		    .table = &config_tls_table),
+	CONF_KEY_OF("proxy_protocol", MAP, struct config_endpoint, proxy_protocol,
+		    struct config_proxy_protocol, .table = &proxy_protocol_table),
 };
 static const struct conf_table endpoint_table =
 	CONF_TABLE("the endpoint", struct config_endpoint, endpoint_keys, check_endpoint);
@@ -120,6 +176,8 @@ static const struct conf_key options_keys[] = {
 		 .min = 1, .max = 256, .rule = &origin_rule),
 	CONF_KEY("allow_null_origin", BOOL, struct config_options, allow_null_origin,
 		 .def = false),
+	CONF_KEY("trusted_proxies", STRINGS, struct config_options, trusted_proxies,
+		 .min = 1, .max = CONFIG_MAX_NETWORKS, .rule = &network_rule),
 	OPTION(MS, auto_ping_interval, 0, 24 * HOUR, 30000),
 	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
 		 .def = false),
@@ -190,7 +248,7 @@ static bool offers_any(const struct config_auth *auth)
 	"is for pings, which RawSocket clients get only with 'rawsocket_ping: true'"
 static void check_listener(struct conf *c, void *map)
 {
-	const struct config_listener *l = map;
+	struct config_listener *l = map;
 	const struct config_options *o = &l->options;
 	const struct config_method *cs = &l->auth.methods[METHOD_CRYPTOSIGN];
 	bool raw = l->type == LISTENER_RAWSOCKET, silent = raw && !o->rawsocket_ping;
@@ -200,6 +258,7 @@ static void check_listener(struct conf *c, void *map)
 	refuse_if(c, raw, &o->allowed_origins, "allowed_origins", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->allow_null_origin, "allow_null_origin", OF_WEBSOCKET);
 	refuse_if(c, raw, &o->compression, "compression", OF_WEBSOCKET);
+	refuse_if(c, raw, &o->trusted_proxies, "trusted_proxies", OF_WEBSOCKET);
 	refuse_if(c, raw, &l->auth.methods[METHOD_COOKIE].type, "cookie", OF_WEBSOCKET);
 	refuse_if(c, silent, &o->auto_ping_interval, "auto_ping_interval", OF_RAW_PINGS);
 	refuse_if(c, silent, &o->auto_ping_timeout, "auto_ping_timeout", OF_RAW_PINGS);
@@ -213,6 +272,7 @@ static void check_listener(struct conf *c, void *map)
 		  &l->auth.methods[METHOD_TLS].type, "tls",
 		  "needs client certificates: add 'tls' with 'ca_certificates' to the "
 		  "endpoint");
+	parse_networks(&o->trusted_proxies, &l->trusted);
 	if (!offers_any(&l->auth))
 		conf_fail(c, NULL,
 			  "nobody could log in: 'auth' needs at least one method");

@@ -26,10 +26,9 @@ enum conn_end conn_end(const struct conn *c)
 	return c->end;
 }
 
-struct sock_name conn_peer_name(const struct conn *c)
+struct sock_name conn_proxy_name(const struct conn *c)
 {
-	return conn_is_longpoll(c) ? c->longpoll->peer_name
-				   : sock_peer_name(c->stream.fd);
+	return conn_is_longpoll(c) ? c->longpoll->proxy_name : conn_proxy_of(c, &c->peer);
 }
 
 const struct tls *conn_tls(const struct conn *c)
@@ -243,9 +242,9 @@ static void opening_refuse(struct conn *c)
 {
 	const struct frame_input nothing = {NULL, 0};
 
-	if (conn_is_longpoll(c) || conn_is_shaking(c))
-		/* The request that opens it is refused. TLS cannot carry an answer yet.
-		 */
+	if (conn_is_longpoll(c) || conn_is_shaking(c) || c->unproxied)
+		/* The request that opens it is refused. TLS cannot carry an answer yet,
+		 * or has not begun. */
 		conn_kill(c, CONN_END_OWN);
 	else if (is_raw(c, &nothing))
 		conn_raw_refuse(c, RAWSOCKET_CONNECTIONS, CONN_END_OWN);
@@ -458,23 +457,69 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(loop_base(n->loop));
 }
 
-/* Resets a connection that would wait too long. An answer would need a handshake. */
-static void refuse_overloaded(struct net *n, int fd, const struct conn_conf *conf)
+/* Starts TLS, if the listener has it, and the handshake. */
+static void begin_handshake(struct conn *c)
+{
+	struct net *n = c->net;
+
+	if (c->conf->tls != NULL && stream_use_tls(n, &c->stream, c->conf->tls) != 0)
+		conn_kill(c, CONN_END_NOMEM);
+	conn_arm(c);
+}
+
+/* Called when bytes of the PROXY header have come. */
+static void on_header(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *c = arg;
+	struct net *n = c->net;
+
+	(void)fd;
+	(void)what;
+	budget_reading(&n->budget);
+	if (conn_proxy_read(c)) {
+		c->unproxied = false;
+		stream_set_callback(n, &c->stream, on_event);
+		begin_handshake(c);
+	}
+	if (budget_reading_spent(&n->budget))
+		event_base_loopbreak(loop_base(n->loop));
+}
+
+/* Resets a connection at once. An answer might need a TLS handshake. */
+static void reset_at_once(struct net *n, int fd, const struct conn_conf *conf,
+			  enum net_counter counter, const char *why)
 {
 	struct stream s = {.fd = fd};
 
-	net_count(n, NET_TLS_REFUSED, 1);
+	net_count(n, counter, 1);
 	net_log(n, LOG_LEVEL_WARN, n->name,
-		"connection refused: too many TLS handshakes are waiting listener=%s "
-		"suppressed=%u",
-		conf->name);
+		"connection reset: %s peer=%s listener=%s suppressed=%u", why,
+		sock_peer_name(fd).text, conf->name);
 	stream_reset_at_close(&s);
 	sock_close(&fd);
 	conn_count_down(conf);
 }
 
+/*
+ * Refuses a connection to a listener for proxies. A peer that has already reset it has
+ * only looked whether the port is open.
+ */
+static void refuse_stranger(struct net *n, int fd, const struct conn_conf *conf,
+			    const struct address *peer)
+{
+	if (peer->family != ADDRESS_UNKNOWN) {
+		reset_at_once(n, fd, conf, NET_PROXY_STRANGERS, "not from a proxy");
+		return;
+	}
+	log_debug(n->name, "connection closed by peer at once listener=%s", conf->name);
+	net_count(n, NET_END_LOST, 1);
+	sock_close(&fd);
+	conn_count_down(conf);
+}
+
 /* NULL if out of memory; then it closes fd. */
-static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf)
+static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf,
+			  const struct address *peer)
 {
 	struct conn *c = conn_new(n, conf);
 
@@ -487,23 +532,34 @@ static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf)
 		return NULL;
 	}
 	stream_init(n, &c->stream, fd, on_event, c);
+	c->peer = *peer;
 	return c;
 }
 
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf)
 {
+	struct address peer = sock_peer_address(fd);
 	struct conn *c;
 
-	if (conf->tls != NULL && tls_is_overloaded(n)) {
-		refuse_overloaded(n, fd, conf);
+	if (conf->n_proxies > 0 && !network_has(conf->proxies, conf->n_proxies, &peer)) {
+		refuse_stranger(n, fd, conf, &peer);
 		return NULL;
 	}
-	c = adopt(n, fd, conf);
+	if (conf->tls != NULL && tls_is_overloaded(n)) {
+		reset_at_once(n, fd, conf, NET_TLS_REFUSED,
+			      "too many TLS handshakes wait");
+		return NULL;
+	}
+	c = adopt(n, fd, conf, &peer);
 	if (c == NULL)
 		return NULL;
-	if (conf->tls != NULL && stream_use_tls(n, &c->stream, conf->tls) != 0)
-		conn_kill(c, CONN_END_NOMEM);
-	conn_arm(c);
+	if (conf->n_proxies > 0) {
+		c->unproxied = true;
+		stream_set_callback(n, &c->stream, on_header);
+		conn_arm(c);
+	} else {
+		begin_handshake(c);
+	}
 	return c;
 }
 
@@ -511,7 +567,7 @@ struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
 			      struct conn_moved **moved)
 {
 	struct conn_moved *m = *moved;
-	struct conn *c = adopt(n, m->fd, conf);
+	struct conn *c = adopt(n, m->fd, conf, &m->peer);
 	struct tls *t = m->tls;
 
 	*moved = NULL;

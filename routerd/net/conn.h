@@ -16,6 +16,7 @@
 #ifndef ROUTERD_NET_CONN_H
 #define ROUTERD_NET_CONN_H
 
+#include "common/address.h"
 #include "common/base.h"
 #include "common/shared_buf.h"
 #include "common/sock.h"
@@ -40,8 +41,17 @@ struct conn_conf {
 	uint32_t live_max;      /* limit of *live for long-poll connections; 0: none */
 	unsigned framings;      /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
 	const struct tls_context *tls; /* NULL: no TLS; needs net_use_tls */
-	bool raw_pings;                /* send pings on RawSocket, too */
-	bool deflate;                  /* WebSocket clients may use permessage-deflate */
+	/*
+	 * The proxies that may connect, each with a PROXY header before anything else.
+	 * None: anybody may connect, without a header.
+	 */
+	const struct network *proxies;
+	size_t n_proxies;
+	/* X-Forwarded-For of these peers is believed. */
+	const struct network *trusted;
+	size_t n_trusted;
+	bool raw_pings;             /* send pings on RawSocket, too */
+	bool deflate;               /* WebSocket clients may use permessage-deflate */
 	uint32_t early_message_max; /* longest message before conn_established, bytes */
 	uint32_t message_max;       /* longest message after it, bytes */
 	size_t head_max;            /* longest HTTP request head, bytes */
@@ -136,16 +146,17 @@ const char *conn_end_str(enum conn_end end);
 
 /*
  * Takes ownership of fd, a connected non-blocking stream socket, and starts the deadline
- * of the handshake. If memory runs out, or too many TLS handshakes wait, closes fd,
- * decrements *conf->live and returns NULL.
+ * of the handshake. If memory runs out, too many TLS handshakes wait, or the peer is none
+ * of conf->proxies, closes fd, decrements *conf->live and returns NULL.
  */
 struct conn *conn_adopt(struct net *n, int fd, const struct conn_conf *conf);
 
 /* A socket that moves from one worker to another. */
 struct conn_moved {
-	int fd;            /* -1: none */
-	struct tls *tls;   /* NULL: none */
-	struct buf *bytes; /* that were read from it and not handled */
+	int fd;              /* -1: none */
+	struct address peer; /* see conn_peer_name */
+	struct tls *tls;     /* NULL: none */
+	struct buf *bytes;   /* that were read from it and not handled */
 };
 /* Like conn_adopt, for a socket that another worker has handed over. Takes *m. */
 struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
@@ -159,10 +170,13 @@ const struct conn_conf *conn_conf(const struct conn *c);
 enum conn_end conn_end(const struct conn *c);
 bool conn_is_longpoll(const struct conn *c);
 /*
- * The peer's address: "tcp4:127.0.0.1:38588", "unix"; "unknown" after a TCP peer has
- * reset the connection. For long-poll: that of the peer that opened it.
+ * The peer's address: "tcp4:127.0.0.1:38588", "unix"; "unknown" if a TCP peer has reset
+ * the connection before it was adopted. If a proxy that may do so has told the address of
+ * its client, that address. For long-poll: that of the peer that opened it.
  */
 struct sock_name conn_peer_name(const struct conn *c);
+/* The address of that proxy; "" if there is none. */
+struct sock_name conn_proxy_name(const struct conn *c);
 /* Its TLS, whose handshake may be incomplete. NULL: it has none. */
 const struct tls *conn_tls(const struct conn *c);
 /* The longest message, without its frame, that the peer accepts; SIZE_MAX: any. */

@@ -103,6 +103,7 @@ static void handle_request(struct conn *c, int status, const struct http_request
 				 CONN_END_HTTP);
 		return;
 	}
+	c->peer = conn_forwarded_peer(c, req);
 	status = c->conf->handler->upgrade(c, req, &text);
 	accepted = status == 0;
 	/* The handler may have dropped the connection. */

@@ -6,6 +6,7 @@
  * Each file calls only files further down in this list. net.c: turns, and the end of all
  * connections. conn.c: adopts, reads, handles deadlines. conn_http.c and conn_raw.c: the
  * two handshakes. conn_poll.c: the HTTP long-poll transport. conn_tls.c: TLS that fails.
+ * conn_proxy.c: what proxies tell.
  * conn_deflate.c: compression. conn_control.c: pings, pongs and closing in both framings.
  * conn_state.c: states, ends, the queue. stream.c: the socket.
  */
@@ -38,8 +39,8 @@ struct conn_unhandled {
 struct longpoll {
 	struct id_node node; /* in net.longpolls */
 	struct conn *conn;
-	uint8_t secret[16]; /* with node.id, the id that the client knows */
-	struct sock_name peer_name;
+	uint8_t secret[16];          /* with node.id, the id that the client knows */
+	struct sock_name proxy_name; /* as conn_proxy_name */
 	/*
 	 * HTTP connections whose requests wait: the one for output, or NULL; and those
 	 * with input, in order, because the input of `conn` is on hold or paused.
@@ -71,6 +72,7 @@ struct conn {
 	/* OPENING: bytes of a request whose body is incomplete or that waits; else 0. */
 	uint32_t request_len;
 	uint32_t incomplete_bytes; /* bytes of memory of `partial` and `unhandled` */
+	struct address peer;       /* a proxy may have told it */
 	uint8_t state;             /* enum conn_state */
 	uint8_t end;               /* enum conn_end */
 	/* CONN_WEBSOCKET, CONN_RAWSOCKET or CONN_LONGPOLL; 0 while the socket's is not
@@ -82,6 +84,7 @@ struct conn {
 	uint8_t raw_recv_log;
 	bool closed_due : 1; /* the handler has accepted c; `closed` was not called yet */
 	bool established : 1; /* conn_established was called */
+	bool unproxied : 1;   /* OPENING: the PROXY header must come first */
 	bool left : 1;        /* conn_left was called, and no other handshake has begun */
 	bool asked : 1;       /* OPENING: an answer was sent; other requests may follow */
 	bool ping_sent : 1;   /* a ping was sent, and no input has come since */
@@ -259,6 +262,17 @@ void conn_poll_flush(struct conn *c);
 
 /* Answers all requests that wait at a DEAD long-poll connection. Frees c->longpoll. */
 void conn_poll_end(struct conn *c);
+
+/* --- conn_proxy.c --- */
+
+/* Reads the PROXY header. True: it is complete, and c->peer is what it says. */
+bool conn_proxy_read(struct conn *c) MUSTCHECK;
+
+/* The client of this request: c->peer, or what X-Forwarded-For says. */
+struct address conn_forwarded_peer(struct conn *c, const struct http_request *req);
+
+/* The other end of the socket of c, if it speaks for this peer; else "". */
+struct sock_name conn_proxy_of(const struct conn *c, const struct address *peer);
 
 /* --- conn_tls.c --- */
 

@@ -372,6 +372,7 @@ static void hand_over(struct conn *c, unsigned worker, struct slice begun,
 	m = calloc(1, sizeof(*m));
 	if (m != NULL) {
 		m->fd = -1;
+		m->peer = c->peer;
 		m->bytes = buf_new(SIZE_MAX / 2);
 	}
 	if (m != NULL && m->bytes != NULL) {
@@ -451,7 +452,8 @@ bool conn_poll_check(struct conn *c, const struct http_request *req, struct slic
 }
 
 /* Makes the connection; its handler does not know it yet. Sets *why_out on failure. */
-static struct conn *make_longpoll(const struct conn *http, const char **why_out)
+static struct conn *make_longpoll(struct conn *http, const struct http_request *req,
+				  const char **why_out)
 {
 	const struct conn_conf *conf = http->conf;
 	struct net *n = http->net;
@@ -472,7 +474,8 @@ static struct conn *make_longpoll(const struct conn *http, const char **why_out)
 	}
 	stream_init(n, &s->stream, -1, on_input, s);
 	lp->conn = s;
-	lp->peer_name = sock_peer_name(http->stream.fd);
+	s->peer = conn_forwarded_peer(http, req);
+	lp->proxy_name = conn_proxy_of(http, &s->peer);
 	TAILQ_INIT(&lp->senders);
 	randombytes_buf(lp->secret, sizeof(lp->secret));
 	do
@@ -487,7 +490,7 @@ static struct conn *make_longpoll(const struct conn *http, const char **why_out)
 static void serve_open(struct conn *c, const struct http_request *req, struct slice body)
 {
 	const char *text = "Out of memory. Try again.";
-	struct conn *s = make_longpoll(c, &text);
+	struct conn *s = make_longpoll(c, req, &text);
 	char id[ID_TEXT], json[ID_TEXT + 100];
 	int status;
 

@@ -39,6 +39,11 @@ struct conn_prefix conn_prefix(const struct conn *c)
 	return p;
 }
 
+struct sock_name conn_peer_name(const struct conn *c)
+{
+	return sock_address_name(&c->peer);
+}
+
 bool conn_is_longpoll(const struct conn *c)
 {
 	return c->framing == CONN_LONGPOLL;

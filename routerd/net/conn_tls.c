@@ -16,7 +16,7 @@ void conn_tls_log(struct conn *c, const char *why)
 	conn_log(c,
 		 "tls handshake failed peer=%s listener=%s sni=%s from=%s reason=\"%s\" "
 		 "suppressed=%u",
-		 sock_peer_name(c->stream.fd).text, c->conf->name,
+		 conn_peer_name(c).text, c->conf->name,
 		 name == NULL ? "none" : log_quote(slice_str(name)).text,
 		 why != NULL || t->by_peer ? "peer" : "us", why != NULL ? why : t->why);
 }

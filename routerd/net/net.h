@@ -87,6 +87,8 @@ enum conn_state {
 	  "connections whose RawSocket handshake was answered with an error")            \
 	X(TLS, "TLS failed", "closed_tls_failed",                                        \
 	  "connections whose TLS handshake failed, or that violated TLS")                \
+	X(PROXY, "bad PROXY header", "closed_bad_proxy_header",                          \
+	  "connections reset because they did not begin with a valid PROXY header")      \
 	X(IDLE, "idle after GOODBYE", "closed_idle_after_goodbye",                       \
 	  "connections closed because no HELLO followed a GOODBYE in time")
 
@@ -138,7 +140,11 @@ enum conn_end {
 	X(INFLATED_FROM, "inflated_bytes_before", COUNTER, "their bytes, compressed")    \
 	X(INFLATED_TO, "inflated_bytes_after", COUNTER, "their bytes, inflated")         \
 	X(INFLATE_TOO_BIG, "inflated_too_big", COUNTER,                                  \
-	  "connections closed because an inflated message exceeded max_message_size")
+	  "connections closed because an inflated message exceeded max_message_size")    \
+	X(PROXY_STRANGERS, "proxy_strangers", COUNTER,                                   \
+	  "connections reset because they did not come from a proxy of proxy_protocol")  \
+	X(FORWARDED_INVALID, "forwarded_invalid", COUNTER,                               \
+	  "requests of trusted_proxies whose X-Forwarded-For has an invalid address")
 
 enum net_counter {
 #define X(id, name, type, help) NET_##id,

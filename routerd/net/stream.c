@@ -20,6 +20,13 @@ void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb, 
 	event_assign(&s->ev, loop_base(n->loop), fd, EV_READ | EV_PERSIST, cb, arg);
 }
 
+void stream_set_callback(struct net *n, struct stream *s, event_callback_fn cb)
+{
+	event_del(&s->ev);
+	s->armed = 0;
+	stream_init(n, s, s->fd, cb, event_get_callback_arg(&s->ev));
+}
+
 int stream_use_tls(struct net *n, struct stream *s, const struct tls_context *context)
 {
 	s->tls = tls_new(n, s, context);

@@ -45,6 +45,9 @@ struct stream {
 void stream_init(struct net *n, struct stream *s, int fd, event_callback_fn cb,
 		 void *arg);
 
+/* Calls cb from now on. Call stream_arm afterwards. */
+void stream_set_callback(struct net *n, struct stream *s, event_callback_fn cb);
+
 /* Makes the stream speak TLS, as a server. Call it before stream_arm. E_NOMEM. */
 int stream_use_tls(struct net *n, struct stream *s,
 		   const struct tls_context *context) MUSTCHECK;

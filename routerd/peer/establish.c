@@ -409,6 +409,7 @@ void login_joined(struct peer *p, const struct post *post)
 	const struct peers *ps = p->peers;
 	const struct identity *i = p->identity;
 	struct rights *rights = policy_rights(ps->policy, i->realm, i->role);
+	struct sock_name proxy;
 
 	ASSERT(p->state == PEER_JOINING);
 	/* a reload has removed the role since JOIN was sent */
@@ -435,15 +436,17 @@ void login_joined(struct peer *p, const struct post *post)
 	p->opened_ms = loop_now_ms(p->peers->loop);
 	conn_established(p->conn);
 	peers_count(p->peers, PEER_SESSIONS_OPENED);
+	proxy = conn_proxy_name(p->conn);
 	peer_log_session(p,
 			 "session opened session=%" PRIu64
 			 " realm=%s authid=%s authrole=%s authmethod=%s%s%s peer=%s "
-			 "listener=%s suppressed=%u",
+			 "listener=%s%s%s suppressed=%u",
 			 i->session, log_quote(i->realm_name).text,
 			 log_quote(i->authid).text, log_quote(i->authrole).text,
 			 i->authmethod, p->login->binding == NULL ? "" : " binding=",
 			 p->login->binding == NULL ? "" : p->login->binding,
-			 p->login->peer_name.text, conn_conf(p->conn)->name);
+			 p->login->peer_name.text, conn_conf(p->conn)->name,
+			 proxy.text[0] == '\0' ? "" : " proxied_by=", proxy.text);
 	login_report_opened(p);
 	login_free(p);
 }

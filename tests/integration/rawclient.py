@@ -124,8 +124,10 @@ class Ws:
     compressed = 0  # messages that came compressed
 
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
-                 headers=None, timeout=5, unix=None, tls=None, server_name="localhost", session=None):
-        """tls: an SSLContext; session: the TLS session to resume."""
+                 headers=None, timeout=5, unix=None, tls=None, server_name="localhost", session=None,
+                 source=None, preface=b""):
+        """tls: an SSLContext; session: the TLS session to resume; source: the client's address;
+        preface: what is sent before anything else."""
         self.timeout = timeout * utils.SLOW
         self.buffer = b""
         self.eof = False
@@ -136,8 +138,9 @@ class Ws:
             self.socket.settimeout(self.timeout)
             self.socket.connect(str(unix))
         else:
-            self.socket = socket.create_connection((host, port), self.timeout)
+            self.socket = socket.create_connection((host, port), self.timeout, source and (source, 0))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.sendall(preface)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=server_name, session=session)
         if protocols is not None:

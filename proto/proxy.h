@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a proxy tells about the client that it speaks for: the header of the PROXY
+ * protocol, versions 1 (text) and 2 (binary), and the HTTP header X-Forwarded-For. No
+ * state; any thread.
+ */
+#ifndef PROTO_PROXY_H
+#define PROTO_PROXY_H
+
+#include "common/address.h"
+#include "proto/http.h"
+
+enum { PROXY_HEADER_MAX = 2048 }; /* bytes */
+
+/*
+ * Parses the PROXY header at the start of bytes. 0: *len_out is its length, and *peer_out
+ * the client's address; its family is ADDRESS_UNKNOWN if the proxy tells none, because it
+ * speaks for itself or does not know. E_AGAIN: all bytes belong to the header, and more
+ * follow. E_SYNTAX: it is not such a header, or a longer one; *why_out is a constant.
+ */
+int proxy_header_parse(struct slice bytes, struct address *peer_out, size_t *len_out,
+		       const char **why_out) MUSTCHECK;
+
+/*
+ * Finds the client of a request in X-Forwarded-For. *peer is the address that the request
+ * came from. If it is in one of n networks, gets the last address in the list that is
+ * not, or the first one if all are. What precedes an element that is no address is not
+ * believed. False: there is such an element, and it mattered.
+ */
+bool proxy_forwarded_for(const struct http_request *req, const struct network *trusted,
+			 size_t n, struct address *peer) MUSTCHECK;
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Learns the address of a client from the proxy that speaks for it. The worker's thread.
+ */
+#include "proto/proxy.h"
+
+#include "common/err.h"
+#include "routerd/net/conn_int.h"
+
+static void refuse_header(struct conn *c, const char *why)
+{
+	conn_log(c,
+		 "connection reset: bad PROXY header reason=\"%s\" peer=%s listener=%s "
+		 "suppressed=%u",
+		 why, conn_peer_name(c).text, c->conf->name);
+	stream_reset_at_close(&c->stream);
+	conn_kill(c, CONN_END_PROXY);
+}
+
+/*
+ * Takes bytes that conn_proxy_read has seen out of the socket. What follows the header
+ * stays there, since TLS reads the socket itself.
+ */
+static bool take_header(struct conn *c, size_t len)
+{
+	size_t got;
+
+	if (sock_read(c->stream.fd, c->net->scratch, len, &got) == 0 && got == len) {
+		net_count(c->net, NET_BYTES_IN, len);
+		return true;
+	}
+	conn_kill(c, CONN_END_LOST);
+	return false;
+}
+
+bool conn_proxy_read(struct conn *c)
+{
+	size_t before = c->partial.part == NULL ? 0 : c->partial.part->len, got, len;
+	struct address peer;
+	const char *why;
+	/* there is room: parsing refuses longer headers */
+	int err =
+		sock_peek(c->stream.fd, c->net->scratch, PROXY_HEADER_MAX - before, &got);
+
+	if (err == E_AGAIN)
+		return false;
+	if (err != 0) {
+		/* maybe a proxy has checked whether the port is open */
+		conn_kill(c, CONN_END_LOST);
+		return false;
+	}
+	if (!conn_add_partial(c, slice_of(c->net->scratch, got), PROXY_HEADER_MAX)) {
+		conn_kill(c, CONN_END_NOMEM);
+		return false;
+	}
+	err = proxy_header_parse(buf_slice(c->partial.part), &peer, &len, &why);
+	if (err == E_SYNTAX) {
+		refuse_header(c, why);
+		return false;
+	}
+	if (!take_header(c, err == 0 ? len - before : got))
+		return false;
+	if (err == 0) {
+		buf_free(&c->partial.part);
+		if (peer.family != ADDRESS_UNKNOWN)
+			c->peer = peer;
+	}
+	conn_count_incomplete(c);
+	return err == 0;
+}
+
+struct address conn_forwarded_peer(struct conn *c, const struct http_request *req)
+{
+	struct address peer = c->peer;
+
+	if (c->conf->n_trusted == 0 ||
+	    proxy_forwarded_for(req, c->conf->trusted, c->conf->n_trusted, &peer))
+		return peer;
+	net_count(c->net, NET_FORWARDED_INVALID, 1);
+	conn_log(c,
+		 "X-Forwarded-For has an invalid address peer=%s listener=%s "
+		 "suppressed=%u",
+		 sock_address_name(&peer).text, c->conf->name);
+	return peer;
+}
+
+struct sock_name conn_proxy_of(const struct conn *c, const struct address *peer)
+{
+	struct address proxy;
+
+	if (c->conf->n_proxies > 0 || c->conf->n_trusted > 0) {
+		proxy = sock_peer_address(c->stream.fd);
+		if (!address_same(&proxy, peer))
+			return sock_address_name(&proxy);
+	}
+	return (struct sock_name){""};
+}

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients behind proxies: routerd learns their addresses from the PROXY protocol and X-Forwarded-For,
+only from proxies that its configuration names."""
+
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+
+import pytest
+import rawclient
+from authenticator import Deny
+from certificates import Authority
+from test_longpoll import LongPoll
+from utils import ROOT, SLOW, Key, free_port, router_config, wait_for
+
+EXAMPLES = ROOT / "etc/examples"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+
+
+def v2(family, body=b"", command=1, tail=b""):
+    body += tail
+    return SIGNATURE + bytes([0x20 | command, family]) + struct.pack("!H", len(body)) + body
+
+
+def address(host, port=50000):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    packed = socket.inet_pton(family, host)
+    return packed + packed + struct.pack("!HH", port, 443)
+
+
+TLVS = b"\x02\0\x07example\x01\0\x08http/1.1"
+HEADERS = {
+    "v1": (b"PROXY TCP4 192.0.2.7 192.0.2.8 50000 443\r\n", "tcp4:192.0.2.7:50000"),
+    "v1-6": (b"PROXY TCP6 2001:db8::7 2001:db8::8 50000 443\r\n", "tcp6:2001:db8::7:50000"),
+    "v1-unknown": (b"PROXY UNKNOWN 192.0.2.7 192.0.2.8 50000 443\r\n", None),
+    "v2": (v2(0x11, address("192.0.2.7")), "tcp4:192.0.2.7:50000"),
+    "v2-tlvs": (v2(0x21, address("2001:db8::7"), tail=TLVS), "tcp6:2001:db8::7:50000"),
+    "v2-mapped": (v2(0x21, address("::ffff:192.0.2.7")), "tcp4:192.0.2.7:50000"),
+    "v2-unix": (v2(0x31, bytes(216)), "unix"),
+    "v2-local": (v2(0x11, address("192.0.2.7"), command=0), None),
+    "v2-unspecified": (v2(0, b"?"), None),
+    "v2-longest": (v2(0x11, address("192.0.2.7"), tail=bytes(2048 - 28)), "tcp4:192.0.2.7:50000"),
+}
+
+
+def proxied(source="127.0.0.1", threads=1, type="universal", options=None, **kw):
+    """A router whose clients come from this proxy, which tells their addresses."""
+    config = router_config(threads=threads, cryptosign=False, **kw)
+    listener = config["transports"][0]
+    listener["type"] = type
+    listener["endpoint"]["proxy_protocol"] = {"from": [source]}
+    listener["options"] = options or {}
+    return config
+
+
+def trusting(*proxies, threads=1, **kw):
+    config = router_config(threads=threads, cryptosign=False, **kw)
+    config["transports"][0]["options"] = {"trusted_proxies": list(proxies)}
+    return config
+
+
+@pytest.fixture
+def open(clients):
+    """open(routerd, framing=Ws, **kw) -> a rawclient.Client that has not joined."""
+
+    def go(routerd, framing=rawclient.Ws, **kw):
+        client = rawclient.Client(**{**routerd.address(), **kw}, transport=framing)
+        clients.append(client)
+        return client
+
+    return go
+
+
+def own_name(client):
+    return "tcp4:{}:{}".format(*client.socket.getsockname())
+
+
+def peer_of(client):
+    return client.join()["authextra"]["x_cb_peer"]
+
+
+FRAMINGS = pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
+
+
+@FRAMINGS
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_headers(start_routerd, folder, open, framing, tls):
+    config = proxied()
+    authority = Authority(folder)
+    if tls:
+        config["transports"][0]["endpoint"]["tls"] = authority.server()
+    routerd = start_routerd(config)
+    for header, expected in HEADERS.values():
+        client = open(routerd, framing, preface=header, tls=authority.trust() if tls else None)
+        peer = expected or own_name(client)
+        assert peer_of(client) == peer
+        by = f" proxied_by={own_name(client)}" if expected else " suppressed"
+        routerd.wait_log(rf"session opened session={client.welcome[1]} .* peer={peer} listener=public{by}")
+    assert routerd.total("closed_bad_proxy_header") == routerd.total("proxy_strangers") == 0
+
+
+@pytest.mark.parametrize("kind", ["v1", "v2-tlvs"])
+def test_a_header_in_pieces(start_routerd, open, kind):
+    """Cut at each place; the rest comes together with the handshake."""
+    routerd = start_routerd(proxied())
+    header, expected = HEADERS[kind]
+    hello = b"\x7f\xf1\0\0"
+    before = 0
+    for cut in range(1, len(header)):
+        with socket.create_connection(("127.0.0.1", routerd.port())) as s:
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            s.sendall(header[:cut])
+            before += cut
+            wait_for(lambda: routerd.total("bytes_in") == before, "the first part to be read")
+            s.sendall(header[cut:] + hello)
+            before += len(header) - cut + len(hello)
+            reply = s.recv(4)
+            assert reply[0] == 0x7f and reply[1] & 15 == 1
+    client = open(routerd, rawclient.RawSocket, preface=header)
+    assert peer_of(client) == expected
+
+
+def was_reset(routerd, data, source=None):
+    with socket.create_connection(("127.0.0.1", routerd.port()), 5 * SLOW, source and (source, 0)) as s:
+        with contextlib.suppress(ConnectionError):
+            s.sendall(data)
+        with pytest.raises(ConnectionError):
+            while s.recv(100):
+                pass
+            return False
+        return True
+
+
+BAD = {
+    "none": (b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n", "there is none"),
+    "rawsocket": (b"\x7f\xf1\0\0", "there is none"),
+    "second": (b"PROXY TCP4 192.0.2.7 192.0.2.8 50000\r\n", "the line has another form than version 1 requires"),
+    "leading-zero": (b"PROXY TCP4 192.0.2.7 192.0.2.8 050000 443\r\n", "the line has another form"),
+    "host": (b"PROXY TCP4 2001:db8::7 192.0.2.8 50000 443\r\n", "the line has another form"),
+    "long-line": (b"PROXY UNKNOWN " + b"x" * 200, "the line is longer than 107 bytes"),
+    "command": (v2(0x11, address("192.0.2.7"), command=2), "unknown version or command"),
+    "family": (v2(0x41, bytes(216)), "unknown address family or transport"),
+    "short": (v2(0x21, bytes(35)), "too short for its addresses"),
+    "long": (SIGNATURE + b"\x21\x11\x07\xf1", "longer than 2048 bytes"),
+}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_bad_headers(start_routerd, folder, tls):
+    config = proxied()
+    if tls:
+        config["transports"][0]["endpoint"]["tls"] = Authority(folder).server()
+    routerd = start_routerd(config)
+    for data, why in BAD.values():
+        assert was_reset(routerd, data), data
+        routerd.wait_log(rf'connection reset: bad PROXY header reason="{why}.*" peer=tcp4:127\.0\.0\.1:\d+ listener=public')
+    assert routerd.total("closed_bad_proxy_header") == len(BAD)
+
+
+def test_a_stranger(start_routerd, open):
+    routerd = start_routerd(proxied())
+    assert was_reset(routerd, HEADERS["v2"][0], source="127.0.0.2")
+    routerd.wait_log(r"connection reset: not from a proxy peer=tcp4:127\.0\.0\.2:\d+ listener=public")
+    assert routerd.total("proxy_strangers") == 1
+    # where no proxy is expected, a header is not believed
+    other = start_routerd(router_config(cryptosign=False), name="other")
+    with pytest.raises(rawclient.Refused, match="400"):
+        open(other, preface=HEADERS["v1"][0])
+
+
+def test_half_a_header(start_routerd):
+    """It counts as a part of the handshake. A proxy that only looks whether the port is open is not logged."""
+    routerd = start_routerd(proxied(options={"open_handshake_timeout": 200}))
+    socket.create_connection(("127.0.0.1", routerd.port())).close()
+    with socket.create_connection(("127.0.0.1", routerd.port()), 5 * SLOW) as s:
+        s.sendall(b"PROXY")
+        with contextlib.suppress(ConnectionError):
+            assert s.recv(100) == b""
+    routerd.wait_log('connection closed reason="handshake timeout" listener=public')
+    wait_for(lambda: routerd.total("closed_lost") == 1, "the other connection to be closed")
+    assert "bad PROXY header" not in routerd.log()
+
+
+def test_unix(start_routerd, open):
+    config = proxied("unix", type="rawsocket")
+    config["transports"][0].pop("paths")
+    config["transports"][0]["endpoint"] = {"type": "unix", "path": "proxy.sock", "proxy_protocol": {"from": ["unix"]}}
+    client = open(start_routerd(config), rawclient.RawSocket, preface=HEADERS["v2"][0])
+    assert peer_of(client) == "tcp4:192.0.2.7:50000"
+
+
+def test_the_authenticator_sees_the_client(start_routerd, fake, open):
+    asked = []
+
+    def answer(realm, authid, details):
+        asked.append(details)
+        raise Deny("com.example.no")
+
+    fake(answer)
+    config = proxied()
+    config["transports"][0]["auth"] = {"cryptosign": {"type": "dynamic", "authenticator": "authd"}}
+    config["authenticators"] = {"authd": {"socket": "authd.sock"}}
+    routerd = start_routerd(config)
+    client = open(routerd, preface=HEADERS["v1"][0])
+    with pytest.raises(rawclient.Aborted):
+        client.join(key=Key(), authid="client01@example.com")
+    assert asked[0]["transport"]["peer"] == "tcp4:192.0.2.7:50000"
+    # fail2ban's filter finds the client, not the proxy
+    routerd.wait_log("login denied peer=tcp4:192.0.2.7:50000 realm=devices")
+
+
+# --- X-Forwarded-For --------------------------------------------------------------------------
+
+FORWARDED = [
+    ("192.0.2.7", "tcp4:192.0.2.7:0"),
+    ("192.0.2.7:50000", "tcp4:192.0.2.7:50000"),
+    ("[2001:db8::7]:50000", "tcp6:2001:db8::7:50000"),
+    ("2001:db8::7", "tcp6:2001:db8::7:0"),
+    ("6.6.6.6, 192.0.2.7, 10.1.2.3", "tcp4:192.0.2.7:0"),  # the first one is forged
+    ("10.3.3.3, 10.1.2.3", "tcp4:10.3.3.3:0"),
+    ("6.6.6.6, unknown, 10.1.2.3", "tcp4:10.1.2.3:0"),
+    ("unknown, 192.0.2.7", "tcp4:192.0.2.7:0"),
+    ("192.0.2.7, unknown", None),
+    ("", None),
+    (None, None),
+]
+
+
+def test_forwarded_for(start_routerd, open):
+    routerd = start_routerd(trusting("127.0.0.1", "10.0.0.0/8"))
+    for header, expected in FORWARDED:
+        client = open(routerd, headers={"X-Forwarded-For": header})
+        peer = expected or own_name(client)
+        assert peer_of(client) == peer, header
+        by = f" proxied_by={own_name(client)}" if expected else " suppressed"
+        routerd.wait_log(rf"session opened session={client.welcome[1]} .* peer={peer} listener=public{by}")
+    assert routerd.total("forwarded_invalid") == 2
+    # several headers are one list
+    client = open(routerd, headers={"X-Forwarded-For": "192.0.2.7\r\nX-Forwarded-For: 10.1.2.3"})
+    assert peer_of(client) == "tcp4:192.0.2.7:0"
+    # only from a trusted proxy
+    client = open(routerd, headers={"X-Forwarded-For": "192.0.2.7"}, source="127.0.0.2")
+    assert peer_of(client) == own_name(client)
+    client = open(start_routerd(router_config(cryptosign=False), name="other"), headers={"X-Forwarded-For": "192.0.2.7"})
+    assert peer_of(client) == own_name(client)
+
+
+def test_forwarded_for_behind_a_proxy(start_routerd, open):
+    """The address of the PROXY header must be trusted, not that of the socket."""
+    config = proxied(options={"trusted_proxies": ["10.0.0.0/8"]})
+    routerd = start_routerd(config)
+    headers = {"X-Forwarded-For": "192.0.2.9"}
+    client = open(routerd, headers=headers, preface=v2(0x11, address("10.1.2.3")))
+    assert peer_of(client) == "tcp4:192.0.2.9:0"
+    client = open(routerd, headers=headers, preface=HEADERS["v2"][0])
+    assert peer_of(client) == "tcp4:192.0.2.7:50000"
+
+
+class Proxied(LongPoll):
+    """Long-poll whose connections begin with a PROXY header."""
+
+    def post(self, connection, what, body=b""):
+        if connection.sock is None:
+            connection.connect()
+            connection.sock.sendall(HEADERS["v2"][0])
+        return super().post(connection, what, body)
+
+
+def test_longpoll(start_routerd, clients, threads):
+    """Each connection is handed to the worker of the session, and opens another one there."""
+    config = trusting("127.0.0.1", threads=threads)
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
+    routerd = start_routerd(config)
+    behind = proxied(threads=threads)
+    behind["transports"][0]["longpoll"] = {"path": "/lp"}
+    proxied_routerd = start_routerd(behind, name="other")
+    for daemon, framing, kw, peer in [
+        (routerd, LongPoll, {"headers": {"X-Forwarded-For": "192.0.2.9"}}, "tcp4:192.0.2.9:0"),
+        (proxied_routerd, Proxied, {}, "tcp4:192.0.2.7:50000"),
+    ]:
+        for _ in range(4):
+            client = rawclient.Client(daemon.port(), transport=framing, **kw)
+            clients.append(client)
+            assert peer_of(client) == peer
+        # its connections were handed to its worker; another session that begins on one of them is its neighbour
+        client.path = "/lp"
+        status, body = client.post(client.receiver, "open", json.dumps({"protocols": ["wamp.2.json"]}))
+        assert status == 200
+        client.path = f"/lp/{json.loads(body)['transport']}"
+        client.inbox.clear()
+        assert peer_of(client) == peer
+
+
+# --- the samples ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(folder):
+    """run(argv) starts a proxy in the foreground, and ends it after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def go(*argv, ports):
+            log = stack.enter_context((folder / f"{argv[0].split(chr(47))[-1]}.log").open("wb"))
+            process = subprocess.Popen([str(a) for a in argv], cwd=folder, stdout=log, stderr=log)
+            stack.callback(process.wait)
+            stack.callback(process.terminate)
+
+            def listens():
+                assert process.poll() is None, (folder / f"{argv[0].split(chr(47))[-1]}.log").read_text()
+                return all(socket.socket().connect_ex(("127.0.0.1", port)) == 0 for port in ports)
+
+            wait_for(listens, f"{argv[0]} to listen")
+
+        yield go
+
+
+def sample(folder, name, **changes):
+    """Copies a sample; each change must be possible. Returns the path."""
+    text = (EXAMPLES / name).read_text()
+    for before, after in changes["changes"].items():
+        assert before in text, before
+        text = text.replace(before, str(after))
+    path = folder / name.split("/")[-1]
+    path.write_text(text)
+    return path
+
+
+def nginx(folder, run, include, http, ports):
+    inside = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    http = f"http {{ access_log off; {inside} include {http}; }}" if http else ""
+    modules = "load_module /usr/lib/nginx/modules/ngx_stream_module.so;" if include else ""
+    include = f"include {include};" if include else ""
+    (folder / "nginx.conf").write_text(f"""daemon off; master_process off; pid {folder}/nginx.pid; error_log stderr;
+        {modules} events {{}} {http} {include}""")
+    run("/usr/sbin/nginx", "-p", folder, "-c", folder / "nginx.conf", ports=ports)
+
+
+SOURCE = "127.0.0.3"
+
+
+def test_nginx_ends_tls(start_routerd, folder, run, open, clients):
+    authority = Authority(folder)
+    server = authority.server()
+    config = trusting("127.0.0.1")
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
+    routerd = start_routerd(config)
+    port = free_port()
+    path = sample(folder, "nginx/routerd.conf", changes={
+        "127.0.0.1:8080": f"127.0.0.1:{routerd.port()}", "listen 443": f"listen {port}",
+        "/etc/nginx/fullchain.pem": folder / server["certificate"], "/etc/nginx/privkey.pem": folder / server["key"]})
+    nginx(folder, run, None, path, [port])
+    client = open(routerd, port=port, tls=authority.trust(), source=SOURCE,
+                  headers={"X-Forwarded-For": "192.0.2.66"})
+    assert peer_of(client) == f"tcp4:{SOURCE}:0"
+    assert client.call("wamp.session.count")[0] == [1]
+    client.leave()
+    client.close()
+
+
+def test_nginx_passes_streams_on(start_routerd, folder, run, open):
+    authority = Authority(folder)
+    config = proxied()
+    config["transports"][0]["endpoint"]["tls"] = authority.server()
+    routerd = start_routerd(config)
+    port = free_port()
+    path = sample(folder, "nginx/routerd-stream.conf", changes={
+        "127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", "listen 8443": f"listen {port}"})
+    nginx(folder, run, path, None, [port])
+    for framing in rawclient.Ws, rawclient.RawSocket:
+        client = open(routerd, framing, port=port, tls=authority.trust(), source=SOURCE)
+        assert peer_of(client) == own_name(client)
+        client.leave()
+
+
+def test_haproxy(start_routerd, folder, run, open):
+    authority = Authority(folder)
+    server = authority.server()
+    (folder / "router.pem").write_text("".join((folder / server[k]).read_text() for k in ("certificate", "key")))
+    routerd = start_routerd(proxied())
+    port = free_port()
+    path = sample(folder, "haproxy/haproxy.cfg", changes={
+        "127.0.0.1:8081": f"127.0.0.1:{routerd.port()}", ":443": f":{port}",
+        "maxconn 50000": "maxconn 100", "/etc/haproxy/router.pem": folder / "router.pem"})
+    run("/usr/sbin/haproxy", "-db", "-f", path, ports=[port])
+    for framing in rawclient.Ws, rawclient.RawSocket:
+        client = open(routerd, framing, port=port, tls=authority.trust(), source=SOURCE)
+        assert peer_of(client) == own_name(client)
+        client.leave()
+    wait_for(lambda: routerd.total("closed_lost") > 0, "a health check")
+    # neither its health checks nor its clients are taken for strangers
+    assert routerd.total("closed_bad_proxy_header") == routerd.total("proxy_strangers") == 0

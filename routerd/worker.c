@@ -3,11 +3,10 @@
  * Runs a worker's turns and passes each post to its handler; see worker.h. Runs on the
  * worker's thread.
  */
-#include "routerd/worker.h"
+#include "routerd/worker_int.h"
 
 #include "common/err.h"
 #include "routerd/control/control.h"
-#include "routerd/core/realm.h"
 #include "routerd/net/conn.h"
 #include "routerd/peer/attach.h"
 #include "routerd/peer/fan_out.h"
@@ -19,62 +18,8 @@
 #include <time.h>
 
 enum {
-	POSTS_PER_CHECK = 16,   /* posts between two checks of the clock */
-	STOP_FLUSH_MS = 5000,   /* time limit for stopping */
-	WORK_AHEAD = 256 << 10, /* bytes of unhandled posts that make work() wait */
-	WORK_WAIT_MS = 5,
-};
-
-enum stop_phase {
-	STOP_NONE = 0,
-	STOP_DRAINING = 1, /* posts between workers are still in flight */
-	STOP_CLOSING = 2,  /* every client has been sent Close 1012 */
-	STOP_DONE = 3,
-};
-
-struct worker {
-	unsigned index, n_workers;
-	char name[8]; /* "w2" */
-	const struct config *config;
-	struct mailboxes *boxes;
-	struct outbox outbox;
-	struct loop *loop;
-	struct event mail_event;
-	struct mail_list inbox; /* posts from the mailbox that are not handled yet */
-	struct net net;
-	struct peers peers;
-	struct conn_conf *conn_confs;     /* one per listener */
-	struct peer_listener *listeners;  /* one per listener */
-	struct realm **realms;            /* NULL for realms of other workers */
-	uint16_t busy[CONFIG_MAX_REALMS]; /* slots of realms that need work() */
-	unsigned n_busy, last_busy;
-	struct timer work_timer;
-	bool work_waits;        /* work_timer is set */
-	bool work_due;          /* work_timer has fired: do a piece of work in any case */
-	struct id_series ids;   /* no other worker makes the same ids */
-	struct wheel deadlines; /* deadlines of calls in the realms of this worker */
-	struct timer deadline_timer;
-	uint64_t deadline_timer_ms; /* when deadline_timer fires; 0: not armed */
-	uint64_t turn_ms;           /* when the previous turn began */
-	/* Add this to the loop's time to get the Unix time. Set in each turn; histories
-	 * store the Unix time of events. */
-	int64_t unix_offset_ms;
-	struct control *control; /* worker 0; else NULL */
-
-	enum stop_phase stop;
-	unsigned drains;          /* workers whose POST_DRAIN has arrived */
-	unsigned drains_missing;  /* workers whose POST_DRAINED has not arrived */
-	unsigned workers_stopped; /* worker 0: how many workers have stopped */
-	bool stop_late;           /* stop_timer has fired: do not wait any longer */
-	struct timer stop_timer;
-	struct mail_for_all drain_mail, drained_mail;
-	struct mail_batch *stopped_mail;
-
-	uint64_t posts_in;  /* posts from other workers */
-	uint64_t pressures; /* how often mailbox_pressure stopped reading */
-	struct log_rate pressure_rate;
-	struct log_rate memory_rate;
-	uint64_t lost_logged; /* value of outbox.n_lost that was logged last */
+	POSTS_PER_CHECK = 16, /* posts between two checks of the clock */
+	STOP_FLUSH_MS = 5000, /* time limit for stopping */
 };
 
 static _Atomic bool stalled;
@@ -345,79 +290,6 @@ static void (*const handlers[POST_TYPE_COUNT])(struct worker *, struct post *) =
 	[POST_STOPPED] = on_stopped,
 };
 
-/* --- work of realms that can wait, done in pieces between posts --- */
-
-/* Adds a realm to `busy` if it has work. */
-static void note_work(struct worker *w, uint16_t realm)
-{
-	unsigned i = 0;
-
-	if (!realm_has_work(w->realms[realm]))
-		return;
-	while (i < w->n_busy && w->busy[i] != realm)
-		i++;
-	if (i == w->n_busy)
-		w->busy[w->n_busy++] = realm;
-}
-
-static void note_all_work(struct worker *w)
-{
-	for (size_t i = 0; i < w->config->n_realms; i++)
-		if (w->realms[i] != NULL)
-			note_work(w, (uint16_t)i);
-}
-
-/* The timer only starts a turn: work runs at the end of every turn. */
-static void on_work_timer(void *arg)
-{
-	struct worker *w = arg;
-
-	w->work_waits = false;
-	w->work_due = true;
-}
-
-/*
- * One post may cause work that sends very many: a session that ends may cause 200,000
- * meta events. The posts of all clients would wait behind them. So work waits while more
- * than WORK_AHEAD bytes of this worker's posts wait at any one worker, itself included. A
- * flood of posts must not delay work for ever: work_timer allows one piece every
- * WORK_WAIT_MS. If work must wait, this function sets the timer.
- */
-static bool must_wait(struct worker *w)
-{
-	if (w->work_due || mailbox_in_flight(w->boxes, w->index) <= WORK_AHEAD) {
-		w->work_due = false;
-		return false;
-	}
-	/* Setting the timer again in every turn would delay it for ever. */
-	if (!w->work_waits)
-		timer_arm(&w->work_timer, WORK_WAIT_MS);
-	w->work_waits = true;
-	return true;
-}
-
-/*
- * Does pieces of work for the busy realms in turn, at least one, until the turn's budget
- * is spent. Does none while mailbox_pressure or must_wait is true; the worker wakes up
- * when the pressure ends, or when work_timer fires. True if the next turn must not wait
- * for an event.
- */
-static bool work(struct worker *w)
-{
-	while (w->n_busy > 0 && !mailbox_pressure(w->boxes)) {
-		if (must_wait(w))
-			return false;
-		w->last_busy = (w->last_busy + 1) % w->n_busy;
-		struct realm *realm = w->realms[w->busy[w->last_busy]];
-		realm_work(realm);
-		if (!realm_has_work(realm))
-			w->busy[w->last_busy] = w->busy[--w->n_busy];
-		if (budget_posts_spent(&w->net.budget))
-			return w->n_busy > 0;
-	}
-	return false;
-}
-
 /* --- a turn --- */
 
 /*
@@ -432,7 +304,7 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 	case POST_TO_REALM:
 		if ((p->type != POST_JOIN || !refused_by_revocation(w, p)) &&
 		    UNLIKELY(realm_post(w->realms[p->realm], p)))
-			note_work(w, p->realm);
+			worker_note_work(w, p->realm);
 		return true;
 	case POST_TO_PEER:
 		attach_post(&w->peers, p);
@@ -447,7 +319,7 @@ static bool handle_next(struct worker *w, struct post *p, size_t n, size_t *take
 		/* Realms end the sessions of a revocation in pieces, and take away in
 		 * pieces what a reload forbids. */
 		if (p->type == POST_REVOKE || p->type == POST_RELOAD)
-			note_all_work(w);
+			worker_note_all_work(w);
 		return true;
 	}
 	return true;
@@ -496,76 +368,6 @@ static bool handle_posts(struct worker *w)
 		}
 	}
 	return true;
-}
-
-/* --- deadlines of the realms --- */
-
-/* The timer only starts a turn: run_deadlines runs at the end of every turn. */
-static void on_deadline_timer(void *arg)
-{
-	struct worker *w = arg;
-
-	w->deadline_timer_ms = 0;
-}
-
-/*
- * Finds the oldest message whose post is in the inbox. Returns the time at which it was
- * read, or time_ms if that is earlier. Stops searching at the first time before due_ms.
- */
-static uint64_t oldest_in_inbox(const struct worker *w, uint64_t due_ms, uint64_t time_ms)
-{
-	const struct mail_batch *b;
-
-	STAILQ_FOREACH (b, &w->inbox, link) {
-		const struct post *posts = (const struct post *)(const void *)b->items;
-		unsigned i = b->taken;
-
-		while (i < b->count && posts[i].time_ms == 0)
-			i++;
-		/* A batch has one sender, so its first time is its oldest. */
-		if (i < b->count && posts[i].time_ms < time_ms)
-			time_ms = posts[i].time_ms;
-		if (time_ms < due_ms)
-			break;
-	}
-	return time_ms;
-}
-
-/*
- * Ends the calls whose deadline has passed. True if the next turn must not wait for an
- * event.
- *
- * If a result was read before the deadline of its call, the caller must get the result.
- * All messages that had arrived by turn_ms, when the previous turn began, have been read
- * by now, and their posts are handled or in a mailbox. So this function ends a call only
- * if its deadline is not later than turn_ms, and not later than the time of any message
- * whose post is still in the inbox.
- */
-static bool run_deadlines(struct worker *w)
-{
-	uint64_t due_ms = wheel_next_ms(&w->deadlines);
-	uint64_t now_ms = loop_now_ms(w->loop);
-
-	if (due_ms != 0 && due_ms <= w->turn_ms) {
-		mailbox_take(w->boxes, w->index, &w->inbox);
-		mailbox_take_own(w->boxes, w->index, &w->inbox);
-		uint64_t end_ms = oldest_in_inbox(w, due_ms, w->turn_ms);
-		/* Run the wheel once even if the budget is spent. Otherwise a busy worker
-		 * would never end a call. */
-		do {
-			wheel_run(&w->deadlines, due_ms < end_ms ? due_ms : end_ms,
-				  realm_deadline_passed, NULL);
-			due_ms = wheel_next_ms(&w->deadlines);
-		} while (due_ms != 0 && due_ms <= end_ms &&
-			 !budget_posts_spent(&w->net.budget));
-		note_all_work(w);
-	}
-	if (due_ms > now_ms && due_ms != w->deadline_timer_ms) {
-		timer_arm(&w->deadline_timer, due_ms - now_ms);
-		w->deadline_timer_ms = due_ms;
-	}
-	w->turn_ms = now_ms;
-	return (due_ms != 0 && due_ms <= now_ms) || !STAILQ_EMPTY(&w->inbox);
 }
 
 /* For tests: waits while worker_stall_toggle stalls this worker. */
@@ -631,7 +433,7 @@ static bool reload_some(struct worker *w)
 		if (w->realms[i] == NULL)
 			continue;
 		if (realm_walks_rights(w->realms[i], &of_realm))
-			return false; /* work() sees to the next turn */
+			return false; /* worker_work sees to the next turn */
 		revoked += of_realm;
 	}
 	attach_reload_end(&w->peers, revoked);
@@ -654,8 +456,8 @@ static bool on_worker_turn_end(void *arg)
 	budget_posts(&w->net.budget);
 	w->unix_offset_ms = (int64_t)(unix_now_ms() - loop_now_ms(w->loop));
 	bool more = handle_posts(w);
-	more |= run_deadlines(w);
-	more |= work(w);
+	more |= worker_run_deadlines(w);
+	more |= worker_work(w);
 	/* Logins that are nearly done come before new handshakes. */
 	more |= attach_verify_some(&w->peers);
 	more |= net_handshake_some(&w->net);
@@ -803,9 +605,7 @@ struct worker *worker_new(unsigned index, unsigned n_workers, const struct confi
 	event_assign(&w->mail_event, loop_base(w->loop), mailbox_fd(w->boxes, w->index),
 		     EV_READ | EV_PERSIST, on_mail, w);
 	timer_init(&w->stop_timer, w->loop, on_stop_timer, w);
-	timer_init(&w->deadline_timer, w->loop, on_deadline_timer, w);
-	timer_init(&w->work_timer, w->loop, on_work_timer, w);
-	wheel_init(&w->deadlines, loop_now_ms(w->loop));
+	worker_realms_init(w);
 	/* Reserve memory for the posts that stopping needs, so that stopping cannot
 	 * fail. */
 	w->stopped_mail = outbox_reserve(&w->outbox);

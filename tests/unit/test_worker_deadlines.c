@@ -4,6 +4,7 @@
  * much mail waits. One worker, whose clock and turns the test controls; the test plays
  * another worker, on which caller and callee are. Double: common/loop. */
 #include "routerd/worker.c"
+#include "routerd/worker_realms.c"
 
 #include "tests/unit/fake_loop.h"
 

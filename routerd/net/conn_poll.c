@@ -148,9 +148,6 @@ static void answer_gone(struct conn *c, const struct http_request *req)
 /* Answers with the first message in the queue of s, if there is one. */
 static bool answer_message(struct conn *c, const struct http_request *req, struct conn *s)
 {
-	/* Every message is an array, so in JSON it begins with '['. */
-	static const char *const types[] = {"application/json",
-					    "application/octet-stream"};
 	struct net *n = s->net;
 	enum rawsocket_type type;
 	struct iovec first;
@@ -163,7 +160,11 @@ static bool answer_message(struct conn *c, const struct http_request *req, struc
 	       rawsocket_head_read(first.iov_base, &type, &len) == 0 &&
 	       len <= bytes - RAWSOCKET_HEAD_LEN);
 	const uint8_t *message = (const uint8_t *)first.iov_base + RAWSOCKET_HEAD_LEN;
-	answer(c, req, HTTP_OK, types[message[0] != '['], slice_of(message, len));
+	/* Every message is an array and begins with a number: "[36" in JSON, but "[U" and
+	 * a byte in UBJSON. */
+	bool json = len > 1 && message[0] == '[' && is_digit(message[1]);
+	answer(c, req, HTTP_OK, json ? "application/json" : "application/octet-stream",
+	       slice_of(message, len));
 	outq_consume(&s->stream.out, &n->out, RAWSOCKET_HEAD_LEN + len);
 	s->alive_ms = loop_now_ms(n->loop);
 	stream_move(n, &s->stream,

@@ -124,7 +124,7 @@ def test_autobahn_js(routerd, puppets, join):
         assert (left["reason"], left["why"]) == ("wamp.close.goodbye_and_out", "closed")
 
 
-@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor"])
+@pytest.mark.parametrize("serializer", ["json", "msgpack", "cbor", "ubjson"])
 def test_a_plain_http_client(routerd, poll, join, serializer):
     client, other = poll(routerd, serializer), join(routerd, "cbor")
     client.join()

@@ -32,7 +32,8 @@ struct revocation {
 	uint64_t epoch;      /* epoch of the change, if has_epoch */
 	uint64_t link;       /* number of the connection that it arrived on */
 	uint64_t number;     /* 1, 2, ... in the order of arrival */
-	/* The criteria. At least one is set, and all that are set must match. */
+	/* The criteria: all that are set must match. At least one is, or decisions_only.
+	 */
 	struct slice authid, role, realm; /* empty: matches any */
 	struct field_key pubkey;
 	uint64_t session;          /* 0: matches any */

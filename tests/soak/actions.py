@@ -70,11 +70,26 @@ def passthru(rng, session, role):
     return {}
 
 
+def vary_payload(s, rng, token, args, kwargs, options):
+    """Returns (args, kwargs, whether other serializers may be unable to express them). options are those of
+    passthru; without args, they have the token."""
+    if "enc_algo" in options:
+        return token.encode(), {}, False
+    if options.get("ppt_scheme") and rng.random() < 0.3:
+        options["ppt_keyid"] = token
+        return [], {}, False
+    if s.serializer in ("msgpack", "cbor") and rng.random() < 0.01:
+        return [*args, math.nan], kwargs, True
+    return args, kwargs, False
+
+
 # --- requests -----------------------------------------------------------------------------------
 
 
-def refusals(s, uri, *more):
-    """(the errors with which the router may refuse a request about this URI, whether it must)"""
+def refusals(s, uri, *more, discloses=False):
+    """The errors with which the router may refuse a request about this URI, and whether it must."""
+    if discloses and uri.startswith("soak.refuse.") and s.role == "free":
+        return {"refusals": {DISCLOSE}, "must_fail": True}
     if uri.startswith("deny.") or uri in ("", "..t"):
         return {"refusals": {NOT_AUTHORIZED}, "must_fail": True}
     return {"refusals": {NOT_AUTHORIZED, *more} if uri.startswith("rev.") and s.role != "asked" else set(more)}
@@ -96,14 +111,14 @@ def subscribe(s, rng):
 
 
 def unsubscribe(s, rng):
-    let_go(s, rng, UNSUBSCRIBE, "subscription", s.subscriptions)
+    let_go(s, rng, UNSUBSCRIBE, s.subscriptions)
 
 
 def unregister(s, rng):
-    let_go(s, rng, UNREGISTER, "registration", s.registrations)
+    let_go(s, rng, UNREGISTER, s.registrations)
 
 
-def let_go(s, rng, kind, what, mine):
+def let_go(s, rng, kind, mine):
     kept = [h for h in mine.values() if h.until is None or h.revocable and not h.is_leaving]
     if not kept or rng.random() < 0.03:
         s.request(kind, NOBODY, holding=None, must_fail=True)
@@ -120,16 +135,8 @@ def publish(s, rng):
     token = f"p{s.uid}.{s.publications}"
     args, kwargs, size = random_payload(rng, token)
     options = publish_options(s, rng)
-    is_wild = False
-    if "enc_algo" in options:
-        args, kwargs = token.encode(), {}
-    elif options.get("ppt_scheme") and rng.random() < 0.3:
-        args, kwargs, options["ppt_keyid"] = [], {}, token
-    elif s.serializer in ("msgpack", "cbor") and rng.random() < 0.01:  # the others cannot say it
-        args, is_wild = [*args, math.nan], True
-    about = refusals(s, topic)
-    if options.get("disclose_me") and topic.startswith("soak.refuse.") and s.role == "free":
-        about = {"refusals": {DISCLOSE}, "must_fail": True}
+    args, kwargs, is_wild = vary_payload(s, rng, token, args, kwargs, options)
+    about = refusals(s, topic, discloses=options.get("disclose_me"))
     p = Publication(s, token, s.publications, topic, options, args, kwargs, s.world.tick)
     p.is_wild, p.size, p.is_refused = is_wild, size, about.get("must_fail", False)
     s.world.publish(p)
@@ -214,16 +221,8 @@ def call(s, rng):
         options["disclose_me"] = True
     if rng.random() < 0.08 and "enc_algo" not in options and s.has("caller", "progressive_call_invocations"):
         options["progress"] = True
-    is_wild = False
-    if "enc_algo" in options:
-        args, kwargs = token.encode(), {}
-    elif options.get("ppt_scheme") and rng.random() < 0.3:
-        args, kwargs, options["ppt_keyid"] = [], {}, token
-    elif s.serializer in ("msgpack", "cbor") and rng.random() < 0.01:  # the others cannot say it
-        args, is_wild = [*args, math.nan], True
-    about = refusals(s, uri)
-    if options.get("disclose_me") and uri.startswith("soak.refuse.") and s.role == "free":
-        about = {"refusals": {DISCLOSE}, "must_fail": True}
+    args, kwargs, is_wild = vary_payload(s, rng, token, args, kwargs, options)
+    about = refusals(s, uri, discloses=options.get("disclose_me"))
     number = s.next_request()
     c = s.pending[number] = Call(s, number, s.world.tick, uri, options, args, kwargs)
     c.__dict__.update(about)

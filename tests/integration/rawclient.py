@@ -122,6 +122,7 @@ class Ws:
     has_close = True  # the framing has a close message with a code
     extensions = None  # Sec-WebSocket-Extensions of the answer
     compressed = 0  # messages that came compressed
+    rsv1 = False  # of the last frame: a compressed message begins
 
     def __init__(self, port, protocols=("wamp.2.json",), path="/ws", host="127.0.0.1",
                  headers=None, timeout=5, unix=None, tls=None, server_name="localhost", session=None,

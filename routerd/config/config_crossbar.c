@@ -26,8 +26,8 @@
 #include <stdlib.h>
 
 enum {
-	/* Work for one role: permissions looked at. A role with hundreds of patterns
-	 * takes more; then not everything is tried. */
+	/* Work for one role: permissions looked at, or components if these are more. A
+	 * role with hundreds of patterns takes more; then not everything is tried. */
 	WORK_MAX = 4 << 20,
 	WARNINGS_MAX = 20, /* for one role */
 };
@@ -226,7 +226,7 @@ static void compare_at(struct comparison *cmp, struct slice uri)
 	const struct permission *all = cmp->role->permissions;
 	char here[60], there[60], why[300];
 
-	cmp->work += 1 + cmp->n_wildcards;
+	cmp->work += (1 + cmp->n_wildcards) * (1 + uri.len / 64);
 	if (!uri_valid(uri))
 		return;
 	uint16_t i = rights_rule(cmp->rights, uri)->permission;
@@ -320,8 +320,8 @@ static bool try_patterns(struct comparison *cmp, struct slice key, const char *a
 	struct slice of_a, of_b = slice_of(NULL, 0);
 	bool first = true, both = b != NULL;
 
-	cmp->work++;
 	while (t.ok && next_part(&a, &of_a)) {
+		cmp->work++;
 		if (both && !next_part(&b, &of_b))
 			return false;
 		if (of_a.len > 0 && of_b.len > 0 && !slice_eq(of_a, of_b))

@@ -95,11 +95,11 @@ bool token_is_value_error(int err);
 
 /*
  * How many items may take no bytes in one input. In UBJSON the head of an array may give
- * the only value of all its items: 6 bytes stand for a thousand nulls. The limit is the
- * same for all inputs, so what is within it in a message is so in any part of the
- * message.
+ * the only value of all its items: 6 bytes could stand for a thousand nulls, and a short
+ * message would become a long one in JSON. The limit is the same for all inputs, so what
+ * is within it in a message is so in any part of the message.
  */
-enum { TOKEN_MAX_IMPLIED = 1024 };
+enum { TOKEN_MAX_IMPLIED = 64 };
 
 struct token_reader {
 	enum serializer serializer;

@@ -19,7 +19,7 @@ SEEDS = [ubjson.dumpb(v, container_count=count) for count in (False, True) for v
     [True, "a", "", "\u20ac", {"": {"a": [], "b": {}}}, [[[]], [{}]], 2**64, decimal.Decimal("-1.5E+3"), 0.0],
 ]] + [b"[$Z#U\2", b"[[$T#U\3[$F#U\0]", b"{$Z#U\2U\1aU\0", b"[$i#U\2\xff\1", b"[$S#U\2U\1ai\0", b"[$[#U\3]#U\1T$U#U\2ab",
       b"{$D#U\1U\1a" + bytes(8), b"[NNTN]", b"{NU\1aTNN}", b"[$C#U\2ab", b"[${#U\2}$T#U\1U\1a", b"[#U\2NZNd\x7f\xc0\0\0",
-      b"[" * 63 + b"]" * 63, b"[" * 65 + b"]" * 65, b"[$Z#I\4\0", b"[$T#I\4\1"]
+      b"[" * 63 + b"]" * 63, b"[" * 65 + b"]" * 65, b"[$Z#U\x40", b"[$T#U\x41"]
 
 
 def mutated(rng):

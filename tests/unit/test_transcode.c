@@ -339,12 +339,35 @@ static void test_limit(void **state)
 	buf_fini(&in);
 }
 
+/* Seven bytes may announce many items that take no bytes, and JSON writes them all. */
+static void test_few_bytes_stay_few(void **state)
+{
+	uint8_t in[] = {'[', '$', 'F', '#', 'I', 0, 0};
+	struct buf out;
+
+	(void)state;
+	for (uint16_t n = 0; n < INT16_MAX; n++) {
+		buf_init(&out, SIZE_MAX / 4);
+		put_be16(in + 5, n);
+		if (transcode(SERIALIZER_UBJSON, slice_of(in, sizeof(in)), 1,
+			      SERIALIZER_JSON, &out) == 0)
+			assert_in_range(out.len, 2, 400);
+		else
+			assert_true(n > 16);
+		buf_fini(&out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_known_pairs),
-		cmocka_unit_test(test_unsupported),    cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_long_integers),  cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_there_and_back),
+		cmocka_unit_test(test_known_pairs),
+		cmocka_unit_test(test_unsupported),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_long_integers),
+		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_few_bytes_stay_few),
 	};
 	return cmocka_run_group_tests_name("transcode", tests, NULL, NULL);
 }

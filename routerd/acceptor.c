@@ -17,7 +17,8 @@
 struct acceptor_socket {
 	struct acceptor *acceptor;
 	struct listener listener;
-	uint16_t index; /* index in the configuration */
+	_Atomic uint32_t live_polls; /* for conn_conf */
+	uint16_t index;              /* index in the configuration */
 };
 
 struct acceptor {
@@ -116,6 +117,11 @@ void acceptor_stop(struct acceptor *a)
 _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener)
 {
 	return &a->sockets[listener].listener.live;
+}
+
+_Atomic uint32_t *acceptor_live_polls(struct acceptor *a, size_t listener)
+{
+	return &a->sockets[listener].live_polls;
 }
 
 void acceptor_describe(const struct acceptor *a, struct buf *out)

@@ -33,10 +33,11 @@ int acceptor_open(struct acceptor *a) MUSTCHECK;
 void acceptor_stop(struct acceptor *a);
 
 /*
- * The counter of a listener's open connections, for conn_conf.live. Valid until
+ * The counters of a listener's open connections, for conn_conf. Valid until
  * acceptor_free.
  */
 _Atomic uint32_t *acceptor_live(struct acceptor *a, size_t listener);
+_Atomic uint32_t *acceptor_live_polls(struct acceptor *a, size_t listener);
 
 /* Appends the addresses for a log line: " public=tcp4:0.0.0.0:8080 ...". */
 void acceptor_describe(const struct acceptor *a, struct buf *out);

@@ -243,7 +243,8 @@ static int serve_clients(struct router *router)
 	for (unsigned w = 0; w < router->n_workers; w++)
 		for (size_t i = 0; i < router->config->n_listeners; i++)
 			worker_set_live(router->workers[w], i,
-					acceptor_live(router->acceptor, i));
+					acceptor_live(router->acceptor, i),
+					acceptor_live_polls(router->acceptor, i));
 	start_threads(router);
 	log_ready(router);
 	worker_run(router->workers[0]);

@@ -670,9 +670,11 @@ void worker_free(struct worker **wp)
 	free(w);
 }
 
-void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live)
+void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live,
+		     _Atomic uint32_t *live_polls)
 {
 	w->conn_confs[listener].live = live;
+	w->conn_confs[listener].live_polls = live_polls;
 }
 
 int worker_use_tls(struct worker *w, struct tls_context *const contexts[],

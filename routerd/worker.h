@@ -56,10 +56,11 @@ void worker_drop_connections(struct worker *w);
 void worker_free(struct worker **w);
 
 /*
- * Sets the counter of a listener's open connections (see struct listener). Call it before
- * the thread starts.
+ * Sets the counters of a listener's open connections (see struct conn_conf). Call it
+ * before the thread starts.
  */
-void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live);
+void worker_set_live(struct worker *w, size_t listener, _Atomic uint32_t *live,
+		     _Atomic uint32_t *live_polls);
 /*
  * Lets listener i use contexts[i], unless it is NULL. The contexts must stay valid until
  * worker_free. Call it before the thread starts. 0 or E_NOMEM.

@@ -374,6 +374,18 @@ static void read_unhandled(struct conn *c)
 	conn_count_incomplete(c);
 }
 
+/* An HTTP client has shut down its output, and all its requests are answered. */
+static void requests_over(struct conn *c)
+{
+	if (stream_drained(&c->stream)) {
+		conn_kill(c, CONN_END_HTTP);
+		return;
+	}
+	/* It still reads the last answer. conn_flush ends the pause. */
+	c->stream.paused = true;
+	conn_arm(c);
+}
+
 /* Handles an error of stream_read. */
 static void read_failed(struct conn *c, int err)
 {
@@ -393,8 +405,7 @@ static void read_failed(struct conn *c, int err)
 	if (eof && c->framing == CONN_RAWSOCKET)
 		conn_kill(c, CONN_END_PEER);
 	else if (eof && c->state == CONN_OPENING && c->asked && c->longpoll == NULL)
-		/* All its requests are answered. */
-		conn_kill(c, CONN_END_HTTP);
+		requests_over(c);
 	else
 		conn_kill(c, CONN_END_LOST);
 }
@@ -497,7 +508,7 @@ static void reset_at_once(struct net *n, int fd, const struct conn_conf *conf,
 		sock_peer_name(fd).text, conf->name);
 	stream_reset_at_close(&s);
 	sock_close(&fd);
-	conn_count_down(conf);
+	conn_count_down(conf, false);
 }
 
 /*
@@ -528,7 +539,7 @@ static struct conn *adopt(struct net *n, int fd, const struct conn_conf *conf,
 		net_log(n, LOG_LEVEL_ERROR, n->name,
 			"connection refused: out of memory suppressed=%u");
 		sock_close(&fd);
-		conn_count_down(conf);
+		conn_count_down(conf, false);
 		return NULL;
 	}
 	stream_init(n, &c->stream, fd, on_event, c);
@@ -579,7 +590,8 @@ struct conn *conn_adopt_moved(struct net *n, const struct conn_conf *conf,
 		if (t != NULL && stream_take_tls(n, &c->stream, t) != 0)
 			conn_kill(c, CONN_END_NOMEM);
 		n->hold_rest = slice_of(in.p, 0);
-		conn_store_unhandled(c, NULL, false, &in);
+		if (c->state != CONN_DEAD)
+			conn_store_unhandled(c, NULL, false, &in);
 		conn_count_incomplete(c);
 		conn_arm(c);
 	}

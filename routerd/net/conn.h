@@ -38,8 +38,9 @@ struct conn_conf {
 	void *user;             /* for the handler */
 	const char *name;       /* the listener's name, for log lines */
 	_Atomic uint32_t *live; /* decremented when a connection is freed; or NULL */
-	uint32_t live_max;      /* limit of *live for long-poll connections; 0: none */
-	unsigned framings;      /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
+	_Atomic uint32_t *live_polls; /* as live, of long-poll connections only */
+	uint32_t live_max; /* limit of *live for long-poll connections; 0: none */
+	unsigned framings; /* CONN_WEBSOCKET, CONN_RAWSOCKET or both */
 	const struct tls_context *tls; /* NULL: no TLS; needs net_use_tls */
 	/*
 	 * The proxies that may connect, each with a PROXY header before anything else.

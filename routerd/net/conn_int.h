@@ -194,8 +194,8 @@ size_t conn_message_limit(const struct conn *c);
 /* The request of an HTTP connection no longer waits at c->longpoll. */
 void conn_wait_over(struct conn *c);
 
-/* Decrements the listener's counter of open connections. */
-void conn_count_down(const struct conn_conf *conf);
+/* Decrements the listener's counters of open connections. */
+void conn_count_down(const struct conn_conf *conf, bool longpoll);
 
 /* Frees a DEAD connection. */
 void conn_free(struct conn *c);

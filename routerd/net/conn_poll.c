@@ -61,9 +61,13 @@ static bool read_poll_id(struct slice text, uint8_t id[ID_LEN])
 	       len == ID_LEN;
 }
 
-/* The connection with this id, or NULL. */
-static struct conn *find_longpoll(const struct net *n, const uint8_t id[ID_LEN])
+/*
+ * The connection with this id, or NULL. Only the listener that opened it has it: another
+ * one may have other rules, such as other origins.
+ */
+static struct conn *find_longpoll(const struct conn *http, const uint8_t id[ID_LEN])
 {
+	const struct net *n = http->net;
 	struct id_node *node;
 	const struct longpoll *lp;
 	uint64_t number;
@@ -73,7 +77,7 @@ static struct conn *find_longpoll(const struct net *n, const uint8_t id[ID_LEN])
 	if (node == NULL)
 		return NULL;
 	lp = container_of(node, struct longpoll, node);
-	return lp->conn->state != CONN_DEAD &&
+	return lp->conn->state != CONN_DEAD && lp->conn->conf == http->conf &&
 			       sodium_memcmp(lp->secret, id + 1 + sizeof(number),
 					     sizeof(lp->secret)) == 0
 		       ? lp->conn
@@ -145,9 +149,19 @@ static void answer_gone(struct conn *c, const struct http_request *req)
 	       slice_str("This long-poll connection does not exist, or has ended."));
 }
 
+/* Every message is an array that begins with its type. */
+static bool is_json(struct slice message)
+{
+	return message.len > 1 && message.p[0] == '[' && message.p[1] >= '0' &&
+	       message.p[1] <= '9';
+}
+
 /* Answers with the first message in the queue of s, if there is one. */
 static bool answer_message(struct conn *c, const struct http_request *req, struct conn *s)
 {
+	/* In JSON, the type of a message is a digit; in UBJSON, a marker precedes it. */
+	static const char *const types[] = {"application/json",
+					    "application/octet-stream"};
 	struct net *n = s->net;
 	enum rawsocket_type type;
 	struct iovec first;
@@ -160,10 +174,7 @@ static bool answer_message(struct conn *c, const struct http_request *req, struc
 	       rawsocket_head_read(first.iov_base, &type, &len) == 0 &&
 	       len <= bytes - RAWSOCKET_HEAD_LEN);
 	const uint8_t *message = (const uint8_t *)first.iov_base + RAWSOCKET_HEAD_LEN;
-	/* Every message is an array and begins with a number: "[36" in JSON, but "[U" and
-	 * a byte in UBJSON. */
-	bool json = len > 1 && message[0] == '[' && is_digit(message[1]);
-	answer(c, req, HTTP_OK, json ? "application/json" : "application/octet-stream",
+	answer(c, req, HTTP_OK, types[!is_json(slice_of(message, len))],
 	       slice_of(message, len));
 	outq_consume(&s->stream.out, &n->out, RAWSOCKET_HEAD_LEN + len);
 	s->alive_ms = loop_now_ms(n->loop);
@@ -212,7 +223,8 @@ static void answer_no_output(struct conn *c, const struct http_request *req,
 		answer_gone(c, req);
 }
 
-static void end_receiver(struct conn *s)
+/* with: the request may take a message along. */
+static void end_receiver(struct conn *s, bool with)
 {
 	struct conn *c = s->longpoll->receiver;
 	struct poll_request r;
@@ -221,24 +233,29 @@ static void end_receiver(struct conn *s)
 		return;
 	take_waiting(c, &r);
 	s->alive_ms = loop_now_ms(s->net->loop);
-	if (s->state == CONN_DEAD || !answer_message(c, &r.req, s))
+	if (!with || !answer_message(c, &r.req, s))
 		answer_no_output(c, &r.req, s);
 	buf_free(&r.bytes);
 }
 
-/* Passes a message on. */
-static void deliver_input(struct conn *s, struct slice message)
+/* Passes a message on, or the rest of one. */
+static void pass_on(struct conn *s, struct slice message)
 {
 	const struct frame_input nothing = {NULL, 0};
 
 	if (s->state != CONN_OPEN)
 		return;
-	net_count(s->net, NET_MESSAGES_IN, 1);
 	s->conf->handler->message(s, message, false);
 	if (s->on_hold) {
 		conn_store_unhandled(s, NULL, false, &nothing);
 		conn_count_incomplete(s);
 	}
+}
+
+static void deliver_input(struct conn *s, struct slice message)
+{
+	net_count(s->net, NET_MESSAGES_IN, s->state == CONN_OPEN);
+	pass_on(s, message);
 }
 
 static void answer_sender(struct conn *c, const struct http_request *req,
@@ -288,7 +305,7 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
 	if (u != NULL) {
 		/* The handler may drop s, which must not free the message. */
 		s->unhandled = NULL;
-		deliver_input(s, slice_from(buf_slice(&u->bytes), u->at));
+		pass_on(s, slice_from(buf_slice(&u->bytes), u->at));
 		conn_unhandled_free(&u);
 		conn_count_incomplete(s);
 	}
@@ -303,7 +320,7 @@ void conn_poll_nothing(struct conn *c)
 	struct conn *s = c->longpoll->conn;
 
 	if (s->longpoll->receiver == c)
-		end_receiver(s);
+		end_receiver(s, true);
 }
 
 void conn_poll_flush(struct conn *s)
@@ -311,7 +328,7 @@ void conn_poll_flush(struct conn *s)
 	stream_move(s->net, &s->stream,
 		    outq_empty(&s->stream.out) ? STREAM_IDLE : STREAM_BLOCKED);
 	if (s->stream.list == STREAM_BLOCKED || s->state != CONN_OPEN)
-		end_receiver(s);
+		end_receiver(s, true);
 	if (s->state != CONN_OPEN)
 		take_senders(s);
 }
@@ -320,7 +337,7 @@ void conn_poll_end(struct conn *s)
 {
 	struct longpoll *lp = s->longpoll;
 
-	end_receiver(s);
+	end_receiver(s, false);
 	take_senders(s);
 	id_table_remove(&s->net->longpolls, &lp->node);
 	s->longpoll = NULL;
@@ -436,7 +453,7 @@ bool conn_poll_check(struct conn *c, const struct http_request *req, struct slic
 			hand_over(c, id[0], begun, behind);
 			return false;
 		}
-		s = known && id[0] == n->self ? find_longpoll(n, id) : NULL;
+		s = known && id[0] == n->self ? find_longpoll(c, id) : NULL;
 		if (s == NULL) {
 			answer_gone(c, req);
 			return false;
@@ -452,6 +469,21 @@ bool conn_poll_check(struct conn *c, const struct http_request *req, struct slic
 	return true;
 }
 
+/*
+ * Counts a long-poll connection. False: there are too many. They may be half of the
+ * connections, because a client needs only one socket to open any number of them.
+ */
+static bool count_up(const struct conn_conf *conf)
+{
+	uint32_t all, polls, max = conf->live_max;
+
+	if (conf->live == NULL)
+		return true;
+	all = atomic_fetch_add_explicit(conf->live, 1, memory_order_relaxed);
+	polls = atomic_fetch_add_explicit(conf->live_polls, 1, memory_order_relaxed);
+	return max == 0 || (all < max && polls < max / 2 + max % 2);
+}
+
 /* Makes the connection; its handler does not know it yet. Sets *why_out on failure. */
 static struct conn *make_longpoll(struct conn *http, const struct http_request *req,
 				  const char **why_out)
@@ -461,15 +493,13 @@ static struct conn *make_longpoll(struct conn *http, const struct http_request *
 	struct longpoll *lp = calloc(1, sizeof(*lp));
 	struct conn *s = NULL;
 
-	if (conf->live != NULL &&
-	    atomic_fetch_add_explicit(conf->live, 1, memory_order_relaxed) >=
-		    conf->live_max &&
-	    conf->live_max > 0)
-		*why_out = "max_connections is reached. Try again.";
+	if (!count_up(conf))
+		*why_out = "max_connections is reached, or half of it by long-poll "
+			   "connections. Try again.";
 	else if (lp != NULL)
 		s = conn_new(n, conf);
 	if (s == NULL) {
-		conn_count_down(conf);
+		conn_count_down(conf, true);
 		free(lp);
 		return NULL;
 	}
@@ -537,8 +567,9 @@ static void serve_send(struct conn *c, const struct http_request *req, struct sl
 
 static void serve_receive(struct conn *c, const struct http_request *req, struct conn *s)
 {
-	/* The client may have lost the connection of its last request. */
-	end_receiver(s);
+	/* The client may have lost the connection of its last request, and a message
+	 * with it. */
+	end_receiver(s, false);
 	if (answer_message(c, req, s))
 		return;
 	if (s->state != CONN_OPEN) {
@@ -566,7 +597,7 @@ void conn_poll_serve(struct conn *c, const struct http_request *req, struct slic
 	struct conn *s = NULL;
 
 	if (action >= POLL_SEND && read_poll_id(id_text, id))
-		s = find_longpoll(c->net, id);
+		s = find_longpoll(c, id);
 	if (action == POLL_PREFLIGHT)
 		answer_empty(c, req);
 	else if (action == POLL_OPEN)

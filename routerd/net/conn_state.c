@@ -291,10 +291,13 @@ void conn_answer_and_close(struct conn *c, struct slice words, enum conn_end end
 	}
 }
 
-void conn_count_down(const struct conn_conf *conf)
+void conn_count_down(const struct conn_conf *conf, bool longpoll)
 {
-	if (conf->live != NULL)
-		atomic_fetch_sub_explicit(conf->live, 1, memory_order_relaxed);
+	if (conf->live == NULL)
+		return;
+	atomic_fetch_sub_explicit(conf->live, 1, memory_order_relaxed);
+	if (longpoll)
+		atomic_fetch_sub_explicit(conf->live_polls, 1, memory_order_relaxed);
 }
 
 void conn_free(struct conn *c)
@@ -305,7 +308,7 @@ void conn_free(struct conn *c)
 	TAILQ_REMOVE(&n->by_state[CONN_DEAD], c, state_link);
 	sock_close(&c->stream.fd);
 	if (c->end != CONN_END_MOVED)
-		conn_count_down(c->conf);
+		conn_count_down(c->conf, conn_is_longpoll(c));
 	n->conns--;
 	net_count(n, NET_FREED, 1);
 	free(c);

@@ -3,6 +3,7 @@
 
 import base64
 import contextlib
+import copy
 import http.client
 import json
 import socket
@@ -15,7 +16,7 @@ import pytest
 import rawclient
 from certificates import VERSIONS, Authority
 from rawclient import ABORT, BINARY, CALL, GOODBYE, RESULT, TEXT, Client, Closed, Refused
-from utils import SLOW, router_config, wait_for
+from utils import SLOW, free_port, router_config, wait_for
 
 ORIGIN = "https://good.example"
 MIB = 1 << 20
@@ -137,6 +138,8 @@ def test_a_plain_http_client(routerd, poll, join, serializer):
     assert [client.event(topic)[0] for _ in range(5)] == [[i, "y" * 10000] for i in range(5)]
     assert rawclient.worker_of(client) == worker
     client.leave()
+    assert client.answer.headers["Content-Type"] == (
+        "application/json" if serializer == "json" else "application/octet-stream")
     assert client.finish() == 204
     assert routerd.total("longpoll_opened") == 1
 
@@ -231,8 +234,8 @@ def test_what_an_authenticator_is_told(fake_site, start_routerd, poll, threads):
 class Raw:
     """One HTTP connection below http.client."""
 
-    def __init__(self, routerd):
-        self.socket = socket.create_connection(("127.0.0.1", routerd.port()), 10 * SLOW)
+    def __init__(self, routerd, listener=0):
+        self.socket = socket.create_connection(("127.0.0.1", routerd.port(listener)), 10 * SLOW)
         self.file = self.socket.makefile("rb")
 
     def send(self, text, body=b""):
@@ -262,11 +265,11 @@ class Raw:
 
 @pytest.fixture
 def raw():
-    """raw(routerd) -> a Raw that is closed after the test."""
+    """raw(routerd, listener=0) -> a Raw that is closed after the test."""
     opened = []
 
-    def go(routerd):
-        opened.append(Raw(routerd))
+    def go(*given):
+        opened.append(Raw(*given))
         return opened[-1]
 
     yield go
@@ -390,6 +393,37 @@ def test_ids_cannot_be_guessed(start_routerd, poll, raw):
     assert client.silent() == []
 
 
+def test_an_id_belongs_to_its_listener(start_routerd, poll, raw):
+    """Another listener may allow other origins, for example."""
+    made = config(4)
+    made["transports"].append(copy.deepcopy(made["transports"][0]))
+    made["transports"][1]["id"] = "other"
+    made["transports"][1]["endpoint"]["port"] = free_port()
+    routerd = start_routerd(made)
+    client = poll(routerd)
+    client.join()
+    for what in ("send", "receive", "close"):
+        c = raw(routerd, 1)
+        c.post(f"{client.path}/{what}", get_count(7) if what == "send" else b"")
+        assert c.status() == 404
+    assert client.silent() == []
+
+
+def test_the_last_answer_after_a_half_close(start_routerd, poll, raw, join):
+    """A client that shuts down its output after the request still gets all of a long answer."""
+    routerd = start_routerd(config(4, options={"max_message_size": 16 * MIB}))
+    client, other = poll(routerd), join(routerd)
+    client.join()
+    client.subscribe("com.example.t")
+    other.publish("com.example.t", ["z" * 12 * MIB], acknowledge=True)
+    c = raw(routerd)
+    c.post(client.path + "/receive")
+    c.socket.shutdown(socket.SHUT_WR)
+    wait_for(lambda: routerd.total("bytes_out") > 100000, "the beginning of the answer")
+    assert len(json.loads(c.answer()[2])[4][0]) == 12 * MIB
+    assert c.answer() is None
+
+
 def test_two_requests_for_messages(routerd, poll, raw):
     """The second one takes the place of the first, whose client may have lost its connection."""
     client = poll(routerd)
@@ -440,6 +474,8 @@ def test_messages_in_order_while_one_is_held(fake, start_routerd, poll, raw):
     assert [client.recv()[:2] for _ in senders] == [[33, 10 + i] for i in range(5)]
     assert [s.status() for s in senders] == [204] * 5
     assert asked == [f"com.example.t{i}" for i in range(5)]
+    # the first message counts once, although it is read again after its hold
+    assert routerd.total("messages_in") == 6
 
 
 # --- limits ---------------------------------------------------------------------------------
@@ -496,6 +532,20 @@ def test_a_client_that_does_not_poll(start_routerd, poll, join, raw, threads):
     assert late.status() == 404
     assert routerd.total("closed_no_poll") == 1
     routerd.wait_log('connection closed reason="no poll"')
+
+
+def test_long_poll_leaves_room_for_sockets(start_routerd, join, raw):
+    """One socket can open any number of transports. They may be half of max_connections."""
+    routerd = start_routerd(config(4, options={"max_connections": 20}))
+    statuses = []
+    while statuses.count(503) < 3:
+        c = raw(routerd)
+        for _ in range(20):
+            c.post("/lp/open", b'{"protocols": ["wamp.2.json"]}')
+        while answer := c.answer():
+            statuses.append(answer[0])
+    assert statuses.count(200) == 10
+    assert join(routerd).silent() == []
 
 
 def test_max_connections(start_routerd, poll, raw):

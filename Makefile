@@ -120,11 +120,11 @@ $(B)/tools/%: $(B)/tests/tools/%.o $(LIBROUTERD) $(LIBPROTO) $(LIBCOMMON)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
 # the bench shares no code with what it measures
 $(B)/bench/wampbench: $(call obj,$(filter-out %/relay.c,$(BENCH_SRC)))
-$(B)/bench/relay: $(B)/tests/bench/relay.o
+$(B)/bench/relay: $(B)/tests/bench/relay.o $(B)/tests/bench/tls.o
 $(BENCHES):
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lsodium -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lssl -lcrypto -lsodium -lm
 # In MODE=fuzz, link a fuzz target with libFuzzer; else with a main that replays the corpus.
 $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(if $(filter fuzz,$(MODE)),,$(B)/tests/fuzz/replay.o) \
              $(LIBROUTERD) $(LIBAUTHD) $(LIBPROTO) $(LIBCOMMON)

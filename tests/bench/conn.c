@@ -97,6 +97,7 @@ static void close_socket(struct conn *c)
 	struct linger linger = {.l_onoff = 1};
 
 	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+	tls_close(&c->tls);
 	close(c->fd);
 	c->fd = -1;
 	c->wants_write = false;
@@ -209,7 +210,7 @@ static void flush(struct conn *c)
 	c->dirty = false;
 	if (c->state == CONN_CLOSED || c->out.len == 0)
 		return;
-	n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+	n = tls_send(c->tls, c->fd, c->out.data, c->out.len);
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		return; /* the next read finds that it is closed */
 	if (n > 0)
@@ -363,9 +364,11 @@ static void on_readable(struct conn *c)
 
 	input.len = 0;
 	bytes_add(&input, c->in.data, c->in.len);
-	n = recv(c->fd, bytes_room(&input, READ_SIZE), READ_SIZE, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = tls_recv(c->tls, c->fd, bytes_room(&input, READ_SIZE), READ_SIZE);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+		set_dirty(c); /* TLS may wait to send */
 		return;
+	}
 	if (n <= 0) {
 		lost(c, n == 0 ? "connection closed" : strerror(errno));
 		return;
@@ -467,5 +470,7 @@ void conn_start(struct conn *c, enum format format)
 		setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0)
 		die("epoll_ctl");
+	if (opt.tls)
+		c->tls = tls_open(c->fd, NULL, NULL);
 	send_handshake(c);
 }

@@ -6,6 +6,7 @@
 #define TESTS_BENCH_CONN_H
 
 #include "tests/bench/codec.h"
+#include "tests/bench/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -50,6 +51,7 @@ struct message {
 
 struct conn {
 	int fd;
+	struct tls *tls; /* NULL: none */
 	enum conn_state state;
 	enum format format;
 	bool dirty; /* on the list of connections with something to send */

@@ -17,6 +17,7 @@ struct options {
 	struct sockaddr_storage address;
 	socklen_t address_len;
 	bool rawsocket;
+	bool tls;
 	const char *host; /* Host: header */
 	const char *path; /* path of the request */
 	const char *realm;

@@ -5,7 +5,9 @@
  * are written once per turn and format into one buffer, which is sent to all subscribers.
  * One thread.
  *
- *    relay [--tcp PORT] [--unix PATH] */
+ *    relay [--tcp PORT] [--unix PATH] [--certificate PEM --key PEM] */
+#include "tests/bench/tls.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -47,6 +49,7 @@ struct bytes {
 
 struct conn {
 	int fd;
+	struct tls *tls; /* NULL: none */
 	unsigned index;
 	enum format format;
 	bool open; /* the handshake is done */
@@ -78,6 +81,7 @@ static struct conn **dirty;
 static unsigned dirty_count;
 static struct bytes input;
 static uint64_t publications;
+static const char *certificate, *private_key; /* PEM files; NULL: no TLS */
 
 __attribute__((noreturn)) static void die(const char *what)
 {
@@ -577,6 +581,7 @@ static void close_conn(struct conn *c)
 
 	if (c->closed)
 		return;
+	tls_close(&c->tls);
 	close(c->fd);
 	c->closed = true;
 	if (c->subscriber >= 0) {
@@ -598,7 +603,7 @@ static void on_readable(struct conn *c)
 
 	input.len = 0;
 	add(&input, c->in.data, c->in.len);
-	n = recv(c->fd, room(&input, READ_SIZE), READ_SIZE, 0);
+	n = tls_recv(c->tls, c->fd, room(&input, READ_SIZE), READ_SIZE);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -641,7 +646,7 @@ static void flush(struct conn *c)
 		free(c);
 		return;
 	}
-	n = send(c->fd, c->out.data, c->out.len, MSG_NOSIGNAL);
+	n = tls_send(c->tls, c->fd, c->out.data, c->out.len);
 	if (n < 0)
 		n = 0;
 	c->out.len -= (size_t)n;
@@ -659,7 +664,7 @@ static void flush_stream(struct stream *s)
 		struct conn *c = s->subscribers[i];
 		ssize_t n = 0;
 		if (c->out.len == 0) {
-			n = send(c->fd, s->data.data, s->data.len, MSG_NOSIGNAL);
+			n = tls_send(c->tls, c->fd, s->data.data, s->data.len);
 			if (n == (ssize_t)s->data.len)
 				continue;
 			if (n < 0)
@@ -709,6 +714,8 @@ static void on_connection(int listener)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	c = must(calloc(1, sizeof(*c)));
 	c->fd = fd;
+	if (certificate != NULL)
+		c->tls = tls_open(fd, certificate, private_key);
 	c->subscriber = -1;
 	c->index = free_index();
 	conns[c->index] = c;
@@ -753,8 +760,11 @@ static void listen_unix(const char *path)
 
 int main(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{"tcp", 1, NULL, 't'}, {"unix", 1, NULL, 'u'}, {NULL, 0, NULL, 0}};
+	static const struct option longs[] = {{"tcp", 1, NULL, 't'},
+					      {"unix", 1, NULL, 'u'},
+					      {"certificate", 1, NULL, 'c'},
+					      {"key", 1, NULL, 'k'},
+					      {NULL, 0, NULL, 0}};
 	struct epoll_event events[EVENTS];
 	struct rlimit files;
 	int letter;
@@ -770,6 +780,10 @@ int main(int argc, char **argv)
 	while ((letter = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		if (letter == 't')
 			listen_tcp((unsigned)strtoul(optarg, NULL, 10));
+		else if (letter == 'c')
+			certificate = optarg;
+		else if (letter == 'k')
+			private_key = optarg;
 		else if (letter == 'u')
 			listen_unix(optarg);
 		else

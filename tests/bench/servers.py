@@ -47,6 +47,7 @@ class Server:
         self.folder = Path(tempfile.mkdtemp(prefix="bench."))
         self.port = free_port()
         self.raw_port = free_port()
+        self.tls_port = free_port()
         self.socket = self.folder / "r.sock"
 
     def __enter__(self):
@@ -126,9 +127,11 @@ class Server:
         return ""
 
     def where(self, transport):
-        """wampbench's arguments for ws-tcp, raw-tcp or raw-unix."""
+        """wampbench's arguments for ws-tcp, wss-tcp, raw-tcp or raw-unix."""
         if transport == "ws-tcp":
             return ["--tcp", f"127.0.0.1:{self.port}", "--path", self.path]
+        if transport == "wss-tcp":
+            return ["--tcp", f"127.0.0.1:{self.tls_port}", "--path", self.path, "--tls"]
         if transport == "raw-tcp":
             return ["--tcp", f"127.0.0.1:{self.raw_port}", "--framing", "rawsocket"]
         return ["--unix", str(self.socket), "--framing", "rawsocket"]
@@ -164,12 +167,27 @@ def _values(tree):
         yield tree
 
 
+def make_certificate(folder):
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc",
+        "-subj", "/CN=localhost", "-days", "30", "-keyout", "tls.key", "-out", "tls.pem", cwd=folder)
+    os.chmod(folder / "tls.key", 0o600)
+
+
 class Relay(Server):
     name = "relay"
 
     def start(self):
         self.raw_port = self.port
         self.spawn([BUILD / "bench/relay", "--tcp", self.port, "--unix", self.socket], "ready")
+
+    def where(self, transport):
+        if transport == "wss-tcp":
+            # one for TLS alone: it counts in place of the other
+            make_certificate(self.folder)
+            self.processes.pop().terminate()
+            self.spawn([BUILD / "bench/relay", "--tcp", self.tls_port, "--certificate", "tls.pem", "--key", "tls.key"],
+                       "ready")
+        return super().where(transport)
 
     def login(self):
         (self.folder / "key").write_bytes(os.urandom(32))
@@ -192,6 +210,10 @@ class Routerd(Server):
         tcp = {"type": "tcp", "interface": "127.0.0.1"}
         yield {"type": "websocket", "id": "ws", "endpoint": {**tcp, "port": self.port}, "paths": [self.path],
                "auth": auth, "options": self.options}
+        make_certificate(self.folder)
+        tls = {"certificate": str(self.folder / "tls.pem"), "key": str(self.folder / "tls.key")}
+        yield {"type": "websocket", "id": "wss", "paths": [self.path], "auth": auth, "options": self.options,
+               "endpoint": {**tcp, "port": self.tls_port, "tls": tls}}
         yield {"type": "rawsocket", "id": "raw", "endpoint": {**tcp, "port": self.raw_port}, "auth": auth}
         yield {"type": "rawsocket", "id": "unix", "endpoint": {"type": "unix", "path": str(self.socket)},
                "auth": auth}
@@ -230,7 +252,7 @@ class Routerd(Server):
         program = BUILD / "routerd/routerd"
         transports = list(self.transports())
         path = self.write(transports)
-        # an old build without RawSocket is measured without it
+        # an old build without RawSocket or TLS is measured without them
         self.has_rawsocket = subprocess.run([program, "--check", path], capture_output=True).returncode == 0
         if not self.has_rawsocket:
             path = self.write(transports[:1])
@@ -263,7 +285,7 @@ class Routerd(Server):
 
     def where(self, transport):
         if transport != "ws-tcp" and not self.has_rawsocket:
-            raise Unsupported("this build has no RawSocket")
+            raise Unsupported("this build has neither RawSocket nor TLS")
         return super().where(transport)
 
     @classmethod

@@ -28,6 +28,7 @@ static const char help[] =
 	"Where:\n"
 	"  --tcp ADDRESS:PORT | --unix PATH    (an IPv4 address)\n"
 	"  --framing websocket|rawsocket       default websocket\n"
+	"  --tls                               trust any certificate\n"
 	"  --path PATH                         of the upgrade request, default /ws\n"
 	"  --realm REALM                       default devices\n"
 	"  --serializer json|msgpack|cbor      default cbor\n"
@@ -166,6 +167,7 @@ enum {
 	OPT_TCP = 1,
 	OPT_UNIX,
 	OPT_FRAMING,
+	OPT_TLS,
 	OPT_PATH,
 	OPT_REALM,
 	OPT_SERIALIZER,
@@ -196,6 +198,7 @@ static const struct option longs[] = {
 	{"tcp", 1, NULL, OPT_TCP},
 	{"unix", 1, NULL, OPT_UNIX},
 	{"framing", 1, NULL, OPT_FRAMING},
+	{"tls", 0, NULL, OPT_TLS},
 	{"path", 1, NULL, OPT_PATH},
 	{"realm", 1, NULL, OPT_REALM},
 	{"serializer", 1, NULL, OPT_SERIALIZER},
@@ -232,6 +235,8 @@ static bool parse_where(int letter)
 		set_unix(optarg);
 	else if (letter == OPT_FRAMING)
 		opt.rawsocket = strcmp(optarg, "rawsocket") == 0;
+	else if (letter == OPT_TLS)
+		opt.tls = true;
 	else if (letter == OPT_PATH)
 		opt.path = optarg;
 	else if (letter == OPT_REALM)

@@ -556,7 +556,10 @@ class Session:
             return not stable
         if name == "no_available_callee":
             return (bool(call.invocations) or call.is_input or len(stable) < len(matching) or not stable
-                    or self.realm.has_lost(call) or any(h.concurrency for h in stable))
+                    or self.realm.has_lost(call) or any(h.concurrency for h in stable)
+                    # REGISTERED is on its way, and the new callee is busy already
+                    or any(matches(*key, call.uri) for session in self.realm.sessions.values()
+                           for key in session.unconfirmed()))
         if name == "feature_not_supported":
             return call.is_input or "ppt_scheme" in call.options or "enc_algo" in call.options or any(
                 i.is_passthru for i in call.invocations)

@@ -525,7 +525,7 @@ static void refuse_stranger(struct net *n, int fd, const struct conn_conf *conf,
 	log_debug(n->name, "connection closed by peer at once listener=%s", conf->name);
 	net_count(n, NET_END_LOST, 1);
 	sock_close(&fd);
-	conn_count_down(conf);
+	conn_count_down(conf, false);
 }
 
 /* NULL if out of memory; then it closes fd. */

@@ -496,7 +496,7 @@ static void errors_in_endpoints(void **state)
 		 "\"0660\": clients need that to connect"},
 		{"type: unix, path: /a, host: x",
 		 "4:24: unknown key 'host' in the endpoint, expected 'type', 'port', "
-		 "'interface', 'version', 'path', 'mode' or 'tls'"},
+		 "'interface', 'version', 'path', 'mode', 'tls' or 'proxy_protocol'"},
 	};
 	char text[2048];
 
@@ -582,9 +582,8 @@ static void errors_in_options(void **state)
 		 "4:2: unknown key 'something' in options, expected 'max_message_size', "
 		 "'max_header_size', 'max_headers', 'max_connections', "
 		 "'allowed_origins', 'allow_null_origin', "
-		 "'auto_ping_interval', 'rawsocket_ping', 'auto_ping_timeout', "
-		 "'compression', "
-		 "'open_handshake_timeout' or "
+		 "'trusted_proxies', 'auto_ping_interval', 'rawsocket_ping', "
+		 "'auto_ping_timeout', 'compression', 'open_handshake_timeout' or "
 		 "'close_handshake_timeout'"},
 	};
 

@@ -48,6 +48,8 @@ from autobahn.wamp.exception import ApplicationError  # noqa: E402
 from autobahn.wamp.interfaces import IPayloadCodec  # noqa: E402
 from autobahn.wamp.types import (CallOptions, CallResult, ComponentConfig, EncodedPayload,  # noqa: E402
                                   PublishOptions, RegisterOptions, SubscribeOptions)
+from autobahn.websocket.compress import (PerMessageDeflateOffer, PerMessageDeflateResponse,  # noqa: E402
+                                         PerMessageDeflateResponseAccept)
 from autobahn.websocket.util import parse_url  # noqa: E402
 
 SERIALIZERS = {"json": serializers.JsonSerializer, "msgpack": serializers.MsgPackSerializer,
@@ -200,6 +202,10 @@ async def connect(factory, host, port, command):
         await loop.create_connection(factory, host, port, ssl=tls_of_asyncio(command))
 
 
+def accept_compression(response):
+    return PerMessageDeflateResponseAccept(response) if isinstance(response, PerMessageDeflateResponse) else None
+
+
 async def do_join(command):
     joined = txaio.create_future()
     session = sessions[command["s"]] = Session(command, joined)
@@ -211,6 +217,9 @@ async def do_join(command):
         host, port = parse_raw_url(url)[1:3]
     else:
         factory = WampWebSocketClientFactory(lambda: session, url=url, serializers=[made])
+        if command.get("compress"):
+            factory.setProtocolOptions(perMessageCompressionOffers=[PerMessageDeflateOffer()],
+                                       perMessageCompressionAccept=accept_compression)
         host, port = parse_url(url)[1:3]
     await connect(factory, host, port, command)
     result = await joined

@@ -62,8 +62,9 @@ static int load_and_run(const char *path, bool only_check)
 			 " (realms: %zu, transports: %zu, authenticators: %zu)",
 			 cfg->n_realms, cfg->n_listeners, cfg->n_authenticators);
 		code = daemon_approve_config(path, &errors, summary);
+	} else if (config_derive(cfg) != 0) {
+		code = daemon_refuse_config(&errors);
 	} else {
-		config_derive(cfg);
 		code = run_routerd(path, cfg, &errors);
 	}
 	config_free(&cfg);

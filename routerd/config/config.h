@@ -186,7 +186,10 @@ enum config_method_type {
 	METHOD_DYNAMIC = 1, /* an authenticator knows them */
 };
 
-/* A secret. After the file was read, text has it, wherever it came from. */
+/*
+ * A secret. After the file was read, text has it, wherever it came from, unless this
+ * process may not read the credential.
+ */
 struct config_secret {
 	const char *text;       /* NULL: none */
 	const char *file;       /* a file that has the secret, or NULL */
@@ -353,9 +356,10 @@ int config_parse(struct slice text, const char *name, struct config **out,
 
 /*
  * Derives what logins by static methods compare: the digests of the principals' secrets,
- * and each method's `nobody`. Call it once before clients connect.
+ * and each method's `nobody`. Call it once before clients connect. E_NOTFOUND: this
+ * process may not read a credential; config_load has warned of it.
  */
-void config_derive(struct config *cfg);
+int config_derive(struct config *cfg) MUSTCHECK;
 
 /*
  * Computes the digest of a secret. It depends on a random key of this process, so digests

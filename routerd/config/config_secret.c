@@ -99,6 +99,15 @@ static void read_file_at(struct conf *c, const void *field, const char *path,
 	close(fd);
 }
 
+/*
+ * Some versions of systemd hide a unit's credentials from its ExecReload=. This must not
+ * fail the check of the file: the running daemon has the secret.
+ */
+static bool is_hidden(const char *path)
+{
+	return access(path, R_OK) != 0 && errno == EACCES;
+}
+
 static void read_credential(struct conf *c, struct config_secret *secret)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
@@ -118,7 +127,12 @@ static void read_credential(struct conf *c, struct config_secret *secret)
 		return;
 	}
 	(void)snprintf(path, sizeof(path), "%s/%s", folder, secret->credential);
-	read_file_at(c, &secret->credential, path, secret);
+	if (is_hidden(path))
+		conf_warn(c, &secret->credential,
+			  "%s: %s: the secret in it is not checked",
+			  conf_quote(path).text, err_str(E_SYS));
+	else
+		read_file_at(c, &secret->credential, path, secret);
 }
 
 void config_secret_read(struct conf *c, struct config_secret *secret, const char *key)
@@ -279,9 +293,13 @@ static void derive_nobody(struct config_principal *nobody,
 	sodium_memzero(secret_key, sizeof(secret_key));
 }
 
-static void derive_principal(const struct config *cfg, enum config_method_id method,
+/* False if the principal's credential has not been read. */
+MUSTCHECK
+static bool derive_principal(const struct config *cfg, enum config_method_id method,
 			     struct config_principal *who)
 {
+	if (who->secret.credential != NULL && who->secret.text == NULL)
+		return false;
 	struct slice secret = slice_str(who->secret.text);
 
 	if (method == METHOD_TICKET)
@@ -291,21 +309,25 @@ static void derive_principal(const struct config *cfg, enum config_method_id met
 	else if (method == METHOD_WAMPCRA)
 		cra_derive(secret, slice_str(who->salt), (uint32_t)who->iterations,
 			   (size_t)who->keylen, &who->cra_key);
+	return true;
 }
 
-static void derive_methods(const struct config *cfg, struct config_auth *auth)
+MUSTCHECK
+static bool derive_methods(const struct config *cfg, struct config_auth *auth)
 {
 	for (unsigned id = 0; id < METHOD_COUNT; id++) {
 		struct config_method *m = &auth->methods[id];
 
 		for (size_t i = 0; i < m->n_principals; i++)
-			derive_principal(cfg, (enum config_method_id)id,
-					 &m->principals[i]);
+			if (!derive_principal(cfg, (enum config_method_id)id,
+					      &m->principals[i]))
+				return false;
 		derive_nobody(&m->nobody, m->principals);
 	}
+	return true;
 }
 
-void config_derive(struct config *cfg)
+int config_derive(struct config *cfg)
 {
 	randombytes_buf(cfg->digest_key, sizeof(cfg->digest_key));
 	randombytes_buf(cfg->decoy_key, sizeof(cfg->decoy_key));
@@ -314,5 +336,7 @@ void config_derive(struct config *cfg)
 				   (const uint8_t *)"decoy", 5, cfg->node_secret,
 				   sizeof(cfg->node_secret));
 	for (size_t i = 0; i < cfg->n_listeners; i++)
-		derive_methods(cfg, &cfg->listeners[i].auth);
+		if (!derive_methods(cfg, &cfg->listeners[i].auth))
+			return E_NOTFOUND;
+	return 0;
 }

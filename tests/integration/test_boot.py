@@ -300,6 +300,22 @@ def test_reload(site):
     assert site.show(unit, "MainPID") == pid
 
 
+def test_reload_with_a_credential(site):
+    """The check of ExecReload= may not be able to read it."""
+    file, unit, drop_in = "/etc/routerd/routerd.yaml", "routerd.service", "/etc/systemd/system/routerd.service.d"
+    bob = "      ticket: {type: static, principals: {bob: {role: device, ticket_credential: bob}}}"
+    site.run(f"mkdir {drop_in} && printf '[Service]\\nSetCredential=bob:s3cret\\n' >{drop_in}/bob.conf && "
+             f"systemctl daemon-reload && cp {file} /root/good.yaml && sed -i 's/^ *auth:$/&\\n{bob}/' {file}")
+    try:
+        assert "bob" in site.run(f"cat {file}")
+        site.run(f"systemctl restart {unit} && systemctl reload {unit}")
+        site.run(f"echo 'nonsense: 1' >>{file}")
+        assert site.try_run(f"systemctl reload {unit}").returncode != 0
+    finally:
+        site.run(f"cp /root/good.yaml {file} && rm -r {drop_in} && systemctl daemon-reload && systemctl restart {unit}")
+    site.login()
+
+
 def test_no_core(site):
     for unit in SERVICES:
         assert re.search(r"Max core file size +0 +0 ", site.run(f"cat /proc/{site.show(unit, 'MainPID')}/limits"))

@@ -67,6 +67,21 @@ def test_things_that_are_no_files(folder):
     assert code == 78 and "CREDENTIALS_DIRECTORY is not set" in said
 
 
+def test_a_credential_that_this_process_may_not_read(folder):
+    """systemd 252 hides a unit's credentials from its ExecReload=."""
+    # root may read everything unless it drops its capabilities
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    env = {**os.environ, "CREDENTIALS_DIRECTORY": "hidden"}
+    os.mkdir(folder / "hidden", 0)
+    for extra, option, expected in ({}, "--check", 0), ({"nonsense": 1}, "--check", 78), ({}, "-c", 78):
+        (folder / "c.yaml").write_text(json.dumps({**ticket_in(ticket_credential="a"), **extra}))
+        done = subprocess.run([*drop, BUILD / "routerd/routerd", option, "c.yaml"], cwd=folder, capture_output=True, text=True,
+                              env=env, timeout=20)
+        assert done.returncode == expected, done.stderr
+        assert "nonsense" in done.stderr or \
+            "warning: hidden/a: Permission denied: the secret in it is not checked" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_another_user(folder):
     (folder / "t").write_text("x")

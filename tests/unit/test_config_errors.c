@@ -471,6 +471,17 @@ static void errors_in_endpoints(void **state)
 		{"type: tcp, port: 1, user_timeout: 5",
 		 "4:36: 'user_timeout' is not supported: 'auto_ping_timeout' in "
 		 "'options' finds dead connections"},
+		{"type: tcp, port: 1, proxy_protocol: {from: [10.0.0.0/33]}",
+		 "4:46: 'from': expected an address such as 192.0.2.1 or "
+		 "\"2001:db8::1\", a "
+		 "network such as 10.0.0.0/8, or unix"},
+		{"type: tcp, port: 1, proxy_protocol: {from: [unix]}",
+		 "4:45: nobody could connect: 'from' needs addresses for an endpoint of "
+		 "this type"},
+		{"type: unix, path: /a, proxy_protocol: {from: [10.0.0.0/8]}",
+		 "4:47: nobody could connect: 'from' needs 'unix' for an endpoint of "
+		 "this "
+		 "type"},
 		{"type: tcp, port: 1, tls: {key: a.pem}",
 		 "4:27: tls needs the key 'certificate'"},
 		{"type: tcp, port: 1, tls: {certificate: /no/a.pem, key: /no/a.key}",
@@ -575,6 +586,9 @@ static void errors_in_options(void **state)
 		 "leave it out"},
 		{"flash_policy: x",
 		 "4:16: 'flash_policy' is not supported yet: leave it out"},
+		{"trusted_proxies: [localhost]",
+		 "4:20: 'trusted_proxies': expected an address such as 192.0.2.1 or "
+		 "\"2001:db8::1\", a network such as 10.0.0.0/8, or unix"},
 		{"max_mesage_size: 1",
 		 "4:2: unknown key 'max_mesage_size' in options (did you mean "
 		 "'max_message_size'?)"},

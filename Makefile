@@ -198,7 +198,7 @@ check-long: deps ## run the slow tests: all combinations, sanitizers, valgrind, 
 	$(Q)$(PYTHON) tests/run.py check-long
 
 MINUTES ?= 10
-soak: deps all ## mix all features at random in 50 sessions (MODE, MINUTES=10 or SECONDS, SEED)
+soak: deps all ## mix features at random in 50 sessions (MODE, MINUTES=10 or SECONDS, SEED)
 	$(Q)BUILD=$(B) $(PYTHON) tests/soak/soak.py --seconds $(or $(SECONDS),$$(($(MINUTES) * 60))) \
 	  $(if $(SEED),--seed $(SEED)) $(ARGS)
 

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Mixes all features at random, for as long as you like, and checks every message: `make soak`.
+"""Mixes features at random, for as long as you like, and checks every message: `make soak`.
 
-One router with 4 threads serves 50 sessions over all transports and serializers. They do what
-actions.py says; session.py and model.py check what they receive. The run consists of rounds. At the
-end of a round the sessions are quiet: then every request has its answer, and every event has come.
-Then they leave, and the router's counters say that nothing is left of them.
+One router with 4 threads serves 50 sessions over WebSocket and RawSocket, with all serializers, but
+without TLS, long-poll and compression. They do what actions.py says; session.py and model.py check
+what they receive. The run consists of rounds. At the end of a round the sessions are quiet: then
+every request has its answer, and every event has come. Then they leave, and the router's counters
+say that nothing is left of them.
 
 The same seed makes the same choices, though the messages of a run may travel at other times.
 """

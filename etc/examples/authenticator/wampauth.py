@@ -118,10 +118,11 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
                      False, or a dict: with {"allow": True, "disclose": True} the receiver of a
                      call or publication learns who the client is. With "cache": True the router
                      keeps the decision for this authid, action, uri and match, until changed() is
-                     called, or for "cache_ttl_ms" milliseconds. action is "call", "register",
-                     "publish" or "subscribe"; options is the dict that the client sent. details
-                     describes the client: session, realm, authid, authrole, authmethod,
-                     authprovider, and authextra, which is what authenticate returned as extra
+                     called, or for "cache_ttl_ms" milliseconds (without "cache" this has no
+                     effect). action is "call", "register", "publish" or "subscribe"; options is
+                     the dict that the client sent. details describes the client: session, realm,
+                     authid, authrole, authmethod, authprovider, and authextra, which is what
+                     authenticate returned as extra
     workers          how many questions are handled at the same time; default: 64 threads, or
                      1,024 tasks if all functions are async
     mode             of the socket's file
@@ -156,7 +157,12 @@ async def serve_async(path, authenticate, *, authorize=None, workers=None, mode=
 
 def changed(**match):
     """Makes all routers forget the decisions of authorize that they keep: all, or those about the
-    authid, role and realm that are given. Call it after the change, from any thread."""
+    authid, role and realm that are given. Call it after the change, from any thread.
+
+    This affects future requests only. A session keeps its subscriptions and registrations: to take
+    them away, call wamp.subscription.remove_subscriber and wamp.registration.remove_callee, or end
+    the session with wamp.session.kill.
+    """
     for server in list(_servers):
         with contextlib.suppress(RuntimeError):  # its loop has ended
             server.loop.call_soon_threadsafe(server.changed, match)

@@ -52,6 +52,21 @@ static bool check_file(const struct secret_file *f, int fd)
 	return true;
 }
 
+/* An editor may have added what clients do not send. */
+static void warn_of_blanks(const struct secret_file *f, const char *text)
+{
+	const char *what = NULL;
+
+	if (strchr(text, '\n') != NULL)
+		what = "has several lines";
+	else if (strchr(" \t\r", text[strlen(text) - 1]) != NULL)
+		what = "ends with a blank or a carriage return";
+	if (what != NULL)
+		conf_warn(f->c, f->field,
+			  "%s: the secret %s: clients must send exactly this text",
+			  conf_quote(f->path).text, what);
+}
+
 /* Reads the open file. A line feed at its end does not belong to the secret. */
 static bool read_secret(const struct secret_file *f, int fd,
 			char text[CONFIG_MAX_SECRET + 3])
@@ -78,6 +93,7 @@ static bool read_secret(const struct secret_file *f, int fd,
 		return refuse_file(f, "the secret is longer than 4096 bytes");
 	if (strlen(text) != len || !utf8_valid(slice_of(text, len)))
 		return refuse_file(f, "the secret is not UTF-8, or contains a zero byte");
+	warn_of_blanks(f, text);
 	return true;
 }
 

@@ -54,6 +54,18 @@ def test_files_that_check_refuses(folder, mode, content, text):
     assert (code, text is None or text in said) == (0 if text is None else 78, True), said
 
 
+@pytest.mark.parametrize("content, text", [
+    ("x\r\n", "ends with a blank or a carriage return"), ("x ", "ends with a blank or a carriage return"),
+    ("x\ny\n", "has several lines"), ("x\n\n", "has several lines"), ("x y\n", None)])
+def test_files_that_check_warns_of(folder, content, text):
+    (folder / "t").write_bytes(content.encode())
+    os.chmod(folder / "t", 0o600)
+    code, said = check(folder, ticket_in(ticket_file="t"))
+    assert code == 0
+    assert "the secret " not in said if text is None else \
+        f"warning: t: the secret {text}: clients must send exactly this text" in said
+
+
 def test_things_that_are_no_files(folder):
     os.mkdir(folder / "folder", 0o700)
     os.mkfifo(folder / "pipe", 0o600)

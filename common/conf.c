@@ -37,6 +37,7 @@ struct conf {
 	size_t wrong;                /* errors so far */
 	bool no_memory;
 	struct conf_error *errors;
+	uint64_t warned; /* a bit for each row of foreign keys */
 };
 
 /* --- errors and warnings --- */
@@ -60,6 +61,17 @@ static void fail(struct conf *c, const yaml_node_t *n, const char *fmt, ...)
 
 	va_start(ap, fmt);
 	say(c, n->start_mark, false, fmt, ap);
+	va_end(ap);
+}
+
+/* Adds a warning about a node. */
+PRINTF_LIKE(3, 4)
+static void warn(struct conf *c, const yaml_node_t *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	say(c, n->start_mark, true, fmt, ap);
 	va_end(ap);
 }
 
@@ -524,7 +536,15 @@ static void read_foreign(struct conf *c, const struct conf_foreign *f, const cha
 	const char *only = f->accepted, *instead = f->instead;
 	const char *text = scalar(n) != NULL ? scalar(n) : "...";
 
-	if (only != NULL && (only[0] == '\0' || is_plain(n, only)))
+	if (only != NULL && only[0] == '\0') {
+		/* a file may have the key in each of many maps */
+		uint64_t bit = UINT64_C(1) << (f - c->root->foreign);
+		if (instead == NULL && (c->warned & bit) == 0)
+			warn(c, n, "'%s' has no effect", key);
+		c->warned |= bit;
+		return;
+	}
+	if (only != NULL && is_plain(n, only))
 		return;
 	if (only == NULL)
 		fail(c, n, "'%s' %s", key,

@@ -118,9 +118,11 @@ struct conf_foreign {
 	const char *where;   /* conf_table.what of the maps that may have these keys */
 	const char *keys[8]; /* NULL fills unused elements */
 	/* The value that has no effect and is accepted: "true" or "false", "" for any,
-	 * NULL for none. */
+	 * NULL for none. The first time that a row with "" applies, there is a warning.
+	 */
 	const char *accepted;
-	/* The error message; NULL for "is not supported yet: leave it out". */
+	/* The error message; NULL for "is not supported yet: leave it out". With
+	 * accepted "", "" stands for no warning. */
 	const char *instead;
 };
 
@@ -141,7 +143,7 @@ struct conf_table {
 	bool check_anyway;
 	/*
 	 * Foreign keys of the whole file; only the root table has them. {0} ends the
-	 * list. May be NULL.
+	 * list, which has at most 64 rows. May be NULL.
 	 */
 	const struct conf_foreign *foreign;
 };

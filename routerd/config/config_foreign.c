@@ -17,7 +17,8 @@
 
 const struct conf_foreign config_foreign[] = {
 	/* Keys of a node and of its router worker. */
-	{"the file", {"$schema"}, ANY, NULL},
+	/* for editors */
+	{"the file", {"$schema"}, ANY, ""},
 	KEY("the file", "workers", NULL,
 	    "are not supported: 'realms' and 'transports' of the worker of type router "
 	    "belong at the top of the file; 'threads' sets the number of threads"),
@@ -49,7 +50,8 @@ const struct conf_foreign config_foreign[] = {
 	{"the permission", {"validate"}, NULL, NULL},
 
 	/* Crossbar compares a request's Host with the url; routerd does not. */
-	{"the transport", {"url", "debug"}, ANY, NULL},
+	{"the transport", {"url"}, ANY, NULL},
+	{"the transport", {"debug"}, ANY, NULL},
 	{"the transport", {"cookie", "web", "mqtt"}, NULL, NULL},
 	{"the transport",
 	 {"websocket", "rawsocket"},
@@ -57,7 +59,8 @@ const struct conf_foreign config_foreign[] = {
 	 "is not needed: the keys beside 'type: universal' apply to both framings"},
 	/* The backlog is the largest that the system allows, and all threads serve every
 	 * port. */
-	{"the endpoint", {"backlog", "shared"}, ANY, NULL},
+	{"the endpoint", {"backlog"}, ANY, NULL},
+	{"the endpoint", {"shared"}, ANY, NULL},
 	KEY("the endpoint", "portrange", NULL, "is not supported: give one 'port'"),
 	KEY("the endpoint", "user_timeout", NULL,
 	    "is not supported: 'auto_ping_timeout' in 'options' finds dead connections"),
@@ -66,14 +69,17 @@ const struct conf_foreign config_foreign[] = {
 
 	/* No frame may be larger than the largest message. routerd neither masks nor
 	 * fragments its frames. */
-	{"options", {"max_frame_size", "auto_fragment_size"}, ANY, NULL},
+	{"options", {"max_frame_size"}, ANY, NULL},
+	{"options", {"auto_fragment_size"}, ANY, NULL},
 	{"options", {"auto_ping_size"}, ANY, NULL},
 	/* A client that breaks the protocol gets a Close with a reason, and its
 	 * connection is closed soon after. */
-	{"options", {"fail_by_drop", "echo_close_codereason"}, ANY, NULL},
+	{"options", {"fail_by_drop"}, ANY, NULL},
+	{"options", {"echo_close_codereason"}, ANY, NULL},
 	/* routerd does not compare the port in a request's Host, and has no status page
 	 * but one line of text. */
-	{"options", {"external_port", "enable_webstatus"}, ANY, NULL},
+	{"options", {"external_port"}, ANY, NULL},
+	{"options", {"enable_webstatus"}, ANY, NULL},
 	{"options", {"show_server_version", "enable_flash_policy"}, "false", NULL},
 	{"options", {"flash_policy"}, NULL, NULL},
 	KEY("options", "auto_ping_restart_on_any_traffic", "true",
@@ -109,3 +115,4 @@ const struct conf_foreign config_foreign[] = {
 	    "openssl x509 -noout -fingerprint -sha256 prints them"),
 	{0},
 };
+_Static_assert(ARRAY_LEN(config_foreign) <= 64 + 1, "conf.h says at most 64 rows");

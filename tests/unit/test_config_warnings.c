@@ -210,6 +210,15 @@ static void warnings_of_crossbar(void **state)
 	     NULL);
 }
 
+static void warnings_of_crossbars_keys(void **state)
+{
+	(void)state;
+	/* once, however many permissions have the key */
+	warn("$schema: any\n" ROLE("{uri: a.b, allow: {call: true}, cache: true},\n"
+				   "{uri: a.c, allow: {call: true}, cache: true}"),
+	     "4:84: warning: 'cache' has no effect");
+}
+
 /* The last warning about a role with the prefix "a." and n more permissions. */
 static const char *last_of_crossbar(unsigned n, bool wildcards)
 {
@@ -307,6 +316,7 @@ int main(void)
 		cmocka_unit_test(warnings_of_anonymous),
 		cmocka_unit_test(warnings_of_realms),
 		cmocka_unit_test(warnings_of_crossbar),
+		cmocka_unit_test(warnings_of_crossbars_keys),
 		cmocka_unit_test(warnings_of_crossbar_are_limited),
 		cmocka_unit_test(warnings_of_authenticators),
 	};

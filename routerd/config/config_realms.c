@@ -102,7 +102,8 @@ static void check_permission(struct conf *c, void *map)
 {
 	static const char *const right[] = {
 		[MATCH_EXACT] = "expected a URI, such as com.example.procedure; for all "
-				"URIs use uri: \"\" and match: prefix",
+				"URIs use uri: \"\" and match: prefix; com..created "
+				"needs match: wildcard",
 		[MATCH_PREFIX] = "expected the beginning of a URI, such as com.example.",
 		[MATCH_WILDCARD] = "expected a URI with empty components, such as "
 				   "com..created",

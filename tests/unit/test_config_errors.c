@@ -191,7 +191,7 @@ static void errors_in_permissions(void **state)
 	(void)state;
 #define EXACT                                                                            \
 	"'uri': expected a URI, such as com.example.procedure; for all URIs use uri: "   \
-	"\"\" and match: prefix"
+	"\"\" and match: prefix; com..created needs match: wildcard"
 #define PREFIX   "'uri': expected the beginning of a URI, such as com.example."
 #define WILDCARD "'uri': expected a URI with empty components, such as com..created"
 #define STARS                                                                            \

@@ -65,7 +65,10 @@ void msg_fault_text(const struct msg *m, int err, char to[MSG_FAULT_TEXT_MAX])
 	char path[80];
 
 	put_path(m, path, sizeof(path));
-	if (err == E_UNKNOWN)
+	if (err == E_UNKNOWN && m->type == 0)
+		snprintf(to, MSG_FAULT_TEXT_MAX,
+			 "message: the type is not that of a message that clients send");
+	else if (err == E_UNKNOWN)
 		snprintf(to, MSG_FAULT_TEXT_MAX,
 			 "%s (type %d) is not a message that clients send", path,
 			 (int)m->type);

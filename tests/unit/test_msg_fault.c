@@ -372,6 +372,8 @@ static const struct {
 	{"[]", E_TYPE, "message: expected a list that begins with a message type"},
 	{"[2,7,{}]", E_UNKNOWN, "WELCOME (type 2) is not a message that clients send"},
 	{"[99]", E_UNKNOWN, "? (type 99) is not a message that clients send"},
+	{"[1000000,1]", E_UNKNOWN,
+	 "message: the type is not that of a message that clients send"},
 	{"[48,7,{},\"p\"]x", E_TRAILING, "CALL: extra bytes follow the message"},
 	{"[48,7", E_TRUNCATED, "CALL.Options: the message is cut off"},
 	{"[1]", E_NOTFOUND, "HELLO.Realm: missing, expected a string"},

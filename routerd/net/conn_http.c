@@ -56,6 +56,9 @@ static void refuse_path(struct conn *c, bool head_only)
 	for (size_t i = 0; i < c->conf->n_paths && (size_t)n < sizeof(text); i++)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%s",
 			      i == 0 ? "" : ", ", c->conf->paths[i]);
+	if (c->conf->poll_path != NULL && (size_t)n < sizeof(text))
+		n += snprintf(text + n, sizeof(text) - (size_t)n,
+			      ", and %s for long-poll", c->conf->poll_path);
 	if ((size_t)n >= sizeof(text))
 		memcpy(text + sizeof(text) - 4, "...", 4);
 	answer_refused(c, HTTP_NOT_FOUND, text, head_only);

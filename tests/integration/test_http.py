@@ -78,6 +78,13 @@ def test_404_names_the_paths(start_routerd, text):
     assert answer.endswith(b"\r\n\r\nThere is nothing at this path. Paths that exist: /ws, /wamp\n")
 
 
+def test_404_names_the_path_of_longpoll(start_routerd):
+    config = router_config(cryptosign=False)
+    config["transports"][0]["longpoll"] = {"path": "/lp"}
+    answer = raw(start_routerd(config), "GET /lp HTTP/1.1\nHost: localhost\n\n")
+    assert answer.endswith(b"Paths that exist: /ws, and /lp for long-poll\n")
+
+
 @pytest.mark.parametrize("old,new,says", [
     # nginx without the lines that its documentation requires for WebSocket
     ("Upgrade: websocket\nConnection: Upgrade", "Connection: close", b"came without Upgrade: a proxy"),

@@ -111,7 +111,7 @@ static const struct fan_out_bytes *bytes_for(struct fan_out *f, struct peer *p)
 	 * EVENTs */
 	b->no_memory = out.err == E_NOMEM;
 	if (out.err != 0) {
-		report(p, NULL, out.err);
+		report(p, f->events[0].payload, out.err);
 		return b;
 	}
 	for (unsigned i = 0; i < f->n_events; i++) {

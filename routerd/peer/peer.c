@@ -230,9 +230,13 @@ void peer_log_undeliverable(struct peer *p, enum wamp_type type,
 			    const struct payload *payload, int err,
 			    struct undeliverable *why_out)
 {
+	struct slice uri = payload == NULL ? slice_of(NULL, 0) : payload_uri(payload);
+
 	explain(p, type, payload, err, why_out);
-	peer_log(p, LOG_LEVEL_INFO, "undeliverable type=%s reason=\"%s\" suppressed=%u",
-		 wamp_type_name(type), why_out->text);
+	peer_log(p, LOG_LEVEL_INFO,
+		 "undeliverable type=%s uri=%s reason=\"%s\" suppressed=%u",
+		 wamp_type_name(type), uri.len == 0 ? "none" : log_quote(uri).text,
+		 why_out->text);
 }
 
 bool peer_post(struct peer *p, struct post *post)

@@ -189,8 +189,8 @@ def test_what_is_too_long_for_a_client(router, raw, ws):
         large.publish("com.example.topic", [n, "x" * size])
     assert [small.event(topic)[0][0] for _ in range(2)] == [0, 2]
     assert router.total("undeliverable") == 3
-    for kind in ["INVOCATION", "RESULT", "EVENT"]:
-        router.wait_log(f'undeliverable type={kind} reason="the payload is too large for the receiver"')
+    for kind, uri in ("INVOCATION", "com.example.small"), ("RESULT", "none"), ("EVENT", "com.example.topic"):
+        router.wait_log(f'undeliverable type={kind} uri={uri} reason="the payload is too large for the receiver"')
 
 
 def test_answers_that_are_too_long_for_a_client(raw):

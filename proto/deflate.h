@@ -18,7 +18,7 @@ enum {
 	DEFLATE_MIN = 512,
 	DEFLATE_MAX = 256 * 1024,
 	/* One step of an inflater takes and gives at most this many bytes. */
-	INFLATE_STEP_IN = 8 * 1024,
+	INFLATE_STEP_IN = 2 * 1024,
 	INFLATE_STEP_OUT = 64 * 1024,
 	/* bytes of an inflater, as zlib 1.2 and 1.3 allocate them */
 	INFLATER_MEMORY = 40 * 1024,

@@ -27,7 +27,7 @@
 enum {
 	WSLAY_MEMORY = 4480, /* bytes of a frame context, as allocated by release 1.1.1 */
 	MASK_LEN = 4,
-	INFLATE_STEPS = 8, /* of one ws_next: 64 KiB of input, 512 KiB of output */
+	INFLATE_STEPS = 8, /* of one ws_next: 16 KiB of input, 512 KiB of output */
 };
 
 struct ws_reader {

@@ -483,7 +483,8 @@ class Session:
         check(options.get("mode") in ("kill", "killnowait"), "the mode")
         call = invocation.call
         check(call.cancels or call.options.get("timeout") or call.session.until is not None or call.session.was_slow
-              or invocation.is_wild, "INTERRUPT without a cause", str(call.session), call.number)
+              or invocation.is_wild or (call.is_input and (self.may_miss() or self.was_slow)),  # a chunk did not arrive
+              "INTERRUPT without a cause", str(call.session), call.number)
         invocation.is_interrupted = True
         invocation.free_slot()
         self.world.count("INTERRUPT")

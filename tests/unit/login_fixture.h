@@ -70,6 +70,12 @@ struct sock_name conn_peer_name(const struct conn *c)
 	return (struct sock_name){"tcp4:127.0.0.1:5"};
 }
 
+struct sock_name conn_proxy_name(const struct conn *c)
+{
+	(void)c;
+	return (struct sock_name){""};
+}
+
 struct conn_prefix conn_prefix(const struct conn *c)
 {
 	(void)c;

@@ -37,6 +37,11 @@ struct event_base *loop_base(struct loop *l)
 	return l->base;
 }
 
+uint64_t clock_now_ns(void)
+{
+	return now_ms * 1000000;
+}
+
 uint64_t loop_now_ms(struct loop *l)
 {
 	(void)l;

@@ -40,8 +40,10 @@ static bool read_pem(struct conf *c, const void *field, const char *path, bool s
 		conf_fail(c, field, "%s: %s", conf_quote(path).text, err_str(E_SYS));
 		return false;
 	}
-	if (!config_secret_file_ok(c, field, path, fd, secret))
-		goto out;
+	if (!config_secret_file_ok(c, field, path, fd, secret)) {
+		close(fd);
+		return false;
+	}
 	do {
 		uint8_t *to = buf_reserve(out, 4096);
 		if (to == NULL)
@@ -58,9 +60,8 @@ static bool read_pem(struct conf *c, const void *field, const char *path, bool s
 			  conf_quote(path).text, MAX_PEM >> 10);
 	/* the next file may follow, even if this one ends without a line feed */
 	buf_put_u8(out, '\n');
-out:
 	close(fd);
-	return n >= 0 && out->err == 0 && out->len > 0;
+	return n >= 0 && out->err == 0;
 }
 
 /* Stores the text in the file's pool. */
@@ -125,10 +126,35 @@ static void check_expiry(struct conf *c, struct config_certificate *pair, const 
 			  conf_quote(pair->certificate).text, pair->expires);
 }
 
+static const char *reason_text(void)
+{
+	const char *text = ERR_reason_error_string(ERR_peek_last_error());
+
+	return text != NULL ? text : "unknown error";
+}
+
+/* Does OpenSSL use them? By default it refuses RSA keys of 1,024 bits, for example. */
+static void check_strength(struct conf *c, struct config_certificate *pair, X509 *own,
+			   EVP_PKEY *key, STACK_OF(X509) * chain)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+	ERR_clear_error();
+	if (ctx == NULL)
+		conf_nomem(c);
+	else if (SSL_CTX_use_cert_and_key(ctx, own, key, chain, 1) != 1)
+		conf_fail(
+			c, &pair->certificate,
+			"%s: OpenSSL refuses to use this certificate: %s: replace it, or "
+			"the one in its chain that is too weak",
+			conf_quote(pair->certificate).text, reason_text());
+	SSL_CTX_free(ctx);
+}
+
 static void check_pair(struct conf *c, struct config_certificate *pair,
 		       STACK_OF(X509) * all)
 {
-	X509 *own = sk_X509_value(all, 0);
+	X509 *own = sk_X509_shift(all);
 	EVP_PKEY *key = NULL;
 
 	pair->names = names_of(c, own);
@@ -140,13 +166,16 @@ static void check_pair(struct conf *c, struct config_certificate *pair,
 	else if (X509_check_private_key(own, key) != 1)
 		conf_fail(c, &pair->key, "%s: this is not the key of the certificate %s",
 			  conf_quote(pair->key).text, conf_quote(pair->certificate).text);
-	else if (EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
-		 EVP_PKEY_get_bits(key) >= SLOW_RSA_BITS)
+	else
+		check_strength(c, pair, own, key, all);
+	if (key != NULL && EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA &&
+	    EVP_PKEY_get_bits(key) >= SLOW_RSA_BITS)
 		conf_warn(c, &pair->key,
 			  "%s: each login with an RSA key of %d bits takes 2 ms or more: "
 			  "use an ECDSA key (prime256v1)",
 			  conf_quote(pair->key).text, EVP_PKEY_get_bits(key));
 	EVP_PKEY_free(key);
+	X509_free(own);
 	ERR_clear_error();
 }
 
@@ -191,7 +220,9 @@ static bool is_modern(const SSL_CIPHER *cipher)
 static bool are_ciphers(const char *text)
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-	bool ok = ctx != NULL && SSL_CTX_set_cipher_list(ctx, text) == 1;
+	/* @SECLEVEL would change what check_strength has found out */
+	bool ok = ctx != NULL && strchr(text, '@') == NULL &&
+		  SSL_CTX_set_cipher_list(ctx, text) == 1;
 	const STACK_OF(SSL_CIPHER) *all = ok ? SSL_CTX_get_ciphers(ctx) : NULL;
 
 	for (int i = 0; i < sk_SSL_CIPHER_num(all) && ok; i++)

@@ -392,8 +392,11 @@ int tls_write(struct net *n, struct tls *t, struct outq *q, size_t most, bool *f
 	if (err != 0 || !*full_out || !tls_has_output(t, q))
 		return err;
 	done = encrypt_queue(t, q, most);
-	if (done == 0)
+	if (done == 0) {
+		/* The next connection must not send these records. */
+		buf_clear(&w->out);
 		return E_NOMEM;
+	}
 	outq_consume(q, &n->out, done);
 	err = write_bytes(n, t, buf_slice(&w->out), &put);
 	*full_out = put == w->out.len;

@@ -131,21 +131,32 @@ static void put_address(struct buf *out, const ASN1_OCTET_STRING *address)
 		buf_printf(out, "IP:%s", text);
 }
 
-bool tls_name_put(const struct tls *t, int i, size_t max, struct buf *out)
+static void put_any_name(struct buf *out, const GENERAL_NAME *name, size_t max)
 {
-	GENERAL_NAMES *names = X509_get_ext_d2i(SSL_get0_peer_certificate(t->ssl),
-						NID_subject_alt_name, NULL, NULL);
-	bool there = i < sk_GENERAL_NAME_num(names);
-	const GENERAL_NAME *name = there ? sk_GENERAL_NAME_value(names, i) : NULL;
-
-	if (there && name->type == GEN_DNS)
+	if (name->type == GEN_DNS)
 		put_name(out, "DNS:", name->d.dNSName, max);
-	else if (there && name->type == GEN_EMAIL)
+	else if (name->type == GEN_EMAIL)
 		put_name(out, "email:", name->d.rfc822Name, max);
-	else if (there && name->type == GEN_URI)
+	else if (name->type == GEN_URI)
 		put_name(out, "URI:", name->d.uniformResourceIdentifier, max);
-	else if (there && name->type == GEN_IPADD)
+	else if (name->type == GEN_IPADD)
 		put_address(out, name->d.iPAddress);
-	GENERAL_NAMES_free(names);
-	return there;
+}
+
+size_t tls_names_put(const struct tls *t, size_t max, struct buf *bytes,
+		     struct slice *names, size_t max_names)
+{
+	GENERAL_NAMES *all = X509_get_ext_d2i(SSL_get0_peer_certificate(t->ssl),
+					      NID_subject_alt_name, NULL, NULL);
+	size_t n = 0;
+
+	for (int i = 0; i < sk_GENERAL_NAME_num(all) && n < max_names; i++) {
+		size_t at = bytes->len;
+
+		put_any_name(bytes, sk_GENERAL_NAME_value(all, i), max);
+		if (bytes->len > at)
+			names[n++] = slice_from(buf_slice(bytes), at);
+	}
+	GENERAL_NAMES_free(all);
+	return n;
 }

@@ -55,11 +55,13 @@ struct tls_facts {
 void tls_subject_put(const struct tls *t, size_t max, struct buf *out);
 
 /*
- * Appends name i of the client's certificate, such as "DNS:example.com", or nothing if it
- * is of another kind than DNS, email, URI and IP, or is longer than max bytes. False:
- * there is no name i.
+ * Finds names of the client's certificate, such as "DNS:example.com", and returns their
+ * number: at most max_names, each of at most max bytes. It skips those that are longer,
+ * or of another kind than DNS, email, URI and IP. They are appended to `bytes`, which
+ * must have room for all of them, since `names` points into it.
  */
-bool tls_name_put(const struct tls *t, int i, size_t max, struct buf *out);
+size_t tls_names_put(const struct tls *t, size_t max, struct buf *bytes,
+		     struct slice *names, size_t max_names);
 
 void tls_describe(const struct tls *t, struct tls_facts *out);
 

@@ -84,13 +84,7 @@ static void put_tls(const struct peer *p, struct buf *out)
 	if (facts.has_certificate) {
 		buf_reserve_exactly(&names, AUTH_MAX_SANS * AUTH_MAX_NAME);
 		tls_subject_put(t, AUTH_MAX_SUBJECT, &subject);
-		for (int i = 0; n < AUTH_MAX_SANS && names.err == 0; i++) {
-			size_t at = names.len;
-			if (!tls_name_put(t, i, AUTH_MAX_NAME, &names))
-				break;
-			if (names.len > at)
-				sans[n++] = slice_from(buf_slice(&names), at);
-		}
+		n = tls_names_put(t, AUTH_MAX_NAME, &names, sans, AUTH_MAX_SANS);
 		sodium_bin2hex(hex, sizeof(hex), facts.fingerprint, TLS_FINGERPRINT);
 		tls.client_cert_sha256 = slice_str(hex);
 		tls.client_cert_subject = buf_slice(&subject);

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from utils import router_config
 
-KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}
+KINDS = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"], "weak": ["rsa:1024"]}
 
 
 class Authority:
@@ -43,8 +43,8 @@ class Authority:
         self._openssl(name, subject or f"/CN={name}", ["basicConstraints=critical,CA:FALSE", *names], kind, days, more)
         return {"certificate": f"{name}.pem", "key": f"{name}.key"}
 
-    def make_expired(self, name):
-        """Like make, but the certificate expired yesterday. openssl cannot make one."""
+    def _remake(self, name, days, *names):
+        """Replaces NAME.pem by a certificate that openssl cannot make. `days`: until it expires."""
         self.make(name)
         load = serialization.load_pem_private_key
         own, ca = (load((self.folder / f"{n}.key").read_bytes(), None) for n in (name, self.name))
@@ -53,8 +53,18 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(own.public_key())
         made = made.serial_number(1000).not_valid_before(now - datetime.timedelta(9))
-        made = made.not_valid_after(now - datetime.timedelta(1)).sign(ca, hashes.SHA256())
-        (self.folder / f"{name}.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        made = made.not_valid_after(now + datetime.timedelta(days))
+        if names:
+            made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        (self.folder / f"{name}.pem").write_bytes(made.sign(ca, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    def make_expired(self, name):
+        """Like make, but the certificate expired yesterday."""
+        self._remake(name, -1)
+
+    def make_with_many_names(self, name, host, n):
+        """A certificate with n names of a kind that is of no use to us, and then a host."""
+        self._remake(name, 30, *[x509.RegisteredID(x509.ObjectIdentifier("1.2"))] * n, x509.DNSName(host))
 
     def server(self):
         return self.make("server", "DNS:localhost", "IP:127.0.0.1")

@@ -95,6 +95,8 @@ def check_config(folder, config):
 def test_check_reads_the_files(folder, authority):
     good = authority.server()
     other = authority.make("other", "DNS:localhost", days=10, kind="rsa")
+    weak = authority.make("weak", "DNS:localhost", kind="weak")
+    (folder / "weak_chain.pem").write_bytes((folder / "server.pem").read_bytes() + (folder / "weak.pem").read_bytes())
     (folder / "chain.pem").write_bytes((folder / "server.pem").read_bytes() + authority.path.read_bytes())
     (folder / "open.key").write_bytes((folder / "server.key").read_bytes())
     (folder / "open.key").chmod(0o640)
@@ -114,6 +116,9 @@ def test_check_reads_the_files(folder, authority):
             ({**good, "certificate": "missing.pem"}, 78, "missing.pem: No such file or directory"),
             ({**good, "more_certificates": [{**other, "key": "server.key"}]}, 78,
              "server.key: this is not the key of the certificate other.pem"),
+            (weak, 78, "weak.pem: OpenSSL refuses to use this certificate: ee key too small"),
+            ({**good, "certificate": "weak_chain.pem"}, 78, "weak_chain.pem: OpenSSL refuses to use this certificate: "),
+            ({**good, "ciphers": "ECDHE+AESGCM:@SECLEVEL=0"}, 78, "'ciphers': expected OpenSSL's names of ciphers"),
             ({**good, "dhparam": "x"}, 0, "ok")]:
         status, said = check_config(folder, tls_config(authority, tls, cryptosign=False))
         assert status == code and text in said, (tls, said)

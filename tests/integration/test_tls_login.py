@@ -281,6 +281,7 @@ def with_tls_login(config, **login):
 def test_the_authenticator_sees_tls(authority, folder, fake, start_routerd, open_tls):
     authority.make("client01", "DNS:client01.example.com", "email:a@example.com", "URI:urn:x", "IP:10.1.2.3",
                    subject="/O=Müller/CN=client01")
+    authority.make_with_many_names("many", "last.example.com", 20000)
     questions = []
 
     def answer(realm, authid, details):
@@ -300,6 +301,11 @@ def test_the_authenticator_sees_tls(authority, folder, fake, start_routerd, open
         "version": "1.3", "cipher": "TLS_AES_256_GCM_SHA384", "sni": "localhost",
         "client_cert_sha256": fingerprint(folder, "client01"), "client_cert_subject": "CN=client01,O=Müller",
         "client_cert_sans": ["DNS:client01.example.com", "email:a@example.com", "URI:urn:x", "IP:10.1.2.3"]}
+    # reading them must not take a time that is quadratic in their number
+    client = open_tls(routerd, context=authority.trust(client="many"))
+    client.hello(None, authmethods=["tls"])
+    client.expect(WELCOME)
+    assert questions[1]["transport"]["tls"]["client_cert_sans"] == ["DNS:last.example.com"]
     client = open_tls(routerd)
     client.hello(None, authmethods=["tls"])
     abort = client.expect(ABORT)

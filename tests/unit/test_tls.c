@@ -210,6 +210,28 @@ static void test_slow_reader(void **state)
 	free(got);
 }
 
+/* The workers' buffer for records must not keep those of a connection that has failed. */
+static void test_records_of_a_failed_connection_go_nowhere(void **state)
+{
+	static const uint8_t data[64 * 1024];
+	size_t max = net.tls.out.max;
+	SSL *client, *honest;
+	struct conn *c = open_tls(&client), *other = open_tls(&honest);
+	uint8_t answer[10];
+
+	(void)state;
+	/* room for one record, but not for the two of the second write */
+	net.tls.out.max = 20000;
+	conn_send(c, slice_of(data, sizeof(data)));
+	spin();
+	assert_int_equal(counter(NET_END_NOMEM), 1);
+	net.tls.out.max = max;
+	conn_send(other, slice_str("hello"));
+	spin();
+	assert_int_equal(receive(honest, answer, sizeof(answer)), 5);
+	assert_memory_equal(answer, "hello", 5);
+}
+
 /* --- floods --- */
 
 static void update_keys(SSL *client, int n)
@@ -478,6 +500,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_many_messages_in_few_records),
 		T(test_slow_reader),
+		T(test_records_of_a_failed_connection_go_nowhere),
 		T(test_key_updates),
 		T(test_garbage_after_the_handshake),
 		T(test_ends),

@@ -119,9 +119,29 @@ int net_use_tls(struct net *n, unsigned max, const struct tls_ticket_seed *seed)
 	return tls_worker_init(n, max, seed);
 }
 
+/*
+ * Is there a part of a handshake to go on with? Ends those that are late and keep others
+ * from beginning: otherwise clients that say nothing could lock out all others.
+ */
+static bool has_handshake(struct net *n)
+{
+	uint64_t when;
+	struct tls *t;
+
+	while ((t = tls_find_late(n, &when)) != NULL) {
+		struct conn *c = conn_of(t->stream);
+
+		conn_tls_log(c, "too slow, and other clients wait");
+		conn_kill(c, CONN_END_HANDSHAKE);
+	}
+	if (when != 0)
+		net_tick_by(n, when);
+	return tls_has_due(n);
+}
+
 bool net_handshake_some(struct net *n)
 {
-	for (bool first = true; tls_has_due(n); first = false) {
+	for (bool first = true; has_handshake(n); first = false) {
 		if (budget_crypto_spent(&n->budget) && !first)
 			return true;
 		conn_shake(conn_of(tls_take(n)->stream));

@@ -67,7 +67,8 @@ enum conn_state {
 	X(TOO_BIG, "message too big", "closed_message_too_big",                          \
 	  "connections closed because of max_message_size")                              \
 	X(HANDSHAKE, "handshake timeout", "closed_handshake_timeout",                    \
-	  "connections closed because of open_handshake_timeout")                        \
+	  "connections closed because of open_handshake_timeout, or because a TLS "      \
+	  "handshake was slow and others waited")                                        \
 	X(PING, "ping timeout", "closed_ping_timeout",                                   \
 	  "connections closed because a ping was not answered in time")                  \
 	X(SLOW, "slow consumer", "closed_slow_consumer",                                 \

@@ -21,6 +21,8 @@ enum {
 	IDLE_RECORDS_MAX = 32, /* in a row without data, after the handshake */
 	WAIT_MAX_MS = 4000,    /* clients give up after 5 s */
 	FIRST_COST_NS = 1000 * 1000,
+	/* How long a handshake that others wait for may take: a few round trips. */
+	SLOT_MS = 2000,
 };
 
 /* --- between OpenSSL and the buffers --- */
@@ -90,6 +92,7 @@ int tls_worker_init(struct net *n, unsigned max, const struct tls_ticket_seed *s
 	buf_init(&w->out, LEFT_MAX);
 	TAILQ_INIT(&w->hellos);
 	TAILQ_INIT(&w->flights);
+	TAILQ_INIT(&w->slots);
 	w->max = max;
 	w->cost_ns = FIRST_COST_NS;
 	tls_tickets_init(&w->tickets, seed);
@@ -176,6 +179,10 @@ static void set_state(struct tls *t, enum tls_state to)
 	leave_lists(t);
 	t->state = (uint8_t)to;
 	w->in_progress = w->in_progress - was + is;
+	if (is && !was)
+		TAILQ_INSERT_TAIL(&w->slots, t, slot_link);
+	else if (was && !is)
+		TAILQ_REMOVE(&w->slots, t, slot_link);
 	if (to == TLS_NEW_DUE) {
 		TAILQ_INSERT_TAIL(&w->hellos, t, link);
 		w->waiting++;
@@ -254,6 +261,25 @@ bool tls_has_due(const struct net *n)
 
 	return w->in != NULL && (!TAILQ_EMPTY(&w->flights) ||
 				 (!TAILQ_EMPTY(&w->hellos) && w->in_progress < w->max));
+}
+
+struct tls *tls_find_late(const struct net *n, uint64_t *when_out)
+{
+	const struct tls_worker *w = &n->tls;
+	struct tls *t;
+
+	*when_out = 0;
+	if (w->in == NULL || w->waiting == 0 || w->in_progress < w->max)
+		return NULL;
+	TAILQ_FOREACH (t, &w->slots, slot_link) {
+		if (t->state == TLS_SHAKING_DUE)
+			continue; /* it waits for the router */
+		if (loop_now_ms(n->loop) - t->begun_ms >= SLOT_MS)
+			return t;
+		*when_out = t->begun_ms + SLOT_MS;
+		return NULL;
+	}
+	return NULL;
 }
 
 /* --- output --- */
@@ -458,6 +484,7 @@ static int begin(struct net *n, struct tls *t)
 	SSL_set_msg_callback(t->ssl, on_record);
 	SSL_set_msg_callback_arg(t->ssl, t);
 	net_count(n, NET_TLS_STARTED, 1);
+	t->begun_ms = loop_now_ms(n->loop);
 	set_state(t, TLS_SHAKING);
 	return 0;
 }

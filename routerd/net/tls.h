@@ -39,8 +39,10 @@ struct tls {
 	struct tls_worker *worker;
 	SSL *ssl; /* NULL in states NEW and NEW_DUE */
 	TAILQ_ENTRY(tls) link;
-	struct buf *left;    /* records that the kernel did not take; NULL: none */
-	size_t left_counted; /* bytes of `left` that the queue's memory includes */
+	TAILQ_ENTRY(tls) slot_link; /* in tls_worker.slots */
+	uint64_t begun_ms;          /* when it got a slot */
+	struct buf *left;           /* records that the kernel did not take; NULL: none */
+	size_t left_counted;        /* bytes of `left` that the queue's memory includes */
 	/* If the handshake failed: why. A constant; NULL: it did not. */
 	const char *why;
 	uint8_t state;       /* enum tls_state */
@@ -64,8 +66,9 @@ struct tls_worker {
 	BIO_METHOD *bio;
 	struct tls_list hellos;  /* in state NEW_DUE, the oldest first */
 	struct tls_list flights; /* in state SHAKING_DUE */
+	struct tls_list slots;   /* in both states of SHAKING, the oldest first */
 	unsigned waiting;        /* number of streams in hellos */
-	unsigned in_progress;    /* handshakes that have begun and not ended */
+	unsigned in_progress;    /* number of streams in slots */
 	unsigned max;            /* limit of in_progress */
 	uint64_t cost_ns;        /* moving average of the time of a handshake */
 	struct tls_tickets tickets;
@@ -108,6 +111,12 @@ bool tls_is_overloaded(const struct net *n);
 struct tls *tls_take(struct net *n);
 /* Is there one for tls_take? */
 bool tls_has_due(const struct net *n);
+/*
+ * A handshake that must make room, because it has waited for its client for a long time
+ * and others cannot begin. NULL: none; then *when_out says when to ask again in any case,
+ * in milliseconds of the loop; 0: never.
+ */
+struct tls *tls_find_late(const struct net *n, uint64_t *when_out);
 
 /*
  * Reads from the socket, at most once, and decrypts into net.scratch. Whatever was read

@@ -11,7 +11,7 @@ import subprocess
 import pytest
 import rawclient
 from certificates import VERSIONS, authority, open_tls, tls_config, tls_routerd  # noqa: F401
-from utils import BUILD, tsan_prefix
+from utils import BUILD, tsan_prefix, wait_for
 
 
 FRAMINGS = pytest.mark.parametrize("framing", [rawclient.Ws, rawclient.RawSocket])
@@ -203,3 +203,19 @@ def test_a_storm_of_handshakes(authority, start_routerd, threads):
         assert set(pool.map(connect, range(300))) == {b"\x7f\xb1\0\0"}
     assert routerd.total("tls_handshakes") == 300
     assert routerd.total("tls_refused") == 0
+
+
+def test_silent_clients_do_not_lock_out_others(authority, start_routerd, open_tls):
+    """Half a ClientHello in each slot: they must make room long before their deadline."""
+    config = tls_config(authority, cryptosign=False, limits={"handshakes": 2})
+    config["transports"][0]["options"] = {"open_handshake_timeout": 60000}
+    routerd = start_routerd(config)
+    silent = [socket.create_connection(("127.0.0.1", routerd.port())) for _ in range(3)]
+    for s in silent:
+        s.sendall(b"\x16\x03")
+    wait_for(lambda: routerd.total("tls_handshakes_started") == 2, "the slots to be taken")
+    open_tls(routerd, timeout=15).join()
+    assert routerd.log().count('from=peer reason="too slow, and other clients wait"') == 2
+    assert routerd.total("closed_handshake_timeout") == 2
+    for s in silent:
+        s.close()

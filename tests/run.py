@@ -121,7 +121,7 @@ def clients():
 
 
 def build(mode, *targets):
-    return Stage(f"build-{mode}", make("all", "tools", *targets, mode=mode), minutes=6)
+    return Stage(f"build-{mode}", make("all", "tools", *targets, mode=mode), minutes=15)
 
 
 def integration(mode, *args, minutes=20, jobs=min(16, 4 * os.cpu_count()), name=None, env=None):
@@ -136,7 +136,7 @@ def check():
         [clients(), build("release", "units")],
         [build("asan", "units", "fuzzers"), build("tsan"), Stage("headers", make("headers")),
          Stage("layers", make("layers")), *format_check(), Stage("collect", pytest("release", "--collect-only", jobs=0))],
-        [Stage("unit-release", unit("release")), Stage("unit-asan", unit("asan"), minutes=6),
+        [Stage("unit-release", unit("release")), Stage("unit-asan", unit("asan"), minutes=15),
          Stage("replay-asan", make("replay", mode="asan"))],
         [Stage("bench", make("benches"), [*PYTEST[:-1], "-n", "2", "tests/bench"])],
         [Stage("instructions", ["/usr/bin/python3", "tests/bench/instructions.py", "--check"]),

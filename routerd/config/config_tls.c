@@ -78,11 +78,11 @@ static struct slice store_text(struct conf *c, struct buf *b)
 
 /* --- a certificate and its key --- */
 
-static time_t expiry_of(const X509 *x)
+static time_t time_of(const ASN1_TIME *t)
 {
 	struct tm tm = {0};
 
-	return ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? timegm(&tm) : 0;
+	return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
 }
 
 /* The names that the certificate is for, for log lines. */
@@ -111,9 +111,10 @@ static const char *names_of(struct conf *c, X509 *x)
 	return conf_text(c, len == 0 ? "none" : text);
 }
 
-static void check_expiry(struct conf *c, struct config_certificate *pair, const X509 *x)
+static void check_dates(struct conf *c, struct config_certificate *pair, const X509 *x)
 {
-	time_t end = expiry_of(x), now = time(NULL);
+	time_t start = time_of(X509_get0_notBefore(x)), now = time(NULL);
+	time_t end = time_of(X509_get0_notAfter(x));
 
 	pair->expires = conf_text(c, timestamp_text((uint64_t)end * 1000).text);
 	if (end <= now)
@@ -124,6 +125,12 @@ static void check_expiry(struct conf *c, struct config_certificate *pair, const 
 		conf_warn(c, &pair->certificate,
 			  "%s: this certificate expires soon, at %s",
 			  conf_quote(pair->certificate).text, pair->expires);
+	if (start > now)
+		conf_warn(c, &pair->certificate,
+			  "%s: this certificate is not valid before %s: clients will "
+			  "refuse it until then",
+			  conf_quote(pair->certificate).text,
+			  timestamp_text((uint64_t)start * 1000).text);
 }
 
 static const char *reason_text(void)
@@ -158,7 +165,7 @@ static void check_pair(struct conf *c, struct config_certificate *pair,
 	EVP_PKEY *key = NULL;
 
 	pair->names = names_of(c, own);
-	check_expiry(c, pair, own);
+	check_dates(c, pair, own);
 	if (pem_key(pair->key_pem, &key) != 0)
 		conf_fail(c, &pair->key,
 			  "%s: expected a private key as PEM, without a password",

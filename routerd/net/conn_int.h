@@ -282,7 +282,10 @@ static inline bool conn_is_shaking(const struct conn *c)
 	return c->stream.tls != NULL && c->stream.tls->state < TLS_OPEN;
 }
 
-/* Logs that the handshake has failed. why is NULL if TLS itself knows why. */
+/*
+ * Logs that the handshake has failed, or TLS after it. why is NULL if TLS itself knows
+ * why.
+ */
 void conn_tls_log(struct conn *c, const char *why);
 
 /* Handles an error of stream_read that is about TLS: logs it, and closes. */

@@ -14,8 +14,8 @@ void conn_tls_log(struct conn *c, const char *why)
 			       : SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
 
 	conn_log(c,
-		 "tls handshake failed peer=%s listener=%s sni=%s from=%s reason=\"%s\" "
-		 "suppressed=%u",
+		 "tls %s peer=%s listener=%s sni=%s from=%s reason=\"%s\" suppressed=%u",
+		 t->shaken ? "failed after the handshake" : "handshake failed",
 		 conn_peer_name(c).text, c->conf->name,
 		 name == NULL ? "none" : log_quote(slice_str(name)).text,
 		 why != NULL || t->by_peer ? "peer" : "us", why != NULL ? why : t->why);

@@ -86,10 +86,10 @@ void stream_move(struct net *n, struct stream *s, enum stream_list to);
  */
 int stream_flush(struct net *n, struct stream *s) MUSTCHECK;
 
-/* Has everything been written? */
+/* Has everything been written? If TLS has failed, the queue cannot be. */
 static inline bool stream_drained(const struct stream *s)
 {
-	return outq_empty(&s->out) && (s->tls == NULL || s->tls->left == NULL);
+	return s->tls == NULL ? outq_empty(&s->out) : !tls_has_output(s->tls, &s->out);
 }
 
 /*

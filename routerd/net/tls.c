@@ -506,6 +506,7 @@ static int shake(struct net *n, struct tls *t)
 	if (error != SSL_ERROR_NONE)
 		return note_failure(t);
 	t->idle_records = 0;
+	t->shaken = true;
 	net_count(n, NET_TLS_DONE, 1);
 	if (SSL_session_reused(t->ssl))
 		net_count(n, NET_TLS_RESUMED, 1);

@@ -43,11 +43,12 @@ struct tls {
 	uint64_t begun_ms;          /* when it got a slot */
 	struct buf *left;           /* records that the kernel did not take; NULL: none */
 	size_t left_counted;        /* bytes of `left` that the queue's memory includes */
-	/* If the handshake failed: why. A constant; NULL: it did not. */
+	/* If TLS failed: why. A constant; NULL: it did not. */
 	const char *why;
 	uint8_t state;       /* enum tls_state */
 	uint8_t first_octet; /* of the client; 22 is TLS */
 	bool taken;          /* tls_read may read a part of the handshake now */
+	bool shaken;         /* the handshake has succeeded */
 	bool ended;          /* the client has sent close_notify */
 	bool broke;          /* a record was not valid, and the caller was not told yet */
 	bool notified;       /* close_notify was written */

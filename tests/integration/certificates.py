@@ -43,8 +43,8 @@ class Authority:
         self._openssl(name, subject or f"/CN={name}", ["basicConstraints=critical,CA:FALSE", *names], kind, days, more)
         return {"certificate": f"{name}.pem", "key": f"{name}.key"}
 
-    def _remake(self, name, days, *names):
-        """Replaces NAME.pem by a certificate that openssl cannot make. `days`: until it expires."""
+    def _remake(self, name, days, *names, since=-9):
+        """Makes a certificate that openssl cannot make. It is valid from `since` to `days`, in days from now."""
         self.make(name)
         load = serialization.load_pem_private_key
         own, ca = (load((self.folder / f"{n}.key").read_bytes(), None) for n in (name, self.name))
@@ -52,7 +52,7 @@ class Authority:
         issuer = x509.load_pem_x509_certificate(self.path.read_bytes()).subject
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(own.public_key())
-        made = made.serial_number(1000).not_valid_before(now - datetime.timedelta(9))
+        made = made.serial_number(1000).not_valid_before(now + datetime.timedelta(since))
         made = made.not_valid_after(now + datetime.timedelta(days))
         if names:
             made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -61,6 +61,10 @@ class Authority:
     def make_expired(self, name):
         """Like make, but the certificate expired yesterday."""
         self._remake(name, -1)
+
+    def make_early(self, name):
+        """Like make, but the certificate becomes valid tomorrow."""
+        self._remake(name, 30, since=1)
 
     def make_with_many_names(self, name, host, n):
         """A certificate with n names of a kind that is of no use to us, and then a host."""

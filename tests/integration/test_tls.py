@@ -4,6 +4,7 @@ are told so."""
 
 import concurrent.futures
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -73,6 +74,14 @@ def test_a_client_without_tls(tls_routerd, data):
     assert tls_routerd.total("tls_missing") == 1
 
 
+def test_garbage_after_the_handshake(tls_routerd, authority):
+    raw = socket.create_connection(("127.0.0.1", tls_routerd.port()))
+    with authority.trust().wrap_socket(raw, server_hostname="localhost") as s:
+        os.write(s.fileno(), b"\x17\x03\x03\0\x01?")
+        tls_routerd.wait_log(r'tls failed after the handshake peer=tcp4:\S+ listener=public sni=localhost from=us reason="')
+    assert "tls handshake failed" not in tls_routerd.log()
+
+
 @FRAMINGS
 def test_tls_on_a_port_without_tls(start_routerd, authority, framing):
     kind = "websocket" if framing is rawclient.Ws else "rawsocket"
@@ -96,6 +105,8 @@ def test_check_reads_the_files(folder, authority):
     good = authority.server()
     other = authority.make("other", "DNS:localhost", days=10, kind="rsa")
     weak = authority.make("weak", "DNS:localhost", kind="weak")
+    authority.make_early("early")
+    early = {"certificate": "early.pem", "key": "early.key"}
     (folder / "weak_chain.pem").write_bytes((folder / "server.pem").read_bytes() + (folder / "weak.pem").read_bytes())
     (folder / "chain.pem").write_bytes((folder / "server.pem").read_bytes() + authority.path.read_bytes())
     (folder / "open.key").write_bytes((folder / "server.key").read_bytes())
@@ -116,6 +127,7 @@ def test_check_reads_the_files(folder, authority):
             ({**good, "certificate": "missing.pem"}, 78, "missing.pem: No such file or directory"),
             ({**good, "more_certificates": [{**other, "key": "server.key"}]}, 78,
              "server.key: this is not the key of the certificate other.pem"),
+            (early, 0, "warning: early.pem: this certificate is not valid before 20"),
             (weak, 78, "weak.pem: OpenSSL refuses to use this certificate: ee key too small"),
             ({**good, "certificate": "weak_chain.pem"}, 78, "weak_chain.pem: OpenSSL refuses to use this certificate: "),
             ({**good, "ciphers": "ECDHE+AESGCM:@SECLEVEL=0"}, 78, "'ciphers': expected OpenSSL's names of ciphers"),

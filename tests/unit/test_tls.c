@@ -292,6 +292,28 @@ static void test_garbage_after_the_handshake(void **state)
 	assert_int_equal(other->state, CONN_OPEN);
 }
 
+/* What is still in the queue cannot be sent: the client gets the alert and the end. */
+static void test_garbage_while_output_waits(void **state)
+{
+	static const uint8_t data[1 << 19];
+	static uint8_t got[1 << 16];
+	SSL *client;
+	struct conn *c = open_tls(&client);
+	ssize_t n = -1;
+
+	(void)state;
+	conn_send(c, slice_of(data, sizeof(data)));
+	spin();
+	assert_int_equal(c->stream.list, STREAM_BLOCKED);
+	assert_int_equal(send(peer(), "\x17\x03\x03\0\x01?", 6, 0), 6);
+	for (int i = 0; i < 50 && n != 0; i++) {
+		spin();
+		n = recv(peer(), got, sizeof(got), MSG_DONTWAIT);
+	}
+	assert_int_equal(n, 0);
+	assert_int_equal(c->end, CONN_END_TLS);
+}
+
 /* --- ends --- */
 
 static void test_ends(void **state)
@@ -503,6 +525,7 @@ int main(void)
 		T(test_records_of_a_failed_connection_go_nowhere),
 		T(test_key_updates),
 		T(test_garbage_after_the_handshake),
+		T(test_garbage_while_output_waits),
 		T(test_ends),
 		T(test_input_behind_a_hold_is_not_lost),
 		T(test_handshakes_wait_for_a_slot),

@@ -93,6 +93,8 @@ const struct config_principal *config_principal_by_key(const struct config_metho
 			    0) {
 				found = &m->principals[i];
 				holders++;
+				/* it may have the key twice, in two forms */
+				break;
 			}
 	return holders == 1 ? found : NULL;
 }

@@ -42,7 +42,8 @@ void conn_tls_failed(struct conn *c, int err)
 	const struct tls *t = c->stream.tls;
 	bool missing = t->ssl == NULL;
 
-	if (c->state == CONN_OPENING || err == E_LIMIT)
+	/* Many clients only drop the connection after their Close or GOODBYE. */
+	if (c->state != CONN_CLOSING || err == E_LIMIT)
 		conn_tls_log(c, t->why == NULL ? "answers are not read" : NULL);
 	net_count(c->net, NET_TLS_MISSING, missing);
 	net_count(c->net, NET_TLS_ALERTS, !missing && t->by_peer);

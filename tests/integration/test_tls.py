@@ -83,6 +83,15 @@ def test_garbage_after_the_handshake(tls_routerd, authority):
 
 
 @FRAMINGS
+def test_garbage_in_a_session(tls_routerd, open_tls, framing):
+    client = open_tls(tls_routerd, framing)
+    client.join()
+    os.write(client.socket.fileno(), b"\x17\x03\x03\0\x01?")
+    tls_routerd.wait_log(r'tls failed after the handshake peer=tcp4:\S+ listener=public sni=localhost from=us reason="')
+    tls_routerd.wait_log("session closed")
+
+
+@FRAMINGS
 def test_tls_on_a_port_without_tls(start_routerd, authority, framing):
     kind = "websocket" if framing is rawclient.Ws else "rawsocket"
     config = tls_config(authority, type=kind, cryptosign=False)

@@ -272,12 +272,13 @@ struct tls *tls_find_late(const struct net *n, uint64_t *when_out)
 	if (w->in == NULL || w->waiting == 0 || w->in_progress < w->max)
 		return NULL;
 	TAILQ_FOREACH (t, &w->slots, slot_link) {
-		if (t->state == TLS_SHAKING_DUE)
-			continue; /* it waits for the router */
-		if (loop_now_ms(n->loop) - t->begun_ms >= SLOT_MS)
+		if (loop_now_ms(n->loop) - t->begun_ms < SLOT_MS) {
+			*when_out = t->begun_ms + SLOT_MS;
+			return NULL;
+		}
+		if (t->state == TLS_SHAKING)
 			return t;
-		*when_out = t->begun_ms + SLOT_MS;
-		return NULL;
+		/* the others wait for the router */
 	}
 	return NULL;
 }

@@ -566,11 +566,13 @@ class Session:
                 i.is_passthru for i in call.invocations)
         if name == "invalid_argument":
             return call.is_wild or any(i.is_wild for i in call.invocations)
+        # those that may have had the call: some have left, or unregistered, meanwhile
+        callees = [*(h.session for h in matching), *(i.holding.session for i in call.invocations),
+                   *(session for tick, key, session in self.realm.lost if tick > call.tick and matches(*key, call.uri))]
         if name == "unavailable":
-            return self.was_slow or any(i.holding.session.was_slow for i in call.invocations)
+            return self.was_slow or any(x.was_slow for x in callees)
         if name == "payload_size_exceeded":
-            return any(x.max_message < 1 << 24 for x in [self, *(h.session for h in matching),
-                                                         *(i.holding.session for i in call.invocations)])
+            return any(x.max_message < 1 << 24 for x in [self, *callees])
         if name == "option_disallowed.disclose_me":
             return self.policy(call.uri, True)[0] is False
         return False

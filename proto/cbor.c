@@ -42,6 +42,8 @@ enum {
 	TAG_DATE_SECONDS = 1,
 	TAG_BIGNUM = 2,
 	TAG_NEGATIVE_BIGNUM = 3,
+	TAG_OCTETS =
+		64, /* an array of octets, which wampy.js sends for bytes (RFC 8746) */
 	TAG_SELF_DESCRIBED = 55799, /* says only that the item is CBOR */
 };
 
@@ -331,7 +333,8 @@ static NOINLINE int read_tagged(struct token_reader *r, const uint8_t *from,
 		out->type = TOKEN_DATE;
 		out->text = item;
 		out->encoded = true;
-	} else if (outermost == TAG_SELF_DESCRIBED) {
+	} else if (outermost == TAG_SELF_DESCRIBED &&
+		   !(tag == TAG_OCTETS && out->type == TOKEN_BIN)) {
 		outermost = tag;
 	}
 	out->tagged = outermost != TAG_SELF_DESCRIBED;

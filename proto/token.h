@@ -69,7 +69,7 @@ struct token {
 	bool encoded;
 	/*
 	 * The item has a CBOR tag that gives it another meaning than the token says: any
-	 * but 55799 (self-described CBOR) and those of a BIGINT or DATE.
+	 * but 55799 (self-described CBOR), 64 of a BIN, and those of a BIGINT or DATE.
 	 */
 	bool tagged;
 	uint64_t tag; /* the outermost such tag, if tagged is set */

@@ -277,6 +277,7 @@ def test_denied_and_revoked(fake, start_routerd, connect):
 
 
 @memory_is_searched
+@pytest.mark.many_workers
 def test_no_key_of_the_authenticator_stays_in_memory(fake, start_routerd, connect):
     asked = fake(lambda *args: {"realm": "devices", "role": "device", **EVERY["pbkdf2"]})
     routerd = start_routerd(site(4, dynamic=True))

@@ -90,7 +90,7 @@ def test_the_authenticator_is_asked_when_the_ticket_has_come(fake, ticket_router
     assert told["channel_framing"] == transport and told["listener"] == "public"
     assert ("http_headers_received" in told) == (transport == "websocket")
     ((_, _, (hello,)),) = fake.wait_requests(1, "hello")
-    assert hello["methods"] == ["cryptosign", "ticket", "wampcra", "scram", "cookie"]
+    assert hello["methods"] == ["cryptosign", "ticket", "wampcra", "scram", "cookie", "tls"]
 
 
 @pytest.mark.parametrize("result, asked, outcome", [

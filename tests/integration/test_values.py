@@ -158,7 +158,7 @@ def test_each_row(routerd, join, sender, receiver):
         if isinstance(arrives, Refused):
             # the log lines of later ones may be suppressed
             reason = refusal("PUBLISH.Arguments[1]", arrives, receiver)
-            routerd.wait_log(re.escape(f'undeliverable type=EVENT reason="{reason}"'))
+            routerd.wait_log(re.escape(f'undeliverable type=EVENT uri=com.example.t reason="{reason}"'))
             break
 
 

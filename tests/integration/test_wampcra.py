@@ -250,6 +250,7 @@ def test_revoked_before_and_after_the_challenge(fake, start_routerd, connect):
 
 @memory_is_searched
 @pytest.mark.parametrize("more", [{}, {"salt": "x"}], ids=["plain", "salted"])
+@pytest.mark.many_workers
 def test_no_secret_of_the_authenticator_stays_in_memory(fake, start_routerd, connect, join, more):
     asked = fake(lambda *args: {"realm": "devices", "role": "device", "secret": "canary-6Mf", **more})
     config = dynamic(4)

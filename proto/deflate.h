@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Compresses and expands WebSocket messages, and answers the offers of clients
- * (permessage-deflate, RFC 7692). Only deflate.c uses zlib.
+ * The WebSocket extension permessage-deflate (RFC 7692): decides about a client's offer,
+ * deflates messages, and inflates them. Only deflate.c uses zlib.
  *
  * No context takeover, in either direction: each message is compressed on its own. So one
  * deflater serves all connections of a thread, all receivers of a message can get the

@@ -138,9 +138,9 @@ void token_reader_init(struct token_reader *r, enum serializer s, struct slice i
 /*
  * Reads the next token. E_TRUNCATED (also if more items are announced than bytes are
  * left), E_LIMIT (TOKEN_MAX_IMPLIED), E_SYNTAX, or the error of a wrong value; after an
- * error r must not be used. CBOR's tags are skipped, so the token is the tagged item. A
- * number of JSON, or a decimal number of UBJSON, without fraction and exponent is an
- * integer, or a BIGINT if it does not fit in 64 bits.
+ * error r must not be used. CBOR's tags are skipped, so the token is the tagged item. In
+ * JSON, and in UBJSON's high-precision numbers, a number without fraction and exponent is
+ * a UINT or NEGINT if it fits, else a BIGINT.
  */
 int token_next(struct token_reader *r, struct token *out) MUSTCHECK;
 

@@ -42,8 +42,8 @@ enum frame_event_type ws_next(struct ws_reader **reader, struct frame_input *in,
 			      struct frame_event *out) MUSTCHECK;
 
 /*
- * After FRAME_MESSAGE or FRAME_ERROR: was the message compressed, and to how many bytes?
- * 0: it was not.
+ * The compressed length of the message that the last call of ws_next has returned, or has
+ * refused with FRAME_ERROR. 0: the message was not compressed.
  */
 size_t ws_reader_compressed(const struct ws_reader *reader);
 

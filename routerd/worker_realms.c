@@ -42,11 +42,11 @@ static void on_work_timer(void *arg)
 }
 
 /*
- * One post may cause work that sends very many: a session that ends may cause 200,000
- * meta events. The posts of all clients would wait behind them. So work waits while more
- * than WORK_AHEAD bytes of this worker's posts wait at any one worker, itself included. A
- * flood of posts must not delay work for ever: work_timer allows one piece every
- * WORK_WAIT_MS. If work must wait, this function sets the timer.
+ * One post may cause work that sends very many posts: a session that ends may cause
+ * 200,000 meta events. The posts for all other clients would then have to wait. So work
+ * waits while more than WORK_AHEAD bytes of this worker's posts wait at any one worker,
+ * itself included. A flood of posts must not delay work for ever: work_timer allows one
+ * piece every WORK_WAIT_MS. If work must wait, this function sets the timer.
  */
 static bool must_wait(struct worker *w)
 {

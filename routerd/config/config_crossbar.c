@@ -386,7 +386,10 @@ static void try_all(struct comparison *cmp)
 
 /* --- start --- */
 
-/* Finds a text that occurs in no permission. False if that is hard. */
+/*
+ * Finds a character that occurs in no permission of the role. False if each of those that
+ * are tried occurs.
+ */
 static bool find_fresh(struct comparison *cmp)
 {
 	static const char order[] = "xyzwvutsrqponmlkjihgfedcba0123456789_-~";

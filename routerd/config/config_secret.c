@@ -309,7 +309,10 @@ static void derive_nobody(struct config_principal *nobody,
 	sodium_memzero(secret_key, sizeof(secret_key));
 }
 
-/* False if the principal's credential has not been read. */
+/*
+ * Computes what a login needs from the principal's secret. False if the secret is in a
+ * credential that could not be read, so that there is nothing to compute.
+ */
 MUSTCHECK
 static bool derive_principal(const struct config *cfg, enum config_method_id method,
 			     struct config_principal *who)

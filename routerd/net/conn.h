@@ -116,9 +116,9 @@ struct conn_handler {
 		       const char **text_out);
 
 	/*
-	 * Called for a RawSocket handshake that asks for this serializer (1 JSON, 2
-	 * MessagePack, 3 CBOR, 4 UBJSON; others are not assigned). Returns RAWSOCKET_OK
-	 * to accept it, or an error.
+	 * Called for a RawSocket handshake. serializer is the number in the handshake: 1
+	 * is JSON, 2 MessagePack, 3 CBOR, 4 UBJSON; it may be any other number, too.
+	 * Returns RAWSOCKET_OK to accept it, or an error.
 	 */
 	int (*rawsocket)(struct conn *c, unsigned serializer);
 

@@ -238,9 +238,10 @@ void conn_protocol_error(struct conn *c, uint16_t code, const char *why);
 /* --- conn_poll.c --- */
 
 /*
- * Checks a long-poll request whose head has arrived, before its body. True: the body is
- * welcome. False: c was answered, or was handed over to another worker. begun and behind
- * are the bytes that have arrived: those that were stored, and those after them.
+ * Checks a long-poll request as soon as its head has arrived. True: read the body. False:
+ * the request was refused, or the socket of c was handed over to another worker. begun
+ * and behind are the bytes that have arrived: those in c->partial.part, and those after
+ * them.
  */
 bool conn_poll_check(struct conn *c, const struct http_request *req, struct slice begun,
 		     struct slice behind) MUSTCHECK;

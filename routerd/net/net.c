@@ -120,8 +120,9 @@ int net_use_tls(struct net *n, unsigned max, const struct tls_ticket_seed *seed)
 }
 
 /*
- * Is there a part of a handshake to go on with? Ends those that are late and keep others
- * from beginning: otherwise clients that say nothing could lock out all others.
+ * Is there a TLS handshake whose next step can be done now? First ends handshakes that
+ * take too long while others wait. Otherwise a few silent clients could lock out
+ * everybody else.
  */
 static bool has_handshake(struct net *n)
 {
@@ -215,7 +216,8 @@ bool net_turn_end(struct net *n)
 		stream_move(n, s, STREAM_DIRTY);
 	reap(n);
 	n->budget = (struct budget){.queued = 0};
-	/* Connections that have ended may have made room for other handshakes. */
+	/* Connections that ended in this turn may have made room for handshakes that
+	 * wait. */
 	return !TAILQ_EMPTY(dirty) || tls_has_due(n);
 }
 

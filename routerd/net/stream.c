@@ -80,7 +80,7 @@ static NOINLINE int read_tls(struct net *n, struct stream *s, size_t *got_out)
 {
 	int err = tls_read(n, s->tls, &s->out, got_out);
 
-	/* OpenSSL may have answered. */
+	/* Reading can produce output, such as an alert or a handshake message. */
 	if (s->list == STREAM_IDLE && s->tls->left != NULL)
 		stream_move(n, s, STREAM_DIRTY);
 	return err;

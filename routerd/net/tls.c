@@ -25,7 +25,7 @@ enum {
 	SLOT_MS = 2000,
 };
 
-/* --- between OpenSSL and the buffers --- */
+/* --- the BIO: OpenSSL reads from and writes to the worker's buffers --- */
 
 static int bio_read(BIO *bio, char *to, int len)
 {

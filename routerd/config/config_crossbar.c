@@ -458,6 +458,10 @@ void config_warn_of_crossbar(struct conf *c, const struct config_role *role)
 	} else if (find_fresh(&cmp)) {
 		sort_permissions(&cmp);
 		try_all(&cmp);
+	} else {
+		conf_warn(c, &role->name,
+			  "this role's permissions were not compared with Crossbar.io's "
+			  "rules, because together they contain all letters and digits");
 	}
 	rights_unref(&cmp.rights);
 	free(cmp.plain.keys);

@@ -208,6 +208,10 @@ static void warnings_of_crossbar(void **state)
 	warn(ROLE("{uri: com.a., match: prefix, allow: {call: true}},\n"
 		  "{uri: com..b, match: wildcard, allow: {call: true}}"),
 	     NULL);
+	/* No character is left for a URI that is in no permission. */
+	warn(ROLE("{uri: xyzwvutsrqponmlkjihgfedcba0123456789_-~, allow: {call: true}}"),
+	     "3:28: warning: this role's permissions were not compared with "
+	     "Crossbar.io's rules, because together they contain all letters and digits");
 }
 
 static void warnings_of_crossbars_keys(void **state)

@@ -163,10 +163,15 @@ struct channel login_channel(const struct peer *p)
 		[SERIALIZER_UBJSON] = "ubjson",
 	};
 
+	/* A proxy tells the peer's address, which may be of another type than the socket.
+	 */
+	struct sock_name proxy = conn_proxy_name(p->conn);
+	const char *peer = proxy.text[0] != '\0' ? proxy.text : p->login->peer_name.text;
+
 	return (struct channel){
-		.type = conn_tls(p->conn) != NULL                          ? "tls"
-			: strncmp(p->login->peer_name.text, "tcp", 3) == 0 ? "tcp"
-									   : "unix",
+		.type = conn_tls(p->conn) != NULL      ? "tls"
+			: strncmp(peer, "tcp", 3) == 0 ? "tcp"
+						       : "unix",
 		.framing = conn_is_longpoll(p->conn) ? "longpoll"
 			   : p->raw                  ? "rawsocket"
 						     : "websocket",

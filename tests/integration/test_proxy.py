@@ -207,6 +207,11 @@ def test_the_authenticator_sees_the_client(start_routerd, fake, open):
     with pytest.raises(rawclient.Aborted):
         client.join(key=Key(), authid="client01@example.com")
     assert asked[0]["transport"]["peer"] == "tcp4:192.0.2.7:50000"
+    assert asked[0]["transport"]["channel_type"] == "tcp"
+    # the type is that of the proxy's connection, whatever the header says of the client
+    with pytest.raises(rawclient.Aborted):
+        open(routerd, preface=v2(0x31, bytes(216))).join(key=Key(), authid="client01@example.com")
+    assert asked[1]["transport"]["peer"] == "unix" and asked[1]["transport"]["channel_type"] == "tcp"
     # fail2ban's filter finds the client, not the proxy
     routerd.wait_log("login denied peer=tcp4:192.0.2.7:50000 realm=devices")
 

@@ -159,7 +159,7 @@ static void turns(void)
 	}
 }
 
-static void advance(uint64_t ms)
+static inline void advance(uint64_t ms)
 {
 	uint64_t until = now_ms + ms;
 
@@ -251,7 +251,7 @@ static inline void close_peer(void)
 	turns();
 }
 
-static uint64_t counter(enum net_counter which)
+static inline uint64_t counter(enum net_counter which)
 {
 	return net.counters[which];
 }

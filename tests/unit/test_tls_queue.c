@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Unit tests of the queue of TLS handshakes: who is next, who waits, who is refused. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/tls_check.h"
+
+/* --- the queue of handshakes --- */
+
+static void test_handshakes_wait_for_a_slot(void **state)
+{
+	SSL *client[4];
+	struct conn *c[4];
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		c[i] = adopt_tls(&client[i]);
+		assert_int_equal(SSL_do_handshake(client[i]), -1);
+	}
+	spin();
+	/* two have begun; the others cost no memory yet */
+	assert_int_equal(net.tls.in_progress, 2);
+	assert_int_equal(net.tls.waiting, 2);
+	assert_null(c[2]->stream.tls->ssl);
+	assert_int_equal(counter(NET_TLS_STARTED), 2);
+	/* one ends, one is finished: both make room */
+	conn_drop(c[0]);
+	assert_true(shake_hands(client[1]));
+	spin();
+	assert_int_equal(net.tls.waiting, 0);
+	assert_true(shake_hands(client[2]));
+	assert_true(shake_hands(client[3]));
+	spin();
+	assert_int_equal(net.tls.in_progress, 0);
+	assert_int_equal(counter(NET_TLS_DONE), 3);
+}
+
+static void test_half_a_handshake_has_a_deadline(void **state)
+{
+	SSL *client;
+	struct conn *c = adopt_tls(&client);
+
+	(void)state;
+	assert_int_equal(send(peer(), "\x16\x03\x01\x02", 4, 0), 4);
+	spin();
+	assert_int_equal(net.tls.in_progress, 1);
+	advance(5100);
+	assert_int_equal(net.tls.in_progress, 0);
+	assert_int_equal(counter(NET_END_HANDSHAKE), 1);
+	(void)c;
+}
+
+/* A turn begins at least one part of a handshake, and flights come before hellos. */
+static void test_order(void **state)
+{
+	SSL *first, *second;
+	struct conn *a = adopt_tls(&first), *b;
+
+	(void)state;
+	assert_int_equal(SSL_do_handshake(first), -1);
+	spin();
+	b = adopt_tls(&second);
+	assert_int_equal(SSL_do_handshake(second), -1);
+	assert_int_equal(SSL_do_handshake(first), 1);
+	event_base_loop(loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	assert_int_equal(a->stream.tls->state, TLS_SHAKING_DUE);
+	assert_int_equal(b->stream.tls->state, TLS_NEW_DUE);
+	/* signatures have used up the budget of this turn */
+	look_ns = 2 * 1000 * 1000;
+	(void)budget_crypto_spent(&net.budget);
+	assert_true(net_handshake_some(&net));
+	look_ns = 0;
+	assert_int_equal(a->stream.tls->state, TLS_OPEN);
+	assert_int_equal(b->stream.tls->state, TLS_NEW_DUE);
+	spin();
+	assert_true(shake_hands(second));
+}
+
+static void test_overload(void **state)
+{
+	int fds[2];
+	char byte;
+
+	(void)state;
+	net.tls.waiting = 10000;
+	net.tls.cost_ns = 300 * 1000;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+	live++;
+	assert_null(conn_adopt(&net, fds[0], &conf));
+	assert_int_equal(recv(fds[1], &byte, 1, 0), 0);
+	close(fds[1]);
+	assert_int_equal(counter(NET_TLS_REFUSED), 1);
+	net.tls.waiting = 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_handshakes_wait_for_a_slot),
+		T(test_half_a_handshake_has_a_deadline),
+		T(test_order),
+		T(test_overload),
+	};
+	signal(SIGPIPE, SIG_IGN); /* the client writes to closed sockets */
+	int failed = cmocka_run_group_tests_name("tls_queue", tests, NULL, NULL);
+
+	tls_context_free(&context);
+	return failed;
+}

@@ -309,6 +309,15 @@ static int parse_upgrade(struct http_request *req)
 	return 0;
 }
 
+static void find_origin(struct http_request *req)
+{
+	unsigned n = lookup(req, "Origin", &req->origin);
+
+	if (n == 0)
+		n = lookup(req, "Sec-WebSocket-Origin", &req->origin);
+	req->has_origin = n == 1;
+}
+
 static int check_request(struct http_request *req)
 {
 	bool poll = req->poll.p != NULL;
@@ -328,13 +337,9 @@ static int check_request(struct http_request *req)
 	status = poll ? parse_body(req) : refuse_body(req);
 	if (status != 0)
 		return status;
-	n = lookup(req, "Origin", &req->origin);
-	if (n == 0)
-		n = lookup(req, "Sec-WebSocket-Origin", &req->origin);
-	if (n > 1)
+	if (req->origin.p != NULL && !req->has_origin)
 		return refuse_request(req, HTTP_BAD_REQUEST,
 				      "There is more than one Origin header.");
-	req->has_origin = n == 1;
 	if (poll)
 		return 0;
 	if (!req->old && lookup(req, "Upgrade", &v) > 0)
@@ -364,6 +369,7 @@ int http_request_parse(struct slice head, size_t max_headers, const char *poll_p
 	if (status == 0)
 		status = parse_headers(head, max_headers, out);
 	find_poll(out, poll_path);
+	find_origin(out);
 	if (status == 0)
 		status = check_request(out);
 	return status;

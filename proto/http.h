@@ -84,7 +84,8 @@ int http_head_end(struct slice bytes, size_t from, size_t max, size_t *len_out) 
  * Parses a whole head, whose end http_head_end has found, with at most max_headers
  * headers (HTTP_HEADERS_MAX at most). Requests for paths below poll_path are long-poll
  * requests, with any method; NULL: there are none. Returns 0, or the HTTP status of the
- * refusal, which is positive. why and head_only are valid after a refusal, too.
+ * refusal, which is positive. why and head_only are valid after a refusal, too, and so
+ * are poll and the origin as far as they are known.
  */
 int http_request_parse(struct slice head, size_t max_headers, const char *poll_path,
 		       struct http_request *out) MUSTCHECK;

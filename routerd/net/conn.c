@@ -374,14 +374,16 @@ static void read_unhandled(struct conn *c)
 	conn_count_incomplete(c);
 }
 
-/* An HTTP client has shut down its output, and all its requests are answered. */
+/* An HTTP client has ended its output. Either it still reads, or it has left. */
 static void requests_over(struct conn *c)
 {
-	if (stream_drained(&c->stream)) {
+	if (c->longpoll != NULL)
+		conn_poll_half_closed(c);
+	if (c->longpoll == NULL && stream_drained(&c->stream)) {
 		conn_kill(c, CONN_END_HTTP);
 		return;
 	}
-	/* It still reads the last answer. conn_flush ends the pause. */
+	/* conn_flush ends the pause when the last answer is written. */
 	c->stream.paused = true;
 	conn_arm(c);
 }
@@ -400,11 +402,12 @@ static void read_failed(struct conn *c, int err)
 		return;
 	}
 	bool eof = err == E_CLOSED && errno == 0;
+	bool answers = c->longpoll != NULL || c->asked;
 
 	/* In RawSocket the end of the stream is the only way to close. */
 	if (eof && c->framing == CONN_RAWSOCKET)
 		conn_kill(c, CONN_END_PEER);
-	else if (eof && c->state == CONN_OPENING && c->asked && c->longpoll == NULL)
+	else if (eof && c->framing == 0 && answers && !c->stream.shut)
 		requests_over(c);
 	else
 		conn_kill(c, CONN_END_LOST);

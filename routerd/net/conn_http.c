@@ -260,10 +260,12 @@ void conn_http_input(struct conn *c, struct frame_input *in)
 	} else {
 		status = http_request_parse(slice_of(all.p, len), c->conf->headers_max,
 					    c->conf->poll_path, &req);
-		if (status == 0 && req.poll.p != NULL)
+		if (req.poll.p == NULL)
+			handle_request(c, status, &req);
+		else if (status == 0)
 			handle_poll(c, &req, len, &head, before, in);
 		else
-			handle_request(c, status, &req);
+			conn_poll_refuse(c, &req, status);
 	}
 	buf_free(&head);
 

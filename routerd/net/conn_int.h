@@ -237,6 +237,9 @@ void conn_protocol_error(struct conn *c, uint16_t code, const char *why);
 
 /* --- conn_poll.c --- */
 
+/* Answers a long-poll request that http_request_parse has refused. */
+void conn_poll_refuse(struct conn *c, const struct http_request *req, int status);
+
 /*
  * Checks a long-poll request as soon as its head has arrived. True: read the body. False:
  * the request was refused, or the socket of c was handed over to another worker. begun
@@ -254,6 +257,12 @@ void conn_poll_serve(struct conn *c, const struct http_request *req, struct slic
 
 /* The request of c has waited for output long enough. */
 void conn_poll_nothing(struct conn *c);
+
+/*
+ * The client of c, whose request waits, has ended its output. It may have left, so a
+ * request for output is answered without a message.
+ */
+void conn_poll_half_closed(struct conn *c);
 
 /*
  * Gives output of a long-poll connection, which is in net.streams[STREAM_DIRTY], to the

@@ -142,6 +142,13 @@ static void refuse(struct conn *c, const struct http_request *req, int status,
 	answer(c, req, status, text_plain, slice_str(text));
 }
 
+void conn_poll_refuse(struct conn *c, const struct http_request *req, int status)
+{
+	if (status == HTTP_HEADERS_TOO_LARGE)
+		net_count(c->net, NET_REQUESTS_TOO_LARGE, 1);
+	refuse(c, req, status, req->why);
+}
+
 static void answer_gone(struct conn *c, const struct http_request *req)
 {
 	net_count(c->net, NET_LONGPOLL_UNKNOWN, 1);
@@ -323,6 +330,14 @@ void conn_poll_nothing(struct conn *c)
 		end_receiver(s, true);
 }
 
+void conn_poll_half_closed(struct conn *c)
+{
+	struct conn *s = c->longpoll->conn;
+
+	if (s->longpoll->receiver == c)
+		end_receiver(s, false);
+}
+
 void conn_poll_flush(struct conn *s)
 {
 	stream_move(s->net, &s->stream,
@@ -447,9 +462,8 @@ bool conn_poll_check(struct conn *c, const struct http_request *req, struct slic
 	if (action >= POLL_SEND) {
 		bool known = action != POLL_UNKNOWN && read_poll_id(id_text, id);
 
-		/* After the last answer is written: it must not be lost. */
-		if (known && id[0] != n->self && id[0] < n->n_workers &&
-		    outq_empty(&c->stream.out)) {
+		/* The last answer has been written, because of conn_http_busy. */
+		if (known && id[0] != n->self && id[0] < n->n_workers) {
 			hand_over(c, id[0], begun, behind);
 			return false;
 		}

@@ -419,9 +419,9 @@ void conn_flush(struct conn *c)
 		conn_kill(c, err == E_NOMEM ? CONN_END_NOMEM : CONN_END_LOST);
 		return;
 	}
-	/* The last request is answered, so go on with the next. */
-	if (c->state == CONN_OPENING && c->stream.list == STREAM_IDLE &&
-	    c->longpoll == NULL)
+	/* The last request is answered, so go on with the next, or with the end of input.
+	 */
+	if (c->state != CONN_OPEN && c->stream.list == STREAM_IDLE && c->longpoll == NULL)
 		c->stream.paused = false;
 	conn_arm(c);
 	/* The last output is written, so shut down now. */

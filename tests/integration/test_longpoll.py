@@ -277,10 +277,10 @@ def raw():
         each.close()
 
 
-def post_and_wait(routerd, c, path, body=b""):
+def post_and_wait(routerd, c, path, body=b"", *headers):
     """Sends a request that the router does not answer yet, and waits until it has read it."""
     before = routerd.total("bytes_in")
-    c.post(path, body)
+    c.post(path, body, *headers)
     wait_for(lambda: routerd.total("bytes_in") > before, "the request")
     # its worker may have handed it over to another one, which now has it
     routerd.counters()
@@ -353,6 +353,9 @@ REFUSED = [
     ("POST /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: 3\nContent-Length: 3\n\nabc", 400),
     ("POST /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: -1\n\n", 400),
     ("POST /lp/ID/send HTTP/1.1\nHost: x\nContent-Length: 99999999999999999999\n\n", 413),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\nHost: y\nContent-Length: 0\n\n", 400),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\n: y\nContent-Length: 0\n\n", 400),
+    ("POST /lp/ID/send HTTP/1.1\nHost: x\n" + 150 * "A: b\n" + "\n", 431),
     ("POST /lp/ID/sent HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
     ("POST /lp/ID/ HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
     ("POST /lp/ID HTTP/1.1\nHost: x\nContent-Length: 0\n\n", 404),
@@ -364,15 +367,18 @@ REFUSED = [
 
 
 def test_refused_requests(start_routerd, poll, raw):
-    """They end the HTTP connection, and do no harm to the session."""
-    routerd = start_routerd(config(4))
+    """They end the HTTP connection, and do no harm to the session. A page may read why."""
+    routerd = start_routerd(config(4, options={"allowed_origins": [ORIGIN]}))
     client = poll(routerd)
     client.join()
     for request, status in REFUSED:
         c = raw(routerd)
-        c.send(request.replace("ID", client.id))
-        answered, headers, _ = c.answer()
+        c.send(request.replace("ID", client.id).replace("Host: x\n", f"Host: x\nOrigin: {ORIGIN}\n"))
+        answered, headers, body = c.answer()
         assert (answered, headers["connection"]) == (status, "close"), request
+        if "/lp/" in request:
+            assert headers["access-control-allow-origin"] == ORIGIN, request
+            assert body.endswith(b"."), request
         if status == 405 and "/lp/" in request:
             assert headers["allow"] == "POST, OPTIONS"
         assert c.answer() is None
@@ -409,15 +415,22 @@ def test_an_id_belongs_to_its_listener(start_routerd, poll, raw):
     assert client.silent() == []
 
 
-def test_the_last_answer_after_a_half_close(start_routerd, poll, raw, join):
-    """A client that shuts down its output after the request still gets all of a long answer."""
+@pytest.mark.parametrize("header", ["X: y", "Connection: close"])
+def test_an_answer_after_a_half_close(start_routerd, poll, raw, join, header):
+    """A long answer also if it is the last one, and each request that waited for something else."""
     routerd = start_routerd(config(4, options={"max_message_size": 16 * MIB}))
     client, other = poll(routerd), join(routerd)
     client.join()
     client.subscribe("com.example.t")
+    # the router cannot tell a half-close from a client that has left, so it sends no message
+    c = raw(routerd)
+    post_and_wait(routerd, c, client.path + "/receive", b"", header)
+    c.socket.shutdown(socket.SHUT_WR)
+    assert c.status() == 204
+    assert c.answer() is None
     other.publish("com.example.t", ["z" * 12 * MIB], acknowledge=True)
     c = raw(routerd)
-    c.post(client.path + "/receive")
+    c.post(client.path + "/receive", b"", header)
     c.socket.shutdown(socket.SHUT_WR)
     wait_for(lambda: routerd.total("bytes_out") > 100000, "the beginning of the answer")
     assert len(json.loads(c.answer()[2])[4][0]) == 12 * MIB
@@ -442,9 +455,9 @@ def test_a_message_waits_for_the_next_request(routerd, poll, raw):
     client.join()
     lost = raw(routerd)
     post_and_wait(routerd, lost, client.path + "/receive")
-    before = routerd.total("closed_lost")
+    before = routerd.total("closed_http")
     lost.close()
-    wait_for(lambda: routerd.total("closed_lost") > before, "the end of the connection")
+    wait_for(lambda: routerd.total("closed_http") > before, "the end of the connection")
     client.send([CALL, 7, {}, "wamp.session.count"])
     assert client.expect(RESULT, 7)[3] == [1]
 
@@ -469,6 +482,10 @@ def test_messages_in_order_while_one_is_held(fake, start_routerd, poll, raw):
     for i, sender in enumerate(senders):
         post_and_wait(routerd, sender, client.path + "/send",
                       json.dumps([32, 10 + i, {}, f"com.example.t{i}"]).encode())
+    # these clients still read, but send nothing more
+    senders[0].socket.shutdown(socket.SHUT_WR)
+    senders[3].socket.shutdown(socket.SHUT_WR)
+    routerd.counters()  # each worker has read by now
     assert asked == ["com.example.t0"]
     allow.set()
     assert [client.recv()[:2] for _ in senders] == [[33, 10 + i] for i in range(5)]

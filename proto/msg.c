@@ -228,7 +228,9 @@ static NOINLINE int read_loose_option(struct decoder *d, struct token_reader *r,
 		err = first_token(d, item, &t);
 	if (err != 0 || is_absent(&t))
 		return err;
-	if (o->kind == OPTION_HINT && t.type == TOKEN_STR)
+	if (o->kind == OPTION_BINDING)
+		d->out->hello->asks_binding = true;
+	if ((o->kind == OPTION_HINT || o->kind == OPTION_BINDING) && t.type == TOKEN_STR)
 		return text_of(d, &t, to);
 	if (o->kind == OPTION_NUMBER) {
 		bool long_integer =
@@ -257,6 +259,7 @@ static int read_option(struct decoder *d, struct token_reader *r,
 	case OPTION_TEXT:
 		return read_option_value(d, r, o->kind, (uint8_t *)into + o->offset);
 	case OPTION_HINT:
+	case OPTION_BINDING:
 	case OPTION_NUMBER:
 	case OPTION_FILTER:
 	case OPTION_PASSTHRU:

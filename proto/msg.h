@@ -64,6 +64,7 @@ struct msg_hello {
 	struct slice authextra;       /* the encoded dict; len 0 if absent */
 	struct slice pubkey;          /* authextra.pubkey, if it is a string */
 	struct slice channel_binding; /* authextra.channel_binding, if it is a string */
+	bool asks_binding;            /* it is there, of whatever type; null is not */
 	struct slice nonce;           /* authextra.nonce, if it is a string */
 	struct slice challenge;       /* authextra.challenge, if it is a string */
 };

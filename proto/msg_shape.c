@@ -58,7 +58,7 @@ const struct option_table msg_role_keys = OPTIONS(role_keys);
 const struct option_table msg_feature_keys = {role_keys + 1, ARRAY_LEN(role_keys) - 1};
 static const struct msg_option authextra_keys[] = {
 	{NAME("pubkey"), OPTION_HINT, offsetof(struct msg_hello, pubkey)},
-	{NAME("channel_binding"), OPTION_HINT,
+	{NAME("channel_binding"), OPTION_BINDING,
 	 offsetof(struct msg_hello, channel_binding)},
 	{NAME("nonce"), OPTION_HINT, offsetof(struct msg_hello, nonce)},
 	{NAME("challenge"), OPTION_HINT, offsetof(struct msg_hello, challenge)},

@@ -20,6 +20,7 @@
  *   METHODS   HELLO's authmethods
  *   EXTRA     HELLO's authextra
  *   HINT      stored as a slice; a value of another type counts as absent
+ *   BINDING   HELLO's channel_binding: like HINT, but any value but null is noted
  *   NUMBER    stored as a double; a value of another type becomes NaN
  *   FILTER    a list that selects the receivers of an event, stored as encoded; its type
  *             and elements are not checked
@@ -36,6 +37,7 @@
 	X(METHODS, "a list of strings")                                                  \
 	X(EXTRA, "a dict")                                                               \
 	X(HINT, NULL)                                                                    \
+	X(BINDING, NULL)                                                                 \
 	X(NUMBER, NULL)                                                                  \
 	X(FILTER, NULL)                                                                  \
 	X(PASSTHRU, NULL)

@@ -124,17 +124,26 @@ static void challenge_locally(struct peer *p, const struct msg_hello *h)
 
 /* --- HELLO --- */
 
+#define BINDINGS "\"tls-unique\" or \"tls-exporter\""
 /* Finds what the client wants to bind its login to. False if p has been refused. */
-static bool choose_binding(struct peer *p, struct cryptosign *cs, struct slice name)
+static bool choose_binding(struct peer *p, struct cryptosign *cs,
+			   const struct msg_hello *h)
 {
-	const char *why = "unknown: expected \"tls-unique\" or \"tls-exporter\"";
+	enum {
+		BINDING_SHOWN = 48
+	}; /* bytes; then neither the ABORT nor the log loses `why` */
+	const char *why = "unknown: expected " BINDINGS;
+	struct slice name = h->channel_binding;
 
-	if (name.len == 0 && login_method_conf(p)->channel_binding == 0)
+	if (!h->asks_binding && login_method_conf(p)->channel_binding == 0)
 		return true;
 	if (name.len == 0) {
 		login_deny(p, WAMP_ERROR_NOT_AUTHORIZED,
-			   slice_str("authextra.channel_binding is missing: this port "
-				     "needs \"tls-unique\" or \"tls-exporter\""));
+			   h->asks_binding
+				   ? slice_str("authextra.channel_binding: expected "
+					       "null, " BINDINGS)
+				   : slice_str("authextra.channel_binding is missing: "
+					       "this port needs " BINDINGS));
 		return false;
 	}
 	for (unsigned i = 0; i < TLS_BINDING_COUNT; i++) {
@@ -146,9 +155,10 @@ static bool choose_binding(struct peer *p, struct cryptosign *cs, struct slice n
 	}
 	if (why == NULL)
 		return true;
-	login_denyf(p, WAMP_ERROR_NOT_AUTHORIZED,
-		    "authextra.channel_binding: \"%.*s\": %s",
-		    (int)min_size(name.len, 64), (const char *)name.p, why);
+	login_denyf(
+		p, WAMP_ERROR_NOT_AUTHORIZED, "authextra.channel_binding: \"%s%s\": %s",
+		log_quote_text(slice_of(name.p, min_size(name.len, BINDING_SHOWN))).text,
+		name.len > BINDING_SHOWN ? "..." : "", why);
 	return false;
 }
 
@@ -162,7 +172,7 @@ static void cryptosign_hello(struct peer *p, const struct msg_hello *h)
 		login_try_again(p, login_outcome_text(LOGIN_NO_MEMORY));
 		return;
 	}
-	if (!choose_binding(p, cs, h->channel_binding))
+	if (!choose_binding(p, cs, h))
 		return;
 	cs->claimed_key.there = fields_key_decode(h->pubkey, cs->claimed_key.octets) == 0;
 	cs->clients_challenge.there =

@@ -55,8 +55,7 @@ static bool hello_is_right(struct peer *p, const struct msg_hello *h)
 	size_t len = 0;
 	const char *wrong = NULL;
 
-	/* a proxy terminates TLS, so the router has no TLS channel to bind to */
-	if (h->channel_binding.len > 0)
+	if (h->asks_binding)
 		wrong = "authextra.channel_binding is not supported: leave it out";
 	else if (h->authid.len == 0)
 		wrong = "HELLO.Details.authid is missing: SCRAM needs it";

@@ -187,17 +187,38 @@ def test_malformed_keys(login_routerd, connect, extra):
     client.wait_closed()
 
 
-@pytest.mark.parametrize("binding", ["tls-unique", "tls-exporter", "nonsense"])
-def test_channel_binding_without_tls_is_refused(login_routerd, connect, known_key, binding):
-    client = connect(login_routerd)
+NO_TLS = "this connection has no TLS; a proxy's TLS does not count"
+UNKNOWN = 'unknown: expected "tls-unique" or "tls-exporter"'
+NO_TEXT = 'authextra.channel_binding: expected null, "tls-unique" or "tls-exporter"'
+# what the client sends; how it is shown, and why it is refused
+BINDINGS = {
+    "tls-unique": ("tls-unique", NO_TLS), "tls-exporter": ("tls-exporter", NO_TLS), "nonsense": ("nonsense", UNKNOWN),
+    "x" * 48: ("x" * 48, UNKNOWN), "x" * 49: ("x" * 48 + "...", UNKNOWN), "x" * 10000: ("x" * 48 + "...", UNKNOWN),
+    # a character that is cut in two, and others that could hide the reason
+    "x" + "é" * 1000: ("x" + r"\xc3\xa9" * 23 + r"\xc3...", UNKNOWN), "\0\n": (r"\x00\x0a", UNKNOWN),
+    **dict.fromkeys(["", 0, 1.5, True, b"tls-unique", ("tls-unique",), ()]),
+}
+
+
+@pytest.mark.parametrize("binding", [*BINDINGS, {"tls-unique": None}, {}], ids=lambda b: repr(b)[:20])
+@pytest.mark.parametrize("serializer", ["msgpack", "cbor"])
+def test_channel_binding_without_tls_is_refused(login_routerd, connect, known_key, serializer, binding):
+    """The ABORT and the log name the binding and the reason."""
+    client = connect(login_routerd, serializer)
     with pytest.raises(Aborted) as aborted:
         client.join(None, key=known_key, authextra={"channel_binding": binding})
     assert aborted.value.uri == "wamp.error.not_authorized"
-    assert binding in aborted.value.details["message"]
+    known = None if isinstance(binding, dict) else BINDINGS[binding]
+    expected = 'authextra.channel_binding: "{}": {}'.format(*known) if known else NO_TEXT
+    assert aborted.value.details["message"] == expected
+    logged = expected.replace("\\", "\\x5c").replace('"', "\\x22")
+    whole = len(logged) < 200
+    login_routerd.wait_log(re.escape(f'reason="{logged if whole else logged[:190]}') + '" corr=' * whole)
 
 
 def test_odd_but_honest_authextra(login_routerd, join, known_key):
-    join(login_routerd, key=known_key, authextra={"trustroot": None, "challenge": None, "x": [1]})
+    join(login_routerd, key=known_key, authextra={
+        "trustroot": None, "channel_binding": None, "challenge": None, "x": [1]})
 
 
 # --- the choice of the method ---------------------------------------------------------------

@@ -181,7 +181,7 @@ def test_hostile_extra(routerd, connect, method, extra):
 
 @pytest.mark.parametrize("change", [
     {"nonce": ""}, {"nonce": "AAAA"}, {"nonce": "*" * 24}, {"nonce": "A" * 5000}, {"nonce": b64(bytes(65))},
-    {"nonce": b64(bytes(16)).rstrip("=")}, {"authid": ""}, {"channel_binding": "tls-unique"}], ids=str)
+    {"nonce": b64(bytes(16)).rstrip("=")}, {"authid": ""}, {"channel_binding": "tls-unique"}, {"channel_binding": ""}, {"channel_binding": 5}], ids=str)
 @pytest.mark.parametrize("authid", ["pbkdf2", NOBODY])
 def test_wrong_hellos(routerd, connect, authid, change):
     """All are refused alike, whoever the client wants to be."""

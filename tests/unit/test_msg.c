@@ -30,7 +30,7 @@ static const struct sample samples[] = {
 	 "6e656c5f62696e64696e676a746c732d756e69717565697472757374726f6f74f6",
 	 "HELLO realm='com.example.realm' agent='a/1' methods='anonymous','cryptosign' "
 	 "authid='joe' authrole='r' authextra={'pubkey' 'ab01' 'channel_binding' "
-	 "'tls-unique' 'trustroot' null} pubkey='ab01' binding='tls-unique'"},
+	 "'tls-unique' 'trustroot' null} pubkey='ab01' binds binding='tls-unique'"},
 	{"[1,null,{\"roles\":{\"callee\":{}}}]", "9301c081a5726f6c657381a663616c6c656580",
 	 "8301f6a165726f6c6573a16663616c6c6565a0", "HELLO"},
 	{"[1,\"\",{\"roles\":{\"caller\":{}},\"authid\":null,\"authrole\":\"\","
@@ -46,7 +46,7 @@ static const struct sample samples[] = {
 	 "705a5726f6c657382a663616c6c657280a17801ab617574686d6574686f647390",
 	 "83016172a369617574686578747261a2667075626b6579f66f6368616e6e656c5f62696e64696e6"
 	 "70565726f6c6573a26663616c6c6572a06178016b617574686d6574686f647380",
-	 "HELLO realm='r' authextra={'pubkey' null 'channel_binding' 5}"},
+	 "HELLO realm='r' authextra={'pubkey' null 'channel_binding' 5} binds"},
 	{"[3,{\"message\":\"The realm does not exist.\"},\"wamp.error.no_such_realm\"]",
 	 "930381a76d657373616765b9546865207265616c6d20646f6573206e6f742065786973742eb8776"
 	 "16d702e6572726f722e6e6f5f737563685f7265616c6d",
@@ -251,6 +251,8 @@ static void show_hello(enum serializer s, const struct msg_hello *h, struct buf 
 		buf_fini(&extra);
 	}
 	show_text("pubkey", h->pubkey, out);
+	if (h->asks_binding)
+		buf_put_str(out, " binds");
 	show_text("binding", h->channel_binding, out);
 }
 

@@ -160,6 +160,7 @@ ANSWERS = [
     ({}, FAILED, "the authorizer has failed"),
     ({"allow": 1}, FAILED, "the authorizer has failed"),
     ({"allow": True, "disclose": 1}, FAILED, "the authorizer has failed"),
+    *(({"allow": True, "cache": True, "cache_ttl_ms": n}, FAILED, "the authorizer has failed") for n in (True, -1, 0.5, 1 << 63)),
     ("yes", FAILED, "the authorizer has failed"),
     ([True], FAILED, "the authorizer has failed"),
     ({"allow": True, "x": "y" * 20000}, FAILED, "the authorizer has failed"),

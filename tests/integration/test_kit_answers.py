@@ -9,7 +9,7 @@ import msgpack
 import pytest
 import utils
 from kit import error_of, form, serve, wampauth  # noqa: F401 (fixtures)
-from rpcclient import router
+from rpcclient import RpcError, router
 
 pytestmark = pytest.mark.python
 
@@ -79,6 +79,14 @@ WRONG = {
     "17 keys": ({"role": "r", "pubkeys": [KEY1] * 17}, "at most 16"),
     "16 keys and one": ({"role": "r", "pubkeys": [KEY1] * 16, "pubkey": KEY1}, "pubkey and pubkeys: expected at most 16 keys"),
     "a negative epoch": ({"role": "r", "epoch": -1}, "epoch: expected an integer"),
+    "True as epoch": ({"role": "r", "epoch": True}, "epoch: expected an integer from 0 to 2^63-1"),
+    "a large epoch": ({"role": "r", "epoch": 1 << 63}, "epoch: expected an integer"),
+    "True as iterations": ({"role": "r", "secret": "x", "salt": "y", "iterations": True}, "iterations: expected a number"),
+    "many iterations": ({"role": "r", "secret": "x", "salt": "y", "iterations": 10_000_001}, "iterations: expected a number"),
+    "half an iteration": ({"role": "r", "secret": "x", "salt": "y", "iterations": 1.5}, "iterations: expected a number"),
+    "True as keylen": ({"role": "r", "derived_key": "x", "salt": "y", "keylen": True}, "keylen: expected a number"),
+    "True as memory": ({"role": "r", "kdf": "x", "memory": True}, "memory: expected a number from 1 to 2^32-1"),
+    "much memory": ({"role": "r", "kdf": "x", "memory": 1 << 32}, "memory: expected a number from 1 to 2^32-1"),
     "a list as extra": ({"role": "r", "extra": [1]}, "extra: expected a dict"),
     "a number as key": ({"role": "r", "extra": {1: 2}}, "result.extra: keys must be text"),
     "a long text": ({"role": "r", "extra": {"a": ["x" * 16385]}}, "result.extra.a[]: longer than 16384"),
@@ -116,6 +124,45 @@ def test_a_wrong_answer_costs_one_client(serve, what, caplog):
     assert "corr=c17" in caplog.text and expected in caplog.text
     utils.wait_for(lambda: rpc.call("ping")["inflight"] == 0, "the question to be done")
     assert rpc.call("authenticate", None, "good", {})["role"] == "r"
+
+
+WRONG_DECISIONS = {
+    "nothing": (None, "authorize: expected True, False or a dict, not NoneType"),
+    "a number": (1, "authorize: expected True, False or a dict, not int"),
+    "a text": ("yes", "authorize: expected True, False or a dict, not str"),
+    "no decision": ({}, "allow: required, but missing"),
+    "nothing decided": ({"allow": None}, "allow: required, but missing"),
+    "a number as allow": ({"allow": 1}, "allow: expected True or False"),
+    "a text as disclose": ({"allow": True, "disclose": "yes"}, "disclose: expected True or False"),
+    "a number as cache": ({"allow": True, "cache": 0}, "cache: expected True or False"),
+    "True as time": ({"allow": True, "cache": True, "cache_ttl_ms": True}, "cache_ttl_ms: expected an integer from 0"),
+    "a negative time": ({"allow": True, "cache": True, "cache_ttl_ms": -1}, "cache_ttl_ms: expected an integer from 0"),
+    "a long time": ({"allow": True, "cache": True, "cache_ttl_ms": 1 << 63}, "cache_ttl_ms: expected an integer from 0"),
+    "half a time": ({"allow": True, "cache": True, "cache_ttl_ms": 0.5}, "cache_ttl_ms: expected an integer from 0"),
+    "a number as key": ({"allow": True, 1: 2}, "keys must be text"),
+    "in a key unknown": ({"allow": True, "why": "x" * 16385}, "result.why: longer"),
+}
+DECISIONS = [True, False, {"allow": False}, {"allow": True, "disclose": None, "cache": None, "cache_ttl_ms": None},
+             {"allow": True, "cache": True, "cache_ttl_ms": 0}, {"allow": True, "cache": True, "cache_ttl_ms": (1 << 63) - 1}]
+
+
+def test_wrong_decisions_cost_one_request(serve, form, caplog):
+    """The kit refuses what routerd would refuse, and the log says why."""
+    async def authorize(details, uri, action, options):
+        return DECISIONS[int(uri)] if uri.isdigit() else WRONG_DECISIONS[uri][0]
+
+    rpc = router(serve(kit.echo, authorize=kit.in_form(form, authorize)))
+
+    def ask(uri):
+        return rpc.call("authorize", {"session": 7}, uri, "call", {})
+
+    for what, (_, expected) in WRONG_DECISIONS.items():
+        with pytest.raises(RpcError) as e:
+            ask(what)
+        assert e.value.args[0]["kind"] == "internal" and expected in e.value.args[0]["detail"], what
+        assert expected in caplog.text and 'authorize has returned a wrong value corr=session 7' in caplog.text
+    for i, decision in enumerate(DECISIONS):
+        assert ask(str(i)) == decision
 
 
 def test_what_just_fits(serve):

@@ -493,12 +493,7 @@ class _AuthorizeQuestion(_Question):
         return details, uri, action, options or {}
 
     def check(self, result):
-        answer = result if isinstance(result, dict) else {"allow": result}
-        if (not all(isinstance(answer.get(key), bool) for key in {"allow", "disclose", "cache"} & {"allow", *answer})
-                or not isinstance(answer.get("cache_ttl_ms", 0), int)):
-            raise ValueError("authorize: expected True or False, or a dict with the booleans "
-                             "allow, disclose and cache, and the number cache_ttl_ms")
-        _check_value(result, "result", 2)
+        _check_decision(result)
 
 
 # --- what an answer may hold -------------------------------------------------------------------
@@ -516,7 +511,13 @@ def _is_key(value):
     return isinstance(value, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", value) is not None
 
 
+def _number(least, most, expected):
+    # True and False are integers in Python, but not in the protocol
+    return (expected, lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most)
+
+
 _NAME = ("text of 1 to 255 bytes", _is_name)
+_COUNT = _number(0, (1 << 63) - 1, "an integer from 0 to 2^63-1")
 _URI = ("a URI, such as com.example.name", _is_uri)
 _RESULT = {
     "realm": _URI, "role": _NAME, "authid": _NAME, "authprovider": _NAME,
@@ -525,27 +526,40 @@ _RESULT = {
                 lambda value: isinstance(value, (list, tuple)) and all(map(_is_key, value))),
     "secret": ("text of 1 to 4096 bytes", lambda value: isinstance(value, str) and 0 < len(value.encode()) <= 4096),
     "derived_key": _NAME, "salt": _NAME,
-    "iterations": ("a number from 1 to 10000000", lambda value: isinstance(value, int) and 0 < value <= 10_000_000),
-    "keylen": ("a number from 16 to 64", lambda value: isinstance(value, int) and 16 <= value <= 64),
-    "kdf": _NAME, "memory": ("a number from 1 to 2^32-1", lambda value: isinstance(value, int) and 0 < value < 1 << 32),
+    "iterations": _number(1, 10_000_000, "a number from 1 to 10000000"),
+    "keylen": _number(16, 64, "a number from 16 to 64"),
+    "kdf": _NAME, "memory": _number(1, (1 << 32) - 1, "a number from 1 to 2^32-1"),
     "stored-key": ("64 hex digits", _is_key), "server-key": ("64 hex digits", _is_key),
     "extra": ("a dict", lambda value: isinstance(value, dict)),
-    "epoch": ("an integer from 0 to 2^63-1",
-              lambda value: isinstance(value, int) and 0 <= value < 1 << 63),
+    "epoch": _COUNT,
 }
+_BOOL = ("True or False", lambda value: isinstance(value, bool))
+_DECISION = {"allow": _BOOL, "disclose": _BOOL, "cache": _BOOL, "cache_ttl_ms": _COUNT}
 
 
 def _check_result(result):
     if not isinstance(result, dict):
         raise ValueError(f"authenticate: expected a dict, not {type(result).__name__}")
-    if result.get("role") is None:
-        raise ValueError("role: required, but missing")
-    for key, (expected, is_right) in _RESULT.items():
-        if result.get(key) is not None and not is_right(result[key]):
-            raise ValueError(f"{key}: expected {expected}")
+    _check_keys(result, "role", _RESULT)
     if len(result.get("pubkeys") or ()) + (result.get("pubkey") is not None) > MAX_KEYS:
         raise ValueError(f"pubkey and pubkeys: expected at most {MAX_KEYS} keys in all")
     _check_value(result, "result", 2)
+
+
+def _check_decision(result):
+    if not isinstance(result, (bool, dict)):
+        raise ValueError(f"authorize: expected True, False or a dict, not {type(result).__name__}")
+    if isinstance(result, dict):
+        _check_keys(result, "allow", _DECISION)
+        _check_value(result, "result", 2)
+
+
+def _check_keys(result, required, keys):
+    if result.get(required) is None:
+        raise ValueError(f"{required}: required, but missing")
+    for key, (expected, is_right) in keys.items():
+        if result.get(key) is not None and not is_right(result[key]):
+            raise ValueError(f"{key}: expected {expected}")
 
 
 def _check_error(error):

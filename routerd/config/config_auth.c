@@ -296,11 +296,44 @@ static const struct conf_key cookie_keys[] = {
 static const struct conf_table cookie_table =
 	CONF_TABLE("cookie", struct config_method, cookie_keys, check_cookie);
 
+static bool share_a_key(const struct config_principal *a,
+			const struct config_principal *b)
+{
+	for (unsigned i = 0; i < a->keys.n; i++)
+		for (unsigned k = 0; k < b->keys.n; k++)
+			if (memcmp(a->keys.key[i], b->keys.key[k], FIELD_KEY_LEN) == 0)
+				return true;
+	return false;
+}
+
+/* A certificate says who the client is, so it must not belong to two principals. */
+static void check_tls_login(struct conf *c, void *map)
+{
+	const struct config_method *m = map;
+
+	check_method(c, map);
+	for (size_t i = 1; i < m->n_principals; i++)
+		for (size_t k = 0; k < i; k++) {
+			const struct config_principal *a = &m->principals[k],
+						      *b = &m->principals[i];
+
+			if (!share_a_key(a, b))
+				continue;
+			conf_fail(c, &b->authorized_keys,
+				  "'certificate-sha256': '%s' has one of these "
+				  "fingerprints, too, in line %u: a certificate can "
+				  "belong to only one principal",
+				  conf_quote(a->authid).text,
+				  conf_line(c, &a->authorized_keys));
+			break;
+		}
+}
+
 static const struct conf_key tls_login_keys[] = {
 	METHOD_KEYS("principals", certificate_holder_table),
 };
 static const struct conf_table tls_table =
-	CONF_TABLE("tls", struct config_method, tls_login_keys, check_method);
+	CONF_TABLE("tls", struct config_method, tls_login_keys, check_tls_login);
 
 static const struct conf_key anonymous_keys[] = {
 	CONF_KEY_OF("type", ENUM, struct config_auth, anonymous.type, int,

@@ -9,7 +9,13 @@
 
 #include "tests/unit/config_check.h"
 
-#define A_KEY    "1111111111111111111111111111111111111111111111111111111111111111"
+#define A_KEY "1111111111111111111111111111111111111111111111111111111111111111"
+#define B_KEY "2222222222222222222222222222222222222222222222222222222222222222"
+#define C_KEY "3333333333333333333333333333333333333333333333333333333333333333"
+#define A_PRINT                                                                          \
+	"\"11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:11:"  \
+	"11:"                                                                            \
+	"11:11:11:11:11:11\""
 #define IN_SCRAM "scram: {type: static, principals: {a: {role: user,\n"
 #define NO_AUTHENTICATOR                                                                 \
 	"'authenticator' is missing: 'type: dynamic' needs the name of an authenticator"
@@ -150,6 +156,13 @@ static void errors_in_auth(void **state)
 		 "a "
 		 "list of fingerprints, as openssl x509 -noout -fingerprint -sha256 "
 		 "prints them"},
+		/* one certificate, in two forms, the second time in a list */
+		{"tls: {type: static, principals: {\n"
+		 "a: {role: user, certificate-sha256: [" A_KEY "]},\n"
+		 "b: {role: user, certificate-sha256: [" B_KEY "]},\n"
+		 "c: {role: user, certificate-sha256: [" C_KEY ", " A_PRINT "]}}",
+		 "7:37: 'certificate-sha256': 'a' has one of these fingerprints, too, in "
+		 "line 5: a certificate can belong to only one principal"},
 		{"tls: {type: dynamic, authenticator: a",
 		 "4:14: 'tls' needs client certificates: add 'tls' with "
 		 "'ca_certificates' to the endpoint"},

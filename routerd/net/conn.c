@@ -610,6 +610,8 @@ void conn_established(struct conn *c)
 		return;
 	c->established = true;
 	c->left = false;
+	if (conn_is_longpoll(c))
+		conn_poll_established(c);
 	start_pings(c);
 }
 

@@ -35,10 +35,17 @@ struct conn_unhandled {
 	bool text; /* the message is text */
 };
 
+/* An address with long-poll connections that are not logged in yet. */
+struct poll_host {
+	struct id_node node; /* in net.poll_hosts */
+	unsigned n_early;    /* these connections */
+};
+
 /* What only a long-poll connection has. */
 struct longpoll {
 	struct id_node node; /* in net.longpolls */
 	struct conn *conn;
+	struct poll_host *host;      /* counts it until it is logged in; then NULL */
 	uint8_t secret[16];          /* with node.id, the id that the client knows */
 	struct sock_name proxy_name; /* as conn_proxy_name */
 	/*
@@ -269,6 +276,9 @@ void conn_poll_half_closed(struct conn *c);
  * request that waits.
  */
 void conn_poll_flush(struct conn *c);
+
+/* A long-poll connection is logged in. */
+void conn_poll_established(struct conn *s);
 
 /* Answers all requests that wait at a DEAD long-poll connection. Frees c->longpoll. */
 void conn_poll_end(struct conn *c);

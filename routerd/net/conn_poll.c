@@ -27,7 +27,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BODY_MAX = 4096 }; /* of a request that brings no message */
+enum {
+	BODY_MAX = 4096, /* of a request that brings no message */
+	EARLY_MAX = 64,  /* long-poll connections of an address that are not logged in */
+};
 
 static const char text_plain[] = "text/plain; charset=utf-8";
 
@@ -132,14 +135,21 @@ static void answer_empty(struct conn *c, const struct http_request *req)
 	answer(c, req, HTTP_NO_CONTENT, NULL, slice_of(NULL, 0));
 }
 
+/* The client may be behind a proxy: peer is its address. */
+static void refuse_peer(struct conn *c, const struct http_request *req, int status,
+			const char *text, const struct address *peer)
+{
+	conn_log(c,
+		 "long-poll request refused status=%d reason=\"%s\" peer=%s listener=%s "
+		 "suppressed=%u",
+		 status, text, sock_address_name(peer).text, c->conf->name);
+	answer(c, req, status, text_plain, slice_str(text));
+}
+
 static void refuse(struct conn *c, const struct http_request *req, int status,
 		   const char *text)
 {
-	conn_log(c,
-		 "long-poll request refused status=%d reason=\"%s\" listener=%s "
-		 "suppressed=%u",
-		 status, text, c->conf->name);
-	answer(c, req, status, text_plain, slice_str(text));
+	refuse_peer(c, req, status, text, &c->peer);
 }
 
 void conn_poll_refuse(struct conn *c, const struct http_request *req, int status)
@@ -348,10 +358,63 @@ void conn_poll_flush(struct conn *s)
 		take_senders(s);
 }
 
+/* --- addresses: one must not take the room of all others without logging in --- */
+
+/* Of IPv6, a network of 64 bits is one address, because it often belongs to one client.
+ */
+static uint64_t host_id(const struct address *peer)
+{
+	uint64_t id = 0;
+
+	memcpy(&id, peer->host, peer->family == ADDRESS_IPV6 ? sizeof(id) : 4);
+	return id;
+}
+
+/* Counts a connection from this address. NULL if it has too many, or out of memory. */
+static struct poll_host *count_early(struct net *n, const struct address *peer,
+				     const char **why_out)
+{
+	uint64_t id = host_id(peer);
+	struct id_node *node = id_table_find(&n->poll_hosts, NULL, id);
+	struct poll_host *h;
+
+	if (node == NULL) {
+		h = calloc(1, sizeof(*h));
+		if (h == NULL)
+			return NULL;
+		h->node.id = id;
+		id_table_add(&n->poll_hosts, &h->node);
+	} else {
+		h = container_of(node, struct poll_host, node);
+	}
+	if (h->n_early == EARLY_MAX) {
+		*why_out = "This address has too many long-poll connections that are not "
+			   "logged in. Try again.";
+		return NULL;
+	}
+	h->n_early++;
+	return h;
+}
+
+static void end_early(struct net *n, struct poll_host *h)
+{
+	if (h == NULL || --h->n_early > 0)
+		return;
+	id_table_remove(&n->poll_hosts, &h->node);
+	free(h);
+}
+
+void conn_poll_established(struct conn *s)
+{
+	end_early(s->net, s->longpoll->host);
+	s->longpoll->host = NULL;
+}
+
 void conn_poll_end(struct conn *s)
 {
 	struct longpoll *lp = s->longpoll;
 
+	end_early(s->net, lp->host);
 	end_receiver(s, false);
 	take_senders(s);
 	id_table_remove(&s->net->longpolls, &lp->node);
@@ -498,28 +561,37 @@ static bool count_up(const struct conn_conf *conf)
 	return max == 0 || (all < max && polls < max / 2 + max % 2);
 }
 
-/* Makes the connection; its handler does not know it yet. Sets *why_out on failure. */
-static struct conn *make_longpoll(struct conn *http, const struct http_request *req,
+/*
+ * Makes the connection of this client; its handler does not know it yet. Sets *why_out on
+ * failure.
+ */
+static struct conn *make_longpoll(struct conn *http, const struct address *peer,
 				  const char **why_out)
 {
 	const struct conn_conf *conf = http->conf;
 	struct net *n = http->net;
-	struct longpoll *lp = calloc(1, sizeof(*lp));
+	struct poll_host *host = count_early(n, peer, why_out);
+	struct longpoll *lp = host == NULL ? NULL : calloc(1, sizeof(*lp));
 	struct conn *s = NULL;
 
-	if (!count_up(conf))
+	if (lp != NULL && !count_up(conf)) {
 		*why_out = "max_connections is reached, or half of it by long-poll "
 			   "connections. Try again.";
-	else if (lp != NULL)
-		s = conn_new(n, conf);
-	if (s == NULL) {
 		conn_count_down(conf, true);
+	} else if (lp != NULL) {
+		s = conn_new(n, conf);
+		if (s == NULL)
+			conn_count_down(conf, true);
+	}
+	if (s == NULL) {
+		end_early(n, host);
 		free(lp);
 		return NULL;
 	}
 	stream_init(n, &s->stream, -1, on_input, s);
 	lp->conn = s;
-	s->peer = conn_forwarded_peer(http, req);
+	lp->host = host;
+	s->peer = *peer;
 	lp->proxy_name = conn_proxy_of(http, &s->peer);
 	TAILQ_INIT(&lp->senders);
 	randombytes_buf(lp->secret, sizeof(lp->secret));
@@ -535,17 +607,19 @@ static struct conn *make_longpoll(struct conn *http, const struct http_request *
 static void serve_open(struct conn *c, const struct http_request *req, struct slice body)
 {
 	const char *text = "Out of memory. Try again.";
-	struct conn *s = make_longpoll(c, req, &text);
+	struct address peer = conn_forwarded_peer(c, req);
+	struct conn *s = make_longpoll(c, &peer, &text);
 	char id[ID_TEXT], json[ID_TEXT + 100];
 	int status;
 
 	if (s == NULL) {
-		refuse(c, req, HTTP_UNAVAILABLE, text);
+		net_count(c->net, NET_LONGPOLL_REFUSED, 1);
+		refuse_peer(c, req, HTTP_UNAVAILABLE, text, &peer);
 		return;
 	}
 	status = c->conf->handler->longpoll(s, req, body, &text);
 	if (status != 0) {
-		refuse(c, req, status, text);
+		refuse_peer(c, req, status, text, &peer);
 		conn_kill(s, CONN_END_HTTP);
 		return;
 	}

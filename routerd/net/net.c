@@ -51,7 +51,8 @@ int net_init(struct net *n, struct loop *loop, const char *name, size_t max_queu
 		TAILQ_INIT(&n->by_state[i]);
 	for (size_t i = 0; i < STREAM_LIST_COUNT; i++)
 		TAILQ_INIT(&n->streams[i]);
-	if (id_table_init(&n->longpolls) != 0) {
+	if (id_table_init(&n->longpolls) != 0 || id_table_init(&n->poll_hosts) != 0) {
+		id_table_fini(&n->longpolls);
 		free(n->scratch);
 		n->scratch = NULL;
 		return E_NOMEM;
@@ -100,6 +101,7 @@ void net_fini(struct net *n)
 	ASSERT(n->conns == 0 && n->out.memory == 0 && n->incomplete_bytes == 0);
 	timer_disarm(&n->tick);
 	id_table_fini(&n->longpolls);
+	id_table_fini(&n->poll_hosts);
 	tls_worker_fini(n);
 	outq_pool_fini(&n->out);
 	deflater_free(&n->deflater);

@@ -117,6 +117,9 @@ enum conn_end {
 	X(REQUESTS_TOO_LARGE, "requests_too_large", COUNTER,                             \
 	  "HTTP requests refused because of max_header_size or max_headers")             \
 	X(LONGPOLL_OPENED, "longpoll_opened", COUNTER, "long-poll connections opened")   \
+	X(LONGPOLL_REFUSED, "longpoll_refused", COUNTER,                                 \
+	  "long-poll connections refused because of max_connections, or because their "  \
+	  "address had too many that were not logged in")                                \
 	X(LONGPOLL_UNKNOWN, "longpoll_unknown", COUNTER,                                 \
 	  "long-poll requests for a connection that does not exist or has ended")        \
 	X(TLS_STARTED, "tls_handshakes_started", COUNTER, "TLS handshakes that began")   \
@@ -182,10 +185,11 @@ struct net {
 	void *hand_over_arg;
 
 	/* Only the files of net/ use the fields below. */
-	struct id_table longpolls; /* longpoll.node */
-	struct slice hold_rest;    /* argument of conn_hold, until `message` returns */
-	uint64_t last_number;      /* number of the newest connection */
-	uint32_t conns;            /* number of connections that are not freed yet */
+	struct id_table longpolls;  /* longpoll.node */
+	struct id_table poll_hosts; /* poll_host.node */
+	struct slice hold_rest;     /* argument of conn_hold, until `message` returns */
+	uint64_t last_number;       /* number of the newest connection */
+	uint32_t conns;             /* number of connections that are not freed yet */
 	struct conn_list by_state[CONN_STATE_COUNT];
 	struct streams streams[STREAM_LIST_COUNT]; /* the list of IDLE stays empty */
 	struct conn_list incomplete;               /* connections with incomplete input */

@@ -27,13 +27,15 @@ class LongPoll:
 
     has_close = False
 
-    def __init__(self, port, protocols=("wamp.2.json",), host="127.0.0.1", headers=None, timeout=5, path="/lp", tls=None):
+    def __init__(self, port, protocols=("wamp.2.json",), host="127.0.0.1", headers=None, timeout=5, path="/lp", tls=None,
+                 source=None):
         self.timeout = timeout * SLOW
         self.path = path
         self.headers = headers or {}
         self.sender, self.receiver = (
             http.client.HTTPSConnection("localhost", port, timeout=self.timeout, context=tls) if tls
-            else http.client.HTTPConnection(host, port, timeout=self.timeout) for _ in range(2))
+            else http.client.HTTPConnection(host, port, timeout=self.timeout, source_address=source and (source, 0))
+            for _ in range(2))
         status, body = self.post(self.sender, "open", json.dumps({"protocols": list(protocols)}))
         if status != 200:
             raise Refused(status, self.answer.headers, body)
@@ -573,6 +575,38 @@ def test_long_poll_leaves_room_for_sockets(start_routerd, join, raw):
     c.post(f"/lp/{opened[0]}/close")
     assert c.status() == 204
     wait_for(lambda: flood() == 11, "room for another")
+
+
+def test_a_flood_from_one_address(start_routerd, poll, raw):
+    """It gets 64 transports without a session. Sessions go on, and clients at other addresses can log in."""
+    routerd = start_routerd(config(1))
+    client = poll(routerd)
+    client.join()
+
+    def flood():
+        c = raw(routerd)
+        for _ in range(70):
+            c.post("/lp/open", b'{"protocols": ["wamp.2.json"]}')
+        return list(iter(c.answer, None))
+
+    answers = flood()
+    assert [a[0] for a in answers] == 64 * [200] + [503]
+    assert answers[64][1]["retry-after"] == "2"
+    assert routerd.total("longpoll_refused") == 1
+    routerd.wait_log(r'long-poll request refused status=503 reason="This address .*" peer=tcp4:127\.0\.0\.1:\d+ listener=public')
+    assert client.silent() == []
+    other = poll(routerd, source="127.0.0.2")
+    other.join()
+    # each that logs in or ends makes room for another
+    first, second = (json.loads(a[2])["transport"] for a in answers[:2])
+    c = raw(routerd)
+    c.post(f"/lp/{first}/send", b'[1, "devices", {"roles": {"caller": {}}, "authmethods": ["anonymous"]}]')
+    c.post(f"/lp/{first}/receive")
+    c.post(f"/lp/{second}/close")
+    assert [c.status() for _ in range(3)] == [204, 200, 204]
+    opened = []
+    wait_for(lambda: opened.extend(a for a in flood() if a[0] == 200) or len(opened) == 2, "room for two")
+    assert flood()[0][0] == 503
 
 
 def test_max_connections(start_routerd, poll, raw):
